@@ -1,0 +1,28 @@
+#include "base/log.h"
+
+#include <atomic>
+#include <cstdio>
+
+namespace weir {
+namespace {
+std::atomic<LogLevel> g_level{LogLevel::kInfo};
+LogSink& sink() {
+  static auto* instance = new LogSink();
+  return *instance;
+}
+}  // namespace
+
+void set_log_sink(LogSink s) { sink() = std::move(s); }
+void set_log_level(LogLevel lowest) { g_level.store(lowest, std::memory_order_relaxed); }
+bool log_enabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
+
+void log_line(LogLevel level, std::string_view module, std::string_view message) {
+  if (sink()) {
+    sink()(level, module, message);
+    return;
+  }
+  static constexpr const char* kNames[] = {"DEBUG", "INFO", "WARN", "ERROR"};
+  fmt::print(stderr, "{} [{}] {}\n", kNames[static_cast<int>(level)], module, message);
+}
+
+}  // namespace weir

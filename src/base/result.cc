@@ -1,0 +1,16 @@
+#include "base/result.h"
+
+#include <cerrno>
+#include <system_error>
+
+namespace weir {
+
+std::unexpected<Error> fail_errno(std::string what, int os_errno) {
+  ErrorCode code = ErrorCode::kIo;
+  if (os_errno == ENOSPC || os_errno == EDQUOT) code = ErrorCode::kNoSpace;
+  if (os_errno == ENOENT) code = ErrorCode::kNotFound;
+  if (os_errno == EEXIST) code = ErrorCode::kExists;
+  return fail(code, what + ": " + std::generic_category().message(os_errno), os_errno);
+}
+
+}  // namespace weir
