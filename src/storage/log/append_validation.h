@@ -1,0 +1,37 @@
+// What is checked of record batches before they are appended (the rules of Kafka's LogValidator).
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/buffer.h"
+#include "storage/log/log_config.h"
+#include "storage/log/log_shard.h"
+#include "storage/log/producer_state.h"
+#include "storage/types.h"
+
+namespace weir::storage {
+
+struct ValidatedBatch {
+  BatchFacts facts;   // partition, base offset and leader epoch are not known yet
+  MutableBytes data;  // the batch in the caller's memory
+};
+using ValidatedBatches = std::vector<ValidatedBatch>;
+
+// Checks the batches in `records` and gathers their facts. On refusal fills result's error and messages and returns
+// false. `client`: produce request rules (exactly one batch, no control batch).
+bool validate_append(const Slice& records, const LogConfig& config, bool client, int64_t now_ms,
+                     ValidatedBatches& batches, AppendResult& result);
+
+// Writes what the broker decides into the batch: base offset, leader epoch, and the time with LogAppendTime.
+void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms);
+
+// Turns a verdict other than kAccept into the answer for the client.
+void describe_verdict(const ProducerState::Verdict& verdict, const BatchFacts& facts, const LogConfig& config,
+                      AppendResult& result);
+
+// First record of the batch at or after `start_offset` with a timestamp >= `timestamp` (offset -1: none). Unpacks
+// compressed batches.
+Result<TimestampPosition> find_record_by_timestamp(Bytes batch, int64_t timestamp, int64_t start_offset);
+
+}  // namespace weir::storage

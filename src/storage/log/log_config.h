@@ -1,0 +1,24 @@
+// The topic settings the log itself acts on (Kafka's topic configs of the same names). Units are in the names.
+#pragma once
+
+#include <cstdint>
+
+namespace weir::storage {
+
+struct LogConfig {
+  uint64_t segment_bytes = 1ull << 30;
+  int64_t segment_ms = 7ll * 24 * 3600 * 1000;
+  bool cleanup_delete = true;    // cleanup.policy contains delete
+  bool cleanup_compact = false;  // cleanup.policy contains compact
+  int64_t retention_ms = 7ll * 24 * 3600 * 1000;  // -1: no limit
+  int64_t retention_bytes = -1;                   // per partition; -1: no limit
+  int32_t max_message_bytes = 1048588;            // of a record batch
+  bool log_append_time = false;                   // message.timestamp.type=LogAppendTime
+  int64_t timestamp_before_max_ms = INT64_MAX;
+  int64_t timestamp_after_max_ms = 3600 * 1000;
+  int64_t file_delete_delay_ms = 60 * 1000;
+  int32_t min_insync_replicas = 1;
+  bool operator==(const LogConfig&) const = default;
+};
+
+}  // namespace weir::storage

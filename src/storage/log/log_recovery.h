@@ -1,0 +1,63 @@
+// Opens the log at start: manifests, then the write-ahead log above them, then a new WAL session per shard.
+//
+// After open_log every acknowledged record is readable, producer state is as it was, and nothing that a reader may see
+// is only in the page cache. Blocking; called before anything is served.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/runtime.h"
+#include "storage/log/log_shard.h"
+#include "storage/segment/segment_store.h"
+
+namespace weir::storage {
+
+struct LogOptions {
+  std::string log_dir;               // holds wal/, the partition folders and manifest.db
+  uint64_t wal_file_bytes = 64ull << 20;
+  bool flush_to_device = true;       // false: flush=os, the page cache counts as durable
+  LogShardOptions shard;
+};
+
+// What the metadata knows of a partition; nothing if its topic does not exist (any more).
+struct KnownPartition {
+  LogConfig config;
+  int32_t leader_epoch = 0;
+};
+using PartitionLookup = std::function<std::optional<KnownPartition>(const PartitionId&)>;
+
+struct RecoveryStats {
+  bool clean = true;  // the previous process ended its WAL sessions
+  uint64_t partitions = 0;
+  uint64_t bytes_read = 0;
+  uint64_t chunks = 0;
+  uint64_t batches = 0;         // above the manifests, taken into the tail
+  uint64_t torn_bytes = 0;      // the unacknowledged end that was cut off
+  uint64_t offline_partitions = 0;
+  int64_t duration_ms = 0;
+};
+
+struct OpenedLog {
+  std::vector<std::unique_ptr<LogShard>> shards;  // one per loop
+  RecoveryStats stats;
+};
+
+// Which shard owns a partition.
+unsigned shard_of(const PartitionId& partition, unsigned shards);
+
+// True if the previous process did not end its sessions cleanly (leader epochs are bumped then).
+bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions);
+
+// `incarnation` is a random non-zero number, new for every start. Every partition that `known` knows of and that has
+// data is opened; the caller adds those without data itself.
+Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options,
+                           uint64_t incarnation, const PartitionLookup& known);
+
+// Ends the sessions cleanly: everything appended is durable (quiesced) and no further append follows. Blocking.
+Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards);
+
+}  // namespace weir::storage

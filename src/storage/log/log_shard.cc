@@ -1,0 +1,312 @@
+#include "storage/log/log_shard.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "storage/log/append_validation.h"
+
+namespace weir::storage {
+
+using protocol::ErrorCode;
+
+LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_ptr<WalBackend> wal,
+                   SegmentStore& store, LogShardOptions options)
+    : runtime_(runtime), loop_(loop), wal_(std::move(wal)), store_(store), options_(options) {
+  wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });
+  wal_->on_failed([this](const Error& error) { on_failed(error); });
+}
+
+LogShard::~LogShard() { *alive_ = false; }
+
+Partition& LogShard::add(std::unique_ptr<Partition> partition) {
+  Partition& added = *partition;
+  const bool inserted = partitions_.emplace(added.id(), std::move(partition)).second;
+  WEIR_CHECK(inserted);
+  for (size_t i = added.tail_head_; i < added.tail_.size(); ++i) {
+    cached_.push_back({&added, added.tail_[i].facts.size});
+    cached_bytes_ += added.tail_[i].facts.size;
+  }
+  if (added.unmerged_bytes_ > 0 || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
+  return added;
+}
+
+Partition* LogShard::find(const PartitionId& id) {
+  const auto it = partitions_.find(id);
+  return it == partitions_.end() ? nullptr : it->second.get();
+}
+
+void LogShard::set_config(const PartitionId& id, const LogConfig& config) {
+  if (Partition* partition = find(id)) partition->config_ = config;
+}
+
+void LogShard::drop(const PartitionId& id) {
+  const auto it = partitions_.find(id);
+  if (it == partitions_.end()) return;
+  Partition& partition = *it->second;
+  partition.dropped_ = true;
+  const int64_t delay_ms = partition.config_.file_delete_delay_ms;
+  // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
+  dropped_.push_back(std::move(it->second));
+  partitions_.erase(it);
+  std::erase(dirty_, &partition);
+  partition.dirty_listed_ = false;
+  wake(partition);
+  store_.drop(id, delay_ms, loop_, [id](Result<void> result) {
+    if (!result) {
+      log_warn("log", "Folder of deleted partition {}-{} is not removed yet: {}. It is removed at the next start.",
+               id.topic.to_string(), id.index, result.error().message);
+    }
+  });
+}
+
+// --- append ---------------------------------------------------------------------------------------------------------
+
+void LogShard::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
+  const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
+  if (!wal_->failed() && (full || !held_.empty())) {
+    if (full && merge_failing_) {
+      AppendResult refused;
+      refused.error = ErrorCode::kKafkaStorageError;
+      refused.message = "The log cannot be written to its segments (disk full or failing); retry later";
+      done(std::move(refused));
+      return;
+    }
+    held_.push_back({&partition, std::move(records), client, std::move(done)});
+    maybe_merge();
+    return;
+  }
+  append_now(partition, std::move(records), client, std::move(done));
+}
+
+void LogShard::append_now(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
+  AppendResult result;
+  result.log_start_offset = partition.log_start_offset_;
+  if (partition.dropped_) {
+    result.error = ErrorCode::kUnknownTopicOrPartition;
+    return done(std::move(result));
+  }
+  if (wal_->failed() || partition.offline()) {
+    result.error = ErrorCode::kKafkaStorageError;
+    result.message = partition.offline() ? partition.offline_reason_ : "The log directory is offline after a failed write";
+    return done(std::move(result));
+  }
+  ValidatedBatches batches;
+  const int64_t now_ms = runtime_.clock->wall_ms();
+  if (!validate_append(records, partition.config_, client, now_ms, batches, result)) return done(std::move(result));
+
+  // Sequence checks look at speculative state, so even their refusals wait until that state is durable.
+  for (ValidatedBatch& batch : batches) {
+    batch.facts.partition = partition.id_;
+    if (batch.facts.producer_id == kNoProducerId || batch.facts.control_type >= 0) continue;
+    const auto verdict = partition.producers_.check(batch.facts);
+    if (verdict.check == SequenceCheck::kAccept) continue;
+    describe_verdict(verdict, batch.facts, partition.config_, result);
+    return hold(partition.last_append_chunk_, &partition, -1, std::move(result), std::move(done));
+  }
+
+  result.base_offset = partition.log_end_offset_;
+  for (ValidatedBatch& batch : batches) append_batch(partition, records, batch, now_ms);
+  result.last_offset = partition.log_end_offset_ - 1;
+  if (partition.config_.log_append_time) result.log_append_time_ms = now_ms;
+  hold(partition.last_append_chunk_, &partition, partition.log_end_offset_, std::move(result), std::move(done));
+}
+
+void LogShard::append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms) {
+  BatchFacts& facts = batch.facts;
+  facts.base_offset = partition.log_end_offset_;
+  facts.leader_epoch = partition.leader_epoch_;
+  stamp_batch(batch, partition.config_, now_ms);
+  Slice bytes{records.owner, batch.data.data(), batch.data.size()};
+  WalBackend::Appended appended = wal_->append(facts, bytes);
+  partition.note_epoch(facts.leader_epoch, facts.base_offset);
+  partition.producers_.update(facts, now_ms);
+  partition.log_end_offset_ = facts.next_offset();
+  partition.last_append_chunk_ = appended.chunk;
+  partition.unmerged_bytes_ += facts.size;
+  partition.push_tail({facts, std::move(appended.bytes), appended.chunk});
+  cached_.push_back({&partition, facts.size});
+  cached_bytes_ += facts.size;
+  mark_dirty(partition);
+}
+
+void LogShard::hold(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result,
+                    Function<void(AppendResult)> done) {
+  if (acks_.empty() && chunk <= wal_->durable()) {
+    done(std::move(result));
+    return;
+  }
+  if (!acks_.empty()) chunk = std::max(chunk, acks_.back().chunk);
+  acks_.push_back({chunk, partition, next_offset, std::move(result), std::move(done)});
+}
+
+void LogShard::on_durable(ChunkNumber durable) {
+  // First all high watermarks, so that a woken reader sees everything this flush made durable.
+  for (const PendingAck& ack : acks_) {
+    if (ack.chunk > durable) break;
+    if (ack.next_offset >= 0) ack.partition->high_watermark_ = std::max(ack.partition->high_watermark_, ack.next_offset);
+  }
+  while (!acks_.empty() && acks_.front().chunk <= durable) {
+    PendingAck ack = std::move(acks_.front());
+    acks_.pop_front();
+    if (ack.next_offset >= 0) wake(*ack.partition);
+    ack.done(std::move(ack.result));
+  }
+  evict_tail();
+  maybe_merge();
+}
+
+void LogShard::on_failed(const Error& error) {
+  log_error("log",
+            "Shard {}: writing the log failed: {}. The log directory is offline: nothing more is acknowledged. Check the "
+            "disk, then restart Weir; it recovers everything that was acknowledged.",
+            loop_.index(), error.message);
+  fail_all("The log directory is offline after a failed write");
+}
+
+void LogShard::fail_all(const std::string& reason) {
+  auto acks = std::move(acks_);
+  auto held = std::move(held_);
+  acks_.clear();
+  held_.clear();
+  const auto refuse = [&](AppendResult result, Function<void(AppendResult)>& done) {
+    result.error = ErrorCode::kKafkaStorageError;
+    result.base_offset = result.last_offset = -1;
+    result.message = reason;
+    done(std::move(result));
+  };
+  for (PendingAck& ack : acks) refuse(std::move(ack.result), ack.done);
+  for (PendingAppend& append : held) refuse({}, append.done);
+  finish_merge_all(fail(weir::ErrorCode::kIo, reason));
+}
+
+void LogShard::retry_held_appends() {
+  while (!held_.empty() && !wal_->failed() && wal_->unreleased_bytes() < options_.unmerged_bytes_max) {
+    PendingAppend next = std::move(held_.front());
+    held_.pop_front();
+    append_now(*next.partition, std::move(next.records), next.client, std::move(next.done));
+  }
+  if (!held_.empty() && merge_failing_) {
+    auto held = std::move(held_);
+    held_.clear();
+    for (PendingAppend& append : held) {
+      AppendResult refused;
+      refused.error = ErrorCode::kKafkaStorageError;
+      refused.message = "The log cannot be written to its segments (disk full or failing); retry later";
+      append.done(std::move(refused));
+    }
+  }
+}
+
+void LogShard::quiesce(Function<void()> done) {
+  wal_->flush_now();
+  if (acks_.empty()) return done();
+  hold(acks_.back().chunk, nullptr, -1, {}, [done = std::move(done)](AppendResult) mutable { done(); });
+}
+
+// --- waiters --------------------------------------------------------------------------------------------------------
+
+uint64_t LogShard::add_waiter(Partition& partition, Function<void()> wake) {
+  const uint64_t id = next_waiter_++;
+  partition.waiters_.push_back({id, std::move(wake)});
+  return id;
+}
+
+void LogShard::remove_waiter(Partition& partition, uint64_t waiter) {
+  std::erase_if(partition.waiters_, [&](const Partition::Waiter& entry) { return entry.id == waiter; });
+}
+
+void LogShard::wake(Partition& partition) {
+  if (partition.waiters_.empty()) return;
+  auto waiters = std::move(partition.waiters_);
+  partition.waiters_.clear();
+  for (auto& waiter : waiters) waiter.wake();
+}
+
+// --- read -----------------------------------------------------------------------------------------------------------
+
+bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult& result,
+                    Function<void(ReadResult)> done) {
+  const int64_t limit = request.read_committed ? partition.last_stable_offset() : partition.high_watermark_;
+  result.high_watermark = partition.high_watermark_;
+  result.last_stable_offset = partition.last_stable_offset();
+  result.log_start_offset = partition.log_start_offset_;
+  if (partition.offline()) {
+    result.error = ErrorCode::kKafkaStorageError;
+    return true;
+  }
+  if (request.offset < partition.log_start_offset_ || request.offset > partition.high_watermark_) {
+    result.error = ErrorCode::kOffsetOutOfRange;
+    return true;
+  }
+  if (request.offset >= limit || (request.max_bytes == 0 && !request.at_least_one)) return true;
+  if (request.offset >= partition.tail_start()) {
+    result.bytes = partition.read_tail(request.offset, request.max_bytes, request.at_least_one, limit, result.pieces);
+    return true;
+  }
+  read_cold(partition, request, std::move(result), std::move(done));
+  return false;
+}
+
+void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadResult result,
+                         Function<void(ReadResult)> done) {
+  const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
+  store_.read(partition.manifest_, request.offset, max_bytes, loop_,
+              [this, alive = alive_, id = partition.id_, request, result = std::move(result),
+               done = std::move(done)](Result<SegmentRead> read) mutable {
+                if (!*alive) return;
+                Partition* now = find(id);
+                if (!now) {
+                  result.error = ErrorCode::kUnknownTopicOrPartition;
+                } else if (!read) {
+                  result.error = ErrorCode::kKafkaStorageError;
+                  if (request.offset < now->log_start_offset_) {
+                    result.error = ErrorCode::kOffsetOutOfRange;  // retention overtook the reader
+                  } else if (read.error().code == weir::ErrorCode::kCorrupt) {
+                    take_offline(*now, read.error().message);
+                  } else {
+                    log_error("log", "Reading partition {}-{} failed: {}", id.topic.to_string(), id.index,
+                              read.error().message);
+                  }
+                } else if (read->range.length <= request.max_bytes || request.at_least_one) {
+                  result.bytes = read->range.length;
+                  result.pieces.emplace_back(std::move(read->range));
+                }
+                done(std::move(result));
+              });
+}
+
+void LogShard::take_offline(Partition& partition, const std::string& reason) {
+  if (partition.offline()) return;
+  partition.offline_reason_ = reason;
+  log_error("log",
+            "Partition {}-{} is offline: {}. Other partitions serve on. Restore its files from a copy, or delete and "
+            "recreate the topic.",
+            partition.id_.topic.to_string(), partition.id_.index, reason);
+  wake(partition);
+}
+
+// --- tail cache -----------------------------------------------------------------------------------------------------
+
+void LogShard::evict_tail() {
+  while (!cached_.empty()) {
+    Partition& partition = *cached_.front().partition;
+    const bool dropped = partition.dropped_;
+    if (!dropped) {
+      if (cached_bytes_ <= options_.tail_cache_bytes) break;
+      const TailBatch& oldest = partition.tail_[partition.tail_head_];
+      if (oldest.facts.last_offset() >= partition.manifest_.end_offset) break;  // not merged yet
+    }
+    cached_bytes_ -= cached_.front().bytes;
+    cached_.pop_front();
+    partition.pop_tail();
+  }
+  if (dropped_.empty()) return;
+  std::erase_if(dropped_, [&](const std::unique_ptr<Partition>& partition) {
+    const auto refers = [&](const auto& entry) { return entry.partition == partition.get(); };
+    return partition->cached_batches_ == 0 && std::none_of(acks_.begin(), acks_.end(), refers) &&
+           std::none_of(held_.begin(), held_.end(), refers);
+  });
+}
+
+}  // namespace weir::storage

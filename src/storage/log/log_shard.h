@@ -1,0 +1,188 @@
+// All partitions of one shard over one write-ahead log: append, read, merge, retention.
+//
+// Append: validate -> producer state -> assign offset -> WAL chunk -> (flush) -> durable: the high watermark advances and
+// the append completes. A response that depends on speculative state (duplicates, sequence errors) is held until the
+// chunk it depends on is durable. A failed flush ends the shard's session: every pending and later append answers
+// KAFKA_STORAGE_ERROR; what was durable stays readable; a restart recovers.
+//
+// Loop thread only, unless said otherwise. Completion callbacks run on the loop, possibly inline.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "runtime/runtime.h"
+#include "storage/log/partition.h"
+#include "storage/segment/segment_store.h"
+#include "storage/wal/wal.h"
+
+namespace weir::storage {
+
+struct AppendResult {
+  protocol::ErrorCode error{};
+  int64_t base_offset = -1;
+  int64_t last_offset = -1;
+  int64_t log_append_time_ms = -1;  // only with LogAppendTime
+  int64_t log_start_offset = -1;
+  std::string message;              // why, for the client; empty on success
+  struct RecordError {
+    int32_t index;
+    std::string message;
+  };
+  std::vector<RecordError> record_errors;
+};
+
+struct ReadRequest {
+  int64_t offset = 0;
+  uint64_t max_bytes = 0;
+  bool at_least_one = true;        // one whole batch is returned whatever max_bytes says
+  bool read_committed = false;
+};
+
+struct ReadResult {
+  protocol::ErrorCode error{};
+  std::vector<FetchPiece> pieces;
+  uint64_t bytes = 0;
+  int64_t high_watermark = -1;
+  int64_t last_stable_offset = -1;
+  int64_t log_start_offset = -1;
+};
+
+struct ValidatedBatch;  // append_validation.h
+
+struct LogShardOptions {
+  uint64_t unmerged_bytes_max = 256ull << 20;  // the bound on the dirty tail; appends are held back at it
+  uint64_t tail_cache_bytes = 64ull << 20;     // kept in memory, merged or not
+  int64_t retention_check_interval_ms = 300'000;
+  int64_t producer_id_expiration_ms = 86'400'000;
+};
+
+class LogShard {
+ public:
+  LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_ptr<WalBackend> wal, SegmentStore& store,
+           LogShardOptions options);
+  ~LogShard();
+
+  // Partitions. `add` takes a recovered one (from LogRecovery) or a new one.
+  Partition& add(std::unique_ptr<Partition> partition);
+  Partition* find(const PartitionId& id);
+  void set_config(const PartitionId& id, const LogConfig& config);
+  // Deleted topic: later requests do not find it; waiters are woken, manifest and files go.
+  void drop(const PartitionId& id);
+  size_t partition_count() const { return partitions_.size(); }
+  template <typename Visitor>
+  void for_each(Visitor visit) {
+    for (auto& [id, partition] : partitions_) visit(*partition);
+  }
+
+  // Appends the record batches in `records`: memory that nobody else reads, whose base offsets, epochs and (with
+  // LogAppendTime) timestamps are patched in place. `client` true: the rules for produce requests (one batch, no control
+  // batches). Completes when durable, or at once with an error.
+  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
+
+  // True if answered inline into `result`. Otherwise the data is not in memory and `done` is called later.
+  bool read(Partition& partition, const ReadRequest& request, ReadResult& result,
+            Function<void(ReadResult)> done);
+
+  // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one.
+  static constexpr int64_t kLargestTimestamp = -3;
+  void find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
+
+  // DeleteRecords: moves the log start (-1: to the high watermark); durable when `done` says so. The result is the new
+  // log start, or kInvalid if `offset` is past the high watermark.
+  void delete_records(Partition& partition, int64_t offset, Function<void(Result<int64_t>)> done);
+
+  // Calls `wake` once when the high watermark or log start moves, or the partition is dropped. remove_waiter forgets it.
+  uint64_t add_waiter(Partition& partition, Function<void()> wake);
+  void remove_waiter(Partition& partition, uint64_t waiter);
+
+  WalBackend& wal() { return *wal_; }
+  bool failed() const { return wal_->failed(); }
+  uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
+  uint64_t tail_cache_bytes() const { return cached_bytes_; }
+
+  // Flushes what is open and calls `done` once every append so far has completed.
+  void quiesce(Function<void()> done);
+
+  // Starts merging everything that is durable now and calls `done` when the WAL holds nothing unmerged (shard count
+  // changes, tests).
+  void merge_all(Function<void(Result<void>)> done);
+  void run_retention();  // also by timer, once start_timers was called
+  void start_timers() { schedule_retention(); }
+
+ private:
+  friend class LogRecovery;
+  struct PendingAppend {  // held back: the dirty tail is at its bound
+    Partition* partition;
+    Slice records;
+    bool client;
+    Function<void(AppendResult)> done;
+  };
+  struct PendingAck {
+    ChunkNumber chunk;
+    Partition* partition;
+    int64_t next_offset;  // the high watermark once durable; -1: nothing was appended
+    AppendResult result;
+    Function<void(AppendResult)> done;
+  };
+  struct CachedBatch {
+    Partition* partition;
+    uint32_t bytes;
+  };
+
+  void append_now(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
+  void append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
+  void hold(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result,
+            Function<void(AppendResult)> done);
+  void on_durable(ChunkNumber durable);
+  void on_failed(const Error& error);
+  void retry_held_appends();
+  void wake(Partition& partition);
+  void maybe_merge();
+  void start_merge(ChunkNumber up_to);
+  MergePartition merge_input(Partition& partition, ChunkNumber up_to);
+  void merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result);
+  void adopt_manifest(PartitionManifest manifest);
+  void mark_dirty(Partition& partition);
+  void fail_all(const std::string& reason);
+  void finish_merge_all(const Result<void>& result);
+  void evict_tail();
+  void schedule_retention();
+  int64_t expired_before(const Partition& partition, int64_t now_ms) const;
+  bool retain(Partition& partition, int64_t now_ms);
+  void find_in_batch(Slice batch, const BatchFacts& facts, int64_t timestamp, int64_t start_offset,
+                     Function<void(Result<TimestampPosition>)> done);
+  void take_offline(Partition& partition, const std::string& reason);
+  void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);
+
+  runtime::Runtime& runtime_;
+  runtime::Loop& loop_;
+  std::unique_ptr<WalBackend> wal_;
+  SegmentStore& store_;
+  LogShardOptions options_;
+  std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
+  std::vector<std::unique_ptr<Partition>> dropped_;
+  std::vector<Partition*> dirty_;  // have batches that are not merged, or a manifest change
+  std::deque<PendingAck> acks_;    // ascending by chunk
+  std::deque<PendingAppend> held_;
+  std::deque<CachedBatch> cached_;  // in append order
+  uint64_t cached_bytes_ = 0;
+  uint64_t next_waiter_ = 1;
+  bool merging_ = false;
+  bool merge_everything_ = false;
+  std::vector<Function<void(Result<void>)>> merge_waiters_;
+  bool merge_failing_ = false;  // the last merge failed; held appends are refused instead of waiting
+  // DeleteRecords callers: of the merge in flight, and of the one after it.
+  std::vector<Function<void(const Result<void>&)>> commit_waiters_;
+  std::vector<Function<void(const Result<void>&)>> next_commit_waiters_;
+  runtime::TimerId retention_timer_;
+  runtime::TimerId merge_retry_;
+  // Completions of the segment store may come after this object is gone.
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,75 @@
+// LogShard: offsets by timestamp (ListOffsets).
+#include <algorithm>
+
+#include "storage/log/append_validation.h"
+#include "storage/log/log_shard.h"
+
+namespace weir::storage {
+namespace {
+
+// Largest timestamp of what readers may see.
+int64_t largest_timestamp(const Partition& partition, const std::vector<TailBatch>& tail, size_t first) {
+  int64_t largest = kNoTimestamp;
+  for (const SegmentInfo& segment : partition.manifest().segments) largest = std::max(largest, segment.max_timestamp);
+  for (size_t i = first; i < tail.size() && tail[i].facts.last_offset() < partition.high_watermark(); ++i) {
+    largest = std::max(largest, tail[i].facts.max_timestamp);
+  }
+  return largest;
+}
+
+}  // namespace
+
+void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
+  const size_t first = partition.tail_index(partition.manifest_.end_offset);
+  if (timestamp == kLargestTimestamp) {
+    timestamp = largest_timestamp(partition, partition.tail_, first);
+    if (timestamp == kNoTimestamp) return done(TimestampPosition{});
+  }
+  // The tail's candidate is found now; the segments are asked first, for their records come first.
+  Slice candidate;
+  BatchFacts facts;
+  for (size_t i = first; i < partition.tail_.size(); ++i) {
+    const TailBatch& batch = partition.tail_[i];
+    if (batch.facts.last_offset() >= partition.high_watermark_) break;
+    if (batch.facts.max_timestamp < timestamp || batch.facts.last_offset() < partition.log_start_offset_) continue;
+    candidate = batch.bytes;
+    facts = batch.facts;
+    break;
+  }
+  const auto& segments = partition.manifest_.segments;
+  const bool in_segments = std::any_of(segments.begin(), segments.end(), [&](const SegmentInfo& segment) {
+    return segment.max_timestamp >= timestamp && segment.next_offset > partition.log_start_offset_;
+  });
+  if (!in_segments) {
+    return find_in_batch(std::move(candidate), facts, timestamp, partition.log_start_offset_, std::move(done));
+  }
+  store_.find_timestamp(
+      partition.manifest_, timestamp, loop_,
+      [this, alive = alive_, candidate = std::move(candidate), facts, timestamp, start = partition.log_start_offset_,
+       done = std::move(done)](Result<TimestampPosition> found) mutable {
+        if (!*alive) return;
+        if (found && found->offset < 0) {
+          return find_in_batch(std::move(candidate), facts, timestamp, start, std::move(done));
+        }
+        if (found && found->offset < start) found->offset = start;
+        done(std::move(found));
+      });
+}
+
+void LogShard::find_in_batch(Slice batch, const BatchFacts& facts, int64_t timestamp, int64_t start_offset,
+                             Function<void(Result<TimestampPosition>)> done) {
+  if (batch.size == 0) return done(TimestampPosition{});
+  // Compressed batches are unpacked for this: on the pool, never on the loop.
+  auto found = std::make_shared<Result<TimestampPosition>>(TimestampPosition{});
+  runtime_.pool->submit(
+      [found, batch = std::move(batch), facts, timestamp, start_offset] {
+        *found = find_record_by_timestamp(batch.bytes(), timestamp, start_offset);
+        if (*found && (*found)->offset >= 0) (*found)->leader_epoch = facts.leader_epoch;
+      },
+      loop_,
+      [found, alive = alive_, done = std::move(done)]() mutable {
+        if (*alive) done(std::move(*found));
+      });
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,108 @@
+// One partition's log as its shard sees it: offsets, producers, leader epochs, the tail in memory and the manifest of
+// what is merged. Used on the owning shard's loop only. LogShard drives it; handlers read its offsets.
+//
+// Offsets:  log_start <= last_stable <= high_watermark <= log_end
+//   high_watermark  everything below is durable; readers see nothing else
+//   log_end         next offset to assign; speculative, ahead of durability
+// The tail holds [tail_start, log_end) in memory: at least everything that is not merged (>= manifest.end_offset).
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/function.h"
+#include "protocol/errors.h"
+#include "storage/log/log_config.h"
+#include "storage/log/producer_state.h"
+#include "storage/segment/segment_store.h"
+#include "storage/types.h"
+#include "storage/wal/wal.h"
+
+namespace weir::storage {
+
+// A batch in the tail.
+struct TailBatch {
+  BatchFacts facts;
+  Slice bytes;
+  ChunkNumber chunk = 0;
+};
+
+// What a fetch sends, in order: memory of the tail or a resident file range.
+using FetchPiece = std::variant<Slice, FileRange>;
+
+class Partition {
+ public:
+  Partition(PartitionId id, LogConfig config, int32_t leader_epoch);
+
+  const PartitionId& id() const { return id_; }
+  const LogConfig& config() const { return config_; }
+  int32_t leader_epoch() const { return leader_epoch_; }
+
+  int64_t log_start_offset() const { return log_start_offset_; }
+  int64_t high_watermark() const { return high_watermark_; }
+  int64_t last_stable_offset() const { return high_watermark_; }  // no transactions yet
+  int64_t log_end_offset() const { return log_end_offset_; }
+  const std::vector<EpochStart>& epochs() const { return epochs_; }
+  const ProducerState& producers() const { return producers_; }
+  const PartitionManifest& manifest() const { return manifest_; }
+  uint64_t size_bytes() const;  // merged segments plus the unmerged tail
+
+  // Taken offline by corruption of acknowledged data; reads and writes answer KAFKA_STORAGE_ERROR.
+  bool offline() const { return !offline_reason_.empty(); }
+  const std::string& offline_reason() const { return offline_reason_; }
+
+  // End offset of the largest epoch <= `epoch` (OffsetForLeaderEpoch): {-1, -1} if there is none.
+  EpochStart epoch_end(int32_t epoch) const;
+  int32_t epoch_at(int64_t offset) const;  // leader epoch of the batch at `offset`; -1 if before all
+
+  // First offset that is in memory; log_end_offset() if nothing is.
+  int64_t tail_start() const { return tail_.empty() ? log_end_offset_ : tail_[tail_head_].facts.base_offset; }
+
+  // Appends to `pieces` whole durable batches from the one that contains `offset` (>= tail_start()) on, up to
+  // `max_bytes`, at least one if `at_least_one`; nothing at or past `limit_offset`. Returns the bytes added.
+  uint64_t read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
+                     std::vector<FetchPiece>& pieces) const;
+
+ private:
+  friend class LogShard;
+  friend class LogRecovery;
+
+  // Index into tail_ of the batch that contains `offset`, or tail_.size().
+  size_t tail_index(int64_t offset) const;
+  void push_tail(TailBatch batch);
+  void pop_tail();  // forgets the oldest batch (merged)
+  void note_epoch(int32_t epoch, int64_t start_offset);
+
+  PartitionId id_;
+  LogConfig config_;
+  int32_t leader_epoch_ = 0;
+  int64_t log_start_offset_ = 0;
+  int64_t high_watermark_ = 0;
+  int64_t log_end_offset_ = 0;
+  ChunkNumber last_append_chunk_ = 0;
+  PartitionManifest manifest_;
+  std::vector<EpochStart> epochs_;
+  ProducerState producers_;
+  std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
+  size_t tail_head_ = 0;
+  uint64_t unmerged_bytes_ = 0;
+  bool dirty_listed_ = false;    // in LogShard's list of partitions with unmerged batches
+  int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
+  bool dropped_ = false;         // deleted topic; lives until the tail cache lets go of its batches
+  uint32_t cached_batches_ = 0;
+  std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
+  std::string offline_reason_;
+
+  struct Waiter {
+    uint64_t id;
+    Function<void()> wake;
+  };
+  std::vector<Waiter> waiters_;
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,125 @@
+// Where merged data lives: per partition a list of segments and a manifest. One of the engine's three seams; the local
+// implementation keeps files `<base-offset>.log` in Kafka's format and manifests as rows of one SQLite database per log
+// directory. Formats: docs/formats/segments.md.
+//
+// The manifest is the truth: bytes past a segment's recorded length do not exist. A merge cycle writes the data of many
+// partitions, makes all of it durable once, then commits all manifests and producer rows in one transaction.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/function.h"
+#include "base/result.h"
+#include "runtime/file.h"
+#include "runtime/loop.h"
+#include "storage/types.h"
+
+namespace weir::storage {
+
+struct SegmentInfo {
+  int64_t base_offset = 0;
+  int64_t next_offset = 0;  // after its last batch
+  uint64_t length = 0;      // valid bytes of the file
+  int64_t max_timestamp = kNoTimestamp;
+  int64_t first_timestamp = kNoTimestamp;  // max timestamp of its first batch; rolling by time counts from it
+  int64_t created_ms = 0;                  // wall clock at creation
+  bool operator==(const SegmentInfo&) const = default;
+};
+
+// A partition as of its floor: everything below `end_offset` is in segments, everything from it on in the WAL.
+struct PartitionManifest {
+  PartitionId partition;
+  int64_t log_start_offset = 0;
+  int64_t end_offset = 0;  // the floor
+  std::vector<SegmentInfo> segments;  // ascending, the last one is active; may be empty
+  std::vector<EpochStart> epochs;     // ascending
+  bool operator==(const PartitionManifest&) const = default;
+};
+
+// The new state of one partition in a merge cycle.
+struct MergePartition {
+  PartitionId partition;
+  struct Batch {
+    BatchFacts facts;
+    Slice bytes;
+  };
+  std::vector<Batch> batches;         // contiguous from the manifest's end_offset; may be empty (manifest change only)
+  int64_t log_start_offset = 0;       // new log start (never goes back); segments wholly below it are dropped
+  std::vector<EpochStart> epochs;     // complete history as of the new floor
+  // Producers that wrote in `batches`, as of the new floor except that `batches` of an entry may be just those seen in
+  // this cycle: the store completes the window of five from its previous row. An epoch change drops the older ones.
+  std::vector<ProducerEntry> producers;
+  std::vector<int64_t> expired_producers;  // rows to delete
+  // Limits that decide when the active segment is rolled.
+  uint64_t segment_bytes = 1ull << 30;
+  int64_t segment_ms = 7ll * 24 * 3600 * 1000;
+};
+
+// What to send for a fetch: memory or a range of a file whose pages were brought in.
+struct FileRange {
+  std::shared_ptr<runtime::File> file;
+  uint64_t offset = 0;
+  uint64_t length = 0;
+};
+
+struct SegmentRead {
+  FileRange range;          // whole batches, from the one that contains the asked offset
+  int64_t first_offset = 0; // base offset of the first batch in range
+  int64_t next_offset = 0;  // after the last batch in range
+};
+
+struct TimestampPosition {
+  int64_t offset = -1;  // -1: no record with such a timestamp
+  int64_t timestamp = kNoTimestamp;
+  int32_t leader_epoch = -1;
+};
+
+struct LoadedPartition {
+  PartitionManifest manifest;
+  std::vector<ProducerEntry> producers;
+};
+
+// Asynchronous calls run on the pool and complete on `reply_to`; calls for one partition complete in order. Manifests
+// are changed by the owning shard only, one merge at a time per shard. Reads may run beside a merge.
+class SegmentStore {
+ public:
+  virtual ~SegmentStore() = default;
+
+  // Every partition with a manifest row (blocking; at start, before anything else).
+  virtual Result<std::vector<LoadedPartition>> load() = 0;
+
+  // Writes and commits; answers the new manifests in the order of `partitions`. After an error the caller reloads
+  // nothing: no manifest changed, the files may hold garbage past their valid length.
+  virtual void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
+                     Function<void(Result<std::vector<PartitionManifest>>)> done) = 0;
+
+  // Finds and brings into the page cache up to max_bytes of whole batches (at least one) from the batch that contains
+  // `offset` on; stays within one segment. `manifest` is the caller's current one (copied as needed).
+  virtual void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes, runtime::Executor& reply_to,
+                    Function<void(Result<SegmentRead>)> done) = 0;
+
+  // First record with timestamp >= `timestamp` in the segments (batches of compressed topics are decompressed).
+  virtual void find_timestamp(const PartitionManifest& manifest, int64_t timestamp, runtime::Executor& reply_to,
+                              Function<void(Result<TimestampPosition>)> done) = 0;
+
+  // Forgets the partition durably; its folder goes after `delay_ms` (file.delete.delay.ms).
+  virtual void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
+                    Function<void(Result<void>)> done) = 0;
+
+  // WAL sessions (see docs/formats/wal.md): rows (shard, incarnation, first chunk, last chunk once sealed).
+  struct WalSession {
+    uint32_t shard = 0;
+    uint64_t incarnation = 0;
+    uint64_t first_chunk = 0;
+    uint64_t last_chunk = 0;
+    bool sealed = false;
+    bool operator==(const WalSession&) const = default;
+  };
+  virtual Result<std::vector<WalSession>> wal_sessions() = 0;                   // blocking, at start
+  virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // blocking; replaces all rows durably
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,83 @@
+// Terms shared by the log: who a batch belongs to, and what the log knows about a batch without reading it again.
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "base/uuid.h"
+
+namespace weir::storage {
+
+// Identity of a partition everywhere: the topic's id, never its name.
+struct PartitionId {
+  TopicId topic;
+  int32_t index = 0;
+  auto operator<=>(const PartitionId&) const = default;
+};
+
+inline constexpr int64_t kNoProducerId = -1;
+inline constexpr int32_t kNoSequence = -1;
+inline constexpr int64_t kNoTimestamp = -1;
+
+// Facts of one appended record batch. Written beside the batch in the WAL, so that recovery, merge and producer state
+// need not parse batches.
+struct BatchFacts {
+  PartitionId partition;
+  int32_t leader_epoch = 0;
+  int64_t base_offset = 0;
+  int32_t last_offset_delta = 0;
+  uint32_t size = 0;  // bytes of the whole batch
+  int64_t max_timestamp = kNoTimestamp;
+  int16_t attributes = 0;  // as in the batch header: compression, timestamp type, transactional, control
+  int64_t producer_id = kNoProducerId;
+  int16_t producer_epoch = -1;
+  int32_t base_sequence = kNoSequence;
+  // Control batches (transaction markers) only:
+  int16_t control_type = -1;  // 0 abort, 1 commit
+  int32_t coordinator_epoch = -1;
+  int16_t transaction_version = 0;
+
+  int64_t last_offset() const { return base_offset + last_offset_delta; }
+  int64_t next_offset() const { return last_offset() + 1; }
+  bool operator==(const BatchFacts&) const = default;
+};
+
+// Leader epoch history: `epoch` began at `start_offset`.
+struct EpochStart {
+  int32_t epoch = 0;
+  int64_t start_offset = 0;
+  bool operator==(const EpochStart&) const = default;
+};
+
+// One of the last five batches of an idempotent producer: enough to recognise a duplicate and answer it.
+struct ProducerBatch {
+  int32_t base_sequence = 0;
+  int32_t last_sequence = 0;
+  int64_t last_offset = 0;
+  int32_t offset_delta = 0;  // base offset = last_offset - offset_delta
+  int64_t timestamp = kNoTimestamp;
+  bool operator==(const ProducerBatch&) const = default;
+};
+
+// What a partition remembers of one producer id.
+struct ProducerEntry {
+  int64_t producer_id = kNoProducerId;
+  int16_t producer_epoch = -1;
+  int32_t coordinator_epoch = -1;
+  int64_t last_timestamp = kNoTimestamp;      // of its last batch or marker; expiry counts from it
+  int64_t transaction_first_offset = -1;      // of the open transaction; -1 without one
+  std::vector<ProducerBatch> batches;         // oldest first, at most five
+  bool operator==(const ProducerEntry&) const = default;
+};
+inline constexpr size_t kProducerBatches = 5;
+
+}  // namespace weir::storage
+
+template <>
+struct std::hash<weir::storage::PartitionId> {
+  size_t operator()(const weir::storage::PartitionId& id) const {
+    return std::hash<weir::Uuid>()(id.topic) + static_cast<size_t>(id.index) * 0x9e3779b97f4a7c15ull;
+  }
+};
