@@ -1,0 +1,254 @@
+#include "protocol/record_batch.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/check.h"
+#include "base/crc32c.h"
+#include "base/varint.h"
+
+namespace weir::protocol {
+namespace {
+
+constexpr size_t kLengthOffset = 8;
+constexpr size_t kLeaderEpochOffset = 12;
+constexpr size_t kCrcOffset = 17;
+constexpr size_t kAttributesOffset = 21;
+constexpr size_t kMaxTimestampOffset = 35;
+// Length, attributes, two deltas, two lengths and a count, one byte each.
+constexpr size_t kSmallestRecord = 7;
+
+// Reads a length and the bytes it announces; -1 is null.
+bool read_field(Bytes& rest, std::optional<Bytes>& field) {
+  int32_t size = 0;
+  const size_t read = read_varint32(rest, size);
+  if (read == 0 || size < -1) return false;
+  rest = rest.subspan(read);
+  if (size < 0) {
+    field.reset();
+    return true;
+  }
+  if (static_cast<size_t>(size) > rest.size()) return false;
+  field = rest.first(static_cast<size_t>(size));
+  rest = rest.subspan(static_cast<size_t>(size));
+  return true;
+}
+
+bool read_header(Bytes& rest, RecordHeader& header) {
+  std::optional<Bytes> key;
+  if (!read_field(rest, key) || !key || !read_field(rest, header.value)) return false;
+  header.key = as_string(*key);
+  return true;
+}
+
+// Reads what follows a record's length.
+bool read_body(Bytes body, Record& record) {
+  if (body.empty()) return false;
+  body = body.subspan(1);  // attributes, unused in format v2
+  size_t read = read_varint64(body, record.timestamp_delta);
+  if (read == 0) return false;
+  body = body.subspan(read);
+  read = read_varint32(body, record.offset_delta);
+  if (read == 0) return false;
+  body = body.subspan(read);
+  if (!read_field(body, record.key) || !read_field(body, record.value)) return false;
+  read = read_varint32(body, record.header_count);
+  if (read == 0 || record.header_count < 0) return false;
+  body = body.subspan(read);
+  record.headers = body;
+  RecordHeader header;
+  for (int32_t i = 0; i < record.header_count; ++i) {
+    if (!read_header(body, header)) return false;
+  }
+  return body.empty();
+}
+
+}  // namespace
+
+BatchHeader BatchHeader::parse(const uint8_t* batch) {
+  BatchHeader header;
+  header.base_offset = load_be<int64_t>(batch);
+  header.batch_length = load_be<int32_t>(batch + kLengthOffset);
+  header.partition_leader_epoch = load_be<int32_t>(batch + kLeaderEpochOffset);
+  header.magic = load_be<int8_t>(batch + kMagicOffset);
+  header.crc = load_be<uint32_t>(batch + kCrcOffset);
+  header.attributes = load_be<int16_t>(batch + kAttributesOffset);
+  header.last_offset_delta = load_be<int32_t>(batch + 23);
+  header.base_timestamp = load_be<int64_t>(batch + 27);
+  header.max_timestamp = load_be<int64_t>(batch + kMaxTimestampOffset);
+  header.producer_id = load_be<int64_t>(batch + 43);
+  header.producer_epoch = load_be<int16_t>(batch + 51);
+  header.base_sequence = load_be<int32_t>(batch + 53);
+  header.record_count = load_be<int32_t>(batch + 57);
+  return header;
+}
+
+void BatchHeader::store(uint8_t* batch) const {
+  store_be(batch, base_offset);
+  store_be(batch + kLengthOffset, batch_length);
+  store_be(batch + kLeaderEpochOffset, partition_leader_epoch);
+  store_be(batch + kMagicOffset, magic);
+  store_be(batch + kCrcOffset, crc);
+  store_be(batch + kAttributesOffset, attributes);
+  store_be(batch + 23, last_offset_delta);
+  store_be(batch + 27, base_timestamp);
+  store_be(batch + kMaxTimestampOffset, max_timestamp);
+  store_be(batch + 43, producer_id);
+  store_be(batch + 51, producer_epoch);
+  store_be(batch + 53, base_sequence);
+  store_be(batch + 57, record_count);
+}
+
+int32_t BatchHeader::last_sequence() const {
+  if (base_sequence < 0) return -1;
+  constexpr int64_t kSequences = int64_t{1} << 31;
+  return static_cast<int32_t>((int64_t{base_sequence} + last_offset_delta) % kSequences);
+}
+
+std::string_view batch_fault_name(BatchFault fault) {
+  switch (fault) {
+    case BatchFault::kNone: return "no fault";
+    case BatchFault::kTruncated: return "the batch is cut short";
+    case BatchFault::kBadLength: return "the batch length is impossible";
+    case BatchFault::kUnsupportedMagic: return "the batch is not of format v2";
+    case BatchFault::kBadCrc: return "the CRC does not match";
+    case BatchFault::kBadAttributes: return "unknown attribute bits are set";
+    case BatchFault::kUnknownCompression: return "the compression type is unknown";
+    case BatchFault::kBadCount: return "the record count contradicts the offsets";
+    case BatchFault::kBadOffsetDelta: return "an offset delta is out of place";
+    case BatchFault::kBadTimestamp: return "a timestamp is out of range";
+    case BatchFault::kBadSequence: return "producer id, epoch and sequence contradict each other";
+    case BatchFault::kBadRecord: return "a record's lengths contradict each other";
+    case BatchFault::kTrailingBytes: return "bytes follow the last record";
+    case BatchFault::kMissingKey: return "a record has no key";
+    case BatchFault::kTooManyRecords: return "more records are claimed than the bytes can hold";
+  }
+  return "unknown fault";
+}
+
+BatchFault peek_batch(Bytes in, BatchHeader& header) {
+  // The magic byte comes before anything that depends on the format; older formats are shorter than our header.
+  if (in.size() <= BatchHeader::kMagicOffset) return BatchFault::kTruncated;
+  if (in[BatchHeader::kMagicOffset] != BatchHeader::kMagic) return BatchFault::kUnsupportedMagic;
+  const int32_t length = load_be<int32_t>(in.data() + kLengthOffset);
+  if (length < static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd)) return BatchFault::kBadLength;
+  if (static_cast<size_t>(length) + BatchHeader::kLengthEnd > in.size()) return BatchFault::kTruncated;
+  header = BatchHeader::parse(in.data());
+  return BatchFault::kNone;
+}
+
+namespace {
+
+BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
+  if ((header.attributes & ~BatchHeader::kKnownAttributes) != 0) return BatchFault::kBadAttributes;
+  if (header.compression_bits() >= kCompressionTypes) return BatchFault::kUnknownCompression;
+  if (header.last_offset_delta < 0) return BatchFault::kBadOffsetDelta;
+  if (header.base_offset < 0 || header.base_offset > std::numeric_limits<int64_t>::max() - 1 - header.last_offset_delta) {
+    return BatchFault::kBadOffsetDelta;
+  }
+  const int64_t span = int64_t{header.last_offset_delta} + 1;
+  if (rules.contiguous ? (header.record_count != span) : (header.record_count < 0 || header.record_count > span)) {
+    return BatchFault::kBadCount;
+  }
+  if (header.base_timestamp < -1 || header.max_timestamp < -1) return BatchFault::kBadTimestamp;
+  const bool has_sequence = header.base_sequence >= 0;
+  if (header.producer_id < -1 || header.producer_epoch < -1 || header.base_sequence < -1) return BatchFault::kBadSequence;
+  if (header.has_producer_id() && header.producer_epoch < 0) return BatchFault::kBadSequence;
+  // Control batches carry a producer id and no sequence.
+  if (!header.has_producer_id() && has_sequence) return BatchFault::kBadSequence;
+  if (header.has_producer_id() && !has_sequence && !header.control()) return BatchFault::kBadSequence;
+  if (header.transactional() && !header.has_producer_id()) return BatchFault::kBadSequence;
+  return BatchFault::kNone;
+}
+
+}  // namespace
+
+BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header) {
+  if (const BatchFault fault = peek_batch(batch, header); fault != BatchFault::kNone) return fault;
+  if (header.size() != batch.size()) return BatchFault::kTrailingBytes;
+  if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc) return BatchFault::kBadCrc;
+  if (const BatchFault fault = check_header(header, rules); fault != BatchFault::kNone) return fault;
+  if (!rules.walk_records || header.compressed()) return BatchFault::kNone;
+  return check_records(header, batch.subspan(BatchHeader::kSize), rules);
+}
+
+BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules, int64_t* max_timestamp) {
+  if (header.record_count < 0) return BatchFault::kBadCount;
+  if (static_cast<size_t>(header.record_count) > records.size() / kSmallestRecord) return BatchFault::kTooManyRecords;
+  RecordIterator iterator(header, records);
+  Record record;
+  int64_t highest = -1;
+  int64_t previous_delta = -1;
+  while (iterator.next(record)) {
+    const bool in_place = rules.contiguous ? record.offset_delta == previous_delta + 1
+                                           : record.offset_delta > previous_delta && record.offset_delta <= header.last_offset_delta;
+    if (!in_place) return BatchFault::kBadOffsetDelta;
+    if (rules.keys_required && !record.key) return BatchFault::kMissingKey;
+    previous_delta = record.offset_delta;
+    highest = std::max(highest, record.timestamp);
+  }
+  if (iterator.fault() != BatchFault::kNone) return iterator.fault();
+  if (!iterator.rest().empty()) return BatchFault::kTrailingBytes;
+  if (max_timestamp != nullptr) *max_timestamp = header.log_append_time() ? header.max_timestamp : highest;
+  return BatchFault::kNone;
+}
+
+bool BatchSplitter::next() {
+  if (rest_.empty() || fault_ != BatchFault::kNone) return false;
+  fault_ = peek_batch(rest_, header_);
+  if (fault_ != BatchFault::kNone) return false;
+  batch_ = rest_.first(header_.size());
+  rest_ = rest_.subspan(header_.size());
+  return true;
+}
+
+RecordIterator::RecordIterator(Bytes batch) {
+  fault_ = peek_batch(batch, header_);
+  if (fault_ == BatchFault::kNone) rest_ = batch.subspan(BatchHeader::kSize, header_.size() - BatchHeader::kSize);
+}
+
+bool RecordIterator::next(Record& record) {
+  if (fault_ != BatchFault::kNone || read_ >= header_.record_count) return false;
+  int32_t size = 0;
+  const size_t prefix = read_varint32(rest_, size);
+  if (prefix == 0 || size < 0 || static_cast<size_t>(size) > rest_.size() - prefix ||
+      !read_body(rest_.subspan(prefix, static_cast<size_t>(size)), record)) {
+    fault_ = BatchFault::kBadRecord;
+    return false;
+  }
+  record.size = prefix + static_cast<size_t>(size);
+  record.offset = header_.base_offset + record.offset_delta;
+  if (header_.log_append_time()) {
+    record.timestamp = header_.max_timestamp;
+  } else if (__builtin_add_overflow(header_.base_timestamp, record.timestamp_delta, &record.timestamp) || record.timestamp < -1) {
+    fault_ = BatchFault::kBadTimestamp;
+    return false;
+  }
+  rest_ = rest_.subspan(record.size);
+  ++read_;
+  return true;
+}
+
+bool HeaderIterator::next(RecordHeader& header) {
+  if (left_ == 0) return false;
+  --left_;
+  return read_header(rest_, header);
+}
+
+void patch_base_offset(uint8_t* batch, int64_t base_offset) { store_be(batch, base_offset); }
+void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch) { store_be(batch + kLeaderEpochOffset, leader_epoch); }
+
+void patch_crc(MutableBytes batch) {
+  WEIR_CHECK(batch.size() >= BatchHeader::kSize);
+  store_be(batch.data() + kCrcOffset, crc32c(Bytes(batch).subspan(BatchHeader::kCrcStart)));
+}
+
+void patch_log_append_time(MutableBytes batch, int64_t timestamp) {
+  WEIR_CHECK(batch.size() >= BatchHeader::kSize);
+  const auto attributes = load_be<int16_t>(batch.data() + kAttributesOffset);
+  store_be(batch.data() + kAttributesOffset, static_cast<int16_t>(attributes | BatchHeader::kLogAppendTime));
+  store_be(batch.data() + kMaxTimestampOffset, timestamp);
+  patch_crc(batch);
+}
+
+}  // namespace weir::protocol
