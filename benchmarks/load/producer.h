@@ -1,0 +1,59 @@
+// Keeps a fixed number of produce requests in flight on each of its connections, round robin over the partitions.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "load/connection.h"
+#include "load/options.h"
+
+namespace load {
+
+struct ProducerSettings {
+  explicit ProducerSettings(Options& options);
+  std::string broker;
+  std::vector<TopicPartition> partitions;
+  int16_t acks;
+  int record_bytes;
+  int batch_records;
+  int in_flight;
+  int connections;
+  bool idempotent;
+  int64_t bytes_per_s;  // 0: as fast as it goes
+};
+
+class Producer {
+ public:
+  explicit Producer(const ProducerSettings& settings);
+  // Sends that many requests and returns when all are answered.
+  void run(uint64_t requests);
+  size_t batch_bytes() const { return lanes_.front().batch.bytes().size(); }
+  uint64_t batch_records() const { return static_cast<uint64_t>(settings_.batch_records); }
+
+ private:
+  // A batch and its request, prebuilt for one partition.
+  struct Lane {
+    Batch batch;
+    ProduceFrame frame;
+    int32_t next_sequence = 0;
+  };
+  struct Link {
+    Connection connection;
+    int in_flight = 0;
+  };
+  void send_one(Link& link);
+  void wait_until_due();
+
+  ProducerSettings settings_;
+  std::vector<Lane> lanes_;
+  std::vector<Link> links_;
+  size_t next_lane_ = 0;
+  int64_t producer_id_ = -1;
+  int64_t started_ns_ = 0;
+  int64_t sent_bytes_ = 0;
+};
+
+// Creates the topics that --topic, --topics and --partitions name; fetches and latency runs use the same.
+std::vector<TopicPartition> create_topics(Options& options);
+
+}  // namespace load
