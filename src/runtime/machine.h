@@ -1,0 +1,22 @@
+// What the machine, or the container around the process, lets it use.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+namespace weir::runtime {
+
+// Cores of the affinity mask, bounded by the cgroup's CPU quota (rounded up); at least 1.
+unsigned available_cores();
+// The cgroup's memory limit or the machine's memory, whichever is smaller.
+uint64_t available_memory_bytes();
+
+// Limits found in the files of a cgroup hierarchy, 0 if there is none. `root` is where it is mounted, `membership` the
+// text of /proc/self/cgroup. The tightest limit of the process's group and all groups above counts. Public for tests.
+struct CgroupLimits {
+  double cores = 0;
+  uint64_t memory_bytes = 0;
+};
+CgroupLimits read_cgroup_limits(const std::string& root, const std::string& membership);
+
+}  // namespace weir::runtime

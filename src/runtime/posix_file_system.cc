@@ -1,0 +1,171 @@
+#include "runtime/posix_file_system.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <string_view>
+
+#include "runtime/posix_file.h"
+
+namespace weir::runtime {
+namespace {
+
+constexpr mode_t kFileMode = 0640;
+
+Result<UniqueFd> open_fd(const std::string& path, int flags) {
+  int fd = -1;
+  do {
+    fd = ::open(path.c_str(), flags | O_CLOEXEC, kFileMode);
+  } while (fd < 0 && errno == EINTR);
+  if (fd < 0) return fail_errno("cannot open " + path, errno);
+  return UniqueFd(fd);
+}
+
+// tmpfs and some network file systems know no direct I/O.
+Result<UniqueFd> open_direct(const std::string& path, int flags) {
+  Result<UniqueFd> fd = open_fd(path, flags | O_DIRECT);
+  if (!fd && fd.error().os_errno == EINVAL) fd = open_fd(path, flags & ~O_EXCL);
+  return fd;
+}
+
+}  // namespace
+
+PosixFileSystem::PosixFileSystem(FlushEngineKind engine) : engine_kind_(engine) {}
+
+PosixFileSystem::~PosixFileSystem() { stop_writers(); }
+
+void PosixFileSystem::stop_writers() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [loop, engine] : engines_) engine->stop();
+}
+
+Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, OpenFlags flags) {
+  int mode = flags.write ? O_RDWR : O_RDONLY;
+  if (flags.create) mode |= O_CREAT;
+  if (flags.create && flags.exclusive) mode |= O_EXCL;
+  if (flags.truncate) mode |= O_TRUNC;
+  Result<UniqueFd> fd = flags.direct ? open_direct(path, mode) : open_fd(path, mode);
+  if (!fd) return std::unexpected(fd.error());
+  return std::make_unique<PosixFile>(std::move(*fd), path);
+}
+
+Result<void> PosixFileSystem::create_directories(const std::string& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (error) return fail_errno("cannot create directory " + path, error.value());
+  return {};
+}
+
+Result<void> PosixFileSystem::rename(const std::string& from, const std::string& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0) return fail_errno("cannot rename " + from + " to " + to, errno);
+  return {};
+}
+
+Result<void> PosixFileSystem::remove(const std::string& path) {
+  if (std::remove(path.c_str()) != 0) return fail_errno("cannot remove " + path, errno);
+  return {};
+}
+
+Result<void> PosixFileSystem::remove_all(const std::string& path) {
+  std::error_code error;
+  std::filesystem::remove_all(path, error);
+  if (error) return fail_errno("cannot remove " + path + " and what it holds", error.value());
+  return {};
+}
+
+Result<bool> PosixFileSystem::exists(const std::string& path) {
+  struct stat entry{};
+  if (::stat(path.c_str(), &entry) == 0) return true;
+  if (errno == ENOENT || errno == ENOTDIR) return false;
+  return fail_errno("cannot look up " + path, errno);
+}
+
+Result<std::vector<DirectoryEntry>> PosixFileSystem::list(const std::string& path) {
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
+  if (!directory) return fail_errno("cannot list " + path, errno);
+  std::vector<DirectoryEntry> entries;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory.get());
+    if (entry == nullptr && errno != 0) return fail_errno("cannot list " + path, errno);
+    if (entry == nullptr) break;
+    const std::string_view name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    struct stat details{};
+    if (::fstatat(::dirfd(directory.get()), entry->d_name, &details, 0) != 0) {
+      if (errno == ENOENT) continue;  // removed meanwhile
+      return fail_errno("cannot look up " + path + "/" + std::string(name), errno);
+    }
+    const bool is_directory = S_ISDIR(details.st_mode);
+    entries.push_back({std::string(name), is_directory, is_directory ? 0 : static_cast<uint64_t>(details.st_size)});
+  }
+  std::ranges::sort(entries, {}, &DirectoryEntry::name);
+  return entries;
+}
+
+Result<void> PosixFileSystem::sync_directory(const std::string& path) {
+  const Result<UniqueFd> fd = open_fd(path, O_RDONLY | O_DIRECTORY);
+  if (!fd) return std::unexpected(fd.error());
+  if (::fsync(fd->get()) != 0) return fail_errno("cannot flush directory " + path, errno);
+  return {};
+}
+
+Result<void> PosixFileSystem::sync_file_system(const std::string& path) {
+  struct stat entry{};
+  if (::stat(path.c_str(), &entry) != 0) return fail_errno("cannot look up " + path, errno);
+  int fd = -1;
+  {
+    const std::lock_guard lock(mutex_);
+    UniqueFd& kept = file_systems_[entry.st_dev];
+    if (!kept) {
+      Result<UniqueFd> opened = open_fd(path, O_RDONLY);
+      if (!opened) return std::unexpected(opened.error());
+      kept = std::move(*opened);
+    }
+    fd = kept.get();
+  }
+  if (::syncfs(fd) != 0) return fail_errno("cannot flush the file system of " + path, errno);
+  return {};
+}
+
+Result<uint64_t> PosixFileSystem::free_bytes(const std::string& path) {
+  struct statvfs space{};
+  if (::statvfs(path.c_str(), &space) != 0) return fail_errno("cannot ask for the free space of " + path, errno);
+  return uint64_t{space.f_bavail} * space.f_frsize;
+}
+
+Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
+  Result<UniqueFd> fd = open_fd(path, O_RDWR | O_CREAT);
+  if (!fd) return std::unexpected(fd.error());
+  if (::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK) {
+      return fail(ErrorCode::kExists, path + " is locked: another process uses this directory", EWOULDBLOCK);
+    }
+    return fail_errno("cannot lock " + path, errno);
+  }
+  return std::make_unique<PosixFile>(std::move(*fd), path);
+}
+
+FlushEngine& PosixFileSystem::engine_of(Loop& loop) {
+  const std::lock_guard lock(mutex_);
+  std::unique_ptr<FlushEngine>& engine = engines_[&loop];
+  if (!engine) engine = make_flush_engine(engine_kind_, loop);
+  return *engine;
+}
+
+Result<std::unique_ptr<DurableWriter>> PosixFileSystem::durable_writer(const std::string& path, Loop& loop,
+                                                                       bool flush_to_device) {
+  Result<UniqueFd> fd = flush_to_device ? open_direct(path, O_WRONLY) : open_fd(path, O_WRONLY);
+  if (!fd) return std::unexpected(fd.error());
+  return std::make_unique<EngineWriter>(engine_of(loop), std::move(*fd), path, flush_to_device);
+}
+
+}  // namespace weir::runtime

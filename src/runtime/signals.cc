@@ -1,0 +1,39 @@
+#include "runtime/signals.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+
+namespace weir::runtime {
+namespace {
+UniqueFd take_termination_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGTERM);
+  ::sigaddset(&signals, SIGINT);
+  WEIR_CHECK(::pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
+  UniqueFd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
+  WEIR_CHECK(fd);
+  return fd;
+}
+}  // namespace
+
+SignalWatch::SignalWatch(EpollLoop& loop, Function<void(int)> on_signal)
+    : loop_(loop),
+      fd_(take_termination_signals()),
+      watch_(loop.watch(fd_.get(), EPOLLIN, *this)),
+      on_signal_(std::move(on_signal)) {}
+
+SignalWatch::~SignalWatch() { loop_.unwatch(watch_); }
+
+void SignalWatch::on_events(uint32_t) {
+  signalfd_siginfo info{};
+  if (::read(fd_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info)) {
+    on_signal_(static_cast<int>(info.ssi_signo));
+  }
+}
+
+}  // namespace weir::runtime
