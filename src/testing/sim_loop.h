@@ -1,0 +1,98 @@
+// The event loop and the pool of a simulated process.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "runtime/loop.h"
+#include "testing/scheduler.h"
+
+namespace weir::testing {
+
+class SimNetwork;
+
+// Runs in turns, as a thread does: what is ready when a turn starts runs in the order it became ready, one scheduler event
+// each (so that other loops run in between), then the tasks of at_turn_end. Between events, when no simulated code
+// runs, in_loop() is true for every loop: tests and constructors may use it directly.
+class SimLoop final : public runtime::Loop {
+ public:
+  SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process);
+  ~SimLoop() override;
+
+  void post(runtime::Task task) override;
+  const runtime::Clock& clock() const override { return scheduler_.clock(); }
+  runtime::Random& random() override { return random_; }
+  unsigned index() const override { return index_; }
+  bool in_loop() const override;
+  runtime::TimerId schedule_after(int64_t delay_ns, runtime::Task task) override;
+  bool cancel(runtime::TimerId timer) override;
+  void at_turn_end(runtime::Task task) override;
+  Result<std::unique_ptr<runtime::Listener>> listen(const runtime::Endpoint& address,
+                                                    runtime::AcceptCallback on_accept) override;
+  void connect(const runtime::Endpoint& address, runtime::ConnectCallback done) override;
+
+  uint32_t process() const { return process_; }
+  uint32_t lane() const { return lane_; }
+  bool dead() const { return dead_; }
+  // Ends the loop: everything queued is destroyed without running, and so is what comes later.
+  void shut_down();
+
+ private:
+  struct Timer {
+    runtime::Task task;
+    Scheduler::Key due;
+  };
+  void wake();
+  void step();
+  void schedule_step(int64_t delay_ns);
+
+  Scheduler& scheduler_;
+  SimNetwork& network_;
+  SeededRandom random_;
+  unsigned index_;
+  uint32_t process_;
+  uint32_t lane_;
+  bool dead_ = false;
+  bool step_scheduled_ = false;
+  std::deque<runtime::Task> ready_;
+  size_t left_in_turn_ = 0;  // of ready_; the rest waits for the next turn
+  bool in_turn_ = false;
+  std::deque<runtime::Task> turn_end_;
+  std::map<uint64_t, Timer> timers_;
+  uint64_t last_timer_ = 0;
+};
+
+// Work runs after a seeded delay, on no loop (in_loop() is false everywhere), inline in one event.
+class SimPool final : public runtime::Pool {
+ public:
+  struct Options {
+    int64_t min_delay_ns = 2'000;
+    int64_t max_delay_ns = 300'000;
+    int64_t slow_delay_ns = 20'000'000;  // one in 64
+  };
+  SimPool(Scheduler& scheduler, Options options) : scheduler_(scheduler), options_(options), lane_(scheduler.new_lane()) {}
+  ~SimPool() override;
+
+  void submit(runtime::Task work, runtime::Executor& reply_to, runtime::Task done, uint64_t ordering_key = 0) override;
+  void shut_down();
+
+ private:
+  struct Job {
+    runtime::Task work;
+    runtime::Executor* reply_to;
+    runtime::Task done;
+  };
+  void start(Job job, uint64_t ordering_key);
+  int64_t delay_ns();
+
+  Scheduler& scheduler_;
+  Options options_;
+  uint32_t lane_;
+  bool dead_ = false;
+  std::map<uint64_t, std::deque<Job>> waiting_;  // behind a job of the same key, which is under way
+};
+
+}  // namespace weir::testing

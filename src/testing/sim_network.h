@@ -1,0 +1,89 @@
+// The network of a simulation: listeners and stream sockets as in-memory byte pipes with bounded buffers.
+//
+// Bytes of a connection arrive in order after seeded delays, in pieces that have nothing to do with the writes. Reads
+// and writes now and then move fewer bytes than they could, and events now and then come although nothing is ready, as
+// both may with a kernel. A socket closed with unread bytes resets its peer.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/loop.h"
+#include "testing/scheduler.h"
+
+namespace weir::testing {
+
+class SimLoop;
+struct SimConnection;
+struct SimListenerState;
+
+class SimNetwork {
+ public:
+  struct Options {
+    int64_t min_latency_ns = 10'000;
+    int64_t max_latency_ns = 200'000;
+    int64_t slow_latency_ns = 10'000'000;  // one in 128
+    size_t min_buffer = 2'048;             // capacity of one direction, drawn for each connection
+    size_t max_buffer = 262'144;
+    uint64_t partial_one_in = 16;      // reads and writes that move less than they could
+    uint64_t spurious_one_in = 64;     // writes refused though there is room, events without cause
+    uint64_t reset_one_in = 0;         // writes that reset the connection instead
+    uint64_t half_open_one_in = 0;     // connections of a dead process whose peers are never told
+  };
+
+  SimNetwork(Scheduler& scheduler, Options options) : scheduler_(scheduler), options_(options) {}
+
+  Result<std::unique_ptr<runtime::Listener>> listen(SimLoop& loop, runtime::Endpoint address,
+                                                    runtime::AcceptCallback on_accept);
+  void connect(SimLoop& loop, runtime::Endpoint address, runtime::ConnectCallback done);
+
+  // Faults on demand.
+  void reset_all();               // every connection: both ends see ECONNRESET
+  void reset_one();               // one of the established connections, by the seed
+  void freeze(bool frozen);       // nothing arrives any more until thawed; connects wait
+  // The process is dead: its listeners are gone, what it had sent arrives up to some byte, peers are reset.
+  void end_process(uint32_t process);
+
+  size_t connections() const;  // established
+  uint64_t bytes_delivered() const { return bytes_delivered_; }
+  // Tells which processes are dead: what they still do inside their last event reaches nobody.
+  void set_death_check(std::function<bool(uint32_t process)> dead) { dead_ = std::move(dead); }
+
+ private:
+  friend class SimSocket;
+  friend class SimListener;
+
+  std::vector<std::shared_ptr<SimConnection>> established();
+  void establish(SimLoop& loop, const runtime::Endpoint& address, runtime::ConnectCallback done);
+  void accept(SimListenerState& listener, std::shared_ptr<SimConnection> connection);
+  runtime::IoResult read(const std::shared_ptr<SimConnection>& connection, int side, MutableBytes into);
+  runtime::IoResult write(const std::shared_ptr<SimConnection>& connection, int side, Bytes bytes, size_t asked);
+  size_t room(const SimConnection& connection, int side) const;
+  void send(const std::shared_ptr<SimConnection>& connection, int side, size_t bytes);
+  void close(const std::shared_ptr<SimConnection>& connection, int side);
+  void reset(const std::shared_ptr<SimConnection>& connection, int side);
+  void notify(const std::shared_ptr<SimConnection>& connection, int side, bool readable);
+  void attach(const std::shared_ptr<SimConnection>& connection, int side, runtime::Socket::Handler* handler);
+  void remove_listener(const SimListenerState& listener);
+  int64_t latency_ns();
+  // Runs after the latency, later than everything sent before in this direction.
+  void deliver(const std::shared_ptr<SimConnection>& connection, int sender, Function<void()> arrive);
+
+  Scheduler& scheduler_;
+  Options options_;
+  std::vector<std::shared_ptr<SimListenerState>> listeners_;
+  std::map<uint64_t, std::weak_ptr<SimConnection>> connections_;
+  std::function<bool(uint32_t)> dead_ = [](uint32_t) { return false; };
+  uint64_t last_connection_ = 0;
+  uint64_t bytes_delivered_ = 0;
+  uint16_t last_port_ = 20'000;
+  bool frozen_ = false;
+  std::vector<Function<void()>> held_back_;  // while frozen
+};
+
+}  // namespace weir::testing
