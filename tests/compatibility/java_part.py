@@ -1,0 +1,93 @@
+"""Apache Kafka's own tools and Java client."""
+import re
+import shutil
+
+from cases import Part, Skip, run, verdict_lines
+from harness import maven
+
+part = Part("java", "Apache Kafka's command line tools and Java client")
+
+HERE = maven.ROOT / "tests/compatibility/java"
+
+
+def class_path() -> str:
+    try:
+        return maven.class_path(HERE / "pom.xml")
+    except maven.Unavailable as reason:
+        raise Skip(str(reason)) from None
+
+
+def tool(name: str, broker, *arguments, given: str = "", server_option: str = "--bootstrap-server") -> str:
+    return run(["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path(), name, server_option, broker.address,
+                *arguments], given=given, seconds=90)
+
+
+def topics(broker, *arguments) -> str:
+    return tool("org.apache.kafka.tools.TopicCommand", broker, *arguments)
+
+
+@part.case
+def topics_are_created_described_altered_deleted(broker, _folder):
+    topics(broker, "--create", "--topic", "t-tool", "--partitions", "2", "--config", "retention.ms=60000")
+    said = topics(broker, "--describe", "--topic", "t-tool")
+    assert "PartitionCount: 2" in said and "retention.ms=60000" in said, said
+    topics(broker, "--alter", "--topic", "t-tool", "--partitions", "3")
+    assert "PartitionCount: 3" in topics(broker, "--describe", "--topic", "t-tool")
+    assert "t-tool" in topics(broker, "--list").split()
+    topics(broker, "--delete", "--topic", "t-tool")
+    assert "t-tool" not in topics(broker, "--list").split()
+
+
+@part.case
+def configs_are_altered(broker, _folder):
+    topics(broker, "--create", "--topic", "t-config")
+    name = "kafka.admin.ConfigCommand"
+    tool(name, broker, "--alter", "--topic", "t-config", "--add-config", "max.message.bytes=2000")
+    assert "max.message.bytes=2000" in tool(name, broker, "--describe", "--topic", "t-config")
+
+
+@part.case
+def the_console_produces_and_consumes(broker, _folder):
+    topics(broker, "--create", "--topic", "t-console")
+    rows = [f"row {i}" for i in range(1000)]
+    tool("org.apache.kafka.tools.ConsoleProducer", broker, "--topic", "t-console", given="\n".join(rows) + "\n")
+    said = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", broker, "--topic", "t-console", "--from-beginning",
+                "--max-messages", "1000", "--timeout-ms", "30000")
+    assert said.splitlines() == rows, said[-300:]
+    offsets = tool("org.apache.kafka.tools.GetOffsetShell", broker, "--topic", "t-console")
+    assert offsets.strip() == "t-console:0:1000", offsets
+
+
+@part.case
+def groups_are_described_and_reset(broker, _folder):
+    topics(broker, "--create", "--topic", "t-group")
+    tool("org.apache.kafka.tools.ConsoleProducer", broker, "--topic", "t-group", given="a\nb\nc\n")
+    tool("org.apache.kafka.tools.consumer.ConsoleConsumer", broker, "--topic", "t-group", "--group", "t-readers",
+         "--from-beginning", "--max-messages", "3", "--timeout-ms", "30000")
+    name = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+    assert "t-readers" in tool(name, broker, "--list").split()
+    row = re.search(r"t-readers\s+t-group\s+0\s+(\d+)\s+(\d+)\s+(\d+)", tool(name, broker, "--describe", "--group", "t-readers"))
+    assert row and row.groups() == ("3", "3", "0"), row
+    tool(name, broker, "--reset-offsets", "--group", "t-readers", "--topic", "t-group", "--to-earliest", "--execute")
+    row = re.search(r"t-readers\s+t-group\s+0\s+(\d+)\s+(\d+)\s+(\d+)", tool(name, broker, "--describe", "--group", "t-readers"))
+    assert row and row.groups() == ("0", "3", "3"), row
+    tool(name, broker, "--delete", "--group", "t-readers")
+
+
+@part.case
+def the_performance_tools_run(broker, _folder):
+    topics(broker, "--create", "--topic", "t-perf", "--partitions", "3")
+    said = tool("org.apache.kafka.tools.ProducerPerformance", broker, "--topic", "t-perf", "--num-records", "20000",
+                "--record-size", "500", "--throughput", "-1")
+    assert "20000 records sent" in said, said
+    said = tool("org.apache.kafka.tools.ConsumerPerformance", broker, "--topic", "t-perf", "--messages", "20000", "--timeout",
+                "30000")
+    assert re.search(r", 20\d\d\d, ", said), said
+
+
+@part.case
+def client(broker, _folder):
+    """Each case of Clients.java, which runs as a source file."""
+    if not shutil.which("javac"):
+        raise Skip("there is no Java compiler")
+    return verdict_lines(run(["java", "-Xmx512m", "-cp", class_path(), str(HERE / "Clients.java"), broker.address], seconds=300))

@@ -1,0 +1,20 @@
+"""For scripts that run inside another environment: one line for each case, as cases.verdict_lines reads them."""
+import traceback
+
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+def report(*arguments) -> None:
+    for function in CASES:
+        name = function.__name__.replace("_", " ")
+        try:
+            function(*arguments)
+            print(f"PASSED\t{name}", flush=True)
+        except Exception as error:  # a case may fail in any way, and the others still run
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            print(f"FAILED\t{name}\t{type(error).__name__} at line {where.lineno}: {error}".replace("\n", " "), flush=True)

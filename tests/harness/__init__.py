@@ -1,0 +1,1 @@
+"""Brokers as child processes, for the benchmarks and the compatibility tests."""
