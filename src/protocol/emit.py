@@ -28,10 +28,12 @@ def cpp_type(field):
 
 
 def initialiser(field):
-    if field.default == 'null':
-        return ' = nullptr' if field.is_struct() else ''
     if field.is_struct() and field.nullable:
-        raise SchemaError(f'{field.name}: a structure that may be null must default to null')
+        if field.default != 'null' and field.tag is None:
+            raise SchemaError(f'{field.name}: a structure that may be null must default to null or be tagged')
+        return ' = nullptr'
+    if field.default == 'null':
+        return ''
     if field.array:
         return f' = std::span<{element_type(field)}>()' if field.nullable else ''
     if field.base in ('string', 'bytes') and field.nullable:
@@ -50,6 +52,8 @@ def differs_from_default(field):
         raise SchemaError(f'{name}: records must be in every version')
     if field.default == 'null':
         return f'{name} != nullptr' if field.is_struct() else f'{name}.has_value()'
+    if field.nullable and field.is_struct():
+        return f'({name} == nullptr || !{name}->is_default())'
     if field.nullable:
         return f'(!{name} || !{name}->empty())'
     if field.array or field.base in ('string', 'bytes'):
@@ -161,36 +165,29 @@ class Emitter:
     def _flexible_line(self, struct):
         return [f'  [[maybe_unused]] const bool flexible = wire_version >= {self.message.flexible};'] if self.flexible == 'flexible' else []
 
-    def _untagged(self, field):
-        """The versions in which a field is written in place."""
-        if field.tag is None:
-            return field.versions
-        if field.tag_versions.low > field.versions.low:
-            return Range(field.versions.low, field.tag_versions.low - 1)
-        return None
-
     def _decode(self, struct):
         out = self._flexible_line(struct)
         for field in struct.fields:
-            versions = self._untagged(field)
-            if versions is None or versions.intersect(struct.versions).empty():
+            if field.tag is not None or field.versions.intersect(struct.versions).empty():
                 continue
-            guard = condition(versions, struct.versions)
+            guard = condition(field.versions, struct.versions)
             lines = self._decode_value(field, self._fx(field, struct.versions), struct.versions)
             out += _guarded(guard, lines)
         if self.flexible == 'false' or struct.versions.high < self.message.flexible:
             return out
-        tagged, indent = [], '  '
+        tagged, before = [], []
         for field in struct.tagged():
-            if field.tag_versions.intersect(struct.versions).empty():
+            if field.versions.intersect(struct.versions).empty():
                 continue
             body = self._decode_value(field, 'true', struct.versions)
-            guard = condition(field.tag_versions, Range(max(struct.versions.low, self.message.flexible), struct.versions.high))
+            if field.is_struct() and field.nullable and field.default != 'null':
+                before.append(f'{field.name} = r.empty_struct<{field.struct.name}>();')
+            guard = condition(field.versions, Range(max(struct.versions.low, self.message.flexible), struct.versions.high))
             if guard:
                 body = [f'if ({negated(guard)}) r.fail("tagged field not valid in this version");'] + body
             tagged += [f'    case {field.tag}:'] + ['      ' + line for line in body] + ['      break;']
         if tagged:
-            loop = ['for (TagReader tags(r); tags.next();) {', '  switch (tags.tag()) {'] + tagged + \
+            loop = before + ['for (TagReader tags(r); tags.next();) {', '  switch (tags.tag()) {'] + tagged + \
                    ['    default:', '      tags.skip();', '  }', '}']
         else:
             loop = ['for (TagReader tags(r); tags.next();) tags.skip();']
@@ -202,12 +199,13 @@ class Emitter:
     def _decode_value(self, field, fx, within):
         name, kind = field.name, element_type(field)
         nullable = 'nullable_' if field.nullable else ''
+        tagged = 'tagged_' if field.tag is not None else ''
         if field.array and field.struct:
             lines = [f'{name} = r.{nullable}structs<{kind}>({fx}, wire_version);']
         elif field.array:
             lines = [f'{name} = r.{nullable}values<{kind}>({fx});']
         elif field.struct:
-            lines = [f'{name} = r.nullable_struct<{kind}>(wire_version);' if field.nullable else f'{name}.decode(r, wire_version);']
+            lines = [f'{name} = r.{tagged}nullable_struct<{kind}>(wire_version);' if field.nullable else f'{name}.decode(r, wire_version);']
         elif field.base == 'records':
             null_allowed = condition(field.nullable, within) if field.nullable else 'false'
             return [f'{name} = r.records({fx}, {null_allowed or "true"});']
@@ -225,9 +223,8 @@ class Emitter:
     def _encode(self, struct):
         out, owner = self._flexible_line(struct), struct.name
         for field in struct.fields:
-            versions = self._untagged(field)
-            if versions is not None and not versions.intersect(struct.versions).empty():
-                guard = condition(versions, struct.versions)
+            if field.tag is None and not field.versions.intersect(struct.versions).empty():
+                guard = condition(field.versions, struct.versions)
                 out += _guarded(guard, self._encode_value(field, self._fx(field, struct.versions), struct, owner))
             missing = None if field.ignorable else condition(field.versions, struct.versions)
             if missing:
@@ -243,9 +240,9 @@ class Emitter:
         names, lines = [], []
         within = Range(max(struct.versions.low, self.message.flexible), struct.versions.high)
         for field in struct.tagged():
-            if field.tag_versions.intersect(within).empty():
+            if field.versions.intersect(within).empty():
                 continue
-            guard = condition(field.tag_versions, within)
+            guard = condition(field.versions, within)
             present = differs_from_default(field)
             flag = f'has_{field.tag}'
             names.append(flag)
@@ -264,6 +261,7 @@ class Emitter:
     def _encode_value(self, field, fx, struct, owner):
         name, kind = field.name, element_type(field)
         nullable = 'nullable_' if field.nullable else ''
+        tagged = 'tagged_' if field.tag is not None else ''
         if field.base == 'records':
             null_allowed = condition(field.nullable, struct.versions) if field.nullable else 'false'
             return [f'w.records({name}, {fx}, {null_allowed or "true"});']
@@ -278,7 +276,7 @@ class Emitter:
         if field.array:
             return lines + [f'w.{nullable}values<{kind}>({name}, {fx});']
         if field.struct:
-            return lines + [f'w.nullable_struct({name}, wire_version);' if field.nullable else f'{name}.encode(w, wire_version);']
+            return lines + [f'w.{tagged}nullable_struct({name}, wire_version);' if field.nullable else f'{name}.encode(w, wire_version);']
         if field.base in ('string', 'bytes'):
             return lines + [f'w.{nullable}{field.base}({name}, {fx});']
         return [f'w.{CALL[field.base]}({name});']
@@ -288,8 +286,7 @@ class Emitter:
     def _size(self, struct, version):
         flexible, size = version >= self.message.flexible, 0
         for field in struct.fields:
-            versions = self._untagged(field)
-            if versions is None or not versions.contains(version):
+            if field.tag is not None or not field.versions.contains(version):
                 continue
             compact = flexible and not field.rigid
             if field.array or field.base in ('bytes', 'records'):

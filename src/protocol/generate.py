@@ -4,13 +4,15 @@
     generate.py SCHEMA_DIRECTORY OUTPUT_DIRECTORY SOURCE_COUNT
 
 writes OUTPUT/messages/<schema file>.h, OUTPUT/messages_<i>.cc for i < SOURCE_COUNT (messages spread evenly: a source
-file per message costs more to compile than what is in it), OUTPUT/api_key.h, api_key.cc, errors.h, errors.cc.
+file per message costs more to compile than what is in it), OUTPUT/api_key.h, api_key.cc, errors.h, errors.cc,
+and for tests catalog/message_catalog.cc.
 A file whose content would not change is left alone.
 """
 import sys
 from pathlib import Path
 
 import emit
+import emit_catalog
 from schema import load, SchemaError
 
 
@@ -170,6 +172,7 @@ def main():
         write(output / 'messages' / f'{schema.name}.h', emit.header(schema))
     for i, group in enumerate(spread(with_messages, count)):
         write(output / f'messages_{i}.cc', emit.source(group))
+    write(output / 'catalog' / 'message_catalog.cc', emit_catalog.source(with_messages))
     errors = [e for s in schemas for e in s.errors]
     write(output / 'errors.h', errors_header(errors))
     write(output / 'errors.cc', errors_source(errors))

@@ -54,7 +54,7 @@ class Field:
             raise SchemaError(f'{where}: bad type {text_type}')
         self.array, self.base = bool(match[1]), match[2]
         self.versions = Range(0, FOREVER)
-        self.default, self.tag, self.tag_versions = None, None, None
+        self.default, self.tag = None, None
         self.ignorable = self.rigid = False
         self.struct = None  # the Struct, if base names one
         self._attributes(attributes, where)
@@ -72,9 +72,6 @@ class Field:
                 self.default = words.pop(0)
             elif word == 'tag':
                 self.tag = int(words.pop(0))
-                self.tag_versions = self.versions
-                if words and VERSIONS.match(words[0]):
-                    self.tag_versions = Range.parse(words.pop(0))
             elif word in ('ignorable', 'rigid'):
                 setattr(self, word, True)
             else:
@@ -233,7 +230,8 @@ def _mark_compared(message):
     for struct in [message.root] + message.structs:
         for field in struct.fields:
             missing = not field.versions.covers(struct.versions) and not field.ignorable
-            if field.is_struct() and not field.nullable and (field.tag is not None or missing):
+            by_value = not field.nullable or field.default != 'null'
+            if field.is_struct() and by_value and (field.tag is not None or missing):
                 mark(field.struct)
 
 

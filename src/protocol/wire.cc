@@ -117,8 +117,6 @@ int64_t Reader::count(bool flexible, size_t element_bytes) {
   return std::max<int64_t>(n, 0);
 }
 
-bool Reader::struct_follows() { return i8() >= 0 && ok(); }
-
 template <typename T>
 std::span<T> Reader::values_of(int64_t n) {
   auto all = arena_->array<T>(static_cast<size_t>(n));

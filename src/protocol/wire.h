@@ -79,13 +79,18 @@ class Reader {
   // One byte says whether a structure follows; nullptr if not.
   template <typename T>
   const T* nullable_struct(int16_t version) {
-    if (!struct_follows()) return nullptr;
-    T* value = arena_->create<T>();
-    if (value == nullptr) {
-      fail_memory();
-      return nullptr;
-    }
-    value->decode(*this, version);
+    return i8() >= 0 ? struct_in_arena<T>(version) : nullptr;
+  }
+  // In a tagged field the byte is a variable-length integer, and null is 0.
+  template <typename T>
+  const T* tagged_nullable_struct(int16_t version) {
+    return uvarint() > 0 ? struct_in_arena<T>(version) : nullptr;
+  }
+  // What a tagged structure counts as that is not there and does not default to null.
+  template <typename T>
+  const T* empty_struct() {
+    const T* value = arena_->create<T>();
+    if (value == nullptr) fail_memory();
     return value;
   }
 
@@ -118,12 +123,19 @@ class Reader {
     return all;
   }
   template <typename T>
+  const T* struct_in_arena(int16_t version) {
+    if (!ok()) return nullptr;
+    T* value = arena_->create<T>();
+    if (value == nullptr) fail_memory();
+    else value->decode(*this, version);
+    return value;
+  }
+  template <typename T>
   std::span<T> values_of(int64_t n);
   Bytes take(size_t size);
   int64_t length(bool flexible, bool wide);  // -1 is null
   int64_t count(bool flexible, size_t element_bytes);
   int64_t nullable_count(bool flexible, size_t element_bytes);
-  bool struct_follows();
   void fail_truncated();
   void fail_memory();
 
@@ -225,6 +237,11 @@ class Writer {
   template <typename T>
   void nullable_struct(const T* value, int16_t version) {
     i8(value ? 1 : -1);
+    if (value) value->encode(*this, version);
+  }
+  template <typename T>
+  void tagged_nullable_struct(const T* value, int16_t version) {
+    uvarint(value ? 1 : 0);
     if (value) value->encode(*this, version);
   }
 
