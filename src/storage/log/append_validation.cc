@@ -1,0 +1,181 @@
+#include "storage/log/append_validation.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "protocol/record_batch.h"
+
+namespace weir::storage {
+
+using protocol::BatchFault;
+using protocol::BatchHeader;
+using protocol::ErrorCode;
+
+namespace {
+
+ErrorCode error_of(BatchFault fault) {
+  switch (fault) {
+    case BatchFault::kNone:
+      return ErrorCode::kNone;
+    case BatchFault::kTruncated:
+    case BatchFault::kBadLength:
+    case BatchFault::kBadCrc:
+      return ErrorCode::kCorruptMessage;
+    case BatchFault::kUnsupportedMagic:
+      return ErrorCode::kUnsupportedForMessageFormat;
+    case BatchFault::kBadTimestamp:
+      return ErrorCode::kInvalidTimestamp;
+    default:
+      return ErrorCode::kInvalidRecord;
+  }
+}
+
+bool refuse(AppendResult& result, ErrorCode error, std::string message) {
+  result.error = error;
+  result.message = std::move(message);
+  return false;
+}
+
+// Calls visit(index, record) for the records of an uncompressed batch that was walked before.
+template <typename Visitor>
+void each_record(Bytes batch, Visitor visit) {
+  protocol::RecordIterator records(batch);
+  protocol::Record record;
+  for (int32_t index = 0; records.next(record); ++index) visit(index, record);
+}
+
+constexpr size_t kRecordErrorsMax = 1000;  // more would only fill the response
+
+void note_record_error(AppendResult& result, int32_t index, std::string message) {
+  if (result.record_errors.size() < kRecordErrorsMax) result.record_errors.push_back({index, std::move(message)});
+}
+
+// The bounds of message.timestamp.{before,after}.max.ms. Of compressed batches only the header's maximum is looked at.
+bool check_timestamps(Bytes batch, const BatchHeader& header, const LogConfig& config, int64_t now_ms,
+                      AppendResult& result) {
+  if (config.log_append_time) return true;
+  const auto outside = [&](int64_t timestamp) {
+    if (timestamp == kNoTimestamp) return false;
+    if (timestamp > now_ms) return timestamp - now_ms > config.timestamp_after_max_ms;
+    return now_ms - timestamp > config.timestamp_before_max_ms;
+  };
+  const bool bounded_below = config.timestamp_before_max_ms != INT64_MAX;
+  if (!outside(header.max_timestamp) && (!bounded_below || header.compressed())) return true;
+  if (!header.compressed()) {
+    each_record(batch, [&](int32_t index, const protocol::Record& record) {
+      if (!outside(record.timestamp)) return;
+      note_record_error(result, index,
+                        fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp should be "
+                                    "within [{}, {}]",
+                                    record.timestamp, index,
+                                    bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
+                                    now_ms + config.timestamp_after_max_ms));
+    });
+    if (result.record_errors.empty()) return true;
+  }
+  return refuse(result, ErrorCode::kInvalidTimestamp, "One or more records have been rejected due to invalid timestamp");
+}
+
+bool check_one(Bytes batch, const LogConfig& config, bool client, int64_t now_ms, BatchHeader& header,
+               AppendResult& result) {
+  protocol::BatchRules rules;
+  rules.contiguous = client;
+  rules.check_crc = client;  // the broker's own batches were just built
+  rules.keys_required = config.cleanup_compact && client;
+  const BatchFault fault = protocol::check_batch(batch, rules, header);
+  if (fault == BatchFault::kMissingKey) {
+    each_record(batch, [&](int32_t index, const protocol::Record& record) {
+      if (!record.key) note_record_error(result, index, "Compacted topic cannot accept message without key");
+    });
+    return refuse(result, ErrorCode::kInvalidRecord,
+                  "One or more records have been rejected: a compacted topic needs a key in every record");
+  }
+  if (fault != BatchFault::kNone) {
+    return refuse(result, error_of(fault), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
+  }
+  if (client && header.control()) {
+    return refuse(result, ErrorCode::kInvalidRecord, "Clients are not allowed to write control records");
+  }
+  return !client || check_timestamps(batch, header, config, now_ms, result);
+}
+
+}  // namespace
+
+bool validate_append(const Slice& records, const LogConfig& config, bool client, int64_t now_ms,
+                     ValidatedBatches& batches, AppendResult& result) {
+  protocol::BatchSplitter splitter(records.bytes());
+  while (splitter.next()) {
+    if (client && !batches.empty()) {
+      return refuse(result, ErrorCode::kInvalidRecord, "Produce requests must contain exactly one record batch per partition");
+    }
+    const Bytes batch = splitter.batch();
+    if (client && batch.size() > static_cast<size_t>(config.max_message_bytes)) {
+      return refuse(result, ErrorCode::kMessageTooLarge,
+                    fmt::format("The record batch size is {} bytes, which exceeds max.message.bytes of {}", batch.size(),
+                                config.max_message_bytes));
+    }
+    if (batch.size() > config.segment_bytes) {
+      return refuse(result, ErrorCode::kRecordListTooLarge,
+                    fmt::format("The record batch of {} bytes exceeds segment.bytes of {}", batch.size(),
+                                config.segment_bytes));
+    }
+    BatchHeader header;
+    if (!check_one(batch, config, client, now_ms, header, result)) return false;
+    ValidatedBatch& out = batches.emplace_back();
+    out.data = {const_cast<uint8_t*>(batch.data()), batch.size()};
+    out.facts.last_offset_delta = header.last_offset_delta;
+    out.facts.size = static_cast<uint32_t>(batch.size());
+    out.facts.max_timestamp = header.max_timestamp;
+    out.facts.attributes = header.attributes;
+    out.facts.producer_id = header.producer_id;
+    out.facts.producer_epoch = header.producer_epoch;
+    out.facts.base_sequence = header.base_sequence;
+  }
+  if (splitter.fault() != BatchFault::kNone) {
+    return refuse(result, error_of(splitter.fault()),
+                  fmt::format("The record batch is invalid: {}", batch_fault_name(splitter.fault())));
+  }
+  if (batches.empty()) return refuse(result, ErrorCode::kInvalidRecord, "Produce requests must contain a record batch");
+  return true;
+}
+
+void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms) {
+  if (config.log_append_time) {
+    protocol::patch_log_append_time(batch.data, now_ms);
+    batch.facts.max_timestamp = now_ms;
+    batch.facts.attributes |= BatchHeader::kLogAppendTime;
+  }
+  protocol::patch_base_offset(batch.data.data(), batch.facts.base_offset);
+  protocol::patch_leader_epoch(batch.data.data(), batch.facts.leader_epoch);
+}
+
+void describe_verdict(const ProducerState::Verdict& verdict, const BatchFacts& facts, const LogConfig& config,
+                      AppendResult& result) {
+  switch (verdict.check) {
+    case SequenceCheck::kAccept:
+      WEIR_CHECK(false);
+      break;
+    case SequenceCheck::kDuplicate:
+      result.base_offset = verdict.original.last_offset - verdict.original.offset_delta;
+      result.last_offset = verdict.original.last_offset;
+      if (config.log_append_time) result.log_append_time_ms = verdict.original.timestamp;
+      break;
+    case SequenceCheck::kOutOfOrder:
+      refuse(result, ErrorCode::kOutOfOrderSequenceNumber,
+             fmt::format("Out of order sequence number for producer {}: {} does not follow the last batch",
+                         facts.producer_id, facts.base_sequence));
+      break;
+    case SequenceCheck::kStaleEpoch:
+      refuse(result, ErrorCode::kInvalidProducerEpoch,
+             fmt::format("Epoch {} of producer {} is smaller than the last seen epoch", facts.producer_epoch,
+                         facts.producer_id));
+      break;
+    case SequenceCheck::kUnknownProducer:
+      refuse(result, ErrorCode::kUnknownProducerId, fmt::format("Producer {} is not known", facts.producer_id));
+      break;
+  }
+}
+
+}  // namespace weir::storage

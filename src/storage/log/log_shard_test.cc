@@ -1,0 +1,393 @@
+// LogShard over a WAL and a segment store in memory: what happens between append, durability and merge. The real ones
+// under power cuts are tested in tests/simulation.
+#include "storage/log/log_shard.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "protocol/record_batch.h"
+#include "protocol/record_batch_builder.h"
+#include "testing/manual_loop.h"
+
+namespace weir::storage {
+namespace {
+
+using protocol::ErrorCode;
+using ::testing::ElementsAre;
+
+// Chunks become durable when the test says so.
+class FakeWal final : public WalBackend {
+ public:
+  Appended append(const BatchFacts& facts, const Slice& batch) override {
+    facts_.push_back(facts);
+    unreleased_ += batch.size;
+    Buffer copy = Buffer::allocate(batch.size);
+    std::copy_n(batch.data, batch.size, copy.data());
+    return {open_, {copy, copy.data(), batch.size}};
+  }
+  void flush_now() override {}
+  ChunkNumber durable() const override { return durable_; }
+  ChunkNumber open() const override { return open_; }
+  void on_durable(Function<void(ChunkNumber)> callback) override { on_durable_ = std::move(callback); }
+  void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
+  bool failed() const override { return failed_; }
+  uint64_t unreleased_bytes() const override { return unreleased_; }
+  ChunkNumber last_chunk_of_oldest_file() const override { return oldest_file_end_; }
+  void release(ChunkNumber up_to) override {
+    released_ = up_to;
+    unreleased_ = 0;
+    oldest_file_end_ = 0;
+  }
+
+  void complete() {  // the open chunk is flushed
+    durable_ = open_++;
+    on_durable_(durable_);
+  }
+  void end_file() { oldest_file_end_ = durable_; }
+  void break_down() {
+    failed_ = true;
+    on_failed_({weir::ErrorCode::kIo, "pulled", 5});
+  }
+
+  std::vector<BatchFacts> facts_;
+  ChunkNumber durable_ = 0, open_ = 1, oldest_file_end_ = 0, released_ = 0;
+  uint64_t unreleased_ = 0;
+  bool failed_ = false;
+  Function<void(ChunkNumber)> on_durable_;
+  Function<void(const Error&)> on_failed_;
+};
+
+class FakeStore final : public SegmentStore {
+ public:
+  Result<std::vector<LoadedPartition>> load() override { return std::vector<LoadedPartition>{}; }
+  void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
+             Function<void(Result<std::vector<PartitionManifest>>)> done) override {
+    reply_to.post([this, partitions = std::move(partitions), done = std::move(done)]() mutable {
+      if (broken_) return done(fail(weir::ErrorCode::kNoSpace, "disk full"));
+      std::vector<PartitionManifest> out;
+      for (auto& partition : partitions) out.push_back(apply(partition));
+      merges_.push_back(std::move(partitions));
+      done(std::move(out));
+    });
+  }
+  void read(const PartitionManifest& manifest, int64_t offset, uint32_t, runtime::Executor& reply_to,
+            Function<void(Result<SegmentRead>)> done) override {
+    reply_to.post([manifest, offset, done = std::move(done)]() mutable {
+      done(SegmentRead{{nullptr, 0, 100}, offset, manifest.end_offset});
+    });
+  }
+  void find_timestamp(const PartitionManifest&, int64_t, runtime::Executor& reply_to,
+                      Function<void(Result<TimestampPosition>)> done) override {
+    reply_to.post([done = std::move(done)]() mutable { done(TimestampPosition{}); });
+  }
+  void drop(const PartitionId& partition, int64_t, runtime::Executor& reply_to,
+            Function<void(Result<void>)> done) override {
+    manifests_.erase(partition);
+    reply_to.post([done = std::move(done)]() mutable { done({}); });
+  }
+  Result<std::vector<WalSession>> wal_sessions() override { return std::vector<WalSession>{}; }
+  Result<void> put_wal_sessions(const std::vector<WalSession>&) override { return {}; }
+
+  PartitionManifest apply(const MergePartition& merge) {
+    PartitionManifest& manifest = manifests_[merge.partition];
+    manifest.partition = merge.partition;
+    manifest.log_start_offset = merge.log_start_offset;
+    manifest.epochs = merge.epochs;
+    for (const auto& batch : merge.batches) {
+      if (manifest.segments.empty()) manifest.segments.push_back({batch.facts.base_offset, 0, 0, -1, -1, 0});
+      auto& segment = manifest.segments.back();
+      segment.length += batch.bytes.size;
+      segment.max_timestamp = std::max(segment.max_timestamp, batch.facts.max_timestamp);
+      manifest.end_offset = segment.next_offset = batch.facts.next_offset();
+    }
+    return manifest;
+  }
+
+  std::map<PartitionId, PartitionManifest> manifests_;
+  std::vector<std::vector<MergePartition>> merges_;
+  bool broken_ = false;
+};
+
+class LogShardTest : public ::testing::Test {
+ protected:
+  void SetUp() override { open({}); }
+  void open(LogShardOptions options) {
+    shard_.reset();
+    auto wal = std::make_unique<FakeWal>();
+    wal_ = wal.get();
+    shard_ = std::make_unique<LogShard>(runtime_, world_.loop(), std::move(wal), store_, options);
+    partition_ = &shard_->add(std::make_unique<Partition>(PartitionId{Uuid::from_random(1, 2), 0}, LogConfig{}, 0));
+  }
+
+  Slice batch(int count, protocol::BatchOptions options = {}, int64_t timestamp = 1000, size_t bytes = 8) {
+    protocol::RecordBatchBuilder builder(options);
+    const std::vector<uint8_t> value(bytes, 'v');
+    for (int i = 0; i < count; ++i) builder.append(timestamp + i, std::nullopt, Bytes(value));
+    const Bytes done = builder.finish();
+    Buffer memory = Buffer::allocate(done.size());
+    std::copy(done.begin(), done.end(), memory.data());
+    return {memory, memory.data(), done.size()};
+  }
+  Slice idempotent(int32_t sequence, int count, int64_t producer = 9) {
+    protocol::BatchOptions options;
+    options.producer_id = producer;
+    options.producer_epoch = 0;
+    options.base_sequence = sequence;
+    return batch(count, options);
+  }
+  // Results land in answers_ in completion order.
+  void append(Slice records, bool client = true) {
+    shard_->append(*partition_, std::move(records), client, [this](AppendResult r) { answers_.push_back(std::move(r)); });
+  }
+  ReadResult read(int64_t offset, uint64_t max_bytes = 1 << 20) {
+    ReadResult result;
+    bool answered = false;
+    const auto take = [&](ReadResult r) {
+      result = std::move(r);
+      answered = true;
+    };
+    if (shard_->read(*partition_, {offset, max_bytes, true, false}, result, take)) return result;
+    world_.run_until([&] { return answered; });
+    EXPECT_TRUE(answered);
+    return result;
+  }
+  void merge_now() {
+    wal_->end_file();
+    append(batch(1));
+    wal_->complete();  // looks for finished files
+    world_.run_until([&] { return wal_->released_ > 0; });
+  }
+
+  weir::testing::ManualLoop world_;
+  runtime::Runtime runtime_ = world_.sim().runtime();
+  FakeStore store_;
+  FakeWal* wal_ = nullptr;
+  std::unique_ptr<LogShard> shard_;
+  Partition* partition_ = nullptr;
+  std::vector<AppendResult> answers_;
+};
+
+TEST_F(LogShardTest, NothingIsAnsweredOrReadableBeforeItIsDurable) {
+  append(batch(3));
+  append(batch(2));
+  EXPECT_TRUE(answers_.empty());
+  EXPECT_EQ(partition_->log_end_offset(), 5);
+  EXPECT_EQ(partition_->high_watermark(), 0);
+  EXPECT_EQ(read(0).bytes, 0u);
+  wal_->complete();
+  ASSERT_EQ(answers_.size(), 2u);
+  EXPECT_EQ(answers_[0].base_offset, 0);
+  EXPECT_EQ(answers_[1].base_offset, 3);
+  EXPECT_EQ(partition_->high_watermark(), 5);
+  const auto result = read(4);  // in the middle of a batch: the whole batch
+  ASSERT_EQ(result.pieces.size(), 1u);
+  EXPECT_EQ(protocol::BatchHeader::parse(std::get<Slice>(result.pieces[0]).data).base_offset, 3);
+}
+
+TEST_F(LogShardTest, DuplicatesAndSequenceErrorsWaitForTheirOriginal) {
+  append(idempotent(0, 2));
+  append(idempotent(0, 2));
+  append(idempotent(7, 1));
+  EXPECT_TRUE(answers_.empty());
+  wal_->complete();
+  ASSERT_EQ(answers_.size(), 3u);
+  EXPECT_EQ(answers_[1].error, ErrorCode::kNone);
+  EXPECT_EQ(answers_[1].base_offset, 0);
+  EXPECT_EQ(answers_[2].error, ErrorCode::kOutOfOrderSequenceNumber);
+  EXPECT_EQ(partition_->log_end_offset(), 2);
+}
+
+TEST_F(LogShardTest, AFailedFlushEndsTheSession) {
+  append(batch(1));
+  wal_->complete();
+  append(batch(1));
+  wal_->break_down();
+  append(batch(1));
+  ASSERT_EQ(answers_.size(), 3u);
+  EXPECT_EQ(answers_[0].error, ErrorCode::kNone);
+  EXPECT_EQ(answers_[1].error, ErrorCode::kKafkaStorageError);
+  EXPECT_EQ(answers_[2].error, ErrorCode::kKafkaStorageError);
+  EXPECT_EQ(partition_->high_watermark(), 1);
+  EXPECT_GT(read(0).bytes, 0u);  // what is durable stays readable
+}
+
+TEST_F(LogShardTest, OffsetsOutsideTheLogAreOutOfRange) {
+  append(batch(1));
+  wal_->complete();
+  EXPECT_EQ(read(2).error, ErrorCode::kOffsetOutOfRange);
+  EXPECT_EQ(read(-1).error, ErrorCode::kOffsetOutOfRange);
+  EXPECT_EQ(read(1).error, ErrorCode::kNone);
+}
+
+TEST_F(LogShardTest, ReadsReturnWholeBatchesWithinTheLimitButAtLeastOne) {
+  for (int i = 0; i < 4; ++i) append(batch(1, {}, 1000, 100));
+  wal_->complete();
+  const uint64_t one = read(0, 1).bytes;
+  EXPECT_GT(one, 100u);
+  EXPECT_EQ(read(0, one * 2).bytes, one * 2);
+  EXPECT_EQ(read(0, one * 3 - 1).bytes, one * 2);
+  ReadResult none;
+  EXPECT_TRUE(shard_->read(*partition_, {0, 10, false, false}, none, {}));
+  EXPECT_EQ(none.bytes, 0u);
+}
+
+TEST_F(LogShardTest, AFinishedFileIsMergedAndReleased) {
+  append(idempotent(0, 2));
+  append(idempotent(2, 2));
+  wal_->complete();
+  merge_now();
+  ASSERT_EQ(store_.merges_.size(), 1u);
+  const MergePartition& merged = store_.merges_[0].at(0);
+  EXPECT_EQ(merged.batches.size(), 2u);  // not the batch of the next file
+  ASSERT_EQ(merged.producers.size(), 1u);
+  EXPECT_EQ(merged.producers[0].batches.size(), 2u);
+  EXPECT_EQ(merged.producers[0].batches.back().last_sequence, 3);
+  EXPECT_EQ(partition_->manifest().end_offset, 4);
+  EXPECT_EQ(wal_->released_, 1u);
+  EXPECT_TRUE(std::holds_alternative<Slice>(read(0).pieces.at(0)));  // still from memory
+}
+
+TEST_F(LogShardTest, MergedBatchesAreEvictedAndThenReadFromTheStore) {
+  LogShardOptions options;
+  options.tail_cache_bytes = 1;
+  open(options);
+  append(batch(2));
+  wal_->complete();
+  EXPECT_EQ(partition_->tail_start(), 0);  // not merged: never evicted
+  merge_now();
+  EXPECT_EQ(partition_->tail_start(), 2);
+  const auto result = read(0);
+  ASSERT_EQ(result.pieces.size(), 1u);
+  EXPECT_TRUE(std::holds_alternative<FileRange>(result.pieces[0]));
+  EXPECT_EQ(result.high_watermark, 3);
+}
+
+TEST_F(LogShardTest, AppendsAreHeldBackAtTheBoundAndGoOnAfterTheMerge) {
+  LogShardOptions options;
+  options.unmerged_bytes_max = 100;
+  open(options);
+  append(batch(1, {}, 1000, 200));
+  wal_->complete();
+  append(batch(1));
+  append(batch(1));
+  EXPECT_EQ(wal_->facts_.size(), 1u);
+  wal_->end_file();
+  wal_->on_durable_(wal_->durable_);
+  ASSERT_TRUE(world_.run_until([&] { return wal_->facts_.size() == 3; }));
+  wal_->complete();
+  ASSERT_EQ(answers_.size(), 3u);
+  EXPECT_EQ(answers_[1].base_offset, 1);
+  EXPECT_EQ(answers_[2].base_offset, 2);
+}
+
+TEST_F(LogShardTest, WhenMergingFailsHeldAppendsAreRefusedAndItRecoversByItself) {
+  LogShardOptions options;
+  options.unmerged_bytes_max = 100;
+  open(options);
+  append(batch(1, {}, 1000, 200));
+  wal_->complete();
+  store_.broken_ = true;
+  append(batch(1));
+  wal_->end_file();
+  wal_->on_durable_(wal_->durable_);
+  ASSERT_TRUE(world_.run_until([&] { return answers_.size() == 2; }));
+  EXPECT_EQ(answers_[1].error, ErrorCode::kKafkaStorageError);
+  store_.broken_ = false;
+  ASSERT_TRUE(world_.run_until([&] { return wal_->released_ > 0; }));
+  append(batch(1));
+  wal_->complete();
+  EXPECT_EQ(answers_.back().error, ErrorCode::kNone);
+}
+
+TEST_F(LogShardTest, DeleteRecordsMovesTheStartOnceItIsDurable) {
+  append(batch(5));
+  wal_->complete();
+  Result<int64_t> moved = fail(weir::ErrorCode::kUnknown, "");
+  bool woken = false;
+  shard_->add_waiter(*partition_, [&] { woken = true; });
+  shard_->delete_records(*partition_, -1, [&](Result<int64_t> r) { moved = r; });
+  EXPECT_EQ(partition_->log_start_offset(), 0);
+  ASSERT_TRUE(world_.run_until([&] { return moved.has_value(); }));
+  EXPECT_EQ(*moved, 5);
+  EXPECT_EQ(partition_->log_start_offset(), 5);
+  EXPECT_TRUE(woken);
+  EXPECT_EQ(read(3).error, ErrorCode::kOffsetOutOfRange);
+  shard_->delete_records(*partition_, 6, [&](Result<int64_t> r) { moved = r; });
+  EXPECT_FALSE(moved);
+}
+
+TEST_F(LogShardTest, RetentionByTimeTakesTheTailToo) {
+  LogConfig config;
+  config.retention_ms = 1000;
+  shard_->set_config(partition_->id(), config);
+  append(batch(2, {}, runtime_.clock->wall_ms() - 5000));
+  wal_->complete();
+  shard_->run_retention();
+  ASSERT_TRUE(world_.run_until([&] { return partition_->log_start_offset() == 2; }));
+  append(batch(1, {}, runtime_.clock->wall_ms()));
+  wal_->complete();
+  shard_->run_retention();
+  world_.advance(10 * runtime::kMillisecond);
+  EXPECT_EQ(partition_->log_start_offset(), 2);
+}
+
+TEST_F(LogShardTest, ATopicDeletedWhileAppendsAreInFlightStaysSafe) {
+  append(batch(1));
+  bool woken = false;
+  shard_->add_waiter(*partition_, [&] { woken = true; });
+  const PartitionId id = partition_->id();
+  shard_->drop(id);
+  EXPECT_TRUE(woken);
+  EXPECT_EQ(shard_->find(id), nullptr);
+  wal_->complete();
+  ASSERT_EQ(answers_.size(), 1u);
+}
+
+TEST_F(LogShardTest, RefusesWhatKafkaRefuses) {
+  LogConfig config;
+  config.max_message_bytes = 200;
+  config.cleanup_compact = true;
+  shard_->set_config(partition_->id(), config);
+  append(batch(1));  // no key
+  ASSERT_EQ(answers_.size(), 1u);
+  EXPECT_EQ(answers_[0].error, ErrorCode::kInvalidRecord);
+  EXPECT_EQ(answers_[0].record_errors.size(), 1u);
+  append(batch(1, {}, 1000, 500));
+  EXPECT_EQ(answers_[1].error, ErrorCode::kMessageTooLarge);
+  shard_->set_config(partition_->id(), LogConfig{});
+  Slice damaged = batch(1);
+  const_cast<uint8_t*>(damaged.data)[damaged.size - 1] ^= 1;
+  append(damaged);
+  EXPECT_EQ(answers_[2].error, ErrorCode::kCorruptMessage);
+  append(batch(1, {}, runtime_.clock->wall_ms() + 7'200'000));
+  EXPECT_EQ(answers_[3].error, ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(partition_->log_end_offset(), 0);
+}
+
+TEST_F(LogShardTest, LogAppendTimeStampsTheBatch) {
+  LogConfig config;
+  config.log_append_time = true;
+  shard_->set_config(partition_->id(), config);
+  append(batch(2, {}, 5));
+  wal_->complete();
+  const auto result = read(0);
+  const Slice& stored = std::get<Slice>(result.pieces.at(0));
+  protocol::BatchHeader header;
+  EXPECT_EQ(protocol::check_batch(stored.bytes(), {}, header), protocol::BatchFault::kNone);
+  EXPECT_TRUE(header.log_append_time());
+  EXPECT_EQ(header.max_timestamp, answers_.at(0).log_append_time_ms);
+}
+
+TEST_F(LogShardTest, EpochsOfTheHistory) {
+  append(batch(3));
+  wal_->complete();
+  EXPECT_THAT(partition_->epochs(), ElementsAre(EpochStart{0, 0}));
+  EXPECT_EQ(partition_->epoch_end(0), (EpochStart{0, 3}));
+  EXPECT_EQ(partition_->epoch_end(1), (EpochStart{-1, -1}));
+  EXPECT_EQ(partition_->epoch_at(2), 0);
+}
+
+}  // namespace
+}  // namespace weir::storage

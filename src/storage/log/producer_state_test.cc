@@ -1,0 +1,74 @@
+#include "storage/log/producer_state.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace weir::storage {
+namespace {
+
+BatchFacts batch(int64_t offset, int32_t sequence, int32_t count, int16_t epoch = 0, int64_t producer = 7) {
+  BatchFacts facts;
+  facts.base_offset = offset;
+  facts.last_offset_delta = count - 1;
+  facts.producer_id = producer;
+  facts.producer_epoch = epoch;
+  facts.base_sequence = sequence;
+  return facts;
+}
+
+TEST(ProducerState, AcceptsTheNextSequenceOnly) {
+  ProducerState state;
+  EXPECT_EQ(state.check(batch(0, 0, 3)).check, SequenceCheck::kAccept);
+  state.update(batch(0, 0, 3), 1);
+  EXPECT_EQ(state.check(batch(3, 3, 1)).check, SequenceCheck::kAccept);
+  EXPECT_EQ(state.check(batch(3, 4, 1)).check, SequenceCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(batch(3, 2, 1)).check, SequenceCheck::kOutOfOrder);
+}
+
+TEST(ProducerState, AnswersTheLastFiveBatchesAsDuplicates) {
+  ProducerState state;
+  for (int i = 0; i < 6; ++i) state.update(batch(i * 10, i * 2, 2), i);
+  EXPECT_EQ(state.check(batch(99, 0, 2)).check, SequenceCheck::kOutOfOrder);  // the sixth is forgotten
+  for (int i = 1; i < 6; ++i) {
+    const auto verdict = state.check(batch(99, i * 2, 2));
+    ASSERT_EQ(verdict.check, SequenceCheck::kDuplicate);
+    EXPECT_EQ(verdict.original.last_offset - verdict.original.offset_delta, i * 10);
+  }
+  EXPECT_EQ(state.check(batch(99, 4, 1)).check, SequenceCheck::kOutOfOrder);  // same start, other length
+}
+
+TEST(ProducerState, NewEpochStartsAtZeroAndFencesTheOld) {
+  ProducerState state;
+  state.update(batch(0, 0, 5), 1);
+  EXPECT_EQ(state.check(batch(5, 5, 1, 1)).check, SequenceCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(batch(5, 0, 1, 1)).check, SequenceCheck::kAccept);
+  state.update(batch(5, 0, 1, 1), 2);
+  EXPECT_EQ(state.check(batch(6, 5, 1, 0)).check, SequenceCheck::kStaleEpoch);
+  EXPECT_EQ(state.find(7)->batches.size(), 1u);
+}
+
+TEST(ProducerState, SequencesWrap) {
+  constexpr int32_t kMax = std::numeric_limits<int32_t>::max();
+  EXPECT_EQ(sequence_after(kMax, 1), 0);
+  ProducerState state;
+  state.update(batch(0, kMax - 1, 4), 1);  // kMax-1, kMax, 0, 1
+  EXPECT_EQ(state.find(7)->batches.back().last_sequence, 1);
+  EXPECT_EQ(state.check(batch(4, 2, 1)).check, SequenceCheck::kAccept);
+}
+
+TEST(ProducerState, ExpiryForgetsIdleProducersWithoutTransaction) {
+  ProducerState state;
+  state.update(batch(0, 0, 1, 0, 1), 100);
+  state.update(batch(1, 0, 1, 0, 2), 200);
+  ProducerEntry open;
+  open.producer_id = 3;
+  open.last_timestamp = 50;
+  open.transaction_first_offset = 5;
+  state.restore(open);
+  EXPECT_EQ(state.expire(150), (std::vector<int64_t>{1}));
+  EXPECT_EQ(state.size(), 2u);
+}
+
+}  // namespace
+}  // namespace weir::storage
