@@ -1,0 +1,167 @@
+// The WAL of a shard in files of a local directory.
+//
+// Appends collect in the open chunk. One write is in flight at a time and carries one chunk: only so does a valid later
+// chunk prove that an earlier one was durable (recovery tells torn from corrupt by it). When the write of chunk n
+// completes, n is durable, so are all before it, and the next one may start.
+//
+// When a flush starts: at the end of the loop turn of the append if the log is idle; under sustained load when
+// Options::batch_bytes are pending or Options::spacing_ns passed since the last completion. A log is idle as well when
+// its last flush carried a single batch and nothing arrived meanwhile: waiting would not collect more from a client
+// that waits for its answer.
+//
+// Files are prepared ahead by the pool. If a chunk does not fit the current file and the next one is not ready, chunks
+// wait in memory; append never blocks or fails. A failed preparation (disk full) is tried again until it works.
+//
+// Lifecycle: create() (before the loop runs or on it), on_durable, on_failed, appends. To stop, flush_now() and wait
+// until idle(); destroyed earlier, the outcome of what is in flight is unknown and no callback comes any more.
+// Loop thread only.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "runtime/file.h"
+#include "runtime/loop.h"
+#include "storage/wal/flush_latency.h"
+#include "storage/wal/open_chunk.h"
+#include "storage/wal/wal.h"
+#include "storage/wal/wal_directory.h"
+
+namespace weir::storage {
+
+// A file of an earlier session, as recovery found it.
+struct EarlierWalFile {
+  uint64_t generation = 0;
+  uint64_t bytes = 0;          // length of the file
+  uint64_t used_bytes = 0;     // up to the end of its last chunk
+  ChunkNumber last_chunk = 0;  // 0: holds none that matters
+  bool operator==(const EarlierWalFile&) const = default;
+};
+
+struct LocalWalOptions {
+  std::string directory;  // <log directory>/wal/<shard>; made if missing
+  uint32_t shard = 0;
+  uint64_t incarnation = 0;  // of this session: never used before by this shard
+  ChunkNumber first_chunk = 1;
+  uint64_t next_generation = 1;                     // above every file of the directory
+  std::vector<EarlierWalFile> earlier;              // in the order of their chunks; kept until released
+  std::vector<WalDirectory::Leftover> leftovers;    // reused or removed
+
+  bool flush_to_device = true;           // false: flush=os
+  uint64_t file_bytes = 64ull << 20;     // multiples of 1 MiB unless tiny (tests)
+  uint64_t first_file_bytes = 16ull << 20;  // of the first file of a session: ready sooner
+  uint64_t chunk_bytes = 4ull << 20;     // a chunk with more than one batch stays below; at most a quarter of file_bytes
+  size_t batch_bytes = 128 * 1024;       // pending bytes that start a flush under sustained load
+  int64_t spacing_ns = 500'000;          // waiting for them ends so long after the last completion
+  int64_t retry_ns = runtime::kSecond;   // until a failed preparation is tried again
+  size_t kept_spares = 2;                // released files kept for recycling
+};
+
+class LocalWal final : public WalBackend {
+ public:
+  static std::unique_ptr<LocalWal> create(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
+                                          LocalWalOptions options);
+  ~LocalWal() override;
+
+  Appended append(const BatchFacts& facts, const Slice& batch) override;
+  void flush_now() override;
+  ChunkNumber durable() const override { return durable_; }
+  ChunkNumber open() const override { return open_number_; }
+  void on_durable(Function<void(ChunkNumber)> callback) override { on_durable_ = std::move(callback); }
+  void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
+  bool failed() const override { return failed_; }
+  uint64_t unreleased_bytes() const override;
+  ChunkNumber last_chunk_of_oldest_file() const override { return full_.empty() ? 0 : full_.front().last_chunk; }
+  void release(ChunkNumber up_to) override;
+
+  // Batches above this do not fit: refuse them before append.
+  uint64_t max_batch_bytes() const { return options_.file_bytes / 2; }
+  // Nothing is in flight and nothing waits.
+  bool idle() const { return !in_flight_ && sealed_.empty() && open_->empty(); }
+  // Bytes of chunks that wait for a flush or are in one.
+  uint64_t pending_bytes() const;
+  // Why the next file could not be prepared, while that is so (disk full).
+  const std::optional<Error>& preparation_error() const { return preparation_error_; }
+  const FlushLatency& flush_latency() const { return latency_; }
+  uint64_t written_bytes() const { return written_bytes_; }
+  uint64_t flushes() const { return latency_.count(); }
+
+ private:
+  struct CurrentFile {
+    WalFileHeader header;
+    std::unique_ptr<runtime::DurableWriter> writer;
+    uint64_t position = kWalBlock;  // of the next chunk
+    ChunkNumber last_chunk = 0;
+    bool fits(uint64_t bytes) const { return position + bytes <= header.file_bytes; }
+  };
+  struct ChunkSize {
+    ChunkNumber number;
+    uint64_t bytes;
+  };
+  // Completions outlive the log; they reach it through this. Holds what a write on its way points to.
+  struct InFlight {
+    LocalWal* wal = nullptr;  // null once the log is destroyed
+    std::unique_ptr<OpenChunk> chunk;
+  };
+
+  LocalWal(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool, LocalWalOptions options);
+  void seal_open_chunk();
+  std::unique_ptr<OpenChunk> new_chunk();
+  void flush_at_turn_end();
+  void pump();
+  bool due() const;
+  void wait_for_spacing();
+  void write_chunk();
+  bool use_file_for(uint64_t bytes);
+  void chunk_written(Result<void> outcome);
+  void end_session(const Error& error);
+  void prepare_next_file();
+  void file_prepared(Result<WalFileHeader> header);
+  void retire_released();
+
+  runtime::FileSystem& files_;
+  runtime::Loop& loop_;
+  const LocalWalOptions options_;
+  Function<void(ChunkNumber)> on_durable_;
+  Function<void(const Error&)> on_failed_;
+  std::shared_ptr<InFlight> flight_;  // one for the life of the log
+
+  // Chunks: durable | in flight | sealed, waiting | open
+  PackedMemory memory_;
+  std::unique_ptr<OpenChunk> open_;
+  ChunkNumber open_number_;
+  std::deque<std::unique_ptr<OpenChunk>> sealed_;
+  uint64_t sealed_bytes_ = 0;
+  bool in_flight_ = false;
+  ChunkNumber durable_;
+  std::vector<std::unique_ptr<OpenChunk>> unused_;
+
+  // Flush policy
+  bool turn_end_asked_ = false;
+  bool urgent_ = false;
+  bool sustained_ = false;
+  int64_t last_completion_ns_ = 0;
+  int64_t flush_started_ns_ = 0;
+  runtime::TimerId spacing_timer_;
+  FlushLatency latency_;
+  uint64_t written_bytes_ = 0;
+  bool failed_ = false;
+
+  // Files: earlier and full | current | next
+  WalDirectory directory_;
+  std::deque<EarlierWalFile> full_;  // in the order of their chunks
+  std::optional<CurrentFile> current_;
+  std::optional<CurrentFile> next_;
+  std::optional<Error> preparation_error_;
+  runtime::TimerId retry_timer_;
+
+  // Space
+  std::deque<ChunkSize> unreleased_;  // sealed and written chunks of this session
+  uint64_t unreleased_chunk_bytes_ = 0;
+  ChunkNumber released_ = 0;
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,100 @@
+// A chunk in memory: filled by appends, then sealed, then written as one gathered write.
+//
+//   packed pieces (header, copied batches, footer)  |  shared pieces (block-aligned ranges of frame memory)
+//
+// The footer's place is known when the chunk is sealed; number, file and checksums are filled in when it is addressed
+// to a file just before the write, because a chunk may wait for the next file.
+#pragma once
+
+#include <sys/uio.h>
+
+#include <span>
+#include <vector>
+
+#include "base/buffer.h"
+#include "storage/wal/chunk.h"
+
+namespace weir::storage {
+
+// Buffers that packed pieces are carved from, in whole blocks, one after the other. The bytes carved stay valid as long
+// as somebody holds a slice of them.
+class PackedMemory {
+ public:
+  explicit PackedMemory(size_t buffer_bytes) : buffer_bytes_(buffer_bytes) {}
+
+  // The current buffer from its first unused block on, a new one unless `need` bytes fit.
+  struct Room {
+    Buffer buffer;
+    size_t begin;
+  };
+  Room room(size_t need);
+  // Tells that `buffer`, which room() handed out, is used up to `end`.
+  void used_up_to(const Buffer& buffer, size_t end) {
+    if (buffer.same(buffer_)) used_ = align_up(end, kWalBlock);
+  }
+
+ private:
+  const size_t buffer_bytes_;
+  Buffer buffer_;
+  size_t used_ = 0;  // a multiple of kWalBlock
+};
+
+class OpenChunk {
+ public:
+  // `memory` is shared by the chunks of one log, of which only one is open (not sealed) at a time.
+  explicit OpenChunk(PackedMemory& memory) : memory_(&memory) {}
+
+  bool empty() const { return entries_.empty(); }
+  size_t batch_count() const { return entries_.size(); }
+  // Bytes in the file if sealed now; 0 if empty.
+  uint64_t length() const;
+  // Upper bounds after one more batch of `size` bytes.
+  uint64_t length_with(size_t size) const { return length() + align_up(size, kWalBlock) + 4 * kWalBlock; }
+  size_t piece_count() const { return packed_.size() + shared_.size(); }
+
+  // Adds a batch; answers where it lies from now on. Copies it unless it is larger than WalBackend::kCopyLimit.
+  Slice add(const BatchFacts& facts, const Slice& batch);
+
+  // Places the footer. No batch is added after it.
+  void seal();
+  bool sealed() const { return sealed_; }
+  // Makes the sealed chunk the one with this number in this file. Once.
+  void address(const WalFileIdentity& file, ChunkNumber number);
+  std::span<const iovec> pieces() const { return iovecs_; }
+
+  // Forgets everything (memory is kept for the next use).
+  void reset();
+
+ private:
+  struct Piece {
+    Buffer buffer;
+    size_t begin;
+    size_t end;
+    size_t length() const { return align_up(end, kWalBlock) - begin; }  // in the file; begin is block-aligned
+  };
+  struct Entry {
+    FooterEntry footer;
+    int32_t piece;  // of packed_ if >= 0, else of shared_ (-1 is the first)
+    size_t at;      // in that piece's buffer
+  };
+  Slice add_packed(const Slice& batch, Entry& entry);
+  void add_shared(const Slice& batch, Entry& entry);
+  // Begins a packed piece with room for `need` bytes; pads the one before to whole blocks.
+  void open_packed_piece(size_t need);
+  static void pad(Piece& piece);
+  bool footer_fits() const;
+  size_t footer_at() const { return align_up(packed_.back().end, 8); }
+
+  PackedMemory* memory_;
+  std::vector<Piece> packed_;
+  std::vector<Piece> shared_;
+  std::vector<Entry> entries_;
+  uint64_t closed_bytes_ = 0;  // of packed_ without its last piece
+  uint64_t shared_bytes_ = 0;
+  bool sealed_ = false;
+  uint32_t footer_offset_ = 0;
+  uint8_t* footer_ = nullptr;
+  std::vector<iovec> iovecs_;
+};
+
+}  // namespace weir::storage

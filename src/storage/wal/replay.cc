@@ -1,0 +1,148 @@
+#include "storage/wal/replay.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/core.h>
+
+#include "base/log.h"
+#include "storage/wal/session_replay.h"
+
+namespace weir::storage {
+namespace {
+
+class WalReplay {
+ public:
+  WalReplay(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
+            const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
+            const WalReplayOptions& options)
+      : files_(files), directory_(directory), shard_(shard), sessions_(sessions), visitor_(visitor), options_(options) {}
+
+  Result<WalReplayResult> run() {
+    if (auto listed = list(); !listed) return std::unexpected(listed.error());
+    for (const auto& row : sessions_) {
+      if (auto replayed = replay_session(row); !replayed) return std::unexpected(replayed.error());
+    }
+    if (auto durable = make_durable(); !durable) return std::unexpected(durable.error());
+    for (const WalLogFile& log : logs_) result_.bytes_read += log.reader->bytes_read();
+    return std::move(result_);
+  }
+
+ private:
+  Result<void> list() {
+    const auto entries = files_.list(directory_);
+    if (!entries && entries.error().code == ErrorCode::kNotFound) return {};
+    if (!entries) return std::unexpected(entries.error());
+    for (const runtime::DirectoryEntry& entry : *entries) {
+      const auto name = parse_wal_file_name(entry.name);
+      if (!name || entry.is_directory) continue;
+      result_.next_generation = std::max(result_.next_generation, name->generation + 1);
+      if (name->kind != WalFileKind::kLog) {
+        result_.leftovers.push_back({*name, entry.size});
+      } else if (auto opened = open(directory_ + "/" + entry.name, name->generation); !opened) {
+        return opened;
+      }
+    }
+    return {};
+  }
+
+  bool known_incarnation(uint64_t incarnation) const {
+    return std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& row) { return row.incarnation == incarnation; });
+  }
+
+  Result<void> open(const std::string& path, uint64_t generation) {
+    auto reader = WalFileReader::open(files_, path, true);
+    if (!reader) return std::unexpected(reader.error());
+    WalLogFile log{.path = path, .header = {}, .reader = std::move(*reader)};
+    const Slice block = log.reader->read(0, kWalBlock);
+    auto header = decode_file_header(block.bytes());
+    const bool damaged = !header;
+    if (damaged) header = header_from_first_chunk(log, generation);
+    if (log.reader->error()) return std::unexpected(*log.reader->error());
+    if (!header) {
+      // It was durable before the file got its name: whatever was acknowledged in here cannot be told apart any more.
+      report(path, true, "the file's header and its first chunk's are damaged; its batches cannot be attributed");
+      result_.unknown_files.push_back(path);
+      return {};
+    }
+    if (header->identity.generation != generation || header->shard != shard_ ||
+        !known_incarnation(header->identity.incarnation)) {
+      log_warn("wal", "{} is not of any known session of shard {} and is left alone", path, shard_);
+      result_.unknown_files.push_back(path);
+      return {};
+    }
+    if (damaged) report(path, false, "the file's header is damaged; its chunks are readable");
+    log.header = *header;
+    logs_.push_back(std::move(log));
+    return {};
+  }
+
+  std::optional<WalFileHeader> header_from_first_chunk(WalLogFile& log, uint64_t generation) {
+    const Slice block = log.reader->read(kWalBlock, kWalBlock);
+    const auto chunk = decode_chunk_header(block.bytes());
+    if (!chunk || chunk->file.generation != generation || !known_incarnation(chunk->file.incarnation)) return std::nullopt;
+    return WalFileHeader{.identity = chunk->file, .shard = shard_, .recycled = true, .file_bytes = log.reader->size()};
+  }
+
+  void report(const std::string& path, bool unknown, const char* what) {
+    ++result_.corruptions;
+    WalCorruption corruption;
+    corruption.file = path;
+    corruption.unknown_partitions = unknown;
+    corruption.message = fmt::format("{}: {}", path, what);
+    visitor_.on_corruption(corruption);
+  }
+
+  Result<void> replay_session(const SegmentStore::WalSession& row) {
+    std::vector<WalLogFile*> logs;
+    for (WalLogFile& log : logs_) {
+      if (log.header.identity.incarnation == row.incarnation) logs.push_back(&log);
+    }
+    std::sort(logs.begin(), logs.end(), [](const WalLogFile* a, const WalLogFile* b) {
+      return a->header.identity.generation < b->header.identity.generation;
+    });
+    WalReplayResult::Session session{row, row.sealed ? row.last_chunk : row.first_chunk - 1, !logs.empty()};
+    if (!logs.empty()) {
+      SessionReplay replay(row, logs, visitor_, options_, result_);
+      const auto end = replay.run();
+      if (!end) return std::unexpected(end.error());
+      session.end_chunk = row.sealed ? row.last_chunk : *end;
+    }
+    for (const WalLogFile* log : logs) {
+      result_.files.push_back({log->header.identity.generation, log->reader->size(), log->used_bytes, log->last_chunk});
+    }
+    result_.next_chunk = std::max(result_.next_chunk, session.end_chunk + 1);
+    result_.sessions.push_back(std::move(session));
+    return {};
+  }
+
+  // Bytes read after a crash may be in the page cache only.
+  Result<void> make_durable() {
+    bool any = false;
+    for (WalLogFile& log : logs_) {
+      if (log.last_chunk == 0) continue;
+      if (auto synced = log.reader->sync(); !synced) return synced;
+      any = true;
+    }
+    return any ? files_.sync_directory(directory_) : Result<void>{};
+  }
+
+  runtime::FileSystem& files_;
+  const std::string directory_;
+  const uint32_t shard_;
+  const std::vector<SegmentStore::WalSession>& sessions_;
+  WalReplayVisitor& visitor_;
+  const WalReplayOptions options_;
+  std::vector<WalLogFile> logs_;
+  WalReplayResult result_;
+};
+
+}  // namespace
+
+Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
+                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
+                                   const WalReplayOptions& options) {
+  return WalReplay(files, directory, shard, sessions, visitor, options).run();
+}
+
+}  // namespace weir::storage
