@@ -25,7 +25,8 @@ struct DiskNode {
   Entries durable_entries;
   // Of a file.
   FileContent content;
-  uint64_t reserved = 0;     // allocate() beyond the length
+  uint64_t reserved = 0;     // by allocate()
+  uint64_t durable_reserved = 0;
   uint64_t charged = 0;      // against the size limit
   unsigned links = 0;        // visible names: 0 or 1
   unsigned handles = 0;      // open Files of this life

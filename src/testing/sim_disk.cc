@@ -251,6 +251,8 @@ void SimDisk::cut_power() {
   for (const auto& [path, node] : names_->walk()) {
     if (node->directory) continue;
     node->content.cut_power(random_);
+    if (random_.one_in(2)) node->reserved = node->durable_reserved;
+    node->durable_reserved = node->reserved;
     node->cached.clear();
   }
   begin_life();

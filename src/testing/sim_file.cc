@@ -105,6 +105,7 @@ Result<void> SimFile::sync() {
     return fail_errno("sync of '" + path_ + "'", admission->os_errno);
   }
   node_->content.flush();
+  node_->durable_reserved = node_->reserved;
   return {};
 }
 
@@ -130,7 +131,6 @@ Result<void> SimFile::allocate(uint64_t length) {
   if (admission->os_errno) return fail_errno("allocate of '" + path_ + "'", admission->os_errno);
   if (!disk_.charge(*node_, length)) return fail_errno("allocate of '" + path_ + "'", ENOSPC);
   node_->reserved = std::max(node_->reserved, length);
-  if (length > node_->content.length()) node_->content.set_length(length);
   if (admission->last) return disk_.died();
   return {};
 }
@@ -175,10 +175,7 @@ SimDurableWriter::SimDurableWriter(SimDisk& disk, std::shared_ptr<DiskNode> node
 
 SimDurableWriter::~SimDurableWriter() {
   if (life_ != disk_.life_) return;
-  if (in_flight_) {
-    in_flight_->abandoned = true;
-    if (!disk_.dead_) finish(disk_, *node_, path_, flush_to_device_, *in_flight_, nullptr);
-  }
+  if (in_flight_) in_flight_->abandoned = true;
   --node_->handles;
   disk_.release_if_gone(*node_);
 }
@@ -205,11 +202,11 @@ void SimDurableWriter::write(uint64_t offset, std::span<const iovec> pieces, Fun
   in_flight_->pieces.assign(pieces.begin(), pieces.end());
   if (!disk_.charge(*node_, offset + bytes.size())) in_flight_->os_errno = ENOSPC;
   in_flight_->number = node_->content.begin_write(offset, std::move(bytes));
-  loop_.schedule_after(delay_ns(), [this, state = in_flight_, life = life_, &disk = disk_, node = node_,
-                                    done = std::move(done)]() mutable {
-    if (life != disk.life_ || disk.dead_ || state->abandoned) return;
-    in_flight_ = nullptr;
-    finish(disk, *node, path_, flush_to_device_, *state, std::move(done));
+  loop_.schedule_after(delay_ns(), [this, state = in_flight_, life = life_, &disk = disk_, node = node_, path = path_,
+                                    to_device = flush_to_device_, done = std::move(done)]() mutable {
+    if (life != disk.life_ || disk.dead_) return;
+    if (!state->abandoned) in_flight_ = nullptr;
+    finish(disk, *node, path, to_device, *state, state->abandoned ? nullptr : std::move(done));
   });
 }
 
