@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
@@ -82,8 +83,8 @@ struct LoadedPartition {
   std::vector<ProducerEntry> producers;
 };
 
-// Asynchronous calls run on the pool and complete on `reply_to`; calls for one partition complete in order. Manifests
-// are changed by the owning shard only, one merge at a time per shard. Reads may run beside a merge.
+// Asynchronous calls run on the pool and complete on `reply_to`; merges and drops of one partition complete in order, reads
+// may overtake them and each other. Manifests are changed by the owning shard only, one merge at a time per shard.
 class SegmentStore {
  public:
   virtual ~SegmentStore() = default;
@@ -108,6 +109,10 @@ class SegmentStore {
   // Forgets the partition durably; its folder goes after `delay_ms` (file.delete.delay.ms).
   virtual void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
                     Function<void(Result<void>)> done) = 0;
+
+  // Background work that waits for time to pass, such as removing the folders of dropped partitions. Call it every few
+  // seconds from one place.
+  virtual void maintain(runtime::Executor& reply_to, Function<void()> done) { reply_to.post(std::move(done)); }
 
   // WAL sessions (see docs/formats/wal.md): rows (shard, incarnation, first chunk, last chunk once sealed).
   struct WalSession {

@@ -1,0 +1,274 @@
+// The contract of MetaStore, on every backend.
+#include "storage/metadata/meta_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "storage/metadata/faulty_meta_store.h"
+#include "storage/metadata/memory_meta_store.h"
+#include "storage/metadata/sqlite_meta_store.h"
+#include "testing/manual_loop.h"
+
+namespace weir::storage {
+namespace {
+
+using Kind = MetaOperation::Kind;
+
+MetaTransaction put(std::string key, std::string value) { return {{}, {{Kind::kPut, std::move(key), std::move(value)}}}; }
+
+std::vector<std::string> keys(const MetaRange& range) {
+  std::vector<std::string> all;
+  for (const auto& entry : range.entries) all.push_back(entry.key);
+  return all;
+}
+
+class MetaStoreContract : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(world_.files().create_directories("/data"));
+    open();
+  }
+  void open() {
+    if (GetParam() == std::string("memory")) {
+      store_ = std::make_unique<MemoryMetaStore>();
+      return;
+    }
+    store_.reset();
+    auto opened = SqliteMetaStore::open(world_.files(), world_.pool(), {.path = "/data/meta.db"});
+    ASSERT_TRUE(opened) << opened.error().message;
+    store_ = std::move(*opened);
+  }
+  MetaRange range(const std::string& prefix = "") {
+    auto result = store_->range_blocking(prefix);
+    EXPECT_TRUE(result) << result.error().message;
+    return result ? *result : MetaRange{};
+  }
+  MetaOutcome transact(MetaTransaction transaction) {
+    auto result = store_->transact_blocking(std::move(transaction));
+    EXPECT_TRUE(result) << result.error().message;
+    return result ? *result : MetaOutcome{};
+  }
+
+  weir::testing::ManualLoop world_;
+  std::unique_ptr<MetaStore> store_;
+};
+
+TEST_P(MetaStoreContract, KeysAreOrderedAndCarryRevisions) {
+  const int64_t start = range().revision;
+  EXPECT_EQ(transact(put("b", "1")).revision, start + 1);
+  EXPECT_EQ(transact(put("a", "2")).revision, start + 2);
+  EXPECT_EQ(transact(put("b", "3")).revision, start + 3);
+  const MetaRange all = range();
+  ASSERT_THAT(keys(all), ::testing::ElementsAre("a", "b"));
+  EXPECT_EQ(all.revision, start + 3);
+  EXPECT_EQ(all.entries[1].value, "3");
+  EXPECT_EQ(all.entries[1].create_revision, start + 1);
+  EXPECT_EQ(all.entries[1].mod_revision, start + 3);
+}
+
+TEST_P(MetaStoreContract, PrefixesIncludeHighBytesAndStopInTime) {
+  transact({{}, {{Kind::kPut, "a", ""}, {Kind::kPut, "t/1", ""}, {Kind::kPut, "t/\xff\xff", ""}, {Kind::kPut, "t0", ""}, {Kind::kPut, "\xff", ""}, {Kind::kPut, "\xff\xff", ""}}});
+  EXPECT_THAT(keys(range("t/")), ::testing::ElementsAre("t/1", "t/\xff\xff"));
+  EXPECT_THAT(keys(range("\xff")), ::testing::ElementsAre("\xff", "\xff\xff"));
+  EXPECT_EQ(range("").entries.size(), 6u);
+  EXPECT_TRUE(transact({{}, {{Kind::kDeletePrefix, "t/", ""}}}).succeeded);
+  EXPECT_THAT(keys(range("t")), ::testing::ElementsAre("t0"));
+  EXPECT_TRUE(transact({{}, {{Kind::kDeletePrefix, "\xff", ""}}}).succeeded);
+  EXPECT_THAT(keys(range()), ::testing::ElementsAre("a", "t0"));
+}
+
+TEST_P(MetaStoreContract, ComparesGuardEverything) {
+  const int64_t created = transact(put("k", "v")).revision;
+  // Each of these must hold for the put to happen.
+  EXPECT_FALSE(transact({{{"k", 0, {}}}, {{Kind::kPut, "k", "x"}}}).succeeded);
+  EXPECT_FALSE(transact({{{"k", created + 1, {}}}, {{Kind::kPut, "k", "x"}}}).succeeded);
+  EXPECT_FALSE(transact({{{"k", {}, "w"}}, {{Kind::kPut, "k", "x"}}}).succeeded);
+  EXPECT_FALSE(transact({{{"none", {}, ""}}, {{Kind::kPut, "k", "x"}}}).succeeded);
+  EXPECT_FALSE(transact({{{"k", created, {}}, {"none", 5, {}}}, {{Kind::kPut, "k", "x"}}}).succeeded);
+  EXPECT_EQ(range("k").entries[0].value, "v");
+  EXPECT_EQ(range().revision, created);
+  EXPECT_TRUE(transact({{{"k", created, {}}, {"none", 0, {}}, {"k", {}, "v"}}, {{Kind::kPut, "none", "y"}, {Kind::kDelete, "k", ""}}}).succeeded);
+  EXPECT_THAT(keys(range()), ::testing::ElementsAre("none"));
+}
+
+TEST_P(MetaStoreContract, RevisionsGrowWithChangesOnly) {
+  const int64_t start = transact(put("k", "v")).revision;
+  EXPECT_EQ(transact({{}, {{Kind::kDelete, "none", ""}}}).revision, start);
+  EXPECT_EQ(transact({{}, {}}).revision, start);
+  const MetaOutcome deleted = transact({{}, {{Kind::kDelete, "k", ""}, {Kind::kPut, "l", ""}}});
+  EXPECT_EQ(deleted.revision, start + 1);
+  EXPECT_EQ(range("l").entries[0].create_revision, start + 1);
+}
+
+TEST_P(MetaStoreContract, LimitsAreThoseOfEtcd) {
+  MetaTransaction large;
+  for (size_t i = 0; i < MetaStore::kMaxOperations; ++i) {
+    large.operations.push_back({Kind::kPut, "k" + std::to_string(i), ""});
+    large.compares.push_back({"none", 0, {}});
+  }
+  EXPECT_TRUE(transact(large).succeeded);
+  MetaTransaction operations = large, compares = large;
+  operations.operations.push_back({Kind::kPut, "one more", ""});
+  compares.compares.push_back({"none", 0, {}});
+  for (MetaTransaction& wrong : std::vector<MetaTransaction>{operations, compares, put("k", std::string(2 << 20, 'x')), put("", ""),
+                                {{}, {{Kind::kPut, "a", "1"}, {Kind::kPut, "a", "2"}}},
+                                {{}, {{Kind::kPut, "a", "1"}, {Kind::kDelete, "a", ""}}},
+                                {{}, {{Kind::kDeletePrefix, "a", ""}, {Kind::kPut, "ab", "1"}}}}) {
+    auto refused = store_->transact_blocking(wrong);
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, ErrorCode::kInvalid) << refused.error().message;
+  }
+  EXPECT_THAT(keys(range("one")), ::testing::IsEmpty());
+}
+
+TEST_P(MetaStoreContract, CallsCompleteInOrderAndSeeEachOther) {
+  std::vector<std::string> answers;
+  for (int i = 0; i < 5; ++i) {
+    store_->transact(put("k" + std::to_string(i), "v"), world_.loop(), [&answers, i](Result<MetaOutcome> result) {
+      ASSERT_TRUE(result && result->succeeded);
+      answers.push_back("put " + std::to_string(i));
+    });
+    store_->range("k", world_.loop(), [&answers, i](Result<MetaRange> result) {
+      ASSERT_TRUE(result);
+      EXPECT_EQ(result->entries.size(), static_cast<size_t>(i + 1));
+      answers.push_back("range " + std::to_string(i));
+    });
+  }
+  EXPECT_TRUE(answers.empty());
+  world_.run();
+  EXPECT_THAT(answers, ::testing::ElementsAre("put 0", "range 0", "put 1", "range 1", "put 2", "range 2", "put 3", "range 3", "put 4", "range 4"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, MetaStoreContract, ::testing::Values("memory", "sqlite"),
+                         [](const auto& backend) { return std::string(backend.param); });
+
+class SqliteMetaStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override { ASSERT_TRUE(world_.files().create_directories("/data")); }
+  std::unique_ptr<SqliteMetaStore> open() {
+    auto opened = SqliteMetaStore::open(world_.files(), world_.pool(), {.path = "/data/meta.db"});
+    EXPECT_TRUE(opened) << opened.error().message;
+    return opened ? std::move(*opened) : nullptr;
+  }
+  weir::testing::ManualLoop world_;
+};
+
+TEST_F(SqliteMetaStoreTest, EntriesAndRevisionSurviveARestart) {
+  auto store = open();
+  const auto outcome = store->transact_blocking(put("k", "v"));
+  ASSERT_TRUE(outcome);
+  store.reset();
+  store = open();
+  const auto range = store->range_blocking("");
+  ASSERT_TRUE(range);
+  EXPECT_EQ(range->revision, outcome->revision);
+  ASSERT_EQ(range->entries.size(), 1u);
+  EXPECT_EQ(range->entries[0].mod_revision, outcome->revision);
+}
+
+TEST_F(SqliteMetaStoreTest, TransactionsThatArriveTogetherShareOneSync) {
+  auto store = open();
+  ASSERT_TRUE(store->transact_blocking(put("first", "")));  // the log file's own creation
+  const uint64_t before = store->syncs();
+  ASSERT_TRUE(store->transact_blocking(put("alone", "")));
+  EXPECT_EQ(store->syncs(), before + 1);
+  int done = 0;
+  for (int i = 0; i < 100; ++i) {
+    store->transact(put("k" + std::to_string(i), "v"), world_.loop(), [&](Result<MetaOutcome> result) { done += result && result->succeeded; });
+  }
+  world_.run();
+  EXPECT_EQ(done, 100);
+  EXPECT_EQ(store->syncs(), before + 2);
+}
+
+TEST_F(SqliteMetaStoreTest, AFailedCommitIsUndoneOrUnknown) {
+  auto store = open();
+  ASSERT_TRUE(store->transact_blocking(put("k", "1")));
+  // The commit's sync fails, emptying the write-ahead log works: certainly not done.
+  world_.disk().fail_next_sync(1);
+  auto failed = store->transact_blocking(put("k", "2"));
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error().code, ErrorCode::kIo);
+  EXPECT_EQ(store->range_blocking("k")->entries[0].value, "1");
+  // Everything fails: nobody knows, and nothing is answered until it is certain.
+  world_.disk().inject({.pattern = "*meta.db*", .operation = weir::testing::DiskOperation::kSync, .times = 1000});
+  auto unknown = store->transact_blocking(put("k", "3"));
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().code, ErrorCode::kUnknown);
+  EXPECT_FALSE(store->range_blocking("k"));
+  world_.disk().clear_faults();
+  EXPECT_EQ(store->range_blocking("k")->entries[0].value, "1");
+  EXPECT_TRUE(store->transact_blocking(put("k", "4")));
+  store.reset();
+  EXPECT_EQ(open()->range_blocking("k")->entries[0].value, "4");
+}
+
+TEST_F(SqliteMetaStoreTest, ADamagedFileIsReported) {
+  open().reset();
+  const std::string text = "this is not a database at all, it is a text file of more than one hundred bytes, and SQLite should say so..........";
+  world_.disk().overwrite_raw("/data/meta.db", 0, as_bytes(text));
+  auto opened = SqliteMetaStore::open(world_.files(), world_.pool(), {.path = "/data/meta.db"});
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt) << opened.error().message;
+}
+
+// Cuts the power at every write of a run of transactions: what was acknowledged is there afterwards, the rest is whole
+// or absent.
+TEST_F(SqliteMetaStoreTest, SurvivesAPowerCutAtEveryWrite) {
+  for (uint64_t cut = 1;; ++cut) {
+    weir::testing::ManualLoop world(cut);
+    ASSERT_TRUE(world.files().create_directories("/data"));
+    ASSERT_TRUE(world.files().sync_directory("/"));
+    world.disk().cut_at_write(cut);
+    int acknowledged = 0;
+    auto opened = SqliteMetaStore::open(world.files(), world.pool(), {.path = "/data/meta.db"});
+    for (int i = 0; opened && i < 12; ++i) {
+      auto result = (*opened)->transact_blocking({{}, {{Kind::kPut, "a", std::to_string(i)}, {Kind::kPut, "b", std::string(3000, 'x') + std::to_string(i)}}});
+      if (!result) break;
+      acknowledged = i + 1;
+    }
+    const bool finished = !world.disk().dead();
+    opened = fail(ErrorCode::kClosed, "");
+    world.disk().cut_at_write(0);
+    world.disk().cut_power();
+    auto again = SqliteMetaStore::open(world.files(), world.pool(), {.path = "/data/meta.db"});
+    ASSERT_TRUE(again) << "cut " << cut << ": " << again.error().message;
+    auto range = (*again)->range_blocking("");
+    ASSERT_TRUE(range) << "cut " << cut << ": " << range.error().message;
+    const int survived = range->entries.empty() ? 0 : std::stoi(range->entries[0].value) + 1;
+    EXPECT_TRUE(survived == acknowledged || survived == acknowledged + 1) << "cut " << cut << ": " << survived << " of " << acknowledged;
+    if (survived > 0) {
+      ASSERT_EQ(range->entries.size(), 2u);
+      EXPECT_EQ(range->entries[1].value, std::string(3000, 'x') + std::to_string(survived - 1));
+    }
+    EXPECT_TRUE((*again)->transact_blocking(put("after", "")));
+    if (finished) break;
+  }
+}
+
+TEST(FaultyMetaStoreTest, AnswersDoNotTellTheTruth) {
+  weir::testing::ManualLoop world;
+  MemoryMetaStore memory;
+  FaultyMetaStore store(memory);
+  using Fault = FaultyMetaStore::Fault;
+  store.plan({Fault::kUnknownDone, Fault::kUnknownNotDone, Fault::kFailed});
+  std::vector<ErrorCode> codes;
+  for (const char* key : {"a", "b", "c", "d"}) {
+    store.transact(put(key, ""), world.loop(), [&](Result<MetaOutcome> result) { codes.push_back(result ? ErrorCode::kExists : result.error().code); });
+  }
+  world.run();
+  EXPECT_THAT(codes, ::testing::ElementsAre(ErrorCode::kUnknown, ErrorCode::kUnknown, ErrorCode::kIo, ErrorCode::kExists));
+  EXPECT_THAT(keys(*memory.range_blocking("")), ::testing::ElementsAre("a", "d"));
+
+  store.hold();
+  bool answered = false;
+  store.transact(put("e", ""), world.loop(), [&](Result<MetaOutcome>) { answered = true; });
+  world.run();
+  EXPECT_FALSE(answered);
+  EXPECT_EQ(memory.range_blocking("e")->entries.size(), 1u);
+  store.release();
+  EXPECT_TRUE(answered);
+}
+
+}  // namespace
+}  // namespace weir::storage

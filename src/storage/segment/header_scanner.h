@@ -1,0 +1,50 @@
+// Walks the batch headers of a range of a segment file without reading the records: in blocks of up to 64 KiB while the
+// batches are small, header by header when they are large.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "runtime/file.h"
+#include "storage/segment/stored_batch.h"
+
+namespace weir::storage {
+
+class HeaderScanner {
+ public:
+  struct Position {
+    uint64_t offset = 0;  // in the file
+    BatchHeader header;
+    uint64_t end() const { return offset + header.size(); }
+  };
+
+  // `begin` must be the start of a batch, `end` the end of one (the valid length of the segment). `name` is for messages.
+  // Offsets below `lowest_offset` are corruption, as is an offset that goes back. `file` and `name` outlive the scanner.
+  HeaderScanner(runtime::File& file, const std::string& name, uint64_t begin, uint64_t end, int64_t lowest_offset)
+      : file_(file), name_(name), position_(begin), end_(end), lowest_offset_(lowest_offset) {}
+
+  // The next batch; nothing at the end of the range; kCorrupt where the bytes are no chain of batches.
+  Result<std::optional<Position>> next();
+  uint64_t position() const { return position_; }  // of the batch that next() will answer
+
+ private:
+  static constexpr size_t kSmallest = 512;
+  static constexpr size_t kLargest = 64 * 1024;
+
+  Result<Bytes> bytes_at(uint64_t offset);
+
+  runtime::File& file_;
+  const std::string& name_;
+  uint64_t position_;
+  const uint64_t end_;
+  int64_t lowest_offset_;
+  std::vector<uint8_t> block_;
+  uint64_t block_offset_ = 0;
+  size_t block_size_ = 0;
+  size_t next_read_ = kSmallest;
+};
+
+}  // namespace weir::storage

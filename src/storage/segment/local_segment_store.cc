@@ -1,0 +1,310 @@
+#include "storage/segment/local_segment_store.h"
+
+#include <algorithm>
+#include <unordered_set>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::storage {
+
+namespace {
+
+constexpr const char* kDatabaseName = "manifest.db";
+
+// Without its database a log directory's folders would look like garbage and be removed.
+Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_dir) {
+  auto exists = files.exists(log_dir + "/" + kDatabaseName);
+  if (!exists) return std::unexpected(std::move(exists.error()));
+  if (*exists) return {};
+  auto entries = files.list(log_dir);
+  if (!entries) return std::unexpected(std::move(entries.error()));
+  for (const auto& entry : *entries) {
+    if (!entry.is_directory || !parse_partition_folder_name(entry.name)) continue;
+    return fail(ErrorCode::kCorrupt, fmt::format("{} has partition folders but no {}: bring it back, or move the folders away to start empty",
+                                                 log_dir, kDatabaseName));
+  }
+  return {};
+}
+
+}  // namespace
+
+// A merge on its way.
+struct LocalSegmentStore::Cycle {
+  const std::vector<MergePartition>& partitions;
+  std::vector<MergePlan> plans;                    // as partitions
+  std::vector<ManifestDatabase::Change> changes;  // as partitions
+  int64_t next_row;
+};
+
+LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options)
+    : files_(files), pool_(pool), clock_(clock), options_(std::move(options)), reader_(files, options_.log_dir, options_.reading),
+      writer_(files, options_.log_dir) {}
+
+Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options) {
+  std::unique_ptr<LocalSegmentStore> store(new LocalSegmentStore(files, pool, clock, std::move(options)));
+  const std::string path = store->options_.log_dir + "/" + kDatabaseName;
+  if (auto done = refuse_orphans(files, store->options_.log_dir); !done) return std::unexpected(std::move(done.error()));
+  auto manifests = ManifestDatabase::open(files, path, &clock);
+  if (!manifests) return std::unexpected(std::move(manifests.error()));
+  store->manifests_ = std::move(*manifests);
+  return store;
+}
+
+Result<std::vector<LoadedPartition>> LocalSegmentStore::load() {
+  std::lock_guard lock(mutex_);
+  auto rows = manifests_->load();
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  partitions_.clear();
+  partitions_.reserve(rows->size());
+  std::vector<LoadedPartition> loaded;
+  loaded.reserve(rows->size());
+  for (auto& row : *rows) {
+    PartitionState& state = partitions_[row.partition.manifest.partition];
+    state.row = row.row;
+    state.manifest = row.partition.manifest;
+    next_row_ = std::max(next_row_, row.row + 1);
+    loaded.push_back(std::move(row.partition));
+  }
+  if (auto done = sort_out_folders(); !done) return std::unexpected(std::move(done.error()));
+  return loaded;
+}
+
+// Folders of partitions nobody knows are left by merges that did not commit or by drops; they go in the background.
+Result<void> LocalSegmentStore::sort_out_folders() {
+  auto entries = files_.list(options_.log_dir);
+  if (!entries) return std::unexpected(std::move(entries.error()));
+  doomed_.clear();
+  for (const auto& entry : *entries) {
+    if (!entry.is_directory) continue;
+    if (entry.name.ends_with(kDeletedSuffix)) {
+      doomed_.push_back({entry.name, 0});
+      continue;
+    }
+    const auto partition = parse_partition_folder_name(entry.name);
+    if (!partition || partitions_.contains(*partition)) continue;
+    if (auto done = doom_folder(entry.name, 0); !done) return done;
+  }
+  return {};
+}
+
+Result<void> LocalSegmentStore::doom_folder(const std::string& name, int64_t due_ms) {
+  std::string doomed;
+  while (true) {
+    doomed = fmt::format("{}.{}{}", name, next_doomed_++, kDeletedSuffix);
+    auto exists = files_.exists(options_.log_dir + "/" + doomed);
+    if (!exists) return std::unexpected(std::move(exists.error()));
+    if (!*exists) break;
+  }
+  auto renamed = files_.rename(options_.log_dir + "/" + name, options_.log_dir + "/" + doomed);
+  if (!renamed) {
+    if (renamed.error().code == ErrorCode::kNotFound) return {};  // never written
+    return renamed;
+  }
+  doomed_.push_back({std::move(doomed), due_ms});
+  return {};
+}
+
+void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
+                              Function<void(Result<std::vector<PartitionManifest>>)> done) {
+  struct Call {
+    std::vector<MergePartition> partitions;
+    Function<void(Result<std::vector<PartitionManifest>>)> done;
+    Result<std::vector<PartitionManifest>> result;
+  };
+  auto call = std::make_shared<Call>(std::move(partitions), std::move(done));
+  pool_.submit(
+      [this, call] {
+        call->result = merge_now(call->partitions);
+        call->partitions.clear();  // lets go of the batches' memory
+        maintain_now();
+      },
+      reply_to, [call] { call->done(std::move(call->result)); }, options_.ordering_key);
+}
+
+void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes, runtime::Executor& reply_to,
+                             Function<void(Result<SegmentRead>)> done) {
+  struct Call {
+    PartitionManifest manifest;
+    Function<void(Result<SegmentRead>)> done;
+    Result<SegmentRead> result;
+  };
+  auto call = std::make_shared<Call>(manifest, std::move(done));
+  pool_.submit([this, call, offset, max_bytes] { call->result = reader_.read(call->manifest, offset, max_bytes); }, reply_to,
+               [call] { call->done(std::move(call->result)); });
+}
+
+void LocalSegmentStore::find_timestamp(const PartitionManifest& manifest, int64_t timestamp, runtime::Executor& reply_to,
+                                       Function<void(Result<TimestampPosition>)> done) {
+  struct Call {
+    PartitionManifest manifest;
+    Function<void(Result<TimestampPosition>)> done;
+    Result<TimestampPosition> result;
+  };
+  auto call = std::make_shared<Call>(manifest, std::move(done));
+  pool_.submit([this, call, timestamp] { call->result = reader_.find_timestamp(call->manifest, timestamp); }, reply_to,
+               [call] { call->done(std::move(call->result)); });
+}
+
+void LocalSegmentStore::drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to, Function<void(Result<void>)> done) {
+  struct Call {
+    Function<void(Result<void>)> done;
+    Result<void> result;
+  };
+  auto call = std::make_shared<Call>(std::move(done));
+  pool_.submit([this, call, partition, delay_ms] { call->result = drop_now(partition, delay_ms); }, reply_to,
+               [call] { call->done(std::move(call->result)); }, options_.ordering_key);
+}
+
+void LocalSegmentStore::maintain(runtime::Executor& reply_to, Function<void()> done) {
+  pool_.submit([this] { maintain_now(); }, reply_to, std::move(done), options_.ordering_key);
+}
+
+Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(const std::vector<MergePartition>& partitions) {
+  std::lock_guard lock(mutex_);
+  // Files of a merge that a power cut might still bring to life must not be touched.
+  if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
+  Cycle cycle{partitions, {}, {}, next_row_};
+  if (auto done = plan(cycle); !done) return std::unexpected(std::move(done.error()));
+  writer_.start();
+  auto done = write(cycle);
+  if (done) done = writer_.make_durable();
+  if (!done) {
+    writer_.undo();
+    return std::unexpected(std::move(done.error()));
+  }
+  writer_.start();
+  // From here on nothing is taken back: if the commit fails its outcome may be open.
+  if (done = manifests_->commit(cycle.changes); !done) return std::unexpected(std::move(done.error()));
+  return adopt(cycle);
+}
+
+Result<void> LocalSegmentStore::plan(Cycle& cycle) {
+  const int64_t now_ms = clock_.wall_ms();
+  cycle.plans.reserve(cycle.partitions.size());
+  cycle.changes.reserve(cycle.partitions.size());
+  std::unordered_set<PartitionId> seen;
+  for (const MergePartition& merge : cycle.partitions) {
+    if (!seen.insert(merge.partition).second) {
+      return fail(ErrorCode::kInvalid, fmt::format("merge names {} twice", partition_folder_name(merge.partition)));
+    }
+    const auto found = partitions_.find(merge.partition);
+    const bool created = found == partitions_.end();
+    PartitionManifest fresh;
+    if (created) {
+      fresh.partition = merge.partition;
+      fresh.log_start_offset = merge.log_start_offset;
+      fresh.end_offset = merge.batches.empty() ? merge.log_start_offset : merge.batches.front().facts.base_offset;
+    }
+    auto planned = plan_merge(created ? fresh : found->second.manifest, merge, created ? PendingIndex{} : found->second.pending,
+                              options_.reading.spacing, now_ms);
+    if (!planned) return std::unexpected(std::move(planned.error()));
+    cycle.plans.push_back(std::move(*planned));
+    cycle.changes.push_back({created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge});
+  }
+  return {};
+}
+
+Result<void> LocalSegmentStore::write(const Cycle& cycle) {
+  for (size_t i = 0; i < cycle.plans.size(); ++i) {
+    const MergePlan& plan = cycle.plans[i];
+    if (plan.writes.empty()) continue;
+    const std::string folder = partition_folder_name(plan.after.partition);
+    const auto known = partitions_.find(plan.after.partition);
+    if (known == partitions_.end() || known->second.manifest.segments.empty()) {
+      if (auto done = writer_.create_folder(folder); !done) return done;
+    }
+    for (const SegmentWrite& run : plan.writes) {
+      const auto batches = std::span(cycle.partitions[i].batches).subspan(run.first_batch, run.batch_count);
+      auto done = writer_.append(folder, segment_file_name(run.base_offset), run.position, run.created, batches);
+      if (!done) return done;
+    }
+  }
+  return {};
+}
+
+std::vector<PartitionManifest> LocalSegmentStore::adopt(Cycle& cycle) {
+  next_row_ = cycle.next_row;
+  std::vector<PartitionManifest> manifests;
+  manifests.reserve(cycle.plans.size());
+  for (size_t i = 0; i < cycle.plans.size(); ++i) {
+    MergePlan& plan = cycle.plans[i];
+    remove_dropped_segments(plan);
+    write_indexes(plan);
+    PartitionState& state = partitions_[plan.after.partition];
+    state.row = cycle.changes[i].row;
+    state.pending = std::move(plan.pending);
+    state.manifest = std::move(plan.after);
+    manifests.push_back(state.manifest);
+  }
+  return manifests;
+}
+
+void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
+  if (plan.dropped.empty()) return;
+  const std::string folder = partition_folder_name(plan.after.partition);
+  for (const int64_t base_offset : plan.dropped) {
+    reader_.forget(plan.after.partition, base_offset);
+    for (const std::string& name : {segment_file_name(base_offset), index_file_name(base_offset)}) {
+      auto removed = files_.remove(path_of(folder, name));
+      if (!removed && removed.error().code != ErrorCode::kNotFound) {
+        log_warn("storage", "a segment below the log start could not be removed: {}", removed.error().message);
+      }
+    }
+  }
+}
+
+void LocalSegmentStore::write_indexes(const MergePlan& plan) {
+  for (const IndexWrite& write : plan.index_writes) {
+    const std::string path = path_of(partition_folder_name(plan.after.partition), index_file_name(write.base_offset));
+    auto written = SegmentIndex::append(files_, path, write.base_offset, write.entries);
+    // Only costs time: what is missing is found by scanning.
+    if (!written) log_warn("storage", "index entries could not be written: {}", written.error().message);
+  }
+}
+
+Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t delay_ms) {
+  std::lock_guard lock(mutex_);
+  const auto found = partitions_.find(partition);
+  if (found == partitions_.end()) return {};
+  if (auto done = manifests_->settle(); !done) return done;
+  if (auto done = manifests_->drop(found->second.row); !done) return done;
+  for (const SegmentInfo& segment : found->second.manifest.segments) reader_.forget(partition, segment.base_offset);
+  const bool has_folder = !found->second.manifest.segments.empty();
+  partitions_.erase(found);
+  if (!has_folder) return {};
+  // The partition is forgotten durably; what is left of its folder goes now or at the next start.
+  auto renamed = doom_folder(partition_folder_name(partition), clock_.wall_ms() + delay_ms);
+  if (!renamed) log_warn("storage", "the folder of a deleted partition stays until the next start: {}", renamed.error().message);
+  return {};
+}
+
+void LocalSegmentStore::maintain_now() {
+  std::lock_guard lock(mutex_);
+  const int64_t now_ms = clock_.wall_ms();
+  // One folder a time: merges wait for this.
+  const auto due = std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });
+  if (due == doomed_.end()) return;
+  auto removed = files_.remove_all(options_.log_dir + "/" + due->name);
+  if (!removed) {
+    log_warn("storage", "the folder of a deleted partition could not be removed: {}", removed.error().message);
+    due->due_ms = now_ms + 60'000;
+    return;
+  }
+  doomed_.erase(due);
+}
+
+Result<std::vector<SegmentStore::WalSession>> LocalSegmentStore::wal_sessions() {
+  std::lock_guard lock(mutex_);
+  return manifests_->wal_sessions();
+}
+
+Result<void> LocalSegmentStore::put_wal_sessions(const std::vector<WalSession>& all) {
+  std::lock_guard lock(mutex_);
+  return manifests_->put_wal_sessions(all);
+}
+
+}  // namespace weir::storage

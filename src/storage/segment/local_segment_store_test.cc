@@ -1,0 +1,303 @@
+#include "storage/segment/local_segment_store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "storage/segment/segment_names.h"
+#include "storage/segment/test_batches.h"
+#include "testing/fake_clock.h"
+#include "testing/manual_loop.h"
+
+namespace weir::storage {
+namespace {
+
+using namespace storage::testing;
+
+class LocalSegmentStoreTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_TRUE(world_.files().create_directories("/log"));
+    open();
+  }
+  void open(SegmentReader::Options reading = {}) {
+    store_.reset();
+    auto opened = LocalSegmentStore::open(world_.files(), world_.pool(), clock_, {.log_dir = "/log", .reading = reading});
+    ASSERT_TRUE(opened) << opened.error().message;
+    store_ = std::move(*opened);
+    auto loaded = store_->load();
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    loaded_ = std::move(*loaded);
+  }
+  std::vector<PartitionManifest> merge(std::vector<MergePartition> partitions) {
+    auto merged = store_->merge_now(partitions);
+    EXPECT_TRUE(merged) << merged.error().message;
+    return merged ? std::move(*merged) : std::vector<PartitionManifest>(partitions.size());
+  }
+  std::string path(const PartitionId& partition, int64_t base_offset) {
+    return "/log/" + partition_folder_name(partition) + "/" + segment_file_name(base_offset);
+  }
+  // Everything from the log start on, read in steps.
+  std::vector<uint8_t> read_all(const PartitionManifest& manifest, uint32_t max_bytes) {
+    std::vector<uint8_t> all;
+    int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
+    while (offset < manifest.end_offset) {
+      auto read = store_->read_now(manifest, offset, max_bytes);
+      EXPECT_TRUE(read) << read.error().message;
+      if (!read || read->next_offset <= offset) break;
+      const auto bytes = bytes_of(read->range);
+      EXPECT_EQ(bytes.size(), read->range.length);
+      all.insert(all.end(), bytes.begin(), bytes.end());
+      offset = read->next_offset;
+    }
+    return all;
+  }
+
+  weir::testing::ManualLoop world_;
+  weir::testing::FakeClock clock_;
+  std::unique_ptr<LocalSegmentStore> store_;
+  std::vector<LoadedPartition> loaded_;
+};
+
+TEST_F(LocalSegmentStoreTest, MergedBatchesAreReadBackAfterARestart) {
+  const PartitionId a = partition_id(1), b = partition_id(1, 1);
+  int64_t end_a = 0, end_b = 0;
+  std::vector<uint8_t> wrote;
+  PartitionManifest manifest;
+  for (int round = 0; round < 5; ++round) {
+    auto one = make_merge(a, end_a, 3 + round, {.records = 2, .value_bytes = 50});
+    const auto bytes = bytes_of(one.batches);
+    wrote.insert(wrote.end(), bytes.begin(), bytes.end());
+    const auto manifests = merge(merges(std::move(one), make_merge(b, end_b, 1)));
+    ASSERT_EQ(manifests.size(), 2u);
+    manifest = manifests[0];
+    EXPECT_EQ(manifest.end_offset, end_a);
+    EXPECT_EQ(manifests[1].end_offset, end_b);
+  }
+  EXPECT_EQ(manifest.segments.size(), 1u);
+  EXPECT_EQ(world_.disk().contents(path(a, 0)), wrote);
+  EXPECT_EQ(read_all(manifest, 1), wrote);
+  EXPECT_EQ(read_all(manifest, 500), wrote);
+  EXPECT_EQ(read_all(manifest, 1 << 20), wrote);
+  open();
+  ASSERT_EQ(loaded_.size(), 2u);
+  EXPECT_EQ(loaded_[0].manifest, manifest);
+  EXPECT_EQ(read_all(loaded_[0].manifest, 300), wrote);
+}
+
+TEST_F(LocalSegmentStoreTest, LargeRunsEndWhereTheirLastBatchDoes) {
+  const PartitionId a = partition_id(1);
+  int64_t end = 0;
+  std::vector<uint8_t> wrote;
+  PartitionManifest manifest;
+  for (const size_t value : {10u, 70'000u, 3'000'000u, 1u, 200'000u, 65'500u}) {
+    auto one = make_merge(a, end, 2, {.records = 3, .value_bytes = value});
+    const auto bytes = bytes_of(one.batches);
+    wrote.insert(wrote.end(), bytes.begin(), bytes.end());
+    manifest = merge(merges(std::move(one)))[0];
+    EXPECT_EQ(world_.disk().contents(path(a, 0)).size(), wrote.size());
+  }
+  EXPECT_EQ(world_.disk().contents(path(a, 0)), wrote);
+  EXPECT_EQ(read_all(manifest, 100'000), wrote);
+}
+
+TEST_F(LocalSegmentStoreTest, SegmentsRollAndGoBelowTheLogStart) {
+  const PartitionId a = partition_id(1);
+  int64_t end = 0;
+  auto one = make_merge(a, end, 10, {.value_bytes = 1000});
+  one.segment_bytes = 3000;
+  auto manifest = merge(merges(std::move(one)))[0];
+  ASSERT_EQ(manifest.segments.size(), 5u);
+  EXPECT_EQ(manifest.segments[1].base_offset, 2);
+  MergePartition trim;
+  trim.partition = a;
+  trim.log_start_offset = 5;
+  trim.epochs = {{0, 0}};
+  manifest = merge(merges(std::move(trim)))[0];
+  ASSERT_EQ(manifest.segments.size(), 3u);
+  EXPECT_EQ(manifest.segments[0].base_offset, 4);
+  EXPECT_EQ(manifest.log_start_offset, 5);
+  EXPECT_FALSE(world_.disk().has(path(a, 0)));
+  EXPECT_FALSE(world_.disk().has(path(a, 2)));
+  EXPECT_TRUE(world_.disk().has(path(a, 4)));
+  auto below = store_->read_now(manifest, 4, 100);
+  ASSERT_FALSE(below);
+  EXPECT_EQ(below.error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(store_->read_now(manifest, 5, 1)->first_offset, 5);
+  open();
+  EXPECT_EQ(loaded_[0].manifest, manifest);
+}
+
+TEST_F(LocalSegmentStoreTest, AsynchronousCallsAnswerOnTheLoop) {
+  const PartitionId a = partition_id(1);
+  int64_t end = 0;
+  PartitionManifest manifest;
+  store_->merge(merges(make_merge(a, end, 3)), world_.loop(), [&](Result<std::vector<PartitionManifest>> merged) {
+    ASSERT_TRUE(merged);
+    manifest = (*merged)[0];
+  });
+  world_.run();
+  ASSERT_EQ(manifest.end_offset, 3);
+  int answers = 0;
+  store_->read(manifest, 1, 1 << 20, world_.loop(), [&](Result<SegmentRead> read) {
+    ASSERT_TRUE(read);
+    EXPECT_EQ(read->first_offset, 1);
+    EXPECT_EQ(read->next_offset, 3);
+    ++answers;
+  });
+  store_->find_timestamp(manifest, 1001, world_.loop(), [&](Result<TimestampPosition> found) {
+    ASSERT_TRUE(found);
+    EXPECT_EQ(found->offset, 1);
+    EXPECT_EQ(found->timestamp, 1001);
+    ++answers;
+  });
+  world_.run();  // a drop might overtake the reads
+  store_->drop(a, 0, world_.loop(), [&](Result<void> dropped) {
+    EXPECT_TRUE(dropped);
+    ++answers;
+  });
+  world_.run();
+  EXPECT_EQ(answers, 3);
+}
+
+TEST_F(LocalSegmentStoreTest, ADroppedPartitionStaysForItsDelayAndIsForgotten) {
+  const PartitionId a = partition_id(1), b = partition_id(2);
+  int64_t end_a = 0, end_b = 0;
+  const auto manifests = merge(merges(make_merge(a, end_a, 3), make_merge(b, end_b, 3)));
+  auto open_range = store_->read_now(manifests[0], 0, 1000);
+  ASSERT_TRUE(open_range);
+  ASSERT_TRUE(store_->drop_now(a, 60'000));
+  EXPECT_FALSE(world_.disk().has("/log/" + partition_folder_name(a)));
+  EXPECT_EQ(bytes_of(open_range->range).size(), open_range->range.length);  // a response on its way
+  EXPECT_FALSE(store_->read_now(manifests[0], 0, 1000));
+  const auto folders = [&] { return world_.files().list("/log")->size(); };
+  const size_t with_folder = folders();
+  store_->maintain_now();
+  EXPECT_EQ(folders(), with_folder);
+  clock_.advance_ms(60'000);
+  store_->maintain_now();
+  EXPECT_EQ(folders(), with_folder - 1);
+  // A new life under the same id starts from nothing.
+  end_a = 0;
+  EXPECT_EQ(merge(merges(make_merge(a, end_a, 1)))[0].end_offset, 1);
+  open();
+  EXPECT_EQ(loaded_.size(), 2u);
+}
+
+TEST_F(LocalSegmentStoreTest, FoldersWithoutManifestGoButNeverWithoutTheDatabase) {
+  int64_t end = 0;
+  merge(merges(make_merge(partition_id(1), end, 1)));
+  const std::string stray = "/log/" + partition_folder_name(partition_id(9));
+  ASSERT_TRUE(world_.files().create_directories(stray));
+  ASSERT_TRUE(world_.files().create_directories("/log/lost+found"));
+  open();
+  EXPECT_FALSE(world_.disk().has(stray));
+  store_->maintain_now();
+  EXPECT_EQ(world_.files().list("/log")->size(), 4u);  // folder, lost+found, manifest.db and its write-ahead log
+  store_.reset();
+  ASSERT_TRUE(world_.files().remove("/log/manifest.db"));
+  auto refused = LocalSegmentStore::open(world_.files(), world_.pool(), clock_, {.log_dir = "/log"});
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kCorrupt);
+  EXPECT_TRUE(world_.disk().has(path(partition_id(1), 0)));
+}
+
+TEST_F(LocalSegmentStoreTest, ProducersKeepTheirLastFiveBatches) {
+  const PartitionId a = partition_id(1);
+  int64_t end = 0;
+  const auto batch = [](int32_t n) { return ProducerBatch{n, n, 100 + n, 0, 1000 + n}; };
+  const auto with = [&](std::vector<ProducerEntry> producers, std::vector<int64_t> expired = {}) {
+    auto one = make_merge(a, end, 1);
+    one.producers = std::move(producers);
+    one.expired_producers = std::move(expired);
+    merge(merges(std::move(one)));
+    open();
+    return loaded_[0].producers;
+  };
+  with({{7, 1, 3, 1001, -1, {batch(1), batch(2)}}, {8, 0, -1, 5, 50, {}}});
+  auto stored = with({{7, 1, 3, 1006, 104, {batch(3), batch(4), batch(5), batch(6)}}});
+  ASSERT_EQ(stored.size(), 2u);
+  EXPECT_EQ(stored[0], (ProducerEntry{7, 1, 3, 1006, 104, {batch(2), batch(3), batch(4), batch(5), batch(6)}}));
+  EXPECT_EQ(stored[1], (ProducerEntry{8, 0, -1, 5, 50, {}}));
+  // The whole window given again, and a marker without batches.
+  stored = with({{7, 1, 3, 1007, -1, {batch(3), batch(4), batch(5), batch(6), batch(7)}}});
+  EXPECT_EQ(stored[0].batches, (std::vector{batch(3), batch(4), batch(5), batch(6), batch(7)}));
+  stored = with({{7, 1, 4, 1008, -1, {}}});
+  EXPECT_EQ(stored[0].batches.size(), 5u);
+  EXPECT_EQ(stored[0].coordinator_epoch, 4);
+  // A new epoch forgets the old one's batches.
+  stored = with({{7, 2, 4, 1009, -1, {batch(9)}}}, {8});
+  ASSERT_EQ(stored.size(), 1u);
+  EXPECT_EQ(stored[0].batches, (std::vector{batch(9)}));
+}
+
+TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {
+  using Session = SegmentStore::WalSession;
+  EXPECT_TRUE(store_->wal_sessions()->empty());
+  const std::vector<Session> first = {{0, ~0ull - 5, 1, 9, true}, {0, 77, 10, 0, false}, {1, 3, 1, 0, false}};
+  ASSERT_TRUE(store_->put_wal_sessions(first));
+  ASSERT_TRUE(store_->put_wal_sessions(first));
+  open();
+  EXPECT_EQ(*store_->wal_sessions(), first);
+  ASSERT_TRUE(store_->put_wal_sessions({first[1]}));
+  EXPECT_EQ(*store_->wal_sessions(), std::vector{first[1]});
+}
+
+TEST_F(LocalSegmentStoreTest, AMergeThatDoesNotContinueTheLogIsRefused) {
+  const PartitionId a = partition_id(1);
+  int64_t end = 0;
+  merge(merges(make_merge(a, end, 2)));
+  int64_t back = 1;
+  auto refused = store_->merge_now(merges(make_merge(a, back, 1)));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
+  auto wrong_facts = make_merge(a, end, 1);
+  wrong_facts.batches[0].facts.last_offset_delta = 5;
+  EXPECT_FALSE(store_->merge_now(merges(std::move(wrong_facts))));
+  end = 2;
+  EXPECT_EQ(merge(merges(make_merge(a, end, 1)))[0].end_offset, 3);
+}
+
+TEST_F(LocalSegmentStoreTest, AFailedMergeChangesNothingAndSucceedsLater) {
+  const PartitionId a = partition_id(1), b = partition_id(2);
+  int64_t end = 0;
+  const auto before = merge(merges(make_merge(a, end, 2)));
+  const auto size_before = world_.disk().contents(path(a, 0)).size();
+  using weir::testing::DiskOperation;
+  for (const auto operation : {DiskOperation::kWrite, DiskOperation::kSync, DiskOperation::kSyncDirectory, DiskOperation::kCreate}) {
+    world_.disk().inject({.pattern = "*", .operation = operation, .times = 1, .os_errno = ENOSPC});
+    int64_t next_a = end, next_b = 0;
+    auto failed = store_->merge_now(merges(make_merge(a, next_a, 1, {.value_bytes = 200'000}), make_merge(b, next_b, 1)));
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error().code, ErrorCode::kNoSpace) << failed.error().message;
+    EXPECT_EQ(world_.disk().contents(path(a, 0)).size(), size_before);
+    world_.disk().clear_faults();
+    EXPECT_EQ(read_all(before[0], 1000), world_.disk().contents(path(a, 0)));
+  }
+  int64_t next_b = 0;
+  const auto after = merge(merges(make_merge(a, end, 1, {.value_bytes = 200'000}), make_merge(b, next_b, 1)));
+  EXPECT_EQ(after[0].end_offset, end);
+  open();
+  EXPECT_EQ(loaded_[0].manifest, after[0]);
+  EXPECT_EQ(loaded_[1].manifest, after[1]);
+}
+
+TEST_F(LocalSegmentStoreTest, AnUncertainCommitIsUndoneBeforeTheNextMerge) {
+  const PartitionId a = partition_id(1);
+  int64_t end = 0;
+  const auto before = merge(merges(make_merge(a, end, 2)));
+  using weir::testing::DiskOperation;
+  world_.disk().inject({.pattern = "*manifest.db*", .operation = DiskOperation::kSync, .times = 1000});
+  int64_t next = end;
+  EXPECT_FALSE(store_->merge_now(merges(make_merge(a, next, 1))));
+  next = end;
+  EXPECT_FALSE(store_->merge_now(merges(make_merge(a, next, 1))));
+  world_.disk().clear_faults();
+  const auto after = merge(merges(make_merge(a, end, 1, {.fill = 'w'})));
+  EXPECT_EQ(after[0].end_offset, 3);
+  open();
+  EXPECT_EQ(loaded_[0].manifest, after[0]);
+  EXPECT_EQ(read_all(after[0], 1), world_.disk().contents(path(a, 0)));
+}
+
+}  // namespace
+}  // namespace weir::storage

@@ -1,0 +1,261 @@
+#include "storage/segment/manifest_database.h"
+
+#include <algorithm>
+#include <cstring>
+#include <unordered_map>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "storage/segment/manifest_codec.h"
+
+namespace weir::storage {
+
+namespace {
+
+constexpr int64_t kFormat = 1;
+
+// Partitions have a short row number because it is repeated in every segment and producer row.
+constexpr const char* kSchema =
+    "CREATE TABLE format (version INTEGER NOT NULL);"
+    "INSERT INTO format VALUES (1);"
+    "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
+    " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL, UNIQUE (topic, partition));"
+    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
+    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
+    "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT NULL,"
+    " PRIMARY KEY (partition_id, producer_id)) WITHOUT ROWID;"
+    "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER NOT NULL,"
+    " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;";
+
+}  // namespace
+
+ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen) {
+  if (before.producer_epoch == seen.producer_epoch) {
+    std::vector<ProducerBatch> batches;
+    for (const ProducerBatch& batch : before.batches) {
+      if (seen.batches.empty() || batch.last_offset < seen.batches.front().last_offset) batches.push_back(batch);
+    }
+    batches.insert(batches.end(), seen.batches.begin(), seen.batches.end());
+    seen.batches = std::move(batches);
+  }
+  if (seen.batches.size() > kProducerBatches) {
+    seen.batches.erase(seen.batches.begin(), seen.batches.end() - static_cast<ptrdiff_t>(kProducerBatches));
+  }
+  return seen;
+}
+
+Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files, const std::string& path, const runtime::Clock* clock) {
+  auto database = Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock});
+  if (!database) return std::unexpected(std::move(database.error()));
+  auto manifests = std::make_unique<ManifestDatabase>();
+  manifests->database_ = std::move(*database);
+  if (auto done = manifests->check_format(path); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = manifests->prepare_statements(); !done) return std::unexpected(std::move(done.error()));
+  return manifests;
+}
+
+Result<void> ManifestDatabase::check_format(const std::string& path) {
+  auto table = database_->prepare("SELECT 1 FROM sqlite_schema WHERE name = 'format'");
+  if (!table) return std::unexpected(std::move(table.error()));
+  auto exists = table->step();
+  if (!exists) return std::unexpected(std::move(exists.error()));
+  table->reset();
+  if (!*exists) {
+    auto done = in_transaction([this] { return database_->execute(kSchema); });
+    if (!done) return done;
+  }
+  auto format = database_->prepare("SELECT version FROM format");
+  if (!format) return std::unexpected(std::move(format.error()));
+  auto row = format->step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (*row && format->integer(0) == kFormat) return {};
+  return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads {}", path, *row ? format->integer(0) : 0, kFormat));
+}
+
+Result<void> ManifestDatabase::prepare_statements() {
+  const std::pair<Statement*, const char*> statements[] = {
+      {&insert_partition_, "INSERT INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+      {&update_partition_, "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
+      {&remove_partition_, "DELETE FROM partitions WHERE id = ?1"},
+      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+      {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
+      {&remove_segments_, "DELETE FROM segments WHERE partition_id = ?1"},
+      {&get_producer_, "SELECT entry FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
+      {&put_producer_, "INSERT OR REPLACE INTO producers VALUES (?1, ?2, ?3)"},
+      {&remove_producer_, "DELETE FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
+      {&remove_producers_, "DELETE FROM producers WHERE partition_id = ?1"},
+      {&put_session_, "INSERT INTO wal_sessions VALUES (?1, ?2, ?3, ?4, ?5)"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    auto prepared = database_->prepare(sql);
+    if (!prepared) return std::unexpected(std::move(prepared.error()));
+    *statement = std::move(*prepared);
+  }
+  return {};
+}
+
+Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
+  if (auto begun = database_->begin(); !begun) return begun;
+  if (auto done = work(); !done) {
+    database_->rollback();
+    return done;
+  }
+  auto committed = database_->commit();
+  // Try at once to make the failure certain; the caller may retry either way.
+  if (!committed) (void)settle();
+  return committed;
+}
+
+Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
+  auto scan = database_->prepare("SELECT id, topic, partition, log_start_offset, end_offset, epochs FROM partitions ORDER BY id");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  std::vector<Loaded> partitions;
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) break;
+    Loaded& loaded = partitions.emplace_back();
+    loaded.row = scan->integer(0);
+    PartitionManifest& manifest = loaded.partition.manifest;
+    const Bytes topic = scan->blob(1);
+    if (topic.size() != manifest.partition.topic.bytes.size()) return fail(ErrorCode::kCorrupt, "manifest row with a malformed topic id");
+    std::memcpy(manifest.partition.topic.bytes.data(), topic.data(), topic.size());
+    manifest.partition.index = static_cast<int32_t>(scan->integer(2));
+    manifest.log_start_offset = scan->integer(3);
+    manifest.end_offset = scan->integer(4);
+    auto epochs = decode_epochs(scan->blob(5));
+    if (!epochs) return std::unexpected(std::move(epochs.error()));
+    manifest.epochs = std::move(*epochs);
+  }
+  if (auto done = load_segments(partitions); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = load_producers(partitions); !done) return std::unexpected(std::move(done.error()));
+  return partitions;
+}
+
+// Both lists ascend by partition, so one pass joins them.
+Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
+  auto scan = database_->prepare(
+      "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms FROM segments"
+      " ORDER BY partition_id, base_offset");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  auto at = partitions.begin();
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return {};
+    while (at != partitions.end() && at->row < scan->integer(0)) ++at;
+    if (at == partitions.end() || at->row != scan->integer(0)) return fail(ErrorCode::kCorrupt, "manifest.db: segment row of no partition");
+    at->partition.manifest.segments.push_back({scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
+                                               scan->integer(5), scan->integer(6)});
+  }
+}
+
+Result<void> ManifestDatabase::load_producers(std::vector<Loaded>& partitions) {
+  auto scan = database_->prepare("SELECT partition_id, producer_id, entry FROM producers ORDER BY partition_id, producer_id");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  auto at = partitions.begin();
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return {};
+    while (at != partitions.end() && at->row < scan->integer(0)) ++at;
+    if (at == partitions.end() || at->row != scan->integer(0)) return fail(ErrorCode::kCorrupt, "manifest.db: producer row of no partition");
+    auto entry = decode_producer(scan->integer(1), scan->blob(2));
+    if (!entry) return std::unexpected(std::move(entry.error()));
+    at->partition.producers.push_back(std::move(*entry));
+  }
+}
+
+Result<void> ManifestDatabase::commit(std::span<const Change> changes) {
+  return in_transaction([&]() -> Result<void> {
+    for (const Change& change : changes) {
+      if (auto done = store_change(change); !done) return done;
+    }
+    return {};
+  });
+}
+
+Result<void> ManifestDatabase::store_change(const Change& change) {
+  const PartitionManifest& after = change.plan->after;
+  const std::vector<uint8_t> epochs = encode_epochs(after.epochs);
+  Result<void> done;
+  if (change.created) {
+    done = insert_partition_.bind(1, change.row).bind(2, Bytes(after.partition.topic.bytes)).bind(3, after.partition.index)
+               .bind(4, after.log_start_offset).bind(5, after.end_offset).bind(6, epochs).run();
+  } else {
+    done = update_partition_.bind(1, change.row).bind(2, after.log_start_offset).bind(3, after.end_offset).bind(4, epochs).run();
+  }
+  if (!done) return done;
+  for (const int64_t base_offset : change.plan->dropped) {
+    if (done = remove_segment_.bind(1, change.row).bind(2, base_offset).run(); !done) return done;
+  }
+  for (size_t i = change.plan->first_changed; i < after.segments.size(); ++i) {
+    const SegmentInfo& segment = after.segments[i];
+    done = put_segment_.bind(1, change.row).bind(2, segment.base_offset).bind(3, segment.next_offset)
+               .bind(4, static_cast<int64_t>(segment.length)).bind(5, segment.max_timestamp).bind(6, segment.first_timestamp)
+               .bind(7, segment.created_ms).run();
+    if (!done) return done;
+  }
+  for (const int64_t producer_id : change.merge->expired_producers) {
+    if (done = remove_producer_.bind(1, change.row).bind(2, producer_id).run(); !done) return done;
+  }
+  for (const ProducerEntry& producer : change.merge->producers) {
+    if (done = store_producer(change.row, producer); !done) return done;
+  }
+  return {};
+}
+
+Result<void> ManifestDatabase::store_producer(int64_t row, const ProducerEntry& entry) {
+  auto found = get_producer_.bind(1, row).bind(2, entry.producer_id).step();
+  if (!found) return std::unexpected(std::move(found.error()));
+  ProducerEntry before;
+  if (*found) {
+    auto decoded = decode_producer(entry.producer_id, get_producer_.blob(0));
+    if (!decoded) {
+      get_producer_.reset();
+      return std::unexpected(std::move(decoded.error()));
+    }
+    before = std::move(*decoded);
+  }
+  get_producer_.reset();
+  const std::vector<uint8_t> bytes = encode_producer(complete_producer(before, entry));
+  return put_producer_.bind(1, row).bind(2, entry.producer_id).bind(3, bytes).run();
+}
+
+Result<void> ManifestDatabase::drop(int64_t row) {
+  return in_transaction([&]() -> Result<void> {
+    if (auto done = remove_producers_.bind(1, row).run(); !done) return done;
+    if (auto done = remove_segments_.bind(1, row).run(); !done) return done;
+    return remove_partition_.bind(1, row).run();
+  });
+}
+
+Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
+  auto scan = database_->prepare("SELECT shard, incarnation, first_chunk, last_chunk, sealed FROM wal_sessions ORDER BY shard, first_chunk, incarnation");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  std::vector<SegmentStore::WalSession> sessions;
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return sessions;
+    sessions.push_back({static_cast<uint32_t>(scan->integer(0)), static_cast<uint64_t>(scan->integer(1)),
+                        static_cast<uint64_t>(scan->integer(2)), static_cast<uint64_t>(scan->integer(3)), scan->integer(4) != 0});
+  }
+}
+
+Result<void> ManifestDatabase::put_wal_sessions(const std::vector<SegmentStore::WalSession>& all) {
+  return in_transaction([&]() -> Result<void> {
+    if (auto done = database_->execute("DELETE FROM wal_sessions"); !done) return done;
+    for (const auto& session : all) {
+      auto done = put_session_.bind(1, session.shard).bind(2, static_cast<int64_t>(session.incarnation))
+                      .bind(3, static_cast<int64_t>(session.first_chunk)).bind(4, static_cast<int64_t>(session.last_chunk))
+                      .bind(5, session.sealed ? 1 : 0).run();
+      if (!done) return done;
+    }
+    return {};
+  });
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,116 @@
+#include "storage/segment/merge_plan.h"
+
+#include <algorithm>
+#include <limits>
+
+#include <fmt/format.h>
+
+#include "storage/segment/stored_batch.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::storage {
+
+namespace {
+
+// Kafka reads segment files with 32 bit positions.
+constexpr uint64_t kMaxSegmentBytes = std::numeric_limits<int32_t>::max();
+
+bool must_roll(const SegmentInfo& active, const BatchFacts& batch, const MergePartition& merge, int64_t now_ms) {
+  if (active.length == 0) return false;
+  if (active.length + batch.size > std::min(merge.segment_bytes, kMaxSegmentBytes)) return true;
+  if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
+  const int64_t age = active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : now_ms - active.created_ms;
+  return age > merge.segment_ms;
+}
+
+Result<void> check_batch(const MergePartition& merge, const MergePartition::Batch& batch, int64_t expected_offset) {
+  const auto header = parse_stored_header(batch.bytes.bytes());
+  const BatchFacts& facts = batch.facts;
+  if (header && header->size() == batch.bytes.size && facts.size == batch.bytes.size && header->base_offset == facts.base_offset &&
+      header->last_offset_delta == facts.last_offset_delta && facts.base_offset >= expected_offset &&
+      facts.partition == merge.partition) {
+    return {};
+  }
+  return fail(ErrorCode::kInvalid, fmt::format("merge of {}: batch at offset {} of {} bytes does not continue the log at {} or contradicts its facts",
+                                               partition_folder_name(merge.partition), facts.base_offset, batch.bytes.size, expected_offset));
+}
+
+// Hands the entries of a complete or well-filled segment over to be written.
+void write_pending(MergePlan& plan, const IndexSpacing& spacing, uint64_t segment_length) {
+  PendingIndex& pending = plan.pending;
+  if (segment_length >= spacing.write_bytes && !pending.entries.empty()) {
+    plan.index_writes.push_back({pending.base_offset, std::move(pending.entries)});
+    pending.entries.clear();
+    pending.unindexed_bytes = 0;
+  }
+}
+
+void note_in_index(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment, const BatchFacts& batch) {
+  PendingIndex& pending = plan.pending;
+  if (pending.base_offset != segment.base_offset) {
+    pending = PendingIndex{};
+    pending.base_offset = segment.base_offset;
+    pending.has_entry = segment.length == 0;  // the start of the file needs none
+  }
+  if (!pending.has_entry || segment.length - pending.last_position >= spacing.entry_bytes) {
+    pending.entries.push_back({batch.base_offset, segment.length, segment.max_timestamp});
+    pending.last_position = segment.length;
+    pending.has_entry = true;
+  }
+  pending.unindexed_bytes += batch.size;
+}
+
+void drop_old_segments(MergePlan& plan) {
+  auto& segments = plan.after.segments;
+  size_t gone = 0;
+  while (gone < segments.size() && segments[gone].next_offset <= plan.after.log_start_offset) ++gone;
+  for (size_t i = 0; i < gone; ++i) {
+    plan.dropped.push_back(segments[i].base_offset);
+    if (plan.pending.base_offset == segments[i].base_offset) plan.pending = PendingIndex{};
+    std::erase_if(plan.index_writes, [&](const IndexWrite& write) { return write.base_offset == segments[i].base_offset; });
+  }
+  segments.erase(segments.begin(), segments.begin() + static_cast<ptrdiff_t>(gone));
+  plan.first_changed -= std::min(plan.first_changed, gone);
+}
+
+}  // namespace
+
+Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
+                             const IndexSpacing& spacing, int64_t now_ms) {
+  MergePlan plan;
+  plan.after = before;
+  plan.pending = pending;
+  plan.after.epochs = merge.epochs;
+  plan.after.log_start_offset = std::max(before.log_start_offset, merge.log_start_offset);
+  auto& segments = plan.after.segments;
+  plan.first_changed = segments.size();
+  for (size_t i = 0; i < merge.batches.size(); ++i) {
+    const auto& batch = merge.batches[i];
+    if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound) return std::unexpected(std::move(sound.error()));
+    const bool roll = segments.empty() || must_roll(segments.back(), batch.facts, merge, now_ms);
+    if (roll) {
+      if (!segments.empty()) write_pending(plan, spacing, segments.back().length);
+      SegmentInfo segment;
+      segment.base_offset = segment.next_offset = batch.facts.base_offset;
+      segment.first_timestamp = batch.facts.max_timestamp;
+      segment.created_ms = now_ms;
+      segments.push_back(segment);
+    }
+    SegmentInfo& active = segments.back();
+    if (plan.writes.empty() || plan.writes.back().base_offset != active.base_offset) {
+      plan.writes.push_back({active.base_offset, active.length, roll, i, 0, 0});
+      plan.first_changed = std::min(plan.first_changed, segments.size() - 1);
+    }
+    note_in_index(plan, spacing, active, batch.facts);
+    ++plan.writes.back().batch_count;
+    plan.writes.back().bytes += batch.facts.size;
+    active.length += batch.facts.size;
+    active.max_timestamp = std::max(active.max_timestamp, batch.facts.max_timestamp);
+    active.next_offset = plan.after.end_offset = batch.facts.next_offset();
+  }
+  if (plan.pending.unindexed_bytes >= spacing.write_bytes) write_pending(plan, spacing, segments.back().length);
+  drop_old_segments(plan);
+  return plan;
+}
+
+}  // namespace weir::storage

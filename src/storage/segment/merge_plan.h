@@ -1,0 +1,57 @@
+// What a merge does to one partition, decided before anything is written: which batches go to which segment, where
+// segments are rolled and dropped, and the manifest afterwards. Pure; the rules of rolling are Kafka's.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+#include "storage/segment/segment_index.h"
+#include "storage/segment/segment_store.h"
+
+namespace weir::storage {
+
+// A run of batches for one segment file.
+struct SegmentWrite {
+  int64_t base_offset = 0;   // of the segment
+  uint64_t position = 0;     // its valid length before
+  bool created = false;      // the file is new
+  size_t first_batch = 0;    // into MergePartition::batches
+  size_t batch_count = 0;
+  uint64_t bytes = 0;
+};
+
+// Index entries that became known for a segment; written once enough of them wait or the segment is complete.
+struct PendingIndex {
+  int64_t base_offset = -1;  // of the segment; -1: none
+  std::vector<IndexEntry> entries;
+  uint64_t last_position = 0;     // of the last entry made, written or not
+  bool has_entry = false;
+  uint64_t unindexed_bytes = 0;   // merged since entries were last written
+};
+
+struct IndexWrite {
+  int64_t base_offset = 0;
+  std::vector<IndexEntry> entries;
+};
+
+struct MergePlan {
+  PartitionManifest after;
+  std::vector<SegmentWrite> writes;
+  std::vector<int64_t> dropped;  // base offsets of segments that go
+  size_t first_changed = 0;      // segments of `after` from here on have a new row
+  PendingIndex pending;          // afterwards
+  std::vector<IndexWrite> index_writes;
+};
+
+struct IndexSpacing {
+  uint64_t entry_bytes = 64 * 1024;     // about one entry per so many bytes of log
+  uint64_t write_bytes = 1024 * 1024;  // entries are written when so many bytes are un-indexed
+};
+
+// `before` is the manifest so far; for a partition without one: an empty one with log start and end where the batches
+// begin. kInvalid if the batches do not continue it or contradict their facts.
+Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
+                             const IndexSpacing& spacing, int64_t now_ms);
+
+}  // namespace weir::storage

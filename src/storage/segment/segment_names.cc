@@ -1,0 +1,45 @@
+#include "storage/segment/segment_names.h"
+
+#include <charconv>
+
+#include <fmt/format.h>
+
+namespace weir::storage {
+
+namespace {
+
+constexpr size_t kTopicIdLength = 22;
+constexpr size_t kOffsetDigits = 20;
+
+}  // namespace
+
+std::string partition_folder_name(const PartitionId& partition) {
+  return fmt::format("{}-{}", partition.topic.to_string(), partition.index);
+}
+
+std::optional<PartitionId> parse_partition_folder_name(std::string_view name) {
+  if (name.size() < kTopicIdLength + 2 || name[kTopicIdLength] != '-') return std::nullopt;
+  const auto topic = Uuid::parse(name.substr(0, kTopicIdLength));
+  if (!topic) return std::nullopt;
+  PartitionId partition{*topic, 0};
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kTopicIdLength + 1, end, partition.index);
+  if (error != std::errc() || stop != end || partition.index < 0) return std::nullopt;
+  if (partition_folder_name(partition) != name) return std::nullopt;
+  return partition;
+}
+
+std::string segment_file_name(int64_t base_offset) { return fmt::format("{:020}.log", base_offset); }
+std::string index_file_name(int64_t base_offset) { return fmt::format("{:020}.index", base_offset); }
+
+std::optional<int64_t> parse_segment_file_name(std::string_view name) {
+  if (name.size() < kOffsetDigits) return std::nullopt;
+  const std::string_view extension = name.substr(kOffsetDigits);
+  if (extension != ".log" && extension != ".index") return std::nullopt;
+  int64_t offset = 0;
+  const auto [stop, error] = std::from_chars(name.data(), name.data() + kOffsetDigits, offset);
+  if (error != std::errc() || stop != name.data() + kOffsetDigits || offset < 0) return std::nullopt;
+  return offset;
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,231 @@
+#include "storage/segment/segment_reader.h"
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+#include "storage/segment/record_timestamps.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::storage {
+
+SegmentReader::SegmentReader(runtime::FileSystem& files, std::string root, Options options)
+    : files_(files), root_(std::move(root)), options_(options), open_files_(options.open_files), indexes_(options.index_bytes),
+      hints_(options.position_hints) {}
+
+std::string SegmentReader::path(const SegmentKey& key, bool index) const {
+  return root_ + "/" + partition_folder_name(key.partition) + "/" + (index ? index_file_name(key.base_offset) : segment_file_name(key.base_offset));
+}
+
+Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& manifest, size_t segment) {
+  const SegmentInfo& info = manifest.segments[segment];
+  Segment opened{{manifest.partition, info.base_offset}, &info, {}, segment + 1 == manifest.segments.size(), {}};
+  opened.path = path(opened.key, false);
+  if (auto cached = open_files_.get(opened.key)) {
+    opened.file = std::move(*cached);
+    return opened;
+  }
+  auto file = files_.open(opened.path, {});
+  if (!file) return std::unexpected(std::move(file.error()));
+  opened.file = std::move(*file);
+  open_files_.put(opened.key, opened.file);
+  return opened;
+}
+
+void SegmentReader::forget(const PartitionId& partition, int64_t base_offset) {
+  open_files_.erase({partition, base_offset});
+  indexes_.erase({partition, base_offset});
+}
+
+Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
+  // The segment that ends beyond the offset; offsets that compaction took lie before its first batch.
+  const auto& segments = manifest.segments;
+  const auto found = std::ranges::upper_bound(segments, offset, {}, &SegmentInfo::next_offset);
+  if (found == segments.end() || offset < manifest.log_start_offset) {
+    return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset, partition_folder_name(manifest.partition)));
+  }
+  auto segment = open(manifest, static_cast<size_t>(found - segments.begin()));
+  if (!segment) return std::unexpected(std::move(segment.error()));
+  auto first = locate(*segment, offset);
+  if (!first) return std::unexpected(std::move(first.error()));
+  return whole_batches(*segment, *first, max_bytes);
+}
+
+Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, int64_t offset) {
+  if (const auto hint = hints_.get({segment.key.partition, offset}); hint && hint->base_offset == segment.key.base_offset && hint->position < segment.info->length) {
+    auto there = confirmed(segment, {offset, hint->position, 0});
+    if (!there) return std::unexpected(std::move(there.error()));
+    if (*there) {
+      HeaderScanner scanner(*segment.file, segment.path, hint->position, segment.info->length, offset);
+      auto position = scanner.next();
+      if (!position) return std::unexpected(std::move(position.error()));
+      return **position;
+    }
+  }
+  auto index = index_of(segment, segment.info->length);
+  if (!index) return std::unexpected(std::move(index.error()));
+  uint64_t from = 0;
+  if (const IndexEntry* entry = (*index)->index.before_offset(offset)) {
+    auto sound = confirmed(segment, *entry);
+    if (!sound) return std::unexpected(std::move(sound.error()));
+    if (*sound) {
+      from = entry->position;
+    } else {
+      log_warn("storage", "{}: its index does not fit and is rebuilt", segment.path);
+      auto rebuilt = rebuild_index(segment);
+      if (!rebuilt) return std::unexpected(std::move(rebuilt.error()));
+      if (const IndexEntry* fresh = (*rebuilt)->index.before_offset(offset)) from = fresh->position;
+    }
+  }
+  auto position = scan_to(segment, from, offset);
+  if (!position) return std::unexpected(std::move(position.error()));
+  if (!*position) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: has no batch with offset {} though it goes to {}", segment.path, offset, segment.info->next_offset));
+  }
+  if ((*position)->offset - from > options_.rebuild_bytes) {
+    if (auto rebuilt = rebuild_index(segment); !rebuilt) return std::unexpected(std::move(rebuilt.error()));
+  }
+  return **position;
+}
+
+Result<std::optional<HeaderScanner::Position>> SegmentReader::scan_to(const Segment& segment, uint64_t from, int64_t offset) {
+  HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, segment.info->base_offset);
+  while (true) {
+    auto position = scanner.next();
+    if (!position || !*position || (*position)->header.last_offset() >= offset) return position;
+  }
+}
+
+Result<bool> SegmentReader::confirmed(const Segment& segment, const IndexEntry& entry) {
+  if (entry.position + BatchHeader::kSize > segment.info->length) return false;
+  uint8_t bytes[BatchHeader::kSize];
+  auto got = segment.file->read_at(entry.position, bytes);
+  if (!got) return std::unexpected(std::move(got.error()));
+  if (*got < sizeof bytes) return false;
+  const auto header = parse_stored_header(bytes);
+  return header && header->base_offset == entry.base_offset && header->size() <= segment.info->length - entry.position;
+}
+
+Result<SegmentReader::Index> SegmentReader::index_of(const Segment& segment, uint64_t wanted_position) {
+  if (auto cached = indexes_.get(segment.key)) {
+    // The active segment's file of entries grows with every written megabyte.
+    if (!segment.active || wanted_position < (*cached)->valid_length + options_.spacing.write_bytes) return *cached;
+  }
+  auto loaded = std::make_shared<LoadedIndex>();
+  loaded->valid_length = segment.info->length;
+  if (segment.info->length >= options_.spacing.write_bytes) {  // smaller ones have none
+    auto index = SegmentIndex::load(files_, path(segment.key, true), segment.key.base_offset, segment.info->length);
+    if (!index) return std::unexpected(std::move(index.error()));
+    loaded->index = std::move(*index);
+  }
+  indexes_.put(segment.key, loaded, loaded->index.memory_bytes());
+  return loaded;
+}
+
+Result<SegmentReader::Index> SegmentReader::rebuild_index(const Segment& segment) {
+  ++index_rebuilds_;
+  auto rebuilt = std::make_shared<LoadedIndex>();
+  rebuilt->valid_length = segment.info->length;
+  HeaderScanner scanner(*segment.file, segment.path, 0, segment.info->length, segment.info->base_offset);
+  uint64_t last_position = 0;
+  int64_t max_timestamp = kNoTimestamp;
+  while (true) {
+    auto position = scanner.next();
+    if (!position) return std::unexpected(std::move(position.error()));
+    if (!*position) break;
+    if ((*position)->offset - last_position >= options_.spacing.entry_bytes) {
+      last_position = (*position)->offset;
+      rebuilt->index.add({(*position)->header.base_offset, last_position, max_timestamp});
+    }
+    max_timestamp = std::max(max_timestamp, (*position)->header.max_timestamp);
+  }
+  // Merges append to the active segment's file; it is replaced only once nobody else writes it.
+  if (!segment.active) {
+    auto written = rebuilt->index.write(files_, path(segment.key, true), segment.key.base_offset);
+    if (!written) log_warn("storage", "could not write the rebuilt index of {}: {}", segment.path, written.error().message);
+  }
+  indexes_.put(segment.key, rebuilt, rebuilt->index.memory_bytes());
+  return rebuilt;
+}
+
+Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes) {
+  SegmentRead read;
+  read.range.file = segment.file;
+  read.range.offset = first.offset;
+  read.first_offset = first.header.base_offset;
+  const uint64_t available = segment.info->length - first.offset;
+  const uint64_t wanted = std::min<uint64_t>(available, std::max<uint64_t>(max_bytes, first.header.size()));
+  if (auto done = segment.file->make_resident(first.offset, static_cast<size_t>(wanted)); !done) return std::unexpected(std::move(done.error()));
+  uint64_t end = first.end();
+  int64_t next_offset = first.header.next_offset();
+  if (wanted == available) {
+    end = segment.info->length;
+    next_offset = segment.info->next_offset;
+  } else {
+    const uint64_t limit = first.offset + wanted;
+    uint64_t from = first.end();
+    int64_t lowest_offset = next_offset;
+    auto index = index_of(segment, limit);
+    if (!index) return std::unexpected(std::move(index.error()));
+    if (const IndexEntry* entry = (*index)->index.before_position(limit); entry && entry->position > from && entry->base_offset >= lowest_offset) {
+      auto sound = confirmed(segment, *entry);
+      if (!sound) return std::unexpected(std::move(sound.error()));
+      if (*sound) {
+        from = end = entry->position;
+        lowest_offset = next_offset = entry->base_offset;
+      }
+    }
+    HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, lowest_offset);
+    while (scanner.position() + BatchHeader::kSize <= limit) {
+      auto position = scanner.next();
+      if (!position) return std::unexpected(std::move(position.error()));
+      if (!*position || (*position)->end() > limit) break;
+      end = (*position)->end();
+      next_offset = (*position)->header.next_offset();
+    }
+  }
+  read.range.length = end - first.offset;
+  read.next_offset = next_offset;
+  if (end < segment.info->length || segment.active) {
+    hints_.put({segment.key.partition, next_offset}, {segment.key.base_offset, end});
+  }
+  return read;
+}
+
+Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest, int64_t timestamp) {
+  for (size_t i = 0; i < manifest.segments.size(); ++i) {
+    const SegmentInfo& info = manifest.segments[i];
+    if (info.max_timestamp < timestamp || info.next_offset <= manifest.log_start_offset) continue;
+    auto segment = open(manifest, i);
+    if (!segment) return std::unexpected(std::move(segment.error()));
+    auto found = find_timestamp_in(*segment, timestamp, manifest.log_start_offset);
+    if (!found) return std::unexpected(std::move(found.error()));
+    if (*found) return **found;
+  }
+  return TimestampPosition{};
+}
+
+Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset) {
+  auto index = index_of(segment, segment.info->length);
+  if (!index) return std::unexpected(std::move(index.error()));
+  uint64_t from = 0;
+  if (const IndexEntry* entry = (*index)->index.before_timestamp(timestamp)) {
+    auto sound = confirmed(segment, *entry);
+    if (!sound) return std::unexpected(std::move(sound.error()));
+    if (*sound) from = entry->position;
+  }
+  HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, segment.info->base_offset);
+  while (true) {
+    auto position = scanner.next();
+    if (!position) return std::unexpected(std::move(position.error()));
+    if (!*position) return std::nullopt;
+    const BatchHeader& header = (*position)->header;
+    if (header.max_timestamp < timestamp || header.last_offset() < lowest_offset) continue;
+    auto found = first_record_at(*segment.file, segment.path, **position, timestamp, lowest_offset);
+    if (!found || *found) return found;
+  }
+}
+
+}  // namespace weir::storage

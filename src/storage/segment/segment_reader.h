@@ -1,0 +1,93 @@
+// Finds batches in segment files: by offset for fetches, by timestamp for ListOffsets. Blocking calls, from any thread.
+//
+// Descriptors, indexes and the places where sequential readers go on are cached, each within a bound. What is found is
+// checked on the way: a chain of headers that goes wrong is kCorrupt, a damaged index is rebuilt by scanning.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "runtime/file.h"
+#include "storage/segment/header_scanner.h"
+#include "storage/segment/lru_cache.h"
+#include "storage/segment/merge_plan.h"
+#include "storage/segment/segment_index.h"
+#include "storage/segment/segment_store.h"
+
+namespace weir::storage {
+
+class SegmentReader {
+ public:
+  struct Options {
+    size_t open_files = 256;
+    size_t index_bytes = 8 << 20;
+    size_t position_hints = 4096;
+    // A lookup that had to scan further than this from the nearest index entry rebuilds the index.
+    uint64_t rebuild_bytes = 4 << 20;
+    IndexSpacing spacing;
+  };
+  SegmentReader(runtime::FileSystem& files, std::string root, Options options);
+
+  Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
+  Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
+
+  // The segment's files are gone.
+  void forget(const PartitionId& partition, int64_t base_offset);
+
+  size_t open_files() const { return open_files_.size(); }
+  uint64_t index_rebuilds() const { return index_rebuilds_; }
+
+ private:
+  struct SegmentKey {
+    PartitionId partition;
+    int64_t base_offset = 0;
+    bool operator==(const SegmentKey&) const = default;
+  };
+  struct SegmentKeyHash {
+    size_t operator()(const SegmentKey& key) const {
+      return std::hash<PartitionId>()(key.partition) ^ (static_cast<size_t>(key.base_offset) * 0xff51afd7ed558ccdull);
+    }
+  };
+  // Where the batch with an offset starts, as an earlier read left it.
+  struct PositionHint {
+    int64_t base_offset = 0;
+    uint64_t position = 0;
+  };
+  struct LoadedIndex {
+    SegmentIndex index;
+    uint64_t valid_length = 0;  // of the segment when it was loaded
+  };
+  using File = std::shared_ptr<runtime::File>;
+  using Index = std::shared_ptr<const LoadedIndex>;
+  struct Segment {
+    SegmentKey key;
+    const SegmentInfo* info;
+    std::string path;
+    bool active;
+    File file;
+  };
+
+  std::string path(const SegmentKey& key, bool index) const;
+  Result<Segment> open(const PartitionManifest& manifest, size_t segment);
+  Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
+  Result<Index> rebuild_index(const Segment& segment);
+  // Whether the batch that the entry names is there.
+  Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
+  Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);
+  Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from, int64_t offset);
+  Result<SegmentRead> whole_batches(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes);
+  Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset);
+
+  runtime::FileSystem& files_;
+  const std::string root_;
+  const Options options_;
+  LruCache<SegmentKey, File, SegmentKeyHash> open_files_;
+  LruCache<SegmentKey, Index, SegmentKeyHash> indexes_;
+  LruCache<SegmentKey, PositionHint, SegmentKeyHash> hints_;  // the key's offset is that of the batch
+  std::atomic<uint64_t> index_rebuilds_{0};
+};
+
+}  // namespace weir::storage

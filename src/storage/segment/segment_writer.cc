@@ -1,0 +1,162 @@
+#include "storage/segment/segment_writer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include <fmt/format.h>
+
+#include "base/bytes.h"
+#include "base/check.h"
+#include "base/log.h"
+
+namespace weir::storage {
+
+namespace {
+
+constexpr size_t kPiecesMax = 512;  // of one gathered write; the kernel takes 1024
+
+// Reads the bytes of a run of batches in order, as if they were one.
+class RunReader {
+ public:
+  explicit RunReader(std::span<const MergePartition::Batch> batches) : batches_(batches) {}
+
+  // The next piece without copying, at most `limit` bytes.
+  Bytes take(size_t limit) {
+    const Slice& bytes = batches_[batch_].bytes;
+    const size_t size = std::min(limit, bytes.size - within_);
+    const Bytes piece{bytes.data + within_, size};
+    within_ += size;
+    if (within_ == bytes.size) {
+      ++batch_;
+      within_ = 0;
+    }
+    return piece;
+  }
+  void copy(uint8_t* into, size_t size) {
+    while (size > 0) {
+      const Bytes piece = take(size);
+      std::memcpy(into, piece.data(), piece.size());
+      into += piece.size();
+      size -= piece.size();
+    }
+  }
+
+ private:
+  std::span<const MergePartition::Batch> batches_;
+  size_t batch_ = 0;
+  size_t within_ = 0;
+};
+
+Result<void> write_buffered(runtime::File& file, uint64_t position, RunReader& run, uint64_t bytes) {
+  std::vector<iovec> pieces;
+  while (bytes > 0) {
+    pieces.clear();
+    uint64_t gathered = 0;
+    while (gathered < bytes && pieces.size() < kPiecesMax) {
+      const Bytes piece = run.take(static_cast<size_t>(bytes - gathered));
+      pieces.push_back({const_cast<uint8_t*>(piece.data()), piece.size()});
+      gathered += piece.size();
+    }
+    if (auto done = file.write_at(position, pieces); !done) return done;
+    position += gathered;
+    bytes -= gathered;
+  }
+  return {};
+}
+
+}  // namespace
+
+void SegmentWriter::start() {
+  touched_.clear();
+  new_names_in_.clear();
+  root_changed_ = false;
+}
+
+Result<void> SegmentWriter::create_folder(const std::string& folder) {
+  root_changed_ = true;
+  return files_.create_directories(root_ + "/" + folder);
+}
+
+Result<void> SegmentWriter::append(const std::string& folder, const std::string& name, uint64_t position, bool create,
+                                   std::span<const MergePartition::Batch> batches) {
+  const std::string path = root_ + "/" + folder + "/" + name;
+  auto file = files_.open(path, {.write = true, .create = create, .truncate = create});
+  if (!file) {
+    if (!create && file.error().code == ErrorCode::kNotFound) return fail(ErrorCode::kCorrupt, path + ": the segment file is missing");
+    return std::unexpected(std::move(file.error()));
+  }
+  touched_.push_back({path, position, create, nullptr});
+  if (create && (new_names_in_.empty() || new_names_in_.back() != folder)) new_names_in_.push_back(folder);
+  if (!create) {
+    auto size = (*file)->size();
+    if (!size) return std::unexpected(std::move(size.error()));
+    if (*size < position) {
+      return fail(ErrorCode::kCorrupt, fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
+    }
+    // Left by a merge that did not commit.
+    if (*size > position) {
+      if (auto done = (*file)->truncate(position); !done) return done;
+    }
+  }
+  uint64_t bytes = 0;
+  for (const auto& batch : batches) bytes += batch.bytes.size;
+  if (auto done = write(**file, path, position, batches, bytes); !done) return done;
+  if (touched_.size() <= kSyncedSingly) {
+    touched_.back().file = std::move(*file);
+  } else if (touched_.size() == kSyncedSingly + 1) {
+    for (Touched& touched : touched_) touched.file.reset();
+  }
+  return {};
+}
+
+Result<void> SegmentWriter::write(runtime::File& buffered, const std::string& path, uint64_t position,
+                                  std::span<const MergePartition::Batch> batches, uint64_t bytes) {
+  RunReader run(batches);
+  if (bytes < kDirectBytes) return write_buffered(buffered, position, run, bytes);
+
+  const uint64_t head = align_up(position, kBufferAlignment) - position;
+  if (auto done = write_buffered(buffered, position, run, head); !done) return done;
+  position += head;
+  bytes -= head;
+
+  auto direct = files_.open(path, {.write = true, .direct = true});
+  if (!direct) return std::unexpected(std::move(direct.error()));
+  if (!staging_) staging_ = Buffer::allocate(kStagingBytes);
+  while (bytes >= kBufferAlignment) {
+    const size_t chunk = static_cast<size_t>(align_down(std::min<uint64_t>(bytes, kStagingBytes), kBufferAlignment));
+    run.copy(staging_.data(), chunk);
+    if (auto done = (*direct)->write_at(position, Bytes(staging_.data(), chunk)); !done) return done;
+    position += chunk;
+    bytes -= chunk;
+  }
+  return write_buffered(buffered, position, run, bytes);
+}
+
+Result<void> SegmentWriter::make_durable() {
+  if (touched_.size() > kSyncedSingly) return files_.sync_file_system(root_);  // names included
+  for (Touched& touched : touched_) {
+    if (auto done = touched.file->sync(); !done) return done;
+  }
+  for (const std::string& folder : new_names_in_) {
+    if (auto done = files_.sync_directory(root_ + "/" + folder); !done) return done;
+  }
+  if (root_changed_) return files_.sync_directory(root_);
+  return {};
+}
+
+void SegmentWriter::undo() {
+  for (Touched& touched : touched_) {
+    touched.file.reset();
+    Result<void> done;
+    if (touched.created) {
+      done = files_.remove(touched.path);
+    } else if (auto file = files_.open(touched.path, {.write = true}); file) {
+      auto size = (*file)->size();
+      if (size && *size > touched.valid_length) done = (*file)->truncate(touched.valid_length);
+    }
+    if (!done) log_debug("storage", "could not take back a failed merge of {}: {}", touched.path, done.error().message);
+  }
+  start();
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,80 @@
+// Batches and merges for the tests of the segment store.
+#pragma once
+
+#include <cstring>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/buffer.h"
+#include "protocol/record_batch_builder.h"
+#include "storage/segment/segment_store.h"
+
+namespace weir::storage::testing {
+
+inline PartitionId partition_id(uint64_t topic, int32_t index = 0) { return {Uuid::from_random(topic * 7919 + 1, topic + 1), index}; }
+
+struct BatchShape {
+  int64_t base_offset = 0;
+  int records = 1;
+  size_t value_bytes = 100;
+  int64_t timestamp = 1000;  // of the first record; each next one has 1 ms more
+  int32_t leader_epoch = 0;
+  uint8_t fill = 'v';
+};
+
+inline MergePartition::Batch make_batch(const PartitionId& partition, const BatchShape& shape) {
+  protocol::RecordBatchBuilder builder({.base_offset = shape.base_offset, .partition_leader_epoch = shape.leader_epoch});
+  const std::vector<uint8_t> value(shape.value_bytes, shape.fill);
+  for (int i = 0; i < shape.records; ++i) builder.append(shape.timestamp + i, std::nullopt, Bytes(value));
+  const Bytes bytes = builder.finish();
+  MergePartition::Batch batch;
+  batch.facts.partition = partition;
+  batch.facts.leader_epoch = shape.leader_epoch;
+  batch.facts.base_offset = shape.base_offset;
+  batch.facts.last_offset_delta = shape.records - 1;
+  batch.facts.size = static_cast<uint32_t>(bytes.size());
+  batch.facts.max_timestamp = shape.timestamp + shape.records - 1;
+  batch.bytes.owner = Buffer::allocate(bytes.size());
+  std::memcpy(batch.bytes.owner.data(), bytes.data(), bytes.size());
+  batch.bytes.data = batch.bytes.owner.data();
+  batch.bytes.size = bytes.size();
+  return batch;
+}
+
+// `count` batches from `offset` on; advances offset.
+inline MergePartition make_merge(const PartitionId& partition, int64_t& offset, int count, BatchShape shape = {}) {
+  MergePartition merge;
+  merge.partition = partition;
+  merge.epochs = {{0, 0}};
+  for (int i = 0; i < count; ++i) {
+    shape.base_offset = offset;
+    merge.batches.push_back(make_batch(partition, shape));
+    offset += shape.records;
+    shape.timestamp += shape.records;
+  }
+  return merge;
+}
+
+inline std::vector<uint8_t> bytes_of(const std::vector<MergePartition::Batch>& batches) {
+  std::vector<uint8_t> all;
+  for (const auto& batch : batches) all.insert(all.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
+  return all;
+}
+
+inline std::vector<uint8_t> bytes_of(const FileRange& range) {
+  std::vector<uint8_t> bytes(range.length);
+  auto got = range.file->read_at(range.offset, bytes);
+  bytes.resize(got ? *got : 0);
+  return bytes;
+}
+
+// One vector of the moved-in merges (initialiser lists copy).
+template <typename... Merges>
+std::vector<MergePartition> merges(Merges&&... each) {
+  std::vector<MergePartition> all;
+  (all.push_back(std::forward<Merges>(each)), ...);
+  return all;
+}
+
+}  // namespace weir::storage::testing

@@ -1,0 +1,158 @@
+#include "storage/sqlite/database.h"
+
+#include <sqlite3.h>
+
+#include <algorithm>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+
+namespace weir::storage {
+
+Statement::Statement(Statement&& other) noexcept
+    : database_(std::exchange(other.database_, nullptr)), statement_(std::exchange(other.statement_, nullptr)) {}
+
+Statement& Statement::operator=(Statement&& other) noexcept {
+  std::swap(database_, other.database_);
+  std::swap(statement_, other.statement_);
+  return *this;
+}
+
+Statement::~Statement() { sqlite3_finalize(statement_); }
+
+Statement& Statement::bind(int parameter, int64_t value) {
+  WEIR_CHECK(sqlite3_bind_int64(statement_, parameter, value) == SQLITE_OK);
+  return *this;
+}
+
+Statement& Statement::bind(int parameter, Bytes blob) {
+  // A null pointer would bind NULL instead of an empty blob.
+  const void* data = blob.empty() ? static_cast<const void*>("") : blob.data();
+  WEIR_CHECK(sqlite3_bind_blob64(statement_, parameter, data, blob.size(), SQLITE_STATIC) == SQLITE_OK);
+  return *this;
+}
+
+Result<bool> Statement::step() {
+  const int code = sqlite3_step(statement_);
+  if (code == SQLITE_ROW) return true;
+  if (code == SQLITE_DONE) return false;
+  auto failure = database_->error(code, sqlite3_sql(statement_));
+  sqlite3_reset(statement_);
+  return failure;
+}
+
+void Statement::reset() { sqlite3_reset(statement_); }
+
+Result<void> Statement::run() {
+  auto row = step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  reset();
+  return {};
+}
+
+int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+
+Bytes Statement::blob(int column) const {
+  const auto* data = static_cast<const uint8_t*>(sqlite3_column_blob(statement_, column));
+  const int size = sqlite3_column_bytes(statement_, column);
+  return {data, data ? static_cast<size_t>(size) : 0};
+}
+
+Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, const std::string& path, Options options) {
+  std::unique_ptr<Database> database(new Database());
+  database->path_ = path;
+  database->vfs_ = std::make_unique<FileSystemVfs>(files, options.clock);
+  const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
+  const int code = sqlite3_open_v2(path.c_str(), &database->handle_, flags, database->vfs_->name());
+  if (code != SQLITE_OK) return database->error(code, "open");
+  if (auto done = database->configure(options); !done) return std::unexpected(std::move(done.error()));
+  return database;
+}
+
+Result<void> Database::configure(const Options& options) {
+  sqlite3_extended_result_codes(handle_, 1);
+  // SQLite's own allocator of small objects: 64 KB are enough for our handful of statements.
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_LOOKASIDE, nullptr, 512, 128);
+  sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
+  // Exclusive locking before the first access: the index of the write-ahead log then lives on the heap.
+  const std::string pragmas = fmt::format(
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{}; PRAGMA journal_mode=WAL;"
+      "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA cell_size_check=ON;",
+      std::max<size_t>(options.cache_bytes / 1024, 64));
+  if (auto done = execute(pragmas.c_str()); !done) return done;
+  auto mode = prepare("PRAGMA journal_mode");
+  if (!mode) return std::unexpected(std::move(mode.error()));
+  auto row = mode->step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (!*row || as_string(mode->blob(0)) != "wal") {
+    return fail(ErrorCode::kUnsupported, fmt::format("{}: SQLite refused its write-ahead log", path_));
+  }
+  return {};
+}
+
+Database::~Database() {
+  // Moves the write-ahead log into the database; if that fails, the next open does it.
+  if (handle_) WEIR_CHECK(sqlite3_close(handle_) == SQLITE_OK);
+}
+
+std::unexpected<Error> Database::error(int code, std::string_view what) {
+  Error cause = vfs_->last_error();
+  vfs_->clear_error();
+  std::string message = fmt::format("{}: {} ({}: {})", path_, handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code), code, what);
+  if (!cause.message.empty()) message += ": " + cause.message;
+  ErrorCode kind = ErrorCode::kIo;
+  switch (code & 0xff) {
+    case SQLITE_FULL: kind = ErrorCode::kNoSpace; break;
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB: kind = ErrorCode::kCorrupt; break;
+    default: break;
+  }
+  return fail(kind, std::move(message), cause.os_errno);
+}
+
+Result<void> Database::execute(const char* sql) {
+  const int code = sqlite3_exec(handle_, sql, nullptr, nullptr, nullptr);
+  if (code != SQLITE_OK) return error(code, sql);
+  return {};
+}
+
+Result<Statement> Database::prepare(std::string_view sql) {
+  sqlite3_stmt* statement = nullptr;
+  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  if (code != SQLITE_OK) return error(code, sql);
+  return Statement(this, statement);
+}
+
+Result<void> Database::begin() {
+  if (suspect_) {
+    if (auto done = resolve(); !done) return done;
+  }
+  return execute("BEGIN IMMEDIATE");
+}
+
+Result<void> Database::commit() {
+  auto done = execute("COMMIT");
+  if (done) return done;
+  suspect_ = true;
+  rollback();
+  return done;
+}
+
+void Database::rollback() {
+  if (!sqlite3_get_autocommit(handle_)) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+}
+
+Result<void> Database::resolve() {
+  // Copies every committed page into the database, then empties the write-ahead log with whatever the failed
+  // transaction left in it.
+  const int code = sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
+  if (code != SQLITE_OK) return error(code, "emptying the write-ahead log after a failed commit");
+  suspect_ = false;
+  return {};
+}
+
+int64_t Database::changes() const { return sqlite3_changes64(handle_); }
+
+}  // namespace weir::storage

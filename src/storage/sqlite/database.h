@@ -1,0 +1,94 @@
+// A SQLite database of ours: opened through FileSystemVfs in WAL mode with exclusive locking (no shared memory, one
+// sync a commit) and synchronous=FULL.
+//
+// A transaction is durable when commit() succeeded. After a failed commit the database is *suspect*: whether the
+// transaction would be there after a power cut is not known. resolve() (and the next begin()) takes the write-ahead log
+// out of the game, after which the failed transaction is certainly undone; until that succeeds nothing is written.
+//
+// One thread at a time. Statements must go before their Database.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "runtime/clock.h"
+#include "runtime/file.h"
+#include "storage/sqlite/file_system_vfs.h"
+
+struct sqlite3;
+struct sqlite3_stmt;
+
+namespace weir::storage {
+
+class Database;
+
+// A prepared statement. Bind, step, read columns, reset; parameters and columns count from 1 and 0 as in SQLite.
+class Statement {
+ public:
+  Statement() = default;
+  Statement(Statement&& other) noexcept;
+  Statement& operator=(Statement&& other) noexcept;
+  ~Statement();
+
+  Statement& bind(int parameter, int64_t value);
+  Statement& bind(int parameter, Bytes blob);  // not copied: lives until the next reset
+
+  // True if there is a row.
+  Result<bool> step();
+  void reset();
+  // Steps a statement without rows to its end and resets it.
+  Result<void> run();
+
+  int64_t integer(int column) const;
+  Bytes blob(int column) const;  // valid until the next step or reset
+
+ private:
+  friend class Database;
+  Statement(Database* database, sqlite3_stmt* statement) : database_(database), statement_(statement) {}
+  Database* database_ = nullptr;
+  sqlite3_stmt* statement_ = nullptr;
+};
+
+class Database {
+ public:
+  struct Options {
+    size_t cache_bytes = 1 << 20;
+    const runtime::Clock* clock = nullptr;
+  };
+
+  // Creates the file if it is missing (its folder exists). kCorrupt if it is not a sound database.
+  static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path, Options options);
+  ~Database();
+  Database(const Database&) = delete;
+  Database& operator=(const Database&) = delete;
+
+  Result<void> execute(const char* sql);  // statements without rows
+  Result<Statement> prepare(std::string_view sql);
+
+  Result<void> begin();
+  Result<void> commit();
+  void rollback();
+  bool suspect() const { return suspect_; }
+  Result<void> resolve();
+
+  // Rows changed by the last statement.
+  int64_t changes() const;
+  uint64_t syncs() const { return vfs_->syncs(); }
+
+ private:
+  friend class Statement;
+  Database() = default;
+  Result<void> configure(const Options& options);
+  std::unexpected<Error> error(int code, std::string_view what);
+
+  std::string path_;
+  std::unique_ptr<FileSystemVfs> vfs_;
+  sqlite3* handle_ = nullptr;
+  bool suspect_ = false;
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,48 @@
+// SQLite's files through runtime::FileSystem, so that power cuts, failed flushes and the simulation cover the databases.
+//
+// One instance serves one Database and is registered with SQLite under a name of its own for as long as it lives. It
+// relies on the folder being locked by the process: SQLite's own file locks are not taken. Durability: a file that was
+// created here makes its directory durable at its first sync; a truncated file is synced at once (a cut-off write-ahead
+// log must not come back after a power cut). Not thread-safe beyond what its Database is.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "runtime/clock.h"
+#include "runtime/file.h"
+
+struct sqlite3_vfs;
+
+namespace weir::storage {
+
+class FileSystemVfs {
+ public:
+  // `clock` is for SQL's date functions only; without one the time is constant. `files` outlives the instance.
+  FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock);
+  ~FileSystemVfs();
+  FileSystemVfs(const FileSystemVfs&) = delete;
+  FileSystemVfs& operator=(const FileSystemVfs&) = delete;
+
+  const char* name() const { return name_.c_str(); }
+
+  // The last failure of a file operation: SQLite only passes on a number.
+  const Error& last_error() const { return last_error_; }
+  void clear_error() { last_error_ = {}; }
+
+  // Number of syncs done (files and directories), for tests and measurements.
+  uint64_t syncs() const { return syncs_; }
+
+ private:
+  friend struct VfsCalls;
+  runtime::FileSystem& files_;
+  const runtime::Clock* clock_;
+  std::string name_;
+  std::unique_ptr<sqlite3_vfs> vfs_;
+  Error last_error_;
+  uint64_t syncs_ = 0;
+  uint64_t random_state_ = 0x9e3779b97f4a7c15ull;
+};
+
+}  // namespace weir::storage
