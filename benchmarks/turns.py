@@ -82,7 +82,9 @@ class Arena:
         self.weir = brokers.Weir(settings.folder, cores, weir_arguments)
         self.brokers: list[brokers.Broker] = [self.weir]
         if with_kafka and settings.with_kafka:
-            self.brokers.append(brokers.Kafka(settings.folder, cores, flush_each=settings.kafka_flush))
+            # It stands still while the other has its turn, and must not be fenced for that.
+            patience = {"broker.session.timeout.ms": "3600000"}
+            self.brokers.append(brokers.Kafka(settings.folder, cores, patience, settings.kafka_flush))
 
     def __enter__(self) -> "Arena":
         try:

@@ -38,7 +38,8 @@ int main(int argc, char** argv) {
       {"produce", load::run_produce},       {"fetch", load::run_fetch},
       {"fanout", load::run_fanout},         {"latency", load::run_latency},
       {"disk-probe", load::run_disk_probe}, {"connections", load::run_connections},
-      {"offsets", load::run_offsets},
+      {"offsets", load::run_offsets},       {"acked", load::run_acked},
+      {"check", load::run_check},
   };
   auto found = workloads.find(argc > 1 ? argv[1] : "");
   if (found == workloads.end()) {
@@ -46,6 +47,11 @@ int main(int argc, char** argv) {
     for (const auto& [name, run] : workloads) std::fprintf(stderr, "  %s\n", name.c_str());
     return 2;
   }
-  load::Options options(argc, argv, 2);
-  found->second(options);
+  try {
+    load::Options options(argc, argv, 2);
+    found->second(options);
+  } catch (const load::Failure& failure) {
+    std::fprintf(stderr, "weir_load %s: %s\n", argv[1], failure.what());
+    return 1;
+  }
 }

@@ -32,5 +32,7 @@ void run_latency(Options& options);
 void run_disk_probe(Options& options);
 void run_connections(Options& options);
 void run_offsets(Options& options);
+void run_acked(Options& options);
+void run_check(Options& options);
 
 }  // namespace load

@@ -3,8 +3,6 @@
 #include <time.h>
 
 #include <array>
-#include <cstdio>
-#include <cstdlib>
 #include <random>
 
 namespace load {
@@ -53,10 +51,7 @@ int64_t realtime_ms() {
 
 }  // namespace
 
-void die(const std::string& message) {
-  std::fprintf(stderr, "weir_load: %s\n", message.c_str());
-  std::exit(1);
-}
+void die(const std::string& message) { throw Failure(message); }
 
 void Writer::unsigned_varint(uint64_t v) {
   for (; v >= 0x80; v >>= 7) bytes_.push_back(static_cast<uint8_t>(v | 0x80));

@@ -4,13 +4,17 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace load {
 
-// Ends the program with a message: a load generator that goes on after an error measures nothing.
+// What ends the program, unless a workload expects it: a load generator that goes on after an error measures nothing.
+struct Failure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
 [[noreturn]] void die(const std::string& message);
 
 class Writer {

@@ -13,6 +13,9 @@ def settled(futures: dict) -> list:
 
 def create(admin: AdminClient, name: str, partitions: int = 1, **config) -> None:
     settled(admin.create_topics([NewTopic(name, partitions, 1, config=config)]))
+    deadline = time.monotonic() + 10  # a broker may answer before it shows the topic
+    while name not in admin.list_topics(timeout=10).topics and time.monotonic() < deadline:
+        pass
 
 
 def produce(address: str, topic: str, values: list[bytes], **config) -> list[int]:

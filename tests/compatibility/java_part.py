@@ -48,7 +48,7 @@ def configs_are_altered(broker, _folder):
 
 @part.case
 def the_console_produces_and_consumes(broker, _folder):
-    topics(broker, "--create", "--topic", "t-console")
+    topics(broker, "--create", "--topic", "t-console", "--partitions", "1")
     rows = [f"row {i}" for i in range(1000)]
     tool("org.apache.kafka.tools.ConsoleProducer", broker, "--topic", "t-console", given="\n".join(rows) + "\n")
     said = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", broker, "--topic", "t-console", "--from-beginning",
@@ -60,7 +60,7 @@ def the_console_produces_and_consumes(broker, _folder):
 
 @part.case
 def groups_are_described_and_reset(broker, _folder):
-    topics(broker, "--create", "--topic", "t-group")
+    topics(broker, "--create", "--topic", "t-group", "--partitions", "1")
     tool("org.apache.kafka.tools.ConsoleProducer", broker, "--topic", "t-group", given="a\nb\nc\n")
     tool("org.apache.kafka.tools.consumer.ConsoleConsumer", broker, "--topic", "t-group", "--group", "t-readers",
          "--from-beginning", "--max-messages", "3", "--timeout-ms", "30000")

@@ -175,8 +175,6 @@ class Kafka(Broker):
             "log.dirs": str(self.folder / "data"),
             "offsets.topic.replication.factor": "1", "transaction.state.log.replication.factor": "1",
             "transaction.state.log.min.isr": "1", "group.initial.rebalance.delay.ms": "0",
-            # It is stopped while the other broker has its turn, and must not be fenced for that.
-            "broker.session.timeout.ms": "3600000",
         }
         if flush_each:
             self.settings["log.flush.interval.messages"] = "1"
