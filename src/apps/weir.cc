@@ -1,0 +1,20 @@
+// The `weir` program.
+#include <cstdio>
+
+#include "apps/serve.h"
+#include "cli/command_line.h"
+
+int main(int argc, char** argv) {
+  using namespace weir;
+  const cli::Command command = cli::parse_command_line(argc, argv);
+  if (const auto* print = std::get_if<cli::PrintAndExit>(&command)) {
+    std::fputs(print->text.c_str(), print->exit_code == 0 ? stdout : stderr);
+    return print->exit_code;
+  }
+  if (std::holds_alternative<cli::VersionCommand>(command)) {
+    std::printf("weir %s\n", WEIR_VERSION);
+    return 0;
+  }
+  if (const auto* serve = std::get_if<cli::ServeCommand>(&command)) return apps::serve(*serve);
+  return 2;
+}

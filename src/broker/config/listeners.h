@@ -1,0 +1,30 @@
+// The texts of `listeners` and `advertised.listeners`: NAME://host:port, comma-separated.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "broker/server/request_context.h"
+#include "runtime/loop.h"
+
+namespace weir::broker {
+
+struct ListenerText {
+  std::string name;  // upper case
+  runtime::Endpoint endpoint;
+};
+
+// Host may be empty (all interfaces), a name, an IPv4 address or an IPv6 address in brackets.
+Result<std::vector<ListenerText>> parse_listeners(std::string_view text);
+// host:port, for addresses without a name.
+Result<runtime::Endpoint> parse_endpoint(std::string_view text);
+
+// Puts both together by name. `protocol_map` is listener.security.protocol.map. A listener on one address advertises
+// that address; one on all interfaces with nothing advertised answers clients the address they connected to. Port 0 in an
+// advertised listener stands for the real port.
+Result<std::vector<ListenerInfo>> combine_listeners(std::string_view listeners, std::string_view advertised,
+                                                    std::string_view protocol_map);
+
+}  // namespace weir::broker

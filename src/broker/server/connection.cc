@@ -1,0 +1,297 @@
+#include "broker/server/connection.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+
+#include "base/check.h"
+#include "broker/server/frontend.h"
+#include "protocol/api_key.h"
+
+namespace weir::broker {
+
+namespace {
+
+constexpr int32_t kLeastRequestBytes = 8;  // api key, version, correlation id
+
+bool is_tls(Bytes begin) { return begin[0] == 0x16 && begin[1] == 0x03; }
+
+bool is_http(Bytes begin) {
+  const std::string_view verb = as_string(begin.first(4));
+  for (const std::string_view known : {"GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CONN", "PRI "}) {
+    if (verb == known) return true;
+  }
+  return false;
+}
+
+bool is_produce(const uint8_t* frame) {
+  return load_be<int16_t>(frame) == static_cast<int16_t>(protocol::ApiKey::kProduce);
+}
+
+}  // namespace
+
+Connection::Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener)
+    : frontend_(frontend), socket_(std::move(socket)) {
+  facts_.listener = &listener;
+  facts_.peer = socket_->peer();
+  if (!listener.advertised) facts_.local = socket_->local();
+  last_activity_ms_ = frontend_.now_ms();
+}
+
+Connection::~Connection() { WEIR_CHECK(contexts_ == 0); }
+
+void Connection::on_readable() {
+  readable_ = true;
+  read();
+}
+
+void Connection::on_writable() {
+  writable_ = true;
+  send();
+}
+
+bool Connection::may_read() const {
+  return !closed_ && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ && leftover_.bytes.size == 0 &&
+         in_flight_ < kMaxRequestsInFlight && unsent_bytes_ < kMaxUnsentBytes;
+}
+
+void Connection::read() {
+  size_t turns = 0;
+  while (readable_ && may_read()) {
+    if (turns++ == kReadBytesPerTurn / ReceiveBuffers::kBlockBytes) return frontend_.read_later(*this);
+    if (frame_ ? !read_into_frame() : !read_into_block()) return;
+  }
+}
+
+bool Connection::received(const runtime::IoResult& result, size_t asked) {
+  using Status = runtime::IoResult::Status;
+  if (result.status == Status::kOk && result.bytes > 0) {
+    if (result.bytes < asked) readable_ = false;
+    receive_time_ns_ = frontend_.loop_.clock().monotonic_ns();
+    last_activity_ms_ = receive_time_ns_ / runtime::kMillisecond;
+    frontend_.metrics_.bytes_received.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
+    return true;
+  }
+  readable_ = false;
+  if (result.status == Status::kError) {
+    close(Reason::kIo, std::strerror(result.os_errno));
+  } else if (result.status != Status::kWouldBlock) {
+    close(Reason::kPeer, "closed by the peer");
+  }
+  return false;
+}
+
+bool Connection::read_into_block() {
+  ReceiveBuffers& blocks = frontend_.blocks_;
+  if (!blocks.make_room()) {
+    waiting_for_block_ = true;
+    frontend_.wait_for_block(*this);
+    return false;
+  }
+  const MutableBytes room = blocks.room();
+  std::memcpy(room.data(), length_bytes_, length_size_);
+  const MutableBytes into = room.subspan(length_size_);
+  const runtime::IoResult result = socket_->read(into);
+  if (!received(result, into.size())) return false;
+  const size_t size = length_size_ + result.bytes;
+  length_size_ = 0;
+  blocks.take(size);
+  const Buffer owner = blocks.buffer();
+  take_frames(owner, room.data(), size);
+  return true;
+}
+
+bool Connection::read_into_frame() {
+  // Like a block's worth at a time, so that one connection cannot keep the loop for itself.
+  const size_t most = 16 * ReceiveBuffers::kBlockBytes;
+  const MutableBytes into{frame_.data() + frame_filled_, std::min<size_t>(frame_size_ - frame_filled_, most)};
+  const runtime::IoResult result = socket_->read(into);
+  if (!received(result, into.size())) return false;
+  frame_filled_ += static_cast<uint32_t>(result.bytes);
+  if (frame_filled_ == frame_size_) {
+    frame_deadline_ms_ = 0;
+    Slice frame{frame_, frame_.data(), frame_size_};
+    frame_ = Buffer();
+    deliver(std::move(frame), std::move(frame_reservation_));
+  }
+  return true;
+}
+
+void Connection::take_frames(const Buffer& owner, const uint8_t* data, size_t size) {
+  taking_frames_ = true;
+  while (size >= 4 && !closed_) {
+    if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes) {
+      keep_leftover(owner, data, size);
+      break;
+    }
+    const auto length = load_be<int32_t>(data);
+    if (!check_length(length, {data, size})) break;
+    seen_frame_ = true;
+    if (static_cast<size_t>(length) > size - 4) {
+      begin_frame(owner, data, size);
+      break;
+    }
+    const auto frame_bytes = static_cast<size_t>(length);
+    deliver(Slice{owner, data + 4, frame_bytes}, Reservation());
+    data += 4 + frame_bytes;
+    size -= 4 + frame_bytes;
+  }
+  taking_frames_ = false;
+  if (size > 0 && size < 4 && !closed_) {
+    std::memcpy(length_bytes_, data, size);
+    length_size_ = static_cast<uint8_t>(size);
+  }
+}
+
+bool Connection::check_length(int32_t length, Bytes begin) {
+  if (!seen_frame_ && (is_tls(begin) || is_http(begin))) {
+    refuse_foreign(begin);
+    return false;
+  }
+  if (length < kLeastRequestBytes || length > frontend_.options_.socket_request_max_bytes) {
+    close(Reason::kProtocol,
+          fmt::format("a request of {} bytes is outside of [{}, {}] (socket.request.max.bytes); the peer does not "
+                      "speak Kafka's protocol or lost its framing",
+                      length, kLeastRequestBytes, frontend_.options_.socket_request_max_bytes));
+    return false;
+  }
+  return true;
+}
+
+void Connection::refuse_foreign(Bytes begin) {
+  if (is_tls(begin)) {
+    return close(Reason::kForeign, fmt::format("a TLS handshake arrived on the {} listener '{}'; set "
+                                               "security.protocol=PLAINTEXT in the client or use a TLS listener",
+                                               facts_.listener->security_protocol, facts_.listener->name));
+  }
+  const std::string_view answer =
+      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 50\r\n\r\n"
+      "This port speaks the Kafka protocol, it is no HTTP";
+  const iovec piece{const_cast<char*>(answer.data()), answer.size()};
+  if (!first_) (void)socket_->write({&piece, 1});
+  close(Reason::kForeign, "an HTTP request arrived on the Kafka port; health and metrics have a port of their own");
+}
+
+void Connection::keep_leftover(const Buffer& owner, const uint8_t* data, size_t size) {
+  if (!owner.same(frontend_.blocks_.buffer())) {
+    leftover_.bytes = Slice{owner, data, size};
+    return;
+  }
+  Buffer copy = Buffer::allocate(size);
+  std::memcpy(copy.data(), data, size);
+  leftover_.reservation = frontend_.budget_.reserve_now(MemoryShare::kRequests, copy.capacity());
+  leftover_.bytes = Slice{copy, copy.data(), size};
+}
+
+// `data` begins with the length of a frame that is longer than `size`.
+void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t size) {
+  const auto length = static_cast<uint32_t>(load_be<int32_t>(data));
+  auto reservation = frontend_.budget_.try_reserve(MemoryShare::kRequests, align_up(length, kBufferAlignment));
+  if (reservation) return allocate_frame(length, {data + 4, size - 4}, std::move(*reservation));
+  keep_leftover(owner, data, size);
+  waiting_for_memory_ = true;
+  ticket_ = frontend_.budget_.wait(
+      MemoryShare::kRequests, align_up(length, kBufferAlignment), frontend_.loop_,
+      [this, alive = std::weak_ptr<bool>(frontend_.alive_), length](Reservation granted) {
+        if (!alive.expired()) frame_memory_granted(length, std::move(granted));
+      });
+}
+
+void Connection::frame_memory_granted(uint32_t length, Reservation reservation) {
+  waiting_for_memory_ = false;
+  if (closed_) return frontend_.remove_later(*this);
+  const Leftover begin = std::move(leftover_);
+  leftover_ = Leftover();
+  allocate_frame(length, begin.bytes.bytes().subspan(4), std::move(reservation));
+  read();
+}
+
+void Connection::allocate_frame(uint32_t length, Bytes begin, Reservation reservation) {
+  try {
+    frame_ = Buffer::allocate(length);
+  } catch (const std::bad_alloc&) {
+    return close(Reason::kIo, fmt::format("no memory for a request of {} bytes", length));
+  }
+  std::memcpy(frame_.data(), begin.data(), begin.size());
+  // The last block of the Buffer may be written to the log as it is.
+  std::memset(frame_.data() + length, 0, frame_.capacity() - length);
+  frame_size_ = length;
+  frame_filled_ = frame_filled_at_deadline_ = static_cast<uint32_t>(begin.size());
+  frame_reservation_ = std::move(reservation);
+  frame_deadline_ms_ = frontend_.now_ms() + frontend_.options_.frame_progress_ms;
+  frontend_.place(*this);
+}
+
+void Connection::deliver(Slice frame, Reservation reservation) {
+  RequestContext& context = frontend_.contexts_.take();
+  context.connection_ = this;
+  context.received_ns_ = receive_time_ns_;
+  const bool own_memory = reservation.bytes() > 0;
+  if (!own_memory && (frame.size <= kCopiedFrameBytes || !is_produce(frame.data))) {
+    const std::string_view copy = context.arena_.copy(as_string(frame.bytes()));
+    frame = Slice{Buffer(), as_bytes(copy).data(), copy.size()};
+  }
+  // What hostile input can make a decoder allocate; lifted once the request is decoded.
+  context.arena_.set_limit(context.arena_.used_bytes() + (1u << 20) + 64 * frame.size);
+  context.frame_ = std::move(frame);
+  context.frame_reservation_ = std::move(reservation);
+  context.has_handle_ = context.queued_ = true;
+  (last_ ? last_->next_ : first_) = &context;
+  last_ = &context;
+  ++in_flight_;
+  ++contexts_;
+  frontend_.dispatcher_.dispatch(RequestContextPtr(&context));
+}
+
+void Connection::resume() {
+  if (closed_ || waiting_for_memory_ || taking_frames_) return;
+  if (leftover_.bytes.size > 0) {
+    if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes) return;
+    Leftover from = std::move(leftover_);
+    leftover_ = Leftover();
+    take_frames(from.bytes.owner, from.bytes.data, from.bytes.size);
+    if (leftover_.bytes.owner.same(from.bytes.owner)) leftover_.reservation = std::move(from.reservation);
+  }
+  read();
+}
+
+void Connection::close(Reason reason, std::string_view what) {
+  if (closed_) return;
+  closed_ = true;
+  frontend_.log_closed(*this, reason, what);
+  if (waiting_for_memory_ && frontend_.budget_.cancel(MemoryShare::kRequests, ticket_)) waiting_for_memory_ = false;
+  frame_ = Buffer();
+  frame_reservation_.release();
+  leftover_ = Leftover();
+  while (first_) {
+    RequestContext& context = *first_;
+    first_ = context.next_;
+    context.queued_ = false;
+    if (!context.has_handle_) frontend_.contexts_.give_back(context);
+  }
+  last_ = nullptr;
+  in_flight_ = 0;
+  unsent_bytes_ = 0;
+  frontend_.remove_later(*this);
+}
+
+Connection::Due Connection::due(int64_t now_ms) {
+  if (frame_deadline_ms_ != 0 && now_ms >= frame_deadline_ms_) {
+    const bool progressed = frame_filled_ - frame_filled_at_deadline_ >= kLeastFrameProgress;
+    if (may_read() && !progressed) return Due::kStalled;
+    frame_filled_at_deadline_ = frame_filled_;
+    frame_deadline_ms_ = now_ms + frontend_.options_.frame_progress_ms;
+  }
+  if (now_ms - last_activity_ms_ < frontend_.options_.connections_max_idle_ms) return Due::kNo;
+  const bool waits_for_us = first_ && !first_->ended();
+  return waits_for_us ? Due::kNo : Due::kIdle;
+}
+
+int64_t Connection::next_deadline_ms() const {
+  const int64_t idle = last_activity_ms_ + frontend_.options_.connections_max_idle_ms;
+  return frame_deadline_ms_ != 0 ? std::min(idle, frame_deadline_ms_) : idle;
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,132 @@
+// One accepted connection: frames in, responses out in the order of their requests.
+//
+// Reading. A receive takes what many pipelined requests sent into the shard's shared block; whole frames are handed to
+// the dispatcher from there. A frame that is not complete gets memory of its own, reserved in the budget before the
+// rest is read, and the rest is received directly into it. Nothing is read while the connection waits for memory, has
+// kMaxRequestsInFlight unanswered requests or more than kMaxUnsentBytes to send: the peer feels TCP's back-pressure.
+//
+// Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send.
+//
+// Lifecycle: created by the Frontend on accept; close() ends it, the socket goes at the end of the turn; the object
+// stays until the last request context lets go of it. Loop thread only.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "broker/server/deadline_wheel.h"
+#include "broker/server/request_context.h"
+#include "runtime/loop.h"
+
+namespace weir::broker {
+
+class Frontend;
+
+class Connection final : public runtime::Socket::Handler, public DeadlineWheel::Entry {
+ public:
+  static constexpr unsigned kMaxRequestsInFlight = 64;
+  static constexpr uint64_t kMaxUnsentBytes = 1 << 20;
+  static constexpr size_t kReadBytesPerTurn = 1 << 20;
+  static constexpr size_t kCopiedFrameBytes = 2048;
+  // A frame that is being received must grow by this much within the deadline (or end).
+  static constexpr uint64_t kLeastFrameProgress = 256 * 1024;
+
+  enum class Reason : uint8_t { kPeer, kProtocol, kForeign, kIdle, kStalled, kIo, kShutdown, kDropped };
+
+  Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener);
+  ~Connection() override;
+
+  void on_readable() override;
+  void on_writable() override;
+
+  // Ends the connection; responses that are not sent yet are dropped. `what` is for the log.
+  void close(Reason reason, std::string_view what);
+  bool closed() const { return closed_; }
+  // True when nothing refers to the object any more.
+  bool removable() const { return closed_ && contexts_ == 0 && !waiting_for_memory_; }
+
+  ConnectionFacts& facts() { return facts_; }
+  Frontend& frontend() { return frontend_; }
+  unsigned requests_in_flight() const { return in_flight_; }
+
+ private:
+  friend class Frontend;
+  friend class RequestContext;
+
+  // Bytes that were received but cannot be used yet; they begin with a frame's length.
+  struct Leftover {
+    Slice bytes;
+    Reservation reservation;
+  };
+
+  // Reading
+  bool may_read() const;
+  void read();
+  bool read_into_block();
+  bool read_into_frame();
+  bool received(const runtime::IoResult& result, size_t asked);
+  void take_frames(const Buffer& owner, const uint8_t* data, size_t size);
+  bool check_length(int32_t length, Bytes begin);
+  void keep_leftover(const Buffer& owner, const uint8_t* data, size_t size);
+  void begin_frame(const Buffer& owner, const uint8_t* data, size_t size);
+  void allocate_frame(uint32_t length, Bytes begin, Reservation reservation);
+  void frame_memory_granted(uint32_t length, Reservation reservation);
+  void deliver(Slice frame, Reservation reservation);
+  void refuse_foreign(Bytes begin);
+  void resume();
+
+  // Requests and writing
+  void request_ended(RequestContext& context);
+  void context_released();
+  void send();
+  void send_gathered();
+  void send_file_part();
+  void written(const runtime::IoResult& result, uint64_t asked);
+  void pop_sent();
+
+  // Deadlines; see Frontend.
+  enum class Due : uint8_t { kNo, kIdle, kStalled };
+  Due due(int64_t now_ms);
+  int64_t next_deadline_ms() const;
+
+  Frontend& frontend_;
+  std::unique_ptr<runtime::Socket> socket_;
+  ConnectionFacts facts_;
+  size_t index_ = 0;  // in the frontend's list
+
+  uint8_t length_bytes_[4] = {};  // of a frame whose length is not complete
+  uint8_t length_size_ = 0;
+  bool readable_ = true;
+  bool writable_ = true;
+  bool closed_ = false;
+  bool seen_frame_ = false;
+  bool waiting_for_memory_ = false;  // a budget callback with our pointer is under way
+  bool waiting_for_block_ = false;   // in the frontend's list
+  bool send_scheduled_ = false;      // these three: in a list of the frontend
+  bool read_scheduled_ = false;
+  bool removal_scheduled_ = false;
+  bool taking_frames_ = false;
+
+  // The frame that is being received into its own memory.
+  Buffer frame_;
+  uint32_t frame_size_ = 0;
+  uint32_t frame_filled_ = 0;
+  uint32_t frame_filled_at_deadline_ = 0;
+  Reservation frame_reservation_;
+  MemoryBudget::Ticket ticket_ = 0;
+  Leftover leftover_;
+
+  // Requests from the oldest unanswered one on.
+  RequestContext* first_ = nullptr;
+  RequestContext* last_ = nullptr;
+  unsigned in_flight_ = 0;  // in the queue
+  unsigned contexts_ = 0;   // that point here
+  uint64_t unsent_bytes_ = 0;
+
+  int64_t receive_time_ns_ = 0;  // of the last bytes
+  int64_t last_activity_ms_ = 0;
+  int64_t frame_deadline_ms_ = 0;  // 0: none
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,53 @@
+// The table of the APIs this broker serves, and the way of a frame to its handler.
+//
+// Filled by the wiring before the shards run, constant afterwards and shared by them. Only what is registered is served
+// and advertised. A handler is a plain function of the request context; it finds its shard through the context.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/server/metrics.h"
+#include "broker/server/request_context.h"
+#include "protocol/api_key.h"
+
+namespace weir::broker {
+
+using RequestHandler = std::function<void(RequestContextPtr)>;
+
+struct ApiRoute {
+  protocol::ApiKey key{};
+  int16_t min_version = 0;
+  int16_t max_version = 0;
+  int16_t advertised_min_version = 0;
+  RequestHandler handler;
+  Counter* requests = nullptr;
+  Counter* request_bytes = nullptr;
+  Counter* response_bytes = nullptr;
+  Histogram* total_time = nullptr;  // from the frame's last byte received to the response's last byte sent
+};
+
+class Dispatcher {
+ public:
+  explicit Dispatcher(MetricsRegistry& metrics) : metrics_(metrics) {}
+
+  // Serves versions [min, max], which the codec must understand. Once per key.
+  void add(protocol::ApiKey key, int16_t min_version, int16_t max_version, RequestHandler handler);
+  // Advertises a lower minimum than is served, for clients that conclude something else from it.
+  void advertise_from(protocol::ApiKey key, int16_t min_version);
+
+  std::vector<const ApiRoute*> routes() const;  // ascending by key
+  const ApiRoute* route(int16_t key) const;
+
+  // Decodes the header and calls the handler. Unknown keys and versions close the connection, except that
+  // ApiVersions requests of any version reach their handler.
+  void dispatch(RequestContextPtr context) const;
+
+ private:
+  MetricsRegistry& metrics_;
+  std::vector<std::unique_ptr<ApiRoute>> routes_;  // index: API key
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,257 @@
+#include "broker/server/frontend.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/log.h"
+
+namespace weir::broker {
+
+namespace {
+
+constexpr std::string_view kModule = "network";
+
+constexpr std::array<const char*, 8> kReasonNames = {"peer", "protocol", "foreign", "idle",
+                                                     "stalled", "io", "shutdown", "dropped"};
+
+}  // namespace
+
+const char* ConnectionLimits::admit(const std::string& ip) {
+  const std::lock_guard lock(mutex_);
+  if (connections_ >= max_connections_) return "max.connections";
+  int64_t& of_ip = per_ip_[ip];
+  if (of_ip >= max_per_ip_) {
+    if (of_ip == 0) per_ip_.erase(ip);
+    return "max.connections.per.ip";
+  }
+  ++of_ip;
+  ++connections_;
+  return nullptr;
+}
+
+void ConnectionLimits::leave(const std::string& ip) {
+  const std::lock_guard lock(mutex_);
+  --connections_;
+  const auto it = per_ip_.find(ip);
+  if (it != per_ip_.end() && --it->second == 0) per_ip_.erase(it);
+}
+
+int64_t ConnectionLimits::connections() const {
+  const std::lock_guard lock(mutex_);
+  return connections_;
+}
+
+void ConnectionLimits::set_limits(int64_t max_connections, int64_t max_per_ip) {
+  const std::lock_guard lock(mutex_);
+  max_connections_ = max_connections;
+  max_per_ip_ = max_per_ip;
+}
+
+FrontendMetrics::FrontendMetrics(MetricsRegistry& registry)
+    : connections(registry.gauge("kafka_server_socketservermetrics_connection_count", "Open client connections.")),
+      accepted(registry.counter("kafka_server_socketservermetrics_connection_creation_total", "Connections accepted.")),
+      refused(registry.counter("weir_connections_refused_total", "Connections refused by a limit.")),
+      bytes_received(registry.counter("kafka_server_socketservermetrics_incoming_byte_total", "Bytes received.")),
+      bytes_sent(registry.counter("kafka_server_socketservermetrics_outgoing_byte_total", "Bytes sent.")) {
+  for (size_t i = 0; i < closed.size(); ++i) {
+    closed[i] = &registry.counter("kafka_server_socketservermetrics_connection_close_total", "Connections closed.",
+                                  {{"reason", kReasonNames[i]}});
+  }
+}
+
+bool RateLimit::admit(int64_t now_ms, uint64_t& suppressed) {
+  if (now_ms - interval_begin_ms_ >= kIntervalMs) {
+    interval_begin_ms_ = now_ms;
+    lines_ = 0;
+  }
+  if (lines_ == kLines) {
+    ++suppressed_;
+    return false;
+  }
+  ++lines_;
+  suppressed = std::exchange(suppressed_, 0);
+  return true;
+}
+
+Frontend::Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudget& budget, ConnectionLimits& limits,
+                   FrontendMetrics& metrics, FrontendOptions options)
+    : loop_(loop), dispatcher_(dispatcher), budget_(budget), limits_(limits), metrics_(metrics), options_(options),
+      blocks_(budget) {}
+
+Frontend::~Frontend() {
+  listeners_.clear();
+  alive_.reset();
+  if (tick_timer_) loop_.cancel(tick_timer_);
+  for (auto& connection : connections_) {
+    connection->close(Connection::Reason::kShutdown, "the broker stops");
+    limits_.leave(connection->facts().peer.host);
+    metrics_.connections.add(loop_.index(), -1);
+  }
+}
+
+Result<runtime::Endpoint> Frontend::listen(const ListenerInfo& listener) {
+  auto opened = loop_.listen(listener.bound, [this, &listener](std::unique_ptr<runtime::Socket> socket) {
+    accept(std::move(socket), listener);
+  });
+  if (!opened) return std::unexpected(opened.error());
+  runtime::Endpoint address = (*opened)->address();
+  listeners_.push_back(std::move(*opened));
+  return address;
+}
+
+void Frontend::accept(std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener) {
+  const std::string& ip = socket->peer().host;
+  if (const char* limit = limits_.admit(ip)) {
+    metrics_.refused.add(loop_.index());
+    uint64_t suppressed = 0;
+    if (refuse_lines_.admit(now_ms(), suppressed)) {
+      log_warn(kModule, "refused a connection from {}: {} is reached ({} more refused unreported)", ip, limit,
+               suppressed);
+    }
+    return;
+  }
+  metrics_.accepted.add(loop_.index());
+  metrics_.connections.add(loop_.index());
+  connections_.push_back(std::make_unique<Connection>(*this, std::move(socket), listener));
+  Connection& connection = *connections_.back();
+  connection.index_ = connections_.size() - 1;
+  if (connections_.size() == 1) {
+    wheel_.advance(now_ms() / kTickMs, [](DeadlineWheel::Entry&) {});
+    if (!tick_timer_) schedule_tick();
+  }
+  place(connection);
+  connection.socket_->set_handler(&connection);
+  connection.on_readable();  // what came before the handler was set
+}
+
+void Frontend::send_at_turn_end(Connection& connection) {
+  if (connection.send_scheduled_) return;
+  connection.send_scheduled_ = true;
+  to_send_.push_back(&connection);
+  want_end_of_turn();
+}
+
+void Frontend::remove_later(Connection& connection) {
+  if (connection.removal_scheduled_) return;
+  connection.removal_scheduled_ = true;
+  to_remove_.push_back(&connection);
+  want_end_of_turn();
+}
+
+void Frontend::want_end_of_turn() {
+  if (end_of_turn_wanted_ || !alive_) return;
+  end_of_turn_wanted_ = true;
+  loop_.at_turn_end([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (!alive.expired()) end_of_turn();
+  });
+}
+
+void Frontend::end_of_turn() {
+  end_of_turn_wanted_ = false;
+  sending_.swap(to_send_);
+  for (Connection* connection : sending_) {
+    connection->send_scheduled_ = false;
+    connection->send();
+  }
+  sending_.clear();
+  removing_.swap(to_remove_);
+  for (Connection* connection : removing_) {
+    connection->removal_scheduled_ = false;
+    connection->socket_.reset();
+    if (connection->removable() && !connection->send_scheduled_) remove(*connection);
+  }
+  removing_.clear();
+}
+
+void Frontend::remove(Connection& connection) {
+  if (connection.placed()) wheel_.remove(connection);
+  std::erase(to_read_, &connection);
+  std::erase(wait_for_block_, &connection);
+  limits_.leave(connection.facts().peer.host);
+  metrics_.connections.add(loop_.index(), -1);
+  const size_t index = connection.index_;
+  std::swap(connections_[index], connections_.back());
+  connections_[index]->index_ = index;
+  connections_.pop_back();
+}
+
+void Frontend::read_later(Connection& connection) {
+  if (connection.read_scheduled_) return;
+  connection.read_scheduled_ = true;
+  to_read_.push_back(&connection);
+  if (to_read_.size() > 1) return;
+  loop_.post([this, alive = std::weak_ptr<bool>(alive_)] {
+    if (alive.expired()) return;
+    std::vector<Connection*> reading = std::move(to_read_);
+    to_read_.clear();
+    for (Connection* next : reading) {
+      next->read_scheduled_ = false;
+      next->read();
+    }
+  });
+}
+
+void Frontend::wait_for_block(Connection& connection) {
+  wait_for_block_.push_back(&connection);
+  if (block_asked_) return;
+  block_asked_ = true;
+  budget_.wait(MemoryShare::kRequests, ReceiveBuffers::kBlockBytes, loop_,
+               [this, alive = std::weak_ptr<bool>(alive_)](Reservation granted) {
+                 if (!alive.expired()) block_granted(std::move(granted));
+               });
+}
+
+void Frontend::block_granted(Reservation reservation) {
+  block_asked_ = false;
+  blocks_.add_block(std::move(reservation));
+  std::vector<Connection*> waiting = std::move(wait_for_block_);
+  wait_for_block_.clear();
+  for (Connection* connection : waiting) {
+    connection->waiting_for_block_ = false;
+    connection->read();
+  }
+}
+
+void Frontend::log_closed(const Connection& connection, Connection::Reason reason, std::string_view what) {
+  metrics_.closed[static_cast<size_t>(reason)]->add(loop_.index());
+  const runtime::Endpoint& peer = connection.facts_.peer;
+  const std::string& listener = connection.facts_.listener->name;
+  if (reason == Connection::Reason::kPeer || reason == Connection::Reason::kShutdown ||
+      reason == Connection::Reason::kIdle || reason == Connection::Reason::kIo) {
+    log_debug(kModule, "closed the connection from {}:{} on {}: {}", peer.host, peer.port, listener, what);
+    return;
+  }
+  uint64_t suppressed = 0;
+  if (!close_lines_.admit(now_ms(), suppressed)) return;
+  log_warn(kModule, "closed the connection from {}:{} on {}: {}{}", peer.host, peer.port, listener, what,
+           suppressed ? fmt::format(" ({} more closed unreported)", suppressed) : std::string());
+}
+
+void Frontend::place(Connection& connection) {
+  // Rounded up: a deadline is never early.
+  wheel_.place(connection, (connection.next_deadline_ms() + kTickMs - 1) / kTickMs);
+}
+
+void Frontend::schedule_tick() {
+  tick_timer_ = loop_.schedule_after(kTickMs * runtime::kMillisecond, [this] { tick(); });
+}
+
+void Frontend::tick() {
+  tick_timer_ = {};
+  const int64_t now = now_ms();
+  wheel_.advance(now / kTickMs, [&](DeadlineWheel::Entry& entry) {
+    auto& connection = static_cast<Connection&>(entry);
+    if (connection.closed()) return;
+    switch (connection.due(now)) {
+      case Connection::Due::kNo:
+        return place(connection);
+      case Connection::Due::kIdle:
+        return connection.close(Connection::Reason::kIdle, "idle (connections.max.idle.ms)");
+      case Connection::Due::kStalled:
+        return connection.close(Connection::Reason::kStalled, "a request stopped arriving");
+    }
+  });
+  if (!connections_.empty()) schedule_tick();
+}
+
+}  // namespace weir::broker

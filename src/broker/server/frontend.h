@@ -1,0 +1,134 @@
+// The network side of one shard: listens, accepts, owns its connections and what they share (receive blocks, request
+// contexts, deadlines).
+//
+// Lifecycle: construct, listen(), run the loop; stop_accepting() for shutdown; destruction closes all connections and
+// needs every request context that handlers still hold to be gone. Loop thread only, or before the loop runs.
+#pragma once
+
+#include <array>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "broker/server/connection.h"
+#include "broker/server/dispatch.h"
+#include "broker/server/memory_budget.h"
+#include "broker/server/metrics.h"
+#include "broker/server/receive_buffers.h"
+#include "runtime/loop.h"
+
+namespace weir::broker {
+
+struct FrontendOptions {
+  int32_t socket_request_max_bytes = 100 << 20;
+  int64_t connections_max_idle_ms = 600'000;
+  int64_t frame_progress_ms = 30'000;
+};
+
+// Bounds the connections of the process. Thread-safe.
+class ConnectionLimits {
+ public:
+  ConnectionLimits(int64_t max_connections, int64_t max_per_ip)
+      : max_connections_(max_connections), max_per_ip_(max_per_ip) {}
+  // nullptr if admitted; otherwise the name of the limit that refuses.
+  const char* admit(const std::string& ip);
+  void leave(const std::string& ip);
+  int64_t connections() const;
+  void set_limits(int64_t max_connections, int64_t max_per_ip);
+
+ private:
+  mutable std::mutex mutex_;  // protects all below
+  int64_t max_connections_;
+  int64_t max_per_ip_;
+  int64_t connections_ = 0;
+  std::map<std::string, int64_t> per_ip_;
+};
+
+// What the frontends of all shards count.
+struct FrontendMetrics {
+  explicit FrontendMetrics(MetricsRegistry& registry);
+  Gauge& connections;
+  Counter& accepted;
+  Counter& refused;
+  Counter& bytes_received;
+  Counter& bytes_sent;
+  std::array<Counter*, 8> closed;  // by Connection::Reason
+};
+
+// Lets a few lines through per interval and counts the rest.
+class RateLimit {
+ public:
+  // True if the line may be logged; `suppressed` are those dropped before it.
+  bool admit(int64_t now_ms, uint64_t& suppressed);
+
+ private:
+  static constexpr int kLines = 5;
+  static constexpr int64_t kIntervalMs = 10'000;
+  int64_t interval_begin_ms_ = -kIntervalMs;
+  int lines_ = 0;
+  uint64_t suppressed_ = 0;
+};
+
+class Frontend {
+ public:
+  Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudget& budget, ConnectionLimits& limits,
+           FrontendMetrics& metrics, FrontendOptions options);
+  ~Frontend();
+
+  // Listens on listener.bound; answers the real address. `listener` outlives the frontend.
+  Result<runtime::Endpoint> listen(const ListenerInfo& listener);
+  void stop_accepting() { listeners_.clear(); }
+  // Takes over a connected socket as if it had been accepted.
+  void accept(std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener);
+
+  size_t connections() const { return connections_.size(); }
+  const FrontendOptions& options() const { return options_; }
+
+ private:
+  friend class Connection;
+  friend class RequestContext;
+
+  static constexpr int64_t kTickMs = 1000;
+
+  int64_t now_ms() const { return loop_.clock().monotonic_ns() / runtime::kMillisecond; }
+  void send_at_turn_end(Connection& connection);
+  void read_later(Connection& connection);
+  void wait_for_block(Connection& connection);
+  void block_granted(Reservation reservation);
+  void remove_later(Connection& connection);
+  void end_of_turn();
+  void want_end_of_turn();
+  void remove(Connection& connection);
+  void log_closed(const Connection& connection, Connection::Reason reason, std::string_view what);
+  void place(Connection& connection);
+  void tick();
+  void schedule_tick();
+
+  runtime::Loop& loop_;
+  const Dispatcher& dispatcher_;
+  MemoryBudget& budget_;
+  ConnectionLimits& limits_;
+  FrontendMetrics& metrics_;
+  FrontendOptions options_;
+  ReceiveBuffers blocks_;
+  ContextPool contexts_;
+  RateLimit close_lines_;
+  RateLimit refuse_lines_;
+
+  std::vector<std::unique_ptr<Connection>> connections_;
+  std::vector<Connection*> to_send_, sending_;
+  std::vector<Connection*> to_read_;
+  std::vector<Connection*> to_remove_, removing_;
+  std::vector<Connection*> wait_for_block_;
+  bool end_of_turn_wanted_ = false;
+  bool block_asked_ = false;
+  DeadlineWheel wheel_;
+  runtime::TimerId tick_timer_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for posted tasks that may outlive us
+  std::vector<std::unique_ptr<runtime::Listener>> listeners_;
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,95 @@
+#include "broker/server/memory_budget.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+
+namespace weir::broker {
+
+void Reservation::release() {
+  if (budget_) budget_->give_back(share_, forced_, bytes_);
+  budget_ = nullptr;
+  bytes_ = 0;
+}
+
+MemoryBudget::Limits MemoryBudget::divide(uint64_t total) {
+  Limits limits{};
+  limits[static_cast<size_t>(MemoryShare::kTail)] = std::min<uint64_t>(256ull << 20, total / 4);
+  limits[static_cast<size_t>(MemoryShare::kRequests)] = total / 4;
+  limits[static_cast<size_t>(MemoryShare::kResponses)] = total / 4;
+  limits[static_cast<size_t>(MemoryShare::kIndexes)] = total / 8;
+  return limits;
+}
+
+std::optional<Reservation> MemoryBudget::try_reserve(MemoryShare share, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  Share& s = at(share);
+  if (!s.waiters.empty() || !s.fits(bytes)) return std::nullopt;
+  s.granted += bytes;
+  return Reservation(this, share, false, bytes);
+}
+
+MemoryBudget::Ticket MemoryBudget::wait(MemoryShare share, uint64_t bytes, runtime::Executor& reply_to,
+                                        Function<void(Reservation)> granted) {
+  const std::lock_guard lock(mutex_);
+  const Ticket ticket = next_ticket_++;
+  at(share).waiters.push_back({ticket, bytes, &reply_to, std::move(granted)});
+  grant_waiters(share);
+  return ticket;
+}
+
+bool MemoryBudget::cancel(MemoryShare share, Ticket ticket) {
+  Waiter removed{};  // destroyed after the lock is released: its callback may own anything
+  const std::lock_guard lock(mutex_);
+  Share& s = at(share);
+  const auto it = std::find_if(s.waiters.begin(), s.waiters.end(), [&](const Waiter& w) { return w.ticket == ticket; });
+  if (it == s.waiters.end()) return false;
+  removed = std::move(*it);
+  s.waiters.erase(it);
+  grant_waiters(share);
+  return true;
+}
+
+Reservation MemoryBudget::reserve_now(MemoryShare share, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  at(share).forced += bytes;
+  return Reservation(this, share, true, bytes);
+}
+
+void MemoryBudget::give_back(MemoryShare share, bool forced, uint64_t bytes) {
+  const std::lock_guard lock(mutex_);
+  uint64_t& counted = forced ? at(share).forced : at(share).granted;
+  WEIR_CHECK(counted >= bytes);
+  counted -= bytes;
+  grant_waiters(share);
+}
+
+void MemoryBudget::grant_waiters(MemoryShare share) {
+  Share& s = at(share);
+  while (!s.waiters.empty() && s.fits(s.waiters.front().bytes)) {
+    Waiter waiter = std::move(s.waiters.front());
+    s.waiters.pop_front();
+    s.granted += waiter.bytes;
+    // A post that is refused at shutdown destroys the task outside this lock only if the executor does so later; the
+    // executors of this project queue the task, they never destroy it inside post.
+    waiter.reply_to->post([granted = std::move(waiter.granted),
+                           reservation = Reservation(this, share, false, waiter.bytes)]() mutable {
+      granted(std::move(reservation));
+    });
+  }
+}
+
+uint64_t MemoryBudget::limit(MemoryShare share) const {
+  const std::lock_guard lock(mutex_);
+  return at(share).limit;
+}
+uint64_t MemoryBudget::used(MemoryShare share) const {
+  const std::lock_guard lock(mutex_);
+  return at(share).granted + at(share).forced;
+}
+size_t MemoryBudget::waiting(MemoryShare share) const {
+  const std::lock_guard lock(mutex_);
+  return at(share).waiters.size();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,43 @@
+// The memory a shard receives into: blocks of 64 KiB shared by all its connections, so that a connection that waits for
+// data holds none. Requests point into a block until they are released; a block is reused when nobody points into it.
+// Blocks beyond the first are reserved in the budget. Loop thread only.
+#pragma once
+
+#include <vector>
+
+#include "base/buffer.h"
+#include "broker/server/memory_budget.h"
+
+namespace weir::broker {
+
+class ReceiveBuffers {
+ public:
+  static constexpr size_t kBlockBytes = 64 * 1024;
+
+  explicit ReceiveBuffers(MemoryBudget& budget) : budget_(budget) {}
+
+  // Makes room for at least kLeastRoom bytes. False if the budget has none for another block.
+  bool make_room();
+  // Adds a block from a reservation of kBlockBytes that was waited for.
+  void add_block(Reservation reservation);
+
+  const Buffer& buffer() const { return current_.buffer; }
+  MutableBytes room() const { return current_.buffer.bytes().subspan(position_); }
+  void take(size_t bytes) { position_ += bytes; }
+
+ private:
+  static constexpr size_t kLeastRoom = 16 * 1024;
+  static constexpr size_t kKeepIdle = 4;
+  struct Block {
+    Buffer buffer;
+    Reservation reservation;
+  };
+  bool switch_to_idle_block();
+
+  MemoryBudget& budget_;
+  Block current_;
+  size_t position_ = 0;
+  std::vector<Block> others_;  // full or idle
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,107 @@
+#include "broker/server/request_context.h"
+
+#include <fmt/format.h>
+
+#include "base/check.h"
+#include "broker/server/connection.h"
+#include "broker/server/frontend.h"
+
+namespace weir::broker {
+
+ConnectionFacts& RequestContext::connection() { return connection_->facts(); }
+bool RequestContext::connection_closed() const { return connection_->closed(); }
+runtime::Loop& RequestContext::loop() { return connection_->frontend().loop_; }
+
+void RequestContext::release_frame() {
+  frame_ = Slice();
+  body_ = Bytes();
+  client_id_ = std::string_view();
+  frame_reservation_.release();
+}
+
+bool RequestContext::decoded(const protocol::Reader& reader) {
+  arena_.set_limit(protocol::Arena::kUnlimited);
+  if (reader.ok() && reader.remaining().empty()) return true;
+  close(fmt::format("malformed {} version {} request: {}", protocol::api_name(api_key_), version_,
+                    reader.ok() ? "bytes left over" : reader.error()));
+  return false;
+}
+
+protocol::Writer& RequestContext::begin_response(int16_t version) {
+  WEIR_CHECK(state_ == State::kHandling);
+  protocol::Writer& writer = output_.writer();
+  writer.begin_frame();
+  writer.i32(correlation_id_);
+  if (protocol::response_header_version(api_key_, version) >= 1) writer.uvarint(0);  // no tagged fields
+  return writer;
+}
+
+void RequestContext::finish_response() {
+  protocol::Writer& writer = output_.writer();
+  writer.end_frame(0);
+  if (!writer.ok() || !output_.seal()) {
+    return close(fmt::format("the {} version {} response could not be encoded: {}", protocol::api_name(api_key_),
+                             version_, writer.ok() ? "external bytes do not match" : writer.error()));
+  }
+  end();
+}
+
+void RequestContext::no_response() {
+  WEIR_CHECK(state_ == State::kHandling);
+  output_.clear();
+  end();
+}
+
+void RequestContext::close(std::string_view reason) {
+  WEIR_CHECK(state_ == State::kHandling);
+  output_.clear();
+  state_ = State::kEnded;
+  connection_->close(Connection::Reason::kProtocol, reason);
+  release_frame();
+}
+
+void RequestContext::end() {
+  state_ = State::kEnded;
+  connection_->request_ended(*this);
+  release_frame();
+}
+
+void RequestContext::handle_dropped() {
+  has_handle_ = false;
+  if (state_ == State::kHandling) {
+    state_ = State::kEnded;
+    connection_->close(Connection::Reason::kDropped,
+                       fmt::format("a {} request was given up without an answer", protocol::api_name(api_key_)));
+  }
+  if (!queued_) pool_.give_back(*this);
+}
+
+void RequestContext::reset() {
+  Connection* const connection = std::exchange(connection_, nullptr);
+  next_ = nullptr;
+  state_ = State::kHandling;
+  api_key_ = {};
+  version_ = 0;
+  correlation_id_ = 0;
+  route_ = nullptr;
+  release_frame();
+  response_reservation_.release();
+  output_.clear();
+  arena_.reset();
+  connection->context_released();
+}
+
+RequestContext& ContextPool::take() {
+  if (free_.empty()) return *std::make_unique<RequestContext>(*this).release();
+  RequestContext* context = free_.back().release();
+  free_.pop_back();
+  return *context;
+}
+
+void ContextPool::give_back(RequestContext& context) {
+  std::unique_ptr<RequestContext> owned(&context);
+  context.reset();
+  if (free_.size() < kKeep) free_.push_back(std::move(owned));
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,154 @@
+// One request from its frame to its response: what a handler is given.
+//
+// A handler owns the context through a RequestContextPtr and ends it exactly once: respond(), no_response() or close().
+// It may do so now or at any later time, but only on the loop of the connection (loop()); the pointer may be carried
+// through another shard's tasks as long as nobody there touches it. Responses leave in the order of the requests,
+// whatever the order in which handlers end. Dropping the pointer without an end closes the connection.
+// If the connection closes first, the context stays usable and the end has no effect (connection_closed() tells).
+//
+// Lifetimes: frame(), body() and everything decoded from them are valid until the end call returns, or until
+// release_frame(). The arena's memory is valid as long as the context.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/buffer.h"
+#include "broker/server/memory_budget.h"
+#include "broker/server/outgoing_response.h"
+#include "protocol/api.h"
+#include "protocol/arena.h"
+#include "protocol/wire.h"
+#include "runtime/loop.h"
+
+namespace weir::broker {
+
+class Connection;
+class ContextPool;
+struct ApiRoute;
+
+// An address the broker listens on. `advertised` is empty if it was not configured and the listener is bound to all
+// interfaces: then clients are told the address they connected to.
+struct ListenerInfo {
+  std::string name;               // e.g. PLAINTEXT
+  std::string security_protocol;  // PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+  runtime::Endpoint bound;
+  std::optional<runtime::Endpoint> advertised;
+};
+
+struct ConnectionFacts {
+  const ListenerInfo* listener = nullptr;
+  runtime::Endpoint local;
+  runtime::Endpoint peer;
+  std::string client_software_name;  // as of ApiVersions; empty before
+  std::string client_software_version;
+
+  // Where clients that use this connection's listener reach this broker.
+  const runtime::Endpoint& advertised() const { return listener->advertised ? *listener->advertised : local; }
+};
+
+class RequestContext {
+ public:
+  explicit RequestContext(ContextPool& pool) : pool_(pool) {}
+  RequestContext(const RequestContext&) = delete;
+
+  protocol::ApiKey api_key() const { return api_key_; }
+  int16_t version() const { return version_; }
+  int32_t correlation_id() const { return correlation_id_; }
+  std::string_view client_id() const { return client_id_; }  // as long as the frame
+  ConnectionFacts& connection();
+  bool connection_closed() const;
+  runtime::Loop& loop();
+  int64_t received_ns() const { return received_ns_; }  // monotonic
+
+  protocol::Arena& arena() { return arena_; }
+  // The request after its header. Its bytes may be changed in place (base offsets of batches).
+  Bytes body() const { return body_; }
+  // The whole request without its length. Frames above kCopyLimit of the WAL lie in a Buffer of their own, at its
+  // begin; of smaller ones the owner may be empty (then the bytes live as long as the arena).
+  const Slice& frame() const { return frame_; }
+  void release_frame();
+
+  // Decodes the body. On failure the connection is closed and false is answered: the handler just returns.
+  template <typename Request>
+  bool decode(Request& request) {
+    protocol::Reader reader(body_, arena_);
+    request.decode(reader, version_);
+    return decoded(reader);
+  }
+
+  // External bytes of the response; see OutgoingResponse.
+  uint32_t attach(ExternalBytes piece) { return output_.attach(std::move(piece)); }
+  uint32_t next_external_id() const { return output_.next_id(); }
+
+  template <typename Response>
+  void respond(const Response& response) {
+    respond_as(response, version_);
+  }
+  // With another version than the request's (ApiVersions answers unknown versions with version 0).
+  template <typename Response>
+  void respond_as(const Response& response, int16_t version) {
+    response.encode(begin_response(version), version);
+    finish_response();
+  }
+  // acks=0: the client does not expect an answer.
+  void no_response();
+  // Closes the connection; `reason` is logged.
+  void close(std::string_view reason);
+  bool ended() const { return state_ != State::kHandling; }
+
+ private:
+  friend class Connection;
+  friend class ContextPool;
+  friend class Dispatcher;
+  friend struct DropRequestContext;
+  enum class State : uint8_t { kHandling, kEnded };
+  static constexpr size_t kKeepArenaBytes = 4096;
+
+  bool decoded(const protocol::Reader& reader);
+  protocol::Writer& begin_response(int16_t version);
+  void finish_response();
+  void end();
+  void handle_dropped();
+  void reset();
+
+  ContextPool& pool_;
+  Connection* connection_ = nullptr;
+  RequestContext* next_ = nullptr;  // in the connection's queue
+  State state_ = State::kHandling;
+  bool has_handle_ = false;  // a RequestContextPtr exists
+  bool queued_ = false;      // in the connection's queue
+  protocol::ApiKey api_key_{};
+  int16_t version_ = 0;
+  int32_t correlation_id_ = 0;
+  int64_t received_ns_ = 0;
+  const ApiRoute* route_ = nullptr;
+  std::string_view client_id_;
+  Bytes body_;
+  Slice frame_;
+  Reservation frame_reservation_;
+  Reservation response_reservation_;
+  protocol::Arena arena_{protocol::Arena::kUnlimited, kKeepArenaBytes};
+  OutgoingResponse output_;
+};
+
+struct DropRequestContext {
+  void operator()(RequestContext* context) const { context->handle_dropped(); }
+};
+using RequestContextPtr = std::unique_ptr<RequestContext, DropRequestContext>;
+
+// Contexts for reuse, so that a request in steady state allocates nothing. Loop thread only.
+class ContextPool {
+ public:
+  RequestContext& take();
+  void give_back(RequestContext& context);
+
+ private:
+  static constexpr size_t kKeep = 256;
+  std::vector<std::unique_ptr<RequestContext>> free_;
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,100 @@
+#include "cli/command_line.h"
+
+#include <CLI/CLI.hpp>
+#include <sstream>
+
+namespace weir::cli {
+
+namespace {
+
+constexpr const char* kExamples = R"(
+Examples:
+  weir serve --ephemeral                       a broker on 127.0.0.1:9092 that forgets everything at its end
+  weir serve --data-dir /var/lib/weir          a durable one
+  weir serve --data-dir d --topic orders:6 --topic users:3,cleanup.policy=compact
+  weir serve --data-dir d --listeners PLAINTEXT://0.0.0.0:9092 --advertised-listeners PLAINTEXT://broker.example:9092
+  weir serve --data-dir d --set num.partitions=6 --set log.retention.ms=86400000
+  weir log dump /var/lib/weir/<partition folder>/00000000000000000000.log
+
+Then, with any Kafka client:
+  kcat -b 127.0.0.1:9092 -L
+  echo hello | kcat -b 127.0.0.1:9092 -t greetings -P
+  kcat -b 127.0.0.1:9092 -t greetings -C -e
+)";
+
+void describe_serve(CLI::App& app, ServeCommand& serve) {
+  app.add_option("--data-dir", serve.data_dir, "Folder of the broker's data; created if it does not exist")
+      ->option_text("DIR");
+  app.add_flag("--ephemeral", serve.ephemeral, "Keep the data in a temporary folder that is removed at the end");
+  app.add_option("--listeners", serve.listeners, "Where to listen, comma-separated; port 0 takes a free one")
+      ->option_text("NAME://HOST:PORT[,...]");
+  app.add_option("--advertised-listeners", serve.advertised_listeners,
+                 "What clients are told to connect to, if it differs")
+      ->option_text("NAME://HOST:PORT[,...]");
+  app.add_option("--http", serve.http, "Where /health, /ready and /metrics are served (default 127.0.0.1:9464)")
+      ->option_text("HOST:PORT|off");
+  app.add_option("--config", serve.config_file, "Properties file with Kafka's broker keys")->option_text("FILE");
+  app.add_option("--set", serve.settings, "One broker key; wins over the file. May be repeated")
+      ->option_text("KEY=VALUE")
+      ->allow_extra_args(false);
+  app.add_option("--topic", serve.topics, "Create this topic if it does not exist. May be repeated")
+      ->option_text("NAME[:PARTITIONS][,KEY=VALUE...]")
+      ->allow_extra_args(false);
+  app.add_option("--shards", serve.shards, "Threads that serve partitions (default: one per core)")
+      ->check(CLI::Range(1u, 256u))
+      ->option_text("N");
+  app.add_option("--ready-fd", serve.ready_fd,
+                 "Write one line of JSON to this descriptor when the broker is ready: addresses, data folder, pid")
+      ->option_text("N");
+  app.add_flag("--verbose", serve.verbose, "Log debug lines too");
+}
+
+Command exit_with(const CLI::App& app, const CLI::Error& error) {
+  std::ostringstream out;
+  std::ostringstream err;
+  const int code = app.exit(error, out, err);
+  return PrintAndExit{out.str() + err.str(), code == 0 ? 0 : 2};
+}
+
+}  // namespace
+
+Command parse_command_line(int argc, const char* const* argv) {
+  CLI::App app{"Weir: publish, store and process streams of events. Speaks the Kafka protocol.", "weir"};
+  app.footer(kExamples);
+  app.require_subcommand(1);
+
+  ServeCommand serve;
+  CLI::App* const serve_app = app.add_subcommand("serve", "Run a broker");
+  describe_serve(*serve_app, serve);
+
+  LogCommand log;
+  CLI::App* const log_app = app.add_subcommand("log", "Look at log files while no broker uses them");
+  log_app->require_subcommand(1);
+  CLI::App* const verify_app = log_app->add_subcommand("verify", "Check every batch of segment files");
+  verify_app->add_option("files", log.files, "Segment files (*.log)")->required();
+  CLI::App* const dump_app = log_app->add_subcommand("dump", "Print the batches of segment files");
+  dump_app->add_option("files", log.files, "Segment files (*.log)")->required();
+  dump_app->add_flag("--records", log.print_records, "Print the records as well");
+
+  CLI::App* const version_app = app.add_subcommand("version", "Print the version");
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Error& error) {
+    return exit_with(app, error);
+  }
+  if (version_app->parsed()) return VersionCommand{};
+  if (log_app->parsed()) {
+    log.action = dump_app->parsed() ? LogCommand::Action::kDump : LogCommand::Action::kVerify;
+    return log;
+  }
+  if (serve.ephemeral == !serve.data_dir.empty()) {
+    return PrintAndExit{serve.ephemeral ? "weir serve: give either --data-dir or --ephemeral, not both\n"
+                                        : "weir serve: say where the data goes: --data-dir DIR, or --ephemeral for a "
+                                          "trial\n",
+                        2};
+  }
+  return serve;
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,46 @@
+// The command line of the `weir` program: what was asked for, as values. Knows the syntax only; what a value means (a
+// listener, a configuration key) is for who carries it out.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace weir::cli {
+
+struct ServeCommand {
+  std::string data_dir;
+  bool ephemeral = false;
+  std::optional<std::string> listeners;             // overrides the configuration
+  std::optional<std::string> advertised_listeners;  // likewise
+  std::optional<std::string> http;                  // host:port, or "off"
+  std::string config_file;
+  std::vector<std::string> settings;  // key=value
+  std::vector<std::string> topics;    // name:partitions[,key=value...]
+  int ready_fd = -1;
+  unsigned shards = 0;  // 0: one per core
+  bool verbose = false;
+};
+
+struct LogCommand {
+  enum class Action { kVerify, kDump };
+  Action action = Action::kVerify;
+  std::vector<std::string> files;
+  bool print_records = false;
+};
+
+struct VersionCommand {};
+
+// Nothing to carry out: print `text` (help, or what is wrong with the arguments) and exit with `exit_code`.
+struct PrintAndExit {
+  std::string text;
+  int exit_code = 0;
+};
+
+using Command = std::variant<ServeCommand, LogCommand, VersionCommand, PrintAndExit>;
+
+Command parse_command_line(int argc, const char* const* argv);
+
+}  // namespace weir::cli

@@ -1,0 +1,55 @@
+#include "cli/command_line.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace weir::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Command parse(std::vector<const char*> arguments) {
+  arguments.insert(arguments.begin(), "weir");
+  return parse_command_line(static_cast<int>(arguments.size()), arguments.data());
+}
+
+TEST(CommandLine, Serve) {
+  const Command command =
+      parse({"serve", "--data-dir", "d", "--listeners", "PLAINTEXT://127.0.0.1:0", "--set", "a=b", "--set", "c=d,e",
+             "--topic", "orders:6,cleanup.policy=compact", "--ready-fd", "3", "--shards", "2"});
+  const auto& serve = std::get<ServeCommand>(command);
+  EXPECT_EQ(serve.data_dir, "d");
+  EXPECT_EQ(serve.listeners, "PLAINTEXT://127.0.0.1:0");
+  EXPECT_THAT(serve.settings, ElementsAre("a=b", "c=d,e"));
+  EXPECT_THAT(serve.topics, ElementsAre("orders:6,cleanup.policy=compact"));
+  EXPECT_EQ(serve.ready_fd, 3);
+  EXPECT_EQ(serve.shards, 2u);
+}
+
+TEST(CommandLine, ServeNeedsExactlyOnePlaceForData) {
+  EXPECT_EQ(std::get<PrintAndExit>(parse({"serve"})).exit_code, 2);
+  EXPECT_EQ(std::get<PrintAndExit>(parse({"serve", "--ephemeral", "--data-dir", "d"})).exit_code, 2);
+  EXPECT_TRUE(std::get<ServeCommand>(parse({"serve", "--ephemeral"})).ephemeral);
+}
+
+TEST(CommandLine, HelpAndMistakes) {
+  const auto help = std::get<PrintAndExit>(parse({"--help"}));
+  EXPECT_EQ(help.exit_code, 0);
+  EXPECT_THAT(help.text, HasSubstr("weir serve --ephemeral"));
+  const auto wrong = std::get<PrintAndExit>(parse({"serve", "--no-such"}));
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.text, HasSubstr("--no-such"));
+  EXPECT_EQ(std::get<PrintAndExit>(parse({})).exit_code, 2);
+}
+
+TEST(CommandLine, LogAndVersion) {
+  const Command command = parse({"log", "dump", "x.log", "--records"});
+  const auto& log = std::get<LogCommand>(command);
+  EXPECT_EQ(log.action, LogCommand::Action::kDump);
+  EXPECT_TRUE(log.print_records);
+  EXPECT_TRUE(std::holds_alternative<VersionCommand>(parse({"version"})));
+}
+
+}  // namespace
+}  // namespace weir::cli
