@@ -284,6 +284,7 @@ void LogShard::take_offline(Partition& partition, const std::string& reason) {
             "recreate the topic.",
             partition.id_.topic.to_string(), partition.id_.index, reason);
   wake(partition);
+  if (on_offline_) on_offline_(partition.id_, reason);
 }
 
 // --- tail cache -----------------------------------------------------------------------------------------------------

@@ -100,6 +100,11 @@ class LogShard {
   uint64_t add_waiter(Partition& partition, Function<void()> wake);
   void remove_waiter(Partition& partition, uint64_t waiter);
 
+  // Called when a partition goes offline (the wiring writes the marker that survives restarts).
+  void on_offline(Function<void(const PartitionId&, const std::string& reason)> callback) {
+    on_offline_ = std::move(callback);
+  }
+
   WalBackend& wal() { return *wal_; }
   bool failed() const { return wal_->failed(); }
   uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
@@ -144,7 +149,6 @@ class LogShard {
   void wake(Partition& partition);
   void maybe_merge();
   void start_merge(ChunkNumber up_to);
-  MergePartition merge_input(Partition& partition, ChunkNumber up_to);
   void merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result);
   void adopt_manifest(PartitionManifest manifest);
   void mark_dirty(Partition& partition);
@@ -171,6 +175,7 @@ class LogShard {
   std::deque<PendingAppend> held_;
   std::deque<CachedBatch> cached_;  // in append order
   uint64_t cached_bytes_ = 0;
+  Function<void(const PartitionId&, const std::string&)> on_offline_;
   uint64_t next_waiter_ = 1;
   bool merging_ = false;
   bool merge_everything_ = false;

@@ -22,7 +22,7 @@ void LogShard::maybe_merge() {
   start_merge(up_to);
 }
 
-MergePartition LogShard::merge_input(Partition& partition, ChunkNumber up_to) {
+MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to) {
   MergePartition input;
   input.partition = partition.id_;
   input.log_start_offset = partition.pending_log_start_;
@@ -58,8 +58,7 @@ MergePartition LogShard::merge_input(Partition& partition, ChunkNumber up_to) {
 void LogShard::start_merge(ChunkNumber up_to) {
   std::vector<MergePartition> input;
   for (Partition* partition : dirty_) {
-    if (partition->offline()) continue;
-    MergePartition one = merge_input(*partition, up_to);
+    MergePartition one = merge_input_of(*partition, up_to);
     const bool changed = one.log_start_offset != partition->manifest_.log_start_offset || !one.expired_producers.empty();
     if (!one.batches.empty() || changed) input.push_back(std::move(one));
   }

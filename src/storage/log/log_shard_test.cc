@@ -72,6 +72,10 @@ class FakeStore final : public SegmentStore {
       done(std::move(out));
     });
   }
+  Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>&) override {
+    return std::vector<PartitionManifest>{};
+  }
+  void maintain(runtime::Executor&, Function<void()>) override {}
   void read(const PartitionManifest& manifest, int64_t offset, uint32_t, runtime::Executor& reply_to,
             Function<void(Result<SegmentRead>)> done) override {
     reply_to.post([manifest, offset, done = std::move(done)]() mutable {

@@ -70,6 +70,7 @@ class Partition {
 
  private:
   friend class LogShard;
+  friend MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to);
   friend class LogRecovery;
 
   // Index into tail_ of the batch that contains `offset`, or tail_.size().
@@ -104,5 +105,8 @@ class Partition {
   };
   std::vector<Waiter> waiters_;
 };
+
+// What a merge of all unmerged batches in chunks <= up_to writes, with the state as of the floor it reaches.
+MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to);
 
 }  // namespace weir::storage

@@ -49,7 +49,7 @@ class LocalSegmentStore final : public SegmentStore {
   void maintain(runtime::Executor& reply_to, Function<void()> done) override;
 
   // The blocking forms behind the calls, for start-up, tools and tests.
-  Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions);
+  Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) override;
   Result<SegmentRead> read_now(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
     return reader_.read(manifest, offset, max_bytes);
   }

@@ -97,6 +97,9 @@ class SegmentStore {
   virtual void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
                      Function<void(Result<std::vector<PartitionManifest>>)> done) = 0;
 
+  // The same, blocking (start-up).
+  virtual Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) = 0;
+
   // Finds and brings into the page cache up to max_bytes of whole batches (at least one) from the batch that contains
   // `offset` on; stays within one segment. `manifest` is the caller's current one (copied as needed).
   virtual void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes, runtime::Executor& reply_to,

@@ -1,0 +1,279 @@
+#include "storage/log/log_recovery.h"
+
+#include <algorithm>
+#include <map>
+#include <unordered_map>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "storage/log/offline_markers.h"
+#include "storage/wal/replay.h"
+
+namespace weir::storage {
+
+unsigned shard_of(const PartitionId& partition, unsigned shards) {
+  return static_cast<unsigned>((std::hash<PartitionId>()(partition) >> 17) % shards);
+}
+
+bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions) {
+  return std::any_of(sessions.begin(), sessions.end(), [](const auto& session) { return !session.sealed; });
+}
+
+// One opening of the log; lives in open_log only. A friend of Partition: it rebuilds their state.
+class LogRecovery final : public WalReplayVisitor {
+ public:
+  LogRecovery(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
+              const PartitionLookup& known)
+      : runtime_(runtime), store_(store), options_(options), incarnation_(incarnation), known_(known),
+        markers_(*runtime.files, options.log_dir), now_ms_(runtime.clock->wall_ms()) {}
+
+  Result<OpenedLog> run();
+
+  void on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) override;
+  void on_corruption(const WalCorruption& corruption) override;
+
+ private:
+  Result<void> load_manifests();
+  Result<void> replay(unsigned shards);
+  Result<void> mark_offline_durably();
+  Result<void> merge_everything();
+  Result<void> begin_sessions(unsigned shards, bool resharded);
+  void open_shards(OpenedLog& opened, bool resharded);
+  Partition* find(const PartitionId& id);
+  void take_offline(Partition& partition, std::string reason);
+  std::string wal_directory(unsigned shard) const { return options_.log_dir + "/wal/" + std::to_string(shard); }
+
+  runtime::Runtime& runtime_;
+  SegmentStore& store_;
+  const LogOptions& options_;
+  const uint64_t incarnation_;
+  const PartitionLookup& known_;
+  OfflineMarkers markers_;
+  const int64_t now_ms_;
+  std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
+  std::vector<PartitionId> orphans_;  // have a manifest, but their topic was deleted
+  std::vector<SegmentStore::WalSession> sessions_;
+  std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process
+  RecoveryStats stats_;
+};
+
+Result<OpenedLog> LogRecovery::run() {
+  const int64_t started_ns = runtime_.clock->monotonic_ns();
+  auto sessions = store_.wal_sessions();
+  if (!sessions) return std::unexpected(sessions.error());
+  sessions_ = std::move(*sessions);
+  stats_.clean = !unclean_sessions(sessions_);
+  if (auto r = load_manifests(); !r) return std::unexpected(r.error());
+
+  const auto shards = static_cast<unsigned>(runtime_.loops.size());
+  unsigned previous = 0;
+  for (const auto& session : sessions_) previous = std::max(previous, session.shard + 1);
+  const bool resharded = previous != 0 && previous != shards;
+  if (auto r = replay(std::max(previous, shards)); !r) return std::unexpected(r.error());
+  if (auto r = mark_offline_durably(); !r) return std::unexpected(r.error());
+  if (resharded) {
+    log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous,
+             shards);
+    if (auto r = merge_everything(); !r) return std::unexpected(r.error());
+  }
+  if (auto r = begin_sessions(shards, resharded); !r) return std::unexpected(r.error());
+
+  OpenedLog opened;
+  stats_.partitions = partitions_.size();
+  open_shards(opened, resharded);
+  for (const PartitionId& id : orphans_) {
+    store_.drop(id, 0, *runtime_.loops[0], [](Result<void>) {});
+  }
+  stats_.duration_ms = (runtime_.clock->monotonic_ns() - started_ns) / runtime::kMillisecond;
+  opened.stats = stats_;
+  return opened;
+}
+
+Result<void> LogRecovery::load_manifests() {
+  auto loaded = store_.load();
+  if (!loaded) return std::unexpected(loaded.error());
+  for (LoadedPartition& entry : *loaded) {
+    Partition* partition = find(entry.manifest.partition);
+    if (!partition) {
+      orphans_.push_back(entry.manifest.partition);
+      continue;
+    }
+    partition->epochs_ = entry.manifest.epochs;
+    partition->log_start_offset_ = partition->pending_log_start_ = entry.manifest.log_start_offset;
+    partition->log_end_offset_ = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
+    for (ProducerEntry& producer : entry.producers) partition->producers_.restore(std::move(producer));
+    partition->manifest_ = std::move(entry.manifest);
+  }
+  auto offline = markers_.load();
+  if (!offline) return std::unexpected(offline.error());
+  for (const auto& [id, reason] : *offline) {
+    if (Partition* partition = find(id)) {
+      partition->offline_reason_ = reason;
+    } else if (auto r = markers_.remove(id); !r) {
+      return r;
+    }
+  }
+  return {};
+}
+
+// The partition, created on first sight; null if its topic does not exist.
+Partition* LogRecovery::find(const PartitionId& id) {
+  const auto it = partitions_.find(id);
+  if (it != partitions_.end()) return it->second.get();
+  const auto known = known_(id);
+  if (!known) return nullptr;
+  return partitions_.emplace(id, std::make_unique<Partition>(id, known->config, known->leader_epoch))
+      .first->second.get();
+}
+
+Result<void> LogRecovery::replay(unsigned shards) {
+  for (unsigned shard = 0; shard < shards; ++shard) {
+    std::vector<SegmentStore::WalSession> rows;
+    for (const auto& session : sessions_) {
+      if (session.shard == shard) rows.push_back(session);
+    }
+    auto result = replay_wal(*runtime_.files, wal_directory(shard), shard, rows, *this);
+    if (!result) return std::unexpected(result.error());
+    stats_.bytes_read += result->bytes_read;
+    stats_.chunks += result->chunks;
+    stats_.torn_bytes += result->torn_bytes;
+    replayed_.emplace(shard, std::move(*result));
+  }
+  // All that replay delivered is durable now, so it may be read.
+  for (auto& [id, partition] : partitions_) partition->high_watermark_ = partition->log_end_offset_;
+  return {};
+}
+
+void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) {
+  Partition* partition = find(facts.partition);
+  if (!partition || facts.last_offset() < partition->log_end_offset_) return;  // deleted topic, or merged already
+  if (partition->offline()) return;
+  if (facts.base_offset != partition->log_end_offset_) {
+    // Offsets below a log start that lies in the WAL were deleted and need not be there.
+    const bool covered = facts.base_offset < partition->log_end_offset_ &&
+                         partition->log_end_offset_ == partition->log_start_offset_;
+    if (!covered) {
+      return take_offline(*partition, "the write-ahead log lacks acknowledged records between offsets " +
+                                          std::to_string(partition->log_end_offset_) + " and " +
+                                          std::to_string(facts.base_offset));
+    }
+  }
+  partition->note_epoch(facts.leader_epoch, facts.base_offset);
+  partition->producers_.update(facts, now_ms_);
+  partition->log_end_offset_ = facts.next_offset();
+  partition->last_append_chunk_ = chunk;
+  partition->unmerged_bytes_ += facts.size;
+  partition->push_tail({facts, std::move(bytes), chunk});
+  ++stats_.batches;
+}
+
+void LogRecovery::on_corruption(const WalCorruption& corruption) {
+  log_error("log", "{}", corruption.message);
+  for (const PartitionId& id : corruption.partitions) {
+    if (Partition* partition = find(id)) take_offline(*partition, corruption.message);
+  }
+  if (!corruption.unknown_partitions) return;
+  for (auto& [id, partition] : partitions_) take_offline(*partition, corruption.message);
+}
+
+void LogRecovery::take_offline(Partition& partition, std::string reason) {
+  if (partition.offline()) return;
+  log_error("log", "Partition {}-{} is offline: {}. Other partitions serve on.", partition.id_.topic.to_string(),
+            partition.id_.index, reason);
+  partition.offline_reason_ = std::move(reason);
+}
+
+Result<void> LogRecovery::mark_offline_durably() {
+  for (auto& [id, partition] : partitions_) {
+    if (!partition->offline()) continue;
+    ++stats_.offline_partitions;
+    if (auto r = markers_.put(id, partition->offline_reason_); !r) return r;
+  }
+  return {};
+}
+
+// Everything in memory goes into segments now, so that the old WAL is not needed any more.
+Result<void> LogRecovery::merge_everything() {
+  std::vector<MergePartition> input;
+  for (auto& [id, partition] : partitions_) {
+    if (partition->unmerged_bytes_ > 0) input.push_back(merge_input_of(*partition, UINT64_MAX));
+  }
+  auto merged = store_.merge_now(input);
+  if (!merged) return std::unexpected(merged.error());
+  for (PartitionManifest& manifest : *merged) {
+    Partition& partition = *partitions_.at(manifest.partition);
+    partition.manifest_ = std::move(manifest);
+    partition.unmerged_bytes_ = 0;
+    partition.last_append_chunk_ = 0;
+    while (partition.cached_batches_ > 0) partition.pop_tail();
+  }
+  return {};
+}
+
+Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
+  std::vector<SegmentStore::WalSession> rows;
+  for (auto& [shard, result] : replayed_) {
+    if (resharded) break;
+    for (const auto& session : result.sessions) {
+      if (!session.has_files) continue;
+      rows.push_back(session.row);
+      rows.back().sealed = true;
+      rows.back().last_chunk = session.end_chunk;
+    }
+  }
+  for (unsigned shard = 0; shard < shards; ++shard) {
+    const ChunkNumber first = replayed_.contains(shard) ? replayed_.at(shard).next_chunk : 1;
+    rows.push_back({shard, incarnation_, first, 0, false});
+  }
+  if (auto r = store_.put_wal_sessions(rows); !r) return r;
+  if (!resharded) return {};
+  for (auto& [shard, result] : replayed_) {
+    if (auto r = runtime_.files->remove_all(wal_directory(shard)); !r) return r;
+  }
+  return {};
+}
+
+void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
+  const auto shards = static_cast<unsigned>(runtime_.loops.size());
+  for (unsigned shard = 0; shard < shards; ++shard) {
+    LocalWalOptions wal;
+    wal.directory = wal_directory(shard);
+    wal.shard = shard;
+    wal.incarnation = incarnation_;
+    wal.flush_to_device = options_.flush_to_device;
+    wal.file_bytes = options_.wal_file_bytes;
+    wal.first_file_bytes = std::min(wal.first_file_bytes, options_.wal_file_bytes);
+    WalReplayResult& result = replayed_.at(shard);
+    wal.first_chunk = result.next_chunk;
+    wal.next_generation = result.next_generation;
+    if (!resharded) {
+      wal.earlier = std::move(result.files);
+      wal.leftovers = std::move(result.leftovers);
+    }
+    runtime::Loop& loop = *runtime_.loops[shard];
+    opened.shards.push_back(std::make_unique<LogShard>(
+        runtime_, loop, LocalWal::create(*runtime_.files, loop, *runtime_.pool, std::move(wal)), store_, options_.shard));
+  }
+  for (auto& [id, partition] : partitions_) opened.shards[shard_of(id, shards)]->add(std::move(partition));
+}
+
+Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options,
+                           uint64_t incarnation, const PartitionLookup& known) {
+  WEIR_CHECK(incarnation != 0 && !runtime.loops.empty());
+  return LogRecovery(runtime, store, options, incarnation, known).run();
+}
+
+Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards) {
+  auto sessions = store.wal_sessions();
+  if (!sessions) return std::unexpected(sessions.error());
+  for (auto& session : *sessions) {
+    if (session.sealed || session.shard >= shards.size()) continue;
+    LogShard& shard = *shards[session.shard];
+    if (shard.failed()) continue;  // not clean: recovery has to look
+    session.sealed = true;
+    session.last_chunk = shard.wal().durable();
+  }
+  return store.put_wal_sessions(*sessions);
+}
+
+}  // namespace weir::storage
