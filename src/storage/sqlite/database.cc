@@ -67,7 +67,14 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(path.c_str(), &database->handle_, flags, database->vfs_->name());
   if (code != SQLITE_OK) return database->error(code, "open");
+  auto left = files.exists(path + "-wal");
+  if (!left) return std::unexpected(std::move(left.error()));
   if (auto done = database->configure(options); !done) return std::unexpected(std::move(done.error()));
+  // A killed process leaves commits that are seen although they may not be on the device. Make them durable before
+  // anybody relies on them.
+  if (*left) {
+    if (auto done = database->resolve(); !done) return std::unexpected(std::move(done.error()));
+  }
   return database;
 }
 
@@ -145,10 +152,10 @@ void Database::rollback() {
 }
 
 Result<void> Database::resolve() {
-  // Copies every committed page into the database, then empties the write-ahead log with whatever the failed
+  // Copies every committed page into the database and syncs it, then empties the write-ahead log with whatever a failed
   // transaction left in it.
   const int code = sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
-  if (code != SQLITE_OK) return error(code, "emptying the write-ahead log after a failed commit");
+  if (code != SQLITE_OK) return error(code, "emptying the write-ahead log");
   suspect_ = false;
   return {};
 }

@@ -21,7 +21,7 @@ struct OpenFile {
   FileSystemVfs* owner = nullptr;
   std::unique_ptr<runtime::File> file;
   std::string path;
-  bool name_not_durable = false;  // created here and its directory not synced yet
+  bool name_not_durable = false;  // nobody knows yet whether the directory's entry is
 };
 
 // What SQLite allocates and hands back: its base and our pointer.
@@ -60,11 +60,10 @@ struct VfsCalls {
     runtime::OpenFlags how;
     how.write = (flags & SQLITE_OPEN_READWRITE) != 0;
     if (flags & SQLITE_OPEN_CREATE) {
-      auto exists = owner.files_.exists(state->path);
-      if (!exists) return failed(owner, exists.error(), SQLITE_CANTOPEN);
       how.create = true;
       how.exclusive = (flags & SQLITE_OPEN_EXCLUSIVE) != 0;
-      state->name_not_durable = !*exists;
+      // Even if it exists: a process that was killed may have created it.
+      state->name_not_durable = true;
     }
     auto file = owner.files_.open(state->path, how);
     if (!file) return failed(owner, file.error(), SQLITE_CANTOPEN);
