@@ -62,9 +62,10 @@ void SessionReplay::step() {
     expected_ = header->number;
     return read_chunk(*header);
   }
+  const bool damaged = damaged_header_at(place_);
   const auto found = find_chunk(place_, expected_);
   if (device_failed()) return;
-  if (!found) return end_without_later_chunk();
+  if (!found) return end_without_later_chunk(damaged);
   if (found->number > expected_) lose(found->number - 1, found->place);
   first_seen_ = true;
   place_ = found->place;
@@ -166,21 +167,18 @@ std::optional<SessionReplay::Found> SessionReplay::scan(const Place& from, Chunk
   return std::nullopt;
 }
 
-void SessionReplay::end_without_later_chunk() {
+// `damaged`: what is at place_ was a chunk's header once.
+void SessionReplay::end_without_later_chunk(bool damaged) {
   done_ = true;
-  const bool damaged = damaged_header_at(place_);
-  if (!first_seen_ && !damaged) {
-    if (session_.sealed) {
-      // Prepared files that were never used, while those with chunks were released.
-      expected_ = session_.last_chunk + 1;
-    } else if (expected_ > session_.first_chunk) {
-      // While a session lasts, the file with its newest chunk is not released.
-      lose(std::max(expected_, known_durable_), std::nullopt);
-    }
-    return;
-  }
-  if (expected_ <= known_durable_) return lose(known_durable_, std::nullopt);
-  if (damaged) {
+  const bool first_file_present = files_.front()->header.durable_before < session_.first_chunk;
+  if (session_.sealed && !first_seen_ && !damaged && !first_file_present) {
+    // Prepared files that were never used, while those with chunks were released.
+    expected_ = session_.last_chunk + 1;
+  } else if (expected_ <= known_durable_) {
+    lose(known_durable_, std::nullopt);
+  } else if (!first_seen_ && !first_file_present) {
+    lose(expected_, std::nullopt);  // while a session lasts, the file with its newest chunk is not released
+  } else if (damaged) {
     log_info("wal", "{}: chunk {} at {} was cut off and is dropped", file(place_).path, expected_, place_.offset);
     result_.torn_bytes += kWalBlock;
   }

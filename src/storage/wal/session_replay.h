@@ -53,7 +53,7 @@ class SessionReplay {
   bool damaged_header_at(const Place& place);
   void lose(ChunkNumber last, const std::optional<Place>& until);
   std::vector<Saved> salvage(size_t file, uint64_t begin, uint64_t end, ChunkNumber first, ChunkNumber last);
-  void end_without_later_chunk();
+  void end_without_later_chunk(bool damaged);
   // Delivers the intact batches of a chunk at `place` and reports the others.
   void deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory,
                        const char* what);

@@ -47,7 +47,13 @@ struct WalDirectory::Preparation {
 
   void step() {
     outcome = file ? fill_or_finish() : open();
-    if (!outcome) finished = true;
+    if (outcome) return;
+    // Leave nothing behind: on a full disk every try would cost another file.
+    finished = true;
+    file.reset();
+    if (auto removed = files->remove(temporary); !removed && removed.error().code != ErrorCode::kNotFound) {
+      log_warn("wal", "cannot remove {}: {}", temporary, removed.error().message);
+    }
   }
 
  private:

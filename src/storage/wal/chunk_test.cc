@@ -1,0 +1,140 @@
+#include "storage/wal/chunk.h"
+
+#include <gtest/gtest.h>
+
+#include "base/crc32c.h"
+#include "storage/wal/wal_fixture.h"
+
+namespace weir::storage {
+namespace {
+
+std::string hex(Bytes bytes) {
+  std::string out;
+  for (const uint8_t byte : bytes) {
+    out += "0123456789abcdef"[byte >> 4];
+    out += "0123456789abcdef"[byte & 15];
+  }
+  return out;
+}
+
+// The worked example of docs/formats/wal.md.
+const WalFileIdentity kExampleFile{0x0102030405060708, 9, 0xa0a1a2a3a4a5a6a7};
+
+TEST(ChunkFormat, FileHeaderIsTheDocumentedOne) {
+  const WalFileHeader header{kExampleFile, 3, true, 67108864, 41};
+  std::vector<uint8_t> block(kWalBlock, 0xff);
+  encode_file_header(header, block.data());
+  EXPECT_EQ(hex(Bytes(block).first(60)),
+            "574549525" "7414c0a00000001000000030102030405060708"
+            "0000000000000009a0a1a2a3a4a5a6a7"
+            "0000000004000000000000000000002900000001");
+  EXPECT_EQ(load_be<uint32_t>(block.data() + 60), crc32c(Bytes(block).first(60)));
+  EXPECT_EQ(decode_file_header(block), header);
+  for (size_t i = 64; i < kWalBlock; ++i) ASSERT_EQ(block[i], 0);
+}
+
+TEST(ChunkFormat, ChunkHeaderIsTheDocumentedOne) {
+  const ChunkHeader header{kExampleFile, 42, 4096, 1, 168, 112, 0xdeadbeef};
+  std::vector<uint8_t> bytes(kChunkHeaderBytes);
+  encode_chunk_header(header, bytes.data());
+  EXPECT_EQ(hex(Bytes(bytes).first(60)),
+            "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7"
+            "000000000000002a0000100000000001000000a800000070deadbeef");
+  EXPECT_EQ(decode_chunk_header(bytes), header);
+}
+
+TEST(ChunkFormat, FooterIsTheDocumentedOne) {
+  FooterEntry entry{make_batch(5, 1000, 100).facts, 64, 0x11223344};
+  entry.facts.attributes = 0x10;
+  entry.facts.control_type = 1;
+  entry.facts.coordinator_epoch = 6;
+  entry.facts.transaction_version = 2;
+  std::vector<uint8_t> bytes(footer_bytes(1));
+  encode_footer_entry(entry, bytes.data() + kFooterHeaderBytes);
+  const uint32_t crc = encode_footer_header(kExampleFile.salt, 42, 168, bytes);
+  EXPECT_EQ(crc, crc32c(Bytes(bytes).subspan(8)));
+  EXPECT_EQ(hex(bytes), "57414c46" + hex(Bytes(bytes).subspan(4, 4)) +
+                            "a0a1a2a3a4a5a6a7000000000000002a000000a800000001"
+                            "0102030405060708090a0b0c0d0e0f100000000500000007"
+                            "00000000000003e80000000200000064000000401122334"
+                            "40000018bcfe56be80000000000000fa500010010000003e80001000200000006");
+  const auto footer = decode_footer(bytes);
+  ASSERT_TRUE(footer);
+  EXPECT_EQ(footer->salt, kExampleFile.salt);
+  EXPECT_EQ(footer->number, 42u);
+  EXPECT_EQ(footer->offset, 168u);
+  EXPECT_EQ(footer->entries, std::vector<FooterEntry>{entry});
+}
+
+TEST(ChunkFormat, EveryFlippedBitIsNoticed) {
+  std::vector<uint8_t> file(kWalBlock);
+  encode_file_header({kExampleFile, 3, false, 65536, 0}, file.data());
+  std::vector<uint8_t> header(kChunkHeaderBytes);
+  encode_chunk_header({kExampleFile, 42, 4096, 1, 168, 112, 1}, header.data());
+  std::vector<uint8_t> footer(footer_bytes(2));
+  const TestBatch batch = make_batch(5, 1000, 100);
+  const FooterEntry entry{batch.facts, 64, load_be<uint32_t>(batch.bytes.data + 17)};
+  encode_footer_entry(entry, footer.data() + kFooterHeaderBytes);
+  encode_footer_entry(entry, footer.data() + kFooterHeaderBytes + kFooterEntryBytes);
+  encode_footer_header(1, 42, 168, footer);
+  std::vector<uint8_t> body(batch.bytes.data, batch.bytes.data + 100);
+  ASSERT_TRUE(batch_matches(entry, body));
+  for (int bit = 0; bit < 8; ++bit) {
+    const auto mask = static_cast<uint8_t>(1 << bit);
+    for (size_t i = 0; i < 64; ++i) {
+      file[i] ^= mask;
+      EXPECT_FALSE(decode_file_header(file)) << i;
+      file[i] ^= mask;
+      header[i] ^= mask;
+      EXPECT_FALSE(decode_chunk_header(header)) << i;
+      EXPECT_TRUE(resembles_chunk_header(header, kExampleFile)) << i;
+      header[i] ^= mask;
+    }
+    for (size_t i = 0; i < footer.size(); ++i) {
+      footer[i] ^= mask;
+      EXPECT_FALSE(decode_footer(footer)) << i;
+      footer[i] ^= mask;
+    }
+    for (size_t i = 0; i < body.size(); ++i) {
+      body[i] ^= mask;
+      EXPECT_FALSE(batch_matches(entry, body)) << i;
+      body[i] ^= mask;
+    }
+  }
+}
+
+TEST(ChunkFormat, RefusesLengthsThatDoNotFit) {
+  const ChunkHeader good{kExampleFile, 42, 4096, 1, 168, 112, 1};
+  std::vector<uint8_t> bytes(kChunkHeaderBytes);
+  const auto accepted = [&](ChunkHeader header) {
+    encode_chunk_header(header, bytes.data());
+    return decode_chunk_header(bytes).has_value();
+  };
+  EXPECT_TRUE(accepted(good));
+  for (auto change : std::vector<void (*)(ChunkHeader&)>{
+           [](ChunkHeader& h) { h.length = 0; }, [](ChunkHeader& h) { h.length = 4097; },
+           [](ChunkHeader& h) { h.number = 0; }, [](ChunkHeader& h) { h.batch_count = 2; },
+           [](ChunkHeader& h) { h.batch_count = 0x4000000; }, [](ChunkHeader& h) { h.footer_offset = 4000; },
+           [](ChunkHeader& h) { h.footer_offset = 0xfffffff8; }, [](ChunkHeader& h) { h.footer_offset = 8; },
+           [](ChunkHeader& h) { h.footer_offset = 170; }, [](ChunkHeader& h) { h.footer_length = 0xfffffff0; }}) {
+    ChunkHeader bad = good;
+    change(bad);
+    EXPECT_FALSE(accepted(bad));
+  }
+  EXPECT_FALSE(decode_chunk_header(Bytes(bytes).first(63)));
+  EXPECT_FALSE(decode_footer(Bytes(bytes).first(10)));
+  EXPECT_FALSE(decode_file_header(Bytes(bytes)));
+}
+
+TEST(ChunkFormat, FileNames) {
+  EXPECT_EQ(wal_file_name(0x1f, WalFileKind::kLog), "000000000000001f.wal");
+  EXPECT_EQ(wal_file_name(UINT64_MAX, WalFileKind::kSpare), "ffffffffffffffff.spare");
+  EXPECT_EQ(parse_wal_file_name("000000000000001f.tmp")->generation, 0x1fu);
+  EXPECT_EQ(parse_wal_file_name("000000000000001f.tmp")->kind, WalFileKind::kPreparing);
+  for (const char* bad : {"", "1f.wal", "000000000000001F.wal", "000000000000001f.wal2", "000000000000001f", "00000000000000-f.wal"}) {
+    EXPECT_FALSE(parse_wal_file_name(bad)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace weir::storage
