@@ -12,16 +12,14 @@
 namespace weir::runtime {
 namespace {
 
-constexpr size_t kPiecesPerCall = 1024;     // IOV_MAX
+constexpr size_t kPiecesPerCall = 1024;      // IOV_MAX
 constexpr size_t kDirectAlignmentMin = 512;  // no device has smaller blocks
+}  // namespace
 
-// A file system that accepted O_DIRECT at open may still refuse it for this range.
 bool drop_direct(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   return flags >= 0 && (flags & O_DIRECT) != 0 && ::fcntl(fd, F_SETFL, flags & ~O_DIRECT) == 0;
 }
-
-}  // namespace
 
 void PendingPieces::assign(std::span<const iovec> pieces) {
   pieces_.assign(pieces.begin(), pieces.end());

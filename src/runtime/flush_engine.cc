@@ -3,7 +3,9 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "runtime/flush_thread.h"
+#include "runtime/uring_engine.h"
 
 namespace weir::runtime {
 
@@ -14,7 +16,14 @@ void FlushRequest::complete() {
   if (!writer_gone) callback(std::move(result));
 }
 
-std::unique_ptr<FlushEngine> make_flush_engine(FlushEngineKind, Loop& loop) {
+std::unique_ptr<FlushEngine> make_flush_engine(FlushEngineKind kind, EpollLoop& loop) {
+  if (kind != FlushEngineKind::kThread) {
+    Result<std::unique_ptr<UringEngine>> ring = UringEngine::open(loop);
+    if (ring) return std::move(*ring);
+    if (kind == FlushEngineKind::kIoUring) {
+      log_warn("runtime", "{}: durable writes of shard {} go through a thread", ring.error().message, loop.index());
+    }
+  }
   return std::make_unique<FlushThread>(loop);
 }
 

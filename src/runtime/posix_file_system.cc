@@ -13,6 +13,8 @@
 #include <filesystem>
 #include <string_view>
 
+#include "base/check.h"
+#include "runtime/epoll_loop.h"
 #include "runtime/posix_file.h"
 
 namespace weir::runtime {
@@ -157,7 +159,11 @@ Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
 FlushEngine& PosixFileSystem::engine_of(Loop& loop) {
   const std::lock_guard lock(mutex_);
   std::unique_ptr<FlushEngine>& engine = engines_[&loop];
-  if (!engine) engine = make_flush_engine(engine_kind_, loop);
+  if (!engine) {
+    auto* const ours = dynamic_cast<EpollLoop*>(&loop);
+    WEIR_CHECK(ours != nullptr);
+    engine = make_flush_engine(engine_kind_, *ours);
+  }
   return *engine;
 }
 
