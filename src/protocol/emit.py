@@ -33,16 +33,16 @@ def initialiser(field):
             raise SchemaError(f'{field.name}: a structure that may be null must default to null or be tagged')
         return ' = nullptr'
     if field.default == 'null':
-        return ''
+        return '{}'
     if field.array:
-        return f' = std::span<{element_type(field)}>()' if field.nullable else ''
+        return f' = std::span<{element_type(field)}>()' if field.nullable else '{}'
     if field.base in ('string', 'bytes') and field.nullable:
         return f' = {CPP[field.base]}()'
     if field.base in PRIMITIVES and field.base != 'uuid':
         return f' = {field.default or ("false" if field.base == "bool" else "0")}'
     if field.default is not None:
         raise SchemaError(f'{field.name}: default {field.default} is not supported')
-    return ''
+    return '{}'
 
 
 def differs_from_default(field):

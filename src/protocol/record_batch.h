@@ -120,8 +120,8 @@ class BatchSplitter {
 };
 
 struct RecordHeader {
-  std::string_view key;
-  std::optional<Bytes> value;
+  std::string_view key{};
+  std::optional<Bytes> value{};
 };
 
 struct Record {

@@ -23,7 +23,7 @@ namespace weir::protocol {
 // Record batches inside a message. A response may name bytes that are sent from elsewhere (slices of the log, ranges of
 // a file): with external_size > 0 only the length goes into the message and the Writer notes where the bytes belong.
 struct Records {
-  Bytes data;
+  Bytes data{};
   bool null = false;
   uint64_t external_size = 0;
   uint32_t external_id = 0;

@@ -1,0 +1,63 @@
+// The compression types of record batches, as Kafka's clients frame them: gzip, snappy in the blocks of the xerial
+// library (plain snappy is read too), LZ4 frames of independent blocks, zstd.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/bytes.h"
+#include "protocol/record_batch.h"
+
+namespace weir::protocol {
+
+enum class CompressionFault : uint8_t {
+  kNone,
+  kUnknownType,
+  kCorrupt,   // not what the type says, or cut short
+  kTooLarge,  // decompresses to more than the limit
+};
+std::string_view compression_fault_name(CompressionFault fault);
+
+// Appends `in`, compressed, to `out`. `level` as in Kafka's compression.*.level; the codec's default if absent. Returns
+// false if the level or type does not exist.
+bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level = std::nullopt);
+
+// Decompresses one input after the other; keeps the codecs' state for the next one, so keep one per thread. Memory is
+// bounded by the limit and the codec's window, whatever the input claims. Not thread-safe.
+class Decompressor {
+ public:
+  Decompressor();
+  ~Decompressor();
+  Decompressor(const Decompressor&) = delete;
+  Decompressor& operator=(const Decompressor&) = delete;
+
+  // Begins with `in`, which must stay in place. At most `limit_bytes` come out of it.
+  void open(CompressionType type, Bytes in, uint64_t limit_bytes);
+  // The next bytes; 0 at the end and on a fault. Never 0 before, if `out` is not empty.
+  size_t read(MutableBytes out);
+  CompressionFault fault() const { return fault_; }
+
+  // All at once, appended to `out`.
+  CompressionFault decompress(CompressionType type, Bytes in, uint64_t limit_bytes, std::vector<uint8_t>& out);
+
+  // What one codec does between open() and the end; the Decompressor counts
+  // against the limit, a codec uses it only to size its own memory.
+  class Codec {
+   public:
+    virtual ~Codec() = default;
+    virtual CompressionFault open(Bytes in, uint64_t limit_bytes) = 0;
+    // Fills `out` as far as the input goes and sets `produced`.
+    virtual CompressionFault read(MutableBytes out, size_t& produced) = 0;
+  };
+
+ private:
+  std::unique_ptr<Codec> codecs_[kCompressionTypes];
+  Codec* current_ = nullptr;
+  uint64_t left_ = 0;
+  CompressionFault fault_ = CompressionFault::kNone;
+};
+
+}  // namespace weir::protocol
