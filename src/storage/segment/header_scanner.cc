@@ -13,7 +13,8 @@ Result<Bytes> HeaderScanner::bytes_at(uint64_t offset) {
   // The header lies just behind the block: batches are small, larger blocks pay. Otherwise headers are far apart.
   const bool adjacent = block_size_ > 0 && offset < block_offset_ + block_size_ + kSmallest;
   next_read_ = adjacent ? std::min(next_read_ * 8, kLargest) : kSmallest;
-  const size_t wanted = static_cast<size_t>(std::min<uint64_t>(next_read_, end_ - offset));
+  const uint64_t readable = std::max(read_limit_, offset + BatchHeader::kSize) - offset;
+  const size_t wanted = static_cast<size_t>(std::min<uint64_t>(next_read_, readable));
   if (block_.size() < wanted) block_.resize(wanted);
   auto got = file_.read_at(offset, {block_.data(), wanted});
   if (!got) return std::unexpected(std::move(got.error()));

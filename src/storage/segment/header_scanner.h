@@ -2,6 +2,7 @@
 // batches are small, header by header when they are large.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -24,11 +25,13 @@ class HeaderScanner {
   // `begin` must be the start of a batch, `end` the end of one (the valid length of the segment). `name` is for messages.
   // Offsets below `lowest_offset` are corruption, as is an offset that goes back. `file` and `name` outlive the scanner.
   HeaderScanner(runtime::File& file, const std::string& name, uint64_t begin, uint64_t end, int64_t lowest_offset)
-      : file_(file), name_(name), position_(begin), end_(end), lowest_offset_(lowest_offset) {}
+      : file_(file), name_(name), position_(begin), end_(end), read_limit_(end), lowest_offset_(lowest_offset) {}
 
   // The next batch; nothing at the end of the range; kCorrupt where the bytes are no chain of batches.
   Result<std::optional<Position>> next();
   uint64_t position() const { return position_; }  // of the batch that next() will answer
+  // Keeps reads below `limit`, for callers that know what is in memory and do not ask for headers beyond it.
+  void read_below(uint64_t limit) { read_limit_ = std::min(limit, end_); }
 
  private:
   static constexpr size_t kSmallest = 512;
@@ -40,6 +43,7 @@ class HeaderScanner {
   const std::string& name_;
   uint64_t position_;
   const uint64_t end_;
+  uint64_t read_limit_;
   int64_t lowest_offset_;
   std::vector<uint8_t> block_;
   uint64_t block_offset_ = 0;

@@ -127,6 +127,10 @@ void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::E
 
 void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes, runtime::Executor& reply_to,
                              Function<void(Result<SegmentRead>)> done) {
+  if (auto ready = reader_.read_cached(manifest, offset, max_bytes)) {
+    reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
+    return;
+  }
   struct Call {
     PartitionManifest manifest;
     Function<void(Result<SegmentRead>)> done;

@@ -1,43 +1,126 @@
 #include "storage/segment/record_timestamps.h"
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 #include <fmt/format.h>
 
 #include "base/buffer.h"
+#include "base/varint.h"
+#include "protocol/compression.h"
 
 namespace weir::storage {
+
+namespace {
+
+// The start of one record; keys and values are passed over.
+struct RecordTime {
+  int64_t timestamp_delta = 0;
+  int32_t offset_delta = 0;
+};
+
+// Walks the records of a batch through a small window, so that a batch that unpacks to gigabytes needs no more memory
+// than any other.
+class RecordTimes {
+ public:
+  // `records`: the bytes after the batch header; they stay in place.
+  RecordTimes(const BatchHeader& header, Bytes records) : left_(header.record_count) {
+    if (header.compressed()) {
+      unpack_.open(header.compression(), records, kUnpackedMax);
+      compressed_ = true;
+    } else {
+      window_ = records;
+    }
+  }
+
+  // False at the end and if the records are damaged.
+  bool next(RecordTime& record) {
+    if (left_ <= 0) return false;
+    --left_;
+    fill();
+    int32_t length = 0;
+    const size_t prefix = read_varint32(window_, length);
+    if (prefix == 0 || length <= 0) return damage();
+    const Bytes body = window_.subspan(prefix);
+    size_t read = 1;  // attributes
+    if (read >= body.size()) return damage();
+    const size_t timestamp = read_varint64(body.subspan(read), record.timestamp_delta);
+    read += timestamp;
+    if (timestamp == 0 || read >= body.size()) return damage();
+    const size_t offset = read_varint32(body.subspan(read), record.offset_delta);
+    read += offset;
+    if (offset == 0 || read > static_cast<size_t>(length)) return damage();
+    return skip(prefix + static_cast<size_t>(length));
+  }
+  bool damaged() const { return damaged_; }
+
+ private:
+  static constexpr uint64_t kUnpackedMax = uint64_t{1} << 32;
+  static constexpr size_t kWindowBytes = 64 * 1024;
+  static constexpr size_t kRecordStartBytes = 32;  // two lengths, attributes and two deltas at most
+
+  // Brings at least the start of a record into the window, if there is one.
+  void fill() {
+    if (!compressed_ || window_.size() >= kRecordStartBytes) return;
+    if (memory_.empty()) memory_.resize(kWindowBytes);
+    std::memmove(memory_.data(), window_.data(), window_.size());
+    size_t have = window_.size();
+    while (have < kRecordStartBytes) {
+      const size_t got = unpack_.read(MutableBytes(memory_).subspan(have));
+      if (got == 0) break;
+      have += got;
+    }
+    window_ = Bytes(memory_).first(have);
+  }
+
+  bool skip(size_t bytes) {
+    while (bytes > window_.size()) {
+      bytes -= window_.size();
+      window_ = {};
+      fill();
+      if (window_.empty()) return damage();
+    }
+    window_ = window_.subspan(bytes);
+    return true;
+  }
+
+  bool damage() {
+    damaged_ = true;
+    left_ = 0;
+    return false;
+  }
+
+  protocol::Decompressor unpack_;
+  bool compressed_ = false;
+  bool damaged_ = false;
+  int32_t left_;
+  Bytes window_;
+  std::vector<uint8_t> memory_;
+};
+
+}  // namespace
 
 Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch,
                                                          int64_t timestamp, int64_t lowest_offset) {
   const BatchHeader& header = batch.header;
   TimestampPosition found;
   found.leader_epoch = header.partition_leader_epoch;
-  // Every record then has the time of the append.
-  if (header.log_append_time() && header.record_count > 0 && lowest_offset <= header.base_offset && !header.delete_horizon()) {
-    found.offset = header.base_offset;
-    found.timestamp = header.max_timestamp;
-    return found;
-  }
   const Buffer memory = Buffer::allocate(header.size());
   const MutableBytes bytes{memory.data(), header.size()};
   auto got = file.read_at(batch.offset, bytes);
   if (!got) return std::unexpected(std::move(got.error()));
   if (*got < bytes.size()) return fail(ErrorCode::kCorrupt, fmt::format("{}: ends within the batch at {}", name, batch.offset));
-  if (header.compressed()) return fail(ErrorCode::kUnsupported, fmt::format("{}: compressed batch at {}", name, batch.offset));
 
-  protocol::RecordIterator records(header, Bytes(bytes).subspan(BatchHeader::kSize));
-  protocol::Record record;
+  RecordTimes records(header, Bytes(bytes).subspan(BatchHeader::kSize));
+  RecordTime record;
   while (records.next(record)) {
-    const int64_t record_time = header.log_append_time() ? header.max_timestamp : record.timestamp;
-    if (record_time < timestamp || record.offset < lowest_offset) continue;
-    found.offset = record.offset;
-    found.timestamp = record_time;
-    return found;
+    found.offset = header.base_offset + record.offset_delta;
+    // With LogAppendTime every record has the batch's time.
+    found.timestamp = header.log_append_time() ? header.max_timestamp : header.base_timestamp + record.timestamp_delta;
+    if (found.timestamp >= timestamp && found.offset >= lowest_offset) return found;
   }
-  if (records.fault() != protocol::BatchFault::kNone) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {}: {}", name, batch.offset, protocol::batch_fault_name(records.fault())));
-  }
+  if (records.damaged()) return fail(ErrorCode::kCorrupt, fmt::format("{}: the records of the batch at {} are damaged", name, batch.offset));
   return std::nullopt;
 }
 

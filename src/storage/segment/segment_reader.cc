@@ -39,18 +39,62 @@ void SegmentReader::forget(const PartitionId& partition, int64_t base_offset) {
   indexes_.erase({partition, base_offset});
 }
 
+size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offset) {
+  // Offsets that compaction took lie before the first batch of the next segment.
+  if (offset < manifest.log_start_offset) return manifest.segments.size();
+  const auto found = std::ranges::upper_bound(manifest.segments, offset, {}, &SegmentInfo::next_offset);
+  return static_cast<size_t>(found - manifest.segments.begin());
+}
+
 Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
-  // The segment that ends beyond the offset; offsets that compaction took lie before its first batch.
-  const auto& segments = manifest.segments;
-  const auto found = std::ranges::upper_bound(segments, offset, {}, &SegmentInfo::next_offset);
-  if (found == segments.end() || offset < manifest.log_start_offset) {
+  const size_t number = segment_of(manifest, offset);
+  if (number == manifest.segments.size()) {
     return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset, partition_folder_name(manifest.partition)));
   }
-  auto segment = open(manifest, static_cast<size_t>(found - segments.begin()));
+  auto segment = open(manifest, number);
   if (!segment) return std::unexpected(std::move(segment.error()));
   auto first = locate(*segment, offset);
   if (!first) return std::unexpected(std::move(first.error()));
-  return whole_batches(*segment, *first, max_bytes);
+  const uint64_t wanted = std::max<uint64_t>(max_bytes, first->header.size());
+  const size_t length = static_cast<size_t>(std::min(wanted, segment->info->length - first->offset));
+  if (!segment->file->resident(first->offset, length)) {
+    if (auto done = segment->file->make_resident(first->offset, length); !done) return std::unexpected(std::move(done.error()));
+  }
+  Index index;
+  if (!ends_with_segment(*segment, *first, max_bytes)) {
+    auto loaded = index_of(*segment, first->offset + wanted);
+    if (!loaded) return std::unexpected(std::move(loaded.error()));
+    index = std::move(*loaded);
+  }
+  return whole_batches(*segment, index, *first, max_bytes);
+}
+
+std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
+  const size_t number = segment_of(manifest, offset);
+  if (number == manifest.segments.size()) return std::nullopt;
+  const SegmentInfo& info = manifest.segments[number];
+  Segment segment{{manifest.partition, info.base_offset}, &info, {}, number + 1 == manifest.segments.size(), {}};
+  const auto hint = hints_.get({manifest.partition, offset});
+  if (!hint || hint->base_offset != info.base_offset || hint->position + BatchHeader::kSize > info.length) return std::nullopt;
+  auto file = open_files_.get(segment.key);
+  const size_t length = static_cast<size_t>(std::min<uint64_t>(std::max<uint64_t>(max_bytes, BatchHeader::kSize), info.length - hint->position));
+  if (!file || !(*file)->resident(hint->position, length)) return std::nullopt;
+  segment.file = std::move(*file);
+
+  uint8_t bytes[BatchHeader::kSize];
+  auto got = segment.file->read_at(hint->position, bytes);
+  if (!got || *got < sizeof bytes) return std::nullopt;
+  const auto header = parse_stored_header(bytes);
+  if (!header || header->base_offset != offset || header->size() > length) return std::nullopt;
+  const HeaderScanner::Position first{hint->position, *header};
+  Index index;
+  if (!ends_with_segment(segment, first, max_bytes)) {
+    if (auto cached = indexes_.get(segment.key)) index = std::move(*cached);
+    if (!index) return std::nullopt;
+  }
+  auto read = whole_batches(segment, index, first, max_bytes);
+  if (!read) return std::nullopt;  // read() says what is wrong
+  return std::move(*read);
 }
 
 Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, int64_t offset) {
@@ -150,34 +194,28 @@ Result<SegmentReader::Index> SegmentReader::rebuild_index(const Segment& segment
   return rebuilt;
 }
 
-Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes) {
-  SegmentRead read;
-  read.range.file = segment.file;
-  read.range.offset = first.offset;
-  read.first_offset = first.header.base_offset;
-  const uint64_t available = segment.info->length - first.offset;
-  const uint64_t wanted = std::min<uint64_t>(available, std::max<uint64_t>(max_bytes, first.header.size()));
-  if (auto done = segment.file->make_resident(first.offset, static_cast<size_t>(wanted)); !done) return std::unexpected(std::move(done.error()));
+bool SegmentReader::ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes) {
+  return segment.info->length - first.offset <= max_bytes || first.end() == segment.info->length;
+}
+
+Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first, uint32_t max_bytes) {
   uint64_t end = first.end();
   int64_t next_offset = first.header.next_offset();
-  if (wanted == available) {
+  if (ends_with_segment(segment, first, max_bytes)) {
     end = segment.info->length;
     next_offset = segment.info->next_offset;
   } else {
-    const uint64_t limit = first.offset + wanted;
-    uint64_t from = first.end();
-    int64_t lowest_offset = next_offset;
-    auto index = index_of(segment, limit);
-    if (!index) return std::unexpected(std::move(index.error()));
-    if (const IndexEntry* entry = (*index)->index.before_position(limit); entry && entry->position > from && entry->base_offset >= lowest_offset) {
+    const uint64_t limit = first.offset + max_bytes;
+    if (const IndexEntry* entry = index->index.before_position(limit); entry && entry->position > end && entry->base_offset >= next_offset) {
       auto sound = confirmed(segment, *entry);
       if (!sound) return std::unexpected(std::move(sound.error()));
       if (*sound) {
-        from = end = entry->position;
-        lowest_offset = next_offset = entry->base_offset;
+        end = entry->position;
+        next_offset = entry->base_offset;
       }
     }
-    HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, lowest_offset);
+    HeaderScanner scanner(*segment.file, segment.path, end, segment.info->length, next_offset);
+    scanner.read_below(limit);
     while (scanner.position() + BatchHeader::kSize <= limit) {
       auto position = scanner.next();
       if (!position) return std::unexpected(std::move(position.error()));
@@ -186,11 +224,13 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const H
       next_offset = (*position)->header.next_offset();
     }
   }
-  read.range.length = end - first.offset;
-  read.next_offset = next_offset;
   if (end < segment.info->length || segment.active) {
     hints_.put({segment.key.partition, next_offset}, {segment.key.base_offset, end});
   }
+  SegmentRead read;
+  read.range = {segment.file, first.offset, end - first.offset};
+  read.first_offset = first.header.base_offset;
+  read.next_offset = next_offset;
   return read;
 }
 

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -32,6 +33,8 @@ class SegmentReader {
   SegmentReader(runtime::FileSystem& files, std::string root, Options options);
 
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
+  // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk. Nothing: call read.
+  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
   // The segment's files are gone.
@@ -71,14 +74,18 @@ class SegmentReader {
   };
 
   std::string path(const SegmentKey& key, bool index) const;
+  // The segment that ends beyond the offset, by number; segments.size() if there is none.
+  static size_t segment_of(const PartitionManifest& manifest, int64_t offset);
   Result<Segment> open(const PartitionManifest& manifest, size_t segment);
   Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
   Result<Index> rebuild_index(const Segment& segment);
+  // The index is not needed to find the end of what fits.
+  static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes);
   // Whether the batch that the entry names is there.
   Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
   Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);
   Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from, int64_t offset);
-  Result<SegmentRead> whole_batches(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes);
+  Result<SegmentRead> whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first, uint32_t max_bytes);
   Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset);
 
   runtime::FileSystem& files_;

@@ -1,0 +1,167 @@
+#include "storage/segment/merge_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "storage/segment/test_batches.h"
+
+namespace weir::storage {
+namespace {
+
+using namespace storage::testing;
+
+constexpr int64_t kNow = 1'000'000;
+
+class MergePlanTest : public ::testing::Test {
+ protected:
+  MergePlanTest() { manifest_.partition = id_; }
+  MergePlan plan(MergePartition merge, int64_t now_ms = kNow) {
+    auto planned = plan_merge(manifest_, merge, pending_, spacing_, now_ms);
+    EXPECT_TRUE(planned) << planned.error().message;
+    if (!planned) return {};
+    manifest_ = planned->after;
+    pending_ = planned->pending;
+    return std::move(*planned);
+  }
+
+  const PartitionId id_ = partition_id(1);
+  PartitionManifest manifest_;
+  PendingIndex pending_;
+  IndexSpacing spacing_;
+  int64_t end_ = 0;
+};
+
+TEST_F(MergePlanTest, AppendsToTheActiveSegment) {
+  plan(make_merge(id_, end_, 2));
+  const uint64_t before = manifest_.segments[0].length;
+  const MergePlan second = plan(make_merge(id_, end_, 3, {.timestamp = 5000}));
+  ASSERT_EQ(second.writes.size(), 1u);
+  EXPECT_FALSE(second.writes[0].created);
+  EXPECT_EQ(second.writes[0].position, before);
+  EXPECT_EQ(second.writes[0].batch_count, 3u);
+  EXPECT_EQ(second.first_changed, 0u);
+  const SegmentInfo& segment = second.after.segments.at(0);
+  EXPECT_EQ(segment.length, before + second.writes[0].bytes);
+  EXPECT_EQ(segment.next_offset, 5);
+  EXPECT_EQ(segment.first_timestamp, 1000);
+  EXPECT_EQ(segment.max_timestamp, 5002);
+  EXPECT_EQ(segment.created_ms, kNow);
+}
+
+TEST_F(MergePlanTest, RollsWhenABatchDoesNotFit) {
+  auto merge = make_merge(id_, end_, 6, {.value_bytes = 400});
+  merge.segment_bytes = 2 * merge.batches[0].bytes.size;
+  const MergePlan rolled = plan(std::move(merge));
+  ASSERT_EQ(rolled.writes.size(), 3u);
+  EXPECT_EQ(rolled.writes[1].first_batch, 2u);
+  EXPECT_TRUE(rolled.writes[1].created);
+  EXPECT_EQ(rolled.after.segments[2].base_offset, 4);
+  // One that is larger than a segment gets one of its own.
+  auto large = make_merge(id_, end_, 1, {.value_bytes = 5000});
+  large.segment_bytes = 100;
+  EXPECT_EQ(plan(std::move(large)).after.segments.size(), 4u);
+}
+
+TEST_F(MergePlanTest, RollsByTheTimeOfRecordsOrElseOfTheClock) {
+  auto first = make_merge(id_, end_, 1, {.timestamp = 1000});
+  plan(std::move(first));
+  auto same = make_merge(id_, end_, 1, {.timestamp = 1100});
+  same.segment_ms = 100;
+  EXPECT_EQ(plan(std::move(same), kNow + 5000).after.segments.size(), 1u);
+  auto later = make_merge(id_, end_, 1, {.timestamp = 1101});
+  later.segment_ms = 100;
+  EXPECT_EQ(plan(std::move(later)).after.segments.size(), 2u);
+  // Without timestamps the segment's age counts.
+  manifest_.segments.back().first_timestamp = kNoTimestamp;
+  auto aged = make_merge(id_, end_, 1);
+  aged.segment_ms = 100;
+  EXPECT_EQ(plan(std::move(aged), kNow + 100).after.segments.size(), 2u);
+  auto older = make_merge(id_, end_, 1);
+  older.segment_ms = 100;
+  EXPECT_EQ(plan(std::move(older), kNow + 101).after.segments.size(), 3u);
+}
+
+TEST_F(MergePlanTest, RollsWhereRelativeOffsetsEnd) {
+  plan(make_merge(id_, end_, 1));
+  end_ = INT64_C(0x7fffffff);
+  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 1u);
+  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 2u);
+}
+
+TEST_F(MergePlanTest, LogStartDropsWholeSegmentsOnly) {
+  auto merge = make_merge(id_, end_, 6, {.value_bytes = 400});
+  merge.segment_bytes = 1;
+  plan(std::move(merge));
+  MergePartition trim;
+  trim.partition = id_;
+  trim.log_start_offset = 3;
+  const MergePlan trimmed = plan(std::move(trim));
+  EXPECT_EQ(trimmed.dropped, (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(trimmed.first_changed, trimmed.after.segments.size());
+  // It never goes back.
+  auto more = make_merge(id_, end_, 1);
+  more.log_start_offset = 1;
+  EXPECT_EQ(plan(std::move(more)).after.log_start_offset, 3);
+  // Everything may go; the next batch begins a new segment.
+  MergePartition all;
+  all.partition = id_;
+  all.log_start_offset = end_;
+  EXPECT_TRUE(plan(std::move(all)).after.segments.empty());
+  const MergePlan fresh = plan(make_merge(id_, end_, 1));
+  EXPECT_TRUE(fresh.writes.at(0).created);
+  EXPECT_EQ(fresh.after.segments.at(0).base_offset, 7);
+}
+
+TEST_F(MergePlanTest, IndexEntriesComeByDistanceAndAreWrittenByTheMegabyte) {
+  spacing_ = {.entry_bytes = 1000, .write_bytes = 10'000};
+  std::vector<IndexEntry> written;
+  uint64_t length = 0;
+  for (int i = 0; i < 60; ++i) {
+    const MergePlan one = plan(make_merge(id_, end_, 1, {.value_bytes = 400, .timestamp = 1000 + i}));
+    for (const IndexWrite& write : one.index_writes) {
+      EXPECT_EQ(write.base_offset, 0);
+      written.insert(written.end(), write.entries.begin(), write.entries.end());
+    }
+    length = one.after.segments[0].length;
+  }
+  ASSERT_GT(written.size(), 5u);
+  const uint64_t batch = length / 60;
+  for (size_t i = 0; i < written.size(); ++i) {
+    EXPECT_EQ(written[i].position, written[i].base_offset * batch);
+    EXPECT_EQ(written[i].max_timestamp_before, 1000 + written[i].base_offset - 1);
+    EXPECT_GE(written[i].position - (i == 0 ? 0 : written[i - 1].position), 1000u);
+  }
+  EXPECT_LT(length - written.back().position, 12'000u);
+  // A roll writes what waits.
+  auto rolling = make_merge(id_, end_, 1);
+  rolling.segment_bytes = 1;
+  const std::vector<IndexEntry> waiting = pending_.entries;
+  ASSERT_FALSE(waiting.empty());
+  const MergePlan rolled = plan(std::move(rolling));
+  ASSERT_EQ(rolled.index_writes.size(), 1u);
+  EXPECT_EQ(rolled.index_writes[0].entries, waiting);
+}
+
+TEST_F(MergePlanTest, RefusesWhatContradictsItself) {
+  plan(make_merge(id_, end_, 2));
+  const auto refused = [&](MergePartition merge) {
+    auto planned = plan_merge(manifest_, merge, pending_, spacing_, kNow);
+    return !planned && planned.error().code == ErrorCode::kInvalid;
+  };
+  int64_t back = 1;
+  EXPECT_TRUE(refused(make_merge(id_, back, 1)));
+  auto wrong_size = make_merge(id_, end_, 1);
+  wrong_size.batches[0].facts.size += 1;
+  EXPECT_TRUE(refused(std::move(wrong_size)));
+  auto wrong_bytes = make_merge(id_, end_, 1);
+  wrong_bytes.batches[0].bytes.size -= 1;
+  EXPECT_TRUE(refused(std::move(wrong_bytes)));
+  auto wrong_partition = make_merge(id_, end_, 1);
+  wrong_partition.batches[0].facts.partition.index = 5;
+  EXPECT_TRUE(refused(std::move(wrong_partition)));
+  // A gap is fine: compaction and aborted appends leave them.
+  end_ += 100;
+  EXPECT_FALSE(refused(make_merge(id_, end_, 1)));
+}
+
+}  // namespace
+}  // namespace weir::storage
