@@ -28,11 +28,12 @@ class Connection {
   int descriptor() const { return descriptor_; }
 
   // Sends header and parts as one frame with one gathered write; blocks until the kernel has taken them.
-  void send(int16_t api, int16_t version, bool flexible, std::initializer_list<std::span<const uint8_t>> parts);
+  void send(int16_t api, int16_t version, bool flexible,
+            std::initializer_list<std::span<const uint8_t>> parts);
   void send_raw(std::span<const uint8_t> bytes);
 
-  // Blocks until one whole response is there. The bytes start after the response header and are valid until the next
-  // call. Responses come in the order of the requests.
+  // Blocks until one whole response is there. The bytes start after the response header and are valid until
+  // the next call. Responses come in the order of the requests.
   std::span<const uint8_t> receive(bool flexible);
   // True if a response is complete without another wait on the socket.
   bool has_buffered_response() const;
@@ -62,7 +63,8 @@ constexpr int16_t kProduceVersion = 9;
 constexpr int16_t kFetch = 1;
 constexpr int16_t kFetchVersion = 12;
 
-// The bytes of a produce request before and after the records, prebuilt for one partition and size of records.
+// The bytes of a produce request before and after the records, prebuilt for one partition and size of
+// records.
 struct ProduceFrame {
   ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes);
   std::vector<uint8_t> before;
@@ -81,7 +83,8 @@ struct FetchLimits {
   int32_t bytes_max = 50 << 20;
   int32_t partition_bytes_max = 1 << 20;
 };
-void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions, const FetchLimits& limits);
+void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions,
+                const FetchLimits& limits);
 
 struct FetchCount {
   uint64_t bytes = 0;

@@ -36,7 +36,8 @@ void run_fetch(Options& options) {
   auto positions = positions_at(connection, topic, partitions, kEarliest);
   auto ends = positions_at(connection, topic, partitions, kLatest);
   uint64_t wanted_records = 0;
-  for (size_t i = 0; i < ends.size(); ++i) wanted_records += static_cast<uint64_t>(ends[i].offset - positions[i].offset);
+  for (size_t i = 0; i < ends.size(); ++i)
+    wanted_records += static_cast<uint64_t>(ends[i].offset - positions[i].offset);
 
   uint64_t requests = 0;
   FetchCount total;
@@ -57,8 +58,8 @@ void run_fetch(Options& options) {
   out.put(used);
 }
 
-// --consumers read the end of the topic while a producer writes --bytes to it. The cost of one tailing consumer is the
-// slope between two runs with different numbers of them.
+// --consumers read the end of the topic while a producer writes --bytes to it. The cost of one tailing
+// consumer is the slope between two runs with different numbers of them.
 void run_fanout(Options& options) {
   ProducerSettings settings(options);
   auto consumers = static_cast<size_t>(options.number("consumers", 1));
@@ -108,7 +109,8 @@ void run_offsets(Options& options) {
   uint64_t records = 0;
   for (int64_t i = 0; i < topics; ++i) {
     std::string name = topics == 1 ? topic : topic + "-" + std::to_string(i);
-    for (const auto& end : positions_at(connection, name, partitions, kLatest)) records += static_cast<uint64_t>(end.offset);
+    for (const auto& end : positions_at(connection, name, partitions, kLatest))
+      records += static_cast<uint64_t>(end.offset);
   }
   JsonLine out;
   out.put("records", records);

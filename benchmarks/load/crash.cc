@@ -1,5 +1,5 @@
-// The client's half of the crash tests. Each record's value begins with the offset it must get: one producer writes a
-// partition, in order and without retries, so record i stands at offset i or nowhere.
+// The client's half of the crash tests. Each record's value begins with the offset it must get: one producer
+// writes a partition, in order and without retries, so record i stands at offset i or nowhere.
 
 #include "load/connection.h"
 #include "load/measure.h"
@@ -49,7 +49,8 @@ class UntilDeath {
     int64_t offset = check_produce_response(connection_.receive(true));
     auto [lane, sent] = in_flight_.front();
     in_flight_.erase(in_flight_.begin());
-    if (offset != sent) die("acknowledged at offset " + std::to_string(offset) + ", not " + std::to_string(sent));
+    if (offset != sent)
+      die("acknowledged at offset " + std::to_string(offset) + ", not " + std::to_string(sent));
     lane->acked = sent + batch_.record_count();
   }
 
@@ -80,7 +81,8 @@ void run_acked(Options& options) {
   }
 }
 
-// Reads one partition from its start and dies unless it holds record i at offset i, for all below --acked at least.
+// Reads one partition from its start and dies unless it holds record i at offset i, for all below --acked at
+// least.
 void run_check(Options& options) {
   Connection connection(options.broker());
   TopicPartition where{options.topic(), static_cast<int32_t>(options.number("partition", 0))};
@@ -89,13 +91,15 @@ void run_check(Options& options) {
   std::vector<FetchPosition> position = {{where, list_offset(connection, where, -2)}};
   int64_t end = list_offset(connection, where, -1);
   std::string name = where.topic + "-" + std::to_string(where.partition);
-  if (end < acked) die(name + " ends at " + std::to_string(end) + ", but " + std::to_string(acked) + " were acknowledged");
+  if (end < acked)
+    die(name + " ends at " + std::to_string(end) + ", but " + std::to_string(acked) + " were acknowledged");
   int64_t expected = position[0].offset;
   while (expected < end) {
     send_fetch(connection, position, {});
     FetchCount got = read_fetch(connection.receive(true), position, [&](const BatchView& batch) {
       if (batch.base_offset != expected) {
-        die(name + ": a batch at " + std::to_string(batch.base_offset) + " where " + std::to_string(expected) + " was due");
+        die(name + ": a batch at " + std::to_string(batch.base_offset) + " where " +
+            std::to_string(expected) + " was due");
       }
       for_each_value(batch, [&](std::span<const uint8_t> value) {
         int64_t stamp = Reader(value).i64();
@@ -105,7 +109,8 @@ void run_check(Options& options) {
         ++expected;
       });
     });
-    if (got.records == 0) die(name + ": nothing came from offset " + std::to_string(expected) + " on, of " + std::to_string(end));
+    if (got.records == 0)
+      die(name + ": nothing came from offset " + std::to_string(expected) + " on, of " + std::to_string(end));
   }
   JsonLine out;
   out.put("records", static_cast<uint64_t>(end));

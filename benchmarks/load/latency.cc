@@ -1,4 +1,5 @@
-// Time from the moment a record was due to be sent until it has come back through a long-polling fetch, at a fixed rate.
+// Time from the moment a record was due to be sent until it has come back through a long-polling fetch, at a
+// fixed rate.
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -20,12 +21,14 @@ namespace {
 constexpr int kInFlightMax = 5;
 constexpr int kStickyRecords = 160;  // a partition is kept for some 16 KB of 100-byte records
 
-// Open loop: record i is due at start + i / rate, whatever became of those before. One thread does both sides, so that
-// neither waits for the other to be scheduled.
+// Open loop: record i is due at start + i / rate, whatever became of those before. One thread does both
+// sides, so that neither waits for the other to be scheduled.
 class LatencyRun {
  public:
   LatencyRun(Options& options, const std::vector<TopicPartition>& partitions)
-      : out_(options.broker()), in_(options.broker()), partitions_(partitions),
+      : out_(options.broker()),
+        in_(options.broker()),
+        partitions_(partitions),
         record_bytes_(static_cast<int>(options.number("record-bytes", 100))),
         interval_ns_(1'000'000'000.0 / static_cast<double>(options.number("rate", 1000))),
         linger_ns_(options.number("linger-ms", 0) * 1'000'000),
@@ -53,7 +56,9 @@ class LatencyRun {
   }
 
  private:
-  int64_t due_ns(uint64_t record) const { return start_ns_ + static_cast<int64_t>(static_cast<double>(record) * interval_ns_); }
+  int64_t due_ns(uint64_t record) const {
+    return start_ns_ + static_cast<int64_t>(static_cast<double>(record) * interval_ns_);
+  }
 
   // Sends what is due as one batch; when five requests are unanswered it gathers, as producers do.
   void send_due(int64_t now) {
@@ -154,7 +159,8 @@ void run_disk_probe(Options& options) {
   {
     std::ofstream fill(path, std::ios::binary);
     std::vector<char> zeros(1 << 20);
-    for (size_t done = 0; done < kFileBytes; done += zeros.size()) fill.write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
+    for (size_t done = 0; done < kFileBytes; done += zeros.size())
+      fill.write(zeros.data(), static_cast<std::streamsize>(zeros.size()));
   }
   int descriptor = ::open(path.c_str(), O_WRONLY | O_DIRECT | O_DSYNC | O_CLOEXEC);
   void* block = aligned_alloc(kBlock, kBlock);
@@ -178,8 +184,8 @@ void run_disk_probe(Options& options) {
   out.put_quantiles(std::move(samples_ns));
 }
 
-// Opens --count connections and holds them until its input ends. --announce sends the length of a request that never
-// comes; otherwise each asks for the versions once.
+// Opens --count connections and holds them until its input ends. --announce sends the length of a request
+// that never comes; otherwise each asks for the versions once.
 void run_connections(Options& options) {
   auto count = static_cast<size_t>(options.number("count", 1000));
   auto announced = static_cast<int32_t>(options.number("announce", 0));

@@ -1,4 +1,5 @@
-// Keeps a fixed number of produce requests in flight on each of its connections, round robin over the partitions.
+// Keeps a fixed number of produce requests in flight on each of its connections, round robin over the
+// partitions.
 #pragma once
 
 #include <memory>

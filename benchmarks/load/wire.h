@@ -1,4 +1,5 @@
-// The little of the protocol that a load generator speaks: big-endian fields, record batches, one version of each API.
+// The little of the protocol that a load generator speaks: big-endian fields, record batches, one version of
+// each API.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +12,8 @@
 
 namespace load {
 
-// What ends the program, unless a workload expects it: a load generator that goes on after an error measures nothing.
+// What ends the program, unless a workload expects it: a load generator that goes on after an error measures
+// nothing.
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -70,7 +72,8 @@ class Reader {
 
 uint32_t crc32c(std::span<const uint8_t> bytes);
 
-// One record batch (format 2), built once and sent many times. What changes between two sends is patched in place.
+// One record batch (format 2), built once and sent many times. What changes between two sends is patched in
+// place.
 class Batch {
  public:
   // `record_bytes` is the size of each value; values do not compress.
