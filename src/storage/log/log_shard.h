@@ -163,7 +163,7 @@ class LogShard {
   void take_offline(Partition& partition, const std::string& reason);
   void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);
 
-  runtime::Runtime& runtime_;
+  runtime::Runtime runtime_;
   runtime::Loop& loop_;
   std::unique_ptr<WalBackend> wal_;
   SegmentStore& store_;
@@ -178,6 +178,7 @@ class LogShard {
   Function<void(const PartitionId&, const std::string&)> on_offline_;
   uint64_t next_waiter_ = 1;
   bool merging_ = false;
+  ChunkNumber merged_ = 0;  // chunks up to this one are merged and released
   bool merge_everything_ = false;
   std::vector<Function<void(Result<void>)>> merge_waiters_;
   bool merge_failing_ = false;  // the last merge failed; held appends are refused instead of waiting

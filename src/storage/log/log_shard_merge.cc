@@ -16,9 +16,11 @@ void LogShard::mark_dirty(Partition& partition) {
 void LogShard::maybe_merge() {
   if (merging_ || merge_retry_ || wal_->failed()) return;
   // A WAL file is merged once the next one has begun: large runs for busy partitions, and the dirty tail stays small.
-  ChunkNumber up_to = std::min(wal_->last_chunk_of_oldest_file(), wal_->durable());
-  if (merge_everything_) up_to = wal_->durable();
-  if (up_to == 0 && next_commit_waiters_.empty() && !merge_everything_) return;
+  ChunkNumber up_to = wal_->last_chunk_of_oldest_file();
+  if (up_to > wal_->durable() || up_to <= merged_) up_to = 0;  // on its way, or kept though nobody needs it
+  const bool everything = merge_everything_ && acks_.empty();  // otherwise once the flush under way is done
+  if (everything) up_to = wal_->durable();
+  if (up_to == 0 && next_commit_waiters_.empty() && !everything) return;
   start_merge(up_to);
 }
 
@@ -122,7 +124,10 @@ void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifes
     if (clean) partition->dirty_listed_ = false;
     return clean;
   });
-  if (up_to > 0) wal_->release(up_to);
+  if (up_to > 0) {
+    merged_ = up_to;
+    wal_->release(up_to);
+  }
   evict_tail();
   for (auto& waiter : waiters) waiter({});
   if (merge_everything_ && up_to >= wal_->durable() && acks_.empty()) finish_merge_all({});
