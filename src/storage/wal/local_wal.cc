@@ -29,7 +29,7 @@ std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::
   WEIR_CHECK(options.first_chunk > 0 && options.incarnation != 0);
   WEIR_CHECK(options.file_bytes % kWalBlock == 0 && options.first_file_bytes % kWalBlock == 0);
   WEIR_CHECK(options.first_file_bytes <= options.file_bytes && options.first_file_bytes >= 2 * kWalBlock);
-  options.chunk_bytes = std::min(options.chunk_bytes, options.file_bytes / 4);
+  options.chunk_bytes = std::min(options.chunk_bytes, options.file_bytes / 2);
   std::unique_ptr<LocalWal> wal(new LocalWal(files, loop, pool, std::move(options)));
   wal->prepare_next_file();
   wal->retire_released();

@@ -53,7 +53,7 @@ struct LocalWalOptions {
   bool flush_to_device = true;           // false: flush=os
   uint64_t file_bytes = 64ull << 20;     // multiples of 1 MiB unless tiny (tests)
   uint64_t first_file_bytes = 16ull << 20;  // of the first file of a session: ready sooner
-  uint64_t chunk_bytes = 4ull << 20;     // a chunk with more than one batch stays below; at most a quarter of file_bytes
+  uint64_t chunk_bytes = 4ull << 20;     // a chunk with more than one batch stays below; at most half of file_bytes
   size_t batch_bytes = 128 * 1024;       // pending bytes that start a flush under sustained load
   int64_t spacing_ns = 500'000;          // waiting for them ends so long after the last completion
   int64_t retry_ns = runtime::kSecond;   // until a failed preparation is tried again

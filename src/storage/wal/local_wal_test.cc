@@ -30,6 +30,7 @@ class FlushPolicy : public ::testing::Test {
     options.incarnation = 1;
     options.file_bytes = 4 << 20;
     options.first_file_bytes = 4 << 20;
+    options.chunk_bytes = 1 << 20;
     wal_ = LocalWal::create(sim_.disk(), sim_.loop(), sim_.pool(), std::move(options));
     wal_->on_durable([this](ChunkNumber) { completed_at_.push_back(sim_.now_ns()); });
     run_for(runtime::kSecond);  // the first file is ready
@@ -116,7 +117,7 @@ TEST_F(FlushPolicy, FlushNowEndsTheWait) {
 }
 
 TEST_F(FlushPolicy, ChunksStayBelowTheirBound) {
-  append_in_turn(50, 60'000);  // 3 MB; the bound is a quarter of the file
+  append_in_turn(50, 60'000);  // 3 MB; the bound is 1 MiB
   ASSERT_EQ(sim_.run_until([&] { return completed_at_.size() >= 3; }, runtime::kSecond), Stop::kDone);
   EXPECT_EQ(wal_->durable(), 3u);
   EXPECT_TRUE(wal_->idle());
@@ -172,14 +173,18 @@ TEST(LocalWal, TheFileOfTheNewestChunkIsNotReleased) {
   WalWorld world;
   ASSERT_TRUE(world.start());
   for (int i = 0; i < 7; ++i) world.append_and_flush(0, 5'000);  // fills the file
-  world.wal->release(7);
   world.sim.run_for(runtime::kSecond);
-  EXPECT_TRUE(world.sim.disk().has(world.path(1)));
-  EXPECT_EQ(world.wal->unreleased_bytes(), 0u);
-  world.append_and_flush(0, 5'000);
+  world.append(0, 5'000);
+  world.wal->flush_now();
+  ASSERT_EQ(world.sim.run_until([&] { return world.wal->last_chunk_of_oldest_file() == 7; }, runtime::kSecond), Stop::kDone);
+  ASSERT_EQ(world.wal->durable(), 7u);  // chunk 8 is on its way into the next file
   world.wal->release(7);
+  EXPECT_EQ(world.wal->last_chunk_of_oldest_file(), 7u);
+  world.flush();
   world.sim.run_for(runtime::kSecond);
+  EXPECT_EQ(world.wal->last_chunk_of_oldest_file(), 0u);
   EXPECT_FALSE(world.sim.disk().has(world.path(1)));
+  EXPECT_EQ(world.wal->unreleased_bytes(), 2 * kWalBlock);
 }
 
 TEST(LocalWal, ABatchLargerThanAChunkAndThanTheFirstFile) {

@@ -360,6 +360,19 @@ TEST(Replay, AMissingLastFileOfASealedSession) {
   EXPECT_TRUE(log.seen.unknown());
 }
 
+TEST(Replay, ChunksBehindASealAreNotDeliveredThoughAllBeforeItWereReleased) {
+  ManyFiles log(20);
+  log.end(Death::kKill);
+  log.rows.back().sealed = true;
+  log.rows.back().last_chunk = 14;
+  ASSERT_TRUE(log.sim.disk().remove(log.path(1)));
+  ASSERT_TRUE(log.sim.disk().remove(log.path(2)));
+  const auto result = log.look_again();
+  EXPECT_TRUE(log.seen.batches.empty());
+  EXPECT_TRUE(log.seen.corruptions.empty());
+  EXPECT_EQ(result.next_chunk, 15u);
+}
+
 TEST(Replay, TheFirstChunkOfTheOldestFileDamaged) {
   ManyFiles log(20);
   log.end(Death::kKill);

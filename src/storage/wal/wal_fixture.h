@@ -89,7 +89,7 @@ class WalWorld {
     options.shard = kWalTestShard;
     options.file_bytes = 64 * 1024;
     options.first_file_bytes = 64 * 1024;
-    options.chunk_bytes = 16 * 1024;
+    options.chunk_bytes = 32 * 1024;
     return options;
   }
 

@@ -1,0 +1,142 @@
+#include "storage/wal/dump.h"
+
+#include <fmt/core.h>
+
+#include <utility>
+
+#include "storage/wal/chunk.h"
+#include "storage/wal/file_reader.h"
+
+namespace weir::storage {
+namespace {
+
+class WalDump {
+ public:
+  WalDump(WalFileReader& reader, const WalFileHeader& header, const WalDumpOptions& options,
+          Function<void(std::string_view)>& line)
+      : reader_(reader), header_(header), options_(options), line_(line) {}
+
+  Result<WalDumpSummary> run() {
+    show_file();
+    uint64_t offset = kWalBlock;
+    uint64_t gap = 0;  // where chunks ceased, 0 while they follow each other
+    while (offset < reader_.size()) {
+      const Slice block = reader_.read(offset, kWalBlock);
+      if (reader_.error()) return std::unexpected(*reader_.error());
+      const auto chunk = decode_chunk_header(block.bytes());
+      if (!chunk || chunk->file != header_.identity || chunk->number <= summary_.last_chunk) {
+        if (gap == 0) gap = offset;
+        offset += kWalBlock;
+        continue;
+      }
+      if (gap != 0 || (summary_.last_chunk != 0 && chunk->number != summary_.last_chunk + 1)) show_gap(*chunk, gap, offset);
+      gap = 0;
+      show_chunk(*chunk, offset);
+      if (reader_.error()) return std::unexpected(*reader_.error());
+      offset += chunk->length;
+      summary_.end = offset;
+    }
+    show_end();
+    return summary_;
+  }
+
+ private:
+  void show_file() {
+    const char* form = options_.json
+                           ? R"({{"type":"file","shard":{},"generation":{},"incarnation":{},"bytes":{},"recycled":{},"durable_before":{}}})"
+                           : "file: shard {} generation {} incarnation {} bytes {} recycled {} durable before {}";
+    show(form, header_.shard, header_.identity.generation, header_.identity.incarnation, header_.file_bytes,
+         header_.recycled, header_.durable_before);
+    summary_.end = kWalBlock;
+  }
+
+  void show_gap(const ChunkHeader& next, uint64_t from, uint64_t to) {
+    const uint64_t missing = summary_.last_chunk == 0 ? 1 : next.number - summary_.last_chunk - 1;
+    summary_.missing_chunks += missing;
+    const char* form = options_.json ? R"({{"type":"gap","offset":{},"bytes":{},"chunks":{}}})"
+                                     : "DAMAGED at {}: {} bytes are no readable chunk; {} or more chunks are missing";
+    show(form, from == 0 ? to : from, from == 0 ? 0 : to - from, missing);
+  }
+
+  void show_chunk(const ChunkHeader& chunk, uint64_t offset) {
+    const Slice bytes = reader_.read(offset, chunk.length);
+    std::optional<ChunkFooter> footer;
+    if (bytes.size >= chunk.footer_offset + chunk.footer_length) {
+      footer = decode_footer(bytes.bytes().subspan(chunk.footer_offset, chunk.footer_length));
+    }
+    uint64_t damaged = 0;
+    if (footer) {
+      for (const FooterEntry& entry : footer->entries) damaged += !intact(entry, bytes.bytes());
+    }
+    ++summary_.chunks;
+    if (summary_.first_chunk == 0) summary_.first_chunk = chunk.number;
+    summary_.last_chunk = chunk.number;
+    summary_.last_is_damaged = !footer || damaged != 0;
+    summary_.damaged_chunks += summary_.last_is_damaged;
+    const char* state = !footer ? "footer damaged" : damaged != 0 ? "batches damaged" : "ok";
+    const char* form = options_.json
+                           ? R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})"
+                           : "chunk {} at {}: {} bytes, {} batches: {}";
+    show(form, chunk.number, offset, chunk.length, chunk.batch_count, state);
+    if (!footer) return;
+    for (const FooterEntry& entry : footer->entries) show_batch(entry, intact(entry, bytes.bytes()), offset);
+  }
+
+  static bool intact(const FooterEntry& entry, Bytes chunk) {
+    if (uint64_t{entry.position} + entry.facts.size > chunk.size()) return false;
+    return batch_matches(entry, chunk.subspan(entry.position, entry.facts.size));
+  }
+
+  void show_batch(const FooterEntry& entry, bool good, uint64_t chunk_offset) {
+    good ? ++summary_.batches : ++summary_.damaged_batches;
+    if (!options_.batches) return;
+    const BatchFacts& facts = entry.facts;
+    const char* form =
+        options_.json
+            ? R"({{"type":"batch","offset":{},"topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
+            : "  at {} topic {} partition {} offsets {}-{} epoch {} bytes {} time {} attributes {:#x} producer {}/{} sequence {} control {} intact {}";
+    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(), facts.partition.index, facts.base_offset,
+         facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp, facts.attributes, facts.producer_id,
+         facts.producer_epoch, facts.base_sequence, facts.control_type, good);
+  }
+
+  void show_end() {
+    const char* form = options_.json ? R"({{"type":"end","offset":{},"chunks":{},"batches":{},"damaged_chunks":{},"damaged_batches":{},"missing_chunks":{}}})"
+                                     : "end at {}: {} chunks, {} batches; damaged: {} chunks, {} batches; missing: {} chunks";
+    show(form, summary_.end, summary_.chunks, summary_.batches, summary_.damaged_chunks, summary_.damaged_batches,
+         summary_.missing_chunks);
+  }
+
+  template <typename... Args>
+  void show(const char* form, const Args&... args) {
+    line_(fmt::format(fmt::runtime(form), args...));
+  }
+
+  WalFileReader& reader_;
+  const WalFileHeader header_;
+  const WalDumpOptions options_;
+  Function<void(std::string_view)>& line_;
+  WalDumpSummary summary_;
+};
+
+}  // namespace
+
+Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path, const WalDumpOptions& options,
+                                     Function<void(std::string_view line)> line) {
+  auto reader = WalFileReader::open(files, path, false);
+  if (!reader) return std::unexpected(reader.error());
+  const Slice block = (*reader)->read(0, kWalBlock);
+  if ((*reader)->error()) return std::unexpected(*(*reader)->error());
+  auto header = decode_file_header(block.bytes());
+  if (!header) {
+    // The first chunk repeats what is needed.
+    const Slice first = (*reader)->read(kWalBlock, kWalBlock);
+    const auto chunk = decode_chunk_header(first.bytes());
+    if (!chunk) return fail(ErrorCode::kCorrupt, path + " is not a WAL file, or its header is damaged");
+    line(options.json ? R"({"type":"damage","what":"file header"})" : "DAMAGED: the file's header");
+    header = WalFileHeader{.identity = chunk->file, .file_bytes = (*reader)->size()};
+  }
+  return WalDump(**reader, *header, options, line).run();
+}
+
+}  // namespace weir::storage
