@@ -67,12 +67,12 @@ void RequestContext::end() {
 }
 
 void RequestContext::handle_dropped() {
-  has_handle_ = false;
   if (state_ == State::kHandling) {
     state_ = State::kEnded;
     connection_->close(Connection::Reason::kDropped,
                        fmt::format("a {} request was given up without an answer", protocol::api_name(api_key_)));
   }
+  has_handle_ = false;  // only now: close() takes back what has none
   if (!queued_) pool_.give_back(*this);
 }
 

@@ -1,0 +1,211 @@
+#include "broker/config/config_key.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cmath>
+#include <vector>
+
+namespace weir::broker {
+
+namespace {
+
+std::vector<ConfigKey> gather_keys() {
+  std::vector<ConfigKey> all;
+  for (const auto part : {log_config_keys(), network_config_keys(), group_config_keys(), security_config_keys(),
+                          cluster_config_keys(), own_config_keys()}) {
+    all.insert(all.end(), part.begin(), part.end());
+  }
+  std::sort(all.begin(), all.end(),
+            [](const ConfigKey& a, const ConfigKey& b) { return std::string_view(a.name) < b.name; });
+  return all;
+}
+
+const std::vector<ConfigKey>& all_keys() {
+  static const std::vector<ConfigKey> keys = gather_keys();  // constant data, built on first use
+  return keys;
+}
+
+std::string_view trim(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::string_view want) {
+  return fail(weir::ErrorCode::kInvalid, fmt::format("Invalid value {} for configuration {}: {}", value, key.name, want));
+}
+
+bool parse_integer(std::string_view text, int64_t& value) {
+  text = trim(text);
+  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+bool parse_double(std::string_view text, double& value) {
+  text = trim(text);
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+Result<void> check_integer(const ConfigKey& key, std::string_view text) {
+  int64_t value = 0;
+  if (!parse_integer(text, value)) return bad(key, text, "Not a whole number");
+  int64_t low = ConfigKey::kNoMin;
+  int64_t high = ConfigKey::kNoMax;
+  if (key.type == ConfigType::kInt) low = INT32_MIN, high = INT32_MAX;
+  if (key.type == ConfigType::kShort) low = INT16_MIN, high = INT16_MAX;
+  if (value < std::max(low, key.min)) return bad(key, text, fmt::format("Value must be at least {}", std::max(low, key.min)));
+  if (value > std::min(high, key.max)) return bad(key, text, fmt::format("Value must be no more than {}", std::min(high, key.max)));
+  return {};
+}
+
+Result<void> check_double(const ConfigKey& key, std::string_view text) {
+  double value = 0;
+  if (!parse_double(text, value) || !std::isfinite(value)) return bad(key, text, "Not a number");
+  if (key.min != ConfigKey::kNoMin && value < static_cast<double>(key.min)) {
+    return bad(key, text, fmt::format("Value must be at least {}", key.min));
+  }
+  if (key.max != ConfigKey::kNoMax && value > static_cast<double>(key.max)) {
+    return bad(key, text, fmt::format("Value must be no more than {}", key.max));
+  }
+  return {};
+}
+
+bool is_choice(const char* choices, std::string_view value) {
+  for (std::string_view left = choices; !left.empty();) {
+    const size_t bar = left.find('|');
+    if (left.substr(0, bar) == value) return true;
+    if (bar == std::string_view::npos) break;
+    left.remove_prefix(bar + 1);
+  }
+  return false;
+}
+
+// Choices written in lower case only are compared without regard to case, as Kafka does for those keys.
+Result<void> check_choice(const ConfigKey& key, std::string_view value) {
+  if (!key.choices || is_choice(key.choices, value)) return {};
+  if (lower(key.choices) == key.choices && is_choice(key.choices, lower(value)) && key.type == ConfigType::kString &&
+      std::string_view(key.name) != "compression.type") {
+    return {};
+  }
+  std::string list(key.choices);
+  std::replace(list.begin(), list.end(), '|', ' ');
+  return bad(key, value, fmt::format("Must be one of: {}", list));
+}
+
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t replace = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replace});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+std::span<const ConfigKey> broker_config_keys() { return all_keys(); }
+
+const ConfigKey* find_broker_config_key(std::string_view name) {
+  const auto& keys = all_keys();
+  const auto it = std::lower_bound(keys.begin(), keys.end(), name,
+                                   [](const ConfigKey& key, std::string_view n) { return std::string_view(key.name) < n; });
+  return it != keys.end() && it->name == name ? &*it : nullptr;
+}
+
+Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
+  switch (key.type) {
+    case ConfigType::kBoolean: {
+      const std::string text = lower(trim(value));
+      if (text != "true" && text != "false") return bad(key, value, "Expected true or false");
+      return {};
+    }
+    case ConfigType::kShort:
+    case ConfigType::kInt:
+    case ConfigType::kLong:
+      return check_integer(key, value);
+    case ConfigType::kDouble:
+      return check_double(key, value);
+    case ConfigType::kList:
+      for (std::string_view left = value; !left.empty();) {
+        const size_t comma = left.find(',');
+        if (auto ok = check_choice(key, trim(left.substr(0, comma))); !ok) return ok;
+        if (comma == std::string_view::npos) break;
+        left.remove_prefix(comma + 1);
+      }
+      return {};
+    case ConfigType::kString:
+      return check_choice(key, value);
+    case ConfigType::kPassword:
+    case ConfigType::kClass:
+      return {};
+  }
+  return {};
+}
+
+std::string_view nearest_name(std::string_view name, std::span<const std::string_view> known) {
+  std::string_view best;
+  size_t best_distance = name.size() / 3 + 1;  // beyond this a hint would puzzle more than help
+  for (const std::string_view candidate : known) {
+    const size_t distance = edit_distance(name, candidate);
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+std::string_view nearest_broker_key(std::string_view name) {
+  std::vector<std::string_view> names;
+  for (const ConfigKey& key : all_keys()) names.emplace_back(key.name);
+  return nearest_name(name.substr(0, 100), names);
+}
+
+int64_t parse_config_integer(std::string_view value) {
+  int64_t result = 0;
+  parse_integer(value, result);
+  return result;
+}
+
+double parse_config_double(std::string_view value) {
+  double result = 0;
+  parse_double(value, result);
+  return result;
+}
+
+bool parse_config_boolean(std::string_view value) { return lower(trim(value)) == "true"; }
+
+std::string_view config_type_name(ConfigType type) {
+  switch (type) {
+    case ConfigType::kBoolean: return "boolean";
+    case ConfigType::kShort: return "short";
+    case ConfigType::kInt: return "int";
+    case ConfigType::kLong: return "long";
+    case ConfigType::kDouble: return "double";
+    case ConfigType::kString: return "string";
+    case ConfigType::kList: return "list";
+    case ConfigType::kPassword: return "password";
+    case ConfigType::kClass: return "class";
+  }
+  return "";
+}
+
+}  // namespace weir::broker

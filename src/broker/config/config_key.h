@@ -1,0 +1,63 @@
+// The broker's configuration keys: Kafka's names, types, defaults and bounds, what each means here, and our own keys
+// (weir.*). One row a key; nothing about a key is said anywhere else.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace weir::broker {
+
+enum class ConfigType : uint8_t { kBoolean, kShort, kInt, kLong, kDouble, kString, kList, kPassword, kClass };
+
+enum class ConfigSupport : uint8_t {
+  kWorks,
+  kNoEffect,  // accepted: it tunes a part of Kafka that Weir does not have; clients notice no difference
+  kRefused,   // refused if set to anything but its default: it promises something that Weir does not do (yet)
+};
+
+struct ConfigKey {
+  static constexpr int64_t kNoMin = std::numeric_limits<int64_t>::min();
+  static constexpr int64_t kNoMax = std::numeric_limits<int64_t>::max();
+
+  const char* name;
+  ConfigType type;
+  const char* default_value;  // nullptr: null. Lists as comma-separated text.
+  ConfigSupport support;
+  const char* doc;  // what it does, or why it has no effect or is refused
+  int64_t min = kNoMin;
+  int64_t max = kNoMax;
+  const char* choices = nullptr;  // "a|b|c"; of a list: each element
+  bool dynamic = false;           // may be altered while the broker runs
+};
+
+// All keys, sorted by name.
+std::span<const ConfigKey> broker_config_keys();
+const ConfigKey* find_broker_config_key(std::string_view name);
+
+// Checks a value against type, bounds and choices. The error names the key and what would be right.
+Result<void> check_config_value(const ConfigKey& key, std::string_view value);
+
+// The known name closest to `name`, or an empty one if none is near.
+std::string_view nearest_name(std::string_view name, std::span<const std::string_view> known);
+std::string_view nearest_broker_key(std::string_view name);
+
+// Parsers for values that were checked.
+int64_t parse_config_integer(std::string_view value);
+double parse_config_double(std::string_view value);
+bool parse_config_boolean(std::string_view value);
+std::string_view config_type_name(ConfigType type);
+
+// Parts of the table; see broker_config_keys().
+std::span<const ConfigKey> log_config_keys();
+std::span<const ConfigKey> network_config_keys();
+std::span<const ConfigKey> group_config_keys();
+std::span<const ConfigKey> security_config_keys();
+std::span<const ConfigKey> cluster_config_keys();
+std::span<const ConfigKey> own_config_keys();
+
+}  // namespace weir::broker

@@ -1,0 +1,177 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "broker/config/broker_config.h"
+#include "broker/config/listeners.h"
+#include "broker/config/properties_file.h"
+#include "broker/config/topic_config.h"
+
+namespace weir::broker {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(ConfigKeys, TableIsSortedUniqueAndItsDefaultsAreValid) {
+  const auto keys = broker_config_keys();
+  EXPECT_GT(keys.size(), 340u);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    if (i > 0) {
+      EXPECT_LT(std::string_view(keys[i - 1].name), std::string_view(keys[i].name));
+    }
+    EXPECT_STRNE(keys[i].doc, "") << keys[i].name;
+    if (keys[i].default_value && *keys[i].default_value) {
+      EXPECT_TRUE(check_config_value(keys[i], keys[i].default_value)) << keys[i].name;
+    }
+    EXPECT_EQ(find_broker_config_key(keys[i].name), &keys[i]);
+  }
+  EXPECT_EQ(find_broker_config_key("no.such.key"), nullptr);
+}
+
+TEST(TopicConfig, TableIsSortedAndRefersToBrokerKeysThatExist) {
+  const auto keys = topic_config_keys();
+  EXPECT_EQ(keys.size(), 33u);
+  EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end(), [](const auto& a, const auto& b) {
+    return std::string_view(a.key.name) < b.key.name;
+  }));
+  const BrokerConfig broker;
+  for (const TopicConfigKey& key : keys) {
+    EXPECT_TRUE(check_config_value(key.key, key.key.default_value)) << key.key.name;
+    for (const ConfigSynonym& synonym : key.synonyms) {
+      if (synonym.broker_key) {
+        EXPECT_NE(find_broker_config_key(synonym.broker_key), nullptr) << synonym.broker_key;
+      }
+    }
+    EXPECT_EQ(effective_topic_config(key, {}, broker).source, ConfigSource::kDefault);
+  }
+}
+
+TEST(TopicConfig, DefaultsOfTheStructAreThoseOfTheTable) {
+  const TopicConfig read = topic_config({}, BrokerConfig());
+  const TopicConfig fixed;
+  EXPECT_EQ(read.retention_ms, fixed.retention_ms);
+  EXPECT_EQ(read.segment_bytes, fixed.segment_bytes);
+  EXPECT_EQ(read.max_message_bytes, fixed.max_message_bytes);
+  EXPECT_EQ(read.max_compaction_lag_ms, fixed.max_compaction_lag_ms);
+  EXPECT_EQ(read.compression_type, fixed.compression_type);
+  EXPECT_EQ(read.min_cleanable_dirty_ratio, fixed.min_cleanable_dirty_ratio);
+  EXPECT_EQ(log_config({}, BrokerConfig()), storage::LogConfig());
+}
+
+TEST(TopicConfig, TakesDefaultsFromTheBrokerInKafkasOrder) {
+  BrokerConfig broker;
+  ASSERT_TRUE(broker.set("log.retention.hours", "2"));
+  EXPECT_EQ(topic_config({}, broker).retention_ms, 7'200'000);
+  ASSERT_TRUE(broker.set("log.retention.minutes", "3"));
+  EXPECT_EQ(topic_config({}, broker).retention_ms, 180'000);
+  ASSERT_TRUE(broker.set("log.retention.ms", "-1"));
+  const auto effective = effective_topic_config(*find_topic_config_key("retention.ms"), {}, broker);
+  EXPECT_EQ(effective.value, "-1");
+  EXPECT_EQ(effective.source, ConfigSource::kStaticBroker);
+  EXPECT_STREQ(effective.broker_key, "log.retention.ms");
+  EXPECT_EQ(topic_config({{"retention.ms", "5"}}, broker).retention_ms, 5);
+}
+
+TEST(TopicConfig, RefusesWhatKafkaRefuses) {
+  EXPECT_TRUE(check_topic_config("cleanup.policy", "compact,delete"));
+  EXPECT_TRUE(check_topic_config("cleanup.policy", "compact, delete"));
+  EXPECT_FALSE(check_topic_config("cleanup.policy", "shred"));
+  EXPECT_FALSE(check_topic_config("retention.ms", "-2"));
+  EXPECT_FALSE(check_topic_config("retention.ms", "one week"));
+  EXPECT_FALSE(check_topic_config("segment.bytes", "10"));
+  EXPECT_FALSE(check_topic_config("max.message.bytes", "3000000000"));
+  EXPECT_FALSE(check_topic_config("min.cleanable.dirty.ratio", "1.5"));
+  EXPECT_FALSE(check_topic_config("compression.gzip.level", "0"));
+  EXPECT_FALSE(check_topic_config("remote.storage.enable", "true"));
+  EXPECT_TRUE(check_topic_config("remote.storage.enable", "false"));
+  const auto unknown = check_topic_config("retention.msec", "1");
+  ASSERT_FALSE(unknown);
+  EXPECT_THAT(unknown.error().message, HasSubstr("did you mean retention.ms?"));
+  EXPECT_FALSE(check_topic_configs({{"min.compaction.lag.ms", "9"}, {"max.compaction.lag.ms", "8"}}, BrokerConfig()));
+}
+
+TEST(BrokerConfig, SettingsWinOverTheFile) {
+  BrokerConfig config;
+  ASSERT_TRUE(config.add_file("num.partitions=3\nnode.id : 7\n", "server.properties"));
+  ASSERT_TRUE(config.add_setting("num.partitions=5"));
+  EXPECT_EQ(config.integer("num.partitions"), 5);
+  EXPECT_EQ(config.node_id(), 7);
+  EXPECT_EQ(config.text("log.segment.bytes"), "1073741824");
+  EXPECT_TRUE(config.is_null("log.retention.ms"));
+}
+
+TEST(BrokerConfig, ExplainsMistakes) {
+  BrokerConfig config;
+  const auto unknown = config.add_file("\nnum.partition=3", "server.properties");
+  ASSERT_FALSE(unknown);
+  EXPECT_EQ(unknown.error().message,
+            "server.properties, line 2: unknown configuration 'num.partition'; did you mean 'num.partitions'?");
+  EXPECT_FALSE(config.add_setting("num.partitions"));
+  EXPECT_FALSE(config.add_setting("num.partitions=0"));
+  EXPECT_FALSE(config.add_setting("completely.different.thing=0"));
+  const auto refused = config.add_setting("ssl.keystore.location=/x");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, weir::ErrorCode::kUnsupported);
+}
+
+TEST(BrokerConfig, NamesKeysWithoutEffect) {
+  BrokerConfig config;
+  ASSERT_TRUE(config.add_setting("num.io.threads=8"));
+  ASSERT_TRUE(config.add_setting("num.partitions=8"));
+  const auto keys = config.without_effect();
+  ASSERT_EQ(keys.size(), 1u);
+  EXPECT_STREQ(keys[0]->name, "num.io.threads");
+}
+
+TEST(Properties, JavasRules) {
+  const auto parsed = parse_properties(
+      "# comment\n  ! another\na=1\nb : 2\nc 3\n  d\\ e = x\\ty \nf=one,\\\n   two\r\ng\\u00e4=\\u20ac\\ud83d\\ude00\nh=\\\\\ni\n");
+  ASSERT_TRUE(parsed);
+  ASSERT_EQ(parsed->size(), 8u);
+  EXPECT_EQ((*parsed)[1].value, "2");
+  EXPECT_EQ((*parsed)[2].key, "c");
+  EXPECT_EQ((*parsed)[2].value, "3");
+  EXPECT_EQ((*parsed)[3].key, "d e");
+  EXPECT_EQ((*parsed)[3].value, "x\ty ");
+  EXPECT_EQ((*parsed)[4].value, "one,two");
+  EXPECT_EQ((*parsed)[4].line, 7);
+  EXPECT_EQ((*parsed)[5].key, "g\xc3\xa4");
+  EXPECT_EQ((*parsed)[5].value, "\xe2\x82\xac\xf0\x9f\x98\x80");
+  EXPECT_EQ((*parsed)[6].value, "\\");
+  EXPECT_EQ((*parsed)[7].value, "");
+  EXPECT_FALSE(parse_properties("a=\\u12"));
+  EXPECT_EQ(parse_properties("a=b\\")->at(0).value, "b");
+}
+
+TEST(Listeners, CombinesBoundAndAdvertised) {
+  const auto listeners = combine_listeners("PLAINTEXT://0.0.0.0:9092,internal://[::1]:0", "PLAINTEXT://b.example:9092",
+                                           "PLAINTEXT:PLAINTEXT,INTERNAL:plaintext");
+  ASSERT_TRUE(listeners) << listeners.error().message;
+  EXPECT_EQ((*listeners)[0].advertised->host, "b.example");
+  EXPECT_EQ((*listeners)[1].name, "INTERNAL");
+  EXPECT_EQ((*listeners)[1].security_protocol, "PLAINTEXT");
+  EXPECT_EQ((*listeners)[1].bound.host, "::1");
+}
+
+TEST(Listeners, AllInterfacesWithoutAdvertisedTellClientsWhatTheyConnectedTo) {
+  const auto listeners = combine_listeners("PLAINTEXT://:9092", "", "PLAINTEXT:PLAINTEXT");
+  ASSERT_TRUE(listeners);
+  EXPECT_FALSE((*listeners)[0].advertised);
+  ConnectionFacts facts;
+  facts.listener = &(*listeners)[0];
+  facts.local = {"10.1.2.3", 9092};
+  EXPECT_EQ(facts.advertised().host, "10.1.2.3");
+}
+
+TEST(Listeners, ExplainsMistakes) {
+  for (const char* text : {"", "127.0.0.1:9092", "PLAINTEXT://host", "PLAINTEXT://host:x", "PLAINTEXT://::1:9092",
+                           "PLAINTEXT://a:1,PLAINTEXT://b:2", "PLAINTEXT://a:99999", "OTHER://a:1"}) {
+    EXPECT_FALSE(combine_listeners(text, "", "PLAINTEXT:PLAINTEXT")) << text;
+  }
+  EXPECT_FALSE(combine_listeners("PLAINTEXT://a:1", "PLAINTEXT://0.0.0.0:1", "PLAINTEXT:PLAINTEXT"));
+  EXPECT_FALSE(combine_listeners("PLAINTEXT://a:1", "OTHER://b:1", "PLAINTEXT:PLAINTEXT"));
+}
+
+}  // namespace
+}  // namespace weir::broker

@@ -1,0 +1,38 @@
+// Weir's own keys. One row a key; see config_key.h.
+#include "broker/config/config_key.h"
+
+namespace weir::broker {
+
+namespace {
+
+using enum ConfigType;
+using enum ConfigSupport;
+
+// clang-format off
+constexpr ConfigKey kKeys[] = {
+    {.name = "weir.flush", .type = kString, .default_value = "durable", .support = kWorks,
+     .doc = "When a batch is acknowledged: durable, once it is on the device; os, once the kernel has it (Kafka's default; "
+            "a power cut then loses acknowledged records).",
+     .choices = "durable|os"},
+    {.name = "weir.frame.progress.ms", .type = kLong, .default_value = "30000", .support = kWorks,
+     .doc = "Closes a connection whose request stops arriving for this long; its memory goes to others.", .min = 1000},
+    {.name = "weir.http.listener", .type = kString, .default_value = "127.0.0.1:9464", .support = kWorks,
+     .doc = "host:port of /health, /ready and /metrics, or off."},
+    {.name = "weir.max.memory.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
+     .doc = "Bound of the memory for requests, responses, the tail of the log and its indexes; -1 takes half of what the "
+            "machine or container has.",
+     .min = -1},
+    {.name = "weir.shards", .type = kInt, .default_value = "0", .support = kWorks,
+     .doc = "Threads that serve connections and partitions; 0 takes one per core.", .min = 0, .max = 256},
+    {.name = "weir.unmerged.bytes.max", .type = kLong, .default_value = "-1", .support = kWorks,
+     .doc = "Bound of the log that is not merged into segments yet, which is what a recovery reads; -1 takes 256 MB or a "
+            "quarter of weir.max.memory.bytes, whichever is less.",
+     .min = -1},
+};
+// clang-format on
+
+}  // namespace
+
+std::span<const ConfigKey> own_config_keys() { return kKeys; }
+
+}  // namespace weir::broker

@@ -1,0 +1,398 @@
+#include <gmock/gmock.h>
+
+#include <numeric>
+#include <random>
+
+#include "broker/server/connection_fixture.h"
+#include "protocol/messages/fetch.h"
+
+namespace weir::broker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Reason = Connection::Reason;
+
+TEST_F(ConnectionTest, AnswersManyPipelinedRequestsWithOneReceiveAndOneSend) {
+  FakePeer& peer = connect();
+  const int reads = peer.reads;
+  peer.send(list_groups(1) + list_groups(2) + list_groups(3));
+  EXPECT_EQ(peer.writes, 0) << "responses wait for the end of the turn";
+  turn();
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2, 3));
+  EXPECT_EQ(peer.reads - reads, 1);
+  EXPECT_EQ(peer.writes, 1);
+}
+
+TEST_F(ConnectionTest, KeepsTheOrderOfRequestsWhateverTheOrderOfAnswers) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.send(list_groups(1) + list_groups(2) + list_groups(3));
+  ASSERT_EQ(held_.size(), 3u);
+  answer(std::move(held_[2]));
+  answer(std::move(held_[1]));
+  turn();
+  EXPECT_EQ(peer.received, "");
+  answer(std::move(held_[0]));
+  turn();
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2, 3));
+  EXPECT_EQ(peer.writes, 1);
+}
+
+TEST_F(ConnectionTest, TakesARequestByteByByte) {
+  FakePeer& peer = connect();
+  for (const char c : list_groups(7) + list_groups(8)) {
+    peer.send(std::string(1, c));
+    turn();
+  }
+  EXPECT_THAT(correlations(peer.received), ElementsAre(7, 8));
+  EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
+}
+
+TEST_F(ConnectionTest, ARequestWithoutResponseLeavesTheOthersInOrder) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.send(list_groups(1) + produce(2, 10) + list_groups(3));
+  ASSERT_EQ(held_.size(), 3u);
+  answer(std::move(held_[2]));
+  held_[1]->no_response();
+  answer(std::move(held_[0]));
+  turn();
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 3));
+}
+
+TEST_F(ConnectionTest, ALargeRequestIsReceivedIntoAlignedMemoryOfItsOwn) {
+  FakePeer& peer = connect();
+  const std::string bytes = produce(5, 200'000);
+  peer.send(bytes.substr(0, 100'000));
+  turn();
+  EXPECT_EQ(budget_.used(MemoryShare::kRequests), align_up(bytes.size() - 4, 4096));
+  peer.send(bytes.substr(100'000));
+  ASSERT_EQ(held_.size(), 1u);
+  const Slice frame = held_[0]->frame();
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(frame.data) % 4096, 0u);
+  EXPECT_EQ(frame.data, frame.owner.data());
+  EXPECT_EQ(as_string(frame.bytes()), bytes.substr(4));
+  EXPECT_EQ(held_[0]->body().size(), 200'000u);
+  answer(std::move(held_[0]));
+  EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u) << "given back with the answer, not when it is sent";
+  turn();
+  EXPECT_THAT(correlations(peer.received), ElementsAre(5));
+}
+
+TEST_F(ConnectionTest, WaitsForMemoryWithoutReading) {
+  FakePeer& first = connect();
+  FakePeer& second = connect();
+  first.send(produce(1, kRequestsLimit * 3 / 4));
+  ASSERT_EQ(held_.size(), 1u);
+  const std::string large = produce(2, kRequestsLimit / 2);
+  second.send(large.substr(0, 100));
+  turn();
+  const int reads = second.reads;
+  second.send(large.substr(100));
+  turn();
+  EXPECT_EQ(second.reads, reads);
+  EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 1u);
+  answer(std::move(held_[0]));
+  turn();
+  ASSERT_EQ(held_.size(), 2u);
+  EXPECT_EQ(as_string(held_[1]->frame().bytes()), large.substr(4));
+}
+
+TEST_F(ConnectionTest, AnOversizedRequestIsAdmittedAlone) {
+  FakePeer& peer = connect();
+  peer.send(produce(1, kRequestsLimit * 4));
+  ASSERT_EQ(held_.size(), 1u);
+  FakePeer& other = connect();
+  other.send(produce(2, 100'000));
+  turn();
+  EXPECT_EQ(held_.size(), 1u);
+  answer(std::move(held_[0]));
+  turn();
+  EXPECT_EQ(held_.size(), 2u);
+}
+
+TEST_F(ConnectionTest, AWaiterThatGoesAwayMakesRoomForTheNext) {
+  FakePeer& first = connect();
+  FakePeer& second = connect();
+  FakePeer& third = connect("10.0.0.2");
+  first.send(produce(1, kRequestsLimit / 2));
+  second.send(produce(2, kRequestsLimit).substr(0, 50));
+  third.send(produce(3, kRequestsLimit / 4));
+  turn();
+  EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 2u);
+  // A connection that waits for memory is not read, so its end is noticed by its deadline only.
+  (void)second;
+  answer(std::move(held_[0]));
+  turn();
+  EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 1u) << "the second has its memory and does not use it";
+  world_.advance(40 * runtime::kSecond);
+  EXPECT_TRUE(second.closed);
+  EXPECT_EQ(closed(Reason::kStalled), 1);
+  ASSERT_EQ(held_.size(), 2u);
+  EXPECT_EQ(held_[1]->correlation_id(), 3);
+}
+
+TEST_F(ConnectionTest, ARequestThatTricklesInIsClosedAndOneThatFlowsIsNot) {
+  FakePeer& slow = connect();
+  FakePeer& steady = connect();
+  const std::string bytes = produce(1, 500'000);
+  slow.send(bytes.substr(0, 1000));
+  steady.send(bytes.substr(0, 1000));
+  for (size_t second = 0; second < 35; ++second) {
+    world_.advance(runtime::kSecond);
+    slow.send(bytes.substr(1000 + second, 1));
+    steady.send(bytes.substr(1000 + second * 10'000, 10'000));
+  }
+  EXPECT_TRUE(slow.closed);
+  EXPECT_FALSE(steady.closed);
+}
+
+TEST_F(ConnectionTest, RefusesHostileSizes) {
+  for (const uint64_t size : {0ull, 7ull, 0xffffffffull, 0x80000000ull, (100ull << 20) + 1}) {
+    FakePeer& peer = connect();
+    peer.send(big_endian(size, 4) + "abcdefgh");
+    turn();
+    EXPECT_TRUE(peer.closed) << size;
+  }
+  EXPECT_EQ(closed(Reason::kProtocol), 5);
+  EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
+  EXPECT_EQ(frontend_->connections(), 0u);
+}
+
+TEST_F(ConnectionTest, RecognisesTlsAndHttp) {
+  FakePeer& tls = connect();
+  tls.send(std::string("\x16\x03\x01\x02\x00\x01", 6));
+  FakePeer& http = connect();
+  http.send("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  turn();
+  EXPECT_TRUE(tls.closed);
+  EXPECT_EQ(tls.received, "");
+  EXPECT_TRUE(http.closed);
+  EXPECT_THAT(http.received, HasSubstr("HTTP/1.1 400 Bad Request\r\n"));
+  EXPECT_EQ(closed(Reason::kForeign), 2);
+}
+
+TEST_F(ConnectionTest, ClosesOnUnknownApisVersionsAndBrokenHeaders) {
+  for (const std::string& bytes : {frame(999, 0, 1), frame(-3, 0, 1), frame(16, 50, 1), frame(0, 1, 1),
+                                   big_endian(10, 4) + std::string("\0\x10\0\0\0\0\0\1\x7f\xff", 10)}) {
+    FakePeer& peer = connect();
+    peer.send(list_groups(0) + bytes + list_groups(2));
+    turn();
+    EXPECT_TRUE(peer.closed);
+  }
+  EXPECT_EQ(closed(Reason::kProtocol), 5);
+}
+
+TEST_F(ConnectionTest, AMalformedBodyClosesTheConnection) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.send(frame(16, 0, 1, "left over"));
+  ASSERT_EQ(held_.size(), 1u);
+  protocol::ListGroupsRequest request;
+  EXPECT_FALSE(held_[0]->decode(request));
+  turn();
+  EXPECT_TRUE(peer.closed);
+}
+
+TEST_F(ConnectionTest, SendsTheRestWhenThePeerTakesIt) {
+  FakePeer& peer = connect();
+  peer.room = 5;
+  peer.send(list_groups(1) + list_groups(2) + list_groups(3));
+  turn();
+  EXPECT_EQ(peer.received.size(), 5u);
+  const int writes = peer.writes;
+  peer.send(list_groups(4));
+  turn();
+  EXPECT_EQ(peer.writes, writes) << "a full socket is not tried again";
+  while (peer.received.size() < 4 * 14) peer.take(3);
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2, 3, 4));
+}
+
+TEST_F(ConnectionTest, StopsReadingAtTheBoundOfRequestsInFlight) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  std::string requests;
+  constexpr int kAll = 3 * Connection::kMaxRequestsInFlight;
+  for (int i = 0; i < kAll; ++i) requests += list_groups(i);
+  peer.send(requests);
+  turn();
+  EXPECT_EQ(held_.size(), Connection::kMaxRequestsInFlight);
+  std::vector<int32_t> expected(kAll);
+  std::iota(expected.begin(), expected.end(), 0);
+  while (!held_.empty()) {
+    RequestContextPtr next = std::move(held_.front());
+    held_.pop_front();
+    answer(std::move(next));
+    turn();
+    EXPECT_LE(held_.size(), Connection::kMaxRequestsInFlight);
+  }
+  EXPECT_EQ(correlations(peer.received), expected);
+  EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
+}
+
+TEST_F(ConnectionTest, ASlowReaderStopsBeingReadAndIsClosedInTheEnd) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.room = 0;
+  peer.send(list_groups(1) + list_groups(2));
+  answer(std::move(held_[0]), std::string(20'000, 'g'));
+  answer(std::move(held_[1]), std::string(20'000, 'g'));
+  turn();
+  EXPECT_EQ(budget_.used(MemoryShare::kResponses), 2u * (20'000 + 18));
+  for (int i = 0; i < 100; ++i) {
+    peer.send(list_groups(10 + i));
+    turn();
+    while (!held_.empty()) {
+      RequestContextPtr next = std::move(held_.front());
+      held_.pop_front();
+      if (next) answer(std::move(next), std::string(32'000, 'g'));
+    }
+  }
+  EXPECT_GT(peer.to_read.size(), 0u);
+  EXPECT_LT(budget_.used(MemoryShare::kResponses), 1'200'000u);
+  world_.advance(11 * 60 * runtime::kSecond);
+  EXPECT_TRUE(peer.closed);
+  EXPECT_EQ(closed(Reason::kIdle), 1);
+  EXPECT_EQ(budget_.used(MemoryShare::kResponses), 0u);
+}
+
+TEST_F(ConnectionTest, IdleConnectionsAreClosedButNotThoseThatWaitForUs) {
+  answer_at_once_ = false;
+  FakePeer& idle = connect();
+  FakePeer& waiting = connect();
+  FakePeer& active = connect();
+  waiting.send(list_groups(1));
+  for (int minute = 0; minute < 11; ++minute) {
+    world_.advance(60 * runtime::kSecond);
+    active.send(list_groups(minute));
+    answer(std::move(held_.back()));
+    held_.pop_back();
+  }
+  EXPECT_TRUE(idle.closed);
+  EXPECT_FALSE(waiting.closed);
+  EXPECT_FALSE(active.closed);
+  EXPECT_EQ(limits_.connections(), 2);
+}
+
+TEST_F(ConnectionTest, SendsSlicesAndFileRangesInTheirPlaces) {
+  auto file = world_.files().open("/f", {.write = true, .create = true});
+  ASSERT_TRUE(file);
+  ASSERT_TRUE((*file)->write_at(0, as_bytes("0123456789")));
+  const std::shared_ptr<runtime::File> shared = std::move(*file);
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.room = 3;
+  peer.send(list_groups(1) + list_groups(2));
+
+  const Buffer memory = Buffer::allocate(100);
+  std::memcpy(memory.data(), "abcdef", 6);
+  protocol::FetchResponse response;
+  RequestContext& context = *held_[0];
+  response.responses = context.arena().array<protocol::FetchResponse::FetchableTopicResponse>(1);
+  response.responses[0].partitions = context.arena().array<protocol::FetchResponse::PartitionData>(2);
+  response.responses[0].partitions[0].records.external_id = context.attach(storage::FileRange{shared, 2, 5});
+  context.attach(Slice{memory, memory.data(), 3});
+  response.responses[0].partitions[0].records.external_size = 8;
+  response.responses[0].partitions[1].records.external_id = context.attach(Slice{memory, memory.data() + 3, 3});
+  response.responses[0].partitions[1].records.external_size = 3;
+  context.respond_as(response, 4);
+  answer(std::move(held_[1]));
+  held_.clear();
+  turn();
+  while (correlations(peer.received).size() < 2) peer.take(3);
+  EXPECT_THAT(peer.received, HasSubstr(big_endian(8, 4) + "23456abc"));
+  EXPECT_THAT(peer.received, HasSubstr(big_endian(3, 4) + "def"));
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2));
+  EXPECT_TRUE(memory.unique()) << "sent slices are let go";
+}
+
+TEST_F(ConnectionTest, AHandlerThatGivesUpClosesTheConnection) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.send(list_groups(1));
+  held_.clear();
+  turn();
+  EXPECT_TRUE(peer.closed);
+  EXPECT_EQ(closed(Reason::kDropped), 1);
+}
+
+TEST_F(ConnectionTest, AnAnswerAfterTheCloseIsHarmless) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.send(list_groups(1) + produce(2, 100'000));
+  ASSERT_EQ(held_.size(), 2u);
+  peer.finish();
+  turn();
+  EXPECT_TRUE(peer.closed);
+  EXPECT_EQ(frontend_->connections(), 1u) << "the handlers still refer to it";
+  EXPECT_TRUE(held_[0]->connection_closed());
+  answer(std::move(held_[0]));
+  held_[1]->close("late");
+  held_.clear();
+  turn();
+  EXPECT_EQ(frontend_->connections(), 0u);
+  EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
+}
+
+TEST_F(ConnectionTest, EnforcesTheLimitsOfConnections) {
+  for (int i = 0; i < 3; ++i) connect("10.0.0.1");
+  EXPECT_TRUE(connect("10.0.0.1").closed);
+  FakePeer& other = connect("10.0.0.2");
+  EXPECT_FALSE(other.closed);
+  peers_[0].finish();
+  turn();
+  EXPECT_FALSE(connect("10.0.0.1").closed);
+  limits_.set_limits(4, 10);
+  EXPECT_TRUE(connect("10.0.0.3").closed);
+  EXPECT_EQ(metrics_.refused.total(), 2);
+  EXPECT_EQ(metrics_.connections.total(), 4);
+}
+
+TEST_F(ConnectionTest, CountsRequestsBytesAndTime) {
+  FakePeer& peer = connect();
+  peer.send(list_groups(1) + list_groups(2));
+  turn();
+  const std::string text = registry_.scrape();
+  EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_requests_total{request=\"ListGroups\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_totaltime_seconds_count{request=\"ListGroups\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_responsebytes_total{request=\"ListGroups\"} 28\n"));
+}
+
+// Whatever the pieces in which requests arrive and answers leave, every request is answered, in order.
+TEST_F(ConnectionTest, SurvivesAnyFragmentation) {
+  answer_at_once_ = false;
+  std::mt19937_64 random(20240131);
+  for (int round = 0; round < 30; ++round) {
+    FakePeer& peer = connect();
+    peer.room = 0;
+    std::string requests;
+    std::vector<int32_t> expected;
+    const int count = 1 + static_cast<int>(random() % 200);
+    for (int i = 0; i < count; ++i) {
+      expected.push_back(i);
+      requests += random() % 8 == 0 ? produce(i, random() % 150'000) : list_groups(i);
+    }
+    peer.read_at_most = 1 + random() % 100'000;
+    for (int step = 0; correlations(peer.received).size() < expected.size() && step < 20'000; ++step) {
+      const size_t n = std::min<size_t>(requests.size(), random() % 60'000);
+      if (n > 0) peer.send(requests.substr(0, n));
+      requests.erase(0, n);
+      for (int i = 0; i < 20 && !held_.empty(); ++i) {
+        const size_t which = random() % held_.size();
+        RequestContextPtr next = std::move(held_[which]);
+        held_.erase(held_.begin() + static_cast<ptrdiff_t>(which));
+        answer(std::move(next));
+      }
+      turn();
+      peer.take(random() % 300);
+    }
+    ASSERT_EQ(correlations(peer.received), expected) << "round " << round;
+    peer.finish();
+    turn();
+    EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
+  }
+}
+
+}  // namespace
+}  // namespace weir::broker

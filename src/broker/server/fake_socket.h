@@ -1,0 +1,87 @@
+// A socket in memory for tests: the test says what arrives and how much the peer takes.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "runtime/file.h"
+#include "runtime/loop.h"
+
+namespace weir::broker {
+
+// The peer's side; lives longer than the socket.
+struct FakePeer {
+  std::string to_read;                // not read yet by the server
+  bool finished = false;              // end of stream after to_read
+  std::string received;               // what the server sent
+  size_t room = SIZE_MAX;             // what it may still send
+  size_t read_at_most = SIZE_MAX;     // per call
+  int reads = 0, writes = 0, file_sends = 0;
+  bool closed = false;                // by the server
+  runtime::Socket::Handler* handler = nullptr;
+
+  void send(const std::string& bytes) {
+    to_read += bytes;
+    if (!closed && handler) handler->on_readable();
+  }
+  void finish() {
+    finished = true;
+    if (!closed && handler) handler->on_readable();
+  }
+  void take(size_t bytes) {
+    room = bytes;
+    if (!closed && handler) handler->on_writable();
+  }
+};
+
+class FakeSocket final : public runtime::Socket {
+ public:
+  FakeSocket(FakePeer& peer, std::string ip) : peer_(peer), address_{std::move(ip), 4711} {}
+  ~FakeSocket() override { peer_.closed = true; }
+
+  void set_handler(Handler* handler) override { peer_.handler = handler; }
+  runtime::IoResult read(MutableBytes into) override {
+    ++peer_.reads;
+    if (peer_.to_read.empty()) {
+      return {peer_.finished ? runtime::IoResult::Status::kClosed : runtime::IoResult::Status::kWouldBlock, 0, 0};
+    }
+    const size_t n = std::min({into.size(), peer_.to_read.size(), peer_.read_at_most});
+    std::memcpy(into.data(), peer_.to_read.data(), n);
+    peer_.to_read.erase(0, n);
+    return {runtime::IoResult::Status::kOk, n, 0};
+  }
+  runtime::IoResult write(std::span<const iovec> pieces) override {
+    ++peer_.writes;
+    size_t written = 0;
+    for (const iovec& piece : pieces) {
+      const size_t n = std::min(piece.iov_len, peer_.room);
+      peer_.received.append(static_cast<const char*>(piece.iov_base), n);
+      if (peer_.room != SIZE_MAX) peer_.room -= n;
+      written += n;
+    }
+    return outcome(written);
+  }
+  runtime::IoResult send_file(runtime::File& file, uint64_t offset, size_t length) override {
+    ++peer_.file_sends;
+    std::string bytes(std::min(length, peer_.room), '\0');
+    const auto n = file.read_at(offset, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
+    if (!n) return {runtime::IoResult::Status::kError, 0, 5};
+    bytes.resize(*n);
+    peer_.received += bytes;
+    if (peer_.room != SIZE_MAX) peer_.room -= *n;
+    return outcome(*n);
+  }
+  const runtime::Endpoint& local() const override { return address_; }
+  const runtime::Endpoint& peer() const override { return address_; }
+
+ private:
+  static runtime::IoResult outcome(size_t bytes) {
+    return {bytes ? runtime::IoResult::Status::kOk : runtime::IoResult::Status::kWouldBlock, bytes, 0};
+  }
+  FakePeer& peer_;
+  runtime::Endpoint address_;
+};
+
+}  // namespace weir::broker
