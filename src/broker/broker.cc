@@ -1,0 +1,179 @@
+#include "broker/broker.h"
+
+#include <atomic>
+#include <utility>
+
+#include "base/check.h"
+#include "broker/config/topic_config.h"
+#include "storage/log/log_recovery.h"
+
+namespace weir::broker {
+
+BrokerSettings BrokerSettings::from(const BrokerConfig& config) {
+  BrokerSettings settings;
+  const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
+  settings.node_id = config.node_id();
+  settings.rack = config.text("broker.rack");
+  settings.auto_create_topics_enable = config.boolean("auto.create.topics.enable");
+  settings.delete_topic_enable = config.boolean("delete.topic.enable");
+  settings.num_partitions = int32("num.partitions");
+  settings.default_replication_factor = static_cast<int16_t>(config.integer("default.replication.factor"));
+  settings.fetch_max_bytes = int32("fetch.max.bytes");
+  settings.max_incremental_fetch_session_cache_slots = int32("max.incremental.fetch.session.cache.slots");
+  settings.max_request_partition_size_limit = int32("max.request.partition.size.limit");
+  return settings;
+}
+
+Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, storage::MetaStore& store,
+               MemoryBudget& budget, const BrokerConfig& config, LoadedMetadata metadata)
+    : settings_(BrokerSettings::from(config)),
+      cluster_id_(std::move(metadata.cluster_id)),
+      features_(std::move(metadata.features)),
+      config_(config),
+      budget_(budget),
+      controller_(store, *runtime.loops[0], *this,
+                  [&config](const ConfigOverrides& overrides) { return log_config(overrides, config); }, metadata.image),
+      producer_ids_(store, *runtime.loops[0]) {
+  WEIR_CHECK(logs.size() == runtime.loops.size());
+  const auto count = static_cast<unsigned>(logs.size());
+  const size_t slots = static_cast<size_t>(std::max(0, settings_.max_incremental_fetch_session_cache_slots)) / count;
+  for (unsigned i = 0; i < count; ++i) {
+    shards_.push_back(std::make_unique<BrokerShard>(*runtime.loops[i], *logs[i], FetchSessionCache(i, count, slots)));
+    shards_.back()->image = metadata.image;
+  }
+  metadata.image->for_each([&](const TopicPtr& topic) {
+    for (auto& shard : shards_) add_partitions(*shard, *topic, 0, metadata.image->leader_epoch(*topic));
+  });
+}
+
+Broker::~Broker() = default;
+
+unsigned Broker::owner(const storage::PartitionId& partition) const {
+  return storage::shard_of(partition, shard_count());
+}
+
+void Broker::run_on(unsigned shard, runtime::Task task) {
+  runtime::Loop& loop = shards_[shard]->loop;
+  if (loop.in_loop()) task();
+  else loop.post(std::move(task));
+}
+
+void Broker::add_partitions(BrokerShard& shard, const Topic& topic, int32_t first, int32_t leader_epoch) {
+  for (int32_t i = first; i < topic.partition_count(); ++i) {
+    const storage::PartitionId id = topic.partition(i);
+    if (owner(id) != shard.index() || shard.log.find(id) != nullptr) continue;
+    shard.log.add(std::make_unique<storage::Partition>(id, topic.log_config, leader_epoch));
+  }
+}
+
+// --- metadata -------------------------------------------------------------------------------------------------------
+
+void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
+  shard.image = change.image;
+  for (const TopicPtr& topic : change.removed) {
+    for (int32_t i = 0; i < topic->partition_count(); ++i) {
+      if (owner(topic->partition(i)) == shard.index()) shard.log.drop(topic->partition(i));
+    }
+  }
+  for (const MetadataChange::Added& added : change.added) {
+    add_partitions(shard, *added.topic, added.first, change.image->leader_epoch(*added.topic));
+  }
+  for (const TopicPtr& topic : change.reconfigured) {
+    for (int32_t i = 0; i < topic->partition_count(); ++i) {
+      if (owner(topic->partition(i)) == shard.index()) shard.log.set_config(topic->partition(i), topic->log_config);
+    }
+  }
+}
+
+void Broker::run_on_all(std::function<void(BrokerShard&)> task, Function<void()> done) {
+  struct Round {
+    std::function<void(BrokerShard&)> task;
+    Function<void()> done;
+    size_t left;  // shard 0 only
+  };
+  auto round = std::make_shared<Round>(Round{std::move(task), std::move(done), shards_.size()});
+  for (auto& shard : shards_) {
+    run_on(shard->index(), [this, round, shard = shard.get()] {
+      round->task(*shard);
+      run_on(0, [round] {
+        if (--round->left == 0) round->done();
+      });
+    });
+  }
+}
+
+void Broker::publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) {
+  run_on_all([this, change = std::move(change)](BrokerShard& shard) { apply(shard, *change); }, std::move(done));
+}
+
+Controller::Done Broker::reply_to(unsigned home, Controller::Done done) {
+  return [this, home, done = std::move(done)](Controller::Outcomes outcomes) mutable {
+    run_on(home, [done = std::move(done), outcomes = std::move(outcomes)]() mutable { done(std::move(outcomes)); });
+  };
+}
+
+void Broker::create_topics(unsigned home, std::vector<Controller::NewTopic> topics, Controller::Done done) {
+  run_on(0, [this, topics = std::move(topics), reply = reply_to(home, std::move(done))]() mutable {
+    controller_.create_topics(std::move(topics), std::move(reply));
+  });
+}
+
+void Broker::delete_topics(unsigned home, std::vector<TopicId> topics, Controller::Done done) {
+  run_on(0, [this, topics = std::move(topics), reply = reply_to(home, std::move(done))]() mutable {
+    controller_.delete_topics(std::move(topics), std::move(reply));
+  });
+}
+
+void Broker::create_partitions(unsigned home, std::vector<Controller::NewPartitions> topics, Controller::Done done) {
+  run_on(0, [this, topics = std::move(topics), reply = reply_to(home, std::move(done))]() mutable {
+    controller_.create_partitions(std::move(topics), std::move(reply));
+  });
+}
+
+void Broker::change_configs(unsigned home, std::vector<Controller::ConfigChange> changes, Controller::Done done) {
+  run_on(0, [this, changes = std::move(changes), reply = reply_to(home, std::move(done))]() mutable {
+    controller_.change_configs(std::move(changes), std::move(reply));
+  });
+}
+
+// --- producer ids ---------------------------------------------------------------------------------------------------
+
+void Broker::next_producer_id(unsigned home, Function<void(Result<int64_t>)> done) {
+  BrokerShard& shard = *shards_[home];
+  if (shard.producer_id_waiters.empty() && shard.producer_ids.next < shard.producer_ids.end) {
+    return done(shard.producer_ids.next++);
+  }
+  shard.producer_id_waiters.push_back(std::move(done));
+  if (shard.producer_id_waiters.size() > 1) return;
+  run_on(0, [this, &shard] {
+    producer_ids_.allocate([this, &shard](Result<ProducerIdBlock> block) {
+      run_on(shard.index(), [this, &shard, block = std::move(block)]() mutable {
+        producer_ids_arrived(shard, std::move(block));
+      });
+    });
+  });
+}
+
+void Broker::producer_ids_arrived(BrokerShard& shard, Result<ProducerIdBlock> block) {
+  auto waiters = std::exchange(shard.producer_id_waiters, {});
+  if (block) shard.producer_ids = *block;
+  for (auto& waiter : waiters) {
+    if (!block) waiter(std::unexpected(block.error()));
+    else next_producer_id(shard.index(), std::move(waiter));
+  }
+}
+
+void Broker::stop(Function<void()> done) {
+  run_on_all(
+      [](BrokerShard& shard) {
+        // Each may end others or add to the list.
+        while (!shard.on_stop.empty()) {
+          Function<void()> end = std::move(shard.on_stop.front());
+          shard.on_stop.pop_front();
+          end();
+        }
+      },
+      std::move(done));
+}
+
+}  // namespace weir::broker

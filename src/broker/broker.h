@@ -1,0 +1,119 @@
+// One broker process: its shards, the metadata they serve from, and the one controller.
+//
+// A shard is a loop, its partitions (LogShard) and what its connections share. Everything in BrokerShard is touched on
+// its loop only; crossing is Broker::run_on. The metadata image of a shard is replaced by a message, so readers on the
+// shard never lock, and two reads in one task see the same image only if they keep the pointer.
+//
+// Lifecycle: construct after the log was opened and before the loops run; register_handlers (handlers/registration.h);
+// run; stop() ends long polls; destroyed when the loops do not run any more.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/config/broker_config.h"
+#include "broker/handlers/fetch_session.h"
+#include "broker/metadata/controller.h"
+#include "broker/metadata/metadata_image.h"
+#include "broker/metadata/metadata_loader.h"
+#include "broker/metadata/producer_id_allocator.h"
+#include "broker/server/memory_budget.h"
+#include "runtime/runtime.h"
+#include "storage/log/log_shard.h"
+#include "storage/metadata/meta_store.h"
+
+namespace weir::broker {
+
+// The settings the handlers act on, under Kafka's names.
+struct BrokerSettings {
+  int32_t node_id = 0;
+  std::string rack;
+  bool auto_create_topics_enable = true;
+  bool delete_topic_enable = true;
+  int32_t num_partitions = 1;
+  int16_t default_replication_factor = 1;
+  int32_t fetch_max_bytes = 55 << 20;
+  int32_t max_incremental_fetch_session_cache_slots = 1000;
+  int32_t max_request_partition_size_limit = 2000;
+
+  static BrokerSettings from(const BrokerConfig& config);
+};
+
+// What one shard owns beside its log.
+struct BrokerShard {
+  BrokerShard(runtime::Loop& shard_loop, storage::LogShard& shard_log, FetchSessionCache cache)
+      : loop(shard_loop), log(shard_log), fetch_sessions(std::move(cache)) {}
+
+  runtime::Loop& loop;
+  storage::LogShard& log;
+  MetadataImagePtr image;
+  FetchSessionCache fetch_sessions;
+  ProducerIdBlock producer_ids;
+  std::vector<Function<void(Result<int64_t>)>> producer_id_waiters;  // while the next block is on its way
+  // Requests that wait (long polls): called once each when the broker stops.
+  std::list<Function<void()>> on_stop;
+
+  unsigned index() const { return loop.index(); }
+};
+
+class Broker final : public MetadataPublisher {
+ public:
+  // `logs`: one per loop, with the recovered partitions. Adds those that have no data yet. Everything given outlives
+  // the broker.
+  Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, storage::MetaStore& store,
+         MemoryBudget& budget, const BrokerConfig& config, LoadedMetadata metadata);
+  ~Broker() override;
+  Broker(const Broker&) = delete;
+
+  const BrokerSettings& settings() const { return settings_; }
+  const std::string& cluster_id() const { return cluster_id_; }
+  const FeaturesRecord& features() const { return features_; }
+  const BrokerConfig& config() const { return config_; }
+  MemoryBudget& budget() { return budget_; }
+
+  unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
+  BrokerShard& shard(unsigned index) { return *shards_[index]; }
+  unsigned owner(const storage::PartitionId& partition) const;
+
+  // Runs `task` on a shard's loop: inline if called there, otherwise as a message.
+  void run_on(unsigned shard, runtime::Task task);
+
+  // The controller, from any shard: `done` runs on the calling shard `home`.
+  void create_topics(unsigned home, std::vector<Controller::NewTopic> topics, Controller::Done done);
+  void delete_topics(unsigned home, std::vector<TopicId> topics, Controller::Done done);
+  void create_partitions(unsigned home, std::vector<Controller::NewPartitions> topics, Controller::Done done);
+  void change_configs(unsigned home, std::vector<Controller::ConfigChange> changes, Controller::Done done);
+
+  // A producer id nobody was given before. Inline while the shard's block lasts.
+  void next_producer_id(unsigned home, Function<void(Result<int64_t>)> done);
+
+  // MetadataPublisher
+  void publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) override;
+
+  // Ends long polls on all shards, so that their connections can close. Any thread; `done` runs on shard 0.
+  void stop(Function<void()> done);
+
+ private:
+  void apply(BrokerShard& shard, const MetadataChange& change);
+  void add_partitions(BrokerShard& shard, const Topic& topic, int32_t first, int32_t leader_epoch);
+  void producer_ids_arrived(BrokerShard& shard, Result<ProducerIdBlock> block);
+  Controller::Done reply_to(unsigned home, Controller::Done done);
+  // Runs `task` on every shard, then `done` on shard 0.
+  void run_on_all(std::function<void(BrokerShard&)> task, Function<void()> done);
+
+  const BrokerSettings settings_;
+  const std::string cluster_id_;
+  const FeaturesRecord features_;
+  const BrokerConfig& config_;
+  MemoryBudget& budget_;
+  std::vector<std::unique_ptr<BrokerShard>> shards_;
+  Controller controller_;              // shard 0
+  ProducerIdAllocator producer_ids_;  // shard 0
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,232 @@
+#include "broker/handlers/create_topics.h"
+
+#include <fmt/core.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <memory>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "broker/config/topic_config.h"
+#include "broker/metadata/topic_name.h"
+#include "protocol/messages/create_topics.h"
+
+namespace weir::broker {
+
+using protocol::CreateTopicsRequest;
+using protocol::CreateTopicsResponse;
+using protocol::ErrorCode;
+using TopicResult = CreateTopicsResponse::CreatableTopicResult;
+
+std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, int32_t node_id) {
+  if (brokers.empty()) {
+    return Refusal{ErrorCode::kInvalidReplicaAssignment, "The manual partition assignment includes an empty replica list."};
+  }
+  std::vector<int32_t> sorted(brokers.begin(), brokers.end());
+  std::sort(sorted.begin(), sorted.end());
+  for (size_t i = 0; i < sorted.size(); ++i) {
+    if (sorted[i] != node_id) {
+      return Refusal{ErrorCode::kInvalidReplicaAssignment,
+                     fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.", sorted[i])};
+    }
+    if (i > 0) {
+      return Refusal{ErrorCode::kInvalidReplicaAssignment,
+                     fmt::format("The manual partition assignment includes the broker {} more than once.", sorted[i])};
+    }
+  }
+  return std::nullopt;
+}
+
+namespace {
+
+class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOperation> {
+ public:
+  CreateTopicsOperation(Broker& broker, RequestContextPtr context)
+      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    response_.topics = context_->arena().array<TopicResult>(request_.topics.size());
+    if (too_many_partitions()) return refuse_all();
+    std::unordered_map<std::string_view, int> times;
+    for (const auto& asked : request_.topics) ++times[asked.name];
+    for (const auto& asked : request_.topics) {
+      // A name given twice is answered once.
+      int& named = times[asked.name];
+      if (named == 0) continue;
+      TopicResult& result = response_.topics[results_++];
+      result.name = asked.name;
+      result.num_partitions = -1;
+      result.replication_factor = -1;
+      result.configs = std::nullopt;
+      if (std::exchange(named, 0) > 1) refuse(result, {ErrorCode::kInvalidRequest, "Duplicate topic name."});
+      else prepare(asked, result);
+    }
+    response_.topics = response_.topics.first(results_);
+    if (request_.validate_only) return answer_validated();
+    auto topics = std::move(topics_);
+    broker_.create_topics(shard_.index(), std::move(topics),
+                          [self = shared_from_this()](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); });
+  }
+
+ private:
+  int64_t partitions_of(const CreateTopicsRequest::CreatableTopic& asked) const {
+    if (!asked.assignments.empty()) return static_cast<int64_t>(asked.assignments.size());
+    return asked.num_partitions == -1 ? broker_.settings().num_partitions : std::max(0, asked.num_partitions);
+  }
+  bool too_many_partitions() const {
+    int64_t partitions = 0;
+    for (const auto& asked : request_.topics) partitions += partitions_of(asked);
+    return partitions > kMaxPartitionsPerRequest;
+  }
+  void refuse_all() {
+    for (size_t i = 0; i < response_.topics.size(); ++i) {
+      response_.topics[i].name = request_.topics[i].name;
+      response_.topics[i].num_partitions = response_.topics[i].replication_factor = -1;
+      response_.topics[i].configs = std::nullopt;
+      refuse(response_.topics[i], {ErrorCode::kPolicyViolation, "Excessively large number of partitions per request."});
+    }
+    context_->respond(response_);
+  }
+
+  void refuse(TopicResult& result, Refusal refusal) {
+    result.error_code = code(refusal.error);
+    if (!refusal.message.empty()) result.error_message = context_->arena().copy(refusal.message);
+  }
+
+  // Everything but what the controller decides (whether the name is free) on the way of a topic into topics_.
+  void prepare(const CreateTopicsRequest::CreatableTopic& asked, TopicResult& result) {
+    if (asked.name == "__cluster_metadata") {
+      return refuse(result, {ErrorCode::kInvalidRequest, "Creation of internal topic __cluster_metadata is prohibited."});
+    }
+    if (shard_.image->find(asked.name) != nullptr) {
+      return refuse(result, {ErrorCode::kTopicAlreadyExists, fmt::format("Topic '{}' already exists.", asked.name)});
+    }
+    if (auto fault = topic_name_fault(asked.name)) {
+      return refuse(result, {ErrorCode::kInvalidTopicException, std::move(*fault)});
+    }
+    Controller::NewTopic topic;
+    topic.name = asked.name;
+    if (auto refusal = take_configs(asked, topic.configs)) return refuse(result, std::move(*refusal));
+    if (auto refusal = asked.assignments.empty() ? check_counts(asked) : check_assignments(asked)) {
+      return refuse(result, std::move(*refusal));
+    }
+    topic.partition_count = static_cast<int32_t>(partitions_of(asked));
+    topics_.push_back(std::move(topic));
+    asked_.push_back(&result);
+  }
+
+  std::optional<Refusal> take_configs(const CreateTopicsRequest::CreatableTopic& asked, ConfigOverrides& configs) const {
+    std::vector<std::string_view> nulls;
+    for (const auto& config : asked.configs) {
+      if (!config.value) nulls.push_back(config.name);
+      else configs.insert_or_assign(std::string(config.name), std::string(*config.value));
+    }
+    if (!nulls.empty()) {
+      return Refusal{ErrorCode::kInvalidConfig,
+                     fmt::format("Null value not supported for topic configs: {}", fmt::join(nulls, ","))};
+    }
+    if (auto valid = check_topic_configs(configs, broker_.config()); !valid) {
+      return Refusal{ErrorCode::kInvalidConfig, valid.error().message};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> check_counts(const CreateTopicsRequest::CreatableTopic& asked) const {
+    if (asked.replication_factor < -1 || asked.replication_factor == 0) {
+      return Refusal{ErrorCode::kInvalidReplicationFactor,
+                     "Replication factor must be larger than 0, or -1 to use the default value."};
+    }
+    if (asked.num_partitions < -1 || asked.num_partitions == 0) {
+      return Refusal{ErrorCode::kInvalidPartitions, "Number of partitions was set to an invalid non-positive value."};
+    }
+    const int replicas = asked.replication_factor == -1 ? broker_.settings().default_replication_factor : asked.replication_factor;
+    if (replicas > 1) {
+      return Refusal{ErrorCode::kInvalidReplicationFactor,
+                     fmt::format("Unable to replicate the partition {0} time(s): The target replication factor of {0} cannot "
+                                 "be reached because only 1 broker(s) are registered.", replicas)};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Refusal> check_assignments(const CreateTopicsRequest::CreatableTopic& asked) const {
+    if (asked.replication_factor != -1) {
+      return Refusal{ErrorCode::kInvalidRequest,
+                     "A manual partition assignment was specified, but replication factor was not set to -1."};
+    }
+    if (asked.num_partitions != -1) {
+      return Refusal{ErrorCode::kInvalidRequest,
+                     "A manual partition assignment was specified, but numPartitions was not set to -1."};
+    }
+    std::unordered_set<int32_t> indexes;
+    for (const auto& assignment : asked.assignments) {
+      if (!indexes.insert(assignment.partition_index).second) {
+        return Refusal{ErrorCode::kInvalidReplicaAssignment,
+                       fmt::format("Found multiple manual partition assignments for partition {}", assignment.partition_index)};
+      }
+      if (auto refusal = check_assignment(assignment.broker_ids, broker_.settings().node_id)) return refusal;
+    }
+    for (size_t i = 0; i < indexes.size(); ++i) {
+      if (!indexes.contains(static_cast<int32_t>(i))) {
+        return Refusal{ErrorCode::kInvalidReplicaAssignment,
+                       "partitions should be a consecutive 0-based integer sequence"};
+      }
+    }
+    return std::nullopt;
+  }
+
+  void answer_validated() {
+    for (size_t i = 0; i < topics_.size(); ++i) succeed(*asked_[i], {}, topics_[i].partition_count, topics_[i].configs);
+    context_->respond(response_);
+  }
+
+  void created(Controller::Outcomes outcomes) {
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      Controller::Outcome& outcome = outcomes[i];
+      if (outcome.error != ErrorCode::kNone) {
+        refuse(*asked_[i], {outcome.error, std::move(outcome.message)});
+        continue;
+      }
+      const TopicRecord& record = outcome.topic->record;
+      succeed(*asked_[i], record.id, record.partition_count, record.configs);
+    }
+    context_->respond(response_);
+  }
+
+  void succeed(TopicResult& result, const TopicId& id, int32_t partitions, const ConfigOverrides& overrides) {
+    protocol::Arena& arena = context_->arena();
+    result.topic_id = id;
+    result.num_partitions = partitions;
+    result.replication_factor = 1;
+    const auto keys = topic_config_keys();
+    auto configs = arena.array<CreateTopicsResponse::CreatableTopicConfigs>(keys.size());
+    for (size_t i = 0; i < keys.size(); ++i) {
+      const EffectiveConfig effective = effective_topic_config(keys[i], overrides, broker_.config());
+      configs[i].name = keys[i].key.name;
+      configs[i].value = arena.copy(effective.value);
+      configs[i].config_source = static_cast<int8_t>(effective.source);
+    }
+    result.configs = configs;
+  }
+
+  Broker& broker_;
+  BrokerShard& shard_;
+  RequestContextPtr context_;
+  CreateTopicsRequest request_;
+  CreateTopicsResponse response_;
+  size_t results_ = 0;
+  std::vector<Controller::NewTopic> topics_;  // to be created
+  std::vector<TopicResult*> asked_;           // their places in the response
+};
+
+}  // namespace
+
+void handle_create_topics(Broker& broker, RequestContextPtr context) {
+  std::make_shared<CreateTopicsOperation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

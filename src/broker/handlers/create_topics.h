@@ -1,0 +1,34 @@
+// CreateTopics (key 19), versions 2-7. A topic that is answered without error is durable and can be used on every shard.
+//
+// Each topic succeeds or fails for itself. Replication factor 1 (or -1, the default) is what one broker can give; manual
+// assignments may only name this broker. timeout_ms is not applied: creation takes one metadata transaction.
+//
+// Deviation from Apache Kafka 4.4: with validate_only the topic id is zero (Kafka makes one up).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "broker/broker.h"
+#include "broker/server/request_context.h"
+#include "protocol/errors.h"
+
+namespace weir::broker {
+
+void handle_create_topics(Broker& broker, RequestContextPtr context);
+
+// What is wrong with a request, for the client.
+struct Refusal {
+  protocol::ErrorCode error;
+  std::string message;
+};
+
+// A partition's manual assignment: refuses brokers other than `node_id`, none at all, or more than one.
+std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, int32_t node_id);
+
+// Most partitions one request may create.
+inline constexpr int64_t kMaxPartitionsPerRequest = 10'000;
+
+}  // namespace weir::broker

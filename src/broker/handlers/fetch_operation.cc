@@ -1,0 +1,228 @@
+#include "broker/handlers/fetch_operation.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "broker/handlers/fetch.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+
+void handle_fetch(Broker& broker, RequestContextPtr context) {
+  std::make_shared<FetchOperation>(broker, std::move(context))->begin();
+}
+
+void FetchOperation::begin() {
+  if (!context_->decode(request_)) return;
+  read_committed_ = request_.isolation_level == 1;
+  max_bytes_ = static_cast<uint64_t>(std::clamp(request_.max_bytes, 0, broker_.settings().fetch_max_bytes));
+  min_bytes_ = std::min(static_cast<uint64_t>(std::max(request_.min_bytes, 0)), max_bytes_);
+  deadline_ns_ = home().loop.clock().monotonic_ns() + int64_t{std::max(request_.max_wait_ms, 0)} * runtime::kMillisecond;
+  if (!open_session()) return;
+  if (session_) add_from_session();
+  else add_from_request();
+  assign(items_);
+  last_round_ = request_.max_wait_ms <= 0 || items_.empty();
+  start_round();
+}
+
+// --- read round -----------------------------------------------------------------------------------------------------
+
+// On the shard of the part. Each shard reads as if the whole budget were its own; trim() cuts what is too much.
+void FetchOperation::run(Part& part) {
+  stop_waiting_on(part);
+  uint64_t budget = max_bytes_;
+  bool at_least_one = true;
+  for (FetchItem* item : part.items) read_item(part, *item, budget, at_least_one);
+}
+
+void FetchOperation::read_item(Part& part, FetchItem& item, uint64_t& budget, bool& at_least_one) {
+  item.read = storage::ReadResult();
+  item.diverging_epoch = -1;
+  storage::Partition* partition = part.shard->log.find(item.id);
+  if (partition == nullptr) {
+    item.read.error = ErrorCode::kUnknownTopicOrPartition;
+    return item_done(part);
+  }
+  item.read.error = check_epochs(*partition, item);
+  if (item.read.error != ErrorCode::kNone) return item_done(part);
+  if (item.diverging_epoch >= 0) {
+    item.read.high_watermark = partition->high_watermark();
+    item.read.last_stable_offset = partition->last_stable_offset();
+    item.read.log_start_offset = partition->log_start_offset();
+    return item_done(part);
+  }
+  storage::ReadRequest request;
+  request.offset = item.offset;
+  request.max_bytes = std::min(item.max_bytes, budget);
+  request.at_least_one = at_least_one;
+  request.read_committed = read_committed_;
+  const bool inline_answer = part.shard->log.read(*partition, request, item.read,
+                                                  [self = shared_from_this(), this, &part, &item](storage::ReadResult read) {
+                                                    item.read = std::move(read);
+                                                    item_done(part);
+                                                  });
+  // A read from disk is not known yet; it counts with what it may bring.
+  const uint64_t taken = inline_answer ? item.read.bytes : std::max<uint64_t>(request.max_bytes, 1);
+  budget -= std::min(budget, taken);
+  if (taken > 0) at_least_one = false;
+  if (inline_answer) item_done(part);
+}
+
+// Whether the client's idea of the leader epoch is current, and its log a prefix of ours (KIP-320, KIP-595).
+ErrorCode FetchOperation::check_epochs(const storage::Partition& partition, FetchItem& item) {
+  if (item.leader_epoch >= 0 && item.leader_epoch < partition.leader_epoch()) return ErrorCode::kFencedLeaderEpoch;
+  if (item.leader_epoch > partition.leader_epoch()) return ErrorCode::kUnknownLeaderEpoch;
+  if (item.last_fetched_epoch < 0) return ErrorCode::kNone;
+  const storage::EpochStart end = partition.epoch_end(item.last_fetched_epoch);
+  if (end.epoch < 0 || end.start_offset < 0) return ErrorCode::kOffsetOutOfRange;
+  if (end.epoch < item.last_fetched_epoch || end.start_offset < item.offset) {
+    item.diverging_epoch = end.epoch;
+    item.diverging_end_offset = end.start_offset;
+  }
+  return ErrorCode::kNone;
+}
+
+// All parts are back home.
+void FetchOperation::complete() {
+  trim();
+  if (bytes_ >= min_bytes_ || failed_ || last_round_ || context_->connection_closed()) return finish();
+  wait();
+}
+
+// The shards read independently of each other: gives each partition its share of max_bytes in order, one whole batch
+// being always allowed.
+void FetchOperation::trim() {
+  bytes_ = 0;
+  failed_ = false;
+  for (FetchItem& item : items_) {
+    failed_ = failed_ || item.read.error != ErrorCode::kNone || item.diverging_epoch >= 0;
+    auto& pieces = item.read.pieces;
+    while (!pieces.empty() && bytes_ + item.read.bytes > max_bytes_ && (bytes_ > 0 || pieces.size() > 1)) {
+      const storage::FetchPiece& last = pieces.back();
+      const uint64_t size = std::holds_alternative<Slice>(last) ? std::get<Slice>(last).size
+                                                                : std::get<storage::FileRange>(last).length;
+      item.read.bytes -= size;
+      pieces.pop_back();
+    }
+    bytes_ += item.read.bytes;
+  }
+}
+
+// --- waiting --------------------------------------------------------------------------------------------------------
+
+void FetchOperation::wait() {
+  state_ = State::kWaiting;
+  if (!timer_) arm_timer();
+  if (!stop_noted_) {
+    stop_noted_ = true;
+    auto& all = home().on_stop;
+    on_stop_ = all.insert(all.end(), [self = shared_from_this(), this] { stop_called(); });
+  }
+  on_each_part([self = shared_from_this(), this](Part& part) { wait_on(part); });
+}
+
+// On the shard of the part. What changed since the read counts as a wake, so nothing is missed in between.
+void FetchOperation::wait_on(Part& part) {
+  part.noticed = false;
+  for (FetchItem* item : part.items) {
+    storage::Partition* partition = part.shard->log.find(item->id);
+    if (partition == nullptr || partition->high_watermark() != item->read.high_watermark ||
+        partition->last_stable_offset() != item->read.last_stable_offset ||
+        partition->log_start_offset() != item->read.log_start_offset || partition->offline()) {
+      return notice(part, false);
+    }
+    item->waiter = part.shard->log.add_waiter(*partition, [self = shared_from_this(), this, &part, item] {
+      item->waiter = 0;
+      notice(part, true);
+    });
+  }
+}
+
+// Tells the home shard, once a wait.
+void FetchOperation::notice(Part& part, bool inline_at_home) {
+  if (part.noticed) return;
+  part.noticed = true;
+  // The log wakes waiters after all that its flush made durable is visible: reading right there sees everything.
+  if (inline_at_home && part.shard->index() == home_) return woken();
+  broker_.shard(home_).loop.post([self = shared_from_this(), this] { woken(); });
+}
+
+void FetchOperation::stop_waiting_on(Part& part) {
+  for (FetchItem* item : part.items) {
+    if (item->waiter == 0) continue;
+    if (storage::Partition* partition = part.shard->log.find(item->id)) part.shard->log.remove_waiter(*partition, item->waiter);
+    item->waiter = 0;
+  }
+}
+
+void FetchOperation::woken() {
+  if (state_ != State::kWaiting) return;
+  state_ = State::kReading;
+  start_round();
+}
+
+// Looks now and then whether the client is still there: max_wait_ms may be days.
+void FetchOperation::arm_timer() {
+  constexpr int64_t kLookNs = 5 * runtime::kSecond;
+  const int64_t left = deadline_ns_ - home().loop.clock().monotonic_ns();
+  timer_ = home().loop.schedule_after(std::clamp<int64_t>(left, 0, kLookNs), [self = shared_from_this(), this] { timer_fired(); });
+}
+
+void FetchOperation::timer_fired() {
+  timer_ = {};
+  if (state_ == State::kDone) return;
+  const bool over = home().loop.clock().monotonic_ns() >= deadline_ns_ || context_->connection_closed();
+  if (!over) return arm_timer();
+  last_round_ = true;  // of a round under way
+  if (state_ == State::kWaiting) finish();
+}
+
+void FetchOperation::stop_called() {
+  stop_noted_ = false;  // no longer in the list
+  last_round_ = true;
+  if (state_ == State::kWaitingForMemory && broker_.budget().cancel(MemoryShare::kResponses, ticket_)) return respond();
+  if (state_ == State::kWaiting) finish();
+}
+
+// --- end ------------------------------------------------------------------------------------------------------------
+
+// The answer is settled but for the memory it holds.
+void FetchOperation::finish() {
+  if (!reserve_memory()) return;
+  respond();
+}
+
+// Readers share a budget of their own. Without room the data is let go and read again when it is this request's turn.
+bool FetchOperation::reserve_memory() {
+  uint64_t in_memory = 0;
+  for (const FetchItem& item : items_) {
+    for (const storage::FetchPiece& piece : item.read.pieces) {
+      if (const Slice* slice = std::get_if<Slice>(&piece)) in_memory += slice->size;
+    }
+  }
+  if (in_memory <= memory_.bytes()) return true;
+  if (auto granted = broker_.budget().try_reserve(MemoryShare::kResponses, in_memory)) {
+    memory_ = std::move(*granted);
+    return true;
+  }
+  if (state_ == State::kWaiting) on_each_part([](Part& part) { stop_waiting_on(part); });
+  for (FetchItem& item : items_) {
+    item.read.pieces.clear();
+    item.read.bytes = 0;
+  }
+  state_ = State::kWaitingForMemory;
+  last_round_ = true;
+  ticket_ = broker_.budget().wait(MemoryShare::kResponses, in_memory, home().loop,
+                                  [self = shared_from_this(), this](Reservation granted) {
+                                    if (state_ != State::kWaitingForMemory) return;
+                                    memory_ = std::move(granted);
+                                    max_bytes_ = std::min(max_bytes_, memory_.bytes());
+                                    state_ = State::kReading;
+                                    start_round();
+                                  });
+  return false;
+}
+
+}  // namespace weir::broker

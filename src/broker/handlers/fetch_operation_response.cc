@@ -1,0 +1,128 @@
+// FetchOperation: the response, and what the session remembers of it.
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "broker/handlers/fetch_operation.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+using protocol::FetchResponse;
+using PartitionData = FetchResponse::PartitionData;
+
+void FetchOperation::respond() {
+  WEIR_CHECK(state_ != State::kDone);
+  if (state_ == State::kWaiting) on_each_part([](Part& part) { stop_waiting_on(part); });
+  state_ = State::kDone;
+  if (timer_) home().loop.cancel(timer_);
+  if (stop_noted_) home().on_stop.erase(on_stop_);
+  stop_noted_ = false;
+
+  // A later request of the session may have changed what our answers point to.
+  if (session_ && session_->epoch() != FetchSession::epoch_after(request_.session_epoch)) {
+    return end_with(ErrorCode::kInvalidFetchSessionEpoch, session_->id());
+  }
+  FetchResponse response;
+  response.session_id = session_ ? session_->id() : FetchSession::kNoSession;
+  protocol::Arena& arena = context_->arena();
+  // Refused partitions first, as Kafka has them; a stable order keeps topics together.
+  std::stable_partition(answers_.begin(), answers_.end(), [](const Answer& answer) { return answer.item == nullptr; });
+  auto data = arena.array<PartitionData>(answers_.size());
+  auto topics = arena.array<FetchResponse::FetchableTopicResponse>(answers_.size());
+  size_t sent = 0, topic_count = 0;
+  bool tell_leader = false;
+  std::vector<SessionPartition*> moved;
+  for (Answer& answer : answers_) {
+    PartitionData& partition = data[sent];
+    partition = PartitionData();
+    const bool has_records = answer.item != nullptr && answer.item->read.bytes > 0;
+    fill(partition, answer);
+    if (session_ && !answer.remembered->must_respond(partition, has_records, true)) continue;
+    if (has_records) attach_records(partition, *answer.item);
+    if (has_records && session_) moved.push_back(answer.remembered);
+    tell_leader = tell_leader || partition.current_leader.leader_id >= 0;
+    const bool same_topic = topic_count > 0 && topics[topic_count - 1].topic == answer.topic &&
+                            topics[topic_count - 1].topic_id == answer.topic_id;
+    if (!same_topic) {
+      topics[topic_count].topic = answer.topic;
+      topics[topic_count].topic_id = answer.topic_id;
+      topics[topic_count].partitions = data.subspan(sent, 0);
+      ++topic_count;
+    }
+    auto& last = topics[topic_count - 1].partitions;
+    last = std::span<PartitionData>(last.data(), last.size() + 1);
+    ++sent;
+  }
+  response.responses = topics.first(topic_count);
+  if (new_session_) create_session(response);
+  if (tell_leader) {
+    response.node_endpoints = arena.array<FetchResponse::NodeEndpoint>(1);
+    const runtime::Endpoint& advertised = context_->connection().advertised();
+    response.node_endpoints[0].node_id = broker_.settings().node_id;
+    response.node_endpoints[0].host = advertised.host;
+    response.node_endpoints[0].port = advertised.port;
+  }
+  memory_.release();  // the connection accounts for it from here on
+  RequestContextPtr context = std::move(context_);
+  context->respond(response);
+  for (SessionPartition* partition : moved) session_->move_to_end(*partition);
+}
+
+void FetchOperation::fill(PartitionData& data, const Answer& answer) {
+  data.partition_index = answer.index;
+  data.high_watermark = -1;
+  data.last_stable_offset = -1;
+  data.log_start_offset = -1;
+  data.aborted_transactions = std::nullopt;
+  const ErrorCode error = answer.item ? answer.item->read.error : answer.error;
+  data.error_code = code(error);
+  if (error != ErrorCode::kNone) {
+    const Topic* topic = context_->version() >= 13 ? home().image->find(answer.topic_id) : home().image->find(answer.topic);
+    const bool stale = error == ErrorCode::kFencedLeaderEpoch || error == ErrorCode::kNotLeaderOrFollower;
+    if (stale && topic != nullptr && context_->version() >= 16) {
+      data.current_leader.leader_id = broker_.settings().node_id;
+      data.current_leader.leader_epoch = home().image->leader_epoch(*topic);
+    }
+    return;
+  }
+  const storage::ReadResult& read = answer.item->read;
+  data.high_watermark = read.high_watermark;
+  data.last_stable_offset = read.last_stable_offset;
+  data.log_start_offset = read.log_start_offset;
+  if (answer.item->diverging_epoch >= 0) {
+    data.diverging_epoch.epoch = answer.item->diverging_epoch;
+    data.diverging_epoch.end_offset = answer.item->diverging_end_offset;
+  }
+  if (read_committed_) data.aborted_transactions = std::span<FetchResponse::AbortedTransaction>();
+}
+
+void FetchOperation::attach_records(PartitionData& data, FetchItem& item) {
+  data.records.external_id = context_->next_external_id();
+  data.records.external_size = item.read.bytes;
+  for (storage::FetchPiece& piece : item.read.pieces) context_->attach(std::move(piece));
+}
+
+// A full fetch that asked for a session gets one if the cache has room; it begins with what this response says.
+void FetchOperation::create_session(FetchResponse& response) {
+  BrokerShard& shard = home();
+  const int64_t now_ms = shard.loop.clock().monotonic_ns() / runtime::kMillisecond;
+  const bool by_id = context_->version() >= 13;
+  const FetchSessionPtr session = shard.fetch_sessions.create(now_ms, by_id, answers_.size(), shard.loop.random());
+  if (!session) return;
+  size_t at = 0;
+  for (const auto& topic : response.responses) {
+    for (const PartitionData& data : topic.partitions) {
+      const Answer& answer = answers_[at++];
+      SessionPartition partition{by_id ? std::string() : std::string(answer.topic), answer.topic_id, answer.index};
+      partition.take(*answer.asked);
+      partition.high_watermark = data.high_watermark;
+      partition.log_start_offset = data.log_start_offset;
+      session->add(std::move(partition));
+    }
+  }
+  shard.fetch_sessions.touch(*session, now_ms);
+  response.session_id = session->id();
+}
+
+}  // namespace weir::broker

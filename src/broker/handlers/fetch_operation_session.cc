@@ -1,0 +1,108 @@
+// FetchOperation: which partitions are asked for, from the request or from its session.
+#include <utility>
+
+#include "broker/handlers/fetch_operation.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+
+// False if the request was answered with an error of its session.
+bool FetchOperation::open_session() {
+  FetchSessionCache& cache = home().fetch_sessions;
+  const int32_t id = request_.session_id;
+  const bool by_id = context_->version() >= 13;
+  if (request_.session_epoch == FetchSession::kInitialEpoch || request_.session_epoch == FetchSession::kFinalEpoch) {
+    if (id > FetchSession::kNoSession) {
+      const unsigned shard = cache.shard_of(id);
+      broker_.run_on(shard, [&broker = broker_, shard, id] { broker.shard(shard).fetch_sessions.remove(id); });
+    }
+    new_session_ = request_.session_epoch == FetchSession::kInitialEpoch && context_->version() >= 7;
+    return true;
+  }
+  session_ = cache.find(id);
+  if (!session_) {
+    end_with(ErrorCode::kFetchSessionIdNotFound, FetchSession::kNoSession);
+    return false;
+  }
+  if (session_->epoch() != request_.session_epoch) {
+    end_with(ErrorCode::kInvalidFetchSessionEpoch, FetchSession::kNoSession);
+    return false;
+  }
+  if (session_->by_id() != by_id) {
+    end_with(ErrorCode::kFetchSessionTopicIdError, FetchSession::kNoSession);
+    return false;
+  }
+  session_->update(request_);
+  if (session_->size() == 0) {
+    // Nothing is left in it: closed, and the (empty) request is answered as one without a session.
+    cache.remove(id);
+    session_.reset();
+    return true;
+  }
+  cache.touch(*session_, home().loop.clock().monotonic_ns() / runtime::kMillisecond);
+  session_->advance();
+  return true;
+}
+
+void FetchOperation::end_with(ErrorCode error, int32_t session_id) {
+  protocol::FetchResponse response;
+  response.error_code = code(error);
+  response.session_id = session_id;
+  state_ = State::kDone;
+  context_->respond(response);
+  context_.reset();
+}
+
+void FetchOperation::add_from_request() {
+  size_t count = 0;
+  for (const auto& topic : request_.topics) count += topic.partitions.size();
+  items_.reserve(count);
+  answers_.reserve(count);
+  for (const auto& topic : request_.topics) {
+    for (const auto& asked : topic.partitions) {
+      Answer answer{topic.topic, topic.topic_id, asked.partition};
+      answer.asked = &asked;
+      add(answer, asked.fetch_offset, asked.partition_max_bytes, asked.current_leader_epoch, asked.last_fetched_epoch);
+    }
+  }
+}
+
+void FetchOperation::add_from_session() {
+  items_.reserve(session_->size());
+  answers_.reserve(session_->size());
+  for (SessionPartition& partition : session_->partitions()) {
+    Answer answer{partition.topic, partition.topic_id, partition.index};
+    answer.remembered = &partition;
+    add(answer, partition.fetch_offset, partition.max_bytes, partition.leader_epoch, partition.last_fetched_epoch);
+  }
+}
+
+void FetchOperation::add(Answer answer, int64_t offset, int32_t max_bytes, int32_t leader_epoch,
+                         int32_t last_fetched_epoch) {
+  storage::PartitionId id;
+  answer.error = find_partition(answer, id);
+  if (answer.error == ErrorCode::kNone) {
+    FetchItem& item = items_.emplace_back();
+    item.id = id;
+    item.offset = offset;
+    item.max_bytes = static_cast<uint64_t>(std::max(max_bytes, 0));
+    item.leader_epoch = leader_epoch;
+    item.last_fetched_epoch = last_fetched_epoch;
+    answer.item = &item;
+  }
+  answers_.push_back(answer);
+}
+
+ErrorCode FetchOperation::find_partition(const Answer& answer, storage::PartitionId& id) const {
+  const MetadataImage& image = *broker_.shard(home_).image;
+  const bool by_id = context_->version() >= 13;
+  const Topic* topic = by_id ? image.find(answer.topic_id) : image.find(answer.topic);
+  if (topic == nullptr) return by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition;
+  if (!topic->has_partition(answer.index)) return ErrorCode::kUnknownTopicOrPartition;
+  if (request_.replica_id >= 0 || request_.replica_state.replica_id >= 0) return ErrorCode::kNotLeaderOrFollower;
+  id = topic->partition(answer.index);
+  return ErrorCode::kNone;
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,161 @@
+#include "broker/handlers/list_offsets.h"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/sharded_operation.h"
+#include "protocol/messages/list_offsets.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+using protocol::ListOffsetsRequest;
+using protocol::ListOffsetsResponse;
+using PartitionResponse = ListOffsetsResponse::ListOffsetsPartitionResponse;
+
+constexpr int64_t kLatest = -1;
+constexpr int64_t kEarliest = -2;
+constexpr int64_t kMaxTimestamp = -3;
+constexpr int64_t kEarliestLocal = -4;
+constexpr int64_t kLatestTiered = -5;
+constexpr int64_t kEarliestPendingUpload = -6;
+
+// The version from which on a special timestamp is understood; 0 for real timestamps, above all for unknown ones.
+int16_t version_of(int64_t timestamp) {
+  switch (timestamp) {
+    case kLatest:
+    case kEarliest:
+      return 0;
+    case kMaxTimestamp:
+      return 7;
+    case kEarliestLocal:
+      return 8;
+    case kLatestTiered:
+      return 9;
+    case kEarliestPendingUpload:
+      return 11;
+    default:
+      return timestamp >= 0 ? int16_t{0} : INT16_MAX;
+  }
+}
+
+struct OffsetItem {
+  storage::PartitionId id;
+  int64_t timestamp = 0;
+  int32_t leader_epoch = -1;
+  PartitionResponse* response = nullptr;
+  ErrorCode error{};
+  storage::TimestampPosition found;
+};
+
+class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
+ public:
+  ListOffsetsOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    prepare();
+    assign(items_);
+    start_round();
+  }
+
+ private:
+  void prepare() {
+    protocol::Arena& arena = context_->arena();
+    size_t count = 0;
+    std::map<std::pair<std::string_view, int32_t>, int> times;
+    for (const auto& topic : request_.topics) {
+      count += topic.partitions.size();
+      for (const auto& partition : topic.partitions) ++times[{topic.name, partition.partition_index}];
+    }
+    items_.reserve(count);
+    response_.topics = arena.array<ListOffsetsResponse::ListOffsetsTopicResponse>(request_.topics.size());
+    for (size_t t = 0; t < request_.topics.size(); ++t) {
+      const auto& asked = request_.topics[t];
+      response_.topics[t].name = asked.name;
+      response_.topics[t].partitions = arena.array<PartitionResponse>(asked.partitions.size());
+      const Topic* topic = home().image->find(asked.name);
+      for (size_t p = 0; p < asked.partitions.size(); ++p) {
+        PartitionResponse& response = response_.topics[t].partitions[p];
+        const auto& partition = asked.partitions[p];
+        response.partition_index = partition.partition_index;
+        response.timestamp = -1;
+        response.offset = -1;
+        response.leader_epoch = -1;
+        if (times[{asked.name, partition.partition_index}] > 1) {
+          response.error_code = code(ErrorCode::kInvalidRequest);
+        } else if (context_->version() < version_of(partition.timestamp)) {
+          response.error_code = code(ErrorCode::kUnsupportedVersion);
+        } else if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
+          response.error_code = code(ErrorCode::kUnknownTopicOrPartition);
+        } else {
+          items_.push_back({topic->partition(partition.partition_index), partition.timestamp,
+                            partition.current_leader_epoch, &response, ErrorCode::kNone, {}});
+        }
+      }
+    }
+  }
+
+  // On the owning shard.
+  void run(Part& part) override {
+    for (OffsetItem* item : part.items) look_up(part, *item);
+  }
+
+  void look_up(Part& part, OffsetItem& item) {
+    storage::Partition* partition = part.shard->log.find(item.id);
+    if (partition == nullptr) item.error = ErrorCode::kUnknownTopicOrPartition;
+    else if (item.leader_epoch >= 0 && item.leader_epoch < partition->leader_epoch()) item.error = ErrorCode::kFencedLeaderEpoch;
+    else if (item.leader_epoch > partition->leader_epoch()) item.error = ErrorCode::kUnknownLeaderEpoch;
+    else if (partition->offline()) item.error = ErrorCode::kKafkaStorageError;
+    if (item.error != ErrorCode::kNone) return item_done(part);
+    switch (item.timestamp) {
+      case kLatest:
+        item.found.offset = request_.isolation_level == 1 ? partition->last_stable_offset() : partition->high_watermark();
+        item.found.leader_epoch = partition->leader_epoch();
+        return item_done(part);
+      case kEarliest:
+      case kEarliestLocal:
+        item.found.offset = partition->log_start_offset();
+        // A log that nothing was appended to yet has no history; its first epoch is the present one.
+        item.found.leader_epoch = partition->epochs().empty() ? partition->leader_epoch() : partition->epoch_at(item.found.offset);
+        return item_done(part);
+      case kLatestTiered:
+      case kEarliestPendingUpload:
+        return item_done(part);
+      default:
+        break;
+    }
+    part.shard->log.find_timestamp(*partition, item.timestamp,
+                                   [self = shared_from_this(), this, &part, &item](Result<storage::TimestampPosition> found) {
+                                     if (found) item.found = *found;
+                                     else item.error = ErrorCode::kKafkaStorageError;
+                                     item_done(part);
+                                   });
+  }
+
+  void complete() override {
+    for (OffsetItem& item : items_) {
+      item.response->error_code = code(item.error);
+      if (item.error != ErrorCode::kNone) continue;
+      item.response->offset = item.found.offset;
+      if (item.found.offset >= 0) item.response->timestamp = item.found.timestamp;
+      if (context_->version() >= 4) item.response->leader_epoch = item.found.leader_epoch;
+    }
+    context_->respond(response_);
+    context_.reset();
+  }
+
+  ListOffsetsRequest request_;
+  ListOffsetsResponse response_;
+  std::vector<OffsetItem> items_;
+};
+
+}  // namespace
+
+void handle_list_offsets(Broker& broker, RequestContextPtr context) {
+  std::make_shared<ListOffsetsOperation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

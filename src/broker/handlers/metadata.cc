@@ -1,0 +1,177 @@
+#include "broker/handlers/metadata.h"
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <unordered_set>
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/authorized_operations.h"
+#include "broker/metadata/topic_name.h"
+#include "protocol/messages/metadata.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+using protocol::MetadataRequest;
+using protocol::MetadataResponse;
+using ResponseTopic = MetadataResponse::MetadataResponseTopic;
+
+class MetadataOperation : public std::enable_shared_from_this<MetadataOperation> {
+ public:
+  MetadataOperation(Broker& broker, RequestContextPtr context)
+      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    if (names_missing()) return context_->close("a Metadata request asks for a topic without a name");
+    std::vector<Controller::NewTopic> missing = topics_to_create();
+    if (missing.empty()) return respond();
+    std::vector<std::string> names;
+    for (const auto& topic : missing) names.push_back(topic.name);
+    broker_.create_topics(shard_.index(), std::move(missing),
+                          [self = shared_from_this(), names = std::move(names)](Controller::Outcomes outcomes) {
+                            for (size_t i = 0; i < names.size(); ++i) {
+                              if (outcomes[i].error == ErrorCode::kNone || outcomes[i].error == ErrorCode::kTopicAlreadyExists) continue;
+                              self->refused_.emplace(names[i], outcomes[i].error);
+                            }
+                            self->respond();
+                          });
+  }
+
+ private:
+  bool by_id_allowed() const { return context_->version() >= 12; }
+  bool names_missing() const {
+    if (by_id_allowed() || !request_.topics) return false;
+    for (const auto& asked : *request_.topics) {
+      if (!asked.name || !asked.topic_id.is_zero()) return true;
+    }
+    return false;
+  }
+  bool all_topics() const {
+    return !request_.topics || (context_->version() == 0 && request_.topics->empty());
+  }
+  // As soon as one id is given, only ids count.
+  bool by_id() const {
+    if (!by_id_allowed() || !request_.topics) return false;
+    for (const auto& asked : *request_.topics) {
+      if (!asked.topic_id.is_zero()) return true;
+    }
+    return false;
+  }
+
+  std::vector<Controller::NewTopic> topics_to_create() {
+    std::vector<Controller::NewTopic> missing;
+    if (all_topics() || by_id() || !request_.allow_auto_topic_creation || !broker_.settings().auto_create_topics_enable) {
+      return missing;
+    }
+    std::unordered_set<std::string_view> seen;
+    for (const auto& asked : *request_.topics) {
+      const std::string_view name = asked.name.value_or(std::string_view());
+      if (shard_.image->find(name) != nullptr || !seen.insert(name).second) continue;
+      if (topic_name_fault(name) || is_internal_topic(name)) continue;
+      if (broker_.settings().default_replication_factor > 1) {
+        refused_.emplace(name, ErrorCode::kInvalidReplicationFactor);
+        continue;
+      }
+      missing.push_back({std::string(name), broker_.settings().num_partitions, {}});
+    }
+    return missing;
+  }
+
+  void respond() {
+    protocol::Arena& arena = context_->arena();
+    MetadataResponse response;
+    response.brokers = arena.array<MetadataResponse::MetadataResponseBroker>(1);
+    const runtime::Endpoint& advertised = context_->connection().advertised();
+    response.brokers[0].node_id = broker_.settings().node_id;
+    response.brokers[0].host = advertised.host;
+    response.brokers[0].port = advertised.port;
+    if (!broker_.settings().rack.empty()) response.brokers[0].rack = broker_.settings().rack;
+    response.cluster_id = broker_.cluster_id();
+    response.controller_id = broker_.settings().node_id;
+    if (request_.include_cluster_authorized_operations) response.cluster_authorized_operations = kAllClusterOperations;
+    replicas_ = arena.array<int32_t>(1);
+    replicas_[0] = broker_.settings().node_id;
+    // Keeps the topics alive while they are encoded.
+    image_ = shard_.image;
+    if (all_topics()) add_all(response);
+    else add_asked(response);
+    context_->respond(response);
+  }
+
+  void add_all(MetadataResponse& response) {
+    response.topics = context_->arena().array<ResponseTopic>(image_->topic_count());
+    size_t i = 0;
+    image_->for_each([&](const TopicPtr& topic) { fill(response.topics[i++], *topic); });
+  }
+
+  void add_asked(MetadataResponse& response) {
+    const bool ids = by_id();
+    response.topics = context_->arena().array<ResponseTopic>(request_.topics->size());
+    size_t count = 0;
+    std::unordered_set<std::string_view> names;
+    std::unordered_set<TopicId> topic_ids;
+    for (const auto& asked : *request_.topics) {
+      if (ids && (asked.topic_id.is_zero() || !topic_ids.insert(asked.topic_id).second)) continue;
+      const std::string_view name = asked.name.value_or(std::string_view());
+      if (!ids && !names.insert(name).second) continue;
+      ResponseTopic& answer = response.topics[count++];
+      const Topic* topic = ids ? image_->find(asked.topic_id) : image_->find(name);
+      if (topic != nullptr) {
+        fill(answer, *topic);
+      } else if (ids) {
+        answer.error_code = code(ErrorCode::kUnknownTopicId);
+        answer.topic_id = asked.topic_id;
+      } else {
+        answer.name = name;
+        answer.error_code = code(error_of_missing(name));
+        answer.is_internal = is_internal_topic(name);
+      }
+    }
+    response.topics = response.topics.first(count);
+  }
+
+  ErrorCode error_of_missing(std::string_view name) const {
+    if (topic_name_fault(name)) return ErrorCode::kInvalidTopicException;
+    const auto refused = refused_.find(std::string(name));
+    return refused == refused_.end() ? ErrorCode::kUnknownTopicOrPartition : refused->second;
+  }
+
+  void fill(ResponseTopic& answer, const Topic& topic) {
+    answer.name = topic.name();
+    answer.topic_id = topic.id();
+    answer.is_internal = topic.internal;
+    if (request_.include_topic_authorized_operations) answer.topic_authorized_operations = kAllTopicOperations;
+    answer.partitions = context_->arena().array<MetadataResponse::MetadataResponsePartition>(
+        static_cast<size_t>(topic.partition_count()));
+    const int32_t epoch = image_->leader_epoch(topic);
+    for (size_t i = 0; i < answer.partitions.size(); ++i) {
+      auto& partition = answer.partitions[i];
+      partition.partition_index = static_cast<int32_t>(i);
+      partition.leader_id = broker_.settings().node_id;
+      partition.leader_epoch = epoch;
+      partition.replica_nodes = replicas_;
+      partition.isr_nodes = replicas_;
+    }
+  }
+
+  Broker& broker_;
+  BrokerShard& shard_;
+  RequestContextPtr context_;
+  MetadataRequest request_;
+  MetadataImagePtr image_;
+  std::span<int32_t> replicas_;
+  std::unordered_map<std::string, ErrorCode> refused_;  // topics that could not be created
+};
+
+}  // namespace
+
+void handle_metadata(Broker& broker, RequestContextPtr context) {
+  std::make_shared<MetadataOperation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,170 @@
+#include "broker/handlers/produce.h"
+
+#include <fmt/core.h>
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/sharded_operation.h"
+#include "protocol/messages/produce.h"
+#include "protocol/record_batch.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+using protocol::ProduceRequest;
+using protocol::ProduceResponse;
+using PartitionResponse = ProduceResponse::PartitionProduceResponse;
+
+struct ProduceItem {
+  storage::PartitionId id;
+  Bytes records;
+  PartitionResponse* response = nullptr;
+  storage::AppendResult result;
+};
+
+class ProduceOperation final : public ShardedOperation<ProduceItem> {
+ public:
+  ProduceOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    frame_ = context_->frame().owner;
+    const std::string_view refused = refuse_all();
+    prepare(refused);
+    assign(items_);
+    start_round();
+  }
+
+ private:
+  // The error that holds for every partition of the request, in refused_; and why.
+  std::string_view refuse_all() {
+    if (request_.acks < -1 || request_.acks > 1) {
+      refused_ = ErrorCode::kInvalidRequiredAcks;
+      return "acks must be -1, 0 or 1";
+    }
+    bool transactional = request_.transactional_id.has_value();
+    for (const auto& topic : request_.topic_data) {
+      for (const auto& partition : topic.partition_data) {
+        protocol::BatchHeader header;
+        if (protocol::peek_batch(partition.records.data, header) == protocol::BatchFault::kNone) {
+          transactional = transactional || header.transactional();
+        }
+      }
+    }
+    if (!transactional) return {};
+    refused_ = ErrorCode::kTransactionalIdAuthorizationFailed;
+    return "This broker does not serve transactions";
+  }
+
+  // Lays out the response in the request's order; makes an item of every partition that can be appended to.
+  void prepare(std::string_view refused) {
+    protocol::Arena& arena = context_->arena();
+    const MetadataImage& image = *home().image;
+    const bool by_id = context_->version() >= 13;
+    size_t partitions = 0;
+    for (const auto& topic : request_.topic_data) partitions += topic.partition_data.size();
+    items_.reserve(partitions);
+
+    response_.responses = arena.array<ProduceResponse::TopicProduceResponse>(request_.topic_data.size());
+    for (size_t t = 0; t < request_.topic_data.size(); ++t) {
+      const auto& asked = request_.topic_data[t];
+      auto& answer = response_.responses[t];
+      answer.name = asked.name;
+      answer.topic_id = asked.topic_id;
+      answer.partition_responses = arena.array<PartitionResponse>(asked.partition_data.size());
+      const Topic* topic = by_id ? image.find(asked.topic_id) : image.find(asked.name);
+      for (size_t p = 0; p < asked.partition_data.size(); ++p) {
+        PartitionResponse& response = answer.partition_responses[p];
+        response.index = asked.partition_data[p].index;
+        refuse(response, ErrorCode::kNone, {});
+        if (refused_ != ErrorCode::kNone) refuse(response, refused_, refused);
+        else prepare_partition(topic, by_id, asked.partition_data[p], response);
+      }
+    }
+  }
+
+  void prepare_partition(const Topic* topic, bool by_id, const ProduceRequest::PartitionProduceData& asked,
+                         PartitionResponse& response) {
+    if (topic == nullptr) {
+      return refuse(response, by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition, {});
+    }
+    if (!topic->has_partition(asked.index)) return refuse(response, ErrorCode::kUnknownTopicOrPartition, {});
+    if (topic->internal && context_->client_id() != "__admin_client") {
+      return refuse(response, ErrorCode::kInvalidTopicException, "Cannot append to an internal topic");
+    }
+    if (request_.acks == -1 && topic->log_config.min_insync_replicas > 1) {
+      return refuse(response, ErrorCode::kNotEnoughReplicas,
+                    "The number of in-sync replicas (1) is below min.insync.replicas of the topic");
+    }
+    if (asked.records.null) return refuse(response, ErrorCode::kInvalidRecord, "The request holds no record batch");
+    items_.push_back({topic->partition(asked.index), asked.records.data, &response, {}});
+  }
+
+  void refuse(PartitionResponse& response, ErrorCode error, std::string_view message) {
+    failed_ = failed_ || error != ErrorCode::kNone;
+    response.error_code = code(error);
+    response.base_offset = -1;
+    response.log_append_time_ms = -1;
+    response.log_start_offset = -1;
+    if (!message.empty()) response.error_message = message;
+  }
+
+  // On the owning shard.
+  void run(Part& part) override {
+    for (ProduceItem* item : part.items) {
+      storage::Partition* partition = part.shard->log.find(item->id);
+      if (partition == nullptr) {
+        item->result.error = ErrorCode::kUnknownTopicOrPartition;
+        item_done(part);
+        continue;
+      }
+      part.shard->log.append(*partition, Slice{frame_, item->records.data(), item->records.size()}, true,
+                             [self = shared_from_this(), this, item, &part](storage::AppendResult result) {
+                               item->result = std::move(result);
+                               item_done(part);
+                             });
+    }
+  }
+
+  void complete() override {
+    RequestContextPtr context = std::move(context_);
+    for (ProduceItem& item : items_) fill(*item.response, item.result, context->arena());
+    frame_ = Buffer();
+    if (request_.acks != 0) return context->respond(response_);
+    if (failed_) context->close("a produce request with acks=0 failed: the client has no other way to learn of it");
+    else context->no_response();
+  }
+
+  void fill(PartitionResponse& response, const storage::AppendResult& result, protocol::Arena& arena) {
+    if (result.error != ErrorCode::kNone) {
+      refuse(response, result.error, result.message);
+      response.record_errors = arena.array<ProduceResponse::BatchIndexAndErrorMessage>(result.record_errors.size());
+      for (size_t i = 0; i < response.record_errors.size(); ++i) {
+        response.record_errors[i].batch_index = result.record_errors[i].index;
+        response.record_errors[i].batch_index_error_message = result.record_errors[i].message;
+      }
+      return;
+    }
+    response.base_offset = result.base_offset;
+    response.log_append_time_ms = result.log_append_time_ms;
+    response.log_start_offset = result.log_start_offset;
+  }
+
+  ProduceRequest request_;
+  ProduceResponse response_;
+  Buffer frame_;  // keeps large batches alive for the log
+  std::vector<ProduceItem> items_;
+  ErrorCode refused_ = ErrorCode::kNone;
+  bool failed_ = false;
+};
+
+}  // namespace
+
+void handle_produce(Broker& broker, RequestContextPtr context) {
+  std::make_shared<ProduceOperation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,13 @@
+// The APIs of the broker's own handlers, registered with a dispatcher. (ApiVersions is registered where the table is
+// complete: by the wiring.)
+#pragma once
+
+#include "broker/broker.h"
+#include "broker/server/dispatch.h"
+
+namespace weir::broker {
+
+// `broker` outlives the dispatcher's use.
+void register_handlers(Dispatcher& dispatcher, Broker& broker);
+
+}  // namespace weir::broker

@@ -1,0 +1,105 @@
+// A request about many partitions, spread over the shards that own them: at most one message to each shard per round and
+// one back, and none at all for what the connection's own shard owns.
+//
+// The derived class holds the request's context. run() is called on each owning shard with that shard's items and calls
+// item_done() once for each of them, at once or later, on the same shard; when all are done complete() is called on the
+// home shard. Between start_round() and complete() the home shard must not touch the items.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "broker/broker.h"
+#include "broker/server/request_context.h"
+
+namespace weir::broker {
+
+// Item: has `storage::PartitionId id`.
+template <typename Item>
+class ShardedOperation : public std::enable_shared_from_this<ShardedOperation<Item>> {
+ public:
+  virtual ~ShardedOperation() = default;
+
+ protected:
+  // The items of one shard.
+  struct Part {
+    BrokerShard* shard = nullptr;
+    std::vector<Item*> items;
+    size_t pending = 0;
+    bool running = false;
+    bool noticed = false;  // for the derived class
+  };
+
+  ShardedOperation(Broker& broker, RequestContextPtr context)
+      : broker_(broker), context_(std::move(context)), home_(context_->loop().index()) {}
+
+  // Assigns the items to shards; they must not move any more.
+  void assign(std::span<Item> items) {
+    for (Item& item : items) {
+      const unsigned owner = broker_.owner(item.id);
+      auto part = std::find_if(parts_.begin(), parts_.end(), [&](const Part& p) { return p.shard->index() == owner; });
+      if (part == parts_.end()) {
+        Part added;
+        added.shard = &broker_.shard(owner);
+        part = parts_.insert(parts_.end(), std::move(added));
+      }
+      part->items.push_back(&item);
+    }
+  }
+
+  // Runs all parts. Without any, completes inline.
+  void start_round() {
+    pending_parts_ = parts_.size();
+    if (parts_.empty()) return complete();
+    auto self = this->shared_from_this();  // complete() may let go of everything else
+    Part* local = nullptr;
+    for (Part& part : parts_) {
+      if (part.shard->index() == home_) local = &part;
+      else part.shard->loop.post([this, self, &part] { run_part(part); });
+    }
+    if (local != nullptr) run_part(*local);
+  }
+
+  void item_done(Part& part) {
+    if (--part.pending == 0 && !part.running) part_done(part);
+  }
+
+  // A task for each part's shard, without an answer.
+  template <typename Task>
+  void on_each_part(Task task) {
+    for (Part& part : parts_) broker_.run_on(part.shard->index(), [self = this->shared_from_this(), task, &part] { task(part); });
+  }
+
+  virtual void run(Part& part) = 0;
+  virtual void complete() = 0;
+
+  BrokerShard& home() { return broker_.shard(home_); }
+
+  Broker& broker_;
+  RequestContextPtr context_;  // home shard only
+  const unsigned home_;
+  std::vector<Part> parts_;
+
+ private:
+  void run_part(Part& part) {
+    part.pending = part.items.size();
+    part.running = true;
+    run(part);
+    part.running = false;
+    if (part.pending == 0) part_done(part);
+  }
+  void part_done(Part& part) {
+    if (part.shard->index() == home_) return part_came_home();
+    broker_.shard(home_).loop.post([self = this->shared_from_this()] { self->part_came_home(); });
+  }
+  void part_came_home() {
+    if (--pending_parts_ == 0) complete();
+  }
+
+  size_t pending_parts_ = 0;  // home shard only
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,116 @@
+// The one writer of topic metadata. Each call becomes durable metadata transactions, then the new image reaches every
+// shard, partitions included, and only then is the call answered: whoever was told of a topic can use it.
+//
+// Calls run one after the other in call order, so each sees the image its predecessor left. Lives on shard 0: loop
+// thread only. Completions run on the loop, possibly inline.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "base/function.h"
+#include "broker/metadata/metadata_image.h"
+#include "broker/metadata/metadata_loader.h"
+#include "protocol/errors.h"
+#include "runtime/loop.h"
+#include "storage/metadata/meta_store.h"
+
+namespace weir::broker {
+
+// Brings an image to all shards.
+class MetadataPublisher {
+ public:
+  virtual ~MetadataPublisher() = default;
+  // `done` on the caller's loop once every shard serves from the new image.
+  virtual void publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) = 0;
+};
+
+class Controller {
+ public:
+  struct Outcome {
+    protocol::ErrorCode error{};
+    std::string message;  // why, for the client; empty on success
+    TopicPtr topic;       // as it is now; of a deleted one as it was
+  };
+  // In the order of what was asked.
+  using Outcomes = std::vector<Outcome>;
+  using Done = Function<void(Outcomes)>;
+
+  Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, LogConfigOf log_config_of,
+             MetadataImagePtr image);
+  ~Controller();
+  Controller(const Controller&) = delete;
+
+  struct NewTopic {
+    std::string name;
+    int32_t partition_count = 1;
+    ConfigOverrides configs;  // valid
+  };
+  // Refuses bad names, taken ones and those that collide with others.
+  void create_topics(std::vector<NewTopic> topics, Done done);
+
+  void delete_topics(std::vector<TopicId> topics, Done done);
+
+  struct NewPartitions {
+    std::string topic;
+    int32_t partition_count = 0;  // in all
+  };
+  void create_partitions(std::vector<NewPartitions> topics, Done done);
+
+  // Changes the overrides of one topic: `edit` gets the present ones and leaves the new ones, or says why not.
+  struct ConfigChange {
+    std::string topic;
+    Function<Outcome(ConfigOverrides&)> edit;
+  };
+  void change_configs(std::vector<ConfigChange> changes, Done done);
+
+  const MetadataImage& image() const { return *image_; }
+  // What a creation of `name` would be refused for now; kNone if it would not.
+  Outcome check_new_name(const std::string& name) const;
+
+ private:
+  // One topic's part of a call, past all checks.
+  struct Step {
+    size_t index = 0;  // in outcomes
+    TopicPtr before;   // null: new
+    TopicPtr after;    // null: deleted
+  };
+  struct Call {
+    Function<void(Call*)> prepare;  // makes the steps, or sets outcomes
+    std::vector<Step> steps;
+    Outcomes outcomes;
+    Done done;
+    size_t settled = 0;     // steps whose outcome is known
+    size_t group_size = 0;  // steps in the transaction under way
+    bool one_by_one = false;
+  };
+  static constexpr size_t kStepsPerTransaction = storage::MetaStore::kMaxOperations / 2;
+  static constexpr size_t kMaxQueuedCalls = 1000;
+
+  void enqueue(size_t count, Function<void(Call*)> prepare, Done done);
+  void run_next();
+  void commit_more();
+  void committed(Result<bool> result);
+  void publish();
+  void finish();
+  static void add_to(storage::MetaTransaction& transaction, const Step& step);
+  TopicPtr make_topic(TopicRecord record) const;
+  void prepare_new_topic(Call& call, size_t index, NewTopic& topic, std::vector<std::string>& names);
+  void note_name(const std::string& name, bool exists);
+
+  storage::MetaStore& store_;
+  runtime::Loop& loop_;
+  MetadataPublisher& publisher_;
+  LogConfigOf log_config_of_;
+  MetadataImagePtr image_;
+  std::unordered_map<std::string, std::string> collisions_;  // unified name -> the topic that has it
+  std::deque<Call> calls_;  // the first one is under way
+  bool running_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,117 @@
+#include "broker/metadata/metadata_loader.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "broker/metadata/broker_epoch_record.h"
+#include "broker/metadata/cluster_id_record.h"
+
+namespace weir::broker {
+namespace {
+
+using storage::MetaEntry;
+using storage::MetaStore;
+
+struct Entry {
+  bool exists = false;
+  std::string value;
+  int64_t mod_revision = 0;
+};
+
+Result<Entry> read_key(MetaStore& store, std::string_view key) {
+  auto range = store.range_blocking(std::string(key));
+  if (!range) return std::unexpected(range.error());
+  for (MetaEntry& entry : range->entries) {
+    if (entry.key == key) return Entry{true, std::move(entry.value), entry.mod_revision};
+  }
+  return Entry{};
+}
+
+// Nobody else writes at start, so a compare that fails means a second process on the same data.
+Result<void> write_key(MetaStore& store, std::string_view key, const Entry& before, std::string value) {
+  storage::MetaTransaction transaction;
+  transaction.compares.push_back({std::string(key), before.mod_revision, std::nullopt});
+  transaction.operations.push_back({storage::MetaOperation::Kind::kPut, std::string(key), std::move(value)});
+  auto outcome = store.transact_blocking(std::move(transaction));
+  if (!outcome) return std::unexpected(outcome.error());
+  if (!outcome->succeeded) {
+    return fail(ErrorCode::kInvalid, "metadata entry " + std::string(key) + " changed during start: is another process using this data?");
+  }
+  return {};
+}
+
+Result<std::string> load_cluster_id(MetaStore& store, runtime::Random& random) {
+  auto entry = read_key(store, ClusterIdRecord::kKey);
+  if (!entry) return std::unexpected(entry.error());
+  if (entry->exists) {
+    auto record = ClusterIdRecord::decode(entry->value);
+    if (!record) return std::unexpected(record.error());
+    return record->id;
+  }
+  const ClusterIdRecord made{random.uuid().to_string()};
+  if (auto written = write_key(store, ClusterIdRecord::kKey, *entry, made.encode()); !written) {
+    return std::unexpected(written.error());
+  }
+  return made.id;
+}
+
+Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
+  auto entry = read_key(store, BrokerEpochRecord::kKey);
+  if (!entry) return std::unexpected(entry.error());
+  BrokerEpochRecord record;
+  if (entry->exists) {
+    auto decoded = BrokerEpochRecord::decode(entry->value);
+    if (!decoded) return std::unexpected(decoded.error());
+    record = *decoded;
+  }
+  if (!entry->exists || unclean) {
+    if (entry->exists) ++record.epoch;
+    if (auto written = write_key(store, BrokerEpochRecord::kKey, *entry, record.encode()); !written) {
+      return std::unexpected(written.error());
+    }
+  }
+  return record.epoch;
+}
+
+// What an empty store is taken to say. The levels are those of Kafka 4.4's features this broker implements.
+Result<FeaturesRecord> load_features(MetaStore& store) {
+  auto entry = read_key(store, FeaturesRecord::kKey);
+  if (!entry) return std::unexpected(entry.error());
+  if (!entry->exists) return FeaturesRecord{};
+  return FeaturesRecord::decode(entry->value);
+}
+
+}  // namespace
+
+Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random,
+                                     const LogConfigOf& log_config_of) {
+  LoadedMetadata loaded;
+  auto cluster_id = load_cluster_id(store, random);
+  if (!cluster_id) return std::unexpected(cluster_id.error());
+  loaded.cluster_id = std::move(*cluster_id);
+  auto features = load_features(store);
+  if (!features) return std::unexpected(features.error());
+  loaded.features = std::move(*features);
+  auto epoch = load_broker_epoch(store, unclean);
+  if (!epoch) return std::unexpected(epoch.error());
+
+  auto topics = store.range_blocking(std::string(TopicRecord::kPrefix));
+  if (!topics) return std::unexpected(topics.error());
+  auto image = std::make_shared<MetadataImage>(*epoch);
+  for (const MetaEntry& entry : topics->entries) {
+    auto record = TopicRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    if (image->find(record->name) != nullptr) {
+      return fail(ErrorCode::kCorrupt, "two topics are named " + record->name);
+    }
+    auto topic = std::make_shared<Topic>();
+    topic->log_config = log_config_of(record->configs);
+    topic->internal = is_internal_topic(record->name);
+    topic->record = std::move(*record);
+    image->put(std::move(topic));
+  }
+  loaded.image = std::move(image);
+  return loaded;
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,71 @@
+// Round trips of every metadata key type, and what damaged values decode to.
+#include <gtest/gtest.h>
+
+#include "broker/metadata/broker_epoch_record.h"
+#include "broker/metadata/cluster_id_record.h"
+#include "broker/metadata/features_record.h"
+#include "broker/metadata/producer_ids_record.h"
+#include "broker/metadata/topic_name_record.h"
+#include "broker/metadata/topic_record.h"
+
+namespace weir::broker {
+namespace {
+
+// Every prefix of a value, and the value with a byte too many, must be refused.
+template <typename Decode>
+void refuses_damage(const std::string& value, Decode decode) {
+  for (size_t size = 0; size < value.size(); ++size) EXPECT_FALSE(decode(value.substr(0, size))) << "size " << size;
+  EXPECT_FALSE(decode(value + '\0'));
+  std::string newer = value;
+  newer[0] = 99;
+  const auto refused = decode(newer);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("unknown format"), std::string::npos);
+}
+
+TEST(Records, Topic) {
+  TopicRecord record{Uuid::from_random(1, 2), "orders", 10'000, 7, {{"retention.ms", "-1"}, {"cleanup.policy", ""}}};
+  EXPECT_EQ(record.key(), "/topics/" + record.id.to_string());
+  const auto decoded = TopicRecord::decode(record.key(), record.encode());
+  ASSERT_TRUE(decoded) << decoded.error().message;
+  EXPECT_EQ(*decoded, record);
+  refuses_damage(record.encode(), [&](const std::string& v) { return TopicRecord::decode(record.key(), v); });
+  EXPECT_FALSE(TopicRecord::decode("/topics/short", record.encode()));
+  EXPECT_FALSE(TopicRecord::decode("/other/" + record.id.to_string(), record.encode()));
+  record.partition_count = 0;
+  EXPECT_FALSE(TopicRecord::decode(record.key(), record.encode()));
+}
+
+TEST(Records, TopicName) {
+  const TopicNameRecord record{"orders", Uuid::from_random(3, 4)};
+  EXPECT_EQ(record.key(), "/topic-names/orders");
+  EXPECT_EQ(TopicNameRecord::decode(record.key(), record.encode()), record);
+  refuses_damage(record.encode(), [&](const std::string& v) { return TopicNameRecord::decode(record.key(), v); });
+}
+
+TEST(Records, BrokerEpoch) {
+  const BrokerEpochRecord record{41};
+  EXPECT_EQ(BrokerEpochRecord::decode(record.encode()), record);
+  refuses_damage(record.encode(), BrokerEpochRecord::decode);
+}
+
+TEST(Records, ProducerIds) {
+  const ProducerIdsRecord record{5'000'000'000};
+  EXPECT_EQ(ProducerIdsRecord::decode(record.encode()), record);
+  refuses_damage(record.encode(), ProducerIdsRecord::decode);
+}
+
+TEST(Records, Features) {
+  const FeaturesRecord record{3, {{"metadata.version", 29}, {"transaction.version", 2}}};
+  EXPECT_EQ(FeaturesRecord::decode(record.encode()), record);
+  refuses_damage(record.encode(), FeaturesRecord::decode);
+}
+
+TEST(Records, ClusterId) {
+  const ClusterIdRecord record{Uuid::from_random(5, 6).to_string()};
+  EXPECT_EQ(ClusterIdRecord::decode(record.encode()), record);
+  refuses_damage(record.encode(), ClusterIdRecord::decode);
+}
+
+}  // namespace
+}  // namespace weir::broker

@@ -1,0 +1,86 @@
+#include "broker/metadata/settled_transaction.h"
+
+#include <utility>
+
+#include "base/log.h"
+
+namespace weir::broker {
+namespace {
+
+using storage::MetaOperation;
+using storage::MetaOutcome;
+using storage::MetaRange;
+
+constexpr int64_t kRetryNs = 200 * runtime::kMillisecond;
+
+class Settling : public std::enable_shared_from_this<Settling> {
+ public:
+  Settling(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
+           storage::MetaTransaction transaction, Function<void(Result<bool>)> done)
+      : store_(store), loop_(loop), alive_(std::move(alive)), transaction_(std::move(transaction)), done_(std::move(done)) {}
+
+  void send() {
+    store_.transact(transaction_, loop_, [self = shared_from_this()](Result<MetaOutcome> outcome) {
+      if (*self->alive_) self->answered(std::move(outcome));
+    });
+  }
+
+ private:
+  void answered(Result<MetaOutcome> outcome) {
+    if (!outcome && outcome.error().code == ErrorCode::kUnknown) {
+      in_doubt_ = true;
+      log_warn("metadata", "Outcome of a metadata transaction is not known ({}); reading it back", outcome.error().message);
+      return look();
+    }
+    // After a doubt only what is stored counts: an earlier attempt may have been the one that succeeded.
+    if (in_doubt_ && (!outcome || !outcome->succeeded)) return look_last(std::move(outcome));
+    if (!outcome) return done_(std::unexpected(outcome.error()));
+    done_(outcome->succeeded);
+  }
+  void look() {
+    read([self = shared_from_this()](bool visible) {
+      if (visible) self->done_(true);
+      else self->send();
+    });
+  }
+  void look_last(Result<MetaOutcome> outcome) {
+    read([self = shared_from_this(), outcome = std::move(outcome)](bool visible) {
+      if (visible) self->done_(true);
+      else if (!outcome) self->done_(std::unexpected(outcome.error()));
+      else self->done_(false);
+    });
+  }
+  void read(Function<void(bool visible)> then) {
+    store_.range(transaction_.operations.front().key, loop_,
+                 [self = shared_from_this(), then = std::move(then)](Result<MetaRange> range) mutable {
+                   if (!*self->alive_) return;
+                   if (range) return then(self->visible(*range));
+                   self->loop_.schedule_after(kRetryNs, [self, then = std::move(then)]() mutable {
+                     if (*self->alive_) self->read(std::move(then));
+                   });
+                 });
+  }
+  bool visible(const MetaRange& range) const {
+    const MetaOperation& first = transaction_.operations.front();
+    for (const storage::MetaEntry& entry : range.entries) {
+      if (entry.key == first.key) return first.kind == MetaOperation::Kind::kPut && entry.value == first.value;
+    }
+    return first.kind != MetaOperation::Kind::kPut;
+  }
+
+  storage::MetaStore& store_;
+  runtime::Loop& loop_;
+  std::shared_ptr<const bool> alive_;
+  storage::MetaTransaction transaction_;
+  Function<void(Result<bool>)> done_;
+  bool in_doubt_ = false;
+};
+
+}  // namespace
+
+void settle(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
+            storage::MetaTransaction transaction, Function<void(Result<bool>)> done) {
+  std::make_shared<Settling>(store, loop, std::move(alive), std::move(transaction), std::move(done))->send();
+}
+
+}  // namespace weir::broker

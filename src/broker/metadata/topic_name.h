@@ -1,0 +1,17 @@
+// Kafka's rules for topic names.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace weir::broker {
+
+// Why `name` cannot be a topic's name, as Kafka words it; nothing if it can.
+std::optional<std::string> topic_name_fault(std::string_view name);
+
+// '.' and '_' become one in metric names: two names that are equal after this cannot both exist.
+bool has_collision_characters(std::string_view name);
+std::string unify_collision_characters(std::string_view name);
+
+}  // namespace weir::broker

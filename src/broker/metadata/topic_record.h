@@ -1,0 +1,34 @@
+// `/topics/<id>`: one topic. Partitions are a count, so a topic of any size is one entry. The entry is the topic: what
+// has none does not exist, and its data is garbage.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/uuid.h"
+
+namespace weir::broker {
+
+// Overrides of topic configs, by Kafka's names.
+using ConfigOverrides = std::map<std::string, std::string, std::less<>>;
+
+struct TopicRecord {
+  static constexpr std::string_view kPrefix = "/topics/";
+
+  TopicId id;  // in the key
+  std::string name;
+  int32_t partition_count = 0;
+  int32_t creation_epoch = 0;  // broker epoch at creation; leader epochs count from it
+  ConfigOverrides configs;
+
+  bool operator==(const TopicRecord&) const = default;
+  std::string key() const { return key_of(id); }
+  std::string encode() const;
+  static std::string key_of(const TopicId& id) { return std::string(kPrefix) + id.to_string(); }
+  static Result<TopicRecord> decode(std::string_view key, std::string_view value);
+};
+
+}  // namespace weir::broker
