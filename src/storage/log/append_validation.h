@@ -30,8 +30,4 @@ void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms)
 void describe_verdict(const ProducerState::Verdict& verdict, const BatchFacts& facts, const LogConfig& config,
                       AppendResult& result);
 
-// First record of the batch at or after `start_offset` with a timestamp >= `timestamp` (offset -1: none). Unpacks
-// compressed batches.
-Result<TimestampPosition> find_record_by_timestamp(Bytes batch, int64_t timestamp, int64_t start_offset);
-
 }  // namespace weir::storage

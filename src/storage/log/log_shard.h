@@ -158,7 +158,7 @@ class LogShard {
   void schedule_retention();
   int64_t expired_before(const Partition& partition, int64_t now_ms) const;
   bool retain(Partition& partition, int64_t now_ms);
-  void find_in_batch(Slice batch, const BatchFacts& facts, int64_t timestamp, int64_t start_offset,
+  void find_in_batch(Slice batch, int64_t timestamp, int64_t start_offset,
                      Function<void(Result<TimestampPosition>)> done);
   void take_offline(Partition& partition, const std::string& reason);
   void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);

@@ -1,8 +1,8 @@
 // LogShard: offsets by timestamp (ListOffsets).
 #include <algorithm>
 
-#include "storage/log/append_validation.h"
 #include "storage/log/log_shard.h"
+#include "storage/segment/record_timestamps.h"
 
 namespace weir::storage {
 namespace {
@@ -27,13 +27,11 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<
   }
   // The tail's candidate is found now; the segments are asked first, for their records come first.
   Slice candidate;
-  BatchFacts facts;
   for (size_t i = first; i < partition.tail_.size(); ++i) {
     const TailBatch& batch = partition.tail_[i];
     if (batch.facts.last_offset() >= partition.high_watermark_) break;
     if (batch.facts.max_timestamp < timestamp || batch.facts.last_offset() < partition.log_start_offset_) continue;
     candidate = batch.bytes;
-    facts = batch.facts;
     break;
   }
   const auto& segments = partition.manifest_.segments;
@@ -41,30 +39,34 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<
     return segment.max_timestamp >= timestamp && segment.next_offset > partition.log_start_offset_;
   });
   if (!in_segments) {
-    return find_in_batch(std::move(candidate), facts, timestamp, partition.log_start_offset_, std::move(done));
+    return find_in_batch(std::move(candidate), timestamp, partition.log_start_offset_, std::move(done));
   }
   store_.find_timestamp(
       partition.manifest_, timestamp, loop_,
-      [this, alive = alive_, candidate = std::move(candidate), facts, timestamp, start = partition.log_start_offset_,
+      [this, alive = alive_, candidate = std::move(candidate), timestamp, start = partition.log_start_offset_,
        done = std::move(done)](Result<TimestampPosition> found) mutable {
         if (!*alive) return;
         if (found && found->offset < 0) {
-          return find_in_batch(std::move(candidate), facts, timestamp, start, std::move(done));
+          return find_in_batch(std::move(candidate), timestamp, start, std::move(done));
         }
         if (found && found->offset < start) found->offset = start;
         done(std::move(found));
       });
 }
 
-void LogShard::find_in_batch(Slice batch, const BatchFacts& facts, int64_t timestamp, int64_t start_offset,
+void LogShard::find_in_batch(Slice batch, int64_t timestamp, int64_t start_offset,
                              Function<void(Result<TimestampPosition>)> done) {
   if (batch.size == 0) return done(TimestampPosition{});
   // Compressed batches are unpacked for this: on the pool, never on the loop.
   auto found = std::make_shared<Result<TimestampPosition>>(TimestampPosition{});
   runtime_.pool->submit(
-      [found, batch = std::move(batch), facts, timestamp, start_offset] {
-        *found = find_record_by_timestamp(batch.bytes(), timestamp, start_offset);
-        if (*found && (*found)->offset >= 0) (*found)->leader_epoch = facts.leader_epoch;
+      [found, batch = std::move(batch), timestamp, start_offset] {
+        auto record = first_record_in(batch.bytes(), timestamp, start_offset);
+        if (!record) {
+          *found = std::unexpected(record.error());
+        } else if (*record) {
+          *found = **record;
+        }
       },
       loop_,
       [found, alive = alive_, done = std::move(done)]() mutable {

@@ -101,18 +101,11 @@ class RecordTimes {
 
 }  // namespace
 
-Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch,
-                                                         int64_t timestamp, int64_t lowest_offset) {
-  const BatchHeader& header = batch.header;
+Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp, int64_t lowest_offset) {
+  const auto header = BatchHeader::parse(batch.data());
   TimestampPosition found;
   found.leader_epoch = header.partition_leader_epoch;
-  const Buffer memory = Buffer::allocate(header.size());
-  const MutableBytes bytes{memory.data(), header.size()};
-  auto got = file.read_at(batch.offset, bytes);
-  if (!got) return std::unexpected(std::move(got.error()));
-  if (*got < bytes.size()) return fail(ErrorCode::kCorrupt, fmt::format("{}: ends within the batch at {}", name, batch.offset));
-
-  RecordTimes records(header, Bytes(bytes).subspan(BatchHeader::kSize));
+  RecordTimes records(header, batch.subspan(BatchHeader::kSize));
   RecordTime record;
   while (records.next(record)) {
     found.offset = header.base_offset + record.offset_delta;
@@ -120,8 +113,20 @@ Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, co
     found.timestamp = header.log_append_time() ? header.max_timestamp : header.base_timestamp + record.timestamp_delta;
     if (found.timestamp >= timestamp && found.offset >= lowest_offset) return found;
   }
-  if (records.damaged()) return fail(ErrorCode::kCorrupt, fmt::format("{}: the records of the batch at {} are damaged", name, batch.offset));
+  if (records.damaged()) return fail(ErrorCode::kCorrupt, "its records are damaged");
   return std::nullopt;
+}
+
+Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch,
+                                                         int64_t timestamp, int64_t lowest_offset) {
+  const Buffer memory = Buffer::allocate(batch.header.size());
+  const MutableBytes bytes{memory.data(), batch.header.size()};
+  auto got = file.read_at(batch.offset, bytes);
+  if (!got) return std::unexpected(std::move(got.error()));
+  if (*got < bytes.size()) return fail(ErrorCode::kCorrupt, fmt::format("{}: ends within the batch at {}", name, batch.offset));
+  auto found = first_record_in(bytes, timestamp, lowest_offset);
+  if (!found) return fail(found.error().code, fmt::format("{}: the batch at {}: {}", name, batch.offset, found.error().message));
+  return found;
 }
 
 }  // namespace weir::storage
