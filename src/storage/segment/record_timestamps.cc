@@ -64,7 +64,7 @@ class RecordTimes {
   void fill() {
     if (!compressed_ || window_.size() >= kRecordStartBytes) return;
     if (memory_.empty()) memory_.resize(kWindowBytes);
-    std::memmove(memory_.data(), window_.data(), window_.size());
+    if (!window_.empty()) std::memmove(memory_.data(), window_.data(), window_.size());
     size_t have = window_.size();
     while (have < kRecordStartBytes) {
       const size_t got = unpack_.read(MutableBytes(memory_).subspan(have));

@@ -1,0 +1,193 @@
+#include "storage/segment/segment_dump.h"
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "base/buffer.h"
+#include "base/crc32c.h"
+#include "protocol/compression.h"
+#include "storage/segment/header_scanner.h"
+#include "storage/segment/segment_index.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::storage {
+
+namespace {
+
+// A batch that unpacks to more is called damaged: nobody could read it.
+constexpr uint64_t kUnpackedMax = uint64_t{512} << 20;
+
+// As a JSON string; bytes that are no printable ASCII become \u00xx.
+std::string quoted(const std::optional<Bytes>& bytes) {
+  if (!bytes) return "null";
+  std::string out = "\"";
+  for (const uint8_t byte : *bytes) {
+    if (byte == '"' || byte == '\\') {
+      out += '\\';
+      out += static_cast<char>(byte);
+    } else if (byte >= 0x20 && byte < 0x7f) {
+      out += static_cast<char>(byte);
+    } else {
+      out += fmt::format("\\u{:04x}", byte);
+    }
+  }
+  return out + '"';
+}
+
+class SegmentDump {
+ public:
+  SegmentDump(runtime::File& file, const std::string& path, uint64_t size, int64_t base_offset, const SegmentDumpOptions& options,
+              Function<void(std::string_view)>& line)
+      : file_(file), path_(path), size_(size), base_offset_(base_offset), options_(options), line_(line) {}
+
+  Result<SegmentDumpSummary> run() {
+    HeaderScanner scanner(file_, path_, 0, size_, base_offset_);
+    while (true) {
+      auto position = scanner.next();
+      if (!position) {
+        if (position.error().code != ErrorCode::kCorrupt) return std::unexpected(std::move(position.error()));
+        show_break(scanner.position(), position.error().message);
+        break;
+      }
+      if (!*position) break;
+      if (auto shown = show_batch(**position); !shown) return std::unexpected(std::move(shown.error()));
+    }
+    summary_.valid_bytes = scanner.position();
+    summary_.trailing_bytes = size_ - scanner.position();
+    return summary_;
+  }
+
+  // Hints that lead nowhere are no damage, but worth a line.
+  Result<void> check_index(const SegmentIndex& index) {
+    for (const IndexEntry& entry : index.entries()) {
+      ++summary_.index_entries;
+      uint8_t bytes[BatchHeader::kSize];
+      auto got = file_.read_at(entry.position, bytes);
+      if (!got) return std::unexpected(std::move(got.error()));
+      const auto header = *got == sizeof bytes ? parse_stored_header(bytes) : std::nullopt;
+      if (header && header->base_offset == entry.base_offset) continue;
+      ++summary_.wrong_index_entries;
+      show(options_.json ? R"({{"type":"index","offset":{},"position":{},"state":"does not fit"}})"
+                         : "index entry for offset {} does not fit position {} (it will not be used)",
+           entry.base_offset, entry.position);
+    }
+    return {};
+  }
+
+  SegmentDumpSummary end() {
+    if (!options_.verify_only) {
+      show(options_.json
+               ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{}}})"
+               : "end at {}: {} batches, {} records, next offset {}; damaged: {} batches, {} bytes at the end; index: {} entries, {} wrong",
+           summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset, summary_.damaged_batches,
+           summary_.trailing_bytes, summary_.index_entries, summary_.wrong_index_entries);
+    }
+    return summary_;
+  }
+
+ private:
+  Result<void> show_batch(const HeaderScanner::Position& position) {
+    const BatchHeader& header = position.header;
+    const Buffer memory = Buffer::allocate(header.size());
+    const MutableBytes bytes{memory.data(), header.size()};
+    auto got = file_.read_at(position.offset, bytes);
+    if (!got) return std::unexpected(std::move(got.error()));
+    if (*got < bytes.size()) return fail(ErrorCode::kCorrupt, path_ + ": was cut while it was read");
+    ++summary_.batches;
+    if (summary_.first_offset < 0) summary_.first_offset = header.base_offset;
+    summary_.next_offset = header.next_offset();
+
+    std::vector<uint8_t> unpacked;
+    const std::string_view fault = check(header, bytes, unpacked);
+    if (!fault.empty()) ++summary_.damaged_batches;
+    if (fault.empty()) summary_.records += static_cast<uint64_t>(header.record_count);
+    if (fault.empty() && options_.verify_only) return {};
+    show(options_.json
+             ? R"({{"type":"batch","position":{},"bytes":{},"base_offset":{},"last_offset":{},"records":{},"leader_epoch":{},"compression":{},"log_append_time":{},"transactional":{},"control":{},"delete_horizon":{},"base_timestamp":{},"max_timestamp":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"crc":{},"state":"{}"}})"
+             : "at {}: {} bytes, offsets {}-{}, {} records, epoch {}, compression {}, append time {}, transactional {}, control {}, delete horizon {}, time {}-{}, producer {}/{}, sequence {}, crc {}: {}",
+         position.offset, header.size(), header.base_offset, header.last_offset(), header.record_count, header.partition_leader_epoch,
+         header.compression_bits(), header.log_append_time(), header.transactional(), header.control(), header.delete_horizon(),
+         header.base_timestamp, header.max_timestamp, header.producer_id, header.producer_epoch, header.base_sequence, header.crc,
+         fault.empty() ? "ok" : fault);
+    if (options_.records && fault.empty()) show_records(header, records_of(header, bytes, unpacked));
+    return {};
+  }
+
+  static Bytes records_of(const BatchHeader& header, Bytes batch, const std::vector<uint8_t>& unpacked) {
+    return header.compressed() ? Bytes(unpacked) : batch.subspan(BatchHeader::kSize);
+  }
+
+  // What is wrong; empty if nothing is.
+  std::string_view check(const BatchHeader& header, Bytes batch, std::vector<uint8_t>& unpacked) {
+    if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc) return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
+    if (header.compressed()) {
+      const auto fault = decompressor_.decompress(header.compression(), batch.subspan(BatchHeader::kSize), kUnpackedMax, unpacked);
+      if (fault != protocol::CompressionFault::kNone) return protocol::compression_fault_name(fault);
+    }
+    const auto fault = protocol::check_records(header, records_of(header, batch, unpacked), {.contiguous = false});
+    return fault == protocol::BatchFault::kNone ? std::string_view() : protocol::batch_fault_name(fault);
+  }
+
+  void show_records(const BatchHeader& header, Bytes records) {
+    protocol::RecordIterator iterator(header, records);
+    protocol::Record record;
+    while (iterator.next(record)) {
+      show(options_.json ? R"({{"type":"record","offset":{},"timestamp":{},"headers":{},"key":{},"value":{}}})"
+                         : "  offset {} time {} headers {} key {} value {}",
+           record.offset, header.log_append_time() ? header.max_timestamp : record.timestamp, record.header_count, quoted(record.key),
+           quoted(record.value));
+    }
+  }
+
+  void show_break(uint64_t position, const std::string& why) {
+    if (options_.json) {
+      show(R"({{"type":"damage","position":{},"bytes":{},"what":{}}})", position, size_ - position, quoted(as_bytes(why)));
+    } else {
+      show("DAMAGED at {}: the last {} bytes are no chain of batches ({})", position, size_ - position, why);
+    }
+  }
+
+  template <typename... Args>
+  void show(const char* form, const Args&... args) {
+    line_(fmt::format(fmt::runtime(form), args...));
+  }
+
+  runtime::File& file_;
+  const std::string& path_;
+  const uint64_t size_;
+  const int64_t base_offset_;
+  const SegmentDumpOptions options_;
+  Function<void(std::string_view)>& line_;
+  protocol::Decompressor decompressor_;
+  SegmentDumpSummary summary_;
+};
+
+}  // namespace
+
+Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path, const SegmentDumpOptions& options,
+                                             Function<void(std::string_view line)> line) {
+  const size_t slash = path.rfind('/');
+  const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
+  const auto base_offset = parse_segment_file_name(name);
+  if (!base_offset || !name.ends_with(".log")) {
+    return fail(ErrorCode::kInvalid, path + " is not named as a segment: 20 digits and .log");
+  }
+  auto file = files.open(path, {});
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(std::move(size.error()));
+  SegmentDump dump(**file, path, *size, *base_offset, options, line);
+  auto summary = dump.run();
+  if (!summary) return summary;
+  const std::string index_path = (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) + index_file_name(*base_offset);
+  auto index = SegmentIndex::load(files, index_path, *base_offset, summary->valid_bytes);
+  if (!index) return std::unexpected(std::move(index.error()));
+  if (auto checked = dump.check_index(*index); !checked) return std::unexpected(std::move(checked.error()));
+  return dump.end();
+}
+
+}  // namespace weir::storage
