@@ -1,13 +1,19 @@
 #include "apps/serve.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 
+#include "apps/log_sink.h"
+#include "apps/ready_line.h"
 #include "apps/server.h"
 #include "base/log.h"
-#include "broker/config/listeners.h"
 #include "runtime/machine.h"
 #include "runtime/real_runtime.h"
 #include "runtime/signals.h"
@@ -16,40 +22,142 @@ namespace weir::apps {
 
 namespace {
 
+constexpr int kStarted = 0, kFailed = 1, kBadArguments = 2;
+
 int complain(const Error& error, int code) {
   fmt::print(stderr, "weir: {}\n", error.message);
   return code;
 }
 
+Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
+  broker::BrokerConfig config;
+  if (!command.config_file.empty()) {
+    std::ifstream in(command.config_file, std::ios::binary);
+    if (!in) return fail(ErrorCode::kNotFound, fmt::format("cannot read --config {}", command.config_file));
+    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+    if (auto ok = config.add_file(text, command.config_file); !ok) return std::unexpected(ok.error());
+  }
+  for (const std::string& setting : command.settings) {
+    if (auto ok = config.add_setting(setting); !ok) return std::unexpected(ok.error());
+  }
+  const std::pair<const char*, const std::optional<std::string>*> flags[] = {
+      {"listeners", &command.listeners},
+      {"advertised.listeners", &command.advertised_listeners},
+      {"weir.http.listener", &command.http}};
+  for (const auto& [key, value] : flags) {
+    if (!*value) continue;
+    if (auto ok = config.set(key, **value); !ok) return std::unexpected(ok.error());
+  }
+  return config;
+}
+
+// A folder that goes when the process ends normally.
+class TemporaryFolder {
+ public:
+  bool create() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "weir-XXXXXX").string();
+    if (!mkdtemp(pattern.data())) return false;
+    path_ = pattern;
+    return true;
+  }
+  ~TemporaryFolder() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
+void print_banner(const Server& server, const cli::ServeCommand& command, const broker::BrokerConfig& config) {
+  std::string listening;
+  for (const broker::ListenerInfo& listener : server.listeners()) {
+    listening += fmt::format("{}{}://{}:{}", listening.empty() ? "" : ", ", listener.name, listener.bound.host,
+                             listener.bound.port);
+  }
+  const broker::ListenerInfo& first = server.listeners().front();
+  const std::string bootstrap = fmt::format("{}:{}", first.advertised ? first.advertised->host : "127.0.0.1",
+                                            first.advertised ? first.advertised->port : first.bound.port);
+  const storage::RecoveryStats& recovery = server.recovery();
+  fmt::print("Weir {} is ready.\n", WEIR_VERSION);
+  fmt::print("  listening  {}\n", listening);
+  fmt::print("  data       {}{} (cluster {}, {} topics)\n", server.data_dir(),
+             command.ephemeral ? ", removed at the end" : "", server.cluster_id(), server.topic_count());
+  fmt::print("  flush      {}\n", config.text("weir.flush") == "os"
+                                      ? "os: acknowledged when the kernel has it; a power cut loses records"
+                                      : "durable: acknowledged when it is on the device");
+  if (server.first_start()) {
+    fmt::print("  recovery   nothing to do, the folder is new\n");
+  } else {
+    fmt::print("  recovery   {}: {} partitions, {} batches above the segments, {} bytes read in {} ms\n",
+               recovery.clean ? "clean end" : "unclean end", recovery.partitions, recovery.batches, recovery.bytes_read,
+               recovery.duration_ms);
+    if (recovery.torn_bytes) fmt::print("             {} bytes that were never acknowledged were cut off\n", recovery.torn_bytes);
+    if (recovery.offline_partitions) {
+      fmt::print("             {} partitions are OFFLINE: damage was found, see the log above\n", recovery.offline_partitions);
+    }
+  }
+  fmt::print("  try        echo hello | kcat -b {} -t greetings -P && kcat -b {} -t greetings -C -e\n", bootstrap, bootstrap);
+  std::fflush(stdout);
+}
+
+int run(const cli::ServeCommand& command, ServerOptions options) {
+  const broker::BrokerConfig config = options.config;
+  runtime::RealRuntimeOptions runtime_options;
+  runtime_options.loops = command.shards ? command.shards : static_cast<unsigned>(config.integer("weir.shards"));
+  runtime::RealRuntime runtime(runtime_options);
+  std::unique_ptr<Server> server;
+  bool stopping = false;  // loop 0
+  Result<void> outcome;   // loop 0, read after the loops have ended
+  const auto stop = [&] {
+    if (std::exchange(stopping, true)) return runtime.request_stop();  // a second signal does not wait
+    server->stop([&] { runtime.request_stop(); });
+    // Whatever hangs, the process ends in time; what was acknowledged is durable anyway.
+    runtime.loop(0).schedule_after(4 * runtime::kSecond, [&] { runtime.request_stop(); });
+  };
+  runtime::SignalWatch signals(runtime.loop(0), [&](int) { stop(); });
+
+  auto started = Server::start(runtime.runtime(), std::move(options));
+  if (!started) return complain(started.error(), kFailed);
+  server = std::move(*started);
+  runtime.run();
+  server->when_ready([&](Result<void> ready) {
+    if (!ready) {
+      outcome = std::move(ready);
+      return stop();
+    }
+    if (command.ready_fd >= 0) write_ready_line(command.ready_fd, *server);
+    print_banner(*server, command, config);
+  });
+  runtime.wait();
+  runtime.stop();
+  if (auto finished = server->finish(); !finished) log_warn("server", "not ended cleanly: {}", finished.error().message);
+  server.reset();
+  if (!outcome) return complain(outcome.error(), kFailed);
+  return kStarted;
+}
+
 }  // namespace
 
 int serve(const cli::ServeCommand& command) {
+  install_log_sink(command.verbose);
   ServerOptions options;
-  auto listeners = broker::combine_listeners(
-      command.listeners.value_or("PLAINTEXT://127.0.0.1:9092"), command.advertised_listeners.value_or(""),
-      "PLAINTEXT:PLAINTEXT");
-  if (!listeners) return complain(listeners.error(), 2);
-  options.listeners = std::move(*listeners);
-  options.max_memory_bytes = runtime::available_memory_bytes() / 2;
-
-  runtime::RealRuntimeOptions runtime_options;
-  runtime_options.loops = command.shards;
-  runtime::RealRuntime runtime(runtime_options);
-  runtime::SignalWatch* signals = nullptr;
-  std::unique_ptr<Server> server;
-  runtime::SignalWatch watch(runtime.loop(0), [&](int) { server->stop([&] { runtime.request_stop(); }); });
-  (void)signals;
-  auto started = Server::start(runtime.runtime(), std::move(options));
-  if (!started) return complain(started.error(), 1);
-  server = std::move(*started);
-  runtime.run();
-  for (const auto& listener : server->listeners()) {
-    fmt::print("listening on {}://{}:{}\n", listener.name, listener.bound.host, listener.bound.port);
+  auto config = read_config(command);
+  if (!config) return complain(config.error(), kBadArguments);
+  options.config = std::move(*config);
+  for (const std::string& text : command.topics) {
+    auto topic = parse_topic_argument(text);
+    if (!topic) return complain(topic.error(), kBadArguments);
+    options.topics.push_back(std::move(*topic));
   }
-  std::fflush(stdout);
-  runtime.wait();
-  runtime.stop();
-  return 0;
+  TemporaryFolder temporary;
+  if (command.ephemeral && !temporary.create()) {
+    return complain(Error{ErrorCode::kIo, "cannot create a temporary folder", errno}, kFailed);
+  }
+  options.data_dir = command.ephemeral ? temporary.path() : command.data_dir;
+  options.max_memory_bytes = runtime::available_memory_bytes() / 2;
+  return run(command, std::move(options));
 }
 
 }  // namespace weir::apps

@@ -2,45 +2,158 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
+
+#include "base/log.h"
+#include "broker/config/listeners.h"
+#include "broker/config/topic_config.h"
+#include "broker/handlers/registration.h"
+#include "storage/metadata/sqlite_meta_store.h"
+#include "storage/segment/local_segment_store.h"
 
 namespace weir::apps {
 
-Server::Server(runtime::Runtime& runtime, ServerOptions options)
+namespace {
+
+constexpr std::string_view kModule = "server";
+
+uint64_t memory_of(const ServerOptions& options) {
+  const int64_t configured = options.config.integer("weir.max.memory.bytes");
+  return configured > 0 ? static_cast<uint64_t>(configured) : options.max_memory_bytes;
+}
+
+broker::FrontendOptions frontend_options(const broker::BrokerConfig& config) {
+  broker::FrontendOptions options;
+  options.socket_request_max_bytes = static_cast<int32_t>(config.integer("socket.request.max.bytes"));
+  options.connections_max_idle_ms = config.integer("connections.max.idle.ms");
+  options.frame_progress_ms = config.integer("weir.frame.progress.ms");
+  return options;
+}
+
+uint64_t random_incarnation(runtime::Random& random) {
+  uint64_t incarnation = 0;
+  while (incarnation == 0) incarnation = random.next();
+  return incarnation;
+}
+
+}  // namespace
+
+Server::Server(runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes)
     : runtime_(runtime),
       options_(std::move(options)),
+      max_memory_bytes_(max_memory_bytes),
       metrics_(static_cast<unsigned>(runtime.loops.size())),
-      budget_(broker::MemoryBudget::divide(options_.max_memory_bytes)),
-      limits_(options_.max_connections, options_.max_connections_per_ip),
+      budget_(broker::MemoryBudget::divide(max_memory_bytes)),
+      limits_(options_.config.integer("max.connections"), options_.config.integer("max.connections.per.ip")),
       frontend_metrics_(metrics_),
       dispatcher_(metrics_) {}
 
 Server::~Server() = default;
 
 Result<std::unique_ptr<Server>> Server::start(runtime::Runtime& runtime, ServerOptions options) {
-  std::unique_ptr<Server> server(new Server(runtime, std::move(options)));
-  server->identity_.cluster_id = runtime.loops[0]->random().uuid().to_string();
-  server->register_handlers();
+  const uint64_t memory = memory_of(options);
+  std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
+  const broker::BrokerConfig& config = server->options_.config;
+  for (const broker::ConfigKey* key : config.without_effect()) {
+    log_info(kModule, "{} has no effect: {}", key->name, key->doc);
+  }
+  auto listeners = broker::combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
+                                             config.text("listener.security.protocol.map"));
+  if (!listeners) return std::unexpected(listeners.error());
+  for (const broker::ListenerInfo& listener : *listeners) {
+    if (listener.security_protocol != "PLAINTEXT") {
+      return fail(ErrorCode::kUnsupported, fmt::format("listener {}: {} is not available in this version", listener.name,
+                                                       listener.security_protocol));
+    }
+  }
+  server->listeners_ = std::move(*listeners);
+  if (auto ok = server->open_storage(); !ok) return std::unexpected(ok.error());
   if (auto ok = server->listen(); !ok) return std::unexpected(ok.error());
+  server->register_metrics();
+  for (size_t i = 0; i < runtime.loops.size(); ++i) {
+    runtime.loops[i]->post([log = server->opened_.shards[i].get()] { log->start_timers(); });
+  }
   return server;
 }
 
-void Server::register_handlers() {
+Result<void> Server::open_storage() {
+  runtime::FileSystem& files = *runtime_.files;
+  auto folder = DataFolder::open(files, options_.data_dir, options_.config.node_id());
+  if (!folder) return std::unexpected(folder.error());
+  folder_ = std::move(*folder);
+  first_start_ = folder_->first_start();
+
+  auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool,
+                                             {.path = folder_->path() + "/meta.db", .clock = runtime_.clock});
+  if (!meta) return std::unexpected(meta.error());
+  meta_ = std::move(*meta);
+  auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock, {.log_dir = folder_->path()});
+  if (!segments) return std::unexpected(segments.error());
+  segments_ = std::move(*segments);
+
+  auto sessions = segments_->wal_sessions();
+  if (!sessions) return std::unexpected(sessions.error());
+  const broker::BrokerConfig& config = options_.config;
+  auto metadata = broker::load_metadata(
+      *meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(),
+      [&config](const broker::ConfigOverrides& overrides) { return broker::log_config(overrides, config); });
+  if (!metadata) return std::unexpected(metadata.error());
+  if (auto ok = folder_->settle(metadata->cluster_id); !ok) return ok;
+  return make_broker(std::move(*metadata));
+}
+
+Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
+  const broker::BrokerConfig& config = options_.config;
+  const auto shards = static_cast<uint64_t>(runtime_.loops.size());
+  const uint64_t tail_bytes = broker::MemoryBudget::divide(max_memory_bytes_)[0];
+  const int64_t unmerged = config.integer("weir.unmerged.bytes.max");
+
+  storage::LogOptions log;
+  log.log_dir = folder_->path();
+  log.flush_to_device = config.text("weir.flush") != "os";
+  log.shard.unmerged_bytes_max = (unmerged > 0 ? static_cast<uint64_t>(unmerged) : tail_bytes) / shards;
+  log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
+  log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
+  log.shard.producer_id_expiration_ms = config.integer("producer.id.expiration.ms");
+
+  const broker::MetadataImagePtr image = metadata.image;
+  const auto known = [&image](const storage::PartitionId& id) -> std::optional<storage::KnownPartition> {
+    const broker::Topic* topic = image->find(id.topic);
+    if (!topic || !topic->has_partition(id.index)) return std::nullopt;
+    return storage::KnownPartition{topic->log_config, image->leader_epoch(*topic)};
+  };
+  auto opened = storage::open_log(runtime_, *segments_, log, random_incarnation(runtime_.loops[0]->random()), known);
+  if (!opened) return std::unexpected(opened.error());
+  opened_ = std::move(*opened);
+  topic_count_ = image->topic_count();
+
+  identity_.cluster_id = metadata.cluster_id;
+  identity_.node_id = config.node_id();
+  identity_.finalized_features_epoch = std::max<int64_t>(0, metadata.features.epoch);
+  for (const auto& [name, level] : metadata.features.levels) identity_.features.push_back({name, 0, level, level});
+
+  std::vector<storage::LogShard*> logs;
+  for (const auto& shard : opened_.shards) logs.push_back(shard.get());
+  broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
+  broker::register_handlers(dispatcher_, *broker_);
   dispatcher_.add(protocol::ApiKey::kApiVersions, 0, 5, [this](broker::RequestContextPtr context) {
     broker::handle_api_versions(identity_, dispatcher_, std::move(context));
   });
+  return {};
 }
 
 Result<void> Server::listen() {
+  const broker::FrontendOptions options = frontend_options(options_.config);
   for (runtime::Loop* loop : runtime_.loops) {
-    frontends_.push_back(std::make_unique<broker::Frontend>(*loop, dispatcher_, budget_, limits_, frontend_metrics_,
-                                                            options_.frontend));
-    for (broker::ListenerInfo& listener : options_.listeners) {
+    frontends_.push_back(
+        std::make_unique<broker::Frontend>(*loop, dispatcher_, budget_, limits_, frontend_metrics_, options));
+    for (broker::ListenerInfo& listener : listeners_) {
       auto address = frontends_.back()->listen(listener);
       if (!address) {
-        return fail(address.error().code, fmt::format("cannot listen on {}://{}:{}: {}", listener.name,
-                                                      listener.bound.host, listener.bound.port,
-                                                      address.error().message));
+        return fail(address.error().code,
+                    fmt::format("cannot listen on {}://{}:{}: {}", listener.name, listener.bound.host,
+                                listener.bound.port, address.error().message));
       }
       // The other loops listen on the port the first one got.
       listener.bound.port = address->port;
@@ -50,11 +163,91 @@ Result<void> Server::listen() {
   return {};
 }
 
-void Server::stop(Function<void()> done) {
-  runtime_.loops[0]->post([this, finished = std::move(done)]() mutable {
-    frontends_[0]->stop_accepting();
-    finished();
+void Server::register_metrics() {
+  metrics_.collect([this](broker::MetricsRegistry::Sink& sink) {
+    static constexpr std::pair<broker::MemoryShare, const char*> kShares[] = {
+        {broker::MemoryShare::kTail, "tail"},
+        {broker::MemoryShare::kRequests, "requests"},
+        {broker::MemoryShare::kResponses, "responses"},
+        {broker::MemoryShare::kIndexes, "indexes"}};
+    for (const auto& [share, name] : kShares) {
+      sink.gauge("weir_memory_used_bytes", "Bytes reserved of each share of the memory budget.", {{"share", name}},
+                 static_cast<double>(budget_.used(share)));
+      sink.gauge("weir_memory_limit_bytes", "Size of each share of the memory budget.", {{"share", name}},
+                 static_cast<double>(budget_.limit(share)));
+    }
+    sink.gauge("weir_buffer_bytes", "Bytes of log buffers in use.", {}, static_cast<double>(Buffer::live_bytes()));
+    sink.gauge("weir_recovery_seconds", "Duration of the recovery at start.", {},
+               static_cast<double>(recovery().duration_ms) / 1000);
+    sink.gauge("weir_offline_partitions", "Partitions taken offline by damage found at start.", {},
+               static_cast<double>(recovery().offline_partitions));
   });
+}
+
+void Server::when_ready(Function<void(Result<void>)> done) {
+  runtime_.loops[0]->post([this, finished = std::move(done)]() mutable {
+    create_topics([this, finished = std::move(finished)](Result<void> result) mutable {
+      if (result) ready_.store(true, std::memory_order_relaxed);
+      finished(std::move(result));
+    });
+  });
+}
+
+void Server::create_topics(Function<void(Result<void>)> done) {
+  std::vector<broker::Controller::NewTopic> topics;
+  std::vector<std::string> names;
+  for (const TopicArgument& argument : options_.topics) {
+    const int32_t partitions =
+        argument.partitions > 0 ? argument.partitions : static_cast<int32_t>(options_.config.integer("num.partitions"));
+    topics.push_back({argument.name, partitions, argument.configs});
+    names.push_back(argument.name);
+  }
+  if (topics.empty()) return done({});
+  broker_->create_topics(0, std::move(topics),
+                         [names = std::move(names), finished = std::move(done)](broker::Controller::Outcomes outcomes) mutable {
+    for (size_t i = 0; i < outcomes.size(); ++i) {
+      const auto error = outcomes[i].error;
+      if (error == protocol::ErrorCode::kNone || error == protocol::ErrorCode::kTopicAlreadyExists) continue;
+      return finished(fail(ErrorCode::kInvalid, fmt::format("--topic {}: {}", names[i], outcomes[i].message)));
+    }
+    finished({});
+  });
+}
+
+void Server::stop(Function<void()> done) {
+  ready_.store(false, std::memory_order_relaxed);
+  for (size_t i = 0; i < runtime_.loops.size(); ++i) {
+    runtime_.loops[i]->post([frontend = frontends_[i].get()] { frontend->drain(); });
+  }
+  // Behind those tasks on every loop: no request is taken any more when the waiting ones are ended.
+  broker_->stop([this, finished = std::move(done)]() mutable { quiesce_logs(std::move(finished)); });
+}
+
+void Server::quiesce_logs(Function<void()> done) {
+  struct Round {
+    size_t left;
+    Function<void()> done;
+  };
+  auto round = std::make_shared<Round>(Round{opened_.shards.size(), std::move(done)});
+  for (size_t i = 0; i < opened_.shards.size(); ++i) {
+    runtime_.loops[i]->post([this, round, log = opened_.shards[i].get()] {
+      log->quiesce([this, round] {
+        // One turn later: the last responses have been handed to the kernel.
+        runtime_.loops[0]->post([round] {
+          if (--round->left == 0) round->done();
+        });
+      });
+    });
+  }
+}
+
+Result<void> Server::finish() {
+  for (const auto& shard : opened_.shards) {
+    if (shard->failed()) {
+      return fail(ErrorCode::kIo, "the log failed while the broker ran; the next start recovers what was acknowledged");
+    }
+  }
+  return storage::close_log(*segments_, opened_.shards);
 }
 
 }  // namespace weir::apps

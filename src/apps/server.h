@@ -1,28 +1,35 @@
 // A whole broker on an injected Runtime: production gives it the machine, simulation and tests give it what they like.
 //
-// Lifecycle: start() before the loops run (it blocks: recovery); let the loops run; stop() on any loop or, in
-// simulation, between events; when `done` was called the loops may be stopped, and once they do not run any more the
-// Server is destroyed.
+// Lifecycle: start() before the loops run (it blocks: recovery); let the loops run; when_ready(); stop() from any
+// thread, or in simulation between events; after its `done` stop the loops and call finish(); then destroy. A crash
+// test destroys it at any time the loops do not run.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "apps/data_folder.h"
+#include "apps/topic_argument.h"
 #include "base/function.h"
 #include "base/result.h"
+#include "broker/broker.h"
+#include "broker/config/broker_config.h"
 #include "broker/handlers/api_versions.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
+#include "storage/log/log_recovery.h"
+#include "storage/metadata/meta_store.h"
+#include "storage/segment/segment_store.h"
 
 namespace weir::apps {
 
 struct ServerOptions {
-  std::vector<broker::ListenerInfo> listeners;
-  uint64_t max_memory_bytes = 1ull << 30;
-  int64_t max_connections = INT32_MAX;
-  int64_t max_connections_per_ip = INT32_MAX;
-  broker::FrontendOptions frontend;
+  broker::BrokerConfig config;
+  std::string data_dir;
+  std::vector<TopicArgument> topics;    // created if they do not exist
+  uint64_t max_memory_bytes = 1 << 30;  // unless weir.max.memory.bytes says something else
 };
 
 class Server {
@@ -31,24 +38,54 @@ class Server {
   ~Server();
 
   // With real ports.
-  const std::vector<broker::ListenerInfo>& listeners() const { return options_.listeners; }
+  const std::vector<broker::ListenerInfo>& listeners() const { return listeners_; }
+  const storage::RecoveryStats& recovery() const { return opened_.stats; }
+  const std::string& cluster_id() const { return identity_.cluster_id; }
+  const std::string& data_dir() const { return folder_->path(); }
+  bool first_start() const { return first_start_; }
+  size_t topic_count() const { return topic_count_; }  // at start
+  broker::MetricsRegistry& metrics() { return metrics_; }
+  broker::Broker& broker() { return *broker_; }
 
+  // Creates the topics of the options; `done` on loop 0 with what went wrong. Call once the loops run, or in
+  // simulation between events.
+  void when_ready(Function<void(Result<void>)> done);
+  bool ready() const { return ready_.load(std::memory_order_relaxed); }
+
+  // Takes no further requests, answers those in flight, makes everything durable; `done` on loop 0.
   void stop(Function<void()> done);
+  // Ends the log cleanly, so that the next start has nothing to recover. After stop, when the loops do not run.
+  Result<void> finish();
 
  private:
-  Server(runtime::Runtime& runtime, ServerOptions options);
-  void register_handlers();
+  Server(runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes);
+  Result<void> open_storage();
+  Result<void> make_broker(broker::LoadedMetadata metadata);
   Result<void> listen();
+  void register_metrics();
+  void create_topics(Function<void(Result<void>)> done);
+  void quiesce_logs(Function<void()> done);
 
+  // In the order of construction; later ones use earlier ones.
   runtime::Runtime& runtime_;
   ServerOptions options_;
+  const uint64_t max_memory_bytes_;
+  std::vector<broker::ListenerInfo> listeners_;
   broker::BrokerIdentity identity_;
+  bool first_start_ = false;
+  size_t topic_count_ = 0;
+  std::atomic<bool> ready_{false};
   broker::MetricsRegistry metrics_;
   broker::MemoryBudget budget_;
   broker::ConnectionLimits limits_;
   broker::FrontendMetrics frontend_metrics_;
   broker::Dispatcher dispatcher_;
+  std::unique_ptr<DataFolder> folder_;
   std::vector<std::unique_ptr<broker::Frontend>> frontends_;  // one per loop
+  std::unique_ptr<storage::MetaStore> meta_;
+  std::unique_ptr<storage::SegmentStore> segments_;
+  storage::OpenedLog opened_;
+  std::unique_ptr<broker::Broker> broker_;  // holds requests: goes before the frontends
 };
 
 }  // namespace weir::apps

@@ -53,7 +53,7 @@ void Connection::on_writable() {
 }
 
 bool Connection::may_read() const {
-  return !closed_ && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ && leftover_.bytes.size == 0 &&
+  return !closed_ && !frontend_.draining_ && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ && leftover_.bytes.size == 0 &&
          in_flight_ < kMaxRequestsInFlight && unsent_bytes_ < kMaxUnsentBytes;
 }
 
@@ -122,7 +122,7 @@ bool Connection::read_into_frame() {
 void Connection::take_frames(const Buffer& owner, const uint8_t* data, size_t size) {
   taking_frames_ = true;
   while (size >= 4 && !closed_) {
-    if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes) {
+    if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || frontend_.draining_) {
       keep_leftover(owner, data, size);
       break;
     }
@@ -246,7 +246,7 @@ void Connection::deliver(Slice frame, Reservation reservation) {
 }
 
 void Connection::resume() {
-  if (closed_ || waiting_for_memory_ || taking_frames_) return;
+  if (closed_ || waiting_for_memory_ || taking_frames_ || frontend_.draining_) return;
   if (leftover_.bytes.size > 0) {
     if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes) return;
     Leftover from = std::move(leftover_);

@@ -99,6 +99,11 @@ Result<runtime::Endpoint> Frontend::listen(const ListenerInfo& listener) {
   return address;
 }
 
+void Frontend::drain() {
+  draining_ = true;
+  listeners_.clear();
+}
+
 void Frontend::accept(std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener) {
   const std::string& ip = socket->peer().host;
   if (const char* limit = limits_.admit(ip)) {

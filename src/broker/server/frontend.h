@@ -1,7 +1,7 @@
 // The network side of one shard: listens, accepts, owns its connections and what they share (receive blocks, request
 // contexts, deadlines).
 //
-// Lifecycle: construct, listen(), run the loop; stop_accepting() for shutdown; destruction closes all connections and
+// Lifecycle: construct, listen(), run the loop; drain() for shutdown; destruction closes all connections and
 // needs every request context that handlers still hold to be gone. Loop thread only, or before the loop runs.
 #pragma once
 
@@ -80,7 +80,8 @@ class Frontend {
 
   // Listens on listener.bound; answers the real address. `listener` outlives the frontend.
   Result<runtime::Endpoint> listen(const ListenerInfo& listener);
-  void stop_accepting() { listeners_.clear(); }
+  // Stops accepting and takes no further request; those in flight are answered.
+  void drain();
   // Takes over a connected socket as if it had been accepted.
   void accept(std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener);
 
@@ -123,6 +124,7 @@ class Frontend {
   std::vector<Connection*> to_read_;
   std::vector<Connection*> to_remove_, removing_;
   std::vector<Connection*> wait_for_block_;
+  bool draining_ = false;
   bool end_of_turn_wanted_ = false;
   bool block_asked_ = false;
   DeadlineWheel wheel_;

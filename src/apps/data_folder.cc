@@ -1,0 +1,128 @@
+#include "apps/data_folder.h"
+
+#include <fmt/format.h>
+
+#include <map>
+
+#include "broker/config/config_key.h"
+#include "broker/config/properties_file.h"
+
+namespace weir::apps {
+
+namespace {
+
+constexpr uint64_t kPropertiesBytesMax = 64 * 1024;
+
+Result<std::string> read_small_file(runtime::FileSystem& files, const std::string& path) {
+  auto file = files.open(path, {});
+  if (!file) return std::unexpected(file.error());
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(size.error());
+  if (*size > kPropertiesBytesMax) return fail(ErrorCode::kCorrupt, path + " is too large to be what it should be");
+  std::string text(*size, '\0');
+  auto read = (*file)->read_at(0, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
+  if (!read) return std::unexpected(read.error());
+  text.resize(*read);
+  return text;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files, const std::string& path,
+                                                     int32_t node_id) {
+  std::unique_ptr<DataFolder> folder(new DataFolder(files, path, node_id));
+  if (auto ok = files.create_directories(path); !ok) return std::unexpected(ok.error());
+  if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
+  auto lock = files.lock(path + "/.lock");
+  if (!lock) {
+    if (lock.error().code != ErrorCode::kExists) return std::unexpected(lock.error());
+    return fail(ErrorCode::kExists,
+                fmt::format("data folder {} is in use by another process; one broker per folder", path));
+  }
+  folder->lock_ = std::move(*lock);
+  // Once more: whoever held the lock before may have written it in between.
+  if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
+  if (!folder->marked_) {
+    if (auto ok = folder->write_properties(); !ok) return std::unexpected(ok.error());
+  }
+  return folder;
+}
+
+Result<void> DataFolder::check() {
+  auto exists = files_.exists(properties_path());
+  if (!exists) return std::unexpected(exists.error());
+  marked_ = *exists;
+  if (!marked_) return check_unmarked();
+
+  auto text = read_small_file(files_, properties_path());
+  if (!text) return std::unexpected(text.error());
+  auto parsed = broker::parse_properties(*text);
+  if (!parsed) return fail(ErrorCode::kCorrupt, properties_path() + ": " + parsed.error().message);
+  std::map<std::string, std::string> values;
+  for (const broker::Property& property : *parsed) values[property.key] = property.value;
+
+  if (!values.contains("weir.format.version")) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("{} holds the data of Apache Kafka, not of Weir; take another folder and copy the topics "
+                            "with a client",
+                            path_));
+  }
+  const int64_t format = broker::parse_config_integer(values["weir.format.version"]);
+  if (format > kFormat) {
+    return fail(ErrorCode::kUnsupported, fmt::format("{} was written by a newer version of Weir (format {}, this one "
+                                                     "knows up to {}); nothing was changed, use the newer version",
+                                                     path_, format, kFormat));
+  }
+  if (format < 1) return fail(ErrorCode::kCorrupt, properties_path() + ": weir.format.version is not a number");
+  if (values.contains("node.id") && values["node.id"] != std::to_string(node_id_)) {
+    return fail(ErrorCode::kInvalid, fmt::format("{} belongs to node.id {}, but this broker is configured as {}", path_,
+                                                 values["node.id"], node_id_));
+  }
+  cluster_id_ = values["cluster.id"];
+  return {};
+}
+
+Result<void> DataFolder::check_unmarked() {
+  auto entries = files_.list(path_);
+  if (!entries) return std::unexpected(entries.error());
+  for (const runtime::DirectoryEntry& entry : *entries) {
+    const bool ours = entry.name == ".lock" || entry.name == "meta.properties.tmp" || entry.name == "lost+found";
+    if (!ours) {
+      return fail(ErrorCode::kInvalid,
+                  fmt::format("{} is not empty and is no data folder of Weir (it has '{}', but no meta.properties); take "
+                              "an empty or a new folder",
+                              path_, entry.name));
+    }
+  }
+  return {};
+}
+
+Result<void> DataFolder::settle(const std::string& cluster_id) {
+  if (cluster_id_ == cluster_id) return {};
+  if (!cluster_id_.empty()) {
+    return fail(ErrorCode::kInvalid, fmt::format("{} belongs to cluster {}, but its metadata to cluster {}; parts of "
+                                                 "different folders were mixed",
+                                                 path_, cluster_id_, cluster_id));
+  }
+  cluster_id_ = cluster_id;
+  return write_properties();
+}
+
+Result<void> DataFolder::write_properties() {
+  std::string text = fmt::format("# What this folder is. Written by Weir; do not edit.\nversion=1\nweir.format.version={}\n",
+                                 kFormat);
+  text += fmt::format("node.id={}\n", node_id_);
+  if (!cluster_id_.empty()) text += fmt::format("cluster.id={}\n", cluster_id_);
+
+  const std::string temporary = properties_path() + ".tmp";
+  auto file = files_.open(temporary, {.write = true, .create = true, .truncate = true});
+  if (!file) return std::unexpected(file.error());
+  if (auto ok = (*file)->write_at(0, as_bytes(text)); !ok) return ok;
+  if (auto ok = (*file)->sync(); !ok) return ok;
+  file->reset();
+  if (auto ok = files_.rename(temporary, properties_path()); !ok) return ok;
+  marked_ = true;
+  return files_.sync_directory(path_);
+}
+
+}  // namespace weir::apps

@@ -1,0 +1,54 @@
+#include "apps/ready_line.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "apps/server.h"
+#include "base/log.h"
+
+namespace weir::apps {
+
+namespace {
+
+std::string json_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  return out + '"';
+}
+
+}  // namespace
+
+std::string ready_line(const Server& server, int64_t pid) {
+  std::string listeners;
+  for (const broker::ListenerInfo& listener : server.listeners()) {
+    const runtime::Endpoint& address = listener.advertised ? *listener.advertised : listener.bound;
+    listeners += fmt::format("{}{{\"name\":{},\"host\":{},\"port\":{}}}", listeners.empty() ? "" : ",",
+                             json_string(listener.name), json_string(address.host), address.port);
+  }
+  return fmt::format("{{\"listeners\":[{}],\"data_dir\":{},\"pid\":{}}}\n", listeners, json_string(server.data_dir()), pid);
+}
+
+void write_ready_line(int descriptor, const Server& server) {
+  const std::string line = ready_line(server, getpid());
+  size_t written = 0;
+  while (written < line.size()) {
+    const ssize_t n = ::write(descriptor, line.data() + written, line.size() - written);
+    if (n <= 0) {
+      log_warn("server", "cannot write to --ready-fd {}", descriptor);
+      break;
+    }
+    written += static_cast<size_t>(n);
+  }
+  if (descriptor > 2) ::close(descriptor);
+}
+
+}  // namespace weir::apps

@@ -1,0 +1,22 @@
+// The text of --topic: NAME[:PARTITIONS][,KEY=VALUE...]. A part without '=' belongs to the value before it, so that
+// lists need no quoting: t:3,cleanup.policy=compact,delete.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "broker/metadata/topic_record.h"
+
+namespace weir::apps {
+
+struct TopicArgument {
+  std::string name;
+  int32_t partitions = -1;  // -1: num.partitions
+  broker::ConfigOverrides configs;
+};
+
+// Checks the syntax and the configs, not the name.
+Result<TopicArgument> parse_topic_argument(std::string_view text);
+
+}  // namespace weir::apps
