@@ -1,0 +1,91 @@
+// Runs a system against a seeded workload, cuts it off at the n-th write to its disk, starts it again on what survived,
+// and asks the oracle whether every promise was kept.
+//
+// One run is a seed and a cut: it is reproduced by those two numbers. Lives after the first may be cut as well (in
+// recovery, too), at writes drawn from the seed.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "simulation/oracle.h"
+#include "testing/sim_runtime.h"
+
+namespace weir::simulation {
+
+// A system under test with its workload. Lives for one run, over all lives of the system: it is the clients' side, which
+// remembers what the system said. Calls come between events; what takes time goes on in the simulation until the
+// predicate is true. After the disk died only destroy() follows, then start(). verify() comes when no work is under way.
+class Scenario {
+ public:
+  virtual ~Scenario() = default;
+  // Builds the system on sim.runtime(). A failed start is a violation, unless the disk died meanwhile.
+  virtual void start() = 0;
+  virtual bool started() = 0;
+  // Has the system say everything the oracle may judge. Before the first work() and after each restart.
+  virtual void verify() = 0;
+  virtual bool verified() = 0;
+  // The workload, a share of it per life; again after a restart, with retries of what got no answer.
+  virtual void work() = 0;
+  virtual bool worked() = 0;
+  // An orderly end, after work; the power goes right after it.
+  virtual void stop() {}
+  virtual bool stopped() { return true; }
+  // Not empty: this life cannot go on (start failed, the disk failed) and says why. Fine if the disk was made to fail,
+  // then the process is killed and started again; a violation otherwise.
+  virtual std::string failure() { return {}; }
+  // Destroys the system without ceremony: the process is dead.
+  virtual void destroy() = 0;
+};
+
+using ScenarioFactory =
+    std::function<std::unique_ptr<Scenario>(testing::SimRuntime& sim, Oracle& oracle, testing::SeededRandom random)>;
+
+struct CrashOptions {
+  testing::SimRuntime::Options runtime = {};
+  unsigned lives_max = 4;                                  // the last one is never cut
+  int64_t phase_max_ns = 600 * runtime::kSecond;           // virtual; a phase that takes longer hangs
+  uint64_t later_cut_max = 60;                             // later lives are cut within so many writes
+  bool failing_disk = false;                               // syncs and writes fail now and then
+  std::function<void(const std::string&)> trace;           // a line per event, for a single run
+};
+
+struct CrashRun {
+  uint64_t seed = 0;
+  uint64_t cut = 0;       // 0: no cut
+  bool cut_reached = false;  // the first life died at its n-th write
+  bool exhausted = false;    // the first life ended as planned: it has fewer than n writes
+  unsigned lives = 0;
+  uint64_t writes = 0;    // write points of all lives
+  uint64_t facts = 0;
+  uint64_t trace_hash = 0;
+  std::vector<std::string> violations;
+};
+
+// One run: first life cut at write `cut` (0: not at all).
+CrashRun run_crash(const ScenarioFactory& factory, uint64_t seed, uint64_t cut, const CrashOptions& options = {});
+
+struct CrashSweep {
+  uint64_t seed_first = 1;
+  uint64_t seed_last = 1;
+  uint64_t cuts_max = 0;  // per seed; 0: every write
+  uint64_t every = 1;     // every k-th write only; which of the k depends on the seed
+};
+struct SweepResult {
+  uint64_t runs = 0;
+  uint64_t cuts = 0;
+  uint64_t facts = 0;
+  std::vector<CrashRun> failed;
+};
+// Runs all seeds, each with cuts 1, 2, ... until the workload ends without one. `progress` is called after each run;
+// answering false stops the sweep.
+SweepResult sweep_crashes(const ScenarioFactory& factory, const CrashSweep& sweep, const CrashOptions& options = {},
+                          const std::function<bool(const CrashRun&)>& progress = nullptr);
+
+// The run in words, with the numbers that repeat it.
+std::string describe(const CrashRun& run);
+
+}  // namespace weir::simulation

@@ -1,0 +1,60 @@
+// Producers of the log scenario: what they send and when they send it again.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/buffer.h"
+#include "protocol/record_batch_builder.h"
+#include "simulation/oracle.h"
+#include "storage/types.h"
+#include "testing/seeded_random.h"
+
+namespace weir::simulation {
+
+TopicPartition name_of(const storage::PartitionId& id);
+
+struct OutgoingBatch {
+  std::vector<uint64_t> payloads;  // hashes, in offset order
+  std::vector<uint8_t> bytes;
+  int32_t base_sequence = -1;
+};
+
+// One producer id writing to one partition, one batch at a time. A batch without an answer is sent again, in the next life
+// if need be, with the same sequence.
+class LogProducer {
+ public:
+  LogProducer(storage::PartitionId partition, int64_t producer_id) : partition_(partition), producer_id_(producer_id) {}
+
+  const storage::PartitionId& partition() const { return partition_; }
+  int64_t producer_id() const { return producer_id_; }
+  bool has_pending() const { return pending_; }
+  // The batch to send now: the pending one, or a new one.
+  const OutgoingBatch& next(testing::SeededRandom& random, Oracle& oracle, int64_t now_ms);
+  // The last acknowledged batch once more; empty bytes if there is none.
+  const OutgoingBatch& last() const { return last_; }
+  int64_t last_offset() const { return last_offset_; }
+  // `batch` (the one next() gave) got its offset.
+  void acked(int64_t base_offset, Oracle& oracle);
+
+  // A batch without producer id; never sent twice.
+  static OutgoingBatch plain(const storage::PartitionId& partition, testing::SeededRandom& random, Oracle& oracle,
+                             int64_t now_ms);
+
+ private:
+  storage::PartitionId partition_;
+  int64_t producer_id_;
+  int32_t sequence_ = 0;
+  bool pending_ = false;
+  OutgoingBatch batch_;
+  OutgoingBatch last_;
+  int64_t last_offset_ = -1;
+};
+
+Slice in_buffer(const std::vector<uint8_t>& bytes);
+// Adds the records of the batches in `bytes` by offset; false with a reason if they are not valid batches.
+bool collect_records(Bytes bytes, std::map<int64_t, uint64_t>& records, std::string& problem);
+
+}  // namespace weir::simulation

@@ -1,0 +1,402 @@
+#include "simulation/log_scenario.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "simulation/log_clients.h"
+#include "storage/log/log_recovery.h"
+#include "storage/segment/local_segment_store.h"
+
+namespace weir::simulation {
+
+using protocol::ErrorCode;
+using storage::LogShard;
+using storage::Partition;
+using storage::PartitionId;
+using testing::SeededRandom;
+using testing::SimRuntime;
+
+namespace {
+
+constexpr const char* kLogDir = "/data/log";
+
+// The server's side of one life.
+struct Engine {
+  runtime::Runtime world;
+  std::unique_ptr<storage::LocalSegmentStore> store;
+  std::vector<std::unique_ptr<LogShard>> shards;
+};
+
+class LogScenario final : public Scenario {
+ public:
+  LogScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, LogScenarioOptions options)
+      : sim_(sim), oracle_(oracle), random_(random), options_(options) {
+    for (int topic = 0; topic < 2; ++topic) {
+      const TopicId id = random_.uuid();
+      for (int32_t index = 0; index < 2; ++index) create({id, index});
+    }
+  }
+
+  void start() override;
+  bool started() override { return engine_ != nullptr; }
+  void verify() override;
+  bool verified() override { return reading_ == 0; }
+  void work() override;
+  bool worked() override { return steps_left_ == 0 && busy_ == 0; }
+  void stop() override;
+  bool stopped() override { return stopped_; }
+  void destroy() override {
+    if (engine_) engine_->shards.clear();
+    engine_.reset();
+    busy_ = 0;
+    reading_ = 0;
+  }
+  std::string failure() override { return failure_; }
+
+ private:
+  struct Living {
+    std::vector<std::unique_ptr<LogProducer>> producers;
+    bool sending = false;
+  };
+  void create(const PartitionId& id);
+  void add_partition(const PartitionId& id);
+  storage::LogConfig config() const;
+  LogShard& shard(const PartitionId& id) {
+    return *engine_->shards[storage::shard_of(id, static_cast<unsigned>(engine_->shards.size()))];
+  }
+  runtime::Loop& loop(const PartitionId& id) {
+    return sim_.loop(storage::shard_of(id, static_cast<unsigned>(engine_->shards.size())));
+  }
+  Partition* find(const PartitionId& id) { return shard(id).find(id); }
+  // Runs `task` on the partition's loop, counted as under way until done() is called.
+  void on_loop(const PartitionId& id, Function<void(Partition&)> task);
+  void finished();
+  void fail_life(const std::string& why) {
+    if (failure_.empty()) failure_ = why;
+  }
+
+  void step();
+  void produce(const PartitionId& id);
+  void send(const PartitionId& id, LogProducer& producer);
+  void repeat(const PartitionId& id);
+  void consume(const PartitionId& id, int64_t offset);
+  void delete_some(const PartitionId& id);
+  void merge(const PartitionId& id);
+  void replace_topic();
+  void read_all(const PartitionId& id, int64_t offset, std::shared_ptr<Oracle::Found> found);
+  bool take(const PartitionId& id, storage::ReadResult& result, std::map<int64_t, uint64_t>& records);
+
+  SimRuntime& sim_;
+  Oracle& oracle_;
+  SeededRandom random_;
+  LogScenarioOptions options_;
+  std::map<PartitionId, Living> living_;  // topics of the metadata
+  std::vector<std::unique_ptr<LogProducer>> retired_;
+  int64_t next_producer_id_ = 1;
+  int32_t leader_epoch_ = 0;
+  std::unique_ptr<Engine> engine_;
+  std::string failure_;
+  unsigned steps_left_ = 0;
+  unsigned busy_ = 0;
+  unsigned reading_ = 0;
+  bool stopped_ = false;
+};
+
+storage::LogConfig LogScenario::config() const {
+  storage::LogConfig config;
+  config.segment_bytes = 200 * 1024;
+  config.retention_ms = -1;
+  return config;
+}
+
+void LogScenario::create(const PartitionId& id) {
+  Living& living = living_[id];
+  for (int i = 0; i < 2; ++i) living.producers.push_back(std::make_unique<LogProducer>(id, next_producer_id_++));
+}
+
+void LogScenario::add_partition(const PartitionId& id) {
+  if (!find(id)) shard(id).add(std::make_unique<Partition>(id, config(), leader_epoch_));
+}
+
+void LogScenario::start() {
+  failure_.clear();
+  stopped_ = false;
+  for (auto& [id, living] : living_) living.sending = false;
+  const auto refuse = [&](const Error& error) {
+    if (!sim_.server_died()) fail_life("cannot start: " + error.message);
+  };
+  auto engine = std::make_unique<Engine>();
+  engine->world = sim_.runtime();
+  runtime::Runtime& world = engine->world;
+  if (auto r = world.files->create_directories(kLogDir); !r) return refuse(r.error());
+  for (const char* made : {"/", "/data"}) {
+    if (auto r = world.files->sync_directory(made); !r) return refuse(r.error());
+  }
+  auto store = storage::LocalSegmentStore::open(*world.files, *world.pool, *world.clock, {.log_dir = kLogDir});
+  if (!store) return refuse(store.error());
+  engine->store = std::move(*store);
+
+  ++leader_epoch_;  // as after every unclean start
+  storage::LogOptions options;
+  options.log_dir = kLogDir;
+  options.wal_file_bytes = 1 << 20;
+  options.shard.unmerged_bytes_max = 3 << 20;
+  options.shard.tail_cache_bytes = 64 * 1024;
+  const auto known = [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
+    if (!living_.contains(id)) return std::nullopt;
+    return storage::KnownPartition{config(), leader_epoch_};
+  };
+  auto opened = storage::open_log(world, *engine->store, options, random_.next() | 1, known);
+  if (!opened) return refuse(opened.error());
+  engine->shards = std::move(opened->shards);
+  engine_ = std::move(engine);
+  for (const auto& [id, living] : living_) add_partition(id);
+}
+
+void LogScenario::on_loop(const PartitionId& id, Function<void(Partition&)> task) {
+  ++busy_;
+  loop(id).post([this, id, task = std::move(task)]() mutable {
+    Partition* partition = find(id);
+    if (!partition) return finished();  // deleted meanwhile
+    task(*partition);
+  });
+}
+
+void LogScenario::finished() {
+  --busy_;
+  if (steps_left_ > 0 && busy_ < 6) step();
+}
+
+void LogScenario::work() {
+  steps_left_ = options_.steps;
+  for (int i = 0; i < 4 && steps_left_ > 0; ++i) step();
+}
+
+void LogScenario::step() {
+  --steps_left_;
+  auto chosen = living_.begin();
+  std::advance(chosen, random_.below(living_.size()));
+  const PartitionId id = chosen->first;
+  switch (random_.below(16)) {
+    case 0: return merge(id);
+    case 1: return delete_some(id);
+    case 2: return options_.topics_come_and_go && random_.one_in(3) ? replace_topic() : produce(id);
+    case 3: return repeat(id);
+    case 4:
+    case 5:
+    case 6: return consume(id, -1);
+    default: return produce(id);
+  }
+}
+
+void LogScenario::produce(const PartitionId& id) {
+  Living& living = living_.at(id);
+  LogProducer& producer = *living.producers[random_.below(living.producers.size())];
+  if (!living.sending && !random_.one_in(4)) {
+    living.sending = true;
+    return send(id, producer);
+  }
+  OutgoingBatch batch = LogProducer::plain(id, random_, oracle_, sim_.clock().wall_ms());
+  on_loop(id, [this, id, batch = std::move(batch)](Partition& partition) mutable {
+    shard(id).append(partition, in_buffer(batch.bytes), true, [this, id, batch = std::move(batch)](storage::AppendResult result) {
+      for (size_t i = 0; result.error == ErrorCode::kNone && i < batch.payloads.size(); ++i) {
+        oracle_.acked(name_of(id), result.base_offset + static_cast<int64_t>(i), batch.payloads[i]);
+      }
+      finished();
+    });
+  });
+}
+
+void LogScenario::send(const PartitionId& id, LogProducer& producer) {
+  on_loop(id, [this, id, &producer](Partition& partition) {
+    const OutgoingBatch& batch = producer.next(random_, oracle_, sim_.clock().wall_ms());
+    shard(id).append(partition, in_buffer(batch.bytes), true, [this, id, &producer](storage::AppendResult result) {
+      if (!living_.contains(id)) return finished();
+      living_.at(id).sending = false;
+      if (result.error == ErrorCode::kNone) {
+        producer.acked(result.base_offset, oracle_);
+      } else if (result.error == ErrorCode::kKafkaStorageError) {
+        fail_life("append refused: " + result.message);
+      } else {
+        oracle_.violation(fmt::format("producer {} of {}: error {} ({})", producer.producer_id(), id.topic.to_string(),
+                                      static_cast<int>(result.error), result.message));
+      }
+      finished();
+    });
+  });
+}
+
+// Sends an acknowledged batch once more: a duplicate has the original offset.
+void LogScenario::repeat(const PartitionId& id) {
+  Living& living = living_.at(id);
+  LogProducer& producer = *living.producers[0];
+  if (living.sending || producer.has_pending() || producer.last().bytes.empty()) return produce(id);
+  living.sending = true;
+  on_loop(id, [this, id, &producer](Partition& partition) {
+    shard(id).append(partition, in_buffer(producer.last().bytes), true, [this, id, &producer](storage::AppendResult result) {
+      if (!living_.contains(id)) return finished();
+      living_.at(id).sending = false;
+      if (result.error == ErrorCode::kKafkaStorageError) {
+        fail_life("append refused: " + result.message);
+      } else if (result.error != ErrorCode::kNone) {
+        oracle_.violation(fmt::format("a repeated batch of producer {} got error {} ({})", producer.producer_id(),
+                                      static_cast<int>(result.error), result.message));
+      } else {
+        oracle_.producer_acked(name_of(id), producer.producer_id(), 0, producer.last().base_sequence, result.base_offset);
+      }
+      finished();
+    });
+  });
+}
+
+bool LogScenario::take(const PartitionId& id, storage::ReadResult& result, std::map<int64_t, uint64_t>& records) {
+  const auto complain = [&](const std::string& what) {
+    oracle_.violation(fmt::format("reading {}-{}: {}", id.topic.to_string(), id.index, what));
+    return false;
+  };
+  for (const storage::FetchPiece& piece : result.pieces) {
+    std::string problem;
+    if (const auto* slice = std::get_if<Slice>(&piece)) {
+      if (!collect_records(slice->bytes(), records, problem)) return complain(problem);
+      continue;
+    }
+    const auto& range = std::get<storage::FileRange>(piece);
+    std::vector<uint8_t> bytes(range.length);
+    const auto got = range.file->read_at(range.offset, bytes);
+    if (!got) return false;
+    if (*got != range.length) return complain("the file is shorter than the segment");
+    if (!collect_records(bytes, records, problem)) return complain(problem);
+  }
+  return true;
+}
+
+void LogScenario::consume(const PartitionId& id, int64_t offset) {
+  on_loop(id, [this, id, offset](Partition& partition) {
+    const int64_t start = partition.log_start_offset(), end = partition.high_watermark();
+    if (start == end) return finished();
+    storage::ReadRequest request;
+    request.offset = offset >= start ? offset : static_cast<int64_t>(random_.between(start, end - 1));
+    request.max_bytes = random_.between(1, 100'000);
+    const auto done = [this, id](storage::ReadResult result) {
+      std::map<int64_t, uint64_t> records;
+      if (result.error == ErrorCode::kNone && take(id, result, records)) {
+        for (const auto& [at, payload] : records) {
+          if (at < result.high_watermark) oracle_.read(name_of(id), at, payload);
+          if (at >= result.high_watermark) oracle_.violation(fmt::format("read at {}, past the high watermark", at));
+        }
+      }
+      finished();
+    };
+    storage::ReadResult result;
+    if (shard(id).read(partition, request, result, done)) done(std::move(result));
+  });
+}
+
+void LogScenario::delete_some(const PartitionId& id) {
+  on_loop(id, [this, id](Partition& partition) {
+    const int64_t start = partition.log_start_offset(), end = partition.high_watermark();
+    if (start == end) return finished();
+    const auto before = static_cast<int64_t>(random_.between(start, start + (end - start) / 3));
+    oracle_.delete_requested(name_of(id), before);
+    shard(id).delete_records(partition, before, [this, id](Result<int64_t> log_start) {
+      if (log_start) oracle_.delete_acked(name_of(id), *log_start);
+      finished();
+    });
+  });
+}
+
+void LogScenario::merge(const PartitionId& id) {
+  on_loop(id, [this, id](Partition&) { shard(id).merge_all([this](Result<void> merged) {
+    if (!merged) fail_life("merge: " + merged.error().message);
+    finished();
+  }); });
+}
+
+// The metadata loses one topic and gains another; the metadata itself is not under test here.
+void LogScenario::replace_topic() {
+  auto chosen = living_.begin();
+  std::advance(chosen, random_.below(living_.size()));
+  const PartitionId id = chosen->first;
+  // Producers of the old topic may be waiting for an answer that refers to them.
+  for (auto& producer : chosen->second.producers) retired_.push_back(std::move(producer));
+  living_.erase(chosen);
+  on_loop(id, [this, id](Partition&) {
+    shard(id).drop(id);
+    finished();
+  });
+  const PartitionId fresh{random_.uuid(), static_cast<int32_t>(random_.below(3))};
+  create(fresh);
+  ++busy_;
+  loop(fresh).post([this, fresh] {
+    add_partition(fresh);
+    finished();
+  });
+}
+
+void LogScenario::verify() {
+  for (const auto& [id, living] : living_) {
+    ++reading_;
+    auto found = std::make_shared<Oracle::Found>();
+    loop(id).post([this, id = id, found] {
+      Partition* partition = find(id);
+      if (!partition) return oracle_.violation("partition " + id.topic.to_string() + " is gone");
+      if (partition->offline()) return oracle_.violation("offline: " + partition->offline_reason());
+      found->log_start = partition->log_start_offset();
+      found->high_watermark = partition->high_watermark();
+      const std::string name = fmt::format("{}-{}", id.topic.to_string(), id.index);
+      if (!partition->epochs().empty()) oracle_.never_back("leader epoch of " + name, partition->epochs().back().epoch);
+      if (partition->log_end_offset() < partition->high_watermark()) oracle_.violation(name + ": end below high watermark");
+      read_all(id, found->log_start, found);
+    });
+  }
+}
+
+void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_ptr<Oracle::Found> found) {
+  if (offset >= found->high_watermark) {
+    oracle_.found(name_of(id), *found);
+    --reading_;
+    return;
+  }
+  const auto done = [this, id, offset, found](storage::ReadResult result) {
+    const bool good = result.error == ErrorCode::kNone && take(id, result, found->records);
+    if (!good || found->records.empty() || found->records.rbegin()->first < offset) {
+      return fail_life(fmt::format("reading {}-{} at {}: error {}, {} bytes", id.topic.to_string(), id.index, offset,
+                                   static_cast<int>(result.error), result.bytes));
+    }
+    read_all(id, found->records.rbegin()->first + 1, found);
+  };
+  storage::ReadRequest request;
+  request.offset = offset;
+  request.max_bytes = 30'000;
+  storage::ReadResult result;
+  if (shard(id).read(*find(id), request, result, done)) done(std::move(result));
+}
+
+void LogScenario::stop() {
+  auto left = std::make_shared<size_t>(engine_->shards.size());
+  for (size_t i = 0; i < engine_->shards.size(); ++i) {
+    sim_.loop(static_cast<unsigned>(i)).post([this, i, left] {
+      engine_->shards[i]->quiesce([this, left] {
+        if (--*left > 0) return;
+        if (auto r = storage::close_log(*engine_->store, engine_->shards); !r && !sim_.server_died()) {
+          fail_life("cannot close: " + r.error().message);
+        }
+        stopped_ = true;
+      });
+    });
+  }
+}
+
+}  // namespace
+
+ScenarioFactory log_scenario(LogScenarioOptions options) {
+  return [options](SimRuntime& sim, Oracle& oracle, SeededRandom random) {
+    return std::make_unique<LogScenario>(sim, oracle, random, options);
+  };
+}
+
+}  // namespace weir::simulation

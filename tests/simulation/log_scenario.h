@@ -1,0 +1,16 @@
+// The storage engine under its real recovery: LogShards over LocalWal and LocalSegmentStore, several shards, idempotent
+// and plain producers, readers, DeleteRecords, merges, topics that come and go.
+#pragma once
+
+#include "simulation/crash_harness.h"
+
+namespace weir::simulation {
+
+struct LogScenarioOptions {
+  unsigned steps = 60;           // of the workload, per life
+  bool topics_come_and_go = true;
+};
+
+ScenarioFactory log_scenario(LogScenarioOptions options = {});
+
+}  // namespace weir::simulation

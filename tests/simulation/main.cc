@@ -1,0 +1,126 @@
+// Long runs of the crash scenarios, and single runs for looking closer.
+//
+//   weir_simulation --scenario log --seeds 1-1000 --cuts 50     many short runs
+//   weir_simulation --scenario log --seed 7 --cut 31 --trace    one run, a line per event
+#include <fmt/core.h>
+
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/log.h"
+#include "simulation/crash_harness.h"
+#include "simulation/log_scenario.h"
+#include "simulation/meta_scenario.h"
+
+namespace weir::simulation {
+namespace {
+
+struct Arguments {
+  std::string scenario = "all";
+  CrashSweep sweep{.seed_first = 1, .seed_last = 20, .cuts_max = 0, .every = 7};
+  unsigned loops = 2;
+  bool failing_disk = false;
+  std::optional<uint64_t> cut;
+  bool trace = false;
+  bool verbose = false;
+};
+
+constexpr std::string_view kUsage =
+    "weir_simulation [--scenario log|meta|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
+    "                [--failing-disk] [--cut N [--trace]] [--verbose]\n"
+    "  --cuts K         at most K cuts per seed (default: until the workload ends)\n"
+    "  --every K        every K-th write only (default 7)\n"
+    "  --cut N          one run per seed, cut at write N; 0 is a run without a cut\n"
+    "  --failing-disk   syncs, writes and reads fail now and then\n";
+
+std::optional<uint64_t> number(std::string_view text) {
+  uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+// Nothing if the line makes no sense.
+std::optional<Arguments> parse(int count, char** words) {
+  Arguments arguments;
+  for (int i = 1; i < count; ++i) {
+    const std::string_view flag = words[i];
+    if (flag == "--failing-disk") { arguments.failing_disk = true; continue; }
+    if (flag == "--trace") { arguments.trace = true; continue; }
+    if (flag == "--verbose") { arguments.verbose = true; continue; }
+    if (++i == count) return std::nullopt;
+    const std::string_view value = words[i];
+    if (flag == "--scenario") { arguments.scenario = value; continue; }
+    const size_t dash = flag == "--seeds" ? value.find('-') : std::string_view::npos;
+    const auto first = number(value.substr(0, dash));
+    const auto last = dash == std::string_view::npos ? first : number(value.substr(dash + 1));
+    if (!first || !last) return std::nullopt;
+    if (flag == "--seeds" || flag == "--seed") {
+      arguments.sweep.seed_first = *first;
+      arguments.sweep.seed_last = *last;
+    } else if (flag == "--cuts") {
+      arguments.sweep.cuts_max = *first;
+    } else if (flag == "--every" && *first > 0) {
+      arguments.sweep.every = *first;
+    } else if (flag == "--loops" && *first > 0) {
+      arguments.loops = static_cast<unsigned>(*first);
+    } else if (flag == "--cut") {
+      arguments.cut = *first;
+    } else {
+      return std::nullopt;
+    }
+  }
+  return arguments;
+}
+
+void report(const std::string& scenario, const CrashRun& run) {
+  fmt::print("{}: {}\n", scenario, describe(run));
+  std::fflush(stdout);
+}
+
+// False if any run broke a promise.
+bool run(const std::string& name, const ScenarioFactory& factory, const Arguments& arguments) {
+  CrashOptions options;
+  options.runtime.loops = arguments.loops;
+  options.failing_disk = arguments.failing_disk;
+  if (arguments.trace) options.trace = [](const std::string& line) { fmt::print("{}\n", line); };
+  if (arguments.cut) {
+    bool good = true;
+    for (uint64_t seed = arguments.sweep.seed_first; seed <= arguments.sweep.seed_last; ++seed) {
+      const CrashRun once = run_crash(factory, seed, *arguments.cut, options);
+      report(name, once);
+      good = good && once.violations.empty();
+    }
+    return good;
+  }
+  const SweepResult result = sweep_crashes(factory, arguments.sweep, options, [&](const CrashRun& once) {
+    if (arguments.verbose || !once.violations.empty()) report(name, once);
+    return true;
+  });
+  fmt::print("{}: {} runs, {} cuts, {} facts, {} failed\n", name, result.runs, result.cuts, result.facts, result.failed.size());
+  return result.failed.empty();
+}
+
+}  // namespace
+}  // namespace weir::simulation
+
+int main(int count, char** words) {
+  using namespace weir::simulation;
+  const auto arguments = parse(count, words);
+  const std::map<std::string, ScenarioFactory> scenarios{{"log", log_scenario()}, {"meta", meta_scenario()}};
+  if (!arguments || (arguments->scenario != "all" && !scenarios.contains(arguments->scenario))) {
+    fmt::print("{}", kUsage);
+    return 2;
+  }
+  weir::set_log_level(weir::LogLevel::kError);
+  bool good = true;
+  for (const auto& [name, factory] : scenarios) {
+    if (arguments->scenario == "all" || arguments->scenario == name) good = run(name, factory, *arguments) && good;
+  }
+  return good ? 0 : 1;
+}

@@ -1,0 +1,94 @@
+// What the system under test promised to its clients, collected on the clients' side, and the check that no crash takes any
+// of it back. Every violation is a sentence; a run without violations passed.
+//
+// Acknowledgement and observation count alike: a record that a reader saw once is there for good.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/uuid.h"
+
+namespace weir::simulation {
+
+struct TopicPartition {
+  Uuid topic;
+  int32_t index = 0;
+  auto operator<=>(const TopicPartition&) const = default;
+};
+
+uint64_t payload_hash(Bytes payload);
+
+class Oracle {
+ public:
+  // Records. Payloads are unique within a run.
+  void sent(const TopicPartition& partition, uint64_t payload);  // before it is handed over
+  void acked(const TopicPartition& partition, int64_t offset, uint64_t payload);
+  void read(const TopicPartition& partition, int64_t offset, uint64_t payload);
+  // Everything a partition holds after a restart, by offset, with its log start and the end a reader may reach.
+  struct Found {
+    int64_t log_start = 0;
+    int64_t high_watermark = 0;
+    std::map<int64_t, uint64_t> records;
+  };
+  void found(const TopicPartition& partition, const Found& found);
+  // Records below may go from now on; once acknowledged they must stay away.
+  void delete_requested(const TopicPartition& partition, int64_t before_offset);
+  void delete_acked(const TopicPartition& partition, int64_t before_offset);
+
+  // Idempotent producers: a batch (by its base sequence) has one offset, however often it is sent.
+  void producer_acked(const TopicPartition& partition, int64_t producer_id, int16_t epoch, int32_t base_sequence,
+                      int64_t base_offset);
+
+  // Topics.
+  void topic_create_requested(const Uuid& id) { creating_.insert(id); }
+  void topic_created(const Uuid& id);
+  void topic_delete_requested(const Uuid& id) { deleting_.insert(id); }
+  void topic_deleted(const Uuid& id);
+  void topics_found(const std::set<Uuid>& ids);
+  bool topic_exists(const Uuid& id) const { return topics_.contains(id); }
+
+  // Ids (producer ids, epochs of brokers, topic ids...): no value of a kind is handed out twice.
+  void id_allocated(const std::string& kind, uint64_t value);
+  // Numbers that only grow: leader epochs, feature epochs. `what` names the counter.
+  void never_back(const std::string& what, int64_t value);
+  // Values of keys, for stores without offsets: an acknowledged write is seen until a later one is requested.
+  void value_requested(const std::string& key, const std::string& value);
+  void value_acked(const std::string& key, const std::string& value);
+  void value_found(const std::string& key, const std::string& value);  // "" if absent
+
+  void violation(std::string what);
+  const std::vector<std::string>& violations() const { return violations_; }
+  // Facts collected; a run that collected few proved little.
+  uint64_t facts() const { return facts_; }
+
+ private:
+  struct PartitionFacts {
+    std::set<uint64_t> sent;
+    std::map<int64_t, uint64_t> records;  // acknowledged or seen
+    std::map<std::tuple<int64_t, int16_t, int32_t>, int64_t> sequences;
+    int64_t delete_requested = 0;
+    int64_t delete_acked = 0;
+  };
+  struct ValueFacts {
+    std::string acked;
+    std::set<std::string> possible;  // requested since, outcome unknown
+  };
+  void expect(const TopicPartition& partition, int64_t offset, uint64_t payload, const char* how);
+  static std::string name(const TopicPartition& partition);
+
+  std::map<TopicPartition, PartitionFacts> partitions_;
+  std::set<Uuid> topics_, creating_, deleting_, deleted_;
+  std::map<std::string, std::set<uint64_t>> ids_;
+  std::map<std::string, int64_t> counters_;
+  std::map<std::string, ValueFacts> values_;
+  std::vector<std::string> violations_;
+  uint64_t facts_ = 0;
+};
+
+}  // namespace weir::simulation
