@@ -201,7 +201,8 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
     if (created) {
       fresh.partition = merge.partition;
       fresh.log_start_offset = merge.log_start_offset;
-      fresh.end_offset = merge.batches.empty() ? merge.log_start_offset : merge.batches.front().facts.base_offset;
+      // The log start may lie inside a batch that is still to be merged: the floor must not pass its base offset.
+      fresh.end_offset = merge.batches.empty() ? 0 : merge.batches.front().facts.base_offset;
     }
     auto planned = plan_merge(created ? fresh : found->second.manifest, merge, created ? PendingIndex{} : found->second.pending,
                               options_.reading.spacing, now_ms);
