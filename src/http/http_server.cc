@@ -1,0 +1,209 @@
+#include "http/http_server.h"
+
+#include <algorithm>
+#include <boost/beast/http/empty_body.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <optional>
+
+#include "base/log.h"
+
+namespace weir::http {
+
+namespace {
+
+namespace beast = boost::beast;
+using Parser = beast::http::request_parser<beast::http::empty_body>;
+
+constexpr size_t kReadBytes = 4096;
+
+std::string_view reason_of(int status) {
+  const auto text = beast::http::obsolete_reason(static_cast<beast::http::status>(status));
+  return {text.data(), text.size()};
+}
+
+}  // namespace
+
+// One request at a time: the next one is parsed when the answer to this one is written to out_.
+class HttpServer::Connection final : public runtime::Socket::Handler,
+                                     public std::enable_shared_from_this<HttpServer::Connection> {
+ public:
+  Connection(HttpServer& server, std::unique_ptr<runtime::Socket> socket) : server_(server), socket_(std::move(socket)) {
+    touch();
+  }
+  void start() {
+    socket_->set_handler(this);
+    on_readable();
+  }
+
+  void on_readable() override {
+    while (!closed_) {
+      uint8_t bytes[kReadBytes];
+      if (in_.size() > server_.options_.max_header_bytes) {
+        // Pipelined requests wait in the kernel while one is being answered.
+        if (answering_) return;
+        return close();
+      }
+      const runtime::IoResult result = socket_->read(bytes);
+      if (result.status == runtime::IoResult::Status::kWouldBlock) return;
+      if (result.status != runtime::IoResult::Status::kOk || result.bytes == 0) return close();
+      touch();
+      in_.append(reinterpret_cast<const char*>(bytes), result.bytes);
+      parse();
+      if (result.bytes < sizeof bytes) return;
+    }
+  }
+  void on_writable() override { flush(); }
+
+  bool idle_since(int64_t ms) const { return last_activity_ms_ <= ms; }
+  bool closed() const { return closed_; }
+  void close() {
+    if (closed_) return;
+    closed_ = true;
+    server_.remove_later(*this);
+  }
+  void release_socket() { socket_.reset(); }
+
+ private:
+  void touch() { last_activity_ms_ = server_.loop_.clock().monotonic_ns() / runtime::kMillisecond; }
+
+  void parse() {
+    if (parsing_) return;
+    parsing_ = true;
+    while (!closed_ && !answering_ && !close_when_sent_ && !in_.empty()) {
+      if (!parser_) {
+        parser_.emplace();
+        parser_->header_limit(server_.options_.max_header_bytes);
+        parser_->body_limit(0);
+      }
+      beast::error_code error;
+      const size_t used = parser_->put(beast::net::const_buffer(in_.data(), in_.size()), error);
+      in_.erase(0, used);
+      if (error == beast::http::error::need_more) break;
+      if (error) {
+        answer_and_close(400);
+      } else if (parser_->is_done()) {
+        handle();
+      }
+    }
+    parsing_ = false;
+  }
+
+  void handle() {
+    const auto& request = parser_->get();
+    keep_alive_ = request.keep_alive();
+    const bool is_get = request.method() == beast::http::verb::get;
+    head_only_ = request.method() == beast::http::verb::head;
+    std::string_view path(request.target().data(), request.target().size());
+    path = path.substr(0, path.find('?'));
+    const auto route = server_.handlers_.find(path);
+    const bool found = route != server_.handlers_.end();
+    parser_.reset();  // the target above is not used any more
+    if (!is_get && !head_only_) return answer({405, "only GET is served here\n", "text/plain; charset=utf-8"});
+    if (!found) return answer({404, "not found\n", "text/plain; charset=utf-8"});
+    answering_ = true;
+    route->second([weak = weak_from_this()](Response response) {
+      const auto self = weak.lock();
+      if (!self || self->closed_) return;
+      self->answering_ = false;
+      self->answer(std::move(response));
+      if (self->parsing_) return;  // the loop that called the handler goes on
+      self->parse();
+      self->on_readable();
+    });
+  }
+
+  void answer_and_close(int status) {
+    keep_alive_ = false;
+    answer({status, std::string(reason_of(status)) + "\n", "text/plain; charset=utf-8"});
+  }
+
+  void answer(Response response) {
+    out_ += "HTTP/1.1 " + std::to_string(response.status) + " ";
+    out_ += reason_of(response.status);
+    out_ += "\r\nContent-Type: " + response.content_type;
+    out_ += "\r\nContent-Length: " + std::to_string(response.body.size());
+    if (response.status == 405) out_ += "\r\nAllow: GET, HEAD";
+    if (!keep_alive_) out_ += "\r\nConnection: close";
+    out_ += "\r\n\r\n";
+    if (!head_only_) out_ += response.body;
+    if (!keep_alive_) close_when_sent_ = true;
+    flush();
+  }
+
+  void flush() {
+    while (!closed_ && sent_ < out_.size()) {
+      const iovec piece{out_.data() + sent_, out_.size() - sent_};
+      const runtime::IoResult result = socket_->write({&piece, 1});
+      if (result.status == runtime::IoResult::Status::kWouldBlock) break;
+      if (result.status != runtime::IoResult::Status::kOk) return close();
+      touch();
+      sent_ += result.bytes;
+    }
+    if (sent_ == out_.size()) {
+      out_.clear();
+      sent_ = 0;
+      if (close_when_sent_) close();
+    } else if (out_.size() - sent_ > server_.options_.max_waiting_bytes) {
+      close();
+    }
+  }
+
+  HttpServer& server_;
+  std::unique_ptr<runtime::Socket> socket_;
+  std::optional<Parser> parser_;
+  std::string in_;
+  std::string out_;
+  size_t sent_ = 0;
+  int64_t last_activity_ms_ = 0;
+  bool parsing_ = false;
+  bool answering_ = false;
+  bool keep_alive_ = true;
+  bool head_only_ = false;
+  bool close_when_sent_ = false;
+  bool closed_ = false;
+};
+
+HttpServer::HttpServer(runtime::Loop& loop, Options options) : loop_(loop), options_(options) {}
+
+HttpServer::~HttpServer() {
+  if (sweep_timer_) loop_.cancel(sweep_timer_);
+}
+
+Result<runtime::Endpoint> HttpServer::listen(const runtime::Endpoint& address) {
+  auto listener = loop_.listen(address, [this](std::unique_ptr<runtime::Socket> socket) { accept(std::move(socket)); });
+  if (!listener) return std::unexpected(listener.error());
+  listener_ = std::move(*listener);
+  return listener_->address();
+}
+
+void HttpServer::accept(std::unique_ptr<runtime::Socket> socket) {
+  if (connections_.size() >= options_.max_connections) {
+    log_debug("http", "refused a connection from {}: {} are open", socket->peer().host, connections_.size());
+    return;
+  }
+  auto connection = std::make_shared<Connection>(*this, std::move(socket));
+  connections_.push_back(connection);
+  if (!sweep_timer_) sweep();
+  connection->start();
+}
+
+void HttpServer::remove_later(Connection& connection) {
+  loop_.at_turn_end([this, alive = std::weak_ptr<bool>(alive_), gone = connection.weak_from_this()] {
+    const auto self = gone.lock();
+    if (alive.expired() || !self) return;
+    self->release_socket();
+    std::erase(connections_, self);
+  });
+}
+
+// Closes what made no progress; runs while there are connections.
+void HttpServer::sweep() {
+  const int64_t limit = loop_.clock().monotonic_ns() / runtime::kMillisecond - options_.idle_ms;
+  for (const auto& connection : connections_) {
+    if (connection->idle_since(limit)) connection->close();
+  }
+  sweep_timer_ = connections_.empty() ? runtime::TimerId{}
+                                      : loop_.schedule_after(options_.idle_ms * runtime::kMillisecond / 4, [this] { sweep(); });
+}
+
+}  // namespace weir::http
