@@ -1,7 +1,7 @@
 // The listening addresses of this process, shared by its loops.
 //
-// Every loop binds its own socket with SO_REUSEPORT, which would silently also share the address with another process of
-// the same user. So the first of our sockets proves that nobody else listens there.
+// Every loop binds its own socket with SO_REUSEPORT, which would silently also share the address with another
+// process of the same user. So the first of our sockets proves that nobody else listens there.
 #pragma once
 
 #include <map>

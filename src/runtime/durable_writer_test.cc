@@ -1,8 +1,12 @@
+#include <sys/resource.h>
+
 #include <algorithm>
 #include <memory>
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/log.h"
+#include "runtime/flush_thread.h"
 #include "runtime/runtime_fixture.h"
 
 namespace weir::runtime {
@@ -136,7 +140,8 @@ TEST_P(DurableWriterTest, WritersOfOneLoopAndOfSeveral) {
   for (size_t i = 0; i < targets.size(); ++i) {
     loop(i % 2).post([&, i] {
       const iovec piece{buffers[i].data(), 8 * kBlock};
-      targets[i]->write(0, std::span(&piece, 1), [&, i](Result<void> result) { outcomes[i].set_value(std::move(result)); });
+      targets[i]->write(0, std::span(&piece, 1),
+                        [&, i](Result<void> result) { outcomes[i].set_value(std::move(result)); });
     });
   }
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -147,7 +152,8 @@ TEST_P(DurableWriterTest, WritersOfOneLoopAndOfSeveral) {
 
 TEST_P(DurableWriterTest, AFailureIsReported) {
   // Always full, and found on every Linux.
-  auto made = on_loop(0, [&] { return files().durable_writer("/dev/full", loop(0), GetParam().flush_to_device); });
+  auto made =
+      on_loop(0, [&] { return files().durable_writer("/dev/full", loop(0), GetParam().flush_to_device); });
   if (!made) GTEST_SKIP() << made.error().message;
   writers_.push_back(std::move(*made));
   const Buffer one = block(1);
@@ -161,8 +167,8 @@ TEST_P(DurableWriterTest, AFailureIsReported) {
 }
 
 TEST_P(DurableWriterTest, AMissingFileIsRefused) {
-  const auto made =
-      on_loop(0, [&] { return files().durable_writer(folder_.path("none"), loop(0), GetParam().flush_to_device); });
+  const auto made = on_loop(
+      0, [&] { return files().durable_writer(folder_.path("none"), loop(0), GetParam().flush_to_device); });
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, ErrorCode::kNotFound);
 }
@@ -198,9 +204,27 @@ TEST_P(DurableWriterTest, TheLoopEndsWithAWriteUnderWay) {
   EXPECT_EQ(token.use_count(), 1);
 }
 
+// Stands in for every reason to refuse a ring: there is no descriptor left for it.
+TEST(FlushEngineChoice, AThreadWhereIoUringIsRefused) {
+  std::string line;
+  set_log_sink([&](LogLevel, std::string_view, std::string_view message) { line = message; });
+  RealRuntime runtime({.loops = 1, .pool_threads = 1});
+  rlimit saved{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &saved), 0);
+  const rlimit none{0, saved.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &none), 0);
+  const auto engine = make_flush_engine(FlushEngineKind::kIoUring, runtime.loop(0));
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &saved), 0);
+  set_log_sink({});
+  EXPECT_NE(dynamic_cast<FlushThread*>(engine.get()), nullptr);
+  EXPECT_NE(line.find("thread"), std::string::npos) << line;
+}
+
 INSTANTIATE_TEST_SUITE_P(Engines, DurableWriterTest,
-                         testing::Values(Case{FlushEngineKind::kThread, true}, Case{FlushEngineKind::kThread, false},
-                                         Case{FlushEngineKind::kIoUring, true}, Case{FlushEngineKind::kIoUring, false}),
+                         testing::Values(Case{FlushEngineKind::kThread, true},
+                                         Case{FlushEngineKind::kThread, false},
+                                         Case{FlushEngineKind::kIoUring, true},
+                                         Case{FlushEngineKind::kIoUring, false}),
                          name_of);
 
 }  // namespace

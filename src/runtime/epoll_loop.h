@@ -1,11 +1,11 @@
 // The production Loop: one thread around one epoll instance.
 //
-// A turn is: wait, socket and other descriptor events, due timers, posted tasks, tasks registered with at_turn_end. An
-// idle loop sleeps in the kernel without a timeout; nothing wakes it periodically.
+// A turn is: wait, socket and other descriptor events, due timers, posted tasks, tasks registered with
+// at_turn_end. An idle loop sleeps in the kernel without a timeout; nothing wakes it periodically.
 //
-// Lifecycle: construct; listen, watch and post as wanted; run() on the loop's own thread until request_stop();
-// discard_tasks() once every thread that may post is gone. Sockets, listeners and watches may be destroyed on the loop's
-// thread while it runs, on any one thread before and after.
+// Lifecycle: construct; listen, watch and post as wanted; run() on the loop's own thread until
+// request_stop(); discard_tasks() once every thread that may post is gone. Sockets, listeners and watches may
+// be destroyed on the loop's thread while it runs, on any one thread before and after.
 #pragma once
 
 #include <sys/epoll.h>
@@ -62,8 +62,8 @@ class EpollLoop final : public Loop {
   Result<std::unique_ptr<Listener>> listen(const Endpoint& address, AcceptCallback on_accept) override;
   void connect(const Endpoint& address, ConnectCallback done) override;
 
-  // For the parts of the runtime that live on this loop. The target is called until unwatch; closing the descriptor
-  // ends its events as well, but unwatch is due all the same.
+  // For the parts of the runtime that live on this loop. The target is called until unwatch; closing the
+  // descriptor ends its events as well, but unwatch is due all the same.
   WatchId watch(int fd, uint32_t epoll_events, EventTarget& target);
   void unwatch(WatchId watch);
   bool watching(WatchId watch) const;
@@ -92,7 +92,9 @@ class EpollLoop final : public Loop {
   bool run_posted();
   bool run_deliveries();
   void run_turn_end();
-  bool has_local_work() const { return !local_tasks_.empty() || !deliveries_.empty() || !turn_end_tasks_.empty(); }
+  bool has_local_work() const {
+    return !local_tasks_.empty() || !deliveries_.empty() || !turn_end_tasks_.empty();
+  }
 
   const unsigned index_;
   const Clock& clock_;

@@ -23,7 +23,8 @@ TEST_F(EpollLoopTest, RunsTasksOfEachThreadInTheirOrder) {
     std::vector<std::jthread> threads;
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
-        for (int i = 0; i < kTasks; ++i) loop().post([&seen, t, i] { seen[static_cast<size_t>(t)].push_back(i); });
+        for (int i = 0; i < kTasks; ++i)
+          loop().post([&seen, t, i] { seen[static_cast<size_t>(t)].push_back(i); });
       });
     }
   }

@@ -17,12 +17,11 @@ void FlushRequest::complete() {
 }
 
 std::unique_ptr<FlushEngine> make_flush_engine(FlushEngineKind kind, EpollLoop& loop) {
-  if (kind != FlushEngineKind::kThread) {
+  if (kind == FlushEngineKind::kIoUring) {
     Result<std::unique_ptr<UringEngine>> ring = UringEngine::open(loop);
     if (ring) return std::move(*ring);
-    if (kind == FlushEngineKind::kIoUring) {
-      log_warn("runtime", "{}: durable writes of shard {} go through a thread", ring.error().message, loop.index());
-    }
+    log_warn("runtime", "{}: durable writes of shard {} go through a thread", ring.error().message,
+             loop.index());
   }
   return std::make_unique<FlushThread>(loop);
 }
@@ -34,7 +33,9 @@ EngineWriter::EngineWriter(FlushEngine& engine, UniqueFd fd, std::string path, b
   request_->rw_flags = flush_to_device ? RWF_DSYNC : 0;
 }
 
-EngineWriter::~EngineWriter() { request_->writer_gone = true; }
+EngineWriter::~EngineWriter() {
+  request_->writer_gone = true;
+}
 
 void EngineWriter::write(uint64_t offset, std::span<const iovec> pieces, Function<void(Result<void>)> done) {
   WEIR_CHECK(!request_->busy);

@@ -14,7 +14,7 @@
 namespace weir::runtime {
 
 enum class FlushEngineKind {
-  kAuto,     // what measured best here (see README), with the other one where the kernel refuses it
+  kAuto,     // what measured best (see README): the thread
   kIoUring,  // falls back to kThread with a warning where io_uring is refused
   kThread,
 };
@@ -48,8 +48,8 @@ class FlushEngine {
 
 std::unique_ptr<FlushEngine> make_flush_engine(FlushEngineKind kind, EpollLoop& loop);
 
-// If it is destroyed while a write is under way, `done` is not called, but lives (with the memory it owns) until the
-// kernel has finished with it.
+// If it is destroyed while a write is under way, `done` is not called, but lives (with the memory it owns)
+// until the kernel has finished with it.
 class EngineWriter final : public DurableWriter {
  public:
   EngineWriter(FlushEngine& engine, UniqueFd fd, std::string path, bool flush_to_device);

@@ -8,7 +8,9 @@ namespace weir::runtime {
 
 FlushThread::FlushThread(Loop& loop) : loop_(loop), thread_([this] { run(); }) {}
 
-FlushThread::~FlushThread() { stop(); }
+FlushThread::~FlushThread() {
+  stop();
+}
 
 void FlushThread::submit(std::shared_ptr<FlushRequest> request) {
   {
@@ -43,8 +45,8 @@ void FlushThread::run() {
       queue_.pop_front();
     }
     // The loop does not touch these members until the completion reaches it.
-    request->outcome = write_fully(request->fd.get(), request->offset, request->pieces, request->rw_flags,
-                                   request->path);
+    request->outcome =
+        write_fully(request->fd.get(), request->offset, request->pieces, request->rw_flags, request->path);
     loop_.post([moved = std::move(request)] { moved->complete(); });
   }
 }

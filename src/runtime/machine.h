@@ -11,8 +11,9 @@ unsigned available_cores();
 // The cgroup's memory limit or the machine's memory, whichever is smaller.
 uint64_t available_memory_bytes();
 
-// Limits found in the files of a cgroup hierarchy, 0 if there is none. `root` is where it is mounted, `membership` the
-// text of /proc/self/cgroup. The tightest limit of the process's group and all groups above counts. Public for tests.
+// Limits found in the files of a cgroup hierarchy, 0 if there is none. `root` is where it is mounted,
+// `membership` the text of /proc/self/cgroup. The tightest limit of the process's group and all groups above
+// counts. Public for tests.
 struct CgroupLimits {
   double cores = 0;
   uint64_t memory_bytes = 0;

@@ -102,7 +102,8 @@ bool PosixFile::resident(uint64_t offset, size_t length) {
     case Cached::kNo:
       return false;
     case Cached::kYes:
-      // A page that is still being read counts as cached. Reads complete front to back, so the last byte tells.
+      // A page that is still being read counts as cached. Reads complete front to back, so the last byte
+      // tells.
       return probe(offset + length - 1);
     case Cached::kUnknown:
       break;
@@ -127,7 +128,8 @@ Result<void> PosixFile::make_resident(uint64_t offset, size_t length) {
     const int os_errno = errno;
     ::munmap(map, end - begin);
     if (status == 0) return {};
-    // Linux before 5.14 does not know it; EFAULT is a read error or a file that was cut meanwhile: reading tells which.
+    // Linux before 5.14 does not know it; EFAULT is a read error or a file that was cut meanwhile: reading
+    // tells which.
     if (os_errno != EINVAL && os_errno != EFAULT) return fail_errno("cannot read " + path_, os_errno);
   }
   for (uint64_t page = begin; page < end; page += kPage) {

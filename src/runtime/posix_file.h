@@ -18,10 +18,12 @@ class PosixFile final : public File {
   Result<void> write_at(uint64_t offset, std::span<const iovec> pieces) override;
   Result<void> sync() override;
   Result<void> truncate(uint64_t length) override;
-  // Keeps the file's length (FALLOC_FL_KEEP_SIZE). Where the file system cannot allocate, checks the free space only.
+  // Keeps the file's length (FALLOC_FL_KEEP_SIZE). Where the file system cannot allocate, checks the free
+  // space only.
   Result<void> allocate(uint64_t length) override;
   Result<uint64_t> size() override;
-  // Two system calls (cachestat and a read of one byte that may not wait); a probe per page on kernels before 6.5.
+  // Two system calls (cachestat and a read of one byte that may not wait); a probe per page on kernels
+  // before 6.5.
   bool resident(uint64_t offset, size_t length) override;
   Result<void> make_resident(uint64_t offset, size_t length) override;
   int descriptor() const override { return fd_.get(); }

@@ -42,7 +42,9 @@ Result<UniqueFd> open_direct(const std::string& path, int flags) {
 
 PosixFileSystem::PosixFileSystem(FlushEngineKind engine) : engine_kind_(engine) {}
 
-PosixFileSystem::~PosixFileSystem() { stop_writers(); }
+PosixFileSystem::~PosixFileSystem() {
+  stop_writers();
+}
 
 void PosixFileSystem::stop_writers() {
   const std::lock_guard lock(mutex_);
@@ -67,7 +69,8 @@ Result<void> PosixFileSystem::create_directories(const std::string& path) {
 }
 
 Result<void> PosixFileSystem::rename(const std::string& from, const std::string& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0) return fail_errno("cannot rename " + from + " to " + to, errno);
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    return fail_errno("cannot rename " + from + " to " + to, errno);
   return {};
 }
 
@@ -107,7 +110,8 @@ Result<std::vector<DirectoryEntry>> PosixFileSystem::list(const std::string& pat
       return fail_errno("cannot look up " + path + "/" + std::string(name), errno);
     }
     const bool is_directory = S_ISDIR(details.st_mode);
-    entries.push_back({std::string(name), is_directory, is_directory ? 0 : static_cast<uint64_t>(details.st_size)});
+    entries.push_back(
+        {std::string(name), is_directory, is_directory ? 0 : static_cast<uint64_t>(details.st_size)});
   }
   std::ranges::sort(entries, {}, &DirectoryEntry::name);
   return entries;
@@ -140,7 +144,8 @@ Result<void> PosixFileSystem::sync_file_system(const std::string& path) {
 
 Result<uint64_t> PosixFileSystem::free_bytes(const std::string& path) {
   struct statvfs space{};
-  if (::statvfs(path.c_str(), &space) != 0) return fail_errno("cannot ask for the free space of " + path, errno);
+  if (::statvfs(path.c_str(), &space) != 0)
+    return fail_errno("cannot ask for the free space of " + path, errno);
   return uint64_t{space.f_bavail} * space.f_frsize;
 }
 

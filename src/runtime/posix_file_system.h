@@ -15,8 +15,8 @@
 
 namespace weir::runtime {
 
-// Thread-safe, apart from durable_writer: on the writer's loop, or before it runs. stop_writers() once the loops have
-// ended and before they are destroyed.
+// Thread-safe, apart from durable_writer: on the writer's loop, or before it runs. stop_writers() once the
+// loops have ended and before they are destroyed.
 class PosixFileSystem final : public FileSystem {
  public:
   explicit PosixFileSystem(FlushEngineKind engine);

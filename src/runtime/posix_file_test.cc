@@ -34,7 +34,8 @@ TEST_F(PosixFileTest, WritesAndReads) {
   const auto file = open("f", {.write = true, .create = true});
   ASSERT_TRUE(file->write_at(0, as_bytes("hello world")));
   const std::string a = "HE", b = "", c = "LLO";
-  const iovec pieces[] = {{const_cast<char*>(a.data()), 2}, {const_cast<char*>(b.data()), 0}, {const_cast<char*>(c.data()), 3}};
+  const iovec pieces[] = {
+      {const_cast<char*>(a.data()), 2}, {const_cast<char*>(b.data()), 0}, {const_cast<char*>(c.data()), 3}};
   ASSERT_TRUE(file->write_at(0, std::span<const iovec>(pieces)));
   ASSERT_TRUE(file->sync());
   EXPECT_EQ(read(*file, 0, 100), "HELLO world");

@@ -11,7 +11,8 @@ constexpr unsigned kPoolThreadsMax = 4;
 }
 
 RealRuntime::RealRuntime(RealRuntimeOptions options)
-    : pool_(options.pool_threads != 0 ? options.pool_threads : std::min(kPoolThreadsMax, available_cores() + 1)),
+    : pool_(options.pool_threads != 0 ? options.pool_threads
+                                      : std::min(kPoolThreadsMax, available_cores() + 1)),
       files_(options.flush_engine) {
   const unsigned count = options.loops != 0 ? options.loops : available_cores();
   for (unsigned i = 0; i < count; ++i) {
@@ -23,7 +24,9 @@ RealRuntime::RealRuntime(RealRuntimeOptions options)
   runtime_.pool = &pool_;
 }
 
-RealRuntime::~RealRuntime() { stop(); }
+RealRuntime::~RealRuntime() {
+  stop();
+}
 
 void RealRuntime::run() {
   pool_.start();

@@ -22,10 +22,10 @@ struct RealRuntimeOptions {
   FlushEngineKind flush_engine = FlushEngineKind::kAuto;
 };
 
-// Lifecycle: construct; wire the server (listen, post first tasks); run() starts the threads; stop() ends and joins them.
-// In between wait() blocks until somebody asked for the end. After stop() nothing runs any more, and everything built
-// on the runtime can be destroyed in any order, before the runtime itself. run() and stop() once each, on one thread
-// that is not one of the runtime's own.
+// Lifecycle: construct; wire the server (listen, post first tasks); run() starts the threads; stop() ends and
+// joins them. In between wait() blocks until somebody asked for the end. After stop() nothing runs any more,
+// and everything built on the runtime can be destroyed in any order, before the runtime itself. run() and
+// stop() once each, on one thread that is not one of the runtime's own.
 class RealRuntime {
  public:
   explicit RealRuntime(RealRuntimeOptions options = {});

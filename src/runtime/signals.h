@@ -7,9 +7,9 @@
 
 namespace weir::runtime {
 
-// Calls back on the loop for each SIGTERM and SIGINT. Construct on the main thread before any other thread exists (the
-// signals are blocked for it and for all threads it creates, or one of those would be killed); destroy on the loop, or
-// after it has ended. The signals stay blocked afterwards.
+// Calls back on the loop for each SIGTERM and SIGINT. Construct on the main thread before any other thread
+// exists (the signals are blocked for it and for all threads it creates, or one of those would be killed);
+// destroy on the loop, or after it has ended. The signals stay blocked afterwards.
 class SignalWatch final : private EventTarget {
  public:
   SignalWatch(EpollLoop& loop, Function<void(int signal_number)> on_signal);

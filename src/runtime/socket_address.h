@@ -25,7 +25,8 @@ struct SocketAddress {
   std::string text() const;
 };
 
-// An address out of a numeric IPv4 or IPv6 host (IPv6 also in brackets), without asking anybody; nothing for a name.
+// An address out of a numeric IPv4 or IPv6 host (IPv6 also in brackets), without asking anybody; nothing for
+// a name.
 std::optional<SocketAddress> parse_numeric(const Endpoint& endpoint);
 // All addresses of a name, in the order they should be tried. May block for long: pool only, or at start.
 Result<std::vector<SocketAddress>> resolve(const Endpoint& endpoint);

@@ -16,7 +16,8 @@ class TaskInbox {
   };
   ~TaskInbox() { destroy(take_all()); }
 
-  // Thread-safe. Sequentially consistent with empty(): the sleeping consumer's last look must not miss a push.
+  // Thread-safe. Sequentially consistent with empty(): the sleeping consumer's last look must not miss a
+  // push.
   void push(Task task) {
     Node* node = new Node{std::move(task), newest_.load(std::memory_order_relaxed)};
     while (!newest_.compare_exchange_weak(node->next, node, std::memory_order_seq_cst)) {

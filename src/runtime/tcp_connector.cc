@@ -13,7 +13,9 @@ constexpr int64_t kConnectDeadlineNs = 30 * kSecond;
 TcpConnector::TcpConnector(EpollLoop& loop, Endpoint address, ConnectCallback done)
     : loop_(loop), address_(std::move(address)), done_(std::move(done)) {}
 
-TcpConnector::~TcpConnector() { abandon_attempt(); }
+TcpConnector::~TcpConnector() {
+  abandon_attempt();
+}
 
 void TcpConnector::start() {
   const auto self = shared_from_this();
@@ -22,7 +24,8 @@ void TcpConnector::start() {
     loop_.post([self] { self->try_next(); });  // never calls back before connect() has returned
     return;
   }
-  loop_.pool().submit([self] { self->candidates_ = resolve(self->address_); }, loop_, [self] { self->try_next(); });
+  loop_.pool().submit([self] { self->candidates_ = resolve(self->address_); }, loop_,
+                      [self] { self->try_next(); });
 }
 
 void TcpConnector::try_next() {

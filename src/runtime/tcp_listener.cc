@@ -48,7 +48,8 @@ Result<std::unique_ptr<Listener>> TcpListener::open(EpollLoop& loop, BoundAddres
   Result<UniqueFd> fd = UniqueFd();
   const auto bind_shared = [&]() -> Result<void> {
     fd = bind_stream(*wanted, true);
-    if (fd && ::listen(fd->get(), kBacklog) != 0) fd = fail_errno("cannot listen on " + wanted->text(), errno);
+    if (fd && ::listen(fd->get(), kBacklog) != 0)
+      fd = fail_errno("cannot listen on " + wanted->text(), errno);
     if (!fd) return std::unexpected(fd.error());
     return {};
   };
@@ -59,7 +60,8 @@ Result<std::unique_ptr<Listener>> TcpListener::open(EpollLoop& loop, BoundAddres
   };
   if (wanted->port() == 0) {
     if (const Result<void> bound = bind_shared(); !bound) return std::unexpected(bound.error());
-    const Result<void> counted = addresses.acquire(local_address(fd->get()).text(), [] { return Result<void>{}; });
+    const Result<void> counted =
+        addresses.acquire(local_address(fd->get()).text(), [] { return Result<void>{}; });
     if (!counted) return std::unexpected(counted.error());
   } else {
     const Result<void> ours = addresses.acquire(wanted->text(), prove_free);
@@ -125,7 +127,8 @@ bool TcpListener::accept_one() {
     case ENOMEM:
       out_of_resources(errno);
       return false;
-    default:  // an error of the connection that was waiting (ECONNABORTED, ENETDOWN, EINTR, ...): the next one may do
+    default:  // an error of the connection that was waiting (ECONNABORTED, ENETDOWN, EINTR, ...): the next
+              // one may do
       return true;
   }
 }
@@ -134,7 +137,8 @@ void TcpListener::out_of_resources(int os_errno) {
   if (!shortage_logged_) {
     shortage_logged_ = true;
     log_error("runtime",
-              "{}; clients that connect to {} wait until connections close. Raise the limit of open files (ulimit -n, "
+              "{}; clients that connect to {} wait until connections close. Raise the limit of open files "
+              "(ulimit -n, "
               "LimitNOFILE) or lower max.connections",
               fail_errno("cannot accept connections", os_errno).error().message, address_.text());
   }

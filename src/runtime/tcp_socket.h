@@ -11,9 +11,9 @@
 
 namespace weir::runtime {
 
-// Registered once, edge-triggered, for both directions; no epoll_ctl afterwards. A handler that reads until it gets
-// fewer bytes than asked for (or kWouldBlock) misses nothing, the end of the stream included: if the peer's close came
-// together with the last data, on_readable is called once more.
+// Registered once, edge-triggered, for both directions; no epoll_ctl afterwards. A handler that reads until
+// it gets fewer bytes than asked for (or kWouldBlock) misses nothing, the end of the stream included: if the
+// peer's close came together with the last data, on_readable is called once more.
 class TcpSocket final : public Socket, private EventTarget {
  public:
   // `fd` is connected and non-blocking.
@@ -44,8 +44,8 @@ class TcpSocket final : public Socket, private EventTarget {
 
 class TcpListener final : public Listener, private EventTarget {
  public:
-  static Result<std::unique_ptr<Listener>> open(EpollLoop& loop, BoundAddresses& addresses, const Endpoint& address,
-                                                AcceptCallback on_accept);
+  static Result<std::unique_ptr<Listener>> open(EpollLoop& loop, BoundAddresses& addresses,
+                                                const Endpoint& address, AcceptCallback on_accept);
   ~TcpListener() override;
 
   Endpoint address() const override { return address_.endpoint(); }
@@ -65,12 +65,12 @@ class TcpListener final : public Listener, private EventTarget {
   WatchId watch_ = 0;
   AcceptCallback on_accept_;
   bool paused_ = false;
-  TimerId resume_timer_;       // set while waiting for descriptors to become free
+  TimerId resume_timer_;  // set while waiting for descriptors to become free
   bool shortage_logged_ = false;
 };
 
-// One connect under way: resolves on the pool, then tries one address after the other. Owned by the task that waits for
-// its next step (resolution, then the deadline), so it goes with the loop's tasks.
+// One connect under way: resolves on the pool, then tries one address after the other. Owned by the task that
+// waits for its next step (resolution, then the deadline), so it goes with the loop's tasks.
 class TcpConnector final : public std::enable_shared_from_this<TcpConnector>, private EventTarget {
  public:
   TcpConnector(EpollLoop& loop, Endpoint address, ConnectCallback done);

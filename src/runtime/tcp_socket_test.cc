@@ -23,7 +23,8 @@ std::vector<uint8_t> pattern(size_t size, uint64_t from = 0) {
 // A connection's end as a server has it: keeps what it reads, sends what it was given as the socket takes it.
 class Peer : public Socket::Handler {
  public:
-  explicit Peer(std::unique_ptr<Socket> s, size_t read_size = 16384) : socket(std::move(s)), chunk(read_size) {
+  explicit Peer(std::unique_ptr<Socket> s, size_t read_size = 16384)
+      : socket(std::move(s)), chunk(read_size) {
     socket->set_handler(this);
   }
   void on_readable() override {
@@ -232,7 +233,7 @@ TEST_F(TcpSocketTest, ManyPiecesAreGathered) {
       while (next < pieces.size()) {
         const IoResult result = socket->write(std::span(pieces).subspan(next));
         if (result.status != IoResult::Status::kOk) return;
-        next += result.bytes / 3;  // the socket is large enough to take whole pieces
+        next += result.bytes / 3;          // the socket is large enough to take whole pieces
         if (next < pieces.size()) return;  // fewer than asked: wait for the announcement
       }
     }
@@ -309,7 +310,9 @@ TEST_F(TcpSocketTest, AHandlerMayCloseItsSocketInsideACall) {
   client_ended.get_future().wait();
 }
 
-TEST_F(TcpSocketTest, Ipv6) { connect_pair("::1"); }
+TEST_F(TcpSocketTest, Ipv6) {
+  connect_pair("::1");
+}
 
 TEST_F(TcpSocketTest, HostNamesAreResolved) {
   connect_pair("localhost");
@@ -342,12 +345,14 @@ TEST_F(TcpSocketTest, ConnectReportsFailures) {
   };
   const uint16_t port = on_loop(0, [&] { return (*loop(0).listen({"127.0.0.1", 0}, {}))->address().port; });
   EXPECT_EQ(connect_error({"127.0.0.1", port}).os_errno, ECONNREFUSED);
-  EXPECT_NE(connect_error({"no-such-host.invalid", 1}).message.find("no-such-host.invalid"), std::string::npos);
+  EXPECT_NE(connect_error({"no-such-host.invalid", 1}).message.find("no-such-host.invalid"),
+            std::string::npos);
 }
 
 TEST_F(TcpSocketTest, SeveralLoopsListenOnOneAddressButNoOtherProcessDoes) {
   const auto listen = [&](size_t index, uint16_t port) {
-    return on_loop(index, [&] { return loop(index).listen({"127.0.0.1", port}, [](std::unique_ptr<Socket>) {}); });
+    return on_loop(index,
+                   [&] { return loop(index).listen({"127.0.0.1", port}, [](std::unique_ptr<Socket>) {}); });
   };
   auto first = listen(0, 0);
   ASSERT_TRUE(first);
@@ -368,7 +373,8 @@ TEST_F(TcpSocketTest, SeveralLoopsListenOnOneAddressButNoOtherProcessDoes) {
 TEST_F(TcpSocketTest, APausedListenerAcceptsLater) {
   std::vector<std::unique_ptr<Socket>> accepted;
   const Endpoint address = on_loop(0, [&] {
-    auto listener = loop(0).listen({"127.0.0.1", 0}, [&](std::unique_ptr<Socket> s) { accepted.push_back(std::move(s)); });
+    auto listener = loop(0).listen({"127.0.0.1", 0},
+                                   [&](std::unique_ptr<Socket> s) { accepted.push_back(std::move(s)); });
     listener_ = std::move(*listener);
     listener_->pause(true);
     return listener_->address();

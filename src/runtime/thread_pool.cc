@@ -8,7 +8,9 @@ namespace weir::runtime {
 
 ThreadPool::ThreadPool(unsigned threads) : thread_count_(threads) {}
 
-ThreadPool::~ThreadPool() { stop(); }
+ThreadPool::~ThreadPool() {
+  stop();
+}
 
 void ThreadPool::start() {
   for (unsigned i = 0; i < thread_count_; ++i) {

@@ -12,9 +12,9 @@
 
 namespace weir::runtime {
 
-// submit works from construction on; tasks run between start and stop. stop finishes what is running, destroys the rest
-// without running it and joins the threads; later submissions are destroyed. `done` of an ordered task is posted before
-// the next task of its key starts.
+// submit works from construction on; tasks run between start and stop. stop finishes what is running,
+// destroys the rest without running it and joins the threads; later submissions are destroyed. `done` of an
+// ordered task is posted before the next task of its key starts.
 class ThreadPool final : public Pool {
  public:
   explicit ThreadPool(unsigned threads);
@@ -41,7 +41,8 @@ class ThreadPool final : public Pool {
   std::mutex mutex_;  // protects everything below
   std::condition_variable work_ready_;
   std::deque<Job> ready_;
-  std::unordered_map<uint64_t, std::deque<Job>> waiting_;  // by key; present while a job of the key is ready or runs
+  std::unordered_map<uint64_t, std::deque<Job>>
+      waiting_;  // by key; present while a job of the key is ready or runs
   unsigned idle_ = 0;
   bool stopping_ = false;
 };

@@ -23,6 +23,8 @@ void block_all_signals() {
   ::pthread_sigmask(SIG_BLOCK, &all, nullptr);
 }
 
-void set_timer_slack(unsigned long ns) { ::prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0); }
+void set_timer_slack(unsigned long ns) {
+  ::prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0);
+}
 
 }  // namespace weir::runtime

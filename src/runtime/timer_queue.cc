@@ -54,7 +54,8 @@ void TimerQueue::advance(int64_t now_ns) {
     link(kDueList, index);
   }
   const auto now_tick = static_cast<uint64_t>(now_ns / kMillisecond);
-  for (Expiry expiry = next_expiry(); expiry.list != kNil && expiry.tick <= now_tick; expiry = next_expiry()) {
+  for (Expiry expiry = next_expiry(); expiry.list != kNil && expiry.tick <= now_tick;
+       expiry = next_expiry()) {
     tick_ = expiry.tick;
     for (uint32_t index = lists_[expiry.list].head; index != kNil; index = lists_[expiry.list].head) {
       unlink(index);
@@ -117,8 +118,8 @@ void TimerQueue::unlink(uint32_t index) {
 void TimerQueue::place_in_wheel(uint32_t index) {
   const auto deadline = static_cast<uint64_t>(nodes_[index].deadline);
   if (deadline <= tick_) return link(kDueList, index);
-  // The level is where the deadline and the present first differ, read as digits of base 64. What is further away than
-  // the wheel reaches waits in the top level and is placed again from there.
+  // The level is where the deadline and the present first differ, read as digits of base 64. What is further
+  // away than the wheel reaches waits in the top level and is placed again from there.
   constexpr uint64_t kReach = (uint64_t{1} << (6 * kLevels)) - 1;
   const uint64_t reachable = std::min(deadline, tick_ + kReach / 2);
   const uint64_t difference = std::min((tick_ ^ reachable) | (kSlots - 1), kReach);
@@ -128,7 +129,8 @@ void TimerQueue::place_in_wheel(uint32_t index) {
 }
 
 TimerQueue::Expiry TimerQueue::next_expiry() const {
-  // A finer level always expires before a coarser one, because its timers share all higher digits with the present.
+  // A finer level always expires before a coarser one, because its timers share all higher digits with the
+  // present.
   for (unsigned level = 0; level < kLevels; ++level) {
     if (occupied_[level] == 0) continue;
     const unsigned shift = 6 * level;
@@ -173,7 +175,8 @@ void TimerQueue::heap_sift(uint32_t position) {
   for (;;) {
     uint32_t child = 2 * position + 1;
     if (child >= heap_.size()) break;
-    if (child + 1 < heap_.size() && nodes_[heap_[child + 1]].deadline < nodes_[heap_[child]].deadline) ++child;
+    if (child + 1 < heap_.size() && nodes_[heap_[child + 1]].deadline < nodes_[heap_[child]].deadline)
+      ++child;
     if (nodes_[heap_[child]].deadline >= deadline) break;
     heap_set(position, heap_[child]);
     position = child;

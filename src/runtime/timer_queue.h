@@ -1,8 +1,8 @@
 // The timers of one loop.
 //
-// Delays from 5 ms on go to a hierarchical wheel with 1 ms ticks: schedule and cancel are O(1), and a timer far away is
-// moved to a finer level at most five times. Shorter delays go to a small heap ordered by nanoseconds. Nodes live in
-// one slab that is reused, so that a steady state allocates nothing.
+// Delays from 5 ms on go to a hierarchical wheel with 1 ms ticks: schedule and cancel are O(1), and a timer
+// far away is moved to a finer level at most five times. Shorter delays go to a small heap ordered by
+// nanoseconds. Nodes live in one slab that is reused, so that a steady state allocates nothing.
 //
 // Not thread-safe. No task runs before its delay is over.
 #pragma once

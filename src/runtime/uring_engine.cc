@@ -25,7 +25,8 @@ int create_ring(io_uring& ring) {
 
 Result<std::unique_ptr<UringEngine>> UringEngine::open(EpollLoop& loop) {
   std::unique_ptr<UringEngine> engine(new UringEngine(loop));
-  if (const int status = create_ring(engine->ring_); status < 0) return fail_errno("io_uring is refused", -status);
+  if (const int status = create_ring(engine->ring_); status < 0)
+    return fail_errno("io_uring is refused", -status);
   engine->open_ = true;
   return engine;
 }
@@ -34,13 +35,16 @@ UringEngine::~UringEngine() {
   if (open_) io_uring_queue_exit(&ring_);
 }
 
-void UringEngine::stop() { WEIR_CHECK(free_slots_.size() == under_way_.size()); }
+void UringEngine::stop() {
+  WEIR_CHECK(free_slots_.size() == under_way_.size());
+}
 
 void UringEngine::bind_to_this_thread() {
   WEIR_CHECK(loop_.in_loop());
   // liburing 2.3 declares io_uring_enable_rings without exporting it.
   WEIR_CHECK(::syscall(SYS_io_uring_register, ring_.ring_fd, IORING_REGISTER_ENABLE_RINGS, nullptr, 0) == 0);
-  // Polling the ring's own descriptor would miss work that is deferred to this thread. Edge-triggered: never read.
+  // Polling the ring's own descriptor would miss work that is deferred to this thread. Edge-triggered: never
+  // read.
   event_ = UniqueFd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   WEIR_CHECK(event_);
   WEIR_CHECK(io_uring_register_eventfd(&ring_, event_.get()) == 0);
@@ -65,8 +69,8 @@ void UringEngine::start(size_t slot) {
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
   WEIR_CHECK(entry != nullptr);  // each entry is submitted at once
   const std::span<iovec> pieces = request.pieces.next();
-  io_uring_prep_writev2(entry, request.fd.get(), pieces.data(), static_cast<unsigned>(pieces.size()), request.offset,
-                        request.rw_flags);
+  io_uring_prep_writev2(entry, request.fd.get(), pieces.data(), static_cast<unsigned>(pieces.size()),
+                        request.offset, request.rw_flags);
   io_uring_sqe_set_data64(entry, slot);
   int submitted = 0;
   do {
@@ -75,7 +79,9 @@ void UringEngine::start(size_t slot) {
   WEIR_CHECK(submitted == 1);
 }
 
-void UringEngine::on_events(uint32_t) { reap(true); }
+void UringEngine::on_events(uint32_t) {
+  reap(true);
+}
 
 void UringEngine::reap(bool report) {
   io_uring_get_events(&ring_);
