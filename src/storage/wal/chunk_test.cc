@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "base/crc32c.h"
+#include "storage/wal/open_chunk.h"
 #include "storage/wal/wal_fixture.h"
 
 namespace weir::storage {
@@ -64,6 +67,53 @@ TEST(ChunkFormat, FooterIsTheDocumentedOne) {
   EXPECT_EQ(footer->number, 42u);
   EXPECT_EQ(footer->offset, 168u);
   EXPECT_EQ(footer->entries, std::vector<FooterEntry>{entry});
+}
+
+// The chunk of the document: one batch with one record, value "hello".
+TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
+  Buffer frame = Buffer::allocate(73);
+  uint8_t* p = frame.data();
+  store_be(p, int64_t{1000});
+  store_be(p + 8, int32_t{61});
+  store_be(p + 12, int32_t{7});
+  p[16] = 2;
+  store_be(p + 21, int16_t{0});
+  store_be(p + 23, int32_t{0});
+  store_be(p + 27, int64_t{1'700'000'000'000});
+  store_be(p + 35, int64_t{1'700'000'000'000});
+  store_be(p + 43, int64_t{-1});
+  store_be(p + 51, int16_t{-1});
+  store_be(p + 53, int32_t{-1});
+  store_be(p + 57, int32_t{1});
+  std::memcpy(p + 61, "\x16\0\0\0\x01\x0ahello\0", 12);
+  store_be(p + 17, crc32c({p + 21, 52}));
+  BatchFacts facts;
+  for (size_t i = 0; i < 16; ++i) facts.partition.topic.bytes[i] = static_cast<uint8_t>(i + 1);
+  facts.partition.index = 5;
+  facts.leader_epoch = 7;
+  facts.base_offset = 1000;
+  facts.size = 73;
+  facts.max_timestamp = 1'700'000'000'000;
+
+  PackedMemory memory(64 * 1024);
+  OpenChunk chunk(memory);
+  chunk.add(facts, {frame, p, 73});
+  chunk.seal();
+  chunk.address(kExampleFile, 42);
+  ASSERT_EQ(chunk.pieces().size(), 1u);
+  ASSERT_EQ(chunk.pieces()[0].iov_len, kWalBlock);
+  const Bytes block(static_cast<const uint8_t*>(chunk.pieces()[0].iov_base), kWalBlock);
+  EXPECT_EQ(hex(block.first(64)), 
+            "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
+            "00001000000000010000009000000070da871cd6d35421fa");
+  EXPECT_EQ(hex(block.subspan(64, 80)), 
+            "00000000000003e80000003d0000000702e641a44b0000000000000000018bcfe568000000018bcf"
+            "e56800ffffffffffffffffffffffffffff0000000116000000010a68656c6c6f0000000000000000");
+  EXPECT_EQ(hex(block.subspan(144, 112)), 
+            "57414c46da871cd6a0a1a2a3a4a5a6a7000000000000002a00000090000000010102030405060708"
+            "090a0b0c0d0e0f10000000050000000700000000000003e8000000000000004900000040e641a44b"
+            "0000018bcfe56800ffffffffffffffffffff0000ffffffffffff0000ffffffff");
+  for (size_t i = 256; i < kWalBlock; ++i) ASSERT_EQ(block[i], 0);
 }
 
 TEST(ChunkFormat, EveryFlippedBitIsNoticed) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "base/log.h"
 #include "storage/wal/wal_fixture.h"
 
 namespace weir::storage {
@@ -77,13 +76,7 @@ struct Lives {
   ChunkNumber released = 0;
 };
 
-class PowerCut : public ::testing::Test {
- protected:
-  PowerCut() { set_log_level(LogLevel::kError); }
-  ~PowerCut() override { set_log_level(LogLevel::kInfo); }
-};
-
-TEST_F(PowerCut, AtEveryWrite) {
+TEST(PowerCut, AtEveryWrite) {
   for (uint64_t seed = 1; seed <= 6; ++seed) {
     for (uint64_t cut = 1; cut <= 160; ++cut) {
       SCOPED_TRACE(::testing::Message() << "seed " << seed << " cut " << cut);
@@ -93,12 +86,12 @@ TEST_F(PowerCut, AtEveryWrite) {
       lives.live(1 + lives.random.next() % 30, lives.random.next() % 2 ? Death::kPowerCut : Death::kKill);
       lives.live(0, Death::kPowerCut);
       lives.live(0, Death::kPowerCut);
-      if (HasFatalFailure()) return;
+      if (::testing::Test::HasFatalFailure()) return;
     }
   }
 }
 
-TEST_F(PowerCut, DuringRecoveryAgainAndAgain) {
+TEST(PowerCut, DuringRecoveryAgainAndAgain) {
   for (uint64_t seed = 100; seed <= 160; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Lives lives(seed, true);
@@ -106,17 +99,17 @@ TEST_F(PowerCut, DuringRecoveryAgainAndAgain) {
     for (uint64_t cut = 1; cut <= 24; ++cut) lives.live(cut, cut % 3 == 0 ? Death::kKill : Death::kPowerCut);
     lives.live(0, Death::kPowerCut);
     lives.live(0, Death::kPowerCut);
-    if (HasFatalFailure()) return;
+    if (::testing::Test::HasFatalFailure()) return;
   }
 }
 
 // With flush=os everything acknowledged survives the death of the process, though not of the machine.
-TEST_F(PowerCut, KillWithoutFlushing) {
+TEST(PowerCut, KillWithoutFlushing) {
   for (uint64_t seed = 200; seed <= 240; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Lives lives(seed, false);
     for (int i = 0; i < 8; ++i) lives.live(i % 2 ? 0 : 1 + lives.random.next() % 200, Death::kKill);
-    if (HasFatalFailure()) return;
+    if (::testing::Test::HasFatalFailure()) return;
   }
 }
 

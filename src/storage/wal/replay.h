@@ -29,6 +29,7 @@ struct WalCorruption {
   ChunkNumber first_chunk = 0;  // damaged chunks
   ChunkNumber last_chunk = 0;
   std::vector<PartitionId> partitions;  // that lost batches; ascending
+  std::vector<BatchFacts> lost;         // the batches, so that those in segments already can be told apart
   bool unknown_partitions = false;      // others may have lost batches as well: which is not known
   std::string message;                  // for the operator
 };

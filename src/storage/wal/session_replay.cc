@@ -238,14 +238,12 @@ std::vector<SessionReplay::Saved> SessionReplay::salvage(size_t index, uint64_t 
 
 void SessionReplay::deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory,
                                     const char* what) {
-  std::vector<PartitionId> lost;
+  std::vector<BatchFacts> lost;
   std::vector<bool> good;
   for (const FooterEntry& entry : footer.entries) {
     good.push_back(intact(entry, chunk));
-    if (!good.back()) lost.push_back(entry.facts.partition);
+    if (!good.back()) lost.push_back(entry.facts);
   }
-  std::sort(lost.begin(), lost.end());
-  lost.erase(std::unique(lost.begin(), lost.end()), lost.end());
   report(place, footer.number, footer.number, std::move(lost), false, what);
   for (size_t i = 0; i < good.size(); ++i) {
     if (good[i]) deliver(footer.number, footer.entries[i], memory);
@@ -258,17 +256,22 @@ void SessionReplay::deliver(ChunkNumber number, const FooterEntry& entry, const 
   visitor_.on_batch(number, entry.facts, Slice{chunk.owner, chunk.data + entry.position, entry.facts.size});
 }
 
-void SessionReplay::report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<PartitionId> partitions,
+void SessionReplay::report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost,
                            bool unknown, std::string message) {
   ++result_.corruptions;
   const std::string numbers = first == last ? fmt::format("chunk {}", first) : fmt::format("chunks {} to {}", first, last);
-  WalCorruption corruption{.file = file(place).path,
-                           .offset = place.offset,
-                           .first_chunk = first,
-                           .last_chunk = last,
-                           .partitions = std::move(partitions),
-                           .unknown_partitions = unknown,
-                           .message = fmt::format("{} at {}: {}: {}", file(place).path, place.offset, numbers, message)};
+  WalCorruption corruption;
+  corruption.file = file(place).path;
+  corruption.offset = place.offset;
+  corruption.first_chunk = first;
+  corruption.last_chunk = last;
+  for (const BatchFacts& facts : lost) corruption.partitions.push_back(facts.partition);
+  auto& partitions = corruption.partitions;
+  std::sort(partitions.begin(), partitions.end());
+  partitions.erase(std::unique(partitions.begin(), partitions.end()), partitions.end());
+  corruption.lost = std::move(lost);
+  corruption.unknown_partitions = unknown;
+  corruption.message = fmt::format("{} at {}: {}: {}", corruption.file, place.offset, numbers, message);
   visitor_.on_corruption(corruption);
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/crc32c.h"
+#include "base/log.h"
 #include "storage/wal/local_wal.h"
 #include "storage/wal/replay.h"
 #include "testing/sim_runtime.h"
@@ -81,7 +82,14 @@ class CollectingVisitor : public WalReplayVisitor {
 // A log of one shard over restarts: keeps the session rows as the broker does.
 class WalWorld {
  public:
-  explicit WalWorld(uint64_t seed = 1) : sim(seed) { sync_root(); }
+  explicit WalWorld(uint64_t seed = 1) : sim(seed) {
+    set_log_level(LogLevel::kError);
+    (void)sim.disk().create_directories("/data");
+    (void)sim.disk().sync_directory("/");
+  }
+  ~WalWorld() { set_log_level(LogLevel::kInfo); }
+  WalWorld(const WalWorld&) = delete;
+  WalWorld& operator=(const WalWorld&) = delete;
 
   LocalWalOptions small_files() {
     LocalWalOptions options;
@@ -165,12 +173,6 @@ class WalWorld {
   int durable_calls = 0;
   int failed_calls = 0;
   std::string failure;
-
- private:
-  void sync_root() {
-    (void)sim.disk().create_directories("/data");
-    (void)sim.disk().sync_directory("/");
-  }
 };
 
 }  // namespace weir::storage
