@@ -2,10 +2,19 @@
 
 #include <utility>
 
+#include "broker/handlers/create_partitions.h"
 #include "broker/handlers/create_topics.h"
+#include "broker/handlers/delete_records.h"
+#include "broker/handlers/delete_topics.h"
+#include "broker/handlers/describe_cluster.h"
+#include "broker/handlers/describe_configs.h"
+#include "broker/handlers/describe_topic_partitions.h"
 #include "broker/handlers/fetch.h"
+#include "broker/handlers/find_coordinator.h"
+#include "broker/handlers/init_producer_id.h"
 #include "broker/handlers/list_offsets.h"
 #include "broker/handlers/metadata.h"
+#include "broker/handlers/offset_for_leader_epoch.h"
 #include "broker/handlers/produce.h"
 
 namespace weir::broker {
@@ -25,7 +34,16 @@ constexpr Entry kEntries[] = {
     {ApiKey::kFetch, 4, 18, handle_fetch},
     {ApiKey::kListOffsets, 1, 11, handle_list_offsets},
     {ApiKey::kMetadata, 0, 13, handle_metadata},
+    {ApiKey::kFindCoordinator, 0, 6, handle_find_coordinator},
     {ApiKey::kCreateTopics, 2, 7, handle_create_topics},
+    {ApiKey::kDeleteTopics, 1, 6, handle_delete_topics},
+    {ApiKey::kDeleteRecords, 0, 2, handle_delete_records},
+    {ApiKey::kInitProducerId, 0, 5, handle_init_producer_id},
+    {ApiKey::kOffsetForLeaderEpoch, 2, 4, handle_offset_for_leader_epoch},
+    {ApiKey::kDescribeConfigs, 1, 4, handle_describe_configs},
+    {ApiKey::kCreatePartitions, 0, 3, handle_create_partitions},
+    {ApiKey::kDescribeCluster, 0, 2, handle_describe_cluster},
+    {ApiKey::kDescribeTopicPartitions, 0, 0, handle_describe_topic_partitions},
 };
 
 }  // namespace

@@ -1,0 +1,107 @@
+#include "broker/handlers/create_partitions.h"
+
+#include <fmt/core.h>
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/create_topics.h"
+#include "protocol/messages/create_partitions.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::CreatePartitionsRequest;
+using protocol::CreatePartitionsResponse;
+using protocol::ErrorCode;
+using TopicResult = CreatePartitionsResponse::CreatePartitionsTopicResult;
+
+class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePartitionsOperation> {
+ public:
+  CreatePartitionsOperation(Broker& broker, RequestContextPtr context)
+      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    std::map<std::string_view, int> times;
+    for (const auto& asked : request_.topics) ++times[asked.name];
+    response_.results = context_->arena().array<TopicResult>(times.size());
+    size_t count = 0;
+    std::vector<Controller::NewPartitions> wanted;
+    for (const auto& asked : request_.topics) {
+      int& named = times[asked.name];
+      if (named == 0) continue;
+      TopicResult& result = response_.results[count++];
+      result.name = asked.name;
+      if (std::exchange(named, 0) > 1) {
+        refuse(result, {ErrorCode::kInvalidRequest, "Duplicate topic name."});
+      } else if (auto refusal = check(asked)) {
+        refuse(result, std::move(*refusal));
+      } else if (!request_.validate_only) {
+        wanted.push_back({std::string(asked.name), asked.count});
+        asked_.push_back(&result);
+      }
+    }
+    broker_.create_partitions(shard_.index(), std::move(wanted),
+                              [self = shared_from_this()](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); });
+  }
+
+ private:
+  // What the controller will find as well, and the assignments.
+  std::optional<Refusal> check(const CreatePartitionsRequest::CreatePartitionsTopic& asked) const {
+    const Topic* topic = shard_.image->find(asked.name);
+    if (topic == nullptr) return Refusal{ErrorCode::kUnknownTopicOrPartition, {}};
+    const int32_t present = topic->partition_count();
+    if (asked.count == present) {
+      return Refusal{ErrorCode::kInvalidPartitions, fmt::format("Topic already has {} partition(s).", present)};
+    }
+    if (asked.count < present) {
+      return Refusal{ErrorCode::kInvalidPartitions,
+                     fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", asked.name,
+                                 present, asked.count)};
+    }
+    const int32_t additional = asked.count - present;
+    if (additional > kMaxPartitionsPerRequest) {
+      return Refusal{ErrorCode::kPolicyViolation, "Excessively large number of partitions per request."};
+    }
+    if (!asked.assignments) return std::nullopt;
+    if (asked.assignments->size() != static_cast<size_t>(additional)) {
+      return Refusal{ErrorCode::kInvalidReplicaAssignment,
+                     fmt::format("Attempted to add {} additional partition(s), but only {} assignment(s) were specified.",
+                                 additional, asked.assignments->size())};
+    }
+    for (const auto& assignment : *asked.assignments) {
+      if (auto refusal = check_assignment(assignment.broker_ids, broker_.settings().node_id)) return refusal;
+    }
+    return std::nullopt;
+  }
+
+  void refuse(TopicResult& result, Refusal refusal) {
+    result.error_code = code(refusal.error);
+    if (!refusal.message.empty()) result.error_message = context_->arena().copy(refusal.message);
+  }
+
+  void created(Controller::Outcomes outcomes) {
+    for (size_t i = 0; i < outcomes.size(); ++i) refuse(*asked_[i], {outcomes[i].error, std::move(outcomes[i].message)});
+    context_->respond(response_);
+  }
+
+  Broker& broker_;
+  BrokerShard& shard_;
+  RequestContextPtr context_;
+  CreatePartitionsRequest request_;
+  CreatePartitionsResponse response_;
+  std::vector<TopicResult*> asked_;
+};
+
+}  // namespace
+
+void handle_create_partitions(Broker& broker, RequestContextPtr context) {
+  std::make_shared<CreatePartitionsOperation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,108 @@
+#include "broker/handlers/delete_records.h"
+
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/sharded_operation.h"
+#include "protocol/messages/delete_records.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::DeleteRecordsRequest;
+using protocol::DeleteRecordsResponse;
+using ProtocolError = protocol::ErrorCode;
+using PartitionResult = DeleteRecordsResponse::DeleteRecordsPartitionResult;
+
+struct DeleteItem {
+  storage::PartitionId id;
+  int64_t offset = 0;
+  PartitionResult* result = nullptr;
+  ProtocolError error{};
+  int64_t low_watermark = -1;
+};
+
+class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
+ public:
+  DeleteRecordsOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    prepare();
+    assign(items_);
+    start_round();
+  }
+
+ private:
+  void prepare() {
+    protocol::Arena& arena = context_->arena();
+    size_t count = 0;
+    for (const auto& topic : request_.topics) count += topic.partitions.size();
+    items_.reserve(count);
+    response_.topics = arena.array<DeleteRecordsResponse::DeleteRecordsTopicResult>(request_.topics.size());
+    for (size_t t = 0; t < request_.topics.size(); ++t) {
+      const auto& asked = request_.topics[t];
+      response_.topics[t].name = asked.name;
+      response_.topics[t].partitions = arena.array<PartitionResult>(asked.partitions.size());
+      const Topic* topic = home().image->find(asked.name);
+      for (size_t p = 0; p < asked.partitions.size(); ++p) {
+        const auto& partition = asked.partitions[p];
+        PartitionResult& result = response_.topics[t].partitions[p];
+        result.partition_index = partition.partition_index;
+        result.low_watermark = -1;
+        if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
+          result.error_code = code(ProtocolError::kUnknownTopicOrPartition);
+        } else if (topic->internal) {
+          result.error_code = code(ProtocolError::kInvalidTopicException);
+        } else if (!topic->log_config.cleanup_delete) {
+          result.error_code = code(ProtocolError::kPolicyViolation);  // records of compacted topics are not deleted so
+        } else {
+          items_.push_back({topic->partition(partition.partition_index), partition.offset, &result, ProtocolError::kNone, -1});
+        }
+      }
+    }
+  }
+
+  // On the owning shard.
+  void run(Part& part) override {
+    for (DeleteItem* item : part.items) {
+      storage::Partition* partition = part.shard->log.find(item->id);
+      if (partition == nullptr || item->offset < -1 || partition->offline()) {
+        item->error = partition == nullptr   ? ProtocolError::kUnknownTopicOrPartition
+                      : partition->offline() ? ProtocolError::kKafkaStorageError
+                                             : ProtocolError::kOffsetOutOfRange;
+        item_done(part);
+        continue;
+      }
+      part.shard->log.delete_records(*partition, item->offset,
+                                     [self = shared_from_this(), this, item, &part](Result<int64_t> moved) {
+                                       if (moved) item->low_watermark = *moved;
+                                       else item->error = moved.error().code == ErrorCode::kInvalid
+                                                              ? ProtocolError::kOffsetOutOfRange
+                                                              : ProtocolError::kKafkaStorageError;
+                                       item_done(part);
+                                     });
+    }
+  }
+
+  void complete() override {
+    for (DeleteItem& item : items_) {
+      item.result->error_code = code(item.error);
+      item.result->low_watermark = item.low_watermark;
+    }
+    context_->respond(response_);
+    context_.reset();
+  }
+
+  DeleteRecordsRequest request_;
+  DeleteRecordsResponse response_;
+  std::vector<DeleteItem> items_;
+};
+
+}  // namespace
+
+void handle_delete_records(Broker& broker, RequestContextPtr context) {
+  std::make_shared<DeleteRecordsOperation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,34 @@
+#include "broker/handlers/describe_cluster.h"
+
+#include "broker/handlers/authorized_operations.h"
+#include "protocol/messages/describe_cluster.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+
+void handle_describe_cluster(Broker& broker, RequestContextPtr context) {
+  constexpr int8_t kBrokers = 1, kControllers = 2;
+  protocol::DescribeClusterRequest request;
+  if (!context->decode(request)) return;
+  protocol::DescribeClusterResponse response;
+  if (context->version() >= 1 && request.endpoint_type != kBrokers) {
+    const bool known = request.endpoint_type == kControllers;
+    response.error_code = code(known ? ErrorCode::kMismatchedEndpointType : ErrorCode::kUnsupportedEndpointType);
+    response.error_message = known ? "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+                                   : "Unsupported endpoint type";
+    return context->respond(response);
+  }
+  const runtime::Endpoint& advertised = context->connection().advertised();
+  response.cluster_id = broker.cluster_id();
+  response.controller_id = broker.settings().node_id;
+  response.brokers = context->arena().array<protocol::DescribeClusterResponse::DescribeClusterBroker>(1);
+  response.brokers[0].broker_id = broker.settings().node_id;
+  response.brokers[0].host = advertised.host;
+  response.brokers[0].port = advertised.port;
+  if (!broker.settings().rack.empty()) response.brokers[0].rack = broker.settings().rack;
+  if (request.include_cluster_authorized_operations) response.cluster_authorized_operations = kAllClusterOperations;
+  context->respond(response);
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,59 @@
+#include "broker/handlers/find_coordinator.h"
+
+#include <algorithm>
+
+#include "protocol/messages/find_coordinator.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+
+constexpr int8_t kGroup = 0, kTransaction = 1, kShare = 2;
+
+// Keys of share coordinators are group:topic id:partition.
+bool share_key_valid(std::string_view key) {
+  const size_t first = key.find(':');
+  const size_t second = first == std::string_view::npos ? first : key.find(':', first + 1);
+  if (second == std::string_view::npos || first == 0) return false;
+  const std::string_view index = key.substr(second + 1);
+  const auto digit = [](char c) { return c >= '0' && c <= '9'; };
+  return TopicId::parse(key.substr(first + 1, second - first - 1)).has_value() && !index.empty() &&
+         std::all_of(index.begin(), index.end(), digit);
+}
+
+ErrorCode check(int8_t type, std::string_view key, int16_t version) {
+  if (type == kGroup || type == kTransaction) return ErrorCode::kNone;
+  if (type == kShare && version >= 6 && share_key_valid(key)) return ErrorCode::kNone;
+  return ErrorCode::kInvalidRequest;
+}
+
+}  // namespace
+
+void handle_find_coordinator(Broker& broker, RequestContextPtr context) {
+  protocol::FindCoordinatorRequest request;
+  if (!context->decode(request)) return;
+  const runtime::Endpoint& advertised = context->connection().advertised();
+  // Fills what a single answer and one of many have in common.
+  const auto fill = [&](auto& answer, std::string_view key) {
+    const ErrorCode error = check(request.key_type, key, context->version());
+    answer.error_code = code(error);
+    answer.error_message = std::nullopt;
+    answer.node_id = error == ErrorCode::kNone ? broker.settings().node_id : -1;
+    answer.host = error == ErrorCode::kNone ? std::string_view(advertised.host) : std::string_view();
+    answer.port = error == ErrorCode::kNone ? advertised.port : -1;
+  };
+  protocol::FindCoordinatorResponse response;
+  if (context->version() < 4) {
+    fill(response, request.key);
+    return context->respond(response);
+  }
+  response.coordinators = context->arena().array<protocol::FindCoordinatorResponse::Coordinator>(request.coordinator_keys.size());
+  for (size_t i = 0; i < request.coordinator_keys.size(); ++i) {
+    response.coordinators[i].key = request.coordinator_keys[i];
+    fill(response.coordinators[i], request.coordinator_keys[i]);
+  }
+  context->respond(response);
+}
+
+}  // namespace weir::broker

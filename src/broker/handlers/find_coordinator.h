@@ -1,0 +1,13 @@
+// FindCoordinator (key 10), versions 0-6, one key or (from 4 on) many: this broker coordinates everything.
+//
+// Deviation from Apache Kafka 4.4: the first request does not create the internal topic, and is answered at once.
+#pragma once
+
+#include "broker/broker.h"
+#include "broker/server/request_context.h"
+
+namespace weir::broker {
+
+void handle_find_coordinator(Broker& broker, RequestContextPtr context);
+
+}  // namespace weir::broker
