@@ -1,11 +1,12 @@
 """Cases are functions that get a broker and a folder; they fail by assertion and say why they cannot run by Skip."""
+import functools
 import pathlib
 import re
 import subprocess
 import time
 import traceback
 
-from harness.brokers import Broker
+from harness.brokers import Broker, announced_apis
 
 
 class Skip(Exception):
@@ -23,6 +24,18 @@ class Part:
     def case(self, function):
         self.cases.append(function)
         return function
+
+    def needs(self, **apis: int):
+        """Skips the case where the broker does not announce these APIs; beside @case, below it."""
+        def wrap(function):
+            @functools.wraps(function)
+            def guarded(broker, folder):
+                missing = [name for name, key in apis.items() if key not in announced_apis(broker.port)]
+                if missing:
+                    raise Skip("the broker does not serve " + ", ".join(missing))
+                return function(broker, folder)
+            return guarded
+        return wrap
 
 
 class Counts:

@@ -86,6 +86,7 @@ for name in ("0", "1", "all"):
 
 
 @part.case
+@part.needs(InitProducerId=22)
 def takes_an_idempotent_producer(broker, _folder):
     values = lines(20_000)
     produce(broker, "idempotent", values, "-p", "0", "-X", "enable.idempotence=true", "-X", "batch.num.messages=100")
@@ -150,6 +151,7 @@ def searches_time_inside_a_batch(broker, _folder):
 
 
 @part.case
+@part.needs(FindCoordinator=10, JoinGroup=11, OffsetCommit=8)
 def a_group_goes_on_where_it_committed(broker, _folder):
     produce(broker, "grouped", lines(200, "first"))
 
@@ -163,6 +165,7 @@ def a_group_goes_on_where_it_committed(broker, _folder):
 
 
 @part.case
+@part.needs(AddPartitionsToTxn=24, EndTxn=26)
 def commits_a_transaction(broker, _folder):
     values = lines(500)
     produce(broker, "transactional", values, "-p", "0", "-X", "transactional.id=kcat-transaction")

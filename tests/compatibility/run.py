@@ -58,7 +58,7 @@ def main() -> int:
                     run_part(part, broker, folder, args.only, counts)
                     if broker.process.poll() is not None:
                         counts.add("failed", f"{part.name}: the broker is still there", 0,
-                                   f"it ended with status {broker.process.returncode}:\n{broker.log_path.read_text()[-2000:]}")
+                                   f"it ended with status {broker.process.returncode}:\n{broker.log_tail()}")
             except maven.Unavailable as reason:
                 counts.add("skipped", part.name, 0, str(reason))
             except RuntimeError as error:

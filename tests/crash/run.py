@@ -73,7 +73,7 @@ def main() -> int:
                     print(f"round {number}: {one_round(broker, chance, acked)}", flush=True)
                     passed += 1
                 except (AssertionError, RuntimeError) as problem:
-                    print(f"FAILED round {number}: {problem}\n{broker.log_path.read_text()[-2000:]}", flush=True)
+                    print(f"FAILED round {number}: {problem}\n{broker.log_tail()}", flush=True)
                     break
     failed = 1 if passed < args.rounds else 0
     print(f"crash: {passed} passed, {failed} failed, 0 skipped")

@@ -25,14 +25,19 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def answers_api_versions(port: int) -> bool:
+def announced_apis(port: int) -> set[int]:
+    """The keys of the APIs that ApiVersions names; empty if there is no answer."""
     request = struct.pack(">hhih", 18, 0, 1, -1)
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
             connection.sendall(struct.pack(">i", len(request)) + request)
-            return len(connection.recv(64)) > 8
-    except OSError:
-        return False
+            with connection.makefile("rb") as answer:
+                (size,) = struct.unpack(">i", answer.read(4))
+                body = answer.read(size)
+                (count,) = struct.unpack(">i", body[6:10])
+                return {struct.unpack_from(">h", body, 10 + 6 * i)[0] for i in range(count)}
+    except (OSError, struct.error):
+        return set()
 
 
 class Broker:
@@ -63,11 +68,11 @@ class Broker:
         """Returns when the first ApiVersions request is answered; start_seconds is the time from the spawn."""
         started = time.monotonic()
         self.spawn()
-        while not (self.port and answers_api_versions(self.port)):
+        while not (self.port and announced_apis(self.port)):
             if self.process.poll() is not None:
-                raise RuntimeError(f"{self.name} ended with status {self.process.returncode}; see {self.log_path}")
+                raise RuntimeError(f"{self.name} ended with status {self.process.returncode}:\n{self.log_tail()}")
             if time.monotonic() - started > START_SECONDS_MAX:
-                raise RuntimeError(f"{self.name} does not answer; see {self.log_path}")
+                raise RuntimeError(f"{self.name} does not answer:\n{self.log_tail()}")
             time.sleep(0.001)
         self.start_seconds = time.monotonic() - started
         return self
@@ -78,6 +83,9 @@ class Broker:
     @property
     def log_path(self) -> pathlib.Path:
         return self.folder / "log.txt"
+
+    def log_tail(self) -> str:
+        return self.log_path.read_text(errors="replace")[-2000:]
 
     def pause(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
