@@ -27,18 +27,23 @@ struct Api {
 std::span<const Api> api_table();  // index: API key
 // nullptr if the key is not one of ours.
 const Api* find_api(int16_t key);
-inline const Api& api(ApiKey key) { return api_table()[static_cast<size_t>(key)]; }
-inline std::string_view api_name(ApiKey key) { return api(key).name; }
+inline const Api& api(ApiKey key) {
+  return api_table()[static_cast<size_t>(key)];
+}
+inline std::string_view api_name(ApiKey key) {
+  return api(key).name;
+}
 std::optional<ApiKey> api_key_from(int16_t key);
 
 // 2 with flexible versions, else 1.
 int16_t request_header_version(ApiKey key, int16_t version);
-// 1 with flexible versions, else 0; always 0 for ApiVersions, whose caller may not know what the server supports.
+// 1 with flexible versions, else 0; always 0 for ApiVersions, whose caller may not know what the server
+// supports.
 int16_t response_header_version(ApiKey key, int16_t version);
 
-// Decodes the header in front of a request (RequestHeader: api_key, api_version, correlation_id, client_id), choosing
-// the header's version by its first fields. For a key or version that we do not know only these and the correlation id
-// are read, and the reader stays behind them: the answer is UNSUPPORTED_VERSION.
+// Decodes the header in front of a request (RequestHeader: api_key, api_version, correlation_id, client_id),
+// choosing the header's version by its first fields. For a key or version that we do not know only these and
+// the correlation id are read, and the reader stays behind them: the answer is UNSUPPORTED_VERSION.
 bool decode_request_header(Reader& reader, RequestHeader& header);
 
 }  // namespace weir::protocol

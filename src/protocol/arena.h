@@ -1,8 +1,8 @@
 // Memory for one message: arrays of a decoded request, the answer built to it.
 //
-// A bump allocator; nothing in it is destroyed, so it takes only trivially destructible types. reset() frees everything
-// at once and keeps blocks up to a bound, so that a connection in steady state never allocates. An optional limit bounds
-// what hostile input can make a decoder allocate. Not thread-safe.
+// A bump allocator; nothing in it is destroyed, so it takes only trivially destructible types. reset() frees
+// everything at once and keeps blocks up to a bound, so that a connection in steady state never allocates. An
+// optional limit bounds what hostile input can make a decoder allocate. Not thread-safe.
 #pragma once
 
 #include <cstddef>
@@ -22,13 +22,15 @@ class Arena {
   static constexpr size_t kUnlimited = std::numeric_limits<size_t>::max();
   static constexpr size_t kKeepBytes = size_t{64} << 10;
 
-  // At most `limit_bytes` are handed out between resets; reset() keeps blocks of at most `keep_bytes` together.
+  // At most `limit_bytes` are handed out between resets; reset() keeps blocks of at most `keep_bytes`
+  // together.
   explicit Arena(size_t limit_bytes = kUnlimited, size_t keep_bytes = kKeepBytes)
       : limit_bytes_(limit_bytes), keep_bytes_(keep_bytes) {}
   Arena(Arena&&) noexcept = default;
   Arena& operator=(Arena&&) noexcept = default;
 
-  // `n` value-initialised elements, or none at all (and exceeded() from then on) if the limit does not allow them.
+  // `n` value-initialised elements, or none at all (and exceeded() from then on) if the limit does not allow
+  // them.
   template <typename T>
   std::span<T> array(size_t n) {
     static_assert(std::is_trivially_destructible_v<T>);
@@ -85,7 +87,8 @@ class Arena {
 
   std::byte* next_ = nullptr;
   std::byte* end_ = nullptr;
-  std::vector<Block> blocks_;  // those before current_ are full, current_ is being filled, those after are kept empty
+  std::vector<Block>
+      blocks_;  // those before current_ are full, current_ is being filled, those after are kept empty
   size_t current_ = 0;
   size_t used_bytes_ = 0;
   size_t held_bytes_ = 0;

@@ -64,7 +64,8 @@ bool compress_lz4(Bytes in, std::vector<uint8_t>& out, std::optional<int> level)
   preferences.compressionLevel = level.value_or(0);
   const size_t start = out.size();
   out.resize(start + LZ4F_compressFrameBound(in.size(), &preferences));
-  const size_t size = LZ4F_compressFrame(out.data() + start, out.size() - start, in.data(), in.size(), &preferences);
+  const size_t size =
+      LZ4F_compressFrame(out.data() + start, out.size() - start, in.data(), in.size(), &preferences);
   if (LZ4F_isError(size)) return false;
   out.resize(start + size);
   return true;
@@ -85,21 +86,31 @@ bool compress_zstd(Bytes in, std::vector<uint8_t>& out, std::optional<int> level
 
 std::string_view compression_fault_name(CompressionFault fault) {
   switch (fault) {
-    case CompressionFault::kNone: return "no fault";
-    case CompressionFault::kUnknownType: return "the compression type is unknown";
-    case CompressionFault::kCorrupt: return "the compressed bytes are corrupt";
-    case CompressionFault::kTooLarge: return "the bytes decompress to more than is allowed";
+    case CompressionFault::kNone:
+      return "no fault";
+    case CompressionFault::kUnknownType:
+      return "the compression type is unknown";
+    case CompressionFault::kCorrupt:
+      return "the compressed bytes are corrupt";
+    case CompressionFault::kTooLarge:
+      return "the bytes decompress to more than is allowed";
   }
   return "unknown fault";
 }
 
 bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level) {
   switch (type) {
-    case CompressionType::kNone: out.insert(out.end(), in.begin(), in.end()); return true;
-    case CompressionType::kGzip: return compress_gzip(in, out, level);
-    case CompressionType::kSnappy: return compress_snappy(in, out);
-    case CompressionType::kLz4: return compress_lz4(in, out, level);
-    case CompressionType::kZstd: return compress_zstd(in, out, level);
+    case CompressionType::kNone:
+      out.insert(out.end(), in.begin(), in.end());
+      return true;
+    case CompressionType::kGzip:
+      return compress_gzip(in, out, level);
+    case CompressionType::kSnappy:
+      return compress_snappy(in, out);
+    case CompressionType::kLz4:
+      return compress_lz4(in, out, level);
+    case CompressionType::kZstd:
+      return compress_zstd(in, out, level);
   }
   return false;
 }

@@ -1,5 +1,5 @@
-// The compression types of record batches, as Kafka's clients frame them: gzip, snappy in the blocks of the xerial
-// library (plain snappy is read too), LZ4 frames of independent blocks, zstd.
+// The compression types of record batches, as Kafka's clients frame them: gzip, snappy in the blocks of the
+// xerial library (plain snappy is read too), LZ4 frames of independent blocks, zstd.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +21,13 @@ enum class CompressionFault : uint8_t {
 };
 std::string_view compression_fault_name(CompressionFault fault);
 
-// Appends `in`, compressed, to `out`. `level` as in Kafka's compression.*.level; the codec's default if absent. Returns
-// false if the level or type does not exist.
-bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level = std::nullopt);
+// Appends `in`, compressed, to `out`. `level` as in Kafka's compression.*.level; the codec's default if
+// absent. Returns false if the level or type does not exist.
+bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out,
+              std::optional<int> level = std::nullopt);
 
-// Decompresses one input after the other; keeps the codecs' state for the next one, so keep one per thread. Memory is
-// bounded by the limit and the codec's window, whatever the input claims. Not thread-safe.
+// Decompresses one input after the other; keeps the codecs' state for the next one, so keep one per thread.
+// Memory is bounded by the limit and the codec's window, whatever the input claims. Not thread-safe.
 class Decompressor {
  public:
   Decompressor();
@@ -41,7 +42,8 @@ class Decompressor {
   CompressionFault fault() const { return fault_; }
 
   // All at once, appended to `out`.
-  CompressionFault decompress(CompressionType type, Bytes in, uint64_t limit_bytes, std::vector<uint8_t>& out);
+  CompressionFault decompress(CompressionType type, Bytes in, uint64_t limit_bytes,
+                              std::vector<uint8_t>& out);
 
   // What one codec does between open() and the end; the Decompressor counts
   // against the limit, a codec uses it only to size its own memory.

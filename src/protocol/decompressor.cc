@@ -37,7 +37,8 @@ class GzipCodec : public Decompressor::Codec {
   }
   CompressionFault open(Bytes in, [[maybe_unused]] uint64_t limit_bytes) override {
     constexpr int kDetectHeader = 15 + 32;  // 32 KB window; gzip or zlib
-    if (ready_ ? inflateReset(&stream_) != Z_OK : inflateInit2(&stream_, kDetectHeader) != Z_OK) return CompressionFault::kCorrupt;
+    if (ready_ ? inflateReset(&stream_) != Z_OK : inflateInit2(&stream_, kDetectHeader) != Z_OK)
+      return CompressionFault::kCorrupt;
     ready_ = true;
     finished_ = false;
     if (in.size() > std::numeric_limits<uInt>::max()) return CompressionFault::kCorrupt;
@@ -54,8 +55,10 @@ class GzipCodec : public Decompressor::Codec {
       const int status = inflate(&stream_, Z_NO_FLUSH);
       if (status == Z_STREAM_END) {
         // Members may follow each other; their contents are one.
-        if (stream_.avail_in == 0) finished_ = true;
-        else if (inflateReset(&stream_) != Z_OK) return CompressionFault::kCorrupt;
+        if (stream_.avail_in == 0)
+          finished_ = true;
+        else if (inflateReset(&stream_) != Z_OK)
+          return CompressionFault::kCorrupt;
       } else if (status != Z_OK) {
         return CompressionFault::kCorrupt;
       }
@@ -77,7 +80,8 @@ class SnappyCodec : public Decompressor::Codec {
     block_.clear();
     position_ = 0;
     limit_ = limit_bytes;
-    if (in.size() >= xerial::kHeaderSize && std::equal(std::begin(xerial::kMagic), std::end(xerial::kMagic), in.begin())) {
+    if (in.size() >= xerial::kHeaderSize &&
+        std::equal(std::begin(xerial::kMagic), std::end(xerial::kMagic), in.begin())) {
       rest_ = rest_.subspan(xerial::kHeaderSize);
       return CompressionFault::kNone;
     }
@@ -103,7 +107,8 @@ class SnappyCodec : public Decompressor::Codec {
  private:
   CompressionFault next_block() {
     // A stream may follow another; its header's first bytes are no possible length.
-    if (rest_.size() >= xerial::kHeaderSize && std::memcmp(rest_.data(), xerial::kMagic, sizeof xerial::kMagic) == 0) {
+    if (rest_.size() >= xerial::kHeaderSize &&
+        std::memcmp(rest_.data(), xerial::kMagic, sizeof xerial::kMagic) == 0) {
       rest_ = rest_.subspan(xerial::kHeaderSize);
       return CompressionFault::kNone;
     }
@@ -154,7 +159,8 @@ class Lz4Codec : public Decompressor::Codec {
     while (produced < out.size() && (!rest_.empty() || inside_)) {
       size_t room = out.size() - produced;
       size_t used = rest_.size();
-      const size_t hint = LZ4F_decompress(context_, out.data() + produced, &room, rest_.data(), &used, nullptr);
+      const size_t hint =
+          LZ4F_decompress(context_, out.data() + produced, &room, rest_.data(), &used, nullptr);
       if (LZ4F_isError(hint)) return CompressionFault::kCorrupt;
       produced += room;
       rest_ = rest_.subspan(used);
@@ -175,7 +181,8 @@ class ZstdCodec : public Decompressor::Codec {
   ZstdCodec() : context_(ZSTD_createDCtx()) {}
   ~ZstdCodec() override { ZSTD_freeDCtx(context_); }
   CompressionFault open(Bytes in, [[maybe_unused]] uint64_t limit_bytes) override {
-    if (context_ == nullptr || ZSTD_isError(ZSTD_DCtx_reset(context_, ZSTD_reset_session_only))) return CompressionFault::kCorrupt;
+    if (context_ == nullptr || ZSTD_isError(ZSTD_DCtx_reset(context_, ZSTD_reset_session_only)))
+      return CompressionFault::kCorrupt;
     in_ = {in.data(), in.size(), 0};
     inside_ = true;
     return CompressionFault::kNone;
@@ -189,7 +196,8 @@ class ZstdCodec : public Decompressor::Codec {
       const size_t hint = ZSTD_decompressStream(context_, &buffer, &in_);
       if (ZSTD_isError(hint)) return CompressionFault::kCorrupt;
       inside_ = hint != 0;
-      if (inside_ && in_.pos == before_in && buffer.pos == before_out) return CompressionFault::kCorrupt;  // cut short
+      if (inside_ && in_.pos == before_in && buffer.pos == before_out)
+        return CompressionFault::kCorrupt;  // cut short
     }
     produced = buffer.pos;
     return CompressionFault::kNone;
@@ -203,11 +211,16 @@ class ZstdCodec : public Decompressor::Codec {
 
 std::unique_ptr<Decompressor::Codec> make_codec(CompressionType type) {
   switch (type) {
-    case CompressionType::kNone: return std::make_unique<StoredCodec>();
-    case CompressionType::kGzip: return std::make_unique<GzipCodec>();
-    case CompressionType::kSnappy: return std::make_unique<SnappyCodec>();
-    case CompressionType::kLz4: return std::make_unique<Lz4Codec>();
-    case CompressionType::kZstd: return std::make_unique<ZstdCodec>();
+    case CompressionType::kNone:
+      return std::make_unique<StoredCodec>();
+    case CompressionType::kGzip:
+      return std::make_unique<GzipCodec>();
+    case CompressionType::kSnappy:
+      return std::make_unique<SnappyCodec>();
+    case CompressionType::kLz4:
+      return std::make_unique<Lz4Codec>();
+    case CompressionType::kZstd:
+      return std::make_unique<ZstdCodec>();
   }
   return nullptr;
 }
@@ -236,7 +249,8 @@ size_t Decompressor::read(MutableBytes out) {
   // At the limit one more byte is asked for, to tell an input that ends there from one that goes on.
   uint8_t beyond = 0;
   const bool at_limit = left_ == 0;
-  const MutableBytes room = at_limit ? MutableBytes(&beyond, 1) : out.first(std::min<uint64_t>(out.size(), left_));
+  const MutableBytes room =
+      at_limit ? MutableBytes(&beyond, 1) : out.first(std::min<uint64_t>(out.size(), left_));
   size_t produced = 0;
   fault_ = current_->read(room, produced);
   if (fault_ != CompressionFault::kNone) return 0;
@@ -248,7 +262,8 @@ size_t Decompressor::read(MutableBytes out) {
   return produced;
 }
 
-CompressionFault Decompressor::decompress(CompressionType type, Bytes in, uint64_t limit_bytes, std::vector<uint8_t>& out) {
+CompressionFault Decompressor::decompress(CompressionType type, Bytes in, uint64_t limit_bytes,
+                                          std::vector<uint8_t>& out) {
   constexpr size_t kFirstRoom = 16 * 1024;
   constexpr size_t kLargestRoom = 1024 * 1024;
   open(type, in, limit_bytes);

@@ -18,49 +18,96 @@ constexpr size_t kMaxTimestampOffset = 35;
 // Length, attributes, two deltas, two lengths and a count, one byte each.
 constexpr size_t kSmallestRecord = 7;
 
-// Reads a length and the bytes it announces; -1 is null.
-bool read_field(Bytes& rest, std::optional<Bytes>& field) {
+// Every record is walked before it is accepted, so this is lean: two pointers, and the one- and two-byte
+// numbers that nearly all are inline.
+struct Cursor {
+  const uint8_t* at;
+  const uint8_t* end;
+
+  explicit Cursor(Bytes bytes) : at(bytes.data()), end(bytes.data() + bytes.size()) {}
+  size_t left() const { return static_cast<size_t>(end - at); }
+  Bytes bytes() const { return {at, end}; }
+};
+
+[[gnu::noinline]] bool read_long_varint(Cursor& cursor, int32_t& value) {
+  const size_t read = read_varint32(cursor.bytes(), value);
+  cursor.at += read;
+  return read > 0;
+}
+[[gnu::noinline]] bool read_long_varint(Cursor& cursor, int64_t& value) {
+  const size_t read = read_varint64(cursor.bytes(), value);
+  cursor.at += read;
+  return read > 0;
+}
+
+template <typename T>
+inline bool read_varint(Cursor& cursor, T& value) {
+  if (cursor.at == cursor.end) return false;
+  uint32_t raw = cursor.at[0];
+  if (raw < 0x80) {
+    cursor.at += 1;
+  } else {
+    if (cursor.left() < 2 || cursor.at[1] >= 0x80) return read_long_varint(cursor, value);
+    raw = (raw & 0x7f) | static_cast<uint32_t>(cursor.at[1]) << 7;
+    cursor.at += 2;
+  }
+  value = static_cast<int32_t>(raw >> 1) ^ -static_cast<int32_t>(raw & 1);
+  return true;
+}
+
+// A length and the bytes it announces; -1 is null.
+struct Field {
+  const uint8_t* data;
+  int32_t size;
+
+  std::optional<Bytes> optional() const {
+    if (size < 0) return std::nullopt;
+    return Bytes(data, static_cast<size_t>(size));
+  }
+};
+
+inline bool read_field(Cursor& cursor, Field& field) {
+  if (!read_varint(cursor, field.size) || field.size < -1) return false;
+  field.data = cursor.at;
+  const auto size = static_cast<size_t>(std::max(field.size, 0));
+  if (size > cursor.left()) return false;
+  cursor.at += size;
+  return true;
+}
+
+// A record's numbers and where its parts are.
+struct Parsed {
+  int64_t timestamp_delta;
+  int32_t offset_delta;
+  Field key;
+  Field value;
+  int32_t header_count;
+  Bytes headers;
+};
+
+inline bool parse_record(Cursor& cursor, Parsed& record) {
   int32_t size = 0;
-  const size_t read = read_varint32(rest, size);
-  if (read == 0 || size < -1) return false;
-  rest = rest.subspan(read);
-  if (size < 0) {
-    field.reset();
+  if (!read_varint(cursor, size) || size <= 0 || static_cast<size_t>(size) > cursor.left()) return false;
+  Cursor body = cursor;
+  body.at += 1;  // the attributes, unused in format v2
+  body.end = cursor.at += size;
+  if (!read_varint(body, record.timestamp_delta) || !read_varint(body, record.offset_delta)) return false;
+  if (!read_field(body, record.key) || !read_field(body, record.value)) return false;
+  if (!read_varint(body, record.header_count) || record.header_count < 0) return false;
+  record.headers = body.bytes();
+  Field key, value;
+  for (int32_t i = 0; i < record.header_count; ++i) {
+    if (!read_field(body, key) || key.size < 0 || !read_field(body, value)) return false;
+  }
+  return body.at == body.end;
+}
+
+inline bool timestamp_of(const BatchHeader& header, int64_t delta, int64_t& timestamp) {
+  if (header.log_append_time()) {
+    timestamp = header.max_timestamp;
     return true;
   }
-  if (static_cast<size_t>(size) > rest.size()) return false;
-  field = rest.first(static_cast<size_t>(size));
-  rest = rest.subspan(static_cast<size_t>(size));
-  return true;
-}
-
-bool read_header(Bytes& rest, RecordHeader& header) {
-  std::optional<Bytes> key;
-  if (!read_field(rest, key) || !key || !read_field(rest, header.value)) return false;
-  header.key = as_string(*key);
-  return true;
-}
-
-// Reads what follows a record's length.
-bool read_body(Bytes body, Record& record) {
-  if (body.empty()) return false;
-  body = body.subspan(1);  // attributes, unused in format v2
-  size_t read = read_varint64(body, record.timestamp_delta);
-  if (read == 0) return false;
-  body = body.subspan(read);
-  read = read_varint32(body, record.offset_delta);
-  if (read == 0) return false;
-  body = body.subspan(read);
-  if (!read_field(body, record.key) || !read_field(body, record.value)) return false;
-  read = read_varint32(body, record.header_count);
-  if (read == 0 || record.header_count < 0) return false;
-  body = body.subspan(read);
-  record.headers = body;
-  RecordHeader header;
-  for (int32_t i = 0; i < record.header_count; ++i) {
-    if (!read_header(body, header)) return false;
-  }
-  return body.empty();
+  return !__builtin_add_overflow(header.base_timestamp, delta, &timestamp) && timestamp >= -1;
 }
 
 }  // namespace
@@ -107,31 +154,48 @@ int32_t BatchHeader::last_sequence() const {
 
 std::string_view batch_fault_name(BatchFault fault) {
   switch (fault) {
-    case BatchFault::kNone: return "no fault";
-    case BatchFault::kTruncated: return "the batch is cut short";
-    case BatchFault::kBadLength: return "the batch length is impossible";
-    case BatchFault::kUnsupportedMagic: return "the batch is not of format v2";
-    case BatchFault::kBadCrc: return "the CRC does not match";
-    case BatchFault::kBadAttributes: return "unknown attribute bits are set";
-    case BatchFault::kUnknownCompression: return "the compression type is unknown";
-    case BatchFault::kBadCount: return "the record count contradicts the offsets";
-    case BatchFault::kBadOffsetDelta: return "an offset delta is out of place";
-    case BatchFault::kBadTimestamp: return "a timestamp is out of range";
-    case BatchFault::kBadSequence: return "producer id, epoch and sequence contradict each other";
-    case BatchFault::kBadRecord: return "a record's lengths contradict each other";
-    case BatchFault::kTrailingBytes: return "bytes follow the last record";
-    case BatchFault::kMissingKey: return "a record has no key";
-    case BatchFault::kTooManyRecords: return "more records are claimed than the bytes can hold";
+    case BatchFault::kNone:
+      return "no fault";
+    case BatchFault::kTruncated:
+      return "the batch is cut short";
+    case BatchFault::kBadLength:
+      return "the batch length is impossible";
+    case BatchFault::kUnsupportedMagic:
+      return "the batch is not of format v2";
+    case BatchFault::kBadCrc:
+      return "the CRC does not match";
+    case BatchFault::kBadAttributes:
+      return "unknown attribute bits are set";
+    case BatchFault::kUnknownCompression:
+      return "the compression type is unknown";
+    case BatchFault::kBadCount:
+      return "the record count contradicts the offsets";
+    case BatchFault::kBadOffsetDelta:
+      return "an offset delta is out of place";
+    case BatchFault::kBadTimestamp:
+      return "a timestamp is out of range";
+    case BatchFault::kBadSequence:
+      return "producer id, epoch and sequence contradict each other";
+    case BatchFault::kBadRecord:
+      return "a record's lengths contradict each other";
+    case BatchFault::kTrailingBytes:
+      return "bytes follow the last record";
+    case BatchFault::kMissingKey:
+      return "a record has no key";
+    case BatchFault::kTooManyRecords:
+      return "more records are claimed than the bytes can hold";
   }
   return "unknown fault";
 }
 
 BatchFault peek_batch(Bytes in, BatchHeader& header) {
-  // The magic byte comes before anything that depends on the format; older formats are shorter than our header.
+  // The magic byte comes before anything that depends on the format; older formats are shorter than our
+  // header.
   if (in.size() <= BatchHeader::kMagicOffset) return BatchFault::kTruncated;
   if (in[BatchHeader::kMagicOffset] != BatchHeader::kMagic) return BatchFault::kUnsupportedMagic;
   const int32_t length = load_be<int32_t>(in.data() + kLengthOffset);
-  if (length < static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd)) return BatchFault::kBadLength;
+  if (length < static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd))
+    return BatchFault::kBadLength;
   if (static_cast<size_t>(length) + BatchHeader::kLengthEnd > in.size()) return BatchFault::kTruncated;
   header = BatchHeader::parse(in.data());
   return BatchFault::kNone;
@@ -143,16 +207,19 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
   if ((header.attributes & ~BatchHeader::kKnownAttributes) != 0) return BatchFault::kBadAttributes;
   if (header.compression_bits() >= kCompressionTypes) return BatchFault::kUnknownCompression;
   if (header.last_offset_delta < 0) return BatchFault::kBadOffsetDelta;
-  if (header.base_offset < 0 || header.base_offset > std::numeric_limits<int64_t>::max() - 1 - header.last_offset_delta) {
+  if (header.base_offset < 0 ||
+      header.base_offset > std::numeric_limits<int64_t>::max() - 1 - header.last_offset_delta) {
     return BatchFault::kBadOffsetDelta;
   }
   const int64_t span = int64_t{header.last_offset_delta} + 1;
-  if (rules.contiguous ? (header.record_count != span) : (header.record_count < 0 || header.record_count > span)) {
+  if (rules.contiguous ? (header.record_count != span)
+                       : (header.record_count < 0 || header.record_count > span)) {
     return BatchFault::kBadCount;
   }
   if (header.base_timestamp < -1 || header.max_timestamp < -1) return BatchFault::kBadTimestamp;
   const bool has_sequence = header.base_sequence >= 0;
-  if (header.producer_id < -1 || header.producer_epoch < -1 || header.base_sequence < -1) return BatchFault::kBadSequence;
+  if (header.producer_id < -1 || header.producer_epoch < -1 || header.base_sequence < -1)
+    return BatchFault::kBadSequence;
   if (header.has_producer_id() && header.producer_epoch < 0) return BatchFault::kBadSequence;
   // Control batches carry a producer id and no sequence.
   if (!header.has_producer_id() && has_sequence) return BatchFault::kBadSequence;
@@ -166,29 +233,35 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
 BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header) {
   if (const BatchFault fault = peek_batch(batch, header); fault != BatchFault::kNone) return fault;
   if (header.size() != batch.size()) return BatchFault::kTrailingBytes;
-  if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc) return BatchFault::kBadCrc;
+  if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
+    return BatchFault::kBadCrc;
   if (const BatchFault fault = check_header(header, rules); fault != BatchFault::kNone) return fault;
   if (!rules.walk_records || header.compressed()) return BatchFault::kNone;
   return check_records(header, batch.subspan(BatchHeader::kSize), rules);
 }
 
-BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules, int64_t* max_timestamp) {
+BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules,
+                         int64_t* max_timestamp) {
   if (header.record_count < 0) return BatchFault::kBadCount;
-  if (static_cast<size_t>(header.record_count) > records.size() / kSmallestRecord) return BatchFault::kTooManyRecords;
-  RecordIterator iterator(header, records);
-  Record record;
+  if (static_cast<size_t>(header.record_count) > records.size() / kSmallestRecord)
+    return BatchFault::kTooManyRecords;
   int64_t highest = -1;
-  int64_t previous_delta = -1;
-  while (iterator.next(record)) {
-    const bool in_place = rules.contiguous ? record.offset_delta == previous_delta + 1
-                                           : record.offset_delta > previous_delta && record.offset_delta <= header.last_offset_delta;
+  int32_t expected = 0;  // the lowest offset delta the next record may have
+  Cursor cursor(records);
+  Parsed record;
+  for (int32_t i = 0; i < header.record_count; ++i) {
+    if (!parse_record(cursor, record)) return BatchFault::kBadRecord;
+    const bool in_place =
+        rules.contiguous ? record.offset_delta == expected
+                         : record.offset_delta >= expected && record.offset_delta <= header.last_offset_delta;
     if (!in_place) return BatchFault::kBadOffsetDelta;
-    if (rules.keys_required && !record.key) return BatchFault::kMissingKey;
-    previous_delta = record.offset_delta;
-    highest = std::max(highest, record.timestamp);
+    expected = record.offset_delta + (record.offset_delta < std::numeric_limits<int32_t>::max() ? 1 : 0);
+    if (rules.keys_required && record.key.size < 0) return BatchFault::kMissingKey;
+    int64_t timestamp = -1;
+    if (!timestamp_of(header, record.timestamp_delta, timestamp)) return BatchFault::kBadTimestamp;
+    highest = std::max(highest, timestamp);
   }
-  if (iterator.fault() != BatchFault::kNone) return iterator.fault();
-  if (!iterator.rest().empty()) return BatchFault::kTrailingBytes;
+  if (cursor.left() > 0) return BatchFault::kTrailingBytes;
   if (max_timestamp != nullptr) *max_timestamp = header.log_append_time() ? header.max_timestamp : highest;
   return BatchFault::kNone;
 }
@@ -204,27 +277,31 @@ bool BatchSplitter::next() {
 
 RecordIterator::RecordIterator(Bytes batch) {
   fault_ = peek_batch(batch, header_);
-  if (fault_ == BatchFault::kNone) rest_ = batch.subspan(BatchHeader::kSize, header_.size() - BatchHeader::kSize);
+  if (fault_ == BatchFault::kNone)
+    rest_ = batch.subspan(BatchHeader::kSize, header_.size() - BatchHeader::kSize);
 }
 
 bool RecordIterator::next(Record& record) {
   if (fault_ != BatchFault::kNone || read_ >= header_.record_count) return false;
-  int32_t size = 0;
-  const size_t prefix = read_varint32(rest_, size);
-  if (prefix == 0 || size < 0 || static_cast<size_t>(size) > rest_.size() - prefix ||
-      !read_body(rest_.subspan(prefix, static_cast<size_t>(size)), record)) {
+  Cursor cursor(rest_);
+  Parsed parsed;
+  if (!parse_record(cursor, parsed)) {
     fault_ = BatchFault::kBadRecord;
     return false;
   }
-  record.size = prefix + static_cast<size_t>(size);
-  record.offset = header_.base_offset + record.offset_delta;
-  if (header_.log_append_time()) {
-    record.timestamp = header_.max_timestamp;
-  } else if (__builtin_add_overflow(header_.base_timestamp, record.timestamp_delta, &record.timestamp) || record.timestamp < -1) {
+  if (!timestamp_of(header_, parsed.timestamp_delta, record.timestamp)) {
     fault_ = BatchFault::kBadTimestamp;
     return false;
   }
-  rest_ = rest_.subspan(record.size);
+  record.offset_delta = parsed.offset_delta;
+  record.offset = header_.base_offset + parsed.offset_delta;
+  record.timestamp_delta = parsed.timestamp_delta;
+  record.key = parsed.key.optional();
+  record.value = parsed.value.optional();
+  record.header_count = parsed.header_count;
+  record.headers = parsed.headers;
+  record.size = rest_.size() - cursor.left();
+  rest_ = cursor.bytes();
   ++read_;
   return true;
 }
@@ -232,11 +309,21 @@ bool RecordIterator::next(Record& record) {
 bool HeaderIterator::next(RecordHeader& header) {
   if (left_ == 0) return false;
   --left_;
-  return read_header(rest_, header);
+  Cursor cursor(rest_);
+  Field key, value;
+  if (!read_field(cursor, key) || key.size < 0 || !read_field(cursor, value)) return false;
+  rest_ = cursor.bytes();
+  header.key = as_string(*key.optional());
+  header.value = value.optional();
+  return true;
 }
 
-void patch_base_offset(uint8_t* batch, int64_t base_offset) { store_be(batch, base_offset); }
-void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch) { store_be(batch + kLeaderEpochOffset, leader_epoch); }
+void patch_base_offset(uint8_t* batch, int64_t base_offset) {
+  store_be(batch, base_offset);
+}
+void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch) {
+  store_be(batch + kLeaderEpochOffset, leader_epoch);
+}
 
 void patch_crc(MutableBytes batch) {
   WEIR_CHECK(batch.size() >= BatchHeader::kSize);

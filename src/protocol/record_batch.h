@@ -1,8 +1,8 @@
 // Record batches of format v2: the bytes producers send, the log stores and consumers receive.
 //
-// A batch is used in place: BatchHeader is read from its first 61 bytes, records are iterated without copies, and only
-// the fields that a broker owns are patched. Offsets, lengths and counts in a batch come from outside: everything here
-// checks them against the bytes that are there.
+// A batch is used in place: BatchHeader is read from its first 61 bytes, records are iterated without copies,
+// and only the fields that a broker owns are patched. Offsets, lengths and counts in a batch come from
+// outside: everything here checks them against the bytes that are there.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,8 @@ inline constexpr uint8_t kCompressionTypes = 5;
 
 struct BatchHeader {
   static constexpr size_t kSize = 61;
-  static constexpr size_t kLengthEnd = 12;        // what the length field does not count
-  static constexpr size_t kCrcStart = 21;         // the CRC covers all from the attributes on
+  static constexpr size_t kLengthEnd = 12;  // what the length field does not count
+  static constexpr size_t kCrcStart = 21;   // the CRC covers all from the attributes on
   static constexpr size_t kMagicOffset = 16;
   static constexpr int8_t kMagic = 2;
   static constexpr int16_t kCompressionMask = 0x07;
@@ -64,33 +64,33 @@ struct BatchHeader {
 // What is wrong with a batch, most basic first.
 enum class BatchFault : uint8_t {
   kNone,
-  kTruncated,           // the bytes end before the batch does
-  kBadLength,           // the length field cannot be that of a batch
-  kUnsupportedMagic,    // format 0, 1 or one we do not know
+  kTruncated,         // the bytes end before the batch does
+  kBadLength,         // the length field cannot be that of a batch
+  kUnsupportedMagic,  // format 0, 1 or one we do not know
   kBadCrc,
-  kBadAttributes,       // bits set that mean nothing
+  kBadAttributes,  // bits set that mean nothing
   kUnknownCompression,
-  kBadCount,            // no records, or not as many as the offsets say
-  kBadOffsetDelta,      // last offset delta negative, or a record out of place
-  kBadTimestamp,        // a timestamp below -1, or one that overflows
-  kBadSequence,         // producer id without epoch or sequence, or the reverse
-  kBadRecord,           // a record's lengths contradict each other
-  kTrailingBytes,       // bytes after the last record
-  kMissingKey,          // a record without a key where each needs one
-  kTooManyRecords,      // more records claimed than the bytes can hold
+  kBadCount,        // no records, or not as many as the offsets say
+  kBadOffsetDelta,  // last offset delta negative, or a record out of place
+  kBadTimestamp,    // a timestamp below -1, or one that overflows
+  kBadSequence,     // producer id without epoch or sequence, or the reverse
+  kBadRecord,       // a record's lengths contradict each other
+  kTrailingBytes,   // bytes after the last record
+  kMissingKey,      // a record without a key where each needs one
+  kTooManyRecords,  // more records claimed than the bytes can hold
 };
 std::string_view batch_fault_name(BatchFault fault);  // a short sentence for error messages
 
 // How closely a batch is looked at.
 struct BatchRules {
   bool check_crc = true;
-  bool walk_records = true;    // of uncompressed batches; those of compressed ones via check_records()
-  bool contiguous = true;      // offset deltas are 0..n-1, as a producer sends them; compacted batches have gaps
+  bool walk_records = true;  // of uncompressed batches; those of compressed ones via check_records()
+  bool contiguous = true;  // offset deltas are 0..n-1, as a producer sends them; compacted batches have gaps
   bool keys_required = false;  // compacted topics
 };
 
-// Finds where the first batch of `in` ends: size and magic only. On success header holds it, and header.size() bytes
-// are there.
+// Finds where the first batch of `in` ends: size and magic only. On success header holds it, and
+// header.size() bytes are there.
 BatchFault peek_batch(Bytes in, BatchHeader& header);
 
 // Checks one batch of which `batch` holds exactly all bytes.
@@ -101,8 +101,8 @@ BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header
 BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules,
                          int64_t* max_timestamp = nullptr);
 
-// Walks the batches of a records field or a file. Stops at the end, or at a batch whose size or magic is wrong: then
-// fault() says what, and rest() begins with it.
+// Walks the batches of a records field or a file. Stops at the end, or at a batch whose size or magic is
+// wrong: then fault() says what, and rest() begins with it.
 class BatchSplitter {
  public:
   explicit BatchSplitter(Bytes blob) : rest_(blob) {}
@@ -132,12 +132,12 @@ struct Record {
   std::optional<Bytes> key;
   std::optional<Bytes> value;
   int32_t header_count = 0;
-  Bytes headers;      // encoded; see HeaderIterator
-  size_t size = 0;    // encoded, with the length in front
+  Bytes headers;    // encoded; see HeaderIterator
+  size_t size = 0;  // encoded, with the length in front
 };
 
-// Walks the records of one batch (uncompressed bytes). Every length is checked, headers included, so that iterating the
-// headers of a record it returned cannot fail.
+// Walks the records of one batch (uncompressed bytes). Every length is checked, headers included, so that
+// iterating the headers of a record it returned cannot fail.
 class RecordIterator {
  public:
   RecordIterator(const BatchHeader& header, Bytes records) : header_(header), rest_(records) {}

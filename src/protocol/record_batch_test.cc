@@ -37,7 +37,9 @@ std::vector<Foreign> foreign_batches() {
   return all;
 }
 
-int64_t expected_timestamp(int i) { return 1700000000000 + (i * 7919) % 23 - 5; }
+int64_t expected_timestamp(int i) {
+  return 1700000000000 + (i * 7919) % 23 - 5;
+}
 
 void expect_sample_records(const BatchHeader& header, Bytes records) {
   RecordIterator iterator(header, records);
@@ -52,7 +54,8 @@ void expect_sample_records(const BatchHeader& header, Bytes records) {
     }
     ASSERT_EQ(record.value.has_value(), i != 4);
     if (record.value) {
-      EXPECT_EQ(as_string(*record.value), "value" + std::to_string(i) + std::string(static_cast<size_t>(i) * 40, 'x'));
+      EXPECT_EQ(as_string(*record.value),
+                "value" + std::to_string(i) + std::string(static_cast<size_t>(i) * 40, 'x'));
     }
     ASSERT_EQ(record.header_count, i == 2 ? 2 : 0);
     HeaderIterator headers(record);
@@ -87,7 +90,8 @@ TEST(RecordBatch, ReadsForeignBatchesOfEveryCompression) {
     EXPECT_EQ(header.producer_id, foreign.kind == "create" ? 4711 : -1);
     EXPECT_EQ(header.last_sequence(), foreign.kind == "create" ? 21 : -1);
     Raw records;
-    const auto fault = decompressor.decompress(header.compression(), Bytes(foreign.bytes).subspan(BatchHeader::kSize), 10'000, records);
+    const auto fault = decompressor.decompress(
+        header.compression(), Bytes(foreign.bytes).subspan(BatchHeader::kSize), 10'000, records);
     ASSERT_EQ(fault, CompressionFault::kNone);
     int64_t max_timestamp = 0;
     EXPECT_EQ(check_records(header, records, {}, &max_timestamp), BatchFault::kNone);
@@ -102,8 +106,12 @@ TEST(RecordBatch, BuilderWritesTheSameBytesAsOthers) {
     SCOPED_TRACE(foreign.kind);
     if (foreign.kind == "commit" || foreign.kind == "abort") {
       const bool commit = foreign.kind == "commit";
-      RecordBatchBuilder builder({.base_offset = commit ? 77 : 78, .partition_leader_epoch = 9, .producer_id = 4711,
-                                  .producer_epoch = 3, .transactional = true, .control = true});
+      RecordBatchBuilder builder({.base_offset = commit ? 77 : 78,
+                                  .partition_leader_epoch = 9,
+                                  .producer_id = 4711,
+                                  .producer_epoch = 3,
+                                  .transactional = true,
+                                  .control = true});
       builder.append_end_marker(1700000000000, commit, commit ? 12 : 13);
       EXPECT_EQ(as_string(builder.finish()), as_string(foreign.bytes));
       RecordIterator iterator(builder.finish());
@@ -167,17 +175,23 @@ TEST(RecordBatch, EachFaultIsNamed) {
   EXPECT_EQ(check(changed([](auto& h) { h.attributes = 0x80; })), BatchFault::kBadAttributes);
   EXPECT_EQ(check(changed([](auto& h) { h.attributes = 5; })), BatchFault::kUnknownCompression);
   EXPECT_EQ(check(changed([](auto& h) { h.last_offset_delta = -1; })), BatchFault::kBadOffsetDelta);
-  EXPECT_EQ(check(changed([](auto& h) { h.base_offset = std::numeric_limits<int64_t>::max() - 1; })), BatchFault::kBadOffsetDelta);
+  EXPECT_EQ(check(changed([](auto& h) { h.base_offset = std::numeric_limits<int64_t>::max() - 1; })),
+            BatchFault::kBadOffsetDelta);
   EXPECT_EQ(check(changed([](auto& h) { h.record_count = 4; })), BatchFault::kBadCount);
   EXPECT_EQ(check(changed([](auto& h) { h.record_count = 2; })), BatchFault::kBadCount);
-  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 1000, h.last_offset_delta = 999; })), BatchFault::kTooManyRecords);
-  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 2, h.last_offset_delta = 1; })), BatchFault::kTrailingBytes);
-  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 4, h.last_offset_delta = 3; })), BatchFault::kBadRecord);
+  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 1000, h.last_offset_delta = 999; })),
+            BatchFault::kTooManyRecords);
+  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 2, h.last_offset_delta = 1; })),
+            BatchFault::kTrailingBytes);
+  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 4, h.last_offset_delta = 3; })),
+            BatchFault::kBadRecord);
   EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = -2; })), BatchFault::kBadTimestamp);
-  EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = std::numeric_limits<int64_t>::max(); })), BatchFault::kBadTimestamp);
+  EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = std::numeric_limits<int64_t>::max(); })),
+            BatchFault::kBadTimestamp);
   EXPECT_EQ(check(changed([](auto& h) { h.producer_id = 1; })), BatchFault::kBadSequence);
   EXPECT_EQ(check(changed([](auto& h) { h.base_sequence = 1; })), BatchFault::kBadSequence);
-  EXPECT_EQ(check(changed([](auto& h) { h.attributes = BatchHeader::kTransactional; })), BatchFault::kBadSequence);
+  EXPECT_EQ(check(changed([](auto& h) { h.attributes = BatchHeader::kTransactional; })),
+            BatchFault::kBadSequence);
   Raw bad_magic = sample_batch();
   bad_magic[BatchHeader::kMagicOffset] = 1;
   EXPECT_EQ(check(bad_magic), BatchFault::kUnsupportedMagic);

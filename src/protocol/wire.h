@@ -1,7 +1,7 @@
 // Primitive types of the Kafka protocol: how they are read from a frame and written to one.
 //
-// Messages (protocol/messages/*.h, generated) are built on these two classes. Both carry the first error instead of
-// returning one from each call: a message is decoded or encoded as a whole and then asked once.
+// Messages (protocol/messages/*.h, generated) are built on these two classes. Both carry the first error
+// instead of returning one from each call: a message is decoded or encoded as a whole and then asked once.
 // `flexible` selects the compact encodings of KIP-482.
 #pragma once
 
@@ -20,8 +20,9 @@
 
 namespace weir::protocol {
 
-// Record batches inside a message. A response may name bytes that are sent from elsewhere (slices of the log, ranges of
-// a file): with external_size > 0 only the length goes into the message and the Writer notes where the bytes belong.
+// Record batches inside a message. A response may name bytes that are sent from elsewhere (slices of the log,
+// ranges of a file): with external_size > 0 only the length goes into the message and the Writer notes where
+// the bytes belong.
 struct Records {
   Bytes data{};
   bool null = false;
@@ -29,9 +30,9 @@ struct Records {
   uint32_t external_id = 0;
 };
 
-// Reads a message in place: strings and bytes point into the input, arrays into the arena. Both must outlive the
-// message. After a failure every read returns zero or nothing, and the input counts as used up.
-// Element counts are checked against the bytes left before memory is taken for them.
+// Reads a message in place: strings and bytes point into the input, arrays into the arena. Both must outlive
+// the message. After a failure every read returns zero or nothing, and the input counts as used up. Element
+// counts are checked against the bytes left before memory is taken for them.
 class Reader {
  public:
   Reader(Bytes in, Arena& arena) : position_(in.data()), end_(in.data() + in.size()), arena_(&arena) {}
@@ -126,8 +127,10 @@ class Reader {
   const T* struct_in_arena(int16_t version) {
     if (!ok()) return nullptr;
     T* value = arena_->create<T>();
-    if (value == nullptr) fail_memory();
-    else value->decode(*this, version);
+    if (value == nullptr)
+      fail_memory();
+    else
+      value->decode(*this, version);
     return value;
   }
   template <typename T>
@@ -145,8 +148,10 @@ class Reader {
   const char* error_ = nullptr;
 };
 
-// Walks the tagged fields at the end of a structure. Tags must ascend; a value must be exactly as long as it says.
-//   for (TagReader tags(reader); tags.next();) switch (tags.tag()) { case 0: ...; break; default: tags.skip(); }
+// Walks the tagged fields at the end of a structure. Tags must ascend; a value must be exactly as long as it
+// says.
+//   for (TagReader tags(reader); tags.next();) switch (tags.tag()) { case 0: ...; break; default:
+//   tags.skip(); }
 class TagReader {
  public:
   explicit TagReader(Reader& reader) : reader_(reader), left_(reader.uvarint()) {}
@@ -161,16 +166,17 @@ class TagReader {
   const uint8_t* outer_end_ = nullptr;
 };
 
-// Bytes that belong into a written message but are not in the Writer: they go in front of its byte `position`.
+// Bytes that belong into a written message but are not in the Writer: they go in front of its byte
+// `position`.
 struct Insertion {
   size_t position;
   uint32_t external_id;
   uint64_t size;
 };
 
-// Writes messages behind each other into one growing buffer. clear() keeps the memory. A value that cannot be expressed
-// (null where it is not allowed, a non-default value in a field that the version lacks and that must not be dropped)
-// sets error(); what was written is then of no use.
+// Writes messages behind each other into one growing buffer. clear() keeps the memory. A value that cannot be
+// expressed (null where it is not allowed, a non-default value in a field that the version lacks and that
+// must not be dropped) sets error(); what was written is then of no use.
 class Writer {
  public:
   Writer() = default;
@@ -182,8 +188,8 @@ class Writer {
   void fail(const char* reason) {
     if (error_ == nullptr) error_ = reason;
   }
-  void clear();         // for the next message; keeps the memory
-  void release();       // gives the memory back
+  void clear();    // for the next message; keeps the memory
+  void release();  // gives the memory back
   void reserve_capacity(size_t size);
 
   Bytes bytes() const { return {buffer_.get(), size_}; }
@@ -221,8 +227,10 @@ class Writer {
   void values(std::span<T> all, bool flexible);
   template <typename T>
   void nullable_values(const std::optional<std::span<T>>& all, bool flexible) {
-    if (all) values<T>(*all, flexible);
-    else length(-1, flexible);
+    if (all)
+      values<T>(*all, flexible);
+    else
+      length(-1, flexible);
   }
   template <typename T>
   void structs(std::span<T> all, bool flexible, int16_t version) {
@@ -231,8 +239,10 @@ class Writer {
   }
   template <typename T>
   void nullable_structs(const std::optional<std::span<T>>& all, bool flexible, int16_t version) {
-    if (all) structs<T>(*all, flexible, version);
-    else length(-1, flexible);
+    if (all)
+      structs<T>(*all, flexible, version);
+    else
+      length(-1, flexible);
   }
   template <typename T>
   void nullable_struct(const T* value, int16_t version) {

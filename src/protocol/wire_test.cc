@@ -94,7 +94,8 @@ TEST(Reader, ManySmallElementsStayWithinTheLimit) {
 }
 
 TEST(Reader, BadVariableLengthIntegers) {
-  for (const Raw& in : {Raw{0x80}, Raw{0xff, 0xff, 0xff, 0xff, 0x7f}, Raw{0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, Raw{}}) {
+  for (const Raw& in :
+       {Raw{0x80}, Raw{0xff, 0xff, 0xff, 0xff, 0x7f}, Raw{0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, Raw{}}) {
     Arena arena;
     Reader reader(in, arena);
     reader.uvarint();
@@ -110,8 +111,10 @@ const char* decode_tags(Raw tags) {
   Reader reader(in, arena);
   reader.i32();
   for (TagReader all(reader); all.next();) {
-    if (all.tag() == 1) reader.i16();
-    else all.skip();
+    if (all.tag() == 1)
+      reader.i16();
+    else
+      all.skip();
   }
   if (reader.ok() && !reader.remaining().empty()) return "left over";
   return reader.error();
@@ -190,8 +193,10 @@ TEST(Writer, ExternalRecordsAreInsertedWhereTheyBelong) {
     EXPECT_EQ(split.insertions()[1].external_id, 8u);
 
     Raw together(split.bytes().begin(), split.bytes().end());
-    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[1].position), second.begin(), second.end());
-    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[0].position), first.begin(), first.end());
+    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[1].position), second.begin(),
+                    second.end());
+    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[0].position), first.begin(),
+                    first.end());
     EXPECT_EQ(as_string(together), as_string(whole.bytes())) << version;
   }
 }
@@ -275,7 +280,8 @@ TEST(Messages, DecodeForgetsWhatWasThereBefore) {
   EXPECT_EQ(request.rack_id, "");
 }
 
-// The one tagged structure that may be null and does not default to it: null is written, an absent one is empty.
+// The one tagged structure that may be null and does not default to it: null is written, an absent one is
+// empty.
 TEST(Messages, ClassicMemberMetadataKeepsNullAndAbsentApart) {
   ConsumerGroupMemberMetadataValue value;
   Writer writer;

@@ -1,5 +1,6 @@
-// The stream framing of the xerial snappy library, which Java clients put around snappy: 8 bytes of magic, two 32-bit
-// version numbers, then blocks of a 32-bit length and that many bytes of plain snappy. All big-endian.
+// The stream framing of the xerial snappy library, which Java clients put around snappy: 8 bytes of magic,
+// two 32-bit version numbers, then blocks of a 32-bit length and that many bytes of plain snappy. All
+// big-endian.
 #pragma once
 
 #include <cstddef>

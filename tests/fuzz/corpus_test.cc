@@ -1,4 +1,5 @@
-// Runs the fuzz targets over every foreign message and batch, and over seeded mutations of them, in every build.
+// Runs the fuzz targets over every foreign message and batch, and over seeded mutations of them, in every
+// build.
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -19,11 +20,14 @@ using Target = bool (*)(Bytes);
 
 Raw from_hex(const std::string& hex) {
   Raw out;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2) out.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  for (size_t i = 0; i + 1 < hex.size(); i += 2)
+    out.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
   return out;
 }
 
-void append(Raw& out, Bytes more) { out.insert(out.end(), more.begin(), more.end()); }
+void append(Raw& out, Bytes more) {
+  out.insert(out.end(), more.begin(), more.end());
+}
 
 // The input whose body is the message: what comes in front depends on the target.
 Raw as_input(const protocol::MessageType& type, int16_t version, size_t stored_index, const Raw& body) {
@@ -68,7 +72,9 @@ std::vector<Input> message_inputs() {
       const bool request = type.kind == protocol::MessageKind::kRequest;
       const bool response = type.kind == protocol::MessageKind::kResponse;
       if (type.name == name) {
-        inputs.push_back({request ? fuzz_request : response ? fuzz_response : fuzz_stored_message,
+        inputs.push_back({request    ? fuzz_request
+                          : response ? fuzz_response
+                                     : fuzz_stored_message,
                           as_input(type, static_cast<int16_t>(version), stored_index, from_hex(hex))});
       }
       if (!request && !response) ++stored_index;
@@ -99,12 +105,23 @@ Raw mutated(Raw bytes, std::mt19937_64& random) {
     const auto where = bytes.begin() + static_cast<ptrdiff_t>(at);
     constexpr uint8_t kEdges[] = {0, 1, 0x7f, 0x80, 0xff};
     switch (random() % 6) {
-      case 0: bytes[at] = static_cast<uint8_t>(random()); break;
-      case 1: bytes[at] = kEdges[random() % std::size(kEdges)]; break;
-      case 2: bytes[at] ^= static_cast<uint8_t>(1u << (random() % 8)); break;
-      case 3: bytes.insert(where, static_cast<uint8_t>(random())); break;
-      case 4: bytes.erase(where); break;
-      default: bytes.resize(at);
+      case 0:
+        bytes[at] = static_cast<uint8_t>(random());
+        break;
+      case 1:
+        bytes[at] = kEdges[random() % std::size(kEdges)];
+        break;
+      case 2:
+        bytes[at] ^= static_cast<uint8_t>(1u << (random() % 8));
+        break;
+      case 3:
+        bytes.insert(where, static_cast<uint8_t>(random()));
+        break;
+      case 4:
+        bytes.erase(where);
+        break;
+      default:
+        bytes.resize(at);
     }
   }
   return bytes;
@@ -131,7 +148,8 @@ TEST(Corpus, RecordBatches) {
 }
 
 TEST(Corpus, NothingAtAll) {
-  for (const Target target : {fuzz_request, fuzz_response, fuzz_stored_message, fuzz_record_batches}) EXPECT_FALSE(target({}));
+  for (const Target target : {fuzz_request, fuzz_response, fuzz_stored_message, fuzz_record_batches})
+    EXPECT_FALSE(target({}));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// All messages of the protocol behind one interface, for tests and fuzzers: decode any of them, make one of random
-// values. The functions per message are generated; production code names the message it means.
+// All messages of the protocol behind one interface, for tests and fuzzers: decode any of them, make one of
+// random values. The functions per message are generated; production code names the message it means.
 #pragma once
 
 #include <bit>
@@ -53,10 +53,17 @@ class Filler {
     requires std::is_integral_v<T>
   void value(T& out) {
     switch (random_() % 6) {
-      case 0: out = std::numeric_limits<T>::min(); break;
-      case 1: out = std::numeric_limits<T>::max(); break;
-      case 2: out = 0; break;
-      default: out = static_cast<T>(random_());
+      case 0:
+        out = std::numeric_limits<T>::min();
+        break;
+      case 1:
+        out = std::numeric_limits<T>::max();
+        break;
+      case 2:
+        out = 0;
+        break;
+      default:
+        out = static_cast<T>(random_());
     }
   }
   void value(bool& out) { out = random_() % 2 == 0; }
@@ -128,10 +135,18 @@ template <typename T>
 bool same(T a, T b) {
   return a == b;
 }
-inline bool same(const Uuid& a, const Uuid& b) { return a == b; }
-inline bool same(std::string_view a, std::string_view b) { return a == b; }
-inline bool same(Bytes a, Bytes b) { return as_string(a) == as_string(b); }
-inline bool same(const Records& a, const Records& b) { return a.null == b.null && same(a.data, b.data); }
+inline bool same(const Uuid& a, const Uuid& b) {
+  return a == b;
+}
+inline bool same(std::string_view a, std::string_view b) {
+  return a == b;
+}
+inline bool same(Bytes a, Bytes b) {
+  return as_string(a) == as_string(b);
+}
+inline bool same(const Records& a, const Records& b) {
+  return a.null == b.null && same(a.data, b.data);
+}
 template <typename T>
   requires(!std::is_const_v<T>)
 bool same(std::span<T> a, std::span<T> b) {
