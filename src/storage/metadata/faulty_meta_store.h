@@ -1,5 +1,6 @@
-// Test wrapper of a MetaStore that makes the contract's unpleasant outcomes happen: kUnknown although the transaction was
-// done, kUnknown although it was not, a plain failure, and answers held back until the test lets them go.
+// Test wrapper of a MetaStore that makes the contract's unpleasant outcomes happen: kUnknown although the
+// transaction was done, kUnknown although it was not, a plain failure, and answers held back until the test
+// lets them go.
 //
 // Set the faults from the thread that calls; the wrapped store outlives the wrapper.
 #pragma once
@@ -35,8 +36,10 @@ class FaultyMetaStore final : public MetaStore {
   void release();
   uint64_t transactions() const { return transactions_; }
 
-  void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
+  void transact(MetaTransaction transaction, runtime::Executor& reply_to,
+                Function<void(Result<MetaOutcome>)> done) override;
+  void range(std::string prefix, runtime::Executor& reply_to,
+             Function<void(Result<MetaRange>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
 

@@ -6,12 +6,18 @@
 
 namespace weir::storage {
 
-void MemoryMetaStore::transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) {
-  reply_to.post([done = std::move(done), result = transact_blocking(std::move(transaction))]() mutable { done(std::move(result)); });
+void MemoryMetaStore::transact(MetaTransaction transaction, runtime::Executor& reply_to,
+                               Function<void(Result<MetaOutcome>)> done) {
+  reply_to.post([done = std::move(done), result = transact_blocking(std::move(transaction))]() mutable {
+    done(std::move(result));
+  });
 }
 
-void MemoryMetaStore::range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
-  reply_to.post([done = std::move(done), result = range_blocking(std::move(prefix))]() mutable { done(std::move(result)); });
+void MemoryMetaStore::range(std::string prefix, runtime::Executor& reply_to,
+                            Function<void(Result<MetaRange>)> done) {
+  reply_to.post([done = std::move(done), result = range_blocking(std::move(prefix))]() mutable {
+    done(std::move(result));
+  });
 }
 
 Result<MetaOutcome> MemoryMetaStore::transact_blocking(MetaTransaction transaction) {
@@ -20,8 +26,10 @@ Result<MetaOutcome> MemoryMetaStore::transact_blocking(MetaTransaction transacti
   for (const MetaCompare& compare : transaction.compares) {
     const auto found = entries_.find(compare.key);
     const bool exists = found != entries_.end();
-    if (compare.mod_revision && (exists ? found->second.mod_revision : 0) != *compare.mod_revision) return MetaOutcome{false, revision_};
-    if (compare.value && (!exists || found->second.value != *compare.value)) return MetaOutcome{false, revision_};
+    if (compare.mod_revision && (exists ? found->second.mod_revision : 0) != *compare.mod_revision)
+      return MetaOutcome{false, revision_};
+    if (compare.value && (!exists || found->second.value != *compare.value))
+      return MetaOutcome{false, revision_};
   }
   const int64_t revision = revision_ + 1;
   bool changed = false;
@@ -53,7 +61,8 @@ Result<MetaRange> MemoryMetaStore::range_blocking(std::string prefix) {
   std::lock_guard lock(mutex_);
   MetaRange range;
   range.revision = revision_;
-  for (auto it = entries_.lower_bound(prefix); it != entries_.end() && it->first.starts_with(prefix); ++it) range.entries.push_back(it->second);
+  for (auto it = entries_.lower_bound(prefix); it != entries_.end() && it->first.starts_with(prefix); ++it)
+    range.entries.push_back(it->second);
   return range;
 }
 

@@ -1,5 +1,5 @@
-// MetaStore in memory, for tests: same rules and revisions, nothing survives. Calls from any thread; completions are
-// posted, never inline.
+// MetaStore in memory, for tests: same rules and revisions, nothing survives. Calls from any thread;
+// completions are posted, never inline.
 #pragma once
 
 #include <map>
@@ -12,8 +12,10 @@ namespace weir::storage {
 
 class MemoryMetaStore final : public MetaStore {
  public:
-  void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
+  void transact(MetaTransaction transaction, runtime::Executor& reply_to,
+                Function<void(Result<MetaOutcome>)> done) override;
+  void range(std::string prefix, runtime::Executor& reply_to,
+             Function<void(Result<MetaRange>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
 

@@ -1,8 +1,10 @@
-// The metadata store: an ordered key-value map with revisions, compare-and-set transactions, watches. One of the
-// engine's three seams. Its contract is etcd's on every backend, so that what works on the embedded SQLite store works on etcd.
+// The metadata store: an ordered key-value map with revisions, compare-and-set transactions, watches. One of
+// the engine's three seams. Its contract is etcd's on every backend, so that what works on the embedded
+// SQLite store works on etcd.
 //
-// Calls are asynchronous and complete on the loop they were made from; an outcome may be *unknown* (ErrorCode::kUnknown):
-// the transaction may or may not have happened, the caller reads to find out. At most 128 compares and 128 operations.
+// Calls are asynchronous and complete on the loop they were made from; an outcome may be *unknown*
+// (ErrorCode::kUnknown): the transaction may or may not have happened, the caller reads to find out. At most
+// 128 compares and 128 operations.
 #pragma once
 
 #include <cstdint>
@@ -62,7 +64,8 @@ class MetaStore {
   virtual void transact(MetaTransaction transaction, runtime::Executor& reply_to,
                         Function<void(Result<MetaOutcome>)> done) = 0;
   // All entries whose key starts with `prefix` (linearizable).
-  virtual void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) = 0;
+  virtual void range(std::string prefix, runtime::Executor& reply_to,
+                     Function<void(Result<MetaRange>)> done) = 0;
 
   // Blocking forms for start-up and tests.
   virtual Result<MetaOutcome> transact_blocking(MetaTransaction transaction) = 0;

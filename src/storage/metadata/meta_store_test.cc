@@ -14,7 +14,9 @@ namespace {
 
 using Kind = MetaOperation::Kind;
 
-MetaTransaction put(std::string key, std::string value) { return {{}, {{Kind::kPut, std::move(key), std::move(value)}}}; }
+MetaTransaction put(std::string key, std::string value) {
+  return {{}, {{Kind::kPut, std::move(key), std::move(value)}}};
+}
 
 std::vector<std::string> keys(const MetaRange& range) {
   std::vector<std::string> all;
@@ -67,7 +69,13 @@ TEST_P(MetaStoreContract, KeysAreOrderedAndCarryRevisions) {
 }
 
 TEST_P(MetaStoreContract, PrefixesIncludeHighBytesAndStopInTime) {
-  transact({{}, {{Kind::kPut, "a", ""}, {Kind::kPut, "t/1", ""}, {Kind::kPut, "t/\xff\xff", ""}, {Kind::kPut, "t0", ""}, {Kind::kPut, "\xff", ""}, {Kind::kPut, "\xff\xff", ""}}});
+  transact({{},
+            {{Kind::kPut, "a", ""},
+             {Kind::kPut, "t/1", ""},
+             {Kind::kPut, "t/\xff\xff", ""},
+             {Kind::kPut, "t0", ""},
+             {Kind::kPut, "\xff", ""},
+             {Kind::kPut, "\xff\xff", ""}}});
   EXPECT_THAT(keys(range("t/")), ::testing::ElementsAre("t/1", "t/\xff\xff"));
   EXPECT_THAT(keys(range("\xff")), ::testing::ElementsAre("\xff", "\xff\xff"));
   EXPECT_EQ(range("").entries.size(), 6u);
@@ -87,7 +95,9 @@ TEST_P(MetaStoreContract, ComparesGuardEverything) {
   EXPECT_FALSE(transact({{{"k", created, {}}, {"none", 5, {}}}, {{Kind::kPut, "k", "x"}}}).succeeded);
   EXPECT_EQ(range("k").entries[0].value, "v");
   EXPECT_EQ(range().revision, created);
-  EXPECT_TRUE(transact({{{"k", created, {}}, {"none", 0, {}}, {"k", {}, "v"}}, {{Kind::kPut, "none", "y"}, {Kind::kDelete, "k", ""}}}).succeeded);
+  EXPECT_TRUE(transact({{{"k", created, {}}, {"none", 0, {}}, {"k", {}, "v"}},
+                        {{Kind::kPut, "none", "y"}, {Kind::kDelete, "k", ""}}})
+                  .succeeded);
   EXPECT_THAT(keys(range()), ::testing::ElementsAre("none"));
 }
 
@@ -110,10 +120,14 @@ TEST_P(MetaStoreContract, LimitsAreThoseOfEtcd) {
   MetaTransaction operations = large, compares = large;
   operations.operations.push_back({Kind::kPut, "one more", ""});
   compares.compares.push_back({"none", 0, {}});
-  for (MetaTransaction& wrong : std::vector<MetaTransaction>{operations, compares, put("k", std::string(2 << 20, 'x')), put("", ""),
-                                {{}, {{Kind::kPut, "a", "1"}, {Kind::kPut, "a", "2"}}},
-                                {{}, {{Kind::kPut, "a", "1"}, {Kind::kDelete, "a", ""}}},
-                                {{}, {{Kind::kDeletePrefix, "a", ""}, {Kind::kPut, "ab", "1"}}}}) {
+  for (MetaTransaction& wrong :
+       std::vector<MetaTransaction>{operations,
+                                    compares,
+                                    put("k", std::string(2 << 20, 'x')),
+                                    put("", ""),
+                                    {{}, {{Kind::kPut, "a", "1"}, {Kind::kPut, "a", "2"}}},
+                                    {{}, {{Kind::kPut, "a", "1"}, {Kind::kDelete, "a", ""}}},
+                                    {{}, {{Kind::kDeletePrefix, "a", ""}, {Kind::kPut, "ab", "1"}}}}) {
     auto refused = store_->transact_blocking(wrong);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::kInvalid) << refused.error().message;
@@ -124,10 +138,11 @@ TEST_P(MetaStoreContract, LimitsAreThoseOfEtcd) {
 TEST_P(MetaStoreContract, CallsCompleteInOrderAndSeeEachOther) {
   std::vector<std::string> answers;
   for (int i = 0; i < 5; ++i) {
-    store_->transact(put("k" + std::to_string(i), "v"), world_.loop(), [&answers, i](Result<MetaOutcome> result) {
-      ASSERT_TRUE(result && result->succeeded);
-      answers.push_back("put " + std::to_string(i));
-    });
+    store_->transact(put("k" + std::to_string(i), "v"), world_.loop(),
+                     [&answers, i](Result<MetaOutcome> result) {
+                       ASSERT_TRUE(result && result->succeeded);
+                       answers.push_back("put " + std::to_string(i));
+                     });
     store_->range("k", world_.loop(), [&answers, i](Result<MetaRange> result) {
       ASSERT_TRUE(result);
       EXPECT_EQ(result->entries.size(), static_cast<size_t>(i + 1));
@@ -136,7 +151,8 @@ TEST_P(MetaStoreContract, CallsCompleteInOrderAndSeeEachOther) {
   }
   EXPECT_TRUE(answers.empty());
   world_.run();
-  EXPECT_THAT(answers, ::testing::ElementsAre("put 0", "range 0", "put 1", "range 1", "put 2", "range 2", "put 3", "range 3", "put 4", "range 4"));
+  EXPECT_THAT(answers, ::testing::ElementsAre("put 0", "range 0", "put 1", "range 1", "put 2", "range 2",
+                                              "put 3", "range 3", "put 4", "range 4"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, MetaStoreContract, ::testing::Values("memory", "sqlite"),
@@ -174,7 +190,8 @@ TEST_F(SqliteMetaStoreTest, TransactionsThatArriveTogetherShareOneSync) {
   EXPECT_EQ(store->syncs(), before + 1);
   int done = 0;
   for (int i = 0; i < 100; ++i) {
-    store->transact(put("k" + std::to_string(i), "v"), world_.loop(), [&](Result<MetaOutcome> result) { done += result && result->succeeded; });
+    store->transact(put("k" + std::to_string(i), "v"), world_.loop(),
+                    [&](Result<MetaOutcome> result) { done += result && result->succeeded; });
   }
   world_.run();
   EXPECT_EQ(done, 100);
@@ -191,7 +208,8 @@ TEST_F(SqliteMetaStoreTest, AFailedCommitIsUndoneOrUnknown) {
   EXPECT_EQ(failed.error().code, ErrorCode::kIo);
   EXPECT_EQ(store->range_blocking("k")->entries[0].value, "1");
   // Everything fails: nobody knows, and nothing is answered until it is certain.
-  world_.disk().inject({.pattern = "*meta.db*", .operation = weir::testing::DiskOperation::kSync, .times = 1000});
+  world_.disk().inject(
+      {.pattern = "*meta.db*", .operation = weir::testing::DiskOperation::kSync, .times = 1000});
   auto unknown = store->transact_blocking(put("k", "3"));
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().code, ErrorCode::kUnknown);
@@ -205,15 +223,17 @@ TEST_F(SqliteMetaStoreTest, AFailedCommitIsUndoneOrUnknown) {
 
 TEST_F(SqliteMetaStoreTest, ADamagedFileIsReported) {
   open().reset();
-  const std::string text = "this is not a database at all, it is a text file of more than one hundred bytes, and SQLite should say so..........";
+  const std::string text =
+      "this is not a database at all, it is a text file of more than one hundred bytes, and SQLite should "
+      "say so..........";
   world_.disk().overwrite_raw("/data/meta.db", 0, as_bytes(text));
   auto opened = SqliteMetaStore::open(world_.files(), world_.pool(), {.path = "/data/meta.db"});
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt) << opened.error().message;
 }
 
-// Cuts the power at every write of a run of transactions: what was acknowledged is there afterwards, the rest is whole
-// or absent.
+// Cuts the power at every write of a run of transactions: what was acknowledged is there afterwards, the rest
+// is whole or absent.
 TEST_F(SqliteMetaStoreTest, SurvivesAPowerCutAtEveryWrite) {
   for (uint64_t cut = 1;; ++cut) {
     weir::testing::ManualLoop world(cut);
@@ -223,7 +243,10 @@ TEST_F(SqliteMetaStoreTest, SurvivesAPowerCutAtEveryWrite) {
     int acknowledged = 0;
     auto opened = SqliteMetaStore::open(world.files(), world.pool(), {.path = "/data/meta.db"});
     for (int i = 0; opened && i < 12; ++i) {
-      auto result = (*opened)->transact_blocking({{}, {{Kind::kPut, "a", std::to_string(i)}, {Kind::kPut, "b", std::string(3000, 'x') + std::to_string(i)}}});
+      auto result =
+          (*opened)->transact_blocking({{},
+                                        {{Kind::kPut, "a", std::to_string(i)},
+                                         {Kind::kPut, "b", std::string(3000, 'x') + std::to_string(i)}}});
       if (!result) break;
       acknowledged = i + 1;
     }
@@ -236,7 +259,8 @@ TEST_F(SqliteMetaStoreTest, SurvivesAPowerCutAtEveryWrite) {
     auto range = (*again)->range_blocking("");
     ASSERT_TRUE(range) << "cut " << cut << ": " << range.error().message;
     const int survived = range->entries.empty() ? 0 : std::stoi(range->entries[0].value) + 1;
-    EXPECT_TRUE(survived == acknowledged || survived == acknowledged + 1) << "cut " << cut << ": " << survived << " of " << acknowledged;
+    EXPECT_TRUE(survived == acknowledged || survived == acknowledged + 1)
+        << "cut " << cut << ": " << survived << " of " << acknowledged;
     if (survived > 0) {
       ASSERT_EQ(range->entries.size(), 2u);
       EXPECT_EQ(range->entries[1].value, std::string(3000, 'x') + std::to_string(survived - 1));
@@ -254,10 +278,13 @@ TEST(FaultyMetaStoreTest, AnswersDoNotTellTheTruth) {
   store.plan({Fault::kUnknownDone, Fault::kUnknownNotDone, Fault::kFailed});
   std::vector<ErrorCode> codes;
   for (const char* key : {"a", "b", "c", "d"}) {
-    store.transact(put(key, ""), world.loop(), [&](Result<MetaOutcome> result) { codes.push_back(result ? ErrorCode::kExists : result.error().code); });
+    store.transact(put(key, ""), world.loop(), [&](Result<MetaOutcome> result) {
+      codes.push_back(result ? ErrorCode::kExists : result.error().code);
+    });
   }
   world.run();
-  EXPECT_THAT(codes, ::testing::ElementsAre(ErrorCode::kUnknown, ErrorCode::kUnknown, ErrorCode::kIo, ErrorCode::kExists));
+  EXPECT_THAT(codes, ::testing::ElementsAre(ErrorCode::kUnknown, ErrorCode::kUnknown, ErrorCode::kIo,
+                                            ErrorCode::kExists));
   EXPECT_THAT(keys(*memory.range_blocking("")), ::testing::ElementsAre("a", "d"));
 
   store.hold();

@@ -1,8 +1,8 @@
 #include "storage/metadata/sqlite_meta_store.h"
 
-#include <utility>
-
 #include <fmt/format.h>
+
+#include <utility>
 
 #include "storage/metadata/meta_rules.h"
 
@@ -14,16 +14,21 @@ constexpr int64_t kFormat = 1;
 
 // `store` has one row. WITHOUT ROWID: the entries live in the key's own tree.
 constexpr const char* kSchema =
-    "CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, revision INTEGER NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, "
+    "revision INTEGER NOT NULL);"
     "INSERT OR IGNORE INTO store VALUES (1, 1, 1);"
-    "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, create_revision INTEGER NOT NULL,"
+    "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, create_revision INTEGER "
+    "NOT NULL,"
     " mod_revision INTEGER NOT NULL) WITHOUT ROWID;";
 
-std::string text(Bytes bytes) { return std::string(as_string(bytes)); }
+std::string text(Bytes bytes) {
+  return std::string(as_string(bytes));
+}
 
 }  // namespace
 
-Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSystem& files, runtime::Pool& pool, Options options) {
+Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSystem& files,
+                                                               runtime::Pool& pool, Options options) {
   std::unique_ptr<SqliteMetaStore> store(new SqliteMetaStore(pool, std::move(options)));
   if (auto done = store->prepare(files); !done) return std::unexpected(std::move(done.error()));
   return store;
@@ -45,12 +50,17 @@ Result<void> SqliteMetaStore::prepare(runtime::FileSystem& files) {
   }
   const std::pair<Statement*, const char*> statements[] = {
       {&get_, "SELECT value, create_revision, mod_revision FROM entries WHERE key = ?1"},
-      {&put_, "INSERT INTO entries VALUES (?1, ?2, ?3, ?3) ON CONFLICT (key) DO UPDATE SET value = ?2, mod_revision = ?3"},
+      {&put_,
+       "INSERT INTO entries VALUES (?1, ?2, ?3, ?3) ON CONFLICT (key) DO UPDATE SET value = ?2, mod_revision "
+       "= ?3"},
       {&remove_, "DELETE FROM entries WHERE key = ?1"},
       {&remove_range_, "DELETE FROM entries WHERE key >= ?1 AND key < ?2"},
       {&remove_from_, "DELETE FROM entries WHERE key >= ?1"},
-      {&scan_, "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY key"},
-      {&scan_from_, "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 ORDER BY key"},
+      {&scan_,
+       "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY "
+       "key"},
+      {&scan_from_,
+       "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 ORDER BY key"},
       {&set_revision_, "UPDATE store SET revision = ?1"},
   };
   for (const auto& [statement, sql] : statements) {
@@ -64,17 +74,20 @@ Result<void> SqliteMetaStore::prepare(runtime::FileSystem& files) {
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return fail(ErrorCode::kCorrupt, options_.path + ": the store row is missing");
   if (state->integer(0) != kFormat) {
-    return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads {}", options_.path, state->integer(0), kFormat));
+    return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads {}", options_.path,
+                                                     state->integer(0), kFormat));
   }
   revision_ = state->integer(1);
   return {};
 }
 
-void SqliteMetaStore::transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) {
+void SqliteMetaStore::transact(MetaTransaction transaction, runtime::Executor& reply_to,
+                               Function<void(Result<MetaOutcome>)> done) {
   enqueue({&reply_to, TransactCall{std::move(transaction), std::move(done), {}}});
 }
 
-void SqliteMetaStore::range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
+void SqliteMetaStore::range(std::string prefix, runtime::Executor& reply_to,
+                            Function<void(Result<MetaRange>)> done) {
   enqueue({&reply_to, RangeCall{std::move(prefix), std::move(done), {}}});
 }
 
@@ -113,7 +126,9 @@ void SqliteMetaStore::drain() {
   for (Call& call : calls) {
     std::visit(
         [&](auto& work) {
-          call.reply_to->post([done = std::move(work.done), result = std::move(work.result)]() mutable { done(std::move(result)); });
+          call.reply_to->post([done = std::move(work.done), result = std::move(work.result)]() mutable {
+            done(std::move(result));
+          });
         },
         call.work);
   }
@@ -196,7 +211,9 @@ Result<int64_t> SqliteMetaStore::apply(const MetaOperation& operation, int64_t r
     case MetaOperation::Kind::kPut:
       done = put_.bind(1, as_bytes(operation.key)).bind(2, as_bytes(operation.value)).bind(3, revision).run();
       break;
-    case MetaOperation::Kind::kDelete: done = remove_.bind(1, as_bytes(operation.key)).run(); break;
+    case MetaOperation::Kind::kDelete:
+      done = remove_.bind(1, as_bytes(operation.key)).run();
+      break;
     case MetaOperation::Kind::kDeletePrefix: {
       const std::string end = prefix_end(operation.key);
       done = end.empty() ? remove_from_.bind(1, as_bytes(operation.key)).run()

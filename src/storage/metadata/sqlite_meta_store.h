@@ -1,11 +1,11 @@
 // MetaStore on one machine: a table of keys in `<data dir>/meta.db`. Format: docs/formats/metadata.md.
 //
 // Calls from any thread. They queue, and one task at a time on the pool takes the whole queue into one SQLite
-// transaction, so that transactions that arrive together share a sync. Completions are posted to each caller's executor
-// in call order. Blocking calls take their turn between two groups.
+// transaction, so that transactions that arrive together share a sync. Completions are posted to each
+// caller's executor in call order. Blocking calls take their turn between two groups.
 //
-// A commit that fails is undone at once where that can be made certain (the answer is then the failure itself); where it
-// cannot, the answer is kUnknown and nothing is accepted until it can.
+// A commit that fails is undone at once where that can be made certain (the answer is then the failure
+// itself); where it cannot, the answer is kUnknown and nothing is accepted until it can.
 #pragma once
 
 #include <cstdint>
@@ -30,10 +30,13 @@ class SqliteMetaStore final : public MetaStore {
     const runtime::Clock* clock = nullptr;
   };
   // `files` and `pool` outlive the store; no task of the pool may run after it is gone.
-  static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool, Options options);
+  static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
+                                                       Options options);
 
-  void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
+  void transact(MetaTransaction transaction, runtime::Executor& reply_to,
+                Function<void(Result<MetaOutcome>)> done) override;
+  void range(std::string prefix, runtime::Executor& reply_to,
+             Function<void(Result<MetaRange>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
 

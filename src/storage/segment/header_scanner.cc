@@ -1,8 +1,8 @@
 #include "storage/segment/header_scanner.h"
 
-#include <algorithm>
-
 #include <fmt/format.h>
+
+#include <algorithm>
 
 namespace weir::storage {
 
@@ -10,7 +10,8 @@ Result<Bytes> HeaderScanner::bytes_at(uint64_t offset) {
   if (offset >= block_offset_ && offset + BatchHeader::kSize <= block_offset_ + block_size_) {
     return Bytes(block_.data() + (offset - block_offset_), BatchHeader::kSize);
   }
-  // The header lies just behind the block: batches are small, larger blocks pay. Otherwise headers are far apart.
+  // The header lies just behind the block: batches are small, larger blocks pay. Otherwise headers are far
+  // apart.
   const bool adjacent = block_size_ > 0 && offset < block_offset_ + block_size_ + kSmallest;
   next_read_ = adjacent ? std::min(next_read_ * 8, kLargest) : kSmallest;
   const uint64_t readable = std::max(read_limit_, offset + BatchHeader::kSize) - offset;
@@ -19,7 +20,8 @@ Result<Bytes> HeaderScanner::bytes_at(uint64_t offset) {
   auto got = file_.read_at(offset, {block_.data(), wanted});
   if (!got) return std::unexpected(std::move(got.error()));
   if (*got < wanted) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: ends at {} though {} bytes of it are valid", name_, offset + *got, end_));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{}: ends at {} though {} bytes of it are valid", name_, offset + *got, end_));
   }
   block_offset_ = offset;
   block_size_ = wanted;
@@ -29,18 +31,20 @@ Result<Bytes> HeaderScanner::bytes_at(uint64_t offset) {
 Result<std::optional<HeaderScanner::Position>> HeaderScanner::next() {
   if (position_ == end_) return std::nullopt;
   if (position_ + BatchHeader::kSize > end_) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: {} bytes at {} are too few for a batch", name_, end_ - position_, position_));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: {} bytes at {} are too few for a batch", name_,
+                                                 end_ - position_, position_));
   }
   auto bytes = bytes_at(position_);
   if (!bytes) return std::unexpected(std::move(bytes.error()));
   const auto header = parse_stored_header(*bytes);
   if (!header) return fail(ErrorCode::kCorrupt, fmt::format("{}: no batch header at {}", name_, position_));
   if (header->size() > end_ - position_) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch of {} bytes at {} goes beyond the valid {}", name_, header->size(), position_, end_));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch of {} bytes at {} goes beyond the valid {}",
+                                                 name_, header->size(), position_, end_));
   }
   if (header->base_offset < lowest_offset_) {
-    return fail(ErrorCode::kCorrupt,
-                fmt::format("{}: batch at {} has offset {}, expected {} or more", name_, position_, header->base_offset, lowest_offset_));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {} has offset {}, expected {} or more", name_,
+                                                 position_, header->base_offset, lowest_offset_));
   }
   Position found{position_, *header};
   position_ += header->size();

@@ -1,5 +1,5 @@
-// Walks the batch headers of a range of a segment file without reading the records: in blocks of up to 64 KiB while the
-// batches are small, header by header when they are large.
+// Walks the batch headers of a range of a segment file without reading the records: in blocks of up to 64 KiB
+// while the batches are small, header by header when they are large.
 #pragma once
 
 #include <algorithm>
@@ -22,10 +22,17 @@ class HeaderScanner {
     uint64_t end() const { return offset + header.size(); }
   };
 
-  // `begin` must be the start of a batch, `end` the end of one (the valid length of the segment). `name` is for messages.
-  // Offsets below `lowest_offset` are corruption, as is an offset that goes back. `file` and `name` outlive the scanner.
-  HeaderScanner(runtime::File& file, const std::string& name, uint64_t begin, uint64_t end, int64_t lowest_offset)
-      : file_(file), name_(name), position_(begin), end_(end), read_limit_(end), lowest_offset_(lowest_offset) {}
+  // `begin` must be the start of a batch, `end` the end of one (the valid length of the segment). `name` is
+  // for messages. Offsets below `lowest_offset` are corruption, as is an offset that goes back. `file` and
+  // `name` outlive the scanner.
+  HeaderScanner(runtime::File& file, const std::string& name, uint64_t begin, uint64_t end,
+                int64_t lowest_offset)
+      : file_(file),
+        name_(name),
+        position_(begin),
+        end_(end),
+        read_limit_(end),
+        lowest_offset_(lowest_offset) {}
 
   // The next batch; nothing at the end of the range; kCorrupt where the bytes are no chain of batches.
   Result<std::optional<Position>> next();

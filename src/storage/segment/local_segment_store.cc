@@ -1,10 +1,10 @@
 #include "storage/segment/local_segment_store.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <unordered_set>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/log.h"
 #include "storage/segment/segment_names.h"
@@ -24,8 +24,11 @@ Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_d
   if (!entries) return std::unexpected(std::move(entries.error()));
   for (const auto& entry : *entries) {
     if (!entry.is_directory || !parse_partition_folder_name(entry.name)) continue;
-    return fail(ErrorCode::kCorrupt, fmt::format("{} has partition folders but no {}: bring it back, or move the folders away to start empty",
-                                                 log_dir, kDatabaseName));
+    return fail(
+        ErrorCode::kCorrupt,
+        fmt::format(
+            "{} has partition folders but no {}: bring it back, or move the folders away to start empty",
+            log_dir, kDatabaseName));
   }
   return {};
 }
@@ -35,19 +38,28 @@ Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_d
 // A merge on its way.
 struct LocalSegmentStore::Cycle {
   const std::vector<MergePartition>& partitions;
-  std::vector<MergePlan> plans;                    // as partitions
+  std::vector<MergePlan> plans;                   // as partitions
   std::vector<ManifestDatabase::Change> changes;  // as partitions
   int64_t next_row;
 };
 
-LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options)
-    : files_(files), pool_(pool), clock_(clock), options_(std::move(options)), reader_(files, options_.log_dir, options_.reading),
+LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool,
+                                     const runtime::Clock& clock, Options options)
+    : files_(files),
+      pool_(pool),
+      clock_(clock),
+      options_(std::move(options)),
+      reader_(files, options_.log_dir, options_.reading),
       writer_(files, options_.log_dir) {}
 
-Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options) {
+Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::FileSystem& files,
+                                                                   runtime::Pool& pool,
+                                                                   const runtime::Clock& clock,
+                                                                   Options options) {
   std::unique_ptr<LocalSegmentStore> store(new LocalSegmentStore(files, pool, clock, std::move(options)));
   const std::string path = store->options_.log_dir + "/" + kDatabaseName;
-  if (auto done = refuse_orphans(files, store->options_.log_dir); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = refuse_orphans(files, store->options_.log_dir); !done)
+    return std::unexpected(std::move(done.error()));
   auto manifests = ManifestDatabase::open(files, path, &clock);
   if (!manifests) return std::unexpected(std::move(manifests.error()));
   store->manifests_ = std::move(*manifests);
@@ -73,7 +85,8 @@ Result<std::vector<LoadedPartition>> LocalSegmentStore::load() {
   return loaded;
 }
 
-// Folders of partitions nobody knows are left by merges that did not commit or by drops; they go in the background.
+// Folders of partitions nobody knows are left by merges that did not commit or by drops; they go in the
+// background.
 Result<void> LocalSegmentStore::sort_out_folders() {
   auto entries = files_.list(options_.log_dir);
   if (!entries) return std::unexpected(std::move(entries.error()));
@@ -125,8 +138,8 @@ void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::E
       reply_to, [call] { call->done(std::move(call->result)); }, options_.ordering_key);
 }
 
-void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes, runtime::Executor& reply_to,
-                             Function<void(Result<SegmentRead>)> done) {
+void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
+                             runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) {
   if (auto ready = reader_.read_cached(manifest, offset, max_bytes)) {
     reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
     return;
@@ -137,11 +150,13 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
     Result<SegmentRead> result;
   };
   auto call = std::make_shared<Call>(manifest, std::move(done));
-  pool_.submit([this, call, offset, max_bytes] { call->result = reader_.read(call->manifest, offset, max_bytes); }, reply_to,
-               [call] { call->done(std::move(call->result)); });
+  pool_.submit(
+      [this, call, offset, max_bytes] { call->result = reader_.read(call->manifest, offset, max_bytes); },
+      reply_to, [call] { call->done(std::move(call->result)); });
 }
 
-void LocalSegmentStore::find_timestamp(const PartitionManifest& manifest, int64_t timestamp, runtime::Executor& reply_to,
+void LocalSegmentStore::find_timestamp(const PartitionManifest& manifest, int64_t timestamp,
+                                       runtime::Executor& reply_to,
                                        Function<void(Result<TimestampPosition>)> done) {
   struct Call {
     PartitionManifest manifest;
@@ -149,11 +164,12 @@ void LocalSegmentStore::find_timestamp(const PartitionManifest& manifest, int64_
     Result<TimestampPosition> result;
   };
   auto call = std::make_shared<Call>(manifest, std::move(done));
-  pool_.submit([this, call, timestamp] { call->result = reader_.find_timestamp(call->manifest, timestamp); }, reply_to,
-               [call] { call->done(std::move(call->result)); });
+  pool_.submit([this, call, timestamp] { call->result = reader_.find_timestamp(call->manifest, timestamp); },
+               reply_to, [call] { call->done(std::move(call->result)); });
 }
 
-void LocalSegmentStore::drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to, Function<void(Result<void>)> done) {
+void LocalSegmentStore::drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
+                             Function<void(Result<void>)> done) {
   struct Call {
     Function<void(Result<void>)> done;
     Result<void> result;
@@ -167,7 +183,8 @@ void LocalSegmentStore::maintain(runtime::Executor& reply_to, Function<void()> d
   pool_.submit([this] { maintain_now(); }, reply_to, std::move(done), options_.ordering_key);
 }
 
-Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(const std::vector<MergePartition>& partitions) {
+Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(
+    const std::vector<MergePartition>& partitions) {
   std::lock_guard lock(mutex_);
   // Files of a merge that a power cut might still bring to life must not be touched.
   if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
@@ -193,7 +210,8 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
   std::unordered_set<PartitionId> seen;
   for (const MergePartition& merge : cycle.partitions) {
     if (!seen.insert(merge.partition).second) {
-      return fail(ErrorCode::kInvalid, fmt::format("merge names {} twice", partition_folder_name(merge.partition)));
+      return fail(ErrorCode::kInvalid,
+                  fmt::format("merge names {} twice", partition_folder_name(merge.partition)));
     }
     const auto found = partitions_.find(merge.partition);
     const bool created = found == partitions_.end();
@@ -201,14 +219,17 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
     if (created) {
       fresh.partition = merge.partition;
       fresh.log_start_offset = merge.log_start_offset;
-      // The log start may lie inside a batch that is still to be merged: the floor must not pass its base offset.
+      // The log start may lie inside a batch that is still to be merged: the floor must not pass its base
+      // offset.
       fresh.end_offset = merge.batches.empty() ? 0 : merge.batches.front().facts.base_offset;
     }
-    auto planned = plan_merge(created ? fresh : found->second.manifest, merge, created ? PendingIndex{} : found->second.pending,
-                              options_.reading.spacing, now_ms);
+    auto planned =
+        plan_merge(created ? fresh : found->second.manifest, merge,
+                   created ? PendingIndex{} : found->second.pending, options_.reading.spacing, now_ms);
     if (!planned) return std::unexpected(std::move(planned.error()));
     cycle.plans.push_back(std::move(*planned));
-    cycle.changes.push_back({created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge});
+    cycle.changes.push_back(
+        {created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge});
   }
   return {};
 }
@@ -224,7 +245,8 @@ Result<void> LocalSegmentStore::write(const Cycle& cycle) {
     }
     for (const SegmentWrite& run : plan.writes) {
       const auto batches = std::span(cycle.partitions[i].batches).subspan(run.first_batch, run.batch_count);
-      auto done = writer_.append(folder, segment_file_name(run.base_offset), run.position, run.created, batches);
+      auto done =
+          writer_.append(folder, segment_file_name(run.base_offset), run.position, run.created, batches);
       if (!done) return done;
     }
   }
@@ -256,7 +278,8 @@ void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
     for (const std::string& name : {segment_file_name(base_offset), index_file_name(base_offset)}) {
       auto removed = files_.remove(path_of(folder, name));
       if (!removed && removed.error().code != ErrorCode::kNotFound) {
-        log_warn("storage", "a segment below the log start could not be removed: {}", removed.error().message);
+        log_warn("storage", "a segment below the log start could not be removed: {}",
+                 removed.error().message);
       }
     }
   }
@@ -264,7 +287,8 @@ void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
 
 void LocalSegmentStore::write_indexes(const MergePlan& plan) {
   for (const IndexWrite& write : plan.index_writes) {
-    const std::string path = path_of(partition_folder_name(plan.after.partition), index_file_name(write.base_offset));
+    const std::string path =
+        path_of(partition_folder_name(plan.after.partition), index_file_name(write.base_offset));
     auto written = SegmentIndex::append(files_, path, write.base_offset, write.entries);
     // Only costs time: what is missing is found by scanning.
     if (!written) log_warn("storage", "index entries could not be written: {}", written.error().message);
@@ -277,13 +301,16 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
   if (found == partitions_.end()) return {};
   if (auto done = manifests_->settle(); !done) return done;
   if (auto done = manifests_->drop(found->second.row); !done) return done;
-  for (const SegmentInfo& segment : found->second.manifest.segments) reader_.forget(partition, segment.base_offset);
+  for (const SegmentInfo& segment : found->second.manifest.segments)
+    reader_.forget(partition, segment.base_offset);
   const bool has_folder = !found->second.manifest.segments.empty();
   partitions_.erase(found);
   if (!has_folder) return {};
   // The partition is forgotten durably; what is left of its folder goes now or at the next start.
   auto renamed = doom_folder(partition_folder_name(partition), clock_.wall_ms() + delay_ms);
-  if (!renamed) log_warn("storage", "the folder of a deleted partition stays until the next start: {}", renamed.error().message);
+  if (!renamed)
+    log_warn("storage", "the folder of a deleted partition stays until the next start: {}",
+             renamed.error().message);
   return {};
 }
 
@@ -291,11 +318,13 @@ void LocalSegmentStore::maintain_now() {
   std::lock_guard lock(mutex_);
   const int64_t now_ms = clock_.wall_ms();
   // One folder a time: merges wait for this.
-  const auto due = std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });
+  const auto due =
+      std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });
   if (due == doomed_.end()) return;
   auto removed = files_.remove_all(options_.log_dir + "/" + due->name);
   if (!removed) {
-    log_warn("storage", "the folder of a deleted partition could not be removed: {}", removed.error().message);
+    log_warn("storage", "the folder of a deleted partition could not be removed: {}",
+             removed.error().message);
     due->due_ms = now_ms + 60'000;
     return;
   }

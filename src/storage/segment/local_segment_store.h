@@ -1,12 +1,13 @@
-// SegmentStore in a local log directory: files `<topic id>-<index>/<base offset>.log`, manifests in `manifest.db`.
-// Format: docs/formats/segments.md.
+// SegmentStore in a local log directory: files `<topic id>-<index>/<base offset>.log`, manifests in
+// `manifest.db`. Format: docs/formats/segments.md.
 //
-// Merges and drops run one after the other on the pool; reads run beside them and may overtake them. A merge is: write
-// every partition's run, make all files durable, commit one transaction. Only then the manifests in memory change, old
-// files go and index entries are written. A failure before that leaves all manifests as they were.
+// Merges and drops run one after the other on the pool; reads run beside them and may overtake them. A merge
+// is: write every partition's run, make all files durable, commit one transaction. Only then the manifests in
+// memory change, old files go and index entries are written. A failure before that leaves all manifests as
+// they were.
 //
-// The log directory is locked by this process. `files` and `pool` outlive the store; no task of the pool may run after it
-// is gone.
+// The log directory is locked by this process. `files` and `pool` outlive the store; no task of the pool may
+// run after it is gone.
 #pragma once
 
 #include <deque>
@@ -29,20 +30,23 @@ namespace weir::storage {
 class LocalSegmentStore final : public SegmentStore {
  public:
   struct Options {
-    std::string log_dir;                 // exists
-    uint64_t ordering_key = 0x7365676d;  // of the pool; one per log directory, no other user of the pool has it
+    std::string log_dir;  // exists
+    uint64_t ordering_key =
+        0x7365676d;  // of the pool; one per log directory, no other user of the pool has it
     SegmentReader::Options reading = {};
   };
-  static Result<std::unique_ptr<LocalSegmentStore>> open(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options);
+  static Result<std::unique_ptr<LocalSegmentStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
+                                                         const runtime::Clock& clock, Options options);
 
   Result<std::vector<LoadedPartition>> load() override;
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
              Function<void(Result<std::vector<PartitionManifest>>)> done) override;
-  void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes, runtime::Executor& reply_to,
-            Function<void(Result<SegmentRead>)> done) override;
+  void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
+            runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) override;
   void find_timestamp(const PartitionManifest& manifest, int64_t timestamp, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override;
-  void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to, Function<void(Result<void>)> done) override;
+  void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
+            Function<void(Result<void>)> done) override;
   Result<std::vector<WalSession>> wal_sessions() override;
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override;
   // Removes folders of dropped partitions whose delay is over; called now and then (merges do it too).
@@ -74,7 +78,8 @@ class LocalSegmentStore final : public SegmentStore {
   };
   struct Cycle;
 
-  LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options);
+  LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
+                    Options options);
   Result<void> plan(Cycle& cycle);
   Result<void> write(const Cycle& cycle);
   std::vector<PartitionManifest> adopt(Cycle& cycle);
@@ -82,7 +87,9 @@ class LocalSegmentStore final : public SegmentStore {
   void write_indexes(const MergePlan& plan);
   Result<void> sort_out_folders();
   Result<void> doom_folder(const std::string& name, int64_t due_ms);
-  std::string path_of(const std::string& folder, const std::string& name) const { return options_.log_dir + "/" + folder + "/" + name; }
+  std::string path_of(const std::string& folder, const std::string& name) const {
+    return options_.log_dir + "/" + folder + "/" + name;
+  }
 
   runtime::FileSystem& files_;
   runtime::Pool& pool_;

@@ -1,4 +1,5 @@
-// A bounded map that forgets what was used least recently. Thread-safe; values are shared pointers or small copies.
+// A bounded map that forgets what was used least recently. Thread-safe; values are shared pointers or small
+// copies.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,5 @@
-// Epoch histories and producer entries as they are stored in blobs of manifest.db. Format: docs/formats/segments.md.
+// Epoch histories and producer entries as they are stored in blobs of manifest.db. Format:
+// docs/formats/segments.md.
 #pragma once
 
 #include <vector>

@@ -1,11 +1,11 @@
 #include "storage/segment/manifest_database.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <unordered_map>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "storage/segment/manifest_codec.h"
 
@@ -20,13 +20,18 @@ constexpr const char* kSchema =
     "CREATE TABLE format (version INTEGER NOT NULL);"
     "INSERT INTO format VALUES (1);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
-    " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL, UNIQUE (topic, partition));"
-    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
-    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL, UNIQUE (topic, "
+    "partition));"
+    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER "
+    "NOT NULL,"
+    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms "
+    "INTEGER NOT NULL,"
     " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
-    "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT NULL,"
+    "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT "
+    "NULL,"
     " PRIMARY KEY (partition_id, producer_id)) WITHOUT ROWID;"
-    "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER NOT NULL,"
+    "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER "
+    "NOT NULL,"
     " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;";
 
 }  // namespace
@@ -35,7 +40,8 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
   if (before.producer_epoch == seen.producer_epoch) {
     std::vector<ProducerBatch> batches;
     for (const ProducerBatch& batch : before.batches) {
-      if (seen.batches.empty() || batch.last_offset < seen.batches.front().last_offset) batches.push_back(batch);
+      if (seen.batches.empty() || batch.last_offset < seen.batches.front().last_offset)
+        batches.push_back(batch);
     }
     batches.insert(batches.end(), seen.batches.begin(), seen.batches.end());
     seen.batches = std::move(batches);
@@ -46,7 +52,9 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
   return seen;
 }
 
-Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files, const std::string& path, const runtime::Clock* clock) {
+Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files,
+                                                                 const std::string& path,
+                                                                 const runtime::Clock* clock) {
   auto database = Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock});
   if (!database) return std::unexpected(std::move(database.error()));
   auto manifests = std::make_unique<ManifestDatabase>();
@@ -71,13 +79,15 @@ Result<void> ManifestDatabase::check_format(const std::string& path) {
   auto row = format->step();
   if (!row) return std::unexpected(std::move(row.error()));
   if (*row && format->integer(0) == kFormat) return {};
-  return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads {}", path, *row ? format->integer(0) : 0, kFormat));
+  return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads {}", path,
+                                                   *row ? format->integer(0) : 0, kFormat));
 }
 
 Result<void> ManifestDatabase::prepare_statements() {
   const std::pair<Statement*, const char*> statements[] = {
       {&insert_partition_, "INSERT INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
-      {&update_partition_, "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
+      {&update_partition_,
+       "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
       {&remove_partition_, "DELETE FROM partitions WHERE id = ?1"},
       {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
@@ -109,7 +119,8 @@ Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
 }
 
 Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
-  auto scan = database_->prepare("SELECT id, topic, partition, log_start_offset, end_offset, epochs FROM partitions ORDER BY id");
+  auto scan = database_->prepare(
+      "SELECT id, topic, partition, log_start_offset, end_offset, epochs FROM partitions ORDER BY id");
   if (!scan) return std::unexpected(std::move(scan.error()));
   std::vector<Loaded> partitions;
   while (true) {
@@ -120,7 +131,8 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
     loaded.row = scan->integer(0);
     PartitionManifest& manifest = loaded.partition.manifest;
     const Bytes topic = scan->blob(1);
-    if (topic.size() != manifest.partition.topic.bytes.size()) return fail(ErrorCode::kCorrupt, "manifest row with a malformed topic id");
+    if (topic.size() != manifest.partition.topic.bytes.size())
+      return fail(ErrorCode::kCorrupt, "manifest row with a malformed topic id");
     std::memcpy(manifest.partition.topic.bytes.data(), topic.data(), topic.size());
     manifest.partition.index = static_cast<int32_t>(scan->integer(2));
     manifest.log_start_offset = scan->integer(3);
@@ -137,7 +149,8 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
 // Both lists ascend by partition, so one pass joins them.
 Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
   auto scan = database_->prepare(
-      "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms FROM segments"
+      "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms "
+      "FROM segments"
       " ORDER BY partition_id, base_offset");
   if (!scan) return std::unexpected(std::move(scan.error()));
   auto at = partitions.begin();
@@ -146,14 +159,17 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return {};
     while (at != partitions.end() && at->row < scan->integer(0)) ++at;
-    if (at == partitions.end() || at->row != scan->integer(0)) return fail(ErrorCode::kCorrupt, "manifest.db: segment row of no partition");
-    at->partition.manifest.segments.push_back({scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
+    if (at == partitions.end() || at->row != scan->integer(0))
+      return fail(ErrorCode::kCorrupt, "manifest.db: segment row of no partition");
+    at->partition.manifest.segments.push_back({scan->integer(1), scan->integer(2),
+                                               static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
                                                scan->integer(5), scan->integer(6)});
   }
 }
 
 Result<void> ManifestDatabase::load_producers(std::vector<Loaded>& partitions) {
-  auto scan = database_->prepare("SELECT partition_id, producer_id, entry FROM producers ORDER BY partition_id, producer_id");
+  auto scan = database_->prepare(
+      "SELECT partition_id, producer_id, entry FROM producers ORDER BY partition_id, producer_id");
   if (!scan) return std::unexpected(std::move(scan.error()));
   auto at = partitions.begin();
   while (true) {
@@ -161,7 +177,8 @@ Result<void> ManifestDatabase::load_producers(std::vector<Loaded>& partitions) {
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return {};
     while (at != partitions.end() && at->row < scan->integer(0)) ++at;
-    if (at == partitions.end() || at->row != scan->integer(0)) return fail(ErrorCode::kCorrupt, "manifest.db: producer row of no partition");
+    if (at == partitions.end() || at->row != scan->integer(0))
+      return fail(ErrorCode::kCorrupt, "manifest.db: producer row of no partition");
     auto entry = decode_producer(scan->integer(1), scan->blob(2));
     if (!entry) return std::unexpected(std::move(entry.error()));
     at->partition.producers.push_back(std::move(*entry));
@@ -182,10 +199,19 @@ Result<void> ManifestDatabase::store_change(const Change& change) {
   const std::vector<uint8_t> epochs = encode_epochs(after.epochs);
   Result<void> done;
   if (change.created) {
-    done = insert_partition_.bind(1, change.row).bind(2, Bytes(after.partition.topic.bytes)).bind(3, after.partition.index)
-               .bind(4, after.log_start_offset).bind(5, after.end_offset).bind(6, epochs).run();
+    done = insert_partition_.bind(1, change.row)
+               .bind(2, Bytes(after.partition.topic.bytes))
+               .bind(3, after.partition.index)
+               .bind(4, after.log_start_offset)
+               .bind(5, after.end_offset)
+               .bind(6, epochs)
+               .run();
   } else {
-    done = update_partition_.bind(1, change.row).bind(2, after.log_start_offset).bind(3, after.end_offset).bind(4, epochs).run();
+    done = update_partition_.bind(1, change.row)
+               .bind(2, after.log_start_offset)
+               .bind(3, after.end_offset)
+               .bind(4, epochs)
+               .run();
   }
   if (!done) return done;
   for (const int64_t base_offset : change.plan->dropped) {
@@ -193,9 +219,14 @@ Result<void> ManifestDatabase::store_change(const Change& change) {
   }
   for (size_t i = change.plan->first_changed; i < after.segments.size(); ++i) {
     const SegmentInfo& segment = after.segments[i];
-    done = put_segment_.bind(1, change.row).bind(2, segment.base_offset).bind(3, segment.next_offset)
-               .bind(4, static_cast<int64_t>(segment.length)).bind(5, segment.max_timestamp).bind(6, segment.first_timestamp)
-               .bind(7, segment.created_ms).run();
+    done = put_segment_.bind(1, change.row)
+               .bind(2, segment.base_offset)
+               .bind(3, segment.next_offset)
+               .bind(4, static_cast<int64_t>(segment.length))
+               .bind(5, segment.max_timestamp)
+               .bind(6, segment.first_timestamp)
+               .bind(7, segment.created_ms)
+               .run();
     if (!done) return done;
   }
   for (const int64_t producer_id : change.merge->expired_producers) {
@@ -233,7 +264,9 @@ Result<void> ManifestDatabase::drop(int64_t row) {
 }
 
 Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
-  auto scan = database_->prepare("SELECT shard, incarnation, first_chunk, last_chunk, sealed FROM wal_sessions ORDER BY shard, first_chunk, incarnation");
+  auto scan = database_->prepare(
+      "SELECT shard, incarnation, first_chunk, last_chunk, sealed FROM wal_sessions ORDER BY shard, "
+      "first_chunk, incarnation");
   if (!scan) return std::unexpected(std::move(scan.error()));
   std::vector<SegmentStore::WalSession> sessions;
   while (true) {
@@ -241,7 +274,8 @@ Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return sessions;
     sessions.push_back({static_cast<uint32_t>(scan->integer(0)), static_cast<uint64_t>(scan->integer(1)),
-                        static_cast<uint64_t>(scan->integer(2)), static_cast<uint64_t>(scan->integer(3)), scan->integer(4) != 0});
+                        static_cast<uint64_t>(scan->integer(2)), static_cast<uint64_t>(scan->integer(3)),
+                        scan->integer(4) != 0});
   }
 }
 
@@ -249,9 +283,12 @@ Result<void> ManifestDatabase::put_wal_sessions(const std::vector<SegmentStore::
   return in_transaction([&]() -> Result<void> {
     if (auto done = database_->execute("DELETE FROM wal_sessions"); !done) return done;
     for (const auto& session : all) {
-      auto done = put_session_.bind(1, session.shard).bind(2, static_cast<int64_t>(session.incarnation))
-                      .bind(3, static_cast<int64_t>(session.first_chunk)).bind(4, static_cast<int64_t>(session.last_chunk))
-                      .bind(5, session.sealed ? 1 : 0).run();
+      auto done = put_session_.bind(1, session.shard)
+                      .bind(2, static_cast<int64_t>(session.incarnation))
+                      .bind(3, static_cast<int64_t>(session.first_chunk))
+                      .bind(4, static_cast<int64_t>(session.last_chunk))
+                      .bind(5, session.sealed ? 1 : 0)
+                      .run();
       if (!done) return done;
     }
     return {};

@@ -16,7 +16,8 @@ namespace weir::storage {
 
 class ManifestDatabase {
  public:
-  static Result<std::unique_ptr<ManifestDatabase>> open(runtime::FileSystem& files, const std::string& path, const runtime::Clock* clock);
+  static Result<std::unique_ptr<ManifestDatabase>> open(runtime::FileSystem& files, const std::string& path,
+                                                        const runtime::Clock* clock);
 
   struct Loaded {
     int64_t row = 0;  // short name of the partition in the other tables
@@ -37,7 +38,8 @@ class ManifestDatabase {
   Result<std::vector<SegmentStore::WalSession>> wal_sessions();
   Result<void> put_wal_sessions(const std::vector<SegmentStore::WalSession>& all);
 
-  // After a commit whose outcome a power cut could still decide: makes it undone. Done before anything else is written.
+  // After a commit whose outcome a power cut could still decide: makes it undone. Done before anything else
+  // is written.
   Result<void> settle() { return database_->suspect() ? database_->resolve() : Result<void>(); }
   uint64_t syncs() const { return database_->syncs(); }
 
@@ -57,8 +59,8 @@ class ManifestDatabase {
   Statement put_session_;
 };
 
-// The window of five after a merge: `seen` are the producer's batches of this cycle (or its whole window), `before` its
-// stored row.
+// The window of five after a merge: `seen` are the producer's batches of this cycle (or its whole window),
+// `before` its stored row.
 ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen);
 
 }  // namespace weir::storage

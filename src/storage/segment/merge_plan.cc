@@ -1,12 +1,12 @@
 #include "storage/segment/merge_plan.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 
-#include <fmt/format.h>
-
-#include "storage/segment/stored_batch.h"
 #include "storage/segment/segment_names.h"
+#include "storage/segment/stored_batch.h"
 
 namespace weir::storage {
 
@@ -15,24 +15,29 @@ namespace {
 // Kafka reads segment files with 32 bit positions.
 constexpr uint64_t kMaxSegmentBytes = std::numeric_limits<int32_t>::max();
 
-bool must_roll(const SegmentInfo& active, const BatchFacts& batch, const MergePartition& merge, int64_t now_ms) {
+bool must_roll(const SegmentInfo& active, const BatchFacts& batch, const MergePartition& merge,
+               int64_t now_ms) {
   if (active.length == 0) return false;
   if (active.length + batch.size > std::min(merge.segment_bytes, kMaxSegmentBytes)) return true;
   if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
-  const int64_t age = active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : now_ms - active.created_ms;
+  const int64_t age =
+      active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : now_ms - active.created_ms;
   return age > merge.segment_ms;
 }
 
-Result<void> check_batch(const MergePartition& merge, const MergePartition::Batch& batch, int64_t expected_offset) {
+Result<void> check_batch(const MergePartition& merge, const MergePartition::Batch& batch,
+                         int64_t expected_offset) {
   const auto header = parse_stored_header(batch.bytes.bytes());
   const BatchFacts& facts = batch.facts;
-  if (header && header->size() == batch.bytes.size && facts.size == batch.bytes.size && header->base_offset == facts.base_offset &&
-      header->last_offset_delta == facts.last_offset_delta && facts.base_offset >= expected_offset &&
-      facts.partition == merge.partition) {
+  if (header && header->size() == batch.bytes.size && facts.size == batch.bytes.size &&
+      header->base_offset == facts.base_offset && header->last_offset_delta == facts.last_offset_delta &&
+      facts.base_offset >= expected_offset && facts.partition == merge.partition) {
     return {};
   }
-  return fail(ErrorCode::kInvalid, fmt::format("merge of {}: batch at offset {} of {} bytes does not continue the log at {} or contradicts its facts",
-                                               partition_folder_name(merge.partition), facts.base_offset, batch.bytes.size, expected_offset));
+  return fail(ErrorCode::kInvalid, fmt::format("merge of {}: batch at offset {} of {} bytes does not "
+                                               "continue the log at {} or contradicts its facts",
+                                               partition_folder_name(merge.partition), facts.base_offset,
+                                               batch.bytes.size, expected_offset));
 }
 
 // Hands the entries of a complete or well-filled segment over to be written.
@@ -45,7 +50,8 @@ void write_pending(MergePlan& plan, const IndexSpacing& spacing, uint64_t segmen
   }
 }
 
-void note_in_index(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment, const BatchFacts& batch) {
+void note_in_index(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment,
+                   const BatchFacts& batch) {
   PendingIndex& pending = plan.pending;
   if (pending.base_offset != segment.base_offset) {
     pending = PendingIndex{};
@@ -67,7 +73,8 @@ void drop_old_segments(MergePlan& plan) {
   for (size_t i = 0; i < gone; ++i) {
     plan.dropped.push_back(segments[i].base_offset);
     if (plan.pending.base_offset == segments[i].base_offset) plan.pending = PendingIndex{};
-    std::erase_if(plan.index_writes, [&](const IndexWrite& write) { return write.base_offset == segments[i].base_offset; });
+    std::erase_if(plan.index_writes,
+                  [&](const IndexWrite& write) { return write.base_offset == segments[i].base_offset; });
   }
   segments.erase(segments.begin(), segments.begin() + static_cast<ptrdiff_t>(gone));
   plan.first_changed -= std::min(plan.first_changed, gone);
@@ -75,8 +82,8 @@ void drop_old_segments(MergePlan& plan) {
 
 }  // namespace
 
-Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
-                             const IndexSpacing& spacing, int64_t now_ms) {
+Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
+                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms) {
   MergePlan plan;
   plan.after = before;
   plan.pending = pending;
@@ -86,7 +93,8 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
   plan.first_changed = segments.size();
   for (size_t i = 0; i < merge.batches.size(); ++i) {
     const auto& batch = merge.batches[i];
-    if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound) return std::unexpected(std::move(sound.error()));
+    if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound)
+      return std::unexpected(std::move(sound.error()));
     const bool roll = segments.empty() || must_roll(segments.back(), batch.facts, merge, now_ms);
     if (roll) {
       if (!segments.empty()) write_pending(plan, spacing, segments.back().length);
@@ -108,7 +116,8 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     active.max_timestamp = std::max(active.max_timestamp, batch.facts.max_timestamp);
     active.next_offset = plan.after.end_offset = batch.facts.next_offset();
   }
-  if (plan.pending.unindexed_bytes >= spacing.write_bytes) write_pending(plan, spacing, segments.back().length);
+  if (plan.pending.unindexed_bytes >= spacing.write_bytes)
+    write_pending(plan, spacing, segments.back().length);
   drop_old_segments(plan);
   return plan;
 }

@@ -1,5 +1,5 @@
-// What a merge does to one partition, decided before anything is written: which batches go to which segment, where
-// segments are rolled and dropped, and the manifest afterwards. Pure; the rules of rolling are Kafka's.
+// What a merge does to one partition, decided before anything is written: which batches go to which segment,
+// where segments are rolled and dropped, and the manifest afterwards. Pure; the rules of rolling are Kafka's.
 #pragma once
 
 #include <cstdint>
@@ -13,10 +13,10 @@ namespace weir::storage {
 
 // A run of batches for one segment file.
 struct SegmentWrite {
-  int64_t base_offset = 0;   // of the segment
-  uint64_t position = 0;     // its valid length before
-  bool created = false;      // the file is new
-  size_t first_batch = 0;    // into MergePartition::batches
+  int64_t base_offset = 0;  // of the segment
+  uint64_t position = 0;    // its valid length before
+  bool created = false;     // the file is new
+  size_t first_batch = 0;   // into MergePartition::batches
   size_t batch_count = 0;
   uint64_t bytes = 0;
 };
@@ -25,9 +25,9 @@ struct SegmentWrite {
 struct PendingIndex {
   int64_t base_offset = -1;  // of the segment; -1: none
   std::vector<IndexEntry> entries;
-  uint64_t last_position = 0;     // of the last entry made, written or not
+  uint64_t last_position = 0;  // of the last entry made, written or not
   bool has_entry = false;
-  uint64_t unindexed_bytes = 0;   // merged since entries were last written
+  uint64_t unindexed_bytes = 0;  // merged since entries were last written
 };
 
 struct IndexWrite {
@@ -45,13 +45,13 @@ struct MergePlan {
 };
 
 struct IndexSpacing {
-  uint64_t entry_bytes = 64 * 1024;     // about one entry per so many bytes of log
+  uint64_t entry_bytes = 64 * 1024;    // about one entry per so many bytes of log
   uint64_t write_bytes = 1024 * 1024;  // entries are written when so many bytes are un-indexed
 };
 
-// `before` is the manifest so far; for a partition without one: an empty one with log start and end where the batches
-// begin. kInvalid if the batches do not continue it or contradict their facts.
-Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
-                             const IndexSpacing& spacing, int64_t now_ms);
+// `before` is the manifest so far; for a partition without one: an empty one with log start and end where the
+// batches begin. kInvalid if the batches do not continue it or contradict their facts.
+Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
+                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms);
 
 }  // namespace weir::storage

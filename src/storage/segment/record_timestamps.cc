@@ -1,10 +1,10 @@
 #include "storage/segment/record_timestamps.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "base/buffer.h"
 #include "base/varint.h"
@@ -20,8 +20,8 @@ struct RecordTime {
   int32_t offset_delta = 0;
 };
 
-// Walks the records of a batch through a small window, so that a batch that unpacks to gigabytes needs no more memory
-// than any other.
+// Walks the records of a batch through a small window, so that a batch that unpacks to gigabytes needs no
+// more memory than any other.
 class RecordTimes {
  public:
   // `records`: the bytes after the batch header; they stay in place.
@@ -101,7 +101,8 @@ class RecordTimes {
 
 }  // namespace
 
-Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp, int64_t lowest_offset) {
+Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp,
+                                                         int64_t lowest_offset) {
   const auto header = BatchHeader::parse(batch.data());
   TimestampPosition found;
   found.leader_epoch = header.partition_leader_epoch;
@@ -110,22 +111,27 @@ Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t ti
   while (records.next(record)) {
     found.offset = header.base_offset + record.offset_delta;
     // With LogAppendTime every record has the batch's time.
-    found.timestamp = header.log_append_time() ? header.max_timestamp : header.base_timestamp + record.timestamp_delta;
+    found.timestamp =
+        header.log_append_time() ? header.max_timestamp : header.base_timestamp + record.timestamp_delta;
     if (found.timestamp >= timestamp && found.offset >= lowest_offset) return found;
   }
   if (records.damaged()) return fail(ErrorCode::kCorrupt, "its records are damaged");
   return std::nullopt;
 }
 
-Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch,
+Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name,
+                                                         const HeaderScanner::Position& batch,
                                                          int64_t timestamp, int64_t lowest_offset) {
   const Buffer memory = Buffer::allocate(batch.header.size());
   const MutableBytes bytes{memory.data(), batch.header.size()};
   auto got = file.read_at(batch.offset, bytes);
   if (!got) return std::unexpected(std::move(got.error()));
-  if (*got < bytes.size()) return fail(ErrorCode::kCorrupt, fmt::format("{}: ends within the batch at {}", name, batch.offset));
+  if (*got < bytes.size())
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: ends within the batch at {}", name, batch.offset));
   auto found = first_record_in(bytes, timestamp, lowest_offset);
-  if (!found) return fail(found.error().code, fmt::format("{}: the batch at {}: {}", name, batch.offset, found.error().message));
+  if (!found)
+    return fail(found.error().code,
+                fmt::format("{}: the batch at {}: {}", name, batch.offset, found.error().message));
   return found;
 }
 

@@ -12,13 +12,16 @@
 
 namespace weir::storage {
 
-// The first record of `batch` (all its bytes) at or above `lowest_offset` with a timestamp >= `timestamp`; nothing if it has
-// none. kCorrupt if the records contradict the header. Compressed batches are unpacked in small steps.
-Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp, int64_t lowest_offset);
+// The first record of `batch` (all its bytes) at or above `lowest_offset` with a timestamp >= `timestamp`;
+// nothing if it has none. kCorrupt if the records contradict the header. Compressed batches are unpacked in
+// small steps.
+Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp,
+                                                         int64_t lowest_offset);
 
-// The same for a batch in a file. The batch's first record at or above `lowest_offset` with a timestamp >= `timestamp`; nothing if it has none. `name` is
-// for messages. kCorrupt if the records contradict the header.
-Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch,
+// The same for a batch in a file. The batch's first record at or above `lowest_offset` with a timestamp >=
+// `timestamp`; nothing if it has none. `name` is for messages. kCorrupt if the records contradict the header.
+Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name,
+                                                         const HeaderScanner::Position& batch,
                                                          int64_t timestamp, int64_t lowest_offset);
 
 }  // namespace weir::storage

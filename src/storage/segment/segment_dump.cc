@@ -1,11 +1,11 @@
 #include "storage/segment/segment_dump.h"
 
+#include <fmt/format.h>
+
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "base/buffer.h"
 #include "base/crc32c.h"
@@ -40,8 +40,8 @@ std::string quoted(const std::optional<Bytes>& bytes) {
 
 class SegmentDump {
  public:
-  SegmentDump(runtime::File& file, const std::string& path, uint64_t size, int64_t base_offset, const SegmentDumpOptions& options,
-              Function<void(std::string_view)>& line)
+  SegmentDump(runtime::File& file, const std::string& path, uint64_t size, int64_t base_offset,
+              const SegmentDumpOptions& options, Function<void(std::string_view)>& line)
       : file_(file), path_(path), size_(size), base_offset_(base_offset), options_(options), line_(line) {}
 
   Result<SegmentDumpSummary> run() {
@@ -80,11 +80,14 @@ class SegmentDump {
 
   SegmentDumpSummary end() {
     if (!options_.verify_only) {
-      show(options_.json
-               ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{}}})"
-               : "end at {}: {} batches, {} records, next offset {}; damaged: {} batches, {} bytes at the end; index: {} entries, {} wrong",
-           summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset, summary_.damaged_batches,
-           summary_.trailing_bytes, summary_.index_entries, summary_.wrong_index_entries);
+      show(
+          options_.json
+              ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{}}})"
+              : "end at {}: {} batches, {} records, next offset {}; damaged: {} batches, {} bytes at the "
+                "end; index: {} entries, {} wrong",
+          summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset,
+          summary_.damaged_batches, summary_.trailing_bytes, summary_.index_entries,
+          summary_.wrong_index_entries);
     }
     return summary_;
   }
@@ -106,13 +109,17 @@ class SegmentDump {
     if (!fault.empty()) ++summary_.damaged_batches;
     if (fault.empty()) summary_.records += static_cast<uint64_t>(header.record_count);
     if (fault.empty() && options_.verify_only) return {};
-    show(options_.json
-             ? R"({{"type":"batch","position":{},"bytes":{},"base_offset":{},"last_offset":{},"records":{},"leader_epoch":{},"compression":{},"log_append_time":{},"transactional":{},"control":{},"delete_horizon":{},"base_timestamp":{},"max_timestamp":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"crc":{},"state":"{}"}})"
-             : "at {}: {} bytes, offsets {}-{}, {} records, epoch {}, compression {}, append time {}, transactional {}, control {}, delete horizon {}, time {}-{}, producer {}/{}, sequence {}, crc {}: {}",
-         position.offset, header.size(), header.base_offset, header.last_offset(), header.record_count, header.partition_leader_epoch,
-         header.compression_bits(), header.log_append_time(), header.transactional(), header.control(), header.delete_horizon(),
-         header.base_timestamp, header.max_timestamp, header.producer_id, header.producer_epoch, header.base_sequence, header.crc,
-         fault.empty() ? "ok" : fault);
+    show(
+        options_.json
+            ? R"({{"type":"batch","position":{},"bytes":{},"base_offset":{},"last_offset":{},"records":{},"leader_epoch":{},"compression":{},"log_append_time":{},"transactional":{},"control":{},"delete_horizon":{},"base_timestamp":{},"max_timestamp":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"crc":{},"state":"{}"}})"
+            : "at {}: {} bytes, offsets {}-{}, {} records, epoch {}, compression {}, append time {}, "
+              "transactional {}, control {}, delete horizon {}, time {}-{}, producer {}/{}, sequence {}, crc "
+              "{}: {}",
+        position.offset, header.size(), header.base_offset, header.last_offset(), header.record_count,
+        header.partition_leader_epoch, header.compression_bits(), header.log_append_time(),
+        header.transactional(), header.control(), header.delete_horizon(), header.base_timestamp,
+        header.max_timestamp, header.producer_id, header.producer_epoch, header.base_sequence, header.crc,
+        fault.empty() ? "ok" : fault);
     if (options_.records && fault.empty()) show_records(header, records_of(header, bytes, unpacked));
     return {};
   }
@@ -123,12 +130,15 @@ class SegmentDump {
 
   // What is wrong; empty if nothing is.
   std::string_view check(const BatchHeader& header, Bytes batch, std::vector<uint8_t>& unpacked) {
-    if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc) return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
+    if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
+      return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
     if (header.compressed()) {
-      const auto fault = decompressor_.decompress(header.compression(), batch.subspan(BatchHeader::kSize), kUnpackedMax, unpacked);
+      const auto fault = decompressor_.decompress(header.compression(), batch.subspan(BatchHeader::kSize),
+                                                  kUnpackedMax, unpacked);
       if (fault != protocol::CompressionFault::kNone) return protocol::compression_fault_name(fault);
     }
-    const auto fault = protocol::check_records(header, records_of(header, batch, unpacked), {.contiguous = false});
+    const auto fault =
+        protocol::check_records(header, records_of(header, batch, unpacked), {.contiguous = false});
     return fault == protocol::BatchFault::kNone ? std::string_view() : protocol::batch_fault_name(fault);
   }
 
@@ -136,16 +146,18 @@ class SegmentDump {
     protocol::RecordIterator iterator(header, records);
     protocol::Record record;
     while (iterator.next(record)) {
-      show(options_.json ? R"({{"type":"record","offset":{},"timestamp":{},"headers":{},"key":{},"value":{}}})"
-                         : "  offset {} time {} headers {} key {} value {}",
-           record.offset, header.log_append_time() ? header.max_timestamp : record.timestamp, record.header_count, quoted(record.key),
-           quoted(record.value));
+      show(options_.json
+               ? R"({{"type":"record","offset":{},"timestamp":{},"headers":{},"key":{},"value":{}}})"
+               : "  offset {} time {} headers {} key {} value {}",
+           record.offset, header.log_append_time() ? header.max_timestamp : record.timestamp,
+           record.header_count, quoted(record.key), quoted(record.value));
     }
   }
 
   void show_break(uint64_t position, const std::string& why) {
     if (options_.json) {
-      show(R"({{"type":"damage","position":{},"bytes":{},"what":{}}})", position, size_ - position, quoted(as_bytes(why)));
+      show(R"({{"type":"damage","position":{},"bytes":{},"what":{}}})", position, size_ - position,
+           quoted(as_bytes(why)));
     } else {
       show("DAMAGED at {}: the last {} bytes are no chain of batches ({})", position, size_ - position, why);
     }
@@ -168,7 +180,8 @@ class SegmentDump {
 
 }  // namespace
 
-Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path, const SegmentDumpOptions& options,
+Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path,
+                                             const SegmentDumpOptions& options,
                                              Function<void(std::string_view line)> line) {
   const size_t slash = path.rfind('/');
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
@@ -183,7 +196,8 @@ Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const s
   SegmentDump dump(**file, path, *size, *base_offset, options, line);
   auto summary = dump.run();
   if (!summary) return summary;
-  const std::string index_path = (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) + index_file_name(*base_offset);
+  const std::string index_path = (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) +
+                                 index_file_name(*base_offset);
   auto index = SegmentIndex::load(files, index_path, *base_offset, summary->valid_bytes);
   if (!index) return std::unexpected(std::move(index.error()));
   if (auto checked = dump.check_index(*index); !checked) return std::unexpected(std::move(checked.error()));

@@ -1,5 +1,5 @@
-// Shows and checks one segment file: `weir log dump` and `weir log verify`. Reads only; on a running broker's active segment
-// the end may look cut off, for only the manifest knows how much of it is valid.
+// Shows and checks one segment file: `weir log dump` and `weir log verify`. Reads only; on a running broker's
+// active segment the end may look cut off, for only the manifest knows how much of it is valid.
 #pragma once
 
 #include <cstdint>
@@ -24,15 +24,17 @@ struct SegmentDumpSummary {
   uint64_t damaged_batches = 0;  // CRC or records wrong
   int64_t first_offset = -1;
   int64_t next_offset = -1;
-  uint64_t valid_bytes = 0;    // where the chain of batches ends
+  uint64_t valid_bytes = 0;     // where the chain of batches ends
   uint64_t trailing_bytes = 0;  // behind it: a write that was cut off, or damage
   uint64_t index_entries = 0;
   uint64_t wrong_index_entries = 0;  // hints that do not fit; harmless
   bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0; }
 };
 
-// Calls `line` for every line of the listing. Fails if the file cannot be read or its name is not that of a segment.
-Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path, const SegmentDumpOptions& options,
+// Calls `line` for every line of the listing. Fails if the file cannot be read or its name is not that of a
+// segment.
+Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path,
+                                             const SegmentDumpOptions& options,
                                              Function<void(std::string_view line)> line);
 
 }  // namespace weir::storage

@@ -1,7 +1,8 @@
-// Sparse index of a segment: hints that save reading headers from the start of the file. Format: docs/formats/segments.md.
+// Sparse index of a segment: hints that save reading headers from the start of the file. Format:
+// docs/formats/segments.md.
 //
-// Entries are never trusted: each has its own checksum, and the header at its position is compared before use. A missing
-// or damaged index costs a scan, never wrong data. Nothing of it is synced.
+// Entries are never trusted: each has its own checksum, and the header at its position is compared before
+// use. A missing or damaged index costs a scan, never wrong data. Nothing of it is synced.
 #pragma once
 
 #include <cstdint>
@@ -26,11 +27,13 @@ class SegmentIndex {
   static constexpr size_t kHeaderBytes = 16;
   static constexpr size_t kEntryBytes = 28;
 
-  // The sound entries of the file up to `valid_length` of the log; none if it is missing or not an index of this segment.
-  // Fails only if reading fails.
-  static Result<SegmentIndex> load(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset, uint64_t valid_length);
+  // The sound entries of the file up to `valid_length` of the log; none if it is missing or not an index of
+  // this segment. Fails only if reading fails.
+  static Result<SegmentIndex> load(runtime::FileSystem& files, const std::string& path,
+                                   int64_t segment_base_offset, uint64_t valid_length);
   // Adds entries to the file, which is created if missing.
-  static Result<void> append(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset, std::span<const IndexEntry> entries);
+  static Result<void> append(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset,
+                             std::span<const IndexEntry> entries);
   // Replaces the file.
   Result<void> write(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset) const;
 

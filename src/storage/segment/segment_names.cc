@@ -1,8 +1,8 @@
 #include "storage/segment/segment_names.h"
 
-#include <charconv>
-
 #include <fmt/format.h>
+
+#include <charconv>
 
 namespace weir::storage {
 
@@ -29,8 +29,12 @@ std::optional<PartitionId> parse_partition_folder_name(std::string_view name) {
   return partition;
 }
 
-std::string segment_file_name(int64_t base_offset) { return fmt::format("{:020}.log", base_offset); }
-std::string index_file_name(int64_t base_offset) { return fmt::format("{:020}.index", base_offset); }
+std::string segment_file_name(int64_t base_offset) {
+  return fmt::format("{:020}.log", base_offset);
+}
+std::string index_file_name(int64_t base_offset) {
+  return fmt::format("{:020}.index", base_offset);
+}
 
 std::optional<int64_t> parse_segment_file_name(std::string_view name) {
   if (name.size() < kOffsetDigits) return std::nullopt;

@@ -1,5 +1,5 @@
-// Names below a log directory: folders `<topic id>-<index>`, files `<base offset, 20 digits>.log` and `.index`.
-// Folders that wait for their removal end in `-delete`.
+// Names below a log directory: folders `<topic id>-<index>`, files `<base offset, 20 digits>.log` and
+// `.index`. Folders that wait for their removal end in `-delete`.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Power cuts, dying processes and failing flushes at every write of a history of merges, trims and drops. Afterwards
-// the store loads, what was acknowledged is there byte for byte, and the history can go on.
+// Power cuts, dying processes and failing flushes at every write of a history of merges, trims and drops.
+// Afterwards the store loads, what was acknowledged is there byte for byte, and the history can go on.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -22,7 +22,8 @@ constexpr int kPartitions = 3;
 
 // What the write-ahead log would hold: the batch at an offset is always the same, however often it is merged.
 MergePartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
-  const auto mixed = weir::testing::mix(static_cast<uint64_t>(offset) * 31 + static_cast<uint64_t>(partition.index));
+  const auto mixed =
+      weir::testing::mix(static_cast<uint64_t>(offset) * 31 + static_cast<uint64_t>(partition.index));
   BatchShape shape;
   shape.base_offset = offset;
   shape.records = 1 + static_cast<int>(mixed % 3);
@@ -63,7 +64,8 @@ class History {
       found[one.manifest.partition.index] = {one.manifest.end_offset, one.manifest.log_start_offset};
       manifests_[one.manifest.partition.index] = one.manifest;
     }
-    EXPECT_TRUE(found == acknowledged_ || found == attempted_) << "neither what was acknowledged nor what was attempted";
+    EXPECT_TRUE(found == acknowledged_ || found == attempted_)
+        << "neither what was acknowledged nor what was attempted";
     acknowledged_ = attempted_ = found;
     return true;
   }
@@ -88,7 +90,8 @@ class History {
   // Every partition reads back as what was merged.
   void verify() {
     for (auto& [index, manifest] : manifests_) {
-      int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
+      int64_t offset =
+          manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
       std::vector<uint8_t> expected, found;
       for (int64_t at = offset; at < manifest.end_offset;) {
         const auto batch = batch_at(manifest.partition, at);
@@ -191,8 +194,12 @@ void survive_death(Death death, uint64_t every) {
   }
 }
 
-TEST(SegmentPowerCutTest, SurvivesAPowerCutAtEveryWrite) { survive_death(Death::kPowerCut, 1); }
-TEST(SegmentPowerCutTest, SurvivesAKillAtManyWrites) { survive_death(Death::kKill, 3); }
+TEST(SegmentPowerCutTest, SurvivesAPowerCutAtEveryWrite) {
+  survive_death(Death::kPowerCut, 1);
+}
+TEST(SegmentPowerCutTest, SurvivesAKillAtManyWrites) {
+  survive_death(Death::kKill, 3);
+}
 
 // A second death shortly after the first, while the store recovers and goes on.
 TEST(SegmentPowerCutTest, SurvivesManyDeathsInARow) {
@@ -216,12 +223,18 @@ TEST(SegmentPowerCutTest, SurvivesManyDeathsInARow) {
 // A sync or write fails, the process lives on, and later the power is cut.
 TEST(SegmentPowerCutTest, SurvivesFailedOperationsFollowedByAPowerCut) {
   using weir::testing::DiskOperation;
-  for (const auto operation : {DiskOperation::kSync, DiskOperation::kWrite, DiskOperation::kSyncDirectory, DiskOperation::kTruncate, DiskOperation::kRename, DiskOperation::kRemove}) {
+  for (const auto operation : {DiskOperation::kSync, DiskOperation::kWrite, DiskOperation::kSyncDirectory,
+                               DiskOperation::kTruncate, DiskOperation::kRename, DiskOperation::kRemove}) {
     for (uint64_t skip = 0; skip < 60; skip += 2) {
-      SCOPED_TRACE("operation " + std::to_string(static_cast<int>(operation)) + " skip " + std::to_string(skip));
+      SCOPED_TRACE("operation " + std::to_string(static_cast<int>(operation)) + " skip " +
+                   std::to_string(skip));
       History history(skip % 7 + 1);
       ASSERT_TRUE(history.open());
-      history.sim().disk().inject({.pattern = "*", .operation = operation, .skip = skip, .times = 1 + skip % 3, .os_errno = skip % 4 ? EIO : ENOSPC});
+      history.sim().disk().inject({.pattern = "*",
+                                   .operation = operation,
+                                   .skip = skip,
+                                   .times = 1 + skip % 3,
+                                   .os_errno = skip % 4 ? EIO : ENOSPC});
       history.sim().disk().cut_at_write(skip + 20 + skip * 37 % 50);
       history.run();
       history.die(Death::kPowerCut);

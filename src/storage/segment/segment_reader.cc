@@ -1,9 +1,9 @@
 #include "storage/segment/segment_reader.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/log.h"
 #include "storage/segment/record_timestamps.h"
@@ -12,16 +12,22 @@
 namespace weir::storage {
 
 SegmentReader::SegmentReader(runtime::FileSystem& files, std::string root, Options options)
-    : files_(files), root_(std::move(root)), options_(options), open_files_(options.open_files), indexes_(options.index_bytes),
+    : files_(files),
+      root_(std::move(root)),
+      options_(options),
+      open_files_(options.open_files),
+      indexes_(options.index_bytes),
       hints_(options.position_hints) {}
 
 std::string SegmentReader::path(const SegmentKey& key, bool index) const {
-  return root_ + "/" + partition_folder_name(key.partition) + "/" + (index ? index_file_name(key.base_offset) : segment_file_name(key.base_offset));
+  return root_ + "/" + partition_folder_name(key.partition) + "/" +
+         (index ? index_file_name(key.base_offset) : segment_file_name(key.base_offset));
 }
 
 Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& manifest, size_t segment) {
   const SegmentInfo& info = manifest.segments[segment];
-  Segment opened{{manifest.partition, info.base_offset}, &info, {}, segment + 1 == manifest.segments.size(), {}};
+  Segment opened{
+      {manifest.partition, info.base_offset}, &info, {}, segment + 1 == manifest.segments.size(), {}};
   opened.path = path(opened.key, false);
   if (auto cached = open_files_.get(opened.key)) {
     opened.file = std::move(*cached);
@@ -46,10 +52,12 @@ size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offs
   return static_cast<size_t>(found - manifest.segments.begin());
 }
 
-Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
+Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset,
+                                        uint32_t max_bytes) {
   const size_t number = segment_of(manifest, offset);
   if (number == manifest.segments.size()) {
-    return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset, partition_folder_name(manifest.partition)));
+    return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset,
+                                                  partition_folder_name(manifest.partition)));
   }
   auto segment = open(manifest, number);
   if (!segment) return std::unexpected(std::move(segment.error()));
@@ -58,7 +66,8 @@ Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64
   const uint64_t wanted = std::max<uint64_t>(max_bytes, first->header.size());
   const size_t length = static_cast<size_t>(std::min(wanted, segment->info->length - first->offset));
   if (!segment->file->resident(first->offset, length)) {
-    if (auto done = segment->file->make_resident(first->offset, length); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = segment->file->make_resident(first->offset, length); !done)
+      return std::unexpected(std::move(done.error()));
   }
   Index index;
   if (!ends_with_segment(*segment, *first, max_bytes)) {
@@ -69,15 +78,19 @@ Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64
   return whole_batches(*segment, index, *first, max_bytes);
 }
 
-std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
+std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset,
+                                                      uint32_t max_bytes) {
   const size_t number = segment_of(manifest, offset);
   if (number == manifest.segments.size()) return std::nullopt;
   const SegmentInfo& info = manifest.segments[number];
-  Segment segment{{manifest.partition, info.base_offset}, &info, {}, number + 1 == manifest.segments.size(), {}};
+  Segment segment{
+      {manifest.partition, info.base_offset}, &info, {}, number + 1 == manifest.segments.size(), {}};
   const auto hint = hints_.get({manifest.partition, offset});
-  if (!hint || hint->base_offset != info.base_offset || hint->position + BatchHeader::kSize > info.length) return std::nullopt;
+  if (!hint || hint->base_offset != info.base_offset || hint->position + BatchHeader::kSize > info.length)
+    return std::nullopt;
   auto file = open_files_.get(segment.key);
-  const size_t length = static_cast<size_t>(std::min<uint64_t>(std::max<uint64_t>(max_bytes, BatchHeader::kSize), info.length - hint->position));
+  const size_t length = static_cast<size_t>(
+      std::min<uint64_t>(std::max<uint64_t>(max_bytes, BatchHeader::kSize), info.length - hint->position));
   if (!file || !(*file)->resident(hint->position, length)) return std::nullopt;
   segment.file = std::move(*file);
 
@@ -98,7 +111,8 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
 }
 
 Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, int64_t offset) {
-  if (const auto hint = hints_.get({segment.key.partition, offset}); hint && hint->base_offset == segment.key.base_offset && hint->position < segment.info->length) {
+  if (const auto hint = hints_.get({segment.key.partition, offset});
+      hint && hint->base_offset == segment.key.base_offset && hint->position < segment.info->length) {
     auto there = confirmed(segment, {offset, hint->position, 0});
     if (!there) return std::unexpected(std::move(there.error()));
     if (*there) {
@@ -126,7 +140,8 @@ Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, in
   auto position = scan_to(segment, from, offset);
   if (!position) return std::unexpected(std::move(position.error()));
   if (!*position) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: has no batch with offset {} though it goes to {}", segment.path, offset, segment.info->next_offset));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: has no batch with offset {} though it goes to {}",
+                                                 segment.path, offset, segment.info->next_offset));
   }
   if ((*position)->offset - from > options_.rebuild_bytes) {
     if (auto rebuilt = rebuild_index(segment); !rebuilt) return std::unexpected(std::move(rebuilt.error()));
@@ -134,7 +149,8 @@ Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, in
   return **position;
 }
 
-Result<std::optional<HeaderScanner::Position>> SegmentReader::scan_to(const Segment& segment, uint64_t from, int64_t offset) {
+Result<std::optional<HeaderScanner::Position>> SegmentReader::scan_to(const Segment& segment, uint64_t from,
+                                                                      int64_t offset) {
   HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, segment.info->base_offset);
   while (true) {
     auto position = scanner.next();
@@ -149,18 +165,21 @@ Result<bool> SegmentReader::confirmed(const Segment& segment, const IndexEntry& 
   if (!got) return std::unexpected(std::move(got.error()));
   if (*got < sizeof bytes) return false;
   const auto header = parse_stored_header(bytes);
-  return header && header->base_offset == entry.base_offset && header->size() <= segment.info->length - entry.position;
+  return header && header->base_offset == entry.base_offset &&
+         header->size() <= segment.info->length - entry.position;
 }
 
 Result<SegmentReader::Index> SegmentReader::index_of(const Segment& segment, uint64_t wanted_position) {
   if (auto cached = indexes_.get(segment.key)) {
     // The active segment's file of entries grows with every written megabyte.
-    if (!segment.active || wanted_position < (*cached)->valid_length + options_.spacing.write_bytes) return *cached;
+    if (!segment.active || wanted_position < (*cached)->valid_length + options_.spacing.write_bytes)
+      return *cached;
   }
   auto loaded = std::make_shared<LoadedIndex>();
   loaded->valid_length = segment.info->length;
   if (segment.info->length >= options_.spacing.write_bytes) {  // smaller ones have none
-    auto index = SegmentIndex::load(files_, path(segment.key, true), segment.key.base_offset, segment.info->length);
+    auto index =
+        SegmentIndex::load(files_, path(segment.key, true), segment.key.base_offset, segment.info->length);
     if (!index) return std::unexpected(std::move(index.error()));
     loaded->index = std::move(*index);
   }
@@ -188,17 +207,21 @@ Result<SegmentReader::Index> SegmentReader::rebuild_index(const Segment& segment
   // Merges append to the active segment's file; it is replaced only once nobody else writes it.
   if (!segment.active) {
     auto written = rebuilt->index.write(files_, path(segment.key, true), segment.key.base_offset);
-    if (!written) log_warn("storage", "could not write the rebuilt index of {}: {}", segment.path, written.error().message);
+    if (!written)
+      log_warn("storage", "could not write the rebuilt index of {}: {}", segment.path,
+               written.error().message);
   }
   indexes_.put(segment.key, rebuilt, rebuilt->index.memory_bytes());
   return rebuilt;
 }
 
-bool SegmentReader::ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes) {
+bool SegmentReader::ends_with_segment(const Segment& segment, const HeaderScanner::Position& first,
+                                      uint32_t max_bytes) {
   return segment.info->length - first.offset <= max_bytes || first.end() == segment.info->length;
 }
 
-Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first, uint32_t max_bytes) {
+Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const Index& index,
+                                                 const HeaderScanner::Position& first, uint32_t max_bytes) {
   uint64_t end = first.end();
   int64_t next_offset = first.header.next_offset();
   if (ends_with_segment(segment, first, max_bytes)) {
@@ -206,7 +229,8 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
     next_offset = segment.info->next_offset;
   } else {
     const uint64_t limit = first.offset + max_bytes;
-    if (const IndexEntry* entry = index->index.before_position(limit); entry && entry->position > end && entry->base_offset >= next_offset) {
+    if (const IndexEntry* entry = index->index.before_position(limit);
+        entry && entry->position > end && entry->base_offset >= next_offset) {
       auto sound = confirmed(segment, *entry);
       if (!sound) return std::unexpected(std::move(sound.error()));
       if (*sound) {
@@ -234,7 +258,8 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
   return read;
 }
 
-Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest, int64_t timestamp) {
+Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest,
+                                                        int64_t timestamp) {
   for (size_t i = 0; i < manifest.segments.size(); ++i) {
     const SegmentInfo& info = manifest.segments[i];
     if (info.max_timestamp < timestamp || info.next_offset <= manifest.log_start_offset) continue;
@@ -247,7 +272,9 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
   return TimestampPosition{};
 }
 
-Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset) {
+Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment,
+                                                                          int64_t timestamp,
+                                                                          int64_t lowest_offset) {
   auto index = index_of(segment, segment.info->length);
   if (!index) return std::unexpected(std::move(index.error()));
   uint64_t from = 0;

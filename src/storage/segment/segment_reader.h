@@ -1,7 +1,9 @@
-// Finds batches in segment files: by offset for fetches, by timestamp for ListOffsets. Blocking calls, from any thread.
+// Finds batches in segment files: by offset for fetches, by timestamp for ListOffsets. Blocking calls, from
+// any thread.
 //
-// Descriptors, indexes and the places where sequential readers go on are cached, each within a bound. What is found is
-// checked on the way: a chain of headers that goes wrong is kCorrupt, a damaged index is rebuilt by scanning.
+// Descriptors, indexes and the places where sequential readers go on are cached, each within a bound. What is
+// found is checked on the way: a chain of headers that goes wrong is kCorrupt, a damaged index is rebuilt by
+// scanning.
 #pragma once
 
 #include <atomic>
@@ -33,8 +35,10 @@ class SegmentReader {
   SegmentReader(runtime::FileSystem& files, std::string root, Options options);
 
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
-  // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk. Nothing: call read.
-  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
+  // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk.
+  // Nothing: call read.
+  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, int64_t offset,
+                                         uint32_t max_bytes);
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
   // The segment's files are gone.
@@ -51,7 +55,8 @@ class SegmentReader {
   };
   struct SegmentKeyHash {
     size_t operator()(const SegmentKey& key) const {
-      return std::hash<PartitionId>()(key.partition) ^ (static_cast<size_t>(key.base_offset) * 0xff51afd7ed558ccdull);
+      return std::hash<PartitionId>()(key.partition) ^
+             (static_cast<size_t>(key.base_offset) * 0xff51afd7ed558ccdull);
     }
   };
   // Where the batch with an offset starts, as an earlier read left it.
@@ -80,13 +85,17 @@ class SegmentReader {
   Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
   Result<Index> rebuild_index(const Segment& segment);
   // The index is not needed to find the end of what fits.
-  static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, uint32_t max_bytes);
+  static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first,
+                                uint32_t max_bytes);
   // Whether the batch that the entry names is there.
   Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
   Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);
-  Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from, int64_t offset);
-  Result<SegmentRead> whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first, uint32_t max_bytes);
-  Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset);
+  Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from,
+                                                         int64_t offset);
+  Result<SegmentRead> whole_batches(const Segment& segment, const Index& index,
+                                    const HeaderScanner::Position& first, uint32_t max_bytes);
+  Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp,
+                                                             int64_t lowest_offset);
 
   runtime::FileSystem& files_;
   const std::string root_;

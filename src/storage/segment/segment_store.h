@@ -1,9 +1,10 @@
-// Where merged data lives: per partition a list of segments and a manifest. One of the engine's three seams; the local
-// implementation keeps files `<base-offset>.log` in Kafka's format and manifests as rows of one SQLite database per log
-// directory. Formats: docs/formats/segments.md.
+// Where merged data lives: per partition a list of segments and a manifest. One of the engine's three seams;
+// the local implementation keeps files `<base-offset>.log` in Kafka's format and manifests as rows of one
+// SQLite database per log directory. Formats: docs/formats/segments.md.
 //
-// The manifest is the truth: bytes past a segment's recorded length do not exist. A merge cycle writes the data of many
-// partitions, makes all of it durable once, then commits all manifests and producer rows in one transaction.
+// The manifest is the truth: bytes past a segment's recorded length do not exist. A merge cycle writes the
+// data of many partitions, makes all of it durable once, then commits all manifests and producer rows in one
+// transaction.
 #pragma once
 
 #include <cstdint>
@@ -30,11 +31,12 @@ struct SegmentInfo {
   bool operator==(const SegmentInfo&) const = default;
 };
 
-// A partition as of its floor: everything below `end_offset` is in segments, everything from it on in the WAL.
+// A partition as of its floor: everything below `end_offset` is in segments, everything from it on in the
+// WAL.
 struct PartitionManifest {
   PartitionId partition;
   int64_t log_start_offset = 0;
-  int64_t end_offset = 0;  // the floor
+  int64_t end_offset = 0;             // the floor
   std::vector<SegmentInfo> segments;  // ascending, the last one is active; may be empty
   std::vector<EpochStart> epochs;     // ascending
   bool operator==(const PartitionManifest&) const = default;
@@ -47,11 +49,13 @@ struct MergePartition {
     BatchFacts facts;
     Slice bytes;
   };
-  std::vector<Batch> batches;         // contiguous from the manifest's end_offset; may be empty (manifest change only)
-  int64_t log_start_offset = 0;       // new log start (never goes back); segments wholly below it are dropped
-  std::vector<EpochStart> epochs;     // complete history as of the new floor
-  // Producers that wrote in `batches`, as of the new floor except that `batches` of an entry may be just those seen in
-  // this cycle: the store completes the window of five from its previous row. An epoch change drops the older ones.
+  std::vector<Batch>
+      batches;  // contiguous from the manifest's end_offset; may be empty (manifest change only)
+  int64_t log_start_offset = 0;    // new log start (never goes back); segments wholly below it are dropped
+  std::vector<EpochStart> epochs;  // complete history as of the new floor
+  // Producers that wrote in `batches`, as of the new floor except that `batches` of an entry may be just
+  // those seen in this cycle: the store completes the window of five from its previous row. An epoch change
+  // drops the older ones.
   std::vector<ProducerEntry> producers;
   std::vector<int64_t> expired_producers;  // rows to delete
   // Limits that decide when the active segment is rolled.
@@ -67,9 +71,9 @@ struct FileRange {
 };
 
 struct SegmentRead {
-  FileRange range;          // whole batches, from the one that contains the asked offset
-  int64_t first_offset = 0; // base offset of the first batch in range
-  int64_t next_offset = 0;  // after the last batch in range
+  FileRange range;           // whole batches, from the one that contains the asked offset
+  int64_t first_offset = 0;  // base offset of the first batch in range
+  int64_t next_offset = 0;   // after the last batch in range
 };
 
 struct TimestampPosition {
@@ -83,8 +87,9 @@ struct LoadedPartition {
   std::vector<ProducerEntry> producers;
 };
 
-// Asynchronous calls run on the pool and complete on `reply_to`; merges and drops of one partition complete in order, reads
-// may overtake them and each other. Manifests are changed by the owning shard only, one merge at a time per shard.
+// Asynchronous calls run on the pool and complete on `reply_to`; merges and drops of one partition complete
+// in order, reads may overtake them and each other. Manifests are changed by the owning shard only, one merge
+// at a time per shard.
 class SegmentStore {
  public:
   virtual ~SegmentStore() = default;
@@ -92,30 +97,35 @@ class SegmentStore {
   // Every partition with a manifest row (blocking; at start, before anything else).
   virtual Result<std::vector<LoadedPartition>> load() = 0;
 
-  // Writes and commits; answers the new manifests in the order of `partitions`. After an error the caller reloads
-  // nothing: no manifest changed, the files may hold garbage past their valid length.
+  // Writes and commits; answers the new manifests in the order of `partitions`. After an error the caller
+  // reloads nothing: no manifest changed, the files may hold garbage past their valid length.
   virtual void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
                      Function<void(Result<std::vector<PartitionManifest>>)> done) = 0;
 
   // The same, blocking (start-up).
   virtual Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) = 0;
 
-  // Finds and brings into the page cache up to max_bytes of whole batches (at least one) from the batch that contains
-  // `offset` on; stays within one segment. `manifest` is the caller's current one (copied as needed).
-  virtual void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes, runtime::Executor& reply_to,
-                    Function<void(Result<SegmentRead>)> done) = 0;
+  // Finds and brings into the page cache up to max_bytes of whole batches (at least one) from the batch that
+  // contains `offset` on; stays within one segment. `manifest` is the caller's current one (copied as
+  // needed).
+  virtual void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
+                    runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) = 0;
 
-  // First record with timestamp >= `timestamp` in the segments (batches of compressed topics are decompressed).
-  virtual void find_timestamp(const PartitionManifest& manifest, int64_t timestamp, runtime::Executor& reply_to,
+  // First record with timestamp >= `timestamp` in the segments (batches of compressed topics are
+  // decompressed).
+  virtual void find_timestamp(const PartitionManifest& manifest, int64_t timestamp,
+                              runtime::Executor& reply_to,
                               Function<void(Result<TimestampPosition>)> done) = 0;
 
   // Forgets the partition durably; its folder goes after `delay_ms` (file.delete.delay.ms).
   virtual void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
                     Function<void(Result<void>)> done) = 0;
 
-  // Background work that waits for time to pass, such as removing the folders of dropped partitions. Call it every few
-  // seconds from one place.
-  virtual void maintain(runtime::Executor& reply_to, Function<void()> done) { reply_to.post(std::move(done)); }
+  // Background work that waits for time to pass, such as removing the folders of dropped partitions. Call it
+  // every few seconds from one place.
+  virtual void maintain(runtime::Executor& reply_to, Function<void()> done) {
+    reply_to.post(std::move(done));
+  }
 
   // WAL sessions (see docs/formats/wal.md): rows (shard, incarnation, first chunk, last chunk once sealed).
   struct WalSession {
@@ -126,8 +136,9 @@ class SegmentStore {
     bool sealed = false;
     bool operator==(const WalSession&) const = default;
   };
-  virtual Result<std::vector<WalSession>> wal_sessions() = 0;                   // blocking, at start
-  virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // blocking; replaces all rows durably
+  virtual Result<std::vector<WalSession>> wal_sessions() = 0;  // blocking, at start
+  virtual Result<void> put_wal_sessions(
+      const std::vector<WalSession>& all) = 0;  // blocking; replaces all rows durably
 };
 
 }  // namespace weir::storage

@@ -1,9 +1,9 @@
 #include "storage/segment/segment_writer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -77,12 +77,13 @@ Result<void> SegmentWriter::create_folder(const std::string& folder) {
   return files_.create_directories(root_ + "/" + folder);
 }
 
-Result<void> SegmentWriter::append(const std::string& folder, const std::string& name, uint64_t position, bool create,
-                                   std::span<const MergePartition::Batch> batches) {
+Result<void> SegmentWriter::append(const std::string& folder, const std::string& name, uint64_t position,
+                                   bool create, std::span<const MergePartition::Batch> batches) {
   const std::string path = root_ + "/" + folder + "/" + name;
   auto file = files_.open(path, {.write = true, .create = create, .truncate = create});
   if (!file) {
-    if (!create && file.error().code == ErrorCode::kNotFound) return fail(ErrorCode::kCorrupt, path + ": the segment file is missing");
+    if (!create && file.error().code == ErrorCode::kNotFound)
+      return fail(ErrorCode::kCorrupt, path + ": the segment file is missing");
     return std::unexpected(std::move(file.error()));
   }
   touched_.push_back({path, position, create, nullptr});
@@ -91,7 +92,8 @@ Result<void> SegmentWriter::append(const std::string& folder, const std::string&
     auto size = (*file)->size();
     if (!size) return std::unexpected(std::move(size.error()));
     if (*size < position) {
-      return fail(ErrorCode::kCorrupt, fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
+      return fail(ErrorCode::kCorrupt,
+                  fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
     }
     // Left by a merge that did not commit.
     if (*size > position) {
@@ -123,7 +125,8 @@ Result<void> SegmentWriter::write(runtime::File& buffered, const std::string& pa
   if (!direct) return std::unexpected(std::move(direct.error()));
   if (!staging_) staging_ = Buffer::allocate(kStagingBytes);
   while (bytes >= kBufferAlignment) {
-    const size_t chunk = static_cast<size_t>(align_down(std::min<uint64_t>(bytes, kStagingBytes), kBufferAlignment));
+    const size_t chunk =
+        static_cast<size_t>(align_down(std::min<uint64_t>(bytes, kStagingBytes), kBufferAlignment));
     run.copy(staging_.data(), chunk);
     if (auto done = (*direct)->write_at(position, Bytes(staging_.data(), chunk)); !done) return done;
     position += chunk;
@@ -154,7 +157,9 @@ void SegmentWriter::undo() {
       auto size = (*file)->size();
       if (size && *size > touched.valid_length) done = (*file)->truncate(touched.valid_length);
     }
-    if (!done) log_debug("storage", "could not take back a failed merge of {}: {}", touched.path, done.error().message);
+    if (!done)
+      log_debug("storage", "could not take back a failed merge of {}: {}", touched.path,
+                done.error().message);
   }
   start();
 }

@@ -1,11 +1,12 @@
 // Writes one merge cycle's data into segment files and makes it durable with as few syncs as possible.
 //
-// Runs of less than kDirectBytes are appended through the page cache. Larger ones go unbuffered out of an aligned staging
-// buffer; only what precedes the first and follows the last 4096-byte boundary is written through the page cache, so that
-// a file always ends with its last batch and its unaligned last block is never read back. Bytes that were valid before
-// are never written again.
+// Runs of less than kDirectBytes are appended through the page cache. Larger ones go unbuffered out of an
+// aligned staging buffer; only what precedes the first and follows the last 4096-byte boundary is written
+// through the page cache, so that a file always ends with its last batch and its unaligned last block is
+// never read back. Bytes that were valid before are never written again.
 //
-// One cycle: append for every run, then make_durable, or undo after a failure of either. Blocking, one thread.
+// One cycle: append for every run, then make_durable, or undo after a failure of either. Blocking, one
+// thread.
 #pragma once
 
 #include <cstdint>
@@ -34,11 +35,13 @@ class SegmentWriter {
   void start();
   // A folder directly below the root that holds files of this cycle; created if missing.
   Result<void> create_folder(const std::string& folder);
-  // Appends `batches` to the file at `position`, its valid length. What lies beyond is cut off; kCorrupt if it is shorter.
+  // Appends `batches` to the file at `position`, its valid length. What lies beyond is cut off; kCorrupt if
+  // it is shorter.
   Result<void> append(const std::string& folder, const std::string& name, uint64_t position, bool create,
                       std::span<const MergePartition::Batch> batches);
   Result<void> make_durable();
-  // Takes back what the cycle wrote, to free the space. Best effort: what stays lies beyond the valid lengths.
+  // Takes back what the cycle wrote, to free the space. Best effort: what stays lies beyond the valid
+  // lengths.
   void undo();
 
  private:
@@ -48,7 +51,8 @@ class SegmentWriter {
     bool created;
     std::unique_ptr<runtime::File> file;  // while few are touched
   };
-  Result<void> write(runtime::File& buffered, const std::string& path, uint64_t position, std::span<const MergePartition::Batch> batches, uint64_t bytes);
+  Result<void> write(runtime::File& buffered, const std::string& path, uint64_t position,
+                     std::span<const MergePartition::Batch> batches, uint64_t bytes);
 
   runtime::FileSystem& files_;
   const std::string root_;

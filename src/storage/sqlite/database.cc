@@ -1,18 +1,18 @@
 #include "storage/sqlite/database.h"
 
+#include <fmt/format.h>
 #include <sqlite3.h>
 
 #include <algorithm>
 #include <utility>
-
-#include <fmt/format.h>
 
 #include "base/check.h"
 
 namespace weir::storage {
 
 Statement::Statement(Statement&& other) noexcept
-    : database_(std::exchange(other.database_, nullptr)), statement_(std::exchange(other.statement_, nullptr)) {}
+    : database_(std::exchange(other.database_, nullptr)),
+      statement_(std::exchange(other.statement_, nullptr)) {}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(database_, other.database_);
@@ -20,7 +20,9 @@ Statement& Statement::operator=(Statement&& other) noexcept {
   return *this;
 }
 
-Statement::~Statement() { sqlite3_finalize(statement_); }
+Statement::~Statement() {
+  sqlite3_finalize(statement_);
+}
 
 Statement& Statement::bind(int parameter, int64_t value) {
   WEIR_CHECK(sqlite3_bind_int64(statement_, parameter, value) == SQLITE_OK);
@@ -43,7 +45,9 @@ Result<bool> Statement::step() {
   return failure;
 }
 
-void Statement::reset() { sqlite3_reset(statement_); }
+void Statement::reset() {
+  sqlite3_reset(statement_);
+}
 
 Result<void> Statement::run() {
   auto row = step();
@@ -52,7 +56,9 @@ Result<void> Statement::run() {
   return {};
 }
 
-int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
+int64_t Statement::integer(int column) const {
+  return sqlite3_column_int64(statement_, column);
+}
 
 Bytes Statement::blob(int column) const {
   const auto* data = static_cast<const uint8_t*>(sqlite3_column_blob(statement_, column));
@@ -60,7 +66,8 @@ Bytes Statement::blob(int column) const {
   return {data, data ? static_cast<size_t>(size) : 0};
 }
 
-Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, const std::string& path, Options options) {
+Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, const std::string& path,
+                                                 Options options) {
   std::unique_ptr<Database> database(new Database());
   database->path_ = path;
   database->vfs_ = std::make_unique<FileSystemVfs>(files, options.clock);
@@ -70,8 +77,8 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
   auto left = files.exists(path + "-wal");
   if (!left) return std::unexpected(std::move(left.error()));
   if (auto done = database->configure(options); !done) return std::unexpected(std::move(done.error()));
-  // A killed process leaves commits that are seen although they may not be on the device. Make them durable before
-  // anybody relies on them.
+  // A killed process leaves commits that are seen although they may not be on the device. Make them durable
+  // before anybody relies on them.
   if (*left) {
     if (auto done = database->resolve(); !done) return std::unexpected(std::move(done.error()));
   }
@@ -85,7 +92,8 @@ Result<void> Database::configure(const Options& options) {
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   // Exclusive locking before the first access: the index of the write-ahead log then lives on the heap.
   const std::string pragmas = fmt::format(
-      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{}; PRAGMA journal_mode=WAL;"
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{}; PRAGMA "
+      "journal_mode=WAL;"
       "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA cell_size_check=ON;",
       std::max<size_t>(options.cache_bytes / 1024, 64));
   if (auto done = execute(pragmas.c_str()); !done) return done;
@@ -107,14 +115,20 @@ Database::~Database() {
 std::unexpected<Error> Database::error(int code, std::string_view what) {
   Error cause = vfs_->last_error();
   vfs_->clear_error();
-  std::string message = fmt::format("{}: {} ({}: {})", path_, handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code), code, what);
+  std::string message = fmt::format("{}: {} ({}: {})", path_,
+                                    handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code), code, what);
   if (!cause.message.empty()) message += ": " + cause.message;
   ErrorCode kind = ErrorCode::kIo;
   switch (code & 0xff) {
-    case SQLITE_FULL: kind = ErrorCode::kNoSpace; break;
+    case SQLITE_FULL:
+      kind = ErrorCode::kNoSpace;
+      break;
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: kind = ErrorCode::kCorrupt; break;
-    default: break;
+    case SQLITE_NOTADB:
+      kind = ErrorCode::kCorrupt;
+      break;
+    default:
+      break;
   }
   return fail(kind, std::move(message), cause.os_errno);
 }
@@ -127,7 +141,8 @@ Result<void> Database::execute(const char* sql) {
 
 Result<Statement> Database::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
+                                      SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (code != SQLITE_OK) return error(code, sql);
   return Statement(this, statement);
 }
@@ -152,14 +167,16 @@ void Database::rollback() {
 }
 
 Result<void> Database::resolve() {
-  // Copies every committed page into the database and syncs it, then empties the write-ahead log with whatever a failed
-  // transaction left in it.
+  // Copies every committed page into the database and syncs it, then empties the write-ahead log with
+  // whatever a failed transaction left in it.
   const int code = sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   if (code != SQLITE_OK) return error(code, "emptying the write-ahead log");
   suspect_ = false;
   return {};
 }
 
-int64_t Database::changes() const { return sqlite3_changes64(handle_); }
+int64_t Database::changes() const {
+  return sqlite3_changes64(handle_);
+}
 
 }  // namespace weir::storage

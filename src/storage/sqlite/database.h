@@ -1,9 +1,10 @@
-// A SQLite database of ours: opened through FileSystemVfs in WAL mode with exclusive locking (no shared memory, one
-// sync a commit) and synchronous=FULL.
+// A SQLite database of ours: opened through FileSystemVfs in WAL mode with exclusive locking (no shared
+// memory, one sync a commit) and synchronous=FULL.
 //
-// A transaction is durable when commit() succeeded. After a failed commit the database is *suspect*: whether the
-// transaction would be there after a power cut is not known. resolve() (and the next begin()) takes the write-ahead log
-// out of the game, after which the failed transaction is certainly undone; until that succeeds nothing is written.
+// A transaction is durable when commit() succeeded. After a failed commit the database is *suspect*: whether
+// the transaction would be there after a power cut is not known. resolve() (and the next begin()) takes the
+// write-ahead log out of the game, after which the failed transaction is certainly undone; until that
+// succeeds nothing is written.
 //
 // One thread at a time. Statements must go before their Database.
 #pragma once
@@ -26,7 +27,8 @@ namespace weir::storage {
 
 class Database;
 
-// A prepared statement. Bind, step, read columns, reset; parameters and columns count from 1 and 0 as in SQLite.
+// A prepared statement. Bind, step, read columns, reset; parameters and columns count from 1 and 0 as in
+// SQLite.
 class Statement {
  public:
   Statement() = default;
@@ -61,7 +63,8 @@ class Database {
   };
 
   // Creates the file if it is missing (its folder exists). kCorrupt if it is not a sound database.
-  static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path, Options options);
+  static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path,
+                                                Options options);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;

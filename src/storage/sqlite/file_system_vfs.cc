@@ -1,12 +1,11 @@
 #include "storage/sqlite/file_system_vfs.h"
 
+#include <fmt/format.h>
 #include <sqlite3.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "base/check.h"
 
@@ -36,7 +35,9 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-OpenFile& opened(sqlite3_file* file) { return *reinterpret_cast<Handle*>(file)->open; }
+OpenFile& opened(sqlite3_file* file) {
+  return *reinterpret_cast<Handle*>(file)->open;
+}
 
 }  // namespace
 
@@ -213,7 +214,9 @@ struct VfsCalls {
 };
 
 FileSystemVfs::FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock)
-    : files_(files), clock_(clock), name_(fmt::format("weir-{}", static_cast<const void*>(this))),
+    : files_(files),
+      clock_(clock),
+      name_(fmt::format("weir-{}", static_cast<const void*>(this))),
       vfs_(std::make_unique<sqlite3_vfs>()) {
   WEIR_CHECK(sqlite3_initialize() == SQLITE_OK);
   vfs_->iVersion = 2;
@@ -233,6 +236,8 @@ FileSystemVfs::FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* c
   WEIR_CHECK(sqlite3_vfs_register(vfs_.get(), 0) == SQLITE_OK);
 }
 
-FileSystemVfs::~FileSystemVfs() { sqlite3_vfs_unregister(vfs_.get()); }
+FileSystemVfs::~FileSystemVfs() {
+  sqlite3_vfs_unregister(vfs_.get());
+}
 
 }  // namespace weir::storage

@@ -1,9 +1,11 @@
-// SQLite's files through runtime::FileSystem, so that power cuts, failed flushes and the simulation cover the databases.
+// SQLite's files through runtime::FileSystem, so that power cuts, failed flushes and the simulation cover the
+// databases.
 //
-// One instance serves one Database and is registered with SQLite under a name of its own for as long as it lives. It
-// relies on the folder being locked by the process: SQLite's own file locks are not taken. Durability: the first sync of a
-// file that may have been created syncs its directory too; a truncated file is synced at once (a cut-off write-ahead log
-// must not come back after a power cut). Not thread-safe beyond what its Database is.
+// One instance serves one Database and is registered with SQLite under a name of its own for as long as it
+// lives. It relies on the folder being locked by the process: SQLite's own file locks are not taken.
+// Durability: the first sync of a file that may have been created syncs its directory too; a truncated file
+// is synced at once (a cut-off write-ahead log must not come back after a power cut). Not thread-safe beyond
+// what its Database is.
 #pragma once
 
 #include <memory>
@@ -19,7 +21,8 @@ namespace weir::storage {
 
 class FileSystemVfs {
  public:
-  // `clock` is for SQL's date functions only; without one the time is constant. `files` outlives the instance.
+  // `clock` is for SQL's date functions only; without one the time is constant. `files` outlives the
+  // instance.
   FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock);
   ~FileSystemVfs();
   FileSystemVfs(const FileSystemVfs&) = delete;
