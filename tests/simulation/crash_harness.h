@@ -50,7 +50,7 @@ struct CrashOptions {
   int64_t phase_max_ns = 600 * runtime::kSecond;           // virtual; a phase that takes longer hangs
   uint64_t later_cut_max = 60;                             // later lives are cut within so many writes
   bool failing_disk = false;                               // syncs and writes fail now and then
-  std::function<void(const std::string&)> trace;           // a line per event, for a single run
+  std::function<void(const std::string&)> trace = nullptr;  // a line per event, for a single run
 };
 
 struct CrashRun {
