@@ -82,6 +82,9 @@ void print_banner(const Server& server, const cli::ServeCommand& command, const 
   const storage::RecoveryStats& recovery = server.recovery();
   fmt::print("Weir {} is ready.\n", WEIR_VERSION);
   fmt::print("  listening  {}\n", listening);
+  if (const auto& http = server.http_address()) {
+    fmt::print("  health     http://{}:{}/health, /ready, /metrics\n", http->host, http->port);
+  }
   fmt::print("  data       {}{} (cluster {}, {} topics)\n", server.data_dir(),
              command.ephemeral ? ", removed at the end" : "", server.cluster_id(), server.topic_count());
   fmt::print("  flush      {}\n", config.text("weir.flush") == "os"

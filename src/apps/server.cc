@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "apps/http_endpoints.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
 #include "broker/config/topic_config.h"
@@ -70,6 +71,7 @@ Result<std::unique_ptr<Server>> Server::start(runtime::Runtime& runtime, ServerO
   server->listeners_ = std::move(*listeners);
   if (auto ok = server->open_storage(); !ok) return std::unexpected(ok.error());
   if (auto ok = server->listen(); !ok) return std::unexpected(ok.error());
+  if (auto ok = server->listen_http(); !ok) return std::unexpected(ok.error());
   server->register_metrics();
   for (size_t i = 0; i < runtime.loops.size(); ++i) {
     runtime.loops[i]->post([log = server->opened_.shards[i].get()] { log->start_timers(); });
@@ -160,6 +162,27 @@ Result<void> Server::listen() {
       if (listener.advertised && listener.advertised->port == 0) listener.advertised->port = address->port;
     }
   }
+  return {};
+}
+
+Result<void> Server::listen_http() {
+  const std::string_view text = options_.config.text("weir.http.listener");
+  if (text.empty() || text == "off") return {};
+  auto endpoint = broker::parse_endpoint(text);
+  if (!endpoint) return fail(endpoint.error().code, "weir.http.listener: " + endpoint.error().message);
+  if (endpoint->host.empty()) endpoint->host = "0.0.0.0";
+  http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *this);
+  auto address = http_->listen(*endpoint);
+  if (!address && !options_.config.is_set("weir.http.listener")) {
+    // Nobody asked for this port: another broker on this machine has it, and that is fine.
+    address = http_->listen({endpoint->host, 0});
+  }
+  if (!address) {
+    return fail(address.error().code,
+                fmt::format("cannot listen for HTTP on {}: {}; choose another address with --http HOST:PORT, or --http off",
+                            text, address.error().message));
+  }
+  http_address_ = *address;
   return {};
 }
 

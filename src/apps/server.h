@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@
 #include "storage/segment/segment_store.h"
 
 namespace weir::apps {
+
+class HttpEndpoints;
 
 struct ServerOptions {
   broker::BrokerConfig config;
@@ -46,6 +49,7 @@ class Server {
   size_t topic_count() const { return topic_count_; }  // at start
   broker::MetricsRegistry& metrics() { return metrics_; }
   broker::Broker& broker() { return *broker_; }
+  const std::optional<runtime::Endpoint>& http_address() const { return http_address_; }
 
   // Creates the topics of the options; `done` on loop 0 with what went wrong. Call once the loops run, or in
   // simulation between events.
@@ -62,6 +66,7 @@ class Server {
   Result<void> open_storage();
   Result<void> make_broker(broker::LoadedMetadata metadata);
   Result<void> listen();
+  Result<void> listen_http();
   void register_metrics();
   void create_topics(Function<void(Result<void>)> done);
   void quiesce_logs(Function<void()> done);
@@ -85,7 +90,9 @@ class Server {
   std::unique_ptr<storage::MetaStore> meta_;
   std::unique_ptr<storage::SegmentStore> segments_;
   storage::OpenedLog opened_;
+  std::optional<runtime::Endpoint> http_address_;
   std::unique_ptr<broker::Broker> broker_;  // holds requests: goes before the frontends
+  std::unique_ptr<HttpEndpoints> http_;
 };
 
 }  // namespace weir::apps

@@ -138,7 +138,7 @@ Histogram& MetricsRegistry::histogram(std::string_view name, std::string_view he
   return value;
 }
 
-std::string MetricsRegistry::scrape() const {
+std::string MetricsRegistry::scrape(const std::function<void(Sink&)>& more) const {
   std::string out;
   for (const Family& known : families_) {
     std::string body;
@@ -157,6 +157,7 @@ std::string MetricsRegistry::scrape() const {
   }
   TextSink sink;
   for (const auto& collector : collectors_) collector(sink);
+  if (more) more(sink);
   sink.append_to(out);
   return out;
 }

@@ -109,8 +109,8 @@ class MetricsRegistry {
   // Called on the thread that scrapes; must be thread-safe against the shards.
   void collect(std::function<void(Sink&)> collector) { collectors_.push_back(std::move(collector)); }
 
-  // Prometheus text format 0.0.4. Histograms without observations are left out.
-  std::string scrape() const;
+  // Prometheus text format 0.0.4. Histograms without observations are left out. `more` is one more collector.
+  std::string scrape(const std::function<void(Sink&)>& more = {}) const;
 
  private:
   enum class Kind { kCounter, kGauge, kHistogram };
