@@ -1,9 +1,11 @@
 #include "runtime/epoll_loop.h"
 
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <atomic>
+#include <cerrno>
 #include <memory>
 #include <thread>
 #include <vector>
@@ -143,6 +145,27 @@ TEST_F(EpollLoopTest, AnIdleLoopSleeps) {
   loop(1).post([&] { loop(1).schedule_after(300 * kMillisecond, [&] { passed.set_value(); }); });
   passed.get_future().wait();
   EXPECT_LE(sleeps() - before, 3);
+}
+
+TEST(EpollLoopOnOldKernels, TimersWorkWithoutNanosecondWaits) {
+  for (const int refusal : {ENOSYS, EPERM}) {
+    std::thread([refusal] {
+      forbid_system_call(SYS_epoll_pwait2, refusal);
+      RealRuntime runtime({.loops = 1, .pool_threads = 1});
+      runtime.run();
+      std::promise<int64_t> took;
+      runtime.loop(0).post([&] {
+        const int64_t start = runtime.loop(0).clock().monotonic_ns();
+        runtime.loop(0).schedule_after(500'000, [&, start] {
+          runtime.loop(0).schedule_after(20 * kMillisecond, [&, start] {
+            took.set_value(runtime.loop(0).clock().monotonic_ns() - start);
+          });
+        });
+      });
+      EXPECT_GE(took.get_future().get(), 20 * kMillisecond + 500'000);
+      runtime.stop();
+    }).join();
+  }
 }
 
 TEST(EpollLoopShutdown, DestroysWhatItDidNotRun) {

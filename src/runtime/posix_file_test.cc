@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
-#include <fstream>
+#include <cerrno>
 #include <memory>
+#include <thread>
 #include <vector>
 
 #include "base/buffer.h"
@@ -104,23 +106,45 @@ TEST_F(PosixFileTest, AllocateKeepsLengthAndContents) {
   EXPECT_TRUE(too_much.error().code == ErrorCode::kNoSpace || too_much.error().os_errno == EFBIG);
 }
 
-TEST_F(PosixFileTest, ResidencyFollowsThePageCache) {
+// Returns false if the file system keeps its pages whatever it is advised (memory).
+bool check_residency(File& file) {
   constexpr size_t kSize = 4 << 20;
-  const auto file = open("f", {.write = true, .create = true});
   const std::vector<uint8_t> bytes(kSize + 123, 5);
-  ASSERT_TRUE(file->write_at(0, Bytes(bytes)));
-  EXPECT_TRUE(file->resident(0, bytes.size()));
-  EXPECT_TRUE(file->resident(4097, 1));
-  EXPECT_TRUE(file->resident(9, 0));
-  ASSERT_TRUE(file->sync());
-  ASSERT_EQ(::posix_fadvise(file->descriptor(), 0, 0, POSIX_FADV_DONTNEED), 0);
-  if (file->resident(0, 4096)) GTEST_SKIP() << "this file system keeps its pages";
-  EXPECT_FALSE(file->resident(0, kSize));
-  ASSERT_TRUE(file->make_resident(kSize / 2 + 100, kSize / 4));
-  EXPECT_TRUE(file->resident(kSize / 2 + 100, kSize / 4));
-  EXPECT_FALSE(file->resident(0, kSize));
-  ASSERT_TRUE(file->make_resident(0, 10 * kSize)) << "the end of the file bounds it";
-  EXPECT_TRUE(file->resident(0, bytes.size()));
+  EXPECT_TRUE(file.write_at(0, Bytes(bytes)));
+  EXPECT_TRUE(file.resident(0, bytes.size()));
+  EXPECT_TRUE(file.resident(4097, 1));
+  EXPECT_TRUE(file.resident(9, 0));
+  EXPECT_TRUE(file.sync());
+  EXPECT_EQ(::posix_fadvise(file.descriptor(), 0, 0, POSIX_FADV_DONTNEED), 0);
+  if (file.resident(0, 4096)) return false;
+  EXPECT_FALSE(file.resident(0, kSize));
+  EXPECT_TRUE(file.make_resident(kSize / 2 + 100, kSize / 4));
+  EXPECT_TRUE(file.resident(kSize / 2 + 100, kSize / 4));
+  EXPECT_FALSE(file.resident(0, kSize));
+  EXPECT_TRUE(file.make_resident(0, 10 * kSize)) << "the end of the file bounds it";
+  EXPECT_TRUE(file.resident(0, bytes.size()));
+  return true;
+}
+
+TEST_F(PosixFileTest, ResidencyFollowsThePageCache) {
+  if (!check_residency(*open("f", {.write = true, .create = true}))) GTEST_SKIP();
+}
+
+TEST_F(PosixFileTest, ResidencyOnOldKernels) {
+  const auto file = open("f", {.write = true, .create = true});
+  constexpr long kCachestat = 451;
+  std::thread([&] {
+    forbid_system_call(kCachestat, ENOSYS);
+    check_residency(*file);
+  }).join();
+}
+
+TEST_F(PosixFileTest, MakingResidentWithoutMappings) {
+  const auto file = open("f", {.write = true, .create = true});
+  std::thread([&] {
+    forbid_system_call(SYS_madvise, EINVAL);  // as kernels answer that do not know MADV_POPULATE_READ
+    check_residency(*file);
+  }).join();
 }
 
 TEST_F(PosixFileTest, Directories) {

@@ -94,6 +94,13 @@ IoResult TcpSocket::write(std::span<const iovec> pieces) {
   return result;
 }
 
+// A send that stopped because the file is shorter than its caller thinks is not announced by the kernel: let
+// the caller come again and be told.
+void TcpSocket::end_of_file_or_full(File& file, uint64_t reached) {
+  const Result<uint64_t> size = file.size();
+  if (!size || *size <= reached) loop_.deliver_again(watch_, EPOLLOUT);
+}
+
 IoResult TcpSocket::send_file(File& file, uint64_t offset, size_t length) {
   WEIR_CHECK(file.descriptor() >= 0);
   auto position = static_cast<off_t>(offset);
@@ -101,6 +108,7 @@ IoResult TcpSocket::send_file(File& file, uint64_t offset, size_t length) {
   do {
     n = ::sendfile(fd_.get(), file.descriptor(), &position, length);
   } while (n < 0 && errno == EINTR);
+  if (n > 0 && static_cast<size_t>(n) < length) end_of_file_or_full(file, offset + static_cast<uint64_t>(n));
   if (n == 0 && length > 0) return {IoResult::Status::kError, 0, ENODATA};  // the file ends before the range
   return write_outcome(n, length);
 }

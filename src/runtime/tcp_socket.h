@@ -29,6 +29,7 @@ class TcpSocket final : public Socket, private EventTarget {
 
  private:
   void on_events(uint32_t epoll_events) override;
+  void end_of_file_or_full(File& file, uint64_t reached);
   IoResult write_outcome(ssize_t sent, size_t asked);
 
   EpollLoop& loop_;

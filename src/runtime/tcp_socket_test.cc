@@ -288,6 +288,35 @@ TEST_F(TcpSocketTest, SendFile) {
   });
 }
 
+TEST_F(TcpSocketTest, AFileShorterThanTheRangeIsAnErrorAndNoEndlessWait) {
+  connect_pair();
+  TemporaryFolder folder;
+  auto file = files().open(folder.path("segment"), {.write = true, .create = true});
+  ASSERT_TRUE((*file)->write_at(0, Bytes(pattern(5000))));
+  struct FileSender : Socket::Handler {
+    void on_readable() override {}
+    void on_writable() override {
+      const IoResult result = socket->send_file(*file, sent, 10'000 - sent);
+      if (result.status == IoResult::Status::kError) return failed.set_value(result.os_errno);
+      sent += result.bytes;
+    }
+    std::unique_ptr<Socket> socket;
+    File* file = nullptr;
+    size_t sent = 0;
+    std::promise<int> failed;
+  } sender;
+  sender.file = file->get();
+  on_loop(1, [&] {
+    sender.socket = std::move(client_->socket);
+    sender.socket->set_handler(&sender);
+    sender.on_writable();
+  });
+  auto failed = sender.failed.get_future();
+  ASSERT_EQ(failed.wait_for(std::chrono::seconds(20)), std::future_status::ready);
+  EXPECT_EQ(failed.get(), ENODATA);
+  on_loop(1, [&] { sender.socket.reset(); });
+}
+
 TEST_F(TcpSocketTest, AHandlerMayCloseItsSocketInsideACall) {
   connect_pair();
   struct Closer : Socket::Handler {
