@@ -188,19 +188,27 @@ Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(
   std::lock_guard lock(mutex_);
   // Files of a merge that a power cut might still bring to life must not be touched.
   if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
-  Cycle cycle{partitions, {}, {}, next_row_};
-  if (auto done = plan(cycle); !done) return std::unexpected(std::move(done.error()));
+  while (true) {
+    Cycle cycle{partitions, {}, {}, next_row_};
+    if (auto done = plan(cycle); !done) return std::unexpected(std::move(done.error()));
+    auto done = write_durably(cycle);
+    // Damaged segments are set aside now: what comes goes to new ones, so that one bad file does not hold up
+    // the rest.
+    if (!done && done.error().code == ErrorCode::kCorrupt) continue;
+    // From here on nothing is taken back: if the commit fails its outcome may be open.
+    if (done) done = manifests_->commit(cycle.changes);
+    if (!done) return std::unexpected(std::move(done.error()));
+    return adopt(cycle);
+  }
+}
+
+Result<void> LocalSegmentStore::write_durably(const Cycle& cycle) {
   writer_.start();
   auto done = write(cycle);
   if (done) done = writer_.make_durable();
-  if (!done) {
-    writer_.undo();
-    return std::unexpected(std::move(done.error()));
-  }
+  if (!done) writer_.undo();
   writer_.start();
-  // From here on nothing is taken back: if the commit fails its outcome may be open.
-  if (done = manifests_->commit(cycle.changes); !done) return std::unexpected(std::move(done.error()));
-  return adopt(cycle);
+  return done;
 }
 
 Result<void> LocalSegmentStore::plan(Cycle& cycle) {
@@ -223,9 +231,9 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
       // offset.
       fresh.end_offset = merge.batches.empty() ? 0 : merge.batches.front().facts.base_offset;
     }
-    auto planned =
-        plan_merge(created ? fresh : found->second.manifest, merge,
-                   created ? PendingIndex{} : found->second.pending, options_.reading.spacing, now_ms);
+    auto planned = plan_merge(created ? fresh : found->second.manifest, merge,
+                              created ? PendingIndex{} : found->second.pending, options_.reading.spacing,
+                              now_ms, created ? -1 : found->second.damaged_segment);
     if (!planned) return std::unexpected(std::move(planned.error()));
     cycle.plans.push_back(std::move(*planned));
     cycle.changes.push_back(
@@ -234,21 +242,34 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
   return {};
 }
 
+// kCorrupt if segments turned out to be damaged; they are remembered and a new plan avoids them.
 Result<void> LocalSegmentStore::write(const Cycle& cycle) {
+  Result<void> result;
   for (size_t i = 0; i < cycle.plans.size(); ++i) {
     const MergePlan& plan = cycle.plans[i];
     if (plan.writes.empty()) continue;
-    const std::string folder = partition_folder_name(plan.after.partition);
-    const auto known = partitions_.find(plan.after.partition);
-    if (known == partitions_.end() || known->second.manifest.segments.empty()) {
-      if (auto done = writer_.create_folder(folder); !done) return done;
-    }
-    for (const SegmentWrite& run : plan.writes) {
-      const auto batches = std::span(cycle.partitions[i].batches).subspan(run.first_batch, run.batch_count);
-      auto done =
-          writer_.append(folder, segment_file_name(run.base_offset), run.position, run.created, batches);
-      if (!done) return done;
-    }
+    auto done = write_partition(cycle.partitions[i], plan);
+    if (done) continue;
+    if (done.error().code != ErrorCode::kCorrupt) return done;
+    log_error("storage", "{}; later records go to a new segment", done.error().message);
+    partitions_.at(plan.after.partition).damaged_segment = plan.writes.front().base_offset;
+    result = std::move(done);
+  }
+  return result;
+}
+
+// Only the first run can meet damage: the others create their files.
+Result<void> LocalSegmentStore::write_partition(const MergePartition& merge, const MergePlan& plan) {
+  const std::string folder = partition_folder_name(merge.partition);
+  const auto known = partitions_.find(merge.partition);
+  if (known == partitions_.end() || known->second.manifest.segments.empty() || plan.writes.front().created) {
+    if (auto done = writer_.create_folder(folder); !done) return done;
+  }
+  for (const SegmentWrite& run : plan.writes) {
+    const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
+    auto done =
+        writer_.append(folder, segment_file_name(run.base_offset), run.position, run.created, batches);
+    if (!done) return done;
   }
   return {};
 }

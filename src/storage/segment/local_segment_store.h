@@ -71,6 +71,7 @@ class LocalSegmentStore final : public SegmentStore {
     int64_t row = 0;
     PartitionManifest manifest;
     PendingIndex pending;
+    int64_t damaged_segment = -1;  // base offset of one that cannot be appended to
   };
   struct DoomedFolder {
     std::string name;
@@ -81,7 +82,9 @@ class LocalSegmentStore final : public SegmentStore {
   LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
                     Options options);
   Result<void> plan(Cycle& cycle);
+  Result<void> write_durably(const Cycle& cycle);
   Result<void> write(const Cycle& cycle);
+  Result<void> write_partition(const MergePartition& merge, const MergePlan& plan);
   std::vector<PartitionManifest> adopt(Cycle& cycle);
   void remove_dropped_segments(const MergePlan& plan);
   void write_indexes(const MergePlan& plan);

@@ -7,7 +7,9 @@
 #include <unordered_map>
 #include <utility>
 
+#include "protocol/record_batch.h"
 #include "storage/segment/manifest_codec.h"
+#include "storage/segment/segment_names.h"
 
 namespace weir::storage {
 
@@ -33,6 +35,20 @@ constexpr const char* kSchema =
     "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER "
     "NOT NULL,"
     " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;";
+
+// Rows that contradict each other would be acted upon: better to stop with the name of the partition.
+Result<void> check_manifest(const PartitionManifest& manifest) {
+  int64_t next = 0;
+  bool sound = manifest.log_start_offset >= 0 && manifest.end_offset >= 0 && manifest.partition.index >= 0;
+  for (const SegmentInfo& segment : manifest.segments) {
+    sound = sound && segment.base_offset >= next && segment.next_offset > segment.base_offset &&
+            segment.length >= protocol::BatchHeader::kSize && segment.length <= INT64_MAX;
+    next = segment.next_offset;
+  }
+  if (sound && next <= manifest.end_offset) return {};
+  return fail(ErrorCode::kCorrupt, fmt::format("manifest.db: the rows of {} contradict each other",
+                                               partition_folder_name(manifest.partition)));
+}
 
 }  // namespace
 
@@ -143,6 +159,10 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
   }
   if (auto done = load_segments(partitions); !done) return std::unexpected(std::move(done.error()));
   if (auto done = load_producers(partitions); !done) return std::unexpected(std::move(done.error()));
+  for (const Loaded& loaded : partitions) {
+    auto sound = check_manifest(loaded.partition.manifest);
+    if (!sound) return std::unexpected(std::move(sound.error()));
+  }
   return partitions;
 }
 

@@ -83,7 +83,8 @@ void drop_old_segments(MergePlan& plan) {
 }  // namespace
 
 Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
-                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms) {
+                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms,
+                             int64_t damaged_segment) {
   MergePlan plan;
   plan.after = before;
   plan.pending = pending;
@@ -95,7 +96,8 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     const auto& batch = merge.batches[i];
     if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound)
       return std::unexpected(std::move(sound.error()));
-    const bool roll = segments.empty() || must_roll(segments.back(), batch.facts, merge, now_ms);
+    const bool roll = segments.empty() || segments.back().base_offset == damaged_segment ||
+                      must_roll(segments.back(), batch.facts, merge, now_ms);
     if (roll) {
       if (!segments.empty()) write_pending(plan, spacing, segments.back().length);
       SegmentInfo segment;

@@ -50,8 +50,10 @@ struct IndexSpacing {
 };
 
 // `before` is the manifest so far; for a partition without one: an empty one with log start and end where the
-// batches begin. kInvalid if the batches do not continue it or contradict their facts.
+// batches begin. `damaged_segment` (its base offset, or -1) is not appended to. kInvalid if the batches do
+// not continue the manifest or contradict their facts.
 Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
-                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms);
+                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms,
+                             int64_t damaged_segment = -1);
 
 }  // namespace weir::storage

@@ -184,9 +184,35 @@ TEST_F(SegmentReaderTest, DamagedHeadersAreCorruptionNotAnswers) {
   auto read = store_->read_now(manifest_, end_ - 1, 1);
   ASSERT_FALSE(read);
   EXPECT_EQ(read.error().code, ErrorCode::kCorrupt) << read.error().message;
-  auto more = store_->merge_now(merges(make_merge(id_, end_, 1)));
-  ASSERT_FALSE(more);
-  EXPECT_EQ(more.error().code, ErrorCode::kCorrupt) << more.error().message;
+}
+
+// One bad file costs its own records, not the merges of everybody.
+TEST_F(SegmentReaderTest, ADamagedActiveSegmentIsSetAside) {
+  for (const bool missing : {false, true}) {
+    fill(20, 20);
+    const int64_t damaged_end = end_;
+    const auto file = path(segment_file_name(manifest_.segments.back().base_offset));
+    if (missing) {
+      ASSERT_TRUE(world_.files().remove(file));
+    } else {
+      world_.disk().truncate_raw(file, 100);
+    }
+    open();
+    const size_t segments = manifest_.segments.size();
+    int64_t end_other = 0;
+    auto merged = store_->merge_now(
+        merges(make_merge(id_, end_, 2), make_merge(partition_id(2 + missing), end_other, 1)));
+    ASSERT_TRUE(merged) << merged.error().message;
+    EXPECT_EQ((*merged)[1].end_offset, 1);
+    manifest_ = (*merged)[0];
+    ASSERT_EQ(manifest_.segments.size(), segments + 1);
+    EXPECT_EQ(manifest_.segments.back().base_offset, damaged_end);
+    EXPECT_TRUE(store_->read_now(manifest_, damaged_end, 1000));
+    EXPECT_FALSE(store_->read_now(manifest_, damaged_end - 1, 1000));
+    EXPECT_EQ(store_->merge_now(merges(make_merge(id_, end_, 1)))->at(0).segments.size(), segments + 1);
+    open();
+    EXPECT_EQ(manifest_.end_offset, end_);
+  }
 }
 
 TEST_F(SegmentReaderTest, SequentialReadersGoOnWithoutSearching) {

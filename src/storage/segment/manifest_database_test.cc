@@ -1,0 +1,79 @@
+#include "storage/segment/manifest_database.h"
+
+#include <gtest/gtest.h>
+
+#include "storage/segment/manifest_codec.h"
+#include "testing/sim_disk.h"
+
+namespace weir::storage {
+namespace {
+
+TEST(ManifestCodecTest, EpochsAndProducersComeBack) {
+  const std::vector<EpochStart> epochs = {{0, 0}, {3, 17}, {INT32_MAX, INT64_MAX}};
+  EXPECT_EQ(*decode_epochs(encode_epochs(epochs)), epochs);
+  EXPECT_EQ(*decode_epochs({}), std::vector<EpochStart>{});
+  ProducerEntry entry{5, 7, 9, 11, 13, {}};
+  for (int32_t i = 0; i < 5; ++i) {
+    EXPECT_EQ(*decode_producer(5, encode_producer(entry)), entry);
+    entry.batches.push_back({i, INT32_MAX - i, INT64_MAX - i, i, -1});
+  }
+  EXPECT_EQ(*decode_producer(5, encode_producer(entry)), entry);
+}
+
+TEST(ManifestCodecTest, OtherLengthsAreCorruption) {
+  const auto epochs = encode_epochs({{0, 0}, {3, 17}});
+  const auto entry = encode_producer({5, 7, 9, 11, 13, {{1, 2, 3, 4, 5}}});
+  for (size_t length = 0; length < epochs.size(); ++length) {
+    EXPECT_EQ(decode_epochs(Bytes(epochs).first(length)).has_value(), length % 12 == 0);
+  }
+  for (size_t length = 0; length < entry.size(); ++length) {
+    EXPECT_FALSE(decode_producer(5, Bytes(entry).first(length)));
+  }
+  auto too_many = entry;
+  too_many[22] = 6;
+  too_many.resize(23 + 6 * 28);
+  EXPECT_FALSE(decode_producer(5, too_many));
+}
+
+class ManifestDatabaseTest : public ::testing::Test {
+ protected:
+  // The store's tables, then whatever `sql` does to them, then a load.
+  ErrorCode load_after(const std::string& sql) {
+    weir::testing::SimDisk disk(1);
+    EXPECT_TRUE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
+    {
+      auto database = Database::open(disk, "/manifest.db", {});
+      EXPECT_TRUE(database);
+      auto done = (*database)->execute(sql.c_str());
+      EXPECT_TRUE(done) << done.error().message;
+    }
+    auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
+    if (!manifests) return manifests.error().code;
+    auto loaded = (*manifests)->load();
+    return loaded ? ErrorCode::kExists : loaded.error().code;
+  }
+  static constexpr const char* kSound =
+      "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12));"
+      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1), (1, 5, 9, 100, 1, 1, 1);";
+};
+
+TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
+  const std::string sound = kSound;
+  EXPECT_EQ(load_after(sound), ErrorCode::kExists);
+  for (const char* damage :
+       {"UPDATE partitions SET end_offset = 8", "UPDATE partitions SET end_offset = -1",
+        "UPDATE partitions SET topic = zeroblob(15)", "UPDATE partitions SET epochs = zeroblob(13)",
+        "UPDATE partitions SET log_start_offset = -1",
+        "UPDATE segments SET next_offset = 6 WHERE base_offset = 0",
+        "UPDATE segments SET next_offset = 0 WHERE base_offset = 0",
+        "UPDATE segments SET length = 60 WHERE base_offset = 0",
+        "UPDATE segments SET length = -1 WHERE base_offset = 0", "UPDATE segments SET partition_id = 2",
+        "DELETE FROM partitions", "INSERT INTO producers VALUES (1, 1, zeroblob(3))",
+        "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
+    EXPECT_EQ(load_after(sound + damage), ErrorCode::kCorrupt) << damage;
+  }
+  EXPECT_EQ(load_after("UPDATE format SET version = 2"), ErrorCode::kUnsupported);
+}
+
+}  // namespace
+}  // namespace weir::storage
