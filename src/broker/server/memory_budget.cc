@@ -31,22 +31,22 @@ std::optional<Reservation> MemoryBudget::try_reserve(MemoryShare share, uint64_t
 
 MemoryBudget::Ticket MemoryBudget::wait(MemoryShare share, uint64_t bytes, runtime::Executor& reply_to,
                                         Function<void(Reservation)> granted) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   const Ticket ticket = next_ticket_++;
   at(share).waiters.push_back({ticket, bytes, &reply_to, std::move(granted)});
-  grant_waiters(share);
+  grant_waiters(share, lock);
   return ticket;
 }
 
 bool MemoryBudget::cancel(MemoryShare share, Ticket ticket) {
   Waiter removed{};  // destroyed after the lock is released: its callback may own anything
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   Share& s = at(share);
   const auto it = std::find_if(s.waiters.begin(), s.waiters.end(), [&](const Waiter& w) { return w.ticket == ticket; });
   if (it == s.waiters.end()) return false;
   removed = std::move(*it);
   s.waiters.erase(it);
-  grant_waiters(share);
+  grant_waiters(share, lock);
   return true;
 }
 
@@ -57,26 +57,31 @@ Reservation MemoryBudget::reserve_now(MemoryShare share, uint64_t bytes) {
 }
 
 void MemoryBudget::give_back(MemoryShare share, bool forced, uint64_t bytes) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   uint64_t& counted = forced ? at(share).forced : at(share).granted;
   WEIR_CHECK(counted >= bytes);
   counted -= bytes;
-  grant_waiters(share);
+  grant_waiters(share, lock);
 }
 
-void MemoryBudget::grant_waiters(MemoryShare share) {
+void MemoryBudget::grant_waiters(MemoryShare share, std::unique_lock<std::mutex>& lock) {
   Share& s = at(share);
+  // An executor at its end destroys a task inside post, and with it the reservation, which comes back here: hence no
+  // post under the lock, and one loop for all grants instead of a recursion as deep as there are waiters.
+  if (s.granting) return;
+  s.granting = true;
   while (!s.waiters.empty() && s.fits(s.waiters.front().bytes)) {
     Waiter waiter = std::move(s.waiters.front());
     s.waiters.pop_front();
     s.granted += waiter.bytes;
-    // A post that is refused at shutdown destroys the task outside this lock only if the executor does so later; the
-    // executors of this project queue the task, they never destroy it inside post.
+    lock.unlock();
     waiter.reply_to->post([granted = std::move(waiter.granted),
                            reservation = Reservation(this, share, false, waiter.bytes)]() mutable {
       granted(std::move(reservation));
     });
+    lock.lock();
   }
+  s.granting = false;
 }
 
 uint64_t MemoryBudget::limit(MemoryShare share) const {

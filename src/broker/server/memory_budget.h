@@ -89,6 +89,7 @@ class MemoryBudget {
     uint64_t limit = 0;
     uint64_t granted = 0;
     uint64_t forced = 0;
+    bool granting = false;
     std::list<Waiter> waiters;
 
     bool fits(uint64_t bytes) const {
@@ -99,7 +100,8 @@ class MemoryBudget {
   Share& at(MemoryShare share) { return shares_[static_cast<size_t>(share)]; }
   const Share& at(MemoryShare share) const { return shares_[static_cast<size_t>(share)]; }
   void give_back(MemoryShare share, bool forced, uint64_t bytes);
-  void grant_waiters(MemoryShare share);
+  // Unlocks while it posts; `lock` holds mutex_ before and after.
+  void grant_waiters(MemoryShare share, std::unique_lock<std::mutex>& lock);
 
   mutable std::mutex mutex_;  // protects all below
   std::array<Share, kMemoryShares> shares_;

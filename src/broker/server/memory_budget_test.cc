@@ -100,6 +100,22 @@ TEST(MemoryBudget, AGrantNobodyTakesIsReturned) {
   EXPECT_EQ(budget.used(kShare), 0u);
 }
 
+// A loop that has ended: what is posted to it is destroyed there and then.
+class EndedLoop : public runtime::Executor {
+ public:
+  void post(runtime::Task) override {}
+};
+
+TEST(MemoryBudget, GrantsToALoopThatHasEndedComeBackAtOnce) {
+  MemoryBudget budget({100, 100, 100, 100});
+  EndedLoop ended;
+  auto held = budget.try_reserve(kShare, 100);
+  for (int i = 0; i < 100'000; ++i) budget.wait(kShare, 100, ended, [](Reservation) {});
+  held->release();
+  EXPECT_EQ(budget.used(kShare), 0u);
+  EXPECT_EQ(budget.waiting(kShare), 0u);
+}
+
 TEST(MemoryBudget, DividesTheProcessMemory) {
   const auto limits = MemoryBudget::divide(8ull << 30);
   EXPECT_EQ(limits[0], 256ull << 20);
