@@ -293,8 +293,12 @@ bool RecordIterator::next(Record& record) {
     fault_ = BatchFault::kBadTimestamp;
     return false;
   }
+  if (parsed.offset_delta < 0 || parsed.offset_delta > header_.last_offset_delta ||
+      __builtin_add_overflow(header_.base_offset, parsed.offset_delta, &record.offset)) {
+    fault_ = BatchFault::kBadOffsetDelta;
+    return false;
+  }
   record.offset_delta = parsed.offset_delta;
-  record.offset = header_.base_offset + parsed.offset_delta;
   record.timestamp_delta = parsed.timestamp_delta;
   record.key = parsed.key.optional();
   record.value = parsed.value.optional();

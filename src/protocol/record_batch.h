@@ -48,8 +48,12 @@ struct BatchHeader {
   void store(uint8_t* batch) const;
 
   size_t size() const { return kLengthEnd + static_cast<size_t>(batch_length); }
-  int64_t last_offset() const { return base_offset + last_offset_delta; }
-  int64_t next_offset() const { return last_offset() + 1; }
+  // Of a batch that was not checked these may wrap around.
+  int64_t last_offset() const {
+    return static_cast<int64_t>(static_cast<uint64_t>(base_offset) +
+                                static_cast<uint64_t>(int64_t{last_offset_delta}));
+  }
+  int64_t next_offset() const { return static_cast<int64_t>(static_cast<uint64_t>(last_offset()) + 1); }
   int32_t last_sequence() const;  // wraps from 2^31-1 to 0; -1 without a sequence
   uint8_t compression_bits() const { return static_cast<uint8_t>(attributes & kCompressionMask); }
   CompressionType compression() const { return static_cast<CompressionType>(compression_bits()); }

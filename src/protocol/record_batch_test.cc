@@ -243,6 +243,24 @@ TEST(RecordBatch, EmptyCompactedBatch) {
   EXPECT_NE(check(batch), BatchFault::kNone);
 }
 
+// Found by a fuzzer: readers of stored bytes iterate without the checks of append.
+TEST(RecordBatch, IteratorRefusesOffsetsOutsideTheBatch) {
+  const Raw outside = changed([](auto& h) { h.last_offset_delta = 1; });
+  RecordIterator iterator(outside);
+  Record record;
+  EXPECT_TRUE(iterator.next(record));
+  EXPECT_TRUE(iterator.next(record));
+  EXPECT_FALSE(iterator.next(record));
+  EXPECT_EQ(iterator.fault(), BatchFault::kBadOffsetDelta);
+  const Raw wrapping = changed([](auto& h) { h.base_offset = std::numeric_limits<int64_t>::max() - 1; });
+  RecordIterator at_the_end(wrapping);
+  EXPECT_TRUE(at_the_end.next(record));
+  EXPECT_TRUE(at_the_end.next(record));
+  EXPECT_FALSE(at_the_end.next(record));
+  EXPECT_EQ(at_the_end.fault(), BatchFault::kBadOffsetDelta);
+  EXPECT_LT(BatchHeader::parse(wrapping.data()).last_offset(), 0);
+}
+
 TEST(RecordBatch, SequencesWrap) {
   BatchHeader header;
   header.last_offset_delta = 4;

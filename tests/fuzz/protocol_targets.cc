@@ -51,6 +51,7 @@ void check_records_of(const BatchHeader& header, Bytes records) {
   int32_t count = 0;
   while (iterator.next(record)) {
     ++count;
+    WEIR_CHECK(record.offset_delta >= 0 && record.offset_delta <= header.last_offset_delta);
     HeaderIterator headers(record);
     RecordHeader one;
     int32_t header_count = 0;
