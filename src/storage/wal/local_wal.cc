@@ -77,7 +77,7 @@ void LocalWal::seal_open_chunk() {
 }
 
 WalBackend::Appended LocalWal::append(const BatchFacts& facts, const Slice& batch) {
-  WEIR_CHECK(batch.size <= max_batch_bytes());
+  WEIR_CHECK(batch.size <= kMaxBatchBytes);
   if (failed_) {
     // The session is over and nothing of this is kept, but the caller still gets bytes that live on their own.
     open_->reset();
@@ -159,11 +159,16 @@ void LocalWal::write_chunk() {
 
 bool LocalWal::use_file_for(uint64_t bytes) {
   if (current_ && current_->fits(bytes)) return true;
+  if (next_ && !next_->fits(bytes)) {
+    // A giant gets a file of its own size. The small one goes before any older file does: an empty file in front of the
+    // oldest chunk would tell recovery that chunks are missing.
+    directory_.retire(next_->header.identity.generation, next_->header.file_bytes);
+    next_.reset();
+  }
   if (!next_) {
-    prepare_next_file();
+    prepare_next_file(bytes);
     return false;
   }
-  WEIR_CHECK(next_->fits(bytes));
   if (current_) {
     full_.push_back({current_->header.identity.generation, current_->header.file_bytes, current_->position,
                      current_->last_chunk});
@@ -209,9 +214,10 @@ void LocalWal::end_session(const Error& error) {
 
 // --- Files
 
-void LocalWal::prepare_next_file() {
+void LocalWal::prepare_next_file(uint64_t chunk_bytes) {
   if (next_ || directory_.preparing() || retry_timer_) return;
-  const uint64_t bytes = current_ || durable_ >= options_.first_chunk ? options_.file_bytes : options_.first_file_bytes;
+  uint64_t bytes = current_ || durable_ >= options_.first_chunk ? options_.file_bytes : options_.first_file_bytes;
+  bytes = std::max(bytes, kWalBlock + chunk_bytes);
   directory_.prepare(bytes, durable_, [flight = flight_](Result<WalFileHeader> header) {
     if (flight->wal) flight->wal->file_prepared(std::move(header));
   });
@@ -236,6 +242,7 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
     if (!wal) return;
     wal->retry_timer_ = {};
     wal->prepare_next_file();
+    wal->pump();
   });
 }
 

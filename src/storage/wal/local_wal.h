@@ -77,8 +77,9 @@ class LocalWal final : public WalBackend {
   ChunkNumber last_chunk_of_oldest_file() const override { return full_.empty() ? 0 : full_.front().last_chunk; }
   void release(ChunkNumber up_to) override;
 
-  // Batches above this do not fit: refuse them before append.
-  uint64_t max_batch_bytes() const { return options_.file_bytes / 2; }
+  // Refuse larger ones before append: one write of the kernel takes less than 2 GiB. A batch above file_bytes gets a file
+  // of its own size.
+  static constexpr uint64_t kMaxBatchBytes = 1ull << 30;
   // Nothing is in flight and nothing waits.
   bool idle() const { return !in_flight_ && sealed_.empty() && open_->empty(); }
   // Bytes of chunks that wait for a flush or are in one.
@@ -118,7 +119,7 @@ class LocalWal final : public WalBackend {
   bool use_file_for(uint64_t bytes);
   void chunk_written(Result<void> outcome);
   void end_session(const Error& error);
-  void prepare_next_file();
+  void prepare_next_file(uint64_t chunk_bytes = 0);
   void file_prepared(Result<WalFileHeader> header);
   void retire_released();
 

@@ -187,21 +187,28 @@ TEST(LocalWal, TheFileOfTheNewestChunkIsNotReleased) {
   EXPECT_EQ(world.wal->unreleased_bytes(), 2 * kWalBlock);
 }
 
-TEST(LocalWal, ABatchLargerThanAChunkAndThanTheFirstFile) {
+TEST(LocalWal, BatchesLargerThanAChunkAndThanAFile) {
   WalWorld world;
-  LocalWalOptions options = world.small_files();
-  options.file_bytes = 4 << 20;
-  ASSERT_TRUE(world.start(options));
-  const uint32_t size = static_cast<uint32_t>(world.wal->max_batch_bytes());
+  ASSERT_TRUE(world.start());
   world.append(0, 100);
-  world.append(1, size);
+  world.append(1, 40'000);     // more than a chunk
+  world.append(2, 1'000'000);  // more than a file
   world.append(2, 100);
   world.flush();
-  world.append_and_flush(0, 1'000'000);
+  world.append_and_flush(0, 300'000);
+  for (int i = 0; i < 20; ++i) world.append_and_flush(i % 3, 9'000);
   CollectingVisitor seen;
   ASSERT_TRUE(world.look(seen));
   EXPECT_TRUE(seen.corruptions.empty());
   EXPECT_EQ(seen.batches, world.appended_batches);
+
+  world.wal->release(world.wal->durable() - 1);
+  world.sim.run_for(runtime::kSecond);
+  EXPECT_LE(world.sim.disk().used_bytes(), 6 * 64u * 1024);  // the long files are gone, not kept as spares
+  world.end(Death::kPowerCut);
+  ASSERT_TRUE(world.start());
+  EXPECT_TRUE(world.visitor.corruptions.empty());
+  EXPECT_EQ(world.visitor.batches.back(), world.appended_batches.back());
 }
 
 TEST(LocalWal, AFailedFlushEndsTheSession) {

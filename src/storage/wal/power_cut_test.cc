@@ -46,6 +46,7 @@ struct Lives {
   void append() {
     uint32_t size = 61 + static_cast<uint32_t>(random.next() % 9'000);
     if (random.next() % 16 == 0) size = 20'000;
+    if (random.next() % 64 == 0) size = 100'000;  // more than a file
     world.append(static_cast<int32_t>(random.next() % 3), size);
   }
 

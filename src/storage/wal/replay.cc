@@ -33,6 +33,7 @@ class WalReplay {
     const auto entries = files_.list(directory_);
     if (!entries && entries.error().code == ErrorCode::kNotFound) return {};
     if (!entries) return std::unexpected(entries.error());
+    directory_exists_ = true;
     for (const runtime::DirectoryEntry& entry : *entries) {
       const auto name = parse_wal_file_name(entry.name);
       if (!name || entry.is_directory) continue;
@@ -116,15 +117,13 @@ class WalReplay {
     return {};
   }
 
-  // Bytes read after a crash may be in the page cache only.
+  // Bytes and names seen after a crash may be in the page cache only; that a name is gone as well.
   Result<void> make_durable() {
-    bool any = false;
     for (WalLogFile& log : logs_) {
       if (log.last_chunk == 0) continue;
       if (auto synced = log.reader->sync(); !synced) return synced;
-      any = true;
     }
-    return any ? files_.sync_directory(directory_) : Result<void>{};
+    return directory_exists_ ? files_.sync_directory(directory_) : Result<void>{};
   }
 
   runtime::FileSystem& files_;
@@ -133,6 +132,7 @@ class WalReplay {
   const std::vector<SegmentStore::WalSession>& sessions_;
   WalReplayVisitor& visitor_;
   const WalReplayOptions options_;
+  bool directory_exists_ = false;
   std::vector<WalLogFile> logs_;
   WalReplayResult result_;
 };
