@@ -295,7 +295,6 @@ void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
   if (plan.dropped.empty()) return;
   const std::string folder = partition_folder_name(plan.after.partition);
   for (const int64_t base_offset : plan.dropped) {
-    reader_.forget(plan.after.partition, base_offset);
     for (const std::string& name : {segment_file_name(base_offset), index_file_name(base_offset)}) {
       auto removed = files_.remove(path_of(folder, name));
       if (!removed && removed.error().code != ErrorCode::kNotFound) {
@@ -303,6 +302,7 @@ void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
                  removed.error().message);
       }
     }
+    reader_.forget(plan.after.partition, base_offset);  // last: a reader may just have opened it
   }
 }
 
@@ -322,16 +322,15 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
   if (found == partitions_.end()) return {};
   if (auto done = manifests_->settle(); !done) return done;
   if (auto done = manifests_->drop(found->second.row); !done) return done;
-  for (const SegmentInfo& segment : found->second.manifest.segments)
-    reader_.forget(partition, segment.base_offset);
-  const bool has_folder = !found->second.manifest.segments.empty();
+  const std::vector<SegmentInfo> segments = std::move(found->second.manifest.segments);
   partitions_.erase(found);
-  if (!has_folder) return {};
   // The partition is forgotten durably; what is left of its folder goes now or at the next start.
   auto renamed = doom_folder(partition_folder_name(partition), clock_.wall_ms() + delay_ms);
-  if (!renamed)
+  if (!renamed) {
     log_warn("storage", "the folder of a deleted partition stays until the next start: {}",
              renamed.error().message);
+  }
+  for (const SegmentInfo& segment : segments) reader_.forget(partition, segment.base_offset);
   return {};
 }
 
