@@ -235,6 +235,8 @@ Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
 
 void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
   const auto shards = static_cast<unsigned>(runtime_.loops.size());
+  LogShardOptions shard_options = options_.shard;
+  shard_options.log_dir = options_.log_dir;
   for (unsigned shard = 0; shard < shards; ++shard) {
     LocalWalOptions wal;
     wal.directory = wal_directory(shard);
@@ -252,7 +254,7 @@ void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
     }
     runtime::Loop& loop = *runtime_.loops[shard];
     opened.shards.push_back(std::make_unique<LogShard>(
-        runtime_, loop, LocalWal::create(*runtime_.files, loop, *runtime_.pool, std::move(wal)), store_, options_.shard));
+        runtime_, loop, LocalWal::create(*runtime_.files, loop, *runtime_.pool, std::move(wal)), store_, shard_options));
   }
   for (auto& [id, partition] : partitions_) opened.shards[shard_of(id, shards)]->add(std::move(partition));
 }

@@ -5,6 +5,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "storage/log/append_validation.h"
+#include "storage/log/offline_markers.h"
 
 namespace weir::storage {
 
@@ -52,8 +53,12 @@ void LogShard::drop(const PartitionId& id) {
   std::erase(dirty_, &partition);
   partition.dirty_listed_ = false;
   wake(partition);
-  store_.drop(id, delay_ms, loop_, [id](Result<void> result) {
-    if (!result) {
+  store_.drop(id, delay_ms, loop_, [this, alive = alive_, id, delay_ms](Result<void> result) {
+    if (result && *alive) {
+      loop_.schedule_after((delay_ms + 1000) * runtime::kMillisecond, [this, alive] {
+        if (*alive) store_.maintain(loop_, [] {});
+      });
+    } else if (!result) {
       log_warn("log", "Folder of deleted partition {}-{} is not removed yet: {}. It is removed at the next start.",
                id.topic.to_string(), id.index, result.error().message);
     }
@@ -284,7 +289,14 @@ void LogShard::take_offline(Partition& partition, const std::string& reason) {
             "recreate the topic.",
             partition.id_.topic.to_string(), partition.id_.index, reason);
   wake(partition);
-  if (on_offline_) on_offline_(partition.id_, reason);
+  // Remembered across restarts. Should the machine die first, the damage is found again.
+  runtime_.pool->submit(
+      [files = runtime_.files, log_dir = options_.log_dir, id = partition.id_, reason] {
+        if (auto stored = OfflineMarkers(*files, log_dir).put(id, reason); !stored) {
+          log_error("log", "Marking the partition as offline failed: {}", stored.error().message);
+        }
+      },
+      loop_, [] {});
 }
 
 // --- tail cache -----------------------------------------------------------------------------------------------------

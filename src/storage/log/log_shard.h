@@ -55,6 +55,7 @@ struct ReadResult {
 struct ValidatedBatch;  // append_validation.h
 
 struct LogShardOptions {
+  std::string log_dir;  // for offline markers (offline_markers.h)
   uint64_t unmerged_bytes_max = 256ull << 20;  // the bound on the dirty tail; appends are held back at it
   uint64_t tail_cache_bytes = 64ull << 20;     // kept in memory, merged or not
   int64_t retention_check_interval_ms = 300'000;
@@ -99,11 +100,6 @@ class LogShard {
   // Calls `wake` once when the high watermark or log start moves, or the partition is dropped. remove_waiter forgets it.
   uint64_t add_waiter(Partition& partition, Function<void()> wake);
   void remove_waiter(Partition& partition, uint64_t waiter);
-
-  // Called when a partition goes offline (the wiring writes the marker that survives restarts).
-  void on_offline(Function<void(const PartitionId&, const std::string& reason)> callback) {
-    on_offline_ = std::move(callback);
-  }
 
   WalBackend& wal() { return *wal_; }
   bool failed() const { return wal_->failed(); }
@@ -175,7 +171,6 @@ class LogShard {
   std::deque<PendingAppend> held_;
   std::deque<CachedBatch> cached_;  // in append order
   uint64_t cached_bytes_ = 0;
-  Function<void(const PartitionId&, const std::string&)> on_offline_;
   uint64_t next_waiter_ = 1;
   bool merging_ = false;
   ChunkNumber merged_ = 0;  // chunks up to this one are merged and released
