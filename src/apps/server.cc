@@ -40,7 +40,7 @@ uint64_t random_incarnation(runtime::Random& random) {
 
 }  // namespace
 
-Server::Server(runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes)
+Server::Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes)
     : runtime_(runtime),
       options_(std::move(options)),
       max_memory_bytes_(max_memory_bytes),
@@ -52,7 +52,7 @@ Server::Server(runtime::Runtime& runtime, ServerOptions options, uint64_t max_me
 
 Server::~Server() = default;
 
-Result<std::unique_ptr<Server>> Server::start(runtime::Runtime& runtime, ServerOptions options) {
+Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, ServerOptions options) {
   const uint64_t memory = memory_of(options);
   std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
   const broker::BrokerConfig& config = server->options_.config;

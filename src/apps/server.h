@@ -37,7 +37,7 @@ struct ServerOptions {
 
 class Server {
  public:
-  static Result<std::unique_ptr<Server>> start(runtime::Runtime& runtime, ServerOptions options);
+  static Result<std::unique_ptr<Server>> start(const runtime::Runtime& runtime, ServerOptions options);
   ~Server();
 
   // With real ports.
@@ -62,7 +62,7 @@ class Server {
   Result<void> finish();
 
  private:
-  Server(runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes);
+  Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes);
   Result<void> open_storage();
   Result<void> make_broker(broker::LoadedMetadata metadata);
   Result<void> listen();
@@ -72,7 +72,7 @@ class Server {
   void quiesce_logs(Function<void()> done);
 
   // In the order of construction; later ones use earlier ones.
-  runtime::Runtime& runtime_;
+  runtime::Runtime runtime_;
   ServerOptions options_;
   const uint64_t max_memory_bytes_;
   std::vector<broker::ListenerInfo> listeners_;

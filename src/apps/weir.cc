@@ -1,6 +1,7 @@
 // The `weir` program.
 #include <cstdio>
 
+#include "apps/log_command.h"
 #include "apps/serve.h"
 #include "cli/command_line.h"
 
@@ -15,6 +16,7 @@ int main(int argc, char** argv) {
     std::printf("weir %s\n", WEIR_VERSION);
     return 0;
   }
+  if (const auto* log = std::get_if<cli::LogCommand>(&command)) return apps::run_log_command(*log);
   if (const auto* serve = std::get_if<cli::ServeCommand>(&command)) return apps::serve(*serve);
   return 2;
 }

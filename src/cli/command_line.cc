@@ -14,7 +14,8 @@ Examples:
   weir serve --data-dir d --topic orders:6 --topic users:3,cleanup.policy=compact
   weir serve --data-dir d --listeners PLAINTEXT://0.0.0.0:9092 --advertised-listeners PLAINTEXT://broker.example:9092
   weir serve --data-dir d --set num.partitions=6 --set log.retention.ms=86400000
-  weir log dump /var/lib/weir/<partition folder>/00000000000000000000.log
+  weir log verify /var/lib/weir                checks every file of the log
+  weir log dump --records /var/lib/weir/<partition folder>/00000000000000000000.log
 
 Then, with any Kafka client:
   kcat -b 127.0.0.1:9092 -L
@@ -68,12 +69,14 @@ Command parse_command_line(int argc, const char* const* argv) {
   describe_serve(*serve_app, serve);
 
   LogCommand log;
-  CLI::App* const log_app = app.add_subcommand("log", "Look at log files while no broker uses them");
+  CLI::App* const log_app = app.add_subcommand("log", "Look at log files; changes nothing");
   log_app->require_subcommand(1);
-  CLI::App* const verify_app = log_app->add_subcommand("verify", "Check every batch of segment files");
-  verify_app->add_option("files", log.files, "Segment files (*.log)")->required();
-  CLI::App* const dump_app = log_app->add_subcommand("dump", "Print the batches of segment files");
-  dump_app->add_option("files", log.files, "Segment files (*.log)")->required();
+  CLI::App* const verify_app = log_app->add_subcommand("verify", "Check every batch; exit code 1 if one is damaged");
+  CLI::App* const dump_app = log_app->add_subcommand("dump", "Print the batches");
+  for (CLI::App* const action : {verify_app, dump_app}) {
+    action->add_option("files", log.files, "Segment files (*.log), WAL files (*.wal), or folders of them")->required();
+    action->add_flag("--json", log.json, "An object a line");
+  }
   dump_app->add_flag("--records", log.print_records, "Print the records as well");
 
   CLI::App* const version_app = app.add_subcommand("version", "Print the version");

@@ -29,6 +29,7 @@ struct LogCommand {
   Action action = Action::kVerify;
   std::vector<std::string> files;
   bool print_records = false;
+  bool json = false;
 };
 
 struct VersionCommand {};

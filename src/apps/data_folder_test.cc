@@ -1,0 +1,90 @@
+#include "apps/data_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "testing/manual_loop.h"
+
+namespace weir::apps {
+namespace {
+
+using ::testing::HasSubstr;
+
+class DataFolderTest : public ::testing::Test {
+ protected:
+  void write(const std::string& name, std::string_view text) {
+    ASSERT_TRUE(world_.files().create_directories("/data"));
+    auto file = world_.files().open("/data/" + name, {.write = true, .create = true, .truncate = true});
+    ASSERT_TRUE(file);
+    ASSERT_TRUE((*file)->write_at(0, as_bytes(text)));
+    ASSERT_TRUE((*file)->sync());
+    ASSERT_TRUE(world_.files().sync_directory("/data"));
+  }
+  std::string refusal(int32_t node_id = 1) {
+    const auto opened = DataFolder::open(world_.files(), "/data", node_id);
+    return opened ? "" : opened.error().message;
+  }
+  testing::ManualLoop world_;
+};
+
+TEST_F(DataFolderTest, RemembersWhoItBelongsTo) {
+  {
+    auto folder = DataFolder::open(world_.files(), "/data", 1);
+    ASSERT_TRUE(folder) << folder.error().message;
+    EXPECT_TRUE((*folder)->first_start());
+    ASSERT_TRUE((*folder)->settle("abc"));
+  }
+  auto folder = DataFolder::open(world_.files(), "/data", 1);
+  ASSERT_TRUE(folder);
+  EXPECT_FALSE((*folder)->first_start());
+  EXPECT_EQ((*folder)->cluster_id(), "abc");
+  EXPECT_TRUE((*folder)->settle("abc"));
+  EXPECT_FALSE((*folder)->settle("other"));
+  folder->reset();
+  EXPECT_THAT(refusal(2), HasSubstr("node.id 1"));
+}
+
+TEST_F(DataFolderTest, SurvivesAPowerCutAtAnyWriteOfTheFirstStart) {
+  for (uint64_t point = 1; point < 20; ++point) {
+    testing::SimDisk disk(point);
+    disk.cut_at_write(point);
+    if (auto folder = DataFolder::open(disk, "/data", 1)) (void)(*folder)->settle("abc");
+    disk.cut_power();
+    auto again = DataFolder::open(disk, "/data", 1);
+    ASSERT_TRUE(again) << "cut at " << point << ": " << again.error().message;
+    EXPECT_TRUE((*again)->settle("abc"));
+  }
+}
+
+TEST_F(DataFolderTest, OneProcessAtATime) {
+  auto folder = DataFolder::open(world_.files(), "/data", 1);
+  ASSERT_TRUE(folder);
+  EXPECT_THAT(refusal(), HasSubstr("in use by another process"));
+}
+
+TEST_F(DataFolderTest, RefusesWhatIsNotOursAndLeavesItAlone) {
+  write("holiday.jpg", "x");
+  EXPECT_THAT(refusal(), HasSubstr("holiday.jpg"));
+  EXPECT_FALSE(world_.disk().has("/data/.lock"));
+}
+
+TEST_F(DataFolderTest, RefusesANewerFormatUntouched) {
+  const std::string text = "version=1\nweir.format.version=2\nnode.id=1\ncluster.id=abc\n";
+  write("meta.properties", text);
+  const auto files = world_.disk().all_files();
+  EXPECT_THAT(refusal(), HasSubstr("newer version"));
+  EXPECT_EQ(world_.disk().all_files(), files);
+}
+
+TEST_F(DataFolderTest, RefusesTheDataOfApacheKafka) {
+  write("meta.properties", "version=1\nnode.id=1\ndirectory.id=x\ncluster.id=y\n");
+  EXPECT_THAT(refusal(), HasSubstr("Apache Kafka"));
+}
+
+TEST_F(DataFolderTest, RefusesGarbage) {
+  write("meta.properties", "weir.format.version=banana\n");
+  EXPECT_THAT(refusal(), HasSubstr("not a number"));
+}
+
+}  // namespace
+}  // namespace weir::apps

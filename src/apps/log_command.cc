@@ -1,0 +1,112 @@
+#include "apps/log_command.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "runtime/posix_file_system.h"
+#include "storage/segment/segment_dump.h"
+#include "storage/wal/dump.h"
+
+namespace weir::apps {
+
+namespace {
+
+void print_line(std::string_view line) { fmt::print("{}\n", line); }
+
+bool ends_with_any(std::string_view name, std::initializer_list<std::string_view> endings) {
+  for (const std::string_view ending : endings) {
+    if (name.ends_with(ending)) return true;
+  }
+  return false;
+}
+bool is_segment(std::string_view name) { return name.ends_with(".log"); }
+bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare"}); }
+
+// The files to look at: what was named, and of folders their log files, theirs below included.
+Result<void> collect(runtime::FileSystem& files, const std::string& path, std::vector<std::string>& into) {
+  auto entries = files.list(path);
+  if (!entries) {
+    into.push_back(path);  // not a folder; what is wrong with it is said when it is opened
+    return {};
+  }
+  for (const runtime::DirectoryEntry& entry : *entries) {
+    const std::string below = path + "/" + entry.name;
+    if (entry.is_directory) {
+      if (auto ok = collect(files, below, into); !ok) return ok;
+    } else if (is_segment(entry.name) || entry.name.ends_with(".wal")) {
+      into.push_back(below);
+    }
+  }
+  return {};
+}
+
+bool process_segment(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command) {
+  storage::SegmentDumpOptions options;
+  options.verify_only = command.action == cli::LogCommand::Action::kVerify;
+  options.records = command.print_records;
+  options.json = command.json;
+  const auto summary = storage::dump_segment_file(files, path, options, print_line);
+  if (!summary) {
+    fmt::print(stderr, "weir: {}\n", summary.error().message);
+    return false;
+  }
+  if (!command.json) {
+    fmt::print("{}: {} batches, {} records, offsets {} to {}, {} bytes{}\n", path, summary->batches, summary->records,
+               summary->first_offset, summary->next_offset, summary->valid_bytes,
+               summary->damaged() ? fmt::format("; DAMAGED: {} batches, {} bytes after the last whole batch",
+                                                summary->damaged_batches, summary->trailing_bytes)
+                                  : std::string("; intact"));
+  }
+  return !summary->damaged();
+}
+
+bool process_wal(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command) {
+  storage::WalDumpOptions options;
+  options.json = command.json;
+  const bool verify = command.action == cli::LogCommand::Action::kVerify;
+  const auto summary =
+      storage::dump_wal_file(files, path, options, [&](std::string_view line) { if (!verify) print_line(line); });
+  if (!summary) {
+    fmt::print(stderr, "weir: {}\n", summary.error().message);
+    return false;
+  }
+  if (!command.json) {
+    fmt::print("{}: chunks {} to {}, {} batches{}\n", path, summary->first_chunk, summary->last_chunk, summary->batches,
+               summary->damaged() ? fmt::format("; DAMAGED: {} batches, {} chunks, {} chunks missing",
+                                                summary->damaged_batches, summary->damaged_chunks, summary->missing_chunks)
+                                  : std::string("; intact"));
+  }
+  return !summary->damaged();
+}
+
+}  // namespace
+
+int run_log_command(const cli::LogCommand& command) {
+  runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
+  std::vector<std::string> paths;
+  for (const std::string& named : command.files) {
+    if (auto ok = collect(files, named, paths); !ok) {
+      fmt::print(stderr, "weir: {}\n", ok.error().message);
+      return 1;
+    }
+  }
+  bool intact = true;
+  for (const std::string& path : paths) {
+    if (is_segment(path)) {
+      intact &= process_segment(files, path, command);
+    } else if (is_wal(path)) {
+      intact &= process_wal(files, path, command);
+    } else {
+      fmt::print(stderr, "weir: {} is neither a segment file (*.log) nor a WAL file (*.wal)\n", path);
+      return 2;
+    }
+  }
+  if (paths.empty()) fmt::print("no log files found\n");
+  return intact ? 0 : 1;
+}
+
+}  // namespace weir::apps

@@ -1,0 +1,192 @@
+#include "apps/server.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "protocol/messages/api_versions.h"
+#include "testing/sim_runtime.h"
+
+namespace weir::apps {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::Death;
+using testing::SimRuntime;
+
+// Sends bytes and collects what comes back.
+class Client : public runtime::Socket::Handler {
+ public:
+  Client(SimRuntime& sim, const runtime::Endpoint& address) {
+    sim.client_loop().connect(address, [this](Result<std::unique_ptr<runtime::Socket>> socket) {
+      if (!socket) {
+        closed = true;
+        return;
+      }
+      socket_ = std::move(*socket);
+      socket_->set_handler(this);
+    });
+    sim.run_until([&] { return socket_ != nullptr || closed; }, runtime::kSecond);
+  }
+  void on_readable() override {
+    for (;;) {
+      uint8_t bytes[4096];
+      const runtime::IoResult result = socket_->read(bytes);
+      if (result.status == runtime::IoResult::Status::kClosed || result.status == runtime::IoResult::Status::kError) {
+        closed = true;
+      }
+      if (result.status != runtime::IoResult::Status::kOk || result.bytes == 0) return;
+      received.append(reinterpret_cast<char*>(bytes), result.bytes);
+    }
+  }
+  void on_writable() override {}
+  void send(std::string bytes) {
+    const iovec piece{bytes.data(), bytes.size()};
+    (void)socket_->write({&piece, 1});
+  }
+
+  std::string received;
+  bool closed = false;
+
+ private:
+  std::unique_ptr<runtime::Socket> socket_;
+};
+
+class ServerTest : public ::testing::Test {
+ protected:
+  static ServerOptions options(std::vector<std::string> settings = {}) {
+    ServerOptions result;
+    result.data_dir = "/data";
+    settings.insert(settings.begin(), {"listeners=PLAINTEXT://127.0.0.1:9092", "weir.http.listener=127.0.0.1:8080"});
+    for (const std::string& setting : settings) EXPECT_TRUE(result.config.add_setting(setting)) << setting;
+    return result;
+  }
+  void start(ServerOptions with) {
+    auto started = Server::start(sim_.runtime(), std::move(with));
+    ASSERT_TRUE(started) << started.error().message;
+    server_ = std::move(*started);
+    Result<void> outcome = fail(ErrorCode::kUnknown, "not ready in time");
+    server_->when_ready([&](Result<void> ready) { outcome = std::move(ready); });
+    sim_.run_until([&] { return server_->ready() || outcome; }, 10 * runtime::kSecond);
+    ASSERT_TRUE(outcome) << outcome.error().message;
+  }
+  void stop() {
+    bool stopped = false;
+    server_->stop([&] { stopped = true; });
+    ASSERT_EQ(sim_.run_until([&] { return stopped; }, 5 * runtime::kSecond), SimRuntime::Stop::kDone);
+    const auto finished = server_->finish();
+    EXPECT_TRUE(finished) << finished.error().message;
+    end(Death::kKill);
+  }
+  void end(Death death) {
+    sim_.end_server(death);
+    server_.reset();
+    sim_.start_server();
+  }
+  std::string ask_http(const std::string& path) {
+    Client client(sim_, {"127.0.0.1", 8080});
+    client.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    sim_.run_for(runtime::kSecond);
+    return client.received;
+  }
+
+  SimRuntime sim_{7, {.loops = 2}};
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(ServerTest, AnswersApiVersionsOverTheNetwork) {
+  start(options());
+  Client client(sim_, {"127.0.0.1", 9092});
+  client.send(std::string("\0\0\0\x0a\0\x12\0\0\0\0\0\x2a\xff\xff", 14));
+  sim_.run_until([&] { return !client.received.empty(); }, runtime::kSecond);
+  ASSERT_GT(client.received.size(), 14u);
+  const auto* bytes = reinterpret_cast<const uint8_t*>(client.received.data());
+  EXPECT_EQ(load_be<int32_t>(bytes + 4), 42);
+  protocol::Arena arena;
+  protocol::Reader reader({bytes + 8, client.received.size() - 8}, arena);
+  protocol::ApiVersionsResponse response;
+  ASSERT_TRUE(response.decode(reader, 0));
+  EXPECT_EQ(response.error_code, 0);
+  bool produce = false;
+  for (const auto& api : response.api_keys) {
+    if (api.api_key == 0) {
+      produce = true;
+      EXPECT_EQ(api.min_version, 0) << "librdkafka concludes from it that compression works";
+    }
+  }
+  EXPECT_TRUE(produce);
+  stop();
+}
+
+TEST_F(ServerTest, CreatesTopicsOnceAndKeepsThemOverACleanEnd) {
+  ServerOptions with = options();
+  with.topics.push_back(*parse_topic_argument("orders:6,cleanup.policy=compact"));
+  start(with);
+  const std::string cluster = server_->cluster_id();
+  EXPECT_EQ(cluster.size(), 22u);
+  EXPECT_TRUE(server_->first_start());
+  stop();
+  start(with);
+  EXPECT_FALSE(server_->first_start());
+  EXPECT_EQ(server_->cluster_id(), cluster);
+  EXPECT_EQ(server_->topic_count(), 1u);
+  EXPECT_TRUE(server_->recovery().clean);
+  stop();
+}
+
+TEST_F(ServerTest, StartsAfterAPowerCut) {
+  ServerOptions with = options();
+  with.topics.push_back(*parse_topic_argument("orders:6"));
+  start(with);
+  end(Death::kPowerCut);
+  start(with);
+  EXPECT_EQ(server_->topic_count(), 1u);
+  EXPECT_FALSE(server_->recovery().clean);
+  stop();
+}
+
+TEST_F(ServerTest, ABadTopicNameFailsTheStart) {
+  ServerOptions with = options();
+  with.topics.push_back({"no spaces please", 1, {}});
+  auto started = Server::start(sim_.runtime(), with);
+  ASSERT_TRUE(started);
+  server_ = std::move(*started);
+  std::string message;
+  server_->when_ready([&](Result<void> ready) { message = ready ? "ready" : ready.error().message; });
+  sim_.run_until([&] { return !message.empty(); }, runtime::kSecond);
+  EXPECT_THAT(message, HasSubstr("no spaces please"));
+  EXPECT_FALSE(server_->ready());
+  stop();
+}
+
+TEST_F(ServerTest, ReportsHealthReadinessAndMetrics) {
+  start(options());
+  EXPECT_THAT(ask_http("/health"), HasSubstr("\"status\":\"pass\""));
+  EXPECT_THAT(ask_http("/ready"), HasSubstr("{\"ready\":true}"));
+  const std::string metrics = ask_http("/metrics");
+  EXPECT_THAT(metrics, HasSubstr("kafka_server_replicamanager_partitioncount 0\n"));
+  EXPECT_THAT(metrics, HasSubstr("weir_memory_limit_bytes{share=\"requests\"}"));
+  stop();
+}
+
+TEST_F(ServerTest, ExplainsWhatItCannotDo) {
+  const auto tls = Server::start(sim_.runtime(), options({"listeners=SSL://127.0.0.1:9093"}));
+  ASSERT_FALSE(tls);
+  EXPECT_THAT(tls.error().message, HasSubstr("SSL is not available"));
+  start(options());
+  const auto second = Server::start(sim_.runtime(), options({"listeners=PLAINTEXT://127.0.0.1:9099"}));
+  ASSERT_FALSE(second);
+  EXPECT_THAT(second.error().message, HasSubstr("in use by another process"));
+  stop();
+}
+
+TEST_F(ServerTest, AClientThatStaysConnectedDoesNotHoldUpTheEnd) {
+  start(options());
+  Client idle(sim_, {"127.0.0.1", 9092});
+  Client half(sim_, {"127.0.0.1", 9092});
+  half.send(std::string("\0\0\1", 3));
+  sim_.run_for(runtime::kSecond);
+  stop();
+}
+
+}  // namespace
+}  // namespace weir::apps
