@@ -156,7 +156,7 @@ class Weir(Broker):
         data = ["--ephemeral"] if self.ephemeral else ["--data-dir", str(self.folder / "data")]
         ours, theirs = os.pipe()
         command = self.pinned([str(WEIR), "serve", *data, "--listeners", f"PLAINTEXT://127.0.0.1:{self.port}",
-                               "--ready-fd", str(theirs), *self.arguments])
+                               "--http", "off", "--ready-fd", str(theirs), *self.arguments])
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[theirs])
         os.close(theirs)
