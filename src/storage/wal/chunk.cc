@@ -57,7 +57,7 @@ void encode_chunk_header(const ChunkHeader& header, uint8_t* out) {
   store_be(out + 24, header.file.salt);
   store_be(out + 32, header.number);
   store_be(out + 40, header.length);
-  store_be(out + 44, header.batch_count);
+  store_be(out + 44, header.block);
   store_be(out + 48, header.footer_offset);
   store_be(out + 52, header.footer_length);
   store_be(out + 56, header.footer_crc);
@@ -75,14 +75,15 @@ std::optional<ChunkHeader> decode_chunk_header(Bytes bytes) {
   header.file.salt = load_be<uint64_t>(p + 24);
   header.number = load_be<uint64_t>(p + 32);
   header.length = load_be<uint32_t>(p + 40);
-  header.batch_count = load_be<uint32_t>(p + 44);
+  header.block = load_be<uint32_t>(p + 44);
   header.footer_offset = load_be<uint32_t>(p + 48);
   header.footer_length = load_be<uint32_t>(p + 52);
   header.footer_crc = load_be<uint32_t>(p + 56);
-  const bool consistent = header.number != 0 && header.batch_count != 0 && header.length != 0 && header.length % kWalBlock == 0 &&
-                          header.footer_offset >= kChunkHeaderBytes && header.footer_offset % 8 == 0 &&
+  const bool consistent = header.number != 0 && header.block != 0 && header.length != 0 &&
+                          header.length % kWalBlock == 0 && header.footer_offset >= kChunkHeaderBytes &&
+                          header.footer_offset % 8 == 0 && header.footer_length >= footer_bytes(1) &&
                           uint64_t{header.footer_offset} + header.footer_length <= header.length &&
-                          header.footer_length == footer_bytes(header.batch_count);
+                          header.footer_length == footer_bytes(header.batch_count());
   if (!consistent) return std::nullopt;
   return header;
 }

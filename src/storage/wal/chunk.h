@@ -52,11 +52,13 @@ struct ChunkHeader {
   WalFileIdentity file;
   ChunkNumber number = 0;
   uint32_t length = 0;  // of the whole chunk, a multiple of kWalBlock
-  uint32_t batch_count = 0;
+  uint32_t block = 0;   // of the file where the chunk begins, from 1: a misdirected write is not taken for a chunk
   uint32_t footer_offset = 0;  // from the chunk's start, a multiple of 8
   uint32_t footer_length = 0;
   uint32_t footer_crc = 0;
   bool operator==(const ChunkHeader&) const = default;
+  uint64_t offset() const { return uint64_t{block} * kWalBlock; }
+  uint32_t batch_count() const { return static_cast<uint32_t>((footer_length - kFooterHeaderBytes) / kFooterEntryBytes); }
 };
 
 void encode_chunk_header(const ChunkHeader& header, uint8_t* out);

@@ -37,12 +37,12 @@ TEST(ChunkFormat, FileHeaderIsTheDocumentedOne) {
 }
 
 TEST(ChunkFormat, ChunkHeaderIsTheDocumentedOne) {
-  const ChunkHeader header{kExampleFile, 42, 4096, 1, 168, 112, 0xdeadbeef};
+  const ChunkHeader header{kExampleFile, 42, 4096, 3, 168, 112, 0xdeadbeef};
   std::vector<uint8_t> bytes(kChunkHeaderBytes);
   encode_chunk_header(header, bytes.data());
   EXPECT_EQ(hex(Bytes(bytes).first(60)),
             "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7"
-            "000000000000002a0000100000000001000000a800000070deadbeef");
+            "000000000000002a0000100000000003000000a800000070deadbeef");
   EXPECT_EQ(decode_chunk_header(bytes), header);
 }
 
@@ -99,13 +99,13 @@ TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
   OpenChunk chunk(memory);
   chunk.add(facts, {frame, p, 73});
   chunk.seal();
-  chunk.address(kExampleFile, 42);
+  chunk.address(kExampleFile, 3 * kWalBlock, 42);
   ASSERT_EQ(chunk.pieces().size(), 1u);
   ASSERT_EQ(chunk.pieces()[0].iov_len, kWalBlock);
   const Bytes block(static_cast<const uint8_t*>(chunk.pieces()[0].iov_base), kWalBlock);
   EXPECT_EQ(hex(block.first(64)), 
             "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
-            "00001000000000010000009000000070da871cd6d35421fa");
+            "00001000000000030000009000000070da871cd6b2f05130");
   EXPECT_EQ(hex(block.subspan(64, 80)), 
             "00000000000003e80000003d0000000702e641a44b0000000000000000018bcfe568000000018bcf"
             "e56800ffffffffffffffffffffffffffff0000000116000000010a68656c6c6f0000000000000000");
@@ -163,8 +163,9 @@ TEST(ChunkFormat, RefusesLengthsThatDoNotFit) {
   EXPECT_TRUE(accepted(good));
   for (auto change : std::vector<void (*)(ChunkHeader&)>{
            [](ChunkHeader& h) { h.length = 0; }, [](ChunkHeader& h) { h.length = 4097; },
-           [](ChunkHeader& h) { h.number = 0; }, [](ChunkHeader& h) { h.batch_count = 2; },
-           [](ChunkHeader& h) { h.batch_count = 0x4000000; }, [](ChunkHeader& h) { h.footer_offset = 4000; },
+           [](ChunkHeader& h) { h.number = 0; }, [](ChunkHeader& h) { h.block = 0; },
+           [](ChunkHeader& h) { h.footer_length = 113; }, [](ChunkHeader& h) { h.footer_length = 32; },
+           [](ChunkHeader& h) { h.footer_length = 0; }, [](ChunkHeader& h) { h.footer_offset = 4000; },
            [](ChunkHeader& h) { h.footer_offset = 0xfffffff8; }, [](ChunkHeader& h) { h.footer_offset = 8; },
            [](ChunkHeader& h) { h.footer_offset = 170; }, [](ChunkHeader& h) { h.footer_length = 0xfffffff0; }}) {
     ChunkHeader bad = good;

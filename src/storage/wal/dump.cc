@@ -24,7 +24,8 @@ class WalDump {
       const Slice block = reader_.read(offset, kWalBlock);
       if (reader_.error()) return std::unexpected(*reader_.error());
       const auto chunk = decode_chunk_header(block.bytes());
-      if (!chunk || chunk->file != header_.identity || chunk->number <= summary_.last_chunk) {
+      if (!chunk || chunk->file != header_.identity || chunk->offset() != offset ||
+          chunk->number <= summary_.last_chunk) {
         if (gap == 0) gap = offset;
         offset += kWalBlock;
         continue;
@@ -77,7 +78,7 @@ class WalDump {
     const char* form = options_.json
                            ? R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})"
                            : "chunk {} at {}: {} bytes, {} batches: {}";
-    show(form, chunk.number, offset, chunk.length, chunk.batch_count, state);
+    show(form, chunk.number, offset, chunk.length, chunk.batch_count(), state);
     if (!footer) return;
     for (const FooterEntry& entry : footer->entries) show_batch(entry, intact(entry, bytes.bytes()), offset);
   }

@@ -150,7 +150,7 @@ void LocalWal::write_chunk() {
   if (spacing_timer_) loop_.cancel(std::exchange(spacing_timer_, {}));
   OpenChunk& chunk = *flight_->chunk;
   WEIR_CHECK(chunk.length() == length && length % kWalBlock == 0 && current_->position % kWalBlock == 0);
-  chunk.address(current_->header.identity, durable_ + 1);
+  chunk.address(current_->header.identity, current_->position, durable_ + 1);
   flush_started_ns_ = loop_.clock().monotonic_ns();
   current_->writer->write(current_->position, chunk.pieces(), [flight = flight_](Result<void> outcome) {
     if (flight->wal) flight->wal->chunk_written(std::move(outcome));

@@ -144,13 +144,13 @@ void OpenChunk::seal() {
   }
 }
 
-void OpenChunk::address(const WalFileIdentity& file, ChunkNumber number) {
-  WEIR_CHECK(sealed_);
+void OpenChunk::address(const WalFileIdentity& file, uint64_t offset, ChunkNumber number) {
+  WEIR_CHECK(sealed_ && offset % kWalBlock == 0);
   ChunkHeader header;
   header.file = file;
   header.number = number;
   header.length = static_cast<uint32_t>(length());
-  header.batch_count = static_cast<uint32_t>(entries_.size());
+  header.block = static_cast<uint32_t>(offset / kWalBlock);
   header.footer_offset = footer_offset_;
   header.footer_length = static_cast<uint32_t>(footer_bytes(entries_.size()));
   header.footer_crc = encode_footer_header(file.salt, number, footer_offset_, {footer_, header.footer_length});

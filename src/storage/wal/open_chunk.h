@@ -58,8 +58,8 @@ class OpenChunk {
   // Places the footer. No batch is added after it.
   void seal();
   bool sealed() const { return sealed_; }
-  // Makes the sealed chunk the one with this number in this file. Once.
-  void address(const WalFileIdentity& file, ChunkNumber number);
+  // Makes the sealed chunk the one with this number, at `offset` of this file. Once.
+  void address(const WalFileIdentity& file, uint64_t offset, ChunkNumber number);
   std::span<const iovec> pieces() const { return iovecs_; }
 
   // Forgets everything (memory is kept for the next use).

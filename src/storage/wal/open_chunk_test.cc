@@ -25,7 +25,7 @@ std::vector<uint8_t> gathered(const OpenChunk& chunk) {
 void expect_readable(OpenChunk& chunk, const std::vector<TestBatch>& batches) {
   const uint64_t announced = chunk.length();
   chunk.seal();
-  chunk.address(kFile, 5);
+  chunk.address(kFile, 7 * kWalBlock, 5);
   const std::vector<uint8_t> bytes = gathered(chunk);
   ASSERT_EQ(bytes.size(), announced);
   ASSERT_EQ(chunk.length(), announced);
@@ -33,6 +33,8 @@ void expect_readable(OpenChunk& chunk, const std::vector<TestBatch>& batches) {
   ASSERT_TRUE(header);
   EXPECT_EQ(header->file, kFile);
   EXPECT_EQ(header->number, 5u);
+  EXPECT_EQ(header->offset(), 7 * kWalBlock);
+  EXPECT_EQ(header->batch_count(), batches.size());
   EXPECT_EQ(header->length, bytes.size());
   const auto footer = decode_footer(Bytes(bytes).subspan(header->footer_offset, header->footer_length));
   ASSERT_TRUE(footer);

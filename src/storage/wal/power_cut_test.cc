@@ -104,6 +104,22 @@ TEST(PowerCut, DuringRecoveryAgainAndAgain) {
   }
 }
 
+// A failed write may have written any part of its chunk, all of it included.
+TEST(PowerCut, AfterFailedFlushes) {
+  for (uint64_t seed = 300; seed <= 400; ++seed) {
+    SCOPED_TRACE(::testing::Message() << "seed " << seed);
+    Lives lives(seed, true);
+    for (int i = 0; i < 6; ++i) {
+      lives.world.sim.disk().inject({.pattern = "*.wal",
+                                     .operation = testing::DiskOperation::kDurableWriteEnd,
+                                     .skip = lives.random.next() % 12});
+      lives.live(0, lives.random.next() % 2 ? Death::kPowerCut : Death::kKill);
+      lives.world.sim.disk().clear_faults();
+    }
+    if (::testing::Test::HasFatalFailure()) return;
+  }
+}
+
 // With flush=os everything acknowledged survives the death of the process, though not of the machine.
 TEST(PowerCut, KillWithoutFlushing) {
   for (uint64_t seed = 200; seed <= 240; ++seed) {

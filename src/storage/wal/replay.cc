@@ -81,7 +81,7 @@ class WalReplay {
   std::optional<WalFileHeader> header_from_first_chunk(WalLogFile& log, uint64_t generation) {
     const Slice block = log.reader->read(kWalBlock, kWalBlock);
     const auto chunk = decode_chunk_header(block.bytes());
-    if (!chunk || chunk->file.generation != generation || !known_incarnation(chunk->file.incarnation)) return std::nullopt;
+    if (!chunk || chunk->offset() != kWalBlock || chunk->file.generation != generation || !known_incarnation(chunk->file.incarnation)) return std::nullopt;
     return WalFileHeader{.identity = chunk->file, .shard = shard_, .recycled = true, .file_bytes = log.reader->size()};
   }
 

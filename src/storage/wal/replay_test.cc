@@ -441,7 +441,8 @@ TEST(Replay, AChunkForgedByAClientIsNotTakenForOne) {
   // A batch whose payload holds a well-formed chunk 3 at a block boundary, right behind a torn chunk 2.
   OneFile log(Chunks{{100}, {200}});
   std::vector<uint8_t> forged(kWalBlock, 0);
-  encode_chunk_header({{log.world.incarnation, 1, 0x1234}, 3, kWalBlock, 1, 64, 112, 0}, forged.data());
+  const auto block = static_cast<uint32_t>(log.starts[2] / kWalBlock);
+  encode_chunk_header({{log.world.incarnation, 1, 0x1234}, 3, kWalBlock, block, 64, 112, 0}, forged.data());
   log.world.sim.disk().overwrite_raw(log.path, log.starts[2], forged);
   log.flip(log.starts[1] + 100);
   log.look();

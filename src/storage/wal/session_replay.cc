@@ -77,6 +77,7 @@ std::optional<ChunkHeader> SessionReplay::header_at(const Place& place, ChunkNum
   const Slice bytes = log.reader->read(place.offset, kWalBlock);
   auto header = decode_chunk_header(bytes.bytes());
   if (!header || header->file != log.header.identity || header->number < least) return std::nullopt;
+  if (header->offset() != place.offset) return std::nullopt;
   if (session_.sealed && header->number > session_.last_chunk) return std::nullopt;  // never accepted, never served
   return header;
 }
@@ -95,7 +96,7 @@ void SessionReplay::read_chunk(const ChunkHeader& header) {
   if (chunk.size >= header.footer_offset + header.footer_length) {
     footer = decode_footer(chunk.bytes().subspan(header.footer_offset, header.footer_length));
     if (footer && (footer->salt != header.file.salt || footer->number != header.number ||
-                   footer->offset != header.footer_offset || footer->entries.size() != header.batch_count)) {
+                   footer->offset != header.footer_offset || footer->entries.size() != header.batch_count())) {
       footer.reset();
     }
   }
