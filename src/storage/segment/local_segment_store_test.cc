@@ -305,5 +305,38 @@ TEST_F(LocalSegmentStoreTest, AnUncertainCommitIsUndoneBeforeTheNextMerge) {
   EXPECT_EQ(read_all(after[0], 1), world_.disk().contents(path(a, 0)));
 }
 
+// Deleting records is how a full disk is emptied: it must not need space.
+TEST_F(LocalSegmentStoreTest, AFullDiskCanStillBeTrimmed) {
+  const PartitionId a = partition_id(1), b = partition_id(2);
+  int64_t end_a = 0, end_b = 0;
+  merge(merges(make_merge(b, end_b, 1)));
+  const auto trim = [&](int64_t log_start) {
+    MergePartition one;
+    one.partition = a;
+    one.log_start_offset = log_start;
+    one.epochs = {{0, 0}};
+    return merges(std::move(one));
+  };
+  for (int round = 0; round < 3; ++round) {
+    auto large = make_merge(a, end_a, 20, {.value_bytes = 50'000});
+    large.segment_bytes = 60'000;
+    merge(merges(std::move(large)));
+    if (round == 1) open();
+    world_.disk().set_size_limit(world_.disk().used_bytes());
+    int64_t next = end_a;
+    auto full = store_->merge_now(merges(make_merge(a, next, 5, {.value_bytes = 50'000})));
+    ASSERT_FALSE(full);
+    EXPECT_EQ(full.error().code, ErrorCode::kNoSpace) << full.error().message;
+    const uint64_t used = world_.disk().used_bytes();
+    for (int64_t start = end_a - 19; start < end_a; ++start) merge(trim(start));
+    ASSERT_TRUE(store_->drop_now(b, 0));
+    EXPECT_LT(world_.disk().used_bytes(), used - 900'000);
+    merge(merges(make_merge(a, end_a, 5, {.value_bytes = 50'000})));
+    world_.disk().set_size_limit(UINT64_MAX);
+    end_b = 0;
+    merge(merges(make_merge(b, end_b, 1)));
+  }
+}
+
 }  // namespace
 }  // namespace weir::storage

@@ -16,10 +16,17 @@ namespace {
 // Days from the start of the Julian calendar to 1970 in milliseconds: SQLite's epoch.
 constexpr int64_t kUnixEpochJulianMs = 210866760000000;
 
+// Space is reserved ahead, so that small transactions go on when the disk is full: without them nothing could
+// be deleted. The write-ahead log is checkpointed at 1,000 pages; it keeps its blocks.
+constexpr uint64_t kLogReserve = 4608 * 1024;
+constexpr uint64_t kDatabaseReserve = 512 * 1024;
+
 struct OpenFile {
   FileSystemVfs* owner = nullptr;
   std::unique_ptr<runtime::File> file;
   std::string path;
+  uint64_t reserve = 0;           // bytes to have reserved beyond the end
+  uint64_t reserved = 0;          // [0, reserved) has blocks, as far as we know
   bool name_not_durable = false;  // nobody knows yet whether the directory's entry is
 };
 
@@ -69,6 +76,13 @@ struct VfsCalls {
     auto file = owner.files_.open(state->path, how);
     if (!file) return failed(owner, file.error(), SQLITE_CANTOPEN);
     state->file = std::move(*file);
+    if (flags & SQLITE_OPEN_WAL) state->reserve = kLogReserve;
+    if (flags & SQLITE_OPEN_MAIN_DB) state->reserve = kDatabaseReserve;
+    if (state->reserve != 0) {
+      auto size = state->file->size();
+      if (!size) return failed(owner, size.error(), SQLITE_CANTOPEN);
+      reserve_for(*state, *size + 1);  // now: the first write may come when the disk is full
+    }
     handle->open = state.release();
     handle->base.pMethods = methods();
     if (out_flags) *out_flags = flags;
@@ -150,14 +164,25 @@ struct VfsCalls {
   static int write(sqlite3_file* file, const void* from, int size, sqlite3_int64 offset) {
     OpenFile& state = opened(file);
     const Bytes bytes{static_cast<const uint8_t*>(from), static_cast<size_t>(size)};
+    reserve_for(state, static_cast<uint64_t>(offset) + bytes.size());
     auto done = state.file->write_at(static_cast<uint64_t>(offset), bytes);
     return done ? SQLITE_OK : failed(*state.owner, done.error(), SQLITE_IOERR_WRITE);
+  }
+
+  // Ahead of a write that goes beyond what is reserved. If it fails, the write shows whether it fits all the
+  // same.
+  static void reserve_for(OpenFile& state, uint64_t end) {
+    if (state.reserve == 0 || end <= state.reserved) return;
+    state.reserved = std::max(state.reserve, align_up(end, kDatabaseReserve) + kDatabaseReserve);
+    if (!state.file->allocate(state.reserved)) state.reserved = end;
   }
 
   static int truncate(sqlite3_file* file, sqlite3_int64 size) {
     OpenFile& state = opened(file);
     auto done = state.file->truncate(static_cast<uint64_t>(size));
     if (!done) return failed(*state.owner, done.error(), SQLITE_IOERR_TRUNCATE);
+    state.reserved = 0;
+    reserve_for(state, static_cast<uint64_t>(size) + 1);
     return sync(file, SQLITE_SYNC_NORMAL);
   }
 
