@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <cerrno>
+
 #include <map>
 
 #include "broker/config/config_key.h"
@@ -26,6 +28,19 @@ Result<std::string> read_small_file(runtime::FileSystem& files, const std::strin
   return text;
 }
 
+// Makes the folder's own name durable, and those above it: this start, or one that was killed, may have made them.
+Result<void> sync_parents(runtime::FileSystem& files, const std::string& path) {
+  for (std::string at = path; !at.empty();) {
+    const size_t slash = at.rfind('/');
+    at = slash == std::string::npos ? "" : at.substr(0, slash);
+    const bool absolute_top = at.empty() && path.starts_with('/');
+    auto synced = files.sync_directory(absolute_top ? "/" : at.empty() ? "." : at);
+    // Where we may not even look we have made nothing.
+    if (!synced && synced.error().os_errno != EACCES) return synced;
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files, const std::string& path,
@@ -43,6 +58,7 @@ Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files,
   // Once more: whoever held the lock before may have written it in between.
   if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
   if (!folder->marked_) {
+    if (auto ok = sync_parents(files, path); !ok) return std::unexpected(ok.error());
     if (auto ok = folder->write_properties(); !ok) return std::unexpected(ok.error());
   }
   return folder;
