@@ -52,6 +52,20 @@ Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
   return config;
 }
 
+// Where the data goes by --data-dir or, as Kafka's own properties files have it, by log.dirs.
+Result<std::string> data_dir_of(const cli::ServeCommand& command, const broker::BrokerConfig& config) {
+  if (!command.data_dir.empty()) return command.data_dir;
+  const std::string dirs(config.text(config.is_set("log.dirs") ? "log.dirs" : "log.dir"));
+  if (dirs.empty()) {
+    return fail(ErrorCode::kInvalid,
+                "say where the data goes: --data-dir DIR, log.dirs in the configuration, or --ephemeral for a trial");
+  }
+  if (dirs.find(',') != std::string::npos) {
+    return fail(ErrorCode::kUnsupported, fmt::format("log.dirs={}: exactly one folder is supported", dirs));
+  }
+  return dirs;
+}
+
 // A folder that goes when the process ends normally.
 class TemporaryFolder {
  public:
@@ -168,7 +182,13 @@ int serve(const cli::ServeCommand& command) {
   if (command.ephemeral && !temporary.create()) {
     return complain(Error{ErrorCode::kIo, "cannot create a temporary folder", errno}, kFailed);
   }
-  options.data_dir = command.ephemeral ? temporary.path() : command.data_dir;
+  if (command.ephemeral) {
+    options.data_dir = temporary.path();
+  } else {
+    auto data_dir = data_dir_of(command, options.config);
+    if (!data_dir) return complain(data_dir.error(), kBadArguments);
+    options.data_dir = std::move(*data_dir);
+  }
   options.max_memory_bytes = runtime::available_memory_bytes() / 2;
   return run(command, std::move(options));
 }

@@ -199,12 +199,28 @@ void Server::register_metrics() {
       sink.gauge("weir_memory_limit_bytes", "Size of each share of the memory budget.", {{"share", name}},
                  static_cast<double>(budget_.limit(share)));
     }
+    add_topic_totals(sink);
     sink.gauge("weir_buffer_bytes", "Bytes of log buffers in use.", {}, static_cast<double>(Buffer::live_bytes()));
     sink.gauge("weir_recovery_seconds", "Duration of the recovery at start.", {},
                static_cast<double>(recovery().duration_ms) / 1000);
     sink.gauge("weir_offline_partitions", "Partitions taken offline by damage found at start.", {},
                static_cast<double>(recovery().offline_partitions));
   });
+}
+
+// The totals that dashboards of Kafka show, from what the requests' own counters say.
+void Server::add_topic_totals(broker::MetricsRegistry::Sink& sink) const {
+  const auto add = [&](protocol::ApiKey key, const char* requests, const char* bytes, bool incoming) {
+    const broker::ApiRoute* route = dispatcher_.route(static_cast<int16_t>(key));
+    if (!route) return;
+    sink.counter(requests, "Requests of this kind.", {}, static_cast<double>(route->requests->total()));
+    sink.counter(bytes, "Bytes of these requests or their responses.", {},
+                 static_cast<double>((incoming ? route->request_bytes : route->response_bytes)->total()));
+  };
+  add(protocol::ApiKey::kProduce, "kafka_server_brokertopicmetrics_totalproducerequests_total",
+      "kafka_server_brokertopicmetrics_bytesin_total", true);
+  add(protocol::ApiKey::kFetch, "kafka_server_brokertopicmetrics_totalfetchrequests_total",
+      "kafka_server_brokertopicmetrics_bytesout_total", false);
 }
 
 void Server::when_ready(Function<void(Result<void>)> done) {
@@ -239,11 +255,32 @@ void Server::create_topics(Function<void(Result<void>)> done) {
 
 void Server::stop(Function<void()> done) {
   ready_.store(false, std::memory_order_relaxed);
-  for (size_t i = 0; i < runtime_.loops.size(); ++i) {
-    runtime_.loops[i]->post([frontend = frontends_[i].get()] { frontend->drain(); });
+  // Messages between two shards keep their order, so on every shard the frontend is drained before the waiting requests
+  // are ended, and answers of other shards' logs have arrived before the last round.
+  on_every_shard([this](unsigned shard) { frontends_[shard]->drain(); }, [this, finished = std::move(done)]() mutable {
+    broker_->stop([this, finished = std::move(finished)]() mutable {
+      quiesce_logs([this, finished = std::move(finished)]() mutable {
+        on_every_shard([](unsigned) {}, std::move(finished));
+      });
+    });
+  });
+}
+
+void Server::on_every_shard(std::function<void(unsigned)> task, Function<void()> done) {
+  struct Round {
+    std::function<void(unsigned)> task;
+    size_t left;
+    Function<void()> done;
+  };
+  auto round = std::make_shared<Round>(Round{std::move(task), runtime_.loops.size(), std::move(done)});
+  for (unsigned i = 0; i < runtime_.loops.size(); ++i) {
+    runtime_.loops[i]->post([this, round, i] {
+      round->task(i);
+      runtime_.loops[0]->post([round] {
+        if (--round->left == 0) round->done();
+      });
+    });
   }
-  // Behind those tasks on every loop: no request is taken any more when the waiting ones are ended.
-  broker_->stop([this, finished = std::move(done)]() mutable { quiesce_logs(std::move(finished)); });
 }
 
 void Server::quiesce_logs(Function<void()> done) {
@@ -255,7 +292,6 @@ void Server::quiesce_logs(Function<void()> done) {
   for (size_t i = 0; i < opened_.shards.size(); ++i) {
     runtime_.loops[i]->post([this, round, log = opened_.shards[i].get()] {
       log->quiesce([this, round] {
-        // One turn later: the last responses have been handed to the kernel.
         runtime_.loops[0]->post([round] {
           if (--round->left == 0) round->done();
         });

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -70,6 +71,9 @@ class Server {
   void register_metrics();
   void create_topics(Function<void(Result<void>)> done);
   void quiesce_logs(Function<void()> done);
+  // Runs `task` on every shard, then `done` on shard 0.
+  void on_every_shard(std::function<void(unsigned)> task, Function<void()> done);
+  void add_topic_totals(broker::MetricsRegistry::Sink& sink) const;
 
   // In the order of construction; later ones use earlier ones.
   runtime::Runtime runtime_;

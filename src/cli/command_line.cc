@@ -91,11 +91,8 @@ Command parse_command_line(int argc, const char* const* argv) {
     log.action = dump_app->parsed() ? LogCommand::Action::kDump : LogCommand::Action::kVerify;
     return log;
   }
-  if (serve.ephemeral == !serve.data_dir.empty()) {
-    return PrintAndExit{serve.ephemeral ? "weir serve: give either --data-dir or --ephemeral, not both\n"
-                                        : "weir serve: say where the data goes: --data-dir DIR, or --ephemeral for a "
-                                          "trial\n",
-                        2};
+  if (serve.ephemeral && !serve.data_dir.empty()) {
+    return PrintAndExit{"weir serve: give either --data-dir or --ephemeral, not both\n", 2};
   }
   return serve;
 }

@@ -11,7 +11,7 @@
 namespace weir::cli {
 
 struct ServeCommand {
-  std::string data_dir;
+  std::string data_dir;  // empty: as the configuration says (log.dirs)
   bool ephemeral = false;
   std::optional<std::string> listeners;             // overrides the configuration
   std::optional<std::string> advertised_listeners;  // likewise

@@ -27,8 +27,7 @@ TEST(CommandLine, Serve) {
   EXPECT_EQ(serve.shards, 2u);
 }
 
-TEST(CommandLine, ServeNeedsExactlyOnePlaceForData) {
-  EXPECT_EQ(std::get<PrintAndExit>(parse({"serve"})).exit_code, 2);
+TEST(CommandLine, ServeTakesOnePlaceForData) {
   EXPECT_EQ(std::get<PrintAndExit>(parse({"serve", "--ephemeral", "--data-dir", "d"})).exit_code, 2);
   EXPECT_TRUE(std::get<ServeCommand>(parse({"serve", "--ephemeral"})).ephemeral);
 }

@@ -62,18 +62,25 @@ void append_head(std::string& out, std::string_view name, std::string_view help,
 class TextSink : public MetricsRegistry::Sink {
  public:
   void gauge(std::string_view name, std::string_view help, const MetricLabels& labels, double value) override {
-    for (auto& [known, text] : families_) {
-      if (known == name) return append_value(text, name, render_labels(labels), value);
-    }
-    auto& [_, text] = families_.emplace_back(std::string(name), std::string());
-    append_head(text, name, help, "gauge");
-    append_value(text, name, render_labels(labels), value);
+    add(name, help, "gauge", labels, value);
+  }
+  void counter(std::string_view name, std::string_view help, const MetricLabels& labels, double value) override {
+    add(name, help, "counter", labels, value);
   }
   void append_to(std::string& out) const {
     for (const auto& [_, text] : families_) out += text;
   }
 
  private:
+  void add(std::string_view name, std::string_view help, const char* type, const MetricLabels& labels, double value) {
+    for (auto& [known, text] : families_) {
+      if (known == name) return append_value(text, name, render_labels(labels), value);
+    }
+    auto& [_, text] = families_.emplace_back(std::string(name), std::string());
+    append_head(text, name, help, type);
+    append_value(text, name, render_labels(labels), value);
+  }
+
   std::vector<std::pair<std::string, std::string>> families_;
 };
 

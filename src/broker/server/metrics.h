@@ -105,6 +105,7 @@ class MetricsRegistry {
    public:
     virtual ~Sink() = default;
     virtual void gauge(std::string_view name, std::string_view help, const MetricLabels& labels, double value) = 0;
+    virtual void counter(std::string_view name, std::string_view help, const MetricLabels& labels, double value) = 0;
   };
   // Called on the thread that scrapes; must be thread-safe against the shards.
   void collect(std::function<void(Sink&)> collector) { collectors_.push_back(std::move(collector)); }
