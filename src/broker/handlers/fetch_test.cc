@@ -1,0 +1,378 @@
+// Fetch as consumers see it: limits, long polls over shards, leader epochs, incremental sessions.
+#include <gmock/gmock.h>
+
+#include "broker/handlers/broker_fixture.h"
+#include "protocol/messages/create_partitions.h"
+#include "protocol/messages/delete_topics.h"
+#include "protocol/messages/fetch.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+using protocol::FetchRequest;
+using protocol::FetchResponse;
+
+class FetchTest : public BrokerTest {
+ protected:
+  struct Ask {
+    std::string topic;
+    int32_t partition = 0;
+    int64_t offset = 0;
+    int32_t max_bytes = 1 << 20;
+    int32_t leader_epoch = -1;
+    int32_t last_fetched_epoch = -1;
+  };
+  // A request whose memory lives as long as the test.
+  FetchRequest& request(const std::vector<Ask>& asks, int32_t max_wait_ms = 0, int32_t min_bytes = 1) {
+    auto& memory = requests_.emplace_back();
+    memory.asks = asks;
+    memory.partitions.resize(asks.size());
+    memory.topics.resize(asks.size());
+    for (size_t i = 0; i < asks.size(); ++i) {
+      const Ask& ask = memory.asks[i];
+      auto& partition = memory.partitions[i];
+      partition.partition = ask.partition;
+      partition.fetch_offset = ask.offset;
+      partition.partition_max_bytes = ask.max_bytes;
+      partition.current_leader_epoch = ask.leader_epoch;
+      partition.last_fetched_epoch = ask.last_fetched_epoch;
+      memory.topics[i].topic = ask.topic;
+      if (const Topic* topic = broker_->shard(0).image->find(ask.topic)) memory.topics[i].topic_id = topic->id();
+      memory.topics[i].partitions = {&partition, 1};
+    }
+    memory.request.topics = memory.topics;
+    memory.request.max_wait_ms = max_wait_ms;
+    memory.request.min_bytes = min_bytes;
+    memory.request.max_bytes = 50 << 20;
+    memory.request.session_epoch = -1;
+    return memory.request;
+  }
+  Answer<FetchResponse> fetch(const std::vector<Ask>& asks, int32_t max_wait_ms = 0, int32_t min_bytes = 1) {
+    return call<FetchResponse>(peer(0), 12, request(asks, max_wait_ms, min_bytes));
+  }
+  // Base offsets of the batches of each answered partition.
+  static std::vector<int64_t> offsets(const FetchResponse::PartitionData& data) {
+    std::vector<int64_t> bases;
+    for (protocol::BatchSplitter batches(data.records.data); batches.next();) bases.push_back(batches.header().base_offset);
+    return bases;
+  }
+  static const FetchResponse::PartitionData& partition(const Answer<FetchResponse>& answer, size_t topic = 0, size_t index = 0) {
+    return answer->responses[topic].partitions[index];
+  }
+  static ErrorCode error(const Answer<FetchResponse>& answer) { return static_cast<ErrorCode>(partition(answer).error_code); }
+
+  struct Memory {
+    std::vector<Ask> asks;
+    std::vector<FetchRequest::FetchPartition> partitions;
+    std::vector<FetchRequest::FetchTopic> topics;
+    FetchRequest request;
+  };
+  std::deque<Memory> requests_;
+};
+
+TEST_F(FetchTest, ReturnsWholeBatchesFromTheMiddleOfOne) {
+  create_topic("t", 1);
+  produce("t", 0, {"a", "b", "c"});
+  produce("t", 0, {"d"});
+  const auto all = fetch({{"t", 0, 1}});
+  EXPECT_EQ(offsets(partition(all)), (std::vector<int64_t>{0, 3}));
+  EXPECT_EQ(partition(all).high_watermark, 4);
+  EXPECT_EQ(partition(all).last_stable_offset, 4);
+  EXPECT_EQ(partition(all).log_start_offset, 0);
+  EXPECT_FALSE(partition(all).aborted_transactions.has_value());
+  EXPECT_EQ(offsets(partition(fetch({{"t", 0, 3}}))), (std::vector<int64_t>{3}));
+  const auto end = fetch({{"t", 0, 4}});
+  EXPECT_EQ(error(end), ErrorCode::kNone);
+  EXPECT_FALSE(partition(end).records.null);
+  EXPECT_TRUE(offsets(partition(end)).empty());
+  EXPECT_EQ(error(fetch({{"t", 0, 5}})), ErrorCode::kOffsetOutOfRange);
+  EXPECT_EQ(partition(fetch({{"t", 0, 5}})).high_watermark, -1);
+  EXPECT_EQ(error(fetch({{"t", 0, -1}})), ErrorCode::kOffsetOutOfRange);
+}
+
+TEST_F(FetchTest, RecordsAreTheBytesProducedButForOffsets) {
+  create_topic("t", 1);
+  auto sent = batch({"a", "b"});
+  produce("t", 0, {"first"});
+  produce(peer(0), "t", 0, sent);
+  protocol::patch_base_offset(sent.data(), 1);
+  protocol::patch_leader_epoch(sent.data(), 0);
+  const auto answer = fetch({{"t", 0, 1}});
+  EXPECT_EQ(as_string(partition(answer).records.data), as_string(sent));
+}
+
+TEST_F(FetchTest, LimitsKeepOneWholeBatch) {
+  create_topic("t", 4);
+  const std::string big(10'000, 'x');
+  for (int32_t p = 0; p < 4; ++p) {
+    produce("t", p, {big});
+    produce("t", p, {big});
+  }
+  EXPECT_EQ(offsets(partition(fetch({{"t", 0, 0, 1}}))).size(), 1u);  // partition_max_bytes 1
+  auto& limited = request({{"t", 0}, {"t", 1}, {"t", 2}, {"t", 3}});
+  limited.max_bytes = 35'000;
+  const auto answer = call<FetchResponse>(peer(0), 12, limited);
+  size_t batches = 0, bytes = 0;
+  for (const auto& topic : answer->responses) {
+    for (const auto& data : topic.partitions) {
+      batches += offsets(data).size();
+      bytes += data.records.data.size();
+    }
+  }
+  EXPECT_EQ(batches, 3u);
+  EXPECT_LE(bytes, 35'000u);
+  EXPECT_EQ(offsets(answer->responses[0].partitions[0]).size(), 2u);  // in the order asked
+  limited.max_bytes = 0;
+  EXPECT_EQ(offsets(partition(call<FetchResponse>(peer(0), 12, limited))).size(), 1u);
+}
+
+TEST_F(FetchTest, LongPollIsWokenByAnyShard) {
+  create_topic("t", 9);
+  for (int32_t p = 0; p < 9; ++p) {
+    std::vector<Ask> asks;
+    for (int32_t i = 0; i < 9; ++i) asks.push_back({"t", i, i < p ? 1 : 0});
+    FakePeer& consumer = peer(static_cast<unsigned>(p) % kShards);
+    send(consumer, 12, request(asks, 30'000));
+    sim_.run_for(runtime::kSecond);
+    EXPECT_FALSE(has_response(consumer));
+    const int64_t before = sim_.now_ns();
+    FakePeer& producer = connect(1);
+    produce(producer, "t", p, batch({"wake"}));
+    run_until([&] { return has_response(consumer); });
+    EXPECT_LT(sim_.now_ns() - before, runtime::kSecond);
+    const auto answer = take<FetchResponse>(consumer, 12);
+    EXPECT_EQ(offsets(answer->responses[0].partitions[static_cast<size_t>(p)]), (std::vector<int64_t>{0}));
+  }
+}
+
+TEST_F(FetchTest, LongPollEndsAtItsTime) {
+  create_topic("t", 3);
+  const int64_t before = sim_.now_ns();
+  const auto answer = fetch({{"t", 0}, {"t", 1}, {"t", 2}}, 400);
+  EXPECT_GE(sim_.now_ns() - before, 400 * runtime::kMillisecond);
+  EXPECT_LT(sim_.now_ns() - before, 500 * runtime::kMillisecond);
+  EXPECT_EQ(answer->responses[0].partitions.size(), 3u);
+}
+
+TEST_F(FetchTest, WaitsForMinBytes) {
+  create_topic("t", 2);
+  FakePeer& consumer = peer(2);
+  send(consumer, 12, request({{"t", 0}, {"t", 1}}, 20'000, 1000));
+  produce("t", 0, {std::string(300, 'a')});
+  produce("t", 1, {std::string(300, 'a')});
+  sim_.run_for(runtime::kSecond);
+  EXPECT_FALSE(has_response(consumer));
+  produce("t", 0, {std::string(400, 'a')});
+  run_until([&] { return has_response(consumer); }, runtime::kSecond);
+  const auto answer = take<FetchResponse>(consumer, 12);
+  EXPECT_EQ(offsets(answer->responses[0].partitions[0]).size(), 2u);
+}
+
+TEST_F(FetchTest, LongPollEndsWithTheTopicAndWithTheBroker) {
+  create_topic("gone", 2);
+  create_topic("t", 1);
+  FakePeer& consumer = peer(1);
+  send(consumer, 13, request({{"gone", 0}, {"gone", 1}}, 60'000));
+  sim_.run_for(runtime::kSecond);
+  std::string_view name = "gone";
+  protocol::DeleteTopicsRequest remove;
+  remove.topic_names = {&name, 1};
+  call<protocol::DeleteTopicsResponse>(5, remove);
+  run_until([&] { return has_response(consumer); }, runtime::kSecond);
+  take<FetchResponse>(consumer, 13);
+  send(consumer, 13, request({{"t", 0}}, 60'000));
+  sim_.run_for(runtime::kSecond);
+  bool stopped = false;
+  broker_->stop([&] { stopped = true; });
+  run_until([&] { return stopped && has_response(consumer); }, runtime::kSecond);
+}
+
+TEST_F(FetchTest, LongPollOfAClosedConnectionIsGivenUp) {
+  create_topic("t", 1);
+  FakePeer& consumer = connect(1);
+  send(consumer, 12, request({{"t", 0}}, 2'000'000'000));
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(broker_->shard(1).on_stop.size(), 1u);
+  sim_.loop(1).post([&] { consumer.finish(); });
+  sim_.run_for(10 * runtime::kSecond);
+  EXPECT_EQ(broker_->shard(1).on_stop.size(), 0u);
+}
+
+TEST_F(FetchTest, UnknownTopicsAndReplicas) {
+  create_topic("t", 1);
+  EXPECT_EQ(error(fetch({{"absent", 0}}, 500)), ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(error(fetch({{"t", 1}}, 500)), ErrorCode::kUnknownTopicOrPartition);
+  auto& by_id = request({{"absent", 0}}, 500);
+  requests_.back().topics[0].topic_id = Uuid::from_random(3, 3);
+  EXPECT_EQ(error(call<FetchResponse>(peer(0), 13, by_id)), ErrorCode::kUnknownTopicId);
+  auto& replica = request({{"t", 0}}, 500);
+  replica.replica_id = 5;
+  EXPECT_EQ(error(call<FetchResponse>(peer(0), 12, replica)), ErrorCode::kNotLeaderOrFollower);
+}
+
+TEST_F(FetchTest, LeaderEpochs) {
+  create_topic("t", 1);
+  produce("t", 0, {"a", "b"});
+  restart(true);
+  produce("t", 0, {"c"});
+  EXPECT_EQ(error(fetch({{"t", 0, 0, 1 << 20, 0}})), ErrorCode::kFencedLeaderEpoch);
+  EXPECT_EQ(error(fetch({{"t", 0, 0, 1 << 20, 2}})), ErrorCode::kUnknownLeaderEpoch);
+  EXPECT_EQ(error(fetch({{"t", 0, 0, 1 << 20, 1}})), ErrorCode::kNone);
+  auto& fenced = request({{"t", 0, 0, 1 << 20, 0}});
+  const auto told = call<FetchResponse>(peer(0), 16, fenced);
+  EXPECT_EQ(partition(told).current_leader.leader_epoch, 1);
+  EXPECT_EQ(told->node_endpoints[0].host, "broker.example");
+  // A client that read offset 3 in epoch 0, which ended at 2.
+  const auto diverged = fetch({{"t", 0, 3, 1 << 20, 1, 0}}, 5000);
+  EXPECT_EQ(partition(diverged).diverging_epoch.epoch, 0);
+  EXPECT_EQ(partition(diverged).diverging_epoch.end_offset, 2);
+  EXPECT_TRUE(partition(diverged).records.data.empty());
+  EXPECT_EQ(offsets(partition(fetch({{"t", 0, 2, 1 << 20, 1, 0}}))), (std::vector<int64_t>{2}));
+}
+
+// --- sessions -------------------------------------------------------------------------------------------------------
+
+TEST_F(FetchTest, SessionNamesOnlyWhatChanged) {
+  create_topic("t", 4);
+  auto& full = request({{"t", 0}, {"t", 1}, {"t", 2}, {"t", 3}});
+  full.session_epoch = 0;
+  const auto begun = call<FetchResponse>(peer(0), 13, full);
+  ASSERT_NE(begun->session_id, 0);
+  EXPECT_EQ(begun->responses[0].partitions.size(), 4u);
+
+  auto& next = request({});
+  next.session_id = begun->session_id;
+  next.session_epoch = 1;
+  EXPECT_EQ(call<FetchResponse>(peer(0), 13, next)->responses.size(), 0u);
+  produce("t", 2, {"x"});
+  next.session_epoch = 2;
+  const auto changed = call<FetchResponse>(peer(0), 13, next);
+  ASSERT_EQ(changed->responses.size(), 1u);
+  EXPECT_EQ(partition(changed).partition_index, 2);
+
+  // The same data again as long as the client does not move on; then the partition is forgotten.
+  next.session_epoch = 3;
+  EXPECT_EQ(call<FetchResponse>(peer(0), 13, next)->responses.size(), 1u);
+  auto& moved = request({{"t", 2, 1}});
+  moved.session_id = begun->session_id;
+  moved.session_epoch = 4;
+  EXPECT_EQ(call<FetchResponse>(peer(0), 13, moved)->responses.size(), 0u);
+  int32_t index = 2;
+  FetchRequest::ForgottenTopic forgotten;
+  forgotten.topic_id = requests_.front().topics[0].topic_id;
+  forgotten.partitions = {&index, 1};
+  next.forgotten_topics_data = {&forgotten, 1};
+  next.session_epoch = 5;
+  call<FetchResponse>(peer(0), 13, next);
+  next.forgotten_topics_data = {};
+  produce("t", 2, {"y"});
+  next.session_epoch = 6;
+  EXPECT_EQ(call<FetchResponse>(peer(0), 13, next)->responses.size(), 0u);
+}
+
+TEST_F(FetchTest, SessionTakesTurns) {
+  create_topic("t", 2);
+  const std::string big(5000, 'x');
+  for (int i = 0; i < 3; ++i) {
+    produce("t", 0, {big});
+    produce("t", 1, {big});
+  }
+  auto& full = request({{"t", 0}, {"t", 1}});
+  full.session_epoch = 0;
+  full.max_bytes = 100;
+  const auto first = call<FetchResponse>(peer(0), 12, full);
+  auto& next = request({});
+  next.max_bytes = 100;
+  next.session_id = first->session_id;
+  std::vector<int32_t> order;
+  for (int32_t epoch = 1; epoch <= 4; ++epoch) {
+    next.session_epoch = epoch;
+    const auto answer = call<FetchResponse>(peer(0), 12, next);
+    for (const auto& topic : answer->responses) {
+      for (const auto& data : topic.partitions) if (!data.records.data.empty()) order.push_back(data.partition_index);
+    }
+  }
+  EXPECT_EQ(order, (std::vector<int32_t>{0, 1, 0, 1}));
+}
+
+TEST_F(FetchTest, SessionErrors) {
+  create_topic("t", 1);
+  const auto top_error = [&](FetchRequest& asked, int16_t version = 13, unsigned shard = 0) {
+    return static_cast<ErrorCode>(call<FetchResponse>(peer(shard), version, asked)->error_code);
+  };
+  auto& full = request({{"t", 0}});
+  full.session_epoch = 0;
+  const auto begun = call<FetchResponse>(peer(0), 13, full);
+  auto& next = request({});
+  next.session_id = begun->session_id;
+  next.session_epoch = 2;
+  EXPECT_EQ(top_error(next), ErrorCode::kInvalidFetchSessionEpoch);
+  next.session_epoch = 1;
+  EXPECT_EQ(top_error(next, 12), ErrorCode::kFetchSessionTopicIdError);
+  EXPECT_EQ(top_error(next, 13, 1), ErrorCode::kFetchSessionIdNotFound);  // another shard's connection
+  EXPECT_EQ(top_error(next), ErrorCode::kNone);
+  next.session_epoch = -1;  // closes it
+  EXPECT_EQ(top_error(next, 13, 2), ErrorCode::kNone);
+  next.session_epoch = 2;
+  EXPECT_EQ(top_error(next), ErrorCode::kFetchSessionIdNotFound);
+  EXPECT_EQ(broker_->shard(0).fetch_sessions.size(), 0u);
+}
+
+TEST_F(FetchTest, SessionRequestThatOvertakesALongPoll) {
+  create_topic("t", 2);
+  auto& full = request({{"t", 0}, {"t", 1}});
+  full.session_epoch = 0;
+  const auto begun = call<FetchResponse>(peer(0), 13, full);
+  auto& waiting = request({}, 10'000);
+  waiting.session_id = begun->session_id;
+  waiting.session_epoch = 1;
+  send(peer(0), 13, waiting);
+  // Sent on another connection: forgets a partition under the feet of the one that waits.
+  int32_t index = 1;
+  FetchRequest::ForgottenTopic forgotten;
+  forgotten.topic_id = requests_.front().topics[0].topic_id;
+  forgotten.partitions = {&index, 1};
+  auto& overtaking = request({});
+  overtaking.session_id = begun->session_id;
+  overtaking.session_epoch = 2;
+  overtaking.forgotten_topics_data = {&forgotten, 1};
+  sim_.run_for(runtime::kSecond);
+  FakePeer& second = connect(0);
+  EXPECT_EQ(call<FetchResponse>(second, 13, overtaking)->error_code, 0);
+  produce(connect(1), "t", 1, batch({"x"}));
+  run_until([&] { return has_response(peer(0)); });
+  EXPECT_EQ(take<FetchResponse>(peer(0), 13)->error_code, code(ErrorCode::kInvalidFetchSessionEpoch));
+}
+
+TEST(FetchSessionCache, IsBoundedAndKeepsWhatIsWorthMore) {
+  testing::SimRuntime sim(1);
+  FetchSessionCache cache(1, 4, 2);
+  const auto create = [&](int64_t now_ms, size_t size) { return cache.create(now_ms, true, size, sim.random()); };
+  const auto first = create(0, 10), second = create(0, 20);
+  ASSERT_TRUE(first && second);
+  EXPECT_EQ(static_cast<uint32_t>(first->id()) % 4, 1u);
+  EXPECT_EQ(create(1000, 50), nullptr);  // full of young sessions
+  const auto fill = [](FetchSession& session, int32_t partitions) {
+    for (int32_t i = 0; i < partitions; ++i) {
+      SessionPartition partition;
+      partition.index = i;
+      session.add(partition);
+    }
+  };
+  fill(*first, 10);
+  fill(*second, 20);
+  cache.touch(*first, 130'000);
+  cache.touch(*second, 130'000);
+  EXPECT_EQ(create(130'001, 5), nullptr);   // smaller than any
+  const auto third = create(130'001, 15);   // in the place of the smallest
+  ASSERT_TRUE(third);
+  EXPECT_EQ(cache.find(first->id()), nullptr);
+  EXPECT_NE(cache.find(second->id()), nullptr);
+  ASSERT_TRUE(create(260'000, 1));          // in the place of one not used for two minutes
+  EXPECT_EQ(cache.size(), 2u);
+  EXPECT_EQ(cache.evictions(), 2u);
+}
+
+}  // namespace
+}  // namespace weir::broker
