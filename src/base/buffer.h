@@ -19,8 +19,8 @@ inline constexpr size_t kBufferAlignment = 4096;
 class Buffer {
  public:
   Buffer() = default;
-  // Uninitialised memory of `capacity` bytes, rounded up to kBufferAlignment. Large ones come from mmap'd regions the
-  // process keeps and reuses (first touch of memory is expensive). Throws std::bad_alloc.
+  // Uninitialised memory of at least `capacity` bytes. Up to 4 MiB it comes from memory that was used before, if some is
+  // kept. Throws std::bad_alloc.
   static Buffer allocate(size_t capacity);
 
   Buffer(const Buffer& other) noexcept : block_(other.block_) { retain(); }
@@ -40,6 +40,8 @@ class Buffer {
 
   // Bytes held by all live Buffers of the process (not the free lists).
   static uint64_t live_bytes();
+  // Gives what is kept for reuse back to the system.
+  static void trim();
 
  private:
   struct Block {

@@ -225,6 +225,7 @@ bool LogShard::retain(Partition& partition, int64_t now_ms) {
 }
 
 void LogShard::run_retention() {
+  Buffer::trim();  // memory kept after a burst goes back now and then
   if (wal_->failed()) return;
   const int64_t now_ms = runtime_.clock->wall_ms();
   bool changed = false;
