@@ -40,7 +40,7 @@ void FileContent::write(uint64_t offset, Bytes bytes, SeededRandom& random) {
   for (uint64_t page = offset / kPage; page <= (offset + bytes.size() - 1) / kPage; ++page) {
     const uint8_t touched = sectors_of(page, offset, bytes.size());
     uint8_t& mask = dirty_[page];
-    if (const uint8_t again = mask & touched; again && random.one_in(4)) {
+    if (const uint8_t again = mask & touched; again && !truncated_to_ && random.one_in(4)) {
       for_sectors(page, again, [&](uint64_t sector) { durable_.copy_sector(current_, sector); });
     }
     mask |= touched;
@@ -50,19 +50,35 @@ void FileContent::write(uint64_t offset, Bytes bytes, SeededRandom& random) {
 }
 
 void FileContent::set_length(uint64_t length) {
-  if (length < length_) {
-    current_.clear_from(length);
-    dirty_.erase(dirty_.lower_bound(align_up(length, kPage) / kPage), dirty_.end());
-    // What the device still has beyond the new end must not come back through a later sync.
-    durable_.for_pages_from(length / kPage, [&](uint64_t page) {
-      const uint64_t from = std::max(length, page * kPage);
-      dirty_[page] |= sectors_of(page, from, (page + 1) * kPage - from);
-    });
+  if (length >= length_) return note_length(length);
+  current_.clear_from(length);
+  if (!truncated_to_) {
+    lengths_before_ = std::move(lengths_);
+    lengths_before_.push_back(length_);
+    lengths_before_.push_back(durable_length_);
   }
-  note_length(length);
+  truncated_to_ = std::min(truncated_to_.value_or(length), length);
+  lengths_.clear();
+  length_ = length;
+}
+
+// Kept: the device loses what lay behind the new end. Lost: so is everything written there since.
+void FileContent::settle_truncation(bool kept) {
+  if (!truncated_to_) return;
+  if (kept) {
+    durable_.clear_from(*truncated_to_);
+    durable_length_ = std::min(durable_length_, *truncated_to_);
+  } else {
+    dirty_.erase(dirty_.lower_bound(*truncated_to_ / kPage), dirty_.end());
+    lengths_ = std::move(lengths_before_);
+    length_ = lengths_.back();
+  }
+  lengths_before_.clear();
+  truncated_to_.reset();
 }
 
 void FileContent::flush() {
+  settle_truncation(true);
   for (const auto& [page, mask] : dirty_) {
     if (mask == 0xff) {
       durable_.copy_page(current_, page);
@@ -87,8 +103,12 @@ void FileContent::keep_some_dirty(SeededRandom& random) {
 }
 
 void FileContent::fail_flush(SeededRandom& random) {
-  keep_some_dirty(random);
-  if (random.one_in(2)) {
+  const bool metadata = random.one_in(2);
+  // Without it the truncation stays pending, to be lost or kept later.
+  if (metadata) settle_truncation(true);
+  if (!truncated_to_) keep_some_dirty(random);
+  dirty_.clear();
+  if (metadata) {
     durable_length_ = length_;
     lengths_.clear();
   }
@@ -96,6 +116,7 @@ void FileContent::fail_flush(SeededRandom& random) {
 
 void FileContent::write_durable(uint64_t offset, Bytes bytes) {
   if (bytes.empty()) return;
+  settle_truncation(true);  // what the write needs to be found is durable with it
   current_.write(offset, bytes);
   durable_.write(offset, bytes);
   for (uint64_t page = offset / kPage; page <= (offset + bytes.size() - 1) / kPage; ++page) {
@@ -134,6 +155,7 @@ void FileContent::settle_writes(SeededRandom& random) {
 }
 
 void FileContent::cut_power(SeededRandom& random) {
+  settle_truncation(random.one_in(2));
   uint64_t length = length_;
   if (length_ != durable_length_ || !lengths_.empty()) {
     lengths_.push_back(length_);
@@ -174,6 +196,7 @@ void FileContent::truncate_raw(uint64_t length) {
   durable_.clear_from(length);
   dirty_.erase(dirty_.lower_bound(align_up(length, kPage) / kPage), dirty_.end());
   lengths_.clear();
+  truncated_to_.reset();
   length_ = durable_length_ = length;
 }
 

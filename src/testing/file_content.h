@@ -1,11 +1,13 @@
 // One simulated file: the view that reads see, and what a power cut may leave of it.
 //
 // Dirty 512-byte sectors are those whose durable copy may differ from the view. A dirty sector that is written again may
-// reach the device in between, so that a power cut can also show an intermediate version.
+// reach the device in between, so that a power cut can also show an intermediate version. A truncation that was not synced
+// is lost as a whole, with what was written behind it since, or kept as a whole.
 #pragma once
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <vector>
 
 #include "base/bytes.h"
@@ -36,7 +38,7 @@ class FileContent {
  public:
   uint64_t length() const { return length_; }
   uint64_t durable_length() const { return durable_length_; }
-  bool dirty() const { return !dirty_.empty() || !lengths_.empty() || length_ != durable_length_; }
+  bool dirty() const { return !dirty_.empty() || !lengths_.empty() || length_ != durable_length_ || truncated_to_; }
   void read(uint64_t offset, MutableBytes into) const { current_.read(offset, into); }
   void read_durable(uint64_t offset, MutableBytes into) const { durable_.read(offset, into); }
 
@@ -72,6 +74,7 @@ class FileContent {
   };
   void note_length(uint64_t length);
   void keep_some_dirty(SeededRandom& random);
+  void settle_truncation(bool kept);
 
   SparseBytes current_;
   SparseBytes durable_;
@@ -79,6 +82,10 @@ class FileContent {
   uint64_t durable_length_ = 0;
   std::vector<uint64_t> lengths_;      // taken since the last sync; a cut may show any of them
   std::map<uint64_t, uint8_t> dirty_;  // page -> its dirty sectors
+  // The lowest end of a truncation since the last sync, and the lengths from before it. The device still has what lies
+  // behind it.
+  std::optional<uint64_t> truncated_to_;
+  std::vector<uint64_t> lengths_before_;
   std::map<uint64_t, PendingWrite> in_flight_;
   uint64_t next_write_ = 1;
 };

@@ -143,6 +143,23 @@ TEST(SimDisk, UnsyncedTruncateMayBeLost) {
   EXPECT_EQ(outcomes, (std::set<size_t>{0, 4096}));
 }
 
+TEST(SimDisk, UnsyncedTruncateIsNeverHalfDone) {
+  std::set<std::pair<size_t, uint8_t>> outcomes;
+  for (uint64_t seed = 1; seed <= 400; ++seed) {
+    SimDisk disk(seed);
+    auto file = durable_file(disk, "/a", 8192, 1);
+    ASSERT_TRUE(file->truncate(0));
+    ASSERT_TRUE(file->write_at(0, filled(512, 2)));
+    disk.cut_power();
+    const auto bytes = disk.contents("/a");
+    if (bytes.size() == 8192) {
+      EXPECT_EQ(bytes, filled(8192, 1));
+    }
+    outcomes.emplace(bytes.size(), bytes.empty() ? uint8_t{0} : bytes[0]);
+  }
+  EXPECT_TRUE(outcomes.contains({0, 0}) && outcomes.contains({512, 2}) && outcomes.contains({8192, 1}));
+}
+
 TEST(SimDisk, StaleBytesOfARecycledFileStay) {
   SimDisk disk(1);
   auto file = durable_file(disk, "/wal", 8192, 9);

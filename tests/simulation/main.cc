@@ -16,6 +16,7 @@
 #include "simulation/crash_harness.h"
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
+#include "simulation/server_scenario.h"
 
 namespace weir::simulation {
 namespace {
@@ -31,7 +32,7 @@ struct Arguments {
 };
 
 constexpr std::string_view kUsage =
-    "weir_simulation [--scenario log|meta|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
+    "weir_simulation [--scenario log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
     "                [--failing-disk] [--cut N [--trace]] [--verbose]\n"
     "  --cuts K         at most K cuts per seed (default: until the workload ends)\n"
     "  --every K        every K-th write only (default 7)\n"
@@ -112,7 +113,9 @@ bool run(const std::string& name, const ScenarioFactory& factory, const Argument
 int main(int count, char** words) {
   using namespace weir::simulation;
   const auto arguments = parse(count, words);
-  const std::map<std::string, ScenarioFactory> scenarios{{"log", log_scenario()}, {"meta", meta_scenario()}};
+  const std::map<std::string, ScenarioFactory> scenarios{{"log", log_scenario()},
+                                                         {"meta", meta_scenario()},
+                                                         {"server", server_scenario()}};
   if (!arguments || (arguments->scenario != "all" && !scenarios.contains(arguments->scenario))) {
     fmt::print("{}", kUsage);
     return 2;
