@@ -14,10 +14,10 @@ constexpr int64_t kFormat = 1;
 
 // `store` has one row. WITHOUT ROWID: the entries live in the key's own tree.
 constexpr const char* kSchema =
-    "CREATE TABLE IF NOT EXISTS store (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, "
+    "CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, "
     "revision INTEGER NOT NULL);"
-    "INSERT OR IGNORE INTO store VALUES (1, 1, 1);"
-    "CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, create_revision INTEGER "
+    "INSERT INTO store VALUES (1, 1, 1);"
+    "CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, create_revision INTEGER "
     "NOT NULL,"
     " mod_revision INTEGER NOT NULL) WITHOUT ROWID;";
 
@@ -35,19 +35,10 @@ Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSyst
 }
 
 Result<void> SqliteMetaStore::prepare(runtime::FileSystem& files) {
-  auto database = Database::open(files, options_.path, {.cache_bytes = 1 << 20, .clock = options_.clock});
+  auto database = Database::open(files, options_.path,
+                                 {.cache_bytes = 1 << 20, .clock = options_.clock, .schema = kSchema});
   if (!database) return std::unexpected(std::move(database.error()));
   database_ = std::move(*database);
-  auto table = database_->prepare("SELECT 1 FROM sqlite_schema WHERE name = 'entries'");
-  if (!table) return std::unexpected(std::move(table.error()));
-  auto exists = table->step();
-  if (!exists) return std::unexpected(std::move(exists.error()));
-  table->reset();
-  if (!*exists) {
-    if (auto done = database_->begin(); !done) return done;
-    if (auto done = database_->execute(kSchema); !done) return done;
-    if (auto done = database_->commit(); !done) return done;
-  }
   const std::pair<Statement*, const char*> statements[] = {
       {&get_, "SELECT value, create_revision, mod_revision FROM entries WHERE key = ?1"},
       {&put_,

@@ -71,7 +71,7 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
 Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files,
                                                                  const std::string& path,
                                                                  const runtime::Clock* clock) {
-  auto database = Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock});
+  auto database = Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock, .schema = kSchema});
   if (!database) return std::unexpected(std::move(database.error()));
   auto manifests = std::make_unique<ManifestDatabase>();
   manifests->database_ = std::move(*database);
@@ -81,15 +81,6 @@ Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSy
 }
 
 Result<void> ManifestDatabase::check_format(const std::string& path) {
-  auto table = database_->prepare("SELECT 1 FROM sqlite_schema WHERE name = 'format'");
-  if (!table) return std::unexpected(std::move(table.error()));
-  auto exists = table->step();
-  if (!exists) return std::unexpected(std::move(exists.error()));
-  table->reset();
-  if (!*exists) {
-    auto done = in_transaction([this] { return database_->execute(kSchema); });
-    if (!done) return done;
-  }
   auto format = database_->prepare("SELECT version FROM format");
   if (!format) return std::unexpected(std::move(format.error()));
   auto row = format->step();

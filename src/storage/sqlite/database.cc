@@ -68,34 +68,77 @@ Bytes Statement::blob(int column) const {
 
 Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, const std::string& path,
                                                  Options options) {
+  auto exists = files.exists(path);
+  if (!exists) return std::unexpected(std::move(exists.error()));
+  if (!*exists) {
+    if (auto done = create(files, path, options); !done) return std::unexpected(std::move(done.error()));
+  }
+  auto left = files.exists(path + "-wal");
+  if (!left) return std::unexpected(std::move(left.error()));
+  auto database = connect(files, path, options, "FULL");
+  if (!database) return database;
+  // A killed process leaves commits that are seen although they may not be on the device. Make them durable
+  // before anybody relies on them.
+  if (*left) {
+    if (auto done = (*database)->resolve(); !done) return std::unexpected(std::move(done.error()));
+  }
+  return database;
+}
+
+// SQLite would sync nine times on its way from nothing to a schema. Here the file is built under another name
+// without any, then synced and renamed.
+Result<void> Database::create(runtime::FileSystem& files, const std::string& path, const Options& options) {
+  const size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const std::string draft = path + ".new";
+  bool removed = false;
+  // A write-ahead log without its database would be applied to the new one.
+  for (const std::string& name : {path + "-wal", draft, draft + "-wal", draft + "-journal"}) {
+    auto gone = files.remove(name);
+    if (!gone && gone.error().code != ErrorCode::kNotFound) return gone;
+    removed |= gone.has_value();
+  }
+  if (removed) {
+    if (auto done = files.sync_directory(folder); !done) return done;
+  }
+  {
+    auto database = connect(files, draft, options, "OFF");
+    if (!database) return std::unexpected(std::move(database.error()));
+    if (auto done = (*database)->begin(); !done) return done;
+    if (auto done = (*database)->execute(options.schema); !done) return done;
+    if (auto done = (*database)->commit(); !done) return done;
+    if (auto done = (*database)->resolve(); !done) return done;  // all of it is in the file, none in the log
+  }
+  auto file = files.open(draft, {.write = true});
+  if (!file) return std::unexpected(std::move(file.error()));
+  if (auto done = (*file)->sync(); !done) return done;
+  if (auto done = files.rename(draft, path); !done) return done;
+  return files.sync_directory(folder);
+}
+
+Result<std::unique_ptr<Database>> Database::connect(runtime::FileSystem& files, const std::string& path,
+                                                    const Options& options, const char* synchronous) {
   std::unique_ptr<Database> database(new Database());
   database->path_ = path;
   database->vfs_ = std::make_unique<FileSystemVfs>(files, options.clock);
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(path.c_str(), &database->handle_, flags, database->vfs_->name());
   if (code != SQLITE_OK) return database->error(code, "open");
-  auto left = files.exists(path + "-wal");
-  if (!left) return std::unexpected(std::move(left.error()));
-  if (auto done = database->configure(options); !done) return std::unexpected(std::move(done.error()));
-  // A killed process leaves commits that are seen although they may not be on the device. Make them durable
-  // before anybody relies on them.
-  if (*left) {
-    if (auto done = database->resolve(); !done) return std::unexpected(std::move(done.error()));
-  }
+  if (auto done = database->configure(options, synchronous); !done)
+    return std::unexpected(std::move(done.error()));
   return database;
 }
 
-Result<void> Database::configure(const Options& options) {
+Result<void> Database::configure(const Options& options, const char* synchronous) {
   sqlite3_extended_result_codes(handle_, 1);
   // SQLite's own allocator of small objects: 64 KB are enough for our handful of statements.
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_LOOKASIDE, nullptr, 512, 128);
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   // Exclusive locking before the first access: the index of the write-ahead log then lives on the heap.
   const std::string pragmas = fmt::format(
-      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{}; PRAGMA "
-      "journal_mode=WAL;"
-      "PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=1000; PRAGMA cell_size_check=ON;",
-      std::max<size_t>(options.cache_bytes / 1024, 64));
+      "PRAGMA locking_mode=EXCLUSIVE; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-{}; PRAGMA synchronous={};"
+      "PRAGMA journal_mode=WAL; PRAGMA wal_autocheckpoint=1000; PRAGMA cell_size_check=ON;",
+      std::max<size_t>(options.cache_bytes / 1024, 64), synchronous);
   if (auto done = execute(pragmas.c_str()); !done) return done;
   auto mode = prepare("PRAGMA journal_mode");
   if (!mode) return std::unexpected(std::move(mode.error()));

@@ -60,9 +60,11 @@ class Database {
   struct Options {
     size_t cache_bytes = 1 << 20;
     const runtime::Clock* clock = nullptr;
+    const char* schema = "";  // run once, in a database that does not exist yet
   };
 
-  // Creates the file if it is missing (its folder exists). kCorrupt if it is not a sound database.
+  // Creates the database with its schema if the file is missing (its folder exists): it appears complete or
+  // not at all. kCorrupt if it is not a sound database.
   static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path,
                                                 Options options);
   ~Database();
@@ -85,7 +87,10 @@ class Database {
  private:
   friend class Statement;
   Database() = default;
-  Result<void> configure(const Options& options);
+  static Result<void> create(runtime::FileSystem& files, const std::string& path, const Options& options);
+  static Result<std::unique_ptr<Database>> connect(runtime::FileSystem& files, const std::string& path,
+                                                   const Options& options, const char* synchronous);
+  Result<void> configure(const Options& options, const char* synchronous);
   std::unexpected<Error> error(int code, std::string_view what);
 
   std::string path_;
