@@ -1,0 +1,213 @@
+#include "coordination/group/classic_group.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/check.h"
+#include "protocol/arena.h"
+#include "protocol/messages/consumer_protocol.h"
+#include "protocol/wire.h"
+
+namespace weir::coordination {
+
+std::string_view state_name(ClassicGroupState state) {
+  switch (state) {
+    case ClassicGroupState::kEmpty: return "Empty";
+    case ClassicGroupState::kPreparingRebalance: return "PreparingRebalance";
+    case ClassicGroupState::kCompletingRebalance: return "CompletingRebalance";
+    case ClassicGroupState::kStable: return "Stable";
+  }
+  return "Unknown";
+}
+
+std::string_view ClassicMember::metadata(std::string_view protocol) const {
+  for (const GroupProtocol& one : protocols) {
+    if (one.name == protocol) return one.metadata;
+  }
+  return {};
+}
+
+ClassicMember* ClassicGroup::find(std::string_view member_id) {
+  const auto at = members_.find(member_id);
+  return at == members_.end() ? nullptr : at->second.get();
+}
+
+const std::string* ClassicGroup::static_member(const std::string& instance_id) const {
+  const auto at = static_members_.find(instance_id);
+  return at == static_members_.end() ? nullptr : &at->second;
+}
+
+void ClassicGroup::transition(ClassicGroupState state, int64_t wall_ms) {
+  using enum ClassicGroupState;
+  switch (state) {
+    case kEmpty:
+    case kCompletingRebalance: WEIR_CHECK(state_ == kPreparingRebalance); break;
+    case kPreparingRebalance: WEIR_CHECK(state_ != kPreparingRebalance); break;
+    case kStable: WEIR_CHECK(state_ == kCompletingRebalance); break;
+  }
+  previous_state_ = std::exchange(state_, state);
+  state_timestamp_ms_ = wall_ms;
+}
+
+size_t ClassicGroup::awaiting_join_count() const {
+  return static_cast<size_t>(
+      std::count_if(members_.begin(), members_.end(), [](const auto& entry) { return entry.second->awaiting_join(); }));
+}
+
+bool ClassicGroup::all_members_joined() const {
+  return pending_members_.empty() &&
+         std::all_of(members_.begin(), members_.end(), [](const auto& entry) { return entry.second->awaiting_join(); });
+}
+
+int32_t ClassicGroup::rebalance_timeout_ms() const {
+  int32_t longest = 0;
+  for (const auto& [id, member] : members_) longest = std::max(longest, member->rebalance_timeout_ms);
+  return longest;
+}
+
+size_t ClassicGroup::supporters(std::string_view protocol) const {
+  return static_cast<size_t>(std::count_if(members_.begin(), members_.end(), [&](const auto& entry) {
+    const auto& all = entry.second->protocols;
+    return std::any_of(all.begin(), all.end(), [&](const GroupProtocol& one) { return one.name == protocol; });
+  }));
+}
+
+bool ClassicGroup::supports(std::string_view protocol_type, const std::vector<GroupProtocol>& protocols) const {
+  if (in(ClassicGroupState::kEmpty)) return !protocol_type.empty() && !protocols.empty();
+  if (!protocol_type_ || *protocol_type_ != protocol_type) return false;
+  return std::any_of(protocols.begin(), protocols.end(),
+                     [&](const GroupProtocol& one) { return supporters(one.name) == members_.size(); });
+}
+
+ErrorCode ClassicGroup::validate_member(const std::string& member_id, const std::optional<std::string>& instance_id) const {
+  if (instance_id) {
+    const std::string* existing = static_member(*instance_id);
+    if (existing == nullptr) return ErrorCode::kUnknownMemberId;
+    if (*existing != member_id) return ErrorCode::kFencedInstanceId;
+  }
+  return members_.contains(member_id) ? ErrorCode::kNone : ErrorCode::kUnknownMemberId;
+}
+
+ClassicMember& ClassicGroup::add(std::unique_ptr<ClassicMember> member, const std::string& protocol_type) {
+  if (members_.empty()) protocol_type_ = protocol_type;
+  if (member->instance_id) static_members_[*member->instance_id] = member->id;
+  if (!leader_) leader_ = member->id;
+  pending_members_.erase(member->id);
+  auto& slot = members_[member->id];
+  WEIR_CHECK(!slot);
+  slot = std::move(member);
+  return *slot;
+}
+
+void ClassicGroup::remove(const std::string& member_id) {
+  if (const auto at = members_.find(member_id); at != members_.end()) {
+    WEIR_CHECK(!at->second->awaiting_join() && !at->second->awaiting_sync());
+    if (at->second->instance_id) static_members_.erase(*at->second->instance_id);
+    members_.erase(at);
+  }
+  pending_members_.erase(member_id);
+  pending_syncs_.erase(member_id);
+  if (is_leader(member_id)) {
+    leader_.reset();
+    if (!members_.empty()) leader_ = members_.begin()->first;
+  }
+}
+
+ClassicMember& ClassicGroup::replace_static(const std::string& instance_id, const std::string& new_id) {
+  std::string& current = static_members_.at(instance_id);
+  auto node = members_.extract(current);
+  WEIR_CHECK(node && !node.mapped()->awaiting_join() && !node.mapped()->awaiting_sync());
+  if (is_leader(current)) leader_ = new_id;
+  pending_syncs_.erase(current);
+  current = new_id;
+  node.key() = new_id;
+  node.mapped()->id = new_id;
+  node.mapped()->is_new = false;
+  return *members_.insert(std::move(node)).position->second;
+}
+
+std::string ClassicGroup::select_protocol() const {
+  std::map<std::string_view, size_t> votes;
+  std::map<std::string_view, bool> candidates;
+  for (const auto& [id, member] : members_) {
+    for (const GroupProtocol& protocol : member->protocols) {
+      const auto [at, added] = candidates.try_emplace(protocol.name, false);
+      if (added) at->second = supporters(protocol.name) == members_.size();
+      if (!at->second) continue;
+      ++votes[protocol.name];
+      break;
+    }
+  }
+  const auto best = std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  return best == votes.end() ? std::string() : std::string(best->first);
+}
+
+bool ClassicGroup::elect_joined_leader() {
+  if (!leader_) return false;
+  if (find(*leader_)->awaiting_join()) return true;
+  for (const auto& [id, member] : members_) {
+    if (!member->awaiting_join()) continue;
+    leader_ = id;
+    return true;
+  }
+  return false;
+}
+
+void ClassicGroup::begin_next_generation(int64_t wall_ms) {
+  // Generations are never negative: what a stored record says may be anything.
+  generation_ = generation_ == INT32_MAX ? 1 : generation_ + 1;
+  pending_syncs_.clear();
+  if (members_.empty()) {
+    protocol_name_.reset();
+    transition(ClassicGroupState::kEmpty, wall_ms);
+  } else {
+    protocol_name_ = select_protocol();
+    transition(ClassicGroupState::kCompletingRebalance, wall_ms);
+  }
+  compute_subscriptions();
+}
+
+std::vector<JoinedMember> ClassicGroup::joined_members() const {
+  std::vector<JoinedMember> all;
+  all.reserve(members_.size());
+  for (const auto& [id, member] : members_) {
+    all.push_back({id, member->instance_id, std::string(member->metadata(protocol_name_.value_or("")))});
+  }
+  return all;
+}
+
+bool ClassicGroup::subscribed_to(std::string_view topic) const {
+  return subscribed_topics_ ? subscribed_topics_->contains(topic) : uses_consumer_protocol();
+}
+
+void ClassicGroup::compute_subscriptions() {
+  subscribed_topics_.reset();
+  if (!uses_consumer_protocol()) return;
+  std::set<std::string, std::less<>> topics;
+  for (const auto& [id, member] : members_) {
+    if (!protocol_name_) return;
+    // Later versions add fields behind those of version 0: it can read them all.
+    protocol::Arena arena(size_t{1} << 20);
+    protocol::Reader reader(as_bytes(member->metadata(*protocol_name_)), arena);
+    protocol::ConsumerProtocolSubscription subscription;
+    const int16_t version = reader.i16();
+    if (version < 0 || !subscription.decode(reader, 0)) return;
+    for (const std::string_view topic : subscription.topics) topics.emplace(topic);
+  }
+  subscribed_topics_ = std::move(topics);
+}
+
+void ClassicGroup::restore(std::optional<std::string> protocol_type, std::optional<std::string> protocol_name,
+                           std::optional<std::string> leader, int32_t generation, int64_t state_timestamp_ms) {
+  protocol_type_ = std::move(protocol_type);
+  protocol_name_ = std::move(protocol_name);
+  leader_ = std::move(leader);
+  if (leader_ && !members_.contains(*leader_)) leader_.reset();
+  if (!leader_ && !members_.empty()) leader_ = members_.begin()->first;
+  generation_ = generation;
+  state_timestamp_ms_ = state_timestamp_ms;
+  state_ = previous_state_ = members_.empty() ? ClassicGroupState::kEmpty : ClassicGroupState::kStable;
+  compute_subscriptions();
+}
+
+}  // namespace weir::coordination

@@ -1,0 +1,132 @@
+// One group of the classic protocol: its members, what they support, and where its rebalance stands. Data and the rules
+// that need nothing else; time, records and answers are group_coordinator_state.h's.
+//
+//   Empty -> PreparingRebalance -> CompletingRebalance -> Stable
+//     ^------------'  ^------------------'----------------'      any state -> Dead (deleted)
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "coordination/group/group_messages.h"
+
+namespace weir::coordination {
+
+enum class ClassicGroupState : uint8_t { kEmpty, kPreparingRebalance, kCompletingRebalance, kStable };
+std::string_view state_name(ClassicGroupState state);  // as Kafka's tools show it
+
+inline constexpr std::string_view kConsumerProtocolType = "consumer";
+
+struct ClassicMember {
+  std::string id;
+  std::optional<std::string> instance_id;
+  std::string client_id;
+  std::string client_host;
+  int32_t rebalance_timeout_ms = 0;
+  int32_t session_timeout_ms = 0;
+  std::vector<GroupProtocol> protocols;
+  std::string assignment;
+  bool is_new = false;     // joined, and no rebalance ended since
+  JoinReply join_reply;    // waiting for the rebalance
+  SyncReply sync_reply;    // waiting for the leader's assignment
+
+  bool awaiting_join() const { return static_cast<bool>(join_reply); }
+  bool awaiting_sync() const { return static_cast<bool>(sync_reply); }
+  bool is_static() const { return instance_id.has_value(); }
+  // A member that waits for the group needs no heartbeats; a new one may go away even then.
+  bool heartbeat_satisfied() const { return !is_new && (awaiting_join() || awaiting_sync()); }
+  std::string_view metadata(std::string_view protocol) const;
+};
+
+class ClassicGroup {
+ public:
+  using Members = std::map<std::string, std::unique_ptr<ClassicMember>, std::less<>>;
+
+  explicit ClassicGroup(std::string group_id) : id_(std::move(group_id)) {}
+
+  const std::string& id() const { return id_; }
+  ClassicGroupState state() const { return state_; }
+  bool in(ClassicGroupState state) const { return state_ == state; }
+  ClassicGroupState previous_state() const { return previous_state_; }
+  int32_t generation() const { return generation_; }
+  const std::optional<std::string>& protocol_type() const { return protocol_type_; }
+  const std::optional<std::string>& protocol_name() const { return protocol_name_; }
+  const std::optional<std::string>& leader() const { return leader_; }
+  int64_t state_timestamp_ms() const { return state_timestamp_ms_; }  // wall time; -1 unknown
+  const Members& members() const { return members_; }
+
+  ClassicMember* find(std::string_view member_id);
+  bool is_leader(std::string_view member_id) const { return leader_ && *leader_ == member_id; }
+  const std::string* static_member(const std::string& instance_id) const;
+  bool is_pending(const std::string& member_id) const { return pending_members_.contains(member_id); }
+  const std::set<std::string>& pending_members() const { return pending_members_; }
+  std::set<std::string>& pending_syncs() { return pending_syncs_; }
+
+  void transition(ClassicGroupState state, int64_t wall_ms);
+  bool can_rebalance() const { return state_ != ClassicGroupState::kPreparingRebalance; }
+  bool all_members_joined() const;
+  size_t awaiting_join_count() const;
+  int32_t rebalance_timeout_ms() const;  // the longest of its members
+
+  // Whether a member with these protocols can be in the group.
+  bool supports(std::string_view protocol_type, const std::vector<GroupProtocol>& protocols) const;
+  // kNone, kUnknownMemberId or kFencedInstanceId.
+  ErrorCode validate_member(const std::string& member_id, const std::optional<std::string>& instance_id) const;
+
+  ClassicMember& add(std::unique_ptr<ClassicMember> member, const std::string& protocol_type);
+  void add_pending(const std::string& member_id) { pending_members_.insert(member_id); }
+  // A member, or a pending one. Its replies must be taken before.
+  void remove(const std::string& member_id);
+  // Gives a static member another id. Its replies must be taken before.
+  ClassicMember& replace_static(const std::string& instance_id, const std::string& new_id);
+
+  // The protocol that all support and most prefer. The group is not empty.
+  std::string select_protocol() const;
+  // False if nobody joined. A leader that did not rejoin loses its role.
+  bool elect_joined_leader();
+  void begin_next_generation(int64_t wall_ms);
+  std::vector<JoinedMember> joined_members() const;
+
+  // Whether committed offsets of the topic are in use by the members. Unknown subscriptions count as such.
+  bool subscribed_to(std::string_view topic) const;
+  bool knows_subscriptions() const { return subscribed_topics_.has_value(); }
+  bool uses_consumer_protocol() const { return protocol_type_ && *protocol_type_ == kConsumerProtocolType; }
+
+  // From a stored record.
+  void restore(std::optional<std::string> protocol_type, std::optional<std::string> protocol_name,
+               std::optional<std::string> leader, int32_t generation, int64_t state_timestamp_ms);
+
+  // The first rebalance of an empty group waits for more members.
+  struct InitialWait {
+    int32_t delay_ms = 0;
+    int32_t remaining_ms = 0;
+  };
+  std::optional<InitialWait> initial_wait;
+  bool new_member_added = false;  // during that wait
+
+ private:
+  void compute_subscriptions();
+  size_t supporters(std::string_view protocol) const;
+
+  std::string id_;
+  ClassicGroupState state_ = ClassicGroupState::kEmpty;
+  ClassicGroupState previous_state_ = ClassicGroupState::kEmpty;
+  int64_t state_timestamp_ms_ = -1;
+  int32_t generation_ = 0;
+  std::optional<std::string> protocol_type_;
+  std::optional<std::string> protocol_name_;
+  std::optional<std::string> leader_;
+  Members members_;
+  std::map<std::string, std::string> static_members_;  // instance id -> member id
+  std::set<std::string> pending_members_;              // were given an id and have not joined with it yet
+  std::set<std::string> pending_syncs_;                // joined the generation and have not synced yet
+  std::optional<std::set<std::string, std::less<>>> subscribed_topics_;
+};
+
+}  // namespace weir::coordination

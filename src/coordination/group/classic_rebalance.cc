@@ -1,0 +1,429 @@
+// GroupCoordinatorState: how members of classic groups come, rebalance and go.
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "base/check.h"
+#include "coordination/group/group_coordinator_state.h"
+
+namespace weir::coordination {
+
+using enum ClassicGroupState;
+
+namespace {
+
+// The text form of Java's UUIDs.
+std::string uuid_text(const Uuid& id) {
+  constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  for (size_t i = 0; i < id.bytes.size(); ++i) {
+    if (i == 4 || i == 6 || i == 8 || i == 10) text += '-';
+    text += kDigits[id.bytes[i] >> 4];
+    text += kDigits[id.bytes[i] & 15];
+  }
+  return text;
+}
+
+bool inconsistent(const std::optional<std::string>& asked, const std::optional<std::string>& actual) {
+  return asked && actual && *asked != *actual;
+}
+
+}  // namespace
+
+std::string GroupCoordinatorState::new_member_id(std::string_view prefix) {
+  return std::string(prefix) + "-" + uuid_text(random_.uuid());
+}
+
+void GroupCoordinatorState::answer_join_error(JoinReply reply, const std::string& member_id, ErrorCode error, Effects& effects) {
+  JoinResult result;
+  result.error = error;
+  result.member_id = member_id;
+  effects.answer(std::move(reply), std::move(result));
+}
+
+// Whatever a member waits for ends with `error`.
+void GroupCoordinatorState::answer_waiting(ClassicMember& member, ErrorCode error, Effects& effects) {
+  if (member.join_reply) {
+    const bool fenced = error == ErrorCode::kFencedInstanceId;
+    answer_join_error(std::exchange(member.join_reply, nullptr), fenced ? member.id : std::string(), error, effects);
+  }
+  if (member.sync_reply) {
+    SyncResult result;
+    result.error = error;
+    effects.answer(std::exchange(member.sync_reply, nullptr), std::move(result));
+  }
+}
+
+// --- join -----------------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
+  if (request.session_timeout_ms < config_.min_session_timeout_ms || request.session_timeout_ms > config_.max_session_timeout_ms) {
+    return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInvalidSessionTimeout, effects);
+  }
+  const bool new_member = request.member_id.empty();
+  ClassicGroup* group = find(request.group_id);
+  if (group == nullptr && !new_member) {
+    return answer_join_error(std::move(reply), request.member_id, ErrorCode::kUnknownMemberId, effects);
+  }
+  const bool supported = group != nullptr ? group->supports(request.protocol_type, request.protocols)
+                                          : !request.protocol_type.empty() && !request.protocols.empty();
+  if (group != nullptr && !accepts(*group, request.member_id)) {
+    deadlines_.cancel(member_key(*group, request.member_id));
+    remove_member(*group, request.member_id, ErrorCode::kUnknownMemberId, effects);
+    return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
+  }
+  if (!supported) {
+    return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInconsistentGroupProtocol, effects);
+  }
+  if (group == nullptr) {
+    group = &find_or_create(request.group_id);
+    effects.records.push_back(group_metadata_record(*group));
+  }
+  if (new_member) join_new_member(request, *group, std::move(reply), now, effects);
+  else join_existing_member(request, *group, std::move(reply), now, effects);
+}
+
+// Whether one more fits. Members that are in anyway always do; during a rebalance those count that rejoined already.
+bool GroupCoordinatorState::accepts(ClassicGroup& group, const std::string& member_id) const {
+  const auto max_size = static_cast<size_t>(config_.max_size);
+  const ClassicMember* member = group.find(member_id);
+  if (group.in(kEmpty)) return true;
+  if (group.in(kPreparingRebalance)) {
+    return (member != nullptr && member->awaiting_join()) || group.awaiting_join_count() < max_size;
+  }
+  return member != nullptr || group.members().size() < max_size;
+}
+
+void GroupCoordinatorState::join_new_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now,
+                                            Effects& effects) {
+  const std::string member_id = new_member_id(request.instance_id ? *request.instance_id : request.client_id);
+  if (request.instance_id) {
+    if (group.static_member(*request.instance_id) != nullptr) {
+      return replace_static_member(request, group, member_id, std::move(reply), now, effects);
+    }
+    return add_member(request, group, member_id, std::move(reply), now, effects);
+  }
+  if (!request.requires_known_member_id) return add_member(request, group, member_id, std::move(reply), now, effects);
+  // The client joins again with this id, so that one that gave up on its first answer leaves nothing behind.
+  group.add_pending(member_id);
+  deadlines_.set(member_key(group, member_id), now.monotonic_ms + request.session_timeout_ms);
+  answer_join_error(std::move(reply), member_id, ErrorCode::kMemberIdRequired, effects);
+}
+
+void GroupCoordinatorState::join_existing_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now,
+                                                 Effects& effects) {
+  const std::string member_id = request.member_id;
+  if (group.is_pending(member_id)) {
+    // Static members are never asked to join again.
+    if (request.instance_id) {
+      return answer_join_error(std::move(reply), member_id, ErrorCode::kUnknownMemberId, effects);
+    }
+    return add_member(request, group, member_id, std::move(reply), now, effects);
+  }
+  if (const ErrorCode error = group.validate_member(member_id, request.instance_id); error != ErrorCode::kNone) {
+    return answer_join_error(std::move(reply), member_id, error, effects);
+  }
+  ClassicMember& member = *group.find(member_id);
+  const bool unchanged = member.protocols == request.protocols;
+  const bool repeated = (group.in(kCompletingRebalance) && unchanged) ||
+                        (group.in(kStable) && unchanged && !group.is_leader(member_id));
+  if (repeated) return answer_current_generation(group, member, std::move(reply), effects);
+  update_member(request, member, std::move(reply), effects);
+  rebalance_or_complete(group, now, effects);
+}
+
+// A member that did not get the answer, or a follower that asks for nothing new.
+void GroupCoordinatorState::answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply,
+                                                      Effects& effects) {
+  JoinResult result;
+  result.generation = group.generation();
+  result.protocol_type = group.protocol_type();
+  result.protocol_name = group.protocol_name();
+  result.leader = group.leader().value_or("");
+  result.member_id = member.id;
+  if (group.is_leader(member.id)) result.members = group.joined_members();
+  effects.answer(std::move(reply), std::move(result));
+}
+
+void GroupCoordinatorState::add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id,
+                                       JoinReply reply, Instant now, Effects& effects) {
+  auto member = std::make_unique<ClassicMember>();
+  member->id = member_id;
+  member->instance_id = std::move(request.instance_id);
+  member->client_id = std::move(request.client_id);
+  member->client_host = std::move(request.client_host);
+  member->rebalance_timeout_ms = request.rebalance_timeout_ms;
+  member->session_timeout_ms = request.session_timeout_ms;
+  member->protocols = std::move(request.protocols);
+  member->is_new = true;
+  member->join_reply = std::move(reply);
+  if (group.in(kPreparingRebalance) && group.previous_state() == kEmpty) group.new_member_added = true;
+  expect_heartbeat(group, group.add(std::move(member), request.protocol_type), now);
+  rebalance_or_complete(group, now, effects);
+}
+
+void GroupCoordinatorState::update_member(JoinRequest& request, ClassicMember& member, JoinReply reply, Effects& effects) {
+  // A repeated request takes the place of the one that waits.
+  if (member.join_reply) {
+    answer_join_error(std::exchange(member.join_reply, nullptr), member.id, ErrorCode::kRebalanceInProgress, effects);
+  }
+  member.protocols = std::move(request.protocols);
+  member.rebalance_timeout_ms = request.rebalance_timeout_ms;
+  member.session_timeout_ms = request.session_timeout_ms;
+  member.join_reply = std::move(reply);
+}
+
+// A static member came back without its member id: it takes over what it had, and the old id is fenced.
+void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id,
+                                                  JoinReply reply, Instant now, Effects& effects) {
+  const std::string old_id = *group.static_member(*request.instance_id);
+  const std::string old_leader = group.leader().value_or("");
+  answer_waiting(*group.find(old_id), ErrorCode::kFencedInstanceId, effects);
+  deadlines_.cancel(member_key(group, old_id));
+  ClassicMember& member = group.replace_static(*request.instance_id, new_id);
+  const bool can_skip_assignment = request.can_skip_assignment;
+  update_member(request, member, std::move(reply), effects);
+  expect_heartbeat(group, member, now);
+  if (group.in(kStable) && group.protocol_name().value_or("") == group.select_protocol()) {
+    // Nothing changes for the others: no rebalance.
+    effects.records.push_back(group_metadata_record(group));
+    JoinReply waiting = std::exchange(member.join_reply, nullptr);
+    if (can_skip_assignment) {
+      JoinResult result;
+      result.generation = group.generation();
+      result.protocol_type = group.protocol_type();
+      result.protocol_name = group.protocol_name();
+      result.leader = group.leader().value_or("");
+      result.member_id = new_id;
+      result.skip_assignment = group.is_leader(new_id);
+      if (result.skip_assignment) result.members = group.joined_members();
+      return effects.answer(std::move(waiting), std::move(result));
+    }
+    // Older clients would compute an assignment if they were told that they lead: they get the old leader's id.
+    JoinResult result;
+    result.generation = group.generation();
+    result.protocol_type = group.protocol_type();
+    result.protocol_name = group.protocol_name();
+    result.leader = old_leader;
+    result.member_id = new_id;
+    return effects.answer(std::move(waiting), std::move(result));
+  }
+  if (group.in(kCompletingRebalance)) return prepare_rebalance(group, now, effects);
+  rebalance_or_complete(group, now, effects);
+}
+
+// --- rebalance ------------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, Instant now, Effects& effects) {
+  if (group.can_rebalance()) prepare_rebalance(group, now, effects);
+  else complete_join_if_all(group, now, effects);
+}
+
+void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, Instant now, Effects& effects) {
+  if (group.in(kCompletingRebalance)) {
+    for (const auto& [id, member] : group.members()) member->assignment.clear();
+    propagate_assignment(group, ErrorCode::kRebalanceInProgress, now, effects);
+  }
+  group.pending_syncs().clear();
+  deadlines_.cancel({DeadlineKind::kSync, group.id(), {}});
+  const bool first = group.in(kEmpty);
+  group.transition(kPreparingRebalance, now.wall_ms);
+  if (first) {
+    const int32_t delay_ms = config_.initial_rebalance_delay_ms;
+    group.new_member_added = false;
+    group.initial_wait = ClassicGroup::InitialWait{delay_ms, std::max(group.rebalance_timeout_ms() - delay_ms, 0)};
+    return set_join_deadline(group, delay_ms, now);
+  }
+  if (group.all_members_joined()) return complete_join(group, now, effects);
+  set_join_deadline(group, group.rebalance_timeout_ms(), now);
+}
+
+void GroupCoordinatorState::complete_join_if_all(ClassicGroup& group, Instant now, Effects& effects) {
+  // The first rebalance ends by its own delay.
+  if (!group.in(kPreparingRebalance) || group.initial_wait || !group.all_members_joined()) return;
+  complete_join(group, now, effects);
+}
+
+void GroupCoordinatorState::initial_wait_over(ClassicGroup& group, Instant now, Effects& effects) {
+  const ClassicGroup::InitialWait wait = *group.initial_wait;
+  if (!group.new_member_added || wait.remaining_ms == 0) return complete_join(group, now, effects);
+  group.new_member_added = false;
+  const int32_t delay_ms = std::min(config_.initial_rebalance_delay_ms, wait.remaining_ms);
+  group.initial_wait = ClassicGroup::InitialWait{delay_ms, std::max(wait.remaining_ms - wait.delay_ms, 0)};
+  set_join_deadline(group, delay_ms, now);
+}
+
+void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effects& effects) {
+  cancel_join_deadline(group);
+  if (!group.in(kPreparingRebalance)) return;
+  std::vector<std::string> late;
+  for (const auto& [id, member] : group.members()) {
+    if (!member->awaiting_join() && !member->is_static()) late.push_back(id);
+  }
+  for (const std::string& id : late) {
+    deadlines_.cancel(member_key(group, id));
+    remove_member(group, id, ErrorCode::kUnknownMemberId, effects);
+  }
+  if (!group.members().empty() && !group.elect_joined_leader()) {
+    // Only static members are left, and none is back: their sessions decide.
+    return set_join_deadline(group, group.rebalance_timeout_ms(), now);
+  }
+  group.begin_next_generation(now.wall_ms);
+  if (group.in(kEmpty)) {
+    effects.records.push_back(group_metadata_record(group));
+    return;
+  }
+  for (const auto& [id, member] : group.members()) {
+    member->is_new = false;
+    expect_heartbeat(group, *member, now);
+    group.pending_syncs().insert(id);
+    if (member->join_reply) {
+      answer_current_generation(group, *member, std::exchange(member->join_reply, nullptr), effects);
+    }
+  }
+  deadlines_.set({DeadlineKind::kSync, group.id(), {}}, now.monotonic_ms + group.rebalance_timeout_ms());
+}
+
+// --- sync -----------------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects) {
+  SyncResult result;
+  ClassicGroup* group = find(request.group_id);
+  if (group == nullptr || group->in(kEmpty)) {
+    result.error = ErrorCode::kUnknownMemberId;
+  } else {
+    result.error = group->validate_member(request.member_id, request.instance_id);
+    if (result.error == ErrorCode::kNone) {
+      if (request.generation != group->generation()) result.error = ErrorCode::kIllegalGeneration;
+      else if (inconsistent(request.protocol_type, group->protocol_type()) ||
+               inconsistent(request.protocol_name, group->protocol_name())) result.error = ErrorCode::kInconsistentGroupProtocol;
+      else if (group->in(kPreparingRebalance)) result.error = ErrorCode::kRebalanceInProgress;
+    }
+  }
+  if (result.error != ErrorCode::kNone) return effects.answer(std::move(reply), std::move(result));
+  ClassicMember& member = *group->find(request.member_id);
+  synced(*group, member.id);
+  if (group->in(kStable)) {
+    result.protocol_type = group->protocol_type();
+    result.protocol_name = group->protocol_name();
+    result.assignment = member.assignment;
+    return effects.answer(std::move(reply), std::move(result));
+  }
+  if (member.sync_reply) {
+    result.error = ErrorCode::kRebalanceInProgress;  // a repeated request takes the place of the one that waits
+    effects.answer(std::exchange(member.sync_reply, nullptr), std::move(result));
+  }
+  member.sync_reply = std::move(reply);
+  if (!group->is_leader(member.id)) return;
+  for (const auto& [id, one] : group->members()) one->assignment.clear();
+  for (SyncRequest::Assignment& assigned : request.assignments) {
+    if (ClassicMember* one = group->find(assigned.member_id)) one->assignment = std::move(assigned.assignment);
+  }
+  group->transition(kStable, now.wall_ms);
+  effects.records.push_back(group_metadata_record(*group));
+  propagate_assignment(*group, ErrorCode::kNone, now, effects);
+}
+
+void GroupCoordinatorState::propagate_assignment(ClassicGroup& group, ErrorCode error, Instant now, Effects& effects) {
+  for (const auto& [id, member] : group.members()) {
+    if (!member->sync_reply) continue;
+    SyncResult result;
+    result.error = error;
+    if (error == ErrorCode::kNone) {
+      result.protocol_type = group.protocol_type();
+      result.protocol_name = group.protocol_name();
+      result.assignment = member->assignment;
+    }
+    effects.answer(std::exchange(member->sync_reply, nullptr), std::move(result));
+    expect_heartbeat(group, *member, now);
+  }
+}
+
+void GroupCoordinatorState::synced(ClassicGroup& group, const std::string& member_id) {
+  group.pending_syncs().erase(member_id);
+  if (group.pending_syncs().empty()) deadlines_.cancel({DeadlineKind::kSync, group.id(), {}});
+}
+
+void GroupCoordinatorState::pending_syncs_expired(ClassicGroup& group, Instant now, Effects& effects) {
+  if (!group.in(kCompletingRebalance) && !group.in(kStable)) return;
+  const std::set<std::string> silent = group.pending_syncs();
+  if (silent.empty()) return;
+  for (const std::string& id : silent) {
+    deadlines_.cancel(member_key(group, id));
+    remove_member(group, id, ErrorCode::kUnknownMemberId, effects);
+  }
+  prepare_rebalance(group, now, effects);
+}
+
+// --- heartbeat ------------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects) {
+  HeartbeatResult result;
+  ClassicGroup* group = find(request.group_id);
+  if (group == nullptr) {
+    result.error = ErrorCode::kUnknownMemberId;
+  } else {
+    result.error = group->validate_member(request.member_id, request.instance_id);
+    if (result.error == ErrorCode::kNone && request.generation != group->generation()) {
+      result.error = ErrorCode::kIllegalGeneration;
+    }
+    if (result.error == ErrorCode::kNone) {
+      expect_heartbeat(*group, *group->find(request.member_id), now);
+      if (group->in(kPreparingRebalance)) result.error = ErrorCode::kRebalanceInProgress;
+    }
+  }
+  effects.answer(std::move(reply), result);
+}
+
+// --- going ----------------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::remove_member(ClassicGroup& group, const std::string& member_id, ErrorCode error, Effects& effects) {
+  if (ClassicMember* member = group.find(member_id)) answer_waiting(*member, error, effects);
+  group.remove(member_id);
+}
+
+void GroupCoordinatorState::member_expired(ClassicGroup& group, const std::string& member_id, Instant now, Effects& effects) {
+  if (!group.is_pending(member_id)) {
+    const ClassicMember* member = group.find(member_id);
+    // The end of what it waits for sets the next deadline.
+    if (member == nullptr || member->heartbeat_satisfied()) return;
+    remove_member(group, member_id, ErrorCode::kUnknownMemberId, effects);
+    if (group.in(kStable) || group.in(kCompletingRebalance)) return prepare_rebalance(group, now, effects);
+  } else {
+    group.remove(member_id);
+  }
+  if (group.in(kPreparingRebalance) && group.all_members_joined()) complete_join(group, now, effects);
+}
+
+ErrorCode GroupCoordinatorState::leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, Effects& effects) {
+  std::string member_id = leaving.member_id;
+  if (member_id.empty()) {
+    // An administrator removes a static member whose member id nobody needs to know.
+    const std::string* existing = leaving.instance_id ? group.static_member(*leaving.instance_id) : nullptr;
+    if (existing == nullptr) return ErrorCode::kUnknownMemberId;
+    member_id = *existing;
+  } else if (!group.is_pending(member_id)) {
+    const ErrorCode error = group.validate_member(member_id, leaving.instance_id);
+    if (error != ErrorCode::kNone) return error;
+  }
+  deadlines_.cancel(member_key(group, member_id));
+  remove_member(group, member_id, ErrorCode::kUnknownMemberId, effects);
+  return ErrorCode::kNone;
+}
+
+void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {
+  LeaveResult result;
+  ClassicGroup* group = find(request.group_id);
+  bool any = false;
+  for (const LeaveRequest::Member& leaving : request.members) {
+    const ErrorCode error = group == nullptr ? ErrorCode::kUnknownMemberId : leave_one(*group, leaving, effects);
+    result.members.push_back(error);
+    any = any || error == ErrorCode::kNone;
+  }
+  effects.answer(std::move(reply), std::move(result));
+  if (!any) return;
+  if (group->in(kStable) || group->in(kCompletingRebalance)) return prepare_rebalance(*group, now, effects);
+  complete_join_if_all(*group, now, effects);
+}
+
+}  // namespace weir::coordination

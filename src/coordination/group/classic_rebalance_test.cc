@@ -1,0 +1,387 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "coordination/group/group_world.h"
+
+namespace weir::coordination {
+namespace {
+
+GroupConfig no_delay() {
+  GroupConfig config;
+  config.initial_rebalance_delay_ms = 0;
+  return config;
+}
+
+class ClassicRebalanceTest : public ::testing::Test {
+ protected:
+  explicit ClassicRebalanceTest(GroupConfig config = no_delay()) : world(config) {}
+
+  // Lets `count` members join an empty group and share partitions; returns their ids, the leader first.
+  std::vector<std::string> stable_group(size_t count, GroupWorld::JoinOptions options = {}, bool as_static = false) {
+    std::vector<Pending<JoinResult>> joins;
+    for (size_t i = 0; i < count; ++i) {
+      if (as_static) options.instance = "i" + std::to_string(i);
+      joins.push_back(world.join("", options));
+    }
+    world.advance(0);
+    std::vector<std::string> ids;
+    std::vector<SyncRequest::Assignment> assignments;
+    for (const auto& join : joins) {
+      EXPECT_EQ(join->error, ErrorCode::kNone);
+      const bool leads = join->leader == join->member_id;
+      ids.insert(leads ? ids.begin() : ids.end(), join->member_id);
+      assignments.push_back({join->member_id, "for " + join->member_id});
+    }
+    generation = joins[0]->generation;
+    for (size_t i = 1; i < ids.size(); ++i) followers.push_back(world.sync(ids[i], generation));
+    EXPECT_EQ(world.sync(ids[0], generation, assignments)->assignment, "for " + ids[0]);
+    EXPECT_EQ(world.group_state(), "Stable");
+    return ids;
+  }
+
+  GroupWorld world;
+  int32_t generation = 0;
+  std::vector<Pending<SyncResult>> followers;
+};
+
+TEST_F(ClassicRebalanceTest, OneMemberGoesThroughAllStates) {
+  EXPECT_EQ(world.group_state(), "Dead");
+  const auto join = world.join("");
+  EXPECT_FALSE(join.answered());
+  EXPECT_EQ(world.group_state(), "PreparingRebalance");
+  world.advance(0);
+  ASSERT_TRUE(join.answered());
+  EXPECT_EQ(join->generation, 1);
+  EXPECT_EQ(join->leader, join->member_id);
+  EXPECT_THAT(join->member_id, ::testing::MatchesRegex("client-[0-9a-f]{8}-[0-9a-f-]{27}"));
+  EXPECT_EQ(join->protocol_name, "range");
+  ASSERT_EQ(join->members.size(), 1u);
+  EXPECT_EQ(join->members[0].metadata, subscription({"t"}));
+  EXPECT_EQ(world.group_state(), "CompletingRebalance");
+  const auto sync = world.sync(join->member_id, 1, {{join->member_id, "all"}});
+  EXPECT_EQ(sync->assignment, "all");
+  EXPECT_EQ(world.group_state(), "Stable");
+  EXPECT_EQ(world.heartbeat(join->member_id, 1), ErrorCode::kNone);
+  EXPECT_EQ(world.leave(join->member_id), ErrorCode::kNone);
+  EXPECT_EQ(world.group_state(), "Empty");
+}
+
+TEST_F(ClassicRebalanceTest, EagerMembersShareOneGeneration) {
+  const auto ids = stable_group(2);
+  ASSERT_EQ(followers.size(), 1u);
+  EXPECT_EQ(followers[0]->assignment, "for " + ids[1]);
+  const auto third = world.join("");
+  EXPECT_EQ(world.heartbeat(ids[0], generation), ErrorCode::kRebalanceInProgress);
+  EXPECT_EQ(world.heartbeat(ids[1], generation), ErrorCode::kRebalanceInProgress);
+  const auto first = world.join(ids[0]);
+  EXPECT_FALSE(third.answered());
+  const auto second = world.join(ids[1]);
+  ASSERT_TRUE(third.answered() && first.answered() && second.answered());
+  EXPECT_EQ(third->generation, generation + 1);
+  EXPECT_EQ(first->members.size(), 3u);
+  EXPECT_TRUE(second->members.empty());
+  EXPECT_EQ(world.heartbeat(ids[0], generation), ErrorCode::kIllegalGeneration);
+}
+
+TEST_F(ClassicRebalanceTest, FollowerThatAsksForNothingNewKeepsTheGeneration) {
+  const auto ids = stable_group(2);
+  EXPECT_EQ(world.join(ids[1])->generation, generation);
+  EXPECT_EQ(world.group_state(), "Stable");
+  // The cooperative protocol's second rebalance: the leader, or a member with new metadata, asks for one.
+  GroupWorld::JoinOptions changed;
+  changed.protocols = {{"range", subscription({"t", "u"})}};
+  EXPECT_FALSE(world.join(ids[1], changed).answered());
+  EXPECT_EQ(world.group_state(), "PreparingRebalance");
+  EXPECT_EQ(world.join(ids[0])->generation, generation + 1);
+}
+
+TEST_F(ClassicRebalanceTest, SyncIsCheckedAgainstTheGeneration) {
+  const auto join = world.join("");
+  world.advance(0);
+  EXPECT_EQ(world.sync("nobody", 1)->error, ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(world.sync(join->member_id, 7)->error, ErrorCode::kIllegalGeneration);
+  SyncRequest request{"g", 1, join->member_id, {}, "connect", {}, {}};
+  Pending<SyncResult> answer;
+  world.step([&](Effects& effects) { world.state->sync(request, answer.reply(), world.now, effects); });
+  EXPECT_EQ(answer->error, ErrorCode::kInconsistentGroupProtocol);
+  EXPECT_EQ(world.sync(join->member_id, 1, {}, {}, "other")->error, ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, ProtocolsMustMatch) {
+  GroupWorld::JoinOptions other;
+  other.protocols = {};
+  EXPECT_EQ(world.join("", other)->error, ErrorCode::kInconsistentGroupProtocol);
+  EXPECT_EQ(world.state->group_count(), 0u);
+  stable_group(1);
+  other.protocols = {{"sticky", "x"}};
+  EXPECT_EQ(world.join("", other)->error, ErrorCode::kInconsistentGroupProtocol);
+  other.protocols = {{"range", "x"}};
+  other.type = "connect";
+  EXPECT_EQ(world.join("", other)->error, ErrorCode::kInconsistentGroupProtocol);
+}
+
+TEST_F(ClassicRebalanceTest, TheProtocolMostPreferAndAllSupportIsChosen) {
+  GroupWorld::JoinOptions options;
+  options.type = "connect";
+  options.protocols = {{"a", "1"}, {"b", "2"}};
+  const auto one = world.join("", options);
+  options.protocols = {{"b", "3"}, {"a", "4"}};
+  const auto two = world.join("", options);
+  options.protocols = {{"c", "5"}, {"b", "6"}, {"a", "7"}};
+  const auto three = world.join("", options);
+  world.advance(0);
+  EXPECT_EQ(one->protocol_name, "b");
+  EXPECT_EQ(one->protocol_type, "connect");
+  EXPECT_EQ(three->protocol_name, "b");
+}
+
+TEST_F(ClassicRebalanceTest, SessionTimeoutsHaveBounds) {
+  GroupWorld::JoinOptions options;
+  for (const int32_t bad : {5'999, 1'800'001, -1}) {
+    options.session_ms = bad;
+    EXPECT_EQ(world.join("", options)->error, ErrorCode::kInvalidSessionTimeout);
+  }
+}
+
+TEST_F(ClassicRebalanceTest, NewClientsAreGivenAnIdFirst) {
+  GroupWorld::JoinOptions options;
+  options.ask_for_member_id = true;
+  const auto first = world.join("", options);
+  EXPECT_EQ(first->error, ErrorCode::kMemberIdRequired);
+  EXPECT_EQ(world.group_state(), "Empty");
+  const auto second = world.join(first->member_id, options);
+  world.advance(0);
+  EXPECT_EQ(second->error, ErrorCode::kNone);
+  EXPECT_EQ(second->member_id, first->member_id);
+  EXPECT_EQ(world.join("made-up", options)->error, ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, PendingMembersHoldUpARebalanceUntilTheyExpire) {
+  const auto ids = stable_group(1);
+  GroupWorld::JoinOptions options;
+  options.ask_for_member_id = true;
+  options.session_ms = 6'000;
+  const auto pending = world.join("", options);
+  EXPECT_EQ(pending->error, ErrorCode::kMemberIdRequired);
+  const auto leader = world.join(ids[0]);
+  EXPECT_FALSE(leader.answered());
+  world.advance(5'999);
+  EXPECT_FALSE(leader.answered());
+  world.advance(1);
+  ASSERT_TRUE(leader.answered());
+  EXPECT_EQ(leader->members.size(), 1u);
+  EXPECT_EQ(world.join(pending->member_id, options)->error, ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, SilentMemberIsRemoved) {
+  const auto ids = stable_group(2);
+  for (int i = 0; i < 3; ++i) {
+    world.advance(6'000);
+    world.heartbeat(ids[0], generation);
+  }
+  EXPECT_EQ(world.describe().members.size(), 1u);
+  EXPECT_EQ(world.group_state(), "PreparingRebalance");
+  EXPECT_EQ(world.join(ids[0])->members.size(), 1u);
+  EXPECT_EQ(world.heartbeat(ids[1], generation), ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, LateMembersAreRemovedAtTheRebalanceTimeout) {
+  GroupWorld::JoinOptions options;
+  options.session_ms = 60'000;
+  const auto ids = stable_group(3, options);
+  const auto second = world.join(ids[1], [&] { auto changed = options; changed.protocols = {{"range", "new"}}; return changed; }());
+  world.advance(29'999);
+  EXPECT_FALSE(second.answered());
+  world.advance(1);
+  ASSERT_TRUE(second.answered());
+  EXPECT_EQ(second->leader, ids[1]) << "the leader did not come";
+  EXPECT_EQ(second->members.size(), 1u);
+  EXPECT_EQ(world.heartbeat(ids[0], generation), ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, LeaderThatLeavesIsReplaced) {
+  const auto ids = stable_group(2);
+  EXPECT_EQ(world.leave(ids[0]), ErrorCode::kNone);
+  const auto other = world.join(ids[1]);
+  EXPECT_EQ(other->leader, ids[1]);
+  EXPECT_EQ(other->generation, generation + 1);
+  EXPECT_EQ(world.leave("nobody"), ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, MembersThatWaitAreAnsweredWhenTheyAreRemoved) {
+  const auto ids = stable_group(2);
+  const auto waiting = world.join("");
+  const auto rejoined = world.join(ids[1]);
+  EXPECT_EQ(world.leave(ids[1]), ErrorCode::kNone);
+  EXPECT_EQ(rejoined->error, ErrorCode::kUnknownMemberId);
+  EXPECT_FALSE(waiting.answered());
+}
+
+TEST_F(ClassicRebalanceTest, RebalanceEndsSyncsThatWait) {
+  const auto one = world.join("");
+  const auto two = world.join("");
+  world.advance(0);
+  const auto& follower = one->leader == one->member_id ? two : one;
+  const auto waiting = world.sync(follower->member_id, 1);
+  EXPECT_FALSE(waiting.answered());
+  world.join("");
+  EXPECT_EQ(waiting->error, ErrorCode::kRebalanceInProgress);
+}
+
+TEST_F(ClassicRebalanceTest, MembersThatDoNotSyncAreRemoved) {
+  GroupWorld::JoinOptions options;
+  options.session_ms = 60'000;
+  options.rebalance_ms = 20'000;
+  const auto one = world.join("", options);
+  const auto two = world.join("", options);
+  world.advance(0);
+  const auto& leader = one->leader == one->member_id ? one : two;
+  const auto& silent = one->leader == one->member_id ? two : one;
+  world.sync(leader->member_id, 1);
+  world.advance(20'000);
+  EXPECT_EQ(world.heartbeat(silent->member_id, 1), ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(world.heartbeat(leader->member_id, 1), ErrorCode::kRebalanceInProgress);
+}
+
+TEST_F(ClassicRebalanceTest, WaitingMembersNeedNoHeartbeatsButNewOnesExpire) {
+  GroupWorld::JoinOptions slow;
+  slow.session_ms = 6'000;
+  slow.rebalance_ms = 1'000'000;
+  const auto ids = stable_group(1, slow);
+  const auto fresh = world.join("", slow);
+  for (int i = 0; i < 59; ++i) {
+    world.advance(5'000);
+    EXPECT_EQ(world.heartbeat(ids[0], generation), ErrorCode::kRebalanceInProgress);
+  }
+  EXPECT_FALSE(fresh.answered());
+  world.advance(5'000);
+  EXPECT_EQ(fresh->error, ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, StaticMemberComesBackWithoutARebalance) {
+  const auto ids = stable_group(2, {}, true);
+  const std::string instance = *world.describe().members[0].instance_id;
+  const std::string old_id = world.describe().members[0].member_id;
+  GroupWorld::JoinOptions options;
+  options.instance = instance;
+  const auto back = world.join("", options);
+  ASSERT_TRUE(back.answered());
+  EXPECT_EQ(back->generation, generation);
+  EXPECT_NE(back->member_id, old_id);
+  EXPECT_EQ(back->skip_assignment, old_id == ids[0]);
+  EXPECT_EQ(world.sync(back->member_id, generation, {}, instance)->assignment, "for " + old_id);
+  EXPECT_EQ(world.heartbeat(old_id, generation, instance), ErrorCode::kFencedInstanceId);
+  EXPECT_EQ(world.heartbeat(back->member_id, generation, instance), ErrorCode::kNone);
+  EXPECT_EQ(world.heartbeat(back->member_id, generation, "nobody"), ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(world.group_state(), "Stable");
+}
+
+TEST_F(ClassicRebalanceTest, OlderStaticLeadersAreToldTheOldLeadersId) {
+  const auto ids = stable_group(1, {}, true);
+  GroupWorld::JoinOptions options;
+  options.instance = "i0";
+  options.can_skip = false;
+  const auto back = world.join("", options);
+  EXPECT_EQ(back->leader, ids[0]);
+  EXPECT_FALSE(back->skip_assignment);
+}
+
+TEST_F(ClassicRebalanceTest, WaitingStaticMemberIsFencedByItsSuccessor) {
+  GroupWorld::JoinOptions options;
+  options.instance = "i";
+  const auto first = world.join("", options);
+  const auto second = world.join("", options);
+  EXPECT_EQ(first->error, ErrorCode::kFencedInstanceId);
+  world.advance(0);
+  EXPECT_EQ(second->members.size(), 1u);
+}
+
+TEST_F(ClassicRebalanceTest, StaticMembersSurviveRebalancesUntilTheirSessionEnds) {
+  GroupWorld::JoinOptions options;
+  options.session_ms = 100'000;
+  const auto ids = stable_group(2, options, true);
+  const std::string leader_instance = world.describe().members[0].member_id == ids[0]
+                                          ? *world.describe().members[0].instance_id : *world.describe().members[1].instance_id;
+  options.instance = leader_instance;
+  const auto leader = world.join(ids[0], options);
+  world.advance(30'000);
+  EXPECT_EQ(leader->members.size(), 2u);
+  // An administrator removes it by its instance id.
+  EXPECT_EQ(world.leave("", leader_instance == "i0" ? "i1" : "i0"), ErrorCode::kNone);
+  EXPECT_EQ(world.describe().members.size(), 1u);
+  EXPECT_EQ(world.leave("", "nobody"), ErrorCode::kUnknownMemberId);
+}
+
+TEST_F(ClassicRebalanceTest, RestartKeepsTheGroup) {
+  const auto ids = stable_group(2);
+  world.restart();
+  EXPECT_EQ(world.group_state(), "Stable");
+  EXPECT_EQ(world.heartbeat(ids[0], generation), ErrorCode::kNone);
+  EXPECT_EQ(world.sync(ids[1], generation)->assignment, "for " + ids[1]);
+  world.advance(10'000);
+  EXPECT_EQ(world.group_state(), "Empty") << "sessions go on after the restart";
+}
+
+TEST_F(ClassicRebalanceTest, AbandonedStateAnswersAllThatWait) {
+  const auto ids = stable_group(1);
+  const auto waiting = world.join("");
+  Effects effects;
+  world.state->abandon(ErrorCode::kNotCoordinator, effects);
+  for (Release& release : effects.replies) release(ErrorCode::kNone);
+  EXPECT_EQ(waiting->error, ErrorCode::kNotCoordinator);
+}
+
+TEST_F(ClassicRebalanceTest, AnswersTurnIntoTheErrorOfAFailedAppend) {
+  Pending<HeartbeatResult> answer;
+  Effects effects;
+  world.state->heartbeat({"g", 1, "m", {}}, answer.reply(), world.now, effects);
+  effects.replies.at(0)(ErrorCode::kCoordinatorNotAvailable);
+  EXPECT_EQ(answer->error, ErrorCode::kCoordinatorNotAvailable);
+}
+
+class InitialDelayTest : public ClassicRebalanceTest {
+ protected:
+  InitialDelayTest() : ClassicRebalanceTest(GroupConfig{}) {}
+};
+
+TEST_F(InitialDelayTest, FirstRebalanceWaitsForMembersThatKeepComing) {
+  const auto one = world.join("");
+  world.advance(2'000);
+  const auto two = world.join("");
+  world.advance(1'000);
+  EXPECT_FALSE(one.answered()) << "a member came during the delay";
+  world.advance(2'999);
+  EXPECT_FALSE(one.answered());
+  world.advance(1);
+  EXPECT_EQ(one->generation, 1);
+  EXPECT_EQ(two->generation, 1);
+}
+
+TEST_F(InitialDelayTest, TheDelayIsAtMostTheRebalanceTimeout) {
+  GroupWorld::JoinOptions options;
+  options.rebalance_ms = 7'000;
+  const auto one = world.join("", options);
+  for (int i = 0; i < 6; ++i) {
+    world.advance(1'000);
+    world.join("", options);
+  }
+  EXPECT_FALSE(one.answered());
+  world.advance(1'000);
+  for (int i = 0; i < 4 && !one.answered(); ++i) world.advance(1'000);
+  EXPECT_EQ(one->error, ErrorCode::kNone);
+}
+
+class MaxSizeTest : public ClassicRebalanceTest {
+ protected:
+  MaxSizeTest() : ClassicRebalanceTest([] { auto config = no_delay(); config.max_size = 2; return config; }()) {}
+};
+
+TEST_F(MaxSizeTest, FullGroupRefusesMore) {
+  const auto ids = stable_group(2);
+  EXPECT_EQ(world.join("")->error, ErrorCode::kGroupMaxSizeReached);
+  EXPECT_EQ(world.group_state(), "Stable");
+  EXPECT_EQ(world.join(ids[1])->error, ErrorCode::kNone);
+}
+
+}  // namespace
+}  // namespace weir::coordination

@@ -1,0 +1,71 @@
+// Deadlines of one coordinator, by key. Moving a deadline to a later time, which every heartbeat does, only notes the new
+// time: the queue is corrected when the old time comes.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <queue>
+#include <string>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace weir::coordination {
+
+enum class DeadlineKind : uint8_t { kMember, kJoin, kSync, kOffsetCheck };
+
+struct DeadlineKey {
+  DeadlineKind kind{};
+  std::string group_id;
+  std::string member_id;
+  auto operator<=>(const DeadlineKey&) const = default;
+};
+
+class Deadlines {
+ public:
+  static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
+
+  void set(const DeadlineKey& key, int64_t at_ms) {
+    Entry& entry = entries_[key];
+    entry.at_ms = at_ms;
+    if (at_ms >= entry.queued_ms) return;
+    entry.queued_ms = at_ms;
+    queue_.emplace(at_ms, key);
+  }
+  void cancel(const DeadlineKey& key) { entries_.erase(key); }
+  bool contains(const DeadlineKey& key) const { return entries_.contains(key); }
+
+  // The earliest time at which something may be due; never later than the earliest deadline.
+  int64_t next_ms() const { return queue_.empty() ? kNever : queue_.top().first; }
+
+  // Takes one deadline that is due.
+  std::optional<DeadlineKey> pop(int64_t now_ms) {
+    while (!queue_.empty() && queue_.top().first <= now_ms) {
+      auto [queued_ms, key] = queue_.top();
+      queue_.pop();
+      const auto entry = entries_.find(key);
+      if (entry == entries_.end() || entry->second.queued_ms != queued_ms) continue;
+      if (entry->second.at_ms <= now_ms) {
+        entries_.erase(entry);
+        return key;
+      }
+      entry->second.queued_ms = entry->second.at_ms;
+      queue_.emplace(entry->second.at_ms, std::move(key));
+    }
+    return std::nullopt;
+  }
+
+ private:
+  struct Entry {
+    int64_t at_ms = kNever;
+    int64_t queued_ms = kNever;  // the one queue item that counts for it
+  };
+  using Item = std::pair<int64_t, DeadlineKey>;
+
+  std::map<DeadlineKey, Entry> entries_;
+  std::priority_queue<Item, std::vector<Item>, std::greater<>> queue_;
+};
+
+}  // namespace weir::coordination

@@ -1,0 +1,192 @@
+#include "coordination/group/group_coordinator_state.h"
+
+#include <utility>
+
+#include "base/check.h"
+
+namespace weir::coordination {
+
+ClassicGroup* GroupCoordinatorState::find(std::string_view group_id) {
+  const auto at = groups_.find(group_id);
+  return at == groups_.end() ? nullptr : at->second.get();
+}
+
+ClassicGroup& GroupCoordinatorState::find_or_create(const std::string& group_id) {
+  auto& group = groups_[group_id];
+  if (!group) group = std::make_unique<ClassicGroup>(group_id);
+  return *group;
+}
+
+// --- replay ---------------------------------------------------------------------------------------------------------
+
+Result<void> GroupCoordinatorState::replay(Bytes key, std::optional<Bytes> value) {
+  auto entry = parse_group_record(key, value);
+  if (!entry) return std::unexpected(entry.error());
+  if (auto* group = std::get_if<GroupMetadataEntry>(&*entry)) replay_group(std::move(*group));
+  if (auto* offset = std::get_if<OffsetEntry>(&*entry)) replay_offset(std::move(*offset));
+  return {};
+}
+
+void GroupCoordinatorState::replay_group(GroupMetadataEntry entry) {
+  groups_.erase(entry.group_id);
+  if (!entry.value) return;
+  GroupMetadataEntry::Value& value = *entry.value;
+  ClassicGroup& group = find_or_create(entry.group_id);
+  for (auto& stored : value.members) {
+    if (group.find(stored.id) != nullptr || (stored.instance_id && group.static_member(*stored.instance_id))) continue;
+    auto member = std::make_unique<ClassicMember>();
+    member->id = std::move(stored.id);
+    member->instance_id = std::move(stored.instance_id);
+    member->client_id = std::move(stored.client_id);
+    member->client_host = std::move(stored.client_host);
+    member->rebalance_timeout_ms = stored.rebalance_timeout_ms;
+    member->session_timeout_ms = stored.session_timeout_ms;
+    if (value.protocol_name) member->protocols = {{*value.protocol_name, std::move(stored.subscription)}};
+    member->assignment = std::move(stored.assignment);
+    group.add(std::move(member), value.protocol_type);
+  }
+  std::optional<std::string> type;
+  if (!value.protocol_type.empty()) type = std::move(value.protocol_type);
+  group.restore(std::move(type), std::move(value.protocol_name), std::move(value.leader), value.generation,
+                value.state_timestamp_ms);
+}
+
+void GroupCoordinatorState::replay_offset(OffsetEntry entry) {
+  if (entry.value) {
+    find_or_create(entry.group_id);
+    offsets_[entry.group_id][entry.topic][entry.partition] = std::move(*entry.value);
+    return;
+  }
+  const auto group = offsets_.find(entry.group_id);
+  if (group == offsets_.end()) return;
+  const auto topic = group->second.find(entry.topic);
+  if (topic == group->second.end()) return;
+  topic->second.erase(entry.partition);
+  if (topic->second.empty()) group->second.erase(topic);
+  if (group->second.empty()) offsets_.erase(group);
+}
+
+void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
+  // Offsets whose group's tombstone came after them still belong to a group without members.
+  for (const auto& [group_id, offsets] : offsets_) find_or_create(group_id);
+  for (auto& [group_id, group] : groups_) {
+    for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
+    if (group->members().size() > static_cast<size_t>(config_.max_size)) prepare_rebalance(*group, now, effects);
+  }
+  deadlines_.set({DeadlineKind::kOffsetCheck, {}, {}}, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
+}
+
+// --- time -----------------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::tick(Instant now, Effects& effects) {
+  while (const auto due = deadlines_.pop(now.monotonic_ms)) {
+    if (due->kind == DeadlineKind::kOffsetCheck) {
+      check_offsets(now, effects);
+      deadlines_.set(*due, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
+      continue;
+    }
+    ClassicGroup* group = find(due->group_id);
+    if (group == nullptr) continue;
+    if (due->kind == DeadlineKind::kMember) member_expired(*group, due->member_id, now, effects);
+    if (due->kind == DeadlineKind::kSync) pending_syncs_expired(*group, now, effects);
+    if (due->kind == DeadlineKind::kJoin) {
+      if (group->initial_wait) initial_wait_over(*group, now, effects);
+      else complete_join(*group, now, effects);
+    }
+  }
+}
+
+void GroupCoordinatorState::expect_heartbeat(const ClassicGroup& group, const ClassicMember& member, Instant now) {
+  const int64_t timeout_ms = member.is_new ? config_.new_member_join_timeout_ms : member.session_timeout_ms;
+  deadlines_.set(member_key(group, member.id), now.monotonic_ms + timeout_ms);
+}
+
+void GroupCoordinatorState::set_join_deadline(ClassicGroup& group, int64_t delay_ms, Instant now) {
+  deadlines_.set({DeadlineKind::kJoin, group.id(), {}}, now.monotonic_ms + delay_ms);
+}
+
+void GroupCoordinatorState::cancel_join_deadline(ClassicGroup& group) {
+  group.initial_wait.reset();
+  deadlines_.cancel({DeadlineKind::kJoin, group.id(), {}});
+}
+
+void GroupCoordinatorState::abandon(ErrorCode error, Effects& effects) {
+  for (auto& [group_id, group] : groups_) {
+    for (const auto& [member_id, member] : group->members()) answer_waiting(*member, error, effects);
+  }
+}
+
+// --- administration -------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::describe(const std::string& group_id, DescribeReply reply, Effects& effects) {
+  GroupDescription result;
+  result.group_id = group_id;
+  const ClassicGroup* group = find(group_id);
+  if (group == nullptr) {
+    result.error = ErrorCode::kGroupIdNotFound;
+    return effects.answer(std::move(reply), std::move(result));
+  }
+  result.state = state_name(group->state());
+  result.protocol_type = group->protocol_type().value_or("");
+  const bool stable = group->in(ClassicGroupState::kStable);
+  if (stable) result.protocol_name = group->protocol_name().value_or("");
+  for (const auto& [id, member] : group->members()) {
+    auto& shown = result.members.emplace_back();
+    shown.member_id = id;
+    shown.instance_id = member->instance_id;
+    shown.client_id = member->client_id;
+    shown.client_host = member->client_host;
+    if (!stable) continue;
+    shown.metadata = member->metadata(result.protocol_name);
+    shown.assignment = member->assignment;
+  }
+  effects.answer(std::move(reply), std::move(result));
+}
+
+void GroupCoordinatorState::list(ListReply reply, Effects& effects) {
+  ListResult result;
+  for (const auto& [id, group] : groups_) {
+    result.groups.push_back({id, group->protocol_type().value_or(""), state_name(group->state())});
+  }
+  effects.answer(std::move(reply), std::move(result));
+}
+
+void GroupCoordinatorState::delete_group(const std::string& group_id, DeleteGroupReply reply, Effects& effects) {
+  DeleteGroupResult result;
+  const ClassicGroup* group = find(group_id);
+  if (group == nullptr) {
+    result.error = ErrorCode::kGroupIdNotFound;
+  } else if (!group->in(ClassicGroupState::kEmpty)) {
+    result.error = ErrorCode::kNonEmptyGroup;
+  } else {
+    delete_all_offsets(group_id, effects);
+    remove_group(group_id, effects);
+  }
+  effects.answer(std::move(reply), result);
+}
+
+// Of a group without members and offsets.
+void GroupCoordinatorState::remove_group(const std::string& group_id, Effects& effects) {
+  const ClassicGroup* group = find(group_id);
+  WEIR_CHECK(group != nullptr && group->members().empty());
+  effects.records.push_back(group_tombstone(group_id));
+  for (const std::string& member_id : group->pending_members()) deadlines_.cancel(member_key(*group, member_id));
+  groups_.erase(groups_.find(group_id));
+}
+
+std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
+  std::vector<CoordinatorRecord> records;
+  for (const auto& [id, group] : groups_) {
+    if (group->in(ClassicGroupState::kEmpty) || group->in(ClassicGroupState::kStable)) {
+      records.push_back(group_metadata_record(*group));
+    }
+  }
+  for (const auto& [id, topics] : offsets_) {
+    for (const auto& [topic, partitions] : topics) {
+      for (const auto& [partition, offset] : partitions) records.push_back(offset_commit_record(id, topic, partition, offset));
+    }
+  }
+  return records;
+}
+
+}  // namespace weir::coordination

@@ -1,0 +1,126 @@
+// The groups and committed offsets of one partition of `__consumer_offsets`, as a state machine without I/O.
+//
+// Each call is one step: it changes the state at once and leaves in `effects` the records that say so and the answers
+// that depend on them. The state runs ahead of the log: the caller appends the records of a step in the order of the
+// steps and releases no answer of a step before all records up to and including its own are durable; a read is a step
+// like any other. If records cannot be appended, the state is of no more use: abandon() it and replay the log into a new
+// one. Joins and syncs may be answered by a later step.
+//
+// Start: replay() each record of the partition, then loaded(). After each step and each tick the caller arranges that
+// tick() is called at next_deadline_ms(). Not thread-safe; deterministic but for the member ids it draws.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "coordination/group/classic_group.h"
+#include "coordination/group/deadlines.h"
+#include "coordination/group/effects.h"
+#include "coordination/group/group_config.h"
+#include "coordination/group/group_messages.h"
+#include "coordination/group/group_records.h"
+#include "runtime/clock.h"
+
+namespace weir::coordination {
+
+class GroupCoordinatorState {
+ public:
+  GroupCoordinatorState(const GroupConfig& config, runtime::Random& random) : config_(config), random_(random) {}
+
+  // Records of types that are not known are skipped; one that does not decode changes nothing and is an error.
+  Result<void> replay(Bytes key, std::optional<Bytes> value);
+  void loaded(Instant now, Effects& effects);
+
+  // classic_rebalance.cc
+  void join(JoinRequest request, JoinReply reply, Instant now, Effects& effects);
+  void sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects);
+  void heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects);
+  void leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects);
+
+  // group_offsets.cc
+  void commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now, Effects& effects);
+  void fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects);
+  void delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Effects& effects);
+
+  void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
+  void list(ListReply reply, Effects& effects);
+  void delete_group(const std::string& group_id, DeleteGroupReply reply, Effects& effects);
+
+  int64_t next_deadline_ms() const { return deadlines_.next_ms(); }  // Deadlines::kNever: none
+  void tick(Instant now, Effects& effects);
+
+  // Answers all that wait with `error`; the object is of no use afterwards.
+  void abandon(ErrorCode error, Effects& effects);
+
+  size_t group_count() const { return groups_.size(); }
+  size_t offset_count() const;
+  // Records that rebuild what the log holds of this state: groups in the middle of a rebalance are left out.
+  std::vector<CoordinatorRecord> snapshot() const;
+
+ private:
+  using TopicOffsets = std::map<int32_t, CommittedOffset>;
+  using GroupOffsets = std::map<std::string, TopicOffsets, std::less<>>;
+
+  ClassicGroup* find(std::string_view group_id);
+  ClassicGroup& find_or_create(const std::string& group_id);
+  void replay_group(GroupMetadataEntry entry);
+  void replay_offset(OffsetEntry entry);
+
+  // Joining.
+  void join_new_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now, Effects& effects);
+  void join_existing_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now, Effects& effects);
+  bool accepts(ClassicGroup& group, const std::string& member_id) const;
+  void add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id, JoinReply reply, Instant now,
+                  Effects& effects);
+  void update_member(JoinRequest& request, ClassicMember& member, JoinReply reply, Effects& effects);
+  void replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id, JoinReply reply,
+                             Instant now, Effects& effects);
+  void answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply, Effects& effects);
+  // The rebalance.
+  void rebalance_or_complete(ClassicGroup& group, Instant now, Effects& effects);
+  void prepare_rebalance(ClassicGroup& group, Instant now, Effects& effects);
+  void complete_join_if_all(ClassicGroup& group, Instant now, Effects& effects);
+  void complete_join(ClassicGroup& group, Instant now, Effects& effects);
+  void initial_wait_over(ClassicGroup& group, Instant now, Effects& effects);
+  void propagate_assignment(ClassicGroup& group, ErrorCode error, Instant now, Effects& effects);
+  // Members going.
+  void member_expired(ClassicGroup& group, const std::string& member_id, Instant now, Effects& effects);
+  void pending_syncs_expired(ClassicGroup& group, Instant now, Effects& effects);
+  void remove_member(ClassicGroup& group, const std::string& member_id, ErrorCode error, Effects& effects);
+  void synced(ClassicGroup& group, const std::string& member_id);
+  ErrorCode leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, Effects& effects);
+  void answer_join_error(JoinReply reply, const std::string& member_id, ErrorCode error, Effects& effects);
+  void answer_waiting(ClassicMember& member, ErrorCode error, Effects& effects);
+  std::string new_member_id(std::string_view prefix);
+
+  // Deadlines.
+  void expect_heartbeat(const ClassicGroup& group, const ClassicMember& member, Instant now);
+  void set_join_deadline(ClassicGroup& group, int64_t delay_ms, Instant now);
+  void cancel_join_deadline(ClassicGroup& group);
+  static DeadlineKey member_key(const ClassicGroup& group, const std::string& member_id) {
+    return {DeadlineKind::kMember, group.id(), member_id};
+  }
+
+  // Offsets.
+  const CommittedOffset* find_offset(std::string_view group_id, std::string_view topic, int32_t partition) const;
+  ErrorCode validate_commit(const OffsetCommitRequest& request, Instant now);
+  void check_offsets(Instant now, Effects& effects);
+  bool expire_offsets(ClassicGroup& group, Instant now, Effects& effects);
+  bool offset_expired(const ClassicGroup& group, const CommittedOffset& offset, int64_t wall_ms) const;
+  void delete_all_offsets(const std::string& group_id, Effects& effects);
+  void remove_group(const std::string& group_id, Effects& effects);
+
+  const GroupConfig config_;
+  runtime::Random& random_;
+  std::map<std::string, std::unique_ptr<ClassicGroup>, std::less<>> groups_;
+  std::map<std::string, GroupOffsets, std::less<>> offsets_;  // whose group exists
+  Deadlines deadlines_;
+};
+
+}  // namespace weir::coordination

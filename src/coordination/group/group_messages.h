@@ -1,0 +1,196 @@
+// Requests to a group coordinator and their results, owned and independent of protocol versions. Lists of partitions are
+// flat: the handler puts them into the shape of its version.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/function.h"
+#include "base/uuid.h"
+#include "protocol/errors.h"
+
+namespace weir::coordination {
+
+using protocol::ErrorCode;
+
+struct GroupProtocol {
+  std::string name;
+  std::string metadata;
+  bool operator==(const GroupProtocol&) const = default;
+};
+
+struct JoinRequest {
+  std::string group_id;
+  std::string member_id;  // empty: a new member
+  std::optional<std::string> instance_id;
+  std::string client_id;
+  std::string client_host;
+  std::string protocol_type;
+  std::vector<GroupProtocol> protocols;  // in the order of preference
+  int32_t session_timeout_ms = 0;
+  int32_t rebalance_timeout_ms = 0;
+  bool requires_known_member_id = true;  // since version 4
+  bool can_skip_assignment = true;       // since version 9
+};
+struct JoinedMember {
+  std::string member_id;
+  std::optional<std::string> instance_id;
+  std::string metadata;
+};
+struct JoinResult {
+  ErrorCode error{};
+  int32_t generation = -1;
+  std::optional<std::string> protocol_type;
+  std::optional<std::string> protocol_name;
+  std::string leader;
+  std::string member_id;
+  bool skip_assignment = false;
+  std::vector<JoinedMember> members;  // for the leader
+};
+using JoinReply = Function<void(JoinResult)>;
+
+struct SyncRequest {
+  std::string group_id;
+  int32_t generation = -1;
+  std::string member_id;
+  std::optional<std::string> instance_id;
+  std::optional<std::string> protocol_type;
+  std::optional<std::string> protocol_name;
+  struct Assignment {
+    std::string member_id;
+    std::string assignment;
+  };
+  std::vector<Assignment> assignments;
+};
+struct SyncResult {
+  ErrorCode error{};
+  std::optional<std::string> protocol_type;
+  std::optional<std::string> protocol_name;
+  std::string assignment;
+};
+using SyncReply = Function<void(SyncResult)>;
+
+struct HeartbeatRequest {
+  std::string group_id;
+  int32_t generation = -1;
+  std::string member_id;
+  std::optional<std::string> instance_id;
+};
+struct HeartbeatResult {
+  ErrorCode error{};
+};
+using HeartbeatReply = Function<void(HeartbeatResult)>;
+
+struct LeaveRequest {
+  std::string group_id;
+  struct Member {
+    std::string member_id;
+    std::optional<std::string> instance_id;
+  };
+  std::vector<Member> members;
+};
+struct LeaveResult {
+  ErrorCode error{};
+  std::vector<ErrorCode> members;  // as asked
+};
+using LeaveReply = Function<void(LeaveResult)>;
+
+struct OffsetCommitRequest {
+  std::string group_id;
+  int32_t generation = -1;  // negative: no member
+  std::string member_id;
+  std::optional<std::string> instance_id;
+  int64_t retention_ms = -1;  // versions up to 4
+  bool group_not_found_known = true;  // since version 9
+  struct Item {
+    std::string topic;
+    Uuid topic_id;
+    int32_t partition = 0;
+    int64_t offset = -1;
+    int32_t leader_epoch = -1;
+    std::string metadata;
+  };
+  std::vector<Item> items;
+};
+struct OffsetCommitResult {
+  ErrorCode error{};               // of all items, if not kNone
+  std::vector<ErrorCode> items;    // as asked
+};
+using OffsetCommitReply = Function<void(OffsetCommitResult)>;
+
+struct OffsetFetchRequest {
+  std::string group_id;
+  bool all = false;  // everything the group has instead of `items`
+  struct Item {
+    std::string topic;
+    Uuid topic_id;  // zero: any
+    int32_t partition = 0;
+  };
+  std::vector<Item> items;
+};
+struct FetchedOffset {
+  std::string topic;
+  Uuid topic_id;  // as committed
+  int32_t partition = 0;
+  int64_t offset = -1;  // -1: none
+  int32_t leader_epoch = -1;
+  std::string metadata;
+};
+struct OffsetFetchResult {
+  ErrorCode error{};
+  std::vector<FetchedOffset> items;  // as asked, or ascending by topic and partition
+};
+using OffsetFetchReply = Function<void(OffsetFetchResult)>;
+
+struct OffsetDeleteRequest {
+  std::string group_id;
+  struct Item {
+    std::string topic;
+    int32_t partition = 0;
+  };
+  std::vector<Item> items;
+};
+struct OffsetDeleteResult {
+  ErrorCode error{};
+  std::vector<ErrorCode> items;  // as asked
+};
+using OffsetDeleteReply = Function<void(OffsetDeleteResult)>;
+
+struct GroupDescription {
+  ErrorCode error{};  // kGroupIdNotFound: no such group
+  std::string group_id;
+  std::string_view state = "Dead";
+  std::string protocol_type;
+  std::string protocol_name;
+  struct Member {
+    std::string member_id;
+    std::optional<std::string> instance_id;
+    std::string client_id;
+    std::string client_host;
+    std::string metadata;
+    std::string assignment;
+  };
+  std::vector<Member> members;
+};
+using DescribeReply = Function<void(GroupDescription)>;
+
+struct ListedGroup {
+  std::string group_id;
+  std::string protocol_type;
+  std::string_view state;
+};
+struct ListResult {
+  ErrorCode error{};
+  std::vector<ListedGroup> groups;
+};
+using ListReply = Function<void(ListResult)>;
+
+struct DeleteGroupResult {
+  ErrorCode error{};
+};
+using DeleteGroupReply = Function<void(DeleteGroupResult)>;
+
+}  // namespace weir::coordination

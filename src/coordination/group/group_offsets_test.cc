@@ -1,0 +1,186 @@
+#include <gtest/gtest.h>
+
+#include "coordination/group/group_world.h"
+
+namespace weir::coordination {
+namespace {
+
+constexpr int64_t kDay = 24ll * 3'600 * 1'000;
+
+GroupConfig no_delay() {
+  GroupConfig config;
+  config.initial_rebalance_delay_ms = 0;
+  return config;
+}
+
+class GroupOffsetsTest : public ::testing::Test {
+ protected:
+  // One member whose generation is complete.
+  std::string stable_member(GroupWorld::JoinOptions options = {}) {
+    const auto join = world.join("", options);
+    world.advance(0);
+    world.sync(join->member_id, join->generation);
+    return join->member_id;
+  }
+  // Days during which the member stays alive.
+  void live(const std::string& member_id, int64_t ms) {
+    for (int64_t passed = 0; passed < ms; passed += kDay) {
+      world.to(world.now.monotonic_ms + kDay - 5'000);
+      ASSERT_EQ(world.heartbeat(member_id, 1), ErrorCode::kNone);
+      world.advance(5'000);
+    }
+  }
+
+  GroupWorld world{no_delay()};
+};
+
+TEST_F(GroupOffsetsTest, AnybodyCommitsToAGroupWithoutMembers) {
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, -1);
+  EXPECT_EQ(world.commit("g", "t", 0, 42), ErrorCode::kNone);
+  const FetchedOffset offset = world.fetch("g", "t", 0);
+  EXPECT_EQ(offset.offset, 42);
+  EXPECT_EQ(offset.leader_epoch, 3);
+  EXPECT_EQ(offset.metadata, "meta");
+  EXPECT_EQ(world.fetch("g", "t", 1).offset, -1);
+  EXPECT_EQ(world.fetch("h", "t", 0).offset, -1);
+  EXPECT_EQ(world.group_state(), "Empty");
+}
+
+TEST_F(GroupOffsetsTest, CommitsAreFencedByMemberAndGeneration) {
+  const std::string member = stable_member();
+  EXPECT_EQ(world.commit("g", "t", 0, 1, member, 1), ErrorCode::kNone);
+  EXPECT_EQ(world.commit("g", "t", 0, 2, member, 0), ErrorCode::kIllegalGeneration);
+  EXPECT_EQ(world.commit("g", "t", 0, 2, "nobody", 1), ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(world.commit("g", "t", 0, 2), ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(world.commit("h", "t", 0, 2, member, 1), ErrorCode::kGroupIdNotFound);
+  OffsetCommitRequest old;
+  old.group_id = "h";
+  old.generation = 1;
+  old.group_not_found_known = false;
+  old.items.resize(1);
+  EXPECT_EQ(world.commit(old), ErrorCode::kIllegalGeneration);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, 1);
+  // While the next generation is being prepared, members may still commit; before its assignment is known, they may not.
+  const auto again = world.join(member);
+  EXPECT_EQ(world.group_state(), "CompletingRebalance");
+  EXPECT_EQ(world.commit("g", "t", 0, 3, member, again->generation), ErrorCode::kRebalanceInProgress);
+}
+
+TEST_F(GroupOffsetsTest, MetadataHasABound) {
+  OffsetCommitRequest request;
+  request.group_id = "g";
+  request.items.push_back({"t", {}, 0, 1, -1, std::string(4'096, 'x')});
+  request.items.push_back({"t", {}, 1, 1, -1, std::string(4'097, 'x')});
+  Pending<OffsetCommitResult> answer;
+  world.step([&](Effects& effects) { world.state->commit_offsets(request, answer.reply(), world.now, effects); });
+  EXPECT_EQ(answer->items, (std::vector{ErrorCode::kNone, ErrorCode::kOffsetMetadataTooLarge}));
+  EXPECT_EQ(world.fetch("g", "t", 1).offset, -1);
+}
+
+TEST_F(GroupOffsetsTest, OffsetsOfARecreatedTopicAreAbsent) {
+  Uuid old_id, new_id;
+  old_id.bytes[0] = 1;
+  new_id.bytes[0] = 2;
+  OffsetCommitRequest request;
+  request.group_id = "g";
+  request.items.push_back({"t", old_id, 0, 7, -1, ""});
+  EXPECT_EQ(world.commit(request), ErrorCode::kNone);
+  for (int i = 0; i < 2; ++i) {
+    EXPECT_EQ(world.fetch("g", "t", 0, old_id).offset, 7);
+    EXPECT_EQ(world.fetch("g", "t", 0).offset, 7);
+    EXPECT_EQ(world.fetch("g", "t", 0, new_id).offset, -1);
+    world.restart();
+  }
+}
+
+TEST_F(GroupOffsetsTest, OffsetsOfAnEmptyGroupExpireByTheirCommit) {
+  world.commit("g", "t", 0, 1);
+  world.advance(6 * kDay);
+  world.commit("g", "t", 1, 1);
+  world.advance(kDay + 600'000);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, -1);
+  EXPECT_EQ(world.fetch("g", "t", 1).offset, 1);
+  EXPECT_EQ(world.state->group_count(), 1u);
+  world.advance(6 * kDay);
+  EXPECT_EQ(world.state->group_count(), 0u) << "the group goes with its last offset";
+  world.restart();
+  EXPECT_EQ(world.state->group_count(), 0u);
+}
+
+TEST_F(GroupOffsetsTest, OffsetsOfAGroupThatHadMembersExpireByItsEnd) {
+  const std::string member = stable_member();
+  world.commit("g", "t", 0, 1, member, 1);
+  world.commit("g", "unsubscribed", 0, 1, member, 1);
+  live(member, 8 * kDay);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, 1) << "the member subscribes to it";
+  EXPECT_EQ(world.fetch("g", "unsubscribed", 0).offset, -1);
+  world.leave(member);
+  world.advance(7 * kDay - 600'000);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, 1);
+  world.advance(1'200'000);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, -1);
+}
+
+TEST_F(GroupOffsetsTest, OffsetsOfOtherProtocolsDoNotExpireWhileThereAreMembers) {
+  GroupWorld::JoinOptions options;
+  options.type = "connect";
+  const std::string member = stable_member(options);
+  world.commit("g", "t", 0, 1, member, 1);
+  live(member, 8 * kDay);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, 1);
+}
+
+TEST_F(GroupOffsetsTest, OldVersionsBringTheirOwnRetention) {
+  OffsetCommitRequest request;
+  request.group_id = "g";
+  request.retention_ms = 1'000;
+  request.items.push_back({"t", {}, 0, 9, 3, "m"});
+  EXPECT_EQ(world.commit(request), ErrorCode::kNone);
+  world.restart();
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, 9);
+  world.advance(600'000);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, -1);
+}
+
+TEST_F(GroupOffsetsTest, DeletionSparesWhatIsInUse) {
+  EXPECT_EQ(world.delete_offset("g", "t", 0), ErrorCode::kGroupIdNotFound);
+  world.commit("g", "t", 0, 1);
+  world.commit("g", "u", 0, 1);
+  const std::string member = stable_member();
+  EXPECT_EQ(world.delete_offset("g", "t", 0), ErrorCode::kGroupSubscribedToTopic);
+  EXPECT_EQ(world.delete_offset("g", "u", 0), ErrorCode::kNone);
+  EXPECT_EQ(world.delete_offset("g", "u", 7), ErrorCode::kNone);
+  EXPECT_EQ(world.fetch("g", "t", 0).offset, 1);
+  EXPECT_EQ(world.fetch("g", "u", 0).offset, -1);
+  EXPECT_EQ(world.delete_group("g"), ErrorCode::kNonEmptyGroup);
+  world.leave(member);
+  EXPECT_EQ(world.delete_group("g"), ErrorCode::kNone);
+  EXPECT_EQ(world.delete_group("g"), ErrorCode::kGroupIdNotFound);
+  world.restart();
+  EXPECT_EQ(world.state->group_count(), 0u);
+  EXPECT_EQ(world.state->offset_count(), 0u);
+}
+
+TEST_F(GroupOffsetsTest, DeletionNeedsAnEmptyGroupOfOtherProtocols) {
+  GroupWorld::JoinOptions options;
+  options.type = "connect";
+  stable_member(options);
+  EXPECT_EQ(world.delete_offset("g", "t", 0), ErrorCode::kNonEmptyGroup);
+}
+
+TEST_F(GroupOffsetsTest, UnknownAndDamagedRecordsDoNotHarm) {
+  const std::string key("\x00\x08junk", 6);
+  EXPECT_TRUE(world.state->replay(as_bytes(key), as_bytes("whatever")));
+  EXPECT_TRUE(world.state->replay(as_bytes(key), std::nullopt));
+  EXPECT_FALSE(world.state->replay(as_bytes(""), std::nullopt));
+  const CoordinatorRecord good = offset_commit_record("g", "t", 0, {});
+  EXPECT_FALSE(world.state->replay(as_bytes(good.key), as_bytes("")));
+  EXPECT_FALSE(world.state->replay(as_bytes(good.key), as_bytes(std::string("\x00\x63", 2))));
+  for (size_t cut = 0; cut < good.key.size(); ++cut) {
+    EXPECT_FALSE(world.state->replay(as_bytes(std::string_view(good.key).substr(0, cut)), as_bytes(*good.value)));
+  }
+  EXPECT_EQ(world.state->group_count(), 0u);
+}
+
+}  // namespace
+}  // namespace weir::coordination

@@ -1,0 +1,72 @@
+// Records of `__consumer_offsets` in Kafka's formats: an int16 in front of the key tells the record's type, one in front
+// of the value its version.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "base/uuid.h"
+#include "coordination/group/classic_group.h"
+#include "coordination/group/effects.h"
+
+namespace weir::coordination {
+
+struct CommittedOffset {
+  int64_t offset = -1;
+  int32_t leader_epoch = -1;
+  std::string metadata;
+  int64_t commit_timestamp_ms = -1;
+  int64_t expire_timestamp_ms = -1;  // -1: offsets.retention.minutes decides
+  Uuid topic_id;                     // zero: committed by a version that did not know it
+  bool operator==(const CommittedOffset&) const = default;
+};
+
+CoordinatorRecord group_metadata_record(const ClassicGroup& group);
+CoordinatorRecord group_tombstone(const std::string& group_id);
+CoordinatorRecord offset_commit_record(const std::string& group_id, const std::string& topic, int32_t partition,
+                                       const CommittedOffset& offset);
+CoordinatorRecord offset_tombstone(const std::string& group_id, const std::string& topic, int32_t partition);
+
+// What a record says.
+struct GroupMetadataEntry {
+  std::string group_id;
+  struct Value {
+    std::string protocol_type;
+    int32_t generation = 0;
+    std::optional<std::string> protocol_name;
+    std::optional<std::string> leader;
+    int64_t state_timestamp_ms = -1;
+    struct Member {
+      std::string id;
+      std::optional<std::string> instance_id;
+      std::string client_id;
+      std::string client_host;
+      int32_t rebalance_timeout_ms = 0;
+      int32_t session_timeout_ms = 0;
+      std::string subscription;
+      std::string assignment;
+    };
+    std::vector<Member> members;
+  };
+  std::optional<Value> value;  // nothing: the group was deleted
+};
+struct OffsetEntry {
+  std::string group_id;
+  std::string topic;
+  int32_t partition = 0;
+  std::optional<CommittedOffset> value;  // nothing: deleted
+};
+struct UnknownEntry {
+  int16_t type = -1;
+};
+using GroupEntry = std::variant<GroupMetadataEntry, OffsetEntry, UnknownEntry>;
+
+// kCorrupt if a record of a known type does not decode.
+Result<GroupEntry> parse_group_record(Bytes key, std::optional<Bytes> value);
+
+}  // namespace weir::coordination

@@ -1,0 +1,172 @@
+// For tests: a coordinator's state with virtual time, a log of the records it made, and clients whose answers are kept.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "coordination/group/group_coordinator_state.h"
+#include "protocol/messages/consumer_protocol.h"
+#include "testing/seeded_random.h"
+
+namespace weir::coordination {
+
+// An answer that may come later.
+template <typename Result>
+struct Pending {
+  std::shared_ptr<std::optional<Result>> slot = std::make_shared<std::optional<Result>>();
+  bool answered() const { return slot->has_value(); }
+  const Result& operator*() const { return slot->value(); }
+  const Result* operator->() const { return &slot->value(); }
+  Function<void(Result)> reply() const {
+    return [to = slot](Result result) { *to = std::move(result); };
+  }
+};
+
+inline std::string subscription(std::vector<std::string_view> topics) {
+  protocol::ConsumerProtocolSubscription message;
+  message.topics = topics;
+  protocol::Writer writer;
+  writer.i16(0);
+  message.encode(writer, 0);
+  return std::string(as_string(writer.bytes()));
+}
+
+class GroupWorld {
+ public:
+  explicit GroupWorld(GroupConfig config = {}) : config_(config) { restart(); }
+
+  // --- requests
+  struct JoinOptions {
+    std::string group = "g";
+    std::optional<std::string> instance = {};
+    std::vector<GroupProtocol> protocols = {{"range", subscription({"t"})}};
+    std::string type = "consumer";
+    int32_t session_ms = 10'000;
+    int32_t rebalance_ms = 30'000;
+    bool ask_for_member_id = false;
+    bool can_skip = true;
+  };
+  Pending<JoinResult> join(const std::string& member_id, JoinOptions options) {
+    JoinRequest request;
+    request.group_id = options.group;
+    request.member_id = member_id;
+    request.instance_id = options.instance;
+    request.client_id = "client";
+    request.client_host = "/10.0.0.1";
+    request.protocol_type = options.type;
+    request.protocols = options.protocols;
+    request.session_timeout_ms = options.session_ms;
+    request.rebalance_timeout_ms = options.rebalance_ms;
+    request.requires_known_member_id = options.ask_for_member_id;
+    request.can_skip_assignment = options.can_skip;
+    Pending<JoinResult> answer;
+    step([&](Effects& effects) { state->join(std::move(request), answer.reply(), now, effects); });
+    return answer;
+  }
+  Pending<JoinResult> join(const std::string& member_id) { return join(member_id, JoinOptions()); }
+  Pending<SyncResult> sync(const std::string& member_id, int32_t generation, std::vector<SyncRequest::Assignment> assignments = {},
+                           std::optional<std::string> instance = {}, const std::string& group = "g") {
+    SyncRequest request{group, generation, member_id, std::move(instance), {}, {}, std::move(assignments)};
+    Pending<SyncResult> answer;
+    step([&](Effects& effects) { state->sync(std::move(request), answer.reply(), now, effects); });
+    return answer;
+  }
+  ErrorCode heartbeat(const std::string& member_id, int32_t generation, std::optional<std::string> instance = {},
+                      const std::string& group = "g") {
+    Pending<HeartbeatResult> answer;
+    step([&](Effects& effects) { state->heartbeat({group, generation, member_id, instance}, answer.reply(), now, effects); });
+    return answer->error;
+  }
+  ErrorCode leave(const std::string& member_id, std::optional<std::string> instance = {}, const std::string& group = "g") {
+    Pending<LeaveResult> answer;
+    step([&](Effects& effects) { state->leave({group, {{member_id, instance}}}, answer.reply(), now, effects); });
+    return answer->members.at(0);
+  }
+  ErrorCode commit(OffsetCommitRequest request) {
+    Pending<OffsetCommitResult> answer;
+    step([&](Effects& effects) { state->commit_offsets(request, answer.reply(), now, effects); });
+    return answer->items.empty() ? answer->error : answer->items[0];
+  }
+  ErrorCode commit(const std::string& group, const std::string& topic, int32_t partition, int64_t offset,
+                   const std::string& member_id = "", int32_t generation = -1) {
+    OffsetCommitRequest request;
+    request.group_id = group;
+    request.member_id = member_id;
+    request.generation = generation;
+    request.items.push_back({topic, {}, partition, offset, 3, "meta"});
+    return commit(std::move(request));
+  }
+  FetchedOffset fetch(const std::string& group, const std::string& topic, int32_t partition, Uuid topic_id = {}) {
+    Pending<OffsetFetchResult> answer;
+    step([&](Effects& effects) {
+      state->fetch_offsets({group, false, {{topic, topic_id, partition}}}, answer.reply(), effects);
+    });
+    return answer->items.at(0);
+  }
+  ErrorCode delete_group(const std::string& group) {
+    Pending<DeleteGroupResult> answer;
+    step([&](Effects& effects) { state->delete_group(group, answer.reply(), effects); });
+    return answer->error;
+  }
+  ErrorCode delete_offset(const std::string& group, const std::string& topic, int32_t partition) {
+    Pending<OffsetDeleteResult> answer;
+    step([&](Effects& effects) { state->delete_offsets({group, {{topic, partition}}}, answer.reply(), effects); });
+    return answer->items.at(0);
+  }
+  GroupDescription describe(const std::string& group = "g") {
+    Pending<GroupDescription> answer;
+    step([&](Effects& effects) { state->describe(group, answer.reply(), effects); });
+    return *answer;
+  }
+  std::string_view group_state(const std::string& group = "g") { return describe(group).state; }
+
+  // --- time
+  void advance(int64_t ms) {
+    const int64_t end = now.monotonic_ms + ms;
+    while (state->next_deadline_ms() <= end) {
+      to(std::max(now.monotonic_ms, state->next_deadline_ms()));
+      step([&](Effects& effects) { state->tick(now, effects); });
+    }
+    to(end);
+  }
+  void to(int64_t monotonic_ms) {
+    now.wall_ms += monotonic_ms - now.monotonic_ms;
+    now.monotonic_ms = monotonic_ms;
+  }
+
+  template <typename Step>
+  void step(Step run) {
+    Effects effects;
+    run(effects);
+    for (CoordinatorRecord& record : effects.records) log.push_back(std::move(record));
+    for (Release& release : effects.replies) release(ErrorCode::kNone);
+  }
+
+  // A new state out of the log, as after a crash.
+  std::unique_ptr<GroupCoordinatorState> replayed() {
+    auto fresh = std::make_unique<GroupCoordinatorState>(config_, random_);
+    for (const CoordinatorRecord& record : log) {
+      std::optional<Bytes> value;
+      if (record.value) value = as_bytes(*record.value);
+      if (!fresh->replay(as_bytes(record.key), value)) return nullptr;
+    }
+    return fresh;
+  }
+  void restart() {
+    state = replayed();
+    step([&](Effects& effects) { state->loaded(now, effects); });
+  }
+
+  Instant now{1'000, 1'735'689'600'000};
+  std::vector<CoordinatorRecord> log;
+  std::unique_ptr<GroupCoordinatorState> state;
+
+ private:
+  GroupConfig config_;
+  testing::SeededRandom random_{1};
+};
+
+}  // namespace weir::coordination
