@@ -29,7 +29,9 @@ TEST(Buffer, MemoryComesBackToTheClassItCameFrom) {
     }
     const Buffer second = Buffer::allocate(asked);
     EXPECT_EQ(second.capacity(), capacity);
-    if (asked <= (4u << 20)) EXPECT_EQ(second.data(), memory) << asked;
+    if (asked <= (4u << 20)) {
+      EXPECT_EQ(second.data(), memory) << asked;
+    }
   }
   Buffer::trim();
 }
