@@ -231,6 +231,46 @@ TEST_F(FetchTest, LeaderEpochs) {
   EXPECT_EQ(offsets(partition(fetch({{"t", 0, 2, 1 << 20, 1, 0}}))), (std::vector<int64_t>{2}));
 }
 
+// --- where the bytes come from --------------------------------------------------------------------------------------
+
+TEST_F(FetchTest, ReadsMergedDataFromSegmentsOnEveryShard) {
+  shard_options_.tail_cache_bytes = 0;
+  restart(false);
+  create_topic("t", 6);
+  for (int round = 0; round < 3; ++round) {
+    for (int32_t p = 0; p < 6; ++p) produce("t", p, {std::string(3000, static_cast<char>('a' + round))});
+  }
+  size_t merged = 0;
+  for (auto& log : logs_) log->merge_all([&](Result<void> result) { merged += result ? 1 : 0; });
+  run_until([&] { return merged == logs_.size(); });
+  produce("t", 0, {"in the tail"});
+  std::vector<Ask> asks;
+  for (int32_t p = 0; p < 6; ++p) asks.push_back({"t", p});
+  const auto answer = fetch(asks);
+  for (size_t p = 0; p < 6; ++p) {
+    EXPECT_EQ(offsets(answer->responses[0].partitions[p]), (std::vector<int64_t>{0, 1, 2})) << p;
+  }
+  EXPECT_EQ(offsets(partition(fetch({{"t", 0, 2}}))).front(), 2);
+  EXPECT_EQ(offsets(partition(fetch({{"t", 0, 3}}))), (std::vector<int64_t>{3}));
+}
+
+TEST_F(FetchTest, WaitsForMemoryOfReaders) {
+  create_topic("t", 1);
+  for (int i = 0; i < 4; ++i) produce("t", 0, {std::string(10'000, 'x')});
+  auto all = budget_.try_reserve(MemoryShare::kResponses, budget_.limit(MemoryShare::kResponses));
+  ASSERT_TRUE(all);
+  FakePeer& consumer = peer(1);
+  send(consumer, 12, request({{"t", 0}}));
+  sim_.run_for(runtime::kSecond);
+  EXPECT_FALSE(has_response(consumer));
+  EXPECT_EQ(budget_.waiting(MemoryShare::kResponses), 1u);
+  all.reset();
+  run_until([&] { return has_response(consumer); });
+  EXPECT_EQ(offsets(partition(take<FetchResponse>(consumer, 12))).size(), 4u);
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(budget_.used(MemoryShare::kResponses), 0u);
+}
+
 // --- sessions -------------------------------------------------------------------------------------------------------
 
 TEST_F(FetchTest, SessionNamesOnlyWhatChanged) {
