@@ -107,8 +107,11 @@ Result<void> Database::create(runtime::FileSystem& files, const std::string& pat
     if (auto done = (*database)->begin(); !done) return done;
     if (auto done = (*database)->execute(options.schema); !done) return done;
     if (auto done = (*database)->commit(); !done) return done;
-    if (auto done = (*database)->resolve(); !done) return done;  // all of it is in the file, none in the log
   }
+  // Closing moves the log into the file and removes it.
+  auto left = files.exists(draft + "-wal");
+  if (!left) return std::unexpected(std::move(left.error()));
+  if (*left) return fail(ErrorCode::kIo, draft + ": the new database could not be completed");
   auto file = files.open(draft, {.write = true});
   if (!file) return std::unexpected(std::move(file.error()));
   if (auto done = (*file)->sync(); !done) return done;

@@ -183,7 +183,7 @@ struct VfsCalls {
     if (!done) return failed(*state.owner, done.error(), SQLITE_IOERR_TRUNCATE);
     state.reserved = 0;
     reserve_for(state, static_cast<uint64_t>(size) + 1);
-    return sync(file, SQLITE_SYNC_NORMAL);
+    return state.reserve == kLogReserve ? sync(file, SQLITE_SYNC_NORMAL) : SQLITE_OK;
   }
 
   static int sync(sqlite3_file* file, int) {

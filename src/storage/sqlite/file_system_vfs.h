@@ -3,8 +3,8 @@
 //
 // One instance serves one Database and is registered with SQLite under a name of its own for as long as it
 // lives. It relies on the folder being locked by the process: SQLite's own file locks are not taken.
-// Durability: the first sync of a file that may have been created syncs its directory too; a truncated file
-// is synced at once (a cut-off write-ahead log must not come back after a power cut). Space is reserved ahead
+// Durability: the first sync of a file that may have been created syncs its directory too; a truncated
+// write-ahead log is synced at once (it must not come back after a power cut). Space is reserved ahead
 // of small writes, so that a full disk does not stop the transactions that deletion needs. Not thread-safe
 // beyond what its Database is.
 #pragma once
