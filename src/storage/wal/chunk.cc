@@ -93,7 +93,8 @@ bool resembles_chunk_header(Bytes bytes, const WalFileIdentity& file) {
   if (bytes.size() < kChunkHeaderBytes) return false;
   const uint8_t* p = bytes.data();
   const int matches = (load_be<uint32_t>(p) == kChunkMagic) + (load_be<uint64_t>(p + 8) == file.incarnation) +
-                      (load_be<uint64_t>(p + 16) == file.generation) + (load_be<uint64_t>(p + 24) == file.salt);
+                      (load_be<uint64_t>(p + 16) == file.generation) +
+                      (load_be<uint64_t>(p + 24) == file.salt);
   return matches >= 2 && (load_be<uint32_t>(p) != 0 || load_be<uint64_t>(p + 24) != 0);
 }
 
@@ -144,7 +145,8 @@ FooterEntry decode_footer_entry(const uint8_t* p) {
 }  // namespace
 
 uint32_t encode_footer_header(uint64_t salt, ChunkNumber number, uint32_t offset, MutableBytes footer) {
-  WEIR_CHECK(footer.size() >= kFooterHeaderBytes && (footer.size() - kFooterHeaderBytes) % kFooterEntryBytes == 0);
+  WEIR_CHECK(footer.size() >= kFooterHeaderBytes &&
+             (footer.size() - kFooterHeaderBytes) % kFooterEntryBytes == 0);
   uint8_t* p = footer.data();
   store_be(p, kFooterMagic);
   store_be(p + 8, salt);
@@ -177,17 +179,20 @@ bool batch_matches(const FooterEntry& entry, Bytes batch) {
   const uint8_t* p = batch.data();
   if (batch.size() != entry.facts.size || batch.size() < kRecordBatchHeaderBytes) return false;
   return load_be<int64_t>(p) == entry.facts.base_offset && load_be<uint32_t>(p + 8) == batch.size() - 12 &&
-         load_be<int32_t>(p + 12) == entry.facts.leader_epoch && p[16] == 2 && load_be<uint32_t>(p + 17) == entry.crc &&
-         crc32c(batch.subspan(kRecordBatchCrcStart)) == entry.crc;
+         load_be<int32_t>(p + 12) == entry.facts.leader_epoch && p[16] == 2 &&
+         load_be<uint32_t>(p + 17) == entry.crc && crc32c(batch.subspan(kRecordBatchCrcStart)) == entry.crc;
 }
 
 std::string wal_file_name(uint64_t generation, WalFileKind kind) {
   std::string name(16, '0');
   for (size_t i = 0; i < 16; ++i) name[15 - i] = "0123456789abcdef"[(generation >> (4 * i)) & 15];
   switch (kind) {
-    case WalFileKind::kLog: return name + ".wal";
-    case WalFileKind::kPreparing: return name + ".tmp";
-    case WalFileKind::kSpare: return name + ".spare";
+    case WalFileKind::kLog:
+      return name + ".wal";
+    case WalFileKind::kPreparing:
+      return name + ".tmp";
+    case WalFileKind::kSpare:
+      return name + ".spare";
   }
   return name;
 }

@@ -23,8 +23,8 @@ inline constexpr size_t kFooterEntryBytes = 80;
 inline constexpr size_t kRecordBatchHeaderBytes = 61;  // smallest record batch: no records
 inline constexpr size_t kRecordBatchCrcStart = 21;     // first byte that a record batch's own checksum covers
 
-// What every chunk of a file repeats, so that nothing else is ever taken for one: neither a stale chunk of a recycled
-// file nor bytes a client sent (it cannot know the salt).
+// What every chunk of a file repeats, so that nothing else is ever taken for one: neither a stale chunk of a
+// recycled file nor bytes a client sent (it cannot know the salt).
 struct WalFileIdentity {
   uint64_t incarnation = 0;
   uint64_t generation = 0;
@@ -36,7 +36,7 @@ struct WalFileIdentity {
 struct WalFileHeader {
   WalFileIdentity identity;
   uint32_t shard = 0;
-  bool recycled = false;           // what follows the chunks may be stale bytes instead of zeros
+  bool recycled = false;  // what follows the chunks may be stale bytes instead of zeros
   uint64_t file_bytes = 0;
   ChunkNumber durable_before = 0;  // chunks up to this one were durable when the file was prepared
   bool operator==(const WalFileHeader&) const = default;
@@ -52,19 +52,23 @@ struct ChunkHeader {
   WalFileIdentity file;
   ChunkNumber number = 0;
   uint32_t length = 0;  // of the whole chunk, a multiple of kWalBlock
-  uint32_t block = 0;   // of the file where the chunk begins, from 1: a misdirected write is not taken for a chunk
+  uint32_t block =
+      0;  // of the file where the chunk begins, from 1: a misdirected write is not taken for a chunk
   uint32_t footer_offset = 0;  // from the chunk's start, a multiple of 8
   uint32_t footer_length = 0;
   uint32_t footer_crc = 0;
   bool operator==(const ChunkHeader&) const = default;
   uint64_t offset() const { return uint64_t{block} * kWalBlock; }
-  uint32_t batch_count() const { return static_cast<uint32_t>((footer_length - kFooterHeaderBytes) / kFooterEntryBytes); }
+  uint32_t batch_count() const {
+    return static_cast<uint32_t>((footer_length - kFooterHeaderBytes) / kFooterEntryBytes);
+  }
 };
 
 void encode_chunk_header(const ChunkHeader& header, uint8_t* out);
 // Nothing unless magic, version, checksum and the relations between the lengths are right.
 std::optional<ChunkHeader> decode_chunk_header(Bytes bytes);
-// True if the bytes have a chunk header's magic and `file`'s identity whatever the checksum says: a damaged header.
+// True if the bytes have a chunk header's magic and `file`'s identity whatever the checksum says: a damaged
+// header.
 bool resembles_chunk_header(Bytes bytes, const WalFileIdentity& file);
 
 // One batch of a chunk.
@@ -75,7 +79,8 @@ struct FooterEntry {
   bool operator==(const FooterEntry&) const = default;
 };
 
-// The footer repeats salt, chunk number and its own place, so that it can be found when the chunk's header is lost.
+// The footer repeats salt, chunk number and its own place, so that it can be found when the chunk's header is
+// lost.
 struct ChunkFooter {
   uint64_t salt = 0;
   ChunkNumber number = 0;
@@ -83,15 +88,17 @@ struct ChunkFooter {
   std::vector<FooterEntry> entries;
 };
 
-constexpr size_t footer_bytes(size_t batch_count) { return kFooterHeaderBytes + batch_count * kFooterEntryBytes; }
+constexpr size_t footer_bytes(size_t batch_count) {
+  return kFooterHeaderBytes + batch_count * kFooterEntryBytes;
+}
 void encode_footer_entry(const FooterEntry& entry, uint8_t* out);
 // Fills the footer's header in front of entries that are in place already; returns the footer's checksum.
 uint32_t encode_footer_header(uint64_t salt, ChunkNumber number, uint32_t offset, MutableBytes footer);
 // Nothing unless magic, checksum and count fit. `bytes` begins with the footer and may go on behind it.
 std::optional<ChunkFooter> decode_footer(Bytes bytes);
 
-// True if `batch` (entry.facts.size bytes) is what the entry says: the fields outside the batch's checksum against the
-// entry, everything else against the checksum.
+// True if `batch` (entry.facts.size bytes) is what the entry says: the fields outside the batch's checksum
+// against the entry, everything else against the checksum.
 bool batch_matches(const FooterEntry& entry, Bytes batch);
 
 // Names of files: `<16 hex digits>.wal`, in preparation `.tmp`, waiting to be recycled `.spare`.

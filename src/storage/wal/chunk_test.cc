@@ -28,7 +28,8 @@ TEST(ChunkFormat, FileHeaderIsTheDocumentedOne) {
   std::vector<uint8_t> block(kWalBlock, 0xff);
   encode_file_header(header, block.data());
   EXPECT_EQ(hex(Bytes(block).first(60)),
-            "574549525" "7414c0a00000001000000030102030405060708"
+            "574549525"
+            "7414c0a00000001000000030102030405060708"
             "0000000000000009a0a1a2a3a4a5a6a7"
             "0000000004000000000000000000002900000001");
   EXPECT_EQ(load_be<uint32_t>(block.data() + 60), crc32c(Bytes(block).first(60)));
@@ -103,13 +104,13 @@ TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
   ASSERT_EQ(chunk.pieces().size(), 1u);
   ASSERT_EQ(chunk.pieces()[0].iov_len, kWalBlock);
   const Bytes block(static_cast<const uint8_t*>(chunk.pieces()[0].iov_base), kWalBlock);
-  EXPECT_EQ(hex(block.first(64)), 
+  EXPECT_EQ(hex(block.first(64)),
             "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
             "00001000000000030000009000000070da871cd6b2f05130");
-  EXPECT_EQ(hex(block.subspan(64, 80)), 
+  EXPECT_EQ(hex(block.subspan(64, 80)),
             "00000000000003e80000003d0000000702e641a44b0000000000000000018bcfe568000000018bcf"
             "e56800ffffffffffffffffffffffffffff0000000116000000010a68656c6c6f0000000000000000");
-  EXPECT_EQ(hex(block.subspan(144, 112)), 
+  EXPECT_EQ(hex(block.subspan(144, 112)),
             "57414c46da871cd6a0a1a2a3a4a5a6a7000000000000002a00000090000000010102030405060708"
             "090a0b0c0d0e0f10000000050000000700000000000003e8000000000000004900000040e641a44b"
             "0000018bcfe56800ffffffffffffffffffff0000ffffffffffff0000ffffffff");
@@ -167,7 +168,8 @@ TEST(ChunkFormat, RefusesLengthsThatDoNotFit) {
            [](ChunkHeader& h) { h.footer_length = 113; }, [](ChunkHeader& h) { h.footer_length = 32; },
            [](ChunkHeader& h) { h.footer_length = 0; }, [](ChunkHeader& h) { h.footer_offset = 4000; },
            [](ChunkHeader& h) { h.footer_offset = 0xfffffff8; }, [](ChunkHeader& h) { h.footer_offset = 8; },
-           [](ChunkHeader& h) { h.footer_offset = 170; }, [](ChunkHeader& h) { h.footer_length = 0xfffffff0; }}) {
+           [](ChunkHeader& h) { h.footer_offset = 170; },
+           [](ChunkHeader& h) { h.footer_length = 0xfffffff0; }}) {
     ChunkHeader bad = good;
     change(bad);
     EXPECT_FALSE(accepted(bad));
@@ -182,7 +184,8 @@ TEST(ChunkFormat, FileNames) {
   EXPECT_EQ(wal_file_name(UINT64_MAX, WalFileKind::kSpare), "ffffffffffffffff.spare");
   EXPECT_EQ(parse_wal_file_name("000000000000001f.tmp")->generation, 0x1fu);
   EXPECT_EQ(parse_wal_file_name("000000000000001f.tmp")->kind, WalFileKind::kPreparing);
-  for (const char* bad : {"", "1f.wal", "000000000000001F.wal", "000000000000001f.wal2", "000000000000001f", "00000000000000-f.wal"}) {
+  for (const char* bad : {"", "1f.wal", "000000000000001F.wal", "000000000000001f.wal2", "000000000000001f",
+                          "00000000000000-f.wal"}) {
     EXPECT_FALSE(parse_wal_file_name(bad)) << bad;
   }
 }

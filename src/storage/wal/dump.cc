@@ -30,7 +30,8 @@ class WalDump {
         offset += kWalBlock;
         continue;
       }
-      if (gap != 0 || (summary_.last_chunk != 0 && chunk->number != summary_.last_chunk + 1)) show_gap(*chunk, gap, offset);
+      if (gap != 0 || (summary_.last_chunk != 0 && chunk->number != summary_.last_chunk + 1))
+        show_gap(*chunk, gap, offset);
       gap = 0;
       show_chunk(*chunk, offset);
       if (reader_.error()) return std::unexpected(*reader_.error());
@@ -43,9 +44,10 @@ class WalDump {
 
  private:
   void show_file() {
-    const char* form = options_.json
-                           ? R"({{"type":"file","shard":{},"generation":{},"incarnation":{},"bytes":{},"recycled":{},"durable_before":{}}})"
-                           : "file: shard {} generation {} incarnation {} bytes {} recycled {} durable before {}";
+    const char* form =
+        options_.json
+            ? R"({{"type":"file","shard":{},"generation":{},"incarnation":{},"bytes":{},"recycled":{},"durable_before":{}}})"
+            : "file: shard {} generation {} incarnation {} bytes {} recycled {} durable before {}";
     show(form, header_.shard, header_.identity.generation, header_.identity.incarnation, header_.file_bytes,
          header_.recycled, header_.durable_before);
     summary_.end = kWalBlock;
@@ -54,8 +56,9 @@ class WalDump {
   void show_gap(const ChunkHeader& next, uint64_t from, uint64_t to) {
     const uint64_t missing = summary_.last_chunk == 0 ? 1 : next.number - summary_.last_chunk - 1;
     summary_.missing_chunks += missing;
-    const char* form = options_.json ? R"({{"type":"gap","offset":{},"bytes":{},"chunks":{}}})"
-                                     : "DAMAGED at {}: {} bytes are no readable chunk; {} or more chunks are missing";
+    const char* form = options_.json
+                           ? R"({{"type":"gap","offset":{},"bytes":{},"chunks":{}}})"
+                           : "DAMAGED at {}: {} bytes are no readable chunk; {} or more chunks are missing";
     show(form, from == 0 ? to : from, from == 0 ? 0 : to - from, missing);
   }
 
@@ -75,9 +78,9 @@ class WalDump {
     summary_.last_is_damaged = !footer || damaged != 0;
     summary_.damaged_chunks += summary_.last_is_damaged;
     const char* state = !footer ? "footer damaged" : damaged != 0 ? "batches damaged" : "ok";
-    const char* form = options_.json
-                           ? R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})"
-                           : "chunk {} at {}: {} bytes, {} batches: {}";
+    const char* form =
+        options_.json ? R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})"
+                      : "chunk {} at {}: {} bytes, {} batches: {}";
     show(form, chunk.number, offset, chunk.length, chunk.batch_count(), state);
     if (!footer) return;
     for (const FooterEntry& entry : footer->entries) show_batch(entry, intact(entry, bytes.bytes()), offset);
@@ -95,17 +98,21 @@ class WalDump {
     const char* form =
         options_.json
             ? R"({{"type":"batch","offset":{},"topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
-            : "  at {} topic {} partition {} offsets {}-{} epoch {} bytes {} time {} attributes {:#x} producer {}/{} sequence {} control {} intact {}";
-    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(), facts.partition.index, facts.base_offset,
-         facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp, facts.attributes, facts.producer_id,
-         facts.producer_epoch, facts.base_sequence, facts.control_type, good);
+            : "  at {} topic {} partition {} offsets {}-{} epoch {} bytes {} time {} attributes {:#x} "
+              "producer {}/{} sequence {} control {} intact {}";
+    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(), facts.partition.index,
+         facts.base_offset, facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp,
+         facts.attributes, facts.producer_id, facts.producer_epoch, facts.base_sequence, facts.control_type,
+         good);
   }
 
   void show_end() {
-    const char* form = options_.json ? R"({{"type":"end","offset":{},"chunks":{},"batches":{},"damaged_chunks":{},"damaged_batches":{},"missing_chunks":{}}})"
-                                     : "end at {}: {} chunks, {} batches; damaged: {} chunks, {} batches; missing: {} chunks";
-    show(form, summary_.end, summary_.chunks, summary_.batches, summary_.damaged_chunks, summary_.damaged_batches,
-         summary_.missing_chunks);
+    const char* form =
+        options_.json
+            ? R"({{"type":"end","offset":{},"chunks":{},"batches":{},"damaged_chunks":{},"damaged_batches":{},"missing_chunks":{}}})"
+            : "end at {}: {} chunks, {} batches; damaged: {} chunks, {} batches; missing: {} chunks";
+    show(form, summary_.end, summary_.chunks, summary_.batches, summary_.damaged_chunks,
+         summary_.damaged_batches, summary_.missing_chunks);
   }
 
   template <typename... Args>
@@ -122,7 +129,8 @@ class WalDump {
 
 }  // namespace
 
-Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path, const WalDumpOptions& options,
+Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path,
+                                     const WalDumpOptions& options,
                                      Function<void(std::string_view line)> line) {
   auto reader = WalFileReader::open(files, path, false);
   if (!reader) return std::unexpected(reader.error());

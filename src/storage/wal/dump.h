@@ -1,5 +1,5 @@
-// Shows and checks one WAL file: `weir log dump` and `weir log verify`. Reads only; works on files of a running broker (the
-// end of the log may then look cut off).
+// Shows and checks one WAL file: `weir log dump` and `weir log verify`. Reads only; works on files of a
+// running broker (the end of the log may then look cut off).
 #pragma once
 
 #include <string>
@@ -19,8 +19,8 @@ struct WalDumpOptions {
 struct WalDumpSummary {
   uint64_t first_chunk = 0;  // 0: none
   uint64_t last_chunk = 0;
-  uint64_t chunks = 0;          // readable, whole or not
-  uint64_t batches = 0;         // intact
+  uint64_t chunks = 0;   // readable, whole or not
+  uint64_t batches = 0;  // intact
   uint64_t damaged_batches = 0;
   uint64_t damaged_chunks = 0;  // footer unreadable or batches damaged
   uint64_t missing_chunks = 0;  // in front of a later chunk
@@ -31,7 +31,8 @@ struct WalDumpSummary {
 };
 
 // Calls `line` for every line of the listing. Fails if the file cannot be read or is not a WAL file.
-Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path, const WalDumpOptions& options,
+Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path,
+                                     const WalDumpOptions& options,
                                      Function<void(std::string_view line)> line);
 
 }  // namespace weir::storage

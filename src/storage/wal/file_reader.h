@@ -1,4 +1,5 @@
-// Reads a WAL file from front to back in large pieces. What it answers stays valid as long as the slice is held.
+// Reads a WAL file from front to back in large pieces. What it answers stays valid as long as the slice is
+// held.
 #pragma once
 
 #include <memory>
@@ -14,10 +15,11 @@ namespace weir::storage {
 class WalFileReader {
  public:
   // With `write` the file can be synced.
-  static Result<std::unique_ptr<WalFileReader>> open(runtime::FileSystem& files, const std::string& path, bool write);
+  static Result<std::unique_ptr<WalFileReader>> open(runtime::FileSystem& files, const std::string& path,
+                                                     bool write);
 
-  // The bytes [offset, offset + length), fewer at the end of the file and none after an error of the device, which is
-  // kept in error().
+  // The bytes [offset, offset + length), fewer at the end of the file and none after an error of the device,
+  // which is kept in error().
   Slice read(uint64_t offset, size_t length);
 
   uint64_t size() const { return size_; }

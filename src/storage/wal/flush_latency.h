@@ -1,5 +1,5 @@
-// Histogram of flush latencies for the banner, /health and metrics: 8 buckets per power of two, so a percentile is off
-// by at most an eighth. Old flushes fade: counts are halved every kWindow flushes.
+// Histogram of flush latencies for the banner, /health and metrics: 8 buckets per power of two, so a
+// percentile is off by at most an eighth. Old flushes fade: counts are halved every kWindow flushes.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +25,8 @@ class FlushLatency {
     uint64_t seen = 0;
     for (size_t i = 0; i < buckets_.size(); ++i) {
       seen += buckets_[i];
-      if (buckets_[i] != 0 && static_cast<double>(seen) >= wanted) return static_cast<int64_t>(upper_bound(i));
+      if (buckets_[i] != 0 && static_cast<double>(seen) >= wanted)
+        return static_cast<int64_t>(upper_bound(i));
     }
     return 0;
   }

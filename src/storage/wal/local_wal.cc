@@ -24,8 +24,8 @@ WalDirectory::Options directory_options(const LocalWalOptions& options) {
 
 }  // namespace
 
-std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
-                                           LocalWalOptions options) {
+std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::Loop& loop,
+                                           runtime::Pool& pool, LocalWalOptions options) {
   WEIR_CHECK(options.first_chunk > 0 && options.incarnation != 0);
   WEIR_CHECK(options.file_bytes % kWalBlock == 0 && options.first_file_bytes % kWalBlock == 0);
   WEIR_CHECK(options.first_file_bytes <= options.file_bytes && options.first_file_bytes >= 2 * kWalBlock);
@@ -36,7 +36,8 @@ std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::
   return wal;
 }
 
-LocalWal::LocalWal(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool, LocalWalOptions options)
+LocalWal::LocalWal(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
+                   LocalWalOptions options)
     : files_(files),
       loop_(loop),
       options_(std::move(options)),
@@ -79,11 +80,13 @@ void LocalWal::seal_open_chunk() {
 WalBackend::Appended LocalWal::append(const BatchFacts& facts, const Slice& batch) {
   WEIR_CHECK(batch.size <= kMaxBatchBytes);
   if (failed_) {
-    // The session is over and nothing of this is kept, but the caller still gets bytes that live on their own.
+    // The session is over and nothing of this is kept, but the caller still gets bytes that live on their
+    // own.
     open_->reset();
     return {open_number_, open_->add(facts, batch)};
   }
-  const bool full = open_->length_with(batch.size) > options_.chunk_bytes || open_->piece_count() >= kMaxPieces;
+  const bool full =
+      open_->length_with(batch.size) > options_.chunk_bytes || open_->piece_count() >= kMaxPieces;
   if (full && !open_->empty()) seal_open_chunk();
   const Appended appended{open_number_, open_->add(facts, batch)};
   if (!in_flight_) flush_at_turn_end();
@@ -160,8 +163,8 @@ void LocalWal::write_chunk() {
 bool LocalWal::use_file_for(uint64_t bytes) {
   if (current_ && current_->fits(bytes)) return true;
   if (next_ && !next_->fits(bytes)) {
-    // A giant gets a file of its own size. The small one goes before any older file does: an empty file in front of the
-    // oldest chunk would tell recovery that chunks are missing.
+    // A giant gets a file of its own size. The small one goes before any older file does: an empty file in
+    // front of the oldest chunk would tell recovery that chunks are missing.
     directory_.retire(next_->header.identity.generation, next_->header.file_bytes);
     next_.reset();
   }
@@ -202,8 +205,10 @@ void LocalWal::chunk_written(Result<void> outcome) {
 
 void LocalWal::end_session(const Error& error) {
   failed_ = true;
-  log_error("wal", "shard {}: flush of chunk {} to {} failed: {}; nothing more is written until the log is recovered",
-            options_.shard, durable_ + 1, directory_.path_of(current_->header.identity.generation), error.message);
+  log_error(
+      "wal",
+      "shard {}: flush of chunk {} to {} failed: {}; nothing more is written until the log is recovered",
+      options_.shard, durable_ + 1, directory_.path_of(current_->header.identity.generation), error.message);
   // What waited will never be written. Slices handed out keep their memory themselves.
   flight_->chunk.reset();
   sealed_.clear();
@@ -216,7 +221,8 @@ void LocalWal::end_session(const Error& error) {
 
 void LocalWal::prepare_next_file(uint64_t chunk_bytes) {
   if (next_ || directory_.preparing() || retry_timer_) return;
-  uint64_t bytes = current_ || durable_ >= options_.first_chunk ? options_.file_bytes : options_.first_file_bytes;
+  uint64_t bytes =
+      current_ || durable_ >= options_.first_chunk ? options_.file_bytes : options_.first_file_bytes;
   bytes = std::max(bytes, kWalBlock + chunk_bytes);
   directory_.prepare(bytes, durable_, [flight = flight_](Result<WalFileHeader> header) {
     if (flight->wal) flight->wal->file_prepared(std::move(header));
@@ -225,7 +231,8 @@ void LocalWal::prepare_next_file(uint64_t chunk_bytes) {
 
 void LocalWal::file_prepared(Result<WalFileHeader> header) {
   if (header) {
-    auto writer = files_.durable_writer(directory_.path_of(header->identity.generation), loop_, options_.flush_to_device);
+    auto writer = files_.durable_writer(directory_.path_of(header->identity.generation), loop_,
+                                        options_.flush_to_device);
     if (writer) {
       preparation_error_.reset();
       next_ = CurrentFile{*header, std::move(*writer)};
@@ -235,8 +242,8 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
     header = std::unexpected(writer.error());
   }
   preparation_error_ = header.error();
-  log_warn("wal", "shard {}: cannot prepare the next file in {}: {}; trying again", options_.shard, options_.directory,
-           header.error().message);
+  log_warn("wal", "shard {}: cannot prepare the next file in {}: {}; trying again", options_.shard,
+           options_.directory, header.error().message);
   retry_timer_ = loop_.schedule_after(options_.retry_ns, [flight = flight_] {
     LocalWal* wal = flight->wal;
     if (!wal) return;

@@ -1,20 +1,21 @@
 // The WAL of a shard in files of a local directory.
 //
-// Appends collect in the open chunk. One write is in flight at a time and carries one chunk: only so does a valid later
-// chunk prove that an earlier one was durable (recovery tells torn from corrupt by it). When the write of chunk n
-// completes, n is durable, so are all before it, and the next one may start.
+// Appends collect in the open chunk. One write is in flight at a time and carries one chunk: only so does a
+// valid later chunk prove that an earlier one was durable (recovery tells torn from corrupt by it). When the
+// write of chunk n completes, n is durable, so are all before it, and the next one may start.
 //
-// When a flush starts: at the end of the loop turn of the append if the log is idle; under sustained load when
-// Options::batch_bytes are pending or Options::spacing_ns passed since the last completion. A log is idle as well when
-// its last flush carried a single batch and nothing arrived meanwhile: waiting would not collect more from a client
-// that waits for its answer.
+// When a flush starts: at the end of the loop turn of the append if the log is idle; under sustained load
+// when Options::batch_bytes are pending or Options::spacing_ns passed since the last completion. A log is
+// idle as well when its last flush carried a single batch and nothing arrived meanwhile: waiting would not
+// collect more from a client that waits for its answer.
 //
-// Files are prepared ahead by the pool. If a chunk does not fit the current file and the next one is not ready, chunks
-// wait in memory; append never blocks or fails. A failed preparation (disk full) is tried again until it works.
+// Files are prepared ahead by the pool. If a chunk does not fit the current file and the next one is not
+// ready, chunks wait in memory; append never blocks or fails. A failed preparation (disk full) is tried again
+// until it works.
 //
-// Lifecycle: create() (before the loop runs or on it), on_durable, on_failed, appends. To stop, flush_now() and wait
-// until idle(); destroyed earlier, the outcome of what is in flight is unknown and no callback comes any more.
-// Loop thread only.
+// Lifecycle: create() (before the loop runs or on it), on_durable, on_failed, appends. To stop, flush_now()
+// and wait until idle(); destroyed earlier, the outcome of what is in flight is unknown and no callback comes
+// any more. Loop thread only.
 #pragma once
 
 #include <deque>
@@ -46,24 +47,25 @@ struct LocalWalOptions {
   uint32_t shard = 0;
   uint64_t incarnation = 0;  // of this session: never used before by this shard
   ChunkNumber first_chunk = 1;
-  uint64_t next_generation = 1;                     // above every file of the directory
-  std::vector<EarlierWalFile> earlier;              // in the order of their chunks; kept until released
-  std::vector<WalDirectory::Leftover> leftovers;    // reused or removed
+  uint64_t next_generation = 1;                   // above every file of the directory
+  std::vector<EarlierWalFile> earlier;            // in the order of their chunks; kept until released
+  std::vector<WalDirectory::Leftover> leftovers;  // reused or removed
 
-  bool flush_to_device = true;           // false: flush=os
-  uint64_t file_bytes = 64ull << 20;     // multiples of 1 MiB unless tiny (tests)
+  bool flush_to_device = true;              // false: flush=os
+  uint64_t file_bytes = 64ull << 20;        // multiples of 1 MiB unless tiny (tests)
   uint64_t first_file_bytes = 16ull << 20;  // of the first file of a session: ready sooner
-  uint64_t chunk_bytes = 4ull << 20;     // a chunk with more than one batch stays below; at most half of file_bytes
-  size_t batch_bytes = 128 * 1024;       // pending bytes that start a flush under sustained load
-  int64_t spacing_ns = 500'000;          // waiting for them ends so long after the last completion
-  int64_t retry_ns = runtime::kSecond;   // until a failed preparation is tried again
-  size_t kept_spares = 2;                // released files kept for recycling
+  uint64_t chunk_bytes =
+      4ull << 20;  // a chunk with more than one batch stays below; at most half of file_bytes
+  size_t batch_bytes = 128 * 1024;      // pending bytes that start a flush under sustained load
+  int64_t spacing_ns = 500'000;         // waiting for them ends so long after the last completion
+  int64_t retry_ns = runtime::kSecond;  // until a failed preparation is tried again
+  size_t kept_spares = 2;               // released files kept for recycling
 };
 
 class LocalWal final : public WalBackend {
  public:
-  static std::unique_ptr<LocalWal> create(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
-                                          LocalWalOptions options);
+  static std::unique_ptr<LocalWal> create(runtime::FileSystem& files, runtime::Loop& loop,
+                                          runtime::Pool& pool, LocalWalOptions options);
   ~LocalWal() override;
 
   Appended append(const BatchFacts& facts, const Slice& batch) override;
@@ -74,11 +76,13 @@ class LocalWal final : public WalBackend {
   void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
   bool failed() const override { return failed_; }
   uint64_t unreleased_bytes() const override;
-  ChunkNumber last_chunk_of_oldest_file() const override { return full_.empty() ? 0 : full_.front().last_chunk; }
+  ChunkNumber last_chunk_of_oldest_file() const override {
+    return full_.empty() ? 0 : full_.front().last_chunk;
+  }
   void release(ChunkNumber up_to) override;
 
-  // Refuse larger ones before append: one write of the kernel takes less than 2 GiB. A batch above file_bytes gets a file
-  // of its own size.
+  // Refuse larger ones before append: one write of the kernel takes less than 2 GiB. A batch above file_bytes
+  // gets a file of its own size.
   static constexpr uint64_t kMaxBatchBytes = 1ull << 30;
   // Nothing is in flight and nothing waits.
   bool idle() const { return !in_flight_ && sealed_.empty() && open_->empty(); }

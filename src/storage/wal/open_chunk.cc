@@ -153,7 +153,8 @@ void OpenChunk::address(const WalFileIdentity& file, uint64_t offset, ChunkNumbe
   header.block = static_cast<uint32_t>(offset / kWalBlock);
   header.footer_offset = footer_offset_;
   header.footer_length = static_cast<uint32_t>(footer_bytes(entries_.size()));
-  header.footer_crc = encode_footer_header(file.salt, number, footer_offset_, {footer_, header.footer_length});
+  header.footer_crc =
+      encode_footer_header(file.salt, number, footer_offset_, {footer_, header.footer_length});
   encode_chunk_header(header, packed_.front().buffer.data() + packed_.front().begin);
 }
 

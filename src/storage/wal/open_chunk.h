@@ -2,8 +2,8 @@
 //
 //   packed pieces (header, copied batches, footer)  |  shared pieces (block-aligned ranges of frame memory)
 //
-// The footer's place is known when the chunk is sealed; number, file and checksums are filled in when it is addressed
-// to a file just before the write, because a chunk may wait for the next file.
+// The footer's place is known when the chunk is sealed; number, file and checksums are filled in when it is
+// addressed to a file just before the write, because a chunk may wait for the next file.
 #pragma once
 
 #include <sys/uio.h>
@@ -16,8 +16,8 @@
 
 namespace weir::storage {
 
-// Buffers that packed pieces are carved from, in whole blocks, one after the other. The bytes carved stay valid as long
-// as somebody holds a slice of them.
+// Buffers that packed pieces are carved from, in whole blocks, one after the other. The bytes carved stay
+// valid as long as somebody holds a slice of them.
 class PackedMemory {
  public:
   explicit PackedMemory(size_t buffer_bytes) : buffer_bytes_(buffer_bytes) {}
@@ -52,7 +52,8 @@ class OpenChunk {
   uint64_t length_with(size_t size) const { return length() + align_up(size, kWalBlock) + 4 * kWalBlock; }
   size_t piece_count() const { return packed_.size() + shared_.size(); }
 
-  // Adds a batch; answers where it lies from now on. Copies it unless it is larger than WalBackend::kCopyLimit.
+  // Adds a batch; answers where it lies from now on. Copies it unless it is larger than
+  // WalBackend::kCopyLimit.
   Slice add(const BatchFacts& facts, const Slice& batch);
 
   // Places the footer. No batch is added after it.

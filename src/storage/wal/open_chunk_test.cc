@@ -80,7 +80,8 @@ TEST(OpenChunk, LargeBatchesAreWrittenFromTheirFrame) {
   }
   expect_readable(chunk, {a, b, small, c});
   EXPECT_EQ(chunk.pieces().size(), 3u);  // packed, a with b, c
-  EXPECT_EQ(chunk.length(), kWalBlock + align_up(123 + 150'001, kWalBlock) + align_up(590'000, kWalBlock) - align_down(500'000, kWalBlock));
+  EXPECT_EQ(chunk.length(), kWalBlock + align_up(123 + 150'001, kWalBlock) + align_up(590'000, kWalBlock) -
+                                align_down(500'000, kWalBlock));
   EXPECT_TRUE(std::equal(before.begin(), before.end(), frame.data()));  // nothing in it was touched
 }
 

@@ -1,5 +1,5 @@
-// Ends the process at every write the log makes, by power cut and by kill, over several lives, and checks what is left:
-// everything reported durable, a prefix of what was appended, and no false alarm.
+// Ends the process at every write the log makes, by power cut and by kill, over several lives, and checks
+// what is left: everything reported durable, a prefix of what was appended, and no false alarm.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +12,8 @@ namespace {
 using testing::Death;
 
 struct Lives {
-  explicit Lives(uint64_t seed, bool flush_to_device) : world(seed), random(seed * 77 + 1), to_device(flush_to_device) {}
+  explicit Lives(uint64_t seed, bool flush_to_device)
+      : world(seed), random(seed * 77 + 1), to_device(flush_to_device) {}
 
   // One life, which ends at its `cut`-th disk operation or when its work is done.
   void live(uint64_t cut, Death death) {
@@ -32,9 +33,15 @@ struct Lives {
     for (int step = 0; step < 12 && !world.sim.server_died(); ++step) {
       for (uint64_t i = random.next() % 4; i > 0; --i) append();
       switch (random.next() % 4) {
-        case 0: world.sim.run_for(static_cast<int64_t>(random.next() % 2'000'000)); break;
-        case 1: world.sim.run_for(runtime::kSecond); break;
-        default: world.flush(); break;
+        case 0:
+          world.sim.run_for(static_cast<int64_t>(random.next() % 2'000'000));
+          break;
+        case 1:
+          world.sim.run_for(runtime::kSecond);
+          break;
+        default:
+          world.flush();
+          break;
       }
       if (random.next() % 4 == 0 && world.wal->durable() > released) {
         released += 1 + random.next() % (world.wal->durable() - released);
@@ -56,7 +63,8 @@ struct Lives {
     auto& history = world.appended_batches;
     ASSERT_TRUE(world.visitor.corruptions.empty()) << world.visitor.corruptions[0].message;
     ASSERT_TRUE(world.replayed.unknown_files.empty()) << world.replayed.unknown_files[0];
-    auto begin = seen.empty() ? std::find_if(history.begin(), history.end(), [&](const auto& b) { return b.chunk > durable; })
+    auto begin = seen.empty() ? std::find_if(history.begin(), history.end(),
+                                             [&](const auto& b) { return b.chunk > durable; })
                               : std::find(history.begin(), history.end(), seen.front());
     ASSERT_LE(seen.size(), static_cast<size_t>(history.end() - begin));
     ASSERT_TRUE(std::equal(seen.begin(), seen.end(), begin));

@@ -1,9 +1,9 @@
 #include "storage/wal/replay.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <utility>
-
-#include <fmt/core.h>
 
 #include "base/log.h"
 #include "storage/wal/session_replay.h"
@@ -16,7 +16,12 @@ class WalReplay {
   WalReplay(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
             const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
             const WalReplayOptions& options)
-      : files_(files), directory_(directory), shard_(shard), sessions_(sessions), visitor_(visitor), options_(options) {}
+      : files_(files),
+        directory_(directory),
+        shard_(shard),
+        sessions_(sessions),
+        visitor_(visitor),
+        options_(options) {}
 
   Result<WalReplayResult> run() {
     if (auto listed = list(); !listed) return std::unexpected(listed.error());
@@ -48,7 +53,8 @@ class WalReplay {
   }
 
   bool known_incarnation(uint64_t incarnation) const {
-    return std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& row) { return row.incarnation == incarnation; });
+    return std::any_of(sessions_.begin(), sessions_.end(),
+                       [&](const auto& row) { return row.incarnation == incarnation; });
   }
 
   Result<void> open(const std::string& path, uint64_t generation) {
@@ -61,8 +67,10 @@ class WalReplay {
     if (damaged) header = header_from_first_chunk(log, generation);
     if (log.reader->error()) return std::unexpected(*log.reader->error());
     if (!header) {
-      // It was durable before the file got its name: whatever was acknowledged in here cannot be told apart any more.
-      report(path, true, "the file's header and its first chunk's are damaged; its batches cannot be attributed");
+      // It was durable before the file got its name: whatever was acknowledged in here cannot be told apart
+      // any more.
+      report(path, true,
+             "the file's header and its first chunk's are damaged; its batches cannot be attributed");
       result_.unknown_files.push_back(path);
       return {};
     }
@@ -81,8 +89,11 @@ class WalReplay {
   std::optional<WalFileHeader> header_from_first_chunk(WalLogFile& log, uint64_t generation) {
     const Slice block = log.reader->read(kWalBlock, kWalBlock);
     const auto chunk = decode_chunk_header(block.bytes());
-    if (!chunk || chunk->offset() != kWalBlock || chunk->file.generation != generation || !known_incarnation(chunk->file.incarnation)) return std::nullopt;
-    return WalFileHeader{.identity = chunk->file, .shard = shard_, .recycled = true, .file_bytes = log.reader->size()};
+    if (!chunk || chunk->offset() != kWalBlock || chunk->file.generation != generation ||
+        !known_incarnation(chunk->file.incarnation))
+      return std::nullopt;
+    return WalFileHeader{
+        .identity = chunk->file, .shard = shard_, .recycled = true, .file_bytes = log.reader->size()};
   }
 
   void report(const std::string& path, bool unknown, const char* what) {
@@ -110,7 +121,8 @@ class WalReplay {
       session.end_chunk = row.sealed ? row.last_chunk : *end;
     }
     for (const WalLogFile* log : logs) {
-      result_.files.push_back({log->header.identity.generation, log->reader->size(), log->used_bytes, log->last_chunk});
+      result_.files.push_back(
+          {log->header.identity.generation, log->reader->size(), log->used_bytes, log->last_chunk});
     }
     result_.next_chunk = std::max(result_.next_chunk, session.end_chunk + 1);
     result_.sessions.push_back(std::move(session));
@@ -140,8 +152,8 @@ class WalReplay {
 }  // namespace
 
 Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
-                                   const WalReplayOptions& options) {
+                                   const std::vector<SegmentStore::WalSession>& sessions,
+                                   WalReplayVisitor& visitor, const WalReplayOptions& options) {
   return WalReplay(files, directory, shard, sessions, visitor, options).run();
 }
 

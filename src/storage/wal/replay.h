@@ -1,14 +1,14 @@
 // Reads a shard's WAL at start: every batch that was durable, in order; what is damaged; where the log ends.
 //
-// A session is the life of one LocalWal. Sessions that ended are sealed: their last chunk is known, so whatever is
-// missing or bad up to it is corruption. The one session that is not sealed ends at the first chunk that is not exactly
-// the next number of its incarnation. A bad chunk there is torn, and dropped, if nothing shows that it was durable (a later
-// chunk, a file prepared after it); else it is corruption. Chunks in front of the first file still present were
-// released. See docs/formats/wal.md, "Replay".
+// A session is the life of one LocalWal. Sessions that ended are sealed: their last chunk is known, so
+// whatever is missing or bad up to it is corruption. The one session that is not sealed ends at the first
+// chunk that is not exactly the next number of its incarnation. A bad chunk there is torn, and dropped, if
+// nothing shows that it was durable (a later chunk, a file prepared after it); else it is corruption. Chunks
+// in front of the first file still present were released. See docs/formats/wal.md, "Replay".
 //
-// Blocking. When replay_wal returns, everything it delivered is durable. The caller then seals the session with its
-// end chunk before it serves anything, and begins the next session at next_chunk in a new file (LocalWalOptions takes
-// the result's fields).
+// Blocking. When replay_wal returns, everything it delivered is durable. The caller then seals the session
+// with its end chunk before it serves anything, and begins the next session at next_chunk in a new file
+// (LocalWalOptions takes the result's fields).
 #pragma once
 
 #include <string>
@@ -44,7 +44,8 @@ class WalReplayVisitor {
 };
 
 struct WalReplayOptions {
-  // How far behind the end of the unsealed session a later chunk is searched for. A lone lost write is found if no longer.
+  // How far behind the end of the unsealed session a later chunk is searched for. A lone lost write is found
+  // if no longer.
   uint64_t probe_bytes = 4ull << 20;
   // The search ends earlier in a file that was never recycled after so many zeros.
   uint64_t zero_probe_bytes = 256 * 1024;
@@ -59,9 +60,9 @@ struct WalReplayResult {
   std::vector<Session> sessions;
   ChunkNumber next_chunk = 1;
   uint64_t next_generation = 1;
-  std::vector<EarlierWalFile> files;             // LocalWalOptions::earlier
+  std::vector<EarlierWalFile> files;              // LocalWalOptions::earlier
   std::vector<WalDirectory::Leftover> leftovers;  // LocalWalOptions::leftovers
-  std::vector<std::string> unknown_files;        // left alone: not of any session, or unreadable
+  std::vector<std::string> unknown_files;         // left alone: not of any session, or unreadable
 
   uint64_t bytes_read = 0;
   uint64_t chunks = 0;
@@ -71,10 +72,10 @@ struct WalReplayResult {
   uint64_t corruptions = 0;
 };
 
-// `sessions`: the rows of this shard in the order they began. Fails only on errors of the device and on formats it does
-// not know.
+// `sessions`: the rows of this shard in the order they began. Fails only on errors of the device and on
+// formats it does not know.
 Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
-                                   const WalReplayOptions& options = {});
+                                   const std::vector<SegmentStore::WalSession>& sessions,
+                                   WalReplayVisitor& visitor, const WalReplayOptions& options = {});
 
 }  // namespace weir::storage

@@ -1,5 +1,5 @@
-// Damages files at random and checks the promise of replay: what it delivers was appended, in order; what it does not deliver
-// it reports.
+// Damages files at random and checks the promise of replay: what it delivers was appended, in order; what it
+// does not deliver it reports.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -20,7 +20,8 @@ void fill(WalWorld& world, SeededRandom& random) {
   for (uint64_t i = 0; i < count; ++i) {
     for (uint64_t batches = 1 + random.next() % 3; batches > 0; --batches) {
       const bool large = random.next() % 20 == 0;
-      world.append(static_cast<int32_t>(random.next() % 6), 61 + static_cast<uint32_t>(random.next() % (large ? 80'000 : 4'000)));
+      world.append(static_cast<int32_t>(random.next() % 6),
+                   61 + static_cast<uint32_t>(random.next() % (large ? 80'000 : 4'000)));
     }
     world.flush();
     if (i == count / 2) world.wal->release(world.wal->durable() / 2);
@@ -39,18 +40,27 @@ void damage(WalWorld& world, SeededRandom& random) {
   const uint64_t at = random.next() % contents.size();
   switch (random.next() % 6) {
     case 0:
-    case 1: world.sim.disk().flip_bits(path, at, static_cast<uint8_t>(1 + random.next() % 255)); break;
+    case 1:
+      world.sim.disk().flip_bits(path, at, static_cast<uint8_t>(1 + random.next() % 255));
+      break;
     case 2: {  // a lost write
       const uint64_t block = align_down(at, kWalBlock);
-      world.sim.disk().overwrite_raw(path, block, std::vector<uint8_t>(kWalBlock * std::min<uint64_t>(1 + random.next() % 4, (contents.size() - block) / kWalBlock), 0));
+      world.sim.disk().overwrite_raw(
+          path, block,
+          std::vector<uint8_t>(
+              kWalBlock * std::min<uint64_t>(1 + random.next() % 4, (contents.size() - block) / kWalBlock),
+              0));
       break;
     }
     case 3: {  // a misdirected write: a block of the same file somewhere else
       const uint64_t from = align_down(random.next() % contents.size(), kWalBlock);
-      world.sim.disk().overwrite_raw(path, align_down(at, kWalBlock), Bytes(contents).subspan(from, kWalBlock));
+      world.sim.disk().overwrite_raw(path, align_down(at, kWalBlock),
+                                     Bytes(contents).subspan(from, kWalBlock));
       break;
     }
-    case 4: world.sim.disk().truncate_raw(path, at); break;
+    case 4:
+      world.sim.disk().truncate_raw(path, at);
+      break;
     default: {
       std::vector<uint8_t> noise(std::min<uint64_t>(512, contents.size() - at));
       for (uint8_t& byte : noise) byte = static_cast<uint8_t>(random.next());
@@ -93,8 +103,8 @@ void check(uint64_t seed, bool sealed) {
     }
     const bool torn = !sealed && batch.chunk > end;
     EXPECT_TRUE(torn || seen.unknown() || reported.contains(batch.facts.partition.index))
-        << "chunk " << batch.chunk << " partition " << batch.facts.partition.index << " is missing and not reported; end " << end
-        << " of " << durable;
+        << "chunk " << batch.chunk << " partition " << batch.facts.partition.index
+        << " is missing and not reported; end " << end << " of " << durable;
   }
   EXPECT_TRUE(delivered == seen.batches.end()) << "delivered what was not there before, or in another order";
   EXPECT_GE(result->next_chunk, end + 1);

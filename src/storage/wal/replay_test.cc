@@ -40,7 +40,8 @@ struct OneFile {
   std::vector<ReplayedBatch> without(ChunkNumber chunk, int32_t partition = -1) const {
     std::vector<ReplayedBatch> batches;
     for (const auto& batch : world.appended_batches) {
-      if (batch.chunk != chunk || (partition >= 0 && batch.facts.partition.index != partition)) batches.push_back(batch);
+      if (batch.chunk != chunk || (partition >= 0 && batch.facts.partition.index != partition))
+        batches.push_back(batch);
     }
     return batches;
   }
@@ -255,7 +256,8 @@ TEST(Replay, EveryFlippedByteOfTheFileHeaderIsSurvived) {
 
 TEST(Replay, AWholeChunkWipedOutInTheMiddle) {
   OneFile log(Chunks{{100}, {9'000}, {9'000}, {200}});
-  log.world.sim.disk().overwrite_raw(log.path, log.starts[1], std::vector<uint8_t>(log.starts[3] - log.starts[1], 0));
+  log.world.sim.disk().overwrite_raw(log.path, log.starts[1],
+                                     std::vector<uint8_t>(log.starts[3] - log.starts[1], 0));
   const auto result = log.look();
   EXPECT_EQ(result.next_chunk, 5u);
   ASSERT_EQ(log.seen.corruptions.size(), 1u);
@@ -394,12 +396,14 @@ TEST(Replay, TheFirstChunkOfTheOldestFileDamaged) {
 TEST(Replay, TheLastChunkOfAFullFileDamaged) {
   ManyFiles log(20);
   log.end(Death::kKill);
-  log.sim.disk().flip_bits(log.path(1), kWalBlock + 6 * 2 * kWalBlock + 1000, 1);  // chunk 7, behind which only file 2 proves it
+  log.sim.disk().flip_bits(log.path(1), kWalBlock + 6 * 2 * kWalBlock + 1000,
+                           1);  // chunk 7, behind which only file 2 proves it
   log.look_again();
   EXPECT_EQ(log.seen.batches.size(), 19u);
   ASSERT_EQ(log.seen.corruptions.size(), 1u);
   EXPECT_FALSE(log.seen.unknown());
-  log.sim.disk().overwrite_raw(log.path(1), kWalBlock + 6 * 2 * kWalBlock, std::vector<uint8_t>(2 * kWalBlock, 0));
+  log.sim.disk().overwrite_raw(log.path(1), kWalBlock + 6 * 2 * kWalBlock,
+                               std::vector<uint8_t>(2 * kWalBlock, 0));
   log.look_again();
   EXPECT_EQ(log.seen.batches.size(), 19u);
   EXPECT_TRUE(log.seen.unknown());
@@ -433,7 +437,8 @@ TEST(Replay, StaleChunksOfARecycledFileAreNeverAccepted) {
     EXPECT_EQ(result->next_chunk, static_cast<ChunkNumber>(61 + last));
     ASSERT_FALSE(seen.batches.empty());
     const auto count = static_cast<ptrdiff_t>(seen.batches.size());
-    EXPECT_TRUE(std::equal(world.appended_batches.end() - count, world.appended_batches.end(), seen.batches.begin()));
+    EXPECT_TRUE(
+        std::equal(world.appended_batches.end() - count, world.appended_batches.end(), seen.batches.begin()));
   }
 }
 

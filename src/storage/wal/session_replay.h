@@ -1,4 +1,5 @@
-// Replays the files of one session; the part of replay_wal that decides what is whole, torn, corrupt or released.
+// Replays the files of one session; the part of replay_wal that decides what is whole, torn, corrupt or
+// released.
 #pragma once
 
 #include <memory>
@@ -24,8 +25,8 @@ struct WalLogFile {
 class SessionReplay {
  public:
   // `files` in the order of their generations; not empty.
-  SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
-                const WalReplayOptions& options, WalReplayResult& result);
+  SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files,
+                WalReplayVisitor& visitor, const WalReplayOptions& options, WalReplayResult& result);
 
   // Delivers the session; answers its end chunk.
   Result<ChunkNumber> run();
@@ -58,8 +59,8 @@ class SessionReplay {
   void deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory,
                        const char* what);
   void deliver(ChunkNumber number, const FooterEntry& entry, const Slice& chunk);
-  void report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost, bool unknown,
-              std::string message);
+  void report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost,
+              bool unknown, std::string message);
   bool device_failed() const;
   WalLogFile& file(const Place& place) { return *files_[place.file]; }
 

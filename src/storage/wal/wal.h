@@ -1,10 +1,10 @@
-// The write-ahead log of a shard: where a batch becomes durable. One of the engine's three seams (with SegmentStore and
-// MetaStore); format in docs/formats/wal.md.
+// The write-ahead log of a shard: where a batch becomes durable. One of the engine's three seams (with
+// SegmentStore and MetaStore); format in docs/formats/wal.md.
 //
-// A chunk holds the batches that all partitions of the shard appended since the last flush and is made durable as a
-// whole. Chunks are numbered; completion is strictly by prefix: when chunk n is durable, so is every chunk before it.
-// After a failed flush nothing completes any more: the shard's session is over (see ended callback), the file is never
-// flushed again, and only recovery tells what survived.
+// A chunk holds the batches that all partitions of the shard appended since the last flush and is made
+// durable as a whole. Chunks are numbered; completion is strictly by prefix: when chunk n is durable, so is
+// every chunk before it. After a failed flush nothing completes any more: the shard's session is over (see
+// ended callback), the file is never flushed again, and only recovery tells what survived.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,8 @@
 
 namespace weir::storage {
 
-// Number of a chunk; grows by one per chunk for the life of the shard's log, over restarts. 0: before the first.
+// Number of a chunk; grows by one per chunk for the life of the shard's log, over restarts. 0: before the
+// first.
 using ChunkNumber = uint64_t;
 
 class WalBackend {
@@ -30,10 +31,10 @@ class WalBackend {
     Slice bytes;        // where the batch lies in memory from now on (the tail cache shares it)
   };
 
-  // Adds a batch to the open chunk. `batch` has its final bytes (base offset and epoch patched). Batches of at most
-  // kCopyLimit bytes are copied; larger ones are shared without copying: they must lie in a Buffer whose 4096-byte
-  // blocks around the batch may be written to the file as they are, and must not change any more.
-  // Loop thread only. Never blocks; the caller keeps unmerged_bytes() within its bound.
+  // Adds a batch to the open chunk. `batch` has its final bytes (base offset and epoch patched). Batches of
+  // at most kCopyLimit bytes are copied; larger ones are shared without copying: they must lie in a Buffer
+  // whose 4096-byte blocks around the batch may be written to the file as they are, and must not change any
+  // more. Loop thread only. Never blocks; the caller keeps unmerged_bytes() within its bound.
   virtual Appended append(const BatchFacts& facts, const Slice& batch) = 0;
 
   // Asks for the open chunk to be flushed without waiting for more (internal topics, shutdown).
@@ -48,9 +49,9 @@ class WalBackend {
   virtual bool failed() const = 0;
 
   // Space. Files are filled in order; a file is recycled when release() says that everything in it is merged.
-  virtual uint64_t unreleased_bytes() const = 0;           // written or open chunks not released
+  virtual uint64_t unreleased_bytes() const = 0;              // written or open chunks not released
   virtual ChunkNumber last_chunk_of_oldest_file() const = 0;  // 0 if only the current file holds chunks
-  virtual void release(ChunkNumber up_to) = 0;              // all chunks <= up_to are merged durably
+  virtual void release(ChunkNumber up_to) = 0;                // all chunks <= up_to are merged durably
 
   static constexpr size_t kCopyLimit = 64 * 1024;
 };

@@ -97,7 +97,8 @@ struct WalDirectory::Preparation {
   }
 };
 
-WalDirectory::WalDirectory(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool, Options options)
+WalDirectory::WalDirectory(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
+                           Options options)
     : files_(files),
       loop_(loop),
       pool_(pool),
@@ -108,7 +109,9 @@ WalDirectory::WalDirectory(runtime::FileSystem& files, runtime::Loop& loop, runt
   take_leftovers();
 }
 
-WalDirectory::~WalDirectory() { *self_ = nullptr; }
+WalDirectory::~WalDirectory() {
+  *self_ = nullptr;
+}
 
 void WalDirectory::take_leftovers() {
   std::vector<std::string> useless;
@@ -132,7 +135,8 @@ void WalDirectory::take_leftovers() {
       loop_, [] {}, ordering_key_);
 }
 
-void WalDirectory::prepare(uint64_t bytes, ChunkNumber durable_before, Function<void(Result<WalFileHeader>)> done) {
+void WalDirectory::prepare(uint64_t bytes, ChunkNumber durable_before,
+                           Function<void(Result<WalFileHeader>)> done) {
   WEIR_CHECK(!preparing_);
   preparing_ = true;
   auto job = std::make_shared<Preparation>();
@@ -186,24 +190,26 @@ void WalDirectory::retire_next() {
   auto work = [files = &files_, outcome, keep, directory = options_.path, from = path_of(front.generation),
                to = path_of(front.generation, WalFileKind::kSpare)] {
     *outcome = keep ? files->rename(from, to) : files->remove(from);
-    if (!*outcome && outcome->error().code == ErrorCode::kNotFound) *outcome = {};  // an earlier try got this far
+    if (!*outcome && outcome->error().code == ErrorCode::kNotFound)
+      *outcome = {};  // an earlier try got this far
     if (*outcome) *outcome = files->sync_directory(directory);
   };
-  pool_.submit(std::move(work), loop_,
-               [self = self_, outcome, keep] {
-                 WalDirectory* directory = *self;
-                 if (!directory) return;
-                 directory->retiring_ = false;
-                 if (!*outcome) {
-                   log_warn("wal", "cannot take back a released file in {}: {}; it stays until the next try",
-                            directory->options_.path, outcome->error().message);
-                   return;
-                 }
-                 if (keep) directory->spares_.push_back(directory->retired_.front().generation);
-                 directory->retired_.pop_front();
-                 directory->retire_next();
-               },
-               ordering_key_);
+  pool_.submit(
+      std::move(work), loop_,
+      [self = self_, outcome, keep] {
+        WalDirectory* directory = *self;
+        if (!directory) return;
+        directory->retiring_ = false;
+        if (!*outcome) {
+          log_warn("wal", "cannot take back a released file in {}: {}; it stays until the next try",
+                   directory->options_.path, outcome->error().message);
+          return;
+        }
+        if (keep) directory->spares_.push_back(directory->retired_.front().generation);
+        directory->retired_.pop_front();
+        directory->retire_next();
+      },
+      ordering_key_);
 }
 
 }  // namespace weir::storage

@@ -1,8 +1,9 @@
-// The files of one shard's WAL directory: prepares the next file ahead of its use and takes back released ones.
+// The files of one shard's WAL directory: prepares the next file ahead of its use and takes back released
+// ones.
 //
-// All disk work runs on the pool, in steps of at most 1 MiB so that flushes and cold reads get their turn. Names change
-// in an order that recovery relies on: a `.wal` name appears only after its header and size are durable, and a file
-// loses it only after every older file's removal is durable. Loop thread only.
+// All disk work runs on the pool, in steps of at most 1 MiB so that flushes and cold reads get their turn.
+// Names change in an order that recovery relies on: a `.wal` name appears only after its header and size are
+// durable, and a file loses it only after every older file's removal is durable. Loop thread only.
 #pragma once
 
 #include <deque>
@@ -39,13 +40,13 @@ class WalDirectory {
   WalDirectory(const WalDirectory&) = delete;
   WalDirectory& operator=(const WalDirectory&) = delete;
 
-  // Makes a file ready to be written to: a new one of `bytes`, zero-filled, or a recycled one of at least that size;
-  // header and name are durable. One at a time.
+  // Makes a file ready to be written to: a new one of `bytes`, zero-filled, or a recycled one of at least
+  // that size; header and name are durable. One at a time.
   void prepare(uint64_t bytes, ChunkNumber durable_before, Function<void(Result<WalFileHeader>)> done);
   bool preparing() const { return preparing_; }
 
-  // Takes back a `.wal` file whose chunks are not needed any more. Call in the order of the files. A failure is logged
-  // and tried again with the next call.
+  // Takes back a `.wal` file whose chunks are not needed any more. Call in the order of the files. A failure
+  // is logged and tried again with the next call.
   void retire(uint64_t generation, uint64_t bytes);
 
   std::string path_of(uint64_t generation, WalFileKind kind = WalFileKind::kLog) const {
