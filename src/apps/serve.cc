@@ -49,6 +49,10 @@ Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
     if (!*value) continue;
     if (auto ok = config.set(key, **value); !ok) return std::unexpected(ok.error());
   }
+  // The delay pays off where many members start together; without a configuration file somebody tries things out.
+  if (command.config_file.empty() && !config.is_set("group.initial.rebalance.delay.ms")) {
+    if (auto ok = config.set("group.initial.rebalance.delay.ms", "0"); !ok) return std::unexpected(ok.error());
+  }
   return config;
 }
 

@@ -62,6 +62,10 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   auto listeners = broker::combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
                                              config.text("listener.security.protocol.map"));
   if (!listeners) return std::unexpected(listeners.error());
+  // Configurations of Kafka's brokers that are controllers as well name listeners that clients do not use.
+  const std::string controllers = "," + std::string(config.text("controller.listener.names")) + ",";
+  std::erase_if(*listeners, [&](const auto& l) { return controllers.find("," + l.name + ",") != std::string::npos; });
+  if (listeners->empty()) return fail(ErrorCode::kInvalid, "listeners: there is none for clients");
   for (const broker::ListenerInfo& listener : *listeners) {
     if (listener.security_protocol != "PLAINTEXT") {
       return fail(ErrorCode::kUnsupported, fmt::format("listener {}: {} is not available in this version", listener.name,
@@ -153,9 +157,7 @@ Result<void> Server::listen() {
     for (broker::ListenerInfo& listener : listeners_) {
       auto address = frontends_.back()->listen(listener);
       if (!address) {
-        return fail(address.error().code,
-                    fmt::format("cannot listen on {}://{}:{}: {}", listener.name, listener.bound.host,
-                                listener.bound.port, address.error().message));
+        return fail(address.error().code, fmt::format("listener {}: {}", listener.name, address.error().message));
       }
       // The other loops listen on the port the first one got.
       listener.bound.port = address->port;
@@ -178,9 +180,9 @@ Result<void> Server::listen_http() {
     address = http_->listen({endpoint->host, 0});
   }
   if (!address) {
-    return fail(address.error().code,
-                fmt::format("cannot listen for HTTP on {}: {}; choose another address with --http HOST:PORT, or --http off",
-                            text, address.error().message));
+    return fail(address.error().code, fmt::format("weir.http.listener: {}; choose another address with --http HOST:PORT, "
+                                                  "or --http off",
+                                                  address.error().message));
   }
   http_address_ = *address;
   return {};

@@ -179,6 +179,16 @@ TEST_F(ServerTest, ExplainsWhatItCannotDo) {
   stop();
 }
 
+TEST_F(ServerTest, TakesTheConfigurationOfAKafkaBrokerThatIsAControllerAsWell) {
+  start(options({"process.roles=broker,controller", "controller.listener.names=CONTROLLER",
+                 "controller.quorum.voters=1@localhost:9093",
+                 "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093",
+                 "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"}));
+  ASSERT_EQ(server_->listeners().size(), 1u);
+  EXPECT_EQ(server_->listeners()[0].name, "PLAINTEXT");
+  stop();
+}
+
 TEST_F(ServerTest, AClientThatStaysConnectedDoesNotHoldUpTheEnd) {
   start(options());
   Client idle(sim_, {"127.0.0.1", 9092});
