@@ -187,12 +187,23 @@ TEST_F(ConnectionTest, ClosesOnUnknownApisVersionsAndBrokenHeaders) {
 TEST_F(ConnectionTest, AMalformedBodyClosesTheConnection) {
   answer_at_once_ = false;
   FakePeer& peer = connect();
-  peer.send(frame(16, 0, 1, "left over"));
+  peer.send(produce(1, 4));  // a transactional id of 28,784 bytes, of which two are there
   ASSERT_EQ(held_.size(), 1u);
-  protocol::ListGroupsRequest request;
+  protocol::ProduceRequest request;
   EXPECT_FALSE(held_[0]->decode(request));
   turn();
   EXPECT_TRUE(peer.closed);
+}
+
+TEST_F(ConnectionTest, BytesBehindTheBodyAreIgnored) {
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  peer.send(frame(16, 0, 1, "left over"));
+  ASSERT_EQ(held_.size(), 1u);
+  protocol::ListGroupsRequest request;
+  EXPECT_TRUE(held_[0]->decode(request));
+  turn();
+  EXPECT_FALSE(peer.closed);
 }
 
 TEST_F(ConnectionTest, SendsTheRestWhenThePeerTakesIt) {
