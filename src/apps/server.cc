@@ -308,6 +308,10 @@ Result<void> Server::finish() {
       return fail(ErrorCode::kIo, "the log failed while the broker ran; the next start recovers what was acknowledged");
     }
   }
+  // With flush=os what was acknowledged may be in the page cache only; a sealed session promises that it is on the device.
+  if (options_.config.text("weir.flush") == "os") {
+    if (auto synced = runtime_.files->sync_file_system(folder_->path()); !synced) return synced;
+  }
   return storage::close_log(*segments_, opened_.shards);
 }
 

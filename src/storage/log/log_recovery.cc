@@ -169,8 +169,10 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice byt
 
 void LogRecovery::on_corruption(const WalCorruption& corruption) {
   log_error("log", "{}", corruption.message);
-  for (const PartitionId& id : corruption.partitions) {
-    if (Partition* partition = find(id)) take_offline(*partition, corruption.message);
+  for (const BatchFacts& batch : corruption.lost) {
+    Partition* partition = find(batch.partition);
+    if (!partition || batch.last_offset() < partition->log_end_offset_) continue;  // deleted, or in a segment already
+    take_offline(*partition, corruption.message);
   }
   if (!corruption.unknown_partitions) return;
   for (auto& [id, partition] : partitions_) take_offline(*partition, corruption.message);
@@ -230,7 +232,8 @@ Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
   for (auto& [shard, result] : replayed_) {
     if (auto r = runtime_.files->remove_all(wal_directory(shard)); !r) return r;
   }
-  return {};
+  if (auto r = runtime_.files->create_directories(options_.log_dir + "/wal"); !r) return r;
+  return runtime_.files->sync_directory(options_.log_dir + "/wal");
 }
 
 void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
