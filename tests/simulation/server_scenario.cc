@@ -64,6 +64,7 @@ class ServerScenario final : public Scenario {
     Role role;
     KafkaClient connection;
     unsigned steps_left = 0;
+    uint64_t life = 0;  // when the step began
     bool busy = false;
     std::unique_ptr<LogProducer> producer;
     std::vector<uint8_t> sending;
@@ -76,7 +77,7 @@ class ServerScenario final : public Scenario {
   void fail_life(const std::string& why) {
     if (failure_.empty() && !sim_.server_died()) failure_ = why;
   }
-  void refused(const char* what, int16_t error);
+  void refused(const Client& client, const char* what, int16_t error);
   // The client's step is over; `answered` false: try it again in a while.
   void finish_step(Client& client, bool answered);
   void step(Client& client);
@@ -150,8 +151,12 @@ bool ServerScenario::stopped() {
   return true;
 }
 
-void ServerScenario::refused(const char* what, int16_t error) {
-  if (error == static_cast<int16_t>(ErrorCode::kKafkaStorageError)) return fail_life(std::string(what) + ": storage error");
+void ServerScenario::refused(const Client& client, const char* what, int16_t error) {
+  if (client.life != life_) return;  // the last words of a server that is dead
+  const auto code = static_cast<ErrorCode>(error);
+  if (code == ErrorCode::kKafkaStorageError || code == ErrorCode::kCoordinatorLoadInProgress) {
+    return fail_life(fmt::format("{} got error {}", what, error));
+  }
   oracle_.violation(fmt::format("{} got error {}", what, error));
 }
 
@@ -186,6 +191,7 @@ void ServerScenario::finish_step(Client& client, bool answered) {
 
 void ServerScenario::step(Client& client) {
   --client.steps_left;
+  client.life = life_;
   client.busy = true;
   if (client.role == Client::kProducer) return produce(client);
   if (client.role == Client::kConsumer) return consume(client);
@@ -213,7 +219,7 @@ void ServerScenario::init_producer(Client& client) {
   client.connection.call<protocol::InitProducerIdResponse>(4, request, [this, &client](const auto* response) {
     if (!response) return finish_step(client, false);
     if (response->error_code != 0) {
-      refused("InitProducerId", response->error_code);
+      refused(client, "InitProducerId", response->error_code);
       return finish_step(client, false);
     }
     oracle_.id_allocated("producer id", static_cast<uint64_t>(response->producer_id));
@@ -249,7 +255,7 @@ void ServerScenario::produce(Client& client) {
       oracle_.producer_acked(name_of(client.producer->partition()), client.producer->producer_id(), 0,
                              client.producer->last().base_sequence, result.base_offset);
     } else if (!gone(client.producer->partition().topic)) {
-      refused("a repeated Produce", result.error_code);
+      refused(client, "a repeated Produce", result.error_code);
     }
     finish_step(client, true);
   });
@@ -262,10 +268,10 @@ void ServerScenario::produced(Client& client, const protocol::ProduceResponse* r
   if (error == ErrorCode::kNone) {
     client.producer->acked(result.base_offset, oracle_);
   } else if (error == ErrorCode::kUnknownTopicId || error == ErrorCode::kUnknownTopicOrPartition) {
-    if (!gone(client.producer->partition().topic)) refused("Produce", result.error_code);
+    if (!gone(client.producer->partition().topic)) refused(client, "Produce", result.error_code);
     client.producer.reset();
   } else {
-    refused("Produce", result.error_code);
+    refused(client, "Produce", result.error_code);
   }
   finish_step(client, error == ErrorCode::kNone);
 }
@@ -328,7 +334,7 @@ void ServerScenario::create_topic(Client& client) {
       if (!topics_.contains(result.topic_id)) oracle_.topic_created(result.topic_id);
       topics_.try_emplace(result.topic_id, Topic{name, false});
     } else if (result.error_code != static_cast<int16_t>(ErrorCode::kTopicAlreadyExists)) {
-      refused("CreateTopics", result.error_code);
+      refused(client, "CreateTopics", result.error_code);
     }
     finish_step(client, true);
   });
@@ -349,7 +355,7 @@ void ServerScenario::delete_topic(Client& client, const Uuid& id) {
       oracle_.topic_deleted(id);
       topics_.erase(id);
     } else {
-      refused("DeleteTopics", error);
+      refused(client, "DeleteTopics", error);
     }
     finish_step(client, true);
   });
@@ -375,7 +381,7 @@ void ServerScenario::delete_records(Client& client, const Uuid& id) {
     if (!response) return finish_step(client, false);
     const auto& result = response->topics[0].partitions[0];
     if (result.error_code == 0) oracle_.delete_acked(name_of(partition), result.low_watermark);
-    if (result.error_code != 0) refused("DeleteRecords", result.error_code);
+    if (result.error_code != 0) refused(client, "DeleteRecords", result.error_code);
     finish_step(client, true);
   });
 }
