@@ -44,7 +44,7 @@ Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
   const std::pair<const char*, const std::optional<std::string>*> flags[] = {
       {"listeners", &command.listeners},
       {"advertised.listeners", &command.advertised_listeners},
-      {"weir.http.listener", &command.http}};
+      {"http.listener", &command.http}};
   for (const auto& [key, value] : flags) {
     if (!*value) continue;
     if (auto ok = config.set(key, **value); !ok) return std::unexpected(ok.error());

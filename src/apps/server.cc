@@ -168,19 +168,19 @@ Result<void> Server::listen() {
 }
 
 Result<void> Server::listen_http() {
-  const std::string_view text = options_.config.text("weir.http.listener");
+  const std::string_view text = options_.config.text("http.listener");
   if (text.empty() || text == "off") return {};
   auto endpoint = broker::parse_endpoint(text);
-  if (!endpoint) return fail(endpoint.error().code, "weir.http.listener: " + endpoint.error().message);
+  if (!endpoint) return fail(endpoint.error().code, "http.listener: " + endpoint.error().message);
   if (endpoint->host.empty()) endpoint->host = "0.0.0.0";
   http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *this);
   auto address = http_->listen(*endpoint);
-  if (!address && !options_.config.is_set("weir.http.listener")) {
+  if (!address && !options_.config.is_set("http.listener")) {
     // Nobody asked for this port: another broker on this machine has it, and that is fine.
     address = http_->listen({endpoint->host, 0});
   }
   if (!address) {
-    return fail(address.error().code, fmt::format("weir.http.listener: {}; choose another address with --http HOST:PORT, "
+    return fail(address.error().code, fmt::format("http.listener: {}; choose another address with --http HOST:PORT, "
                                                   "or --http off",
                                                   address.error().message));
   }

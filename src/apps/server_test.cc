@@ -56,7 +56,7 @@ class ServerTest : public ::testing::Test {
   static ServerOptions options(std::vector<std::string> settings = {}) {
     ServerOptions result;
     result.data_dir = "/data";
-    settings.insert(settings.begin(), {"listeners=PLAINTEXT://127.0.0.1:9092", "weir.http.listener=127.0.0.1:8080"});
+    settings.insert(settings.begin(), {"listeners=PLAINTEXT://127.0.0.1:9092", "http.listener=127.0.0.1:8080"});
     for (const std::string& setting : settings) EXPECT_TRUE(result.config.add_setting(setting)) << setting;
     return result;
   }

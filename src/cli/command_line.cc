@@ -32,7 +32,7 @@ void describe_serve(CLI::App& app, ServeCommand& serve) {
   app.add_option("--advertised-listeners", serve.advertised_listeners,
                  "What clients are told to connect to, if it differs")
       ->option_text("NAME://HOST:PORT[,...]");
-  app.add_option("--http", serve.http, "Where /health, /ready and /metrics are served (default 127.0.0.1:9464)")
+  app.add_option("--http", serve.http, "Where /health, /ready and /metrics are served (default 127.0.0.1:9644)")
       ->option_text("HOST:PORT|off");
   app.add_option("--config", serve.config_file, "Properties file with Kafka's broker keys")->option_text("FILE");
   app.add_option("--set", serve.settings, "One broker key; wins over the file. May be repeated")

@@ -16,8 +16,8 @@ constexpr ConfigKey kKeys[] = {
      .choices = "durable|os"},
     {.name = "weir.frame.progress.ms", .type = kLong, .default_value = "30000", .support = kWorks,
      .doc = "Closes a connection whose request stops arriving for this long; its memory goes to others.", .min = 1000},
-    {.name = "weir.http.listener", .type = kString, .default_value = "127.0.0.1:9464", .support = kWorks,
-     .doc = "host:port of /health, /ready and /metrics, or off."},
+    {.name = "http.listener", .type = kString, .default_value = "127.0.0.1:9644", .support = kWorks,
+     .doc = "host:port of /health, /ready and /metrics (port 0: a free one); empty or off: none."},
     {.name = "weir.max.memory.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Bound of the memory for requests, responses, the tail of the log and its indexes; -1 takes half of what the "
             "machine or container has.",
