@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "broker/config/topic_config.h"
+#include "broker/handlers/group_coordinators.h"
 #include "storage/log/log_recovery.h"
 
 namespace weir::broker {
@@ -44,6 +45,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   metadata.image->for_each([&](const TopicPtr& topic) {
     for (auto& shard : shards_) add_partitions(*shard, *topic, 0, metadata.image->leader_epoch(*topic));
   });
+  groups_ = std::make_unique<GroupCoordinators>(*this, *runtime.pool, config);
 }
 
 Broker::~Broker() = default;

@@ -29,6 +29,8 @@
 
 namespace weir::broker {
 
+class GroupCoordinators;  // handlers/group_coordinators.h
+
 // The settings the handlers act on, under Kafka's names.
 struct BrokerSettings {
   int32_t node_id = 0;
@@ -75,6 +77,7 @@ class Broker final : public MetadataPublisher {
   const FeaturesRecord& features() const { return features_; }
   const BrokerConfig& config() const { return config_; }
   MemoryBudget& budget() { return budget_; }
+  GroupCoordinators& groups() { return *groups_; }
 
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   BrokerShard& shard(unsigned index) { return *shards_[index]; }
@@ -114,6 +117,7 @@ class Broker final : public MetadataPublisher {
   std::vector<std::unique_ptr<BrokerShard>> shards_;
   Controller controller_;              // shard 0
   ProducerIdAllocator producer_ids_;  // shard 0
+  std::unique_ptr<GroupCoordinators> groups_;
 };
 
 }  // namespace weir::broker

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/handlers/group_coordinators.h"
 #include "protocol/messages/find_coordinator.h"
 
 namespace weir::broker {
@@ -28,15 +29,13 @@ ErrorCode check(int8_t type, std::string_view key, int16_t version) {
   return ErrorCode::kInvalidRequest;
 }
 
-}  // namespace
-
-void handle_find_coordinator(Broker& broker, RequestContextPtr context) {
-  protocol::FindCoordinatorRequest request;
-  if (!context->decode(request)) return;
-  const runtime::Endpoint& advertised = context->connection().advertised();
+// `availability` is what coordinators of groups have come to.
+void respond(Broker& broker, RequestContext& context, const protocol::FindCoordinatorRequest& request, ErrorCode availability) {
+  const runtime::Endpoint& advertised = context.connection().advertised();
   // Fills what a single answer and one of many have in common.
   const auto fill = [&](auto& answer, std::string_view key) {
-    const ErrorCode error = check(request.key_type, key, context->version());
+    ErrorCode error = check(request.key_type, key, context.version());
+    if (error == ErrorCode::kNone) error = availability;
     answer.error_code = code(error);
     answer.error_message = std::nullopt;
     answer.node_id = error == ErrorCode::kNone ? broker.settings().node_id : -1;
@@ -44,16 +43,28 @@ void handle_find_coordinator(Broker& broker, RequestContextPtr context) {
     answer.port = error == ErrorCode::kNone ? advertised.port : -1;
   };
   protocol::FindCoordinatorResponse response;
-  if (context->version() < 4) {
+  if (context.version() < 4) {
     fill(response, request.key);
-    return context->respond(response);
+    return context.respond(response);
   }
-  response.coordinators = context->arena().array<protocol::FindCoordinatorResponse::Coordinator>(request.coordinator_keys.size());
+  response.coordinators = context.arena().array<protocol::FindCoordinatorResponse::Coordinator>(request.coordinator_keys.size());
   for (size_t i = 0; i < request.coordinator_keys.size(); ++i) {
     response.coordinators[i].key = request.coordinator_keys[i];
     fill(response.coordinators[i], request.coordinator_keys[i]);
   }
-  context->respond(response);
+  context.respond(response);
+}
+
+}  // namespace
+
+void handle_find_coordinator(Broker& broker, RequestContextPtr context) {
+  protocol::FindCoordinatorRequest request;
+  if (!context->decode(request)) return;
+  if (request.key_type != kGroup) return respond(broker, *context, request, ErrorCode::kNone);
+  const unsigned home = context->loop().index();
+  broker.groups().create_topic(home, [&broker, request, context = std::move(context)](ErrorCode availability) {
+    respond(broker, *context, request, availability);
+  });
 }
 
 }  // namespace weir::broker

@@ -11,6 +11,7 @@
 #include "broker/handlers/describe_topic_partitions.h"
 #include "broker/handlers/fetch.h"
 #include "broker/handlers/find_coordinator.h"
+#include "broker/handlers/group_handlers.h"
 #include "broker/handlers/init_producer_id.h"
 #include "broker/handlers/list_offsets.h"
 #include "broker/handlers/metadata.h"
@@ -34,7 +35,15 @@ constexpr Entry kEntries[] = {
     {ApiKey::kFetch, 4, 18, handle_fetch},
     {ApiKey::kListOffsets, 1, 11, handle_list_offsets},
     {ApiKey::kMetadata, 0, 13, handle_metadata},
+    {ApiKey::kOffsetCommit, 2, 10, handle_offset_commit},
+    {ApiKey::kOffsetFetch, 1, 10, handle_offset_fetch},
     {ApiKey::kFindCoordinator, 0, 6, handle_find_coordinator},
+    {ApiKey::kJoinGroup, 0, 9, handle_join_group},
+    {ApiKey::kHeartbeat, 0, 4, handle_heartbeat},
+    {ApiKey::kLeaveGroup, 0, 5, handle_leave_group},
+    {ApiKey::kSyncGroup, 0, 5, handle_sync_group},
+    {ApiKey::kDescribeGroups, 0, 6, handle_describe_groups},
+    {ApiKey::kListGroups, 0, 5, handle_list_groups},
     {ApiKey::kCreateTopics, 2, 7, handle_create_topics},
     {ApiKey::kDeleteTopics, 1, 6, handle_delete_topics},
     {ApiKey::kDeleteRecords, 0, 2, handle_delete_records},
@@ -42,6 +51,8 @@ constexpr Entry kEntries[] = {
     {ApiKey::kOffsetForLeaderEpoch, 2, 4, handle_offset_for_leader_epoch},
     {ApiKey::kDescribeConfigs, 1, 4, handle_describe_configs},
     {ApiKey::kCreatePartitions, 0, 3, handle_create_partitions},
+    {ApiKey::kDeleteGroups, 0, 3, handle_delete_groups},
+    {ApiKey::kOffsetDelete, 0, 0, handle_offset_delete},
     {ApiKey::kDescribeCluster, 0, 2, handle_describe_cluster},
     {ApiKey::kDescribeTopicPartitions, 0, 0, handle_describe_topic_partitions},
 };

@@ -1,0 +1,58 @@
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "broker/handlers/group_handlers.h"
+#include "protocol/messages/delete_groups.h"
+
+namespace weir::broker {
+namespace {
+
+using coordination::DeleteGroupResult;
+using protocol::DeleteGroupsResponse;
+using protocol::ErrorCode;
+
+struct DeleteGroups {
+  RequestContextPtr context;
+  std::vector<std::string> names;
+  std::vector<ErrorCode> errors;
+  size_t pending = 0;
+
+  void respond() {
+    DeleteGroupsResponse response;
+    response.results = context->arena().array<DeleteGroupsResponse::DeletableGroupResult>(names.size());
+    for (size_t i = 0; i < names.size(); ++i) {
+      response.results[i].group_id = names[i];
+      response.results[i].error_code = code(errors[i]);
+    }
+    context->respond(response);
+  }
+};
+
+}  // namespace
+
+void handle_delete_groups(Broker& broker, RequestContextPtr context) {
+  protocol::DeleteGroupsRequest request;
+  if (!context->decode(request)) return;
+  const unsigned home = context->loop().index();
+  auto all = std::make_shared<DeleteGroups>();
+  for (const std::string_view name : request.groups_names) all->names.emplace_back(name);
+  all->errors.resize(all->names.size());
+  all->pending = all->names.size() + 1;
+  all->context = std::move(context);
+  const auto arrived = [all] {
+    if (--all->pending == 0) all->respond();
+  };
+  for (size_t i = 0; i < all->names.size(); ++i) {
+    const std::string group_id = all->names[i];
+    broker.groups().call<DeleteGroupResult>(
+        home, group_id, reply_on<DeleteGroupResult>(broker, home, [all, arrived, i](const DeleteGroupResult& result) {
+          all->errors[i] = result.error;
+          arrived();
+        }),
+        [group_id](auto& state, auto reply, auto, auto& effects) { state.delete_group(group_id, std::move(reply), effects); });
+  }
+  arrived();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,85 @@
+#include <memory>
+#include <vector>
+
+#include "broker/handlers/authorized_operations.h"
+#include "broker/handlers/group_handlers.h"
+#include "protocol/messages/describe_groups.h"
+
+namespace weir::broker {
+namespace {
+
+using coordination::GroupDescription;
+using protocol::DescribeGroupsResponse;
+using protocol::ErrorCode;
+
+constexpr int32_t kAllGroupOperations = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
+struct DescribeGroups {
+  RequestContextPtr context;
+  bool operations_asked = false;
+  std::vector<GroupDescription> groups;
+  size_t pending = 0;
+
+  void respond() {
+    DescribeGroupsResponse response;
+    response.groups = context->arena().array<DescribeGroupsResponse::DescribedGroup>(groups.size());
+    for (size_t i = 0; i < groups.size(); ++i) fill(response.groups[i], groups[i]);
+    context->respond(response);
+  }
+  void fill(DescribeGroupsResponse::DescribedGroup& answer, const GroupDescription& group) {
+    answer.group_id = group.group_id;
+    answer.group_state = group.state;
+    answer.error_code = code(group.error);
+    if (group.error == ErrorCode::kGroupIdNotFound) {
+      // Before version 6 a group that does not exist is a dead one.
+      if (context->version() < 6) answer.error_code = code(ErrorCode::kNone);
+      else answer.error_message = context->arena().copy("Group " + group.group_id + " not found.");
+    } else if (group.error != ErrorCode::kNone) {
+      answer.group_state = "";
+    }
+    answer.protocol_type = group.protocol_type;
+    answer.protocol_data = group.protocol_name;
+    answer.authorized_operations = operations_asked ? kAllGroupOperations : kOperationsNotAsked;
+    answer.members = context->arena().array<DescribeGroupsResponse::DescribedGroupMember>(group.members.size());
+    for (size_t i = 0; i < group.members.size(); ++i) {
+      const GroupDescription::Member& member = group.members[i];
+      answer.members[i].member_id = member.member_id;
+      answer.members[i].group_instance_id = member.instance_id;
+      answer.members[i].client_id = member.client_id;
+      answer.members[i].client_host = member.client_host;
+      answer.members[i].member_metadata = as_bytes(member.metadata);
+      answer.members[i].member_assignment = as_bytes(member.assignment);
+    }
+  }
+};
+
+}  // namespace
+
+void handle_describe_groups(Broker& broker, RequestContextPtr context) {
+  protocol::DescribeGroupsRequest request;
+  if (!context->decode(request)) return;
+  const unsigned home = context->loop().index();
+  auto all = std::make_shared<DescribeGroups>();
+  all->operations_asked = request.include_authorized_operations;
+  all->groups.resize(request.groups.size());
+  all->pending = request.groups.size() + 1;
+  for (size_t i = 0; i < request.groups.size(); ++i) all->groups[i].group_id = request.groups[i];
+  all->context = std::move(context);
+  const auto arrived = [all] {
+    if (--all->pending == 0) all->respond();
+  };
+  for (size_t i = 0; i < all->groups.size(); ++i) {
+    const std::string group_id = all->groups[i].group_id;
+    broker.groups().call<GroupDescription>(
+        home, group_id,
+        reply_on<GroupDescription>(broker, home, [all, arrived, i](GroupDescription& group) {
+          group.group_id = all->groups[i].group_id;
+          all->groups[i] = std::move(group);
+          arrived();
+        }),
+        [group_id](auto& state, auto reply, auto, auto& effects) { state.describe(group_id, std::move(reply), effects); });
+  }
+  arrived();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,146 @@
+#include "broker/handlers/group_coordinators.h"
+
+#include "base/log.h"
+#include "broker/broker.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+
+namespace {
+
+coordination::GroupConfig group_config(const BrokerConfig& config) {
+  const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
+  coordination::GroupConfig group;
+  group.min_session_timeout_ms = int32("group.min.session.timeout.ms");
+  group.max_session_timeout_ms = int32("group.max.session.timeout.ms");
+  group.max_size = int32("group.max.size");
+  group.initial_rebalance_delay_ms = int32("group.initial.rebalance.delay.ms");
+  group.offset_metadata_max_bytes = int32("offset.metadata.max.bytes");
+  group.offsets_retention_ms = config.integer("offsets.retention.minutes") * 60'000;
+  group.offsets_retention_check_interval_ms = config.integer("offsets.retention.check.interval.ms");
+  return group;
+}
+
+// Code points of a text, as Java's UTF-16 has them.
+template <typename Visit>
+void each_utf16(std::string_view text, Visit visit) {
+  for (size_t i = 0; i < text.size();) {
+    const auto lead = static_cast<uint8_t>(text[i]);
+    const size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+    uint32_t point = length == 1 ? lead : lead & (0xffu >> (length + 1));
+    for (size_t k = 1; k < length && i + k < text.size(); ++k) point = point << 6 | (static_cast<uint8_t>(text[i + k]) & 0x3f);
+    i += length;
+    if (point < 0x10000) {
+      visit(point);
+    } else {
+      visit(0xd800 + ((point - 0x10000) >> 10));
+      visit(0xdc00 + ((point - 0x10000) & 0x3ff));
+    }
+  }
+}
+
+}  // namespace
+
+int32_t group_hash(std::string_view group_id) {
+  uint32_t hash = 0;
+  each_utf16(group_id, [&](uint32_t unit) { hash = 31 * hash + unit; });
+  return static_cast<int32_t>(hash & 0x7fffffff);
+}
+
+GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, const BrokerConfig& config)
+    : broker_(broker),
+      pool_(pool),
+      config_(group_config(config)),
+      topic_partitions_(static_cast<int32_t>(config.integer("offsets.topic.num.partitions"))),
+      topic_segment_bytes_(config.integer("offsets.topic.segment.bytes")) {
+  for (unsigned i = 0; i < broker_.shard_count(); ++i) {
+    shards_.push_back(std::make_unique<Shard>());
+    BrokerShard& shard = broker_.shard(i);
+    shard.loop.post([this, &shard] { start(shard); });
+  }
+}
+
+GroupCoordinators::~GroupCoordinators() = default;
+
+void GroupCoordinators::create_topic(unsigned home, Function<void(ErrorCode)> done) {
+  if (broker_.shard(home).image->find(kTopic) != nullptr) return done(ErrorCode::kNone);
+  Controller::NewTopic topic;
+  topic.name = kTopic;
+  topic.partition_count = topic_partitions_;
+  topic.configs["cleanup.policy"] = "compact";
+  topic.configs["compression.type"] = "producer";
+  topic.configs["segment.bytes"] = std::to_string(topic_segment_bytes_);
+  std::vector<Controller::NewTopic> topics;
+  topics.push_back(std::move(topic));
+  broker_.create_topics(home, std::move(topics), [this, done = std::move(done)](Controller::Outcomes outcomes) mutable {
+    const Controller::Outcome& outcome = outcomes.at(0);
+    if (outcome.error != ErrorCode::kNone && outcome.error != ErrorCode::kTopicAlreadyExists) {
+      log_warn("groups", "{} could not be created: {}. Clients that look for their group's coordinator are asked to retry.",
+               kTopic, outcome.message);
+      return done(ErrorCode::kCoordinatorNotAvailable);
+    }
+    for (unsigned i = 0; i < broker_.shard_count(); ++i) {
+      BrokerShard& shard = broker_.shard(i);
+      broker_.run_on(i, [this, &shard] { start(shard); });
+    }
+    done(ErrorCode::kNone);
+  });
+}
+
+int32_t GroupCoordinators::partition_count(unsigned home) const {
+  const Topic* topic = broker_.shard(home).image->find(kTopic);
+  return topic == nullptr ? 0 : topic->partition_count();
+}
+
+// The number of partitions never changes under the groups: a topic with another one than configured keeps its own.
+int32_t GroupCoordinators::partition_of(std::string_view group_id) const {
+  return group_hash(group_id);
+}
+
+void GroupCoordinators::with_partition(unsigned home, int32_t index, Use use) {
+  const Topic* topic = broker_.shard(home).image->find(kTopic);
+  if (topic == nullptr) return use(nullptr, ErrorCode::kNotCoordinator);
+  index %= topic->partition_count();
+  const unsigned owner = broker_.owner(topic->partition(index));
+  if (owner == home) return use_on_owner(broker_.shard(home), index, use);
+  broker_.run_on(owner, [this, owner, index, use = std::move(use)]() mutable {
+    use_on_owner(broker_.shard(owner), index, use);
+  });
+}
+
+void GroupCoordinators::use_on_owner(BrokerShard& shard, int32_t index, Use& use) {
+  start(shard);
+  Shard& mine = *shards_[shard.index()];
+  const auto partition = mine.partitions.find(index);
+  if (mine.stopped || partition == mine.partitions.end()) return use(nullptr, ErrorCode::kNotCoordinator);
+  const ErrorCode serving = partition->second->serving();
+  use(serving == ErrorCode::kNone ? partition->second.get() : nullptr, serving);
+}
+
+void GroupCoordinators::start(BrokerShard& shard) {
+  Shard& mine = *shards_[shard.index()];
+  const Topic* topic = shard.image->find(kTopic);
+  const Uuid id = topic == nullptr ? Uuid() : topic->id();
+  if (mine.topic == id || mine.stopped) return;
+  mine.topic = id;
+  // Of a topic that was deleted. One of them may be the caller's caller: they go in a turn of their own.
+  for (auto& [index, partition] : mine.partitions) partition->stop();
+  shard.loop.post([gone = std::exchange(mine.partitions, {})] {});
+  if (topic == nullptr) return;
+  for (int32_t index = 0; index < topic->partition_count(); ++index) {
+    const storage::PartitionId partition = topic->partition(index);
+    if (broker_.owner(partition) != shard.index()) continue;
+    auto& added = mine.partitions[index];
+    added = std::make_unique<coordination::GroupPartition>(pool_, shard.loop, shard.log, partition, config_);
+    added->load();
+  }
+  if (std::exchange(mine.noted_stop, true)) return;
+  // Members that wait for a rebalance would hold up the end of their connections.
+  shard.on_stop.push_back([&mine] {
+    mine.stopped = true;
+    for (auto& [index, partition] : mine.partitions) partition->stop();
+  });
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,89 @@
+// The group coordinators of this broker: one for each partition of `__consumer_offsets`, on the shard that owns it. A
+// group belongs to the partition that the hash of its id names, as in Kafka.
+//
+// The topic is created when a client asks for the first coordinator. From then on, and at each start of the broker, its
+// coordinators load at once. May be called on any shard; answers come on the coordinator's shard, refusals on the
+// caller's or the coordinator's.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/function.h"
+#include "broker/config/broker_config.h"
+#include "coordination/group/group_partition.h"
+
+namespace weir::broker {
+
+class Broker;
+struct BrokerShard;
+
+class GroupCoordinators {
+ public:
+  static constexpr std::string_view kTopic = "__consumer_offsets";
+
+  // Before the loops run.
+  explicit GroupCoordinators(Broker& broker, runtime::Pool& pool, const BrokerConfig& config);
+  ~GroupCoordinators();
+
+  // Makes sure that coordinators exist; `done` on the caller's shard `home`.
+  void create_topic(unsigned home, Function<void(protocol::ErrorCode)> done);
+
+  // One step of the group's coordinator: `step(state, reply, now, effects)`, or `reply` with an error.
+  template <typename Result, typename Step>
+  void call(unsigned home, std::string_view group_id, Function<void(Result)> reply, Step step) {
+    with_partition(home, partition_of(group_id), wrap(std::move(reply), std::move(step)));
+  }
+  // The same for one coordinator by its index: to ask all of them.
+  template <typename Result, typename Step>
+  void call_partition(unsigned home, int32_t index, Function<void(Result)> reply, Step step) {
+    with_partition(home, index, wrap(std::move(reply), std::move(step)));
+  }
+  // As the caller's shard knows it; 0 while there is none.
+  int32_t partition_count(unsigned home) const;
+
+ private:
+  using Use = Function<void(coordination::GroupPartition* partition, protocol::ErrorCode refusal)>;
+  struct Shard {  // on its loop only
+    Uuid topic;
+    std::map<int32_t, std::unique_ptr<coordination::GroupPartition>> partitions;
+    bool noted_stop = false;
+    bool stopped = false;
+  };
+
+  template <typename Result, typename Step>
+  static Use wrap(Function<void(Result)> reply, Step step) {
+    return [reply = std::move(reply), step = std::move(step)](coordination::GroupPartition* partition,
+                                                              protocol::ErrorCode refusal) mutable {
+      if (partition == nullptr) {
+        Result refused;
+        refused.error = refusal;
+        return reply(std::move(refused));
+      }
+      partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects& effects) {
+        step(state, std::move(reply), now, effects);
+      });
+    };
+  }
+  int32_t partition_of(std::string_view group_id) const;
+  void with_partition(unsigned home, int32_t index, Use use);
+  void use_on_owner(BrokerShard& shard, int32_t index, Use& use);
+  void start(BrokerShard& shard);  // what the shard owns of the present topic
+
+  Broker& broker_;
+  runtime::Pool& pool_;
+  coordination::GroupConfig config_;
+  int32_t topic_partitions_;
+  int64_t topic_segment_bytes_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+};
+
+// The group's number: Java's hash of the text, without its sign.
+int32_t group_hash(std::string_view group_id);
+
+}  // namespace weir::broker

@@ -1,0 +1,39 @@
+// Groups of the classic protocol and committed offsets: JoinGroup 0-9, Heartbeat 0-4, LeaveGroup 0-5, SyncGroup 0-5,
+// DescribeGroups 0-6, ListGroups 0-5, DeleteGroups 0-3, OffsetCommit 2-10, OffsetFetch 1-10, OffsetDelete 0. One .cc each.
+// As in Apache Kafka 4.4, but that committed offsets of a topic that was deleted and created again count as absent in all
+// versions.
+#pragma once
+
+#include <utility>
+
+#include "broker/broker.h"
+#include "broker/handlers/group_coordinators.h"
+#include "broker/server/request_context.h"
+
+namespace weir::broker {
+
+void handle_join_group(Broker& broker, RequestContextPtr context);
+void handle_heartbeat(Broker& broker, RequestContextPtr context);
+void handle_leave_group(Broker& broker, RequestContextPtr context);
+void handle_sync_group(Broker& broker, RequestContextPtr context);
+void handle_describe_groups(Broker& broker, RequestContextPtr context);
+void handle_list_groups(Broker& broker, RequestContextPtr context);
+void handle_delete_groups(Broker& broker, RequestContextPtr context);
+void handle_offset_commit(Broker& broker, RequestContextPtr context);
+void handle_offset_fetch(Broker& broker, RequestContextPtr context);
+void handle_offset_delete(Broker& broker, RequestContextPtr context);
+
+// A reply for a coordinator, which calls it on its own shard: `respond(result)` runs on shard `home`.
+template <typename Result, typename Respond>
+Function<void(Result)> reply_on(Broker& broker, unsigned home, Respond respond) {
+  return [&broker, home, respond = std::move(respond)](Result result) mutable {
+    broker.run_on(home, [respond = std::move(respond), result = std::move(result)]() mutable { respond(result); });
+  };
+}
+
+inline std::optional<std::string> owned(const std::optional<std::string_view>& text) {
+  if (!text) return std::nullopt;
+  return std::string(*text);
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,35 @@
+#include "broker/handlers/group_handlers.h"
+#include "protocol/messages/heartbeat.h"
+
+namespace weir::broker {
+
+using coordination::HeartbeatRequest;
+using coordination::HeartbeatResult;
+using protocol::ErrorCode;
+
+void handle_heartbeat(Broker& broker, RequestContextPtr context) {
+  protocol::HeartbeatRequest request;
+  if (!context->decode(request)) return;
+  protocol::HeartbeatResponse response;
+  if (request.group_id.empty()) {
+    response.error_code = code(ErrorCode::kInvalidGroupId);
+    return context->respond(response);
+  }
+  HeartbeatRequest beat{std::string(request.group_id), request.generation_id, std::string(request.member_id),
+                        owned(request.group_instance_id)};
+  const unsigned home = context->loop().index();
+  const std::string group_id = beat.group_id;
+  broker.groups().call<HeartbeatResult>(
+      home, group_id,
+      reply_on<HeartbeatResult>(broker, home, [context = std::move(context)](const HeartbeatResult& result) {
+        protocol::HeartbeatResponse answer;
+        // A client that beats while the groups load has nothing to do about it.
+        answer.error_code = code(result.error == ErrorCode::kCoordinatorLoadInProgress ? ErrorCode::kNone : result.error);
+        context->respond(answer);
+      }),
+      [beat = std::move(beat)](auto& state, auto reply, auto now, auto& effects) {
+        state.heartbeat(beat, std::move(reply), now, effects);
+      });
+}
+
+}  // namespace weir::broker

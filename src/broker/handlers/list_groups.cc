@@ -1,0 +1,82 @@
+#include <algorithm>
+#include <memory>
+#include <vector>
+
+#include "broker/handlers/group_handlers.h"
+#include "protocol/messages/list_groups.h"
+
+namespace weir::broker {
+namespace {
+
+using coordination::ListedGroup;
+using coordination::ListResult;
+using protocol::ErrorCode;
+using protocol::ListGroupsResponse;
+
+bool equal_ignoring_case(std::string_view a, std::string_view b) {
+  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
+}
+
+bool contains(const std::vector<std::string>& filter, std::string_view value) {
+  return filter.empty() ||
+         std::any_of(filter.begin(), filter.end(), [&](const std::string& one) { return equal_ignoring_case(one, value); });
+}
+
+struct ListGroups {
+  RequestContextPtr context;
+  std::vector<std::string> states;
+  std::vector<std::string> types;
+  std::vector<ListedGroup> groups;
+  ErrorCode error{};
+  int32_t pending = 0;
+
+  void add(ListResult& result) {
+    if (result.error == ErrorCode::kNone) std::move(result.groups.begin(), result.groups.end(), std::back_inserter(groups));
+    // A coordinator that is on its way elsewhere lists its groups there.
+    else if (result.error != ErrorCode::kNotCoordinator) error = result.error;
+  }
+  void respond() {
+    ListGroupsResponse response;
+    response.error_code = code(error);
+    std::erase_if(groups, [&](const ListedGroup& group) { return !contains(states, group.state); });
+    if (error != ErrorCode::kNone || !contains(types, "classic")) groups.clear();
+    std::sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.group_id < b.group_id; });
+    response.groups = context->arena().array<ListGroupsResponse::ListedGroup>(groups.size());
+    for (size_t i = 0; i < groups.size(); ++i) {
+      response.groups[i].group_id = groups[i].group_id;
+      response.groups[i].protocol_type = groups[i].protocol_type;
+      response.groups[i].group_state = groups[i].state;
+      response.groups[i].group_type = "classic";
+    }
+    context->respond(response);
+  }
+};
+
+}  // namespace
+
+void handle_list_groups(Broker& broker, RequestContextPtr context) {
+  protocol::ListGroupsRequest request;
+  if (!context->decode(request)) return;
+  const unsigned home = context->loop().index();
+  auto all = std::make_shared<ListGroups>();
+  for (const std::string_view state : request.states_filter) all->states.emplace_back(state);
+  for (const std::string_view type : request.types_filter) all->types.emplace_back(type);
+  all->context = std::move(context);
+  const int32_t partitions = broker.groups().partition_count(home);
+  all->pending = partitions + 1;
+  const auto arrived = [all] {
+    if (--all->pending == 0) all->respond();
+  };
+  for (int32_t i = 0; i < partitions; ++i) {
+    broker.groups().call_partition<ListResult>(
+        home, i, reply_on<ListResult>(broker, home, [all, arrived](ListResult& result) {
+          all->add(result);
+          arrived();
+        }),
+        [](auto& state, auto reply, auto, auto& effects) { state.list(std::move(reply), effects); });
+  }
+  arrived();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,76 @@
+#include <memory>
+#include <vector>
+
+#include "broker/handlers/group_handlers.h"
+#include "protocol/messages/offset_commit.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+using protocol::OffsetCommitResponse;
+
+// The answer is made beforehand; partitions the coordinator is asked about are filled in when it answered.
+struct OffsetCommit {
+  RequestContextPtr context;
+  OffsetCommitResponse response;
+  std::vector<OffsetCommitResponse::OffsetCommitResponsePartition*> asked;
+
+  void fill_all(ErrorCode error) {
+    for (auto* partition : asked) partition->error_code = code(error);
+  }
+};
+
+}  // namespace
+
+void handle_offset_commit(Broker& broker, RequestContextPtr context) {
+  protocol::OffsetCommitRequest request;
+  if (!context->decode(request)) return;
+  const unsigned home = context->loop().index();
+  const MetadataImagePtr image = broker.shard(home).image;
+  const bool by_id = context->version() >= 10;
+  auto all = std::make_shared<OffsetCommit>();
+  protocol::Arena& arena = context->arena();
+  coordination::OffsetCommitRequest commit;
+  commit.group_id = request.group_id;
+  commit.generation = request.generation_id_or_member_epoch;
+  commit.member_id = request.member_id;
+  commit.instance_id = owned(request.group_instance_id);
+  commit.retention_ms = request.retention_time_ms;
+  commit.group_not_found_known = context->version() >= 9;
+  all->response.topics = arena.array<OffsetCommitResponse::OffsetCommitResponseTopic>(request.topics.size());
+  for (size_t t = 0; t < request.topics.size(); ++t) {
+    const auto& asked = request.topics[t];
+    auto& answer = all->response.topics[t];
+    answer.name = asked.name;
+    answer.topic_id = asked.topic_id;
+    answer.partitions = arena.array<OffsetCommitResponse::OffsetCommitResponsePartition>(asked.partitions.size());
+    const Topic* topic = by_id ? image->find(asked.topic_id) : image->find(asked.name);
+    for (size_t p = 0; p < asked.partitions.size(); ++p) {
+      const auto& partition = asked.partitions[p];
+      answer.partitions[p].partition_index = partition.partition_index;
+      if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
+        answer.partitions[p].error_code = code(by_id && topic == nullptr ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition);
+        continue;
+      }
+      commit.items.push_back({topic->name(), topic->id(), partition.partition_index, partition.committed_offset,
+                              partition.committed_leader_epoch, std::string(partition.committed_metadata.value_or(""))});
+      all->asked.push_back(&answer.partitions[p]);
+    }
+  }
+  if (commit.items.empty()) return context->respond(all->response);
+  all->context = std::move(context);
+  const std::string group_id = commit.group_id;
+  broker.groups().call<coordination::OffsetCommitResult>(
+      home, group_id,
+      reply_on<coordination::OffsetCommitResult>(broker, home, [all](const coordination::OffsetCommitResult& result) {
+        if (result.error != ErrorCode::kNone) all->fill_all(result.error);
+        else for (size_t i = 0; i < all->asked.size(); ++i) all->asked[i]->error_code = code(result.items[i]);
+        all->context->respond(all->response);
+      }),
+      [commit = std::move(commit)](auto& state, auto reply, auto now, auto& effects) {
+        state.commit_offsets(commit, std::move(reply), now, effects);
+      });
+}
+
+}  // namespace weir::broker

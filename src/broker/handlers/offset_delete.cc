@@ -1,0 +1,65 @@
+#include <memory>
+#include <vector>
+
+#include "broker/handlers/group_handlers.h"
+#include "protocol/messages/offset_delete.h"
+
+namespace weir::broker {
+namespace {
+
+using coordination::OffsetDeleteResult;
+using protocol::ErrorCode;
+using protocol::OffsetDeleteResponse;
+
+struct OffsetDelete {
+  RequestContextPtr context;
+  OffsetDeleteResponse response;
+  std::vector<OffsetDeleteResponse::OffsetDeleteResponsePartition*> asked;
+};
+
+}  // namespace
+
+void handle_offset_delete(Broker& broker, RequestContextPtr context) {
+  protocol::OffsetDeleteRequest request;
+  if (!context->decode(request)) return;
+  const unsigned home = context->loop().index();
+  const MetadataImagePtr image = broker.shard(home).image;
+  auto all = std::make_shared<OffsetDelete>();
+  coordination::OffsetDeleteRequest remove;
+  remove.group_id = request.group_id;
+  protocol::Arena& arena = context->arena();
+  all->response.topics = arena.array<OffsetDeleteResponse::OffsetDeleteResponseTopic>(request.topics.size());
+  for (size_t t = 0; t < request.topics.size(); ++t) {
+    auto& answer = all->response.topics[t];
+    answer.name = request.topics[t].name;
+    const Topic* topic = image->find(answer.name);
+    const auto& partitions = request.topics[t].partitions;
+    answer.partitions = arena.array<OffsetDeleteResponse::OffsetDeleteResponsePartition>(partitions.size());
+    for (size_t p = 0; p < partitions.size(); ++p) {
+      answer.partitions[p].partition_index = partitions[p].partition_index;
+      if (topic == nullptr || !topic->has_partition(partitions[p].partition_index)) {
+        answer.partitions[p].error_code = code(ErrorCode::kUnknownTopicOrPartition);
+        continue;
+      }
+      remove.items.push_back({topic->name(), partitions[p].partition_index});
+      all->asked.push_back(&answer.partitions[p]);
+    }
+  }
+  all->context = std::move(context);
+  const std::string group_id = remove.group_id;
+  broker.groups().call<OffsetDeleteResult>(
+      home, group_id, reply_on<OffsetDeleteResult>(broker, home, [all](const OffsetDeleteResult& result) {
+        if (result.error != ErrorCode::kNone) {
+          OffsetDeleteResponse refused;
+          refused.error_code = code(result.error);
+          return all->context->respond(refused);
+        }
+        for (size_t i = 0; i < all->asked.size(); ++i) all->asked[i]->error_code = code(result.items[i]);
+        all->context->respond(all->response);
+      }),
+      [remove = std::move(remove)](auto& state, auto reply, auto, auto& effects) {
+        state.delete_offsets(remove, std::move(reply), effects);
+      });
+}
+
+}  // namespace weir::broker

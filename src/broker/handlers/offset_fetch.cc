@@ -1,0 +1,176 @@
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "broker/handlers/group_handlers.h"
+#include "protocol/messages/offset_fetch.h"
+
+namespace weir::broker {
+namespace {
+
+using coordination::FetchedOffset;
+using coordination::OffsetFetchResult;
+using protocol::ErrorCode;
+using protocol::OffsetFetchResponse;
+
+// One topic of the answer: partitions [first, first + count) of the group's.
+struct TopicPart {
+  std::string name;
+  Uuid id;
+  size_t first = 0;
+  size_t count = 0;
+};
+
+struct GroupPart {
+  std::string group_id;
+  bool all = false;
+  coordination::OffsetFetchRequest request;
+  std::vector<TopicPart> topics;
+  std::vector<FetchedOffset> offsets;  // in the order of topics
+  std::vector<ErrorCode> errors;       // of each of them
+  std::vector<size_t> asked;           // offsets that the coordinator knows, in the order of request.items
+  ErrorCode error{};
+};
+
+class OffsetFetch {
+ public:
+  OffsetFetch(Broker& broker, RequestContextPtr context)
+      : broker_(broker), home_(context->loop().index()), context_(std::move(context)) {}
+
+  static void start(const std::shared_ptr<OffsetFetch>& self) {
+    protocol::OffsetFetchRequest request;
+    if (!self->context_->decode(request)) return;
+    self->image_ = self->broker_.shard(self->home_).image;
+    if (self->context_->version() >= 8) {
+      for (const auto& group : request.groups) self->add_group(group.group_id, group.topics);
+    } else {
+      self->add_group(request.group_id, request.topics);
+    }
+    self->pending_ = self->groups_.size() + 1;
+    for (size_t i = 0; i < self->groups_.size(); ++i) ask(self, i);
+    self->arrived();
+  }
+
+ private:
+  template <typename Topics>
+  void add_group(std::string_view group_id, const Topics& topics) {
+    GroupPart& group = groups_.emplace_back();
+    group.group_id = group.request.group_id = group_id;
+    group.all = group.request.all = !topics.has_value();
+    if (group.all) return;
+    for (const auto& topic : *topics) add_topic(group, topic);
+  }
+  template <typename AskedTopic>
+  void add_topic(GroupPart& group, const AskedTopic& asked) {
+    const Topic* topic = nullptr;
+    TopicPart& part = group.topics.emplace_back();
+    part.name = asked.name;
+    if constexpr (requires { asked.topic_id; }) part.id = asked.topic_id;
+    const bool by_id = context_->version() >= 10;
+    topic = by_id ? image_->find(part.id) : image_->find(part.name);
+    part.first = group.offsets.size();
+    part.count = asked.partition_indexes.size();
+    for (const int32_t partition : asked.partition_indexes) {
+      FetchedOffset& offset = group.offsets.emplace_back();
+      offset.partition = partition;
+      group.errors.push_back(by_id && topic == nullptr ? ErrorCode::kUnknownTopicId : ErrorCode::kNone);
+      if (topic == nullptr && by_id) continue;
+      // Offsets of a topic that is gone are gone with it, but those whose topic id nobody noted.
+      group.request.items.push_back({topic ? topic->name() : part.name, topic ? topic->id() : Uuid{{0xff}}, partition});
+      group.asked.push_back(group.offsets.size() - 1);
+    }
+  }
+
+  static void ask(const std::shared_ptr<OffsetFetch>& self, size_t index) {
+    GroupPart& group = self->groups_[index];
+    auto request = std::move(group.request);
+    self->broker_.groups().call<OffsetFetchResult>(
+        self->home_, group.group_id,
+        reply_on<OffsetFetchResult>(self->broker_, self->home_, [self, index](OffsetFetchResult& result) {
+          self->take(self->groups_[index], result);
+          self->arrived();
+        }),
+        [request = std::move(request)](auto& state, auto reply, auto, auto& effects) {
+          state.fetch_offsets(request, std::move(reply), effects);
+        });
+  }
+
+  void take(GroupPart& group, OffsetFetchResult& result) {
+    group.error = result.error;
+    if (result.error != ErrorCode::kNone) return;
+    if (!group.all) {
+      for (size_t i = 0; i < group.asked.size(); ++i) group.offsets[group.asked[i]] = std::move(result.items[i]);
+      return;
+    }
+    for (FetchedOffset& offset : result.items) {
+      const Topic* topic = image_->find(offset.topic);
+      const bool gone = offset.topic_id.is_zero() ? false : topic == nullptr || topic->id() != offset.topic_id;
+      if (gone || (topic == nullptr && context_->version() >= 10)) continue;
+      if (group.topics.empty() || group.topics.back().name != offset.topic) {
+        group.topics.push_back({offset.topic, topic ? topic->id() : Uuid(), group.offsets.size(), 0});
+      }
+      ++group.topics.back().count;
+      group.offsets.push_back(std::move(offset));
+      group.errors.push_back(ErrorCode::kNone);
+    }
+  }
+
+  void arrived() {
+    if (--pending_ > 0) return;
+    OffsetFetchResponse response;
+    if (context_->version() < 8) {
+      GroupPart& group = groups_[0];
+      // Version 1 has the error in each partition only.
+      if (context_->version() >= 2) response.error_code = code(group.error);
+      if (group.error == ErrorCode::kNone || context_->version() < 2) {
+        response.topics = topics_of<OffsetFetchResponse::OffsetFetchResponseTopic, OffsetFetchResponse::OffsetFetchResponsePartition>(group);
+      }
+      return context_->respond(response);
+    }
+    response.groups = context_->arena().array<OffsetFetchResponse::OffsetFetchResponseGroup>(groups_.size());
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      response.groups[i].group_id = groups_[i].group_id;
+      response.groups[i].error_code = code(groups_[i].error);
+      if (groups_[i].error != ErrorCode::kNone) continue;
+      response.groups[i].topics = topics_of<OffsetFetchResponse::OffsetFetchResponseTopics, OffsetFetchResponse::OffsetFetchResponsePartitions>(groups_[i]);
+    }
+    context_->respond(response);
+  }
+
+  template <typename AnswerTopic, typename AnswerPartition>
+  std::span<AnswerTopic> topics_of(const GroupPart& group) {
+    auto topics = context_->arena().array<AnswerTopic>(group.topics.size());
+    for (size_t t = 0; t < group.topics.size(); ++t) {
+      const TopicPart& part = group.topics[t];
+      topics[t].name = part.name;
+      if constexpr (requires { topics[t].topic_id; }) topics[t].topic_id = part.id;
+      topics[t].partitions = context_->arena().array<AnswerPartition>(part.count);
+      for (size_t p = 0; p < part.count; ++p) {
+        const FetchedOffset& offset = group.offsets[part.first + p];
+        const ErrorCode error = group.error != ErrorCode::kNone ? group.error : group.errors[part.first + p];
+        auto& to = topics[t].partitions[p];
+        to.partition_index = offset.partition;
+        to.committed_offset = offset.offset;
+        to.committed_leader_epoch = offset.leader_epoch;
+        to.metadata = std::string_view(offset.metadata);
+        to.error_code = code(error);
+      }
+    }
+    return topics;
+  }
+
+  Broker& broker_;
+  const unsigned home_;
+  RequestContextPtr context_;
+  MetadataImagePtr image_;
+  std::vector<GroupPart> groups_;
+  size_t pending_ = 0;
+};
+
+}  // namespace
+
+void handle_offset_fetch(Broker& broker, RequestContextPtr context) {
+  OffsetFetch::start(std::make_shared<OffsetFetch>(broker, std::move(context)));
+}
+
+}  // namespace weir::broker

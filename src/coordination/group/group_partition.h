@@ -1,0 +1,103 @@
+// A coordinator at work: the state machine of one partition of `__consumer_offsets`, its log and its clock.
+//
+// load() reads the partition's log into a new state. While that goes on, serving() says COORDINATOR_LOAD_IN_PROGRESS.
+// Then each run() is one step. Its records are appended together with those of the other steps of the same loop turn, and
+// no answer is given before all records of its step and of earlier ones are durable; an answer to a step without records
+// waits only if something before it does. If an append fails, everything that waits is answered with NOT_COORDINATOR and
+// the state is built anew from what the log holds.
+//
+// Lives on the loop of the shard that owns the partition; loop thread only. Answers come on that loop, possibly inline.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <vector>
+
+#include "base/function.h"
+#include "coordination/group/group_coordinator_state.h"
+#include "runtime/runtime.h"
+#include "storage/log/log_shard.h"
+
+namespace weir::coordination {
+
+class GroupPartition {
+ public:
+  using Step = Function<void(GroupCoordinatorState&, Instant, Effects&)>;
+
+  // Everything given outlives the object.
+  GroupPartition(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
+                 const GroupConfig& config);
+  ~GroupPartition();
+  GroupPartition(const GroupPartition&) = delete;
+
+  const storage::PartitionId& id() const { return id_; }
+  void load();
+  // kNone, or what requests are answered with now.
+  ErrorCode serving() const { return serving_; }
+  void run(Step step);  // while serving
+  // Answers everything that waits with NOT_COORDINATOR and serves no more.
+  void stop();
+
+ private:
+  struct Flight {  // records on their way to the log, and what waits for them
+    size_t appends_left = 0;
+    std::vector<Release> replies;
+  };
+  static constexpr size_t kBatchBytes = size_t{512} << 10;
+  static constexpr uint64_t kReadBytes = uint64_t{1} << 20;
+  static constexpr int64_t kReloadDelayNs = runtime::kSecond;
+
+  // Loading.
+  void read_more();
+  void read_arrived(storage::ReadResult result);
+  void replay_pieces();
+  bool replay_batches(Bytes batches);
+  void load_failed(const std::string& reason);
+  void load_done();
+  void reload_later();
+
+  // Running.
+  Instant now() const;
+  void take(Effects effects);
+  void flush_at_turn_end();
+  void flush();
+  void append_batches(std::vector<CoordinatorRecord> records, const std::shared_ptr<Flight>& flight);
+  void appended(uint64_t session, const std::shared_ptr<Flight>& flight, const storage::AppendResult& result);
+  void release_durable();
+  void give_up(ErrorCode error);
+  void arm_timer();
+  void timer_fired();
+
+  // Wraps a callback that must not run once this object, or the session it belongs to, is gone.
+  template <typename Callback>
+  auto guarded(Callback callback) {
+    return [alive = alive_, session = session_, this, callback = std::move(callback)](auto&&... args) mutable {
+      if (*alive && session == session_) callback(std::forward<decltype(args)>(args)...);
+    };
+  }
+
+  runtime::Pool& pool_;
+  runtime::Loop& loop_;
+  storage::LogShard& log_;
+  const storage::PartitionId id_;
+  const GroupConfig config_;
+
+  ErrorCode serving_ = ErrorCode::kCoordinatorLoadInProgress;
+  uint64_t session_ = 0;  // one per state
+  std::unique_ptr<GroupCoordinatorState> state_;
+
+  int64_t load_offset_ = 0;
+  uint64_t skipped_records_ = 0;
+  std::deque<storage::FetchPiece> load_pieces_;
+
+  std::vector<CoordinatorRecord> open_records_;  // of this turn
+  std::vector<Release> open_replies_;
+  bool flush_scheduled_ = false;
+  std::deque<std::shared_ptr<Flight>> flights_;  // in append order
+  runtime::TimerId timer_;
+  int64_t timer_at_ms_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::coordination
