@@ -82,7 +82,8 @@ def main() -> int:
         failures += bool(found)
         for line in found:
             print(line)
-    print(f"layers: {len(sources) - failures} passed, {failures} failed, 0 skipped")
+    print(f"layers of {len(sources)} files, {failures} with faults")
+    print(f"layers: {int(not failures)} passed, {int(bool(failures))} failed, 0 skipped")
     return 1 if failures else 0
 
 
