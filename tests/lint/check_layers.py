@@ -33,7 +33,8 @@ KERNEL_HEADER = re.compile(
 KERNEL_MODULES = {"runtime", "testing", "apps"}
 # Page-aligned memory is no I/O, and the type iovec is in the runtime's own interface of files.
 HARMLESS = {("base", "sys/mman.h"), ("storage", "sys/uio.h")}
-TEST_FILE = re.compile(r"(_test\.cc|_fixture\.(h|cc))$")
+# What only tests include: their cases, and the worlds they set up.
+TEST_FILE = re.compile(r"(_test|_fixture|_world)\.(h|cc)$")
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*([<"])([^>"]+)[>"]')
 
