@@ -146,7 +146,15 @@ Result<void> LogRecovery::replay(unsigned shards) {
 
 void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) {
   Partition* partition = find(facts.partition);
-  if (!partition || facts.last_offset() < partition->log_end_offset_) return;  // deleted topic, or merged already
+  if (!partition) return;  // deleted topic
+  if (facts.last_offset() < partition->log_end_offset_) {
+    // Merged already, or its records were deleted before they were: then the producer is known from here only, and a
+    // batch that it sends again is still a duplicate.
+    if (facts.base_offset >= partition->manifest_.end_offset && !partition->offline()) {
+      partition->producers_.update(facts, now_ms_);
+    }
+    return;
+  }
   if (partition->offline()) return;
   if (facts.base_offset != partition->log_end_offset_) {
     // Offsets below a log start that lies in the WAL were deleted and need not be there.
