@@ -12,6 +12,7 @@
 #include "broker/handlers/fetch.h"
 #include "broker/handlers/find_coordinator.h"
 #include "broker/handlers/group_handlers.h"
+#include "broker/handlers/incremental_alter_configs.h"
 #include "broker/handlers/init_producer_id.h"
 #include "broker/handlers/list_offsets.h"
 #include "broker/handlers/metadata.h"
@@ -53,6 +54,7 @@ constexpr Entry kEntries[] = {
     {ApiKey::kCreatePartitions, 0, 3, handle_create_partitions},
     {ApiKey::kDeleteGroups, 0, 3, handle_delete_groups},
     {ApiKey::kOffsetDelete, 0, 0, handle_offset_delete},
+    {ApiKey::kIncrementalAlterConfigs, 0, 1, handle_incremental_alter_configs},
     {ApiKey::kDescribeCluster, 0, 2, handle_describe_cluster},
     {ApiKey::kDescribeTopicPartitions, 0, 0, handle_describe_topic_partitions},
 };
