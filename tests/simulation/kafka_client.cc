@@ -14,13 +14,20 @@ void KafkaClient::send(std::string_view frame, Answer answer) {
 void KafkaClient::connect() {
   if (connecting_) return;
   connecting_ = true;
-  loop_.connect({"127.0.0.1", 9092}, [this](Result<std::unique_ptr<runtime::Socket>> socket) {
+  loop_.connect({"127.0.0.1", 9092}, [this, attempt = attempt_](Result<std::unique_ptr<runtime::Socket>> socket) {
+    if (attempt != attempt_) return;
     connecting_ = false;
     if (!socket) return broken();
     socket_ = std::move(*socket);
     socket_->set_handler(this);
     on_writable();
   });
+}
+
+void KafkaClient::drop() {
+  ++attempt_;
+  connecting_ = false;
+  broken();
 }
 
 void KafkaClient::broken() {

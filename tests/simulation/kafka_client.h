@@ -46,6 +46,9 @@ class KafkaClient final : public runtime::Socket::Handler {
     });
   }
 
+  // Gives the connection up, with what waits to be sent: the client that was in the middle of it is gone.
+  void drop();
+
   void on_readable() override;
   void on_writable() override;
 
@@ -58,6 +61,7 @@ class KafkaClient final : public runtime::Socket::Handler {
   runtime::Loop& loop_;
   std::unique_ptr<runtime::Socket> socket_;
   bool connecting_ = false;
+  uint64_t attempt_ = 0;  // drop() makes the running one void
   std::string out_;
   std::string in_;
   std::deque<Answer> waiting_;  // one per request sent, oldest first
