@@ -93,15 +93,11 @@ int32_t GroupCoordinators::partition_count(unsigned home) const {
   return topic == nullptr ? 0 : topic->partition_count();
 }
 
-// The number of partitions never changes under the groups: a topic with another one than configured keeps its own.
-int32_t GroupCoordinators::partition_of(std::string_view group_id) const {
-  return group_hash(group_id);
-}
-
-void GroupCoordinators::with_partition(unsigned home, int32_t index, Use use) {
+// `number` modulo the partitions that the topic has, whatever the configuration says now.
+void GroupCoordinators::with_partition(unsigned home, int32_t number, Use use) {
   const Topic* topic = broker_.shard(home).image->find(kTopic);
   if (topic == nullptr) return use(nullptr, ErrorCode::kNotCoordinator);
-  index %= topic->partition_count();
+  const int32_t index = number % topic->partition_count();
   const unsigned owner = broker_.owner(topic->partition(index));
   if (owner == home) return use_on_owner(broker_.shard(home), index, use);
   broker_.run_on(owner, [this, owner, index, use = std::move(use)]() mutable {

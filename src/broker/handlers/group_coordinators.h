@@ -23,6 +23,9 @@ namespace weir::broker {
 class Broker;
 struct BrokerShard;
 
+// The group's number: Java's hash of the text, without its sign.
+int32_t group_hash(std::string_view group_id);
+
 class GroupCoordinators {
  public:
   static constexpr std::string_view kTopic = "__consumer_offsets";
@@ -37,7 +40,7 @@ class GroupCoordinators {
   // One step of the group's coordinator: `step(state, reply, now, effects)`, or `reply` with an error.
   template <typename Result, typename Step>
   void call(unsigned home, std::string_view group_id, Function<void(Result)> reply, Step step) {
-    with_partition(home, partition_of(group_id), wrap(std::move(reply), std::move(step)));
+    with_partition(home, group_hash(group_id), wrap(std::move(reply), std::move(step)));
   }
   // The same for one coordinator by its index: to ask all of them.
   template <typename Result, typename Step>
@@ -70,8 +73,7 @@ class GroupCoordinators {
       });
     };
   }
-  int32_t partition_of(std::string_view group_id) const;
-  void with_partition(unsigned home, int32_t index, Use use);
+  void with_partition(unsigned home, int32_t number, Use use);
   void use_on_owner(BrokerShard& shard, int32_t index, Use& use);
   void start(BrokerShard& shard);  // what the shard owns of the present topic
 
@@ -82,8 +84,5 @@ class GroupCoordinators {
   int64_t topic_segment_bytes_;
   std::vector<std::unique_ptr<Shard>> shards_;
 };
-
-// The group's number: Java's hash of the text, without its sign.
-int32_t group_hash(std::string_view group_id);
 
 }  // namespace weir::broker

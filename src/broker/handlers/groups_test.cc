@@ -1,0 +1,214 @@
+// Groups through a whole broker in simulation: from requests of connections on different shards to the log and back.
+#include <map>
+
+#include "broker/handlers/broker_fixture.h"
+#include "broker/handlers/group_coordinators.h"
+#include "protocol/messages/delete_groups.h"
+#include "protocol/messages/delete_topics.h"
+#include "protocol/messages/describe_groups.h"
+#include "protocol/messages/find_coordinator.h"
+#include "protocol/messages/heartbeat.h"
+#include "protocol/messages/join_group.h"
+#include "protocol/messages/list_groups.h"
+#include "protocol/messages/offset_commit.h"
+#include "protocol/messages/offset_fetch.h"
+#include "protocol/messages/sync_group.h"
+
+namespace weir::broker {
+namespace {
+
+using namespace protocol;
+using protocol::ErrorCode;
+
+class GroupsTest : public BrokerTest {
+ protected:
+  void SetUp() override {
+    set("group.initial.rebalance.delay.ms", "1000");
+    BrokerTest::SetUp();
+  }
+  void restart_and_load(bool unclean) {
+    restart(unclean);
+    sim_.run_for(runtime::kSecond);
+  }
+  void find_coordinator() {
+    FindCoordinatorRequest request;
+    request.key = "g";
+    EXPECT_EQ(call<FindCoordinatorResponse>(3, request)->error_code, 0);
+  }
+  JoinGroupRequest join_request(const std::string& member_id) {
+    JoinGroupRequest request;
+    request.group_id = "g";
+    request.session_timeout_ms = 10'000;
+    request.rebalance_timeout_ms = 20'000;
+    member_id_ = member_id;
+    request.member_id = member_id_;
+    request.protocol_type = "connect";
+    protocol_.name = "p";
+    protocol_.metadata = as_bytes("metadata");
+    request.protocols = {&protocol_, 1};
+    return request;
+  }
+  int16_t commit(const std::string& group, const std::string& topic, int64_t offset, unsigned shard = 0) {
+    OffsetCommitRequest::OffsetCommitRequestPartition partition;
+    partition.committed_offset = offset;
+    partition.committed_metadata = "note";
+    OffsetCommitRequest::OffsetCommitRequestTopic asked;
+    asked.name = topic;
+    asked.partitions = {&partition, 1};
+    OffsetCommitRequest request;
+    request.group_id = group;
+    request.topics = {&asked, 1};
+    return call<OffsetCommitResponse>(peer(shard), 8, request)->topics[0].partitions[0].error_code;
+  }
+  int64_t fetch(const std::string& group, const std::string& topic, int16_t version = 7) {
+    int32_t index = 0;
+    OffsetFetchRequest::OffsetFetchRequestTopic asked;
+    asked.name = topic;
+    asked.partition_indexes = {&index, 1};
+    OffsetFetchRequest request;
+    request.group_id = group;
+    std::span<OffsetFetchRequest::OffsetFetchRequestTopic> topics{&asked, 1};
+    request.topics = topics;
+    const auto answer = call<OffsetFetchResponse>(version, request);
+    EXPECT_EQ(answer->error_code, 0);
+    return answer->topics[0].partitions[0].committed_offset;
+  }
+  void delete_topic(const std::string& name) {
+    std::string_view view = name;
+    DeleteTopicsRequest request;
+    request.topic_names = {&view, 1};
+    EXPECT_EQ(call<DeleteTopicsResponse>(5, request)->responses[0].error_code, 0);
+  }
+
+  std::string member_id_;
+  JoinGroupRequest::JoinGroupRequestProtocol protocol_;
+};
+
+TEST_F(GroupsTest, TheHashIsJavas) {
+  EXPECT_EQ(group_hash(""), 0);
+  EXPECT_EQ(group_hash("a"), 97);
+  EXPECT_EQ(group_hash("console-consumer-12345") % 50, 6);
+  EXPECT_EQ(group_hash("\xc3\xa9"), 0xe9);
+  EXPECT_EQ(group_hash("\xf0\x9f\x98\x80"), 1772899);
+}
+
+TEST_F(GroupsTest, CoordinatorIsNoneBeforeTheTopicExists) {
+  HeartbeatRequest beat;
+  beat.group_id = "g";
+  EXPECT_EQ(call<HeartbeatResponse>(4, beat)->error_code, code(ErrorCode::kNotCoordinator));
+  find_coordinator();
+  EXPECT_EQ(call<HeartbeatResponse>(4, beat)->error_code, code(ErrorCode::kUnknownMemberId));
+}
+
+TEST_F(GroupsTest, MembersOnEveryShardShareAGroup) {
+  find_coordinator();
+  std::vector<std::string> ids;
+  for (unsigned shard = 0; shard < kShards; ++shard) {
+    const auto answer = call<JoinGroupResponse>(peer(shard), 9, join_request(""));
+    EXPECT_EQ(answer->error_code, code(ErrorCode::kMemberIdRequired));
+    ids.emplace_back(answer->member_id);
+  }
+  for (unsigned shard = 0; shard < kShards; ++shard) send(peer(shard), 9, join_request(ids[shard]));
+  int32_t generation = 0;
+  std::string leader;
+  for (unsigned shard = 0; shard < kShards; ++shard) {
+    run_until([&] { return has_response(peer(shard)); });
+    const auto answer = take<JoinGroupResponse>(peer(shard), 9);
+    EXPECT_EQ(answer->error_code, 0);
+    generation = answer->generation_id;
+    leader = answer->leader;
+    EXPECT_EQ(answer->members.size(), leader == ids[shard] ? 3u : 0u);
+  }
+  std::vector<SyncGroupRequest::SyncGroupRequestAssignment> assignments;
+  for (const std::string& id : ids) assignments.push_back({id, as_bytes(id)});
+  for (unsigned shard = 0; shard < kShards; ++shard) {
+    SyncGroupRequest request;
+    request.group_id = "g";
+    request.generation_id = generation;
+    request.member_id = ids[shard];
+    request.protocol_type = "connect";
+    request.protocol_name = "p";
+    if (ids[shard] == leader) request.assignments = assignments;
+    send(peer(shard), 5, request);
+  }
+  for (unsigned shard = 0; shard < kShards; ++shard) {
+    run_until([&] { return has_response(peer(shard)); });
+    const auto answer = take<SyncGroupResponse>(peer(shard), 5);
+    EXPECT_EQ(answer->error_code, 0);
+    EXPECT_EQ(as_string(answer->assignment), ids[shard]);
+  }
+  restart_and_load(true);
+  std::string_view name = "g";
+  DescribeGroupsRequest describe;
+  describe.groups = {&name, 1};
+  const auto answer = call<DescribeGroupsResponse>(5, describe);
+  EXPECT_EQ(answer->groups[0].group_state, "Stable");
+  EXPECT_EQ(answer->groups[0].members.size(), 3u);
+  sim_.run_for(15 * runtime::kSecond);
+  EXPECT_EQ(call<DescribeGroupsResponse>(5, describe)->groups[0].group_state, "Empty");
+}
+
+TEST_F(GroupsTest, OffsetsSurviveRestarts) {
+  create_topic("t", 1);
+  find_coordinator();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(commit("g" + std::to_string(i), "t", i, static_cast<unsigned>(i) % kShards), 0);
+  EXPECT_EQ(commit("g", "missing", 1), code(ErrorCode::kUnknownTopicOrPartition));
+  for (const bool unclean : {true, false}) {
+    restart_and_load(unclean);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i);
+  }
+  EXPECT_EQ(call<ListGroupsResponse>(5, ListGroupsRequest())->groups.size(), 20u);
+  std::string_view name = "g3";
+  DeleteGroupsRequest remove;
+  remove.groups_names = {&name, 1};
+  EXPECT_EQ(call<DeleteGroupsResponse>(2, remove)->results[0].error_code, 0);
+  EXPECT_EQ(call<DeleteGroupsResponse>(2, remove)->results[0].error_code, code(ErrorCode::kGroupIdNotFound));
+  EXPECT_EQ(fetch("g3", "t"), -1);
+  EXPECT_EQ(call<ListGroupsResponse>(5, ListGroupsRequest())->groups.size(), 19u);
+}
+
+TEST_F(GroupsTest, OffsetsOfARecreatedTopicAreAbsent) {
+  create_topic("t", 1);
+  find_coordinator();
+  commit("g", "t", 5);
+  delete_topic("t");
+  EXPECT_EQ(fetch("g", "t"), -1);
+  create_topic("t", 1);
+  EXPECT_EQ(fetch("g", "t"), -1);
+  commit("g", "t", 6);
+  EXPECT_EQ(fetch("g", "t"), 6);
+}
+
+TEST_F(GroupsTest, WhatCouldNotBeStoredIsNotThere) {
+  create_topic("t", 1);
+  find_coordinator();
+  EXPECT_EQ(commit("g", "t", 5), 0);
+  sim_.disk().inject({.pattern = "*.wal", .operation = weir::testing::DiskOperation::kDurableWriteEnd});
+  EXPECT_EQ(commit("g", "t", 6), code(ErrorCode::kNotCoordinator));
+  EXPECT_EQ(commit("g", "t", 7), code(ErrorCode::kCoordinatorLoadInProgress));
+  sim_.run_for(3 * runtime::kSecond);
+  EXPECT_EQ(fetch("g", "t"), 5);
+  EXPECT_EQ(commit("g", "t", 8), code(ErrorCode::kNotCoordinator)) << "a failed flush ends the shard's session";
+  // A log that failed cannot be closed cleanly.
+  frontends_.clear();
+  dispatcher_.reset();
+  broker_.reset();
+  logs_.clear();
+  segments_.reset();
+}
+
+TEST_F(GroupsTest, WaitingMembersDoNotHoldUpTheEnd) {
+  find_coordinator();
+  set("group.initial.rebalance.delay.ms", "60000");
+  restart_and_load(false);
+  send(peer(1), 3, join_request(""));
+  sim_.run_for(runtime::kSecond);
+  EXPECT_FALSE(has_response(peer(1)));
+  bool stopped = false;
+  broker_->stop([&] { stopped = true; });
+  run_until([&] { return stopped && has_response(peer(1)); });
+  EXPECT_EQ(take<JoinGroupResponse>(peer(1), 3)->error_code, code(ErrorCode::kNotCoordinator));
+}
+
+}  // namespace
+}  // namespace weir::broker
