@@ -31,29 +31,27 @@ MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to) {
   input.segment_bytes = partition.config_.segment_bytes;
   input.segment_ms = partition.config_.segment_ms;
   input.expired_producers = partition.expired_producers_;
+  // The producers as of the new floor, not as of now: rebuilt from the batches below it; the store completes the window
+  // of five from its previous row. State ahead of the floor would refuse what recovery replays. Batches that were
+  // deleted before they were merged count as well: nobody sees them again, yet a resend of them is a duplicate.
   int64_t floor = partition.manifest_.end_offset;
-  std::vector<int64_t> touched;
+  ProducerState as_of_floor;
   for (size_t i = partition.tail_index(floor); i < partition.tail_.size(); ++i) {
     const TailBatch& batch = partition.tail_[i];
-    if (batch.chunk > up_to) break;
-    input.batches.push_back({batch.facts, batch.bytes});
+    const bool merged = batch.chunk <= up_to;
+    if (!merged && batch.facts.last_offset() >= partition.pending_log_start_) break;
+    if (merged) input.batches.push_back({batch.facts, batch.bytes});
     floor = batch.facts.next_offset();
-    if (batch.facts.producer_id != kNoProducerId) touched.push_back(batch.facts.producer_id);
-  }
-  for (const EpochStart& epoch : partition.epochs_) {
-    if (epoch.start_offset < floor) input.epochs.push_back(epoch);
-  }
-  std::sort(touched.begin(), touched.end());
-  touched.erase(std::unique(touched.begin(), touched.end()), touched.end());
-  // The entries as of the new floor, not as of now: rebuilt from the merged batches alone; the store completes the
-  // window of five from its previous row. State ahead of the floor would refuse what recovery replays.
-  ProducerState as_of_floor;
-  for (const MergePartition::Batch& batch : input.batches) {
     if (batch.facts.producer_id == kNoProducerId) continue;
     const ProducerEntry* current = partition.producers_.find(batch.facts.producer_id);
     as_of_floor.update(batch.facts, current ? current->last_timestamp : batch.facts.max_timestamp);
   }
-  for (int64_t id : touched) input.producers.push_back(*as_of_floor.find(id));
+  for (const EpochStart& epoch : partition.epochs_) {
+    if (epoch.start_offset < floor) input.epochs.push_back(epoch);
+  }
+  for (const auto& [id, entry] : as_of_floor.entries()) input.producers.push_back(entry);
+  std::sort(input.producers.begin(), input.producers.end(),
+            [](const ProducerEntry& x, const ProducerEntry& y) { return x.producer_id < y.producer_id; });
   return input;
 }
 
