@@ -27,7 +27,15 @@ void FetchOperation::respond() {
   response.session_id = session_ ? session_->id() : FetchSession::kNoSession;
   protocol::Arena& arena = context_->arena();
   // Refused partitions first, as Kafka has them; a stable order keeps topics together.
-  std::stable_partition(answers_.begin(), answers_.end(), [](const Answer& answer) { return answer.item == nullptr; });
+  // (Not std::stable_partition: clang warns of what libstdc++ 12's calls.)
+  std::vector<Answer> served;
+  for (const Answer& answer : answers_) {
+    if (answer.item != nullptr) served.push_back(answer);
+  }
+  if (served.size() != answers_.size()) {
+    std::erase_if(answers_, [](const Answer& answer) { return answer.item != nullptr; });
+    answers_.insert(answers_.end(), served.begin(), served.end());
+  }
   auto data = arena.array<PartitionData>(answers_.size());
   auto topics = arena.array<FetchResponse::FetchableTopicResponse>(answers_.size());
   size_t sent = 0, topic_count = 0;
