@@ -22,7 +22,7 @@ class KafkaClient final : public runtime::Socket::Handler {
   template <typename Response, typename Request>
   void call(int16_t version, const Request& request, Function<void(const Response*)> done) {
     protocol::Writer writer;
-    const auto key = static_cast<protocol::ApiKey>(Request::kApiKey);
+    static constexpr auto key = static_cast<protocol::ApiKey>(Request::kApiKey);
     const size_t frame = writer.begin_frame();
     protocol::RequestHeader header;
     header.api_key = Request::kApiKey;
@@ -33,7 +33,7 @@ class KafkaClient final : public runtime::Socket::Handler {
     request.encode(writer, version);
     writer.end_frame(frame);
     WEIR_CHECK(writer.ok());
-    send(as_string(writer.bytes()), [version, key, expected = correlation_, done = std::move(done)](const std::string* frame_bytes) mutable {
+    send(as_string(writer.bytes()), [version, expected = correlation_, done = std::move(done)](const std::string* frame_bytes) mutable {
       if (!frame_bytes) return done(nullptr);
       protocol::Arena arena;
       protocol::Reader reader(as_bytes(*frame_bytes), arena);

@@ -338,10 +338,10 @@ void LogScenario::replace_topic() {
 }
 
 void LogScenario::verify() {
-  for (const auto& [id, living] : living_) {
+  for (const auto& entry : living_) {
     ++reading_;
     auto found = std::make_shared<Oracle::Found>();
-    loop(id).post([this, id = id, found] {
+    loop(entry.first).post([this, id = entry.first, found] {
       Partition* partition = find(id);
       if (!partition) return oracle_.violation("partition " + id.topic.to_string() + " is gone");
       if (partition->offline()) return oracle_.violation("offline: " + partition->offline_reason());

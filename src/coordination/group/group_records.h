@@ -32,27 +32,30 @@ CoordinatorRecord offset_commit_record(const std::string& group_id, const std::s
                                        const CommittedOffset& offset);
 CoordinatorRecord offset_tombstone(const std::string& group_id, const std::string& topic, int32_t partition);
 
+// A classic group as its record has it.
+struct GroupMetadata {
+  std::string protocol_type;
+  int32_t generation = 0;
+  std::optional<std::string> protocol_name;
+  std::optional<std::string> leader;
+  int64_t state_timestamp_ms = -1;
+  struct Member {
+    std::string id;
+    std::optional<std::string> instance_id;
+    std::string client_id;
+    std::string client_host;
+    int32_t rebalance_timeout_ms = 0;
+    int32_t session_timeout_ms = 0;
+    std::string subscription;
+    std::string assignment;
+  };
+  std::vector<Member> members;
+};
+
 // What a record says.
 struct GroupMetadataEntry {
   std::string group_id;
-  struct Value {
-    std::string protocol_type;
-    int32_t generation = 0;
-    std::optional<std::string> protocol_name;
-    std::optional<std::string> leader;
-    int64_t state_timestamp_ms = -1;
-    struct Member {
-      std::string id;
-      std::optional<std::string> instance_id;
-      std::string client_id;
-      std::string client_host;
-      int32_t rebalance_timeout_ms = 0;
-      int32_t session_timeout_ms = 0;
-      std::string subscription;
-      std::string assignment;
-    };
-    std::vector<Member> members;
-  };
+  using Value = GroupMetadata;
   std::optional<Value> value;  // nothing: the group was deleted
 };
 struct OffsetEntry {
