@@ -49,14 +49,38 @@ void ClassicGroup::transition(ClassicGroupState state, int64_t wall_ms) {
   state_timestamp_ms_ = wall_ms;
 }
 
-size_t ClassicGroup::awaiting_join_count() const {
-  return static_cast<size_t>(
-      std::count_if(members_.begin(), members_.end(), [](const auto& entry) { return entry.second->awaiting_join(); }));
+void ClassicGroup::await_join(ClassicMember& member, JoinReply reply) {
+  if (!member.awaiting_join()) ++awaiting_join_;
+  member.join_reply = std::move(reply);
 }
 
-bool ClassicGroup::all_members_joined() const {
-  return pending_members_.empty() &&
-         std::all_of(members_.begin(), members_.end(), [](const auto& entry) { return entry.second->awaiting_join(); });
+JoinReply ClassicGroup::take_join(ClassicMember& member) {
+  if (member.awaiting_join()) --awaiting_join_;
+  return std::exchange(member.join_reply, nullptr);
+}
+
+void ClassicGroup::set_protocols(ClassicMember& member, std::vector<GroupProtocol> protocols) {
+  count_protocols(member, -1);
+  member.protocols = std::move(protocols);
+  count_protocols(member, 1);
+}
+
+// A member counts once for a protocol, even if it names it twice.
+void ClassicGroup::count_protocols(const ClassicMember& member, int change) {
+  std::set<std::string_view> names;
+  for (const GroupProtocol& protocol : member.protocols) names.insert(protocol.name);
+  for (const std::string_view name : names) {
+    if (change > 0) {
+      ++supporters_[std::string(name)];
+    } else if (const auto at = supporters_.find(name); --at->second == 0) {
+      supporters_.erase(at);
+    }
+  }
+}
+
+bool ClassicGroup::all_support(std::string_view protocol) const {
+  const auto at = supporters_.find(protocol);
+  return at != supporters_.end() && at->second == members_.size();
 }
 
 int32_t ClassicGroup::rebalance_timeout_ms() const {
@@ -65,18 +89,10 @@ int32_t ClassicGroup::rebalance_timeout_ms() const {
   return longest;
 }
 
-size_t ClassicGroup::supporters(std::string_view protocol) const {
-  return static_cast<size_t>(std::count_if(members_.begin(), members_.end(), [&](const auto& entry) {
-    const auto& all = entry.second->protocols;
-    return std::any_of(all.begin(), all.end(), [&](const GroupProtocol& one) { return one.name == protocol; });
-  }));
-}
-
 bool ClassicGroup::supports(std::string_view protocol_type, const std::vector<GroupProtocol>& protocols) const {
   if (in(ClassicGroupState::kEmpty)) return !protocol_type.empty() && !protocols.empty();
   if (!protocol_type_ || *protocol_type_ != protocol_type) return false;
-  return std::any_of(protocols.begin(), protocols.end(),
-                     [&](const GroupProtocol& one) { return supporters(one.name) == members_.size(); });
+  return std::any_of(protocols.begin(), protocols.end(), [&](const GroupProtocol& one) { return all_support(one.name); });
 }
 
 ErrorCode ClassicGroup::validate_member(const std::string& member_id, const std::optional<std::string>& instance_id) const {
@@ -96,6 +112,8 @@ ClassicMember& ClassicGroup::add(std::unique_ptr<ClassicMember> member, const st
   auto& slot = members_[member->id];
   WEIR_CHECK(!slot);
   slot = std::move(member);
+  count_protocols(*slot, 1);
+  if (slot->awaiting_join()) ++awaiting_join_;
   return *slot;
 }
 
@@ -103,6 +121,7 @@ void ClassicGroup::remove(const std::string& member_id) {
   if (const auto at = members_.find(member_id); at != members_.end()) {
     WEIR_CHECK(!at->second->awaiting_join() && !at->second->awaiting_sync());
     if (at->second->instance_id) static_members_.erase(*at->second->instance_id);
+    count_protocols(*at->second, -1);
     members_.erase(at);
   }
   pending_members_.erase(member_id);
@@ -128,12 +147,9 @@ ClassicMember& ClassicGroup::replace_static(const std::string& instance_id, cons
 
 std::string ClassicGroup::select_protocol() const {
   std::map<std::string_view, size_t> votes;
-  std::map<std::string_view, bool> candidates;
   for (const auto& [id, member] : members_) {
     for (const GroupProtocol& protocol : member->protocols) {
-      const auto [at, added] = candidates.try_emplace(protocol.name, false);
-      if (added) at->second = supporters(protocol.name) == members_.size();
-      if (!at->second) continue;
+      if (!all_support(protocol.name)) continue;
       ++votes[protocol.name];
       break;
     }

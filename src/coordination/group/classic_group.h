@@ -30,10 +30,10 @@ struct ClassicMember {
   std::string client_host;
   int32_t rebalance_timeout_ms = 0;
   int32_t session_timeout_ms = 0;
-  std::vector<GroupProtocol> protocols;
+  std::vector<GroupProtocol> protocols;  // once in a group: changed by ClassicGroup::set_protocols, which counts
   std::string assignment;
   bool is_new = false;     // joined, and no rebalance ended since
-  JoinReply join_reply;    // waiting for the rebalance
+  JoinReply join_reply;    // waiting for the rebalance; changed by the group's await_join and take_join, which count
   SyncReply sync_reply;    // waiting for the leader's assignment
 
   bool awaiting_join() const { return static_cast<bool>(join_reply); }
@@ -70,8 +70,11 @@ class ClassicGroup {
 
   void transition(ClassicGroupState state, int64_t wall_ms);
   bool can_rebalance() const { return state_ != ClassicGroupState::kPreparingRebalance; }
-  bool all_members_joined() const;
-  size_t awaiting_join_count() const;
+  bool all_members_joined() const { return pending_members_.empty() && awaiting_join_ == members_.size(); }
+  size_t awaiting_join_count() const { return awaiting_join_; }
+  void await_join(ClassicMember& member, JoinReply reply);  // takes the place of a reply that waits already
+  JoinReply take_join(ClassicMember& member);               // may be none
+  void set_protocols(ClassicMember& member, std::vector<GroupProtocol> protocols);
   int32_t rebalance_timeout_ms() const;  // the longest of its members
 
   // Whether a member with these protocols can be in the group.
@@ -112,7 +115,8 @@ class ClassicGroup {
 
  private:
   void compute_subscriptions();
-  size_t supporters(std::string_view protocol) const;
+  bool all_support(std::string_view protocol) const;
+  void count_protocols(const ClassicMember& member, int change);
 
   std::string id_;
   ClassicGroupState state_ = ClassicGroupState::kEmpty;
@@ -123,6 +127,9 @@ class ClassicGroup {
   std::optional<std::string> protocol_name_;
   std::optional<std::string> leader_;
   Members members_;
+  // Kept with each change, so that a join costs the same in a large group as in a small one.
+  size_t awaiting_join_ = 0;
+  std::map<std::string, size_t, std::less<>> supporters_;  // protocol -> members that name it
   std::map<std::string, std::string> static_members_;  // instance id -> member id
   std::set<std::string> pending_members_;              // were given an id and have not joined with it yet
   std::set<std::string> pending_syncs_;                // joined the generation and have not synced yet

@@ -42,10 +42,10 @@ void GroupCoordinatorState::answer_join_error(JoinReply reply, const std::string
 }
 
 // Whatever a member waits for ends with `error`.
-void GroupCoordinatorState::answer_waiting(ClassicMember& member, ErrorCode error, Effects& effects) {
-  if (member.join_reply) {
+void GroupCoordinatorState::answer_waiting(ClassicGroup& group, ClassicMember& member, ErrorCode error, Effects& effects) {
+  if (auto reply = group.take_join(member)) {
     const bool fenced = error == ErrorCode::kFencedInstanceId;
-    answer_join_error(std::exchange(member.join_reply, nullptr), fenced ? member.id : std::string(), error, effects);
+    answer_join_error(std::move(reply), fenced ? member.id : std::string(), error, effects);
   }
   if (member.sync_reply) {
     SyncResult result;
@@ -128,7 +128,7 @@ void GroupCoordinatorState::join_existing_member(JoinRequest& request, ClassicGr
   const bool repeated = (group.in(kCompletingRebalance) && unchanged) ||
                         (group.in(kStable) && unchanged && !group.is_leader(member_id));
   if (repeated) return answer_current_generation(group, member, std::move(reply), effects);
-  update_member(request, member, std::move(reply), effects);
+  update_member(request, group, member, std::move(reply), effects);
   rebalance_or_complete(group, now, effects);
 }
 
@@ -162,15 +162,16 @@ void GroupCoordinatorState::add_member(JoinRequest& request, ClassicGroup& group
   rebalance_or_complete(group, now, effects);
 }
 
-void GroupCoordinatorState::update_member(JoinRequest& request, ClassicMember& member, JoinReply reply, Effects& effects) {
+void GroupCoordinatorState::update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply,
+                                          Effects& effects) {
   // A repeated request takes the place of the one that waits.
-  if (member.join_reply) {
-    answer_join_error(std::exchange(member.join_reply, nullptr), member.id, ErrorCode::kRebalanceInProgress, effects);
+  if (auto earlier = group.take_join(member)) {
+    answer_join_error(std::move(earlier), member.id, ErrorCode::kRebalanceInProgress, effects);
   }
-  member.protocols = std::move(request.protocols);
+  group.set_protocols(member, std::move(request.protocols));
   member.rebalance_timeout_ms = request.rebalance_timeout_ms;
   member.session_timeout_ms = request.session_timeout_ms;
-  member.join_reply = std::move(reply);
+  group.await_join(member, std::move(reply));
 }
 
 // A static member came back without its member id: it takes over what it had, and the old id is fenced.
@@ -178,16 +179,16 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
                                                   JoinReply reply, Instant now, Effects& effects) {
   const std::string old_id = *group.static_member(*request.instance_id);
   const std::string old_leader = group.leader().value_or("");
-  answer_waiting(*group.find(old_id), ErrorCode::kFencedInstanceId, effects);
+  answer_waiting(group, *group.find(old_id), ErrorCode::kFencedInstanceId, effects);
   deadlines_.cancel(member_key(group, old_id));
   ClassicMember& member = group.replace_static(*request.instance_id, new_id);
   const bool can_skip_assignment = request.can_skip_assignment;
-  update_member(request, member, std::move(reply), effects);
+  update_member(request, group, member, std::move(reply), effects);
   expect_heartbeat(group, member, now);
   if (group.in(kStable) && group.protocol_name().value_or("") == group.select_protocol()) {
     // Nothing changes for the others: no rebalance.
     effects.records.push_back(group_metadata_record(group));
-    JoinReply waiting = std::exchange(member.join_reply, nullptr);
+    JoinReply waiting = group.take_join(member);
     if (can_skip_assignment) {
       JoinResult result;
       result.generation = group.generation();
@@ -277,9 +278,7 @@ void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effe
     member->is_new = false;
     expect_heartbeat(group, *member, now);
     group.pending_syncs().insert(id);
-    if (member->join_reply) {
-      answer_current_generation(group, *member, std::exchange(member->join_reply, nullptr), effects);
-    }
+    if (auto reply = group.take_join(*member)) answer_current_generation(group, *member, std::move(reply), effects);
   }
   deadlines_.set({DeadlineKind::kSync, group.id(), {}}, now.monotonic_ms + group.rebalance_timeout_ms());
 }
@@ -378,7 +377,7 @@ void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, Heartbeat
 // --- going ----------------------------------------------------------------------------------------------------------
 
 void GroupCoordinatorState::remove_member(ClassicGroup& group, const std::string& member_id, ErrorCode error, Effects& effects) {
-  if (ClassicMember* member = group.find(member_id)) answer_waiting(*member, error, effects);
+  if (ClassicMember* member = group.find(member_id)) answer_waiting(group, *member, error, effects);
   group.remove(member_id);
 }
 

@@ -312,6 +312,24 @@ TEST_F(ClassicRebalanceTest, StaticMembersSurviveRebalancesUntilTheirSessionEnds
   EXPECT_EQ(world.leave("", "nobody"), ErrorCode::kUnknownMemberId);
 }
 
+// With a walk over all members for each join this would take minutes.
+TEST_F(ClassicRebalanceTest, JoiningALargeGroupCostsTheSameForEachMember) {
+  constexpr size_t kMembers = 30'000;
+  GroupWorld::JoinOptions options;
+  options.protocols = {{"range", subscription({"t"})}, {"cooperative-sticky", subscription({"t"})}};
+  const auto first = world.join("", options);
+  world.advance(0);
+  std::vector<Pending<JoinResult>> others;
+  for (size_t i = 1; i < kMembers; ++i) others.push_back(world.join("", options));
+  EXPECT_FALSE(others.back().answered());
+  const auto again = world.join(first->member_id, options);
+  ASSERT_TRUE(again.answered() && others.front().answered() && others.back().answered());
+  EXPECT_EQ(again->members.size(), kMembers);
+  EXPECT_EQ(again->protocol_name, "range");
+  for (const auto& join : others) EXPECT_EQ(world.leave(join->member_id), ErrorCode::kNone);
+  EXPECT_EQ(world.join(first->member_id, options)->members.size(), 1u);
+}
+
 TEST_F(ClassicRebalanceTest, RestartKeepsTheGroup) {
   const auto ids = stable_group(2);
   world.restart();

@@ -112,7 +112,7 @@ void GroupCoordinatorState::cancel_join_deadline(ClassicGroup& group) {
 
 void GroupCoordinatorState::abandon(ErrorCode error, Effects& effects) {
   for (auto& [group_id, group] : groups_) {
-    for (const auto& [member_id, member] : group->members()) answer_waiting(*member, error, effects);
+    for (const auto& [member_id, member] : group->members()) answer_waiting(*group, *member, error, effects);
   }
 }
 

@@ -78,7 +78,7 @@ class GroupCoordinatorState {
   bool accepts(ClassicGroup& group, const std::string& member_id) const;
   void add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id, JoinReply reply, Instant now,
                   Effects& effects);
-  void update_member(JoinRequest& request, ClassicMember& member, JoinReply reply, Effects& effects);
+  void update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply, Effects& effects);
   void replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id, JoinReply reply,
                              Instant now, Effects& effects);
   void answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply, Effects& effects);
@@ -96,7 +96,7 @@ class GroupCoordinatorState {
   void synced(ClassicGroup& group, const std::string& member_id);
   ErrorCode leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, Effects& effects);
   void answer_join_error(JoinReply reply, const std::string& member_id, ErrorCode error, Effects& effects);
-  void answer_waiting(ClassicMember& member, ErrorCode error, Effects& effects);
+  void answer_waiting(ClassicGroup& group, ClassicMember& member, ErrorCode error, Effects& effects);
   std::string new_member_id(std::string_view prefix);
 
   // Deadlines.
