@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "apps/shard_report.h"
+#include <algorithm>
 
 namespace weir::apps {
 
@@ -11,47 +11,135 @@ namespace {
 constexpr const char* kJson = "application/json";
 constexpr const char* kPrometheus = "text/plain; version=0.0.4; charset=utf-8";
 
+// Twenty thousand partitions make about 9 MB of metrics.
+http::HttpServer::Options http_options() {
+  http::HttpServer::Options options;
+  options.max_waiting_bytes = 16u << 20;
+  return options;
+}
+
+// One scrape at a time runs on the pool.
+constexpr uint64_t kScrapeOrder = 0x6d657472696373;
+
+struct Verdict {
+  const char* status = "pass";
+  std::string reason;
+  std::string remedy;
+};
+
+Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full) {
+  if (failed_shards > 0) {
+    return {"fail", fmt::format("writing the log failed on {} shards: nothing more is acknowledged", failed_shards),
+            "check the disk and the log above, then restart; what was acknowledged is recovered"};
+  }
+  if (disk_full) {
+    return {"warn", "no new log file can be prepared: the disk is full or refuses writes",
+            "free space, or shorten retention; it goes on by itself"};
+  }
+  if (offline > 0) {
+    return {"warn", fmt::format("{} partitions are offline: acknowledged data of theirs is damaged", offline),
+            "restore their files from a copy, or delete and recreate the topics; the log names them"};
+  }
+  return {};
+}
+
 }  // namespace
 
-HttpEndpoints::HttpEndpoints(runtime::Loop& loop, Server& server) : server_(server), http_(loop) {
+http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthFacts& facts) {
+  size_t failed = 0;
+  uint64_t offline = 0, dirty = 0, held = 0;
+  bool disk_full = false;
+  storage::FlushLatency flush;
+  for (const broker::ShardSnapshot& shard : shards) {
+    failed += shard.log_failed ? 1 : 0;
+    offline += shard.offline_partitions;
+    disk_full |= shard.disk_full;
+    dirty += shard.unmerged_bytes;
+    held += shard.held_appends;
+    flush.merge(shard.flush);
+  }
+  const Verdict verdict = judge(failed, offline, disk_full);
+  const storage::RecoveryStats& r = facts.recovery;
+  std::string body = fmt::format("{{\"status\":\"{}\",\"version\":\"{}\"", verdict.status, WEIR_VERSION);
+  if (!verdict.reason.empty()) body += fmt::format(",\"reason\":\"{}\",\"remedy\":\"{}\"", verdict.reason, verdict.remedy);
+  body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{}", failed, offline, disk_full);
+  body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", facts.flush_mode,
+                      flush.count(), flush.percentile_ns(0.5) / 1000, flush.percentile_ns(0.99) / 1000);
+  body += fmt::format(",\"dirty_bytes\":{},\"dirty_bytes_max\":{},\"held_appends\":{}", dirty, facts.dirty_bytes_max, held);
+  body += fmt::format(",\"last_recovery\":{{\"first_start\":{},\"clean\":{},\"duration_ms\":{},\"partitions\":{},"
+                      "\"batches\":{},\"bytes_read\":{},\"torn_bytes\":{},\"offline_partitions\":{}}}}}\n",
+                      facts.first_start, r.clean, r.duration_ms, r.partitions, r.batches, r.bytes_read, r.torn_bytes,
+                      r.offline_partitions);
+  return {failed ? 503 : 200, std::move(body), kJson};
+}
+
+HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server)
+    : loop_(loop),
+      pool_(pool),
+      server_(server),
+      exposition_(std::make_shared<broker::Exposition>(server.metric_sources(), loop.clock().monotonic_ns())),
+      http_(loop, http_options()) {
   http_.get("/health", [this](http::Respond respond) { health(std::move(respond)); });
   http_.get("/ready", [this](http::Respond respond) { ready(std::move(respond)); });
   http_.get("/metrics", [this](http::Respond respond) { metrics(std::move(respond)); });
 }
 
+HttpEndpoints::~HttpEndpoints() { *alive_ = false; }
+
 void HttpEndpoints::health(http::Respond respond) {
-  gather_reports(server_.broker(), 0, false, [reply = std::move(respond)](std::vector<ShardReport> reports) mutable {
-    size_t failed = 0;
-    uint64_t offline = 0;
-    bool disk_full = false;
-    int64_t p99 = 0;
-    for (const ShardReport& report : reports) {
-      failed += report.log_failed ? 1 : 0;
-      offline += report.offline_partitions;
-      disk_full |= report.disk_full;
-      p99 = std::max(p99, report.flush_p99_ns);
-    }
-    // A failed log serves reads only: somebody must restart the broker.
-    const char* status = failed ? "fail" : offline || disk_full ? "warn" : "pass";
-    reply({failed ? 503 : 200,
-           fmt::format("{{\"status\":\"{}\",\"version\":\"{}\",\"failed_shards\":{},\"offline_partitions\":{},"
-                       "\"disk_full\":{},\"flush_p99_us\":{}}}\n",
-                       status, WEIR_VERSION, failed, offline, disk_full, p99 / 1000),
-           kJson});
-  });
+  broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kShards,
+                         [this, alive = alive_, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
+                           if (*alive) reply(health_response(shards, server_.health_facts()));
+                         });
 }
 
+// Ready is who can do what clients come for; a broker that cannot write is not.
 void HttpEndpoints::ready(http::Respond respond) {
-  const bool is_ready = server_.ready();
-  respond({is_ready ? 200 : 503, is_ready ? "{\"ready\":true}\n" : "{\"ready\":false}\n", kJson});
+  const auto no = [](std::string_view reason) {
+    return http::Response{503, fmt::format("{{\"ready\":false,\"reason\":\"{}\"}}\n", reason), kJson};
+  };
+  if (!server_.ready()) return respond(no(server_.stopping() ? "the broker stops" : "the broker starts"));
+  broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kShards,
+                         [alive = alive_, no, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
+                           if (!*alive) return;
+                           const auto failed = [](const auto& shard) { return shard.log_failed; };
+                           if (std::any_of(shards.begin(), shards.end(), failed)) {
+                             return reply(no("the log failed: nothing more is acknowledged until a restart"));
+                           }
+                           reply({200, "{\"ready\":true}\n", kJson});
+                         });
 }
 
 void HttpEndpoints::metrics(http::Respond respond) {
-  gather_reports(server_.broker(), 0, true, [this, reply = std::move(respond)](std::vector<ShardReport> reports) mutable {
-    reply({200,
-           server_.metrics().scrape([&](broker::MetricsRegistry::Sink& sink) { add_to_metrics(reports, sink); }),
-           kPrometheus});
-  });
+  scrapers_.push_back(std::move(respond));
+  if (scrapers_.size() > 1) return;
+  broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kPartitions,
+                         [this, alive = alive_](std::vector<broker::ShardSnapshot> shards) {
+                           if (*alive) render(std::move(shards));
+                         });
+}
+
+void HttpEndpoints::render(std::vector<broker::ShardSnapshot> shards) {
+  struct Work {
+    std::shared_ptr<broker::Exposition> exposition;
+    std::vector<broker::ShardSnapshot> shards;
+    std::string text;
+  };
+  auto work = std::make_shared<Work>(Work{exposition_, std::move(shards), {}});
+  const int64_t now_ns = loop_.clock().monotonic_ns();
+  pool_.submit(
+      [work, now_ns] {
+        work->text = work->exposition->render(work->shards, now_ns);
+        work->shards.clear();
+      },
+      loop_,
+      [this, alive = alive_, work] {
+        if (!*alive) return;
+        auto scrapers = std::move(scrapers_);
+        scrapers_.clear();
+        for (http::Respond& respond : scrapers) respond({200, work->text, kPrometheus});
+      },
+      kScrapeOrder);
 }
 
 }  // namespace weir::apps

@@ -1,26 +1,46 @@
-// The broker's HTTP paths: /health (alive and able to write), /ready (serves clients), /metrics (Prometheus).
+// The broker's HTTP paths: /health (what state it is in, and what is known of it), /ready (takes requests), /metrics
+// (Prometheus; docs/observability.md).
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "apps/server.h"
+#include "broker/metrics/exposition.h"
 #include "http/http_server.h"
 
 namespace weir::apps {
 
+// What /health answers, from what the shards say; `reason` names what is wrong and `remedy` what to do.
+struct HealthFacts {
+  std::string flush_mode;  // weir.flush
+  storage::RecoveryStats recovery;
+  bool first_start = false;
+  uint64_t dirty_bytes_max = 0;
+};
+http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthFacts& facts);
+
 // On loop 0. `server` outlives it.
 class HttpEndpoints {
  public:
-  HttpEndpoints(runtime::Loop& loop, Server& server);
+  HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server);
+  ~HttpEndpoints();
   Result<runtime::Endpoint> listen(const runtime::Endpoint& address) { return http_.listen(address); }
 
  private:
   void health(http::Respond respond);
   void ready(http::Respond respond);
   void metrics(http::Respond respond);
+  void render(std::vector<broker::ShardSnapshot> shards);
 
+  runtime::Loop& loop_;
+  runtime::Pool& pool_;
   Server& server_;
+  // Used by one pool task at a time, which may outlive this object.
+  std::shared_ptr<broker::Exposition> exposition_;
+  std::vector<http::Respond> scrapers_;  // all are answered by the scrape under way
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   http::HttpServer http_;
 };
 

@@ -29,6 +29,7 @@ broker::FrontendOptions frontend_options(const broker::BrokerConfig& config) {
   options.socket_request_max_bytes = static_cast<int32_t>(config.integer("socket.request.max.bytes"));
   options.connections_max_idle_ms = config.integer("connections.max.idle.ms");
   options.frame_progress_ms = config.integer("weir.frame.progress.ms");
+  options.slow_request_ms = config.integer("weir.slow.request.ms");
   return options;
 }
 
@@ -47,7 +48,6 @@ Server::Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t 
       metrics_(static_cast<unsigned>(runtime.loops.size())),
       budget_(broker::MemoryBudget::divide(max_memory_bytes)),
       limits_(options_.config.integer("max.connections"), options_.config.integer("max.connections.per.ip")),
-      frontend_metrics_(metrics_),
       dispatcher_(metrics_) {}
 
 Server::~Server() = default;
@@ -73,6 +73,9 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
     }
   }
   server->listeners_ = std::move(*listeners);
+  std::vector<std::string> names;
+  for (const broker::ListenerInfo& listener : server->listeners_) names.push_back(listener.name);
+  server->frontend_metrics_ = std::make_unique<broker::FrontendMetrics>(server->metrics_, names);
   if (auto ok = server->open_storage(); !ok) return std::unexpected(ok.error());
   if (auto ok = server->listen(); !ok) return std::unexpected(ok.error());
   if (auto ok = server->listen_http(); !ok) return std::unexpected(ok.error());
@@ -119,6 +122,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.log_dir = folder_->path();
   log.flush_to_device = config.text("weir.flush") != "os";
   log.shard.unmerged_bytes_max = (unmerged > 0 ? static_cast<uint64_t>(unmerged) : tail_bytes) / shards;
+  dirty_bytes_max_ = log.shard.unmerged_bytes_max * shards;
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   log.shard.producer_id_expiration_ms = config.integer("producer.id.expiration.ms");
@@ -153,7 +157,7 @@ Result<void> Server::listen() {
   const broker::FrontendOptions options = frontend_options(options_.config);
   for (runtime::Loop* loop : runtime_.loops) {
     frontends_.push_back(
-        std::make_unique<broker::Frontend>(*loop, dispatcher_, budget_, limits_, frontend_metrics_, options));
+        std::make_unique<broker::Frontend>(*loop, dispatcher_, budget_, limits_, *frontend_metrics_, options));
     for (broker::ListenerInfo& listener : listeners_) {
       auto address = frontends_.back()->listen(listener);
       if (!address) {
@@ -173,7 +177,7 @@ Result<void> Server::listen_http() {
   auto endpoint = broker::parse_endpoint(text);
   if (!endpoint) return fail(endpoint.error().code, "http.listener: " + endpoint.error().message);
   if (endpoint->host.empty()) endpoint->host = "0.0.0.0";
-  http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *this);
+  http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *runtime_.pool, *this);
   auto address = http_->listen(*endpoint);
   if (!address && !options_.config.is_set("http.listener")) {
     // Nobody asked for this port: another broker on this machine has it, and that is fine.
@@ -198,31 +202,29 @@ void Server::register_metrics() {
     for (const auto& [share, name] : kShares) {
       sink.gauge("weir_memory_used_bytes", "Bytes reserved of each share of the memory budget.", {{"share", name}},
                  static_cast<double>(budget_.used(share)));
+      sink.gauge("weir_memory_waiting", "Requests that wait for memory of each share.", {{"share", name}},
+                 static_cast<double>(budget_.waiting(share)));
       sink.gauge("weir_memory_limit_bytes", "Size of each share of the memory budget.", {{"share", name}},
                  static_cast<double>(budget_.limit(share)));
     }
-    add_topic_totals(sink);
     sink.gauge("weir_buffer_bytes", "Bytes of log buffers in use.", {}, static_cast<double>(Buffer::live_bytes()));
     sink.gauge("weir_recovery_seconds", "Duration of the recovery at start.", {},
                static_cast<double>(recovery().duration_ms) / 1000);
-    sink.gauge("weir_offline_partitions", "Partitions taken offline by damage found at start.", {},
+    sink.gauge("weir_recovery_clean", "1 if the process before this one had ended cleanly.", {}, recovery().clean ? 1 : 0);
+    sink.gauge("weir_recovery_bytes", "Bytes of the write-ahead log read by the recovery at start.", {},
+               static_cast<double>(recovery().bytes_read));
+    sink.gauge("weir_recovery_batches", "Batches the recovery at start took from the write-ahead log.", {},
+               static_cast<double>(recovery().batches));
+    sink.gauge("weir_build_info", "1, with the version of this program.", {{"version", WEIR_VERSION}}, 1);
+    sink.gauge("weir_dirty_bytes_max", "Bound of weir_unmerged_bytes of all shards.", {},
+               static_cast<double>(dirty_bytes_max_));
+    sink.gauge("weir_recovery_offline_partitions", "Partitions taken offline by damage found at start.", {},
                static_cast<double>(recovery().offline_partitions));
   });
 }
 
-// The totals that dashboards of Kafka show, from what the requests' own counters say.
-void Server::add_topic_totals(broker::MetricsRegistry::Sink& sink) const {
-  const auto add = [&](protocol::ApiKey key, const char* requests, const char* bytes, bool incoming) {
-    const broker::ApiRoute* route = dispatcher_.route(static_cast<int16_t>(key));
-    if (!route) return;
-    sink.counter(requests, "Requests of this kind.", {}, static_cast<double>(route->requests->total()));
-    sink.counter(bytes, "Bytes of these requests or their responses.", {},
-                 static_cast<double>((incoming ? route->request_bytes : route->response_bytes)->total()));
-  };
-  add(protocol::ApiKey::kProduce, "kafka_server_brokertopicmetrics_totalproducerequests_total",
-      "kafka_server_brokertopicmetrics_bytesin_total", true);
-  add(protocol::ApiKey::kFetch, "kafka_server_brokertopicmetrics_totalfetchrequests_total",
-      "kafka_server_brokertopicmetrics_bytesout_total", false);
+HealthFacts Server::health_facts() const {
+  return {std::string(options_.config.text("weir.flush")), recovery(), first_start_, dirty_bytes_max_};
 }
 
 void Server::when_ready(Function<void(Result<void>)> done) {
@@ -256,6 +258,7 @@ void Server::create_topics(Function<void(Result<void>)> done) {
 }
 
 void Server::stop(Function<void()> done) {
+  stopping_.store(true, std::memory_order_relaxed);
   ready_.store(false, std::memory_order_relaxed);
   // Messages between two shards keep their order, so on every shard the frontend is drained before the waiting requests
   // are ended, and answers of other shards' logs have arrived before the last round.

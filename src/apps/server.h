@@ -19,6 +19,7 @@
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
 #include "broker/handlers/api_versions.h"
+#include "broker/metrics/exposition.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
 #include "storage/log/log_recovery.h"
@@ -28,6 +29,7 @@
 namespace weir::apps {
 
 class HttpEndpoints;
+struct HealthFacts;
 
 struct ServerOptions {
   broker::BrokerConfig config;
@@ -56,6 +58,11 @@ class Server {
   // simulation between events.
   void when_ready(Function<void(Result<void>)> done);
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
+  bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
+
+  // For /health and /metrics.
+  HealthFacts health_facts() const;
+  broker::MetricSources metric_sources() const { return {metrics_, dispatcher_, *frontend_metrics_, budget_}; }
 
   // Takes no further requests, answers those in flight, makes everything durable; `done` on loop 0.
   void stop(Function<void()> done);
@@ -73,7 +80,6 @@ class Server {
   void quiesce_logs(Function<void()> done);
   // Runs `task` on every shard, then `done` on shard 0.
   void on_every_shard(std::function<void(unsigned)> task, Function<void()> done);
-  void add_topic_totals(broker::MetricsRegistry::Sink& sink) const;
 
   // In the order of construction; later ones use earlier ones.
   runtime::Runtime runtime_;
@@ -83,11 +89,13 @@ class Server {
   broker::BrokerIdentity identity_;
   bool first_start_ = false;
   size_t topic_count_ = 0;
+  uint64_t dirty_bytes_max_ = 0;
   std::atomic<bool> ready_{false};
+  std::atomic<bool> stopping_{false};
   broker::MetricsRegistry metrics_;
   broker::MemoryBudget budget_;
   broker::ConnectionLimits limits_;
-  broker::FrontendMetrics frontend_metrics_;
+  std::unique_ptr<broker::FrontendMetrics> frontend_metrics_;
   broker::Dispatcher dispatcher_;
   std::unique_ptr<DataFolder> folder_;
   std::vector<std::unique_ptr<broker::Frontend>> frontends_;  // one per loop

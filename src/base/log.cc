@@ -10,8 +10,13 @@ LogSink& sink() {
   static auto* instance = new LogSink();
   return *instance;
 }
+LogEventSink& event_sink() {
+  static auto* instance = new LogEventSink();
+  return *instance;
+}
 }  // namespace
 
+void set_log_event_sink(LogEventSink s) { event_sink() = std::move(s); }
 void set_log_sink(LogSink s) { sink() = std::move(s); }
 void set_log_level(LogLevel lowest) { g_level.store(lowest, std::memory_order_relaxed); }
 bool log_enabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
@@ -23,6 +28,15 @@ void log_line(LogLevel level, std::string_view module, std::string_view message)
   }
   static constexpr const char* kNames[] = {"DEBUG", "INFO", "WARN", "ERROR"};
   fmt::print(stderr, "{} [{}] {}\n", kNames[static_cast<int>(level)], module, message);
+}
+
+void log_event(LogLevel level, std::string_view module, const LogEvent& event) {
+  if (!log_enabled(level)) return;
+  if (event_sink()) {
+    event_sink()(level, module, event);
+    return;
+  }
+  log_line(level, module, fmt::format("{}: {}. {}", event.what, event.reason, event.remedy));
 }
 
 }  // namespace weir

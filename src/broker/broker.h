@@ -22,6 +22,7 @@
 #include "broker/metadata/metadata_image.h"
 #include "broker/metadata/metadata_loader.h"
 #include "broker/metadata/producer_id_allocator.h"
+#include "broker/metrics/topic_traffic.h"
 #include "broker/server/memory_budget.h"
 #include "runtime/runtime.h"
 #include "storage/log/log_shard.h"
@@ -55,6 +56,8 @@ struct BrokerShard {
   storage::LogShard& log;
   MetadataImagePtr image;
   FetchSessionCache fetch_sessions;
+  TopicTraffic traffic;
+  size_t waiting_fetches = 0;
   ProducerIdBlock producer_ids;
   std::vector<Function<void(Result<int64_t>)>> producer_id_waiters;  // while the next block is on its way
   // Requests that wait (long polls): called once each when the broker stops.

@@ -168,6 +168,7 @@ int EpollLoop::wait_for_events(epoll_event* events) {
     if (nap == 0) asleep_.store(false, std::memory_order_relaxed);
   }
   int count = -1;
+  const int64_t asleep_since = nap != 0 ? clock_.monotonic_ns() : 0;
   if (has_pwait2_ && nap > 0 && nap != TimerQueue::kNever) {
     const timespec timeout{nap / kSecond, nap % kSecond};
     count = ::epoll_pwait2(epoll_.get(), events, kEventsPerTurn, &timeout, nullptr);
@@ -180,6 +181,10 @@ int EpollLoop::wait_for_events(epoll_event* events) {
     count = ::epoll_wait(epoll_.get(), events, kEventsPerTurn, static_cast<int>(ms));
   }
   asleep_.store(false, std::memory_order_relaxed);
+  if (nap != 0) {
+    const int64_t slept = clock_.monotonic_ns() - asleep_since;
+    idle_ns_.store(idle_ns_.load(std::memory_order_relaxed) + slept, std::memory_order_relaxed);
+  }
   WEIR_CHECK(count >= 0 || errno == EINTR || !has_pwait2_);
   return count;
 }

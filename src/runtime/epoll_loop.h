@@ -56,6 +56,7 @@ class EpollLoop final : public Loop {
   bool in_loop() const override {
     return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
   }
+  int64_t idle_ns() const override { return idle_ns_.load(std::memory_order_relaxed); }
   TimerId schedule_after(int64_t delay_ns, Task task) override;
   bool cancel(TimerId timer) override;
   void at_turn_end(Task task) override;
@@ -110,6 +111,7 @@ class EpollLoop final : public Loop {
   std::atomic<bool> stop_requested_{false};
   std::atomic<bool> closed_{false};
   std::atomic<std::thread::id> thread_{};
+  std::atomic<int64_t> idle_ns_{0};  // written by the loop's thread
 
   // The loop's thread only.
   TimerQueue timers_;

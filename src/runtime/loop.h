@@ -95,6 +95,8 @@ class Loop : public Executor {
   virtual Random& random() = 0;
   virtual unsigned index() const = 0;  // shard number, from 0
   virtual bool in_loop() const = 0;    // called on this loop's thread
+  // Time this loop slept because nothing was to be done, since it began; thread-safe. 0 where nobody measures it.
+  virtual int64_t idle_ns() const { return 0; }
 
   // Runs `task` once, no earlier than `delay_ns` from now; resolution 1 ms unless delay_ns < 5 ms (then as fine as the
   // system allows: the WAL waits for 0.5 ms). Loop thread only.

@@ -18,12 +18,20 @@ constexpr ConfigKey kKeys[] = {
      .doc = "Closes a connection whose request stops arriving for this long; its memory goes to others.", .min = 1000},
     {.name = "http.listener", .type = kString, .default_value = "127.0.0.1:9644", .support = kWorks,
      .doc = "host:port of /health, /ready and /metrics (port 0: a free one); empty or off: none."},
+    {.name = "log.format", .type = kString, .default_value = "text", .support = kWorks,
+     .doc = "The broker's own log on stderr: text, or json, one object a line with time, level, module, message and, where "
+            "they are known apart, reason and remedy.",
+     .choices = "text|json"},
     {.name = "weir.max.memory.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Bound of the memory for requests, responses, the tail of the log and its indexes; -1 takes half of what the "
             "machine or container has.",
      .min = -1},
     {.name = "weir.shards", .type = kInt, .default_value = "0", .support = kWorks,
      .doc = "Threads that serve connections and partitions; 0 takes one per core.", .min = 0, .max = 256},
+    {.name = "weir.slow.request.ms", .type = kLong, .default_value = "1000", .support = kWorks,
+     .doc = "A request that takes this long is logged with the stages its time went into (a few lines in ten seconds at most; "
+            "weir_slow_requests_total counts all); waiting that a client asked for does not count. -1: never.",
+     .min = -1},
     {.name = "weir.unmerged.bytes.max", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Bound of the log that is not merged into segments yet, which is what a recovery reads; -1 takes 256 MB or a "
             "quarter of weir.max.memory.bytes, whichever is less.",

@@ -15,6 +15,7 @@ void handle_fetch(Broker& broker, RequestContextPtr context) {
 
 void FetchOperation::begin() {
   if (!context_->decode(request_)) return;
+  context_->may_wait_ms(request_.max_wait_ms);
   read_committed_ = request_.isolation_level == 1;
   max_bytes_ = static_cast<uint64_t>(std::clamp(request_.max_bytes, 0, broker_.settings().fetch_max_bytes));
   min_bytes_ = std::min(static_cast<uint64_t>(std::max(request_.min_bytes, 0)), max_bytes_);
@@ -117,6 +118,7 @@ void FetchOperation::wait() {
   if (!timer_) arm_timer();
   if (!stop_noted_) {
     stop_noted_ = true;
+    ++home().waiting_fetches;
     auto& all = home().on_stop;
     on_stop_ = all.insert(all.end(), [self = shared_from_this(), this] { stop_called(); });
   }
@@ -180,6 +182,7 @@ void FetchOperation::timer_fired() {
 }
 
 void FetchOperation::stop_called() {
+  --home().waiting_fetches;
   stop_noted_ = false;  // no longer in the list
   last_round_ = true;
   if (state_ == State::kWaitingForMemory && broker_.budget().cancel(MemoryShare::kResponses, ticket_)) return respond();

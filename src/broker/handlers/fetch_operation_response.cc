@@ -17,6 +17,7 @@ void FetchOperation::respond() {
   state_ = State::kDone;
   if (timer_) home().loop.cancel(timer_);
   if (stop_noted_) home().on_stop.erase(on_stop_);
+  if (stop_noted_) --home().waiting_fetches;
   stop_noted_ = false;
 
   // A later request of the session may have changed what our answers point to.
@@ -86,6 +87,7 @@ void FetchOperation::fill(PartitionData& data, const Answer& answer) {
   const ErrorCode error = answer.item ? answer.item->read.error : answer.error;
   data.error_code = code(error);
   if (error != ErrorCode::kNone) {
+    if (answer.item != nullptr) home().traffic.fetch_failed(answer.item->id.topic, error);
     const Topic* topic = context_->version() >= 13 ? home().image->find(answer.topic_id) : home().image->find(answer.topic);
     const bool stale = error == ErrorCode::kFencedLeaderEpoch || error == ErrorCode::kNotLeaderOrFollower;
     if (stale && topic != nullptr && context_->version() >= 16) {
@@ -108,6 +110,7 @@ void FetchOperation::fill(PartitionData& data, const Answer& answer) {
 void FetchOperation::attach_records(PartitionData& data, FetchItem& item) {
   data.records.external_id = context_->next_external_id();
   data.records.external_size = item.read.bytes;
+  home().traffic.sent(item.id.topic, item.read.bytes);
   for (storage::FetchPiece& piece : item.read.pieces) context_->attach(std::move(piece));
 }
 

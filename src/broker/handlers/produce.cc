@@ -131,6 +131,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
 
   void complete() override {
     RequestContextPtr context = std::move(context_);
+    for (const ProduceItem& item : items_) home().traffic.produced(item.id.topic, item.result.error, item.records.size());
     for (ProduceItem& item : items_) fill(*item.response, item.result, context->arena());
     frame_ = Buffer();
     if (request_.acks != 0) return context->respond(response_);

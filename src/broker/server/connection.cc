@@ -32,8 +32,9 @@ bool is_produce(const uint8_t* frame) {
 
 }  // namespace
 
-Connection::Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener)
-    : frontend_(frontend), socket_(std::move(socket)) {
+Connection::Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener,
+                       ListenerMetrics& metrics)
+    : frontend_(frontend), socket_(std::move(socket)), metrics_(metrics) {
   facts_.listener = &listener;
   facts_.peer = socket_->peer();
   if (!listener.advertised) facts_.local = socket_->local();
@@ -69,9 +70,9 @@ bool Connection::received(const runtime::IoResult& result, size_t asked) {
   using Status = runtime::IoResult::Status;
   if (result.status == Status::kOk && result.bytes > 0) {
     if (result.bytes < asked) readable_ = false;
-    receive_time_ns_ = frontend_.loop_.clock().monotonic_ns();
+    receive_time_ns_ = dispatch_time_ns_ = frontend_.loop_.clock().monotonic_ns();
     last_activity_ms_ = receive_time_ns_ / runtime::kMillisecond;
-    frontend_.metrics_.bytes_received.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
+    metrics_.bytes_received.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
     return true;
   }
   readable_ = false;
@@ -227,7 +228,8 @@ void Connection::allocate_frame(uint32_t length, Bytes begin, Reservation reserv
 void Connection::deliver(Slice frame, Reservation reservation) {
   RequestContext& context = frontend_.contexts_.take();
   context.connection_ = this;
-  context.received_ns_ = receive_time_ns_;
+  context.moments_.received = receive_time_ns_;
+  context.moments_.dispatched = dispatch_time_ns_;
   const bool own_memory = reservation.bytes() > 0;
   if (!own_memory && (frame.size <= kCopiedFrameBytes || !is_produce(frame.data))) {
     const std::string_view copy = context.arena_.copy(as_string(frame.bytes()));
@@ -243,6 +245,8 @@ void Connection::deliver(Slice frame, Reservation reservation) {
   ++in_flight_;
   ++contexts_;
   frontend_.dispatcher_.dispatch(RequestContextPtr(&context));
+  if (closed_) return;  // the context may be gone; otherwise it stays queued at least until the end of the turn
+  dispatch_time_ns_ = context.moments_.handled = frontend_.loop_.clock().monotonic_ns();
 }
 
 void Connection::resume() {
@@ -251,6 +255,7 @@ void Connection::resume() {
     if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes) return;
     Leftover from = std::move(leftover_);
     leftover_ = Leftover();
+    dispatch_time_ns_ = frontend_.loop_.clock().monotonic_ns();
     take_frames(from.bytes.owner, from.bytes.data, from.bytes.size);
     if (leftover_.bytes.owner.same(from.bytes.owner)) leftover_.reservation = std::move(from.reservation);
   }

@@ -22,6 +22,7 @@
 namespace weir::broker {
 
 class Frontend;
+struct ListenerMetrics;
 
 class Connection final : public runtime::Socket::Handler, public DeadlineWheel::Entry {
  public:
@@ -34,7 +35,8 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
 
   enum class Reason : uint8_t { kPeer, kProtocol, kForeign, kIdle, kStalled, kIo, kShutdown, kDropped };
 
-  Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener);
+  Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener,
+             ListenerMetrics& metrics);
   ~Connection() override;
 
   void on_readable() override;
@@ -84,6 +86,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   void send_file_part();
   void written(const runtime::IoResult& result, uint64_t asked);
   void pop_sent();
+  void count_sent(RequestContext& context, int64_t now_ns);
 
   // Deadlines; see Frontend.
   enum class Due : uint8_t { kNo, kIdle, kStalled };
@@ -92,6 +95,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
 
   Frontend& frontend_;
   std::unique_ptr<runtime::Socket> socket_;
+  ListenerMetrics& metrics_;
   ConnectionFacts facts_;
   size_t index_ = 0;  // in the frontend's list
 
@@ -124,7 +128,8 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   unsigned contexts_ = 0;   // that point here
   uint64_t unsent_bytes_ = 0;
 
-  int64_t receive_time_ns_ = 0;  // of the last bytes
+  int64_t receive_time_ns_ = 0;   // of the last bytes
+  int64_t dispatch_time_ns_ = 0;  // when the next frame's turn begins: the end of the one before, to save clock reads
   int64_t last_activity_ms_ = 0;
   int64_t frame_deadline_ms_ = 0;  // 0: none
 };

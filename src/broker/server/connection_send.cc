@@ -18,6 +18,7 @@ constexpr uint64_t kCountedResponseBytes = 16 * 1024;
 
 void Connection::request_ended(RequestContext& context) {
   if (closed_) return;
+  context.moments_.answered = frontend_.loop_.clock().monotonic_ns();
   const uint64_t memory = context.output_.memory_bytes();
   unsent_bytes_ += memory;
   if (memory > kCountedResponseBytes) {
@@ -67,7 +68,7 @@ void Connection::written(const runtime::IoResult& result, uint64_t asked) {
   if (result.status == Status::kOk && result.bytes > 0) {
     if (result.bytes < asked) writable_ = false;
     last_activity_ms_ = frontend_.now_ms();
-    frontend_.metrics_.bytes_sent.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
+    metrics_.bytes_sent.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
     for (uint64_t left = result.bytes; left > 0;) {
       left = first_->output_.advance(left);
       pop_sent();
@@ -81,6 +82,7 @@ void Connection::written(const runtime::IoResult& result, uint64_t asked) {
 }
 
 void Connection::pop_sent() {
+  int64_t now_ns = 0;
   while (first_ && first_->ended() && first_->output_.sent()) {
     RequestContext& context = *first_;
     first_ = context.next_;
@@ -90,12 +92,22 @@ void Connection::pop_sent() {
     --in_flight_;
     unsent_bytes_ -= context.output_.memory_bytes();
     if (context.route_) {
-      const unsigned shard = frontend_.loop_.index();
-      context.route_->total_time->observe_ns(shard, frontend_.loop_.clock().monotonic_ns() - context.received_ns_);
-      context.route_->response_bytes->add(shard, static_cast<int64_t>(context.output_.size()));
+      if (now_ns == 0) now_ns = frontend_.loop_.clock().monotonic_ns();
+      count_sent(context, now_ns);
     }
     if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }
+}
+
+void Connection::count_sent(RequestContext& context, int64_t now_ns) {
+  RequestMoments& moments = context.moments_;
+  moments.sent = now_ns;
+  const unsigned shard = frontend_.loop_.index();
+  context.route_->times->observe(shard, moments);
+  context.route_->duration->observe_ns(shard, moments.total());
+  context.route_->response_bytes->add(shard, static_cast<int64_t>(context.output_.size()));
+  const int64_t waited_ns = std::min(moments.remote(), context.allowed_wait_ms_ * runtime::kMillisecond);
+  if (moments.total() - waited_ns >= frontend_.slow_request_ns_) frontend_.log_slow(*this, context);
 }
 
 }  // namespace weir::broker

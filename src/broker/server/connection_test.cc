@@ -357,7 +357,7 @@ TEST_F(ConnectionTest, EnforcesTheLimitsOfConnections) {
   limits_.set_limits(4, 10);
   EXPECT_TRUE(connect("10.0.0.3").closed);
   EXPECT_EQ(metrics_.refused.total(), 2);
-  EXPECT_EQ(metrics_.connections.total(), 4);
+  EXPECT_EQ(metrics_.connections(), 4);
 }
 
 TEST_F(ConnectionTest, CountsRequestsBytesAndTime) {
@@ -365,9 +365,10 @@ TEST_F(ConnectionTest, CountsRequestsBytesAndTime) {
   peer.send(list_groups(1) + list_groups(2));
   turn();
   const std::string text = registry_.scrape();
-  EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_requests_total{request=\"ListGroups\"} 2\n"));
-  EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_totaltime_seconds_count{request=\"ListGroups\"} 2\n"));
-  EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_responsebytes_total{request=\"ListGroups\"} 28\n"));
+  EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_requests_total{request=\"ListGroups\",version=\"0\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("weir_request_duration_seconds_count{request=\"ListGroups\"} 2\n"));
+  EXPECT_THAT(text, HasSubstr("weir_response_bytes_total{request=\"ListGroups\"} 28\n"));
+  EXPECT_THAT(text, HasSubstr("kafka_server_socket_server_metrics_connection_count{listener=\"PLAINTEXT\",networkProcessor=\"0\"} 1\n"));
 }
 
 // Whatever the pieces in which requests arrive and answers leave, every request is answered, in order.

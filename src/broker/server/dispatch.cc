@@ -2,18 +2,17 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/check.h"
+#include "broker/server/slow_request.h"
 #include "protocol/api.h"
 
 namespace weir::broker {
 
 namespace {
 
-std::string printable(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, 64)) out += c >= 0x20 && c < 0x7f ? c : '?';
-  return out;
-}
+constexpr int64_t kUnboundedWaitMs = int64_t{1} << 40;
 
 std::string describe_api(int16_t key) {
   const protocol::Api* api = protocol::find_api(key);
@@ -32,15 +31,28 @@ void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_vers
   route->min_version = route->advertised_min_version = min_version;
   route->max_version = max_version;
   route->handler = std::move(handler);
+  // They are answered when all members of the group have come, whatever the broker does.
+  const bool waits = key == protocol::ApiKey::kJoinGroup || key == protocol::ApiKey::kSyncGroup;
+  route->allowed_wait_ms = waits ? kUnboundedWaitMs : 0;
   const MetricLabels labels{{"request", std::string(protocol::api_name(key))}};
-  route->requests = &metrics_.counter("kafka_network_requestmetrics_requests_total", "Requests received.", labels);
-  route->request_bytes =
-      &metrics_.counter("kafka_network_requestmetrics_requestbytes_total", "Bytes of requests received.", labels);
-  route->response_bytes =
-      &metrics_.counter("kafka_network_requestmetrics_responsebytes_total", "Bytes of responses sent.", labels);
-  route->total_time = &metrics_.histogram("kafka_network_requestmetrics_totaltime_seconds",
-                                          "Time from a request received to its response sent.", labels);
+  for (int version = min_version; version <= max_version; ++version) {
+    MetricLabels with_version = labels;
+    with_version.emplace_back("version", std::to_string(version));
+    route->requests.push_back(
+        &metrics_.rare_counter("kafka_network_requestmetrics_requests_total", "Requests received.", with_version));
+  }
+  route->request_bytes = &metrics_.rare_counter("weir_request_bytes_total", "Bytes of requests received.", labels);
+  route->response_bytes = &metrics_.rare_counter("weir_response_bytes_total", "Bytes of responses sent.", labels);
+  route->times = std::make_unique<RequestTimes>(metrics_.shards());
+  route->duration = &metrics_.histogram("weir_request_duration_seconds",
+                                        "Time from a request received to its response sent.", labels);
   routes_[index] = std::move(route);
+}
+
+int64_t ApiRoute::request_count() const {
+  int64_t sum = 0;
+  for (const Counter* version : requests) sum += version->total();
+  return sum;
 }
 
 void Dispatcher::advertise_from(protocol::ApiKey key, int16_t min_version) {
@@ -87,8 +99,10 @@ void Dispatcher::dispatch(RequestContextPtr context) const {
     return;
   }
   context->route_ = route;
+  context->allowed_wait_ms_ = route->allowed_wait_ms;
   const unsigned shard = context->loop().index();
-  route->requests->add(shard);
+  const auto counted = std::clamp(context->version_, route->min_version, route->max_version) - route->min_version;
+  route->requests[static_cast<size_t>(counted)]->add(shard);
   route->request_bytes->add(shard, static_cast<int64_t>(context->frame_.size));
   route->handler(std::move(context));
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "broker/server/metrics.h"
+#include "broker/server/request_times.h"
 #include "broker/server/request_context.h"
 #include "protocol/api_key.h"
 
@@ -23,10 +24,14 @@ struct ApiRoute {
   int16_t max_version = 0;
   int16_t advertised_min_version = 0;
   RequestHandler handler;
-  Counter* requests = nullptr;
+  int64_t allowed_wait_ms = 0;  // see RequestContext::may_wait_ms
+  std::vector<Counter*> requests;  // by version - min_version
   Counter* request_bytes = nullptr;
   Counter* response_bytes = nullptr;
-  Histogram* total_time = nullptr;  // from the frame's last byte received to the response's last byte sent
+  std::unique_ptr<RequestTimes> times;
+  Histogram* duration = nullptr;  // of the whole request, as a histogram that Prometheus can add up
+
+  int64_t request_count() const;
 };
 
 class Dispatcher {

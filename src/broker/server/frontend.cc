@@ -1,9 +1,12 @@
 #include "broker/server/frontend.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "base/check.h"
 #include "base/log.h"
+#include "broker/server/slow_request.h"
+#include "protocol/api.h"
 
 namespace weir::broker {
 
@@ -47,16 +50,40 @@ void ConnectionLimits::set_limits(int64_t max_connections, int64_t max_per_ip) {
   max_per_ip_ = max_per_ip;
 }
 
-FrontendMetrics::FrontendMetrics(MetricsRegistry& registry)
-    : connections(registry.gauge("kafka_server_socketservermetrics_connection_count", "Open client connections.")),
-      accepted(registry.counter("kafka_server_socketservermetrics_connection_creation_total", "Connections accepted.")),
-      refused(registry.counter("weir_connections_refused_total", "Connections refused by a limit.")),
-      bytes_received(registry.counter("kafka_server_socketservermetrics_incoming_byte_total", "Bytes received.")),
-      bytes_sent(registry.counter("kafka_server_socketservermetrics_outgoing_byte_total", "Bytes sent.")) {
+ListenerMetrics::ListenerMetrics(MetricsRegistry& registry, const std::string& name)
+    : listener(name),
+      connections(registry.shard_gauge("kafka_server_socket_server_metrics_connection_count", "Open client connections.",
+                                       {{"listener", name}})),
+      accepted(registry.shard_counter("kafka_server_socket_server_metrics_connection_creation_total",
+                                      "Connections accepted.", {{"listener", name}})),
+      closed(registry.shard_counter("kafka_server_socket_server_metrics_connection_close_total", "Connections closed.",
+                                    {{"listener", name}})),
+      bytes_received(registry.shard_counter("kafka_server_socket_server_metrics_incoming_byte_total",
+                                            "Bytes received from clients.", {{"listener", name}})),
+      bytes_sent(registry.shard_counter("kafka_server_socket_server_metrics_outgoing_byte_total",
+                                        "Bytes sent to clients.", {{"listener", name}})) {}
+
+FrontendMetrics::FrontendMetrics(MetricsRegistry& registry, const std::vector<std::string>& names)
+    : refused(registry.counter("weir_connections_refused_total", "Connections refused by a limit.")),
+      slow_requests(registry.counter("weir_slow_requests_total", "Requests that took weir.slow.request.ms or longer.")) {
+  for (const std::string& name : names) listeners.emplace_back(registry, name);
   for (size_t i = 0; i < closed.size(); ++i) {
-    closed[i] = &registry.counter("kafka_server_socketservermetrics_connection_close_total", "Connections closed.",
+    closed[i] = &registry.counter("weir_connections_closed_total", "Connections closed, by who or what ended them.",
                                   {{"reason", kReasonNames[i]}});
   }
+}
+
+ListenerMetrics& FrontendMetrics::of(const std::string& listener) {
+  for (ListenerMetrics& one : listeners) {
+    if (one.listener == listener) return one;
+  }
+  return listeners.front();
+}
+
+int64_t FrontendMetrics::connections() const {
+  int64_t sum = 0;
+  for (const ListenerMetrics& one : listeners) sum += one.connections.total();
+  return sum;
 }
 
 bool RateLimit::admit(int64_t now_ms, uint64_t& suppressed) {
@@ -76,7 +103,9 @@ bool RateLimit::admit(int64_t now_ms, uint64_t& suppressed) {
 Frontend::Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudget& budget, ConnectionLimits& limits,
                    FrontendMetrics& metrics, FrontendOptions options)
     : loop_(loop), dispatcher_(dispatcher), budget_(budget), limits_(limits), metrics_(metrics), options_(options),
-      blocks_(budget) {}
+      blocks_(budget),
+      slow_request_ns_(options.slow_request_ms < 0 ? std::numeric_limits<int64_t>::max()
+                                                   : options.slow_request_ms * runtime::kMillisecond) {}
 
 Frontend::~Frontend() {
   listeners_.clear();
@@ -85,7 +114,7 @@ Frontend::~Frontend() {
   for (auto& connection : connections_) {
     connection->close(Connection::Reason::kShutdown, "the broker stops");
     limits_.leave(connection->facts().peer.host);
-    metrics_.connections.add(loop_.index(), -1);
+    connection->metrics_.connections.add(loop_.index(), -1);
   }
 }
 
@@ -115,9 +144,10 @@ void Frontend::accept(std::unique_ptr<runtime::Socket> socket, const ListenerInf
     }
     return;
   }
-  metrics_.accepted.add(loop_.index());
-  metrics_.connections.add(loop_.index());
-  connections_.push_back(std::make_unique<Connection>(*this, std::move(socket), listener));
+  ListenerMetrics& of_listener = metrics_.of(listener.name);
+  of_listener.accepted.add(loop_.index());
+  of_listener.connections.add(loop_.index());
+  connections_.push_back(std::make_unique<Connection>(*this, std::move(socket), listener, of_listener));
   Connection& connection = *connections_.back();
   connection.index_ = connections_.size() - 1;
   if (connections_.size() == 1) {
@@ -173,7 +203,7 @@ void Frontend::remove(Connection& connection) {
   std::erase(to_read_, &connection);
   std::erase(wait_for_block_, &connection);
   limits_.leave(connection.facts().peer.host);
-  metrics_.connections.add(loop_.index(), -1);
+  connection.metrics_.connections.add(loop_.index(), -1);
   const size_t index = connection.index_;
   std::swap(connections_[index], connections_.back());
   connections_[index]->index_ = index;
@@ -217,8 +247,24 @@ void Frontend::block_granted(Reservation reservation) {
   }
 }
 
+void Frontend::log_slow(const Connection& connection, const RequestContext& context) {
+  metrics_.slow_requests.add(loop_.index());
+  uint64_t suppressed = 0;
+  if (!slow_lines_.admit(now_ms(), suppressed)) return;
+  SlowRequestText text = describe({.api = protocol::api_name(context.api_key_),
+                                   .version = context.version_,
+                                   .client_id = context.client_id_,
+                                   .peer = connection.facts_.peer,
+                                   .moments = context.moments_,
+                                   .allowed_wait_ms = context.allowed_wait_ms_,
+                                   .threshold_ms = options_.slow_request_ms});
+  if (suppressed) text.what += fmt::format(" ({} more slow requests unreported)", suppressed);
+  log_event(LogLevel::kWarn, "requests", {.what = text.what, .reason = text.reason, .remedy = text.remedy});
+}
+
 void Frontend::log_closed(const Connection& connection, Connection::Reason reason, std::string_view what) {
   metrics_.closed[static_cast<size_t>(reason)]->add(loop_.index());
+  connection.metrics_.closed.add(loop_.index());
   const runtime::Endpoint& peer = connection.facts_.peer;
   const std::string& listener = connection.facts_.listener->name;
   if (reason == Connection::Reason::kPeer || reason == Connection::Reason::kShutdown ||

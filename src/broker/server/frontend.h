@@ -6,6 +6,7 @@
 #pragma once
 
 #include <array>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -26,6 +27,7 @@ struct FrontendOptions {
   int32_t socket_request_max_bytes = 100 << 20;
   int64_t connections_max_idle_ms = 600'000;
   int64_t frame_progress_ms = 30'000;
+  int64_t slow_request_ms = 1000;  // requests that take as long are logged; negative: none
 };
 
 // Bounds the connections of the process. Thread-safe.
@@ -47,14 +49,25 @@ class ConnectionLimits {
   std::map<std::string, int64_t> per_ip_;
 };
 
-// What the frontends of all shards count.
-struct FrontendMetrics {
-  explicit FrontendMetrics(MetricsRegistry& registry);
+// What the connections of one listener count.
+struct ListenerMetrics {
+  ListenerMetrics(MetricsRegistry& registry, const std::string& listener);
+  std::string listener;
   Gauge& connections;
   Counter& accepted;
-  Counter& refused;
+  Counter& closed;
   Counter& bytes_received;
   Counter& bytes_sent;
+};
+
+// What the frontends of all shards count.
+struct FrontendMetrics {
+  explicit FrontendMetrics(MetricsRegistry& registry, const std::vector<std::string>& listeners = {"PLAINTEXT"});
+  ListenerMetrics& of(const std::string& listener);  // one of those named at construction
+  int64_t connections() const;
+  std::deque<ListenerMetrics> listeners;
+  Counter& refused;
+  Counter& slow_requests;
   std::array<Counter*, 8> closed;  // by Connection::Reason
 };
 
@@ -103,6 +116,7 @@ class Frontend {
   void end_of_turn();
   void want_end_of_turn();
   void remove(Connection& connection);
+  void log_slow(const Connection& connection, const RequestContext& context);
   void log_closed(const Connection& connection, Connection::Reason reason, std::string_view what);
   void place(Connection& connection);
   void tick();
@@ -118,6 +132,8 @@ class Frontend {
   ContextPool contexts_;
   RateLimit close_lines_;
   RateLimit refuse_lines_;
+  RateLimit slow_lines_;
+  const int64_t slow_request_ns_;
 
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> to_send_, sending_;

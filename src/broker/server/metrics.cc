@@ -67,21 +67,35 @@ class TextSink : public MetricsRegistry::Sink {
   void counter(std::string_view name, std::string_view help, const MetricLabels& labels, double value) override {
     add(name, help, "counter", labels, value);
   }
+  void histogram(std::string_view name, std::string_view help, std::string_view suffix, const MetricLabels& labels,
+                 double value) override {
+    find(name, help, "histogram");
+    append_value(last_->second, fmt::format("{}{}", name, suffix), render_labels(labels), value);
+  }
   void append_to(std::string& out) const {
     for (const auto& [_, text] : families_) out += text;
   }
 
  private:
   void add(std::string_view name, std::string_view help, const char* type, const MetricLabels& labels, double value) {
-    for (auto& [known, text] : families_) {
-      if (known == name) return append_value(text, name, render_labels(labels), value);
+    find(name, help, type);
+    append_value(last_->second, name, render_labels(labels), value);
+  }
+  // Makes the family the last one. Collectors report a family's values one after the other.
+  void find(std::string_view name, std::string_view help, const char* type) {
+    if (last_ != nullptr && last_->first == name) return;
+    for (auto& family : families_) {
+      if (family.first == name) {
+        last_ = &family;
+        return;
+      }
     }
-    auto& [_, text] = families_.emplace_back(std::string(name), std::string());
-    append_head(text, name, help, type);
-    append_value(text, name, render_labels(labels), value);
+    last_ = &families_.emplace_back(std::string(name), std::string());
+    append_head(last_->second, name, help, type);
   }
 
-  std::vector<std::pair<std::string, std::string>> families_;
+  std::deque<std::pair<std::string, std::string>> families_;
+  std::pair<std::string, std::string>* last_ = nullptr;
 };
 
 }  // namespace
@@ -106,6 +120,14 @@ Histogram::Snapshot Histogram::snapshot() const {
   return result;
 }
 
+Histogram::Snapshot Histogram::Snapshot::since(const Snapshot& earlier) const {
+  Snapshot result = *this;
+  for (size_t i = 0; i < kBuckets; ++i) result.buckets[i] -= earlier.buckets[i];
+  result.sum_ns -= earlier.sum_ns;
+  result.count -= earlier.count;
+  return result;
+}
+
 int64_t Histogram::Snapshot::quantile_ns(double q) const {
   if (count == 0) return 0;
   const auto rank = static_cast<int64_t>(q * static_cast<double>(count) + 0.9999999);
@@ -127,36 +149,62 @@ MetricsRegistry::Family& MetricsRegistry::family(std::string_view name, std::str
   return families_.emplace_back(Family{std::string(name), std::string(help), kind, {}});
 }
 
+ShardedValue& MetricsRegistry::value(std::string_view name, std::string_view help, MetricLabels labels, Kind kind,
+                                     Form form) {
+  ShardedValue& added = values_.emplace_back(shards_);
+  family(name, help, kind).series.push_back({render_labels(labels), &added, nullptr, form});
+  return added;
+}
+
 Counter& MetricsRegistry::counter(std::string_view name, std::string_view help, MetricLabels labels) {
-  ShardedValue& value = values_.emplace_back(shards_);
-  family(name, help, Kind::kCounter).series.push_back({render_labels(labels), &value, nullptr});
-  return value;
+  return value(name, help, std::move(labels), Kind::kCounter, Form::kTotal);
 }
 
 Gauge& MetricsRegistry::gauge(std::string_view name, std::string_view help, MetricLabels labels) {
-  ShardedValue& value = values_.emplace_back(shards_);
-  family(name, help, Kind::kGauge).series.push_back({render_labels(labels), &value, nullptr});
-  return value;
+  return value(name, help, std::move(labels), Kind::kGauge, Form::kTotal);
+}
+
+Counter& MetricsRegistry::rare_counter(std::string_view name, std::string_view help, MetricLabels labels) {
+  return value(name, help, std::move(labels), Kind::kCounter, Form::kTotalUnlessZero);
+}
+
+Counter& MetricsRegistry::shard_counter(std::string_view name, std::string_view help, MetricLabels labels) {
+  return value(name, help, std::move(labels), Kind::kCounter, Form::kByShard);
+}
+
+Gauge& MetricsRegistry::shard_gauge(std::string_view name, std::string_view help, MetricLabels labels) {
+  return value(name, help, std::move(labels), Kind::kGauge, Form::kByShard);
 }
 
 Histogram& MetricsRegistry::histogram(std::string_view name, std::string_view help, MetricLabels labels) {
   Histogram& value = histograms_.emplace_back(shards_);
-  family(name, help, Kind::kHistogram).series.push_back({render_labels(labels), nullptr, &value});
+  family(name, help, Kind::kHistogram).series.push_back({render_labels(labels), nullptr, &value, Form::kTotal});
   return value;
+}
+
+void MetricsRegistry::append_series(std::string& out, const Family& family, const Series& series) const {
+  if (series.histogram) {
+    const Histogram::Snapshot snapshot = series.histogram->snapshot();
+    if (snapshot.count > 0) append_histogram(out, family.name, series.labels, snapshot);
+    return;
+  }
+  if (series.form == Form::kByShard) {
+    for (unsigned shard = 0; shard < shards_; ++shard) {
+      append_value(out, family.name, fmt::format("{},networkProcessor=\"{}\"", series.labels, shard),
+                   static_cast<double>(series.value->of(shard)));
+    }
+    return;
+  }
+  const int64_t total = series.value->total();
+  if (total == 0 && series.form == Form::kTotalUnlessZero) return;
+  append_value(out, family.name, series.labels, static_cast<double>(total));
 }
 
 std::string MetricsRegistry::scrape(const std::function<void(Sink&)>& more) const {
   std::string out;
   for (const Family& known : families_) {
     std::string body;
-    for (const Series& series : known.series) {
-      if (series.value) {
-        append_value(body, known.name, series.labels, static_cast<double>(series.value->total()));
-        continue;
-      }
-      const Histogram::Snapshot snapshot = series.histogram->snapshot();
-      if (snapshot.count > 0) append_histogram(body, known.name, series.labels, snapshot);
-    }
+    for (const Series& series : known.series) append_series(body, known, series);
     if (body.empty()) continue;
     const char* type = known.kind == Kind::kCounter ? "counter" : known.kind == Kind::kGauge ? "gauge" : "histogram";
     append_head(out, known.name, known.help, type);

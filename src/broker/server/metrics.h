@@ -30,6 +30,7 @@ class ShardedValue {
     cell.store(cell.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
   void set(unsigned shard, int64_t n) { cells_[shard].value.store(n, std::memory_order_relaxed); }
+  int64_t of(unsigned shard) const { return cells_[shard].value.load(std::memory_order_relaxed); }
   int64_t total() const {
     int64_t sum = 0;
     for (unsigned i = 0; i < shards_; ++i) sum += cells_[i].value.load(std::memory_order_relaxed);
@@ -65,6 +66,8 @@ class Histogram {
     int64_t count = 0;
     // Upper bound of the bucket that holds the quantile (0 < q <= 1); 0 without observations.
     int64_t quantile_ns(double q) const;
+    // What was observed after `earlier`.
+    Snapshot since(const Snapshot& earlier) const;
   };
   Snapshot snapshot() const;
 
@@ -99,6 +102,11 @@ class MetricsRegistry {
   Counter& counter(std::string_view name, std::string_view help, MetricLabels labels = {});
   Gauge& gauge(std::string_view name, std::string_view help, MetricLabels labels = {});
   Histogram& histogram(std::string_view name, std::string_view help, MetricLabels labels = {});
+  // Series that are left out while they are 0: one for each of many labels, of which few are ever used.
+  Counter& rare_counter(std::string_view name, std::string_view help, MetricLabels labels);
+  // One series for each shard, told apart by the label networkProcessor, as Kafka's of its network threads.
+  Counter& shard_counter(std::string_view name, std::string_view help, MetricLabels labels);
+  Gauge& shard_gauge(std::string_view name, std::string_view help, MetricLabels labels);
 
   // What a collector writes its values to.
   class Sink {
@@ -106,6 +114,9 @@ class MetricsRegistry {
     virtual ~Sink() = default;
     virtual void gauge(std::string_view name, std::string_view help, const MetricLabels& labels, double value) = 0;
     virtual void counter(std::string_view name, std::string_view help, const MetricLabels& labels, double value) = 0;
+    // One series of a histogram: `suffix` is _bucket, _sum or _count.
+    virtual void histogram(std::string_view name, std::string_view help, std::string_view suffix,
+                           const MetricLabels& labels, double value) = 0;
   };
   // Called on the thread that scrapes; must be thread-safe against the shards.
   void collect(std::function<void(Sink&)> collector) { collectors_.push_back(std::move(collector)); }
@@ -115,10 +126,12 @@ class MetricsRegistry {
 
  private:
   enum class Kind { kCounter, kGauge, kHistogram };
+  enum class Form { kTotal, kTotalUnlessZero, kByShard };
   struct Series {
     std::string labels;  // rendered: a="b",c="d"
     ShardedValue* value = nullptr;
     Histogram* histogram = nullptr;
+    Form form = Form::kTotal;
   };
   struct Family {
     std::string name;
@@ -127,6 +140,8 @@ class MetricsRegistry {
     std::vector<Series> series;
   };
   Family& family(std::string_view name, std::string_view help, Kind kind);
+  ShardedValue& value(std::string_view name, std::string_view help, MetricLabels labels, Kind kind, Form form);
+  void append_series(std::string& out, const Family& family, const Series& series) const;
 
   unsigned shards_;
   std::deque<ShardedValue> values_;

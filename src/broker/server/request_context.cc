@@ -13,9 +13,10 @@ bool RequestContext::connection_closed() const { return connection_->closed(); }
 runtime::Loop& RequestContext::loop() { return connection_->frontend().loop_; }
 
 void RequestContext::release_frame() {
+  // The slow request log names the client after the frame has gone.
+  if (frame_.owner) client_id_ = arena_.copy(client_id_);
   frame_ = Slice();
   body_ = Bytes();
-  client_id_ = std::string_view();
   frame_reservation_.release();
 }
 
@@ -85,6 +86,9 @@ void RequestContext::reset() {
   version_ = 0;
   correlation_id_ = 0;
   route_ = nullptr;
+  moments_ = RequestMoments();
+  allowed_wait_ms_ = 0;
+  client_id_ = std::string_view();
   release_frame();
   response_reservation_.release();
   output_.clear();

@@ -19,6 +19,7 @@
 #include "base/buffer.h"
 #include "broker/server/memory_budget.h"
 #include "broker/server/outgoing_response.h"
+#include "broker/server/request_times.h"
 #include "protocol/api.h"
 #include "protocol/arena.h"
 #include "protocol/wire.h"
@@ -58,11 +59,13 @@ class RequestContext {
   protocol::ApiKey api_key() const { return api_key_; }
   int16_t version() const { return version_; }
   int32_t correlation_id() const { return correlation_id_; }
-  std::string_view client_id() const { return client_id_; }  // as long as the frame
+  std::string_view client_id() const { return client_id_; }
   ConnectionFacts& connection();
   bool connection_closed() const;
   runtime::Loop& loop();
-  int64_t received_ns() const { return received_ns_; }  // monotonic
+  int64_t received_ns() const { return moments_.received; }  // monotonic
+  // The request asked to be answered late (a fetch that waits for data): so much waiting does not make it slow.
+  void may_wait_ms(int64_t wait_ms) { allowed_wait_ms_ = wait_ms; }
 
   protocol::Arena& arena() { return arena_; }
   // The request after its header. Its bytes may be changed in place (base offsets of batches).
@@ -104,6 +107,7 @@ class RequestContext {
   friend class Connection;
   friend class ContextPool;
   friend class Dispatcher;
+  friend class Frontend;
   friend struct DropRequestContext;
   enum class State : uint8_t { kHandling, kEnded };
   static constexpr size_t kKeepArenaBytes = 4096;
@@ -124,7 +128,8 @@ class RequestContext {
   protocol::ApiKey api_key_{};
   int16_t version_ = 0;
   int32_t correlation_id_ = 0;
-  int64_t received_ns_ = 0;
+  RequestMoments moments_;
+  int64_t allowed_wait_ms_ = 0;
   const ApiRoute* route_ = nullptr;
   std::string_view client_id_;
   Bytes body_;

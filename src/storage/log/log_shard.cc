@@ -46,6 +46,7 @@ void LogShard::drop(const PartitionId& id) {
   if (it == partitions_.end()) return;
   Partition& partition = *it->second;
   partition.dropped_ = true;
+  dropped_traffic_ += partition.traffic_;
   const int64_t delay_ms = partition.config_.file_delete_delay_ms;
   // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
   dropped_.push_back(std::move(it->second));
@@ -68,6 +69,7 @@ void LogShard::drop(const PartitionId& id) {
 // --- append ---------------------------------------------------------------------------------------------------------
 
 void LogShard::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
+  ++partition.traffic_.produce_requests;
   const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
   if (!wal_->failed() && (full || !held_.empty())) {
     if (full && merge_failing_) {
@@ -129,6 +131,8 @@ void LogShard::append_batch(Partition& partition, const Slice& records, Validate
   partition.log_end_offset_ = facts.next_offset();
   partition.last_append_chunk_ = appended.chunk;
   partition.unmerged_bytes_ += facts.size;
+  partition.traffic_.messages_in += facts.last_offset_delta + 1;
+  partition.traffic_.bytes_in += facts.size;
   partition.push_tail({facts, std::move(appended.bytes), appended.chunk});
   cached_.push_back({&partition, facts.size});
   cached_bytes_ += facts.size;
@@ -232,6 +236,7 @@ void LogShard::wake(Partition& partition) {
 
 bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult& result,
                     Function<void(ReadResult)> done) {
+  ++partition.traffic_.fetch_requests;
   const int64_t limit = request.read_committed ? partition.last_stable_offset() : partition.high_watermark_;
   result.high_watermark = partition.high_watermark_;
   result.last_stable_offset = partition.last_stable_offset();

@@ -54,6 +54,21 @@ struct ReadResult {
 
 struct ValidatedBatch;  // append_validation.h
 
+// Merges since the start; for metrics.
+struct MergeTotals {
+  uint64_t merges = 0;
+  uint64_t failures = 0;
+  int64_t busy_ns = 0;  // from start to completion
+  int64_t last_ns = 0;
+
+  void add(int64_t duration_ns, bool succeeded) {
+    ++merges;
+    failures += succeeded ? 0 : 1;
+    busy_ns += duration_ns;
+    last_ns = duration_ns;
+  }
+};
+
 struct LogShardOptions {
   std::string log_dir;  // for offline markers (offline_markers.h)
   uint64_t unmerged_bytes_max = 256ull << 20;  // the bound on the dirty tail; appends are held back at it
@@ -105,6 +120,11 @@ class LogShard {
   bool failed() const { return wal_->failed(); }
   uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
   uint64_t tail_cache_bytes() const { return cached_bytes_; }
+  // Appends that wait: for durability, and those held back because the dirty tail is at its bound.
+  size_t pending_appends() const { return acks_.size(); }
+  size_t held_appends() const { return held_.size(); }
+  const MergeTotals& merge_totals() const { return merge_totals_; }
+  const PartitionTraffic& dropped_traffic() const { return dropped_traffic_; }  // of partitions that are gone
 
   // Flushes what is open and calls `done` once every append so far has completed.
   void quiesce(Function<void()> done);
@@ -182,6 +202,9 @@ class LogShard {
   std::vector<Function<void(const Result<void>&)>> next_commit_waiters_;
   runtime::TimerId retention_timer_;
   runtime::TimerId merge_retry_;
+  MergeTotals merge_totals_;
+  int64_t merge_started_ns_ = 0;
+  PartitionTraffic dropped_traffic_;
   // Completions of the segment store may come after this object is gone.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -63,6 +63,7 @@ void LogShard::start_merge(ChunkNumber up_to) {
     if (!one.batches.empty() || changed) input.push_back(std::move(one));
   }
   merging_ = true;
+  merge_started_ns_ = runtime_.clock->monotonic_ns();
   commit_waiters_ = std::move(next_commit_waiters_);
   next_commit_waiters_.clear();
   if (input.empty()) return merge_done(up_to, std::vector<PartitionManifest>{});
@@ -90,6 +91,7 @@ void LogShard::adopt_manifest(PartitionManifest manifest) {
 
 void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result) {
   merging_ = false;
+  merge_totals_.add(runtime_.clock->monotonic_ns() - merge_started_ns_, result.has_value());
   auto waiters = std::move(commit_waiters_);
   commit_waiters_.clear();
   if (!result) {

@@ -18,6 +18,7 @@
 #include "base/function.h"
 #include "protocol/errors.h"
 #include "storage/log/log_config.h"
+#include "storage/log/partition_traffic.h"
 #include "storage/log/producer_state.h"
 #include "storage/segment/segment_store.h"
 #include "storage/types.h"
@@ -51,6 +52,7 @@ class Partition {
   const ProducerState& producers() const { return producers_; }
   const PartitionManifest& manifest() const { return manifest_; }
   uint64_t size_bytes() const;  // merged segments plus the unmerged tail
+  const PartitionTraffic& traffic() const { return traffic_; }
 
   // Taken offline by corruption of acknowledged data; reads and writes answer KAFKA_STORAGE_ERROR.
   bool offline() const { return !offline_reason_.empty(); }
@@ -98,6 +100,7 @@ class Partition {
   uint32_t cached_batches_ = 0;
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
   std::string offline_reason_;
+  PartitionTraffic traffic_;
 
   struct Waiter {
     uint64_t id;

@@ -14,6 +14,8 @@ class FlushLatency {
   void record(int64_t nanoseconds) {
     ++buckets_[bucket(static_cast<uint64_t>(std::max<int64_t>(nanoseconds, 0)))];
     ++total_;
+    sum_ns_ += std::max<int64_t>(nanoseconds, 0);
+    ++doublings_[std::min(bucket(static_cast<uint64_t>(std::max<int64_t>(nanoseconds, 0))) / kSteps, kDoublings - 1)];
     if (++in_window_ >= kWindow) fade();
   }
 
@@ -31,6 +33,20 @@ class FlushLatency {
     return 0;
   }
   uint64_t count() const { return total_; }
+  int64_t sum_ns() const { return sum_ns_; }
+
+  // All flushes since the start, in buckets of 8 µs, 16 µs, 32 µs and so on; none fades.
+  static constexpr size_t kDoublings = 24;
+  const std::array<uint64_t, kDoublings>& doublings() const { return doublings_; }
+  static constexpr int64_t doubling_bound_ns(size_t index) { return int64_t{8000} << index; }
+
+  // Adds what another log recorded.
+  void merge(const FlushLatency& other) {
+    for (size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
+    for (size_t i = 0; i < doublings_.size(); ++i) doublings_[i] += other.doublings_[i];
+    total_ += other.total_;
+    sum_ns_ += other.sum_ns_;
+  }
 
  private:
   static constexpr uint32_t kWindow = 1u << 16;
@@ -54,7 +70,9 @@ class FlushLatency {
 
   static constexpr size_t kBuckets = kSteps * 24;  // up to about two minutes
   std::array<uint32_t, kBuckets> buckets_{};
+  std::array<uint64_t, kDoublings> doublings_{};
   uint64_t total_ = 0;
+  int64_t sum_ns_ = 0;
   uint32_t in_window_ = 0;
 };
 

@@ -1,0 +1,111 @@
+#include "broker/metrics/shard_snapshot.h"
+
+#include <memory>
+
+#include "storage/wal/local_wal.h"
+
+namespace weir::broker {
+
+namespace {
+
+constexpr size_t kPartitionsPerSlice = 256;
+
+// One shard's snapshot in the making; on that shard's loop.
+class Collection : public std::enable_shared_from_this<Collection> {
+ public:
+  Collection(BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
+      : shard_(shard), detail_(detail), done_(std::move(done)) {}
+
+  void begin() {
+    take_shard();
+    ids_.reserve(shard_.log.partition_count());
+    shard_.log.for_each([this](storage::Partition& partition) { ids_.push_back(partition.id()); });
+    if (detail_ == SnapshotDetail::kPartitions) snapshot_.rows.reserve(ids_.size());
+    slice();
+  }
+
+ private:
+  void take_shard() {
+    storage::LogShard& log = shard_.log;
+    snapshot_.taken_ns = shard_.loop.clock().monotonic_ns();
+    snapshot_.image = shard_.image;
+    snapshot_.log_failed = log.failed();
+    snapshot_.partitions = log.partition_count();
+    snapshot_.unmerged_bytes = log.unmerged_bytes();
+    snapshot_.tail_cache_bytes = log.tail_cache_bytes();
+    snapshot_.pending_appends = log.pending_appends();
+    snapshot_.held_appends = log.held_appends();
+    snapshot_.merges = log.merge_totals();
+    if (const auto* wal = dynamic_cast<const storage::LocalWal*>(&log.wal())) {
+      snapshot_.flush = wal->flush_latency();
+      snapshot_.wal_written_bytes = wal->written_bytes();
+      snapshot_.wal_pending_bytes = wal->pending_bytes();
+      snapshot_.disk_full = wal->preparation_error().has_value();
+    }
+    snapshot_.idle_ns = shard_.loop.idle_ns();
+    snapshot_.waiting_fetches = shard_.waiting_fetches;
+    snapshot_.fetch_sessions = shard_.fetch_sessions.size();
+    snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
+    const MetadataImage& image = *shard_.image;
+    shard_.traffic.forget_unless([&](const TopicId& topic) { return image.find(topic) != nullptr; });
+    snapshot_.topics.assign(shard_.traffic.by_topic().begin(), shard_.traffic.by_topic().end());
+    snapshot_.gone_topics = shard_.traffic.gone();
+    snapshot_.gone_partitions = log.dropped_traffic();
+  }
+
+  // Partitions may come and go between two slices: those that went are in the total of the gone ones next time.
+  void slice() {
+    for (const size_t end = std::min(ids_.size(), next_ + kPartitionsPerSlice); next_ < end; ++next_) {
+      storage::Partition* const partition = shard_.log.find(ids_[next_]);
+      if (partition == nullptr) continue;
+      if (partition->offline()) ++snapshot_.offline_partitions;
+      if (detail_ == SnapshotDetail::kPartitions) add(*partition);
+    }
+    if (next_ == ids_.size()) return done_(std::move(snapshot_));
+    shard_.loop.post([self = shared_from_this()] { self->slice(); });
+  }
+
+  void add(const storage::Partition& partition) {
+    PartitionSnapshot& row = snapshot_.rows.emplace_back();
+    row.id = partition.id();
+    row.size_bytes = partition.size_bytes();
+    row.log_start_offset = partition.log_start_offset();
+    row.high_watermark = partition.high_watermark();
+    row.segments = static_cast<uint32_t>(partition.manifest().segments.size());
+    row.offline = partition.offline();
+    row.traffic = partition.traffic();
+  }
+
+  BrokerShard& shard_;
+  const SnapshotDetail detail_;
+  Function<void(ShardSnapshot)> done_;
+  ShardSnapshot snapshot_;
+  std::vector<storage::PartitionId> ids_;
+  size_t next_ = 0;
+};
+
+}  // namespace
+
+void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail,
+                    Function<void(std::vector<ShardSnapshot>)> done) {
+  struct Round {
+    std::vector<ShardSnapshot> snapshots;
+    size_t left;
+    Function<void(std::vector<ShardSnapshot>)> done;
+  };
+  const unsigned count = broker.shard_count();
+  auto round = std::make_shared<Round>(Round{std::vector<ShardSnapshot>(count), count, std::move(done)});
+  for (unsigned i = 0; i < count; ++i) {
+    broker.run_on(i, [&broker, round, i, home, detail] {
+      auto arrived = [&broker, round, i, home](ShardSnapshot snapshot) {
+        broker.run_on(home, [round, i, arrived = std::move(snapshot)]() mutable {
+          round->snapshots[i] = std::move(arrived);
+          if (--round->left == 0) round->done(std::move(round->snapshots));
+        });
+      };
+      std::make_shared<Collection>(broker.shard(i), detail, std::move(arrived))->begin();
+    });
+  }
+}
+
+}  // namespace weir::broker

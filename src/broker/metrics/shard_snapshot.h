@@ -1,0 +1,59 @@
+// What each shard says of itself for /metrics and /health, taken on the shard's own thread and put together on the
+// asking one. With partitions, a shard copies a few hundred of them between its other work, so that no client waits for
+// a scrape however many there are; the numbers of one snapshot are therefore not all of one moment.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/function.h"
+#include "broker/broker.h"
+#include "storage/log/partition_traffic.h"
+#include "storage/wal/flush_latency.h"
+
+namespace weir::broker {
+
+struct PartitionSnapshot {
+  storage::PartitionId id;
+  uint64_t size_bytes = 0;
+  int64_t log_start_offset = 0;
+  int64_t high_watermark = 0;
+  uint32_t segments = 0;
+  bool offline = false;
+  storage::PartitionTraffic traffic;
+};
+
+struct ShardSnapshot {
+  int64_t taken_ns = 0;  // monotonic
+  MetadataImagePtr image;
+  bool log_failed = false;
+  bool disk_full = false;
+  uint64_t partitions = 0;
+  uint64_t offline_partitions = 0;
+  uint64_t unmerged_bytes = 0;
+  uint64_t tail_cache_bytes = 0;
+  uint64_t pending_appends = 0;
+  uint64_t held_appends = 0;
+  uint64_t wal_written_bytes = 0;
+  uint64_t wal_pending_bytes = 0;
+  storage::FlushLatency flush;
+  storage::MergeTotals merges;
+  int64_t idle_ns = 0;
+  uint64_t waiting_fetches = 0;
+  uint64_t fetch_sessions = 0;
+  uint64_t fetch_session_evictions = 0;
+  std::vector<std::pair<TopicId, TopicCounts>> topics;
+  TopicCounts gone_topics;
+  storage::PartitionTraffic gone_partitions;
+  std::vector<PartitionSnapshot> rows;  // if asked for
+};
+
+enum class SnapshotDetail { kShards, kPartitions };
+
+// One snapshot per shard. Called on shard `home`; `done` runs there.
+void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail,
+                    Function<void(std::vector<ShardSnapshot>)> done);
+
+}  // namespace weir::broker

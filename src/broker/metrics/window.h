@@ -1,0 +1,34 @@
+// What a growing total was some time ago, so that rates, idle shares and quantiles speak of the last minutes and not of
+// the whole life of the process. Not thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <utility>
+
+namespace weir::broker {
+
+template <typename Total>
+class Window {
+ public:
+  struct Sample {
+    int64_t at_ns = 0;
+    Total total{};
+  };
+  // Everything was zero at `start_ns`. Looks back `span_ns`, or to the last look before that.
+  Window(int64_t start_ns, int64_t span_ns) : span_ns_(span_ns) { samples_.push_back({start_ns, Total{}}); }
+
+  // The sample to compare `now` with; remembers `now` for later looks, at most a dozen of them.
+  Sample look(int64_t now_ns, const Total& now) {
+    while (samples_.size() > 1 && samples_[1].at_ns <= now_ns - span_ns_) samples_.pop_front();
+    const Sample earlier = samples_.front();
+    if (now_ns - samples_.back().at_ns >= span_ns_ / 10) samples_.push_back({now_ns, now});
+    return earlier;
+  }
+
+ private:
+  const int64_t span_ns_;
+  std::deque<Sample> samples_;
+};
+
+}  // namespace weir::broker

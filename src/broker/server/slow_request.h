@@ -1,0 +1,32 @@
+// What the log says of a request that took too long: which, whose, where its time went, and what helps.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "broker/server/request_times.h"
+#include "runtime/loop.h"
+
+namespace weir::broker {
+
+struct SlowRequest {
+  std::string_view api;
+  int16_t version = 0;
+  std::string_view client_id;
+  runtime::Endpoint peer;
+  RequestMoments moments;
+  int64_t allowed_wait_ms = 0;  // of the remote stage: waiting that the client asked for
+  int64_t threshold_ms = 0;
+};
+
+struct SlowRequestText {
+  std::string what;
+  std::string reason;
+  std::string_view remedy;
+};
+SlowRequestText describe(const SlowRequest& request);
+
+// What clients sent, for logs: without control characters, not too long.
+std::string printable(std::string_view text);
+
+}  // namespace weir::broker
