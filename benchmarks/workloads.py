@@ -37,8 +37,15 @@ def produce_1m(settings: Settings) -> list[Row]:
 
 @workload("produce-16k")
 def produce_16k(settings: Settings) -> list[Row]:
-    """1 KB records in batches of 16 KB, one batch a request"""
-    return produce(settings, "produce-16k", settings.scaled(GB // 4, 2 * GB), 1.0, batch_bytes=16 << 10)
+    """1 KB records in batches of 16 KB, a request carries one of each of 6 partitions as the Java client sends them"""
+    return produce(settings, "produce-16k", settings.scaled(GB // 2, 2 * GB), 1.0, batch_bytes=16 << 10,
+                   batches_per_request=6)
+
+
+@workload("produce-16k-single")
+def produce_16k_single(settings: Settings) -> list[Row]:
+    """the same with one batch a request, 5 in flight: a client that waits for little answers"""
+    return produce(settings, "produce-16k-single", settings.scaled(GB // 4, 2 * GB), None, batch_bytes=16 << 10)
 
 
 @workload("produce-100b")

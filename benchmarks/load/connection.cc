@@ -61,7 +61,7 @@ Connection::~Connection() {
 }
 
 void Connection::send(int16_t api, int16_t version, bool flexible,
-                      std::initializer_list<std::span<const uint8_t>> parts) {
+                      std::span<const std::span<const uint8_t>> parts) {
   Writer header;
   header.i32(0);
   header.i16(api);
@@ -69,7 +69,8 @@ void Connection::send(int16_t api, int16_t version, bool flexible,
   header.i32(++correlation_id_);
   header.string("weir_load");
   if (flexible) header.i8(0);
-  iovec pieces[8];
+  iovec pieces[64];
+  if (parts.size() >= std::size(pieces)) die("a request of too many pieces");
   int count = 0;
   size_t total = header.size();
   pieces[count++] = {header.bytes().data(), header.size()};
@@ -247,31 +248,46 @@ int64_t init_producer_id(Connection& connection) {
   }
 }
 
-ProduceFrame::ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes) {
+ProduceFrame::ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes, size_t partitions) {
   Writer head;
   head.unsigned_varint(0);  // no transactional id
   head.i16(acks);
   head.i32(30'000);
   head.unsigned_varint(2);  // one topic
   head.compact_string(where.topic);
-  head.unsigned_varint(2);  // one partition
+  head.unsigned_varint(partitions + 1);
   head.i32(where.partition);
   head.unsigned_varint(records_bytes + 1);
   before = std::move(head.bytes());
   after = {0, 0, 0};  // no tagged fields in partition, topic and request
 }
 
+std::vector<uint8_t> ProduceFrame::between(int32_t partition, size_t records_bytes) {
+  Writer out;
+  out.unsigned_varint(0);  // no tagged fields in the partition before
+  out.i32(partition);
+  out.unsigned_varint(records_bytes + 1);
+  return std::move(out.bytes());
+}
+
 int64_t check_produce_response(std::span<const uint8_t> response) {
   Reader in(response);
   in.unsigned_varint();
   auto topic = in.compact_string();
-  in.unsigned_varint();
-  int32_t partition = in.i32();
-  if (int16_t error = in.i16()) {
-    die("Produce to " + std::string(topic) + "-" + std::to_string(partition) + ": error " +
-        std::to_string(error));
+  int64_t offset = -1;
+  for (uint64_t left = in.unsigned_varint() - 1; left > 0; --left) {
+    int32_t partition = in.i32();
+    if (int16_t error = in.i16()) {
+      die("Produce to " + std::string(topic) + "-" + std::to_string(partition) + ": error " + std::to_string(error));
+    }
+    offset = in.i64();
+    in.i64();              // log append time
+    in.i64();              // log start offset
+    in.unsigned_varint();  // no record errors
+    in.unsigned_varint();  // no message
+    in.unsigned_varint();  // no tagged fields
   }
-  return in.i64();
+  return offset;
 }
 
 void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions,

@@ -29,7 +29,11 @@ class Connection {
 
   // Sends header and parts as one frame with one gathered write; blocks until the kernel has taken them.
   void send(int16_t api, int16_t version, bool flexible,
-            std::initializer_list<std::span<const uint8_t>> parts);
+            std::span<const std::span<const uint8_t>> parts);
+  void send(int16_t api, int16_t version, bool flexible,
+            std::initializer_list<std::span<const uint8_t>> parts) {
+    send(api, version, flexible, std::span(parts.begin(), parts.size()));
+  }
   void send_raw(std::span<const uint8_t> bytes);
 
   // Blocks until one whole response is there. The bytes start after the response header and are valid until
@@ -63,14 +67,15 @@ constexpr int16_t kProduceVersion = 9;
 constexpr int16_t kFetch = 1;
 constexpr int16_t kFetchVersion = 12;
 
-// The bytes of a produce request before and after the records, prebuilt for one partition and size of
-// records.
+// The bytes of a produce request around the records of each partition: `before` the first, `between` two, and `after`
+// the last. All partitions are of one topic.
 struct ProduceFrame {
-  ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes);
+  ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes, size_t partitions = 1);
   std::vector<uint8_t> before;
   std::vector<uint8_t> after;
+  static std::vector<uint8_t> between(int32_t partition, size_t records_bytes);
 };
-// Dies on an error code; returns the base offset of the first partition.
+// Dies on an error code of any partition; returns the base offset of the last one.
 int64_t check_produce_response(std::span<const uint8_t> response);
 
 struct FetchPosition {

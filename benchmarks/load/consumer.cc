@@ -67,8 +67,8 @@ void run_fanout(Options& options) {
   int pid = options.broker_pid();
   options.refuse_unknown();
   Producer producer(settings);
-  uint64_t requests = std::max<uint64_t>(1, bytes / producer.batch_bytes());
-  uint64_t records = requests * producer.batch_records();
+  uint64_t requests = std::max<uint64_t>(1, bytes / producer.request_bytes());
+  uint64_t records = requests * producer.request_records();
 
   std::atomic<size_t> ready = 0;
   std::atomic<uint64_t> read_bytes = 0;
@@ -94,7 +94,7 @@ void run_fanout(Options& options) {
   for (auto& thread : threads) thread.join();
   Usage used = usage_now(pid) - before;
   JsonLine out;
-  out.put("bytes", requests * producer.batch_bytes());
+  out.put("bytes", requests * producer.request_bytes());
   out.put("read_bytes", read_bytes.load());
   out.put(used);
 }

@@ -30,6 +30,7 @@ ProducerSettings::ProducerSettings(Options& options)
       in_flight(static_cast<int>(options.number("in-flight", 5))),
       connections(static_cast<int>(options.number("connections", 1))),
       idempotent(options.number("idempotent", 0) != 0),
+      batches_per_request(static_cast<size_t>(options.number("batches-per-request", 1))),
       bytes_per_s(options.number("bytes-per-second", 0)) {
   // A record has some eleven bytes beside its value; a batch has a header of 61.
   int64_t batch_bytes = options.number("batch-bytes", 1 << 20);
@@ -41,12 +42,16 @@ Producer::Producer(const ProducerSettings& settings) : settings_(settings) {
   if (settings.idempotent) producer_id_ = init_producer_id(links_.front().connection);
   for (const auto& where : settings.partitions) {
     Batch batch(settings.batch_records, settings.record_bytes, lanes_.size());
-    ProduceFrame frame(where, settings.acks, batch.bytes().size());
-    lanes_.push_back({std::move(batch), std::move(frame)});
+    ProduceFrame frame(where, settings.acks, batch.bytes().size(), settings.batches_per_request);
+    auto between = ProduceFrame::between(where.partition, batch.bytes().size());
+    lanes_.push_back({std::move(batch), std::move(frame), std::move(between)});
+  }
+  if (settings.batches_per_request < 1 || lanes_.size() % settings.batches_per_request != 0) {
+    die("--batches-per-request does not divide the number of partitions");
   }
 }
 
-void Producer::send_one(Link& link) {
+Producer::Lane& Producer::next_lane() {
   Lane& lane = lanes_[next_lane_];
   next_lane_ = (next_lane_ + 1) % lanes_.size();
   if (settings_.idempotent) {
@@ -55,10 +60,21 @@ void Producer::send_one(Link& link) {
     lane.next_sequence =
         static_cast<int32_t>((int64_t{lane.next_sequence} + settings_.batch_records) & 0x7fffffff);
   }
-  link.connection.send(kProduce, kProduceVersion, true,
-                       {lane.frame.before, lane.batch.bytes(), lane.frame.after});
-  link.in_flight += settings_.acks != 0;
   sent_bytes_ += static_cast<int64_t>(lane.batch.bytes().size());
+  return lane;
+}
+
+void Producer::send_one(Link& link) {
+  const Lane& first = next_lane();
+  pieces_ = {first.frame.before, first.batch.bytes()};
+  for (size_t i = 1; i < settings_.batches_per_request; ++i) {
+    const Lane& lane = next_lane();
+    pieces_.push_back(lane.between);
+    pieces_.push_back(lane.batch.bytes());
+  }
+  pieces_.push_back(first.frame.after);
+  link.connection.send(kProduce, kProduceVersion, true, pieces_);
+  link.in_flight += settings_.acks != 0;
 }
 
 void Producer::wait_until_due() {
@@ -108,15 +124,15 @@ void run_produce(Options& options) {
   auto warmup = static_cast<uint64_t>(options.number("warmup-requests", 0));
   int pid = options.broker_pid();
   options.refuse_unknown();
-  if (requests == 0) requests = std::max<uint64_t>(1, bytes / producer.batch_bytes());
+  if (requests == 0) requests = std::max<uint64_t>(1, bytes / producer.request_bytes());
   producer.run(warmup);
   Usage before = usage_now(pid);
   producer.run(requests);
   Usage used = usage_now(pid) - before;
   JsonLine out;
   out.put("requests", requests);
-  out.put("records", requests * producer.batch_records());
-  out.put("bytes", requests * producer.batch_bytes());
+  out.put("records", requests * producer.request_records());
+  out.put("bytes", requests * producer.request_bytes());
   out.put(used);
 }
 
