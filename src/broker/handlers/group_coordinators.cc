@@ -52,6 +52,7 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, const 
     : broker_(broker),
       pool_(pool),
       config_(group_config(config)),
+      memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes))),
       topic_partitions_(static_cast<int32_t>(config.integer("offsets.topic.num.partitions"))),
       topic_segment_bytes_(config.integer("offsets.topic.segment.bytes")) {
   for (unsigned i = 0; i < broker_.shard_count(); ++i) {
@@ -114,6 +115,30 @@ void GroupCoordinators::use_on_owner(BrokerShard& shard, int32_t index, Use& use
   use(serving == ErrorCode::kNone ? partition->second.get() : nullptr, serving);
 }
 
+// A coordinator that loads looks at the image when it has loaded.
+void GroupCoordinators::topics_deleted(BrokerShard& shard, const std::vector<TopicPtr>& topics) {
+  std::vector<coordination::GroupCoordinatorState::DeletedTopic> deleted;
+  for (const TopicPtr& topic : topics) deleted.push_back({topic->name(), topic->id()});
+  for (auto& [index, partition] : shards_[shard.index()]->partitions) {
+    if (partition->serving() != ErrorCode::kNone) continue;
+    partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects&) {
+      state.topics_deleted(deleted, now);
+    });
+  }
+}
+
+void GroupCoordinators::load_next(Shard& shard) {
+  while (shard.loading < kLoadsPerShard && !shard.to_load.empty() && !shard.stopped) {
+    auto& partition = *shard.partitions.at(shard.to_load.back());
+    shard.to_load.pop_back();
+    ++shard.loading;
+    partition.load([this, &shard] {
+      --shard.loading;
+      load_next(shard);
+    });
+  }
+}
+
 void GroupCoordinators::start(BrokerShard& shard) {
   Shard& mine = *shards_[shard.index()];
   const Topic* topic = shard.image->find(kTopic);
@@ -122,15 +147,20 @@ void GroupCoordinators::start(BrokerShard& shard) {
   mine.topic = id;
   // Of a topic that was deleted. One of them may be the caller's caller: they go in a turn of their own.
   for (auto& [index, partition] : mine.partitions) partition->stop();
+  mine.to_load.clear();
   shard.loop.post([gone = std::exchange(mine.partitions, {})] {});
   if (topic == nullptr) return;
   for (int32_t index = 0; index < topic->partition_count(); ++index) {
     const storage::PartitionId partition = topic->partition(index);
     if (broker_.owner(partition) != shard.index()) continue;
     auto& added = mine.partitions[index];
-    added = std::make_unique<coordination::GroupPartition>(pool_, shard.loop, shard.log, partition, config_);
-    added->load();
+    added = std::make_unique<coordination::GroupPartition>(
+        pool_, shard.loop, shard.log, partition, config_, memory_, [&shard](std::string_view name, const Uuid& topic_id) {
+          return (topic_id.is_zero() ? shard.image->find(name) : shard.image->find(topic_id)) != nullptr;
+        });
+    mine.to_load.insert(mine.to_load.begin(), index);
   }
+  load_next(mine);
   if (std::exchange(mine.noted_stop, true)) return;
   // Members that wait for a rebalance would hold up the end of their connections.
   shard.on_stop.push_back([&mine] {

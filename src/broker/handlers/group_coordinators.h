@@ -2,8 +2,8 @@
 // group belongs to the partition that the hash of its id names, as in Kafka.
 //
 // The topic is created when a client asks for the first coordinator. From then on, and at each start of the broker, its
-// coordinators load at once. May be called on any shard; answers come on the coordinator's shard, refusals on the
-// caller's or the coordinator's.
+// coordinators load, a few of a shard at a time. May be called on any shard; answers come on the coordinator's shard,
+// refusals on the caller's or the coordinator's.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,8 @@ namespace weir::broker {
 
 class Broker;
 struct BrokerShard;
+struct Topic;
+using TopicPtr = std::shared_ptr<const Topic>;
 
 // The group's number: Java's hash of the text, without its sign.
 int32_t group_hash(std::string_view group_id);
@@ -29,6 +31,8 @@ int32_t group_hash(std::string_view group_id);
 class GroupCoordinators {
  public:
   static constexpr std::string_view kTopic = "__consumer_offsets";
+  // One replays what it read while the other reads.
+  static constexpr size_t kLoadsPerShard = 2;
 
   // Before the loops run.
   explicit GroupCoordinators(Broker& broker, runtime::Pool& pool, const BrokerConfig& config);
@@ -47,6 +51,16 @@ class GroupCoordinators {
   void call_partition(unsigned home, int32_t index, Function<void(Result)> reply, Step step) {
     with_partition(home, index, wrap(std::move(reply), std::move(step)));
   }
+  // On the shard's loop, when its image has them no more: their committed offsets go.
+  void topics_deleted(BrokerShard& shard, const std::vector<TopicPtr>& topics);
+  // `visit(state)` for each coordinator that serves; on the shard's loop.
+  template <typename Visit>
+  void for_each_state(unsigned shard, Visit visit) const {
+    for (const auto& [index, partition] : shards_[shard]->partitions) {
+      if (partition->serving() == protocol::ErrorCode::kNone) visit(partition->state());
+    }
+  }
+  const coordination::GroupMemory& memory() const { return memory_; }
   // As the caller's shard knows it; 0 while there is none.
   int32_t partition_count(unsigned home) const;
 
@@ -55,6 +69,8 @@ class GroupCoordinators {
   struct Shard {  // on its loop only
     Uuid topic;
     std::map<int32_t, std::unique_ptr<coordination::GroupPartition>> partitions;
+    std::vector<int32_t> to_load;  // the next one last
+    size_t loading = 0;
     bool noted_stop = false;
     bool stopped = false;
   };
@@ -76,10 +92,12 @@ class GroupCoordinators {
   void with_partition(unsigned home, int32_t number, Use use);
   void use_on_owner(BrokerShard& shard, int32_t index, Use& use);
   void start(BrokerShard& shard);  // what the shard owns of the present topic
+  void load_next(Shard& shard);
 
   Broker& broker_;
   runtime::Pool& pool_;
   coordination::GroupConfig config_;
+  coordination::GroupMemory memory_;
   int32_t topic_partitions_;
   int64_t topic_segment_bytes_;
   std::vector<std::unique_ptr<Shard>> shards_;

@@ -179,6 +179,63 @@ TEST_F(GroupsTest, OffsetsOfARecreatedTopicAreAbsent) {
   EXPECT_EQ(fetch("g", "t"), 6);
 }
 
+// From segments, from the tail, and from both.
+TEST_F(GroupsTest, OffsetsAreLoadedFromMergedSegments) {
+  create_topic("t", 1);
+  find_coordinator();
+  const auto merge = [&] {
+    size_t merged = 0;
+    for (unsigned shard = 0; shard < kShards; ++shard) {
+      sim_.loop(shard).post([&, shard] { logs_[shard]->merge_all([&](Result<void> result) { merged += result ? 1 : 0; }); });
+    }
+    run_until([&] { return merged == kShards; });
+  };
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(commit("g" + std::to_string(i), "t", i), 0);
+  merge();
+  restart_and_load(false);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i);
+  for (int i = 0; i < 20; i += 2) EXPECT_EQ(commit("g" + std::to_string(i), "t", i + 100), 0);
+  restart_and_load(true);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i % 2 == 0 ? i + 100 : i);
+  merge();
+  restart_and_load(true);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i % 2 == 0 ? i + 100 : i);
+}
+
+TEST_F(GroupsTest, DeletingATopicRemovesItsOffsets) {
+  create_topic("t", 1);
+  create_topic("u", 1);
+  find_coordinator();
+  for (int i = 0; i < 20; ++i) {
+    const std::string group = "g" + std::to_string(i);
+    EXPECT_EQ(commit(group, "t", i), 0);
+    EXPECT_EQ(commit(group, "u", i), 0);
+  }
+  const auto count = [&] {
+    size_t offsets = 0;
+    for (unsigned shard = 0; shard < kShards; ++shard) {
+      broker_->groups().for_each_state(shard, [&](const auto& state) { offsets += state.offset_count(); });
+    }
+    return offsets;
+  };
+  EXPECT_EQ(count(), 40u);
+  delete_topic("t");
+  run_until([&] { return count() == 20; });
+  restart_and_load(true);
+  EXPECT_EQ(count(), 20u);
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "u"), i);
+}
+
+TEST_F(GroupsTest, RequestsAreToldThatTheCoordinatorLoads) {
+  create_topic("t", 1);
+  find_coordinator();
+  EXPECT_EQ(commit("g", "t", 5), 0);
+  restart(true);
+  EXPECT_EQ(commit("g", "t", 6), code(ErrorCode::kCoordinatorLoadInProgress));
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(commit("g", "t", 6), 0);
+}
+
 TEST_F(GroupsTest, WhatCouldNotBeStoredIsNotThere) {
   create_topic("t", 1);
   find_coordinator();

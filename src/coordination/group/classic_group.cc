@@ -27,6 +27,40 @@ std::string_view ClassicMember::metadata(std::string_view protocol) const {
   return {};
 }
 
+namespace {
+
+// Of what lies in maps and strings besides the text itself.
+constexpr int64_t kGroupBytes = 640;
+constexpr int64_t kMemberBytes = 720;
+constexpr int64_t kPendingMemberBytes = 160;
+constexpr int64_t kProtocolBytes = 64;
+
+int64_t size_of(const std::vector<GroupProtocol>& protocols) {
+  size_t bytes = 0;
+  for (const GroupProtocol& protocol : protocols) bytes += kProtocolBytes + protocol.name.size() + protocol.metadata.size();
+  return static_cast<int64_t>(bytes);
+}
+
+int64_t size_of(const ClassicMember& member) {
+  const size_t text = member.id.size() * 2 + member.client_id.size() + member.client_host.size() + member.assignment.size();
+  return kMemberBytes + static_cast<int64_t>(text) + size_of(member.protocols);
+}
+
+int64_t pending_size_of(const std::string& member_id) { return kPendingMemberBytes + static_cast<int64_t>(member_id.size()); }
+
+}  // namespace
+
+ClassicGroup::ClassicGroup(std::string group_id, GroupMemory& memory) : id_(std::move(group_id)), memory_(memory) {
+  memory_.add(kGroupBytes + static_cast<int64_t>(id_.size()));
+}
+
+int64_t ClassicGroup::counted_memory_bytes() const {
+  int64_t bytes = kGroupBytes + static_cast<int64_t>(id_.size());
+  for (const auto& [id, member] : members_) bytes += size_of(*member);
+  for (const std::string& id : pending_members_) bytes += pending_size_of(id);
+  return bytes;
+}
+
 ClassicMember* ClassicGroup::find(std::string_view member_id) {
   const auto at = members_.find(member_id);
   return at == members_.end() ? nullptr : at->second.get();
@@ -61,8 +95,22 @@ JoinReply ClassicGroup::take_join(ClassicMember& member) {
 
 void ClassicGroup::set_protocols(ClassicMember& member, std::vector<GroupProtocol> protocols) {
   count_protocols(member, -1);
+  memory_.add(size_of(protocols) - size_of(member.protocols));
   member.protocols = std::move(protocols);
   count_protocols(member, 1);
+}
+
+void ClassicGroup::set_assignment(ClassicMember& member, std::string assignment) {
+  memory_.add(static_cast<int64_t>(assignment.size()) - static_cast<int64_t>(member.assignment.size()));
+  member.assignment = std::move(assignment);
+}
+
+void ClassicGroup::add_pending(const std::string& member_id) {
+  if (pending_members_.insert(member_id).second) memory_.add(pending_size_of(member_id));
+}
+
+void ClassicGroup::remove_pending(const std::string& member_id) {
+  if (pending_members_.erase(member_id) > 0) memory_.add(-pending_size_of(member_id));
 }
 
 // A member counts once for a protocol, even if it names it twice.
@@ -108,11 +156,12 @@ ClassicMember& ClassicGroup::add(std::unique_ptr<ClassicMember> member, const st
   if (members_.empty()) protocol_type_ = protocol_type;
   if (member->instance_id) static_members_[*member->instance_id] = member->id;
   if (!leader_) leader_ = member->id;
-  pending_members_.erase(member->id);
+  remove_pending(member->id);
   auto& slot = members_[member->id];
   WEIR_CHECK(!slot);
   slot = std::move(member);
   count_protocols(*slot, 1);
+  memory_.add(size_of(*slot));
   if (slot->awaiting_join()) ++awaiting_join_;
   return *slot;
 }
@@ -122,9 +171,10 @@ void ClassicGroup::remove(const std::string& member_id) {
     WEIR_CHECK(!at->second->awaiting_join() && !at->second->awaiting_sync());
     if (at->second->instance_id) static_members_.erase(*at->second->instance_id);
     count_protocols(*at->second, -1);
+    memory_.add(-size_of(*at->second));
     members_.erase(at);
   }
-  pending_members_.erase(member_id);
+  remove_pending(member_id);
   pending_syncs_.erase(member_id);
   if (is_leader(member_id)) {
     leader_.reset();
@@ -140,7 +190,9 @@ ClassicMember& ClassicGroup::replace_static(const std::string& instance_id, cons
   pending_syncs_.erase(current);
   current = new_id;
   node.key() = new_id;
+  memory_.add(-size_of(*node.mapped()));
   node.mapped()->id = new_id;
+  memory_.add(size_of(*node.mapped()));
   node.mapped()->is_new = false;
   return *members_.insert(std::move(node)).position->second;
 }

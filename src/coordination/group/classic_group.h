@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "coordination/group/group_memory.h"
 #include "coordination/group/group_messages.h"
 
 namespace weir::coordination {
@@ -30,7 +31,8 @@ struct ClassicMember {
   std::string client_host;
   int32_t rebalance_timeout_ms = 0;
   int32_t session_timeout_ms = 0;
-  std::vector<GroupProtocol> protocols;  // once in a group: changed by ClassicGroup::set_protocols, which counts
+  // In a group these two are changed by its set_protocols and set_assignment, which count.
+  std::vector<GroupProtocol> protocols;
   std::string assignment;
   bool is_new = false;     // joined, and no rebalance ended since
   JoinReply join_reply;    // waiting for the rebalance; changed by the group's await_join and take_join, which count
@@ -48,7 +50,7 @@ class ClassicGroup {
  public:
   using Members = std::map<std::string, std::unique_ptr<ClassicMember>, std::less<>>;
 
-  explicit ClassicGroup(std::string group_id) : id_(std::move(group_id)) {}
+  ClassicGroup(std::string group_id, GroupMemory& memory);
 
   const std::string& id() const { return id_; }
   ClassicGroupState state() const { return state_; }
@@ -75,6 +77,9 @@ class ClassicGroup {
   void await_join(ClassicMember& member, JoinReply reply);  // takes the place of a reply that waits already
   JoinReply take_join(ClassicMember& member);               // may be none
   void set_protocols(ClassicMember& member, std::vector<GroupProtocol> protocols);
+  void set_assignment(ClassicMember& member, std::string assignment);
+  int64_t memory_bytes() const { return memory_.bytes(); }  // estimated
+  int64_t counted_memory_bytes() const;                     // the same by walking over all members, to check it
   int32_t rebalance_timeout_ms() const;  // the longest of its members
 
   // Whether a member with these protocols can be in the group.
@@ -83,7 +88,7 @@ class ClassicGroup {
   ErrorCode validate_member(const std::string& member_id, const std::optional<std::string>& instance_id) const;
 
   ClassicMember& add(std::unique_ptr<ClassicMember> member, const std::string& protocol_type);
-  void add_pending(const std::string& member_id) { pending_members_.insert(member_id); }
+  void add_pending(const std::string& member_id);
   // A member, or a pending one. Its replies must be taken before.
   void remove(const std::string& member_id);
   // Gives a static member another id. Its replies must be taken before.
@@ -115,10 +120,12 @@ class ClassicGroup {
 
  private:
   void compute_subscriptions();
+  void remove_pending(const std::string& member_id);
   bool all_support(std::string_view protocol) const;
   void count_protocols(const ClassicMember& member, int change);
 
   std::string id_;
+  MemoryCharge memory_;
   ClassicGroupState state_ = ClassicGroupState::kEmpty;
   ClassicGroupState previous_state_ = ClassicGroupState::kEmpty;
   int64_t state_timestamp_ms_ = -1;

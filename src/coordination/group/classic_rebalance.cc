@@ -75,6 +75,10 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
   if (!supported) {
     return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInconsistentGroupProtocol, effects);
   }
+  if (new_member && memory_.full()) {
+    refused_for_memory_ = true;
+    return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
+  }
   if (group == nullptr) {
     group = &find_or_create(request.group_id);
     effects.records.push_back(group_metadata_record(*group));
@@ -222,7 +226,7 @@ void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, Instant n
 
 void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, Instant now, Effects& effects) {
   if (group.in(kCompletingRebalance)) {
-    for (const auto& [id, member] : group.members()) member->assignment.clear();
+    for (const auto& [id, member] : group.members()) group.set_assignment(*member, {});
     propagate_assignment(group, ErrorCode::kRebalanceInProgress, now, effects);
   }
   group.pending_syncs().clear();
@@ -314,9 +318,9 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   }
   member.sync_reply = std::move(reply);
   if (!group->is_leader(member.id)) return;
-  for (const auto& [id, one] : group->members()) one->assignment.clear();
+  for (const auto& [id, one] : group->members()) group->set_assignment(*one, {});
   for (SyncRequest::Assignment& assigned : request.assignments) {
-    if (ClassicMember* one = group->find(assigned.member_id)) one->assignment = std::move(assigned.assignment);
+    if (ClassicMember* one = group->find(assigned.member_id)) group->set_assignment(*one, std::move(assigned.assignment));
   }
   group->transition(kStable, now.wall_ms);
   effects.records.push_back(group_metadata_record(*group));

@@ -14,7 +14,7 @@
 
 namespace weir::coordination {
 
-enum class DeadlineKind : uint8_t { kMember, kJoin, kSync, kOffsetCheck };
+enum class DeadlineKind : uint8_t { kMember, kJoin, kSync, kOffsetCheck, kSweep };
 
 struct DeadlineKey {
   DeadlineKind kind{};

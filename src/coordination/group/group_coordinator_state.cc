@@ -13,7 +13,7 @@ ClassicGroup* GroupCoordinatorState::find(std::string_view group_id) {
 
 ClassicGroup& GroupCoordinatorState::find_or_create(const std::string& group_id) {
   auto& group = groups_[group_id];
-  if (!group) group = std::make_unique<ClassicGroup>(group_id);
+  if (!group) group = std::make_unique<ClassicGroup>(group_id, memory_);
   return *group;
 }
 
@@ -52,23 +52,14 @@ void GroupCoordinatorState::replay_group(GroupMetadataEntry entry) {
 }
 
 void GroupCoordinatorState::replay_offset(OffsetEntry entry) {
-  if (entry.value) {
-    find_or_create(entry.group_id);
-    offsets_[entry.group_id][entry.topic][entry.partition] = std::move(*entry.value);
-    return;
-  }
-  const auto group = offsets_.find(entry.group_id);
-  if (group == offsets_.end()) return;
-  const auto topic = group->second.find(entry.topic);
-  if (topic == group->second.end()) return;
-  topic->second.erase(entry.partition);
-  if (topic->second.empty()) group->second.erase(topic);
-  if (group->second.empty()) offsets_.erase(group);
+  if (!entry.value) return offsets_.erase(entry.group_id, entry.topic, entry.partition);
+  find_or_create(entry.group_id);
+  offsets_.put(entry.group_id, entry.topic, entry.partition, std::move(*entry.value));
 }
 
 void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
   // Offsets whose group's tombstone came after them still belong to a group without members.
-  for (const auto& [group_id, offsets] : offsets_) find_or_create(group_id);
+  for (const auto& [group_id, offsets] : offsets_.groups()) find_or_create(group_id);
   for (auto& [group_id, group] : groups_) {
     for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
     if (group->members().size() > static_cast<size_t>(config_.max_size)) prepare_rebalance(*group, now, effects);
@@ -81,8 +72,12 @@ void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
 void GroupCoordinatorState::tick(Instant now, Effects& effects) {
   while (const auto due = deadlines_.pop(now.monotonic_ms)) {
     if (due->kind == DeadlineKind::kOffsetCheck) {
-      check_offsets(now, effects);
+      begin_sweep(now).expire = true;
       deadlines_.set(*due, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
+      continue;
+    }
+    if (due->kind == DeadlineKind::kSweep) {
+      sweep_slice(now, effects);
       continue;
     }
     ClassicGroup* group = find(due->group_id);
@@ -174,6 +169,18 @@ void GroupCoordinatorState::remove_group(const std::string& group_id, Effects& e
   groups_.erase(groups_.find(group_id));
 }
 
+int64_t GroupCoordinatorState::memory_bytes() const {
+  int64_t bytes = offsets_.memory_bytes();
+  for (const auto& [id, group] : groups_) bytes += group->memory_bytes();
+  return bytes;
+}
+
+int64_t GroupCoordinatorState::counted_memory_bytes() const {
+  int64_t bytes = offsets_.memory_bytes();
+  for (const auto& [id, group] : groups_) bytes += group->counted_memory_bytes();
+  return bytes;
+}
+
 std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
   std::vector<CoordinatorRecord> records;
   for (const auto& [id, group] : groups_) {
@@ -181,7 +188,7 @@ std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
       records.push_back(group_metadata_record(*group));
     }
   }
-  for (const auto& [id, topics] : offsets_) {
+  for (const auto& [id, topics] : offsets_.groups()) {
     for (const auto& [topic, partitions] : topics) {
       for (const auto& [partition, offset] : partitions) records.push_back(offset_commit_record(id, topic, partition, offset));
     }

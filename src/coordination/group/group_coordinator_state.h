@@ -11,15 +11,18 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "coordination/group/classic_group.h"
+#include "coordination/group/committed_offsets.h"
 #include "coordination/group/deadlines.h"
 #include "coordination/group/effects.h"
 #include "coordination/group/group_config.h"
@@ -31,7 +34,9 @@ namespace weir::coordination {
 
 class GroupCoordinatorState {
  public:
-  GroupCoordinatorState(const GroupConfig& config, runtime::Random& random) : config_(config), random_(random) {}
+  // `memory` is shared with other coordinators and outlives the state.
+  GroupCoordinatorState(const GroupConfig& config, runtime::Random& random, GroupMemory& memory)
+      : config_(config), random_(random), memory_(memory), offsets_(memory) {}
 
   // Records of types that are not known are skipped; one that does not decode changes nothing and is an error.
   Result<void> replay(Bytes key, std::optional<Bytes> value);
@@ -48,6 +53,17 @@ class GroupCoordinatorState {
   void fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects);
   void delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Effects& effects);
 
+  // group_sweep.cc: committed offsets of topics that do not exist go, in the background.
+  struct DeletedTopic {
+    std::string name;
+    Uuid id;
+  };
+  void topics_deleted(const std::vector<DeletedTopic>& topics, Instant now);
+  // For offsets that were loaded: their topics may have been deleted when nobody was there to remove them. The id may be
+  // zero. `exists` is called by later ticks.
+  using TopicExists = std::function<bool(std::string_view name, const Uuid& id)>;
+  void check_topics(TopicExists exists, Instant now);
+
   void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
   void list(ListReply reply, Effects& effects);
   void delete_group(const std::string& group_id, DeleteGroupReply reply, Effects& effects);
@@ -59,13 +75,24 @@ class GroupCoordinatorState {
   void abandon(ErrorCode error, Effects& effects);
 
   size_t group_count() const { return groups_.size(); }
-  size_t offset_count() const;
+  size_t offset_count() const { return offsets_.count(); }
+  const CommittedOffsets& offsets() const { return offsets_; }
+  bool take_refused_for_memory() { return std::exchange(refused_for_memory_, false); }  // since the last call
+  // Estimated, and the same by a walk over everything to check it.
+  int64_t memory_bytes() const;
+  int64_t counted_memory_bytes() const;
   // Records that rebuild what the log holds of this state: groups in the middle of a rebalance are left out.
   std::vector<CoordinatorRecord> snapshot() const;
 
  private:
-  using TopicOffsets = std::map<int32_t, CommittedOffset>;
-  using GroupOffsets = std::map<std::string, TopicOffsets, std::less<>>;
+  // A walk over all groups; what it looks for.
+  struct Sweep {
+    std::string next_group;
+    bool expire = false;
+    std::vector<DeletedTopic> deleted;
+    TopicExists exists;
+    int64_t loaded_wall_ms = 0;
+  };
 
   ClassicGroup* find(std::string_view group_id);
   ClassicGroup& find_or_create(const std::string& group_id);
@@ -108,19 +135,23 @@ class GroupCoordinatorState {
   }
 
   // Offsets.
-  const CommittedOffset* find_offset(std::string_view group_id, std::string_view topic, int32_t partition) const;
   ErrorCode validate_commit(const OffsetCommitRequest& request, Instant now);
-  void check_offsets(Instant now, Effects& effects);
-  bool expire_offsets(ClassicGroup& group, Instant now, Effects& effects);
+  Sweep& begin_sweep(Instant now);
+  void sweep_slice(Instant now, Effects& effects);
+  size_t sweep_group(const ClassicGroup& group, Instant now, Effects& effects);
+  bool topic_gone(const std::string& topic, const CommittedOffset& offset) const;
   bool offset_expired(const ClassicGroup& group, const CommittedOffset& offset, int64_t wall_ms) const;
   void delete_all_offsets(const std::string& group_id, Effects& effects);
   void remove_group(const std::string& group_id, Effects& effects);
 
   const GroupConfig config_;
   runtime::Random& random_;
+  GroupMemory& memory_;
   std::map<std::string, std::unique_ptr<ClassicGroup>, std::less<>> groups_;
-  std::map<std::string, GroupOffsets, std::less<>> offsets_;  // whose group exists
+  CommittedOffsets offsets_;  // whose group exists
   Deadlines deadlines_;
+  std::optional<Sweep> sweep_;
+  bool refused_for_memory_ = false;
 };
 
 }  // namespace weir::coordination

@@ -1,29 +1,10 @@
 // GroupCoordinatorState: committed offsets.
 #include <algorithm>
-#include <iterator>
 #include <utility>
 
 #include "coordination/group/group_coordinator_state.h"
 
 namespace weir::coordination {
-
-size_t GroupCoordinatorState::offset_count() const {
-  size_t count = 0;
-  for (const auto& [group_id, topics] : offsets_) {
-    for (const auto& [topic, partitions] : topics) count += partitions.size();
-  }
-  return count;
-}
-
-const CommittedOffset* GroupCoordinatorState::find_offset(std::string_view group_id, std::string_view topic,
-                                                          int32_t partition) const {
-  const auto group = offsets_.find(group_id);
-  if (group == offsets_.end()) return nullptr;
-  const auto partitions = group->second.find(topic);
-  if (partitions == group->second.end()) return nullptr;
-  const auto offset = partitions->second.find(partition);
-  return offset == partitions->second.end() ? nullptr : &offset->second;
-}
 
 // --- commit ---------------------------------------------------------------------------------------------------------
 
@@ -58,6 +39,11 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
       result.items[i] = ErrorCode::kOffsetMetadataTooLarge;
       continue;
     }
+    if (memory_.full() && offsets_.find(request.group_id, item.topic, item.partition) == nullptr) {
+      refused_for_memory_ = true;
+      result.items[i] = ErrorCode::kInvalidCommitOffsetSize;
+      continue;
+    }
     CommittedOffset offset;
     offset.offset = item.offset;
     offset.leader_epoch = item.leader_epoch < 0 ? -1 : item.leader_epoch;
@@ -72,7 +58,7 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
     }
     find_or_create(request.group_id);
     effects.records.push_back(offset_commit_record(request.group_id, item.topic, item.partition, offset));
-    offsets_[request.group_id][item.topic][item.partition] = std::move(offset);
+    offsets_.put(request.group_id, item.topic, item.partition, std::move(offset));
   }
   effects.answer(std::move(reply), std::move(result));
 }
@@ -92,8 +78,8 @@ void GroupCoordinatorState::fetch_offsets(const OffsetFetchRequest& request, Off
     item.metadata = offset->metadata;
   };
   if (request.all) {
-    if (const auto group = offsets_.find(request.group_id); group != offsets_.end()) {
-      for (const auto& [topic, partitions] : group->second) {
+    if (const auto* topics = offsets_.topics(request.group_id)) {
+      for (const auto& [topic, partitions] : *topics) {
         for (const auto& [partition, offset] : partitions) add(topic, partition, &offset);
       }
     }
@@ -101,7 +87,7 @@ void GroupCoordinatorState::fetch_offsets(const OffsetFetchRequest& request, Off
   }
   result.items.reserve(request.items.size());
   for (const OffsetFetchRequest::Item& item : request.items) {
-    const CommittedOffset* offset = find_offset(request.group_id, item.topic, item.partition);
+    const CommittedOffset* offset = offsets_.find(request.group_id, item.topic, item.partition);
     // What was committed to a topic of that name before this one was created is not this topic's.
     const bool other_topic = offset != nullptr && !offset->topic_id.is_zero() && !item.topic_id.is_zero() &&
                              offset->topic_id != item.topic_id;
@@ -126,66 +112,19 @@ void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, O
     const OffsetDeleteRequest::Item& item = request.items[i];
     if (group->subscribed_to(item.topic)) {
       result.items[i] = ErrorCode::kGroupSubscribedToTopic;
-    } else if (find_offset(request.group_id, item.topic, item.partition) != nullptr) {
+    } else if (offsets_.find(request.group_id, item.topic, item.partition) != nullptr) {
       effects.records.push_back(offset_tombstone(request.group_id, item.topic, item.partition));
-      replay_offset({request.group_id, item.topic, item.partition, std::nullopt});
+      offsets_.erase(request.group_id, item.topic, item.partition);
     }
   }
   effects.answer(std::move(reply), std::move(result));
 }
 
 void GroupCoordinatorState::delete_all_offsets(const std::string& group_id, Effects& effects) {
-  const auto group = offsets_.find(group_id);
-  if (group == offsets_.end()) return;
-  for (const auto& [topic, partitions] : group->second) {
-    for (const auto& [partition, offset] : partitions) effects.records.push_back(offset_tombstone(group_id, topic, partition));
-  }
-  offsets_.erase(group);
-}
-
-// --- expiry ---------------------------------------------------------------------------------------------------------
-
-void GroupCoordinatorState::check_offsets(Instant now, Effects& effects) {
-  std::vector<std::string> gone;
-  for (auto& [group_id, group] : groups_) {
-    const bool none_left = expire_offsets(*group, now, effects);
-    if (none_left && group->in(ClassicGroupState::kEmpty) && group->pending_members().empty()) gone.push_back(group_id);
-  }
-  for (const std::string& group_id : gone) remove_group(group_id, effects);
-}
-
-// Retention of a group with a protocol counts from when it lost its last member; of offsets that no member subscribes to,
-// or of a group that never had members, from their commit.
-bool GroupCoordinatorState::offset_expired(const ClassicGroup& group, const CommittedOffset& offset, int64_t wall_ms) const {
-  int64_t since_ms = offset.commit_timestamp_ms;
-  if (group.protocol_type()) {
-    if (group.in(ClassicGroupState::kEmpty)) {
-      if (group.state_timestamp_ms() >= 0) since_ms = group.state_timestamp_ms();
-    } else if (!group.uses_consumer_protocol() || !group.knows_subscriptions() || !group.in(ClassicGroupState::kStable)) {
-      return false;
-    }
-  }
-  if (offset.expire_timestamp_ms >= 0) return wall_ms >= offset.expire_timestamp_ms;
-  return wall_ms - since_ms >= config_.offsets_retention_ms;
-}
-
-// True if the group has no offsets left.
-bool GroupCoordinatorState::expire_offsets(ClassicGroup& group, Instant now, Effects& effects) {
-  const auto offsets = offsets_.find(group.id());
-  if (offsets == offsets_.end()) return true;
-  for (auto topic = offsets->second.begin(); topic != offsets->second.end();) {
-    if (!group.subscribed_to(topic->first)) {
-      std::erase_if(topic->second, [&](const auto& entry) {
-        if (!offset_expired(group, entry.second, now.wall_ms)) return false;
-        effects.records.push_back(offset_tombstone(group.id(), topic->first, entry.first));
-        return true;
-      });
-    }
-    topic = topic->second.empty() ? offsets->second.erase(topic) : std::next(topic);
-  }
-  if (!offsets->second.empty()) return false;
-  offsets_.erase(offsets);
-  return true;
+  offsets_.erase_if(group_id, [&](const std::string& topic, int32_t partition, const CommittedOffset&) {
+    effects.records.push_back(offset_tombstone(group_id, topic, partition));
+    return true;
+  });
 }
 
 }  // namespace weir::coordination

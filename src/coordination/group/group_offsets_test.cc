@@ -138,8 +138,76 @@ TEST_F(GroupOffsetsTest, OldVersionsBringTheirOwnRetention) {
   EXPECT_EQ(world.commit(request), ErrorCode::kNone);
   world.restart();
   EXPECT_EQ(world.fetch("g", "t", 0).offset, 9);
-  world.advance(600'000);
+  world.advance(600'001);
   EXPECT_EQ(world.fetch("g", "t", 0).offset, -1);
+}
+
+TEST_F(GroupOffsetsTest, OffsetsOfADeletedTopicAreRemoved) {
+  const Uuid old_id{{1}}, new_id{{2}};
+  const auto commit_with_id = [&](const std::string& group, const std::string& topic, Uuid id) {
+    OffsetCommitRequest request;
+    request.group_id = group;
+    request.items.push_back({topic, id, 0, 7, 3, ""});
+    EXPECT_EQ(world.commit(std::move(request)), ErrorCode::kNone);
+  };
+  for (int i = 0; i < 2'000; ++i) commit_with_id("g" + std::to_string(i), "t", old_id);
+  commit_with_id("new", "t", new_id);
+  commit_with_id("unknown id", "t", {});
+  commit_with_id("other", "u", old_id);
+  const size_t log_before = world.log.size();
+  world.step([&](Effects&) { world.state->topics_deleted({{"t", old_id}}, world.now); });
+  world.step([&](Effects& effects) { world.state->tick({world.now.monotonic_ms + 1, world.now.wall_ms}, effects); });
+  EXPECT_GT(world.log.size(), log_before);
+  EXPECT_LT(world.log.size(), log_before + 1'000) << "all in one step";
+  world.advance(1'000);
+  EXPECT_EQ(world.log.size(), log_before + 2'001) << "tombstones";
+  EXPECT_EQ(world.state->offset_count(), 2u);
+  EXPECT_EQ(world.fetch("new", "t", 0).offset, 7);
+  EXPECT_EQ(world.fetch("other", "u", 0).offset, 7);
+  EXPECT_EQ(world.group_state("g0"), "Empty") << "the group stays";
+  world.restart();
+  EXPECT_EQ(world.state->offset_count(), 2u);
+}
+
+TEST_F(GroupOffsetsTest, DeletionsThatWereMissedAreMadeUpFor) {
+  const Uuid gone{{1}}, there{{2}};
+  for (const auto& [topic, id] : {std::pair("t", gone), {"u", there}, {"no id", Uuid()}}) {
+    OffsetCommitRequest request;
+    request.group_id = "g";
+    request.items.push_back({topic, id, 0, 7, 3, ""});
+    EXPECT_EQ(world.commit(std::move(request)), ErrorCode::kNone);
+  }
+  world.restart();
+  world.advance(10);
+  const auto exists = [&](std::string_view, const Uuid& id) { return id == there; };
+  world.step([&](Effects&) { world.state->check_topics(exists, world.now); });
+  world.commit("g", "a topic this coordinator has not heard of", 0, 5);
+  world.advance(10);
+  EXPECT_EQ(world.state->offset_count(), 2u);
+  EXPECT_EQ(world.fetch("g", "u", 0).offset, 7);
+}
+
+TEST_F(GroupOffsetsTest, FullMemoryTakesNothingNew) {
+  world.commit("g", "t", 0, 5);
+  const auto member = world.join("");
+  world.memory.add(world.memory.limit_bytes());
+  EXPECT_EQ(world.commit("g", "u", 0, 5), ErrorCode::kUnknownMemberId);
+  EXPECT_EQ(world.commit("h", "t", 0, 5), ErrorCode::kInvalidCommitOffsetSize);
+  EXPECT_EQ(world.join("")->error, ErrorCode::kGroupMaxSizeReached);
+  GroupWorld::JoinOptions options;
+  options.group = "new";
+  EXPECT_EQ(world.join("", options)->error, ErrorCode::kGroupMaxSizeReached);
+  EXPECT_EQ(world.group_state("new"), "Dead");
+  EXPECT_TRUE(world.state->take_refused_for_memory());
+  EXPECT_FALSE(world.state->take_refused_for_memory());
+  // What is known goes on.
+  world.advance(3'000);
+  ASSERT_TRUE(member.answered());
+  world.sync(member->member_id, 1, {{member->member_id, "a"}});
+  EXPECT_EQ(world.commit("g", "t", 0, 6, member->member_id, 1), ErrorCode::kNone);
+  EXPECT_EQ(world.commit("g", "t", 1, 6, member->member_id, 1), ErrorCode::kInvalidCommitOffsetSize);
+  world.memory.add(-world.memory.limit_bytes());
+  EXPECT_EQ(world.commit("g", "t", 1, 6, member->member_id, 1), ErrorCode::kNone);
 }
 
 TEST_F(GroupOffsetsTest, DeletionSparesWhatIsInUse) {

@@ -26,8 +26,9 @@ Slice copy_of(Bytes bytes) {
 }  // namespace
 
 GroupPartition::GroupPartition(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log,
-                               const storage::PartitionId& id, const GroupConfig& config)
-    : pool_(pool), loop_(loop), log_(log), id_(id), config_(config) {}
+                               const storage::PartitionId& id, const GroupConfig& config, GroupMemory& memory,
+                               GroupCoordinatorState::TopicExists topic_exists)
+    : pool_(pool), loop_(loop), log_(log), id_(id), config_(config), memory_(memory), topic_exists_(std::move(topic_exists)) {}
 
 GroupPartition::~GroupPartition() {
   *alive_ = false;
@@ -40,104 +41,50 @@ Instant GroupPartition::now() const {
 
 // --- load -----------------------------------------------------------------------------------------------------------
 
-void GroupPartition::load() {
+void GroupPartition::load(Function<void()> settled) {
   ++session_;
   serving_ = ErrorCode::kCoordinatorLoadInProgress;
-  state_ = std::make_unique<GroupCoordinatorState>(config_, loop_.random());
-  load_pieces_.clear();
+  if (settled) settled_ = std::move(settled);
+  state_ = std::make_unique<GroupCoordinatorState>(config_, loop_.random(), memory_);
   skipped_records_ = 0;
-  load_offset_ = -1;
-  read_more();
-}
-
-void GroupPartition::read_more() {
-  storage::Partition* partition = log_.find(id_);
-  if (partition == nullptr) return stop();
-  load_offset_ = std::max(load_offset_, partition->log_start_offset());
-  if (load_offset_ >= partition->high_watermark()) return load_done();
-  storage::ReadRequest request;
-  request.offset = load_offset_;
-  request.max_bytes = kReadBytes;
-  storage::ReadResult result;
-  const bool inline_answer =
-      log_.read(*partition, request, result, guarded([this](storage::ReadResult late) { read_arrived(std::move(late)); }));
-  if (inline_answer) read_arrived(std::move(result));
-}
-
-void GroupPartition::read_arrived(storage::ReadResult result) {
-  if (result.error == ErrorCode::kOffsetOutOfRange) return reload_later();  // retention overtook us
-  if (result.error != ErrorCode::kNone) return load_failed("the log cannot be read");
-  if (result.pieces.empty()) return load_failed("the log ends before its high watermark");
-  load_pieces_.assign(result.pieces.begin(), result.pieces.end());
-  replay_pieces();
-}
-
-// One read at most in memory; the loop gets a turn between two of them.
-void GroupPartition::replay_pieces() {
-  while (!load_pieces_.empty()) {
-    storage::FetchPiece piece = std::move(load_pieces_.front());
-    load_pieces_.pop_front();
-    if (const Slice* slice = std::get_if<Slice>(&piece)) {
-      if (!replay_batches(slice->bytes())) return;
-      continue;
-    }
-    struct Loaded {
-      storage::FileRange range;
-      Buffer buffer;
-      Result<size_t> read = size_t{0};
-    };
-    auto loaded = std::make_shared<Loaded>();
-    loaded->range = std::get<storage::FileRange>(piece);
-    pool_.submit(
-        [loaded] {
-          loaded->buffer = Buffer::allocate(loaded->range.length);
-          loaded->read = loaded->range.file->read_at(loaded->range.offset, {loaded->buffer.data(), loaded->range.length});
-        },
-        loop_, guarded([this, loaded] {
-          if (!loaded->read || *loaded->read != loaded->range.length) return load_failed("a segment cannot be read");
-          if (replay_batches({loaded->buffer.data(), loaded->range.length})) replay_pieces();
-        }));
+  const storage::Partition* partition = log_.find(id_);
+  if (partition != nullptr && partition->log_start_offset() >= partition->high_watermark()) {
+    // Nothing to read: a new coordinator serves at once.
+    auto done = std::exchange(settled_, {});
+    load_done();
+    if (done) done();
     return;
   }
-  loop_.post(guarded([this] { read_more(); }));
+  replay_ = std::make_unique<LogReplay>(
+      pool_, loop_, log_, id_,
+      LogReplay::Callbacks{
+          .record = [this](const protocol::Record& record) { replay(record); },
+          .done = [this](LogReplay::Outcome outcome, const std::string& reason) { replayed(outcome, reason); }});
+  replay_->start();
 }
 
-bool GroupPartition::replay_batches(Bytes batches) {
-  protocol::BatchSplitter splitter(batches);
-  while (splitter.next()) {
-    const protocol::BatchHeader& header = splitter.header();
-    if (header.next_offset() <= load_offset_) continue;
-    if (header.compressed()) {
-      load_failed("a batch is compressed");
-      return false;
-    }
-    protocol::RecordIterator records(splitter.batch());
-    for (protocol::Record record; !header.control() && records.next(record);) {
-      if (record.offset < load_offset_ || !record.key) continue;
-      if (auto ok = state_->replay(*record.key, record.value); !ok) {
-        if (skipped_records_++ == 0) {
-          log_warn(kModule, "__consumer_offsets-{}: the record at offset {} is skipped: {}", id_.index, record.offset,
-                   ok.error().message);
-        }
-      }
-    }
-    load_offset_ = header.next_offset();
+void GroupPartition::replay(const protocol::Record& record) {
+  if (auto ok = state_->replay(*record.key, record.value); !ok && skipped_records_++ == 0) {
+    log_warn(kModule, "__consumer_offsets-{}: the record at offset {} is skipped: {}", id_.index, record.offset,
+             ok.error().message);
   }
-  if (splitter.fault() == protocol::BatchFault::kNone) return true;
-  load_failed(std::string(protocol::batch_fault_name(splitter.fault())));
-  return false;
 }
 
-void GroupPartition::load_failed(const std::string& reason) {
-  log_error(kModule, "__consumer_offsets-{}: groups cannot be loaded at offset {}: {}. It is tried again.", id_.index,
-            load_offset_, reason);
-  reload_later();
-}
-
-void GroupPartition::reload_later() {
-  ++session_;
-  load_pieces_.clear();
-  loop_.schedule_after(kReloadDelayNs, guarded([this] { load(); }));
+void GroupPartition::replayed(LogReplay::Outcome outcome, const std::string& reason) {
+  const auto finished = std::move(replay_);
+  auto settled = std::exchange(settled_, {});
+  switch (outcome) {
+    case LogReplay::Outcome::kComplete: load_done(); break;
+    case LogReplay::Outcome::kNoPartition: stop(); break;
+    case LogReplay::Outcome::kFailed:
+      log_error(kModule, "__consumer_offsets-{}: groups cannot be loaded at offset {}: {}. It is tried again.", id_.index,
+                finished->next_offset(), reason);
+      [[fallthrough]];
+    case LogReplay::Outcome::kOvertaken:
+      ++session_;
+      loop_.schedule_after(kReloadDelayNs, guarded([this] { load(); }));
+  }
+  if (settled) settled();
 }
 
 void GroupPartition::load_done() {
@@ -146,7 +93,10 @@ void GroupPartition::load_done() {
     log_debug(kModule, "__consumer_offsets-{}: {} groups with {} offsets loaded", id_.index, state_->group_count(),
               state_->offset_count());
   }
-  run([](GroupCoordinatorState& state, Instant at, Effects& effects) { state.loaded(at, effects); });
+  run([this](GroupCoordinatorState& state, Instant at, Effects& effects) {
+    state.loaded(at, effects);
+    state.check_topics(topic_exists_, at);
+  });
 }
 
 // --- steps ----------------------------------------------------------------------------------------------------------
@@ -158,7 +108,15 @@ void GroupPartition::run(Step step) {
   step(*state_, at, effects);
   if (state_->next_deadline_ms() <= at.monotonic_ms) state_->tick(at, effects);
   arm_timer();
+  if (state_->take_refused_for_memory()) warn_of_memory();
   take(std::move(effects));
+}
+
+void GroupPartition::warn_of_memory() {
+  if (now().monotonic_ms < next_memory_warning_ms_) return;
+  next_memory_warning_ms_ = now().monotonic_ms + kMemoryWarningIntervalMs;
+  log_warn(kModule, "groups hold {} MB in memory, the most they may: new members and new offsets are refused. Delete groups "
+           "that are not needed, or raise weir.max.memory.bytes.", memory_.used_bytes() >> 20);
 }
 
 void GroupPartition::take(Effects effects) {
@@ -251,6 +209,7 @@ void GroupPartition::give_up(ErrorCode error) {
   Effects effects;
   if (state_) state_->abandon(error, effects);
   state_.reset();
+  replay_.reset();
   loop_.schedule_after(kReloadDelayNs, guarded([this] { load(); }));
   for (Release& release : replies) release(error);
   for (Release& release : effects.replies) release(ErrorCode::kNone);
@@ -260,6 +219,7 @@ void GroupPartition::stop() {
   give_up(ErrorCode::kNotCoordinator);
   ++session_;  // and no reload
   serving_ = ErrorCode::kNotCoordinator;
+  if (settled_) loop_.post(std::exchange(settled_, {}));
 }
 
 // --- time -----------------------------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // A coordinator at work: the state machine of one partition of `__consumer_offsets`, its log and its clock.
 //
-// load() reads the partition's log into a new state. While that goes on, serving() says COORDINATOR_LOAD_IN_PROGRESS.
+// load() reads the partition's log into a new state. While that goes on, serving() says COORDINATOR_LOAD_IN_PROGRESS; a load
+// that fails is tried again.
 // Then each run() is one step. Its records are appended together with those of the other steps of the same loop turn, and
 // no answer is given before all records of its step and of earlier ones are durable; an answer to a step without records
 // waits only if something before it does. If an append fails, everything that waits is answered with NOT_COORDINATOR and
@@ -16,6 +17,7 @@
 
 #include "base/function.h"
 #include "coordination/group/group_coordinator_state.h"
+#include "coordination/log/log_replay.h"
 #include "runtime/runtime.h"
 #include "storage/log/log_shard.h"
 
@@ -27,15 +29,17 @@ class GroupPartition {
 
   // Everything given outlives the object.
   GroupPartition(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
-                 const GroupConfig& config);
+                 const GroupConfig& config, GroupMemory& memory, GroupCoordinatorState::TopicExists topic_exists);
   ~GroupPartition();
   GroupPartition(const GroupPartition&) = delete;
 
   const storage::PartitionId& id() const { return id_; }
-  void load();
+  // `settled` is called once, possibly inline: when the partition serves, or the first attempt has failed.
+  void load(Function<void()> settled = {});
   // kNone, or what requests are answered with now.
   ErrorCode serving() const { return serving_; }
   void run(Step step);  // while serving
+  const GroupCoordinatorState& state() const { return *state_; }  // while serving; ahead of the log
   // Answers everything that waits with NOT_COORDINATOR and serves no more.
   void stop();
 
@@ -45,21 +49,18 @@ class GroupPartition {
     std::vector<Release> replies;
   };
   static constexpr size_t kBatchBytes = size_t{512} << 10;
-  static constexpr uint64_t kReadBytes = uint64_t{1} << 20;
   static constexpr int64_t kReloadDelayNs = runtime::kSecond;
+  static constexpr int64_t kMemoryWarningIntervalMs = 60'000;
 
   // Loading.
-  void read_more();
-  void read_arrived(storage::ReadResult result);
-  void replay_pieces();
-  bool replay_batches(Bytes batches);
-  void load_failed(const std::string& reason);
+  void replay(const protocol::Record& record);
+  void replayed(LogReplay::Outcome outcome, const std::string& reason);
   void load_done();
-  void reload_later();
 
   // Running.
   Instant now() const;
   void take(Effects effects);
+  void warn_of_memory();
   void flush_at_turn_end();
   void flush();
   void append_batches(std::vector<CoordinatorRecord> records, const std::shared_ptr<Flight>& flight);
@@ -82,14 +83,16 @@ class GroupPartition {
   storage::LogShard& log_;
   const storage::PartitionId id_;
   const GroupConfig config_;
+  GroupMemory& memory_;
+  const GroupCoordinatorState::TopicExists topic_exists_;
 
   ErrorCode serving_ = ErrorCode::kCoordinatorLoadInProgress;
   uint64_t session_ = 0;  // one per state
   std::unique_ptr<GroupCoordinatorState> state_;
 
-  int64_t load_offset_ = 0;
+  std::unique_ptr<LogReplay> replay_;  // while it loads
   uint64_t skipped_records_ = 0;
-  std::deque<storage::FetchPiece> load_pieces_;
+  Function<void()> settled_;
 
   std::vector<CoordinatorRecord> open_records_;  // of this turn
   std::vector<Release> open_replies_;
@@ -97,6 +100,7 @@ class GroupPartition {
   std::deque<std::shared_ptr<Flight>> flights_;  // in append order
   runtime::TimerId timer_;
   int64_t timer_at_ms_ = 0;
+  int64_t next_memory_warning_ms_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -147,7 +147,7 @@ class GroupWorld {
 
   // A new state out of the log, as after a crash.
   std::unique_ptr<GroupCoordinatorState> replayed() {
-    auto fresh = std::make_unique<GroupCoordinatorState>(config_, random_);
+    auto fresh = std::make_unique<GroupCoordinatorState>(config_, random_, memory);
     for (const CoordinatorRecord& record : log) {
       std::optional<Bytes> value;
       if (record.value) value = as_bytes(*record.value);
@@ -162,6 +162,7 @@ class GroupWorld {
 
   Instant now{1'000, 1'735'689'600'000};
   std::vector<CoordinatorRecord> log;
+  GroupMemory memory{1 << 30};
   std::unique_ptr<GroupCoordinatorState> state;
 
  private:

@@ -127,6 +127,8 @@ class History {
     ASSERT_NE(copy, nullptr);
     const auto live = world_.state->snapshot();
     ASSERT_EQ(settled(*copy, live), live);
+    ASSERT_EQ(world_.state->memory_bytes(), world_.state->counted_memory_bytes());
+    ASSERT_EQ(world_.memory.used_bytes(), world_.state->memory_bytes() + copy->memory_bytes());
   }
 
   testing::SeededRandom random_;

@@ -1,0 +1,72 @@
+#include "coordination/group/committed_offsets.h"
+
+#include <iterator>
+#include <utility>
+
+namespace weir::coordination {
+namespace {
+
+// A node of the innermost map, and a share of the outer ones.
+int64_t size_of(const CommittedOffset& offset) { return 240 + static_cast<int64_t>(offset.metadata.size()); }
+
+}  // namespace
+
+const CommittedOffsets::Topics* CommittedOffsets::topics(std::string_view group_id) const {
+  const auto group = groups_.find(group_id);
+  return group == groups_.end() ? nullptr : &group->second;
+}
+
+const CommittedOffset* CommittedOffsets::find(std::string_view group_id, std::string_view topic, int32_t partition) const {
+  const Topics* group = topics(group_id);
+  if (group == nullptr) return nullptr;
+  const auto partitions = group->find(topic);
+  if (partitions == group->end()) return nullptr;
+  const auto offset = partitions->second.find(partition);
+  return offset == partitions->second.end() ? nullptr : &offset->second;
+}
+
+void CommittedOffsets::put(const std::string& group_id, const std::string& topic, int32_t partition, CommittedOffset offset) {
+  const int64_t size = size_of(offset);
+  const auto [at, added] = groups_[group_id][topic].try_emplace(partition);
+  if (added) ++count_;
+  memory_.add(size - (added ? 0 : size_of(at->second)));
+  at->second = std::move(offset);
+}
+
+void CommittedOffsets::forget(const CommittedOffset& offset) {
+  --count_;
+  memory_.add(-size_of(offset));
+}
+
+void CommittedOffsets::erase(std::string_view group_id, std::string_view topic, int32_t partition) {
+  const auto group = groups_.find(group_id);
+  if (group == groups_.end()) return;
+  const auto partitions = group->second.find(topic);
+  if (partitions == group->second.end()) return;
+  const auto offset = partitions->second.find(partition);
+  if (offset == partitions->second.end()) return;
+  forget(offset->second);
+  partitions->second.erase(offset);
+  if (partitions->second.empty()) group->second.erase(partitions);
+  if (group->second.empty()) groups_.erase(group);
+}
+
+void CommittedOffsets::erase_group(std::string_view group_id) {
+  erase_if(group_id, [](const std::string&, int32_t, const CommittedOffset&) { return true; });
+}
+
+void CommittedOffsets::erase_if(std::string_view group_id, const Gone& gone) {
+  const auto group = groups_.find(group_id);
+  if (group == groups_.end()) return;
+  for (auto topic = group->second.begin(); topic != group->second.end();) {
+    std::erase_if(topic->second, [&](const auto& entry) {
+      if (!gone(topic->first, entry.first, entry.second)) return false;
+      forget(entry.second);
+      return true;
+    });
+    topic = topic->second.empty() ? group->second.erase(topic) : std::next(topic);
+  }
+  if (group->second.empty()) groups_.erase(group);
+}
+
+}  // namespace weir::coordination

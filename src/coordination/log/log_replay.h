@@ -1,0 +1,77 @@
+// Reads a partition of an internal topic from its start to its high watermark and hands every record to a visitor, as
+// often as a coordinator's state is built anew.
+//
+// Segments are read by the pool, a piece at a time. The loop gets a turn after at most kRecordsPerSlice records, so that
+// loading a large partition does not hold up the requests of others; at most kReadBytes (or one batch) are in memory.
+// Destroying the object ends it without another call. Loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/buffer.h"
+#include "base/function.h"
+#include "protocol/record_batch.h"
+#include "runtime/runtime.h"
+#include "storage/log/log_shard.h"
+
+namespace weir::coordination {
+
+class LogReplay {
+ public:
+  enum class Outcome {
+    kComplete,
+    kNoPartition,  // the topic was deleted
+    kOvertaken,    // retention removed what was to be read next
+    kFailed,       // `reason` says why
+  };
+  struct Callbacks {
+    Function<void(const protocol::Record&)> record;  // with a key
+    Function<void(Outcome, const std::string& reason)> done;  // once, never inside start(); may destroy the object
+  };
+  static constexpr size_t kRecordsPerSlice = 256;
+  static constexpr uint64_t kReadBytes = uint64_t{1} << 20;
+
+  // Everything given outlives the object.
+  LogReplay(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
+            Callbacks callbacks);
+  ~LogReplay() { *alive_ = false; }
+  LogReplay(const LogReplay&) = delete;
+
+  void start();  // once
+  int64_t next_offset() const { return next_offset_; }
+
+ private:
+  void read_more();
+  void read_arrived(storage::ReadResult result);
+  void next_piece();
+  void replay(Slice piece);
+  void replay_slice();
+  bool begin_batch();  // false: the piece is at its end, or damaged
+  void finish(Outcome outcome, std::string reason = {});
+
+  template <typename Callback>
+  auto guarded(Callback callback) {
+    return [alive = alive_, callback = std::move(callback)](auto&&... args) mutable {
+      if (*alive) callback(std::forward<decltype(args)>(args)...);
+    };
+  }
+
+  runtime::Pool& pool_;
+  runtime::Loop& loop_;
+  storage::LogShard& log_;
+  const storage::PartitionId id_;
+  Callbacks callbacks_;
+
+  int64_t next_offset_ = 0;
+  std::deque<storage::FetchPiece> pieces_;  // of the last read, not replayed yet
+  Slice piece_;                             // being replayed, and where
+  std::optional<protocol::BatchSplitter> batches_;
+  std::optional<protocol::RecordIterator> records_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::coordination
