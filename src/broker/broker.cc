@@ -77,6 +77,7 @@ void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
       if (owner(topic->partition(i)) == shard.index()) shard.log.drop(topic->partition(i));
     }
   }
+  if (!change.removed.empty()) groups_->topics_deleted(shard, change.removed);
   for (const MetadataChange::Added& added : change.added) {
     add_partitions(shard, *added.topic, added.first, change.image->leader_epoch(*added.topic));
   }
