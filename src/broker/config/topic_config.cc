@@ -225,6 +225,10 @@ storage::LogConfig log_config(const ConfigOverrides& overrides, const BrokerConf
   to.timestamp_after_max_ms = from.message_timestamp_after_max_ms;
   to.file_delete_delay_ms = from.file_delete_delay_ms;
   to.min_insync_replicas = from.min_insync_replicas;
+  to.min_cleanable_dirty_ratio = from.min_cleanable_dirty_ratio;
+  to.min_compaction_lag_ms = from.min_compaction_lag_ms;
+  to.max_compaction_lag_ms = from.max_compaction_lag_ms;
+  to.delete_retention_ms = from.delete_retention_ms;
   return to;
 }
 

@@ -18,6 +18,15 @@ struct LogConfig {
   int64_t timestamp_after_max_ms = 3600 * 1000;
   int64_t file_delete_delay_ms = 60 * 1000;
   int32_t min_insync_replicas = 1;
+  double min_cleanable_dirty_ratio = 0.5;
+  int64_t min_compaction_lag_ms = 0;
+  int64_t max_compaction_lag_ms = INT64_MAX;
+  int64_t delete_retention_ms = 24ll * 3600 * 1000;  // of tombstones, once compaction has met them
+
+  // Age at which the active segment is rolled: compaction must get at it in time.
+  int64_t roll_ms() const {
+    return cleanup_compact && max_compaction_lag_ms < segment_ms ? max_compaction_lag_ms : segment_ms;
+  }
   bool operator==(const LogConfig&) const = default;
 };
 

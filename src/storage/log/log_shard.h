@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "runtime/runtime.h"
+#include "storage/compaction/clean_range.h"
 #include "storage/log/partition.h"
 #include "storage/segment/segment_store.h"
 #include "storage/wal/wal.h"
@@ -53,6 +54,7 @@ struct ReadResult {
 };
 
 struct ValidatedBatch;  // append_validation.h
+struct CleaningInput;   // partition_cleaning.h
 
 // Merges since the start; for metrics.
 struct MergeTotals {
@@ -132,6 +134,19 @@ class LogShard {
   // Starts merging everything that is durable now and calls `done` when the WAL holds nothing unmerged (shard count
   // changes, tests).
   void merge_all(Function<void(Result<void>)> done);
+  // Compaction (log_shard_compaction.cc), driven by the LogCleaner.
+  struct Cleanable {
+    PartitionId partition;
+    CleanRange range;
+    bool due = false;
+  };
+  // Partitions of compacted topics with more than an active segment. Also merges what would roll an active segment.
+  std::vector<Cleanable> cleanable_partitions();
+  // What a cleaning needs to know; null if there is nothing to clean (any more).
+  std::unique_ptr<CleaningInput> begin_cleaning(const PartitionId& id);
+  // Has the outcome take the place of what it was made of, durably when `done` says so.
+  void finish_cleaning(SegmentReplacement outcome, Function<void(Result<void>)> done);
+
   void run_retention();  // also by timer, once start_timers was called
   void start_timers() { schedule_retention(); }
 
@@ -174,6 +189,7 @@ class LogShard {
   void schedule_retention();
   int64_t expired_before(const Partition& partition, int64_t now_ms) const;
   bool retain(Partition& partition, int64_t now_ms);
+  bool rolls_early(const Partition& partition) const;
   void find_in_batch(Slice batch, int64_t timestamp, int64_t start_offset,
                      Function<void(Result<TimestampPosition>)> done);
   void take_offline(Partition& partition, const std::string& reason);
@@ -195,6 +211,7 @@ class LogShard {
   bool merging_ = false;
   ChunkNumber merged_ = 0;  // chunks up to this one are merged and released
   bool merge_everything_ = false;
+  bool early_merges_ = false;  // some partition is to be merged before its WAL file is full
   std::vector<Function<void(Result<void>)>> merge_waiters_;
   bool merge_failing_ = false;  // the last merge failed; held appends are refused instead of waiting
   // DeleteRecords callers: of the merge in flight, and of the one after it.

@@ -20,7 +20,7 @@ void LogShard::maybe_merge() {
   if (up_to > wal_->durable() || up_to <= merged_) up_to = 0;  // on its way, or kept though nobody needs it
   const bool everything = merge_everything_ && acks_.empty();  // otherwise once the flush under way is done
   if (everything) up_to = wal_->durable();
-  if (up_to == 0 && next_commit_waiters_.empty() && !everything) return;
+  if (up_to == 0 && next_commit_waiters_.empty() && !everything && !early_merges_) return;
   start_merge(up_to);
 }
 
@@ -29,7 +29,7 @@ MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to) {
   input.partition = partition.id_;
   input.log_start_offset = partition.pending_log_start_;
   input.segment_bytes = partition.config_.segment_bytes;
-  input.segment_ms = partition.config_.segment_ms;
+  input.segment_ms = partition.config_.roll_ms();
   input.expired_producers = partition.expired_producers_;
   // The producers as of the new floor, not as of now: rebuilt from the batches below it; the store completes the window
   // of five from its previous row. State ahead of the floor would refuse what recovery replays. Batches that were
@@ -58,11 +58,13 @@ MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to) {
 void LogShard::start_merge(ChunkNumber up_to) {
   std::vector<MergePartition> input;
   for (Partition* partition : dirty_) {
-    MergePartition one = merge_input_of(*partition, up_to);
+    MergePartition one = merge_input_of(*partition, partition->merge_early_ ? std::max(up_to, wal_->durable()) : up_to);
+    partition->merge_early_ = false;
     const bool changed = one.log_start_offset != partition->manifest_.log_start_offset || !one.expired_producers.empty();
     if (!one.batches.empty() || changed) input.push_back(std::move(one));
   }
   merging_ = true;
+  early_merges_ = false;
   merge_started_ns_ = runtime_.clock->monotonic_ns();
   commit_waiters_ = std::move(next_commit_waiters_);
   next_commit_waiters_.clear();

@@ -94,6 +94,7 @@ class Partition {
   std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
   size_t tail_head_ = 0;
   uint64_t unmerged_bytes_ = 0;
+  bool merge_early_ = false;     // compacted, and a segment's worth is not merged
   bool dirty_listed_ = false;    // in LogShard's list of partitions with unmerged batches
   int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
   bool dropped_ = false;         // deleted topic; lives until the tail cache lets go of its batches

@@ -77,11 +77,17 @@ Result<std::vector<LoadedPartition>> LocalSegmentStore::load() {
   for (auto& row : *rows) {
     PartitionState& state = partitions_[row.partition.manifest.partition];
     state.row = row.row;
+    state.generation = static_cast<uint32_t>(row.generation);
     state.manifest = row.partition.manifest;
     next_row_ = std::max(next_row_, row.row + 1);
     loaded.push_back(std::move(row.partition));
   }
   if (auto done = sort_out_folders(); !done) return std::unexpected(std::move(done.error()));
+  doomed_files_.clear();
+  for (const auto& [id, state] : partitions_) {
+    if (state.generation == 0) continue;
+    if (auto done = sweep_segments(state.manifest); !done) return std::unexpected(std::move(done.error()));
+  }
   return loaded;
 }
 
@@ -266,9 +272,10 @@ Result<void> LocalSegmentStore::write_partition(const MergePartition& merge, con
     if (auto done = writer_.create_folder(folder); !done) return done;
   }
   for (const SegmentWrite& run : plan.writes) {
+    const uint32_t generation = run.created ? 0 : known->second.manifest.segments.back().generation;
     const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
-    auto done =
-        writer_.append(folder, segment_file_name(run.base_offset), run.position, run.created, batches);
+    auto done = writer_.append(folder, segment_file_name(run.base_offset, generation), run.position,
+                               run.created, batches);
     if (!done) return done;
   }
   return {};
@@ -291,18 +298,19 @@ std::vector<PartitionManifest> LocalSegmentStore::adopt(Cycle& cycle) {
   return manifests;
 }
 
+// `plan` is not adopted yet: the segments are still in the manifest in memory.
 void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
   if (plan.dropped.empty()) return;
-  const std::string folder = partition_folder_name(plan.after.partition);
+  const auto known = partitions_.find(plan.after.partition);
   for (const int64_t base_offset : plan.dropped) {
-    for (const std::string& name : {segment_file_name(base_offset), index_file_name(base_offset)}) {
-      auto removed = files_.remove(path_of(folder, name));
-      if (!removed && removed.error().code != ErrorCode::kNotFound) {
-        log_warn("storage", "a segment below the log start could not be removed: {}",
-                 removed.error().message);
-      }
+    SegmentInfo segment;
+    segment.base_offset = base_offset;
+    if (known != partitions_.end()) {
+      const auto found =
+          std::ranges::find(known->second.manifest.segments, base_offset, &SegmentInfo::base_offset);
+      if (found != known->second.manifest.segments.end()) segment = *found;
     }
-    reader_.forget(plan.after.partition, base_offset);  // last: a reader may just have opened it
+    remove_segment_files(plan.after.partition, segment);
   }
 }
 
@@ -330,13 +338,15 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
     log_warn("storage", "the folder of a deleted partition stays until the next start: {}",
              renamed.error().message);
   }
-  for (const SegmentInfo& segment : segments) reader_.forget(partition, segment.base_offset);
+  for (const SegmentInfo& segment : segments)
+    reader_.forget(partition, segment.base_offset, segment.generation);
   return {};
 }
 
 void LocalSegmentStore::maintain_now() {
   std::lock_guard lock(mutex_);
   const int64_t now_ms = clock_.wall_ms();
+  remove_replaced_segments(now_ms);
   // One folder a time: merges wait for this.
   const auto due =
       std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });

@@ -47,6 +47,14 @@ class LocalSegmentStore final : public SegmentStore {
                       Function<void(Result<TimestampPosition>)> done) override;
   void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
             Function<void(Result<void>)> done) override;
+  Result<uint32_t> begin_rewrite(const PartitionId& partition) override;
+  Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition,
+                                                      const SegmentInfo& segment) override;
+  Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition, int64_t base_offset,
+                                                           uint32_t generation) override;
+  void replace(SegmentReplacement replacement, runtime::Executor& reply_to,
+               Function<void(Result<PartitionManifest>)> done) override;
+  void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) override;
   Result<std::vector<WalSession>> wal_sessions() override;
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override;
   // Removes folders of dropped partitions whose delay is over; called now and then (merges do it too).
@@ -62,6 +70,8 @@ class LocalSegmentStore final : public SegmentStore {
   }
   Result<void> drop_now(const PartitionId& partition, int64_t delay_ms);
   void maintain_now();
+  Result<PartitionManifest> replace_now(const SegmentReplacement& replacement);
+  void discard_now(const SegmentReplacement& replacement);
 
   const SegmentReader& reader() const { return reader_; }
   uint64_t database_syncs() const { return manifests_->syncs(); }
@@ -72,12 +82,19 @@ class LocalSegmentStore final : public SegmentStore {
     PartitionManifest manifest;
     PendingIndex pending;
     int64_t damaged_segment = -1;  // base offset of one that cannot be appended to
+    uint32_t generation = 0;       // the highest that a rewrite reserved
   };
   struct DoomedFolder {
     std::string name;
     int64_t due_ms = 0;
   };
+  struct DoomedFile {
+    PartitionId partition;
+    SegmentInfo segment;
+    int64_t due_ms = 0;
+  };
   struct Cycle;
+  struct ReplacePlan;
 
   LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
                     Options options);
@@ -88,6 +105,11 @@ class LocalSegmentStore final : public SegmentStore {
   std::vector<PartitionManifest> adopt(Cycle& cycle);
   void remove_dropped_segments(const MergePlan& plan);
   void write_indexes(const MergePlan& plan);
+  static ReplacePlan plan_replacement(const PartitionManifest& manifest,
+                                      const SegmentReplacement& replacement);
+  void remove_segment_files(const PartitionId& partition, const SegmentInfo& segment);
+  void remove_replaced_segments(int64_t now_ms);
+  Result<void> sweep_segments(const PartitionManifest& manifest);
   Result<void> sort_out_folders();
   Result<void> doom_folder(const std::string& name, int64_t due_ms);
   std::string path_of(const std::string& folder, const std::string& name) const {
@@ -107,6 +129,7 @@ class LocalSegmentStore final : public SegmentStore {
   int64_t next_row_ = 1;
   uint64_t next_doomed_ = 1;
   std::deque<DoomedFolder> doomed_;
+  std::deque<DoomedFile> doomed_files_;
 };
 
 }  // namespace weir::storage

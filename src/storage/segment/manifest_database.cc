@@ -15,19 +15,20 @@ namespace weir::storage {
 
 namespace {
 
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;
 
 // Partitions have a short row number because it is repeated in every segment and producer row.
 constexpr const char* kSchema =
     "CREATE TABLE format (version INTEGER NOT NULL);"
-    "INSERT INTO format VALUES (1);"
+    "INSERT INTO format VALUES (2);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
-    " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL, UNIQUE (topic, "
+    " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL,"
+    " first_dirty_offset INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, "
     "partition));"
     "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER "
     "NOT NULL,"
     " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms "
-    "INTEGER NOT NULL,"
+    "INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 0,"
     " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
     "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT "
     "NULL,"
@@ -36,13 +37,23 @@ constexpr const char* kSchema =
     "NOT NULL,"
     " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;";
 
+// Format 1 knew no compaction.
+constexpr const char* kFromFormat1 =
+    "ALTER TABLE partitions ADD COLUMN first_dirty_offset INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE partitions ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE segments ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
+    "UPDATE format SET version = 2;";
+
 // Rows that contradict each other would be acted upon: better to stop with the name of the partition.
-Result<void> check_manifest(const PartitionManifest& manifest) {
+Result<void> check_manifest(const PartitionManifest& manifest, int64_t generation) {
   int64_t next = 0;
-  bool sound = manifest.log_start_offset >= 0 && manifest.end_offset >= 0 && manifest.partition.index >= 0;
+  bool sound = generation >= 0 && generation <= UINT32_MAX && manifest.first_dirty_offset >= 0 &&
+               manifest.first_dirty_offset <= manifest.end_offset && manifest.log_start_offset >= 0 &&
+               manifest.end_offset >= 0 && manifest.partition.index >= 0;
   for (const SegmentInfo& segment : manifest.segments) {
     sound = sound && segment.base_offset >= next && segment.next_offset > segment.base_offset &&
-            segment.length >= protocol::BatchHeader::kSize && segment.length <= INT64_MAX;
+            segment.length >= protocol::BatchHeader::kSize && segment.length <= INT64_MAX &&
+            segment.generation <= generation;
     next = segment.next_offset;
   }
   if (sound && next <= manifest.end_offset) return {};
@@ -76,6 +87,7 @@ Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSy
   auto manifests = std::make_unique<ManifestDatabase>();
   manifests->database_ = std::move(*database);
   if (auto done = manifests->check_format(path); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = manifests->migrate(); !done) return std::unexpected(std::move(done.error()));
   if (auto done = manifests->prepare_statements(); !done) return std::unexpected(std::move(done.error()));
   return manifests;
 }
@@ -85,24 +97,39 @@ Result<void> ManifestDatabase::check_format(const std::string& path) {
   if (!format) return std::unexpected(std::move(format.error()));
   auto row = format->step();
   if (!row) return std::unexpected(std::move(row.error()));
-  if (*row && format->integer(0) == kFormat) return {};
-  return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads {}", path,
+  if (*row && (format->integer(0) == kFormat || format->integer(0) == 1)) return {};
+  return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path,
                                                    *row ? format->integer(0) : 0, kFormat));
+}
+
+Result<void> ManifestDatabase::migrate() {
+  int64_t version = 0;
+  {
+    auto format = database_->prepare("SELECT version FROM format");
+    if (!format) return std::unexpected(std::move(format.error()));
+    auto row = format->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    version = format->integer(0);
+  }
+  if (version == kFormat) return {};
+  return in_transaction([&] { return database_->execute(kFromFormat1); });
 }
 
 Result<void> ManifestDatabase::prepare_statements() {
   const std::pair<Statement*, const char*> statements[] = {
-      {&insert_partition_, "INSERT INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6)"},
+      {&insert_partition_, "INSERT INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0)"},
       {&update_partition_,
        "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
       {&remove_partition_, "DELETE FROM partitions WHERE id = ?1"},
-      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)"},
+      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
       {&remove_segments_, "DELETE FROM segments WHERE partition_id = ?1"},
       {&get_producer_, "SELECT entry FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
       {&put_producer_, "INSERT OR REPLACE INTO producers VALUES (?1, ?2, ?3)"},
       {&remove_producer_, "DELETE FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
       {&remove_producers_, "DELETE FROM producers WHERE partition_id = ?1"},
+      {&put_generation_, "UPDATE partitions SET generation = ?2 WHERE id = ?1"},
+      {&put_dirty_, "UPDATE partitions SET first_dirty_offset = ?2 WHERE id = ?1"},
       {&put_session_, "INSERT INTO wal_sessions VALUES (?1, ?2, ?3, ?4, ?5)"},
   };
   for (const auto& [statement, sql] : statements) {
@@ -127,7 +154,8 @@ Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
 
 Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
   auto scan = database_->prepare(
-      "SELECT id, topic, partition, log_start_offset, end_offset, epochs FROM partitions ORDER BY id");
+      "SELECT id, topic, partition, log_start_offset, end_offset, epochs, first_dirty_offset, generation "
+      "FROM partitions ORDER BY id");
   if (!scan) return std::unexpected(std::move(scan.error()));
   std::vector<Loaded> partitions;
   while (true) {
@@ -147,11 +175,13 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
     auto epochs = decode_epochs(scan->blob(5));
     if (!epochs) return std::unexpected(std::move(epochs.error()));
     manifest.epochs = std::move(*epochs);
+    manifest.first_dirty_offset = scan->integer(6);
+    loaded.generation = scan->integer(7);
   }
   if (auto done = load_segments(partitions); !done) return std::unexpected(std::move(done.error()));
   if (auto done = load_producers(partitions); !done) return std::unexpected(std::move(done.error()));
   for (const Loaded& loaded : partitions) {
-    auto sound = check_manifest(loaded.partition.manifest);
+    auto sound = check_manifest(loaded.partition.manifest, loaded.generation);
     if (!sound) return std::unexpected(std::move(sound.error()));
   }
   return partitions;
@@ -160,8 +190,8 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
 // Both lists ascend by partition, so one pass joins them.
 Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
   auto scan = database_->prepare(
-      "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms "
-      "FROM segments"
+      "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms, "
+      "generation FROM segments"
       " ORDER BY partition_id, base_offset");
   if (!scan) return std::unexpected(std::move(scan.error()));
   auto at = partitions.begin();
@@ -172,9 +202,9 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
     while (at != partitions.end() && at->row < scan->integer(0)) ++at;
     if (at == partitions.end() || at->row != scan->integer(0))
       return fail(ErrorCode::kCorrupt, "manifest.db: segment row of no partition");
-    at->partition.manifest.segments.push_back({scan->integer(1), scan->integer(2),
-                                               static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
-                                               scan->integer(5), scan->integer(6)});
+    at->partition.manifest.segments.push_back(
+        {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
+         scan->integer(5), scan->integer(6), static_cast<uint32_t>(scan->integer(7))});
   }
 }
 
@@ -229,16 +259,7 @@ Result<void> ManifestDatabase::store_change(const Change& change) {
     if (done = remove_segment_.bind(1, change.row).bind(2, base_offset).run(); !done) return done;
   }
   for (size_t i = change.plan->first_changed; i < after.segments.size(); ++i) {
-    const SegmentInfo& segment = after.segments[i];
-    done = put_segment_.bind(1, change.row)
-               .bind(2, segment.base_offset)
-               .bind(3, segment.next_offset)
-               .bind(4, static_cast<int64_t>(segment.length))
-               .bind(5, segment.max_timestamp)
-               .bind(6, segment.first_timestamp)
-               .bind(7, segment.created_ms)
-               .run();
-    if (!done) return done;
+    if (done = put_segment(change.row, after.segments[i]); !done) return done;
   }
   for (const int64_t producer_id : change.merge->expired_producers) {
     if (done = remove_producer_.bind(1, change.row).bind(2, producer_id).run(); !done) return done;
@@ -247,6 +268,36 @@ Result<void> ManifestDatabase::store_change(const Change& change) {
     if (done = store_producer(change.row, producer); !done) return done;
   }
   return {};
+}
+
+Result<void> ManifestDatabase::put_segment(int64_t row, const SegmentInfo& segment) {
+  return put_segment_.bind(1, row)
+      .bind(2, segment.base_offset)
+      .bind(3, segment.next_offset)
+      .bind(4, static_cast<int64_t>(segment.length))
+      .bind(5, segment.max_timestamp)
+      .bind(6, segment.first_timestamp)
+      .bind(7, segment.created_ms)
+      .bind(8, segment.generation)
+      .run();
+}
+
+Result<void> ManifestDatabase::put_generation(int64_t row, uint32_t generation) {
+  return in_transaction([&] { return put_generation_.bind(1, row).bind(2, generation).run(); });
+}
+
+Result<void> ManifestDatabase::replace_segments(int64_t row, std::span<const int64_t> removed,
+                                                std::span<const SegmentInfo> added,
+                                                int64_t first_dirty_offset) {
+  return in_transaction([&]() -> Result<void> {
+    for (const int64_t base_offset : removed) {
+      if (auto done = remove_segment_.bind(1, row).bind(2, base_offset).run(); !done) return done;
+    }
+    for (const SegmentInfo& segment : added) {
+      if (auto done = put_segment(row, segment); !done) return done;
+    }
+    return put_dirty_.bind(1, row).bind(2, first_dirty_offset).run();
+  });
 }
 
 Result<void> ManifestDatabase::store_producer(int64_t row, const ProducerEntry& entry) {

@@ -20,7 +20,8 @@ class ManifestDatabase {
                                                         const runtime::Clock* clock);
 
   struct Loaded {
-    int64_t row = 0;  // short name of the partition in the other tables
+    int64_t row = 0;         // short name of the partition in the other tables
+    int64_t generation = 0;  // the highest that a rewrite reserved
     LoadedPartition partition;
   };
   Result<std::vector<Loaded>> load();
@@ -34,6 +35,11 @@ class ManifestDatabase {
   // One transaction; the only sync is its commit's.
   Result<void> commit(std::span<const Change> changes);
   Result<void> drop(int64_t row);
+  // Reserves file names for a rewrite; load() tells the highest reserved.
+  Result<void> put_generation(int64_t row, uint32_t generation);
+  // The rows of `removed` (base offsets) go, those of `added` come, in one transaction.
+  Result<void> replace_segments(int64_t row, std::span<const int64_t> removed,
+                                std::span<const SegmentInfo> added, int64_t first_dirty_offset);
 
   Result<std::vector<SegmentStore::WalSession>> wal_sessions();
   Result<void> put_wal_sessions(const std::vector<SegmentStore::WalSession>& all);
@@ -45,6 +51,8 @@ class ManifestDatabase {
 
  private:
   Result<void> prepare_statements();
+  Result<void> migrate();
+  Result<void> put_segment(int64_t row, const SegmentInfo& segment);
   Result<void> check_format(const std::string& path);
   Result<void> in_transaction(Function<Result<void>()> work);
   Result<void> store_change(const Change& change);
@@ -57,6 +65,7 @@ class ManifestDatabase {
   Statement put_segment_, remove_segment_, remove_segments_;
   Statement get_producer_, put_producer_, remove_producer_, remove_producers_;
   Statement put_session_;
+  Statement put_generation_, put_dirty_;
 };
 
 // The window of five after a merge: `seen` are the producer's batches of this cycle (or its whole window),

@@ -53,8 +53,8 @@ class ManifestDatabaseTest : public ::testing::Test {
     return loaded ? ErrorCode::kExists : loaded.error().code;
   }
   static constexpr const char* kSound =
-      "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12));"
-      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1), (1, 5, 9, 100, 1, 1, 1);";
+      "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
+      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1, 2), (1, 5, 9, 100, 1, 1, 1, 0);";
 };
 
 TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
@@ -68,11 +68,48 @@ TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
         "UPDATE segments SET next_offset = 0 WHERE base_offset = 0",
         "UPDATE segments SET length = 60 WHERE base_offset = 0",
         "UPDATE segments SET length = -1 WHERE base_offset = 0", "UPDATE segments SET partition_id = 2",
-        "DELETE FROM partitions", "INSERT INTO producers VALUES (1, 1, zeroblob(3))",
+        "UPDATE partitions SET first_dirty_offset = 10", "UPDATE partitions SET first_dirty_offset = -1",
+        "UPDATE partitions SET generation = 1", "UPDATE partitions SET generation = 4294967296",
+        "UPDATE segments SET generation = -1 WHERE base_offset = 5", "DELETE FROM partitions",
+        "INSERT INTO producers VALUES (1, 1, zeroblob(3))",
         "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
     EXPECT_EQ(load_after(sound + damage), ErrorCode::kCorrupt) << damage;
   }
-  EXPECT_EQ(load_after("UPDATE format SET version = 2"), ErrorCode::kUnsupported);
+  EXPECT_EQ(load_after("UPDATE format SET version = 3"), ErrorCode::kUnsupported);
+}
+
+TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
+  weir::testing::SimDisk disk(1);
+  constexpr const char* kFormat1 =
+      "CREATE TABLE format (version INTEGER NOT NULL);"
+      "INSERT INTO format VALUES (1);"
+      "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
+      " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL, UNIQUE (topic, "
+      "partition));"
+      "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset "
+      "INTEGER "
+      "NOT NULL, length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, "
+      "created_ms INTEGER NOT NULL, PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
+      "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT "
+      "NULL,"
+      " PRIMARY KEY (partition_id, producer_id)) WITHOUT ROWID;"
+      "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER "
+      "NOT NULL,"
+      " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT "
+      "ROWID;"
+      "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12));"
+      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1), (1, 5, 9, 100, 1, 1, 1);";
+  ASSERT_TRUE(Database::open(disk, "/manifest.db", {.schema = kFormat1}));
+  for (int start = 0; start < 2; ++start) {
+    auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
+    ASSERT_TRUE(manifests) << manifests.error().message;
+    auto loaded = (*manifests)->load();
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    ASSERT_EQ(loaded->size(), 1u);
+    EXPECT_EQ((*loaded)[0].generation, 0u);
+    EXPECT_EQ((*loaded)[0].partition.manifest.segments.size(), 2u);
+    EXPECT_EQ((*loaded)[0].partition.manifest.first_dirty_offset, 0);
+  }
 }
 
 }  // namespace

@@ -185,20 +185,21 @@ Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const s
                                              Function<void(std::string_view line)> line) {
   const size_t slash = path.rfind('/');
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
-  const auto base_offset = parse_segment_file_name(name);
-  if (!base_offset || !name.ends_with(".log")) {
-    return fail(ErrorCode::kInvalid, path + " is not named as a segment: 20 digits and .log");
+  const auto parsed = parse_segment_file_name(name);
+  if (!parsed || !name.ends_with(".log")) {
+    return fail(ErrorCode::kInvalid,
+                path + " is not named as a segment: 20 digits, perhaps a generation, and .log");
   }
   auto file = files.open(path, {});
   if (!file) return std::unexpected(std::move(file.error()));
   auto size = (*file)->size();
   if (!size) return std::unexpected(std::move(size.error()));
-  SegmentDump dump(**file, path, *size, *base_offset, options, line);
+  SegmentDump dump(**file, path, *size, parsed->base_offset, options, line);
   auto summary = dump.run();
   if (!summary) return summary;
   const std::string index_path = (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) +
-                                 index_file_name(*base_offset);
-  auto index = SegmentIndex::load(files, index_path, *base_offset, summary->valid_bytes);
+                                 index_file_name(parsed->base_offset, parsed->generation);
+  auto index = SegmentIndex::load(files, index_path, parsed->base_offset, summary->valid_bytes);
   if (!index) return std::unexpected(std::move(index.error()));
   if (auto checked = dump.check_index(*index); !checked) return std::unexpected(std::move(checked.error()));
   return dump.end();

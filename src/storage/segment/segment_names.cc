@@ -29,21 +29,32 @@ std::optional<PartitionId> parse_partition_folder_name(std::string_view name) {
   return partition;
 }
 
-std::string segment_file_name(int64_t base_offset) {
+std::string segment_file_name(int64_t base_offset, uint32_t generation) {
+  if (generation != 0) return fmt::format("{:020}.{}.log", base_offset, generation);
   return fmt::format("{:020}.log", base_offset);
 }
-std::string index_file_name(int64_t base_offset) {
+std::string index_file_name(int64_t base_offset, uint32_t generation) {
+  if (generation != 0) return fmt::format("{:020}.{}.index", base_offset, generation);
   return fmt::format("{:020}.index", base_offset);
 }
 
-std::optional<int64_t> parse_segment_file_name(std::string_view name) {
+std::optional<SegmentFileName> parse_segment_file_name(std::string_view name) {
+  SegmentFileName parsed;
   if (name.size() < kOffsetDigits) return std::nullopt;
-  const std::string_view extension = name.substr(kOffsetDigits);
-  if (extension != ".log" && extension != ".index") return std::nullopt;
-  int64_t offset = 0;
-  const auto [stop, error] = std::from_chars(name.data(), name.data() + kOffsetDigits, offset);
-  if (error != std::errc() || stop != name.data() + kOffsetDigits || offset < 0) return std::nullopt;
-  return offset;
+  const auto [stop, error] = std::from_chars(name.data(), name.data() + kOffsetDigits, parsed.base_offset);
+  if (error != std::errc() || stop != name.data() + kOffsetDigits || parsed.base_offset < 0)
+    return std::nullopt;
+  const size_t dot = name.rfind('.');
+  if (dot > kOffsetDigits && dot != std::string_view::npos) {
+    const auto [end, wrong] =
+        std::from_chars(name.data() + kOffsetDigits + 1, name.data() + dot, parsed.generation);
+    if (wrong != std::errc() || end != name.data() + dot) return std::nullopt;
+  }
+  if (name == segment_file_name(parsed.base_offset, parsed.generation) ||
+      name == index_file_name(parsed.base_offset, parsed.generation)) {
+    return parsed;
+  }
+  return std::nullopt;
 }
 
 }  // namespace weir::storage

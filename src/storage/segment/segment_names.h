@@ -1,5 +1,6 @@
 // Names below a log directory: folders `<topic id>-<index>`, files `<base offset, 20 digits>.log` and
-// `.index`. Folders that wait for their removal end in `-delete`.
+// `.index`; those of rewritten segments `<base offset>.<generation>.log`. Folders that wait for their removal
+// end in `-delete`.
 #pragma once
 
 #include <cstdint>
@@ -16,9 +17,14 @@ inline constexpr std::string_view kDeletedSuffix = "-delete";
 std::string partition_folder_name(const PartitionId& partition);
 std::optional<PartitionId> parse_partition_folder_name(std::string_view name);
 
-std::string segment_file_name(int64_t base_offset);
-std::string index_file_name(int64_t base_offset);
-// Base offset of a `.log` or `.index` file.
-std::optional<int64_t> parse_segment_file_name(std::string_view name);
+std::string segment_file_name(int64_t base_offset, uint32_t generation = 0);
+std::string index_file_name(int64_t base_offset, uint32_t generation = 0);
+
+struct SegmentFileName {
+  int64_t base_offset = 0;
+  uint32_t generation = 0;
+};
+// Of a `.log` or `.index` file.
+std::optional<SegmentFileName> parse_segment_file_name(std::string_view name);
 
 }  // namespace weir::storage

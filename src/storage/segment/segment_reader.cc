@@ -21,13 +21,17 @@ SegmentReader::SegmentReader(runtime::FileSystem& files, std::string root, Optio
 
 std::string SegmentReader::path(const SegmentKey& key, bool index) const {
   return root_ + "/" + partition_folder_name(key.partition) + "/" +
-         (index ? index_file_name(key.base_offset) : segment_file_name(key.base_offset));
+         (index ? index_file_name(key.base_offset, key.generation)
+                : segment_file_name(key.base_offset, key.generation));
 }
 
 Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& manifest, size_t segment) {
   const SegmentInfo& info = manifest.segments[segment];
-  Segment opened{
-      {manifest.partition, info.base_offset}, &info, {}, segment + 1 == manifest.segments.size(), {}};
+  Segment opened{{manifest.partition, info.base_offset, info.generation},
+                 &info,
+                 {},
+                 segment + 1 == manifest.segments.size(),
+                 {}};
   opened.path = path(opened.key, false);
   if (auto cached = open_files_.get(opened.key)) {
     opened.file = std::move(*cached);
@@ -40,9 +44,9 @@ Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& mani
   return opened;
 }
 
-void SegmentReader::forget(const PartitionId& partition, int64_t base_offset) {
-  open_files_.erase({partition, base_offset});
-  indexes_.erase({partition, base_offset});
+void SegmentReader::forget(const PartitionId& partition, int64_t base_offset, uint32_t generation) {
+  open_files_.erase({partition, base_offset, generation});
+  indexes_.erase({partition, base_offset, generation});
 }
 
 size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offset) {
@@ -83,11 +87,13 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   const size_t number = segment_of(manifest, offset);
   if (number == manifest.segments.size()) return std::nullopt;
   const SegmentInfo& info = manifest.segments[number];
-  Segment segment{
-      {manifest.partition, info.base_offset}, &info, {}, number + 1 == manifest.segments.size(), {}};
-  const auto hint = hints_.get({manifest.partition, offset});
-  if (!hint || hint->base_offset != info.base_offset || hint->position + BatchHeader::kSize > info.length)
-    return std::nullopt;
+  Segment segment{{manifest.partition, info.base_offset, info.generation},
+                  &info,
+                  {},
+                  number + 1 == manifest.segments.size(),
+                  {}};
+  const auto hint = hints_.get({manifest.partition, offset, 0});
+  if (!hint || !hint->is_in(info) || hint->position + BatchHeader::kSize > info.length) return std::nullopt;
   auto file = open_files_.get(segment.key);
   const size_t length = static_cast<size_t>(
       std::min<uint64_t>(std::max<uint64_t>(max_bytes, BatchHeader::kSize), info.length - hint->position));
@@ -98,7 +104,7 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   auto got = segment.file->read_at(hint->position, bytes);
   if (!got || *got < sizeof bytes) return std::nullopt;
   const auto header = parse_stored_header(bytes);
-  if (!header || header->base_offset != offset || header->size() > length) return std::nullopt;
+  if (!header || header->base_offset < offset || header->size() > length) return std::nullopt;
   const HeaderScanner::Position first{hint->position, *header};
   Index index;
   if (!ends_with_segment(segment, first, max_bytes)) {
@@ -111,12 +117,13 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
 }
 
 Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, int64_t offset) {
-  if (const auto hint = hints_.get({segment.key.partition, offset});
-      hint && hint->base_offset == segment.key.base_offset && hint->position < segment.info->length) {
+  if (const auto hint = hints_.get({segment.key.partition, offset, 0});
+      hint && hint->is_in(*segment.info) && hint->position < segment.info->length) {
     HeaderScanner scanner(*segment.file, segment.path, hint->position, segment.info->length, offset);
     auto position = scanner.next();
     // Whatever is wrong here, the search below finds it too.
-    if (position && *position && (*position)->header.base_offset == offset) return **position;
+    // In a compacted segment the next batch may begin later.
+    if (position && *position && (*position)->header.base_offset >= offset) return **position;
   }
   auto index = index_of(segment, segment.info->length);
   if (!index) return std::unexpected(std::move(index.error()));
@@ -245,7 +252,8 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
     }
   }
   if (end < segment.info->length || segment.active) {
-    hints_.put({segment.key.partition, next_offset}, {segment.key.base_offset, end});
+    hints_.put({segment.key.partition, next_offset, 0},
+               {segment.key.base_offset, end, segment.key.generation});
   }
   SegmentRead read;
   read.range = {segment.file, first.offset, end - first.offset};

@@ -42,7 +42,7 @@ class SegmentReader {
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
   // The segment's files are gone.
-  void forget(const PartitionId& partition, int64_t base_offset);
+  void forget(const PartitionId& partition, int64_t base_offset, uint32_t generation = 0);
 
   size_t open_files() const { return open_files_.size(); }
   uint64_t index_rebuilds() const { return index_rebuilds_; }
@@ -51,18 +51,23 @@ class SegmentReader {
   struct SegmentKey {
     PartitionId partition;
     int64_t base_offset = 0;
+    uint32_t generation = 0;
     bool operator==(const SegmentKey&) const = default;
   };
   struct SegmentKeyHash {
     size_t operator()(const SegmentKey& key) const {
       return std::hash<PartitionId>()(key.partition) ^
-             (static_cast<size_t>(key.base_offset) * 0xff51afd7ed558ccdull);
+             (static_cast<size_t>(key.base_offset) * 0xff51afd7ed558ccdull + key.generation);
     }
   };
   // Where the batch with an offset starts, as an earlier read left it.
   struct PositionHint {
     int64_t base_offset = 0;
     uint64_t position = 0;
+    uint32_t generation = 0;
+    bool is_in(const SegmentInfo& segment) const {
+      return base_offset == segment.base_offset && generation == segment.generation;
+    }
   };
   struct LoadedIndex {
     SegmentIndex index;

@@ -28,6 +28,7 @@ struct SegmentInfo {
   int64_t max_timestamp = kNoTimestamp;
   int64_t first_timestamp = kNoTimestamp;  // max timestamp of its first batch; rolling by time counts from it
   int64_t created_ms = 0;                  // wall clock at creation
+  uint32_t generation = 0;                 // of its file; 0 as merged, more once compaction rewrote it
   bool operator==(const SegmentInfo&) const = default;
 };
 
@@ -39,6 +40,7 @@ struct PartitionManifest {
   int64_t end_offset = 0;             // the floor
   std::vector<SegmentInfo> segments;  // ascending, the last one is active; may be empty
   std::vector<EpochStart> epochs;     // ascending
+  int64_t first_dirty_offset = 0;     // compaction is done with everything below
   bool operator==(const PartitionManifest&) const = default;
 };
 
@@ -82,6 +84,20 @@ struct TimestampPosition {
   int32_t leader_epoch = -1;
 };
 
+// Segments that compaction wrote, and those they take the place of.
+struct SegmentReplacement {
+  struct Group {
+    std::vector<SegmentInfo> sources;  // adjacent in the manifest they came from
+    std::vector<SegmentInfo> outputs;  // complete and synced; fewer, or none
+  };
+  PartitionId partition;
+  std::vector<Group> groups;
+  int64_t first_dirty_offset = 0;
+  int64_t file_delete_delay_ms = 60'000;  // the sources' files stay so long for readers that still use them
+};
+
+class RewrittenSegment;
+
 struct LoadedPartition {
   PartitionManifest manifest;
   std::vector<ProducerEntry> producers;
@@ -120,6 +136,22 @@ class SegmentStore {
   // Forgets the partition durably; its folder goes after `delay_ms` (file.delete.delay.ms).
   virtual void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
                     Function<void(Result<void>)> done) = 0;
+
+  // Compaction. A rewrite reserves a generation (durably, so that no two rewrites ever use one file name),
+  // reads segments, writes new ones, then has them take the old ones' place in one transaction. These three
+  // block and may be called on any thread of the pool.
+  virtual Result<uint32_t> begin_rewrite(const PartitionId& partition);
+  virtual Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition,
+                                                              const SegmentInfo& segment);
+  virtual Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition,
+                                                                   int64_t base_offset, uint32_t generation);
+  // Groups whose sources are gone meanwhile (log start, dropped partition) are left out and their outputs
+  // removed. Answers the new manifest, kNotFound if the partition is gone. In order with merges. Called by
+  // the owning shard only.
+  virtual void replace(SegmentReplacement replacement, runtime::Executor& reply_to,
+                       Function<void(Result<PartitionManifest>)> done);
+  // Removes outputs that will not be used (best effort).
+  virtual void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to);
 
   // Background work that waits for time to pass, such as removing the folders of dropped partitions. Call it
   // every few seconds from one place.

@@ -1,0 +1,24 @@
+// A fingerprint of a record key: SipHash-2-4 with 128 bits of output. Keyed, so that nobody who does not know
+// the key can make two record keys that look the same (docs/decisions/0007-offset-map-of-fingerprints.md).
+#pragma once
+
+#include <cstdint>
+
+#include "base/bytes.h"
+
+namespace weir::storage {
+
+struct KeyHash {
+  uint64_t low = 0;
+  uint64_t high = 0;
+  bool operator==(const KeyHash&) const = default;
+};
+
+struct HashSecret {
+  uint64_t low = 0;
+  uint64_t high = 0;
+};
+
+KeyHash hash_key(const HashSecret& secret, Bytes key);
+
+}  // namespace weir::storage

@@ -1,0 +1,94 @@
+// One cleaning of one partition: reads the dirty part of its log into an OffsetMap, then writes everything up
+// to where the map ends again without what the map says is old. Works on the segments as they were when it
+// began; nothing is visible before the owning shard has the outcome replace them (SegmentStore::replace).
+//
+// Blocking, in steps of bounded size, so that the caller can slow it down or give it up between two of them.
+// One thread at a time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "storage/compaction/batch_cleaner.h"
+#include "storage/compaction/clean_range.h"
+#include "storage/compaction/segment_batches.h"
+#include "storage/segment/rewritten_segment.h"
+#include "storage/segment/segment_store.h"
+
+namespace weir::storage {
+
+struct CleaningInput {
+  PartitionManifest manifest;
+  CleanRange range;
+  LastOffsets active_producers;
+  int64_t high_watermark = 0;
+  int64_t now_ms = 0;
+  int64_t delete_retention_ms = 0;
+  uint64_t segment_bytes = 1ull << 30;
+  int64_t file_delete_delay_ms = 60'000;
+};
+
+struct CleaningStats {
+  uint64_t bytes_mapped = 0;
+  uint64_t bytes_read = 0;  // while rewriting
+  uint64_t bytes_written = 0;
+  uint64_t batches_dropped = 0;
+  uint64_t keys = 0;
+  uint64_t map_bytes = 0;
+  BatchCleaner::Totals records;
+};
+
+class PartitionCleaning {
+ public:
+  struct Limits {
+    size_t map_bytes = 128 << 20;
+    double map_load_factor = 0.9;
+    HashSecret secret;
+  };
+  PartitionCleaning(SegmentStore& store, CleaningInput input, Limits limits);
+
+  struct Step {
+    bool done = false;
+    uint64_t bytes = 0;  // read and written
+  };
+  // Works on until about `bytes_max` were read and written. After an error only outcome() may be called, to
+  // clean up: kCorrupt is a damaged segment, kInvalid a map that cannot hold one batch, kNotFound a partition
+  // that is gone.
+  Result<Step> step(uint64_t bytes_max);
+
+  // What to replace once step() said done; before, what was written so far, to be discarded.
+  const SegmentReplacement& outcome() const { return outcome_; }
+  CleaningStats stats() const;
+
+ private:
+  Result<void> begin();
+  Result<void> map_some(uint64_t bytes_max);
+  Result<void> rewrite_some(uint64_t bytes_max);
+  Result<void> open_source(const SegmentInfo& segment);
+  Result<void> put(Bytes batch);
+  Result<void> end_group();
+  Result<void> end_output();
+  Result<void> map_ended(bool full);
+
+  enum class Stage { kBegin, kMap, kRewrite, kDone };
+
+  SegmentStore& store_;
+  const CleaningInput input_;
+  const Limits limits_;
+  Stage stage_ = Stage::kBegin;
+  uint32_t generation_ = 0;
+  OffsetMap map_;
+  std::unique_ptr<BatchCleaner> cleaner_;
+  std::unique_ptr<SegmentBatches> source_;
+  size_t segment_ = 0;  // kMap: of the manifest; kRewrite: of the group
+  std::vector<std::vector<SegmentInfo>> groups_;
+  size_t group_ = 0;
+  std::unique_ptr<RewrittenSegment> output_;
+  SegmentReplacement outcome_;
+  CleaningStats stats_;
+  uint64_t worked_ = 0;  // in this step
+};
+
+}  // namespace weir::storage

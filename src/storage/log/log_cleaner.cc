@@ -1,0 +1,215 @@
+#include "storage/log/log_cleaner.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace weir::storage {
+
+namespace {
+
+constexpr const char* kModule = "cleaner";
+
+uint64_t bytes_of(const std::vector<SegmentInfo>& segments) {
+  uint64_t bytes = 0;
+  for (const SegmentInfo& segment : segments) bytes += segment.length;
+  return bytes;
+}
+
+}  // namespace
+
+struct LogCleaner::Look {
+  size_t left = 0;
+  std::vector<Candidate> candidates;
+  Idle idle;
+};
+
+// A cleaning under way. `cleaning` is made and used on the pool only, one step after the other.
+struct LogCleaner::Run {
+  unsigned shard = 0;
+  PartitionId partition;
+  std::unique_ptr<CleaningInput> input;
+  PartitionCleaning::Limits limits;
+  std::unique_ptr<PartitionCleaning> cleaning;
+  Result<PartitionCleaning::Step> stepped;
+  SegmentReplacement outcome;
+  CleaningStats stats;
+  int64_t started_ns = 0;
+  uint64_t bytes = 0;
+  Idle idle;
+};
+
+LogCleaner::LogCleaner(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store,
+                       LogCleanerOptions options)
+    : runtime_(runtime), home_(*runtime.loops[0]), shards_(std::move(shards)), store_(store), options_(options) {}
+
+LogCleaner::~LogCleaner() { *alive_ = false; }
+
+void LogCleaner::start() {
+  for (unsigned i = 0; i < options_.threads; ++i) wait_and_look();
+}
+
+void LogCleaner::wait_and_look() {
+  home_.schedule_after(std::max<int64_t>(options_.backoff_ms, 1) * runtime::kMillisecond, [this, alive = alive_] {
+    if (!*alive || stopped_) return;
+    store_.maintain(home_, [] {});  // files that were replaced a while ago
+    look([this] { wait_and_look(); });
+  });
+}
+
+void LogCleaner::clean_all(Function<void()> done) { look(std::move(done)); }
+
+void LogCleaner::look(Idle idle) {
+  auto look = std::make_shared<Look>();
+  look->left = shards_.size();
+  look->idle = std::move(idle);
+  for (unsigned i = 0; i < shards_.size(); ++i) {
+    runtime_.loops[i]->post([this, alive = alive_, look, i] {
+      if (!*alive) return;
+      auto found = std::make_shared<std::vector<LogShard::Cleanable>>(shards_[i]->cleanable_partitions());
+      home_.post([this, alive, look, i, found] {
+        if (!*alive) return;
+        for (const LogShard::Cleanable& one : *found) look->candidates.push_back({one, i});
+        if (--look->left == 0) choose(std::move(look->candidates), std::move(look->idle));
+      });
+    });
+  }
+}
+
+void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
+  stats_.last_look_ms = runtime_.clock->wall_ms();
+  double dirtiest = 0;
+  const Candidate* chosen = nullptr;
+  std::set<PartitionId> still_there;
+  for (const Candidate& candidate : candidates) {
+    const PartitionId& id = candidate.cleanable.partition;
+    if (uncleanable_.contains(id)) {
+      still_there.insert(id);
+      continue;
+    }
+    if (in_progress_.contains(id)) continue;
+    const double ratio = candidate.cleanable.range.dirty_ratio();
+    dirtiest = std::max(dirtiest, ratio);
+    if (!candidate.cleanable.due) continue;
+    const bool dirtier = !chosen || ratio > chosen->cleanable.range.dirty_ratio() ||
+                         (ratio == chosen->cleanable.range.dirty_ratio() && id < chosen->cleanable.partition);
+    if (dirtier) chosen = &candidate;
+  }
+  uncleanable_ = std::move(still_there);  // deleted ones are forgotten
+  stats_.uncleanable_partitions = uncleanable_.size();
+  stats_.max_dirty_percent = static_cast<int>(100 * dirtiest);
+  if (!chosen || stopped_) return idle();
+  begin(*chosen, std::move(idle));
+}
+
+void LogCleaner::begin(const Candidate& candidate, Idle idle) {
+  auto run = std::make_shared<Run>();
+  run->shard = candidate.shard;
+  run->partition = candidate.cleanable.partition;
+  run->idle = std::move(idle);
+  run->started_ns = runtime_.clock->monotonic_ns();
+  run->limits.map_bytes = options_.dedupe_buffer_bytes / std::max(options_.threads, 1u);
+  run->limits.map_load_factor = options_.load_factor;
+  run->limits.secret.low = home_.random().next();
+  run->limits.secret.high = home_.random().next();
+  in_progress_.insert(run->partition);
+  ++stats_.running;
+  runtime_.loops[run->shard]->post([this, alive = alive_, run] {
+    if (!*alive) return;
+    run->input = shards_[run->shard]->begin_cleaning(run->partition);
+    home_.post([this, alive, run] {
+      if (!*alive) return;
+      if (!run->input) return ended(*run, fail(weir::ErrorCode::kNotFound, "there is nothing to clean any more"));
+      step(run);
+    });
+  });
+}
+
+void LogCleaner::step(std::shared_ptr<Run> run) {
+  const uint64_t bytes_max = options_.step_bytes;
+  runtime_.pool->submit(
+      [&store = store_, run, bytes_max] {
+        if (!run->cleaning) {
+          run->cleaning = std::make_unique<PartitionCleaning>(store, std::move(*run->input), run->limits);
+          run->input.reset();
+        }
+        run->stepped = run->cleaning->step(bytes_max);
+        if (run->stepped) run->bytes += run->stepped->bytes;
+        run->outcome = run->cleaning->outcome();
+        run->stats = run->cleaning->stats();
+        if (!run->stepped || run->stepped->done) run->cleaning.reset();
+      },
+      home_,
+      [this, alive = alive_, run] {
+        if (*alive) stepped(run);
+      });
+}
+
+void LogCleaner::stepped(std::shared_ptr<Run> run) {
+  if (!run->stepped) {
+    store_.discard(run->outcome, home_);
+    return ended(*run, std::unexpected(run->stepped.error()));
+  }
+  if (stopped_) {
+    // The process ends; the next start sweeps what was written.
+    return ended(*run, fail(weir::ErrorCode::kClosed, "the cleaner was stopped"));
+  }
+  if (run->stepped->done) return put_in_place(std::move(run));
+  const double rate = options_.io_bytes_per_second_max / std::max(options_.threads, 1u);
+  const double due_ns = static_cast<double>(run->bytes) / rate * static_cast<double>(runtime::kSecond);
+  const double ahead_ns = due_ns - static_cast<double>(runtime_.clock->monotonic_ns() - run->started_ns);
+  if (ahead_ns < static_cast<double>(runtime::kMillisecond)) return step(std::move(run));
+  const auto delay = static_cast<int64_t>(std::min(ahead_ns, 60.0 * static_cast<double>(runtime::kSecond)));
+  home_.schedule_after(delay, [this, alive = alive_, run = std::move(run)] {
+    if (*alive) step(run);
+  });
+}
+
+void LogCleaner::put_in_place(std::shared_ptr<Run> run) {
+  runtime_.loops[run->shard]->post([this, alive = alive_, run] {
+    if (!*alive) return;
+    shards_[run->shard]->finish_cleaning(run->outcome, [this, alive, run](Result<void> result) {
+      home_.post([this, alive, run, result = std::move(result)] {
+        if (*alive) ended(*run, result);
+      });
+    });
+  });
+}
+
+void LogCleaner::ended(Run& run, const Result<void>& result) {
+  in_progress_.erase(run.partition);
+  --stats_.running;
+  const std::string name = run.partition.topic.to_string() + "-" + std::to_string(run.partition.index);
+  Idle idle = std::move(run.idle);
+  if (result) {
+    ++stats_.runs;
+    stats_.last_run = run.stats;
+    stats_.last_run_ms = (runtime_.clock->monotonic_ns() - run.started_ns) / runtime::kMillisecond;
+    uint64_t before = 0, after = 0;
+    for (const auto& group : run.outcome.groups) {
+      before += bytes_of(group.sources);
+      after += bytes_of(group.outputs);
+    }
+    stats_.bytes_before += before;
+    stats_.bytes_after += after;
+    log_info(kModule, "Partition {}: compacted up to offset {}: {} of {} records and {} of {} bytes stay ({} ms)", name,
+             run.outcome.first_dirty_offset, run.stats.records.records_kept, run.stats.records.records_read, after,
+             before, stats_.last_run_ms);
+    return look(std::move(idle));  // there may be more
+  }
+  ++stats_.failed_runs;
+  const ErrorCode code = result.error().code;
+  if (code == ErrorCode::kCorrupt || code == ErrorCode::kInvalid || code == ErrorCode::kIo) {
+    uncleanable_.insert(run.partition);
+    stats_.uncleanable_partitions = uncleanable_.size();
+    log_error(kModule, "Partition {} cannot be compacted: {}. It is left as it is until the next start; others go on.",
+              name, result.error().message);
+    return look(std::move(idle));
+  }
+  if (code != ErrorCode::kNotFound && code != ErrorCode::kClosed) {
+    log_warn(kModule, "Compacting partition {} failed: {}. It is tried again later.", name, result.error().message);
+  }
+  idle();
+}
+
+}  // namespace weir::storage

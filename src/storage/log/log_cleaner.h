@@ -1,0 +1,87 @@
+// Compacts the partitions of a log directory: the dirtiest one of all shards first, one at a time per cleaner. The work is
+// done on the pool, in steps that are spread over time if the settings limit I/O; the owning shard puts the outcome in
+// place. A damaged partition is left out until a restart, the others go on.
+//
+// Belongs to one loop, home: all calls there. It goes before the shards and after the loops have stopped.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <vector>
+
+#include "storage/compaction/partition_cleaning.h"
+#include "storage/log/log_shard.h"
+
+namespace weir::storage {
+
+// Kafka's settings log.cleaner.*, for all cleaners together.
+struct LogCleanerOptions {
+  unsigned threads = 1;
+  size_t dedupe_buffer_bytes = 128 << 20;
+  double load_factor = 0.9;  // of the dedupe buffer
+  double io_bytes_per_second_max = 1e308;
+  int64_t backoff_ms = 15'000;  // between looks when there is nothing to clean
+  uint64_t step_bytes = 4 << 20;
+};
+
+struct LogCleanerStats {
+  uint64_t runs = 0;
+  uint64_t failed_runs = 0;
+  size_t uncleanable_partitions = 0;
+  size_t running = 0;
+  int max_dirty_percent = 0;    // of the partitions seen in the last look
+  int64_t last_look_ms = -1;    // wall clock
+  int64_t last_run_ms = 0;      // how long the last run took
+  uint64_t bytes_before = 0;    // of all runs: what was rewritten,
+  uint64_t bytes_after = 0;     // and what was left of it
+  CleaningStats last_run;
+};
+
+class LogCleaner {
+ public:
+  // shards[i] belongs to runtime.loops[i]; home is loops[0].
+  LogCleaner(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store,
+             LogCleanerOptions options);
+  ~LogCleaner();
+
+  void start();
+  // No further step begins; what is under way is given up.
+  void stop() { stopped_ = true; }
+  // Cleans what is due, also without start(); `done` when nothing more is. For tests and simulation.
+  void clean_all(Function<void()> done);
+
+  const LogCleanerStats& stats() const { return stats_; }
+  bool uncleanable(const PartitionId& partition) const { return uncleanable_.contains(partition); }
+
+ private:
+  struct Candidate {
+    LogShard::Cleanable cleanable;
+    unsigned shard = 0;
+  };
+  struct Look;
+  struct Run;
+  using Idle = Function<void()>;  // what a cleaner does when there is nothing to clean
+
+  void look(Idle idle);
+  void choose(std::vector<Candidate> candidates, Idle idle);
+  void begin(const Candidate& candidate, Idle idle);
+  void step(std::shared_ptr<Run> run);
+  void stepped(std::shared_ptr<Run> run);
+  void put_in_place(std::shared_ptr<Run> run);
+  void ended(Run& run, const Result<void>& result);
+  void wait_and_look();
+
+  const runtime::Runtime runtime_;
+  runtime::Loop& home_;
+  const std::vector<LogShard*> shards_;
+  SegmentStore& store_;
+  const LogCleanerOptions options_;
+  std::set<PartitionId> in_progress_;
+  std::set<PartitionId> uncleanable_;
+  LogCleanerStats stats_;
+  bool stopped_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,94 @@
+// LogShard: the shard's part in compaction. LogCleaner decides what is cleaned when; the shard says what could be, and puts
+// the outcome in place.
+#include <algorithm>
+
+#include "storage/compaction/partition_cleaning.h"
+#include "storage/log/log_shard.h"
+
+namespace weir::storage {
+
+namespace {
+
+CompactionRules rules_of(const LogConfig& config) {
+  return {config.min_cleanable_dirty_ratio, config.min_compaction_lag_ms, config.max_compaction_lag_ms};
+}
+
+LastOffsets last_offsets(const ProducerState& producers) {
+  LastOffsets last;
+  for (const auto& [id, entry] : producers.entries()) {
+    if (!entry.batches.empty()) last[id] = entry.batches.back().last_offset;
+  }
+  return last;
+}
+
+}  // namespace
+
+std::vector<LogShard::Cleanable> LogShard::cleanable_partitions() {
+  std::vector<Cleanable> cleanable;
+  if (wal_->failed()) return cleanable;
+  const int64_t now_ms = runtime_.clock->wall_ms();
+  for (auto& [id, partition] : partitions_) {
+    if (!partition->config_.cleanup_compact || partition->offline()) continue;
+    if (rolls_early(*partition)) partition->merge_early_ = early_merges_ = true;
+    if (partition->manifest_.segments.size() < 2) continue;  // the last one is active
+    const CompactionRules rules = rules_of(partition->config_);
+    Cleanable one{id, clean_range(partition->manifest_, partition->last_stable_offset(), rules, now_ms), false};
+    one.due = one.range.due(rules);
+    if (one.range.clean_bytes + one.range.cleanable_bytes > 0) cleanable.push_back(one);
+  }
+  if (early_merges_) maybe_merge();
+  return cleanable;
+}
+
+// Whether what is not merged yet would roll the active segment. A busy shard's log files are merged soon enough anyway; the
+// records of a slow compacted topic are merged as soon as there is a segment of them, or they would never be compacted.
+bool LogShard::rolls_early(const Partition& partition) const {
+  const size_t first = partition.tail_index(partition.manifest_.end_offset);
+  if (first >= partition.tail_.size()) return false;
+  const TailBatch& newest = partition.tail_.back();
+  if (newest.facts.last_offset() >= partition.high_watermark_) return false;  // not durable: soon
+  const auto& segments = partition.manifest_.segments;
+  const uint64_t active_bytes = segments.empty() ? 0 : segments.back().length;
+  if (active_bytes + partition.unmerged_bytes_ > partition.config_.segment_bytes) return true;
+  const int64_t oldest = segments.empty() ? partition.tail_[first].facts.max_timestamp : segments.back().first_timestamp;
+  return oldest >= 0 && newest.facts.max_timestamp - oldest > partition.config_.roll_ms();
+}
+
+std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
+  Partition* partition = find(id);
+  if (!partition || partition->offline() || !partition->config_.cleanup_compact) return nullptr;
+  auto input = std::make_unique<CleaningInput>();
+  input->now_ms = runtime_.clock->wall_ms();
+  input->manifest = partition->manifest_;
+  input->range = clean_range(partition->manifest_, partition->last_stable_offset(), rules_of(partition->config_),
+                             input->now_ms);
+  if (input->range.cleanable_bytes == 0) return nullptr;
+  input->active_producers = last_offsets(partition->producers_);
+  input->high_watermark = partition->high_watermark_;
+  input->delete_retention_ms = partition->config_.delete_retention_ms;
+  input->segment_bytes = partition->config_.segment_bytes;
+  input->file_delete_delay_ms = partition->config_.file_delete_delay_ms;
+  return input;
+}
+
+void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<void>)> done) {
+  Partition* partition = find(outcome.partition);
+  // With another cleanup policy by now, what was old may be wanted.
+  if (!partition || partition->offline() || !partition->config_.cleanup_compact) {
+    store_.discard(outcome, loop_);
+    return done(fail(weir::ErrorCode::kNotFound, "the partition is gone or not compacted any more"));
+  }
+  auto kept = std::make_shared<SegmentReplacement>(outcome);
+  store_.replace(std::move(outcome), loop_,
+                 [this, alive = alive_, kept, done = std::move(done)](Result<PartitionManifest> manifest) mutable {
+                   if (!*alive) return;
+                   if (!manifest) {
+                     store_.discard(*kept, loop_);
+                     return done(std::unexpected(std::move(manifest.error())));
+                   }
+                   adopt_manifest(std::move(*manifest));
+                   done({});
+                 });
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,197 @@
+// LocalSegmentStore: new files in the place of old ones (compaction). Order: outputs are complete and synced,
+// their names are synced, the transaction commits, and only later the old files go. A crash leaves either the
+// old segments or the new ones; files of the other kind are swept at the next start.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "storage/segment/local_segment_store.h"
+#include "storage/segment/rewritten_segment.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::storage {
+
+namespace {
+
+constexpr size_t kRemovedPerTurn = 64;
+
+const SegmentInfo* find_segment(const std::vector<SegmentInfo>& segments, const SegmentInfo& wanted) {
+  const auto found = std::ranges::lower_bound(segments, wanted.base_offset, {}, &SegmentInfo::base_offset);
+  const bool same = found != segments.end() && found->base_offset == wanted.base_offset &&
+                    found->generation == wanted.generation;
+  return same ? &*found : nullptr;
+}
+
+}  // namespace
+
+// What a replacement does to the manifest as it is now.
+struct LocalSegmentStore::ReplacePlan {
+  std::vector<SegmentInfo> segments;  // afterwards
+  std::vector<SegmentInfo> removed, added, unused;
+};
+
+Result<uint32_t> LocalSegmentStore::begin_rewrite(const PartitionId& partition) {
+  std::lock_guard lock(mutex_);
+  const auto found = partitions_.find(partition);
+  if (found == partitions_.end()) return fail(ErrorCode::kNotFound, "the partition is gone");
+  if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
+  PartitionState& state = found->second;
+  // Never used twice, whatever became of the transaction.
+  const uint32_t generation = ++state.generation;
+  if (auto done = manifests_->put_generation(state.row, generation); !done)
+    return std::unexpected(std::move(done.error()));
+  return generation;
+}
+
+Result<std::unique_ptr<runtime::File>> LocalSegmentStore::open_segment(const PartitionId& partition,
+                                                                       const SegmentInfo& segment) {
+  return files_.open(
+      path_of(partition_folder_name(partition), segment_file_name(segment.base_offset, segment.generation)),
+      {.direct = true});
+}
+
+Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(const PartitionId& partition,
+                                                                            int64_t base_offset,
+                                                                            uint32_t generation) {
+  const std::string folder = partition_folder_name(partition);
+  return RewrittenSegment::create(files_,
+                                  {path_of(folder, segment_file_name(base_offset, generation)),
+                                   path_of(folder, index_file_name(base_offset, generation))},
+                                  base_offset, generation, clock_.wall_ms(), options_.reading.spacing);
+}
+
+void LocalSegmentStore::replace(SegmentReplacement replacement, runtime::Executor& reply_to,
+                                Function<void(Result<PartitionManifest>)> done) {
+  struct Call {
+    SegmentReplacement replacement;
+    Function<void(Result<PartitionManifest>)> done;
+    Result<PartitionManifest> result;
+  };
+  auto call = std::make_shared<Call>();
+  call->replacement = std::move(replacement);
+  call->done = std::move(done);
+  pool_.submit([this, call] { call->result = replace_now(call->replacement); }, reply_to,
+               [call] { call->done(std::move(call->result)); }, options_.ordering_key);
+}
+
+void LocalSegmentStore::discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) {
+  pool_.submit([this, replacement] { discard_now(replacement); }, reply_to, [] {}, options_.ordering_key);
+}
+
+void LocalSegmentStore::discard_now(const SegmentReplacement& replacement) {
+  std::lock_guard lock(mutex_);
+  // A commit with an open outcome may name these files.
+  if (!manifests_->settle()) return;
+  const auto known = partitions_.find(replacement.partition);
+  for (const auto& group : replacement.groups) {
+    for (const SegmentInfo& output : group.outputs) {
+      const bool used = known != partitions_.end() && find_segment(known->second.manifest.segments, output);
+      if (!used) remove_segment_files(replacement.partition, output);
+    }
+  }
+}
+
+LocalSegmentStore::ReplacePlan LocalSegmentStore::plan_replacement(const PartitionManifest& manifest,
+                                                                   const SegmentReplacement& replacement) {
+  ReplacePlan plan;
+  for (const auto& group : replacement.groups) {
+    std::vector<SegmentInfo> present;
+    for (const SegmentInfo& source : group.sources) {
+      if (const SegmentInfo* found = find_segment(manifest.segments, source)) present.push_back(*found);
+    }
+    for (const SegmentInfo& output : group.outputs) {
+      // The log start may have moved past some of it meanwhile, and segments below it went.
+      const bool wanted = !present.empty() && output.next_offset > manifest.log_start_offset;
+      (wanted ? plan.added : plan.unused).push_back(output);
+    }
+    plan.removed.insert(plan.removed.end(), present.begin(), present.end());
+  }
+  for (const SegmentInfo& segment : manifest.segments) {
+    if (!find_segment(plan.removed, segment)) plan.segments.push_back(segment);
+  }
+  plan.segments.insert(plan.segments.end(), plan.added.begin(), plan.added.end());
+  std::ranges::sort(plan.segments, {}, &SegmentInfo::base_offset);
+  return plan;
+}
+
+Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacement& replacement) {
+  std::lock_guard lock(mutex_);
+  const auto found = partitions_.find(replacement.partition);
+  if (found == partitions_.end()) return fail(ErrorCode::kNotFound, "the partition is gone");
+  if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
+  PartitionState& state = found->second;
+  ReplacePlan plan = plan_replacement(state.manifest, replacement);
+  for (size_t i = 1; i < plan.segments.size(); ++i) {
+    if (plan.segments[i - 1].next_offset <= plan.segments[i].base_offset) continue;
+    return fail(ErrorCode::kInvalid,
+                fmt::format("rewritten segments of {} overlap at offset {}",
+                            partition_folder_name(replacement.partition), plan.segments[i].base_offset));
+  }
+  if (!plan.added.empty()) {
+    const std::string folder = options_.log_dir + "/" + partition_folder_name(replacement.partition);
+    if (auto done = files_.sync_directory(folder); !done) return std::unexpected(std::move(done.error()));
+  }
+  std::vector<int64_t> removed;
+  for (const SegmentInfo& segment : plan.removed) removed.push_back(segment.base_offset);
+  const int64_t first_dirty = std::max(state.manifest.first_dirty_offset, replacement.first_dirty_offset);
+  if (auto done = manifests_->replace_segments(state.row, removed, plan.added, first_dirty); !done)
+    return std::unexpected(std::move(done.error()));
+
+  state.manifest.segments = std::move(plan.segments);
+  state.manifest.first_dirty_offset = first_dirty;
+  const int64_t due_ms = clock_.wall_ms() + replacement.file_delete_delay_ms;
+  for (const SegmentInfo& segment : plan.removed)
+    doomed_files_.push_back({replacement.partition, segment, due_ms});
+  for (const SegmentInfo& segment : plan.unused) remove_segment_files(replacement.partition, segment);
+  return state.manifest;
+}
+
+void LocalSegmentStore::remove_segment_files(const PartitionId& partition, const SegmentInfo& segment) {
+  const std::string folder = partition_folder_name(partition);
+  for (const std::string& name : {segment_file_name(segment.base_offset, segment.generation),
+                                  index_file_name(segment.base_offset, segment.generation)}) {
+    auto removed = files_.remove(path_of(folder, name));
+    if (!removed && removed.error().code != ErrorCode::kNotFound) {
+      log_warn("storage", "a segment that is not used any more could not be removed: {}",
+               removed.error().message);
+    }
+  }
+  reader_.forget(partition, segment.base_offset,
+                 segment.generation);  // last: a reader may just have opened it
+}
+
+void LocalSegmentStore::remove_replaced_segments(int64_t now_ms) {
+  for (size_t i = 0; i < kRemovedPerTurn; ++i) {
+    const auto due =
+        std::ranges::find_if(doomed_files_, [&](const DoomedFile& file) { return file.due_ms <= now_ms; });
+    if (due == doomed_files_.end()) return;
+    const DoomedFile file = *due;
+    doomed_files_.erase(due);
+    remove_segment_files(file.partition, file.segment);
+  }
+}
+
+// Files of rewrites that a crash ended, and those that their successors did not outlive. Only partitions that
+// were ever rewritten have any.
+Result<void> LocalSegmentStore::sweep_segments(const PartitionManifest& manifest) {
+  const std::string folder = partition_folder_name(manifest.partition);
+  auto entries = files_.list(options_.log_dir + "/" + folder);
+  if (!entries) {
+    if (entries.error().code == ErrorCode::kNotFound) return {};
+    return std::unexpected(std::move(entries.error()));
+  }
+  for (const auto& entry : *entries) {
+    const auto name = parse_segment_file_name(entry.name);
+    if (entry.is_directory || !name) continue;
+    SegmentInfo wanted;
+    wanted.base_offset = name->base_offset;
+    wanted.generation = name->generation;
+    if (find_segment(manifest.segments, wanted)) continue;
+    if (auto removed = files_.remove(path_of(folder, entry.name)); !removed) return removed;
+  }
+  return {};
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,61 @@
+// A segment file that compaction writes, batch by batch: unbuffered, so that it does not push what readers
+// use out of the page cache. Not part of the log before a manifest names it.
+//
+// append, append, ..., finish; after an error or without finish the file is worthless. Blocking, one thread
+// at a time.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/buffer.h"
+#include "base/result.h"
+#include "runtime/file.h"
+#include "storage/segment/merge_plan.h"
+#include "storage/segment/segment_index.h"
+#include "storage/segment/segment_store.h"
+#include "storage/segment/stored_batch.h"
+
+namespace weir::storage {
+
+class RewrittenSegment {
+ public:
+  static constexpr size_t kStagingBytes = 1 << 20;
+
+  struct Paths {
+    std::string log;
+    std::string index;
+  };
+  // Creates the file. `created_ms` is what the segment's row will say.
+  static Result<std::unique_ptr<RewrittenSegment>> create(runtime::FileSystem& files, Paths paths,
+                                                          int64_t base_offset, uint32_t generation,
+                                                          int64_t created_ms, IndexSpacing spacing);
+
+  // `batch`: all bytes of a batch above those before it.
+  Result<void> append(Bytes batch);
+  // Makes contents and length durable and writes the index. The file's name is not durable yet.
+  Result<SegmentInfo> finish();
+
+  // So far; length 0: nothing was appended.
+  const SegmentInfo& info() const { return info_; }
+
+ private:
+  RewrittenSegment(runtime::FileSystem& files, Paths paths, IndexSpacing spacing)
+      : files_(files), paths_(std::move(paths)), spacing_(spacing) {}
+  Result<void> write_staging();
+
+  runtime::FileSystem& files_;
+  const Paths paths_;
+  const IndexSpacing spacing_;
+  std::unique_ptr<runtime::File> direct_, buffered_;
+  Buffer staging_;
+  size_t staged_ = 0;
+  uint64_t written_ = 0;  // a multiple of the alignment until the end
+  SegmentInfo info_;
+  int64_t max_timestamp_of_empty_ = kNoTimestamp;
+  SegmentIndex index_;
+  uint64_t last_indexed_ = 0;
+  int64_t max_header_timestamp_ = kNoTimestamp;
+};
+
+}  // namespace weir::storage
