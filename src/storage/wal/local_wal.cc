@@ -116,7 +116,8 @@ void LocalWal::flush_now() {
 }
 
 bool LocalWal::due() const {
-  return urgent_ || !sustained_ || !sealed_.empty() || open_->length() >= options_.batch_bytes ||
+  return urgent_ || !sealed_.empty() || open_->batch_count() >= expected_batches_ ||
+         open_->length() >= options_.batch_bytes ||
          loop_.clock().monotonic_ns() - last_completion_ns_ >= options_.spacing_ns;
 }
 
@@ -134,7 +135,7 @@ void LocalWal::wait_for_spacing() {
     LocalWal* wal = flight->wal;
     if (!wal) return;
     wal->spacing_timer_ = {};
-    wal->sustained_ = false;  // the wait is over, whatever the timer's resolution
+    wal->expected_batches_ = 0;  // the wait is over, whatever the timer's resolution
     wal->pump();
   });
 }
@@ -189,7 +190,7 @@ void LocalWal::chunk_written(Result<void> outcome) {
   latency_.record(now - flush_started_ns_);
   last_completion_ns_ = now;
   OpenChunk& chunk = *flight_->chunk;
-  sustained_ = chunk.batch_count() > 1 || !open_->empty() || !sealed_.empty();
+  expected_batches_ = chunk.batch_count() + open_->batch_count();
   durable_ += 1;
   current_->position += chunk.length();
   current_->last_chunk = durable_;

@@ -4,10 +4,11 @@
 // valid later chunk prove that an earlier one was durable (recovery tells torn from corrupt by it). When the
 // write of chunk n completes, n is durable, so are all before it, and the next one may start.
 //
-// When a flush starts: at the end of the loop turn of the append if the log is idle; under sustained load
-// when Options::batch_bytes are pending or Options::spacing_ns passed since the last completion. A log is
-// idle as well when its last flush carried a single batch and nothing arrived meanwhile: waiting would not
-// collect more from a client that waits for its answer.
+// When a flush starts: at the end of the loop turn of an append, as soon as one of these holds: as many batches
+// are pending as are to be expected, Options::batch_bytes are pending, or Options::spacing_ns passed since the
+// last completion. To be expected is what the last flush carried plus what arrived while it was in flight: that
+// many the clients have under way at a time, and those that wait for answers send the next ones soon after them.
+// A lone client is therefore never held back, five requests in flight share one flush instead of two or three.
 //
 // Files are prepared ahead by the pool. If a chunk does not fit the current file and the next one is not
 // ready, chunks wait in memory; append never blocks or fails. A failed preparation (disk full) is tried again
@@ -56,8 +57,8 @@ struct LocalWalOptions {
   uint64_t first_file_bytes = 16ull << 20;  // of the first file of a session: ready sooner
   uint64_t chunk_bytes =
       4ull << 20;  // a chunk with more than one batch stays below; at most half of file_bytes
-  size_t batch_bytes = 128 * 1024;      // pending bytes that start a flush under sustained load
-  int64_t spacing_ns = 500'000;         // waiting for them ends so long after the last completion
+  size_t batch_bytes = 128 * 1024;      // pending bytes that start a flush at once
+  int64_t spacing_ns = 500'000;         // so long after the last completion nothing is waited for any more
   int64_t retry_ns = runtime::kSecond;  // until a failed preparation is tried again
   size_t kept_spares = 2;               // released files kept for recycling
 };
@@ -147,7 +148,7 @@ class LocalWal final : public WalBackend {
   // Flush policy
   bool turn_end_asked_ = false;
   bool urgent_ = false;
-  bool sustained_ = false;
+  size_t expected_batches_ = 0;
   int64_t last_completion_ns_ = 0;
   int64_t flush_started_ns_ = 0;
   runtime::TimerId spacing_timer_;

@@ -85,16 +85,30 @@ TEST_F(FlushPolicy, UnderLoadFlushesKeepTheirDistance) {
   append_in_turn();
   ASSERT_EQ(sim_.run_until([&] { return !wal_->idle(); }, runtime::kSecond), Stop::kDone);
   run_for(50 * kMicrosecond);  // in flight
-  append_in_turn(3);
+  append_in_turn(4);           // five under way
   ASSERT_EQ(sim_.run_until([&] { return completed_at_.size() == 1; }, runtime::kSecond), Stop::kDone);
   const int64_t first = completed_at_[0];
   run_for(200 * kMicrosecond);
-  EXPECT_EQ(wal_->durable(), 1u);
-  append_in_turn(2);  // joins the waiting chunk
+  EXPECT_EQ(wal_->durable(), 1u);  // the fifth does not come back
   ASSERT_EQ(sim_.run_until([&] { return completed_at_.size() == 2; }, runtime::kSecond), Stop::kDone);
   expect_completion_after(first, 600 * kMicrosecond, 750 * kMicrosecond);
   EXPECT_EQ(wal_->durable(), 2u);
   EXPECT_TRUE(wal_->idle());
+}
+
+TEST_F(FlushPolicy, AsManyAsAreUnderWayEndTheWait) {
+  append_in_turn();
+  ASSERT_EQ(sim_.run_until([&] { return !wal_->idle(); }, runtime::kSecond), Stop::kDone);
+  append_in_turn(4);
+  ASSERT_EQ(sim_.run_until([&] { return completed_at_.size() == 1; }, runtime::kSecond), Stop::kDone);
+  for (size_t round = 2; round < 6; ++round) {  // five requests in flight share a flush from now on
+    run_for(50 * kMicrosecond);
+    const int64_t start = sim_.now_ns();
+    append_in_turn(round == 2 ? 1 : 5);
+    ASSERT_EQ(sim_.run_until([&] { return completed_at_.size() == round; }, runtime::kSecond), Stop::kDone);
+    expect_completion_after(start, 100 * kMicrosecond, 250 * kMicrosecond);
+    EXPECT_TRUE(wal_->idle());
+  }
 }
 
 TEST_F(FlushPolicy, EnoughBytesEndTheWait) {
