@@ -154,6 +154,14 @@ void FileContent::settle_writes(SeededRandom& random) {
   in_flight_.clear();
 }
 
+void FileContent::leave_writes(SeededRandom& random) {
+  for (const auto& [number, pending] : in_flight_) {
+    if (random.one_in(2)) write(pending.offset, pending.bytes, random);
+    else write_torn(pending.offset, pending.bytes, random);
+  }
+  in_flight_.clear();
+}
+
 void FileContent::cut_power(SeededRandom& random) {
   settle_truncation(random.one_in(2));
   uint64_t length = length_;

@@ -56,8 +56,8 @@ class FileContent {
   // DSYNC writes on their way to the device; the number names one of them.
   uint64_t begin_write(uint64_t offset, std::vector<uint8_t> bytes);
   std::vector<uint8_t> end_write(uint64_t number);
-  // The process died: the kernel still has what it was writing; the page cache stays.
-  void settle_writes(SeededRandom& random);
+  // The process died: the kernel still has what it was writing, the device it or some of it; the page cache stays.
+  void leave_writes(SeededRandom& random);
   // The power went: settles everything that is not durable; the view becomes what the device has.
   void cut_power(SeededRandom& random);
 
@@ -68,6 +68,7 @@ class FileContent {
   void truncate_raw(uint64_t length);
 
  private:
+  void settle_writes(SeededRandom& random);  // each sector is written or not
   struct PendingWrite {
     uint64_t offset;
     std::vector<uint8_t> bytes;

@@ -260,7 +260,7 @@ void SimDisk::cut_power() {
 
 void SimDisk::kill_process() {
   trace_.add(life_);
-  for (const auto& [path, node] : names_->walk()) node->content.settle_writes(random_);
+  for (const auto& [path, node] : names_->walk()) node->content.leave_writes(random_);
   begin_life();
 }
 

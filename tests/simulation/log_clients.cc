@@ -41,12 +41,13 @@ const OutgoingBatch& LogProducer::next(testing::SeededRandom& random, Oracle& or
   return batch_;
 }
 
-void LogProducer::acked(int64_t base_offset, Oracle& oracle) {
+void LogProducer::acked(int64_t base_offset, bool over, Oracle& oracle) {
   const TopicPartition partition = name_of(partition_);
   oracle.producer_acked(partition, producer_id_, 0, batch_.base_sequence, base_offset);
   for (size_t i = 0; i < batch_.payloads.size(); ++i) {
     oracle.acked(partition, base_offset + static_cast<int64_t>(i), batch_.payloads[i]);
   }
+  if (!over) return;
   pending_ = false;
   sequence_ += static_cast<int32_t>(batch_.payloads.size());
   last_ = std::move(batch_);

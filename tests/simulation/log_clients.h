@@ -36,8 +36,9 @@ class LogProducer {
   // The last acknowledged batch once more; empty bytes if there is none.
   const OutgoingBatch& last() const { return last_; }
   int64_t last_offset() const { return last_offset_; }
-  // `batch` (the one next() gave) got its offset.
-  void acked(int64_t base_offset, Oracle& oracle);
+  const OutgoingBatch& pending() const { return batch_; }
+  // The pending batch got its offset; it is over if nothing more is expected of it.
+  void acked(int64_t base_offset, bool over, Oracle& oracle);
 
   // A batch without producer id; never sent twice.
   static OutgoingBatch plain(const storage::PartitionId& partition, testing::SeededRandom& random, Oracle& oracle,

@@ -82,6 +82,7 @@ class LogScenario final : public Scenario {
   void step();
   void produce(const PartitionId& id);
   void send(const PartitionId& id, LogProducer& producer);
+  void take_answer(Living& living, LogProducer& producer, bool last, const storage::AppendResult& result);
   void repeat(const PartitionId& id);
   void consume(const PartitionId& id, int64_t offset);
   void delete_some(const PartitionId& id);
@@ -213,21 +214,34 @@ void LogScenario::produce(const PartitionId& id) {
 
 void LogScenario::send(const PartitionId& id, LogProducer& producer) {
   on_loop(id, [this, id, &producer](Partition& partition) {
-    const OutgoingBatch& batch = producer.next(random_, oracle_, sim_.clock().wall_ms());
-    shard(id).append(partition, in_buffer(batch.bytes), true, [this, id, &producer](storage::AppendResult result) {
-      if (!living_.contains(id)) return finished();
-      living_.at(id).sending = false;
-      if (result.error == ErrorCode::kNone) {
-        producer.acked(result.base_offset, oracle_);
-      } else if (result.error == ErrorCode::kKafkaStorageError) {
-        fail_life("append refused: " + result.message);
-      } else {
-        oracle_.violation(fmt::format("producer {} of {}: error {} ({})", producer.producer_id(), id.topic.to_string(),
-                                      static_cast<int>(result.error), result.message));
-      }
+    const Slice batch = in_buffer(producer.next(random_, oracle_, sim_.clock().wall_ms()).bytes);
+    // Now and then twice, the second before the first is answered: a client that lost its connection does so.
+    const bool twice = random_.one_in(5);
+    const auto answered = [this, id, &producer](bool last, const storage::AppendResult& result) {
+      if (living_.contains(id)) take_answer(living_.at(id), producer, last, result);
       finished();
-    });
+    };
+    if (twice) {
+      ++busy_;
+      const Slice again = in_buffer(producer.pending().bytes);
+      shard(id).append(partition, again, true, [answered](storage::AppendResult result) { answered(false, result); });
+    }
+    shard(id).append(partition, batch, true, [answered](storage::AppendResult result) { answered(true, result); });
   });
+}
+
+// Answers come in the order of the requests; the one that is not the `last` leaves the batch pending.
+void LogScenario::take_answer(Living& living, LogProducer& producer, bool last, const storage::AppendResult& result) {
+  if (last) living.sending = false;
+  const PartitionId& id = producer.partition();
+  if (result.error == ErrorCode::kNone) {
+    producer.acked(result.base_offset, last, oracle_);
+  } else if (result.error == ErrorCode::kKafkaStorageError) {
+    fail_life("append refused: " + result.message);
+  } else {
+    oracle_.violation(fmt::format("producer {} of {}: error {} ({})", producer.producer_id(), id.topic.to_string(),
+                                  static_cast<int>(result.error), result.message));
+  }
 }
 
 // Sends an acknowledged batch once more: a duplicate has the original offset.

@@ -2,8 +2,10 @@
 //
 //   weir_simulation --scenario log --seeds 1-1000 --cuts 50     many short runs
 //   weir_simulation --scenario log --seed 7 --cut 31 --trace    one run, a line per event
+//   weir_simulation --ci server,log-one-shard --first           what every build runs, until something is found
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cstring>
 #include <map>
@@ -13,6 +15,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "simulation/ci_sweeps.h"
 #include "simulation/crash_harness.h"
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
@@ -29,15 +32,20 @@ struct Arguments {
   std::optional<uint64_t> cut;
   bool trace = false;
   bool verbose = false;
+  std::string ci;  // names, or "all"
+  bool first = false;
 };
 
 constexpr std::string_view kUsage =
     "weir_simulation [--scenario log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
     "                [--failing-disk] [--cut N [--trace]] [--verbose]\n"
+    "weir_simulation --ci NAME,...|all [--first]\n"
     "  --cuts K         at most K cuts per seed (default: until the workload ends)\n"
     "  --every K        every K-th write only (default 7)\n"
     "  --cut N          one run per seed, cut at write N; 0 is a run without a cut\n"
-    "  --failing-disk   syncs, writes and reads fail now and then\n";
+    "  --failing-disk   syncs, writes and reads fail now and then\n"
+    "  --ci NAMES       the sweeps of ci_sweeps.cc, in this order\n"
+    "  --first          stop at the first run that fails\n";
 
 std::optional<uint64_t> number(std::string_view text) {
   uint64_t value = 0;
@@ -54,9 +62,11 @@ std::optional<Arguments> parse(int count, char** words) {
     if (flag == "--failing-disk") { arguments.failing_disk = true; continue; }
     if (flag == "--trace") { arguments.trace = true; continue; }
     if (flag == "--verbose") { arguments.verbose = true; continue; }
+    if (flag == "--first") { arguments.first = true; continue; }
     if (++i == count) return std::nullopt;
     const std::string_view value = words[i];
     if (flag == "--scenario") { arguments.scenario = value; continue; }
+    if (flag == "--ci") { arguments.ci = value; continue; }
     const size_t dash = flag == "--seeds" ? value.find('-') : std::string_view::npos;
     const auto first = number(value.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : number(value.substr(dash + 1));
@@ -84,6 +94,16 @@ void report(const std::string& scenario, const CrashRun& run) {
   std::fflush(stdout);
 }
 
+bool sweep(const std::string& name, const ScenarioFactory& factory, const CrashSweep& which, const CrashOptions& options,
+           const Arguments& arguments) {
+  const SweepResult result = sweep_crashes(factory, which, options, [&](const CrashRun& once) {
+    if (arguments.verbose || !once.violations.empty()) report(name, once);
+    return once.violations.empty() || !arguments.first;
+  });
+  fmt::print("{}: {} runs, {} cuts, {} facts, {} failed\n", name, result.runs, result.cuts, result.facts, result.failed.size());
+  return result.failed.empty();
+}
+
 // False if any run broke a promise.
 bool run(const std::string& name, const ScenarioFactory& factory, const Arguments& arguments) {
   CrashOptions options;
@@ -99,12 +119,32 @@ bool run(const std::string& name, const ScenarioFactory& factory, const Argument
     }
     return good;
   }
-  const SweepResult result = sweep_crashes(factory, arguments.sweep, options, [&](const CrashRun& once) {
-    if (arguments.verbose || !once.violations.empty()) report(name, once);
-    return true;
-  });
-  fmt::print("{}: {} runs, {} cuts, {} facts, {} failed\n", name, result.runs, result.cuts, result.facts, result.failed.size());
-  return result.failed.empty();
+  return sweep(name, factory, arguments.sweep, options, arguments);
+}
+
+// False also if a name is not known.
+bool run_ci(const Arguments& arguments) {
+  std::vector<const CiSweep*> chosen;
+  for (const CiSweep& ci : ci_sweeps()) {
+    if (arguments.ci == "all") chosen.push_back(&ci);
+  }
+  for (std::string_view rest = arguments.ci; rest != "all" && !rest.empty();) {
+    const std::string_view name = rest.substr(0, rest.find(','));
+    rest.remove_prefix(std::min(rest.size(), name.size() + 1));
+    for (const CiSweep& ci : ci_sweeps()) {
+      if (ci.name == name) chosen.push_back(&ci);
+    }
+    if (chosen.empty() || chosen.back()->name != name) {
+      fmt::print("no such sweep: {}\n", name);
+      return false;
+    }
+  }
+  bool good = true;
+  for (const CiSweep* ci : chosen) {
+    good = sweep(ci->name, ci->factory, ci->sweep, ci->options, arguments) && good;
+    if (!good && arguments.first) break;
+  }
+  return good;
 }
 
 }  // namespace
@@ -121,6 +161,7 @@ int main(int count, char** words) {
     return 2;
   }
   weir::set_log_level(weir::LogLevel::kError);
+  if (!arguments->ci.empty()) return run_ci(*arguments) ? 0 : 1;
   bool good = true;
   for (const auto& [name, factory] : scenarios) {
     if (arguments->scenario == "all" || arguments->scenario == name) good = run(name, factory, *arguments) && good;

@@ -2,22 +2,14 @@
 
 #include <fmt/core.h>
 
-#include <map>
-#include <set>
 #include <utility>
 
-#include "apps/server.h"
 #include "protocol/errors.h"
 #include "protocol/messages/create_topics.h"
 #include "protocol/messages/delete_records.h"
 #include "protocol/messages/delete_topics.h"
-#include "protocol/messages/fetch.h"
 #include "protocol/messages/init_producer_id.h"
-#include "protocol/messages/list_offsets.h"
-#include "protocol/messages/metadata.h"
-#include "protocol/messages/produce.h"
-#include "simulation/kafka_client.h"
-#include "simulation/log_clients.h"
+#include "simulation/server_world.h"
 
 namespace weir::simulation {
 
@@ -25,104 +17,6 @@ using protocol::ErrorCode;
 using storage::PartitionId;
 using testing::SeededRandom;
 using testing::SimRuntime;
-
-namespace {
-
-constexpr int32_t kPartitions = 2;
-constexpr int64_t kRetryNs = 50 * runtime::kMillisecond;
-
-class ServerScenario final : public Scenario {
- public:
-  ServerScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, unsigned steps)
-      : sim_(sim), oracle_(oracle), random_(random), steps_(steps), verifier_(sim.client_loop()) {
-    for (int i = 0; i < 3; ++i) clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kProducer));
-    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kConsumer));
-    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kAdministrator));
-  }
-
-  void start() override;
-  bool started() override { return ready_; }
-  void verify() override;
-  bool verified() override { return verifying_ == 0; }
-  void work() override;
-  bool worked() override;
-  void stop() override {
-    server_->stop([this] { drained_ = true; });
-  }
-  bool stopped() override;
-  void destroy() override {
-    server_.reset();
-    ready_ = working_ = drained_ = false;
-    verifying_ = 0;
-  }
-  std::string failure() override { return failure_; }
-
- private:
-  struct Client {
-    enum Role { kProducer, kConsumer, kAdministrator };
-    Client(runtime::Loop& loop, Role does) : role(does), connection(loop) {}
-    Role role;
-    KafkaClient connection;
-    unsigned steps_left = 0;
-    uint64_t life = 0;  // when the step began
-    bool busy = false;
-    std::unique_ptr<LogProducer> producer;
-    std::vector<uint8_t> sending;
-  };
-  struct Topic {
-    std::string name;
-    bool deleting = false;  // asked for, not answered
-  };
-
-  void fail_life(const std::string& why) {
-    if (failure_.empty() && !sim_.server_died()) failure_ = why;
-  }
-  void refused(const Client& client, const char* what, int16_t error);
-  // The client's step is over; `answered` false: try it again in a while.
-  void finish_step(Client& client, bool answered);
-  void step(Client& client);
-  void init_producer(Client& client);
-  void produce(Client& client);
-  void produced(Client& client, const protocol::ProduceResponse* response);
-  void consume(Client& client);
-  void create_topic(Client& client);
-  void delete_topic(Client& client, const Uuid& id);
-  void delete_records(Client& client, const Uuid& id);
-  bool pick_partition(PartitionId& id);
-  bool gone(const Uuid& topic) const {  // or about to be
-    const auto known = topics_.find(topic);
-    return known == topics_.end() || known->second.deleting;
-  }
-
-  void check_topics(const protocol::MetadataResponse& response);
-  void fetch(KafkaClient& connection, const PartitionId& id, int64_t offset,
-             Function<void(const protocol::FetchResponse::PartitionData*)> done);
-  void find_start(const PartitionId& id);
-  void read_all(const PartitionId& id, int64_t from, std::shared_ptr<Oracle::Found> found);
-
-  SimRuntime& sim_;
-  Oracle& oracle_;
-  SeededRandom random_;
-  const unsigned steps_;
-  std::vector<std::unique_ptr<Client>> clients_;
-  KafkaClient verifier_;
-
-  // What the clients know.
-  std::map<Uuid, Topic> topics_;
-  std::set<std::string> creating_;  // names asked for without an answer
-  std::map<PartitionId, std::pair<int64_t, int64_t>> ranges_;  // log start and high watermark seen last
-  unsigned next_name_ = 0;
-
-  // This life. Answers of an earlier one may still come in.
-  uint64_t life_ = 0;
-  runtime::Runtime world_;
-  std::unique_ptr<apps::Server> server_;
-  std::string failure_;
-  bool ready_ = false;
-  bool working_ = false;
-  bool drained_ = false;
-  unsigned verifying_ = 0;
-};
 
 void ServerScenario::start() {
   failure_.clear();
@@ -136,6 +30,7 @@ void ServerScenario::start() {
   options.max_memory_bytes = 64 << 20;
   for (const auto& [key, value] : {std::pair{"listeners", "PLAINTEXT://0.0.0.0:9092"},
                                    std::pair{"advertised.listeners", "PLAINTEXT://127.0.0.1:9092"},
+                                   std::pair{"offsets.topic.num.partitions", "2"},
                                    std::pair{"auto.create.topics.enable", "false"}}) {
     if (auto set = options.config.set(key, value); !set) return fail_life(set.error().message);
   }
@@ -198,6 +93,7 @@ void ServerScenario::step(Client& client) {
   client.busy = true;
   if (client.role == Client::kProducer) return produce(client);
   if (client.role == Client::kConsumer) return consume(client);
+  if (client.role == Client::kCommitter) return commit_offset(client);
   if (topics_.size() < 2 || random_.one_in(4)) return create_topic(client);
   auto chosen = topics_.begin();
   std::advance(chosen, random_.below(topics_.size()));
@@ -211,7 +107,7 @@ bool ServerScenario::pick_partition(PartitionId& id) {
     if (!state.deleting) living.push_back(topic);
   }
   if (living.empty()) return false;
-  id = {living[random_.below(living.size())], static_cast<int32_t>(random_.below(kPartitions))};
+  id = {living[random_.below(living.size())], static_cast<int32_t>(random_.below(kTopicPartitions))};
   return true;
 }
 
@@ -269,7 +165,7 @@ void ServerScenario::produced(Client& client, const protocol::ProduceResponse* r
   const auto& result = response->responses[0].partition_responses[0];
   const auto error = static_cast<ErrorCode>(result.error_code);
   if (error == ErrorCode::kNone) {
-    client.producer->acked(result.base_offset, oracle_);
+    client.producer->acked(result.base_offset, true, oracle_);
   } else if (error == ErrorCode::kUnknownTopicId || error == ErrorCode::kUnknownTopicOrPartition) {
     if (!gone(client.producer->partition().topic)) refused(client, "Produce", result.error_code);
     client.producer.reset();
@@ -319,12 +215,27 @@ void ServerScenario::consume(Client& client) {
   });
 }
 
+void ServerScenario::commit_offset(Client& client) {
+  PartitionId id;
+  if (!pick_partition(id)) return finish_step(client, false);
+  const uint64_t group = random_.below(GroupOffsets::kGroups);
+  offsets_.commit(client.connection, group, id, [this, &client, id](std::optional<ErrorCode> error) {
+    if (error && GroupOffsets::retriable(*error)) {
+      return GroupOffsets::find_coordinator(client.connection, [this, &client](auto) { finish_step(client, false); });
+    }
+    if (error && *error != ErrorCode::kNone && !(*error == ErrorCode::kUnknownTopicId && gone(id.topic))) {
+      refused(client, "OffsetCommit", static_cast<int16_t>(*error));
+    }
+    finish_step(client, error.has_value());
+  });
+}
+
 void ServerScenario::create_topic(Client& client) {
   const std::string name = "topic-" + std::to_string(next_name_++ % 5);
   creating_.insert(name);
   protocol::CreateTopicsRequest::CreatableTopic topic;
   topic.name = name;
-  topic.num_partitions = kPartitions;
+  topic.num_partitions = kTopicPartitions;
   topic.replication_factor = 1;
   protocol::CreateTopicsRequest request;
   request.topics = {&topic, 1};
@@ -365,7 +276,7 @@ void ServerScenario::delete_topic(Client& client, const Uuid& id) {
 }
 
 void ServerScenario::delete_records(Client& client, const Uuid& id) {
-  const PartitionId partition{id, static_cast<int32_t>(random_.below(kPartitions))};
+  const PartitionId partition{id, static_cast<int32_t>(random_.below(kTopicPartitions))};
   const auto [start, end] = ranges_[partition];
   const int64_t before = start + (end - start) / 4;
   if (before == start || topics_[id].deleting) return finish_step(client, true);
@@ -388,100 +299,6 @@ void ServerScenario::delete_records(Client& client, const Uuid& id) {
     finish_step(client, true);
   });
 }
-
-// --- After a restart
-
-void ServerScenario::verify() {
-  working_ = false;
-  verifying_ = 1;
-  protocol::MetadataRequest request;
-  request.topics = std::nullopt;
-  verifier_.call<protocol::MetadataResponse>(13, request, [this, life = life_](const auto* response) {
-    if (life != life_) return;
-    // The connection of the last life may have been in use until now.
-    if (!response) return verify();
-    check_topics(*response);
-    --verifying_;
-    ranges_.clear();
-    for (const auto& [id, topic] : topics_) {
-      for (int32_t index = 0; index < kPartitions; ++index) {
-        ++verifying_;
-        find_start({id, index});
-      }
-    }
-  });
-}
-
-void ServerScenario::check_topics(const protocol::MetadataResponse& response) {
-  std::set<Uuid> found;
-  for (const auto& topic : response.topics) {
-    if (topic.is_internal) continue;
-    const std::string name(topic.name.value_or(""));
-    found.insert(topic.topic_id);
-    if (topic.error_code != 0) oracle_.violation(fmt::format("topic {} has error {}", name, topic.error_code));
-    if (topic.partitions.size() != kPartitions) oracle_.violation("topic " + name + " has lost partitions");
-    for (const auto& partition : topic.partitions) {
-      oracle_.never_back(fmt::format("leader epoch of {}-{}", topic.topic_id.to_string(), partition.partition_index),
-                         partition.leader_epoch);
-    }
-    if (topics_.contains(topic.topic_id)) continue;
-    if (creating_.contains(name)) {  // created, but the answer was lost
-      oracle_.topic_create_requested(topic.topic_id);
-      oracle_.topic_created(topic.topic_id);
-      topics_[topic.topic_id] = {name, false};
-    }
-  }
-  oracle_.topics_found(found);
-  std::erase_if(topics_, [&](const auto& entry) {
-    if (found.contains(entry.first)) return false;
-    oracle_.topic_deleted(entry.first);  // for good: seen once
-    return true;
-  });
-  creating_.clear();
-}
-
-void ServerScenario::find_start(const PartitionId& id) {
-  constexpr int64_t kEarliest = -2;
-  protocol::ListOffsetsRequest::ListOffsetsPartition partition;
-  partition.partition_index = id.index;
-  partition.timestamp = kEarliest;
-  const std::string name = topics_.at(id.topic).name;
-  protocol::ListOffsetsRequest::ListOffsetsTopic topic;
-  topic.name = name;
-  topic.partitions = {&partition, 1};
-  protocol::ListOffsetsRequest request;
-  request.replica_id = -1;
-  request.topics = {&topic, 1};
-  verifier_.call<protocol::ListOffsetsResponse>(7, request, [this, id, life = life_](const auto* response) {
-    if (life != life_) return;
-    if (!response) return fail_life("ListOffsets breaks off");
-    const auto& result = response->topics[0].partitions[0];
-    if (result.error_code != 0) return fail_life(fmt::format("ListOffsets got error {}", result.error_code));
-    read_all(id, result.offset, std::make_shared<Oracle::Found>());
-  });
-}
-
-void ServerScenario::read_all(const PartitionId& id, int64_t from, std::shared_ptr<Oracle::Found> found) {
-  fetch(verifier_, id, from, [this, id, from, found, life = life_](const protocol::FetchResponse::PartitionData* data) {
-    if (life != life_) return;
-    if (!data) return fail_life("Fetch breaks off");
-    if (data->error_code != 0) return fail_life(fmt::format("Fetch at {} got error {}", from, data->error_code));
-    found->log_start = data->log_start_offset;
-    found->high_watermark = data->high_watermark;
-    std::string problem;
-    if (!data->records.null && !collect_records(data->records.data, found->records, problem)) {
-      return oracle_.violation("Fetch: " + problem);
-    }
-    const int64_t next = found->records.empty() ? from : std::max(from, found->records.rbegin()->first + 1);
-    if (next < data->high_watermark && next > from) return read_all(id, next, found);
-    if (next < data->high_watermark) return oracle_.violation(fmt::format("Fetch at {} is empty below {}", from, data->high_watermark));
-    oracle_.found(name_of(id), *found);
-    ranges_[id] = {found->log_start, found->high_watermark};
-    --verifying_;
-  });
-}
-
-}  // namespace
 
 ScenarioFactory server_scenario(unsigned steps_per_client) {
   return [steps_per_client](SimRuntime& sim, Oracle& oracle, SeededRandom random) {

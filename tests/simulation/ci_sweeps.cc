@@ -1,0 +1,33 @@
+#include "simulation/ci_sweeps.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "simulation/log_scenario.h"
+#include "simulation/meta_scenario.h"
+#include "simulation/server_scenario.h"
+
+namespace weir::simulation {
+
+// Uneven steps, so that over the seeds every write is hit.
+const std::vector<CiSweep>& ci_sweeps() {
+  static const std::vector<CiSweep> sweeps = {
+      {"log-one-shard", log_scenario(), {.seed_first = 1, .seed_last = 24, .every = 5}, {.runtime = {.loops = 1}}, 300, 100},
+      {"log-two-shards", log_scenario(), {.seed_first = 101, .seed_last = 120, .every = 7}, {.runtime = {.loops = 2}}, 300, 100},
+      {"log-failing-disk", log_scenario(), {.seed_first = 101, .seed_last = 120, .every = 13},
+       {.runtime = {.loops = 2}, .failing_disk = true}, 80, 10},
+      {"meta", meta_scenario(), {.seed_first = 1, .seed_last = 20, .every = 5}, {}, 200, 10},
+      {"meta-failing-disk", meta_scenario(), {.seed_first = 101, .seed_last = 120, .every = 5}, {.failing_disk = true}, 100, 10},
+      {"server", server_scenario(), {.seed_first = 1, .seed_last = 10, .every = 17}, {.runtime = {.loops = 2}}, 100, 100},
+  };
+  return sweeps;
+}
+
+const CiSweep& ci_sweep(const std::string& name) {
+  const auto& all = ci_sweeps();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const CiSweep& sweep) { return sweep.name == name; });
+  WEIR_CHECK(found != all.end());
+  return *found;
+}
+
+}  // namespace weir::simulation

@@ -1,0 +1,40 @@
+// Offsets committed to groups without members, and what is asked for again after a restart. They are committed by topic id
+// and asked for by name: a name that went to another topic must not bring its offsets along.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "protocol/errors.h"
+#include "simulation/kafka_client.h"
+#include "simulation/oracle.h"
+#include "storage/types.h"
+
+namespace weir::simulation {
+
+class GroupOffsets {
+ public:
+  static constexpr uint64_t kGroups = 3;
+  // Nothing: the connection broke.
+  using Done = Function<void(std::optional<protocol::ErrorCode>)>;
+
+  explicit GroupOffsets(Oracle& oracle) : oracle_(oracle) {}
+
+  void commit(KafkaClient& connection, uint64_t group, const storage::PartitionId& partition, Done done);
+  // Has the oracle judge what every group holds of the topics; nothing of it unless all groups answer.
+  using Names = std::vector<std::pair<storage::PartitionId, std::string>>;
+  void check(KafkaClient& connection, const Names& partitions, Done done);
+  // For errors that say where the coordinator is not, or not yet.
+  static bool retriable(protocol::ErrorCode error);
+  static void find_coordinator(KafkaClient& connection, Done done);
+
+ private:
+  std::string key(uint64_t group, const storage::PartitionId& partition) const;
+  Oracle& oracle_;
+  int64_t next_offset_ = 1;
+};
+
+}  // namespace weir::simulation

@@ -1,0 +1,133 @@
+// The server scenario: a broker of one process, clients of all kinds, and what they know. The workload is in
+// server_scenario.cc, what is asked after a restart in server_verification.cc.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "apps/server.h"
+#include "protocol/messages/fetch.h"
+#include "protocol/messages/metadata.h"
+#include "protocol/messages/produce.h"
+#include "simulation/crash_harness.h"
+#include "simulation/group_offsets.h"
+#include "simulation/kafka_client.h"
+#include "simulation/log_clients.h"
+
+namespace weir::simulation {
+
+constexpr int32_t kTopicPartitions = 2;
+constexpr int64_t kRetryNs = 50 * runtime::kMillisecond;
+
+class ServerScenario final : public Scenario {
+ public:
+  ServerScenario(testing::SimRuntime& sim, Oracle& oracle, testing::SeededRandom random, unsigned steps)
+      : sim_(sim), oracle_(oracle), random_(random), steps_(steps), offsets_(oracle), verifier_(sim.client_loop()) {
+    for (int i = 0; i < 3; ++i) clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kProducer));
+    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kConsumer));
+    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kAdministrator));
+    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kCommitter));
+  }
+
+  void start() override;
+  bool started() override { return ready_; }
+  void verify() override;
+  bool verified() override { return verifying_ == 0; }
+  void work() override;
+  bool worked() override;
+  void stop() override {
+    stopping_ = true;
+    server_->stop([this] { drained_ = true; });
+  }
+  bool stopped() override;
+  void destroy() override {
+    server_.reset();
+    if (ready_ && !stopping_) ++crashes_;
+    ready_ = working_ = stopping_ = drained_ = false;
+    verifying_ = 0;
+  }
+  std::string failure() override { return failure_; }
+
+ private:
+  struct Client {
+    enum Role { kProducer, kConsumer, kAdministrator, kCommitter };
+    Client(runtime::Loop& loop, Role does) : role(does), connection(loop) {}
+    Role role;
+    KafkaClient connection;
+    unsigned steps_left = 0;
+    uint64_t life = 0;  // when the step began
+    bool busy = false;
+    std::unique_ptr<LogProducer> producer;
+    std::vector<uint8_t> sending;
+  };
+  struct Topic {
+    std::string name;
+    bool deleting = false;  // asked for, not answered
+  };
+
+  void fail_life(const std::string& why) {
+    if (failure_.empty() && !sim_.server_died()) failure_ = why;
+  }
+  void refused(const Client& client, const char* what, int16_t error);
+  // The client's step is over; `answered` false: try it again in a while.
+  void finish_step(Client& client, bool answered);
+  void step(Client& client);
+  void init_producer(Client& client);
+  void produce(Client& client);
+  void produced(Client& client, const protocol::ProduceResponse* response);
+  void consume(Client& client);
+  void commit_offset(Client& client);
+  void create_topic(Client& client);
+  void delete_topic(Client& client, const Uuid& id);
+  void delete_records(Client& client, const Uuid& id);
+  bool pick_partition(storage::PartitionId& id);
+  bool gone(const Uuid& topic) const {  // or about to be
+    const auto known = topics_.find(topic);
+    return known == topics_.end() || known->second.deleting;
+  }
+
+  void check_topics(const protocol::MetadataResponse& response);
+  void fetch(KafkaClient& connection, const storage::PartitionId& id, int64_t offset,
+             Function<void(const protocol::FetchResponse::PartitionData*)> done);
+  void check_epoch(const Uuid& topic, int32_t epoch);
+  void check_offsets();
+  void find_start(const storage::PartitionId& id);
+  void read_all(const storage::PartitionId& id, int64_t from, std::shared_ptr<Oracle::Found> found);
+
+  testing::SimRuntime& sim_;
+  Oracle& oracle_;
+  testing::SeededRandom random_;
+  const unsigned steps_;
+  std::vector<std::unique_ptr<Client>> clients_;
+  GroupOffsets offsets_;
+  KafkaClient verifier_;
+
+  // What the clients know.
+  std::map<Uuid, Topic> topics_;
+  std::set<std::string> creating_;  // names asked for without an answer
+  std::map<storage::PartitionId, std::pair<int64_t, int64_t>> ranges_;  // log start and high watermark seen last
+  unsigned next_name_ = 0;
+  struct SeenEpoch {
+    int32_t epoch = 0;
+    uint64_t crashes = 0;
+  };
+  std::map<Uuid, SeenEpoch> epochs_;  // of leaders, by topic
+
+  // This life. Answers of an earlier one may still come in.
+  uint64_t life_ = 0;
+  uint64_t crashes_ = 0;  // lives that served and did not end in order
+  runtime::Runtime world_;
+  std::unique_ptr<apps::Server> server_;
+  std::string failure_;
+  bool ready_ = false;
+  bool working_ = false;
+  bool stopping_ = false;
+  bool drained_ = false;
+  unsigned verifying_ = 0;
+};
+
+}  // namespace weir::simulation
