@@ -78,6 +78,7 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
       pool_(pool),
       server_(server),
       exposition_(std::make_shared<broker::Exposition>(server.metric_sources(), loop.clock().monotonic_ns())),
+      group_lags_(server.broker(), pool),
       http_(loop, http_options()) {
   http_.get("/health", [this](http::Respond respond) { health(std::move(respond)); });
   http_.get("/ready", [this](http::Respond respond) { ready(std::move(respond)); });
@@ -115,21 +116,26 @@ void HttpEndpoints::metrics(http::Respond respond) {
   if (scrapers_.size() > 1) return;
   broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kPartitions,
                          [this, alive = alive_](std::vector<broker::ShardSnapshot> shards) {
-                           if (*alive) render(std::move(shards));
+                           if (!*alive) return;
+                           group_lags_.collect(0, [this, alive, shards = std::move(shards)](broker::GroupLags lags) mutable {
+                             if (*alive) render(std::move(shards), std::move(lags));
+                           });
                          });
 }
 
-void HttpEndpoints::render(std::vector<broker::ShardSnapshot> shards) {
+void HttpEndpoints::render(std::vector<broker::ShardSnapshot> shards, broker::GroupLags lags) {
   struct Work {
     std::shared_ptr<broker::Exposition> exposition;
     std::vector<broker::ShardSnapshot> shards;
+    broker::GroupLags lags;
     std::string text;
   };
-  auto work = std::make_shared<Work>(Work{exposition_, std::move(shards), {}});
+  auto work = std::make_shared<Work>(Work{exposition_, std::move(shards), std::move(lags), {}});
   const int64_t now_ns = loop_.clock().monotonic_ns();
   pool_.submit(
       [work, now_ns] {
         work->text = work->exposition->render(work->shards, now_ns);
+        broker::append_group_lags(work->text, work->lags);
         work->shards.clear();
       },
       loop_,

@@ -8,6 +8,7 @@
 
 #include "apps/server.h"
 #include "broker/metrics/exposition.h"
+#include "broker/metrics/group_lag.h"
 #include "http/http_server.h"
 
 namespace weir::apps {
@@ -32,13 +33,14 @@ class HttpEndpoints {
   void health(http::Respond respond);
   void ready(http::Respond respond);
   void metrics(http::Respond respond);
-  void render(std::vector<broker::ShardSnapshot> shards);
+  void render(std::vector<broker::ShardSnapshot> shards, broker::GroupLags lags);
 
   runtime::Loop& loop_;
   runtime::Pool& pool_;
   Server& server_;
   // Used by one pool task at a time, which may outlive this object.
   std::shared_ptr<broker::Exposition> exposition_;
+  broker::GroupLagCollector group_lags_;
   std::vector<http::Respond> scrapers_;  // all are answered by the scrape under way
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   http::HttpServer http_;
