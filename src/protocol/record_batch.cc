@@ -221,8 +221,8 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
   if (header.producer_id < -1 || header.producer_epoch < -1 || header.base_sequence < -1)
     return BatchFault::kBadSequence;
   if (header.has_producer_id() && header.producer_epoch < 0) return BatchFault::kBadSequence;
-  // Control batches carry a producer id and no sequence.
-  if (!header.has_producer_id() && has_sequence) return BatchFault::kBadSequence;
+  // Control batches carry a producer id and no sequence. Some clients (kafkajs) send sequence 0 without a producer id:
+  // it means nothing.
   if (header.has_producer_id() && !has_sequence && !header.control()) return BatchFault::kBadSequence;
   if (header.transactional() && !header.has_producer_id()) return BatchFault::kBadSequence;
   return BatchFault::kNone;

@@ -189,7 +189,8 @@ TEST(RecordBatch, EachFaultIsNamed) {
   EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = std::numeric_limits<int64_t>::max(); })),
             BatchFault::kBadTimestamp);
   EXPECT_EQ(check(changed([](auto& h) { h.producer_id = 1; })), BatchFault::kBadSequence);
-  EXPECT_EQ(check(changed([](auto& h) { h.base_sequence = 1; })), BatchFault::kBadSequence);
+  EXPECT_EQ(check(changed([](auto& h) { h.base_sequence = -2; })), BatchFault::kBadSequence);
+  EXPECT_EQ(check(changed([](auto& h) { h.producer_epoch = h.base_sequence = 0; })), BatchFault::kNone) << "as kafkajs sends";
   EXPECT_EQ(check(changed([](auto& h) { h.attributes = BatchHeader::kTransactional; })),
             BatchFault::kBadSequence);
   Raw bad_magic = sample_batch();
