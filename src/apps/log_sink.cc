@@ -1,9 +1,11 @@
 #include "apps/log_sink.h"
 
+#include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <string>
 
@@ -23,20 +25,80 @@ spdlog::level::level_enum level_of(LogLevel level) {
   return spdlog::level::info;
 }
 
-}  // namespace
+void append_json_text(std::string& out, std::string_view text) {
+  out += '"';
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
+    } else {
+      out += c;
+    }
+  }
+  out += '"';
+}
 
-void install_log_sink(bool verbose) {
+const char* name_of(LogLevel level) {
+  static constexpr const char* kNames[] = {"debug", "info", "warn", "error"};
+  return kNames[static_cast<size_t>(level)];
+}
+
+std::shared_ptr<spdlog::logger> make_logger(const std::string& pattern) {
   auto logger = std::make_shared<spdlog::logger>("weir", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v");
+  logger->set_pattern(pattern);
   logger->set_level(spdlog::level::debug);
   logger->flush_on(spdlog::level::debug);
-  set_log_level(verbose ? LogLevel::kDebug : LogLevel::kInfo);
+  return logger;
+}
+
+void install_text_sink() {
+  auto logger = make_logger("%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v");
+  set_log_event_sink({});
   set_log_sink([logger](LogLevel level, std::string_view module, std::string_view message) {
     // What a client sent may be part of a message: it must not start lines of its own or control the terminal.
     std::string line(message);
     std::replace_if(line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
     logger->log(level_of(level), "[{}] {}", module, line);
   });
+}
+
+void install_json_sink() {
+  // The time is written by spdlog's pattern, in front of the rest of the object.
+  auto logger = make_logger("{\"time\":\"%Y-%m-%dT%H:%M:%S.%e%z\",%v");
+  const auto write = [logger](LogLevel level, std::string_view module, const LogEvent& event) {
+    logger->log(level_of(level), "{}", json_log_line({}, level, module, event));
+  };
+  set_log_event_sink(write);
+  set_log_sink([write](LogLevel level, std::string_view module, std::string_view message) {
+    write(level, module, {.what = message, .reason = {}, .remedy = {}});
+  });
+}
+
+}  // namespace
+
+std::string json_log_line(std::string_view time, LogLevel level, std::string_view module, const LogEvent& event) {
+  std::string out;
+  if (!time.empty()) out += fmt::format("{{\"time\":\"{}\",", time);
+  out += fmt::format("\"level\":\"{}\",\"module\":\"{}\",\"message\":", name_of(level), module);
+  append_json_text(out, event.what);
+  if (!event.reason.empty()) {
+    out += ",\"reason\":";
+    append_json_text(out, event.reason);
+  }
+  if (!event.remedy.empty()) {
+    out += ",\"remedy\":";
+    append_json_text(out, event.remedy);
+  }
+  out += '}';
+  return out;
+}
+
+void install_log_sink(bool verbose, LogFormat format) {
+  set_log_level(verbose ? LogLevel::kDebug : LogLevel::kInfo);
+  if (format == LogFormat::kJson) install_json_sink();
+  else install_text_sink();
 }
 
 }  // namespace weir::apps

@@ -12,6 +12,7 @@
 
 #include "apps/flush_probe.h"
 #include "apps/log_sink.h"
+#include "apps/process_metrics.h"
 #include "apps/ready_line.h"
 #include "apps/server.h"
 #include "base/log.h"
@@ -150,6 +151,8 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   auto started = Server::start(runtime.runtime(), std::move(options));
   if (!started) return complain(started.error(), kFailed);
   server = std::move(*started);
+  server->metrics().collect(
+      [](broker::MetricsRegistry::Sink& sink) { report_process(runtime::process_usage(), sink); });
   runtime.run();
   server->when_ready([&](Result<void> ready) {
     if (!ready) {
@@ -172,11 +175,12 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
 }  // namespace
 
 int serve(const cli::ServeCommand& command) {
-  install_log_sink(command.verbose);
+  install_log_sink(command.verbose, LogFormat::kText);
   ServerOptions options;
   auto config = read_config(command);
   if (!config) return complain(config.error(), kBadArguments);
   options.config = std::move(*config);
+  if (options.config.text("log.format") == "json") install_log_sink(command.verbose, LogFormat::kJson);
   for (const std::string& text : command.topics) {
     auto topic = parse_topic_argument(text);
     if (!topic) return complain(topic.error(), kBadArguments);

@@ -1,10 +1,13 @@
 #include "runtime/machine.h"
 
+#include <dirent.h>
 #include <sched.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdlib>
 #include <fstream>
 #include <iterator>
 #include <sstream>
@@ -98,6 +101,60 @@ uint64_t available_memory_bytes() {
   const uint64_t limit = read_cgroup_limits("/sys/fs/cgroup", read_text("/proc/self/cgroup")).memory_bytes;
   if (limit > 0) bytes = std::min(bytes, limit);
   return bytes;
+}
+
+namespace {
+
+uint64_t count_open_fds() {
+  DIR* const folder = ::opendir("/proc/self/fd");
+  if (folder == nullptr) return 0;
+  uint64_t entries = 0;
+  while (::readdir(folder) != nullptr) ++entries;
+  ::closedir(folder);
+  return entries > 3 ? entries - 3 : 0;  // without ".", ".." and the folder's own
+}
+
+// The number after `key` in text of lines "key: number".
+uint64_t number_after(const std::string& text, const std::string& key) {
+  const size_t at = text.find(key);
+  return at == std::string::npos ? 0 : std::strtoull(text.c_str() + at + key.size(), nullptr, 10);
+}
+
+double boot_time_seconds() { return static_cast<double>(number_after(read_text("/proc/stat"), "btime ")); }
+
+}  // namespace
+
+ProcessUsage process_usage() {
+  ProcessUsage usage;
+  rusage times{};
+  if (::getrusage(RUSAGE_SELF, &times) == 0) {
+    const auto seconds = [](const timeval& t) { return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6; };
+    usage.cpu_seconds = seconds(times.ru_utime) + seconds(times.ru_stime);
+  }
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) usage.max_fds = files.rlim_cur;
+  const auto page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  std::istringstream memory(read_text("/proc/self/statm"));
+  if (memory >> usage.virtual_bytes >> usage.resident_bytes) {
+    usage.virtual_bytes *= page;
+    usage.resident_bytes *= page;
+  }
+  usage.open_fds = count_open_fds();
+  usage.threads = number_after(read_text("/proc/self/status"), "Threads:");
+  const std::string io = read_text("/proc/self/io");
+  usage.disk_read_bytes = number_after(io, "\nread_bytes: ");
+  usage.disk_written_bytes = number_after(io, "\nwrite_bytes: ");
+  // Field 22, counted from 3 behind the program's name in parentheses.
+  const std::string stat = read_text("/proc/self/stat");
+  const size_t name_end = stat.rfind(')');
+  if (name_end != std::string::npos) {
+    std::istringstream fields(stat.substr(name_end + 1));
+    std::string field;
+    for (int i = 3; i <= 22; ++i) fields >> field;
+    usage.start_time_seconds =
+        boot_time_seconds() + std::strtod(field.c_str(), nullptr) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+  }
+  return usage;
 }
 
 }  // namespace weir::runtime

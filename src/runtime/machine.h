@@ -20,4 +20,19 @@ struct CgroupLimits {
 };
 CgroupLimits read_cgroup_limits(const std::string& root, const std::string& membership);
 
+// What this process has used so far, as /proc tells; 0 what it does not tell.
+struct ProcessUsage {
+  double cpu_seconds = 0;
+  uint64_t resident_bytes = 0;
+  uint64_t virtual_bytes = 0;
+  uint64_t open_fds = 0;
+  uint64_t max_fds = 0;
+  uint64_t threads = 0;
+  uint64_t disk_read_bytes = 0;
+  uint64_t disk_written_bytes = 0;
+  double start_time_seconds = 0;  // Unix time
+};
+// May take milliseconds with many descriptors: not for a loop.
+ProcessUsage process_usage();
+
 }  // namespace weir::runtime

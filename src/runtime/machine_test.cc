@@ -62,5 +62,16 @@ TEST_F(MachineTest, NoLimitsAndNonsense) {
   EXPECT_EQ(limits.memory_bytes, 0u);
 }
 
+TEST(Machine, TellsWhatTheProcessUses) {
+  const ProcessUsage usage = process_usage();
+  EXPECT_GT(usage.resident_bytes, 1u << 20);
+  EXPECT_GT(usage.virtual_bytes, usage.resident_bytes);
+  EXPECT_GE(usage.open_fds, 3u);
+  EXPECT_GE(usage.max_fds, usage.open_fds);
+  EXPECT_GE(usage.threads, 1u);
+  EXPECT_GE(usage.cpu_seconds, 0.0);
+  EXPECT_GT(usage.start_time_seconds, 1.5e9);
+}
+
 }  // namespace
 }  // namespace weir::runtime

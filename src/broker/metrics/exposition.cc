@@ -94,6 +94,11 @@ void Exposition::broker_state(const std::vector<ShardSnapshot>& shards, Sink& si
   sink.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected out of sync: never.", {}, 0);
   gauge("kafka_log_logmanager_offlinelogdirectorycount", "1 if the log directory takes no writes any more.", failed ? 1 : 0);
 
+  gauge("kafka_coordinator_group_groupmetadatamanager_numgroups", "Groups of this broker's coordinators.",
+        sum(shards, [](const auto& s) { return s.groups; }));
+  gauge("kafka_coordinator_group_groupmetadatamanager_numoffsets", "Committed offsets of these groups.",
+        sum(shards, [](const auto& s) { return s.group_offsets; }));
+
   const char* waiting = "Requests that wait: produce for the flush, fetch for data.";
   sink.gauge("kafka_server_delayedoperationpurgatory_purgatorysize", waiting, {{"delayedOperation", "Fetch"}},
              sum(shards, [](const auto& s) { return s.waiting_fetches; }));

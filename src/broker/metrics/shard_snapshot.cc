@@ -2,6 +2,7 @@
 
 #include <memory>
 
+#include "broker/handlers/group_coordinators.h"
 #include "storage/wal/local_wal.h"
 
 namespace weir::broker {
@@ -13,8 +14,8 @@ constexpr size_t kPartitionsPerSlice = 256;
 // One shard's snapshot in the making; on that shard's loop.
 class Collection : public std::enable_shared_from_this<Collection> {
  public:
-  Collection(BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
-      : shard_(shard), detail_(detail), done_(std::move(done)) {}
+  Collection(Broker& broker, BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
+      : broker_(broker), shard_(shard), detail_(detail), done_(std::move(done)) {}
 
   void begin() {
     take_shard();
@@ -46,6 +47,10 @@ class Collection : public std::enable_shared_from_this<Collection> {
     snapshot_.waiting_fetches = shard_.waiting_fetches;
     snapshot_.fetch_sessions = shard_.fetch_sessions.size();
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
+    broker_.groups().for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
+      snapshot_.groups += state.group_count();
+      snapshot_.group_offsets += state.offset_count();
+    });
     const MetadataImage& image = *shard_.image;
     shard_.traffic.forget_unless([&](const TopicId& topic) { return image.find(topic) != nullptr; });
     snapshot_.topics.assign(shard_.traffic.by_topic().begin(), shard_.traffic.by_topic().end());
@@ -76,6 +81,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
     row.traffic = partition.traffic();
   }
 
+  Broker& broker_;
   BrokerShard& shard_;
   const SnapshotDetail detail_;
   Function<void(ShardSnapshot)> done_;
@@ -103,7 +109,7 @@ void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail,
           if (--round->left == 0) round->done(std::move(round->snapshots));
         });
       };
-      std::make_shared<Collection>(broker.shard(i), detail, std::move(arrived))->begin();
+      std::make_shared<Collection>(broker, broker.shard(i), detail, std::move(arrived))->begin();
     });
   }
 }

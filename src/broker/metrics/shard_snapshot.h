@@ -44,6 +44,8 @@ struct ShardSnapshot {
   uint64_t waiting_fetches = 0;
   uint64_t fetch_sessions = 0;
   uint64_t fetch_session_evictions = 0;
+  uint64_t groups = 0;
+  uint64_t group_offsets = 0;
   std::vector<std::pair<TopicId, TopicCounts>> topics;
   TopicCounts gone_topics;
   storage::PartitionTraffic gone_partitions;
