@@ -7,14 +7,18 @@ import tempfile
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
+import differential_part  # noqa: E402
+import go_part  # noqa: E402
 import java_part  # noqa: E402
 import kcat_cases  # noqa: E402
 import librdkafka_part  # noqa: E402
+import node_part  # noqa: E402
 import python_part  # noqa: E402
 from cases import Counts, run_part  # noqa: E402
 from harness import brokers, maven  # noqa: E402
 
-PARTS = [kcat_cases.part, python_part.part, java_part.part, librdkafka_part.part]
+PARTS = [kcat_cases.part, python_part.part, node_part.part, go_part.part, java_part.part, differential_part.part,
+         librdkafka_part.part]
 # What the tests take for granted, in Kafka's names; profile A of librdkafka's suite.
 SETTINGS = {
     "auto.create.topics.enable": "true",

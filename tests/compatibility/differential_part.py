@@ -1,0 +1,119 @@
+"""Kafka's tools for groups on Weir and on Apache Kafka, command by command: they must say the same and end the same."""
+import re
+import subprocess
+
+from cases import Part, Skip
+from harness import brokers, maven
+
+part = Part("differential", "Kafka's group tools on Weir and Apache Kafka side by side")
+
+POM = maven.ROOT / "tests/compatibility/java/pom.xml"
+GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+TOPICS = "org.apache.kafka.tools.TopicCommand"
+PRODUCER = "org.apache.kafka.tools.ConsoleProducer"
+CONSUMER = "org.apache.kafka.tools.consumer.ConsoleConsumer"
+VERIFIABLE_PRODUCER = "org.apache.kafka.tools.VerifiableProducer"
+VERIFIABLE_CONSUMER = "org.apache.kafka.tools.VerifiableConsumer"
+ROWS = "".join(f"key{i}\tvalue{i}\n" for i in range(60))
+DAY = "2020-01-01T00:00:00.000"
+
+SCRIPT = [
+    (TOPICS, ["--create", "--topic", "d-one", "--partitions", "3"]),
+    (TOPICS, ["--create", "--topic", "d-two", "--partitions", "1"]),
+    (PRODUCER, ["--topic", "d-one", "--reader-property", "parse.key=true"], ROWS),
+    (PRODUCER, ["--topic", "d-two", "--reader-property", "parse.key=true"], ROWS),
+    (GROUPS, ["--list"]),
+    (GROUPS, ["--describe", "--group", "d-none"]),
+    (GROUPS, ["--delete", "--group", "d-none"]),
+    (GROUPS, ["--delete-offsets", "--group", "d-none", "--topic", "d-one"]),
+    (CONSUMER, ["--topic", "d-one", "--group", "d-readers", "--from-beginning", "--max-messages", "60", "--timeout-ms", "30000"]),
+    (CONSUMER, ["--topic", "d-two", "--group", "d-readers", "--from-beginning", "--max-messages", "60", "--timeout-ms", "30000"]),
+    (CONSUMER, ["--topic", "d-two", "--group", "d-others", "--from-beginning", "--max-messages", "20", "--timeout-ms", "30000"]),
+    (GROUPS, ["--list", "--state"]),
+    (GROUPS, ["--list", "--type"]),
+    (GROUPS, ["--describe", "--group", "d-readers"]),
+    (GROUPS, ["--describe", "--group", "d-readers", "--state"]),
+    (GROUPS, ["--describe", "--group", "d-readers", "--members", "--verbose"]),
+    (GROUPS, ["--describe", "--all-groups", "--offsets"]),
+    (GROUPS, ["--reset-offsets", "--group", "d-readers", "--topic", "d-one", "--to-earliest", "--dry-run"]),
+    (GROUPS, ["--reset-offsets", "--group", "d-readers", "--topic", "d-one:1", "--shift-by", "-5", "--execute"]),
+    (GROUPS, ["--reset-offsets", "--group", "d-readers", "--topic", "d-two", "--to-datetime", DAY, "--execute"]),
+    (GROUPS, ["--reset-offsets", "--group", "d-others", "--topic", "d-two", "--to-offset", "1000", "--execute"]),
+    (GROUPS, ["--reset-offsets", "--group", "d-new", "--topic", "d-two", "--to-latest", "--execute"]),
+    (GROUPS, ["--reset-offsets", "--group", "d-readers", "--all-topics", "--to-current", "--dry-run", "--export"]),
+    (GROUPS, ["--reset-offsets", "--group", "d-readers", "--topic", "d-missing", "--to-earliest", "--execute"]),
+    (GROUPS, ["--describe", "--group", "d-readers"]),
+    (CONSUMER, ["--topic", "d-one", "--group", "d-readers", "--max-messages", "5", "--timeout-ms", "30000"]),
+    (GROUPS, ["--delete-offsets", "--group", "d-readers", "--topic", "d-one"]),
+    (GROUPS, ["--delete-offsets", "--group", "d-readers", "--topic", "d-missing"]),
+    (GROUPS, ["--describe", "--group", "d-readers"]),
+    (GROUPS, ["--delete", "--group", "d-others", "--group", "d-new", "--group", "d-none"]),
+    (TOPICS, ["--delete", "--topic", "d-two"]),
+    (GROUPS, ["--describe", "--group", "d-readers"]),
+    (GROUPS, ["--list"]),
+    (VERIFIABLE_PRODUCER, ["--topic", "d-one", "--max-messages", "50", "--acks", "-1"]),
+    (VERIFIABLE_CONSUMER, ["--topic", "d-one", "--group-id", "d-verified", "--max-messages", "100", "--reset-policy", "earliest"]),
+    (GROUPS, ["--describe", "--group", "d-verified"]),
+]
+# What differs from broker to broker and from run to run, and tells nothing.
+NOISE = [
+    (re.compile(r"^(Picked up|log4j|WARNING|SLF4J|\[\d{4}-).*"), ""),
+    (re.compile(r"^\s*at .*|^.*\(org\.apache\.kafka[\w.]*\)$"), ""),
+    (re.compile(r"(127\.0\.0\.1|localhost):\d+"), "HOST:PORT"),
+    (re.compile(r"\(\d+\)(?=\s)"), "(ID)"),
+    (re.compile(r'"timestamp":\d+'), '"timestamp":T'),
+    (re.compile(r'"avg_throughput":[\d.]+'), '"avg_throughput":X'),
+    (re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "-UUID"),
+    (re.compile(r"\s+"), " "),
+]
+
+
+def normal(text: str) -> list[str]:
+    lines = []
+    for line in text.splitlines():
+        for pattern, instead in NOISE:
+            line = pattern.sub(instead, line)
+        if line.strip():
+            lines.append(line.strip())
+    return sorted(lines)
+
+
+def counted(lines: list[str]) -> list[str]:
+    """The verifiable consumer reports in as many pieces as it polls: only what they add up to is the same everywhere."""
+    total = 0
+    kept = set()
+    for line in lines:
+        if '"records_consumed"' in line:
+            total += int(re.search(r'"count":(\d+)', line)[1])
+        elif '"offsets_committed"' not in line:
+            kept.add(line)
+    return sorted(kept) + [f"{total} records consumed"]
+
+
+def run_tool(class_path: str, address: str, name: str, arguments: list[str], given: str = "") -> tuple[int, list[str]]:
+    command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path, name, "--bootstrap-server", address, *arguments]
+    done = subprocess.run(command, input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=120)
+    lines = normal(done.stdout)
+    return done.returncode, counted(lines) if name == VERIFIABLE_CONSUMER else lines
+
+
+@part.case
+def group_tools(broker, folder):
+    try:
+        class_path = maven.class_path(POM)
+        kafka = brokers.Kafka(folder, settings={"auto.create.topics.enable": "true", "num.partitions": "4"})
+    except maven.Unavailable as reason:
+        raise Skip(str(reason)) from None
+    found = []
+    with kafka.start():
+        for name, arguments, *given in SCRIPT:
+            said = f"{name.rsplit('.', 1)[1]} {' '.join(arguments)}"
+            theirs, ours = (run_tool(class_path, one.address, name, arguments, *given) for one in (kafka, broker))
+            if ours == theirs:
+                found.append(("passed", said, ""))
+                continue
+            only_ours = [line for line in ours[1] if line not in theirs[1]]
+            only_theirs = [line for line in theirs[1] if line not in ours[1]]
+            found.append(("failed", said, f"status {ours[0]} here and {theirs[0]} there; only here: {only_ours}; only there: "
+                                          f"{only_theirs}"))
+    return found
