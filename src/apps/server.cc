@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "apps/http_endpoints.h"
+#include "apps/log_cleaning.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
 #include "broker/config/topic_config.h"
@@ -83,6 +84,7 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   for (size_t i = 0; i < runtime.loops.size(); ++i) {
     runtime.loops[i]->post([log = server->opened_.shards[i].get()] { log->start_timers(); });
   }
+  runtime.loops[0]->post([cleaner = server->cleaner_.get()] { cleaner->start(); });
   return server;
 }
 
@@ -145,6 +147,8 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
 
   std::vector<storage::LogShard*> logs;
   for (const auto& shard : opened_.shards) logs.push_back(shard.get());
+  cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_,
+                                                   cleaner_options(config, max_memory_bytes_));
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   dispatcher_.add(protocol::ApiKey::kApiVersions, 0, 5, [this](broker::RequestContextPtr context) {
@@ -208,6 +212,7 @@ void Server::register_metrics() {
                  static_cast<double>(budget_.limit(share)));
     }
     sink.gauge("weir_buffer_bytes", "Bytes of log buffers in use.", {}, static_cast<double>(Buffer::live_bytes()));
+    add_cleaner_metrics(sink, cleaner_->stats(), runtime_.clock->wall_ms());
     sink.gauge("weir_recovery_seconds", "Duration of the recovery at start.", {},
                static_cast<double>(recovery().duration_ms) / 1000);
     sink.gauge("weir_recovery_clean", "1 if the process before this one had ended cleanly.", {}, recovery().clean ? 1 : 0);
@@ -262,6 +267,7 @@ void Server::stop(Function<void()> done) {
   ready_.store(false, std::memory_order_relaxed);
   // Messages between two shards keep their order, so on every shard the frontend is drained before the waiting requests
   // are ended, and answers of other shards' logs have arrived before the last round.
+  runtime_.loops[0]->post([this] { cleaner_->stop(); });
   on_every_shard([this](unsigned shard) { frontends_[shard]->drain(); }, [this, finished = std::move(done)]() mutable {
     broker_->stop([this, finished = std::move(finished)]() mutable {
       quiesce_logs([this, finished = std::move(finished)]() mutable {

@@ -22,6 +22,7 @@
 #include "broker/metrics/exposition.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
+#include "storage/log/log_cleaner.h"
 #include "storage/log/log_recovery.h"
 #include "storage/metadata/meta_store.h"
 #include "storage/segment/segment_store.h"
@@ -102,6 +103,7 @@ class Server {
   std::unique_ptr<storage::MetaStore> meta_;
   std::unique_ptr<storage::SegmentStore> segments_;
   storage::OpenedLog opened_;
+  std::unique_ptr<storage::LogCleaner> cleaner_;
   std::optional<runtime::Endpoint> http_address_;
   std::unique_ptr<broker::Broker> broker_;  // holds requests: goes before the frontends
   std::unique_ptr<HttpEndpoints> http_;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "simulation/compaction_scenario.h"
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
 #include "simulation/server_scenario.h"
@@ -16,6 +17,9 @@ const std::vector<CiSweep>& ci_sweeps() {
       {"log-two-shards", log_scenario(), {.seed_first = 101, .seed_last = 120, .every = 7}, {.runtime = {.loops = 2}}, 300, 100},
       {"log-failing-disk", log_scenario(), {.seed_first = 101, .seed_last = 120, .every = 13},
        {.runtime = {.loops = 2}, .failing_disk = true}, 80, 10},
+      {"compaction", compaction_scenario(), {.seed_first = 1, .seed_last = 24, .every = 7}, {.runtime = {.loops = 2}}, 200, 100},
+      {"compaction-failing-disk", compaction_scenario(), {.seed_first = 101, .seed_last = 110, .every = 13},
+       {.runtime = {.loops = 1}, .failing_disk = true}, 40, 10},
       {"meta", meta_scenario(), {.seed_first = 1, .seed_last = 20, .every = 5}, {}, 200, 10},
       {"meta-failing-disk", meta_scenario(), {.seed_first = 101, .seed_last = 120, .every = 5}, {.failing_disk = true}, 100, 10},
       {"server", server_scenario(), {.seed_first = 1, .seed_last = 10, .every = 17}, {.runtime = {.loops = 2}}, 100, 100},

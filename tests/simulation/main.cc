@@ -16,6 +16,7 @@
 
 #include "base/log.h"
 #include "simulation/ci_sweeps.h"
+#include "simulation/compaction_scenario.h"
 #include "simulation/crash_harness.h"
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
@@ -37,7 +38,7 @@ struct Arguments {
 };
 
 constexpr std::string_view kUsage =
-    "weir_simulation [--scenario log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
+    "weir_simulation [--scenario compaction|log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
     "                [--failing-disk] [--cut N [--trace]] [--verbose]\n"
     "weir_simulation --ci NAME,...|all [--first]\n"
     "  --cuts K         at most K cuts per seed (default: until the workload ends)\n"
@@ -153,7 +154,8 @@ bool run_ci(const Arguments& arguments) {
 int main(int count, char** words) {
   using namespace weir::simulation;
   const auto arguments = parse(count, words);
-  const std::map<std::string, ScenarioFactory> scenarios{{"log", log_scenario()},
+  const std::map<std::string, ScenarioFactory> scenarios{{"compaction", compaction_scenario()},
+                                                         {"log", log_scenario()},
                                                          {"meta", meta_scenario()},
                                                          {"server", server_scenario()}};
   if (!arguments || (arguments->scenario != "all" && !scenarios.contains(arguments->scenario))) {

@@ -77,7 +77,6 @@ void LogCleaner::look(Idle idle) {
 }
 
 void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
-  stats_.last_look_ms = runtime_.clock->wall_ms();
   double dirtiest = 0;
   const Candidate* chosen = nullptr;
   std::set<PartitionId> still_there;
@@ -96,8 +95,12 @@ void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
     if (dirtier) chosen = &candidate;
   }
   uncleanable_ = std::move(still_there);  // deleted ones are forgotten
-  stats_.uncleanable_partitions = uncleanable_.size();
-  stats_.max_dirty_percent = static_cast<int>(100 * dirtiest);
+  {
+    const std::lock_guard lock(stats_mutex_);
+    stats_.last_look_ms = runtime_.clock->wall_ms();
+    stats_.uncleanable_partitions = uncleanable_.size();
+    stats_.max_dirty_percent = static_cast<int>(100 * dirtiest);
+  }
   if (!chosen || stopped_) return idle();
   begin(*chosen, std::move(idle));
 }
@@ -113,7 +116,10 @@ void LogCleaner::begin(const Candidate& candidate, Idle idle) {
   run->limits.secret.low = home_.random().next();
   run->limits.secret.high = home_.random().next();
   in_progress_.insert(run->partition);
-  ++stats_.running;
+  {
+    const std::lock_guard lock(stats_mutex_);
+    ++stats_.running;
+  }
   runtime_.loops[run->shard]->post([this, alive = alive_, run] {
     if (!*alive) return;
     run->input = shards_[run->shard]->begin_cleaning(run->partition);
@@ -178,38 +184,51 @@ void LogCleaner::put_in_place(std::shared_ptr<Run> run) {
 
 void LogCleaner::ended(Run& run, const Result<void>& result) {
   in_progress_.erase(run.partition);
-  --stats_.running;
+  const bool damaged = !result && is_damage(run.partition, result.error().code);
+  if (result) io_errors_.erase(run.partition);
+  if (damaged) uncleanable_.insert(run.partition);
+  count(run, result.has_value());
   const std::string name = run.partition.topic.to_string() + "-" + std::to_string(run.partition.index);
   Idle idle = std::move(run.idle);
-  if (result) {
-    ++stats_.runs;
-    stats_.last_run = run.stats;
-    stats_.last_run_ms = (runtime_.clock->monotonic_ns() - run.started_ns) / runtime::kMillisecond;
-    uint64_t before = 0, after = 0;
-    for (const auto& group : run.outcome.groups) {
-      before += bytes_of(group.sources);
-      after += bytes_of(group.outputs);
-    }
-    stats_.bytes_before += before;
-    stats_.bytes_after += after;
-    log_info(kModule, "Partition {}: compacted up to offset {}: {} of {} records and {} of {} bytes stay ({} ms)", name,
-             run.outcome.first_dirty_offset, run.stats.records.records_kept, run.stats.records.records_read, after,
-             before, stats_.last_run_ms);
-    return look(std::move(idle));  // there may be more
-  }
-  ++stats_.failed_runs;
-  const ErrorCode code = result.error().code;
-  if (code == ErrorCode::kCorrupt || code == ErrorCode::kInvalid || code == ErrorCode::kIo) {
-    uncleanable_.insert(run.partition);
-    stats_.uncleanable_partitions = uncleanable_.size();
+  if (result) return look(std::move(idle));  // there may be more
+  if (damaged) {
     log_error(kModule, "Partition {} cannot be compacted: {}. It is left as it is until the next start; others go on.",
               name, result.error().message);
     return look(std::move(idle));
   }
-  if (code != ErrorCode::kNotFound && code != ErrorCode::kClosed) {
+  if (result.error().code != ErrorCode::kNotFound && result.error().code != ErrorCode::kClosed) {
     log_warn(kModule, "Compacting partition {} failed: {}. It is tried again later.", name, result.error().message);
   }
   idle();
+}
+
+// A disk may fail once; a partition that cannot be read again and again must not hold up the others.
+bool LogCleaner::is_damage(const PartitionId& partition, ErrorCode code) {
+  if (code == ErrorCode::kCorrupt || code == ErrorCode::kInvalid) return true;
+  return code == ErrorCode::kIo && ++io_errors_[partition] >= kIoErrorsMax;
+}
+
+void LogCleaner::count(const Run& run, bool succeeded) {
+  const std::lock_guard lock(stats_mutex_);
+  --stats_.running;
+  stats_.uncleanable_partitions = uncleanable_.size();
+  if (!succeeded) {
+    ++stats_.failed_runs;
+    return;
+  }
+  ++stats_.runs;
+  stats_.last_run = run.stats;
+  stats_.last_run_ms = (runtime_.clock->monotonic_ns() - run.started_ns) / runtime::kMillisecond;
+  uint64_t before = 0, after = 0;
+  for (const auto& group : run.outcome.groups) {
+    before += bytes_of(group.sources);
+    after += bytes_of(group.outputs);
+  }
+  stats_.bytes_before += before;
+  stats_.bytes_after += after;
+  log_info(kModule, "Partition {}-{}: compacted up to offset {}: {} of {} records and {} of {} bytes stay ({} ms)",
+           run.partition.topic.to_string(), run.partition.index, run.outcome.first_dirty_offset,
+           run.stats.records.records_kept, run.stats.records.records_read, after, before, stats_.last_run_ms);
 }
 
 }  // namespace weir::storage

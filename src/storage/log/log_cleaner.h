@@ -6,7 +6,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <vector>
 
@@ -51,7 +53,11 @@ class LogCleaner {
   // Cleans what is due, also without start(); `done` when nothing more is. For tests and simulation.
   void clean_all(Function<void()> done);
 
-  const LogCleanerStats& stats() const { return stats_; }
+  // Thread-safe.
+  LogCleanerStats stats() const {
+    const std::lock_guard lock(stats_mutex_);
+    return stats_;
+  }
   bool uncleanable(const PartitionId& partition) const { return uncleanable_.contains(partition); }
 
  private:
@@ -59,6 +65,7 @@ class LogCleaner {
     LogShard::Cleanable cleanable;
     unsigned shard = 0;
   };
+  static constexpr int kIoErrorsMax = 3;
   struct Look;
   struct Run;
   using Idle = Function<void()>;  // what a cleaner does when there is nothing to clean
@@ -70,6 +77,8 @@ class LogCleaner {
   void stepped(std::shared_ptr<Run> run);
   void put_in_place(std::shared_ptr<Run> run);
   void ended(Run& run, const Result<void>& result);
+  bool is_damage(const PartitionId& partition, ErrorCode code);
+  void count(const Run& run, bool succeeded);
   void wait_and_look();
 
   const runtime::Runtime runtime_;
@@ -79,7 +88,9 @@ class LogCleaner {
   const LogCleanerOptions options_;
   std::set<PartitionId> in_progress_;
   std::set<PartitionId> uncleanable_;
-  LogCleanerStats stats_;
+  std::map<PartitionId, int> io_errors_;  // in a row
+  mutable std::mutex stats_mutex_;
+  LogCleanerStats stats_;  // changed at home
   bool stopped_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -1,0 +1,177 @@
+// Cleanings at random points of random logs. Whatever was taken out: the newest value of each key is there, a reader from
+// any offset sees what was written and ends with the same values, and a log read anew judges every live producer as before.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "storage/compaction/compaction_fixture.h"
+#include "storage/log/producer_state.h"
+#include "testing/seeded_random.h"
+
+namespace weir::storage::testing {
+namespace {
+
+using protocol::CompressionType;
+using weir::testing::SeededRandom;
+
+constexpr int64_t kProducers = 4;
+
+class CompactionProperty : public CompactionTest, public ::testing::WithParamInterface<uint64_t> {
+ protected:
+  struct Written {
+    std::string key;
+    std::optional<std::string> value;
+    int64_t timestamp = 0;
+  };
+
+  void SetUp() override {
+    CompactionTest::SetUp();
+    segment_bytes_ = 400 + random_.below(3000);
+    limits_.map_bytes = random_.one_in(2) ? (20 + random_.below(40)) * OffsetMap::kEntryBytes : 1 << 20;
+  }
+
+  void write_segment() {
+    std::vector<KeyedBatch> batches(1 + random_.below(4));
+    for (KeyedBatch& batch : batches) fill(batch);
+    segment(batches);
+  }
+
+  void fill(KeyedBatch& batch) {
+    const size_t records = 1 + random_.below(5);
+    for (size_t i = 0; i < records; ++i) {
+      Written one{"k" + std::to_string(random_.below(12)), std::nullopt, now_ms_ - 5 + static_cast<int64_t>(random_.below(10))};
+      const int64_t offset = end_ + static_cast<int64_t>(i);
+      if (!random_.one_in(5)) one.value = "v" + std::to_string(offset) + std::string(random_.below(60), '.');
+      batch.records.push_back({one.key, one.value, one.timestamp});
+      written_[offset] = one;
+    }
+    batch.compression = static_cast<CompressionType>(random_.one_in(2) ? 0 : random_.below(5));
+    if (!random_.one_in(3)) {
+      batch.producer_id = static_cast<int64_t>(random_.below(kProducers));
+      int32_t& next = sequences_[batch.producer_id];
+      batch.producer_epoch = 1;
+      batch.base_sequence = next;
+      next = sequence_after(next, static_cast<int32_t>(records));
+      BatchFacts facts;
+      facts.base_offset = end_;
+      facts.last_offset_delta = static_cast<int32_t>(records) - 1;
+      facts.producer_id = batch.producer_id;
+      facts.producer_epoch = 1;
+      facts.base_sequence = batch.base_sequence;
+      producers_.update(facts, now_ms_);
+    }
+    end_ += static_cast<int64_t>(records);
+  }
+
+  void clean_here() {
+    active_producers_.clear();
+    for (const auto& [id, entry] : producers_.entries()) active_producers_[id] = entry.batches.back().last_offset;
+    if (clean_range(manifest_, manifest_.end_offset, rules_, now_ms_).cleanable_bytes == 0) return;
+    clean(1 + random_.below(5000));
+  }
+
+  // What a key has after the records from `offset` on; nothing: deleted. Keys without a record are not in it.
+  using Values = std::map<std::string, std::optional<std::string>>;
+  Values written_from(int64_t offset) const {
+    Values values;
+    for (auto it = written_.lower_bound(offset); it != written_.end(); ++it) values[it->second.key] = it->second.value;
+    return values;
+  }
+
+  void check_reader(int64_t offset) {
+    Values found;
+    int64_t last = -1;
+    for (const FoundRecord& record : read(offset, static_cast<uint32_t>(1 + random_.below(2000)))) {
+      if (record.offset < offset) continue;
+      ASSERT_GT(record.offset, last);
+      last = record.offset;
+      const auto origin = written_.find(record.offset);
+      ASSERT_NE(origin, written_.end());
+      ASSERT_EQ(record.key, origin->second.key);
+      ASSERT_EQ(record.tombstone, !origin->second.value);
+      if (!record.tombstone) {
+        ASSERT_EQ(record.value, *origin->second.value);
+      }
+      ASSERT_EQ(record.timestamp, origin->second.timestamp);
+      found[record.key] = origin->second.value;
+    }
+    for (const auto& [key, value] : written_from(offset)) {
+      const auto at = found.find(key);
+      const std::optional<std::string> seen = at == found.end() ? std::nullopt : at->second;
+      ASSERT_EQ(seen, value) << key << " read from " << offset;
+    }
+  }
+
+  void check_producers() {
+    ProducerState rebuilt;
+    for (const BatchHeader& header : batches()) {
+      if (header.producer_id < 0) continue;
+      BatchFacts facts;
+      facts.base_offset = header.base_offset;
+      facts.last_offset_delta = header.last_offset_delta;
+      facts.producer_id = header.producer_id;
+      facts.producer_epoch = header.producer_epoch;
+      facts.base_sequence = header.base_sequence;
+      rebuilt.update(facts, header.max_timestamp);
+    }
+    for (const auto& [id, entry] : producers_.entries()) {
+      const ProducerBatch& last = entry.batches.back();
+      for (int32_t distance = -1; distance <= 2; ++distance) {
+        BatchFacts next;
+        next.producer_id = id;
+        next.producer_epoch = 1;
+        next.base_sequence = sequence_after(last.last_sequence, 1) + distance;
+        next.last_offset_delta = 70;  // no batch has so many records
+        ASSERT_EQ(rebuilt.check(next).check, producers_.check(next).check) << "producer " << id;
+      }
+      BatchFacts again;
+      again.producer_id = id;
+      again.producer_epoch = 1;
+      again.base_sequence = last.base_sequence;
+      again.last_offset_delta = last.offset_delta;
+      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kDuplicate) << "producer " << id;
+      ASSERT_EQ(rebuilt.check(again).original.last_offset, last.last_offset);
+      again.producer_epoch = 0;
+      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kStaleEpoch);
+    }
+  }
+
+  SeededRandom random_{GetParam(), 5};
+  std::map<int64_t, Written> written_;
+  std::map<int64_t, int32_t> sequences_;
+  ProducerState producers_;
+  int64_t end_ = 0;
+};
+
+TEST_P(CompactionProperty, NothingThatCountsIsLost) {
+  for (int step = 0; step < 25; ++step) {
+    for (uint64_t i = random_.below(4); i > 0; --i) write_segment();
+    now_ms_ += static_cast<int64_t>(random_.below(1500));
+    if (random_.one_in(2)) clean_here();
+    if (random_.one_in(6)) open();
+    if (HasFatalFailure()) return;
+    check_reader(0);
+    check_reader(static_cast<int64_t>(random_.below(static_cast<uint64_t>(end_) + 1)));
+    check_producers();
+    if (HasFatalFailure()) return;
+  }
+  for (int64_t offset = 0; offset <= end_; offset += 3) check_reader(offset);
+  // Cleaned out, a log of 12 keys is short.
+  now_ms_ += 10'000;
+  write_segment();
+  write_segment();
+  for (int round = 0; round < 40; ++round) clean_here();
+  check_reader(0);
+  check_producers();
+  std::map<std::string, int> per_key;
+  for (const FoundRecord& record : read()) {
+    if (record.offset < manifest_.first_dirty_offset) ++per_key[record.key];
+  }
+  for (const auto& [key, count] : per_key) EXPECT_EQ(count, 1) << key;
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, CompactionProperty, ::testing::Range<uint64_t>(1, 41));
+
+}  // namespace
+}  // namespace weir::storage::testing

@@ -1,0 +1,344 @@
+#include "simulation/compaction_scenario.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "simulation/keyed_log.h"
+#include "simulation/log_clients.h"
+#include "storage/log/log_cleaner.h"
+#include "storage/log/log_recovery.h"
+#include "storage/segment/local_segment_store.h"
+
+namespace weir::simulation {
+
+using protocol::ErrorCode;
+using storage::LogShard;
+using storage::Partition;
+using storage::PartitionId;
+using testing::SeededRandom;
+using testing::SimRuntime;
+
+namespace {
+
+constexpr const char* kLogDir = "/data/log";
+constexpr int64_t kDeleteRetentionMs = 40;  // a life is short: some horizons pass in it
+constexpr int64_t kFileDeleteDelayMs = 30;
+
+struct Engine {
+  runtime::Runtime world;
+  std::unique_ptr<storage::LocalSegmentStore> store;
+  std::vector<std::unique_ptr<LogShard>> shards;
+  std::unique_ptr<storage::LogCleaner> cleaner;
+};
+
+class CompactionScenario final : public Scenario {
+ public:
+  CompactionScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, CompactionScenarioOptions options)
+      : sim_(sim), oracle_(oracle), random_(random), options_(options) {
+    const TopicId topic = random_.uuid();
+    for (int32_t index = 0; index < 3; ++index) logs_.push_back(std::make_unique<KeyedLog>(PartitionId{topic, index}, index + 1));
+  }
+
+  void start() override;
+  bool started() override { return engine_ != nullptr; }
+  void verify() override;
+  bool verified() override { return reading_ == 0; }
+  void work() override;
+  bool worked() override { return steps_left_ == 0 && busy_ == 0; }
+  void stop() override;
+  bool stopped() override { return stopped_; }
+  std::string failure() override { return failure_; }
+  void destroy() override {
+    if (engine_) {
+      engine_->cleaner.reset();
+      engine_->shards.clear();
+    }
+    engine_.reset();
+    busy_ = reading_ = 0;
+    cleaning_ = false;
+    sending_.clear();
+  }
+
+ private:
+  static storage::LogConfig config() {
+    storage::LogConfig config;
+    config.segment_bytes = 1500;
+    config.cleanup_delete = false;
+    config.cleanup_compact = true;
+    config.min_cleanable_dirty_ratio = 0.01;
+    config.delete_retention_ms = kDeleteRetentionMs;
+    config.file_delete_delay_ms = kFileDeleteDelayMs;
+    return config;
+  }
+  unsigned shards() const { return static_cast<unsigned>(engine_->shards.size()); }
+  LogShard& shard(const KeyedLog& log) { return *engine_->shards[storage::shard_of(log.id(), shards())]; }
+  runtime::Loop& loop(const KeyedLog& log) { return sim_.loop(storage::shard_of(log.id(), shards())); }
+  int64_t now_ms() { return sim_.clock().wall_ms(); }
+  void fail_life(const std::string& why) {
+    if (failure_.empty()) failure_ = why;
+  }
+
+  void step();
+  void finished();
+  void on_loop(KeyedLog& log, Function<void(Partition&)> task);
+  void produce(KeyedLog& log);
+  void repeat(KeyedLog& log);
+  void merge(KeyedLog& log);
+  void clean();
+  void consume(KeyedLog& log);
+  void read_all(KeyedLog& log, int64_t offset, std::shared_ptr<KeyedRecords> found);
+  bool take(const KeyedLog& log, const storage::ReadResult& result, KeyedRecords& records, int64_t& next_offset);
+  void note_progress(const KeyedLog& log);
+
+  SimRuntime& sim_;
+  Oracle& oracle_;
+  SeededRandom random_;
+  CompactionScenarioOptions options_;
+  std::vector<std::unique_ptr<KeyedLog>> logs_;
+  std::set<const KeyedLog*> sending_;
+  int32_t leader_epoch_ = 0;
+  std::unique_ptr<Engine> engine_;
+  std::string failure_;
+  unsigned steps_left_ = 0;
+  unsigned busy_ = 0;
+  unsigned reading_ = 0;
+  bool cleaning_ = false;
+  bool stopped_ = false;
+};
+
+void CompactionScenario::start() {
+  failure_.clear();
+  stopped_ = false;
+  auto engine = std::make_unique<Engine>();
+  engine->world = sim_.runtime();
+  const auto refuse = [&](const Error& error) { fail_life("start: " + error.message); };
+  if (auto made = engine->world.files->create_directories(kLogDir); !made) return refuse(made.error());
+  if (auto synced = engine->world.files->sync_directory("/data"); !synced) return refuse(synced.error());
+  if (auto synced = engine->world.files->sync_directory("/"); !synced) return refuse(synced.error());
+  auto store = storage::LocalSegmentStore::open(*engine->world.files, *engine->world.pool, *engine->world.clock,
+                                                {.log_dir = kLogDir});
+  if (!store) return refuse(store.error());
+  engine->store = std::move(*store);
+  ++leader_epoch_;
+  storage::LogOptions options;
+  options.log_dir = kLogDir;
+  options.wal_file_bytes = 1 << 20;
+  options.shard.tail_cache_bytes = 0;
+  const auto known = [&](const PartitionId&) { return std::optional(storage::KnownPartition{config(), leader_epoch_}); };
+  auto opened = storage::open_log(engine->world, *engine->store, options, random_.next() | 1, known);
+  if (!opened) return refuse(opened.error());
+  engine->shards = std::move(opened->shards);
+  engine_ = std::move(engine);
+  std::vector<LogShard*> all;
+  for (const auto& one : engine_->shards) all.push_back(one.get());
+  storage::LogCleanerOptions cleaner;
+  cleaner.step_bytes = random_.between(100, 8000);
+  cleaner.dedupe_buffer_bytes = random_.one_in(2) ? 1 << 20 : 0;  // 0: as small as it gets, several rounds
+  engine_->cleaner = std::make_unique<storage::LogCleaner>(engine_->world, all, *engine_->store, cleaner);
+  for (const auto& log : logs_) {
+    if (!shard(*log).find(log->id())) shard(*log).add(std::make_unique<Partition>(log->id(), config(), leader_epoch_));
+  }
+}
+
+void CompactionScenario::on_loop(KeyedLog& log, Function<void(Partition&)> task) {
+  ++busy_;
+  loop(log).post([this, &log, task = std::move(task)]() mutable { task(*shard(log).find(log.id())); });
+}
+
+void CompactionScenario::finished() {
+  --busy_;
+  if (steps_left_ > 0 && busy_ < 5) step();
+}
+
+void CompactionScenario::work() {
+  steps_left_ = options_.steps;
+  for (int i = 0; i < 4 && steps_left_ > 0; ++i) step();
+}
+
+void CompactionScenario::step() {
+  --steps_left_;
+  KeyedLog& log = *logs_[random_.below(logs_.size())];
+  switch (random_.below(12)) {
+    case 0:
+    case 1: return merge(log);
+    case 2:
+    case 3: return clean();
+    case 4: return repeat(log);
+    case 5:
+    case 6: return consume(log);
+    default: return produce(log);
+  }
+}
+
+void CompactionScenario::produce(KeyedLog& log) {
+  if (!sending_.insert(&log).second) return consume(log);
+  on_loop(log, [this, &log](Partition& partition) {
+    shard(log).append(partition, in_buffer(log.next(random_, oracle_, now_ms())), true, [this, &log](storage::AppendResult result) {
+      sending_.erase(&log);
+      if (result.error == ErrorCode::kNone) {
+        log.acked(result.base_offset, oracle_, now_ms());
+      } else if (result.error == ErrorCode::kKafkaStorageError) {
+        fail_life("append refused: " + result.message);
+      } else {
+        oracle_.violation(fmt::format("a producer got error {} ({})", static_cast<int>(result.error), result.message));
+      }
+      finished();
+    });
+  });
+}
+
+void CompactionScenario::repeat(KeyedLog& log) {
+  if (log.last().empty() || !sending_.insert(&log).second) return consume(log);
+  on_loop(log, [this, &log](Partition& partition) {
+    shard(log).append(partition, in_buffer(log.last()), true, [this, &log](storage::AppendResult result) {
+      sending_.erase(&log);
+      if (result.error == ErrorCode::kNone) {
+        log.repeat_acked(result.base_offset, oracle_);
+      } else if (result.error == ErrorCode::kKafkaStorageError) {
+        fail_life("append refused: " + result.message);
+      } else {
+        // Also with a batch pending that may be in the log already: then the one before it is among the last five.
+        oracle_.violation(fmt::format("a repeated batch got error {} ({})", static_cast<int>(result.error), result.message));
+      }
+      finished();
+    });
+  });
+}
+
+void CompactionScenario::merge(KeyedLog& log) {
+  on_loop(log, [this, &log](Partition&) {
+    shard(log).merge_all([this](Result<void> merged) {
+      if (!merged) fail_life("merge: " + merged.error().message);
+      finished();
+    });
+  });
+}
+
+// Files that were replaced go with the next look for something to clean.
+void CompactionScenario::clean() {
+  if (std::exchange(cleaning_, true)) return produce(*logs_.front());
+  ++busy_;
+  sim_.loop(0).post([this] {
+    engine_->store->maintain(sim_.loop(0), [] {});
+    engine_->cleaner->clean_all([this] {
+      cleaning_ = false;
+      const auto stats = engine_->cleaner->stats();
+      if (stats.uncleanable_partitions > 0) fail_life("a partition cannot be cleaned");
+      for (const auto& log : logs_) note_progress(*log);
+      finished();
+    });
+  });
+}
+
+// What was cleaned stays cleaned: the manifest was durable before anybody saw it.
+void CompactionScenario::note_progress(const KeyedLog& log) {
+  loop(log).post([this, &log] {
+    const Partition& partition = *shard(log).find(log.id());
+    oracle_.never_back(fmt::format("first dirty offset of {}", log.id().index), partition.manifest().first_dirty_offset);
+    oracle_.never_back(fmt::format("high watermark of {}", log.id().index), partition.high_watermark());
+  });
+}
+
+bool CompactionScenario::take(const KeyedLog& log, const storage::ReadResult& result, KeyedRecords& records,
+                              int64_t& next_offset) {
+  std::string problem;
+  for (const storage::FetchPiece& piece : result.pieces) {
+    if (const auto* slice = std::get_if<Slice>(&piece)) {
+      if (KeyedLog::collect(slice->bytes(), records, next_offset, problem)) continue;
+    } else {
+      const auto& range = std::get<storage::FileRange>(piece);
+      std::vector<uint8_t> bytes(range.length);
+      const auto got = range.file->read_at(range.offset, bytes);
+      if (!got) return false;
+      if (*got < bytes.size()) problem = "the file is shorter than the segment";
+      if (problem.empty() && KeyedLog::collect(bytes, records, next_offset, problem)) continue;
+    }
+    oracle_.violation(fmt::format("reading partition {}: {}", log.id().index, problem));
+    return false;
+  }
+  return true;
+}
+
+void CompactionScenario::consume(KeyedLog& log) {
+  on_loop(log, [this, &log](Partition& partition) {
+    if (partition.high_watermark() == 0) return finished();
+    storage::ReadRequest request;
+    request.offset = static_cast<int64_t>(random_.below(static_cast<uint64_t>(partition.high_watermark())));
+    request.max_bytes = random_.between(1, 5000);
+    const auto done = [this, &log, offset = request.offset](storage::ReadResult result) {
+      KeyedRecords records;
+      int64_t next_offset = -1;
+      if (result.error == ErrorCode::kNone && take(log, result, records, next_offset)) {
+        if (next_offset <= offset) oracle_.violation(fmt::format("a reader at {} got nothing", offset));
+        if (next_offset > result.high_watermark) oracle_.violation("a reader got past the high watermark");
+        log.seen(records, oracle_, now_ms());
+      }
+      finished();
+    };
+    storage::ReadResult result;
+    if (shard(log).read(partition, request, result, done)) done(std::move(result));
+  });
+}
+
+void CompactionScenario::verify() {
+  for (const auto& log : logs_) {
+    ++reading_;
+    note_progress(*log);
+    loop(*log).post([this, &log = *log] {
+      const Partition& partition = *shard(log).find(log.id());
+      if (partition.offline()) return oracle_.violation("offline: " + partition.offline_reason());
+      read_all(log, 0, std::make_shared<KeyedRecords>());
+    });
+  }
+}
+
+void CompactionScenario::read_all(KeyedLog& log, int64_t offset, std::shared_ptr<KeyedRecords> found) {
+  Partition& partition = *shard(log).find(log.id());
+  if (offset >= partition.high_watermark()) {
+    log.judge(*found, now_ms(), kDeleteRetentionMs, oracle_);
+    log.seen(*found, oracle_, now_ms());
+    --reading_;
+    return;
+  }
+  const auto done = [this, &log, offset, found](storage::ReadResult result) {
+    int64_t next_offset = -1;
+    if (result.error != ErrorCode::kNone || !take(log, result, *found, next_offset) || next_offset <= offset) {
+      return fail_life(fmt::format("reading partition {} at {}: error {}, {} bytes", log.id().index, offset,
+                                   static_cast<int>(result.error), result.bytes));
+    }
+    read_all(log, next_offset, found);
+  };
+  storage::ReadRequest request;
+  request.offset = offset;
+  request.max_bytes = 3000;
+  storage::ReadResult result;
+  if (shard(log).read(partition, request, result, done)) done(std::move(result));
+}
+
+void CompactionScenario::stop() {
+  auto left = std::make_shared<size_t>(engine_->shards.size());
+  for (size_t i = 0; i < engine_->shards.size(); ++i) {
+    sim_.loop(static_cast<unsigned>(i)).post([this, i, left] {
+      engine_->shards[i]->quiesce([this, left] {
+        if (--*left > 0) return;
+        if (auto r = storage::close_log(*engine_->store, engine_->shards); !r && !sim_.server_died()) {
+          fail_life("cannot close: " + r.error().message);
+        }
+        stopped_ = true;
+      });
+    });
+  }
+}
+
+}  // namespace
+
+ScenarioFactory compaction_scenario(CompactionScenarioOptions options) {
+  return [options](SimRuntime& sim, Oracle& oracle, SeededRandom random) {
+    return std::make_unique<CompactionScenario>(sim, oracle, random, options);
+  };
+}
+
+}  // namespace weir::simulation
