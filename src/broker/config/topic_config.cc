@@ -210,6 +210,21 @@ TopicConfig topic_config(const ConfigOverrides& overrides, const BrokerConfig& b
   return c;
 }
 
+namespace {
+
+// Nothing for `producer`.
+std::optional<protocol::CompressionType> compression_named(std::string_view name) {
+  using enum protocol::CompressionType;
+  if (name == "uncompressed") return kNone;
+  if (name == "gzip") return kGzip;
+  if (name == "snappy") return kSnappy;
+  if (name == "lz4") return kLz4;
+  if (name == "zstd") return kZstd;
+  return std::nullopt;
+}
+
+}  // namespace
+
 storage::LogConfig log_config(const ConfigOverrides& overrides, const BrokerConfig& broker) {
   const TopicConfig from = topic_config(overrides, broker);
   storage::LogConfig to;
@@ -225,6 +240,10 @@ storage::LogConfig log_config(const ConfigOverrides& overrides, const BrokerConf
   to.timestamp_after_max_ms = from.message_timestamp_after_max_ms;
   to.file_delete_delay_ms = from.file_delete_delay_ms;
   to.min_insync_replicas = from.min_insync_replicas;
+  to.compression = compression_named(from.compression_type);
+  to.compression_gzip_level = from.compression_gzip_level;
+  to.compression_lz4_level = from.compression_lz4_level;
+  to.compression_zstd_level = from.compression_zstd_level;
   to.min_cleanable_dirty_ratio = from.min_cleanable_dirty_ratio;
   to.min_compaction_lag_ms = from.min_compaction_lag_ms;
   to.max_compaction_lag_ms = from.max_compaction_lag_ms;

@@ -78,12 +78,7 @@ bool check_timestamps(Bytes batch, const BatchHeader& header, const LogConfig& c
   return refuse(result, ErrorCode::kInvalidTimestamp, "One or more records have been rejected due to invalid timestamp");
 }
 
-bool check_one(Bytes batch, const LogConfig& config, bool client, int64_t now_ms, BatchHeader& header,
-               AppendResult& result) {
-  protocol::BatchRules rules;
-  rules.contiguous = client;
-  rules.check_crc = client;  // the broker's own batches were just built
-  rules.keys_required = config.cleanup_compact && client;
+bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader& header, AppendResult& result) {
   const BatchFault fault = protocol::check_batch(batch, rules, header);
   if (fault == BatchFault::kMissingKey) {
     each_record(batch, [&](int32_t index, const protocol::Record& record) {
@@ -95,13 +90,31 @@ bool check_one(Bytes batch, const LogConfig& config, bool client, int64_t now_ms
   if (fault != BatchFault::kNone) {
     return refuse(result, error_of(fault), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
   }
-  if (client && header.control()) {
-    return refuse(result, ErrorCode::kInvalidRecord, "Clients are not allowed to write control records");
-  }
-  return !client || check_timestamps(batch, header, config, now_ms, result);
+  return true;
+}
+
+// The broker's own batches were just built: only their structure is checked.
+bool check_one(Bytes batch, const LogConfig& config, bool client, int64_t now_ms, BatchHeader& header,
+               AppendResult& result) {
+  if (client) return check_client_batch(batch, config, now_ms, {}, header, result);
+  protocol::BatchRules rules;
+  rules.contiguous = rules.check_crc = false;
+  return check_structure(batch, rules, header, result);
 }
 
 }  // namespace
+
+bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, AlreadyChecked checked,
+                        BatchHeader& header, AppendResult& result) {
+  protocol::BatchRules rules;
+  rules.check_crc = !checked.crc_known;
+  rules.keys_required = config.cleanup_compact;
+  if (!check_structure(batch, rules, header, result)) return false;
+  if (header.control()) {
+    return refuse(result, ErrorCode::kInvalidRecord, "Clients are not allowed to write control records");
+  }
+  return check_timestamps(batch, header, config, now_ms, result);
+}
 
 bool validate_append(const Slice& records, const LogConfig& config, bool client, int64_t now_ms,
                      ValidatedBatches& batches, AppendResult& result) {

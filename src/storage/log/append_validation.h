@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "protocol/record_batch.h"
 #include "storage/log/log_config.h"
 #include "storage/log/log_shard.h"
 #include "storage/log/producer_state.h"
@@ -17,6 +18,15 @@ struct ValidatedBatch {
   MutableBytes data;  // the batch in the caller's memory
 };
 using ValidatedBatches = std::vector<ValidatedBatch>;
+
+// What was checked before.
+struct AlreadyChecked {
+  bool crc_known = false;
+};
+// Checks one batch of a produce request: header, CRC, timestamps, and the records of an uncompressed one. On refusal fills
+// result's error and messages and returns false.
+bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, AlreadyChecked checked,
+                        protocol::BatchHeader& header, AppendResult& result);
 
 // Checks the batches in `records` and gathers their facts. On refusal fills result's error and messages and returns
 // false. `client`: produce request rules (exactly one batch, no control batch).

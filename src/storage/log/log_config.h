@@ -2,6 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+
+#include "protocol/record_batch.h"
 
 namespace weir::storage {
 
@@ -18,6 +21,10 @@ struct LogConfig {
   int64_t timestamp_after_max_ms = 3600 * 1000;
   int64_t file_delete_delay_ms = 60 * 1000;
   int32_t min_insync_replicas = 1;
+  std::optional<protocol::CompressionType> compression;  // compression.type; nothing: as the producer chose
+  int32_t compression_gzip_level = -1;
+  int32_t compression_lz4_level = 9;
+  int32_t compression_zstd_level = 3;
   double min_cleanable_dirty_ratio = 0.5;
   int64_t min_compaction_lag_ms = 0;
   int64_t max_compaction_lag_ms = INT64_MAX;

@@ -68,7 +68,7 @@ void LogShard::drop(const PartitionId& id) {
 
 // --- append ---------------------------------------------------------------------------------------------------------
 
-void LogShard::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
+void LogShard::append_prepared(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
   ++partition.traffic_.produce_requests;
   const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
   if (!wal_->failed() && (full || !held_.empty())) {
@@ -322,7 +322,7 @@ void LogShard::evict_tail() {
   if (dropped_.empty()) return;
   std::erase_if(dropped_, [&](const std::unique_ptr<Partition>& partition) {
     const auto refers = [&](const auto& entry) { return entry.partition == partition.get(); };
-    return partition->cached_batches_ == 0 && std::none_of(acks_.begin(), acks_.end(), refers) &&
+    return partition->cached_batches_ == 0 && partition->preparing_.empty() && std::none_of(acks_.begin(), acks_.end(), refers) &&
            std::none_of(held_.begin(), held_.end(), refers);
   });
 }

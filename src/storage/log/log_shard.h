@@ -170,6 +170,8 @@ class LogShard {
     uint32_t bytes;
   };
 
+  void append_prepared(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
+  void take_prepared(Partition& partition);
   void append_now(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
   void append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
   void hold(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result,

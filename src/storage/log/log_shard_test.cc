@@ -203,6 +203,41 @@ TEST_F(LogShardTest, DuplicatesAndSequenceErrorsWaitForTheirOriginal) {
   EXPECT_EQ(partition_->log_end_offset(), 2);
 }
 
+TEST_F(LogShardTest, BatchesThatAreCompressedKeepTheirPlace) {
+  LogConfig config;
+  config.compression = protocol::CompressionType::kZstd;
+  shard_->set_config(partition_->id(), config);
+  append(idempotent(0, 2));
+  append(batch(1), false);  // the broker's own are stored as they are, and wait for those before them
+  append(idempotent(7, 1));  // refused in its turn
+  append(idempotent(2, 3));
+  EXPECT_EQ(partition_->log_end_offset(), 0);
+  world_.run_until([&] { return partition_->log_end_offset() == 6; });
+  EXPECT_TRUE(answers_.empty());
+  wal_->complete();
+  ASSERT_EQ(answers_.size(), 4u);
+  EXPECT_EQ(answers_[0].base_offset, 0);
+  EXPECT_EQ(answers_[1].base_offset, 2);
+  EXPECT_EQ(answers_[2].error, ErrorCode::kOutOfOrderSequenceNumber);
+  EXPECT_EQ(answers_[3].base_offset, 3);
+  EXPECT_EQ(wal_->facts_[0].attributes & protocol::BatchHeader::kCompressionMask, 4);
+  EXPECT_EQ(wal_->facts_[1].attributes, 0);
+}
+
+TEST_F(LogShardTest, ATopicDeletedWhileItsBatchIsCompressedAnswersIt) {
+  LogConfig config;
+  config.compression = protocol::CompressionType::kGzip;
+  shard_->set_config(partition_->id(), config);
+  append(batch(1));
+  append(batch(1));
+  shard_->drop(partition_->id());
+  world_.run_until([&] { return answers_.size() == 2; });
+  EXPECT_EQ(answers_[0].error, ErrorCode::kUnknownTopicOrPartition);
+  EXPECT_EQ(answers_[1].error, ErrorCode::kUnknownTopicOrPartition);
+  wal_->complete();
+  EXPECT_EQ(answers_.size(), 2u);
+}
+
 TEST_F(LogShardTest, AFailedFlushEndsTheSession) {
   append(batch(1));
   wal_->complete();

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <list>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
@@ -25,6 +27,8 @@
 #include "storage/wal/wal.h"
 
 namespace weir::storage {
+
+struct PreparedAppend;  // batch_preparation.h
 
 // A batch in the tail.
 struct TailBatch {
@@ -100,6 +104,7 @@ class Partition {
   bool dropped_ = false;         // deleted topic; lives until the tail cache lets go of its batches
   uint32_t cached_batches_ = 0;
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
+  std::deque<std::shared_ptr<PreparedAppend>> preparing_;  // appends in order; the first one is not ready yet
   std::string offline_reason_;
   PartitionTraffic traffic_;
 

@@ -1,0 +1,130 @@
+#include "storage/log/batch_preparation.h"
+
+#include <fmt/core.h>
+
+#include <cstring>
+#include <optional>
+#include <vector>
+
+#include "protocol/compression.h"
+#include "protocol/record_batch.h"
+#include "storage/log/append_validation.h"
+
+namespace weir::storage {
+
+using protocol::BatchFault;
+using protocol::BatchHeader;
+using protocol::CompressionFault;
+using protocol::CompressionType;
+using protocol::ErrorCode;
+
+namespace {
+
+bool refuse(AppendResult& refusal, ErrorCode error, std::string message) {
+  refusal.error = error;
+  refusal.message = std::move(message);
+  return false;
+}
+
+bool has_record_rules(const LogConfig& config) {
+  return config.cleanup_compact || (!config.log_append_time && config.timestamp_before_max_ms != INT64_MAX);
+}
+
+CompressionType stored_type(const BatchHeader& header, const LogConfig& config) {
+  return config.compression.value_or(header.compression());
+}
+
+// Kafka's default level of lz4, 9, is its fast mode; our library's default is the same, its own 9 is not.
+std::optional<int> level_of(CompressionType type, const LogConfig& config) {
+  constexpr int kKafkasFastLz4 = 9;
+  switch (type) {
+    case CompressionType::kGzip:
+      return config.compression_gzip_level;
+    case CompressionType::kLz4:
+      if (config.compression_lz4_level == kKafkasFastLz4) return std::nullopt;
+      return config.compression_lz4_level;
+    case CompressionType::kZstd:
+      return config.compression_zstd_level;
+    default:
+      return std::nullopt;
+  }
+}
+
+// The batch with its records uncompressed. Its CRC is not set.
+bool decompress_batch(Bytes batch, const BatchHeader& header, std::vector<uint8_t>& plain, AppendResult& refusal) {
+  plain.resize(BatchHeader::kSize);
+  protocol::Decompressor decompressor;
+  const CompressionFault fault = decompressor.decompress(header.compression(), batch.subspan(BatchHeader::kSize),
+                                                         kDecompressedBytesMax, plain);
+  if (fault == CompressionFault::kTooLarge) {
+    return refuse(refusal, ErrorCode::kMessageTooLarge,
+                  fmt::format("The records of the batch decompress to more than {} MiB; send smaller batches",
+                              kDecompressedBytesMax >> 20));
+  }
+  if (fault != CompressionFault::kNone) {
+    return refuse(refusal, ErrorCode::kCorruptMessage,
+                  fmt::format("The record batch cannot be decompressed: {}", protocol::compression_fault_name(fault)));
+  }
+  BatchHeader opened = header;
+  opened.attributes = static_cast<int16_t>(header.attributes & ~BatchHeader::kCompressionMask);
+  opened.batch_length = static_cast<int32_t>(plain.size() - BatchHeader::kLengthEnd);
+  opened.store(plain.data());
+  return true;
+}
+
+Slice stored(BatchHeader header, Bytes records) {
+  const size_t size = BatchHeader::kSize + records.size();
+  Slice slice{Buffer::allocate(size), nullptr, size};
+  slice.data = slice.owner.data();
+  header.batch_length = static_cast<int32_t>(size - BatchHeader::kLengthEnd);
+  header.store(slice.owner.data());
+  std::memcpy(slice.owner.data() + BatchHeader::kSize, records.data(), records.size());
+  protocol::patch_crc({slice.owner.data(), size});
+  return slice;
+}
+
+}  // namespace
+
+bool needs_preparation(Bytes records, const LogConfig& config) {
+  BatchHeader header;
+  // What is not a batch is refused by the append itself.
+  if (protocol::peek_batch(records, header) != BatchFault::kNone || header.size() != records.size()) return false;
+  if (header.control() || header.compression_bits() >= protocol::kCompressionTypes) return false;
+  if (stored_type(header, config) != header.compression()) return true;
+  return header.compressed() && has_record_rules(config);
+}
+
+bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal) {
+  const Bytes batch = records.bytes();
+  BatchHeader header;
+  if (!check_client_batch(batch, config, now_ms, {}, header, refusal)) return false;
+  if (batch.size() > static_cast<size_t>(config.max_message_bytes)) return true;  // the append refuses it
+  const CompressionType type = stored_type(header, config);
+
+  std::vector<uint8_t> opened;
+  Bytes plain = batch;
+  if (header.compressed()) {
+    if (!decompress_batch(batch, header, opened, refusal)) return false;
+    plain = opened;
+    BatchHeader plain_header;
+    if (!check_client_batch(plain, config, now_ms, {.crc_known = true}, plain_header, refusal)) return false;
+    protocol::BatchRules rules;
+    protocol::check_records(plain_header, plain.subspan(BatchHeader::kSize), rules, &header.max_timestamp);
+    const bool as_it_was = type == header.compression() && header.max_timestamp == plain_header.max_timestamp;
+    if (as_it_was) return true;
+  }
+  const Bytes plain_records = plain.subspan(BatchHeader::kSize);
+  header.attributes = static_cast<int16_t>((header.attributes & ~BatchHeader::kCompressionMask) | static_cast<int16_t>(type));
+  if (type == CompressionType::kNone) {
+    records = stored(header, plain_records);
+    return true;
+  }
+  std::vector<uint8_t> compressed;
+  if (!protocol::compress(type, plain_records, compressed, level_of(type, config))) {
+    return refuse(refusal, ErrorCode::kUnknownServerError, "The broker could not compress the batch as compression.type says");
+  }
+  records = stored(header, compressed);
+  return true;
+}
+
+}  // namespace weir::storage

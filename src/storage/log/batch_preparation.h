@@ -1,0 +1,38 @@
+// Work on a produced batch that is too much for the loop's thread: looking into compressed records and compressing
+// anew. It is done on the pool before the append, which keeps its place in its partition's queue meanwhile
+// (log_shard_prepare.cc).
+//
+// Prepared are batches whose compression is not what `compression.type` asks for, and compressed ones whose records have
+// rules to meet: keys in a compacted topic, message.timestamp.before.max.ms. All other compressed batches are stored
+// unopened; only their header and CRC are checked.
+#pragma once
+
+#include <cstdint>
+
+#include "base/buffer.h"
+#include "base/function.h"
+#include "storage/log/log_config.h"
+#include "storage/log/log_shard.h"
+
+namespace weir::storage {
+
+// Records that decompress to more are refused: memory is bounded whatever a batch of a few bytes claims.
+inline constexpr uint64_t kDecompressedBytesMax = 128ull << 20;
+
+// An append that waits for its turn in its partition.
+struct PreparedAppend {
+  Slice records;
+  bool client = true;
+  Function<void(AppendResult)> done;
+  bool ready = false;
+  AppendResult refusal;  // if its error is set, it is the answer
+};
+
+// Whether `records`, as a producer sent them, have to be prepared. Looks at the header of the first batch only.
+bool needs_preparation(Bytes records, const LogConfig& config);
+
+// Checks all records and replaces `records` by what is to be stored. On refusal fills `refusal` and returns false.
+// Thread-safe.
+bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal);
+
+}  // namespace weir::storage
