@@ -11,6 +11,7 @@ import time
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
+import group_workloads  # noqa: E402, F401: registers its workloads
 from harness import brokers, maven  # noqa: E402
 from turns import GB, Row, Settings  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
