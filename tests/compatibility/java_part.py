@@ -1,6 +1,7 @@
 """Apache Kafka's own tools and Java client."""
 import re
 import shutil
+import subprocess
 
 from cases import Part, Skip, run, verdict_lines
 from harness import maven
@@ -83,6 +84,14 @@ def the_performance_tools_run(broker, _folder):
     said = tool("org.apache.kafka.tools.ConsumerPerformance", broker, "--topic", "t-perf", "--messages", "20000", "--timeout",
                 "30000")
     assert re.search(r", 20\d\d\d, ", said), said
+
+
+@part.case
+def segments_are_read_by_its_dump_tool(_broker, _folder):
+    done = subprocess.run([str(HERE.parent / "dump_log.sh")], capture_output=True, text=True, timeout=300)
+    if done.returncode == 77:
+        raise Skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @part.case

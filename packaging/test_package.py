@@ -1,0 +1,245 @@
+#!/usr/bin/env python3
+"""Makes the Debian package and looks at it: test_package.py [--install] [--binary FILE]
+
+With --install also in a bare Debian 12 made for the purpose: installed by apt, a broker run as the service would run it,
+written to and read, upgraded, removed, purged. Needs root, debootstrap and a mirror; is skipped, and says so, without.
+"""
+import argparse
+import contextlib
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/integration")]
+
+import wire  # noqa: E402
+from harness import brokers  # noqa: E402
+
+SUITE = "bookworm"
+
+
+class Skip(Exception):
+    pass
+
+
+def run(*command, **options) -> str:
+    done = subprocess.run([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          errors="replace", **options)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(map(str, command))} ended with {done.returncode}:\n{done.stdout[-3000:]}")
+    return done.stdout
+
+
+def make(binary, out: pathlib.Path, version: str | None = None) -> pathlib.Path:
+    environment = dict(os.environ) | ({"WEIR_PACKAGE_VERSION": version} if version else {})
+    before = set(out.glob("*.deb"))
+    run(ROOT / "packaging/make_packages.sh", binary, out, env=environment)
+    (made,) = set(out.glob("*.deb")) - before
+    return made
+
+
+# --- the package as a file
+
+def contents(deb):
+    """Mode, owner and path of each file."""
+    for line in run("dpkg-deb", "--contents", deb).splitlines():
+        mode, owner, _, _, _, path = line.split(None, 5)
+        yield mode, owner, path
+
+
+def it_has_what_belongs_in_it(deb, _folder):
+    files = {path: mode for mode, _, path in contents(deb) if not mode.startswith("d")}
+    expected = {"./usr/bin/weir": "-rwxr-xr-x", "./etc/weir/weir.properties": "-rw-r--r--",
+                "./lib/systemd/system/weir.service": "-rw-r--r--", "./usr/share/man/man1/weir.1.gz": "-rw-r--r--",
+                "./usr/share/doc/weir/README.md": "-rw-r--r--", "./usr/share/doc/weir/copyright": "-rw-r--r--",
+                "./usr/share/doc/weir/changelog.gz": "-rw-r--r--"}
+    assert files == expected, f"{files}"
+    owners = {owner for _, owner, _ in contents(deb)}
+    assert owners == {"root/root"}, owners
+    assert deb.stat().st_size < 12 << 20, f"{deb.stat().st_size >> 20} MiB"
+
+
+def its_control_file_is_right(deb, folder):
+    fields = dict(re.findall(r"^ ?([\w-]+): (.+)$", run("dpkg-deb", "--field", deb), re.MULTILINE))
+    for name in ("Package", "Version", "Architecture", "Maintainer", "Depends", "Description", "Installed-Size"):
+        assert fields.get(name), f"{name} is missing: {fields}"
+    packages = {word.split()[0] for word in fields["Depends"].split(",")}
+    foreign = {name for name in packages if name not in ("passwd", "zlib1g") and not name.startswith("lib")}
+    assert not foreign, f"depends on {foreign}"
+    control = folder / "control"
+    run("dpkg-deb", "--control", deb, control)
+    assert (control / "conffiles").read_text().split() == ["/etc/weir/weir.properties"]
+    for script in ("postinst", "prerm", "postrm"):
+        assert os.access(control / script, os.X_OK), f"{script} cannot be run"
+        run("sh", "-n", control / script)
+    run("dpkg-deb", "--extract", deb, folder / "tree")
+    run("md5sum", "--quiet", "-c", control / "md5sums", cwd=folder / "tree")
+    return fields["Depends"]
+
+
+def its_program_runs(deb, folder):
+    run("dpkg-deb", "--extract", deb, folder / "tree")
+    binary = folder / "tree/usr/bin/weir"
+    assert re.match(r"weir \d+\.\d+\.\d+", run(binary, "version"))
+    assert "not stripped" not in run("sh", "-c", f"command -v file >/dev/null && file {binary} || true")
+    assert str(ROOT).encode() + b"/src" not in binary.read_bytes(), "the build's paths are in the program"
+
+
+def its_unit_and_page_are_valid(deb, folder):
+    run("dpkg-deb", "--extract", deb, folder / "tree")
+    unit = (folder / "tree/lib/systemd/system/weir.service").read_text()
+    assert "User=weir" in unit and "ExecStart=/usr/bin/weir serve" in unit
+    page = run("sh", "-c", f"zcat {folder}/tree/usr/share/man/man1/weir.1.gz")
+    for option in re.findall(r"^  (--[a-z-]+)", run(folder / "tree/usr/bin/weir", "serve", "--help"), re.MULTILINE):
+        assert option.replace("-", "\\-") in page, f"the manual page does not know {option}"
+    if shutil.which("groff"):
+        said = run("sh", "-c", f"zcat {folder}/tree/usr/share/man/man1/weir.1.gz | groff -ww -man -Tascii -z 2>&1")
+        assert not said.strip(), said
+
+
+def the_same_sources_make_the_same_package(deb, folder):
+    again = folder / "again"
+    again.mkdir()
+    made = make(BINARY, again)
+    assert made.read_bytes() == deb.read_bytes(), "two runs differ"
+
+
+# --- the package in a bare system
+
+class System:
+    """A Debian of its own in a folder."""
+
+    def __init__(self, folder: pathlib.Path):
+        self.folder = folder
+        if os.geteuid() != 0:
+            raise Skip("only root can make a Debian to install it in")
+        if not shutil.which("debootstrap"):
+            raise Skip("debootstrap is not installed")
+        mirror = os.environ.get("WEIR_DEBIAN_MIRROR", "http://deb.debian.org/debian")
+        try:
+            run("debootstrap", "--variant=minbase", SUITE, folder, mirror, timeout=600)
+        except (AssertionError, subprocess.TimeoutExpired) as problem:
+            raise Skip(f"debootstrap did not succeed: {str(problem)[-400:]}") from None
+        for name in ("/etc/apt/apt.conf", "/etc/resolv.conf"):
+            if os.path.exists(name):
+                shutil.copy(name, str(folder) + name)
+        # No service is started in here.
+        (folder / "usr/sbin/policy-rc.d").write_text("#!/bin/sh\nexit 101\n")
+        (folder / "usr/sbin/policy-rc.d").chmod(0o755)
+        run("mount", "-t", "proc", "proc", folder / "proc")
+
+    def close(self):
+        subprocess.run(["umount", str(self.folder / "proc")], capture_output=True)
+
+    def run(self, *command) -> str:
+        return run("chroot", self.folder, "env", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C", *command, timeout=600)
+
+    def install(self, deb):
+        shutil.copy(deb, self.folder / "weir.deb")
+        return self.run("apt-get", "install", "-y", "-q", "--no-install-recommends", "-o", "APT::Sandbox::User=root", "/weir.deb")
+
+    @contextlib.contextmanager
+    def broker(self):
+        """As the unit starts it."""
+        unit = (self.folder / "lib/systemd/system/weir.service").read_text()
+        command = re.search(r"^ExecStart=(.+)$", unit, re.MULTILINE)[1].split()
+        port = brokers.free_port()
+        log = open(self.folder / "weir.log", "ab")
+        process = subprocess.Popen(
+            ["chroot", "--userspec=weir:weir", str(self.folder), *command, "--listeners", f"PLAINTEXT://127.0.0.1:{port}",
+             "--http", "off"], stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            end = time.monotonic() + 60
+            while not brokers.announced_apis(port):
+                said = (self.folder / "weir.log").read_text(errors="replace")[-2000:]
+                assert process.poll() is None, f"the broker ended with {process.returncode}:\n{said}"
+                assert time.monotonic() < end, f"the broker does not answer:\n{said}"
+                time.sleep(0.05)
+            with wire.Client(port) as client:
+                yield client
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(60) == 0, f"ended with {process.returncode}"
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            log.close()
+
+
+def it_installs_runs_upgrades_and_goes(deb, folder):
+    newer = make(BINARY, folder, "99.0.0")
+    place = folder / "debian"
+    system = System(place)
+    try:
+        # What the distribution's mirror has is what is depended upon.
+        system.run("apt-get", "update", "-q", "-o", "APT::Sandbox::User=root")
+        before = set(system.run("dpkg-query", "-W", "-f=${Package}\n").split())
+        system.install(deb)
+        added = set(system.run("dpkg-query", "-W", "-f=${Package}\n").split()) - before
+        assert "weir" in system.run("getent", "passwd", "weir")
+        with system.broker() as client:
+            client.create_topic("greetings")
+            assert client.produce("greetings", wire.batch(b"hello")) == (0, 0)
+        settings = place / "etc/weir/weir.properties"
+        settings.write_text(settings.read_text() + "num.partitions=3\n")
+        system.install(newer)
+        assert "99.0.0" in system.run("dpkg-query", "-W", "weir")
+        assert "num.partitions=3" in settings.read_text(), "the upgrade lost what was configured"
+        with system.broker() as client:
+            assert dict(wire.payloads(client.fetch("greetings", 0)[2])) == {0: b"hello"}
+        system.run("apt-get", "remove", "-y", "-q", "weir")
+        assert not (place / "usr/bin/weir").exists() and settings.exists()
+        assert (place / "var/lib/weir/meta.properties").exists(), "the data went with the package"
+        system.run("apt-get", "purge", "-y", "-q", "weir")
+        assert not settings.exists() and (place / "var/lib/weir/meta.properties").exists()
+        return f"with {', '.join(sorted(added))}"
+    finally:
+        system.close()
+
+
+def main() -> int:
+    global BINARY
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--install", action="store_true")
+    parser.add_argument("--binary", default=str(ROOT / "build/release/bin/weir"))
+    arguments = parser.parse_args()
+    BINARY = pathlib.Path(arguments.binary).resolve()
+    cases = [it_has_what_belongs_in_it, its_control_file_is_right, its_program_runs, its_unit_and_page_are_valid,
+             the_same_sources_make_the_same_package]
+    cases += [it_installs_runs_upgrades_and_goes] if arguments.install else []
+    passed = failed = skipped = 0
+    with tempfile.TemporaryDirectory(prefix="weir-package-") as place:
+        out = pathlib.Path(place) / "out"
+        out.mkdir()
+        try:
+            deb = make(BINARY, out)
+        except (AssertionError, ValueError) as problem:
+            print(f"FAILED  the package cannot be made: {problem}\npackage: 0 passed, 1 failed, 0 skipped")
+            return 1
+        for case in cases:
+            started, name = time.monotonic(), case.__name__.replace("_", " ")
+            folder = pathlib.Path(place) / case.__name__
+            folder.mkdir()
+            try:
+                said = case(deb, folder)
+                passed += 1
+                print(f"ok      {name}{': ' + said if said else ''} ({time.monotonic() - started:.1f} s)", flush=True)
+            except Skip as reason:
+                skipped += 1
+                print(f"SKIPPED {name}: {reason}", flush=True)
+            except Exception as problem:  # a case may fail in any way, and the others still run
+                failed += 1
+                print(f"FAILED  {name}: {type(problem).__name__}: {problem}", flush=True)
+    print(f"package: {passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
