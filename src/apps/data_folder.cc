@@ -64,6 +64,13 @@ Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files,
   return folder;
 }
 
+Result<void> DataFolder::write_initial_properties(runtime::FileSystem& files, const std::string& path,
+                                                  const std::string& cluster_id) {
+  DataFolder folder(files, path, std::nullopt);
+  folder.cluster_id_ = cluster_id;
+  return folder.write_properties();
+}
+
 Result<void> DataFolder::check() {
   auto exists = files_.exists(properties_path());
   if (!exists) return std::unexpected(exists.error());
@@ -79,9 +86,9 @@ Result<void> DataFolder::check() {
 
   if (!values.contains("weir.format.version")) {
     return fail(ErrorCode::kUnsupported,
-                fmt::format("{} holds the data of Apache Kafka, not of Weir; take another folder and copy the topics "
-                            "with a client",
-                            path_));
+                fmt::format("{} holds the data of Apache Kafka, not of Weir; `weir log import {} --data-dir DIR` makes a "
+                            "data folder of it",
+                            path_, path_));
   }
   const int64_t format = broker::parse_config_integer(values["weir.format.version"]);
   if (format > kFormat) {
@@ -90,9 +97,9 @@ Result<void> DataFolder::check() {
                                                      path_, format, kFormat));
   }
   if (format < 1) return fail(ErrorCode::kCorrupt, properties_path() + ": weir.format.version is not a number");
-  if (values.contains("node.id") && values["node.id"] != std::to_string(node_id_)) {
+  if (values.contains("node.id") && values["node.id"] != std::to_string(*node_id_)) {
     return fail(ErrorCode::kInvalid, fmt::format("{} belongs to node.id {}, but this broker is configured as {}", path_,
-                                                 values["node.id"], node_id_));
+                                                 values["node.id"], *node_id_));
   }
   cluster_id_ = values["cluster.id"];
   return {};
@@ -127,7 +134,7 @@ Result<void> DataFolder::settle(const std::string& cluster_id) {
 Result<void> DataFolder::write_properties() {
   std::string text = fmt::format("# What this folder is. Written by Weir; do not edit.\nversion=1\nweir.format.version={}\n",
                                  kFormat);
-  text += fmt::format("node.id={}\n", node_id_);
+  if (node_id_) text += fmt::format("node.id={}\n", *node_id_);
   if (!cluster_id_.empty()) text += fmt::format("cluster.id={}\n", cluster_id_);
 
   const std::string temporary = properties_path() + ".tmp";

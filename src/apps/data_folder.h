@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -24,6 +25,10 @@ class DataFolder {
   // Creates it if it does not exist. Blocking. The lock is held as long as the object.
   static Result<std::unique_ptr<DataFolder>> open(runtime::FileSystem& files, const std::string& path, int32_t node_id);
 
+  // Makes `path`, which exists, the folder of this cluster and of any node.id: what an import ends with.
+  static Result<void> write_initial_properties(runtime::FileSystem& files, const std::string& path,
+                                               const std::string& cluster_id);
+
   const std::string& path() const { return path_; }
   bool first_start() const { return cluster_id_.empty(); }
   // Of the last start; empty at the first one.
@@ -32,7 +37,7 @@ class DataFolder {
   Result<void> settle(const std::string& cluster_id);
 
  private:
-  DataFolder(runtime::FileSystem& files, std::string path, int32_t node_id)
+  DataFolder(runtime::FileSystem& files, std::string path, std::optional<int32_t> node_id)
       : files_(files), path_(std::move(path)), node_id_(node_id) {}
   Result<void> check();
   Result<void> check_unmarked();
@@ -41,7 +46,7 @@ class DataFolder {
 
   runtime::FileSystem& files_;
   const std::string path_;
-  const int32_t node_id_;
+  const std::optional<int32_t> node_id_;
   std::string cluster_id_;
   bool marked_ = false;  // meta.properties exists
   std::unique_ptr<runtime::File> lock_;

@@ -7,7 +7,10 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/log_import.h"
 #include "runtime/posix_file_system.h"
+#include "runtime/system_clock.h"
+#include "runtime/thread_pool.h"
 #include "storage/segment/segment_dump.h"
 #include "storage/wal/dump.h"
 
@@ -83,9 +86,39 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
   return !summary->damaged();
 }
 
+int run_import(const cli::LogCommand& command) {
+  runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
+  runtime::SystemClock clock;
+  runtime::ThreadPool pool(1);
+  LogImportOptions options;
+  options.source = command.files.front();
+  options.data_dir = command.data_dir;
+  options.dry_run = command.dry_run;
+  options.copy = command.copy;
+  options.accept_unclean = command.accept_unclean;
+  for (std::string* path : {&options.source, &options.data_dir}) {
+    while (path->size() > 1 && path->back() == '/') path->pop_back();
+  }
+  const auto report = import_kafka_log(files, pool, clock, options,
+                                       [](const std::string& line) { fmt::print(stderr, "{}\n", line); });
+  if (!report) {
+    fmt::print(stderr, "weir: {}\n", report.error().message);
+    return 1;
+  }
+  if (command.json) {
+    print_line(report->json());
+  } else {
+    fmt::print("{}", report->text());
+    if (command.dry_run) fmt::print("Nothing was written.\n");
+    else fmt::print("{} is ready: weir serve --data-dir {}\n", options.data_dir, options.data_dir);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int run_log_command(const cli::LogCommand& command) {
+  if (command.action == cli::LogCommand::Action::kImport) return run_import(command);
   runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
   std::vector<std::string> paths;
   for (const std::string& named : command.files) {

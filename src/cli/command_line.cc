@@ -15,6 +15,7 @@ Examples:
   weir serve --data-dir d --listeners PLAINTEXT://0.0.0.0:9092 --advertised-listeners PLAINTEXT://broker.example:9092
   weir serve --data-dir d --set num.partitions=6 --set log.retention.ms=86400000
   weir log verify /var/lib/weir                checks every file of the log
+  weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
   weir log dump --records /var/lib/weir/<partition folder>/00000000000000000000.log
 
 Then, with any Kafka client:
@@ -50,6 +51,18 @@ void describe_serve(CLI::App& app, ServeCommand& serve) {
   app.add_flag("--verbose", serve.verbose, "Log debug lines too");
 }
 
+void describe_import(CLI::App& app, LogCommand& log) {
+  app.add_option("folder", log.files, "Kafka's log directory (log.dirs): one node, KRaft, ended cleanly")
+      ->required()
+      ->expected(1);
+  app.add_option("--data-dir", log.data_dir, "The new data folder; must not exist, or be empty")->option_text("DIR");
+  app.add_flag("--dry-run", log.dry_run, "Check everything and say what would be taken; write nothing");
+  app.add_flag("--copy", log.copy, "Copy every segment instead of sharing closed ones by hard links");
+  app.add_flag("--accept-unclean", log.accept_unclean,
+               "Take a log that did not end cleanly, cut after its last intact batch");
+  app.add_flag("--json", log.json, "The report as one JSON object");
+}
+
 Command exit_with(const CLI::App& app, const CLI::Error& error) {
   std::ostringstream out;
   std::ostringstream err;
@@ -69,7 +82,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   describe_serve(*serve_app, serve);
 
   LogCommand log;
-  CLI::App* const log_app = app.add_subcommand("log", "Look at log files; changes nothing");
+  CLI::App* const log_app = app.add_subcommand("log", "Look at log files, or take over those of Apache Kafka");
   log_app->require_subcommand(1);
   CLI::App* const verify_app = log_app->add_subcommand("verify", "Check every batch; exit code 1 if one is damaged");
   CLI::App* const dump_app = log_app->add_subcommand("dump", "Print the batches");
@@ -78,6 +91,10 @@ Command parse_command_line(int argc, const char* const* argv) {
     action->add_flag("--json", log.json, "An object a line");
   }
   dump_app->add_flag("--records", log.print_records, "Print the records as well");
+
+  CLI::App* const import_app =
+      log_app->add_subcommand("import", "Make a data folder of the log directory of a stopped Apache Kafka");
+  describe_import(*import_app, log);
 
   CLI::App* const version_app = app.add_subcommand("version", "Print the version");
 
@@ -89,6 +106,7 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (version_app->parsed()) return VersionCommand{};
   if (log_app->parsed()) {
     log.action = dump_app->parsed() ? LogCommand::Action::kDump : LogCommand::Action::kVerify;
+    if (import_app->parsed()) log.action = LogCommand::Action::kImport;
     return log;
   }
   if (serve.ephemeral && !serve.data_dir.empty()) {

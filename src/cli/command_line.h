@@ -25,11 +25,16 @@ struct ServeCommand {
 };
 
 struct LogCommand {
-  enum class Action { kVerify, kDump };
+  enum class Action { kVerify, kDump, kImport };
   Action action = Action::kVerify;
   std::vector<std::string> files;
   bool print_records = false;
   bool json = false;
+  // kImport: of the log directory `files[0]`.
+  std::string data_dir;
+  bool dry_run = false;
+  bool copy = false;
+  bool accept_unclean = false;
 };
 
 struct VersionCommand {};

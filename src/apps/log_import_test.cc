@@ -1,0 +1,296 @@
+#include "apps/log_import.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "apps/data_folder.h"
+#include "broker/config/topic_config.h"
+#include "broker/metadata/metadata_loader.h"
+#include "protocol/record_batch_builder.h"
+#include "protocol/wire.h"
+#include "runtime/posix_file_system.h"
+#include "runtime/system_clock.h"
+#include "runtime/thread_pool.h"
+#include "storage/metadata/sqlite_meta_store.h"
+#include "storage/segment/local_segment_store.h"
+#include "testing/temp_dir.h"
+
+namespace weir::apps {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+namespace fs = std::filesystem;
+
+// A log directory as Kafka leaves it: topic "orders" with two partitions, the first with three segments.
+class LogImportTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    put("meta.properties", "version=1\ncluster.id=MkU3OEVBNTcwNTJENDM2Qk\nnode.id=1\n");
+    put(".kafka_cleanshutdown", "{\"version\":0,\"brokerEpoch\":7}");
+    put("log-start-offset-checkpoint", "0\n1\norders 0 2\n");
+    put_metadata(metadata_log());
+    put("orders-0/partition.metadata", "version: 0\ntopic_id: " + kOrders.to_string());
+    put("orders-0/leader-epoch-checkpoint", "0\n2\n0 0\n3 5\n");
+    put(segment(0), batch(0, 0, {"a", "b", "c"}) + batch(3, 0, {"d", "e"}, 4711, 0));
+    put(segment(5), batch(5, 3, {"f"}, 4711, 2) + batch(6, 3, {"g", "h"}));
+    put(segment(8), "");  // active, empty
+    put("orders-0/00000000000000000005.index", "of no interest");
+    put("orders-1/partition.metadata", "version: 0\ntopic_id: " + kOrders.to_string());
+    put("orders-1/00000000000000000000.log", "");
+  }
+
+  static std::string segment(int base) { return "orders-0/" + std::string(19, '0') + std::to_string(base) + ".log"; }
+  void put(const std::string& name, std::string_view content) {
+    const fs::path path = fs::path(source()) / name;
+    fs::create_directories(path.parent_path());
+    std::ofstream(path, std::ios::binary).write(content.data(), static_cast<std::streamsize>(content.size()));
+  }
+  void put_metadata(const std::string& content) { put("__cluster_metadata-0/00000000000000000000.log", content); }
+
+  static std::string batch(int64_t offset, int32_t epoch, const std::vector<std::string>& values, int64_t producer = -1,
+                           int32_t sequence = -1) {
+    protocol::RecordBatchBuilder builder({.base_offset = offset,
+                                          .partition_leader_epoch = epoch,
+                                          .producer_id = producer,
+                                          .producer_epoch = static_cast<int16_t>(producer < 0 ? -1 : 0),
+                                          .base_sequence = sequence});
+    for (const std::string& value : values) builder.append(1000 + offset++, as_bytes("k"), as_bytes(value));
+    return std::string(as_string(builder.finish()));
+  }
+
+  template <typename Body>
+  static std::string record(uint32_t type, uint32_t version, Body body) {
+    protocol::Writer writer;
+    writer.uvarint(1);
+    writer.uvarint(type);
+    writer.uvarint(version);
+    body(writer);
+    writer.uvarint(0);  // no tagged fields
+    return std::string(as_string(writer.bytes()));
+  }
+  static std::string topic_record(const std::string& name, const TopicId& id) {
+    return record(2, 0, [&](protocol::Writer& w) {
+      w.string(name, true);
+      w.uuid(id);
+    });
+  }
+  static std::string partition_record(int32_t index, const TopicId& id, std::vector<int32_t> replicas = {1}) {
+    return record(3, 1, [&](protocol::Writer& w) {
+      w.i32(index);
+      w.uuid(id);
+      w.values(std::span<int32_t>(replicas), true);
+      w.values(std::span<int32_t>(replicas), true);
+      w.uvarint(1);
+      w.uvarint(1);
+      w.i32(1);
+      w.i32(3);
+      w.i32(0);
+      w.uvarint(1);  // no directories
+    });
+  }
+  static std::string config_record(int8_t type, const std::string& resource, const std::string& name, const std::string& value) {
+    return record(4, 0, [&](protocol::Writer& w) {
+      w.i8(type);
+      w.string(resource, true);
+      w.string(name, true);
+      w.nullable_string(value, true);
+    });
+  }
+  static std::string as_log(const std::vector<std::string>& records) {
+    protocol::RecordBatchBuilder builder(protocol::BatchOptions{.partition_leader_epoch = 1});
+    for (const std::string& value : records) builder.append(1, std::nullopt, as_bytes(value));
+    return std::string(as_string(builder.finish()));
+  }
+  static std::string metadata_log() {
+    const TopicId gone = Uuid::from_random(9, 9), transactions = Uuid::from_random(8, 8);
+    return as_log({topic_record("gone", gone), partition_record(0, gone), topic_record("orders", kOrders),
+                   partition_record(0, kOrders), partition_record(1, kOrders),
+                   config_record(2, "orders", "retention.ms", "-1"), config_record(2, "orders", "no.such.key", "1"),
+                   config_record(4, "", "min.insync.replicas", "1"),
+                   topic_record("__transaction_state", transactions), partition_record(0, transactions),
+                   record(9, 0, [&](protocol::Writer& w) { w.uuid(gone); }), record(15, 0, [](protocol::Writer& w) {
+                     w.i32(1);
+                     w.i64(2);
+                     w.i64(5000);
+                   })});
+  }
+
+  std::string source() const { return folder_ / "kafka"; }
+  std::string target() const { return folder_ / "weir"; }
+  Result<LogImportReport> import(LogImportOptions options = {}) {
+    options.source = source();
+    options.data_dir = target();
+    return import_kafka_log(files_, pool_, clock_, options, [](const std::string&) {});
+  }
+  std::string refusal(LogImportOptions options = {}) {
+    const auto report = import(options);
+    EXPECT_FALSE(fs::exists(target()));
+    return report ? "taken" : report.error().message;
+  }
+  std::vector<storage::LoadedPartition> load() {
+    auto store = storage::LocalSegmentStore::open(files_, pool_, clock_, {.log_dir = target()});
+    EXPECT_TRUE(store);
+    auto loaded = (*store)->load();
+    EXPECT_TRUE(loaded);
+    std::sort(loaded->begin(), loaded->end(), [](const auto& a, const auto& b) {
+      return a.manifest.partition.index < b.manifest.partition.index;
+    });
+    return std::move(*loaded);
+  }
+
+  static inline const TopicId kOrders = Uuid::from_random(1, 2);
+  testing::TempDir folder_;
+  runtime::PosixFileSystem files_{runtime::FlushEngineKind::kAuto};
+  runtime::SystemClock clock_;
+  runtime::ThreadPool pool_{1};
+};
+
+TEST_F(LogImportTest, TakesLogsAsTheyAre) {
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->topics, 1u);
+  EXPECT_EQ(report->partitions, 2u);
+  EXPECT_EQ(report->batches, 4u);
+  EXPECT_GT(report->linked_bytes, 0u);
+  EXPECT_GT(report->copied_bytes, 0u);
+  const auto loaded = load();
+  ASSERT_EQ(loaded.size(), 2u);
+  const storage::PartitionManifest& log = loaded[0].manifest;
+  EXPECT_EQ(log.partition.topic, kOrders);
+  EXPECT_EQ(log.log_start_offset, 2);
+  EXPECT_EQ(log.end_offset, 8);
+  ASSERT_EQ(log.segments.size(), 2u);
+  EXPECT_EQ(log.segments[1].base_offset, 5);
+  EXPECT_EQ(log.segments[1].next_offset, 8);
+  EXPECT_EQ(log.segments[1].max_timestamp, 1007);
+  EXPECT_EQ(log.epochs, (std::vector<storage::EpochStart>{{0, 0}, {3, 5}}));
+  ASSERT_EQ(loaded[0].producers.size(), 1u);
+  EXPECT_EQ(loaded[0].producers[0].producer_id, 4711);
+  EXPECT_EQ(loaded[0].producers[0].batches.size(), 2u);
+  EXPECT_EQ(loaded[1].manifest.end_offset, 0);
+  // Closed segments are the same file; the one that is appended to is not.
+  const std::string folder = target() + "/" + kOrders.to_string() + "-0/";
+  EXPECT_EQ(fs::hard_link_count(folder + "00000000000000000000.log"), 2u);
+  EXPECT_EQ(fs::hard_link_count(folder + "00000000000000000005.log"), 1u);
+}
+
+TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->not_taken, Contains(HasSubstr("no.such.key")));
+  EXPECT_THAT(report->not_taken, Contains(HasSubstr("config min.insync.replicas=1 of resource type 4")));
+  EXPECT_THAT(report->not_taken, Contains(HasSubstr("__transaction_state")));
+  auto folder = DataFolder::open(files_, target(), 17);
+  ASSERT_TRUE(folder) << folder.error().message;
+  EXPECT_EQ((*folder)->cluster_id(), "MkU3OEVBNTcwNTJENDM2Qk");
+  auto store = storage::SqliteMetaStore::open(files_, pool_, {.path = target() + "/meta.db", .clock = &clock_});
+  ASSERT_TRUE(store);
+  runtime::SystemRandom random;
+  const broker::BrokerConfig config;
+  const auto metadata = broker::load_metadata(
+      **store, false, random, [&](const broker::ConfigOverrides& overrides) { return broker::log_config(overrides, config); });
+  ASSERT_TRUE(metadata) << metadata.error().message;
+  EXPECT_EQ(metadata->cluster_id, "MkU3OEVBNTcwNTJENDM2Qk");
+  EXPECT_EQ(metadata->image->topic_count(), 1u);
+  const broker::Topic* orders = metadata->image->find("orders");
+  ASSERT_NE(orders, nullptr);
+  EXPECT_EQ(orders->id(), kOrders);
+  EXPECT_EQ(orders->partition_count(), 2);
+  EXPECT_EQ(orders->record.configs, (broker::ConfigOverrides{{"retention.ms", "-1"}}));
+  EXPECT_EQ(metadata->image->leader_epoch(*orders), 4) << "above every epoch in the log";
+  EXPECT_EQ(report->next_producer_id, 5000);
+}
+
+TEST_F(LogImportTest, ADryRunWritesNothing) {
+  const auto report = import({.dry_run = true});
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->batches, 4u);
+  EXPECT_FALSE(fs::exists(target()));
+  EXPECT_FALSE(fs::exists(target() + ".importing"));
+}
+
+TEST_F(LogImportTest, CopiesOnlyIfAsked) {
+  ASSERT_TRUE(import({.copy = true}));
+  EXPECT_EQ(fs::hard_link_count(target() + "/" + kOrders.to_string() + "-0/00000000000000000000.log"), 1u);
+}
+
+TEST_F(LogImportTest, AnUncleanEndIsRefusedOrCut) {
+  fs::remove(source() + "/.kafka_cleanshutdown");
+  EXPECT_THAT(refusal(), HasSubstr("did not end cleanly"));
+  fs::remove(fs::path(source()) / segment(8));
+  put(segment(5), batch(5, 3, {"f"}, 4711, 2) + batch(6, 3, {"g", "h"}).substr(0, 70));
+  const auto report = import({.accept_unclean = true});
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->cut, Contains(HasSubstr("orders-0 was cut after offset 5")));
+  const auto loaded = load();
+  EXPECT_EQ(loaded[0].manifest.end_offset, 6);
+  const std::string file = target() + "/" + kOrders.to_string() + "-0/00000000000000000005.log";
+  EXPECT_EQ(fs::file_size(file), loaded[0].manifest.segments[1].length);
+}
+
+TEST_F(LogImportTest, DamageBeforeTheLastSegmentIsRefused) {
+  std::string damaged = batch(0, 0, {"a", "b", "c"}) + batch(3, 0, {"d", "e"});
+  damaged[80] = static_cast<char>(damaged[80] ^ 1);
+  put(segment(0), damaged);
+  EXPECT_THAT(refusal({.accept_unclean = true}), HasSubstr("its checksum is wrong"));
+}
+
+TEST_F(LogImportTest, RefusesWhatItCannotUnderstand) {
+  put("meta.properties", "version=2\ncluster.id=x\n");
+  EXPECT_THAT(refusal(), HasSubstr("version '2'"));
+  put("meta.properties", "version=1\ncluster.id=MkU3OEVBNTcwNTJENDM2Qk\nnode.id=1\n");
+  put_metadata(as_log({topic_record("orders", kOrders), partition_record(0, kOrders, {1, 2})}));
+  EXPECT_THAT(refusal(), HasSubstr("has 2 replicas"));
+  put_metadata(as_log({record(2, 9, [](protocol::Writer& w) { w.string("orders", true); })}));
+  EXPECT_THAT(refusal(), HasSubstr("version 9 of metadata record type 2"));
+  put_metadata(metadata_log());
+  std::string old = batch(0, 0, {"a"});
+  old[16] = 1;
+  put(segment(0), old);
+  EXPECT_THAT(refusal(), HasSubstr("message format 1"));
+  put("orders-0/00000000000000000000.log.swap", "x");
+  EXPECT_THAT(refusal(), HasSubstr("compaction was interrupted"));
+}
+
+TEST_F(LogImportTest, TheTargetMustBeNew) {
+  fs::create_directories(target());
+  ASSERT_TRUE(import()) << "an empty folder is fine";
+  const auto again = import();
+  ASSERT_FALSE(again);
+  EXPECT_THAT(again.error().message, HasSubstr("is not empty"));
+}
+
+TEST_F(LogImportTest, WithoutAMetadataLogFoldersTellTheTopics) {
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_FALSE(report->has_metadata);
+  EXPECT_EQ(report->topics, 1u);
+  EXPECT_EQ(report->next_producer_id, 4712) << "above every id in the logs";
+  EXPECT_THAT(report->not_taken, Contains(HasSubstr("configs")));
+}
+
+TEST_F(LogImportTest, TheReportIsJsonToo) {
+  const auto report = import({.dry_run = true});
+  ASSERT_TRUE(report);
+  EXPECT_THAT(report->json(), HasSubstr("\"topics\":1,\"partitions\":2,"));
+}
+
+TEST(KafkaFolder, ReadsNamesAndCheckpoints) {
+  EXPECT_EQ(parse_kafka_partition_name("a-b-12"), (std::pair<std::string, int32_t>("a-b", 12)));
+  for (const char* other : {"a", "-1", "a-", "a-x", "a--1x", "a-0.4f2-delete"}) {
+    EXPECT_FALSE(parse_kafka_partition_name(other)) << other;
+  }
+  EXPECT_EQ(parse_kafka_checkpoint("0\n1\na 1 2\n", 3)->size(), 1u);
+  EXPECT_FALSE(parse_kafka_checkpoint("1\n0\n", 3)) << "a later version";
+  EXPECT_FALSE(parse_kafka_checkpoint("0\n2\na 1 2\n", 3)) << "an entry is missing";
+  EXPECT_FALSE(parse_kafka_checkpoint("0\n1\na 1\n", 3));
+  EXPECT_FALSE(parse_kafka_checkpoint("", 3));
+}
+
+}  // namespace
+}  // namespace weir::apps
