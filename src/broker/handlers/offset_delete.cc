@@ -22,6 +22,11 @@ struct OffsetDelete {
 void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   protocol::OffsetDeleteRequest request;
   if (!context->decode(request)) return;
+  if (request.group_id.empty()) {
+    OffsetDeleteResponse refused;
+    refused.error_code = code(ErrorCode::kInvalidGroupId);
+    return context->respond(refused);
+  }
   const unsigned home = context->loop().index();
   const MetadataImagePtr image = broker.shard(home).image;
   auto all = std::make_shared<OffsetDelete>();
