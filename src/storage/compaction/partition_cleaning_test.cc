@@ -252,6 +252,32 @@ TEST_F(PartitionCleaningTest, AFullMapTakesSeveralRounds) {
   for (size_t i = 0; i < 40; ++i) EXPECT_EQ(found[i].value, "2");
 }
 
+TEST_F(PartitionCleaningTest, ATombstoneThatIsNotInTheMapStaysHoweverOld) {
+  KeyedBatch many;
+  for (int i = 0; i < 12; ++i) many.records.push_back({"k" + std::to_string(i), "v"});
+  put("a", "1");
+  segment({many});
+  segment({{.records = {{"b", "1"}, {"c", "1"}, {"d", "1"}, {"e", "1"}}}, {.records = {{"a", std::nullopt}}}});
+  active();
+  limits_.map_bytes = 0;  // sixteen slots: "a", the twelve, "b"
+  clean();
+  ASSERT_LT(manifest_.first_dirty_offset, 17);
+  EXPECT_EQ(read().front().value, "1") << "what is deleted above the map is still there";
+  now_ms_ += 10'000;
+  // From the start again, with the tombstone's horizon long past and the tombstone above the map.
+  CleaningInput in = input();
+  in.range.first_dirty_offset = 0;
+  PartitionCleaning cleaning(*store_, std::move(in), limits_);
+  auto step = cleaning.step(1 << 30);
+  ASSERT_TRUE(step && step->done);
+  replace(cleaning.outcome());
+  EXPECT_EQ(read().front().key, "a");
+  const auto found = read();
+  EXPECT_TRUE(std::ranges::any_of(found, [](const FoundRecord& one) { return one.key == "a" && one.tombstone; }));
+  while (manifest_.first_dirty_offset < 18) clean();
+  EXPECT_EQ(read().front().key, "k0");
+}
+
 TEST_F(PartitionCleaningTest, ABatchWithMoreKeysThanTheMapHoldsIsRefused) {
   KeyedBatch batch;
   for (int i = 0; i < 40; ++i) batch.records.push_back({"k" + std::to_string(i), "v"});

@@ -59,8 +59,9 @@ class LogCleanerTest : public ::testing::Test {
   }
   Partition& partition(const PartitionId& id) { return *shard(id).find(id); }
 
-  void put(const PartitionId& id, const std::string& key, const std::string& value) {
-    protocol::RecordBatchBuilder builder;
+  void put(const PartitionId& id, const std::string& key, const std::string& value,
+           const protocol::BatchOptions& options = {}) {
+    protocol::RecordBatchBuilder builder(options);
     const std::string name = "trace";
     const std::vector<protocol::RecordHeader> headers{{name, as_bytes(name)}};
     builder.append(sim_.clock().wall_ms(), as_bytes(key), as_bytes(value), headers);
@@ -100,6 +101,7 @@ class LogCleanerTest : public ::testing::Test {
     std::map<std::string, std::string> values;
     Partition& from = partition(id);
     std::vector<FoundRecord> found;
+    batches_.clear();
     int64_t offset = from.log_start_offset();
     while (offset < from.high_watermark()) {
       ReadResult result;
@@ -113,16 +115,16 @@ class LogCleanerTest : public ::testing::Test {
       });
       wait([&] { return done; });
       EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << "at " << offset;
-      const size_t before = found.size();
+      const size_t before = batches_.size();
       for (const FetchPiece& piece : result.pieces) {
-        if (const auto* slice = std::get_if<Slice>(&piece)) collect(slice->bytes(), found);
-        if (const auto* range = std::get_if<FileRange>(&piece)) collect(bytes_of(*range), found);
+        if (const auto* slice = std::get_if<Slice>(&piece)) collect(slice->bytes(), found, &batches_);
+        if (const auto* range = std::get_if<FileRange>(&piece)) collect(bytes_of(*range), found, &batches_);
       }
-      if (found.size() == before) {
+      if (batches_.size() == before) {
         ADD_FAILURE() << "nothing at " << offset;
         break;
       }
-      offset = found.back().header.next_offset();
+      offset = batches_.back().next_offset();
     }
     for (const FoundRecord& record : found) values[record.key] = record.value;
     if (records) *records = found.size();
@@ -130,6 +132,7 @@ class LogCleanerTest : public ::testing::Test {
   }
 
   SimRuntime sim_{1, {.loops = 2}};
+  std::vector<BatchHeader> batches_;  // of the last read
   LogConfig config_;
   uint64_t incarnation_ = 0;
   std::map<PartitionId, LogConfig> configs_;
@@ -204,6 +207,26 @@ TEST_F(LogCleanerTest, ADamagedPartitionIsLeftOutAndTheOthersGoOn) {
   shard(bad).drop(bad);
   clean_all();
   EXPECT_EQ(cleaner_->stats().uncleanable_partitions, 0u);
+}
+
+TEST_F(LogCleanerTest, TheLastBatchOfAnActiveProducerStays) {
+  const PartitionId id = partition_id(1);
+  add(id);
+  for (int32_t i = 0; i < 3; ++i) put(id, "p", "1", {.producer_id = 7, .producer_epoch = 0, .base_sequence = i});
+  fill(id, 40, 1);
+  clean_all();
+  read(id);
+  ASSERT_FALSE(batches_.empty());
+  EXPECT_EQ(batches_[0].producer_id, 7);
+  EXPECT_EQ(batches_[0].base_sequence, 2);
+  EXPECT_EQ(batches_[0].record_count, 1);
+  put(id, "p", "newer");
+  fill(id, 40, 1);
+  clean_all();
+  read(id);
+  EXPECT_EQ(batches_[0].base_sequence, 2);
+  EXPECT_EQ(batches_[0].record_count, 0);
+  EXPECT_NE(batches_[1].producer_id, 7);
 }
 
 TEST_F(LogCleanerTest, ADiskThatFailsOnceIsTriedAgain) {
