@@ -16,7 +16,7 @@ const DeadlineKey kSweepKey{DeadlineKind::kSweep, {}, {}};
 
 // What is asked for while a walk is under way begins it again: groups that it has passed may be concerned.
 GroupCoordinatorState::Sweep& GroupCoordinatorState::begin_sweep(Instant now) {
-  if (!sweep_) sweep_.emplace();
+  if (!sweep_) sweep_ = Sweep{};
   sweep_->next_group.clear();
   deadlines_.set(kSweepKey, now.monotonic_ms + 1);
   return *sweep_;
