@@ -151,6 +151,7 @@ std::optional<std::pair<std::string, int32_t>> parse_kafka_partition_name(std::s
 }
 
 Result<std::vector<std::vector<std::string>>> parse_kafka_checkpoint(std::string_view text, size_t fields) {
+  if (text.empty()) return std::vector<std::vector<std::string>>();  // as Kafka creates it
   std::istringstream in{std::string(text)};
   std::string line;
   const auto next_number = [&]() -> std::optional<int64_t> {

@@ -9,8 +9,7 @@
 
 #include "apps/log_import.h"
 #include "runtime/posix_file_system.h"
-#include "runtime/system_clock.h"
-#include "runtime/thread_pool.h"
+#include "runtime/real_runtime.h"
 #include "storage/segment/segment_dump.h"
 #include "storage/wal/dump.h"
 
@@ -87,9 +86,8 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
 }
 
 int run_import(const cli::LogCommand& command) {
-  runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
-  runtime::SystemClock clock;
-  runtime::ThreadPool pool(1);
+  runtime::RealRuntime machine({.loops = 1, .pool_threads = 1});
+  const runtime::Runtime& runtime = machine.runtime();
   LogImportOptions options;
   options.source = command.files.front();
   options.data_dir = command.data_dir;
@@ -99,7 +97,7 @@ int run_import(const cli::LogCommand& command) {
   for (std::string* path : {&options.source, &options.data_dir}) {
     while (path->size() > 1 && path->back() == '/') path->pop_back();
   }
-  const auto report = import_kafka_log(files, pool, clock, options,
+  const auto report = import_kafka_log(*runtime.files, *runtime.pool, *runtime.clock, options,
                                        [](const std::string& line) { fmt::print(stderr, "{}\n", line); });
   if (!report) {
     fmt::print(stderr, "weir: {}\n", report.error().message);

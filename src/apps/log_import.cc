@@ -464,40 +464,7 @@ Result<void> Importer::finish() {
   return files_.sync_directory(parent.empty() ? "." : parent);
 }
 
-std::string json_text(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else out += c;
-  }
-  return out + '"';
-}
-
-std::string json_list(const std::vector<std::string>& items) {
-  std::string out = "[";
-  for (const std::string& item : items) out += (out.size() > 1 ? "," : "") + json_text(item);
-  return out + "]";
-}
-
 }  // namespace
-
-std::string LogImportReport::json() const {
-  return fmt::format("{{\"cluster_id\":{},\"clean_source\":{},\"metadata\":{},\"topics\":{},\"partitions\":{},\"segments\":{},"
-                     "\"batches\":{},\"bytes\":{},\"linked_bytes\":{},\"copied_bytes\":{},\"next_producer_id\":{},"
-                     "\"leader_epoch\":{},\"cut\":{},\"not_taken\":{}}}",
-                     json_text(cluster_id), clean_source, has_metadata, topics, partitions, segments, batches, bytes,
-                     linked_bytes, copied_bytes, next_producer_id, leader_epoch, json_list(cut), json_list(not_taken));
-}
-
-std::string LogImportReport::text() const {
-  std::string out = fmt::format("{} topics, {} partitions, {} segments with {} batches and {} bytes of cluster {}\n", topics,
-                                partitions, segments, batches, bytes, cluster_id);
-  if (linked_bytes + copied_bytes > 0) out += fmt::format("{} bytes are shared with Kafka's files, {} were copied\n", linked_bytes, copied_bytes);
-  for (const std::string& line : cut) out += "cut: " + line + "\n";
-  for (const std::string& line : not_taken) out += "not taken: " + line + "\n";
-  return out;
-}
 
 Result<LogImportReport> import_kafka_log(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
                                          const LogImportOptions& options, Function<void(const std::string&)> progress) {

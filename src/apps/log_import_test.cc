@@ -11,9 +11,7 @@
 #include "broker/metadata/metadata_loader.h"
 #include "protocol/record_batch_builder.h"
 #include "protocol/wire.h"
-#include "runtime/posix_file_system.h"
-#include "runtime/system_clock.h"
-#include "runtime/thread_pool.h"
+#include "runtime/real_runtime.h"
 #include "storage/metadata/sqlite_meta_store.h"
 #include "storage/segment/local_segment_store.h"
 #include "testing/temp_dir.h"
@@ -121,6 +119,11 @@ class LogImportTest : public ::testing::Test {
 
   std::string source() const { return folder_ / "kafka"; }
   std::string target() const { return folder_ / "weir"; }
+  static LogImportOptions with(bool LogImportOptions::*flag) {
+    LogImportOptions options;
+    options.*flag = true;
+    return options;
+  }
   Result<LogImportReport> import(LogImportOptions options = {}) {
     options.source = source();
     options.data_dir = target();
@@ -144,9 +147,10 @@ class LogImportTest : public ::testing::Test {
 
   static inline const TopicId kOrders = Uuid::from_random(1, 2);
   testing::TempDir folder_;
-  runtime::PosixFileSystem files_{runtime::FlushEngineKind::kAuto};
-  runtime::SystemClock clock_;
-  runtime::ThreadPool pool_{1};
+  runtime::RealRuntime machine_{{.loops = 1, .pool_threads = 1}};
+  runtime::FileSystem& files_ = *machine_.runtime().files;
+  runtime::Clock& clock_ = *machine_.runtime().clock;
+  runtime::Pool& pool_ = *machine_.runtime().pool;
 };
 
 TEST_F(LogImportTest, TakesLogsAsTheyAre) {
@@ -189,10 +193,9 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   EXPECT_EQ((*folder)->cluster_id(), "MkU3OEVBNTcwNTJENDM2Qk");
   auto store = storage::SqliteMetaStore::open(files_, pool_, {.path = target() + "/meta.db", .clock = &clock_});
   ASSERT_TRUE(store);
-  runtime::SystemRandom random;
   const broker::BrokerConfig config;
   const auto metadata = broker::load_metadata(
-      **store, false, random, [&](const broker::ConfigOverrides& overrides) { return broker::log_config(overrides, config); });
+      **store, false, machine_.loop(0).random(), [&](const broker::ConfigOverrides& overrides) { return broker::log_config(overrides, config); });
   ASSERT_TRUE(metadata) << metadata.error().message;
   EXPECT_EQ(metadata->cluster_id, "MkU3OEVBNTcwNTJENDM2Qk");
   EXPECT_EQ(metadata->image->topic_count(), 1u);
@@ -206,7 +209,7 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
 }
 
 TEST_F(LogImportTest, ADryRunWritesNothing) {
-  const auto report = import({.dry_run = true});
+  const auto report = import(with(&LogImportOptions::dry_run));
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_EQ(report->batches, 4u);
   EXPECT_FALSE(fs::exists(target()));
@@ -214,7 +217,7 @@ TEST_F(LogImportTest, ADryRunWritesNothing) {
 }
 
 TEST_F(LogImportTest, CopiesOnlyIfAsked) {
-  ASSERT_TRUE(import({.copy = true}));
+  ASSERT_TRUE(import(with(&LogImportOptions::copy)));
   EXPECT_EQ(fs::hard_link_count(target() + "/" + kOrders.to_string() + "-0/00000000000000000000.log"), 1u);
 }
 
@@ -223,7 +226,7 @@ TEST_F(LogImportTest, AnUncleanEndIsRefusedOrCut) {
   EXPECT_THAT(refusal(), HasSubstr("did not end cleanly"));
   fs::remove(fs::path(source()) / segment(8));
   put(segment(5), batch(5, 3, {"f"}, 4711, 2) + batch(6, 3, {"g", "h"}).substr(0, 70));
-  const auto report = import({.accept_unclean = true});
+  const auto report = import(with(&LogImportOptions::accept_unclean));
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_THAT(report->cut, Contains(HasSubstr("orders-0 was cut after offset 5")));
   const auto loaded = load();
@@ -236,7 +239,7 @@ TEST_F(LogImportTest, DamageBeforeTheLastSegmentIsRefused) {
   std::string damaged = batch(0, 0, {"a", "b", "c"}) + batch(3, 0, {"d", "e"});
   damaged[80] = static_cast<char>(damaged[80] ^ 1);
   put(segment(0), damaged);
-  EXPECT_THAT(refusal({.accept_unclean = true}), HasSubstr("its checksum is wrong"));
+  EXPECT_THAT(refusal(with(&LogImportOptions::accept_unclean)), HasSubstr("its checksum is wrong"));
 }
 
 TEST_F(LogImportTest, RefusesWhatItCannotUnderstand) {
@@ -275,7 +278,7 @@ TEST_F(LogImportTest, WithoutAMetadataLogFoldersTellTheTopics) {
 }
 
 TEST_F(LogImportTest, TheReportIsJsonToo) {
-  const auto report = import({.dry_run = true});
+  const auto report = import(with(&LogImportOptions::dry_run));
   ASSERT_TRUE(report);
   EXPECT_THAT(report->json(), HasSubstr("\"topics\":1,\"partitions\":2,"));
 }
@@ -289,7 +292,8 @@ TEST(KafkaFolder, ReadsNamesAndCheckpoints) {
   EXPECT_FALSE(parse_kafka_checkpoint("1\n0\n", 3)) << "a later version";
   EXPECT_FALSE(parse_kafka_checkpoint("0\n2\na 1 2\n", 3)) << "an entry is missing";
   EXPECT_FALSE(parse_kafka_checkpoint("0\n1\na 1\n", 3));
-  EXPECT_FALSE(parse_kafka_checkpoint("", 3));
+  EXPECT_TRUE(parse_kafka_checkpoint("", 3)->empty()) << "a new one";
+  EXPECT_FALSE(parse_kafka_checkpoint("x", 3));
 }
 
 }  // namespace

@@ -12,13 +12,14 @@ import go_part  # noqa: E402
 import java_part  # noqa: E402
 import kcat_cases  # noqa: E402
 import librdkafka_part  # noqa: E402
+import migration_part  # noqa: E402
 import node_part  # noqa: E402
 import python_part  # noqa: E402
 from cases import Counts, run_part  # noqa: E402
 from harness import brokers, maven  # noqa: E402
 
 PARTS = [kcat_cases.part, python_part.part, node_part.part, go_part.part, java_part.part, differential_part.part,
-         librdkafka_part.part]
+         librdkafka_part.part, migration_part.part]
 # What the tests take for granted, in Kafka's names; profile A of librdkafka's suite.
 SETTINGS = {
     "auto.create.topics.enable": "true",
