@@ -193,6 +193,9 @@ void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t si
   if (reservation) return allocate_frame(length, {data + 4, size - 4}, std::move(*reservation));
   keep_leftover(owner, data, size);
   waiting_for_memory_ = true;
+  // Twice: time for a stalled one in front to be found out.
+  frame_deadline_ms_ = frontend_.now_ms() + 2 * frontend_.options_.frame_progress_ms;
+  frontend_.place(*this);
   ticket_ = frontend_.budget_.wait(
       MemoryShare::kRequests, align_up(length, kBufferAlignment), frontend_.loop_,
       [this, alive = std::weak_ptr<bool>(frontend_.alive_), length](Reservation granted) {
@@ -202,6 +205,7 @@ void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t si
 
 void Connection::frame_memory_granted(uint32_t length, Reservation reservation) {
   waiting_for_memory_ = false;
+  frame_deadline_ms_ = 0;
   if (closed_) return frontend_.remove_later(*this);
   const Leftover begin = std::move(leftover_);
   leftover_ = Leftover();
@@ -283,6 +287,9 @@ void Connection::close(Reason reason, std::string_view what) {
 }
 
 Connection::Due Connection::due(int64_t now_ms) {
+  // Many in front may have announced what they will never send; after that long the client has given up as well.
+  if (waiting_for_memory_ && now_ms >= frame_deadline_ms_) return Due::kNoMemory;
+  if (holds_up_others(now_ms)) return Due::kNotReading;
   if (frame_deadline_ms_ != 0 && now_ms >= frame_deadline_ms_) {
     const bool progressed = frame_filled_ - frame_filled_at_deadline_ >= kLeastFrameProgress;
     if (may_read() && !progressed) return Due::kStalled;
@@ -294,9 +301,25 @@ Connection::Due Connection::due(int64_t now_ms) {
   return waits_for_us ? Due::kNo : Due::kIdle;
 }
 
+void Connection::expect_to_send() {
+  const bool placed = send_deadline_ms_ != 0;
+  send_deadline_ms_ = frontend_.now_ms() + frontend_.options_.frame_progress_ms;
+  if (!placed) frontend_.place(*this);
+}
+
+// A consumer may take its time with what it fetched, but not while others wait for the memory.
+bool Connection::holds_up_others(int64_t now_ms) {
+  if (send_deadline_ms_ == 0 || now_ms < send_deadline_ms_) return false;
+  const bool stuck = !writable_ && first_ && first_->ended();
+  send_deadline_ms_ = stuck ? now_ms + frontend_.options_.frame_progress_ms : 0;
+  return stuck && frontend_.budget_.waiting(MemoryShare::kResponses) > 0;
+}
+
 int64_t Connection::next_deadline_ms() const {
-  const int64_t idle = last_activity_ms_ + frontend_.options_.connections_max_idle_ms;
-  return frame_deadline_ms_ != 0 ? std::min(idle, frame_deadline_ms_) : idle;
+  int64_t soonest = last_activity_ms_ + frontend_.options_.connections_max_idle_ms;
+  if (frame_deadline_ms_ != 0) soonest = std::min(soonest, frame_deadline_ms_);
+  if (send_deadline_ms_ != 0) soonest = std::min(soonest, send_deadline_ms_);
+  return soonest;
 }
 
 }  // namespace weir::broker

@@ -89,8 +89,10 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   void count_sent(RequestContext& context, int64_t now_ns);
 
   // Deadlines; see Frontend.
-  enum class Due : uint8_t { kNo, kIdle, kStalled };
+  enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory, kNotReading };
   Due due(int64_t now_ms);
+  void expect_to_send();  // what did not fit the socket now
+  bool holds_up_others(int64_t now_ms);
   int64_t next_deadline_ms() const;
 
   Frontend& frontend_;
@@ -131,7 +133,8 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   int64_t receive_time_ns_ = 0;   // of the last bytes
   int64_t dispatch_time_ns_ = 0;  // when the next frame's turn begins: the end of the one before, to save clock reads
   int64_t last_activity_ms_ = 0;
-  int64_t frame_deadline_ms_ = 0;  // 0: none
+  int64_t frame_deadline_ms_ = 0;  // to grow, or to get the memory for it; 0: none
+  int64_t send_deadline_ms_ = 0;   // for a response to move; 0: none
 };
 
 }  // namespace weir::broker

@@ -112,6 +112,26 @@ TEST_F(ConnectionTest, AnOversizedRequestIsAdmittedAlone) {
   EXPECT_EQ(held_.size(), 2u);
 }
 
+TEST_F(ConnectionTest, MemoryThatIsNotFreeInTimeEndsTheWait) {
+  FakePeer& first = connect();
+  first.send(produce(1, kRequestsLimit));
+  turn();
+  ASSERT_EQ(held_.size(), 1u);
+  std::vector<FakePeer*> others;
+  for (int i = 0; i < 2; ++i) {
+    others.push_back(&connect());
+    others.back()->send(produce(2, kRequestsLimit).substr(0, 5));
+  }
+  turn();
+  EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 2u);
+  world_.advance(50 * runtime::kSecond);
+  EXPECT_EQ(closed(Reason::kStalled), 0);
+  world_.advance(15 * runtime::kSecond);
+  EXPECT_EQ(closed(Reason::kStalled), 2);
+  EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 0u);
+  EXPECT_FALSE(first.closed) << "its answer is owed";
+}
+
 TEST_F(ConnectionTest, AWaiterThatGoesAwayMakesRoomForTheNext) {
   FakePeer& first = connect();
   FakePeer& second = connect();

@@ -300,6 +300,12 @@ void Frontend::tick() {
         return connection.close(Connection::Reason::kIdle, "idle (connections.max.idle.ms)");
       case Connection::Due::kStalled:
         return connection.close(Connection::Reason::kStalled, "a request stopped arriving");
+      case Connection::Due::kNoMemory:
+        return connection.close(Connection::Reason::kStalled,
+                                "the memory for its request was not free in time (twice weir.frame.progress.ms): requests of others "
+                                "hold it (weir.max.memory.bytes)");
+      case Connection::Due::kNotReading:
+        return connection.close(Connection::Reason::kStalled, "it does not read its responses, and others wait for their memory");
     }
   });
   if (!connections_.empty()) schedule_tick();

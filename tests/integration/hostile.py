@@ -1,0 +1,221 @@
+"""Clients that do not mean well, or are not there any more. Each case gets a broker of its own."""
+import os
+import select
+import socket
+import struct
+import time
+
+import wire
+
+CONNECTIONS = int(os.environ.get("WEIR_TEST_CONNECTIONS", "5000"))
+READERS = 30
+ANNOUNCED = 100 << 20
+CASES = []
+
+
+def case(*arguments):
+    """Of `weir serve`."""
+    def register(function):
+        CASES.append((function.__name__.replace("_", " "), function, list(arguments)))
+        return function
+    return register
+
+
+def connect(port: int, count: int) -> list[socket.socket]:
+    sockets = []
+    for _ in range(count):
+        for attempt in range(100):
+            try:
+                sockets.append(socket.create_connection(("127.0.0.1", port), timeout=20))
+                break
+            except (ConnectionError, TimeoutError):  # the accept queue is short
+                time.sleep(0.02 * (attempt + 1))
+        else:
+            raise AssertionError(f"only {len(sockets)} connections could be made")
+    return sockets
+
+
+def wait_for(condition, seconds: float, what: str) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            raise AssertionError(f"after {seconds} s: {what}")
+        time.sleep(0.05)
+
+
+def closed(sockets) -> list[socket.socket]:
+    """Those the broker has closed."""
+    poll = select.poll()
+    by_number = {each.fileno(): each for each in sockets}
+    for number in by_number:
+        poll.register(number, select.POLLIN | select.POLLHUP)
+    return [by_number[number] for number, _ in poll.poll(0)]
+
+
+def expect_service(broker, topic: str, seconds: float = 5, record_bytes: int = 100) -> None:
+    """A new client is served within the time."""
+    started = time.monotonic()
+    with wire.Client(broker.port, seconds) as client:
+        client.create_topic(topic)
+        error, offset = client.produce(topic, wire.batch(b"x" * record_bytes))
+        assert error == 0, f"Produce: error {error}"
+        error, _, batches = client.fetch(topic, offset)
+        assert error == 0 and dict(wire.payloads(batches))[offset] == b"x" * record_bytes, f"Fetch: error {error}"
+    taken = time.monotonic() - started
+    assert taken < seconds, f"served, but only after {taken:.1f} s"
+
+
+@case("--set", "weir.frame.progress.ms=2000", "--set", "weir.max.memory.bytes=536870912")
+def announced_but_never_sent(broker):
+    before = broker.status_kb("VmRSS")
+    sockets = connect(broker.port, CONNECTIONS)
+    for each in sockets:
+        each.sendall(struct.pack(">i", ANNOUNCED) + b"\0")
+    expect_service(broker, "others")
+    grown = (broker.status_kb("VmRSS") - before) / 1024
+    assert grown < 200, f"{len(sockets)} unfinished requests cost {grown:.0f} MiB"
+    wait_for(lambda: len(closed(sockets)) == len(sockets), 60, "stalled connections are still open")
+    expect_service(broker, "after", record_bytes=500_000)
+    for each in sockets:
+        each.close()
+    return f"{grown * 1024 / len(sockets):.1f} KiB a connection"
+
+
+@case("--set", "weir.max.memory.bytes=536870912")
+def idle_connections_are_cheap(broker):
+    expect_service(broker, "before")
+    before = broker.status_kb("VmRSS")
+    sockets = connect(broker.port, CONNECTIONS)
+    for each in sockets:
+        each.sendall(wire.request(wire.API_VERSIONS, 0, b""))
+    for each in sockets:
+        assert each.recv(1 << 16)
+    cost = (broker.status_kb("VmRSS") - before) / len(sockets)
+    assert cost < 10, f"{cost:.1f} KiB of memory for an idle connection"
+    expect_service(broker, "others")
+    for each in sockets:
+        each.close()
+    return f"{cost:.1f} KiB a connection"
+
+
+@case("--set", "weir.max.memory.bytes=268435456", "--set", "weir.frame.progress.ms=2000")
+def readers_that_do_not_read(broker):
+    with wire.Client(broker.port) as client:
+        client.create_topic("big")
+        for _ in range(20):
+            error, _ = client.produce("big", wire.batch(os.urandom(500_000)))
+            assert error == 0
+    before = broker.status_kb("VmRSS")
+    sockets = connect(broker.port, READERS)
+    for each in sockets:
+        each.setblocking(False)
+    ask = wire.fetch_request("big", 0, 8 << 20)
+    for _ in range(50):
+        for each in sockets:
+            try:
+                each.send(ask)
+            except BlockingIOError:
+                pass
+    for number in range(5):
+        expect_service(broker, f"others-{number}", seconds=40)
+    grown = (broker.status_kb("VmRSS") - before) / 1024
+    assert grown < 100, f"{READERS} readers that do not read cost {grown:.0f} MiB"
+    for each in sockets:
+        each.close()
+    return f"{grown:.0f} MiB for {READERS}"
+
+
+@case()
+def clients_that_are_half_gone(broker):
+    expect_service(broker, "before")
+    descriptors = broker.descriptors()
+    # One that sends no more is answered or not, and let go.
+    with wire.Client(broker.port) as client:
+        client.socket.sendall(wire.request(wire.API_VERSIONS, 0, b""))
+        client.socket.shutdown(socket.SHUT_WR)
+        while client.socket.recv(1 << 16):
+            pass
+    # Others vanish in the middle of a request, or with one under way.
+    for begin in (struct.pack(">i", 5000) + b"abc", struct.pack(">i", 5 << 20) + b"abc", b"\0\0",
+                  wire.fetch_request("before", 1)):
+        for each in connect(broker.port, 50):
+            each.sendall(begin)
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            each.close()
+    wait_for(lambda: broker.descriptors() <= descriptors, 20, "connections of clients that are gone are kept")
+    expect_service(broker, "after")
+
+
+GARBAGE = {
+    "TLS": bytes.fromhex("16030100f8010000f40303") + bytes(range(240)),
+    "HTTP": b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8\r\nAccept: */*\r\n\r\n",
+    "zeros": bytes(400),
+    "ones": b"\xff" * 400,
+    "a negative length": struct.pack(">i", -5) + b"abcdef",
+    "a length past the limit": struct.pack(">i", 0x7FFFFFFF) + b"abcdef",
+    "an empty request": struct.pack(">i", 0),
+    "half a header": struct.pack(">i", 5) + b"\0\3\0\4\0",
+    "an API nobody has": wire.request(9999, 0, b""),
+    "a version nobody has": wire.request(wire.METADATA, 999, b""),
+    "a client id past the end": struct.pack(">i", 12) + struct.pack(">hhih", wire.METADATA, 4, 1, 30000) + b"ab",
+}
+
+
+@case()
+def bytes_that_are_not_requests(broker):
+    for name, data in GARBAGE.items():
+        with wire.Client(broker.port, 10) as client:
+            client.socket.sendall(data)
+            try:
+                while client.socket.recv(1 << 16):
+                    pass
+            except ConnectionError:
+                pass
+            except TimeoutError:
+                raise AssertionError(f"{name}: the connection stays open") from None
+    log = broker.log_path.read_text(errors="replace")
+    assert len(log) < 20_000, f"{len(log)} bytes of log for {len(GARBAGE)} connections"
+    expect_service(broker, "after")
+
+
+# Counts that promise more than the request holds; compact ones are unsigned and one too high.
+MANY = struct.pack(">i", 0x7FFFFFFF)
+MANY_COMPACT = b"\xff\xff\xff\xff\x0f"
+COUNTS = {
+    "topics of Metadata": wire.request(wire.METADATA, 4, MANY),
+    "topics of Metadata, compact": wire.request(wire.METADATA, 12, b"\0" + MANY_COMPACT),
+    "topics of Produce": wire.request(wire.PRODUCE, 7, struct.pack(">hhi", -1, -1, 1000) + MANY),
+    "partitions of Produce": wire.request(wire.PRODUCE, 7, struct.pack(">hhii", -1, -1, 1000, 1) + wire.text("t") + MANY),
+    "records of Produce": wire.request(
+        wire.PRODUCE, 7, struct.pack(">hhii", -1, -1, 1000, 1) + wire.text("t") + struct.pack(">ii", 1, 0) + MANY),
+    "topics of Fetch": wire.request(wire.FETCH, 4, struct.pack(">iiiib", -1, 100, 1, 1000, 0) + MANY),
+    "partitions to create": wire.request(
+        wire.CREATE_TOPICS, 2, struct.pack(">i", 1) + wire.text("huge") + struct.pack(">ihiiib", 0x7FFFFFFF, 1, 0, 0, 1000, 0)),
+    "tagged fields": wire.request(wire.METADATA, 12, MANY_COMPACT),
+}
+
+
+@case("--set", "weir.max.memory.bytes=268435456")
+def counts_past_all_bounds(broker):
+    before = broker.status_kb("VmHWM")
+    for name, data in COUNTS.items():
+        for _ in range(20):
+            with wire.Client(broker.port, 10) as client:
+                client.socket.sendall(data)
+                try:
+                    client.socket.recv(1 << 16)  # an error, or the end
+                except ConnectionError:
+                    pass
+                except TimeoutError:
+                    raise AssertionError(f"{name}: neither an answer nor an end") from None
+    # Valid, and as large as it may be: a million empty names.
+    with wire.Client(broker.port) as client:
+        client.socket.sendall(wire.request(wire.METADATA, 4, struct.pack(">i", 1_000_000) + wire.text("") * 1_000_000 + b"\0"))
+        try:
+            client.answer()
+        except ConnectionError:
+            pass
+    grown = (broker.status_kb("VmHWM") - before) / 1024
+    assert grown < 200, f"{grown:.0f} MiB for counts that were not true"
+    expect_service(broker, "after")
+    return f"{grown:.0f} MiB at most"

@@ -1,0 +1,60 @@
+#!/usr/bin/env python3
+"""The real binary against hostile clients and a full disk: run.py [WORD-OF-A-CASE...]"""
+import pathlib
+import resource
+import sys
+import tempfile
+import time
+import traceback
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tests")]
+
+import full_disk  # noqa: E402
+import hostile  # noqa: E402
+from harness import brokers  # noqa: E402
+
+
+def against_a_broker(function, arguments):
+    def run(folder: pathlib.Path):
+        with brokers.Weir(folder, arguments=arguments).start() as broker:
+            try:
+                said = function(broker)
+                assert broker.process.poll() is None, "the broker is gone"
+                return said
+            except (AssertionError, OSError):
+                print(broker.log_tail(), flush=True)
+                raise
+    return run
+
+
+def main() -> int:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if hard < hostile.CONNECTIONS + 1000:
+        hostile.CONNECTIONS = max(hard - 1000, hard // 2)
+        print(f"open files are limited to {hard}: {hostile.CONNECTIONS} connections", flush=True)
+    cases = [(name, against_a_broker(function, arguments)) for name, function, arguments in hostile.CASES]
+    cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
+    cases = [each for each in cases if len(sys.argv) == 1 or any(word in each[0] for word in sys.argv[1:])]
+    passed = failed = skipped = 0
+    for name, run in cases:
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="weir-integration-") as place:
+            try:
+                said = run(pathlib.Path(place))
+                passed += 1
+                print(f"ok      {name}{': ' + said if said else ''} ({time.monotonic() - started:.1f} s)", flush=True)
+            except full_disk.NotPermitted as reason:
+                skipped += 1
+                print(f"SKIPPED {name}: {reason}", flush=True)
+            except Exception as problem:  # a case may fail in any way, and the others still run
+                failed += 1
+                where = traceback.extract_tb(problem.__traceback__)[-1]
+                print(f"FAILED  {name}: {type(problem).__name__} at {where.filename}:{where.lineno}: {problem}", flush=True)
+    print(f"integration: {passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

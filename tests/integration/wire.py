@@ -1,0 +1,139 @@
+"""Kafka's protocol by hand, as much of it as hostile clients need: one connection, old versions without tagged fields."""
+import socket
+import struct
+
+PRODUCE, FETCH, METADATA, API_VERSIONS, CREATE_TOPICS = 0, 1, 3, 18, 19
+STORAGE_ERROR = 56
+RETRIABLE = {1: False, 3: True, 6: True, 7: True, 56: True}
+
+
+def crc32c_table():
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+TABLE = crc32c_table()
+
+
+def crc32c(data: bytes) -> int:
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
+def text(value: str) -> bytes:
+    return struct.pack(">h", len(value)) + value.encode()
+
+
+def varint(value: int) -> bytes:
+    value = value << 1 ^ value >> 63
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+def batch(payload: bytes) -> bytes:
+    """One record without a key."""
+    record = b"\0" + varint(0) + varint(0) + varint(-1) + varint(len(payload)) + payload + varint(0)
+    rest = struct.pack(">hiqqqhii", 0, 0, 0, 0, -1, -1, -1, 1) + varint(len(record)) + record
+    return struct.pack(">qiib", 0, len(rest) + 9, 0, 2) + struct.pack(">I", crc32c(rest)) + rest
+
+
+def request(key: int, version: int, body: bytes, correlation: int = 1) -> bytes:
+    frame = struct.pack(">hhi", key, version, correlation) + text("hostile") + body
+    return struct.pack(">i", len(frame)) + frame
+
+
+def produce_request(topic: str, records: bytes, partition: int = 0) -> bytes:
+    body = struct.pack(">hhi", -1, -1, 30000) + struct.pack(">i", 1) + text(topic)
+    body += struct.pack(">iii", 1, partition, len(records)) + records
+    return request(PRODUCE, 7, body)
+
+
+def fetch_request(topic: str, offset: int, most: int = 1 << 20) -> bytes:
+    body = struct.pack(">iiiib", -1, 500, 1, most, 0) + struct.pack(">i", 1) + text(topic)
+    body += struct.pack(">iiqi", 1, 0, offset, most)
+    return request(FETCH, 4, body)
+
+
+class Client:
+    def __init__(self, port: int, seconds: float = 30):
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.socket.close()
+
+    def answer(self) -> bytes:
+        (size,) = struct.unpack(">i", self.exactly(4))
+        return self.exactly(size)[4:]
+
+    def exactly(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            got = self.socket.recv(min(count - len(data), 1 << 20))
+            if not got:
+                raise ConnectionError("the broker closed the connection")
+            data += got
+        return data
+
+    def ask(self, frame: bytes) -> bytes:
+        self.socket.sendall(frame)
+        return self.answer()
+
+    def create_topic(self, name: str) -> None:
+        body = struct.pack(">i", 1) + text(name) + struct.pack(">ihiiib", 1, 1, 0, 0, 30000, 0)
+        answer = self.ask(request(CREATE_TOPICS, 2, body))
+        (error,) = struct.unpack_from(">h", answer, 4 + 4 + 2 + len(name))
+        if error not in (0, 36):
+            raise AssertionError(f"CreateTopics of {name}: error {error}")
+
+    def produce(self, topic: str, records: bytes) -> tuple[int, int]:
+        """Error code and base offset."""
+        answer = self.ask(produce_request(topic, records))
+        error, offset = struct.unpack_from(">hq", answer, 4 + 2 + len(topic) + 4 + 4)
+        return error, offset
+
+    def fetch(self, topic: str, offset: int, most: int = 1 << 20) -> tuple[int, int, bytes]:
+        """Error code, high watermark and whole batches."""
+        answer = self.ask(fetch_request(topic, offset, most))
+        at = 4 + 4 + 2 + len(topic) + 4 + 4
+        error, high_watermark, _ = struct.unpack_from(">hqq", answer, at)
+        (aborted,) = struct.unpack_from(">i", answer, at + 18)
+        at += 22 + 16 * max(aborted, 0)
+        (size,) = struct.unpack_from(">i", answer, at)
+        return error, high_watermark, answer[at + 4:at + 4 + max(size, 0)]
+
+
+def payloads(batches: bytes):
+    """Base offset and payload of batches as batch() makes them."""
+    at = 0
+    while at + 12 <= len(batches):
+        base, length = struct.unpack_from(">qi", batches, at)
+        if at + 12 + length > len(batches):
+            return
+        record = batches[at + 61:at + 12 + length]
+        sizes, position = [], 0
+        for _ in range(5):  # length, [attributes], timestamp and offset deltas, key, value
+            if len(sizes) == 1:
+                position += 1
+            value = shift = 0
+            while True:
+                byte = record[position]
+                position += 1
+                value |= (byte & 0x7F) << shift
+                shift += 7
+                if byte < 0x80:
+                    break
+            sizes.append(value >> 1 ^ -(value & 1))
+        yield base, record[position:position + sizes[4]]
+        at += 12 + length
