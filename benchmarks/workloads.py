@@ -219,6 +219,59 @@ def latency_catch_up(settings: Settings) -> list[Row]:
         return [Row("latency-catch-up", "p99 beside a catch-up read", "x alone", ratios["weir"], ratios.get("kafka"), gate=3)]
 
 
+# --- compaction ------------------------------------------------------------------------------------------------------
+
+
+def segment_bytes(folder: pathlib.Path) -> int:
+    """What the segments of the largest partition take. Kafka renames those that are to go."""
+    partitions: dict[pathlib.Path, int] = {}
+    for path in folder.rglob("*.log"):
+        try:
+            partitions[path.parent] = partitions.get(path.parent, 0) + path.stat().st_size
+        except FileNotFoundError:
+            pass
+    return max(partitions.values(), default=0)
+
+
+@workload("compaction")
+def compaction(settings: Settings) -> list[Row]:
+    """1 million (10 with --full) records of 100 B, nine in ten of them old: processor time until the log is small again"""
+    records = settings.scaled(1_000_000, 10_000_000)
+    often = {"log.cleaner.backoff.ms": "1000"}
+    arguments = [word for key, value in often.items() for word in ("--set", f"{key}={value}")]
+    makers = [lambda: brokers.Weir(settings.folder, settings.broker_cores, arguments)]
+    if settings.with_kafka:
+        makers.append(lambda: brokers.Kafka(settings.folder, settings.broker_cores, often, settings.kafka_flush))
+    figures = {}
+    for make in makers:
+        broker = make()
+        try:
+            broker.start()
+            answer = load(settings, broker, "compact", topic="compacted", records=records, keys=records // 10)
+            started, cpu = time.monotonic(), broker_cpu_s(broker)
+            # The active segment of 16 MiB stays as it is.
+            goal = answer["bytes"] * 0.15 + (16 << 20)
+            while (left := segment_bytes(broker.folder / "data")) > goal:
+                if time.monotonic() - started > settings.scaled(120, 900):
+                    raise RuntimeError(f"{broker.name} did not compact: {left} of {answer['bytes']} bytes are left")
+                time.sleep(0.2)
+            gigabytes = answer["bytes"] / GB
+            spent = answer["broker_cpu_s"] + broker_cpu_s(broker) - cpu
+            figures[broker.name] = (spent / gigabytes, time.monotonic() - started, broker.status_kb("VmHWM") / 1024)
+        finally:
+            broker.remove()
+    # Compaction begins while the records still come, so the two are measured as one.
+    says = [("produced and compacted", "cpu-s/GB"), ("from the last record until it is small", "s"),
+            ("peak resident memory", "MiB")]
+    kafka = figures.get("kafka", [None] * len(says))
+    return [Row("compaction", figure, unit, figures["weir"][i], kafka[i]) for i, (figure, unit) in enumerate(says)]
+
+
+def broker_cpu_s(broker) -> float:
+    fields = pathlib.Path(f"/proc/{broker.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 # --- starting, holding, coming back ----------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ int main(int argc, char** argv) {
       {"fanout", load::run_fanout},         {"latency", load::run_latency},
       {"disk-probe", load::run_disk_probe}, {"connections", load::run_connections},
       {"offsets", load::run_offsets},       {"acked", load::run_acked},
-      {"check", load::run_check},
+      {"check", load::run_check},           {"compact", load::run_compact},
   };
   auto found = workloads.find(argc > 1 ? argv[1] : "");
   if (found == workloads.end()) {

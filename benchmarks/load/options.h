@@ -34,5 +34,6 @@ void run_connections(Options& options);
 void run_offsets(Options& options);
 void run_acked(Options& options);
 void run_check(Options& options);
+void run_compact(Options& options);
 
 }  // namespace load

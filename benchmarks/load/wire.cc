@@ -130,7 +130,11 @@ uint32_t crc32c(std::span<const uint8_t> bytes) {
   return crc ^ 0xffffffffu;
 }
 
-Batch::Batch(int record_count, int record_bytes, uint64_t seed) : record_count_(record_count) {
+Batch::Batch(int record_count, int record_bytes, uint64_t seed)
+    : Batch(std::vector<std::string>(static_cast<size_t>(record_count)), record_bytes, seed) {}
+
+Batch::Batch(const std::vector<std::string>& keys, int record_bytes, uint64_t seed)
+    : record_count_(static_cast<int>(keys.size())) {
   std::mt19937_64 random(seed);
   int64_t now_ms = realtime_ms();
   Writer out;
@@ -140,21 +144,23 @@ Batch::Batch(int record_count, int record_bytes, uint64_t seed) : record_count_(
   out.i8(2);    // magic
   out.i32(0);   // checksum, see seal()
   out.i16(0);   // attributes
-  out.i32(record_count - 1);
+  out.i32(record_count_ - 1);
   out.i64(now_ms);
   out.i64(now_ms);
   out.i64(-1);  // producer id
   out.i16(-1);  // producer epoch
   out.i32(-1);  // base sequence
-  out.i32(record_count);
+  out.i32(record_count_);
   std::vector<uint8_t> value(static_cast<size_t>(record_bytes));
-  for (int i = 0; i < record_count; ++i) {
+  for (int i = 0; i < record_count_; ++i) {
     for (auto& byte : value) byte = static_cast<uint8_t>(random());
     Writer record;
     record.i8(0);       // attributes
     record.varint(0);   // timestamp delta
     record.varint(i);   // offset delta
-    record.varint(-1);  // no key
+    const std::string& key = keys[static_cast<size_t>(i)];
+    record.varint(key.empty() ? -1 : static_cast<int64_t>(key.size()));
+    record.raw({reinterpret_cast<const uint8_t*>(key.data()), key.size()});
     record.varint(record_bytes);
     record.raw(value);
     record.varint(0);  // no headers

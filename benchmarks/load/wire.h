@@ -78,6 +78,8 @@ class Batch {
  public:
   // `record_bytes` is the size of each value; values do not compress.
   Batch(int record_count, int record_bytes, uint64_t seed);
+  // A record for each of the keys; an empty one is none.
+  Batch(const std::vector<std::string>& keys, int record_bytes, uint64_t seed);
   std::span<const uint8_t> bytes() const { return bytes_; }
   int record_count() const { return record_count_; }
   void set_producer(int64_t id, int16_t epoch, int32_t base_sequence);
