@@ -25,12 +25,25 @@ const CommittedOffset* CommittedOffsets::find(std::string_view group_id, std::st
   return offset == partitions->second.end() ? nullptr : &offset->second;
 }
 
-void CommittedOffsets::put(const std::string& group_id, const std::string& topic, int32_t partition, CommittedOffset offset) {
+CommittedOffsets::Partitions& CommittedOffsets::partitions_of(const std::string& group_id, const std::string& topic) {
+  if (last_group_ == nullptr || last_group_->first != group_id) {
+    last_group_ = &*groups_.try_emplace(group_id).first;
+    last_topic_ = nullptr;
+  }
+  if (last_topic_ == nullptr || last_topic_->first != topic) last_topic_ = &*last_group_->second.try_emplace(topic).first;
+  return last_topic_->second;
+}
+
+bool CommittedOffsets::put(const std::string& group_id, const std::string& topic, int32_t partition, CommittedOffset offset) {
   const int64_t size = size_of(offset);
-  const auto [at, added] = groups_[group_id][topic].try_emplace(partition);
+  Partitions& partitions = partitions_of(group_id, topic);
+  const size_t before = partitions.size();
+  CommittedOffset& slot = partitions.try_emplace(partitions.end(), partition)->second;
+  const bool added = partitions.size() > before;
   if (added) ++count_;
-  memory_.add(size - (added ? 0 : size_of(at->second)));
-  at->second = std::move(offset);
+  memory_.add(size - (added ? 0 : size_of(slot)));
+  slot = std::move(offset);
+  return added && before == 0 && last_group_->second.size() == 1;
 }
 
 void CommittedOffsets::forget(const CommittedOffset& offset) {
@@ -46,6 +59,7 @@ void CommittedOffsets::erase(std::string_view group_id, std::string_view topic, 
   const auto offset = partitions->second.find(partition);
   if (offset == partitions->second.end()) return;
   forget(offset->second);
+  last_group_ = nullptr;
   partitions->second.erase(offset);
   if (partitions->second.empty()) group->second.erase(partitions);
   if (group->second.empty()) groups_.erase(group);
@@ -58,6 +72,7 @@ void CommittedOffsets::erase_group(std::string_view group_id) {
 void CommittedOffsets::erase_if(std::string_view group_id, const Gone& gone) {
   const auto group = groups_.find(group_id);
   if (group == groups_.end()) return;
+  last_group_ = nullptr;
   for (auto topic = group->second.begin(); topic != group->second.end();) {
     std::erase_if(topic->second, [&](const auto& entry) {
       if (!gone(topic->first, entry.first, entry.second)) return false;

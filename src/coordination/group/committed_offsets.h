@@ -28,7 +28,8 @@ class CommittedOffsets {
   size_t count() const { return count_; }
   int64_t memory_bytes() const { return memory_.bytes(); }  // estimated
 
-  void put(const std::string& group_id, const std::string& topic, int32_t partition, CommittedOffset offset);
+  // True if it is the group's first.
+  bool put(const std::string& group_id, const std::string& topic, int32_t partition, CommittedOffset offset);
   void erase(std::string_view group_id, std::string_view topic, int32_t partition);
   void erase_group(std::string_view group_id);
   // `gone` says of each offset of the group whether it goes.
@@ -37,8 +38,12 @@ class CommittedOffsets {
 
  private:
   void forget(const CommittedOffset& offset);
+  Partitions& partitions_of(const std::string& group_id, const std::string& topic);
 
   Groups groups_;
+  // Where the last offset was put: those of a request, and so those of a log, come by topic.
+  Groups::value_type* last_group_ = nullptr;
+  Topics::value_type* last_topic_ = nullptr;
   size_t count_ = 0;
   MemoryCharge memory_;
 };

@@ -53,8 +53,8 @@ void GroupCoordinatorState::replay_group(GroupMetadataEntry entry) {
 
 void GroupCoordinatorState::replay_offset(OffsetEntry entry) {
   if (!entry.value) return offsets_.erase(entry.group_id, entry.topic, entry.partition);
-  find_or_create(entry.group_id);
-  offsets_.put(entry.group_id, entry.topic, entry.partition, std::move(*entry.value));
+  const bool first = offsets_.put(entry.group_id, entry.topic, entry.partition, std::move(*entry.value));
+  if (first) find_or_create(entry.group_id);
 }
 
 void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
