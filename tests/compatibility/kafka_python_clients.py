@@ -1,5 +1,6 @@
 """Cases on kafka-python, whose protocol code is its own: kafka_python_clients.py HOST:PORT."""
 import sys
+import time
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import KafkaAdminClient, NewTopic
@@ -92,6 +93,47 @@ def a_group_goes_on_where_it_committed(address, admin):
     config = {"group_id": "k-readers", "enable_auto_commit": False, "max_poll_records": 5}
     assert [record.value for record in read(address, "k-group", 5, **config)] == [b"%d" % i for i in range(5)]
     assert [record.value for record in read(address, "k-group", 5, **config)] == [b"%d" % i for i in range(5, 10)]
+
+
+def assigned_together(members: list[KafkaConsumer], seconds: float = 40) -> list[set]:
+    """Polls all until each has partitions and none is there twice."""
+    deadline = time.monotonic() + seconds
+    while True:
+        for member in members:
+            member.poll(50)
+        parts = [member.assignment() for member in members]
+        if all(parts) and len(set().union(*parts)) == sum(map(len, parts)):
+            return parts
+        assert time.monotonic() < deadline, parts
+
+
+@case
+def members_share_partitions_and_take_over(address, admin):
+    create(admin, "k-shared", 4)
+    config = {"bootstrap_servers": address, "group_id": "k-pair", "session_timeout_ms": 6000, "heartbeat_interval_ms": 300}
+    members = [KafkaConsumer("k-shared", **config) for _ in range(2)]
+    assert sorted(map(len, assigned_together(members))) == [2, 2]
+    group = admin.describe_groups(["k-pair"])["k-pair"]
+    assert group["group_state"] == "Stable" and len(group["members"]) == 2, group
+    members[1].close()
+    deadline = time.monotonic() + 40
+    while len(members[0].assignment()) != 4:
+        members[0].poll(50)
+        assert time.monotonic() < deadline, members[0].assignment()
+    members[0].close()
+
+
+@case
+def offsets_are_reset_and_deleted(address, admin):
+    create(admin, "k-offsets")
+    produce(address, "k-offsets", [b"%d" % i for i in range(10)])
+    read(address, "k-offsets", 10, group_id="k-offsets", enable_auto_commit=False)
+    where = TopicPartition("k-offsets", 0)
+    assert admin.list_group_offsets("k-offsets")["k-offsets"][where].offset == 10
+    admin.delete_group_offsets("k-offsets", [where])
+    assert where not in admin.list_group_offsets("k-offsets")["k-offsets"]
+    admin.delete_groups(["k-offsets"])
+    assert not any("k-offsets" in str(group) for group in admin.list_groups())
 
 
 if __name__ == "__main__":
