@@ -19,6 +19,7 @@ namespace weir::apps {
 namespace {
 
 constexpr std::string_view kModule = "server";
+constexpr uint64_t kMiB = 1 << 20;
 
 uint64_t memory_of(const ServerOptions& options) {
   const int64_t configured = options.config.integer("weir.max.memory.bytes");
@@ -123,7 +124,10 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   storage::LogOptions log;
   log.log_dir = folder_->path();
   log.flush_to_device = config.text("weir.flush") != "os";
-  log.shard.unmerged_bytes_max = (unmerged > 0 ? static_cast<uint64_t>(unmerged) : tail_bytes) / shards;
+  log.shard.unmerged_bytes_max = std::max((unmerged > 0 ? static_cast<uint64_t>(unmerged) : tail_bytes) / shards, 4 * kMiB);
+  // A file is merged once it is full and the next one begins: two must fit below the bound, or appends would wait for
+  // what never comes.
+  log.wal_file_bytes = std::min(log.wal_file_bytes, log.shard.unmerged_bytes_max / 2 / kMiB * kMiB);
   dirty_bytes_max_ = log.shard.unmerged_bytes_max * shards;
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");

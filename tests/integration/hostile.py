@@ -125,6 +125,16 @@ def readers_that_do_not_read(broker):
     return f"{grown:.0f} MiB for {READERS}"
 
 
+@case("--shards", "1", "--set", "weir.unmerged.bytes.max=1000000")
+def a_small_bound_of_unmerged_bytes_stops_nobody(broker):
+    with wire.Client(broker.port, 20) as client:
+        client.create_topic("steady")
+        records = wire.batch(os.urandom(500_000))
+        for _ in range(200):
+            error, _ = client.produce("steady", records)
+            assert error == 0, f"Produce: error {error}"
+
+
 @case()
 def clients_that_are_half_gone(broker):
     expect_service(broker, "before")
