@@ -95,6 +95,14 @@ def segments_are_read_by_its_dump_tool(_broker, _folder):
 
 
 @part.case
+def compaction_makes_the_same_batches(_broker, _folder):
+    done = subprocess.run([str(HERE.parent / "compaction.sh")], capture_output=True, text=True, timeout=300)
+    if done.returncode == 77:
+        raise Skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@part.case
 def client(broker, _folder):
     """Each case of Clients.java, which runs as a source file."""
     if not shutil.which("javac"):

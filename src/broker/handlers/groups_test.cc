@@ -13,6 +13,7 @@
 #include "protocol/messages/offset_commit.h"
 #include "protocol/messages/offset_fetch.h"
 #include "protocol/messages/sync_group.h"
+#include "storage/log/log_cleaner.h"
 
 namespace weir::broker {
 namespace {
@@ -48,10 +49,11 @@ class GroupsTest : public BrokerTest {
     request.protocols = {&protocol_, 1};
     return request;
   }
-  int16_t commit(const std::string& group, const std::string& topic, int64_t offset, unsigned shard = 0) {
+  int16_t commit(const std::string& group, const std::string& topic, int64_t offset, unsigned shard = 0,
+                 std::string_view note = "note") {
     OffsetCommitRequest::OffsetCommitRequestPartition partition;
     partition.committed_offset = offset;
-    partition.committed_metadata = "note";
+    partition.committed_metadata = note;
     OffsetCommitRequest::OffsetCommitRequestTopic asked;
     asked.name = topic;
     asked.partitions = {&partition, 1};
@@ -200,6 +202,34 @@ TEST_F(GroupsTest, OffsetsAreLoadedFromMergedSegments) {
   merge();
   restart_and_load(true);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i % 2 == 0 ? i + 100 : i);
+}
+
+TEST_F(GroupsTest, TheOffsetsTopicIsCompactedAndLoadedFromWhatIsLeft) {
+  set("offsets.topic.segment.bytes", "1048576");
+  restart(false);
+  create_topic("t", 1);
+  find_coordinator();
+  const std::string note(4000, 'n');
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(commit("quiet" + std::to_string(i), "t", i), 0);
+  for (int i = 0; i < 800; ++i) ASSERT_EQ(commit("busy", "t", i, 0, note), 0);
+  const auto size = [&] {
+    uint64_t bytes = 0;
+    for (auto& log : logs_) log->for_each([&](storage::Partition& partition) { bytes += partition.size_bytes(); });
+    return bytes;
+  };
+  EXPECT_GT(size(), 3'000'000u);
+  std::vector<storage::LogShard*> logs;
+  for (auto& log : logs_) logs.push_back(log.get());
+  storage::LogCleaner cleaner(runtime_, logs, *segments_, {.backoff_ms = 1000});
+  cleaner.start();
+  run_until([&] { return cleaner.stats().runs > 0; });
+  cleaner.stop();
+  EXPECT_LT(size(), 1'500'000u);
+  for (const bool unclean : {false, true}) {
+    restart_and_load(unclean);
+    EXPECT_EQ(fetch("busy", "t"), 799);
+    for (int i = 0; i < 10; ++i) EXPECT_EQ(fetch("quiet" + std::to_string(i), "t"), i);
+  }
 }
 
 TEST_F(GroupsTest, DeletingATopicRemovesItsOffsets) {
