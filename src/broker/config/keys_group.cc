@@ -49,7 +49,7 @@ constexpr ConfigKey kKeys[] = {
     {.name = "group.coordinator.threads", .type = kInt, .default_value = "4", .support = kNoEffect,
      .doc = "Weir runs one thread per core; see weir.shards.", .min = 1},
     {.name = "group.initial.rebalance.delay.ms", .type = kInt, .default_value = "3000", .support = kWorks,
-     .doc = "How long a new classic group waits for more members before its first rebalance."},
+     .doc = "How long a new classic group waits for more members before its first rebalance; at least 10 ms."},
     {.name = "group.max.session.timeout.ms", .type = kInt, .default_value = "1800000", .support = kWorks,
      .doc = "Largest session timeout of classic members."},
     {.name = "group.max.size", .type = kInt, .default_value = "2147483647", .support = kWorks,

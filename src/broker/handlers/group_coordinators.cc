@@ -1,5 +1,7 @@
 #include "broker/handlers/group_coordinators.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "broker/broker.h"
 
@@ -9,13 +11,17 @@ using protocol::ErrorCode;
 
 namespace {
 
+// Without any delay, of two members that start together the second would find the first one's rebalance over, and would
+// have to wait for its next heartbeat. Kafka's timer takes about as long.
+constexpr int32_t kInitialDelayLeastMs = 10;
+
 coordination::GroupConfig group_config(const BrokerConfig& config) {
   const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
   coordination::GroupConfig group;
   group.min_session_timeout_ms = int32("group.min.session.timeout.ms");
   group.max_session_timeout_ms = int32("group.max.session.timeout.ms");
   group.max_size = int32("group.max.size");
-  group.initial_rebalance_delay_ms = int32("group.initial.rebalance.delay.ms");
+  group.initial_rebalance_delay_ms = std::max(int32("group.initial.rebalance.delay.ms"), kInitialDelayLeastMs);
   group.offset_metadata_max_bytes = int32("offset.metadata.max.bytes");
   group.offsets_retention_ms = config.integer("offsets.retention.minutes") * 60'000;
   group.offsets_retention_check_interval_ms = config.integer("offsets.retention.check.interval.ms");
