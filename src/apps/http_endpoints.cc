@@ -143,7 +143,8 @@ void HttpEndpoints::render(std::vector<broker::ShardSnapshot> shards, broker::Gr
         if (!*alive) return;
         auto scrapers = std::move(scrapers_);
         scrapers_.clear();
-        for (http::Respond& respond : scrapers) respond({200, work->text, kPrometheus});
+        const auto text = std::make_shared<const std::string>(std::move(work->text));
+        for (http::Respond& respond : scrapers) respond({200, {}, kPrometheus, text});
       },
       kScrapeOrder);
 }

@@ -4,6 +4,7 @@
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <optional>
+#include <utility>
 
 #include "base/log.h"
 
@@ -15,6 +16,8 @@ namespace beast = boost::beast;
 using Parser = beast::http::request_parser<beast::http::empty_body>;
 
 constexpr size_t kReadBytes = 4096;
+// Sent at a time; then others on the loop have their turn.
+constexpr size_t kSendBytes = 256 * 1024;
 
 std::string_view reason_of(int status) {
   const auto text = beast::http::obsolete_reason(static_cast<beast::http::status>(status));
@@ -40,7 +43,7 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
       uint8_t bytes[kReadBytes];
       if (in_.size() > server_.options_.max_header_bytes) {
         // Pipelined requests wait in the kernel while one is being answered.
-        if (answering_) return;
+        if (answering_ || body_) return;
         return close();
       }
       const runtime::IoResult result = socket_->read(bytes);
@@ -69,7 +72,7 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
   void parse() {
     if (parsing_) return;
     parsing_ = true;
-    while (!closed_ && !answering_ && !close_when_sent_ && !in_.empty()) {
+    while (!closed_ && !answering_ && !body_ && !close_when_sent_ && !in_.empty()) {
       if (!parser_) {
         parser_.emplace();
         parser_->header_limit(server_.options_.max_header_bytes);
@@ -121,31 +124,57 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
     out_ += "HTTP/1.1 " + std::to_string(response.status) + " ";
     out_ += reason_of(response.status);
     out_ += "\r\nContent-Type: " + response.content_type;
-    out_ += "\r\nContent-Length: " + std::to_string(response.body.size());
+    const std::string& body = response.shared_body ? *response.shared_body : response.body;
+    out_ += "\r\nContent-Length: " + std::to_string(body.size());
     if (response.status == 405) out_ += "\r\nAllow: GET, HEAD";
     if (!keep_alive_) out_ += "\r\nConnection: close";
     out_ += "\r\n\r\n";
-    if (!head_only_) out_ += response.body;
+    if (!head_only_ && response.shared_body) body_ = std::move(response.shared_body);
+    else if (!head_only_) out_ += body;
     if (!keep_alive_) close_when_sent_ = true;
     flush();
   }
 
+  // What is to be sent next: the rest of out_, then the large body that follows it.
+  std::string_view unsent() const {
+    if (sent_ < out_.size()) return std::string_view(out_).substr(sent_);
+    return body_ ? std::string_view(*body_).substr(sent_ - out_.size()) : std::string_view();
+  }
+
   void flush() {
-    while (!closed_ && sent_ < out_.size()) {
-      const iovec piece{out_.data() + sent_, out_.size() - sent_};
+    size_t left = kSendBytes;
+    for (std::string_view next = unsent(); !closed_ && !next.empty(); next = unsent()) {
+      if (left == 0) return flush_later();
+      const iovec piece{const_cast<char*>(next.data()), std::min(next.size(), left)};
       const runtime::IoResult result = socket_->write({&piece, 1});
       if (result.status == runtime::IoResult::Status::kWouldBlock) break;
       if (result.status != runtime::IoResult::Status::kOk) return close();
       touch();
       sent_ += result.bytes;
+      left -= result.bytes;
     }
-    if (sent_ == out_.size()) {
+    if (closed_) return;
+    if (unsent().empty()) {
       out_.clear();
       sent_ = 0;
-      if (close_when_sent_) close();
-    } else if (out_.size() - sent_ > server_.options_.max_waiting_bytes) {
+      const bool more_may_come = std::exchange(body_, nullptr) != nullptr;
+      if (close_when_sent_) return close();
+      if (more_may_come && !parsing_) {
+        parse();
+        on_readable();
+      }
+    } else if (out_.size() > sent_ + server_.options_.max_waiting_bytes) {
       close();
     }
+  }
+  void flush_later() {
+    if (std::exchange(flush_posted_, true)) return;
+    server_.loop_.post([weak = weak_from_this()] {
+      const auto self = weak.lock();
+      if (!self) return;
+      self->flush_posted_ = false;
+      if (!self->closed_) self->flush();
+    });
   }
 
   HttpServer& server_;
@@ -153,7 +182,9 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
   std::optional<Parser> parser_;
   std::string in_;
   std::string out_;
-  size_t sent_ = 0;
+  std::shared_ptr<const std::string> body_;  // behind out_; nothing else is answered before it is sent
+  size_t sent_ = 0;                          // of both
+  bool flush_posted_ = false;
   int64_t last_activity_ms_ = 0;
   bool parsing_ = false;
   bool answering_ = false;

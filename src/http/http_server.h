@@ -23,6 +23,8 @@ struct Response {
   int status = 200;
   std::string body;
   std::string content_type = "text/plain; charset=utf-8";
+  // In the place of `body`, for large ones: several connections may send the same bytes.
+  std::shared_ptr<const std::string> shared_body = nullptr;
 };
 using Respond = Function<void(Response)>;
 using Handler = std::function<void(Respond)>;

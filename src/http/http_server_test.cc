@@ -128,5 +128,26 @@ TEST_F(HttpServerTest, AnAnswerAfterTheCloseIsDropped) {
   late_({200, "nobody\n"});
 }
 
+TEST_F(HttpServerTest, LargeBodiesAreSentInPiecesAndInOrder) {
+  std::string large(3'000'000, 'x');
+  for (size_t i = 0; i < large.size(); i += 1000) large[i] = static_cast<char>('a' + i / 1000 % 26);
+  const auto body = std::make_shared<const std::string>(large);
+  server_->get("/large", [&](Respond respond) { respond({200, {}, "text/plain", body}); });
+  Client client(world_, address_);
+  const std::string request = "GET /large HTTP/1.1\r\nHost: a\r\n\r\n";
+  client.ask(request + request + "GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+  world_.advance(20 * runtime::kSecond);
+  for (int i = 0; i < 2; ++i) {
+    const size_t head = client.received.find("\r\n\r\n");
+    ASSERT_NE(head, std::string::npos);
+    EXPECT_THAT(client.received.substr(0, head), HasSubstr("Content-Length: 3000000"));
+    ASSERT_GE(client.received.size(), head + 4 + large.size());
+    EXPECT_EQ(client.received.compare(head + 4, large.size(), large), 0);
+    client.received.erase(0, head + 4 + large.size());
+  }
+  EXPECT_THAT(client.received, StartsWith("HTTP/1.1 200 "));
+  EXPECT_EQ(body.use_count(), 1) << "nobody keeps what was sent";
+}
+
 }  // namespace
 }  // namespace weir::http

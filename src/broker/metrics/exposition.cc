@@ -294,6 +294,8 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
        [](const ShardSnapshot& s) { return number(s.merges.busy_ns) / 1e9; }},
       {"weir_merge_last_seconds", "Duration of the last merge.", false,
        [](const ShardSnapshot& s) { return number(s.merges.last_ns) / 1e9; }},
+      {"weir_scrape_pause_seconds", "Longest that this scrape held the shard at a stretch.", false,
+       [](const ShardSnapshot& s) { return number(s.pause_ns) / 1e9; }},
       {"weir_loop_idle_seconds_total", "Time the shard's thread slept.", true,
        [](const ShardSnapshot& s) { return number(s.idle_ns) / 1e9; }}};
   for (const Level& level : kLevels) {

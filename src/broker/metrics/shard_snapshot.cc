@@ -1,5 +1,6 @@
 #include "broker/metrics/shard_snapshot.h"
 
+#include <algorithm>
 #include <memory>
 
 #include "broker/handlers/group_coordinators.h"
@@ -18,6 +19,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
       : broker_(broker), shard_(shard), detail_(detail), done_(std::move(done)) {}
 
   void begin() {
+    slice_began_ns_ = shard_.loop.clock().monotonic_ns();
     take_shard();
     ids_.reserve(shard_.log.partition_count());
     shard_.log.for_each([this](storage::Partition& partition) { ids_.push_back(partition.id()); });
@@ -66,8 +68,12 @@ class Collection : public std::enable_shared_from_this<Collection> {
       if (partition->offline()) ++snapshot_.offline_partitions;
       if (detail_ == SnapshotDetail::kPartitions) add(*partition);
     }
+    snapshot_.pause_ns = std::max(snapshot_.pause_ns, shard_.loop.clock().monotonic_ns() - slice_began_ns_);
     if (next_ == ids_.size()) return done_(std::move(snapshot_));
-    shard_.loop.post([self = shared_from_this()] { self->slice(); });
+    shard_.loop.post([self = shared_from_this(), this] {
+      slice_began_ns_ = shard_.loop.clock().monotonic_ns();
+      slice();
+    });
   }
 
   void add(const storage::Partition& partition) {
@@ -88,6 +94,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
   ShardSnapshot snapshot_;
   std::vector<storage::PartitionId> ids_;
   size_t next_ = 0;
+  int64_t slice_began_ns_ = 0;
 };
 
 }  // namespace

@@ -27,6 +27,7 @@ struct PartitionSnapshot {
 
 struct ShardSnapshot {
   int64_t taken_ns = 0;  // monotonic
+  int64_t pause_ns = 0;  // the longest that taking it held the shard at a stretch
   MetadataImagePtr image;
   bool log_failed = false;
   bool disk_full = false;
