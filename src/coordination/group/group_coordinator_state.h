@@ -89,7 +89,7 @@ class GroupCoordinatorState {
   struct Sweep {
     std::string next_group;
     bool expire = false;
-    std::vector<DeletedTopic> deleted;
+    std::map<std::string, std::vector<Uuid>> deleted;  // name -> ids
     TopicExists exists;
     int64_t loaded_wall_ms = 0;
   };

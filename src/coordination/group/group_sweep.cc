@@ -25,7 +25,7 @@ GroupCoordinatorState::Sweep& GroupCoordinatorState::begin_sweep(Instant now) {
 void GroupCoordinatorState::topics_deleted(const std::vector<DeletedTopic>& topics, Instant now) {
   if (offsets_.count() == 0) return;
   Sweep& sweep = begin_sweep(now);
-  sweep.deleted.insert(sweep.deleted.end(), topics.begin(), topics.end());
+  for (const DeletedTopic& topic : topics) sweep.deleted[topic.name].push_back(topic.id);
 }
 
 void GroupCoordinatorState::check_topics(TopicExists exists, Instant now) {
@@ -69,11 +69,13 @@ size_t GroupCoordinatorState::sweep_group(const ClassicGroup& group, Instant now
 
 // Offsets that do not say which topic of the name they mean are taken for the deleted one's.
 bool GroupCoordinatorState::topic_gone(const std::string& topic, const CommittedOffset& offset) const {
-  const bool deleted = std::any_of(sweep_->deleted.begin(), sweep_->deleted.end(), [&](const DeletedTopic& one) {
-    return one.name == topic && (offset.topic_id.is_zero() || offset.topic_id == one.id);
-  });
+  const auto ids = sweep_->deleted.find(topic);
+  if (ids != sweep_->deleted.end()) {
+    if (offset.topic_id.is_zero()) return true;
+    if (std::find(ids->second.begin(), ids->second.end(), offset.topic_id) != ids->second.end()) return true;
+  }
   // What was committed since may be for a topic that this shard has not heard of yet.
-  return deleted || (sweep_->exists && offset.commit_timestamp_ms < sweep_->loaded_wall_ms && !sweep_->exists(topic, offset.topic_id));
+  return sweep_->exists && offset.commit_timestamp_ms < sweep_->loaded_wall_ms && !sweep_->exists(topic, offset.topic_id);
 }
 
 // Retention of a group with a protocol counts from when it lost its last member; of offsets that no member subscribes to,
