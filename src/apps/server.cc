@@ -9,7 +9,6 @@
 #include "apps/log_cleaning.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
-#include "broker/config/topic_config.h"
 #include "broker/handlers/registration.h"
 #include "storage/metadata/sqlite_meta_store.h"
 #include "storage/segment/local_segment_store.h"
@@ -107,9 +106,8 @@ Result<void> Server::open_storage() {
   auto sessions = segments_->wal_sessions();
   if (!sessions) return std::unexpected(sessions.error());
   const broker::BrokerConfig& config = options_.config;
-  auto metadata = broker::load_metadata(
-      *meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(),
-      [&config](const broker::ConfigOverrides& overrides) { return broker::log_config(overrides, config); });
+  auto metadata =
+      broker::load_metadata(*meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(), config);
   if (!metadata) return std::unexpected(metadata.error());
   if (auto ok = folder_->settle(metadata->cluster_id); !ok) return ok;
   return make_broker(std::move(*metadata));
@@ -144,19 +142,14 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   opened_ = std::move(*opened);
   topic_count_ = image->topic_count();
 
-  identity_.cluster_id = metadata.cluster_id;
-  identity_.node_id = config.node_id();
-  identity_.finalized_features_epoch = std::max<int64_t>(0, metadata.features.epoch);
-  for (const auto& [name, level] : metadata.features.levels) identity_.features.push_back({name, 0, level, level});
-
   std::vector<storage::LogShard*> logs;
   for (const auto& shard : opened_.shards) logs.push_back(shard.get());
   cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_,
                                                    cleaner_options(config, max_memory_bytes_));
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
-  dispatcher_.add(protocol::ApiKey::kApiVersions, 0, 5, [this](broker::RequestContextPtr context) {
-    broker::handle_api_versions(identity_, dispatcher_, std::move(context));
+  broker_->follow_config([this](const broker::BrokerConfig& now) {
+    limits_.set_limits(now.integer("max.connections"), now.integer("max.connections.per.ip"));
   });
   return {};
 }

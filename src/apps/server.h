@@ -18,7 +18,6 @@
 #include "base/result.h"
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
-#include "broker/handlers/api_versions.h"
 #include "broker/metrics/exposition.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
@@ -47,7 +46,7 @@ class Server {
   // With real ports.
   const std::vector<broker::ListenerInfo>& listeners() const { return listeners_; }
   const storage::RecoveryStats& recovery() const { return opened_.stats; }
-  const std::string& cluster_id() const { return identity_.cluster_id; }
+  const std::string& cluster_id() const { return broker_->cluster_id(); }
   const std::string& data_dir() const { return folder_->path(); }
   bool first_start() const { return first_start_; }
   size_t topic_count() const { return topic_count_; }  // at start
@@ -87,7 +86,6 @@ class Server {
   ServerOptions options_;
   const uint64_t max_memory_bytes_;
   std::vector<broker::ListenerInfo> listeners_;
-  broker::BrokerIdentity identity_;
   bool first_start_ = false;
   size_t topic_count_ = 0;
   uint64_t dirty_bytes_max_ = 0;

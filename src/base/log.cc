@@ -1,11 +1,11 @@
 #include "base/log.h"
 
-#include <atomic>
 #include <cstdio>
+
+#include "base/log_levels.h"
 
 namespace weir {
 namespace {
-std::atomic<LogLevel> g_level{LogLevel::kInfo};
 LogSink& sink() {
   static auto* instance = new LogSink();
   return *instance;
@@ -18,10 +18,9 @@ LogEventSink& event_sink() {
 
 void set_log_event_sink(LogEventSink s) { event_sink() = std::move(s); }
 void set_log_sink(LogSink s) { sink() = std::move(s); }
-void set_log_level(LogLevel lowest) { g_level.store(lowest, std::memory_order_relaxed); }
-bool log_enabled(LogLevel level) { return level >= g_level.load(std::memory_order_relaxed); }
 
 void log_line(LogLevel level, std::string_view module, std::string_view message) {
+  if (!log_allowed(level, module)) return;
   if (sink()) {
     sink()(level, module, message);
     return;
@@ -31,7 +30,7 @@ void log_line(LogLevel level, std::string_view module, std::string_view message)
 }
 
 void log_event(LogLevel level, std::string_view module, const LogEvent& event) {
-  if (!log_enabled(level)) return;
+  if (!log_allowed(level, module)) return;
   if (event_sink()) {
     event_sink()(level, module, event);
     return;

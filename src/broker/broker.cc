@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "base/check.h"
-#include "broker/config/topic_config.h"
 #include "broker/handlers/group_coordinators.h"
 #include "storage/log/log_recovery.h"
 
@@ -29,11 +28,9 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
                MemoryBudget& budget, const BrokerConfig& config, LoadedMetadata metadata)
     : settings_(BrokerSettings::from(config)),
       cluster_id_(std::move(metadata.cluster_id)),
-      features_(std::move(metadata.features)),
       config_(config),
       budget_(budget),
-      controller_(store, *runtime.loops[0], *this,
-                  [&config](const ConfigOverrides& overrides) { return log_config(overrides, config); }, metadata.image),
+      controller_(store, *runtime.loops[0], *this, metadata.image),
       producer_ids_(store, *runtime.loops[0]) {
   WEIR_CHECK(logs.size() == runtime.loops.size());
   const auto count = static_cast<unsigned>(logs.size());
@@ -86,6 +83,9 @@ void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
       if (owner(topic->partition(i)) == shard.index()) shard.log.set_config(topic->partition(i), topic->log_config);
     }
   }
+  if (change.broker_config_changed) {
+    shard.log.set_producer_id_expiration_ms(change.image->config()->integer("producer.id.expiration.ms"));
+  }
 }
 
 void Broker::run_on_all(std::function<void(BrokerShard&)> task, Function<void()> done) {
@@ -106,6 +106,9 @@ void Broker::run_on_all(std::function<void(BrokerShard&)> task, Function<void()>
 }
 
 void Broker::publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) {
+  if (change->broker_config_changed) {
+    for (const auto& follower : config_followers_) follower(*change->image->config());
+  }
   run_on_all([this, change = std::move(change)](BrokerShard& shard) { apply(shard, *change); }, std::move(done));
 }
 
@@ -137,6 +140,17 @@ void Broker::change_configs(unsigned home, std::vector<Controller::ConfigChange>
   run_on(0, [this, changes = std::move(changes), reply = reply_to(home, std::move(done))]() mutable {
     controller_.change_configs(std::move(changes), std::move(reply));
   });
+}
+
+void Broker::change_features(unsigned home, Function<Controller::Outcome(FeaturesRecord&)> edit, Controller::Done done) {
+  run_on(0, [this, edit = std::move(edit), reply = reply_to(home, std::move(done))]() mutable {
+    controller_.change_features(std::move(edit), std::move(reply));
+  });
+}
+
+void Broker::follow_config(std::function<void(const BrokerConfig&)> apply) {
+  apply(*shards_[0]->image->config());
+  config_followers_.push_back(std::move(apply));
 }
 
 // --- producer ids ---------------------------------------------------------------------------------------------------

@@ -77,7 +77,7 @@ class Broker final : public MetadataPublisher {
 
   const BrokerSettings& settings() const { return settings_; }
   const std::string& cluster_id() const { return cluster_id_; }
-  const FeaturesRecord& features() const { return features_; }
+  // As the broker was started; with what was altered since: MetadataImage::config().
   const BrokerConfig& config() const { return config_; }
   MemoryBudget& budget() { return budget_; }
   GroupCoordinators& groups() { return *groups_; }
@@ -94,6 +94,10 @@ class Broker final : public MetadataPublisher {
   void delete_topics(unsigned home, std::vector<TopicId> topics, Controller::Done done);
   void create_partitions(unsigned home, std::vector<Controller::NewPartitions> topics, Controller::Done done);
   void change_configs(unsigned home, std::vector<Controller::ConfigChange> changes, Controller::Done done);
+  void change_features(unsigned home, Function<Controller::Outcome(FeaturesRecord&)> edit, Controller::Done done);
+
+  // `apply` gets the configuration in force now, and again on shard 0 after each dynamic change. Before the loops run.
+  void follow_config(std::function<void(const BrokerConfig&)> apply);
 
   // A producer id nobody was given before. Inline while the shard's block lasts.
   void next_producer_id(unsigned home, Function<void(Result<int64_t>)> done);
@@ -114,9 +118,9 @@ class Broker final : public MetadataPublisher {
 
   const BrokerSettings settings_;
   const std::string cluster_id_;
-  const FeaturesRecord features_;
   const BrokerConfig& config_;
   MemoryBudget& budget_;
+  std::vector<std::function<void(const BrokerConfig&)>> config_followers_;  // shard 0
   std::vector<std::unique_ptr<BrokerShard>> shards_;
   Controller controller_;              // shard 0
   ProducerIdAllocator producer_ids_;  // shard 0

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <utility>
+
 #include "base/check.h"
 #include "broker/config/properties_file.h"
 
@@ -43,12 +47,65 @@ Result<void> BrokerConfig::set(std::string_view name, std::string_view value) {
   return {};
 }
 
+void BrokerConfig::set_dynamic(ConfigOverrides of_broker, ConfigOverrides of_all_brokers) {
+  dynamic_of_broker_ = std::move(of_broker);
+  dynamic_of_all_ = std::move(of_all_brokers);
+}
+
+const std::string* BrokerConfig::find(std::string_view name, ConfigSource& source) const {
+  const std::pair<const ConfigOverrides*, ConfigSource> layers[] = {{&dynamic_of_broker_, ConfigSource::kDynamicBroker},
+                                                                    {&dynamic_of_all_, ConfigSource::kDynamicDefaultBroker},
+                                                                    {&values_, ConfigSource::kStaticBroker}};
+  for (const auto& [layer, of] : layers) {
+    const auto it = layer->find(name);
+    if (it == layer->end()) continue;
+    source = of;
+    return &it->second;
+  }
+  return nullptr;
+}
+
+bool BrokerConfig::is_set(std::string_view name) const {
+  ConfigSource source{};
+  return find(name, source) != nullptr;
+}
+
+ConfigSource BrokerConfig::source(std::string_view name) const {
+  ConfigSource source = ConfigSource::kDefault;
+  find(name, source);
+  return source;
+}
+
 std::string_view BrokerConfig::text(std::string_view name) const {
-  const auto it = values_.find(name);
-  if (it != values_.end()) return it->second;
+  ConfigSource source{};
+  if (const std::string* value = find(name, source)) return *value;
   const ConfigKey* key = find_broker_config_key(name);
   WEIR_CHECK(key != nullptr);
   return key->default_value ? key->default_value : "";
+}
+
+std::vector<ConfigSynonymValue> BrokerConfig::synonyms(std::string_view name) const {
+  std::vector<ConfigSynonymValue> found;
+  const std::vector<std::string_view> names = broker_key_synonyms(name);
+  const auto add = [&](std::string_view key, std::string_view value, ConfigSource source) {
+    const ConfigKey* row = find_broker_config_key(key);
+    const bool sensitive = row && row->type == ConfigType::kPassword;
+    found.push_back({key, sensitive ? std::nullopt : std::optional<std::string_view>(value), source});
+  };
+  const auto add_layer = [&](const ConfigOverrides& layer, ConfigSource source) {
+    for (const std::string_view key : names) {
+      if (const auto it = layer.find(key); it != layer.end()) add(key, it->second, source);
+    }
+  };
+  add_layer(dynamic_of_broker_, ConfigSource::kDynamicBroker);
+  add_layer(dynamic_of_all_, ConfigSource::kDynamicDefaultBroker);
+  add_layer(values_, ConfigSource::kStaticBroker);
+  for (const std::string_view key : names) {
+    const ConfigKey* row = find_broker_config_key(key);
+    if (row && row->default_value) add(key, row->default_value, ConfigSource::kDefault);
+  }
+  found.erase(found.begin(), std::find_if(found.begin(), found.end(), [&](const auto& s) { return s.name == name; }));
+  return found;
 }
 
 bool BrokerConfig::is_null(std::string_view name) const {
@@ -68,6 +125,45 @@ std::vector<const ConfigKey*> BrokerConfig::without_effect() const {
 
 int32_t BrokerConfig::node_id() const {
   return static_cast<int32_t>(integer(!is_set("node.id") && is_set("broker.id") ? "broker.id" : "node.id"));
+}
+
+std::vector<std::string_view> broker_key_synonyms(std::string_view key) {
+  static constexpr std::array<std::array<std::string_view, 3>, 3> kFamilies = {{
+      {"log.retention.ms", "log.retention.minutes", "log.retention.hours"},
+      {"log.roll.ms", "log.roll.hours"},
+      {"log.roll.jitter.ms", "log.roll.jitter.hours"},
+  }};
+  for (const auto& family : kFamilies) {
+    if (std::find(family.begin(), family.end(), key) == family.end()) continue;
+    std::vector<std::string_view> names(family.begin(), family.end());
+    std::erase(names, std::string_view());
+    return names;
+  }
+  if (key == "log.flush.interval.ms") return {key, "log.flush.scheduler.interval.ms"};
+  return {key};
+}
+
+Result<void> check_dynamic_configs(const ConfigOverrides& overrides) {
+  for (const auto& [name, value] : overrides) {
+    const ConfigKey* key = find_broker_config_key(name);
+    if (!key) {
+      const std::string_view near = nearest_broker_key(name);
+      return fail(weir::ErrorCode::kInvalid,
+                  near.empty() ? fmt::format("Unknown broker config name: {}", name)
+                               : fmt::format("Unknown broker config name: {} (did you mean {}?)", name, near));
+    }
+    if (key->support != ConfigSupport::kWorks) {
+      return fail(weir::ErrorCode::kUnsupported, fmt::format("{} cannot be altered: {}", name, key->doc));
+    }
+    if (!key->dynamic) {
+      return fail(weir::ErrorCode::kInvalid,
+                  fmt::format("Cannot update these configs dynamically: [{}]. Set it in the broker's configuration file "
+                              "and restart the broker.",
+                              name));
+    }
+    if (auto ok = check_config_value(*key, value); !ok) return ok;
+  }
+  return {};
 }
 
 }  // namespace weir::broker

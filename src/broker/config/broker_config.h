@@ -1,8 +1,11 @@
-// The broker's configuration: defaults, below a properties file, below single settings. Values are checked when they are
-// set, so reading one cannot fail. Constant after start; shards read copies of what they need.
+// The broker's configuration: defaults, below a properties file, below single settings (both: static), below what was
+// altered for all brokers, below what was altered for this one (both: dynamic). Values are checked when they are set, so
+// reading one cannot fail. The static one is constant after start; a dynamic change makes a new object, which reaches the
+// shards with the metadata image.
 #pragma once
 
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -12,6 +15,16 @@
 
 namespace weir::broker {
 
+// Values by Kafka's names: overrides of one topic, group, broker...
+using ConfigOverrides = std::map<std::string, std::string, std::less<>>;
+
+// One place where a value was found.
+struct ConfigSynonymValue {
+  std::string_view name;
+  std::optional<std::string_view> value;  // none: sensitive
+  ConfigSource source = ConfigSource::kDefault;
+};
+
 class BrokerConfig {
  public:
   // Text of a properties file; `source` names it in errors.
@@ -20,21 +33,40 @@ class BrokerConfig {
   Result<void> add_setting(std::string_view assignment);
   Result<void> set(std::string_view key, std::string_view value);
 
-  bool is_set(std::string_view key) const { return values_.find(key) != values_.end(); }
+  // The dynamic layers, in the place of the former ones. Checked with check_dynamic_configs before.
+  void set_dynamic(ConfigOverrides of_broker, ConfigOverrides of_all_brokers);
+
+  bool is_set(std::string_view key) const;  // in any layer
   // The value as text: set, or the default; an empty text for null. `key` exists.
   std::string_view text(std::string_view key) const;
   bool is_null(std::string_view key) const;
   int64_t integer(std::string_view key) const { return parse_config_integer(text(key)); }
   bool boolean(std::string_view key) const { return parse_config_boolean(text(key)); }
 
-  // What was set, by name.
-  const std::map<std::string, std::string, std::less<>>& values() const { return values_; }
+  ConfigSource source(std::string_view key) const;
+
+  // What was set statically, by name.
+  const ConfigOverrides& values() const { return values_; }
+  const ConfigOverrides& dynamic_of_all_brokers() const { return dynamic_of_all_; }
+  // Where a value of `key` is looked for, in order: its own layers and those of the keys that mean the same in other
+  // units, as Kafka's DescribeConfigs lists them. Empty if only keys of other units have one.
+  std::vector<ConfigSynonymValue> synonyms(std::string_view key) const;
   // Keys that were set but have no effect here, with the reason: for one line of the log each.
   std::vector<const ConfigKey*> without_effect() const;
   int32_t node_id() const;
 
  private:
-  std::map<std::string, std::string, std::less<>> values_;
+  // The value in the highest layer that has one.
+  const std::string* find(std::string_view key, ConfigSource& source) const;
+
+  ConfigOverrides values_;
+  ConfigOverrides dynamic_of_broker_;
+  ConfigOverrides dynamic_of_all_;
 };
+
+// Whether these may be the dynamic configs of a broker (or of all). The error is written for the client.
+Result<void> check_dynamic_configs(const ConfigOverrides& overrides);
+// log.roll.ms: {log.roll.ms, log.roll.hours}; for most keys just themselves.
+std::vector<std::string_view> broker_key_synonyms(std::string_view key);
 
 }  // namespace weir::broker

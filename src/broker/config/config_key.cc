@@ -193,6 +193,16 @@ double parse_config_double(std::string_view value) {
 
 bool parse_config_boolean(std::string_view value) { return lower(trim(value)) == "true"; }
 
+std::vector<std::string> config_list_elements(std::string_view list) {
+  std::vector<std::string> elements;
+  while (!list.empty()) {
+    const size_t comma = std::min(list.find(','), list.size());
+    if (const std::string_view element = trim(list.substr(0, comma)); !element.empty()) elements.emplace_back(element);
+    list.remove_prefix(std::min(comma + 1, list.size()));
+  }
+  return elements;
+}
+
 std::string_view config_type_name(ConfigType type) {
   switch (type) {
     case ConfigType::kBoolean: return "boolean";

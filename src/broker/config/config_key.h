@@ -7,6 +7,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 
@@ -18,6 +19,19 @@ enum class ConfigSupport : uint8_t {
   kWorks,
   kNoEffect,  // accepted: it tunes a part of Kafka that Weir does not have; clients notice no difference
   kRefused,   // refused if set to anything but its default: it promises something that Weir does not do (yet)
+};
+
+// Where a value comes from, as DescribeConfigs has it.
+enum class ConfigSource : int8_t {
+  kUnknown = 0,
+  kTopic = 1,
+  kDynamicBroker = 2,
+  kDynamicDefaultBroker = 3,
+  kStaticBroker = 4,
+  kDefault = 5,
+  kBrokerLogger = 6,
+  kClientMetrics = 7,
+  kGroup = 8,
 };
 
 struct ConfigKey {
@@ -32,7 +46,7 @@ struct ConfigKey {
   int64_t min = kNoMin;
   int64_t max = kNoMax;
   const char* choices = nullptr;  // "a|b|c"; of a list: each element
-  bool dynamic = false;           // may be altered while the broker runs
+  bool dynamic = false;           // may be altered while the broker runs, and then acts at once
 };
 
 // All keys, sorted by name.
@@ -51,6 +65,7 @@ int64_t parse_config_integer(std::string_view value);
 double parse_config_double(std::string_view value);
 bool parse_config_boolean(std::string_view value);
 std::string_view config_type_name(ConfigType type);
+std::vector<std::string> config_list_elements(std::string_view list);  // without empty ones
 
 // Parts of the table; see broker_config_keys().
 std::span<const ConfigKey> log_config_keys();

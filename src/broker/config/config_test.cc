@@ -2,6 +2,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <fstream>
+#include <iterator>
 
 #include "broker/config/broker_config.h"
 #include "broker/config/listeners.h"
@@ -11,6 +13,7 @@
 namespace weir::broker {
 namespace {
 
+using ::testing::Contains;
 using ::testing::HasSubstr;
 
 TEST(ConfigKeys, TableIsSortedUniqueAndItsDefaultsAreValid) {
@@ -113,6 +116,65 @@ TEST(BrokerConfig, ExplainsMistakes) {
   const auto refused = config.add_setting("ssl.keystore.location=/x");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, weir::ErrorCode::kUnsupported);
+}
+
+// The settings of the file that Apache Kafka 4.4 is shipped with.
+TEST(BrokerConfig, KafkasOwnFileIsTaken) {
+  std::ifstream in(WEIR_CONFIG_TESTDATA "/kafka-4.4-server.properties");
+  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  BrokerConfig config;
+  const auto taken = config.add_file(text, "server.properties");
+  ASSERT_TRUE(taken) << taken.error().message;
+  EXPECT_EQ(config.values().size(), 24u);
+  EXPECT_EQ(config.text("log.dirs"), "/tmp/kraft-combined-logs");
+  std::vector<std::string_view> without_effect;
+  for (const ConfigKey* key : config.without_effect()) without_effect.emplace_back(key->name);
+  EXPECT_THAT(without_effect, Contains("num.network.threads"));
+  EXPECT_THAT(without_effect, Contains("transaction.state.log.min.isr"));
+  const auto listeners = combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
+                                           config.text("listener.security.protocol.map"));
+  ASSERT_TRUE(listeners) << listeners.error().message;
+  EXPECT_EQ((*listeners)[0].advertised->port, 9092);
+}
+
+TEST(BrokerConfig, UnitsHaveAnOrder) {
+  const auto in_force = [](std::vector<std::string> settings, const char* topic_key) {
+    BrokerConfig config;
+    for (const std::string& setting : settings) EXPECT_TRUE(config.add_setting(setting)) << setting;
+    return effective_topic_config(*find_topic_config_key(topic_key), {}, config).value;
+  };
+  EXPECT_EQ(in_force({"log.retention.hours=1", "log.retention.minutes=2", "log.retention.ms=3"}, "retention.ms"), "3");
+  EXPECT_EQ(in_force({"log.retention.hours=1", "log.retention.minutes=2"}, "retention.ms"), "120000");
+  EXPECT_EQ(in_force({"log.retention.hours=1"}, "retention.ms"), "3600000");
+  EXPECT_EQ(in_force({"log.retention.hours=-1"}, "retention.ms"), "-1");
+  EXPECT_EQ(in_force({"log.roll.hours=1", "log.roll.ms=5"}, "segment.ms"), "5");
+  EXPECT_EQ(in_force({"log.roll.hours=2"}, "segment.ms"), "7200000");
+  EXPECT_EQ(in_force({"message.max.bytes=99"}, "max.message.bytes"), "99");
+}
+
+TEST(BrokerConfig, DynamicLayersLieAboveStaticOnes) {
+  BrokerConfig config;
+  ASSERT_TRUE(config.add_setting("log.retention.ms=1"));
+  config.set_dynamic({{"log.retention.ms", "3"}}, {{"log.retention.ms", "2"}, {"max.connections", "9"}});
+  EXPECT_EQ(config.text("log.retention.ms"), "3");
+  EXPECT_EQ(config.source("log.retention.ms"), ConfigSource::kDynamicBroker);
+  EXPECT_EQ(config.integer("max.connections"), 9);
+  config.set_dynamic({}, {{"log.retention.ms", "2"}});
+  EXPECT_EQ(config.source("log.retention.ms"), ConfigSource::kDynamicDefaultBroker);
+  config.set_dynamic({}, {});
+  EXPECT_EQ(config.text("log.retention.ms"), "1");
+  EXPECT_FALSE(config.is_set("max.connections"));
+}
+
+TEST(BrokerConfig, KeysThatActAtOnceAreThoseOfKafka) {
+  for (const ConfigKey& key : broker_config_keys()) {
+    if (key.dynamic) {
+      EXPECT_EQ(key.support, ConfigSupport::kWorks) << key.name;
+    }
+  }
+  EXPECT_TRUE(check_dynamic_configs({{"log.retention.ms", "5"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"num.partitions", "5"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"log.retention.hours", "5"}}));
 }
 
 TEST(BrokerConfig, NamesKeysWithoutEffect) {

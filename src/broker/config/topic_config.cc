@@ -155,14 +155,14 @@ Result<void> check_topic_configs(const ConfigOverrides& overrides, const BrokerC
   return {};
 }
 
-EffectiveConfig topic_config_default(const TopicConfigKey& key, const BrokerConfig& broker) {
+EffectiveConfig topic_config_default(const ResourceConfigKey& key, const BrokerConfig& broker) {
   for (const ConfigSynonym& synonym : key.synonyms) {
     if (!synonym.broker_key || !broker.is_set(synonym.broker_key)) continue;
     const std::string_view value = broker.text(synonym.broker_key);
     // -1 hours are no limit, as -1 ms are.
     const bool scaled = synonym.factor != 1 && parse_config_integer(value) >= 0;
     return {scaled ? std::to_string(parse_config_integer(value) * synonym.factor) : std::string(value),
-            ConfigSource::kStaticBroker, synonym.broker_key};
+            broker.source(synonym.broker_key), synonym.broker_key};
   }
   return {key.key.default_value, ConfigSource::kDefault, nullptr};
 }

@@ -10,7 +10,6 @@
 
 #include "broker/config/broker_config.h"
 #include "broker/config/config_key.h"
-#include "broker/metadata/topic_record.h"
 #include "storage/log/log_config.h"
 
 namespace weir::broker {
@@ -21,10 +20,11 @@ struct ConfigSynonym {
   int64_t factor = 1;
 };
 
-struct TopicConfigKey {
+struct ResourceConfigKey {
   ConfigKey key;
   ConfigSynonym synonyms[3];  // the first one that is set wins; the default is the last one's unit
 };
+using TopicConfigKey = ResourceConfigKey;
 
 std::span<const TopicConfigKey> topic_config_keys();  // sorted by name
 const TopicConfigKey* find_topic_config_key(std::string_view name);
@@ -34,15 +34,13 @@ Result<void> check_topic_config(std::string_view name, std::string_view value);
 // Checks all, and rules between them (segment.bytes against max.message.bytes, compaction lags).
 Result<void> check_topic_configs(const ConfigOverrides& overrides, const BrokerConfig& broker);
 
-enum class ConfigSource : int8_t { kUnknown = 0, kTopic = 1, kDynamicBroker = 2, kStaticBroker = 4, kDefault = 5 };
-
 struct EffectiveConfig {
   std::string value;
   ConfigSource source = ConfigSource::kDefault;
-  const char* broker_key = nullptr;  // where it came from, with kStaticBroker
+  const char* broker_key = nullptr;  // where it came from, with a broker's source
 };
 // What a topic without an override takes.
-EffectiveConfig topic_config_default(const TopicConfigKey& key, const BrokerConfig& broker);
+EffectiveConfig topic_config_default(const ResourceConfigKey& key, const BrokerConfig& broker);
 EffectiveConfig effective_topic_config(const TopicConfigKey& key, const ConfigOverrides& overrides,
                                        const BrokerConfig& broker);
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "broker/metadata/features.h"
 #include "protocol/errors.h"
 #include "protocol/messages/api_versions.h"
 
@@ -23,12 +24,13 @@ bool valid_software_text(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
 }
 
-protocol::ErrorCode check(const ApiVersionsRequest& request, int16_t version, const BrokerIdentity& identity) {
+protocol::ErrorCode check(const ApiVersionsRequest& request, int16_t version, const Broker& broker) {
   if (version >= 3 && (!valid_software_text(request.client_software_name) ||
                        !valid_software_text(request.client_software_version))) {
     return protocol::ErrorCode::kInvalidRequest;
   }
-  if (request.cluster_id && (*request.cluster_id != identity.cluster_id || request.node_id != identity.node_id)) {
+  if (version >= 5 && request.cluster_id.has_value() != (request.node_id != -1)) return protocol::ErrorCode::kInvalidRequest;
+  if (request.cluster_id && (*request.cluster_id != broker.cluster_id() || request.node_id != broker.settings().node_id)) {
     return protocol::ErrorCode::kRebootstrapRequired;
   }
   return protocol::ErrorCode::kNone;
@@ -43,25 +45,28 @@ void fill_api_keys(ApiVersionsResponse& response, const Dispatcher& dispatcher, 
   }
 }
 
-void fill_features(ApiVersionsResponse& response, const BrokerIdentity& identity, protocol::Arena& arena) {
-  response.supported_features = arena.array<ApiVersionsResponse::SupportedFeatureKey>(identity.features.size());
-  const auto finalized = static_cast<size_t>(
-      std::count_if(identity.features.begin(), identity.features.end(), [](const Feature& f) { return f.finalized_version > 0; }));
-  response.finalized_features = arena.array<ApiVersionsResponse::FinalizedFeatureKey>(finalized);
-  response.finalized_features_epoch = identity.finalized_features_epoch;
-  size_t next = 0;
-  for (size_t i = 0; i < identity.features.size(); ++i) {
-    const Feature& feature = identity.features[i];
-    response.supported_features[i] = {feature.name, feature.min_version, feature.max_version};
-    if (feature.finalized_version > 0) {
-      response.finalized_features[next++] = {feature.name, feature.finalized_version, feature.finalized_version};
+// Before version 4 a level of 0 could not be read.
+void fill_features(ApiVersionsResponse& response, const FeaturesRecord& finalized, int16_t version, protocol::Arena& arena) {
+  const auto supported = supported_features();
+  response.supported_features = arena.array<ApiVersionsResponse::SupportedFeatureKey>(supported.size());
+  response.finalized_features = arena.array<ApiVersionsResponse::FinalizedFeatureKey>(supported.size());
+  response.finalized_features_epoch = finalized.epoch;
+  size_t count = 0, known = 0;
+  for (const SupportedFeature& feature : supported) {
+    if (version >= 4 || feature.min_level > 0) {
+      response.supported_features[known++] = {feature.name, feature.min_level, feature.max_level};
     }
+    const auto level = finalized.levels.find(feature.name);
+    if (level == finalized.levels.end() || level->second == 0) continue;
+    response.finalized_features[count++] = {feature.name, level->second, level->second};
   }
+  response.supported_features = response.supported_features.first(known);
+  response.finalized_features = response.finalized_features.first(count);
 }
 
 }  // namespace
 
-void handle_api_versions(const BrokerIdentity& identity, const Dispatcher& dispatcher, RequestContextPtr context) {
+void handle_api_versions(Broker& broker, const Dispatcher& dispatcher, RequestContextPtr context) {
   ApiVersionsResponse response;
   const ApiRoute& route = *dispatcher.route(ApiVersionsRequest::kApiKey);
   if (context->version() < route.min_version || context->version() > route.max_version) {
@@ -69,15 +74,17 @@ void handle_api_versions(const BrokerIdentity& identity, const Dispatcher& dispa
     fill_api_keys(response, dispatcher, context->arena());
     return context->respond_as(response, 0);
   }
+  std::shared_ptr<const FeaturesRecord> features;  // the response points into it
   ApiVersionsRequest request;
   if (!context->decode(request)) return;
-  const protocol::ErrorCode error = check(request, context->version(), identity);
+  const protocol::ErrorCode error = check(request, context->version(), broker);
   response.error_code = static_cast<int16_t>(error);
   if (error == protocol::ErrorCode::kNone) {
     context->connection().client_software_name = request.client_software_name;
     context->connection().client_software_version = request.client_software_version;
     fill_api_keys(response, dispatcher, context->arena());
-    fill_features(response, identity, context->arena());
+    features = broker.shard(context->loop().index()).image->features();
+    fill_features(response, *features, context->version(), context->arena());
   }
   context->respond(response);
 }

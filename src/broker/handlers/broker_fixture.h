@@ -12,7 +12,6 @@
 
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
-#include "broker/config/topic_config.h"
 #include "broker/handlers/registration.h"
 #include "broker/server/fake_socket.h"
 #include "broker/server/frontend.h"
@@ -55,8 +54,7 @@ class BrokerTest : public ::testing::Test {
     auto store = storage::LocalSegmentStore::open(sim_.disk(), sim_.pool(), sim_.clock(), {.log_dir = "/data"});
     ASSERT_TRUE(store) << store.error().message;
     segments_ = std::move(*store);
-    auto metadata = load_metadata(meta_, unclean, sim_.loop(0).random(),
-                                  [this](const ConfigOverrides& overrides) { return log_config(overrides, config_); });
+    auto metadata = load_metadata(meta_, unclean, sim_.loop(0).random(), config_);
     ASSERT_TRUE(metadata) << metadata.error().message;
     storage::LogOptions options;
     options.log_dir = "/data";

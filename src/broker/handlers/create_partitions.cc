@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/handlers/controller_answers.h"
 #include "broker/handlers/create_topics.h"
 #include "protocol/messages/create_partitions.h"
 
@@ -23,7 +24,7 @@ using TopicResult = CreatePartitionsResponse::CreatePartitionsTopicResult;
 class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePartitionsOperation> {
  public:
   CreatePartitionsOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -38,16 +39,18 @@ class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePart
       TopicResult& result = response_.results[count++];
       result.name = asked.name;
       if (std::exchange(named, 0) > 1) {
-        refuse(result, {ErrorCode::kInvalidRequest, "Duplicate topic name."});
+        answers_.tell(result, {ErrorCode::kInvalidRequest, "Duplicate topic name.", nullptr});
       } else if (auto refusal = check(asked)) {
-        refuse(result, std::move(*refusal));
+        answers_.tell(result, {refusal->error, std::move(refusal->message), nullptr});
       } else if (!request_.validate_only) {
         wanted.push_back({std::string(asked.name), asked.count});
-        asked_.push_back(&result);
+        answers_.expect(result);
       }
     }
-    broker_.create_partitions(shard_.index(), std::move(wanted),
-                              [self = shared_from_this()](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); });
+    broker_.create_partitions(shard_.index(), std::move(wanted), [self = shared_from_this()](Controller::Outcomes outcomes) {
+      self->answers_.tell_all(outcomes);
+      self->context_->respond(self->response_);
+    });
   }
 
  private:
@@ -80,22 +83,12 @@ class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePart
     return std::nullopt;
   }
 
-  void refuse(TopicResult& result, Refusal refusal) {
-    result.error_code = code(refusal.error);
-    if (!refusal.message.empty()) result.error_message = context_->arena().copy(refusal.message);
-  }
-
-  void created(Controller::Outcomes outcomes) {
-    for (size_t i = 0; i < outcomes.size(); ++i) refuse(*asked_[i], {outcomes[i].error, std::move(outcomes[i].message)});
-    context_->respond(response_);
-  }
-
   Broker& broker_;
   BrokerShard& shard_;
   RequestContextPtr context_;
   CreatePartitionsRequest request_;
   CreatePartitionsResponse response_;
-  std::vector<TopicResult*> asked_;
+  ControllerAnswers<TopicResult> answers_;
 };
 
 }  // namespace

@@ -130,7 +130,7 @@ class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOp
       return Refusal{ErrorCode::kInvalidConfig,
                      fmt::format("Null value not supported for topic configs: {}", fmt::join(nulls, ","))};
     }
-    if (auto valid = check_topic_configs(configs, broker_.config()); !valid) {
+    if (auto valid = check_topic_configs(configs, *shard_.image->config()); !valid) {
       return Refusal{ErrorCode::kInvalidConfig, valid.error().message};
     }
     return std::nullopt;
@@ -205,7 +205,7 @@ class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOp
     const auto keys = topic_config_keys();
     auto configs = arena.array<CreateTopicsResponse::CreatableTopicConfigs>(keys.size());
     for (size_t i = 0; i < keys.size(); ++i) {
-      const EffectiveConfig effective = effective_topic_config(keys[i], overrides, broker_.config());
+      const EffectiveConfig effective = effective_topic_config(keys[i], overrides, *shard_.image->config());
       configs[i].name = keys[i].key.name;
       configs[i].value = arena.copy(effective.value);
       configs[i].config_source = static_cast<int8_t>(effective.source);

@@ -3,12 +3,15 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "broker/config/resource_config.h"
 #include "broker/config/topic_config.h"
+#include "broker/handlers/broker_loggers.h"
 #include "broker/metadata/topic_name.h"
 #include "protocol/messages/describe_configs.h"
 
@@ -20,10 +23,6 @@ using protocol::DescribeConfigsResponse;
 using protocol::ErrorCode;
 using ConfigResult = DescribeConfigsResponse::DescribeConfigsResourceResult;
 using Synonym = DescribeConfigsResponse::DescribeConfigsSynonym;
-
-// Kinds of resources, as on the wire.
-constexpr int8_t kTopicResource = 2;
-constexpr int8_t kBrokerResource = 4;
 
 int8_t wire_type(ConfigType type) {
   switch (type) {
@@ -52,15 +51,36 @@ int8_t wire_type(ConfigType type) {
 class ConfigDescriber {
  public:
   ConfigDescriber(Broker& broker, RequestContext& context, const DescribeConfigsRequest& request)
-      : broker_(broker), config_(broker.config()), context_(context), arena_(context.arena()), request_(request) {}
+      : node_id_(broker.settings().node_id),
+        image_(*broker.shard(context.loop().index()).image),
+        config_(*image_.config()),
+        arena_(context.arena()),
+        request_(request) {}
 
   void describe(const DescribeConfigsRequest::DescribeConfigsResource& asked, DescribeConfigsResponse::DescribeConfigsResult& result) {
     result.resource_type = asked.resource_type;
     result.resource_name = asked.resource_name;
     configs_.clear();
-    if (asked.resource_type == kTopicResource) describe_topic(asked, result);
-    else if (asked.resource_type == kBrokerResource) describe_broker(asked, result);
-    else refuse(result, ErrorCode::kInvalidRequest, fmt::format("Unsupported resource type: {}", asked.resource_type));
+    switch (static_cast<ConfigResourceType>(asked.resource_type)) {
+      case ConfigResourceType::kTopic:
+        describe_topic(asked, result);
+        break;
+      case ConfigResourceType::kBroker:
+        describe_broker(asked, result);
+        break;
+      case ConfigResourceType::kBrokerLogger:
+        describe_loggers(asked, result);
+        break;
+      case ConfigResourceType::kClientMetrics:
+        describe_client_metrics(asked, result);
+        break;
+      case ConfigResourceType::kGroup:
+        describe_group(asked, result);
+        break;
+      default:
+        refuse(result, ErrorCode::kInvalidRequest,
+               fmt::format("Unexpected resource type {} for resource {}", asked.resource_type, asked.resource_name));
+    }
     result.configs = arena_.array<ConfigResult>(configs_.size());
     std::copy(configs_.begin(), configs_.end(), result.configs.begin());
   }
@@ -70,7 +90,7 @@ class ConfigDescriber {
   using Result = DescribeConfigsResponse::DescribeConfigsResult;
 
   static bool wanted(const Asked& asked, std::string_view name) {
-    if (!asked.configuration_keys) return true;
+    if (!asked.configuration_keys || asked.configuration_keys->empty()) return true;
     return std::find(asked.configuration_keys->begin(), asked.configuration_keys->end(), name) != asked.configuration_keys->end();
   }
   void refuse(Result& result, ErrorCode error, std::string_view message) {
@@ -78,96 +98,132 @@ class ConfigDescriber {
     result.error_message = arena_.copy(message);
   }
 
-  void describe_topic(const Asked& asked, Result& result) {
-    if (auto fault = topic_name_fault(asked.resource_name)) return refuse(result, ErrorCode::kInvalidTopicException, *fault);
-    const Topic* topic = broker_.shard(context_.loop().index()).image->find(asked.resource_name);
-    if (topic == nullptr) return refuse(result, ErrorCode::kUnknownTopicOrPartition, {});
-    const ConfigOverrides& overrides = topic->record.configs;
-    for (const TopicConfigKey& key : topic_config_keys()) {
+  // One config with what is said of any: where its value comes from is the first of `synonyms`.
+  ConfigResult& add(const ConfigKey& key, std::optional<std::string_view> value, const std::vector<Synonym>& synonyms) {
+    ConfigResult& config = configs_.emplace_back();
+    config.name = arena_.copy(key.name);
+    config.is_sensitive = key.type == ConfigType::kPassword;
+    config.value = std::nullopt;
+    if (value && !config.is_sensitive) config.value = arena_.copy(*value);
+    config.config_source = synonyms.empty() ? static_cast<int8_t>(ConfigSource::kDefault) : synonyms.front().source;
+    config.config_type = wire_type(key.type);
+    config.documentation = std::nullopt;
+    if (request_.include_documentation) config.documentation = key.doc;
+    if (!request_.include_synonyms) return config;
+    config.synonyms = arena_.array<Synonym>(synonyms.size());
+    std::copy(synonyms.begin(), synonyms.end(), config.synonyms.begin());
+    return config;
+  }
+  std::vector<Synonym> broker_synonyms(const char* broker_key) {
+    std::vector<Synonym> found;
+    for (const ConfigSynonymValue& synonym : config_.synonyms(broker_key)) {
+      Synonym& one = found.emplace_back();
+      one.name = arena_.copy(synonym.name);
+      one.value = std::nullopt;
+      if (synonym.value) one.value = arena_.copy(*synonym.value);
+      one.source = static_cast<int8_t>(synonym.source);
+    }
+    return found;
+  }
+  Synonym synonym(std::string_view name, std::string_view value, ConfigSource source) {
+    return {arena_.copy(name), arena_.copy(value), static_cast<int8_t>(source)};
+  }
+
+  // Of a resource with overrides above broker keys.
+  void add_resource(const Asked& asked, std::span<const ResourceConfigKey> keys, const ConfigOverrides& overrides,
+                    ConfigSource own, bool with_defaults) {
+    for (const ResourceConfigKey& key : keys) {
       if (!wanted(asked, key.key.name)) continue;
-      const EffectiveConfig effective = effective_topic_config(key, overrides, config_);
-      ConfigResult& config = configs_.emplace_back();
-      config.name = key.key.name;
-      config.value = arena_.copy(effective.value);
-      config.config_source = static_cast<int8_t>(effective.source);
-      config.config_type = wire_type(key.key.type);
-      if (request_.include_documentation) config.documentation = key.key.doc;
-      else config.documentation = std::nullopt;
-      if (request_.include_synonyms) config.synonyms = topic_synonyms(key, overrides);
+      const EffectiveConfig effective = effective_resource_config(key, overrides, config_, own);
+      std::vector<Synonym> synonyms;
+      if (overrides.contains(key.key.name)) synonyms.push_back(synonym(key.key.name, effective.value, own));
+      if (const char* broker_key = key.synonyms[0].broker_key) {
+        const std::vector<Synonym> below = broker_synonyms(broker_key);
+        synonyms.insert(synonyms.end(), below.begin(), below.end());
+      } else if (with_defaults) {
+        synonyms.push_back(synonym(key.key.name, key.key.default_value, ConfigSource::kDefault));
+      }
+      add(key.key, effective.value, synonyms);
     }
   }
 
-  // Where the value is looked for: the topic, then the broker keys that are set, then their default.
-  std::span<Synonym> topic_synonyms(const TopicConfigKey& key, const ConfigOverrides& overrides) {
-    std::vector<Synonym> found;
-    if (const auto own = overrides.find(key.key.name); own != overrides.end()) {
-      found.push_back({key.key.name, arena_.copy(own->second), static_cast<int8_t>(ConfigSource::kTopic)});
+  void describe_topic(const Asked& asked, Result& result) {
+    if (auto fault = topic_name_fault(asked.resource_name)) return refuse(result, ErrorCode::kInvalidTopicException, *fault);
+    const Topic* topic = image_.find(asked.resource_name);
+    if (topic == nullptr) {
+      result.error_code = code(ErrorCode::kUnknownTopicOrPartition);
+      return;
     }
-    const auto add_broker_keys = [&](ConfigSource source) {
-      for (const ConfigSynonym& synonym : key.synonyms) {
-        if (synonym.broker_key == nullptr) continue;
-        const ConfigKey* broker_key = find_broker_config_key(synonym.broker_key);
-        if (broker_key == nullptr) continue;
-        if (source == ConfigSource::kStaticBroker && config_.is_set(synonym.broker_key)) {
-          found.push_back({synonym.broker_key, arena_.copy(config_.text(synonym.broker_key)), static_cast<int8_t>(source)});
-        }
-        if (source == ConfigSource::kDefault && broker_key->default_value != nullptr) {
-          found.push_back({synonym.broker_key, broker_key->default_value, static_cast<int8_t>(source)});
-        }
-      }
-    };
-    add_broker_keys(ConfigSource::kStaticBroker);
-    add_broker_keys(ConfigSource::kDefault);
-    return in_arena(found);
+    add_resource(asked, topic_config_keys(), topic->record.configs, ConfigSource::kTopic, false);
+  }
+
+  ConfigOverrides overrides_of(ConfigResourceType type, std::string_view name) const {
+    const auto record = image_.find_configs(type, name);
+    return record ? record->overrides : ConfigOverrides();
+  }
+  void describe_group(const Asked& asked, Result& result) {
+    if (asked.resource_name.empty()) return refuse(result, ErrorCode::kInvalidRequest, "Group name must not be empty");
+    add_resource(asked, group_resource_keys(), overrides_of(ConfigResourceType::kGroup, asked.resource_name), ConfigSource::kGroup, true);
+  }
+  void describe_client_metrics(const Asked& asked, Result& result) {
+    if (asked.resource_name.empty()) {
+      return refuse(result, ErrorCode::kInvalidRequest, "Client metrics subscription name must not be empty");
+    }
+    add_resource(asked, client_metrics_keys(), overrides_of(ConfigResourceType::kClientMetrics, asked.resource_name),
+                 ConfigSource::kClientMetrics, false);
+  }
+
+  // Whether the name is this broker's id.
+  bool own_broker(const Asked& asked, Result& result, std::string_view expected) {
+    int32_t id = 0;
+    const char* end = asked.resource_name.data() + asked.resource_name.size();
+    const auto [at, error] = std::from_chars(asked.resource_name.data(), end, id);
+    if (error != std::errc() || at != end) {
+      refuse(result, ErrorCode::kInvalidRequest, fmt::format("Broker id must be an integer, but it is: {}", asked.resource_name));
+      return false;
+    }
+    if (id != node_id_) {
+      refuse(result, ErrorCode::kInvalidRequest,
+             fmt::format("Unexpected broker id, expected {}{} but received {}", node_id_, expected, asked.resource_name));
+      return false;
+    }
+    return true;
   }
 
   void describe_broker(const Asked& asked, Result& result) {
-    // The empty name asks for what was set dynamically for all brokers: nothing, so far.
-    if (asked.resource_name.empty()) return;
-    const std::string own = std::to_string(broker_.settings().node_id);
-    const auto digit = [](char c) { return c >= '0' && c <= '9'; };
-    if (!std::all_of(asked.resource_name.begin(), asked.resource_name.end(), digit)) {
-      return refuse(result, ErrorCode::kInvalidRequest,
-                    fmt::format("Broker id must be an integer, but it is: {}", asked.resource_name));
-    }
-    if (asked.resource_name != own) {
-      return refuse(result, ErrorCode::kInvalidRequest,
-                    fmt::format("Unexpected broker id, expected {} or empty string, but received {}", own, asked.resource_name));
-    }
+    if (asked.resource_name.empty()) return describe_all_brokers(asked);
+    if (!own_broker(asked, result, " or empty string,")) return;
     for (const ConfigKey& key : broker_config_keys()) {
-      if (!wanted(asked, key.name)) continue;
-      const bool set = config_.is_set(key.name);
-      const auto source = static_cast<int8_t>(set ? ConfigSource::kStaticBroker : ConfigSource::kDefault);
-      ConfigResult& config = configs_.emplace_back();
-      config.name = key.name;
-      config.is_sensitive = key.type == ConfigType::kPassword;
-      config.value = std::nullopt;
-      if (!config.is_sensitive && !config_.is_null(key.name)) config.value = arena_.copy(config_.text(key.name));
-      config.read_only = !key.dynamic;
-      config.config_source = source;
-      config.config_type = wire_type(key.type);
-      if (request_.include_documentation) config.documentation = key.doc;
-      else config.documentation = std::nullopt;
-      if (!request_.include_synonyms) continue;
-      std::vector<Synonym> found;
-      if (set) found.push_back({key.name, config.value, static_cast<int8_t>(ConfigSource::kStaticBroker)});
-      if (key.default_value != nullptr) {
-        found.push_back({key.name, config.is_sensitive ? std::nullopt : std::optional<std::string_view>(key.default_value),
-                         static_cast<int8_t>(ConfigSource::kDefault)});
-      }
-      config.synonyms = in_arena(found);
+      if (key.support != ConfigSupport::kWorks || !wanted(asked, key.name)) continue;
+      std::optional<std::string_view> value;
+      if (!config_.is_null(key.name)) value = config_.text(key.name);
+      add(key, value, broker_synonyms(key.name)).read_only = !key.dynamic;
+    }
+  }
+  // What was altered for all brokers.
+  void describe_all_brokers(const Asked& asked) {
+    for (const auto& [name, value] : config_.dynamic_of_all_brokers()) {
+      if (!wanted(asked, name)) continue;
+      add(*find_broker_config_key(name), value, {synonym(name, value, ConfigSource::kDynamicDefaultBroker)});
     }
   }
 
-  std::span<Synonym> in_arena(const std::vector<Synonym>& synonyms) {
-    auto copy = arena_.array<Synonym>(synonyms.size());
-    std::copy(synonyms.begin(), synonyms.end(), copy.begin());
-    return copy;
+  void describe_loggers(const Asked& asked, Result& result) {
+    if (asked.resource_name.empty()) return refuse(result, ErrorCode::kInvalidRequest, "Broker id must not be empty");
+    if (!own_broker(asked, result, "")) return;
+    for (const auto& [name, level] : broker_loggers()) {
+      if (!wanted(asked, name)) continue;
+      ConfigResult& config = configs_.emplace_back();
+      config.name = arena_.copy(name);
+      config.value = arena_.copy(level);
+      config.config_source = static_cast<int8_t>(ConfigSource::kBrokerLogger);
+      config.documentation = std::nullopt;
+    }
   }
 
-  Broker& broker_;
+  const int32_t node_id_;
+  const MetadataImage& image_;
   const BrokerConfig& config_;
-  RequestContext& context_;
   protocol::Arena& arena_;
   const DescribeConfigsRequest& request_;
   std::vector<ConfigResult> configs_;

@@ -1,9 +1,7 @@
-// DescribeConfigs (key 32), versions 1-4: settings of topics and of this broker with value, source, synonyms, type and
-// documentation.
+// DescribeConfigs (key 32), versions 1-4: configs of topics, brokers, broker loggers, groups and client metrics with value,
+// source, synonyms, type and documentation.
 //
-// Deviations from Apache Kafka 4.4: a topic's value that comes from a broker key of another unit (log.retention.hours)
-// names that key as its source (Kafka calls it a default). Groups, loggers and client metrics have no settings yet:
-// INVALID_REQUEST.
+// Deviation from Apache Kafka 4.4: broker keys that have no effect here or cannot be set are not listed.
 #pragma once
 
 #include "broker/broker.h"

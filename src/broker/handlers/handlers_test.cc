@@ -7,10 +7,8 @@
 #include "protocol/messages/delete_records.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_cluster.h"
-#include "protocol/messages/describe_configs.h"
 #include "protocol/messages/describe_topic_partitions.h"
 #include "protocol/messages/find_coordinator.h"
-#include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/init_producer_id.h"
 #include "protocol/messages/list_offsets.h"
 #include "protocol/messages/metadata.h"
@@ -448,75 +446,6 @@ TEST_F(HandlersTest, DescribeTopicPartitionsPages) {
   ASSERT_EQ(second->topics.size(), 1u);
   EXPECT_EQ(second->topics[0].partitions[0].partition_index, 1);
   EXPECT_EQ(second->next_cursor, nullptr);
-}
-
-TEST_F(HandlersTest, DescribeConfigs) {
-  set("log.retention.hours", "24");
-  restart(false);
-  create_topic("t", 1, {{"max.message.bytes", "2000"}});
-  const auto describe = [&](int8_t type, std::string_view name) {
-    protocol::DescribeConfigsRequest::DescribeConfigsResource resource;
-    resource.resource_type = type;
-    resource.resource_name = name;
-    resource.configuration_keys = std::nullopt;
-    protocol::DescribeConfigsRequest request;
-    request.resources = {&resource, 1};
-    request.include_synonyms = true;
-    return call<protocol::DescribeConfigsResponse>(4, request);
-  };
-  const auto topic = describe(2, "t");
-  std::map<std::string_view, protocol::DescribeConfigsResponse::DescribeConfigsResourceResult> configs;
-  for (const auto& config : topic->results[0].configs) configs[config.name] = config;
-  EXPECT_EQ(*configs["max.message.bytes"].value, "2000");
-  EXPECT_EQ(configs["max.message.bytes"].config_source, 1);
-  EXPECT_EQ(configs["max.message.bytes"].config_type, 3);
-  EXPECT_EQ(configs["max.message.bytes"].synonyms[1].name, "message.max.bytes");
-  EXPECT_EQ(*configs["retention.ms"].value, "86400000");
-  EXPECT_EQ(configs["retention.ms"].config_source, 4);
-  EXPECT_EQ(configs["cleanup.policy"].config_source, 5);
-  EXPECT_EQ(describe(2, "absent")->results[0].error_code, code(ErrorCode::kUnknownTopicOrPartition));
-  EXPECT_GT(describe(4, std::to_string(broker_->settings().node_id))->results[0].configs.size(), 300u);
-  EXPECT_EQ(describe(4, "4711")->results[0].error_code, code(ErrorCode::kInvalidRequest));
-  EXPECT_EQ(describe(4, "")->results[0].configs.size(), 0u);
-}
-
-TEST_F(HandlersTest, IncrementalAlterConfigs) {
-  const TopicId id = create_topic("t", 2);
-  const auto alter = [&](std::string_view topic, std::string_view name, int8_t operation, std::optional<std::string_view> value, bool validate = false) {
-    protocol::IncrementalAlterConfigsRequest::AlterableConfig config;
-    config.name = name;
-    config.config_operation = operation;
-    config.value = value;
-    protocol::IncrementalAlterConfigsRequest::AlterConfigsResource resource;
-    resource.resource_type = 2;
-    resource.resource_name = topic;
-    resource.configs = {&config, 1};
-    protocol::IncrementalAlterConfigsRequest request;
-    request.resources = {&resource, 1};
-    request.validate_only = validate;
-    return static_cast<ErrorCode>(call<protocol::IncrementalAlterConfigsResponse>(1, request)->responses[0].error_code);
-  };
-  const auto in_force = [&] {
-    const storage::PartitionId partition{id, 1};
-    return broker_->shard(broker_->owner(partition)).log.find(partition)->config();
-  };
-  EXPECT_EQ(alter("t", "cleanup.policy", 2, "compact"), ErrorCode::kNone);
-  EXPECT_TRUE(in_force().cleanup_compact && in_force().cleanup_delete);
-  EXPECT_EQ(alter("t", "cleanup.policy", 3, "delete"), ErrorCode::kNone);
-  EXPECT_TRUE(in_force().cleanup_compact && !in_force().cleanup_delete);
-  EXPECT_EQ(alter("t", "cleanup.policy", 1, std::nullopt), ErrorCode::kNone);
-  EXPECT_FALSE(in_force().cleanup_compact);
-  EXPECT_EQ(alter("t", "retention.ms", 0, "5000", true), ErrorCode::kNone);
-  EXPECT_NE(in_force().retention_ms, 5000);
-  EXPECT_EQ(alter("t", "retention.ms", 0, "5000"), ErrorCode::kNone);
-  EXPECT_EQ(in_force().retention_ms, 5000);
-  EXPECT_EQ(alter("t", "retention.ms", 2, "1"), ErrorCode::kInvalidConfig);
-  EXPECT_EQ(alter("t", "retention.ms", 0, "x"), ErrorCode::kInvalidConfig);
-  EXPECT_EQ(alter("t", "retention.ms", 0, std::nullopt), ErrorCode::kInvalidRequest);
-  EXPECT_EQ(alter("t", "no.such", 0, "1"), ErrorCode::kInvalidConfig);
-  EXPECT_EQ(alter("absent", "retention.ms", 0, "1"), ErrorCode::kUnknownTopicOrPartition);
-  restart(false);
-  EXPECT_EQ(in_force().retention_ms, 5000);
 }
 
 TEST_F(HandlersTest, ClusterAndCoordinators) {

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "broker/handlers/alter_configs.h"
+#include "broker/handlers/api_versions.h"
 #include "broker/handlers/create_partitions.h"
 #include "broker/handlers/create_topics.h"
 #include "broker/handlers/delete_records.h"
@@ -12,8 +14,8 @@
 #include "broker/handlers/fetch.h"
 #include "broker/handlers/find_coordinator.h"
 #include "broker/handlers/group_handlers.h"
-#include "broker/handlers/incremental_alter_configs.h"
 #include "broker/handlers/init_producer_id.h"
+#include "broker/handlers/list_config_resources.h"
 #include "broker/handlers/list_offsets.h"
 #include "broker/handlers/metadata.h"
 #include "broker/handlers/offset_for_leader_epoch.h"
@@ -51,11 +53,13 @@ constexpr Entry kEntries[] = {
     {ApiKey::kInitProducerId, 0, 5, handle_init_producer_id},
     {ApiKey::kOffsetForLeaderEpoch, 2, 4, handle_offset_for_leader_epoch},
     {ApiKey::kDescribeConfigs, 1, 4, handle_describe_configs},
+    {ApiKey::kAlterConfigs, 0, 2, handle_alter_configs},
     {ApiKey::kCreatePartitions, 0, 3, handle_create_partitions},
     {ApiKey::kDeleteGroups, 0, 3, handle_delete_groups},
     {ApiKey::kOffsetDelete, 0, 0, handle_offset_delete},
     {ApiKey::kIncrementalAlterConfigs, 0, 1, handle_incremental_alter_configs},
     {ApiKey::kDescribeCluster, 0, 2, handle_describe_cluster},
+    {ApiKey::kListConfigResources, 0, 1, handle_list_config_resources},
     {ApiKey::kDescribeTopicPartitions, 0, 0, handle_describe_topic_partitions},
 };
 
@@ -66,6 +70,9 @@ void register_handlers(Dispatcher& dispatcher, Broker& broker) {
     dispatcher.add(entry.key, entry.min_version, entry.max_version,
                    [&broker, handle = entry.handle](RequestContextPtr context) { handle(broker, std::move(context)); });
   }
+  dispatcher.add(ApiKey::kApiVersions, 0, 5, [&broker, &dispatcher](RequestContextPtr context) {
+    handle_api_versions(broker, dispatcher, std::move(context));
+  });
   // librdkafka takes a broker that does not know Produce 0 for one that cannot do compression.
   dispatcher.advertise_from(ApiKey::kProduce, 0);
 }

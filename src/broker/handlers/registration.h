@@ -1,5 +1,4 @@
-// The APIs of the broker's own handlers, registered with a dispatcher. (ApiVersions is registered where the table is
-// complete: by the wiring.)
+// The APIs of the broker's handlers, registered with a dispatcher.
 #pragma once
 
 #include "broker/broker.h"

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "broker/config/topic_config.h"
 #include "broker/metadata/settled_transaction.h"
 #include "broker/metadata/topic_name.h"
 #include "broker/metadata/topic_name_record.h"
@@ -17,8 +18,8 @@ using protocol::ErrorCode;
 using storage::MetaOperation;
 
 Controller::Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher,
-                       LogConfigOf log_config_of, MetadataImagePtr image)
-    : store_(store), loop_(loop), publisher_(publisher), log_config_of_(std::move(log_config_of)), image_(std::move(image)) {
+                       MetadataImagePtr image)
+    : store_(store), loop_(loop), publisher_(publisher), image_(std::move(image)) {
   image_->for_each([&](const TopicPtr& topic) { note_name(topic->name(), true); });
 }
 
@@ -118,25 +119,49 @@ void Controller::create_partitions(std::vector<NewPartitions> topics, Done done)
 void Controller::change_configs(std::vector<ConfigChange> changes, Done done) {
   const size_t count = changes.size();
   enqueue(count, [this, changes = std::move(changes)](Call* at) mutable {
-    Call& call = *at;
-    for (size_t i = 0; i < changes.size(); ++i) {
-      const TopicPtr* topic = image_->find_shared(changes[i].topic);
-      if (topic == nullptr) {
-        call.outcomes[i].error = ErrorCode::kUnknownTopicOrPartition;
-        continue;
-      }
-      TopicRecord record = (*topic)->record;
-      call.outcomes[i] = changes[i].edit(record.configs);
-      if (call.outcomes[i].error != ErrorCode::kNone) continue;
-      if (record == (*topic)->record) call.outcomes[i].topic = *topic;
-      else call.steps.push_back({i, *topic, make_topic(std::move(record))});
+    for (size_t i = 0; i < changes.size(); ++i) prepare_config_change(*at, i, changes[i]);
+  }, std::move(done));
+}
+
+void Controller::prepare_config_change(Call& call, size_t index, ConfigChange& change) {
+  Outcome& outcome = call.outcomes[index];
+  if (change.type == ConfigResourceType::kTopic) {
+    const TopicPtr* topic = image_->find_shared(change.name);
+    if (topic == nullptr) {
+      outcome.error = ErrorCode::kUnknownTopicOrPartition;
+      return;
     }
+    TopicRecord record = (*topic)->record;
+    outcome = change.edit(record.configs, *image_->config());
+    if (outcome.error != ErrorCode::kNone) return;
+    if (record == (*topic)->record) outcome.topic = *topic;
+    else call.steps.push_back({index, *topic, make_topic(std::move(record))});
+    return;
+  }
+  const auto present = image_->find_configs(change.type, change.name);
+  auto record = std::make_shared<ConfigRecord>();
+  record->type = change.type;
+  record->name = change.name;
+  if (present) record->overrides = present->overrides;
+  const ConfigOverrides before = record->overrides;
+  outcome = change.edit(record->overrides, *image_->config());
+  if (outcome.error != ErrorCode::kNone || record->overrides == before) return;
+  call.steps.push_back({index, nullptr, nullptr, std::move(record)});
+}
+
+void Controller::change_features(Function<Outcome(FeaturesRecord&)> edit, Done done) {
+  enqueue(1, [this, edit = std::move(edit)](Call* at) mutable {
+    auto record = std::make_shared<FeaturesRecord>(*image_->features());
+    at->outcomes[0] = edit(*record);
+    if (at->outcomes[0].error != ErrorCode::kNone || *record == *image_->features()) return;
+    record->epoch = image_->features()->epoch + 1;
+    at->steps.push_back({0, nullptr, nullptr, nullptr, std::move(record)});
   }, std::move(done));
 }
 
 TopicPtr Controller::make_topic(TopicRecord record) const {
   auto topic = std::make_shared<Topic>();
-  topic->log_config = log_config_of_(record.configs);
+  topic->log_config = log_config(record.configs, *image_->config());
   topic->internal = is_internal_topic(record.name);
   topic->record = std::move(record);
   return topic;
@@ -169,7 +194,22 @@ void Controller::run_next() {
   commit_more();
 }
 
-void Controller::add_to(storage::MetaTransaction& transaction, const Step& step) {
+void Controller::add_to(storage::MetaTransaction& transaction, const Step& step) const {
+  if (step.of_topic()) return add_topic_to(transaction, step);
+  std::string key = step.features ? std::string(FeaturesRecord::kKey) : step.configs->key();
+  if (step.features) {
+    transaction.compares.push_back({key, std::nullopt, image_->features()->encode()});
+    transaction.operations.push_back({MetaOperation::Kind::kPut, std::move(key), step.features->encode()});
+    return;
+  }
+  const auto before = image_->find_configs(step.configs->type, step.configs->name);
+  if (before) transaction.compares.push_back({key, std::nullopt, before->encode()});
+  else transaction.compares.push_back({key, 0, std::nullopt});
+  if (step.configs->overrides.empty()) transaction.operations.push_back({MetaOperation::Kind::kDelete, std::move(key), {}});
+  else transaction.operations.push_back({MetaOperation::Kind::kPut, std::move(key), step.configs->encode()});
+}
+
+void Controller::add_topic_to(storage::MetaTransaction& transaction, const Step& step) {
   const TopicRecord& record = step.after ? step.after->record : step.before->record;
   const TopicNameRecord name{record.name, record.id};
   // Compares the value rather than a revision: encodings are exact, and the image does not have to keep revisions.
@@ -209,10 +249,11 @@ void Controller::committed(Result<bool> result) {
       outcome.message = "The metadata could not be written: " + result.error().message;
       log_error("metadata", "Topic metadata could not be written: {}", result.error().message);
     } else {
-      outcome.error = step.before ? ErrorCode::kUnknownServerError : ErrorCode::kTopicAlreadyExists;
-      outcome.message = "The topic's metadata was changed by somebody else";
+      const bool new_topic = step.of_topic() && !step.before;
+      outcome.error = new_topic ? ErrorCode::kTopicAlreadyExists : ErrorCode::kUnknownServerError;
+      outcome.message = "The metadata was changed by somebody else";
     }
-    step.before = step.after = nullptr;
+    step.failed = true;
   }
   call.settled += call.group_size;
   commit_more();
@@ -224,26 +265,54 @@ void Controller::publish() {
   auto image = std::make_shared<MetadataImage>(*image_);
   bool changed = false;
   for (const Step& step : call.steps) {
-    if (!step.before && !step.after) continue;
+    if (step.failed) continue;
     changed = true;
-    if (!step.after) {
-      image->remove(step.before->id());
-      note_name(step.before->name(), false);
-      change->removed.push_back(step.before);
-      continue;
+    if (step.features) {
+      image->put_features(*step.features);
+    } else if (step.configs) {
+      image->put_configs(step.configs);
+      change->broker_config_changed |= step.configs->type == ConfigResourceType::kBroker;
+    } else {
+      apply_topic(step, *image, *change);
     }
-    image->put(step.after);
-    if (!step.before) note_name(step.after->name(), true);
-    const int32_t first = step.before ? step.before->partition_count() : 0;
-    if (first < step.after->partition_count()) change->added.push_back({step.after, first});
-    if (step.before && !(step.before->log_config == step.after->log_config)) change->reconfigured.push_back(step.after);
   }
   if (!changed) return finish();
+  if (change->broker_config_changed) reconfigure_topics(*image, *change);
   image_ = image;
   change->image = std::move(image);
   publisher_.publish(std::move(change), [this, alive = alive_] {
     if (*alive) finish();
   });
+}
+
+void Controller::apply_topic(const Step& step, MetadataImage& image, MetadataChange& change) {
+  if (!step.after) {
+    image.remove(step.before->id());
+    note_name(step.before->name(), false);
+    change.removed.push_back(step.before);
+    return;
+  }
+  image.put(step.after);
+  if (!step.before) note_name(step.after->name(), true);
+  const int32_t first = step.before ? step.before->partition_count() : 0;
+  if (first < step.after->partition_count()) change.added.push_back({step.after, first});
+  if (step.before && !(step.before->log_config == step.after->log_config)) change.reconfigured.push_back(step.after);
+}
+
+// The broker's configuration is where topics take from what they do not set themselves.
+void Controller::reconfigure_topics(MetadataImage& image, MetadataChange& change) {
+  std::vector<TopicPtr> changed;
+  image.for_each([&](const TopicPtr& topic) {
+    storage::LogConfig config = log_config(topic->record.configs, *image.config());
+    if (config == topic->log_config) return;
+    auto next = std::make_shared<Topic>(*topic);
+    next->log_config = config;
+    changed.push_back(std::move(next));
+  });
+  for (TopicPtr& topic : changed) {
+    image.put(topic);
+    change.reconfigured.push_back(std::move(topic));
+  }
 }
 
 void Controller::finish() {

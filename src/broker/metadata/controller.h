@@ -1,4 +1,4 @@
-// The one writer of topic metadata. Each call becomes durable metadata transactions, then the new image reaches every
+// The one writer of metadata: topics, configurations, features. Each call becomes durable metadata transactions, then the new image reaches every
 // shard, partitions included, and only then is the call answered: whoever was told of a topic can use it.
 //
 // Calls run one after the other in call order, so each sees the image its predecessor left. Lives on shard 0: loop
@@ -14,7 +14,6 @@
 
 #include "base/function.h"
 #include "broker/metadata/metadata_image.h"
-#include "broker/metadata/metadata_loader.h"
 #include "protocol/errors.h"
 #include "runtime/loop.h"
 #include "storage/metadata/meta_store.h"
@@ -40,8 +39,7 @@ class Controller {
   using Outcomes = std::vector<Outcome>;
   using Done = Function<void(Outcomes)>;
 
-  Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, LogConfigOf log_config_of,
-             MetadataImagePtr image);
+  Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image);
   ~Controller();
   Controller(const Controller&) = delete;
 
@@ -61,23 +59,33 @@ class Controller {
   };
   void create_partitions(std::vector<NewPartitions> topics, Done done);
 
-  // Changes the overrides of one topic: `edit` gets the present ones and leaves the new ones, or says why not.
+  // Changes the overrides of one topic, broker, group or client metrics subscription: `edit` gets the present ones and the
+  // configuration in force, and leaves the new ones or says why not.
   struct ConfigChange {
-    std::string topic;
-    Function<Outcome(ConfigOverrides&)> edit;
+    ConfigResourceType type{};
+    std::string name;
+    Function<Outcome(ConfigOverrides&, const BrokerConfig&)> edit;
   };
   void change_configs(std::vector<ConfigChange> changes, Done done);
+
+  // The same for the finalized features; their epoch grows with each change. One outcome.
+  void change_features(Function<Outcome(FeaturesRecord&)> edit, Done done);
 
   const MetadataImage& image() const { return *image_; }
   // What a creation of `name` would be refused for now; kNone if it would not.
   Outcome check_new_name(const std::string& name) const;
 
  private:
-  // One topic's part of a call, past all checks.
+  // One topic's part of a call, or that of another entry, past all checks.
   struct Step {
     size_t index = 0;  // in outcomes
     TopicPtr before;   // null: new
     TopicPtr after;    // null: deleted
+    std::shared_ptr<const ConfigRecord> configs = nullptr;     // of a resource that is not a topic, as they are to be
+    std::shared_ptr<const FeaturesRecord> features = nullptr;  // as they are to be
+    bool failed = false;
+
+    bool of_topic() const { return !configs && !features; }
   };
   struct Call {
     Function<void(Call*)> prepare;  // makes the steps, or sets outcomes
@@ -97,7 +105,11 @@ class Controller {
   void committed(Result<bool> result);
   void publish();
   void finish();
-  static void add_to(storage::MetaTransaction& transaction, const Step& step);
+  void add_to(storage::MetaTransaction& transaction, const Step& step) const;
+  static void add_topic_to(storage::MetaTransaction& transaction, const Step& step);
+  void prepare_config_change(Call& call, size_t index, ConfigChange& change);
+  void apply_topic(const Step& step, MetadataImage& image, MetadataChange& change);
+  static void reconfigure_topics(MetadataImage& image, MetadataChange& change);
   TopicPtr make_topic(TopicRecord record) const;
   void prepare_new_topic(Call& call, size_t index, NewTopic& topic, std::vector<std::string>& names);
   void note_name(const std::string& name, bool exists);
@@ -105,7 +117,6 @@ class Controller {
   storage::MetaStore& store_;
   runtime::Loop& loop_;
   MetadataPublisher& publisher_;
-  LogConfigOf log_config_of_;
   MetadataImagePtr image_;
   std::unordered_map<std::string, std::string> collisions_;  // unified name -> the topic that has it
   std::deque<Call> calls_;  // the first one is under way

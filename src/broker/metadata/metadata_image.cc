@@ -1,6 +1,7 @@
 #include "broker/metadata/metadata_image.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace weir::broker {
 
@@ -30,6 +31,42 @@ void MetadataImage::remove(const TopicId& id) {
   partition_count_ -= topic->partition_count();
   by_id_.erase(id);
   by_name_.erase(topic->name());
+}
+
+MetadataImage::MetadataImage(int32_t broker_epoch, const BrokerConfig& config)
+    : broker_epoch_(broker_epoch), config_(std::make_shared<const BrokerConfig>(config)) {}
+
+std::shared_ptr<const ConfigRecord> MetadataImage::find_configs(ConfigResourceType type, std::string_view name) const {
+  const auto* found = configs_.find(ConfigRecord::key_of(type, name));
+  return found ? *found : nullptr;
+}
+
+std::vector<std::shared_ptr<const ConfigRecord>> MetadataImage::configs_of(ConfigResourceType type) const {
+  std::vector<std::shared_ptr<const ConfigRecord>> found;
+  configs_.for_each([&](const std::string&, const std::shared_ptr<const ConfigRecord>& record) {
+    if (record->type == type) found.push_back(record);
+  });
+  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) { return a->name < b->name; });
+  return found;
+}
+
+void MetadataImage::put_configs(std::shared_ptr<const ConfigRecord> record) {
+  const ConfigResourceType type = record->type;
+  const std::string key = record->key();
+  if (record->overrides.empty()) configs_.erase(key);
+  else configs_.put(key, std::move(record));
+  if (type != ConfigResourceType::kBroker) return;
+  const auto overrides_of = [&](const std::string& name) {
+    const auto found = find_configs(ConfigResourceType::kBroker, name);
+    return found ? found->overrides : ConfigOverrides();
+  };
+  auto config = std::make_shared<BrokerConfig>(*config_);
+  config->set_dynamic(overrides_of(std::to_string(config->node_id())), overrides_of(""));
+  config_ = std::move(config);
+}
+
+void MetadataImage::put_features(FeaturesRecord features) {
+  features_ = std::make_shared<const FeaturesRecord>(std::move(features));
 }
 
 }  // namespace weir::broker

@@ -1,5 +1,5 @@
-// What the brokers serve metadata from: an immutable picture of all topics as of one metadata transaction. A shard
-// holds the current one and never locks; the next one reaches it as a message.
+// What the brokers serve metadata from: an immutable picture of all topics, configurations and features as of one metadata
+// transaction. A shard holds the current one and never locks; the next one reaches it as a message.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "base/uuid.h"
+#include "broker/config/broker_config.h"
+#include "broker/metadata/config_record.h"
 #include "broker/metadata/features_record.h"
 #include "broker/metadata/shared_map.h"
 #include "broker/metadata/topic_record.h"
@@ -41,7 +43,8 @@ bool is_internal_topic(std::string_view name);
 
 class MetadataImage {
  public:
-  explicit MetadataImage(int32_t broker_epoch) : broker_epoch_(broker_epoch) {}
+  // `config`: the static configuration; dynamic ones come with put_configs.
+  explicit MetadataImage(int32_t broker_epoch, const BrokerConfig& config = {});
 
   // nullptr if there is no such topic. The pointer is valid as long as this image or any later one that has the topic.
   const TopicPtr* find_shared(std::string_view name) const { return by_name_.find(name); }
@@ -57,12 +60,24 @@ class MetadataImage {
     by_id_.for_each([&](const TopicId&, const TopicPtr& topic) { visit(topic); });
   }
 
+  // The broker's configuration in force, dynamic changes included.
+  const std::shared_ptr<const BrokerConfig>& config() const { return config_; }
+  // Overrides of a broker, group or client metrics subscription; nullptr if there are none.
+  std::shared_ptr<const ConfigRecord> find_configs(ConfigResourceType type, std::string_view name) const;
+  // Every one of a kind, by name.
+  std::vector<std::shared_ptr<const ConfigRecord>> configs_of(ConfigResourceType type) const;
+  const std::shared_ptr<const FeaturesRecord>& features() const { return features_; }
+
   int32_t broker_epoch() const { return broker_epoch_; }
   int32_t leader_epoch(const Topic& topic) const { return broker_epoch_ - topic.record.creation_epoch; }
 
   // Of the copy that is to become the next image.
   void put(TopicPtr topic);  // new, or in the place of the one with its id
   void remove(const TopicId& id);
+  // Without overrides the resource is forgotten. Of this broker or of all: config() changes, and with it what topics take
+  // as defaults, which the caller then puts in again.
+  void put_configs(std::shared_ptr<const ConfigRecord> record);
+  void put_features(FeaturesRecord features);
 
  private:
   static const Topic* get(const TopicPtr* topic) { return topic ? topic->get() : nullptr; }
@@ -71,6 +86,9 @@ class MetadataImage {
   int64_t partition_count_ = 0;
   SharedMap<std::string, TopicPtr, NameHash> by_name_;
   SharedMap<TopicId, TopicPtr> by_id_;
+  std::shared_ptr<const BrokerConfig> config_;
+  SharedMap<std::string, std::shared_ptr<const ConfigRecord>, NameHash> configs_;  // by ConfigRecord::key()
+  std::shared_ptr<const FeaturesRecord> features_ = std::make_shared<const FeaturesRecord>();
 };
 using MetadataImagePtr = std::shared_ptr<const MetadataImage>;
 
@@ -84,6 +102,7 @@ struct MetadataChange {
   std::vector<Added> added;
   std::vector<TopicPtr> removed;
   std::vector<TopicPtr> reconfigured;
+  bool broker_config_changed = false;
 };
 
 }  // namespace weir::broker

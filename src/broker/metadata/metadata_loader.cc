@@ -3,8 +3,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "broker/config/topic_config.h"
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/cluster_id_record.h"
+#include "broker/metadata/features.h"
 
 namespace weir::broker {
 namespace {
@@ -55,6 +57,15 @@ Result<std::string> load_cluster_id(MetaStore& store, runtime::Random& random) {
   return made.id;
 }
 
+// What an earlier version of this program may have accepted and this one does not: said once, and not in force.
+void drop_unusable(ConfigRecord& record) {
+  std::erase_if(record.overrides, [&](const auto& override) {
+    const auto valid = check_dynamic_configs({override});
+    if (!valid) log_warn("metadata", "the stored dynamic configuration {} is ignored: {}", override.first, valid.error().message);
+    return !valid;
+  });
+}
+
 Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
   auto entry = read_key(store, BrokerEpochRecord::kKey);
   if (!entry) return std::unexpected(entry.error());
@@ -73,31 +84,53 @@ Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
   return record.epoch;
 }
 
-// What an empty store is taken to say. The levels are those of Kafka 4.4's features this broker implements.
 Result<FeaturesRecord> load_features(MetaStore& store) {
   auto entry = read_key(store, FeaturesRecord::kKey);
   if (!entry) return std::unexpected(entry.error());
-  if (!entry->exists) return FeaturesRecord{};
-  return FeaturesRecord::decode(entry->value);
+  FeaturesRecord record;
+  if (entry->exists) {
+    auto decoded = FeaturesRecord::decode(entry->value);
+    if (!decoded) return std::unexpected(decoded.error());
+    record = std::move(*decoded);
+  }
+  if (complete_features(record)) {
+    if (auto written = write_key(store, FeaturesRecord::kKey, *entry, record.encode()); !written) {
+      return std::unexpected(written.error());
+    }
+  }
+  return record;
+}
+
+Result<void> load_configs(MetaStore& store, MetadataImage& image) {
+  auto entries = store.range_blocking(std::string(ConfigRecord::kPrefix));
+  if (!entries) return std::unexpected(entries.error());
+  for (const MetaEntry& entry : entries->entries) {
+    auto record = ConfigRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    if (record->type == ConfigResourceType::kBroker) drop_unusable(*record);
+    image.put_configs(std::make_shared<const ConfigRecord>(std::move(*record)));
+  }
+  return {};
 }
 
 }  // namespace
 
 Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random,
-                                     const LogConfigOf& log_config_of) {
+                                     const BrokerConfig& config) {
   LoadedMetadata loaded;
   auto cluster_id = load_cluster_id(store, random);
   if (!cluster_id) return std::unexpected(cluster_id.error());
   loaded.cluster_id = std::move(*cluster_id);
   auto features = load_features(store);
   if (!features) return std::unexpected(features.error());
-  loaded.features = std::move(*features);
   auto epoch = load_broker_epoch(store, unclean);
   if (!epoch) return std::unexpected(epoch.error());
 
   auto topics = store.range_blocking(std::string(TopicRecord::kPrefix));
   if (!topics) return std::unexpected(topics.error());
-  auto image = std::make_shared<MetadataImage>(*epoch);
+  auto image = std::make_shared<MetadataImage>(*epoch, config);
+  image->put_features(std::move(*features));
+  if (auto configs = load_configs(store, *image); !configs) return std::unexpected(configs.error());
   for (const MetaEntry& entry : topics->entries) {
     auto record = TopicRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
@@ -105,7 +138,7 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
       return fail(ErrorCode::kCorrupt, "two topics are named " + record->name);
     }
     auto topic = std::make_shared<Topic>();
-    topic->log_config = log_config_of(record->configs);
+    topic->log_config = log_config(record->configs, *image->config());
     topic->internal = is_internal_topic(record->name);
     topic->record = std::move(*record);
     image->put(std::move(topic));

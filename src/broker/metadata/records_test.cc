@@ -3,6 +3,8 @@
 
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/cluster_id_record.h"
+#include "broker/metadata/config_record.h"
+#include "broker/metadata/features.h"
 #include "broker/metadata/features_record.h"
 #include "broker/metadata/producer_ids_record.h"
 #include "broker/metadata/topic_name_record.h"
@@ -59,6 +61,30 @@ TEST(Records, Features) {
   const FeaturesRecord record{3, {{"metadata.version", 29}, {"transaction.version", 2}}};
   EXPECT_EQ(FeaturesRecord::decode(record.encode()), record);
   refuses_damage(record.encode(), FeaturesRecord::decode);
+}
+
+TEST(Records, FeaturesThatARecordDoesNotMentionAreAdded) {
+  FeaturesRecord record;
+  EXPECT_TRUE(complete_features(record));
+  EXPECT_EQ(record.epoch, 1);
+  EXPECT_EQ(record.levels.at("metadata.version"), 30);
+  EXPECT_FALSE(complete_features(record));
+  record.levels["metadata.version"] = 7;
+  EXPECT_FALSE(complete_features(record));
+  EXPECT_EQ(record.levels.at("metadata.version"), 7);
+}
+
+TEST(Records, Configs) {
+  for (const auto& [type, name, key] : {std::tuple{ConfigResourceType::kBroker, "", "/configs/broker/"},
+                                        std::tuple{ConfigResourceType::kBroker, "1", "/configs/broker/1"},
+                                        std::tuple{ConfigResourceType::kGroup, "a/b", "/configs/group/a/b"},
+                                        std::tuple{ConfigResourceType::kClientMetrics, "s", "/configs/client-metrics/s"}}) {
+    const ConfigRecord record{type, name, {{"log.retention.ms", "-1"}, {"x", ""}}};
+    EXPECT_EQ(record.key(), key);
+    EXPECT_EQ(ConfigRecord::decode(key, record.encode()), record);
+    refuses_damage(record.encode(), [&, k = std::string(key)](const std::string& v) { return ConfigRecord::decode(k, v); });
+  }
+  EXPECT_FALSE(ConfigRecord::decode("/configs/shoe/1", ConfigRecord{}.encode()));
 }
 
 TEST(Records, ClusterId) {

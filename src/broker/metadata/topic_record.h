@@ -3,17 +3,14 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
 #include "base/uuid.h"
+#include "broker/config/broker_config.h"
 
 namespace weir::broker {
-
-// Overrides of topic configs, by Kafka's names.
-using ConfigOverrides = std::map<std::string, std::string, std::less<>>;
 
 struct TopicRecord {
   static constexpr std::string_view kPrefix = "/topics/";

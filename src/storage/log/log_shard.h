@@ -149,6 +149,7 @@ class LogShard {
 
   void run_retention();  // also by timer, once start_timers was called
   void start_timers() { schedule_retention(); }
+  void set_producer_id_expiration_ms(int64_t ms) { options_.producer_id_expiration_ms = ms; }
 
  private:
   friend class LogRecovery;

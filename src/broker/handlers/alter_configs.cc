@@ -1,0 +1,128 @@
+#include "broker/handlers/alter_configs.h"
+
+#include <fmt/core.h>
+
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/broker_loggers.h"
+#include "broker/handlers/config_changes.h"
+#include "broker/handlers/controller_answers.h"
+#include "protocol/messages/alter_configs.h"
+#include "protocol/messages/incremental_alter_configs.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+using AlterableConfig = protocol::IncrementalAlterConfigsRequest::AlterableConfig;
+
+int8_t operation_of(const AlterableConfig& config) { return config.config_operation; }
+template <typename Config>
+int8_t operation_of(const Config&) {
+  return static_cast<int8_t>(ConfigOperation::kSet);
+}
+
+// Request and Response: of one of the two APIs.
+template <typename Request, typename Response>
+class AlterConfigsOperation : public std::enable_shared_from_this<AlterConfigsOperation<Request, Response>> {
+ public:
+  AlterConfigsOperation(Broker& broker, RequestContextPtr context)
+      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    response_.responses = context_->arena().template array<ResourceResponse>(request_.resources.size());
+    std::map<std::pair<int8_t, std::string_view>, int> times;
+    for (const auto& resource : request_.resources) ++times[{resource.resource_type, resource.resource_name}];
+    std::vector<Controller::ConfigChange> changes;
+    for (size_t i = 0; i < request_.resources.size(); ++i) {
+      const auto& resource = request_.resources[i];
+      ResourceResponse& response = response_.responses[i];
+      response.resource_type = resource.resource_type;
+      response.resource_name = resource.resource_name;
+      response.error_message = std::nullopt;
+      if (times[{resource.resource_type, resource.resource_name}] > 1) {
+        answers_.tell(response, {ErrorCode::kInvalidRequest, "Each resource must appear at most once.", nullptr});
+      } else {
+        take(change_of(resource), response, changes);
+      }
+    }
+    broker_.change_configs(shard_.index(), std::move(changes), [self = this->shared_from_this()](Controller::Outcomes outcomes) {
+      self->answers_.tell_all(outcomes);
+      self->context_->respond(self->response_);
+    });
+  }
+
+ private:
+  using ResourceResponse = typename decltype(Response::responses)::value_type;
+  static constexpr bool kIncremental = std::is_same_v<Request, protocol::IncrementalAlterConfigsRequest>;
+
+  template <typename Resource>
+  static ResourceChange change_of(const Resource& resource) {
+    ResourceChange change;
+    change.type = resource.resource_type;
+    change.name = resource.resource_name;
+    change.replaces_all = !kIncremental;
+    for (const auto& config : resource.configs) {
+      ConfigChange& one = change.changes.emplace_back();
+      one.name = config.name;
+      one.operation = operation_of(config);
+      if (config.value) one.value = std::string(*config.value);
+    }
+    return change;
+  }
+
+  void take(ResourceChange change, ResourceResponse& response, std::vector<Controller::ConfigChange>& changes) {
+    const auto type = static_cast<ConfigResourceType>(change.type);
+    Controller::Outcome outcome;
+    if (!kIncremental && type == ConfigResourceType::kBrokerLogger) {
+      outcome = {ErrorCode::kInvalidRequest, fmt::format("Unknown resource type {}", change.type), nullptr};
+    } else {
+      outcome = check_change(change, broker_.settings().node_id);
+    }
+    if (outcome.error == ErrorCode::kNone && type == ConfigResourceType::kTopic && shard_.image->find(change.name) == nullptr) {
+      outcome = {ErrorCode::kUnknownTopicOrPartition, fmt::format("The topic '{}' does not exist.", change.name), nullptr};
+    }
+    if (outcome.error != ErrorCode::kNone) return answers_.tell(response, outcome);
+    if (type == ConfigResourceType::kBrokerLogger) return answers_.tell(response, change_loggers(change.changes, request_.validate_only));
+    if (request_.validate_only) return answers_.tell(response, validate(change));
+    std::string name = change.name;
+    changes.push_back({type, std::move(name), [change = std::move(change)](ConfigOverrides& overrides, const BrokerConfig& config) {
+                         return apply_change(change, overrides, config);
+                       }});
+    answers_.expect(response);
+  }
+
+  Controller::Outcome validate(const ResourceChange& change) const {
+    const auto type = static_cast<ConfigResourceType>(change.type);
+    ConfigOverrides overrides;
+    if (type == ConfigResourceType::kTopic) overrides = shard_.image->find(change.name)->record.configs;
+    else if (const auto present = shard_.image->find_configs(type, change.name)) overrides = present->overrides;
+    return apply_change(change, overrides, *shard_.image->config());
+  }
+
+  Broker& broker_;
+  BrokerShard& shard_;
+  RequestContextPtr context_;
+  Request request_;
+  Response response_;
+  ControllerAnswers<ResourceResponse> answers_;
+};
+
+}  // namespace
+
+void handle_alter_configs(Broker& broker, RequestContextPtr context) {
+  std::make_shared<AlterConfigsOperation<protocol::AlterConfigsRequest, protocol::AlterConfigsResponse>>(broker, std::move(context))
+      ->start();
+}
+
+void handle_incremental_alter_configs(Broker& broker, RequestContextPtr context) {
+  using Operation = AlterConfigsOperation<protocol::IncrementalAlterConfigsRequest, protocol::IncrementalAlterConfigsResponse>;
+  std::make_shared<Operation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,38 @@
+// What a request for other configs means for one resource: pure functions of the present overrides and the configuration
+// in force, shared by AlterConfigs and IncrementalAlterConfigs.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "broker/config/broker_config.h"
+#include "broker/metadata/config_record.h"
+#include "broker/metadata/controller.h"
+
+namespace weir::broker {
+
+enum class ConfigOperation : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtract = 3 };
+
+struct ConfigChange {
+  std::string name;
+  int8_t operation = 0;  // ConfigOperation, or what the client sent instead
+  std::optional<std::string> value;
+};
+
+// One resource of a request.
+struct ResourceChange {
+  int8_t type = 0;  // ConfigResourceType, or what the client sent instead
+  std::string name;
+  std::vector<ConfigChange> changes;
+  bool replaces_all = false;  // AlterConfigs: what is not named goes back to its default
+};
+
+// What is wrong with the request itself: an unknown kind of resource, another broker's id, a name twice, no value.
+Controller::Outcome check_change(const ResourceChange& change, int32_t node_id);
+// `overrides` as they are to be, or why they cannot be so. Of a kind that is stored.
+Controller::Outcome apply_change(const ResourceChange& change, ConfigOverrides& overrides, const BrokerConfig& broker);
+
+}  // namespace weir::broker
