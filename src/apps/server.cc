@@ -9,6 +9,7 @@
 #include "apps/log_cleaning.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
+#include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/registration.h"
 #include "storage/metadata/sqlite_meta_store.h"
 #include "storage/segment/local_segment_store.h"
@@ -94,6 +95,8 @@ Result<void> Server::open_storage() {
   if (!folder) return std::unexpected(folder.error());
   folder_ = std::move(*folder);
   first_start_ = folder_->first_start();
+  // However it was given, this is where it is: DescribeConfigs and DescribeLogDirs tell it.
+  if (auto ok = options_.config.set("log.dirs", folder_->path()); !ok) return ok;
 
   auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool,
                                              {.path = folder_->path() + "/meta.db", .clock = runtime_.clock});
@@ -129,7 +132,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   dirty_bytes_max_ = log.shard.unmerged_bytes_max * shards;
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
-  log.shard.producer_id_expiration_ms = config.integer("producer.id.expiration.ms");
+  log.shard.producer_id_expiration_ms = metadata.image->config()->integer("producer.id.expiration.ms");
 
   const broker::MetadataImagePtr image = metadata.image;
   const auto known = [&image](const storage::PartitionId& id) -> std::optional<storage::KnownPartition> {
@@ -222,7 +225,23 @@ void Server::register_metrics() {
                static_cast<double>(dirty_bytes_max_));
     sink.gauge("weir_recovery_offline_partitions", "Partitions taken offline by damage found at start.", {},
                static_cast<double>(recovery().offline_partitions));
+    add_client_telemetry(sink);
   });
+}
+
+void Server::add_client_telemetry(broker::MetricsRegistry::Sink& sink) const {
+  double pushes = 0, bytes = 0, refused = 0, clients = 0;
+  for (unsigned i = 0; i < broker_->shard_count(); ++i) {
+    const broker::ClientTelemetry::Totals& totals = broker_->telemetry(i).totals();
+    pushes += static_cast<double>(totals.pushes.load(std::memory_order_relaxed));
+    bytes += static_cast<double>(totals.bytes.load(std::memory_order_relaxed));
+    refused += static_cast<double>(totals.refused.load(std::memory_order_relaxed));
+    clients += static_cast<double>(totals.clients.load(std::memory_order_relaxed));
+  }
+  sink.counter("weir_client_telemetry_pushes_total", "Pushes of client metrics accepted.", {}, pushes);
+  sink.counter("weir_client_telemetry_bytes_total", "Bytes of client metrics accepted.", {}, bytes);
+  sink.counter("weir_client_telemetry_refused_total", "Requests of clients about their metrics that were refused.", {}, refused);
+  sink.gauge("weir_client_telemetry_clients", "Clients whose metrics subscriptions are remembered.", {}, clients);
 }
 
 HealthFacts Server::health_facts() const {

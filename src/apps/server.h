@@ -76,6 +76,7 @@ class Server {
   Result<void> listen();
   Result<void> listen_http();
   void register_metrics();
+  void add_client_telemetry(broker::MetricsRegistry::Sink& sink) const;
   void create_topics(Function<void(Result<void>)> done);
   void quiesce_logs(Function<void()> done);
   // Runs `task` on every shard, then `done` on shard 0.

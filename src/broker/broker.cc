@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
 #include "storage/log/log_recovery.h"
 
@@ -30,6 +31,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
       cluster_id_(std::move(metadata.cluster_id)),
       config_(config),
       budget_(budget),
+      runtime_(runtime),
       controller_(store, *runtime.loops[0], *this, metadata.image),
       producer_ids_(store, *runtime.loops[0]) {
   WEIR_CHECK(logs.size() == runtime.loops.size());
@@ -38,6 +40,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   for (unsigned i = 0; i < count; ++i) {
     shards_.push_back(std::make_unique<BrokerShard>(*runtime.loops[i], *logs[i], FetchSessionCache(i, count, slots)));
     shards_.back()->image = metadata.image;
+    telemetry_.push_back(std::make_unique<ClientTelemetry>(runtime.loops[i]->clock(), runtime.loops[i]->random()));
   }
   metadata.image->for_each([&](const TopicPtr& topic) {
     for (auto& shard : shards_) add_partitions(*shard, *topic, 0, metadata.image->leader_epoch(*topic));

@@ -30,6 +30,7 @@
 
 namespace weir::broker {
 
+class ClientTelemetry;    // handlers/client_telemetry.h
 class GroupCoordinators;  // handlers/group_coordinators.h
 
 // The settings the handlers act on, under Kafka's names.
@@ -80,6 +81,8 @@ class Broker final : public MetadataPublisher {
   // As the broker was started; with what was altered since: MetadataImage::config().
   const BrokerConfig& config() const { return config_; }
   MemoryBudget& budget() { return budget_; }
+  const runtime::Runtime& runtime() const { return runtime_; }
+  ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
   GroupCoordinators& groups() { return *groups_; }
 
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
@@ -121,7 +124,9 @@ class Broker final : public MetadataPublisher {
   const BrokerConfig& config_;
   MemoryBudget& budget_;
   std::vector<std::function<void(const BrokerConfig&)>> config_followers_;  // shard 0
+  const runtime::Runtime runtime_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;
+  std::vector<std::unique_ptr<ClientTelemetry>> telemetry_;  // one per shard
   Controller controller_;              // shard 0
   ProducerIdAllocator producer_ids_;  // shard 0
   std::unique_ptr<GroupCoordinators> groups_;

@@ -78,8 +78,8 @@ constexpr ConfigKey kKeys[] = {
      .doc = "Largest request.", .min = 1},
     {.name = "socket.send.buffer.bytes", .type = kInt, .default_value = "102400", .support = kNoEffect,
      .doc = "The kernel sizes socket buffers by itself."},
-    {.name = "telemetry.max.bytes", .type = kInt, .default_value = "1048576", .support = kNoEffect,
-     .doc = "Metrics are served at /metrics of the HTTP listener.", .min = 1},
+    {.name = "telemetry.max.bytes", .type = kInt, .default_value = "1048576", .support = kWorks,
+     .doc = "Most bytes of metrics that a client may push at a time.", .min = 1},
 };
 // clang-format on
 

@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/handlers/partition_at_home.h"
 #include "broker/handlers/sharded_operation.h"
 #include "protocol/messages/delete_records.h"
 
@@ -66,11 +67,9 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
   // On the owning shard.
   void run(Part& part) override {
     for (DeleteItem* item : part.items) {
-      storage::Partition* partition = part.shard->log.find(item->id);
-      if (partition == nullptr || item->offset < -1 || partition->offline()) {
-        item->error = partition == nullptr   ? ProtocolError::kUnknownTopicOrPartition
-                      : partition->offline() ? ProtocolError::kKafkaStorageError
-                                             : ProtocolError::kOffsetOutOfRange;
+      storage::Partition* partition = serving_partition(*part.shard, item->id, item->error);
+      if (partition != nullptr && item->offset < -1) item->error = ProtocolError::kOffsetOutOfRange;
+      if (item->error != ProtocolError::kNone) {
         item_done(part);
         continue;
       }

@@ -10,6 +10,8 @@
 #include "broker/handlers/delete_topics.h"
 #include "broker/handlers/describe_cluster.h"
 #include "broker/handlers/describe_configs.h"
+#include "broker/handlers/describe_log_dirs.h"
+#include "broker/handlers/describe_producers.h"
 #include "broker/handlers/describe_topic_partitions.h"
 #include "broker/handlers/fetch.h"
 #include "broker/handlers/find_coordinator.h"
@@ -19,7 +21,11 @@
 #include "broker/handlers/list_offsets.h"
 #include "broker/handlers/metadata.h"
 #include "broker/handlers/offset_for_leader_epoch.h"
+#include "broker/handlers/one_broker_apis.h"
 #include "broker/handlers/produce.h"
+#include "broker/handlers/security_apis.h"
+#include "broker/handlers/telemetry.h"
+#include "broker/handlers/update_features.h"
 
 namespace weir::broker {
 namespace {
@@ -60,6 +66,24 @@ constexpr Entry kEntries[] = {
     {ApiKey::kIncrementalAlterConfigs, 0, 1, handle_incremental_alter_configs},
     {ApiKey::kDescribeCluster, 0, 2, handle_describe_cluster},
     {ApiKey::kListConfigResources, 0, 1, handle_list_config_resources},
+    {ApiKey::kDescribeAcls, 1, 3, handle_describe_acls},
+    {ApiKey::kCreateAcls, 1, 3, handle_create_acls},
+    {ApiKey::kDeleteAcls, 1, 3, handle_delete_acls},
+    {ApiKey::kAlterReplicaLogDirs, 1, 2, handle_alter_replica_log_dirs},
+    {ApiKey::kDescribeLogDirs, 1, 5, handle_describe_log_dirs},
+    {ApiKey::kElectLeaders, 0, 2, handle_elect_leaders},
+    {ApiKey::kAlterPartitionReassignments, 0, 1, handle_alter_partition_reassignments},
+    {ApiKey::kListPartitionReassignments, 0, 0, handle_list_partition_reassignments},
+    {ApiKey::kDescribeClientQuotas, 0, 1, handle_describe_client_quotas},
+    {ApiKey::kAlterClientQuotas, 0, 1, handle_alter_client_quotas},
+    {ApiKey::kDescribeUserScramCredentials, 0, 0, handle_describe_user_scram_credentials},
+    {ApiKey::kAlterUserScramCredentials, 0, 0, handle_alter_user_scram_credentials},
+    {ApiKey::kDescribeQuorum, 0, 2, handle_describe_quorum},
+    {ApiKey::kUpdateFeatures, 0, 2, handle_update_features},
+    {ApiKey::kDescribeProducers, 0, 0, handle_describe_producers},
+    {ApiKey::kUnregisterBroker, 0, 0, handle_unregister_broker},
+    {ApiKey::kGetTelemetrySubscriptions, 0, 0, handle_get_telemetry_subscriptions},
+    {ApiKey::kPushTelemetry, 0, 0, handle_push_telemetry},
     {ApiKey::kDescribeTopicPartitions, 0, 0, handle_describe_topic_partitions},
 };
 

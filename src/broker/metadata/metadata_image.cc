@@ -18,6 +18,7 @@ std::vector<TopicPtr> MetadataImage::sorted_by_name() const {
 }
 
 void MetadataImage::put(TopicPtr topic) {
+  ++changes_;
   if (const Topic* before = find(topic->id())) partition_count_ -= before->partition_count();
   partition_count_ += topic->partition_count();
   by_id_.put(topic->id(), topic);
@@ -28,6 +29,7 @@ void MetadataImage::remove(const TopicId& id) {
   const TopicPtr* found = find_shared(id);
   if (found == nullptr) return;
   const TopicPtr topic = *found;
+  ++changes_;
   partition_count_ -= topic->partition_count();
   by_id_.erase(id);
   by_name_.erase(topic->name());
@@ -53,6 +55,7 @@ std::vector<std::shared_ptr<const ConfigRecord>> MetadataImage::configs_of(Confi
 void MetadataImage::put_configs(std::shared_ptr<const ConfigRecord> record) {
   const ConfigResourceType type = record->type;
   const std::string key = record->key();
+  ++changes_;
   if (record->overrides.empty()) configs_.erase(key);
   else configs_.put(key, std::move(record));
   if (type != ConfigResourceType::kBroker) return;
@@ -66,6 +69,7 @@ void MetadataImage::put_configs(std::shared_ptr<const ConfigRecord> record) {
 }
 
 void MetadataImage::put_features(FeaturesRecord features) {
+  ++changes_;
   features_ = std::make_shared<const FeaturesRecord>(std::move(features));
 }
 

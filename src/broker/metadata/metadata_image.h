@@ -68,6 +68,9 @@ class MetadataImage {
   std::vector<std::shared_ptr<const ConfigRecord>> configs_of(ConfigResourceType type) const;
   const std::shared_ptr<const FeaturesRecord>& features() const { return features_; }
 
+  // Entries put and removed, those of the start included: the length of a log of them, if there were one.
+  int64_t changes() const { return changes_; }
+
   int32_t broker_epoch() const { return broker_epoch_; }
   int32_t leader_epoch(const Topic& topic) const { return broker_epoch_ - topic.record.creation_epoch; }
 
@@ -84,6 +87,7 @@ class MetadataImage {
 
   int32_t broker_epoch_;
   int64_t partition_count_ = 0;
+  int64_t changes_ = 0;
   SharedMap<std::string, TopicPtr, NameHash> by_name_;
   SharedMap<TopicId, TopicPtr> by_id_;
   std::shared_ptr<const BrokerConfig> config_;

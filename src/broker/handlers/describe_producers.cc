@@ -1,0 +1,106 @@
+#include "broker/handlers/describe_producers.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/partition_at_home.h"
+#include "broker/handlers/sharded_operation.h"
+#include "broker/metadata/topic_name.h"
+#include "protocol/messages/describe_producers.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::DescribeProducersRequest;
+using protocol::DescribeProducersResponse;
+using ProtocolError = protocol::ErrorCode;
+using PartitionResponse = DescribeProducersResponse::PartitionResponse;
+using ProducerState = DescribeProducersResponse::ProducerState;
+
+struct ProducersItem {
+  storage::PartitionId id;
+  PartitionResponse* response = nullptr;
+  ProtocolError error{};
+  std::vector<ProducerState> producers;
+};
+
+class DescribeProducersOperation final : public ShardedOperation<ProducersItem> {
+ public:
+  DescribeProducersOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    protocol::Arena& arena = context_->arena();
+    size_t count = 0;
+    for (const auto& topic : request_.topics) count += topic.partition_indexes.size();
+    items_.reserve(count);
+    response_.topics = arena.array<DescribeProducersResponse::TopicResponse>(request_.topics.size());
+    for (size_t t = 0; t < request_.topics.size(); ++t) {
+      const auto& asked = request_.topics[t];
+      response_.topics[t].name = asked.name;
+      response_.topics[t].partitions = arena.array<PartitionResponse>(asked.partition_indexes.size());
+      const auto fault = topic_name_fault(asked.name);
+      const Topic* topic = home().image->find(asked.name);
+      for (size_t p = 0; p < asked.partition_indexes.size(); ++p) {
+        PartitionResponse& response = response_.topics[t].partitions[p];
+        response.partition_index = asked.partition_indexes[p];
+        if (fault) {
+          response.error_code = code(ProtocolError::kInvalidTopicException);
+          response.error_message = arena.copy(*fault);
+        } else if (topic == nullptr || !topic->has_partition(response.partition_index)) {
+          response.error_code = code(ProtocolError::kUnknownTopicOrPartition);
+        } else {
+          items_.push_back({topic->partition(response.partition_index), &response, ProtocolError::kNone, {}});
+        }
+      }
+    }
+    assign(items_);
+    start_round();
+  }
+
+ private:
+  // On the owning shard.
+  void run(Part& part) override {
+    for (ProducersItem* item : part.items) {
+      if (const storage::Partition* partition = serving_partition(*part.shard, item->id, item->error)) {
+        for (const auto& [id, entry] : partition->producers().entries()) item->producers.push_back(state_of(entry));
+      }
+      item_done(part);
+    }
+  }
+  static ProducerState state_of(const storage::ProducerEntry& entry) {
+    ProducerState state;
+    state.producer_id = entry.producer_id;
+    state.producer_epoch = entry.producer_epoch;
+    state.last_sequence = entry.batches.empty() ? -1 : entry.batches.back().last_sequence;
+    state.last_timestamp = entry.last_timestamp;
+    state.coordinator_epoch = entry.coordinator_epoch;
+    state.current_txn_start_offset = entry.transaction_first_offset;
+    return state;
+  }
+
+  void complete() override {
+    for (ProducersItem& item : items_) {
+      item.response->error_code = code(item.error);
+      std::sort(item.producers.begin(), item.producers.end(),
+                [](const ProducerState& a, const ProducerState& b) { return a.producer_id < b.producer_id; });
+      item.response->active_producers = item.producers;
+    }
+    context_->respond(response_);
+    context_.reset();
+  }
+
+  DescribeProducersRequest request_;
+  DescribeProducersResponse response_;
+  std::vector<ProducersItem> items_;
+};
+
+}  // namespace
+
+void handle_describe_producers(Broker& broker, RequestContextPtr context) {
+  std::make_shared<DescribeProducersOperation>(broker, std::move(context))->start();
+}
+
+}  // namespace weir::broker

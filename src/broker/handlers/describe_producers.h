@@ -1,0 +1,11 @@
+// DescribeProducers (key 61), version 0: the producers a partition remembers, with their last sequence and time.
+#pragma once
+
+#include "broker/broker.h"
+#include "broker/server/request_context.h"
+
+namespace weir::broker {
+
+void handle_describe_producers(Broker& broker, RequestContextPtr context);
+
+}  // namespace weir::broker

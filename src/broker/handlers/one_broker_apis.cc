@@ -1,0 +1,195 @@
+#include "broker/handlers/one_broker_apis.h"
+
+#include <fmt/core.h>
+
+#include <string>
+
+#include "broker/handlers/create_topics.h"
+#include "protocol/errors.h"
+#include "protocol/messages/alter_partition_reassignments.h"
+#include "protocol/messages/alter_replica_log_dirs.h"
+#include "protocol/messages/describe_quorum.h"
+#include "protocol/messages/elect_leaders.h"
+#include "protocol/messages/list_partition_reassignments.h"
+#include "protocol/messages/unregister_broker.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+
+MetadataImagePtr image_of(Broker& broker, RequestContext& context) { return broker.shard(context.loop().index()).image; }
+
+// The one replica leads already.
+Refusal elect(const MetadataImage& image, std::string_view name, int32_t partition) {
+  const Topic* topic = image.find(name);
+  if (topic == nullptr) return {ErrorCode::kUnknownTopicOrPartition, fmt::format("No such topic as {}", name)};
+  if (!topic->has_partition(partition)) {
+    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("No such partition as {}-{}", name, partition)};
+  }
+  return {ErrorCode::kElectionNotNeeded, "Leader election not needed for topic partition."};
+}
+
+using ReassignablePartition = protocol::AlterPartitionReassignmentsRequest::ReassignablePartition;
+Refusal reassign(const MetadataImage& image, std::string_view name, const ReassignablePartition& partition, int32_t node_id) {
+  const Topic* topic = image.find(name);
+  if (topic == nullptr) {
+    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("Unable to find a topic named {}.", name)};
+  }
+  if (!topic->has_partition(partition.partition_index)) {
+    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("Unable to find partition {}:{}.", name, partition.partition_index)};
+  }
+  if (!partition.replicas) return {ErrorCode::kNoReassignmentInProgress, "No partition reassignment is in progress."};
+  if (auto refusal = check_assignment(*partition.replicas, node_id)) return *refusal;
+  return {ErrorCode::kNone, {}};
+}
+
+}  // namespace
+
+void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
+  using Response = protocol::ElectLeadersResponse;
+  constexpr int8_t kUnclean = 1;
+  protocol::ElectLeadersRequest request;
+  if (!context->decode(request)) return;
+  protocol::Arena& arena = context->arena();
+  const MetadataImagePtr image = image_of(broker, *context);
+  Response response;
+  if (request.election_type < 0 || request.election_type > kUnclean) {
+    response.error_code = code(ErrorCode::kInvalidRequest);
+  } else if (request.topic_partitions) {
+    const auto& asked = *request.topic_partitions;
+    response.replica_election_results = arena.array<Response::ReplicaElectionResult>(asked.size());
+    for (size_t t = 0; t < asked.size(); ++t) {
+      auto& topic = response.replica_election_results[t];
+      topic.topic = asked[t].topic;
+      topic.partition_result = arena.array<Response::PartitionResult>(asked[t].partitions.size());
+      for (size_t p = 0; p < asked[t].partitions.size(); ++p) {
+        const Refusal answer = elect(*image, asked[t].topic, asked[t].partitions[p]);
+        topic.partition_result[p] = {asked[t].partitions[p], code(answer.error), arena.copy(answer.message)};
+      }
+    }
+  }
+  // Asked for all partitions: none needed it, and those are left out.
+  context->respond(response);
+}
+
+void handle_alter_partition_reassignments(Broker& broker, RequestContextPtr context) {
+  using Response = protocol::AlterPartitionReassignmentsResponse;
+  protocol::AlterPartitionReassignmentsRequest request;
+  if (!context->decode(request)) return;
+  protocol::Arena& arena = context->arena();
+  const MetadataImagePtr image = image_of(broker, *context);
+  Response response;
+  response.error_message = std::nullopt;
+  response.allow_replication_factor_change = request.allow_replication_factor_change;
+  response.responses = arena.array<Response::ReassignableTopicResponse>(request.topics.size());
+  for (size_t t = 0; t < request.topics.size(); ++t) {
+    const auto& asked = request.topics[t];
+    response.responses[t].name = asked.name;
+    response.responses[t].partitions = arena.array<Response::ReassignablePartitionResponse>(asked.partitions.size());
+    for (size_t p = 0; p < asked.partitions.size(); ++p) {
+      const Refusal answer = reassign(*image, asked.name, asked.partitions[p], broker.settings().node_id);
+      auto& result = response.responses[t].partitions[p];
+      result.partition_index = asked.partitions[p].partition_index;
+      result.error_code = code(answer.error);
+      result.error_message = std::nullopt;
+      if (!answer.message.empty()) result.error_message = arena.copy(answer.message);
+    }
+  }
+  context->respond(response);
+}
+
+void handle_list_partition_reassignments(Broker&, RequestContextPtr context) {
+  protocol::ListPartitionReassignmentsRequest request;
+  if (!context->decode(request)) return;
+  protocol::ListPartitionReassignmentsResponse response;
+  response.error_message = std::nullopt;
+  context->respond(response);
+}
+
+void handle_alter_replica_log_dirs(Broker& broker, RequestContextPtr context) {
+  using Response = protocol::AlterReplicaLogDirsResponse;
+  protocol::AlterReplicaLogDirsRequest request;
+  if (!context->decode(request)) return;
+  protocol::Arena& arena = context->arena();
+  const MetadataImagePtr image = image_of(broker, *context);
+  size_t topics = 0;
+  for (const auto& dir : request.dirs) topics += dir.topics.size();
+  Response response;
+  response.results = arena.array<Response::AlterReplicaLogDirTopicResult>(topics);
+  size_t next = 0;
+  for (const auto& dir : request.dirs) {
+    const bool own = dir.path == broker.config().text("log.dirs");
+    for (const auto& asked : dir.topics) {
+      auto& result = response.results[next++];
+      result.topic_name = asked.name;
+      result.partitions = arena.array<Response::AlterReplicaLogDirPartitionResult>(asked.partitions.size());
+      const Topic* topic = image->find(asked.name);
+      for (size_t p = 0; p < asked.partitions.size(); ++p) {
+        ErrorCode error = ErrorCode::kNone;  // it is there already
+        if (!own) error = ErrorCode::kLogDirNotFound;
+        else if (topic == nullptr || !topic->has_partition(asked.partitions[p])) error = ErrorCode::kUnknownTopicOrPartition;
+        result.partitions[p] = {asked.partitions[p], code(error)};
+      }
+    }
+  }
+  context->respond(response);
+}
+
+void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
+  using Response = protocol::DescribeQuorumResponse;
+  protocol::DescribeQuorumRequest request;
+  if (!context->decode(request)) return;
+  protocol::Arena& arena = context->arena();
+  const MetadataImagePtr image = image_of(broker, *context);
+  const int32_t node = broker.settings().node_id;
+  const int64_t now_ms = context->loop().clock().wall_ms();
+  const ConnectionFacts& connection = context->connection();
+  Response response;
+  response.error_message = std::nullopt;
+  response.topics = arena.array<Response::TopicData>(request.topics.size());
+  for (size_t t = 0; t < request.topics.size(); ++t) {
+    const auto& asked = request.topics[t];
+    response.topics[t].topic_name = asked.topic_name;
+    response.topics[t].partitions = arena.array<Response::PartitionData>(asked.partitions.size());
+    for (size_t p = 0; p < asked.partitions.size(); ++p) {
+      Response::PartitionData& partition = response.topics[t].partitions[p];
+      partition.partition_index = asked.partitions[p].partition_index;
+      partition.error_message = std::nullopt;
+      if (asked.topic_name != "__cluster_metadata" || partition.partition_index != 0) {
+        partition.error_code = code(ErrorCode::kUnknownTopicOrPartition);
+        continue;
+      }
+      partition.leader_id = node;
+      partition.leader_epoch = image->broker_epoch();
+      partition.high_watermark = image->changes();
+      partition.current_voters = arena.array<Response::ReplicaState>(1);
+      partition.current_voters[0].replica_id = node;
+      partition.current_voters[0].log_end_offset = image->changes();
+      partition.current_voters[0].last_fetch_timestamp = now_ms;
+      partition.current_voters[0].last_caught_up_timestamp = now_ms;
+    }
+  }
+  response.nodes = arena.array<Response::Node>(1);
+  response.nodes[0].node_id = node;
+  response.nodes[0].listeners = arena.array<Response::Listener>(1);
+  response.nodes[0].listeners[0] = {connection.listener->name, connection.advertised().host, connection.advertised().port};
+  context->respond(response);
+}
+
+void handle_unregister_broker(Broker& broker, RequestContextPtr context) {
+  protocol::UnregisterBrokerRequest request;
+  if (!context->decode(request)) return;
+  protocol::UnregisterBrokerResponse response;
+  if (request.broker_id == broker.settings().node_id) {
+    response.error_code = code(ErrorCode::kInvalidRequest);
+    response.error_message = context->arena().copy(
+        fmt::format("Broker ID {} is this broker, the only one of its cluster. Stop it instead.", request.broker_id));
+  } else {
+    response.error_code = code(ErrorCode::kBrokerIdNotRegistered);
+    response.error_message = context->arena().copy(fmt::format("Broker ID {} is not currently registered", request.broker_id));
+  }
+  context->respond(response);
+}
+
+}  // namespace weir::broker

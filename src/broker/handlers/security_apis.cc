@@ -1,0 +1,127 @@
+#include "broker/handlers/security_apis.h"
+
+#include <set>
+#include <string>
+
+#include "protocol/errors.h"
+#include "protocol/messages/alter_client_quotas.h"
+#include "protocol/messages/alter_user_scram_credentials.h"
+#include "protocol/messages/create_acls.h"
+#include "protocol/messages/delete_acls.h"
+#include "protocol/messages/describe_acls.h"
+#include "protocol/messages/describe_client_quotas.h"
+#include "protocol/messages/describe_user_scram_credentials.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+
+constexpr std::string_view kNoAuthorizer = "No Authorizer is configured.";
+
+}  // namespace
+
+void handle_describe_acls(Broker&, RequestContextPtr context) {
+  protocol::DescribeAclsRequest request;
+  if (!context->decode(request)) return;
+  protocol::DescribeAclsResponse response;
+  response.error_code = code(ErrorCode::kSecurityDisabled);
+  response.error_message = "No Authorizer is configured on the broker";
+  context->respond(response);
+}
+
+void handle_create_acls(Broker&, RequestContextPtr context) {
+  protocol::CreateAclsRequest request;
+  if (!context->decode(request)) return;
+  protocol::CreateAclsResponse response;
+  response.results = context->arena().array<protocol::CreateAclsResponse::AclCreationResult>(request.creations.size());
+  for (auto& result : response.results) {
+    result.error_code = code(ErrorCode::kSecurityDisabled);
+    result.error_message = kNoAuthorizer;
+  }
+  context->respond(response);
+}
+
+void handle_delete_acls(Broker&, RequestContextPtr context) {
+  protocol::DeleteAclsRequest request;
+  if (!context->decode(request)) return;
+  protocol::DeleteAclsResponse response;
+  response.filter_results = context->arena().array<protocol::DeleteAclsResponse::DeleteAclsFilterResult>(request.filters.size());
+  for (auto& result : response.filter_results) {
+    result.error_code = code(ErrorCode::kSecurityDisabled);
+    result.error_message = kNoAuthorizer;
+  }
+  context->respond(response);
+}
+
+void handle_describe_user_scram_credentials(Broker&, RequestContextPtr context) {
+  using Response = protocol::DescribeUserScramCredentialsResponse;
+  protocol::DescribeUserScramCredentialsRequest request;
+  if (!context->decode(request)) return;
+  Response response;
+  response.error_message = std::nullopt;
+  if (request.users) {
+    protocol::Arena& arena = context->arena();
+    std::set<std::string_view> names;
+    for (const auto& user : *request.users) names.insert(user.name);
+    response.results = arena.array<Response::DescribeUserScramCredentialsResult>(names.size());
+    size_t i = 0;
+    for (const std::string_view name : names) {
+      auto& result = response.results[i++];
+      result.user = name;
+      result.error_code = code(ErrorCode::kResourceNotFound);
+      result.error_message = arena.copy("Attempt to describe a user credential that does not exist: " + std::string(name));
+    }
+  }
+  context->respond(response);
+}
+
+void handle_alter_user_scram_credentials(Broker&, RequestContextPtr context) {
+  using Response = protocol::AlterUserScramCredentialsResponse;
+  protocol::AlterUserScramCredentialsRequest request;
+  if (!context->decode(request)) return;
+  std::set<std::string_view> names;
+  for (const auto& deletion : request.deletions) names.insert(deletion.name);
+  for (const auto& upsertion : request.upsertions) names.insert(upsertion.name);
+  Response response;
+  response.results = context->arena().array<Response::AlterUserScramCredentialsResult>(names.size());
+  size_t i = 0;
+  for (const std::string_view name : names) {
+    auto& result = response.results[i++];
+    result.user = name;
+    result.error_code = code(ErrorCode::kUnsupportedSaslMechanism);
+    result.error_message = "SASL is not available in this version: no listener would ask for these credentials.";
+  }
+  context->respond(response);
+}
+
+void handle_describe_client_quotas(Broker&, RequestContextPtr context) {
+  protocol::DescribeClientQuotasRequest request;
+  if (!context->decode(request)) return;
+  protocol::DescribeClientQuotasResponse response;
+  response.error_message = std::nullopt;
+  context->respond(response);
+}
+
+void handle_alter_client_quotas(Broker&, RequestContextPtr context) {
+  using Response = protocol::AlterClientQuotasResponse;
+  protocol::AlterClientQuotasRequest request;
+  if (!context->decode(request)) return;
+  protocol::Arena& arena = context->arena();
+  Response response;
+  response.entries = arena.array<Response::EntryData>(request.entries.size());
+  for (size_t i = 0; i < request.entries.size(); ++i) {
+    Response::EntryData& entry = response.entries[i];
+    entry.error_code = code(ErrorCode::kInvalidRequest);
+    entry.error_message = "Client quotas are not available in this version.";
+    const auto& asked = request.entries[i].entity;
+    entry.entity = arena.array<Response::EntityData>(asked.size());
+    for (size_t k = 0; k < asked.size(); ++k) {
+      entry.entity[k].entity_type = asked[k].entity_type;
+      entry.entity[k].entity_name = asked[k].entity_name;
+    }
+  }
+  context->respond(response);
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,21 @@
+// The APIs of a broker without authorizer, credentials and quotas, as Kafka answers them: DescribeAcls, CreateAcls,
+// DeleteAcls (keys 29-31, versions 1-3): SECURITY_DISABLED. DescribeUserScramCredentials (key 50), DescribeClientQuotas
+// (key 48, versions 0-1): there are none.
+//
+// Deviation: AlterUserScramCredentials (key 51) and AlterClientQuotas (key 49) are refused, since nothing would act on them.
+#pragma once
+
+#include "broker/broker.h"
+#include "broker/server/request_context.h"
+
+namespace weir::broker {
+
+void handle_describe_acls(Broker& broker, RequestContextPtr context);
+void handle_create_acls(Broker& broker, RequestContextPtr context);
+void handle_delete_acls(Broker& broker, RequestContextPtr context);
+void handle_describe_user_scram_credentials(Broker& broker, RequestContextPtr context);
+void handle_alter_user_scram_credentials(Broker& broker, RequestContextPtr context);
+void handle_describe_client_quotas(Broker& broker, RequestContextPtr context);
+void handle_alter_client_quotas(Broker& broker, RequestContextPtr context);
+
+}  // namespace weir::broker
