@@ -40,6 +40,10 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   for (unsigned i = 0; i < count; ++i) {
     shards_.push_back(std::make_unique<BrokerShard>(*runtime.loops[i], *logs[i], FetchSessionCache(i, count, slots)));
     shards_.back()->image = metadata.image;
+    logs[i]->for_each([this](const storage::Partition& partition) {
+      if (partition.offline()) offline_.add(partition.id());
+    });
+    logs[i]->watch_offline([this](const storage::PartitionId& partition) { offline_.add(partition); });
     telemetry_.push_back(std::make_unique<ClientTelemetry>(runtime.loops[i]->clock(), runtime.loops[i]->random()));
   }
   metadata.image->for_each([&](const TopicPtr& topic) {
@@ -48,7 +52,9 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   groups_ = std::make_unique<GroupCoordinators>(*this, *runtime.pool, config);
 }
 
-Broker::~Broker() = default;
+Broker::~Broker() {
+  for (auto& shard : shards_) shard->log.watch_offline({});
+}
 
 unsigned Broker::owner(const storage::PartitionId& partition) const {
   return storage::shard_of(partition, shard_count());

@@ -21,6 +21,7 @@
 #include "broker/metadata/controller.h"
 #include "broker/metadata/metadata_image.h"
 #include "broker/metadata/metadata_loader.h"
+#include "broker/metadata/offline_partitions.h"
 #include "broker/metadata/producer_id_allocator.h"
 #include "broker/metrics/topic_traffic.h"
 #include "broker/server/memory_budget.h"
@@ -82,6 +83,7 @@ class Broker final : public MetadataPublisher {
   const BrokerConfig& config() const { return config_; }
   MemoryBudget& budget() { return budget_; }
   const runtime::Runtime& runtime() const { return runtime_; }
+  const OfflinePartitions& offline() const { return offline_; }
   ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
   GroupCoordinators& groups() { return *groups_; }
 
@@ -125,6 +127,7 @@ class Broker final : public MetadataPublisher {
   MemoryBudget& budget_;
   std::vector<std::function<void(const BrokerConfig&)>> config_followers_;  // shard 0
   const runtime::Runtime runtime_;
+  OfflinePartitions offline_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;
   std::vector<std::unique_ptr<ClientTelemetry>> telemetry_;  // one per shard
   Controller controller_;              // shard 0

@@ -1,11 +1,12 @@
-"""Kafka's tools for groups on Weir and on Apache Kafka, command by command: they must say the same and end the same."""
+"""Kafka's tools on Weir and on Apache Kafka, command by command: they must say the same and end the same."""
 import re
 import subprocess
 
+import differential_admin
 from cases import Part, Skip
 from harness import brokers, maven
 
-part = Part("differential", "Kafka's group tools on Weir and Apache Kafka side by side")
+part = Part("differential", "Kafka's tools on Weir and Apache Kafka side by side")
 
 POM = maven.ROOT / "tests/compatibility/java/pom.xml"
 GROUPS = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
@@ -71,8 +72,9 @@ NOISE = [
 def normal(text: str) -> list[str]:
     lines = []
     for line in text.splitlines():
-        for pattern, instead in NOISE:
+        for pattern, instead in differential_admin.NOISE + NOISE:
             line = pattern.sub(instead, line)
+        line = differential_admin.quorum_only(line.strip())
         if line.strip():
             lines.append(line.strip())
     return sorted(lines)
@@ -97,16 +99,15 @@ def run_tool(class_path: str, address: str, name: str, arguments: list[str], giv
     return done.returncode, counted(lines) if name == VERIFIABLE_CONSUMER else lines
 
 
-@part.case
-def group_tools(broker, folder):
+def side_by_side(broker, folder, script: list, settings: dict[str, str]) -> list[tuple[str, str, str]]:
     try:
         class_path = maven.class_path(POM)
-        kafka = brokers.Kafka(folder, settings={"auto.create.topics.enable": "true", "num.partitions": "4"})
+        kafka = brokers.Kafka(folder, settings=settings)
     except maven.Unavailable as reason:
         raise Skip(str(reason)) from None
     found = []
     with kafka.start():
-        for name, arguments, *given in SCRIPT:
+        for name, arguments, *given in script:
             said = f"{name.rsplit('.', 1)[1]} {' '.join(arguments)}"
             theirs, ours = (run_tool(class_path, one.address, name, arguments, *given) for one in (kafka, broker))
             if ours == theirs:
@@ -117,3 +118,13 @@ def group_tools(broker, folder):
             found.append(("failed", said, f"status {ours[0]} here and {theirs[0]} there; only here: {only_ours}; only there: "
                                           f"{only_theirs}"))
     return found
+
+
+@part.case
+def group_tools(broker, folder):
+    return side_by_side(broker, folder, SCRIPT, {"auto.create.topics.enable": "true", "num.partitions": "4"})
+
+
+@part.case
+def admin_tools(broker, folder):
+    return side_by_side(broker, folder, differential_admin.script(folder), {"num.partitions": "4"})

@@ -1,4 +1,6 @@
 // DescribeProducers (key 61), version 0: the producers a partition remembers, with their last sequence and time.
+//
+// Deviation: the time is when the last batch was appended, not its largest timestamp.
 #pragma once
 
 #include "broker/broker.h"

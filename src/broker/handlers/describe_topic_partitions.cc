@@ -42,7 +42,7 @@ std::vector<std::string_view> names_of(const DescribeTopicPartitionsRequest& req
 }
 
 void fill(ResponseTopic& answer, const Topic& topic, int32_t leader_epoch, int32_t first, int32_t count,
-          std::span<int32_t> replicas, protocol::Arena& arena) {
+          std::span<int32_t> replicas, const OfflinePartitions& offline, protocol::Arena& arena) {
   answer.topic_id = topic.id();
   answer.is_internal = topic.internal;
   answer.partitions = arena.array<ResponsePartition>(static_cast<size_t>(count));
@@ -55,6 +55,10 @@ void fill(ResponseTopic& answer, const Topic& topic, int32_t leader_epoch, int32
     partition.isr_nodes = replicas;
     partition.eligible_leader_replicas = std::span<int32_t>();
     partition.last_known_elr = std::span<int32_t>();
+    if (!offline.contains(topic.partition(first + i))) continue;
+    partition.error_code = code(protocol::ErrorCode::kLeaderNotAvailable);
+    partition.leader_id = -1;
+    partition.offline_replicas = replicas;
   }
 }
 
@@ -99,7 +103,7 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
     const bool at_cursor = request.cursor != nullptr && request.cursor->topic_name == name;
     const int32_t first = at_cursor ? std::min(request.cursor->partition_index, topic->partition_count()) : 0;
     const int32_t partitions = std::min(topic->partition_count() - first, left);
-    fill(answer, *topic, image->leader_epoch(*topic), first, partitions, replicas, arena);
+    fill(answer, *topic, image->leader_epoch(*topic), first, partitions, replicas, broker.offline(), arena);
     left -= partitions;
     if (first + partitions < topic->partition_count()) {
       next->topic_name = name;

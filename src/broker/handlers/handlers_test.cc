@@ -13,6 +13,7 @@
 #include "protocol/messages/list_offsets.h"
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
+#include "storage/log/offline_markers.h"
 
 namespace weir::broker {
 namespace {
@@ -89,6 +90,27 @@ TEST_F(HandlersTest, MetadataByIdAndOfAll) {
   request.topics = std::span<protocol::MetadataRequest::MetadataRequestTopic>();
   EXPECT_EQ(call<protocol::MetadataResponse>(0, request)->topics.size(), 2u);
   EXPECT_EQ(call<protocol::MetadataResponse>(1, request)->topics.size(), 0u);
+}
+
+TEST_F(HandlersTest, DamagedPartitionsHaveNoLeader) {
+  const TopicId id = create_topic("a", 3);
+  stop();
+  ASSERT_TRUE(storage::OfflineMarkers(sim_.disk(), "/data").put({id, 1}, "damaged by this test"));
+  frontend_metrics_.reset();
+  registry_.reset();
+  start();
+  const auto answer = metadata({"a"});
+  const auto& partitions = answer->topics[0].partitions;
+  EXPECT_EQ(partitions[0].error_code, 0);
+  EXPECT_EQ(partitions[0].leader_id, answer->controller_id);
+  EXPECT_EQ(partitions[1].error_code, code(ErrorCode::kLeaderNotAvailable));
+  EXPECT_EQ(partitions[1].leader_id, -1);
+  EXPECT_THAT(partitions[1].offline_replicas, ::testing::ElementsAre(answer->controller_id));
+  EXPECT_THAT(partitions[2].offline_replicas, ::testing::IsEmpty());
+  EXPECT_EQ(produce("a", 1, {"x"})->responses[0].partition_responses[0].error_code, code(ErrorCode::kKafkaStorageError));
+  const auto described = call<protocol::DescribeTopicPartitionsResponse>(0, protocol::DescribeTopicPartitionsRequest());
+  EXPECT_EQ(described->topics[0].partitions[1].leader_id, -1);
+  EXPECT_EQ(described->topics[0].partitions[2].leader_id, answer->controller_id);
 }
 
 TEST_F(HandlersTest, CreateTopicsRefusals) {

@@ -156,6 +156,10 @@ class MetadataOperation : public std::enable_shared_from_this<MetadataOperation>
       partition.leader_epoch = epoch;
       partition.replica_nodes = replicas_;
       partition.isr_nodes = replicas_;
+      if (!broker_.offline().contains(topic.partition(static_cast<int32_t>(i)))) continue;
+      partition.error_code = code(ErrorCode::kLeaderNotAvailable);
+      partition.leader_id = -1;
+      partition.offline_replicas = replicas_;
     }
   }
 

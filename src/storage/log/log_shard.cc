@@ -289,6 +289,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadR
 void LogShard::take_offline(Partition& partition, const std::string& reason) {
   if (partition.offline()) return;
   partition.offline_reason_ = reason;
+  if (offline_watcher_) offline_watcher_(partition.id());
   log_error("log",
             "Partition {}-{} is offline: {}. Other partitions serve on. Restore its files from a copy, or delete and "
             "recreate the topic.",

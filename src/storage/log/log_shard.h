@@ -149,6 +149,8 @@ class LogShard {
 
   void run_retention();  // also by timer, once start_timers was called
   void start_timers() { schedule_retention(); }
+  // Told of each partition that goes offline while the shard runs.
+  void watch_offline(Function<void(const PartitionId&)> watcher) { offline_watcher_ = std::move(watcher); }
   void set_producer_id_expiration_ms(int64_t ms) { options_.producer_id_expiration_ms = ms; }
 
  private:
@@ -220,6 +222,7 @@ class LogShard {
   // DeleteRecords callers: of the merge in flight, and of the one after it.
   std::vector<Function<void(const Result<void>&)>> commit_waiters_;
   std::vector<Function<void(const Result<void>&)>> next_commit_waiters_;
+  Function<void(const PartitionId&)> offline_watcher_;
   runtime::TimerId retention_timer_;
   runtime::TimerId merge_retry_;
   MergeTotals merge_totals_;

@@ -1,0 +1,99 @@
+#include "broker/config/configuration_page.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "broker/config/resource_config.h"
+#include "broker/config/topic_config.h"
+
+namespace weir::broker {
+
+namespace {
+
+constexpr const char* kIntroduction = R"(# Configuration
+
+Made from the tables in src/broker/config/ (see configuration_page.h); do not edit.
+
+`weir serve --config FILE` reads a properties file with Kafka's keys; `--set key=value` overrides single ones. Each of Kafka's
+broker keys is in one of three classes:
+
+- it **works**, and `DescribeConfigs` lists it;
+- it has **no effect** here, because it tunes a part of Kafka that Weir does not have: a file that sets it is taken, the log
+  names it once with the reason, and it cannot be altered;
+- it is **refused** if set to anything but its default, because it promises something that Weir does not do (yet).
+
+A key that is not in the tables is an error with the nearest known name. Keys marked *at run time* can be altered while the
+broker runs (`kafka-configs --entity-type brokers`), for this broker or for all, and act at once; what is altered wins over the
+file. Where two keys mean the same in different units the finer one wins: `log.retention.ms` over `.minutes` over `.hours`,
+`log.roll.ms` over `.hours`.
+)";
+
+std::string escape(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c;
+  }
+  return out;
+}
+
+std::string default_of(const ConfigKey& key) {
+  if (!key.default_value) return "";
+  return *key.default_value ? "`" + escape(key.default_value) + "`" : "(empty)";
+}
+
+std::string type_of(const ConfigKey& key) {
+  std::string text(config_type_name(key.type));
+  if (key.choices) {
+    std::string choices = key.choices;
+    std::replace(choices.begin(), choices.end(), '|', ' ');
+    return text + ": " + choices;
+  }
+  const bool low = key.min != ConfigKey::kNoMin, high = key.max != ConfigKey::kNoMax;
+  if (low && high) return fmt::format("{}, {} to {}", text, key.min, key.max);
+  if (low) return fmt::format("{}, from {}", text, key.min);
+  return text;
+}
+
+std::string broker_section(ConfigSupport support, const char* title) {
+  std::string page = fmt::format("\n## {}\n\n| key | type | default | |\n|---|---|---|---|\n", title);
+  for (const ConfigKey& key : broker_config_keys()) {
+    if (key.support != support) continue;
+    page += fmt::format("| `{}` | {} | {} | {}{} |\n", key.name, type_of(key), default_of(key), escape(key.doc),
+                        key.dynamic ? " *At run time.*" : "");
+  }
+  return page;
+}
+
+std::string resource_section(std::span<const ResourceConfigKey> keys, const char* title, const char* text) {
+  std::string page = fmt::format("\n## {}\n\n{}\n\n| key | type | default | from | |\n|---|---|---|---|---|\n", title, text);
+  for (const ResourceConfigKey& key : keys) {
+    std::string from;
+    for (const ConfigSynonym& synonym : key.synonyms) {
+      if (synonym.broker_key) from += fmt::format("{}`{}`", from.empty() ? "" : ", ", synonym.broker_key);
+    }
+    const char* note = key.key.support == ConfigSupport::kNoEffect ? "No effect: " : key.key.support == ConfigSupport::kRefused ? "Refused: " : "";
+    page += fmt::format("| `{}` | {} | {} | {} | {}{} |\n", key.key.name, type_of(key.key), default_of(key.key), from, note,
+                        escape(key.key.doc));
+  }
+  return page;
+}
+
+}  // namespace
+
+std::string configuration_page() {
+  std::string page = kIntroduction;
+  page += resource_section(topic_config_keys(), "Topics",
+                           "Set at creation or with `kafka-configs --entity-type topics`; without an override the broker's key counts.");
+  page += resource_section(group_resource_keys(), "Groups",
+                           "Set with `kafka-configs --entity-type groups`. Refused for kinds of groups that are not served in this version.");
+  page += resource_section(client_metrics_keys(), "Client metrics",
+                           "Subscriptions (KIP-714), set with `kafka-configs --entity-type client-metrics` or `kafka-client-metrics`.");
+  page += broker_section(ConfigSupport::kWorks, "Broker keys that work");
+  page += broker_section(ConfigSupport::kNoEffect, "Broker keys without effect");
+  page += broker_section(ConfigSupport::kRefused, "Broker keys that are refused");
+  return page;
+}
+
+}  // namespace weir::broker
