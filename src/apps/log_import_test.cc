@@ -195,7 +195,7 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   ASSERT_TRUE(store);
   const broker::BrokerConfig config;
   const auto metadata = broker::load_metadata(
-      **store, false, machine_.loop(0).random(), [&](const broker::ConfigOverrides& overrides) { return broker::log_config(overrides, config); });
+      **store, false, machine_.loop(0).random(), config);
   ASSERT_TRUE(metadata) << metadata.error().message;
   EXPECT_EQ(metadata->cluster_id, "MkU3OEVBNTcwNTJENDM2Qk");
   EXPECT_EQ(metadata->image->topic_count(), 1u);

@@ -289,12 +289,12 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadR
 void LogShard::take_offline(Partition& partition, const std::string& reason) {
   if (partition.offline()) return;
   partition.offline_reason_ = reason;
-  if (offline_watcher_) offline_watcher_(partition.id());
   log_error("log",
             "Partition {}-{} is offline: {}. Other partitions serve on. Restore its files from a copy, or delete and "
             "recreate the topic.",
             partition.id_.topic.to_string(), partition.id_.index, reason);
   wake(partition);
+  if (offline_watcher_) offline_watcher_(partition.id());
   // Remembered across restarts. Should the machine die first, the damage is found again.
   runtime_.pool->submit(
       [files = runtime_.files, log_dir = options_.log_dir, id = partition.id_, reason] {
