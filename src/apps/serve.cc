@@ -192,6 +192,7 @@ int serve(const cli::ServeCommand& command) {
   }
   if (command.ephemeral) {
     options.data_dir = temporary.path();
+    options.disk_reserve = false;
   } else {
     auto data_dir = data_dir_of(command, options.config);
     if (!data_dir) return complain(data_dir.error(), kBadArguments);

@@ -85,6 +85,7 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   for (size_t i = 0; i < runtime.loops.size(); ++i) {
     runtime.loops[i]->post([log = server->opened_.shards[i].get()] { log->start_timers(); });
   }
+  runtime.loops[0]->post([reserve = server->reserve_.get()] { reserve->start(); });
   runtime.loops[0]->post([cleaner = server->cleaner_.get()] { cleaner->start(); });
   return server;
 }
@@ -125,7 +126,10 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   storage::LogOptions log;
   log.log_dir = folder_->path();
   log.flush_to_device = config.text("weir.flush") != "os";
-  log.shard.unmerged_bytes_max = std::max((unmerged > 0 ? static_cast<uint64_t>(unmerged) : tail_bytes) / shards, 4 * kMiB);
+  // On a small disk what is not merged has to fit into the reserve.
+  const uint64_t free = runtime_.files->free_bytes(folder_->path()).value_or(UINT64_MAX);
+  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : std::min(tail_bytes, free / 20);
+  log.shard.unmerged_bytes_max = std::max(unmerged_max / shards, 4 * kMiB);
   // A file is merged once it is full and the next one begins: two must fit below the bound, or appends would wait for
   // what never comes.
   log.wal_file_bytes = std::min(log.wal_file_bytes, log.shard.unmerged_bytes_max / 2 / kMiB * kMiB);
@@ -149,12 +153,26 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   for (const auto& shard : opened_.shards) logs.push_back(shard.get());
   cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_,
                                                    cleaner_options(config, max_memory_bytes_));
+  make_reserve();
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   broker_->follow_config([this](const broker::BrokerConfig& now) {
     limits_.set_limits(now.integer("max.connections"), now.integer("max.connections.per.ip"));
   });
   return {};
+}
+
+void Server::make_reserve() {
+  const int64_t asked = options_.config.integer("weir.disk.reserve.bytes");
+  storage::DiskReserveOptions reserve{.folder = folder_->path()};
+  reserve.reserve_bytes =
+      asked >= 0 ? static_cast<uint64_t>(asked) : std::max(reserve.reserve_bytes, 2 * dirty_bytes_max_);
+  if (asked < 0 && !options_.disk_reserve) reserve.reserve_bytes = 0;
+  reserve_ = std::make_unique<storage::DiskReserve>(runtime_, *runtime_.loops[0], std::move(reserve), [this](bool full) {
+    for (size_t i = 0; i < opened_.shards.size(); ++i) {
+      runtime_.loops[i]->post([log = opened_.shards[i].get(), full] { log->set_disk_full(full); });
+    }
+  });
 }
 
 Result<void> Server::listen() {
@@ -211,6 +229,11 @@ void Server::register_metrics() {
       sink.gauge("weir_memory_limit_bytes", "Size of each share of the memory budget.", {{"share", name}},
                  static_cast<double>(budget_.limit(share)));
     }
+    const storage::DiskReserve::State disk = reserve_->state();
+    sink.gauge("weir_disk_free_bytes", "Free space of the data folder's disk, without the reserve.", {},
+               static_cast<double>(disk.free_bytes));
+    sink.gauge("weir_disk_reserve_bytes", "Space set aside for a full disk.", {},
+               static_cast<double>(disk.reserved_bytes));
     sink.gauge("weir_buffer_bytes", "Bytes of log buffers in use.", {}, static_cast<double>(Buffer::live_bytes()));
     add_cleaner_metrics(sink, cleaner_->stats(), runtime_.clock->wall_ms());
     sink.gauge("weir_recovery_seconds", "Duration of the recovery at start.", {},
@@ -283,7 +306,10 @@ void Server::stop(Function<void()> done) {
   ready_.store(false, std::memory_order_relaxed);
   // Messages between two shards keep their order, so on every shard the frontend is drained before the waiting requests
   // are ended, and answers of other shards' logs have arrived before the last round.
-  runtime_.loops[0]->post([this] { cleaner_->stop(); });
+  runtime_.loops[0]->post([this] {
+    reserve_->stop();
+    cleaner_->stop();
+  });
   on_every_shard([this](unsigned shard) { frontends_[shard]->drain(); }, [this, finished = std::move(done)]() mutable {
     broker_->stop([this, finished = std::move(finished)]() mutable {
       quiesce_logs([this, finished = std::move(finished)]() mutable {

@@ -21,6 +21,7 @@
 #include "broker/metrics/exposition.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
+#include "storage/log/disk_reserve.h"
 #include "storage/log/log_cleaner.h"
 #include "storage/log/log_recovery.h"
 #include "storage/metadata/meta_store.h"
@@ -35,6 +36,7 @@ struct ServerOptions {
   broker::BrokerConfig config;
   std::string data_dir;
   std::vector<TopicArgument> topics;    // created if they do not exist
+  bool disk_reserve = true;             // unless weir.disk.reserve.bytes says something else
   uint64_t max_memory_bytes = 1 << 30;  // unless weir.max.memory.bytes says something else
 };
 
@@ -73,6 +75,7 @@ class Server {
   Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes);
   Result<void> open_storage();
   Result<void> make_broker(broker::LoadedMetadata metadata);
+  void make_reserve();
   Result<void> listen();
   Result<void> listen_http();
   void register_metrics();
@@ -103,6 +106,7 @@ class Server {
   std::unique_ptr<storage::SegmentStore> segments_;
   storage::OpenedLog opened_;
   std::unique_ptr<storage::LogCleaner> cleaner_;
+  std::unique_ptr<storage::DiskReserve> reserve_;
   std::optional<runtime::Endpoint> http_address_;
   std::unique_ptr<broker::Broker> broker_;  // holds requests: goes before the frontends
   std::unique_ptr<HttpEndpoints> http_;

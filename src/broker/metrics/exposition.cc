@@ -282,7 +282,7 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
        [](const ShardSnapshot& s) { return number(s.wal_pending_bytes); }},
       {"weir_wal_failed", "1 once a flush failed: the shard takes no writes until a restart.", false,
        [](const ShardSnapshot& s) { return s.log_failed ? 1.0 : 0.0; }},
-      {"weir_disk_full", "1 while no new log file can be prepared.", false,
+      {"weir_disk_full", "1 while produce requests are refused because the disk is full.", false,
        [](const ShardSnapshot& s) { return s.disk_full ? 1.0 : 0.0; }},
       {"weir_wal_written_bytes_total", "Bytes written to the write-ahead log.", true,
        [](const ShardSnapshot& s) { return number(s.wal_written_bytes); }},

@@ -39,11 +39,11 @@ class Collection : public std::enable_shared_from_this<Collection> {
     snapshot_.pending_appends = log.pending_appends();
     snapshot_.held_appends = log.held_appends();
     snapshot_.merges = log.merge_totals();
+    snapshot_.disk_full = log.lacks_space();
     if (const auto* wal = dynamic_cast<const storage::LocalWal*>(&log.wal())) {
       snapshot_.flush = wal->flush_latency();
       snapshot_.wal_written_bytes = wal->written_bytes();
       snapshot_.wal_pending_bytes = wal->pending_bytes();
-      snapshot_.disk_full = wal->preparation_error().has_value();
     }
     snapshot_.idle_ns = shard_.loop.idle_ns();
     snapshot_.waiting_fetches = shard_.waiting_fetches;

@@ -98,6 +98,11 @@ void LogShard::append_now(Partition& partition, Slice records, bool client, Func
     result.message = partition.offline() ? partition.offline_reason_ : "The log directory is offline after a failed write";
     return done(std::move(result));
   }
+  if (client && lacks_space()) {
+    result.error = ErrorCode::kKafkaStorageError;
+    result.message = "The broker's disk is full; retry later";
+    return done(std::move(result));
+  }
   ValidatedBatches batches;
   const int64_t now_ms = runtime_.clock->wall_ms();
   if (!validate_append(records, partition.config_, client, now_ms, batches, result)) return done(std::move(result));

@@ -118,6 +118,10 @@ class LogShard {
   uint64_t add_waiter(Partition& partition, Function<void()> wake);
   void remove_waiter(Partition& partition, uint64_t waiter);
 
+  // While set, produce requests are refused with a retriable error; the broker's own appends go on (disk_reserve.h).
+  void set_disk_full(bool full) { disk_full_ = full; }
+  bool lacks_space() const { return disk_full_ || wal_->out_of_space(); }
+
   WalBackend& wal() { return *wal_; }
   bool failed() const { return wal_->failed(); }
   uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
@@ -218,6 +222,7 @@ class LogShard {
   bool merge_everything_ = false;
   bool early_merges_ = false;  // some partition is to be merged before its WAL file is full
   std::vector<Function<void(Result<void>)>> merge_waiters_;
+  bool disk_full_ = false;
   bool merge_failing_ = false;  // the last merge failed; held appends are refused instead of waiting
   // DeleteRecords callers: of the merge in flight, and of the one after it.
   std::vector<Function<void(const Result<void>&)>> commit_waiters_;

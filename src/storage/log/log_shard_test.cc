@@ -252,6 +252,23 @@ TEST_F(LogShardTest, AFailedFlushEndsTheSession) {
   EXPECT_GT(read(0).bytes, 0u);  // what is durable stays readable
 }
 
+TEST_F(LogShardTest, AFullDiskRefusesProducersOnly) {
+  append(batch(1));
+  wal_->complete();
+  shard_->set_disk_full(true);
+  append(batch(1));
+  ASSERT_EQ(answers_.size(), 2u);
+  EXPECT_EQ(answers_[1].error, ErrorCode::kKafkaStorageError);
+  append(batch(1), false);
+  wal_->complete();
+  EXPECT_EQ(answers_[2].error, ErrorCode::kNone);
+  EXPECT_GT(read(0).bytes, 0u);
+  shard_->set_disk_full(false);
+  append(batch(1));
+  wal_->complete();
+  EXPECT_EQ(answers_[3].error, ErrorCode::kNone);
+}
+
 TEST_F(LogShardTest, OffsetsOutsideTheLogAreOutOfRange) {
   append(batch(1));
   wal_->complete();

@@ -144,7 +144,8 @@ void LocalWal::wait_for_spacing() {
 
 void LocalWal::write_chunk() {
   const uint64_t length = sealed_.empty() ? open_->length() : sealed_.front()->length();
-  if (!use_file_for(length)) return;  // goes on when the next file is ready
+  lacks_file_ = !use_file_for(length);
+  if (lacks_file_) return;  // goes on when the next file is ready
   if (sealed_.empty()) seal_open_chunk();
   flight_->chunk = std::move(sealed_.front());
   sealed_.pop_front();
@@ -235,6 +236,7 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
     auto writer = files_.durable_writer(directory_.path_of(header->identity.generation), loop_,
                                         options_.flush_to_device);
     if (writer) {
+      if (preparation_error_) log_info("wal", "shard {}: the next file in {} is ready", options_.shard, options_.directory);
       preparation_error_.reset();
       next_ = CurrentFile{*header, std::move(*writer)};
       if (!current_) current_ = std::exchange(next_, std::nullopt);
@@ -242,9 +244,11 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
     }
     header = std::unexpected(writer.error());
   }
+  if (!preparation_error_ || preparation_error_->code != header.error().code) {
+    log_warn("wal", "shard {}: cannot prepare the next file in {}: {}; trying again until it works", options_.shard,
+             options_.directory, header.error().message);
+  }
   preparation_error_ = header.error();
-  log_warn("wal", "shard {}: cannot prepare the next file in {}: {}; trying again", options_.shard,
-           options_.directory, header.error().message);
   retry_timer_ = loop_.schedule_after(options_.retry_ns, [flight = flight_] {
     LocalWal* wal = flight->wal;
     if (!wal) return;

@@ -76,6 +76,7 @@ class LocalWal final : public WalBackend {
   void on_durable(Function<void(ChunkNumber)> callback) override { on_durable_ = std::move(callback); }
   void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
   bool failed() const override { return failed_; }
+  bool out_of_space() const override { return lacks_file_ && preparation_error_.has_value(); }
   uint64_t unreleased_bytes() const override;
   ChunkNumber last_chunk_of_oldest_file() const override {
     return full_.empty() ? 0 : full_.front().last_chunk;
@@ -155,6 +156,7 @@ class LocalWal final : public WalBackend {
   FlushLatency latency_;
   uint64_t written_bytes_ = 0;
   bool failed_ = false;
+  bool lacks_file_ = false;  // a chunk waits for the next file
 
   // Files: earlier and full | current | next
   WalDirectory directory_;

@@ -49,6 +49,10 @@ class WalBackend {
   virtual bool failed() const = 0;
 
   // Space. Files are filled in order; a file is recycled when release() says that everything in it is merged.
+  // True while what is appended cannot be written because there is no space for it. It is kept and tried again, but
+  // nobody should add to it.
+  virtual bool out_of_space() const { return false; }
+
   virtual uint64_t unreleased_bytes() const = 0;              // written or open chunks not released
   virtual ChunkNumber last_chunk_of_oldest_file() const = 0;  // 0 if only the current file holds chunks
   virtual void release(ChunkNumber up_to) = 0;                // all chunks <= up_to are merged durably
