@@ -39,6 +39,13 @@ Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& mani
   }
   auto file = files_.open(opened.path, {});
   if (!file) return std::unexpected(std::move(file.error()));
+  // What is missing would be noticed only when half of a response is sent.
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(std::move(size.error()));
+  if (*size < info.length) {
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{}: ends at {} though {} bytes of it are valid", opened.path, *size, info.length));
+  }
   opened.file = std::move(*file);
   open_files_.put(opened.key, opened.file);
   return opened;
@@ -67,6 +74,11 @@ Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64
   if (!segment) return std::unexpected(std::move(segment.error()));
   auto first = locate(*segment, offset);
   if (!first) return std::unexpected(std::move(first.error()));
+  // No checksum covers the offset of a batch.
+  if (first->header.next_offset() > segment->info->next_offset) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {} has offset {}, the segment ends before {}", segment->path,
+                                                 first->offset, first->header.base_offset, segment->info->next_offset));
+  }
   const uint64_t wanted = std::max<uint64_t>(max_bytes, first->header.size());
   const size_t length = static_cast<size_t>(std::min(wanted, segment->info->length - first->offset));
   if (!segment->file->resident(first->offset, length)) {
