@@ -114,6 +114,12 @@ class Client:
         return error, high_watermark, answer[at + 4:at + 4 + max(size, 0)]
 
 
+def intact(batches: bytes, at: int) -> bool:
+    """Whether the batch there matches its checksum."""
+    (length,) = struct.unpack_from(">i", batches, at + 8)
+    return struct.unpack_from(">I", batches, at + 17)[0] == crc32c(batches[at + 21:at + 12 + length])
+
+
 def payloads(batches: bytes):
     """Base offset and payload of batches as batch() makes them."""
     at = 0

@@ -1,0 +1,150 @@
+"""Every file of a data folder, damaged in every way a disk or an operator can think of, before a start.
+
+The broker either starts and shows nothing but what was written, or says which file is damaged and ends. A partition
+whose records are gone answers with an error, or the log names the loss.
+
+Some damage is not noticed yet, and is counted: a flipped bit in a number inside the SQLite databases, which have no
+checksums; a damaged begin of their -wal files, which SQLite takes for the end; a WAL file that is gone as a whole, as
+one that was released is.
+"""
+import pathlib
+import random
+import shutil
+import subprocess
+
+import wire
+from harness import brokers
+
+TOPIC = "precious"
+RECORDS = 60
+ARGUMENTS = ["--shards", "1", "--set", "log.segment.bytes=1048576", "--set", "weir.unmerged.bytes.max=4194304"]
+
+
+def payload(number: int) -> bytes:
+    return (b"%08d" % number) * 12500
+
+
+def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
+    """A data folder with records in segments and in the write-ahead log; its path."""
+    broker = brokers.Weir(folder, arguments=ARGUMENTS).start()
+    try:
+        with wire.Client(broker.port) as client:
+            client.create_topic(TOPIC)
+            for number in range(RECORDS):
+                assert client.produce(TOPIC, wire.batch(payload(number))) == (0, number)
+        if orderly:
+            broker.stop()
+    finally:
+        broker.kill()
+    return broker.folder / "data"
+
+
+def flip(at):
+    def damage(file: pathlib.Path) -> None:
+        with open(file, "r+b") as stream:
+            offset = at(file.stat().st_size)
+            stream.seek(offset)
+            byte = stream.read(1)
+            stream.seek(offset)
+            stream.write(bytes([byte[0] ^ 0x55]))
+    return damage
+
+
+def zero_block(file: pathlib.Path) -> None:
+    with open(file, "r+b") as stream:
+        stream.seek(file.stat().st_size // 8192 * 4096)
+        stream.write(bytes(4096))
+
+
+def cut(part):
+    def damage(file: pathlib.Path) -> None:
+        with open(file, "r+b") as stream:
+            stream.truncate(part(file.stat().st_size))
+    return damage
+
+
+def ways(seed: int):
+    chance = random.Random(seed)
+    yield "first byte", flip(lambda size: 0)
+    yield "byte 20", flip(lambda size: min(20, size - 1))
+    yield "last byte", flip(lambda size: size - 1)
+    for _ in range(4):
+        share = chance.random()
+        yield f"byte at {share:.3f}", flip(lambda size, share=share: int(size * share))
+    # Most of a prepared file is still empty; what counts is at its begin.
+    for _ in range(4):
+        offset = chance.randrange(40_000)
+        yield f"byte {offset}", flip(lambda size, offset=offset: min(offset, size - 1))
+    yield "zeros in the middle", zero_block
+    yield "cut in half", cut(lambda size: size // 2)
+    yield "a byte short", cut(lambda size: size - 1)
+    yield "empty", cut(lambda size: 0)
+    yield "gone", lambda file: file.unlink()
+
+
+def whole(batches: bytes, errors: set):
+    """Records up to the first batch that does not match its checksum: a client looks at it, too."""
+    at = 0
+    for offset, data in wire.payloads(batches):
+        if not (0 <= offset < RECORDS and data == payload(offset)) and not wire.intact(batches, at):
+            errors.add("checksum")
+            return
+        yield offset, data
+        at += 12 + int.from_bytes(batches[at + 8:at + 12], "big")
+
+
+def judge(folder: pathlib.Path, name: str, undetectable: bool) -> str:
+    """What became of it: served, lost (and said so) or refused."""
+    broker = brokers.Weir(folder, arguments=ARGUMENTS)
+    try:
+        broker.start()
+    except RuntimeError:
+        status, log = broker.process.returncode, broker.log_tail()
+        assert status is not None and status > 0, f"{name}: the start ended with status {status}:\n{log}"
+        assert "broken invariant" not in log and log.strip(), f"{name}: {log}"
+        return "refused"
+    try:
+        found, errors = {}, set()
+        with wire.Client(broker.port, 20) as client:
+            offset, end = 0, 1
+            while offset < end and not errors:
+                error, end, batches = client.fetch(TOPIC, offset)
+                errors |= {error} - {0}
+                got = list(whole(batches, errors))
+                if not got:
+                    break
+                for at, data in got:
+                    assert at < RECORDS and data == payload(at), f"{name}: offset {at} holds what nobody wrote there"
+                    found[at] = data
+                    offset = at + 1
+        assert broker.process.poll() is None, f"{name}: the broker is gone\n{broker.log_tail()}"
+        log = broker.log_path.read_text(errors="replace")
+        complete = len(found) == RECORDS
+        if not complete and not errors and undetectable:
+            return "unnoticed"
+        assert complete or errors, f"{name}: {RECORDS - len(found)} records are missing and nobody is told\n{log[-1500:]}"
+        return "served" if complete else "lost"
+    except OSError as problem:
+        status = broker.process.poll()
+        raise AssertionError(f"{name}: {problem}; the broker has status {status}\n{broker.log_tail()}") from None
+    finally:
+        broker.kill()
+
+
+def every_file_in_every_way(folder: pathlib.Path) -> str:
+    counts = {"served": 0, "lost": 0, "refused": 0, "unnoticed": 0}
+    for orderly in (True, False):
+        data = prepare(folder / ("stopped" if orderly else "killed"), orderly)
+        files = [file.relative_to(data) for file in sorted(data.rglob("*"))
+                 if file.is_file() and file.stat().st_size > 0]
+        for number, file in enumerate(files):
+            for way, damage in ways(number + 100 * orderly):
+                place = folder / "damaged"
+                shutil.rmtree(place, ignore_errors=True)
+                (place / "weir").mkdir(parents=True)
+                subprocess.run(["cp", "-a", "--sparse=always", str(data), str(place / "weir/data")], check=True)
+                damage(place / "weir/data" / file)
+                undetectable = file.suffix in (".db", ".db-wal") or (file.suffix == ".wal" and way == "gone")
+                name = f"{'stopped' if orderly else 'killed'}, {file}, {way}"
+                counts[judge(place, name, undetectable)] += 1
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
