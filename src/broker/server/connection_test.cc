@@ -3,6 +3,7 @@
 #include <numeric>
 #include <random>
 
+#include "base/log.h"
 #include "broker/server/connection_fixture.h"
 #include "protocol/messages/fetch.h"
 
@@ -389,6 +390,28 @@ TEST_F(ConnectionTest, CountsRequestsBytesAndTime) {
   EXPECT_THAT(text, HasSubstr("weir_request_duration_seconds_count{request=\"ListGroups\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("weir_response_bytes_total{request=\"ListGroups\"} 28\n"));
   EXPECT_THAT(text, HasSubstr("kafka_server_socket_server_metrics_connection_count{listener=\"PLAINTEXT\",networkProcessor=\"0\"} 1\n"));
+}
+
+TEST_F(ConnectionTest, LogsSlowRequestsWithTheirStagesAndNotTooMany) {
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, std::string_view, std::string_view line) { lines.emplace_back(line); });
+  answer_at_once_ = false;
+  FakePeer& peer = connect();
+  for (int i = 0; i < 8; ++i) {
+    peer.send(list_groups(i));
+    turn();
+    // The third one may wait for as long.
+    if (i == 2) held_.back()->may_wait_ms(60'000);
+    world_.advance((i == 1 ? 900 : 1500) * runtime::kMillisecond);
+    answer(std::move(held_.back()));
+    held_.clear();
+    turn();
+  }
+  set_log_sink({});
+  EXPECT_EQ(metrics_.slow_requests.total(), 6) << "the second one was fast, the third one asked to wait";
+  ASSERT_EQ(lines.size(), 5u);
+  EXPECT_THAT(lines[0], HasSubstr("slow request: ListGroups version 0 of client 'test' at 10.0.0.1:"));
+  EXPECT_THAT(lines[0], HasSubstr("log and other shards 150"));
 }
 
 // Whatever the pieces in which requests arrive and answers leave, every request is answered, in order.
