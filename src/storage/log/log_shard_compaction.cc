@@ -9,10 +9,14 @@ namespace weir::storage {
 
 namespace {
 
+// Reads under way have the manifest as it was when they began, and open the files it names.
+constexpr int64_t kReadsMayTakeMs = 5'000;
+
 CompactionRules rules_of(const LogConfig& config) {
   return {config.min_cleanable_dirty_ratio, config.min_compaction_lag_ms, config.max_compaction_lag_ms};
 }
 
+// Transactions: a producer whose last batch is a marker has none here; that marker is to be kept by its epoch then.
 LastOffsets last_offsets(const ProducerState& producers) {
   LastOffsets last;
   for (const auto& [id, entry] : producers.entries()) {
@@ -46,7 +50,6 @@ bool LogShard::rolls_early(const Partition& partition) const {
   const size_t first = partition.tail_index(partition.manifest_.end_offset);
   if (first >= partition.tail_.size()) return false;
   const TailBatch& newest = partition.tail_.back();
-  if (newest.facts.last_offset() >= partition.high_watermark_) return false;  // not durable: soon
   const auto& segments = partition.manifest_.segments;
   const uint64_t active_bytes = segments.empty() ? 0 : segments.back().length;
   if (active_bytes + partition.unmerged_bytes_ > partition.config_.segment_bytes) return true;
@@ -67,7 +70,7 @@ std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   input->high_watermark = partition->high_watermark_;
   input->delete_retention_ms = partition->config_.delete_retention_ms;
   input->segment_bytes = partition->config_.segment_bytes;
-  input->file_delete_delay_ms = partition->config_.file_delete_delay_ms;
+  input->file_delete_delay_ms = std::max(partition->config_.file_delete_delay_ms, kReadsMayTakeMs);
   return input;
 }
 
