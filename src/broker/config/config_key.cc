@@ -41,6 +41,14 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+std::string upper(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
+  }
+  return out;
+}
+
 std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::string_view want) {
   return fail(weir::ErrorCode::kInvalid, fmt::format("Invalid value {} for configuration {}: {}", value, key.name, want));
 }
@@ -60,7 +68,7 @@ bool parse_double(std::string_view text, double& value) {
 
 Result<void> check_integer(const ConfigKey& key, std::string_view text) {
   int64_t value = 0;
-  if (!parse_integer(text, value)) return bad(key, text, "Not a whole number");
+  if (!parse_integer(text, value)) return bad(key, text, "Not a number of type " + upper(config_type_name(key.type)));
   int64_t low = ConfigKey::kNoMin;
   int64_t high = ConfigKey::kNoMax;
   if (key.type == ConfigType::kInt) low = INT32_MIN, high = INT32_MAX;
@@ -72,7 +80,7 @@ Result<void> check_integer(const ConfigKey& key, std::string_view text) {
 
 Result<void> check_double(const ConfigKey& key, std::string_view text) {
   double value = 0;
-  if (!parse_double(text, value) || !std::isfinite(value)) return bad(key, text, "Not a number");
+  if (!parse_double(text, value) || !std::isfinite(value)) return bad(key, text, "Not a number of type DOUBLE");
   if (key.min != ConfigKey::kNoMin && value < static_cast<double>(key.min)) {
     return bad(key, text, fmt::format("Value must be at least {}", key.min));
   }
@@ -134,7 +142,7 @@ Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
   switch (key.type) {
     case ConfigType::kBoolean: {
       const std::string text = lower(trim(value));
-      if (text != "true" && text != "false") return bad(key, value, "Expected true or false");
+      if (text != "true" && text != "false") return bad(key, value, "Expected value to be either true or false");
       return {};
     }
     case ConfigType::kShort:

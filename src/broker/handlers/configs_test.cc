@@ -238,7 +238,7 @@ TEST_F(ConfigsTest, BrokersRefuseWhatCannotWork) {
   EXPECT_THAT(alter(kBroker, "", "num.io.threads", kSet, "3").message, HasSubstr("num.io.threads cannot be altered: Weir runs one thread per core"));
   EXPECT_THAT(alter(kBroker, "", "ssl.keystore.location", kSet, "/x").message, HasSubstr("cannot be altered"));
   EXPECT_THAT(alter(kBroker, "", "log.retention.msec", kSet, "3").message, HasSubstr("did you mean log.retention.ms?"));
-  EXPECT_THAT(alter(kBroker, "", "log.retention.ms", kSet, "soon").message, HasSubstr("Not a whole number"));
+  EXPECT_THAT(alter(kBroker, "", "log.retention.ms", kSet, "soon").message, HasSubstr("Not a number of type LONG"));
   EXPECT_EQ(alter(kBroker, "4711", "log.retention.ms", kSet, "3").message, "Unexpected broker id, expected " + node() + ", but received 4711");
   EXPECT_EQ(alter(kBroker, "x", "log.retention.ms", kSet, "3").message, "Node id must be an integer, but it is: x");
   EXPECT_THAT(describe(kBroker, "").configs, IsEmpty());

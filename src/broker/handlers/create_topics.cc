@@ -148,7 +148,7 @@ class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOp
     if (replicas > 1) {
       return Refusal{ErrorCode::kInvalidReplicationFactor,
                      fmt::format("Unable to replicate the partition {0} time(s): The target replication factor of {0} cannot "
-                                 "be reached because only 1 broker(s) are registered.", replicas)};
+                                 "be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned.", replicas)};
     }
     return std::nullopt;
   }
