@@ -232,6 +232,28 @@ TEST_F(GroupsTest, TheOffsetsTopicIsCompactedAndLoadedFromWhatIsLeft) {
   }
 }
 
+TEST_F(GroupsTest, CompressedBatchesAreReplayed) {
+  const TopicId topic = create_topic("c", 1, {{"compression.type", "gzip"}});
+  const std::vector<std::string> first(1'000, "repeated"), second{"a", "b"};
+  produce("c", 0, first);
+  produce("c", 0, second);
+  const storage::PartitionId id{topic, 0};
+  const unsigned shard = broker_->owner(id);
+  std::vector<std::string> values;
+  std::optional<coordination::LogReplay::Outcome> outcome;
+  coordination::LogReplay replay(
+      sim_.pool(), sim_.loop(shard), *logs_[shard], id,
+      {.record = [&](const protocol::Record& record) { values.emplace_back(as_string(*record.value)); },
+       .done = [&](coordination::LogReplay::Outcome found, const std::string&) { outcome = found; }});
+  sim_.loop(shard).post([&] { replay.start(); });
+  run_until([&] { return outcome.has_value(); });
+  EXPECT_EQ(*outcome, coordination::LogReplay::Outcome::kComplete);
+  ASSERT_EQ(values.size(), 1'002u);
+  EXPECT_EQ(values[999], "repeated");
+  EXPECT_EQ(values[1001], "b");
+  EXPECT_EQ(replay.next_offset(), 1'002);
+}
+
 TEST_F(GroupsTest, DeletingATopicRemovesItsOffsets) {
   create_topic("t", 1);
   create_topic("u", 1);

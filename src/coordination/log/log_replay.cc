@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/result.h"
+#include "protocol/compression.h"
 
 namespace weir::coordination {
 
@@ -100,13 +101,41 @@ bool LogReplay::begin_batch() {
   }
   const protocol::BatchHeader& header = batches_->header();
   if (header.next_offset() <= next_offset_) return true;
-  if (header.compressed()) {
-    finish(Outcome::kFailed, "a batch is compressed");
+  if (header.control()) {
+    next_offset_ = header.next_offset();
+  } else if (header.compressed()) {
+    open_batch();
     return false;
+  } else {
+    records_.emplace(batches_->batch());
   }
-  if (header.control()) next_offset_ = header.next_offset();
-  else records_.emplace(batches_->batch());
   return true;
+}
+
+void LogReplay::open_batch() {
+  struct Opening {
+    Slice piece;  // keeps the batch where it is
+    Bytes records;
+    protocol::CompressionType type;
+    std::vector<uint8_t> opened;
+    protocol::CompressionFault fault{};
+  };
+  const Bytes records = batches_->batch().subspan(protocol::BatchHeader::kSize);
+  auto opening = std::make_shared<Opening>(Opening{piece_, records, batches_->header().compression(), {}, {}});
+  pool_.submit(
+      [opening] {
+        protocol::Decompressor decompressor;
+        opening->fault = decompressor.decompress(opening->type, opening->records, kOpenedBytesMax, opening->opened);
+      },
+      loop_, guarded([this, opening] {
+        if (opening->fault != protocol::CompressionFault::kNone) {
+          const std::string fault(protocol::compression_fault_name(opening->fault));
+          return finish(Outcome::kFailed, "a batch cannot be decompressed: " + fault);
+        }
+        opened_ = std::move(opening->opened);
+        records_.emplace(batches_->header(), opened_);
+        replay_slice();
+      }));
 }
 
 void LogReplay::finish(Outcome outcome, std::string reason) {

@@ -1,7 +1,7 @@
 // Reads a partition of an internal topic from its start to its high watermark and hands every record to a visitor, as
 // often as a coordinator's state is built anew.
 //
-// Segments are read by the pool, a piece at a time. The loop gets a turn after at most kRecordsPerSlice records, so that
+// Segments are read by the pool, a piece at a time, and compressed batches are opened there. The loop gets a turn after at most kRecordsPerSlice records, so that
 // loading a large partition does not hold up the requests of others; at most kReadBytes (or one batch) are in memory.
 // Destroying the object ends it without another call. Loop thread only.
 #pragma once
@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/function.h"
@@ -34,6 +35,7 @@ class LogReplay {
   };
   static constexpr size_t kRecordsPerSlice = 256;
   static constexpr uint64_t kReadBytes = uint64_t{1} << 20;
+  static constexpr uint64_t kOpenedBytesMax = uint64_t{256} << 20;  // of a compressed batch
 
   // Everything given outlives the object.
   LogReplay(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
@@ -50,7 +52,8 @@ class LogReplay {
   void next_piece();
   void replay(Slice piece);
   void replay_slice();
-  bool begin_batch();  // false: the piece is at its end, or damaged
+  bool begin_batch();  // false: the piece is at its end, or damaged, or it goes on later
+  void open_batch();   // a compressed one
   void finish(Outcome outcome, std::string reason = {});
 
   template <typename Callback>
@@ -71,6 +74,7 @@ class LogReplay {
   Slice piece_;                             // being replayed, and where
   std::optional<protocol::BatchSplitter> batches_;
   std::optional<protocol::RecordIterator> records_;
+  std::vector<uint8_t> opened_;  // what records_ points into if the batch is compressed
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
