@@ -34,7 +34,7 @@ TEST(ConfigKeys, TableIsSortedUniqueAndItsDefaultsAreValid) {
 
 TEST(TopicConfig, TableIsSortedAndRefersToBrokerKeysThatExist) {
   const auto keys = topic_config_keys();
-  EXPECT_EQ(keys.size(), 33u);
+  EXPECT_EQ(keys.size(), 37u);
   EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end(), [](const auto& a, const auto& b) {
     return std::string_view(a.key.name) < b.key.name;
   }));
