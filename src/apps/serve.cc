@@ -165,7 +165,10 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   });
   runtime.wait();
   runtime.stop();
-  if (auto finished = server->finish(); !finished) log_warn("server", "not ended cleanly: {}", finished.error().message);
+  if (auto finished = server->finish(); !finished) {
+    log_event(LogLevel::kWarn, "server", {.what = "not ended cleanly", .reason = finished.error().message,
+                                          .remedy = "Nothing that was acknowledged is lost; see what was logged before"});
+  }
   probe.reset();
   server.reset();
   if (!outcome) return complain(outcome.error(), kFailed);

@@ -136,11 +136,10 @@ bool TcpListener::accept_one() {
 void TcpListener::out_of_resources(int os_errno) {
   if (!shortage_logged_) {
     shortage_logged_ = true;
-    log_error("runtime",
-              "{}; clients that connect to {} wait until connections close. Raise the limit of open files "
-              "(ulimit -n, "
-              "LimitNOFILE) or lower max.connections",
-              fail_errno("cannot accept connections", os_errno).error().message, address_.text());
+    log_event(LogLevel::kError, "runtime",
+              {.what = fmt::format("clients that connect to {} wait until connections close", address_.text()),
+               .reason = fail_errno("cannot accept connections", os_errno).error().message,
+               .remedy = "Raise the limit of open files (ulimit -n, LimitNOFILE) or lower max.connections"});
   }
   resume_timer_ = loop_.schedule_after(kResumeAfterNs, [this] {
     resume_timer_ = {};

@@ -139,8 +139,10 @@ void Frontend::accept(std::unique_ptr<runtime::Socket> socket, const ListenerInf
     metrics_.refused.add(loop_.index());
     uint64_t suppressed = 0;
     if (refuse_lines_.admit(now_ms(), suppressed)) {
-      log_warn(kModule, "refused a connection from {}: {} is reached ({} more refused unreported)", ip, limit,
-               suppressed);
+      log_event(LogLevel::kWarn, kModule,
+                {.what = fmt::format("refused a connection from {} ({} more refused unreported)", ip, suppressed),
+                 .reason = fmt::format("{} is reached", limit),
+                 .remedy = "Look for clients that open connections and do not close them, or raise the limit"});
     }
     return;
   }

@@ -188,8 +188,11 @@ void LogRecovery::on_corruption(const WalCorruption& corruption) {
 
 void LogRecovery::take_offline(Partition& partition, std::string reason) {
   if (partition.offline()) return;
-  log_error("log", "Partition {}-{} is offline: {}. Other partitions serve on.", partition.id_.topic.to_string(),
-            partition.id_.index, reason);
+  log_event(LogLevel::kError, "log",
+            {.what = fmt::format("Partition {}-{} is offline, others serve on", partition.id_.topic.to_string(),
+                                 partition.id_.index),
+             .reason = reason,
+             .remedy = "Restore its files from a copy, or delete and recreate the topic"});
   partition.offline_reason_ = std::move(reason);
 }
 

@@ -171,10 +171,12 @@ void LogShard::on_durable(ChunkNumber durable) {
 }
 
 void LogShard::on_failed(const Error& error) {
-  log_error("log",
-            "Shard {}: writing the log failed: {}. The log directory is offline: nothing more is acknowledged. Check the "
-            "disk, then restart Weir; it recovers everything that was acknowledged.",
-            loop_.index(), error.message);
+  log_event(LogLevel::kError, "log",
+            {.what = fmt::format("Shard {}: writing the log failed; the log directory is offline and nothing more is "
+                                 "acknowledged",
+                                 loop_.index()),
+             .reason = error.message,
+             .remedy = "Check the disk, then restart Weir; it recovers everything that was acknowledged"});
   fail_all("The log directory is offline after a failed write");
 }
 
@@ -294,10 +296,11 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadR
 void LogShard::take_offline(Partition& partition, const std::string& reason) {
   if (partition.offline()) return;
   partition.offline_reason_ = reason;
-  log_error("log",
-            "Partition {}-{} is offline: {}. Other partitions serve on. Restore its files from a copy, or delete and "
-            "recreate the topic.",
-            partition.id_.topic.to_string(), partition.id_.index, reason);
+  log_event(LogLevel::kError, "log",
+            {.what = fmt::format("Partition {}-{} is offline, others serve on", partition.id_.topic.to_string(),
+                                 partition.id_.index),
+             .reason = reason,
+             .remedy = "Restore its files from a copy, or delete and recreate the topic"});
   wake(partition);
   if (offline_watcher_) offline_watcher_(partition.id());
   // Remembered across restarts. Should the machine die first, the damage is found again.

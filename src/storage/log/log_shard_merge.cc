@@ -98,10 +98,13 @@ void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifes
   commit_waiters_.clear();
   if (!result) {
     if (!merge_failing_) {
-      log_error("log",
-                "Shard {}: moving data into segments failed: {}. Nothing is lost; it is tried again every second, and "
-                "produce requests are refused once {} MiB wait.",
-                loop_.index(), result.error().message, options_.unmerged_bytes_max >> 20);
+      log_event(LogLevel::kError, "log",
+                {.what = fmt::format("Shard {}: moving data into segments failed; nothing is lost, and it is tried again "
+                                     "every second",
+                                     loop_.index()),
+                 .reason = result.error().message,
+                 .remedy = fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
+                                       options_.unmerged_bytes_max >> 20)});
     }
     merge_failing_ = true;
     merge_retry_ = loop_.schedule_after(runtime::kSecond, [this] {

@@ -245,8 +245,11 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
     header = std::unexpected(writer.error());
   }
   if (!preparation_error_ || preparation_error_->code != header.error().code) {
-    log_warn("wal", "shard {}: cannot prepare the next file in {}: {}; trying again until it works", options_.shard,
-             options_.directory, header.error().message);
+    log_event(LogLevel::kWarn, "wal",
+              {.what = fmt::format("shard {}: cannot prepare the next file in {}; trying again until it works", options_.shard,
+                                   options_.directory),
+               .reason = header.error().message,
+               .remedy = "Free space on the device, or shorten retention: produce requests are refused until it works"});
   }
   preparation_error_ = header.error();
   retry_timer_ = loop_.schedule_after(options_.retry_ns, [flight = flight_] {
