@@ -31,6 +31,7 @@ broker::FrontendOptions frontend_options(const broker::BrokerConfig& config) {
   options.socket_request_max_bytes = static_cast<int32_t>(config.integer("socket.request.max.bytes"));
   options.connections_max_idle_ms = config.integer("connections.max.idle.ms");
   options.frame_progress_ms = config.integer("weir.frame.progress.ms");
+  options.send_buffer_bytes = static_cast<int>(config.integer("socket.send.buffer.bytes"));
   options.slow_request_ms = config.integer("weir.slow.request.ms");
   return options;
 }

@@ -69,6 +69,8 @@ class Socket {
     virtual void on_writable() = 0;
   };
   virtual ~Socket() = default;  // closes; the handler is not called any more
+  // Bytes the kernel may hold unsent; without it the kernel decides.
+  virtual void set_send_buffer(int /*bytes*/) {}
   virtual void set_handler(Handler* handler) = 0;  // once, before the first event; not owned
   virtual IoResult read(MutableBytes into) = 0;
   virtual IoResult write(std::span<const iovec> pieces) = 0;  // one gathered send; at most 1024 pieces are taken

@@ -27,6 +27,10 @@ TcpSocket::~TcpSocket() {
   loop_.unwatch(watch_);
 }
 
+void TcpSocket::set_send_buffer(int bytes) {
+  ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
+}
+
 void TcpSocket::set_handler(Handler* handler) {
   handler_ = handler;
   if (early_events_ != 0) loop_.deliver_again(watch_, std::exchange(early_events_, 0));

@@ -20,6 +20,7 @@ class TcpSocket final : public Socket, private EventTarget {
   TcpSocket(EpollLoop& loop, UniqueFd fd, const SocketAddress& peer);
   ~TcpSocket() override;
 
+  void set_send_buffer(int bytes) override;
   void set_handler(Handler* handler) override;
   IoResult read(MutableBytes into) override;
   IoResult write(std::span<const iovec> pieces) override;

@@ -146,6 +146,7 @@ void Frontend::accept(std::unique_ptr<runtime::Socket> socket, const ListenerInf
     }
     return;
   }
+  if (options_.send_buffer_bytes > 0) socket->set_send_buffer(options_.send_buffer_bytes);
   ListenerMetrics& of_listener = metrics_.of(listener.name);
   of_listener.accepted.add(loop_.index());
   of_listener.connections.add(loop_.index());

@@ -27,6 +27,7 @@ struct FrontendOptions {
   int32_t socket_request_max_bytes = 100 << 20;
   int64_t connections_max_idle_ms = 600'000;
   int64_t frame_progress_ms = 30'000;
+  int send_buffer_bytes = -1;      // of a connection; negative: the kernel decides
   int64_t slow_request_ms = 1000;  // requests that take as long are logged; negative: none
 };
 
