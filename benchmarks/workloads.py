@@ -1,6 +1,7 @@
 """The workloads, by name; each returns the lines it adds to the table. What each gate means is in README.md."""
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import time
@@ -88,6 +89,46 @@ def tiny_1(settings: Settings) -> list[Row]:
 def tiny_16(settings: Settings) -> list[Row]:
     """the same from 16 clients"""
     return tiny(settings, "tiny-16", 16, 10)
+
+
+@workload("tiny-calls")
+def tiny_calls(settings: Settings) -> list[Row]:
+    """system calls and allocations of the same, and of the 16 clients"""
+    if not shutil.which("strace"):
+        raise RuntimeError("strace is not installed (apt-get install strace)")
+    requests = settings.scaled(20_000, 100_000)
+    count_file = settings.folder / "allocations"
+    rows = []
+    for says, connections in (("one client", 1), ("16 clients", 16)):
+        settings.folder.mkdir(parents=True, exist_ok=True)
+        count_file.write_bytes(bytes(8))
+        environment = {"LD_PRELOAD": str(LOAD.parent / "weir_allocation_count.so"), "WEIR_ALLOCATION_COUNT": str(count_file)}
+
+        def allocations() -> int:
+            return int.from_bytes(count_file.read_bytes(), "little")
+
+        with brokers.Weir(settings.folder, settings.broker_cores, environment=environment) as broker:
+            broker.start()
+
+            def produce():
+                load(settings, broker, "produce", topic="tiny", partitions=100, record_bytes=100, batch_bytes=0,
+                     connections=connections, warmup_requests=requests // 2, requests=requests)
+
+            produce()
+            before = allocations()
+            produce()
+            allocated = (allocations() - before) / (requests * 1.5)
+            trace = settings.folder / "calls"
+            tracer = subprocess.Popen(["strace", "-f", "-c", "-q", "-o", str(trace), "-p", str(broker.pid)])
+            time.sleep(1)
+            produce()
+            tracer.send_signal(2)
+            tracer.wait()
+            calls = sum(int(line.split()[3]) for line in trace.read_text().splitlines()[2:]
+                        if len(line.split()) > 4 and line.split()[-1] != "total" and line.split()[3].isdigit())
+        rows.append(Row("tiny-calls", f"system calls, {says}", "a request", calls / (requests * 1.5)))
+        rows.append(Row("tiny-calls", f"allocations, {says}", "a request", allocated))
+    return rows
 
 
 def forget_pages(folder: pathlib.Path) -> None:

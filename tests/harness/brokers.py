@@ -144,8 +144,10 @@ class Weir(Broker):
     name = "weir"
     flush_policy = "on disk before the answer (its default)"
 
-    def __init__(self, folder: pathlib.Path, cores: str | None = None, arguments: list[str] = (), ephemeral: bool = False):
+    def __init__(self, folder: pathlib.Path, cores: str | None = None, arguments: list[str] = (), ephemeral: bool = False,
+                 environment: dict[str, str] | None = None):
         super().__init__(folder, cores)
+        self.environment = os.environ | (environment or {})
         self.arguments = list(arguments)
         self.ephemeral = ephemeral
         self.ready: dict = {}
@@ -158,7 +160,8 @@ class Weir(Broker):
         command = self.pinned([str(WEIR), "serve", *data, "--listeners", f"PLAINTEXT://127.0.0.1:{self.port}",
                                "--http", "off", "--ready-fd", str(theirs), *self.arguments])
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[theirs])
+            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[theirs],
+                                            env=self.environment)
         os.close(theirs)
         with os.fdopen(ours) as ready:
             line = ready.readline()
