@@ -32,6 +32,9 @@ def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
             client.create_topic(TOPIC)
             for number in range(RECORDS):
                 assert client.produce(TOPIC, wire.batch(payload(number))) == (0, number)
+            # A damaged newest chunk looks like one that was being written when the machine died: let it hold another's.
+            client.create_topic("newest")
+            assert client.produce("newest", wire.batch(b"newest")) == (0, 0)
         if orderly:
             broker.stop()
     finally:
