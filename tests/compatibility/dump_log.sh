@@ -6,31 +6,9 @@
 # Ends with 0 if they agree, 1 if not, 77 (and says why) if Java or Kafka's archives cannot be had.
 set -euo pipefail
 
-root=$(cd "$(dirname "$0")/../.." && pwd)
-tests=${1:-$root/build/release/bin/weir_storage_tests}
-[ -x "$tests" ] || { echo "dump_log: FAILED: $tests is not built" >&2; exit 1; }
+name=dump_log
+. "$(dirname "$0")/kafka_classes.sh"
 
-skip() {
-  echo "dump_log: SKIPPED: $1" >&2
-  exit 77
-}
-
-command -v java > /dev/null || skip "Java is not installed"
-class_path=$(cd "$root/tests" && python3 - <<'PYTHON'
-import contextlib, pathlib, sys
-from harness import maven
-try:
-    with contextlib.redirect_stdout(sys.stderr):
-        path = maven.class_path(maven.ROOT / "tests/compatibility/java/pom.xml")
-    print(path)
-except maven.Unavailable as reason:
-    print(reason, file=sys.stderr)
-PYTHON
-)
-[ -n "$class_path" ] || skip "Kafka's archives could not be fetched"
-
-folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 WEIR_SEGMENT_SAMPLE=$folder "$tests" --gtest_filter='SegmentSampleTest.*' --gtest_brief=1 > "$folder/test.out" || {
   cat "$folder/test.out" >&2
   exit 1

@@ -8,9 +8,8 @@
 
 #include "simulation/keyed_log.h"
 #include "simulation/log_clients.h"
+#include "simulation/log_engine.h"
 #include "storage/log/log_cleaner.h"
-#include "storage/log/log_recovery.h"
-#include "storage/segment/local_segment_store.h"
 
 namespace weir::simulation {
 
@@ -27,12 +26,6 @@ constexpr const char* kLogDir = "/data/log";
 constexpr int64_t kDeleteRetentionMs = 40;  // a life is short: some horizons pass in it
 constexpr int64_t kFileDeleteDelayMs = 30;
 
-struct Engine {
-  runtime::Runtime world;
-  std::unique_ptr<storage::LocalSegmentStore> store;
-  std::vector<std::unique_ptr<LogShard>> shards;
-  std::unique_ptr<storage::LogCleaner> cleaner;
-};
 
 class CompactionScenario final : public Scenario {
  public:
@@ -52,10 +45,8 @@ class CompactionScenario final : public Scenario {
   bool stopped() override { return stopped_; }
   std::string failure() override { return failure_; }
   void destroy() override {
-    if (engine_) {
-      engine_->cleaner.reset();
-      engine_->shards.clear();
-    }
+    cleaner_.reset();
+    if (engine_) engine_->shards.clear();
     engine_.reset();
     busy_ = reading_ = 0;
     cleaning_ = false;
@@ -100,7 +91,8 @@ class CompactionScenario final : public Scenario {
   std::vector<std::unique_ptr<KeyedLog>> logs_;
   std::set<const KeyedLog*> sending_;
   int32_t leader_epoch_ = 0;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<LogEngine> engine_;
+  std::unique_ptr<storage::LogCleaner> cleaner_;
   std::string failure_;
   unsigned steps_left_ = 0;
   unsigned busy_ = 0;
@@ -112,32 +104,22 @@ class CompactionScenario final : public Scenario {
 void CompactionScenario::start() {
   failure_.clear();
   stopped_ = false;
-  auto engine = std::make_unique<Engine>();
-  engine->world = sim_.runtime();
-  const auto refuse = [&](const Error& error) { fail_life("start: " + error.message); };
-  if (auto made = engine->world.files->create_directories(kLogDir); !made) return refuse(made.error());
-  if (auto synced = engine->world.files->sync_directory("/data"); !synced) return refuse(synced.error());
-  if (auto synced = engine->world.files->sync_directory("/"); !synced) return refuse(synced.error());
-  auto store = storage::LocalSegmentStore::open(*engine->world.files, *engine->world.pool, *engine->world.clock,
-                                                {.log_dir = kLogDir});
-  if (!store) return refuse(store.error());
-  engine->store = std::move(*store);
   ++leader_epoch_;
   storage::LogOptions options;
   options.log_dir = kLogDir;
   options.wal_file_bytes = 1 << 20;
   options.shard.tail_cache_bytes = 0;
-  const auto known = [&](const PartitionId&) { return std::optional(storage::KnownPartition{config(), leader_epoch_}); };
-  auto opened = storage::open_log(engine->world, *engine->store, options, random_.next() | 1, known);
-  if (!opened) return refuse(opened.error());
-  engine->shards = std::move(opened->shards);
-  engine_ = std::move(engine);
+  auto engine = LogEngine::open(sim_, options, random_, [&](const PartitionId&) {
+    return std::optional(storage::KnownPartition{config(), leader_epoch_});
+  });
+  if (!engine) return fail_life("start: " + engine.error().message);
+  engine_ = std::move(*engine);
   std::vector<LogShard*> all;
   for (const auto& one : engine_->shards) all.push_back(one.get());
   storage::LogCleanerOptions cleaner;
   cleaner.step_bytes = random_.between(100, 8000);
   cleaner.dedupe_buffer_bytes = random_.one_in(2) ? 1 << 20 : 0;  // 0: as small as it gets, several rounds
-  engine_->cleaner = std::make_unique<storage::LogCleaner>(engine_->world, all, *engine_->store, cleaner);
+  cleaner_ = std::make_unique<storage::LogCleaner>(engine_->world, all, *engine_->store, cleaner);
   for (const auto& log : logs_) {
     if (!shard(*log).find(log->id())) shard(*log).add(std::make_unique<Partition>(log->id(), config(), leader_epoch_));
   }
@@ -223,9 +205,9 @@ void CompactionScenario::clean() {
   ++busy_;
   sim_.loop(0).post([this] {
     engine_->store->maintain(sim_.loop(0), [] {});
-    engine_->cleaner->clean_all([this] {
+    cleaner_->clean_all([this] {
       cleaning_ = false;
-      const auto stats = engine_->cleaner->stats();
+      const auto stats = cleaner_->stats();
       if (stats.uncleanable_partitions > 0) fail_life("a partition cannot be cleaned");
       for (const auto& log : logs_) note_progress(*log);
       finished();
@@ -319,18 +301,10 @@ void CompactionScenario::read_all(KeyedLog& log, int64_t offset, std::shared_ptr
 }
 
 void CompactionScenario::stop() {
-  auto left = std::make_shared<size_t>(engine_->shards.size());
-  for (size_t i = 0; i < engine_->shards.size(); ++i) {
-    sim_.loop(static_cast<unsigned>(i)).post([this, i, left] {
-      engine_->shards[i]->quiesce([this, left] {
-        if (--*left > 0) return;
-        if (auto r = storage::close_log(*engine_->store, engine_->shards); !r && !sim_.server_died()) {
-          fail_life("cannot close: " + r.error().message);
-        }
-        stopped_ = true;
-      });
-    });
-  }
+  engine_->close(sim_, [this](Result<void> closed) {
+    if (!closed && !sim_.server_died()) fail_life("cannot close: " + closed.error().message);
+    stopped_ = true;
+  });
 }
 
 }  // namespace

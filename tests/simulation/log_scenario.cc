@@ -8,8 +8,7 @@
 #include <utility>
 
 #include "simulation/log_clients.h"
-#include "storage/log/log_recovery.h"
-#include "storage/segment/local_segment_store.h"
+#include "simulation/log_engine.h"
 
 namespace weir::simulation {
 
@@ -25,11 +24,6 @@ namespace {
 constexpr const char* kLogDir = "/data/log";
 
 // The server's side of one life.
-struct Engine {
-  runtime::Runtime world;
-  std::unique_ptr<storage::LocalSegmentStore> store;
-  std::vector<std::unique_ptr<LogShard>> shards;
-};
 
 class LogScenario final : public Scenario {
  public:
@@ -99,7 +93,7 @@ class LogScenario final : public Scenario {
   std::vector<std::unique_ptr<LogProducer>> retired_;
   int64_t next_producer_id_ = 1;
   int32_t leader_epoch_ = 0;
-  std::unique_ptr<Engine> engine_;
+  std::unique_ptr<LogEngine> engine_;
   std::string failure_;
   unsigned steps_left_ = 0;
   unsigned busy_ = 0;
@@ -127,34 +121,22 @@ void LogScenario::start() {
   failure_.clear();
   stopped_ = false;
   for (auto& [id, living] : living_) living.sending = false;
-  const auto refuse = [&](const Error& error) {
-    if (!sim_.server_died()) fail_life("cannot start: " + error.message);
-  };
-  auto engine = std::make_unique<Engine>();
-  engine->world = sim_.runtime();
-  runtime::Runtime& world = engine->world;
-  if (auto r = world.files->create_directories(kLogDir); !r) return refuse(r.error());
-  for (const char* made : {"/", "/data"}) {
-    if (auto r = world.files->sync_directory(made); !r) return refuse(r.error());
-  }
-  auto store = storage::LocalSegmentStore::open(*world.files, *world.pool, *world.clock, {.log_dir = kLogDir});
-  if (!store) return refuse(store.error());
-  engine->store = std::move(*store);
-
   ++leader_epoch_;  // as after every unclean start
   storage::LogOptions options;
   options.log_dir = kLogDir;
   options.wal_file_bytes = 1 << 20;
   options.shard.unmerged_bytes_max = 3 << 20;
   options.shard.tail_cache_bytes = 64 * 1024;
-  const auto known = [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
-    if (!living_.contains(id)) return std::nullopt;
-    return storage::KnownPartition{config(), leader_epoch_};
-  };
-  auto opened = storage::open_log(world, *engine->store, options, random_.next() | 1, known);
-  if (!opened) return refuse(opened.error());
-  engine->shards = std::move(opened->shards);
-  engine_ = std::move(engine);
+  auto engine = LogEngine::open(sim_, options, random_,
+                                [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
+                                  if (!living_.contains(id)) return std::nullopt;
+                                  return storage::KnownPartition{config(), leader_epoch_};
+                                });
+  if (!engine) {
+    if (!sim_.server_died()) fail_life("cannot start: " + engine.error().message);
+    return;
+  }
+  engine_ = std::move(*engine);
   for (const auto& [id, living] : living_) add_partition(id);
 }
 
@@ -391,18 +373,10 @@ void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_pt
 }
 
 void LogScenario::stop() {
-  auto left = std::make_shared<size_t>(engine_->shards.size());
-  for (size_t i = 0; i < engine_->shards.size(); ++i) {
-    sim_.loop(static_cast<unsigned>(i)).post([this, i, left] {
-      engine_->shards[i]->quiesce([this, left] {
-        if (--*left > 0) return;
-        if (auto r = storage::close_log(*engine_->store, engine_->shards); !r && !sim_.server_died()) {
-          fail_life("cannot close: " + r.error().message);
-        }
-        stopped_ = true;
-      });
-    });
-  }
+  engine_->close(sim_, [this](Result<void> closed) {
+    if (!closed && !sim_.server_died()) fail_life("cannot close: " + closed.error().message);
+    stopped_ = true;
+  });
 }
 
 }  // namespace

@@ -86,6 +86,7 @@ Slice stored(BatchHeader header, Bytes records) {
 }  // namespace
 
 bool needs_preparation(Bytes records, const LogConfig& config) {
+  if (!config.compression && !has_record_rules(config)) return false;  // nearly every topic
   BatchHeader header;
   // What is not a batch is refused by the append itself.
   if (protocol::peek_batch(records, header) != BatchFault::kNone || header.size() != records.size()) return false;

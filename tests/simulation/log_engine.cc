@@ -1,0 +1,36 @@
+#include "simulation/log_engine.h"
+
+#include <utility>
+
+namespace weir::simulation {
+
+Result<std::unique_ptr<LogEngine>> LogEngine::open(testing::SimRuntime& sim, const storage::LogOptions& options,
+                                                   testing::SeededRandom& random, const Known& known) {
+  auto engine = std::make_unique<LogEngine>();
+  engine->world = sim.runtime();
+  runtime::Runtime& world = engine->world;
+  if (auto made = world.files->create_directories(options.log_dir); !made) return std::unexpected(made.error());
+  for (const char* parent : {"/", "/data"}) {
+    if (auto synced = world.files->sync_directory(parent); !synced) return std::unexpected(synced.error());
+  }
+  auto store = storage::LocalSegmentStore::open(*world.files, *world.pool, *world.clock, {.log_dir = options.log_dir});
+  if (!store) return std::unexpected(store.error());
+  engine->store = std::move(*store);
+  auto opened = storage::open_log(world, *engine->store, options, random.next() | 1, known);
+  if (!opened) return std::unexpected(opened.error());
+  engine->shards = std::move(opened->shards);
+  return engine;
+}
+
+void LogEngine::close(testing::SimRuntime& sim, std::function<void(Result<void>)> done) {
+  auto left = std::make_shared<size_t>(shards.size());
+  for (size_t i = 0; i < shards.size(); ++i) {
+    sim.loop(static_cast<unsigned>(i)).post([this, i, left, done] {
+      shards[i]->quiesce([this, left, done] {
+        if (--*left == 0) done(storage::close_log(*store, shards));
+      });
+    });
+  }
+}
+
+}  // namespace weir::simulation

@@ -1,0 +1,31 @@
+// The storage engine of a life: segment store and log shards in one folder of the simulated machine.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "storage/log/log_recovery.h"
+#include "storage/segment/local_segment_store.h"
+#include "testing/sim_runtime.h"
+
+namespace weir::simulation {
+
+struct LogEngine {
+  using Known = std::function<std::optional<storage::KnownPartition>(const storage::PartitionId&)>;
+
+  // Makes the folder `options.log_dir` (below /data) and recovers what is in it. `random` gives the incarnation, and
+  // nothing if the start does not come that far.
+  static Result<std::unique_ptr<LogEngine>> open(testing::SimRuntime& sim, const storage::LogOptions& options,
+                                                 testing::SeededRandom& random, const Known& known);
+  // An orderly end: `done` on one of the loops, with what close_log said. The engine has to live until then.
+  void close(testing::SimRuntime& sim, std::function<void(Result<void>)> done);
+
+  runtime::Runtime world;
+  std::unique_ptr<storage::LocalSegmentStore> store;
+  std::vector<std::unique_ptr<storage::LogShard>> shards;
+};
+
+}  // namespace weir::simulation
