@@ -62,7 +62,10 @@ void FlushProbe::finish() {
     latency = {latencies_ns_[n / 2], latencies_ns_[std::min(n - 1, n * 99 / 100)]};
   }
   runtime_.pool->submit([files = runtime_.files, path = path_] { (void)files->remove(path); }, loop_,
-                        [this, latency] { done_(latency); });
+                        [this, latency] {
+                          writer_.reset();  // the file is removed: its space goes with its last descriptor
+                          done_(latency);
+                        });
 }
 
 }  // namespace weir::apps

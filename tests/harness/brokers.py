@@ -131,6 +131,15 @@ class Broker:
     def descriptors(self) -> int:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
+    def sockets(self) -> int:
+        count = 0
+        for number in os.listdir(f"/proc/{self.pid}/fd"):
+            try:
+                count += os.readlink(f"/proc/{self.pid}/fd/{number}").startswith("socket:")
+            except FileNotFoundError:  # closed meanwhile
+                pass
+        return count
+
     def disk_read_bytes(self) -> int:
         for line in pathlib.Path(f"/proc/{self.pid}/io").read_text().splitlines():
             if line.startswith("read_bytes:"):
