@@ -185,6 +185,7 @@ void FetchOperation::stop_called() {
   --home().waiting_fetches;
   stop_noted_ = false;  // no longer in the list
   last_round_ = true;
+  if (state_ == State::kWaitingForTurn) return respond();
   if (state_ == State::kWaitingForMemory && broker_.budget().cancel(MemoryShare::kResponses, ticket_)) return respond();
   if (state_ == State::kWaiting) finish();
 }
@@ -197,35 +198,58 @@ void FetchOperation::finish() {
   respond();
 }
 
-// Readers share a budget of their own. Without room the data is let go and read again when it is this request's turn.
+// Readers share a budget of their own. Without room the data is let go and read again when it is this request's turn; then
+// it is little, so that a few who take much and do not read it cannot keep the turn of all others away.
 bool FetchOperation::reserve_memory() {
+  constexpr uint64_t kWaitingReaderBytes = 1 << 20;
   uint64_t in_memory = 0;
+  uint64_t first_batch = 0;  // has to be sent whole
   for (const FetchItem& item : items_) {
     for (const storage::FetchPiece& piece : item.read.pieces) {
-      if (const Slice* slice = std::get_if<Slice>(&piece)) in_memory += slice->size;
+      const Slice* slice = std::get_if<Slice>(&piece);
+      if (slice == nullptr) continue;
+      if (first_batch == 0) first_batch = slice->size;
+      in_memory += slice->size;
     }
   }
   if (in_memory <= memory_.bytes()) return true;
+  // One answer a connection: what is behind it could not be sent, and a client that pipelines and does not read would hold
+  // the memory of all.
+  if (!context_->first_in_line()) {
+    let_data_go(State::kWaitingForTurn);
+    context_->when_first_in_line([self = shared_from_this(), this] { read_again(State::kWaitingForTurn); });
+    return false;
+  }
   if (auto granted = broker_.budget().try_reserve(MemoryShare::kResponses, in_memory)) {
     memory_ = std::move(*granted);
     return true;
   }
+  let_data_go(State::kWaitingForMemory);
+  const uint64_t wanted = std::min(in_memory, std::max(first_batch, kWaitingReaderBytes));
+  ticket_ = broker_.budget().wait(MemoryShare::kResponses, wanted, home().loop,
+                                  [self = shared_from_this(), this](Reservation granted) {
+                                    if (state_ != State::kWaitingForMemory) return;
+                                    memory_ = std::move(granted);
+                                    max_bytes_ = std::min(max_bytes_, memory_.bytes());
+                                    read_again(State::kWaitingForMemory);
+                                  });
+  return false;
+}
+
+void FetchOperation::let_data_go(State until) {
   if (state_ == State::kWaiting) on_each_part([](Part& part) { stop_waiting_on(part); });
   for (FetchItem& item : items_) {
     item.read.pieces.clear();
     item.read.bytes = 0;
   }
-  state_ = State::kWaitingForMemory;
+  state_ = until;
   last_round_ = true;
-  ticket_ = broker_.budget().wait(MemoryShare::kResponses, in_memory, home().loop,
-                                  [self = shared_from_this(), this](Reservation granted) {
-                                    if (state_ != State::kWaitingForMemory) return;
-                                    memory_ = std::move(granted);
-                                    max_bytes_ = std::min(max_bytes_, memory_.bytes());
-                                    state_ = State::kReading;
-                                    start_round();
-                                  });
-  return false;
+}
+
+void FetchOperation::read_again(State waited) {
+  if (state_ != waited) return;
+  state_ = State::kReading;
+  start_round();
 }
 
 }  // namespace weir::broker

@@ -38,6 +38,8 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   void begin();
 
  private:
+  enum class State { kReading, kWaiting, kWaitingForTurn, kWaitingForMemory, kDone };
+
   // A partition of the response, in the order of the request or the session.
   struct Answer {
     std::string_view topic;
@@ -74,6 +76,8 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   void timer_fired();
   void finish();
   bool reserve_memory();
+  void let_data_go(State until);
+  void read_again(State waited);
   void stop_called();
 
   // Response (fetch_operation_response.cc)
@@ -98,7 +102,6 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   Reservation memory_;            // for what the response holds
   MemoryBudget::Ticket ticket_ = 0;
 
-  enum class State { kReading, kWaiting, kWaitingForMemory, kDone };
   State state_ = State::kReading;
   runtime::TimerId timer_;
   std::list<Function<void()>>::iterator on_stop_;

@@ -271,6 +271,40 @@ TEST_F(FetchTest, WaitsForMemoryOfReaders) {
   EXPECT_EQ(budget_.used(MemoryShare::kResponses), 0u);
 }
 
+TEST_F(FetchTest, OneAnswerOfAConnectionHoldsMemory) {
+  create_topic("t", 1);
+  for (int i = 0; i < 4; ++i) produce("t", 0, {std::string(10'000, 'x')});
+  auto all = budget_.try_reserve(MemoryShare::kResponses, budget_.limit(MemoryShare::kResponses));
+  ASSERT_TRUE(all);
+  FakePeer& consumer = peer(1);
+  for (int i = 0; i < 3; ++i) send(consumer, 12, request({{"t", 0}}));
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(budget_.waiting(MemoryShare::kResponses), 1u);
+  all.reset();
+  for (int i = 0; i < 3; ++i) {
+    run_until([&] { return has_response(consumer); });
+    EXPECT_EQ(offsets(partition(take<FetchResponse>(consumer, 12))).size(), 4u);
+  }
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(budget_.used(MemoryShare::kResponses), 0u);
+}
+
+TEST_F(FetchTest, ClosedWhileFetchesWaitForTheirTurn) {
+  create_topic("t", 1);
+  produce("t", 0, {std::string(10'000, 'x')});
+  auto all = budget_.try_reserve(MemoryShare::kResponses, budget_.limit(MemoryShare::kResponses));
+  ASSERT_TRUE(all);
+  FakePeer& consumer = peer(1);
+  for (int i = 0; i < 3; ++i) send(consumer, 12, request({{"t", 0}}));
+  sim_.run_for(runtime::kSecond);
+  consumer.finish();
+  sim_.run_for(runtime::kSecond);
+  all.reset();
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(budget_.waiting(MemoryShare::kResponses), 0u);
+  EXPECT_EQ(budget_.used(MemoryShare::kResponses), 0u);
+}
+
 // --- sessions -------------------------------------------------------------------------------------------------------
 
 TEST_F(FetchTest, SessionNamesOnlyWhatChanged) {

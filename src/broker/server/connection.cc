@@ -278,6 +278,7 @@ void Connection::close(Reason reason, std::string_view what) {
     RequestContext& context = *first_;
     first_ = context.next_;
     context.queued_ = false;
+    if (context.turn_) frontend_.loop_.post(std::exchange(context.turn_, nullptr));
     if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }
   last_ = nullptr;

@@ -100,6 +100,7 @@ void Connection::pop_sent() {
     }
     if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }
+  if (first_ && first_->turn_) frontend_.loop_.post(std::exchange(first_->turn_, nullptr));
 }
 
 void Connection::count_sent(RequestContext& context, int64_t now_ns) {

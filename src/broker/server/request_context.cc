@@ -12,6 +12,8 @@ ConnectionFacts& RequestContext::connection() { return connection_->facts(); }
 bool RequestContext::connection_closed() const { return connection_->closed(); }
 runtime::Loop& RequestContext::loop() { return connection_->frontend().loop_; }
 
+bool RequestContext::first_in_line() const { return !queued_ || connection_->first_ == this; }
+
 void RequestContext::release_frame() {
   // The slow request log names the client after the frame has gone.
   if (frame_.owner) client_id_ = arena_.copy(client_id_);
@@ -88,6 +90,7 @@ void RequestContext::reset() {
   route_ = nullptr;
   moments_ = RequestMoments();
   allowed_wait_ms_ = 0;
+  turn_ = nullptr;
   client_id_ = std::string_view();
   release_frame();
   response_reservation_.release();

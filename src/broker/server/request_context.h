@@ -63,6 +63,11 @@ class RequestContext {
   ConnectionFacts& connection();
   bool connection_closed() const;
   runtime::Loop& loop();
+  // Whether the next bytes to go out are this request's: false while requests before it are unanswered or unsent. True on a
+  // closed connection.
+  bool first_in_line() const;
+  // Posts `turn` once that is so; for a request that is not first_in_line() now.
+  void when_first_in_line(Function<void()> turn) { turn_ = std::move(turn); }
   int64_t received_ns() const { return moments_.received; }  // monotonic
   // The request asked to be answered late (a fetch that waits for data): so much waiting does not make it slow.
   void may_wait_ms(int64_t wait_ms) { allowed_wait_ms_ = wait_ms; }
@@ -130,6 +135,7 @@ class RequestContext {
   int32_t correlation_id_ = 0;
   RequestMoments moments_;
   int64_t allowed_wait_ms_ = 0;
+  Function<void()> turn_;
   const ApiRoute* route_ = nullptr;
   std::string_view client_id_;
   Bytes body_;
