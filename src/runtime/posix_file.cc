@@ -16,6 +16,8 @@ namespace weir::runtime {
 namespace {
 
 constexpr uint64_t kPage = 4096;
+// Below it reading a whole huge page would mostly read what nobody asked for.
+constexpr uint64_t kWorthHugePages = 256 << 10;
 
 // Linux 6.5; newer than the headers of the systems we build on.
 constexpr long kCachestatCall = 451;
@@ -114,15 +116,19 @@ bool PosixFile::resident(uint64_t offset, size_t length) {
   return true;
 }
 
-// Reads ahead in one go and waits by populating a mapping: no copy of the bytes.
+// Waits by populating a mapping: no copy of the bytes. Large pieces are read as huge pages where the kernel has
+// them for the file system, which costs a fifth of what single pages do; it then reads around the piece, in
+// whole huge pages.
 Result<void> PosixFile::make_resident(uint64_t offset, size_t length) {
   const Result<uint64_t> file_size = size();
   if (!file_size) return std::unexpected(file_size.error());
   const uint64_t begin = align_down(offset, kPage);
   const uint64_t end = std::min(offset + length, *file_size);
   if (end <= begin) return {};
-  ::readahead(fd_.get(), static_cast<off_t>(begin), end - begin);
   void* map = ::mmap(nullptr, end - begin, PROT_READ, MAP_SHARED, fd_.get(), static_cast<off_t>(begin));
+  const bool huge = map != MAP_FAILED && end - begin >= kWorthHugePages &&
+                    ::madvise(map, end - begin, MADV_HUGEPAGE) == 0;
+  if (!huge) ::readahead(fd_.get(), static_cast<off_t>(begin), end - begin);
   if (map != MAP_FAILED) {
     const int status = ::madvise(map, end - begin, MADV_POPULATE_READ);
     const int os_errno = errno;
