@@ -66,11 +66,12 @@ void LogCleaner::look(Idle idle) {
   for (unsigned i = 0; i < shards_.size(); ++i) {
     runtime_.loops[i]->post([this, alive = alive_, look, i] {
       if (!*alive) return;
-      auto found = std::make_shared<std::vector<LogShard::Cleanable>>(shards_[i]->cleanable_partitions());
-      home_.post([this, alive, look, i, found] {
-        if (!*alive) return;
-        for (const LogShard::Cleanable& one : *found) look->candidates.push_back({one, i});
-        if (--look->left == 0) choose(std::move(look->candidates), std::move(look->idle));
+      shards_[i]->find_cleanable([this, alive, look, i](std::vector<LogShard::Cleanable> found) {
+        home_.post([this, alive, look, i, found = std::move(found)] {
+          if (!*alive) return;
+          for (const LogShard::Cleanable& one : found) look->candidates.push_back({one, i});
+          if (--look->left == 0) choose(std::move(look->candidates), std::move(look->idle));
+        });
       });
     });
   }

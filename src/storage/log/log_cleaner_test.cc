@@ -38,7 +38,7 @@ class LogCleanerTest : public ::testing::Test {
     LogOptions options;
     options.log_dir = "/log";
     options.wal_file_bytes = 1 << 20;
-    options.shard.tail_cache_bytes = 0;
+    options.shard.tail_cache_bytes = tail_cache_bytes_;
     auto runtime = sim_.runtime();
     auto opened = open_log(runtime, *store_, options, ++incarnation_, [this](const PartitionId& id) {
       return configs_.contains(id) ? std::optional(KnownPartition{configs_.at(id), 0}) : std::nullopt;
@@ -134,6 +134,7 @@ class LogCleanerTest : public ::testing::Test {
   SimRuntime sim_{1, {.loops = 2}};
   std::vector<BatchHeader> batches_;  // of the last read
   LogConfig config_;
+  uint64_t tail_cache_bytes_ = 0;
   uint64_t incarnation_ = 0;
   std::map<PartitionId, LogConfig> configs_;
   std::unique_ptr<LocalSegmentStore> store_;
@@ -261,6 +262,34 @@ TEST_F(LogCleanerTest, ASlowTopicIsMergedAndCompactedWithoutAFullLogFile) {
   cleaner_->stop();
 }
 
+TEST_F(LogCleanerTest, ConsumersReadWhatIsLeftThoughAllIsInMemory) {
+  const PartitionId id = partition_id(1), later = partition_id(2);
+  tail_cache_bytes_ = 20'000;
+  cleaner_.reset();
+  shards_.clear();
+  store_.reset();
+  open();
+  add(id);
+  add(later);
+  for (int i = 0; i < 100; ++i) put(id, "k" + std::to_string(i % 3), std::to_string(i) + std::string(100, '.'));
+  size_t records = 0;
+  read(id, &records);
+  EXPECT_EQ(records, 100u);
+  const uint64_t in_memory = shard(id).tail_cache_bytes();
+  clean_all();
+  EXPECT_GT(partition(id).tail_start(), 80);
+  EXPECT_LT(shard(id).tail_cache_bytes(), in_memory / 2);
+  EXPECT_EQ(read(id, &records).at("k0").substr(0, 3), "99.");
+  EXPECT_LT(records, 30u);
+  // What is appended, evicted and deleted later adds up.
+  fill(id, 100, 3);
+  EXPECT_EQ(read(id).at("k0").substr(0, 3), "99.");
+  clean_all();
+  shard(id).drop(id);
+  fill(later, 300, 3);
+  EXPECT_LE(shard(later).tail_cache_bytes(), tail_cache_bytes_);
+}
+
 TEST_F(LogCleanerTest, OldAgeRollsASegmentThatCompactionWaitsFor) {
   const PartitionId id = partition_id(1);
   config_.max_compaction_lag_ms = 5000;
@@ -271,9 +300,8 @@ TEST_F(LogCleanerTest, OldAgeRollsASegmentThatCompactionWaitsFor) {
   EXPECT_EQ(partition(id).manifest().end_offset, 0);
   sim_.run_for(6 * runtime::kSecond);
   put(id, "a", "3");
-  clean_all();
-  wait([&] { return partition(id).manifest().segments.size() == 2; });
-  clean_all();
+  clean_all();  // merged and cleaned in one look
+  EXPECT_EQ(partition(id).manifest().segments.size(), 2u);
   EXPECT_EQ(cleaner_->stats().runs, 1u);
   size_t records = 0;
   EXPECT_EQ(read(id, &records).at("a"), "3");

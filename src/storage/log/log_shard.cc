@@ -318,6 +318,11 @@ void LogShard::take_offline(Partition& partition, const std::string& reason) {
 void LogShard::evict_tail() {
   while (!cached_.empty()) {
     Partition& partition = *cached_.front().partition;
+    if (partition.forgotten_batches_ > 0) {
+      --partition.forgotten_batches_;
+      cached_.pop_front();
+      continue;
+    }
     const bool dropped = partition.dropped_;
     if (!dropped) {
       if (cached_bytes_ <= options_.tail_cache_bytes) break;
@@ -331,7 +336,7 @@ void LogShard::evict_tail() {
   if (dropped_.empty()) return;
   std::erase_if(dropped_, [&](const std::unique_ptr<Partition>& partition) {
     const auto refers = [&](const auto& entry) { return entry.partition == partition.get(); };
-    return partition->cached_batches_ == 0 && partition->preparing_.empty() && std::none_of(acks_.begin(), acks_.end(), refers) &&
+    return partition->cached_batches_ == 0 && partition->forgotten_batches_ == 0 && partition->preparing_.empty() && std::none_of(acks_.begin(), acks_.end(), refers) &&
            std::none_of(held_.begin(), held_.end(), refers);
   });
 }

@@ -144,8 +144,9 @@ class LogShard {
     CleanRange range;
     bool due = false;
   };
-  // Partitions of compacted topics with more than an active segment. Also merges what would roll an active segment.
-  std::vector<Cleanable> cleanable_partitions();
+  // Partitions of compacted topics with more than an active segment. What would roll an active segment is merged first.
+  // `done` may be called inline; not at all once the log has failed.
+  void find_cleanable(Function<void(std::vector<Cleanable>)> done);
   // What a cleaning needs to know; null if there is nothing to clean (any more).
   std::unique_ptr<CleaningInput> begin_cleaning(const PartitionId& id);
   // Has the outcome take the place of what it was made of, durably when `done` says so.
@@ -199,6 +200,8 @@ class LogShard {
   int64_t expired_before(const Partition& partition, int64_t now_ms) const;
   bool retain(Partition& partition, int64_t now_ms);
   bool rolls_early(const Partition& partition) const;
+  std::vector<Cleanable> cleanable_partitions() const;
+  void forget_tail(Partition& partition, int64_t offset);
   void find_in_batch(Slice batch, int64_t timestamp, int64_t start_offset,
                      Function<void(Result<TimestampPosition>)> done);
   void take_offline(Partition& partition, const std::string& reason);

@@ -27,20 +27,29 @@ LastOffsets last_offsets(const ProducerState& producers) {
 
 }  // namespace
 
-std::vector<LogShard::Cleanable> LogShard::cleanable_partitions() {
-  std::vector<Cleanable> cleanable;
-  if (wal_->failed()) return cleanable;
-  const int64_t now_ms = runtime_.clock->wall_ms();
+void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
+  if (wal_->failed()) return done({});
   for (auto& [id, partition] : partitions_) {
     if (!partition->config_.cleanup_compact || partition->offline()) continue;
     if (rolls_early(*partition)) partition->merge_early_ = early_merges_ = true;
+  }
+  if (!early_merges_) return done(cleanable_partitions());
+  // A merge that fails is tried again; the cleaner makes do with what there is.
+  next_commit_waiters_.push_back([this, done = std::move(done)](const Result<void>&) mutable { done(cleanable_partitions()); });
+  maybe_merge();
+}
+
+std::vector<LogShard::Cleanable> LogShard::cleanable_partitions() const {
+  std::vector<Cleanable> cleanable;
+  const int64_t now_ms = runtime_.clock->wall_ms();
+  for (const auto& [id, partition] : partitions_) {
+    if (!partition->config_.cleanup_compact || partition->offline()) continue;
     if (partition->manifest_.segments.size() < 2) continue;  // the last one is active
     const CompactionRules rules = rules_of(partition->config_);
     Cleanable one{id, clean_range(partition->manifest_, partition->last_stable_offset(), rules, now_ms), false};
     one.due = one.range.due(rules);
     if (one.range.clean_bytes + one.range.cleanable_bytes > 0) cleanable.push_back(one);
   }
-  if (early_merges_) maybe_merge();
   return cleanable;
 }
 
@@ -90,8 +99,19 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
                      return done(std::unexpected(std::move(manifest.error())));
                    }
                    adopt_manifest(std::move(*manifest));
+                   if (Partition* cleaned = find(kept->partition)) forget_tail(*cleaned, kept->first_dirty_offset);
                    done({});
                  });
+}
+
+// What was cleaned is read from its segments from now on, or consumers would get from memory what compaction took away.
+void LogShard::forget_tail(Partition& partition, int64_t offset) {
+  const int64_t end = std::min(offset, partition.manifest_.end_offset);
+  while (partition.cached_batches_ > 0 && partition.tail_[partition.tail_head_].facts.last_offset() < end) {
+    cached_bytes_ -= partition.tail_[partition.tail_head_].facts.size;
+    partition.pop_tail();
+    ++partition.forgotten_batches_;
+  }
 }
 
 }  // namespace weir::storage

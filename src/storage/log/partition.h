@@ -103,6 +103,7 @@ class Partition {
   int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
   bool dropped_ = false;         // deleted topic; lives until the tail cache lets go of its batches
   uint32_t cached_batches_ = 0;
+  uint32_t forgotten_batches_ = 0;  // gone from tail_, while the shard's list of cached batches still counts them
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
   std::deque<std::shared_ptr<PreparedAppend>> preparing_;  // appends in order; the first one is not ready yet
   std::string offline_reason_;
