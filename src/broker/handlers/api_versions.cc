@@ -36,13 +36,21 @@ protocol::ErrorCode check(const ApiVersionsRequest& request, int16_t version, co
   return protocol::ErrorCode::kNone;
 }
 
-void fill_api_keys(ApiVersionsResponse& response, const Dispatcher& dispatcher, protocol::Arena& arena) {
+bool of_telemetry(protocol::ApiKey key) {
+  return key == protocol::ApiKey::kGetTelemetrySubscriptions || key == protocol::ApiKey::kPushTelemetry;
+}
+
+// Clients need not ask for their metrics subscriptions, and log that they did, where there are none: as with Kafka that has
+// no receiver of client metrics.
+void fill_api_keys(ApiVersionsResponse& response, const Dispatcher& dispatcher, bool telemetry, protocol::Arena& arena) {
   const auto routes = dispatcher.routes();
   response.api_keys = arena.array<ApiVersionsResponse::ApiVersion>(routes.size());
-  for (size_t i = 0; i < routes.size(); ++i) {
-    response.api_keys[i] = {static_cast<int16_t>(routes[i]->key), routes[i]->advertised_min_version,
-                            routes[i]->max_version};
+  size_t count = 0;
+  for (const ApiRoute* route : routes) {
+    if (!telemetry && of_telemetry(route->key)) continue;
+    response.api_keys[count++] = {static_cast<int16_t>(route->key), route->advertised_min_version, route->max_version};
   }
+  response.api_keys = response.api_keys.first(count);
 }
 
 // Before version 4 a level of 0 could not be read.
@@ -68,10 +76,11 @@ void fill_features(ApiVersionsResponse& response, const FeaturesRecord& finalize
 
 void handle_api_versions(Broker& broker, const Dispatcher& dispatcher, RequestContextPtr context) {
   ApiVersionsResponse response;
+  const bool telemetry = broker.shard(context->loop().index()).image->client_metrics_count() > 0;
   const ApiRoute& route = *dispatcher.route(ApiVersionsRequest::kApiKey);
   if (context->version() < route.min_version || context->version() > route.max_version) {
     response.error_code = static_cast<int16_t>(protocol::ErrorCode::kUnsupportedVersion);
-    fill_api_keys(response, dispatcher, context->arena());
+    fill_api_keys(response, dispatcher, telemetry, context->arena());
     return context->respond_as(response, 0);
   }
   std::shared_ptr<const FeaturesRecord> features;  // the response points into it
@@ -82,7 +91,7 @@ void handle_api_versions(Broker& broker, const Dispatcher& dispatcher, RequestCo
   if (error == protocol::ErrorCode::kNone) {
     context->connection().client_software_name = request.client_software_name;
     context->connection().client_software_version = request.client_software_version;
-    fill_api_keys(response, dispatcher, context->arena());
+    fill_api_keys(response, dispatcher, telemetry, context->arena());
     features = broker.shard(context->loop().index()).image->features();
     fill_features(response, *features, context->version(), context->arena());
   }

@@ -4,6 +4,7 @@
 #include "broker/handlers/broker_fixture.h"
 #include "broker/handlers/client_telemetry.h"
 #include "protocol/errors.h"
+#include "protocol/messages/api_versions.h"
 #include "protocol/messages/get_telemetry_subscriptions.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "protocol/messages/push_telemetry.h"
@@ -44,6 +45,14 @@ class TelemetryTest : public BrokerTest {
   void set_subscription(std::string_view name, const std::vector<std::pair<std::string_view, std::string_view>>& values) {
     std::vector<protocol::IncrementalAlterConfigsRequest::AlterableConfig> configs;
     for (const auto& [key, value] : values) configs.push_back({key, 0, value});
+    alter_subscription(name, configs);
+  }
+  void delete_subscription(std::string_view name, const std::vector<std::string_view>& keys) {
+    std::vector<protocol::IncrementalAlterConfigsRequest::AlterableConfig> configs;
+    for (const std::string_view key : keys) configs.push_back({key, 1, std::nullopt});
+    alter_subscription(name, configs);
+  }
+  void alter_subscription(std::string_view name, std::span<protocol::IncrementalAlterConfigsRequest::AlterableConfig> configs) {
     protocol::IncrementalAlterConfigsRequest::AlterConfigsResource resource;
     resource.resource_type = 16;
     resource.resource_name = name;
@@ -54,6 +63,27 @@ class TelemetryTest : public BrokerTest {
   }
   const ClientTelemetry::Totals& totals() { return broker_->telemetry(0).totals(); }
 };
+
+TEST_F(TelemetryTest, ItIsAdvertisedWhileThereAreSubscriptions) {
+  const auto advertised = [&] {
+    protocol::ApiVersionsRequest request;
+    request.client_software_name = request.client_software_version = "a";
+    std::vector<int16_t> found;
+    for (const auto& api : call<protocol::ApiVersionsResponse>(3, request)->api_keys) {
+      if (api.api_key == 71 || api.api_key == 72) found.push_back(api.api_key);
+    }
+    return found;
+  };
+  EXPECT_THAT(advertised(), IsEmpty());
+  set_subscription("sub", {{"metrics", "*"}});
+  set_subscription("sub", {{"interval.ms", "1000"}});
+  set_subscription("other", {{"metrics", "*"}});
+  EXPECT_THAT(advertised(), ElementsAre(71, 72));
+  delete_subscription("other", {"metrics"});
+  EXPECT_THAT(advertised(), ElementsAre(71, 72));
+  delete_subscription("sub", {"metrics", "interval.ms"});
+  EXPECT_THAT(advertised(), IsEmpty());
+}
 
 TEST_F(TelemetryTest, WithoutSubscriptionsNothingIsAskedFor) {
   const Subscribed none = subscribe();

@@ -56,6 +56,10 @@ void MetadataImage::put_configs(std::shared_ptr<const ConfigRecord> record) {
   const ConfigResourceType type = record->type;
   const std::string key = record->key();
   ++changes_;
+  if (type == ConfigResourceType::kClientMetrics) {
+    client_metrics_count_ += !record->overrides.empty();
+    client_metrics_count_ -= configs_.find(key) != nullptr;
+  }
   if (record->overrides.empty()) configs_.erase(key);
   else configs_.put(key, std::move(record));
   if (type != ConfigResourceType::kBroker) return;

@@ -66,6 +66,8 @@ class MetadataImage {
   std::shared_ptr<const ConfigRecord> find_configs(ConfigResourceType type, std::string_view name) const;
   // Every one of a kind, by name.
   std::vector<std::shared_ptr<const ConfigRecord>> configs_of(ConfigResourceType type) const;
+  // How many client metrics subscriptions there are.
+  size_t client_metrics_count() const { return client_metrics_count_; }
   const std::shared_ptr<const FeaturesRecord>& features() const { return features_; }
 
   // Entries put and removed, those of the start included: the length of a log of them, if there were one.
@@ -92,6 +94,7 @@ class MetadataImage {
   SharedMap<TopicId, TopicPtr> by_id_;
   std::shared_ptr<const BrokerConfig> config_;
   SharedMap<std::string, std::shared_ptr<const ConfigRecord>, NameHash> configs_;  // by ConfigRecord::key()
+  size_t client_metrics_count_ = 0;
   std::shared_ptr<const FeaturesRecord> features_ = std::make_shared<const FeaturesRecord>();
 };
 using MetadataImagePtr = std::shared_ptr<const MetadataImage>;
