@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""A configuration key that is said to work is read somewhere, and one that may be altered at run time works."""
+"""A configuration key that is said to work is read somewhere, and one that is refused may not be altered at run time either."""
 import pathlib
 import re
 import sys
@@ -23,8 +23,8 @@ def main() -> int:
             works = ".support = kWorks" in row
             if works and f'"{name}"' not in code:
                 faults.append(f"{table.relative_to(ROOT)}: {name} is said to work, but nothing reads it")
-            if not works and ".dynamic = true" in row:
-                faults.append(f"{table.relative_to(ROOT)}: {name} may be altered at run time, but does not work")
+            if ".support = kRefused" in row and ".dynamic = true" in row:
+                faults.append(f"{table.relative_to(ROOT)}: {name} may be altered at run time, but is refused")
     for fault in faults:
         print(fault)
     print(f"{rows} configuration keys, {len(faults)} faults")

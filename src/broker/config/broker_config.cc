@@ -152,7 +152,8 @@ Result<void> check_dynamic_configs(const ConfigOverrides& overrides) {
                   near.empty() ? fmt::format("Unknown broker config name: {}", name)
                                : fmt::format("Unknown broker config name: {} (did you mean {}?)", name, near));
     }
-    if (key->support != ConfigSupport::kWorks) {
+    const bool taken = key->support == ConfigSupport::kWorks || (key->support == ConfigSupport::kNoEffect && key->dynamic);
+    if (!taken) {
       return fail(weir::ErrorCode::kUnsupported, fmt::format("{} cannot be altered: {}", name, key->doc));
     }
     if (!key->dynamic) {

@@ -107,9 +107,9 @@ Result<void> check_choice(const ConfigKey& key, std::string_view value) {
       std::string_view(key.name) != "compression.type") {
     return {};
   }
-  std::string list(key.choices);
-  std::replace(list.begin(), list.end(), '|', ' ');
-  return bad(key, value, fmt::format("Must be one of: {}", list));
+  std::string list;
+  for (const char c : std::string_view(key.choices)) list += c == '|' ? std::string(", ") : std::string(1, c);
+  return bad(key, value, fmt::format("String must be one of: {}", list));
 }
 
 size_t edit_distance(std::string_view a, std::string_view b) {

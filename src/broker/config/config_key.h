@@ -46,7 +46,8 @@ struct ConfigKey {
   int64_t min = kNoMin;
   int64_t max = kNoMax;
   const char* choices = nullptr;  // "a|b|c"; of a list: each element
-  bool dynamic = false;           // may be altered while the broker runs, and then acts at once
+  // May be altered while the broker runs, and then acts at once; without effect: is kept and described, as tools expect.
+  bool dynamic = false;
 };
 
 // All keys, sorted by name.

@@ -17,39 +17,47 @@ using enum ConfigSupport;
 
 // clang-format off
 constexpr ResourceConfigKey kGroupKeys[] = {
-    {{.name = "consumer.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kWorks,
+    {{.name = "consumer.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kNoEffect,
       .doc = "Least time between two assignments of the group.", .min = 0}, {{"group.consumer.assignment.interval.ms"}}},
-    {{.name = "consumer.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kWorks,
+    {{.name = "consumer.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kNoEffect,
       .doc = "Heartbeat interval told to the group's members.", .min = 1}, {{"group.consumer.heartbeat.interval.ms"}}},
-    {{.name = "consumer.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kWorks,
+    {{.name = "consumer.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kNoEffect,
       .doc = "A silent member of the group is removed after this long.", .min = 1}, {{"group.consumer.session.timeout.ms"}}},
-    {{.name = "share.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kWorks,
+    {{.name = "errors.deadletterqueue.copy.record.enable", .type = kBoolean, .default_value = "false", .support = kNoEffect,
+      .doc = "Whether the share group's dead letter topic gets the records themselves."}, {}},
+    {{.name = "errors.deadletterqueue.topic.name", .type = kString, .default_value = "", .support = kNoEffect,
+      .doc = "Where the share group puts records that it gave up."}, {}},
+    {{.name = "share.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kNoEffect,
       .doc = "Least time between two assignments of the share group.", .min = 0}, {{"group.share.assignment.interval.ms"}}},
-    {{.name = "share.auto.offset.reset", .type = kString, .default_value = "latest", .support = kWorks,
+    {{.name = "share.auto.offset.reset", .type = kString, .default_value = "latest", .support = kNoEffect,
       .doc = "Where the share group begins: latest, earliest, or by_duration: and an ISO 8601 duration."}, {}},
-    {{.name = "share.delivery.count.limit", .type = kInt, .default_value = "5", .support = kWorks,
+    {{.name = "share.delivery.count.limit", .type = kInt, .default_value = "5", .support = kNoEffect,
       .doc = "How often a record is delivered before it is given up.", .min = 2}, {{"group.share.delivery.count.limit"}}},
-    {{.name = "share.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kWorks,
+    {{.name = "share.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kNoEffect,
       .doc = "Heartbeat interval told to the share group's members.", .min = 1}, {{"group.share.heartbeat.interval.ms"}}},
-    {{.name = "share.isolation.level", .type = kString, .default_value = "read_uncommitted", .support = kWorks,
+    {{.name = "share.isolation.level", .type = kString, .default_value = "read_uncommitted", .support = kNoEffect,
       .doc = "Whether records of open and aborted transactions are delivered.", .choices = "read_committed|read_uncommitted"}, {}},
-    {{.name = "share.partition.max.record.locks", .type = kInt, .default_value = "2000", .support = kWorks,
+    {{.name = "share.partition.max.record.locks", .type = kInt, .default_value = "2000", .support = kNoEffect,
       .doc = "Most records of a partition in flight.", .min = 100}, {{"group.share.partition.max.record.locks"}}},
-    {{.name = "share.record.lock.duration.ms", .type = kInt, .default_value = "30000", .support = kWorks,
+    {{.name = "share.record.lock.duration.ms", .type = kInt, .default_value = "30000", .support = kNoEffect,
       .doc = "How long a delivered record is reserved for its consumer.", .min = 1000}, {{"group.share.record.lock.duration.ms"}}},
-    {{.name = "share.renew.acknowledge.enable", .type = kBoolean, .default_value = "true", .support = kWorks,
+    {{.name = "share.renew.acknowledge.enable", .type = kBoolean, .default_value = "true", .support = kNoEffect,
       .doc = "Lets consumers prolong the reservation of a record."}, {}},
-    {{.name = "share.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kWorks,
+    {{.name = "share.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kNoEffect,
       .doc = "A silent member of the share group is removed after this long.", .min = 1}, {{"group.share.session.timeout.ms"}}},
-    {{.name = "streams.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kWorks,
+    {{.name = "streams.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kNoEffect,
       .doc = "Least time between two assignments of the streams group.", .min = 0}, {{"group.streams.assignment.interval.ms"}}},
-    {{.name = "streams.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kWorks,
+    {{.name = "streams.assignor.name", .type = kString, .default_value = "sticky", .support = kNoEffect,
+      .doc = "Who assigns the tasks of the streams group."}, {{"group.streams.assignors"}}},
+    {{.name = "streams.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kNoEffect,
       .doc = "Heartbeat interval told to the streams group's members.", .min = 1}, {{"group.streams.heartbeat.interval.ms"}}},
-    {{.name = "streams.initial.rebalance.delay.ms", .type = kInt, .default_value = "3000", .support = kWorks,
+    {{.name = "streams.initial.rebalance.delay.ms", .type = kInt, .default_value = "3000", .support = kNoEffect,
       .doc = "How long a new streams group waits for more members.", .min = 0}, {{"group.streams.initial.rebalance.delay.ms"}}},
-    {{.name = "streams.num.standby.replicas", .type = kInt, .default_value = "0", .support = kWorks,
+    {{.name = "streams.num.standby.replicas", .type = kInt, .default_value = "0", .support = kNoEffect,
       .doc = "Standby tasks of each stateful task.", .min = 0}, {{"group.streams.num.standby.replicas"}}},
-    {{.name = "streams.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kWorks,
+    {{.name = "streams.rack.aware.assignment.tags", .type = kList, .default_value = "", .support = kNoEffect,
+      .doc = "Tags of clients over which the streams group spreads standby tasks."}, {{"group.streams.rack.aware.assignment.tags"}}},
+    {{.name = "streams.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kNoEffect,
       .doc = "A silent member of the streams group is removed after this long.", .min = 1}, {{"group.streams.session.timeout.ms"}}},
 };
 
@@ -74,22 +82,40 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-// The broker's key that says whether groups of this kind are served at all.
-const ConfigKey* kind_of_group(std::string_view name) {
-  const std::string kind(name.substr(0, name.find('.')));
-  return find_broker_config_key("group." + kind + ".session.timeout.ms");
-}
+// A group's value lies between two of the broker's.
+struct GroupBounds {
+  const char* key;
+  const char* low;  // nullptr: none
+  const char* high;
+};
+// In the order in which Kafka looks at them.
+constexpr GroupBounds kGroupBounds[] = {
+    {"consumer.heartbeat.interval.ms", "group.consumer.min.heartbeat.interval.ms", "group.consumer.max.heartbeat.interval.ms"},
+    {"consumer.session.timeout.ms", "group.consumer.min.session.timeout.ms", "group.consumer.max.session.timeout.ms"},
+    {"consumer.assignment.interval.ms", "group.consumer.min.assignment.interval.ms", "group.consumer.max.assignment.interval.ms"},
+    {"share.heartbeat.interval.ms", "group.share.min.heartbeat.interval.ms", "group.share.max.heartbeat.interval.ms"},
+    {"share.session.timeout.ms", "group.share.min.session.timeout.ms", "group.share.max.session.timeout.ms"},
+    {"share.record.lock.duration.ms", "group.share.min.record.lock.duration.ms", "group.share.max.record.lock.duration.ms"},
+    {"share.delivery.count.limit", "group.share.min.delivery.count.limit", "group.share.max.delivery.count.limit"},
+    {"share.partition.max.record.locks", "group.share.min.partition.max.record.locks", "group.share.max.partition.max.record.locks"},
+    {"share.assignment.interval.ms", "group.share.min.assignment.interval.ms", "group.share.max.assignment.interval.ms"},
+    {"streams.heartbeat.interval.ms", "group.streams.min.heartbeat.interval.ms", "group.streams.max.heartbeat.interval.ms"},
+    {"streams.session.timeout.ms", "group.streams.min.session.timeout.ms", "group.streams.max.session.timeout.ms"},
+    {"streams.num.standby.replicas", nullptr, "group.streams.max.standby.replicas"},
+    {"streams.assignment.interval.ms", "group.streams.min.assignment.interval.ms", "group.streams.max.assignment.interval.ms"},
+};
 
-Result<void> check_between(const ConfigOverrides& overrides, const BrokerConfig& broker, const char* name, const char* low,
-                           const char* high) {
-  const auto own = overrides.find(std::string_view(name));
+Result<void> check_between(const ConfigOverrides& overrides, const BrokerConfig& broker, const GroupBounds& bounds) {
+  const auto own = overrides.find(std::string_view(bounds.key));
   if (own == overrides.end()) return {};
   const int64_t value = parse_config_integer(own->second);
-  if (value < broker.integer(low)) {
-    return fail(weir::ErrorCode::kInvalid, fmt::format("{} must be greater than or equal to {}", name, low));
+  const int64_t high = broker.integer(bounds.high);
+  if (!bounds.low) {
+    return value <= high ? Result<void>() : fail(weir::ErrorCode::kInvalid, fmt::format("{} must be less than or equal to {}", bounds.key, high));
   }
-  if (value > broker.integer(high)) {
-    return fail(weir::ErrorCode::kInvalid, fmt::format("{} must be less than or equal to {}", name, high));
+  const int64_t low = broker.integer(bounds.low);
+  if (value < low || value > high) {
+    return fail(weir::ErrorCode::kInvalid, fmt::format("{} must be in the range {} to {} inclusive.", bounds.key, low, high));
   }
   return {};
 }
@@ -126,30 +152,34 @@ Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerC
   for (const auto& [name, value] : overrides) {
     const ResourceConfigKey* key = find_resource_key(kGroupKeys, name);
     if (!key) return fail(weir::ErrorCode::kInvalid, "Unknown group config name: " + name);
-    const ConfigKey* kind = kind_of_group(name);
-    if (!kind || kind->support != kWorks) {
-      return fail(weir::ErrorCode::kUnsupported,
-                  fmt::format("{} cannot be set: groups of this kind are not served in this version", name));
-    }
     if (auto ok = check_config_value(key->key, value); !ok) return ok;
+    if (name == "streams.assignor.name") {
+      const std::vector<std::string> known = config_list_elements(broker.text("group.streams.assignors"));
+      if (std::find(known.begin(), known.end(), value) == known.end()) {
+        return fail(weir::ErrorCode::kInvalid,
+                    fmt::format("streams.assignor.name '{}' is not a registered task assignor. Registered assignors are: [{}].", value,
+                                fmt::join(known, ", ")));
+      }
+    }
+    if (name == "errors.deadletterqueue.topic.name" && value.starts_with("__")) {
+      return fail(weir::ErrorCode::kInvalid, name + ": DLQ topic name must not start with '__'");
+    }
     if (name == "share.auto.offset.reset" && value != "latest" && value != "earliest" && !value.starts_with("by_duration:P")) {
       return fail(weir::ErrorCode::kInvalid,
                   fmt::format("Invalid value {} for configuration {}: Must be latest, earliest or by_duration:<duration>", value, name));
     }
   }
+  for (const GroupBounds& bounds : kGroupBounds) {
+    if (auto ok = check_between(overrides, broker, bounds); !ok) return ok;
+  }
   for (const char* kind : {"consumer", "share", "streams"}) {
-    for (const char* what : {"heartbeat.interval.ms", "session.timeout.ms"}) {
-      const std::string name = fmt::format("{}.{}", kind, what);
-      const std::string low = fmt::format("group.{}.min.{}", kind, what), high = fmt::format("group.{}.max.{}", kind, what);
-      if (auto ok = check_between(overrides, broker, name.c_str(), low.c_str(), high.c_str()); !ok) return ok;
-    }
     const auto in_force = [&](const char* what) {
       const ResourceConfigKey& key = *find_resource_key(kGroupKeys, fmt::format("{}.{}", kind, what));
       return parse_config_integer(effective_resource_config(key, overrides, broker, ConfigSource::kGroup).value);
     };
-    if (in_force("heartbeat.interval.ms") >= in_force("session.timeout.ms")) {
+    if (in_force("session.timeout.ms") <= in_force("heartbeat.interval.ms")) {
       return fail(weir::ErrorCode::kInvalid,
-                  fmt::format("{0}.heartbeat.interval.ms must be less than {0}.session.timeout.ms", kind));
+                  fmt::format("{0}.session.timeout.ms must be greater than {0}.heartbeat.interval.ms", kind));
     }
   }
   return {};

@@ -21,7 +21,8 @@ std::span<const ResourceConfigKey> group_resource_keys();
 std::span<const ResourceConfigKey> client_metrics_keys();
 const ResourceConfigKey* find_resource_key(std::span<const ResourceConfigKey> keys, std::string_view name);
 
-// Of a kind of group that this broker does not serve every config is refused. The errors are written for the client.
+// The errors are written for the client. All configs of groups are for kinds of groups that this broker does not serve yet;
+// they are kept all the same, and classic groups know nothing of them, as in Kafka.
 Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerConfig& broker);
 Result<void> check_client_metrics_configs(const ConfigOverrides& overrides);
 

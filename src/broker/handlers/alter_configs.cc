@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/log.h"
 #include "broker/handlers/broker_loggers.h"
 #include "broker/handlers/config_changes.h"
 #include "broker/handlers/controller_answers.h"
@@ -24,6 +25,20 @@ int8_t operation_of(const AlterableConfig& config) { return config.config_operat
 template <typename Config>
 int8_t operation_of(const Config&) {
   return static_cast<int8_t>(ConfigOperation::kSet);
+}
+
+// Whoever sets a session timeout or a number of threads should learn from the log why nothing changes.
+void tell_of_no_effect(const ResourceChange& change) {
+  const auto type = static_cast<ConfigResourceType>(change.type);
+  for (const ConfigChange& one : change.changes) {
+    if (type == ConfigResourceType::kGroup) {
+      log_info("config", "{} of group {} is kept, but has no effect yet: consumer, share and streams groups are not served in this "
+               "version, and a classic group takes its timeouts from its members.", one.name, change.name);
+    }
+    if (type != ConfigResourceType::kBroker) continue;
+    const ConfigKey* key = find_broker_config_key(one.name);
+    if (key && key->support == ConfigSupport::kNoEffect) log_info("config", "{} is kept, but has no effect: {}", one.name, key->doc);
+  }
 }
 
 // Request and Response: of one of the two APIs.
@@ -92,7 +107,9 @@ class AlterConfigsOperation : public std::enable_shared_from_this<AlterConfigsOp
     if (request_.validate_only) return answers_.tell(response, validate(change));
     std::string name = change.name;
     changes.push_back({type, std::move(name), [change = std::move(change)](ConfigOverrides& overrides, const BrokerConfig& config) {
-                         return apply_change(change, overrides, config);
+                         Controller::Outcome result = apply_change(change, overrides, config);
+                         if (result.error == ErrorCode::kNone) tell_of_no_effect(change);
+                         return result;
                        }});
     answers_.expect(response);
   }

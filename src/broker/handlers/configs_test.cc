@@ -235,7 +235,7 @@ TEST_F(ConfigsTest, TheLargestBatchFollowsTheBroker) {
 
 TEST_F(ConfigsTest, BrokersRefuseWhatCannotWork) {
   EXPECT_THAT(alter(kBroker, "", "listeners", kSet, "PLAINTEXT://:1").message, HasSubstr("Cannot update these configs dynamically: [listeners]"));
-  EXPECT_THAT(alter(kBroker, "", "num.io.threads", kSet, "3").message, HasSubstr("num.io.threads cannot be altered: Weir runs one thread per core"));
+  EXPECT_THAT(alter(kBroker, "", "queued.max.requests", kSet, "3").message, HasSubstr("queued.max.requests cannot be altered: "));
   EXPECT_THAT(alter(kBroker, "", "ssl.keystore.location", kSet, "/x").message, HasSubstr("cannot be altered"));
   EXPECT_THAT(alter(kBroker, "", "log.retention.msec", kSet, "3").message, HasSubstr("did you mean log.retention.ms?"));
   EXPECT_THAT(alter(kBroker, "", "log.retention.ms", kSet, "soon").message, HasSubstr("Not a number of type LONG"));
@@ -269,13 +269,45 @@ TEST_F(ConfigsTest, ClientMetricsSubscriptions) {
 TEST_F(ConfigsTest, GroupsTakeDefaultsFromTheBroker) {
   set("group.initial.rebalance.delay.ms", "0");
   const Described group = describe(kGroup, "g");
-  EXPECT_EQ(group.configs.size(), 17u);
+  EXPECT_EQ(group.configs.size(), 21u);
   EXPECT_EQ(group.configs.at("consumer.session.timeout.ms").value, "45000");
   EXPECT_THAT(group.configs.at("consumer.session.timeout.ms").synonyms, ElementsAre("group.consumer.session.timeout.ms=45000@5"));
   EXPECT_THAT(group.configs.at("share.auto.offset.reset").synonyms, ElementsAre("share.auto.offset.reset=latest@5"));
   EXPECT_EQ(alter(kGroup, "g", "no.such", kSet, "1").message, "Unknown group config name: no.such");
   EXPECT_EQ(alter(kGroup, "", "consumer.session.timeout.ms", kSet, "1").message, "Default group resources are not allowed.");
   EXPECT_EQ(describe(kGroup, "").message, "Group name must not be empty");
+}
+
+TEST_F(ConfigsTest, WhatHasNoEffectIsKeptWhereKafkaLetsItBeAltered) {
+  EXPECT_EQ(describe(kBroker, node()).configs.count("num.io.threads"), 0u);
+  EXPECT_EQ(alter(kBroker, node(), "num.io.threads", kSet, "9"), ErrorCode::kNone);
+  EXPECT_EQ(alter(kBroker, "", "background.threads", kSet, "11"), ErrorCode::kNone);
+  EXPECT_EQ(of_broker("num.io.threads").value, "9");
+  EXPECT_EQ(of_broker("num.io.threads").source, 2);
+  EXPECT_EQ(of_broker("background.threads").value, "11");
+  EXPECT_EQ(alter(kBroker, node(), "num.io.threads", kSet, "none"), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(alter(kBroker, node(), "num.io.threads", kDelete, std::nullopt), ErrorCode::kNone);
+  EXPECT_EQ(describe(kBroker, node()).configs.count("num.io.threads"), 0u);
+  EXPECT_EQ(alter(kBroker, node(), "queued.max.requests", kSet, "9"), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(alter(kBroker, node(), "sasl.enabled.mechanisms", kSet, "PLAIN"), ErrorCode::kInvalidRequest);
+}
+
+TEST_F(ConfigsTest, GroupsKeepTheirConfigs) {
+  EXPECT_EQ(alter(kGroup, "g", "consumer.session.timeout.ms", kSet, "50000"), ErrorCode::kNone);
+  EXPECT_THAT(describe(kGroup, "g").configs.at("consumer.session.timeout.ms").synonyms,
+              ElementsAre("consumer.session.timeout.ms=50000@8", "group.consumer.session.timeout.ms=45000@5"));
+  EXPECT_EQ(describe(kGroup, "other").configs.at("consumer.session.timeout.ms").value, "45000");
+  EXPECT_EQ(alter(kGroup, "g", "consumer.session.timeout.ms", kSet, "60001").message,
+            "consumer.session.timeout.ms must be in the range 45000 to 60000 inclusive.");
+  EXPECT_EQ(alter(kGroup, "g", "share.record.lock.duration.ms", kSet, "14999").message,
+            "share.record.lock.duration.ms must be in the range 15000 to 60000 inclusive.");
+  EXPECT_EQ(alter(kGroup, "g", "streams.num.standby.replicas", kSet, "3").message,
+            "streams.num.standby.replicas must be less than or equal to 2");
+  EXPECT_EQ(alter(kGroup, "g", "streams.assignor.name", kSet, "mine").message,
+            "streams.assignor.name 'mine' is not a registered task assignor. Registered assignors are: [sticky].");
+  EXPECT_EQ(describe(kGroup, "g").configs.at("consumer.session.timeout.ms").value, "50000");
+  EXPECT_EQ(alter(kGroup, "g", "consumer.session.timeout.ms", kDelete, std::nullopt), ErrorCode::kNone);
+  EXPECT_EQ(describe(kGroup, "g").configs.at("consumer.session.timeout.ms").value, "45000");
 }
 
 TEST_F(ConfigsTest, LoggersChangeAtOnce) {

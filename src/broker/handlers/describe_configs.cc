@@ -194,7 +194,9 @@ class ConfigDescriber {
     if (asked.resource_name.empty()) return describe_all_brokers(asked);
     if (!own_broker(asked, result, " or empty string,")) return;
     for (const ConfigKey& key : broker_config_keys()) {
-      if (key.support != ConfigSupport::kWorks || !wanted(asked, key.name)) continue;
+      const ConfigSource source = config_.source(key.name);
+      const bool altered = source == ConfigSource::kDynamicBroker || source == ConfigSource::kDynamicDefaultBroker;
+      if ((key.support != ConfigSupport::kWorks && !altered) || !wanted(asked, key.name)) continue;
       std::optional<std::string_view> value;
       if (!config_.is_null(key.name)) value = config_.text(key.name);
       add(key, value, broker_synonyms(key.name)).read_only = !key.dynamic;
