@@ -110,31 +110,38 @@ def group_load(settings: Settings) -> list[Row]:
                     raise RuntimeError(f"committing failed with error {error}")
         connection.close()
 
-    async def served(broker):
+    async def served(broker) -> int:
+        """How often the broker said that it still loads."""
+        loading = 0
         connection = await group_client.Connection.open(broker.address)
         for number in range(groups):
             while True:
                 error, offsets = await group_client.committed(connection, f"g{number}", "group-load", range(0, partitions, 100))
                 if error == 0:
                     break
+                if error not in group_client.RETRIABLE:
+                    raise RuntimeError(f"offsets of group g{number} cannot be fetched: error {error}")
+                loading += error == group_client.COORDINATOR_LOAD_IN_PROGRESS
                 await asyncio.sleep(0.002)
             if offsets != [number] * len(offsets):
                 raise RuntimeError(f"group g{number} has other offsets than it committed: {offsets}")
         connection.close()
+        return loading
 
     def measure(broker):
         with broker.start():
             asyncio.run(fill(broker))
-            times = []
+            times, loading = [], 0
             for end in (broker.stop, broker.kill):
                 end()
                 broker.start()
                 began = time.monotonic()
-                asyncio.run(served(broker))
+                loading += asyncio.run(served(broker))
                 times.append(time.monotonic() - began + broker.start_seconds)
-            return tuple(times) + (broker.status_kb("VmRSS") / 1024,)
+            return tuple(times) + (broker.status_kb("VmRSS") / 1024, loading)
 
     answers = {"weir": measure(brokers.Weir(settings.folder))}
     if settings.with_kafka and settings.full:
         answers["kafka"] = measure(brokers.Kafka(settings.folder))
-    return rows_of("group-load", answers, [("after SIGTERM", "s", 1), ("after kill -9", "s", 1), ("resident memory", "MiB", None)])
+    return rows_of("group-load", answers, [("after SIGTERM", "s", 1), ("after kill -9", "s", 1), ("resident memory", "MiB", None),
+                                             ("answers that it loads", "", None)])

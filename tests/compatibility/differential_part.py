@@ -4,6 +4,7 @@ import re
 import subprocess
 
 import differential_admin
+import differential_compaction
 from cases import Part, Skip
 from harness import brokers, maven
 
@@ -166,3 +167,14 @@ def group_tools(broker, folder):
 @part.case
 def admin_tools(broker, folder):
     return side_by_side(broker, folder, differential_admin.script(folder), {"num.partitions": "4"}, True)
+
+
+@part.case
+def compacted_topics(_broker, folder):
+    """On brokers of its own, which look often for something to clean."""
+    try:
+        class_path = maven.class_path(POM)
+        return differential_compaction.findings(
+            folder, class_path, lambda ours, theirs, script: compare(run_tool, class_path, ours, theirs, script))
+    except maven.Unavailable as reason:
+        raise Skip(str(reason)) from None

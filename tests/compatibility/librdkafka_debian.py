@@ -51,12 +51,15 @@ def run_tests(address: str, tests: list[str], folder: pathlib.Path):
     tests_folder = built()
     known = set(re.findall(r"_TEST\((\w+)", (tests_folder / "test.c").read_text()))
     (tests_folder / "test.conf").write_text(f"bootstrap.servers={address}\n")
-    for test in tests:
+    for listed in tests:
+        test, _, sub_tests = listed.partition("/")
         if test in UNFIT or test not in known:
-            yield "SKIP", test, UNFIT.get(test, "this version of librdkafka does not have it")
+            yield "SKIP", listed, UNFIT.get(test, "this version of librdkafka does not have it")
             continue
         environment = os.environ | {"TESTS": test.split("_")[0], "TEST_KAFKA_VERSION": "2.8.0", "CI": "true"}
-        log = folder / f"{test}.log"
+        if sub_tests:
+            environment["SUBTESTS"] = sub_tests.replace("+", " ")
+        log = folder / f"{listed.replace('/', '.')}.log"
         with open(log, "wb") as output:
             try:
                 status = subprocess.run(["./run-test.sh", "-p1"], cwd=tests_folder, env=environment, stdout=output,
@@ -66,5 +69,5 @@ def run_tests(address: str, tests: list[str], folder: pathlib.Path):
         text = log.read_text(errors="replace")
         failures = re.findall(r"(?:Test failure|### Test .* failed).*", text)
         verdict = "PASS" if status == 0 else "TIMEOUT" if status < 0 else "FAIL"
-        print(f"    {verdict:7} {test}", flush=True)
-        yield verdict, test, failures[0] if failures and status else ""
+        print(f"    {verdict:7} {listed}", flush=True)
+        yield verdict, listed, failures[0] if failures and status else ""
