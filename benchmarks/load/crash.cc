@@ -1,5 +1,10 @@
 // The client's half of the crash tests. Each record's value begins with the offset it must get: one producer
-// writes a partition, in order and without retries, so record i stands at offset i or nowhere.
+// writes a partition in order, so record i stands at offset i or nowhere. Plain producers send nothing twice;
+// idempotent ones send again, once the broker is back, whatever was not acknowledged.
+
+#include <time.h>
+
+#include <optional>
 
 #include "load/connection.h"
 #include "load/measure.h"
@@ -13,66 +18,121 @@ constexpr int kInFlightMax = 5;
 
 struct Lane {
   TopicPartition where;
+  int64_t first = 0;  // the offset of the first record this producer sent
   int64_t next = 0;   // the offset of the next record to be sent
   int64_t acked = 0;  // all below this were acknowledged
 };
 
-// Round robin over the lanes until the broker is gone.
-class UntilDeath {
+struct Shape {
+  int records;  // a batch
+  int record_bytes;
+  int64_t more_batches;  // after the broker's death, by an idempotent producer; 0: plain, ends with the broker
+};
+
+Connection connect_again(const std::string& broker) {
+  constexpr int kAttempts = 1200;
+  for (int attempt = 1;; ++attempt) {
+    try {
+      return Connection(broker);
+    } catch (const Failure&) {
+      if (attempt == kAttempts) throw;
+    }
+    timespec pause{0, 50'000'000};
+    nanosleep(&pause, nullptr);
+  }
+}
+
+// Round robin over the lanes until the broker is gone, and on from where it stood when it is back.
+class ThroughDeath {
  public:
-  UntilDeath(Connection& connection, std::vector<Lane>& lanes, int records, int record_bytes)
-      : connection_(connection), lanes_(lanes), batch_(records, record_bytes, 7) {}
+  ThroughDeath(const std::string& broker, std::vector<Lane>& lanes, Shape shape)
+      : broker_(broker), connection_(Connection(broker)), lanes_(lanes), shape_(shape), batch_(shape.records, shape.record_bytes, 7) {
+    for (Lane& lane : lanes) lane.first = lane.next = lane.acked = list_offset(*connection_, lane.where, -1);
+    if (shape.more_batches > 0) producer_id_ = init_producer_id(*connection_);
+  }
 
   void run() {
     try {
-      for (size_t turn = 0;; turn = (turn + 1) % lanes_.size()) {
-        if (in_flight_.size() == kInFlightMax) take_answer();
-        send(lanes_[turn]);
-      }
+      send_until(INT64_MAX);
     } catch (const Failure& end) {
       reason_ = end.what();
+    }
+    if (shape_.more_batches == 0 || wrong_) return;
+    // The dying broker's port may take a connection once more.
+    constexpr int kDeathsMax = 5;
+    for (int deaths = 1; !done_; ++deaths) {
+      try {
+        go_on();
+      } catch (const Failure&) {
+        if (wrong_ || deaths == kDeathsMax) throw;
+      }
     }
   }
   const std::string& reason() const { return reason_; }
 
  private:
+  void go_on() {
+    connection_.reset();
+    connection_.emplace(connect_again(broker_));
+    in_flight_.clear();
+    for (Lane& lane : lanes_) lane.next = lane.acked;
+    send_until(shape_.more_batches);
+    while (!in_flight_.empty()) take_answer();
+    done_ = true;
+  }
+
+  void send_until(int64_t batches) {
+    for (size_t turn = 0; batches > 0; turn = (turn + 1) % lanes_.size(), --batches) {
+      if (in_flight_.size() == kInFlightMax) take_answer();
+      send(lanes_[turn]);
+    }
+  }
+
   void send(Lane& lane) {
     for (int i = 0; i < batch_.record_count(); ++i) batch_.stamp(i, lane.next + i);
+    if (producer_id_ >= 0) batch_.set_producer(producer_id_, 0, static_cast<int32_t>((lane.next - lane.first) & 0x7fffffff));
     batch_.seal();
     ProduceFrame frame(lane.where, -1, batch_.bytes().size());
     in_flight_.push_back({&lane, lane.next});
     lane.next += batch_.record_count();
-    connection_.send(kProduce, kProduceVersion, true, {frame.before, batch_.bytes(), frame.after});
+    connection_->send(kProduce, kProduceVersion, true, {frame.before, batch_.bytes(), frame.after});
   }
 
   void take_answer() {
-    int64_t offset = check_produce_response(connection_.receive(true));
+    int64_t offset = check_produce_response(connection_->receive(true));
     auto [lane, sent] = in_flight_.front();
     in_flight_.erase(in_flight_.begin());
-    if (offset != sent)
+    if (offset != sent) {
+      wrong_ = true;
       die("acknowledged at offset " + std::to_string(offset) + ", not " + std::to_string(sent));
+    }
     lane->acked = sent + batch_.record_count();
   }
 
-  Connection& connection_;
+  const std::string broker_;
+  std::optional<Connection> connection_;
   std::vector<Lane>& lanes_;
+  const Shape shape_;
   Batch batch_;
   std::vector<std::pair<Lane*, int64_t>> in_flight_;
+  int64_t producer_id_ = -1;
+  bool wrong_ = false;
+  bool done_ = false;
   std::string reason_;
 };
 
 }  // namespace
 
-// Produces until the broker dies, and prints for each partition below which offset all was acknowledged.
+// Produces until the broker dies, or with --more through its death and that many batches more, and prints for each
+// partition below which offset all was acknowledged.
 void run_acked(Options& options) {
   std::vector<Lane> lanes;
-  for (auto& where : create_topics(options)) lanes.push_back({where, 0, 0});
-  Connection connection(options.broker());
-  auto records = static_cast<int>(options.number("batch-records", 10));
-  auto record_bytes = static_cast<int>(options.number("record-bytes", 100));
+  for (auto& where : create_topics(options)) lanes.push_back({where});
+  Shape shape{static_cast<int>(options.number("batch-records", 10)), static_cast<int>(options.number("record-bytes", 100)),
+              options.number("more", 0)};
+  std::string broker = options.broker();
   options.refuse_unknown();
-  for (auto& lane : lanes) lane.next = lane.acked = list_offset(connection, lane.where, -1);
-  UntilDeath run(connection, lanes, records, record_bytes);
+  ThroughDeath run(broker, lanes, shape);
   run.run();
   std::fprintf(stderr, "%s\n", run.reason().c_str());
   JsonLine out;

@@ -1,6 +1,8 @@
 """Kills the broker with SIGKILL while clients write, starts it on the same data, and reads everything back.
 
-What was acknowledged must be there, at its offset, and nothing may stand where something else was acknowledged.
+What was acknowledged must be there, at its offset, and nothing may stand where something else was acknowledged. An
+idempotent producer sends again what was not acknowledged: each record must be there once. With --minutes rounds take turns
+with simulated power cuts, from a new seed each time.
 """
 import argparse
 import json
@@ -17,9 +19,10 @@ sys.path[:0] = [str(ROOT / "tests")]
 from harness import brokers  # noqa: E402
 
 LOAD = ROOT / "build/release/bin/weir_load"
+SIMULATION = ROOT / "build/release/bin/weir_simulation"
 PARTITIONS = 4
-# Small batches hit the log's group commit, large ones its segments.
-SHAPES = [("small", 1, 100), ("middle", 20, 500), ("large", 500, 1000)]
+# Small batches hit the log's group commit, large ones its segments. The idempotent producer goes on after the crash.
+SHAPES = [("small", 1, 100, 0), ("middle", 20, 500, 0), ("large", 500, 1000, 0), ("idempotent", 7, 200, 100)]
 
 
 def load(broker: brokers.Broker, workload: str, **options) -> subprocess.Popen:
@@ -43,27 +46,45 @@ def check(broker: brokers.Broker, acked: dict[str, dict[str, int]]) -> int:
 
 
 def one_round(broker: brokers.Broker, chance: random.Random, acked: dict[str, dict[str, int]]) -> str:
-    writers = [(name, load(broker, "acked", topic=name, partitions=PARTITIONS, batch_records=batch, record_bytes=size))
-               for name, batch, size in SHAPES]
+    writers = [(name, more, load(broker, "acked", topic=name, partitions=PARTITIONS, batch_records=batch, record_bytes=size,
+                                 more=more)) for name, batch, size, more in SHAPES]
     time.sleep(chance.uniform(0.2, 2.5))
     broker.kill()
-    for name, writer in writers:
-        out, said = writer.communicate(timeout=60)
-        if writer.returncode == 0:
-            acked[name] = json.loads(out)
+    broker.start()
+    once = {}
+    for name, more, writer in writers:
+        out, said = writer.communicate(timeout=120)
         if writer.returncode != 0 or "acknowledged at" in said:
             raise AssertionError(f"{name}: {said.strip()}")
-    broker.start()
+        acked[name] = json.loads(out)
+        if more:
+            once[name] = sum(acked[name].values())
     records = check(broker, acked)
+    for name, count in once.items():
+        found = check(broker, {name: acked[name]})
+        if found != count:
+            raise AssertionError(f"{name}: {found} records, though {count} were sent until each was acknowledged")
     return f"{records} records, served after {broker.start_seconds * 1000:.0f} ms"
+
+
+def power_cuts(seed: int) -> str:
+    """One seed of each scenario in simulation, the plug pulled at some of its writes."""
+    command = [str(SIMULATION), "--scenario", "all", "--seed", str(seed), "--every", "3"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != 0:
+        raise AssertionError(f"{' '.join(command)}\n{done.stdout[-3000:]}")
+    return f"power cuts of seed {seed}: {done.stdout.strip().splitlines()[-1]}"
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev crash", description=__doc__)
     parser.add_argument("rounds", nargs="?", type=int, default=10)
     parser.add_argument("--minutes", type=float, help="as many rounds as begin in this time")
-    parser.add_argument("--seed", type=int, default=1, help="of the moments at which it is killed")
+    parser.add_argument("--seed", type=int, help="of the moments at which it is killed and of the power cuts (default: 1; with --minutes any)")
     args = parser.parse_args()
+    if args.seed is None:
+        args.seed = random.randrange(1 << 31) if args.minutes else 1
+        print(f"--seed {args.seed}", flush=True)
     chance = random.Random(args.seed)
     passed = failed = number = 0
     end = time.monotonic() + 60 * args.minutes if args.minutes else None
@@ -75,6 +96,9 @@ def main() -> int:
                 try:
                     print(f"round {number}: {one_round(broker, chance, acked)}", flush=True)
                     passed += 1
+                    if end:
+                        print(f"round {number}: {power_cuts(chance.randrange(1, 1 << 31))}", flush=True)
+                        passed += 1
                 except (AssertionError, RuntimeError) as problem:
                     print(f"FAILED round {number}: {problem}\n{broker.log_tail()}", flush=True)
                     failed = 1

@@ -13,6 +13,7 @@ sys.path[:0] = [str(ROOT / "tests")]
 import damage  # noqa: E402
 import full_disk  # noqa: E402
 import hostile  # noqa: E402
+import partitions  # noqa: E402
 from harness import brokers  # noqa: E402
 
 
@@ -36,6 +37,7 @@ def main() -> int:
         hostile.CONNECTIONS = max(hard - 1000, hard // 2)
         print(f"open files are limited to {hard}: {hostile.CONNECTIONS} connections", flush=True)
     cases = [(name, against_a_broker(function, arguments)) for name, function, arguments in hostile.CASES]
+    cases.append(("ten thousand partitions", partitions.ten_thousand_partitions))
     cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
     cases.append(("damage: every file in every way", damage.every_file_in_every_way))
     cases = [each for each in cases if len(sys.argv) == 1 or any(word in each[0] for word in sys.argv[1:])]

@@ -90,8 +90,8 @@ class Client:
         self.socket.sendall(frame)
         return self.answer()
 
-    def create_topic(self, name: str) -> None:
-        body = struct.pack(">i", 1) + text(name) + struct.pack(">ihiiib", 1, 1, 0, 0, 30000, 0)
+    def create_topic(self, name: str, partitions: int = 1) -> None:
+        body = struct.pack(">i", 1) + text(name) + struct.pack(">ihiiib", partitions, 1, 0, 0, 30000, 0)
         answer = self.ask(request(CREATE_TOPICS, 2, body))
         (error,) = struct.unpack_from(">h", answer, 4 + 4 + 2 + len(name))
         if error not in (0, 36):

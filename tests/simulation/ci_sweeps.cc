@@ -10,7 +10,7 @@
 
 namespace weir::simulation {
 
-// Uneven steps, so that over the seeds every write is hit.
+// Uneven steps, so that over the seeds every kind of write is hit; the `every-write` ones pull the plug at all of one workload.
 const std::vector<CiSweep>& ci_sweeps() {
   static const std::vector<CiSweep> sweeps = {
       {"log-one-shard", log_scenario(), {.seed_first = 1, .seed_last = 24, .every = 5}, {.runtime = {.loops = 1}}, 300, 100},
@@ -22,6 +22,9 @@ const std::vector<CiSweep>& ci_sweeps() {
        {.runtime = {.loops = 1}, .failing_disk = true}, 40, 10},
       {"meta", meta_scenario(), {.seed_first = 1, .seed_last = 20, .every = 5}, {}, 200, 10},
       {"meta-failing-disk", meta_scenario(), {.seed_first = 101, .seed_last = 120, .every = 5}, {.failing_disk = true}, 100, 10},
+      {"log-every-write", log_scenario(), {.seed_first = 201, .seed_last = 202, .every = 1}, {.runtime = {.loops = 2}}, 100, 100},
+      {"compaction-every-write", compaction_scenario(), {.seed_first = 201, .seed_last = 201, .every = 1}, {.runtime = {.loops = 2}}, 50, 50},
+      {"server-every-write", server_scenario(), {.seed_first = 201, .seed_last = 202, .every = 1}, {.runtime = {.loops = 2}}, 100, 100},
       {"server", server_scenario(), {.seed_first = 1, .seed_last = 10, .every = 17}, {.runtime = {.loops = 2}}, 100, 100},
   };
   return sweeps;

@@ -170,10 +170,12 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
       partition.current_voters[0].last_caught_up_timestamp = now_ms;
     }
   }
-  response.nodes = arena.array<Response::Node>(1);
-  response.nodes[0].node_id = node;
-  response.nodes[0].listeners = arena.array<Response::Listener>(1);
-  response.nodes[0].listeners[0] = {connection.listener->name, connection.advertised().host, connection.advertised().port};
+  if (context->version() >= 2) {
+    response.nodes = arena.array<Response::Node>(1);
+    response.nodes[0].node_id = node;
+    response.nodes[0].listeners = arena.array<Response::Listener>(1);
+    response.nodes[0].listeners[0] = {connection.listener->name, connection.advertised().host, connection.advertised().port};
+  }
   context->respond(response);
 }
 
