@@ -5,6 +5,7 @@ A patch changes one or a few .cc files of src/. The changed files are compiled w
 front of the libraries, so nothing else is built again. The head of a patch says what it breaks and holds two fields:
 
   Sweep: <names of ci_sweeps.cc, in the order they are run, until one fails>
+  or Tests: <a program of unit tests> <gtest filter>, for what no crash shows
   Expect: <regular expression, found in a violation>
 
     planted_defects.py BUILD-DIRECTORY [NAME...]
@@ -38,15 +39,20 @@ class Build:
         if not database.exists():
             raise Broken(f"{database} is missing: configure and build first (./dev build)")
         # Objects of another state of the headers would not fit together.
-        self.run(["ninja", "-C", str(self.directory), "weir_simulation"], "building weir_simulation")
         self.compile = {entry["file"]: entry["command"] for entry in json.loads(database.read_text())}
-        commands = subprocess.run(["ninja", "-C", str(self.directory), "-t", "commands", "weir_simulation"],
+        self.links = {}
+
+    def prepare(self, program):
+        if program in self.links:
+            return
+        self.run(["ninja", "-C", str(self.directory), program], f"building {program}")
+        commands = subprocess.run(["ninja", "-C", str(self.directory), "-t", "commands", program],
                                   capture_output=True, text=True, check=True).stdout.splitlines()
         # ninja wraps a link in `: && ... && :`.
-        links = [line for line in commands if " -o bin/weir_simulation " in line + " "]
+        links = [line for line in commands if f" -o bin/{program} " in line + " "]
         if len(links) != 1:
-            raise Broken("the link command of weir_simulation is not found")
-        self.link = links[0].removeprefix(": &&").removesuffix("&& :").strip()
+            raise Broken(f"the link command of {program} is not found")
+        self.links[program] = links[0].removeprefix(": &&").removesuffix("&& :").strip()
 
     def run(self, command, what):
         done = subprocess.run(command, cwd=self.directory, capture_output=True, text=True, shell=isinstance(command, str))
@@ -62,9 +68,9 @@ class Build:
         words[words.index(str(original))] = str(source)
         self.run(words + ["-w"], f"compiling {source.name}")  # a defect may leave a variable unused
 
-    def program(self, objects, target):
-        first = next(word for word in shlex.split(self.link) if word.endswith(".o"))
-        link = self.link.replace(" -o bin/weir_simulation ", f" -o {shlex.quote(str(target))} ")
+    def program(self, name, objects, target):
+        first = next(word for word in shlex.split(self.links[name]) if word.endswith(".o"))
+        link = self.links[name].replace(f" -o bin/{name} ", f" -o {shlex.quote(str(target))} ")
         link = link.replace(f" {first} ", " " + " ".join(shlex.quote(str(o)) for o in objects) + f" {first} ", 1)
         self.run(link, "linking")
 
@@ -76,7 +82,9 @@ class Defect:
         text = patch.read_text()
         head = text[:text.index("--- a/")]
         self.files = re.findall(r"^\+\+\+ b/(\S+)", text, re.MULTILINE)
-        self.sweeps = self.field(head, "Sweep")
+        tests = re.search(r"^Tests: (\S+) (\S+)$", head, re.MULTILINE)
+        self.program = tests[1] if tests else "weir_simulation"
+        self.arguments = [f"--gtest_filter={tests[2]}"] if tests else ["--ci", self.field(head, "Sweep"), "--first"]
         self.expect = self.field(head, "Expect")
 
     def field(self, head, name):
@@ -102,26 +110,26 @@ class Defect:
         for name in self.files:
             objects.append(folder / (name.replace("/", "_") + ".o"))
             build.object_of(ROOT / name, folder / name, objects[-1])
-        build.program(objects, folder / "weir_simulation")
-        return folder / "weir_simulation"
+        build.program(self.program, objects, folder / self.program)
+        return folder / self.program
 
 
-def sweep(program, sweeps):
-    """The status and the violations of a run over the sweeps."""
+def outcome(program, arguments):
+    """The status and the violations of a run."""
     try:
-        done = subprocess.run([program, "--ci", sweeps, "--first"], capture_output=True, text=True, errors="replace",
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, errors="replace",
                               timeout=RUN_SECONDS_MAX)
     except subprocess.TimeoutExpired:
-        raise Broken(f"the sweeps did not end within {RUN_SECONDS_MAX} s") from None
+        raise Broken(f"it did not end within {RUN_SECONDS_MAX} s") from None
     return done.returncode, done.stdout + done.stderr
 
 
 def judge(build, defect, scratch):
     """Whether the defect was caught as expected, and what was seen."""
     program = defect.plant(build, scratch / defect.name)
-    status, output = sweep(program, defect.sweeps)
+    status, output = outcome(program, defect.arguments)
     if status == 0:
-        return False, f"not caught by {defect.sweeps}: nobody would notice it\n{output[-2000:]}"
+        return False, f"not caught by {' '.join(defect.arguments)}: nobody would notice it\n{output[-2000:]}"
     seen = next((line.strip() for line in output.splitlines() if re.search(defect.expect, line)), None)
     if not seen:
         return False, f"caught, but not as expected ({defect.expect}); status {status}:\n{output[-2000:]}"
@@ -131,7 +139,7 @@ def judge(build, defect, scratch):
 
 def sound(build):
     """Whether the code as it is passes all sweeps."""
-    status, output = sweep(build.directory / "bin/weir_simulation", "all")
+    status, output = outcome(build.directory / "bin/weir_simulation", ["--ci", "all", "--first"])
     return status == 0, output[-4000:] if status else "no defect, no violation"
 
 
@@ -146,6 +154,8 @@ def main():
         build = Build(sys.argv[1])
         defects = [Defect(patch) for patch in sorted(PATCHES.glob("*.patch"))]
         defects = [defect for defect in defects if len(sys.argv) == 2 or defect.name in sys.argv[2:]]
+        for program in {"weir_simulation"} | {defect.program for defect in defects}:
+            build.prepare(program)
     except Broken as broken:
         print(f"{broken}\n0 passed, 1 failed, 0 skipped")
         return 1
