@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The real binary against hostile clients and a full disk: run.py [WORD-OF-A-CASE...]"""
+"""The real binary against hostile clients and a full disk: run.py [WORD-OF-A-CASE...] [--not WORD-OF-A-CASE...]"""
 import pathlib
 import resource
 import sys
@@ -40,7 +40,11 @@ def main() -> int:
     cases.append(("ten thousand partitions", partitions.ten_thousand_partitions))
     cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
     cases.append(("damage: every file in every way", damage.every_file_in_every_way))
-    cases = [each for each in cases if len(sys.argv) == 1 or any(word in each[0] for word in sys.argv[1:])]
+    words = sys.argv[1:]
+    unwanted = words[words.index("--not") + 1:] if "--not" in words else []
+    wanted = words[:words.index("--not")] if "--not" in words else words
+    cases = [each for each in cases if (not wanted or any(word in each[0] for word in wanted))
+             and not any(word in each[0] for word in unwanted)]
     passed = failed = skipped = 0
     for name, run in cases:
         started = time.monotonic()
