@@ -30,12 +30,19 @@ std::unique_ptr<FlushProbe> FlushProbe::start(const runtime::Runtime& runtime, r
 
 // As the log does it: a file whose blocks exist and are written, so that a flush is the write alone.
 bool FlushProbe::prepare() {
-  block_ = Buffer::allocate(kBlock);
-  std::memset(block_.data(), 0, kBlock);
-  auto file = runtime_.files->open(path_, {.write = true, .create = true, .truncate = true});
+  block_ = Buffer::allocate(kLargeBytes);
+  std::memset(block_.data(), 0, kLargeBytes);
+  auto created = runtime_.files->open(path_, {.write = true, .create = true, .truncate = true});
+  auto file = created ? runtime_.files->open(path_, {.write = true, .direct = true}) : std::move(created);
   if (!file) return false;
-  const std::vector<uint8_t> zeroes(kBlock * kBlocks);
-  return (*file)->write_at(0, Bytes(zeroes)) && (*file)->sync();
+  const int64_t began_ns = runtime_.clock->monotonic_ns();
+  for (size_t i = 0; i < kLargeWrites; ++i) {
+    if (!(*file)->write_at(i * kLargeBytes, Bytes(block_.data(), kLargeBytes))) return false;
+  }
+  if (!(*file)->sync()) return false;
+  const int64_t took_ns = std::max<int64_t>(runtime_.clock->monotonic_ns() - began_ns, 1);
+  bytes_per_second_ = static_cast<double>(kLargeBytes * kLargeWrites) * runtime::kSecond / static_cast<double>(took_ns);
+  return true;
 }
 
 void FlushProbe::write_next() {
@@ -59,7 +66,7 @@ void FlushProbe::finish() {
   std::sort(latencies_ns_.begin(), latencies_ns_.end());
   Latency latency;
   if (const size_t n = latencies_ns_.size(); n > 0) {
-    latency = {latencies_ns_[n / 2], latencies_ns_[std::min(n - 1, n * 99 / 100)]};
+    latency = {latencies_ns_[n / 2], latencies_ns_[std::min(n - 1, n * 99 / 100)], bytes_per_second_};
   }
   runtime_.pool->submit([files = runtime_.files, path = path_] { (void)files->remove(path); }, loop_,
                         [this, latency] {

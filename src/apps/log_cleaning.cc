@@ -18,6 +18,12 @@ storage::LogCleanerOptions cleaner_options(const broker::BrokerConfig& config, u
   return options;
 }
 
+storage::BackgroundThrottleOptions throttle_options(const broker::BrokerConfig& config) {
+  storage::BackgroundThrottleOptions options;
+  options.share = static_cast<double>(config.integer("weir.background.io.percent")) / 100;
+  return options;
+}
+
 void add_cleaner_metrics(broker::MetricsRegistry::Sink& sink, const storage::LogCleanerStats& stats, int64_t now_ms) {
   const auto gauge = [&](const char* name, const char* help, double value) { sink.gauge(name, help, {}, value); };
   gauge("kafka_log_logcleanermanager_uncleanable_partitions_count",
@@ -42,6 +48,19 @@ void add_cleaner_metrics(broker::MetricsRegistry::Sink& sink, const storage::Log
                static_cast<double>(stats.failed_runs));
   sink.counter("weir_compaction_removed_bytes_total", "Bytes that compactions have removed.", {},
                static_cast<double>(stats.bytes_before - std::min(stats.bytes_before, stats.bytes_after)));
+}
+
+void add_throttle_metrics(broker::MetricsRegistry::Sink& sink, const storage::BackgroundThrottle::State& state) {
+  sink.gauge("weir_background_holding", "1 while flushes are slow and merges, compaction and removals are held back.", {},
+             state.holding ? 1 : 0);
+  sink.counter("weir_background_held_seconds_total", "Time that merges, compaction and removals were held back, added up.", {},
+               static_cast<double>(state.held_ns) / 1e9);
+  sink.counter("weir_background_bytes_total", "Bytes that merges and compaction have written and read.", {},
+               static_cast<double>(state.bytes));
+  sink.gauge("weir_background_disk_bytes_per_second", "Measured rate of the disk, of which the background gets a share.", {},
+             state.bytes_per_second);
+  sink.gauge("weir_background_idle_flush_seconds", "p99 of flushes while nothing goes on in the background.", {},
+             static_cast<double>(state.idle_flush_ns) / 1e9);
 }
 
 }  // namespace weir::apps

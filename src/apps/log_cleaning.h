@@ -1,4 +1,4 @@
-// The settings log.cleaner.* for the LogCleaner, and its numbers for /metrics.
+// The settings of what goes on in the background (log.cleaner.*, weir.background.io.percent), and its numbers for /metrics.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,9 @@ namespace weir::apps {
 // `max_memory_bytes`: of the whole process; compaction takes at most an eighth.
 storage::LogCleanerOptions cleaner_options(const broker::BrokerConfig& config, uint64_t max_memory_bytes);
 
+storage::BackgroundThrottleOptions throttle_options(const broker::BrokerConfig& config);
+
 void add_cleaner_metrics(broker::MetricsRegistry::Sink& sink, const storage::LogCleanerStats& stats, int64_t now_ms);
+void add_throttle_metrics(broker::MetricsRegistry::Sink& sink, const storage::BackgroundThrottle::State& state);
 
 }  // namespace weir::apps

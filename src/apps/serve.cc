@@ -161,7 +161,10 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
     }
     if (command.ready_fd >= 0) write_ready_line(command.ready_fd, *server);
     probe = FlushProbe::start(runtime.runtime(), runtime.loop(0), server->data_dir(),
-                              [&](FlushProbe::Latency measured) { print_banner(*server, command, config, measured); });
+                              [&](FlushProbe::Latency measured) {
+                                server->calibrate(measured.p99_ns, measured.bytes_per_second);
+                                print_banner(*server, command, config, measured);
+                              });
   });
   runtime.wait();
   runtime.stop();

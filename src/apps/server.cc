@@ -51,7 +51,8 @@ Server::Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t 
       metrics_(static_cast<unsigned>(runtime.loops.size())),
       budget_(broker::MemoryBudget::divide(max_memory_bytes)),
       limits_(options_.config.integer("max.connections"), options_.config.integer("max.connections.per.ip")),
-      dispatcher_(metrics_) {}
+      dispatcher_(metrics_),
+      throttle_(*runtime_.clock, *runtime_.loops[0], throttle_options(options_.config)) {}
 
 Server::~Server() = default;
 
@@ -104,7 +105,8 @@ Result<void> Server::open_storage() {
                                              {.path = folder_->path() + "/meta.db", .clock = runtime_.clock});
   if (!meta) return std::unexpected(meta.error());
   meta_ = std::move(*meta);
-  auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock, {.log_dir = folder_->path()});
+  auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
+                                                   {.log_dir = folder_->path(), .throttle = &throttle_});
   if (!segments) return std::unexpected(segments.error());
   segments_ = std::move(*segments);
 
@@ -135,6 +137,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   // what never comes.
   log.wal_file_bytes = std::min(log.wal_file_bytes, log.shard.unmerged_bytes_max / 2 / kMiB * kMiB);
   dirty_bytes_max_ = log.shard.unmerged_bytes_max * shards;
+  log.shard.throttle = &throttle_;
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   log.shard.producer_id_expiration_ms = metadata.image->config()->integer("producer.id.expiration.ms");
@@ -152,8 +155,9 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
 
   std::vector<storage::LogShard*> logs;
   for (const auto& shard : opened_.shards) logs.push_back(shard.get());
-  cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_,
-                                                   cleaner_options(config, max_memory_bytes_));
+  storage::LogCleanerOptions cleaning = cleaner_options(config, max_memory_bytes_);
+  cleaning.throttle = &throttle_;
+  cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning);
   make_reserve();
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
@@ -237,6 +241,7 @@ void Server::register_metrics() {
                static_cast<double>(disk.reserved_bytes));
     sink.gauge("weir_buffer_bytes", "Bytes of log buffers in use.", {}, static_cast<double>(Buffer::live_bytes()));
     add_cleaner_metrics(sink, cleaner_->stats(), runtime_.clock->wall_ms());
+    add_throttle_metrics(sink, throttle_.state());
     sink.gauge("weir_recovery_seconds", "Duration of the recovery at start.", {},
                static_cast<double>(recovery().duration_ms) / 1000);
     sink.gauge("weir_recovery_clean", "1 if the process before this one had ended cleanly.", {}, recovery().clean ? 1 : 0);

@@ -59,6 +59,8 @@ class Server {
   // Creates the topics of the options; `done` on loop 0 with what went wrong. Call once the loops run, or in
   // simulation between events.
   void when_ready(Function<void(Result<void>)> done);
+  // What was measured of the disk: from now on the background may be held back (storage/background). Thread-safe.
+  void calibrate(int64_t idle_flush_ns, double bytes_per_second) { throttle_.calibrate(idle_flush_ns, bytes_per_second); }
   bool ready() const { return ready_.load(std::memory_order_relaxed); }
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
 
@@ -103,6 +105,7 @@ class Server {
   std::unique_ptr<DataFolder> folder_;
   std::vector<std::unique_ptr<broker::Frontend>> frontends_;  // one per loop
   std::unique_ptr<storage::MetaStore> meta_;
+  storage::BackgroundThrottle throttle_;
   std::unique_ptr<storage::SegmentStore> segments_;
   storage::OpenedLog opened_;
   std::unique_ptr<storage::LogCleaner> cleaner_;

@@ -118,6 +118,7 @@ void CompactionScenario::start() {
   for (const auto& one : engine_->shards) all.push_back(one.get());
   storage::LogCleanerOptions cleaner;
   cleaner.step_bytes = random_.between(100, 8000);
+  cleaner.throttle = engine_->throttle.get();
   cleaner.dedupe_buffer_bytes = random_.one_in(2) ? 1 << 20 : 0;  // 0: as small as it gets, several rounds
   cleaner_ = std::make_unique<storage::LogCleaner>(engine_->world, all, *engine_->store, cleaner);
   for (const auto& log : logs_) {

@@ -13,10 +13,17 @@ Result<std::unique_ptr<LogEngine>> LogEngine::open(testing::SimRuntime& sim, con
   for (const char* parent : {"/", "/data"}) {
     if (auto synced = world.files->sync_directory(parent); !synced) return std::unexpected(synced.error());
   }
-  auto store = storage::LocalSegmentStore::open(*world.files, *world.pool, *world.clock, {.log_dir = options.log_dir});
+  // In every other world the background is held back all the time, so that lives end between two pieces of a merge as well.
+  engine->throttle = std::make_unique<storage::BackgroundThrottle>(
+      *world.clock, *world.loops[0], storage::BackgroundThrottleOptions{.held_piece_bytes = 4096});
+  if (sim.seed() % 2 == 1) engine->throttle->calibrate(1, 1);
+  auto store = storage::LocalSegmentStore::open(*world.files, *world.pool, *world.clock,
+                                                {.log_dir = options.log_dir, .throttle = engine->throttle.get()});
   if (!store) return std::unexpected(store.error());
   engine->store = std::move(*store);
-  auto opened = storage::open_log(world, *engine->store, options, random.next() | 1, known);
+  storage::LogOptions log = options;
+  log.shard.throttle = engine->throttle.get();
+  auto opened = storage::open_log(world, *engine->store, log, random.next() | 1, known);
   if (!opened) return std::unexpected(opened.error());
   engine->shards = std::move(opened->shards);
   return engine;

@@ -24,6 +24,7 @@ struct LogEngine {
   void close(testing::SimRuntime& sim, std::function<void(Result<void>)> done);
 
   runtime::Runtime world;
+  std::unique_ptr<storage::BackgroundThrottle> throttle;
   std::unique_ptr<storage::LocalSegmentStore> store;
   std::vector<std::unique_ptr<storage::LogShard>> shards;
 };

@@ -10,6 +10,11 @@ using enum ConfigSupport;
 
 // clang-format off
 constexpr ConfigKey kKeys[] = {
+    {.name = "weir.background.io.percent", .type = kInt, .default_value = "25", .support = kWorks,
+     .doc = "Most of the disk's measured rate that merges, compaction and removals take together while the p99 of flushes is "
+            "above twice its idle value; 100: no limit. They take more when the log that is not merged nears "
+            "weir.unmerged.bytes.max, or when compaction falls behind.",
+     .min = 1, .max = 100},
     {.name = "weir.disk.reserve.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Space kept free for a full disk, when produce requests are refused and what was acknowledged still has to be "
             "moved and deleted; -1 takes twice weir.unmerged.bytes.max, at least 256 MB and at most a tenth of what is free "

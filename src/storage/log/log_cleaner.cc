@@ -36,6 +36,7 @@ struct LogCleaner::Run {
   CleaningStats stats;
   int64_t started_ns = 0;
   uint64_t bytes = 0;
+  BackgroundThrottle* throttle = nullptr;  // null: not held back
   Idle idle;
 };
 
@@ -79,6 +80,7 @@ void LogCleaner::look(Idle idle) {
 
 void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
   double dirtiest = 0;
+  uint64_t due_bytes = 0;
   const Candidate* chosen = nullptr;
   std::set<PartitionId> still_there;
   for (const Candidate& candidate : candidates) {
@@ -91,6 +93,7 @@ void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
     const double ratio = candidate.cleanable.range.dirty_ratio();
     dirtiest = std::max(dirtiest, ratio);
     if (!candidate.cleanable.due) continue;
+    due_bytes += candidate.cleanable.range.cleanable_bytes;
     const bool dirtier = !chosen || ratio > chosen->cleanable.range.dirty_ratio() ||
                          (ratio == chosen->cleanable.range.dirty_ratio() && id < chosen->cleanable.partition);
     if (dirtier) chosen = &candidate;
@@ -102,12 +105,15 @@ void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
     stats_.uncleanable_partitions = uncleanable_.size();
     stats_.max_dirty_percent = static_cast<int>(100 * dirtiest);
   }
+  const bool behind = due_bytes_ > 0 && due_bytes > due_bytes_;
+  due_bytes_ = due_bytes;  // with nothing to do it has caught up
   if (!chosen || stopped_) return idle();
-  begin(*chosen, std::move(idle));
+  begin(*chosen, behind, std::move(idle));
 }
 
-void LogCleaner::begin(const Candidate& candidate, Idle idle) {
+void LogCleaner::begin(const Candidate& candidate, bool behind, Idle idle) {
   auto run = std::make_shared<Run>();
+  run->throttle = behind ? nullptr : options_.throttle;
   run->shard = candidate.shard;
   run->partition = candidate.cleanable.partition;
   run->idle = std::move(idle);
@@ -133,15 +139,19 @@ void LogCleaner::begin(const Candidate& candidate, Idle idle) {
 }
 
 void LogCleaner::step(std::shared_ptr<Run> run) {
-  const uint64_t bytes_max = options_.step_bytes;
+  // Reads and writes are of a MiB each.
+  const uint64_t bytes_max =
+      run->throttle ? std::min(options_.step_bytes, std::max<uint64_t>(run->throttle->piece_bytes(), 1 << 20)) : options_.step_bytes;
   runtime_.pool->submit(
-      [&store = store_, run, bytes_max] {
+      [&store = store_, run, bytes_max, clock = runtime_.clock, account = options_.throttle] {
+        const int64_t began_ns = clock->monotonic_ns();
         if (!run->cleaning) {
           run->cleaning = std::make_unique<PartitionCleaning>(store, std::move(*run->input), run->limits);
           run->input.reset();
         }
         run->stepped = run->cleaning->step(bytes_max);
         if (run->stepped) run->bytes += run->stepped->bytes;
+        if (run->stepped && account) account->wrote(BackgroundJob::kCompaction, run->stepped->bytes, clock->monotonic_ns() - began_ns);
         run->outcome = run->cleaning->outcome();
         run->stats = run->cleaning->stats();
         if (!run->stepped || run->stepped->done) run->cleaning.reset();
@@ -162,13 +172,19 @@ void LogCleaner::stepped(std::shared_ptr<Run> run) {
     return ended(*run, fail(weir::ErrorCode::kClosed, "the cleaner was stopped"));
   }
   if (run->stepped->done) return put_in_place(std::move(run));
+  wait_and_step(std::move(run));
+}
+
+void LogCleaner::wait_and_step(std::shared_ptr<Run> run) {
+  if (stopped_) return stepped(std::move(run));
   const double rate = options_.io_bytes_per_second_max / std::max(options_.threads, 1u);
   const double due_ns = static_cast<double>(run->bytes) / rate * static_cast<double>(runtime::kSecond);
   const double ahead_ns = due_ns - static_cast<double>(runtime_.clock->monotonic_ns() - run->started_ns);
-  if (ahead_ns < static_cast<double>(runtime::kMillisecond)) return step(std::move(run));
-  const auto delay = static_cast<int64_t>(std::min(ahead_ns, 60.0 * static_cast<double>(runtime::kSecond)));
+  const auto limit = static_cast<int64_t>(std::clamp(ahead_ns, 0.0, 60.0 * static_cast<double>(runtime::kSecond)));
+  const int64_t delay = std::max(limit, run->throttle ? run->throttle->wait_ns(BackgroundJob::kCompaction) : 0);
+  if (delay < runtime::kMillisecond) return step(std::move(run));
   home_.schedule_after(delay, [this, alive = alive_, run = std::move(run)] {
-    if (*alive) step(run);
+    if (*alive) wait_and_step(run);
   });
 }
 

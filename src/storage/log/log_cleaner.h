@@ -1,6 +1,7 @@
 // Compacts the partitions of a log directory: the dirtiest one of all shards first, one at a time per cleaner. The work is
-// done on the pool, in steps that are spread over time if the settings limit I/O; the owning shard puts the outcome in
-// place. A damaged partition is left out until a restart, the others go on.
+// done on the pool, in steps that are spread over time if the settings limit I/O or the throttle holds the background back;
+// the owning shard puts the outcome in place. A cleaner that loses ground, with more to clean than when the last run began,
+// is not held back. A damaged partition is left out until a restart, the others go on.
 //
 // Belongs to one loop, home: all calls there. It goes before the shards and after the loops have stopped.
 #pragma once
@@ -25,6 +26,7 @@ struct LogCleanerOptions {
   double io_bytes_per_second_max = 1e308;
   int64_t backoff_ms = 15'000;  // between looks when there is nothing to clean
   uint64_t step_bytes = 4 << 20;
+  BackgroundThrottle* throttle = nullptr;  // outlives the cleaner
 };
 
 struct LogCleanerStats {
@@ -72,9 +74,10 @@ class LogCleaner {
 
   void look(Idle idle);
   void choose(std::vector<Candidate> candidates, Idle idle);
-  void begin(const Candidate& candidate, Idle idle);
+  void begin(const Candidate& candidate, bool behind, Idle idle);
   void step(std::shared_ptr<Run> run);
   void stepped(std::shared_ptr<Run> run);
+  void wait_and_step(std::shared_ptr<Run> run);
   void put_in_place(std::shared_ptr<Run> run);
   void ended(Run& run, const Result<void>& result);
   bool is_damage(const PartitionId& partition, ErrorCode code);
@@ -89,6 +92,7 @@ class LogCleaner {
   std::set<PartitionId> in_progress_;
   std::set<PartitionId> uncleanable_;
   std::map<PartitionId, int> io_errors_;  // in a row
+  uint64_t due_bytes_ = 0;                // to be cleaned when the last run began
   mutable std::mutex stats_mutex_;
   LogCleanerStats stats_;  // changed at home
   bool stopped_ = false;

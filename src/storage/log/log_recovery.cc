@@ -257,6 +257,7 @@ void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
     wal.shard = shard;
     wal.incarnation = incarnation_;
     wal.flush_to_device = options_.flush_to_device;
+    wal.throttle = options_.shard.throttle;
     wal.file_bytes = options_.wal_file_bytes;
     wal.first_file_bytes = std::min(wal.first_file_bytes, options_.wal_file_bytes);
     WalReplayResult& result = replayed_.at(shard);

@@ -80,6 +80,7 @@ void LogShard::append_prepared(Partition& partition, Slice records, bool client,
       return;
     }
     held_.push_back({&partition, std::move(records), client, std::move(done)});
+    report_pressure();
     maybe_merge();
     return;
   }
@@ -167,6 +168,7 @@ void LogShard::on_durable(ChunkNumber durable) {
     ack.done(std::move(ack.result));
   }
   evict_tail();
+  report_pressure();
   maybe_merge();
 }
 

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "runtime/runtime.h"
+#include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/log/partition.h"
 #include "storage/segment/segment_store.h"
@@ -77,6 +78,7 @@ struct LogShardOptions {
   uint64_t tail_cache_bytes = 64ull << 20;     // kept in memory, merged or not
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
+  BackgroundThrottle* throttle = nullptr;  // told how near the dirty tail is to its bound; outlives the shard
 };
 
 class LogShard {
@@ -119,7 +121,10 @@ class LogShard {
   void remove_waiter(Partition& partition, uint64_t waiter);
 
   // While set, produce requests are refused with a retriable error; the broker's own appends go on (disk_reserve.h).
-  void set_disk_full(bool full) { disk_full_ = full; }
+  void set_disk_full(bool full) {
+    disk_full_ = full;
+    report_pressure();
+  }
   bool lacks_space() const { return disk_full_ || wal_->out_of_space(); }
 
   WalBackend& wal() { return *wal_; }
@@ -188,6 +193,7 @@ class LogShard {
   void on_failed(const Error& error);
   void retry_held_appends();
   void wake(Partition& partition);
+  void report_pressure();
   void maybe_merge();
   void start_merge(ChunkNumber up_to);
   void merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result);
@@ -223,7 +229,7 @@ class LogShard {
   bool merging_ = false;
   ChunkNumber merged_ = 0;  // chunks up to this one are merged and released
   bool merge_everything_ = false;
-  bool early_merges_ = false;  // some partition is to be merged before its WAL file is full
+  bool early_merges_ = false;  // some partition is to be merged, or its manifest changed, before its WAL file is full
   std::vector<Function<void(Result<void>)>> merge_waiters_;
   bool disk_full_ = false;
   bool merge_failing_ = false;  // the last merge failed; held appends are refused instead of waiting

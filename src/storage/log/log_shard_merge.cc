@@ -13,6 +13,15 @@ void LogShard::mark_dirty(Partition& partition) {
   dirty_.push_back(&partition);
 }
 
+// The background must not fall behind, nor keep anybody waiting for it: then it is not held back.
+void LogShard::report_pressure() {
+  if (!options_.throttle) return;
+  const bool awaited = !held_.empty() || merge_everything_ || !commit_waiters_.empty() || !next_commit_waiters_.empty();
+  const double dirty =
+      static_cast<double>(wal_->unreleased_bytes()) / static_cast<double>(std::max<uint64_t>(options_.unmerged_bytes_max, 1));
+  options_.throttle->set_pressure(loop_.index(), awaited || lacks_space() ? 1.0 : dirty);
+}
+
 void LogShard::maybe_merge() {
   if (merging_ || merge_retry_ || wal_->failed()) return;
   // A WAL file is merged once the next one has begun: large runs for busy partitions, and the dirty tail stays small.
@@ -115,6 +124,7 @@ void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifes
     for (auto& waiter : waiters) waiter(failure);
     finish_merge_all(failure);
     retry_held_appends();
+    report_pressure();
     return;
   }
   if (merge_failing_) log_info("log", "Shard {}: moving data into segments works again", loop_.index());
@@ -137,6 +147,7 @@ void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifes
   for (auto& waiter : waiters) waiter({});
   if (merge_everything_ && up_to >= wal_->durable() && acks_.empty()) finish_merge_all({});
   retry_held_appends();
+  report_pressure();
   maybe_merge();
 }
 
@@ -144,6 +155,7 @@ void LogShard::merge_all(Function<void(Result<void>)> done) {
   merge_waiters_.push_back(std::move(done));
   if (wal_->failed()) return finish_merge_all(fail(weir::ErrorCode::kIo, "the log is offline"));
   merge_everything_ = true;
+  report_pressure();
   quiesce([this, alive = alive_] {
     if (*alive) maybe_merge();
   });
@@ -170,6 +182,7 @@ void LogShard::delete_records(Partition& partition, int64_t offset, Function<voi
     if (result) return done(target);
     done(std::unexpected(result.error()));
   });
+  report_pressure();
   maybe_merge();
 }
 
@@ -238,7 +251,7 @@ void LogShard::run_retention() {
     if (!partition->offline()) changed |= retain(*partition, now_ms);
   }
   if (!changed) return;
-  next_commit_waiters_.push_back([](const Result<void>&) {});
+  early_merges_ = true;
   maybe_merge();
 }
 

@@ -15,8 +15,6 @@ namespace weir::storage {
 
 namespace {
 
-constexpr size_t kRemovedPerTurn = 64;
-
 const SegmentInfo* find_segment(const std::vector<SegmentInfo>& segments, const SegmentInfo& wanted) {
   const auto found = std::ranges::lower_bound(segments, wanted.base_offset, {}, &SegmentInfo::base_offset);
   const bool same = found != segments.end() && found->base_offset == wanted.base_offset &&
@@ -72,12 +70,21 @@ void LocalSegmentStore::replace(SegmentReplacement replacement, runtime::Executo
   auto call = std::make_shared<Call>();
   call->replacement = std::move(replacement);
   call->done = std::move(done);
-  pool_.submit([this, call] { call->result = replace_now(call->replacement); }, reply_to,
-               [call] { call->done(std::move(call->result)); }, options_.ordering_key);
+  queue_.submit(
+      [this, call] {
+        call->result = replace_now(call->replacement);
+        return true;
+      },
+      reply_to, [call] { call->done(std::move(call->result)); });
 }
 
 void LocalSegmentStore::discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) {
-  pool_.submit([this, replacement] { discard_now(replacement); }, reply_to, [] {}, options_.ordering_key);
+  queue_.submit(
+      [this, replacement] {
+        discard_now(replacement);
+        return true;
+      },
+      reply_to, [] {});
 }
 
 void LocalSegmentStore::discard_now(const SegmentReplacement& replacement) {
@@ -146,31 +153,6 @@ Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacemen
     doomed_files_.push_back({replacement.partition, segment, due_ms});
   for (const SegmentInfo& segment : plan.unused) remove_segment_files(replacement.partition, segment);
   return state.manifest;
-}
-
-void LocalSegmentStore::remove_segment_files(const PartitionId& partition, const SegmentInfo& segment) {
-  const std::string folder = partition_folder_name(partition);
-  for (const std::string& name : {segment_file_name(segment.base_offset, segment.generation),
-                                  index_file_name(segment.base_offset, segment.generation)}) {
-    auto removed = files_.remove(path_of(folder, name));
-    if (!removed && removed.error().code != ErrorCode::kNotFound) {
-      log_warn("storage", "a segment that is not used any more could not be removed: {}",
-               removed.error().message);
-    }
-  }
-  reader_.forget(partition, segment.base_offset,
-                 segment.generation);  // last: a reader may just have opened it
-}
-
-void LocalSegmentStore::remove_replaced_segments(int64_t now_ms) {
-  for (size_t i = 0; i < kRemovedPerTurn; ++i) {
-    const auto due =
-        std::ranges::find_if(doomed_files_, [&](const DoomedFile& file) { return file.due_ms <= now_ms; });
-    if (due == doomed_files_.end()) return;
-    const DoomedFile file = *due;
-    doomed_files_.erase(due);
-    remove_segment_files(file.partition, file.segment);
-  }
 }
 
 // Files of rewrites that a crash ended, and those that their successors did not outlive. Only partitions that

@@ -38,9 +38,22 @@ Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_d
 // A merge on its way.
 struct LocalSegmentStore::Cycle {
   const std::vector<MergePartition>& partitions;
-  std::vector<MergePlan> plans;                   // as partitions
-  std::vector<ManifestDatabase::Change> changes;  // as partitions
-  int64_t next_row;
+  int64_t next_row = 0;
+  std::vector<MergePlan> plans = {};                   // as partitions
+  std::vector<ManifestDatabase::Change> changes = {};  // as partitions
+  // Being written: a partition's run. At the end of the plans all is.
+  size_t partition = 0, run = 0;
+  bool damaged = false;  // some segment is, so that this plan cannot be carried out
+  // For the throttle.
+  uint64_t bytes = 0;
+  int64_t busy_ns = 0;
+  bool held = false;
+};
+
+struct LocalSegmentStore::MergeCall {
+  const std::vector<MergePartition>& partitions;
+  std::unique_ptr<Cycle> cycle;
+  Result<std::vector<PartitionManifest>> result;
 };
 
 LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool,
@@ -50,6 +63,7 @@ LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& 
       clock_(clock),
       options_(std::move(options)),
       reader_(files, options_.log_dir, options_.reading),
+      queue_(pool, options_.throttle),
       writer_(files, options_.log_dir) {}
 
 Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::FileSystem& files,
@@ -132,16 +146,17 @@ void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::E
   struct Call {
     std::vector<MergePartition> partitions;
     Function<void(Result<std::vector<PartitionManifest>>)> done;
-    Result<std::vector<PartitionManifest>> result;
+    MergeCall merge{partitions, nullptr, {}};
   };
-  auto call = std::make_shared<Call>(std::move(partitions), std::move(done));
-  pool_.submit(
-      [this, call] {
-        call->result = merge_now(call->partitions);
+  std::shared_ptr<Call> call(new Call{std::move(partitions), std::move(done)});
+  queue_.submit(
+      [this, call, &reply_to] {
+        if (!merge_turn(call->merge)) return false;
         call->partitions.clear();  // lets go of the batches' memory
-        maintain_now();
+        submit_maintenance(reply_to, [] {});
+        return true;
       },
-      reply_to, [call] { call->done(std::move(call->result)); }, options_.ordering_key);
+      reply_to, [call] { call->done(std::move(call->merge.result)); });
 }
 
 void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
@@ -181,40 +196,75 @@ void LocalSegmentStore::drop(const PartitionId& partition, int64_t delay_ms, run
     Result<void> result;
   };
   auto call = std::make_shared<Call>(std::move(done));
-  pool_.submit([this, call, partition, delay_ms] { call->result = drop_now(partition, delay_ms); }, reply_to,
-               [call] { call->done(std::move(call->result)); }, options_.ordering_key);
-}
-
-void LocalSegmentStore::maintain(runtime::Executor& reply_to, Function<void()> done) {
-  pool_.submit([this] { maintain_now(); }, reply_to, std::move(done), options_.ordering_key);
+  queue_.submit(
+      [this, call, partition, delay_ms] {
+        call->result = drop_now(partition, delay_ms);
+        return true;
+      },
+      reply_to, [call] { call->done(std::move(call->result)); });
 }
 
 Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(
     const std::vector<MergePartition>& partitions) {
-  std::lock_guard lock(mutex_);
-  // Files of a merge that a power cut might still bring to life must not be touched.
-  if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
-  while (true) {
-    Cycle cycle{partitions, {}, {}, next_row_};
-    if (auto done = plan(cycle); !done) return std::unexpected(std::move(done.error()));
-    auto done = write_durably(cycle);
-    // Damaged segments are set aside now: what comes goes to new ones, so that one bad file does not hold up
-    // the rest.
-    if (!done && done.error().code == ErrorCode::kCorrupt) continue;
-    // From here on nothing is taken back: if the commit fails its outcome may be open.
-    if (done) done = manifests_->commit(cycle.changes);
-    if (!done) return std::unexpected(std::move(done.error()));
-    return adopt(cycle);
+  MergeCall call{partitions, nullptr, {}};
+  while (!merge_turn(call)) {
   }
+  remove_dropped_segments();
+  return std::move(call.result);
 }
 
-Result<void> LocalSegmentStore::write_durably(const Cycle& cycle) {
+// True once it is done; `call.result` says how it went.
+bool LocalSegmentStore::merge_turn(MergeCall& call) {
+  std::lock_guard lock(mutex_);
+  if (!call.cycle) {
+    // Files of a merge that a power cut might still bring to life must not be touched.
+    if (auto done = manifests_->settle(); !done) {
+      call.result = std::unexpected(std::move(done.error()));
+      return true;
+    }
+    call.cycle.reset(new Cycle{call.partitions, next_row_});
+    writer_.start();
+    if (auto done = plan(*call.cycle); !done) {
+      call.result = std::unexpected(std::move(done.error()));
+      return true;
+    }
+  }
+  auto done = advance(*call.cycle);
+  if (!done) {
+    call.result = std::unexpected(std::move(done.error()));
+    return true;
+  }
+  if (*done) {
+    call.result = adopt(*call.cycle);
+    return true;
+  }
+  // Damaged segments are set aside now: what comes goes to new ones, so that one bad file does not hold up
+  // the rest.
+  if (call.cycle->partition == call.cycle->plans.size()) call.cycle.reset();
+  return false;
+}
+
+// Writes a piece; after the last one makes all of it durable and commits: true then. False with everything
+// written: damage was found, nothing is committed and a new plan is needed.
+Result<bool> LocalSegmentStore::advance(Cycle& cycle) {
+  auto written = write_piece(cycle);
+  const int64_t began_ns = clock_.monotonic_ns();
+  Result<void> done;
+  if (!written) done = std::unexpected(std::move(written.error()));
+  if (written && !*written) return false;
+  if (done && !cycle.damaged) done = writer_.make_durable();
+  if (!done || cycle.damaged) writer_.undo();
   writer_.start();
-  auto done = write(cycle);
-  if (done) done = writer_.make_durable();
-  if (!done) writer_.undo();
-  writer_.start();
-  return done;
+  if (!done) return std::unexpected(std::move(done.error()));
+  if (cycle.damaged) return false;
+  cycle.busy_ns += clock_.monotonic_ns() - began_ns;
+  if (options_.throttle && !cycle.held) options_.throttle->measured(cycle.bytes, cycle.busy_ns);
+  // From here on nothing is taken back: if the commit fails its outcome may be open. So may be one that came
+  // between two pieces (begin_rewrite).
+  if (auto settled = manifests_->settle(); !settled) return std::unexpected(std::move(settled.error()));
+  if (auto committed = manifests_->commit(cycle.changes); !committed)
+    return std::unexpected(std::move(committed.error()));
+  return true;
 }
 
 Result<void> LocalSegmentStore::plan(Cycle& cycle) {
@@ -248,36 +298,57 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
   return {};
 }
 
-// kCorrupt if segments turned out to be damaged; they are remembered and a new plan avoids them.
-Result<void> LocalSegmentStore::write(const Cycle& cycle) {
-  Result<void> result;
-  for (size_t i = 0; i < cycle.plans.size(); ++i) {
-    const MergePlan& plan = cycle.plans[i];
-    if (plan.writes.empty()) continue;
-    auto done = write_partition(cycle.partitions[i], plan);
-    if (done) continue;
-    if (done.error().code != ErrorCode::kCorrupt) return done;
-    log_error("storage", "{}; later records go to a new segment", done.error().message);
-    partitions_.at(plan.after.partition).damaged_segment = plan.writes.front().base_offset;
-    result = std::move(done);
+// True once all is written.
+Result<bool> LocalSegmentStore::write_piece(Cycle& cycle) {
+  BackgroundThrottle* const throttle = options_.throttle;
+  const uint64_t bytes_max = throttle ? throttle->piece_bytes() : UINT64_MAX;
+  const int64_t began_ns = clock_.monotonic_ns();
+  uint64_t bytes = 0;
+  while (cycle.partition < cycle.plans.size() && bytes < bytes_max) {
+    if (!writer_.in_run()) {
+      if (auto done = begin_run(cycle); !done) return std::unexpected(std::move(done.error()));
+      continue;
+    }
+    auto written = writer_.write_some(bytes_max - bytes);
+    if (!written) return std::unexpected(std::move(written.error()));
+    bytes += *written;
+    if (!writer_.in_run()) ++cycle.run;
   }
-  return result;
+  cycle.bytes += bytes;
+  if (throttle && bytes > 0) {
+    const int64_t busy_ns = clock_.monotonic_ns() - began_ns;
+    cycle.busy_ns += busy_ns;
+    cycle.held |= throttle->state().holding;
+    throttle->wrote(BackgroundJob::kMerge, bytes, busy_ns);
+  }
+  return cycle.partition == cycle.plans.size();
 }
 
-// Only the first run can meet damage: the others create their files.
-Result<void> LocalSegmentStore::write_partition(const MergePartition& merge, const MergePlan& plan) {
+// Begins the next run, or goes on to the next partition. Damaged segments are remembered, so that a new plan avoids them;
+// only a partition's first run can meet damage: the others create their files.
+Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
+  const MergePlan& plan = cycle.plans[cycle.partition];
+  if (cycle.run == plan.writes.size()) {
+    ++cycle.partition;
+    cycle.run = 0;
+    return {};
+  }
+  const MergePartition& merge = cycle.partitions[cycle.partition];
   const std::string folder = partition_folder_name(merge.partition);
   const auto known = partitions_.find(merge.partition);
-  if (known == partitions_.end() || known->second.manifest.segments.empty() || plan.writes.front().created) {
+  const SegmentWrite& run = plan.writes[cycle.run];
+  if (cycle.run == 0 && (known == partitions_.end() || known->second.manifest.segments.empty() || run.created)) {
     if (auto done = writer_.create_folder(folder); !done) return done;
   }
-  for (const SegmentWrite& run : plan.writes) {
-    const uint32_t generation = run.created ? 0 : known->second.manifest.segments.back().generation;
-    const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
-    auto done = writer_.append(folder, segment_file_name(run.base_offset, generation), run.position,
-                               run.created, batches);
-    if (!done) return done;
-  }
+  const uint32_t generation = run.created ? 0 : known->second.manifest.segments.back().generation;
+  const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
+  auto done = writer_.begin_run(folder, segment_file_name(run.base_offset, generation), run.position, run.created, batches);
+  if (done || done.error().code != ErrorCode::kCorrupt) return done;
+  log_error("storage", "{}; later records go to a new segment", done.error().message);
+  partitions_.at(plan.after.partition).damaged_segment = plan.writes.front().base_offset;
+  cycle.damaged = true;
+  ++cycle.partition;
+  cycle.run = 0;
   return {};
 }
 
@@ -287,7 +358,7 @@ std::vector<PartitionManifest> LocalSegmentStore::adopt(Cycle& cycle) {
   manifests.reserve(cycle.plans.size());
   for (size_t i = 0; i < cycle.plans.size(); ++i) {
     MergePlan& plan = cycle.plans[i];
-    remove_dropped_segments(plan);
+    doom_dropped_segments(plan);
     write_indexes(plan);
     PartitionState& state = partitions_[plan.after.partition];
     state.row = cycle.changes[i].row;
@@ -299,7 +370,7 @@ std::vector<PartitionManifest> LocalSegmentStore::adopt(Cycle& cycle) {
 }
 
 // `plan` is not adopted yet: the segments are still in the manifest in memory.
-void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
+void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
   if (plan.dropped.empty()) return;
   const auto known = partitions_.find(plan.after.partition);
   for (const int64_t base_offset : plan.dropped) {
@@ -310,7 +381,21 @@ void LocalSegmentStore::remove_dropped_segments(const MergePlan& plan) {
           std::ranges::find(known->second.manifest.segments, base_offset, &SegmentInfo::base_offset);
       if (found != known->second.manifest.segments.end()) segment = *found;
     }
-    remove_segment_files(plan.after.partition, segment);
+    doomed_files_.push_back({plan.after.partition, segment, kDueAtOnce});
+  }
+  if (known == partitions_.end() || std::exchange(known->second.swept, true)) return;
+  // What an earlier process did not come to remove. Only merges make files of generation 0, and none below the end.
+  const auto& left = plan.after.segments;
+  const int64_t first = left.empty() ? plan.after.end_offset : left.front().base_offset;
+  auto entries = files_.list(options_.log_dir + "/" + partition_folder_name(plan.after.partition));
+  if (!entries) return;
+  for (const auto& entry : *entries) {
+    const auto name = parse_segment_file_name(entry.name);
+    if (!name || name->generation != 0 || name->base_offset >= first) continue;
+    if (std::ranges::find(plan.dropped, name->base_offset) != plan.dropped.end()) continue;
+    SegmentInfo segment;
+    segment.base_offset = name->base_offset;
+    doomed_files_.push_back({plan.after.partition, segment, kDueAtOnce});
   }
 }
 
@@ -341,24 +426,6 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
   for (const SegmentInfo& segment : segments)
     reader_.forget(partition, segment.base_offset, segment.generation);
   return {};
-}
-
-void LocalSegmentStore::maintain_now() {
-  std::lock_guard lock(mutex_);
-  const int64_t now_ms = clock_.wall_ms();
-  remove_replaced_segments(now_ms);
-  // One folder a time: merges wait for this.
-  const auto due =
-      std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });
-  if (due == doomed_.end()) return;
-  auto removed = files_.remove_all(options_.log_dir + "/" + due->name);
-  if (!removed) {
-    log_warn("storage", "the folder of a deleted partition could not be removed: {}",
-             removed.error().message);
-    due->due_ms = now_ms + 60'000;
-    return;
-  }
-  doomed_.erase(due);
 }
 
 Result<std::vector<SegmentStore::WalSession>> LocalSegmentStore::wal_sessions() {

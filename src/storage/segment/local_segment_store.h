@@ -3,8 +3,8 @@
 //
 // Merges and drops run one after the other on the pool; reads run beside them and may overtake them. A merge
 // is: write every partition's run, make all files durable, commit one transaction. Only then the manifests in
-// memory change, old files go and index entries are written. A failure before that leaves all manifests as
-// they were.
+// memory change, index entries are written and old files go. A failure before that leaves all manifests as
+// they were. A merge writes in pieces, and so are files removed; between two of them the throttle may hold it back.
 //
 // The log directory is locked by this process. `files` and `pool` outlive the store; no task of the pool may
 // run after it is gone.
@@ -19,6 +19,7 @@
 
 #include "runtime/clock.h"
 #include "runtime/file.h"
+#include "storage/background/paced_queue.h"
 #include "storage/segment/manifest_database.h"
 #include "storage/segment/merge_plan.h"
 #include "storage/segment/segment_reader.h"
@@ -31,9 +32,8 @@ class LocalSegmentStore final : public SegmentStore {
  public:
   struct Options {
     std::string log_dir;  // exists
-    uint64_t ordering_key =
-        0x7365676d;  // of the pool; one per log directory, no other user of the pool has it
     SegmentReader::Options reading = {};
+    BackgroundThrottle* throttle = nullptr;  // outlives the store; null: nothing is held back
   };
   static Result<std::unique_ptr<LocalSegmentStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
                                                          const runtime::Clock& clock, Options options);
@@ -60,7 +60,7 @@ class LocalSegmentStore final : public SegmentStore {
   // Removes folders of dropped partitions whose delay is over; called now and then (merges do it too).
   void maintain(runtime::Executor& reply_to, Function<void()> done) override;
 
-  // The blocking forms behind the calls, for start-up, tools and tests.
+  // The blocking forms behind the calls, for start-up, tools and tests. No asynchronous call may be under way.
   Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) override;
   Result<SegmentRead> read_now(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
     return reader_.read(manifest, offset, max_bytes);
@@ -69,7 +69,7 @@ class LocalSegmentStore final : public SegmentStore {
     return reader_.find_timestamp(manifest, timestamp);
   }
   Result<void> drop_now(const PartitionId& partition, int64_t delay_ms);
-  void maintain_now();
+  void maintain_now();  // all that is due
   Result<PartitionManifest> replace_now(const SegmentReplacement& replacement);
   void discard_now(const SegmentReplacement& replacement);
 
@@ -83,6 +83,7 @@ class LocalSegmentStore final : public SegmentStore {
     PendingIndex pending;
     int64_t damaged_segment = -1;  // base offset of one that cannot be appended to
     uint32_t generation = 0;       // the highest that a rewrite reserved
+    bool swept = false;            // of files that an earlier process was to remove
   };
   struct DoomedFolder {
     std::string name;
@@ -93,22 +94,29 @@ class LocalSegmentStore final : public SegmentStore {
     SegmentInfo segment;
     int64_t due_ms = 0;
   };
+  static constexpr int64_t kDueAtOnce = INT64_MIN;
   struct Cycle;
+  struct MergeCall;
   struct ReplacePlan;
 
   LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
                     Options options);
+  bool merge_turn(MergeCall& call);
+  Result<bool> advance(Cycle& cycle);
   Result<void> plan(Cycle& cycle);
-  Result<void> write_durably(const Cycle& cycle);
-  Result<void> write(const Cycle& cycle);
-  Result<void> write_partition(const MergePartition& merge, const MergePlan& plan);
+  Result<bool> write_piece(Cycle& cycle);
+  Result<void> begin_run(Cycle& cycle);
   std::vector<PartitionManifest> adopt(Cycle& cycle);
-  void remove_dropped_segments(const MergePlan& plan);
+  void doom_dropped_segments(const MergePlan& plan);
   void write_indexes(const MergePlan& plan);
   static ReplacePlan plan_replacement(const PartitionManifest& manifest,
                                       const SegmentReplacement& replacement);
   void remove_segment_files(const PartitionId& partition, const SegmentInfo& segment);
-  void remove_replaced_segments(int64_t now_ms);
+  void submit_maintenance(runtime::Executor& reply_to, runtime::Task done);
+  void remove_dropped_segments();
+  bool remove_something(int64_t now_ms);
+  bool remove_doomed_segment(int64_t now_ms);
+  bool remove_from_doomed_folder(int64_t now_ms);
   Result<void> sweep_segments(const PartitionManifest& manifest);
   Result<void> sort_out_folders();
   Result<void> doom_folder(const std::string& name, int64_t due_ms);
@@ -121,6 +129,13 @@ class LocalSegmentStore final : public SegmentStore {
   const runtime::Clock& clock_;
   const Options options_;
   SegmentReader reader_;
+
+  // One merge at a time for all shards. They share one device, and each of them writes it in a large sequential run: side
+  // by side they would end no sooner, take turns on the device in smaller pieces, and need a transaction of the
+  // one database each anyway. Nobody waits for it: a shard whose dirty bytes near their bound meanwhile lifts the
+  // throttle for whoever is at work (BackgroundThrottle::set_pressure). This holds for one log directory on one device; with
+  // several, each has a store and so a queue of its own.
+  PacedQueue queue_;
 
   std::mutex mutex_;  // everything below: merges, drops and the blocking calls exclude each other
   std::unique_ptr<ManifestDatabase> manifests_;

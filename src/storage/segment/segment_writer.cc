@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include "base/bytes.h"
 #include "base/check.h"
@@ -66,7 +67,20 @@ Result<void> write_buffered(runtime::File& file, uint64_t position, RunReader& r
 
 }  // namespace
 
+struct SegmentWriter::Run {
+  std::string path;
+  std::unique_ptr<runtime::File> buffered, direct;
+  RunReader reader;
+  uint64_t position = 0;  // in the file
+  uint64_t left = 0;
+  bool small = false;
+};
+
+SegmentWriter::SegmentWriter(runtime::FileSystem& files, std::string root) : files_(files), root_(std::move(root)) {}
+SegmentWriter::~SegmentWriter() = default;
+
 void SegmentWriter::start() {
+  run_.reset();
   touched_.clear();
   new_names_in_.clear();
   root_changed_ = false;
@@ -77,8 +91,9 @@ Result<void> SegmentWriter::create_folder(const std::string& folder) {
   return files_.create_directories(root_ + "/" + folder);
 }
 
-Result<void> SegmentWriter::append(const std::string& folder, const std::string& name, uint64_t position,
-                                   bool create, std::span<const MergePartition::Batch> batches) {
+Result<void> SegmentWriter::begin_run(const std::string& folder, const std::string& name, uint64_t position,
+                                      bool create, std::span<const MergePartition::Batch> batches) {
+  WEIR_CHECK(!run_);
   const std::string path = root_ + "/" + folder + "/" + name;
   auto file = files_.open(path, {.write = true, .create = create, .truncate = create});
   if (!file) {
@@ -102,37 +117,58 @@ Result<void> SegmentWriter::append(const std::string& folder, const std::string&
   }
   uint64_t bytes = 0;
   for (const auto& batch : batches) bytes += batch.bytes.size;
-  if (auto done = write(**file, path, position, batches, bytes); !done) return done;
-  if (touched_.size() <= kSyncedSingly) {
-    touched_.back().file = std::move(*file);
-  } else if (touched_.size() == kSyncedSingly + 1) {
-    for (Touched& touched : touched_) touched.file.reset();
-  }
+  run_.reset(new Run{path, std::move(*file), nullptr, RunReader(batches), position, bytes, bytes < kDirectBytes});
   return {};
 }
 
-Result<void> SegmentWriter::write(runtime::File& buffered, const std::string& path, uint64_t position,
-                                  std::span<const MergePartition::Batch> batches, uint64_t bytes) {
-  RunReader run(batches);
-  if (bytes < kDirectBytes) return write_buffered(buffered, position, run, bytes);
-
-  const uint64_t head = align_up(position, kBufferAlignment) - position;
-  if (auto done = write_buffered(buffered, position, run, head); !done) return done;
-  position += head;
-  bytes -= head;
-
-  auto direct = files_.open(path, {.write = true, .direct = true});
-  if (!direct) return std::unexpected(std::move(direct.error()));
-  if (!staging_) staging_ = Buffer::allocate(kStagingBytes);
-  while (bytes >= kBufferAlignment) {
-    const size_t chunk =
-        static_cast<size_t>(align_down(std::min<uint64_t>(bytes, kStagingBytes), kBufferAlignment));
-    run.copy(staging_.data(), chunk);
-    if (auto done = (*direct)->write_at(position, Bytes(staging_.data(), chunk)); !done) return done;
-    position += chunk;
-    bytes -= chunk;
+Result<uint64_t> SegmentWriter::write_some(uint64_t bytes_max) {
+  Run& run = *run_;
+  const uint64_t before = run.left;
+  auto done = run.small ? write_buffered(*run.buffered, run.position, run.reader, std::exchange(run.left, 0))
+                        : write_direct(run, bytes_max);
+  if (!done) {
+    run_.reset();
+    return std::unexpected(std::move(done.error()));
   }
-  return write_buffered(buffered, position, run, bytes);
+  const uint64_t written = before - run.left;
+  if (run.left == 0) end_run();
+  return written;
+}
+
+Result<void> SegmentWriter::write_direct(Run& run, uint64_t bytes_max) {
+  const auto buffered = [&run](uint64_t bytes) {
+    const uint64_t position = run.position;
+    run.position += bytes;
+    run.left -= bytes;
+    return write_buffered(*run.buffered, position, run.reader, bytes);
+  };
+  if (!run.direct) {
+    if (auto done = buffered(align_up(run.position, kBufferAlignment) - run.position); !done) return done;
+    auto direct = files_.open(run.path, {.write = true, .direct = true});
+    if (!direct) return std::unexpected(std::move(direct.error()));
+    run.direct = std::move(*direct);
+    if (!staging_) staging_ = Buffer::allocate(kStagingBytes);
+  }
+  const uint64_t stop = run.left - std::min(run.left, std::max<uint64_t>(bytes_max, kBufferAlignment));
+  while (run.left > stop && run.left >= kBufferAlignment) {
+    const uint64_t wanted = std::max<uint64_t>(run.left - stop, kBufferAlignment);
+    const auto chunk =
+        static_cast<size_t>(align_down(std::min<uint64_t>(wanted, kStagingBytes), kBufferAlignment));
+    run.reader.copy(staging_.data(), chunk);
+    if (auto done = run.direct->write_at(run.position, Bytes(staging_.data(), chunk)); !done) return done;
+    run.position += chunk;
+    run.left -= chunk;
+  }
+  return run.left < kBufferAlignment ? buffered(run.left) : Result<void>{};
+}
+
+void SegmentWriter::end_run() {
+  if (touched_.size() <= kSyncedSingly) {
+    touched_.back().file = std::move(run_->buffered);
+  } else if (touched_.size() == kSyncedSingly + 1) {
+    for (Touched& touched : touched_) touched.file.reset();
+  }
+  run_.reset();
 }
 
 Result<void> SegmentWriter::make_durable() {
@@ -148,6 +184,7 @@ Result<void> SegmentWriter::make_durable() {
 }
 
 void SegmentWriter::undo() {
+  run_.reset();
   for (Touched& touched : touched_) {
     touched.file.reset();
     Result<void> done;

@@ -5,8 +5,8 @@
 // through the page cache, so that a file always ends with its last batch and its unaligned last block is
 // never read back. Bytes that were valid before are never written again.
 //
-// One cycle: append for every run, then make_durable, or undo after a failure of either. Blocking, one
-// thread.
+// One cycle: for every run begin_run and write_some until it is written, then make_durable, or undo after a failure of
+// any. Blocking, one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -29,16 +29,21 @@ class SegmentWriter {
   static constexpr size_t kSyncedSingly = 16;  // files; beyond, one sync of the file system is cheaper
 
   // `root`: the log directory.
-  SegmentWriter(runtime::FileSystem& files, std::string root) : files_(files), root_(std::move(root)) {}
+  SegmentWriter(runtime::FileSystem& files, std::string root);
+  ~SegmentWriter();
 
   // Forgets the last cycle.
   void start();
   // A folder directly below the root that holds files of this cycle; created if missing.
   Result<void> create_folder(const std::string& folder);
-  // Appends `batches` to the file at `position`, its valid length. What lies beyond is cut off; kCorrupt if
-  // it is shorter.
-  Result<void> append(const std::string& folder, const std::string& name, uint64_t position, bool create,
-                      std::span<const MergePartition::Batch> batches);
+  // Opens the file that `batches` are appended to at `position`, its valid length. What lies beyond is cut off; kCorrupt
+  // if it is shorter.
+  Result<void> begin_run(const std::string& folder, const std::string& name, uint64_t position, bool create,
+                         std::span<const MergePartition::Batch> batches);
+  bool in_run() const { return run_ != nullptr; }
+  // Writes about `bytes_max` of the run, or all of a small one, and says how much it was. The run ends with its last byte
+  // or an error.
+  Result<uint64_t> write_some(uint64_t bytes_max);
   Result<void> make_durable();
   // Takes back what the cycle wrote, to free the space. Best effort: what stays lies beyond the valid
   // lengths.
@@ -51,12 +56,14 @@ class SegmentWriter {
     bool created;
     std::unique_ptr<runtime::File> file;  // while few are touched
   };
-  Result<void> write(runtime::File& buffered, const std::string& path, uint64_t position,
-                     std::span<const MergePartition::Batch> batches, uint64_t bytes);
+  struct Run;
+  Result<void> write_direct(Run& run, uint64_t bytes_max);
+  void end_run();
 
   runtime::FileSystem& files_;
   const std::string root_;
   Buffer staging_;
+  std::unique_ptr<Run> run_;  // being written
   std::vector<Touched> touched_;
   std::vector<std::string> new_names_in_;  // folders whose entries changed
   bool root_changed_ = false;

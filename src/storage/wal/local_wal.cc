@@ -191,6 +191,7 @@ void LocalWal::chunk_written(Result<void> outcome) {
   latency_.record(now - flush_started_ns_);
   last_completion_ns_ = now;
   OpenChunk& chunk = *flight_->chunk;
+  if (options_.throttle) options_.throttle->flushed(now - flush_started_ns_, chunk.length());
   expected_batches_ = chunk.batch_count() + open_->batch_count();
   durable_ += 1;
   current_->position += chunk.length();

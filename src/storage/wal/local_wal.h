@@ -27,6 +27,7 @@
 
 #include "runtime/file.h"
 #include "runtime/loop.h"
+#include "storage/background/background_throttle.h"
 #include "storage/wal/flush_latency.h"
 #include "storage/wal/open_chunk.h"
 #include "storage/wal/wal.h"
@@ -61,6 +62,7 @@ struct LocalWalOptions {
   int64_t spacing_ns = 500'000;         // so long after the last completion nothing is waited for any more
   int64_t retry_ns = runtime::kSecond;  // until a failed preparation is tried again
   size_t kept_spares = 2;               // released files kept for recycling
+  BackgroundThrottle* throttle = nullptr;  // told of each flush; outlives the log
 };
 
 class LocalWal final : public WalBackend {

@@ -1,0 +1,44 @@
+// The segment store's background work on the pool, one job after the other in the order they came. A job works in turns; before each one the
+// throttle is asked, and while it says wait the job holds no thread of the pool: a timer brings it back.
+//
+// submit() is thread-safe. `pool` and `throttle` outlive the queue; no task of the pool or of the throttle's loop may run
+// after it is gone.
+#pragma once
+
+#include <deque>
+#include <memory>
+#include <mutex>
+
+#include "storage/background/background_throttle.h"
+
+namespace weir::storage {
+
+class PacedQueue {
+ public:
+  // Does some of the work on a thread of the pool; true once all is done.
+  using Turn = Function<bool()>;
+
+  // Without a throttle no job ever waits.
+  PacedQueue(runtime::Pool& pool, BackgroundThrottle* throttle) : pool_(pool), throttle_(throttle) {}
+
+  // `done` is posted before the next job begins.
+  void submit(Turn turn, runtime::Executor& reply_to, runtime::Task done);
+
+ private:
+  struct Job {
+    Turn turn;
+    runtime::Executor* reply_to = nullptr;
+    runtime::Task done;
+  };
+  void start(std::shared_ptr<Job> job);
+  void run(std::shared_ptr<Job> job);
+
+  runtime::Pool& pool_;
+  BackgroundThrottle* const throttle_;
+
+  std::mutex mutex_;  // everything below
+  bool busy_ = false;
+  std::deque<std::shared_ptr<Job>> waiting_;
+};
+
+}  // namespace weir::storage
