@@ -4,7 +4,7 @@ import time
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
-from reporting import case, report
+from reporting import case, needs, report
 
 
 def settled(futures: dict) -> list:
@@ -148,6 +148,7 @@ def two_members_share_the_partitions(address, admin):
 
 
 @case
+@needs("consumer groups")
 def a_consumer_group_of_the_new_protocol(address, admin):
     create(admin, "c-next", 2)
     produce(address, "c-next", [b"x"] * 10)
@@ -159,6 +160,7 @@ def a_consumer_group_of_the_new_protocol(address, admin):
 
 
 @case
+@needs("transactions")
 def aborted_records_stay_hidden(address, admin):
     create(admin, "c-transactions")
     producer = Producer({"bootstrap.servers": address, "transactional.id": "c-transaction"})
@@ -179,6 +181,7 @@ def aborted_records_stay_hidden(address, admin):
 
 
 @case
+@needs("transactions")
 def offsets_commit_with_a_transaction(address, admin):
     create(admin, "c-source")
     create(admin, "c-target")
@@ -200,6 +203,7 @@ def offsets_commit_with_a_transaction(address, admin):
 
 
 @case
+@needs("transactions")
 def a_newer_transactional_producer_fences_the_older(address, admin):
     create(admin, "c-fenced")
     config = {"bootstrap.servers": address, "transactional.id": "c-fenced"}

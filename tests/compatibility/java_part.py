@@ -1,9 +1,10 @@
 """Apache Kafka's own tools and Java client."""
+import os
 import re
 import shutil
 import subprocess
 
-from cases import Part, Skip, run, verdict_lines
+from cases import Part, Skip, run, unserved, verdict_lines
 from harness import maven
 
 part = Part("java", "Apache Kafka's command line tools and Java client")
@@ -108,4 +109,5 @@ def client(broker, _folder):
     """Each case of Clients.java, which runs as a source file."""
     if not shutil.which("javac"):
         raise Skip("there is no Java compiler")
-    return verdict_lines(run(["java", "-Xmx512m", "-cp", class_path(), str(HERE / "Clients.java"), broker.address], seconds=300))
+    return verdict_lines(run(["java", "-Xmx512m", "-cp", class_path(), str(HERE / "Clients.java"), broker.address], seconds=300,
+                             env=os.environ | unserved(broker)))

@@ -1,8 +1,9 @@
 """Python's clients in an environment of their own: confluent-kafka (a current librdkafka) and kafka-python (its own code)."""
+import os
 import subprocess
 import venv
 
-from cases import Part, Skip, run, verdict_lines
+from cases import Part, Skip, run, unserved, verdict_lines
 from harness import maven
 
 part = Part("python", "confluent-kafka and kafka-python, from their own packages")
@@ -25,12 +26,18 @@ def interpreter_with(package: str, version: str) -> str:
 
 def clients(package: str, version: str, script: str, broker):
     python = interpreter_with(package, version)
-    return verdict_lines(run([python, str(maven.ROOT / "tests/compatibility" / script), broker.address], seconds=300))
+    return verdict_lines(run([python, str(maven.ROOT / "tests/compatibility" / script), broker.address], seconds=300,
+                             env=os.environ | unserved(broker)))
 
 
 @part.case
 def confluent(broker, _folder):
     return clients("confluent-kafka", "2.16.1", "confluent_clients.py", broker)
+
+
+@part.case
+def confluent_every_day(broker, _folder):
+    return clients("confluent-kafka", "2.16.1", "confluent_everyday.py", broker)
 
 
 @part.case
