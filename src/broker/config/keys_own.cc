@@ -15,6 +15,11 @@ constexpr ConfigKey kKeys[] = {
             "above twice its idle value; 100: no limit. They take more when the log that is not merged nears "
             "weir.unmerged.bytes.max, or when compaction falls behind.",
      .min = 1, .max = 100},
+    {.name = "weir.check.compressed.records", .type = kBoolean, .default_value = "false", .support = kWorks,
+     .doc = "Opens every compressed batch and checks its records, as Apache Kafka does; costs what decompressing costs. Without, "
+            "batches of topics that are not compacted are stored unopened: their header and CRC are checked, and a faulty "
+            "producer's records are found by its consumers.",
+     .dynamic = true},
     {.name = "weir.disk.reserve.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Space kept free for a full disk, when produce requests are refused and what was acknowledged still has to be "
             "moved and deleted; -1 takes twice weir.unmerged.bytes.max, at least 256 MB and at most a tenth of what is free "

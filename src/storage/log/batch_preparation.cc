@@ -27,7 +27,7 @@ bool refuse(AppendResult& refusal, ErrorCode error, std::string message) {
 }
 
 bool has_record_rules(const LogConfig& config) {
-  return config.cleanup_compact || (!config.log_append_time && config.timestamp_before_max_ms != INT64_MAX);
+  return config.cleanup_compact || config.check_compressed_records || (!config.log_append_time && config.timestamp_before_max_ms != INT64_MAX);
 }
 
 CompressionType stored_type(const BatchHeader& header, const LogConfig& config) {
@@ -62,7 +62,8 @@ bool decompress_batch(Bytes batch, const BatchHeader& header, std::vector<uint8_
                               kDecompressedBytesMax >> 20));
   }
   if (fault != CompressionFault::kNone) {
-    return refuse(refusal, ErrorCode::kCorruptMessage,
+    // Not CORRUPT_MESSAGE, which clients retry: the CRC was right, the producer made it so.
+    return refuse(refusal, ErrorCode::kInvalidRecord,
                   fmt::format("The record batch cannot be decompressed: {}", protocol::compression_fault_name(fault)));
   }
   BatchHeader opened = header;

@@ -3,7 +3,7 @@
 // (log_shard_prepare.cc).
 //
 // Prepared are batches whose compression is not what `compression.type` asks for, and compressed ones whose records have
-// rules to meet: keys in a compacted topic, message.timestamp.before.max.ms. All other compressed batches are stored
+// rules to meet: keys in a compacted topic, message.timestamp.before.max.ms, weir.check.compressed.records. All other compressed batches are stored
 // unopened; only their header and CRC are checked.
 #pragma once
 

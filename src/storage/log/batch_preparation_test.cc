@@ -161,6 +161,21 @@ TEST(BatchPreparation, WithoutRulesCompressedBatchesStayUnopened) {
   EXPECT_FALSE(needs_preparation(records.bytes(), same));
 }
 
+TEST(BatchPreparation, UnreadableRecordsAreRefusedWhereTheyAreChecked) {
+  Slice records = make_batch(some_records(), CompressionType::kGzip);
+  std::memset(records.owner.data() + BatchHeader::kSize + 12, 0x5a, 8);
+  protocol::patch_crc({records.owner.data(), records.size});
+  EXPECT_FALSE(needs_preparation(records.bytes(), LogConfig{}));
+  LogConfig config;
+  config.check_compressed_records = true;
+  EXPECT_TRUE(needs_preparation(records.bytes(), config));
+  AppendResult refusal;
+  EXPECT_FALSE(prepare_batch(records, config, kNow, refusal));
+  EXPECT_EQ(refusal.error, ErrorCode::kInvalidRecord);
+  Slice sound = make_batch(some_records(), CompressionType::kGzip);
+  EXPECT_TRUE(prepare_batch(sound, config, kNow, refusal)) << refusal.message;
+}
+
 TEST(BatchPreparation, AWrongMaxTimestampIsCorrected) {
   Slice records = make_batch(some_records(), CompressionType::kGzip);
   BatchHeader header = BatchHeader::parse(records.data);
@@ -206,7 +221,7 @@ TEST(BatchPreparation, WhatIsNoCodecsOutputIsRefused) {
   config.compression = CompressionType::kNone;
   AppendResult refusal;
   EXPECT_FALSE(prepare_batch(records, config, kNow, refusal));
-  EXPECT_EQ(refusal.error, ErrorCode::kCorruptMessage);
+  EXPECT_EQ(refusal.error, ErrorCode::kInvalidRecord);
 }
 
 }  // namespace
