@@ -274,6 +274,52 @@ def segment_bytes(folder: pathlib.Path) -> int:
     return max(partitions.values(), default=0)
 
 
+@workload("latency-background")
+def latency_background(settings: Settings) -> list[Row]:
+    """1,000 records/s alone, beside 60 MB/s that are merged, and beside the compaction of a GB; held back and not"""
+    rate, seconds = 1_000, settings.scaled(8, 30)
+
+    def small(broker, for_seconds=seconds):
+        return load(settings, broker, "latency", topic="e2e", rate=rate, warmup_records=rate // 2, records=rate * for_seconds)
+
+    def beside(command: list[str], broker) -> dict:
+        other = subprocess.Popen(["taskset", "-c", settings.client_cores, str(LOAD), *command, "--broker", broker.address],
+                                 stdout=subprocess.DEVNULL)
+        try:
+            time.sleep(1)  # until it is at work
+            return small(broker)
+        finally:
+            other.terminate()
+            other.wait()
+
+    def compacting(broker) -> dict:
+        # A rewritten segment has its generation in its name.
+        while not any(path.name.count(".") == 2 for path in (broker.folder / "data").rglob("*.log")):
+            time.sleep(0.05)
+        return small(broker, seconds // 2)  # it does not take much longer when nothing holds it back
+
+    rows = []
+    for says, percent in (("held back", 25), ("not held back", 100)):
+        # Compaction begins when all is there.
+        arguments = ["--set", f"weir.background.io.percent={percent}", "--set", f"log.cleaner.backoff.ms={settings.scaled(45_000, 150_000)}"]
+        broker = brokers.Weir(settings.folder, None, arguments)
+        try:
+            broker.start()
+            load(settings, broker, "produce", topic="warm", bytes=settings.warm_bytes)
+            answers = {"alone": small(broker)}
+            answers["beside merges"] = beside(["produce", "--topic", "bulk", "--bytes-per-second", str(60 * MB), "--bytes",
+                                               str(100 * GB)], broker)
+            load(settings, broker, "compact", topic="compacted", records=settings.scaled(1_000_000, 3_000_000), keys=100_000,
+                 value_bytes=1000, segment_bytes=64 << 20)
+            answers["beside compaction"] = compacting(broker)
+        finally:
+            broker.remove()
+        for beside_what, answer in answers.items():
+            for key, quantile in (("p50_ms", "p50"), ("p99_ms", "p99"), ("p999_ms", "p99.9")):
+                rows.append(Row("latency-background", f"{quantile} {beside_what}, {says}", "ms", answer[key]))
+    return rows
+
+
 @workload("compaction")
 def compaction(settings: Settings) -> list[Row]:
     """1 million (10 with --full) records of 100 B, nine in ten of them old: processor time until the log is small again"""
