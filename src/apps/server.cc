@@ -101,8 +101,15 @@ Result<void> Server::open_storage() {
   // However it was given, this is where it is: DescribeConfigs and DescribeLogDirs tell it.
   if (auto ok = options_.config.set("log.dirs", folder_->path()); !ok) return ok;
 
-  auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool,
-                                             {.path = folder_->path() + "/meta.db", .clock = runtime_.clock});
+  const std::string meta_path = folder_->path() + "/meta.db";
+  auto has_meta = files.exists(meta_path);
+  if (!has_meta) return std::unexpected(has_meta.error());
+  if (!first_start_ && !*has_meta) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, and with it the topics of cluster {}: bring it back from a copy; "
+                                                 "nothing was changed",
+                                                 meta_path, folder_->cluster_id()));
+  }
+  auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool, {.path = meta_path, .clock = runtime_.clock});
   if (!meta) return std::unexpected(meta.error());
   meta_ = std::move(*meta);
   auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
@@ -140,6 +147,8 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.shard.throttle = &throttle_;
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
+  make_reserve();
+  log.disk_full = reserve_->full_before_start();
   log.shard.producer_id_expiration_ms = metadata.image->config()->integer("producer.id.expiration.ms");
 
   const broker::MetadataImagePtr image = metadata.image;
@@ -148,7 +157,14 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     if (!topic || !topic->has_partition(id.index)) return std::nullopt;
     return storage::KnownPartition{topic->log_config, image->leader_epoch(*topic)};
   };
-  auto opened = storage::open_log(runtime_, *segments_, log, random_incarnation(runtime_.loops[0]->random()), known);
+  const auto all = [&image] {
+    std::vector<storage::PartitionId> partitions;
+    image->for_each([&](const broker::TopicPtr& topic) {
+      for (int32_t i = 0; i < topic->partition_count(); ++i) partitions.push_back(topic->partition(i));
+    });
+    return partitions;
+  };
+  auto opened = storage::open_log(runtime_, *segments_, log, random_incarnation(runtime_.loops[0]->random()), known, all);
   if (!opened) return std::unexpected(opened.error());
   opened_ = std::move(*opened);
   topic_count_ = image->topic_count();
@@ -158,7 +174,6 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   storage::LogCleanerOptions cleaning = cleaner_options(config, max_memory_bytes_);
   cleaning.throttle = &throttle_;
   cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning);
-  make_reserve();
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   broker_->follow_config([this](const broker::BrokerConfig& now) {

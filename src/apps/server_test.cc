@@ -38,10 +38,17 @@ class Client : public runtime::Socket::Handler {
       received.append(reinterpret_cast<char*>(bytes), result.bytes);
     }
   }
-  void on_writable() override {}
-  void send(std::string bytes) {
-    const iovec piece{bytes.data(), bytes.size()};
-    (void)socket_->write({&piece, 1});
+  void on_writable() override {
+    while (!unsent_.empty()) {
+      const iovec piece{unsent_.data(), unsent_.size()};
+      const runtime::IoResult result = socket_->write({&piece, 1});
+      if (result.status != runtime::IoResult::Status::kOk) return;
+      unsent_.erase(0, result.bytes);
+    }
+  }
+  void send(const std::string& bytes) {
+    unsent_ += bytes;
+    on_writable();
   }
 
   std::string received;
@@ -49,6 +56,7 @@ class Client : public runtime::Socket::Handler {
 
  private:
   std::unique_ptr<runtime::Socket> socket_;
+  std::string unsent_;
 };
 
 class ServerTest : public ::testing::Test {
@@ -92,6 +100,23 @@ class ServerTest : public ::testing::Test {
   SimRuntime sim_{7, {.loops = 2}};
   std::unique_ptr<Server> server_;
 };
+
+TEST_F(ServerTest, AFolderWithoutItsMetadataIsRefusedAndLeftAsItIs) {
+  start(options());
+  bool stopped = false;
+  server_->stop([&] { stopped = true; });
+  sim_.run_until([&] { return stopped; }, 5 * runtime::kSecond);
+  ASSERT_TRUE(server_->finish());
+  server_.reset();  // in order: the databases are closed
+  end(Death::kKill);
+  ASSERT_TRUE(sim_.disk().remove("/data/meta.db"));
+  for (int i = 0; i < 2; ++i) {
+    const auto refused = Server::start(sim_.runtime(), options());
+    ASSERT_FALSE(refused);
+    EXPECT_THAT(refused.error().message, HasSubstr("/data/meta.db is gone"));
+    EXPECT_FALSE(sim_.disk().has("/data/meta.db"));
+  }
+}
 
 TEST_F(ServerTest, AnswersApiVersionsOverTheNetwork) {
   start(options());

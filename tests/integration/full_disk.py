@@ -38,8 +38,8 @@ def small_file_system(folder: pathlib.Path):
 class Writer:
     """Produces numbered records, one at a time."""
 
-    def __init__(self, broker):
-        self.broker, self.acked, self.next = broker, {}, 0
+    def __init__(self, broker, topic: str = "filling"):
+        self.broker, self.topic, self.acked, self.next = broker, topic, {}, 0
 
     def payload(self, number: int) -> bytes:
         return (b"%012d" % number) * (RECORD_BYTES // 12)
@@ -47,7 +47,7 @@ class Writer:
     def write(self, client) -> int:
         """The error code."""
         number, self.next = self.next, self.next + 1
-        error, offset = client.produce("filling", wire.batch(self.payload(number)))
+        error, offset = client.produce(self.topic, wire.batch(self.payload(number)))
         if error == 0:
             self.acked[offset] = number
         return error
@@ -56,7 +56,7 @@ class Writer:
         """Every record that was acknowledged is at its offset."""
         found, offset, end = {}, 0, 1
         while offset < end:
-            error, end, batches = client.fetch("filling", offset, 8 << 20)
+            error, end, batches = client.fetch(self.topic, offset, 8 << 20)
             assert error == 0, f"Fetch at {offset}: error {error}"
             got = list(wire.payloads(batches))
             assert got or offset >= end, f"nothing at {offset} of {end}"
@@ -109,3 +109,58 @@ def fill_and_free(broker, place: pathlib.Path) -> str:
         writer.check(client)
         assert writer.write(client) == 0
     return f"{written} records until it was full, {len(writer.acked)} in the end"
+
+
+def take_all_space(place: pathlib.Path) -> None:
+    with open(place / "filler", "wb") as file:
+        end, step = 0, 1 << 24
+        while step >= 4096:
+            try:
+                os.posix_fallocate(file.fileno(), end, step)
+                end += step
+            except OSError:
+                step //= 2
+    room = os.statvfs(place)
+    assert room.f_bavail * room.f_frsize < 64 << 10, f"{room.f_bavail} blocks are left"
+
+
+def starts_without_a_free_block(folder: pathlib.Path) -> str:
+    """It serves reads and deletions, refuses produce requests, and sets its reserve aside once there is room."""
+    with small_file_system(folder) as place:
+        broker = brokers.Weir(folder, arguments=["--set", "weir.disk.reserve.bytes=0"])  # its log is on another disk
+        (place / "data").mkdir()
+        os.symlink(place / "data", broker.folder / "data")
+        kept, junk = Writer(broker), Writer(broker, "junk")
+        try:
+            broker.start()
+            with wire.Client(broker.port, 60) as client:
+                for writer, count in ((kept, 100), (junk, 1200)):
+                    client.create_topic(writer.topic)
+                    for _ in range(count):
+                        assert writer.write(client) == 0
+            for end in (broker.stop, broker.kill):
+                end()
+                (place / "filler").unlink(missing_ok=True)
+                take_all_space(place)
+                broker.arguments = ["--set", "log.segment.delete.delay.ms=100"]
+                broker.start()
+                with wire.Client(broker.port, 60) as client:
+                    kept.check(client)
+                    for _ in range(3):
+                        error = kept.write(client)
+                        assert error != 0 and wire.RETRIABLE.get(error), f"Produce on a full disk: error {error}"
+            with wire.Client(broker.port, 60) as client:
+                error = client.delete_topic("junk")
+                assert error == 0, f"DeleteTopics on a full disk: error {error}\n{broker.log_tail()}"
+                deadline = time.monotonic() + 60
+                while kept.write(client) != 0:
+                    assert time.monotonic() < deadline, "there is room again, but nothing is taken: " + broker.log_tail()
+                    time.sleep(0.2)
+                reserve = [place / "data" / f"reserve.{number}" for number in range(2)]
+                assert all(file.exists() for file in reserve), "no reserve was set aside"
+                bytes_aside = sum(file.stat().st_blocks * 512 for file in reserve)
+                kept.check(client)
+            broker.stop()
+            return f"then {bytes_aside >> 20} MiB were set aside"
+        finally:
+            broker.kill()

@@ -39,6 +39,7 @@ def main() -> int:
     cases = [(name, against_a_broker(function, arguments)) for name, function, arguments in hostile.CASES]
     cases.append(("ten thousand partitions", partitions.ten_thousand_partitions))
     cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
+    cases.append(("starts without a free block", full_disk.starts_without_a_free_block))
     cases.append(("damage: every file in every way", damage.every_file_in_every_way))
     words = sys.argv[1:]
     unwanted = words[words.index("--not") + 1:] if "--not" in words else []

@@ -2,7 +2,7 @@
 import socket
 import struct
 
-PRODUCE, FETCH, METADATA, API_VERSIONS, CREATE_TOPICS = 0, 1, 3, 18, 19
+PRODUCE, FETCH, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 3, 18, 19, 20
 STORAGE_ERROR = 56
 RETRIABLE = {1: False, 3: True, 6: True, 7: True, 56: True}
 
@@ -96,6 +96,11 @@ class Client:
         (error,) = struct.unpack_from(">h", answer, 4 + 4 + 2 + len(name))
         if error not in (0, 36):
             raise AssertionError(f"CreateTopics of {name}: error {error}")
+
+    def delete_topic(self, name: str) -> int:
+        """The error code."""
+        answer = self.ask(request(DELETE_TOPICS, 1, struct.pack(">i", 1) + text(name) + struct.pack(">i", 30000)))
+        return struct.unpack_from(">h", answer, 4 + 4 + 2 + len(name))[0]
 
     def produce(self, topic: str, records: bytes) -> tuple[int, int]:
         """Error code and base offset."""

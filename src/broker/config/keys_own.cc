@@ -22,8 +22,8 @@ constexpr ConfigKey kKeys[] = {
      .dynamic = true},
     {.name = "weir.disk.reserve.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Space kept free for a full disk, when produce requests are refused and what was acknowledged still has to be "
-            "moved and deleted; -1 takes twice weir.unmerged.bytes.max, at least 256 MB and at most a tenth of what is free "
-            "at the first start; 0 none.",
+            "moved and deleted; -1 takes twice weir.unmerged.bytes.max, at least 256 MB and at most a tenth of what is free; "
+            "0 none.",
      .min = -1},
     {.name = "weir.flush", .type = kString, .default_value = "durable", .support = kWorks,
      .doc = "When a batch is acknowledged: durable, once it is on the device; os, once the kernel has it (Kafka's default; "

@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kFiles = 2;
 constexpr uint64_t kBlock = 4096;
+constexpr uint64_t kLeastHalf = 2 << 20;  // less than this helps nobody
 constexpr uint64_t kOrderingKey = 0x7265'7365'7276'6500;
 
 std::string file_of(const std::string& folder, size_t number) { return folder + "/reserve." + std::to_string(number); }
@@ -21,14 +22,19 @@ struct DiskReserve::Shared {
   Shared(runtime::FileSystem& file_system, DiskReserveOptions given) : files(file_system), options(std::move(given)) {}
 
   // On the pool, one call at a time.
-  void look();
-  void settle_sizes(uint64_t free);
+  void look(bool change_files);
+  void take_over();
+  void settle_size(uint64_t free);
   bool set_aside();
   void release_one();
+  uint64_t held_bytes() const { return half * static_cast<uint64_t>(std::ranges::count(held, true)); }
+  uint64_t low_bytes() const {
+    return half > 0 ? std::min(options.low_bytes, half * kFiles / 4) : options.low_bytes;
+  }
 
   runtime::FileSystem& files;
-  DiskReserveOptions options;
-  bool settled = false;
+  const DiskReserveOptions options;
+  bool taken_over = false;
   std::array<bool, kFiles> held{};
   uint64_t half = 0;  // size of one file
   bool alive = true;  // loop thread only
@@ -39,20 +45,29 @@ struct DiskReserve::Shared {
 };
 
 // The files of an earlier run stay as they are: on a full disk there would be no room for new ones.
-void DiskReserve::Shared::settle_sizes(uint64_t free) {
-  settled = true;
+void DiskReserve::Shared::take_over() {
+  taken_over = true;
   std::array<uint64_t, kFiles> sizes{};
   for (size_t i = 0; i < kFiles; ++i) {
     if (auto file = files.open(file_of(options.folder, i), {})) sizes[i] = (*file)->size().value_or(0);
   }
   half = *std::ranges::max_element(sizes);
-  const uint64_t wanted = options.reserve_bytes / kFiles / kBlock * kBlock;
-  if (half == 0 || half > wanted) half = std::min(wanted, free / 10 / kFiles / kBlock * kBlock);
+  if (half > options.reserve_bytes / kFiles / kBlock * kBlock) half = 0;
   for (size_t i = 0; i < kFiles; ++i) {
     held[i] = half > 0 && sizes[i] == half;
     if (!held[i]) (void)files.remove(file_of(options.folder, i));
   }
-  if (half > 0) options.low_bytes = std::min(options.low_bytes, half * kFiles / 4);
+}
+
+// A tenth of the free space, up to what is asked for. It never shrinks, and grows in big steps, so that a start on a
+// disk that is already full is made good for once there is room. 0 while there is too little for a reserve that helps.
+void DiskReserve::Shared::settle_size(uint64_t free) {
+  const uint64_t wanted = options.reserve_bytes / kFiles / kBlock * kBlock;
+  const uint64_t affordable = std::min(wanted, (free + held_bytes()) / 10 / kFiles / kBlock * kBlock);
+  if (affordable < std::min(wanted, kLeastHalf) || affordable <= half) return;
+  if (affordable < 2 * half && affordable < wanted) return;
+  half = affordable;
+  held.fill(false);
 }
 
 bool DiskReserve::Shared::set_aside() {
@@ -81,20 +96,23 @@ void DiskReserve::Shared::release_one() {
   *first = false;
 }
 
-void DiskReserve::Shared::look() {
+void DiskReserve::Shared::look(bool change_files) {
   auto free = files.free_bytes(options.folder);
   if (!free) return;  // the next look may tell
-  if (!settled) {
-    settle_sizes(*free);
+  if (!taken_over) {
+    take_over();
     free = files.free_bytes(options.folder).value_or(*free);
   }
-  const uint64_t missing = half * static_cast<uint64_t>(std::ranges::count(held, false));
+  settle_size(*free);
+  const uint64_t low = low_bytes();
+  const uint64_t missing = half * kFiles - held_bytes();
+  const bool none = options.reserve_bytes > 0 && half == 0;
   bool now_full = full.load(std::memory_order_relaxed);
-  if (*free < options.low_bytes) now_full = true;
-  else if (*free >= missing + 2 * options.low_bytes) now_full = !set_aside();
-  if (now_full && *free < options.low_bytes / 4) release_one();
+  if (*free < low || none) now_full = true;
+  else if (*free >= missing + 2 * low) now_full = change_files && !set_aside();
+  if (change_files && now_full && *free < low / 4) release_one();
   free_bytes.store(files.free_bytes(options.folder).value_or(*free), std::memory_order_relaxed);
-  reserved_bytes.store(half * static_cast<uint64_t>(std::ranges::count(held, true)), std::memory_order_relaxed);
+  reserved_bytes.store(held_bytes(), std::memory_order_relaxed);
   full.store(now_full, std::memory_order_relaxed);
 }
 
@@ -107,6 +125,11 @@ DiskReserve::DiskReserve(const runtime::Runtime& runtime, runtime::Loop& loop, D
       shared_(std::make_shared<Shared>(*runtime.files, std::move(options))) {}
 
 DiskReserve::~DiskReserve() { stop(); }
+
+bool DiskReserve::full_before_start() {
+  shared_->look(false);
+  return state().full;
+}
 
 void DiskReserve::start() { check(); }
 
@@ -121,7 +144,7 @@ DiskReserve::State DiskReserve::state() const {
 }
 
 void DiskReserve::check() {
-  runtime_.pool->submit([shared = shared_] { shared->look(); }, loop_,
+  runtime_.pool->submit([shared = shared_] { shared->look(true); }, loop_,
                         [this, shared = shared_] {
                           if (shared->alive) checked();
                         },

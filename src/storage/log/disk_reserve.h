@@ -4,10 +4,11 @@
 // mark, produce requests are refused with a retriable error: what is left belongs to those who make room (merge of what is
 // acknowledged, metadata, deletion of topics, retention, compaction). If it falls on, the reserve is given to them, one
 // file after the other. Once enough is free for the whole reserve and twice the low mark it is set aside again and produce
-// requests are taken again, by itself.
+// requests are taken again, by itself. A broker that starts on a full disk has no reserve; it gets one as soon as there is
+// room, and one of the size that was asked for once a tenth of the free space is that much.
 //
-// Lifecycle: construct, start(), stop() or destroy; all on the loop's thread, and `on_change` is called there. Files are
-// looked at on the pool.
+// Lifecycle: construct, full_before_start(), start(), stop() or destroy; all on the loop's thread, and `on_change` is
+// called there. Files are looked at on the pool.
 #pragma once
 
 #include <atomic>
@@ -22,7 +23,7 @@ namespace weir::storage {
 
 struct DiskReserveOptions {
   std::string folder;
-  // On a small disk a tenth of what is free at start. 0: nothing is set aside, and the low mark alone counts.
+  // On a small disk a tenth of what is free. 0: nothing is set aside, and the low mark alone counts.
   uint64_t reserve_bytes = 256ull << 20;
   uint64_t low_bytes = 64ull << 20;  // at most a quarter of the reserve, if there is one
   int64_t check_interval_ns = runtime::kSecond;
@@ -40,6 +41,8 @@ class DiskReserve {
               Function<void(bool full)> on_change);
   ~DiskReserve();
 
+  // Whether produce requests are to be refused from the very start. Blocking; sets nothing aside.
+  bool full_before_start();
   void start();
   void stop();
   State state() const;  // thread-safe

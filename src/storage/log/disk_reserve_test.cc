@@ -116,6 +116,46 @@ TEST_F(DiskReserveTest, AStartOnAFullDisk) {
   EXPECT_EQ(changes_, (std::vector<bool>{true, false}));
 }
 
+TEST_F(DiskReserveTest, AStartOnAFullDiskGetsItsReserveOnceThereIsRoom) {
+  const auto leave = [&](uint64_t bytes) {
+    while (fillers_ > 0) ASSERT_TRUE(world_.files().remove("/filler." + std::to_string(--fillers_)));
+    fill_to(bytes);
+  };
+  leave(0);
+  start();
+  EXPECT_TRUE(reserve_->state().full);
+  leave(30 * kMiB);  // a tenth of it would help nobody
+  EXPECT_TRUE(reserve_->state().full);
+  EXPECT_EQ(reserve_->state().reserved_bytes, 0u);
+  leave(100 * kMiB);
+  EXPECT_FALSE(reserve_->state().full);
+  EXPECT_EQ(reserve_->state().reserved_bytes, 10 * kMiB);
+  leave(120 * kMiB);  // not for every bit of space
+  EXPECT_EQ(reserve_->state().reserved_bytes, 10 * kMiB);
+  make_room();
+  EXPECT_EQ(reserve_->state().reserved_bytes, 80 * kMiB);
+  EXPECT_EQ(world_.files().free_bytes("/data").value(), 920 * kMiB);
+  EXPECT_EQ(changes_, (std::vector<bool>{true, false}));
+}
+
+TEST_F(DiskReserveTest, BeforeTheStartItOnlyLooks) {
+  const auto full = [&] {
+    DiskReserve reserve(world_.sim().runtime(), world_.loop(), {.folder = "/data", .reserve_bytes = 80 * kMiB}, [](bool) {});
+    return reserve.full_before_start();
+  };
+  EXPECT_FALSE(full());
+  EXPECT_EQ(world_.files().free_bytes("/data").value(), 1000 * kMiB);
+  fill_to(3 * kMiB);
+  EXPECT_TRUE(full());
+  make_room();
+  start();
+  fill_to(30 * kMiB);
+  EXPECT_FALSE(full()) << "the reserve of the last run is there";
+  fill_to(10 * kMiB);
+  EXPECT_TRUE(full());
+  EXPECT_EQ(reserve_->state().reserved_bytes, 80 * kMiB);
+}
+
 TEST_F(DiskReserveTest, DestroyedWhileThePoolLooks) {
   start();
   world_.advance(runtime::kSecond - 100 * runtime::kMillisecond);  // the next look is under way or about to be

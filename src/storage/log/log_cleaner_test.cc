@@ -27,6 +27,7 @@ class LogCleanerTest : public ::testing::Test {
     config_.cleanup_delete = false;
     config_.segment_bytes = 2000;
     ASSERT_TRUE(sim_.disk().create_directories("/log"));
+    ASSERT_TRUE(sim_.disk().sync_directory("/"));
     open();
   }
   void TearDown() override { set_log_level(LogLevel::kInfo); }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -23,8 +24,8 @@ bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions) {
 class LogRecovery final : public WalReplayVisitor {
  public:
   LogRecovery(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
-              const PartitionLookup& known)
-      : runtime_(runtime), store_(store), options_(options), incarnation_(incarnation), known_(known),
+              const PartitionLookup& known, const PartitionList& all)
+      : runtime_(runtime), store_(store), options_(options), incarnation_(incarnation), known_(known), all_(all),
         markers_(*runtime.files, options.log_dir), now_ms_(runtime.clock->wall_ms()) {}
 
   Result<OpenedLog> run();
@@ -34,10 +35,13 @@ class LogRecovery final : public WalReplayVisitor {
 
  private:
   Result<void> load_manifests();
-  Result<void> replay(unsigned shards);
+  Result<void> replay(unsigned shards, unsigned previous);
+  void end_suspicion(unsigned shard, unsigned previous);
   Result<void> mark_offline_durably();
   Result<void> merge_everything();
   Result<void> begin_sessions(unsigned shards, bool resharded);
+  Result<void> remove_merged_logs();
+  std::vector<SegmentStore::WalSession> sealed_sessions() const;
   void open_shards(OpenedLog& opened, bool resharded);
   Partition* find(const PartitionId& id);
   void take_offline(Partition& partition, std::string reason);
@@ -48,12 +52,17 @@ class LogRecovery final : public WalReplayVisitor {
   const LogOptions& options_;
   const uint64_t incarnation_;
   const PartitionLookup& known_;
+  const PartitionList& all_;
   OfflineMarkers markers_;
   const int64_t now_ms_;
   std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
   std::vector<PartitionId> orphans_;  // have a manifest, but their topic was deleted
   std::vector<SegmentStore::WalSession> sessions_;
   std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process
+  // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
+  // gap lost none.
+  std::string suspicion_;
+  std::unordered_set<PartitionId> trusted_;
   RecoveryStats stats_;
 };
 
@@ -69,7 +78,7 @@ Result<OpenedLog> LogRecovery::run() {
   unsigned previous = 0;
   for (const auto& session : sessions_) previous = std::max(previous, session.shard + 1);
   const bool resharded = previous != 0 && previous != shards;
-  if (auto r = replay(std::max(previous, shards)); !r) return std::unexpected(r.error());
+  if (auto r = replay(std::max(previous, shards), previous != 0 ? previous : shards); !r) return std::unexpected(r.error());
   if (auto r = mark_offline_durably(); !r) return std::unexpected(r.error());
   if (resharded) {
     log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous,
@@ -95,6 +104,8 @@ Result<void> LogRecovery::load_manifests() {
   for (LoadedPartition& entry : *loaded) {
     Partition* partition = find(entry.manifest.partition);
     if (!partition) {
+      log_info("log", "Partition {}-{} holds {} segments but belongs to no topic: the topic was deleted, and its files go now",
+               entry.manifest.partition.topic.to_string(), entry.manifest.partition.index, entry.manifest.segments.size());
       orphans_.push_back(entry.manifest.partition);
       continue;
     }
@@ -126,14 +137,21 @@ Partition* LogRecovery::find(const PartitionId& id) {
       .first->second.get();
 }
 
-Result<void> LogRecovery::replay(unsigned shards) {
+Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
+  const auto noted = store_.wal_files();
+  if (!noted) return std::unexpected(noted.error());
   for (unsigned shard = 0; shard < shards; ++shard) {
     std::vector<SegmentStore::WalSession> rows;
     for (const auto& session : sessions_) {
       if (session.shard == shard) rows.push_back(session);
     }
-    auto result = replay_wal(*runtime_.files, wal_directory(shard), shard, rows, *this);
+    WalReplayOptions how;
+    for (const auto& file : *noted) {
+      if (file.shard == shard) how.noted.push_back(file.generation);
+    }
+    auto result = replay_wal(*runtime_.files, wal_directory(shard), shard, rows, *this, how);
     if (!result) return std::unexpected(result.error());
+    end_suspicion(shard, previous);
     stats_.bytes_read += result->bytes_read;
     stats_.chunks += result->chunks;
     stats_.torn_bytes += result->torn_bytes;
@@ -144,12 +162,26 @@ Result<void> LogRecovery::replay(unsigned shards) {
   return {};
 }
 
+// Whoever has not shown since that nothing of it is missing may have lost records.
+void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
+  if (suspicion_.empty()) return;
+  if (all_) {
+    for (const PartitionId& id : all_()) (void)find(id);
+  }
+  for (auto& [id, partition] : partitions_) {
+    if (shard_of(id, previous) == shard && !trusted_.contains(id)) take_offline(*partition, suspicion_);
+  }
+  suspicion_.clear();
+  trusted_.clear();
+}
+
 void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) {
   Partition* partition = find(facts.partition);
   if (!partition) return;  // deleted topic
   if (facts.last_offset() < partition->log_end_offset_) {
     // Merged already, or its records were deleted before they were: then the producer is known from here only, and a
     // batch that it sends again is still a duplicate.
+    if (!suspicion_.empty()) trusted_.insert(facts.partition);
     if (facts.base_offset >= partition->manifest_.end_offset && !partition->offline()) {
       partition->producers_.update(facts, now_ms_);
     }
@@ -166,6 +198,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice byt
                                           std::to_string(facts.base_offset));
     }
   }
+  if (!suspicion_.empty()) trusted_.insert(facts.partition);
   partition->note_epoch(facts.leader_epoch, facts.base_offset);
   partition->producers_.update(facts, now_ms_);
   partition->log_end_offset_ = facts.next_offset();
@@ -183,7 +216,8 @@ void LogRecovery::on_corruption(const WalCorruption& corruption) {
     take_offline(*partition, corruption.message);
   }
   if (!corruption.unknown_partitions) return;
-  for (auto& [id, partition] : partitions_) take_offline(*partition, corruption.message);
+  suspicion_ = corruption.message;
+  trusted_.clear();
 }
 
 void LogRecovery::take_offline(Partition& partition, std::string reason) {
@@ -223,10 +257,10 @@ Result<void> LogRecovery::merge_everything() {
   return {};
 }
 
-Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
+// The sessions that were replayed and still have files, sealed where they end.
+std::vector<SegmentStore::WalSession> LogRecovery::sealed_sessions() const {
   std::vector<SegmentStore::WalSession> rows;
-  for (auto& [shard, result] : replayed_) {
-    if (resharded) break;
+  for (const auto& [shard, result] : replayed_) {
     for (const auto& session : result.sessions) {
       if (!session.has_files) continue;
       rows.push_back(session.row);
@@ -234,17 +268,48 @@ Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
       rows.back().last_chunk = session.end_chunk;
     }
   }
+  return rows;
+}
+
+// All of the earlier shards' logs lies in segments. Their files are forgotten first and removed in order, so that a start
+// after a crash in between misses nothing and finds nothing that no session knows.
+Result<void> LogRecovery::remove_merged_logs() {
+  if (auto r = store_.put_wal_sessions_and_files(sealed_sessions(), {}); !r) return r;
+  for (const auto& [shard, result] : replayed_) {
+    const std::string directory = wal_directory(shard);
+    for (const EarlierWalFile& file : result.files) {
+      auto r = runtime_.files->remove(directory + "/" + wal_file_name(file.generation, WalFileKind::kLog));
+      if (r) r = runtime_.files->sync_directory(directory);
+      if (!r) return r;
+    }
+    if (auto r = runtime_.files->remove_all(directory); !r) return r;
+  }
+  if (auto r = runtime_.files->create_directories(options_.log_dir + "/wal"); !r) return r;
+  return runtime_.files->sync_directory(options_.log_dir + "/wal");
+}
+
+Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
+  std::vector<SegmentStore::WalSession> rows;
+  std::vector<SegmentStore::WalFile> files;
+  if (resharded) {
+    if (auto r = remove_merged_logs(); !r) return r;
+  } else {
+    rows = sealed_sessions();
+    for (const auto& [shard, result] : replayed_) {
+      for (const EarlierWalFile& file : result.files) files.push_back({shard, file.generation});
+    }
+  }
   for (unsigned shard = 0; shard < shards; ++shard) {
     const ChunkNumber first = replayed_.contains(shard) ? replayed_.at(shard).next_chunk : 1;
     rows.push_back({shard, incarnation_, first, 0, false});
   }
-  if (auto r = store_.put_wal_sessions(rows); !r) return r;
-  if (!resharded) return {};
-  for (auto& [shard, result] : replayed_) {
-    if (auto r = runtime_.files->remove_all(wal_directory(shard)); !r) return r;
+  if (auto r = store_.put_wal_sessions_and_files(rows, files); !r) return r;
+  for (const auto& [shard, result] : replayed_) {
+    for (const std::string& mark : result.given_up) {
+      if (auto r = runtime_.files->remove(mark); !r && r.error().code != ErrorCode::kNotFound) return r;
+    }
   }
-  if (auto r = runtime_.files->create_directories(options_.log_dir + "/wal"); !r) return r;
-  return runtime_.files->sync_directory(options_.log_dir + "/wal");
+  return {};
 }
 
 void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
@@ -258,6 +323,8 @@ void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
     wal.incarnation = incarnation_;
     wal.flush_to_device = options_.flush_to_device;
     wal.throttle = options_.shard.throttle;
+    wal.file_register = &store_;
+    wal.save_space = options_.disk_full;
     wal.file_bytes = options_.wal_file_bytes;
     wal.first_file_bytes = std::min(wal.first_file_bytes, options_.wal_file_bytes);
     WalReplayResult& result = replayed_.at(shard);
@@ -270,14 +337,15 @@ void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
     runtime::Loop& loop = *runtime_.loops[shard];
     opened.shards.push_back(std::make_unique<LogShard>(
         runtime_, loop, LocalWal::create(*runtime_.files, loop, *runtime_.pool, std::move(wal)), store_, shard_options));
+    opened.shards.back()->set_disk_full(options_.disk_full);
   }
   for (auto& [id, partition] : partitions_) opened.shards[shard_of(id, shards)]->add(std::move(partition));
 }
 
 Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options,
-                           uint64_t incarnation, const PartitionLookup& known) {
+                           uint64_t incarnation, const PartitionLookup& known, const PartitionList& all) {
   WEIR_CHECK(incarnation != 0 && !runtime.loops.empty());
-  return LogRecovery(runtime, store, options, incarnation, known).run();
+  return LogRecovery(runtime, store, options, incarnation, known, all).run();
 }
 
 Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards) {

@@ -20,6 +20,7 @@ struct LogOptions {
   std::string log_dir;               // holds wal/, the partition folders and manifest.db
   uint64_t wal_file_bytes = 64ull << 20;
   bool flush_to_device = true;       // false: flush=os, the page cache counts as durable
+  bool disk_full = false;            // produce requests are refused from the start, as by LogShard::set_disk_full
   LogShardOptions shard;
 };
 
@@ -29,6 +30,8 @@ struct KnownPartition {
   int32_t leader_epoch = 0;
 };
 using PartitionLookup = std::function<std::optional<KnownPartition>(const PartitionId&)>;
+// All partitions of all topics, whether they hold data or not.
+using PartitionList = std::function<std::vector<PartitionId>()>;
 
 struct RecoveryStats {
   bool clean = true;  // the previous process ended its WAL sessions
@@ -53,9 +56,11 @@ unsigned shard_of(const PartitionId& partition, unsigned shards);
 bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions);
 
 // `incarnation` is a random non-zero number, new for every start. Every partition that `known` knows of and that has
-// data is opened; the caller adds those without data itself.
+// data is opened; the caller adds those without data itself. `all` is asked when records are lost and nobody knows of
+// which partitions: one whose every record is gone looks like one that was never written to. Fails, and changes
+// nothing, if files of the write-ahead log are missing or belong to another folder.
 Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options,
-                           uint64_t incarnation, const PartitionLookup& known);
+                           uint64_t incarnation, const PartitionLookup& known, const PartitionList& all = {});
 
 // Ends the sessions cleanly: everything appended is durable (quiesced) and no further append follows. Blocking.
 Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards);

@@ -123,6 +123,7 @@ class LogShard {
   // While set, produce requests are refused with a retriable error; the broker's own appends go on (disk_reserve.h).
   void set_disk_full(bool full) {
     disk_full_ = full;
+    wal_->save_space(full);
     report_pressure();
   }
   bool lacks_space() const { return disk_full_ || wal_->out_of_space(); }

@@ -92,7 +92,13 @@ class FakeStore final : public SegmentStore {
     reply_to.post([done = std::move(done)]() mutable { done({}); });
   }
   Result<std::vector<WalSession>> wal_sessions() override { return std::vector<WalSession>{}; }
+  Result<std::vector<WalFile>> wal_files() override { return std::vector<WalFile>{}; }
   Result<void> put_wal_sessions(const std::vector<WalSession>&) override { return {}; }
+  Result<void> put_wal_sessions_and_files(const std::vector<WalSession>&, const std::vector<WalFile>&) override {
+    return {};
+  }
+  Result<void> note_wal_file(uint32_t, uint64_t) override { return {}; }
+  Result<void> forget_wal_file(uint32_t, uint64_t) override { return {}; }
 
   PartitionManifest apply(const MergePartition& merge) {
     PartitionManifest& manifest = manifests_[merge.partition];

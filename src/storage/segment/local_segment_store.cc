@@ -15,7 +15,24 @@ namespace {
 
 constexpr const char* kDatabaseName = "manifest.db";
 
-// Without its database a log directory's folders would look like garbage and be removed.
+// True if <log dir>/wal/<shard>/ holds files of a write-ahead log.
+Result<bool> has_wal_files(runtime::FileSystem& files, const std::string& log_dir) {
+  const std::string wal = log_dir + "/wal";
+  auto exists = files.exists(wal);
+  if (!exists || !*exists) return exists;
+  auto shards = files.list(wal);
+  if (!shards) return std::unexpected(std::move(shards.error()));
+  for (const auto& shard : *shards) {
+    if (!shard.is_directory) continue;
+    auto entries = files.list(wal + "/" + shard.name);
+    if (!entries) return std::unexpected(std::move(entries.error()));
+    if (std::ranges::any_of(*entries, [](const auto& entry) { return entry.name.ends_with(".wal"); })) return true;
+  }
+  return false;
+}
+
+// Without its database a log directory's folders would look like garbage and be removed, and the files of the
+// write-ahead log like those of somebody else.
 Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_dir) {
   auto exists = files.exists(log_dir + "/" + kDatabaseName);
   if (!exists) return std::unexpected(std::move(exists.error()));
@@ -29,6 +46,14 @@ Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_d
         fmt::format(
             "{} has partition folders but no {}: bring it back, or move the folders away to start empty",
             log_dir, kDatabaseName));
+  }
+  auto logged = has_wal_files(files, log_dir);
+  if (!logged) return std::unexpected(std::move(logged.error()));
+  if (*logged) {
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} has a write-ahead log (folder wal) but no {}: bring it back, or move the folder away to "
+                            "start empty",
+                            log_dir, kDatabaseName));
   }
   return {};
 }
@@ -429,13 +454,28 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
 }
 
 Result<std::vector<SegmentStore::WalSession>> LocalSegmentStore::wal_sessions() {
-  std::lock_guard lock(mutex_);
   return manifests_->wal_sessions();
 }
 
+Result<std::vector<SegmentStore::WalFile>> LocalSegmentStore::wal_files() {
+  return manifests_->wal_files();
+}
+
 Result<void> LocalSegmentStore::put_wal_sessions(const std::vector<WalSession>& all) {
-  std::lock_guard lock(mutex_);
-  return manifests_->put_wal_sessions(all);
+  return manifests_->put_wal(all, nullptr);
+}
+
+Result<void> LocalSegmentStore::put_wal_sessions_and_files(const std::vector<WalSession>& sessions,
+                                                           const std::vector<WalFile>& files) {
+  return manifests_->put_wal(sessions, &files);
+}
+
+Result<void> LocalSegmentStore::note_wal_file(uint32_t shard, uint64_t generation) {
+  return manifests_->note_wal_file({shard, generation});
+}
+
+Result<void> LocalSegmentStore::forget_wal_file(uint32_t shard, uint64_t generation) {
+  return manifests_->forget_wal_file({shard, generation});
 }
 
 }  // namespace weir::storage

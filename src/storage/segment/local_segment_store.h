@@ -56,7 +56,13 @@ class LocalSegmentStore final : public SegmentStore {
                Function<void(Result<PartitionManifest>)> done) override;
   void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) override;
   Result<std::vector<WalSession>> wal_sessions() override;
+  Result<std::vector<WalFile>> wal_files() override;
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override;
+  Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions,
+                                          const std::vector<WalFile>& files) override;
+  // These do not wait for a merge under way: the write-ahead log waits for them.
+  Result<void> note_wal_file(uint32_t shard, uint64_t generation) override;
+  Result<void> forget_wal_file(uint32_t shard, uint64_t generation) override;
   // Removes folders of dropped partitions whose delay is over; called now and then (merges do it too).
   void maintain(runtime::Executor& reply_to, Function<void()> done) override;
 
@@ -129,6 +135,7 @@ class LocalSegmentStore final : public SegmentStore {
   const runtime::Clock& clock_;
   const Options options_;
   SegmentReader reader_;
+  std::unique_ptr<ManifestDatabase> manifests_;
 
   // One merge at a time for all shards. They share one device, and each of them writes it in a large sequential run: side
   // by side they would end no sooner, take turns on the device in smaller pieces, and need a transaction of the
@@ -138,7 +145,6 @@ class LocalSegmentStore final : public SegmentStore {
   PacedQueue queue_;
 
   std::mutex mutex_;  // everything below: merges, drops and the blocking calls exclude each other
-  std::unique_ptr<ManifestDatabase> manifests_;
   SegmentWriter writer_;
   std::unordered_map<PartitionId, PartitionState> partitions_;
   int64_t next_row_ = 1;

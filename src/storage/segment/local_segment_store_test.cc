@@ -244,6 +244,19 @@ TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {
   EXPECT_EQ(*store_->wal_sessions(), first);
   ASSERT_TRUE(store_->put_wal_sessions({first[1]}));
   EXPECT_EQ(*store_->wal_sessions(), std::vector{first[1]});
+
+  using File = SegmentStore::WalFile;
+  ASSERT_TRUE(store_->put_wal_sessions_and_files(first, {{0, 1}, {1, 1}}));
+  ASSERT_TRUE(store_->note_wal_file(0, 2));
+  ASSERT_TRUE(store_->forget_wal_file(0, 1));
+  ASSERT_TRUE(store_->forget_wal_file(0, 1));
+  open();
+  EXPECT_EQ(*store_->wal_sessions(), first);
+  EXPECT_EQ(*store_->wal_files(), (std::vector<File>{{0, 2}, {1, 1}}));
+  ASSERT_TRUE(store_->put_wal_sessions({first[1]}));
+  EXPECT_EQ(store_->wal_files()->size(), 2u) << "are none of its business";
+  ASSERT_TRUE(store_->put_wal_sessions_and_files({first[1]}, {}));
+  EXPECT_TRUE(store_->wal_files()->empty());
 }
 
 TEST_F(LocalSegmentStoreTest, AMergeThatDoesNotContinueTheLogIsRefused) {

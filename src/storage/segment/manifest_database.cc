@@ -15,12 +15,12 @@ namespace weir::storage {
 
 namespace {
 
-constexpr int64_t kFormat = 2;
+constexpr int64_t kFormat = 3;
 
 // Partitions have a short row number because it is repeated in every segment and producer row.
 constexpr const char* kSchema =
     "CREATE TABLE format (version INTEGER NOT NULL);"
-    "INSERT INTO format VALUES (2);"
+    "INSERT INTO format VALUES (3);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
     " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL,"
     " first_dirty_offset INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, "
@@ -35,14 +35,21 @@ constexpr const char* kSchema =
     " PRIMARY KEY (partition_id, producer_id)) WITHOUT ROWID;"
     "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER "
     "NOT NULL,"
-    " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;";
+    " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;"
+    "CREATE TABLE wal_files (shard INTEGER NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (shard, "
+    "generation)) WITHOUT ROWID;";
 
 // Format 1 knew no compaction.
 constexpr const char* kFromFormat1 =
     "ALTER TABLE partitions ADD COLUMN first_dirty_offset INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE partitions ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE segments ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;"
-    "UPDATE format SET version = 2;";
+    "ALTER TABLE segments ADD COLUMN generation INTEGER NOT NULL DEFAULT 0;";
+
+// Format 2 did not note the files of the write-ahead log; the next start does.
+constexpr const char* kFromFormat2 =
+    "CREATE TABLE wal_files (shard INTEGER NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (shard, "
+    "generation)) WITHOUT ROWID;"
+    "UPDATE format SET version = 3;";
 
 // Rows that contradict each other would be acted upon: better to stop with the name of the partition.
 Result<void> check_manifest(const PartitionManifest& manifest, int64_t generation) {
@@ -97,7 +104,7 @@ Result<void> ManifestDatabase::check_format(const std::string& path) {
   if (!format) return std::unexpected(std::move(format.error()));
   auto row = format->step();
   if (!row) return std::unexpected(std::move(row.error()));
-  if (*row && (format->integer(0) == kFormat || format->integer(0) == 1)) return {};
+  if (*row && format->integer(0) >= 1 && format->integer(0) <= kFormat) return {};
   return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path,
                                                    *row ? format->integer(0) : 0, kFormat));
 }
@@ -112,7 +119,12 @@ Result<void> ManifestDatabase::migrate() {
     version = format->integer(0);
   }
   if (version == kFormat) return {};
-  return in_transaction([&] { return database_->execute(kFromFormat1); });
+  return in_transaction([&]() -> Result<void> {
+    if (version == 1) {
+      if (auto done = database_->execute(kFromFormat1); !done) return done;
+    }
+    return database_->execute(kFromFormat2);
+  });
 }
 
 Result<void> ManifestDatabase::prepare_statements() {
@@ -131,6 +143,8 @@ Result<void> ManifestDatabase::prepare_statements() {
       {&put_generation_, "UPDATE partitions SET generation = ?2 WHERE id = ?1"},
       {&put_dirty_, "UPDATE partitions SET first_dirty_offset = ?2 WHERE id = ?1"},
       {&put_session_, "INSERT INTO wal_sessions VALUES (?1, ?2, ?3, ?4, ?5)"},
+      {&note_file_, "INSERT OR REPLACE INTO wal_files VALUES (?1, ?2)"},
+      {&forget_file_, "DELETE FROM wal_files WHERE shard = ?1 AND generation = ?2"},
   };
   for (const auto& [statement, sql] : statements) {
     auto prepared = database_->prepare(sql);
@@ -140,7 +154,13 @@ Result<void> ManifestDatabase::prepare_statements() {
   return {};
 }
 
+Result<void> ManifestDatabase::settle() {
+  std::lock_guard lock(mutex_);
+  return settle_now();
+}
+
 Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
+  std::lock_guard lock(mutex_);
   if (auto begun = database_->begin(); !begun) return begun;
   if (auto done = work(); !done) {
     database_->rollback();
@@ -148,11 +168,12 @@ Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
   }
   auto committed = database_->commit();
   // Try at once to make the failure certain; the caller may retry either way.
-  if (!committed) (void)settle();
+  if (!committed) (void)settle_now();
   return committed;
 }
 
 Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
+  std::lock_guard lock(mutex_);
   auto scan = database_->prepare(
       "SELECT id, topic, partition, log_start_offset, end_offset, epochs, first_dirty_offset, generation "
       "FROM partitions ORDER BY id");
@@ -326,6 +347,7 @@ Result<void> ManifestDatabase::drop(int64_t row) {
 }
 
 Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
+  std::lock_guard lock(mutex_);
   auto scan = database_->prepare(
       "SELECT shard, incarnation, first_chunk, last_chunk, sealed FROM wal_sessions ORDER BY shard, "
       "first_chunk, incarnation");
@@ -341,10 +363,43 @@ Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
   }
 }
 
-Result<void> ManifestDatabase::put_wal_sessions(const std::vector<SegmentStore::WalSession>& all) {
+Result<std::vector<SegmentStore::WalFile>> ManifestDatabase::wal_files() {
+  std::lock_guard lock(mutex_);
+  auto scan = database_->prepare("SELECT shard, generation FROM wal_files ORDER BY shard, generation");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  std::vector<SegmentStore::WalFile> files;
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return files;
+    files.push_back({static_cast<uint32_t>(scan->integer(0)), static_cast<uint64_t>(scan->integer(1))});
+  }
+}
+
+Result<void> ManifestDatabase::put_file(const SegmentStore::WalFile& file) {
+  return note_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run();
+}
+
+Result<void> ManifestDatabase::note_wal_file(const SegmentStore::WalFile& file) {
+  return in_transaction([&] { return put_file(file); });
+}
+
+Result<void> ManifestDatabase::forget_wal_file(const SegmentStore::WalFile& file) {
+  return in_transaction(
+      [&] { return forget_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run(); });
+}
+
+Result<void> ManifestDatabase::put_wal(const std::vector<SegmentStore::WalSession>& sessions,
+                                       const std::vector<SegmentStore::WalFile>* files) {
   return in_transaction([&]() -> Result<void> {
+    if (files) {
+      if (auto done = database_->execute("DELETE FROM wal_files"); !done) return done;
+      for (const auto& file : *files) {
+        if (auto done = put_file(file); !done) return done;
+      }
+    }
     if (auto done = database_->execute("DELETE FROM wal_sessions"); !done) return done;
-    for (const auto& session : all) {
+    for (const auto& session : sessions) {
       auto done = put_session_.bind(1, session.shard)
                       .bind(2, static_cast<int64_t>(session.incarnation))
                       .bind(3, static_cast<int64_t>(session.first_chunk))

@@ -1,9 +1,10 @@
 // Manifests, producers and WAL sessions of a log directory as rows of `<log dir>/manifest.db`. Format:
-// docs/formats/segments.md. One thread at a time.
+// docs/formats/segments.md. From any thread: calls take turns, so one waits for at most one transaction.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -42,17 +43,24 @@ class ManifestDatabase {
                                 std::span<const SegmentInfo> added, int64_t first_dirty_offset);
 
   Result<std::vector<SegmentStore::WalSession>> wal_sessions();
-  Result<void> put_wal_sessions(const std::vector<SegmentStore::WalSession>& all);
+  Result<std::vector<SegmentStore::WalFile>> wal_files();
+  // Replaces all sessions and, if there are any given, all files.
+  Result<void> put_wal(const std::vector<SegmentStore::WalSession>& sessions,
+                       const std::vector<SegmentStore::WalFile>* files);
+  Result<void> note_wal_file(const SegmentStore::WalFile& file);
+  Result<void> forget_wal_file(const SegmentStore::WalFile& file);
 
   // After a commit whose outcome a power cut could still decide: makes it undone. Done before anything else
   // is written.
-  Result<void> settle() { return database_->suspect() ? database_->resolve() : Result<void>(); }
+  Result<void> settle();
   uint64_t syncs() const { return database_->syncs(); }
 
  private:
   Result<void> prepare_statements();
   Result<void> migrate();
+  Result<void> settle_now() { return database_->suspect() ? database_->resolve() : Result<void>(); }
   Result<void> put_segment(int64_t row, const SegmentInfo& segment);
+  Result<void> put_file(const SegmentStore::WalFile& file);
   Result<void> check_format(const std::string& path);
   Result<void> in_transaction(Function<Result<void>()> work);
   Result<void> store_change(const Change& change);
@@ -60,11 +68,12 @@ class ManifestDatabase {
   Result<void> load_segments(std::vector<Loaded>& partitions);
   Result<void> load_producers(std::vector<Loaded>& partitions);
 
+  std::mutex mutex_;  // everything below
   std::unique_ptr<Database> database_;
   Statement insert_partition_, update_partition_, remove_partition_;
   Statement put_segment_, remove_segment_, remove_segments_;
   Statement get_producer_, put_producer_, remove_producer_, remove_producers_;
-  Statement put_session_;
+  Statement put_session_, note_file_, forget_file_;
   Statement put_generation_, put_dirty_;
 };
 

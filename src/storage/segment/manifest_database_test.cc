@@ -75,7 +75,7 @@ TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
         "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
     EXPECT_EQ(load_after(sound + damage), ErrorCode::kCorrupt) << damage;
   }
-  EXPECT_EQ(load_after("UPDATE format SET version = 3"), ErrorCode::kUnsupported);
+  EXPECT_EQ(load_after("UPDATE format SET version = 4"), ErrorCode::kUnsupported);
 }
 
 TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
@@ -109,6 +109,11 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
     EXPECT_EQ((*loaded)[0].generation, 0u);
     EXPECT_EQ((*loaded)[0].partition.manifest.segments.size(), 2u);
     EXPECT_EQ((*loaded)[0].partition.manifest.first_dirty_offset, 0);
+    // Format 3: the files of the write-ahead log.
+    ASSERT_EQ((*manifests)->wal_files()->size(), static_cast<size_t>(start));
+    ASSERT_TRUE((*manifests)->note_wal_file({0, ~0ull}));
+    ASSERT_TRUE((*manifests)->note_wal_file({0, ~0ull}));  // whether the first try had an effect may be unknown
+    EXPECT_EQ(*(*manifests)->wal_files(), (std::vector<SegmentStore::WalFile>{{0, ~0ull}}));
   }
 }
 

@@ -103,13 +103,21 @@ struct LoadedPartition {
   std::vector<ProducerEntry> producers;
 };
 
+// Which files the write-ahead logs consist of, so that one that vanished is missed at the next start. A file is
+// noted after its name is durable and before its first chunk, and forgotten before it loses its name: what is
+// noted must be there. Blocking; from any thread.
+class WalFileRegister {
+ public:
+  virtual ~WalFileRegister() = default;
+  virtual Result<void> note_wal_file(uint32_t shard, uint64_t generation) = 0;
+  virtual Result<void> forget_wal_file(uint32_t shard, uint64_t generation) = 0;
+};
+
 // Asynchronous calls run on the pool and complete on `reply_to`; merges and drops of one partition complete
 // in order, reads may overtake them and each other. Manifests are changed by the owning shard only, one merge
 // at a time per shard.
-class SegmentStore {
+class SegmentStore : public WalFileRegister {
  public:
-  virtual ~SegmentStore() = default;
-
   // Every partition with a manifest row (blocking; at start, before anything else).
   virtual Result<std::vector<LoadedPartition>> load() = 0;
 
@@ -168,9 +176,18 @@ class SegmentStore {
     bool sealed = false;
     bool operator==(const WalSession&) const = default;
   };
-  virtual Result<std::vector<WalSession>> wal_sessions() = 0;  // blocking, at start
-  virtual Result<void> put_wal_sessions(
-      const std::vector<WalSession>& all) = 0;  // blocking; replaces all rows durably
+  struct WalFile {
+    uint32_t shard = 0;
+    uint64_t generation = 0;
+    bool operator==(const WalFile&) const = default;
+  };
+  // Blocking, as all about the write-ahead log is.
+  virtual Result<std::vector<WalSession>> wal_sessions() = 0;
+  virtual Result<std::vector<WalFile>> wal_files() = 0;  // those noted
+  virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // replaces all rows durably
+  // Replaces the rows of sessions and of files in one transaction.
+  virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions,
+                                                  const std::vector<WalFile>& files) = 0;
 };
 
 }  // namespace weir::storage

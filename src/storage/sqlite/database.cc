@@ -7,8 +7,27 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
+#include "storage/sqlite/log_check.h"
 
 namespace weir::storage {
+
+namespace {
+
+std::string folder_of(const std::string& path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+std::string log_of(const std::string& path) {
+  return path + "-wal";
+}
+
+std::string mark_of(const std::string& path) {
+  return path + "-wal-in-use";
+}
+
+}  // namespace
 
 Statement::Statement(Statement&& other) noexcept
     : database_(std::exchange(other.database_, nullptr)),
@@ -70,16 +89,31 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
                                                  Options options) {
   auto exists = files.exists(path);
   if (!exists) return std::unexpected(std::move(exists.error()));
+  auto marked = files.exists(mark_of(path));
+  if (!marked) return std::unexpected(std::move(marked.error()));
+  if (*marked && !*exists) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, though {} was in use when the process ended: bring both back, "
+                                                 "from one copy",
+                                                 path, log_of(path)));
+  }
   if (!*exists) {
     if (auto done = create(files, path, options); !done) return std::unexpected(std::move(done.error()));
   }
-  auto left = files.exists(path + "-wal");
-  if (!left) return std::unexpected(std::move(left.error()));
-  auto database = connect(files, path, options, "FULL");
+  auto holds = check_sqlite_log(files, log_of(path));
+  if (!holds) return std::unexpected(std::move(holds.error()));
+  if (*marked && !*holds) {
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} is gone or empty, though it held committed transactions when the process ended. Bring it "
+                            "back. If a program of SQLite has moved them into {} meanwhile, nothing is lost: remove {} and "
+                            "start again",
+                            log_of(path), path, mark_of(path)));
+  }
+  auto database = connect(files, path, options, "FULL", true);
   if (!database) return database;
+  (*database)->log_marked_ = *marked;
   // A killed process leaves commits that are seen although they may not be on the device. Make them durable
   // before anybody relies on them.
-  if (*left) {
+  if (*holds) {
     if (auto done = (*database)->resolve(); !done) return std::unexpected(std::move(done.error()));
   }
   return database;
@@ -88,8 +122,7 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
 // SQLite would sync nine times on its way from nothing to a schema. Here the file is built under another name
 // without any, then synced and renamed.
 Result<void> Database::create(runtime::FileSystem& files, const std::string& path, const Options& options) {
-  const size_t slash = path.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  const std::string folder = folder_of(path);
   const std::string draft = path + ".new";
   bool removed = false;
   // A write-ahead log without its database would be applied to the new one.
@@ -102,7 +135,7 @@ Result<void> Database::create(runtime::FileSystem& files, const std::string& pat
     if (auto done = files.sync_directory(folder); !done) return done;
   }
   {
-    auto database = connect(files, draft, options, "OFF");
+    auto database = connect(files, draft, options, "OFF", false);
     if (!database) return std::unexpected(std::move(database.error()));
     if (auto done = (*database)->begin(); !done) return done;
     if (auto done = (*database)->execute(options.schema); !done) return done;
@@ -120,10 +153,10 @@ Result<void> Database::create(runtime::FileSystem& files, const std::string& pat
 }
 
 Result<std::unique_ptr<Database>> Database::connect(runtime::FileSystem& files, const std::string& path,
-                                                    const Options& options, const char* synchronous) {
-  std::unique_ptr<Database> database(new Database());
-  database->path_ = path;
-  database->vfs_ = std::make_unique<FileSystemVfs>(files, options.clock);
+                                                    const Options& options, const char* synchronous,
+                                                    bool keep_log) {
+  std::unique_ptr<Database> database(new Database(files, path));
+  database->vfs_ = std::make_unique<FileSystemVfs>(files, options.clock, keep_log);
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(path.c_str(), &database->handle_, flags, database->vfs_->name());
   if (code != SQLITE_OK) return database->error(code, "open");
@@ -154,8 +187,10 @@ Result<void> Database::configure(const Options& options, const char* synchronous
 }
 
 Database::~Database() {
-  // Moves the write-ahead log into the database; if that fails, the next open does it.
-  if (handle_) WEIR_CHECK(sqlite3_close(handle_) == SQLITE_OK);
+  if (!handle_) return;
+  // Moves the write-ahead log into the database and empties it; if that fails, the next open does it.
+  if (log_marked_ && !resolve()) sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  WEIR_CHECK(sqlite3_close(handle_) == SQLITE_OK);
 }
 
 std::unexpected<Error> Database::error(int code, std::string_view what) {
@@ -202,6 +237,7 @@ Result<void> Database::begin() {
 
 Result<void> Database::commit() {
   auto done = execute("COMMIT");
+  if (done && !log_marked_ && vfs_->log_in_use()) mark_log();
   if (done) return done;
   suspect_ = true;
   rollback();
@@ -212,9 +248,32 @@ void Database::rollback() {
   if (!sqlite3_get_autocommit(handle_)) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
 }
 
+// After the first commit, before the next: from now on the log must be there.
+void Database::mark_log() {
+  log_marked_ = true;
+  auto mark = files_.open(mark_of(path_), {.write = true, .create = true});
+  Result<void> done;
+  if (!mark) done = std::unexpected(mark.error());
+  if (done) done = (*mark)->write_at(0, as_bytes("While this file is here, the one ending in -wal holds transactions.\n"));
+  if (done) done = files_.sync_directory(folder_of(path_));
+  if (!done) log_warn("storage", "{}: loss of its write-ahead log would not be noticed: {}", path_, done.error().message);
+}
+
+Result<void> Database::unmark_log() {
+  if (!log_marked_) return {};
+  auto removed = files_.remove(mark_of(path_));
+  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
+  if (auto synced = files_.sync_directory(folder_of(path_)); !synced) return synced;
+  log_marked_ = false;
+  return {};
+}
+
 Result<void> Database::resolve() {
   // Copies every committed page into the database and syncs it, then empties the write-ahead log with
-  // whatever a failed transaction left in it.
+  // whatever a failed transaction left in it. The mark goes before it is empty, and copying comes before that.
+  const int copied = sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_FULL, nullptr, nullptr);
+  if (copied != SQLITE_OK) return error(copied, "copying the write-ahead log");
+  if (auto done = unmark_log(); !done) return done;
   const int code = sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_TRUNCATE, nullptr, nullptr);
   if (code != SQLITE_OK) return error(code, "emptying the write-ahead log");
   suspect_ = false;

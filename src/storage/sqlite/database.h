@@ -6,6 +6,9 @@
 // write-ahead log out of the game, after which the failed transaction is certainly undone; until that
 // succeeds nothing is written.
 //
+// The write-ahead log stays beside the database, empty once it was closed. While it holds transactions a mark, the file
+// `<path>-wal-in-use`, says so: a log that is missing or empty then has lost them, and open() refuses.
+//
 // One thread at a time. Statements must go before their Database.
 #pragma once
 
@@ -64,7 +67,7 @@ class Database {
   };
 
   // Creates the database with its schema if the file is missing (its folder exists): it appears complete or
-  // not at all. kCorrupt if it is not a sound database.
+  // not at all. kCorrupt if it is not a sound database, or committed transactions were lost with the write-ahead log.
   static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path,
                                                 Options options);
   ~Database();
@@ -86,17 +89,21 @@ class Database {
 
  private:
   friend class Statement;
-  Database() = default;
+  Database(runtime::FileSystem& files, const std::string& path) : files_(files), path_(path) {}
   static Result<void> create(runtime::FileSystem& files, const std::string& path, const Options& options);
   static Result<std::unique_ptr<Database>> connect(runtime::FileSystem& files, const std::string& path,
-                                                   const Options& options, const char* synchronous);
+                                                   const Options& options, const char* synchronous, bool keep_log);
   Result<void> configure(const Options& options, const char* synchronous);
   std::unexpected<Error> error(int code, std::string_view what);
+  void mark_log();
+  Result<void> unmark_log();
 
-  std::string path_;
+  runtime::FileSystem& files_;
+  const std::string path_;
   std::unique_ptr<FileSystemVfs> vfs_;
   sqlite3* handle_ = nullptr;
   bool suspect_ = false;
+  bool log_marked_ = false;  // perhaps: the mark may be there
 };
 
 }  // namespace weir::storage

@@ -28,7 +28,13 @@ struct OpenFile {
   uint64_t reserve = 0;           // bytes to have reserved beyond the end
   uint64_t reserved = 0;          // [0, reserved) has blocks, as far as we know
   bool name_not_durable = false;  // nobody knows yet whether the directory's entry is
+  bool written = false;           // since it was last emptied
+  bool is_log() const;
 };
+
+bool OpenFile::is_log() const {
+  return reserve == kLogReserve;
+}
 
 // What SQLite allocates and hands back: its base and our pointer.
 struct Handle {
@@ -166,6 +172,7 @@ struct VfsCalls {
     const Bytes bytes{static_cast<const uint8_t*>(from), static_cast<size_t>(size)};
     reserve_for(state, static_cast<uint64_t>(offset) + bytes.size());
     auto done = state.file->write_at(static_cast<uint64_t>(offset), bytes);
+    state.written = true;
     return done ? SQLITE_OK : failed(*state.owner, done.error(), SQLITE_IOERR_WRITE);
   }
 
@@ -179,22 +186,29 @@ struct VfsCalls {
 
   static int truncate(sqlite3_file* file, sqlite3_int64 size) {
     OpenFile& state = opened(file);
+    state.written = false;
+    if (state.is_log()) state.owner->log_in_use_ = false;
     auto done = state.file->truncate(static_cast<uint64_t>(size));
     if (!done) return failed(*state.owner, done.error(), SQLITE_IOERR_TRUNCATE);
     state.reserved = 0;
     reserve_for(state, static_cast<uint64_t>(size) + 1);
-    return state.reserve == kLogReserve ? sync(file, SQLITE_SYNC_NORMAL) : SQLITE_OK;
+    return state.is_log() ? sync(file, SQLITE_SYNC_NORMAL) : SQLITE_OK;
   }
 
   static int sync(sqlite3_file* file, int) {
     OpenFile& state = opened(file);
     ++state.owner->syncs_;
     if (auto done = state.file->sync(); !done) return failed(*state.owner, done.error(), SQLITE_IOERR_FSYNC);
-    if (!state.name_not_durable) return SQLITE_OK;
+    if (!state.name_not_durable) return synced(state);
     ++state.owner->syncs_;
     auto done = state.owner->files_.sync_directory(directory_of(state.path));
     if (!done) return failed(*state.owner, done.error(), SQLITE_IOERR_DIR_FSYNC);
     state.name_not_durable = false;
+    return synced(state);
+  }
+
+  static int synced(OpenFile& state) {
+    if (state.is_log() && state.written) state.owner->log_in_use_ = true;
     return SQLITE_OK;
   }
 
@@ -211,7 +225,11 @@ struct VfsCalls {
     *result = 0;
     return SQLITE_OK;
   }
-  static int file_control(sqlite3_file*, int, void*) { return SQLITE_NOTFOUND; }
+  static int file_control(sqlite3_file* file, int operation, void* argument) {
+    if (operation != SQLITE_FCNTL_PERSIST_WAL || !opened(file).owner->keep_log_) return SQLITE_NOTFOUND;
+    *static_cast<int*>(argument) = 1;
+    return SQLITE_OK;
+  }
   static int sector_size(sqlite3_file*) { return 512; }
   // A sector is either old or new after a power cut, so bytes beside a written range never change.
   static int device_characteristics(sqlite3_file*) { return SQLITE_IOCAP_POWERSAFE_OVERWRITE; }
@@ -238,9 +256,10 @@ struct VfsCalls {
   }
 };
 
-FileSystemVfs::FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock)
+FileSystemVfs::FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock, bool keep_log)
     : files_(files),
       clock_(clock),
+      keep_log_(keep_log),
       name_(fmt::format("weir-{}", static_cast<const void*>(this))),
       vfs_(std::make_unique<sqlite3_vfs>()) {
   WEIR_CHECK(sqlite3_initialize() == SQLITE_OK);

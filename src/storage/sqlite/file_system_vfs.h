@@ -24,7 +24,9 @@ class FileSystemVfs {
  public:
   // `clock` is for SQL's date functions only; without one the time is constant. `files` outlives the
   // instance.
-  FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock);
+  // `keep_log`: closing leaves the write-ahead log in place, so that its reserved blocks are there at the next start,
+  // however full the disk is by then.
+  FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock, bool keep_log);
   ~FileSystemVfs();
   FileSystemVfs(const FileSystemVfs&) = delete;
   FileSystemVfs& operator=(const FileSystemVfs&) = delete;
@@ -38,14 +40,19 @@ class FileSystemVfs {
   // Number of syncs done (files and directories), for tests and measurements.
   uint64_t syncs() const { return syncs_; }
 
+  // Something was written to the write-ahead log and synced since it was last emptied.
+  bool log_in_use() const { return log_in_use_; }
+
  private:
   friend struct VfsCalls;
   runtime::FileSystem& files_;
   const runtime::Clock* clock_;
+  const bool keep_log_;
   std::string name_;
   std::unique_ptr<sqlite3_vfs> vfs_;
   Error last_error_;
   uint64_t syncs_ = 0;
+  bool log_in_use_ = false;
   uint64_t random_state_ = 0x9e3779b97f4a7c15ull;
 };
 

@@ -193,6 +193,8 @@ std::string wal_file_name(uint64_t generation, WalFileKind kind) {
       return name + ".tmp";
     case WalFileKind::kSpare:
       return name + ".spare";
+    case WalFileKind::kGivenUp:
+      return name + ".lost";
   }
   return name;
 }
@@ -202,7 +204,8 @@ std::optional<WalFileName> parse_wal_file_name(std::string_view name) {
   WalFileName parsed;
   const auto [end, error] = std::from_chars(name.data(), name.data() + 16, parsed.generation, 16);
   if (error != std::errc() || end != name.data() + 16) return std::nullopt;
-  for (const WalFileKind kind : {WalFileKind::kLog, WalFileKind::kPreparing, WalFileKind::kSpare}) {
+  for (const WalFileKind kind : {WalFileKind::kLog, WalFileKind::kPreparing, WalFileKind::kSpare,
+                                WalFileKind::kGivenUp}) {
     parsed.kind = kind;
     if (name == wal_file_name(parsed.generation, kind)) return parsed;
   }

@@ -101,8 +101,9 @@ std::optional<ChunkFooter> decode_footer(Bytes bytes);
 // against the entry, everything else against the checksum.
 bool batch_matches(const FooterEntry& entry, Bytes batch);
 
-// Names of files: `<16 hex digits>.wal`, in preparation `.tmp`, waiting to be recycled `.spare`.
-enum class WalFileKind { kLog, kPreparing, kSpare };
+// Names of files: `<16 hex digits>.wal`, in preparation `.tmp`, waiting to be recycled `.spare`; `.lost` is put in
+// place of a `.wal` by an operator who gives it up.
+enum class WalFileKind { kLog, kPreparing, kSpare, kGivenUp };
 std::string wal_file_name(uint64_t generation, WalFileKind kind);
 struct WalFileName {
   uint64_t generation = 0;

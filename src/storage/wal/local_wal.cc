@@ -11,6 +11,7 @@ namespace {
 
 constexpr size_t kPackedBufferBytes = 256 * 1024;
 constexpr size_t kMaxPieces = 256;  // of one gathered write; the kernel takes 1024
+constexpr uint64_t kSavingFileBytes = 1 << 20;
 
 WalDirectory::Options directory_options(const LocalWalOptions& options) {
   return {.path = options.directory,
@@ -19,7 +20,8 @@ WalDirectory::Options directory_options(const LocalWalOptions& options) {
           .next_generation = options.next_generation,
           .file_bytes = options.file_bytes,
           .kept_spares = options.kept_spares,
-          .leftovers = options.leftovers};
+          .leftovers = options.leftovers,
+          .file_register = options.file_register};
 }
 
 }  // namespace
@@ -31,7 +33,7 @@ std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::
   WEIR_CHECK(options.first_file_bytes <= options.file_bytes && options.first_file_bytes >= 2 * kWalBlock);
   options.chunk_bytes = std::min(options.chunk_bytes, options.file_bytes / 2);
   std::unique_ptr<LocalWal> wal(new LocalWal(files, loop, pool, std::move(options)));
-  wal->prepare_next_file();
+  wal->prepare_ahead();
   wal->retire_released();
   return wal;
 }
@@ -45,6 +47,7 @@ LocalWal::LocalWal(runtime::FileSystem& files, runtime::Loop& loop, runtime::Poo
       memory_(kPackedBufferBytes),
       open_number_(options_.first_chunk),
       durable_(options_.first_chunk - 1),
+      save_space_(options_.save_space),
       directory_(files, loop, pool, directory_options(options_)),
       full_(options_.earlier.begin(), options_.earlier.end()) {
   flight_->wal = this;
@@ -200,8 +203,7 @@ void LocalWal::chunk_written(Result<void> outcome) {
   chunk.reset();
   unused_.push_back(std::move(flight_->chunk));
   retire_released();
-  // One ahead, but not before the current file is in earnest use: an idle broker takes no space.
-  if (!next_ && current_->position >= current_->header.file_bytes / 8) prepare_next_file();
+  prepare_ahead();
   pump();  // the disk works while the answers go out
   if (on_durable_) on_durable_(durable_);
 }
@@ -222,10 +224,22 @@ void LocalWal::end_session(const Error& error) {
 
 // --- Files
 
+void LocalWal::save_space(bool save) {
+  save_space_ = save;
+  if (!failed_) prepare_ahead();
+}
+
+// One ahead, but not before the current file is in earnest use: an idle broker takes no space.
+void LocalWal::prepare_ahead() {
+  if (save_space_ || next_) return;
+  if (!current_ || current_->position >= current_->header.file_bytes / 8) prepare_next_file();
+}
+
 void LocalWal::prepare_next_file(uint64_t chunk_bytes) {
   if (next_ || directory_.preparing() || retry_timer_) return;
   uint64_t bytes =
       current_ || durable_ >= options_.first_chunk ? options_.file_bytes : options_.first_file_bytes;
+  if (save_space_) bytes = std::min(bytes, kSavingFileBytes);
   bytes = std::max(bytes, kWalBlock + chunk_bytes);
   directory_.prepare(bytes, durable_, [flight = flight_](Result<WalFileHeader> header) {
     if (flight->wal) flight->wal->file_prepared(std::move(header));

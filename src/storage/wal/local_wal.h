@@ -52,6 +52,7 @@ struct LocalWalOptions {
   uint64_t next_generation = 1;                   // above every file of the directory
   std::vector<EarlierWalFile> earlier;            // in the order of their chunks; kept until released
   std::vector<WalDirectory::Leftover> leftovers;  // reused or removed
+  WalFileRegister* file_register = nullptr;       // told of every file
 
   bool flush_to_device = true;              // false: flush=os
   uint64_t file_bytes = 64ull << 20;        // multiples of 1 MiB unless tiny (tests)
@@ -63,6 +64,7 @@ struct LocalWalOptions {
   int64_t retry_ns = runtime::kSecond;  // until a failed preparation is tried again
   size_t kept_spares = 2;               // released files kept for recycling
   BackgroundThrottle* throttle = nullptr;  // told of each flush; outlives the log
+  bool save_space = false;              // from the start; see save_space()
 };
 
 class LocalWal final : public WalBackend {
@@ -78,6 +80,8 @@ class LocalWal final : public WalBackend {
   void on_durable(Function<void(ChunkNumber)> callback) override { on_durable_ = std::move(callback); }
   void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
   bool failed() const override { return failed_; }
+  // Meanwhile no file is prepared ahead, and new ones are as small as what waits allows; spare ones are used as ever.
+  void save_space(bool save) override;
   bool out_of_space() const override { return lacks_file_ && preparation_error_.has_value(); }
   uint64_t unreleased_bytes() const override;
   ChunkNumber last_chunk_of_oldest_file() const override {
@@ -128,6 +132,7 @@ class LocalWal final : public WalBackend {
   void chunk_written(Result<void> outcome);
   void end_session(const Error& error);
   void prepare_next_file(uint64_t chunk_bytes = 0);
+  void prepare_ahead();
   void file_prepared(Result<WalFileHeader> header);
   void retire_released();
 
@@ -159,6 +164,7 @@ class LocalWal final : public WalBackend {
   uint64_t written_bytes_ = 0;
   bool failed_ = false;
   bool lacks_file_ = false;  // a chunk waits for the next file
+  bool save_space_;
 
   // Files: earlier and full | current | next
   WalDirectory directory_;

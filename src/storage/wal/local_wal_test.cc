@@ -289,6 +289,77 @@ TEST(LocalWal, DestroyedWithAWriteOnItsWay) {
   EXPECT_EQ(world.durable_calls, before);
 }
 
+TEST(LocalWal, ItsFilesAreInTheRegisterWhileTheyHoldChunks) {
+  WalWorld world;
+  ASSERT_TRUE(world.start());
+  const auto files = [&] {
+    std::set<uint64_t> generations;
+    for (const std::string& path : world.sim.disk().all_files()) {
+      const auto name = parse_wal_file_name(path.substr(path.rfind('/') + 1));
+      if (name && name->kind == WalFileKind::kLog) generations.insert(name->generation);
+    }
+    return generations;
+  };
+  for (int i = 0; i < 40; ++i) world.append_and_flush(0, 5'000);
+  world.sim.run_for(runtime::kSecond);
+  EXPECT_GE(files().size(), 5u);
+  EXPECT_EQ(world.file_register.noted, files());
+  world.wal->release(40);
+  world.sim.run_for(runtime::kSecond);
+  EXPECT_LE(files().size(), 2u);
+  EXPECT_EQ(world.file_register.noted, files());
+}
+
+// Perhaps the register has it all the same: then it must stay, and nothing is written to it before that is certain.
+TEST(LocalWal, AFileThatTheRegisterDidNotTakeIsKeptAndOffered) {
+  for (const bool taken : {false, true}) {
+    WalWorld world;
+    world.file_register.failures = 2;
+    world.file_register.takes_failed = taken;
+    ASSERT_TRUE(world.start());
+    world.append(0, 300);
+    world.sim.run_for(runtime::kSecond / 2);
+    EXPECT_EQ(world.wal->durable(), 0u);
+    EXPECT_TRUE(world.wal->out_of_space());
+    EXPECT_TRUE(world.sim.disk().has(world.path(1)));
+    world.sim.run_for(3 * runtime::kSecond);
+    EXPECT_EQ(world.wal->durable(), 1u);
+    EXPECT_TRUE(decode_chunk_header(Bytes(world.sim.disk().contents(world.path(1))).subspan(kWalBlock)));
+    EXPECT_TRUE(world.file_register.noted.contains(1));
+  }
+}
+
+// What is left of the disk belongs to others: no file ahead, and small ones.
+TEST(LocalWal, SavesSpaceOnAFullDisk) {
+  WalWorld world;
+  LocalWalOptions options = world.small_files();
+  options.file_bytes = options.first_file_bytes = 4 << 20;
+  options.save_space = true;
+  ASSERT_TRUE(world.start(options));
+  const auto size_of = [&](uint64_t generation) {
+    return world.sim.disk().has(world.path(generation)) ? world.sim.disk().contents(world.path(generation)).size() : 0;
+  };
+  world.sim.run_for(runtime::kSecond);
+  EXPECT_EQ(size_of(1), 0u) << "nothing waits for it";
+  for (int i = 0; i < 100; ++i) world.append_and_flush(0, 5'000);  // two blocks each
+  EXPECT_EQ(size_of(1), 1u << 20);
+  EXPECT_EQ(size_of(2), 0u) << "none ahead";
+  for (int i = 0; i < 40; ++i) world.append_and_flush(0, 5'000);
+  EXPECT_EQ(world.wal->durable(), 140u);
+  EXPECT_EQ(size_of(2), 1u << 20);
+  world.append(0, 2'000'000);  // needs more than that
+  world.flush();
+  EXPECT_EQ(world.wal->durable(), 141u);
+  for (int i = 0; i < 60; ++i) world.append_and_flush(0, 5'000);
+  world.wal->save_space(false);
+  world.sim.run_for(runtime::kSecond);
+  EXPECT_EQ(size_of(5), 4u << 20) << "one ahead, of the usual size";
+  world.end(Death::kKill);
+  ASSERT_TRUE(world.start());
+  EXPECT_EQ(world.visitor.batches.size(), 201u);
+  EXPECT_TRUE(world.visitor.corruptions.empty());
+}
+
 TEST(LocalWal, SpareFilesOfTheLastRunAreUsedAgain) {
   WalWorld world;
   ASSERT_TRUE(world.start());

@@ -81,29 +81,37 @@ Slice OpenChunk::add_packed(const Slice& batch, Entry& entry) {
   return {piece.buffer, to, batch.size};
 }
 
+// The blocks that the batch begins and ends in hold bytes of others as well. Another shard may be patching those at this
+// moment, so its own bytes are copied out of them; all whole blocks are written from where they are.
 void OpenChunk::add_shared(const Slice& batch, Entry& entry) {
   WEIR_CHECK(batch.owner && batch.data >= batch.owner.data());
   const size_t begin = static_cast<size_t>(batch.data - batch.owner.data());
   const size_t end = begin + batch.size;
   WEIR_CHECK(end <= batch.owner.capacity());
-  const size_t first = align_down(begin, kWalBlock);
-  const size_t last = align_up(end, kWalBlock);
+  const size_t whole_from = align_up(begin, kWalBlock);
+  const size_t whole_to = align_down(end, kWalBlock);
+  WEIR_CHECK(whole_from <= whole_to);
+  entry.piece = -static_cast<int32_t>(shared_.size()) - 1;
   entry.at = begin;
-  // Batches that follow each other in a frame share blocks: widen the piece instead of writing a block twice.
-  if (!shared_.empty()) {
-    Piece& piece = shared_.back();
-    if (piece.buffer.same(batch.owner) && first <= piece.end && last >= piece.begin) {
-      shared_bytes_ -= piece.length();
-      piece.begin = std::min(piece.begin, first);
-      piece.end = std::max(piece.end, last);
-      shared_bytes_ += piece.length();
-      entry.piece = -static_cast<int32_t>(shared_.size());
-      return;
-    }
+  if (begin < whole_from) entry.at = add_edge(begin % kWalBlock, {batch.data, whole_from - begin});
+  if (whole_from < whole_to) {
+    shared_.push_back({batch.owner, whole_from, whole_to});
+    shared_bytes_ += whole_to - whole_from;
   }
-  shared_.push_back({batch.owner, first, last});
-  shared_bytes_ += last - first;
-  entry.piece = -static_cast<int32_t>(shared_.size());
+  if (whole_to < end) add_edge(0, {batch.owner.data() + whole_to, end - whole_to});
+}
+
+// A block with the bytes at `at` of it, else zero. Answers where they are in its buffer.
+size_t OpenChunk::add_edge(size_t at, Bytes bytes) {
+  PackedMemory::Room room = edges_.room(kWalBlock);
+  const size_t begin = room.begin;
+  uint8_t* block = room.buffer.data() + begin;
+  std::memset(block, 0, kWalBlock);
+  std::memcpy(block + at, bytes.data(), bytes.size());
+  edges_.used_up_to(room.buffer, begin + kWalBlock);
+  shared_.push_back({std::move(room.buffer), begin, begin + kWalBlock});
+  shared_bytes_ += kWalBlock;
+  return begin + at;
 }
 
 void OpenChunk::seal() {

@@ -1,6 +1,7 @@
 // A chunk in memory: filled by appends, then sealed, then written as one gathered write.
 //
-//   packed pieces (header, copied batches, footer)  |  shared pieces (block-aligned ranges of frame memory)
+//   packed pieces (header, copied batches, footer)  |  shared pieces (whole blocks of frame memory, and copies of
+//                                                      the blocks at both ends of a batch)
 //
 // The footer's place is known when the chunk is sealed; number, file and checksums are filled in when it is
 // addressed to a file just before the write, because a chunk may wait for the next file.
@@ -80,6 +81,7 @@ class OpenChunk {
   };
   Slice add_packed(const Slice& batch, Entry& entry);
   void add_shared(const Slice& batch, Entry& entry);
+  size_t add_edge(size_t at, Bytes bytes);
   // Begins a packed piece with room for `need` bytes; pads the one before to whole blocks.
   void open_packed_piece(size_t need);
   static void pad(Piece& piece);
@@ -87,6 +89,7 @@ class OpenChunk {
   size_t footer_at() const { return align_up(packed_.back().end, 8); }
 
   PackedMemory* memory_;
+  PackedMemory edges_{64 * 1024};
   std::vector<Piece> packed_;
   std::vector<Piece> shared_;
   std::vector<Entry> entries_;

@@ -79,10 +79,35 @@ TEST(OpenChunk, LargeBatchesAreWrittenFromTheirFrame) {
     EXPECT_EQ(placed.data == batch->bytes.data, batch != &small);
   }
   expect_readable(chunk, {a, b, small, c});
-  EXPECT_EQ(chunk.pieces().size(), 3u);  // packed, a with b, c
-  EXPECT_EQ(chunk.length(), kWalBlock + align_up(123 + 150'001, kWalBlock) + align_up(590'000, kWalBlock) -
-                                align_down(500'000, kWalBlock));
+  EXPECT_EQ(chunk.pieces().size(), 10u);  // packed; two ends and what is between them of a, b and c
   EXPECT_TRUE(std::equal(before.begin(), before.end(), frame.data()));  // nothing in it was touched
+}
+
+// Around a batch lie those of other shards, which patch them while this chunk is being written.
+TEST(OpenChunk, NothingAroundALargeBatchIsRead) {
+  PackedMemory memory(kPacked);
+  for (const size_t at : {size_t{0}, size_t{1}, size_t{4095}, size_t{4096}, size_t{123}}) {
+    for (const uint32_t size : {65'537u, 69'632u, 69'631u, 70'000u}) {
+      OpenChunk chunk(memory);
+      Buffer frame = Buffer::allocate(1 << 18);
+      std::memset(frame.data(), 0x5a, frame.capacity());
+      const TestBatch batch = make_batch(0, 0, size, frame, at);
+      chunk.add(batch.facts, batch.bytes);
+      expect_readable(chunk, {batch});
+      for (const iovec& piece : chunk.pieces()) {
+        const auto* from = static_cast<const uint8_t*>(piece.iov_base);
+        if (from < frame.data() || from >= frame.data() + frame.capacity()) continue;
+        EXPECT_GE(from, batch.bytes.data);
+        EXPECT_LE(from + piece.iov_len, batch.bytes.data + size);
+      }
+      const std::vector<uint8_t> bytes = gathered(chunk);
+      const uint64_t blocks = align_up(at + size, kWalBlock) - align_down(at, kWalBlock);
+      ASSERT_EQ(bytes.size(), kWalBlock + blocks);
+      const auto begin = bytes.begin() + static_cast<ptrdiff_t>(kWalBlock + at % kWalBlock);
+      EXPECT_TRUE(std::all_of(bytes.begin() + kWalBlock, begin, [](uint8_t byte) { return byte == 0; }));
+      EXPECT_TRUE(std::all_of(begin + size, bytes.end(), [](uint8_t byte) { return byte == 0; }));
+    }
+  }
 }
 
 TEST(OpenChunk, LargeBatchAddedBeforeItsLowerNeighbour) {
@@ -95,7 +120,7 @@ TEST(OpenChunk, LargeBatchAddedBeforeItsLowerNeighbour) {
   chunk.add(high.facts, high.bytes);
   chunk.add(low.facts, low.bytes);
   expect_readable(chunk, {high, low});
-  EXPECT_EQ(chunk.pieces().size(), 2u);
+  EXPECT_EQ(chunk.pieces().size(), 7u);
 }
 
 TEST(OpenChunk, AnyMixtureReadsBackAndItsLengthIsKnownBefore) {

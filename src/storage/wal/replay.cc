@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "base/log.h"
@@ -25,9 +26,11 @@ class WalReplay {
 
   Result<WalReplayResult> run() {
     if (auto listed = list(); !listed) return std::unexpected(listed.error());
+    if (auto complete = check_noted(); !complete) return std::unexpected(complete.error());
     for (const auto& row : sessions_) {
       if (auto replayed = replay_session(row); !replayed) return std::unexpected(replayed.error());
     }
+    report_lost_before(UINT64_MAX);
     if (auto durable = make_durable(); !durable) return std::unexpected(durable.error());
     for (const WalLogFile& log : logs_) result_.bytes_read += log.reader->bytes_read();
     return std::move(result_);
@@ -43,13 +46,46 @@ class WalReplay {
       const auto name = parse_wal_file_name(entry.name);
       if (!name || entry.is_directory) continue;
       result_.next_generation = std::max(result_.next_generation, name->generation + 1);
-      if (name->kind != WalFileKind::kLog) {
+      if (name->kind == WalFileKind::kGivenUp) {
+        given_up_.insert(name->generation);
+        result_.given_up.push_back(directory_ + "/" + entry.name);
+      } else if (name->kind != WalFileKind::kLog) {
         result_.leftovers.push_back({*name, entry.size});
-      } else if (auto opened = open(directory_ + "/" + entry.name, name->generation); !opened) {
-        return opened;
+      } else {
+        present_.insert(name->generation);
+        if (auto opened = open(directory_ + "/" + entry.name, name->generation); !opened) return opened;
       }
     }
     return {};
+  }
+
+  // The register is durable: what it knows and is not there has vanished, with whatever was acknowledged in it.
+  Result<void> check_noted() {
+    std::string missing;
+    for (const uint64_t generation : options_.noted) {
+      if (present_.contains(generation)) continue;
+      if (given_up_.contains(generation)) {
+        lost_.insert(generation);
+      } else {
+        missing += (missing.empty() ? "" : ", ") + directory_ + "/" + wal_file_name(generation, WalFileKind::kLog);
+      }
+    }
+    if (missing.empty()) return {};
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("files of shard {}'s write-ahead log are gone, and acknowledged records with them: {}. Bring "
+                            "them back (from a copy, or from the file system's lost+found) and start again. To go on "
+                            "without one, create an empty file of its name ending in .lost instead of .wal: partitions "
+                            "that may have lost records are then taken offline, the others serve on",
+                            shard_, missing));
+  }
+
+  // Told before what came after it, so that the visitor sees which partitions go on without a gap.
+  void report_lost_before(uint64_t generation) {
+    while (!lost_.empty() && *lost_.begin() < generation) {
+      report(directory_ + "/" + wal_file_name(*lost_.begin(), WalFileKind::kLog), true,
+             "the file is gone and was given up; which partitions had records in it is not known");
+      lost_.erase(lost_.begin());
+    }
   }
 
   bool known_incarnation(uint64_t incarnation) const {
@@ -66,6 +102,11 @@ class WalReplay {
     const bool damaged = !header;
     if (damaged) header = header_from_first_chunk(log, generation);
     if (log.reader->error()) return std::unexpected(*log.reader->error());
+    if (!header && !options_.noted.empty() && std::ranges::find(options_.noted, generation) == options_.noted.end()) {
+      log_warn("wal", "{} is unreadable, as an earlier start found already, and is left alone", path);
+      result_.unknown_files.push_back(path);
+      return {};
+    }
     if (!header) {
       // It was durable before the file got its name: whatever was acknowledged in here cannot be told apart
       // any more.
@@ -76,9 +117,12 @@ class WalReplay {
     }
     if (header->identity.generation != generation || header->shard != shard_ ||
         !known_incarnation(header->identity.incarnation)) {
-      log_warn("wal", "{} is not of any known session of shard {} and is left alone", path, shard_);
-      result_.unknown_files.push_back(path);
-      return {};
+      return fail(ErrorCode::kCorrupt,
+                  fmt::format("{} is not of any session of shard {} that manifest.db knows: it was moved or renamed, files "
+                              "of different data folders were mixed, or manifest.db lost its latest changes. Its records "
+                              "cannot be served. Bring back what belongs together, or move the file away to go on "
+                              "without it",
+                              path, shard_));
     }
     if (damaged) report(path, false, "the file's header is damaged; its chunks are readable");
     log.header = *header;
@@ -113,6 +157,7 @@ class WalReplay {
     std::sort(logs.begin(), logs.end(), [](const WalLogFile* a, const WalLogFile* b) {
       return a->header.identity.generation < b->header.identity.generation;
     });
+    if (!logs.empty()) report_lost_before(logs.back()->header.identity.generation);
     WalReplayResult::Session session{row, row.sealed ? row.last_chunk : row.first_chunk - 1, !logs.empty()};
     if (!logs.empty()) {
       SessionReplay replay(row, logs, visitor_, options_, result_);
@@ -146,6 +191,7 @@ class WalReplay {
   const WalReplayOptions options_;
   bool directory_exists_ = false;
   std::vector<WalLogFile> logs_;
+  std::set<uint64_t> present_, given_up_, lost_;  // generations
   WalReplayResult result_;
 };
 

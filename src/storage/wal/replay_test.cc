@@ -158,16 +158,20 @@ TEST(Replay, ATornLastChunkIsDroppedWhateverIsLeftOfIt) {
   EXPECT_GE(dropped, static_cast<int>((log.starts[2] - log.starts[1]) / kWalBlock) - 1);
 }
 
+// A file is written in full before it is used: one that ends early was cut, and what was behind the cut is not known.
 TEST(Replay, TruncatedAtEveryBlock) {
   OneFile log(Chunks{{100}, {5'000, 5'000}, {70'000}, {200}});
   const uint64_t end = log.starts.back();
+  log.world.sim.disk().truncate_raw(log.path, end + kWalBlock);
+  log.look();
+  EXPECT_TRUE(log.seen.corruptions.empty()) << "the log ends in front of the cut";
   for (uint64_t length = end; length >= kWalBlock; length -= kWalBlock) {
     log.world.sim.disk().truncate_raw(log.path, length);
     log.look();
     ChunkNumber whole = 0;
     while (whole < 4 && log.starts[whole + 1] <= length) ++whole;
     EXPECT_EQ(log.seen.batches, log.upto(whole)) << length;
-    EXPECT_TRUE(log.seen.corruptions.empty()) << length;
+    EXPECT_TRUE(log.seen.unknown()) << length;
   }
   log.seal(4);
   log.look();
@@ -215,15 +219,29 @@ TEST(Replay, EveryFlippedByteOfAChunkInTheMiddleIsNoticedAndNothingElseIsLost) {
   }
 }
 
-TEST(Replay, EveryFlippedByteOfTheLastChunkDropsItAsTorn) {
+// In a file that was zero before, a write that was cut off leaves whole sectors of zeros.
+TEST(Replay, EveryFlippedByteOfTheLastChunkIsKnownFromATornOne) {
   OneFile log(Chunks{{100}, {300, 150, 200}});
   const uint64_t start = log.starts[1];
-  for (uint64_t i = 0; i < 64 + 650; ++i) {
+  const uint64_t footer = 64 + align_up(650, 8);
+  for (uint64_t i = 0; i < footer + footer_bytes(3); ++i) {
     log.flip(start + i);
     const auto result = log.look();
-    EXPECT_EQ(log.seen.batches, log.upto(1)) << i;
-    EXPECT_TRUE(log.seen.corruptions.empty()) << i;
-    EXPECT_GT(result.torn_bytes, 0u) << i;
+    EXPECT_EQ(result.torn_bytes, 0u) << i;
+    EXPECT_EQ(result.next_chunk, 3u) << i;
+    if (i < 64) {  // the header: found again by the footer
+      EXPECT_EQ(log.seen.batches, log.world.appended_batches) << i;
+      ASSERT_EQ(log.seen.corruptions.size(), 1u) << i;
+      EXPECT_FALSE(log.seen.unknown()) << i;
+    } else if (i < 714) {  // a batch: its partition only
+      const int32_t hit = i < 364 ? 0 : i < 514 ? 1 : 2;
+      EXPECT_EQ(log.seen.batches, log.without(2, hit)) << i;
+      ASSERT_EQ(log.seen.corruptions.size(), 1u) << i;
+      EXPECT_EQ(log.seen.corruptions[0].partitions, std::vector<PartitionId>{log.partition(hit)}) << i;
+    } else if (i >= footer) {
+      EXPECT_EQ(log.seen.batches, log.upto(1)) << i;
+      EXPECT_TRUE(log.seen.unknown()) << i;
+    }
     log.flip(start + i);
   }
   // In a sealed session the same is corruption, of just what was hit.
@@ -295,23 +313,42 @@ TEST(Replay, ASealedSessionEndsWhereItsRowSays) {
   EXPECT_EQ(log.seen.corruptions[0].last_chunk, 5u);
 }
 
-TEST(Replay, AFileOfAnotherIncarnationIsLeftAlone) {
-  OneFile log(Chunks{{100}});
-  log.world.rows.back().incarnation += 1;
-  const auto result = log.look();
-  EXPECT_TRUE(log.seen.batches.empty());
-  EXPECT_EQ(result.unknown_files, std::vector<std::string>{log.path});
-  EXPECT_EQ(result.next_generation, 2u);
-  EXPECT_TRUE(result.files.empty());
+// A recycled file holds stale bytes where a write did not come: there a torn chunk cannot be told from a damaged one.
+TEST(Replay, ADamagedLastChunkOfARecycledFileIsDroppedAsTorn) {
+  WalWorld world;
+  ASSERT_TRUE(world.start());
+  for (int i = 0; i < 40; ++i) world.append_and_flush(0, 5'000);
+  world.wal->release(40);
+  world.sim.run_for(runtime::kSecond);
+  world.end(Death::kKill);
+  ASSERT_TRUE(world.start());
+  const std::string path = world.path(world.replayed.next_generation);
+  world.append_and_flush(0, 300);
+  world.end(Death::kKill);
+  ASSERT_TRUE(decode_file_header(world.sim.disk().contents(path))->recycled);
+  world.sim.disk().flip_bits(path, kWalBlock + 100, 1);
+  CollectingVisitor seen;
+  const auto result = world.look(seen);
+  ASSERT_TRUE(result);
+  EXPECT_TRUE(seen.corruptions.empty());
+  EXPECT_GT(result->torn_bytes, 0u);
 }
 
-TEST(Replay, AFileUnderAnotherNameIsLeftAlone) {
+TEST(Replay, AFileOfAnotherIncarnationIsRefused) {
+  OneFile log(Chunks{{100}});
+  log.world.rows.back().incarnation += 1;
+  const auto result = log.world.look(log.seen);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kCorrupt);
+  EXPECT_NE(result.error().message.find(log.path), std::string::npos) << result.error().message;
+}
+
+TEST(Replay, AFileUnderAnotherNameIsRefused) {
   OneFile log(Chunks{{100}});
   ASSERT_TRUE(log.world.sim.disk().rename(log.path, log.world.path(9)));
-  const auto result = log.look();
-  EXPECT_TRUE(log.seen.batches.empty());
-  EXPECT_EQ(result.unknown_files.size(), 1u);
-  EXPECT_EQ(result.next_generation, 10u);
+  const auto result = log.world.look(log.seen);
+  ASSERT_FALSE(result);
+  EXPECT_EQ(result.error().code, ErrorCode::kCorrupt);
 }
 
 // Chunks of one session in files of 64 KiB, two blocks each, seven to a file.
@@ -329,9 +366,47 @@ struct ManyFiles : WalWorld {
   CollectingVisitor seen;
 };
 
+// Whichever it is, the whole directory included.
+TEST(Replay, AMissingFileThatTheRegisterKnowsIsRefused) {
+  for (const std::vector<uint64_t>& missing : {std::vector<uint64_t>{1}, {2}, {3}, {4}, {1, 2, 3, 4}}) {
+    ManyFiles log(20);
+    log.end(Death::kKill);
+    ASSERT_EQ(log.file_register.noted, (std::set<uint64_t>{1, 2, 3, 4})) << "one is ready for what comes";
+    for (const uint64_t generation : missing) ASSERT_TRUE(log.sim.disk().remove(log.path(generation)));
+    if (missing.size() == 4) {
+      ASSERT_TRUE(log.sim.disk().remove_all(kWalTestDirectory));
+    }
+    CollectingVisitor seen;
+    const auto result = log.look(seen);
+    ASSERT_FALSE(result) << missing[0];
+    EXPECT_EQ(result.error().code, ErrorCode::kCorrupt);
+    for (const uint64_t generation : missing) {
+      EXPECT_NE(result.error().message.find(log.path(generation)), std::string::npos) << result.error().message;
+    }
+    EXPECT_TRUE(seen.batches.empty());
+  }
+}
+
+TEST(Replay, AMissingFileThatWasGivenUpIsReportedBeforeWhatCameAfterIt) {
+  for (uint64_t generation = 1; generation <= 3; ++generation) {
+    ManyFiles log(20);
+    log.end(Death::kKill);
+    ASSERT_TRUE(log.sim.disk().remove(log.path(generation)));
+    const std::string mark =
+        std::string(kWalTestDirectory) + "/" + wal_file_name(generation, WalFileKind::kGivenUp);
+    ASSERT_TRUE(log.sim.disk().open(mark, {.write = true, .create = true}));
+    const auto result = log.look_again();
+    EXPECT_EQ(result.given_up, std::vector<std::string>{mark});
+    EXPECT_TRUE(log.seen.unknown());
+    EXPECT_EQ(log.seen.corruptions[0].file, log.path(generation));
+    EXPECT_EQ(log.seen.batches.size(), generation == 3 ? 14u : 13u);
+  }
+}
+
 TEST(Replay, AMissingFileInTheMiddle) {
   ManyFiles log(20);
   log.end(Death::kKill);
+  log.file_register.noted.clear();  // as a folder of an earlier format
   ASSERT_TRUE(log.sim.disk().remove(log.path(2)));
   log.look_again();
   EXPECT_EQ(log.seen.batches.size(), 13u);
@@ -344,6 +419,7 @@ TEST(Replay, AMissingFileInTheMiddle) {
 TEST(Replay, MissingFilesAtTheFrontWereReleased) {
   ManyFiles log(20);
   log.end(Death::kKill);
+  log.file_register.noted.erase(1);
   ASSERT_TRUE(log.sim.disk().remove(log.path(1)));
   const auto result = log.look_again();
   EXPECT_TRUE(log.seen.corruptions.empty());
@@ -357,6 +433,7 @@ TEST(Replay, AMissingLastFileOfASealedSession) {
   log.end(Death::kKill);
   log.rows.back().sealed = true;
   log.rows.back().last_chunk = 20;
+  log.file_register.noted.clear();
   ASSERT_TRUE(log.sim.disk().remove(log.path(3)));
   log.look_again();
   EXPECT_EQ(log.seen.batches.size(), 14u);
@@ -368,6 +445,7 @@ TEST(Replay, ChunksBehindASealAreNotDeliveredThoughAllBeforeItWereReleased) {
   log.end(Death::kKill);
   log.rows.back().sealed = true;
   log.rows.back().last_chunk = 14;
+  log.file_register.noted = {3};
   ASSERT_TRUE(log.sim.disk().remove(log.path(1)));
   ASSERT_TRUE(log.sim.disk().remove(log.path(2)));
   const auto result = log.look_again();
@@ -379,6 +457,7 @@ TEST(Replay, ChunksBehindASealAreNotDeliveredThoughAllBeforeItWereReleased) {
 TEST(Replay, TheFirstChunkOfTheOldestFileDamaged) {
   ManyFiles log(20);
   log.end(Death::kKill);
+  log.file_register.noted.erase(1);
   ASSERT_TRUE(log.sim.disk().remove(log.path(1)));
   log.sim.disk().flip_bits(log.path(2), kWalBlock + 1, 1);  // its header: found by its footer
   log.look_again();
@@ -443,16 +522,17 @@ TEST(Replay, StaleChunksOfARecycledFileAreNeverAccepted) {
 }
 
 TEST(Replay, AChunkForgedByAClientIsNotTakenForOne) {
-  // A batch whose payload holds a well-formed chunk 3 at a block boundary, right behind a torn chunk 2.
+  // A batch whose payload holds a well-formed chunk 3 at a block boundary, right behind a damaged chunk 2.
   OneFile log(Chunks{{100}, {200}});
   std::vector<uint8_t> forged(kWalBlock, 0);
   const auto block = static_cast<uint32_t>(log.starts[2] / kWalBlock);
   encode_chunk_header({{log.world.incarnation, 1, 0x1234}, 3, kWalBlock, block, 64, 112, 0}, forged.data());
   log.world.sim.disk().overwrite_raw(log.path, log.starts[2], forged);
   log.flip(log.starts[1] + 100);
-  log.look();
-  EXPECT_TRUE(log.seen.corruptions.empty());
+  const auto result = log.look();
+  EXPECT_FALSE(log.seen.unknown());
   EXPECT_EQ(log.seen.batches, log.upto(1));
+  EXPECT_EQ(result.next_chunk, 3u);
 }
 
 TEST(Replay, ADeviceErrorFailsTheReplayInsteadOfShorteningTheLog) {

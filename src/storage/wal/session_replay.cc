@@ -11,6 +11,7 @@ namespace weir::storage {
 namespace {
 
 constexpr const char* kMissing = "chunks are missing or unreadable";
+constexpr size_t kSector = 512;
 
 bool all_zero(Bytes bytes) {
   return std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0; });
@@ -24,6 +25,25 @@ Bytes batch_in(const FooterEntry& entry, Bytes chunk) {
 
 bool intact(const FooterEntry& entry, Bytes chunk) {
   return batch_matches(entry, batch_in(entry, chunk));
+}
+
+// True if a write that was cut off may have left these bytes of a chunk in a file that was zero before: at least one
+// of their sectors was not written. Devices write a sector as a whole or not at all.
+bool lacks_a_sector(Bytes chunk, size_t begin, size_t size) {
+  const size_t end = std::min(align_up(begin + size, kSector), chunk.size());
+  for (size_t at = align_down(begin, kSector); at < end; at += kSector) {
+    if (all_zero(chunk.subspan(at, std::min(kSector, end - at)))) return true;
+  }
+  return false;
+}
+
+// True if a chunk that is not whole may be what a write that was cut off left of it; false if it was written in full
+// and damaged afterwards. `footer` is null if it cannot be read.
+bool may_be_torn(const ChunkHeader& header, const std::optional<ChunkFooter>& footer, Bytes chunk) {
+  if (!footer) return lacks_a_sector(chunk, header.footer_offset, header.footer_length);
+  return std::ranges::all_of(footer->entries, [&](const FooterEntry& entry) {
+    return intact(entry, chunk) || lacks_a_sector(chunk, entry.position, entry.facts.size);
+  });
 }
 
 }  // namespace
@@ -116,11 +136,15 @@ void SessionReplay::read_chunk(const ChunkHeader& header) {
     return accept(header);
   }
   const Place behind{place_.file, place_.offset + header.length};
-  const bool was_durable = header.number <= known_durable_ || header_at(behind, header.number + 1) ||
-                           find_chunk(behind, header.number + 1);
+  const bool was_complete = header.number <= known_durable_ || cut_short(place_, place_.offset + header.length) ||
+                            header_at(behind, header.number + 1) || find_chunk(behind, header.number + 1) ||
+                            (!log.header.recycled && !may_be_torn(header, footer, chunk.bytes()));
   if (device_failed()) return;
-  if (!was_durable) {
-    log_info("wal", "{}: chunk {} at {} was cut off and is dropped: {} bytes, none of them acknowledged",
+  if (!was_complete) {
+    log_info("wal",
+             "{}: the newest chunk ({}, at {}) is not whole and is dropped, {} bytes. So looks a write that was cut off "
+             "when the process or the machine ended, and nothing of that was acknowledged; damage done to it later would "
+             "look the same",
              log.path, header.number, place_.offset, header.length);
     result_.torn_bytes += header.length;
     done_ = true;
@@ -181,6 +205,11 @@ std::optional<SessionReplay::Found> SessionReplay::scan(const Place& from, Chunk
   return std::nullopt;
 }
 
+bool SessionReplay::cut_short(const Place& place, uint64_t end) {
+  const WalLogFile& log = file(place);
+  return log.reader->size() < log.header.file_bytes && log.reader->size() < end;
+}
+
 // `damaged`: what is at place_ was a chunk's header once.
 void SessionReplay::end_without_later_chunk(bool damaged) {
   done_ = true;
@@ -192,9 +221,16 @@ void SessionReplay::end_without_later_chunk(bool damaged) {
     lose(known_durable_, std::nullopt);
   } else if (!first_seen_ && !first_file_present) {
     lose(expected_, std::nullopt);  // while a session lasts, the file with its newest chunk is not released
+  } else if (cut_short(place_, place_.offset + kWalBlock)) {
+    lose(expected_, std::nullopt);
+  } else if (damaged && !file(place_).header.recycled) {
+    lose(expected_, std::nullopt);  // a header is written as a whole or not at all
   } else if (damaged) {
-    log_info("wal", "{}: chunk {} at {} was cut off and is dropped", file(place_).path, expected_,
-             place_.offset);
+    log_info("wal",
+             "{}: the newest chunk ({}, at {}) is not whole and is dropped. So looks a write that was cut off when the "
+             "process or the machine ended, and nothing of that was acknowledged; damage done to it later would look the "
+             "same",
+             file(place_).path, expected_, place_.offset);
     result_.torn_bytes += kWalBlock;
   }
 }

@@ -55,6 +55,8 @@ class SessionReplay {
   void lose(ChunkNumber last, const std::optional<Place>& until);
   std::vector<Saved> salvage(size_t file, uint64_t begin, uint64_t end, ChunkNumber first, ChunkNumber last);
   void end_without_later_chunk(bool damaged);
+  // True if the file is shorter than it was made and ends before `end`: what was there cannot be known.
+  bool cut_short(const Place& place, uint64_t end);
   // Delivers the intact batches of a chunk at `place` and reports the others.
   void deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory,
                        const char* what);

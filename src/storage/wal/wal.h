@@ -32,9 +32,8 @@ class WalBackend {
   };
 
   // Adds a batch to the open chunk. `batch` has its final bytes (base offset and epoch patched). Batches of
-  // at most kCopyLimit bytes are copied; larger ones are shared without copying: they must lie in a Buffer
-  // whose 4096-byte blocks around the batch may be written to the file as they are, and must not change any
-  // more. Loop thread only. Never blocks; the caller keeps unmerged_bytes() within its bound.
+  // at most kCopyLimit bytes are copied; larger ones are shared without copying: they must lie in a Buffer and
+  // must not change any more; what is around them there is not looked at. Loop thread only. Never blocks; the caller keeps unmerged_bytes() within its bound.
   virtual Appended append(const BatchFacts& facts, const Slice& batch) = 0;
 
   // Asks for the open chunk to be flushed without waiting for more (internal topics, shutdown).
@@ -52,6 +51,9 @@ class WalBackend {
   // True while what is appended cannot be written because there is no space for it. It is kept and tried again, but
   // nobody should add to it.
   virtual bool out_of_space() const { return false; }
+  // The disk is nearly full and what is left of it belongs to merges and deletion: takes no space before it must, and
+  // no more than it must.
+  virtual void save_space(bool) {}
 
   virtual uint64_t unreleased_bytes() const = 0;              // written or open chunks not released
   virtual ChunkNumber last_chunk_of_oldest_file() const = 0;  // 0 if only the current file holds chunks

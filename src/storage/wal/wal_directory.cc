@@ -37,19 +37,22 @@ struct WalDirectory::Preparation {
   std::string final_name;
   std::string spare;  // empty: a new file
   WalFileHeader header;
+  WalFileRegister* file_register;
   Function<void(Result<WalFileHeader>)> done;
 
   Buffer zeros;
   std::unique_ptr<runtime::File> file;
   uint64_t filled = 0;
+  bool complete = false;  // under its name, durably
   bool finished = false;
   Result<void> outcome;
 
   void step() {
-    outcome = file ? fill_or_finish() : open();
+    outcome = complete ? note() : file ? fill_or_finish() : open();
     if (outcome) return;
-    // Leave nothing behind: on a full disk every try would cost another file.
     finished = true;
+    if (complete) return;  // perhaps the register has it all the same: then it must stay
+    // Leave nothing behind: on a full disk every try would cost another file.
     file.reset();
     if (auto removed = files->remove(temporary); !removed && removed.error().code != ErrorCode::kNotFound) {
       log_warn("wal", "cannot remove {}: {}", temporary, removed.error().message);
@@ -92,8 +95,18 @@ struct WalDirectory::Preparation {
     if (auto synced = file->sync(); !synced) return synced;
     file.reset();
     if (auto renamed = files->rename(temporary, final_name); !renamed) return renamed;
+    if (auto synced = files->sync_directory(directory); !synced) return synced;
+    complete = true;
+    return {};
+  }
+
+  Result<void> note() {
+    if (file_register) {
+      auto noted = file_register->note_wal_file(header.shard, header.identity.generation);
+      if (!noted) return noted;
+    }
     finished = true;
-    return files->sync_directory(directory);
+    return {};
   }
 };
 
@@ -142,6 +155,13 @@ void WalDirectory::prepare(uint64_t bytes, ChunkNumber durable_before,
   auto job = std::make_shared<Preparation>();
   job->files = &files_;
   job->directory = options_.path;
+  job->file_register = options_.file_register;
+  job->done = std::move(done);
+  if (unnoted_) {
+    job->header = *std::exchange(unnoted_, std::nullopt);
+    job->complete = true;
+    return advance(std::move(job));
+  }
   const uint64_t generation = next_generation_++;
   job->temporary = path_of(generation, WalFileKind::kPreparing);
   job->final_name = path_of(generation);
@@ -155,7 +175,6 @@ void WalDirectory::prepare(uint64_t bytes, ChunkNumber durable_before,
                  .recycled = !job->spare.empty(),
                  .file_bytes = bytes,
                  .durable_before = durable_before};
-  job->done = std::move(done);
   advance(std::move(job));
 }
 
@@ -170,6 +189,7 @@ void WalDirectory::advance(std::shared_ptr<Preparation> job) {
                  if (job->outcome) {
                    job->done(job->header);
                  } else {
+                   if (job->complete) directory->unnoted_ = job->header;
                    job->done(std::unexpected(job->outcome.error()));
                  }
                },
@@ -188,7 +208,10 @@ void WalDirectory::retire_next() {
   const bool keep = front.bytes == options_.file_bytes && spares_.size() < options_.kept_spares;
   auto outcome = std::make_shared<Result<void>>();
   auto work = [files = &files_, outcome, keep, directory = options_.path, from = path_of(front.generation),
-               to = path_of(front.generation, WalFileKind::kSpare)] {
+               to = path_of(front.generation, WalFileKind::kSpare), file_register = options_.file_register,
+               shard = options_.shard, generation = front.generation] {
+    if (file_register) *outcome = file_register->forget_wal_file(shard, generation);
+    if (!*outcome) return;
     *outcome = keep ? files->rename(from, to) : files->remove(from);
     if (!*outcome && outcome->error().code == ErrorCode::kNotFound)
       *outcome = {};  // an earlier try got this far

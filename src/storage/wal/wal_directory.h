@@ -3,11 +3,13 @@
 //
 // All disk work runs on the pool, in steps of at most 1 MiB so that flushes and cold reads get their turn.
 // Names change in an order that recovery relies on: a `.wal` name appears only after its header and size are
-// durable, and a file loses it only after every older file's removal is durable. Loop thread only.
+// durable, and a file loses it only after every older file's removal is durable. While it may hold a chunk it is
+// noted in the register. Loop thread only.
 #pragma once
 
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +17,7 @@
 #include "base/result.h"
 #include "runtime/file.h"
 #include "runtime/loop.h"
+#include "storage/segment/segment_store.h"
 #include "storage/wal/chunk.h"
 
 namespace weir::storage {
@@ -34,6 +37,7 @@ class WalDirectory {
     uint64_t file_bytes = 0;  // spares of another size are removed, not reused
     size_t kept_spares = 2;
     std::vector<Leftover> leftovers;
+    WalFileRegister* file_register = nullptr;  // outlives the pool's work; null in tests that need none
   };
   WalDirectory(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool, Options options);
   ~WalDirectory();
@@ -41,7 +45,8 @@ class WalDirectory {
   WalDirectory& operator=(const WalDirectory&) = delete;
 
   // Makes a file ready to be written to: a new one of `bytes`, zero-filled, or a recycled one of at least
-  // that size; header and name are durable. One at a time.
+  // that size; header and name are durable, and the register knows it. One that the register did not take is
+  // kept and is what the next call makes ready, whatever its size. One at a time.
   void prepare(uint64_t bytes, ChunkNumber durable_before, Function<void(Result<WalFileHeader>)> done);
   bool preparing() const { return preparing_; }
 
@@ -71,6 +76,7 @@ class WalDirectory {
   std::shared_ptr<WalDirectory*> self_;  // null once destroyed; completions on the way check it
 
   uint64_t next_generation_;
+  std::optional<WalFileHeader> unnoted_;  // complete, but whether the register has it is not known
   bool preparing_ = false;
   bool retiring_ = false;
   std::deque<Retired> retired_;

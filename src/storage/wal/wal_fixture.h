@@ -4,9 +4,12 @@
 #include <map>
 #include <memory>
 #include <ostream>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "base/crc32c.h"
 #include "base/log.h"
@@ -81,6 +84,26 @@ class CollectingVisitor : public WalReplayVisitor {
   std::vector<WalCorruption> corruptions;
 };
 
+// Stands for the rows in the manifest database: durable at once.
+struct TestFileRegister final : WalFileRegister {
+  Result<void> note_wal_file(uint32_t, uint64_t generation) override {
+    if (failures > 0) {
+      --failures;
+      if (takes_failed) noted.insert(generation);
+      return fail(ErrorCode::kIo, "the register failed");
+    }
+    noted.insert(generation);
+    return {};
+  }
+  Result<void> forget_wal_file(uint32_t, uint64_t generation) override {
+    noted.erase(generation);
+    return {};
+  }
+  std::set<uint64_t> noted;
+  int failures = 0;           // of the next notes
+  bool takes_failed = false;  // they have an effect all the same
+};
+
 // A log of one shard over restarts: keeps the session rows as the broker does.
 class WalWorld {
  public:
@@ -100,14 +123,18 @@ class WalWorld {
     options.file_bytes = 64 * 1024;
     options.first_file_bytes = 64 * 1024;
     options.chunk_bytes = 32 * 1024;
+    options.file_register = &file_register;
     return options;
   }
 
   // Replays, seals and starts the next session. False if the replay failed or the disk died meanwhile.
   bool start(LocalWalOptions options) {
     visitor = CollectingVisitor();
-    auto result = replay_wal(sim.disk(), kWalTestDirectory, kWalTestShard, rows, visitor);
-    if (!result) return false;
+    auto result = replay_wal(sim.disk(), kWalTestDirectory, kWalTestShard, rows, visitor, with_noted());
+    if (!result) {
+      EXPECT_NE(result.error().code, ErrorCode::kCorrupt) << result.error().message;
+      return false;
+    }
     replayed = std::move(*result);
     std::vector<SegmentStore::WalSession> next_rows;
     for (const auto& session : replayed.sessions) {
@@ -123,6 +150,8 @@ class WalWorld {
     options.leftovers = replayed.leftovers;
     next_rows.push_back({kWalTestShard, options.incarnation, options.first_chunk, 0, false});
     rows = std::move(next_rows);
+    file_register.noted.clear();
+    for (const EarlierWalFile& file : replayed.files) file_register.noted.insert(file.generation);
     wal = LocalWal::create(sim.disk(), sim.loop(), sim.pool(), std::move(options));
     wal->on_durable([this](ChunkNumber) { ++durable_calls; });
     wal->on_failed([this](const Error& error) {
@@ -158,13 +187,19 @@ class WalWorld {
   }
   // Looks only: like a start that goes no further.
   Result<WalReplayResult> look(CollectingVisitor& into) {
-    return replay_wal(sim.disk(), kWalTestDirectory, kWalTestShard, rows, into);
+    return replay_wal(sim.disk(), kWalTestDirectory, kWalTestShard, rows, into, with_noted());
+  }
+  WalReplayOptions with_noted() const {
+    WalReplayOptions how;
+    how.noted.assign(file_register.noted.begin(), file_register.noted.end());
+    return how;
   }
   std::string path(uint64_t generation) const {
     return std::string(kWalTestDirectory) + "/" + wal_file_name(generation, WalFileKind::kLog);
   }
 
   testing::SimRuntime sim;
+  TestFileRegister file_register;
   std::unique_ptr<LocalWal> wal;
   std::vector<SegmentStore::WalSession> rows;
   uint64_t incarnation = 100;
