@@ -271,7 +271,8 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
     LocalWal* wal = flight->wal;
     if (!wal) return;
     wal->retry_timer_ = {};
-    wal->prepare_next_file();
+    if (wal->lacks_file_) wal->prepare_next_file();
+    else wal->prepare_ahead();
     wal->pump();
   });
 }
