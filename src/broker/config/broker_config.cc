@@ -11,14 +11,32 @@
 
 namespace weir::broker {
 
+namespace {
+
+constexpr size_t kFaultsShown = 20;
+
+// As Kafka takes every value.
+std::string_view trim(std::string_view text) {
+  const auto blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  return text;
+}
+
+}  // namespace
+
 Result<void> BrokerConfig::add_file(std::string_view text, std::string_view source) {
   auto properties = parse_properties(text);
   if (!properties) return fail(weir::ErrorCode::kInvalid, fmt::format("{}: {}", source, properties.error().message));
+  std::string faults;
+  size_t count = 0;
   for (const Property& property : *properties) {
-    if (auto ok = set(property.key, property.value); !ok) {
-      return fail(weir::ErrorCode::kInvalid, fmt::format("{}, line {}: {}", source, property.line, ok.error().message));
-    }
+    const auto ok = set(property.key, property.value);
+    if (ok || ++count > kFaultsShown) continue;
+    faults += fmt::format("{}{}, line {}: {}", faults.empty() ? "" : "\n", source, property.line, ok.error().message);
   }
+  if (count > kFaultsShown) faults += fmt::format("\n{}: {} more lines are wrong", source, count - kFaultsShown);
+  if (count > 0) return fail(weir::ErrorCode::kInvalid, std::move(faults));
   return {};
 }
 
@@ -30,7 +48,8 @@ Result<void> BrokerConfig::add_setting(std::string_view assignment) {
   return set(assignment.substr(0, equals), assignment.substr(equals + 1));
 }
 
-Result<void> BrokerConfig::set(std::string_view name, std::string_view value) {
+Result<void> BrokerConfig::set(std::string_view name, std::string_view text) {
+  const std::string_view value = trim(text);
   const ConfigKey* key = find_broker_config_key(name);
   if (!key) {
     const std::string_view near = nearest_broker_key(name);

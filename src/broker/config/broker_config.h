@@ -27,7 +27,7 @@ struct ConfigSynonymValue {
 
 class BrokerConfig {
  public:
-  // Text of a properties file; `source` names it in errors.
+  // Text of a properties file; `source` names it in errors. The error tells of every line that is wrong; the others count.
   Result<void> add_file(std::string_view text, std::string_view source);
   // key=value
   Result<void> add_setting(std::string_view assignment);

@@ -208,6 +208,47 @@ TEST(Properties, JavasRules) {
   EXPECT_EQ(parse_properties("a=b\\")->at(0).value, "b");
 }
 
+TEST(Properties, SeparatorsAndLinesThatGoOn) {
+  const auto pairs = [](std::string_view text) {
+    std::vector<std::pair<std::string, std::string>> result;
+    const auto properties = parse_properties(text);
+    for (const Property& property : *properties) result.emplace_back(property.key, property.value);
+    return result;
+  };
+  using Pairs = std::vector<std::pair<std::string, std::string>>;
+  EXPECT_EQ(pairs("num.partitions 3"), (Pairs{{"num.partitions", "3"}}));
+  EXPECT_EQ(pairs("a\t=\t3\nb\f:\f4"), (Pairs{{"a", "3"}, {"b", "4"}}));
+  EXPECT_EQ(pairs("a = = 3\nb=c=d\ne f=g\nh==i"), (Pairs{{"a", "= 3"}, {"b", "c=d"}, {"e", "f=g"}, {"h", "=i"}}));
+  EXPECT_EQ(pairs("a\\=b=c\nd\\:e:f\ng\\ h i"), (Pairs{{"a=b", "c"}, {"d:e", "f"}, {"g h", "i"}}));
+  EXPECT_EQ(pairs("a=b #no comment\n#a=c\n \t!a=d\n"), (Pairs{{"a", "b #no comment"}}));
+  EXPECT_EQ(pairs("a=1,\\\n  # 2,\\\r\n\t3\rb=4"), (Pairs{{"a", "1,# 2,3"}, {"b", "4"}}));
+  EXPECT_EQ(pairs("a=b\\\n\nc=d"), (Pairs{{"a", "b"}, {"c", "d"}})) << "an empty line ends the one that goes on";
+  EXPECT_EQ(pairs("\\\n\n\\\n# c\na=b\n\\"), (Pairs{{"#", "c"}, {"a", "b"}}));
+  EXPECT_EQ(pairs("a\\\\=b\\q\\\\\nc="), (Pairs{{"a\\", "bq\\"}, {"c", ""}}));
+}
+
+TEST(BrokerConfig, TakesValuesWithoutTheBlanksAroundThem) {
+  BrokerConfig config;
+  ASSERT_TRUE(config.add_file("num.partitions 3 \nlog.dirs=/data \t\r\nweir.flush=os \n", "f"));
+  EXPECT_EQ(config.integer("num.partitions"), 3);
+  EXPECT_EQ(config.text("log.dirs"), "/data");
+  EXPECT_EQ(config.text("weir.flush"), "os");
+}
+
+TEST(BrokerConfig, TellsOfEveryWrongLine) {
+  BrokerConfig config;
+  const auto refused = config.add_file("num.partitions=x\nnode.id=4\nno.such=1\n\nlog.retention.ms=soon", "f");
+  ASSERT_FALSE(refused);
+  const std::string& message = refused.error().message;
+  for (const char* part : {"f, line 1: ", "\nf, line 3: ", "\nf, line 5: "}) EXPECT_THAT(message, HasSubstr(part));
+  EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 2);
+  std::string many;
+  for (int i = 0; i < 1000; ++i) many += "no.such.key=1\n";
+  const std::string bounded = config.add_file(many, "f").error().message;
+  EXPECT_LT(bounded.size(), 5000u);
+  EXPECT_THAT(bounded, HasSubstr("980 more lines are wrong"));
+}
+
 TEST(Listeners, CombinesBoundAndAdvertised) {
   const auto listeners = combine_listeners("PLAINTEXT://0.0.0.0:9092,internal://[::1]:0", "PLAINTEXT://b.example:9092",
                                            "PLAINTEXT:PLAINTEXT,INTERNAL:plaintext");

@@ -78,6 +78,11 @@ Result<runtime::Endpoint> parse_endpoint(std::string_view text) {
   return endpoint;
 }
 
+std::string endpoint_text(const runtime::Endpoint& endpoint) {
+  return endpoint.host.find(':') == std::string::npos ? fmt::format("{}:{}", endpoint.host, endpoint.port)
+                                                      : fmt::format("[{}]:{}", endpoint.host, endpoint.port);
+}
+
 Result<std::vector<ListenerText>> parse_listeners(std::string_view text) {
   std::vector<ListenerText> result;
   auto ok = for_each_part(text, [&](std::string_view part) -> Result<void> {

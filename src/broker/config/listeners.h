@@ -21,6 +21,9 @@ Result<std::vector<ListenerText>> parse_listeners(std::string_view text);
 // host:port, for addresses without a name.
 Result<runtime::Endpoint> parse_endpoint(std::string_view text);
 
+// The other way: host:port, an IPv6 address in brackets.
+std::string endpoint_text(const runtime::Endpoint& endpoint);
+
 // Puts both together by name. `protocol_map` is listener.security.protocol.map. A listener on one address advertises
 // that address; one on all interfaces with nothing advertised answers clients the address they connected to. Port 0 in an
 // advertised listener stands for the real port.

@@ -40,14 +40,12 @@ class LineReader {
       for (;;) {
         size_t backslashes = 0;
         while (backslashes < natural.size() && natural[natural.size() - 1 - backslashes] == '\\') ++backslashes;
-        if (backslashes % 2 == 0) {
-          line += natural;
-          return true;
-        }
-        line += natural.substr(0, natural.size() - 1);
-        if (at_ >= text_.size()) return true;
+        const bool goes_on = backslashes % 2 == 1;
+        line += natural.substr(0, natural.size() - (goes_on ? 1 : 0));
+        if (!goes_on || at_ >= text_.size()) break;
         natural = skip_blanks(natural_line());
       }
+      if (!line.empty()) return true;  // as it is after a lone backslash
     }
     return false;
   }

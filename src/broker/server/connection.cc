@@ -19,9 +19,13 @@ constexpr int32_t kLeastRequestBytes = 8;  // api key, version, correlation id
 bool is_tls(Bytes begin) { return begin[0] == 0x16 && begin[1] == 0x03; }
 
 bool is_http(Bytes begin) {
-  const std::string_view verb = as_string(begin.first(4));
-  for (const std::string_view known : {"GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CONN", "PRI "}) {
-    if (verb == known) return true;
+  char verb[4];
+  for (size_t i = 0; i < sizeof verb; ++i) {
+    const char c = static_cast<char>(begin[i]);
+    verb[i] = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  }
+  for (const std::string_view known : {"GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CONN", "TRAC", "PRI "}) {
+    if (std::string_view(verb, sizeof verb) == known) return true;
   }
   return false;
 }
@@ -167,12 +171,16 @@ void Connection::refuse_foreign(Bytes begin) {
                                                "security.protocol=PLAINTEXT in the client or use a TLS listener",
                                                facts_.listener->security_protocol, facts_.listener->name));
   }
-  const std::string_view answer =
-      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 50\r\n\r\n"
-      "This port speaks the Kafka protocol, it is no HTTP";
-  const iovec piece{const_cast<char*>(answer.data()), answer.size()};
+  const std::string& address = frontend_.http_address_;
+  const std::string where = address.empty() ? "health and metrics are served nowhere (http.listener is off)"
+                                            : fmt::format("health and metrics are at http://{} (/health, /metrics)", address);
+  const std::string text = fmt::format("This port speaks the Kafka protocol, not HTTP; {}\n", where);
+  std::string answer = fmt::format("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+                                   "Content-Length: {}\r\n\r\n{}",
+                                   text.size(), text);
+  const iovec piece{answer.data(), answer.size()};
   if (!first_) (void)socket_->write({&piece, 1});
-  close(Reason::kForeign, "an HTTP request arrived on the Kafka port; health and metrics have a port of their own");
+  close(Reason::kForeign, fmt::format("an HTTP request arrived on the Kafka port; {}", where));
 }
 
 void Connection::keep_leftover(const Buffer& owner, const uint8_t* data, size_t size) {

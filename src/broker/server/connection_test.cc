@@ -191,7 +191,25 @@ TEST_F(ConnectionTest, RecognisesTlsAndHttp) {
   EXPECT_EQ(tls.received, "");
   EXPECT_TRUE(http.closed);
   EXPECT_THAT(http.received, HasSubstr("HTTP/1.1 400 Bad Request\r\n"));
+  EXPECT_THAT(http.received, HasSubstr("http.listener is off"));
   EXPECT_EQ(closed(Reason::kForeign), 2);
+}
+
+TEST_F(ConnectionTest, TellsHttpClientsWhereHttpIsSpoken) {
+  frontend_->tell_http_clients("[::1]:9644");
+  const std::vector<std::string> verbs = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
+                                          "get", "Post"};
+  for (const std::string& verb : verbs) {
+    FakePeer& http = connect();
+    http.send(verb + " / HTTP/1.1\r\nHost: x\r\n\r\n");
+    turn();
+    EXPECT_TRUE(http.closed) << verb;
+    EXPECT_THAT(http.received, HasSubstr("http://[::1]:9644")) << verb;
+    const size_t body = http.received.find("\r\n\r\n") + 4;
+    EXPECT_THAT(http.received, HasSubstr("Content-Length: " + std::to_string(http.received.size() - body) + "\r\n"));
+    EXPECT_EQ(http.received.back(), '\n');
+  }
+  EXPECT_EQ(closed(Reason::kForeign), static_cast<int64_t>(verbs.size()));
 }
 
 TEST_F(ConnectionTest, ClosesOnUnknownApisVersionsAndBrokenHeaders) {

@@ -94,6 +94,8 @@ class Frontend {
 
   // Listens on listener.bound; answers the real address. `listener` outlives the frontend.
   Result<runtime::Endpoint> listen(const ListenerInfo& listener);
+  // host:port where HTTP is spoken, for those who speak it here. Before the loop runs.
+  void tell_http_clients(std::string address) { http_address_ = std::move(address); }
   // Stops accepting and takes no further request; those in flight are answered.
   void drain();
   // Takes over a connected socket as if it had been accepted.
@@ -135,6 +137,7 @@ class Frontend {
   RateLimit refuse_lines_;
   RateLimit slow_lines_;
   const int64_t slow_request_ns_;
+  std::string http_address_;  // empty: nowhere
 
   std::vector<std::unique_ptr<Connection>> connections_;
   std::vector<Connection*> to_send_, sending_;
