@@ -3,10 +3,13 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <filesystem>
+#include <map>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "apps/folder_check.h"
 #include "apps/log_import.h"
 #include "runtime/posix_file_system.h"
 #include "runtime/real_runtime.h"
@@ -28,26 +31,68 @@ bool ends_with_any(std::string_view name, std::initializer_list<std::string_view
 bool is_segment(std::string_view name) { return name.ends_with(".log"); }
 bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare"}); }
 
-// The files to look at: what was named, and of folders their log files, theirs below included.
-Result<void> collect(runtime::FileSystem& files, const std::string& path, std::vector<std::string>& into) {
-  auto entries = files.list(path);
-  if (!entries) {
-    into.push_back(path);  // not a folder; what is wrong with it is said when it is opened
-    return {};
-  }
+// What is to be looked at, and what is known before.
+struct Findings {
+  std::vector<std::string> paths;
+  std::map<std::string, uint64_t> valid_bytes;  // of segments, where a manifest tells
+  bool intact = true;
+};
+
+bool is_link(const std::string& path) {
+  std::error_code ignored;
+  return std::filesystem::is_symlink(path, ignored);
+}
+
+// Adds the log files of a folder and of those below. `manifests`: of its data folder. Links are not followed: they lead
+// out of the folder that was named.
+Result<void> collect(runtime::FileSystem& files, const std::string& folder, const FolderCheck& manifests, Findings& into) {
+  auto entries = files.list(folder);
+  if (!entries) return std::unexpected(entries.error());
   for (const runtime::DirectoryEntry& entry : *entries) {
-    const std::string below = path + "/" + entry.name;
+    const std::string below = folder + "/" + entry.name;
+    if (is_link(below)) continue;
     if (entry.is_directory) {
-      if (auto ok = collect(files, below, into); !ok) return ok;
-    } else if (is_segment(entry.name) || entry.name.ends_with(".wal")) {
-      into.push_back(below);
+      if (auto ok = collect(files, below, manifests, into); !ok) return ok;
+    } else if (entry.name.ends_with(".wal")) {
+      into.paths.push_back(below);
+    } else if (is_segment(entry.name)) {
+      // A merge or a deletion that did not come to its end leaves files that are part of no log.
+      if (manifests.has_manifests && !manifests.valid_bytes.contains(below)) continue;
+      into.paths.push_back(below);
     }
   }
   return {};
 }
 
-bool process_segment(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command) {
+// A file, or a folder of them.
+Result<void> collect_named(runtime::FileSystem& files, std::string named, Findings& into) {
+  while (named.size() > 1 && named.back() == '/') named.pop_back();
+  std::error_code error;
+  if (!std::filesystem::is_directory(named, error)) {
+    into.paths.push_back(named);  // what is wrong with it is said when it is opened
+    return {};
+  }
+  auto check = check_folder(files, named);
+  if (!check) return std::unexpected(check.error());
+  if (!check->note.empty()) fmt::print(stderr, "weir: {}\n", check->note);
+  for (const std::string& problem : check->problems) {
+    fmt::print(stderr, "{}\n", problem);
+    into.intact = false;
+  }
+  const size_t before = into.paths.size();
+  if (auto ok = collect(files, named, *check, into); !ok) return ok;
+  into.valid_bytes.merge(check->valid_bytes);
+  if (into.paths.size() == before && into.intact) {
+    return fail(ErrorCode::kNotFound,
+                fmt::format("there is no log in {}: no segment file (*.log) and no WAL file (*.wal)", named));
+  }
+  return {};
+}
+
+bool process_segment(runtime::FileSystem& files, const std::string& path, uint64_t valid_bytes,
+                     const cli::LogCommand& command) {
   storage::SegmentDumpOptions options;
+  options.valid_bytes = valid_bytes;
   options.verify_only = command.action == cli::LogCommand::Action::kVerify;
   options.records = command.print_records;
   options.json = command.json;
@@ -78,8 +123,13 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
   }
   if (!command.json) {
     fmt::print("{}: chunks {} to {}, {} batches{}\n", path, summary->first_chunk, summary->last_chunk, summary->batches,
-               summary->damaged() ? fmt::format("; DAMAGED: {} batches, {} chunks, {} chunks missing",
-                                                summary->damaged_batches, summary->damaged_chunks, summary->missing_chunks)
+               summary->damaged() ? fmt::format("; DAMAGED: {} batches, {} chunks, {} chunks missing{}{}",
+                                                summary->damaged_batches, summary->damaged_chunks, summary->missing_chunks,
+                                                summary->header_damaged ? ", the file's header" : "",
+                                                summary->short_file()
+                                                    ? fmt::format(", cut short ({} bytes of {} are there)",
+                                                                  summary->bytes, summary->bytes_promised)
+                                                    : std::string())
                                   : std::string("; intact"));
   }
   return !summary->damaged();
@@ -118,26 +168,26 @@ int run_import(const cli::LogCommand& command) {
 int run_log_command(const cli::LogCommand& command) {
   if (command.action == cli::LogCommand::Action::kImport) return run_import(command);
   runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
-  std::vector<std::string> paths;
+  Findings findings;
   for (const std::string& named : command.files) {
-    if (auto ok = collect(files, named, paths); !ok) {
+    if (auto ok = collect_named(files, named, findings); !ok) {
       fmt::print(stderr, "weir: {}\n", ok.error().message);
       return 1;
     }
   }
-  bool intact = true;
-  for (const std::string& path : paths) {
+  for (const std::string& path : findings.paths) {
     if (is_segment(path)) {
-      intact &= process_segment(files, path, command);
+      const auto known = findings.valid_bytes.find(path);
+      const uint64_t valid_bytes = known == findings.valid_bytes.end() ? UINT64_MAX : known->second;
+      findings.intact &= process_segment(files, path, valid_bytes, command);
     } else if (is_wal(path)) {
-      intact &= process_wal(files, path, command);
+      findings.intact &= process_wal(files, path, command);
     } else {
       fmt::print(stderr, "weir: {} is neither a segment file (*.log) nor a WAL file (*.wal)\n", path);
       return 2;
     }
   }
-  if (paths.empty()) fmt::print("no log files found\n");
-  return intact ? 0 : 1;
+  return findings.intact ? 0 : 1;
 }
 
 }  // namespace weir::apps

@@ -106,7 +106,7 @@ Result<std::vector<DirectoryEntry>> PosixFileSystem::list(const std::string& pat
     if (name == "." || name == "..") continue;
     struct stat details{};
     if (::fstatat(::dirfd(directory.get()), entry->d_name, &details, 0) != 0) {
-      if (errno == ENOENT) continue;  // removed meanwhile
+      if (errno == ENOENT || errno == ELOOP) continue;  // removed meanwhile, or a link that leads nowhere
       return fail_errno("cannot look up " + path + "/" + std::string(name), errno);
     }
     const bool is_directory = S_ISDIR(details.st_mode);

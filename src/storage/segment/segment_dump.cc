@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -194,7 +195,7 @@ Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const s
   if (!file) return std::unexpected(std::move(file.error()));
   auto size = (*file)->size();
   if (!size) return std::unexpected(std::move(size.error()));
-  SegmentDump dump(**file, path, *size, parsed->base_offset, options, line);
+  SegmentDump dump(**file, path, std::min(*size, options.valid_bytes), parsed->base_offset, options, line);
   auto summary = dump.run();
   if (!summary) return summary;
   const std::string index_path = (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) +

@@ -16,6 +16,7 @@ struct SegmentDumpOptions {
   bool json = false;         // an object a line
   bool verify_only = false;  // lines for damage only
   bool records = false;      // a line for every record, with its key and value
+  uint64_t valid_bytes = UINT64_MAX;  // of the file, where a manifest tells: what is behind does not exist
 };
 
 struct SegmentDumpSummary {

@@ -16,7 +16,10 @@ class WalDump {
           Function<void(std::string_view)>& line)
       : reader_(reader), header_(header), options_(options), line_(line) {}
 
-  Result<WalDumpSummary> run() {
+  Result<WalDumpSummary> run(bool header_damaged) {
+    summary_.header_damaged = header_damaged;
+    summary_.bytes = reader_.size();
+    summary_.bytes_promised = header_.file_bytes;
     show_file();
     uint64_t offset = kWalBlock;
     uint64_t gap = 0;  // where chunks ceased, 0 while they follow each other
@@ -51,6 +54,10 @@ class WalDump {
     show(form, header_.shard, header_.identity.generation, header_.identity.incarnation, header_.file_bytes,
          header_.recycled, header_.durable_before);
     summary_.end = kWalBlock;
+    if (!summary_.short_file()) return;
+    show(options_.json ? R"({{"type":"damage","what":"file cut short","bytes":{},"of":{}}})"
+                       : "DAMAGED: the file was cut short, {} bytes of {} are there",
+         summary_.bytes, summary_.bytes_promised);
   }
 
   void show_gap(const ChunkHeader& next, uint64_t from, uint64_t to) {
@@ -137,6 +144,7 @@ Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::stri
   const Slice block = (*reader)->read(0, kWalBlock);
   if ((*reader)->error()) return std::unexpected(*(*reader)->error());
   auto header = decode_file_header(block.bytes());
+  const bool header_damaged = !header;
   if (!header) {
     // The first chunk repeats what is needed.
     const Slice first = (*reader)->read(kWalBlock, kWalBlock);
@@ -145,7 +153,7 @@ Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::stri
     line(options.json ? R"({"type":"damage","what":"file header"})" : "DAMAGED: the file's header");
     header = WalFileHeader{.identity = chunk->file, .file_bytes = (*reader)->size()};
   }
-  return WalDump(**reader, *header, options, line).run();
+  return WalDump(**reader, *header, options, line).run(header_damaged);
 }
 
 }  // namespace weir::storage

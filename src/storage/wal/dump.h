@@ -25,8 +25,14 @@ struct WalDumpSummary {
   uint64_t damaged_chunks = 0;  // footer unreadable or batches damaged
   uint64_t missing_chunks = 0;  // in front of a later chunk
   uint64_t end = 0;             // offset behind the last chunk
+  bool header_damaged = false;  // of the file
+  uint64_t bytes = 0;           // of the file
+  uint64_t bytes_promised = 0;  // by its header: files are made whole before they are used
+  bool short_file() const { return bytes < bytes_promised; }
   // Damage other than at the end, where a write may have been cut off.
-  bool damaged() const { return missing_chunks != 0 || damaged_chunks > (last_is_damaged ? 1u : 0u); }
+  bool damaged() const {
+    return header_damaged || short_file() || missing_chunks != 0 || damaged_chunks > (last_is_damaged ? 1u : 0u);
+  }
   bool last_is_damaged = false;
 };
 

@@ -87,6 +87,21 @@ TEST_F(WalDump, ShowsDamage) {
   ASSERT_TRUE(summary);
   EXPECT_EQ(summary->batches, 4u);
   EXPECT_EQ(lines_[0], "DAMAGED: the file's header");
+  EXPECT_TRUE(summary->damaged());
+}
+
+TEST_F(WalDump, AFileCutShortIsDamagedEvenWhereOnlyEmptySpaceIsGone) {
+  for (const uint64_t bytes : {uint64_t{60 * 1024}, 4 * kWalBlock, 3 * kWalBlock}) {
+    auto file = world_.sim.disk().open(world_.path(1), {.write = true});
+    ASSERT_TRUE(file);
+    ASSERT_TRUE((*file)->truncate(bytes));
+    const auto summary = dump();
+    ASSERT_TRUE(summary);
+    EXPECT_TRUE(summary->damaged()) << bytes;
+    EXPECT_EQ(lines_[1], "DAMAGED: the file was cut short, " + std::to_string(bytes) + " bytes of 65536 are there");
+  }
+  ASSERT_TRUE(dump({.json = true}));
+  EXPECT_EQ(lines_[1], R"({"type":"damage","what":"file cut short","bytes":12288,"of":65536})");
 }
 
 TEST_F(WalDump, RefusesOtherFiles) {
