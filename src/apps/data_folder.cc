@@ -4,8 +4,6 @@
 
 #include <cerrno>
 
-#include <map>
-
 #include "broker/config/config_key.h"
 #include "broker/config/properties_file.h"
 
@@ -26,6 +24,12 @@ Result<std::string> read_small_file(runtime::FileSystem& files, const std::strin
   if (!read) return std::unexpected(read.error());
   text.resize(*read);
   return text;
+}
+
+std::string remedy() {
+  return fmt::format("Nothing was changed. Restore the file from a backup, or write it anew with the three lines "
+                     "version=1, weir.format.version={} and node.id=<the broker's>; the data itself is elsewhere",
+                     DataFolder::kFormat);
 }
 
 // Makes the folder's own name durable, and those above it: this start, or one that was killed, may have made them.
@@ -83,20 +87,7 @@ Result<void> DataFolder::check() {
   if (!parsed) return fail(ErrorCode::kCorrupt, properties_path() + ": " + parsed.error().message);
   std::map<std::string, std::string> values;
   for (const broker::Property& property : *parsed) values[property.key] = property.value;
-
-  if (!values.contains("weir.format.version")) {
-    return fail(ErrorCode::kUnsupported,
-                fmt::format("{} holds the data of Apache Kafka, not of Weir; `weir log import {} --data-dir DIR` makes a "
-                            "data folder of it",
-                            path_, path_));
-  }
-  const int64_t format = broker::parse_config_integer(values["weir.format.version"]);
-  if (format > kFormat) {
-    return fail(ErrorCode::kUnsupported, fmt::format("{} was written by a newer version of Weir (format {}, this one "
-                                                     "knows up to {}); nothing was changed, use the newer version",
-                                                     path_, format, kFormat));
-  }
-  if (format < 1) return fail(ErrorCode::kCorrupt, properties_path() + ": weir.format.version is not a number");
+  if (auto ok = check_format(values); !ok) return ok;
   if (values.contains("node.id") && values["node.id"] != std::to_string(*node_id_)) {
     return fail(ErrorCode::kInvalid, fmt::format("{} belongs to node.id {}, but this broker is configured as {}", path_,
                                                  values["node.id"], *node_id_));
@@ -105,12 +96,57 @@ Result<void> DataFolder::check() {
   return {};
 }
 
+Result<void> DataFolder::check_format(const std::map<std::string, std::string>& values) {
+  const auto found = values.find("weir.format.version");
+  if (found == values.end()) {
+    const auto ours = data_of_ours();
+    if (!ours) return std::unexpected(ours.error());
+    const bool of_kafka = values.contains("directory.id") || values.contains("node.id") || values.contains("broker.id");
+    if (ours->empty() && of_kafka) {
+      return fail(ErrorCode::kUnsupported,
+                  fmt::format("{} holds the data of Apache Kafka, not of Weir; `weir log import {} --data-dir DIR` makes a "
+                              "data folder of it",
+                              path_, path_));
+    }
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it does not say weir.format.version. {}",
+                                                 properties_path(), remedy()));
+  }
+  const int64_t format = broker::parse_config_integer(found->second);
+  if (format > kFormat) {
+    return fail(ErrorCode::kUnsupported, fmt::format("{} was written by a newer version of Weir (format {}, this one "
+                                                     "knows up to {}); nothing was changed, use the newer version",
+                                                     path_, format, kFormat));
+  }
+  if (format < 1) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: weir.format.version is not a number. {}",
+                                                 properties_path(), remedy()));
+  }
+  return {};
+}
+
+// The name of a file or folder that only Weir's data has; empty if there is none.
+Result<std::string> DataFolder::data_of_ours() {
+  for (const char* name : {"meta.db", "manifest.db", "wal"}) {
+    auto exists = files_.exists(path_ + "/" + name);
+    if (!exists) return std::unexpected(exists.error());
+    if (*exists) return name;
+  }
+  return "";
+}
+
 Result<void> DataFolder::check_unmarked() {
+  const auto ours = data_of_ours();
+  if (!ours) return std::unexpected(ours.error());
+  if (!ours->empty()) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} holds data of Weir (it has '{}'), but its meta.properties is missing. "
+                                                 "{}",
+                                                 path_, *ours, remedy()));
+  }
   auto entries = files_.list(path_);
   if (!entries) return std::unexpected(entries.error());
   for (const runtime::DirectoryEntry& entry : *entries) {
-    const bool ours = entry.name == ".lock" || entry.name == "meta.properties.tmp" || entry.name == "lost+found";
-    if (!ours) {
+    const bool of_a_start = entry.name == ".lock" || entry.name == "meta.properties.tmp" || entry.name == "lost+found";
+    if (!of_a_start) {
       return fail(ErrorCode::kInvalid,
                   fmt::format("{} is not empty and is no data folder of Weir (it has '{}', but no meta.properties); take "
                               "an empty or a new folder",

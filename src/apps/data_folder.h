@@ -5,10 +5,12 @@
 //   meta.db          topics and their configuration; see storage/metadata
 //   manifest.db, wal/, <topic id>-<partition>/   the log; see storage
 //
-// A folder of a newer format, of Apache Kafka, or with files of somebody else is refused before anything in it changes.
+// A folder of a newer format, of Apache Kafka, with files of somebody else, or with data of ours whose meta.properties is
+// damaged or gone, is refused before anything in it changes.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,6 +43,8 @@ class DataFolder {
       : files_(files), path_(std::move(path)), node_id_(node_id) {}
   Result<void> check();
   Result<void> check_unmarked();
+  Result<void> check_format(const std::map<std::string, std::string>& values);
+  Result<std::string> data_of_ours();
   Result<void> write_properties();
   std::string properties_path() const { return path_ + "/meta.properties"; }
 

@@ -8,7 +8,9 @@
 namespace weir::apps {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class DataFolderTest : public ::testing::Test {
  protected:
@@ -84,6 +86,34 @@ TEST_F(DataFolderTest, RefusesTheDataOfApacheKafka) {
 TEST_F(DataFolderTest, RefusesGarbage) {
   write("meta.properties", "weir.format.version=banana\n");
   EXPECT_THAT(refusal(), HasSubstr("not a number"));
+}
+
+TEST_F(DataFolderTest, TellsADamagedMarkFromTheDataOfApacheKafka) {
+  for (const char* text : {"garbage", "", "=", "weir.format.versio"}) {
+    write("meta.properties", text);
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("meta.properties is damaged"), Not(HasSubstr("Apache Kafka")))) << text;
+  }
+  // With our data beside it, even Kafka's keys do not make it Kafka's: ours has them, too.
+  write("meta.db", "x");
+  write("meta.properties", "version=1\nnode.id=1\ncluster.id=y\n");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("meta.properties is damaged"), Not(HasSubstr("Apache Kafka"))));
+}
+
+TEST_F(DataFolderTest, NeverPointsAwayFromDataWhoseMarkIsMissing) {
+  for (const char* name : {"meta.db", "manifest.db", "wal"}) {
+    write(name, "x");
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("meta.properties is missing"), HasSubstr(name), Not(HasSubstr("empty")))) << name;
+    EXPECT_FALSE(world_.disk().has("/data/.lock"));
+    ASSERT_TRUE(world_.files().remove("/data/" + std::string(name)));
+  }
+}
+
+TEST_F(DataFolderTest, AMarkWrittenAnewAsTheMessageSaysIsEnough) {
+  write("meta.db", "x");
+  write("meta.properties", "version=1\nweir.format.version=1\nnode.id=1\n");
+  auto folder = DataFolder::open(world_.files(), "/data", 1);
+  ASSERT_TRUE(folder) << folder.error().message;
+  EXPECT_TRUE((*folder)->settle("abc"));
 }
 
 }  // namespace

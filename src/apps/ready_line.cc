@@ -25,26 +25,30 @@ std::string json_string(std::string_view text) {
   return out + '"';
 }
 
-// Where a process on this machine finds it.
+std::string json_address(const runtime::Endpoint& address) {
+  return fmt::format("{{\"host\":{},\"port\":{}}}", json_string(address.host), address.port);
+}
+
+}  // namespace
+
 runtime::Endpoint reachable(runtime::Endpoint address) {
   if (address.host == "0.0.0.0") address.host = "127.0.0.1";
   if (address.host == "::") address.host = "::1";
   return address;
 }
 
-}  // namespace
-
 std::string ready_line(const Server& server, int64_t pid) {
   std::string listeners;
   for (const broker::ListenerInfo& listener : server.listeners()) {
     const runtime::Endpoint address = reachable(listener.advertised ? *listener.advertised : listener.bound);
-    listeners += fmt::format("{}{{\"name\":{},\"host\":{},\"port\":{}}}", listeners.empty() ? "" : ",",
-                             json_string(listener.name), json_string(address.host), address.port);
+    listeners += fmt::format("{}{{\"name\":{},\"host\":{},\"port\":{},\"bound\":{},\"advertised\":{}}}",
+                             listeners.empty() ? "" : ",", json_string(listener.name), json_string(address.host),
+                             address.port, json_address(listener.bound),
+                             listener.advertised ? json_address(*listener.advertised) : "null");
   }
   std::string http;
   if (const auto& bound = server.http_address()) {
-    const runtime::Endpoint address = reachable(*bound);
-    http = fmt::format(",\"http\":{{\"host\":{},\"port\":{}}}", json_string(address.host), address.port);
+    http = ",\"http\":" + json_address(reachable(*bound));
   }
   return fmt::format("{{\"listeners\":[{}]{},\"data_dir\":{},\"pid\":{}}}\n", listeners, http, json_string(server.data_dir()), pid);
 }

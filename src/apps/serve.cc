@@ -1,21 +1,22 @@
 #include "apps/serve.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <stdlib.h>
-#include <unistd.h>
+#include <signal.h>
 
+#include <cerrno>
 #include <cstdio>
-#include <filesystem>
+#include <cstring>
 #include <fstream>
-#include <iterator>
+#include <utility>
 
 #include "apps/flush_probe.h"
 #include "apps/log_sink.h"
 #include "apps/process_metrics.h"
 #include "apps/ready_line.h"
 #include "apps/server.h"
+#include "apps/temporary_folder.h"
 #include "base/log.h"
+#include "broker/config/listeners.h"
 #include "runtime/machine.h"
 #include "runtime/real_runtime.h"
 #include "runtime/signals.h"
@@ -31,13 +32,34 @@ int complain(const Error& error, int code) {
   return code;
 }
 
+// A regular file, or a pipe as of `--config <(...)`.
+Result<std::string> read_config_file(const std::string& path) {
+  constexpr size_t kBytesMax = 4 << 20;
+  errno = 0;
+  std::ifstream in(path, std::ios::binary);
+  std::string text;
+  char piece[16 * 1024];
+  while (in && text.size() <= kBytesMax) {
+    in.read(piece, sizeof piece);
+    text.append(piece, static_cast<size_t>(in.gcount()));
+  }
+  if (!in.eof() && text.size() > kBytesMax) {
+    return fail(ErrorCode::kInvalid, fmt::format("--config {} is too large for a configuration", path));
+  }
+  // What the stream met is in errno: a folder opens, but cannot be read.
+  if (!in.eof() || in.bad()) {
+    return fail(ErrorCode::kNotFound, fmt::format("cannot read --config {}: {}; name a properties file", path,
+                                                  errno != 0 ? std::strerror(errno) : "it is no file"));
+  }
+  return text;
+}
+
 Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
   broker::BrokerConfig config;
   if (!command.config_file.empty()) {
-    std::ifstream in(command.config_file, std::ios::binary);
-    if (!in) return fail(ErrorCode::kNotFound, fmt::format("cannot read --config {}", command.config_file));
-    const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-    if (auto ok = config.add_file(text, command.config_file); !ok) return std::unexpected(ok.error());
+    const auto text = read_config_file(command.config_file);
+    if (!text) return std::unexpected(text.error());
+    if (auto ok = config.add_file(*text, command.config_file); !ok) return std::unexpected(ok.error());
   }
   for (const std::string& setting : command.settings) {
     if (auto ok = config.add_setting(setting); !ok) return std::unexpected(ok.error());
@@ -71,25 +93,6 @@ Result<std::string> data_dir_of(const cli::ServeCommand& command, const broker::
   return dirs;
 }
 
-// A folder that goes when the process ends normally.
-class TemporaryFolder {
- public:
-  bool create() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "weir-XXXXXX").string();
-    if (!mkdtemp(pattern.data())) return false;
-    path_ = pattern;
-    return true;
-  }
-  ~TemporaryFolder() {
-    std::error_code ignored;
-    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-};
-
 std::string flush_text(const broker::BrokerConfig& config, FlushProbe::Latency measured) {
   if (config.text("weir.flush") == "os") return "os: acknowledged when the kernel has it; a power cut loses records";
   const std::string mode = "durable: acknowledged when it is on the device";
@@ -101,20 +104,20 @@ void print_banner(const Server& server, const cli::ServeCommand& command, const 
                   FlushProbe::Latency measured) {
   std::string listening;
   for (const broker::ListenerInfo& listener : server.listeners()) {
-    listening += fmt::format("{}{}://{}:{}", listening.empty() ? "" : ", ", listener.name, listener.bound.host,
-                             listener.bound.port);
+    listening += fmt::format("{}{}://{}", listening.empty() ? "" : ", ", listener.name,
+                             broker::endpoint_text(listener.bound));
   }
   const broker::ListenerInfo& first = server.listeners().front();
-  const std::string bootstrap = fmt::format("{}:{}", first.advertised ? first.advertised->host : "127.0.0.1",
-                                            first.advertised ? first.advertised->port : first.bound.port);
+  const std::string bootstrap = broker::endpoint_text(first.advertised.value_or(reachable(first.bound)));
   const storage::RecoveryStats& recovery = server.recovery();
   fmt::print("Weir {} is ready.\n", WEIR_VERSION);
   fmt::print("  listening  {}\n", listening);
   if (const auto& http = server.http_address()) {
-    fmt::print("  health     http://{}:{}/health, /ready, /metrics\n", http->host, http->port);
+    fmt::print("  health     http://{}/health, /ready, /metrics\n", broker::endpoint_text(*http));
   }
-  fmt::print("  data       {}{} (cluster {}, {} topics)\n", server.data_dir(),
-             command.ephemeral ? ", removed at the end" : "", server.cluster_id(), server.topic_count());
+  fmt::print("  data       {}{} (cluster {}, {} topic{})\n", server.data_dir(),
+             command.ephemeral ? ", removed at the end" : "", server.cluster_id(), server.topic_count(),
+             server.topic_count() == 1 ? "" : "s");
   fmt::print("  flush      {}\n", flush_text(config, measured));
   if (server.first_start()) {
     fmt::print("  recovery   nothing to do, the folder is new\n");
@@ -140,13 +143,15 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   bool stopping = false;  // loop 0
   Result<void> outcome;   // loop 0, read after the loops have ended
   std::unique_ptr<FlushProbe> probe;
-  const auto stop = [&] {
+  const auto stop = [&](int signal) {
+    // A closed terminal may tell it twice: the kernel and the shell.
+    if (stopping && signal == SIGHUP) return;
     if (std::exchange(stopping, true)) return runtime.request_stop();  // a second signal does not wait
     server->stop([&] { runtime.request_stop(); });
     // Whatever hangs, the process ends in time; what was acknowledged is durable anyway.
     runtime.loop(0).schedule_after(4 * runtime::kSecond, [&] { runtime.request_stop(); });
   };
-  runtime::SignalWatch signals(runtime.loop(0), [&](int) { stop(); });
+  runtime::SignalWatch signals(runtime.loop(0), stop);
 
   auto started = Server::start(runtime.runtime(), std::move(options));
   if (!started) return complain(started.error(), kFailed);
@@ -157,7 +162,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   server->when_ready([&](Result<void> ready) {
     if (!ready) {
       outcome = std::move(ready);
-      return stop();
+      return stop(0);
     }
     if (command.ready_fd >= 0) write_ready_line(command.ready_fd, *server);
     probe = FlushProbe::start(runtime.runtime(), runtime.loop(0), server->data_dir(),
@@ -192,11 +197,13 @@ int serve(const cli::ServeCommand& command) {
     if (!topic) return complain(topic.error(), kBadArguments);
     options.topics.push_back(std::move(*topic));
   }
+  if (auto ok = check_topic_arguments(options.topics, options.config); !ok) return complain(ok.error(), kBadArguments);
+  if (auto ok = Server::check(options.config); !ok) return complain(ok.error(), kBadArguments);
   TemporaryFolder temporary;
-  if (command.ephemeral && !temporary.create()) {
-    return complain(Error{ErrorCode::kIo, "cannot create a temporary folder", errno}, kFailed);
-  }
   if (command.ephemeral) {
+    auto created = TemporaryFolder::create();
+    if (!created) return complain(created.error(), kFailed);
+    temporary = std::move(*created);
     options.data_dir = temporary.path();
     options.disk_reserve = false;
   } else {

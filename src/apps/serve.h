@@ -5,8 +5,8 @@
 
 namespace weir::apps {
 
-// Runs until SIGTERM or SIGINT. Answers the process's exit code: 0 after a clean end, 1 if it could not start or failed,
-// 2 if the arguments are wrong.
+// Runs until SIGTERM, SIGINT, SIGHUP or SIGQUIT. Answers the process's exit code: 0 after a clean end, 2 if arguments,
+// settings or topics asked for are wrong (they are, wherever they are tried), 1 if it could not start or failed.
 int serve(const cli::ServeCommand& command);
 
 }  // namespace weir::apps

@@ -42,6 +42,34 @@ uint64_t random_incarnation(runtime::Random& random) {
   return incarnation;
 }
 
+// Those for clients.
+Result<std::vector<broker::ListenerInfo>> client_listeners(const broker::BrokerConfig& config) {
+  auto listeners = broker::combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
+                                             config.text("listener.security.protocol.map"));
+  if (!listeners) return listeners;
+  // Configurations of Kafka's brokers that are controllers as well name listeners that clients do not use.
+  const std::string controllers = "," + std::string(config.text("controller.listener.names")) + ",";
+  std::erase_if(*listeners, [&](const auto& l) { return controllers.find("," + l.name + ",") != std::string::npos; });
+  if (listeners->empty()) return fail(ErrorCode::kInvalid, "listeners: there is none for clients");
+  for (const broker::ListenerInfo& listener : *listeners) {
+    if (listener.security_protocol != "PLAINTEXT") {
+      return fail(ErrorCode::kUnsupported, fmt::format("listener {}: {} is not available in this version", listener.name,
+                                                       listener.security_protocol));
+    }
+  }
+  return listeners;
+}
+
+// None if it is off.
+Result<std::optional<runtime::Endpoint>> http_listener(const broker::BrokerConfig& config) {
+  const std::string_view text = config.text("http.listener");
+  if (text.empty() || text == "off") return std::nullopt;
+  auto endpoint = broker::parse_endpoint(text);
+  if (!endpoint) return fail(endpoint.error().code, "http.listener: " + endpoint.error().message);
+  if (endpoint->host.empty()) endpoint->host = "0.0.0.0";
+  return std::move(*endpoint);
+}
+
 }  // namespace
 
 Server::Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes)
@@ -56,6 +84,12 @@ Server::Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t 
 
 Server::~Server() = default;
 
+Result<void> Server::check(const broker::BrokerConfig& config) {
+  if (auto listeners = client_listeners(config); !listeners) return std::unexpected(listeners.error());
+  if (auto http = http_listener(config); !http) return std::unexpected(http.error());
+  return {};
+}
+
 Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, ServerOptions options) {
   const uint64_t memory = memory_of(options);
   std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
@@ -63,19 +97,8 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   for (const broker::ConfigKey* key : config.without_effect()) {
     log_info(kModule, "{} has no effect: {}", key->name, key->doc);
   }
-  auto listeners = broker::combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
-                                             config.text("listener.security.protocol.map"));
+  auto listeners = client_listeners(config);
   if (!listeners) return std::unexpected(listeners.error());
-  // Configurations of Kafka's brokers that are controllers as well name listeners that clients do not use.
-  const std::string controllers = "," + std::string(config.text("controller.listener.names")) + ",";
-  std::erase_if(*listeners, [&](const auto& l) { return controllers.find("," + l.name + ",") != std::string::npos; });
-  if (listeners->empty()) return fail(ErrorCode::kInvalid, "listeners: there is none for clients");
-  for (const broker::ListenerInfo& listener : *listeners) {
-    if (listener.security_protocol != "PLAINTEXT") {
-      return fail(ErrorCode::kUnsupported, fmt::format("listener {}: {} is not available in this version", listener.name,
-                                                       listener.security_protocol));
-    }
-  }
   server->listeners_ = std::move(*listeners);
   std::vector<std::string> names;
   for (const broker::ListenerInfo& listener : server->listeners_) names.push_back(listener.name);
@@ -167,7 +190,6 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   auto opened = storage::open_log(runtime_, *segments_, log, random_incarnation(runtime_.loops[0]->random()), known, all);
   if (!opened) return std::unexpected(opened.error());
   opened_ = std::move(*opened);
-  topic_count_ = image->topic_count();
 
   std::vector<storage::LogShard*> logs;
   for (const auto& shard : opened_.shards) logs.push_back(shard.get());
@@ -214,16 +236,14 @@ Result<void> Server::listen() {
 }
 
 Result<void> Server::listen_http() {
-  const std::string_view text = options_.config.text("http.listener");
-  if (text.empty() || text == "off") return {};
-  auto endpoint = broker::parse_endpoint(text);
-  if (!endpoint) return fail(endpoint.error().code, "http.listener: " + endpoint.error().message);
-  if (endpoint->host.empty()) endpoint->host = "0.0.0.0";
+  auto endpoint = http_listener(options_.config);
+  if (!endpoint) return std::unexpected(endpoint.error());
+  if (!*endpoint) return {};
   http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *runtime_.pool, *this);
-  auto address = http_->listen(*endpoint);
+  auto address = http_->listen(**endpoint);
   if (!address && !options_.config.is_set("http.listener")) {
     // Nobody asked for this port: another broker on this machine has it, and that is fine.
-    address = http_->listen({endpoint->host, 0});
+    address = http_->listen({(*endpoint)->host, 0});
   }
   if (!address) {
     return fail(address.error().code, fmt::format("http.listener: {}; choose another address with --http HOST:PORT, "
@@ -231,6 +251,7 @@ Result<void> Server::listen_http() {
                                                   address.error().message));
   }
   http_address_ = *address;
+  for (const auto& frontend : frontends_) frontend->tell_http_clients(broker::endpoint_text(*address));
   return {};
 }
 
@@ -295,6 +316,7 @@ HealthFacts Server::health_facts() const {
 void Server::when_ready(Function<void(Result<void>)> done) {
   runtime_.loops[0]->post([this, finished = std::move(done)]() mutable {
     create_topics([this, finished = std::move(finished)](Result<void> result) mutable {
+      topic_count_ = broker_->shard(0).image->topic_count();
       if (result) ready_.store(true, std::memory_order_relaxed);
       finished(std::move(result));
     });
@@ -303,23 +325,40 @@ void Server::when_ready(Function<void(Result<void>)> done) {
 
 void Server::create_topics(Function<void(Result<void>)> done) {
   std::vector<broker::Controller::NewTopic> topics;
-  std::vector<std::string> names;
   for (const TopicArgument& argument : options_.topics) {
     const int32_t partitions =
         argument.partitions > 0 ? argument.partitions : static_cast<int32_t>(options_.config.integer("num.partitions"));
     topics.push_back({argument.name, partitions, argument.configs});
-    names.push_back(argument.name);
   }
   if (topics.empty()) return done({});
-  broker_->create_topics(0, std::move(topics),
-                         [names = std::move(names), finished = std::move(done)](broker::Controller::Outcomes outcomes) mutable {
+  broker_->create_topics(0, std::move(topics), [this, finished = std::move(done)](broker::Controller::Outcomes outcomes) mutable {
     for (size_t i = 0; i < outcomes.size(); ++i) {
       const auto error = outcomes[i].error;
+      const TopicArgument& asked = options_.topics[i];
+      if (error == protocol::ErrorCode::kTopicAlreadyExists) tell_if_different(asked);
       if (error == protocol::ErrorCode::kNone || error == protocol::ErrorCode::kTopicAlreadyExists) continue;
-      return finished(fail(ErrorCode::kInvalid, fmt::format("--topic {}: {}", names[i], outcomes[i].message)));
+      return finished(fail(ErrorCode::kInvalid, fmt::format("--topic {}: {}", asked.name, outcomes[i].message)));
     }
     finished({});
   });
+}
+
+void Server::tell_if_different(const TopicArgument& asked) const {
+  const broker::Topic* topic = broker_->shard(0).image->find(asked.name);
+  if (!topic) return;
+  const broker::TopicRecord& found = topic->record;
+  const bool other_partitions = asked.partitions > 0 && asked.partitions != found.partition_count;
+  const bool other_configs = std::any_of(asked.configs.begin(), asked.configs.end(), [&](const auto& config) {
+    const auto it = found.configs.find(config.first);
+    return it == found.configs.end() || it->second != config.second;
+  });
+  if (!other_partitions && !other_configs) return;
+  log_event(LogLevel::kWarn, kModule,
+            {.what = fmt::format("--topic {}: the topic exists with {} partition{}{}, and is left as it is", asked.name,
+                                 found.partition_count, found.partition_count == 1 ? "" : "s",
+                                 other_configs ? " and other configs" : ""),
+             .reason = "--topic only creates topics",
+             .remedy = "Change it with kafka-topics.sh or kafka-configs.sh --alter, or delete it first"});
 }
 
 void Server::stop(Function<void()> done) {

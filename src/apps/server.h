@@ -43,6 +43,8 @@ struct ServerOptions {
 class Server {
  public:
   static Result<std::unique_ptr<Server>> start(const runtime::Runtime& runtime, ServerOptions options);
+  // What of the settings can be known to be wrong without the machine: start() would fail anywhere.
+  static Result<void> check(const broker::BrokerConfig& config);
   ~Server();
 
   // With real ports.
@@ -51,7 +53,7 @@ class Server {
   const std::string& cluster_id() const { return broker_->cluster_id(); }
   const std::string& data_dir() const { return folder_->path(); }
   bool first_start() const { return first_start_; }
-  size_t topic_count() const { return topic_count_; }  // at start
+  size_t topic_count() const { return topic_count_; }  // when it became ready
   broker::MetricsRegistry& metrics() { return metrics_; }
   broker::Broker& broker() { return *broker_; }
   const std::optional<runtime::Endpoint>& http_address() const { return http_address_; }
@@ -83,6 +85,7 @@ class Server {
   void register_metrics();
   void add_client_telemetry(broker::MetricsRegistry::Sink& sink) const;
   void create_topics(Function<void(Result<void>)> done);
+  void tell_if_different(const TopicArgument& asked) const;
   void quiesce_logs(Function<void()> done);
   // Runs `task` on every shard, then `done` on shard 0.
   void on_every_shard(std::function<void(unsigned)> task, Function<void()> done);

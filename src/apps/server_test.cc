@@ -3,13 +3,18 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "apps/ready_line.h"
+#include "base/log.h"
 #include "protocol/messages/api_versions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::apps {
 namespace {
 
+using ::testing::Contains;
+using ::testing::Each;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using testing::Death;
 using testing::SimRuntime;
 
@@ -148,6 +153,7 @@ TEST_F(ServerTest, CreatesTopicsOnceAndKeepsThemOverACleanEnd) {
   start(with);
   const std::string cluster = server_->cluster_id();
   EXPECT_EQ(cluster.size(), 22u);
+  EXPECT_EQ(server_->topic_count(), 1u);
   EXPECT_TRUE(server_->first_start());
   stop();
   start(with);
@@ -156,6 +162,55 @@ TEST_F(ServerTest, CreatesTopicsOnceAndKeepsThemOverACleanEnd) {
   EXPECT_EQ(server_->topic_count(), 1u);
   EXPECT_TRUE(server_->recovery().clean);
   stop();
+}
+
+TEST_F(ServerTest, TellsThatAnExistingTopicIsLeftAsItIs) {
+  ServerOptions with = options();
+  with.topics.push_back(*parse_topic_argument("orders:2,retention.ms=1000"));
+  start(with);
+  stop();
+  std::vector<std::string> lines;
+  set_log_event_sink([&](LogLevel, std::string_view, const LogEvent& event) { lines.emplace_back(event.what); });
+  for (const char* same : {"orders", "orders:2", "orders:2,retention.ms=1000"}) {
+    with.topics = {*parse_topic_argument(same)};
+    start(with);
+    stop();
+  }
+  EXPECT_THAT(lines, Each(Not(HasSubstr("--topic")))) << "nothing differs";
+  lines.clear();
+  with.topics = {*parse_topic_argument("orders:5")};
+  start(with);
+  stop();
+  EXPECT_THAT(lines, Contains(HasSubstr("orders: the topic exists with 2 partitions, and is left as it is")));
+  lines.clear();
+  with.topics = {*parse_topic_argument("orders:2,retention.ms=2000")};
+  start(with);
+  stop();
+  EXPECT_THAT(lines, Contains(HasSubstr("2 partitions and other configs")));
+  set_log_event_sink({});
+}
+
+TEST_F(ServerTest, TheReadyLineNamesWhatIsBoundAndWhatIsAdvertised) {
+  start(options({"listeners=A://127.0.0.1:9092,B://0.0.0.0:9095,C://[::]:9096",
+                 "advertised.listeners=A://broker.example:19092",
+                 "listener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT,C:PLAINTEXT"}));
+  const std::string line = ready_line(*server_, 42);
+  EXPECT_THAT(line, HasSubstr(R"({"name":"A","host":"broker.example","port":19092,"bound":{"host":"127.0.0.1","port":9092},)"
+                              R"("advertised":{"host":"broker.example","port":19092}})"));
+  EXPECT_THAT(line, HasSubstr(R"({"name":"B","host":"127.0.0.1","port":9095,"bound":{"host":"0.0.0.0","port":9095},)"
+                              R"("advertised":null})"));
+  EXPECT_THAT(line, HasSubstr(R"({"name":"C","host":"::1","port":9096,"bound":{"host":"::","port":9096},"advertised":null})"));
+  EXPECT_THAT(line, HasSubstr(R"("http":{"host":"127.0.0.1","port":8080})"));
+  EXPECT_THAT(line, HasSubstr(R"("pid":42})"));
+  stop();
+}
+
+TEST_F(ServerTest, SettingsThatAreWrongAreFoundWithoutStarting) {
+  for (const char* wrong : {"listeners=nonsense", "listeners=SSL://127.0.0.1:9093", "listeners=PLAINTEXT://h:99999",
+                            "advertised.listeners=OTHER://h:1", "http.listener=nonsense", "controller.listener.names=PLAINTEXT"}) {
+    EXPECT_FALSE(Server::check(options({wrong}).config)) << wrong;
+  }
+  EXPECT_TRUE(Server::check(options({"http.listener=off"}).config));
 }
 
 TEST_F(ServerTest, StartsAfterAPowerCut) {

@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <map>
 
 #include "broker/config/topic_config.h"
+#include "broker/metadata/topic_name.h"
 
 namespace weir::apps {
 
@@ -21,6 +23,9 @@ Result<TopicArgument> parse_topic_argument(std::string_view text) {
   const size_t colon = head.find(':');
   topic.name = head.substr(0, colon);
   if (topic.name.empty()) return fail(ErrorCode::kInvalid, fmt::format("--topic {}: the name is missing", all));
+  if (const auto fault = broker::topic_name_fault(topic.name)) {
+    return fail(ErrorCode::kInvalid, fmt::format("--topic {}: {}", all, *fault));
+  }
   if (colon != std::string_view::npos) {
     const std::string_view number = head.substr(colon + 1);
     const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), topic.partitions);
@@ -49,6 +54,25 @@ Result<TopicArgument> parse_topic_argument(std::string_view text) {
     }
   }
   return topic;
+}
+
+Result<void> check_topic_arguments(const std::vector<TopicArgument>& topics, const broker::BrokerConfig& config) {
+  std::map<std::string, std::string> names;  // as metrics show them -> as given
+  for (const TopicArgument& topic : topics) {
+    const auto [other, fresh] = names.emplace(broker::unify_collision_characters(topic.name), topic.name);
+    if (!fresh && other->second == topic.name) {
+      return fail(ErrorCode::kInvalid, fmt::format("--topic {} is given twice; give each topic once", topic.name));
+    }
+    if (!fresh) {
+      return fail(ErrorCode::kInvalid, fmt::format("--topic {} and --topic {} differ in '.' and '_' only, which metrics "
+                                                   "cannot tell apart; rename one",
+                                                   other->second, topic.name));
+    }
+    if (auto ok = broker::check_topic_configs(topic.configs, config); !ok) {
+      return fail(ok.error().code, fmt::format("--topic {}: {}", topic.name, ok.error().message));
+    }
+  }
+  return {};
 }
 
 }  // namespace weir::apps

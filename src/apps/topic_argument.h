@@ -4,6 +4,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "broker/metadata/topic_record.h"
@@ -16,7 +17,9 @@ struct TopicArgument {
   broker::ConfigOverrides configs;
 };
 
-// Checks the syntax and the configs, not the name.
+// Checks the syntax, the name, and each config by itself.
 Result<TopicArgument> parse_topic_argument(std::string_view text);
+// Checks them against each other and against the broker's configuration.
+Result<void> check_topic_arguments(const std::vector<TopicArgument>& topics, const broker::BrokerConfig& config);
 
 }  // namespace weir::apps

@@ -19,11 +19,25 @@ TEST(TopicArgument, NamePartitionsAndConfigs) {
 }
 
 TEST(TopicArgument, ExplainsMistakes) {
-  for (const char* text : {"", ":3", "a:0", "a:x", "a:-1", "a:3000000000", "a,b", "a:1,no.such.key=1", "a,segment.bytes=x"}) {
+  for (const char* text : {"", ":3", "a:0", "a:x", "a:-1", "a:3000000000", "a,b", "a:1,no.such.key=1", "a,segment.bytes=x",
+                           "bad name", "..", "a/b:2"}) {
     const auto parsed = parse_topic_argument(text);
     ASSERT_FALSE(parsed) << text;
     EXPECT_THAT(parsed.error().message, ::testing::HasSubstr("--topic"));
   }
+}
+
+TEST(TopicArgument, EachTopicOnce) {
+  const auto refusal = [](const std::vector<const char*>& texts) -> std::string {
+    std::vector<TopicArgument> topics;
+    for (const char* text : texts) topics.push_back(*parse_topic_argument(text));
+    const auto checked = check_topic_arguments(topics, broker::BrokerConfig());
+    return checked ? "" : checked.error().message;
+  };
+  EXPECT_EQ(refusal({"a:2", "b:3"}), "");
+  EXPECT_THAT(refusal({"a:2", "b", "a:3"}), ::testing::HasSubstr("--topic a is given twice"));
+  EXPECT_THAT(refusal({"a.b", "a_b"}), ::testing::HasSubstr("metrics"));
+  EXPECT_THAT(refusal({"a,min.compaction.lag.ms=5,max.compaction.lag.ms=2"}), ::testing::HasSubstr("--topic a: "));
 }
 
 }  // namespace

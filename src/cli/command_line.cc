@@ -1,6 +1,7 @@
 #include "cli/command_line.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <sstream>
 
 namespace weir::cli {
@@ -11,17 +12,31 @@ constexpr const char* kExamples = R"(
 Examples:
   weir serve --ephemeral                       a broker on 127.0.0.1:9092 that forgets everything at its end
   weir serve --data-dir /var/lib/weir          a durable one
+  weir log verify /var/lib/weir                checks every file of the log
+  weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
+
+`weir COMMAND --help` tells more.
+)";
+
+constexpr const char* kServeExamples = R"(
+Examples:
+  weir serve --ephemeral                       a broker on 127.0.0.1:9092 that forgets everything at its end
+  weir serve --data-dir /var/lib/weir          a durable one
   weir serve --data-dir d --topic orders:6 --topic users:3,cleanup.policy=compact
   weir serve --data-dir d --listeners PLAINTEXT://0.0.0.0:9092 --advertised-listeners PLAINTEXT://broker.example:9092
   weir serve --data-dir d --set num.partitions=6 --set log.retention.ms=86400000
-  weir log verify /var/lib/weir                checks every file of the log
-  weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
-  weir log dump --records /var/lib/weir/<partition folder>/00000000000000000000.log
 
 Then, with any Kafka client:
   kcat -b 127.0.0.1:9092 -L
   echo hello | kcat -b 127.0.0.1:9092 -t greetings -P
   kcat -b 127.0.0.1:9092 -t greetings -C -e
+)";
+
+constexpr const char* kLogExamples = R"(
+Examples:
+  weir log verify /var/lib/weir                checks every file of the log
+  weir log dump --records /var/lib/weir/<partition folder>/00000000000000000000.log
+  weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
 )";
 
 void describe_serve(CLI::App& app, ServeCommand& serve) {
@@ -63,6 +78,24 @@ void describe_import(CLI::App& app, LogCommand& log) {
   app.add_flag("--json", log.json, "The report as one JSON object");
 }
 
+// The parser itself names another word, or only says that one is missing.
+std::optional<PrintAndExit> unknown_command(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* at = &app;
+  for (const std::string& word : words) {
+    const auto commands = at->get_subcommands([](const CLI::App*) { return true; });
+    if (word.starts_with('-') || commands.empty()) return std::nullopt;
+    const auto found = std::find_if(commands.begin(), commands.end(), [&](const CLI::App* c) { return c->get_name() == word; });
+    const std::string prefix = at == &app ? "weir" : "weir " + at->get_name();
+    if (found == commands.end()) {
+      std::string names;
+      for (const CLI::App* command : commands) names += (names.empty() ? "" : ", ") + command->get_name();
+      return PrintAndExit{prefix + ": there is no command '" + word + "'; there are " + names + " (" + prefix + " --help)\n", 2};
+    }
+    at = *found;
+  }
+  return std::nullopt;
+}
+
 Command exit_with(const CLI::App& app, const CLI::Error& error) {
   std::ostringstream out;
   std::ostringstream err;
@@ -74,8 +107,9 @@ Command exit_with(const CLI::App& app, const CLI::Error& error) {
 
 Command parse_command_line(int argc, const char* const* argv) {
   CLI::App app{"Weir: publish, store and process streams of events. Speaks the Kafka protocol.", "weir"};
-  app.footer(kExamples);
   app.require_subcommand(1);
+  bool version = false;
+  app.add_flag("--version", version, "Print the version");
 
   ServeCommand serve;
   CLI::App* const serve_app = app.add_subcommand("serve", "Run a broker");
@@ -97,9 +131,21 @@ Command parse_command_line(int argc, const char* const* argv) {
   describe_import(*import_app, log);
 
   CLI::App* const version_app = app.add_subcommand("version", "Print the version");
+  app.add_subcommand("help", "Print this, or what is said of a command");
+  app.footer(kExamples);  // those above would have inherited it
+  serve_app->footer(kServeExamples);
+  log_app->footer(kLogExamples);
 
+  std::vector<std::string> words(argv + 1, argv + argc);
+  if (!words.empty() && words.front() == "help") {
+    words.erase(words.begin());
+    words.emplace_back("--help");
+  }
+  if (words == std::vector<std::string>{"--version"}) return VersionCommand{};
+  if (auto complaint = unknown_command(app, words)) return *complaint;
   try {
-    app.parse(argc, argv);
+    std::reverse(words.begin(), words.end());  // as parse() takes them
+    app.parse(words);
   } catch (const CLI::Error& error) {
     return exit_with(app, error);
   }

@@ -6,8 +6,10 @@
 namespace weir::cli {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 Command parse(std::vector<const char*> arguments) {
   arguments.insert(arguments.begin(), "weir");
@@ -42,7 +44,33 @@ TEST(CommandLine, HelpAndMistakes) {
   EXPECT_EQ(std::get<PrintAndExit>(parse({})).exit_code, 2);
 }
 
+TEST(CommandLine, NamesTheWordThatIsNoCommand) {
+  const auto wrong = std::get<PrintAndExit>(parse({"bogus", "--data-dir", "d"}));
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.text, AllOf(HasSubstr("no command 'bogus'"), HasSubstr("serve, log, version, help")));
+  const auto below = std::get<PrintAndExit>(parse({"log", "show", "x.log"}));
+  EXPECT_EQ(below.exit_code, 2);
+  EXPECT_THAT(below.text, AllOf(HasSubstr("weir log: "), HasSubstr("'show'"), HasSubstr("verify, dump, import")));
+}
+
+TEST(CommandLine, EachHelpShowsItsOwnExamples) {
+  for (const auto& asked : {std::vector<const char*>{"help", "serve"}, std::vector<const char*>{"serve", "--help"}}) {
+    const auto serve = std::get<PrintAndExit>(parse(asked));
+    EXPECT_EQ(serve.exit_code, 0);
+    EXPECT_THAT(serve.text, AllOf(HasSubstr("--advertised-listeners"), HasSubstr("kcat"), Not(HasSubstr("log import"))));
+  }
+  const auto log = std::get<PrintAndExit>(parse({"log", "--help"}));
+  EXPECT_THAT(log.text, AllOf(HasSubstr("log import"), Not(HasSubstr("weir serve"))));
+  const auto verify = std::get<PrintAndExit>(parse({"help", "log", "verify"}));
+  EXPECT_EQ(verify.exit_code, 0);
+  EXPECT_THAT(verify.text, AllOf(HasSubstr("--json"), Not(HasSubstr("weir serve"))));
+  const auto all = std::get<PrintAndExit>(parse({"help"}));
+  EXPECT_EQ(all.exit_code, 0);
+  EXPECT_EQ(all.text, std::get<PrintAndExit>(parse({"--help"})).text);
+}
+
 TEST(CommandLine, LogAndVersion) {
+  EXPECT_TRUE(std::holds_alternative<VersionCommand>(parse({"--version"})));
   const Command command = parse({"log", "dump", "x.log", "--records"});
   const auto& log = std::get<LogCommand>(command);
   EXPECT_EQ(log.action, LogCommand::Action::kDump);

@@ -14,6 +14,12 @@ UniqueFd take_termination_signals() {
   ::sigemptyset(&signals);
   ::sigaddset(&signals, SIGTERM);
   ::sigaddset(&signals, SIGINT);
+  // Whoever started the process may have wished that it outlives the terminal (nohup).
+  for (const int of_terminal : {SIGHUP, SIGQUIT}) {
+    struct sigaction action{};
+    WEIR_CHECK(::sigaction(of_terminal, nullptr, &action) == 0);
+    if (action.sa_handler != SIG_IGN) ::sigaddset(&signals, of_terminal);
+  }
   WEIR_CHECK(::pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
   UniqueFd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
   WEIR_CHECK(fd);

@@ -7,7 +7,8 @@
 
 namespace weir::runtime {
 
-// Calls back on the loop for each SIGTERM and SIGINT. Construct on the main thread before any other thread
+// Calls back on the loop for each SIGTERM and SIGINT, and for each SIGHUP and SIGQUIT unless the process was started
+// with that one ignored (nohup). Construct on the main thread before any other thread
 // exists (the signals are blocked for it and for all threads it creates, or one of those would be killed);
 // destroy on the loop, or after it has ended. The signals stay blocked afterwards.
 class SignalWatch final : private EventTarget {
