@@ -17,6 +17,9 @@ from . import maven
 ROOT = maven.ROOT
 WEIR = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / "build/release/bin/weir"))
 START_SECONDS_MAX = 120
+# A broker that takes longer is killed by those who supervise it; ours stops waiting for others after 4 s. One that was
+# built with sanitizers is slower.
+WEIR_STOP_SECONDS_MAX = float(os.environ.get("WEIR_TEST_STOP_SECONDS", "5"))
 
 
 def free_port() -> int:
@@ -44,6 +47,8 @@ class Broker:
     """A process with a port. Subclasses say how it is spawned."""
 
     name = "broker"
+    stop_seconds_max = 60
+    statuses_after_stop: tuple[int, ...] | None = None  # any
 
     def __init__(self, folder: pathlib.Path, cores: str | None = None):
         self.folder = folder / self.name
@@ -93,16 +98,25 @@ class Broker:
     def resume(self) -> None:
         self.process.send_signal(signal.SIGCONT)
 
-    def stop(self) -> None:
-        if self.process and self.process.poll() is None:
-            self.process.send_signal(signal.SIGCONT)
-            self.process.terminate()
-            try:
-                self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
-                raise RuntimeError(f"{self.name} did not stop within 60 s of SIGTERM") from None
+    def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
+        """In order, in time, and with the status of success."""
+        if not self.process:
+            return
+        if (status := self.process.poll()) is not None:
+            if status < 0 and status != -signal.SIGKILL:
+                raise RuntimeError(f"{self.name} was ended by signal {-status} before:\n{self.log_tail()}")
+            return
+        self.process.send_signal(signal.SIGCONT)
+        self.process.send_signal(by)
+        try:
+            status = self.process.wait(self.stop_seconds_max)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise RuntimeError(f"{self.name} did not stop within {self.stop_seconds_max} s of {by.name}:\n"
+                               f"{self.log_tail()}") from None
+        if self.statuses_after_stop is not None and status not in self.statuses_after_stop:
+            raise RuntimeError(f"{self.name} ended with status {status} after {by.name}:\n{self.log_tail()}")
 
     def kill(self) -> None:
         self.process.kill()
@@ -148,10 +162,12 @@ class Broker:
 
 
 class Weir(Broker):
-    """`arguments` are added to `weir serve`. Its flush policy is the default: acknowledged means on disk."""
+    """`arguments` are added to `weir serve`; without --listeners among them it takes one free port, and keeps it. Its flush policy is the default: acknowledged means on disk."""
 
     name = "weir"
     flush_policy = "on disk before the answer (its default)"
+    stop_seconds_max = WEIR_STOP_SECONDS_MAX
+    statuses_after_stop = (0,)
 
     def __init__(self, folder: pathlib.Path, cores: str | None = None, arguments: list[str] = (), ephemeral: bool = False,
                  environment: dict[str, str] | None = None):
@@ -166,8 +182,9 @@ class Weir(Broker):
             raise maven.Unavailable(f"{WEIR} is not built")
         data = ["--ephemeral"] if self.ephemeral else ["--data-dir", str(self.folder / "data")]
         ours, theirs = os.pipe()
-        command = self.pinned([str(WEIR), "serve", *data, "--listeners", f"PLAINTEXT://127.0.0.1:{self.port}",
-                               "--http", "off", "--ready-fd", str(theirs), *self.arguments])
+        where = [] if "--listeners" in self.arguments else ["--listeners", f"PLAINTEXT://127.0.0.1:{self.port}"]
+        http = [] if "--http" in self.arguments else ["--http", "off"]
+        command = self.pinned([str(WEIR), "serve", *data, *where, *http, "--ready-fd", str(theirs), *self.arguments])
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[theirs],
                                             env=self.environment)
@@ -176,7 +193,7 @@ class Weir(Broker):
             line = ready.readline()
         if line:
             self.ready = json.loads(line)
-            self.port = self.ready["listeners"][0]["port"]
+            self.port = self.ready["listeners"][0]["bound"]["port"]
 
 
 class Kafka(Broker):

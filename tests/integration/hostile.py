@@ -173,19 +173,25 @@ GARBAGE = {
 }
 
 
-@case()
+@case("--http", "127.0.0.1:0")
 def bytes_that_are_not_requests(broker):
     for name, data in GARBAGE.items():
         with wire.Client(broker.port, 10) as client:
             client.socket.sendall(data)
+            got = b""
             try:
-                while client.socket.recv(1 << 16):
-                    pass
+                while piece := client.socket.recv(1 << 16):
+                    got += piece
             except ConnectionError:
                 pass
             except TimeoutError:
                 raise AssertionError(f"{name}: the connection stays open") from None
+            if name == "HTTP":
+                assert b"400 Bad Request" in got and f"http://127.0.0.1:{broker.ready['http']['port']}".encode() in got, got
+                assert got.endswith(b"\n"), got
     log = broker.log_path.read_text(errors="replace")
+    assert "a TLS handshake arrived on the PLAINTEXT listener" in log, log
+    assert f"an HTTP request arrived on the Kafka port; health and metrics are at http://127.0.0.1:{broker.ready['http']['port']}" in log
     assert len(log) < 20_000, f"{len(log)} bytes of log for {len(GARBAGE)} connections"
     expect_service(broker, "after")
 

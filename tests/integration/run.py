@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The real binary against hostile clients and a full disk: run.py [WORD-OF-A-CASE...] [--not WORD-OF-A-CASE...]"""
+"""The real binary against hostile clients, a full disk, and those who start and stop it: run.py [WORD-OF-A-CASE...] [--not WORD-OF-A-CASE...]"""
 import pathlib
 import resource
 import sys
@@ -10,6 +10,8 @@ import traceback
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests")]
 
+import addresses  # noqa: E402
+import command_line  # noqa: E402
 import damage  # noqa: E402
 import full_disk  # noqa: E402
 import hostile  # noqa: E402
@@ -37,6 +39,7 @@ def main() -> int:
         hostile.CONNECTIONS = max(hard - 1000, hard // 2)
         print(f"open files are limited to {hard}: {hostile.CONNECTIONS} connections", flush=True)
     cases = [(name, against_a_broker(function, arguments)) for name, function, arguments in hostile.CASES]
+    cases += addresses.CASES + command_line.CASES
     cases.append(("ten thousand partitions", partitions.ten_thousand_partitions))
     cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
     cases.append(("starts without a free block", full_disk.starts_without_a_free_block))

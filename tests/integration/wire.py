@@ -2,7 +2,7 @@
 import socket
 import struct
 
-PRODUCE, FETCH, METADATA, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 3, 18, 19, 20
+PRODUCE, FETCH, METADATA, FIND_COORDINATOR, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 3, 10, 18, 19, 20
 STORAGE_ERROR = 56
 RETRIABLE = {1: False, 3: True, 6: True, 7: True, 56: True}
 
@@ -57,15 +57,15 @@ def produce_request(topic: str, records: bytes, partition: int = 0) -> bytes:
     return request(PRODUCE, 7, body)
 
 
-def fetch_request(topic: str, offset: int, most: int = 1 << 20) -> bytes:
-    body = struct.pack(">iiiib", -1, 500, 1, most, 0) + struct.pack(">i", 1) + text(topic)
+def fetch_request(topic: str, offset: int, most: int = 1 << 20, wait_ms: int = 500) -> bytes:
+    body = struct.pack(">iiiib", -1, wait_ms, 1, most, 0) + struct.pack(">i", 1) + text(topic)
     body += struct.pack(">iiqi", 1, 0, offset, most)
     return request(FETCH, 4, body)
 
 
 class Client:
-    def __init__(self, port: int, seconds: float = 30):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=seconds)
+    def __init__(self, port: int, seconds: float = 30, host: str = "127.0.0.1", source: str | None = None):
+        self.socket = socket.create_connection((host, port), timeout=seconds, source_address=(source, 0) if source else None)
 
     def __enter__(self):
         return self
@@ -89,6 +89,26 @@ class Client:
     def ask(self, frame: bytes) -> bytes:
         self.socket.sendall(frame)
         return self.answer()
+
+    def brokers(self) -> list[tuple[str, int]]:
+        """Host and port of each, as Metadata tells."""
+        answer = self.ask(request(METADATA, 1, struct.pack(">i", 0)))
+        (count,), at, found = struct.unpack_from(">i", answer), 4, []
+        for _ in range(count):
+            (size,) = struct.unpack_from(">h", answer, at + 4)
+            host = answer[at + 6:at + 6 + size].decode()
+            port, rack = struct.unpack_from(">ih", answer, at + 6 + size)
+            found.append((host, port))
+            at += 12 + size + max(rack, 0)
+        return found
+
+    def coordinator(self, group: str) -> tuple[str, int]:
+        """Host and port."""
+        answer = self.ask(request(FIND_COORDINATOR, 0, text(group)))
+        error, _, size = struct.unpack_from(">hih", answer)
+        if error:
+            raise AssertionError(f"FindCoordinator of {group}: error {error}")
+        return answer[8:8 + size].decode(), struct.unpack_from(">i", answer, 8 + size)[0]
 
     def create_topic(self, name: str, partitions: int = 1) -> None:
         body = struct.pack(">i", 1) + text(name) + struct.pack(">ihiiib", partitions, 1, 0, 0, 30000, 0)

@@ -1,0 +1,93 @@
+"""Where the broker listens, what it tells clients to connect to, and how many of them it takes."""
+import pathlib
+import socket
+
+import hostile
+import wire
+from harness import brokers
+
+CASES = []
+
+
+def case(function):
+    CASES.append((function.__name__.replace("_", " "), function))
+    return function
+
+
+@case
+def all_interfaces_answer_with_the_address_that_was_used(folder: pathlib.Path):
+    hosts = ["127.0.0.1", "127.0.0.2"]
+    arguments = ["--listeners", "V4://0.0.0.0:0", "--set", "listener.security.protocol.map=V4:PLAINTEXT,V6:PLAINTEXT"]
+    if socket.has_ipv6 and pathlib.Path("/proc/net/if_inet6").exists() and pathlib.Path("/proc/net/if_inet6").read_text():
+        hosts.append("::1")
+        arguments[1] += ",V6://[::]:0"
+    with brokers.Weir(folder, arguments=arguments).start() as broker:
+        for host in hosts:
+            listener = broker.ready["listeners"][host == "::1"]
+            assert listener["advertised"] is None, listener
+            port = listener["bound"]["port"]
+            with wire.Client(port, host=host) as client:
+                assert client.brokers() == [(host, port)], f"{host}: {client.brokers()}"
+                assert client.coordinator("g") == (host, port), f"{host}: {client.coordinator('g')}"
+    return ", ".join(hosts)
+
+
+@case
+def each_listener_tells_its_own_advertised_address(folder: pathlib.Path):
+    arguments = ["--listeners", "IN://127.0.0.1:0,OUT://127.0.0.1:0", "--advertised-listeners",
+                 "IN://in.example:1111,OUT://out.example:2222", "--set", "listener.security.protocol.map=IN:PLAINTEXT,OUT:PLAINTEXT"]
+    with brokers.Weir(folder, arguments=arguments).start() as broker:
+        told = {}
+        for listener in broker.ready["listeners"]:
+            assert (listener["host"], listener["port"]) == (listener["advertised"]["host"], listener["advertised"]["port"])
+            with wire.Client(listener["bound"]["port"]) as client:
+                told[listener["name"]] = client.brokers()
+                assert [client.coordinator("g")] == told[listener["name"]]
+        assert told == {"IN": [("in.example", 1111)], "OUT": [("out.example", 2222)]}, told
+
+
+def served(port: int, source: str) -> socket.socket | None:
+    """A connection that was answered; None if the broker let it go."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=10, source_address=(source, 0))
+    try:
+        connection.sendall(wire.request(wire.API_VERSIONS, 0, b""))
+        if connection.recv(1 << 16):
+            return connection
+    except ConnectionError:
+        pass
+    connection.close()
+    return None
+
+
+def fills_up(folder: pathlib.Path, key: str, limit: int, other_address_is_served: bool) -> None:
+    with brokers.Weir(folder, arguments=["--set", f"{key}={limit}"]).start() as broker:
+        held: list[socket.socket] = []
+
+        def one_more(source: str = "127.0.0.1") -> bool:
+            connection = served(broker.port, source)
+            if connection:
+                held.append(connection)
+            return connection is not None
+        # Connections of the start may still be on their way out.
+        for number in range(limit):
+            hostile.wait_for(one_more, 10, f"connection {number + 1} of {limit} is refused")
+        assert not one_more(), f"{len(held)} connections with {key}={limit}"
+        assert one_more("127.0.0.2") == other_address_is_served, f"another address: {not other_address_is_served}"
+        assert f"{key} is reached" in broker.log_path.read_text(), broker.log_tail()
+        held.pop(0).close()
+        hostile.wait_for(one_more, 10, "a connection went, and its place is not given to another")
+        assert not one_more()
+        for connection in held:
+            connection.sendall(wire.request(wire.API_VERSIONS, 0, b""))
+            assert connection.recv(1 << 16), "a connection that was admitted is gone"
+            connection.close()
+
+
+@case
+def max_connections(folder: pathlib.Path):
+    fills_up(folder, "max.connections", 20, other_address_is_served=False)
+
+
+@case
+def max_connections_of_one_address(folder: pathlib.Path):
+    fills_up(folder, "max.connections.per.ip", 5, other_address_is_served=True)

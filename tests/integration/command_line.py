@@ -1,0 +1,185 @@
+"""The program as people start, ask and stop it: exit codes, messages, signals, `weir log verify`, `./dev serve`."""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+
+import damage
+import hostile
+import wire
+from harness import brokers
+
+CASES = []
+FAILED, WRONG = 1, 2
+
+
+def case(function):
+    CASES.append((function.__name__.replace("_", " "), function))
+    return function
+
+
+def weir(*arguments, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """Its exit code and all it printed."""
+    done = subprocess.run([str(brokers.WEIR), *map(str, arguments)], env=os.environ | (environment or {}), timeout=30,
+                          stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+def expect(status: int, words: tuple[str, ...], *arguments, environment: dict[str, str] | None = None) -> None:
+    code, said = weir(*arguments, environment=environment)
+    assert code == status, f"weir {arguments}: status {code}, not {status}\n{said}"
+    for word in words:
+        assert word in said, f"weir {arguments}: '{word}' is not in\n{said}"
+
+
+@case
+def what_is_wrong_is_said_and_told_by_the_exit_code(folder: pathlib.Path):
+    serve = ["serve", "--data-dir", folder / "data", "--listeners", "PLAINTEXT://127.0.0.1:0", "--http", "off"]
+    expect(WRONG, ("cannot read --config", "Is a directory"), *serve, "--config", folder)
+    expect(WRONG, ("cannot read --config", "No such file"), *serve, "--config", folder / "none")
+    broken = folder / "broken.properties"
+    broken.write_text("num.partitions=x\nnode.id 1\nno.such.key=1\n")
+    expect(WRONG, ("line 1: ", "line 3: "), *serve, "--config", broken)
+    for wrong, word in ((["--topic", "bad name"], "bad name"), (["--topic", "a:0"], "a:0"), (["--set", "no.such=1"], "no.such"),
+                        (["--topic", "a:2", "--topic", "a:3"], "given twice"), (["--set", "node.id=x"], "node.id"),
+                        (["--advertised-listeners", "OTHER://h:1"], "OTHER")):
+        expect(WRONG, (word,), *serve, *wrong)
+    for listeners in ("nonsense", "SSL://127.0.0.1:0", "PLAINTEXT://127.0.0.1:99999"):
+        expect(WRONG, (listeners.rpartition("/")[2].split(":")[0],) if listeners == "nonsense" else (), "serve", "--ephemeral",
+               "--http", "off", "--listeners", listeners)
+    expect(WRONG, ("http.listener",), "serve", "--ephemeral", "--http", "nonsense")
+    assert not (folder / "data").exists(), "a start with wrong settings left something behind"
+    expect(FAILED, ("TMPDIR",), "serve", "--ephemeral", "--http", "off", environment={"TMPDIR": "/nonexistent"})
+    expect(WRONG, ("'bogus'",), "bogus")
+    expect(0, ("serve",), "help")
+    expect(0, ("weir ",), "--version")
+
+
+@case
+def every_way_to_end_it_is_orderly(folder: pathlib.Path):
+    place = folder / "tmp"
+    place.mkdir()
+    for ending in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+        broker = brokers.Weir(folder, ephemeral=True, environment={"TMPDIR": str(place)}).start()
+        with wire.Client(broker.port) as client:
+            client.create_topic("quiet")
+            client.socket.sendall(wire.fetch_request("quiet", 0, wait_ms=600_000))
+            assert list(place.iterdir()), "the temporary folder is somewhere else"
+            broker.stop(ending)
+        assert not list(place.iterdir()), f"{ending.name}: the temporary folder stays"
+
+
+@case
+def the_banner_is_true(folder: pathlib.Path):
+    arguments = ["--listeners", "PLAINTEXT://[::1]:0", "--http", "[::1]:0", "--topic", "a:2", "--topic", "b:1"]
+    if not pathlib.Path("/proc/net/if_inet6").exists() or not pathlib.Path("/proc/net/if_inet6").read_text():
+        arguments = [each.replace("[::1]", "127.0.0.1") for each in arguments]
+    broker = brokers.Weir(folder, arguments=arguments)
+    broker.spawn()
+    try:
+        http, listener = broker.ready["http"], broker.ready["listeners"][0]["bound"]
+        hostile.wait_for(lambda: "  try  " in broker.log_path.read_text(), 10, "there is no banner")
+        log = broker.log_path.read_text()
+        for address, before in ((http, "http://"), (listener, "PLAINTEXT://"), (listener, "kcat -b ")):
+            host = f"[{address['host']}]" if ":" in address["host"] else address["host"]
+            assert f"{before}{host}:{address['port']}" in log, log
+        assert "2 topics)" in log, log
+        broker.stop()
+        broker.arguments[-3] = "a:5"
+        broker.log_path.unlink()
+        broker.spawn()
+        assert "--topic a: the topic exists with 2 partitions" in broker.log_path.read_text(), broker.log_tail()
+    finally:
+        broker.remove()
+
+
+def verify(folder: pathlib.Path, status: int, *words: str) -> None:
+    expect(status, words, "log", "verify", folder)
+
+
+@case
+def verify_finds_files_that_are_gone_or_cut_short(folder: pathlib.Path):
+    data = damage.prepare(folder / "whole", orderly=True)
+    verify(data, 0, "intact")
+    before = sorted((file, file.stat().st_mtime_ns, file.stat().st_size) for file in data.rglob("*"))
+    verify(data, 0)
+    assert before == sorted((file, file.stat().st_mtime_ns, file.stat().st_size) for file in data.rglob("*")), "not only read"
+    segments = sorted(data.glob("*/*.log"))
+    assert len(segments) > 1, segments
+    batch = len(wire.batch(damage.payload(0)))
+    for segment in (segments[0], segments[-1]):
+        with open(segment, "r+b") as stream:
+            whole = stream.read()
+            stream.truncate(len(whole) - batch)
+        verify(data, 1, "cut short", segment.name)
+        segment.rename(folder / "away")
+        verify(data, 1, "MISSING", segment.name)
+        (folder / "away").rename(segment)
+        segment.write_bytes(whole)
+        # What is behind the length in the manifest is no part of the log.
+        segment.write_bytes(whole + b"left over")
+        verify(data, 0)
+        segment.write_bytes(whole)
+    (segments[0].parent / ("0" * 20 + ".7.log")).write_bytes(b"of a merge that did not end")
+    verify(data, 0)
+    for wal in sorted(data.glob("wal/*/*.wal")):
+        size = wal.stat().st_size
+        shutil.copy(wal, folder / "copy")
+        os.truncate(wal, size - 4096)
+        verify(data, 1, "cut short", wal.name)
+        shutil.copy(folder / "copy", wal)
+    verify(data, 0)
+    os.rename(data / "manifest.db", folder / "manifest.db")
+    verify(data, 1, "manifest.db: MISSING")
+
+
+@case
+def verify_stays_in_its_folder(folder: pathlib.Path):
+    (folder / "empty").mkdir()
+    verify(folder / "empty", 1, "there is no log")
+    verify(folder / "none", 1 + 1, "neither a segment file")
+    outside = folder / "outside"
+    outside.mkdir()
+    (outside / ("0" * 20 + ".log")).write_bytes(b"garbage")
+    data = damage.prepare(folder / "whole", orderly=True)
+    (data / "link").symlink_to(outside)
+    (data / "around").symlink_to(data)
+    (data / "self").symlink_to("self")
+    (data / ("1" * 20 + ".log")).symlink_to(outside / ("0" * 20 + ".log"))
+    verify(data, 0, "intact")
+    with brokers.Weir(folder / "whole", arguments=damage.ARGUMENTS).start():
+        expect(0, ("in use by a broker",), "log", "verify", data)
+
+
+@case
+def dev_serve_leaves_to_others_what_they_say(folder: pathlib.Path):
+    for name, text in (("bin/cmake", "exit 0"), ("bin/dpkg-query", "exit 0"), ("bin/apt-get", "exit 0"), ("bin/sudo", "exit 0"),
+                       ("build/release/bin/weir", 'printf "%s " "$@"')):
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"#!/bin/sh\n{text}\n")
+        file.chmod(0o755)
+    shutil.copy(brokers.ROOT / "dev", folder / "dev")
+    (folder / "CMakePresets.json").touch()
+    (folder / "build/release/build.ninja").touch()
+    config = folder / "server.properties"
+
+    def added(*arguments: str) -> set[str]:
+        said = subprocess.run([folder / "dev", "serve", *arguments], cwd=folder, capture_output=True, text=True, timeout=30,
+                              env=os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"})
+        words = said.stdout.split()
+        assert words[:1 + len(arguments)] == ["serve", *arguments], said
+        return set(words[1 + len(arguments):]) & {"--data-dir", "--listeners"}
+
+    both = {"--data-dir", "--listeners"}
+    assert added() == both
+    assert added("--topic", "listeners:1", "--verbose") == both
+    assert added("--data-dir", "d") == added("--data-dir=d") == added("--ephemeral") == {"--listeners"}
+    assert added("--listeners", "x") == added("--listeners=x") == added("--set", "listeners=x") == {"--data-dir"}
+    assert added("--set=log.dirs=/d", "--set", "listeners=x") == added("--set", "log.dir=/d", "--listeners=x") == set()
+    for text, expected in (("num.partitions=1\n#listeners=x\nadvertised.listeners=y\nlog.dirs.not=1\n", both),
+                           ("a=b\n listeners = x\n", {"--data-dir"}), ("log.dirs /d\n", {"--listeners"}),
+                           ("listeners:x\nlog.dir=/d", set())):
+        config.write_text(text)
+        assert added("--config", str(config)) == added(f"--config={config}") == expected, text
