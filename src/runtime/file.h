@@ -85,6 +85,7 @@ class FileSystem {
   // Makes everything written so far below `path`'s file system durable (syncfs): one call for many files.
   virtual Result<void> sync_file_system(const std::string& path) = 0;
   virtual Result<uint64_t> free_bytes(const std::string& path) = 0;
+  virtual Result<uint64_t> total_bytes(const std::string& path) = 0;  // of the file system `path` is on
   // Exclusive advisory lock on a file (created), held until the returned object goes or the process dies.
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
   // A writer for the file at `path` (exists, preallocated). `flush_to_device` false gives flush=os: writes complete

@@ -149,6 +149,12 @@ Result<uint64_t> PosixFileSystem::free_bytes(const std::string& path) {
   return uint64_t{space.f_bavail} * space.f_frsize;
 }
 
+Result<uint64_t> PosixFileSystem::total_bytes(const std::string& path) {
+  struct statvfs space{};
+  if (::statvfs(path.c_str(), &space) != 0) return fail_errno("cannot ask for the size of the file system of " + path, errno);
+  return uint64_t{space.f_blocks} * space.f_frsize;
+}
+
 Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
   Result<UniqueFd> fd = open_fd(path, O_RDWR | O_CREAT);
   if (!fd) return std::unexpected(fd.error());

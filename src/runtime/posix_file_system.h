@@ -33,6 +33,7 @@ class PosixFileSystem final : public FileSystem {
   Result<void> sync_directory(const std::string& path) override;
   Result<void> sync_file_system(const std::string& path) override;
   Result<uint64_t> free_bytes(const std::string& path) override;
+  Result<uint64_t> total_bytes(const std::string& path) override;
   Result<std::unique_ptr<File>> lock(const std::string& path) override;
   Result<std::unique_ptr<DurableWriter>> durable_writer(const std::string& path, Loop& loop,
                                                         bool flush_to_device) override;

@@ -182,6 +182,8 @@ TEST_F(PosixFileTest, Directories) {
   EXPECT_FALSE(fs.sync_file_system(folder_.path("a")));
   EXPECT_GT(*fs.free_bytes(folder_.path()), 0u);
   EXPECT_FALSE(fs.free_bytes(folder_.path("a")));
+  EXPECT_GE(*fs.total_bytes(folder_.path()), *fs.free_bytes(folder_.path()));
+  EXPECT_FALSE(fs.total_bytes(folder_.path("a")));
   EXPECT_FALSE(fs.create_directories("/proc/no/such"));
 }
 

@@ -223,9 +223,17 @@ Result<void> SimDisk::sync_file_system(const std::string& path) {
   return {};
 }
 
+namespace {
+constexpr uint64_t kPlenty = uint64_t{1} << 40;
+}
+
+Result<uint64_t> SimDisk::total_bytes(const std::string&) {
+  if (dead_) return died();
+  return options_.size_limit == UINT64_MAX ? 2 * kPlenty : options_.size_limit;
+}
+
 Result<uint64_t> SimDisk::free_bytes(const std::string&) {
   if (dead_) return died();
-  constexpr uint64_t kPlenty = uint64_t{1} << 40;
   if (options_.size_limit == UINT64_MAX) return kPlenty;
   return options_.size_limit - std::min(options_.size_limit, used_bytes_);
 }

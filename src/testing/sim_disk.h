@@ -80,6 +80,7 @@ class SimDisk final : public runtime::FileSystem {
   Result<void> sync_directory(const std::string& path) override;
   Result<void> sync_file_system(const std::string& path) override;
   Result<uint64_t> free_bytes(const std::string& path) override;
+  Result<uint64_t> total_bytes(const std::string& path) override;
   Result<std::unique_ptr<runtime::File>> lock(const std::string& path) override;
   Result<std::unique_ptr<runtime::DurableWriter>> durable_writer(const std::string& path, runtime::Loop& loop,
                                                                  bool flush_to_device) override;

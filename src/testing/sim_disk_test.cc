@@ -305,6 +305,7 @@ TEST(SimDisk, FullDiskRefusesGrowthAndRecoversByRemoval) {
   auto file = disk.open("/a", kCreate).value();
   EXPECT_TRUE(file->allocate(60 * 1024));
   EXPECT_EQ(disk.free_bytes("/").value(), 4u * 1024);
+  EXPECT_EQ(disk.total_bytes("/").value(), 64u * 1024);
   EXPECT_EQ(file->size().value(), 0u);
   auto other = disk.open("/b", kCreate).value();
   const auto failed = other->write_at(0, filled(8 * 1024, 1));

@@ -63,6 +63,7 @@ TEST_F(AdminTest, LogDirsTellRealSizes) {
     EXPECT_EQ(answer->results.size(), 1u);
     EXPECT_EQ(answer->results[0].log_dir, "/data");
     EXPECT_GT(answer->results[0].usable_bytes, 0);
+    EXPECT_GT(answer->results[0].total_bytes, answer->results[0].usable_bytes);
     for (const auto& topic : answer->results[0].topics) {
       for (const auto& p : topic.partitions) sizes[std::string(topic.name) + std::to_string(p.partition_index)] = p.partition_size;
     }

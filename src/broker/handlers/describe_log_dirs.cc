@@ -22,6 +22,11 @@ struct SizeItem {
   std::optional<uint64_t> bytes;
 };
 
+struct DiskSpace {
+  Result<uint64_t> free = uint64_t{0};
+  Result<uint64_t> total = uint64_t{0};
+};
+
 class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
  public:
   DescribeLogDirsOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
@@ -62,18 +67,23 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
   void complete() override {
     const runtime::Runtime& runtime = broker_.runtime();
     const std::string folder(broker_.config().text("log.dirs"));
-    auto free = std::make_shared<Result<uint64_t>>(uint64_t{0});
-    runtime.pool->submit([&files = *runtime.files, folder, free] { *free = files.free_bytes(folder); }, home().loop,
-                         [self = shared_from_this(), this, folder, free] { respond(folder, *free); });
+    auto space = std::make_shared<DiskSpace>();
+    runtime.pool->submit(
+        [&files = *runtime.files, folder, space] {
+          space->free = files.free_bytes(folder);
+          space->total = files.total_bytes(folder);
+        },
+        home().loop, [self = shared_from_this(), this, folder, space] { respond(folder, *space); });
   }
 
-  void respond(const std::string& folder, const Result<uint64_t>& free) {
+  void respond(const std::string& folder, const DiskSpace& space) {
     protocol::Arena& arena = context_->arena();
     DescribeLogDirsResponse response;
     response.results = arena.array<DescribeLogDirsResponse::DescribeLogDirsResult>(1);
     auto& dir = response.results[0];
     dir.log_dir = folder;
-    if (free) dir.usable_bytes = static_cast<int64_t>(*free);
+    if (space.free) dir.usable_bytes = static_cast<int64_t>(*space.free);
+    if (space.total) dir.total_bytes = static_cast<int64_t>(*space.total);
     std::erase_if(items_, [](const SizeItem& item) { return !item.bytes; });
     std::vector<DescribeLogDirsResponse::DescribeLogDirsTopic> topics;
     for (size_t begin = 0; begin < items_.size();) {
