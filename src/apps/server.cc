@@ -95,7 +95,7 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
   const broker::BrokerConfig& config = server->options_.config;
   for (const broker::ConfigKey* key : config.without_effect()) {
-    log_info(kModule, "{} has no effect: {}", key->name, key->doc);
+    log_warn(kModule, "{} has no effect: {}", key->name, key->doc);
   }
   auto listeners = client_listeners(config);
   if (!listeners) return std::unexpected(listeners.error());
@@ -193,12 +193,16 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
 
   std::vector<storage::LogShard*> logs;
   for (const auto& shard : opened_.shards) logs.push_back(shard.get());
-  storage::LogCleanerOptions cleaning = cleaner_options(config, max_memory_bytes_);
-  cleaning.throttle = &throttle_;
-  cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning);
+  const auto cleaning = [this](const broker::BrokerConfig& now) {
+    storage::LogCleanerOptions options = cleaner_options(now, max_memory_bytes_);
+    options.throttle = &throttle_;
+    return options;
+  };
+  cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning(config));
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
-  broker_->follow_config([this](const broker::BrokerConfig& now) {
+  broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
+    cleaner_->set_options(cleaning(now));
     limits_.set_limits(now.integer("max.connections"), now.integer("max.connections.per.ip"));
   });
   return {};

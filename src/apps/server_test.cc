@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "apps/ready_line.h"
 #include "base/log.h"
 #include "protocol/messages/api_versions.h"
@@ -144,6 +146,22 @@ TEST_F(ServerTest, AnswersApiVersionsOverTheNetwork) {
     }
   }
   EXPECT_TRUE(produce);
+  stop();
+}
+
+TEST_F(ServerTest, WarnsOnceOfEverySettingWithoutEffect) {
+  std::vector<std::string> warnings;
+  set_log_sink([&](LogLevel level, std::string_view, std::string_view message) {
+    if (level == LogLevel::kWarn) warnings.emplace_back(message);
+  });
+  start(options({"num.io.threads=8", "log.flush.interval.ms=1000", "num.partitions=2"}));
+  set_log_sink({});
+  const auto about = [&](std::string_view key) {
+    return std::count_if(warnings.begin(), warnings.end(), [&](const std::string& line) { return line.starts_with(key); });
+  };
+  EXPECT_EQ(about("num.io.threads has no effect"), 1);
+  EXPECT_EQ(about("log.flush.interval.ms has no effect"), 1);
+  EXPECT_EQ(about("num.partitions"), 0);
   stop();
 }
 

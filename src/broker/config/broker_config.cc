@@ -52,6 +52,11 @@ Result<void> BrokerConfig::set(std::string_view name, std::string_view text) {
   const std::string_view value = trim(text);
   const ConfigKey* key = find_broker_config_key(name);
   if (!key) {
+    if (name.starts_with("listener.name.")) {
+      return fail(weir::ErrorCode::kUnsupported,
+                  fmt::format("{} cannot be set: settings of one listener, such as those of SASL and TLS, are not available in "
+                              "this version. Take the line out.", name));
+    }
     const std::string_view near = nearest_broker_key(name);
     return fail(weir::ErrorCode::kInvalid, near.empty() ? fmt::format("unknown configuration '{}'", name)
                                                         : fmt::format("unknown configuration '{}'; did you mean '{}'?",

@@ -73,8 +73,17 @@ Result<void> check_integer(const ConfigKey& key, std::string_view text) {
   int64_t high = ConfigKey::kNoMax;
   if (key.type == ConfigType::kInt) low = INT32_MIN, high = INT32_MAX;
   if (key.type == ConfigType::kShort) low = INT16_MIN, high = INT16_MAX;
-  if (value < std::max(low, key.min)) return bad(key, text, fmt::format("Value must be at least {}", std::max(low, key.min)));
-  if (value > std::min(high, key.max)) return bad(key, text, fmt::format("Value must be no more than {}", std::min(high, key.max)));
+  low = std::max(low, key.min);
+  high = std::min(high, key.max);
+  if (key.minus_one && value == -1) return {};
+  if (key.minus_one && value < low && key.max == ConfigKey::kNoMax) {
+    return bad(key, text, fmt::format("Value must be unlimited (-1) or greater than or equal to {}", low));
+  }
+  if (key.minus_one && (value < low || value > high)) {
+    return bad(key, text, fmt::format("Value must be between {} and {} or equal to -1", low, high));
+  }
+  if (value < low) return bad(key, text, fmt::format("Value must be at least {}", low));
+  if (value > high) return bad(key, text, fmt::format("Value must be no more than {}", high));
   return {};
 }
 
@@ -110,6 +119,21 @@ Result<void> check_choice(const ConfigKey& key, std::string_view value) {
   std::string list;
   for (const char c : std::string_view(key.choices)) list += c == '|' ? std::string(", ") : std::string(1, c);
   return bad(key, value, fmt::format("String must be one of: {}", list));
+}
+
+bool is_replica(std::string_view text) {
+  const auto digits = [](std::string_view part) {
+    return !part.empty() && std::all_of(part.begin(), part.end(), [](char c) { return c >= '0' && c <= '9'; });
+  };
+  const size_t colon = text.find(':');
+  return colon != std::string_view::npos && digits(text.substr(0, colon)) && digits(text.substr(colon + 1));
+}
+
+Result<void> check_throttled_replicas(const ConfigKey& key, std::string_view value) {
+  const std::vector<std::string> elements = config_list_elements(value);
+  if (elements.size() == 1 && elements[0] == "*") return {};
+  if (std::all_of(elements.begin(), elements.end(), is_replica)) return {};
+  return bad(key, value, "It must be the literal '*' or a list of replicas as [partitionId]:[brokerId],[partitionId]:[brokerId],...");
 }
 
 size_t edit_distance(std::string_view a, std::string_view b) {
@@ -152,6 +176,7 @@ Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
     case ConfigType::kDouble:
       return check_double(key, value);
     case ConfigType::kList:
+      if (key.throttled_replicas) return check_throttled_replicas(key, value);
       for (std::string_view left = value; !left.empty();) {
         const size_t comma = left.find(',');
         if (auto ok = check_choice(key, trim(left.substr(0, comma))); !ok) return ok;

@@ -86,6 +86,13 @@ TEST(TopicConfig, RefusesWhatKafkaRefuses) {
   EXPECT_FALSE(check_topic_config("max.message.bytes", "3000000000"));
   EXPECT_FALSE(check_topic_config("min.cleanable.dirty.ratio", "1.5"));
   EXPECT_FALSE(check_topic_config("compression.gzip.level", "0"));
+  EXPECT_TRUE(check_topic_config("compression.gzip.level", "-1"));
+  EXPECT_FALSE(check_topic_config("compression.gzip.level", "-2"));
+  for (const char* side : {"leader", "follower"}) {
+    const std::string key = std::string(side) + ".replication.throttled.replicas";
+    for (const char* good : {"", "*", "0:1", "0:1, 12:3", " * "}) EXPECT_TRUE(check_topic_config(key, good)) << good;
+    for (const char* bad : {"none", "0", "0:", ":1", "0:1,*", "*,*", "0:1:2", "-1:1", "a:1"}) EXPECT_FALSE(check_topic_config(key, bad)) << bad;
+  }
   EXPECT_FALSE(check_topic_config("remote.storage.enable", "true"));
   EXPECT_TRUE(check_topic_config("remote.storage.enable", "false"));
   const auto unknown = check_topic_config("retention.msec", "1");
@@ -177,6 +184,53 @@ TEST(BrokerConfig, KeysThatActAtOnceAreThoseOfKafka) {
   EXPECT_FALSE(check_dynamic_configs({{"num.io.threads", "0"}}));
   EXPECT_FALSE(check_dynamic_configs({{"num.partitions", "5"}}));
   EXPECT_FALSE(check_dynamic_configs({{"log.retention.hours", "5"}}));
+}
+
+// A retention of 0 would delete everything: every way in checks, as Kafka does.
+TEST(BrokerConfig, LimitsAreMinusOneOrAtLeastOne) {
+  for (const char* key : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
+    BrokerConfig config;
+    for (const char* bad : {"0", "-5"}) EXPECT_FALSE(config.set(key, bad)) << key << "=" << bad;
+    for (const char* good : {"-1", "1"}) EXPECT_TRUE(config.set(key, good)) << key << "=" << good;
+  }
+  const auto refused = check_dynamic_configs({{"log.retention.ms", "0"}});
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("unlimited (-1)"));
+  EXPECT_TRUE(check_dynamic_configs({{"log.retention.ms", "-1"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"compression.gzip.level", "0"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"compression.gzip.level", "10"}}));
+  EXPECT_TRUE(check_dynamic_configs({{"compression.gzip.level", "-1"}, {"log.roll.ms", "1"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"log.roll.ms", "0"}}));
+  BrokerConfig config;
+  EXPECT_FALSE(config.set("compression.gzip.level", "0"));
+  EXPECT_FALSE(config.set("log.roll.ms", "0"));
+}
+
+TEST(BrokerConfig, TheCleanerMayBeSetWhileItRuns) {
+  EXPECT_TRUE(check_dynamic_configs({{"log.cleaner.threads", "2"},
+                                     {"log.cleaner.backoff.ms", "1000"},
+                                     {"log.cleaner.dedupe.buffer.size", "33554432"},
+                                     {"log.cleaner.io.buffer.load.factor", "0.8"},
+                                     {"log.cleaner.io.buffer.size", "1048576"},
+                                     {"log.cleaner.io.max.bytes.per.second", "1000000"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"log.cleaner.threads", "-1"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"log.cleaner.enable", "false"}}));
+}
+
+TEST(BrokerConfig, ReassignmentToolsMaySetTheirThrottles) {
+  EXPECT_TRUE(check_dynamic_configs({{"leader.replication.throttled.rate", "10"},
+                                     {"follower.replication.throttled.rate", "10"},
+                                     {"replica.alter.log.dirs.io.max.bytes.per.second", "10"}}));
+  EXPECT_FALSE(check_dynamic_configs({{"leader.replication.throttled.rate", "-1"}}));
+}
+
+TEST(BrokerConfig, SaysThatSecurityIsNotServed) {
+  for (const char* name : {"super.users", "listener.name.sasl_ssl.ssl.keystore.location", "listener.name.a.sasl.jaas.config"}) {
+    const auto refused = BrokerConfig().set(name, "x");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().code, weir::ErrorCode::kUnsupported);
+    EXPECT_THAT(refused.error().message, HasSubstr("not available in this version")) << name;
+  }
 }
 
 TEST(BrokerConfig, NamesKeysWithoutEffect) {

@@ -51,8 +51,9 @@ std::string type_of(const ConfigKey& key) {
     return text + ": " + choices;
   }
   const bool low = key.min != ConfigKey::kNoMin, high = key.max != ConfigKey::kNoMax;
-  if (low && high) return fmt::format("{}, {} to {}", text, key.min, key.max);
-  if (low) return fmt::format("{}, from {}", text, key.min);
+  const char* besides = key.minus_one ? ", or -1" : "";
+  if (low && high) return fmt::format("{}, {} to {}{}", text, key.min, key.max, besides);
+  if (low) return fmt::format("{}, from {}{}", text, key.min, besides);
   return text;
 }
 

@@ -10,6 +10,8 @@ using enum ConfigSupport;
 
 // clang-format off
 constexpr ConfigKey kKeys[] = {
+    {.name = "allow.everyone.if.no.acl.found", .type = kBoolean, .default_value = "false", .support = kRefused,
+     .doc = "Authentication and authorization are not available in this version."},
     {.name = "authorizer.class.name", .type = kString, .default_value = "", .support = kRefused,
      .doc = "Authentication and authorization are not available in this version."},
     {.name = "delegation.token.expiry.check.interval.ms", .type = kLong, .default_value = "3600000", .support = kNoEffect,
@@ -170,6 +172,8 @@ constexpr ConfigKey kKeys[] = {
      .doc = "SASL and TLS are not available in this version."},
     {.name = "ssl.truststore.type", .type = kString, .default_value = "JKS", .support = kRefused,
      .doc = "SASL and TLS are not available in this version."},
+    {.name = "super.users", .type = kString, .default_value = "", .support = kRefused,
+     .doc = "Authentication and authorization are not available in this version."},
 };
 // clang-format on
 

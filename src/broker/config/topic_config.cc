@@ -21,7 +21,7 @@ constexpr TopicConfigKey kKeys[] = {
     {{.name = "cleanup.policy", .type = kList, .default_value = "delete", .support = kWorks,
       .doc = "What happens to old data: delete (by retention), compact (the last record of each key stays), or both.", .choices = "compact|delete"}, {{"log.cleanup.policy"}}},
     {{.name = "compression.gzip.level", .type = kInt, .default_value = "-1", .support = kWorks,
-      .doc = "Level of gzip when the broker compresses.", .min = -1, .max = 9}, {{"compression.gzip.level"}}},
+      .doc = "Level of gzip when the broker compresses.", .min = 1, .max = 9, .minus_one = true}, {{"compression.gzip.level"}}},
     {{.name = "compression.lz4.level", .type = kInt, .default_value = "9", .support = kWorks,
       .doc = "Level of lz4 when the broker compresses.", .min = 1, .max = 17}, {{"compression.lz4.level"}}},
     {{.name = "compression.type", .type = kString, .default_value = "producer", .support = kWorks,
@@ -39,11 +39,11 @@ constexpr TopicConfigKey kKeys[] = {
     {{.name = "flush.ms", .type = kLong, .default_value = kForever, .support = kNoEffect,
       .doc = "Every batch is durable before it is acknowledged.", .min = 0}, {{"log.flush.interval.ms"}}},
     {{.name = "follower.replication.throttled.replicas", .type = kList, .default_value = "", .support = kNoEffect,
-      .doc = "There are no followers to throttle."}, {}},
+      .doc = "There are no followers to throttle.", .throttled_replicas = true}, {}},
     {{.name = "index.interval.bytes", .type = kInt, .default_value = "4096", .support = kNoEffect,
       .doc = "Indexes are laid out otherwise.", .min = 0}, {{"log.index.interval.bytes"}}},
     {{.name = "leader.replication.throttled.replicas", .type = kList, .default_value = "", .support = kNoEffect,
-      .doc = "There are no followers to throttle."}, {}},
+      .doc = "There are no followers to throttle.", .throttled_replicas = true}, {}},
     {{.name = "local.retention.bytes", .type = kLong, .default_value = "-2", .support = kNoEffect,
       .doc = "Tiered storage is not enabled.", .min = -2}, {{"log.local.retention.bytes"}}},
     {{.name = "local.retention.ms", .type = kLong, .default_value = "-2", .support = kNoEffect,
@@ -65,7 +65,7 @@ constexpr TopicConfigKey kKeys[] = {
     {{.name = "min.compaction.lag.ms", .type = kLong, .default_value = "0", .support = kWorks,
       .doc = "A record stays at least this long before compaction may drop it.", .min = 0}, {{"log.cleaner.min.compaction.lag.ms"}}},
     {{.name = "min.insync.replicas", .type = kInt, .default_value = "1", .support = kWorks,
-      .doc = "Refuses writes with acks=all when fewer replicas are in sync.", .min = 1}, {{"min.insync.replicas"}}},
+      .doc = "Replicas that must be in sync for acks=all, at most as many as there are: 1, as a single broker keeps one of each partition.", .min = 1}, {{"min.insync.replicas"}}},
     {{.name = "preallocate", .type = kBoolean, .default_value = "false", .support = kNoEffect,
       .doc = "Files are laid out otherwise."}, {{"log.preallocate"}}},
     {{.name = "remote.copy.lag.bytes", .type = kLong, .default_value = "-1", .support = kNoEffect,
@@ -138,10 +138,6 @@ Result<void> check_topic_config(std::string_view name, std::string_view value) {
     return fail(weir::ErrorCode::kInvalid, near.empty() ? fmt::format("Unknown topic config name: {}", name)
                                                         : fmt::format("Unknown topic config name: {} (did you mean {}?)",
                                                                       name, near));
-  }
-  if (key->key.name == std::string_view("compression.gzip.level") && value == "0") {
-    return fail(weir::ErrorCode::kInvalid,
-                "Invalid value 0 for configuration compression.gzip.level: Value must be -1 or between 1 and 9");
   }
   if (auto ok = check_config_value(key->key, value); !ok) return ok;
   if (key->key.support == kRefused && value != key->key.default_value) {
@@ -247,7 +243,6 @@ storage::LogConfig log_config(const ConfigOverrides& overrides, const BrokerConf
   to.timestamp_before_max_ms = from.message_timestamp_before_max_ms;
   to.timestamp_after_max_ms = from.message_timestamp_after_max_ms;
   to.file_delete_delay_ms = from.file_delete_delay_ms;
-  to.min_insync_replicas = from.min_insync_replicas;
   to.check_compressed_records = broker.boolean("weir.check.compressed.records");
   to.compression = compression_named(from.compression_type);
   to.compression_gzip_level = from.compression_gzip_level;

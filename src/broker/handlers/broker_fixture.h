@@ -196,7 +196,7 @@ class BrokerTest : public ::testing::Test {
     return {bytes.begin(), bytes.end()};
   }
   Answer<protocol::ProduceResponse> produce(FakePeer& to, const std::string& topic, int32_t partition, Bytes records,
-                                            int16_t acks = -1) {
+                                            int16_t acks = -1, int16_t version = 12) {
     protocol::ProduceRequest::PartitionProduceData data;
     data.index = partition;
     data.records.data = records;
@@ -207,7 +207,7 @@ class BrokerTest : public ::testing::Test {
     request.acks = acks;
     request.timeout_ms = 1000;
     request.topic_data = {&topic_data, 1};
-    return call<protocol::ProduceResponse>(to, 12, request);
+    return call<protocol::ProduceResponse>(to, version, request);
   }
   Answer<protocol::ProduceResponse> produce(const std::string& topic, int32_t partition, const std::vector<std::string>& values) {
     return produce(peer(0), topic, partition, batch(values));

@@ -73,6 +73,17 @@ Controller::Outcome change_list(ConfigResourceType type, const ConfigChange& cha
   return {};
 }
 
+// Of a list, as Kafka stores it; other values as they are.
+std::string without_duplicates(const ConfigKey* key, const std::string& value) {
+  if (key == nullptr || key->type != ConfigType::kList) return value;
+  const std::vector<std::string> elements = config_list_elements(value);
+  std::vector<std::string> once;
+  for (const std::string& element : elements) {
+    if (std::find(once.begin(), once.end(), element) == once.end()) once.push_back(element);
+  }
+  return once.size() == elements.size() ? value : join(once);
+}
+
 Controller::Outcome check_result(ConfigResourceType type, const ConfigOverrides& overrides, const BrokerConfig& broker) {
   for (const auto& [name, value] : overrides) {
     if (value.size() > static_cast<size_t>(std::numeric_limits<int16_t>::max())) {
@@ -162,7 +173,7 @@ Controller::Outcome apply_change(const ResourceChange& change, ConfigOverrides& 
   for (const ConfigChange& config : change.changes) {
     switch (static_cast<ConfigOperation>(config.operation)) {
       case ConfigOperation::kSet:
-        overrides.insert_or_assign(config.name, *config.value);
+        overrides.insert_or_assign(config.name, without_duplicates(find_key(type, config.name), *config.value));
         break;
       case ConfigOperation::kDelete:
         overrides.erase(config.name);

@@ -18,6 +18,14 @@ using protocol::ProduceRequest;
 using protocol::ProduceResponse;
 using PartitionResponse = ProduceResponse::PartitionProduceResponse;
 
+constexpr int16_t kFirstVersionWithZstd = 7;
+
+bool is_zstd(Bytes records) {
+  protocol::BatchHeader header;
+  return protocol::peek_batch(records, header) == protocol::BatchFault::kNone &&
+         header.compression() == protocol::CompressionType::kZstd;
+}
+
 struct ProduceItem {
   storage::PartitionId id;
   Bytes records;
@@ -95,11 +103,12 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
     if (topic->internal && context_->client_id() != "__admin_client") {
       return refuse(response, ErrorCode::kInvalidTopicException, "Cannot append to an internal topic");
     }
-    if (request_.acks == -1 && topic->log_config.min_insync_replicas > 1) {
-      return refuse(response, ErrorCode::kNotEnoughReplicas,
-                    "The number of in-sync replicas (1) is below min.insync.replicas of the topic");
-    }
     if (asked.records.null) return refuse(response, ErrorCode::kInvalidRecord, "The request holds no record batch");
+    if (context_->version() < kFirstVersionWithZstd && is_zstd(asked.records.data)) {
+      return refuse(response, ErrorCode::kUnsupportedCompressionType,
+                    "Produce requests below version 7 cannot hold batches compressed with zstd; use a newer client or another "
+                    "compression type");
+    }
     items_.push_back({topic->partition(asked.index), asked.records.data, &response, {}});
   }
 

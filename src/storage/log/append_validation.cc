@@ -15,7 +15,13 @@ using protocol::ErrorCode;
 
 namespace {
 
-ErrorCode error_of(BatchFault fault) {
+// Batches of the formats before 2 are known and refused; any other magic number is damage.
+ErrorCode error_of_magic(Bytes batch) {
+  constexpr size_t kAt = BatchHeader::kMagicOffset;
+  return batch.size() > kAt && batch[kAt] < BatchHeader::kMagic ? ErrorCode::kInvalidRecord : ErrorCode::kCorruptMessage;
+}
+
+ErrorCode error_of(BatchFault fault, Bytes batch) {
   switch (fault) {
     case BatchFault::kNone:
       return ErrorCode::kNone;
@@ -24,7 +30,7 @@ ErrorCode error_of(BatchFault fault) {
     case BatchFault::kBadCrc:
       return ErrorCode::kCorruptMessage;
     case BatchFault::kUnsupportedMagic:
-      return ErrorCode::kUnsupportedForMessageFormat;
+      return error_of_magic(batch);
     case BatchFault::kBadTimestamp:
       return ErrorCode::kInvalidTimestamp;
     default:
@@ -88,7 +94,7 @@ bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader
                   "One or more records have been rejected: a compacted topic needs a key in every record");
   }
   if (fault != BatchFault::kNone) {
-    return refuse(result, error_of(fault), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
+    return refuse(result, error_of(fault, batch), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
   }
   return true;
 }
@@ -147,7 +153,7 @@ bool validate_append(const Slice& records, const LogConfig& config, bool client,
     out.facts.base_sequence = header.base_sequence;
   }
   if (splitter.fault() != BatchFault::kNone) {
-    return refuse(result, error_of(splitter.fault()),
+    return refuse(result, error_of(splitter.fault(), splitter.rest()),
                   fmt::format("The record batch is invalid: {}", batch_fault_name(splitter.fault())));
   }
   if (batches.empty()) return refuse(result, ErrorCode::kInvalidRecord, "Produce requests must contain a record batch");

@@ -1,6 +1,7 @@
 #include "storage/log/log_cleaner.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 
@@ -36,6 +37,10 @@ struct LogCleaner::Run {
   CleaningStats stats;
   int64_t started_ns = 0;
   uint64_t bytes = 0;
+  // Since when, and from how many bytes on, the rate of the options in force is kept.
+  uint64_t generation = 0;
+  uint64_t paced_from_bytes = 0;
+  int64_t paced_from_ns = 0;
   BackgroundThrottle* throttle = nullptr;  // null: not held back
   Idle idle;
 };
@@ -47,12 +52,37 @@ LogCleaner::LogCleaner(const runtime::Runtime& runtime, std::vector<LogShard*> s
 LogCleaner::~LogCleaner() { *alive_ = false; }
 
 void LogCleaner::start() {
-  for (unsigned i = 0; i < options_.threads; ++i) wait_and_look();
+  started_ = true;
+  start_cleaners();
+}
+
+void LogCleaner::start_cleaners() {
+  while (cleaners_ < options_.threads) {
+    ++cleaners_;
+    wait_and_look();
+  }
+}
+
+void LogCleaner::set_options(LogCleanerOptions options) {
+  if (options == options_) return;
+  options_ = options;
+  ++generation_;
+  if (!started_ || stopped_) return;
+  // Those that wait do so anew, as long as is said now.
+  for (unsigned waiting = std::exchange(waiting_, 0u); waiting > 0; --waiting) wait_and_look();
+  start_cleaners();
 }
 
 void LogCleaner::wait_and_look() {
-  home_.schedule_after(std::max<int64_t>(options_.backoff_ms, 1) * runtime::kMillisecond, [this, alive = alive_] {
-    if (!*alive || stopped_) return;
+  if (cleaners_ > options_.threads) {
+    --cleaners_;
+    return;
+  }
+  ++waiting_;
+  const auto delay = std::max<int64_t>(options_.backoff_ms, 1) * runtime::kMillisecond;
+  home_.schedule_after(delay, [this, alive = alive_, generation = generation_] {
+    if (!*alive || stopped_ || generation != generation_) return;
+    --waiting_;
     store_.maintain(home_, [] {});  // files that were replaced a while ago
     look([this] { wait_and_look(); });
   });
@@ -117,7 +147,8 @@ void LogCleaner::begin(const Candidate& candidate, bool behind, Idle idle) {
   run->shard = candidate.shard;
   run->partition = candidate.cleanable.partition;
   run->idle = std::move(idle);
-  run->started_ns = runtime_.clock->monotonic_ns();
+  run->started_ns = run->paced_from_ns = runtime_.clock->monotonic_ns();
+  run->generation = generation_;
   run->limits.map_bytes = options_.dedupe_buffer_bytes / std::max(options_.threads, 1u);
   run->limits.map_load_factor = options_.load_factor;
   run->limits.secret.low = home_.random().next();
@@ -177,9 +208,15 @@ void LogCleaner::stepped(std::shared_ptr<Run> run) {
 
 void LogCleaner::wait_and_step(std::shared_ptr<Run> run) {
   if (stopped_) return stepped(std::move(run));
+  if (run->generation != generation_) {
+    // What was done at another rate is not made up for.
+    run->generation = generation_;
+    run->paced_from_bytes = run->bytes;
+    run->paced_from_ns = runtime_.clock->monotonic_ns();
+  }
   const double rate = options_.io_bytes_per_second_max / std::max(options_.threads, 1u);
-  const double due_ns = static_cast<double>(run->bytes) / rate * static_cast<double>(runtime::kSecond);
-  const double ahead_ns = due_ns - static_cast<double>(runtime_.clock->monotonic_ns() - run->started_ns);
+  const double due_ns = static_cast<double>(run->bytes - run->paced_from_bytes) / rate * static_cast<double>(runtime::kSecond);
+  const double ahead_ns = due_ns - static_cast<double>(runtime_.clock->monotonic_ns() - run->paced_from_ns);
   const auto limit = static_cast<int64_t>(std::clamp(ahead_ns, 0.0, 60.0 * static_cast<double>(runtime::kSecond)));
   const int64_t delay = std::max(limit, run->throttle ? run->throttle->wait_ns(BackgroundJob::kCompaction) : 0);
   if (delay < runtime::kMillisecond) return step(std::move(run));

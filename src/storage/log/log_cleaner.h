@@ -27,6 +27,7 @@ struct LogCleanerOptions {
   int64_t backoff_ms = 15'000;  // between looks when there is nothing to clean
   uint64_t step_bytes = 4 << 20;
   BackgroundThrottle* throttle = nullptr;  // outlives the cleaner
+  bool operator==(const LogCleanerOptions&) const = default;
 };
 
 struct LogCleanerStats {
@@ -52,6 +53,9 @@ class LogCleaner {
   void start();
   // No further step begins; what is under way is given up.
   void stop() { stopped_ = true; }
+  // Other settings for what begins from now on; a cleaning under way keeps its memory and takes the next step at the new rate.
+  // More cleaners start at once, those that are too many end with their run.
+  void set_options(LogCleanerOptions options);
   // Cleans what is due, also without start(); `done` when nothing more is. For tests and simulation.
   void clean_all(Function<void()> done);
 
@@ -83,12 +87,17 @@ class LogCleaner {
   bool is_damage(const PartitionId& partition, ErrorCode code);
   void count(const Run& run, bool succeeded);
   void wait_and_look();
+  void start_cleaners();
 
   const runtime::Runtime runtime_;
   runtime::Loop& home_;
   const std::vector<LogShard*> shards_;
   SegmentStore& store_;
-  const LogCleanerOptions options_;
+  LogCleanerOptions options_;
+  uint64_t generation_ = 0;  // of options_: timers of former ones do nothing
+  bool started_ = false;
+  unsigned cleaners_ = 0;  // that wait, look or clean since start()
+  unsigned waiting_ = 0;   // of them
   std::set<PartitionId> in_progress_;
   std::set<PartitionId> uncleanable_;
   std::map<PartitionId, int> io_errors_;  // in a row

@@ -322,6 +322,43 @@ TEST_F(LogCleanerTest, InputAndOutputAreLimited) {
   EXPECT_EQ(cleaner_->stats().runs, 1u);
 }
 
+TEST_F(LogCleanerTest, OtherOptionsActOnARunThatIsUnderWay) {
+  const PartitionId id = partition_id(1);
+  add(id);
+  fill(id, 200, 4);
+  make_cleaner({.io_bytes_per_second_max = 1000, .step_bytes = 500});
+  bool done = false;
+  const int64_t before = sim_.now_ns();
+  cleaner_->clean_all([&] { done = true; });
+  sim_.run_for(5 * runtime::kSecond);
+  EXPECT_FALSE(done);
+  cleaner_->set_options({.step_bytes = 500});
+  wait([&] { return done; });
+  EXPECT_LT(static_cast<double>(sim_.now_ns() - before) / 1e9, 10);
+  EXPECT_EQ(cleaner_->stats().runs, 1u);
+}
+
+TEST_F(LogCleanerTest, CleanersComeAndGoWithTheOptions) {
+  const PartitionId id = partition_id(1);
+  add(id);
+  fill(id, 200, 4);
+  make_cleaner({.threads = 0});
+  cleaner_->start();
+  sim_.run_for(60 * runtime::kSecond);
+  EXPECT_EQ(cleaner_->stats().last_look_ms, -1);
+  cleaner_->set_options({.threads = 2, .backoff_ms = int64_t{1} << 40});
+  sim_.run_for(60 * runtime::kSecond);
+  EXPECT_EQ(cleaner_->stats().last_look_ms, -1) << "they wait for long";
+  cleaner_->set_options({.threads = 2, .backoff_ms = 100});
+  sim_.run_for(10 * runtime::kSecond);
+  EXPECT_EQ(cleaner_->stats().runs, 1u) << "and no longer";
+  cleaner_->set_options({.threads = 0, .backoff_ms = 100});
+  sim_.run_for(runtime::kSecond);
+  const int64_t last = cleaner_->stats().last_look_ms;
+  sim_.run_for(60 * runtime::kSecond);
+  EXPECT_EQ(cleaner_->stats().last_look_ms, last);
+}
+
 TEST_F(LogCleanerTest, WhatChangesMeanwhileCounts) {
   const PartitionId id = partition_id(1), gone = partition_id(2), trimmed = partition_id(3);
   make_cleaner({.io_bytes_per_second_max = 2000, .step_bytes = 500});
