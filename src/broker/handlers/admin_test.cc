@@ -208,22 +208,50 @@ TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   };
   const int64_t first = versions()->finalized_features_epoch;
   EXPECT_GE(first, 0);
-  EXPECT_EQ(level(), 30);
-  EXPECT_EQ(update_feature("metadata.version", 25).first, ErrorCode::kInvalidUpdateVersion);
-  EXPECT_EQ(update_feature("metadata.version", 25, 2, true).first, ErrorCode::kNone);
-  EXPECT_EQ(level(), 30);
-  EXPECT_EQ(update_feature("metadata.version", 25, 2).first, ErrorCode::kNone);
-  EXPECT_EQ(level(), 25);
-  EXPECT_EQ(versions()->finalized_features_epoch, first + 1);
-  EXPECT_EQ(update_feature("metadata.version", 25).first, ErrorCode::kNone);
-  EXPECT_EQ(versions()->finalized_features_epoch, first + 1);
-  EXPECT_THAT(update_feature("metadata.version", 31).second, ::testing::HasSubstr("only supports versions 7-30"));
+  EXPECT_EQ(level(), 33);
+  // Every level of 33 on the way down to another holds metadata that one has no words for.
+  EXPECT_THAT(update_feature("metadata.version", 25).second, ::testing::HasSubstr("without setting the upgrade type"));
+  EXPECT_THAT(update_feature("metadata.version", 25, 2).second, ::testing::HasSubstr("it might delete metadata"));
+  EXPECT_THAT(update_feature("metadata.version", 32, 3).second, ::testing::HasSubstr("Unsafe metadata downgrade is not supported"));
+  EXPECT_EQ(update_feature("metadata.version", 32, 3, true).first, ErrorCode::kInvalidUpdateVersion);
+  EXPECT_EQ(update_feature("metadata.version", 33).first, ErrorCode::kNone);
+  EXPECT_EQ(level(), 33);
+  EXPECT_EQ(versions()->finalized_features_epoch, first);
+  EXPECT_THAT(update_feature("metadata.version", 34).second, ::testing::HasSubstr("only supports versions 7-33"));
   EXPECT_THAT(update_feature("shoe.version", 1).second, ::testing::HasSubstr("does not support this feature"));
+  // As an older program left it.
+  bool changed = false;
+  sim_.loop(0).post([&] {
+    broker_->change_features(
+        0,
+        [](FeaturesRecord& record) {
+          record.levels["metadata.version"] = 29;
+          return Controller::Outcome();
+        },
+        [&](Controller::Outcomes) { changed = true; });
+  });
+  run_until([&] { return changed; });
+  EXPECT_EQ(level(), 29);
+  EXPECT_EQ(update_feature("metadata.version", 24, 2, true).first, ErrorCode::kNone);
+  EXPECT_EQ(level(), 29);
+  EXPECT_EQ(update_feature("metadata.version", 24, 2).first, ErrorCode::kNone) << "30 and 23 brought metadata, those between none";
+  EXPECT_EQ(level(), 24);
+  EXPECT_EQ(versions()->finalized_features_epoch, first + 2);
+  EXPECT_EQ(update_feature("metadata.version", 22, 2).first, ErrorCode::kInvalidUpdateVersion);
   EXPECT_EQ(update_feature("metadata.version", 26, 2).first, ErrorCode::kInvalidUpdateVersion);
   EXPECT_EQ(update_feature("metadata.version", 20, 9).first, ErrorCode::kInvalidUpdateVersion);
   restart(true);
-  EXPECT_EQ(level(), 25);
-  EXPECT_EQ(versions()->finalized_features_epoch, first + 1);
+  EXPECT_EQ(level(), 24);
+  EXPECT_EQ(versions()->finalized_features_epoch, first + 2);
+}
+
+TEST_F(AdminTest, NamesOfClientSoftwareMayBeLong) {
+  protocol::ApiVersionsRequest request;
+  const std::string name(200, 'x');
+  request.client_software_name = request.client_software_version = name;
+  EXPECT_EQ(call<protocol::ApiVersionsResponse>(4, request)->error_code, 0);
+  request.client_software_name = "-x";
+  EXPECT_EQ(call<protocol::ApiVersionsResponse>(4, request)->error_code, code(ErrorCode::kInvalidRequest));
 }
 
 TEST_F(AdminTest, AClientThatBelievesToTalkToAnotherBrokerIsToldSo) {

@@ -13,13 +13,13 @@ namespace {
 using protocol::ApiVersionsRequest;
 using protocol::ApiVersionsResponse;
 
-constexpr size_t kLongestSoftwareName = 128;
+constexpr size_t kSoftwareTextKept = 128;  // longer ones are taken, as by Kafka, and cut
 
 bool alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 // Letters, digits, '-' and '.', beginning and ending with a letter or digit.
 bool valid_software_text(std::string_view text) {
-  if (text.empty() || text.size() > kLongestSoftwareName) return false;
+  if (text.empty()) return false;
   if (!alphanumeric(text.front()) || !alphanumeric(text.back())) return false;
   return std::all_of(text.begin(), text.end(), [](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
 }
@@ -89,8 +89,8 @@ void handle_api_versions(Broker& broker, const Dispatcher& dispatcher, RequestCo
   const protocol::ErrorCode error = check(request, context->version(), broker);
   response.error_code = static_cast<int16_t>(error);
   if (error == protocol::ErrorCode::kNone) {
-    context->connection().client_software_name = request.client_software_name;
-    context->connection().client_software_version = request.client_software_version;
+    context->connection().client_software_name = request.client_software_name.substr(0, kSoftwareTextKept);
+    context->connection().client_software_version = request.client_software_version.substr(0, kSoftwareTextKept);
     fill_api_keys(response, dispatcher, telemetry, context->arena());
     features = broker.shard(context->loop().index()).image->features();
     fill_features(response, *features, context->version(), context->arena());

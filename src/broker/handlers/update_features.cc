@@ -45,6 +45,14 @@ Controller::Outcome apply_one(const Update& update, FeaturesRecord& record, int3
     return refusal(update, "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.");
   }
   if (update.level > level && update.type != kUpgrade) return refusal(update, "Can't downgrade to a newer version.");
+  if (update.feature == "metadata.version" && update.level < level && metadata_changed_between(update.level, level)) {
+    return {ErrorCode::kInvalidUpdateVersion,
+            fmt::format("Unsupported metadata.version downgrade from {} to {}. {}", level, update.level,
+                        update.type == kUnsafeDowngrade
+                            ? "Unsafe metadata downgrade is not supported in this version."
+                            : "Refusing to perform the requested downgrade because it might delete metadata information."),
+            nullptr};
+  }
   record.levels.insert_or_assign(update.feature, update.level);
   return {};
 }

@@ -1,14 +1,19 @@
 #include "broker/metadata/features.h"
 
+#include <algorithm>
+#include <iterator>
 #include <string>
 
 namespace weir::broker {
 namespace {
 
-// metadata.version: from 3.3-IV3 to 4.3-IV0, what Kafka 4.4 begins with.
+// metadata.version: from 3.3-IV3 to 4.4-IV2, what Kafka 4.4 begins with.
 constexpr SupportedFeature kFeatures[] = {
-    {"metadata.version", 7, 30, 30},
+    {"metadata.version", 7, 33, 33},
 };
+
+// Levels of metadata.version that brought new metadata, not just new behaviour.
+constexpr int16_t kMetadataLevels[] = {7, 8, 11, 13, 14, 15, 17, 23, 30, 32, 33};
 
 }  // namespace
 
@@ -19,6 +24,11 @@ const SupportedFeature* find_supported_feature(std::string_view name) {
     if (feature.name == name) return &feature;
   }
   return nullptr;
+}
+
+bool metadata_changed_between(int16_t low, int16_t high) {
+  return std::any_of(std::begin(kMetadataLevels), std::end(kMetadataLevels),
+                     [&](int16_t level) { return level > low && level <= high; });
 }
 
 bool complete_features(FeaturesRecord& record) {

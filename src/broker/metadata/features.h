@@ -17,6 +17,9 @@ struct SupportedFeature {
   int16_t initial_level = 0;
 };
 
+// Whether metadata of `high` may hold what `low` < `high` has no words for, by the levels of Kafka's metadata.version.
+bool metadata_changed_between(int16_t low, int16_t high);
+
 std::span<const SupportedFeature> supported_features();
 const SupportedFeature* find_supported_feature(std::string_view name);
 

@@ -67,7 +67,7 @@ TEST(Records, FeaturesThatARecordDoesNotMentionAreAdded) {
   FeaturesRecord record;
   EXPECT_TRUE(complete_features(record));
   EXPECT_EQ(record.epoch, 1);
-  EXPECT_EQ(record.levels.at("metadata.version"), 30);
+  EXPECT_EQ(record.levels.at("metadata.version"), 33);
   EXPECT_FALSE(complete_features(record));
   record.levels["metadata.version"] = 7;
   EXPECT_FALSE(complete_features(record));
