@@ -299,17 +299,19 @@ void Server::register_metrics() {
 }
 
 void Server::add_client_telemetry(broker::MetricsRegistry::Sink& sink) const {
-  double pushes = 0, bytes = 0, refused = 0, clients = 0;
+  double pushes = 0, bytes = 0, refused = 0, clients = 0, dropped = 0;
   for (unsigned i = 0; i < broker_->shard_count(); ++i) {
     const broker::ClientTelemetry::Totals& totals = broker_->telemetry(i).totals();
     pushes += static_cast<double>(totals.pushes.load(std::memory_order_relaxed));
     bytes += static_cast<double>(totals.bytes.load(std::memory_order_relaxed));
     refused += static_cast<double>(totals.refused.load(std::memory_order_relaxed));
     clients += static_cast<double>(totals.clients.load(std::memory_order_relaxed));
+    dropped += static_cast<double>(totals.dropped_series.load(std::memory_order_relaxed));
   }
   sink.counter("weir_client_telemetry_pushes_total", "Pushes of client metrics accepted.", {}, pushes);
   sink.counter("weir_client_telemetry_bytes_total", "Bytes of client metrics accepted.", {}, bytes);
   sink.counter("weir_client_telemetry_refused_total", "Requests of clients about their metrics that were refused.", {}, refused);
+  sink.counter("weir_client_telemetry_dropped_series_total", "Values that clients pushed and that found no place here.", {}, dropped);
   sink.gauge("weir_client_telemetry_clients", "Clients whose metrics subscriptions are remembered.", {}, clients);
 }
 

@@ -279,6 +279,8 @@ class Emitter:
             return lines + [f'w.{tagged}nullable_struct({name}, wire_version);' if field.nullable else f'{name}.encode(w, wire_version);']
         if field.base in ('string', 'bytes'):
             return lines + [f'w.{nullable}{field.base}({name}, {fx});']
+        if name == 'error_code':
+            return ['w.error_code(error_code);']
         return [f'w.{CALL[field.base]}({name});']
 
     # Smallest sizes.

@@ -12,6 +12,7 @@
 #include <optional>
 #include <span>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -255,6 +256,18 @@ class Writer {
     if (value) value->encode(*this, version);
   }
 
+  // A field named error_code. How often each was written since clear() is kept, for who counts the errors of answers.
+  void error_code(int16_t code) {
+    i16(code);
+    if (code == 0) {
+      ++successes_;
+    } else {
+      add_error(code);
+    }
+  }
+  uint32_t successes() const { return successes_; }
+  std::span<const std::pair<int16_t, uint32_t>> errors() const { return errors_; }
+
   // A tagged field: begin, write the value, end.
   size_t begin_tag(uint32_t tag);
   void end_tag(size_t begun);
@@ -268,6 +281,7 @@ class Writer {
   }
   void length(int64_t n, bool flexible);
   void grow(size_t more);
+  void add_error(int16_t code);
 
   std::unique_ptr<uint8_t[]> buffer_;
   size_t size_ = 0;
@@ -275,6 +289,8 @@ class Writer {
   std::vector<Insertion> insertions_;
   uint64_t external_bytes_ = 0;
   const char* error_ = nullptr;
+  uint32_t successes_ = 0;
+  std::vector<std::pair<int16_t, uint32_t>> errors_;  // few differ in one message
 };
 
 }  // namespace weir::protocol

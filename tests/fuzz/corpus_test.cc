@@ -98,6 +98,15 @@ std::vector<Input> batch_inputs() {
   return inputs;
 }
 
+std::vector<Input> metrics_inputs() {
+  std::vector<Input> inputs;
+  std::ifstream file(WEIR_PROTOCOL_TESTDATA "/otlp_metrics.txt");
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with('#')) inputs.push_back({fuzz_otlp_metrics, from_hex(line)});
+  }
+  return inputs;
+}
+
 // Overwrites, inserts, removes or cuts, a few times.
 Raw mutated(Raw bytes, std::mt19937_64& random) {
   for (uint64_t changes = 1 + random() % 4; changes > 0 && !bytes.empty(); --changes) {
@@ -133,6 +142,12 @@ void run(const std::vector<Input>& inputs, int mutations) {
     EXPECT_TRUE(input.target(input.bytes));
     for (int i = 0; i < mutations; ++i) input.target(mutated(input.bytes, random));
   }
+}
+
+TEST(Corpus, ClientMetrics) {
+  const auto inputs = metrics_inputs();
+  EXPECT_FALSE(inputs.empty());
+  run(inputs, 2000);
 }
 
 TEST(Corpus, Messages) {

@@ -43,6 +43,9 @@ def main():
     (output / 'record_batch').mkdir(parents=True, exist_ok=True)
     for compression, kind, data in rows('batches.txt'):
         (output / 'record_batch' / f'{compression}-{kind}').write_bytes(bytes.fromhex(data))
+    (output / 'otlp_metrics').mkdir(parents=True, exist_ok=True)
+    for number, (data,) in enumerate(row for row in rows('otlp_metrics.txt')):
+        (output / 'otlp_metrics' / str(number)).write_bytes(bytes.fromhex(data))
 
 
 if __name__ == '__main__':

@@ -7,6 +7,7 @@
 #include "protocol/api.h"
 #include "protocol/catalog/message_catalog.h"
 #include "protocol/compression.h"
+#include "protocol/otlp_metrics.h"
 #include "protocol/record_batch.h"
 #include "protocol/record_batch_builder.h"
 
@@ -132,6 +133,14 @@ bool fuzz_record_batches(Bytes blob) {
   WEIR_CHECK(walked + splitter.rest().size() == blob.size());
   WEIR_CHECK(splitter.rest().empty() == (splitter.fault() == BatchFault::kNone));
   return walked > 0 && splitter.rest().empty();
+}
+
+bool fuzz_otlp_metrics(Bytes message) {
+  return decode_otlp_metrics(message, [&](const OtlpPoint& point) {
+    WEIR_CHECK(point.attributes.size() <= kOtlpAttributesMax);
+    const auto* name = reinterpret_cast<const uint8_t*>(point.metric.data());
+    WEIR_CHECK(point.metric.empty() || (name >= message.data() && name + point.metric.size() <= message.data() + message.size()));
+  });
 }
 
 }  // namespace weir::fuzz

@@ -16,5 +16,7 @@ bool fuzz_response(Bytes input);
 bool fuzz_stored_message(Bytes input);
 // A records field or a log segment: record batches behind each other.
 bool fuzz_record_batches(Bytes blob);
+// Client metrics in OpenTelemetry's encoding, decompressed.
+bool fuzz_otlp_metrics(Bytes message);
 
 }  // namespace weir::fuzz

@@ -149,4 +149,22 @@ ErrorCode ClientTelemetry::push(const TelemetryClient& facts, const Push& push, 
   return ErrorCode::kNone;
 }
 
+bool ClientTelemetry::take(const TelemetryClient& facts, DecodedPush push, bool terminating) {
+  constexpr int64_t kIntervalsMissed = 3;  // until a client counts as gone
+  if (!push.valid) {
+    add(totals_.refused, 1);
+    return false;
+  }
+  if (terminating) {
+    metrics_.remove(facts.instance_id);
+    return true;
+  }
+  const auto known = by_id_.find(facts.instance_id);
+  const int64_t interval_ms = known == by_id_.end() ? 300'000 : known->second->subscription.push_interval_ms;
+  const size_t dropped = push.dropped + metrics_.merge(facts.instance_id, facts.client_id, std::move(push.series), now_ms(),
+                                                       kIntervalsMissed * interval_ms);
+  add(totals_.dropped_series, static_cast<int64_t>(dropped));
+  return true;
+}
+
 }  // namespace weir::broker

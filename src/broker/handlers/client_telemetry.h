@@ -13,6 +13,7 @@
 
 #include "base/uuid.h"
 #include "broker/config/resource_config.h"
+#include "broker/handlers/client_metrics.h"
 #include "broker/metadata/metadata_image.h"
 #include "protocol/errors.h"
 #include "runtime/clock.h"
@@ -48,6 +49,7 @@ class ClientTelemetry {
     std::atomic<int64_t> bytes{0};
     std::atomic<int64_t> refused{0};
     std::atomic<int64_t> clients{0};
+    std::atomic<int64_t> dropped_series{0};
   };
 
   ClientTelemetry(const runtime::Clock& clock, runtime::Random& random) : clock_(clock), random_(random) {}
@@ -64,6 +66,10 @@ class ClientTelemetry {
   };
   protocol::ErrorCode push(const TelemetryClient& client, const Push& push, size_t max_bytes, const MetadataImage& image);
 
+  // What an accepted push held. False: it was not what it says, and nothing was taken.
+  bool take(const TelemetryClient& client, DecodedPush push, bool terminating);
+
+  ClientMetricsStore& metrics() { return metrics_; }
   const Totals& totals() const { return totals_; }
 
  private:
@@ -95,6 +101,7 @@ class ClientTelemetry {
   std::vector<std::shared_ptr<const ConfigRecord>> records_;  // of matchers_, by name
   std::list<Client> clients_;  // latest first
   std::unordered_map<Uuid, std::list<Client>::iterator> by_id_;
+  ClientMetricsStore metrics_;
   Totals totals_;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/utf16.h"
 #include "broker/broker.h"
 
 namespace weir::broker {
@@ -26,24 +27,6 @@ coordination::GroupConfig group_config(const BrokerConfig& config) {
   group.offsets_retention_ms = config.integer("offsets.retention.minutes") * 60'000;
   group.offsets_retention_check_interval_ms = config.integer("offsets.retention.check.interval.ms");
   return group;
-}
-
-// Code points of a text, as Java's UTF-16 has them.
-template <typename Visit>
-void each_utf16(std::string_view text, Visit visit) {
-  for (size_t i = 0; i < text.size();) {
-    const auto lead = static_cast<uint8_t>(text[i]);
-    const size_t length = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    uint32_t point = length == 1 ? lead : lead & (0xffu >> (length + 1));
-    for (size_t k = 1; k < length && i + k < text.size(); ++k) point = point << 6 | (static_cast<uint8_t>(text[i + k]) & 0x3f);
-    i += length;
-    if (point < 0x10000) {
-      visit(point);
-    } else {
-      visit(0xd800 + ((point - 0x10000) >> 10));
-      visit(0xdc00 + ((point - 0x10000) & 0x3ff));
-    }
-  }
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "broker/handlers/telemetry.h"
 
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "broker/handlers/client_telemetry.h"
 #include "protocol/messages/get_telemetry_subscriptions.h"
@@ -11,6 +13,9 @@ namespace {
 
 // Compressions a client may use, in the order Kafka prefers them: zstd, lz4, gzip, snappy.
 constexpr int8_t kCompressions[] = {4, 3, 1, 2};
+
+// telemetry.max.bytes bounds what comes over the network; a little of that may decompress to a lot.
+constexpr size_t kDecompressedBytesMax = 1 << 20;
 
 TelemetryClient client_of(RequestContext& context, const Uuid& instance_id) {
   const ConnectionFacts& connection = context.connection();
@@ -48,20 +53,53 @@ void handle_get_telemetry_subscriptions(Broker& broker, RequestContextPtr contex
   context->respond(response);
 }
 
-void handle_push_telemetry(Broker& broker, RequestContextPtr context) {
+namespace {
+
+// A push that was accepted, on its way through a pool thread and back.
+struct PushWork {
+  RequestContextPtr context;
   protocol::PushTelemetryRequest request;
-  if (!context->decode(request)) return;
-  const unsigned shard = context->loop().index();
+  DecodedPush decoded;
+};
+
+void respond(RequestContext& context, protocol::ErrorCode error) {
+  protocol::PushTelemetryResponse response;
+  response.error_code = code(error);
+  context.respond(response);
+}
+
+}  // namespace
+
+void handle_push_telemetry(Broker& broker, RequestContextPtr context) {
+  auto work = std::make_shared<PushWork>();
+  work->context = std::move(context);
+  RequestContext& of = *work->context;
+  const protocol::PushTelemetryRequest& request = work->request;
+  if (!of.decode(work->request)) return;
+  const unsigned shard = of.loop().index();
   ClientTelemetry::Push push;
   push.subscription_id = request.subscription_id;
   push.terminating = request.terminating;
   push.compression = request.compression_type;
   push.bytes = request.metrics.size();
-  protocol::PushTelemetryResponse response;
-  response.error_code = code(broker.telemetry(shard).push(client_of(*context, request.client_instance_id), push,
-                                                          static_cast<size_t>(broker.config().integer("telemetry.max.bytes")),
-                                                          *broker.shard(shard).image));
-  context->respond(response);
+  const auto bytes_max = static_cast<size_t>(broker.config().integer("telemetry.max.bytes"));
+  const auto error =
+      broker.telemetry(shard).push(client_of(of, request.client_instance_id), push, bytes_max, *broker.shard(shard).image);
+  if (error != protocol::ErrorCode::kNone) return respond(of, error);
+  // The bytes stay where they are until the request is answered.
+  broker.runtime().pool->submit(
+      [work, bytes_max] {
+        const protocol::PushTelemetryRequest& pushed = work->request;
+        work->decoded = decode_push(pushed.compression_type, pushed.metrics, std::max(bytes_max, kDecompressedBytesMax));
+      },
+      of.loop(), [&broker, work, shard] {
+        // The pool thread may hold the rest a moment longer; the context ends here.
+        const RequestContextPtr answered = std::move(work->context);
+        const protocol::PushTelemetryRequest& pushed = work->request;
+        const bool taken = broker.telemetry(shard).take(client_of(*answered, pushed.client_instance_id),
+                                                        std::move(work->decoded), pushed.terminating);
+        respond(*answered, taken ? protocol::ErrorCode::kNone : protocol::ErrorCode::kInvalidRecord);
+      });
 }
 
 }  // namespace weir::broker

@@ -3,6 +3,7 @@
 
 #include "broker/handlers/broker_fixture.h"
 #include "broker/handlers/client_telemetry.h"
+#include "protocol/compression.h"
 #include "protocol/errors.h"
 #include "protocol/messages/api_versions.h"
 #include "protocol/messages/get_telemetry_subscriptions.h"
@@ -33,7 +34,11 @@ class TelemetryTest : public BrokerTest {
             {answer->requested_metrics.begin(), answer->requested_metrics.end()}};
   }
   ErrorCode push(const Subscribed& to, size_t bytes = 10, bool terminating = false, int8_t compression = 0) {
-    const std::string metrics(bytes, 'm');
+    // One field that nobody knows.
+    const std::string metrics = bytes < 2 ? std::string() : std::string("\x7a") + static_cast<char>(bytes - 2) + std::string(bytes - 2, 'm');
+    return push_bytes(to, metrics, terminating, compression);
+  }
+  ErrorCode push_bytes(const Subscribed& to, std::string_view metrics, bool terminating = false, int8_t compression = 0) {
     protocol::PushTelemetryRequest request;
     request.client_instance_id = to.instance;
     request.subscription_id = to.id;
@@ -144,6 +149,70 @@ TEST_F(TelemetryTest, PushesThatAreRefused) {
   EXPECT_EQ(push(got), ErrorCode::kNone);
   got.instance = Uuid();
   EXPECT_EQ(push(got), ErrorCode::kInvalidRequest);
+}
+
+// MetricsData of one gauge x.y = 1.5 with the attribute a=b.
+const std::string kGauge("\x0a\x22\x12\x20\x12\x1e\x0a\x03x.y\x2a\x17\x0a\x15\x21\x00\x00\x00\x00\x00\x00\xf8\x3f\x3a\x0a\x0a\x01" "a\x12\x05\x0a\x03" "b\"c", 36);
+
+TEST_F(TelemetryTest, WhatClientsPushIsKeptUntilTheyGo) {
+  set_subscription("a", {{"metrics", "x."}, {"interval.ms", "1000"}});
+  const Subscribed got = subscribe();
+  const auto kept = [&] { return broker_->telemetry(0).metrics().snapshot(sim_.clock().monotonic_ns() / runtime::kMillisecond); };
+  EXPECT_EQ(push_bytes(got, kGauge), ErrorCode::kNone);
+  ASSERT_EQ(kept().size(), 1u);
+  EXPECT_EQ(kept()[0]->client_id, "test");
+  EXPECT_EQ(kept()[0]->instance_id, got.instance.to_string());
+  ASSERT_EQ(kept()[0]->series.size(), 1u);
+  const ClientSeries& series = kept()[0]->series.begin()->second;
+  EXPECT_EQ(series.name, "x_y");
+  EXPECT_EQ(series.value, 1.5);
+  EXPECT_EQ(series.labels, (MetricLabels{{"a", "b\"c"}}));
+  sim_.run_for(2 * runtime::kSecond);
+  for (int8_t compression = 1; compression <= 4; ++compression) {
+    std::vector<uint8_t> packed;
+    ASSERT_TRUE(protocol::compress(static_cast<protocol::CompressionType>(compression), as_bytes(kGauge), packed));
+    EXPECT_EQ(push_bytes(got, as_string(packed), false, compression), ErrorCode::kNone) << int{compression};
+    sim_.run_for(runtime::kSecond);
+  }
+  EXPECT_EQ(push_bytes(got, "", true), ErrorCode::kNone);
+  EXPECT_TRUE(kept().empty());
+}
+
+TEST_F(TelemetryTest, ClientsThatStayAwayAreForgotten) {
+  set_subscription("a", {{"metrics", "x."}, {"interval.ms", "1000"}});
+  const Subscribed got = subscribe();
+  EXPECT_EQ(push_bytes(got, kGauge), ErrorCode::kNone);
+  const int64_t now_ms = sim_.clock().monotonic_ns() / runtime::kMillisecond;
+  EXPECT_EQ(broker_->telemetry(0).metrics().snapshot(now_ms + 2500).size(), 1u);
+  EXPECT_EQ(broker_->telemetry(0).metrics().snapshot(now_ms + 4500).size(), 0u);
+}
+
+TEST_F(TelemetryTest, DamagedAndSwollenPushesAreRefused) {
+  set_subscription("a", {{"metrics", "x."}, {"interval.ms", "100"}});
+  const Subscribed got = subscribe();
+  const auto error = [&](std::string_view bytes, int8_t compression) {
+    sim_.run_for(runtime::kSecond);
+    return push_bytes(got, bytes, false, compression);
+  };
+  EXPECT_EQ(error(kGauge.substr(0, 20), 0), ErrorCode::kInvalidRecord);
+  for (int8_t compression = 1; compression <= 4; ++compression) {
+    EXPECT_EQ(error(kGauge, compression), ErrorCode::kInvalidRecord) << int{compression};
+    std::vector<uint8_t> bomb;
+    const std::string swollen(64 << 20, '\0');
+    ASSERT_TRUE(protocol::compress(static_cast<protocol::CompressionType>(compression), as_bytes(swollen), bomb));
+    if (bomb.size() > 1'000'000) continue;  // too large as it is
+    EXPECT_EQ(error(as_string(bomb), compression), ErrorCode::kInvalidRecord) << int{compression};
+  }
+  EXPECT_TRUE(broker_->telemetry(0).metrics().snapshot(0).empty());
+}
+
+TEST_F(TelemetryTest, NamesOfTheBrokersOwnMetricsAreNotForClients) {
+  std::string spoof = kGauge;
+  spoof.replace(spoof.find("x.y"), 3, "__y");
+  const DecodedPush decoded = decode_push(0, as_bytes(spoof), 1000);
+  EXPECT_TRUE(decoded.valid);
+  EXPECT_TRUE(decoded.series.empty());
+  EXPECT_EQ(decoded.dropped, 1u);
 }
 
 TEST_F(TelemetryTest, TheQuietestClientIsForgotten) {

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "broker/metrics/client_exposition.h"
 #include "protocol/api.h"
+#include "protocol/errors.h"
 
 namespace weir::broker {
 
@@ -53,17 +55,20 @@ Exposition::Traffic::Traffic(int64_t start_ns)
       bytes_out(start_ns, kRateSpanNs) {}
 
 Exposition::Exposition(MetricSources sources, int64_t start_ns)
-    : sources_(sources), start_ns_(start_ns), idle_(start_ns, kRateSpanNs) {}
+    : sources_(sources), start_ns_(start_ns), groups_(start_ns), idle_(start_ns, kRateSpanNs) {}
 
 std::string Exposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns) {
   std::string out = sources_.registry.scrape([&](Sink& sink) {
     broker_state(shards, sink);
     topic_traffic(shards, sink);
     requests(now_ns, sink);
+    errors(sink);
+    groups_.render(shards, now_ns, sink);
     network(shards, now_ns, sink);
     flushes(shards, sink);
     own(shards, sink);
   });
+  append_client_metrics(out, shards);
   append_partitions(out, shards, kListedPartitionsMax);
   return out;
 }
@@ -93,11 +98,6 @@ void Exposition::broker_state(const std::vector<ShardSnapshot>& shards, Sink& si
   gauge("kafka_controller_kafkacontroller_globalpartitioncount", "Partitions.", number(image.partition_count()));
   sink.counter("kafka_controller_controllerstats_uncleanleaderelections_total", "Leaders elected out of sync: never.", {}, 0);
   gauge("kafka_log_logmanager_offlinelogdirectorycount", "1 if the log directory takes no writes any more.", failed ? 1 : 0);
-
-  gauge("kafka_coordinator_group_groupmetadatamanager_numgroups", "Groups of this broker's coordinators.",
-        sum(shards, [](const auto& s) { return s.groups; }));
-  gauge("kafka_coordinator_group_groupmetadatamanager_numoffsets", "Committed offsets of these groups.",
-        sum(shards, [](const auto& s) { return s.group_offsets; }));
 
   const char* waiting = "Requests that wait: produce for the flush, fetch for data.";
   sink.gauge("kafka_server_delayedoperationpurgatory_purgatorysize", waiting, {{"delayedOperation", "Fetch"}},
@@ -188,6 +188,19 @@ void Exposition::requests(int64_t now_ns, Sink& sink) {
           sink.gauge(family, stage.help, {{"request", request}, {"quantile", label}}, number(recent.quantile_ns(q)) / 1e6);
         }
       }
+    }
+  }
+}
+
+void Exposition::errors(Sink& sink) const {
+  for (const ApiRoute* route : sources_.dispatcher.routes()) {
+    for (int16_t code = AnswerErrors::kLowest; code < AnswerErrors::kCodes + AnswerErrors::kLowest; ++code) {
+      const int64_t total = route->errors->total(code);
+      const auto error = protocol::error_from_code(code);
+      if (total == 0 || !error) continue;
+      sink.counter("kafka_network_requestmetrics_errors_total", "Error codes in answers, NONE among them.",
+                   {{"request", std::string(protocol::api_name(route->key))}, {"error", std::string(protocol::error_name(*error))}},
+                   number(total));
     }
   }
 }
@@ -344,6 +357,7 @@ void append_partitions(std::string& out, const std::vector<ShardSnapshot>& shard
   family("kafka_log_log_logstartoffset", "First offset of a partition.", [](P p) { return p.log_start_offset; });
   family("kafka_log_log_logendoffset", "End of what is readable of a partition.", [](P p) { return p.high_watermark; });
   family("kafka_log_log_numlogsegments", "Segment files of a partition.", [](P p) { return p.segments; });
+  family("kafka_cluster_partition_replicascount", "Replicas of a partition: one.", [](P) { return 1; });
   family("kafka_cluster_partition_underminisr", "1 if too few replicas are in sync.", [](P) { return 0; });
   family("kafka_cluster_partition_atminisr", "1 if just enough replicas are in sync.",
          [](P p) { return p.offline ? 0 : 1; });

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/metrics/group_exposition.h"
 #include "broker/metrics/shard_snapshot.h"
 #include "broker/metrics/window.h"
 #include "broker/server/dispatch.h"
@@ -44,6 +45,7 @@ class Exposition {
   void broker_state(const std::vector<ShardSnapshot>& shards, Sink& sink) const;
   void topic_traffic(const std::vector<ShardSnapshot>& shards, Sink& sink) const;
   void requests(int64_t now_ns, Sink& sink);
+  void errors(Sink& sink) const;
   void network(const std::vector<ShardSnapshot>& shards, int64_t now_ns, Sink& sink);
   void flushes(const std::vector<ShardSnapshot>& shards, Sink& sink) const;
   void own(const std::vector<ShardSnapshot>& shards, Sink& sink) const;
@@ -51,6 +53,7 @@ class Exposition {
   const MetricSources sources_;
   const int64_t start_ns_;
   std::map<const ApiRoute*, std::unique_ptr<Times>> times_;  // of those that were asked for
+  GroupExposition groups_;
   Window<int64_t> idle_;                                     // of all shards together
   struct Traffic {
     Traffic(int64_t start_ns);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
 #include "storage/wal/local_wal.h"
 
@@ -49,9 +50,13 @@ class Collection : public std::enable_shared_from_this<Collection> {
     snapshot_.waiting_fetches = shard_.waiting_fetches;
     snapshot_.fetch_sessions = shard_.fetch_sessions.size();
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
+    snapshot_.client_metrics =
+        broker_.telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
     broker_.groups().for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
       snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();
+      for (size_t i = 0; i < snapshot_.group_states.size(); ++i) snapshot_.group_states[i] += state.state_counts()[i];
+      snapshot_.group_totals += state.totals();
     });
     const MetadataImage& image = *shard_.image;
     shard_.traffic.forget_unless([&](const TopicId& topic) { return image.find(topic) != nullptr; });

@@ -10,6 +10,8 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
+#include "broker/handlers/client_metrics.h"
+#include "coordination/group/group_coordinator_state.h"
 #include "storage/log/partition_traffic.h"
 #include "storage/wal/flush_latency.h"
 
@@ -47,6 +49,9 @@ struct ShardSnapshot {
   uint64_t fetch_session_evictions = 0;
   uint64_t groups = 0;
   uint64_t group_offsets = 0;
+  std::vector<ClientMetricsPtr> client_metrics;
+  coordination::GroupStateCounts group_states{};
+  coordination::GroupCoordinatorState::Totals group_totals;
   std::vector<std::pair<TopicId, TopicCounts>> topics;
   TopicCounts gone_topics;
   storage::PartitionTraffic gone_partitions;

@@ -21,6 +21,29 @@ std::string describe_api(int16_t key) {
 
 }  // namespace
 
+AnswerErrors::AnswerErrors(unsigned shards)
+    : cells_(std::make_unique<std::atomic<int64_t>[]>(size_t{kCodes} * shards)), shards_(shards) {}
+
+void AnswerErrors::add(unsigned shard, int16_t code, int64_t n) {
+  const int index = code - kLowest;
+  if (index < 0 || index >= kCodes) return;
+  std::atomic<int64_t>& cell = cells_[size_t{shard} * kCodes + static_cast<size_t>(index)];
+  cell.store(cell.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+}
+
+void AnswerErrors::add(unsigned shard, const protocol::Writer& answer) {
+  if (answer.successes() > 0) add(shard, 0, answer.successes());
+  for (const auto& [code, count] : answer.errors()) add(shard, code, count);
+}
+
+int64_t AnswerErrors::total(int16_t code) const {
+  int64_t sum = 0;
+  for (unsigned shard = 0; shard < shards_; ++shard) {
+    sum += cells_[size_t{shard} * kCodes + static_cast<size_t>(code - kLowest)].load(std::memory_order_relaxed);
+  }
+  return sum;
+}
+
 void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_version, RequestHandler handler) {
   const auto index = static_cast<size_t>(key);
   if (routes_.size() <= index) routes_.resize(index + 1);
@@ -43,6 +66,7 @@ void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_vers
   }
   route->request_bytes = &metrics_.rare_counter("weir_request_bytes_total", "Bytes of requests received.", labels);
   route->response_bytes = &metrics_.rare_counter("weir_response_bytes_total", "Bytes of responses sent.", labels);
+  route->errors = std::make_unique<AnswerErrors>(metrics_.shards());
   route->times = std::make_unique<RequestTimes>(metrics_.shards());
   route->duration = &metrics_.histogram("weir_request_duration_seconds",
                                         "Time from a request received to its response sent.", labels);

@@ -4,6 +4,7 @@
 // and advertised. A handler is a plain function of the request context; it finds its shard through the context.
 #pragma once
 
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -18,6 +19,23 @@ namespace weir::broker {
 
 using RequestHandler = std::function<void(RequestContextPtr)>;
 
+// Error codes in the answers of one API, by code. Written by the shards, each its own cells; read by anyone.
+class AnswerErrors {
+ public:
+  static constexpr int16_t kLowest = -1;  // UNKNOWN_SERVER_ERROR
+  static constexpr int16_t kCodes = 192;  // more than there are; others are not counted
+
+  explicit AnswerErrors(unsigned shards);
+  // On the shard's thread.
+  void add(unsigned shard, const protocol::Writer& answer);
+  int64_t total(int16_t code) const;
+
+ private:
+  void add(unsigned shard, int16_t code, int64_t n);
+  std::unique_ptr<std::atomic<int64_t>[]> cells_;  // of each shard together
+  unsigned shards_;
+};
+
 struct ApiRoute {
   protocol::ApiKey key{};
   int16_t min_version = 0;
@@ -28,6 +46,7 @@ struct ApiRoute {
   std::vector<Counter*> requests;  // by version - min_version
   Counter* request_bytes = nullptr;
   Counter* response_bytes = nullptr;
+  std::unique_ptr<AnswerErrors> errors;
   std::unique_ptr<RequestTimes> times;
   Histogram* duration = nullptr;  // of the whole request, as a histogram that Prometheus can add up
 

@@ -47,6 +47,7 @@ void RequestContext::finish_response() {
     return close(fmt::format("the {} version {} response could not be encoded: {}", protocol::api_name(api_key_),
                              version_, writer.ok() ? "external bytes do not match" : writer.error()));
   }
+  if (route_ != nullptr) route_->errors->add(loop().index(), writer);
   end();
 }
 

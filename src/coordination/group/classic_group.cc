@@ -50,8 +50,22 @@ int64_t pending_size_of(const std::string& member_id) { return kPendingMemberByt
 
 }  // namespace
 
-ClassicGroup::ClassicGroup(std::string group_id, GroupMemory& memory) : id_(std::move(group_id)), memory_(memory) {
+ClassicGroup::ClassicGroup(std::string group_id, GroupMemory& memory, GroupStateCounts* counts)
+    : id_(std::move(group_id)), memory_(memory), counts_(counts) {
   memory_.add(kGroupBytes + static_cast<int64_t>(id_.size()));
+  if (counts_) ++(*counts_)[static_cast<size_t>(state_)];
+}
+
+ClassicGroup::~ClassicGroup() {
+  if (counts_) --(*counts_)[static_cast<size_t>(state_)];
+}
+
+void ClassicGroup::set_state(ClassicGroupState state) {
+  if (counts_) {
+    --(*counts_)[static_cast<size_t>(state_)];
+    ++(*counts_)[static_cast<size_t>(state)];
+  }
+  state_ = state;
 }
 
 int64_t ClassicGroup::counted_memory_bytes() const {
@@ -79,7 +93,8 @@ void ClassicGroup::transition(ClassicGroupState state, int64_t wall_ms) {
     case kPreparingRebalance: WEIR_CHECK(state_ != kPreparingRebalance); break;
     case kStable: WEIR_CHECK(state_ == kCompletingRebalance); break;
   }
-  previous_state_ = std::exchange(state_, state);
+  previous_state_ = state_;
+  set_state(state);
   state_timestamp_ms_ = wall_ms;
 }
 
@@ -274,7 +289,8 @@ void ClassicGroup::restore(std::optional<std::string> protocol_type, std::option
   if (!leader_ && !members_.empty()) leader_ = members_.begin()->first;
   generation_ = generation;
   state_timestamp_ms_ = state_timestamp_ms;
-  state_ = previous_state_ = members_.empty() ? ClassicGroupState::kEmpty : ClassicGroupState::kStable;
+  previous_state_ = members_.empty() ? ClassicGroupState::kEmpty : ClassicGroupState::kStable;
+  set_state(previous_state_);
   compute_subscriptions();
 }
 

@@ -5,6 +5,7 @@
 //     ^------------'  ^------------------'----------------'      any state -> Dead (deleted)
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -46,11 +47,18 @@ struct ClassicMember {
   std::string_view metadata(std::string_view protocol) const;
 };
 
+// Groups by their state; those that are Dead are gone here.
+using GroupStateCounts = std::array<size_t, 4>;
+
 class ClassicGroup {
  public:
   using Members = std::map<std::string, std::unique_ptr<ClassicMember>, std::less<>>;
 
-  ClassicGroup(std::string group_id, GroupMemory& memory);
+  // `counts`, if given, outlives the group.
+  ClassicGroup(std::string group_id, GroupMemory& memory, GroupStateCounts* counts = nullptr);
+  ~ClassicGroup();
+  ClassicGroup(const ClassicGroup&) = delete;
+  ClassicGroup& operator=(const ClassicGroup&) = delete;
 
   const std::string& id() const { return id_; }
   ClassicGroupState state() const { return state_; }
@@ -119,6 +127,7 @@ class ClassicGroup {
   bool new_member_added = false;  // during that wait
 
  private:
+  void set_state(ClassicGroupState state);
   void compute_subscriptions();
   void remove_pending(const std::string& member_id);
   bool all_support(std::string_view protocol) const;
@@ -126,6 +135,7 @@ class ClassicGroup {
 
   std::string id_;
   MemoryCharge memory_;
+  GroupStateCounts* const counts_;
   ClassicGroupState state_ = ClassicGroupState::kEmpty;
   ClassicGroupState previous_state_ = ClassicGroupState::kEmpty;
   int64_t state_timestamp_ms_ = -1;

@@ -323,6 +323,7 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
     if (ClassicMember* one = group->find(assigned.member_id)) group->set_assignment(*one, std::move(assigned.assignment));
   }
   group->transition(kStable, now.wall_ms);
+  ++totals_.rebalances;
   effects.records.push_back(group_metadata_record(*group));
   propagate_assignment(*group, ErrorCode::kNone, now, effects);
 }

@@ -13,7 +13,7 @@ ClassicGroup* GroupCoordinatorState::find(std::string_view group_id) {
 
 ClassicGroup& GroupCoordinatorState::find_or_create(const std::string& group_id) {
   auto& group = groups_[group_id];
-  if (!group) group = std::make_unique<ClassicGroup>(group_id, memory_);
+  if (!group) group = std::make_unique<ClassicGroup>(group_id, memory_, &state_counts_);
   return *group;
 }
 

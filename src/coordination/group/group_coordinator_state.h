@@ -74,6 +74,22 @@ class GroupCoordinatorState {
   // Answers all that wait with `error`; the object is of no use afterwards.
   void abandon(ErrorCode error, Effects& effects);
 
+  // What happened since this object was made.
+  struct Totals {
+    uint64_t rebalances = 0;  // that ended with an assignment
+    uint64_t offsets_committed = 0;
+    uint64_t offsets_expired = 0;  // or gone with their topic
+    uint64_t offsets_deleted = 0;  // on demand
+    Totals& operator+=(const Totals& other) {
+      rebalances += other.rebalances;
+      offsets_committed += other.offsets_committed;
+      offsets_expired += other.offsets_expired;
+      offsets_deleted += other.offsets_deleted;
+      return *this;
+    }
+  };
+  const Totals& totals() const { return totals_; }
+  const GroupStateCounts& state_counts() const { return state_counts_; }
   size_t group_count() const { return groups_.size(); }
   size_t offset_count() const { return offsets_.count(); }
   const CommittedOffsets& offsets() const { return offsets_; }
@@ -147,6 +163,8 @@ class GroupCoordinatorState {
   const GroupConfig config_;
   runtime::Random& random_;
   GroupMemory& memory_;
+  Totals totals_;
+  GroupStateCounts state_counts_{};  // of groups_, which keep it
   std::map<std::string, std::unique_ptr<ClassicGroup>, std::less<>> groups_;
   CommittedOffsets offsets_;  // whose group exists
   Deadlines deadlines_;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/utf16.h"
 #include "coordination/group/group_coordinator_state.h"
 
 namespace weir::coordination {
@@ -35,7 +36,8 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
   if (result.error != ErrorCode::kNone) return effects.answer(std::move(reply), std::move(result));
   for (size_t i = 0; i < request.items.size(); ++i) {
     const OffsetCommitRequest::Item& item = request.items[i];
-    if (item.metadata.size() > static_cast<size_t>(config_.offset_metadata_max_bytes)) {
+    // Bytes by its name; Kafka counts UTF-16 units.
+    if (utf16_length(item.metadata) > static_cast<size_t>(config_.offset_metadata_max_bytes)) {
       result.items[i] = ErrorCode::kOffsetMetadataTooLarge;
       continue;
     }
@@ -58,6 +60,7 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
     }
     find_or_create(request.group_id);
     effects.records.push_back(offset_commit_record(request.group_id, item.topic, item.partition, offset));
+    ++totals_.offsets_committed;
     offsets_.put(request.group_id, item.topic, item.partition, std::move(offset));
   }
   effects.answer(std::move(reply), std::move(result));
@@ -114,6 +117,7 @@ void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, O
       result.items[i] = ErrorCode::kGroupSubscribedToTopic;
     } else if (offsets_.find(request.group_id, item.topic, item.partition) != nullptr) {
       effects.records.push_back(offset_tombstone(request.group_id, item.topic, item.partition));
+      ++totals_.offsets_deleted;
       offsets_.erase(request.group_id, item.topic, item.partition);
     }
   }

@@ -48,6 +48,8 @@ TEST_F(GroupOffsetsTest, AnybodyCommitsToAGroupWithoutMembers) {
 
 TEST_F(GroupOffsetsTest, CommitsAreFencedByMemberAndGeneration) {
   const std::string member = stable_member();
+  EXPECT_EQ(world.state->state_counts(), (GroupStateCounts{0, 0, 0, 1})) << "Stable";
+  EXPECT_EQ(world.state->totals().rebalances, 1u);
   EXPECT_EQ(world.commit("g", "t", 0, 1, member, 1), ErrorCode::kNone);
   EXPECT_EQ(world.commit("g", "t", 0, 2, member, 0), ErrorCode::kIllegalGeneration);
   EXPECT_EQ(world.commit("g", "t", 0, 2, "nobody", 1), ErrorCode::kUnknownMemberId);
@@ -63,6 +65,7 @@ TEST_F(GroupOffsetsTest, CommitsAreFencedByMemberAndGeneration) {
   // While the next generation is being prepared, members may still commit; before its assignment is known, they may not.
   const auto again = world.join(member);
   EXPECT_EQ(world.group_state(), "CompletingRebalance");
+  EXPECT_EQ(world.state->state_counts(), (GroupStateCounts{0, 0, 1, 0}));
   EXPECT_EQ(world.commit("g", "t", 0, 3, member, again->generation), ErrorCode::kRebalanceInProgress);
 }
 
@@ -71,9 +74,18 @@ TEST_F(GroupOffsetsTest, MetadataHasABound) {
   request.group_id = "g";
   request.items.push_back({"t", {}, 0, 1, -1, std::string(4'096, 'x')});
   request.items.push_back({"t", {}, 1, 1, -1, std::string(4'097, 'x')});
+  // In UTF-16 units, as Kafka counts: 2 bytes are one, 4 are two.
+  std::string umlauts, clefs;
+  for (int i = 0; i < 4'096; ++i) umlauts += "\xc3\xa4";
+  for (int i = 0; i < 2'048; ++i) clefs += "\xf0\x9d\x84\x9e";
+  request.items.push_back({"t", {}, 2, 1, -1, umlauts});
+  request.items.push_back({"t", {}, 3, 1, -1, clefs});
+  request.items.push_back({"t", {}, 4, 1, -1, clefs + "x"});
   Pending<OffsetCommitResult> answer;
   world.step([&](Effects& effects) { world.state->commit_offsets(request, answer.reply(), world.now, effects); });
-  EXPECT_EQ(answer->items, (std::vector{ErrorCode::kNone, ErrorCode::kOffsetMetadataTooLarge}));
+  EXPECT_EQ(answer->items, (std::vector{ErrorCode::kNone, ErrorCode::kOffsetMetadataTooLarge, ErrorCode::kNone, ErrorCode::kNone,
+                                         ErrorCode::kOffsetMetadataTooLarge}));
+  EXPECT_EQ(world.state->totals().offsets_committed, 3u);
   EXPECT_EQ(world.fetch("g", "t", 1).offset, -1);
 }
 

@@ -62,6 +62,7 @@ size_t GroupCoordinatorState::sweep_group(const ClassicGroup& group, Instant now
     const bool expired = sweep_->expire && !group.subscribed_to(topic) && offset_expired(group, offset, now.wall_ms);
     if (!expired && !topic_gone(topic, offset)) return false;
     effects.records.push_back(offset_tombstone(group.id(), topic, partition));
+    ++totals_.offsets_expired;
     return true;
   });
   return seen;

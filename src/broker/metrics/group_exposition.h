@@ -1,0 +1,22 @@
+// The numbers of consumer groups for /metrics, under Kafka's names: groups by state, and how often offsets are committed and
+// rebalances end. One thread at a time.
+#pragma once
+
+#include <vector>
+
+#include "broker/metrics/shard_snapshot.h"
+#include "broker/metrics/window.h"
+#include "broker/server/metrics.h"
+
+namespace weir::broker {
+
+class GroupExposition {
+ public:
+  explicit GroupExposition(int64_t start_ns);
+  void render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink);
+
+ private:
+  Window<int64_t> rebalances_, committed_, expired_, deleted_;
+};
+
+}  // namespace weir::broker
