@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
+#include "broker/handlers/transaction_refusals.h"
 #include "storage/log/log_recovery.h"
 
 namespace weir::broker {
@@ -33,7 +34,8 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
       budget_(budget),
       runtime_(runtime),
       controller_(store, *runtime.loops[0], *this, metadata.image),
-      producer_ids_(store, *runtime.loops[0]) {
+      producer_ids_(store, *runtime.loops[0]),
+      transaction_refusals_(std::make_unique<TransactionRefusals>()) {
   WEIR_CHECK(logs.size() == runtime.loops.size());
   const auto count = static_cast<unsigned>(logs.size());
   const size_t slots = static_cast<size_t>(std::max(0, settings_.max_incremental_fetch_session_cache_slots)) / count;

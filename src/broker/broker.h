@@ -33,6 +33,7 @@ namespace weir::broker {
 
 class ClientTelemetry;    // handlers/client_telemetry.h
 class GroupCoordinators;  // handlers/group_coordinators.h
+class TransactionRefusals;  // handlers/transaction_refusals.h
 
 // The settings the handlers act on, under Kafka's names.
 struct BrokerSettings {
@@ -86,6 +87,7 @@ class Broker final : public MetadataPublisher {
   const OfflinePartitions& offline() const { return offline_; }
   ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
   GroupCoordinators& groups() { return *groups_; }
+  TransactionRefusals& transaction_refusals() { return *transaction_refusals_; }
 
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   BrokerShard& shard(unsigned index) { return *shards_[index]; }
@@ -133,6 +135,7 @@ class Broker final : public MetadataPublisher {
   Controller controller_;              // shard 0
   ProducerIdAllocator producer_ids_;  // shard 0
   std::unique_ptr<GroupCoordinators> groups_;
+  std::unique_ptr<TransactionRefusals> transaction_refusals_;
 };
 
 }  // namespace weir::broker

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "broker/handlers/group_coordinators.h"
+#include "broker/handlers/transaction_refusals.h"
 #include "protocol/messages/find_coordinator.h"
 
 namespace weir::broker {
@@ -24,7 +25,8 @@ bool share_key_valid(std::string_view key) {
 }
 
 ErrorCode check(int8_t type, std::string_view key, int16_t version) {
-  if (type == kGroup || type == kTransaction) return ErrorCode::kNone;
+  if (type == kGroup) return ErrorCode::kNone;
+  if (type == kTransaction) return ErrorCode::kTransactionalIdAuthorizationFailed;
   if (type == kShare && version >= 6 && share_key_valid(key)) return ErrorCode::kNone;
   return ErrorCode::kInvalidRequest;
 }
@@ -38,6 +40,10 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
     if (error == ErrorCode::kNone) error = availability;
     answer.error_code = code(error);
     answer.error_message = std::nullopt;
+    if (error == ErrorCode::kTransactionalIdAuthorizationFailed) {
+      broker.transaction_refusals().tell(context, key);
+      answer.error_message = TransactionRefusals::kReason;
+    }
     answer.node_id = error == ErrorCode::kNone ? broker.settings().node_id : -1;
     answer.host = error == ErrorCode::kNone ? std::string_view(advertised.host) : std::string_view();
     answer.port = error == ErrorCode::kNone ? advertised.port : -1;

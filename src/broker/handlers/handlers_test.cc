@@ -1,6 +1,7 @@
 // Produce, ListOffsets and the metadata handlers as clients see them; Fetch has its own tests.
 #include <gmock/gmock.h>
 
+#include "base/log.h"
 #include "broker/handlers/broker_fixture.h"
 #include "protocol/compression.h"
 #include "protocol/errors.h"
@@ -20,6 +21,8 @@ namespace weir::broker {
 namespace {
 
 using protocol::ErrorCode;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
 
 class HandlersTest : public BrokerTest {
  protected:
@@ -505,6 +508,32 @@ TEST_F(HandlersTest, ClusterAndCoordinators) {
   EXPECT_EQ(answer->coordinators[1].key, "b");
   many.key_type = 9;
   EXPECT_EQ(call<protocol::FindCoordinatorResponse>(6, many)->coordinators[0].error_code, code(ErrorCode::kInvalidRequest));
+}
+
+TEST_F(HandlersTest, TransactionsAreRefusedWithTheReasonAndOneLineOfTheLog) {
+  std::vector<std::string> lines;
+  set_log_event_sink([&](LogLevel, std::string_view, const LogEvent& event) {
+    lines.push_back(std::string(event.what) + ": " + std::string(event.reason));
+  });
+  protocol::FindCoordinatorRequest find;
+  find.key = "orders-tx";
+  find.key_type = 1;
+  const auto old = call<protocol::FindCoordinatorResponse>(3, find);
+  EXPECT_EQ(old->error_code, code(ErrorCode::kTransactionalIdAuthorizationFailed));
+  EXPECT_EQ(old->node_id, -1);
+  EXPECT_THAT(std::string(old->error_message.value_or("")), HasSubstr("does not serve transactions"));
+  std::vector<std::string_view> keys = {"orders-tx"};
+  find.coordinator_keys = keys;
+  const auto answer = call<protocol::FindCoordinatorResponse>(6, find);
+  ASSERT_EQ(answer->coordinators.size(), 1u);
+  EXPECT_EQ(answer->coordinators[0].error_code, code(ErrorCode::kTransactionalIdAuthorizationFailed));
+  EXPECT_THAT(std::string(answer->coordinators[0].error_message.value_or("")), HasSubstr("does not serve transactions"));
+  protocol::InitProducerIdRequest init;
+  init.transactional_id = "orders-tx";
+  for (int i = 0; i < 20; ++i) call<protocol::InitProducerIdResponse>(5, init);
+  set_log_event_sink({});
+  ASSERT_EQ(lines.size(), 1u) << "one for each client";
+  EXPECT_THAT(lines[0], AllOf(HasSubstr("'orders-tx'"), HasSubstr("does not serve transactions")));
 }
 
 }  // namespace

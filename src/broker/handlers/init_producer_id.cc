@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "broker/handlers/transaction_refusals.h"
 #include "protocol/messages/init_producer_id.h"
 
 namespace weir::broker {
@@ -26,6 +27,9 @@ void handle_init_producer_id(Broker& broker, RequestContextPtr context) {
   protocol::InitProducerIdResponse response;
   response.producer_epoch = -1;
   if (const ProtocolError error = check(request); error != ProtocolError::kNone) {
+    if (error == ProtocolError::kTransactionalIdAuthorizationFailed) {
+      broker.transaction_refusals().tell(*context, *request.transactional_id);
+    }
     response.error_code = code(error);
     return context->respond(response);
   }

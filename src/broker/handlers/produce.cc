@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "broker/handlers/sharded_operation.h"
+#include "broker/handlers/transaction_refusals.h"
 #include "protocol/messages/produce.h"
 #include "protocol/record_batch.h"
 
@@ -64,7 +65,8 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
     }
     if (!transactional) return {};
     refused_ = ErrorCode::kTransactionalIdAuthorizationFailed;
-    return "This broker does not serve transactions";
+    broker_.transaction_refusals().tell(*context_, request_.transactional_id.value_or(""));
+    return TransactionRefusals::kReason;
   }
 
   // Lays out the response in the request's order; makes an item of every partition that can be appended to.

@@ -1,0 +1,28 @@
+#include "broker/handlers/transaction_refusals.h"
+
+#include <fmt/format.h>
+
+#include "base/log.h"
+
+namespace weir::broker {
+
+void TransactionRefusals::tell(RequestContext& context, std::string_view transactional_id) {
+  constexpr size_t kShown = 100;
+  const std::string& host = context.connection().peer.host;
+  const std::string_view client = context.client_id().substr(0, kShown);
+  const std::lock_guard lock(mutex_);
+  std::string key = fmt::format("{}@{}", client, host);
+  uint64_t suppressed = 0;
+  if (told_.contains(key)) return;
+  // Who gets no line now is told of when it asks again.
+  if (!lines_.admit(context.loop().clock().monotonic_ns() / runtime::kMillisecond, suppressed)) return;
+  if (told_.size() == kClientsMax) told_.clear();
+  told_.insert(std::move(key));
+  log_event(LogLevel::kWarn, "broker",
+            {.what = fmt::format("refused client '{}' from {}, which asked for transactions (transactional.id '{}')", client,
+                                 host, transactional_id.substr(0, kShown)),
+             .reason = "this broker does not serve transactions yet; no permission is missing, though the client says so",
+             .remedy = "Remove transactional.id from the producer's configuration; enable.idempotence works without"});
+}
+
+}  // namespace weir::broker
