@@ -523,6 +523,7 @@ TEST_F(HandlersTest, TransactionsAreRefusedWithTheReasonAndOneLineOfTheLog) {
   EXPECT_EQ(old->node_id, -1);
   EXPECT_THAT(std::string(old->error_message.value_or("")), HasSubstr("does not serve transactions"));
   std::vector<std::string_view> keys = {"orders-tx"};
+  find.key = {};
   find.coordinator_keys = keys;
   const auto answer = call<protocol::FindCoordinatorResponse>(6, find);
   ASSERT_EQ(answer->coordinators.size(), 1u);
