@@ -2,47 +2,17 @@
 
 #include <fmt/format.h>
 
-#include <cerrno>
-
+#include "apps/folder_properties.h"
 #include "broker/config/config_key.h"
-#include "broker/config/properties_file.h"
 
 namespace weir::apps {
 
 namespace {
 
-constexpr uint64_t kPropertiesBytesMax = 64 * 1024;
-
-Result<std::string> read_small_file(runtime::FileSystem& files, const std::string& path) {
-  auto file = files.open(path, {});
-  if (!file) return std::unexpected(file.error());
-  auto size = (*file)->size();
-  if (!size) return std::unexpected(size.error());
-  if (*size > kPropertiesBytesMax) return fail(ErrorCode::kCorrupt, path + " is too large to be what it should be");
-  std::string text(*size, '\0');
-  auto read = (*file)->read_at(0, {reinterpret_cast<uint8_t*>(text.data()), text.size()});
-  if (!read) return std::unexpected(read.error());
-  text.resize(*read);
-  return text;
-}
-
 std::string remedy() {
   return fmt::format("Nothing was changed. Restore the file from a backup, or write it anew with the three lines "
                      "version=1, weir.format.version={} and node.id=<the broker's>; the data itself is elsewhere",
                      DataFolder::kFormat);
-}
-
-// Makes the folder's own name durable, and those above it: this start, or one that was killed, may have made them.
-Result<void> sync_parents(runtime::FileSystem& files, const std::string& path) {
-  for (std::string at = path; !at.empty();) {
-    const size_t slash = at.rfind('/');
-    at = slash == std::string::npos ? "" : at.substr(0, slash);
-    const bool absolute_top = at.empty() && path.starts_with('/');
-    auto synced = files.sync_directory(absolute_top ? "/" : at.empty() ? "." : at);
-    // Where we may not even look we have made nothing.
-    if (!synced && synced.error().os_errno != EACCES) return synced;
-  }
-  return {};
 }
 
 }  // namespace
@@ -81,13 +51,15 @@ Result<void> DataFolder::check() {
   marked_ = *exists;
   if (!marked_) return check_unmarked();
 
-  auto text = read_small_file(files_, properties_path());
-  if (!text) return std::unexpected(text.error());
-  auto parsed = broker::parse_properties(*text);
-  if (!parsed) return fail(ErrorCode::kCorrupt, properties_path() + ": " + parsed.error().message);
-  std::map<std::string, std::string> values;
-  for (const broker::Property& property : *parsed) values[property.key] = property.value;
+  auto read = read_folder_properties(files_, path_);
+  if (!read) return std::unexpected(read.error());
+  FolderProperties& values = *read;
   if (auto ok = check_format(values); !ok) return ok;
+  if (values["weir.holds"] == "segments") {
+    return fail(ErrorCode::kInvalid, fmt::format("{} is a further log directory of a broker and not its first one: name that one "
+                                                 "first in log.dirs",
+                                                 path_));
+  }
   if (values.contains("node.id") && values["node.id"] != std::to_string(*node_id_)) {
     return fail(ErrorCode::kInvalid, fmt::format("{} belongs to node.id {}, but this broker is configured as {}", path_,
                                                  values["node.id"], *node_id_));
@@ -173,15 +145,9 @@ Result<void> DataFolder::write_properties() {
   if (node_id_) text += fmt::format("node.id={}\n", *node_id_);
   if (!cluster_id_.empty()) text += fmt::format("cluster.id={}\n", cluster_id_);
 
-  const std::string temporary = properties_path() + ".tmp";
-  auto file = files_.open(temporary, {.write = true, .create = true, .truncate = true});
-  if (!file) return std::unexpected(file.error());
-  if (auto ok = (*file)->write_at(0, as_bytes(text)); !ok) return ok;
-  if (auto ok = (*file)->sync(); !ok) return ok;
-  file->reset();
-  if (auto ok = files_.rename(temporary, properties_path()); !ok) return ok;
+  if (auto ok = write_folder_properties(files_, path_, text); !ok) return ok;
   marked_ = true;
-  return files_.sync_directory(path_);
+  return {};
 }
 
 }  // namespace weir::apps

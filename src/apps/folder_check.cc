@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <map>
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "apps/temporary_folder.h"
@@ -30,7 +32,12 @@ Result<void> copy_file(runtime::FileSystem& files, const std::string& from, cons
   }
 }
 
-Result<std::vector<storage::ManifestDatabase::Loaded>> load_manifests(runtime::FileSystem& files, const std::string& folder) {
+struct Manifests {
+  std::vector<storage::ManifestDatabase::Loaded> partitions;
+  std::map<uint32_t, std::string> log_dirs;  // by number; where they were last
+};
+
+Result<Manifests> load_manifests(runtime::FileSystem& files, const std::string& folder) {
   auto place = TemporaryFolder::create();
   if (!place) return std::unexpected(place.error());
   for (const std::string& name : {std::string(kDatabase), std::string(kDatabase) + "-wal"}) {
@@ -43,30 +50,40 @@ Result<std::vector<storage::ManifestDatabase::Loaded>> load_manifests(runtime::F
   if (!database) {
     return fail(database.error().code, fmt::format("{}/{} (read from a copy): {}", folder, kDatabase, database.error().message));
   }
-  return (*database)->load();
+  auto partitions = (*database)->load();
+  if (!partitions) return std::unexpected(std::move(partitions.error()));
+  auto directories = (*database)->directories();
+  if (!directories) return std::unexpected(std::move(directories.error()));
+  Manifests manifests{std::move(*partitions), {{0, folder}}};
+  for (const auto& directory : *directories) manifests.log_dirs[directory.number] = directory.path;
+  return manifests;
 }
 
 // Adds what is to be expected of one partition's files, and what of it is not there.
-Result<void> compare(runtime::FileSystem& files, const std::string& folder, const storage::PartitionManifest& manifest,
-                     FolderCheck& check) {
-  if (manifest.segments.empty()) return {};
-  const std::string place = folder + "/" + storage::partition_folder_name(manifest.partition);
-  std::map<std::string, uint64_t> found;
-  // Without the folder, every file of it is missing.
-  if (auto entries = files.list(place)) {
-    for (const runtime::DirectoryEntry& entry : *entries) {
-      if (!entry.is_directory) found[entry.name] = entry.size;
-    }
-  } else if (entries.error().code != ErrorCode::kNotFound) {
-    return std::unexpected(entries.error());
-  }
+Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::string>& log_dirs,
+                     const storage::PartitionManifest& manifest, FolderCheck& check) {
+  std::map<std::string, std::map<std::string, uint64_t>> found;  // sizes by folder and name
   for (const storage::SegmentInfo& segment : manifest.segments) {
+    const auto log_dir = log_dirs.find(segment.directory);
+    const std::string root = log_dir == log_dirs.end() ? "(unknown log directory)" : log_dir->second;
+    const std::string place = root + "/" + storage::partition_folder_name(manifest.partition);
+    const auto [there, fresh] = found.try_emplace(place);
+    if (fresh) {
+      // Without the folder, every file of it is missing.
+      if (auto entries = files.list(place)) {
+        for (const runtime::DirectoryEntry& entry : *entries) {
+          if (!entry.is_directory) there->second[entry.name] = entry.size;
+        }
+      } else if (entries.error().code != ErrorCode::kNotFound) {
+        return std::unexpected(entries.error());
+      }
+    }
     const std::string name = storage::segment_file_name(segment.base_offset, segment.generation);
     const std::string path = place + "/" + name;
     check.valid_bytes[path] = segment.length;
-    const auto file = found.find(name);
+    const auto file = there->second.find(name);
     const std::string lost = fmt::format("offsets {} to {}", segment.base_offset, segment.next_offset - 1);
-    if (file == found.end()) {
+    if (file == there->second.end()) {
       check.problems.push_back(fmt::format("{}: MISSING, with {}", path, lost));
     } else if (file->second < segment.length) {
       check.problems.push_back(fmt::format("{}: DAMAGED: cut short, {} bytes of {} are there (of {})", path, file->second,
@@ -99,8 +116,8 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
   auto loaded = load_manifests(files, folder);
   if (!loaded) return std::unexpected(loaded.error());
   check.has_manifests = true;
-  for (const auto& each : *loaded) {
-    if (auto ok = compare(files, folder, each.partition.manifest, check); !ok) return std::unexpected(ok.error());
+  for (const auto& each : loaded->partitions) {
+    if (auto ok = compare(files, loaded->log_dirs, each.partition.manifest, check); !ok) return std::unexpected(ok.error());
   }
   return check;
 }

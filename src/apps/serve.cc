@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 #include <signal.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <utility>
 
@@ -79,18 +81,37 @@ Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
   return config;
 }
 
-// Where the data goes by --data-dir or, as Kafka's own properties files have it, by log.dirs.
-Result<std::string> data_dir_of(const cli::ServeCommand& command, const broker::BrokerConfig& config) {
-  if (!command.data_dir.empty()) return command.data_dir;
+// As Kafka names a log directory: absolute, without a slash at the end.
+std::string absolute_path(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  std::error_code failed;
+  const auto absolute = std::filesystem::absolute(path, failed);
+  return failed ? path : absolute.string();
+}
+
+// Where the data goes by --data-dir or, as Kafka's own properties files have it, by log.dirs. The first one is home.
+Result<std::vector<std::string>> log_dirs_of(const cli::ServeCommand& command, const broker::BrokerConfig& config) {
+  if (!command.data_dir.empty()) return std::vector<std::string>{command.data_dir};
   const std::string dirs(config.text(config.is_set("log.dirs") ? "log.dirs" : "log.dir"));
   if (dirs.empty()) {
     return fail(ErrorCode::kInvalid,
                 "say where the data goes: --data-dir DIR, log.dirs in the configuration, or --ephemeral for a trial");
   }
-  if (dirs.find(',') != std::string::npos) {
-    return fail(ErrorCode::kUnsupported, fmt::format("log.dirs={}: exactly one folder is supported", dirs));
+  std::vector<std::string> paths;
+  for (size_t begin = 0; begin <= dirs.size();) {
+    const size_t end = std::min(dirs.find(',', begin), dirs.size());
+    const size_t first = dirs.find_first_not_of(" \t", begin);
+    const size_t last = dirs.find_last_not_of(" \t,", end);
+    begin = end + 1;
+    if (first >= end || last == std::string::npos || last < first) continue;
+    std::string path = absolute_path(dirs.substr(first, last - first + 1));
+    if (std::find(paths.begin(), paths.end(), path) != paths.end()) {
+      return fail(ErrorCode::kInvalid, fmt::format("log.dirs={}: {} is named twice", dirs, path));
+    }
+    paths.push_back(std::move(path));
   }
-  return dirs;
+  if (paths.empty()) return fail(ErrorCode::kInvalid, fmt::format("log.dirs={}: there is no folder in it", dirs));
+  return paths;
 }
 
 std::string flush_text(const broker::BrokerConfig& config, FlushProbe::Latency measured) {
@@ -118,6 +139,7 @@ void print_banner(const Server& server, const cli::ServeCommand& command, const 
   fmt::print("  data       {}{} (cluster {}, {} topic{})\n", server.data_dir(),
              command.ephemeral ? ", removed at the end" : "", server.cluster_id(), server.topic_count(),
              server.topic_count() == 1 ? "" : "s");
+  for (const std::string& path : server.more_dirs()) fmt::print("             {} (segments only)\n", path);
   fmt::print("  flush      {}\n", flush_text(config, measured));
   if (server.first_start()) {
     fmt::print("  recovery   nothing to do, the folder is new\n");
@@ -207,9 +229,10 @@ int serve(const cli::ServeCommand& command) {
     options.data_dir = temporary.path();
     options.disk_reserve = false;
   } else {
-    auto data_dir = data_dir_of(command, options.config);
-    if (!data_dir) return complain(data_dir.error(), kBadArguments);
-    options.data_dir = std::move(*data_dir);
+    auto log_dirs = log_dirs_of(command, options.config);
+    if (!log_dirs) return complain(log_dirs.error(), kBadArguments);
+    options.data_dir = log_dirs->front();
+    options.more_dirs.assign(log_dirs->begin() + 1, log_dirs->end());
   }
   options.max_memory_bytes = runtime::available_memory_bytes() / 2;
   return run(command, std::move(options));

@@ -110,8 +110,9 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   for (size_t i = 0; i < runtime.loops.size(); ++i) {
     runtime.loops[i]->post([log = server->opened_.shards[i].get()] { log->start_timers(); });
   }
-  runtime.loops[0]->post([reserve = server->reserve_.get()] { reserve->start(); });
+  for (const auto& reserve : server->reserves_) runtime.loops[0]->post([reserve = reserve.get()] { reserve->start(); });
   runtime.loops[0]->post([cleaner = server->cleaner_.get()] { cleaner->start(); });
+  runtime.loops[0]->post([mover = server->mover_.get()] { mover->start(); });
   return server;
 }
 
@@ -122,7 +123,9 @@ Result<void> Server::open_storage() {
   folder_ = std::move(*folder);
   first_start_ = folder_->first_start();
   // However it was given, this is where it is: DescribeConfigs and DescribeLogDirs tell it.
-  if (auto ok = options_.config.set("log.dirs", folder_->path()); !ok) return ok;
+  std::string log_dirs = folder_->path();
+  for (const std::string& path : options_.more_dirs) log_dirs += "," + path;
+  if (auto ok = options_.config.set("log.dirs", log_dirs); !ok) return ok;
 
   const std::string meta_path = folder_->path() + "/meta.db";
   auto has_meta = files.exists(meta_path);
@@ -138,6 +141,7 @@ Result<void> Server::open_storage() {
   auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
                                                    {.log_dir = folder_->path(), .throttle = &throttle_});
   if (!segments) return std::unexpected(segments.error());
+  storage::LocalSegmentStore& local = **segments;
   segments_ = std::move(*segments);
 
   auto sessions = segments_->wal_sessions();
@@ -147,7 +151,27 @@ Result<void> Server::open_storage() {
       broker::load_metadata(*meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(), config);
   if (!metadata) return std::unexpected(metadata.error());
   if (auto ok = folder_->settle(metadata->cluster_id); !ok) return ok;
+  if (auto ok = open_more_dirs(local); !ok) return ok;
   return make_broker(std::move(*metadata));
+}
+
+// First all are looked at; only then those that are new are marked: what is empty may be the place where a disk is missing.
+Result<void> Server::open_more_dirs(storage::LocalSegmentStore& segments) {
+  runtime::Random& random = runtime_.loops[0]->random();
+  std::vector<storage::LocalSegmentStore::ExtraDirectory> extra;
+  for (const std::string& path : options_.more_dirs) {
+    const uint64_t high = random.next(), low = random.next();
+    auto folder = SegmentFolder::open(*runtime_.files, path, options_.config.node_id(), folder_->cluster_id(),
+                                      Uuid::from_random(high, low));
+    if (!folder) return std::unexpected(folder.error());
+    extra.push_back({path, (*folder)->id(), (*folder)->fresh()});
+    more_folders_.push_back(std::move(*folder));
+  }
+  if (auto ok = segments.use_directories(extra); !ok) return ok;
+  for (const auto& folder : more_folders_) {
+    if (auto ok = folder->mark(); !ok) return ok;
+  }
+  return {};
 }
 
 Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
@@ -171,7 +195,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   make_reserve();
-  log.disk_full = reserve_->full_before_start();
+  for (const auto& reserve : reserves_) log.disk_full |= reserve->full_before_start();
   log.shard.producer_id_expiration_ms = metadata.image->config()->integer("producer.id.expiration.ms");
 
   const broker::MetadataImagePtr image = metadata.image;
@@ -199,6 +223,8 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     return options;
   };
   cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning(config));
+  mover_ = std::make_unique<storage::LogDirMover>(runtime_, logs, *segments_, *cleaner_,
+                                                  storage::LogDirMoverOptions{.throttle = &throttle_});
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
@@ -214,11 +240,24 @@ void Server::make_reserve() {
   reserve.reserve_bytes =
       asked >= 0 ? static_cast<uint64_t>(asked) : std::max(reserve.reserve_bytes, 2 * dirty_bytes_max_);
   if (asked < 0 && !options_.disk_reserve) reserve.reserve_bytes = 0;
-  reserve_ = std::make_unique<storage::DiskReserve>(runtime_, *runtime_.loops[0], std::move(reserve), [this](bool full) {
+  watch_disk(std::move(reserve));
+  for (const std::string& path : options_.more_dirs) {
+    watch_disk({.folder = path, .reserve_bytes = 0, .low_bytes = 16 * kMiB});
+  }
+}
+
+// A merge writes to all directories: with one of them full no shard may take more than it has.
+void Server::watch_disk(storage::DiskReserveOptions options) {
+  full_dirs_.push_back(false);
+  const auto on_change = [this, index = reserves_.size()](bool now) {
+    full_dirs_[index] = now;
+    const bool full = std::ranges::find(full_dirs_, true) != full_dirs_.end();
     for (size_t i = 0; i < opened_.shards.size(); ++i) {
       runtime_.loops[i]->post([log = opened_.shards[i].get(), full] { log->set_disk_full(full); });
     }
-  });
+  };
+  reserves_.push_back(
+      std::make_unique<storage::DiskReserve>(runtime_, *runtime_.loops[0], std::move(options), on_change));
 }
 
 Result<void> Server::listen() {
@@ -274,7 +313,7 @@ void Server::register_metrics() {
       sink.gauge("weir_memory_limit_bytes", "Size of each share of the memory budget.", {{"share", name}},
                  static_cast<double>(budget_.limit(share)));
     }
-    const storage::DiskReserve::State disk = reserve_->state();
+    const storage::DiskReserve::State disk = reserves_.front()->state();
     sink.gauge("weir_disk_free_bytes", "Free space of the data folder's disk, without the reserve.", {},
                static_cast<double>(disk.free_bytes));
     sink.gauge("weir_disk_reserve_bytes", "Space set aside for a full disk.", {},
@@ -373,8 +412,9 @@ void Server::stop(Function<void()> done) {
   // Messages between two shards keep their order, so on every shard the frontend is drained before the waiting requests
   // are ended, and answers of other shards' logs have arrived before the last round.
   runtime_.loops[0]->post([this] {
-    reserve_->stop();
+    for (const auto& reserve : reserves_) reserve->stop();
     cleaner_->stop();
+    mover_->stop();
   });
   on_every_shard([this](unsigned shard) { frontends_[shard]->drain(); }, [this, finished = std::move(done)]() mutable {
     broker_->stop([this, finished = std::move(finished)]() mutable {
@@ -427,7 +467,9 @@ Result<void> Server::finish() {
   }
   // With flush=os what was acknowledged may be in the page cache only; a sealed session promises that it is on the device.
   if (options_.config.text("weir.flush") == "os") {
-    if (auto synced = runtime_.files->sync_file_system(folder_->path()); !synced) return synced;
+    for (const auto& directory : segments_->directories().all()) {
+      if (auto synced = runtime_.files->sync_file_system(directory.path); !synced) return synced;
+    }
   }
   return storage::close_log(*segments_, opened_.shards);
 }

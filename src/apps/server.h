@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "apps/data_folder.h"
+#include "apps/segment_folder.h"
 #include "apps/topic_argument.h"
 #include "base/function.h"
 #include "base/result.h"
@@ -23,9 +24,14 @@
 #include "runtime/runtime.h"
 #include "storage/log/disk_reserve.h"
 #include "storage/log/log_cleaner.h"
+#include "storage/log/log_dir_mover.h"
 #include "storage/log/log_recovery.h"
 #include "storage/metadata/meta_store.h"
 #include "storage/segment/segment_store.h"
+
+namespace weir::storage {
+class LocalSegmentStore;
+}
 
 namespace weir::apps {
 
@@ -35,6 +41,7 @@ struct HealthFacts;
 struct ServerOptions {
   broker::BrokerConfig config;
   std::string data_dir;
+  std::vector<std::string> more_dirs;   // further log directories, for segments only
   std::vector<TopicArgument> topics;    // created if they do not exist
   bool disk_reserve = true;             // unless weir.disk.reserve.bytes says something else
   uint64_t max_memory_bytes = 1 << 30;  // unless weir.max.memory.bytes says something else
@@ -52,6 +59,7 @@ class Server {
   const storage::RecoveryStats& recovery() const { return opened_.stats; }
   const std::string& cluster_id() const { return broker_->cluster_id(); }
   const std::string& data_dir() const { return folder_->path(); }
+  const std::vector<std::string>& more_dirs() const { return options_.more_dirs; }
   bool first_start() const { return first_start_; }
   size_t topic_count() const { return topic_count_; }  // when it became ready
   broker::MetricsRegistry& metrics() { return metrics_; }
@@ -78,8 +86,10 @@ class Server {
  private:
   Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes);
   Result<void> open_storage();
+  Result<void> open_more_dirs(storage::LocalSegmentStore& segments);
   Result<void> make_broker(broker::LoadedMetadata metadata);
   void make_reserve();
+  void watch_disk(storage::DiskReserveOptions options);
   Result<void> listen();
   Result<void> listen_http();
   void register_metrics();
@@ -106,13 +116,16 @@ class Server {
   std::unique_ptr<broker::FrontendMetrics> frontend_metrics_;
   broker::Dispatcher dispatcher_;
   std::unique_ptr<DataFolder> folder_;
+  std::vector<std::unique_ptr<SegmentFolder>> more_folders_;
   std::vector<std::unique_ptr<broker::Frontend>> frontends_;  // one per loop
   std::unique_ptr<storage::MetaStore> meta_;
   storage::BackgroundThrottle throttle_;
   std::unique_ptr<storage::SegmentStore> segments_;
   storage::OpenedLog opened_;
   std::unique_ptr<storage::LogCleaner> cleaner_;
-  std::unique_ptr<storage::DiskReserve> reserve_;
+  std::unique_ptr<storage::LogDirMover> mover_;
+  std::vector<std::unique_ptr<storage::DiskReserve>> reserves_;  // of each log directory; the first one's has files
+  std::vector<bool> full_dirs_;                                  // as reserves_; loop 0
   std::optional<runtime::Endpoint> http_address_;
   std::unique_ptr<broker::Broker> broker_;  // holds requests: goes before the frontends
   std::unique_ptr<HttpEndpoints> http_;

@@ -125,6 +125,25 @@ TEST_F(ServerTest, AFolderWithoutItsMetadataIsRefusedAndLeftAsItIs) {
   }
 }
 
+TEST_F(ServerTest, SeveralLogDirectoriesBelongTogether) {
+  auto several = options();
+  several.more_dirs = {"/more"};
+  start(several);
+  EXPECT_EQ(server_->more_dirs(), several.more_dirs);
+  EXPECT_TRUE(sim_.disk().has("/more/meta.properties"));
+  EXPECT_TRUE(sim_.disk().has("/more/.lock"));
+  end(Death::kKill);
+  auto swapped = options();
+  swapped.data_dir = "/more";
+  swapped.more_dirs = {"/data"};
+  const auto refused = Server::start(sim_.runtime(), swapped);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("/more is a further log directory"));
+  start(several);
+  end(Death::kPowerCut);
+  start(options());  // nothing is in it yet
+}
+
 TEST_F(ServerTest, AnswersApiVersionsOverTheNetwork) {
   start(options());
   Client client(sim_, {"127.0.0.1", 9092});

@@ -72,6 +72,7 @@ void Broker::add_partitions(BrokerShard& shard, const Topic& topic, int32_t firs
   for (int32_t i = first; i < topic.partition_count(); ++i) {
     const storage::PartitionId id = topic.partition(i);
     if (owner(id) != shard.index() || shard.log.find(id) != nullptr) continue;
+    shard.log.directories().create(topic.name(), id);
     shard.log.add(std::make_unique<storage::Partition>(id, topic.log_config, leader_epoch));
   }
 }

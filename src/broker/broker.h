@@ -85,6 +85,7 @@ class Broker final : public MetadataPublisher {
   MemoryBudget& budget() { return budget_; }
   const runtime::Runtime& runtime() const { return runtime_; }
   const OfflinePartitions& offline() const { return offline_; }
+  storage::LogDirectories& log_directories() { return shards_.front()->log.directories(); }
   ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
   GroupCoordinators& groups() { return *groups_; }
   TransactionRefusals& transaction_refusals() { return *transaction_refusals_; }

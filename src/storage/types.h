@@ -17,6 +17,13 @@ struct PartitionId {
   auto operator<=>(const PartitionId&) const = default;
 };
 
+// In which log directories a partition lives, by their numbers (segment/log_directories.h).
+struct PartitionPlace {
+  uint32_t directory = 0;  // where it is said to be
+  uint32_t target = 0;     // where new segments go; another one while the partition moves there
+  bool operator==(const PartitionPlace&) const = default;
+};
+
 inline constexpr int64_t kNoProducerId = -1;
 inline constexpr int32_t kNoSequence = -1;
 inline constexpr int64_t kNoTimestamp = -1;

@@ -86,25 +86,6 @@ TEST_F(AdminTest, LogDirsTellRealSizes) {
   EXPECT_EQ(described(asked), (std::map<std::string, int64_t>{{"a1", bytes}}));
 }
 
-TEST_F(AdminTest, ReplicasStayInTheOneFolder) {
-  create_topic("a", 1);
-  const auto move = [&](std::string_view path, std::string_view topic, int32_t partition) {
-    protocol::AlterReplicaLogDirsRequest::AlterReplicaLogDirTopic topics;
-    topics.name = topic;
-    topics.partitions = {&partition, 1};
-    protocol::AlterReplicaLogDirsRequest::AlterReplicaLogDir dir;
-    dir.path = path;
-    dir.topics = {&topics, 1};
-    protocol::AlterReplicaLogDirsRequest request;
-    request.dirs = {&dir, 1};
-    return static_cast<ErrorCode>(call<protocol::AlterReplicaLogDirsResponse>(2, request)->results[0].partitions[0].error_code);
-  };
-  EXPECT_EQ(move("/data", "a", 0), ErrorCode::kNone);
-  EXPECT_EQ(move("/data", "a", 1), ErrorCode::kUnknownTopicOrPartition);
-  EXPECT_EQ(move("/data", "b", 0), ErrorCode::kUnknownTopicOrPartition);
-  EXPECT_EQ(move("/elsewhere", "a", 0), ErrorCode::kLogDirNotFound);
-}
-
 TEST_F(AdminTest, ElectionsAreNotNeeded) {
   create_topic("a", 1);
   int32_t indexes[] = {0, 3};

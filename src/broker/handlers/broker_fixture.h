@@ -53,6 +53,12 @@ class BrokerTest : public ::testing::Test {
     ASSERT_TRUE(sim_.disk().create_directories("/data"));
     auto store = storage::LocalSegmentStore::open(sim_.disk(), sim_.pool(), sim_.clock(), {.log_dir = "/data"});
     ASSERT_TRUE(store) << store.error().message;
+    std::vector<storage::LocalSegmentStore::ExtraDirectory> extra;
+    for (const std::string& path : more_dirs_) {
+      ASSERT_TRUE(sim_.disk().create_directories(path));
+      extra.push_back({path, Uuid::from_random(1, extra.size() + 1)});
+    }
+    ASSERT_TRUE((*store)->use_directories(extra));
     segments_ = std::move(*store);
     auto metadata = load_metadata(meta_, unclean, sim_.loop(0).random(), config_);
     ASSERT_TRUE(metadata) << metadata.error().message;
@@ -216,6 +222,7 @@ class BrokerTest : public ::testing::Test {
   testing::SimRuntime sim_;
   runtime::Runtime runtime_;
   BrokerConfig config_;
+  std::vector<std::string> more_dirs_;  // beside /data; before start()
   storage::LogShardOptions shard_options_;
   storage::MemoryMetaStore meta_;
   storage::FaultyMetaStore faulty_{meta_};

@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "broker/handlers/sharded_operation.h"
+#include "protocol/errors.h"
 #include "protocol/messages/describe_log_dirs.h"
 
 namespace weir::broker {
@@ -19,9 +19,10 @@ using protocol::DescribeLogDirsResponse;
 struct SizeItem {
   storage::PartitionId id;
   TopicPtr topic;
-  std::optional<uint64_t> bytes;
+  std::vector<storage::LogShard::Replica> replicas;
 };
 
+// Of a log directory, as in LogDirectories::all().
 struct DiskSpace {
   Result<uint64_t> free = uint64_t{0};
   Result<uint64_t> total = uint64_t{0};
@@ -37,7 +38,7 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
     if (!request_.topics) {
       items_.reserve(static_cast<size_t>(image.partition_count()));
       for (const TopicPtr& topic : image.sorted_by_name()) {
-        for (int32_t i = 0; i < topic->partition_count(); ++i) items_.push_back({topic->partition(i), topic, std::nullopt});
+        for (int32_t i = 0; i < topic->partition_count(); ++i) items_.push_back({topic->partition(i), topic, {}});
       }
     } else {
       for (const auto& asked : *request_.topics) {
@@ -47,7 +48,7 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
         std::sort(indexes.begin(), indexes.end());
         indexes.erase(std::unique(indexes.begin(), indexes.end()), indexes.end());
         for (const int32_t index : indexes) {
-          if ((*topic)->has_partition(index)) items_.push_back({(*topic)->partition(index), *topic, std::nullopt});
+          if ((*topic)->has_partition(index)) items_.push_back({(*topic)->partition(index), *topic, {}});
         }
       }
     }
@@ -59,48 +60,68 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
   // On the owning shard.
   void run(Part& part) override {
     for (SizeItem* item : part.items) {
-      if (const storage::Partition* partition = part.shard->log.find(item->id)) item->bytes = partition->size_bytes();
+      const storage::Partition* partition = part.shard->log.find(item->id);
+      if (partition != nullptr) item->replicas = storage::LogShard::replicas(*partition);
       item_done(part);
     }
   }
 
   void complete() override {
     const runtime::Runtime& runtime = broker_.runtime();
-    const std::string folder(broker_.config().text("log.dirs"));
-    auto space = std::make_shared<DiskSpace>();
+    const auto& directories = broker_.log_directories().all();
+    auto space = std::make_shared<std::vector<DiskSpace>>(directories.size());
     runtime.pool->submit(
-        [&files = *runtime.files, folder, space] {
-          space->free = files.free_bytes(folder);
-          space->total = files.total_bytes(folder);
+        [&files = *runtime.files, &directories, space] {
+          for (size_t i = 0; i < directories.size(); ++i) {
+            (*space)[i].free = files.free_bytes(directories[i].path);
+            (*space)[i].total = files.total_bytes(directories[i].path);
+          }
         },
-        home().loop, [self = shared_from_this(), this, folder, space] { respond(folder, *space); });
+        home().loop, [self = shared_from_this(), this, &directories, space] { respond(directories, *space); });
   }
 
-  void respond(const std::string& folder, const DiskSpace& space) {
-    protocol::Arena& arena = context_->arena();
+  void respond(const std::vector<storage::LogDirectories::Directory>& directories, const std::vector<DiskSpace>& space) {
     DescribeLogDirsResponse response;
-    response.results = arena.array<DescribeLogDirsResponse::DescribeLogDirsResult>(1);
-    auto& dir = response.results[0];
-    dir.log_dir = folder;
-    if (space.free) dir.usable_bytes = static_cast<int64_t>(*space.free);
-    if (space.total) dir.total_bytes = static_cast<int64_t>(*space.total);
-    std::erase_if(items_, [](const SizeItem& item) { return !item.bytes; });
+    response.results = context_->arena().array<DescribeLogDirsResponse::DescribeLogDirsResult>(directories.size());
+    std::vector<std::vector<DescribeLogDirsResponse::DescribeLogDirsTopic>> topics(directories.size());
+    for (size_t d = 0; d < directories.size(); ++d) {
+      auto& dir = response.results[d];
+      dir.log_dir = directories[d].path;
+      // A disk that does not even tell this is failing.
+      if (space[d].free) dir.usable_bytes = static_cast<int64_t>(*space[d].free);
+      else dir.error_code = static_cast<int16_t>(protocol::ErrorCode::kKafkaStorageError);
+      if (space[d].total) dir.total_bytes = static_cast<int64_t>(*space[d].total);
+      topics[d] = topics_in(directories[d].number);
+      dir.topics = topics[d];
+    }
+    context_->respond(response);
+    context_.reset();
+  }
+
+  std::vector<DescribeLogDirsResponse::DescribeLogDirsTopic> topics_in(uint32_t directory) {
     std::vector<DescribeLogDirsResponse::DescribeLogDirsTopic> topics;
     for (size_t begin = 0; begin < items_.size();) {
+      std::vector<DescribeLogDirsResponse::DescribeLogDirsPartition> partitions;
       size_t end = begin;
-      while (end < items_.size() && items_[end].topic == items_[begin].topic) ++end;
-      auto& topic = topics.emplace_back();
-      topic.name = items_[begin].topic->name();
-      topic.partitions = arena.array<DescribeLogDirsResponse::DescribeLogDirsPartition>(end - begin);
-      for (size_t i = begin; i < end; ++i) {
-        topic.partitions[i - begin].partition_index = items_[i].id.index;
-        topic.partitions[i - begin].partition_size = static_cast<int64_t>(*items_[i].bytes);
+      for (; end < items_.size() && items_[end].topic == items_[begin].topic; ++end) {
+        for (const auto& replica : items_[end].replicas) {
+          if (replica.directory != directory) continue;
+          auto& partition = partitions.emplace_back();
+          partition.partition_index = items_[end].id.index;
+          partition.partition_size = static_cast<int64_t>(replica.bytes);
+          partition.offset_lag = replica.offset_lag;
+          partition.is_future_key = replica.future;
+        }
+      }
+      if (!partitions.empty()) {
+        auto& topic = topics.emplace_back();
+        topic.name = items_[begin].topic->name();
+        topic.partitions = context_->arena().array<DescribeLogDirsResponse::DescribeLogDirsPartition>(partitions.size());
+        std::copy(partitions.begin(), partitions.end(), topic.partitions.begin());
       }
       begin = end;
     }
-    dir.topics = topics;
-    context_->respond(response);
-    context_.reset();
+    return topics;
   }
 
   DescribeLogDirsRequest request_;

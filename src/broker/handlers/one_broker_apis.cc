@@ -7,7 +7,6 @@
 #include "broker/handlers/create_topics.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_partition_reassignments.h"
-#include "protocol/messages/alter_replica_log_dirs.h"
 #include "protocol/messages/describe_quorum.h"
 #include "protocol/messages/elect_leaders.h"
 #include "protocol/messages/list_partition_reassignments.h"
@@ -104,35 +103,6 @@ void handle_list_partition_reassignments(Broker&, RequestContextPtr context) {
   if (!context->decode(request)) return;
   protocol::ListPartitionReassignmentsResponse response;
   response.error_message = std::nullopt;
-  context->respond(response);
-}
-
-void handle_alter_replica_log_dirs(Broker& broker, RequestContextPtr context) {
-  using Response = protocol::AlterReplicaLogDirsResponse;
-  protocol::AlterReplicaLogDirsRequest request;
-  if (!context->decode(request)) return;
-  protocol::Arena& arena = context->arena();
-  const MetadataImagePtr image = image_of(broker, *context);
-  size_t topics = 0;
-  for (const auto& dir : request.dirs) topics += dir.topics.size();
-  Response response;
-  response.results = arena.array<Response::AlterReplicaLogDirTopicResult>(topics);
-  size_t next = 0;
-  for (const auto& dir : request.dirs) {
-    const bool own = dir.path == broker.config().text("log.dirs");
-    for (const auto& asked : dir.topics) {
-      auto& result = response.results[next++];
-      result.topic_name = asked.name;
-      result.partitions = arena.array<Response::AlterReplicaLogDirPartitionResult>(asked.partitions.size());
-      const Topic* topic = image->find(asked.name);
-      for (size_t p = 0; p < asked.partitions.size(); ++p) {
-        ErrorCode error = ErrorCode::kNone;  // it is there already
-        if (!own) error = ErrorCode::kLogDirNotFound;
-        else if (topic == nullptr || !topic->has_partition(asked.partitions[p])) error = ErrorCode::kUnknownTopicOrPartition;
-        result.partitions[p] = {asked.partitions[p], code(error)};
-      }
-    }
-  }
   context->respond(response);
 }
 

@@ -1,6 +1,6 @@
 // The APIs about replicas and nodes, as a Kafka cluster of one broker answers them: ElectLeaders (key 43, versions 0-2),
-// AlterPartitionReassignments (key 45, versions 0-1), ListPartitionReassignments (key 46), AlterReplicaLogDirs (key 34,
-// versions 1-2; one log directory), DescribeQuorum (key 55, versions 0-2), UnregisterBroker (key 64).
+// AlterPartitionReassignments (key 45, versions 0-1), ListPartitionReassignments (key 46), DescribeQuorum (key 55, versions 0-2),
+// UnregisterBroker (key 64).
 //
 // Deviations: there is no metadata log. DescribeQuorum takes the number of metadata entries read and changed since the
 // start for its length, the broker epoch for the leader's, and names the client's listener as the controller's. The broker
@@ -15,7 +15,6 @@ namespace weir::broker {
 void handle_elect_leaders(Broker& broker, RequestContextPtr context);
 void handle_alter_partition_reassignments(Broker& broker, RequestContextPtr context);
 void handle_list_partition_reassignments(Broker& broker, RequestContextPtr context);
-void handle_alter_replica_log_dirs(Broker& broker, RequestContextPtr context);
 void handle_describe_quorum(Broker& broker, RequestContextPtr context);
 void handle_unregister_broker(Broker& broker, RequestContextPtr context);
 

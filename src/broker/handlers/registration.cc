@@ -1,8 +1,9 @@
+#include "broker/handlers/alter_configs.h"
 #include "broker/handlers/registration.h"
 
 #include <utility>
 
-#include "broker/handlers/alter_configs.h"
+#include "broker/handlers/alter_replica_log_dirs.h"
 #include "broker/handlers/api_versions.h"
 #include "broker/handlers/create_partitions.h"
 #include "broker/handlers/create_topics.h"

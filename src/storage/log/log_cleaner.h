@@ -59,6 +59,10 @@ class LogCleaner {
   // Cleans what is due, also without start(); `done` when nothing more is. For tests and simulation.
   void clean_all(Function<void()> done);
 
+  // Keeps away from a partition whose segments somebody else is about to replace; false while it is being cleaned.
+  bool hold(const PartitionId& partition) { return in_progress_.insert(partition).second; }
+  void release(const PartitionId& partition) { in_progress_.erase(partition); }
+
   // Thread-safe.
   LogCleanerStats stats() const {
     const std::lock_guard lock(stats_mutex_);

@@ -28,6 +28,8 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
     cached_.push_back({&added, added.tail_[i].facts.size});
     cached_bytes_ += added.tail_[i].facts.size;
   }
+  added.manifest_.place = store_.directories().place(added.id());
+  if (store_.directories().several()) moving_.insert(added.id());
   if (added.unmerged_bytes_ > 0 || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
   return added;
 }

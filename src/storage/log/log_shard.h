@@ -11,6 +11,8 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -158,6 +160,31 @@ class LogShard {
   // Has the outcome take the place of what it was made of, durably when `done` says so.
   void finish_cleaning(SegmentReplacement outcome, Function<void(Result<void>)> done);
 
+  // Several log directories (log_shard_move.cc). Has the partition go to `directory`, durably when `done` says so; what it has
+  // is moved by the LogDirMover.
+  void set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done);
+  LogDirectories& directories() { return store_.directories(); }
+  // As DescribeLogDirs tells it: where the partition is and, while it moves, what is already where it goes to.
+  struct Replica {
+    uint32_t directory = 0;
+    uint64_t bytes = 0;
+    int64_t offset_lag = 0;
+    bool future = false;
+  };
+  static std::vector<Replica> replicas(const Partition& partition);
+  // The first segment, of the partition asked for or of any that is not in `skipped`, that is not where it should be. An
+  // empty one says that nothing is left to be moved though the partition has not arrived.
+  struct Misplaced {
+    PartitionId partition;
+    std::optional<SegmentInfo> segment;
+    uint32_t target = 0;
+    int64_t file_delete_delay_ms = 0;
+  };
+  std::optional<Misplaced> find_misplaced(const std::set<PartitionId>& skipped);
+  void finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done);
+  // Called when some partition is to be moved.
+  void watch_moves(Function<void()> watcher) { move_watcher_ = std::move(watcher); }
+
   void run_retention();  // also by timer, once start_timers was called
   void start_timers() { schedule_retention(); }
   // Told of each partition that goes offline while the shard runs.
@@ -238,6 +265,8 @@ class LogShard {
   std::vector<Function<void(const Result<void>&)>> commit_waiters_;
   std::vector<Function<void(const Result<void>&)>> next_commit_waiters_;
   Function<void(const PartitionId&)> offline_watcher_;
+  Function<void()> move_watcher_;
+  std::set<PartitionId> moving_;  // partitions that may have segments where they should not be
   runtime::TimerId retention_timer_;
   runtime::TimerId merge_retry_;
   MergeTotals merge_totals_;

@@ -100,6 +100,8 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
                    }
                    adopt_manifest(std::move(*manifest));
                    if (Partition* cleaned = find(kept->partition)) forget_tail(*cleaned, kept->first_dirty_offset);
+                   // Begun before the partition went elsewhere.
+                   if (moving_.insert(kept->partition).second && move_watcher_) move_watcher_();
                    done({});
                  });
 }

@@ -24,6 +24,7 @@ void LocalSegmentStore::maintain(runtime::Executor& reply_to, Function<void()> d
 void LocalSegmentStore::maintain_now() {
   std::lock_guard lock(mutex_);
   const int64_t now_ms = clock_.wall_ms();
+  save_places();
   while (remove_something(now_ms)) {
   }
 }
@@ -33,6 +34,7 @@ void LocalSegmentStore::submit_maintenance(runtime::Executor& reply_to, runtime:
       [this, &reply_to, left = kRemovedPerJob]() mutable {
         {
           std::lock_guard lock(mutex_);
+          save_places();
           if (!remove_something(clock_.wall_ms())) return true;
         }
         if (--left > 0) return false;
@@ -63,6 +65,7 @@ bool LocalSegmentStore::remove_doomed_segment(int64_t now_ms) {
   const DoomedFile file = *due;
   doomed_files_.erase(due);
   remove_segment_files(file.partition, file.segment);
+  if (directories_.several()) remove_empty_folder(file.partition, file.segment.directory);
   return true;
 }
 
@@ -70,7 +73,7 @@ bool LocalSegmentStore::remove_from_doomed_folder(int64_t now_ms) {
   const auto due =
       std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });
   if (due == doomed_.end()) return false;
-  const std::string path = options_.log_dir + "/" + due->name;
+  const std::string& path = due->path;
   Result<void> removed;
   auto entries = files_.list(path);
   if (entries && entries->size() > kEntriesPerPiece) {
@@ -89,17 +92,14 @@ bool LocalSegmentStore::remove_from_doomed_folder(int64_t now_ms) {
 }
 
 void LocalSegmentStore::remove_segment_files(const PartitionId& partition, const SegmentInfo& segment) {
-  const std::string folder = partition_folder_name(partition);
-  for (const std::string& name : {segment_file_name(segment.base_offset, segment.generation),
-                                  index_file_name(segment.base_offset, segment.generation)}) {
-    auto removed = files_.remove(path_of(folder, name));
+  for (const std::string& path : {log_path(partition, segment), index_path(partition, segment)}) {
+    auto removed = files_.remove(path);
     if (!removed && removed.error().code != ErrorCode::kNotFound) {
       log_warn("storage", "a segment that is not used any more could not be removed: {}",
                removed.error().message);
     }
   }
-  reader_.forget(partition, segment.base_offset,
-                 segment.generation);  // last: a reader may just have opened it
+  reader_.forget(partition, segment);  // last: a reader may just have opened it
 }
 
 }  // namespace weir::storage

@@ -1,4 +1,4 @@
-// LocalSegmentStore: new files in the place of old ones (compaction). Order: outputs are complete and synced,
+// LocalSegmentStore: new files in the place of old ones (compaction, moves to another log directory). Order: outputs are complete and synced,
 // their names are synced, the transaction commits, and only later the old files go. A crash leaves either the
 // old segments or the new ones; files of the other kind are swept at the next start.
 #include <fmt/format.h>
@@ -45,18 +45,22 @@ Result<uint32_t> LocalSegmentStore::begin_rewrite(const PartitionId& partition) 
 
 Result<std::unique_ptr<runtime::File>> LocalSegmentStore::open_segment(const PartitionId& partition,
                                                                        const SegmentInfo& segment) {
-  return files_.open(
-      path_of(partition_folder_name(partition), segment_file_name(segment.base_offset, segment.generation)),
-      {.direct = true});
+  return files_.open(log_path(partition, segment), {.direct = true});
 }
 
 Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(const PartitionId& partition,
                                                                             int64_t base_offset,
                                                                             uint32_t generation) {
-  const std::string folder = partition_folder_name(partition);
+  SegmentInfo segment;
+  segment.base_offset = base_offset;
+  segment.generation = generation;
+  segment.directory = directories_.place(partition).target;
+  if (directories_.several()) {
+    auto made = files_.create_directories(folder_of(partition, segment.directory));
+    if (!made) return std::unexpected(std::move(made.error()));
+  }
   return RewrittenSegment::create(files_,
-                                  {path_of(folder, segment_file_name(base_offset, generation)),
-                                   path_of(folder, index_file_name(base_offset, generation))},
+                                  {log_path(partition, segment), index_path(partition, segment), segment.directory},
                                   base_offset, generation, clock_.wall_ms(), options_.reading.spacing);
 }
 
@@ -95,7 +99,9 @@ void LocalSegmentStore::discard_now(const SegmentReplacement& replacement) {
   for (const auto& group : replacement.groups) {
     for (const SegmentInfo& output : group.outputs) {
       const bool used = known != partitions_.end() && find_segment(known->second.manifest.segments, output);
-      if (!used) remove_segment_files(replacement.partition, output);
+      if (used) continue;
+      remove_segment_files(replacement.partition, output);
+      if (known == partitions_.end()) remove_empty_folder(replacement.partition, output.directory);
     }
   }
 }
@@ -106,7 +112,11 @@ LocalSegmentStore::ReplacePlan LocalSegmentStore::plan_replacement(const Partiti
   for (const auto& group : replacement.groups) {
     std::vector<SegmentInfo> present;
     for (const SegmentInfo& source : group.sources) {
-      if (const SegmentInfo* found = find_segment(manifest.segments, source)) present.push_back(*found);
+      const SegmentInfo* found = find_segment(manifest.segments, source);
+      if (!found) continue;
+      const bool outdated = replacement.move && (*found != source || group.outputs.empty() ||
+                                                 group.outputs.front().directory != manifest.place.target);
+      if (!outdated) present.push_back(*found);
     }
     for (const SegmentInfo& output : group.outputs) {
       // The log start may have moved past some of it meanwhile, and segments below it went.
@@ -137,17 +147,24 @@ Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacemen
                             partition_folder_name(replacement.partition), plan.segments[i].base_offset));
   }
   if (!plan.added.empty()) {
-    const std::string folder = options_.log_dir + "/" + partition_folder_name(replacement.partition);
-    if (auto done = files_.sync_directory(folder); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = sync_names(replacement.partition, plan.added); !done)
+      return std::unexpected(std::move(done.error()));
   }
   std::vector<int64_t> removed;
   for (const SegmentInfo& segment : plan.removed) removed.push_back(segment.base_offset);
   const int64_t first_dirty = std::max(state.manifest.first_dirty_offset, replacement.first_dirty_offset);
-  if (auto done = manifests_->replace_segments(state.row, removed, plan.added, first_dirty); !done)
+  PartitionPlace place = state.manifest.place;
+  const auto elsewhere = [&](const SegmentInfo& segment) { return segment.directory != place.target; };
+  if (std::ranges::none_of(plan.segments, elsewhere)) place.directory = place.target;
+  ManifestDatabase::Places arrived;
+  if (place != state.manifest.place) arrived.push_back({replacement.partition, place});
+  if (auto done = manifests_->replace_segments(state.row, removed, plan.added, first_dirty, arrived); !done)
     return std::unexpected(std::move(done.error()));
 
   state.manifest.segments = std::move(plan.segments);
   state.manifest.first_dirty_offset = first_dirty;
+  state.manifest.place = place;
+  directories_.set(replacement.partition, place);
   const int64_t due_ms = clock_.wall_ms() + replacement.file_delete_delay_ms;
   for (const SegmentInfo& segment : plan.removed)
     doomed_files_.push_back({replacement.partition, segment, due_ms});
@@ -156,10 +173,10 @@ Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacemen
 }
 
 // Files of rewrites that a crash ended, and those that their successors did not outlive. Only partitions that
-// were ever rewritten have any.
-Result<void> LocalSegmentStore::sweep_segments(const PartitionManifest& manifest) {
-  const std::string folder = partition_folder_name(manifest.partition);
-  auto entries = files_.list(options_.log_dir + "/" + folder);
+// were ever rewritten have any, and those that may have moved.
+Result<void> LocalSegmentStore::sweep_segments(const PartitionManifest& manifest, uint32_t directory) {
+  const std::string folder = folder_of(manifest.partition, directory);
+  auto entries = files_.list(folder);
   if (!entries) {
     if (entries.error().code == ErrorCode::kNotFound) return {};
     return std::unexpected(std::move(entries.error()));
@@ -170,8 +187,9 @@ Result<void> LocalSegmentStore::sweep_segments(const PartitionManifest& manifest
     SegmentInfo wanted;
     wanted.base_offset = name->base_offset;
     wanted.generation = name->generation;
-    if (find_segment(manifest.segments, wanted)) continue;
-    if (auto removed = files_.remove(path_of(folder, entry.name)); !removed) return removed;
+    const SegmentInfo* found = find_segment(manifest.segments, wanted);
+    if (found && found->directory == directory) continue;
+    if (auto removed = files_.remove(folder + "/" + entry.name); !removed) return removed;
   }
   return {};
 }

@@ -83,13 +83,14 @@ struct LocalSegmentStore::MergeCall {
 
 LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool,
                                      const runtime::Clock& clock, Options options)
-    : files_(files),
+    : SegmentStore(options.log_dir),
+      files_(files),
       pool_(pool),
       clock_(clock),
       options_(std::move(options)),
-      reader_(files, options_.log_dir, options_.reading),
+      reader_(files, directories_, options_.reading),
       queue_(pool, options_.throttle),
-      writer_(files, options_.log_dir) {}
+      writer_(files) {}
 
 Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::FileSystem& files,
                                                                    runtime::Pool& pool,
@@ -121,49 +122,13 @@ Result<std::vector<LoadedPartition>> LocalSegmentStore::load() {
     next_row_ = std::max(next_row_, row.row + 1);
     loaded.push_back(std::move(row.partition));
   }
-  if (auto done = sort_out_folders(); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = load_places(loaded); !done) return std::unexpected(std::move(done.error()));
+  doomed_.clear();
   doomed_files_.clear();
-  for (const auto& [id, state] : partitions_) {
-    if (state.generation == 0) continue;
-    if (auto done = sweep_segments(state.manifest); !done) return std::unexpected(std::move(done.error()));
+  for (const LogDirectories::Directory& directory : directories_.all()) {
+    if (auto done = sort_out_folders(directory); !done) return std::unexpected(std::move(done.error()));
   }
   return loaded;
-}
-
-// Folders of partitions nobody knows are left by merges that did not commit or by drops; they go in the
-// background.
-Result<void> LocalSegmentStore::sort_out_folders() {
-  auto entries = files_.list(options_.log_dir);
-  if (!entries) return std::unexpected(std::move(entries.error()));
-  doomed_.clear();
-  for (const auto& entry : *entries) {
-    if (!entry.is_directory) continue;
-    if (entry.name.ends_with(kDeletedSuffix)) {
-      doomed_.push_back({entry.name, 0});
-      continue;
-    }
-    const auto partition = parse_partition_folder_name(entry.name);
-    if (!partition || partitions_.contains(*partition)) continue;
-    if (auto done = doom_folder(entry.name, 0); !done) return done;
-  }
-  return {};
-}
-
-Result<void> LocalSegmentStore::doom_folder(const std::string& name, int64_t due_ms) {
-  std::string doomed;
-  while (true) {
-    doomed = fmt::format("{}.{}{}", name, next_doomed_++, kDeletedSuffix);
-    auto exists = files_.exists(options_.log_dir + "/" + doomed);
-    if (!exists) return std::unexpected(std::move(exists.error()));
-    if (!*exists) break;
-  }
-  auto renamed = files_.rename(options_.log_dir + "/" + name, options_.log_dir + "/" + doomed);
-  if (!renamed) {
-    if (renamed.error().code == ErrorCode::kNotFound) return {};  // never written
-    return renamed;
-  }
-  doomed_.push_back({std::move(doomed), due_ms});
-  return {};
 }
 
 void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
@@ -311,6 +276,7 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
       // The log start may lie inside a batch that is still to be merged: the floor must not pass its base
       // offset.
       fresh.end_offset = merge.batches.empty() ? 0 : merge.batches.front().facts.base_offset;
+      fresh.place = directories_.place(merge.partition);
     }
     auto planned = plan_merge(created ? fresh : found->second.manifest, merge,
                               created ? PendingIndex{} : found->second.pending, options_.reading.spacing,
@@ -318,7 +284,8 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
     if (!planned) return std::unexpected(std::move(planned.error()));
     cycle.plans.push_back(std::move(*planned));
     cycle.changes.push_back(
-        {created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge});
+        {created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge,
+         created && directories_.several()});
   }
   return {};
 }
@@ -362,12 +329,13 @@ Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
   const std::string folder = partition_folder_name(merge.partition);
   const auto known = partitions_.find(merge.partition);
   const SegmentWrite& run = plan.writes[cycle.run];
+  const std::string& log_dir = directories_.path(run.directory);
   if (cycle.run == 0 && (known == partitions_.end() || known->second.manifest.segments.empty() || run.created)) {
-    if (auto done = writer_.create_folder(folder); !done) return done;
+    if (auto done = writer_.create_folder(log_dir, folder); !done) return done;
   }
-  const uint32_t generation = run.created ? 0 : known->second.manifest.segments.back().generation;
   const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
-  auto done = writer_.begin_run(folder, segment_file_name(run.base_offset, generation), run.position, run.created, batches);
+  auto done = writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position,
+                                run.created, batches);
   if (done || done.error().code != ErrorCode::kCorrupt) return done;
   log_error("storage", "{}; later records go to a new segment", done.error().message);
   partitions_.at(plan.after.partition).damaged_segment = plan.writes.front().base_offset;
@@ -401,6 +369,7 @@ void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
   for (const int64_t base_offset : plan.dropped) {
     SegmentInfo segment;
     segment.base_offset = base_offset;
+    segment.directory = plan.after.place.target;
     if (known != partitions_.end()) {
       const auto found =
           std::ranges::find(known->second.manifest.segments, base_offset, &SegmentInfo::base_offset);
@@ -409,10 +378,11 @@ void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
     doomed_files_.push_back({plan.after.partition, segment, kDueAtOnce});
   }
   if (known == partitions_.end() || std::exchange(known->second.swept, true)) return;
+  if (directories_.several()) return;  // swept at the start
   // What an earlier process did not come to remove. Only merges make files of generation 0, and none below the end.
   const auto& left = plan.after.segments;
   const int64_t first = left.empty() ? plan.after.end_offset : left.front().base_offset;
-  auto entries = files_.list(options_.log_dir + "/" + partition_folder_name(plan.after.partition));
+  auto entries = files_.list(folder_of(plan.after.partition, 0));
   if (!entries) return;
   for (const auto& entry : *entries) {
     const auto name = parse_segment_file_name(entry.name);
@@ -426,8 +396,11 @@ void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
 
 void LocalSegmentStore::write_indexes(const MergePlan& plan) {
   for (const IndexWrite& write : plan.index_writes) {
-    const std::string path =
-        path_of(partition_folder_name(plan.after.partition), index_file_name(write.base_offset));
+    SegmentInfo segment;
+    segment.base_offset = write.base_offset;
+    segment.generation = write.generation;
+    segment.directory = write.directory;
+    const std::string path = index_path(plan.after.partition, segment);
     auto written = SegmentIndex::append(files_, path, write.base_offset, write.entries);
     // Only costs time: what is missing is found by scanning.
     if (!written) log_warn("storage", "index entries could not be written: {}", written.error().message);
@@ -437,19 +410,26 @@ void LocalSegmentStore::write_indexes(const MergePlan& plan) {
 Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t delay_ms) {
   std::lock_guard lock(mutex_);
   const auto found = partitions_.find(partition);
-  if (found == partitions_.end()) return {};
+  if (found == partitions_.end()) {
+    if (!directories_.several()) return {};
+    directories_.forget(partition);
+    if (auto done = manifests_->settle(); !done) return done;
+    return manifests_->drop_place(partition);
+  }
   if (auto done = manifests_->settle(); !done) return done;
-  if (auto done = manifests_->drop(found->second.row); !done) return done;
+  if (auto done = manifests_->drop(found->second.row, partition); !done) return done;
+  directories_.forget(partition);
   const std::vector<SegmentInfo> segments = std::move(found->second.manifest.segments);
   partitions_.erase(found);
   // The partition is forgotten durably; what is left of its folder goes now or at the next start.
-  auto renamed = doom_folder(partition_folder_name(partition), clock_.wall_ms() + delay_ms);
-  if (!renamed) {
+  for (const LogDirectories::Directory& directory : directories_.all()) {
+    auto renamed = doom_folder(directory.path, partition_folder_name(partition), clock_.wall_ms() + delay_ms);
+    if (renamed) continue;
     log_warn("storage", "the folder of a deleted partition stays until the next start: {}",
              renamed.error().message);
   }
   for (const SegmentInfo& segment : segments)
-    reader_.forget(partition, segment.base_offset, segment.generation);
+    reader_.forget(partition, segment);
   return {};
 }
 
@@ -462,6 +442,10 @@ Result<std::vector<SegmentStore::WalFile>> LocalSegmentStore::wal_files() {
 }
 
 Result<void> LocalSegmentStore::put_wal_sessions(const std::vector<WalSession>& all) {
+  {
+    std::lock_guard lock(mutex_);
+    save_places();
+  }
   return manifests_->put_wal(all, nullptr);
 }
 

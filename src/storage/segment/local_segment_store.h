@@ -1,4 +1,4 @@
-// SegmentStore in a local log directory: files `<topic id>-<index>/<base offset>.log`, manifests in
+// SegmentStore in local log directories: files `<topic id>-<index>/<base offset>.log`, manifests of all of them in home's
 // `manifest.db`. Format: docs/formats/segments.md.
 //
 // Merges and drops run one after the other on the pool; reads run beside them and may overtake them. A merge
@@ -6,7 +6,7 @@
 // memory change, index entries are written and old files go. A failure before that leaves all manifests as
 // they were. A merge writes in pieces, and so are files removed; between two of them the throttle may hold it back.
 //
-// The log directory is locked by this process. `files` and `pool` outlive the store; no task of the pool may
+// The log directories are locked by this process. `files` and `pool` outlive the store; no task of the pool may
 // run after it is gone.
 #pragma once
 
@@ -31,12 +31,22 @@ namespace weir::storage {
 class LocalSegmentStore final : public SegmentStore {
  public:
   struct Options {
-    std::string log_dir;  // exists
+    std::string log_dir;  // home; exists
     SegmentReader::Options reading = {};
     BackgroundThrottle* throttle = nullptr;  // outlives the store; null: nothing is held back
   };
   static Result<std::unique_ptr<LocalSegmentStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
                                                          const runtime::Clock& clock, Options options);
+
+  // A log directory beside home. A fresh one was used by nobody, and its id is not written into it yet.
+  struct ExtraDirectory {
+    std::string path;
+    Uuid id;
+    bool fresh = false;
+  };
+  // Blocking, once, before load(): these and no others. Refuses, and changes nothing, if one is missing that holds segments,
+  // or one holds segments that are not of this store.
+  Result<void> use_directories(const std::vector<ExtraDirectory>& extra);
 
   Result<std::vector<LoadedPartition>> load() override;
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
@@ -55,6 +65,10 @@ class LocalSegmentStore final : public SegmentStore {
   void replace(SegmentReplacement replacement, runtime::Executor& reply_to,
                Function<void(Result<PartitionManifest>)> done) override;
   void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) override;
+  void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
+                     Function<void(Result<PartitionPlace>)> done) override;
+  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment,
+                                                    uint32_t directory, uint32_t generation) override;
   Result<std::vector<WalSession>> wal_sessions() override;
   Result<std::vector<WalFile>> wal_files() override;
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override;
@@ -78,6 +92,7 @@ class LocalSegmentStore final : public SegmentStore {
   void maintain_now();  // all that is due
   Result<PartitionManifest> replace_now(const SegmentReplacement& replacement);
   void discard_now(const SegmentReplacement& replacement);
+  Result<PartitionPlace> set_directory_now(const PartitionId& partition, uint32_t directory);
 
   const SegmentReader& reader() const { return reader_; }
   uint64_t database_syncs() const { return manifests_->syncs(); }
@@ -92,7 +107,7 @@ class LocalSegmentStore final : public SegmentStore {
     bool swept = false;            // of files that an earlier process was to remove
   };
   struct DoomedFolder {
-    std::string name;
+    std::string path;
     int64_t due_ms = 0;
   };
   struct DoomedFile {
@@ -123,12 +138,16 @@ class LocalSegmentStore final : public SegmentStore {
   bool remove_something(int64_t now_ms);
   bool remove_doomed_segment(int64_t now_ms);
   bool remove_from_doomed_folder(int64_t now_ms);
-  Result<void> sweep_segments(const PartitionManifest& manifest);
-  Result<void> sort_out_folders();
-  Result<void> doom_folder(const std::string& name, int64_t due_ms);
-  std::string path_of(const std::string& folder, const std::string& name) const {
-    return options_.log_dir + "/" + folder + "/" + name;
-  }
+  Result<void> sweep_segments(const PartitionManifest& manifest, uint32_t directory);
+  Result<void> load_places(std::vector<LoadedPartition>& loaded);
+  Result<void> sort_out_folders(const LogDirectories::Directory& directory);
+  Result<void> doom_folder(const std::string& log_dir, const std::string& name, int64_t due_ms);
+  Result<void> sync_names(const PartitionId& partition, const std::vector<SegmentInfo>& added);
+  void remove_empty_folder(const PartitionId& partition, uint32_t directory);
+  void save_places();
+  std::string folder_of(const PartitionId& partition, uint32_t directory) const;
+  std::string log_path(const PartitionId& partition, const SegmentInfo& segment) const;
+  std::string index_path(const PartitionId& partition, const SegmentInfo& segment) const;
 
   runtime::FileSystem& files_;
   runtime::Pool& pool_;
@@ -140,8 +159,8 @@ class LocalSegmentStore final : public SegmentStore {
   // One merge at a time for all shards. They share one device, and each of them writes it in a large sequential run: side
   // by side they would end no sooner, take turns on the device in smaller pieces, and need a transaction of the
   // one database each anyway. Nobody waits for it: a shard whose dirty bytes near their bound meanwhile lifts the
-  // throttle for whoever is at work (BackgroundThrottle::set_pressure). This holds for one log directory on one device; with
-  // several, each has a store and so a queue of its own.
+  // throttle for whoever is at work (BackgroundThrottle::set_pressure). With several log directories on several devices a
+  // merge writes to one after the other.
   PacedQueue queue_;
 
   std::mutex mutex_;  // everything below: merges, drops and the blocking calls exclude each other

@@ -15,12 +15,12 @@ namespace weir::storage {
 
 namespace {
 
-constexpr int64_t kFormat = 3;
+constexpr int64_t kFormat = 4;
 
 // Partitions have a short row number because it is repeated in every segment and producer row.
 constexpr const char* kSchema =
     "CREATE TABLE format (version INTEGER NOT NULL);"
-    "INSERT INTO format VALUES (3);"
+    "INSERT INTO format VALUES (4);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
     " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL,"
     " first_dirty_offset INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, "
@@ -28,7 +28,7 @@ constexpr const char* kSchema =
     "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER "
     "NOT NULL,"
     " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms "
-    "INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 0,"
+    "INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0,"
     " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
     "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT "
     "NULL,"
@@ -37,7 +37,10 @@ constexpr const char* kSchema =
     "NOT NULL,"
     " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;"
     "CREATE TABLE wal_files (shard INTEGER NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (shard, "
-    "generation)) WITHOUT ROWID;";
+    "generation)) WITHOUT ROWID;"
+    "CREATE TABLE directories (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, path TEXT NOT NULL);"
+    "CREATE TABLE places (topic BLOB NOT NULL, partition INTEGER NOT NULL, directory INTEGER NOT NULL, target INTEGER "
+    "NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;";
 
 // Format 1 knew no compaction.
 constexpr const char* kFromFormat1 =
@@ -50,6 +53,14 @@ constexpr const char* kFromFormat2 =
     "CREATE TABLE wal_files (shard INTEGER NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (shard, "
     "generation)) WITHOUT ROWID;"
     "UPDATE format SET version = 3;";
+
+// Format 3 knew one log directory.
+constexpr const char* kFromFormat3 =
+    "ALTER TABLE segments ADD COLUMN directory INTEGER NOT NULL DEFAULT 0;"
+    "CREATE TABLE directories (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, path TEXT NOT NULL);"
+    "CREATE TABLE places (topic BLOB NOT NULL, partition INTEGER NOT NULL, directory INTEGER NOT NULL, target INTEGER "
+    "NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;"
+    "UPDATE format SET version = 4;";
 
 // Rows that contradict each other would be acted upon: better to stop with the name of the partition.
 Result<void> check_manifest(const PartitionManifest& manifest, int64_t generation) {
@@ -123,7 +134,10 @@ Result<void> ManifestDatabase::migrate() {
     if (version == 1) {
       if (auto done = database_->execute(kFromFormat1); !done) return done;
     }
-    return database_->execute(kFromFormat2);
+    if (version <= 2) {
+      if (auto done = database_->execute(kFromFormat2); !done) return done;
+    }
+    return database_->execute(kFromFormat3);
   });
 }
 
@@ -133,7 +147,7 @@ Result<void> ManifestDatabase::prepare_statements() {
       {&update_partition_,
        "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
       {&remove_partition_, "DELETE FROM partitions WHERE id = ?1"},
-      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
       {&remove_segments_, "DELETE FROM segments WHERE partition_id = ?1"},
       {&get_producer_, "SELECT entry FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
@@ -142,6 +156,9 @@ Result<void> ManifestDatabase::prepare_statements() {
       {&remove_producers_, "DELETE FROM producers WHERE partition_id = ?1"},
       {&put_generation_, "UPDATE partitions SET generation = ?2 WHERE id = ?1"},
       {&put_dirty_, "UPDATE partitions SET first_dirty_offset = ?2 WHERE id = ?1"},
+      {&put_place_, "INSERT OR REPLACE INTO places VALUES (?1, ?2, ?3, ?4)"},
+      {&remove_place_, "DELETE FROM places WHERE topic = ?1 AND partition = ?2"},
+      {&put_directory_, "INSERT INTO directories VALUES (?1, ?2, ?3)"},
       {&put_session_, "INSERT INTO wal_sessions VALUES (?1, ?2, ?3, ?4, ?5)"},
       {&note_file_, "INSERT OR REPLACE INTO wal_files VALUES (?1, ?2)"},
       {&forget_file_, "DELETE FROM wal_files WHERE shard = ?1 AND generation = ?2"},
@@ -212,7 +229,7 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
 Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
   auto scan = database_->prepare(
       "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms, "
-      "generation FROM segments"
+      "generation, directory FROM segments"
       " ORDER BY partition_id, base_offset");
   if (!scan) return std::unexpected(std::move(scan.error()));
   auto at = partitions.begin();
@@ -225,7 +242,8 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
       return fail(ErrorCode::kCorrupt, "manifest.db: segment row of no partition");
     at->partition.manifest.segments.push_back(
         {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
-         scan->integer(5), scan->integer(6), static_cast<uint32_t>(scan->integer(7))});
+         scan->integer(5), scan->integer(6), static_cast<uint32_t>(scan->integer(7)),
+         static_cast<uint32_t>(scan->integer(8))});
   }
 }
 
@@ -276,6 +294,9 @@ Result<void> ManifestDatabase::store_change(const Change& change) {
                .run();
   }
   if (!done) return done;
+  if (change.place) {
+    if (done = store_place(after.partition, after.place); !done) return done;
+  }
   for (const int64_t base_offset : change.plan->dropped) {
     if (done = remove_segment_.bind(1, change.row).bind(2, base_offset).run(); !done) return done;
   }
@@ -300,6 +321,7 @@ Result<void> ManifestDatabase::put_segment(int64_t row, const SegmentInfo& segme
       .bind(6, segment.first_timestamp)
       .bind(7, segment.created_ms)
       .bind(8, segment.generation)
+      .bind(9, segment.directory)
       .run();
 }
 
@@ -309,13 +331,16 @@ Result<void> ManifestDatabase::put_generation(int64_t row, uint32_t generation) 
 
 Result<void> ManifestDatabase::replace_segments(int64_t row, std::span<const int64_t> removed,
                                                 std::span<const SegmentInfo> added,
-                                                int64_t first_dirty_offset) {
+                                                int64_t first_dirty_offset, const Places& places) {
   return in_transaction([&]() -> Result<void> {
     for (const int64_t base_offset : removed) {
       if (auto done = remove_segment_.bind(1, row).bind(2, base_offset).run(); !done) return done;
     }
     for (const SegmentInfo& segment : added) {
       if (auto done = put_segment(row, segment); !done) return done;
+    }
+    for (const auto& [partition, place] : places) {
+      if (auto done = store_place(partition, place); !done) return done;
     }
     return put_dirty_.bind(1, row).bind(2, first_dirty_offset).run();
   });
@@ -338,10 +363,12 @@ Result<void> ManifestDatabase::store_producer(int64_t row, const ProducerEntry& 
   return put_producer_.bind(1, row).bind(2, entry.producer_id).bind(3, bytes).run();
 }
 
-Result<void> ManifestDatabase::drop(int64_t row) {
+Result<void> ManifestDatabase::drop(int64_t row, const PartitionId& partition) {
   return in_transaction([&]() -> Result<void> {
     if (auto done = remove_producers_.bind(1, row).run(); !done) return done;
     if (auto done = remove_segments_.bind(1, row).run(); !done) return done;
+    auto done = remove_place_.bind(1, Bytes(partition.topic.bytes)).bind(2, partition.index).run();
+    if (!done) return done;
     return remove_partition_.bind(1, row).run();
   });
 }

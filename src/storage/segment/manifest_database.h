@@ -7,6 +7,7 @@
 #include <mutex>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/segment/merge_plan.h"
@@ -32,15 +33,33 @@ class ManifestDatabase {
     bool created = false;
     const MergePlan* plan = nullptr;
     const MergePartition* merge = nullptr;
+    bool place = false;  // is stored as well
   };
   // One transaction; the only sync is its commit's.
   Result<void> commit(std::span<const Change> changes);
-  Result<void> drop(int64_t row);
+  Result<void> drop(int64_t row, const PartitionId& partition);
+
+  // The directories beside home, under the ids that lie in them.
+  struct Directory {
+    uint32_t number = 0;
+    Uuid id;
+    std::string path;  // where it was last; for messages
+    uint64_t segments = 0;
+  };
+  Result<std::vector<Directory>> directories();
+  Result<void> put_directories(std::span<const Directory> all);
+  // Where partitions live, whether they have a row or not.
+  using Places = std::vector<std::pair<PartitionId, PartitionPlace>>;
+  Result<Places> places();
+  Result<void> put_places(const Places& places);
+  Result<void> drop_place(const PartitionId& partition);
+
   // Reserves file names for a rewrite; load() tells the highest reserved.
   Result<void> put_generation(int64_t row, uint32_t generation);
   // The rows of `removed` (base offsets) go, those of `added` come, in one transaction.
   Result<void> replace_segments(int64_t row, std::span<const int64_t> removed,
-                                std::span<const SegmentInfo> added, int64_t first_dirty_offset);
+                                std::span<const SegmentInfo> added, int64_t first_dirty_offset,
+                                const Places& places = {});
 
   Result<std::vector<SegmentStore::WalSession>> wal_sessions();
   Result<std::vector<SegmentStore::WalFile>> wal_files();
@@ -59,6 +78,7 @@ class ManifestDatabase {
   Result<void> prepare_statements();
   Result<void> migrate();
   Result<void> settle_now() { return database_->suspect() ? database_->resolve() : Result<void>(); }
+  Result<void> store_place(const PartitionId& partition, PartitionPlace place);
   Result<void> put_segment(int64_t row, const SegmentInfo& segment);
   Result<void> put_file(const SegmentStore::WalFile& file);
   Result<void> check_format(const std::string& path);
@@ -75,6 +95,7 @@ class ManifestDatabase {
   Statement get_producer_, put_producer_, remove_producer_, remove_producers_;
   Statement put_session_, note_file_, forget_file_;
   Statement put_generation_, put_dirty_;
+  Statement put_place_, remove_place_, put_directory_;
 };
 
 // The window of five after a merge: `seen` are the producer's batches of this cycle (or its whole window),

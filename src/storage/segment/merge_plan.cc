@@ -41,10 +41,11 @@ Result<void> check_batch(const MergePartition& merge, const MergePartition::Batc
 }
 
 // Hands the entries of a complete or well-filled segment over to be written.
-void write_pending(MergePlan& plan, const IndexSpacing& spacing, uint64_t segment_length) {
+void write_pending(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment) {
   PendingIndex& pending = plan.pending;
-  if (segment_length >= spacing.write_bytes && !pending.entries.empty()) {
-    plan.index_writes.push_back({pending.base_offset, std::move(pending.entries)});
+  if (segment.length >= spacing.write_bytes && !pending.entries.empty()) {
+    plan.index_writes.push_back(
+        {pending.base_offset, segment.generation, segment.directory, std::move(pending.entries)});
     pending.entries.clear();
     pending.unindexed_bytes = 0;
   }
@@ -96,19 +97,23 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     const auto& batch = merge.batches[i];
     if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound)
       return std::unexpected(std::move(sound.error()));
+    // What is to be moved elsewhere is not appended to.
     const bool roll = segments.empty() || segments.back().base_offset == damaged_segment ||
+                      segments.back().directory != plan.after.place.target ||
                       must_roll(segments.back(), batch.facts, merge, now_ms);
     if (roll) {
-      if (!segments.empty()) write_pending(plan, spacing, segments.back().length);
+      if (!segments.empty()) write_pending(plan, spacing, segments.back());
       SegmentInfo segment;
       segment.base_offset = segment.next_offset = batch.facts.base_offset;
       segment.first_timestamp = batch.facts.max_timestamp;
       segment.created_ms = now_ms;
+      segment.directory = plan.after.place.target;
       segments.push_back(segment);
     }
     SegmentInfo& active = segments.back();
     if (plan.writes.empty() || plan.writes.back().base_offset != active.base_offset) {
-      plan.writes.push_back({active.base_offset, active.length, roll, i, 0, 0});
+      plan.writes.push_back(
+          {active.base_offset, active.length, roll, active.generation, active.directory, i, 0, 0});
       plan.first_changed = std::min(plan.first_changed, segments.size() - 1);
     }
     note_in_index(plan, spacing, active, batch.facts);
@@ -119,7 +124,7 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     active.next_offset = plan.after.end_offset = batch.facts.next_offset();
   }
   if (plan.pending.unindexed_bytes >= spacing.write_bytes)
-    write_pending(plan, spacing, segments.back().length);
+    write_pending(plan, spacing, segments.back());
   drop_old_segments(plan);
   return plan;
 }

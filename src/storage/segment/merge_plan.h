@@ -16,6 +16,8 @@ struct SegmentWrite {
   int64_t base_offset = 0;  // of the segment
   uint64_t position = 0;    // its valid length before
   bool created = false;     // the file is new
+  uint32_t generation = 0;  // of the file
+  uint32_t directory = 0;   // it is in
   size_t first_batch = 0;   // into MergePartition::batches
   size_t batch_count = 0;
   uint64_t bytes = 0;
@@ -32,6 +34,7 @@ struct PendingIndex {
 
 struct IndexWrite {
   int64_t base_offset = 0;
+  uint32_t generation = 0, directory = 0;  // of the segment's file
   std::vector<IndexEntry> entries;
 };
 

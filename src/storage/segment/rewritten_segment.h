@@ -25,6 +25,7 @@ class RewrittenSegment {
   struct Paths {
     std::string log;
     std::string index;
+    uint32_t directory = 0;  // number of the log directory they are in
   };
   // Creates the file. `created_ms` is what the segment's row will say.
   static Result<std::unique_ptr<RewrittenSegment>> create(runtime::FileSystem& files, Paths paths,

@@ -11,23 +11,23 @@
 
 namespace weir::storage {
 
-SegmentReader::SegmentReader(runtime::FileSystem& files, std::string root, Options options)
+SegmentReader::SegmentReader(runtime::FileSystem& files, const LogDirectories& directories, Options options)
     : files_(files),
-      root_(std::move(root)),
+      directories_(directories),
       options_(options),
       open_files_(options.open_files),
       indexes_(options.index_bytes),
       hints_(options.position_hints) {}
 
 std::string SegmentReader::path(const SegmentKey& key, bool index) const {
-  return root_ + "/" + partition_folder_name(key.partition) + "/" +
+  return directories_.path(key.directory) + "/" + partition_folder_name(key.partition) + "/" +
          (index ? index_file_name(key.base_offset, key.generation)
                 : segment_file_name(key.base_offset, key.generation));
 }
 
 Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& manifest, size_t segment) {
   const SegmentInfo& info = manifest.segments[segment];
-  Segment opened{{manifest.partition, info.base_offset, info.generation},
+  Segment opened{key_of(manifest.partition, info),
                  &info,
                  {},
                  segment + 1 == manifest.segments.size(),
@@ -51,9 +51,9 @@ Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& mani
   return opened;
 }
 
-void SegmentReader::forget(const PartitionId& partition, int64_t base_offset, uint32_t generation) {
-  open_files_.erase({partition, base_offset, generation});
-  indexes_.erase({partition, base_offset, generation});
+void SegmentReader::forget(const PartitionId& partition, const SegmentInfo& segment) {
+  open_files_.erase(key_of(partition, segment));
+  indexes_.erase(key_of(partition, segment));
 }
 
 size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offset) {
@@ -99,12 +99,12 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   const size_t number = segment_of(manifest, offset);
   if (number == manifest.segments.size()) return std::nullopt;
   const SegmentInfo& info = manifest.segments[number];
-  Segment segment{{manifest.partition, info.base_offset, info.generation},
+  Segment segment{key_of(manifest.partition, info),
                   &info,
                   {},
                   number + 1 == manifest.segments.size(),
                   {}};
-  const auto hint = hints_.get({manifest.partition, offset, 0});
+  const auto hint = hints_.get({manifest.partition, offset, 0, 0});
   if (!hint || !hint->is_in(info) || hint->position + BatchHeader::kSize > info.length) return std::nullopt;
   auto file = open_files_.get(segment.key);
   const size_t length = static_cast<size_t>(
@@ -129,7 +129,7 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
 }
 
 Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, int64_t offset) {
-  if (const auto hint = hints_.get({segment.key.partition, offset, 0});
+  if (const auto hint = hints_.get({segment.key.partition, offset, 0, 0});
       hint && hint->is_in(*segment.info) && hint->position < segment.info->length) {
     HeaderScanner scanner(*segment.file, segment.path, hint->position, segment.info->length, offset);
     auto position = scanner.next();
@@ -264,8 +264,8 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
     }
   }
   if (end < segment.info->length || segment.active) {
-    hints_.put({segment.key.partition, next_offset, 0},
-               {segment.key.base_offset, end, segment.key.generation});
+    hints_.put({segment.key.partition, next_offset, 0, 0},
+               {segment.key.base_offset, end, segment.key.generation, segment.key.directory});
   }
   SegmentRead read;
   read.range = {segment.file, first.offset, end - first.offset};

@@ -32,7 +32,8 @@ class SegmentReader {
     uint64_t rebuild_bytes = 4 << 20;
     IndexSpacing spacing;
   };
-  SegmentReader(runtime::FileSystem& files, std::string root, Options options);
+  // `directories` outlives the reader.
+  SegmentReader(runtime::FileSystem& files, const LogDirectories& directories, Options options);
 
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
   // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk.
@@ -42,7 +43,7 @@ class SegmentReader {
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
   // The segment's files are gone.
-  void forget(const PartitionId& partition, int64_t base_offset, uint32_t generation = 0);
+  void forget(const PartitionId& partition, const SegmentInfo& segment);
 
   size_t open_files() const { return open_files_.size(); }
   uint64_t index_rebuilds() const { return index_rebuilds_; }
@@ -52,6 +53,7 @@ class SegmentReader {
     PartitionId partition;
     int64_t base_offset = 0;
     uint32_t generation = 0;
+    uint32_t directory = 0;
     bool operator==(const SegmentKey&) const = default;
   };
   struct SegmentKeyHash {
@@ -64,9 +66,9 @@ class SegmentReader {
   struct PositionHint {
     int64_t base_offset = 0;
     uint64_t position = 0;
-    uint32_t generation = 0;
+    uint32_t generation = 0, directory = 0;
     bool is_in(const SegmentInfo& segment) const {
-      return base_offset == segment.base_offset && generation == segment.generation;
+      return base_offset == segment.base_offset && generation == segment.generation && directory == segment.directory;
     }
   };
   struct LoadedIndex {
@@ -83,6 +85,9 @@ class SegmentReader {
     File file;
   };
 
+  static SegmentKey key_of(const PartitionId& partition, const SegmentInfo& segment) {
+    return {partition, segment.base_offset, segment.generation, segment.directory};
+  }
   std::string path(const SegmentKey& key, bool index) const;
   // The segment that ends beyond the offset, by number; segments.size() if there is none.
   static size_t segment_of(const PartitionManifest& manifest, int64_t offset);
@@ -103,7 +108,7 @@ class SegmentReader {
                                                              int64_t lowest_offset);
 
   runtime::FileSystem& files_;
-  const std::string root_;
+  const LogDirectories& directories_;
   const Options options_;
   LruCache<SegmentKey, File, SegmentKeyHash> open_files_;
   LruCache<SegmentKey, Index, SegmentKeyHash> indexes_;

@@ -217,7 +217,8 @@ TEST_F(SegmentReaderTest, ADamagedActiveSegmentIsSetAside) {
 
 TEST_F(SegmentReaderTest, SequentialReadersGoOnWithoutSearching) {
   fill(300, 10);
-  SegmentReader reader(world_.files(), "/log", options_);
+  const LogDirectories directories("/log");
+  SegmentReader reader(world_.files(), directories, options_);
   EXPECT_FALSE(reader.read_cached(manifest_, 0, 2000));
   int cached = 0, reads = 0;
   for (int64_t offset = 0; offset < end_; ++reads) {

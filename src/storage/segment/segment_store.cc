@@ -1,12 +1,16 @@
 #include "storage/segment/segment_store.h"
 
 #include "storage/segment/rewritten_segment.h"
+#include "storage/segment/segment_copy.h"
 
 namespace weir::storage {
 
 namespace {
 std::unexpected<Error> no_compaction() {
   return fail(ErrorCode::kUnsupported, "this segment store cannot rewrite segments");
+}
+std::unexpected<Error> one_directory() {
+  return fail(ErrorCode::kUnsupported, "this segment store has one directory");
 }
 }  // namespace
 
@@ -29,5 +33,15 @@ void SegmentStore::replace(SegmentReplacement, runtime::Executor& reply_to,
 }
 
 void SegmentStore::discard(const SegmentReplacement&, runtime::Executor&) {}
+
+void SegmentStore::set_directory(const PartitionId&, uint32_t, runtime::Executor& reply_to,
+                                 Function<void(Result<PartitionPlace>)> done) {
+  reply_to.post([done = std::move(done)]() mutable { done(one_directory()); });
+}
+
+Result<std::unique_ptr<SegmentCopy>> SegmentStore::copy_segment(const PartitionId&, const SegmentInfo&, uint32_t,
+                                                                uint32_t) {
+  return one_directory();
+}
 
 }  // namespace weir::storage

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "base/result.h"
 #include "runtime/file.h"
 #include "runtime/loop.h"
+#include "storage/segment/log_directories.h"
 #include "storage/types.h"
 
 namespace weir::storage {
@@ -28,7 +30,8 @@ struct SegmentInfo {
   int64_t max_timestamp = kNoTimestamp;
   int64_t first_timestamp = kNoTimestamp;  // max timestamp of its first batch; rolling by time counts from it
   int64_t created_ms = 0;                  // wall clock at creation
-  uint32_t generation = 0;                 // of its file; 0 as merged, more once compaction rewrote it
+  uint32_t generation = 0;                 // of its file; 0 as merged, more once compaction rewrote or a move copied it
+  uint32_t directory = 0;                  // number of the log directory its file is in
   bool operator==(const SegmentInfo&) const = default;
 };
 
@@ -41,6 +44,7 @@ struct PartitionManifest {
   std::vector<SegmentInfo> segments;  // ascending, the last one is active; may be empty
   std::vector<EpochStart> epochs;     // ascending
   int64_t first_dirty_offset = 0;     // compaction is done with everything below
+  PartitionPlace place;
   bool operator==(const PartitionManifest&) const = default;
 };
 
@@ -84,7 +88,7 @@ struct TimestampPosition {
   int32_t leader_epoch = -1;
 };
 
-// Segments that compaction wrote, and those they take the place of.
+// Segments that compaction wrote or a move copied, and those they take the place of.
 struct SegmentReplacement {
   struct Group {
     std::vector<SegmentInfo> sources;  // adjacent in the manifest they came from
@@ -94,9 +98,12 @@ struct SegmentReplacement {
   std::vector<Group> groups;
   int64_t first_dirty_offset = 0;
   int64_t file_delete_delay_ms = 60'000;  // the sources' files stay so long for readers that still use them
+  // A copy counts only while its source is as it was, and the partition still goes to the copy's directory.
+  bool move = false;
 };
 
 class RewrittenSegment;
+class SegmentCopy;
 
 struct LoadedPartition {
   PartitionManifest manifest;
@@ -118,6 +125,10 @@ class WalFileRegister {
 // at a time per shard.
 class SegmentStore : public WalFileRegister {
  public:
+  explicit SegmentStore(std::string home = {}) : directories_(std::move(home)) {}
+
+  LogDirectories& directories() { return directories_; }
+
   // Every partition with a manifest row (blocking; at start, before anything else).
   virtual Result<std::vector<LoadedPartition>> load() = 0;
 
@@ -161,6 +172,15 @@ class SegmentStore : public WalFileRegister {
   // Removes outputs that will not be used (best effort).
   virtual void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to);
 
+  // Several log directories. From now on new segments of the partition go to `directory`; the old ones are moved by whoever
+  // copies them (copy_segment after begin_rewrite, then replace). Durable when `done` tells the new place, which has arrived
+  // there if nothing was elsewhere. In order with merges. Called by the owning shard only.
+  virtual void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
+                             Function<void(Result<PartitionPlace>)> done);
+  // Blocking, on any thread of the pool.
+  virtual Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment,
+                                                            uint32_t directory, uint32_t generation);
+
   // Background work that waits for time to pass, such as removing the folders of dropped partitions. Call it
   // every few seconds from one place.
   virtual void maintain(runtime::Executor& reply_to, Function<void()> done) {
@@ -188,6 +208,9 @@ class SegmentStore : public WalFileRegister {
   // Replaces the rows of sessions and of files in one transaction.
   virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions,
                                                   const std::vector<WalFile>& files) = 0;
+
+ protected:
+  LogDirectories directories_;
 };
 
 }  // namespace weir::storage

@@ -76,25 +76,28 @@ struct SegmentWriter::Run {
   bool small = false;
 };
 
-SegmentWriter::SegmentWriter(runtime::FileSystem& files, std::string root) : files_(files), root_(std::move(root)) {}
+SegmentWriter::SegmentWriter(runtime::FileSystem& files) : files_(files) {}
 SegmentWriter::~SegmentWriter() = default;
 
 void SegmentWriter::start() {
   run_.reset();
   touched_.clear();
   new_names_in_.clear();
-  root_changed_ = false;
+  log_dirs_.clear();
+  new_folders_in_.clear();
 }
 
-Result<void> SegmentWriter::create_folder(const std::string& folder) {
-  root_changed_ = true;
-  return files_.create_directories(root_ + "/" + folder);
+Result<void> SegmentWriter::create_folder(const std::string& log_dir, const std::string& folder) {
+  new_folders_in_.insert(log_dir);
+  return files_.create_directories(log_dir + "/" + folder);
 }
 
-Result<void> SegmentWriter::begin_run(const std::string& folder, const std::string& name, uint64_t position,
-                                      bool create, std::span<const MergePartition::Batch> batches) {
+Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::string& folder, const std::string& name,
+                                      uint64_t position, bool create,
+                                      std::span<const MergePartition::Batch> batches) {
   WEIR_CHECK(!run_);
-  const std::string path = root_ + "/" + folder + "/" + name;
+  const std::string folder_path = log_dir + "/" + folder;
+  const std::string path = folder_path + "/" + name;
   auto file = files_.open(path, {.write = true, .create = create, .truncate = create});
   if (!file) {
     if (!create && file.error().code == ErrorCode::kNotFound)
@@ -102,7 +105,8 @@ Result<void> SegmentWriter::begin_run(const std::string& folder, const std::stri
     return std::unexpected(std::move(file.error()));
   }
   touched_.push_back({path, position, create, nullptr});
-  if (create && (new_names_in_.empty() || new_names_in_.back() != folder)) new_names_in_.push_back(folder);
+  log_dirs_.insert(log_dir);
+  if (create && (new_names_in_.empty() || new_names_in_.back() != folder_path)) new_names_in_.push_back(folder_path);
   if (!create) {
     auto size = (*file)->size();
     if (!size) return std::unexpected(std::move(size.error()));
@@ -172,14 +176,22 @@ void SegmentWriter::end_run() {
 }
 
 Result<void> SegmentWriter::make_durable() {
-  if (touched_.size() > kSyncedSingly) return files_.sync_file_system(root_);  // names included
+  if (touched_.size() > kSyncedSingly) {  // names included
+    log_dirs_.insert(new_folders_in_.begin(), new_folders_in_.end());
+    for (const std::string& log_dir : log_dirs_) {
+      if (auto done = files_.sync_file_system(log_dir); !done) return done;
+    }
+    return {};
+  }
   for (Touched& touched : touched_) {
     if (auto done = touched.file->sync(); !done) return done;
   }
   for (const std::string& folder : new_names_in_) {
-    if (auto done = files_.sync_directory(root_ + "/" + folder); !done) return done;
+    if (auto done = files_.sync_directory(folder); !done) return done;
   }
-  if (root_changed_) return files_.sync_directory(root_);
+  for (const std::string& log_dir : new_folders_in_) {
+    if (auto done = files_.sync_directory(log_dir); !done) return done;
+  }
   return {};
 }
 

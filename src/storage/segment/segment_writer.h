@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -28,18 +29,17 @@ class SegmentWriter {
   static constexpr size_t kStagingBytes = 1 << 20;
   static constexpr size_t kSyncedSingly = 16;  // files; beyond, one sync of the file system is cheaper
 
-  // `root`: the log directory.
-  SegmentWriter(runtime::FileSystem& files, std::string root);
+  explicit SegmentWriter(runtime::FileSystem& files);
   ~SegmentWriter();
 
   // Forgets the last cycle.
   void start();
-  // A folder directly below the root that holds files of this cycle; created if missing.
-  Result<void> create_folder(const std::string& folder);
+  // A folder directly below a log directory that holds files of this cycle; created if missing.
+  Result<void> create_folder(const std::string& log_dir, const std::string& folder);
   // Opens the file that `batches` are appended to at `position`, its valid length. What lies beyond is cut off; kCorrupt
   // if it is shorter.
-  Result<void> begin_run(const std::string& folder, const std::string& name, uint64_t position, bool create,
-                         std::span<const MergePartition::Batch> batches);
+  Result<void> begin_run(const std::string& log_dir, const std::string& folder, const std::string& name, uint64_t position,
+                         bool create, std::span<const MergePartition::Batch> batches);
   bool in_run() const { return run_ != nullptr; }
   // Writes about `bytes_max` of the run, or all of a small one, and says how much it was. The run ends with its last byte
   // or an error.
@@ -61,12 +61,12 @@ class SegmentWriter {
   void end_run();
 
   runtime::FileSystem& files_;
-  const std::string root_;
   Buffer staging_;
   std::unique_ptr<Run> run_;  // being written
   std::vector<Touched> touched_;
-  std::vector<std::string> new_names_in_;  // folders whose entries changed
-  bool root_changed_ = false;
+  std::vector<std::string> new_names_in_;  // paths of folders whose entries changed
+  std::set<std::string> log_dirs_;         // with files of this cycle
+  std::set<std::string> new_folders_in_;   // log directories
 };
 
 }  // namespace weir::storage

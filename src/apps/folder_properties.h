@@ -1,0 +1,21 @@
+// meta.properties of a log directory: small, written as a whole and atomically.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "base/result.h"
+#include "runtime/file.h"
+
+namespace weir::apps {
+
+using FolderProperties = std::map<std::string, std::string>;
+
+// kNotFound if there is none.
+Result<FolderProperties> read_folder_properties(runtime::FileSystem& files, const std::string& folder);
+Result<void> write_folder_properties(runtime::FileSystem& files, const std::string& folder, const std::string& text);
+
+// Makes the folder's own name durable, and those above it: this start, or one that was killed, may have made them.
+Result<void> sync_parents(runtime::FileSystem& files, const std::string& path);
+
+}  // namespace weir::apps

@@ -1,0 +1,217 @@
+#include "storage/log/log_dir_mover.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "storage/segment/segment_copy.h"
+
+namespace weir::storage {
+
+namespace {
+constexpr const char* kModule = "mover";
+
+std::string name_of(const PartitionId& partition) {
+  return partition.topic.to_string() + "-" + std::to_string(partition.index);
+}
+}  // namespace
+
+// A segment on its way. `copy` is made and used on the pool only, one step after the other.
+struct LogDirMover::Move {
+  unsigned shard = 0;
+  LogShard::Misplaced what;
+  SegmentReplacement outcome;
+  std::unique_ptr<SegmentCopy> copy;
+  Result<bool> stepped = false;
+};
+
+LogDirMover::LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store,
+                         LogCleaner& cleaner, LogDirMoverOptions options)
+    : runtime_(runtime),
+      home_(*runtime.loops[0]),
+      shards_(std::move(shards)),
+      store_(store),
+      cleaner_(cleaner),
+      options_(options) {
+  for (LogShard* shard : shards_) {
+    shard->watch_moves([this, alive = alive_] {
+      home_.post([this, alive] {
+        if (*alive) look();
+      });
+    });
+  }
+}
+
+LogDirMover::~LogDirMover() {
+  *alive_ = false;
+  for (LogShard* shard : shards_) shard->watch_moves({});
+}
+
+void LogDirMover::start() {
+  if (store_.directories().several()) look();
+}
+
+void LogDirMover::look() {
+  if (stopped_) return;
+  look_again_ = busy_;
+  if (std::exchange(busy_, true)) return;
+  ask(0);
+}
+
+// One shard after the other: the first that has something to be moved gets its turn.
+void LogDirMover::ask(unsigned shard) {
+  if (shard == shards_.size() || stopped_) {
+    busy_ = false;
+    if (std::exchange(look_again_, false)) look();
+    return;
+  }
+  runtime_.loops[shard]->post([this, alive = alive_, shard, skipped = skipped_] {
+    if (!*alive) return;
+    auto found = shards_[shard]->find_misplaced(skipped);
+    home_.post([this, alive, shard, found = std::move(found)] {
+      if (!*alive) return;
+      if (found) return begin(shard, *found);
+      ask(shard + 1);
+    });
+  });
+}
+
+void LogDirMover::begin(unsigned shard, LogShard::Misplaced misplaced) {
+  if (!cleaner_.hold(misplaced.partition)) {
+    skip(misplaced.partition, kCleanedNs);
+    return ask(shard);
+  }
+  auto move = std::make_shared<Move>();
+  move->shard = shard;
+  move->what = std::move(misplaced);
+  if (!move->what.segment) return arrive(move);
+  move->outcome.partition = move->what.partition;
+  move->outcome.file_delete_delay_ms = move->what.file_delete_delay_ms;
+  move->outcome.move = true;
+  step(std::move(move));
+}
+
+// Nothing is left to be copied: retention took it, or the partition had nothing.
+void LogDirMover::arrive(const std::shared_ptr<Move>& move) {
+  runtime_.loops[move->shard]->post([this, alive = alive_, move] {
+    if (!*alive) return;
+    const auto tell = [this, alive, move](Result<void> result) {
+      home_.post([this, alive, move, result = std::move(result)] {
+        if (*alive) ended(*move, result);
+      });
+    };
+    Partition* partition = shards_[move->shard]->find(move->what.partition);
+    if (!partition) return tell(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
+    shards_[move->shard]->set_directory(*partition, move->what.target, tell);
+  });
+}
+
+void LogDirMover::step(std::shared_ptr<Move> move) {
+  const uint64_t bytes_max =
+      options_.throttle ? std::min(options_.step_bytes, std::max<uint64_t>(options_.throttle->piece_bytes(), 1 << 20))
+                        : options_.step_bytes;
+  runtime_.pool->submit(
+      [&store = store_, move, bytes_max, clock = runtime_.clock, account = options_.throttle] {
+        const int64_t began_ns = clock->monotonic_ns();
+        const LogShard::Misplaced& what = move->what;
+        if (!move->copy) {
+          auto generation = store.begin_rewrite(what.partition);
+          if (!generation) {
+            move->stepped = std::unexpected(std::move(generation.error()));
+            return;
+          }
+          SegmentInfo target = *what.segment;
+          target.directory = what.target;
+          target.generation = *generation;
+          move->outcome.groups = {{{*what.segment}, {target}}};
+          auto copy = store.copy_segment(what.partition, *what.segment, what.target, *generation);
+          if (!copy) {
+            move->stepped = std::unexpected(std::move(copy.error()));
+            return;
+          }
+          move->copy = std::move(*copy);
+        }
+        const uint64_t before = move->copy->copied_bytes();
+        move->stepped = move->copy->step(bytes_max);
+        const uint64_t copied = move->copy->copied_bytes() - before;
+        if (account && copied > 0) account->wrote(BackgroundJob::kCompaction, copied, clock->monotonic_ns() - began_ns);
+        if (!move->stepped || *move->stepped) move->copy.reset();
+      },
+      home_,
+      [this, alive = alive_, move] {
+        if (*alive) stepped(move);
+      });
+}
+
+void LogDirMover::stepped(std::shared_ptr<Move> move) {
+  if (!move->stepped) {
+    store_.discard(move->outcome, home_);
+    return ended(*move, std::unexpected(move->stepped.error()));
+  }
+  if (stopped_) return;  // the next start sweeps what was copied
+  if (*move->stepped) return put_in_place(move);
+  wait_and_step(std::move(move));
+}
+
+void LogDirMover::wait_and_step(std::shared_ptr<Move> move) {
+  if (stopped_) return;
+  const int64_t delay = options_.throttle ? options_.throttle->wait_ns(BackgroundJob::kCompaction) : 0;
+  if (delay < runtime::kMillisecond) return step(std::move(move));
+  home_.schedule_after(delay, [this, alive = alive_, move = std::move(move)] {
+    if (*alive) wait_and_step(move);
+  });
+}
+
+void LogDirMover::put_in_place(const std::shared_ptr<Move>& move) {
+  runtime_.loops[move->shard]->post([this, alive = alive_, move] {
+    if (!*alive) return;
+    shards_[move->shard]->finish_move(move->outcome, [this, alive, move](Result<void> result) {
+      home_.post([this, alive, move, result = std::move(result)] {
+        if (*alive) ended(*move, result);
+      });
+    });
+  });
+}
+
+void LogDirMover::ended(const Move& move, const Result<void>& result) {
+  const PartitionId& partition = move.what.partition;
+  cleaner_.release(partition);
+  const std::string& target = store_.directories().path(move.what.target);
+  {
+    const std::lock_guard lock(stats_mutex_);
+    if (!result) ++stats_.failures;
+    if (result && move.what.segment) {
+      ++stats_.segments;
+      stats_.bytes += move.what.segment->length;
+    }
+  }
+  if (result) {
+    // The old file goes once nobody can be reading it any more.
+    home_.schedule_after((move.what.file_delete_delay_ms + 1000) * runtime::kMillisecond, [this, alive = alive_] {
+      if (*alive && !stopped_) store_.maintain(home_, [] {});
+    });
+    log_debug(kModule, "Partition {}: a segment is in {} now", name_of(partition), target);
+  } else {
+    // Not if the partition was deleted.
+    const LogLevel level = result.error().code == ErrorCode::kNotFound ? LogLevel::kDebug : LogLevel::kWarn;
+    log_event(level, kModule,
+              {.what = fmt::format("Moving partition {} to {} does not get on; it serves from where it is", name_of(partition),
+                                   target),
+               .reason = result.error().message,
+               .remedy = "It is tried again in 30 seconds. Make room there or check the disk, or name another directory"});
+    skip(partition, kRetryNs);
+  }
+  look_again_ = true;
+  ask(static_cast<unsigned>(shards_.size()));
+}
+
+void LogDirMover::skip(const PartitionId& partition, int64_t delay_ns) {
+  skipped_.insert(partition);
+  home_.schedule_after(delay_ns, [this, alive = alive_, partition] {
+    if (!*alive) return;
+    skipped_.erase(partition);
+    look();
+  });
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,80 @@
+// Moves the segments of partitions that were told to live in another log directory (AlterReplicaLogDirs), one segment after
+// the other: copied on the pool in pieces for which the throttle is asked, synced, then put in place by the owning shard in one
+// transaction. A crash at any time leaves each segment in the one place or the other; the next start goes on. Compaction
+// keeps away from a partition while a segment of it is copied. What fails is tried again after kRetryNs; others go on.
+//
+// Belongs to one loop, home: all calls there. It goes before the shards and the cleaner, and after the loops have stopped.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
+
+#include "runtime/runtime.h"
+#include "storage/background/background_throttle.h"
+#include "storage/log/log_cleaner.h"
+#include "storage/log/log_shard.h"
+
+namespace weir::storage {
+
+struct LogDirMoverOptions {
+  uint64_t step_bytes = 4 << 20;
+  BackgroundThrottle* throttle = nullptr;  // outlives the mover
+};
+
+class LogDirMover {
+ public:
+  static constexpr int64_t kRetryNs = 30 * runtime::kSecond;
+  static constexpr int64_t kCleanedNs = runtime::kSecond;  // looks again at a partition that was being compacted
+
+  // shards[i] belongs to runtime.loops[i]; home is loops[0]. Before the loops run.
+  LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store, LogCleaner& cleaner,
+              LogDirMoverOptions options);
+  ~LogDirMover();
+
+  // Looks for what is to be moved; later whenever a shard says that there is something.
+  void start();
+  // No further piece is copied; the next start goes on.
+  void stop() { stopped_ = true; }
+
+  struct Stats {
+    uint64_t segments = 0;
+    uint64_t bytes = 0;
+    uint64_t failures = 0;
+  };
+  Stats stats() const {  // thread-safe
+    const std::lock_guard lock(stats_mutex_);
+    return stats_;
+  }
+
+ private:
+  struct Move;
+
+  void look();
+  void ask(unsigned shard);
+  void begin(unsigned shard, LogShard::Misplaced misplaced);
+  void arrive(const std::shared_ptr<Move>& move);
+  void step(std::shared_ptr<Move> move);
+  void stepped(std::shared_ptr<Move> move);
+  void wait_and_step(std::shared_ptr<Move> move);
+  void put_in_place(const std::shared_ptr<Move>& move);
+  void ended(const Move& move, const Result<void>& result);
+  void skip(const PartitionId& partition, int64_t delay_ns);
+
+  const runtime::Runtime runtime_;
+  runtime::Loop& home_;
+  const std::vector<LogShard*> shards_;
+  SegmentStore& store_;
+  LogCleaner& cleaner_;
+  const LogDirMoverOptions options_;
+  bool busy_ = false;
+  bool look_again_ = false;
+  bool stopped_ = false;
+  std::set<PartitionId> skipped_;  // until a timer says otherwise
+  mutable std::mutex stats_mutex_;
+  Stats stats_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::storage

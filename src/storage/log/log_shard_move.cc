@@ -1,0 +1,88 @@
+// LogShard: the shard's part in moving partitions between log directories. LogDirMover copies; the shard says what is not
+// where it should be, and puts copies in place.
+#include <algorithm>
+
+#include "storage/log/log_shard.h"
+
+namespace weir::storage {
+
+namespace {
+
+// Reads under way have the manifest as it was when they began, and open the files it names.
+constexpr int64_t kReadsMayTakeMs = 5'000;
+
+const SegmentInfo* first_misplaced(const PartitionManifest& manifest) {
+  const auto elsewhere = [&](const SegmentInfo& segment) { return segment.directory != manifest.place.target; };
+  const auto found = std::ranges::find_if(manifest.segments, elsewhere);
+  return found == manifest.segments.end() ? nullptr : &*found;
+}
+
+}  // namespace
+
+void LogShard::set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done) {
+  const PartitionId id = partition.id();
+  store_.set_directory(id, directory, loop_,
+                       [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
+                         if (!*alive) return;
+                         if (!place) return done(std::unexpected(std::move(place.error())));
+                         Partition* placed = find(id);
+                         if (placed) {
+                           placed->manifest_.place = *place;
+                           moving_.insert(id);
+                         }
+                         done({});
+                         if (placed && move_watcher_) move_watcher_();
+                       });
+}
+
+std::vector<LogShard::Replica> LogShard::replicas(const Partition& partition) {
+  const PartitionManifest& manifest = partition.manifest();
+  const PartitionPlace place = manifest.place;
+  std::vector<Replica> replicas;
+  replicas.push_back({place.directory, partition.size_bytes(), 0, false});
+  if (place.target == place.directory) return replicas;
+  Replica future{place.target, 0, 0, true};
+  for (const SegmentInfo& segment : manifest.segments) {
+    if (segment.directory == place.target) future.bytes += segment.length;
+  }
+  if (const SegmentInfo* missing = first_misplaced(manifest))
+    future.offset_lag = partition.log_end_offset() - missing->base_offset;
+  replicas.push_back(future);
+  return replicas;
+}
+
+std::optional<LogShard::Misplaced> LogShard::find_misplaced(const std::set<PartitionId>& skipped) {
+  for (auto at = moving_.begin(); at != moving_.end();) {
+    const PartitionId id = *at;
+    const Partition* partition = find(id);
+    const SegmentInfo* segment = partition ? first_misplaced(partition->manifest_) : nullptr;
+    const PartitionPlace place = partition ? partition->manifest_.place : PartitionPlace{};
+    if (!segment && place.directory == place.target) {
+      at = moving_.erase(at);
+      continue;
+    }
+    ++at;
+    if (partition->offline() || skipped.contains(id)) continue;
+    Misplaced found{id, std::nullopt, place.target,
+                    std::max(partition->config_.file_delete_delay_ms, kReadsMayTakeMs)};
+    if (segment) found.segment = *segment;
+    return found;
+  }
+  return std::nullopt;
+}
+
+void LogShard::finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done) {
+  auto kept = std::make_shared<SegmentReplacement>(outcome);
+  store_.replace(std::move(outcome), loop_,
+                 [this, alive = alive_, kept, done = std::move(done)](Result<PartitionManifest> manifest) mutable {
+                   if (!*alive) return;
+                   if (!manifest) {
+                     store_.discard(*kept, loop_);
+                     return done(std::unexpected(std::move(manifest.error())));
+                   }
+                   adopt_manifest(std::move(*manifest));
+                   done({});
+                 });
+}
+
+}  // namespace weir::storage

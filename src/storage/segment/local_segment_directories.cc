@@ -1,0 +1,258 @@
+// LocalSegmentStore: several log directories. Which directories there are is settled before anything is loaded; where a
+// partition lives is a row of its own, beside its manifest.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+#include <utility>
+
+#include "base/log.h"
+#include "storage/segment/local_segment_store.h"
+#include "storage/segment/segment_copy.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::storage {
+
+namespace {
+
+Result<bool> has_partition_folders(runtime::FileSystem& files, const std::string& path) {
+  auto entries = files.list(path);
+  if (!entries) return std::unexpected(std::move(entries.error()));
+  return std::ranges::any_of(*entries, [](const runtime::DirectoryEntry& entry) {
+    return entry.is_directory && parse_partition_folder_name(entry.name);
+  });
+}
+
+std::unexpected<Error> missing(const ManifestDatabase::Directory& known,
+                               const std::vector<LocalSegmentStore::ExtraDirectory>& extra) {
+  const auto at_its_path = std::ranges::find(extra, known.path, &LocalSegmentStore::ExtraDirectory::path);
+  const std::string what =
+      at_its_path == extra.end() ? "is not among log.dirs"
+      : at_its_path->fresh       ? "is empty now"
+                                 : "has another directory.id now, " + at_its_path->id.to_string();
+  return fail(ErrorCode::kNotFound,
+              fmt::format("log directory {} (directory.id {}) holds {} segments but {}: is its disk mounted? Bring it back. "
+                          "To do without it, move its partitions to another directory first; nothing was changed",
+                          known.path, known.id.to_string(), known.segments, what));
+}
+
+// Whether a folder of the partition belongs there.
+bool lives_in(const PartitionManifest& manifest, uint32_t directory) {
+  return manifest.place.target == directory ||
+         std::ranges::find(manifest.segments, directory, &SegmentInfo::directory) != manifest.segments.end();
+}
+
+}  // namespace
+
+Result<void> LocalSegmentStore::use_directories(const std::vector<ExtraDirectory>& extra) {
+  std::lock_guard lock(mutex_);
+  auto known = manifests_->directories();
+  if (!known) return std::unexpected(std::move(known.error()));
+  std::vector<ManifestDatabase::Directory> now;
+  uint32_t next = 1;
+  bool changed = false;
+  for (const auto& directory : *known) {
+    next = std::max(next, directory.number + 1);
+    if (std::ranges::find(extra, directory.id, &ExtraDirectory::id) != extra.end()) continue;
+    if (directory.segments > 0) return missing(directory, extra);
+    changed = true;
+  }
+  for (const ExtraDirectory& directory : extra) {
+    const auto found = std::ranges::find(*known, directory.id, &ManifestDatabase::Directory::id);
+    if (found != known->end()) {
+      changed |= found->path != directory.path;
+      now.push_back({found->number, found->id, directory.path, 0});
+      continue;
+    }
+    auto foreign = has_partition_folders(files_, directory.path);
+    if (!foreign) return std::unexpected(std::move(foreign.error()));
+    if (*foreign) {
+      return fail(ErrorCode::kInvalid,
+                  fmt::format("log directory {} (directory.id {}) has partition folders, but {}/{} does not know it: it is of "
+                              "another broker, or was taken out of log.dirs before. Move its contents away; nothing was "
+                              "changed",
+                              directory.path, directory.id.to_string(), options_.log_dir, "manifest.db"));
+    }
+    changed = true;
+    now.push_back({next++, directory.id, directory.path, 0});
+  }
+  if (changed) {
+    if (auto done = manifests_->put_directories(now); !done) return done;
+  }
+  for (const auto& directory : now) directories_.add(directory.number, directory.path);
+  return {};
+}
+
+// After the manifests. Partitions without one may have a place as well.
+Result<void> LocalSegmentStore::load_places(std::vector<LoadedPartition>& loaded) {
+  for (const auto& [id, state] : partitions_) {
+    for (const SegmentInfo& segment : state.manifest.segments) {
+      if (directories_.knows(segment.directory)) continue;
+      return fail(ErrorCode::kInvalid, fmt::format("{} has segments in log directory number {}, which was not given",
+                                                   partition_folder_name(id), segment.directory));
+    }
+  }
+  if (!directories_.several()) return {};
+  auto places = manifests_->places();
+  if (!places) return std::unexpected(std::move(places.error()));
+  std::unordered_map<PartitionId, PartitionPlace> stored;
+  for (const auto& [id, place] : *places) {
+    if (directories_.knows(place.directory) && directories_.knows(place.target)) stored[id] = place;
+  }
+  for (LoadedPartition& one : loaded) {
+    PartitionManifest& manifest = one.manifest;
+    const uint32_t last = manifest.segments.empty() ? 0 : manifest.segments.back().directory;
+    const auto found = stored.find(manifest.partition);
+    manifest.place = found != stored.end() ? found->second : PartitionPlace{last, last};
+    partitions_.at(manifest.partition).manifest.place = manifest.place;
+    directories_.set(manifest.partition, manifest.place);
+  }
+  for (const auto& [id, place] : stored) {
+    if (partitions_.contains(id)) continue;
+    directories_.set(id, place);
+    LoadedPartition& one = loaded.emplace_back();
+    one.manifest.partition = id;
+    one.manifest.place = place;
+  }
+  return {};
+}
+
+// Folders of partitions nobody knows are left by merges that did not commit or by drops; they go in the
+// background. In those of partitions that were compacted or may have moved only what the manifest names stays.
+Result<void> LocalSegmentStore::sort_out_folders(const LogDirectories::Directory& directory) {
+  auto entries = files_.list(directory.path);
+  if (!entries) return std::unexpected(std::move(entries.error()));
+  for (const auto& entry : *entries) {
+    if (!entry.is_directory) continue;
+    if (entry.name.ends_with(kDeletedSuffix)) {
+      doomed_.push_back({directory.path + "/" + entry.name, 0});
+      continue;
+    }
+    const auto partition = parse_partition_folder_name(entry.name);
+    if (!partition) continue;
+    const auto known = partitions_.find(*partition);
+    Result<void> done;
+    if (known == partitions_.end() || !lives_in(known->second.manifest, directory.number)) {
+      done = doom_folder(directory.path, entry.name, 0);
+    } else if (directories_.several() || known->second.generation > 0) {
+      done = sweep_segments(known->second.manifest, directory.number);
+    }
+    if (!done) return done;
+  }
+  return {};
+}
+
+Result<void> LocalSegmentStore::doom_folder(const std::string& log_dir, const std::string& name, int64_t due_ms) {
+  std::string doomed;
+  while (true) {
+    doomed = fmt::format("{}/{}.{}{}", log_dir, name, next_doomed_++, kDeletedSuffix);
+    auto exists = files_.exists(doomed);
+    if (!exists) return std::unexpected(std::move(exists.error()));
+    if (!*exists) break;
+  }
+  auto renamed = files_.rename(log_dir + "/" + name, doomed);
+  if (!renamed) {
+    if (renamed.error().code == ErrorCode::kNotFound) return {};  // never written
+    return renamed;
+  }
+  doomed_.push_back({std::move(doomed), due_ms});
+  return {};
+}
+
+void LocalSegmentStore::set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
+                                      Function<void(Result<PartitionPlace>)> done) {
+  struct Call {
+    Function<void(Result<PartitionPlace>)> done;
+    Result<PartitionPlace> result;
+  };
+  auto call = std::make_shared<Call>();
+  call->done = std::move(done);
+  queue_.submit(
+      [this, call, partition, directory] {
+        call->result = set_directory_now(partition, directory);
+        return true;
+      },
+      reply_to, [call] { call->done(std::move(call->result)); });
+}
+
+Result<PartitionPlace> LocalSegmentStore::set_directory_now(const PartitionId& partition, uint32_t directory) {
+  std::lock_guard lock(mutex_);
+  if (!directories_.knows(directory)) return fail(ErrorCode::kNotFound, "there is no such log directory");
+  if (!directories_.several()) return PartitionPlace{};
+  const PartitionPlace before = directories_.place(partition);
+  PartitionPlace place{before.directory, directory};
+  const auto found = partitions_.find(partition);
+  const auto elsewhere = [&](const SegmentInfo& segment) { return segment.directory != directory; };
+  if (found == partitions_.end() || std::ranges::none_of(found->second.manifest.segments, elsewhere))
+    place.directory = directory;
+  if (place != before) {
+    if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = manifests_->put_places({{partition, place}}); !done) return std::unexpected(std::move(done.error()));
+  }
+  directories_.set(partition, place);
+  if (found != partitions_.end()) found->second.manifest.place = place;
+  return place;
+}
+
+Result<std::unique_ptr<SegmentCopy>> LocalSegmentStore::copy_segment(const PartitionId& partition,
+                                                                     const SegmentInfo& segment, uint32_t directory,
+                                                                     uint32_t generation) {
+  if (auto made = files_.create_directories(folder_of(partition, directory)); !made)
+    return std::unexpected(std::move(made.error()));
+  SegmentInfo copy = segment;
+  copy.directory = directory;
+  copy.generation = generation;
+  return SegmentCopy::create(files_, {log_path(partition, segment), index_path(partition, segment)},
+                             {log_path(partition, copy), index_path(partition, copy)}, copy);
+}
+
+// Names of new files, and of the folders they are in.
+Result<void> LocalSegmentStore::sync_names(const PartitionId& partition, const std::vector<SegmentInfo>& added) {
+  std::set<uint32_t> touched;
+  for (const SegmentInfo& segment : added) touched.insert(segment.directory);
+  for (const uint32_t directory : touched) {
+    if (auto done = files_.sync_directory(folder_of(partition, directory)); !done) return done;
+    if (!directories_.several()) continue;
+    if (auto done = files_.sync_directory(directories_.path(directory)); !done) return done;
+  }
+  return {};
+}
+
+// Where nothing of the partition is left after a move. Should it not be empty, the next start looks after it.
+void LocalSegmentStore::remove_empty_folder(const PartitionId& partition, uint32_t directory) {
+  if (!directories_.knows(directory)) return;
+  const auto known = partitions_.find(partition);
+  if (known != partitions_.end()) {
+    const PartitionManifest& manifest = known->second.manifest;
+    if (manifest.place.target == directory) return;
+    if (std::ranges::find(manifest.segments, directory, &SegmentInfo::directory) != manifest.segments.end()) return;
+  }
+  (void)files_.remove(folder_of(partition, directory));
+}
+
+// Places that were chosen for new partitions. Until then a restart may choose others, which matters to nobody: nothing is
+// there yet.
+void LocalSegmentStore::save_places() {
+  if (!directories_.several()) return;
+  const auto places = directories_.take_unsaved();
+  if (places.empty()) return;
+  auto done = manifests_->settle();
+  if (done) done = manifests_->put_places(places);
+  if (done) return;
+  log_warn("storage", "the log directories of new partitions could not be noted: {}", done.error().message);
+  directories_.not_saved(places);
+}
+
+std::string LocalSegmentStore::folder_of(const PartitionId& partition, uint32_t directory) const {
+  return directories_.path(directory) + "/" + partition_folder_name(partition);
+}
+
+std::string LocalSegmentStore::log_path(const PartitionId& partition, const SegmentInfo& segment) const {
+  return folder_of(partition, segment.directory) + "/" + segment_file_name(segment.base_offset, segment.generation);
+}
+
+std::string LocalSegmentStore::index_path(const PartitionId& partition, const SegmentInfo& segment) const {
+  return folder_of(partition, segment.directory) + "/" + index_file_name(segment.base_offset, segment.generation);
+}
+
+}  // namespace weir::storage

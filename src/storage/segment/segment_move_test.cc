@@ -1,0 +1,405 @@
+// Several log directories: where partitions are placed, how segments move, what a start refuses, and that neither a power cut nor
+// a failing disk in the middle of a move loses anything or leaves files behind.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "base/log.h"
+#include "storage/segment/local_segment_store.h"
+#include "storage/segment/segment_copy.h"
+#include "storage/segment/segment_names.h"
+#include "storage/segment/test_batches.h"
+#include "testing/fake_clock.h"
+#include "testing/sim_runtime.h"
+
+namespace weir::storage {
+namespace {
+
+using namespace storage::testing;
+using ::testing::HasSubstr;
+using weir::testing::Death;
+using weir::testing::SimRuntime;
+
+const Uuid kIdOfB = Uuid::from_random(11, 12), kIdOfC = Uuid::from_random(13, 14);
+using Extra = std::vector<LocalSegmentStore::ExtraDirectory>;
+
+MergePartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
+  BatchShape shape;
+  shape.base_offset = offset;
+  shape.value_bytes = offset % 4 == 0 ? 9'000 : 300;
+  shape.timestamp = 1000 + offset;
+  shape.fill = static_cast<uint8_t>('a' + offset % 20);
+  return make_batch(partition, shape);
+}
+
+class Store {
+ public:
+  explicit Store(uint64_t seed = 1) : sim(seed) {
+    set_log_level(LogLevel::kError);
+    for (const char* folder : {"/a", "/b", "/c"}) EXPECT_TRUE(sim.disk().create_directories(folder));
+    EXPECT_TRUE(sim.disk().sync_directory("/"));
+  }
+  ~Store() { set_log_level(LogLevel::kInfo); }
+
+  // "" or why not.
+  std::string open(const Extra& extra = {{"/b", kIdOfB}}) {
+    store.reset();
+    manifests.clear();
+    auto opened = LocalSegmentStore::open(sim.disk(), sim.pool(), clock, {.log_dir = "/a"});
+    if (!opened) return opened.error().message;
+    store = std::move(*opened);
+    if (auto done = store->use_directories(extra); !done) return done.error().message;
+    auto loaded = store->load();
+    if (!loaded) return loaded.error().message;
+    for (auto& one : *loaded) manifests[one.manifest.partition] = one.manifest;
+    store->maintain_now();
+    return "";
+  }
+  void die(Death death) {
+    sim.disk().cut_at_write(0);
+    sim.end_server(death);
+    store.reset();
+    sim.disk().clear_faults();
+    sim.start_server();
+  }
+
+  bool merge(const PartitionId& partition, int batches, int64_t log_start = 0) {
+    MergePartition merge;
+    merge.partition = partition;
+    merge.epochs = {{0, 0}};
+    merge.segment_bytes = 20'000;
+    merge.log_start_offset = log_start;
+    int64_t end = manifests.contains(partition) ? manifests[partition].end_offset : 0;
+    for (int i = 0; i < batches; ++i) merge.batches.push_back(batch_at(partition, end++));
+    auto merged = store->merge_now({merge});
+    if (!merged) return false;
+    manifests[partition] = merged->front();
+    return true;
+  }
+  bool place(const PartitionId& partition, uint32_t directory) {
+    auto placed = store->set_directory_now(partition, directory);
+    if (placed) manifests[partition].place = *placed;
+    return placed.has_value();
+  }
+  static const SegmentInfo* misplaced(const PartitionManifest& manifest) {
+    for (const SegmentInfo& segment : manifest.segments) {
+      if (segment.directory != manifest.place.target) return &segment;
+    }
+    return nullptr;
+  }
+  // As the mover does it; false if something failed.
+  std::optional<SegmentReplacement> copy(const PartitionId& partition) {
+    const PartitionManifest& manifest = manifests[partition];
+    const SegmentInfo source = *misplaced(manifest);
+    auto generation = store->begin_rewrite(partition);
+    if (!generation) return std::nullopt;
+    SegmentReplacement outcome;
+    outcome.partition = partition;
+    outcome.move = true;
+    outcome.file_delete_delay_ms = 1000;
+    auto copy = store->copy_segment(partition, source, manifest.place.target, *generation);
+    if (!copy) return std::nullopt;
+    outcome.groups = {{{source}, {(*copy)->info()}}};
+    while (true) {
+      auto done = (*copy)->step(4096);
+      if (!done) {
+        store->discard_now(outcome);
+        return std::nullopt;
+      }
+      if (*done) return outcome;
+    }
+  }
+  bool put(const SegmentReplacement& outcome) {
+    auto replaced = store->replace_now(outcome);
+    if (!replaced) {
+      store->discard_now(outcome);
+      return false;
+    }
+    manifests[outcome.partition] = *replaced;
+    return true;
+  }
+  bool move_all(const PartitionId& partition) {
+    while (misplaced(manifests[partition])) {
+      auto outcome = copy(partition);
+      if (!outcome || !put(*outcome)) return false;
+    }
+    return true;
+  }
+
+  void verify(const PartitionId& partition) {
+    PartitionManifest manifest = manifests[partition];
+    int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
+    std::vector<uint8_t> expected, found;
+    for (int64_t at = offset; at < manifest.end_offset; ++at) {
+      const auto batch = batch_at(partition, at);
+      expected.insert(expected.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
+    }
+    manifest.log_start_offset = 0;
+    while (offset < manifest.end_offset) {
+      auto read = store->read_now(manifest, offset, 8'000);
+      ASSERT_TRUE(read) << read.error().message;
+      const auto bytes = bytes_of(read->range);
+      found.insert(found.end(), bytes.begin(), bytes.end());
+      ASSERT_GT(read->next_offset, offset);
+      offset = read->next_offset;
+    }
+    ASSERT_TRUE(found == expected) << partition_folder_name(partition);
+  }
+  // Every file of a segment, and those that manifests name.
+  void expect_no_other_files() {
+    std::set<std::string> wanted, found;
+    for (const auto& [id, manifest] : manifests) {
+      for (const SegmentInfo& segment : manifest.segments) {
+        wanted.insert(store->directories().path(segment.directory) + "/" + partition_folder_name(id) + "/" +
+                      segment_file_name(segment.base_offset, segment.generation));
+      }
+    }
+    for (const std::string& path : sim.disk().all_files()) {
+      if (path.ends_with(".log")) found.insert(path);
+    }
+    EXPECT_EQ(found, wanted);
+  }
+  std::set<uint32_t> directories_of(const PartitionId& partition) {
+    std::set<uint32_t> found;
+    for (const SegmentInfo& segment : manifests[partition].segments) found.insert(segment.directory);
+    return found;
+  }
+
+  SimRuntime sim;
+  weir::testing::FakeClock clock;
+  std::unique_ptr<LocalSegmentStore> store;
+  std::map<PartitionId, PartitionManifest> manifests;
+};
+
+TEST(SegmentMoveTest, NewPartitionsGoWhereTheFewestAreAndStayThere) {
+  Store world;
+  ASSERT_EQ(world.open({{"/b", kIdOfB}, {"/c", kIdOfC}}), "");
+  LogDirectories& directories = world.store->directories();
+  std::map<PartitionId, PartitionPlace> places;
+  for (uint64_t topic = 1; topic <= 6; ++topic) places[partition_id(topic)] = directories.place(partition_id(topic));
+  std::map<uint32_t, int> count;
+  for (const auto& [id, place] : places) ++count[place.directory];
+  EXPECT_EQ(count, (std::map<uint32_t, int>{{0, 2}, {1, 2}, {2, 2}}));
+  directories.prefer("wanted", 4, 1);
+  directories.create("wanted", partition_id(50, 4));
+  directories.create("other", partition_id(51, 4));
+  EXPECT_EQ(directories.place(partition_id(50, 4)).directory, 1u);
+  EXPECT_EQ(directories.place(partition_id(51, 4)).directory, 0u);
+  for (uint64_t topic = 1; topic <= 3; ++topic) ASSERT_TRUE(world.merge(partition_id(topic), 3));
+  world.store->maintain_now();  // those that are empty are noted as well
+  world.die(Death::kPowerCut);
+  ASSERT_EQ(world.open({{"/c", kIdOfC}, {"/b", kIdOfB}}), "") << "in any order";
+  for (const auto& [id, place] : places) EXPECT_EQ(world.store->directories().place(id), place);
+  for (uint64_t topic = 1; topic <= 3; ++topic) {
+    EXPECT_EQ(world.directories_of(partition_id(topic)), std::set{places[partition_id(topic)].directory});
+    world.verify(partition_id(topic));
+  }
+}
+
+TEST(SegmentMoveTest, SegmentsMoveAndReadersKeepTheOldFilesForAWhile) {
+  Store world;
+  const PartitionId id = partition_id(1);
+  ASSERT_EQ(world.open(), "");
+  ASSERT_TRUE(world.place(id, 0));
+  ASSERT_TRUE(world.merge(id, 40));
+  const PartitionManifest before = world.manifests[id];
+  ASSERT_GT(before.segments.size(), 2u);
+  ASSERT_TRUE(world.place(id, 1));
+  EXPECT_EQ(world.manifests[id].place, (PartitionPlace{0, 1})) << "on its way";
+  ASSERT_TRUE(world.merge(id, 1));
+  EXPECT_EQ(world.manifests[id].segments.back().directory, 1u) << "what is new goes there at once";
+  EXPECT_EQ(world.manifests[id].segments.size(), before.segments.size() + 1);
+  ASSERT_TRUE(world.move_all(id));
+  EXPECT_EQ(world.manifests[id].place, (PartitionPlace{1, 1}));
+  EXPECT_EQ(world.directories_of(id), std::set{1u});
+  world.verify(id);
+  EXPECT_TRUE(world.store->read_now(before, 3, 1000)) << "who began with the old manifest goes on";
+  ASSERT_TRUE(world.merge(id, 3)) << "goes on in the moved segment or a new one";
+  world.clock.advance_ms(2000);
+  world.store->maintain_now();
+  world.expect_no_other_files();
+  EXPECT_FALSE(*world.sim.disk().exists("/a/" + partition_folder_name(id)));
+  world.verify(id);
+  world.die(Death::kPowerCut);
+  ASSERT_EQ(world.open(), "");
+  EXPECT_EQ(world.manifests[id].place, (PartitionPlace{1, 1}));
+  world.verify(id);
+}
+
+TEST(SegmentMoveTest, TheActiveSegmentMovesAndGrowsOn) {
+  Store world;
+  const PartitionId id = partition_id(1);
+  ASSERT_EQ(world.open(), "");
+  ASSERT_TRUE(world.place(id, 0));
+  ASSERT_TRUE(world.merge(id, 2));
+  ASSERT_TRUE(world.place(id, 1));
+  ASSERT_TRUE(world.move_all(id));
+  ASSERT_TRUE(world.merge(id, 1));
+  ASSERT_EQ(world.manifests[id].segments.size(), 1u);
+  EXPECT_EQ(world.manifests[id].segments[0].directory, 1u);
+  EXPECT_EQ(world.manifests[id].segments[0].next_offset, 3);
+  world.verify(id);
+}
+
+TEST(SegmentMoveTest, ACopyOfWhatChangedMeanwhileIsNotTaken) {
+  Store world;
+  const PartitionId id = partition_id(1);
+  ASSERT_EQ(world.open(), "");
+  ASSERT_TRUE(world.place(id, 0));
+  ASSERT_TRUE(world.merge(id, 2));
+  ASSERT_TRUE(world.place(id, 1));
+  const auto outcome = world.copy(id);
+  ASSERT_TRUE(outcome);
+  ASSERT_TRUE(world.place(id, 0)) << "back";
+  EXPECT_EQ(world.manifests[id].place, (PartitionPlace{0, 0}));
+  ASSERT_TRUE(world.merge(id, 1));
+  ASSERT_EQ(world.manifests[id].segments.size(), 1u) << "appended to";
+  ASSERT_TRUE(world.place(id, 1)) << "and there again, before the copy is put in place";
+  ASSERT_TRUE(world.put(*outcome));
+  EXPECT_EQ(world.directories_of(id), std::set{0u});
+  world.expect_no_other_files();
+  world.verify(id);
+  ASSERT_TRUE(world.move_all(id));
+  world.verify(id);
+}
+
+TEST(SegmentMoveTest, WhatIsDroppedWhileItMovesIsGone) {
+  Store world;
+  const PartitionId id = partition_id(1);
+  ASSERT_EQ(world.open(), "");
+  ASSERT_TRUE(world.place(id, 0));
+  ASSERT_TRUE(world.merge(id, 40));
+  ASSERT_TRUE(world.place(id, 1));
+  auto outcome = world.copy(id);
+  ASSERT_TRUE(outcome && world.put(*outcome));
+  outcome = world.copy(id);
+  ASSERT_TRUE(outcome);
+  ASSERT_TRUE(world.store->drop_now(id, 0));
+  EXPECT_FALSE(world.put(*outcome));
+  world.manifests.clear();
+  world.store->maintain_now();
+  world.expect_no_other_files();
+  ASSERT_EQ(world.open(), "");
+  EXPECT_TRUE(world.manifests.empty());
+}
+
+TEST(SegmentMoveTest, RetentionGoesOnInBothDirectories) {
+  Store world;
+  const PartitionId id = partition_id(1);
+  ASSERT_EQ(world.open(), "");
+  ASSERT_TRUE(world.place(id, 0));
+  ASSERT_TRUE(world.merge(id, 40));
+  ASSERT_TRUE(world.place(id, 1));
+  auto outcome = world.copy(id);
+  ASSERT_TRUE(outcome && world.put(*outcome));
+  const int64_t start = world.manifests[id].segments[1].next_offset;
+  ASSERT_TRUE(world.merge(id, 0, start));
+  EXPECT_EQ(world.manifests[id].segments.front().base_offset, start);
+  world.clock.advance_ms(2000);
+  world.store->maintain_now();
+  world.expect_no_other_files();
+  ASSERT_TRUE(world.move_all(id));
+  world.verify(id);
+}
+
+TEST(SegmentMoveTest, ADirectoryThatHoldsSegmentsIsMissed) {
+  Store world;
+  const PartitionId id = partition_id(1);
+  ASSERT_EQ(world.open(), "");
+  ASSERT_TRUE(world.place(id, 1));
+  ASSERT_TRUE(world.merge(id, 3));
+  EXPECT_THAT(world.open({}), HasSubstr("/b (directory.id " + kIdOfB.to_string() + ") holds 1 segments"));
+  EXPECT_THAT(world.open({{"/b", kIdOfC, true}}), HasSubstr("is empty now"));
+  EXPECT_THAT(world.open({{"/b", kIdOfC}}), HasSubstr("another directory.id"));
+  EXPECT_THAT(world.open({{"/b", kIdOfB}, {"/c", kIdOfC}}), "") << "one more is fine";
+  ASSERT_EQ(world.open(), "") << "and without it again, while it is empty";
+  world.verify(id);
+  ASSERT_TRUE(world.place(id, 0));
+  ASSERT_TRUE(world.move_all(id));
+  ASSERT_EQ(world.open({}), "");
+  world.verify(id);
+  EXPECT_TRUE(world.merge(id, 1));
+}
+
+TEST(SegmentMoveTest, ADirectoryWithSegmentsOfOthersIsRefused) {
+  Store world;
+  ASSERT_TRUE(world.sim.disk().create_directories("/b/" + partition_folder_name(partition_id(9))));
+  EXPECT_THAT(world.open(), HasSubstr("/b (directory.id"));
+}
+
+// A life: merges, moves there and back, drops. Ends where the disk dies or an operation fails.
+bool live(Store& world, std::map<PartitionId, int64_t>& acknowledged) {
+  const PartitionId moved = partition_id(1), other = partition_id(2);
+  const auto merge = [&](const PartitionId& id, int batches) {
+    if (!world.merge(id, batches)) return false;
+    acknowledged[id] = world.manifests[id].end_offset;
+    return true;
+  };
+  if (!world.place(moved, 0) || !merge(moved, 6) || !merge(other, 2)) return false;
+  if (!world.place(moved, 1)) return false;
+  auto first = world.copy(moved);
+  if (!first || !merge(moved, 3) || !world.put(*first)) return false;
+  world.clock.advance_ms(2000);
+  world.store->maintain_now();
+  if (!world.move_all(moved) || !merge(moved, 3)) return false;
+  world.clock.advance_ms(2000);
+  world.store->maintain_now();
+  return world.place(moved, 0) && world.move_all(moved) && merge(moved, 2);
+}
+
+void check_after(Store& world, const std::map<PartitionId, int64_t>& acknowledged) {
+  ASSERT_EQ(world.open(), "");
+  for (const auto& [id, end] : acknowledged) {
+    ASSERT_TRUE(world.manifests.contains(id));
+    ASSERT_GE(world.manifests[id].end_offset, end);
+    world.verify(id);
+  }
+  world.expect_no_other_files();
+  // What was begun is ended.
+  for (auto& [id, manifest] : world.manifests) {
+    ASSERT_TRUE(world.place(id, manifest.place.target));
+    ASSERT_TRUE(world.move_all(id));
+    EXPECT_EQ(world.manifests[id].place.directory, world.manifests[id].place.target);
+    world.verify(id);
+  }
+}
+
+TEST(SegmentMoveTest, SurvivesDeathAtEveryWrite) {
+  for (const Death death : {Death::kPowerCut, Death::kKill}) {
+    for (uint64_t cut = 1;; ++cut) {
+      SCOPED_TRACE(::testing::Message() << "cut at write " << cut << (death == Death::kKill ? ", killed" : ""));
+      Store world(cut % 7 + 1);
+      std::map<PartitionId, int64_t> acknowledged;
+      world.sim.disk().cut_at_write(cut);
+      const bool whole = world.open().empty() && live(world, acknowledged);
+      world.die(death);
+      check_after(world, acknowledged);
+      if (HasFailure()) return;
+      if (whole) break;
+    }
+  }
+}
+
+TEST(SegmentMoveTest, SurvivesFailedOperationsFollowedByAPowerCut) {
+  using weir::testing::DiskOperation;
+  for (const auto operation : {DiskOperation::kSync, DiskOperation::kWrite, DiskOperation::kSyncDirectory, DiskOperation::kCreate,
+                               DiskOperation::kRemove}) {
+    for (uint64_t skip = 0; skip < 60; ++skip) {
+      SCOPED_TRACE(::testing::Message() << "operation " << static_cast<int>(operation) << " skip " << skip);
+      Store world(skip % 7 + 1);
+      std::map<PartitionId, int64_t> acknowledged;
+      ASSERT_EQ(world.open(), "");
+      world.sim.disk().inject({.pattern = "*", .operation = operation, .skip = skip, .times = 1 + skip % 3});
+      (void)live(world, acknowledged);
+      world.die(Death::kPowerCut);
+      check_after(world, acknowledged);
+      if (HasFailure()) return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace weir::storage
