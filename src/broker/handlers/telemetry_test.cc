@@ -74,7 +74,8 @@ TEST_F(TelemetryTest, ItIsAdvertisedWhileThereAreSubscriptions) {
     protocol::ApiVersionsRequest request;
     request.client_software_name = request.client_software_version = "a";
     std::vector<int16_t> found;
-    for (const auto& api : call<protocol::ApiVersionsResponse>(3, request)->api_keys) {
+    const auto answer = call<protocol::ApiVersionsResponse>(3, request);
+    for (const auto& api : answer->api_keys) {
       if (api.api_key == 71 || api.api_key == 72) found.push_back(api.api_key);
     }
     return found;
