@@ -10,12 +10,12 @@ void PacedQueue::submit(Turn turn, runtime::Executor& reply_to, runtime::Task do
   job->reply_to = &reply_to;
   job->done = std::move(done);
   {
-    const std::lock_guard lock(mutex_);
-    if (busy_) {
-      waiting_.push_back(std::move(job));
+    const std::lock_guard lock(line_->mutex);
+    if (line_->busy) {
+      line_->waiting.push_back(std::move(job));
       return;
     }
-    busy_ = true;
+    line_->busy = true;
   }
   start(std::move(job));
 }
@@ -31,14 +31,15 @@ void PacedQueue::run(std::shared_ptr<Job> job) {
     if (wait > 0) return throttle_->after(wait, [this, job] { start(job); });
   } while (!job->turn());
   job->turn = nullptr;
+  const std::shared_ptr<Line> line = line_;
   if (job->done) job->reply_to->post(std::move(job->done));
   std::shared_ptr<Job> next;
   {
-    const std::lock_guard lock(mutex_);
-    busy_ = !waiting_.empty();
-    if (!busy_) return;
-    next = std::move(waiting_.front());
-    waiting_.pop_front();
+    const std::lock_guard lock(line->mutex);
+    line->busy = !line->waiting.empty();
+    if (!line->busy) return;
+    next = std::move(line->waiting.front());
+    line->waiting.pop_front();
   }
   start(std::move(next));
 }

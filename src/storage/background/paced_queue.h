@@ -1,8 +1,8 @@
 // The segment store's background work on the pool, one job after the other in the order they came. A job works in turns; before each one the
 // throttle is asked, and while it says wait the job holds no thread of the pool: a timer brings it back.
 //
-// submit() is thread-safe. `pool` and `throttle` outlive the queue; no task of the pool or of the throttle's loop may run
-// after it is gone.
+// submit() is thread-safe. `pool` and `throttle` outlive the queue. It may go once every job's `done` was posted, or when no task of the
+// pool and of the throttle's loop runs any more.
 #pragma once
 
 #include <deque>
@@ -36,9 +36,13 @@ class PacedQueue {
   runtime::Pool& pool_;
   BackgroundThrottle* const throttle_;
 
-  std::mutex mutex_;  // everything below
-  bool busy_ = false;
-  std::deque<std::shared_ptr<Job>> waiting_;
+  struct Line {
+    std::mutex mutex;  // everything below
+    bool busy = false;
+    std::deque<std::shared_ptr<Job>> waiting;
+  };
+  // Shared with the thread that has posted a job's `done`: the queue may be gone by then.
+  const std::shared_ptr<Line> line_ = std::make_shared<Line>();
 };
 
 }  // namespace weir::storage
