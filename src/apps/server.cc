@@ -195,7 +195,10 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   make_reserve();
-  for (const auto& reserve : reserves_) log.disk_full |= reserve->full_before_start();
+  for (size_t i = 0; i < reserves_.size(); ++i) {
+    full_dirs_[i] = reserves_[i]->full_before_start();
+    log.disk_full |= full_dirs_[i];
+  }
   log.shard.producer_id_expiration_ms = metadata.image->config()->integer("producer.id.expiration.ms");
 
   const broker::MetadataImagePtr image = metadata.image;

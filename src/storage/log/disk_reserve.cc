@@ -128,7 +128,9 @@ DiskReserve::~DiskReserve() { stop(); }
 
 bool DiskReserve::full_before_start() {
   shared_->look(false);
-  return state().full;
+  full_ = state().full;
+  if (full_) tell();
+  return full_;
 }
 
 void DiskReserve::start() { check(); }
@@ -151,19 +153,22 @@ void DiskReserve::check() {
                         kOrderingKey);
 }
 
+void DiskReserve::tell() const {
+  const uint64_t free_mib = state().free_bytes >> 20;
+  if (full_) {
+    log_error("log",
+              "The disk of {} is full ({} MiB left): produce requests are refused with a retriable error, everything else "
+              "goes on. Make room, delete topics or shorten their retention; it goes on by itself.",
+              shared_->options.folder, free_mib);
+  } else {
+    log_info("log", "The disk of {} has room again ({} MiB): produce requests are taken", shared_->options.folder, free_mib);
+  }
+}
+
 void DiskReserve::checked() {
-  const State now = state();
-  if (now.full != full_) {
-    full_ = now.full;
-    if (full_) {
-      log_error("log",
-                "The disk of {} is full ({} MiB left): produce requests are refused with a retriable error, everything else "
-                "goes on. Make room, delete topics or shorten their retention; it goes on by itself.",
-                shared_->options.folder, now.free_bytes >> 20);
-    } else {
-      log_info("log", "The disk of {} has room again ({} MiB): produce requests are taken", shared_->options.folder,
-               now.free_bytes >> 20);
-    }
+  if (const bool now_full = state().full; now_full != full_) {
+    full_ = now_full;
+    tell();
     on_change_(full_);
   }
   timer_ = loop_.schedule_after(check_interval_ns_, [this] {

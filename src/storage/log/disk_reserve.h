@@ -41,7 +41,8 @@ class DiskReserve {
               Function<void(bool full)> on_change);
   ~DiskReserve();
 
-  // Whether produce requests are to be refused from the very start. Blocking; sets nothing aside.
+  // Whether produce requests are to be refused from the very start. Blocking; sets nothing aside. `on_change` is not called for
+  // it, but tells once it is over.
   bool full_before_start();
   void start();
   void stop();
@@ -51,6 +52,7 @@ class DiskReserve {
   struct Shared;  // outlives this object while the pool looks at the files
   void check();
   void checked();
+  void tell() const;
 
   runtime::Runtime runtime_;
   runtime::Loop& loop_;
@@ -58,7 +60,7 @@ class DiskReserve {
   Function<void(bool)> on_change_;
   std::shared_ptr<Shared> shared_;
   runtime::TimerId timer_;
-  bool full_ = false;
+  bool full_ = false;  // as the caller knows it
 };
 
 }  // namespace weir::storage

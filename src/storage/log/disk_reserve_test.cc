@@ -156,6 +156,20 @@ TEST_F(DiskReserveTest, BeforeTheStartItOnlyLooks) {
   EXPECT_EQ(reserve_->state().reserved_bytes, 80 * kMiB);
 }
 
+TEST_F(DiskReserveTest, WhatWasFullBeforeTheStartIsToldToHaveRoom) {
+  fill_to(3 * kMiB);
+  reserve_ = std::make_unique<DiskReserve>(world_.sim().runtime(), world_.loop(),
+                                           DiskReserveOptions{.folder = "/data", .reserve_bytes = 80 * kMiB},
+                                           [this](bool full) { changes_.push_back(full); });
+  ASSERT_TRUE(reserve_->full_before_start());
+  make_room();  // before the first look
+  EXPECT_TRUE(changes_.empty());
+  reserve_->start();
+  look();
+  EXPECT_EQ(changes_, std::vector<bool>{false});
+  EXPECT_EQ(reserve_->state().reserved_bytes, 80 * kMiB);
+}
+
 TEST_F(DiskReserveTest, DestroyedWhileThePoolLooks) {
   start();
   world_.advance(runtime::kSecond - 100 * runtime::kMillisecond);  // the next look is under way or about to be
