@@ -5,6 +5,7 @@
 // by another shard's connection. A Buffer is aligned to kBufferAlignment so that it can be written with O_DIRECT.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -67,6 +68,13 @@ struct Slice {
   size_t size = 0;
 
   Bytes bytes() const { return {data, size}; }
+  // A Buffer of its own that holds the same bytes.
+  static Slice copy_of(Bytes bytes) {
+    Slice copy{Buffer::allocate(bytes.size()), nullptr, bytes.size()};
+    copy.data = copy.owner.data();
+    std::copy(bytes.begin(), bytes.end(), copy.owner.data());
+    return copy;
+  }
 };
 
 }  // namespace weir

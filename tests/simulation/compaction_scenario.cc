@@ -159,7 +159,7 @@ void CompactionScenario::step() {
 void CompactionScenario::produce(KeyedLog& log) {
   if (!sending_.insert(&log).second) return consume(log);
   on_loop(log, [this, &log](Partition& partition) {
-    shard(log).append(partition, in_buffer(log.next(random_, oracle_, now_ms())), true, [this, &log](storage::AppendResult result) {
+    shard(log).append(partition, Slice::copy_of(log.next(random_, oracle_, now_ms())), true, [this, &log](storage::AppendResult result) {
       sending_.erase(&log);
       if (result.error == ErrorCode::kNone) {
         log.acked(result.base_offset, oracle_, now_ms());
@@ -176,7 +176,7 @@ void CompactionScenario::produce(KeyedLog& log) {
 void CompactionScenario::repeat(KeyedLog& log) {
   if (log.last().empty() || !sending_.insert(&log).second) return consume(log);
   on_loop(log, [this, &log](Partition& partition) {
-    shard(log).append(partition, in_buffer(log.last()), true, [this, &log](storage::AppendResult result) {
+    shard(log).append(partition, Slice::copy_of(log.last()), true, [this, &log](storage::AppendResult result) {
       sending_.erase(&log);
       if (result.error == ErrorCode::kNone) {
         log.repeat_acked(result.base_offset, oracle_);

@@ -60,12 +60,6 @@ OutgoingBatch LogProducer::plain(const storage::PartitionId& partition, testing:
   return make_batch(partition, {}, random, oracle, now_ms);
 }
 
-Slice in_buffer(const std::vector<uint8_t>& bytes) {
-  Buffer buffer = Buffer::allocate(bytes.size());
-  std::copy(bytes.begin(), bytes.end(), buffer.data());
-  return {buffer, buffer.data(), bytes.size()};
-}
-
 bool collect_records(Bytes bytes, std::map<int64_t, uint64_t>& records, std::string& problem) {
   protocol::BatchSplitter splitter(bytes);
   while (splitter.next()) {

@@ -54,7 +54,6 @@ class LogProducer {
   int64_t last_offset_ = -1;
 };
 
-Slice in_buffer(const std::vector<uint8_t>& bytes);
 // Adds the records of the batches in `bytes` by offset; false with a reason if they are not valid batches.
 bool collect_records(Bytes bytes, std::map<int64_t, uint64_t>& records, std::string& problem);
 

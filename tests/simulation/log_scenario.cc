@@ -185,7 +185,7 @@ void LogScenario::produce(const PartitionId& id) {
   }
   OutgoingBatch batch = LogProducer::plain(id, random_, oracle_, sim_.clock().wall_ms());
   on_loop(id, [this, id, batch = std::move(batch)](Partition& partition) mutable {
-    shard(id).append(partition, in_buffer(batch.bytes), true, [this, id, batch = std::move(batch)](storage::AppendResult result) {
+    shard(id).append(partition, Slice::copy_of(batch.bytes), true, [this, id, batch = std::move(batch)](storage::AppendResult result) {
       for (size_t i = 0; result.error == ErrorCode::kNone && i < batch.payloads.size(); ++i) {
         oracle_.acked(name_of(id), result.base_offset + static_cast<int64_t>(i), batch.payloads[i]);
       }
@@ -196,7 +196,7 @@ void LogScenario::produce(const PartitionId& id) {
 
 void LogScenario::send(const PartitionId& id, LogProducer& producer) {
   on_loop(id, [this, id, &producer](Partition& partition) {
-    const Slice batch = in_buffer(producer.next(random_, oracle_, sim_.clock().wall_ms()).bytes);
+    const Slice batch = Slice::copy_of(producer.next(random_, oracle_, sim_.clock().wall_ms()).bytes);
     // Now and then twice, the second before the first is answered: a client that lost its connection does so.
     const bool twice = random_.one_in(5);
     const auto answered = [this, id, &producer](bool last, const storage::AppendResult& result) {
@@ -205,7 +205,7 @@ void LogScenario::send(const PartitionId& id, LogProducer& producer) {
     };
     if (twice) {
       ++busy_;
-      const Slice again = in_buffer(producer.pending().bytes);
+      const Slice again = Slice::copy_of(producer.pending().bytes);
       shard(id).append(partition, again, true, [answered](storage::AppendResult result) { answered(false, result); });
     }
     shard(id).append(partition, batch, true, [answered](storage::AppendResult result) { answered(true, result); });
@@ -233,7 +233,7 @@ void LogScenario::repeat(const PartitionId& id) {
   if (living.sending || producer.has_pending() || producer.last().bytes.empty()) return produce(id);
   living.sending = true;
   on_loop(id, [this, id, &producer](Partition& partition) {
-    shard(id).append(partition, in_buffer(producer.last().bytes), true, [this, id, &producer](storage::AppendResult result) {
+    shard(id).append(partition, Slice::copy_of(producer.last().bytes), true, [this, id, &producer](storage::AppendResult result) {
       if (!living_.contains(id)) return finished();
       living_.at(id).sending = false;
       if (result.error == ErrorCode::kKafkaStorageError) {

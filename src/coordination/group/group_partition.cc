@@ -1,7 +1,6 @@
 #include "coordination/group/group_partition.h"
 
 #include <algorithm>
-#include <cstring>
 #include <utility>
 
 #include "base/check.h"
@@ -13,15 +12,6 @@ namespace weir::coordination {
 namespace {
 
 constexpr std::string_view kModule = "groups";
-
-Slice copy_of(Bytes bytes) {
-  Slice slice;
-  slice.owner = Buffer::allocate(bytes.size());
-  std::memcpy(slice.owner.data(), bytes.data(), bytes.size());
-  slice.data = slice.owner.data();
-  slice.size = bytes.size();
-  return slice;
-}
 
 }  // namespace
 
@@ -163,7 +153,7 @@ void GroupPartition::append_batches(std::vector<CoordinatorRecord> records, cons
     storage::Partition* partition = log_.find(id_);
     if (partition == nullptr) return give_up(ErrorCode::kNotCoordinator);
     ++flight->appends_left;
-    log_.append(*partition, copy_of(builder.finish()), false,
+    log_.append(*partition, Slice::copy_of(builder.finish()), false,
                 [alive = alive_, this, session, flight](storage::AppendResult result) {
                   if (*alive) appended(session, flight, result);
                 });

@@ -245,13 +245,7 @@ TEST_F(PacedLogTest, CompactionIsHeldBackAndGetsOn) {
       protocol::RecordBatchBuilder builder(protocol::BatchOptions{});
       const std::string key = "k" + std::to_string(i % 5), value(20'000, '.');
       builder.append(sim_.clock().wall_ms(), as_bytes(key), as_bytes(value));
-      const Bytes bytes = builder.finish();
-      Slice slice;
-      slice.owner = Buffer::allocate(bytes.size());
-      std::copy(bytes.begin(), bytes.end(), slice.owner.data());
-      slice.data = slice.owner.data();
-      slice.size = bytes.size();
-      shards_[0]->append(*partition_, slice, true, [this](AppendResult) { ++answered_; });
+      shards_[0]->append(*partition_, Slice::copy_of(builder.finish()), true, [this](AppendResult) { ++answered_; });
       ++appended_;
       sim_.run_for(kMillisecond);
     }

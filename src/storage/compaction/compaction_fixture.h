@@ -88,10 +88,7 @@ inline MergePartition::Batch merge_batch(const PartitionId& partition, const std
   out.facts.producer_id = header.producer_id;
   out.facts.producer_epoch = header.producer_epoch;
   out.facts.base_sequence = header.base_sequence;
-  out.bytes.owner = Buffer::allocate(bytes.size());
-  std::memcpy(out.bytes.owner.data(), bytes.data(), bytes.size());
-  out.bytes.data = out.bytes.owner.data();
-  out.bytes.size = bytes.size();
+  out.bytes = Slice::copy_of(bytes);
   return out;
 }
 

@@ -17,12 +17,6 @@ using protocol::BatchHeader;
 using protocol::CompressionType;
 using protocol::ErrorCode;
 
-Slice slice_of(Bytes bytes) {
-  Buffer memory = Buffer::allocate(bytes.size());
-  std::copy(bytes.begin(), bytes.end(), memory.data());
-  return {memory, memory.data(), bytes.size()};
-}
-
 Bytes bytes_of(std::string_view text) { return {reinterpret_cast<const uint8_t*>(text.data()), text.size()}; }
 
 struct TestRecord {
@@ -44,7 +38,7 @@ Slice make_batch(const std::vector<TestRecord>& records, CompressionType type = 
     builder.append(record.timestamp, key, bytes_of(record.value));
   }
   const Bytes plain = builder.finish();
-  if (type == CompressionType::kNone) return slice_of(plain);
+  if (type == CompressionType::kNone) return Slice::copy_of(plain);
   std::vector<uint8_t> out(plain.begin(), plain.begin() + BatchHeader::kSize);
   EXPECT_TRUE(protocol::compress(type, plain.subspan(BatchHeader::kSize), out));
   BatchHeader header = BatchHeader::parse(out.data());
@@ -52,7 +46,7 @@ Slice make_batch(const std::vector<TestRecord>& records, CompressionType type = 
   header.batch_length = static_cast<int32_t>(out.size() - BatchHeader::kLengthEnd);
   header.store(out.data());
   protocol::patch_crc(out);
-  return slice_of(out);
+  return Slice::copy_of(out);
 }
 
 std::vector<TestRecord> some_records() {
@@ -207,7 +201,7 @@ TEST(BatchPreparation, ABombIsRefused) {
   ASSERT_LT(bomb.size(), 1u << 20);
   LogConfig config;
   config.cleanup_compact = true;
-  Slice records = slice_of(bomb);
+  Slice records = Slice::copy_of(bomb);
   AppendResult refusal;
   EXPECT_FALSE(prepare_batch(records, config, kNow, refusal));
   EXPECT_EQ(refusal.error, ErrorCode::kMessageTooLarge);

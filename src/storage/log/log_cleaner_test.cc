@@ -66,14 +66,8 @@ class LogCleanerTest : public ::testing::Test {
     const std::string name = "trace";
     const std::vector<protocol::RecordHeader> headers{{name, as_bytes(name)}};
     builder.append(sim_.clock().wall_ms(), as_bytes(key), as_bytes(value), headers);
-    const Bytes bytes = builder.finish();
-    Slice slice;
-    slice.owner = Buffer::allocate(bytes.size());
-    std::copy(bytes.begin(), bytes.end(), slice.owner.data());
-    slice.data = slice.owner.data();
-    slice.size = bytes.size();
     bool done = false;
-    shard(id).append(partition(id), slice, true, [&](AppendResult result) {
+    shard(id).append(partition(id), Slice::copy_of(builder.finish()), true, [&](AppendResult result) {
       EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << result.message;
       done = true;
     });

@@ -23,9 +23,7 @@ class FakeWal final : public WalBackend {
   Appended append(const BatchFacts& facts, const Slice& batch) override {
     facts_.push_back(facts);
     unreleased_ += batch.size;
-    Buffer copy = Buffer::allocate(batch.size);
-    std::copy_n(batch.data, batch.size, copy.data());
-    return {open_, {copy, copy.data(), batch.size}};
+    return {open_, Slice::copy_of(batch.bytes())};
   }
   void flush_now() override {}
   ChunkNumber durable() const override { return durable_; }
@@ -135,10 +133,7 @@ class LogShardTest : public ::testing::Test {
     protocol::RecordBatchBuilder builder(options);
     const std::vector<uint8_t> value(bytes, 'v');
     for (int i = 0; i < count; ++i) builder.append(timestamp + i, std::nullopt, Bytes(value));
-    const Bytes done = builder.finish();
-    Buffer memory = Buffer::allocate(done.size());
-    std::copy(done.begin(), done.end(), memory.data());
-    return {memory, memory.data(), done.size()};
+    return Slice::copy_of(builder.finish());
   }
   Slice idempotent(int32_t sequence, int count, int64_t producer = 9) {
     protocol::BatchOptions options;

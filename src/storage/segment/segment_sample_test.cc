@@ -77,10 +77,7 @@ class Sample {
     batch.facts.last_offset_delta = header.last_offset_delta;
     batch.facts.max_timestamp = header.max_timestamp;
     batch.facts.size = static_cast<uint32_t>(bytes.size());
-    batch.bytes.owner = Buffer::allocate(bytes.size());
-    std::memcpy(batch.bytes.owner.data(), bytes.data(), bytes.size());
-    batch.bytes.data = batch.bytes.owner.data();
-    batch.bytes.size = bytes.size();
+    batch.bytes = Slice::copy_of(bytes);
     merge_.batches.push_back(std::move(batch));
     end_ = header.next_offset();
   }

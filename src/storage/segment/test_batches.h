@@ -1,7 +1,6 @@
 // Batches and merges for the tests of the segment store.
 #pragma once
 
-#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -38,10 +37,7 @@ inline MergePartition::Batch make_batch(const PartitionId& partition, const Batc
   batch.facts.last_offset_delta = shape.records - 1;
   batch.facts.size = static_cast<uint32_t>(bytes.size());
   batch.facts.max_timestamp = shape.timestamp + shape.records - 1;
-  batch.bytes.owner = Buffer::allocate(bytes.size());
-  std::memcpy(batch.bytes.owner.data(), bytes.data(), bytes.size());
-  batch.bytes.data = batch.bytes.owner.data();
-  batch.bytes.size = bytes.size();
+  batch.bytes = Slice::copy_of(bytes);
   return batch;
 }
 
