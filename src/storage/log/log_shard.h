@@ -235,6 +235,15 @@ class LogShard {
   bool retain(Partition& partition, int64_t now_ms);
   bool rolls_early(const Partition& partition) const;
   std::vector<Cleanable> cleanable_partitions() const;
+  // Has the store take `outcome`, or drop its files; `then` comes before `done`, with the new manifest in force.
+  void replace_segments(SegmentReplacement outcome, Function<void(const SegmentReplacement&)> then,
+                        Function<void(Result<void>)> done);
+  // For how long files that were replaced stay: reads under way have the manifest as it was when they began, and open what it
+  // names.
+  static int64_t file_delete_delay_ms(const Partition& partition) {
+    constexpr int64_t kReadsMayTakeMs = 5'000;
+    return std::max(partition.config_.file_delete_delay_ms, kReadsMayTakeMs);
+  }
   void forget_tail(Partition& partition, int64_t offset);
   void find_in_batch(Slice batch, int64_t timestamp, int64_t start_offset,
                      Function<void(Result<TimestampPosition>)> done);

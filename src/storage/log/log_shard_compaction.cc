@@ -9,9 +9,6 @@ namespace weir::storage {
 
 namespace {
 
-// Reads under way have the manifest as it was when they began, and open the files it names.
-constexpr int64_t kReadsMayTakeMs = 5'000;
-
 CompactionRules rules_of(const LogConfig& config) {
   return {config.min_cleanable_dirty_ratio, config.min_compaction_lag_ms, config.max_compaction_lag_ms};
 }
@@ -79,7 +76,7 @@ std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   input->high_watermark = partition->high_watermark_;
   input->delete_retention_ms = partition->config_.delete_retention_ms;
   input->segment_bytes = partition->config_.segment_bytes;
-  input->file_delete_delay_ms = std::max(partition->config_.file_delete_delay_ms, kReadsMayTakeMs);
+  input->file_delete_delay_ms = file_delete_delay_ms(*partition);
   return input;
 }
 
@@ -90,18 +87,27 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
     store_.discard(outcome, loop_);
     return done(fail(weir::ErrorCode::kNotFound, "the partition is gone or not compacted any more"));
   }
+  const auto then = [this](const SegmentReplacement& cleaned) {
+    if (Partition* found = find(cleaned.partition)) forget_tail(*found, cleaned.first_dirty_offset);
+    // Begun before the partition went elsewhere.
+    if (directories().several() && moving_.insert(cleaned.partition).second && move_watcher_) move_watcher_();
+  };
+  replace_segments(std::move(outcome), then, std::move(done));
+}
+
+void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const SegmentReplacement&)> then,
+                                Function<void(Result<void>)> done) {
   auto kept = std::make_shared<SegmentReplacement>(outcome);
   store_.replace(std::move(outcome), loop_,
-                 [this, alive = alive_, kept, done = std::move(done)](Result<PartitionManifest> manifest) mutable {
+                 [this, alive = alive_, kept, then = std::move(then),
+                  done = std::move(done)](Result<PartitionManifest> manifest) mutable {
                    if (!*alive) return;
                    if (!manifest) {
                      store_.discard(*kept, loop_);
                      return done(std::unexpected(std::move(manifest.error())));
                    }
                    adopt_manifest(std::move(*manifest));
-                   if (Partition* cleaned = find(kept->partition)) forget_tail(*cleaned, kept->first_dirty_offset);
-                   // Begun before the partition went elsewhere.
-                   if (moving_.insert(kept->partition).second && move_watcher_) move_watcher_();
+                   then(*kept);
                    done({});
                  });
 }

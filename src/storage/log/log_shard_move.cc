@@ -8,9 +8,6 @@ namespace weir::storage {
 
 namespace {
 
-// Reads under way have the manifest as it was when they began, and open the files it names.
-constexpr int64_t kReadsMayTakeMs = 5'000;
-
 const SegmentInfo* first_misplaced(const PartitionManifest& manifest) {
   const auto elsewhere = [&](const SegmentInfo& segment) { return segment.directory != manifest.place.target; };
   const auto found = std::ranges::find_if(manifest.segments, elsewhere);
@@ -63,8 +60,7 @@ std::optional<LogShard::Misplaced> LogShard::find_misplaced(const std::set<Parti
     }
     ++at;
     if (partition->offline() || skipped.contains(id)) continue;
-    Misplaced found{id, std::nullopt, place.target,
-                    std::max(partition->config_.file_delete_delay_ms, kReadsMayTakeMs)};
+    Misplaced found{id, std::nullopt, place.target, file_delete_delay_ms(*partition)};
     if (segment) found.segment = *segment;
     return found;
   }
@@ -72,17 +68,7 @@ std::optional<LogShard::Misplaced> LogShard::find_misplaced(const std::set<Parti
 }
 
 void LogShard::finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done) {
-  auto kept = std::make_shared<SegmentReplacement>(outcome);
-  store_.replace(std::move(outcome), loop_,
-                 [this, alive = alive_, kept, done = std::move(done)](Result<PartitionManifest> manifest) mutable {
-                   if (!*alive) return;
-                   if (!manifest) {
-                     store_.discard(*kept, loop_);
-                     return done(std::unexpected(std::move(manifest.error())));
-                   }
-                   adopt_manifest(std::move(*manifest));
-                   done({});
-                 });
+  replace_segments(std::move(outcome), [](const SegmentReplacement&) {}, std::move(done));
 }
 
 }  // namespace weir::storage
