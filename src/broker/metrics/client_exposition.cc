@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "broker/handlers/client_metrics.h"
+#include "broker/server/metrics.h"
 
 namespace weir::broker {
 namespace {
@@ -15,10 +16,7 @@ void append_label(std::string& out, std::string_view name, std::string_view valu
   if (out.back() != '{') out += ',';
   out += name;
   out += "=\"";
-  for (const char c : value) {
-    if (c == '\\' || c == '"') out += '\\';
-    out += c;
-  }
+  append_label_value(out, value);
   out += '"';
 }
 

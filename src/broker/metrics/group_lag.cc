@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "broker/handlers/group_coordinators.h"
+#include "broker/server/metrics.h"
 #include "protocol/record_batch.h"
 
 namespace weir::broker {
@@ -237,11 +238,7 @@ namespace {
 // Group ids may be anything.
 std::string label_of(std::string_view text) {
   std::string escaped;
-  for (const char c : text) {
-    if (c == '\n') escaped += "\\n";
-    else if (c == '"' || c == '\\') (escaped += '\\') += c;
-    else escaped += c;
-  }
+  append_label_value(escaped, text);
   return escaped;
 }
 

@@ -9,6 +9,17 @@
 
 namespace weir::broker {
 
+void append_label_value(std::string& out, std::string_view value) {
+  for (const char c : value) {
+    if (c == '\\' || c == '"') out += '\\';
+    if (c == '\n') {
+      out += "\\n";
+    } else {
+      out += c;
+    }
+  }
+}
+
 namespace {
 
 std::string render_labels(const MetricLabels& labels) {
@@ -17,14 +28,7 @@ std::string render_labels(const MetricLabels& labels) {
     if (!out.empty()) out += ',';
     out += name;
     out += "=\"";
-    for (const char c : value) {
-      if (c == '\\' || c == '"') out += '\\';
-      if (c == '\n') {
-        out += "\\n";
-      } else {
-        out += c;
-      }
-    }
+    append_label_value(out, value);
     out += '"';
   }
   return out;

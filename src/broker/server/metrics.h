@@ -20,6 +20,9 @@ namespace weir::broker {
 
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
+// Appends the value of a label as the text format wants it between quotes: any text will do.
+void append_label_value(std::string& out, std::string_view value);
+
 // A sum over the shards: counts events, or holds a level (add may be negative).
 class ShardedValue {
  public:
