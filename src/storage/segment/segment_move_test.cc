@@ -84,6 +84,12 @@ class Store {
     if (placed) manifests[partition].place = *placed;
     return placed.has_value();
   }
+  // A store with a partition in the first directory; "" or what went wrong.
+  std::string begin_at_home(const PartitionId& partition, int batches) {
+    if (std::string refusal = open(); !refusal.empty()) return refusal;
+    if (!place(partition, 0)) return "not placed";
+    return merge(partition, batches) ? "" : "not merged";
+  }
   static const SegmentInfo* misplaced(const PartitionManifest& manifest) {
     for (const SegmentInfo& segment : manifest.segments) {
       if (segment.directory != manifest.place.target) return &segment;
@@ -202,9 +208,7 @@ TEST(SegmentMoveTest, NewPartitionsGoWhereTheFewestAreAndStayThere) {
 TEST(SegmentMoveTest, SegmentsMoveAndReadersKeepTheOldFilesForAWhile) {
   Store world;
   const PartitionId id = partition_id(1);
-  ASSERT_EQ(world.open(), "");
-  ASSERT_TRUE(world.place(id, 0));
-  ASSERT_TRUE(world.merge(id, 40));
+  ASSERT_EQ(world.begin_at_home(id, 40), "");
   const PartitionManifest before = world.manifests[id];
   ASSERT_GT(before.segments.size(), 2u);
   ASSERT_TRUE(world.place(id, 1));
@@ -232,9 +236,7 @@ TEST(SegmentMoveTest, SegmentsMoveAndReadersKeepTheOldFilesForAWhile) {
 TEST(SegmentMoveTest, TheActiveSegmentMovesAndGrowsOn) {
   Store world;
   const PartitionId id = partition_id(1);
-  ASSERT_EQ(world.open(), "");
-  ASSERT_TRUE(world.place(id, 0));
-  ASSERT_TRUE(world.merge(id, 2));
+  ASSERT_EQ(world.begin_at_home(id, 2), "");
   ASSERT_TRUE(world.place(id, 1));
   ASSERT_TRUE(world.move_all(id));
   ASSERT_TRUE(world.merge(id, 1));
@@ -247,9 +249,7 @@ TEST(SegmentMoveTest, TheActiveSegmentMovesAndGrowsOn) {
 TEST(SegmentMoveTest, ACopyOfWhatChangedMeanwhileIsNotTaken) {
   Store world;
   const PartitionId id = partition_id(1);
-  ASSERT_EQ(world.open(), "");
-  ASSERT_TRUE(world.place(id, 0));
-  ASSERT_TRUE(world.merge(id, 2));
+  ASSERT_EQ(world.begin_at_home(id, 2), "");
   ASSERT_TRUE(world.place(id, 1));
   const auto outcome = world.copy(id);
   ASSERT_TRUE(outcome);
@@ -269,9 +269,7 @@ TEST(SegmentMoveTest, ACopyOfWhatChangedMeanwhileIsNotTaken) {
 TEST(SegmentMoveTest, WhatIsDroppedWhileItMovesIsGone) {
   Store world;
   const PartitionId id = partition_id(1);
-  ASSERT_EQ(world.open(), "");
-  ASSERT_TRUE(world.place(id, 0));
-  ASSERT_TRUE(world.merge(id, 40));
+  ASSERT_EQ(world.begin_at_home(id, 40), "");
   ASSERT_TRUE(world.place(id, 1));
   auto outcome = world.copy(id);
   ASSERT_TRUE(outcome && world.put(*outcome));
@@ -289,9 +287,7 @@ TEST(SegmentMoveTest, WhatIsDroppedWhileItMovesIsGone) {
 TEST(SegmentMoveTest, RetentionGoesOnInBothDirectories) {
   Store world;
   const PartitionId id = partition_id(1);
-  ASSERT_EQ(world.open(), "");
-  ASSERT_TRUE(world.place(id, 0));
-  ASSERT_TRUE(world.merge(id, 40));
+  ASSERT_EQ(world.begin_at_home(id, 40), "");
   ASSERT_TRUE(world.place(id, 1));
   auto outcome = world.copy(id);
   ASSERT_TRUE(outcome && world.put(*outcome));
