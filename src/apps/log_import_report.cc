@@ -2,24 +2,15 @@
 #include <fmt/format.h>
 
 #include "apps/log_import.h"
+#include "base/json.h"
 
 namespace weir::apps {
 
 namespace {
 
-std::string json_text(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') out += '\\';
-    if (static_cast<unsigned char>(c) < 0x20) out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    else out += c;
-  }
-  return out + '"';
-}
-
 std::string json_list(const std::vector<std::string>& items) {
   std::string out = "[";
-  for (const std::string& item : items) out += (out.size() > 1 ? "," : "") + json_text(item);
+  for (const std::string& item : items) out += (out.size() > 1 ? "," : "") + json_string(item);
   return out + "]";
 }
 
@@ -29,7 +20,7 @@ std::string LogImportReport::json() const {
   return fmt::format("{{\"cluster_id\":{},\"clean_source\":{},\"metadata\":{},\"topics\":{},\"partitions\":{},\"segments\":{},"
                      "\"batches\":{},\"bytes\":{},\"linked_bytes\":{},\"copied_bytes\":{},\"next_producer_id\":{},"
                      "\"leader_epoch\":{},\"cut\":{},\"not_taken\":{}}}",
-                     json_text(cluster_id), clean_source, has_metadata, topics, partitions, segments, batches, bytes,
+                     json_string(cluster_id), clean_source, has_metadata, topics, partitions, segments, batches, bytes,
                      linked_bytes, copied_bytes, next_producer_id, leader_epoch, json_list(cut), json_list(not_taken));
 }
 

@@ -5,10 +5,10 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <iterator>
 #include <memory>
 #include <string>
 
+#include "base/json.h"
 #include "base/log.h"
 
 namespace weir::apps {
@@ -23,21 +23,6 @@ spdlog::level::level_enum level_of(LogLevel level) {
     case LogLevel::kError: return spdlog::level::err;
   }
   return spdlog::level::info;
-}
-
-void append_json_text(std::string& out, std::string_view text) {
-  out += '"';
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      fmt::format_to(std::back_inserter(out), "\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
-  out += '"';
 }
 
 const char* name_of(LogLevel level) {
@@ -82,14 +67,14 @@ std::string json_log_line(std::string_view time, LogLevel level, std::string_vie
   std::string out;
   if (!time.empty()) out += fmt::format("{{\"time\":\"{}\",", time);
   out += fmt::format("\"level\":\"{}\",\"module\":\"{}\",\"message\":", name_of(level), module);
-  append_json_text(out, event.what);
+  append_json_string(out, event.what);
   if (!event.reason.empty()) {
     out += ",\"reason\":";
-    append_json_text(out, event.reason);
+    append_json_string(out, event.reason);
   }
   if (!event.remedy.empty()) {
     out += ",\"remedy\":";
-    append_json_text(out, event.remedy);
+    append_json_string(out, event.remedy);
   }
   out += '}';
   return out;

@@ -14,5 +14,11 @@ TEST(LogSink, JsonKeepsThePartsApartAndEscapes) {
             "\"level\":\"info\",\"module\":\"server\",\"message\":\"up\"}");
 }
 
+// A client id may be any bytes: one that is no text must not break the line for whoever reads it.
+TEST(LogSink, BytesThatAreNoTextStayValidJson) {
+  EXPECT_EQ(json_log_line({}, LogLevel::kInfo, "server", {.what = "client '\xff\xfe'", .reason = {}, .remedy = {}}),
+            "\"level\":\"info\",\"module\":\"server\",\"message\":\"client '\xef\xbf\xbd\xef\xbf\xbd'\"}");
+}
+
 }  // namespace
 }  // namespace weir::apps

@@ -4,26 +4,12 @@
 #include <unistd.h>
 
 #include "apps/server.h"
+#include "base/json.h"
 #include "base/log.h"
 
 namespace weir::apps {
 
 namespace {
-
-std::string json_string(std::string_view text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20) {
-      out += fmt::format("\\u{:04x}", static_cast<unsigned>(c));
-    } else {
-      out += c;
-    }
-  }
-  return out + '"';
-}
 
 std::string json_address(const runtime::Endpoint& address) {
   return fmt::format("{{\"host\":{},\"port\":{}}}", json_string(address.host), address.port);
