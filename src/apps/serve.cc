@@ -175,6 +175,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   };
   runtime::SignalWatch signals(runtime.loop(0), stop);
 
+  if (auto made = runtime.make_threads(); !made) return complain(made.error(), kFailed);
   auto started = Server::start(runtime.runtime(), std::move(options));
   if (!started) return complain(started.error(), kFailed);
   server = std::move(*started);

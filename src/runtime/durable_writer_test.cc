@@ -213,10 +213,43 @@ TEST(FlushEngineChoice, AThreadWhereIoUringIsRefused) {
     forbid_system_call(SYS_io_uring_setup, EPERM);
     RealRuntime runtime({.loops = 1, .pool_threads = 1});
     const auto engine = make_flush_engine(FlushEngineKind::kIoUring, runtime.loop(0));
-    EXPECT_NE(dynamic_cast<FlushThread*>(engine.get()), nullptr);
+    ASSERT_TRUE(engine);
+    EXPECT_NE(dynamic_cast<FlushThread*>(engine->get()), nullptr);
   }).join();
   set_log_sink({});
   EXPECT_NE(line.find("not permitted"), std::string::npos) << line;
+}
+
+void forbid_threads() {
+  forbid_system_call(SYS_clone3, EAGAIN);
+  forbid_system_call(SYS_clone, EAGAIN);
+}
+
+TEST(RealRuntime, SaysWhichLimitRefusesItsThreads) {
+  std::thread([] {
+    RealRuntime runtime({.loops = 1, .pool_threads = 1});
+    forbid_threads();
+    const Result<void> made = runtime.make_threads();
+    ASSERT_FALSE(made);
+    EXPECT_EQ(made.error().os_errno, EAGAIN);
+    EXPECT_NE(made.error().message.find("ulimit -u"), std::string::npos) << made.error().message;
+  }).join();
+}
+
+TEST(RealRuntime, NeedsNoThreadAfterTheStart) {
+  const TemporaryFolder folder;
+  std::thread([&] {
+    RealRuntime runtime({.loops = 1, .pool_threads = 1});
+    ASSERT_TRUE(runtime.make_threads());
+    forbid_threads();
+    ASSERT_TRUE(runtime.runtime().files->open(folder.path("f"), {.write = true, .create = true}));
+    EXPECT_TRUE(runtime.runtime().files->durable_writer(folder.path("f"), runtime.loop(0), false));
+    runtime.run();
+    std::promise<void> ran;
+    runtime.loop(0).post([&] { runtime.runtime().pool->submit([] {}, runtime.loop(0), [&] { ran.set_value(); }, 0); });
+    ran.get_future().wait();
+    runtime.stop();
+  }).join();
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, DurableWriterTest,

@@ -16,14 +16,14 @@ void FlushRequest::complete() {
   if (!writer_gone) callback(std::move(result));
 }
 
-std::unique_ptr<FlushEngine> make_flush_engine(FlushEngineKind kind, EpollLoop& loop) {
+Result<std::unique_ptr<FlushEngine>> make_flush_engine(FlushEngineKind kind, EpollLoop& loop) {
   if (kind == FlushEngineKind::kIoUring) {
     Result<std::unique_ptr<UringEngine>> ring = UringEngine::open(loop);
     if (ring) return std::move(*ring);
     log_warn("runtime", "{}: durable writes of shard {} go through a thread", ring.error().message,
              loop.index());
   }
-  return std::make_unique<FlushThread>(loop);
+  return FlushThread::start(loop);
 }
 
 EngineWriter::EngineWriter(FlushEngine& engine, UniqueFd fd, std::string path, bool flush_to_device)

@@ -46,7 +46,7 @@ class FlushEngine {
   virtual void stop() = 0;
 };
 
-std::unique_ptr<FlushEngine> make_flush_engine(FlushEngineKind kind, EpollLoop& loop);
+Result<std::unique_ptr<FlushEngine>> make_flush_engine(FlushEngineKind kind, EpollLoop& loop);
 
 // If it is destroyed while a write is under way, `done` is not called, but lives (with the memory it owns)
 // until the kernel has finished with it.

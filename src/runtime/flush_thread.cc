@@ -6,7 +6,13 @@
 
 namespace weir::runtime {
 
-FlushThread::FlushThread(Loop& loop) : loop_(loop), thread_([this] { run(); }) {}
+Result<std::unique_ptr<FlushThread>> FlushThread::start(Loop& loop) {
+  std::unique_ptr<FlushThread> engine(new FlushThread(loop));
+  auto thread = make_thread("weir-flush", loop.index(), [engine = engine.get()] { engine->run(); });
+  if (!thread) return std::unexpected(thread.error());
+  engine->thread_ = std::move(*thread);
+  return engine;
+}
 
 FlushThread::~FlushThread() {
   stop();
@@ -33,8 +39,6 @@ void FlushThread::stop() {
 }
 
 void FlushThread::run() {
-  name_thread("weir-flush", loop_.index());
-  block_all_signals();
   for (;;) {
     std::shared_ptr<FlushRequest> request;
     {

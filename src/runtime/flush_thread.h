@@ -12,12 +12,13 @@ namespace weir::runtime {
 
 class FlushThread final : public FlushEngine {
  public:
-  explicit FlushThread(Loop& loop);
+  static Result<std::unique_ptr<FlushThread>> start(Loop& loop);
   ~FlushThread() override;
   void submit(std::shared_ptr<FlushRequest> request) override;
   void stop() override;
 
  private:
+  explicit FlushThread(Loop& loop) : loop_(loop) {}
   void run();
 
   Loop& loop_;

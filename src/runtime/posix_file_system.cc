@@ -167,22 +167,29 @@ Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
   return std::make_unique<PosixFile>(std::move(*fd), path);
 }
 
-FlushEngine& PosixFileSystem::engine_of(Loop& loop) {
+Result<FlushEngine*> PosixFileSystem::engine_of(Loop& loop) {
   const std::lock_guard lock(mutex_);
-  std::unique_ptr<FlushEngine>& engine = engines_[&loop];
-  if (!engine) {
-    auto* const ours = dynamic_cast<EpollLoop*>(&loop);
-    WEIR_CHECK(ours != nullptr);
-    engine = make_flush_engine(engine_kind_, *ours);
-  }
-  return *engine;
+  if (const auto found = engines_.find(&loop); found != engines_.end()) return found->second.get();
+  auto* const ours = dynamic_cast<EpollLoop*>(&loop);
+  WEIR_CHECK(ours != nullptr);
+  auto engine = make_flush_engine(engine_kind_, *ours);
+  if (!engine) return std::unexpected(engine.error());
+  return engines_.emplace(&loop, std::move(*engine)).first->second.get();
+}
+
+Result<void> PosixFileSystem::prepare_writers(Loop& loop) {
+  const Result<FlushEngine*> engine = engine_of(loop);
+  if (!engine) return std::unexpected(engine.error());
+  return {};
 }
 
 Result<std::unique_ptr<DurableWriter>> PosixFileSystem::durable_writer(const std::string& path, Loop& loop,
                                                                        bool flush_to_device) {
   Result<UniqueFd> fd = flush_to_device ? open_direct(path, O_WRONLY) : open_fd(path, O_WRONLY);
   if (!fd) return std::unexpected(fd.error());
-  return std::make_unique<EngineWriter>(engine_of(loop), std::move(*fd), path, flush_to_device);
+  const Result<FlushEngine*> engine = engine_of(loop);
+  if (!engine) return std::unexpected(engine.error());
+  return std::make_unique<EngineWriter>(**engine, std::move(*fd), path, flush_to_device);
 }
 
 }  // namespace weir::runtime

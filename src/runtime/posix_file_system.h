@@ -21,6 +21,8 @@ class PosixFileSystem final : public FileSystem {
  public:
   explicit PosixFileSystem(FlushEngineKind engine);
   ~PosixFileSystem() override;
+  // Makes what writes for the loop, which may need a thread. Without it the loop's first durable_writer does.
+  Result<void> prepare_writers(Loop& loop);
   void stop_writers();
 
   Result<std::unique_ptr<File>> open(const std::string& path, OpenFlags flags) override;
@@ -39,7 +41,7 @@ class PosixFileSystem final : public FileSystem {
                                                         bool flush_to_device) override;
 
  private:
-  FlushEngine& engine_of(Loop& loop);
+  Result<FlushEngine*> engine_of(Loop& loop);
 
   const FlushEngineKind engine_kind_;
   std::mutex mutex_;  // protects everything below

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "runtime/machine.h"
 #include "runtime/thread_setup.h"
 
@@ -28,15 +29,28 @@ RealRuntime::~RealRuntime() {
   stop();
 }
 
-void RealRuntime::run() {
-  pool_.start();
+Result<void> RealRuntime::make_threads() {
+  if (auto ok = pool_.make_threads(); !ok) return ok;
   for (const auto& loop : loops_) {
-    threads_.emplace_back([&target = *loop] {
-      name_thread("weir-loop", target.index());
-      block_all_signals();
-      target.run();
-    });
+    if (auto ok = files_.prepare_writers(*loop); !ok) return ok;
   }
+  while (threads_.size() < loops_.size()) {
+    EpollLoop& loop = *loops_[threads_.size()];
+    auto thread = make_thread("weir-loop", loop.index(), [this, &loop] {
+      gate_.wait(Gate::kShut);
+      if (gate_ == Gate::kRun) loop.run();
+    });
+    if (!thread) return std::unexpected(thread.error());
+    threads_.push_back(std::move(*thread));
+  }
+  return {};
+}
+
+void RealRuntime::run() {
+  WEIR_CHECK(make_threads());
+  pool_.start();
+  gate_ = Gate::kRun;
+  gate_.notify_all();
 }
 
 void RealRuntime::request_stop() {
@@ -55,6 +69,8 @@ void RealRuntime::wait() {
 void RealRuntime::stop() {
   if (std::exchange(stopped_, true)) return;
   for (const auto& loop : loops_) loop->request_stop();
+  Gate shut = Gate::kShut;
+  if (gate_.compare_exchange_strong(shut, Gate::kEnd)) gate_.notify_all();
   for (std::thread& thread : threads_) thread.join();
   pool_.stop();
   files_.stop_writers();

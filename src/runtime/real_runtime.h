@@ -1,12 +1,14 @@
 // The production Runtime: the machine's clock, files and sockets, one loop thread per shard and a small pool.
 #pragma once
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
 
+#include "base/result.h"
 #include "runtime/bound_addresses.h"
 #include "runtime/epoll_loop.h"
 #include "runtime/posix_file_system.h"
@@ -22,7 +24,8 @@ struct RealRuntimeOptions {
   FlushEngineKind flush_engine = FlushEngineKind::kAuto;
 };
 
-// Lifecycle: construct; wire the server (listen, post first tasks); run() starts the threads; stop() ends and
+// Lifecycle: construct; make_threads(), which fails where a limit refuses them; wire the server (listen, post first tasks);
+// run() lets the threads go; stop() ends and
 // joins them. In between wait() blocks until somebody asked for the end. After stop() nothing runs any more,
 // and everything built on the runtime can be destroyed in any order, before the runtime itself. run() and
 // stop() once each, on one thread that is not one of the runtime's own.
@@ -33,7 +36,8 @@ class RealRuntime {
   RealRuntime(const RealRuntime&) = delete;
   RealRuntime& operator=(const RealRuntime&) = delete;
 
-  void run();
+  Result<void> make_threads();
+  void run();  // makes them if that was not done
   void request_stop();  // any thread
   void wait();
   // Tasks not run by then are destroyed, on the calling thread, after all others have ended.
@@ -50,6 +54,8 @@ class RealRuntime {
   std::vector<std::unique_ptr<EpollLoop>> loops_;
   PosixFileSystem files_;
   Runtime runtime_;
+  enum class Gate : uint8_t { kShut, kRun, kEnd };
+  std::atomic<Gate> gate_{Gate::kShut};  // in front of the loops
   std::vector<std::thread> threads_;
   bool stopped_ = false;
 

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/check.h"
 #include "runtime/thread_setup.h"
 
 namespace weir::runtime {
@@ -12,13 +13,22 @@ ThreadPool::~ThreadPool() {
   stop();
 }
 
-void ThreadPool::start() {
-  for (unsigned i = 0; i < thread_count_; ++i) {
-    threads_.emplace_back([this, i] {
-      name_thread("weir-pool", i);
-      run_jobs();
-    });
+Result<void> ThreadPool::make_threads() {
+  while (threads_.size() < thread_count_) {
+    auto thread = make_thread("weir-pool", static_cast<unsigned>(threads_.size()), [this] { run_jobs(); });
+    if (!thread) return std::unexpected(thread.error());
+    threads_.push_back(std::move(*thread));
   }
+  return {};
+}
+
+void ThreadPool::start() {
+  WEIR_CHECK(make_threads());
+  {
+    const std::lock_guard lock(mutex_);
+    started_ = true;
+  }
+  work_ready_.notify_all();
 }
 
 void ThreadPool::stop() {
@@ -55,7 +65,6 @@ void ThreadPool::submit(Task work, Executor& reply_to, Task done, uint64_t order
 }
 
 void ThreadPool::run_jobs() {
-  block_all_signals();
   Job job;
   while (take(job)) {
     job.work();
@@ -68,7 +77,7 @@ void ThreadPool::run_jobs() {
 bool ThreadPool::take(Job& job) {
   std::unique_lock lock(mutex_);
   ++idle_;
-  work_ready_.wait(lock, [this] { return stopping_ || !ready_.empty(); });
+  work_ready_.wait(lock, [this] { return stopping_ || (started_ && !ready_.empty()); });
   --idle_;
   if (stopping_) return false;
   job = std::move(ready_.front());

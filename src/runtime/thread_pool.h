@@ -8,11 +8,13 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/result.h"
 #include "runtime/loop.h"
 
 namespace weir::runtime {
 
-// submit works from construction on; tasks run between start and stop. stop finishes what is running,
+// submit works from construction on; tasks run between start and stop. make_threads may come before start, so that whoever
+// may not have them learns it early. stop finishes what is running,
 // destroys the rest without running it and joins the threads; later submissions are destroyed. `done` of an
 // ordered task is posted before the next task of its key starts.
 class ThreadPool final : public Pool {
@@ -20,6 +22,7 @@ class ThreadPool final : public Pool {
   explicit ThreadPool(unsigned threads);
   ~ThreadPool() override;
 
+  Result<void> make_threads();
   void start();
   void stop();
   void submit(Task work, Executor& reply_to, Task done, uint64_t ordering_key) override;
@@ -44,6 +47,7 @@ class ThreadPool final : public Pool {
   std::unordered_map<uint64_t, std::deque<Job>>
       waiting_;  // by key; present while a job of the key is ready or runs
   unsigned idle_ = 0;
+  bool started_ = false;
   bool stopping_ = false;
 };
 
