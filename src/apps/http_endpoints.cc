@@ -12,8 +12,9 @@ constexpr const char* kJson = "application/json";
 constexpr const char* kPrometheus = "text/plain; version=0.0.4; charset=utf-8";
 
 // Twenty thousand partitions make about 9 MB of metrics.
-http::HttpServer::Options http_options() {
+http::HttpServer::Options http_options(std::vector<std::string> host_names) {
   http::HttpServer::Options options;
+  options.host_names = std::move(host_names);
   options.max_waiting_bytes = 16u << 20;
   return options;
 }
@@ -33,8 +34,8 @@ Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full) {
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
   }
   if (disk_full) {
-    return {"warn", "no new log file can be prepared: the disk is full or refuses writes",
-            "free space, or shorten retention; it goes on by itself"};
+    return {"warn", "no new log file can be prepared: the disk is full or refuses writes, or descriptors are used up",
+            "do what the log says: free space, shorten retention or raise the limit of open files; it goes on by itself"};
   }
   if (offline > 0) {
     return {"warn", fmt::format("{} partitions are offline: acknowledged data of theirs is damaged", offline),
@@ -73,13 +74,14 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   return {failed ? 503 : 200, std::move(body), kJson};
 }
 
-HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server)
+HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server,
+                             std::vector<std::string> host_names)
     : loop_(loop),
       pool_(pool),
       server_(server),
       exposition_(std::make_shared<broker::Exposition>(server.metric_sources(), loop.clock().monotonic_ns())),
       group_lags_(server.broker(), pool),
-      http_(loop, http_options()) {
+      http_(loop, http_options(std::move(host_names))) {
   http_.get("/health", [this](http::Respond respond) { health(std::move(respond)); });
   http_.get("/ready", [this](http::Respond respond) { ready(std::move(respond)); });
   http_.get("/metrics", [this](http::Respond respond) { metrics(std::move(respond)); });

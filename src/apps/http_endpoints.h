@@ -25,7 +25,8 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
 // On loop 0. `server` outlives it.
 class HttpEndpoints {
  public:
-  HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server);
+  // `host_names`: see HttpServer::Options.
+  HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server, std::vector<std::string> host_names);
   ~HttpEndpoints();
   Result<runtime::Endpoint> listen(const runtime::Endpoint& address) { return http_.listen(address); }
 

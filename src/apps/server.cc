@@ -285,7 +285,7 @@ Result<void> Server::listen_http() {
   auto endpoint = http_listener(options_.config);
   if (!endpoint) return std::unexpected(endpoint.error());
   if (!*endpoint) return {};
-  http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *runtime_.pool, *this);
+  http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *runtime_.pool, *this, http_host_names((*endpoint)->host));
   auto address = http_->listen(**endpoint);
   if (!address && !options_.config.is_set("http.listener")) {
     // Nobody asked for this port: another broker on this machine has it, and that is fine.
@@ -299,6 +299,16 @@ Result<void> Server::listen_http() {
   http_address_ = *address;
   for (const auto& frontend : frontends_) frontend->tell_http_clients(broker::endpoint_text(*address));
   return {};
+}
+
+std::vector<std::string> Server::http_host_names(const std::string& http_host) const {
+  std::vector<std::string> names = broker::config_list_elements(options_.config.text("weir.http.host.names"));
+  names.push_back(http_host);
+  for (const broker::ListenerInfo& listener : listeners_) {
+    names.push_back(listener.bound.host);
+    if (listener.advertised) names.push_back(listener.advertised->host);
+  }
+  return names;
 }
 
 void Server::register_metrics() {

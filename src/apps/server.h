@@ -92,6 +92,7 @@ class Server {
   void watch_disk(storage::DiskReserveOptions options);
   Result<void> listen();
   Result<void> listen_http();
+  std::vector<std::string> http_host_names(const std::string& http_host) const;
   void register_metrics();
   void add_client_telemetry(broker::MetricsRegistry::Sink& sink) const;
   void create_topics(Function<void(Result<void>)> done);

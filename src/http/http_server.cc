@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "http/host_name.h"
 
 namespace weir::http {
 
@@ -32,6 +33,7 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
  public:
   Connection(HttpServer& server, std::unique_ptr<runtime::Socket> socket) : server_(server), socket_(std::move(socket)) {
     touch();
+    settled_ms_ = last_activity_ms_;
   }
   void start() {
     socket_->set_handler(this);
@@ -50,6 +52,7 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
       if (result.status == runtime::IoResult::Status::kWouldBlock) return;
       if (result.status != runtime::IoResult::Status::kOk || result.bytes == 0) return close();
       touch();
+      if (request_begin_ms_ == 0) request_begin_ms_ = last_activity_ms_;
       in_.append(reinterpret_cast<const char*>(bytes), result.bytes);
       parse();
       if (result.bytes < sizeof bytes) return;
@@ -57,7 +60,15 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
   }
   void on_writable() override { flush(); }
 
-  bool idle_since(int64_t ms) const { return last_activity_ms_ <= ms; }
+  bool overdue(int64_t now_ms) const {
+    const Options& options = server_.options_;
+    if (now_ms - last_activity_ms_ >= options.idle_ms) return true;
+    return !owes_answer() && request_begin_ms_ != 0 && now_ms - request_begin_ms_ >= options.header_ms;
+  }
+  // A whole request came and its answer is not sent yet.
+  bool owes_answer() const { return answering_ || sent_ < out_.size() || body_; }
+  // When it was accepted, or the last answer was sent.
+  int64_t settled_ms() const { return settled_ms_; }
   bool closed() const { return closed_; }
   void close() {
     if (closed_) return;
@@ -67,7 +78,8 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
   void release_socket() { socket_.reset(); }
 
  private:
-  void touch() { last_activity_ms_ = server_.loop_.clock().monotonic_ns() / runtime::kMillisecond; }
+  int64_t now_ms() const { return server_.loop_.clock().monotonic_ns() / runtime::kMillisecond; }
+  void touch() { last_activity_ms_ = now_ms(); }
 
   void parse() {
     if (parsing_) return;
@@ -96,11 +108,24 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
     keep_alive_ = request.keep_alive();
     const bool is_get = request.method() == beast::http::verb::get;
     head_only_ = request.method() == beast::http::verb::head;
+    // The header of the next request has its own time.
+    request_begin_ms_ = in_.empty() ? 0 : now_ms();
+    const auto host = request.find(beast::http::field::host);
+    const bool named = host != request.end();
+    const bool host_fits = !named || may_be_host({host->value().data(), host->value().size()}, server_.options_.host_names);
+    const bool host_missing = !named && request.version() >= 11;
     std::string_view path(request.target().data(), request.target().size());
     path = path.substr(0, path.find('?'));
     const auto route = server_.handlers_.find(path);
     const bool found = route != server_.handlers_.end();
     parser_.reset();  // the target above is not used any more
+    if (host_missing) return answer_and_close(400);
+    if (!host_fits) {
+      return answer({421,
+                     "This broker is not known by the name in the Host header. Ask it by its address, or add the name to "
+                     "weir.http.host.names\n",
+                     "text/plain; charset=utf-8"});
+    }
     if (!is_get && !head_only_) return answer({405, "only GET is served here\n", "text/plain; charset=utf-8"});
     if (!found) return answer({404, "not found\n", "text/plain; charset=utf-8"});
     answering_ = true;
@@ -157,6 +182,7 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
     if (unsent().empty()) {
       out_.clear();
       sent_ = 0;
+      settled_ms_ = now_ms();
       const bool more_may_come = std::exchange(body_, nullptr) != nullptr;
       if (close_when_sent_) return close();
       if (more_may_come && !parsing_) {
@@ -186,6 +212,8 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
   size_t sent_ = 0;                          // of both
   bool flush_posted_ = false;
   int64_t last_activity_ms_ = 0;
+  int64_t settled_ms_ = 0;
+  int64_t request_begin_ms_ = 0;  // 0: none has begun
   bool parsing_ = false;
   bool answering_ = false;
   bool keep_alive_ = true;
@@ -208,14 +236,26 @@ Result<runtime::Endpoint> HttpServer::listen(const runtime::Endpoint& address) {
 }
 
 void HttpServer::accept(std::unique_ptr<runtime::Socket> socket) {
-  if (connections_.size() >= options_.max_connections) {
-    log_debug("http", "refused a connection from {}: {} are open", socket->peer().host, connections_.size());
-    return;
-  }
+  make_room();
   auto connection = std::make_shared<Connection>(*this, std::move(socket));
   connections_.push_back(connection);
   if (!sweep_timer_) sweep();
   connection->start();
+}
+
+// Who holds connections without asking anything must not keep a probe away; nor who does not take its answers.
+void HttpServer::make_room() {
+  size_t open = 0;
+  Connection* oldest = nullptr;
+  for (const auto& connection : connections_) {
+    if (connection->closed()) continue;
+    ++open;
+    const auto rank = [](const Connection& c) { return std::pair(c.owes_answer(), c.settled_ms()); };
+    if (!oldest || rank(*connection) < rank(*oldest)) oldest = connection.get();
+  }
+  if (open < options_.max_connections || !oldest) return;
+  log_debug("http", "{} connections are open: the one that waited longest makes room", open);
+  oldest->close();
 }
 
 void HttpServer::remove_later(Connection& connection) {
@@ -227,14 +267,15 @@ void HttpServer::remove_later(Connection& connection) {
   });
 }
 
-// Closes what made no progress; runs while there are connections.
+// Closes what is overdue; runs while there are connections.
 void HttpServer::sweep() {
-  const int64_t limit = loop_.clock().monotonic_ns() / runtime::kMillisecond - options_.idle_ms;
+  const int64_t now_ms = loop_.clock().monotonic_ns() / runtime::kMillisecond;
   for (const auto& connection : connections_) {
-    if (connection->idle_since(limit)) connection->close();
+    if (connection->overdue(now_ms)) connection->close();
   }
+  const int64_t interval_ms = std::min(options_.idle_ms, options_.header_ms) / 4;
   sweep_timer_ = connections_.empty() ? runtime::TimerId{}
-                                      : loop_.schedule_after(options_.idle_ms * runtime::kMillisecond / 4, [this] { sweep(); });
+                                      : loop_.schedule_after(interval_ms * runtime::kMillisecond, [this] { sweep(); });
 }
 
 }  // namespace weir::http

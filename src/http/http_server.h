@@ -1,7 +1,8 @@
 // A small HTTP/1.1 server for health checks and metrics: GET and HEAD of fixed paths, keep-alive, answers made in memory.
 //
-// Bounded against clients that mean no good: connections, size of a request, answers waiting to be taken, time without
-// progress. Lives on one loop: construct and listen before the loop runs or on it; destroy on it or after it has ended.
+// Bounded against clients that mean no good: connections, size of a request, time for it to arrive, answers waiting to be
+// taken, time without progress. A new connection always finds room: the one that waited longest since its last answer goes.
+// Lives on one loop: construct and listen before the loop runs or on it; destroy on it or after it has ended.
 // Handlers run on the loop and may answer later, on the loop; answers to connections that are gone are dropped.
 #pragma once
 
@@ -36,6 +37,9 @@ class HttpServer {
     uint32_t max_header_bytes = 16 * 1024;
     size_t max_waiting_bytes = 8u << 20;  // of answers the client does not take; then the connection is closed
     int64_t idle_ms = 60'000;
+    int64_t header_ms = 10'000;  // from the first byte of a request to its last
+    // Names that a Host header may have beside those of HostNames; "*" lets any through.
+    std::vector<std::string> host_names = {};
   };
   HttpServer(runtime::Loop& loop, Options options);
   explicit HttpServer(runtime::Loop& loop) : HttpServer(loop, Options{}) {}
@@ -53,6 +57,7 @@ class HttpServer {
   class Connection;
   friend class Connection;
   void remove_later(Connection& connection);
+  void make_room();
   void sweep();
 
   runtime::Loop& loop_;

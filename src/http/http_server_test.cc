@@ -31,11 +31,18 @@ class Client : public runtime::Socket::Handler {
       received.append(reinterpret_cast<char*>(bytes), result.bytes);
     }
   }
-  void on_writable() override {}
-  std::string ask(std::string text) {
+  void on_writable() override {
+    while (!unsent_.empty()) {
+      const iovec piece{unsent_.data(), unsent_.size()};
+      const runtime::IoResult result = socket_->write({&piece, 1});
+      if (result.status != runtime::IoResult::Status::kOk) return;
+      unsent_.erase(0, result.bytes);
+    }
+  }
+  std::string ask(std::string_view text) {
     received.clear();
-    const iovec piece{text.data(), text.size()};
-    (void)socket_->write({&piece, 1});
+    unsent_ += text;
+    on_writable();
     world_.advance(100 * runtime::kMillisecond);
     return received;
   }
@@ -46,6 +53,7 @@ class Client : public runtime::Socket::Handler {
  private:
   testing::ManualLoop& world_;
   std::unique_ptr<runtime::Socket> socket_;
+  std::string unsent_;
 };
 
 class HttpServerTest : public ::testing::Test {
@@ -112,10 +120,62 @@ TEST_F(HttpServerTest, BoundsConnectionsAndClosesIdleOnes) {
   Client second(world_, address_);
   Client third(world_, address_);
   EXPECT_EQ(server_->connections(), 2u);
+  EXPECT_TRUE(first.closed) << "the oldest makes room";
+  EXPECT_FALSE(third.closed);
   world_.advance(100 * runtime::kSecond);
   EXPECT_EQ(server_->connections(), 0u);
-  EXPECT_TRUE(first.closed);
+  EXPECT_TRUE(second.closed);
   EXPECT_TRUE(third.closed);
+}
+
+TEST_F(HttpServerTest, DripsDoNotKeepAProbeAway) {
+  Client one(world_, address_);
+  Client two(world_, address_);
+  for (const char c : std::string("GET /hello")) {
+    one.ask(std::string(1, c));
+    two.ask(std::string(1, c));
+  }
+  Client probe(world_, address_);
+  EXPECT_THAT(probe.ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n"), HasSubstr("hello\n"));
+}
+
+TEST_F(HttpServerTest, WhoIsOwedAnAnswerStaysWhileOthersCome) {
+  Client owed(world_, address_);
+  owed.ask("GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
+  for (int i = 0; i < 3; ++i) Client drip(world_, address_);
+  late_({200, "late\n"});
+  world_.advance(100 * runtime::kMillisecond);
+  EXPECT_THAT(owed.received, HasSubstr("late\n"));
+}
+
+TEST_F(HttpServerTest, AHeaderHasADeadlineHoweverItsBytesDrip) {
+  Client drip(world_, address_);
+  for (int i = 0; i < 15 && !drip.closed; ++i) {
+    drip.ask(i ? "x" : "GET /");
+    world_.advance(runtime::kSecond);
+  }
+  EXPECT_TRUE(drip.closed);
+}
+
+TEST_F(HttpServerTest, RequestsOneAfterTheOtherHaveEachTheirTime) {
+  Client client(world_, address_);
+  for (int i = 0; i < 15; ++i) {
+    client.ask("GET /hello HTTP/1.1\r\nHost: a\r\n\r\n");
+    world_.advance(2 * runtime::kSecond);
+    EXPECT_THAT(client.received, HasSubstr("hello\n"));
+  }
+  EXPECT_FALSE(client.closed);
+}
+
+TEST_F(HttpServerTest, RefusesNamesOfOtherSites) {
+  Client client(world_, address_);
+  const std::string answer = client.ask("GET /hello HTTP/1.1\r\nHost: evil.example.com:9644\r\n\r\n");
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 421 "));
+  EXPECT_THAT(answer, HasSubstr("weir.http.host.names"));
+  EXPECT_THAT(client.ask("GET /hello HTTP/1.1\r\nHost: 10.0.0.7:9644\r\n\r\n"), HasSubstr("hello\n"));
+  EXPECT_THAT(client.ask("GET /hello HTTP/1.0\r\n\r\n"), HasSubstr("hello\n")) << "HTTP/1.0 names no host";
+  Client nameless(world_, address_);
+  EXPECT_THAT(nameless.ask("GET /hello HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
 }
 
 TEST_F(HttpServerTest, AnAnswerAfterTheCloseIsDropped) {

@@ -33,6 +33,10 @@ constexpr ConfigKey kKeys[] = {
      .doc = "Closes a connection whose request stops arriving for this long; its memory goes to others.", .min = 1000},
     {.name = "http.listener", .type = kString, .default_value = "127.0.0.1:9644", .support = kWorks,
      .doc = "host:port of /health, /ready and /metrics (port 0: a free one); empty or off: none."},
+    {.name = "weir.http.host.names", .type = kList, .default_value = "", .support = kWorks,
+     .doc = "Names by which http.listener may be asked beside addresses, names of no public domain (one label, .local, .localhost, "
+            ".internal, .svc) and those of the listeners; * lets any through. Others are refused with 421: a web page could "
+            "point its own name at the broker."},
     {.name = "log.format", .type = kString, .default_value = "text", .support = kWorks,
      .doc = "The broker's own log on stderr: text, or json, one object a line with time, level, module, message and, where "
             "they are known apart, reason and remedy.",
