@@ -235,6 +235,7 @@ int serve(const cli::ServeCommand& command) {
     options.data_dir = log_dirs->front();
     options.more_dirs.assign(log_dirs->begin() + 1, log_dirs->end());
   }
+  options.max_open_files = runtime::raise_open_files_limit();
   options.max_memory_bytes = runtime::available_memory_bytes() / 2;
   return run(command, std::move(options));
 }

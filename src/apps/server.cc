@@ -78,7 +78,8 @@ Server::Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t 
       max_memory_bytes_(max_memory_bytes),
       metrics_(static_cast<unsigned>(runtime.loops.size())),
       budget_(broker::MemoryBudget::divide(max_memory_bytes)),
-      limits_(options_.config.integer("max.connections"), options_.config.integer("max.connections.per.ip")),
+      limits_(options_.config.integer("max.connections"), options_.config.integer("max.connections.per.ip"),
+              options_.max_open_files),
       dispatcher_(metrics_),
       throttle_(*runtime_.clock, *runtime_.loops[0], throttle_options(options_.config)) {}
 

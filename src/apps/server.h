@@ -45,6 +45,7 @@ struct ServerOptions {
   std::vector<TopicArgument> topics;    // created if they do not exist
   bool disk_reserve = true;             // unless weir.disk.reserve.bytes says something else
   uint64_t max_memory_bytes = 1 << 30;  // unless weir.max.memory.bytes says something else
+  uint64_t max_open_files = 0;          // of the process; 0: no limit is known
 };
 
 class Server {

@@ -13,4 +13,10 @@ std::unexpected<Error> fail_errno(std::string what, int os_errno) {
   return fail(code, what + ": " + std::generic_category().message(os_errno), os_errno);
 }
 
+std::string remedy_of(const Error& error, std::string usual) {
+  if (error.os_errno != EMFILE && error.os_errno != ENFILE) return usual;
+  return "Raise the limit of open files (ulimit -n, LimitNOFILE) or lower max.connections; it goes on by itself once descriptors "
+         "are free";
+}
+
 }  // namespace weir

@@ -103,6 +103,14 @@ uint64_t available_memory_bytes() {
   return bytes;
 }
 
+uint64_t raise_open_files_limit() {
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return 0;
+  const rlimit raised{files.rlim_max, files.rlim_max};
+  if (files.rlim_cur < files.rlim_max && ::setrlimit(RLIMIT_NOFILE, &raised) == 0) files = raised;
+  return files.rlim_cur;
+}
+
 namespace {
 
 uint64_t count_open_fds() {

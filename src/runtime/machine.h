@@ -11,6 +11,9 @@ unsigned available_cores();
 // The cgroup's memory limit or the machine's memory, whichever is smaller.
 uint64_t available_memory_bytes();
 
+// Raises the process's limit of open files as far as it may and answers what it is then.
+uint64_t raise_open_files_limit();
+
 // Limits found in the files of a cgroup hierarchy, 0 if there is none. `root` is where it is mounted,
 // `membership` the text of /proc/self/cgroup. The tightest limit of the process's group and all groups above
 // counts. Public for tests.

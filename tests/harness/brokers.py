@@ -170,8 +170,9 @@ class Weir(Broker):
     statuses_after_stop = (0,)
 
     def __init__(self, folder: pathlib.Path, cores: str | None = None, arguments: list[str] = (), ephemeral: bool = False,
-                 environment: dict[str, str] | None = None):
+                 environment: dict[str, str] | None = None, open_files: int = 0):
         super().__init__(folder, cores)
+        self.open_files = open_files
         self.environment = os.environ | (environment or {})
         self.arguments = list(arguments)
         self.ephemeral = ephemeral
@@ -185,6 +186,8 @@ class Weir(Broker):
         where = [] if "--listeners" in self.arguments else ["--listeners", f"PLAINTEXT://127.0.0.1:{self.port}"]
         http = [] if "--http" in self.arguments else ["--http", "off"]
         command = self.pinned([str(WEIR), "serve", *data, *where, *http, "--ready-fd", str(theirs), *self.arguments])
+        if self.open_files:
+            command = ["prlimit", f"--nofile={self.open_files}", *command]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, pass_fds=[theirs],
                                             env=self.environment)

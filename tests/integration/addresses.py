@@ -91,3 +91,21 @@ def max_connections(folder: pathlib.Path):
 @case
 def max_connections_of_one_address(folder: pathlib.Path):
     fills_up(folder, "max.connections.per.ip", 5, other_address_is_served=True)
+
+
+@case
+def idle_connections_leave_descriptors_to_the_log(folder: pathlib.Path):
+    """New files of the log and of segments need some, whatever clients do with theirs."""
+    arguments = ["--shards", "1", "--set", "weir.unmerged.bytes.max=1000000"]
+    with brokers.Weir(folder, arguments=arguments, open_files=200).start() as broker, wire.Client(broker.port) as client:
+        held = [connection for _ in range(250) if (connection := served(broker.port, "127.0.0.1"))]
+        assert 80 <= len(held) <= 100, f"{len(held)} connections with 200 descriptors"
+        for topic in range(20):
+            client.create_topic(f"t{topic}")
+            error, _ = client.produce(f"t{topic}", wire.batch(bytes(900_000)))
+            assert error == 0, f"Produce: error {error}: {broker.log_tail()}"
+        for connection in held:
+            connection.close()
+        assert "LimitNOFILE" in broker.log_path.read_text(), broker.log_tail()
+        assert "Too many open files" not in broker.log_path.read_text(), broker.log_tail()
+    return f"{len(held)} of 250 connections"

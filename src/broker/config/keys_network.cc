@@ -35,7 +35,8 @@ constexpr ConfigKey kKeys[] = {
     {.name = "max.connection.creation.rate", .type = kInt, .default_value = "2147483647", .support = kRefused,
      .doc = "Not available in this version.", .min = 0},
     {.name = "max.connections", .type = kInt, .default_value = "2147483647", .support = kWorks,
-     .doc = "Most client connections at a time; more are refused.", .min = 0, .dynamic = true},
+     .doc = "Most client connections at a time; more are refused. Never more than the limit of open files leaves: of that a "
+            "quarter is kept for the broker's own files, at least 512 (or half) and at most 2048.", .min = 0, .dynamic = true},
     {.name = "max.connections.per.ip", .type = kInt, .default_value = "2147483647", .support = kWorks,
      .doc = "Most client connections from one address at a time; more are refused.", .min = 0, .dynamic = true},
     {.name = "max.connections.per.ip.overrides", .type = kString, .default_value = "", .support = kRefused,

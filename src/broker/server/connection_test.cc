@@ -385,6 +385,20 @@ TEST_F(ConnectionTest, AnAnswerAfterTheCloseIsHarmless) {
   EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
 }
 
+TEST(ConnectionLimits, KeepsDescriptorsBackForTheBrokersOwnFiles) {
+  EXPECT_EQ(ConnectionLimits::descriptors_for_connections(100), 50);
+  EXPECT_EQ(ConnectionLimits::descriptors_for_connections(1024), 512);
+  EXPECT_EQ(ConnectionLimits::descriptors_for_connections(4096), 3072);
+  EXPECT_EQ(ConnectionLimits::descriptors_for_connections(1 << 20), (1 << 20) - 2048);
+  ConnectionLimits limits(1'000'000, 1'000'000, 4);
+  EXPECT_EQ(limits.admit("a"), nullptr);
+  EXPECT_EQ(limits.admit("a"), nullptr);
+  ASSERT_NE(limits.admit("a"), nullptr);
+  EXPECT_NE(std::string(limits.admit("a")).find("ulimit -n"), std::string::npos);
+  limits.leave("a");
+  EXPECT_EQ(limits.admit("a"), nullptr);
+}
+
 TEST_F(ConnectionTest, EnforcesTheLimitsOfConnections) {
   for (int i = 0; i < 3; ++i) connect("10.0.0.1");
   EXPECT_TRUE(connect("10.0.0.1").closed);

@@ -19,9 +19,17 @@ constexpr std::array<const char*, 8> kReasonNames = {"peer", "protocol", "foreig
 
 }  // namespace
 
+int64_t ConnectionLimits::descriptors_for_connections(uint64_t open_files) {
+  constexpr auto kMost = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
+  if (open_files == 0) return static_cast<int64_t>(kMost);
+  const uint64_t kept = std::max(std::min<uint64_t>(open_files / 4, 2048), std::min<uint64_t>(open_files / 2, 512));
+  return static_cast<int64_t>(std::min(open_files - kept, kMost));
+}
+
 const char* ConnectionLimits::admit(const std::string& ip) {
   const std::lock_guard lock(mutex_);
   if (connections_ >= max_connections_) return "max.connections";
+  if (connections_ >= descriptors_) return "what the limit of open files (ulimit -n, LimitNOFILE) leaves for connections";
   int64_t& of_ip = per_ip_[ip];
   if (of_ip >= max_per_ip_) {
     if (of_ip == 0) per_ip_.erase(ip);

@@ -31,11 +31,16 @@ struct FrontendOptions {
   int64_t slow_request_ms = 1000;  // requests that take as long are logged; negative: none
 };
 
-// Bounds the connections of the process. Thread-safe.
+// Bounds the connections of the process: by what is configured, and by its descriptors, of which some are kept back for the
+// log, the segments and the databases. Thread-safe.
 class ConnectionLimits {
  public:
-  ConnectionLimits(int64_t max_connections, int64_t max_per_ip)
-      : max_connections_(max_connections), max_per_ip_(max_per_ip) {}
+  // `open_files`: the process's limit; 0: none is known.
+  ConnectionLimits(int64_t max_connections, int64_t max_per_ip, uint64_t open_files = 0)
+      : max_connections_(max_connections), max_per_ip_(max_per_ip), descriptors_(descriptors_for_connections(open_files)) {}
+  // A quarter is kept back, at least 512 (half, where there are fewer) and at most 2048.
+  static int64_t descriptors_for_connections(uint64_t open_files);
+
   // nullptr if admitted; otherwise the name of the limit that refuses.
   const char* admit(const std::string& ip);
   void leave(const std::string& ip);
@@ -46,6 +51,7 @@ class ConnectionLimits {
   mutable std::mutex mutex_;  // protects all below
   int64_t max_connections_;
   int64_t max_per_ip_;
+  const int64_t descriptors_;
   int64_t connections_ = 0;
   std::map<std::string, int64_t> per_ip_;
 };

@@ -198,7 +198,8 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
               {.what = fmt::format("Moving partition {} to {} does not get on; it serves from where it is", name_of(partition),
                                    target),
                .reason = result.error().message,
-               .remedy = "It is tried again in 30 seconds. Make room there or check the disk, or name another directory"});
+               .remedy = remedy_of(result.error(), "It is tried again in 30 seconds. Make room there or check the disk, or name "
+                                                   "another directory")});
     skip(partition, kRetryNs);
   }
   look_again_ = true;

@@ -112,8 +112,9 @@ void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifes
                                      "every second",
                                      loop_.index()),
                  .reason = result.error().message,
-                 .remedy = fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
-                                       options_.unmerged_bytes_max >> 20)});
+                 .remedy = remedy_of(result.error(),
+                                     fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
+                                                 options_.unmerged_bytes_max >> 20))});
     }
     merge_failing_ = true;
     merge_retry_ = loop_.schedule_after(runtime::kSecond, [this] {

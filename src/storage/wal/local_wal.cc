@@ -264,7 +264,8 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
               {.what = fmt::format("shard {}: cannot prepare the next file in {}; trying again until it works", options_.shard,
                                    options_.directory),
                .reason = header.error().message,
-               .remedy = "Free space on the device, or shorten retention: produce requests are refused until it works"});
+               .remedy = remedy_of(header.error(), "Free space on the device, or shorten retention: produce requests are "
+                                                   "refused until it works")});
   }
   preparation_error_ = header.error();
   retry_timer_ = loop_.schedule_after(options_.retry_ns, [flight = flight_] {
