@@ -230,14 +230,15 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
 
 }  // namespace
 
-BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header) {
+BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header, int64_t* max_timestamp) {
   if (const BatchFault fault = peek_batch(batch, header); fault != BatchFault::kNone) return fault;
+  if (max_timestamp != nullptr) *max_timestamp = header.max_timestamp;
   if (header.size() != batch.size()) return BatchFault::kTrailingBytes;
   if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
     return BatchFault::kBadCrc;
   if (const BatchFault fault = check_header(header, rules); fault != BatchFault::kNone) return fault;
   if (!rules.walk_records || header.compressed()) return BatchFault::kNone;
-  return check_records(header, batch.subspan(BatchHeader::kSize), rules);
+  return check_records(header, batch.subspan(BatchHeader::kSize), rules, max_timestamp);
 }
 
 BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules,

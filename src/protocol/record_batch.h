@@ -97,8 +97,9 @@ struct BatchRules {
 // header.size() bytes are there.
 BatchFault peek_batch(Bytes in, BatchHeader& header);
 
-// Checks one batch of which `batch` holds exactly all bytes.
-BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header);
+// Checks one batch of which `batch` holds exactly all bytes. `max_timestamp`, if given, receives the highest timestamp of the
+// records if they were walked, else the header's.
+BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header, int64_t* max_timestamp = nullptr);
 
 // Checks the records of a batch: the bytes after the header, decompressed if they were compressed.
 // `max_timestamp`, if given, receives the highest timestamp of the records.

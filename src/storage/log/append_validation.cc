@@ -79,13 +79,14 @@ bool check_timestamps(Bytes batch, const BatchHeader& header, const LogConfig& c
                                     bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
                                     now_ms + config.timestamp_after_max_ms));
     });
-    if (result.record_errors.empty()) return true;
+    if (result.record_errors.empty() && !outside(header.max_timestamp)) return true;
   }
   return refuse(result, ErrorCode::kInvalidTimestamp, "One or more records have been rejected due to invalid timestamp");
 }
 
-bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader& header, AppendResult& result) {
-  const BatchFault fault = protocol::check_batch(batch, rules, header);
+bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader& header, AppendResult& result,
+                     int64_t* max_timestamp = nullptr) {
+  const BatchFault fault = protocol::check_batch(batch, rules, header, max_timestamp);
   if (fault == BatchFault::kMissingKey) {
     each_record(batch, [&](int32_t index, const protocol::Record& record) {
       if (!record.key) note_record_error(result, index, "Compacted topic cannot accept message without key");
@@ -97,6 +98,26 @@ bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader
     return refuse(result, error_of(fault, batch), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
   }
   return true;
+}
+
+// A producer must not claim LogAppendTime, as in Kafka: it is refused where the topic has it or where there is no time, and
+// cleared elsewhere.
+bool check_timestamp_type(const LogConfig& config, BatchHeader& header, AppendResult& result) {
+  if (config.log_append_time || header.max_timestamp == kNoTimestamp) {
+    return refuse(result, ErrorCode::kInvalidTimestamp,
+                  "Invalid timestamp type in the record batch: a producer should not set it to LogAppendTime");
+  }
+  header.attributes = static_cast<int16_t>(header.attributes & ~BatchHeader::kLogAppendTime);
+  return true;
+}
+
+// Stores what check_client_batch found to be true. Costs nothing where the producer told the truth.
+void mend_header(MutableBytes batch, const BatchHeader& header) {
+  BatchHeader sent;
+  protocol::peek_batch(batch, sent);
+  if (sent.max_timestamp == header.max_timestamp && sent.attributes == header.attributes) return;
+  header.store(batch.data());
+  protocol::patch_crc(batch);
 }
 
 // The broker's own batches were just built: only their structure is checked.
@@ -115,10 +136,17 @@ bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, Al
   protocol::BatchRules rules;
   rules.check_crc = !checked.crc_known;
   rules.keys_required = config.cleanup_compact;
-  if (!check_structure(batch, rules, header, result)) return false;
+  int64_t max_timestamp = kNoTimestamp;
+  if (!check_structure(batch, rules, header, result, &max_timestamp)) return false;
   if (header.control()) {
     return refuse(result, ErrorCode::kInvalidRecord, "Clients are not allowed to write control records");
   }
+  if (header.log_append_time()) {
+    if (!check_timestamp_type(config, header, result)) return false;
+    // With the flag gone the records have times of their own.
+    if (!header.compressed()) protocol::check_records(header, batch.subspan(BatchHeader::kSize), {}, &max_timestamp);
+  }
+  header.max_timestamp = max_timestamp;
   return check_timestamps(batch, header, config, now_ms, result);
 }
 
@@ -144,6 +172,7 @@ bool validate_append(const Slice& records, const LogConfig& config, bool client,
     if (!check_one(batch, config, client, now_ms, header, result)) return false;
     ValidatedBatch& out = batches.emplace_back();
     out.data = {const_cast<uint8_t*>(batch.data()), batch.size()};
+    if (client) mend_header(out.data, header);
     out.facts.last_offset_delta = header.last_offset_delta;
     out.facts.size = static_cast<uint32_t>(batch.size());
     out.facts.max_timestamp = header.max_timestamp;

@@ -30,6 +30,12 @@ bool has_record_rules(const LogConfig& config) {
   return config.cleanup_compact || config.check_compressed_records || (!config.log_append_time && config.timestamp_before_max_ms != INT64_MAX);
 }
 
+// Whether the header of a compressed batch says of its records' time what cannot be: their maximum is below the first one, or
+// there is none. Some clients always send -1; retention would delete such a batch at once.
+bool doubtful_time(const BatchHeader& header) {
+  return header.max_timestamp <= 0 || header.max_timestamp < header.base_timestamp || header.log_append_time();
+}
+
 CompressionType stored_type(const BatchHeader& header, const LogConfig& config) {
   return config.compression.value_or(header.compression());
 }
@@ -87,17 +93,18 @@ Slice stored(BatchHeader header, Bytes records) {
 }  // namespace
 
 bool needs_preparation(Bytes records, const LogConfig& config) {
-  if (!config.compression && !has_record_rules(config)) return false;  // nearly every topic
   BatchHeader header;
   // What is not a batch is refused by the append itself.
   if (protocol::peek_batch(records, header) != BatchFault::kNone || header.size() != records.size()) return false;
   if (header.control() || header.compression_bits() >= protocol::kCompressionTypes) return false;
   if (stored_type(header, config) != header.compression()) return true;
-  return header.compressed() && has_record_rules(config);
+  return header.compressed() && (has_record_rules(config) || doubtful_time(header));
 }
 
 bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal) {
   const Bytes batch = records.bytes();
+  BatchHeader sent;
+  protocol::peek_batch(batch, sent);
   BatchHeader header;
   if (!check_client_batch(batch, config, now_ms, {}, header, refusal)) return false;
   if (batch.size() > static_cast<size_t>(config.max_message_bytes)) return true;  // the append refuses it
@@ -110,10 +117,12 @@ bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, Appe
     plain = opened;
     BatchHeader plain_header;
     if (!check_client_batch(plain, config, now_ms, {.crc_known = true}, plain_header, refusal)) return false;
-    protocol::BatchRules rules;
-    protocol::check_records(plain_header, plain.subspan(BatchHeader::kSize), rules, &header.max_timestamp);
-    const bool as_it_was = type == header.compression() && header.max_timestamp == plain_header.max_timestamp;
-    if (as_it_was) return true;
+    header.max_timestamp = plain_header.max_timestamp;
+    if (type == header.compression()) {
+      if (header.max_timestamp == sent.max_timestamp && header.attributes == sent.attributes) return true;
+      records = stored(header, batch.subspan(BatchHeader::kSize));
+      return true;
+    }
   }
   const Bytes plain_records = plain.subspan(BatchHeader::kSize);
   header.attributes = static_cast<int16_t>((header.attributes & ~BatchHeader::kCompressionMask) | static_cast<int16_t>(type));

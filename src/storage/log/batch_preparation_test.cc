@@ -184,6 +184,23 @@ TEST(BatchPreparation, AWrongMaxTimestampIsCorrected) {
   EXPECT_EQ(keys_and_values(records.bytes()).size(), 3u);
 }
 
+TEST(BatchPreparation, ATimeThatCannotBeIsLookedInto) {
+  for (const int64_t told : {-1, 0, 999}) {
+    Slice records = make_batch(some_records(), CompressionType::kZstd);
+    const std::vector<uint8_t> sent(records.data + BatchHeader::kSize, records.data + records.size);
+    BatchHeader header = BatchHeader::parse(records.data);
+    header.max_timestamp = told;
+    header.store(records.owner.data());
+    protocol::patch_crc({records.owner.data(), records.size});
+    ASSERT_TRUE(needs_preparation(records.bytes(), LogConfig{}));
+    AppendResult refusal;
+    ASSERT_TRUE(prepare_batch(records, LogConfig{}, kNow, refusal)) << refusal.message;
+    EXPECT_EQ(BatchHeader::parse(records.data).max_timestamp, 1500);
+    EXPECT_EQ(std::vector<uint8_t>(records.data + BatchHeader::kSize, records.data + records.size), sent);
+    EXPECT_EQ(keys_and_values(records.bytes()).size(), 3u);
+  }
+}
+
 TEST(BatchPreparation, ABombIsRefused) {
   // 200 MB of zeros in one record.
   std::vector<uint8_t> bomb(BatchHeader::kSize);

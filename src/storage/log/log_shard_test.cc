@@ -437,6 +437,59 @@ TEST_F(LogShardTest, LogAppendTimeStampsTheBatch) {
   EXPECT_EQ(header.max_timestamp, answers_.at(0).log_append_time_ms);
 }
 
+// The header of a batch with other facts about its time than the records have.
+Slice with_header(Slice batch, int64_t max_timestamp, bool log_append_time = false) {
+  const MutableBytes bytes{const_cast<uint8_t*>(batch.data), batch.size};
+  protocol::BatchHeader header = protocol::BatchHeader::parse(bytes.data());
+  header.max_timestamp = max_timestamp;
+  if (log_append_time) header.attributes |= protocol::BatchHeader::kLogAppendTime;
+  header.store(bytes.data());
+  protocol::patch_crc(bytes);
+  return batch;
+}
+
+TEST_F(LogShardTest, TheTimeOfABatchIsThatOfItsRecords) {
+  LogConfig config;
+  config.retention_ms = 1000;
+  shard_->set_config(partition_->id(), config);
+  const int64_t now = runtime_.clock->wall_ms();
+  // As some clients send it: none at all, zero, that of another record, one far ahead.
+  const int64_t told[] = {-1, 0, now - 5000, now + 3'000'000'000};
+  for (const int64_t max_timestamp : told) append(with_header(batch(2, {}, now), max_timestamp));
+  wal_->complete();
+  shard_->run_retention();
+  world_.advance(10 * runtime::kMillisecond);
+  EXPECT_EQ(partition_->log_start_offset(), 0);
+  for (int64_t offset = 0; offset < 8; offset += 2) {
+    const auto result = read(offset);
+    protocol::BatchHeader header;
+    ASSERT_EQ(protocol::check_batch(std::get<Slice>(result.pieces.at(0)).bytes(), {}, header), protocol::BatchFault::kNone);
+    EXPECT_EQ(header.max_timestamp, now + 1);
+  }
+  // A record that is too far ahead does not pass by a header that hides it.
+  append(with_header(batch(1, {}, now + 7'200'000), now));
+  EXPECT_EQ(answers_.back().error, ErrorCode::kInvalidTimestamp);
+}
+
+TEST_F(LogShardTest, AProducerMustNotClaimLogAppendTime) {
+  const int64_t now = runtime_.clock->wall_ms();
+  append(with_header(batch(2, {}, now), now + 500, true));
+  wal_->complete();
+  ASSERT_EQ(answers_.at(0).error, ErrorCode::kNone);
+  protocol::BatchHeader header;
+  const auto result = read(0);
+  EXPECT_EQ(protocol::check_batch(std::get<Slice>(result.pieces.at(0)).bytes(), {}, header), protocol::BatchFault::kNone);
+  EXPECT_FALSE(header.log_append_time());
+  EXPECT_EQ(header.max_timestamp, now + 1);
+  append(with_header(batch(1, {}, now), -1, true));
+  EXPECT_EQ(answers_.at(1).error, ErrorCode::kInvalidTimestamp);
+  LogConfig config;
+  config.log_append_time = true;
+  shard_->set_config(partition_->id(), config);
+  append(with_header(batch(1, {}, now), now, true));
+  EXPECT_EQ(answers_.at(2).error, ErrorCode::kInvalidTimestamp);
+}
+
 TEST_F(LogShardTest, EpochsOfTheHistory) {
   append(batch(3));
   wal_->complete();
