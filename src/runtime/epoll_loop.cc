@@ -37,7 +37,7 @@ EpollLoop::~EpollLoop() {
 }
 
 void EpollLoop::check_thread() const {
-  WEIR_CHECK(in_loop() || thread_.load(std::memory_order_relaxed) == std::thread::id{});
+  WEIR_CHECK(may_touch());
 }
 
 void EpollLoop::run() {
@@ -46,7 +46,6 @@ void EpollLoop::run() {
   while (!stop_requested_.load(std::memory_order_relaxed)) turn();
   for (Task& task : exit_tasks_) task();
   exit_tasks_.clear();
-  thread_.store(std::thread::id{}, std::memory_order_relaxed);
 }
 
 void EpollLoop::request_stop() {
@@ -55,6 +54,8 @@ void EpollLoop::request_stop() {
 
 // Destroying a task may post another one; ends when nothing is left. Later posts are destroyed at once.
 void EpollLoop::discard_tasks() {
+  // Only now: other loops may still have run when this one left its last turn, and what they dropped waits in the inbox.
+  thread_.store(std::thread::id{}, std::memory_order_relaxed);
   closed_.store(true, std::memory_order_relaxed);
   timers_.advance(TimerQueue::kNever - kSecond);
   for (bool found = true; found;) {

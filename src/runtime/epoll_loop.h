@@ -56,6 +56,7 @@ class EpollLoop final : public Loop {
   bool in_loop() const override {
     return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
   }
+  bool may_touch() const override { return in_loop() || thread_.load(std::memory_order_relaxed) == std::thread::id{}; }
   int64_t idle_ns() const override { return idle_ns_.load(std::memory_order_relaxed); }
   TimerId schedule_after(int64_t delay_ns, Task task) override;
   bool cancel(TimerId timer) override;

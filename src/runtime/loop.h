@@ -97,6 +97,9 @@ class Loop : public Executor {
   virtual Random& random() = 0;
   virtual unsigned index() const = 0;  // shard number, from 0
   virtual bool in_loop() const = 0;    // called on this loop's thread
+  // Whether the caller may touch what this loop owns: on the loop's thread, or while no thread runs the loop (before its
+  // first turn, after the runtime has stopped). An object that dies where this is false posts itself home first.
+  virtual bool may_touch() const { return in_loop(); }
   // Time this loop slept because nothing was to be done, since it began; thread-safe. 0 where nobody measures it.
   virtual int64_t idle_ns() const { return 0; }
 

@@ -72,6 +72,12 @@ void RequestContext::end() {
 }
 
 void RequestContext::handle_dropped() {
+  // The last owner may die wherever the request went, for example on a coordinator's shard. Connection and pool belong to
+  // the connection's loop, so the context goes there to die.
+  if (runtime::Loop& home = loop(); !home.may_touch()) {
+    home.post([context = RequestContextPtr(this)] {});
+    return;
+  }
   if (state_ == State::kHandling) {
     state_ = State::kEnded;
     connection_->close(Connection::Reason::kDropped,
@@ -82,6 +88,7 @@ void RequestContext::handle_dropped() {
 }
 
 void RequestContext::reset() {
+  WEIR_CHECK(loop().may_touch());
   Connection* const connection = std::exchange(connection_, nullptr);
   next_ = nullptr;
   state_ = State::kHandling;
