@@ -10,6 +10,12 @@
 #include "storage/log/log_recovery.h"
 
 namespace weir::broker {
+namespace {
+
+// Less than the 30 s that Kafka's clients wait for an answer.
+constexpr int64_t kProducerIdTimeoutNs = 20 * runtime::kSecond;
+
+}  // namespace
 
 BrokerSettings BrokerSettings::from(const BrokerConfig& config) {
   BrokerSettings settings;
@@ -125,9 +131,11 @@ void Broker::publish(std::shared_ptr<const MetadataChange> change, Function<void
 }
 
 Controller::Done Broker::reply_to(unsigned home, Controller::Done done) {
-  return [this, home, done = std::move(done)](Controller::Outcomes outcomes) mutable {
-    run_on(home, [done = std::move(done), outcomes = std::move(outcomes)]() mutable { done(std::move(outcomes)); });
-  };
+  const int64_t timeout_ms = done.timeout_ms();
+  return {[this, home, done = std::move(done)](Controller::Outcomes outcomes) mutable {
+            run_on(home, [done = std::move(done), outcomes = std::move(outcomes)]() mutable { done(std::move(outcomes)); });
+          },
+          timeout_ms};
 }
 
 void Broker::create_topics(unsigned home, std::vector<Controller::NewTopic> topics, Controller::Done done) {
@@ -173,7 +181,14 @@ void Broker::next_producer_id(unsigned home, Function<void(Result<int64_t>)> don
     return done(shard.producer_ids.next++);
   }
   shard.producer_id_waiters.push_back(std::move(done));
-  if (shard.producer_id_waiters.size() > 1) return;
+  if (shard.producer_id_waiters.size() == 1) {
+    shard.producer_id_timer = shard.loop.schedule_after(kProducerIdTimeoutNs, [&shard] {
+      for (auto& waiter : std::exchange(shard.producer_id_waiters, {})) {
+        waiter(fail(weir::ErrorCode::kIo, "the metadata could not be written in time"));
+      }
+    });
+  }
+  if (std::exchange(shard.producer_ids_asked, true)) return;
   run_on(0, [this, &shard] {
     producer_ids_.allocate([this, &shard](Result<ProducerIdBlock> block) {
       run_on(shard.index(), [this, &shard, block = std::move(block)]() mutable {
@@ -185,6 +200,8 @@ void Broker::next_producer_id(unsigned home, Function<void(Result<int64_t>)> don
 
 void Broker::producer_ids_arrived(BrokerShard& shard, Result<ProducerIdBlock> block) {
   auto waiters = std::exchange(shard.producer_id_waiters, {});
+  shard.producer_ids_asked = false;
+  shard.loop.cancel(shard.producer_id_timer);
   if (block) shard.producer_ids = *block;
   for (auto& waiter : waiters) {
     if (!block) waiter(std::unexpected(block.error()));

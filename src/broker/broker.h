@@ -63,6 +63,8 @@ struct BrokerShard {
   size_t waiting_fetches = 0;
   ProducerIdBlock producer_ids;
   std::vector<Function<void(Result<int64_t>)>> producer_id_waiters;  // while the next block is on its way
+  bool producer_ids_asked = false;                                   // it is, even if nobody waits any more
+  runtime::TimerId producer_id_timer;                                // for the first of them
   // Requests that wait (long polls): called once each when the broker stops.
   std::list<Function<void()>> on_stop;
 

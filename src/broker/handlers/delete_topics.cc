@@ -30,7 +30,7 @@ class DeleteTopicsOperation : public std::enable_shared_from_this<DeleteTopicsOp
     resolve();
     std::vector<TopicId> ids(ids_to_delete_);
     broker_.delete_topics(shard_.index(), std::move(ids),
-                          [self = shared_from_this()](Controller::Outcomes outcomes) { self->deleted(std::move(outcomes)); });
+                          {[self = shared_from_this()](Controller::Outcomes outcomes) { self->deleted(std::move(outcomes)); }, request_.timeout_ms});
   }
 
  private:

@@ -84,7 +84,7 @@ class UpdateFeaturesOperation : public std::enable_shared_from_this<UpdateFeatur
     }
     broker_.change_features(
         shard_.index(), [updates = std::move(updates), node_id](FeaturesRecord& record) { return apply(updates, record, node_id); },
-        [self = shared_from_this()](Controller::Outcomes outcomes) { self->respond(outcomes[0]); });
+        {[self = shared_from_this()](Controller::Outcomes outcomes) { self->respond(outcomes[0]); }, request_.timeout_ms});
   }
 
  private:

@@ -181,6 +181,10 @@ void Controller::enqueue(size_t count, Function<void(Call*)> prepare, Done done)
     return done(std::move(call.outcomes));
   }
   call.prepare = std::move(prepare);
+  call.number = ++last_number_;
+  call.timer = loop_.schedule_after(done.timeout_ms() * runtime::kMillisecond, [this, alive = alive_, number = call.number] {
+    if (*alive) expire(number);
+  });
   call.done = std::move(done);
   calls_.push_back(std::move(call));
   if (!running_) run_next();
@@ -319,9 +323,27 @@ void Controller::finish() {
   Call call = std::move(calls_.front());
   calls_.pop_front();
   running_ = false;
-  call.done(std::move(call.outcomes));
+  loop_.cancel(call.timer);
+  if (call.done) call.done(std::move(call.outcomes));
   // The completion may have begun the next call already.
   if (!running_) run_next();
+}
+
+void Controller::expire(uint64_t number) {
+  const auto at = std::ranges::find(calls_, number, &Call::number);
+  if (at == calls_.end() || !at->done) return;
+  const bool begun = running_ && at == calls_.begin();
+  Outcomes outcomes = begun ? at->outcomes : std::move(at->outcomes);
+  for (Outcome& outcome : outcomes) {
+    if (outcome.error != ErrorCode::kNone) continue;
+    outcome = {ErrorCode::kRequestTimedOut,
+               begun ? "The metadata could not be written in time; it may still be. The broker's log says what is wrong"
+                     : "Earlier changes of the metadata are not done yet; this one was not begun",
+               nullptr};
+  }
+  Done done = std::exchange(at->done, Done());
+  if (!begun) calls_.erase(at);
+  done(std::move(outcomes));
 }
 
 }  // namespace weir::broker

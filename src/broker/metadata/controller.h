@@ -5,11 +5,14 @@
 // thread only. Completions run on the loop, possibly inline.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/function.h"
@@ -37,7 +40,27 @@ class Controller {
   };
   // In the order of what was asked.
   using Outcomes = std::vector<Outcome>;
-  using Done = Function<void(Outcomes)>;
+  // The completion of a call, and how long its caller waits. Then it is answered with REQUEST_TIMED_OUT; a call that has not
+  // begun by then never does, one that has may still be done.
+  class Done {
+   public:
+    template <typename Callback>
+      requires(!std::is_same_v<std::remove_cvref_t<Callback>, Done>)
+    Done(Callback&& callback, int64_t timeout_ms = kTimeoutMs)  // implicit: most callers name no time
+        : timeout_ms_(std::max(timeout_ms, kLeastTimeoutMs)), callback_(std::forward<Callback>(callback)) {}
+    Done() = default;
+    explicit operator bool() const { return callback_ != nullptr; }
+    void operator()(Outcomes outcomes) { callback_(std::move(outcomes)); }
+    int64_t timeout_ms() const { return timeout_ms_; }
+
+   private:
+    // Less than the 30 s that Kafka's clients wait for an answer.
+    static constexpr int64_t kTimeoutMs = 20'000;
+    // Some clients name 0, in order not to wait. What nothing is in the way of takes less than this.
+    static constexpr int64_t kLeastTimeoutMs = 1000;
+    int64_t timeout_ms_ = kTimeoutMs;
+    Function<void(Outcomes)> callback_;
+  };
 
   Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image);
   ~Controller();
@@ -91,7 +114,9 @@ class Controller {
     Function<void(Call*)> prepare;  // makes the steps, or sets outcomes
     std::vector<Step> steps;
     Outcomes outcomes;
-    Done done;
+    Done done;  // empty once it has been answered
+    uint64_t number = 0;
+    runtime::TimerId timer;
     size_t settled = 0;     // steps whose outcome is known
     size_t group_size = 0;  // steps in the transaction under way
     bool one_by_one = false;
@@ -105,6 +130,7 @@ class Controller {
   void committed(Result<bool> result);
   void publish();
   void finish();
+  void expire(uint64_t number);
   void add_to(storage::MetaTransaction& transaction, const Step& step) const;
   static void add_topic_to(storage::MetaTransaction& transaction, const Step& step);
   void prepare_config_change(Call& call, size_t index, ConfigChange& change);
@@ -121,6 +147,7 @@ class Controller {
   std::unordered_map<std::string, std::string> collisions_;  // unified name -> the topic that has it
   std::deque<Call> calls_;  // the first one is under way
   bool running_ = false;
+  uint64_t last_number_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

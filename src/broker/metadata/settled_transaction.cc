@@ -28,8 +28,10 @@ class Settling : public std::enable_shared_from_this<Settling> {
  private:
   void answered(Result<MetaOutcome> outcome) {
     if (!outcome && outcome.error().code == ErrorCode::kUnknown) {
-      in_doubt_ = true;
-      log_warn("metadata", "Outcome of a metadata transaction is not known ({}); reading it back", outcome.error().message);
+      if (!std::exchange(in_doubt_, true)) {
+        log_warn("metadata", "Outcome of a metadata transaction is not known ({}); reading it back, and trying again until it is",
+                 outcome.error().message);
+      }
       return look();
     }
     // After a doubt only what is stored counts: an earlier attempt may have been the one that succeeded.
@@ -40,7 +42,7 @@ class Settling : public std::enable_shared_from_this<Settling> {
   void look() {
     read([self = shared_from_this()](bool visible) {
       if (visible) self->done_(true);
-      else self->send();
+      else self->later([self] { self->send(); });
     });
   }
   void look_last(Result<MetaOutcome> outcome) {
@@ -55,10 +57,13 @@ class Settling : public std::enable_shared_from_this<Settling> {
                  [self = shared_from_this(), then = std::move(then)](Result<MetaRange> range) mutable {
                    if (!*self->alive_) return;
                    if (range) return then(self->visible(*range));
-                   self->loop_.schedule_after(kRetryNs, [self, then = std::move(then)]() mutable {
-                     if (*self->alive_) self->read(std::move(then));
-                   });
+                   self->later([self, then = std::move(then)]() mutable { self->read(std::move(then)); });
                  });
+  }
+  void later(Function<void()> what) {
+    loop_.schedule_after(kRetryNs, [self = shared_from_this(), what = std::move(what)]() mutable {
+      if (*self->alive_) what();
+    });
   }
   bool visible(const MetaRange& range) const {
     const MetaOperation& first = transaction_.operations.front();
