@@ -230,15 +230,15 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
 
 }  // namespace
 
-BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header, int64_t* max_timestamp) {
+BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header) {
   if (const BatchFault fault = peek_batch(batch, header); fault != BatchFault::kNone) return fault;
-  if (max_timestamp != nullptr) *max_timestamp = header.max_timestamp;
   if (header.size() != batch.size()) return BatchFault::kTrailingBytes;
   if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
     return BatchFault::kBadCrc;
   if (const BatchFault fault = check_header(header, rules); fault != BatchFault::kNone) return fault;
+  if (rules.create_time) header.attributes = static_cast<int16_t>(header.attributes & ~BatchHeader::kLogAppendTime);
   if (!rules.walk_records || header.compressed()) return BatchFault::kNone;
-  return check_records(header, batch.subspan(BatchHeader::kSize), rules, max_timestamp);
+  return check_records(header, batch.subspan(BatchHeader::kSize), rules, &header.max_timestamp);
 }
 
 BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules,
@@ -335,11 +335,16 @@ void patch_crc(MutableBytes batch) {
   store_be(batch.data() + kCrcOffset, crc32c(Bytes(batch).subspan(BatchHeader::kCrcStart)));
 }
 
-void patch_log_append_time(MutableBytes batch, int64_t timestamp) {
+void patch_timestamps(MutableBytes batch, bool log_append_time, int64_t max_timestamp) {
   WEIR_CHECK(batch.size() >= BatchHeader::kSize);
-  const auto attributes = load_be<int16_t>(batch.data() + kAttributesOffset);
-  store_be(batch.data() + kAttributesOffset, static_cast<int16_t>(attributes | BatchHeader::kLogAppendTime));
-  store_be(batch.data() + kMaxTimestampOffset, timestamp);
+  uint8_t* const attributes_at = batch.data() + kAttributesOffset;
+  uint8_t* const timestamp_at = batch.data() + kMaxTimestampOffset;
+  const auto before = load_be<int16_t>(attributes_at);
+  const auto after = static_cast<int16_t>(log_append_time ? before | BatchHeader::kLogAppendTime
+                                                          : before & ~BatchHeader::kLogAppendTime);
+  if (after == before && load_be<int64_t>(timestamp_at) == max_timestamp) return;
+  store_be(attributes_at, after);
+  store_be(timestamp_at, max_timestamp);
   patch_crc(batch);
 }
 

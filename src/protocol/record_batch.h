@@ -91,15 +91,16 @@ struct BatchRules {
   bool walk_records = true;  // of uncompressed batches; those of compressed ones via check_records()
   bool contiguous = true;  // offset deltas are 0..n-1, as a producer sends them; compacted batches have gaps
   bool keys_required = false;  // compacted topics
+  bool create_time = false;    // the records' own timestamps count, whatever the attributes say
 };
 
 // Finds where the first batch of `in` ends: size and magic only. On success header holds it, and
 // header.size() bytes are there.
 BatchFault peek_batch(Bytes in, BatchHeader& header);
 
-// Checks one batch of which `batch` holds exactly all bytes. `max_timestamp`, if given, receives the highest timestamp of the
-// records if they were walked, else the header's.
-BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header, int64_t* max_timestamp = nullptr);
+// Checks one batch of which `batch` holds exactly all bytes. If its records were walked, the max timestamp that `header`
+// receives is theirs, whatever the batch says; with rules.create_time its attributes do not say LogAppendTime.
+BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header);
 
 // Checks the records of a batch: the bytes after the header, decompressed if they were compressed.
 // `max_timestamp`, if given, receives the highest timestamp of the records.
@@ -174,8 +175,9 @@ class HeaderIterator {
 // Patches of fields that the CRC does not cover. `batch` is the start of a batch.
 void patch_base_offset(uint8_t* batch, int64_t base_offset);
 void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch);
-// Makes the batch's timestamps those of its append and recomputes the CRC. `batch` holds the whole batch.
-void patch_log_append_time(MutableBytes batch, int64_t timestamp);
+// Has the header say this max timestamp, and whether it is the time of all records (LogAppendTime). The CRC is computed
+// anew only if the header said something else. `batch` holds the whole batch.
+void patch_timestamps(MutableBytes batch, bool log_append_time, int64_t max_timestamp);
 // Recomputes the CRC after a change.
 void patch_crc(MutableBytes batch);
 

@@ -142,7 +142,7 @@ TEST(RecordBatch, BuilderWritesTheSameBytesAsOthers) {
     }
     const Bytes built = builder.finish();
     Raw patched(built.begin(), built.end());
-    if (append_time) patch_log_append_time(patched, 1700000009999);
+    if (append_time) patch_timestamps(patched, true, 1700000009999);
     EXPECT_EQ(as_string(patched), as_string(foreign.bytes));
   }
 }
@@ -279,7 +279,7 @@ TEST(RecordBatch, PatchesOutsideTheCrcLeaveItValid) {
   EXPECT_EQ(check_batch(batch, {}, header), BatchFault::kNone);
   EXPECT_EQ(header.base_offset, 123456789);
   EXPECT_EQ(header.partition_leader_epoch, 42);
-  patch_log_append_time(batch, 777);
+  patch_timestamps(batch, true, 777);
   EXPECT_EQ(check_batch(batch, {}, header), BatchFault::kNone);
   RecordIterator iterator(batch);
   Record record;

@@ -15,10 +15,9 @@ constexpr ConfigKey kKeys[] = {
             "above twice its idle value; 100: no limit. They take more when the log that is not merged nears "
             "weir.unmerged.bytes.max, or when compaction falls behind.",
      .min = 1, .max = 100},
-    {.name = "weir.check.compressed.records", .type = kBoolean, .default_value = "false", .support = kWorks,
-     .doc = "Opens every compressed batch and checks its records, as Apache Kafka does; costs what decompressing costs. Without, "
-            "batches of topics that are not compacted are stored unopened: their header and CRC are checked, and a faulty "
-            "producer's records are found by its consumers.",
+    {.name = "weir.check.compressed.records", .type = kBoolean, .default_value = "true", .support = kNoEffect,
+     .doc = "Compressed batches are always opened and their records checked, as in Apache Kafka: what a header says about time "
+            "decides what is deleted, so it is not believed.",
      .dynamic = true},
     {.name = "weir.disk.reserve.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Space kept free for a full disk, when produce requests are refused and what was acknowledged still has to be "

@@ -243,7 +243,6 @@ storage::LogConfig log_config(const ConfigOverrides& overrides, const BrokerConf
   to.timestamp_before_max_ms = from.message_timestamp_before_max_ms;
   to.timestamp_after_max_ms = from.message_timestamp_after_max_ms;
   to.file_delete_delay_ms = from.file_delete_delay_ms;
-  to.check_compressed_records = broker.boolean("weir.check.compressed.records");
   to.compression = compression_named(from.compression_type);
   to.compression_gzip_level = from.compression_gzip_level;
   to.compression_lz4_level = from.compression_lz4_level;

@@ -415,7 +415,7 @@ TEST_F(PartitionCleaningTest, TimestampsAreFoundInCleanedSegments) {
 TEST_F(PartitionCleaningTest, LogAppendTimeStaysWithTheBatch) {
   std::vector<uint8_t> bytes =
       encode({.records = {{"a", "1", 10}, {"b", "1", 20}}, .log_append_time = true}, 0);
-  protocol::patch_log_append_time(bytes, 777);
+  protocol::patch_timestamps(bytes, true, 777);
   MergePartition merge;
   merge.partition = partition_;
   merge.epochs = {{3, 0}};

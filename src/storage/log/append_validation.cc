@@ -46,8 +46,8 @@ bool refuse(AppendResult& result, ErrorCode error, std::string message) {
 
 // Calls visit(index, record) for the records of an uncompressed batch that was walked before.
 template <typename Visitor>
-void each_record(Bytes batch, Visitor visit) {
-  protocol::RecordIterator records(batch);
+void each_record(const BatchHeader& header, Bytes batch, Visitor visit) {
+  protocol::RecordIterator records(header, batch.subspan(BatchHeader::kSize));
   protocol::Record record;
   for (int32_t index = 0; records.next(record); ++index) visit(index, record);
 }
@@ -58,37 +58,54 @@ void note_record_error(AppendResult& result, int32_t index, std::string message)
   if (result.record_errors.size() < kRecordErrorsMax) result.record_errors.push_back({index, std::move(message)});
 }
 
-// The bounds of message.timestamp.{before,after}.max.ms. Of compressed batches only the header's maximum is looked at.
-bool check_timestamps(Bytes batch, const BatchHeader& header, const LogConfig& config, int64_t now_ms,
-                      AppendResult& result) {
-  if (config.log_append_time) return true;
-  const auto outside = [&](int64_t timestamp) {
-    if (timestamp == kNoTimestamp) return false;
-    if (timestamp > now_ms) return timestamp - now_ms > config.timestamp_after_max_ms;
-    return now_ms - timestamp > config.timestamp_before_max_ms;
-  };
-  const bool bounded_below = config.timestamp_before_max_ms != INT64_MAX;
-  if (!outside(header.max_timestamp) && (!bounded_below || header.compressed())) return true;
-  if (!header.compressed()) {
-    each_record(batch, [&](int32_t index, const protocol::Record& record) {
-      if (!outside(record.timestamp)) return;
-      note_record_error(result, index,
-                        fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp should be "
-                                    "within [{}, {}]",
-                                    record.timestamp, index,
-                                    bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
-                                    now_ms + config.timestamp_after_max_ms));
-    });
-    if (result.record_errors.empty() && !outside(header.max_timestamp)) return true;
-  }
+bool refuse_timestamps(AppendResult& result) {
   return refuse(result, ErrorCode::kInvalidTimestamp, "One or more records have been rejected due to invalid timestamp");
 }
 
-bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader& header, AppendResult& result,
-                     int64_t* max_timestamp = nullptr) {
-  const BatchFault fault = protocol::check_batch(batch, rules, header, max_timestamp);
+// The bounds of message.timestamp.{before,after}.max.ms.
+bool outside(int64_t timestamp, const LogConfig& config, int64_t now_ms) {
+  if (timestamp == kNoTimestamp) return false;
+  if (timestamp > now_ms) return timestamp - now_ms > config.timestamp_after_max_ms;
+  return now_ms - timestamp > config.timestamp_before_max_ms;
+}
+
+// A batch whose producer says LogAppendTime. It cannot know that time, so a topic with it takes no such batch; any other
+// topic takes the time that is said as one more create time, as Kafka does, and then forgets it: what consumers see are the
+// records' own.
+bool check_flagged(const BatchHeader& said, const LogConfig& config, int64_t now_ms, AppendResult& result) {
+  if (!said.log_append_time()) return true;
+  if (!config.log_append_time && said.max_timestamp != kNoTimestamp) {
+    return outside(said.max_timestamp, config, now_ms) ? refuse_timestamps(result) : true;
+  }
+  constexpr auto kErrorsMax = static_cast<int32_t>(kRecordErrorsMax);
+  for (int32_t index = 0; index < std::min(said.record_count, kErrorsMax); ++index) {
+    note_record_error(result, index,
+                      "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.");
+  }
+  return refuse_timestamps(result);
+}
+
+// `header` is that of the records. Those of compressed batches are looked at when they are opened (batch_preparation.h).
+bool check_timestamps(Bytes batch, const BatchHeader& header, const LogConfig& config, int64_t now_ms,
+                      AppendResult& result) {
+  if (config.log_append_time || header.compressed()) return true;
+  const bool bounded_below = config.timestamp_before_max_ms != INT64_MAX;
+  if (!outside(header.max_timestamp, config, now_ms) && !bounded_below) return true;
+  each_record(header, batch, [&](int32_t index, const protocol::Record& record) {
+    if (!outside(record.timestamp, config, now_ms)) return;
+    note_record_error(result, index,
+                      fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp should be "
+                                  "within [{}, {}]",
+                                  record.timestamp, index, bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
+                                  now_ms + config.timestamp_after_max_ms));
+  });
+  return result.record_errors.empty() ? true : refuse_timestamps(result);
+}
+
+bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader& header, AppendResult& result) {
+  const BatchFault fault = protocol::check_batch(batch, rules, header);
   if (fault == BatchFault::kMissingKey) {
-    each_record(batch, [&](int32_t index, const protocol::Record& record) {
+    each_record(header, batch, [&](int32_t index, const protocol::Record& record) {
       if (!record.key) note_record_error(result, index, "Compacted topic cannot accept message without key");
     });
     return refuse(result, ErrorCode::kInvalidRecord,
@@ -98,26 +115,6 @@ bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader
     return refuse(result, error_of(fault, batch), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
   }
   return true;
-}
-
-// A producer must not claim LogAppendTime, as in Kafka: it is refused where the topic has it or where there is no time, and
-// cleared elsewhere.
-bool check_timestamp_type(const LogConfig& config, BatchHeader& header, AppendResult& result) {
-  if (config.log_append_time || header.max_timestamp == kNoTimestamp) {
-    return refuse(result, ErrorCode::kInvalidTimestamp,
-                  "Invalid timestamp type in the record batch: a producer should not set it to LogAppendTime");
-  }
-  header.attributes = static_cast<int16_t>(header.attributes & ~BatchHeader::kLogAppendTime);
-  return true;
-}
-
-// Stores what check_client_batch found to be true. Costs nothing where the producer told the truth.
-void mend_header(MutableBytes batch, const BatchHeader& header) {
-  BatchHeader sent;
-  protocol::peek_batch(batch, sent);
-  if (sent.max_timestamp == header.max_timestamp && sent.attributes == header.attributes) return;
-  header.store(batch.data());
-  protocol::patch_crc(batch);
 }
 
 // The broker's own batches were just built: only their structure is checked.
@@ -136,18 +133,13 @@ bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, Al
   protocol::BatchRules rules;
   rules.check_crc = !checked.crc_known;
   rules.keys_required = config.cleanup_compact;
-  int64_t max_timestamp = kNoTimestamp;
-  if (!check_structure(batch, rules, header, result, &max_timestamp)) return false;
+  rules.create_time = true;
+  if (!check_structure(batch, rules, header, result)) return false;
   if (header.control()) {
     return refuse(result, ErrorCode::kInvalidRecord, "Clients are not allowed to write control records");
   }
-  if (header.log_append_time()) {
-    if (!check_timestamp_type(config, header, result)) return false;
-    // With the flag gone the records have times of their own.
-    if (!header.compressed()) protocol::check_records(header, batch.subspan(BatchHeader::kSize), {}, &max_timestamp);
-  }
-  header.max_timestamp = max_timestamp;
-  return check_timestamps(batch, header, config, now_ms, result);
+  return check_flagged(BatchHeader::parse(batch.data()), config, now_ms, result) &&
+         check_timestamps(batch, header, config, now_ms, result);
 }
 
 bool validate_append(const Slice& records, const LogConfig& config, bool client, int64_t now_ms,
@@ -172,7 +164,6 @@ bool validate_append(const Slice& records, const LogConfig& config, bool client,
     if (!check_one(batch, config, client, now_ms, header, result)) return false;
     ValidatedBatch& out = batches.emplace_back();
     out.data = {const_cast<uint8_t*>(batch.data()), batch.size()};
-    if (client) mend_header(out.data, header);
     out.facts.last_offset_delta = header.last_offset_delta;
     out.facts.size = static_cast<uint32_t>(batch.size());
     out.facts.max_timestamp = header.max_timestamp;
@@ -191,10 +182,11 @@ bool validate_append(const Slice& records, const LogConfig& config, bool client,
 
 void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms) {
   if (config.log_append_time) {
-    protocol::patch_log_append_time(batch.data, now_ms);
     batch.facts.max_timestamp = now_ms;
     batch.facts.attributes |= BatchHeader::kLogAppendTime;
   }
+  protocol::patch_timestamps(batch.data, (batch.facts.attributes & BatchHeader::kLogAppendTime) != 0,
+                             batch.facts.max_timestamp);
   protocol::patch_base_offset(batch.data.data(), batch.facts.base_offset);
   protocol::patch_leader_epoch(batch.data.data(), batch.facts.leader_epoch);
 }

@@ -14,7 +14,7 @@
 namespace weir::storage {
 
 struct ValidatedBatch {
-  BatchFacts facts;   // partition, base offset and leader epoch are not known yet
+  BatchFacts facts;   // partition, base offset and leader epoch are not known yet; times are those of the records
   MutableBytes data;  // the batch in the caller's memory
 };
 using ValidatedBatches = std::vector<ValidatedBatch>;
@@ -23,8 +23,8 @@ using ValidatedBatches = std::vector<ValidatedBatch>;
 struct AlreadyChecked {
   bool crc_known = false;
 };
-// Checks one batch of a produce request: header, CRC, timestamps, and the records of an uncompressed one. On refusal fills
-// result's error and messages and returns false.
+// Checks one batch of a produce request: header, CRC, timestamps, and the records of an uncompressed one, whose times
+// `header` receives. On refusal fills result's error and messages and returns false.
 bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, AlreadyChecked checked,
                         protocol::BatchHeader& header, AppendResult& result);
 
@@ -33,7 +33,8 @@ bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, Al
 bool validate_append(const Slice& records, const LogConfig& config, bool client, int64_t now_ms,
                      ValidatedBatches& batches, AppendResult& result);
 
-// Writes what the broker decides into the batch: base offset, leader epoch, and the time with LogAppendTime.
+// Writes what the broker decides into the batch: base offset, leader epoch, the time with LogAppendTime, and the records'
+// max timestamp where the producer's header says another one. Only a change of times costs a new CRC.
 void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms);
 
 // Turns a verdict other than kAccept into the answer for the client.

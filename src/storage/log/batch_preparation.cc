@@ -26,16 +26,6 @@ bool refuse(AppendResult& refusal, ErrorCode error, std::string message) {
   return false;
 }
 
-bool has_record_rules(const LogConfig& config) {
-  return config.cleanup_compact || config.check_compressed_records || (!config.log_append_time && config.timestamp_before_max_ms != INT64_MAX);
-}
-
-// Whether the header of a compressed batch says of its records' time what cannot be: their maximum is below the first one, or
-// there is none. Some clients always send -1; retention would delete such a batch at once.
-bool doubtful_time(const BatchHeader& header) {
-  return header.max_timestamp <= 0 || header.max_timestamp < header.base_timestamp || header.log_append_time();
-}
-
 CompressionType stored_type(const BatchHeader& header, const LogConfig& config) {
   return config.compression.value_or(header.compression());
 }
@@ -56,11 +46,26 @@ std::optional<int> level_of(CompressionType type, const LogConfig& config) {
   }
 }
 
-// The batch with its records uncompressed. Its CRC is not set.
-bool decompress_batch(Bytes batch, const BatchHeader& header, std::vector<uint8_t>& plain, AppendResult& refusal) {
-  plain.resize(BatchHeader::kSize);
+// What opens batches on a thread of the pool. Kept: fresh memory costs more than most codecs.
+struct Opener {
+  static constexpr size_t kKeptBytes = 4 << 20;
   protocol::Decompressor decompressor;
-  const CompressionFault fault = decompressor.decompress(header.compression(), batch.subspan(BatchHeader::kSize),
+  std::vector<uint8_t> plain;
+
+  static Opener& of_thread() {
+    thread_local Opener opener;
+    return opener;
+  }
+  void trim() {
+    if (plain.capacity() > kKeptBytes) plain = {};
+  }
+};
+
+// Leaves the batch with its records uncompressed in `opener`. Its CRC is not set.
+bool decompress_batch(Bytes batch, const BatchHeader& header, Opener& opener, AppendResult& refusal) {
+  std::vector<uint8_t>& plain = opener.plain;
+  plain.resize(BatchHeader::kSize);
+  const CompressionFault fault = opener.decompressor.decompress(header.compression(), batch.subspan(BatchHeader::kSize),
                                                          kDecompressedBytesMax, plain);
   if (fault == CompressionFault::kTooLarge) {
     return refuse(refusal, ErrorCode::kMessageTooLarge,
@@ -90,37 +95,23 @@ Slice stored(BatchHeader header, Bytes records) {
   return slice;
 }
 
-}  // namespace
-
-bool needs_preparation(Bytes records, const LogConfig& config) {
-  BatchHeader header;
-  // What is not a batch is refused by the append itself.
-  if (protocol::peek_batch(records, header) != BatchFault::kNone || header.size() != records.size()) return false;
-  if (header.control() || header.compression_bits() >= protocol::kCompressionTypes) return false;
-  if (stored_type(header, config) != header.compression()) return true;
-  return header.compressed() && (has_record_rules(config) || doubtful_time(header));
-}
-
-bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal) {
+bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal) {
   const Bytes batch = records.bytes();
-  BatchHeader sent;
-  protocol::peek_batch(batch, sent);
   BatchHeader header;
   if (!check_client_batch(batch, config, now_ms, {}, header, refusal)) return false;
   if (batch.size() > static_cast<size_t>(config.max_message_bytes)) return true;  // the append refuses it
   const CompressionType type = stored_type(header, config);
 
-  std::vector<uint8_t> opened;
   Bytes plain = batch;
   if (header.compressed()) {
-    if (!decompress_batch(batch, header, opened, refusal)) return false;
-    plain = opened;
-    BatchHeader plain_header;
-    if (!check_client_batch(plain, config, now_ms, {.crc_known = true}, plain_header, refusal)) return false;
-    header.max_timestamp = plain_header.max_timestamp;
+    if (!decompress_batch(batch, header, opener, refusal)) return false;
+    plain = opener.plain;
+    BatchHeader opened;
+    if (!check_client_batch(plain, config, now_ms, {.crc_known = true}, opened, refusal)) return false;
+    header.max_timestamp = opened.max_timestamp;
     if (type == header.compression()) {
-      if (header.max_timestamp == sent.max_timestamp && header.attributes == sent.attributes) return true;
-      records = stored(header, batch.subspan(BatchHeader::kSize));
+      protocol::patch_timestamps({const_cast<uint8_t*>(batch.data()), batch.size()}, header.log_append_time(),
+                                 header.max_timestamp);
       return true;
     }
   }
@@ -136,6 +127,23 @@ bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, Appe
   }
   records = stored(header, compressed);
   return true;
+}
+
+}  // namespace
+
+bool needs_preparation(Bytes records, const LogConfig& config) {
+  BatchHeader header;
+  // What is not a batch is refused by the append itself.
+  if (protocol::peek_batch(records, header) != BatchFault::kNone || header.size() != records.size()) return false;
+  if (header.control() || header.compression_bits() >= protocol::kCompressionTypes) return false;
+  return header.compressed() || stored_type(header, config) != header.compression();
+}
+
+bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal) {
+  Opener& opener = Opener::of_thread();
+  const bool done = prepare_with(opener, records, config, now_ms, refusal);
+  opener.trim();
+  return done;
 }
 
 }  // namespace weir::storage

@@ -2,9 +2,9 @@
 // anew. It is done on the pool before the append, which keeps its place in its partition's queue meanwhile
 // (log_shard_prepare.cc).
 //
-// Prepared are batches whose compression is not what `compression.type` asks for, and compressed ones whose records have
-// rules to meet: keys in a compacted topic, message.timestamp.before.max.ms, weir.check.compressed.records. All other compressed batches are stored
-// unopened; only their header and CRC are checked.
+// Prepared are batches whose compression is not what `compression.type` asks for, and all compressed ones: their records are
+// checked as those of others are, and their times are taken from the records, as Kafka does. A header is never believed about
+// time: it decides what is deleted and found (docs/decisions/0010-times-come-from-records.md).
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ struct PreparedAppend {
 // Whether `records`, as a producer sent them, have to be prepared. Looks at the header of the first batch only.
 bool needs_preparation(Bytes records, const LogConfig& config);
 
-// Checks all records and replaces `records` by what is to be stored. On refusal fills `refusal` and returns false.
-// Thread-safe.
+// Checks all records and has `records` (memory that nobody else reads) be what is to be stored. On refusal fills `refusal`
+// and returns false. Thread-safe.
 bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal);
 
 }  // namespace weir::storage

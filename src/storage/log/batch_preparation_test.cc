@@ -81,7 +81,7 @@ TEST_P(FromTo, RecordsAndProducerStayTheSame) {
   const Slice sent = make_batch(some_records(), from);
   LogConfig config;
   config.compression = to;
-  EXPECT_EQ(needs_preparation(sent.bytes(), config), from != to);
+  EXPECT_EQ(needs_preparation(sent.bytes(), config), from != to || from != CompressionType::kNone);
   Slice stored = sent;
   AppendResult refusal;
   ASSERT_TRUE(prepare_batch(stored, config, kNow, refusal)) << refusal.message;
@@ -147,58 +147,64 @@ TEST(BatchPreparation, CompressedRecordsThatAreTooOldAreNamed) {
   EXPECT_EQ(refusal.record_errors[1].index, 2);
 }
 
-TEST(BatchPreparation, WithoutRulesCompressedBatchesStayUnopened) {
-  Slice records = make_batch(some_records(), CompressionType::kGzip);
-  EXPECT_FALSE(needs_preparation(records.bytes(), LogConfig{}));
-  LogConfig same;
-  same.compression = CompressionType::kGzip;
-  EXPECT_FALSE(needs_preparation(records.bytes(), same));
+TEST(BatchPreparation, CompressedBatchesAreOpenedWhateverTheRules) {
+  EXPECT_TRUE(needs_preparation(make_batch(some_records(), CompressionType::kGzip).bytes(), LogConfig{}));
+  EXPECT_FALSE(needs_preparation(make_batch(some_records()).bytes(), LogConfig{}));
 }
 
-TEST(BatchPreparation, UnreadableRecordsAreRefusedWhereTheyAreChecked) {
+TEST(BatchPreparation, UnreadableRecordsAreRefused) {
   Slice records = make_batch(some_records(), CompressionType::kGzip);
   std::memset(records.owner.data() + BatchHeader::kSize + 12, 0x5a, 8);
   protocol::patch_crc({records.owner.data(), records.size});
-  EXPECT_FALSE(needs_preparation(records.bytes(), LogConfig{}));
-  LogConfig config;
-  config.check_compressed_records = true;
-  EXPECT_TRUE(needs_preparation(records.bytes(), config));
   AppendResult refusal;
-  EXPECT_FALSE(prepare_batch(records, config, kNow, refusal));
+  EXPECT_FALSE(prepare_batch(records, {}, kNow, refusal));
   EXPECT_EQ(refusal.error, ErrorCode::kInvalidRecord);
   Slice sound = make_batch(some_records(), CompressionType::kGzip);
-  EXPECT_TRUE(prepare_batch(sound, config, kNow, refusal)) << refusal.message;
+  EXPECT_TRUE(prepare_batch(sound, {}, kNow, refusal)) << refusal.message;
 }
 
-TEST(BatchPreparation, AWrongMaxTimestampIsCorrected) {
-  Slice records = make_batch(some_records(), CompressionType::kGzip);
-  BatchHeader header = BatchHeader::parse(records.data);
-  header.max_timestamp = 1999;
-  header.store(records.owner.data());
-  protocol::patch_crc({records.owner.data(), records.size});
-  LogConfig config;
-  config.cleanup_compact = true;
+// As some producers send them: none, zero, the last record's, far too high.
+class LyingHeader : public ::testing::TestWithParam<std::tuple<CompressionType, int64_t>> {};
+
+TEST_P(LyingHeader, SaysWhatTheRecordsSayAndNothingElseChanges) {
+  const auto [type, claimed] = GetParam();
+  const Slice honest = make_batch(some_records(), type);
+  Slice records = Slice::copy_of(honest.bytes());
+  protocol::patch_timestamps({records.owner.data(), records.size}, false, claimed);
   AppendResult refusal;
-  ASSERT_TRUE(prepare_batch(records, config, kNow, refusal)) << refusal.message;
-  EXPECT_EQ(BatchHeader::parse(records.data).max_timestamp, 1500);
-  EXPECT_EQ(keys_and_values(records.bytes()).size(), 3u);
+  ASSERT_TRUE(prepare_batch(records, {}, kNow, refusal)) << refusal.message;
+  EXPECT_EQ(as_string(records.bytes()), as_string(honest.bytes()));
 }
 
-TEST(BatchPreparation, ATimeThatCannotBeIsLookedInto) {
-  for (const int64_t told : {-1, 0, 999}) {
-    Slice records = make_batch(some_records(), CompressionType::kZstd);
-    const std::vector<uint8_t> sent(records.data + BatchHeader::kSize, records.data + records.size);
-    BatchHeader header = BatchHeader::parse(records.data);
-    header.max_timestamp = told;
-    header.store(records.owner.data());
-    protocol::patch_crc({records.owner.data(), records.size});
-    ASSERT_TRUE(needs_preparation(records.bytes(), LogConfig{}));
-    AppendResult refusal;
-    ASSERT_TRUE(prepare_batch(records, LogConfig{}, kNow, refusal)) << refusal.message;
-    EXPECT_EQ(BatchHeader::parse(records.data).max_timestamp, 1500);
-    EXPECT_EQ(std::vector<uint8_t>(records.data + BatchHeader::kSize, records.data + records.size), sent);
-    EXPECT_EQ(keys_and_values(records.bytes()).size(), 3u);
-  }
+INSTANTIATE_TEST_SUITE_P(Codecs, LyingHeader,
+                         ::testing::Combine(::testing::Values(CompressionType::kGzip, CompressionType::kSnappy,
+                                                              CompressionType::kLz4, CompressionType::kZstd),
+                                            ::testing::Values(-1, 0, 1200, 1'000'000'000'000)));
+
+TEST(BatchPreparation, CompressedRecordsFromTheFutureAreRefusedWhateverTheHeaderSays) {
+  LogConfig config;
+  Slice records = make_batch({{"a", "1", kNow}, {"b", "2", kNow + config.timestamp_after_max_ms + 1}}, CompressionType::kZstd);
+  protocol::patch_timestamps({records.owner.data(), records.size}, false, kNow);
+  AppendResult refusal;
+  EXPECT_FALSE(prepare_batch(records, config, kNow, refusal));
+  EXPECT_EQ(refusal.error, ErrorCode::kInvalidTimestamp);
+  ASSERT_EQ(refusal.record_errors.size(), 1u);
+  EXPECT_EQ(refusal.record_errors[0].index, 1);
+}
+
+TEST(BatchPreparation, TheProducersLogAppendTimeIsForgotten) {
+  Slice records = make_batch(some_records(), CompressionType::kLz4);
+  protocol::patch_timestamps({records.owner.data(), records.size}, true, 1999);
+  AppendResult refusal;
+  ASSERT_TRUE(prepare_batch(records, {}, kNow, refusal)) << refusal.message;
+  EXPECT_EQ(as_string(records.bytes()), as_string(make_batch(some_records(), CompressionType::kLz4).bytes()));
+
+  LogConfig append_time;
+  append_time.log_append_time = true;
+  protocol::patch_timestamps({records.owner.data(), records.size}, true, 1999);
+  EXPECT_FALSE(prepare_batch(records, append_time, kNow, refusal));
+  EXPECT_EQ(refusal.error, ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(refusal.record_errors.size(), 3u);
 }
 
 TEST(BatchPreparation, ABombIsRefused) {

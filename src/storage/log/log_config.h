@@ -20,7 +20,6 @@ struct LogConfig {
   int64_t timestamp_before_max_ms = INT64_MAX;
   int64_t timestamp_after_max_ms = 3600 * 1000;
   int64_t file_delete_delay_ms = 60 * 1000;
-  bool check_compressed_records = false;  // weir.check.compressed.records: as if they were not compressed
   std::optional<protocol::CompressionType> compression;  // compression.type; nothing: as the producer chose
   int32_t compression_gzip_level = -1;
   int32_t compression_lz4_level = 9;

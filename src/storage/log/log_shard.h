@@ -245,8 +245,8 @@ class LogShard {
     return std::max(partition.config_.file_delete_delay_ms, kReadsMayTakeMs);
   }
   void forget_tail(Partition& partition, int64_t offset);
-  void find_in_batch(Slice batch, int64_t timestamp, int64_t start_offset,
-                     Function<void(Result<TimestampPosition>)> done);
+  void find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
+                       Function<void(Result<TimestampPosition>)> done);
   void take_offline(Partition& partition, const std::string& reason);
   void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);
 

@@ -165,6 +165,31 @@ class LogShardTest : public ::testing::Test {
     world_.run_until([&] { return wal_->released_ > 0; });
   }
 
+  // What the header of a batch says, whatever its records do.
+  struct Claim {
+    bool log_append_time = false;
+    int64_t max_timestamp = -1;
+  };
+  static Slice claiming(Slice records, Claim claim) {
+    protocol::patch_timestamps({records.owner.data(), records.size}, claim.log_append_time, claim.max_timestamp);
+    return records;
+  }
+  protocol::BatchHeader sound_header_at(int64_t offset) {
+    const auto result = read(offset);
+    protocol::BatchSplitter batches(std::get<Slice>(result.pieces.at(0)).bytes());
+    EXPECT_TRUE(batches.next());
+    protocol::BatchHeader header;
+    EXPECT_EQ(protocol::check_batch(batches.batch(), {}, header), protocol::BatchFault::kNone);
+    return protocol::BatchHeader::parse(batches.batch().data());
+  }
+  TimestampPosition find(int64_t timestamp) {
+    std::optional<Result<TimestampPosition>> found;
+    shard_->find_timestamp(*partition_, timestamp, [&](Result<TimestampPosition> r) { found = std::move(r); });
+    world_.run_until([&] { return found.has_value(); });
+    EXPECT_TRUE(found && *found);
+    return **found;
+  }
+
   weir::testing::ManualLoop world_;
   runtime::Runtime runtime_ = world_.sim().runtime();
   FakeStore store_;
@@ -437,57 +462,90 @@ TEST_F(LogShardTest, LogAppendTimeStampsTheBatch) {
   EXPECT_EQ(header.max_timestamp, answers_.at(0).log_append_time_ms);
 }
 
-// The header of a batch with other facts about its time than the records have.
-Slice with_header(Slice batch, int64_t max_timestamp, bool log_append_time = false) {
-  const MutableBytes bytes{const_cast<uint8_t*>(batch.data), batch.size};
-  protocol::BatchHeader header = protocol::BatchHeader::parse(bytes.data());
-  header.max_timestamp = max_timestamp;
-  if (log_append_time) header.attributes |= protocol::BatchHeader::kLogAppendTime;
-  header.store(bytes.data());
-  protocol::patch_crc(bytes);
-  return batch;
-}
-
-TEST_F(LogShardTest, TheTimeOfABatchIsThatOfItsRecords) {
+// The header of a produced batch is no source of times: producers send -1 (Sarama before 1.45.1), 0, the last record's
+// (kafka-go), or anything.
+TEST_F(LogShardTest, WhatAHeaderSaysAboutTimeDeletesAndHidesNothing) {
   LogConfig config;
   config.retention_ms = 1000;
   shard_->set_config(partition_->id(), config);
   const int64_t now = runtime_.clock->wall_ms();
-  // As some clients send it: none at all, zero, that of another record, one far ahead.
-  const int64_t told[] = {-1, 0, now - 5000, now + 3'000'000'000};
-  for (const int64_t max_timestamp : told) append(with_header(batch(2, {}, now), max_timestamp));
+  for (const int64_t claimed : {int64_t{-1}, int64_t{0}, now - 5000, now + (int64_t{1} << 40)}) {
+    append(claiming(batch(3, {}, now - 2), {false, claimed}));
+    EXPECT_EQ(wal_->facts_.back().max_timestamp, now);
+  }
   wal_->complete();
+  ASSERT_EQ(answers_.size(), 4u);
   shard_->run_retention();
   world_.advance(10 * runtime::kMillisecond);
   EXPECT_EQ(partition_->log_start_offset(), 0);
-  for (int64_t offset = 0; offset < 8; offset += 2) {
-    const auto result = read(offset);
-    protocol::BatchHeader header;
-    ASSERT_EQ(protocol::check_batch(std::get<Slice>(result.pieces.at(0)).bytes(), {}, header), protocol::BatchFault::kNone);
-    EXPECT_EQ(header.max_timestamp, now + 1);
+  for (const int64_t offset : {0, 3, 6, 9}) {
+    const auto header = sound_header_at(offset);
+    EXPECT_EQ(header.max_timestamp, now);
+    EXPECT_FALSE(header.log_append_time());
   }
-  // A record that is too far ahead does not pass by a header that hides it.
-  append(with_header(batch(1, {}, now + 7'200'000), now));
-  EXPECT_EQ(answers_.back().error, ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(find(now).offset, 2);
+  EXPECT_EQ(find(now - 1).offset, 1);
+  EXPECT_EQ(find(now + 1).offset, -1);
+  EXPECT_EQ(find(LogShard::kLargestTimestamp).offset, 2);
 }
 
-TEST_F(LogShardTest, AProducerMustNotClaimLogAppendTime) {
-  const int64_t now = runtime_.clock->wall_ms();
-  append(with_header(batch(2, {}, now), now + 500, true));
-  wal_->complete();
-  ASSERT_EQ(answers_.at(0).error, ErrorCode::kNone);
-  protocol::BatchHeader header;
-  const auto result = read(0);
-  EXPECT_EQ(protocol::check_batch(std::get<Slice>(result.pieces.at(0)).bytes(), {}, header), protocol::BatchFault::kNone);
-  EXPECT_FALSE(header.log_append_time());
-  EXPECT_EQ(header.max_timestamp, now + 1);
-  append(with_header(batch(1, {}, now), -1, true));
-  EXPECT_EQ(answers_.at(1).error, ErrorCode::kInvalidTimestamp);
+TEST_F(LogShardTest, OldRecordsExpireThoughTheirHeaderSaysOtherwise) {
   LogConfig config;
-  config.log_append_time = true;
+  config.retention_ms = 1000;
   shard_->set_config(partition_->id(), config);
-  append(with_header(batch(1, {}, now), now, true));
-  EXPECT_EQ(answers_.at(2).error, ErrorCode::kInvalidTimestamp);
+  const int64_t now = runtime_.clock->wall_ms();
+  append(claiming(batch(2, {}, now - 5000), {false, now}));
+  wal_->complete();
+  shard_->run_retention();
+  EXPECT_TRUE(world_.run_until([&] { return partition_->log_start_offset() == 2; }));
+}
+
+TEST_F(LogShardTest, RecordsFromTheFutureAreRefusedThoughTheirHeaderSaysOtherwise) {
+  const int64_t now = runtime_.clock->wall_ms();
+  const int64_t in_31_years = now + int64_t{31} * 365 * 86'400'000;
+  append(claiming(batch(2, {}, in_31_years), {false, now}));
+  ASSERT_EQ(answers_.size(), 1u);
+  EXPECT_EQ(answers_[0].error, ErrorCode::kInvalidTimestamp);
+  EXPECT_EQ(answers_[0].record_errors.size(), 2u);
+}
+
+TEST_F(LogShardTest, AProducerCannotSayLogAppendTime) {
+  const int64_t now = runtime_.clock->wall_ms();
+  append(claiming(batch(2, {}, now - 1), {true, now - 500}));
+  wal_->complete();
+  ASSERT_EQ(answers_.size(), 1u);
+  EXPECT_EQ(answers_[0].error, ErrorCode::kNone);
+  EXPECT_EQ(answers_[0].log_append_time_ms, -1);
+  const auto header = sound_header_at(0);
+  EXPECT_FALSE(header.log_append_time());
+  EXPECT_EQ(header.max_timestamp, now);
+  EXPECT_EQ(wal_->facts_.back().attributes, 0);
+
+  append(claiming(batch(2, {}, now), {true, -1}));
+  append(claiming(batch(2, {}, now), {true, now + 7'200'000}));
+  append(claiming(batch(2, {}, now + 7'200'000), {true, now}));
+  LogConfig append_time;
+  append_time.log_append_time = true;
+  shard_->set_config(partition_->id(), append_time);
+  append(claiming(batch(2, {}, now), {true, now}));
+  ASSERT_EQ(answers_.size(), 5u);
+  for (size_t i = 1; i < 5; ++i) EXPECT_EQ(answers_[i].error, ErrorCode::kInvalidTimestamp) << i;
+  EXPECT_EQ(answers_[1].record_errors.size(), 2u);
+  EXPECT_EQ(answers_[4].record_errors.size(), 2u);
+  EXPECT_EQ(partition_->log_end_offset(), 2);
+}
+
+TEST_F(LogShardTest, ALookUpGoesOnWhereTheLogStartHidesTheTimeOfABatch) {
+  protocol::RecordBatchBuilder builder;
+  for (const int64_t timestamp : {5000, 1000}) builder.append(timestamp, std::nullopt, Bytes());
+  append(Slice::copy_of(builder.finish()));
+  append(batch(1, {}, 6000));
+  wal_->complete();
+  EXPECT_EQ(find(4000).offset, 0);
+  shard_->delete_records(*partition_, 1, [](Result<int64_t>) {});
+  ASSERT_TRUE(world_.run_until([&] { return partition_->log_start_offset() == 1; }));
+  EXPECT_EQ(find(4000).offset, 2);
+  EXPECT_EQ(find(1000).offset, 1);
 }
 
 TEST_F(LogShardTest, EpochsOfTheHistory) {

@@ -26,46 +26,52 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<
     if (timestamp == kNoTimestamp) return done(TimestampPosition{});
   }
   // The tail's candidate is found now; the segments are asked first, for their records come first.
-  Slice candidate;
+  // One that begins below the log start may have its largest time there: then it is the next one.
+  std::vector<Slice> candidates;
   for (size_t i = first; i < partition.tail_.size(); ++i) {
     const TailBatch& batch = partition.tail_[i];
     if (batch.facts.last_offset() >= partition.high_watermark_) break;
     if (batch.facts.max_timestamp < timestamp || batch.facts.last_offset() < partition.log_start_offset_) continue;
-    candidate = batch.bytes;
-    break;
+    candidates.push_back(batch.bytes);
+    if (batch.facts.base_offset >= partition.log_start_offset_) break;
   }
   const auto& segments = partition.manifest_.segments;
   const bool in_segments = std::any_of(segments.begin(), segments.end(), [&](const SegmentInfo& segment) {
     return segment.max_timestamp >= timestamp && segment.next_offset > partition.log_start_offset_;
   });
   if (!in_segments) {
-    return find_in_batch(std::move(candidate), timestamp, partition.log_start_offset_, std::move(done));
+    return find_in_batches(std::move(candidates), timestamp, partition.log_start_offset_, std::move(done));
   }
   store_.find_timestamp(
       partition.manifest_, timestamp, loop_,
-      [this, alive = alive_, candidate = std::move(candidate), timestamp, start = partition.log_start_offset_,
+      [this, alive = alive_, candidates = std::move(candidates), timestamp, start = partition.log_start_offset_,
        done = std::move(done)](Result<TimestampPosition> found) mutable {
         if (!*alive) return;
         if (found && found->offset < 0) {
-          return find_in_batch(std::move(candidate), timestamp, start, std::move(done));
+          return find_in_batches(std::move(candidates), timestamp, start, std::move(done));
         }
         if (found && found->offset < start) found->offset = start;
         done(std::move(found));
       });
 }
 
-void LogShard::find_in_batch(Slice batch, int64_t timestamp, int64_t start_offset,
-                             Function<void(Result<TimestampPosition>)> done) {
-  if (batch.size == 0) return done(TimestampPosition{});
+void LogShard::find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
+                               Function<void(Result<TimestampPosition>)> done) {
+  if (batches.empty()) return done(TimestampPosition{});
   // Compressed batches are unpacked for this: on the pool, never on the loop.
   auto found = std::make_shared<Result<TimestampPosition>>(TimestampPosition{});
   runtime_.pool->submit(
-      [found, batch = std::move(batch), timestamp, start_offset] {
-        auto record = first_record_in(batch.bytes(), timestamp, start_offset);
-        if (!record) {
-          *found = std::unexpected(record.error());
-        } else if (*record) {
-          *found = **record;
+      [found, batches = std::move(batches), timestamp, start_offset] {
+        for (const Slice& batch : batches) {
+          auto record = first_record_in(batch.bytes(), timestamp, start_offset);
+          if (!record) {
+            *found = std::unexpected(record.error());
+          } else if (*record) {
+            *found = **record;
+          } else {
+            continue;
+          }
+          return;
         }
       },
       loop_,
