@@ -263,7 +263,9 @@ BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRu
     highest = std::max(highest, timestamp);
   }
   if (cursor.left() > 0) return BatchFault::kTrailingBytes;
-  if (max_timestamp != nullptr) *max_timestamp = header.log_append_time() ? header.max_timestamp : highest;
+  // What compaction emptied keeps the time at which its producer was active.
+  const bool says_itself = header.log_append_time() || header.record_count == 0;
+  if (max_timestamp != nullptr) *max_timestamp = says_itself ? header.max_timestamp : highest;
   return BatchFault::kNone;
 }
 
