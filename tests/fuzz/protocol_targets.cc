@@ -125,7 +125,7 @@ bool fuzz_record_batches(Bytes blob) {
     }
     WEIR_CHECK(plain.size() <= kMemoryLimit);
     std::vector<uint8_t> patched(splitter.batch().begin(), splitter.batch().end());
-    patch_log_append_time(patched, 1);
+    patch_timestamps(patched, true, 1);
     patch_base_offset(patched.data(), 5);
     const BatchFault fault = check_batch(patched, {.walk_records = false, .contiguous = false}, header);
     WEIR_CHECK(fault == BatchFault::kNone && header.base_offset == 5 && header.max_timestamp == 1);
