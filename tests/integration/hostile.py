@@ -11,6 +11,7 @@ CONNECTIONS = int(os.environ.get("WEIR_TEST_CONNECTIONS", "5000"))
 # Sanitizers take memory of their own.
 MEMORY_FACTOR = float(os.environ.get("WEIR_TEST_MEMORY_FACTOR", "1"))
 READERS = 30
+CHURN_ROUNDS = int(os.environ.get("WEIR_TEST_CHURN_ROUNDS", "6000"))
 ANNOUNCED = 100 << 20
 CASES = []
 
@@ -237,3 +238,48 @@ def counts_past_all_bounds(broker):
     assert grown < 200 * MEMORY_FACTOR, f"{grown:.0f} MiB for counts that were not true"
     expect_service(broker, "after")
     return f"{grown:.0f} MiB at most"
+
+
+def request_frame(key: int, version: int, body: bytes) -> bytes:
+    request = struct.pack(">hhih", key, version, 1, -1) + body
+    return struct.pack(">i", len(request)) + request
+
+
+def strings(names) -> bytes:
+    return struct.pack(">i", len(names)) + b"".join(struct.pack(">h", len(name)) + name for name in names)
+
+
+def answered_groups(connection) -> None:
+    """The groups' topic is there and loaded on all its partitions."""
+    names = [b"group-%d" % i for i in range(200)]
+    connection.sendall(request_frame(10, 0, struct.pack(">h", 7) + names[0][:7]))
+    answer = connection.makefile("rb")
+    answer.read(*struct.unpack(">i", answer.read(4)))
+    connection.sendall(request_frame(15, 0, strings(names)))
+    answer.read(*struct.unpack(">i", answer.read(4)))
+
+
+@case("--set", "weir.shards=2")
+def connections_that_close_behind_an_answer_of_other_shards(broker):
+    """The last reference to a request must not die on the shard that answered it."""
+    with socket.create_connection(("127.0.0.1", broker.port), timeout=20) as first:
+        answered_groups(first)
+    names = [b"group-%d" % i for i in range(12)]
+    for i in range(CHURN_ROUNDS):
+        requests = [request_frame(15, 0, strings(names)),                                             # DescribeGroups
+                    request_frame(42, 0, strings(names)),                                             # DeleteGroups
+                    request_frame(9, 1, struct.pack(">h", 7) + b"group-%d" % (i % 10) + strings([])),  # OffsetFetch
+                    request_frame(16, 0, b"")]                                                        # ListGroups
+        with socket.create_connection(("127.0.0.1", broker.port), timeout=20) as leaving:
+            leaving.sendall(requests[i % 4])
+            if i // 4 % 3 == 0:  # before the answer, by a reset
+                leaving.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            elif i // 4 % 3 == 1:  # when it begins to arrive
+                assert leaving.recv(1), f"no answer in round {i}"
+            else:  # a half-close, then all of the answer
+                leaving.shutdown(socket.SHUT_WR)
+                while leaving.recv(1 << 16):
+                    pass
+        assert broker.process.poll() is None, f"the broker ended in round {i}"
+    expect_service(broker, "after")
+    return f"{CHURN_ROUNDS} connections"

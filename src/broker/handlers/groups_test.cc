@@ -150,35 +150,6 @@ TEST_F(GroupsTest, MembersOnEveryShardShareAGroup) {
   EXPECT_EQ(call<DescribeGroupsResponse>(5, describe)->groups[0].group_state, "Empty");
 }
 
-TEST_F(GroupsTest, ConnectionsMayCloseWhileCoordinatorsAnswer) {
-  find_coordinator();
-  const std::vector<std::string> names = {"a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l"};
-  const std::vector<std::string_view> groups(names.begin(), names.end());
-  std::vector<std::string_view> asked = groups;
-  std::vector<OffsetFetchRequest::OffsetFetchRequestGroup> fetched;
-  for (const std::string_view name : groups) fetched.emplace_back().group_id = name;
-  DescribeGroupsRequest describe;
-  describe.groups = asked;
-  DeleteGroupsRequest remove;
-  remove.groups_names = asked;
-  OffsetFetchRequest fetch_all;
-  fetch_all.groups = fetched;
-  for (unsigned round = 0; round < 200; ++round) {
-    FakePeer& leaving = peer(round % kShards);
-    switch (round / kShards % 4) {
-      case 0: send(leaving, 5, describe); break;
-      case 1: send(leaving, 2, remove); break;
-      case 2: send(leaving, 9, fetch_all); break;
-      case 3: send(leaving, 5, ListGroupsRequest()); break;
-    }
-    // Some close before anything is answered, some while answers cross the shards.
-    sim_.run_for(round % 7 * 20'000);
-    sim_.loop(round % kShards).post([&leaving] { leaving.finish(); });
-    run_until([&] { return leaving.closed; });
-  }
-  EXPECT_EQ(call<DescribeGroupsResponse>(5, describe)->groups.size(), names.size());
-}
-
 TEST_F(GroupsTest, OffsetsSurviveRestarts) {
   create_topic("t", 1);
   find_coordinator();
