@@ -1,19 +1,14 @@
 #include "http/host_name.h"
 
 #include <algorithm>
+#include <boost/beast/core/string.hpp>
 
 namespace weir::http {
 
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-bool same(std::string_view a, std::string_view b) {
-  return std::ranges::equal(a, b, [](char x, char y) { return lower(x) == lower(y); });
-}
-
 bool ends_with(std::string_view host, std::string_view suffix) {
-  return host.size() > suffix.size() && same(host.substr(host.size() - suffix.size()), suffix);
+  return host.size() > suffix.size() && boost::beast::iequals(host.substr(host.size() - suffix.size()), suffix);
 }
 
 std::string_view without_port(std::string_view host) {
@@ -38,7 +33,7 @@ bool may_be_host(std::string_view host, std::span<const std::string> known) {
   for (const std::string_view suffix : {".localhost", ".local", ".internal", ".svc"}) {
     if (ends_with(host, suffix)) return true;
   }
-  return std::ranges::any_of(known, [&](const std::string& name) { return name == "*" || same(name, host); });
+  return std::ranges::any_of(known, [&](const std::string& name) { return name == "*" || boost::beast::iequals(name, host); });
 }
 
 }  // namespace weir::http

@@ -243,7 +243,7 @@ void HttpServer::accept(std::unique_ptr<runtime::Socket> socket) {
   connection->start();
 }
 
-// Who holds connections without asking anything must not keep a probe away; nor who does not take its answers.
+// Connections that ask nothing, or do not take their answers, must not keep a probe away.
 void HttpServer::make_room() {
   size_t open = 0;
   Connection* oldest = nullptr;

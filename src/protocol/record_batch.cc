@@ -263,7 +263,7 @@ BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRu
     highest = std::max(highest, timestamp);
   }
   if (cursor.left() > 0) return BatchFault::kTrailingBytes;
-  // What compaction emptied keeps the time at which its producer was active.
+  // A batch that compaction emptied keeps the time at which its producer was active.
   const bool says_itself = header.log_append_time() || header.record_count == 0;
   if (max_timestamp != nullptr) *max_timestamp = says_itself ? header.max_timestamp : highest;
   return BatchFault::kNone;

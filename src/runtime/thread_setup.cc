@@ -40,8 +40,9 @@ Result<std::thread> make_thread(const char* name, unsigned number, Function<void
       run();
     });
   } catch (const std::system_error& error) {
-    return fail_errno(std::string("cannot start the thread ") + text + " (raise the limit of the user's processes and threads, ulimit -u " +
-                          "or LimitNPROC, which is " + process_limit() + ", or that of the container, pids.max or TasksMax, or give it memory)",
+    return fail_errno(std::string("cannot start the thread ") + text +
+                          " (raise the limit of the user's processes and threads, ulimit -u or LimitNPROC, which is " +
+                          process_limit() + ", or that of the container, pids.max or TasksMax, or give it memory)",
                       error.code().value());
   }
 }

@@ -11,7 +11,8 @@ CONNECTIONS = int(os.environ.get("WEIR_TEST_CONNECTIONS", "5000"))
 # Sanitizers take memory of their own.
 MEMORY_FACTOR = float(os.environ.get("WEIR_TEST_MEMORY_FACTOR", "1"))
 READERS = 30
-CHURN_ROUNDS = int(os.environ.get("WEIR_TEST_CHURN_ROUNDS", "6000"))
+CHURN_ROUNDS = 6000
+OFFSET_FETCH, DESCRIBE_GROUPS, LIST_GROUPS, DELETE_GROUPS = 9, 15, 16, 42
 ANNOUNCED = 100 << 20
 CASES = []
 
@@ -240,36 +241,20 @@ def counts_past_all_bounds(broker):
     return f"{grown:.0f} MiB at most"
 
 
-def request_frame(key: int, version: int, body: bytes) -> bytes:
-    request = struct.pack(">hhih", key, version, 1, -1) + body
-    return struct.pack(">i", len(request)) + request
-
-
-def strings(names) -> bytes:
-    return struct.pack(">i", len(names)) + b"".join(struct.pack(">h", len(name)) + name for name in names)
-
-
-def answered_groups(connection) -> None:
-    """The groups' topic is there and loaded on all its partitions."""
-    names = [b"group-%d" % i for i in range(200)]
-    connection.sendall(request_frame(10, 0, struct.pack(">h", 7) + names[0][:7]))
-    answer = connection.makefile("rb")
-    answer.read(*struct.unpack(">i", answer.read(4)))
-    connection.sendall(request_frame(15, 0, strings(names)))
-    answer.read(*struct.unpack(">i", answer.read(4)))
+def strings(names: list[str]) -> bytes:
+    return struct.pack(">i", len(names)) + b"".join(wire.text(name) for name in names)
 
 
 @case("--set", "weir.shards=2")
 def connections_that_close_behind_an_answer_of_other_shards(broker):
     """The last reference to a request must not die on the shard that answered it."""
-    with socket.create_connection(("127.0.0.1", broker.port), timeout=20) as first:
-        answered_groups(first)
-    names = [b"group-%d" % i for i in range(12)]
+    names = [f"group-{i}" for i in range(12)]
+    with wire.Client(broker.port) as first:  # the groups' topic is there afterwards
+        first.ask(wire.request(wire.FIND_COORDINATOR, 0, wire.text(names[0])))
+        first.ask(wire.request(DESCRIBE_GROUPS, 0, strings(names)))
     for i in range(CHURN_ROUNDS):
-        requests = [request_frame(15, 0, strings(names)),                                             # DescribeGroups
-                    request_frame(42, 0, strings(names)),                                             # DeleteGroups
-                    request_frame(9, 1, struct.pack(">h", 7) + b"group-%d" % (i % 10) + strings([])),  # OffsetFetch
-                    request_frame(16, 0, b"")]                                                        # ListGroups
+        requests = [wire.request(DESCRIBE_GROUPS, 0, strings(names)), wire.request(DELETE_GROUPS, 0, strings(names)),
+                    wire.request(OFFSET_FETCH, 1, wire.text(names[i % 12]) + strings([])), wire.request(LIST_GROUPS, 0, b"")]
         with socket.create_connection(("127.0.0.1", broker.port), timeout=20) as leaving:
             leaving.sendall(requests[i % 4])
             if i // 4 % 3 == 0:  # before the answer, by a reset

@@ -40,7 +40,7 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
   all->errors.resize(all->names.size());
   all->pending = all->names.size() + 1;
   all->context = std::move(context);
-  auto arrived = [all] {  // not const: a copy of a const closure would keep its reference when it is moved
+  const auto arrived = [all] {
     if (--all->pending == 0) all->respond();
   };
   for (size_t i = 0; i < all->names.size(); ++i) {

@@ -65,7 +65,7 @@ void handle_describe_groups(Broker& broker, RequestContextPtr context) {
   all->pending = request.groups.size() + 1;
   for (size_t i = 0; i < request.groups.size(); ++i) all->groups[i].group_id = request.groups[i];
   all->context = std::move(context);
-  auto arrived = [all] {  // not const: a copy of a const closure would keep its reference when it is moved
+  const auto arrived = [all] {
     if (--all->pending == 0) all->respond();
   };
   for (size_t i = 0; i < all->groups.size(); ++i) {

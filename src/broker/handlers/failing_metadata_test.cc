@@ -1,4 +1,4 @@
-// What a client is told while the metadata cannot be written: every change is answered in time.
+// The answers to clients while the metadata cannot be written: every change is answered in time.
 #include <gmock/gmock.h>
 
 #include "broker/handlers/broker_fixture.h"

@@ -65,7 +65,7 @@ void handle_list_groups(Broker& broker, RequestContextPtr context) {
   all->context = std::move(context);
   const int32_t partitions = broker.groups().partition_count(home);
   all->pending = partitions + 1;
-  auto arrived = [all] {  // not const: a copy of a const closure would keep its reference when it is moved
+  const auto arrived = [all] {
     if (--all->pending == 0) all->respond();
   };
   for (int32_t i = 0; i < partitions; ++i) {

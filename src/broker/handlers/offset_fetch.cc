@@ -86,7 +86,7 @@ class OffsetFetch {
     auto request = std::move(group.request);
     self->broker_.groups().call<OffsetFetchResult>(
         self->home_, group.group_id,
-        reply_on<OffsetFetchResult>(self->broker_, self->home_, [self = std::shared_ptr(self), index](OffsetFetchResult& result) {
+        reply_on<OffsetFetchResult>(self->broker_, self->home_, [self, index](OffsetFetchResult& result) {
           self->take(self->groups_[index], result);
           self->arrived();
         }),

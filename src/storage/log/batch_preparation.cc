@@ -46,7 +46,7 @@ std::optional<int> level_of(CompressionType type, const LogConfig& config) {
   }
 }
 
-// What opens batches on a thread of the pool. Kept: fresh memory costs more than most codecs.
+// A pool thread's means to open batches. They are kept: fresh memory costs more than most codecs.
 struct Opener {
   static constexpr size_t kKeptBytes = 4 << 20;
   protocol::Decompressor decompressor;

@@ -165,7 +165,7 @@ class LogShardTest : public ::testing::Test {
     world_.run_until([&] { return wal_->released_ > 0; });
   }
 
-  // What the header of a batch says, whatever its records do.
+  // The times that a batch's header claims, whatever its records say.
   struct Claim {
     bool log_append_time = false;
     int64_t max_timestamp = -1;
