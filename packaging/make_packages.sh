@@ -24,10 +24,13 @@ mkdir -p "$tree"/{DEBIAN,usr/bin,etc/weir,lib/systemd/system,usr/share/doc/weir,
 strip -o "$tree/usr/bin/weir" "$binary"
 install -m 644 packaging/weir.properties "$tree/etc/weir/"
 install -m 644 packaging/weir.service "$tree/lib/systemd/system/"
-install -m 644 README.md "$tree/usr/share/doc/weir/"
+cp README.md LICENSE "$tree/usr/share/doc/weir/"
+cp docs/*.md "$tree/usr/share/doc/weir/"
+cp -r docs/dashboards docs/formats docs/decisions "$tree/usr/share/doc/weir/"
+find "$tree/usr/share/doc" -type f -exec chmod 644 {} + -o -type d -exec chmod 755 {} +
 printf '%s\n\n' 'Files: *' 'Copyright: The Weir authors' 'License: Apache-2.0, see /usr/share/common-licenses/Apache-2.0' \
   >"$tree/usr/share/doc/weir/copyright"
-sed "s/@VERSION@/$version/" packaging/weir.1 | gzip -9n >"$tree/usr/share/man/man1/weir.1.gz"
+"$binary" help --man | gzip -9n >"$tree/usr/share/man/man1/weir.1.gz"
 gzip -9n >"$tree/usr/share/doc/weir/changelog.gz" <<CHANGELOG
 weir ($version) unstable; urgency=medium
 
@@ -53,7 +56,7 @@ Section: net
 Priority: optional
 Maintainer: The Weir authors <weir@localhost>
 Installed-Size: $(du -sk --apparent-size "$tree" | cut -f1)
-Depends: ${depends}passwd
+Depends: ${depends}init-system-helpers, passwd
 Description: event streaming broker that speaks Apache Kafka's protocol
  One small binary that stores and serves streams of records durably. Kafka's
  clients and tools talk to it unchanged.
@@ -63,6 +66,8 @@ install -m 755 packaging/debian/{postinst,prerm,postrm} "$tree/DEBIAN/"
 (cd "$tree" && find usr lib -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 
 dpkg-deb --root-owner-group --build "$tree" "$out/weir_${version}_$arch.deb" >/dev/null
+cp LICENSE README.md "$tree/"
 tar -C "$tree" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
-  --transform "s,^\.,weir-$version," -cf - ./usr/bin/weir ./etc ./lib ./usr/share | gzip -9n >"$out/weir-$version-linux-$arch.tar.gz"
+  --transform "s,^\.,weir-$version," -cf - ./LICENSE ./README.md ./usr/bin/weir ./etc ./lib ./usr/share | gzip -9n >"$out/weir-$version-linux-$arch.tar.gz"
+(cd "$out" && sha256sum "weir_${version}_$arch.deb" "weir-$version-linux-$arch.tar.gz" >"weir-$version-$arch.sha256")
 ls -l "$out/weir_${version}_$arch.deb" "$out/weir-$version-linux-$arch.tar.gz"

@@ -56,10 +56,12 @@ def contents(deb):
 
 def it_has_what_belongs_in_it(deb, _folder):
     files = {path: mode for mode, _, path in contents(deb) if not mode.startswith("d")}
+    documents = {path: files.pop(path) for path in list(files) if path.startswith("./usr/share/doc/weir/")}
+    for name in ("README.md", "LICENSE", "copyright", "changelog.gz", "configuration.md", "observability.md",
+                 "dashboards/weir.json", "dashboards/rules.yml", "formats/segments.md"):
+        assert documents.get("./usr/share/doc/weir/" + name) == "-rw-r--r--", f"{name}: {documents}"
     expected = {"./usr/bin/weir": "-rwxr-xr-x", "./etc/weir/weir.properties": "-rw-r--r--",
-                "./lib/systemd/system/weir.service": "-rw-r--r--", "./usr/share/man/man1/weir.1.gz": "-rw-r--r--",
-                "./usr/share/doc/weir/README.md": "-rw-r--r--", "./usr/share/doc/weir/copyright": "-rw-r--r--",
-                "./usr/share/doc/weir/changelog.gz": "-rw-r--r--"}
+                "./lib/systemd/system/weir.service": "-rw-r--r--", "./usr/share/man/man1/weir.1.gz": "-rw-r--r--"}
     assert files == expected, f"{files}"
     owners = {owner for _, owner, _ in contents(deb)}
     assert owners == {"root/root"}, owners
@@ -71,7 +73,7 @@ def its_control_file_is_right(deb, folder):
     for name in ("Package", "Version", "Architecture", "Maintainer", "Depends", "Description", "Installed-Size"):
         assert fields.get(name), f"{name} is missing: {fields}"
     packages = {word.split()[0] for word in fields["Depends"].split(",")}
-    foreign = {name for name in packages if name not in ("passwd", "zlib1g") and not name.startswith("lib")}
+    foreign = {name for name in packages if name not in ("init-system-helpers", "passwd", "zlib1g") and not name.startswith("lib")}
     assert not foreign, f"depends on {foreign}"
     control = folder / "control"
     run("dpkg-deb", "--control", deb, control)
@@ -95,13 +97,60 @@ def its_program_runs(deb, folder):
 def its_unit_and_page_are_valid(deb, folder):
     run("dpkg-deb", "--extract", deb, folder / "tree")
     unit = (folder / "tree/lib/systemd/system/weir.service").read_text()
-    assert "User=weir" in unit and "ExecStart=/usr/bin/weir serve" in unit
+    assert "User=weir" in unit and "Type=notify" in unit and "ExecStart=/usr/bin/weir serve" in unit
     page = run("sh", "-c", f"zcat {folder}/tree/usr/share/man/man1/weir.1.gz")
     for option in re.findall(r"^  (--[a-z-]+)", run(folder / "tree/usr/bin/weir", "serve", "--help"), re.MULTILINE):
         assert option.replace("-", "\\-") in page, f"the manual page does not know {option}"
     if shutil.which("groff"):
         said = run("sh", "-c", f"zcat {folder}/tree/usr/share/man/man1/weir.1.gz | groff -ww -man -Tascii -z 2>&1")
         assert not said.strip(), said
+
+
+def its_unit_is_hardened(deb, folder):
+    if not shutil.which("systemd-analyze"):
+        raise Skip("systemd-analyze is not installed")
+    run("dpkg-deb", "--extract", deb, folder / "tree")
+    said = run("systemd-analyze", "security", "--no-pager", "--offline=true", folder / "tree/lib/systemd/system/weir.service")
+    level = float(re.search(r"Overall exposure level for weir.service: ([0-9.]+)", said)[1])
+    assert level <= 2.0, said
+    return f"exposure {level}"
+
+
+def its_tarball_has_licence_and_checksum(deb, _folder):
+    (tarball,) = deb.parent.glob("weir-*.tar.gz")
+    names = run("tar", "-tzf", tarball).split()
+    for end in ("/LICENSE", "/README.md", "/usr/bin/weir"):
+        assert any(name.endswith(end) for name in names), names
+    (sums,) = deb.parent.glob("*.sha256")
+    run("sha256sum", "--strict", "-c", sums.name, cwd=deb.parent)
+
+
+def its_scripts_ask_the_policy_and_hide_no_failure(deb, folder):
+    """postinst and prerm against stand-ins for what they call, in a machine that seems to run systemd."""
+    run("dpkg-deb", "--control", deb, folder / "control")
+    tools = folder / "bin"
+    tools.mkdir()
+    for tool in ("getent", "useradd", "install", "systemctl"):
+        (tools / tool).write_text(f'#!/bin/sh\necho {tool} "$@" >>{folder}/calls\n')
+    (tools / "deb-systemd-invoke").write_text(f'#!/bin/sh\necho invoke "$@" >>{folder}/calls\nexit ${{INVOKE_STATUS:-0}}\n')
+    for tool in tools.iterdir():
+        tool.chmod(0o755)
+
+    def calls(script: str, *arguments: str, status: int = 0) -> tuple[int, list[str]]:
+        (folder / "calls").write_text("")
+        text = (folder / "control" / script).read_text().replace("/run/systemd/system", str(folder))
+        done = subprocess.run(["sh", "-c", text, script, *arguments], capture_output=True, text=True,
+                              env=os.environ | {"PATH": f"{tools}:{os.environ['PATH']}", "INVOKE_STATUS": str(status)})
+        return done.returncode, (folder / "calls").read_text().splitlines()
+
+    code, made = calls("postinst", "configure", "")
+    assert code == 0 and "systemctl enable weir.service" in made and "invoke start weir.service" in made, made
+    assert not any(re.match("systemctl.*(start|--now)", call) for call in made), f"started past the policy: {made}"
+    code, made = calls("postinst", "configure", "0.0.1")
+    assert code == 0 and "invoke try-restart weir.service" in made and "systemctl enable weir.service" not in made, made
+    assert calls("postinst", "configure", "", status=1)[0] != 0, "a start that failed is hidden"
+    code, made = calls("prerm", "remove")
+    assert code == 0 and "invoke stop weir.service" in made and "systemctl disable weir.service" in made, made
 
 
 def the_same_sources_make_the_same_package(deb, folder):
@@ -212,6 +261,7 @@ def main() -> int:
     arguments = parser.parse_args()
     BINARY = pathlib.Path(arguments.binary).resolve()
     cases = [it_has_what_belongs_in_it, its_control_file_is_right, its_program_runs, its_unit_and_page_are_valid,
+             its_unit_is_hardened, its_tarball_has_licence_and_checksum, its_scripts_ask_the_policy_and_hide_no_failure,
              the_same_sources_make_the_same_package]
     cases += [it_installs_runs_upgrades_and_goes] if arguments.install else []
     passed = failed = skipped = 0

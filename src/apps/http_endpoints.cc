@@ -82,6 +82,10 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
       exposition_(std::make_shared<broker::Exposition>(server.metric_sources(), loop.clock().monotonic_ns())),
       group_lags_(server.broker(), pool),
       http_(loop, http_options(std::move(host_names))) {
+  http_.get("/", [](http::Respond respond) {
+    respond({200, "Weir " WEIR_VERSION "\n/health   what is wrong, if anything, and what to do; 503 if nothing can be written\n"
+                  "/ready    200 once clients are served\n/metrics  for Prometheus\n"});
+  });
   http_.get("/health", [this](http::Respond respond) { health(std::move(respond)); });
   http_.get("/ready", [this](http::Respond respond) { ready(std::move(respond)); });
   http_.get("/metrics", [this](http::Respond respond) { metrics(std::move(respond)); });

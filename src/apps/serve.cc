@@ -16,6 +16,8 @@
 #include "apps/process_metrics.h"
 #include "apps/ready_line.h"
 #include "apps/server.h"
+#include "apps/service_notice.h"
+#include "apps/start_notes.h"
 #include "apps/temporary_folder.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
@@ -165,10 +167,12 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   bool stopping = false;  // loop 0
   Result<void> outcome;   // loop 0, read after the loops have ended
   std::unique_ptr<FlushProbe> probe;
+  const ServiceNotice service = ServiceNotice::from_environment();
   const auto stop = [&](int signal) {
     // A closed terminal may tell it twice: the kernel and the shell.
     if (stopping && signal == SIGHUP) return;
     if (std::exchange(stopping, true)) return runtime.request_stop();  // a second signal does not wait
+    service.stopping();
     server->stop([&] { runtime.request_stop(); });
     // Whatever hangs, the process ends in time; what was acknowledged is durable anyway.
     runtime.loop(0).schedule_after(4 * runtime::kSecond, [&] { runtime.request_stop(); });
@@ -187,6 +191,8 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
       outcome = std::move(ready);
       return stop(0);
     }
+    service.ready();
+    note_open_listeners(server->listeners());
     if (command.ready_fd >= 0) write_ready_line(command.ready_fd, *server);
     probe = FlushProbe::start(runtime.runtime(), runtime.loop(0), server->data_dir(),
                               [&](FlushProbe::Latency measured) {
@@ -222,6 +228,7 @@ int serve(const cli::ServeCommand& command) {
   }
   if (auto ok = check_topic_arguments(options.topics, options.config); !ok) return complain(ok.error(), kBadArguments);
   if (auto ok = Server::check(options.config); !ok) return complain(ok.error(), kBadArguments);
+  note_ignored_environment();
   TemporaryFolder temporary;
   if (command.ephemeral) {
     auto created = TemporaryFolder::create();

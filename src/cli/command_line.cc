@@ -2,7 +2,11 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <memory>
 #include <sstream>
+
+#include "base/nearest_name.h"
+#include "cli/manual_page.h"
 
 namespace weir::cli {
 
@@ -78,6 +82,67 @@ void describe_import(CLI::App& app, LogCommand& log) {
   app.add_flag("--json", log.json, "The report as one JSON object");
 }
 
+// What the program takes. Parsing writes into the members, so it stays where it is.
+struct Definition {
+  CLI::App app{"Weir: publish, store and process streams of events. Speaks the Kafka protocol.", "weir"};
+  bool version = false;
+  ServeCommand serve;
+  LogCommand log;
+  CLI::App *serve_app, *log_app, *verify_app, *dump_app, *import_app, *version_app;
+
+  Definition() {
+    app.require_subcommand(1);
+    app.add_flag("--version", version, "Print the version");
+    serve_app = app.add_subcommand("serve", "Run a broker");
+    describe_serve(*serve_app, serve);
+    log_app = app.add_subcommand("log", "Look at log files, or take over those of Apache Kafka");
+    log_app->require_subcommand(1);
+    verify_app = log_app->add_subcommand("verify", "Check every batch; exit code 1 if one is damaged");
+    dump_app = log_app->add_subcommand("dump", "Print the batches");
+    for (CLI::App* const action : {verify_app, dump_app}) {
+      action->add_option("files", log.files, "Segment files (*.log), WAL files (*.wal), or folders of them")->required();
+      action->add_flag("--json", log.json, "An object a line");
+    }
+    dump_app->add_flag("--records", log.print_records, "Print the records as well");
+    import_app = log_app->add_subcommand("import", "Make a data folder of the log directory of a stopped Apache Kafka");
+    describe_import(*import_app, log);
+    version_app = app.add_subcommand("version", "Print the version");
+    app.add_subcommand("help", "Print this, or what is said of a command");
+    app.footer(kExamples);  // those above would have inherited it
+    serve_app->footer(kServeExamples);
+    log_app->footer(kLogExamples);
+  }
+  Definition(const Definition&) = delete;
+};
+
+// An option that does not exist, with the one that was probably meant.
+std::optional<PrintAndExit> unknown_option(const CLI::App& app, const std::vector<std::string>& words) {
+  const CLI::App* at = &app;
+  std::string path = "weir";
+  for (const std::string& word : words) {
+    if (word == "--") return std::nullopt;
+    if (!word.starts_with("--")) {
+      const auto commands = at->get_subcommands([&](const CLI::App* c) { return c->get_name() == word; });
+      if (commands.empty()) continue;
+      at = commands.front();
+      path += " " + word;
+      continue;
+    }
+    const std::string name = word.substr(0, word.find('='));
+    std::vector<std::string> options;
+    for (const CLI::Option* option : at->get_options()) {
+      for (const std::string& known : option->get_lnames()) options.push_back("--" + known);
+    }
+    if (std::find(options.begin(), options.end(), name) != options.end()) continue;
+    const std::vector<std::string_view> known(options.begin(), options.end());
+    const std::string_view near = nearest_name(name, known);
+    return PrintAndExit{path + ": there is no option '" + name + "'" +
+                            (near.empty() ? "" : "; did you mean " + std::string(near) + "?") + " (" + path + " --help)\n",
+                        2};
+  }
+  return std::nullopt;
+}
+
 // The parser itself names another word, or only says that one is missing.
 std::optional<PrintAndExit> unknown_command(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* at = &app;
@@ -96,7 +161,7 @@ std::optional<PrintAndExit> unknown_command(const CLI::App& app, const std::vect
   return std::nullopt;
 }
 
-Command exit_with(const CLI::App& app, const CLI::Error& error) {
+PrintAndExit exit_with(const CLI::App& app, const CLI::Error& error) {
   std::ostringstream out;
   std::ostringstream err;
   const int code = app.exit(error, out, err);
@@ -106,53 +171,36 @@ Command exit_with(const CLI::App& app, const CLI::Error& error) {
 }  // namespace
 
 Command parse_command_line(int argc, const char* const* argv) {
-  CLI::App app{"Weir: publish, store and process streams of events. Speaks the Kafka protocol.", "weir"};
-  app.require_subcommand(1);
-  bool version = false;
-  app.add_flag("--version", version, "Print the version");
-
-  ServeCommand serve;
-  CLI::App* const serve_app = app.add_subcommand("serve", "Run a broker");
-  describe_serve(*serve_app, serve);
-
-  LogCommand log;
-  CLI::App* const log_app = app.add_subcommand("log", "Look at log files, or take over those of Apache Kafka");
-  log_app->require_subcommand(1);
-  CLI::App* const verify_app = log_app->add_subcommand("verify", "Check every batch; exit code 1 if one is damaged");
-  CLI::App* const dump_app = log_app->add_subcommand("dump", "Print the batches");
-  for (CLI::App* const action : {verify_app, dump_app}) {
-    action->add_option("files", log.files, "Segment files (*.log), WAL files (*.wal), or folders of them")->required();
-    action->add_flag("--json", log.json, "An object a line");
-  }
-  dump_app->add_flag("--records", log.print_records, "Print the records as well");
-
-  CLI::App* const import_app =
-      log_app->add_subcommand("import", "Make a data folder of the log directory of a stopped Apache Kafka");
-  describe_import(*import_app, log);
-
-  CLI::App* const version_app = app.add_subcommand("version", "Print the version");
-  app.add_subcommand("help", "Print this, or what is said of a command");
-  app.footer(kExamples);  // those above would have inherited it
-  serve_app->footer(kServeExamples);
-  log_app->footer(kLogExamples);
-
+  Definition definition;
+  CLI::App& app = definition.app;
+  ServeCommand& serve = definition.serve;
+  LogCommand& log = definition.log;
   std::vector<std::string> words(argv + 1, argv + argc);
   if (!words.empty() && words.front() == "help") {
     words.erase(words.begin());
     words.emplace_back("--help");
   }
   if (words == std::vector<std::string>{"--version"}) return VersionCommand{};
+  // Nothing asked for: the help, and the status of arguments that are not enough, as git and docker have it.
+  const bool unasked = words.empty() || words == std::vector<std::string>{"log"};
+  if (unasked) words.emplace_back("--help");
+  if (words == std::vector<std::string>{"--man", "--help"}) return PrintAndExit{manual_page(app), 0};
   if (auto complaint = unknown_command(app, words)) return *complaint;
+  if (auto complaint = unknown_option(app, words)) return *complaint;
   try {
     std::reverse(words.begin(), words.end());  // as parse() takes them
     app.parse(words);
   } catch (const CLI::Error& error) {
-    return exit_with(app, error);
+    PrintAndExit end = exit_with(app, error);
+    if (unasked) end.exit_code = 2;
+    return end;
   }
-  if (version_app->parsed()) return VersionCommand{};
-  if (log_app->parsed()) {
-    log.action = dump_app->parsed() ? LogCommand::Action::kDump : LogCommand::Action::kVerify;
-    if (import_app->parsed()) log.action = LogCommand::Action::kImport;
+  if (definition.version_app->parsed()) return VersionCommand{};
+  if (definition.log_app->parsed()) {
+    using enum LogCommand::Action;
+    log.action = kVerify;
+    if (definition.dump_app->parsed()) log.action = kDump;
+    if (definition.import_app->parsed()) log.action = kImport;
     return log;
   }
   if (serve.ephemeral && !serve.data_dir.empty()) {

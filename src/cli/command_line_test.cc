@@ -41,7 +41,32 @@ TEST(CommandLine, HelpAndMistakes) {
   const auto wrong = std::get<PrintAndExit>(parse({"serve", "--no-such"}));
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_THAT(wrong.text, HasSubstr("--no-such"));
-  EXPECT_EQ(std::get<PrintAndExit>(parse({})).exit_code, 2);
+}
+
+TEST(CommandLine, AloneItShowsItsHelp) {
+  const auto alone = std::get<PrintAndExit>(parse({}));
+  EXPECT_EQ(alone.exit_code, 2);
+  EXPECT_EQ(alone.text, std::get<PrintAndExit>(parse({"--help"})).text);
+  const auto log = std::get<PrintAndExit>(parse({"log"}));
+  EXPECT_EQ(log.exit_code, 2);
+  EXPECT_EQ(log.text, std::get<PrintAndExit>(parse({"log", "--help"})).text);
+}
+
+TEST(CommandLine, AWrongOptionGetsItsNearestMatch) {
+  const auto serve = std::get<PrintAndExit>(parse({"serve", "--datadir", "d"}));
+  EXPECT_EQ(serve.exit_code, 2);
+  EXPECT_EQ(serve.text, "weir serve: there is no option '--datadir'; did you mean --data-dir? (weir serve --help)\n");
+  EXPECT_THAT(std::get<PrintAndExit>(parse({"serve", "--listener=x"})).text, HasSubstr("did you mean --listeners?"));
+  EXPECT_THAT(std::get<PrintAndExit>(parse({"log", "dump", "--record", "f"})).text, HasSubstr("did you mean --records?"));
+  EXPECT_THAT(std::get<PrintAndExit>(parse({"serve", "--zookeeper"})).text, Not(HasSubstr("did you mean")));
+}
+
+TEST(CommandLine, TheManualPageKnowsEveryCommandAndOption) {
+  const auto page = std::get<PrintAndExit>(parse({"help", "--man"}));
+  EXPECT_EQ(page.exit_code, 0);
+  for (const char* known : {".TH WEIR 1", ".SS weir log import", "\\-\\-advertised\\-listeners", "\\-\\-accept\\-unclean"}) {
+    EXPECT_THAT(page.text, HasSubstr(known));
+  }
 }
 
 TEST(CommandLine, NamesTheWordThatIsNoCommand) {

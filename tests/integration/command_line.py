@@ -3,7 +3,9 @@ import os
 import pathlib
 import shutil
 import signal
+import socket
 import subprocess
+import urllib.request
 
 import damage
 import hostile
@@ -92,6 +94,30 @@ def the_banner_is_true(folder: pathlib.Path):
         assert "--topic a: the topic exists with 2 partitions" in broker.log_path.read_text(), broker.log_tail()
     finally:
         broker.remove()
+
+
+@case
+def a_start_tells_the_service_manager_and_what_is_ignored(folder: pathlib.Path):
+    path = folder / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(path))
+        manager.settimeout(30)
+        broker = brokers.Weir(folder, ephemeral=True, arguments=["--http", "127.0.0.1:0", "--listeners", "PLAINTEXT://0.0.0.0:0"],
+                              environment={"NOTIFY_SOCKET": str(path), "KAFKA_NUM_PARTITIONS": "3"})
+        broker.spawn()
+        try:
+            assert manager.recv(1000).startswith(b"READY=1"), "the service manager was told something else"
+            http = broker.ready["http"]
+            with urllib.request.urlopen(f"http://{http['host']}:{http['port']}/", timeout=30) as answer:
+                index = answer.read().decode()
+            for endpoint in ("/health", "/ready", "/metrics"):
+                assert endpoint in index, index
+            log = broker.log_path.read_text()
+            assert "KAFKA_NUM_PARTITIONS (num.partitions)" in log and "open to every network" in log, log
+            broker.stop()
+            assert manager.recv(1000) == b"STOPPING=1"
+        finally:
+            broker.remove()
 
 
 def verify(folder: pathlib.Path, status: int, *words: str) -> None:

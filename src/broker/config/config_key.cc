@@ -7,6 +7,8 @@
 #include <cmath>
 #include <vector>
 
+#include "base/nearest_name.h"
+
 namespace weir::broker {
 
 namespace {
@@ -136,21 +138,6 @@ Result<void> check_throttled_replicas(const ConfigKey& key, std::string_view val
   return bad(key, value, "It must be the literal '*' or a list of replicas as [partitionId]:[brokerId],[partitionId]:[brokerId],...");
 }
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  for (size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (size_t i = 1; i <= a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i;
-    for (size_t j = 1; j <= b.size(); ++j) {
-      const size_t replace = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, replace});
-    }
-  }
-  return row[b.size()];
-}
-
 }  // namespace
 
 std::span<const ConfigKey> broker_config_keys() { return all_keys(); }
@@ -193,23 +180,10 @@ Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
   return {};
 }
 
-std::string_view nearest_name(std::string_view name, std::span<const std::string_view> known) {
-  std::string_view best;
-  size_t best_distance = name.size() / 3 + 1;  // beyond this a hint would puzzle more than help
-  for (const std::string_view candidate : known) {
-    const size_t distance = edit_distance(name, candidate);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
 std::string_view nearest_broker_key(std::string_view name) {
   std::vector<std::string_view> names;
   for (const ConfigKey& key : all_keys()) names.emplace_back(key.name);
-  return nearest_name(name.substr(0, 100), names);
+  return nearest_name(name, names);
 }
 
 int64_t parse_config_integer(std::string_view value) {

@@ -59,8 +59,7 @@ const ConfigKey* find_broker_config_key(std::string_view name);
 // Checks a value against type, bounds and choices. The error names the key and what would be right.
 Result<void> check_config_value(const ConfigKey& key, std::string_view value);
 
-// The known name closest to `name`, or an empty one if none is near.
-std::string_view nearest_name(std::string_view name, std::span<const std::string_view> known);
+// The known key closest to `name`, or an empty one if none is near.
 std::string_view nearest_broker_key(std::string_view name);
 
 // Parsers for values that were checked.

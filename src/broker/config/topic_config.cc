@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/nearest_name.h"
+
 namespace weir::broker {
 
 namespace {
@@ -101,7 +103,7 @@ constexpr TopicConfigKey kKeys[] = {
 std::string_view nearest_topic_key(std::string_view name) {
   std::vector<std::string_view> names;
   for (const TopicConfigKey& key : kKeys) names.emplace_back(key.key.name);
-  return nearest_name(name.substr(0, 100), names);
+  return nearest_name(name, names);
 }
 
 // Reads effective values by name.

@@ -1,0 +1,19 @@
+// Lines of the log at a start about what somebody may not have meant.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "broker/server/request_context.h"
+
+namespace weir::apps {
+
+// Settings that the images of Apache Kafka take from the environment and this program does not: each with the key that
+// says the same, `KAFKA_NUM_PARTITIONS (num.partitions)`. `environment` ends with null, as environ.
+std::vector<std::string> ignored_variables(const char* const* environment);
+void note_ignored_environment();
+
+// Who listens in the clear on every interface serves everybody who reaches the machine.
+void note_open_listeners(const std::vector<broker::ListenerInfo>& listeners);
+
+}  // namespace weir::apps

@@ -1,0 +1,12 @@
+// What somebody may have meant who wrote a name that does not exist.
+#pragma once
+
+#include <span>
+#include <string_view>
+
+namespace weir {
+
+// The known name closest to `name`, or an empty one if none is near.
+std::string_view nearest_name(std::string_view name, std::span<const std::string_view> known);
+
+}  // namespace weir
