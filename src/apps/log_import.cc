@@ -11,6 +11,7 @@
 #include "broker/config/topic_config.h"
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/cluster_id_record.h"
+#include "broker/metadata/deleted_topic_record.h"
 #include "broker/metadata/producer_ids_record.h"
 #include "broker/metadata/topic_name_record.h"
 #include "broker/metadata/topic_record.h"
@@ -422,7 +423,8 @@ Result<void> Importer::write_metadata() {
   std::vector<std::pair<std::string, std::string>> entries = {
       {std::string(broker::ClusterIdRecord::kKey), broker::ClusterIdRecord{folder_.cluster_id}.encode()},
       {std::string(broker::BrokerEpochRecord::kKey), broker::BrokerEpochRecord{report_.leader_epoch}.encode()},
-      {std::string(broker::ProducerIdsRecord::kKey), broker::ProducerIdsRecord{report_.next_producer_id}.encode()}};
+      {std::string(broker::ProducerIdsRecord::kKey), broker::ProducerIdsRecord{report_.next_producer_id}.encode()},
+      {std::string(broker::DeletionsNotedRecord::kKey), broker::DeletionsNotedRecord::encode()}};
   for (const broker::TopicRecord& topic : topics_) {
     const broker::TopicNameRecord name{topic.name, topic.id};
     entries.emplace_back(topic.key(), topic.encode());

@@ -203,10 +203,8 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.shard.producer_id_expiration_ms = metadata.image->config()->integer("producer.id.expiration.ms");
 
   const broker::MetadataImagePtr image = metadata.image;
-  const auto known = [&image](const storage::PartitionId& id) -> std::optional<storage::KnownPartition> {
-    const broker::Topic* topic = image->find(id.topic);
-    if (!topic || !topic->has_partition(id.index)) return std::nullopt;
-    return storage::KnownPartition{topic->log_config, image->leader_epoch(*topic)};
+  const auto given_up = [&](const TopicId& topic) {
+    return runtime_.files->exists(given_up_path(topic)).value_or(false);
   };
   const auto all = [&image] {
     std::vector<storage::PartitionId> partitions;
@@ -215,9 +213,12 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     });
     return partitions;
   };
-  auto opened = storage::open_log(runtime_, *segments_, log, random_incarnation(runtime_.loops[0]->random()), known, all);
+  auto opened = storage::open_log(runtime_, *segments_, log, random_incarnation(runtime_.loops[0]->random()),
+                                  metadata.deleted.lookup(*image, given_up), all);
+  if (metadata.deleted.failure()) return std::unexpected(*metadata.deleted.failure());
   if (!opened) return std::unexpected(opened.error());
   opened_ = std::move(*opened);
+  if (auto ok = forget_deletions(metadata.deleted); !ok) return ok;
 
   std::vector<storage::LogShard*> logs;
   for (const auto& shard : opened_.shards) logs.push_back(shard.get());
@@ -236,6 +237,24 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     limits_.set_limits(now.integer("max.connections"), now.integer("max.connections.per.ip"));
   });
   return {};
+}
+
+// Notes of deletions of which nothing is left. The drops that the start asked for are under way; they find their notes at
+// the next one.
+Result<void> Server::forget_deletions(broker::DeletedTopics& deleted) {
+  if (deleted.outdated(opened_.remains)) {
+    if (auto ok = segments_->sync_removals(); !ok) return ok;
+  }
+  if (auto ok = deleted.settle(opened_.remains); !ok) return ok;
+  for (const TopicId& topic : opened_.remains) {
+    auto gone = runtime_.files->remove(given_up_path(topic));
+    if (!gone && gone.error().code != ErrorCode::kNotFound) return gone;
+  }
+  return {};
+}
+
+std::string Server::given_up_path(const TopicId& topic) const {
+  return fmt::format("{}/{}.deleted", folder_->path(), topic.to_string());
 }
 
 void Server::make_reserve() {

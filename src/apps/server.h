@@ -89,6 +89,8 @@ class Server {
   Result<void> open_storage();
   Result<void> open_more_dirs(storage::LocalSegmentStore& segments);
   Result<void> make_broker(broker::LoadedMetadata metadata);
+  Result<void> forget_deletions(broker::DeletedTopics& deleted);
+  std::string given_up_path(const TopicId& topic) const;
   void make_reserve();
   void watch_disk(storage::DiskReserveOptions options);
   Result<void> listen();

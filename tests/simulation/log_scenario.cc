@@ -129,7 +129,7 @@ void LogScenario::start() {
   options.shard.tail_cache_bytes = 64 * 1024;
   auto engine = LogEngine::open(sim_, options, random_,
                                 [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
-                                  if (!living_.contains(id)) return std::nullopt;
+                                  if (!living_.contains(id)) return storage::KnownPartition{.deleted = true};
                                   return storage::KnownPartition{config(), leader_epoch_};
                                 });
   if (!engine) {

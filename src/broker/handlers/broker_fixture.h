@@ -66,13 +66,7 @@ class BrokerTest : public ::testing::Test {
     options.log_dir = "/data";
     options.wal_file_bytes = 4 << 20;
     options.shard = shard_options_;
-    const MetadataImagePtr image = metadata->image;
-    auto opened = storage::open_log(runtime_, *segments_, options, ++incarnation_,
-                                    [image](const storage::PartitionId& id) -> std::optional<storage::KnownPartition> {
-                                      const Topic* topic = image->find(id.topic);
-                                      if (topic == nullptr || !topic->has_partition(id.index)) return std::nullopt;
-                                      return storage::KnownPartition{topic->log_config, image->leader_epoch(*topic)};
-                                    });
+    auto opened = storage::open_log(runtime_, *segments_, options, ++incarnation_, metadata->deleted.lookup(*metadata->image));
     ASSERT_TRUE(opened) << opened.error().message;
     logs_ = std::move(opened->shards);
     std::vector<storage::LogShard*> logs;

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/config/topic_config.h"
+#include "broker/metadata/deleted_topic_record.h"
 #include "broker/metadata/settled_transaction.h"
 #include "broker/metadata/topic_name.h"
 #include "broker/metadata/topic_name_record.h"
@@ -222,7 +223,10 @@ void Controller::add_topic_to(storage::MetaTransaction& transaction, const Step&
   if (step.after) transaction.operations.push_back({MetaOperation::Kind::kPut, record.key(), record.encode()});
   else transaction.operations.push_back({MetaOperation::Kind::kDelete, record.key(), {}});
   if (!step.before) transaction.operations.push_back({MetaOperation::Kind::kPut, name.key(), name.encode()});
-  if (!step.after) transaction.operations.push_back({MetaOperation::Kind::kDelete, name.key(), {}});
+  if (step.after) return;
+  const DeletedTopicRecord note{record.id, record.name};
+  transaction.operations.push_back({MetaOperation::Kind::kDelete, name.key(), {}});
+  transaction.operations.push_back({MetaOperation::Kind::kPut, note.key(), note.encode()});
 }
 
 void Controller::commit_more() {

@@ -117,10 +117,13 @@ Result<void> load_configs(MetaStore& store, MetadataImage& image) {
 
 Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random,
                                      const BrokerConfig& config) {
-  LoadedMetadata loaded;
+  auto has_id = read_key(store, ClusterIdRecord::kKey);
+  if (!has_id) return std::unexpected(has_id.error());
+  // Before the cluster has an id: a start that dies in between is as new.
+  auto deleted = DeletedTopics::load(store, !has_id->exists);
+  if (!deleted) return std::unexpected(deleted.error());
   auto cluster_id = load_cluster_id(store, random);
   if (!cluster_id) return std::unexpected(cluster_id.error());
-  loaded.cluster_id = std::move(*cluster_id);
   auto features = load_features(store);
   if (!features) return std::unexpected(features.error());
   auto epoch = load_broker_epoch(store, unclean);
@@ -143,8 +146,7 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
     topic->record = std::move(*record);
     image->put(std::move(topic));
   }
-  loaded.image = std::move(image);
-  return loaded;
+  return LoadedMetadata{std::move(*cluster_id), std::move(image), std::move(*deleted)};
 }
 
 }  // namespace weir::broker

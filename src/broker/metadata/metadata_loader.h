@@ -6,6 +6,7 @@
 
 #include "base/result.h"
 #include "broker/config/broker_config.h"
+#include "broker/metadata/deleted_topics.h"
 #include "broker/metadata/metadata_image.h"
 #include "runtime/clock.h"
 #include "storage/metadata/meta_store.h"
@@ -15,11 +16,11 @@ namespace weir::broker {
 struct LoadedMetadata {
   std::string cluster_id;
   MetadataImagePtr image;
+  DeletedTopics deleted;
 };
 
 // `unclean`: the previous process did not end its log cleanly, so leader epochs move on before anything is served.
-// `config`: the
-// static one. Blocking. A corrupt entry is an error: serving without a topic would delete its data.
+// `config`: the static one. Blocking. A corrupt entry is an error.
 Result<LoadedMetadata> load_metadata(storage::MetaStore& store, bool unclean, runtime::Random& random,
                                      const BrokerConfig& config);
 

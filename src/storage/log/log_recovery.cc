@@ -1,5 +1,7 @@
 #include "storage/log/log_recovery.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <map>
 #include <unordered_map>
@@ -44,6 +46,8 @@ class LogRecovery final : public WalReplayVisitor {
   std::vector<SegmentStore::WalSession> sealed_sessions() const;
   void open_shards(OpenedLog& opened, bool resharded);
   Partition* find(const PartitionId& id);
+  bool deleted(const PartitionId& id);
+  Result<void> refuse_unknown() const;
   void take_offline(Partition& partition, std::string reason);
   std::string wal_directory(unsigned shard) const { return options_.log_dir + "/wal/" + std::to_string(shard); }
 
@@ -57,6 +61,8 @@ class LogRecovery final : public WalReplayVisitor {
   const int64_t now_ms_;
   std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
   std::vector<PartitionId> orphans_;  // have a manifest, but their topic was deleted
+  std::unordered_set<TopicId> remains_;  // deleted topics of which something is left
+  std::map<PartitionId, std::string> unknown_;  // and what was found of them
   std::vector<SegmentStore::WalSession> sessions_;
   std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process
   // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
@@ -79,6 +85,7 @@ Result<OpenedLog> LogRecovery::run() {
   for (const auto& session : sessions_) previous = std::max(previous, session.shard + 1);
   const bool resharded = previous != 0 && previous != shards;
   if (auto r = replay(std::max(previous, shards), previous != 0 ? previous : shards); !r) return std::unexpected(r.error());
+  if (auto r = refuse_unknown(); !r) return std::unexpected(r.error());
   if (auto r = mark_offline_durably(); !r) return std::unexpected(r.error());
   if (resharded) {
     log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous,
@@ -95,20 +102,27 @@ Result<OpenedLog> LogRecovery::run() {
   }
   stats_.duration_ms = (runtime_.clock->monotonic_ns() - started_ns) / runtime::kMillisecond;
   opened.stats = stats_;
+  opened.remains = std::move(remains_);
   return opened;
 }
 
 Result<void> LogRecovery::load_manifests() {
-  auto loaded = store_.load();
+  auto loaded = store_.load([this](const PartitionId& id) { return deleted(id); });
   if (!loaded) return std::unexpected(loaded.error());
   for (LoadedPartition& entry : *loaded) {
-    Partition* partition = find(entry.manifest.partition);
-    if (!partition) {
-      log_info("log", "Partition {}-{} holds {} segments but belongs to no topic: the topic was deleted, and its files go now",
-               entry.manifest.partition.topic.to_string(), entry.manifest.partition.index, entry.manifest.segments.size());
-      orphans_.push_back(entry.manifest.partition);
+    const PartitionId& id = entry.manifest.partition;
+    const auto known = known_(id);
+    if (!known || known->deleted) {
+      if (known) remains_.insert(id.topic);
+      if (!known && !entry.empty()) {
+        unknown_[id] = !entry.has_row ? "files" : fmt::format("{} segments up to offset {}", entry.manifest.segments.size(),
+                                                                entry.manifest.end_offset);
+      }
+      if (entry.has_row) orphans_.push_back(id);
       continue;
     }
+    if (!entry.has_row) continue;  // of a merge that is repeated
+    Partition* partition = find(id);
     partition->epochs_ = entry.manifest.epochs;
     partition->log_start_offset_ = partition->pending_log_start_ = entry.manifest.log_start_offset;
     partition->log_end_offset_ = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
@@ -120,19 +134,46 @@ Result<void> LogRecovery::load_manifests() {
   for (const auto& [id, reason] : *offline) {
     if (Partition* partition = find(id)) {
       partition->offline_reason_ = reason;
-    } else if (auto r = markers_.remove(id); !r) {
-      return r;
+    } else if (deleted(id)) {
+      if (auto r = markers_.remove(id); !r) return r;
+    } else {
+      unknown_.try_emplace(id, "a note that it is offline");
     }
   }
   return {};
 }
 
-// The partition, created on first sight; null if its topic does not exist.
+bool LogRecovery::deleted(const PartitionId& id) {
+  const auto known = known_(id);
+  if (!known || !known->deleted) return false;
+  remains_.insert(id.topic);
+  return true;
+}
+
+Result<void> LogRecovery::refuse_unknown() const {
+  if (unknown_.empty()) return {};
+  constexpr size_t kNamed = 20;
+  std::string named;
+  size_t left = kNamed;
+  for (const auto& [id, what] : unknown_) {
+    if (left-- == 0) break;
+    named += fmt::format("{}{}-{} ({})", named.empty() ? "" : ", ", id.topic.to_string(), id.index, what);
+  }
+  if (unknown_.size() > kNamed) named += fmt::format(" and {} more", unknown_.size() - kNamed);
+  return fail(ErrorCode::kCorrupt,
+              fmt::format("{} holds data of partitions that meta.db does not know, and no deletion of them is noted there: {}. "
+                          "meta.db is damaged, or older than the data. Nothing was deleted. Bring back meta.db and "
+                          "meta.db-wal as they were when the broker last ran (an older copy will not do). To give up a topic's "
+                          "records for good, make an empty file {}/<topic id>.deleted and start again",
+                          options_.log_dir, named, options_.log_dir));
+}
+
+// The partition, created on first sight; null if it was deleted, or is not known.
 Partition* LogRecovery::find(const PartitionId& id) {
   const auto it = partitions_.find(id);
   if (it != partitions_.end()) return it->second.get();
   const auto known = known_(id);
-  if (!known) return nullptr;
+  if (!known || known->deleted) return nullptr;
   return partitions_.emplace(id, std::make_unique<Partition>(id, known->config, known->leader_epoch))
       .first->second.get();
 }
@@ -177,7 +218,10 @@ void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
 
 void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) {
   Partition* partition = find(facts.partition);
-  if (!partition) return;  // deleted topic
+  if (!partition) {
+    if (!deleted(facts.partition)) unknown_.try_emplace(facts.partition, "records in the write-ahead log");
+    return;
+  }
   if (facts.last_offset() < partition->log_end_offset_) {
     // Merged already, or its records were deleted before they were: then the producer is known from here only, and a
     // batch that it sends again is still a duplicate.

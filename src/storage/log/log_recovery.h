@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "runtime/runtime.h"
@@ -24,10 +25,12 @@ struct LogOptions {
   LogShardOptions shard;
 };
 
-// What the metadata knows of a partition; nothing if its topic does not exist (any more).
+// What the metadata knows of a partition; nothing if it does not know it. Only a deletion that it has noted deletes: data of
+// a partition it does not know is a sign of damage, and refuses the start.
 struct KnownPartition {
-  LogConfig config;
+  LogConfig config = {};
   int32_t leader_epoch = 0;
+  bool deleted = false;
 };
 using PartitionLookup = std::function<std::optional<KnownPartition>(const PartitionId&)>;
 // All partitions of all topics, whether they hold data or not.
@@ -47,6 +50,8 @@ struct RecoveryStats {
 struct OpenedLog {
   std::vector<std::unique_ptr<LogShard>> shards;  // one per loop
   RecoveryStats stats;
+  // Deleted topics of which something was found. The note of any other deletion is not needed any more.
+  std::unordered_set<TopicId> remains;
 };
 
 // Which shard owns a partition.
@@ -58,7 +63,8 @@ bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions);
 // `incarnation` is a random non-zero number, new for every start. Every partition that `known` knows of and that has
 // data is opened; the caller adds those without data itself. `all` is asked when records are lost and nobody knows of
 // which partitions: one whose every record is gone looks like one that was never written to. Fails, and changes
-// nothing, if files of the write-ahead log are missing or belong to another folder.
+// nothing, if files of the write-ahead log are missing or belong to another folder, or there are partitions that are not
+// known and not deleted.
 Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options,
                            uint64_t incarnation, const PartitionLookup& known, const PartitionList& all = {});
 

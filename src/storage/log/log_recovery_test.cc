@@ -6,10 +6,13 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <unordered_set>
 
 #include "base/log.h"
 #include "protocol/record_batch_builder.h"
+#include "storage/log/offline_markers.h"
 #include "storage/segment/local_segment_store.h"
+#include "storage/segment/segment_names.h"
 #include "storage/segment/test_batches.h"
 #include "storage/wal/chunk.h"
 #include "testing/sim_runtime.h"
@@ -46,11 +49,13 @@ class LogRecoveryTest : public ::testing::Test {
         runtime, *store_, options, ++incarnation_,
         [this](const PartitionId& id) {
           const bool known = std::ranges::find(topics_, id) != topics_.end();
+          if (deleted_.contains(id)) return std::optional(KnownPartition{.deleted = true});
           return known ? std::optional(KnownPartition{LogConfig{}, 0}) : std::nullopt;
         },
         [this] { return topics_; });
     if (!opened) return opened.error().message;
     shards_ = std::move(opened->shards);
+    remains_ = std::move(opened->remains);
     for (const PartitionId& id : topics_) {
       LogShard& owner = *shards_[shard_of(id, shards)];
       if (!owner.find(id)) owner.add(std::make_unique<Partition>(id, LogConfig{}, 0));
@@ -131,6 +136,8 @@ class LogRecoveryTest : public ::testing::Test {
   std::unique_ptr<LocalSegmentStore> store_;
   std::vector<std::unique_ptr<LogShard>> shards_;
   std::vector<PartitionId> topics_;
+  std::set<PartitionId> deleted_;
+  std::unordered_set<TopicId> remains_;
   uint64_t incarnation_ = 1;
 };
 
@@ -209,6 +216,68 @@ TEST_F(LogRecoveryTest, AFileOfNoSessionIsRefused) {
   put(topics_[0], 100);
   ASSERT_TRUE(store_->put_wal_sessions_and_files({}, {}));
   EXPECT_NE(restart().find("not of any session"), std::string::npos);
+}
+
+// What is not known is not deleted: in the write-ahead log, in segments, in a folder of a merge that did not commit, as a
+// note that it is offline.
+TEST_F(LogRecoveryTest, APartitionThatNobodyKnowsIsRefusedAndStays) {
+  const auto ids = three();
+  const PartitionId id = ids[0];
+  ASSERT_EQ(open(), "");
+  put(id, 100);
+  put(ids[1], 100);
+  const auto forget = [&](const char* what) {
+    SCOPED_TRACE(what);
+    const auto known = topics_;
+    std::erase(topics_, id);
+    end(Death::kKill);
+    const auto files = sim_.disk().all_files();
+    for (int start = 0; start < 2; ++start) {
+      const std::string why = open();
+      EXPECT_NE(why.find(id.topic.to_string()), std::string::npos) << why;
+      EXPECT_NE(why.find(what), std::string::npos) << why;
+      EXPECT_NE(why.find(".deleted"), std::string::npos) << why;
+    }
+    end(Death::kKill);
+    EXPECT_EQ(sim_.disk().all_files(), files);
+    topics_ = known;
+    ASSERT_EQ(open(), "");
+    EXPECT_EQ(shard(id).find(id)->high_watermark(), 1);
+  };
+  forget("write-ahead log");
+  bool merged = false;
+  shard(id).merge_all([&](Result<void>) { merged = true; });
+  ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  forget("1 segments up to offset 1");
+  const PartitionId stray = partition_id(99);
+  const std::string folder = "/log/" + partition_folder_name(stray);
+  ASSERT_TRUE(sim_.disk().create_directories(folder));
+  ASSERT_TRUE(sim_.disk().open(folder + "/00000000000000000000.log", {.write = true, .create = true}));
+  EXPECT_NE(restart().find(stray.topic.to_string()), std::string::npos);
+  ASSERT_TRUE(sim_.disk().remove_all(folder));
+  ASSERT_TRUE(OfflineMarkers(sim_.disk(), "/log").put(stray, "why"));
+  EXPECT_NE(restart().find("offline"), std::string::npos);
+}
+
+TEST_F(LogRecoveryTest, WhatIsLeftOfADeletedPartitionGoesAndIsTold) {
+  const auto ids = three();
+  ASSERT_EQ(open(), "");
+  for (int i = 0; i < 2; ++i) put(ids[i], 100);
+  bool merged = false;
+  shard(ids[0]).merge_all([&](Result<void>) { merged = true; });
+  ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  const std::string folder = "/log/" + partition_folder_name(ids[0]);
+  ASSERT_TRUE(sim_.disk().exists(folder).value_or(false));
+  ASSERT_TRUE(OfflineMarkers(sim_.disk(), "/log").put(ids[0], "why"));
+  std::erase(topics_, ids[0]);
+  deleted_ = {ids[0], ids[2]};
+  ASSERT_EQ(restart(), "");
+  EXPECT_EQ(remains_, std::unordered_set<TopicId>{ids[0].topic}) << "of the other one there was nothing";
+  sim_.run_for(runtime::kSecond);
+  store_->maintain_now();
+  EXPECT_FALSE(sim_.disk().exists(folder).value_or(true));
+  EXPECT_TRUE(OfflineMarkers(sim_.disk(), "/log").load()->empty());
+  EXPECT_EQ(shard(ids[1]).find(ids[1])->high_watermark(), 1);
 }
 
 // Every start changes the number of shards and dies at another write: the log that was merged goes step by step.

@@ -59,7 +59,7 @@ class FakeWal final : public WalBackend {
 
 class FakeStore final : public SegmentStore {
  public:
-  Result<std::vector<LoadedPartition>> load() override { return std::vector<LoadedPartition>{}; }
+  Result<std::vector<LoadedPartition>> load(const PartitionDeleted&) override { return std::vector<LoadedPartition>{}; }
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
              Function<void(Result<std::vector<PartitionManifest>>)> done) override {
     reply_to.post([this, partitions = std::move(partitions), done = std::move(done)]() mutable {

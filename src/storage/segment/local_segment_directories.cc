@@ -117,27 +117,50 @@ Result<void> LocalSegmentStore::load_places(std::vector<LoadedPartition>& loaded
   return {};
 }
 
-// Folders of partitions nobody knows are left by merges that did not commit or by drops; they go in the
-// background. In those of partitions that were compacted or may have moved only what the manifest names stays.
-Result<void> LocalSegmentStore::sort_out_folders(const LogDirectories::Directory& directory) {
+// Folders of partitions without a row are left by merges that did not commit, which repeat themselves, or by drops; those
+// that were dropped go in the background. In those of partitions that were compacted or may have moved only what the
+// manifest names stays.
+Result<void> LocalSegmentStore::sort_out_folders(const LogDirectories::Directory& directory, const PartitionDeleted& deleted,
+                                                 std::vector<LoadedPartition>& loaded) {
   auto entries = files_.list(directory.path);
   if (!entries) return std::unexpected(std::move(entries.error()));
   for (const auto& entry : *entries) {
     if (!entry.is_directory) continue;
     if (entry.name.ends_with(kDeletedSuffix)) {
       doomed_.push_back({directory.path + "/" + entry.name, 0});
+      // The rename may not be durable yet.
+      if (const auto dropped = parse_partition_folder_name(entry.name.substr(0, entry.name.find('.')))) {
+        LoadedPartition& one = loaded.emplace_back();
+        one.manifest.partition = *dropped;
+        one.has_row = false;
+      }
       continue;
     }
     const auto partition = parse_partition_folder_name(entry.name);
     if (!partition) continue;
     const auto known = partitions_.find(*partition);
     Result<void> done;
-    if (known == partitions_.end() || !lives_in(known->second.manifest, directory.number)) {
+    if (known == partitions_.end()) {
+      auto held = files_.list(directory.path + "/" + entry.name);
+      if (!held) return std::unexpected(std::move(held.error()));
+      LoadedPartition& one = loaded.emplace_back();
+      one.manifest.partition = *partition;
+      one.has_row = false;
+      one.has_files = !held->empty();
+      if (deleted && deleted(*partition)) done = doom_folder(directory.path, entry.name, 0);
+    } else if (!lives_in(known->second.manifest, directory.number)) {
       done = doom_folder(directory.path, entry.name, 0);
     } else if (directories_.several() || known->second.generation > 0) {
       done = sweep_segments(known->second.manifest, directory.number);
     }
     if (!done) return done;
+  }
+  return {};
+}
+
+Result<void> LocalSegmentStore::sync_removals() {
+  for (const LogDirectories::Directory& directory : directories_.all()) {
+    if (auto done = files_.sync_directory(directory.path); !done) return done;
   }
   return {};
 }

@@ -106,7 +106,7 @@ Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::File
   return store;
 }
 
-Result<std::vector<LoadedPartition>> LocalSegmentStore::load() {
+Result<std::vector<LoadedPartition>> LocalSegmentStore::load(const PartitionDeleted& deleted) {
   std::lock_guard lock(mutex_);
   auto rows = manifests_->load();
   if (!rows) return std::unexpected(std::move(rows.error()));
@@ -126,7 +126,7 @@ Result<std::vector<LoadedPartition>> LocalSegmentStore::load() {
   doomed_.clear();
   doomed_files_.clear();
   for (const LogDirectories::Directory& directory : directories_.all()) {
-    if (auto done = sort_out_folders(directory); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = sort_out_folders(directory, deleted, loaded); !done) return std::unexpected(std::move(done.error()));
   }
   return loaded;
 }

@@ -48,7 +48,8 @@ class LocalSegmentStore final : public SegmentStore {
   // or one holds segments that are not of this store.
   Result<void> use_directories(const std::vector<ExtraDirectory>& extra);
 
-  Result<std::vector<LoadedPartition>> load() override;
+  Result<std::vector<LoadedPartition>> load(const PartitionDeleted& deleted = {}) override;
+  Result<void> sync_removals() override;
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
              Function<void(Result<std::vector<PartitionManifest>>)> done) override;
   void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
@@ -140,7 +141,8 @@ class LocalSegmentStore final : public SegmentStore {
   bool remove_from_doomed_folder(int64_t now_ms);
   Result<void> sweep_segments(const PartitionManifest& manifest, uint32_t directory);
   Result<void> load_places(std::vector<LoadedPartition>& loaded);
-  Result<void> sort_out_folders(const LogDirectories::Directory& directory);
+  Result<void> sort_out_folders(const LogDirectories::Directory& directory, const PartitionDeleted& deleted,
+                                std::vector<LoadedPartition>& loaded);
   Result<void> doom_folder(const std::string& log_dir, const std::string& name, int64_t due_ms);
   Result<void> sync_names(const PartitionId& partition, const std::vector<SegmentInfo>& added);
   void remove_empty_folder(const PartitionId& partition, uint32_t directory);

@@ -19,13 +19,13 @@ class LocalSegmentStoreTest : public ::testing::Test {
     ASSERT_TRUE(world_.files().create_directories("/log"));
     open();
   }
-  void open(SegmentReader::Options reading = {}) {
+  void open(SegmentReader::Options reading = {}, const PartitionDeleted& deleted = {}) {
     store_.reset();
     auto opened = LocalSegmentStore::open(world_.files(), world_.pool(), clock_,
                                           {.log_dir = "/log", .reading = reading});
     ASSERT_TRUE(opened) << opened.error().message;
     store_ = std::move(*opened);
-    auto loaded = store_->load();
+    auto loaded = store_->load(deleted);
     ASSERT_TRUE(loaded) << loaded.error().message;
     loaded_ = std::move(*loaded);
   }
@@ -185,13 +185,15 @@ TEST_F(LocalSegmentStoreTest, ADroppedPartitionStaysForItsDelayAndIsForgotten) {
   EXPECT_EQ(loaded_.size(), 2u);
 }
 
-TEST_F(LocalSegmentStoreTest, FoldersWithoutManifestGoButNeverWithoutTheDatabase) {
+TEST_F(LocalSegmentStoreTest, FoldersOfDeletedPartitionsGoButNeverWithoutTheDatabase) {
   int64_t end = 0;
   merge(merges(make_merge(partition_id(1), end, 1)));
   const std::string stray = "/log/" + partition_folder_name(partition_id(9));
   ASSERT_TRUE(world_.files().create_directories(stray));
   ASSERT_TRUE(world_.files().create_directories("/log/lost+found"));
   open();
+  EXPECT_TRUE(world_.disk().has(stray));  // nobody says that it was deleted
+  open({}, [](const PartitionId& id) { return id == partition_id(9); });
   EXPECT_FALSE(world_.disk().has(stray));
   store_->maintain_now();
   EXPECT_EQ(world_.files().list("/log")->size(),

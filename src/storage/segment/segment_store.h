@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -108,7 +109,15 @@ class SegmentCopy;
 struct LoadedPartition {
   PartitionManifest manifest;
   std::vector<ProducerEntry> producers;
+  // Without a row it is a folder: of a merge that did not commit, or of a partition that was dropped.
+  bool has_row = true;
+  bool has_files = false;  // in a folder without a row that does not wait for its removal
+
+  bool empty() const { return has_row ? manifest.segments.empty() && manifest.end_offset == 0 : !has_files; }
 };
+
+// True if a deletion of the partition is noted durably. Nothing else counts as one.
+using PartitionDeleted = std::function<bool(const PartitionId&)>;
 
 // Which files the write-ahead logs consist of, so that one that vanished is missed at the next start. A file is
 // noted after its name is durable and before its first chunk, and forgotten before it loses its name: what is
@@ -129,8 +138,11 @@ class SegmentStore : public WalFileRegister {
 
   LogDirectories& directories() { return directories_; }
 
-  // Every partition with a manifest row (blocking; at start, before anything else).
-  virtual Result<std::vector<LoadedPartition>> load() = 0;
+  // Every partition with a manifest row or with files (blocking; at start, before anything else). Files without a row go
+  // if their partition was deleted; others stay.
+  virtual Result<std::vector<LoadedPartition>> load(const PartitionDeleted& deleted = {}) = 0;
+  // What was removed is certainly gone (blocking, at start).
+  virtual Result<void> sync_removals() { return {}; }
 
   // Writes and commits; answers the new manifests in the order of `partitions`. After an error the caller
   // reloads nothing: no manifest changed, the files may hold garbage past their valid length.
