@@ -45,7 +45,7 @@ class LogDirMoverTest : public ::testing::Test {
     options.shard.tail_cache_bytes = 0;
     auto runtime = sim_.runtime();
     auto opened = open_log(runtime, *store_, options, ++incarnation_, [this](const PartitionId& id) {
-      return ends_.contains(id) ? std::optional(KnownPartition{config_, 0}) : std::nullopt;
+      return std::optional(ends_.contains(id) ? KnownPartition{config_, 0} : KnownPartition{.deleted = true});
     });
     ASSERT_TRUE(opened) << opened.error().message;
     shards_ = std::move(opened->shards);

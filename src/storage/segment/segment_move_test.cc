@@ -52,9 +52,11 @@ class Store {
     if (!opened) return opened.error().message;
     store = std::move(*opened);
     if (auto done = store->use_directories(extra); !done) return done.error().message;
-    auto loaded = store->load();
+    auto loaded = store->load([](const PartitionId&) { return true; });  // if it has no row
     if (!loaded) return loaded.error().message;
-    for (auto& one : *loaded) manifests[one.manifest.partition] = one.manifest;
+    for (auto& one : *loaded) {
+      if (one.has_row) manifests[one.manifest.partition] = one.manifest;
+    }
     store->maintain_now();
     return "";
   }

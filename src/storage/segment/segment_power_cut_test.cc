@@ -62,6 +62,7 @@ class History {
     State found;
     manifests_.clear();
     for (auto& one : *loaded) {
+      if (!one.has_row) continue;
       found[one.manifest.partition.index] = {one.manifest.end_offset, one.manifest.log_start_offset};
       manifests_[one.manifest.partition.index] = one.manifest;
     }
