@@ -308,7 +308,7 @@ Result<Import> Importer::read_partition(const KafkaPartitionFolder& folder, cons
       }
     }
     if (segment->info.length == 0) continue;
-    segment->info.created_ms = clock_.wall_ms();
+    segment->info.created_ms = clock_.wall_ms();  // modified_ms stays 0: the broker looks whether the headers' times are right
     end = std::max(end, segment->info.next_offset);
     ++report_.segments;
     report_.bytes += segment->info.length;

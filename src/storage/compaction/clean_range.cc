@@ -24,7 +24,8 @@ CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_of
   range.first_dirty_offset = range.first_uncleanable_offset =
       std::max(manifest.first_dirty_offset, manifest.log_start_offset);
   int64_t earliest_dirty = INT64_MAX;
-  bool cleanable = true;
+  // What was written anew for its times is not cleaned at the same time.
+  bool cleanable = std::ranges::all_of(manifest.segments, &SegmentInfo::times_known);
   for (size_t i = 0; i + 1 < manifest.segments.size(); ++i) {
     const SegmentInfo& segment = manifest.segments[i];
     if (segment.base_offset < range.first_dirty_offset) range.clean_bytes += segment.length;
@@ -32,7 +33,7 @@ CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_of
     if (segment.first_timestamp > 0) earliest_dirty = std::min(earliest_dirty, segment.first_timestamp);
     cleanable = cleanable && segment.next_offset <= last_stable_offset;
     if (rules.min_compaction_lag_ms > 0)
-      cleanable = cleanable && segment.max_timestamp <= now_ms - rules.min_compaction_lag_ms;
+      cleanable = cleanable && segment.largest_timestamp() <= now_ms - rules.min_compaction_lag_ms;
     if (!cleanable) continue;
     range.cleanable_bytes += segment.length;
     range.first_uncleanable_offset = std::max(range.first_uncleanable_offset, segment.next_offset);

@@ -10,9 +10,17 @@ constexpr int64_t kNow = 1'000'000;
 // Segments of ten offsets and 100 bytes each, the last one is active.
 PartitionManifest manifest(int count) {
   PartitionManifest made;
-  for (int i = 0; i < count; ++i) made.segments.push_back({i * 10, i * 10 + 10, 100, kNow - 500 + i, kNow - 500 + i, 0});
+  for (int i = 0; i < count; ++i) {
+    made.segments.push_back({i * 10, i * 10 + 10, 100, kNow - 500 + i, kNow - 500 + i, 0, 0, 0, kNow});
+  }
   made.end_offset = count * 10;
   return made;
+}
+
+TEST(CleanRange, IsEmptyWhileTimesAreNotKnown) {
+  PartitionManifest made = manifest(4);
+  made.segments[1].modified_ms = 0;
+  EXPECT_EQ(clean_range(made, 40, {}, kNow).cleanable_bytes, 0u);
 }
 
 TEST(CleanRange, EndsBeforeTheActiveSegment) {

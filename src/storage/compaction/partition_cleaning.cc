@@ -189,6 +189,7 @@ Result<void> PartitionCleaning::end_output() {
   auto info = output_->finish();
   if (!info) return std::unexpected(std::move(info.error()));
   info->created_ms = groups_[group_].back().created_ms;
+  info->modified_ms = groups_[group_].back().modified_ms;
   outcome_.groups.back().outputs.back() = *info;
   output_.reset();
   return {};

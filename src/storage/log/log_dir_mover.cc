@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "storage/log/segment_time_check.h"
 #include "storage/segment/segment_copy.h"
 
 namespace weir::storage {
@@ -22,8 +23,47 @@ struct LogDirMover::Move {
   LogShard::Misplaced what;
   SegmentReplacement outcome;
   std::unique_ptr<SegmentCopy> copy;
+  std::unique_ptr<SegmentTimeCheck> check;  // instead of a copy
   Result<bool> stepped = false;
+
+  Result<void> begin_copy(SegmentStore& store);
+  Result<bool> copy_some(SegmentStore& store, uint64_t bytes_max, uint64_t& worked);
+  Result<bool> check_some(SegmentStore& store, uint64_t bytes_max, int64_t now_ms, uint64_t& worked);
 };
+
+Result<void> LogDirMover::Move::begin_copy(SegmentStore& store) {
+  auto generation = store.begin_rewrite(what.partition);
+  if (!generation) return std::unexpected(std::move(generation.error()));
+  SegmentInfo target = *what.segment;
+  target.directory = what.target;
+  target.generation = *generation;
+  outcome.groups = {{{*what.segment}, {target}}};
+  auto made = store.copy_segment(what.partition, *what.segment, what.target, *generation);
+  if (!made) return std::unexpected(std::move(made.error()));
+  copy = std::move(*made);
+  return {};
+}
+
+Result<bool> LogDirMover::Move::copy_some(SegmentStore& store, uint64_t bytes_max, uint64_t& worked) {
+  if (!copy) {
+    if (auto begun = begin_copy(store); !begun) return std::unexpected(std::move(begun.error()));
+  }
+  const uint64_t before = copy->copied_bytes();
+  auto done = copy->step(bytes_max);
+  worked = copy->copied_bytes() - before;
+  if (!done || *done) copy.reset();
+  return done;
+}
+
+Result<bool> LogDirMover::Move::check_some(SegmentStore& store, uint64_t bytes_max, int64_t now_ms, uint64_t& worked) {
+  if (!check) check = std::make_unique<SegmentTimeCheck>(store, what.partition, *what.segment, now_ms);
+  const uint64_t before = check->worked_bytes();
+  auto done = check->step(bytes_max);
+  worked = check->worked_bytes() - before;
+  outcome.groups = {{{*what.segment}, {check->result()}}};
+  if (!done || *done) check.reset();
+  return done;
+}
 
 LogDirMover::LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store,
                          LogCleaner& cleaner, LogDirMoverOptions options)
@@ -45,10 +85,6 @@ LogDirMover::LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*>
 LogDirMover::~LogDirMover() {
   *alive_ = false;
   for (LogShard* shard : shards_) shard->watch_moves({});
-}
-
-void LogDirMover::start() {
-  if (store_.directories().several()) look();
 }
 
 void LogDirMover::look() {
@@ -87,7 +123,7 @@ void LogDirMover::begin(unsigned shard, LogShard::Misplaced misplaced) {
   if (!move->what.segment) return arrive(move);
   move->outcome.partition = move->what.partition;
   move->outcome.file_delete_delay_ms = move->what.file_delete_delay_ms;
-  move->outcome.move = true;
+  move->outcome.move = !move->what.times_only;
   step(std::move(move));
 }
 
@@ -113,29 +149,10 @@ void LogDirMover::step(std::shared_ptr<Move> move) {
   runtime_.pool->submit(
       [&store = store_, move, bytes_max, clock = runtime_.clock, account = options_.throttle] {
         const int64_t began_ns = clock->monotonic_ns();
-        const LogShard::Misplaced& what = move->what;
-        if (!move->copy) {
-          auto generation = store.begin_rewrite(what.partition);
-          if (!generation) {
-            move->stepped = std::unexpected(std::move(generation.error()));
-            return;
-          }
-          SegmentInfo target = *what.segment;
-          target.directory = what.target;
-          target.generation = *generation;
-          move->outcome.groups = {{{*what.segment}, {target}}};
-          auto copy = store.copy_segment(what.partition, *what.segment, what.target, *generation);
-          if (!copy) {
-            move->stepped = std::unexpected(std::move(copy.error()));
-            return;
-          }
-          move->copy = std::move(*copy);
-        }
-        const uint64_t before = move->copy->copied_bytes();
-        move->stepped = move->copy->step(bytes_max);
-        const uint64_t copied = move->copy->copied_bytes() - before;
-        if (account && copied > 0) account->wrote(BackgroundJob::kCompaction, copied, clock->monotonic_ns() - began_ns);
-        if (!move->stepped || *move->stepped) move->copy.reset();
+        uint64_t worked = 0;
+        move->stepped = move->what.times_only ? move->check_some(store, bytes_max, clock->wall_ms(), worked)
+                                              : move->copy_some(store, bytes_max, worked);
+        if (account && worked > 0) account->wrote(BackgroundJob::kCompaction, worked, clock->monotonic_ns() - began_ns);
       },
       home_,
       [this, alive = alive_, move] {
@@ -176,6 +193,7 @@ void LogDirMover::put_in_place(const std::shared_ptr<Move>& move) {
 void LogDirMover::ended(const Move& move, const Result<void>& result) {
   const PartitionId& partition = move.what.partition;
   cleaner_.release(partition);
+  if (move.what.times_only) return check_ended(move, result);
   const std::string& target = store_.directories().path(move.what.target);
   {
     const std::lock_guard lock(stats_mutex_);
@@ -186,10 +204,7 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
     }
   }
   if (result) {
-    // The old file goes once nobody can be reading it any more.
-    home_.schedule_after((move.what.file_delete_delay_ms + 1000) * runtime::kMillisecond, [this, alive = alive_] {
-      if (*alive && !stopped_) store_.maintain(home_, [] {});
-    });
+    remove_old_file_later(move);
     log_debug(kModule, "Partition {}: a segment is in {} now", name_of(partition), target);
   } else {
     // Not if the partition was deleted.
@@ -201,6 +216,45 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
                .remedy = remedy_of(result.error(), "It is tried again in 30 seconds. Make room there or check the disk, or name "
                                                    "another directory")});
     skip(partition, kRetryNs);
+  }
+  look_again_ = true;
+  ask(static_cast<unsigned>(shards_.size()));
+}
+
+// The old file goes once nobody can be reading it any more.
+void LogDirMover::remove_old_file_later(const Move& move) {
+  home_.schedule_after((move.what.file_delete_delay_ms + 1000) * runtime::kMillisecond, [this, alive = alive_] {
+    if (*alive && !stopped_) store_.maintain(home_, [] {});
+  });
+}
+
+void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
+  const PartitionId& partition = move.what.partition;
+  if (result) {
+    const SegmentInfo& after = move.outcome.groups.front().outputs.front();
+    if (after.generation != move.what.segment->generation) {
+      remove_old_file_later(move);
+      log_info(kModule, "Partition {}: the times of the batches from offset {} on were mended", name_of(partition),
+               after.base_offset);
+    }
+  } else {
+    {
+      const std::lock_guard lock(stats_mutex_);
+      ++stats_.failures;
+    }
+    const LogLevel level = result.error().code == ErrorCode::kNotFound ? LogLevel::kDebug : LogLevel::kWarn;
+    log_event(level, kModule,
+              {.what = fmt::format("The times of the records of partition {} could not be found out; until they are, nothing of "
+                                   "it is deleted for its age, nor compacted",
+                                   name_of(partition)),
+               .reason = result.error().message,
+               .remedy = "Check the disk and `weir log verify`. Damage is looked at again at the next start, everything else in "
+                         "30 seconds"});
+    if (result.error().code == ErrorCode::kCorrupt) {
+      skipped_.insert(partition);
+    } else {
+      skip(partition, kRetryNs);
+    }
   }
   look_again_ = true;
   ask(static_cast<unsigned>(shards_.size()));

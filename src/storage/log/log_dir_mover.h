@@ -3,6 +3,9 @@
 // transaction. A crash at any time leaves each segment in the one place or the other; the next start goes on. Compaction
 // keeps away from a partition while a segment of it is copied. What fails is tried again after kRetryNs; others go on.
 //
+// In the same way it finds out the times of segments whose rows say what batch headers said (segment_time_check.h), one after
+// the other, before it moves them.
+//
 // Belongs to one loop, home: all calls there. It goes before the shards and the cleaner, and after the loops have stopped.
 #pragma once
 
@@ -34,7 +37,7 @@ class LogDirMover {
   ~LogDirMover();
 
   // Looks for what is to be moved; later whenever a shard says that there is something.
-  void start();
+  void start() { look(); }
   // No further piece is copied; the next start goes on.
   void stop() { stopped_ = true; }
 
@@ -60,6 +63,8 @@ class LogDirMover {
   void wait_and_step(std::shared_ptr<Move> move);
   void put_in_place(const std::shared_ptr<Move>& move);
   void ended(const Move& move, const Result<void>& result);
+  void check_ended(const Move& move, const Result<void>& result);
+  void remove_old_file_later(const Move& move);
   void skip(const PartitionId& partition, int64_t delay_ns);
 
   const runtime::Runtime runtime_;

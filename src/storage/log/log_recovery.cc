@@ -9,7 +9,9 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "protocol/record_batch.h"
 #include "storage/log/offline_markers.h"
+#include "storage/segment/record_timestamps.h"
 #include "storage/wal/replay.h"
 
 namespace weir::storage {
@@ -48,6 +50,7 @@ class LogRecovery final : public WalReplayVisitor {
   Partition* find(const PartitionId& id);
   bool deleted(const PartitionId& id);
   Result<void> refuse_unknown() const;
+  int64_t mend_times(const Slice& bytes) const;
   void take_offline(Partition& partition, std::string reason);
   std::string wal_directory(unsigned shard) const { return options_.log_dir + "/wal/" + std::to_string(shard); }
 
@@ -216,7 +219,8 @@ void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
   trusted_.clear();
 }
 
-void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) {
+void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice bytes) {
+  BatchFacts facts = noted;
   Partition* partition = find(facts.partition);
   if (!partition) {
     if (!deleted(facts.partition)) unknown_.try_emplace(facts.partition, "records in the write-ahead log");
@@ -243,13 +247,23 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice byt
     }
   }
   if (!suspicion_.empty()) trusted_.insert(facts.partition);
+  facts.max_timestamp = mend_times(bytes);
   partition->note_epoch(facts.leader_epoch, facts.base_offset);
   partition->producers_.update(facts, now_ms_);
   partition->log_end_offset_ = facts.next_offset();
   partition->last_append_chunk_ = chunk;
   partition->unmerged_bytes_ += facts.size;
-  partition->push_tail({facts, std::move(bytes), chunk});
+  partition->push_tail({facts, std::move(bytes), chunk, now_ms_});
   ++stats_.batches;
+}
+
+// An earlier version appended what producers' headers say about time. Records that cannot be read are as old as this start.
+int64_t LogRecovery::mend_times(const Slice& bytes) const {
+  const auto found = max_timestamp_in(bytes.bytes());
+  if (!found) return now_ms_;
+  const bool log_append_time = protocol::BatchHeader::parse(bytes.data).log_append_time();
+  protocol::patch_timestamps({const_cast<uint8_t*>(bytes.data), bytes.size}, log_append_time, *found);
+  return *found;
 }
 
 void LogRecovery::on_corruption(const WalCorruption& corruption) {

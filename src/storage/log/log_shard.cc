@@ -29,7 +29,8 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
     cached_bytes_ += added.tail_[i].facts.size;
   }
   added.manifest_.place = store_.directories().place(added.id());
-  if (store_.directories().several()) moving_.insert(added.id());
+  const bool known = std::ranges::all_of(added.manifest_.segments, &SegmentInfo::times_known);
+  if (store_.directories().several() || !known) moving_.insert(added.id());
   if (added.unmerged_bytes_ > 0 || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
   return added;
 }
@@ -141,7 +142,7 @@ void LogShard::append_batch(Partition& partition, const Slice& records, Validate
   partition.unmerged_bytes_ += facts.size;
   partition.traffic_.messages_in += facts.last_offset_delta + 1;
   partition.traffic_.bytes_in += facts.size;
-  partition.push_tail({facts, std::move(appended.bytes), appended.chunk});
+  partition.push_tail({facts, std::move(appended.bytes), appended.chunk, now_ms});
   cached_.push_back({&partition, facts.size});
   cached_bytes_ += facts.size;
   mark_dirty(partition);

@@ -172,13 +172,14 @@ class LogShard {
     bool future = false;
   };
   static std::vector<Replica> replicas(const Partition& partition);
-  // The first segment, of the partition asked for or of any that is not in `skipped`, that is not where it should be. An
+  // The first segment of any partition that is not in `skipped` that is not as or where it should be. An
   // empty one says that nothing is left to be moved though the partition has not arrived.
   struct Misplaced {
     PartitionId partition;
     std::optional<SegmentInfo> segment;
     uint32_t target = 0;
     int64_t file_delete_delay_ms = 0;
+    bool times_only = false;  // it is where it should be, but its times are not known (segment_time_check.h)
   };
   std::optional<Misplaced> find_misplaced(const std::set<PartitionId>& skipped);
   void finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done);
@@ -275,7 +276,7 @@ class LogShard {
   std::vector<Function<void(const Result<void>&)>> next_commit_waiters_;
   Function<void(const PartitionId&)> offline_watcher_;
   Function<void()> move_watcher_;
-  std::set<PartitionId> moving_;  // partitions that may have segments where they should not be
+  std::set<PartitionId> moving_;  // partitions that may have segments where or as they should not be
   runtime::TimerId retention_timer_;
   runtime::TimerId merge_retry_;
   MergeTotals merge_totals_;

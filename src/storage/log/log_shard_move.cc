@@ -1,5 +1,5 @@
-// LogShard: the shard's part in moving partitions between log directories. LogDirMover copies; the shard says what is not
-// where it should be, and puts copies in place.
+// LogShard: the shard's part in moving partitions between log directories, and in finding out the times of old segments.
+// LogDirMover copies; the shard says what is not as or where it should be, and puts copies in place.
 #include <algorithm>
 
 #include "storage/log/log_shard.h"
@@ -11,6 +11,11 @@ namespace {
 const SegmentInfo* first_misplaced(const PartitionManifest& manifest) {
   const auto elsewhere = [&](const SegmentInfo& segment) { return segment.directory != manifest.place.target; };
   const auto found = std::ranges::find_if(manifest.segments, elsewhere);
+  return found == manifest.segments.end() ? nullptr : &*found;
+}
+
+const SegmentInfo* first_with_unknown_times(const PartitionManifest& manifest) {
+  const auto found = std::ranges::find_if_not(manifest.segments, &SegmentInfo::times_known);
   return found == manifest.segments.end() ? nullptr : &*found;
 }
 
@@ -52,7 +57,8 @@ std::optional<LogShard::Misplaced> LogShard::find_misplaced(const std::set<Parti
   for (auto at = moving_.begin(); at != moving_.end();) {
     const PartitionId id = *at;
     const Partition* partition = find(id);
-    const SegmentInfo* segment = partition ? first_misplaced(partition->manifest_) : nullptr;
+    const SegmentInfo* unknown = partition ? first_with_unknown_times(partition->manifest_) : nullptr;
+    const SegmentInfo* segment = unknown || !partition ? unknown : first_misplaced(partition->manifest_);
     const PartitionPlace place = partition ? partition->manifest_.place : PartitionPlace{};
     if (!segment && place.directory == place.target) {
       at = moving_.erase(at);
@@ -60,7 +66,7 @@ std::optional<LogShard::Misplaced> LogShard::find_misplaced(const std::set<Parti
     }
     ++at;
     if (partition->offline() || skipped.contains(id)) continue;
-    Misplaced found{id, std::nullopt, place.target, file_delete_delay_ms(*partition)};
+    Misplaced found{id, std::nullopt, place.target, file_delete_delay_ms(*partition), unknown != nullptr};
     if (segment) found.segment = *segment;
     return found;
   }

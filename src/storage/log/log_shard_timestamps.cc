@@ -37,7 +37,7 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<
   }
   const auto& segments = partition.manifest_.segments;
   const bool in_segments = std::any_of(segments.begin(), segments.end(), [&](const SegmentInfo& segment) {
-    return segment.max_timestamp >= timestamp && segment.next_offset > partition.log_start_offset_;
+    return (!segment.times_known() || segment.max_timestamp >= timestamp) && segment.next_offset > partition.log_start_offset_;
   });
   if (!in_segments) {
     return find_in_batches(std::move(candidates), timestamp, partition.log_start_offset_, std::move(done));

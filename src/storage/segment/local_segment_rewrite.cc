@@ -166,9 +166,13 @@ Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacemen
   state.manifest.place = place;
   directories_.set(replacement.partition, place);
   const int64_t due_ms = clock_.wall_ms() + replacement.file_delete_delay_ms;
-  for (const SegmentInfo& segment : plan.removed)
-    doomed_files_.push_back({replacement.partition, segment, due_ms});
-  for (const SegmentInfo& segment : plan.unused) remove_segment_files(replacement.partition, segment);
+  // The same file with another row stays.
+  for (const SegmentInfo& segment : plan.removed) {
+    if (!find_segment(plan.added, segment)) doomed_files_.push_back({replacement.partition, segment, due_ms});
+  }
+  for (const SegmentInfo& segment : plan.unused) {
+    if (!find_segment(plan.removed, segment)) remove_segment_files(replacement.partition, segment);
+  }
   return state.manifest;
 }
 

@@ -18,6 +18,7 @@ constexpr uint64_t kMaxSegmentBytes = std::numeric_limits<int32_t>::max();
 bool must_roll(const SegmentInfo& active, const BatchFacts& batch, const MergePartition& merge,
                int64_t now_ms) {
   if (active.length == 0) return false;
+  if (!active.times_known()) return true;  // it may be written anew meanwhile
   if (active.length + batch.size > std::min(merge.segment_bytes, kMaxSegmentBytes)) return true;
   if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
   const int64_t age =
@@ -122,6 +123,7 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     active.length += batch.facts.size;
     active.max_timestamp = std::max(active.max_timestamp, batch.facts.max_timestamp);
     active.next_offset = plan.after.end_offset = batch.facts.next_offset();
+    active.modified_ms = std::max<int64_t>(now_ms, 1);
   }
   if (plan.pending.unindexed_bytes >= spacing.write_bytes)
     write_pending(plan, spacing, segments.back());

@@ -25,7 +25,7 @@ struct RecordTime {
 class RecordTimes {
  public:
   // `records`: the bytes after the batch header; they stay in place.
-  RecordTimes(const BatchHeader& header, Bytes records) : left_(header.record_count) {
+  RecordTimes(const BatchHeader& header, Bytes records) : unpack_(decompressor_of_thread()), left_(header.record_count) {
     if (header.compressed()) {
       unpack_.open(header.compression(), records, kUnpackedMax);
       compressed_ = true;
@@ -91,7 +91,13 @@ class RecordTimes {
     return false;
   }
 
-  protocol::Decompressor unpack_;
+  // A new one for each small batch would cost more than what it does.
+  static protocol::Decompressor& decompressor_of_thread() {
+    thread_local protocol::Decompressor decompressor;
+    return decompressor;
+  }
+
+  protocol::Decompressor& unpack_;
   bool compressed_ = false;
   bool damaged_ = false;
   int32_t left_;
@@ -100,6 +106,23 @@ class RecordTimes {
 };
 
 }  // namespace
+
+Result<int64_t> max_timestamp_in(Bytes batch) {
+  const auto header = BatchHeader::parse(batch.data());
+  if (header.log_append_time() || header.record_count == 0) return header.max_timestamp;
+  int64_t highest = kNoTimestamp;
+  RecordTimes records(header, batch.subspan(BatchHeader::kSize));
+  RecordTime record;
+  while (records.next(record)) {
+    int64_t timestamp = 0;
+    if (__builtin_add_overflow(header.base_timestamp, record.timestamp_delta, &timestamp)) {
+      return fail(ErrorCode::kCorrupt, "a record's timestamp is out of range");
+    }
+    highest = std::max(highest, timestamp);
+  }
+  if (records.damaged()) return fail(ErrorCode::kCorrupt, "its records are damaged");
+  return highest;
+}
 
 Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp,
                                                          int64_t lowest_offset) {

@@ -1,4 +1,4 @@
-// Search by timestamp inside one stored batch.
+// What the records of one stored batch say about time.
 #pragma once
 
 #include <cstdint>
@@ -11,6 +11,10 @@
 #include "storage/segment/segment_store.h"
 
 namespace weir::storage {
+
+// The largest timestamp of the records of `batch` (all its bytes); of a batch without any, or with LogAppendTime, what the
+// header says. kCorrupt if the records cannot be read.
+Result<int64_t> max_timestamp_in(Bytes batch);
 
 // The first record of `batch` (all its bytes) at or above `lowest_offset` with a timestamp >= `timestamp`;
 // nothing if it has none. kCorrupt if the records contradict the header. Compressed batches are unpacked in

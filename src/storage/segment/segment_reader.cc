@@ -278,7 +278,8 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
                                                         int64_t timestamp) {
   for (size_t i = 0; i < manifest.segments.size(); ++i) {
     const SegmentInfo& info = manifest.segments[i];
-    if (info.max_timestamp < timestamp || info.next_offset <= manifest.log_start_offset) continue;
+    if (info.next_offset <= manifest.log_start_offset) continue;
+    if (info.times_known() && info.max_timestamp < timestamp) continue;
     auto segment = open(manifest, i);
     if (!segment) return std::unexpected(std::move(segment.error()));
     auto found = find_timestamp_in(*segment, timestamp, manifest.log_start_offset);
@@ -291,13 +292,16 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
 Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment,
                                                                           int64_t timestamp,
                                                                           int64_t lowest_offset) {
-  auto index = index_of(segment, segment.info->length);
-  if (!index) return std::unexpected(std::move(index.error()));
+  const bool known = segment.info->times_known();  // else all records are looked at
   uint64_t from = 0;
-  if (const IndexEntry* entry = (*index)->index.before_timestamp(timestamp)) {
-    auto sound = confirmed(segment, *entry);
-    if (!sound) return std::unexpected(std::move(sound.error()));
-    if (*sound) from = entry->position;
+  if (known) {
+    auto index = index_of(segment, segment.info->length);
+    if (!index) return std::unexpected(std::move(index.error()));
+    if (const IndexEntry* entry = (*index)->index.before_timestamp(timestamp)) {
+      auto sound = confirmed(segment, *entry);
+      if (!sound) return std::unexpected(std::move(sound.error()));
+      if (*sound) from = entry->position;
+    }
   }
   HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, segment.info->base_offset);
   while (true) {
@@ -305,7 +309,7 @@ Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const 
     if (!position) return std::unexpected(std::move(position.error()));
     if (!*position) return std::nullopt;
     const BatchHeader& header = (*position)->header;
-    if (header.max_timestamp < timestamp || header.last_offset() < lowest_offset) continue;
+    if ((known && header.max_timestamp < timestamp) || header.last_offset() < lowest_offset) continue;
     auto found = first_record_at(*segment.file, segment.path, **position, timestamp, lowest_offset);
     if (!found || *found) return found;
   }

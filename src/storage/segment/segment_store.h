@@ -33,6 +33,13 @@ struct SegmentInfo {
   int64_t created_ms = 0;                  // wall clock at creation
   uint32_t generation = 0;                 // of its file; 0 as merged, more once compaction rewrote or a move copied it
   uint32_t directory = 0;                  // number of the log directory its file is in
+  int64_t modified_ms = 0;                 // wall clock when records came last; 0: see times_known
+
+  // Earlier versions and Kafka's folders took times from batch headers, which producers may get wrong. Until somebody has
+  // looked at the records (log/segment_time_check.h), nothing is deleted or left out for its time.
+  bool times_known() const { return modified_ms > 0; }
+  // As Kafka has it: records without a time are as old as the file.
+  int64_t largest_timestamp() const { return max_timestamp >= 0 ? max_timestamp : modified_ms; }
   bool operator==(const SegmentInfo&) const = default;
 };
 
