@@ -57,7 +57,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   metadata.image->for_each([&](const TopicPtr& topic) {
     for (auto& shard : shards_) add_partitions(*shard, *topic, 0, metadata.image->leader_epoch(*topic));
   });
-  groups_ = std::make_unique<GroupCoordinators>(*this, *runtime.pool, config);
+  groups_ = std::make_unique<GroupCoordinators>(*this, *runtime.pool, store, config, metadata.group_placement);
 }
 
 Broker::~Broker() {

@@ -5,6 +5,8 @@
 #include "base/log.h"
 #include "base/utf16.h"
 #include "broker/broker.h"
+#include "broker/handlers/group_placement.h"
+#include "broker/metadata/settled_transaction.h"
 
 namespace weir::broker {
 
@@ -34,16 +36,20 @@ coordination::GroupConfig group_config(const BrokerConfig& config) {
 int32_t group_hash(std::string_view group_id) {
   uint32_t hash = 0;
   each_utf16(group_id, [&](uint32_t unit) { hash = 31 * hash + unit; });
-  return static_cast<int32_t>(hash & 0x7fffffff);
+  const auto number = static_cast<int32_t>(hash);
+  if (number == INT32_MIN) return 0;
+  return number < 0 ? -number : number;
 }
 
-GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, const BrokerConfig& config)
+GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storage::MetaStore& store,
+                                     const BrokerConfig& config, std::optional<GroupPlacementRecord> placement)
     : broker_(broker),
       pool_(pool),
       config_(group_config(config)),
       memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes))),
       topic_partitions_(static_cast<int32_t>(config.integer("offsets.topic.num.partitions"))),
       topic_segment_bytes_(config.integer("offsets.topic.segment.bytes")) {
+  make_placement(store, placement);
   for (unsigned i = 0; i < broker_.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Shard>());
     BrokerShard& shard = broker_.shard(i);
@@ -51,7 +57,41 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, const 
   }
 }
 
-GroupCoordinators::~GroupCoordinators() = default;
+GroupCoordinators::~GroupCoordinators() { *alive_ = false; }
+
+// A topic made from now on has its groups where they belong; the next start finds that out and notes it.
+void GroupCoordinators::make_placement(storage::MetaStore& store, const std::optional<GroupPlacementRecord>& before) {
+  const Topic* topic = broker_.shard(0).image->find(kTopic);
+  if (topic == nullptr || (before && before->topic == topic->id())) return;
+  unplaced_ = topic->id();
+  storage::MetaTransaction note;
+  storage::MetaCompare compare{std::string(GroupPlacementRecord::kKey), std::nullopt, std::nullopt};
+  if (before) compare.value = before->encode();
+  else compare.mod_revision = 0;
+  note.compares.push_back(std::move(compare));
+  note.operations.push_back({storage::MetaOperation::Kind::kPut, std::string(GroupPlacementRecord::kKey),
+                             GroupPlacementRecord{unplaced_}.encode()});
+  GroupPlacement::Ways ways;
+  ways.home = [this](runtime::Task task) { broker_.run_on(0, std::move(task)); };
+  ways.with_partition = [this](int32_t index, Function<void(coordination::GroupPartition*)> use) {
+    const unsigned owner = broker_.owner({unplaced_, index});
+    broker_.run_on(owner, [this, owner, index, use = std::move(use)]() mutable {
+      use(find_on(broker_.shard(owner), unplaced_, index));
+    });
+  };
+  // Without the note the next start looks again, and finds nothing.
+  ways.finished = [this, &store, note = std::move(note)]() mutable {
+    settle(store, broker_.shard(0).loop, alive_, std::move(note), [](Result<bool>) {});
+  };
+  const auto home_of = [count = topic->partition_count()](std::string_view id) { return group_hash(id) % count; };
+  placement_ = std::make_unique<GroupPlacement>(broker_.shard(0).loop, topic->partition_count(), home_of, std::move(ways));
+}
+
+coordination::GroupPartition* GroupCoordinators::find_on(BrokerShard& shard, const Uuid& topic, int32_t index) {
+  Shard& mine = *shards_[shard.index()];
+  const auto partition = mine.partitions.find(index);
+  return mine.stopped || mine.topic != topic || partition == mine.partitions.end() ? nullptr : partition->second.get();
+}
 
 void GroupCoordinators::create_topic(unsigned home, Function<void(ErrorCode)> done) {
   if (broker_.shard(home).image->find(kTopic) != nullptr) return done(ErrorCode::kNone);
@@ -109,7 +149,7 @@ void GroupCoordinators::topics_deleted(BrokerShard& shard, const std::vector<Top
   std::vector<coordination::GroupCoordinatorState::DeletedTopic> deleted;
   for (const TopicPtr& topic : topics) deleted.push_back({topic->name(), topic->id()});
   for (auto& [index, partition] : shards_[shard.index()]->partitions) {
-    if (partition->serving() != ErrorCode::kNone) continue;
+    if (!partition->loaded()) continue;
     partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects&) {
       state.topics_deleted(deleted, now);
     });
@@ -147,6 +187,9 @@ void GroupCoordinators::start(BrokerShard& shard) {
         pool_, shard.loop, shard.log, partition, config_, memory_, [&shard](std::string_view name, const Uuid& topic_id) {
           return (topic_id.is_zero() ? shard.image->find(name) : shard.image->find(topic_id)) != nullptr;
         });
+    if (id == unplaced_ && placement_) {
+      added->hold([this, index] { broker_.run_on(0, [this, index] { placement_->loaded(index); }); });
+    }
     mine.to_load.insert(mine.to_load.begin(), index);
   }
   load_next(mine);

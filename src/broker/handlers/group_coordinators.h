@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -16,16 +17,19 @@
 
 #include "base/function.h"
 #include "broker/config/broker_config.h"
+#include "broker/metadata/group_placement_record.h"
 #include "coordination/group/group_partition.h"
+#include "storage/metadata/meta_store.h"
 
 namespace weir::broker {
 
 class Broker;
+class GroupPlacement;
 struct BrokerShard;
 struct Topic;
 using TopicPtr = std::shared_ptr<const Topic>;
 
-// The group's number: Java's hash of the text, without its sign.
+// The group's number, as Kafka has it: the absolute value of Java's hash of the text.
 int32_t group_hash(std::string_view group_id);
 
 class GroupCoordinators {
@@ -35,7 +39,8 @@ class GroupCoordinators {
   static constexpr size_t kLoadsPerShard = 2;
 
   // Before the loops run.
-  explicit GroupCoordinators(Broker& broker, runtime::Pool& pool, const BrokerConfig& config);
+  GroupCoordinators(Broker& broker, runtime::Pool& pool, storage::MetaStore& store, const BrokerConfig& config,
+                    std::optional<GroupPlacementRecord> placement);
   ~GroupCoordinators();
 
   // Makes sure that coordinators exist; `done` on the caller's shard `home`.
@@ -93,6 +98,8 @@ class GroupCoordinators {
   void use_on_owner(BrokerShard& shard, int32_t index, Use& use);
   void start(BrokerShard& shard);  // what the shard owns of the present topic
   void load_next(Shard& shard);
+  void make_placement(storage::MetaStore& store, const std::optional<GroupPlacementRecord>& before);
+  coordination::GroupPartition* find_on(BrokerShard& shard, const Uuid& topic, int32_t index);
 
   Broker& broker_;
   runtime::Pool& pool_;
@@ -101,6 +108,9 @@ class GroupCoordinators {
   int32_t topic_partitions_;
   int64_t topic_segment_bytes_;
   std::vector<std::unique_ptr<Shard>> shards_;
+  Uuid unplaced_;                              // the topic that placement_ is about
+  std::unique_ptr<GroupPlacement> placement_;  // shard 0; none if all groups are known to be in the right partitions
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace weir::broker

@@ -92,6 +92,26 @@ TEST_F(GroupsTest, TheHashIsJavas) {
   EXPECT_EQ(group_hash("console-consumer-12345") % 50, 6);
   EXPECT_EQ(group_hash("\xc3\xa9"), 0xe9);
   EXPECT_EQ(group_hash("\xf0\x9f\x98\x80"), 1772899);
+  EXPECT_EQ(group_hash("group-15838") % 50, 19);
+  EXPECT_EQ(group_hash("ключ-потребителя"), 1691518349);
+  EXPECT_EQ(group_hash("消費者グループ-七"), 250982018);
+  EXPECT_EQ(group_hash("team-\xf0\x9f\x9a\x80-rocket"), 260858510);
+  EXPECT_EQ(group_hash("polygenelubricants"), 0);  // the smallest integer has no absolute value
+}
+
+// What Java makes of bytes that are no UTF-8.
+TEST_F(GroupsTest, TheHashOfBrokenTextIsJavas) {
+  EXPECT_EQ(group_hash("g\xff"), 68726);
+  EXPECT_EQ(group_hash("\xc0\xaf"), 2097056);
+  EXPECT_EQ(group_hash("\xc3" "A"), 2031588);
+  EXPECT_EQ(group_hash("\xe0\xa0"), 65533);
+  EXPECT_EQ(group_hash("\xe0\x80\x80"), 65074269);
+  EXPECT_EQ(group_hash("\xe2\x82" "A"), 2031588);
+  EXPECT_EQ(group_hash("\xed\xa0\x80"), 65533);
+  EXPECT_EQ(group_hash("\xf0\x9f\x98" "A"), 2031588);
+  EXPECT_EQ(group_hash("\xf0\x80\x80\xaf"), 2017367872);
+  EXPECT_EQ(group_hash("\xf4\x90\x80\x80"), 2017367872);
+  EXPECT_EQ(group_hash("\xed\xb0\x80" "A"), 2031588);
 }
 
 TEST_F(GroupsTest, CoordinatorIsNoneBeforeTheTopicExists) {

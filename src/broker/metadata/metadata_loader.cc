@@ -101,6 +101,15 @@ Result<FeaturesRecord> load_features(MetaStore& store) {
   return record;
 }
 
+Result<std::optional<GroupPlacementRecord>> load_group_placement(MetaStore& store) {
+  auto entry = read_key(store, GroupPlacementRecord::kKey);
+  if (!entry) return std::unexpected(entry.error());
+  if (!entry->exists) return std::nullopt;
+  auto record = GroupPlacementRecord::decode(entry->value);
+  if (!record) return std::unexpected(record.error());
+  return std::optional(*record);
+}
+
 Result<void> load_configs(MetaStore& store, MetadataImage& image) {
   auto entries = store.range_blocking(std::string(ConfigRecord::kPrefix));
   if (!entries) return std::unexpected(entries.error());
@@ -128,6 +137,10 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
   if (!features) return std::unexpected(features.error());
   auto epoch = load_broker_epoch(store, unclean);
   if (!epoch) return std::unexpected(epoch.error());
+
+  auto placement = load_group_placement(store);
+  if (!placement) return std::unexpected(placement.error());
+  loaded.group_placement = *placement;
 
   auto topics = store.range_blocking(std::string(TopicRecord::kPrefix));
   if (!topics) return std::unexpected(topics.error());

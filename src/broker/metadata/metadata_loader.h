@@ -2,11 +2,13 @@
 // broker epoch after an unclean end.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "base/result.h"
 #include "broker/config/broker_config.h"
 #include "broker/metadata/deleted_topics.h"
+#include "broker/metadata/group_placement_record.h"
 #include "broker/metadata/metadata_image.h"
 #include "runtime/clock.h"
 #include "storage/metadata/meta_store.h"
@@ -17,6 +19,7 @@ struct LoadedMetadata {
   std::string cluster_id;
   MetadataImagePtr image;
   DeletedTopics deleted;
+  std::optional<GroupPlacementRecord> group_placement;
 };
 
 // `unclean`: the previous process did not end its log cleanly, so leader epochs move on before anything is served.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "broker/metadata/broker_epoch_record.h"
+#include "broker/metadata/group_placement_record.h"
 #include "broker/metadata/cluster_id_record.h"
 #include "broker/metadata/config_record.h"
 #include "broker/metadata/features.h"
@@ -49,6 +50,12 @@ TEST(Records, BrokerEpoch) {
   const BrokerEpochRecord record{41};
   EXPECT_EQ(BrokerEpochRecord::decode(record.encode()), record);
   refuses_damage(record.encode(), BrokerEpochRecord::decode);
+}
+
+TEST(Records, GroupPlacement) {
+  const GroupPlacementRecord record{Uuid::from_random(5, 6)};
+  EXPECT_EQ(GroupPlacementRecord::decode(record.encode()), record);
+  refuses_damage(record.encode(), GroupPlacementRecord::decode);
 }
 
 TEST(Records, ProducerIds) {

@@ -64,6 +64,18 @@ class GroupCoordinatorState {
   using TopicExists = std::function<bool(std::string_view name, const Uuid& id)>;
   void check_topics(TopicExists exists, Instant now);
 
+  // group_move.cc: groups that belong to another partition of the topic.
+  using HomeOf = std::function<int32_t(std::string_view group_id)>;  // the index of a group's partition
+  struct MoveSlice {
+    std::vector<CoordinatorRecord> records;  // all of groups that belong to partition `to`
+    int32_t to = -1;
+    std::string next_group;  // where to go on once the records were forgotten
+    bool finished = false;   // nothing comes after this slice
+  };
+  MoveSlice misplaced(const std::string& from_group, int32_t own, const HomeOf& home_of) const;
+  void adopt(const std::vector<CoordinatorRecord>& records, Instant now, Effects& effects);  // what is not newer here
+  void forget(const std::vector<CoordinatorRecord>& records, Effects& effects);
+
   void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
   void list(ListReply reply, Effects& effects);
   void delete_group(const std::string& group_id, DeleteGroupReply reply, Effects& effects);

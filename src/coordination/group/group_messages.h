@@ -73,6 +73,11 @@ struct SyncResult {
 };
 using SyncReply = Function<void(SyncResult)>;
 
+// Of a step of a move between partitions.
+struct MoveResult {
+  ErrorCode error{};
+};
+
 struct HeartbeatRequest {
   std::string group_id;
   int32_t generation = -1;

@@ -83,6 +83,20 @@ void GroupPartition::load_done() {
     log_debug(kModule, "__consumer_offsets-{}: {} groups with {} offsets loaded", id_.index, state_->group_count(),
               state_->offset_count());
   }
+  if (held_) on_held_load_();
+  else begin_service();
+}
+
+void GroupPartition::hold(Function<void()> loaded) {
+  held_ = true;
+  on_held_load_ = std::move(loaded);
+}
+
+void GroupPartition::release() {
+  if (std::exchange(held_, false) && loaded()) begin_service();
+}
+
+void GroupPartition::begin_service() {
   run([this](GroupCoordinatorState& state, Instant at, Effects& effects) {
     state.loaded(at, effects);
     state.check_topics(topic_exists_, at);

@@ -36,10 +36,15 @@ class GroupPartition {
   const storage::PartitionId& id() const { return id_; }
   // `settled` is called once, possibly inline: when the partition serves, or the first attempt has failed.
   void load(Function<void()> settled = {});
+  // Before load(): the state stays as the log has it, and requests are refused as while it loads, until release().
+  // `loaded` is called after each load.
+  void hold(Function<void()> loaded);
+  void release();
   // kNone, or what requests are answered with now.
-  ErrorCode serving() const { return serving_; }
-  void run(Step step);  // while serving
-  const GroupCoordinatorState& state() const { return *state_; }  // while serving; ahead of the log
+  ErrorCode serving() const { return held_ && loaded() ? ErrorCode::kCoordinatorLoadInProgress : serving_; }
+  bool loaded() const { return serving_ == ErrorCode::kNone; }
+  void run(Step step);  // while loaded
+  const GroupCoordinatorState& state() const { return *state_; }  // while loaded; ahead of the log
   // Answers everything that waits with NOT_COORDINATOR and serves no more.
   void stop();
 
@@ -56,6 +61,7 @@ class GroupPartition {
   void replay(const protocol::Record& record);
   void replayed(LogReplay::Outcome outcome, const std::string& reason);
   void load_done();
+  void begin_service();
 
   // Running.
   Instant now() const;
@@ -93,6 +99,8 @@ class GroupPartition {
   std::unique_ptr<LogReplay> replay_;  // while it loads
   uint64_t skipped_records_ = 0;
   Function<void()> settled_;
+  bool held_ = false;
+  Function<void()> on_held_load_;
 
   std::vector<CoordinatorRecord> open_records_;  // of this turn
   std::vector<Release> open_replies_;

@@ -1,0 +1,114 @@
+#include "broker/handlers/group_placement.h"
+
+#include <utility>
+
+#include "base/log.h"
+
+namespace weir::broker {
+
+using coordination::GroupPartition;
+using coordination::MoveResult;
+using protocol::ErrorCode;
+
+GroupPlacement::GroupPlacement(runtime::Loop& loop, int32_t partition_count,
+                               coordination::GroupCoordinatorState::HomeOf home_of, Ways ways)
+    : loop_(loop), partition_count_(partition_count), home_of_(std::move(home_of)), ways_(std::move(ways)) {}
+
+int32_t GroupPlacement::counterpart(int32_t index) const {
+  return static_cast<int32_t>(((int64_t{1} << 31) - index) % partition_count_);
+}
+
+// Called again when a partition had to be loaded anew; what goes on then is retried.
+void GroupPlacement::loaded(int32_t index) {
+  if (!loaded_.insert(index).second) return;
+  const int32_t other = counterpart(index);
+  if (!loaded_.contains(other)) return;
+  move(index, "");
+  if (other != index) move(other, "");
+}
+
+void GroupPlacement::move(int32_t from, std::string cursor) {
+  ways_.with_partition(from, [this, alive = alive_, home = ways_.home, home_of = home_of_, from,
+                              cursor = std::move(cursor)](GroupPartition* partition) {
+    if (partition == nullptr) return;  // the topic was deleted
+    std::shared_ptr<const MoveSlice> slice;
+    if (partition->loaded()) slice = std::make_shared<const MoveSlice>(partition->state().misplaced(cursor, from, home_of));
+    home([this, alive, from, slice = std::move(slice)] {
+      if (!*alive) return;
+      if (!slice) return retry(from);
+      if (!slice->records.empty()) return move_slice(from, slice);
+      if (slice->finished) return moved_all(from);
+      move(from, slice->next_group);
+    });
+  });
+}
+
+void GroupPlacement::move_slice(int32_t from, std::shared_ptr<const MoveSlice> slice) {
+  ways_.with_partition(slice->to, [this, alive = alive_, home = ways_.home, from, slice](GroupPartition* partition) {
+    if (partition == nullptr) return;
+    if (!partition->loaded()) {
+      return home([this, alive, from] {
+        if (*alive) retry(from);
+      });
+    }
+    Function<void(MoveResult)> reply = [this, alive, home, from, slice](MoveResult result) {
+      home([this, alive, from, slice, result] {
+        if (!*alive) return;
+        if (result.error != ErrorCode::kNone) return retry(from);
+        forget(from, slice);
+      });
+    };
+    partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects& effects) {
+      state.adopt(slice->records, now, effects);
+      effects.answer(std::move(reply), MoveResult());
+    });
+  });
+}
+
+void GroupPlacement::forget(int32_t from, std::shared_ptr<const MoveSlice> slice) {
+  ways_.with_partition(from, [this, alive = alive_, home = ways_.home, from, slice](GroupPartition* partition) {
+    if (partition == nullptr) return;
+    if (!partition->loaded()) {
+      return home([this, alive, from] {
+        if (*alive) retry(from);
+      });
+    }
+    Function<void(MoveResult)> reply = [this, alive, home, from, slice](MoveResult result) {
+      home([this, alive, from, slice, result] {
+        if (!*alive) return;
+        if (result.error != ErrorCode::kNone) return retry(from);
+        records_moved_ += slice->records.size();
+        move(from, slice->next_group);
+      });
+    };
+    partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant, coordination::Effects& effects) {
+      state.forget(slice->records, effects);
+      effects.answer(std::move(reply), MoveResult());
+    });
+  });
+}
+
+void GroupPlacement::retry(int32_t from) {
+  loop_.schedule_after(kRetryDelayNs, [this, alive = alive_, from] {
+    if (*alive) move(from, "");
+  });
+}
+
+void GroupPlacement::moved_all(int32_t from) {
+  moved_.insert(from);
+  const int32_t other = counterpart(from);
+  if (!moved_.contains(other)) return;
+  for (const int32_t index : std::set<int32_t>{from, other}) {
+    ways_.with_partition(index, [](GroupPartition* partition) {
+      if (partition != nullptr) partition->release();
+    });
+  }
+  if (moved_.size() < static_cast<size_t>(partition_count_)) return;
+  if (records_moved_ > 0) {
+    log_info("groups", "{} records of groups were moved to the partitions of __consumer_offsets that Kafka's hash names",
+             records_moved_);
+  }
+  ways_.finished();
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,57 @@
+// Moves the groups of a `__consumer_offsets` topic to the partitions that Kafka's hash names, at the first start of a
+// version that uses it. Versions before hashed negative numbers differently: with n partitions a group is in its own
+// partition p or in (2^31 - p) mod n. So a partition serves when its counterpart was loaded as well and nothing of either is
+// in the wrong one any more.
+//
+// Records are copied, a slice at a time; what the right partition has newer stays; when the copy is durable the wrong
+// partition gets tombstones. A crash at any point repeats some of it. In the end `/groups/placement` says that all is done.
+// Lives on shard 0: loop thread only.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+
+#include "base/function.h"
+#include "coordination/group/group_partition.h"
+
+namespace weir::broker {
+
+class GroupPlacement {
+ public:
+  static constexpr int64_t kRetryDelayNs = runtime::kSecond;
+
+  // `with_partition(index, use)` calls `use` on the owner's loop, with nullptr if there is no such partition any more;
+  // `home(task)` runs a task on shard 0; `finished` is called there when every partition was released.
+  struct Ways {
+    std::function<void(int32_t index, Function<void(coordination::GroupPartition*)> use)> with_partition;
+    std::function<void(runtime::Task task)> home;
+    Function<void()> finished;
+  };
+  GroupPlacement(runtime::Loop& loop, int32_t partition_count, coordination::GroupCoordinatorState::HomeOf home_of, Ways ways);
+  ~GroupPlacement() { *alive_ = false; }
+  GroupPlacement(const GroupPlacement&) = delete;
+
+  void loaded(int32_t index);
+
+ private:
+  using MoveSlice = coordination::GroupCoordinatorState::MoveSlice;
+  int32_t counterpart(int32_t index) const;
+  void move(int32_t from, std::string cursor);
+  void move_slice(int32_t from, std::shared_ptr<const MoveSlice> slice);
+  void forget(int32_t from, std::shared_ptr<const MoveSlice> slice);
+  void retry(int32_t from);
+  void moved_all(int32_t from);
+
+  runtime::Loop& loop_;
+  const int32_t partition_count_;
+  const coordination::GroupCoordinatorState::HomeOf home_of_;
+  Ways ways_;
+  std::set<int32_t> loaded_;
+  std::set<int32_t> moved_;  // nothing is in them that belongs elsewhere
+  size_t records_moved_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::broker

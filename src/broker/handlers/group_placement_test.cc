@@ -1,0 +1,130 @@
+// Groups that an earlier version put into another partition than Kafka does, through a whole broker.
+#include "broker/broker.h"
+#include "broker/handlers/broker_fixture.h"
+#include "broker/handlers/group_coordinators.h"
+#include "broker/metadata/group_placement_record.h"
+#include "coordination/group/group_records.h"
+#include "protocol/messages/find_coordinator.h"
+#include "protocol/messages/list_groups.h"
+#include "protocol/messages/offset_fetch.h"
+
+namespace weir::broker {
+namespace {
+
+using namespace protocol;
+using protocol::ErrorCode;
+
+constexpr const char* kGroup = "group-15838";  // in 19 of 50 partitions; before it was 29
+constexpr int32_t kRight = 19, kWrong = 29;
+
+class GroupPlacementTest : public BrokerTest {
+ protected:
+  void SetUp() override {
+    BrokerTest::SetUp();
+    FindCoordinatorRequest request;
+    request.key = "g";
+    EXPECT_EQ(call<FindCoordinatorResponse>(3, request)->error_code, 0);
+    create_topic("t", 600);
+  }
+  void write(int32_t index, const std::vector<coordination::CoordinatorRecord>& records) {
+    RecordBatchBuilder builder;
+    for (const auto& record : records) builder.append(1, as_bytes(record.key), as_bytes(*record.value));
+    ProduceRequest::PartitionProduceData data;
+    data.index = index;
+    data.records.data = builder.finish();
+    ProduceRequest::TopicProduceData topic;
+    topic.name = GroupCoordinators::kTopic;
+    topic.partition_data = {&data, 1};
+    ProduceRequest request;
+    request.acks = -1;
+    request.timeout_ms = 1000;
+    request.topic_data = {&topic, 1};
+    send(peer(0), 9, request, "__admin_client");
+    run_until([&] { return has_response(peer(0)); });
+    EXPECT_EQ(take<ProduceResponse>(peer(0), 9)->responses[0].partition_responses[0].error_code, 0);
+  }
+  static coordination::CoordinatorRecord offset(const std::string& group, int32_t partition, int64_t offset, int64_t at_ms) {
+    coordination::CommittedOffset value;
+    value.offset = offset;
+    value.commit_timestamp_ms = at_ms;
+    return coordination::offset_commit_record(group, "t", partition, value);
+  }
+  int64_t fetch(const std::string& group, int32_t partition = 0) {
+    OffsetFetchRequest::OffsetFetchRequestTopic asked;
+    asked.name = "t";
+    asked.partition_indexes = {&partition, 1};
+    OffsetFetchRequest request;
+    request.group_id = group;
+    request.topics = {&asked, 1};
+    const auto answer = call<OffsetFetchResponse>(7, request);
+    EXPECT_EQ(answer->error_code, 0);
+    return answer->error_code == 0 ? answer->topics[0].partitions[0].committed_offset : -2;
+  }
+  bool noted() { return !meta_.range_blocking(std::string(GroupPlacementRecord::kKey))->entries.empty(); }
+  int64_t now_ms() { return sim_.clock().wall_ms(); }
+};
+
+TEST_F(GroupPlacementTest, GroupsMoveAtTheFirstStart) {
+  std::vector<coordination::CoordinatorRecord> records;
+  for (int32_t i = 0; i < 600; ++i) records.push_back(offset(kGroup, i, 100 + i, now_ms()));
+  write(kWrong, records);
+  EXPECT_FALSE(noted());
+  for (int start = 0; start < 2; ++start) {
+    restart(false);
+    run_until([&] { return noted(); });
+    sim_.run_for(runtime::kSecond);
+    for (int32_t i : {0, 511, 512, 599}) EXPECT_EQ(fetch(kGroup, i), 100 + i);
+    const auto listed = call<ListGroupsResponse>(4, ListGroupsRequest());
+    ASSERT_EQ(listed->groups.size(), 1u);
+    EXPECT_EQ(listed->groups[0].group_id, kGroup);
+  }
+}
+
+TEST_F(GroupPlacementTest, NobodyIsServedBeforeTheMove) {
+  write(kWrong, {offset(kGroup, 0, 7, now_ms())});
+  stop();
+  frontend_metrics_.reset();
+  registry_.reset();
+  start(false);
+  int served = 0;
+  broker_->groups().call<coordination::OffsetFetchResult>(
+      0, kGroup,
+      [&](coordination::OffsetFetchResult result) {
+        ++served;
+        EXPECT_NE(result.error, ErrorCode::kNone);
+      },
+      [&](auto&, auto, auto, auto&) { ++served; ADD_FAILURE(); });
+  sim_.run_for(2 * runtime::kSecond);
+  EXPECT_EQ(served, 1);
+  EXPECT_EQ(fetch(kGroup), 7);
+}
+
+TEST_F(GroupPlacementTest, TheNewerCommitStays) {
+  const int64_t at = now_ms();
+  write(kWrong, {offset(kGroup, 0, 10, at - 1000), offset(kGroup, 1, 11, at), offset(kGroup, 2, 12, at - 500)});
+  write(kRight, {offset(kGroup, 0, 20, at), offset(kGroup, 1, 21, at - 1000)});
+  restart(false);
+  run_until([&] { return noted(); });
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(fetch(kGroup, 0), 20);
+  EXPECT_EQ(fetch(kGroup, 1), 11);
+  EXPECT_EQ(fetch(kGroup, 2), 12);
+}
+
+TEST_F(GroupPlacementTest, AMoveThatWasCutShortIsRepeated) {
+  std::vector<coordination::CoordinatorRecord> records;
+  for (int32_t i = 0; i < 600; ++i) records.push_back(offset(kGroup, i, 100 + i, now_ms()));
+  write(kWrong, records);
+  // Longer each time: every stage of the move is cut once. Requests come in between and must not be served less.
+  for (int64_t run_ns = 0; run_ns < 3'000'000; run_ns += 150'000) {
+    restart(true);
+    sim_.run_for(run_ns);
+  }
+  restart(true);
+  run_until([&] { return noted(); });
+  sim_.run_for(runtime::kSecond);
+  for (int32_t i = 0; i < 600; i += 37) EXPECT_EQ(fetch(kGroup, i), 100 + i);
+}
+
+}  // namespace
+}  // namespace weir::broker

@@ -1,0 +1,23 @@
+// `/groups/placement`: the `__consumer_offsets` topic whose groups are all where Kafka's hash puts them. Earlier versions
+// used another hash; a folder without this entry is looked through once (handlers/group_placement.h).
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "base/uuid.h"
+
+namespace weir::broker {
+
+struct GroupPlacementRecord {
+  static constexpr std::string_view kKey = "/groups/placement";
+
+  Uuid topic;
+
+  bool operator==(const GroupPlacementRecord&) const = default;
+  std::string encode() const;
+  static Result<GroupPlacementRecord> decode(std::string_view value);
+};
+
+}  // namespace weir::broker
