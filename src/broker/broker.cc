@@ -138,33 +138,38 @@ Controller::Done Broker::reply_to(unsigned home, Controller::Done done) {
           timeout_ms};
 }
 
-void Broker::create_topics(unsigned home, std::vector<Controller::NewTopic> topics, Controller::Done done) {
-  run_on(0, [this, topics = std::move(topics), reply = reply_to(home, std::move(done))]() mutable {
-    controller_.create_topics(std::move(topics), std::move(reply));
+void Broker::create_topics(Caller caller, std::vector<Controller::NewTopic> topics, Controller::Done done) {
+  auto reply = reply_to(caller.home, std::move(done));
+  run_on(0, [this, who = std::move(caller.who), topics = std::move(topics), reply = std::move(reply)]() mutable {
+    controller_.create_topics(std::move(who), std::move(topics), std::move(reply));
   });
 }
 
-void Broker::delete_topics(unsigned home, std::vector<TopicId> topics, Controller::Done done) {
-  run_on(0, [this, topics = std::move(topics), reply = reply_to(home, std::move(done))]() mutable {
-    controller_.delete_topics(std::move(topics), std::move(reply));
+void Broker::delete_topics(Caller caller, std::vector<TopicId> topics, Controller::Done done) {
+  auto reply = reply_to(caller.home, std::move(done));
+  run_on(0, [this, who = std::move(caller.who), topics = std::move(topics), reply = std::move(reply)]() mutable {
+    controller_.delete_topics(std::move(who), std::move(topics), std::move(reply));
   });
 }
 
-void Broker::create_partitions(unsigned home, std::vector<Controller::NewPartitions> topics, Controller::Done done) {
-  run_on(0, [this, topics = std::move(topics), reply = reply_to(home, std::move(done))]() mutable {
-    controller_.create_partitions(std::move(topics), std::move(reply));
+void Broker::create_partitions(Caller caller, std::vector<Controller::NewPartitions> topics, Controller::Done done) {
+  auto reply = reply_to(caller.home, std::move(done));
+  run_on(0, [this, who = std::move(caller.who), topics = std::move(topics), reply = std::move(reply)]() mutable {
+    controller_.create_partitions(std::move(who), std::move(topics), std::move(reply));
   });
 }
 
-void Broker::change_configs(unsigned home, std::vector<Controller::ConfigChange> changes, Controller::Done done) {
-  run_on(0, [this, changes = std::move(changes), reply = reply_to(home, std::move(done))]() mutable {
-    controller_.change_configs(std::move(changes), std::move(reply));
+void Broker::change_configs(Caller caller, std::vector<Controller::ConfigChange> changes, Controller::Done done) {
+  auto reply = reply_to(caller.home, std::move(done));
+  run_on(0, [this, who = std::move(caller.who), changes = std::move(changes), reply = std::move(reply)]() mutable {
+    controller_.change_configs(std::move(who), std::move(changes), std::move(reply));
   });
 }
 
-void Broker::change_features(unsigned home, Function<Controller::Outcome(FeaturesRecord&)> edit, Controller::Done done) {
-  run_on(0, [this, edit = std::move(edit), reply = reply_to(home, std::move(done))]() mutable {
-    controller_.change_features(std::move(edit), std::move(reply));
+void Broker::change_features(Caller caller, Function<Controller::Outcome(FeaturesRecord&)> edit, Controller::Done done) {
+  auto reply = reply_to(caller.home, std::move(done));
+  run_on(0, [this, who = std::move(caller.who), edit = std::move(edit), reply = std::move(reply)]() mutable {
+    controller_.change_features(std::move(who), std::move(edit), std::move(reply));
   });
 }
 

@@ -25,6 +25,7 @@
 #include "broker/metadata/producer_id_allocator.h"
 #include "broker/metrics/topic_traffic.h"
 #include "broker/server/memory_budget.h"
+#include "broker/server/request_context.h"
 #include "runtime/runtime.h"
 #include "storage/log/log_shard.h"
 #include "storage/metadata/meta_store.h"
@@ -71,6 +72,14 @@ struct BrokerShard {
   unsigned index() const { return loop.index(); }
 };
 
+// Who asks the controller for a change: the shard to answer on, and what the log says of them.
+struct Caller {
+  Caller(unsigned shard) : home(shard) {}  // the broker itself; implicit, for it has nothing else to say
+  explicit Caller(RequestContext& context) : home(context.loop().index()), who(context.client_text()) {}
+  unsigned home;
+  std::string who = "the broker";
+};
+
 class Broker final : public MetadataPublisher {
  public:
   // `logs`: one per loop, with the recovered partitions. Adds those that have no data yet. Everything given outlives
@@ -99,12 +108,12 @@ class Broker final : public MetadataPublisher {
   // Runs `task` on a shard's loop: inline if called there, otherwise as a message.
   void run_on(unsigned shard, runtime::Task task);
 
-  // The controller, from any shard: `done` runs on the calling shard `home`.
-  void create_topics(unsigned home, std::vector<Controller::NewTopic> topics, Controller::Done done);
-  void delete_topics(unsigned home, std::vector<TopicId> topics, Controller::Done done);
-  void create_partitions(unsigned home, std::vector<Controller::NewPartitions> topics, Controller::Done done);
-  void change_configs(unsigned home, std::vector<Controller::ConfigChange> changes, Controller::Done done);
-  void change_features(unsigned home, Function<Controller::Outcome(FeaturesRecord&)> edit, Controller::Done done);
+  // The controller, from any shard: `done` runs on the caller's.
+  void create_topics(Caller caller, std::vector<Controller::NewTopic> topics, Controller::Done done);
+  void delete_topics(Caller caller, std::vector<TopicId> topics, Controller::Done done);
+  void create_partitions(Caller caller, std::vector<Controller::NewPartitions> topics, Controller::Done done);
+  void change_configs(Caller caller, std::vector<Controller::ConfigChange> changes, Controller::Done done);
+  void change_features(Caller caller, Function<Controller::Outcome(FeaturesRecord&)> edit, Controller::Done done);
 
   // `apply` gets the configuration in force now, and again on shard 0 after each dynamic change. Before the loops run.
   void follow_config(std::function<void(const BrokerConfig&)> apply);

@@ -66,7 +66,7 @@ class AlterConfigsOperation : public std::enable_shared_from_this<AlterConfigsOp
         take(change_of(resource), response, changes);
       }
     }
-    broker_.change_configs(shard_.index(), std::move(changes), [self = this->shared_from_this()](Controller::Outcomes outcomes) {
+    broker_.change_configs(Caller(*context_), std::move(changes), [self = this->shared_from_this()](Controller::Outcomes outcomes) {
       self->answers_.tell_all(outcomes);
       self->context_->respond(self->response_);
     });

@@ -47,7 +47,7 @@ class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePart
         answers_.expect(result);
       }
     }
-    broker_.create_partitions(shard_.index(), std::move(wanted), {[self = shared_from_this()](Controller::Outcomes outcomes) {
+    broker_.create_partitions(Caller(*context_), std::move(wanted), {[self = shared_from_this()](Controller::Outcomes outcomes) {
       self->answers_.tell_all(outcomes);
       self->context_->respond(self->response_);
     }, request_.timeout_ms});

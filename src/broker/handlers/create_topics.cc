@@ -69,7 +69,7 @@ class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOp
     response_.topics = response_.topics.first(results_);
     if (request_.validate_only) return answer_validated();
     auto topics = std::move(topics_);
-    broker_.create_topics(shard_.index(), std::move(topics),
+    broker_.create_topics(Caller(*context_), std::move(topics),
                           {[self = shared_from_this()](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); }, request_.timeout_ms});
   }
 

@@ -39,6 +39,7 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
   for (const std::string_view name : request.groups_names) all->names.emplace_back(name);
   all->errors.resize(all->names.size());
   all->pending = all->names.size() + 1;
+  const std::string from = context->client_text();
   all->context = std::move(context);
   const auto arrived = [all] {
     if (--all->pending == 0) all->respond();
@@ -50,7 +51,9 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
           all->errors[i] = result.error;
           arrived();
         }),
-        [group_id](auto& state, auto reply, auto, auto& effects) { state.delete_group(group_id, std::move(reply), effects); });
+        [group_id, from](auto& state, auto reply, auto now, auto& effects) {
+          state.delete_group(group_id, from, std::move(reply), now, effects);
+        });
   }
   arrived();
 }

@@ -29,7 +29,7 @@ class DeleteTopicsOperation : public std::enable_shared_from_this<DeleteTopicsOp
     if (!broker_.settings().delete_topic_enable) return refuse_all();
     resolve();
     std::vector<TopicId> ids(ids_to_delete_);
-    broker_.delete_topics(shard_.index(), std::move(ids),
+    broker_.delete_topics(Caller(*context_), std::move(ids),
                           {[self = shared_from_this()](Controller::Outcomes outcomes) { self->deleted(std::move(outcomes)); }, request_.timeout_ms});
   }
 

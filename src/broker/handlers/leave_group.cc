@@ -34,6 +34,7 @@ void handle_leave_group(Broker& broker, RequestContextPtr context) {
   if (!context->decode(request)) return;
   LeaveRequest leave;
   leave.group_id = request.group_id;
+  leave.from = context->client_text();
   if (context->version() < 3) leave.members.push_back({std::string(request.member_id), std::nullopt});
   for (const auto& member : request.members) {
     leave.members.push_back({std::string(member.member_id), owned(member.group_instance_id)});

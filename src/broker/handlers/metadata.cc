@@ -32,7 +32,7 @@ class MetadataOperation : public std::enable_shared_from_this<MetadataOperation>
     if (missing.empty()) return respond();
     std::vector<std::string> names;
     for (const auto& topic : missing) names.push_back(topic.name);
-    broker_.create_topics(shard_.index(), std::move(missing),
+    broker_.create_topics(Caller(*context_), std::move(missing),
                           [self = shared_from_this(), names = std::move(names)](Controller::Outcomes outcomes) {
                             for (size_t i = 0; i < names.size(); ++i) {
                               if (outcomes[i].error == ErrorCode::kNone || outcomes[i].error == ErrorCode::kTopicAlreadyExists) continue;

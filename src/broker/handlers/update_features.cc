@@ -83,7 +83,7 @@ class UpdateFeaturesOperation : public std::enable_shared_from_this<UpdateFeatur
       return respond(apply(updates, record, node_id));
     }
     broker_.change_features(
-        shard_.index(), [updates = std::move(updates), node_id](FeaturesRecord& record) { return apply(updates, record, node_id); },
+        Caller(*context_), [updates = std::move(updates), node_id](FeaturesRecord& record) { return apply(updates, record, node_id); },
         {[self = shared_from_this()](Controller::Outcomes outcomes) { self->respond(outcomes[0]); }, request_.timeout_ms});
   }
 

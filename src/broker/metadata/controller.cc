@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "broker/config/topic_config.h"
+#include "broker/metadata/change_log.h"
 #include "broker/metadata/deleted_topic_record.h"
 #include "broker/metadata/settled_transaction.h"
 #include "broker/metadata/topic_name.h"
@@ -49,9 +50,9 @@ Controller::Outcome Controller::check_new_name(const std::string& name) const {
 
 // --- calls ----------------------------------------------------------------------------------------------------------
 
-void Controller::create_topics(std::vector<NewTopic> topics, Done done) {
+void Controller::create_topics(std::string who, std::vector<NewTopic> topics, Done done) {
   const size_t count = topics.size();
-  enqueue(count, [this, topics = std::move(topics)](Call* at) mutable {
+  enqueue(std::move(who), count, [this, topics = std::move(topics)](Call* at) mutable {
     Call& call = *at;
     std::vector<std::string> names;
     for (size_t i = 0; i < topics.size(); ++i) prepare_new_topic(call, i, topics[i], names);
@@ -78,9 +79,9 @@ void Controller::prepare_new_topic(Call& call, size_t index, NewTopic& topic, st
   call.steps.push_back({index, nullptr, make_topic(std::move(record))});
 }
 
-void Controller::delete_topics(std::vector<TopicId> topics, Done done) {
+void Controller::delete_topics(std::string who, std::vector<TopicId> topics, Done done) {
   const size_t count = topics.size();
-  enqueue(count, [this, topics = std::move(topics)](Call* at) {
+  enqueue(std::move(who), count, [this, topics = std::move(topics)](Call* at) {
     Call& call = *at;
     for (size_t i = 0; i < topics.size(); ++i) {
       const TopicPtr* topic = image_->find_shared(topics[i]);
@@ -90,9 +91,9 @@ void Controller::delete_topics(std::vector<TopicId> topics, Done done) {
   }, std::move(done));
 }
 
-void Controller::create_partitions(std::vector<NewPartitions> topics, Done done) {
+void Controller::create_partitions(std::string who, std::vector<NewPartitions> topics, Done done) {
   const size_t count = topics.size();
-  enqueue(count, [this, topics = std::move(topics)](Call* at) {
+  enqueue(std::move(who), count, [this, topics = std::move(topics)](Call* at) {
     Call& call = *at;
     for (size_t i = 0; i < topics.size(); ++i) {
       Outcome& outcome = call.outcomes[i];
@@ -117,9 +118,9 @@ void Controller::create_partitions(std::vector<NewPartitions> topics, Done done)
   }, std::move(done));
 }
 
-void Controller::change_configs(std::vector<ConfigChange> changes, Done done) {
+void Controller::change_configs(std::string who, std::vector<ConfigChange> changes, Done done) {
   const size_t count = changes.size();
-  enqueue(count, [this, changes = std::move(changes)](Call* at) mutable {
+  enqueue(std::move(who), count, [this, changes = std::move(changes)](Call* at) mutable {
     for (size_t i = 0; i < changes.size(); ++i) prepare_config_change(*at, i, changes[i]);
   }, std::move(done));
 }
@@ -150,8 +151,8 @@ void Controller::prepare_config_change(Call& call, size_t index, ConfigChange& c
   call.steps.push_back({index, nullptr, nullptr, std::move(record)});
 }
 
-void Controller::change_features(Function<Outcome(FeaturesRecord&)> edit, Done done) {
-  enqueue(1, [this, edit = std::move(edit)](Call* at) mutable {
+void Controller::change_features(std::string who, Function<Outcome(FeaturesRecord&)> edit, Done done) {
+  enqueue(std::move(who), 1, [this, edit = std::move(edit)](Call* at) mutable {
     auto record = std::make_shared<FeaturesRecord>(*image_->features());
     at->outcomes[0] = edit(*record);
     if (at->outcomes[0].error != ErrorCode::kNone || *record == *image_->features()) return;
@@ -170,7 +171,7 @@ TopicPtr Controller::make_topic(TopicRecord record) const {
 
 // --- execution: prepare, commit in groups, publish, answer ----------------------------------------------------------
 
-void Controller::enqueue(size_t count, Function<void(Call*)> prepare, Done done) {
+void Controller::enqueue(std::string who, size_t count, Function<void(Call*)> prepare, Done done) {
   WEIR_CHECK(loop_.in_loop());
   Call call;
   call.outcomes.resize(count);
@@ -181,6 +182,7 @@ void Controller::enqueue(size_t count, Function<void(Call*)> prepare, Done done)
     }
     return done(std::move(call.outcomes));
   }
+  call.who = std::move(who);
   call.prepare = std::move(prepare);
   call.number = ++last_number_;
   call.timer = loop_.schedule_after(done.timeout_ms() * runtime::kMillisecond, [this, alive = alive_, number = call.number] {
@@ -275,6 +277,7 @@ void Controller::publish() {
   for (const Step& step : call.steps) {
     if (step.failed) continue;
     changed = true;
+    tell(call, step);
     if (step.features) {
       image->put_features(*step.features);
     } else if (step.configs) {
@@ -291,6 +294,25 @@ void Controller::publish() {
   publisher_.publish(std::move(change), [this, alive = alive_] {
     if (*alive) finish();
   });
+}
+
+// What is durable now; bounded, for clients can change much.
+void Controller::tell(const Call& call, const Step& step) {
+  std::vector<std::string> lines;
+  if (step.features) {
+    lines = describe_feature_change(*image_->features(), *step.features);
+  } else if (step.configs) {
+    const auto before = image_->find_configs(step.configs->type, step.configs->name);
+    lines = describe_config_change(before.get(), *step.configs);
+  } else {
+    lines = describe_topic_change(step.before.get(), step.after.get());
+  }
+  for (const std::string& line : lines) {
+    uint64_t suppressed = 0;
+    if (!lines_.admit(loop_.clock().monotonic_ns() / runtime::kMillisecond, suppressed)) continue;
+    log_info("metadata", "{} by {}{}", line, call.who,
+             suppressed ? fmt::format(" ({} more changes unreported)", suppressed) : std::string());
+  }
 }
 
 void Controller::apply_topic(const Step& step, MetadataImage& image, MetadataChange& change) {

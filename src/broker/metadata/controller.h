@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/function.h"
+#include "base/rate_limit.h"
 #include "broker/metadata/metadata_image.h"
 #include "protocol/errors.h"
 #include "runtime/loop.h"
@@ -71,16 +72,16 @@ class Controller {
     int32_t partition_count = 1;
     ConfigOverrides configs;  // valid
   };
-  // Refuses bad names, taken ones and those that collide with others.
-  void create_topics(std::vector<NewTopic> topics, Done done);
+  // `who` asks, as the log tells it. Refuses bad names, taken ones and those that collide with others.
+  void create_topics(std::string who, std::vector<NewTopic> topics, Done done);
 
-  void delete_topics(std::vector<TopicId> topics, Done done);
+  void delete_topics(std::string who, std::vector<TopicId> topics, Done done);
 
   struct NewPartitions {
     std::string topic;
     int32_t partition_count = 0;  // in all
   };
-  void create_partitions(std::vector<NewPartitions> topics, Done done);
+  void create_partitions(std::string who, std::vector<NewPartitions> topics, Done done);
 
   // Changes the overrides of one topic, broker, group or client metrics subscription: `edit` gets the present ones and the
   // configuration in force, and leaves the new ones or says why not.
@@ -89,10 +90,10 @@ class Controller {
     std::string name;
     Function<Outcome(ConfigOverrides&, const BrokerConfig&)> edit;
   };
-  void change_configs(std::vector<ConfigChange> changes, Done done);
+  void change_configs(std::string who, std::vector<ConfigChange> changes, Done done);
 
   // The same for the finalized features; their epoch grows with each change. One outcome.
-  void change_features(Function<Outcome(FeaturesRecord&)> edit, Done done);
+  void change_features(std::string who, Function<Outcome(FeaturesRecord&)> edit, Done done);
 
   const MetadataImage& image() const { return *image_; }
   // What a creation of `name` would be refused for now; kNone if it would not.
@@ -111,6 +112,7 @@ class Controller {
     bool of_topic() const { return !configs && !features; }
   };
   struct Call {
+    std::string who;
     Function<void(Call*)> prepare;  // makes the steps, or sets outcomes
     std::vector<Step> steps;
     Outcomes outcomes;
@@ -124,11 +126,12 @@ class Controller {
   static constexpr size_t kStepsPerTransaction = storage::MetaStore::kMaxOperations / 3;
   static constexpr size_t kMaxQueuedCalls = 1000;
 
-  void enqueue(size_t count, Function<void(Call*)> prepare, Done done);
+  void enqueue(std::string who, size_t count, Function<void(Call*)> prepare, Done done);
   void run_next();
   void commit_more();
   void committed(Result<bool> result);
   void publish();
+  void tell(const Call& call, const Step& step);
   void finish();
   void expire(uint64_t number);
   void add_to(storage::MetaTransaction& transaction, const Step& step) const;
@@ -148,6 +151,7 @@ class Controller {
   std::deque<Call> calls_;  // the first one is under way
   bool running_ = false;
   uint64_t last_number_ = 0;
+  RateLimit lines_{1000};
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -94,20 +94,6 @@ int64_t FrontendMetrics::connections() const {
   return sum;
 }
 
-bool RateLimit::admit(int64_t now_ms, uint64_t& suppressed) {
-  if (now_ms - interval_begin_ms_ >= kIntervalMs) {
-    interval_begin_ms_ = now_ms;
-    lines_ = 0;
-  }
-  if (lines_ == kLines) {
-    ++suppressed_;
-    return false;
-  }
-  ++lines_;
-  suppressed = std::exchange(suppressed_, 0);
-  return true;
-}
-
 Frontend::Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudget& budget, ConnectionLimits& limits,
                    FrontendMetrics& metrics, FrontendOptions options)
     : loop_(loop), dispatcher_(dispatcher), budget_(budget), limits_(limits), metrics_(metrics), options_(options),

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/rate_limit.h"
 #include "broker/server/connection.h"
 #include "broker/server/dispatch.h"
 #include "broker/server/memory_budget.h"
@@ -76,20 +77,6 @@ struct FrontendMetrics {
   Counter& refused;
   Counter& slow_requests;
   std::array<Counter*, 8> closed;  // by Connection::Reason
-};
-
-// Lets a few lines through per interval and counts the rest.
-class RateLimit {
- public:
-  // True if the line may be logged; `suppressed` are those dropped before it.
-  bool admit(int64_t now_ms, uint64_t& suppressed);
-
- private:
-  static constexpr int kLines = 5;
-  static constexpr int64_t kIntervalMs = 10'000;
-  int64_t interval_begin_ms_ = -kIntervalMs;
-  int lines_ = 0;
-  uint64_t suppressed_ = 0;
 };
 
 class Frontend {

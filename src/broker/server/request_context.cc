@@ -5,10 +5,16 @@
 #include "base/check.h"
 #include "broker/server/connection.h"
 #include "broker/server/frontend.h"
+#include "broker/server/slow_request.h"
 
 namespace weir::broker {
 
 ConnectionFacts& RequestContext::connection() { return connection_->facts(); }
+std::string RequestContext::client_text() {
+  const runtime::Endpoint& peer = connection().peer;
+  return fmt::format("client '{}' at {}:{}", printable(client_id_), peer.host, peer.port);
+}
+
 bool RequestContext::connection_closed() const { return connection_->closed(); }
 runtime::Loop& RequestContext::loop() { return connection_->frontend().loop_; }
 

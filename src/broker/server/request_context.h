@@ -61,6 +61,7 @@ class RequestContext {
   int32_t correlation_id() const { return correlation_id_; }
   std::string_view client_id() const { return client_id_; }
   ConnectionFacts& connection();
+  std::string client_text();  // for logs: client id and address
   bool connection_closed() const;
   runtime::Loop& loop();
   // Whether the next bytes to go out are this request's: false while requests before it are unanswered or unsent. True on a

@@ -1,9 +1,12 @@
 // GroupCoordinatorState: how members of classic groups come, rebalance and go.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <iterator>
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "coordination/group/group_coordinator_state.h"
 
 namespace weir::coordination {
@@ -69,7 +72,7 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
                                           : !request.protocol_type.empty() && !request.protocols.empty();
   if (group != nullptr && !accepts(*group, request.member_id)) {
     deadlines_.cancel(member_key(*group, request.member_id));
-    remove_member(*group, request.member_id, ErrorCode::kUnknownMemberId, effects);
+    remove_member(*group, request.member_id, "is removed: the group is full (group.max.size)", ErrorCode::kUnknownMemberId, now, effects);
     return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
   }
   if (!supported) {
@@ -133,7 +136,7 @@ void GroupCoordinatorState::join_existing_member(JoinRequest& request, ClassicGr
                         (group.in(kStable) && unchanged && !group.is_leader(member_id));
   if (repeated) return answer_current_generation(group, member, std::move(reply), effects);
   update_member(request, group, member, std::move(reply), effects);
-  rebalance_or_complete(group, now, effects);
+  rebalance_or_complete(group, unchanged ? "its leader joins again" : "a member changed what it subscribes to", now, effects);
 }
 
 // A member that did not get the answer, or a follower that asks for nothing new.
@@ -163,7 +166,8 @@ void GroupCoordinatorState::add_member(JoinRequest& request, ClassicGroup& group
   member->join_reply = std::move(reply);
   if (group.in(kPreparingRebalance) && group.previous_state() == kEmpty) group.new_member_added = true;
   expect_heartbeat(group, group.add(std::move(member), request.protocol_type), now);
-  rebalance_or_complete(group, now, effects);
+  tell_member(group, member_id, "joins", now);
+  rebalance_or_complete(group, "a member joins", now, effects);
 }
 
 void GroupCoordinatorState::update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply,
@@ -186,6 +190,7 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
   answer_waiting(group, *group.find(old_id), ErrorCode::kFencedInstanceId, effects);
   deadlines_.cancel(member_key(group, old_id));
   ClassicMember& member = group.replace_static(*request.instance_id, new_id);
+  tell_member(group, new_id, "takes the place of the static member " + old_id, now);
   const bool can_skip_assignment = request.can_skip_assignment;
   update_member(request, group, member, std::move(reply), effects);
   expect_heartbeat(group, member, now);
@@ -213,18 +218,36 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
     result.member_id = new_id;
     return effects.answer(std::move(waiting), std::move(result));
   }
-  if (group.in(kCompletingRebalance)) return prepare_rebalance(group, now, effects);
-  rebalance_or_complete(group, now, effects);
+  constexpr std::string_view kWhy = "a static member came back";
+  if (group.in(kCompletingRebalance)) return prepare_rebalance(group, kWhy, now, effects);
+  rebalance_or_complete(group, kWhy, now, effects);
 }
 
 // --- rebalance ------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, Instant now, Effects& effects) {
-  if (group.can_rebalance()) prepare_rebalance(group, now, effects);
+void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now) {
+  uint64_t suppressed = 0;
+  if (!log_enabled(LogLevel::kInfo) || !lines_.admit(now.monotonic_ms, suppressed)) return;
+  log_info("groups", "Group '{}' {}{}", group.id(), what,
+           suppressed ? fmt::format(" ({} more lines about groups unreported)", suppressed) : std::string());
+}
+
+void GroupCoordinatorState::tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what, Instant now) {
+  if (!log_enabled(LogLevel::kInfo)) return;
+  const auto member = group.members().find(member_id);
+  if (member == group.members().end()) return tell(group, fmt::format("has member {} that {}", member_id, what), now);
+  tell(group, fmt::format("(generation {}): member {} of client '{}' at {} {}", group.generation(), member_id,
+                          member->second->client_id, member->second->client_host, what), now);
+}
+
+void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
+  if (group.can_rebalance()) prepare_rebalance(group, why, now, effects);
   else complete_join_if_all(group, now, effects);
 }
 
-void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, Instant now, Effects& effects) {
+void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
+  tell(group, fmt::format("(generation {}, {} members, {}) begins a rebalance: {}", group.generation(), group.members().size(),
+                          state_name(group.state()), why), now);
   if (group.in(kCompletingRebalance)) {
     for (const auto& [id, member] : group.members()) group.set_assignment(*member, {});
     propagate_assignment(group, ErrorCode::kRebalanceInProgress, now, effects);
@@ -267,7 +290,7 @@ void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effe
   }
   for (const std::string& id : late) {
     deadlines_.cancel(member_key(group, id));
-    remove_member(group, id, ErrorCode::kUnknownMemberId, effects);
+    remove_member(group, id, "is removed: it did not join again within the rebalance timeout", ErrorCode::kUnknownMemberId, now, effects);
   }
   if (!group.members().empty() && !group.elect_joined_leader()) {
     // Only static members are left, and none is back: their sessions decide.
@@ -275,6 +298,7 @@ void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effe
   }
   group.begin_next_generation(now.wall_ms);
   if (group.in(kEmpty)) {
+    tell(group, fmt::format("(generation {}) has no members any more", group.generation()), now);
     effects.records.push_back(group_metadata_record(group));
     return;
   }
@@ -324,6 +348,8 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   }
   group->transition(kStable, now.wall_ms);
   ++totals_.rebalances;
+  tell(*group, fmt::format("(generation {}, {} members) is stable; its leader is {}", group->generation(), group->members().size(),
+                           member.id), now);
   effects.records.push_back(group_metadata_record(*group));
   propagate_assignment(*group, ErrorCode::kNone, now, effects);
 }
@@ -354,9 +380,9 @@ void GroupCoordinatorState::pending_syncs_expired(ClassicGroup& group, Instant n
   if (silent.empty()) return;
   for (const std::string& id : silent) {
     deadlines_.cancel(member_key(group, id));
-    remove_member(group, id, ErrorCode::kUnknownMemberId, effects);
+    remove_member(group, id, "is removed: it did not ask for its assignment in time", ErrorCode::kUnknownMemberId, now, effects);
   }
-  prepare_rebalance(group, now, effects);
+  prepare_rebalance(group, "members did not ask for their assignments", now, effects);
 }
 
 // --- heartbeat ------------------------------------------------------------------------------------------------------
@@ -381,7 +407,9 @@ void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, Heartbeat
 
 // --- going ----------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::remove_member(ClassicGroup& group, const std::string& member_id, ErrorCode error, Effects& effects) {
+void GroupCoordinatorState::remove_member(ClassicGroup& group, const std::string& member_id, std::string_view why, ErrorCode error,
+                                          Instant now, Effects& effects) {
+  if (group.find(member_id)) tell_member(group, member_id, why, now);
   if (ClassicMember* member = group.find(member_id)) answer_waiting(group, *member, error, effects);
   group.remove(member_id);
 }
@@ -391,15 +419,20 @@ void GroupCoordinatorState::member_expired(ClassicGroup& group, const std::strin
     const ClassicMember* member = group.find(member_id);
     // The end of what it waits for sets the next deadline.
     if (member == nullptr || member->heartbeat_satisfied()) return;
-    remove_member(group, member_id, ErrorCode::kUnknownMemberId, effects);
-    if (group.in(kStable) || group.in(kCompletingRebalance)) return prepare_rebalance(group, now, effects);
+    const std::string why = fmt::format("is removed: no heartbeat for {} ms", member->is_new ? config_.new_member_join_timeout_ms
+                                                                                             : member->session_timeout_ms);
+    remove_member(group, member_id, why, ErrorCode::kUnknownMemberId, now, effects);
+    if (group.in(kStable) || group.in(kCompletingRebalance)) {
+      return prepare_rebalance(group, "a member's heartbeats ended", now, effects);
+    }
   } else {
     group.remove(member_id);
   }
   if (group.in(kPreparingRebalance) && group.all_members_joined()) complete_join(group, now, effects);
 }
 
-ErrorCode GroupCoordinatorState::leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, Effects& effects) {
+ErrorCode GroupCoordinatorState::leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, const std::string& from,
+                                           Instant now, Effects& effects) {
   std::string member_id = leaving.member_id;
   if (member_id.empty()) {
     // An administrator removes a static member whose member id nobody needs to know.
@@ -411,7 +444,7 @@ ErrorCode GroupCoordinatorState::leave_one(ClassicGroup& group, const LeaveReque
     if (error != ErrorCode::kNone) return error;
   }
   deadlines_.cancel(member_key(group, member_id));
-  remove_member(group, member_id, ErrorCode::kUnknownMemberId, effects);
+  remove_member(group, member_id, "leaves, as asked by " + from, ErrorCode::kUnknownMemberId, now, effects);
   return ErrorCode::kNone;
 }
 
@@ -420,13 +453,13 @@ void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply,
   ClassicGroup* group = find(request.group_id);
   bool any = false;
   for (const LeaveRequest::Member& leaving : request.members) {
-    const ErrorCode error = group == nullptr ? ErrorCode::kUnknownMemberId : leave_one(*group, leaving, effects);
+    const ErrorCode error = group == nullptr ? ErrorCode::kUnknownMemberId : leave_one(*group, leaving, request.from, now, effects);
     result.members.push_back(error);
     any = any || error == ErrorCode::kNone;
   }
   effects.answer(std::move(reply), std::move(result));
   if (!any) return;
-  if (group->in(kStable) || group->in(kCompletingRebalance)) return prepare_rebalance(*group, now, effects);
+  if (group->in(kStable) || group->in(kCompletingRebalance)) return prepare_rebalance(*group, "a member leaves", now, effects);
   complete_join_if_all(*group, now, effects);
 }
 

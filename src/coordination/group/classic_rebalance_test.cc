@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "coordination/group/group_world.h"
 
 namespace weir::coordination {
@@ -399,6 +400,44 @@ TEST_F(MaxSizeTest, FullGroupRefusesMore) {
   EXPECT_EQ(world.join("")->error, ErrorCode::kGroupMaxSizeReached);
   EXPECT_EQ(world.group_state(), "Stable");
   EXPECT_EQ(world.join(ids[1])->error, ErrorCode::kNone);
+}
+
+class GroupLogTest : public ClassicRebalanceTest {
+ protected:
+  GroupLogTest() {
+    set_log_sink([this](LogLevel, std::string_view, std::string_view message) { lines.emplace_back(message); });
+  }
+  ~GroupLogTest() override { set_log_sink({}); }
+  std::vector<std::string> lines;
+};
+
+TEST_F(GroupLogTest, TellsWhoComesAndGoesAndWhy) {
+  using ::testing::AllOf;
+  using ::testing::ElementsAre;
+  using ::testing::HasSubstr;
+  const auto ids = stable_group(1);
+  EXPECT_THAT(lines, ElementsAre(AllOf(HasSubstr("Group 'g'"), HasSubstr("member " + ids[0] + " of client 'client' at /10.0.0.1 joins")),
+                                 HasSubstr("begins a rebalance: a member joins"),
+                                 HasSubstr("is stable; its leader is " + ids[0])));
+  lines.clear();
+  world.advance(60'000);
+  EXPECT_THAT(lines, ElementsAre(AllOf(HasSubstr(ids[0]), HasSubstr("is removed: no heartbeat for 10000 ms")),
+                                 HasSubstr("begins a rebalance: a member's heartbeats ended"), HasSubstr("has no members any more")));
+  lines.clear();
+  EXPECT_EQ(world.delete_group("g"), ErrorCode::kNone);
+  EXPECT_THAT(lines, ElementsAre("Group 'g' is deleted by a test"));
+}
+
+TEST_F(GroupLogTest, AClientThatComesAndGoesCannotFloodIt) {
+  for (int i = 0; i < 1000; ++i) {
+    const auto joined = world.join("");
+    world.advance(0);
+    world.leave(joined->member_id);
+  }
+  EXPECT_LE(lines.size(), 20u);
+  world.advance(20'000);
+  world.join("");
+  EXPECT_THAT(lines, ::testing::Contains(::testing::HasSubstr("more lines about groups unreported")));
 }
 
 }  // namespace

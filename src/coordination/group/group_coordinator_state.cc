@@ -62,7 +62,7 @@ void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
   for (const auto& [group_id, offsets] : offsets_.groups()) find_or_create(group_id);
   for (auto& [group_id, group] : groups_) {
     for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
-    if (group->members().size() > static_cast<size_t>(config_.max_size)) prepare_rebalance(*group, now, effects);
+    if (group->members().size() > static_cast<size_t>(config_.max_size)) prepare_rebalance(*group, "more members were loaded than group.max.size allows", now, effects);
   }
   deadlines_.set({DeadlineKind::kOffsetCheck, {}, {}}, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
 }
@@ -146,7 +146,8 @@ void GroupCoordinatorState::list(ListReply reply, Effects& effects) {
   effects.answer(std::move(reply), std::move(result));
 }
 
-void GroupCoordinatorState::delete_group(const std::string& group_id, DeleteGroupReply reply, Effects& effects) {
+void GroupCoordinatorState::delete_group(const std::string& group_id, const std::string& from, DeleteGroupReply reply, Instant now,
+                                         Effects& effects) {
   DeleteGroupResult result;
   const ClassicGroup* group = find(group_id);
   if (group == nullptr) {
@@ -155,15 +156,16 @@ void GroupCoordinatorState::delete_group(const std::string& group_id, DeleteGrou
     result.error = ErrorCode::kNonEmptyGroup;
   } else {
     delete_all_offsets(group_id, effects);
-    remove_group(group_id, effects);
+    remove_group(group_id, "is deleted by " + from, now, effects);
   }
   effects.answer(std::move(reply), result);
 }
 
 // Of a group without members and offsets.
-void GroupCoordinatorState::remove_group(const std::string& group_id, Effects& effects) {
+void GroupCoordinatorState::remove_group(const std::string& group_id, std::string_view why, Instant now, Effects& effects) {
   const ClassicGroup* group = find(group_id);
   WEIR_CHECK(group != nullptr && group->members().empty());
+  tell(*group, why, now);
   effects.records.push_back(group_tombstone(group_id));
   for (const std::string& member_id : group->pending_members()) deadlines_.cancel(member_key(*group, member_id));
   groups_.erase(groups_.find(group_id));

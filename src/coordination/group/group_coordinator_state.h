@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/rate_limit.h"
 #include "coordination/group/classic_group.h"
 #include "coordination/group/committed_offsets.h"
 #include "coordination/group/deadlines.h"
@@ -78,7 +79,8 @@ class GroupCoordinatorState {
 
   void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
   void list(ListReply reply, Effects& effects);
-  void delete_group(const std::string& group_id, DeleteGroupReply reply, Effects& effects);
+  // `from`: who asks, for the log.
+  void delete_group(const std::string& group_id, const std::string& from, DeleteGroupReply reply, Instant now, Effects& effects);
 
   int64_t next_deadline_ms() const { return deadlines_.next_ms(); }  // Deadlines::kNever: none
   void tick(Instant now, Effects& effects);
@@ -138,8 +140,9 @@ class GroupCoordinatorState {
                              Instant now, Effects& effects);
   void answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply, Effects& effects);
   // The rebalance.
-  void rebalance_or_complete(ClassicGroup& group, Instant now, Effects& effects);
-  void prepare_rebalance(ClassicGroup& group, Instant now, Effects& effects);
+  // `why`: for the log.
+  void rebalance_or_complete(ClassicGroup& group, std::string_view why, Instant now, Effects& effects);
+  void prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects);
   void complete_join_if_all(ClassicGroup& group, Instant now, Effects& effects);
   void complete_join(ClassicGroup& group, Instant now, Effects& effects);
   void initial_wait_over(ClassicGroup& group, Instant now, Effects& effects);
@@ -147,9 +150,10 @@ class GroupCoordinatorState {
   // Members going.
   void member_expired(ClassicGroup& group, const std::string& member_id, Instant now, Effects& effects);
   void pending_syncs_expired(ClassicGroup& group, Instant now, Effects& effects);
-  void remove_member(ClassicGroup& group, const std::string& member_id, ErrorCode error, Effects& effects);
+  void remove_member(ClassicGroup& group, const std::string& member_id, std::string_view why, ErrorCode error, Instant now,
+                     Effects& effects);
   void synced(ClassicGroup& group, const std::string& member_id);
-  ErrorCode leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, Effects& effects);
+  ErrorCode leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, const std::string& from, Instant now, Effects& effects);
   void answer_join_error(JoinReply reply, const std::string& member_id, ErrorCode error, Effects& effects);
   void answer_waiting(ClassicGroup& group, ClassicMember& member, ErrorCode error, Effects& effects);
   std::string new_member_id(std::string_view prefix);
@@ -170,7 +174,11 @@ class GroupCoordinatorState {
   bool topic_gone(const std::string& topic, const CommittedOffset& offset) const;
   bool offset_expired(const ClassicGroup& group, const CommittedOffset& offset, int64_t wall_ms) const;
   void delete_all_offsets(const std::string& group_id, Effects& effects);
-  void remove_group(const std::string& group_id, Effects& effects);
+  void remove_group(const std::string& group_id, std::string_view why, Instant now, Effects& effects);
+
+  // What the log says of groups, a bounded number of lines.
+  void tell(const ClassicGroup& group, std::string_view what, Instant now);
+  void tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what, Instant now);
 
   const GroupConfig config_;
   runtime::Random& random_;
@@ -181,6 +189,7 @@ class GroupCoordinatorState {
   CommittedOffsets offsets_;  // whose group exists
   Deadlines deadlines_;
   std::optional<Sweep> sweep_;
+  RateLimit lines_{20};
   bool refused_for_memory_ = false;
 };
 

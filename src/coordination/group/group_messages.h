@@ -96,6 +96,7 @@ struct LeaveRequest {
     std::optional<std::string> instance_id;
   };
   std::vector<Member> members;
+  std::string from = "a client";  // who asks, for the log
 };
 struct LeaveResult {
   ErrorCode error{};

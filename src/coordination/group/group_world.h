@@ -108,7 +108,7 @@ class GroupWorld {
   }
   ErrorCode delete_group(const std::string& group) {
     Pending<DeleteGroupResult> answer;
-    step([&](Effects& effects) { state->delete_group(group, answer.reply(), effects); });
+    step([&](Effects& effects) { state->delete_group(group, "a test", answer.reply(), now, effects); });
     return answer->error;
   }
   ErrorCode delete_offset(const std::string& group, const std::string& topic, int32_t partition) {

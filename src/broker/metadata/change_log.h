@@ -1,0 +1,20 @@
+// What the log says of a change of metadata: which topic or other resource, from what to what. Who asked is added by the
+// controller. Values of passwords, and of keys that nobody knows, are not told.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "broker/metadata/config_record.h"
+#include "broker/metadata/features_record.h"
+#include "broker/metadata/metadata_image.h"
+
+namespace weir::broker {
+
+// A line for each change. `before` is null for a new topic, `after` for a deleted one.
+std::vector<std::string> describe_topic_change(const Topic* before, const Topic* after);
+// `before` is null if nothing was set.
+std::vector<std::string> describe_config_change(const ConfigRecord* before, const ConfigRecord& after);
+std::vector<std::string> describe_feature_change(const FeaturesRecord& before, const FeaturesRecord& after);
+
+}  // namespace weir::broker
