@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/json.h"
+
 namespace weir::apps {
 
 namespace {
@@ -28,7 +30,7 @@ struct Verdict {
   std::string remedy;
 };
 
-Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full) {
+Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full, const HealthFacts& facts) {
   if (failed_shards > 0) {
     return {"fail", fmt::format("writing the log failed on {} shards: nothing more is acknowledged", failed_shards),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
@@ -40,6 +42,11 @@ Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full) {
   if (offline > 0) {
     return {"warn", fmt::format("{} partitions are offline: acknowledged data of theirs is damaged", offline),
             "restore their files from a copy, or delete and recreate the topics; the log names them"};
+  }
+  if (facts.uncleanable_partitions > 0) {
+    return {"warn", fmt::format("{} partitions are not compacted any more and grow: compaction met damage", facts.uncleanable_partitions),
+            "see uncleanable: check the files with weir log verify, bring them back from a copy while the broker is stopped, or copy "
+            "the records to another topic; a start tries again"};
   }
   return {};
 }
@@ -59,11 +66,17 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
     held += shard.held_appends;
     flush.merge(shard.flush);
   }
-  const Verdict verdict = judge(failed, offline, disk_full);
+  const Verdict verdict = judge(failed, offline, disk_full, facts);
   const storage::RecoveryStats& r = facts.recovery;
   std::string body = fmt::format("{{\"status\":\"{}\",\"version\":\"{}\"", verdict.status, WEIR_VERSION);
   if (!verdict.reason.empty()) body += fmt::format(",\"reason\":\"{}\",\"remedy\":\"{}\"", verdict.reason, verdict.remedy);
   body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{}", failed, offline, disk_full);
+  body += fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[", facts.uncleanable_partitions);
+  for (size_t i = 0; i < facts.uncleanable.size(); ++i) {
+    body += fmt::format("{}{{\"partition\":{},\"reason\":{}}}", i > 0 ? "," : "", json_string(facts.uncleanable[i].name),
+                        json_string(facts.uncleanable[i].reason));
+  }
+  body += "]";
   body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", facts.flush_mode,
                       flush.count(), flush.percentile_ns(0.5) / 1000, flush.percentile_ns(0.99) / 1000);
   body += fmt::format(",\"dirty_bytes\":{},\"dirty_bytes_max\":{},\"held_appends\":{}", dirty, facts.dirty_bytes_max, held);

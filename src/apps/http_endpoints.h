@@ -19,6 +19,8 @@ struct HealthFacts {
   storage::RecoveryStats recovery;
   bool first_start = false;
   uint64_t dirty_bytes_max = 0;
+  size_t uncleanable_partitions = 0;
+  std::vector<storage::UncleanablePartition> uncleanable;  // some of them
 };
 http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthFacts& facts);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <signal.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -133,6 +134,11 @@ void print_banner(const Server& server, const cli::ServeCommand& command, const 
   const broker::ListenerInfo& first = server.listeners().front();
   const std::string bootstrap = broker::endpoint_text(first.advertised.value_or(reachable(first.bound)));
   const storage::RecoveryStats& recovery = server.recovery();
+  log_info("server", "Weir {} is ready: listening on {}; {}data in {} (cluster {}, {} topics); flush {}; recovery {}", WEIR_VERSION,
+           listening, server.http_address() ? fmt::format("HTTP on {}; ", broker::endpoint_text(*server.http_address())) : "",
+           server.data_dir(), server.cluster_id(), server.topic_count(), config.text("weir.flush"),
+           server.first_start() ? "not needed" : recovery.clean ? "after a clean end" : "after an unclean end");
+  if (config.text("log.format") == "json") return;  // whoever reads it by a program has just been told
   fmt::print("Weir {} is ready.\n", WEIR_VERSION);
   fmt::print("  listening  {}\n", listening);
   if (const auto& http = server.http_address()) {
@@ -171,6 +177,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   const auto stop = [&](int signal) {
     // A closed terminal may tell it twice: the kernel and the shell.
     if (stopping && signal == SIGHUP) return;
+    if (signal != 0) log_info("server", "Signal {} asks the broker to {}", signal, stopping ? "end at once" : "stop");
     if (std::exchange(stopping, true)) return runtime.request_stop();  // a second signal does not wait
     service.stopping();
     server->stop([&] { runtime.request_stop(); });
@@ -180,6 +187,8 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   runtime::SignalWatch signals(runtime.loop(0), stop);
 
   if (auto made = runtime.make_threads(); !made) return complain(made.error(), kFailed);
+  log_info("server", "Weir {} starts: process {}, {} shards, data in {}", WEIR_VERSION, getpid(), runtime.runtime().loops.size(),
+           options.data_dir);
   auto started = Server::start(runtime.runtime(), std::move(options));
   if (!started) return complain(started.error(), kFailed);
   server = std::move(*started);
@@ -205,6 +214,8 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   if (auto finished = server->finish(); !finished) {
     log_event(LogLevel::kWarn, "server", {.what = "not ended cleanly", .reason = finished.error().message,
                                           .remedy = "Nothing that was acknowledged is lost; see what was logged before"});
+  } else {
+    log_info("server", "Stopped cleanly");
   }
   probe.reset();
   server.reset();
@@ -231,10 +242,14 @@ int serve(const cli::ServeCommand& command) {
   note_ignored_environment();
   TemporaryFolder temporary;
   if (command.ephemeral) {
+    if (const size_t swept = TemporaryFolder::sweep()) {
+      log_info("server", "Removed {} temporary folder{} of --ephemeral brokers that were killed", swept, swept == 1 ? "" : "s");
+    }
     auto created = TemporaryFolder::create();
     if (!created) return complain(created.error(), kFailed);
     temporary = std::move(*created);
-    options.data_dir = temporary.path();
+    options.data_dir = temporary.path() + "/data";
+    options.other_http_port = true;
     options.disk_reserve = false;
   } else {
     auto log_dirs = log_dirs_of(command, options.config);

@@ -105,8 +105,13 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   for (const broker::ListenerInfo& listener : server->listeners_) names.push_back(listener.name);
   server->frontend_metrics_ = std::make_unique<broker::FrontendMetrics>(server->metrics_, names);
   if (auto ok = server->open_storage(); !ok) return std::unexpected(ok.error());
-  if (auto ok = server->listen(); !ok) return std::unexpected(ok.error());
-  if (auto ok = server->listen_http(); !ok) return std::unexpected(ok.error());
+  auto listening = server->listen();
+  if (listening) listening = server->listen_http();
+  if (!listening) {
+    // Nobody was served: the next start has nothing to recover, and must not speak of an unclean end.
+    if (auto sealed = server->finish(); !sealed) log_warn(kModule, "The log could not be closed: {}", sealed.error().message);
+    return std::unexpected(listening.error());
+  }
   server->register_metrics();
   for (size_t i = 0; i < runtime.loops.size(); ++i) {
     runtime.loops[i]->post([log = server->opened_.shards[i].get()] { log->start_timers(); });
@@ -186,7 +191,8 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.flush_to_device = config.text("weir.flush") != "os";
   // On a small disk what is not merged has to fit into the reserve.
   const uint64_t free = runtime_.files->free_bytes(folder_->path()).value_or(UINT64_MAX);
-  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : std::min(tail_bytes, free / 20);
+  const uint64_t disk = runtime_.files->total_bytes(folder_->path()).value_or(UINT64_MAX);
+  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : std::min({tail_bytes, free / 20, disk / 200});
   log.shard.unmerged_bytes_max = std::max(unmerged_max / shards, 4 * kMiB);
   // A file is merged once it is full and the next one begins: two must fit below the bound, or appends would wait for
   // what never comes.
@@ -228,6 +234,10 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     return options;
   };
   cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning(config));
+  cleaner_->name_partitions([this](const storage::PartitionId& partition) {
+    const broker::Topic* topic = broker_->shard(0).image->find(partition.topic);
+    return topic ? fmt::format("{}-{}", topic->name(), partition.index) : std::string();
+  });
   mover_ = std::make_unique<storage::LogDirMover>(runtime_, logs, *segments_, *cleaner_,
                                                   storage::LogDirMoverOptions{.throttle = &throttle_});
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
@@ -260,8 +270,10 @@ std::string Server::given_up_path(const TopicId& topic) const {
 void Server::make_reserve() {
   const int64_t asked = options_.config.integer("weir.disk.reserve.bytes");
   storage::DiskReserveOptions reserve{.folder = folder_->path()};
+  // Of a small disk a hundredth, but never less than what moving everything that is not merged may take.
+  const uint64_t disk = runtime_.files->total_bytes(folder_->path()).value_or(UINT64_MAX);
   reserve.reserve_bytes =
-      asked >= 0 ? static_cast<uint64_t>(asked) : std::max(reserve.reserve_bytes, 2 * dirty_bytes_max_);
+      asked >= 0 ? static_cast<uint64_t>(asked) : std::max(std::min(reserve.reserve_bytes, disk / 100), 2 * dirty_bytes_max_);
   if (asked < 0 && !options_.disk_reserve) reserve.reserve_bytes = 0;
   watch_disk(std::move(reserve));
   for (const std::string& path : options_.more_dirs) {
@@ -307,8 +319,8 @@ Result<void> Server::listen_http() {
   if (!*endpoint) return {};
   http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *runtime_.pool, *this, http_host_names((*endpoint)->host));
   auto address = http_->listen(**endpoint);
-  if (!address && !options_.config.is_set("http.listener")) {
-    // Nobody asked for this port: another broker on this machine has it, and that is fine.
+  if (!address && (options_.other_http_port || !options_.config.is_set("http.listener"))) {
+    // Nobody depends on this port: another broker on this machine has it, and that is fine.
     address = http_->listen({(*endpoint)->host, 0});
   }
   if (!address) {
@@ -388,7 +400,8 @@ void Server::add_client_telemetry(broker::MetricsRegistry::Sink& sink) const {
 }
 
 HealthFacts Server::health_facts() const {
-  return {std::string(options_.config.text("weir.flush")), recovery(), first_start_, dirty_bytes_max_};
+  return {std::string(options_.config.text("weir.flush")), recovery(), first_start_, dirty_bytes_max_,
+          cleaner_->stats().uncleanable_partitions, cleaner_->stats().uncleanable};
 }
 
 void Server::when_ready(Function<void(Result<void>)> done) {

@@ -125,6 +125,32 @@ TEST_F(ServerTest, AFolderWithoutItsMetadataIsRefusedAndLeftAsItIs) {
   }
 }
 
+TEST_F(ServerTest, APortInUseLeavesACleanEnd) {
+  start(options());
+  stop();
+  auto taken = sim_.client_loop().listen({"127.0.0.1", 9092}, [](std::unique_ptr<runtime::Socket>) {});
+  ASSERT_TRUE(taken);
+  const auto refused = Server::start(sim_.runtime(), options());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("9092"));
+  end(Death::kKill);
+  taken->reset();
+  start(options());
+  EXPECT_TRUE(server_->recovery().clean);
+}
+
+TEST_F(ServerTest, ATakenHttpPortIsReplacedWhereThatIsAllowed) {
+  auto taken = sim_.client_loop().listen({"127.0.0.1", 8080}, [](std::unique_ptr<runtime::Socket>) {});
+  ASSERT_TRUE(taken);
+  EXPECT_FALSE(Server::start(sim_.runtime(), options()));
+  end(Death::kKill);
+  auto anywhere = options();
+  anywhere.other_http_port = true;
+  start(anywhere);
+  ASSERT_TRUE(server_->http_address());
+  EXPECT_NE(server_->http_address()->port, 8080);
+}
+
 TEST_F(ServerTest, SeveralLogDirectoriesBelongTogether) {
   auto several = options();
   several.more_dirs = {"/more"};

@@ -1,13 +1,61 @@
 #include "apps/temporary_folder.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
 
 namespace weir::apps {
+
+namespace {
+
+constexpr const char* kMarker = "/.weir-temporary";
+constexpr std::string_view kPrefix = "weir-";
+constexpr size_t kNameLength = 11;  // with mkdtemp's six characters
+
+// The marker gets its name when it is locked: there is no moment at which a sweep could take it.
+runtime::UniqueFd lock_marker(const std::string& folder) {
+  const std::string unnamed = folder + kMarker + ".new";
+  runtime::UniqueFd lock(::open(unnamed.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 || ::rename(unnamed.c_str(), (folder + kMarker).c_str()) != 0) return {};
+  return lock;
+}
+
+// The lock of a folder that is certainly ours and whose owner is gone; none of any other.
+runtime::UniqueFd lock_of_the_dead(const std::string& folder) {
+  struct stat facts{};
+  if (::lstat(folder.c_str(), &facts) != 0 || !S_ISDIR(facts.st_mode) || facts.st_uid != ::geteuid()) return {};
+  runtime::UniqueFd lock(::open((folder + kMarker).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!lock || ::fstat(lock.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != ::geteuid()) return {};
+  if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
+  return lock;
+}
+
+}  // namespace
+
+size_t TemporaryFolder::sweep() {
+  std::error_code error;
+  const std::filesystem::path parent = std::filesystem::temp_directory_path(error);
+  if (error) return 0;
+  size_t removed = 0;
+  std::filesystem::directory_iterator entry(parent, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name.size() != kNameLength || !name.starts_with(kPrefix)) continue;
+    const runtime::UniqueFd lock = lock_of_the_dead(entry->path().string());
+    if (!lock) continue;
+    std::error_code ignored;
+    std::filesystem::remove_all(entry->path(), ignored);
+    if (!ignored) ++removed;
+  }
+  return removed;
+}
 
 Result<TemporaryFolder> TemporaryFolder::create() {
   constexpr const char* kRemedy = "set TMPDIR to a folder that exists and may be written";
@@ -27,6 +75,11 @@ Result<TemporaryFolder> TemporaryFolder::create() {
   }
   TemporaryFolder folder;
   folder.path_ = pattern;
+  folder.lock_ = lock_marker(folder.path_);
+  if (!folder.lock_) {
+    const int number = errno;
+    return fail(ErrorCode::kIo, fmt::format("cannot lock a file in {}: {}; {}", pattern, std::strerror(number), kRemedy), number);
+  }
   return folder;
 }
 

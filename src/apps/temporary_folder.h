@@ -1,20 +1,26 @@
-// A new folder below TMPDIR (or /tmp), removed with all that is in it when the object goes.
+// A new folder below TMPDIR (or /tmp), removed with all that is in it when the object goes. Its marker file is locked
+// meanwhile: a folder with a marker that nobody holds is what a killed process left, and sweep() removes it.
 #pragma once
 
 #include <string>
 #include <utility>
 
 #include "base/result.h"
+#include "runtime/unique_fd.h"
 
 namespace weir::apps {
 
 class TemporaryFolder {
  public:
   static Result<TemporaryFolder> create();
+  // Removes what processes of this user left behind when they were killed. Answers how many folders.
+  static size_t sweep();
+
   TemporaryFolder() = default;  // none
-  TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}
   TemporaryFolder& operator=(TemporaryFolder&& other) noexcept {
     std::swap(path_, other.path_);
+    std::swap(lock_, other.lock_);
     return *this;
   }
   ~TemporaryFolder();
@@ -22,6 +28,7 @@ class TemporaryFolder {
 
  private:
   std::string path_;
+  runtime::UniqueFd lock_;
 };
 
 }  // namespace weir::apps

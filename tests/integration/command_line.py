@@ -73,6 +73,26 @@ def every_way_to_end_it_is_orderly(folder: pathlib.Path):
 
 
 @case
+def what_a_killed_one_left_goes_with_the_next_start(folder: pathlib.Path):
+    place = folder / "tmp"
+    place.mkdir()
+    environment = {"TMPDIR": str(place)}
+    alive = brokers.Weir(folder / "a", ephemeral=True, environment=environment).start()
+    killed = brokers.Weir(folder / "b", ephemeral=True, environment=environment).start()
+    of_alive_and_killed = set(place.iterdir())
+    assert len(of_alive_and_killed) == 2
+    killed.process.kill()
+    killed.process.wait()
+    brokers.Weir(folder / "c", ephemeral=True, environment=environment).start().stop()
+    left = set(place.iterdir())
+    assert len(left) == 1 and left < of_alive_and_killed, f"{left} is left of {of_alive_and_killed}"
+    with wire.Client(alive.port) as client:
+        client.create_topic("still-there")
+    alive.stop()
+    assert not list(place.iterdir())
+
+
+@case
 def the_banner_is_true(folder: pathlib.Path):
     arguments = ["--listeners", "PLAINTEXT://[::1]:0", "--http", "[::1]:0", "--topic", "a:2", "--topic", "b:1"]
     if not pathlib.Path("/proc/net/if_inet6").exists() or not pathlib.Path("/proc/net/if_inet6").read_text():

@@ -21,8 +21,8 @@ constexpr ConfigKey kKeys[] = {
      .dynamic = true},
     {.name = "weir.disk.reserve.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Space kept free for a full disk, when produce requests are refused and what was acknowledged still has to be "
-            "moved and deleted; -1 takes twice weir.unmerged.bytes.max, at least 256 MB and at most a tenth of what is free; "
-            "0 none.",
+            "moved and deleted; -1 takes twice weir.unmerged.bytes.max, at least 256 MB or a hundredth of the file "
+            "system, whichever is less, and at most a tenth of what is free; 0 none.",
      .min = -1},
     {.name = "weir.flush", .type = kString, .default_value = "durable", .support = kWorks,
      .doc = "When a batch is acknowledged: durable, once it is on the device; os, once the kernel has it (Kafka's default; "
@@ -51,8 +51,8 @@ constexpr ConfigKey kKeys[] = {
             "weir_slow_requests_total counts all); waiting that a client asked for does not count. -1: never.",
      .min = -1},
     {.name = "weir.unmerged.bytes.max", .type = kLong, .default_value = "-1", .support = kWorks,
-     .doc = "Bound of the log that is not merged into segments yet, which is what a recovery reads; -1 takes 256 MB or a "
-            "quarter of weir.max.memory.bytes, whichever is less.",
+     .doc = "Bound of the log that is not merged into segments yet, which is what a recovery reads; -1 takes the least of "
+            "256 MB, a quarter of weir.max.memory.bytes, a 20th of what is free and a 200th of the file system.",
      .min = -1},
 };
 // clang-format on

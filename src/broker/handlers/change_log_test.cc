@@ -46,7 +46,7 @@ class ChangeLogTest : public BrokerTest {
 
 TEST_F(ChangeLogTest, ATopicsLifeIsToldWithTheClientThatAskedForIt) {
   const std::string id = create_topic("orders", 2, {{"retention.ms", "5000"}}).to_string();
-  EXPECT_THAT(take_lines(), ElementsAre(testing::StartsWith("Topic 'orders' (" + id + ") created with 2 partitions, "
+  EXPECT_THAT(take_lines(), ElementsAre(::testing::StartsWith("Topic 'orders' (" + id + ") created with 2 partitions, "
                                                             "retention.ms='5000' by client 'test' at ")));
   protocol::CreatePartitionsRequest::CreatePartitionsTopic more;
   more.name = "orders";
@@ -57,7 +57,7 @@ TEST_F(ChangeLogTest, ATopicsLifeIsToldWithTheClientThatAskedForIt) {
   call<protocol::CreatePartitionsResponse>(3, grow);
   EXPECT_THAT(take_lines(), ElementsAre(HasSubstr("partitions changed from 2 to 3 by client 'test' at ")));
   protocol::DeleteTopicsRequest remove;
-  const std::string_view name = "orders";
+  std::string_view name = "orders";
   remove.topic_names = {&name, 1};
   call<protocol::DeleteTopicsResponse>(5, remove);
   EXPECT_THAT(take_lines(), ElementsAre(HasSubstr("(" + id + ") deleted by client 'test' at ")));

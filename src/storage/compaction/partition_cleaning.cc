@@ -104,7 +104,7 @@ Result<void> PartitionCleaning::map_some(uint64_t bytes_max) {
     worked_ += (*batch)->size();
     stats_.bytes_mapped += (*batch)->size();
     auto fitted = cleaner_->map_keys(**batch, start, map_);
-    if (!fitted) return std::unexpected(std::move(fitted.error()));
+    if (!fitted) return fail(fitted.error().code, source_->name() + ": " + fitted.error().message);
     if (!*fitted) return map_ended(true);
   }
   return {};
@@ -153,7 +153,7 @@ Result<void> PartitionCleaning::rewrite_some(uint64_t bytes_max) {
     worked_ += (*batch)->size();
     stats_.bytes_read += (*batch)->size();
     auto fate = cleaner_->clean(**batch);
-    if (!fate) return std::unexpected(std::move(fate.error()));
+    if (!fate) return fail(fate.error().code, source_->name() + ": " + fate.error().message);
     if (*fate == BatchFate::kDrop) {
       ++stats_.batches_dropped;
       continue;

@@ -24,6 +24,7 @@ class SegmentBatches {
         segment_(segment),
         lowest_offset_(segment.base_offset) {}
 
+  const std::string& name() const { return name_; }
   // All bytes of the next batch, valid until the next call; nothing at the end.
   Result<std::optional<Bytes>> next();
 

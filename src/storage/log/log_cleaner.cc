@@ -1,15 +1,22 @@
 #include "storage/log/log_cleaner.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
 #include "base/log.h"
+#include "storage/segment/segment_names.h"
 
 namespace weir::storage {
 
 namespace {
 
 constexpr const char* kModule = "cleaner";
+constexpr const char* kUncleanableRemedy =
+    "Its records are kept and served as they are, it grows, and other partitions are compacted. Look at the file with weir log "
+    "verify, bring it back from a copy while the broker is stopped, or copy the topic's records to another topic; a start tries "
+    "again";
 
 uint64_t bytes_of(const std::vector<SegmentInfo>& segments) {
   uint64_t bytes = 0;
@@ -112,11 +119,11 @@ void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
   double dirtiest = 0;
   uint64_t due_bytes = 0;
   const Candidate* chosen = nullptr;
-  std::set<PartitionId> still_there;
+  std::map<PartitionId, std::string> still_there;
   for (const Candidate& candidate : candidates) {
     const PartitionId& id = candidate.cleanable.partition;
-    if (uncleanable_.contains(id)) {
-      still_there.insert(id);
+    if (const auto known = uncleanable_.find(id); known != uncleanable_.end()) {
+      still_there.insert(*known);
       continue;
     }
     if (in_progress_.contains(id)) continue;
@@ -132,7 +139,7 @@ void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
   {
     const std::lock_guard lock(stats_mutex_);
     stats_.last_look_ms = runtime_.clock->wall_ms();
-    stats_.uncleanable_partitions = uncleanable_.size();
+    list_uncleanable();
     stats_.max_dirty_percent = static_cast<int>(100 * dirtiest);
   }
   const bool behind = due_bytes_ > 0 && due_bytes > due_bytes_;
@@ -240,14 +247,16 @@ void LogCleaner::ended(Run& run, const Result<void>& result) {
   in_progress_.erase(run.partition);
   const bool damaged = !result && is_damage(run.partition, result.error().code);
   if (result) io_errors_.erase(run.partition);
-  if (damaged) uncleanable_.insert(run.partition);
+  if (damaged) uncleanable_.emplace(run.partition, result.error().message);
   count(run, result.has_value());
-  const std::string name = run.partition.topic.to_string() + "-" + std::to_string(run.partition.index);
+  const std::string name = name_of(run.partition);
   Idle idle = std::move(run.idle);
   if (result) return look(std::move(idle));  // there may be more
   if (damaged) {
-    log_error(kModule, "Partition {} cannot be compacted: {}. It is left as it is until the next start; others go on.",
-              name, result.error().message);
+    log_event(LogLevel::kError, kModule,
+              {.what = fmt::format("Partition {} ({}) is not compacted any more", name, partition_folder_name(run.partition)),
+               .reason = result.error().message,
+               .remedy = kUncleanableRemedy});
     return look(std::move(idle));
   }
   if (result.error().code != ErrorCode::kNotFound && result.error().code != ErrorCode::kClosed) {
@@ -262,10 +271,25 @@ bool LogCleaner::is_damage(const PartitionId& partition, ErrorCode code) {
   return code == ErrorCode::kIo && ++io_errors_[partition] >= kIoErrorsMax;
 }
 
+std::string LogCleaner::name_of(const PartitionId& partition) const {
+  std::string name = name_ ? name_(partition) : std::string();
+  return name.empty() ? partition_folder_name(partition) : name;
+}
+
+// With stats_mutex_ held.
+void LogCleaner::list_uncleanable() {
+  stats_.uncleanable_partitions = uncleanable_.size();
+  stats_.uncleanable.clear();
+  for (const auto& [partition, why] : uncleanable_) {
+    if (stats_.uncleanable.size() == LogCleanerStats::kListedMax) return;
+    stats_.uncleanable.push_back({partition, name_of(partition), why});
+  }
+}
+
 void LogCleaner::count(const Run& run, bool succeeded) {
   const std::lock_guard lock(stats_mutex_);
   --stats_.running;
-  stats_.uncleanable_partitions = uncleanable_.size();
+  list_uncleanable();
   if (!succeeded) {
     ++stats_.failed_runs;
     return;
@@ -280,8 +304,8 @@ void LogCleaner::count(const Run& run, bool succeeded) {
   }
   stats_.bytes_before += before;
   stats_.bytes_after += after;
-  log_info(kModule, "Partition {}-{}: compacted up to offset {}: {} of {} records and {} of {} bytes stay ({} ms)",
-           run.partition.topic.to_string(), run.partition.index, run.outcome.first_dirty_offset,
+  log_info(kModule, "Partition {}: compacted up to offset {}: {} of {} records and {} of {} bytes stay ({} ms)",
+           name_of(run.partition), run.outcome.first_dirty_offset,
            run.stats.records.records_kept, run.stats.records.records_read, after, before, stats_.last_run_ms);
 }
 

@@ -7,10 +7,12 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "storage/compaction/partition_cleaning.h"
@@ -30,7 +32,16 @@ struct LogCleanerOptions {
   bool operator==(const LogCleanerOptions&) const = default;
 };
 
+// A partition that is left out: compaction met damage, or the disk failed again and again.
+struct UncleanablePartition {
+  PartitionId partition;
+  std::string name;    // `topic-index`, if somebody told it
+  std::string reason;  // names the file
+};
+
 struct LogCleanerStats {
+  static constexpr size_t kListedMax = 10;
+  std::vector<UncleanablePartition> uncleanable;  // some of them
   uint64_t runs = 0;
   uint64_t failed_runs = 0;
   size_t uncleanable_partitions = 0;
@@ -51,6 +62,8 @@ class LogCleaner {
   ~LogCleaner();
 
   void start();
+  // How a partition is called in messages, asked at home. Before start().
+  void name_partitions(std::function<std::string(const PartitionId&)> name) { name_ = std::move(name); }
   // No further step begins; what is under way is given up.
   void stop() { stopped_ = true; }
   // Other settings for what begins from now on; a cleaning under way keeps its memory and takes the next step at the new rate.
@@ -90,6 +103,8 @@ class LogCleaner {
   void ended(Run& run, const Result<void>& result);
   bool is_damage(const PartitionId& partition, ErrorCode code);
   void count(const Run& run, bool succeeded);
+  std::string name_of(const PartitionId& partition) const;
+  void list_uncleanable();
   void wait_and_look();
   void start_cleaners();
 
@@ -100,10 +115,11 @@ class LogCleaner {
   LogCleanerOptions options_;
   uint64_t generation_ = 0;  // of options_: timers of former ones do nothing
   bool started_ = false;
+  std::function<std::string(const PartitionId&)> name_;
   unsigned cleaners_ = 0;  // that wait, look or clean since start()
   unsigned waiting_ = 0;   // of them
   std::set<PartitionId> in_progress_;
-  std::set<PartitionId> uncleanable_;
+  std::map<PartitionId, std::string> uncleanable_;  // and why
   std::map<PartitionId, int> io_errors_;  // in a row
   uint64_t due_bytes_ = 0;                // to be cleaned when the last run began
   mutable std::mutex stats_mutex_;
