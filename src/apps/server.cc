@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "apps/disk_shares.h"
 #include "apps/http_endpoints.h"
 #include "apps/log_cleaning.h"
 #include "base/log.h"
@@ -108,7 +109,7 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   auto listening = server->listen();
   if (listening) listening = server->listen_http();
   if (!listening) {
-    // Nobody was served: the next start has nothing to recover, and must not speak of an unclean end.
+    // Nobody was served: the next start must not speak of an unclean end.
     if (auto sealed = server->finish(); !sealed) log_warn(kModule, "The log could not be closed: {}", sealed.error().message);
     return std::unexpected(listening.error());
   }
@@ -189,10 +190,9 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   storage::LogOptions log;
   log.log_dir = folder_->path();
   log.flush_to_device = config.text("weir.flush") != "os";
-  // On a small disk what is not merged has to fit into the reserve.
   const uint64_t free = runtime_.files->free_bytes(folder_->path()).value_or(UINT64_MAX);
   const uint64_t disk = runtime_.files->total_bytes(folder_->path()).value_or(UINT64_MAX);
-  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : std::min({tail_bytes, free / 20, disk / 200});
+  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : default_unmerged_bytes(tail_bytes, free, disk);
   log.shard.unmerged_bytes_max = std::max(unmerged_max / shards, 4 * kMiB);
   // A file is merged once it is full and the next one begins: two must fit below the bound, or appends would wait for
   // what never comes.
@@ -270,10 +270,8 @@ std::string Server::given_up_path(const TopicId& topic) const {
 void Server::make_reserve() {
   const int64_t asked = options_.config.integer("weir.disk.reserve.bytes");
   storage::DiskReserveOptions reserve{.folder = folder_->path()};
-  // Of a small disk a hundredth, but never less than what moving everything that is not merged may take.
   const uint64_t disk = runtime_.files->total_bytes(folder_->path()).value_or(UINT64_MAX);
-  reserve.reserve_bytes =
-      asked >= 0 ? static_cast<uint64_t>(asked) : std::max(std::min(reserve.reserve_bytes, disk / 100), 2 * dirty_bytes_max_);
+  reserve.reserve_bytes = asked >= 0 ? static_cast<uint64_t>(asked) : default_reserve_bytes(dirty_bytes_max_, disk);
   if (asked < 0 && !options_.disk_reserve) reserve.reserve_bytes = 0;
   watch_disk(std::move(reserve));
   for (const std::string& path : options_.more_dirs) {

@@ -1,0 +1,21 @@
+// How much of a disk an empty broker takes: the bound of what is not merged (of which the write-ahead log's files are made) and
+// the reserve for a full disk. On a small disk both are small; the reserve is never below what the merges of everything that is
+// acknowledged may need, which is twice that bound.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+namespace weir::apps {
+
+// `free` and `total` of the file system; `memory`: of recent records.
+constexpr uint64_t default_unmerged_bytes(uint64_t memory, uint64_t free, uint64_t total) {
+  return std::min({memory, free / 20, total / 200});
+}
+
+constexpr uint64_t default_reserve_bytes(uint64_t unmerged_bytes_max, uint64_t total) {
+  constexpr uint64_t kLargest = 256 << 20;  // unless merges need more
+  return std::max(std::min(kLargest, total / 100), 2 * unmerged_bytes_max);
+}
+
+}  // namespace weir::apps
