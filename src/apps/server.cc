@@ -12,6 +12,7 @@
 #include "broker/config/listeners.h"
 #include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/registration.h"
+#include "runtime/homebound.h"
 #include "storage/metadata/sqlite_meta_store.h"
 #include "storage/segment/local_segment_store.h"
 
@@ -470,12 +471,14 @@ void Server::stop(Function<void()> done) {
 }
 
 void Server::on_every_shard(std::function<void(unsigned)> task, Function<void()> done) {
-  struct Round {
+  struct Round final : runtime::Homebound {
+    Round(runtime::Loop& home, std::function<void(unsigned)> on_each, size_t shards, Function<void()> end)
+        : Homebound(home), task(std::move(on_each)), left(shards), done(std::move(end)) {}
     std::function<void(unsigned)> task;
     size_t left;
     Function<void()> done;
   };
-  auto round = std::make_shared<Round>(Round{std::move(task), runtime_.loops.size(), std::move(done)});
+  auto round = runtime::make_homebound<Round>(*runtime_.loops[0], std::move(task), runtime_.loops.size(), std::move(done));
   for (unsigned i = 0; i < runtime_.loops.size(); ++i) {
     runtime_.loops[i]->post([this, round, i] {
       round->task(i);
@@ -487,11 +490,12 @@ void Server::on_every_shard(std::function<void(unsigned)> task, Function<void()>
 }
 
 void Server::quiesce_logs(Function<void()> done) {
-  struct Round {
+  struct Round final : runtime::Homebound {
+    Round(runtime::Loop& home, size_t shards, Function<void()> end) : Homebound(home), left(shards), done(std::move(end)) {}
     size_t left;
     Function<void()> done;
   };
-  auto round = std::make_shared<Round>(Round{opened_.shards.size(), std::move(done)});
+  auto round = runtime::make_homebound<Round>(*runtime_.loops[0], opened_.shards.size(), std::move(done));
   for (size_t i = 0; i < opened_.shards.size(); ++i) {
     runtime_.loops[i]->post([this, round, log = opened_.shards[i].get()] {
       log->quiesce([this, round] {

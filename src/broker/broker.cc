@@ -7,6 +7,7 @@
 #include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
 #include "broker/handlers/transaction_refusals.h"
+#include "runtime/homebound.h"
 #include "storage/log/log_recovery.h"
 
 namespace weir::broker {
@@ -107,12 +108,14 @@ void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
 }
 
 void Broker::run_on_all(std::function<void(BrokerShard&)> task, Function<void()> done) {
-  struct Round {
+  struct Round final : runtime::Homebound {
+    Round(runtime::Loop& home, std::function<void(BrokerShard&)> on_each, Function<void()> end, size_t shards)
+        : Homebound(home), task(std::move(on_each)), done(std::move(end)), left(shards) {}
     std::function<void(BrokerShard&)> task;
     Function<void()> done;
     size_t left;  // shard 0 only
   };
-  auto round = std::make_shared<Round>(Round{std::move(task), std::move(done), shards_.size()});
+  auto round = runtime::make_homebound<Round>(shards_[0]->loop, std::move(task), std::move(done), shards_.size());
   for (auto& shard : shards_) {
     run_on(shard->index(), [this, round, shard = shard.get()] {
       round->task(*shard);

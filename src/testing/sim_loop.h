@@ -27,6 +27,7 @@ class SimLoop final : public runtime::Loop {
   runtime::Random& random() override { return random_; }
   unsigned index() const override { return index_; }
   bool in_loop() const override;
+  bool may_touch() const override { return in_loop() || dead_; }
   runtime::TimerId schedule_after(int64_t delay_ns, runtime::Task task) override;
   bool cancel(runtime::TimerId timer) override;
   void at_turn_end(runtime::Task task) override;

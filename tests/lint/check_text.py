@@ -21,6 +21,9 @@ FORBIDDEN = [
      "wall clock: take a runtime Clock", ("src/runtime/", "benchmarks/")),
     (re.compile(r"\brandom_device\b|\bs?rand\("),
      "randomness that no seed repeats: take it from the runtime", ("src/runtime/", "benchmarks/")),
+    # What holds a request's context may lose its last reference on any shard.
+    (re.compile(r"\benable_shared_from_this\b"),
+     "an operation over shards is a runtime::Homebound", ("src/runtime/", "src/http/", "src/broker/metrics/", "src/broker/metadata/")),
 ]
 
 

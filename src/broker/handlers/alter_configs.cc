@@ -14,6 +14,7 @@
 #include "broker/handlers/controller_answers.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/incremental_alter_configs.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -43,10 +44,10 @@ void tell_of_no_effect(const ResourceChange& change) {
 
 // Request and Response: of one of the two APIs.
 template <typename Request, typename Response>
-class AlterConfigsOperation : public std::enable_shared_from_this<AlterConfigsOperation<Request, Response>> {
+class AlterConfigsOperation : public runtime::Homebound {
  public:
   AlterConfigsOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
+      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -66,7 +67,7 @@ class AlterConfigsOperation : public std::enable_shared_from_this<AlterConfigsOp
         take(change_of(resource), response, changes);
       }
     }
-    broker_.change_configs(Caller(*context_), std::move(changes), [self = this->shared_from_this()](Controller::Outcomes outcomes) {
+    broker_.change_configs(Caller(*context_), std::move(changes), [self = runtime::HomeRef(this)](Controller::Outcomes outcomes) {
       self->answers_.tell_all(outcomes);
       self->context_->respond(self->response_);
     });
@@ -133,13 +134,13 @@ class AlterConfigsOperation : public std::enable_shared_from_this<AlterConfigsOp
 }  // namespace
 
 void handle_alter_configs(Broker& broker, RequestContextPtr context) {
-  std::make_shared<AlterConfigsOperation<protocol::AlterConfigsRequest, protocol::AlterConfigsResponse>>(broker, std::move(context))
+  runtime::make_homebound<AlterConfigsOperation<protocol::AlterConfigsRequest, protocol::AlterConfigsResponse>>(broker, std::move(context))
       ->start();
 }
 
 void handle_incremental_alter_configs(Broker& broker, RequestContextPtr context) {
   using Operation = AlterConfigsOperation<protocol::IncrementalAlterConfigsRequest, protocol::IncrementalAlterConfigsResponse>;
-  std::make_shared<Operation>(broker, std::move(context))->start();
+  runtime::make_homebound<Operation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

@@ -79,7 +79,7 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
         continue;
       }
       part.shard->log.set_directory(*partition, item->directory,
-                                    [self = shared_from_this(), this, item, &part](Result<void> done) {
+                                    [self = runtime::HomeRef(this), this, item, &part](Result<void> done) {
                                       if (!done) {
                                         log_warn("log", "A partition's log directory could not be noted: {}", done.error().message);
                                         item->error = ErrorCode::kKafkaStorageError;
@@ -117,7 +117,7 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
 }  // namespace
 
 void handle_alter_replica_log_dirs(Broker& broker, RequestContextPtr context) {
-  std::make_shared<AlterReplicaLogDirsOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<AlterReplicaLogDirsOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

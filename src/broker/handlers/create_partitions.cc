@@ -12,6 +12,7 @@
 #include "broker/handlers/controller_answers.h"
 #include "broker/handlers/create_topics.h"
 #include "protocol/messages/create_partitions.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -21,10 +22,10 @@ using protocol::CreatePartitionsResponse;
 using protocol::ErrorCode;
 using TopicResult = CreatePartitionsResponse::CreatePartitionsTopicResult;
 
-class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePartitionsOperation> {
+class CreatePartitionsOperation : public runtime::Homebound {
  public:
   CreatePartitionsOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
+      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -47,7 +48,7 @@ class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePart
         answers_.expect(result);
       }
     }
-    broker_.create_partitions(Caller(*context_), std::move(wanted), {[self = shared_from_this()](Controller::Outcomes outcomes) {
+    broker_.create_partitions(Caller(*context_), std::move(wanted), {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) {
       self->answers_.tell_all(outcomes);
       self->context_->respond(self->response_);
     }, request_.timeout_ms});
@@ -94,7 +95,7 @@ class CreatePartitionsOperation : public std::enable_shared_from_this<CreatePart
 }  // namespace
 
 void handle_create_partitions(Broker& broker, RequestContextPtr context) {
-  std::make_shared<CreatePartitionsOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<CreatePartitionsOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

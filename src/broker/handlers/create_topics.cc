@@ -14,6 +14,7 @@
 #include "broker/config/topic_config.h"
 #include "broker/metadata/topic_name.h"
 #include "protocol/messages/create_topics.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 
@@ -43,10 +44,10 @@ std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, int32_
 
 namespace {
 
-class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOperation> {
+class CreateTopicsOperation : public runtime::Homebound {
  public:
   CreateTopicsOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -70,7 +71,7 @@ class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOp
     if (request_.validate_only) return answer_validated();
     auto topics = std::move(topics_);
     broker_.create_topics(Caller(*context_), std::move(topics),
-                          {[self = shared_from_this()](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); }, request_.timeout_ms});
+                          {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); }, request_.timeout_ms});
   }
 
  private:
@@ -226,7 +227,7 @@ class CreateTopicsOperation : public std::enable_shared_from_this<CreateTopicsOp
 }  // namespace
 
 void handle_create_topics(Broker& broker, RequestContextPtr context) {
-  std::make_shared<CreateTopicsOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<CreateTopicsOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

@@ -12,7 +12,8 @@ using coordination::DeleteGroupResult;
 using protocol::DeleteGroupsResponse;
 using protocol::ErrorCode;
 
-struct DeleteGroups {
+struct DeleteGroups final : runtime::Homebound {
+  explicit DeleteGroups(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
   std::vector<std::string> names;
   std::vector<ErrorCode> errors;
@@ -35,7 +36,7 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
   protocol::DeleteGroupsRequest request;
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
-  auto all = std::make_shared<DeleteGroups>();
+  auto all = runtime::make_homebound<DeleteGroups>(context->loop());
   for (const std::string_view name : request.groups_names) all->names.emplace_back(name);
   all->errors.resize(all->names.size());
   all->pending = all->names.size() + 1;

@@ -74,7 +74,7 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
         continue;
       }
       part.shard->log.delete_records(*partition, item->offset,
-                                     [self = shared_from_this(), this, item, &part](Result<int64_t> moved) {
+                                     [self = runtime::HomeRef(this), this, item, &part](Result<int64_t> moved) {
                                        if (moved) item->low_watermark = *moved;
                                        else item->error = moved.error().code == ErrorCode::kInvalid
                                                               ? ProtocolError::kOffsetOutOfRange
@@ -101,7 +101,7 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
 }  // namespace
 
 void handle_delete_records(Broker& broker, RequestContextPtr context) {
-  std::make_shared<DeleteRecordsOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<DeleteRecordsOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "protocol/messages/delete_topics.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -17,10 +18,10 @@ using protocol::DeleteTopicsResponse;
 using protocol::ErrorCode;
 using TopicResult = DeleteTopicsResponse::DeletableTopicResult;
 
-class DeleteTopicsOperation : public std::enable_shared_from_this<DeleteTopicsOperation> {
+class DeleteTopicsOperation : public runtime::Homebound {
  public:
   DeleteTopicsOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -30,7 +31,7 @@ class DeleteTopicsOperation : public std::enable_shared_from_this<DeleteTopicsOp
     resolve();
     std::vector<TopicId> ids(ids_to_delete_);
     broker_.delete_topics(Caller(*context_), std::move(ids),
-                          {[self = shared_from_this()](Controller::Outcomes outcomes) { self->deleted(std::move(outcomes)); }, request_.timeout_ms});
+                          {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->deleted(std::move(outcomes)); }, request_.timeout_ms});
   }
 
  private:
@@ -124,7 +125,7 @@ class DeleteTopicsOperation : public std::enable_shared_from_this<DeleteTopicsOp
 }  // namespace
 
 void handle_delete_topics(Broker& broker, RequestContextPtr context) {
-  std::make_shared<DeleteTopicsOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<DeleteTopicsOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

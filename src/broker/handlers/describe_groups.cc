@@ -14,7 +14,8 @@ using protocol::ErrorCode;
 
 constexpr int32_t kAllGroupOperations = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
-struct DescribeGroups {
+struct DescribeGroups final : runtime::Homebound {
+  explicit DescribeGroups(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
   bool operations_asked = false;
   std::vector<GroupDescription> groups;
@@ -59,7 +60,7 @@ void handle_describe_groups(Broker& broker, RequestContextPtr context) {
   protocol::DescribeGroupsRequest request;
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
-  auto all = std::make_shared<DescribeGroups>();
+  auto all = runtime::make_homebound<DescribeGroups>(context->loop());
   all->operations_asked = request.include_authorized_operations;
   all->groups.resize(request.groups.size());
   all->pending = request.groups.size() + 1;

@@ -77,7 +77,7 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
             (*space)[i].total = files.total_bytes(directories[i].path);
           }
         },
-        home().loop, [self = shared_from_this(), this, &directories, space] { respond(directories, *space); });
+        home().loop, [self = runtime::HomeRef(this), this, &directories, space] { respond(directories, *space); });
   }
 
   void respond(const std::vector<storage::LogDirectories::Directory>& directories, const std::vector<DiskSpace>& space) {
@@ -131,7 +131,7 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
 }  // namespace
 
 void handle_describe_log_dirs(Broker& broker, RequestContextPtr context) {
-  std::make_shared<DescribeLogDirsOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<DescribeLogDirsOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

@@ -100,7 +100,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
 }  // namespace
 
 void handle_describe_producers(Broker& broker, RequestContextPtr context) {
-  std::make_shared<DescribeProducersOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<DescribeProducersOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

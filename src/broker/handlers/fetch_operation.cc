@@ -10,7 +10,7 @@ namespace weir::broker {
 using protocol::ErrorCode;
 
 void handle_fetch(Broker& broker, RequestContextPtr context) {
-  std::make_shared<FetchOperation>(broker, std::move(context))->begin();
+  runtime::make_homebound<FetchOperation>(broker, std::move(context))->begin();
 }
 
 void FetchOperation::begin() {
@@ -60,7 +60,7 @@ void FetchOperation::read_item(Part& part, FetchItem& item, uint64_t& budget, bo
   request.at_least_one = at_least_one;
   request.read_committed = read_committed_;
   const bool inline_answer = part.shard->log.read(*partition, request, item.read,
-                                                  [self = shared_from_this(), this, &part, &item](storage::ReadResult read) {
+                                                  [self = runtime::HomeRef(this), this, &part, &item](storage::ReadResult read) {
                                                     item.read = std::move(read);
                                                     item_done(part);
                                                   });
@@ -120,9 +120,9 @@ void FetchOperation::wait() {
     stop_noted_ = true;
     ++home().waiting_fetches;
     auto& all = home().on_stop;
-    on_stop_ = all.insert(all.end(), [self = shared_from_this(), this] { stop_called(); });
+    on_stop_ = all.insert(all.end(), [self = runtime::HomeRef(this), this] { stop_called(); });
   }
-  on_each_part([self = shared_from_this(), this](Part& part) { wait_on(part); });
+  on_each_part([self = runtime::HomeRef(this), this](Part& part) { wait_on(part); });
 }
 
 // On the shard of the part. What changed since the read counts as a wake, so nothing is missed in between.
@@ -135,7 +135,7 @@ void FetchOperation::wait_on(Part& part) {
         partition->log_start_offset() != item->read.log_start_offset || partition->offline()) {
       return notice(part, false);
     }
-    item->waiter = part.shard->log.add_waiter(*partition, [self = shared_from_this(), this, &part, item] {
+    item->waiter = part.shard->log.add_waiter(*partition, [self = runtime::HomeRef(this), this, &part, item] {
       item->waiter = 0;
       notice(part, true);
     });
@@ -148,7 +148,7 @@ void FetchOperation::notice(Part& part, bool inline_at_home) {
   part.noticed = true;
   // The log wakes waiters after all that its flush made durable is visible: reading right there sees everything.
   if (inline_at_home && part.shard->index() == home_) return woken();
-  broker_.shard(home_).loop.post([self = shared_from_this(), this] { woken(); });
+  broker_.shard(home_).loop.post([self = runtime::HomeRef(this), this] { woken(); });
 }
 
 void FetchOperation::stop_waiting_on(Part& part) {
@@ -169,7 +169,7 @@ void FetchOperation::woken() {
 void FetchOperation::arm_timer() {
   constexpr int64_t kLookNs = 5 * runtime::kSecond;
   const int64_t left = deadline_ns_ - home().loop.clock().monotonic_ns();
-  timer_ = home().loop.schedule_after(std::clamp<int64_t>(left, 0, kLookNs), [self = shared_from_this(), this] { timer_fired(); });
+  timer_ = home().loop.schedule_after(std::clamp<int64_t>(left, 0, kLookNs), [self = runtime::HomeRef(this), this] { timer_fired(); });
 }
 
 void FetchOperation::timer_fired() {
@@ -217,7 +217,7 @@ bool FetchOperation::reserve_memory() {
   // the memory of all.
   if (!context_->first_in_line()) {
     let_data_go(State::kWaitingForTurn);
-    context_->when_first_in_line([self = shared_from_this(), this] { read_again(State::kWaitingForTurn); });
+    context_->when_first_in_line([self = runtime::HomeRef(this), this] { read_again(State::kWaitingForTurn); });
     return false;
   }
   if (auto granted = broker_.budget().try_reserve(MemoryShare::kResponses, in_memory)) {
@@ -227,7 +227,7 @@ bool FetchOperation::reserve_memory() {
   let_data_go(State::kWaitingForMemory);
   const uint64_t wanted = std::min(in_memory, std::max(first_batch, kWaitingReaderBytes));
   ticket_ = broker_.budget().wait(MemoryShare::kResponses, wanted, home().loop,
-                                  [self = shared_from_this(), this](Reservation granted) {
+                                  [self = runtime::HomeRef(this), this](Reservation granted) {
                                     if (state_ != State::kWaitingForMemory) return;
                                     memory_ = std::move(granted);
                                     max_bytes_ = std::min(max_bytes_, memory_.bytes());

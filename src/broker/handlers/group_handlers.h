@@ -9,6 +9,7 @@
 #include "broker/broker.h"
 #include "broker/handlers/group_coordinators.h"
 #include "broker/server/request_context.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 

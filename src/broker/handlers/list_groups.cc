@@ -23,7 +23,8 @@ bool contains(const std::vector<std::string>& filter, std::string_view value) {
          std::any_of(filter.begin(), filter.end(), [&](const std::string& one) { return equal_ignoring_case(one, value); });
 }
 
-struct ListGroups {
+struct ListGroups final : runtime::Homebound {
+  explicit ListGroups(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
   std::vector<std::string> states;
   std::vector<std::string> types;
@@ -59,7 +60,7 @@ void handle_list_groups(Broker& broker, RequestContextPtr context) {
   protocol::ListGroupsRequest request;
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
-  auto all = std::make_shared<ListGroups>();
+  auto all = runtime::make_homebound<ListGroups>(context->loop());
   for (const std::string_view state : request.states_filter) all->states.emplace_back(state);
   for (const std::string_view type : request.types_filter) all->types.emplace_back(type);
   all->context = std::move(context);

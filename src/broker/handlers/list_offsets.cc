@@ -128,7 +128,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
         break;
     }
     part.shard->log.find_timestamp(*partition, item.timestamp,
-                                   [self = shared_from_this(), this, &part, &item](Result<storage::TimestampPosition> found) {
+                                   [self = runtime::HomeRef(this), this, &part, &item](Result<storage::TimestampPosition> found) {
                                      if (found) item.found = *found;
                                      else item.error = ErrorCode::kKafkaStorageError;
                                      item_done(part);
@@ -155,7 +155,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
 }  // namespace
 
 void handle_list_offsets(Broker& broker, RequestContextPtr context) {
-  std::make_shared<ListOffsetsOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<ListOffsetsOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

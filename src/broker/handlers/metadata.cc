@@ -11,6 +11,7 @@
 #include "broker/handlers/authorized_operations.h"
 #include "broker/metadata/topic_name.h"
 #include "protocol/messages/metadata.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -20,10 +21,10 @@ using protocol::MetadataRequest;
 using protocol::MetadataResponse;
 using ResponseTopic = MetadataResponse::MetadataResponseTopic;
 
-class MetadataOperation : public std::enable_shared_from_this<MetadataOperation> {
+class MetadataOperation : public runtime::Homebound {
  public:
   MetadataOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -33,7 +34,7 @@ class MetadataOperation : public std::enable_shared_from_this<MetadataOperation>
     std::vector<std::string> names;
     for (const auto& topic : missing) names.push_back(topic.name);
     broker_.create_topics(Caller(*context_), std::move(missing),
-                          [self = shared_from_this(), names = std::move(names)](Controller::Outcomes outcomes) {
+                          [self = runtime::HomeRef(this), names = std::move(names)](Controller::Outcomes outcomes) {
                             for (size_t i = 0; i < names.size(); ++i) {
                               if (outcomes[i].error == ErrorCode::kNone || outcomes[i].error == ErrorCode::kTopicAlreadyExists) continue;
                               self->refused_.emplace(names[i], outcomes[i].error);
@@ -175,7 +176,7 @@ class MetadataOperation : public std::enable_shared_from_this<MetadataOperation>
 }  // namespace
 
 void handle_metadata(Broker& broker, RequestContextPtr context) {
-  std::make_shared<MetadataOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<MetadataOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

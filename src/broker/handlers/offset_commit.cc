@@ -11,7 +11,8 @@ using protocol::ErrorCode;
 using protocol::OffsetCommitResponse;
 
 // The answer is made beforehand; partitions the coordinator is asked about are filled in when it answered.
-struct OffsetCommit {
+struct OffsetCommit final : runtime::Homebound {
+  explicit OffsetCommit(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
   OffsetCommitResponse response;
   std::vector<OffsetCommitResponse::OffsetCommitResponsePartition*> asked;
@@ -29,7 +30,7 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
   const unsigned home = context->loop().index();
   const MetadataImagePtr image = broker.shard(home).image;
   const bool by_id = context->version() >= 10;
-  auto all = std::make_shared<OffsetCommit>();
+  auto all = runtime::make_homebound<OffsetCommit>(context->loop());
   protocol::Arena& arena = context->arena();
   coordination::OffsetCommitRequest commit;
   commit.group_id = request.group_id;

@@ -11,7 +11,8 @@ using coordination::OffsetDeleteResult;
 using protocol::ErrorCode;
 using protocol::OffsetDeleteResponse;
 
-struct OffsetDelete {
+struct OffsetDelete final : runtime::Homebound {
+  explicit OffsetDelete(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
   OffsetDeleteResponse response;
   std::vector<OffsetDeleteResponse::OffsetDeleteResponsePartition*> asked;
@@ -29,7 +30,7 @@ void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   }
   const unsigned home = context->loop().index();
   const MetadataImagePtr image = broker.shard(home).image;
-  auto all = std::make_shared<OffsetDelete>();
+  auto all = runtime::make_homebound<OffsetDelete>(context->loop());
   coordination::OffsetDeleteRequest remove;
   remove.group_id = request.group_id;
   protocol::Arena& arena = context->arena();

@@ -32,23 +32,23 @@ struct GroupPart {
   ErrorCode error{};
 };
 
-class OffsetFetch {
+class OffsetFetch final : public runtime::Homebound {
  public:
   OffsetFetch(Broker& broker, RequestContextPtr context)
-      : broker_(broker), home_(context->loop().index()), context_(std::move(context)) {}
+      : Homebound(context->loop()), broker_(broker), home_(context->loop().index()), context_(std::move(context)) {}
 
-  static void start(const std::shared_ptr<OffsetFetch>& self) {
+  void start() {
     protocol::OffsetFetchRequest request;
-    if (!self->context_->decode(request)) return;
-    self->image_ = self->broker_.shard(self->home_).image;
-    if (self->context_->version() >= 8) {
-      for (const auto& group : request.groups) self->add_group(group.group_id, group.topics);
+    if (!context_->decode(request)) return;
+    image_ = broker_.shard(home_).image;
+    if (context_->version() >= 8) {
+      for (const auto& group : request.groups) add_group(group.group_id, group.topics);
     } else {
-      self->add_group(request.group_id, request.topics);
+      add_group(request.group_id, request.topics);
     }
-    self->pending_ = self->groups_.size() + 1;
-    for (size_t i = 0; i < self->groups_.size(); ++i) ask(self, i);
-    self->arrived();
+    pending_ = groups_.size() + 1;
+    for (size_t i = 0; i < groups_.size(); ++i) ask(i);
+    arrived();
   }
 
  private:
@@ -81,12 +81,12 @@ class OffsetFetch {
     }
   }
 
-  static void ask(const std::shared_ptr<OffsetFetch>& self, size_t index) {
-    GroupPart& group = self->groups_[index];
+  void ask(size_t index) {
+    GroupPart& group = groups_[index];
     auto request = std::move(group.request);
-    self->broker_.groups().call<OffsetFetchResult>(
-        self->home_, group.group_id,
-        reply_on<OffsetFetchResult>(self->broker_, self->home_, [self, index](OffsetFetchResult& result) {
+    broker_.groups().call<OffsetFetchResult>(
+        home_, group.group_id,
+        reply_on<OffsetFetchResult>(broker_, home_, [self = runtime::HomeRef(this), index](OffsetFetchResult& result) {
           self->take(self->groups_[index], result);
           self->arrived();
         }),
@@ -170,7 +170,7 @@ class OffsetFetch {
 }  // namespace
 
 void handle_offset_fetch(Broker& broker, RequestContextPtr context) {
-  OffsetFetch::start(std::make_shared<OffsetFetch>(broker, std::move(context)));
+  runtime::make_homebound<OffsetFetch>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

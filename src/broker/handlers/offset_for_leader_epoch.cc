@@ -89,7 +89,7 @@ class OffsetForLeaderEpochOperation final : public ShardedOperation<EpochItem> {
 }  // namespace
 
 void handle_offset_for_leader_epoch(Broker& broker, RequestContextPtr context) {
-  std::make_shared<OffsetForLeaderEpochOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<OffsetForLeaderEpochOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

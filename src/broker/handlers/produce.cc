@@ -133,7 +133,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
         continue;
       }
       part.shard->log.append(*partition, Slice{frame_, item->records.data(), item->records.size()}, true,
-                             [self = shared_from_this(), this, item, &part](storage::AppendResult result) {
+                             [self = runtime::HomeRef(this), this, item, &part](storage::AppendResult result) {
                                item->result = std::move(result);
                                item_done(part);
                              });
@@ -176,7 +176,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
 }  // namespace
 
 void handle_produce(Broker& broker, RequestContextPtr context) {
-  std::make_shared<ProduceOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<ProduceOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

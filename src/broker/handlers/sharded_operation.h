@@ -1,6 +1,8 @@
 // A request about many partitions, spread over the shards that own them: at most one message to each shard per round and
 // one back, and none at all for what the connection's own shard owns.
 //
+// It dies on the home shard (runtime/homebound.h), whichever shard drops the last reference.
+//
 // The derived class holds the request's context. run() is called on each owning shard with that shard's items and calls
 // item_done() once for each of them, at once or later, on the same shard; when all are done complete() is called on the
 // home shard. Between start_round() and complete() the home shard must not touch the items.
@@ -8,21 +10,18 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <memory>
 #include <span>
 #include <vector>
 
 #include "broker/broker.h"
 #include "broker/server/request_context.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 
 // Item: has `storage::PartitionId id`.
 template <typename Item>
-class ShardedOperation : public std::enable_shared_from_this<ShardedOperation<Item>> {
- public:
-  virtual ~ShardedOperation() = default;
-
+class ShardedOperation : public runtime::Homebound {
  protected:
   // The items of one shard.
   struct Part {
@@ -34,7 +33,7 @@ class ShardedOperation : public std::enable_shared_from_this<ShardedOperation<It
   };
 
   ShardedOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), context_(std::move(context)), home_(context_->loop().index()) {}
+      : Homebound(context->loop()), broker_(broker), context_(std::move(context)), home_(context_->loop().index()) {}
 
   // Assigns the items to shards; they must not move any more.
   void assign(std::span<Item> items) {
@@ -54,7 +53,7 @@ class ShardedOperation : public std::enable_shared_from_this<ShardedOperation<It
   void start_round() {
     pending_parts_ = parts_.size();
     if (parts_.empty()) return complete();
-    auto self = this->shared_from_this();  // complete() may let go of everything else
+    auto self = runtime::HomeRef(this);  // complete() may let go of everything else
     Part* local = nullptr;
     for (Part& part : parts_) {
       if (part.shard->index() == home_) local = &part;
@@ -70,7 +69,7 @@ class ShardedOperation : public std::enable_shared_from_this<ShardedOperation<It
   // A task for each part's shard, without an answer.
   template <typename Task>
   void on_each_part(Task task) {
-    for (Part& part : parts_) broker_.run_on(part.shard->index(), [self = this->shared_from_this(), task, &part] { task(part); });
+    for (Part& part : parts_) broker_.run_on(part.shard->index(), [self = runtime::HomeRef(this), task, &part] { task(part); });
   }
 
   virtual void run(Part& part) = 0;
@@ -93,7 +92,7 @@ class ShardedOperation : public std::enable_shared_from_this<ShardedOperation<It
   }
   void part_done(Part& part) {
     if (part.shard->index() == home_) return part_came_home();
-    broker_.shard(home_).loop.post([self = this->shared_from_this()] { self->part_came_home(); });
+    broker_.shard(home_).loop.post([self = runtime::HomeRef(this)] { self->part_came_home(); });
   }
   void part_came_home() {
     if (--pending_parts_ == 0) complete();

@@ -7,6 +7,7 @@
 #include "broker/handlers/client_telemetry.h"
 #include "protocol/messages/get_telemetry_subscriptions.h"
 #include "protocol/messages/push_telemetry.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -56,7 +57,8 @@ void handle_get_telemetry_subscriptions(Broker& broker, RequestContextPtr contex
 namespace {
 
 // A push that was accepted, on its way through a pool thread and back.
-struct PushWork {
+struct PushWork final : runtime::Homebound {
+  explicit PushWork(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
   protocol::PushTelemetryRequest request;
   DecodedPush decoded;
@@ -71,7 +73,7 @@ void respond(RequestContext& context, protocol::ErrorCode error) {
 }  // namespace
 
 void handle_push_telemetry(Broker& broker, RequestContextPtr context) {
-  auto work = std::make_shared<PushWork>();
+  auto work = runtime::make_homebound<PushWork>(context->loop());
   work->context = std::move(context);
   RequestContext& of = *work->context;
   const protocol::PushTelemetryRequest& request = work->request;
@@ -93,7 +95,6 @@ void handle_push_telemetry(Broker& broker, RequestContextPtr context) {
         work->decoded = decode_push(pushed.compression_type, pushed.metrics, std::max(bytes_max, kDecompressedBytesMax));
       },
       of.loop(), [&broker, work, shard] {
-        // The pool thread may hold the rest a moment longer; the context ends here.
         const RequestContextPtr answered = std::move(work->context);
         const protocol::PushTelemetryRequest& pushed = work->request;
         const bool taken = broker.telemetry(shard).take(client_of(*answered, pushed.client_instance_id),

@@ -10,6 +10,7 @@
 #include "broker/metadata/features.h"
 #include "protocol/errors.h"
 #include "protocol/messages/update_features.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -64,10 +65,10 @@ Controller::Outcome apply(const std::vector<Update>& updates, FeaturesRecord& re
   return {};
 }
 
-class UpdateFeaturesOperation : public std::enable_shared_from_this<UpdateFeaturesOperation> {
+class UpdateFeaturesOperation : public runtime::Homebound {
  public:
   UpdateFeaturesOperation(Broker& broker, RequestContextPtr context)
-      : broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -84,7 +85,7 @@ class UpdateFeaturesOperation : public std::enable_shared_from_this<UpdateFeatur
     }
     broker_.change_features(
         Caller(*context_), [updates = std::move(updates), node_id](FeaturesRecord& record) { return apply(updates, record, node_id); },
-        {[self = shared_from_this()](Controller::Outcomes outcomes) { self->respond(outcomes[0]); }, request_.timeout_ms});
+        {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->respond(outcomes[0]); }, request_.timeout_ms});
   }
 
  private:
@@ -115,7 +116,7 @@ class UpdateFeaturesOperation : public std::enable_shared_from_this<UpdateFeatur
 }  // namespace
 
 void handle_update_features(Broker& broker, RequestContextPtr context) {
-  std::make_shared<UpdateFeaturesOperation>(broker, std::move(context))->start();
+  runtime::make_homebound<UpdateFeaturesOperation>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

@@ -57,7 +57,9 @@ struct GroupLagCollector::Shard {
   Timestamps timestamps;  // of the last scrape's rows
 };
 
-struct GroupLagCollector::Round {
+struct GroupLagCollector::Round final : runtime::Homebound {
+  Round(BrokerShard& on, unsigned shards, Function<void(GroupLags)> end)
+      : Homebound(on.loop), home(on.index()), done(std::move(end)), rows(shards), unlisted(shards), left(shards) {}
   unsigned home;
   Function<void(GroupLags)> done;
   std::vector<std::vector<GroupLag>> rows;  // by shard: first as the coordinators list them, then as the partitions lie
@@ -166,8 +168,7 @@ GroupLagCollector::~GroupLagCollector() = default;
 
 void GroupLagCollector::collect(unsigned home, Function<void(GroupLags)> done) {
   const unsigned count = broker_.shard_count();
-  auto round = std::make_shared<Round>(Round{home, std::move(done), {}, std::vector<uint64_t>(count), count});
-  round->rows.resize(count);
+  auto round = runtime::make_homebound<Round>(broker_.shard(home), count, std::move(done));
   for (unsigned i = 0; i < count; ++i) {
     broker_.run_on(i, [this, i, round] {
       list(i, *round);
@@ -204,7 +205,7 @@ void GroupLagCollector::list(unsigned shard, Round& round) const {
   if (rows.size() == most) round.unlisted[shard] = all - most;
 }
 
-void GroupLagCollector::listed(const std::shared_ptr<Round>& round) {
+void GroupLagCollector::listed(runtime::HomeRef<Round> round) {
   const unsigned count = broker_.shard_count();
   std::vector<std::vector<GroupLag>> by_owner(count);
   for (std::vector<GroupLag>& rows : round->rows) {

@@ -18,6 +18,7 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 
@@ -53,7 +54,7 @@ class GroupLagCollector {
   class Lookup;   // rows of one shard's partitions being filled in
 
   void list(unsigned shard, Round& round) const;
-  void listed(const std::shared_ptr<Round>& round);
+  void listed(runtime::HomeRef<Round> round);
 
   Broker& broker_;
   runtime::Pool& pool_;

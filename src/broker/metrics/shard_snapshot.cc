@@ -5,6 +5,7 @@
 
 #include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
+#include "runtime/homebound.h"
 #include "storage/wal/local_wal.h"
 
 namespace weir::broker {
@@ -106,13 +107,15 @@ class Collection : public std::enable_shared_from_this<Collection> {
 
 void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail,
                     Function<void(std::vector<ShardSnapshot>)> done) {
-  struct Round {
+  struct Round final : runtime::Homebound {
+    Round(runtime::Loop& on, size_t shards, Function<void(std::vector<ShardSnapshot>)> end)
+        : Homebound(on), snapshots(shards), left(shards), done(std::move(end)) {}
     std::vector<ShardSnapshot> snapshots;
     size_t left;
     Function<void(std::vector<ShardSnapshot>)> done;
   };
   const unsigned count = broker.shard_count();
-  auto round = std::make_shared<Round>(Round{std::vector<ShardSnapshot>(count), count, std::move(done)});
+  auto round = runtime::make_homebound<Round>(broker.shard(home).loop, count, std::move(done));
   for (unsigned i = 0; i < count; ++i) {
     broker.run_on(i, [&broker, round, i, home, detail] {
       auto arrived = [&broker, round, i, home](ShardSnapshot snapshot) {

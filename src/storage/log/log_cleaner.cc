@@ -26,14 +26,16 @@ uint64_t bytes_of(const std::vector<SegmentInfo>& segments) {
 
 }  // namespace
 
-struct LogCleaner::Look {
+struct LogCleaner::Look final : runtime::Homebound {
+  explicit Look(runtime::Loop& home) : Homebound(home) {}
   size_t left = 0;
   std::vector<Candidate> candidates;
   Idle idle;
 };
 
 // A cleaning under way. `cleaning` is made and used on the pool only, one step after the other.
-struct LogCleaner::Run {
+struct LogCleaner::Run final : runtime::Homebound {
+  explicit Run(runtime::Loop& home) : Homebound(home) {}
   unsigned shard = 0;
   PartitionId partition;
   std::unique_ptr<CleaningInput> input;
@@ -98,7 +100,7 @@ void LogCleaner::wait_and_look() {
 void LogCleaner::clean_all(Function<void()> done) { look(std::move(done)); }
 
 void LogCleaner::look(Idle idle) {
-  auto look = std::make_shared<Look>();
+  auto look = runtime::make_homebound<Look>(home_);
   look->left = shards_.size();
   look->idle = std::move(idle);
   for (unsigned i = 0; i < shards_.size(); ++i) {
@@ -149,7 +151,7 @@ void LogCleaner::choose(std::vector<Candidate> candidates, Idle idle) {
 }
 
 void LogCleaner::begin(const Candidate& candidate, bool behind, Idle idle) {
-  auto run = std::make_shared<Run>();
+  auto run = runtime::make_homebound<Run>(home_);
   run->throttle = behind ? nullptr : options_.throttle;
   run->shard = candidate.shard;
   run->partition = candidate.cleanable.partition;
@@ -176,7 +178,7 @@ void LogCleaner::begin(const Candidate& candidate, bool behind, Idle idle) {
   });
 }
 
-void LogCleaner::step(std::shared_ptr<Run> run) {
+void LogCleaner::step(runtime::HomeRef<Run> run) {
   // Reads and writes are of a MiB each.
   const uint64_t bytes_max =
       run->throttle ? std::min(options_.step_bytes, std::max<uint64_t>(run->throttle->piece_bytes(), 1 << 20)) : options_.step_bytes;
@@ -200,7 +202,7 @@ void LogCleaner::step(std::shared_ptr<Run> run) {
       });
 }
 
-void LogCleaner::stepped(std::shared_ptr<Run> run) {
+void LogCleaner::stepped(runtime::HomeRef<Run> run) {
   if (!run->stepped) {
     store_.discard(run->outcome, home_);
     return ended(*run, std::unexpected(run->stepped.error()));
@@ -213,7 +215,7 @@ void LogCleaner::stepped(std::shared_ptr<Run> run) {
   wait_and_step(std::move(run));
 }
 
-void LogCleaner::wait_and_step(std::shared_ptr<Run> run) {
+void LogCleaner::wait_and_step(runtime::HomeRef<Run> run) {
   if (stopped_) return stepped(std::move(run));
   if (run->generation != generation_) {
     // What was done at another rate is not made up for.
@@ -232,7 +234,7 @@ void LogCleaner::wait_and_step(std::shared_ptr<Run> run) {
   });
 }
 
-void LogCleaner::put_in_place(std::shared_ptr<Run> run) {
+void LogCleaner::put_in_place(runtime::HomeRef<Run> run) {
   runtime_.loops[run->shard]->post([this, alive = alive_, run] {
     if (!*alive) return;
     shards_[run->shard]->finish_cleaning(run->outcome, [this, alive, run](Result<void> result) {

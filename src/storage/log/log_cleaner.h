@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "runtime/homebound.h"
 #include "storage/compaction/partition_cleaning.h"
 #include "storage/log/log_shard.h"
 
@@ -96,10 +97,10 @@ class LogCleaner {
   void look(Idle idle);
   void choose(std::vector<Candidate> candidates, Idle idle);
   void begin(const Candidate& candidate, bool behind, Idle idle);
-  void step(std::shared_ptr<Run> run);
-  void stepped(std::shared_ptr<Run> run);
-  void wait_and_step(std::shared_ptr<Run> run);
-  void put_in_place(std::shared_ptr<Run> run);
+  void step(runtime::HomeRef<Run> run);
+  void stepped(runtime::HomeRef<Run> run);
+  void wait_and_step(runtime::HomeRef<Run> run);
+  void put_in_place(runtime::HomeRef<Run> run);
   void ended(Run& run, const Result<void>& result);
   bool is_damage(const PartitionId& partition, ErrorCode code);
   void count(const Run& run, bool succeeded);

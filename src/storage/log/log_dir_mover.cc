@@ -18,7 +18,8 @@ std::string name_of(const PartitionId& partition) {
 }  // namespace
 
 // A segment on its way. `copy` is made and used on the pool only, one step after the other.
-struct LogDirMover::Move {
+struct LogDirMover::Move final : runtime::Homebound {
+  explicit Move(runtime::Loop& home) : Homebound(home) {}
   unsigned shard = 0;
   LogShard::Misplaced what;
   SegmentReplacement outcome;
@@ -117,7 +118,7 @@ void LogDirMover::begin(unsigned shard, LogShard::Misplaced misplaced) {
     skip(misplaced.partition, kCleanedNs);
     return ask(shard);
   }
-  auto move = std::make_shared<Move>();
+  auto move = runtime::make_homebound<Move>(home_);
   move->shard = shard;
   move->what = std::move(misplaced);
   if (!move->what.segment) return arrive(move);
@@ -128,7 +129,7 @@ void LogDirMover::begin(unsigned shard, LogShard::Misplaced misplaced) {
 }
 
 // Nothing is left to be copied: retention took it, or the partition had nothing.
-void LogDirMover::arrive(const std::shared_ptr<Move>& move) {
+void LogDirMover::arrive(const runtime::HomeRef<Move>& move) {
   runtime_.loops[move->shard]->post([this, alive = alive_, move] {
     if (!*alive) return;
     const auto tell = [this, alive, move](Result<void> result) {
@@ -142,7 +143,7 @@ void LogDirMover::arrive(const std::shared_ptr<Move>& move) {
   });
 }
 
-void LogDirMover::step(std::shared_ptr<Move> move) {
+void LogDirMover::step(runtime::HomeRef<Move> move) {
   const uint64_t bytes_max =
       options_.throttle ? std::min(options_.step_bytes, std::max<uint64_t>(options_.throttle->piece_bytes(), 1 << 20))
                         : options_.step_bytes;
@@ -160,7 +161,7 @@ void LogDirMover::step(std::shared_ptr<Move> move) {
       });
 }
 
-void LogDirMover::stepped(std::shared_ptr<Move> move) {
+void LogDirMover::stepped(runtime::HomeRef<Move> move) {
   if (!move->stepped) {
     store_.discard(move->outcome, home_);
     return ended(*move, std::unexpected(move->stepped.error()));
@@ -170,7 +171,7 @@ void LogDirMover::stepped(std::shared_ptr<Move> move) {
   wait_and_step(std::move(move));
 }
 
-void LogDirMover::wait_and_step(std::shared_ptr<Move> move) {
+void LogDirMover::wait_and_step(runtime::HomeRef<Move> move) {
   if (stopped_) return;
   const int64_t delay = options_.throttle ? options_.throttle->wait_ns(BackgroundJob::kCompaction) : 0;
   if (delay < runtime::kMillisecond) return step(std::move(move));
@@ -179,7 +180,7 @@ void LogDirMover::wait_and_step(std::shared_ptr<Move> move) {
   });
 }
 
-void LogDirMover::put_in_place(const std::shared_ptr<Move>& move) {
+void LogDirMover::put_in_place(const runtime::HomeRef<Move>& move) {
   runtime_.loops[move->shard]->post([this, alive = alive_, move] {
     if (!*alive) return;
     shards_[move->shard]->finish_move(move->outcome, [this, alive, move](Result<void> result) {

@@ -14,6 +14,7 @@
 #include <set>
 #include <vector>
 
+#include "runtime/homebound.h"
 #include "runtime/runtime.h"
 #include "storage/background/background_throttle.h"
 #include "storage/log/log_cleaner.h"
@@ -57,11 +58,11 @@ class LogDirMover {
   void look();
   void ask(unsigned shard);
   void begin(unsigned shard, LogShard::Misplaced misplaced);
-  void arrive(const std::shared_ptr<Move>& move);
-  void step(std::shared_ptr<Move> move);
-  void stepped(std::shared_ptr<Move> move);
-  void wait_and_step(std::shared_ptr<Move> move);
-  void put_in_place(const std::shared_ptr<Move>& move);
+  void arrive(const runtime::HomeRef<Move>& move);
+  void step(runtime::HomeRef<Move> move);
+  void stepped(runtime::HomeRef<Move> move);
+  void wait_and_step(runtime::HomeRef<Move> move);
+  void put_in_place(const runtime::HomeRef<Move>& move);
   void ended(const Move& move, const Result<void>& result);
   void check_ended(const Move& move, const Result<void>& result);
   void remove_old_file_later(const Move& move);
