@@ -13,7 +13,6 @@
 #include <atomic>
 #include <concepts>
 #include <cstdint>
-#include <memory>
 #include <utility>
 
 #include "base/check.h"
@@ -45,11 +44,7 @@ class Homebound {
   void drop_reference() {
     if (references_.fetch_sub(1, std::memory_order_acq_rel) == 1) go_home();
   }
-  // A task that is discarded instead of run ends here again; by then no thread runs the loop, and the caller may touch it.
-  void go_home() {
-    if (home_loop_.may_touch()) delete this;
-    else home_loop_.post([dying = std::unique_ptr<Homebound, GoHome>(this)] {});
-  }
+  void go_home();
 
   std::atomic<uint32_t> references_{0};
   Loop& home_loop_;

@@ -68,7 +68,11 @@ def expects_answer(message, version: int, whole: bytes) -> bool:
     if message.api_key != wire.PRODUCE:
         return True
     at = 4 + 8 + 2 + len("churn")
-    at += 2 if version >= message.flexible else 2  # tagged fields and a compact null, or a null
+    if version >= message.flexible:
+        at += 1  # no tagged fields
+        at += max(whole[at], 1)  # the transactional id: its length and one more, 0 for null
+    else:
+        at += 2 + max(struct.unpack_from(">h", whole, at)[0], 0)
     return struct.unpack_from(">h", whole, at)[0] != 0
 
 

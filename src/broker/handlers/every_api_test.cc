@@ -1,6 +1,7 @@
 // Every API in every version that is advertised answers whatever it is asked, in a form that its version can read.
 #include "broker/handlers/broker_fixture.h"
 #include "protocol/catalog/message_catalog.h"
+#include "protocol/messages/find_coordinator.h"
 
 namespace weir::broker {
 namespace {
@@ -34,6 +35,14 @@ class EveryApiTest : public BrokerTest {
     writer.append(body.bytes());
     writer.end_frame(frame);
     return std::string(as_string(writer.bytes()));
+  }
+
+  // Requests about groups stay on their shard until there are coordinators.
+  void find_coordinators() {
+    protocol::FindCoordinatorRequest request;
+    request.key = "g";
+    EXPECT_EQ(call<protocol::FindCoordinatorResponse>(3, request)->error_code, 0);
+    sim_.run_for(runtime::kSecond);
   }
 
   // Whether the answer can be read in this version, to its last byte.
@@ -79,6 +88,37 @@ TEST_F(EveryApiTest, Answers) {
       EXPECT_GT(answered, 0u);
     }
   }
+}
+
+// Answers cross the shards while their connections close, are reset or get more requests.
+TEST_F(EveryApiTest, ConnectionsMayEndAtAnyMoment) {
+  constexpr uint64_t kRounds = 24;
+  create_topic("a", 5);
+  find_coordinators();
+  for (const ApiRoute* route : dispatcher_->routes()) {
+    const auto key = static_cast<int16_t>(route->key);
+    const MessageType* request = message(MessageKind::kRequest, key);
+    for (int16_t version = route->min_version; version <= route->max_version; ++version) {
+      SCOPED_TRACE(std::string(request->name) + " version " + std::to_string(version));
+      for (uint64_t round = 0; round < kRounds; ++round) {
+        const auto shard = static_cast<unsigned>(round % kShards);
+        FakePeer& peer = connect(shard);
+        std::string bytes = frame_of(*request, version, round);
+        if (round % 4 == 3) bytes += frame_of(*request, version, round + kRounds);
+        sim_.loop(shard).post([&peer, bytes, refuses = round % 5 == 4] {
+          if (refuses) peer.room = 0;
+          peer.send(bytes);
+        });
+        // Messages between shards take up to 30 us, reads and writes longer.
+        sim_.run_for(static_cast<int64_t>(round % 8) * 12'000);
+        sim_.loop(shard).post([&peer] { peer.finish(); });
+        if (round % 3 == 0) run_until([&] { return peer.closed; }, 10 * runtime::kSecond);
+      }
+      sim_.run_for(100 * runtime::kMillisecond);
+    }
+  }
+  // Others are served.
+  EXPECT_EQ(produce("a", 4, {"x"})->responses[0].partition_responses[0].error_code, 0);
 }
 
 }  // namespace
