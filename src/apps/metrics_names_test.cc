@@ -236,6 +236,9 @@ TEST_F(MetricsNamesTest, CountsWhatWentThroughATopic) {
                            "kafka_server_replicamanager_leadercount 3\n"}) {
     EXPECT_THAT(text_, HasSubstr(line));
   }
+  // What is in the tail counts as memory in use.
+  EXPECT_THAT(text_, HasSubstr("weir_memory_used_bytes{share=\"tail\"}"));
+  EXPECT_EQ(text_.find("weir_memory_used_bytes{share=\"tail\"} 0\n"), std::string::npos);
   // What came in went out: one batch, read once.
   const std::regex bytes("kafka_server_brokertopicmetrics_bytes(in|out)_total\\{topic=\"orders\"\\} (\\d+)\n");
   std::set<std::string> amounts;

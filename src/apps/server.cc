@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "broker/config/listeners.h"
 #include "broker/handlers/client_telemetry.h"
+#include "broker/handlers/group_coordinators.h"
 #include "broker/handlers/registration.h"
 #include "runtime/homebound.h"
 #include "storage/metadata/sqlite_meta_store.h"
@@ -342,6 +343,18 @@ std::vector<std::string> Server::http_host_names(const std::string& http_host) c
   return names;
 }
 
+// What the shares hold: requests and responses reserve it; tails, groups and indexes of segments have bounds of their own.
+uint64_t Server::memory_used(broker::MemoryShare share) const {
+  uint64_t used = budget_.used(share);
+  if (share == broker::MemoryShare::kTail) {
+    for (const auto& shard : opened_.shards) used += shard->tail_cache_bytes();
+  }
+  if (share == broker::MemoryShare::kIndexes) {
+    used += segments_->index_bytes() + static_cast<uint64_t>(broker_->groups().memory().used_bytes());
+  }
+  return used;
+}
+
 void Server::register_metrics() {
   metrics_.collect([this](broker::MetricsRegistry::Sink& sink) {
     static constexpr std::pair<broker::MemoryShare, const char*> kShares[] = {
@@ -350,8 +363,8 @@ void Server::register_metrics() {
         {broker::MemoryShare::kResponses, "responses"},
         {broker::MemoryShare::kIndexes, "indexes"}};
     for (const auto& [share, name] : kShares) {
-      sink.gauge("weir_memory_used_bytes", "Bytes reserved of each share of the memory budget.", {{"share", name}},
-                 static_cast<double>(budget_.used(share)));
+      sink.gauge("weir_memory_used_bytes", "Bytes in use of each share of the memory budget.", {{"share", name}},
+                 static_cast<double>(memory_used(share)));
       sink.gauge("weir_memory_waiting", "Requests that wait for memory of each share.", {{"share", name}},
                  static_cast<double>(budget_.waiting(share)));
       sink.gauge("weir_memory_limit_bytes", "Size of each share of the memory budget.", {{"share", name}},

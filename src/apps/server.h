@@ -98,6 +98,7 @@ class Server {
   Result<void> listen_http();
   std::vector<std::string> http_host_names(const std::string& http_host) const;
   void register_metrics();
+  uint64_t memory_used(broker::MemoryShare share) const;
   void add_client_telemetry(broker::MetricsRegistry::Sink& sink) const;
   void create_topics(Function<void(Result<void>)> done);
   void tell_if_different(const TopicArgument& asked) const;

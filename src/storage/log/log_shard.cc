@@ -26,7 +26,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   WEIR_CHECK(inserted);
   for (size_t i = added.tail_head_; i < added.tail_.size(); ++i) {
     cached_.push_back({&added, added.tail_[i].facts.size});
-    cached_bytes_ += added.tail_[i].facts.size;
+    count_cached(added.tail_[i].facts.size);
   }
   added.manifest_.place = store_.directories().place(added.id());
   const bool known = std::ranges::all_of(added.manifest_.segments, &SegmentInfo::times_known);
@@ -56,6 +56,8 @@ void LogShard::drop(const PartitionId& id) {
   partitions_.erase(it);
   std::erase(dirty_, &partition);
   partition.dirty_listed_ = false;
+  // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
+  forget_tail(partition, INT64_MAX);
   wake(partition);
   store_.drop(id, delay_ms, loop_, [this, alive = alive_, id, delay_ms](Result<void> result) {
     if (result && *alive) {
@@ -67,6 +69,7 @@ void LogShard::drop(const PartitionId& id) {
                id.topic.to_string(), id.index, result.error().message);
     }
   });
+  evict_tail();  // last, for it may end the partition
 }
 
 // --- append ---------------------------------------------------------------------------------------------------------
@@ -144,7 +147,7 @@ void LogShard::append_batch(Partition& partition, const Slice& records, Validate
   partition.traffic_.bytes_in += facts.size;
   partition.push_tail({facts, std::move(appended.bytes), appended.chunk, now_ms});
   cached_.push_back({&partition, facts.size});
-  cached_bytes_ += facts.size;
+  count_cached(facts.size);
   mark_dirty(partition);
 }
 
@@ -330,11 +333,11 @@ void LogShard::evict_tail() {
     }
     const bool dropped = partition.dropped_;
     if (!dropped) {
-      if (cached_bytes_ <= options_.tail_cache_bytes) break;
+      if (tail_cache_bytes() <= options_.tail_cache_bytes) break;
       const TailBatch& oldest = partition.tail_[partition.tail_head_];
       if (oldest.facts.last_offset() >= partition.manifest_.end_offset) break;  // not merged yet
     }
-    cached_bytes_ -= cached_.front().bytes;
+    count_cached(-int64_t{cached_.front().bytes});
     cached_.pop_front();
     partition.pop_tail();
   }

@@ -8,6 +8,7 @@
 // Loop thread only, unless said otherwise. Completion callbacks run on the loop, possibly inline.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -133,7 +134,8 @@ class LogShard {
   WalBackend& wal() { return *wal_; }
   bool failed() const { return wal_->failed(); }
   uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
-  uint64_t tail_cache_bytes() const { return cached_bytes_; }
+  // Memory of the tails; thread-safe.
+  uint64_t tail_cache_bytes() const { return cached_bytes_.load(std::memory_order_relaxed); }
   // Appends that wait: for durability, and those held back because the dirty tail is at its bound.
   size_t pending_appends() const { return acks_.size(); }
   size_t held_appends() const { return held_.size(); }
@@ -248,6 +250,9 @@ class LogShard {
   void forget_tail(Partition& partition, int64_t offset);
   void find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
                        Function<void(Result<TimestampPosition>)> done);
+  void count_cached(int64_t bytes) {
+    cached_bytes_.store(tail_cache_bytes() + static_cast<uint64_t>(bytes), std::memory_order_relaxed);
+  }
   void take_offline(Partition& partition, const std::string& reason);
   void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);
 
@@ -262,7 +267,7 @@ class LogShard {
   std::deque<PendingAck> acks_;    // ascending by chunk
   std::deque<PendingAppend> held_;
   std::deque<CachedBatch> cached_;  // in append order
-  uint64_t cached_bytes_ = 0;
+  std::atomic<uint64_t> cached_bytes_{0};  // written on the loop only
   uint64_t next_waiter_ = 1;
   bool merging_ = false;
   ChunkNumber merged_ = 0;  // chunks up to this one are merged and released

@@ -116,9 +116,9 @@ void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const 
 
 // What was cleaned is read from its segments from now on, or consumers would get from memory what compaction took away.
 void LogShard::forget_tail(Partition& partition, int64_t offset) {
-  const int64_t end = std::min(offset, partition.manifest_.end_offset);
+  const int64_t end = partition.dropped_ ? offset : std::min(offset, partition.manifest_.end_offset);
   while (partition.cached_batches_ > 0 && partition.tail_[partition.tail_head_].facts.last_offset() < end) {
-    cached_bytes_ -= partition.tail_[partition.tail_head_].facts.size;
+    count_cached(-int64_t{partition.tail_[partition.tail_head_].facts.size});
     partition.pop_tail();
     ++partition.forgotten_batches_;
   }

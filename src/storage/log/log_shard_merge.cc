@@ -70,6 +70,7 @@ void LogShard::start_merge(ChunkNumber up_to) {
     MergePartition one = merge_input_of(*partition, partition->merge_early_ ? std::max(up_to, wal_->durable()) : up_to);
     partition->merge_early_ = false;
     const bool changed = one.log_start_offset != partition->manifest_.log_start_offset || !one.expired_producers.empty();
+    partition->expiring_producers_ = one.expired_producers.size();
     if (!one.batches.empty() || changed) input.push_back(std::move(one));
   }
   merging_ = true;
@@ -131,7 +132,12 @@ void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifes
   if (merge_failing_) log_info("log", "Shard {}: moving data into segments works again", loop_.index());
   merge_failing_ = false;
   for (PartitionManifest& manifest : *result) {
-    if (Partition* partition = find(manifest.partition)) partition->expired_producers_.clear();
+    // Others may have expired while the merge ran.
+    if (Partition* partition = find(manifest.partition)) {
+      auto& expired = partition->expired_producers_;
+      expired.erase(expired.begin(), expired.begin() + static_cast<ptrdiff_t>(partition->expiring_producers_));
+      partition->expiring_producers_ = 0;
+    }
     adopt_manifest(std::move(manifest));
   }
   std::erase_if(dirty_, [](Partition* partition) {

@@ -427,6 +427,38 @@ TEST_F(LogShardTest, ATopicDeletedWhileAppendsAreInFlightStaysSafe) {
   ASSERT_EQ(answers_.size(), 1u);
 }
 
+TEST_F(LogShardTest, TheTailOfADeletedTopicGoesAtOnceOnAnIdleShard) {
+  const PartitionId other{Uuid::from_random(3, 4), 0};
+  Partition& first = shard_->add(std::make_unique<Partition>(other, LogConfig{}, 0));
+  shard_->append(first, batch(1), true, [](AppendResult) {});  // not merged, and before the other's in the cache
+  wal_->complete();
+  const uint64_t left = shard_->tail_cache_bytes();
+  append(batch(1, {}, 1000, 10'000));
+  wal_->complete();
+  EXPECT_GT(shard_->tail_cache_bytes(), 10'000u);
+  shard_->drop(partition_->id());
+  EXPECT_EQ(shard_->tail_cache_bytes(), left);
+  shard_->drop(other);
+  EXPECT_EQ(shard_->tail_cache_bytes(), 0u);
+}
+
+TEST_F(LogShardTest, ProducersThatExpireWhileAMergeRunsAreForgottenByTheNextOne) {
+  LogShardOptions options;
+  options.producer_id_expiration_ms = 1000;
+  open(options);
+  append(idempotent(0, 1, 7));
+  wal_->complete();
+  world_.advance(2 * runtime::kSecond);
+  append(idempotent(0, 1, 8));
+  wal_->complete();
+  shard_->run_retention();  // begins a merge that forgets 7
+  shard_->set_producer_id_expiration_ms(-1'000'000);
+  shard_->run_retention();  // 8 expires while it runs
+  ASSERT_TRUE(world_.run_until([&] { return store_.merges_.size() == 2; }));
+  EXPECT_THAT(store_.merges_[0].at(0).expired_producers, ElementsAre(7));
+  EXPECT_THAT(store_.merges_[1].at(0).expired_producers, ElementsAre(8));
+}
+
 TEST_F(LogShardTest, RefusesWhatKafkaRefuses) {
   LogConfig config;
   config.max_message_bytes = 200;

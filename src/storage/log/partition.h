@@ -108,6 +108,7 @@ class Partition {
   uint32_t cached_batches_ = 0;
   uint32_t forgotten_batches_ = 0;  // gone from tail_, while the shard's list of cached batches still counts them
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
+  size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the merge under way
   std::deque<std::shared_ptr<PreparedAppend>> preparing_;  // appends in order; the first one is not ready yet
   std::string offline_reason_;
   PartitionTraffic traffic_;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <type_traits>
 #include <unordered_set>
 #include <utility>
 
@@ -155,15 +156,23 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
     reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
     return;
   }
+  const auto target = SegmentReader::target_of(manifest, offset);
+  if (!target) {
+    reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, max_bytes)]() mutable {
+      done(std::move(read));
+    });
+    return;
+  }
+  // Manifests have thousands of segments: what goes to the pool is one of them.
+  static_assert(std::is_trivially_copyable_v<SegmentReader::Target>);
   struct Call {
-    PartitionManifest manifest;
+    SegmentReader::Target target;
     Function<void(Result<SegmentRead>)> done;
     Result<SegmentRead> result;
   };
-  auto call = std::make_shared<Call>(manifest, std::move(done));
-  pool_.submit(
-      [this, call, offset, max_bytes] { call->result = reader_.read(call->manifest, offset, max_bytes); },
-      reply_to, [call] { call->done(std::move(call->result)); });
+  auto call = std::make_shared<Call>(*target, std::move(done));
+  pool_.submit([this, call, offset, max_bytes] { call->result = reader_.read(call->target, offset, max_bytes); },
+               reply_to, [call] { call->done(std::move(call->result)); });
 }
 
 void LocalSegmentStore::find_timestamp(const PartitionManifest& manifest, int64_t timestamp,

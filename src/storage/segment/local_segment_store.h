@@ -78,6 +78,7 @@ class LocalSegmentStore final : public SegmentStore {
   // These do not wait for a merge under way: the write-ahead log waits for them.
   Result<void> note_wal_file(uint32_t shard, uint64_t generation) override;
   Result<void> forget_wal_file(uint32_t shard, uint64_t generation) override;
+  size_t index_bytes() const override { return reader_.index_bytes(); }
   // Removes folders of dropped partitions whose delay is over; called now and then (merges do it too).
   void maintain(runtime::Executor& reply_to, Function<void()> done) override;
 

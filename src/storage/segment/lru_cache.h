@@ -39,6 +39,10 @@ class LruCache {
     erase_locked(key);
   }
 
+  size_t weight() const {
+    std::lock_guard lock(mutex_);
+    return weight_;
+  }
   size_t size() const {
     std::lock_guard lock(mutex_);
     return map_.size();

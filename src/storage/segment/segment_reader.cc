@@ -25,13 +25,9 @@ std::string SegmentReader::path(const SegmentKey& key, bool index) const {
                 : segment_file_name(key.base_offset, key.generation));
 }
 
-Result<SegmentReader::Segment> SegmentReader::open(const PartitionManifest& manifest, size_t segment) {
-  const SegmentInfo& info = manifest.segments[segment];
-  Segment opened{key_of(manifest.partition, info),
-                 &info,
-                 {},
-                 segment + 1 == manifest.segments.size(),
-                 {}};
+Result<SegmentReader::Segment> SegmentReader::open(const PartitionId& partition, const SegmentInfo& info,
+                                                   bool active) {
+  Segment opened{key_of(partition, info), &info, {}, active, {}};
   opened.path = path(opened.key, false);
   if (auto cached = open_files_.get(opened.key)) {
     opened.file = std::move(*cached);
@@ -63,14 +59,21 @@ size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offs
   return static_cast<size_t>(found - manifest.segments.begin());
 }
 
+std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionManifest& manifest, int64_t offset) {
+  const size_t number = segment_of(manifest, offset);
+  if (number == manifest.segments.size()) return std::nullopt;
+  return Target{manifest.partition, manifest.segments[number], number + 1 == manifest.segments.size()};
+}
+
 Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset,
                                         uint32_t max_bytes) {
-  const size_t number = segment_of(manifest, offset);
-  if (number == manifest.segments.size()) {
-    return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset,
-                                                  partition_folder_name(manifest.partition)));
-  }
-  auto segment = open(manifest, number);
+  if (const auto target = target_of(manifest, offset)) return read(*target, offset, max_bytes);
+  return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset,
+                                                partition_folder_name(manifest.partition)));
+}
+
+Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, uint32_t max_bytes) {
+  auto segment = open(target.partition, target.segment, target.active);
   if (!segment) return std::unexpected(std::move(segment.error()));
   auto first = locate(*segment, offset);
   if (!first) return std::unexpected(std::move(first.error()));
@@ -280,7 +283,7 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
     const SegmentInfo& info = manifest.segments[i];
     if (info.next_offset <= manifest.log_start_offset) continue;
     if (info.times_known() && info.max_timestamp < timestamp) continue;
-    auto segment = open(manifest, i);
+    auto segment = open(manifest.partition, info, i + 1 == manifest.segments.size());
     if (!segment) return std::unexpected(std::move(segment.error()));
     auto found = find_timestamp_in(*segment, timestamp, manifest.log_start_offset);
     if (!found) return std::unexpected(std::move(found.error()));

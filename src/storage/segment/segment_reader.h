@@ -35,6 +35,15 @@ class SegmentReader {
   // `directories` outlives the reader.
   SegmentReader(runtime::FileSystem& files, const LogDirectories& directories, Options options);
 
+  // The segment that a read is about: all of the manifest that it needs, and small enough to be handed to another thread.
+  struct Target {
+    PartitionId partition;
+    SegmentInfo segment;
+    bool active = false;
+  };
+  // Nothing if the offset is not in the segments.
+  static std::optional<Target> target_of(const PartitionManifest& manifest, int64_t offset);
+  Result<SegmentRead> read(const Target& target, int64_t offset, uint32_t max_bytes);
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
   // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk.
   // Nothing: call read.
@@ -45,6 +54,7 @@ class SegmentReader {
   // The segment's files are gone.
   void forget(const PartitionId& partition, const SegmentInfo& segment);
 
+  size_t index_bytes() const { return indexes_.weight(); }
   size_t open_files() const { return open_files_.size(); }
   uint64_t index_rebuilds() const { return index_rebuilds_; }
 
@@ -91,7 +101,7 @@ class SegmentReader {
   std::string path(const SegmentKey& key, bool index) const;
   // The segment that ends beyond the offset, by number; segments.size() if there is none.
   static size_t segment_of(const PartitionManifest& manifest, int64_t offset);
-  Result<Segment> open(const PartitionManifest& manifest, size_t segment);
+  Result<Segment> open(const PartitionId& partition, const SegmentInfo& info, bool active);
   Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
   Result<Index> rebuild_index(const Segment& segment);
   // The index is not needed to find the end of what fits.

@@ -200,6 +200,8 @@ class SegmentStore : public WalFileRegister {
   virtual Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment,
                                                             uint32_t directory, uint32_t generation);
 
+  virtual size_t index_bytes() const { return 0; }  // memory of the indexes of segments; thread-safe
+
   // Background work that waits for time to pass, such as removing the folders of dropped partitions. Call it
   // every few seconds from one place.
   virtual void maintain(runtime::Executor& reply_to, Function<void()> done) {
