@@ -140,7 +140,6 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
 
   auto placement = load_group_placement(store);
   if (!placement) return std::unexpected(placement.error());
-  loaded.group_placement = *placement;
 
   auto topics = store.range_blocking(std::string(TopicRecord::kPrefix));
   if (!topics) return std::unexpected(topics.error());
@@ -159,7 +158,7 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
     topic->record = std::move(*record);
     image->put(std::move(topic));
   }
-  return LoadedMetadata{std::move(*cluster_id), std::move(image), std::move(*deleted)};
+  return LoadedMetadata{std::move(*cluster_id), std::move(image), std::move(*deleted), *placement};
 }
 
 }  // namespace weir::broker
