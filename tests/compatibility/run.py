@@ -8,6 +8,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import differential_part  # noqa: E402
+import ecosystem_part  # noqa: E402
 import go_part  # noqa: E402
 import java_part  # noqa: E402
 import kcat_cases  # noqa: E402
@@ -18,8 +19,8 @@ import python_part  # noqa: E402
 from cases import Counts, run_part  # noqa: E402
 from harness import brokers, maven  # noqa: E402
 
-PARTS = [kcat_cases.part, python_part.part, node_part.part, go_part.part, java_part.part, differential_part.part,
-         librdkafka_part.part, migration_part.part]
+PARTS = [kcat_cases.part, python_part.part, node_part.part, go_part.part, java_part.part, ecosystem_part.part,
+         differential_part.part, librdkafka_part.part, migration_part.part]
 # What the tests take for granted, in Kafka's names; profile A of librdkafka's suite.
 SETTINGS = {
     "auto.create.topics.enable": "true",
@@ -68,6 +69,8 @@ def main() -> int:
                 counts.add("skipped", part.name, 0, str(reason))
             except RuntimeError as error:
                 counts.add("failed", part.name, 0, str(error))
+    if not counts.passed + counts.failed + counts.skipped:
+        counts.add("failed", "cases", 0, f"none has a name that matches {args.only}")
     print(f"compatibility: {counts}")
     return 1 if counts.failed else 0
 
