@@ -48,6 +48,10 @@ def main() -> int:
     words = sys.argv[1:]
     unwanted = words[words.index("--not") + 1:] if "--not" in words else []
     wanted = words[:words.index("--not")] if "--not" in words else words
+    unmatched = [word for word in wanted + unwanted if not any(word in name for name, _ in cases)]
+    if unmatched:
+        print(f"no case has a name with: {', '.join(unmatched)}")
+        return 1
     cases = [each for each in cases if (not wanted or any(word in each[0] for word in wanted))
              and not any(word in each[0] for word in unwanted)]
     passed = failed = skipped = 0

@@ -153,6 +153,8 @@ def main():
     try:
         build = Build(sys.argv[1])
         defects = [Defect(patch) for patch in sorted(PATCHES.glob("*.patch"))]
+        if unknown := set(sys.argv[2:]) - {defect.name for defect in defects}:
+            raise Broken(f"no such defect: {' '.join(sorted(unknown))}")
         defects = [defect for defect in defects if len(sys.argv) == 2 or defect.name in sys.argv[2:]]
         for program in {"weir_simulation"} | {defect.program for defect in defects}:
             build.prepare(program)
