@@ -2,7 +2,8 @@
 """Makes the Debian package and looks at it: test_package.py [--install] [--binary FILE]
 
 With --install also in a bare Debian 12 made for the purpose: installed by apt, a broker run as the service would run it,
-written to and read, upgraded, removed, purged. Needs root, debootstrap and a mirror; is skipped, and says so, without.
+written to and read, upgraded, removed, purged; then the same system booted, and the service run by its systemd. Needs root,
+debootstrap and a mirror; is skipped, and says so, without.
 """
 import argparse
 import contextlib
@@ -20,6 +21,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "tests/integration")]
 
 import wire  # noqa: E402
+from booted_system import BootedSystem, CannotBoot  # noqa: E402
 from harness import brokers  # noqa: E402
 
 SUITE = "bookworm"
@@ -58,7 +60,7 @@ def it_has_what_belongs_in_it(deb, _folder):
     files = {path: mode for mode, _, path in contents(deb) if not mode.startswith("d")}
     documents = {path: files.pop(path) for path in list(files) if path.startswith("./usr/share/doc/weir/")}
     for name in ("README.md", "LICENSE", "copyright", "changelog.gz", "configuration.md", "observability.md",
-                 "dashboards/weir.json", "dashboards/rules.yml", "formats/segments.md"):
+                 "backup.md", "sizing.md", "dashboards/weir.json", "dashboards/rules.yml", "formats/segments.md"):
         assert documents.get("./usr/share/doc/weir/" + name) == "-rw-r--r--", f"{name}: {documents}"
     expected = {"./usr/bin/weir": "-rwxr-xr-x", "./etc/weir/weir.properties": "-rw-r--r--",
                 "./lib/systemd/system/weir.service": "-rw-r--r--", "./usr/share/man/man1/weir.1.gz": "-rw-r--r--"}
@@ -73,7 +75,8 @@ def its_control_file_is_right(deb, folder):
     for name in ("Package", "Version", "Architecture", "Maintainer", "Depends", "Description", "Installed-Size"):
         assert fields.get(name), f"{name} is missing: {fields}"
     packages = {word.split()[0] for word in fields["Depends"].split(",")}
-    foreign = {name for name in packages if name not in ("init-system-helpers", "passwd", "zlib1g") and not name.startswith("lib")}
+    known = ("init-system-helpers", "passwd", "zlib1g")
+    foreign = {name for name in packages if name not in known and not name.startswith("lib")}
     assert not foreign, f"depends on {foreign}"
     control = folder / "control"
     run("dpkg-deb", "--control", deb, control)
@@ -116,6 +119,14 @@ def its_unit_is_hardened(deb, folder):
     return f"exposure {level}"
 
 
+def its_rules_are_taken_by_prometheus(deb, folder):
+    if not shutil.which("promtool"):
+        raise Skip("promtool (Debian's package prometheus) is not installed")
+    run("dpkg-deb", "--extract", deb, folder / "tree")
+    said = run("promtool", "check", "rules", folder / "tree/usr/share/doc/weir/dashboards/rules.yml")
+    return said.strip().splitlines()[-1].strip()
+
+
 def its_tarball_has_licence_and_checksum(deb, _folder):
     (tarball,) = deb.parent.glob("weir-*.tar.gz")
     names = run("tar", "-tzf", tarball).split()
@@ -130,7 +141,7 @@ def its_scripts_ask_the_policy_and_hide_no_failure(deb, folder):
     run("dpkg-deb", "--control", deb, folder / "control")
     tools = folder / "bin"
     tools.mkdir()
-    for tool in ("getent", "useradd", "install", "systemctl"):
+    for tool in ("getent", "useradd", "install", "systemctl", "deb-systemd-helper"):
         (tools / tool).write_text(f'#!/bin/sh\necho {tool} "$@" >>{folder}/calls\n')
     (tools / "deb-systemd-invoke").write_text(f'#!/bin/sh\necho invoke "$@" >>{folder}/calls\nexit ${{INVOKE_STATUS:-0}}\n')
     for tool in tools.iterdir():
@@ -144,13 +155,13 @@ def its_scripts_ask_the_policy_and_hide_no_failure(deb, folder):
         return done.returncode, (folder / "calls").read_text().splitlines()
 
     code, made = calls("postinst", "configure", "")
-    assert code == 0 and "systemctl enable weir.service" in made and "invoke start weir.service" in made, made
+    assert code == 0 and "deb-systemd-helper enable weir.service" in made and "invoke start weir.service" in made, made
     assert not any(re.match("systemctl.*(start|--now)", call) for call in made), f"started past the policy: {made}"
     code, made = calls("postinst", "configure", "0.0.1")
-    assert code == 0 and "invoke try-restart weir.service" in made and "systemctl enable weir.service" not in made, made
+    assert code == 0 and "invoke restart weir.service" in made and "invoke start weir.service" not in made, made
     assert calls("postinst", "configure", "", status=1)[0] != 0, "a start that failed is hidden"
     code, made = calls("prerm", "remove")
-    assert code == 0 and "invoke stop weir.service" in made and "systemctl disable weir.service" in made, made
+    assert code == 0 and "invoke stop weir.service" in made, made
 
 
 def the_same_sources_make_the_same_package(deb, folder):
@@ -173,7 +184,7 @@ class System:
             raise Skip("debootstrap is not installed")
         mirror = os.environ.get("WEIR_DEBIAN_MIRROR", "http://deb.debian.org/debian")
         try:
-            run("debootstrap", "--variant=minbase", SUITE, folder, mirror, timeout=600)
+            run("debootstrap", "--variant=minbase", "--include=systemd-sysv,iproute2", SUITE, folder, mirror, timeout=600)
         except (AssertionError, subprocess.TimeoutExpired) as problem:
             raise Skip(f"debootstrap did not succeed: {str(problem)[-400:]}") from None
         for name in ("/etc/apt/apt.conf", "/etc/resolv.conf"):
@@ -248,9 +259,107 @@ def it_installs_runs_upgrades_and_goes(deb, folder):
         assert (place / "var/lib/weir/meta.properties").exists(), "the data went with the package"
         system.run("apt-get", "purge", "-y", "-q", "weir")
         assert not settings.exists() and (place / "var/lib/weir/meta.properties").exists()
-        return f"with {', '.join(sorted(added))}"
+        said = f"with {', '.join(sorted(added))}"
     finally:
         system.close()
+    return said + "; " + it_runs_under_systemd(deb, newer, place)
+
+
+# Writes a record to the broker of the service, and expects all those written before.
+CLIENT = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import wire
+with wire.Client(9092) as client:
+    turn = int(sys.argv[3])
+    if turn == 0:
+        client.create_topic("sandboxed")
+    assert client.produce("sandboxed", wire.batch(b"%d" % turn)) == (0, turn)
+    found = {}
+    while len(found) <= turn:
+        more = dict(wire.payloads(client.fetch("sandboxed", len(found))[2]))
+        assert more, found
+        found |= more
+    assert found == {i: b"%d" % i for i in range(turn + 1)}, found
+"""
+
+
+def it_runs_under_systemd(deb, newer, place) -> str:
+    """The system from before, with the package's dependencies installed and its own data, booted."""
+    (place / "usr/sbin/policy-rc.d").unlink()
+    shutil.copy(deb, place / "weir.deb")
+    shutil.copy(newer, place / "newer.deb")
+    settings = place / "etc/weir/weir.properties"
+    try:
+        with BootedSystem(place) as system:
+            def done(*command) -> str:
+                ended = system.run(*command)
+                assert ended.returncode == 0, f"{command} ended with {ended.returncode}:\n{ended.stdout}{ended.stderr}"
+                return ended.stdout
+
+            def fact(name: str) -> str:
+                return done("systemctl", "show", "--property", name, "--value", "weir.service").strip()
+
+            def health() -> str:
+                return done("bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/9644; "
+                                          "printf 'GET /health HTTP/1.0\\r\\n\\r\\n' >&3; cat <&3")
+
+            def write(turn: int) -> None:
+                ended = system.run_beside(sys.executable, "-c", CLIENT, ROOT / "tests", ROOT / "tests/integration", turn)
+                assert ended.returncode == 0, ended.stderr
+
+            done("dpkg", "--install", "/weir.deb")
+            started = (fact("ActiveState"), fact("StatusText"))
+            assert started == ("active", "Serving"), done("journalctl", "--unit", "weir.service")
+            status = (pathlib.Path(f"/proc/{system.init}/root/proc") / fact("MainPID") / "status").read_text()
+            for fact_of_sandbox in (r"^Seccomp:\s+2$", r"^CapBnd:\s+0+$", r"^NoNewPrivs:\s+1$"):
+                assert re.search(fact_of_sandbox, status, re.MULTILINE), status
+            # A clean stop, a kill: recovery works in the sandbox, and the service comes back by itself.
+            first = fact("MainPID")
+            assert '"status":"pass"' in health(), health()
+            write(0)
+            done("systemctl", "restart", "weir.service")
+            assert '"clean":true' in health(), health()
+            restarted = fact("MainPID")
+            assert restarted != first
+            write(1)
+            done("systemctl", "kill", "--signal=KILL", "weir.service")
+            end = time.monotonic() + 30
+            while fact("MainPID") in ("0", restarted) or fact("ActiveState") != "active":
+                assert time.monotonic() < end, "it does not come back"
+                time.sleep(0.05)
+            assert '"clean":false' in health(), health()
+            write(2)
+            journal = done("journalctl", "--unit", "weir.service")
+            for refusal in ("Operation not permitted", "Permission denied", "Read-only"):
+                assert refusal not in journal, journal
+            # An upgrade restarts it; settings that are wrong fail the upgrade, and are not tried again and again.
+            done("dpkg", "--install", "/newer.deb")
+            assert fact("ActiveState") == "active"
+            write(3)
+            right = settings.read_text()
+            settings.write_text(right + "num.partition=3\n")
+            ended = system.run("dpkg", "--install", "/weir.deb")
+            assert ended.returncode != 0 and "journalctl -u weir.service" in ended.stderr, ended.stderr
+            assert fact("ActiveState") == "failed" and fact("NRestarts") == "0", fact("NRestarts")
+            settings.write_text(right)
+            done("dpkg", "--configure", "weir")
+            # Disabled it stays, over an upgrade and a removal.
+            done("systemctl", "disable", "--now", "weir.service")
+            done("dpkg", "--install", "/newer.deb")
+            assert fact("ActiveState") == "inactive"
+            done("dpkg", "--remove", "weir")
+            done("dpkg", "--install", "/newer.deb")
+            assert fact("ActiveState") == "inactive"
+            done("systemctl", "enable", "--now", "weir.service")
+            done("dpkg", "--remove", "weir")
+            done("dpkg", "--install", "/newer.deb")
+            assert fact("ActiveState") == "active"
+            done("dpkg", "--purge", "weir")
+            assert not list((place / "etc/systemd/system").rglob("weir.service"))
+            return "the service runs under systemd"
+    except CannotBoot as reason:
+        return f"not booted: {reason}"
 
 
 def main() -> int:
@@ -261,8 +370,8 @@ def main() -> int:
     arguments = parser.parse_args()
     BINARY = pathlib.Path(arguments.binary).resolve()
     cases = [it_has_what_belongs_in_it, its_control_file_is_right, its_program_runs, its_unit_and_page_are_valid,
-             its_unit_is_hardened, its_tarball_has_licence_and_checksum, its_scripts_ask_the_policy_and_hide_no_failure,
-             the_same_sources_make_the_same_package]
+             its_unit_is_hardened, its_rules_are_taken_by_prometheus, its_tarball_has_licence_and_checksum,
+             its_scripts_ask_the_policy_and_hide_no_failure, the_same_sources_make_the_same_package]
     cases += [it_installs_runs_upgrades_and_goes] if arguments.install else []
     passed = failed = skipped = 0
     with tempfile.TemporaryDirectory(prefix="weir-package-") as place:
