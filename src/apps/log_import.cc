@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <set>
 
@@ -33,6 +34,15 @@ const std::set<std::string> kNotTaken = {"__transaction_state", "__share_group_s
 
 Result<void> fail_with(const std::error_code& error, const std::string& what) {
   return fail(ErrorCode::kIo, fmt::format("{}: {}", what, error.message()));
+}
+
+// Records without a time are as old as Kafka's file.
+int64_t modified_ms(const std::string& path) {
+  std::error_code error;
+  const auto modified = fs::last_write_time(path, error);
+  if (error) return 0;
+  const auto since_epoch = std::chrono::file_clock::to_sys(modified).time_since_epoch();
+  return std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
 }
 
 // One partition on its way.
@@ -308,7 +318,8 @@ Result<Import> Importer::read_partition(const KafkaPartitionFolder& folder, cons
       }
     }
     if (segment->info.length == 0) continue;
-    segment->info.created_ms = clock_.wall_ms();  // modified_ms stays 0: the broker looks whether the headers' times are right
+    // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
+    segment->info.created_ms = segment->info.modified_ms = modified_ms(file.path);
     end = std::max(end, segment->info.next_offset);
     ++report_.segments;
     report_.bytes += segment->info.length;

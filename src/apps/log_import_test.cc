@@ -182,6 +182,20 @@ TEST_F(LogImportTest, TakesLogsAsTheyAre) {
   EXPECT_EQ(fs::hard_link_count(folder + "00000000000000000005.log"), 1u);
 }
 
+// Kafka's folder may hold what producers' headers said, of its versions or of copies: the broker looks at the records.
+TEST_F(LogImportTest, TimesAreToBeLookedAtAndFilesKeepTheirAge) {
+  const auto old = fs::file_time_type::clock::now() - std::chrono::hours(48);
+  fs::last_write_time(fs::path(source()) / segment(0), old);
+  ASSERT_TRUE(import());
+  const auto& segments = load()[0].manifest.segments;
+  ASSERT_EQ(segments.size(), 2u);
+  const int64_t age_ms = clock_.wall_ms() - segments[0].modified_ms;
+  EXPECT_GE(age_ms, 48 * 3'600'000);
+  EXPECT_LT(age_ms, 49 * 3'600'000);
+  EXPECT_LT(clock_.wall_ms() - segments[1].modified_ms, 3'600'000);
+  for (const auto& info : segments) EXPECT_FALSE(info.times_known);
+}
+
 TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   const auto report = import();
   ASSERT_TRUE(report) << report.error().message;

@@ -45,9 +45,13 @@ struct BatchFacts {
   int16_t control_type = -1;  // 0 abort, 1 commit
   int32_t coordinator_epoch = -1;
   int16_t transaction_version = 0;
+  // Wall clock of the append. 0: by an earlier version, which took max_timestamp from the batch's header.
+  int64_t appended_ms = 0;
 
   int64_t last_offset() const { return base_offset + last_offset_delta; }
   int64_t next_offset() const { return last_offset() + 1; }
+  // Records without a time are as old as their append.
+  int64_t largest_timestamp() const { return max_timestamp >= 0 ? max_timestamp : appended_ms; }
   bool operator==(const BatchFacts&) const = default;
 };
 

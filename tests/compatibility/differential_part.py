@@ -5,6 +5,7 @@ import subprocess
 
 import differential_admin
 import differential_compaction
+import differential_timestamps
 from cases import Part, Skip
 from harness import brokers, maven
 
@@ -176,5 +177,14 @@ def compacted_topics(_broker, folder):
         class_path = maven.class_path(POM)
         return differential_compaction.findings(
             folder, class_path, lambda ours, theirs, script: compare(run_tool, class_path, ours, theirs, script))
+    except maven.Unavailable as reason:
+        raise Skip(str(reason)) from None
+
+
+@part.case
+def times_of_records(_broker, folder):
+    """On brokers of its own, with raw frames."""
+    try:
+        return differential_timestamps.findings(folder)
     except maven.Unavailable as reason:
         raise Skip(str(reason)) from None

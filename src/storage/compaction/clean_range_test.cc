@@ -11,7 +11,7 @@ constexpr int64_t kNow = 1'000'000;
 PartitionManifest manifest(int count) {
   PartitionManifest made;
   for (int i = 0; i < count; ++i) {
-    made.segments.push_back({i * 10, i * 10 + 10, 100, kNow - 500 + i, kNow - 500 + i, 0, 0, 0, kNow});
+    made.segments.push_back({i * 10, i * 10 + 10, 100, kNow - 500 + i, kNow - 500 + i, 0, 0, 0, kNow, true});
   }
   made.end_offset = count * 10;
   return made;
@@ -19,7 +19,7 @@ PartitionManifest manifest(int count) {
 
 TEST(CleanRange, IsEmptyWhileTimesAreNotKnown) {
   PartitionManifest made = manifest(4);
-  made.segments[1].modified_ms = 0;
+  made.segments[1].times_known = false;
   EXPECT_EQ(clean_range(made, 40, {}, kNow).cleanable_bytes, 0u);
 }
 

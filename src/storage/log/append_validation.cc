@@ -69,18 +69,30 @@ bool outside(int64_t timestamp, const LogConfig& config, int64_t now_ms) {
   return now_ms - timestamp > config.timestamp_before_max_ms;
 }
 
+void note_out_of_range(AppendResult& result, int32_t index, int64_t timestamp, const LogConfig& config, int64_t now_ms) {
+  const bool bounded_below = config.timestamp_before_max_ms != INT64_MAX;
+  note_record_error(result, index,
+                    fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp should be within "
+                                "[{}, {}]",
+                                timestamp, index, bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
+                                now_ms + config.timestamp_after_max_ms));
+}
+
 // A batch whose producer says LogAppendTime. It cannot know that time, so a topic with it takes no such batch; any other
 // topic takes the time that is said as one more create time, as Kafka does, and then forgets it: what consumers see are the
 // records' own.
 bool check_flagged(const BatchHeader& said, const LogConfig& config, int64_t now_ms, AppendResult& result) {
   if (!said.log_append_time()) return true;
-  if (!config.log_append_time && said.max_timestamp != kNoTimestamp) {
-    return outside(said.max_timestamp, config, now_ms) ? refuse_timestamps(result) : true;
-  }
+  const bool has_time = !config.log_append_time && said.max_timestamp != kNoTimestamp;
+  if (has_time && !outside(said.max_timestamp, config, now_ms)) return true;
   constexpr auto kErrorsMax = static_cast<int32_t>(kRecordErrorsMax);
   for (int32_t index = 0; index < std::min(said.record_count, kErrorsMax); ++index) {
-    note_record_error(result, index,
-                      "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.");
+    if (has_time) {
+      note_out_of_range(result, index, said.max_timestamp, config, now_ms);
+    } else {
+      note_record_error(result, index,
+                        "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.");
+    }
   }
   return refuse_timestamps(result);
 }
@@ -92,12 +104,7 @@ bool check_timestamps(Bytes batch, const BatchHeader& header, const LogConfig& c
   const bool bounded_below = config.timestamp_before_max_ms != INT64_MAX;
   if (!outside(header.max_timestamp, config, now_ms) && !bounded_below) return true;
   each_record(header, batch, [&](int32_t index, const protocol::Record& record) {
-    if (!outside(record.timestamp, config, now_ms)) return;
-    note_record_error(result, index,
-                      fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp should be "
-                                  "within [{}, {}]",
-                                  record.timestamp, index, bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
-                                  now_ms + config.timestamp_after_max_ms));
+    if (outside(record.timestamp, config, now_ms)) note_out_of_range(result, index, record.timestamp, config, now_ms);
   });
   return result.record_errors.empty() ? true : refuse_timestamps(result);
 }
@@ -117,12 +124,14 @@ bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader
   return true;
 }
 
-// The broker's own batches were just built: only their structure is checked.
-bool check_one(Bytes batch, const LogConfig& config, bool client, int64_t now_ms, BatchHeader& header,
+// The broker's own batches were just built: only their structure is checked. What was prepared has been checked, and its header
+// tells the truth.
+bool check_one(Bytes batch, const LogConfig& config, AppendFrom from, int64_t now_ms, BatchHeader& header,
                AppendResult& result) {
-  if (client) return check_client_batch(batch, config, now_ms, {}, header, result);
+  if (from == AppendFrom::kClient) return check_client_batch(batch, config, now_ms, {}, header, result);
   protocol::BatchRules rules;
   rules.contiguous = rules.check_crc = false;
+  rules.walk_records = from != AppendFrom::kPreparation;
   return check_structure(batch, rules, header, result);
 }
 
@@ -142,26 +151,30 @@ bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, Al
          check_timestamps(batch, header, config, now_ms, result);
 }
 
-bool validate_append(const Slice& records, const LogConfig& config, bool client, int64_t now_ms,
+bool check_client_size(size_t bytes, const LogConfig& config, AppendResult& result) {
+  if (bytes <= static_cast<size_t>(config.max_message_bytes)) return true;
+  return refuse(result, ErrorCode::kMessageTooLarge,
+                fmt::format("The record batch size is {} bytes, which exceeds max.message.bytes of {}", bytes,
+                            config.max_message_bytes));
+}
+
+bool validate_append(const Slice& records, const LogConfig& config, AppendFrom from, int64_t now_ms,
                      ValidatedBatches& batches, AppendResult& result) {
+  const bool client = from != AppendFrom::kBroker;
   protocol::BatchSplitter splitter(records.bytes());
   while (splitter.next()) {
     if (client && !batches.empty()) {
       return refuse(result, ErrorCode::kInvalidRecord, "Produce requests must contain exactly one record batch per partition");
     }
     const Bytes batch = splitter.batch();
-    if (client && batch.size() > static_cast<size_t>(config.max_message_bytes)) {
-      return refuse(result, ErrorCode::kMessageTooLarge,
-                    fmt::format("The record batch size is {} bytes, which exceeds max.message.bytes of {}", batch.size(),
-                                config.max_message_bytes));
-    }
+    if (client && !check_client_size(batch.size(), config, result)) return false;
     if (batch.size() > config.segment_bytes) {
       return refuse(result, ErrorCode::kRecordListTooLarge,
                     fmt::format("The record batch of {} bytes exceeds segment.bytes of {}", batch.size(),
                                 config.segment_bytes));
     }
     BatchHeader header;
-    if (!check_one(batch, config, client, now_ms, header, result)) return false;
+    if (!check_one(batch, config, from, now_ms, header, result)) return false;
     ValidatedBatch& out = batches.emplace_back();
     out.data = {const_cast<uint8_t*>(batch.data()), batch.size()};
     out.facts.last_offset_delta = header.last_offset_delta;

@@ -28,9 +28,12 @@ struct AlreadyChecked {
 bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, AlreadyChecked checked,
                         protocol::BatchHeader& header, AppendResult& result);
 
+// Against max.message.bytes.
+bool check_client_size(size_t bytes, const LogConfig& config, AppendResult& result);
+
 // Checks the batches in `records` and gathers their facts. On refusal fills result's error and messages and returns
-// false. `client`: produce request rules (exactly one batch, no control batch).
-bool validate_append(const Slice& records, const LogConfig& config, bool client, int64_t now_ms,
+// false. Clients: produce request rules (exactly one batch, no control batch).
+bool validate_append(const Slice& records, const LogConfig& config, AppendFrom from, int64_t now_ms,
                      ValidatedBatches& batches, AppendResult& result);
 
 // Writes what the broker decides into the batch: base offset, leader epoch, the time with LogAppendTime, and the records'

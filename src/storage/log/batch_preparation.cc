@@ -99,7 +99,7 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
   const Bytes batch = records.bytes();
   BatchHeader header;
   if (!check_client_batch(batch, config, now_ms, {}, header, refusal)) return false;
-  if (batch.size() > static_cast<size_t>(config.max_message_bytes)) return true;  // the append refuses it
+  if (!check_client_size(batch.size(), config, refusal)) return false;
   const CompressionType type = stored_type(header, config);
 
   Bytes plain = batch;

@@ -22,7 +22,7 @@ inline constexpr uint64_t kDecompressedBytesMax = 128ull << 20;
 // An append that waits for its turn in its partition.
 struct PreparedAppend {
   Slice records;
-  bool client = true;
+  AppendFrom from = AppendFrom::kClient;
   Function<void(AppendResult)> done;
   bool ready = false;
   AppendResult refusal;  // if its error is set, it is the answer

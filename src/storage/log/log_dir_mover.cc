@@ -25,6 +25,7 @@ struct LogDirMover::Move final : runtime::Homebound {
   SegmentReplacement outcome;
   std::unique_ptr<SegmentCopy> copy;
   std::unique_ptr<SegmentTimeCheck> check;  // instead of a copy
+  uint64_t mended = 0, unreadable = 0;  // batches that it found
   Result<bool> stepped = false;
 
   Result<void> begin_copy(SegmentStore& store);
@@ -62,6 +63,8 @@ Result<bool> LogDirMover::Move::check_some(SegmentStore& store, uint64_t bytes_m
   auto done = check->step(bytes_max);
   worked = check->worked_bytes() - before;
   outcome.groups = {{{*what.segment}, {check->result()}}};
+  mended = check->mended_batches();
+  unreadable = check->unreadable_batches();
   if (!done || *done) check.reset();
   return done;
 }
@@ -75,6 +78,8 @@ LogDirMover::LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*>
       cleaner_(cleaner),
       options_(options) {
   for (LogShard* shard : shards_) {
+    to_check_.segments += shard->unknown_times().segments;
+    to_check_.bytes += shard->unknown_times().bytes;
     shard->watch_moves([this, alive = alive_] {
       home_.post([this, alive] {
         if (*alive) look();
@@ -88,6 +93,29 @@ LogDirMover::~LogDirMover() {
   for (LogShard* shard : shards_) shard->watch_moves({});
 }
 
+void LogDirMover::start() {
+  progress_told_ns_ = runtime_.clock->monotonic_ns();
+  if (to_check_.segments > 0) {
+    log_info(kModule,
+             "The times of {} stored segments ({} MiB) are those that producers named; the records are looked at in the "
+             "background. Until then nothing of them is deleted for its age, nor compacted, and offsets by time are found by "
+             "reading",
+             to_check_.segments, to_check_.bytes >> 20);
+  }
+  look();
+}
+
+void LogDirMover::tell_progress(bool end) {
+  const int64_t now_ns = runtime_.clock->monotonic_ns();
+  if (checked_.segments == 0 || (!end && now_ns - progress_told_ns_ < kProgressNs)) return;
+  progress_told_ns_ = now_ns;
+  log_info(kModule, "{} of {} segments were looked at for the times of their records, {} of {} MiB: {} batches mended{}{}",
+           checked_.segments, to_check_.segments, checked_.bytes >> 20, to_check_.bytes >> 20, checked_.mended,
+           checked_.unreadable > 0 ? fmt::format(", {} have records that cannot be read", checked_.unreadable) : "",
+           end ? ". No others are left" : "");
+  if (end) checked_ = {};
+}
+
 void LogDirMover::look() {
   if (stopped_) return;
   look_again_ = busy_;
@@ -96,18 +124,27 @@ void LogDirMover::look() {
 }
 
 // One shard after the other: the first that has something to be moved gets its turn.
-void LogDirMover::ask(unsigned shard) {
+void LogDirMover::ask(unsigned shard, const PartitionId& from) {
   if (shard == shards_.size() || stopped_) {
     busy_ = false;
-    if (std::exchange(look_again_, false)) look();
+    if (std::exchange(look_again_, false)) return look();
+    if (std::exchange(waits_for_space_, false)) {
+      home_.schedule_after(kRetryNs, [this, alive = alive_] {
+        if (*alive) this->look();
+      });
+    } else if (skipped_.empty() && unreadable_.empty()) {
+      tell_progress(true);
+    }
     return;
   }
-  runtime_.loops[shard]->post([this, alive = alive_, shard, skipped = skipped_] {
+  runtime_.loops[shard]->post([this, alive = alive_, shard, from, skipped = skipped_, unreadable = unreadable_] {
     if (!*alive) return;
-    auto found = shards_[shard]->find_misplaced(skipped);
-    home_.post([this, alive, shard, found = std::move(found)] {
+    auto look = shards_[shard]->find_misplaced(skipped, unreadable, from);
+    home_.post([this, alive, shard, look = std::move(look)] {
       if (!*alive) return;
-      if (found) return begin(shard, *found);
+      waits_for_space_ |= look.waits_for_space;
+      if (look.found) return begin(shard, *look.found);
+      if (look.next) return ask(shard, *look.next);
       ask(shard + 1);
     });
   });
@@ -235,9 +272,14 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
     const SegmentInfo& after = move.outcome.groups.front().outputs.front();
     if (after.generation != move.what.segment->generation) {
       remove_old_file_later(move);
-      log_info(kModule, "Partition {}: the times of the batches from offset {} on were mended", name_of(partition),
-               after.base_offset);
+      log_debug(kModule, "Partition {}: the times of {} batches from offset {} on were mended", name_of(partition), move.mended,
+                after.base_offset);
     }
+    ++checked_.segments;
+    checked_.bytes += move.what.segment->length;
+    checked_.mended += move.mended;
+    checked_.unreadable += move.unreadable;
+    tell_progress(false);
   } else {
     {
       const std::lock_guard lock(stats_mutex_);
@@ -252,7 +294,7 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
                .remedy = "Check the disk and `weir log verify`. Damage is looked at again at the next start, everything else in "
                          "30 seconds"});
     if (result.error().code == ErrorCode::kCorrupt) {
-      skipped_.insert(partition);
+      unreadable_.insert(partition);
     } else {
       skip(partition, kRetryNs);
     }

@@ -4,7 +4,7 @@
 // keeps away from a partition while a segment of it is copied. What fails is tried again after kRetryNs; others go on.
 //
 // In the same way it finds out the times of segments whose rows say what batch headers said (segment_time_check.h), one after
-// the other, before it moves them.
+// the other, before it moves them; the log tells how far it is.
 //
 // Belongs to one loop, home: all calls there. It goes before the shards and the cleaner, and after the loops have stopped.
 #pragma once
@@ -30,6 +30,7 @@ struct LogDirMoverOptions {
 class LogDirMover {
  public:
   static constexpr int64_t kRetryNs = 30 * runtime::kSecond;
+  static constexpr int64_t kProgressNs = 30 * runtime::kSecond;
   static constexpr int64_t kCleanedNs = runtime::kSecond;  // looks again at a partition that was being compacted
 
   // shards[i] belongs to runtime.loops[i]; home is loops[0]. Before the loops run.
@@ -38,7 +39,7 @@ class LogDirMover {
   ~LogDirMover();
 
   // Looks for what is to be moved; later whenever a shard says that there is something.
-  void start() { look(); }
+  void start();
   // No further piece is copied; the next start goes on.
   void stop() { stopped_ = true; }
 
@@ -56,7 +57,7 @@ class LogDirMover {
   struct Move;
 
   void look();
-  void ask(unsigned shard);
+  void ask(unsigned shard, const PartitionId& from = {});
   void begin(unsigned shard, LogShard::Misplaced misplaced);
   void arrive(const runtime::HomeRef<Move>& move);
   void step(runtime::HomeRef<Move> move);
@@ -65,6 +66,7 @@ class LogDirMover {
   void put_in_place(const runtime::HomeRef<Move>& move);
   void ended(const Move& move, const Result<void>& result);
   void check_ended(const Move& move, const Result<void>& result);
+  void tell_progress(bool end);
   void remove_old_file_later(const Move& move);
   void skip(const PartitionId& partition, int64_t delay_ns);
 
@@ -76,8 +78,17 @@ class LogDirMover {
   const LogDirMoverOptions options_;
   bool busy_ = false;
   bool look_again_ = false;
+  bool waits_for_space_ = false;  // segments that are to be written anew, as far as this round has seen
   bool stopped_ = false;
-  std::set<PartitionId> skipped_;  // until a timer says otherwise
+  std::set<PartitionId> skipped_;     // until a timer says otherwise
+  std::set<PartitionId> unreadable_;  // with damage where times were to be found out; looked at again at the next start
+  LogShard::UnknownTimes to_check_;  // at the start
+  struct Checked {
+    uint64_t segments = 0, bytes = 0;
+    uint64_t mended = 0, unreadable = 0;  // batches
+  };
+  Checked checked_;
+  int64_t progress_told_ns_ = 0;
   mutable std::mutex stats_mutex_;
   Stats stats_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

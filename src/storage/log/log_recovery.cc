@@ -247,13 +247,16 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
     }
   }
   if (!suspicion_.empty()) trusted_.insert(facts.partition);
-  facts.max_timestamp = mend_times(bytes);
+  if (facts.appended_ms == 0) {
+    facts.max_timestamp = mend_times(bytes);
+    facts.appended_ms = now_ms_;
+  }
   partition->note_epoch(facts.leader_epoch, facts.base_offset);
   partition->producers_.update(facts, now_ms_);
   partition->log_end_offset_ = facts.next_offset();
   partition->last_append_chunk_ = chunk;
   partition->unmerged_bytes_ += facts.size;
-  partition->push_tail({facts, std::move(bytes), chunk, now_ms_});
+  partition->push_tail({facts, std::move(bytes), chunk});
   ++stats_.batches;
 }
 

@@ -29,8 +29,13 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
     count_cached(added.tail_[i].facts.size);
   }
   added.manifest_.place = store_.directories().place(added.id());
-  const bool known = std::ranges::all_of(added.manifest_.segments, &SegmentInfo::times_known);
-  if (store_.directories().several() || !known) moving_.insert(added.id());
+  const uint64_t unknown_before = unknown_times_.segments;
+  for (const SegmentInfo& segment : added.manifest_.segments) {
+    if (segment.times_known) continue;
+    ++unknown_times_.segments;
+    unknown_times_.bytes += segment.length;
+  }
+  if (store_.directories().several() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
   if (added.unmerged_bytes_ > 0 || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
   return added;
 }
@@ -74,7 +79,7 @@ void LogShard::drop(const PartitionId& id) {
 
 // --- append ---------------------------------------------------------------------------------------------------------
 
-void LogShard::append_prepared(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
+void LogShard::append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
   ++partition.traffic_.produce_requests;
   const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
   if (!wal_->failed() && (full || !held_.empty())) {
@@ -85,15 +90,15 @@ void LogShard::append_prepared(Partition& partition, Slice records, bool client,
       done(std::move(refused));
       return;
     }
-    held_.push_back({&partition, std::move(records), client, std::move(done)});
+    held_.push_back({&partition, std::move(records), from, std::move(done)});
     report_pressure();
     maybe_merge();
     return;
   }
-  append_now(partition, std::move(records), client, std::move(done));
+  append_now(partition, std::move(records), from, std::move(done));
 }
 
-void LogShard::append_now(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
+void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
   AppendResult result;
   result.log_start_offset = partition.log_start_offset_;
   if (partition.dropped_) {
@@ -105,14 +110,14 @@ void LogShard::append_now(Partition& partition, Slice records, bool client, Func
     result.message = partition.offline() ? partition.offline_reason_ : "The log directory is offline after a failed write";
     return done(std::move(result));
   }
-  if (client && lacks_space()) {
+  if (from != AppendFrom::kBroker && lacks_space()) {
     result.error = ErrorCode::kKafkaStorageError;
     result.message = "The broker's disk is full; retry later";
     return done(std::move(result));
   }
   ValidatedBatches batches;
   const int64_t now_ms = runtime_.clock->wall_ms();
-  if (!validate_append(records, partition.config_, client, now_ms, batches, result)) return done(std::move(result));
+  if (!validate_append(records, partition.config_, from, now_ms, batches, result)) return done(std::move(result));
 
   // Sequence checks look at speculative state, so even their refusals wait until that state is durable.
   for (ValidatedBatch& batch : batches) {
@@ -134,6 +139,7 @@ void LogShard::append_now(Partition& partition, Slice records, bool client, Func
 void LogShard::append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms) {
   BatchFacts& facts = batch.facts;
   facts.base_offset = partition.log_end_offset_;
+  facts.appended_ms = now_ms;
   facts.leader_epoch = partition.leader_epoch_;
   stamp_batch(batch, partition.config_, now_ms);
   Slice bytes{records.owner, batch.data.data(), batch.data.size()};
@@ -145,7 +151,7 @@ void LogShard::append_batch(Partition& partition, const Slice& records, Validate
   partition.unmerged_bytes_ += facts.size;
   partition.traffic_.messages_in += facts.last_offset_delta + 1;
   partition.traffic_.bytes_in += facts.size;
-  partition.push_tail({facts, std::move(appended.bytes), appended.chunk, now_ms});
+  partition.push_tail({facts, std::move(appended.bytes), appended.chunk});
   cached_.push_back({&partition, facts.size});
   count_cached(facts.size);
   mark_dirty(partition);
@@ -208,7 +214,7 @@ void LogShard::retry_held_appends() {
   while (!held_.empty() && !wal_->failed() && wal_->unreleased_bytes() < options_.unmerged_bytes_max) {
     PendingAppend next = std::move(held_.front());
     held_.pop_front();
-    append_now(*next.partition, std::move(next.records), next.client, std::move(next.done));
+    append_now(*next.partition, std::move(next.records), next.from, std::move(next.done));
   }
   if (!held_.empty() && merge_failing_) {
     auto held = std::move(held_);

@@ -27,6 +27,9 @@
 
 namespace weir::storage {
 
+// Whose batches are appended: a client's, such after batch_preparation.h has checked them, or the broker's own.
+enum class AppendFrom : uint8_t { kClient, kPreparation, kBroker };
+
 struct AppendResult {
   protocol::ErrorCode error{};
   int64_t base_offset = -1;
@@ -112,7 +115,7 @@ class LogShard {
             Function<void(ReadResult)> done);
 
   // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one.
-  static constexpr int64_t kLargestTimestamp = -3;
+  static constexpr int64_t kLargestTimestamp = SegmentStore::kLargestTimestamp;
   void find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
 
   // DeleteRecords: moves the log start (-1: to the high watermark); durable when `done` says so. The result is the new
@@ -174,8 +177,8 @@ class LogShard {
     bool future = false;
   };
   static std::vector<Replica> replicas(const Partition& partition);
-  // The first segment of any partition that is not in `skipped` that is not as or where it should be. An
-  // empty one says that nothing is left to be moved though the partition has not arrived.
+  // A segment that is not as or where it should be. An empty one says that nothing is left to be moved though the partition
+  // has not arrived.
   struct Misplaced {
     PartitionId partition;
     std::optional<SegmentInfo> segment;
@@ -183,8 +186,23 @@ class LogShard {
     int64_t file_delete_delay_ms = 0;
     bool times_only = false;  // it is where it should be, but its times are not known (segment_time_check.h)
   };
-  std::optional<Misplaced> find_misplaced(const std::set<PartitionId>& skipped);
+  // Looks at up to kMisplacedLooks partitions from `from` on, but for those in `skipped`; times of those in `unreadable` stay
+  // unknown. `next`: where to go on.
+  static constexpr int kMisplacedLooks = 1000;
+  struct MisplacedLook {
+    std::optional<Misplaced> found{};
+    std::optional<PartitionId> next{};
+    bool waits_for_space = false;  // some is not as it should be, but writing it anew takes space that producers lack
+  };
+  MisplacedLook find_misplaced(const std::set<PartitionId>& skipped, const std::set<PartitionId>& unreadable,
+                               const PartitionId& from);
   void finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done);
+  // Segments whose times were not known at the start.
+  struct UnknownTimes {
+    uint64_t segments = 0;
+    uint64_t bytes = 0;
+  };
+  UnknownTimes unknown_times() const { return unknown_times_; }
   // Called when some partition is to be moved.
   void watch_moves(Function<void()> watcher) { move_watcher_ = std::move(watcher); }
 
@@ -199,7 +217,7 @@ class LogShard {
   struct PendingAppend {  // held back: the dirty tail is at its bound
     Partition* partition;
     Slice records;
-    bool client;
+    AppendFrom from;
     Function<void(AppendResult)> done;
   };
   struct PendingAck {
@@ -214,9 +232,9 @@ class LogShard {
     uint32_t bytes;
   };
 
-  void append_prepared(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
+  void append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
   void take_prepared(Partition& partition);
-  void append_now(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
+  void append_now(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
   void append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
   void hold(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result,
             Function<void(AppendResult)> done);
@@ -281,6 +299,7 @@ class LogShard {
   std::vector<Function<void(const Result<void>&)>> next_commit_waiters_;
   Function<void(const PartitionId&)> offline_watcher_;
   Function<void()> move_watcher_;
+  UnknownTimes unknown_times_;
   std::set<PartitionId> moving_;  // partitions that may have segments where or as they should not be
   runtime::TimerId retention_timer_;
   runtime::TimerId merge_retry_;

@@ -61,8 +61,8 @@ bool LogShard::rolls_early(const Partition& partition) const {
   if (active_bytes + partition.unmerged_bytes_ > partition.config_.segment_bytes) return true;
   const int64_t oldest = segments.empty() ? partition.tail_[first].facts.max_timestamp : segments.back().first_timestamp;
   if (oldest >= 0) return newest.facts.max_timestamp - oldest > partition.config_.roll_ms();
-  const int64_t created_ms = segments.empty() ? partition.tail_[first].appended_ms : segments.back().created_ms;
-  return newest.appended_ms - created_ms > partition.config_.roll_ms();
+  const int64_t created_ms = segments.empty() ? partition.tail_[first].facts.appended_ms : segments.back().created_ms;
+  return newest.facts.appended_ms - created_ms > partition.config_.roll_ms();
 }
 
 std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {

@@ -204,7 +204,7 @@ int64_t LogShard::expired_before(const Partition& partition, int64_t now_ms) con
     const int64_t oldest_kept = now_ms - config.retention_ms;
     bool all = true;
     for (const SegmentInfo& segment : segments) {
-      if (!segment.times_known() || segment.largest_timestamp() >= oldest_kept) {
+      if (!segment.times_known || segment.largest_timestamp() >= oldest_kept) {
         all = false;
         break;
       }
@@ -212,7 +212,7 @@ int64_t LogShard::expired_before(const Partition& partition, int64_t now_ms) con
     }
     // The active segment goes on in the tail: it goes as a whole, and only if all of it is durable.
     for (size_t i = partition.tail_index(partition.manifest_.end_offset); all && i < partition.tail_.size(); ++i) {
-      all = partition.tail_[i].largest_timestamp() < oldest_kept;
+      all = partition.tail_[i].facts.largest_timestamp() < oldest_kept;
     }
     if (all && partition.log_end_offset_ == partition.high_watermark_) {
       start = std::max(start, partition.high_watermark_);

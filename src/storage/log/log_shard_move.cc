@@ -53,24 +53,35 @@ std::vector<LogShard::Replica> LogShard::replicas(const Partition& partition) {
   return replicas;
 }
 
-std::optional<LogShard::Misplaced> LogShard::find_misplaced(const std::set<PartitionId>& skipped) {
-  for (auto at = moving_.begin(); at != moving_.end();) {
+LogShard::MisplacedLook LogShard::find_misplaced(const std::set<PartitionId>& skipped, const std::set<PartitionId>& unreadable,
+                                                 const PartitionId& from) {
+  MisplacedLook look;
+  int looks = 0;
+  for (auto at = moving_.lower_bound(from); at != moving_.end();) {
     const PartitionId id = *at;
+    if (++looks > kMisplacedLooks) {
+      look.next = id;
+      break;
+    }
     const Partition* partition = find(id);
     const SegmentInfo* unknown = partition ? first_with_unknown_times(partition->manifest_) : nullptr;
-    const SegmentInfo* segment = unknown || !partition ? unknown : first_misplaced(partition->manifest_);
+    const SegmentInfo* misplaced = partition ? first_misplaced(partition->manifest_) : nullptr;
     const PartitionPlace place = partition ? partition->manifest_.place : PartitionPlace{};
-    if (!segment && place.directory == place.target) {
+    if (!unknown && !misplaced && place.directory == place.target) {
       at = moving_.erase(at);
       continue;
     }
     ++at;
     if (partition->offline() || skipped.contains(id)) continue;
-    Misplaced found{id, std::nullopt, place.target, file_delete_delay_ms(*partition), unknown != nullptr};
-    if (segment) found.segment = *segment;
-    return found;
+    const bool checkable = unknown && !unreadable.contains(id);
+    const bool times_only = checkable && !lacks_space();
+    look.waits_for_space |= checkable && !times_only;
+    if (!times_only && !misplaced && place.directory == place.target) continue;
+    look.found = Misplaced{id, std::nullopt, place.target, file_delete_delay_ms(*partition), times_only};
+    if (const SegmentInfo* segment = times_only ? unknown : misplaced) look.found->segment = *segment;
+    break;
   }
-  return std::nullopt;
+  return look;
 }
 
 void LogShard::finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done) {

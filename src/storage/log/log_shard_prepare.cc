@@ -11,13 +11,14 @@ constexpr uint64_t kPreparationKey = 0x7072'6570'0000'0000;
 }  // namespace
 
 void LogShard::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done) {
+  const AppendFrom from = client ? AppendFrom::kClient : AppendFrom::kBroker;
   const bool prepare = client && !partition.dropped_ && needs_preparation(records.bytes(), partition.config_);
   if (!prepare && partition.preparing_.empty()) {
-    return append_prepared(partition, std::move(records), client, std::move(done));
+    return append_prepared(partition, std::move(records), from, std::move(done));
   }
   auto append = std::make_shared<PreparedAppend>();
   append->records = std::move(records);
-  append->client = client;
+  append->from = prepare ? AppendFrom::kPreparation : from;
   append->done = std::move(done);
   append->ready = !prepare;
   partition.preparing_.push_back(append);
@@ -43,7 +44,7 @@ void LogShard::take_prepared(Partition& partition) {
     if (next->refusal.error != protocol::ErrorCode::kNone) {
       next->done(std::move(next->refusal));
     } else {
-      append_prepared(partition, std::move(next->records), next->client, std::move(next->done));
+      append_prepared(partition, std::move(next->records), next->from, std::move(next->done));
     }
   }
 }

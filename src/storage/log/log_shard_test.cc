@@ -104,7 +104,7 @@ class FakeStore final : public SegmentStore {
     manifest.log_start_offset = merge.log_start_offset;
     manifest.epochs = merge.epochs;
     for (const auto& batch : merge.batches) {
-      if (manifest.segments.empty()) manifest.segments.push_back({batch.facts.base_offset, 0, 0, -1, -1, 0, 0, 0, 1});
+      if (manifest.segments.empty()) manifest.segments.push_back({batch.facts.base_offset, 0, 0, -1, -1, 0, 0, 0, 0, true});
       auto& segment = manifest.segments.back();
       segment.length += batch.bytes.size;
       segment.max_timestamp = std::max(segment.max_timestamp, batch.facts.max_timestamp);

@@ -10,7 +10,9 @@ namespace {
 // Largest timestamp of what readers may see.
 int64_t largest_timestamp(const Partition& partition, const std::vector<TailBatch>& tail, size_t first) {
   int64_t largest = kNoTimestamp;
-  for (const SegmentInfo& segment : partition.manifest().segments) largest = std::max(largest, segment.max_timestamp);
+  for (const SegmentInfo& segment : partition.manifest().segments) {
+    if (segment.times_known) largest = std::max(largest, segment.max_timestamp);
+  }
   for (size_t i = first; i < tail.size() && tail[i].facts.last_offset() < partition.high_watermark(); ++i) {
     largest = std::max(largest, tail[i].facts.max_timestamp);
   }
@@ -21,10 +23,11 @@ int64_t largest_timestamp(const Partition& partition, const std::vector<TailBatc
 
 void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
   const size_t first = partition.tail_index(partition.manifest_.end_offset);
-  if (timestamp == kLargestTimestamp) {
-    timestamp = largest_timestamp(partition, partition.tail_, first);
-    if (timestamp == kNoTimestamp) return done(TimestampPosition{});
-  }
+  const auto& segments = partition.manifest_.segments;
+  const bool largest = timestamp == kLargestTimestamp;
+  // If some times are not known, the store finds out the largest in the segments.
+  const bool largest_unknown = largest && !std::ranges::all_of(segments, &SegmentInfo::times_known);
+  if (largest) timestamp = largest_timestamp(partition, partition.tail_, first);  // of records without times the first, as Kafka
   // The tail's candidate is found now; the segments are asked first, for their records come first.
   // One that begins below the log start may have its largest time there: then it is the next one.
   std::vector<Slice> candidates;
@@ -35,19 +38,18 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<
     candidates.push_back(batch.bytes);
     if (batch.facts.base_offset >= partition.log_start_offset_) break;
   }
-  const auto& segments = partition.manifest_.segments;
-  const bool in_segments = std::any_of(segments.begin(), segments.end(), [&](const SegmentInfo& segment) {
-    return (!segment.times_known() || segment.max_timestamp >= timestamp) && segment.next_offset > partition.log_start_offset_;
+  const bool in_segments = largest_unknown || std::any_of(segments.begin(), segments.end(), [&](const SegmentInfo& segment) {
+    return (!segment.times_known || segment.max_timestamp >= timestamp) && segment.next_offset > partition.log_start_offset_;
   });
   if (!in_segments) {
     return find_in_batches(std::move(candidates), timestamp, partition.log_start_offset_, std::move(done));
   }
   store_.find_timestamp(
-      partition.manifest_, timestamp, loop_,
+      partition.manifest_, largest_unknown ? kLargestTimestamp : timestamp, loop_,
       [this, alive = alive_, candidates = std::move(candidates), timestamp, start = partition.log_start_offset_,
        done = std::move(done)](Result<TimestampPosition> found) mutable {
         if (!*alive) return;
-        if (found && found->offset < 0) {
+        if (found && (found->offset < 0 || found->timestamp < timestamp)) {
           return find_in_batches(std::move(candidates), timestamp, start, std::move(done));
         }
         if (found && found->offset < start) found->offset = start;

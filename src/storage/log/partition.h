@@ -35,9 +35,6 @@ struct TailBatch {
   BatchFacts facts;
   Slice bytes;
   ChunkNumber chunk = 0;
-  int64_t appended_ms = 0;  // or recovered
-  // As SegmentInfo has it.
-  int64_t largest_timestamp() const { return facts.max_timestamp >= 0 ? facts.max_timestamp : appended_ms; }
 };
 
 // What a fetch sends, in order: memory of the tail or a resident file range.

@@ -16,6 +16,7 @@ Result<void> SegmentTimeCheck::open() {
       segment_);
   max_timestamp_ = first_timestamp_ = max_of_empty_ = kNoTimestamp;
   has_batches_ = has_records_ = false;
+  unreadable_ = 0;
   return {};
 }
 
@@ -50,6 +51,7 @@ Result<void> SegmentTimeCheck::take(Bytes batch) {
   const auto found = max_timestamp_in(batch);
   // Records that cannot be read (compressed ones were not looked at before they were appended) are as old as this look.
   const int64_t timestamp = found.value_or(now_ms_);
+  unreadable_ += !found;
   if (found && *found != header.max_timestamp) {
     if (!output_) return rewrite();
     mended_batch_.assign(batch.begin(), batch.end());
@@ -78,7 +80,8 @@ Result<bool> SegmentTimeCheck::finish() {
   }
   result_.max_timestamp = has_records_ ? max_timestamp_ : max_of_empty_;
   result_.first_timestamp = first_timestamp_;
-  result_.modified_ms = std::max<int64_t>(now_ms_, 1);
+  result_.modified_ms = segment_.modified_ms > 0 ? segment_.modified_ms : now_ms_;
+  result_.times_known = true;
   return true;
 }
 

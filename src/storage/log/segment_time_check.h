@@ -24,6 +24,7 @@ class SegmentTimeCheck {
   Result<bool> step(uint64_t bytes_max);
   uint64_t worked_bytes() const { return worked_; }  // read and written
   uint64_t mended_batches() const { return mended_; }
+  uint64_t unreadable_batches() const { return unreadable_; }
   // What takes the segment's place: itself with another row, or its successor (incomplete before the end).
   const SegmentInfo& result() const { return result_; }
 
@@ -45,6 +46,7 @@ class SegmentTimeCheck {
   int64_t max_timestamp_ = kNoTimestamp, first_timestamp_ = kNoTimestamp, max_of_empty_ = kNoTimestamp;
   uint64_t worked_ = 0;
   uint64_t mended_ = 0;
+  uint64_t unreadable_ = 0;
 };
 
 }  // namespace weir::storage

@@ -6,14 +6,17 @@
 
 #include <string>
 
+#include "base/crc32c.h"
 #include "base/log.h"
 #include "protocol/compression.h"
+#include "protocol/record_batch_builder.h"
 #include "storage/log/log_dir_mover.h"
 #include "storage/log/log_recovery.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/test_batches.h"
 #include "storage/sqlite/database.h"
+#include "storage/wal/chunk.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::storage::testing {
@@ -79,7 +82,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
     store_.reset();
     auto database = Database::open(sim_.disk(), "/log/manifest.db", {});
     ASSERT_TRUE(database) << database.error().message;
-    ASSERT_TRUE((*database)->execute("UPDATE segments SET modified_ms = 0"));
+    ASSERT_TRUE((*database)->execute("UPDATE segments SET modified_ms = 0, times_known = 0"));
   }
   void open() {
     open_store();
@@ -94,14 +97,70 @@ class SegmentTimeCheckTest : public ::testing::Test {
     mover_ = std::make_unique<LogDirMover>(sim_.runtime(), std::vector{shards_[0].get()}, *store_, *cleaner_,
                                            LogDirMoverOptions{.step_bytes = 100});
   }
-  void restart() {
-    sim_.end_server(Death::kKill);
+  void restart(Death death = Death::kKill) {
+    sim_.end_server(death);
+    close();
+    sim_.start_server();
+    open();
+  }
+  void close() {
     mover_.reset();
     cleaner_.reset();
     shards_.clear();
     store_.reset();
-    sim_.start_server();
-    open();
+  }
+  // One record.
+  void append(int64_t timestamp) {
+    if (!shards_[0]->find(id_)) shards_[0]->add(std::make_unique<Partition>(id_, config_, 0));
+    protocol::RecordBatchBuilder builder(protocol::BatchOptions{});
+    builder.append(timestamp, as_bytes("key" + std::to_string(++appended_)), as_bytes("value"));
+    std::optional<AppendResult> result;
+    shards_[0]->append(partition(), Slice::copy_of(builder.finish()), true, [&](AppendResult r) { result = std::move(r); });
+    wait([&] { return result.has_value(); });
+    EXPECT_EQ(result->error, protocol::ErrorCode::kNone) << result->message;
+  }
+  void clean() {
+    bool done = false;
+    cleaner_->clean_all([&] { done = true; });
+    wait([&] { return done; });
+  }
+  // Chunks of version 1, whose batches and footers say that `claimed` is the largest timestamp.
+  void write_ahead_log_of_an_earlier_version(int64_t claimed) {
+    const auto entries = sim_.disk().list("/log/wal/0");
+    ASSERT_TRUE(entries);
+    int chunks = 0;
+    for (const auto& entry : *entries) {
+      auto file = sim_.disk().open("/log/wal/0/" + entry.name, {.write = true});
+      ASSERT_TRUE(file);
+      std::vector<uint8_t> block(kWalBlock);
+      for (uint64_t at = kWalBlock; at < *(*file)->size(); at += kWalBlock) {
+        ASSERT_TRUE((*file)->read_at(at, block));
+        auto header = decode_chunk_header(block);
+        if (!header) continue;
+        auto footer = decode_footer(Bytes(block).subspan(header->footer_offset));
+        ASSERT_TRUE(footer && footer->entries.size() == 1 && header->length == kWalBlock);
+        FooterEntry& one = footer->entries[0];
+        const MutableBytes bytes = MutableBytes(block).subspan(one.position, one.facts.size);
+        protocol::patch_timestamps(bytes, false, claimed);
+        one.crc = BatchHeader::parse(bytes.data()).crc;
+        one.facts.max_timestamp = claimed;
+        encode_version_1(*header, one, block);
+        ASSERT_TRUE((*file)->write_at(at, block));
+        ++chunks;
+      }
+    }
+    EXPECT_EQ(chunks, appended_);
+  }
+  static void encode_version_1(ChunkHeader header, const FooterEntry& entry, std::vector<uint8_t>& block) {
+    uint8_t* footer = block.data() + header.footer_offset;
+    encode_footer_entry(entry, footer + kFooterHeaderBytes);
+    store_be(footer, uint32_t{0x57414C46});  // WALF
+    const size_t size = footer_bytes(1, kFooterEntryBytesOfVersion1);
+    header.footer_crc = crc32c({footer + 8, size - 8});
+    store_be(footer + 4, header.footer_crc);
+    header.version = 1;
+    header.footer_length = static_cast<uint32_t>(size);
+    encode_chunk_header(header, block.data());
   }
   Partition& partition() { return *shards_[0]->find(id_); }
   const std::vector<SegmentInfo>& segments() { return partition().manifest().segments; }
@@ -144,6 +203,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
   LogConfig config_;
   int64_t now_ = 0;
   int64_t end_ = 0;
+  int appended_ = 0;
   uint64_t incarnation_ = 0;
   std::unique_ptr<LocalSegmentStore> store_;
   std::vector<std::unique_ptr<LogShard>> shards_;
@@ -170,12 +230,12 @@ TEST_F(SegmentTimeCheckTest, NothingIsDeletedOrHiddenAndTheTruthIsFoundOut) {
     EXPECT_EQ(find(now_ - 10), 8);
     EXPECT_EQ(find(now_), 11);
     EXPECT_EQ(find(now_ + 1), -1);
+    EXPECT_EQ(find(LogShard::kLargestTimestamp), 11);
   };
   expect_look_ups();
   find_out();
   expect_look_ups();
   for (int start = 0; start < 2; ++start) {
-    EXPECT_EQ(find(LogShard::kLargestTimestamp), 11);
     for (size_t i = 0; i < 10; i += 2) {
       EXPECT_EQ(segments()[i].max_timestamp, now_ - 20);
       EXPECT_EQ(segments()[i].first_timestamp, now_ - 30);
@@ -222,13 +282,99 @@ TEST_F(SegmentTimeCheckTest, RecordsWithoutATimeAreAsOldAsTheFile) {
   };
   segment({without()});
   segment({without()});
-  store_.reset();
+  as_an_earlier_version_left_it();
   open();
+  sim_.run_for((config_.retention_ms + 1000) * runtime::kMillisecond);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 0);
+  find_out();  // when they came is not known any more: as of now
   retain();
   EXPECT_EQ(partition().log_start_offset(), 0);
   sim_.run_for((config_.retention_ms + 1000) * runtime::kMillisecond);
   retain();
   EXPECT_EQ(partition().log_start_offset(), 2);
+}
+
+TEST_F(SegmentTimeCheckTest, RecordsWithoutATimeAreAsOldAsTheirAppendOverRestartsMergesAndCompaction) {
+  config_.cleanup_compact = true;
+  config_.segment_ms = 60'000;
+  open();
+  const int64_t minutes = 60 * runtime::kSecond;
+  append(-1);
+  EXPECT_EQ(find(LogShard::kLargestTimestamp), 0);
+  restart();
+  sim_.run_for(20 * minutes);
+  append(-1);
+  restart();
+  sim_.run_for(20 * minutes);
+  append(-1);
+  retain();  // merges as well
+  ASSERT_EQ(segments().size(), 3u);
+  EXPECT_EQ(find(LogShard::kLargestTimestamp), 0);  // the first, as in Kafka
+  EXPECT_EQ(find(0), -1);
+  EXPECT_LT(segments()[0].modified_ms - now_, 60'000);
+  EXPECT_LT(segments()[1].modified_ms - now_, 21 * 60'000);
+  EXPECT_EQ(partition().log_start_offset(), 0);
+  clean();
+  ASSERT_EQ(segments().size(), 2u);  // the newer of the two that became one counts, as in Kafka
+  EXPECT_LT(segments()[0].modified_ms - now_, 21 * 60'000);
+  sim_.run_for(30 * minutes);
+  restart();
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 0);
+  sim_.run_for(20 * minutes);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 2);
+  sim_.run_for(20 * minutes);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 3);
+}
+
+TEST_F(SegmentTimeCheckTest, AnEarlierVersionsTailIsMendedAtTheStart) {
+  open();
+  append(now_);
+  append(now_ + 5);
+  append(-1);
+  sim_.end_server(Death::kKill);
+  close();
+  write_ahead_log_of_an_earlier_version(now_ - 1'000'000'000);
+  sim_.start_server();
+  open();
+  EXPECT_EQ(find(now_), 0);
+  EXPECT_EQ(find(now_ + 1), 1);
+  EXPECT_EQ(find(LogShard::kLargestTimestamp), 1);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 0);
+  EXPECT_TRUE(all_known());
+  EXPECT_EQ(header_times(), (std::vector<int64_t>{now_, now_ + 5, -1}));
+}
+
+TEST_F(SegmentTimeCheckTest, APowerCutAtAnyWriteLosesNothing) {
+  segment({batch(now_ - 30, -1), batch(now_ - 20, 0, CompressionType::kZstd)});
+  segment({batch(now_ - 10, now_ - 10)});
+  segment({batch(now_, now_ - 12)});
+  as_an_earlier_version_left_it();
+  open();
+  int cuts = 0;
+  for (uint64_t writes = 1; !all_known(); ++writes) {
+    sim_.disk().cut_at_write(writes);
+    mover_->start();
+    const auto stop = sim_.run_until([&] { return all_known(); }, 600 * runtime::kSecond);
+    if (stop == SimRuntime::Stop::kDone) break;
+    ASSERT_EQ(stop, SimRuntime::Stop::kDied);
+    ++cuts;
+    restart(Death::kPowerCut);
+    retain();
+    ASSERT_EQ(partition().log_start_offset(), 0) << writes;
+    ASSERT_EQ(find(now_ - 30), 2) << writes;
+    ASSERT_EQ(find(now_ - 20), 5) << writes;
+    ASSERT_EQ(find(now_ - 10), 8) << writes;
+    ASSERT_EQ(find(now_), 11) << writes;
+  }
+  EXPECT_GE(cuts, 4);
+  restart(Death::kPowerCut);
+  EXPECT_TRUE(all_known());
+  EXPECT_EQ(header_times(), (std::vector<int64_t>{now_ - 30, now_ - 20, now_ - 10, now_}));
 }
 
 TEST_F(SegmentTimeCheckTest, WhatCannotBeReadIsKept) {
@@ -254,10 +400,7 @@ TEST_F(SegmentTimeCheckTest, NewRecordsGoToASegmentOfTheirOwnMeanwhile) {
   segment({batch(now_, -1)});
   as_an_earlier_version_left_it();
   open();
-  bool appended = false;
-  auto more = make_batch(id_, {.records = 2, .timestamp = now_});
-  shards_[0]->append(partition(), more.bytes, true, [&](AppendResult) { appended = true; });
-  wait([&] { return appended; });
+  append(now_ + 1);
   retain();
   ASSERT_EQ(segments().size(), 2u);
   find_out();

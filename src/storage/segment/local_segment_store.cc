@@ -267,7 +267,6 @@ Result<bool> LocalSegmentStore::advance(Cycle& cycle) {
 }
 
 Result<void> LocalSegmentStore::plan(Cycle& cycle) {
-  const int64_t now_ms = clock_.wall_ms();
   cycle.plans.reserve(cycle.partitions.size());
   cycle.changes.reserve(cycle.partitions.size());
   std::unordered_set<PartitionId> seen;
@@ -289,7 +288,7 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
     }
     auto planned = plan_merge(created ? fresh : found->second.manifest, merge,
                               created ? PendingIndex{} : found->second.pending, options_.reading.spacing,
-                              now_ms, created ? -1 : found->second.damaged_segment);
+                              created ? -1 : found->second.damaged_segment);
     if (!planned) return std::unexpected(std::move(planned.error()));
     cycle.plans.push_back(std::move(*planned));
     cycle.changes.push_back(

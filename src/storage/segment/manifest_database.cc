@@ -29,7 +29,7 @@ constexpr const char* kSchema =
     "NOT NULL,"
     " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms "
     "INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0,"
-    " modified_ms INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
+    " modified_ms INTEGER NOT NULL DEFAULT 0, times_known INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
     "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT "
     "NULL,"
     " PRIMARY KEY (partition_id, producer_id)) WITHOUT ROWID;"
@@ -62,9 +62,10 @@ constexpr const char* kFromFormat3 =
     "NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;"
     "UPDATE format SET version = 4;";
 
-// Format 4 had times that headers said: 0 has them looked at.
+// Format 4 had times that headers said.
 constexpr const char* kFromFormat4 =
     "ALTER TABLE segments ADD COLUMN modified_ms INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE segments ADD COLUMN times_known INTEGER NOT NULL DEFAULT 0;"
     "UPDATE format SET version = 5;";
 
 // Rows that contradict each other would be acted upon: better to stop with the name of the partition.
@@ -155,7 +156,7 @@ Result<void> ManifestDatabase::prepare_statements() {
       {&update_partition_,
        "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
       {&remove_partition_, "DELETE FROM partitions WHERE id = ?1"},
-      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"},
+      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
       {&remove_segments_, "DELETE FROM segments WHERE partition_id = ?1"},
       {&get_producer_, "SELECT entry FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
@@ -237,7 +238,7 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
 Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
   auto scan = database_->prepare(
       "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms, "
-      "generation, directory, modified_ms FROM segments"
+      "generation, directory, modified_ms, times_known FROM segments"
       " ORDER BY partition_id, base_offset");
   if (!scan) return std::unexpected(std::move(scan.error()));
   auto at = partitions.begin();
@@ -251,7 +252,7 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
     at->partition.manifest.segments.push_back(
         {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
          scan->integer(5), scan->integer(6), static_cast<uint32_t>(scan->integer(7)),
-         static_cast<uint32_t>(scan->integer(8)), scan->integer(9)});
+         static_cast<uint32_t>(scan->integer(8)), scan->integer(9), scan->integer(10) != 0});
   }
 }
 
@@ -331,6 +332,7 @@ Result<void> ManifestDatabase::put_segment(int64_t row, const SegmentInfo& segme
       .bind(8, segment.generation)
       .bind(9, segment.directory)
       .bind(10, segment.modified_ms)
+      .bind(11, segment.times_known)
       .run();
 }
 

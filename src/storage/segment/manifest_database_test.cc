@@ -54,7 +54,7 @@ class ManifestDatabaseTest : public ::testing::Test {
   }
   static constexpr const char* kSound =
       "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
-      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1, 2, 0, 1), (1, 5, 9, 100, 1, 1, 1, 0, 0, 1);";
+      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1, 2, 0, 1, 1), (1, 5, 9, 100, 1, 1, 1, 0, 0, 1, 1);";
 };
 
 TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
@@ -115,7 +115,7 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
     ASSERT_TRUE((*manifests)->note_wal_file({0, ~0ull}));  // whether the first try had an effect may be unknown
     EXPECT_EQ(*(*manifests)->wal_files(), (std::vector<SegmentStore::WalFile>{{0, ~0ull}}));
     // Format 5: whether times are known.
-    EXPECT_FALSE((*loaded)[0].partition.manifest.segments[0].times_known());
+    EXPECT_FALSE((*loaded)[0].partition.manifest.segments[0].times_known);
     // Format 4: several log directories.
     EXPECT_EQ((*loaded)[0].partition.manifest.segments[0].directory, 0u);
     ASSERT_EQ((*manifests)->places()->size(), static_cast<size_t>(start));

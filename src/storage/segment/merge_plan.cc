@@ -15,14 +15,13 @@ namespace {
 // Kafka reads segment files with 32 bit positions.
 constexpr uint64_t kMaxSegmentBytes = std::numeric_limits<int32_t>::max();
 
-bool must_roll(const SegmentInfo& active, const BatchFacts& batch, const MergePartition& merge,
-               int64_t now_ms) {
+bool must_roll(const SegmentInfo& active, const BatchFacts& batch, const MergePartition& merge) {
   if (active.length == 0) return false;
-  if (!active.times_known()) return true;  // it may be written anew meanwhile
+  if (!active.times_known) return true;  // it may be written anew meanwhile
   if (active.length + batch.size > std::min(merge.segment_bytes, kMaxSegmentBytes)) return true;
   if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
   const int64_t age =
-      active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : now_ms - active.created_ms;
+      active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : batch.appended_ms - active.created_ms;
   return age > merge.segment_ms;
 }
 
@@ -85,8 +84,7 @@ void drop_old_segments(MergePlan& plan) {
 }  // namespace
 
 Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
-                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms,
-                             int64_t damaged_segment) {
+                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t damaged_segment) {
   MergePlan plan;
   plan.after = before;
   plan.pending = pending;
@@ -101,13 +99,14 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     // What is to be moved elsewhere is not appended to.
     const bool roll = segments.empty() || segments.back().base_offset == damaged_segment ||
                       segments.back().directory != plan.after.place.target ||
-                      must_roll(segments.back(), batch.facts, merge, now_ms);
+                      must_roll(segments.back(), batch.facts, merge);
     if (roll) {
       if (!segments.empty()) write_pending(plan, spacing, segments.back());
       SegmentInfo segment;
       segment.base_offset = segment.next_offset = batch.facts.base_offset;
       segment.first_timestamp = batch.facts.max_timestamp;
-      segment.created_ms = now_ms;
+      segment.created_ms = batch.facts.appended_ms;
+      segment.times_known = true;
       segment.directory = plan.after.place.target;
       segments.push_back(segment);
     }
@@ -123,7 +122,7 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     active.length += batch.facts.size;
     active.max_timestamp = std::max(active.max_timestamp, batch.facts.max_timestamp);
     active.next_offset = plan.after.end_offset = batch.facts.next_offset();
-    active.modified_ms = std::max<int64_t>(now_ms, 1);
+    active.modified_ms = std::max(active.modified_ms, batch.facts.appended_ms);
   }
   if (plan.pending.unindexed_bytes >= spacing.write_bytes)
     write_pending(plan, spacing, segments.back());

@@ -56,7 +56,6 @@ struct IndexSpacing {
 // batches begin. `damaged_segment` (its base offset, or -1) is not appended to. kInvalid if the batches do
 // not continue the manifest or contradict their facts.
 Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
-                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t now_ms,
-                             int64_t damaged_segment = -1);
+                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t damaged_segment = -1);
 
 }  // namespace weir::storage

@@ -14,8 +14,8 @@ constexpr int64_t kNow = 1'000'000;
 class MergePlanTest : public ::testing::Test {
  protected:
   MergePlanTest() { manifest_.partition = id_; }
-  MergePlan plan(MergePartition merge, int64_t now_ms = kNow) {
-    auto planned = plan_merge(manifest_, merge, pending_, spacing_, now_ms);
+  MergePlan plan(MergePartition merge) {
+    auto planned = plan_merge(manifest_, merge, pending_, spacing_);
     EXPECT_TRUE(planned) << planned.error().message;
     if (!planned) return {};
     manifest_ = planned->after;
@@ -64,20 +64,36 @@ TEST_F(MergePlanTest, RollsWhenABatchDoesNotFit) {
 TEST_F(MergePlanTest, RollsByTheTimeOfRecordsOrElseOfTheClock) {
   auto first = make_merge(id_, end_, 1, {.timestamp = 1000});
   plan(std::move(first));
-  auto same = make_merge(id_, end_, 1, {.timestamp = 1100});
+  auto same = make_merge(id_, end_, 1, {.timestamp = 1100, .appended_ms = kNow + 5000});
   same.segment_ms = 100;
-  EXPECT_EQ(plan(std::move(same), kNow + 5000).after.segments.size(), 1u);
+  EXPECT_EQ(plan(std::move(same)).after.segments.size(), 1u);
   auto later = make_merge(id_, end_, 1, {.timestamp = 1101});
   later.segment_ms = 100;
   EXPECT_EQ(plan(std::move(later)).after.segments.size(), 2u);
   // Without timestamps the segment's age counts.
   manifest_.segments.back().first_timestamp = kNoTimestamp;
-  auto aged = make_merge(id_, end_, 1);
+  auto aged = make_merge(id_, end_, 1, {.appended_ms = kNow + 100});
   aged.segment_ms = 100;
-  EXPECT_EQ(plan(std::move(aged), kNow + 100).after.segments.size(), 2u);
-  auto older = make_merge(id_, end_, 1);
+  EXPECT_EQ(plan(std::move(aged)).after.segments.size(), 2u);
+  auto older = make_merge(id_, end_, 1, {.appended_ms = kNow + 101});
   older.segment_ms = 100;
-  EXPECT_EQ(plan(std::move(older), kNow + 101).after.segments.size(), 3u);
+  EXPECT_EQ(plan(std::move(older)).after.segments.size(), 3u);
+}
+
+TEST_F(MergePlanTest, ASegmentIsAsOldAsItsLastAppendAndNotAsItsMerge) {
+  plan(make_merge(id_, end_, 1, {.appended_ms = 100}));
+  plan(make_merge(id_, end_, 1, {.appended_ms = 300}));
+  const SegmentInfo& segment = plan(make_merge(id_, end_, 1, {.appended_ms = 200})).after.segments.at(0);
+  EXPECT_EQ(segment.created_ms, 100);
+  EXPECT_EQ(segment.modified_ms, 300);  // the clock went back
+}
+
+TEST_F(MergePlanTest, WhatHasUnknownTimesIsNotAppendedTo) {
+  plan(make_merge(id_, end_, 1));
+  EXPECT_TRUE(manifest_.segments.back().times_known);
+  manifest_.segments.back().times_known = false;
+  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 2u);
+  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 2u);
 }
 
 TEST_F(MergePlanTest, RollsWhereRelativeOffsetsEnd) {
@@ -144,7 +160,7 @@ TEST_F(MergePlanTest, IndexEntriesComeByDistanceAndAreWrittenByTheMegabyte) {
 TEST_F(MergePlanTest, RefusesWhatContradictsItself) {
   plan(make_merge(id_, end_, 2));
   const auto refused = [&](MergePartition merge) {
-    auto planned = plan_merge(manifest_, merge, pending_, spacing_, kNow);
+    auto planned = plan_merge(manifest_, merge, pending_, spacing_);
     return !planned && planned.error().code == ErrorCode::kInvalid;
   };
   int64_t back = 1;

@@ -142,16 +142,22 @@ Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t ti
   return std::nullopt;
 }
 
+Result<Slice> read_batch(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch) {
+  const size_t size = batch.header.size();
+  Slice slice{Buffer::allocate(size), nullptr, size};
+  slice.data = slice.owner.data();
+  auto got = file.read_at(batch.offset, {slice.owner.data(), size});
+  if (!got) return std::unexpected(std::move(got.error()));
+  if (*got < size) return fail(ErrorCode::kCorrupt, fmt::format("{}: ends within the batch at {}", name, batch.offset));
+  return slice;
+}
+
 Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name,
                                                          const HeaderScanner::Position& batch,
                                                          int64_t timestamp, int64_t lowest_offset) {
-  const Buffer memory = Buffer::allocate(batch.header.size());
-  const MutableBytes bytes{memory.data(), batch.header.size()};
-  auto got = file.read_at(batch.offset, bytes);
-  if (!got) return std::unexpected(std::move(got.error()));
-  if (*got < bytes.size())
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: ends within the batch at {}", name, batch.offset));
-  auto found = first_record_in(bytes, timestamp, lowest_offset);
+  const auto bytes = read_batch(file, name, batch);
+  if (!bytes) return std::unexpected(bytes.error());
+  auto found = first_record_in(bytes->bytes(), timestamp, lowest_offset);
   if (!found)
     return fail(found.error().code,
                 fmt::format("{}: the batch at {}: {}", name, batch.offset, found.error().message));

@@ -22,8 +22,10 @@ Result<int64_t> max_timestamp_in(Bytes batch);
 Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp,
                                                          int64_t lowest_offset);
 
-// The same for a batch in a file. The batch's first record at or above `lowest_offset` with a timestamp >=
-// `timestamp`; nothing if it has none. `name` is for messages. kCorrupt if the records contradict the header.
+// All bytes of a batch in a file. `name` is for messages.
+Result<Slice> read_batch(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch);
+
+// first_record_in for a batch in a file.
 Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name,
                                                          const HeaderScanner::Position& batch,
                                                          int64_t timestamp, int64_t lowest_offset);

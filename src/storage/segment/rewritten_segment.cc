@@ -22,7 +22,8 @@ Result<std::unique_ptr<RewrittenSegment>> RewrittenSegment::create(runtime::File
   segment->info_.base_offset = segment->info_.next_offset = base_offset;
   segment->info_.generation = generation;
   segment->info_.created_ms = created_ms;
-  segment->info_.modified_ms = std::max<int64_t>(created_ms, 1);
+  segment->info_.modified_ms = created_ms;
+  segment->info_.times_known = true;
   segment->info_.directory = segment->paths_.directory;
   return segment;
 }

@@ -279,10 +279,15 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
 
 Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest,
                                                         int64_t timestamp) {
+  if (timestamp == SegmentStore::kLargestTimestamp) {
+    auto largest = largest_timestamp(manifest);
+    if (!largest) return std::unexpected(std::move(largest.error()));
+    timestamp = *largest;
+  }
   for (size_t i = 0; i < manifest.segments.size(); ++i) {
     const SegmentInfo& info = manifest.segments[i];
     if (info.next_offset <= manifest.log_start_offset) continue;
-    if (info.times_known() && info.max_timestamp < timestamp) continue;
+    if (info.times_known && info.max_timestamp < timestamp) continue;
     auto segment = open(manifest.partition, info, i + 1 == manifest.segments.size());
     if (!segment) return std::unexpected(std::move(segment.error()));
     auto found = find_timestamp_in(*segment, timestamp, manifest.log_start_offset);
@@ -295,7 +300,7 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
 Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment,
                                                                           int64_t timestamp,
                                                                           int64_t lowest_offset) {
-  const bool known = segment.info->times_known();  // else all records are looked at
+  const bool known = segment.info->times_known;  // else all records are looked at
   uint64_t from = 0;
   if (known) {
     auto index = index_of(segment, segment.info->length);
@@ -314,8 +319,35 @@ Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const 
     const BatchHeader& header = (*position)->header;
     if ((known && header.max_timestamp < timestamp) || header.last_offset() < lowest_offset) continue;
     auto found = first_record_at(*segment.file, segment.path, **position, timestamp, lowest_offset);
+    // Records that nobody can read hide no others.
+    const bool passed_over = !found && !known && found.error().code == ErrorCode::kCorrupt && header.max_timestamp < timestamp;
+    if (passed_over) continue;
     if (!found || *found) return found;
   }
+}
+
+Result<int64_t> SegmentReader::largest_timestamp(const PartitionManifest& manifest) {
+  int64_t largest = kNoTimestamp;
+  for (size_t i = 0; i < manifest.segments.size(); ++i) {
+    const SegmentInfo& info = manifest.segments[i];
+    if (info.next_offset <= manifest.log_start_offset) continue;
+    if (info.times_known) {
+      largest = std::max(largest, info.max_timestamp);
+      continue;
+    }
+    auto segment = open(manifest.partition, info, i + 1 == manifest.segments.size());
+    if (!segment) return std::unexpected(std::move(segment.error()));
+    HeaderScanner scanner(*segment->file, segment->path, 0, info.length, info.base_offset);
+    while (true) {
+      auto position = scanner.next();
+      if (!position) return std::unexpected(std::move(position.error()));
+      if (!*position) break;
+      auto batch = read_batch(*segment->file, segment->path, **position);
+      if (!batch) return std::unexpected(std::move(batch.error()));
+      if ((*position)->header.record_count > 0) largest = std::max(largest, max_timestamp_in(batch->bytes()).value_or(largest));
+    }
+  }
+  return largest;
 }
 
 }  // namespace weir::storage

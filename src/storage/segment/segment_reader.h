@@ -114,6 +114,8 @@ class SegmentReader {
                                                          int64_t offset);
   Result<SegmentRead> whole_batches(const Segment& segment, const Index& index,
                                     const HeaderScanner::Position& first, uint32_t max_bytes);
+  // Of the records of all segments; of those whose times are not known all are looked at.
+  Result<int64_t> largest_timestamp(const PartitionManifest& manifest);
   Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp,
                                                              int64_t lowest_offset);
 

@@ -30,15 +30,15 @@ struct SegmentInfo {
   uint64_t length = 0;      // valid bytes of the file
   int64_t max_timestamp = kNoTimestamp;
   int64_t first_timestamp = kNoTimestamp;  // max timestamp of its first batch; rolling by time counts from it
-  int64_t created_ms = 0;                  // wall clock at creation
+  int64_t created_ms = 0;                  // wall clock of the first append to it
   uint32_t generation = 0;                 // of its file; 0 as merged, more once compaction rewrote or a move copied it
   uint32_t directory = 0;                  // number of the log directory its file is in
-  int64_t modified_ms = 0;                 // wall clock when records came last; 0: see times_known
+  int64_t modified_ms = 0;                 // wall clock of the last append to it, whatever file it is in
+  // Whether its timestamps are those of its records. Earlier versions and Kafka's folders took them from batch headers, which
+  // producers get wrong: until somebody looked at the records (log/segment_time_check.h), nothing goes or is hidden for them.
+  bool times_known = false;
 
-  // Earlier versions and Kafka's folders took times from batch headers, which producers may get wrong. Until somebody has
-  // looked at the records (log/segment_time_check.h), nothing is deleted or left out for its time.
-  bool times_known() const { return modified_ms > 0; }
-  // As Kafka has it: records without a time are as old as the file.
+  // As Kafka has it, with the time of the file's last change: records without a time are as old as their append.
   int64_t largest_timestamp() const { return max_timestamp >= 0 ? max_timestamp : modified_ms; }
   bool operator==(const SegmentInfo&) const = default;
 };
@@ -166,7 +166,8 @@ class SegmentStore : public WalFileRegister {
                     runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) = 0;
 
   // First record with timestamp >= `timestamp` in the segments (batches of compressed topics are
-  // decompressed).
+  // decompressed); kLargestTimestamp asks for the first one with the largest.
+  static constexpr int64_t kLargestTimestamp = -3;
   virtual void find_timestamp(const PartitionManifest& manifest, int64_t timestamp,
                               runtime::Executor& reply_to,
                               Function<void(Result<TimestampPosition>)> done) = 0;

@@ -22,6 +22,7 @@ struct BatchShape {
   int64_t timestamp = 1000;  // of the first record; each next one has 1 ms more
   int32_t leader_epoch = 0;
   uint8_t fill = 'v';
+  int64_t appended_ms = 1'000'000;
 };
 
 inline MergePartition::Batch make_batch(const PartitionId& partition, const BatchShape& shape) {
@@ -37,6 +38,7 @@ inline MergePartition::Batch make_batch(const PartitionId& partition, const Batc
   batch.facts.last_offset_delta = shape.records - 1;
   batch.facts.size = static_cast<uint32_t>(bytes.size());
   batch.facts.max_timestamp = shape.timestamp + shape.records - 1;
+  batch.facts.appended_ms = shape.appended_ms;
   batch.bytes = Slice::copy_of(bytes);
   return batch;
 }

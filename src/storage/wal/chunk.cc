@@ -11,7 +11,8 @@ namespace {
 
 constexpr uint64_t kFileMagic = 0x57454952'57414C0A;  // "WEIRWAL\n"
 constexpr uint32_t kChunkMagic = 0x57414C43;          // "WALC"
-constexpr uint32_t kFooterMagic = 0x57414C46;         // "WALF"
+constexpr uint32_t kFooterMagic = 0x57414C47;         // "WALG"
+constexpr uint32_t kFooterMagicOfVersion1 = 0x57414C46;  // "WALF"
 constexpr uint32_t kFlagRecycled = 1;
 constexpr size_t kFileHeaderCrcAt = 60;
 constexpr size_t kChunkHeaderCrcAt = 60;
@@ -21,7 +22,7 @@ constexpr size_t kChunkHeaderCrcAt = 60;
 void encode_file_header(const WalFileHeader& header, uint8_t* block) {
   std::memset(block, 0, kWalBlock);
   store_be(block, kFileMagic);
-  store_be(block + 8, uint32_t{kWalFormatVersion});
+  store_be(block + 8, kWalFileVersion);
   store_be(block + 12, header.shard);
   store_be(block + 16, header.identity.incarnation);
   store_be(block + 24, header.identity.generation);
@@ -36,7 +37,7 @@ std::optional<WalFileHeader> decode_file_header(Bytes block) {
   const uint8_t* p = block.data();
   if (block.size() < kWalBlock || load_be<uint64_t>(p) != kFileMagic) return std::nullopt;
   if (load_be<uint32_t>(p + kFileHeaderCrcAt) != crc32c({p, kFileHeaderCrcAt})) return std::nullopt;
-  if (load_be<uint32_t>(p + 8) != kWalFormatVersion) return std::nullopt;
+  if (load_be<uint32_t>(p + 8) != kWalFileVersion) return std::nullopt;
   WalFileHeader header;
   header.shard = load_be<uint32_t>(p + 12);
   header.identity.incarnation = load_be<uint64_t>(p + 16);
@@ -50,7 +51,7 @@ std::optional<WalFileHeader> decode_file_header(Bytes block) {
 
 void encode_chunk_header(const ChunkHeader& header, uint8_t* out) {
   store_be(out, kChunkMagic);
-  store_be(out + 4, kWalFormatVersion);
+  store_be(out + 4, header.version);
   store_be(out + 6, uint16_t{0});
   store_be(out + 8, header.file.incarnation);
   store_be(out + 16, header.file.generation);
@@ -68,8 +69,9 @@ std::optional<ChunkHeader> decode_chunk_header(Bytes bytes) {
   const uint8_t* p = bytes.data();
   if (bytes.size() < kChunkHeaderBytes || load_be<uint32_t>(p) != kChunkMagic) return std::nullopt;
   if (load_be<uint32_t>(p + kChunkHeaderCrcAt) != crc32c({p, kChunkHeaderCrcAt})) return std::nullopt;
-  if (load_be<uint16_t>(p + 4) != kWalFormatVersion) return std::nullopt;
   ChunkHeader header;
+  header.version = load_be<uint16_t>(p + 4);
+  if (header.version == 0 || header.version > kChunkVersion) return std::nullopt;
   header.file.incarnation = load_be<uint64_t>(p + 8);
   header.file.generation = load_be<uint64_t>(p + 16);
   header.file.salt = load_be<uint64_t>(p + 24);
@@ -81,9 +83,9 @@ std::optional<ChunkHeader> decode_chunk_header(Bytes bytes) {
   header.footer_crc = load_be<uint32_t>(p + 56);
   const bool consistent = header.number != 0 && header.block != 0 && header.length != 0 &&
                           header.length % kWalBlock == 0 && header.footer_offset >= kChunkHeaderBytes &&
-                          header.footer_offset % 8 == 0 && header.footer_length >= footer_bytes(1) &&
+                          header.footer_offset % 8 == 0 && header.footer_length >= footer_bytes(1, header.entry_bytes()) &&
                           uint64_t{header.footer_offset} + header.footer_length <= header.length &&
-                          header.footer_length == footer_bytes(header.batch_count());
+                          header.footer_length == footer_bytes(header.batch_count(), header.entry_bytes());
   if (!consistent) return std::nullopt;
   return header;
 }
@@ -116,11 +118,12 @@ void encode_footer_entry(const FooterEntry& entry, uint8_t* out) {
   store_be(out + 72, facts.control_type);
   store_be(out + 74, facts.transaction_version);
   store_be(out + 76, facts.coordinator_epoch);
+  store_be(out + 80, facts.appended_ms);
 }
 
 namespace {
 
-FooterEntry decode_footer_entry(const uint8_t* p) {
+FooterEntry decode_footer_entry(const uint8_t* p, size_t bytes) {
   FooterEntry entry;
   BatchFacts& facts = entry.facts;
   std::memcpy(facts.partition.topic.bytes.data(), p, 16);
@@ -139,6 +142,7 @@ FooterEntry decode_footer_entry(const uint8_t* p) {
   facts.control_type = load_be<int16_t>(p + 72);
   facts.transaction_version = load_be<int16_t>(p + 74);
   facts.coordinator_epoch = load_be<int32_t>(p + 76);
+  if (bytes > kFooterEntryBytesOfVersion1) facts.appended_ms = load_be<int64_t>(p + 80);
   return entry;
 }
 
@@ -160,17 +164,21 @@ uint32_t encode_footer_header(uint64_t salt, ChunkNumber number, uint32_t offset
 
 std::optional<ChunkFooter> decode_footer(Bytes bytes) {
   const uint8_t* p = bytes.data();
-  if (bytes.size() < kFooterHeaderBytes || load_be<uint32_t>(p) != kFooterMagic) return std::nullopt;
+  if (bytes.size() < kFooterHeaderBytes) return std::nullopt;
+  const uint32_t magic = load_be<uint32_t>(p);
+  if (magic != kFooterMagic && magic != kFooterMagicOfVersion1) return std::nullopt;
+  const size_t entry_bytes = magic == kFooterMagic ? kFooterEntryBytes : kFooterEntryBytesOfVersion1;
   const uint32_t count = load_be<uint32_t>(p + 28);
-  if (count == 0 || count > (bytes.size() - kFooterHeaderBytes) / kFooterEntryBytes) return std::nullopt;
-  if (load_be<uint32_t>(p + 4) != crc32c(bytes.subspan(8, footer_bytes(count) - 8))) return std::nullopt;
+  if (count == 0 || count > (bytes.size() - kFooterHeaderBytes) / entry_bytes) return std::nullopt;
   ChunkFooter footer;
+  footer.bytes = footer_bytes(count, entry_bytes);
+  if (load_be<uint32_t>(p + 4) != crc32c(bytes.subspan(8, footer.bytes - 8))) return std::nullopt;
   footer.salt = load_be<uint64_t>(p + 8);
   footer.number = load_be<uint64_t>(p + 16);
   footer.offset = load_be<uint32_t>(p + 24);
   footer.entries.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
-    footer.entries.push_back(decode_footer_entry(p + footer_bytes(i)));
+    footer.entries.push_back(decode_footer_entry(p + footer_bytes(i, entry_bytes), entry_bytes));
   }
   return footer;
 }

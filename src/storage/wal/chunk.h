@@ -16,10 +16,12 @@
 namespace weir::storage {
 
 inline constexpr size_t kWalBlock = 4096;
-inline constexpr uint16_t kWalFormatVersion = 1;
+inline constexpr uint32_t kWalFileVersion = 1;
+inline constexpr uint16_t kChunkVersion = 2;
 inline constexpr size_t kChunkHeaderBytes = 64;
 inline constexpr size_t kFooterHeaderBytes = 32;
-inline constexpr size_t kFooterEntryBytes = 80;
+inline constexpr size_t kFooterEntryBytes = 88;
+inline constexpr size_t kFooterEntryBytesOfVersion1 = 80;  // without the time of the append
 inline constexpr size_t kRecordBatchHeaderBytes = 61;  // smallest record batch: no records
 inline constexpr size_t kRecordBatchCrcStart = 21;     // first byte that a record batch's own checksum covers
 
@@ -57,10 +59,12 @@ struct ChunkHeader {
   uint32_t footer_offset = 0;  // from the chunk's start, a multiple of 8
   uint32_t footer_length = 0;
   uint32_t footer_crc = 0;
+  uint16_t version = kChunkVersion;
   bool operator==(const ChunkHeader&) const = default;
   uint64_t offset() const { return uint64_t{block} * kWalBlock; }
+  size_t entry_bytes() const { return version == 1 ? kFooterEntryBytesOfVersion1 : kFooterEntryBytes; }
   uint32_t batch_count() const {
-    return static_cast<uint32_t>((footer_length - kFooterHeaderBytes) / kFooterEntryBytes);
+    return static_cast<uint32_t>((footer_length - kFooterHeaderBytes) / entry_bytes());
   }
 };
 
@@ -85,11 +89,12 @@ struct ChunkFooter {
   uint64_t salt = 0;
   ChunkNumber number = 0;
   uint32_t offset = 0;  // of the footer, from the chunk's start
+  size_t bytes = 0;     // its own
   std::vector<FooterEntry> entries;
 };
 
-constexpr size_t footer_bytes(size_t batch_count) {
-  return kFooterHeaderBytes + batch_count * kFooterEntryBytes;
+constexpr size_t footer_bytes(size_t batch_count, size_t entry_bytes = kFooterEntryBytes) {
+  return kFooterHeaderBytes + batch_count * entry_bytes;
 }
 void encode_footer_entry(const FooterEntry& entry, uint8_t* out);
 // Fills the footer's header in front of entries that are in place already; returns the footer's checksum.

@@ -20,6 +20,12 @@ std::string hex(Bytes bytes) {
   return out;
 }
 
+std::vector<uint8_t> unhex(std::string_view text) {
+  std::vector<uint8_t> out;
+  for (size_t i = 0; i < text.size(); i += 2) out.push_back(static_cast<uint8_t>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16)));
+  return out;
+}
+
 // The worked example of docs/formats/wal.md.
 const WalFileIdentity kExampleFile{0x0102030405060708, 9, 0xa0a1a2a3a4a5a6a7};
 
@@ -38,12 +44,12 @@ TEST(ChunkFormat, FileHeaderIsTheDocumentedOne) {
 }
 
 TEST(ChunkFormat, ChunkHeaderIsTheDocumentedOne) {
-  const ChunkHeader header{kExampleFile, 42, 4096, 3, 168, 112, 0xdeadbeef};
+  const ChunkHeader header{kExampleFile, 42, 4096, 3, 168, 120, 0xdeadbeef};
   std::vector<uint8_t> bytes(kChunkHeaderBytes);
   encode_chunk_header(header, bytes.data());
   EXPECT_EQ(hex(Bytes(bytes).first(60)),
-            "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7"
-            "000000000000002a0000100000000003000000a800000070deadbeef");
+            "57414c430002000001020304050607080000000000000009a0a1a2a3a4a5a6a7"
+            "000000000000002a0000100000000003000000a800000078deadbeef");
   EXPECT_EQ(decode_chunk_header(bytes), header);
 }
 
@@ -53,15 +59,16 @@ TEST(ChunkFormat, FooterIsTheDocumentedOne) {
   entry.facts.control_type = 1;
   entry.facts.coordinator_epoch = 6;
   entry.facts.transaction_version = 2;
+  entry.facts.appended_ms = 1'700'000'000'005;
   std::vector<uint8_t> bytes(footer_bytes(1));
   encode_footer_entry(entry, bytes.data() + kFooterHeaderBytes);
   const uint32_t crc = encode_footer_header(kExampleFile.salt, 42, 168, bytes);
   EXPECT_EQ(crc, crc32c(Bytes(bytes).subspan(8)));
-  EXPECT_EQ(hex(bytes), "57414c46" + hex(Bytes(bytes).subspan(4, 4)) +
+  EXPECT_EQ(hex(bytes), "57414c47" + hex(Bytes(bytes).subspan(4, 4)) +
                             "a0a1a2a3a4a5a6a7000000000000002a000000a800000001"
                             "0102030405060708090a0b0c0d0e0f100000000500000007"
                             "00000000000003e80000000200000064000000401122334"
-                            "40000018bcfe56be80000000000000fa500010010000003e80001000200000006");
+                            "40000018bcfe56be80000000000000fa500010010000003e800010002000000060000018bcfe56805");
   const auto footer = decode_footer(bytes);
   ASSERT_TRUE(footer);
   EXPECT_EQ(footer->salt, kExampleFile.salt);
@@ -95,6 +102,7 @@ TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
   facts.base_offset = 1000;
   facts.size = 73;
   facts.max_timestamp = 1'700'000'000'000;
+  facts.appended_ms = 1'700'000'000'005;
 
   PackedMemory memory(64 * 1024);
   OpenChunk chunk(memory);
@@ -105,23 +113,44 @@ TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
   ASSERT_EQ(chunk.pieces()[0].iov_len, kWalBlock);
   const Bytes block(static_cast<const uint8_t*>(chunk.pieces()[0].iov_base), kWalBlock);
   EXPECT_EQ(hex(block.first(64)),
-            "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
-            "00001000000000030000009000000070da871cd6b2f05130");
+            "57414c430002000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
+            "00001000000000030000009000000078bf1d9d6037e5e9bd");
   EXPECT_EQ(hex(block.subspan(64, 80)),
             "00000000000003e80000003d0000000702e641a44b0000000000000000018bcfe568000000018bcf"
             "e56800ffffffffffffffffffffffffffff0000000116000000010a68656c6c6f0000000000000000");
-  EXPECT_EQ(hex(block.subspan(144, 112)),
-            "57414c46da871cd6a0a1a2a3a4a5a6a7000000000000002a00000090000000010102030405060708"
+  EXPECT_EQ(hex(block.subspan(144, 120)),
+            "57414c47bf1d9d60a0a1a2a3a4a5a6a7000000000000002a00000090000000010102030405060708"
+            "090a0b0c0d0e0f10000000050000000700000000000003e8000000000000004900000040e641a44b"
+            "0000018bcfe56800ffffffffffffffffffff0000ffffffffffff0000ffffffff0000018bcfe56805");
+  for (size_t i = 264; i < kWalBlock; ++i) ASSERT_EQ(block[i], 0);
+}
+
+// What the document showed before chunks told when a batch was appended.
+TEST(ChunkFormat, Version1IsRead) {
+  const std::vector<uint8_t> header =
+      unhex("57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
+            "00001000000000030000009000000070da871cd6b2f05130");
+  const auto read = decode_chunk_header(header);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->batch_count(), 1u);
+  const std::vector<uint8_t> bytes =
+      unhex("57414c46da871cd6a0a1a2a3a4a5a6a7000000000000002a00000090000000010102030405060708"
             "090a0b0c0d0e0f10000000050000000700000000000003e8000000000000004900000040e641a44b"
             "0000018bcfe56800ffffffffffffffffffff0000ffffffffffff0000ffffffff");
-  for (size_t i = 256; i < kWalBlock; ++i) ASSERT_EQ(block[i], 0);
+  const auto footer = decode_footer(bytes);
+  ASSERT_TRUE(footer);
+  EXPECT_EQ(footer->bytes, bytes.size());
+  ASSERT_EQ(footer->entries.size(), 1u);
+  EXPECT_EQ(footer->entries[0].crc, 0xe641a44b);
+  EXPECT_EQ(footer->entries[0].facts.coordinator_epoch, -1);
+  EXPECT_EQ(footer->entries[0].facts.appended_ms, 0);
 }
 
 TEST(ChunkFormat, EveryFlippedBitIsNoticed) {
   std::vector<uint8_t> file(kWalBlock);
   encode_file_header({kExampleFile, 3, false, 65536, 0}, file.data());
   std::vector<uint8_t> header(kChunkHeaderBytes);
-  encode_chunk_header({kExampleFile, 42, 4096, 1, 168, 112, 1}, header.data());
+  encode_chunk_header({kExampleFile, 42, 4096, 1, 168, 120, 1}, header.data());
   std::vector<uint8_t> footer(footer_bytes(2));
   const TestBatch batch = make_batch(5, 1000, 100);
   const FooterEntry entry{batch.facts, 64, load_be<uint32_t>(batch.bytes.data + 17)};
@@ -155,7 +184,7 @@ TEST(ChunkFormat, EveryFlippedBitIsNoticed) {
 }
 
 TEST(ChunkFormat, RefusesLengthsThatDoNotFit) {
-  const ChunkHeader good{kExampleFile, 42, 4096, 1, 168, 112, 1};
+  const ChunkHeader good{kExampleFile, 42, 4096, 1, 168, 120, 1};
   std::vector<uint8_t> bytes(kChunkHeaderBytes);
   const auto accepted = [&](ChunkHeader header) {
     encode_chunk_header(header, bytes.data());
@@ -165,7 +194,7 @@ TEST(ChunkFormat, RefusesLengthsThatDoNotFit) {
   for (auto change : std::vector<void (*)(ChunkHeader&)>{
            [](ChunkHeader& h) { h.length = 0; }, [](ChunkHeader& h) { h.length = 4097; },
            [](ChunkHeader& h) { h.number = 0; }, [](ChunkHeader& h) { h.block = 0; },
-           [](ChunkHeader& h) { h.footer_length = 113; }, [](ChunkHeader& h) { h.footer_length = 32; },
+           [](ChunkHeader& h) { h.footer_length = 121; }, [](ChunkHeader& h) { h.footer_length = 32; },
            [](ChunkHeader& h) { h.footer_length = 0; }, [](ChunkHeader& h) { h.footer_offset = 4000; },
            [](ChunkHeader& h) { h.footer_offset = 0xfffffff8; }, [](ChunkHeader& h) { h.footer_offset = 8; },
            [](ChunkHeader& h) { h.footer_offset = 170; },

@@ -526,7 +526,7 @@ TEST(Replay, AChunkForgedByAClientIsNotTakenForOne) {
   OneFile log(Chunks{{100}, {200}});
   std::vector<uint8_t> forged(kWalBlock, 0);
   const auto block = static_cast<uint32_t>(log.starts[2] / kWalBlock);
-  encode_chunk_header({{log.world.incarnation, 1, 0x1234}, 3, kWalBlock, block, 64, 112, 0}, forged.data());
+  encode_chunk_header({{log.world.incarnation, 1, 0x1234}, 3, kWalBlock, block, 64, 120, 0}, forged.data());
   log.world.sim.disk().overwrite_raw(log.path, log.starts[2], forged);
   log.flip(log.starts[1] + 100);
   const auto result = log.look();

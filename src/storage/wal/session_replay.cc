@@ -285,7 +285,7 @@ std::vector<SessionReplay::Saved> SessionReplay::salvage(size_t index, uint64_t 
                     "the header of a chunk is damaged");
     saved.push_back({footer->number, place});
     first = footer->number + 1;
-    chunk_from = align_up(at + footer_bytes(footer->entries.size()), kWalBlock);
+    chunk_from = align_up(at + footer->bytes, kWalBlock);
     ++result_.chunks;
   }
   return saved;
