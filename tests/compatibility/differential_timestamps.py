@@ -9,7 +9,6 @@ from harness import brokers
 from integration import wire
 
 SETTINGS = {"log.cleaner.backoff.ms": "200", "log.retention.check.interval.ms": "500"}
-LIST_OFFSETS = 2
 LOG_APPEND_TIME = 8
 MAX_TIMESTAMP = -3
 YEARS_31 = 31 * 365 * 86_400_000
@@ -42,18 +41,11 @@ CASES = {
 KNOWN_OTHERWISE = {f"flag, header too high, {codec}, CreateTime" for codec in CODECS}
 
 
-def batch(now: int, records: list[int], header: int | str, attributes: int, codec: str = "none", key: bytes = b"k",
-          value: bytes = b"v" * 20) -> bytes:
+def batch(now: int, records: list[int], header: int | str, attributes: int, codec: str = "none", key: bytes = b"k") -> bytes:
     times = [at if at < 0 else now + at for at in records]
     largest = 0 if header == "zero" else header if header < 0 else now + header
-    body = b""
-    for delta, at in enumerate(times):
-        record = b"\0" + wire.varint(at - times[0]) + wire.varint(delta) + wire.varint(len(key)) + key
-        record += wire.varint(len(value)) + value + wire.varint(0)
-        body += wire.varint(len(record)) + record
     bits, compress = CODECS[codec]
-    rest = struct.pack(">hiqqqhii", attributes | bits, len(times) - 1, times[0], largest, -1, -1, -1, len(times)) + compress(body)
-    return struct.pack(">qiib", 0, len(rest) + 9, 0, 2) + struct.pack(">I", wire.crc32c(rest)) + rest
+    return wire.timed_batch(times, largest, attributes | bits, key, compress=compress)
 
 
 class Client(wire.Client):
@@ -82,31 +74,6 @@ class Client(wire.Client):
                 at += 6 + max(size, 0)
             return error, base, append_time >= 0, indexes
 
-    def offset_for(self, topic: str, timestamp: int) -> tuple[int, int, int]:
-        """Error code, offset, timestamp."""
-        name = bytes([len(topic) + 1]) + topic.encode()
-        body = struct.pack(">ib", -1, 0) + b"\2" + name + b"\2" + struct.pack(">iiq", 0, -1, timestamp) + b"\0\0\0"
-        frame = struct.pack(">hhi", LIST_OFFSETS, 7, 1) + wire.text("times") + b"\0" + body
-        answer = self.ask(struct.pack(">i", len(frame)) + frame)
-        error, found, offset = struct.unpack_from(">hqq", answer, 1 + 4 + 1 + len(name) + 1 + 4)
-        return error, offset, found
-
-    def stored(self, topic: str, offset: int = 0) -> list[tuple]:
-        """Of each batch: base offset, attributes, base and max timestamp, number of records."""
-        found = []
-        while True:
-            error, high_watermark, data = self.fetch(topic, offset)
-            assert error == 0, f"Fetch of {topic} at {offset}: error {error}"
-            at = 0
-            while at < len(data):
-                base, size = struct.unpack_from(">qi", data, at)
-                attributes, delta, first, largest, _, _, _, count = struct.unpack_from(">hiqqqhii", data, at + 21)
-                found.append((base, attributes, first, largest, count))
-                offset = base + delta + 1
-                at += 12 + size
-            if offset >= high_watermark:
-                return found
-
 
 def relative(now: int, timestamp: int) -> str:
     return str(timestamp) if timestamp <= 0 else f"now{timestamp - now:+}"
@@ -128,7 +95,7 @@ def observed(client: Client, topic: str, kind: str, now: int, sent: bytes) -> di
         pass
     seen["produce the next"] = client.produced(topic, batch(now, [1000], 1000, 0))
     seen["fetch"] = [(base, attributes, relative(now, first), "append time" if append_time else relative(now, largest), count)
-                     for base, attributes, first, largest, count in client.stored(topic)]
+                     for base, attributes, first, largest, count in client.batches(topic)]
     for name, at in {"now-1": now - 1, "now": now, "now+6": now + 6, "now+11": now + 11, "now+1000": now + 1000,
                      "now+1001": now + 1001, "the largest": MAX_TIMESTAMP}.items():
         if append_time and name not in ("now-1", "the largest"):
@@ -191,7 +158,7 @@ def compaction(clients: list[Client], now: int) -> list[tuple[str, str, str]]:
                 at = now - 60_000 + 500 * i
                 sent = batch(0, [at], at if header is None else header, 0, key=b"key%d" % (i % 5))
                 assert client.produced(topic, sent)[0] == 0, topic
-        left = lambda client: [base for base, _, _, _, count in client.stored(topic) if count > 0]  # noqa: E731
+        left = lambda client: [base for base, _, _, _, count in client.batches(topic) if count > 0]  # noqa: E731
         done = all(until(lambda client=client: len(left(client)) <= 15) for client in clients)
         here, there = (left(client) for client in clients)
         same = done and here == there

@@ -17,6 +17,7 @@ import damage  # noqa: E402
 import full_disk  # noqa: E402
 import hostile  # noqa: E402
 import partitions  # noqa: E402
+import times  # noqa: E402
 from harness import brokers  # noqa: E402
 
 
@@ -45,6 +46,7 @@ def main() -> int:
     cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
     cases.append(("starts without a free block", full_disk.starts_without_a_free_block))
     cases.append(("damage: every file in every way", damage.every_file_in_every_way))
+    cases.append(("imported headers that lie about time are mended", times.imported_headers_that_lie_are_mended))
     words = sys.argv[1:]
     unwanted = words[words.index("--not") + 1:] if "--not" in words else []
     wanted = words[:words.index("--not")] if "--not" in words else words

@@ -2,7 +2,7 @@
 import socket
 import struct
 
-PRODUCE, FETCH, METADATA, FIND_COORDINATOR, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 3, 10, 18, 19, 20
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, FIND_COORDINATOR, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 10, 18, 19, 20
 STORAGE_ERROR = 56
 RETRIABLE = {1: False, 3: True, 6: True, 7: True, 56: True}
 
@@ -44,6 +44,18 @@ def batch(payload: bytes) -> bytes:
     record = b"\0" + varint(0) + varint(0) + varint(-1) + varint(len(payload)) + payload + varint(0)
     rest = struct.pack(">hiqqqhii", 0, 0, 0, 0, -1, -1, -1, 1) + varint(len(record)) + record
     return struct.pack(">qiib", 0, len(rest) + 9, 0, 2) + struct.pack(">I", crc32c(rest)) + rest
+
+
+def timed_batch(times: list[int], largest: int, attributes: int = 0, key: bytes = b"k", value: bytes = b"v" * 20,
+                base_offset: int = 0, compress=lambda records: records) -> bytes:
+    """Records at these times under a header that says `largest`."""
+    records = b""
+    for delta, at in enumerate(times):
+        record = b"\0" + varint(at - times[0]) + varint(delta) + varint(len(key)) + key
+        record += varint(len(value)) + value + varint(0)
+        records += varint(len(record)) + record
+    rest = struct.pack(">hiqqqhii", attributes, len(times) - 1, times[0], largest, -1, -1, -1, len(times)) + compress(records)
+    return struct.pack(">qiib", base_offset, len(rest) + 9, 0, 2) + struct.pack(">I", crc32c(rest)) + rest
 
 
 def request(key: int, version: int, body: bytes, correlation: int = 1) -> bytes:
@@ -137,6 +149,31 @@ class Client:
         at += 22 + 16 * max(aborted, 0)
         (size,) = struct.unpack_from(">i", answer, at)
         return error, high_watermark, answer[at + 4:at + 4 + max(size, 0)]
+
+    def batches(self, topic: str, offset: int = 0) -> list[tuple[int, int, int, int, int]]:
+        """Of each: base offset, attributes, base and max timestamp, number of records."""
+        found = []
+        while True:
+            error, high_watermark, data = self.fetch(topic, offset)
+            assert error == 0, f"Fetch of {topic} at {offset}: error {error}"
+            at = 0
+            while at < len(data):
+                base, size = struct.unpack_from(">qi", data, at)
+                attributes, delta, first, largest, _, _, _, count = struct.unpack_from(">hiqqqhii", data, at + 21)
+                found.append((base, attributes, first, largest, count))
+                offset = base + delta + 1
+                at += 12 + size
+            if offset >= high_watermark:
+                return found
+
+    def offset_for(self, topic: str, timestamp: int) -> tuple[int, int, int]:
+        """Error code, offset and timestamp, by ListOffsets 7 (-3 asks for the largest)."""
+        name = bytes([len(topic) + 1]) + topic.encode()
+        body = struct.pack(">ib", -1, 0) + b"\2" + name + b"\2" + struct.pack(">iiq", 0, -1, timestamp) + b"\0\0\0"
+        frame = struct.pack(">hhi", LIST_OFFSETS, 7, 1) + text("times") + b"\0" + body
+        answer = self.ask(struct.pack(">i", len(frame)) + frame)
+        error, found, offset = struct.unpack_from(">hqq", answer, 1 + 4 + 1 + len(name) + 1 + 4)
+        return error, offset, found
 
 
 def intact(batches: bytes, at: int) -> bool:
