@@ -45,9 +45,9 @@ Result<void> check_properties(runtime::FileSystem& files, KafkaFolder& folder) {
   }
   if (values["version"] != "1") {
     return fail(ErrorCode::kUnsupported,
-                fmt::format("{} has version '{}', known is 1 (Apache Kafka with KRaft); nothing was changed. A folder of "
+                fmt::format("{} has {}, known is 1 (Apache Kafka with KRaft); nothing was changed. A folder of "
                             "the ZooKeeper time has to be brought to KRaft first, one of a later format needs a newer Weir",
-                            path, values["version"]));
+                            path, values["version"].empty() ? "no version" : "version '" + values["version"] + "'"));
   }
   folder.cluster_id = values["cluster.id"];
   folder.node_id = values["node.id"];

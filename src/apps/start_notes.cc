@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/ascii_case.h"
 #include "base/log.h"
 #include "broker/config/config_key.h"
 #include "broker/config/listeners.h"
@@ -24,7 +25,7 @@ std::vector<std::string> ignored_variables(const char* const* environment) {
     for (size_t i = kPrefix.size(); i < name.size();) {
       const size_t run = std::min(name.find_first_not_of('_', i), name.size()) - i;
       if (run == 0) {
-        key += static_cast<char>(name[i] >= 'A' && name[i] <= 'Z' ? name[i] - 'A' + 'a' : name[i]);
+        key += lower_case(name[i]);
         ++i;
       } else {
         key += run == 1 ? "." : run == 2 ? "_" : "-";

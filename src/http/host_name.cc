@@ -1,14 +1,15 @@
 #include "http/host_name.h"
 
 #include <algorithm>
-#include <boost/beast/core/string.hpp>
+
+#include "base/ascii_case.h"
 
 namespace weir::http {
 
 namespace {
 
 bool ends_with(std::string_view host, std::string_view suffix) {
-  return host.size() > suffix.size() && boost::beast::iequals(host.substr(host.size() - suffix.size()), suffix);
+  return host.size() > suffix.size() && equal_ignoring_case(host.substr(host.size() - suffix.size()), suffix);
 }
 
 std::string_view without_port(std::string_view host) {
@@ -33,7 +34,7 @@ bool may_be_host(std::string_view host, std::span<const std::string> known) {
   for (const std::string_view suffix : {".localhost", ".local", ".internal", ".svc"}) {
     if (ends_with(host, suffix)) return true;
   }
-  return std::ranges::any_of(known, [&](const std::string& name) { return name == "*" || boost::beast::iequals(name, host); });
+  return std::ranges::any_of(known, [&](const std::string& name) { return name == "*" || equal_ignoring_case(name, host); });
 }
 
 }  // namespace weir::http

@@ -7,6 +7,7 @@
 #include <cmath>
 #include <vector>
 
+#include "base/ascii_case.h"
 #include "base/nearest_name.h"
 
 namespace weir::broker {
@@ -35,22 +36,6 @@ std::string_view trim(std::string_view text) {
   return text;
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
-
-std::string upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return out;
-}
-
 std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::string_view want) {
   return fail(weir::ErrorCode::kInvalid, fmt::format("Invalid value {} for configuration {}: {}", value, key.name, want));
 }
@@ -70,7 +55,7 @@ bool parse_double(std::string_view text, double& value) {
 
 Result<void> check_integer(const ConfigKey& key, std::string_view text) {
   int64_t value = 0;
-  if (!parse_integer(text, value)) return bad(key, text, "Not a number of type " + upper(config_type_name(key.type)));
+  if (!parse_integer(text, value)) return bad(key, text, "Not a number of type " + upper_case(config_type_name(key.type)));
   int64_t low = ConfigKey::kNoMin;
   int64_t high = ConfigKey::kNoMax;
   if (key.type == ConfigType::kInt) low = INT32_MIN, high = INT32_MAX;
@@ -114,7 +99,7 @@ bool is_choice(const char* choices, std::string_view value) {
 // Choices written in lower case only are compared without regard to case, as Kafka does for those keys.
 Result<void> check_choice(const ConfigKey& key, std::string_view value) {
   if (!key.choices || is_choice(key.choices, value)) return {};
-  if (lower(key.choices) == key.choices && is_choice(key.choices, lower(value)) && key.type == ConfigType::kString &&
+  if (lower_case(key.choices) == key.choices && is_choice(key.choices, lower_case(value)) && key.type == ConfigType::kString &&
       std::string_view(key.name) != "compression.type") {
     return {};
   }
@@ -152,7 +137,7 @@ const ConfigKey* find_broker_config_key(std::string_view name) {
 Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
   switch (key.type) {
     case ConfigType::kBoolean: {
-      const std::string text = lower(trim(value));
+      const std::string text = lower_case(trim(value));
       if (text != "true" && text != "false") return bad(key, value, "Expected value to be either true or false");
       return {};
     }
@@ -198,7 +183,7 @@ double parse_config_double(std::string_view value) {
   return result;
 }
 
-bool parse_config_boolean(std::string_view value) { return lower(trim(value)) == "true"; }
+bool parse_config_boolean(std::string_view value) { return lower_case(trim(value)) == "true"; }
 
 std::vector<std::string> config_list_elements(std::string_view list) {
   std::vector<std::string> elements;

@@ -329,6 +329,7 @@ TEST(Listeners, ExplainsMistakes) {
     EXPECT_FALSE(combine_listeners(text, "", "PLAINTEXT:PLAINTEXT")) << text;
   }
   EXPECT_FALSE(combine_listeners("PLAINTEXT://a:1", "PLAINTEXT://0.0.0.0:1", "PLAINTEXT:PLAINTEXT"));
+  EXPECT_THAT(combine_listeners("PLAINTEXT://a:", "", "PLAINTEXT:PLAINTEXT").error().message, HasSubstr("'a:' has no port"));
   EXPECT_FALSE(combine_listeners("PLAINTEXT://a:1", "OTHER://b:1", "PLAINTEXT:PLAINTEXT"));
 }
 

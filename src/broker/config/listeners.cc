@@ -6,6 +6,8 @@
 #include <charconv>
 #include <map>
 
+#include "base/ascii_case.h"
+
 namespace weir::broker {
 
 namespace {
@@ -14,14 +16,6 @@ std::string_view trim(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
-}
-
-std::string upper(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'a' && c <= 'z') c = static_cast<char>(c - 'a' + 'A');
-  }
-  return out;
 }
 
 // Calls `each` for every non-empty part.
@@ -47,7 +41,7 @@ Result<std::map<std::string, std::string>> parse_protocol_map(std::string_view t
       return fail(weir::ErrorCode::kInvalid,
                   fmt::format("listener.security.protocol.map: '{}' is not NAME:PROTOCOL", part));
     }
-    result[upper(trim(part.substr(0, colon)))] = upper(trim(part.substr(colon + 1)));
+    result[upper_case(trim(part.substr(0, colon)))] = upper_case(trim(part.substr(colon + 1)));
     return {};
   });
   if (!ok) return std::unexpected(ok.error());
@@ -60,7 +54,7 @@ bool all_interfaces(const std::string& host) { return host == "0.0.0.0" || host 
 
 Result<runtime::Endpoint> parse_endpoint(std::string_view text) {
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' has no port", text));
+  if (colon == std::string_view::npos || colon + 1 == text.size()) return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' has no port", text));
   std::string_view host = text.substr(0, colon);
   const std::string_view port_text = text.substr(colon + 1);
   if (!host.empty() && host.front() == '[') {
@@ -90,7 +84,7 @@ Result<std::vector<ListenerText>> parse_listeners(std::string_view text) {
     if (scheme == std::string_view::npos || scheme == 0) {
       return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' is not NAME://HOST:PORT", part));
     }
-    ListenerText listener{upper(part.substr(0, scheme)), {}};
+    ListenerText listener{upper_case(part.substr(0, scheme)), {}};
     auto endpoint = parse_endpoint(part.substr(scheme + 3));
     if (!endpoint) return std::unexpected(endpoint.error());
     listener.endpoint = std::move(*endpoint);

@@ -37,6 +37,12 @@ class FailingMetadataTest : public BrokerTest {
     run_until([&] { return has_response(by); });
     return static_cast<ErrorCode>(take<protocol::CreateTopicsResponse>(by, 7)->topics[0].error_code);
   }
+  static protocol::InitProducerIdRequest idempotent_producer() {
+    protocol::InitProducerIdRequest request;
+    request.transactional_id = std::nullopt;
+    request.producer_id = request.producer_epoch = -1;
+    return request;
+  }
   bool exists(std::string_view name) { return broker_->shard(0).image->find(name) != nullptr; }
   int64_t now_s() { return sim_.loop(0).clock().monotonic_ns() / runtime::kSecond; }
 };
@@ -58,6 +64,7 @@ TEST_F(FailingMetadataTest, EveryChangeIsAnsweredInTime) {
   protocol::CreatePartitionsRequest::CreatePartitionsTopic more;
   more.name = "t";
   more.count = 2;
+  more.assignments = std::nullopt;
   protocol::CreatePartitionsRequest partitions;
   partitions.topics = {&more, 1};
   partitions.timeout_ms = 5000;
@@ -90,18 +97,19 @@ TEST_F(FailingMetadataTest, EveryChangeIsAnsweredInTime) {
   protocol::FindCoordinatorRequest coordinator;
   coordinator.coordinator_keys = std::span(const_cast<std::string_view*>(&group), 1);
   send(next(), 4, coordinator);
-  protocol::InitProducerIdRequest producer;
-  producer.transactional_id = std::nullopt;
-  producer.producer_id = producer.producer_epoch = -1;
-  send(next(), 4, producer);
+  send(next(), 4, idempotent_producer());
   run_until([&] { return std::ranges::all_of(peers, [](FakePeer* peer) { return has_response(*peer); }); });
   EXPECT_LE(now_s() - begin, 25);
+  const auto told = [](int16_t code) { return static_cast<ErrorCode>(code); };
   EXPECT_EQ(created(*peers[0]), ErrorCode::kRequestTimedOut);
   EXPECT_EQ(created(*peers[1]), ErrorCode::kRequestTimedOut);
-  EXPECT_EQ(static_cast<ErrorCode>(take<protocol::DeleteTopicsResponse>(*peers[2], 6)->responses[0].error_code),
-            ErrorCode::kRequestTimedOut);
-  EXPECT_EQ(static_cast<ErrorCode>(take<protocol::InitProducerIdResponse>(*peers.back(), 4)->error_code),
-            ErrorCode::kCoordinatorLoadInProgress);
+  EXPECT_EQ(told(take<protocol::DeleteTopicsResponse>(*peers[2], 6)->responses[0].error_code), ErrorCode::kRequestTimedOut);
+  EXPECT_EQ(told(take<protocol::CreatePartitionsResponse>(*peers[3], 3)->results[0].error_code), ErrorCode::kRequestTimedOut);
+  EXPECT_NE(told(take<protocol::IncrementalAlterConfigsResponse>(*peers[4], 1)->responses[0].error_code), ErrorCode::kNone);
+  EXPECT_NE(told(take<protocol::UpdateFeaturesResponse>(*peers[5], 2)->error_code), ErrorCode::kNone);
+  EXPECT_NE(told(take<protocol::MetadataResponse>(*peers[6], 9)->topics[0].error_code), ErrorCode::kNone);
+  EXPECT_NE(told(take<protocol::FindCoordinatorResponse>(*peers[7], 4)->coordinators[0].error_code), ErrorCode::kNone);
+  EXPECT_EQ(told(take<protocol::InitProducerIdResponse>(*peers[8], 4)->error_code), ErrorCode::kCoordinatorLoadInProgress);
 }
 
 TEST_F(FailingMetadataTest, WhatWasNotBegunInTimeIsNotDoneLater) {
@@ -120,10 +128,9 @@ TEST_F(FailingMetadataTest, WhatWasNotBegunInTimeIsNotDoneLater) {
 
 TEST_F(FailingMetadataTest, ProducerIdsComeAgainAfterATimeOut) {
   fail_for_a_while();
-  protocol::InitProducerIdRequest request;
-  request.transactional_id = std::nullopt;
-  request.producer_id = request.producer_epoch = -1;
-  const auto ask = [&] { return static_cast<ErrorCode>(call<protocol::InitProducerIdResponse>(4, request)->error_code); };
+  const auto ask = [&] {
+    return static_cast<ErrorCode>(call<protocol::InitProducerIdResponse>(4, idempotent_producer())->error_code);
+  };
   EXPECT_EQ(ask(), ErrorCode::kCoordinatorLoadInProgress);
   for (int i = 0; i < 10 && ask() != ErrorCode::kNone; ++i) {
   }

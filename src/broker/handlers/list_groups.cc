@@ -2,6 +2,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/ascii_case.h"
 #include "broker/handlers/group_handlers.h"
 #include "protocol/messages/list_groups.h"
 
@@ -12,11 +13,6 @@ using coordination::ListedGroup;
 using coordination::ListResult;
 using protocol::ErrorCode;
 using protocol::ListGroupsResponse;
-
-bool equal_ignoring_case(std::string_view a, std::string_view b) {
-  const auto lower = [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; };
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [&](char x, char y) { return lower(x) == lower(y); });
-}
 
 bool contains(const std::vector<std::string>& filter, std::string_view value) {
   return filter.empty() ||

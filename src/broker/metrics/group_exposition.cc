@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <string>
 
+#include "base/ascii_case.h"
 #include "coordination/group/classic_group.h"
 
 namespace weir::broker {
@@ -13,12 +14,6 @@ namespace {
 using coordination::ClassicGroupState;
 
 constexpr int64_t kWindowNs = 60 * runtime::kSecond;
-
-std::string lower(std::string_view text) {
-  std::string result(text);
-  std::transform(result.begin(), result.end(), result.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return result;
-}
 
 }  // namespace
 
@@ -43,7 +38,7 @@ void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t n
   sink.gauge(family + "offset_count", "Committed offsets of these groups.", {}, static_cast<double>(offsets));
   for (size_t i = 0; i < states.size(); ++i) {
     const std::string state(coordination::state_name(static_cast<ClassicGroupState>(i)));
-    sink.gauge(older + "numgroups" + lower(state), "Groups in the state " + state + ".", {}, static_cast<double>(states[i]));
+    sink.gauge(older + "numgroups" + lower_case(state), "Groups in the state " + state + ".", {}, static_cast<double>(states[i]));
     sink.gauge(family + "classic_group_count", "Groups by their state.", {{"state", state}}, static_cast<double>(states[i]));
   }
   sink.gauge(older + "numgroupsdead", "Groups in the state Dead: none, they are gone at once.", {}, 0);

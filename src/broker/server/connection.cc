@@ -6,6 +6,7 @@
 #include <cstring>
 #include <new>
 
+#include "base/ascii_case.h"
 #include "base/check.h"
 #include "broker/server/frontend.h"
 #include "protocol/api_key.h"
@@ -19,13 +20,9 @@ constexpr int32_t kLeastRequestBytes = 8;  // api key, version, correlation id
 bool is_tls(Bytes begin) { return begin[0] == 0x16 && begin[1] == 0x03; }
 
 bool is_http(Bytes begin) {
-  char verb[4];
-  for (size_t i = 0; i < sizeof verb; ++i) {
-    const char c = static_cast<char>(begin[i]);
-    verb[i] = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
-  }
+  const std::string verb = upper_case(as_string(begin.first(4)));
   for (const std::string_view known : {"GET ", "POST", "PUT ", "HEAD", "DELE", "OPTI", "PATC", "CONN", "TRAC", "PRI "}) {
-    if (std::string_view(verb, sizeof verb) == known) return true;
+    if (verb == known) return true;
   }
   return false;
 }
