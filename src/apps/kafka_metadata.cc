@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "apps/kafka_folder.h"
+#include "broker/metadata/change_log.h"
 #include "protocol/record_batch.h"
 #include "protocol/wire.h"
 
@@ -83,15 +84,16 @@ void apply_partition(protocol::Reader& in, uint32_t version, KafkaMetadata& meta
 }
 
 void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
-  constexpr int8_t kTopicResource = 2;
-  const int8_t resource = in.i8();
+  const auto resource = static_cast<broker::ConfigResourceType>(in.i8());
   const std::string resource_name(in.string(true));
   const std::string name(in.string(true));
   const auto value = in.nullable_string(true);
   if (!in.ok()) return;
-  if (resource != kTopicResource) {
-    // 4: of one broker, or of all (no name); 8, 16, 32: loggers, client metrics, groups
-    if (value) ++metadata.not_taken[fmt::format("config {}={} of resource type {} '{}'", name, *value, resource, resource_name)];
+  if (resource != broker::ConfigResourceType::kTopic) {
+    if (!value) return;
+    const std::string text(*value);
+    ++metadata.not_taken[fmt::format("configuration {}={} of {}", name, broker::value_text(resource, name, &text),
+                                     broker::resource_text(resource, resource_name))];
     return;
   }
   const auto topic = metadata.topics.find(resource_name);

@@ -200,7 +200,7 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   const auto report = import();
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_THAT(report->not_taken, Contains(HasSubstr("no.such.key")));
-  EXPECT_THAT(report->not_taken, Contains(HasSubstr("config min.insync.replicas=1 of resource type 4")));
+  EXPECT_THAT(report->not_taken, Contains(HasSubstr("configuration min.insync.replicas='1' of all brokers: 1 records.")));
   EXPECT_THAT(report->not_taken, Contains(HasSubstr("__transaction_state")));
   auto folder = DataFolder::open(files_, target(), 17);
   ASSERT_TRUE(folder) << folder.error().message;

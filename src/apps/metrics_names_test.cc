@@ -151,8 +151,13 @@ class MetricsNamesTest : public ::testing::Test {
     EXPECT_TRUE(begin != std::string::npos && end > begin);
     const std::string part = text.substr(begin, end - begin);
     std::set<std::string> names;
-    const std::regex row("\n\\| `([a-z0-9_]+)` \\|");
-    for (std::sregex_iterator it(part.begin(), part.end(), row), last; it != last; ++it) names.insert((*it)[1]);
+    const std::regex row("\n\\| (`[^|]*) \\|"), name("`([a-z0-9_]+)`");
+    for (std::sregex_iterator it(part.begin(), part.end(), row), last; it != last; ++it) {
+      const std::string cell = (*it)[1];
+      for (std::sregex_iterator each(cell.begin(), cell.end(), name); each != last; ++each) {
+        EXPECT_TRUE(names.insert((*each)[1]).second) << (*each)[1] << " is there twice";
+      }
+    }
     return names;
   }
 

@@ -19,8 +19,9 @@ Made from the tables in src/broker/config/ (see configuration_page.h); do not ed
 broker keys is in one of three classes:
 
 - it **works**, and `DescribeConfigs` lists it;
-- it has **no effect** here, because it tunes a part of Kafka that Weir does not have: a file that sets it is taken, the log
-  names it once with the reason, and it cannot be altered;
+- it has **no effect** here, because it tunes a part of Kafka that Weir does not have: a file that sets it is taken, and the
+  log names it once with the reason. Those marked *at run time* are also taken by `kafka-configs`, kept
+  and described, as tools expect, and do nothing;
 - it is **refused** if set to anything but its default, because it promises something that Weir does not do (yet).
 
 A key that is not in the tables is an error with the nearest known name. Keys marked *at run time* can be altered while the

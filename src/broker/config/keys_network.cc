@@ -11,7 +11,8 @@ using enum ConfigSupport;
 // clang-format off
 constexpr ConfigKey kKeys[] = {
     {.name = "advertised.listeners", .type = kList, .default_value = nullptr, .support = kWorks,
-     .doc = "What clients are told to connect to, by listener name; by default the addresses in listeners."},
+     .doc = "What clients are told to connect to, by listener name; by default the address in listeners, or if that stands for all "
+            "interfaces the one that the client connected to."},
     {.name = "background.threads", .type = kInt, .default_value = "10", .support = kNoEffect,
      .doc = "Weir runs one thread per core; see weir.shards.", .min = 1, .dynamic = true},
     {.name = "client.quota.callback.class", .type = kClass, .default_value = nullptr, .support = kRefused,

@@ -1,7 +1,7 @@
 // GetTelemetrySubscriptions (key 71) and PushTelemetry (key 72), version 0 (KIP-714): clients learn which of their metrics
 // are wanted, by the client-metrics resources, and push them.
 //
-// What arrives is checked, counted and shown at /metrics (weir_client_telemetry_*), and dropped: Kafka hands it to a
+// What arrives is checked and shown at /metrics until the client ends (docs/observability.md): Kafka hands it to a
 // plugin, of which there is none.
 #pragma once
 

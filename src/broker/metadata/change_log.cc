@@ -27,20 +27,12 @@ bool hidden(ConfigResourceType type, const std::string& key) {
   return known == nullptr || known->type == ConfigType::kPassword;
 }
 
-std::string shown(ConfigResourceType type, const std::string& key, const std::string* value) {
-  if (value == nullptr) return "the default";
-  if (hidden(type, key)) return "(hidden)";
-  constexpr size_t kBytesMax = 256;
-  return value->size() <= kBytesMax ? fmt::format("'{}'", *value) : fmt::format("'{}...'", value->substr(0, kBytesMax));
-}
-
 void describe_overrides(ConfigResourceType type, const std::string& name, const ConfigOverrides& before,
                         const ConfigOverrides& after, std::vector<std::string>& lines) {
-  const std::string resource = name.empty() && type == ConfigResourceType::kBroker ? "all brokers"
-                                                                                   : fmt::format("{} '{}'", kind_of(type), name);
+  const std::string resource = resource_text(type, name);
   const auto tell = [&](const std::string& key, const std::string* from, const std::string* to) {
-    lines.push_back(fmt::format("Configuration of {}: {} changed from {} to {}", resource, key, shown(type, key, from),
-                                shown(type, key, to)));
+    lines.push_back(fmt::format("Configuration of {}: {} changed from {} to {}", resource, key, value_text(type, key, from),
+                                value_text(type, key, to)));
   };
   for (const auto& [key, value] : before) {
     const auto now = after.find(key);
@@ -58,13 +50,25 @@ std::string described(const Topic& topic) {
 
 }  // namespace
 
+std::string resource_text(ConfigResourceType type, std::string_view name) {
+  if (!name.empty()) return fmt::format("{} '{}'", kind_of(type), name);
+  return type == ConfigResourceType::kBroker ? "all brokers" : fmt::format("a {} without a name", kind_of(type));
+}
+
+std::string value_text(ConfigResourceType type, const std::string& key, const std::string* value) {
+  if (value == nullptr) return "the default";
+  if (hidden(type, key)) return "(hidden)";
+  constexpr size_t kBytesMax = 256;
+  return value->size() <= kBytesMax ? fmt::format("'{}'", *value) : fmt::format("'{}...'", value->substr(0, kBytesMax));
+}
+
 std::vector<std::string> describe_topic_change(const Topic* before, const Topic* after) {
   std::vector<std::string> lines;
   if (before == nullptr) {
     std::string line = fmt::format("{} created with {} partition{}", described(*after), after->partition_count(),
                                    after->partition_count() == 1 ? "" : "s");
     for (const auto& [key, value] : after->record.configs) {
-      fmt::format_to(std::back_inserter(line), ", {}={}", key, shown(ConfigResourceType::kTopic, key, &value));
+      fmt::format_to(std::back_inserter(line), ", {}={}", key, value_text(ConfigResourceType::kTopic, key, &value));
     }
     lines.push_back(std::move(line));
   } else if (after == nullptr) {

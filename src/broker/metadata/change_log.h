@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "broker/metadata/config_record.h"
@@ -10,6 +11,11 @@
 #include "broker/metadata/metadata_image.h"
 
 namespace weir::broker {
+
+// "topic 'orders'", "all brokers".
+std::string resource_text(ConfigResourceType type, std::string_view name);
+// The value in quotes, cut to a line; "(hidden)" if it is or may be a secret; "the default" for none.
+std::string value_text(ConfigResourceType type, const std::string& key, const std::string* value);
 
 // A line for each change. `before` is null for a new topic, `after` for a deleted one.
 std::vector<std::string> describe_topic_change(const Topic* before, const Topic* after);
