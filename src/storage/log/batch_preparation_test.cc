@@ -152,6 +152,17 @@ TEST(BatchPreparation, CompressedBatchesAreOpenedWhateverTheRules) {
   EXPECT_FALSE(needs_preparation(make_batch(some_records()).bytes(), LogConfig{}));
 }
 
+// Nobody looks at its records again, whatever the limit is by then.
+TEST(BatchPreparation, WhatIsTooLargeIsRefusedHere) {
+  LogConfig config;
+  config.max_message_bytes = 100;
+  Slice records = make_batch(some_records(), CompressionType::kLz4);
+  ASSERT_GT(records.size, 100u);
+  AppendResult refusal;
+  EXPECT_FALSE(prepare_batch(records, config, kNow, refusal));
+  EXPECT_EQ(refusal.error, ErrorCode::kMessageTooLarge);
+}
+
 TEST(BatchPreparation, UnreadableRecordsAreRefused) {
   Slice records = make_batch(some_records(), CompressionType::kGzip);
   std::memset(records.owner.data() + BatchHeader::kSize + 12, 0x5a, 8);

@@ -175,6 +175,20 @@ TEST_F(LogDirMoverTest, APartitionMovesWhileItIsWrittenAndRead) {
   expect_readable(id);
 }
 
+// They are looked at in slices.
+TEST_F(LogDirMoverTest, OneAmongThousandsIsFound) {
+  PartitionId last;
+  for (uint64_t i = 1; i <= 2 * LogShard::kMisplacedLooks * kShards + 10; ++i) {
+    add(partition_id(i));
+    last = std::max(last, partition_id(i));
+  }
+  put(last, 2);
+  merge(last);
+  move(last, 1);
+  wait([&] { return arrived(last, 1); });
+  expect_readable(last);
+}
+
 TEST_F(LogDirMoverTest, AMoveThatADeathEndedGoesOn) {
   const PartitionId id = partition_id(1);
   add(id);

@@ -104,12 +104,12 @@ class WalDump {
     const BatchFacts& facts = entry.facts;
     const char* form =
         options_.json
-            ? R"({{"type":"batch","offset":{},"topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
-            : "  at {} topic {} partition {} offsets {}-{} epoch {} bytes {} time {} attributes {:#x} "
+            ? R"({{"type":"batch","offset":{},"topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"appended_ms":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
+            : "  at {} topic {} partition {} offsets {}-{} epoch {} bytes {} time {} appended {} attributes {:#x} "
               "producer {}/{} sequence {} control {} intact {}";
     show(form, chunk_offset + entry.position, facts.partition.topic.to_string(), facts.partition.index,
          facts.base_offset, facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp,
-         facts.attributes, facts.producer_id, facts.producer_epoch, facts.base_sequence, facts.control_type,
+         facts.appended_ms, facts.attributes, facts.producer_id, facts.producer_epoch, facts.base_sequence, facts.control_type,
          good);
   }
 

@@ -43,7 +43,7 @@ TEST_F(WalDump, ShowsEveryChunkAndBatch) {
   EXPECT_EQ(
       lines_[4],
       "  at 8256 topic AQIDBAUGBwgJCgsMDQ4PEA partition 1 offsets 0-2 epoch 7 bytes 200 time 1700000000000 "
-      "attributes 0x0 producer 4001/1 sequence 0 control -1 intact true");
+      "appended 1700000100000 attributes 0x0 producer 4001/1 sequence 0 control -1 intact true");
   EXPECT_EQ(lines_.back(),
             "end at 16384: 3 chunks, 4 batches; damaged: 0 chunks, 0 batches; missing: 0 chunks");
 }

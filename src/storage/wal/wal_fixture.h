@@ -39,6 +39,7 @@ inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, B
   batch.facts.last_offset_delta = 2;
   batch.facts.size = size;
   batch.facts.max_timestamp = 1'700'000'000'000 + base_offset;
+  batch.facts.appended_ms = 1'700'000'100'000 + base_offset;
   batch.facts.producer_id = 4000 + index;
   batch.facts.producer_epoch = 1;
   batch.facts.base_sequence = static_cast<int32_t>(base_offset);
