@@ -24,7 +24,8 @@ mkdir -p "$tree"/{DEBIAN,usr/bin,etc/weir,lib/systemd/system,usr/share/doc/weir,
 strip -o "$tree/usr/bin/weir" "$binary"
 install -m 644 packaging/weir.properties "$tree/etc/weir/"
 install -m 644 packaging/weir.service "$tree/lib/systemd/system/"
-cp README.md LICENSE "$tree/usr/share/doc/weir/"
+cp LICENSE "$tree/usr/share/doc/weir/"
+sed 's,`docs/,`,g' README.md >"$tree/usr/share/doc/weir/README.md"
 cp docs/*.md "$tree/usr/share/doc/weir/"
 cp -r docs/dashboards docs/formats docs/decisions "$tree/usr/share/doc/weir/"
 find "$tree/usr/share/doc" -type f -exec chmod 644 {} + -o -type d -exec chmod 755 {} +

@@ -197,6 +197,18 @@ TEST_F(MetricsNamesTest, DashboardsAndRulesAskForWhatIsExported) {
   }
 }
 
+TEST_F(MetricsNamesTest, TheDocumentExplainsTheAlertsThatAreRules) {
+  const std::string text = read_source("docs/observability.md"), rules = read_source("docs/dashboards/rules.yml");
+  const size_t begin = text.find("\n## Alerts worth having"), end = text.find("\n## ", begin + 1);
+  ASSERT_TRUE(begin != std::string::npos && end != std::string::npos);
+  const std::string document = text.substr(begin, end - begin);
+  const std::regex name("\\b(kafka|weir|process)_[a-z0-9_]+");
+  const auto names_of = [&](const std::string& of) {
+    return std::set<std::string>(std::sregex_token_iterator(of.begin(), of.end(), name), std::sregex_token_iterator());
+  };
+  EXPECT_EQ(names_of(document), names_of(rules));
+}
+
 // What the dashboards for Apache Kafka that Strimzi ships ask for: they work here as they are.
 TEST_F(MetricsNamesTest, StrimzisDashboardsFindTheirNames) {
   const std::set<std::string> known = series();
