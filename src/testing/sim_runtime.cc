@@ -21,8 +21,13 @@ SimRuntime::SimRuntime(uint64_t seed, Options options)
   });
 }
 
+// Tasks of one loop may own what goes home to another: all of them go before the first loop does, as in production.
 SimRuntime::~SimRuntime() {
   scheduler_.discard_lane(0);
+  for (const Process* process : {server_.get(), clients_.get()}) {
+    for (const auto& loop : process->loops) loop->shut_down();
+    process->pool->shut_down();
+  }
 }
 
 std::unique_ptr<SimRuntime::Process> SimRuntime::make_process(unsigned loops) {
