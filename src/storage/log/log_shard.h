@@ -115,7 +115,10 @@ class LogShard {
             Function<void(ReadResult)> done);
 
   // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one.
+  // While times of its segments are not known this may read all of the partition: one such search at a time, some more wait, others
+  // fail at once.
   static constexpr int64_t kLargestTimestamp = SegmentStore::kLargestTimestamp;
+  static constexpr size_t kReadingSearchesMax = 16;
   void find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
 
   // DeleteRecords: moves the log start (-1: to the high watermark); durable when `done` says so. The result is the new
@@ -266,6 +269,8 @@ class LogShard {
     return std::max(partition.config_.file_delete_delay_ms, kReadsMayTakeMs);
   }
   void forget_tail(Partition& partition, int64_t offset);
+  void search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
+  void next_reading_search();
   void find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
                        Function<void(Result<TimestampPosition>)> done);
   void count_cached(int64_t bytes) {
@@ -300,6 +305,12 @@ class LogShard {
   Function<void(const PartitionId&)> offline_watcher_;
   Function<void()> move_watcher_;
   UnknownTimes unknown_times_;
+  struct ReadingSearch {
+    PartitionId partition;
+    int64_t timestamp;
+    Function<void(Result<TimestampPosition>)> done;
+  };
+  std::deque<ReadingSearch> reading_searches_;  // the first one runs
   std::set<PartitionId> moving_;  // partitions that may have segments where or as they should not be
   runtime::TimerId retention_timer_;
   runtime::TimerId merge_retry_;

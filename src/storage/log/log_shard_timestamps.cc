@@ -22,6 +22,31 @@ int64_t largest_timestamp(const Partition& partition, const std::vector<TailBatc
 }  // namespace
 
 void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
+  if (std::ranges::all_of(partition.manifest_.segments, &SegmentInfo::times_known)) {
+    return search_timestamp(partition, timestamp, std::move(done));
+  }
+  if (reading_searches_.size() == kReadingSearchesMax) {
+    return done(fail(weir::ErrorCode::kClosed, "others search through segments whose times are not known yet"));
+  }
+  reading_searches_.push_back({partition.id_, timestamp, std::move(done)});
+  if (reading_searches_.size() == 1) next_reading_search();
+}
+
+// By now the times may be known.
+void LogShard::next_reading_search() {
+  const auto ended = [this, alive = alive_](Result<TimestampPosition> found) {
+    if (!*alive) return;
+    auto done = std::move(reading_searches_.front().done);
+    reading_searches_.pop_front();
+    if (!reading_searches_.empty()) next_reading_search();
+    done(std::move(found));
+  };
+  Partition* partition = find(reading_searches_.front().partition);
+  if (!partition) return ended(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
+  search_timestamp(*partition, reading_searches_.front().timestamp, ended);
+}
+
+void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
   const size_t first = partition.tail_index(partition.manifest_.end_offset);
   const auto& segments = partition.manifest_.segments;
   const bool largest = timestamp == kLargestTimestamp;

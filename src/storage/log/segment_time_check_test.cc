@@ -251,6 +251,26 @@ TEST_F(SegmentTimeCheckTest, NothingIsDeletedOrHiddenAndTheTruthIsFoundOut) {
   }
 }
 
+TEST_F(SegmentTimeCheckTest, SearchesThatReadWaitForEachOtherAndTooManyFail) {
+  for (int i = 0; i < 4; ++i) segment({batch(now_ + i, -1, CompressionType::kZstd)});
+  as_an_earlier_version_left_it();
+  open();
+  std::vector<Result<TimestampPosition>> found;
+  const size_t most = LogShard::kReadingSearchesMax;
+  for (size_t i = 0; i < most + 3; ++i) {
+    shards_[0]->find_timestamp(partition(), now_ + static_cast<int64_t>(i % 4), [&](auto r) { found.push_back(std::move(r)); });
+  }
+  ASSERT_EQ(found.size(), 3u);
+  for (const auto& each : found) EXPECT_FALSE(each);
+  mover_->start();
+  wait([&] { return found.size() == most + 3; });
+  for (size_t i = 0; i < most; ++i) {
+    ASSERT_TRUE(found[3 + i]) << found[3 + i].error().message;
+    EXPECT_EQ(found[3 + i]->offset, static_cast<int64_t>(i % 4) * 3 + 2);
+  }
+  EXPECT_EQ(find(now_), 2);
+}
+
 TEST_F(SegmentTimeCheckTest, ASegmentWhoseHeadersAreRightStaysAsItIs) {
   segment({batch(now_ - 10, now_ - 10), batch(now_, now_, CompressionType::kZstd)});
   as_an_earlier_version_left_it();
