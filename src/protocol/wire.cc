@@ -115,6 +115,11 @@ int64_t Reader::nullable_count(bool flexible, size_t element_bytes) {
     fail("array longer than its message");
     return -1;
   }
+  if (n > 0) elements_ += static_cast<size_t>(n);
+  if (too_many_elements()) {
+    fail("message names more things than one may");
+    return -1;
+  }
   return n;
 }
 

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <memory>
 #include <optional>
 #include <span>
@@ -42,6 +43,11 @@ class Reader {
   const char* error() const { return error_; }  // nullptr if there was none; a constant otherwise
   Bytes remaining() const { return {position_, end_}; }
   Arena& arena() { return *arena_; }
+  // Elements of arrays, those of arrays within others included: what a request can multiply. One more than the limit fails,
+  // before memory is taken for them.
+  size_t elements() const { return elements_; }
+  void limit_elements(size_t most) { elements_max_ = most; }
+  bool too_many_elements() const { return elements_ > elements_max_; }
   void fail(const char* reason);
 
   bool boolean() { return i8() != 0; }
@@ -147,6 +153,8 @@ class Reader {
   const uint8_t* end_;
   Arena* arena_;
   const char* error_ = nullptr;
+  size_t elements_ = 0;
+  size_t elements_max_ = std::numeric_limits<size_t>::max();
 };
 
 // Walks the tagged fields at the end of a structure. Tags must ascend; a value must be exactly as long as it

@@ -93,6 +93,24 @@ TEST(Reader, ManySmallElementsStayWithinTheLimit) {
   EXPECT_LE(arena.held_bytes(), size_t{128} << 10);
 }
 
+TEST(Reader, CountsElementsAndStopsAtTheLimit) {
+  Writer writer;
+  for (int array = 0; array < 2; ++array) {
+    writer.i32(3);
+    for (int32_t i = 0; i < 3; ++i) writer.i32(i);
+  }
+  Arena arena;
+  Reader reader(writer.bytes(), arena);
+  reader.limit_elements(5);
+  EXPECT_EQ(reader.values<int32_t>(false).size(), 3u);
+  EXPECT_EQ(reader.elements(), 3u);
+  const size_t used = arena.used_bytes();
+  EXPECT_TRUE(reader.values<int32_t>(false).empty());
+  EXPECT_TRUE(reader.too_many_elements());
+  EXPECT_FALSE(reader.ok());
+  EXPECT_EQ(arena.used_bytes(), used) << "nothing is taken for them";
+}
+
 TEST(Reader, BadVariableLengthIntegers) {
   for (const Raw& in :
        {Raw{0x80}, Raw{0xff, 0xff, 0xff, 0xff, 0x7f}, Raw{0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, Raw{}}) {

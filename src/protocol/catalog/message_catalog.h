@@ -49,9 +49,23 @@ class Filler {
 
   Arena& arena() { return arena_; }
 
+  // From now on arrays at `depth` (0: those of the message itself) have `count` equal elements, others one; numbers are `number`
+  // and texts `text`: a request that names one thing again and again.
+  struct Repetition {
+    int depth = 0;
+    size_t count = 1;
+    int number = 0;
+    std::string_view text;
+  };
+  void repeat(const Repetition& repetition) { repetition_ = repetition; }
+
   template <typename T>
     requires std::is_integral_v<T>
   void value(T& out) {
+    if (repetition_) {
+      out = static_cast<T>(repetition_->number);
+      return;
+    }
     switch (random_() % 6) {
       case 0:
         out = std::numeric_limits<T>::min();
@@ -66,7 +80,7 @@ class Filler {
         out = static_cast<T>(random_());
     }
   }
-  void value(bool& out) { out = random_() % 2 == 0; }
+  void value(bool& out) { out = repetition_ ? repetition_->number % 2 == 1 : random_() % 2 == 0; }
   void value(double& out) { out = static_cast<double>(static_cast<int64_t>(random_())) / 1024; }
   void value(Uuid& out) {
     for (uint8_t& byte : out.bytes) byte = static_cast<uint8_t>(random_());
@@ -115,9 +129,13 @@ class Filler {
   }
 
  private:
-  bool null() { return random_() % 3 == 0; }
-  size_t count() { return random_() % (depth_ < 3 ? 4 : 2); }
+  bool null() { return !repetition_ && random_() % 3 == 0; }
+  size_t count() {
+    if (repetition_) return repetition_->depth == depth_ ? repetition_->count : 1;
+    return random_() % (depth_ < 3 ? 4 : 2);
+  }
   Bytes text() {
+    if (repetition_) return as_bytes(repetition_->text);
     constexpr size_t kSizes[] = {0, 1, 9, 126, 127, 128, 300};
     auto memory = arena_.array<uint8_t>(kSizes[random_() % (depth_ < 2 ? std::size(kSizes) : 3)]);
     for (uint8_t& byte : memory) byte = static_cast<uint8_t>(random_());
@@ -127,6 +145,7 @@ class Filler {
   std::mt19937_64 random_;
   Arena& arena_;
   int depth_ = 0;
+  std::optional<Repetition> repetition_;
 };
 
 // Comparison by value; messages have theirs generated.
