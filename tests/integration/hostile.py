@@ -1,8 +1,10 @@
 """Clients that do not mean well, or are not there any more. Each case gets a broker of its own."""
+import contextlib
 import os
 import select
 import socket
 import struct
+import threading
 import time
 
 import wire
@@ -239,6 +241,147 @@ def counts_past_all_bounds(broker):
     assert grown < 200 * MEMORY_FACTOR, f"{grown:.0f} MiB for counts that were not true"
     expect_service(broker, "after")
     return f"{grown:.0f} MiB at most"
+
+
+@contextlib.contextmanager
+def canary(broker, seconds: float = 5):
+    """A client that is served within the time, again and again, whatever is done meanwhile."""
+    slowest, failure, stop = 0.0, None, threading.Event()
+
+    def watch():
+        nonlocal slowest, failure
+        try:
+            with wire.Client(broker.port, seconds) as client:
+                client.create_topic("canary")
+                while not stop.wait(0.02):
+                    started = time.monotonic()
+                    error, _ = client.produce("canary", wire.batch(b"x" * 200_000))
+                    assert error == 0, f"Produce: error {error}"
+                    slowest = max(slowest, time.monotonic() - started)
+        except (AssertionError, OSError) as problem:
+            failure = problem
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield lambda: slowest
+    finally:
+        stop.set()
+        watcher.join()
+    assert failure is None, f"others are not served: {failure}"
+
+
+@case("--set", "weir.max.memory.bytes=1073741824")
+def announced_bytes_hold_nobody_up(broker):
+    """60 that stay and 300 that come again and again announce 100 MiB and send 1 KB; frames of 200 KB go through meanwhile."""
+    begin = struct.pack(">i", ANNOUNCED) + b"\0" * 1000
+    with canary(broker) as slowest:
+        staying = connect(broker.port, 60)
+        for each in staying:
+            each.sendall(begin)
+        end = time.monotonic() + 8
+        while time.monotonic() < end:
+            coming = connect(broker.port, 300)
+            for each in coming:
+                each.sendall(begin)
+            time.sleep(0.3)
+            for each in coming:
+                each.close()
+    for each in staying:
+        each.close()
+    return f"200 KB within {slowest():.2f} s"
+
+
+def uvarint(value: int) -> bytes:
+    out = bytearray()
+    while value >= 0x80:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out + bytes([value]))
+
+
+DESCRIBE_CONFIGS, ELECT_LEADERS = 32, 43
+
+
+def describe_configs(resources: list[tuple[int, str]]) -> bytes:
+    """With synonyms and documentation."""
+    body = struct.pack(">i", len(resources))
+    body += b"".join(struct.pack(">b", kind) + wire.text(name) + struct.pack(">i", -1) for kind, name in resources)
+    return wire.request(DESCRIBE_CONFIGS, 3, body + b"\1\1")
+
+
+def find_coordinator(keys: int) -> bytes:
+    return wire.request(wire.FIND_COORDINATOR, 4, b"\0\0" + uvarint(keys + 1) + b"\1" * keys + b"\0")
+
+
+def elect_leaders(name: str, partitions: int) -> bytes:
+    body = struct.pack(">i", 1) + wire.text(name) + struct.pack(">i", partitions) + struct.pack(">i", 1) * partitions
+    return wire.request(ELECT_LEADERS, 0, body + struct.pack(">i", 30000))
+
+
+MULTIPLIED = {
+    "100 MB of empty keys": lambda: find_coordinator(100_000_000),
+    "50,000 keys": lambda: find_coordinator(50_000),
+    "one topic's configurations 60,000 times": lambda: describe_configs([(2, "canary")] * 60_000),
+    "one broker's configurations under 3,000 names": lambda: describe_configs([(4, "0" * n + "1") for n in range(3000)]),
+    "the configurations of 3,000 groups": lambda: describe_configs([(32, f"group-{n}") for n in range(3000)]),
+    "one long name told of 10,000 partitions": lambda: elect_leaders("n" * 30_000, 10_000),
+    "one long name told of 50,000 partitions": lambda: elect_leaders("n" * 30_000, 50_000),
+}
+
+
+@case("--set", "weir.max.memory.bytes=536870912")
+def requests_that_multiply(broker):
+    """Each twice, by eight clients at once."""
+    with canary(broker) as slowest:
+        expect_service(broker, "before")
+        before = broker.status_kb("VmRSS")
+        for name, make in MULTIPLIED.items():
+            data = make()
+            clients = connect(broker.port, 8 if len(data) < 10 << 20 else 2)
+            for each in clients:
+                with contextlib.suppress(ConnectionError):
+                    each.sendall(data * (2 if len(data) < 10 << 20 else 1))
+            for each in clients:  # an answer, or the end
+                each.settimeout(30)
+                try:
+                    if size := each.recv(4, socket.MSG_WAITALL):
+                        left = struct.unpack(">i", size)[0]
+                        while left > 0 and (got := each.recv(min(left, 1 << 20))):
+                            left -= len(got)
+                except ConnectionError:
+                    pass
+                except TimeoutError:
+                    raise AssertionError(f"{name}: neither an answer nor an end") from None
+                each.close()
+            grown = (broker.status_kb("VmHWM") - before) / 1024
+            # A frame may be as large as the memory for requests, 128 MiB; answers have 32, and half as much again while they grow.
+            assert grown < 250 * MEMORY_FACTOR, f"{name}: {grown:.0f} MiB"
+    return f"{grown:.0f} MiB at most, 200 KB within {slowest():.2f} s"
+
+
+@case("--set", "weir.max.memory.bytes=268435456")
+def answers_that_nobody_reads(broker):
+    """A few bytes ask for the metadata of all topics, 300 KB, on many connections that do not read it."""
+    with wire.Client(broker.port) as client:
+        for number in range(10):
+            client.create_topic(f"wide-{number}", 1000)
+    before = broker.status_kb("VmRSS")
+    with canary(broker) as slowest:
+        silent = connect(broker.port, 200)
+        ask = wire.request(wire.METADATA, 1, struct.pack(">i", -1))
+        for each in silent:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with contextlib.suppress(ConnectionError):
+                each.sendall(ask * 20)
+        for _ in range(5):
+            with wire.Client(broker.port, 30) as client:
+                assert len(client.ask(ask)) > 200_000
+        grown = (broker.status_kb("VmHWM") - before) / 1024
+    for each in silent:
+        each.close()
+    assert grown < 150 * MEMORY_FACTOR, f"{len(silent)} that do not read cost {grown:.0f} MiB"
+    return f"{grown:.0f} MiB for {len(silent)}, 200 KB within {slowest():.2f} s"
 
 
 def strings(names: list[str]) -> bytes:
