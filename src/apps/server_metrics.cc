@@ -24,7 +24,8 @@ void Server::register_metrics() {
         {broker::MemoryShare::kTail, "tail"},
         {broker::MemoryShare::kRequests, "requests"},
         {broker::MemoryShare::kResponses, "responses"},
-        {broker::MemoryShare::kIndexes, "indexes"}};
+        {broker::MemoryShare::kIndexes, "indexes"},
+        {broker::MemoryShare::kAnswers, "answers"}};
     for (const auto& [share, name] : kShares) {
       sink.gauge("weir_memory_used_bytes", "Bytes in use of each share of the memory budget.", {{"share", name}},
                  static_cast<double>(memory_used(share)));

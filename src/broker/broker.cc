@@ -46,8 +46,9 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   WEIR_CHECK(logs.size() == runtime.loops.size());
   const auto count = static_cast<unsigned>(logs.size());
   const size_t slots = static_cast<size_t>(std::max(0, settings_.max_incremental_fetch_session_cache_slots)) / count;
+  const uint64_t session_bytes = budget.limit(MemoryShare::kIndexes) / 4 / count;
   for (unsigned i = 0; i < count; ++i) {
-    shards_.push_back(std::make_unique<BrokerShard>(*runtime.loops[i], *logs[i], FetchSessionCache(i, count, slots)));
+    shards_.push_back(std::make_unique<BrokerShard>(*runtime.loops[i], *logs[i], FetchSessionCache(i, count, slots, session_bytes)));
     shards_.back()->image = metadata.image;
     logs[i]->for_each([this](const storage::Partition& partition) {
       if (partition.offline()) offline_.add(partition.id());

@@ -220,7 +220,7 @@ class BrokerTest : public ::testing::Test {
   storage::LogShardOptions shard_options_;
   storage::MemoryMetaStore meta_;
   storage::FaultyMetaStore faulty_{meta_};
-  MemoryBudget budget_{{64 << 20, 64 << 20, 64 << 20, 64 << 20}};
+  MemoryBudget budget_{{64 << 20, 64 << 20, 64 << 20, 64 << 20, 64 << 20}};
   ConnectionLimits limits_{1000, 1000};
   uint64_t incarnation_ = 100;
   std::unique_ptr<storage::LocalSegmentStore> segments_;

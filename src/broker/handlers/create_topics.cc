@@ -51,6 +51,10 @@ class CreateTopicsOperation : public runtime::Homebound {
 
   void start() {
     if (!context_->decode(request_)) return;
+    constexpr uint64_t kConfigBytes = 150;  // of each topic's answer
+    const uint64_t made = std::min<uint64_t>(request_.topics.size(), kMaxPartitionsPerRequest);
+    const uint64_t bytes = made * topic_config_keys().size() * kConfigBytes;
+    if (!context_->reserve(std::min(bytes, context_->most_answer_bytes()))) return;
     response_.topics = context_->arena().array<TopicResult>(request_.topics.size());
     if (too_many_partitions()) return refuse_all();
     std::unordered_map<std::string_view, int> times;

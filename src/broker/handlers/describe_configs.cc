@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "broker/config/resource_config.h"
@@ -14,6 +17,7 @@
 #include "broker/handlers/broker_loggers.h"
 #include "broker/metadata/topic_name.h"
 #include "protocol/messages/describe_configs.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -50,9 +54,9 @@ int8_t wire_type(ConfigType type) {
 
 class ConfigDescriber {
  public:
-  ConfigDescriber(Broker& broker, RequestContext& context, const DescribeConfigsRequest& request)
+  ConfigDescriber(Broker& broker, RequestContext& context, const MetadataImage& image, const DescribeConfigsRequest& request)
       : node_id_(broker.settings().node_id),
-        image_(*broker.shard(context.loop().index()).image),
+        image_(image),
         config_(*image_.config()),
         arena_(context.arena()),
         request_(request) {}
@@ -61,6 +65,8 @@ class ConfigDescriber {
     result.resource_type = asked.resource_type;
     result.resource_name = asked.resource_name;
     configs_.clear();
+    names_.clear();
+    if (asked.configuration_keys) names_.insert(asked.configuration_keys->begin(), asked.configuration_keys->end());
     switch (static_cast<ConfigResourceType>(asked.resource_type)) {
       case ConfigResourceType::kTopic:
         describe_topic(asked, result);
@@ -89,10 +95,7 @@ class ConfigDescriber {
   using Asked = DescribeConfigsRequest::DescribeConfigsResource;
   using Result = DescribeConfigsResponse::DescribeConfigsResult;
 
-  static bool wanted(const Asked& asked, std::string_view name) {
-    if (!asked.configuration_keys || asked.configuration_keys->empty()) return true;
-    return std::find(asked.configuration_keys->begin(), asked.configuration_keys->end(), name) != asked.configuration_keys->end();
-  }
+  bool wanted(std::string_view name) const { return names_.empty() || names_.contains(name); }
   void refuse(Result& result, ErrorCode error, std::string_view message) {
     result.error_code = code(error);
     result.error_message = arena_.copy(message);
@@ -101,7 +104,7 @@ class ConfigDescriber {
   // One config with what is said of any: where its value comes from is the first of `synonyms`.
   ConfigResult& add(const ConfigKey& key, std::optional<std::string_view> value, const std::vector<Synonym>& synonyms) {
     ConfigResult& config = configs_.emplace_back();
-    config.name = arena_.copy(key.name);
+    config.name = key.name;
     config.is_sensitive = key.type == ConfigType::kPassword;
     config.value = std::nullopt;
     if (value && !config.is_sensitive) config.value = arena_.copy(*value);
@@ -130,10 +133,9 @@ class ConfigDescriber {
   }
 
   // Of a resource with overrides above broker keys.
-  void add_resource(const Asked& asked, std::span<const ResourceConfigKey> keys, const ConfigOverrides& overrides,
-                    ConfigSource own, bool with_defaults) {
+  void add_resource(std::span<const ResourceConfigKey> keys, const ConfigOverrides& overrides, ConfigSource own, bool with_defaults) {
     for (const ResourceConfigKey& key : keys) {
-      if (!wanted(asked, key.key.name)) continue;
+      if (!wanted(key.key.name)) continue;
       const EffectiveConfig effective = effective_resource_config(key, overrides, config_, own);
       std::vector<Synonym> synonyms;
       if (overrides.contains(key.key.name)) synonyms.push_back(synonym(key.key.name, effective.value, own));
@@ -154,7 +156,7 @@ class ConfigDescriber {
       result.error_code = code(ErrorCode::kUnknownTopicOrPartition);
       return;
     }
-    add_resource(asked, topic_config_keys(), topic->record.configs, ConfigSource::kTopic, false);
+    add_resource(topic_config_keys(), topic->record.configs, ConfigSource::kTopic, false);
   }
 
   ConfigOverrides overrides_of(ConfigResourceType type, std::string_view name) const {
@@ -163,13 +165,13 @@ class ConfigDescriber {
   }
   void describe_group(const Asked& asked, Result& result) {
     if (asked.resource_name.empty()) return refuse(result, ErrorCode::kInvalidRequest, "Group name must not be empty");
-    add_resource(asked, group_resource_keys(), overrides_of(ConfigResourceType::kGroup, asked.resource_name), ConfigSource::kGroup, true);
+    add_resource(group_resource_keys(), overrides_of(ConfigResourceType::kGroup, asked.resource_name), ConfigSource::kGroup, true);
   }
   void describe_client_metrics(const Asked& asked, Result& result) {
     if (asked.resource_name.empty()) {
       return refuse(result, ErrorCode::kInvalidRequest, "Client metrics subscription name must not be empty");
     }
-    add_resource(asked, client_metrics_keys(), overrides_of(ConfigResourceType::kClientMetrics, asked.resource_name),
+    add_resource(client_metrics_keys(), overrides_of(ConfigResourceType::kClientMetrics, asked.resource_name),
                  ConfigSource::kClientMetrics, false);
   }
 
@@ -191,21 +193,21 @@ class ConfigDescriber {
   }
 
   void describe_broker(const Asked& asked, Result& result) {
-    if (asked.resource_name.empty()) return describe_all_brokers(asked);
+    if (asked.resource_name.empty()) return describe_all_brokers();
     if (!own_broker(asked, result, " or empty string,")) return;
     for (const ConfigKey& key : broker_config_keys()) {
       const ConfigSource source = config_.source(key.name);
       const bool altered = source == ConfigSource::kDynamicBroker || source == ConfigSource::kDynamicDefaultBroker;
-      if ((key.support != ConfigSupport::kWorks && !altered) || !wanted(asked, key.name)) continue;
+      if ((key.support != ConfigSupport::kWorks && !altered) || !wanted(key.name)) continue;
       std::optional<std::string_view> value;
       if (!config_.is_null(key.name)) value = config_.text(key.name);
       add(key, value, broker_synonyms(key.name)).read_only = !key.dynamic;
     }
   }
   // What was altered for all brokers.
-  void describe_all_brokers(const Asked& asked) {
+  void describe_all_brokers() {
     for (const auto& [name, value] : config_.dynamic_of_all_brokers()) {
-      if (!wanted(asked, name)) continue;
+      if (!wanted(name)) continue;
       add(*find_broker_config_key(name), value, {synonym(name, value, ConfigSource::kDynamicDefaultBroker)});
     }
   }
@@ -214,7 +216,7 @@ class ConfigDescriber {
     if (asked.resource_name.empty()) return refuse(result, ErrorCode::kInvalidRequest, "Broker id must not be empty");
     if (!own_broker(asked, result, "")) return;
     for (const auto& [name, level] : broker_loggers()) {
-      if (!wanted(asked, name)) continue;
+      if (!wanted(name)) continue;
       ConfigResult& config = configs_.emplace_back();
       config.name = arena_.copy(name);
       config.value = arena_.copy(level);
@@ -229,18 +231,92 @@ class ConfigDescriber {
   protocol::Arena& arena_;
   const DescribeConfigsRequest& request_;
   std::vector<ConfigResult> configs_;
+  std::unordered_set<std::string_view> names_;  // that are asked for; empty: all
+};
+
+// Thousands of resources make an answer of a hundred megabytes, and seconds of work: it is made in slices. A resource that is named
+// again is not answered again.
+class DescribeConfigs final : public runtime::Homebound {
+ public:
+  DescribeConfigs(Broker& broker, RequestContextPtr context)
+      : Homebound(context->loop()), broker_(broker), context_(std::move(context)) {}
+
+  void start() {
+    if (!context_->decode(request_)) return;
+    std::set<std::pair<int8_t, std::string_view>> named;
+    uint64_t bytes = 0;
+    for (const Resource& asked : request_.resources) {
+      if (!named.emplace(asked.resource_type, asked.resource_name).second) continue;
+      resources_.push_back(&asked);
+      bytes += answer_bytes(asked);
+    }
+    response_.results = context_->arena().array<DescribeConfigsResponse::DescribeConfigsResult>(resources_.size());
+    if (bytes > context_->most_answer_bytes()) return refuse_all();
+    if (!context_->reserve(bytes)) return;
+    image_ = broker_.shard(context_->loop().index()).image;
+    describer_.emplace(broker_, *context_, *image_, request_);
+    describe_slice();
+  }
+
+ private:
+  using Resource = DescribeConfigsRequest::DescribeConfigsResource;
+  static constexpr size_t kSliceKeys = 1000;  // about a millisecond
+
+  static size_t keys_of(const Resource& asked) {
+    switch (static_cast<ConfigResourceType>(asked.resource_type)) {
+      case ConfigResourceType::kTopic:
+        return topic_config_keys().size();
+      case ConfigResourceType::kBroker:
+        return broker_config_keys().size();
+      case ConfigResourceType::kBrokerLogger:
+        return broker_loggers().size();
+      case ConfigResourceType::kClientMetrics:
+        return client_metrics_keys().size();
+      case ConfigResourceType::kGroup:
+        return group_resource_keys().size();
+    }
+    return 1;
+  }
+  // At most, decoded and encoded, but for values that were set to long texts.
+  uint64_t answer_bytes(const Resource& asked) const {
+    const uint64_t of_key = 250 + (request_.include_synonyms ? 400u : 0u) + (request_.include_documentation ? 350u : 0u);
+    return keys_of(asked) * of_key;
+  }
+
+  void refuse_all() {
+    for (size_t i = 0; i < resources_.size(); ++i) {
+      response_.results[i].resource_type = resources_[i]->resource_type;
+      response_.results[i].resource_name = resources_[i]->resource_name;
+      response_.results[i].error_code = code(ErrorCode::kInvalidRequest);
+      response_.results[i].error_message = "The answer would take more memory than there is for one; describe fewer resources at once.";
+    }
+    context_->respond(response_);
+  }
+
+  void describe_slice() {
+    if (context_->connection_closed()) return;
+    for (size_t keys = 0; done_ < resources_.size() && keys < kSliceKeys; ++done_) {
+      describer_->describe(*resources_[done_], response_.results[done_]);
+      keys += keys_of(*resources_[done_]);
+    }
+    if (done_ == resources_.size()) return context_->respond(response_);
+    context_->loop().post([self = runtime::HomeRef(this), this] { describe_slice(); });
+  }
+
+  Broker& broker_;
+  RequestContextPtr context_;
+  DescribeConfigsRequest request_;
+  DescribeConfigsResponse response_;
+  MetadataImagePtr image_;
+  std::vector<const Resource*> resources_;
+  std::optional<ConfigDescriber> describer_;
+  size_t done_ = 0;
 };
 
 }  // namespace
 
 void handle_describe_configs(Broker& broker, RequestContextPtr context) {
-  DescribeConfigsRequest request;
-  if (!context->decode(request)) return;
-  DescribeConfigsResponse response;
-  response.results = context->arena().array<DescribeConfigsResponse::DescribeConfigsResult>(request.resources.size());
-  ConfigDescriber describer(broker, *context, request);
-  for (size_t i = 0; i < request.resources.size(); ++i) describer.describe(request.resources[i], response.results[i]);
-  context->respond(response);
+  runtime::make_homebound<DescribeConfigs>(broker, std::move(context))->start();
 }
 
 }  // namespace weir::broker

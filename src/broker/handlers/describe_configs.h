@@ -1,7 +1,8 @@
 // DescribeConfigs (key 32), versions 1-4: configs of topics, brokers, broker loggers, groups and client metrics with value,
 // source, synonyms, type and documentation.
 //
-// Deviation from Apache Kafka 4.4: broker keys that have no effect here or cannot be set are not listed.
+// Deviations from Apache Kafka 4.4: broker keys that have no effect here or cannot be set are not listed. A resource that is named
+// again is answered once; if the answer would take more memory than there is for one, each is refused with INVALID_REQUEST.
 #pragma once
 
 #include "broker/broker.h"

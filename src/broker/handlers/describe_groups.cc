@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <memory>
+#include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "broker/handlers/authorized_operations.h"
@@ -59,12 +62,16 @@ struct DescribeGroups final : runtime::Homebound {
 void handle_describe_groups(Broker& broker, RequestContextPtr context) {
   protocol::DescribeGroupsRequest request;
   if (!context->decode(request)) return;
+  if (!context->reserve(std::min(broker.groups().answer_bytes(), context->most_answer_bytes()))) return;
   const unsigned home = context->loop().index();
   auto all = runtime::make_homebound<DescribeGroups>(context->loop());
   all->operations_asked = request.include_authorized_operations;
-  all->groups.resize(request.groups.size());
-  all->pending = request.groups.size() + 1;
-  for (size_t i = 0; i < request.groups.size(); ++i) all->groups[i].group_id = request.groups[i];
+  // Each group once: its members may be many.
+  std::unordered_set<std::string_view> named;
+  for (const std::string_view group_id : request.groups) {
+    if (named.insert(group_id).second) all->groups.emplace_back().group_id = group_id;
+  }
+  all->pending = all->groups.size() + 1;
   all->context = std::move(context);
   const auto arrived = [all] {
     if (--all->pending == 0) all->respond();

@@ -35,7 +35,10 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
   void start() {
     if (!context_->decode(request_)) return;
     const MetadataImage& image = *home().image;
+    constexpr uint64_t kPartitionBytes = 300;  // of item, structure and bytes
     if (!request_.topics) {
+      const uint64_t bytes = kPartitionBytes * static_cast<uint64_t>(image.partition_count());
+      if (!context_->reserve(std::min(bytes, context_->most_answer_bytes()))) return;
       items_.reserve(static_cast<size_t>(image.partition_count()));
       for (const TopicPtr& topic : image.sorted_by_name()) {
         for (int32_t i = 0; i < topic->partition_count(); ++i) items_.push_back({topic->partition(i), topic, {}});

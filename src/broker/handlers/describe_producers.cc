@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <memory>
+#include <set>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -23,6 +25,7 @@ struct ProducersItem {
   storage::PartitionId id;
   PartitionResponse* response = nullptr;
   ProtocolError error{};
+  size_t count = 0;
   std::vector<ProducerState> producers;
 };
 
@@ -33,6 +36,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
   void start() {
     if (!context_->decode(request_)) return;
     protocol::Arena& arena = context_->arena();
+    std::set<std::pair<std::string_view, int32_t>> named;
     size_t count = 0;
     for (const auto& topic : request_.topics) count += topic.partition_indexes.size();
     items_.reserve(count);
@@ -42,17 +46,20 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
       response_.topics[t].name = asked.name;
       response_.topics[t].partitions = arena.array<PartitionResponse>(asked.partition_indexes.size());
       const auto fault = topic_name_fault(asked.name);
+      const std::string_view fault_text = fault ? arena.copy(*fault) : std::string_view();
       const Topic* topic = home().image->find(asked.name);
       for (size_t p = 0; p < asked.partition_indexes.size(); ++p) {
         PartitionResponse& response = response_.topics[t].partitions[p];
         response.partition_index = asked.partition_indexes[p];
         if (fault) {
           response.error_code = code(ProtocolError::kInvalidTopicException);
-          response.error_message = arena.copy(*fault);
+          response.error_message = fault_text.substr(0, 400);
+        } else if (!named.emplace(asked.name, response.partition_index).second) {
+          response.error_code = code(ProtocolError::kInvalidRequest);  // its producers may be many
         } else if (topic == nullptr || !topic->has_partition(response.partition_index)) {
           response.error_code = code(ProtocolError::kUnknownTopicOrPartition);
         } else {
-          items_.push_back({topic->partition(response.partition_index), &response, ProtocolError::kNone, {}});
+          items_.push_back({topic->partition(response.partition_index), &response, ProtocolError::kNone, 0, {}});
         }
       }
     }
@@ -65,7 +72,8 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
   void run(Part& part) override {
     for (ProducersItem* item : part.items) {
       if (const storage::Partition* partition = serving_partition(*part.shard, item->id, item->error)) {
-        for (const auto& [id, entry] : partition->producers().entries()) item->producers.push_back(state_of(entry));
+        item->count = partition->producers().entries().size();
+        if (!counting_) for (const auto& [id, entry] : partition->producers().entries()) item->producers.push_back(state_of(entry));
       }
       item_done(part);
     }
@@ -82,6 +90,13 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
   }
 
   void complete() override {
+    if (std::exchange(counting_, false)) {
+      constexpr uint64_t kProducerBytes = 256;
+      uint64_t count = 0;
+      for (const ProducersItem& item : items_) count += item.count;
+      if (context_->reserve(std::min(count * kProducerBytes, context_->most_answer_bytes()))) return start_round();
+      return context_.reset();  // starts again when there is memory
+    }
     for (ProducersItem& item : items_) {
       item.response->error_code = code(item.error);
       std::sort(item.producers.begin(), item.producers.end(),
@@ -95,6 +110,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
   DescribeProducersRequest request_;
   DescribeProducersResponse response_;
   std::vector<ProducersItem> items_;
+  bool counting_ = true;  // in the first of two rounds: how much the answer will hold
 };
 
 }  // namespace

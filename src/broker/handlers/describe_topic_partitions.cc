@@ -78,6 +78,10 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
     return context->respond(response);
   }
   const MetadataImagePtr image = broker.shard(context->loop().index()).image;
+  constexpr uint64_t kTopicBytes = 512, kPartitionBytes = 256;
+  const auto limit = static_cast<uint64_t>(std::max(broker.settings().max_request_partition_size_limit, 1));
+  const uint64_t bytes = kPartitionBytes * limit + (request.topics.empty() ? kTopicBytes * image->topic_count() : 0);
+  if (!context->reserve(std::min(bytes, context->most_answer_bytes()))) return;
   const auto names = names_of(request, *image);
   const auto replicas = arena.array<int32_t>(1);
   replicas[0] = broker.settings().node_id;

@@ -15,6 +15,7 @@ void handle_fetch(Broker& broker, RequestContextPtr context) {
 
 void FetchOperation::begin() {
   if (!context_->decode(request_)) return;
+  if (!context_->reserve(std::min(memory_of_partitions(), context_->most_answer_bytes()))) return;
   context_->may_wait_ms(request_.max_wait_ms);
   read_committed_ = request_.isolation_level == 1;
   max_bytes_ = static_cast<uint64_t>(std::clamp(request_.max_bytes, 0, broker_.settings().fetch_max_bytes));
@@ -165,9 +166,9 @@ void FetchOperation::woken() {
   start_round();
 }
 
-// Looks now and then whether the client is still there: max_wait_ms may be days.
+// Looks now and then whether the client is still there, and whether others wait for the request's memory: max_wait_ms may be days.
 void FetchOperation::arm_timer() {
-  constexpr int64_t kLookNs = 5 * runtime::kSecond;
+  constexpr int64_t kLookNs = 1 * runtime::kSecond;
   const int64_t left = deadline_ns_ - home().loop.clock().monotonic_ns();
   timer_ = home().loop.schedule_after(std::clamp<int64_t>(left, 0, kLookNs), [self = runtime::HomeRef(this), this] { timer_fired(); });
 }
@@ -175,7 +176,7 @@ void FetchOperation::arm_timer() {
 void FetchOperation::timer_fired() {
   timer_ = {};
   if (state_ == State::kDone) return;
-  const bool over = home().loop.clock().monotonic_ns() >= deadline_ns_ || context_->connection_closed();
+  const bool over = home().loop.clock().monotonic_ns() >= deadline_ns_ || context_->connection_closed() || context_->holds_up_others();
   if (!over) return arm_timer();
   last_round_ = true;  // of a round under way
   if (state_ == State::kWaiting) finish();

@@ -52,6 +52,7 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   };
 
   // Session (fetch_operation_session.cc)
+  uint64_t memory_of_partitions() const;
   bool open_session();
   void end_with(protocol::ErrorCode error, int32_t session_id);
   void add_from_request();

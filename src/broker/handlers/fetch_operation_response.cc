@@ -119,7 +119,8 @@ void FetchOperation::create_session(FetchResponse& response) {
   BrokerShard& shard = home();
   const int64_t now_ms = shard.loop.clock().monotonic_ns() / runtime::kMillisecond;
   const bool by_id = context_->version() >= 13;
-  const FetchSessionPtr session = shard.fetch_sessions.create(now_ms, by_id, answers_.size(), shard.loop.random());
+  const FetchSessionPtr session =
+      shard.fetch_sessions.create(now_ms, by_id, answers_.size(), FetchSession::bytes_of(request_), shard.loop.random());
   if (!session) return;
   size_t at = 0;
   for (const auto& topic : response.responses) {

@@ -7,6 +7,16 @@ namespace weir::broker {
 
 using protocol::ErrorCode;
 
+// Of items and answers, of the request and its session. Before anything is changed, for the request may have to wait for it.
+uint64_t FetchOperation::memory_of_partitions() const {
+  size_t partitions = 0;
+  for (const auto& topic : request_.topics) partitions += topic.partitions.size();
+  if (request_.session_id > FetchSession::kNoSession) {
+    if (const FetchSessionPtr known = broker_.shard(home_).fetch_sessions.find(request_.session_id)) partitions += known->size();
+  }
+  return partitions * (sizeof(FetchItem) + sizeof(Answer) + 256);
+}
+
 // False if the request was answered with an error of its session.
 bool FetchOperation::open_session() {
   FetchSessionCache& cache = home().fetch_sessions;
@@ -31,6 +41,11 @@ bool FetchOperation::open_session() {
   }
   if (session_->by_id() != by_id) {
     end_with(ErrorCode::kFetchSessionTopicIdError, FetchSession::kNoSession);
+    return false;
+  }
+  if (!cache.has_room(FetchSession::bytes_of(request_))) {
+    cache.remove(id);
+    end_with(ErrorCode::kFetchSessionIdNotFound, FetchSession::kNoSession);
     return false;
   }
   session_->update(request_);

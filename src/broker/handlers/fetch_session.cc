@@ -38,8 +38,15 @@ FetchSession::Key FetchSession::key(std::string_view topic, const TopicId& id, i
 void FetchSession::add(SessionPartition partition) {
   Key id = key(partition.topic, partition.topic_id, partition.index);
   if (index_.contains(id)) return;
+  bytes_ += kPartitionBytes + 2 * partition.topic.size();
   partitions_.push_back(std::move(partition));
   index_.emplace(std::move(id), std::prev(partitions_.end()));
+}
+
+uint64_t FetchSession::bytes_of(const protocol::FetchRequest& request) {
+  uint64_t bytes = 0;
+  for (const auto& topic : request.topics) bytes += topic.partitions.size() * (kPartitionBytes + 2 * topic.topic.size());
+  return bytes;
 }
 
 void FetchSession::update(const protocol::FetchRequest& request) {
@@ -59,6 +66,7 @@ void FetchSession::update(const protocol::FetchRequest& request) {
     for (const int32_t index : topic.partitions) {
       const auto known = index_.find(key(topic.topic, topic.topic_id, index));
       if (known == index_.end()) continue;
+      bytes_ -= kPartitionBytes + 2 * known->second->topic.size();
       partitions_.erase(known->second);
       index_.erase(known);
     }
@@ -72,8 +80,9 @@ void FetchSession::move_to_end(SessionPartition& partition) {
 
 // --- cache ----------------------------------------------------------------------------------------------------------
 
-FetchSessionPtr FetchSessionCache::create(int64_t now_ms, bool by_id, size_t size, runtime::Random& random) {
-  if (sessions_.size() >= slots_ && !make_room(now_ms, size)) return nullptr;
+FetchSessionPtr FetchSessionCache::create(int64_t now_ms, bool by_id, size_t size, uint64_t bytes, runtime::Random& random) {
+  const bool full = sessions_.size() >= slots_ || !has_room(bytes);
+  if (full && (!make_room(now_ms, size) || !has_room(bytes))) return nullptr;
   int32_t id;
   do {
     // Positive, and of this shard.
@@ -96,6 +105,7 @@ void FetchSessionCache::remove(int32_t id) {
   const auto it = sessions_.find(id);
   if (it == sessions_.end()) return;
   forget_order(*it->second);
+  bytes_ -= it->second->cached_bytes_;
   sessions_.erase(it);
 }
 
@@ -103,6 +113,8 @@ void FetchSessionCache::touch(FetchSession& session, int64_t now_ms) {
   forget_order(session);
   session.used_ms_ = now_ms;
   session.cached_size_ = session.size();
+  bytes_ += session.bytes() - session.cached_bytes_;
+  session.cached_bytes_ = session.bytes();
   note_order(session, now_ms);
 }
 

@@ -3,7 +3,8 @@
 //
 // Each shard caches the sessions that its connections created; ids tell the shard (id % shards). A client that comes
 // back on another shard's connection is answered FETCH_SESSION_ID_NOT_FOUND and starts a new session, as after a restart
-// of the broker. The cache is bounded: a full one takes a new session only in the place of a stale or smaller one.
+// of the broker. The cache is bounded, by slots and by memory: a full one takes a new session only in the place of a stale or
+// smaller one. A session that grows above the memory is forgotten, and its client fetches without one.
 // Loop thread only.
 #pragma once
 
@@ -56,6 +57,10 @@ class FetchSession {
   bool by_id() const { return by_id_; }
   int32_t epoch() const { return epoch_; }
   size_t size() const { return index_.size(); }
+  uint64_t bytes() const { return bytes_; }  // of memory, about
+  // What the partitions of a request would add.
+  static uint64_t bytes_of(const protocol::FetchRequest& request);
+  static constexpr uint64_t kPartitionBytes = 320;  // without its topic's name, which is kept twice
   // In the order they are to be read: those that returned data go to the end.
   std::list<SessionPartition>& partitions() { return partitions_; }
 
@@ -86,6 +91,8 @@ class FetchSession {
   int64_t created_ms_;
   int64_t used_ms_;
   size_t cached_size_ = 0;  // as the cache's order knows it
+  uint64_t cached_bytes_ = 0;
+  uint64_t bytes_ = 0;
   std::list<SessionPartition> partitions_;
   std::unordered_map<Key, Position, KeyHash> index_;
 };
@@ -95,15 +102,19 @@ class FetchSessionCache {
  public:
   static constexpr int64_t kEvictionMs = 120'000;  // a session not used for this long is stale
 
-  FetchSessionCache(unsigned shard, unsigned shards, size_t slots) : shard_(shard), shards_(shards), slots_(slots) {}
+  FetchSessionCache(unsigned shard, unsigned shards, size_t slots, uint64_t most_bytes)
+      : shard_(shard), shards_(shards), slots_(slots), most_bytes_(most_bytes) {}
 
   // A new session with an unused id, empty; nothing if the cache is full of sessions worth more than one with `size`
-  // partitions.
-  FetchSessionPtr create(int64_t now_ms, bool by_id, size_t size, runtime::Random& random);
+  // partitions of `bytes`.
+  FetchSessionPtr create(int64_t now_ms, bool by_id, size_t size, uint64_t bytes, runtime::Random& random);
   FetchSessionPtr find(int32_t id) const;
   void remove(int32_t id);
   // The session was used (and its size may have changed).
   void touch(FetchSession& session, int64_t now_ms);
+
+  // For so much more in a session.
+  bool has_room(uint64_t bytes) const { return bytes_ + bytes <= most_bytes_; }
 
   size_t size() const { return sessions_.size(); }
   uint64_t evictions() const { return evictions_; }
@@ -117,6 +128,8 @@ class FetchSessionCache {
   unsigned shard_;
   unsigned shards_;
   size_t slots_;
+  uint64_t most_bytes_;
+  uint64_t bytes_ = 0;  // of the sessions as they were when touched
   uint64_t evictions_ = 0;
   std::unordered_map<int32_t, FetchSessionPtr> sessions_;
   std::map<std::pair<int64_t, int32_t>, FetchSession*> by_use_;   // last use, id

@@ -419,10 +419,61 @@ TEST_F(FetchTest, SessionRequestThatOvertakesALongPoll) {
   EXPECT_EQ(take<FetchResponse>(peer(0), 13)->error_code, code(ErrorCode::kInvalidFetchSessionEpoch));
 }
 
+// A long poll may be as long as the client likes; it must not keep memory from others for so long.
+TEST_F(FetchTest, ALongPollEndsWhenOthersWaitForItsMemory) {
+  create_topic("t", 200);
+  std::vector<Ask> asks;
+  for (int32_t i = 0; i < 200; ++i) asks.push_back({"t", i, 0});
+  send(peer(0), 12, request(asks, 3'600'000));
+  run_until([&] { return budget_.used(MemoryShare::kAnswers) > 0; });
+  sim_.run_for(60 * runtime::kSecond);
+  EXPECT_FALSE(has_response(peer(0)));
+  bool granted = false;
+  budget_.wait(MemoryShare::kAnswers, budget_.limit(MemoryShare::kAnswers), sim_.loop(0), [&](Reservation) { granted = true; });
+  run_until([&] { return granted; }, 5 * runtime::kSecond);
+  ASSERT_TRUE(has_response(peer(0)));
+  EXPECT_EQ(take<FetchResponse>(peer(0), 12)->responses[0].partitions.size(), 200u);
+}
+
+TEST_F(FetchTest, ASessionThatGrowsAboveTheMemoryIsForgotten) {
+  create_topic("t", 10);
+  FetchRequest& first = request({{"t", 0, 0}});
+  first.session_epoch = 0;
+  const int32_t id = call<FetchResponse>(peer(0), 12, first)->session_id;
+  ASSERT_NE(id, 0);
+  // Names that are long, and partitions that need not exist.
+  const std::string name(20'000, 'n');
+  std::vector<FetchRequest::FetchPartition> partitions(50'000);
+  for (size_t i = 0; i < partitions.size(); ++i) partitions[i].partition = static_cast<int32_t>(i);
+  FetchRequest::FetchTopic topic;
+  topic.topic = name;
+  topic.partitions = partitions;
+  FetchRequest grow;
+  grow.session_id = id;
+  grow.session_epoch = 1;
+  grow.topics = {&topic, 1};
+  EXPECT_EQ(call<FetchResponse>(peer(0), 12, grow)->error_code, code(ErrorCode::kFetchSessionIdNotFound));
+}
+
+TEST(FetchSessionCache, IsBoundedByMemory) {
+  testing::SimRuntime sim(1);
+  FetchSessionCache cache(0, 1, 100, 10 * FetchSession::kPartitionBytes);
+  const auto create = [&](size_t size) { return cache.create(0, true, size, size * FetchSession::kPartitionBytes, sim.random()); };
+  const auto session = create(8);
+  ASSERT_TRUE(session);
+  for (int32_t i = 0; i < 8; ++i) session->add({.topic = {}, .topic_id = {}, .index = i});
+  cache.touch(*session, 0);
+  EXPECT_EQ(create(3), nullptr);
+  EXPECT_TRUE(create(2));
+  EXPECT_FALSE(cache.has_room(3 * FetchSession::kPartitionBytes));
+  cache.remove(session->id());
+  EXPECT_TRUE(cache.has_room(10 * FetchSession::kPartitionBytes));
+}
+
 TEST(FetchSessionCache, IsBoundedAndKeepsWhatIsWorthMore) {
   testing::SimRuntime sim(1);
-  FetchSessionCache cache(1, 4, 2);
-  const auto create = [&](int64_t now_ms, size_t size) { return cache.create(now_ms, true, size, sim.random()); };
+  FetchSessionCache cache(1, 4, 2, 1 << 20);
+  const auto create = [&](int64_t now_ms, size_t size) { return cache.create(now_ms, true, size, 0, sim.random()); };
   const auto first = create(0, 10), second = create(0, 20);
   ASSERT_TRUE(first && second);
   EXPECT_EQ(static_cast<uint32_t>(first->id()) % 4, 1u);

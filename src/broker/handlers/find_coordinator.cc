@@ -1,6 +1,7 @@
 #include "broker/handlers/find_coordinator.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "broker/handlers/group_coordinators.h"
 #include "broker/handlers/transaction_refusals.h"
@@ -34,6 +35,7 @@ ErrorCode check(int8_t type, std::string_view key, int16_t version) {
 // `availability` is what coordinators of groups have come to.
 void respond(Broker& broker, RequestContext& context, const protocol::FindCoordinatorRequest& request, ErrorCode availability) {
   const runtime::Endpoint& advertised = context.connection().advertised();
+  bool told = false;
   // Fills what a single answer and one of many have in common.
   const auto fill = [&](auto& answer, std::string_view key) {
     ErrorCode error = check(request.key_type, key, context.version());
@@ -41,7 +43,7 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
     answer.error_code = code(error);
     answer.error_message = std::nullopt;
     if (error == ErrorCode::kTransactionalIdAuthorizationFailed) {
-      broker.transaction_refusals().tell(context, key);
+      if (!std::exchange(told, true)) broker.transaction_refusals().tell(context, key);
       answer.error_message = TransactionRefusals::kReason;
     }
     answer.node_id = error == ErrorCode::kNone ? broker.settings().node_id : -1;

@@ -118,6 +118,11 @@ void GroupCoordinators::create_topic(unsigned home, Function<void(ErrorCode)> do
   });
 }
 
+uint64_t GroupCoordinators::answer_bytes() const {
+  const auto kept = static_cast<uint64_t>(std::max<int64_t>(memory_.used_bytes(), 0));
+  return std::min(3 * kept, broker_.budget().limit(MemoryShare::kAnswers) / 2);
+}
+
 int32_t GroupCoordinators::partition_count(unsigned home) const {
   const Topic* topic = broker_.shard(home).image->find(kTopic);
   return topic == nullptr ? 0 : topic->partition_count();

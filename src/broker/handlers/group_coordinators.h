@@ -66,6 +66,9 @@ class GroupCoordinators {
     }
   }
   const coordination::GroupMemory& memory() const { return memory_; }
+  // What an answer that names every group once takes at most: what is kept of them, decoded form and encoded. Not more than half
+  // of the memory for answers, for others must go on.
+  uint64_t answer_bytes() const;
   // As the caller's shard knows it; 0 while there is none.
   int32_t partition_count(unsigned home) const;
 

@@ -1,7 +1,8 @@
 // Groups of the classic protocol and committed offsets: JoinGroup 0-9, Heartbeat 0-4, LeaveGroup 0-5, SyncGroup 0-5,
 // DescribeGroups 0-6, ListGroups 0-5, DeleteGroups 0-3, OffsetCommit 2-10, OffsetFetch 1-10, OffsetDelete 0. One .cc each.
 // As in Apache Kafka 4.4, but that committed offsets of a topic that was deleted and created again count as absent in all
-// versions.
+// versions, and that what one request names again (a group in DescribeGroups, a group or partition in OffsetFetch) is answered
+// once.
 #pragma once
 
 #include <utility>

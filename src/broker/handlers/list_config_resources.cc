@@ -28,6 +28,8 @@ void handle_list_config_resources(Broker& broker, RequestContextPtr context) {
     return context->respond(response);
   }
   const MetadataImagePtr image = broker.shard(context->loop().index()).image;  // names in the response are its
+  constexpr uint64_t kTopicBytes = 512;
+  if (!context->reserve(std::min(kTopicBytes * image->topic_count(), context->most_answer_bytes()))) return;
   std::vector<std::pair<std::string_view, ConfigResourceType>> found;
   std::vector<std::shared_ptr<const ConfigRecord>> records;
   for (const ConfigResourceType type : {kGroup, kClientMetrics}) {

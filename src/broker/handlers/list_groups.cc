@@ -1,5 +1,7 @@
 #include <algorithm>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "base/ascii_case.h"
@@ -14,16 +16,16 @@ using coordination::ListResult;
 using protocol::ErrorCode;
 using protocol::ListGroupsResponse;
 
-bool contains(const std::vector<std::string>& filter, std::string_view value) {
-  return filter.empty() ||
-         std::any_of(filter.begin(), filter.end(), [&](const std::string& one) { return equal_ignoring_case(one, value); });
+// Case does not matter; the filter is in lower case.
+bool contains(const std::set<std::string>& filter, std::string_view value) {
+  return filter.empty() || filter.contains(lower_case(value));
 }
 
 struct ListGroups final : runtime::Homebound {
   explicit ListGroups(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
-  std::vector<std::string> states;
-  std::vector<std::string> types;
+  std::set<std::string> states;
+  std::set<std::string> types;
   std::vector<ListedGroup> groups;
   ErrorCode error{};
   int32_t pending = 0;
@@ -55,10 +57,11 @@ struct ListGroups final : runtime::Homebound {
 void handle_list_groups(Broker& broker, RequestContextPtr context) {
   protocol::ListGroupsRequest request;
   if (!context->decode(request)) return;
+  if (!context->reserve(std::min(broker.groups().answer_bytes(), context->most_answer_bytes()))) return;
   const unsigned home = context->loop().index();
   auto all = runtime::make_homebound<ListGroups>(context->loop());
-  for (const std::string_view state : request.states_filter) all->states.emplace_back(state);
-  for (const std::string_view type : request.types_filter) all->types.emplace_back(type);
+  for (const std::string_view state : request.states_filter) all->states.insert(lower_case(state));
+  for (const std::string_view type : request.types_filter) all->types.insert(lower_case(type));
   all->context = std::move(context);
   const int32_t partitions = broker.groups().partition_count(home);
   all->pending = partitions + 1;

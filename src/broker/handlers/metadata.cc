@@ -1,5 +1,6 @@
 #include "broker/handlers/metadata.h"
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -29,6 +30,7 @@ class MetadataOperation : public runtime::Homebound {
   void start() {
     if (!context_->decode(request_)) return;
     if (names_missing()) return context_->close("a Metadata request asks for a topic without a name");
+    if (!context_->reserve(std::min(answer_bytes(), context_->most_answer_bytes()))) return;
     std::vector<Controller::NewTopic> missing = topics_to_create();
     if (missing.empty()) return respond();
     std::vector<std::string> names;
@@ -62,6 +64,24 @@ class MetadataOperation : public runtime::Homebound {
       if (!asked.topic_id.is_zero()) return true;
     }
     return false;
+  }
+
+  // At most, decoded and encoded; every topic is answered once.
+  uint64_t answer_bytes() const {
+    constexpr uint64_t kTopicBytes = 512, kPartitionBytes = 256;
+    const MetadataImage& image = *shard_.image;
+    uint64_t topics = 0, partitions = 0;
+    if (all_topics()) {
+      topics = image.topic_count();
+      partitions = static_cast<uint64_t>(image.partition_count());
+    } else {
+      for (const auto& asked : *request_.topics) {
+        const Topic* topic = asked.topic_id.is_zero() ? image.find(asked.name.value_or(std::string_view())) : image.find(asked.topic_id);
+        if (topic != nullptr) partitions += static_cast<uint64_t>(topic->partition_count());
+      }
+      partitions = std::min(partitions, static_cast<uint64_t>(image.partition_count()));
+    }
+    return topics * kTopicBytes + partitions * kPartitionBytes;
   }
 
   std::vector<Controller::NewTopic> topics_to_create() {

@@ -1,8 +1,14 @@
+#include <algorithm>
 #include <memory>
+#include <set>
 #include <span>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
+#include "broker/metadata/topic_name.h"
 #include "protocol/messages/offset_fetch.h"
 
 namespace weir::broker {
@@ -46,6 +52,7 @@ class OffsetFetch final : public runtime::Homebound {
     } else {
       add_group(request.group_id, request.topics);
     }
+    if (!context_->reserve(std::min(answer_bytes(), context_->most_answer_bytes()))) return;
     pending_ = groups_.size() + 1;
     for (size_t i = 0; i < groups_.size(); ++i) ask(i);
     arrived();
@@ -54,6 +61,8 @@ class OffsetFetch final : public runtime::Homebound {
  private:
   template <typename Topics>
   void add_group(std::string_view group_id, const Topics& topics) {
+    if (!named_groups_.insert(group_id).second) return;
+    named_partitions_.clear();
     GroupPart& group = groups_.emplace_back();
     group.group_id = group.request.group_id = group_id;
     group.all = group.request.all = !topics.has_value();
@@ -69,16 +78,36 @@ class OffsetFetch final : public runtime::Homebound {
     const bool by_id = context_->version() >= 10;
     topic = by_id ? image_->find(part.id) : image_->find(part.name);
     part.first = group.offsets.size();
-    part.count = asked.partition_indexes.size();
+    std::string_view key = asked.name;
+    if constexpr (requires { asked.topic_id; }) {
+      if (by_id) key = as_string(asked.topic_id.bytes);
+    }
+    // Nobody can have committed for such a name, and it may be long.
+    const bool known = topic != nullptr || (!by_id && !topic_name_fault(part.name));
     for (const int32_t partition : asked.partition_indexes) {
+      // Once: the metadata of an offset may be long.
+      if (!named_partitions_.emplace(key, partition).second) continue;
+      ++part.count;
       FetchedOffset& offset = group.offsets.emplace_back();
       offset.partition = partition;
       group.errors.push_back(by_id && topic == nullptr ? ErrorCode::kUnknownTopicId : ErrorCode::kNone);
-      if (topic == nullptr && by_id) continue;
+      if (!known) continue;
       // Offsets of a topic that is gone are gone with it, but those whose topic id nobody noted.
       group.request.items.push_back({topic ? topic->name() : part.name, topic ? topic->id() : Uuid{{0xff}}, partition});
       group.asked.push_back(group.offsets.size() - 1);
+      name_bytes_ += part.name.size();
     }
+  }
+
+  // At most: every offset has its metadata.
+  uint64_t answer_bytes() const {
+    const auto metadata = static_cast<uint64_t>(broker_.config().integer("offset.metadata.max.bytes"));
+    uint64_t partitions = 0;
+    for (const GroupPart& group : groups_) {
+      if (group.all) return broker_.groups().answer_bytes() + 2 * name_bytes_;
+      partitions += group.asked.size();
+    }
+    return std::min(3 * partitions * metadata, broker_.groups().answer_bytes()) + 2 * name_bytes_;
   }
 
   void ask(size_t index) {
@@ -164,6 +193,9 @@ class OffsetFetch final : public runtime::Homebound {
   RequestContextPtr context_;
   MetadataImagePtr image_;
   std::vector<GroupPart> groups_;
+  std::unordered_set<std::string_view> named_groups_;
+  std::set<std::pair<std::string_view, int32_t>> named_partitions_;  // of the group that is added; names lie in the request
+  uint64_t name_bytes_ = 0;
   size_t pending_ = 0;
 };
 

@@ -19,10 +19,25 @@ using protocol::ErrorCode;
 
 MetadataImagePtr image_of(Broker& broker, RequestContext& context) { return broker.shard(context.loop().index()).image; }
 
+// For a text that is told of each partition: no topic has a longer name, a request may.
+std::string_view shown(std::string_view name) { return name.substr(0, 249); }
+// What such texts take at most, in structures and bytes.
+template <typename Topics>
+uint64_t texts_bytes(const Topics& topics) {
+  uint64_t bytes = 0;
+  for (const auto& topic : topics) {
+    std::string_view name;
+    if constexpr (requires { topic.topic; }) name = topic.topic;
+    else name = topic.name;
+    bytes += topic.partitions.size() * 3 * (64 + shown(name).size());
+  }
+  return bytes;
+}
+
 // The one replica leads already.
 Refusal elect(const MetadataImage& image, std::string_view name, int32_t partition) {
   const Topic* topic = image.find(name);
-  if (topic == nullptr) return {ErrorCode::kUnknownTopicOrPartition, fmt::format("No such topic as {}", name)};
+  if (topic == nullptr) return {ErrorCode::kUnknownTopicOrPartition, fmt::format("No such topic as {}", shown(name))};
   if (!topic->has_partition(partition)) {
     return {ErrorCode::kUnknownTopicOrPartition, fmt::format("No such partition as {}-{}", name, partition)};
   }
@@ -33,7 +48,7 @@ using ReassignablePartition = protocol::AlterPartitionReassignmentsRequest::Reas
 Refusal reassign(const MetadataImage& image, std::string_view name, const ReassignablePartition& partition, int32_t node_id) {
   const Topic* topic = image.find(name);
   if (topic == nullptr) {
-    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("Unable to find a topic named {}.", name)};
+    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("Unable to find a topic named {}.", shown(name))};
   }
   if (!topic->has_partition(partition.partition_index)) {
     return {ErrorCode::kUnknownTopicOrPartition, fmt::format("Unable to find partition {}:{}.", name, partition.partition_index)};
@@ -57,6 +72,7 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
     response.error_code = code(ErrorCode::kInvalidRequest);
   } else if (request.topic_partitions) {
     const auto& asked = *request.topic_partitions;
+    if (!context->reserve(texts_bytes(asked))) return;
     response.replica_election_results = arena.array<Response::ReplicaElectionResult>(asked.size());
     for (size_t t = 0; t < asked.size(); ++t) {
       auto& topic = response.replica_election_results[t];
@@ -75,7 +91,7 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
 void handle_alter_partition_reassignments(Broker& broker, RequestContextPtr context) {
   using Response = protocol::AlterPartitionReassignmentsResponse;
   protocol::AlterPartitionReassignmentsRequest request;
-  if (!context->decode(request)) return;
+  if (!context->decode(request) || !context->reserve(texts_bytes(request.topics))) return;
   protocol::Arena& arena = context->arena();
   const MetadataImagePtr image = image_of(broker, *context);
   Response response;

@@ -16,6 +16,8 @@ namespace weir::broker {
 namespace {
 
 constexpr int32_t kLeastRequestBytes = 8;  // api key, version, correlation id
+// Larger frames get their addresses when they have shown that they come: then they are copied once, as far as they are.
+constexpr uint32_t kFrameAtOnceBytes = 4 << 20;
 
 bool is_tls(Bytes begin) { return begin[0] == 0x16 && begin[1] == 0x03; }
 
@@ -25,6 +27,17 @@ bool is_http(Bytes begin) {
     if (verb == known) return true;
   }
   return false;
+}
+
+// Memory for `size` bytes that begins with the `filled` ones of `frame`; none if the system has none.
+Buffer enlarged(const Buffer& frame, size_t filled, size_t size) {
+  try {
+    Buffer larger = Buffer::allocate(size);
+    if (filled > 0) std::memcpy(larger.data(), frame.data(), filled);
+    return larger;
+  } catch (const std::bad_alloc&) {
+    return {};
+  }
 }
 
 bool is_produce(const uint8_t* frame) {
@@ -56,7 +69,7 @@ void Connection::on_writable() {
 
 bool Connection::may_read() const {
   return !closed_ && !frontend_.draining_ && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ && leftover_.bytes.size == 0 &&
-         in_flight_ < kMaxRequestsInFlight && unsent_bytes_ < kMaxUnsentBytes;
+         !full();
 }
 
 void Connection::read() {
@@ -94,7 +107,9 @@ bool Connection::read_into_block() {
   }
   const MutableBytes room = blocks.room();
   std::memcpy(room.data(), length_bytes_, length_size_);
-  const MutableBytes into = room.subspan(length_size_);
+  MutableBytes into = room.subspan(length_size_);
+  // What is read of a request that has to wait stays in memory meanwhile; of many it may be much.
+  if (frontend_.budget_.forced_much(MemoryShare::kRequests)) into = into.first(std::min(into.size(), kCrowdedReadBytes));
   const runtime::IoResult result = socket_->read(into);
   if (!received(result, into.size())) return false;
   const size_t size = length_size_ + result.bytes;
@@ -108,12 +123,16 @@ bool Connection::read_into_block() {
 bool Connection::read_into_frame() {
   // Like a block's worth at a time, so that one connection cannot keep the loop for itself.
   const size_t most = 16 * ReceiveBuffers::kBlockBytes;
-  const MutableBytes into{frame_.data() + frame_filled_, std::min<size_t>(frame_size_ - frame_filled_, most)};
+  const auto reserved = static_cast<uint32_t>(std::min<uint64_t>(frame_size_, frame_reservation_.bytes()));
+  if (frame_filled_ == reserved) return grow_frame();
+  const MutableBytes into{frame_.data() + frame_filled_, std::min<size_t>(reserved - frame_filled_, most)};
   const runtime::IoResult result = socket_->read(into);
   if (!received(result, into.size())) return false;
   frame_filled_ += static_cast<uint32_t>(result.bytes);
   if (frame_filled_ == frame_size_) {
     frame_deadline_ms_ = 0;
+    // The last block may be written to the log as it is.
+    std::memset(frame_.data() + frame_size_, 0, align_up(frame_size_, kBufferAlignment) - frame_size_);
     Slice frame{frame_, frame_.data(), frame_size_};
     frame_ = Buffer();
     deliver(std::move(frame), std::move(frame_reservation_));
@@ -124,7 +143,7 @@ bool Connection::read_into_frame() {
 void Connection::take_frames(const Buffer& owner, const uint8_t* data, size_t size) {
   taking_frames_ = true;
   while (size >= 4 && !closed_) {
-    if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || frontend_.draining_) {
+    if (full() || frontend_.draining_) {
       keep_leftover(owner, data, size);
       break;
     }
@@ -157,6 +176,11 @@ bool Connection::check_length(int32_t length, Bytes begin) {
           fmt::format("a request of {} bytes is outside of [{}, {}] (socket.request.max.bytes); the peer does not "
                       "speak Kafka's protocol or lost its framing",
                       length, kLeastRequestBytes, frontend_.options_.socket_request_max_bytes));
+    return false;
+  }
+  if (static_cast<uint64_t>(length) > frontend_.most_request_bytes_) {
+    close(Reason::kProtocol, fmt::format("a request of {} bytes is larger than the memory for requests, {} bytes (a quarter of "
+                                         "weir.max.memory.bytes)", length, frontend_.most_request_bytes_));
     return false;
   }
   return true;
@@ -194,7 +218,9 @@ void Connection::keep_leftover(const Buffer& owner, const uint8_t* data, size_t 
 // `data` begins with the length of a frame that is longer than `size`.
 void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t size) {
   const auto length = static_cast<uint32_t>(load_be<int32_t>(data));
-  auto reservation = frontend_.budget_.try_reserve(MemoryShare::kRequests, align_up(length, kBufferAlignment));
+  const uint64_t whole = align_up(length, kBufferAlignment);
+  const uint64_t first = std::min(whole, align_up(2 * size, kBufferAlignment));
+  auto reservation = frontend_.budget_.try_reserve(MemoryShare::kRequests, first, whole);
   if (reservation) return allocate_frame(length, {data + 4, size - 4}, std::move(*reservation));
   keep_leftover(owner, data, size);
   waiting_for_memory_ = true;
@@ -202,10 +228,11 @@ void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t si
   frame_deadline_ms_ = frontend_.now_ms() + 2 * frontend_.options_.frame_progress_ms;
   frontend_.place(*this);
   ticket_ = frontend_.budget_.wait(
-      MemoryShare::kRequests, align_up(length, kBufferAlignment), frontend_.loop_,
+      MemoryShare::kRequests, first, frontend_.loop_,
       [this, alive = std::weak_ptr<bool>(frontend_.alive_), length](Reservation granted) {
         if (!alive.expired()) frame_memory_granted(length, std::move(granted));
-      });
+      },
+      whole);
 }
 
 void Connection::frame_memory_granted(uint32_t length, Reservation reservation) {
@@ -218,18 +245,48 @@ void Connection::frame_memory_granted(uint32_t length, Reservation reservation) 
   read();
 }
 
+// The next part of the frame; false if it has to be waited for.
+bool Connection::grow_frame() {
+  const uint64_t have = frame_reservation_.bytes();
+  const uint64_t more = std::min(have, align_up(frame_size_, kBufferAlignment) - have);
+  if (frontend_.budget_.try_grow(frame_reservation_, more)) return grown();
+  waiting_for_memory_ = true;
+  frame_deadline_ms_ = frontend_.now_ms() + 2 * frontend_.options_.frame_progress_ms;
+  frontend_.place(*this);
+  ticket_ = frontend_.budget_.wait_to_grow(
+      frame_reservation_, more, frontend_.loop_,
+      [this, alive = std::weak_ptr<bool>(frontend_.alive_)](Reservation granted) {
+        if (!alive.expired()) frame_memory_grown(std::move(granted));
+      });
+  return false;
+}
+
+// Only now is a very large frame worth its addresses.
+bool Connection::grown() {
+  if (frame_.capacity() >= frame_size_) return true;
+  frame_ = enlarged(frame_, frame_filled_, frame_size_);
+  if (!frame_) close(Reason::kIo, fmt::format("no memory for a request of {} bytes", frame_size_));
+  return frame_.capacity() > 0;
+}
+
+void Connection::frame_memory_grown(Reservation reservation) {
+  waiting_for_memory_ = false;
+  if (closed_) return frontend_.remove_later(*this);
+  frame_reservation_.absorb(std::move(reservation));
+  frame_deadline_ms_ = frontend_.now_ms() + frontend_.options_.frame_progress_ms;
+  frame_filled_at_deadline_ = frame_filled_;
+  arriving_ = Progress();
+  if (grown()) read();
+}
+
 void Connection::allocate_frame(uint32_t length, Bytes begin, Reservation reservation) {
-  try {
-    frame_ = Buffer::allocate(length);
-  } catch (const std::bad_alloc&) {
-    return close(Reason::kIo, fmt::format("no memory for a request of {} bytes", length));
-  }
+  frame_ = enlarged({}, 0, length <= kFrameAtOnceBytes ? length : reservation.bytes());
+  if (!frame_) return close(Reason::kIo, fmt::format("no memory for a request of {} bytes", length));
   std::memcpy(frame_.data(), begin.data(), begin.size());
-  // The last block of the Buffer may be written to the log as it is.
-  std::memset(frame_.data() + length, 0, frame_.capacity() - length);
   frame_size_ = length;
   frame_filled_ = frame_filled_at_deadline_ = static_cast<uint32_t>(begin.size());
   frame_reservation_ = std::move(reservation);
+  arriving_ = Progress();
   frame_deadline_ms_ = frontend_.now_ms() + frontend_.options_.frame_progress_ms;
   frontend_.place(*this);
 }
@@ -244,8 +301,8 @@ void Connection::deliver(Slice frame, Reservation reservation) {
     const std::string_view copy = context.arena_.copy(as_string(frame.bytes()));
     frame = Slice{Buffer(), as_bytes(copy).data(), copy.size()};
   }
-  // What hostile input can make a decoder allocate; lifted once the request is decoded.
-  context.arena_.set_limit(context.arena_.used_bytes() + (1u << 20) + 64 * frame.size);
+  // What hostile input can make a decoder allocate, beside the bound of elements; lifted once the request is decoded.
+  context.arena_.set_limit(context.arena_.used_bytes() + (1u << 20) + 128 * frame.size);
   context.frame_ = std::move(frame);
   context.frame_reservation_ = std::move(reservation);
   context.has_handle_ = context.queued_ = true;
@@ -261,7 +318,7 @@ void Connection::deliver(Slice frame, Reservation reservation) {
 void Connection::resume() {
   if (closed_ || waiting_for_memory_ || taking_frames_ || frontend_.draining_) return;
   if (leftover_.bytes.size > 0) {
-    if (in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes) return;
+    if (full()) return;
     Leftover from = std::move(leftover_);
     leftover_ = Leftover();
     dispatch_time_ns_ = frontend_.loop_.clock().monotonic_ns();
@@ -284,7 +341,8 @@ void Connection::close(Reason reason, std::string_view what) {
     first_ = context.next_;
     context.queued_ = false;
     if (context.turn_) frontend_.loop_.post(std::exchange(context.turn_, nullptr));
-    if (!context.has_handle_) frontend_.contexts_.give_back(context);
+    if (context.waiter_) context.stop_waiting();
+    else if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }
   last_ = nullptr;
   in_flight_ = 0;
@@ -305,6 +363,39 @@ Connection::Due Connection::due(int64_t now_ms) {
   if (now_ms - last_activity_ms_ < frontend_.options_.connections_max_idle_ms) return Due::kNo;
   const bool waits_for_us = first_ && !first_->ended();
   return waits_for_us ? Due::kNo : Due::kIdle;
+}
+
+void Connection::press(int64_t now_ms, bool requests, bool answers) {
+  const bool receives = requests && !closed_ && frame_ && may_read();
+  if (arriving_.too_slow(receives, now_ms, frame_filled_, frame_reservation_.bytes())) {
+    return close(Reason::kStalled, "its request arrives slowly, and others wait for the memory");
+  }
+  const bool sends = answers && !closed_ && !writable_ && holds_answers();
+  if (leaving_.too_slow(sends, now_ms, sent_bytes_, unsent_bytes_)) {
+    close(Reason::kStalled, "it reads its answers slowly, and others wait for the memory");
+  }
+}
+
+bool Connection::holds_answers() const {
+  for (const RequestContext* context = first_; context != nullptr; context = context->next_) {
+    if (context->ended() && context->memory_.bytes() > 0) return true;
+  }
+  return false;
+}
+
+// What has to move grows with what is held, so that nobody keeps much for long.
+bool Connection::Progress::too_slow(bool expected, int64_t now_ms, uint64_t moved, uint64_t held) {
+  if (!expected) {
+    since_ms = 0;
+    return false;
+  }
+  if (since_ms != 0) {
+    if (now_ms - since_ms < kPressedMs) return false;
+    if (moved - moved_then < std::max<uint64_t>(kLeastPressedProgress, held / 8)) return true;
+  }
+  since_ms = now_ms;
+  moved_then = moved;
+  return false;
 }
 
 void Connection::expect_to_send() {

@@ -1,8 +1,8 @@
 // One accepted connection: frames in, responses out in the order of their requests.
 //
 // Reading. A receive takes what many pipelined requests sent into the shard's shared block; whole frames are handed to
-// the dispatcher from there. A frame that is not complete gets memory of its own, reserved in the budget before the
-// rest is read, and the rest is received directly into it. Nothing is read while the connection waits for memory, has
+// the dispatcher from there. A frame that is not complete gets memory of its own, into which the rest is received directly. It
+// is reserved in the budget as its bytes come, twice what there is, before it is touched (docs/decisions/0011). Nothing is read while the connection or one of its requests waits for memory, or it has
 // kMaxRequestsInFlight unanswered requests or more than kMaxUnsentBytes to send: the peer feels TCP's back-pressure.
 //
 // Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send.
@@ -32,6 +32,12 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   static constexpr size_t kCopiedFrameBytes = 2048;
   // A frame that is being received must grow by this much within the deadline (or end).
   static constexpr uint64_t kLeastFrameProgress = 256 * 1024;
+  // While others wait for memory it, and what is sent, must move faster: by this much in each such time, or an eighth of what
+  // is held.
+  static constexpr uint64_t kLeastPressedProgress = 16 * 1024;
+  static constexpr int64_t kPressedMs = 1000;
+  // Received at a time while the bytes of requests that wait for memory are many.
+  static constexpr size_t kCrowdedReadBytes = 4096;
 
   enum class Reason : uint8_t { kPeer, kProtocol, kForeign, kIdle, kStalled, kIo, kShutdown, kDropped };
 
@@ -62,8 +68,17 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
     Reservation reservation;
   };
 
+  // How much has moved since press() looked first.
+  struct Progress {
+    int64_t since_ms = 0;  // 0: not looked at
+    uint64_t moved_then = 0;
+    bool too_slow(bool expected, int64_t now_ms, uint64_t moved, uint64_t held);
+  };
+
   // Reading
   bool may_read() const;
+  // Further requests have to wait.
+  bool full() const { return in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || put_aside_ > 0; }
   void read();
   bool read_into_block();
   bool read_into_frame();
@@ -74,6 +89,9 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   void begin_frame(const Buffer& owner, const uint8_t* data, size_t size);
   void allocate_frame(uint32_t length, Bytes begin, Reservation reservation);
   void frame_memory_granted(uint32_t length, Reservation reservation);
+  bool grow_frame();
+  bool grown();
+  void frame_memory_grown(Reservation reservation);
   void deliver(Slice frame, Reservation reservation);
   void refuse_foreign(Bytes begin);
   void resume();
@@ -93,6 +111,9 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   Due due(int64_t now_ms);
   void expect_to_send();  // what did not fit the socket now
   bool holds_up_others(int64_t now_ms);
+  // Others wait for memory of requests, or of answers.
+  void press(int64_t now_ms, bool requests, bool answers);
+  bool holds_answers() const;
   int64_t next_deadline_ms() const;
 
   Frontend& frontend_;
@@ -128,8 +149,12 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   RequestContext* last_ = nullptr;
   unsigned in_flight_ = 0;  // in the queue
   unsigned contexts_ = 0;   // that point here
+  unsigned put_aside_ = 0;  // wait for memory to be handled
   uint64_t unsent_bytes_ = 0;
+  uint64_t sent_bytes_ = 0;
 
+  Progress arriving_;
+  Progress leaving_;
   int64_t receive_time_ns_ = 0;   // of the last bytes
   int64_t dispatch_time_ns_ = 0;  // when the next frame's turn begins: the end of the one before, to save clock reads
   int64_t last_activity_ms_ = 0;

@@ -20,6 +20,7 @@ namespace weir::broker {
 class ConnectionTest : public ::testing::Test {
  protected:
   static constexpr uint64_t kRequestsLimit = 1 << 20;
+  static constexpr uint64_t kAnswersLimit = 1 << 20;
 
   void SetUp() override {
     listener_.name = listener_.security_protocol = "PLAINTEXT";
@@ -36,6 +37,7 @@ class ConnectionTest : public ::testing::Test {
     held_.clear();
     world_.advance(1);
     frontend_.reset();
+    world_.advance(1);  // what was granted meanwhile goes before the budget does
   }
 
   FakePeer& connect(const std::string& ip = "10.0.0.1") {
@@ -43,6 +45,7 @@ class ConnectionTest : public ::testing::Test {
     frontend_->accept(std::make_unique<FakeSocket>(peer, ip), listener_);
     return peer;
   }
+  FakePeer& connect_from(int number) { return connect("10.1." + std::to_string(number / 200) + "." + std::to_string(number % 200)); }
   void turn() { world_.advance(runtime::kMillisecond); }
 
   static std::string big_endian(uint64_t value, int bytes) {
@@ -83,8 +86,8 @@ class ConnectionTest : public ::testing::Test {
 
   testing::ManualLoop world_;
   MetricsRegistry registry_{1};
-  MemoryBudget budget_{{1 << 20, kRequestsLimit, 1 << 20, 1 << 20}};
-  ConnectionLimits limits_{100, 3};
+  MemoryBudget budget_{{1 << 20, kRequestsLimit, 1 << 20, 1 << 20, kAnswersLimit}};
+  ConnectionLimits limits_{1000, 3};
   FrontendMetrics metrics_{registry_};
   Dispatcher dispatcher_{registry_};
   FrontendOptions options_;

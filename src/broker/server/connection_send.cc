@@ -21,8 +21,9 @@ void Connection::request_ended(RequestContext& context) {
   context.moments_.answered = frontend_.loop_.clock().monotonic_ns();
   const uint64_t memory = context.output_.memory_bytes();
   unsent_bytes_ += memory;
-  if (memory > kCountedResponseBytes) {
-    context.response_reservation_ = frontend_.budget_.reserve_now(MemoryShare::kResponses, memory);
+  const uint64_t reserved = std::min<uint64_t>(context.memory_.bytes(), context.output_.writer().capacity());
+  if (memory > reserved + kCountedResponseBytes) {
+    context.response_reservation_ = frontend_.budget_.reserve_now(MemoryShare::kResponses, memory - reserved);
   }
   if (&context == first_) frontend_.send_at_turn_end(*this);
 }
@@ -71,6 +72,7 @@ void Connection::written(const runtime::IoResult& result, uint64_t asked) {
       expect_to_send();
     }
     last_activity_ms_ = frontend_.now_ms();
+    sent_bytes_ += result.bytes;
     metrics_.bytes_sent.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
     for (uint64_t left = result.bytes; left > 0;) {
       left = first_->output_.advance(left);

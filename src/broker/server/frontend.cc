@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -97,6 +98,7 @@ int64_t FrontendMetrics::connections() const {
 Frontend::Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudget& budget, ConnectionLimits& limits,
                    FrontendMetrics& metrics, FrontendOptions options)
     : loop_(loop), dispatcher_(dispatcher), budget_(budget), limits_(limits), metrics_(metrics), options_(options),
+      most_request_bytes_(budget.limit(MemoryShare::kRequests) / kBufferAlignment * kBufferAlignment),
       blocks_(budget),
       slow_request_ns_(options.slow_request_ms < 0 ? std::numeric_limits<int64_t>::max()
                                                    : options.slow_request_ms * runtime::kMillisecond) {}
@@ -305,7 +307,20 @@ void Frontend::tick() {
         return connection.close(Connection::Reason::kStalled, "it does not read its responses, and others wait for their memory");
     }
   });
+  press_slow_clients(now);
   if (!connections_.empty()) schedule_tick();
+}
+
+void Frontend::press_slow_clients(int64_t now) {
+  const auto somebody_waited = [this](MemoryShare share, uint64_t& seen) {
+    const uint64_t waits = budget_.waits(share);
+    return std::exchange(seen, waits) != waits || budget_.crowded(share);
+  };
+  const bool requests = somebody_waited(MemoryShare::kRequests, request_waits_seen_);
+  const bool answers = somebody_waited(MemoryShare::kAnswers, answer_waits_seen_);
+  if (std::exchange(pressed_, requests || answers) || pressed_) {
+    for (const auto& connection : connections_) connection->press(now, requests, answers);
+  }
 }
 
 }  // namespace weir::broker

@@ -116,6 +116,7 @@ class Frontend {
   void log_closed(const Connection& connection, Connection::Reason reason, std::string_view what);
   void place(Connection& connection);
   void tick();
+  void press_slow_clients(int64_t now);
   void schedule_tick();
 
   runtime::Loop& loop_;
@@ -124,6 +125,7 @@ class Frontend {
   ConnectionLimits& limits_;
   FrontendMetrics& metrics_;
   FrontendOptions options_;
+  const uint64_t most_request_bytes_;  // what is larger can never be whole
   ReceiveBuffers blocks_;
   ContextPool contexts_;
   RateLimit close_lines_;
@@ -138,6 +140,9 @@ class Frontend {
   std::vector<Connection*> to_remove_, removing_;
   std::vector<Connection*> wait_for_block_;
   bool draining_ = false;
+  uint64_t request_waits_seen_ = 0;  // at the last tick
+  uint64_t answer_waits_seen_ = 0;
+  bool pressed_ = false;  // somebody waited before it
   bool end_of_turn_wanted_ = false;
   bool block_asked_ = false;
   DeadlineWheel wheel_;

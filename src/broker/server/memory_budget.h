@@ -4,13 +4,22 @@
 // Thread-safe. A Reservation gives its bytes back when it is destroyed, on any thread. Waiters of a share are served
 // strictly first come first served: a large one in front holds back smaller ones behind it, so it is never starved. A
 // request larger than the whole share is granted alone, once everything that was granted before is back.
+//
+// Parts. A reservation may begin with a part of what it needs and grow (docs/decisions/0011). What is not whole cannot end, so
+// parts could fill the share and wait for each other for ever. They do not: a part is granted only while there is an order in
+// which all of them can become whole one after the other with what the ones before gave back (the banker's algorithm), and
+// those who wait to grow come before those who wait to begin.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <atomic>
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "base/function.h"
@@ -18,8 +27,9 @@
 
 namespace weir::broker {
 
-enum class MemoryShare : uint8_t { kTail, kRequests, kResponses, kIndexes };
-inline constexpr size_t kMemoryShares = 4;
+// kResponses is what fetches send; kAnswers is what other requests are decoded into and answered with.
+enum class MemoryShare : uint8_t { kTail, kRequests, kResponses, kIndexes, kAnswers };
+inline constexpr size_t kMemoryShares = 5;
 
 class MemoryBudget;
 
@@ -35,22 +45,33 @@ class Reservation {
 
   uint64_t bytes() const { return bytes_; }
   void release();
+  // Gives back what is more than `bytes`; not of a part.
+  void shrink_to(uint64_t bytes);
+  // Adds what this one was granted to grow by.
+  void absorb(Reservation grown);
 
  private:
   friend class MemoryBudget;
-  Reservation(MemoryBudget* budget, MemoryShare share, bool forced, uint64_t bytes)
-      : budget_(budget), bytes_(bytes), share_(share), forced_(forced) {}
+  // Of a reservation that is not whole; the budget's mutex protects it.
+  struct Part {
+    uint64_t held;
+    uint64_t rest;
+  };
+  Reservation(MemoryBudget* budget, MemoryShare share, bool forced, uint64_t bytes, std::unique_ptr<Part> part = nullptr)
+      : budget_(budget), bytes_(bytes), share_(share), forced_(forced), part_(std::move(part)) {}
   void swap(Reservation& other) noexcept {
     std::swap(budget_, other.budget_);
     std::swap(bytes_, other.bytes_);
     std::swap(share_, other.share_);
     std::swap(forced_, other.forced_);
+    std::swap(part_, other.part_);
   }
 
   MemoryBudget* budget_ = nullptr;
   uint64_t bytes_ = 0;
   MemoryShare share_ = MemoryShare::kRequests;
   bool forced_ = false;
+  std::unique_ptr<Part> part_;
 };
 
 class MemoryBudget {
@@ -58,52 +79,83 @@ class MemoryBudget {
   using Limits = std::array<uint64_t, kMemoryShares>;
   using Ticket = uint64_t;
 
-  // Divides `total` bytes: tail min(256 MB, a quarter), requests a quarter, responses a quarter, indexes an eighth. The
-  // rest is for what is not counted (code, maps, sockets).
+  // Divides `total` bytes: tail min(256 MB, a quarter), requests a quarter, responses a quarter, indexes an eighth, answers a
+  // sixteenth. The rest is for what is not counted (code, maps, sockets).
   static Limits divide(uint64_t total);
 
   explicit MemoryBudget(Limits limits) { for (size_t i = 0; i < kMemoryShares; ++i) shares_[i].limit = limits[i]; }
 
-  // Grants at once or not at all. Nothing while others wait for the share.
-  std::optional<Reservation> try_reserve(MemoryShare share, uint64_t bytes);
+  // Grants at once or not at all. Nothing while others wait for the share. With `whole` above `bytes` it is a part; `whole`
+  // must not be above the limit.
+  std::optional<Reservation> try_reserve(MemoryShare share, uint64_t bytes, uint64_t whole = 0);
   // Posts `granted` to `reply_to` when it is this waiter's turn and there is room.
-  Ticket wait(MemoryShare share, uint64_t bytes, runtime::Executor& reply_to, Function<void(Reservation)> granted);
+  Ticket wait(MemoryShare share, uint64_t bytes, runtime::Executor& reply_to, Function<void(Reservation)> granted,
+              uint64_t whole = 0);
+  // Adds to a part, at once or not at all; nothing while others wait to grow.
+  bool try_grow(Reservation& part, uint64_t bytes);
+  // As wait, for a part: it absorbs what is granted. The part outlives the wait, or cancels it.
+  Ticket wait_to_grow(Reservation& part, uint64_t bytes, runtime::Executor& reply_to, Function<void(Reservation)> granted);
   // True if the waiter was still waiting: its callback will not be called. Otherwise the callback is on its way.
   bool cancel(MemoryShare share, Ticket ticket);
-  // Grants in any case and counts, so that others wait longer. For small amounts that are already in memory.
+  // Grants in any case and counts, so that those who begin wait longer: up to a quarter of the share, and not if nothing else is
+  // granted, so that they do not wait for ever. For small amounts that are already in memory, and that others bound.
   Reservation reserve_now(MemoryShare share, uint64_t bytes);
 
   uint64_t limit(MemoryShare share) const;
   uint64_t used(MemoryShare share) const;
   size_t waiting(MemoryShare share) const;
+  // How often somebody had to wait so far.
+  uint64_t waits(MemoryShare share) const;
+  // Whether what was granted in any case is more than what counts. This and the next cost nothing.
+  bool forced_much(MemoryShare share) const { return shares_[static_cast<size_t>(share)].forced_much.load(std::memory_order_relaxed); }
+  // Whether somebody waits now.
+  bool crowded(MemoryShare share) const { return shares_[static_cast<size_t>(share)].crowded.load(std::memory_order_relaxed); }
 
  private:
   friend class Reservation;
+  using Part = Reservation::Part;
   struct Waiter {
-    Ticket ticket;
-    uint64_t bytes;
-    runtime::Executor* reply_to;
+    Ticket ticket = 0;
+    uint64_t bytes = 0;
+    uint64_t whole = 0;
+    Part* part = nullptr;  // of one that grows
+    runtime::Executor* reply_to = nullptr;
     Function<void(Reservation)> granted;
+  };
+  struct LeastRest {
+    bool operator()(const Part* a, const Part* b) const { return std::pair(a->rest, a) < std::pair(b->rest, b); }
   };
   struct Share {
     uint64_t limit = 0;
     uint64_t granted = 0;
     uint64_t forced = 0;
+    uint64_t waits = 0;
     bool granting = false;
+    std::atomic<bool> crowded = false;
+    std::atomic<bool> forced_much = false;
+    std::set<Part*, LeastRest> parts;  // not whole yet
+    uint64_t parts_held = 0;
+    std::list<Waiter> growers;
     std::list<Waiter> waiters;
 
-    bool fits(uint64_t bytes) const {
-      if (bytes > limit) return granted == 0;
-      return granted + forced + bytes <= limit;
-    }
+    bool fits(uint64_t bytes) const { return granted == 0 || granted + std::min(forced, limit / 4) + bytes <= limit; }
+    bool all_can_end() const;
+    void add(Part& part);
+    void remove(Part& part);
+    std::unique_ptr<Part> begin(uint64_t bytes, uint64_t whole);  // nullptr if not all could end then
+    bool grow(Part& part, uint64_t bytes);  // false, and as before, if there is no room or not all could end then
   };
   Share& at(MemoryShare share) { return shares_[static_cast<size_t>(share)]; }
   const Share& at(MemoryShare share) const { return shares_[static_cast<size_t>(share)]; }
-  void give_back(MemoryShare share, bool forced, uint64_t bytes);
+  std::optional<Reservation> grant(MemoryShare share, uint64_t bytes, uint64_t whole);
+  void give_back(const Reservation& reservation, uint64_t bytes, bool all);
+  Ticket add_waiter(MemoryShare share, Waiter waiter);
+  using Grant = std::pair<Waiter, Reservation>;
+  std::optional<Grant> next_grant(MemoryShare share);
   // Unlocks while it posts; `lock` holds mutex_ before and after.
   void grant_waiters(MemoryShare share, std::unique_lock<std::mutex>& lock);
 
-  mutable std::mutex mutex_;  // protects all below
+  mutable std::mutex mutex_;  // protects all below; the atomic flags are written under it
   std::array<Share, kMemoryShares> shares_;
   Ticket next_ticket_ = 1;
 };

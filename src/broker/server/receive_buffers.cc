@@ -16,9 +16,13 @@ bool ReceiveBuffers::make_room() {
   }
   if (kBlockBytes - position_ >= kLeastRoom) return true;
   if (switch_to_idle_block()) return true;
-  auto reservation = budget_.try_reserve(MemoryShare::kRequests, kBlockBytes);
-  if (!reservation) return false;
-  add_block(std::move(*reservation));
+  if (others_.size() < kOwnBlocks) {
+    add_block(Reservation());
+  } else if (auto reservation = budget_.try_reserve(MemoryShare::kRequests, kBlockBytes)) {
+    add_block(std::move(*reservation));
+  } else {
+    return false;
+  }
   return true;
 }
 

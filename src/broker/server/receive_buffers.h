@@ -1,6 +1,6 @@
 // The memory a shard receives into: blocks of 64 KiB shared by all its connections, so that a connection that waits for
 // data holds none. Requests point into a block until they are released; a block is reused when nobody points into it.
-// Blocks beyond the first are reserved in the budget. Loop thread only.
+// Blocks beyond the first few are reserved in the budget. Loop thread only.
 #pragma once
 
 #include <vector>
@@ -28,6 +28,7 @@ class ReceiveBuffers {
  private:
   static constexpr size_t kLeastRoom = 16 * 1024;
   static constexpr size_t kKeepIdle = 4;
+  static constexpr size_t kOwnBlocks = 16;  // so that small requests need not wait for the memory of large ones
   struct Block {
     Buffer buffer;
     Reservation reservation;

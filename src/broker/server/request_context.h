@@ -6,8 +6,13 @@
 // in the order of the requests, whatever the order in which handlers end. Dropping the pointer without an end closes the connection.
 // If the connection closes first, the context stays usable and the end has no effect (connection_closed() tells).
 //
-// Lifetimes: frame(), body() and everything decoded from them are valid until the end call returns, or until
-// release_frame(). The arena's memory is valid as long as the context.
+// Lifetimes: frame(), body(), everything decoded from them and the arena's memory are valid until the end call returns, or until
+// release_frame().
+//
+// Memory. What a request can multiply is the elements of its arrays, and what it can ask for is as large as what the broker
+// holds. Both are reserved (MemoryShare::kAnswers) before they are made: decode() reserves for the elements, reserve() for
+// what the handler says. Without room the handler is told to return; it is called again, from its start, when there is. So it
+// changes nothing before it has its memory. When the handler has let go, only the encoded answer counts, until it is sent.
 #pragma once
 
 #include <cstdint>
@@ -79,15 +84,34 @@ class RequestContext {
   // The whole request without its length. Frames above kCopyLimit of the WAL lie in a Buffer of their own, at its
   // begin; of smaller ones the owner may be empty (then the bytes live as long as the arena).
   const Slice& frame() const { return frame_; }
+  // For handlers that wait long: frame, arena and their memory go.
   void release_frame();
 
-  // Decodes the body. On failure the connection is closed and false is answered: the handler just returns.
+  // An element may cost this much of decoded form, of what the handler keeps for it and of answer. A handler whose answers hold
+  // more for one says so to reserve().
+  static constexpr size_t kElementBytes = 512;
+  static constexpr size_t kMaxElements = 100'000;  // also for the time they take
+  static constexpr size_t kFreeElements = 128;
+  static constexpr uint64_t kFreeBytes = 16 * 1024;
+
+  // Decodes the body. Otherwise the handler just returns: the connection is closed, or the handler is called again.
   template <typename Request>
   bool decode(Request& request) {
-    protocol::Reader reader(body_, arena_);
-    request.decode(reader, version_);
-    return decoded(reader);
+    for (;; request = Request()) {
+      protocol::Reader reader(body_, arena_);
+      reader.limit_elements(elements_max_);
+      request.decode(reader, version_);
+      if (!reader.too_many_elements()) return decoded(reader);
+      if (!allow_more_elements()) return false;
+    }
   }
+  // Reserves for the answer, beyond what its elements have. False: the handler just returns, and is called again; or the
+  // connection is closed, for the bytes are more than there are for anybody.
+  bool reserve(uint64_t bytes);
+  // The most that can be reserved. What is as large as all that the broker has is answered even so, when nobody else is.
+  uint64_t most_answer_bytes() const;
+  // For a request that waits for something to happen: others wait for the memory that it holds.
+  bool holds_up_others() const;
 
   // External bytes of the response; see OutgoingResponse.
   uint32_t attach(ExternalBytes piece) { return output_.attach(std::move(piece)); }
@@ -115,10 +139,17 @@ class RequestContext {
   friend class Dispatcher;
   friend class Frontend;
   friend struct DropRequestContext;
-  enum class State : uint8_t { kHandling, kEnded };
+  enum class State : uint8_t { kHandling, kEnded };  // a request that waits for memory is being handled
   static constexpr size_t kKeepArenaBytes = 4096;
 
   bool decoded(const protocol::Reader& reader);
+  bool allow_more_elements();
+  bool hold(uint64_t bytes);
+  void wait_for_memory();
+  void memory_granted(Reservation reservation);
+  void stop_waiting();
+  void drop_frame();
+  void forget_request();
   protocol::Writer& begin_response(int16_t version);
   void finish_response();
   void end();
@@ -129,7 +160,7 @@ class RequestContext {
   Connection* connection_ = nullptr;
   RequestContext* next_ = nullptr;  // in the connection's queue
   State state_ = State::kHandling;
-  bool has_handle_ = false;  // a RequestContextPtr exists
+  bool has_handle_ = false;  // a RequestContextPtr exists, or will again
   bool queued_ = false;      // in the connection's queue
   protocol::ApiKey api_key_{};
   int16_t version_ = 0;
@@ -142,7 +173,14 @@ class RequestContext {
   Bytes body_;
   Slice frame_;
   Reservation frame_reservation_;
-  Reservation response_reservation_;
+  Reservation response_reservation_;  // of what memory_ does not cover
+  Reservation memory_;                // for what is decoded and answered
+  uint64_t memory_wanted_ = 0;        // not 0: there was no room, the handler is to be called again
+  size_t elements_max_ = kFreeElements;
+  uint64_t decoded_bytes_ = 0;  // what memory_ is for
+  uint64_t answer_bytes_ = 0;
+  std::shared_ptr<RequestContext*> waiter_;  // while it waits for memory: what the budget calls
+  MemoryBudget::Ticket ticket_ = 0;
   protocol::Arena arena_{protocol::Arena::kUnlimited, kKeepArenaBytes};
   OutgoingResponse output_;
 };

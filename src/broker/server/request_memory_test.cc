@@ -1,0 +1,153 @@
+// The memory of what requests are decoded into and answered with.
+#include <gmock/gmock.h>
+
+#include "broker/server/connection_fixture.h"
+#include "protocol/messages/describe_groups.h"
+
+namespace weir::broker {
+namespace {
+
+using ::testing::ElementsAre;
+using protocol::DescribeGroupsRequest;
+using Reason = Connection::Reason;
+
+class RequestMemoryTest : public ConnectionTest {
+ protected:
+  static constexpr uint64_t kElement = RequestContext::kElementBytes;
+
+  void SetUp() override {
+    // DescribeGroups names many things; its answer is held until the test gives it, or at once and of some size.
+    dispatcher_.add(protocol::ApiKey::kDescribeGroups, 0, 0, [this](RequestContextPtr context) {
+      ++calls_;
+      DescribeGroupsRequest request;
+      if (!context->decode(request) || !context->reserve(reserved_)) return;
+      named_ = request.groups.size();
+      if (answer_bytes_ > 0) return answer(std::move(context), std::string(answer_bytes_, 'g'));
+      held_.push_back(std::move(context));
+    });
+    ConnectionTest::SetUp();
+  }
+  static std::string describe_groups(int32_t correlation, size_t names) {
+    std::string body = big_endian(names, 4);
+    for (size_t i = 0; i < names; ++i) body += big_endian(1, 2) + "g";
+    return frame(15, 0, correlation, body);
+  }
+
+  int calls_ = 0;
+  uint64_t reserved_ = 0;
+  size_t answer_bytes_ = 0;
+  size_t named_ = 0;
+};
+
+TEST_F(RequestMemoryTest, AFewElementsAreFree) {
+  connect().send(describe_groups(1, RequestContext::kFreeElements));
+  turn();
+  EXPECT_EQ(held_.size(), 1u);
+  EXPECT_EQ(budget_.used(MemoryShare::kAnswers), 0u);
+}
+
+TEST_F(RequestMemoryTest, ManyAreReservedUntilTheHandlerIsDone) {
+  FakePeer& peer = connect();
+  peer.send(describe_groups(1, 1000));
+  turn();
+  EXPECT_EQ(named_, 1000u);
+  EXPECT_EQ(budget_.used(MemoryShare::kAnswers), 1000 * kElement);
+  peer.room = 0;
+  answer(std::move(held_[0]), std::string(20'000, 'g'));
+  held_.clear();
+  turn();
+  EXPECT_GE(budget_.used(MemoryShare::kAnswers), 20'000u) << "the answer";
+  EXPECT_LT(budget_.used(MemoryShare::kAnswers), 100'000u);
+  peer.take(1 << 20);
+  turn();
+  EXPECT_EQ(budget_.used(MemoryShare::kAnswers), 0u);
+}
+
+TEST_F(RequestMemoryTest, WithoutRoomTheHandlerIsCalledAgainAndItsConnectionWaits) {
+  auto others = budget_.try_reserve(MemoryShare::kAnswers, kAnswersLimit - 10'000);
+  FakePeer& peer = connect();
+  peer.send(describe_groups(1, 1000) + list_groups(2));
+  peer.send(list_groups(3));
+  turn();
+  EXPECT_EQ(calls_, 1);
+  EXPECT_EQ(budget_.waiting(MemoryShare::kAnswers), 1u);
+  EXPECT_EQ(peer.received, "");
+  connect("10.0.0.2").send(list_groups(9));
+  turn();
+  EXPECT_THAT(correlations(peers_.back().received), ElementsAre(9)) << "others go on";
+  answer_bytes_ = 10;
+  others->release();
+  turn();
+  EXPECT_EQ(calls_, 2);
+  EXPECT_EQ(named_, 1000u);
+  turn();
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2, 3));
+  EXPECT_EQ(budget_.used(MemoryShare::kAnswers), 0u);
+}
+
+TEST_F(RequestMemoryTest, WhatAnAnswerTakesIsReservedBeforeItIsMade) {
+  reserved_ = 600'000;
+  connect().send(describe_groups(1, 1));
+  connect("10.0.0.2").send(describe_groups(2, 1));
+  turn();
+  EXPECT_EQ(held_.size(), 1u);
+  EXPECT_EQ(budget_.used(MemoryShare::kAnswers), reserved_);
+  answer(std::move(held_[0]));
+  held_.clear();
+  turn();
+  ASSERT_EQ(held_.size(), 1u);
+  EXPECT_EQ(held_[0]->correlation_id(), 2);
+}
+
+TEST_F(RequestMemoryTest, AConnectionThatClosesLetsItsWaiterGo) {
+  auto others = budget_.try_reserve(MemoryShare::kAnswers, kAnswersLimit);
+  FakePeer& peer = connect();
+  peer.send(describe_groups(1, 1000));
+  turn();
+  EXPECT_EQ(budget_.waiting(MemoryShare::kAnswers), 1u);
+  frontend_.reset();
+  EXPECT_TRUE(peer.closed);
+  EXPECT_EQ(budget_.waiting(MemoryShare::kAnswers), 0u);
+  EXPECT_EQ(budget_.used(MemoryShare::kAnswers), kAnswersLimit);
+}
+
+TEST_F(RequestMemoryTest, WhoDoesNotReadMakesRoomSoonWhileOthersWait) {
+  answer_bytes_ = 30'000;
+  reserved_ = 100'000;
+  std::vector<FakePeer*> silent;
+  for (int i = 0; i < 60; ++i) {
+    silent.push_back(&connect_from(i));
+    silent.back()->room = 0;
+    silent.back()->send(describe_groups(1, 1));
+    turn();
+  }
+  EXPECT_LE(budget_.used(MemoryShare::kAnswers), kAnswersLimit);
+  FakePeer& reads = connect("10.0.0.2");
+  reads.send(describe_groups(100, 1));
+  world_.advance(30 * runtime::kSecond);
+  EXPECT_THAT(correlations(reads.received), ElementsAre(100));
+  EXPECT_TRUE(silent.front()->closed);
+  EXPECT_GT(closed(Reason::kStalled), 0);
+}
+
+TEST_F(RequestMemoryTest, WithoutWaitersWhoDoesNotReadMayStay) {
+  answer_bytes_ = 30'000;
+  reserved_ = 100'000;
+  FakePeer& silent = connect();
+  silent.room = 0;
+  silent.send(describe_groups(1, 1));
+  world_.advance(20 * runtime::kSecond);
+  EXPECT_FALSE(silent.closed);
+}
+
+TEST_F(RequestMemoryTest, MoreElementsThanThereIsMemoryForEndTheConnection) {
+  FakePeer& peer = connect();
+  peer.send(describe_groups(1, kAnswersLimit / kElement + 1));
+  turn();
+  EXPECT_TRUE(peer.closed);
+  EXPECT_EQ(closed(Reason::kProtocol), 1);
+  EXPECT_EQ(budget_.used(MemoryShare::kAnswers), 0u);
+}
+
+}  // namespace
+}  // namespace weir::broker
