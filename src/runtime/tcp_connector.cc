@@ -11,14 +11,14 @@ constexpr int64_t kConnectDeadlineNs = 30 * kSecond;
 }  // namespace
 
 TcpConnector::TcpConnector(EpollLoop& loop, Endpoint address, ConnectCallback done)
-    : loop_(loop), address_(std::move(address)), done_(std::move(done)) {}
+    : Homebound(loop), loop_(loop), address_(std::move(address)), done_(std::move(done)) {}
 
 TcpConnector::~TcpConnector() {
   abandon_attempt();
 }
 
 void TcpConnector::start() {
-  const auto self = shared_from_this();
+  const auto self = HomeRef(this);
   if (const auto numeric = parse_numeric(address_)) {
     candidates_ = std::vector{*numeric};
     loop_.post([self] { self->try_next(); });  // never calls back before connect() has returned
@@ -33,7 +33,7 @@ void TcpConnector::try_next() {
   abandon_attempt();
   if (!candidates_) return finish(std::unexpected(candidates_.error()));
   if (!deadline_) {
-    deadline_ = loop_.schedule_after(kConnectDeadlineNs, [self = shared_from_this()] {
+    deadline_ = loop_.schedule_after(kConnectDeadlineNs, [self = HomeRef(this)] {
       self->deadline_ = {};
       self->finish(fail_errno("cannot connect to " + self->address_.host, ETIMEDOUT));
     });
@@ -45,14 +45,14 @@ void TcpConnector::try_next() {
   if (status != 0 && errno == EINPROGRESS) status = 0;
   if (status != 0) {
     last_error_ = fail_errno("cannot connect to " + target.text(), errno).error();
-    loop_.post([self = shared_from_this()] { self->try_next(); });
+    loop_.post([self = HomeRef(this)] { self->try_next(); });
     return;
   }
   watch_ = loop_.watch(fd_.get(), EPOLLOUT | EPOLLONESHOT, *this);
 }
 
 void TcpConnector::on_events(uint32_t) {
-  const auto self = shared_from_this();
+  const auto self = HomeRef(this);
   int os_errno = 0;
   socklen_t length = sizeof os_errno;
   ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &os_errno, &length);
@@ -68,7 +68,7 @@ void TcpConnector::on_events(uint32_t) {
 }
 
 void TcpConnector::finish(Result<std::unique_ptr<Socket>> outcome) {
-  const auto self = shared_from_this();  // the deadline may hold the last reference
+  const auto self = HomeRef(this);  // the deadline may hold the last reference
   abandon_attempt();
   loop_.cancel(std::exchange(deadline_, {}));
   ConnectCallback done = std::exchange(done_, nullptr);
@@ -82,7 +82,7 @@ void TcpConnector::abandon_attempt() {
 
 void EpollLoop::connect(const Endpoint& address, ConnectCallback done) {
   check_thread();
-  std::make_shared<TcpConnector>(*this, address, std::move(done))->start();
+  make_homebound<TcpConnector>(*this, address, std::move(done))->start();
 }
 
 }  // namespace weir::runtime

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "runtime/epoll_loop.h"
+#include "runtime/homebound.h"
 #include "runtime/loop.h"
 #include "runtime/socket_address.h"
 #include "runtime/unique_fd.h"
@@ -73,10 +74,10 @@ class TcpListener final : public Listener, private EventTarget {
 
 // One connect under way: resolves on the pool, then tries one address after the other. Owned by the task that
 // waits for its next step (resolution, then the deadline), so it goes with the loop's tasks.
-class TcpConnector final : public std::enable_shared_from_this<TcpConnector>, private EventTarget {
+class TcpConnector final : public Homebound, private EventTarget {
  public:
   TcpConnector(EpollLoop& loop, Endpoint address, ConnectCallback done);
-  ~TcpConnector();
+  ~TcpConnector() override;
   void start();
 
  private:

@@ -41,27 +41,33 @@ void SimLoop::schedule_step(int64_t delay_ns) {
 
 void SimLoop::step() {
   step_scheduled_ = false;
+  ended_ = nullptr;
   if (!in_turn_) {
     in_turn_ = true;
     left_in_turn_ = ready_.size();
   }
   if (left_in_turn_ > 0) {
     --left_in_turn_;
-    runtime::Task task = std::move(ready_.front());
-    ready_.pop_front();
-    task();
+    run_first(ready_);
   } else if (!turn_end_.empty()) {
-    runtime::Task task = std::move(turn_end_.front());
-    turn_end_.pop_front();
-    task();
+    run_first(turn_end_);
   }
   if (dead_) return;
+  // Other loops may be quicker to do what the task told them than this one is to let go of what the task owned.
+  if (ended_) return schedule_step(static_cast<int64_t>(scheduler_.random().between(200, 60'000)));
   if (left_in_turn_ > 0 || !turn_end_.empty()) {
     schedule_step(static_cast<int64_t>(scheduler_.random().between(200, 4'000)));
     return;
   }
   in_turn_ = false;
   if (!ready_.empty()) wake();
+}
+
+void SimLoop::run_first(std::deque<runtime::Task>& tasks) {
+  runtime::Task task = std::move(tasks.front());
+  tasks.pop_front();
+  task();
+  if (!dead_ && scheduler_.random().one_in(8)) ended_ = std::move(task);
 }
 
 runtime::TimerId SimLoop::schedule_after(int64_t delay_ns, runtime::Task task) {
@@ -120,6 +126,7 @@ void SimLoop::shut_down() {
   auto ready = std::exchange(ready_, {});
   auto turn_end = std::exchange(turn_end_, {});
   auto timers = std::exchange(timers_, {});
+  auto ended = std::exchange(ended_, nullptr);
   left_in_turn_ = 0;
 }
 

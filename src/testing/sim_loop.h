@@ -49,6 +49,7 @@ class SimLoop final : public runtime::Loop {
   void wake();
   void step();
   void schedule_step(int64_t delay_ns);
+  void run_first(std::deque<runtime::Task>& tasks);
 
   Scheduler& scheduler_;
   SimNetwork& network_;
@@ -61,6 +62,7 @@ class SimLoop final : public runtime::Loop {
   std::deque<runtime::Task> ready_;
   size_t left_in_turn_ = 0;  // of ready_; the rest waits for the next turn
   bool in_turn_ = false;
+  runtime::Task ended_;  // has run, and is not destroyed yet
   std::deque<runtime::Task> turn_end_;
   std::map<uint64_t, Timer> timers_;
   uint64_t last_timer_ = 0;

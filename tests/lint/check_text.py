@@ -23,7 +23,7 @@ FORBIDDEN = [
      "randomness that no seed repeats: take it from the runtime", ("src/runtime/", "benchmarks/")),
     # What holds a request's context may lose its last reference on any shard.
     (re.compile(r"\benable_shared_from_this\b"),
-     "an operation over shards is a runtime::Homebound", ("src/runtime/", "src/http/", "src/broker/metrics/", "src/broker/metadata/")),
+     "an operation over shards is a runtime::Homebound", ("src/http/",)),
 ]
 
 

@@ -47,7 +47,11 @@ template <typename Request, typename Response>
 class AlterConfigsOperation : public runtime::Homebound {
  public:
   AlterConfigsOperation(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
+      : Homebound(context->loop()),
+        broker_(broker),
+        shard_(broker.shard(context->loop().index())),
+        context_(std::move(context)),
+        answers_(context_->arena()) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -134,8 +138,8 @@ class AlterConfigsOperation : public runtime::Homebound {
 }  // namespace
 
 void handle_alter_configs(Broker& broker, RequestContextPtr context) {
-  runtime::make_homebound<AlterConfigsOperation<protocol::AlterConfigsRequest, protocol::AlterConfigsResponse>>(broker, std::move(context))
-      ->start();
+  using Operation = AlterConfigsOperation<protocol::AlterConfigsRequest, protocol::AlterConfigsResponse>;
+  runtime::make_homebound<Operation>(broker, std::move(context))->start();
 }
 
 void handle_incremental_alter_configs(Broker& broker, RequestContextPtr context) {

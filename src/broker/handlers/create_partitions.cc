@@ -25,7 +25,11 @@ using TopicResult = CreatePartitionsResponse::CreatePartitionsTopicResult;
 class CreatePartitionsOperation : public runtime::Homebound {
  public:
   CreatePartitionsOperation(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)), answers_(context_->arena()) {}
+      : Homebound(context->loop()),
+        broker_(broker),
+        shard_(broker.shard(context->loop().index())),
+        context_(std::move(context)),
+        answers_(context_->arena()) {}
 
   void start() {
     if (!context_->decode(request_)) return;

@@ -47,7 +47,10 @@ namespace {
 class CreateTopicsOperation : public runtime::Homebound {
  public:
   CreateTopicsOperation(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()),
+        broker_(broker),
+        shard_(broker.shard(context->loop().index())),
+        context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -75,7 +78,8 @@ class CreateTopicsOperation : public runtime::Homebound {
     if (request_.validate_only) return answer_validated();
     auto topics = std::move(topics_);
     broker_.create_topics(Caller(*context_), std::move(topics),
-                          {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); }, request_.timeout_ms});
+                          {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); },
+                           request_.timeout_ms});
   }
 
  private:

@@ -21,7 +21,10 @@ using TopicResult = DeleteTopicsResponse::DeletableTopicResult;
 class DeleteTopicsOperation : public runtime::Homebound {
  public:
   DeleteTopicsOperation(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()),
+        broker_(broker),
+        shard_(broker.shard(context->loop().index())),
+        context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -31,7 +34,8 @@ class DeleteTopicsOperation : public runtime::Homebound {
     resolve();
     std::vector<TopicId> ids(ids_to_delete_);
     broker_.delete_topics(Caller(*context_), std::move(ids),
-                          {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->deleted(std::move(outcomes)); }, request_.timeout_ms});
+                          {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->deleted(std::move(outcomes)); },
+                           request_.timeout_ms});
   }
 
  private:

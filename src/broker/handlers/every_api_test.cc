@@ -19,9 +19,9 @@ class EveryApiTest : public BrokerTest {
   }
 
   // Random values are mostly wrong ones: unknown names, impossible numbers.
-  std::string frame_of(const MessageType& type, int16_t version, uint64_t seed) {
+  std::string frame_of(const MessageType& type, int16_t version, uint64_t seed, protocol::Filler::Known known = {}) {
     protocol::Arena arena;
-    protocol::Filler filler(seed, arena);
+    protocol::Filler filler(seed, arena, known);
     protocol::Writer body;
     const protocol::RoundTrip made = type.round_trip(filler, body, version);
     EXPECT_EQ(made.error, nullptr) << type.name << " " << version;
@@ -43,6 +43,16 @@ class EveryApiTest : public BrokerTest {
     request.key = "g";
     EXPECT_EQ(call<protocol::FindCoordinatorResponse>(3, request)->error_code, 0);
     sim_.run_for(runtime::kSecond);
+  }
+
+  // Of topics that are there from now on; requests delete and create them.
+  std::vector<TopicId> ids_of(std::span<const std::string_view> names) {
+    std::vector<TopicId> ids;
+    for (const std::string_view name : names) {
+      if (broker_->shard(0).image->find(name) == nullptr) create_topic(std::string(name), 3);
+      ids.push_back(broker_->shard(0).image->find(name)->id());
+    }
+    return ids;
   }
 
   // Whether the answer can be read in this version, to its last byte.
@@ -90,35 +100,37 @@ TEST_F(EveryApiTest, Answers) {
   }
 }
 
-// Answers cross the shards while their connections close, are reset or get more requests.
+// Answers cross the shards while their connections are closed or reset, or get more requests.
 TEST_F(EveryApiTest, ConnectionsMayEndAtAnyMoment) {
   constexpr uint64_t kRounds = 24;
-  create_topic("a", 5);
+  constexpr std::string_view kNames[] = {"a", "b", "c", "g"};
   find_coordinators();
   for (const ApiRoute* route : dispatcher_->routes()) {
     const auto key = static_cast<int16_t>(route->key);
     const MessageType* request = message(MessageKind::kRequest, key);
     for (int16_t version = route->min_version; version <= route->max_version; ++version) {
       SCOPED_TRACE(std::string(request->name) + " version " + std::to_string(version));
+      const std::vector<TopicId> ids = ids_of(kNames);
       for (uint64_t round = 0; round < kRounds; ++round) {
         const auto shard = static_cast<unsigned>(round % kShards);
         FakePeer& peer = connect(shard);
-        std::string bytes = frame_of(*request, version, round);
-        if (round % 4 == 3) bytes += frame_of(*request, version, round + kRounds);
+        std::string bytes = frame_of(*request, version, round, {kNames, ids});
+        if (round % 4 == 3) bytes += frame_of(*request, version, round + kRounds, {kNames, ids});
         sim_.loop(shard).post([&peer, bytes, refuses = round % 5 == 4] {
           if (refuses) peer.room = 0;
           peer.send(bytes);
         });
         // Messages between shards take up to 30 us, reads and writes longer.
         sim_.run_for(static_cast<int64_t>(round % 8) * 12'000);
-        sim_.loop(shard).post([&peer] { peer.finish(); });
+        sim_.loop(shard).post([&peer, resets = round % 7 > 3] { resets ? peer.reset() : peer.finish(); });
         if (round % 3 == 0) run_until([&] { return peer.closed; }, 10 * runtime::kSecond);
       }
       sim_.run_for(100 * runtime::kMillisecond);
     }
   }
   // Others are served.
-  EXPECT_EQ(produce("a", 4, {"x"})->responses[0].partition_responses[0].error_code, 0);
+  create_topic("served", 5);
+  EXPECT_EQ(produce("served", 4, {"x"})->responses[0].partition_responses[0].error_code, 0);
 }
 
 }  // namespace

@@ -25,7 +25,10 @@ using ResponseTopic = MetadataResponse::MetadataResponseTopic;
 class MetadataOperation : public runtime::Homebound {
  public:
   MetadataOperation(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()),
+        broker_(broker),
+        shard_(broker.shard(context->loop().index())),
+        context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;

@@ -68,7 +68,10 @@ Controller::Outcome apply(const std::vector<Update>& updates, FeaturesRecord& re
 class UpdateFeaturesOperation : public runtime::Homebound {
  public:
   UpdateFeaturesOperation(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), shard_(broker.shard(context->loop().index())), context_(std::move(context)) {}
+      : Homebound(context->loop()),
+        broker_(broker),
+        shard_(broker.shard(context->loop().index())),
+        context_(std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;

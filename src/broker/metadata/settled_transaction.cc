@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -13,14 +14,19 @@ using storage::MetaRange;
 
 constexpr int64_t kRetryNs = 200 * runtime::kMillisecond;
 
-class Settling : public std::enable_shared_from_this<Settling> {
+class Settling final : public runtime::Homebound {
  public:
   Settling(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
            storage::MetaTransaction transaction, Function<void(Result<bool>)> done)
-      : store_(store), loop_(loop), alive_(std::move(alive)), transaction_(std::move(transaction)), done_(std::move(done)) {}
+      : Homebound(loop),
+        store_(store),
+        loop_(loop),
+        alive_(std::move(alive)),
+        transaction_(std::move(transaction)),
+        done_(std::move(done)) {}
 
   void send() {
-    store_.transact(transaction_, loop_, [self = shared_from_this()](Result<MetaOutcome> outcome) {
+    store_.transact(transaction_, loop_, [self = runtime::HomeRef(this)](Result<MetaOutcome> outcome) {
       if (*self->alive_) self->answered(std::move(outcome));
     });
   }
@@ -40,13 +46,13 @@ class Settling : public std::enable_shared_from_this<Settling> {
     done_(outcome->succeeded);
   }
   void look() {
-    read([self = shared_from_this()](bool visible) {
+    read([self = runtime::HomeRef(this)](bool visible) {
       if (visible) self->done_(true);
       else self->later([self] { self->send(); });
     });
   }
   void look_last(Result<MetaOutcome> outcome) {
-    read([self = shared_from_this(), outcome = std::move(outcome)](bool visible) {
+    read([self = runtime::HomeRef(this), outcome = std::move(outcome)](bool visible) {
       if (visible) self->done_(true);
       else if (!outcome) self->done_(std::unexpected(outcome.error()));
       else self->done_(false);
@@ -54,14 +60,14 @@ class Settling : public std::enable_shared_from_this<Settling> {
   }
   void read(Function<void(bool visible)> then) {
     store_.range(transaction_.operations.front().key, loop_,
-                 [self = shared_from_this(), then = std::move(then)](Result<MetaRange> range) mutable {
+                 [self = runtime::HomeRef(this), then = std::move(then)](Result<MetaRange> range) mutable {
                    if (!*self->alive_) return;
                    if (range) return then(self->visible(*range));
                    self->later([self, then = std::move(then)]() mutable { self->read(std::move(then)); });
                  });
   }
   void later(Function<void()> what) {
-    loop_.schedule_after(kRetryNs, [self = shared_from_this(), what = std::move(what)]() mutable {
+    loop_.schedule_after(kRetryNs, [self = runtime::HomeRef(this), what = std::move(what)]() mutable {
       if (*self->alive_) what();
     });
   }
@@ -85,7 +91,7 @@ class Settling : public std::enable_shared_from_this<Settling> {
 
 void settle(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
             storage::MetaTransaction transaction, Function<void(Result<bool>)> done) {
-  std::make_shared<Settling>(store, loop, std::move(alive), std::move(transaction), std::move(done))->send();
+  runtime::make_homebound<Settling>(store, loop, std::move(alive), std::move(transaction), std::move(done))->send();
 }
 
 }  // namespace weir::broker

@@ -68,14 +68,14 @@ struct GroupLagCollector::Round final : runtime::Homebound {
 };
 
 // Fills in the rows whose partitions lie on one shard, on its loop.
-class GroupLagCollector::Lookup : public std::enable_shared_from_this<Lookup> {
+class GroupLagCollector::Lookup final : public runtime::Homebound {
  public:
   Lookup(BrokerShard& shard, Shard& memory, runtime::Pool& pool, std::vector<GroupLag>& rows, Function<void()> done)
-      : shard_(shard), memory_(memory), pool_(pool), rows_(rows), done_(std::move(done)) {}
+      : Homebound(shard.loop), shard_(shard), memory_(memory), pool_(pool), rows_(rows), done_(std::move(done)) {}
 
   void slice() {
     for (const size_t end = std::min(rows_.size(), next_ + kRowsPerSlice); next_ < end; ++next_) look_up(rows_[next_]);
-    if (next_ < rows_.size()) return shard_.loop.post([self = shared_from_this()] { self->slice(); });
+    if (next_ < rows_.size()) return shard_.loop.post([self = runtime::HomeRef(this)] { self->slice(); });
     arrived();
   }
 
@@ -104,7 +104,7 @@ class GroupLagCollector::Lookup : public std::enable_shared_from_this<Lookup> {
     storage::ReadResult result;
     ++pending_;
     const bool now = shard_.log.read(partition, request, result,
-                                     [self = shared_from_this(), &row, position](storage::ReadResult late) {
+                                     [self = runtime::HomeRef(this), &row, position](storage::ReadResult late) {
                                        self->read_arrived(row, position, late);
                                      });
     if (now) read_arrived(row, position, result);
@@ -131,7 +131,7 @@ class GroupLagCollector::Lookup : public std::enable_shared_from_this<Lookup> {
           if (read) head->timestamp = timestamp_of({to, *read}, offset);
         },
         shard_.loop,
-        [self = shared_from_this(), &row, position, head] {
+        [self = runtime::HomeRef(this), &row, position, head] {
           self->found(row, position, head->timestamp);
           self->arrived();
         });
@@ -227,7 +227,7 @@ void GroupLagCollector::listed(runtime::HomeRef<Round> round) {
           round->done(std::move(lags));
         });
       };
-      std::make_shared<Lookup>(broker_.shard(i), *shards_[i], pool_, round->rows[i], std::move(arrived))->slice();
+      runtime::make_homebound<Lookup>(broker_.shard(i), *shards_[i], pool_, round->rows[i], std::move(arrived))->slice();
     });
   }
 }

@@ -1,7 +1,6 @@
 #include "broker/metrics/shard_snapshot.h"
 
 #include <algorithm>
-#include <memory>
 
 #include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
@@ -15,10 +14,10 @@ namespace {
 constexpr size_t kPartitionsPerSlice = 256;
 
 // One shard's snapshot in the making; on that shard's loop.
-class Collection : public std::enable_shared_from_this<Collection> {
+class Collection final : public runtime::Homebound {
  public:
   Collection(Broker& broker, BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
-      : broker_(broker), shard_(shard), detail_(detail), done_(std::move(done)) {}
+      : Homebound(shard.loop), broker_(broker), shard_(shard), detail_(detail), done_(std::move(done)) {}
 
   void begin() {
     slice_began_ns_ = shard_.loop.clock().monotonic_ns();
@@ -76,7 +75,7 @@ class Collection : public std::enable_shared_from_this<Collection> {
     }
     snapshot_.pause_ns = std::max(snapshot_.pause_ns, shard_.loop.clock().monotonic_ns() - slice_began_ns_);
     if (next_ == ids_.size()) return done_(std::move(snapshot_));
-    shard_.loop.post([self = shared_from_this(), this] {
+    shard_.loop.post([self = runtime::HomeRef(this), this] {
       slice_began_ns_ = shard_.loop.clock().monotonic_ns();
       slice();
     });
@@ -124,7 +123,7 @@ void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail,
           if (--round->left == 0) round->done(std::move(round->snapshots));
         });
       };
-      std::make_shared<Collection>(broker, broker.shard(i), detail, std::move(arrived))->begin();
+      runtime::make_homebound<Collection>(broker, broker.shard(i), detail, std::move(arrived))->begin();
     });
   }
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cerrno>
 #include <cstring>
 #include <memory>
 #include <string>
@@ -20,6 +21,7 @@ struct FakePeer {
   size_t read_at_most = SIZE_MAX;     // per call
   int reads = 0, writes = 0, file_sends = 0;
   bool closed = false;                // by the server
+  bool broken = false;                // reads and writes fail
   runtime::Socket::Handler* handler = nullptr;
 
   void send(const std::string& bytes) {
@@ -28,6 +30,10 @@ struct FakePeer {
   }
   void finish() {
     finished = true;
+    if (!closed && handler) handler->on_readable();
+  }
+  void reset() {
+    broken = true;
     if (!closed && handler) handler->on_readable();
   }
   void take(size_t bytes) {
@@ -44,6 +50,7 @@ class FakeSocket final : public runtime::Socket {
   void set_handler(Handler* handler) override { peer_.handler = handler; }
   runtime::IoResult read(MutableBytes into) override {
     ++peer_.reads;
+    if (peer_.broken) return kReset;
     if (peer_.to_read.empty()) {
       return {peer_.finished ? runtime::IoResult::Status::kClosed : runtime::IoResult::Status::kWouldBlock, 0, 0};
     }
@@ -54,6 +61,7 @@ class FakeSocket final : public runtime::Socket {
   }
   runtime::IoResult write(std::span<const iovec> pieces) override {
     ++peer_.writes;
+    if (peer_.broken) return kReset;
     size_t written = 0;
     for (const iovec& piece : pieces) {
       const size_t n = std::min(piece.iov_len, peer_.room);
@@ -65,6 +73,7 @@ class FakeSocket final : public runtime::Socket {
   }
   runtime::IoResult send_file(runtime::File& file, uint64_t offset, size_t length) override {
     ++peer_.file_sends;
+    if (peer_.broken) return kReset;
     std::string bytes(std::min(length, peer_.room), '\0');
     const auto n = file.read_at(offset, {reinterpret_cast<uint8_t*>(bytes.data()), bytes.size()});
     if (!n) return {runtime::IoResult::Status::kError, 0, 5};
@@ -77,6 +86,7 @@ class FakeSocket final : public runtime::Socket {
   const runtime::Endpoint& peer() const override { return address_; }
 
  private:
+  static constexpr runtime::IoResult kReset{runtime::IoResult::Status::kError, 0, ECONNRESET};
   static runtime::IoResult outcome(size_t bytes) {
     return {bytes ? runtime::IoResult::Status::kOk : runtime::IoResult::Status::kWouldBlock, bytes, 0};
   }

@@ -45,7 +45,12 @@ std::span<const MessageType> message_catalog();
 // Makes random values, with a liking for the ends of each range. The same seed makes the same values.
 class Filler {
  public:
-  Filler(uint64_t seed, Arena& arena) : random_(seed), arena_(arena) {}
+  // Half of the texts and ids are of these, so that requests get beyond a look whether there is what they name.
+  struct Known {
+    std::span<const std::string_view> texts;
+    std::span<const Uuid> ids;
+  };
+  Filler(uint64_t seed, Arena& arena, Known known = {}) : random_(seed), arena_(arena), known_(known) {}
 
   Arena& arena() { return arena_; }
 
@@ -83,9 +88,12 @@ class Filler {
   void value(bool& out) { out = repetition_ ? repetition_->number % 2 == 1 : random_() % 2 == 0; }
   void value(double& out) { out = static_cast<double>(static_cast<int64_t>(random_())) / 1024; }
   void value(Uuid& out) {
+    if (take_known(known_.ids, out)) return;
     for (uint8_t& byte : out.bytes) byte = static_cast<uint8_t>(random_());
   }
-  void value(std::string_view& out) { out = as_string(text()); }
+  void value(std::string_view& out) {
+    if (!take_known(known_.texts, out)) out = as_string(text());
+  }
   void value(Bytes& out) { out = text(); }
   void records(Records& out, bool null_allowed) {
     out.null = null_allowed && null();
@@ -129,6 +137,12 @@ class Filler {
   }
 
  private:
+  template <typename T>
+  bool take_known(std::span<const T> known, T& out) {
+    if (known.empty() || random_() % 2 == 0) return false;
+    out = known[random_() % known.size()];
+    return true;
+  }
   bool null() { return !repetition_ && random_() % 3 == 0; }
   size_t count() {
     if (repetition_) return repetition_->depth == depth_ ? repetition_->count : 1;
@@ -144,6 +158,7 @@ class Filler {
 
   std::mt19937_64 random_;
   Arena& arena_;
+  const Known known_;
   int depth_ = 0;
   std::optional<Repetition> repetition_;
 };
