@@ -28,7 +28,7 @@ SHARDS = (2, 4)
 WAIT_FOR_OTHERS = (11, 14)  # JoinGroup, SyncGroup; the others may have joined with changed time-outs
 LEAVE_GROUP, NOT_SERVING = 13, (14, 15, 16)  # the errors of coordinators that load or are elsewhere
 CLIENTS = 8
-ROUNDS = int(os.environ.get("WEIR_TEST_CHURN_ROUNDS", "4"))
+ROUNDS = int(os.environ.get("WEIR_TEST_CHURN_ROUNDS", "10"))
 # Long past what an answer takes, also from a broker with sanitizers.
 ANSWER_SECONDS = 60
 ENDINGS = ("answered", "closed at once", "closed a little later", "half closed", "reset", "reset a little later", "torn", "behind another")
