@@ -7,12 +7,14 @@
 
 namespace weir::testing {
 
-SimLoop::SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process)
+SimLoop::SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process,
+                 uint64_t late_ends)
     : scheduler_(scheduler),
       network_(network),
       random_(seed, 1000 + uint64_t{process} * 1000 + index),
       index_(index),
       process_(process),
+      late_ends_(late_ends),
       lane_(scheduler.new_lane()) {}
 
 SimLoop::~SimLoop() { shut_down(); }
@@ -67,7 +69,7 @@ void SimLoop::run_first(std::deque<runtime::Task>& tasks) {
   runtime::Task task = std::move(tasks.front());
   tasks.pop_front();
   task();
-  if (!dead_ && scheduler_.random().one_in(8)) ended_ = std::move(task);
+  if (!dead_ && scheduler_.random().one_in(late_ends_)) ended_ = std::move(task);
 }
 
 runtime::TimerId SimLoop::schedule_after(int64_t delay_ns, runtime::Task task) {

@@ -19,7 +19,8 @@ class SimNetwork;
 // runs, in_loop() is true for every loop: tests and constructors may use it directly.
 class SimLoop final : public runtime::Loop {
  public:
-  SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process);
+  // One task in `late_ends` is destroyed a moment after it ran; 0: none.
+  SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process, uint64_t late_ends);
   ~SimLoop() override;
 
   void post(runtime::Task task) override;
@@ -56,6 +57,7 @@ class SimLoop final : public runtime::Loop {
   SeededRandom random_;
   unsigned index_;
   uint32_t process_;
+  const uint64_t late_ends_;
   uint32_t lane_;
   bool dead_ = false;
   bool step_scheduled_ = false;

@@ -34,7 +34,7 @@ std::unique_ptr<SimRuntime::Process> SimRuntime::make_process(unsigned loops) {
   auto process = std::make_unique<Process>();
   process->number = ++processes_;
   for (unsigned i = 0; i < loops; ++i) {
-    process->loops.push_back(std::make_unique<SimLoop>(scheduler_, network_, seed_, i, process->number));
+    process->loops.push_back(std::make_unique<SimLoop>(scheduler_, network_, seed_, i, process->number, options_.late_ends));
   }
   process->pool = std::make_unique<SimPool>(scheduler_, options_.pool);
   return process;

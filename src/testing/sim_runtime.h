@@ -38,6 +38,8 @@ class SimRuntime {
     SimDisk::Options disk = {};
     SimNetwork::Options network = {};
     SimPool::Options pool = {};
+    // What a task owned goes a moment after it ran, for one in so many: what it told other loops may be faster. 0: never.
+    uint64_t late_ends = 0;
     int64_t start_wall_ms = 1'735'689'600'000;  // 2025-01-01
   };
   enum class Stop { kDone, kTimeout, kIdle, kDied };

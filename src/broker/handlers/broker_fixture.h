@@ -41,7 +41,7 @@ class BrokerTest : public ::testing::Test {
  protected:
   static constexpr unsigned kShards = 3;
 
-  BrokerTest() : sim_(7, {.loops = kShards}) {}
+  BrokerTest() : sim_(7, {.loops = kShards, .late_ends = 8}) {}
 
   void SetUp() override { start(); }
   void TearDown() override { stop(); }
