@@ -4,12 +4,12 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
 #include <memory>
 #include <string>
 
 #include "base/json.h"
 #include "base/log.h"
+#include "base/printable.h"
 
 namespace weir::apps {
 
@@ -42,10 +42,8 @@ void install_text_sink() {
   auto logger = make_logger("%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v");
   set_log_event_sink({});
   set_log_sink([logger](LogLevel level, std::string_view module, std::string_view message) {
-    // What a client sent may be part of a message: it must not start lines of its own or control the terminal.
-    std::string line(message);
-    std::replace_if(line.begin(), line.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, ' ');
-    logger->log(level_of(level), "[{}] {}", module, line);
+    // What a client sent may be part of a message.
+    logger->log(level_of(level), "[{}] {}", module, one_line(message));
   });
 }
 

@@ -37,6 +37,13 @@ int complain(const Error& error, int code) {
   return code;
 }
 
+// Once it is known how the log is written.
+int complain(const Error& error, int code, const broker::BrokerConfig& config) {
+  if (config.text("log.format") != "json") return complain(error, code);
+  log_error("server", "{}", error.message);
+  return code;
+}
+
 // A regular file, or a pipe as of `--config <(...)`.
 Result<std::string> read_config_file(const std::string& path) {
   constexpr size_t kBytesMax = 4 << 20;
@@ -124,23 +131,30 @@ std::string flush_text(const broker::BrokerConfig& config, FlushProbe::Latency m
   return fmt::format("{} (here in {} µs, 99 % within {} µs)", mode, measured.p50_ns / 1000, measured.p99_ns / 1000);
 }
 
-void print_banner(const Server& server, const cli::ServeCommand& command, const broker::BrokerConfig& config,
-                  FlushProbe::Latency measured) {
+std::string listening_text(const Server& server) {
   std::string listening;
   for (const broker::ListenerInfo& listener : server.listeners()) {
-    listening += fmt::format("{}{}://{}", listening.empty() ? "" : ", ", listener.name,
-                             broker::endpoint_text(listener.bound));
+    listening += fmt::format("{}{}://{}", listening.empty() ? "" : ", ", listener.name, broker::endpoint_text(listener.bound));
   }
+  return listening;
+}
+
+void log_ready(const Server& server, const broker::BrokerConfig& config) {
+  const auto& http = server.http_address();
+  log_info("server", "Weir {} is ready: listening on {}; {}data in {} (cluster {}, {} topics); flush {}; recovery {}", WEIR_VERSION,
+           listening_text(server), http ? fmt::format("HTTP on {}; ", broker::endpoint_text(*http)) : "", server.data_dir(),
+           server.cluster_id(), server.topic_count(), config.text("weir.flush"),
+           server.first_start() ? "not needed" : server.recovery().clean ? "after a clean end" : "after an unclean end");
+}
+
+// For people; with log.format=json programs read the log.
+void print_banner(const Server& server, const cli::ServeCommand& command, const broker::BrokerConfig& config,
+                  FlushProbe::Latency measured) {
   const broker::ListenerInfo& first = server.listeners().front();
   const std::string bootstrap = broker::endpoint_text(first.advertised.value_or(reachable(first.bound)));
   const storage::RecoveryStats& recovery = server.recovery();
-  log_info("server", "Weir {} is ready: listening on {}; {}data in {} (cluster {}, {} topics); flush {}; recovery {}", WEIR_VERSION,
-           listening, server.http_address() ? fmt::format("HTTP on {}; ", broker::endpoint_text(*server.http_address())) : "",
-           server.data_dir(), server.cluster_id(), server.topic_count(), config.text("weir.flush"),
-           server.first_start() ? "not needed" : recovery.clean ? "after a clean end" : "after an unclean end");
-  if (config.text("log.format") == "json") return;  // whoever reads it by a program has just been told
   fmt::print("Weir {} is ready.\n", WEIR_VERSION);
-  fmt::print("  listening  {}\n", listening);
+  fmt::print("  listening  {}\n", listening_text(server));
   if (const auto& http = server.http_address()) {
     fmt::print("  health     http://{}/health, /ready, /metrics\n", broker::endpoint_text(*http));
   }
@@ -186,11 +200,11 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   };
   runtime::SignalWatch signals(runtime.loop(0), stop);
 
-  if (auto made = runtime.make_threads(); !made) return complain(made.error(), kFailed);
+  if (auto made = runtime.make_threads(); !made) return complain(made.error(), kFailed, config);
   log_info("server", "Weir {} starts: process {}, {} shards, data in {}", WEIR_VERSION, getpid(), runtime.runtime().loops.size(),
            options.data_dir);
   auto started = Server::start(runtime.runtime(), std::move(options));
-  if (!started) return complain(started.error(), kFailed);
+  if (!started) return complain(started.error(), kFailed, config);
   server = std::move(*started);
   server->metrics().collect(
       [](broker::MetricsRegistry::Sink& sink) { report_process(runtime::process_usage(), sink); });
@@ -200,13 +214,14 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
       outcome = std::move(ready);
       return stop(0);
     }
+    log_ready(*server, config);
     service.ready();
     note_open_listeners(server->listeners());
     if (command.ready_fd >= 0) write_ready_line(command.ready_fd, *server);
     probe = FlushProbe::start(runtime.runtime(), runtime.loop(0), server->data_dir(),
                               [&](FlushProbe::Latency measured) {
                                 server->calibrate(measured.p99_ns, measured.bytes_per_second);
-                                print_banner(*server, command, config, measured);
+                                if (config.text("log.format") != "json") print_banner(*server, command, config, measured);
                               });
   });
   runtime.wait();
@@ -219,7 +234,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   }
   probe.reset();
   server.reset();
-  if (!outcome) return complain(outcome.error(), kFailed);
+  if (!outcome) return complain(outcome.error(), kFailed, config);
   return kStarted;
 }
 

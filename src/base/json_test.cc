@@ -11,6 +11,12 @@ TEST(Json, QuotesAndEscapes) {
   EXPECT_EQ(json_string(""), R"("")");
 }
 
+// Some readers end a line there, some terminals obey them.
+TEST(Json, EscapesControlCharactersBeyondAscii) {
+  EXPECT_EQ(json_string("\xc2\x85\xc2\x9b\xe2\x80\xa8\xe2\x80\xa9"), R"("\u0085\u009b\u2028\u2029")");
+  EXPECT_EQ(json_string("\xc2\xa0\xe2\x80\xaa"), "\"\xc2\xa0\xe2\x80\xaa\"");
+}
+
 TEST(Json, KeepsUtf8) { EXPECT_EQ(json_string("é€😀"), "\"é€😀\""); }
 
 TEST(Json, BytesThatAreNoUtf8BecomeReplacementCharacters) {

@@ -1,9 +1,12 @@
 #include "broker/broker.h"
 
+#include <fmt/format.h>
+
 #include <atomic>
 #include <utility>
 
 #include "base/check.h"
+#include "base/log.h"
 #include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
 #include "broker/handlers/transaction_refusals.h"
@@ -127,9 +130,19 @@ void Broker::run_on_all(std::function<void(BrokerShard&)> task, Function<void()>
   }
 }
 
+void tell_change(BrokerShard& shard, RequestContext& context, std::string_view what) {
+  uint64_t suppressed = 0;
+  if (!shard.change_lines.admit(shard.loop.clock().monotonic_ns() / runtime::kMillisecond, suppressed)) return;
+  log_info("metadata", "{} by {}{}", what, context.client_text(),
+           suppressed ? fmt::format(" ({} more changes unreported)", suppressed) : std::string());
+}
+
 void Broker::publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) {
   if (change->broker_config_changed) {
     for (const auto& follower : config_followers_) follower(*change->image->config());
+  }
+  if (!change->added.empty() || !change->removed.empty()) {
+    for (const auto& follower : topic_followers_) follower(change->image);
   }
   run_on_all([this, change = std::move(change)](BrokerShard& shard) { apply(shard, *change); }, std::move(done));
 }
@@ -180,6 +193,11 @@ void Broker::change_features(Caller caller, Function<Controller::Outcome(Feature
 void Broker::follow_config(std::function<void(const BrokerConfig&)> apply) {
   apply(*shards_[0]->image->config());
   config_followers_.push_back(std::move(apply));
+}
+
+void Broker::follow_topics(std::function<void(const MetadataImagePtr&)> told) {
+  told(shards_[0]->image);
+  topic_followers_.push_back(std::move(told));
 }
 
 // --- producer ids ---------------------------------------------------------------------------------------------------

@@ -16,6 +16,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/rate_limit.h"
 #include "broker/config/broker_config.h"
 #include "broker/handlers/fetch_session.h"
 #include "broker/metadata/controller.h"
@@ -68,6 +69,7 @@ struct BrokerShard {
   runtime::TimerId producer_id_timer;                                // for the first of them
   // Requests that wait (long polls): called once each when the broker stops.
   std::list<Function<void()>> on_stop;
+  RateLimit change_lines{100};  // of tell_change
 
   unsigned index() const { return loop.index(); }
 };
@@ -79,6 +81,9 @@ struct Caller {
   unsigned home;
   std::string who = "the broker";
 };
+
+// The log says what a client changed beside the controller's affairs; a bounded number of lines. On the shard of `context`.
+void tell_change(BrokerShard& shard, RequestContext& context, std::string_view what);
 
 class Broker final : public MetadataPublisher {
  public:
@@ -117,6 +122,8 @@ class Broker final : public MetadataPublisher {
 
   // `apply` gets the configuration in force now, and again on shard 0 after each dynamic change. Before the loops run.
   void follow_config(std::function<void(const BrokerConfig&)> apply);
+  // `told` gets the image now, and on shard 0 each one with other topics. Before the loops run.
+  void follow_topics(std::function<void(const MetadataImagePtr&)> told);
 
   // A producer id nobody was given before. Inline while the shard's block lasts.
   void next_producer_id(unsigned home, Function<void(Result<int64_t>)> done);
@@ -140,6 +147,7 @@ class Broker final : public MetadataPublisher {
   const BrokerConfig& config_;
   MemoryBudget& budget_;
   std::vector<std::function<void(const BrokerConfig&)>> config_followers_;  // shard 0
+  std::vector<std::function<void(const MetadataImagePtr&)>> topic_followers_;  // shard 0
   const runtime::Runtime runtime_;
   OfflinePartitions offline_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;

@@ -108,7 +108,7 @@ class AlterConfigsOperation : public runtime::Homebound {
       outcome = {ErrorCode::kUnknownTopicOrPartition, fmt::format("The topic '{}' does not exist.", change.name), nullptr};
     }
     if (outcome.error != ErrorCode::kNone) return answers_.tell(response, outcome);
-    if (type == ConfigResourceType::kBrokerLogger) return answers_.tell(response, change_loggers(change.changes, request_.validate_only));
+    if (type == ConfigResourceType::kBrokerLogger) return alter_loggers(change, response);
     if (request_.validate_only) return answers_.tell(response, validate(change));
     std::string name = change.name;
     changes.push_back({type, std::move(name), [change = std::move(change)](ConfigOverrides& overrides, const BrokerConfig& config) {
@@ -117,6 +117,16 @@ class AlterConfigsOperation : public runtime::Homebound {
                          return result;
                        }});
     answers_.expect(response);
+  }
+
+  void alter_loggers(const ResourceChange& change, ResourceResponse& response) {
+    const auto before = broker_loggers();
+    const Controller::Outcome outcome = change_loggers(change.changes, request_.validate_only);
+    for (const auto& [module, level] : broker_loggers()) {
+      if (before.at(module) == level) continue;
+      tell_change(shard_, *context_, fmt::format("Level of logger {} changed from {} to {}", module, before.at(module), level));
+    }
+    answers_.tell(response, outcome);
   }
 
   Controller::Outcome validate(const ResourceChange& change) const {

@@ -1,5 +1,7 @@
 #include "broker/handlers/alter_replica_log_dirs.h"
 
+#include <fmt/format.h>
+
 #include <map>
 #include <memory>
 #include <string>
@@ -7,6 +9,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/printable.h"
 #include "broker/handlers/sharded_operation.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_replica_log_dirs.h"
@@ -102,6 +105,9 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
       size_t p = 0;
       for (const auto& [index, wish] : partitions) {
         const ErrorCode error = wish.item ? wish.item->error : wish.error;
+        if (error == ErrorCode::kNone) {
+          tell_change(home(), *context_, fmt::format("Partition {}-{} told to move to {}", name, index, quoted(wish.path, 256)));
+        }
         topic.partitions[p++] = {index, static_cast<int16_t>(error)};
       }
     }

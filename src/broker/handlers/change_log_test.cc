@@ -76,6 +76,12 @@ TEST_F(ChangeLogTest, ConfigurationsAreToldWithTheirOldAndNewValues) {
                           HasSubstr("all brokers: log.retention.ms changed from the default to '7000'")));
 }
 
+TEST_F(ChangeLogTest, LevelsOfLoggersAndDeletedRecordsAreTold) {
+  alter(8, std::to_string(config_.node_id()), "groups", 0, "DEBUG");
+  EXPECT_THAT(take_lines(), ElementsAre(::testing::StartsWith("Level of logger groups changed from INFO to DEBUG by client 'test' at ")));
+  alter(8, std::to_string(config_.node_id()), "groups", 1, std::nullopt);
+}
+
 TEST_F(ChangeLogTest, NothingIsToldOfWhatDoesNotChange) {
   create_topic("orders", 1, {{"retention.ms", "5000"}});
   take_lines();

@@ -1,5 +1,7 @@
 #include "broker/handlers/delete_records.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 #include <vector>
 
@@ -86,11 +88,18 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
 
   void complete() override {
     for (DeleteItem& item : items_) {
+      if (item.error == ProtocolError::kNone) tell(item);
       item.result->error_code = code(item.error);
       item.result->low_watermark = item.low_watermark;
     }
     context_->respond(response_);
     context_.reset();
+  }
+
+  void tell(const DeleteItem& item) {
+    const Topic* topic = home().image->find(item.id.topic);
+    tell_change(home(), *context_, fmt::format("Records of {}-{} below offset {} deleted", topic ? topic->name() : "a deleted topic",
+                                               item.id.index, item.low_watermark));
   }
 
   DeleteRecordsRequest request_;

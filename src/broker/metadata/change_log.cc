@@ -4,6 +4,7 @@
 
 #include <iterator>
 
+#include "base/printable.h"
 #include "broker/config/config_key.h"
 
 namespace weir::broker {
@@ -51,15 +52,14 @@ std::string described(const Topic& topic) {
 }  // namespace
 
 std::string resource_text(ConfigResourceType type, std::string_view name) {
-  if (!name.empty()) return fmt::format("{} '{}'", kind_of(type), name);
+  if (!name.empty()) return fmt::format("{} {}", kind_of(type), quoted(name, 256));
   return type == ConfigResourceType::kBroker ? "all brokers" : fmt::format("a {} without a name", kind_of(type));
 }
 
 std::string value_text(ConfigResourceType type, const std::string& key, const std::string* value) {
   if (value == nullptr) return "the default";
   if (hidden(type, key)) return "(hidden)";
-  constexpr size_t kBytesMax = 256;
-  return value->size() <= kBytesMax ? fmt::format("'{}'", *value) : fmt::format("'{}...'", value->substr(0, kBytesMax));
+  return quoted(*value, 256);
 }
 
 std::vector<std::string> describe_topic_change(const Topic* before, const Topic* after) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "base/printable.h"
 #include "broker/server/slow_request.h"
 #include "protocol/api.h"
 
@@ -117,9 +118,9 @@ void Dispatcher::dispatch(RequestContextPtr context) const {
   context->api_key_ = route->key;
   const bool known = context->version_ >= route->min_version && context->version_ <= route->max_version;
   if (!known && route->key != protocol::ApiKey::kApiVersions) {
-    context->close(fmt::format("{} version {} is not supported, only {} to {} (client id '{}')",
+    context->close(fmt::format("{} version {} is not supported, only {} to {} (client id {})",
                                describe_api(header.api_key), header.api_version, route->min_version,
-                               route->max_version, printable(context->client_id_)));
+                               route->max_version, quoted(context->client_id_)));
     return;
   }
   context->route_ = route;

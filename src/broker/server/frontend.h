@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "base/result.h"
 #include "base/rate_limit.h"
+#include "base/result.h"
 #include "broker/server/connection.h"
 #include "broker/server/dispatch.h"
 #include "broker/server/memory_budget.h"

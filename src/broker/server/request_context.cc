@@ -6,16 +6,16 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/printable.h"
+#include "broker/config/listeners.h"
 #include "broker/server/connection.h"
 #include "broker/server/frontend.h"
-#include "broker/server/slow_request.h"
 
 namespace weir::broker {
 
 ConnectionFacts& RequestContext::connection() { return connection_->facts(); }
 std::string RequestContext::client_text() {
-  const runtime::Endpoint& peer = connection().peer;
-  return fmt::format("client '{}' at {}:{}", printable(client_id_), peer.host, peer.port);
+  return fmt::format("client {} at {}", quoted(client_id_), endpoint_text(connection().peer));
 }
 
 bool RequestContext::connection_closed() const { return connection_->closed(); }

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 
+#include "base/printable.h"
+
 namespace weir::broker {
 
 namespace {
@@ -18,12 +20,6 @@ struct Stage {
 };
 
 }  // namespace
-
-std::string printable(std::string_view text) {
-  std::string out;
-  for (const char c : text.substr(0, 64)) out += c >= 0x20 && c < 0x7f ? c : '?';
-  return out;
-}
 
 SlowRequestText describe(const SlowRequest& request) {
   const RequestMoments& m = request.moments;
@@ -45,8 +41,8 @@ SlowRequestText describe(const SlowRequest& request) {
   const Stage& longest = *std::max_element(stages.begin(), stages.end(),
                                            [](const Stage& a, const Stage& b) { return a.ns < b.ns; });
   SlowRequestText text;
-  text.what = fmt::format("slow request: {} version {} of client '{}' at {}:{} took {} ms (weir.slow.request.ms={})",
-                          request.api, request.version, printable(request.client_id), request.peer.host,
+  text.what = fmt::format("slow request: {} version {} of client {} at {}:{} took {} ms (weir.slow.request.ms={})",
+                          request.api, request.version, quoted(request.client_id), request.peer.host,
                           request.peer.port, ms(m.total() - waited), request.threshold_ms);
   text.reason = fmt::format("most of it went into {}: waiting for its turn {} ms, handler {} ms, log and other shards "
                             "{} ms, sending {} ms",

@@ -26,7 +26,4 @@ struct SlowRequestText {
 };
 SlowRequestText describe(const SlowRequest& request);
 
-// What clients sent, for logs: without control characters, not too long.
-std::string printable(std::string_view text);
-
 }  // namespace weir::broker

@@ -7,6 +7,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "coordination/group/group_coordinator_state.h"
 
 namespace weir::coordination {
@@ -190,7 +191,7 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
   answer_waiting(group, *group.find(old_id), ErrorCode::kFencedInstanceId, effects);
   deadlines_.cancel(member_key(group, old_id));
   ClassicMember& member = group.replace_static(*request.instance_id, new_id);
-  tell_member(group, new_id, "takes the place of the static member " + old_id, now);
+  tell_member(group, new_id, "takes the place of the static member " + quoted(old_id, 128), now);
   const bool can_skip_assignment = request.can_skip_assignment;
   update_member(request, group, member, std::move(reply), effects);
   expect_heartbeat(group, member, now);
@@ -225,19 +226,23 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
 
 // --- rebalance ------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now) {
+void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now, RateLimit& limit) {
   uint64_t suppressed = 0;
-  if (!log_enabled(LogLevel::kInfo) || !lines_.admit(now.monotonic_ms, suppressed)) return;
-  log_info("groups", "Group '{}' {}{}", group.id(), what,
+  if (!log_enabled(LogLevel::kInfo) || !limit.admit(now.monotonic_ms, suppressed)) return;
+  log_info("groups", "Group {} {}{}", quoted(group.id(), 256), what,
            suppressed ? fmt::format(" ({} more lines about groups unreported)", suppressed) : std::string());
 }
+
+void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now) { tell(group, what, now, lines_); }
 
 void GroupCoordinatorState::tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what, Instant now) {
   if (!log_enabled(LogLevel::kInfo)) return;
   const auto member = group.members().find(member_id);
-  if (member == group.members().end()) return tell(group, fmt::format("has member {} that {}", member_id, what), now);
-  tell(group, fmt::format("(generation {}): member {} of client '{}' at {} {}", group.generation(), member_id,
-                          member->second->client_id, member->second->client_host, what), now);
+  if (member == group.members().end()) {
+    return tell(group, fmt::format("has member {} that {}", quoted(member_id, 128), what), now, member_lines_);
+  }
+  tell(group, fmt::format("(generation {}): member {} of client {} at {} {}", group.generation(), quoted(member_id, 128),
+                          quoted(member->second->client_id), member->second->client_host, what), now, member_lines_);
 }
 
 void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
@@ -349,7 +354,7 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   group->transition(kStable, now.wall_ms);
   ++totals_.rebalances;
   tell(*group, fmt::format("(generation {}, {} members) is stable; its leader is {}", group->generation(), group->members().size(),
-                           member.id), now);
+                           quoted(member.id, 128)), now);
   effects.records.push_back(group_metadata_record(*group));
   propagate_assignment(*group, ErrorCode::kNone, now, effects);
 }

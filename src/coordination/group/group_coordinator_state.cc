@@ -62,7 +62,8 @@ void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
   for (const auto& [group_id, offsets] : offsets_.groups()) find_or_create(group_id);
   for (auto& [group_id, group] : groups_) {
     for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
-    if (group->members().size() > static_cast<size_t>(config_.max_size)) prepare_rebalance(*group, "more members were loaded than group.max.size allows", now, effects);
+    if (group->members().size() <= static_cast<size_t>(config_.max_size)) continue;
+    prepare_rebalance(*group, "more members were loaded than group.max.size allows", now, effects);
   }
   deadlines_.set({DeadlineKind::kOffsetCheck, {}, {}}, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
 }

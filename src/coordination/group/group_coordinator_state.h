@@ -20,8 +20,8 @@
 #include <utility>
 #include <vector>
 
-#include "base/result.h"
 #include "base/rate_limit.h"
+#include "base/result.h"
 #include "coordination/group/classic_group.h"
 #include "coordination/group/committed_offsets.h"
 #include "coordination/group/deadlines.h"
@@ -176,7 +176,8 @@ class GroupCoordinatorState {
   void delete_all_offsets(const std::string& group_id, Effects& effects);
   void remove_group(const std::string& group_id, std::string_view why, Instant now, Effects& effects);
 
-  // What the log says of groups, a bounded number of lines.
+  // What the log says of groups, a bounded number of lines: many members that come at once hide no rebalance.
+  static void tell(const ClassicGroup& group, std::string_view what, Instant now, RateLimit& limit);
   void tell(const ClassicGroup& group, std::string_view what, Instant now);
   void tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what, Instant now);
 
@@ -190,6 +191,7 @@ class GroupCoordinatorState {
   Deadlines deadlines_;
   std::optional<Sweep> sweep_;
   RateLimit lines_{20};
+  RateLimit member_lines_{20};
   bool refused_for_memory_ = false;
 };
 

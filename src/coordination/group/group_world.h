@@ -48,13 +48,14 @@ class GroupWorld {
     int32_t rebalance_ms = 30'000;
     bool ask_for_member_id = false;
     bool can_skip = true;
+    std::string client_id = "client";
   };
   Pending<JoinResult> join(const std::string& member_id, JoinOptions options) {
     JoinRequest request;
     request.group_id = options.group;
     request.member_id = member_id;
     request.instance_id = options.instance;
-    request.client_id = "client";
+    request.client_id = options.client_id;
     request.client_host = "/10.0.0.1";
     request.protocol_type = options.type;
     request.protocols = options.protocols;
