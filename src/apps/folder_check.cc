@@ -2,12 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 
-#include "apps/temporary_folder.h"
+#include "apps/folder_properties.h"
+#include "apps/overlay_files.h"
+#include "apps/server.h"
+#include "base/log.h"
+#include "runtime/real_runtime.h"
 #include "storage/segment/manifest_database.h"
 #include "storage/segment/segment_names.h"
 
@@ -17,44 +23,23 @@ namespace {
 
 constexpr const char* kDatabase = "manifest.db";
 
-Result<void> copy_file(runtime::FileSystem& files, const std::string& from, const std::string& to) {
-  auto source = files.open(from, {});
-  if (!source) return std::unexpected(source.error());
-  auto target = files.open(to, {.write = true, .create = true});
-  if (!target) return std::unexpected(target.error());
-  std::vector<uint8_t> piece(1 << 20);
-  for (uint64_t at = 0;;) {
-    auto got = (*source)->read_at(at, piece);
-    if (!got) return std::unexpected(got.error());
-    if (*got == 0) return {};
-    if (auto ok = (*target)->write_at(at, Bytes(piece.data(), *got)); !ok) return ok;
-    at += *got;
-  }
-}
-
 struct Manifests {
   std::vector<storage::ManifestDatabase::Loaded> partitions;
   std::map<uint32_t, std::string> log_dirs;  // by number; where they were last
+  unsigned shards = 1;                       // of the last process
 };
 
 Result<Manifests> load_manifests(runtime::FileSystem& files, const std::string& folder) {
-  auto place = TemporaryFolder::create();
-  if (!place) return std::unexpected(place.error());
-  for (const std::string& name : {std::string(kDatabase), std::string(kDatabase) + "-wal"}) {
-    auto exists = files.exists(folder + "/" + name);
-    if (!exists) return std::unexpected(exists.error());
-    if (!*exists) continue;
-    if (auto ok = copy_file(files, folder + "/" + name, place->path() + "/" + name); !ok) return std::unexpected(ok.error());
-  }
-  auto database = storage::ManifestDatabase::open(files, place->path() + "/" + kDatabase, nullptr);
-  if (!database) {
-    return fail(database.error().code, fmt::format("{}/{} (read from a copy): {}", folder, kDatabase, database.error().message));
-  }
+  auto database = storage::ManifestDatabase::open(files, folder + "/" + kDatabase, nullptr);
+  if (!database) return std::unexpected(std::move(database.error()));
   auto partitions = (*database)->load();
   if (!partitions) return std::unexpected(std::move(partitions.error()));
   auto directories = (*database)->directories();
   if (!directories) return std::unexpected(std::move(directories.error()));
+  auto sessions = (*database)->wal_sessions();
+  if (!sessions) return std::unexpected(std::move(sessions.error()));
   Manifests manifests{std::move(*partitions), {{0, folder}}};
+  for (const auto& session : *sessions) manifests.shards = std::max(manifests.shards, session.shard + 1);
   for (const auto& directory : *directories) manifests.log_dirs[directory.number] = directory.path;
   return manifests;
 }
@@ -93,6 +78,49 @@ Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::s
   return {};
 }
 
+// What the log says while the object lives, from `lowest` on.
+class LogLines {
+ public:
+  explicit LogLines(LogLevel lowest) {
+    set_log_sink([this, lowest](LogLevel level, std::string_view, std::string_view line) {
+      const std::lock_guard lock(mutex_);
+      if (level >= lowest) lines_.emplace_back(line);
+    });
+  }
+  ~LogLines() { set_log_sink({}); }
+  std::vector<std::string> take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(lines_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> lines_;
+};
+
+// Starts the storage on `overlay` as a broker would, with as many shards as wrote the log: what it refuses, or takes offline.
+void try_start(OverlayFiles& overlay, const std::string& folder, const Manifests& manifests, FolderCheck& check) {
+  runtime::RealRuntime machine({.loops = manifests.shards, .pool_threads = 1});
+  runtime::Runtime runtime = machine.runtime();
+  runtime.files = &overlay;
+  ServerOptions options;
+  options.data_dir = folder;
+  options.disk_reserve = false;
+  for (const auto& [number, path] : manifests.log_dirs) {
+    if (number != 0) options.more_dirs.push_back(path);
+  }
+  // Whose folder it is only the configuration knows.
+  if (const auto properties = read_folder_properties(overlay, folder)) {
+    const auto node_id = properties->find("node.id");
+    if (node_id != properties->end()) (void)options.config.set("node.id", node_id->second);
+  }
+  LogLines lines(LogLevel::kError);
+  const auto tried = Server::try_storage(runtime, std::move(options));
+  machine.stop();
+  for (std::string& line : lines.take()) check.problems.push_back(std::move(line));
+  if (!tried) check.problems.push_back(fmt::format("{}: weir serve would refuse it: {}", folder, tried.error().message));
+}
+
 }  // namespace
 
 Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& folder) {
@@ -113,12 +141,20 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
     }
     // Where we may not lock (a snapshot that is mounted read-only), nobody else writes either.
   }
-  auto loaded = load_manifests(files, folder);
-  if (!loaded) return std::unexpected(loaded.error());
+  auto overlay = OverlayFiles::create(files);
+  if (!overlay) return std::unexpected(overlay.error());
+  auto loaded = load_manifests(**overlay, folder);
+  if (!loaded) {
+    check.problems.push_back(loaded.error().message);
+    return check;
+  }
   check.has_manifests = true;
   for (const auto& each : loaded->partitions) {
     if (auto ok = compare(files, loaded->log_dirs, each.partition.manifest, check); !ok) return std::unexpected(ok.error());
   }
+  lock.reset();  // as the start takes it
+  if (has("meta.properties")) try_start(**overlay, folder, *loaded, check);
+  else if (has("meta.db")) check.problems.push_back(fmt::format("{}: MISSING: no meta.properties; weir serve would refuse it", folder));
   return check;
 }
 

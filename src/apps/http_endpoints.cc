@@ -41,12 +41,13 @@ Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full, const Heal
   }
   if (offline > 0) {
     return {"warn", fmt::format("{} partitions are offline: acknowledged data of theirs is damaged", offline),
-            "restore their files from a copy, or delete and recreate the topics; the log names them"};
+            "the log names them; restore their files from a copy, or stop the broker and run weir log salvage, or delete and "
+            "recreate the topics"};
   }
   if (facts.uncleanable_partitions > 0) {
     return {"warn", fmt::format("{} partitions are not compacted any more and grow: compaction met damage", facts.uncleanable_partitions),
-            "see uncleanable: check the files with weir log verify, bring them back from a copy while the broker is stopped, or copy "
-            "the records to another topic; a start tries again"};
+            "see uncleanable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
+            "salvage; a start tries again"};
   }
   return {};
 }

@@ -8,6 +8,7 @@
 #include "apps/disk_shares.h"
 #include "apps/http_endpoints.h"
 #include "apps/log_cleaning.h"
+#include "apps/topic_names_file.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
 #include "broker/handlers/registration.h"
@@ -123,6 +124,13 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   return server;
 }
 
+Result<storage::RecoveryStats> Server::try_storage(const runtime::Runtime& runtime, ServerOptions options) {
+  const uint64_t memory = memory_of(options);
+  std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
+  if (auto ok = server->open_storage(); !ok) return std::unexpected(ok.error());
+  return server->recovery();
+}
+
 Result<void> Server::open_storage() {
   runtime::FileSystem& files = *runtime_.files;
   auto folder = DataFolder::open(files, options_.data_dir, options_.config.node_id());
@@ -199,6 +207,10 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.wal_file_bytes = std::min(log.wal_file_bytes, log.shard.unmerged_bytes_max / 2 / kMiB * kMiB);
   dirty_bytes_max_ = log.shard.unmerged_bytes_max * shards;
   log.shard.throttle = &throttle_;
+  log.shard.topic_names = [this](unsigned loop, const TopicId& id) {
+    const broker::Topic* topic = broker_ ? broker_->shard(loop).image->find(id) : nullptr;
+    return topic ? topic->name() : std::string();
+  };
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   make_reserve();
@@ -234,18 +246,19 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     return options;
   };
   cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning(config));
-  cleaner_->name_partitions([this](const storage::PartitionId& partition) {
-    const broker::Topic* topic = broker_->shard(0).image->find(partition.topic);
-    return topic ? fmt::format("{}-{}", topic->name(), partition.index) : std::string();
-  });
+  cleaner_->name_topics(log.shard.topic_names);
   mover_ = std::make_unique<storage::LogDirMover>(runtime_, logs, *segments_, *cleaner_,
-                                                  storage::LogDirMoverOptions{.throttle = &throttle_});
+                                                  storage::LogDirMoverOptions{.throttle = &throttle_, .topic_names = log.shard.topic_names});
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
     cleaner_->set_options(cleaning(now));
     limits_.set_limits(now.integer("max.connections"), now.integer("max.connections.per.ip"));
   });
+  std::vector<std::string> folders{folder_->path()};
+  folders.insert(folders.end(), options_.more_dirs.begin(), options_.more_dirs.end());
+  names_ = std::make_unique<TopicNamesFile>(*runtime_.files, *runtime_.pool, *runtime_.loops[0], std::move(folders));
+  broker_->follow_topics([this](const broker::MetadataImagePtr& now) { names_->update(now); });
   return {};
 }
 
@@ -319,7 +332,9 @@ Result<void> Server::listen_http() {
   auto address = http_->listen(**endpoint);
   if (!address && (options_.other_http_port || !options_.config.is_set("http.listener"))) {
     // Nobody depends on this port: another broker on this machine has it, and that is fine.
+    const std::string taken = broker::endpoint_text(**endpoint);
     address = http_->listen({(*endpoint)->host, 0});
+    if (address) log_info(kModule, "{} is in use by somebody else: HTTP is served on {}", taken, broker::endpoint_text(*address));
   }
   if (!address) {
     return fail(address.error().code, fmt::format("http.listener: {}; choose another address with --http HOST:PORT, "
@@ -451,6 +466,7 @@ void Server::quiesce_logs(Function<void()> done) {
 }
 
 Result<void> Server::finish() {
+  names_->finish();
   for (const auto& shard : opened_.shards) {
     if (shard->failed()) {
       return fail(ErrorCode::kIo, "the log failed while the broker ran; the next start recovers what was acknowledged");

@@ -36,6 +36,7 @@ class LocalSegmentStore;
 namespace weir::apps {
 
 class HttpEndpoints;
+class TopicNamesFile;
 struct HealthFacts;
 
 struct ServerOptions {
@@ -52,6 +53,8 @@ struct ServerOptions {
 class Server {
  public:
   static Result<std::unique_ptr<Server>> start(const runtime::Runtime& runtime, ServerOptions options);
+  // Whether start() would take the folder, without serving from it: for `weir log verify`, on files that may be changed.
+  static Result<storage::RecoveryStats> try_storage(const runtime::Runtime& runtime, ServerOptions options);
   // What of the settings can be known to be wrong without the machine: start() would fail anywhere.
   static Result<void> check(const broker::BrokerConfig& config);
   ~Server();
@@ -135,6 +138,7 @@ class Server {
   std::optional<runtime::Endpoint> http_address_;
   std::unique_ptr<broker::Broker> broker_;  // holds requests: goes before the frontends
   std::unique_ptr<HttpEndpoints> http_;
+  std::unique_ptr<TopicNamesFile> names_;
 };
 
 }  // namespace weir::apps

@@ -100,7 +100,9 @@ def whole(batches: bytes, errors: set):
 
 
 def judge(folder: pathlib.Path, name: str, undetectable: bool) -> str:
-    """What became of it: served, lost (and said so) or refused."""
+    """What became of it: served, lost (and said so) or refused. What a start refuses `weir log verify` knew before."""
+    verified = subprocess.run([brokers.WEIR, "log", "verify", folder / "data"], capture_output=True, text=True)
+    assert verified.returncode in (0, 1), f"{name}: weir log verify ended with {verified.returncode}: {verified.stderr}"
     broker = brokers.Weir(folder, arguments=ARGUMENTS)
     try:
         broker.start()
@@ -108,6 +110,7 @@ def judge(folder: pathlib.Path, name: str, undetectable: bool) -> str:
         status, log = broker.process.returncode, broker.log_tail()
         assert status is not None and status > 0, f"{name}: the start ended with status {status}:\n{log}"
         assert "broken invariant" not in log and log.strip(), f"{name}: {log}"
+        assert verified.returncode == 1, f"{name}: refused, but weir log verify found nothing:\n{log}"
         return "refused"
     try:
         found, errors = {}, set()

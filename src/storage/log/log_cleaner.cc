@@ -14,9 +14,8 @@ namespace {
 
 constexpr const char* kModule = "cleaner";
 constexpr const char* kUncleanableRemedy =
-    "Its records are kept and served as they are, it grows, and other partitions are compacted. Look at the file with weir log "
-    "verify, bring it back from a copy while the broker is stopped, or copy the topic's records to another topic; a start tries "
-    "again";
+    "Its records are kept and served as they are, it grows, and other partitions are compacted. Stop the broker, look at the file "
+    "with weir log verify, and bring it back from a copy or run weir log salvage; a start tries again";
 
 uint64_t bytes_of(const std::vector<SegmentInfo>& segments) {
   uint64_t bytes = 0;
@@ -251,12 +250,12 @@ void LogCleaner::ended(Run& run, const Result<void>& result) {
   if (result) io_errors_.erase(run.partition);
   if (damaged) uncleanable_.emplace(run.partition, result.error().message);
   count(run, result.has_value());
-  const std::string name = name_of(run.partition);
+  const std::string name = text_of(run.partition);
   Idle idle = std::move(run.idle);
   if (result) return look(std::move(idle));  // there may be more
   if (damaged) {
     log_event(LogLevel::kError, kModule,
-              {.what = fmt::format("Partition {} ({}) is not compacted any more", name, partition_folder_name(run.partition)),
+              {.what = fmt::format("Partition {} is not compacted any more", name),
                .reason = result.error().message,
                .remedy = kUncleanableRemedy});
     return look(std::move(idle));
@@ -273,18 +272,13 @@ bool LogCleaner::is_damage(const PartitionId& partition, ErrorCode code) {
   return code == ErrorCode::kIo && ++io_errors_[partition] >= kIoErrorsMax;
 }
 
-std::string LogCleaner::name_of(const PartitionId& partition) const {
-  std::string name = name_ ? name_(partition) : std::string();
-  return name.empty() ? partition_folder_name(partition) : name;
-}
-
 // With stats_mutex_ held.
 void LogCleaner::list_uncleanable() {
   stats_.uncleanable_partitions = uncleanable_.size();
   stats_.uncleanable.clear();
   for (const auto& [partition, why] : uncleanable_) {
     if (stats_.uncleanable.size() == LogCleanerStats::kListedMax) return;
-    stats_.uncleanable.push_back({partition, name_of(partition), why});
+    stats_.uncleanable.push_back({partition, text_of(partition), why});
   }
 }
 
@@ -307,7 +301,7 @@ void LogCleaner::count(const Run& run, bool succeeded) {
   stats_.bytes_before += before;
   stats_.bytes_after += after;
   log_info(kModule, "Partition {}: compacted up to offset {}: {} of {} records and {} of {} bytes stay ({} ms)",
-           name_of(run.partition), run.outcome.first_dirty_offset,
+           text_of(run.partition), run.outcome.first_dirty_offset,
            run.stats.records.records_kept, run.stats.records.records_read, after, before, stats_.last_run_ms);
 }
 

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -17,6 +16,7 @@
 
 #include "runtime/homebound.h"
 #include "storage/compaction/partition_cleaning.h"
+#include "storage/log/topic_names.h"
 #include "storage/log/log_shard.h"
 
 namespace weir::storage {
@@ -36,7 +36,7 @@ struct LogCleanerOptions {
 // A partition that is left out: compaction met damage, or the disk failed again and again.
 struct UncleanablePartition {
   PartitionId partition;
-  std::string name;    // `topic-index`, if somebody told it
+  std::string name;    // partition_text()
   std::string reason;  // names the file
 };
 
@@ -63,8 +63,8 @@ class LogCleaner {
   ~LogCleaner();
 
   void start();
-  // How a partition is called in messages, asked at home. Before start().
-  void name_partitions(std::function<std::string(const PartitionId&)> name) { name_ = std::move(name); }
+  // For messages; before start().
+  void name_topics(TopicNames names) { names_ = std::move(names); }
   // No further step begins; what is under way is given up.
   void stop() { stopped_ = true; }
   // Other settings for what begins from now on; a cleaning under way keeps its memory and takes the next step at the new rate.
@@ -104,7 +104,7 @@ class LogCleaner {
   void ended(Run& run, const Result<void>& result);
   bool is_damage(const PartitionId& partition, ErrorCode code);
   void count(const Run& run, bool succeeded);
-  std::string name_of(const PartitionId& partition) const;
+  std::string text_of(const PartitionId& partition) const { return partition_text(names_, home_.index(), partition); }
   void list_uncleanable();
   void wait_and_look();
   void start_cleaners();
@@ -116,7 +116,7 @@ class LogCleaner {
   LogCleanerOptions options_;
   uint64_t generation_ = 0;  // of options_: timers of former ones do nothing
   bool started_ = false;
-  std::function<std::string(const PartitionId&)> name_;
+  TopicNames names_;
   unsigned cleaners_ = 0;  // that wait, look or clean since start()
   unsigned waiting_ = 0;   // of them
   std::set<PartitionId> in_progress_;

@@ -192,12 +192,12 @@ TEST_F(LogCleanerTest, ADamagedPartitionIsLeftOutAndTheOthersGoOn) {
   fill(good, 100, 20);
   const auto segment = partition(bad).manifest().segments.front();
   sim_.disk().flip_bits("/log/" + partition_folder_name(bad) + "/" + segment_file_name(segment.base_offset), 120, 4);
-  cleaner_->name_partitions([](const PartitionId& id) { return "topic-of-" + std::to_string(id.index); });
+  cleaner_->name_topics([](unsigned, const TopicId&) { return "orders"; });
   clean_all();
   EXPECT_EQ(cleaner_->stats().uncleanable_partitions, 1u);
   EXPECT_TRUE(cleaner_->uncleanable(bad));
   ASSERT_EQ(cleaner_->stats().uncleanable.size(), 1u);
-  EXPECT_EQ(cleaner_->stats().uncleanable[0].name, "topic-of-" + std::to_string(bad.index));
+  EXPECT_EQ(cleaner_->stats().uncleanable[0].name, partition_text("orders", bad));
   EXPECT_NE(cleaner_->stats().uncleanable[0].reason.find(segment_file_name(segment.base_offset, segment.generation)), std::string::npos)
       << "the file is named: " << cleaner_->stats().uncleanable[0].reason;
   EXPECT_EQ(partition(bad).manifest().first_dirty_offset, 0);

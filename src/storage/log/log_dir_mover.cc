@@ -11,10 +11,6 @@ namespace weir::storage {
 
 namespace {
 constexpr const char* kModule = "mover";
-
-std::string name_of(const PartitionId& partition) {
-  return partition.topic.to_string() + "-" + std::to_string(partition.index);
-}
 }  // namespace
 
 // A segment on its way. `copy` is made and used on the pool only, one step after the other.
@@ -243,12 +239,12 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
   }
   if (result) {
     remove_old_file_later(move);
-    log_debug(kModule, "Partition {}: a segment is in {} now", name_of(partition), target);
+    log_debug(kModule, "Partition {}: a segment is in {} now", text_of(partition), target);
   } else {
     // Not if the partition was deleted.
     const LogLevel level = result.error().code == ErrorCode::kNotFound ? LogLevel::kDebug : LogLevel::kWarn;
     log_event(level, kModule,
-              {.what = fmt::format("Moving partition {} to {} does not get on; it serves from where it is", name_of(partition),
+              {.what = fmt::format("Moving partition {} to {} does not get on; it serves from where it is", text_of(partition),
                                    target),
                .reason = result.error().message,
                .remedy = remedy_of(result.error(), "It is tried again in 30 seconds. Make room there or check the disk, or name "
@@ -272,7 +268,7 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
     const SegmentInfo& after = move.outcome.groups.front().outputs.front();
     if (after.generation != move.what.segment->generation) {
       remove_old_file_later(move);
-      log_debug(kModule, "Partition {}: the times of {} batches from offset {} on were mended", name_of(partition), move.mended,
+      log_debug(kModule, "Partition {}: the times of {} batches from offset {} on were mended", text_of(partition), move.mended,
                 after.base_offset);
     }
     ++checked_.segments;
@@ -289,7 +285,7 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
     log_event(level, kModule,
               {.what = fmt::format("The times of the records of partition {} could not be found out; until they are, nothing of "
                                    "it is deleted for its age, nor compacted",
-                                   name_of(partition)),
+                                   text_of(partition)),
                .reason = result.error().message,
                .remedy = "Check the disk and `weir log verify`. Damage is looked at again at the next start, everything else in "
                          "30 seconds"});

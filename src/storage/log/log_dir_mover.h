@@ -25,6 +25,7 @@ namespace weir::storage {
 struct LogDirMoverOptions {
   uint64_t step_bytes = 4 << 20;
   BackgroundThrottle* throttle = nullptr;  // outlives the mover
+  TopicNames topic_names = {};             // for messages
 };
 
 class LogDirMover {
@@ -69,6 +70,7 @@ class LogDirMover {
   void tell_progress(bool end);
   void remove_old_file_later(const Move& move);
   void skip(const PartitionId& partition, int64_t delay_ns);
+  std::string text_of(const PartitionId& partition) const { return partition_text(options_.topic_names, home_.index(), partition); }
 
   const runtime::Runtime runtime_;
   runtime::Loop& home_;

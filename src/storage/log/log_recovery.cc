@@ -52,6 +52,7 @@ class LogRecovery final : public WalReplayVisitor {
   Result<void> refuse_unknown() const;
   int64_t mend_times(const Slice& bytes) const;
   void take_offline(Partition& partition, std::string reason);
+  std::string text_of(const PartitionId& id) const;
   std::string wal_directory(unsigned shard) const { return options_.log_dir + "/wal/" + std::to_string(shard); }
 
   runtime::Runtime& runtime_;
@@ -72,6 +73,7 @@ class LogRecovery final : public WalReplayVisitor {
   // gap lost none.
   std::string suspicion_;
   std::unordered_set<PartitionId> trusted_;
+  std::unordered_map<PartitionId, std::vector<Slice>> stranded_;  // of offline partitions: batches that nobody merges
   RecoveryStats stats_;
 };
 
@@ -136,7 +138,7 @@ Result<void> LogRecovery::load_manifests() {
   if (!offline) return std::unexpected(offline.error());
   for (const auto& [id, reason] : *offline) {
     if (Partition* partition = find(id)) {
-      partition->offline_reason_ = reason;
+      take_offline(*partition, reason);
     } else if (deleted(id)) {
       if (auto r = markers_.remove(id); !r) return r;
     } else {
@@ -235,12 +237,16 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
     }
     return;
   }
-  if (partition->offline()) return;
+  if (partition->offline()) {
+    stranded_[facts.partition].push_back(std::move(bytes));
+    return;
+  }
   if (facts.base_offset != partition->log_end_offset_) {
     // Offsets below a log start that lies in the WAL were deleted and need not be there.
     const bool covered = facts.base_offset < partition->log_end_offset_ &&
                          partition->log_end_offset_ == partition->log_start_offset_;
     if (!covered) {
+      stranded_[facts.partition].push_back(std::move(bytes));
       return take_offline(*partition, "the write-ahead log lacks acknowledged records between offsets " +
                                           std::to_string(partition->log_end_offset_) + " and " +
                                           std::to_string(facts.base_offset));
@@ -284,11 +290,15 @@ void LogRecovery::on_corruption(const WalCorruption& corruption) {
 void LogRecovery::take_offline(Partition& partition, std::string reason) {
   if (partition.offline()) return;
   log_event(LogLevel::kError, "log",
-            {.what = fmt::format("Partition {}-{} is offline, others serve on", partition.id_.topic.to_string(),
-                                 partition.id_.index),
+            {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id_)),
              .reason = reason,
-             .remedy = "Restore its files from a copy, or delete and recreate the topic"});
+             .remedy = kOfflineRemedy});
   partition.offline_reason_ = std::move(reason);
+}
+
+std::string LogRecovery::text_of(const PartitionId& id) const {
+  const auto known = known_(id);
+  return partition_text(known ? known->topic_name : std::string_view(), id);
 }
 
 Result<void> LogRecovery::mark_offline_durably() {
@@ -296,6 +306,9 @@ Result<void> LogRecovery::mark_offline_durably() {
     if (!partition->offline()) continue;
     ++stats_.offline_partitions;
     if (auto r = markers_.put(id, partition->offline_reason_); !r) return r;
+    if (const auto found = stranded_.find(id); found != stranded_.end()) {
+      if (auto r = markers_.keep(id, std::move(found->second)); !r) return r;
+    }
   }
   return {};
 }

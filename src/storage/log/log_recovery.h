@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <unordered_set>
 #include <vector>
 
@@ -31,6 +32,7 @@ struct KnownPartition {
   LogConfig config = {};
   int32_t leader_epoch = 0;
   bool deleted = false;
+  std::string_view topic_name = {};  // for messages; lives as long as the lookup
 };
 using PartitionLookup = std::function<std::optional<KnownPartition>(const PartitionId&)>;
 // All partitions of all topics, whether they hold data or not.

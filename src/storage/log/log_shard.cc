@@ -64,14 +64,14 @@ void LogShard::drop(const PartitionId& id) {
   // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
   forget_tail(partition, INT64_MAX);
   wake(partition);
-  store_.drop(id, delay_ms, loop_, [this, alive = alive_, id, delay_ms](Result<void> result) {
+  store_.drop(id, delay_ms, loop_, [this, alive = alive_, name = text_of(id), delay_ms](Result<void> result) {
     if (result && *alive) {
       loop_.schedule_after((delay_ms + 1000) * runtime::kMillisecond, [this, alive] {
         if (*alive) store_.maintain(loop_, [] {});
       });
     } else if (!result) {
-      log_warn("log", "Folder of deleted partition {}-{} is not removed yet: {}. It is removed at the next start.",
-               id.topic.to_string(), id.index, result.error().message);
+      log_warn("log", "Folder of deleted partition {} is not removed yet: {}. It is removed at the next start.", name,
+               result.error().message);
     }
   });
   evict_tail();  // last, for it may end the partition
@@ -296,8 +296,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadR
                   } else if (read.error().code == weir::ErrorCode::kCorrupt) {
                     take_offline(*now, read.error().message);
                   } else {
-                    log_error("log", "Reading partition {}-{} failed: {}", id.topic.to_string(), id.index,
-                              read.error().message);
+                    log_error("log", "Reading partition {} failed: {}", text_of(id), read.error().message);
                   }
                 } else if (read->range.length <= request.max_bytes || request.at_least_one) {
                   result.bytes = read->range.length;
@@ -311,10 +310,9 @@ void LogShard::take_offline(Partition& partition, const std::string& reason) {
   if (partition.offline()) return;
   partition.offline_reason_ = reason;
   log_event(LogLevel::kError, "log",
-            {.what = fmt::format("Partition {}-{} is offline, others serve on", partition.id_.topic.to_string(),
-                                 partition.id_.index),
+            {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id_)),
              .reason = reason,
-             .remedy = "Restore its files from a copy, or delete and recreate the topic"});
+             .remedy = kOfflineRemedy});
   wake(partition);
   if (offline_watcher_) offline_watcher_(partition.id());
   // Remembered across restarts. Should the machine die first, the damage is found again.

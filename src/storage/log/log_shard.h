@@ -22,6 +22,7 @@
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/log/partition.h"
+#include "storage/log/topic_names.h"
 #include "storage/segment/segment_store.h"
 #include "storage/wal/wal.h"
 
@@ -85,6 +86,7 @@ struct LogShardOptions {
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
   BackgroundThrottle* throttle = nullptr;  // told how near the dirty tail is to its bound; outlives the shard
+  TopicNames topic_names = {};             // for messages
 };
 
 class LogShard {
@@ -277,6 +279,7 @@ class LogShard {
     cached_bytes_.store(tail_cache_bytes() + static_cast<uint64_t>(bytes), std::memory_order_relaxed);
   }
   void take_offline(Partition& partition, const std::string& reason);
+  std::string text_of(const PartitionId& partition) const { return partition_text(options_.topic_names, loop_.index(), partition); }
   void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);
 
   runtime::Runtime runtime_;

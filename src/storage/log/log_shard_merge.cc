@@ -237,8 +237,8 @@ int64_t LogShard::expired_before(const Partition& partition, int64_t now_ms) con
 bool LogShard::retain(Partition& partition, int64_t now_ms) {
   bool changed = false;
   if (const int64_t start = expired_before(partition, now_ms); start > partition.pending_log_start_) {
-    log_info("log", "Partition {}-{}: retention moves the log start from {} to {}", partition.id_.topic.to_string(),
-             partition.id_.index, partition.log_start_offset_, start);
+    log_info("log", "Partition {}: retention moves the log start from {} to {}", text_of(partition.id_),
+             partition.log_start_offset_, start);
     partition.pending_log_start_ = start;
     changed = true;
   }

@@ -27,6 +27,27 @@ std::string mark_of(const std::string& path) {
   return path + "-wal-in-use";
 }
 
+struct Meaning {
+  ErrorCode kind;
+  const char* remedy;
+};
+
+Meaning meaning_of(int code) {
+  switch (code & 0xff) {
+    case SQLITE_FULL: return {ErrorCode::kNoSpace, "The disk is full: make room"};
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+      return {ErrorCode::kCorrupt, "The file is damaged: bring it and the one ending in -wal back together, from one copy"};
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      return {ErrorCode::kIo, "Check that this user may read and write the file and its folder"};
+    case SQLITE_NOMEM: return {ErrorCode::kIo, "There is too little memory"};
+    case SQLITE_IOERR: return {ErrorCode::kIo, "Check the disk"};
+    default: return {ErrorCode::kIo, "Check the disk, and weir log verify"};
+  }
+}
+
 }  // namespace
 
 Statement::Statement(Statement&& other) noexcept
@@ -196,22 +217,11 @@ Database::~Database() {
 std::unexpected<Error> Database::error(int code, std::string_view what) {
   Error cause = vfs_->last_error();
   vfs_->clear_error();
-  std::string message = fmt::format("{}: {} ({}: {})", path_,
+  const auto [kind, remedy] = meaning_of(code);
+  std::string message = fmt::format("{}: {} (SQLite {}: {})", path_,
                                     handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code), code, what);
   if (!cause.message.empty()) message += ": " + cause.message;
-  ErrorCode kind = ErrorCode::kIo;
-  switch (code & 0xff) {
-    case SQLITE_FULL:
-      kind = ErrorCode::kNoSpace;
-      break;
-    case SQLITE_CORRUPT:
-    case SQLITE_NOTADB:
-      kind = ErrorCode::kCorrupt;
-      break;
-    default:
-      break;
-  }
-  return fail(kind, std::move(message), cause.os_errno);
+  return fail(kind, message + ". " + remedy, cause.os_errno);
 }
 
 Result<void> Database::execute(const char* sql) {

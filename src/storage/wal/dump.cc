@@ -102,12 +102,15 @@ class WalDump {
     good ? ++summary_.batches : ++summary_.damaged_batches;
     if (!options_.batches) return;
     const BatchFacts& facts = entry.facts;
+    std::string name = options_.topic_name ? options_.topic_name(facts.partition.topic) : std::string();
+    if (!options_.json && !name.empty()) name = " (" + name + ")";
     const char* form =
         options_.json
-            ? R"({{"type":"batch","offset":{},"topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"appended_ms":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
-            : "  at {} topic {} partition {} offsets {}-{} epoch {} bytes {} time {} appended {} attributes {:#x} "
+            ? R"({{"type":"batch","offset":{},"topic_id":"{}","topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"appended_ms":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
+            : "  at {} topic {}{} partition {} offsets {}-{} epoch {} bytes {} time {} appended {} attributes {:#x} "
               "producer {}/{} sequence {} control {} intact {}";
-    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(), facts.partition.index,
+    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(),
+         name, facts.partition.index,
          facts.base_offset, facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp,
          facts.appended_ms, facts.attributes, facts.producer_id, facts.producer_epoch, facts.base_sequence, facts.control_type,
          good);

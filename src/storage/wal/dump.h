@@ -2,18 +2,21 @@
 // running broker (the end of the log may then look cut off).
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
 #include "base/function.h"
 #include "base/result.h"
 #include "runtime/file.h"
+#include "storage/types.h"
 
 namespace weir::storage {
 
 struct WalDumpOptions {
   bool json = false;    // an object a line
   bool batches = true;  // a line for every batch, not only for every chunk
+  std::function<std::string(const TopicId&)> topic_name = {};  // empty where it is not known
 };
 
 struct WalDumpSummary {

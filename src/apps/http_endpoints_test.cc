@@ -1,0 +1,28 @@
+#include "apps/http_endpoints.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace weir::apps {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// One bad batch ends a partition's compaction: whoever watches the broker sees it, with the file and what to do.
+TEST(Health, APartitionThatIsNotCompactedIsNamed) {
+  HealthFacts facts;
+  facts.uncleanable_partitions = 2;
+  facts.uncleanable.push_back({{}, "orders-3 (folder x-3)", "00000000000000000000.log at 120: \"bad\" checksum\n"});
+  const http::Response response = health_response({}, facts);
+  EXPECT_EQ(response.status, 200) << "it serves";
+  EXPECT_THAT(response.body, HasSubstr(R"("status":"warn")"));
+  EXPECT_THAT(response.body, HasSubstr("2 partitions are not compacted any more"));
+  EXPECT_THAT(response.body, HasSubstr("weir log salvage"));
+  EXPECT_THAT(response.body, HasSubstr(R"x("uncleanable":[{"partition":"orders-3 (folder x-3)","reason":"00000000000000000000.log at 120: )x"
+                                       R"x(\"bad\" checksum\u000a"}])x"));
+  EXPECT_THAT(health_response({}, {}).body, Not(HasSubstr("warn")));
+}
+
+}  // namespace
+}  // namespace weir::apps

@@ -1,0 +1,28 @@
+// What messages call a partition: people know topics by their names, folders have ids.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "storage/segment/segment_names.h"
+#include "storage/types.h"
+
+namespace weir::storage {
+
+// The name of a topic, asked on the loop of this index; empty if nobody knows it (yet).
+using TopicNames = std::function<std::string(unsigned loop, const TopicId&)>;
+
+// `orders-3 (folder AAAAAAAATvCAAAAAAAAAAg-3)`
+inline std::string partition_text(std::string_view topic, const PartitionId& partition) {
+  const std::string folder = partition_folder_name(partition);
+  return topic.empty() ? folder : fmt::format("{}-{} (folder {})", topic, partition.index, folder);
+}
+
+inline std::string partition_text(const TopicNames& names, unsigned loop, const PartitionId& partition) {
+  return partition_text(names ? names(loop, partition.topic) : std::string(), partition);
+}
+
+}  // namespace weir::storage
