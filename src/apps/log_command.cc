@@ -11,9 +11,14 @@
 
 #include "apps/folder_check.h"
 #include "apps/log_import.h"
+#include "apps/salvage_command.h"
+#include "apps/topic_names_file.h"
+#include "base/json.h"
 #include "runtime/posix_file_system.h"
 #include "runtime/real_runtime.h"
+#include "storage/log/log_salvage.h"
 #include "storage/segment/segment_dump.h"
+#include "storage/segment/segment_names.h"
 #include "storage/wal/dump.h"
 
 namespace weir::apps {
@@ -51,6 +56,7 @@ Result<void> collect(runtime::FileSystem& files, const std::string& folder, cons
   for (const runtime::DirectoryEntry& entry : *entries) {
     const std::string below = folder + "/" + entry.name;
     if (is_link(below)) continue;
+    if (entry.is_directory && manifests.has_manifests && entry.name.starts_with(storage::kSalvagedPrefix)) continue;
     if (entry.is_directory) {
       if (auto ok = collect(files, below, manifests, into); !ok) return ok;
     } else if (entry.name.ends_with(".wal")) {
@@ -89,8 +95,42 @@ Result<void> collect_named(runtime::FileSystem& files, std::string named, Findin
   return {};
 }
 
+std::string parent_of(std::string path) {
+  const size_t slash = path.rfind('/');
+  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+}
+
+// The file that lies beside the folders of partitions, and two levels above the files of a write-ahead log.
+std::string names_folder_of(const std::string& path) {
+  const std::string above = parent_of(parent_of(path));
+  return is_segment(path) ? above : parent_of(above);
+}
+
+// Which topic a segment is of, for people: ` (orders-3)`, or nothing.
+struct Owner {
+  std::string topic;
+  int32_t partition = -1;
+  std::string text() const { return topic.empty() ? std::string() : fmt::format(" ({}-{})", topic, partition); }
+};
+
+Owner owner_of(const std::string& path, const std::map<TopicId, std::string>& names) {
+  const std::string folder = parent_of(path);
+  const auto id = storage::parse_partition_folder_name(folder.substr(folder.rfind('/') + 1));
+  const auto name = id ? names.find(id->topic) : names.end();
+  return {name == names.end() ? std::string() : name->second, id ? id->index : -1};
+}
+
+// Says in JSON which file the lines that follow are about.
+void print_file_line(const std::string& path, const Owner& owner) {
+  fmt::print("{{\"type\":\"file\",\"path\":{}", json_string(path));
+  if (owner.partition >= 0) fmt::print(",\"topic\":{},\"partition\":{}", json_string(owner.topic), owner.partition);
+  fmt::print("}}\n");
+}
+
 bool process_segment(runtime::FileSystem& files, const std::string& path, uint64_t valid_bytes,
-                     const cli::LogCommand& command) {
+                     const cli::LogCommand& command, const std::map<TopicId, std::string>& names) {
+  const Owner owner = owner_of(path, names);
+  if (command.json) print_file_line(path, owner);
   storage::SegmentDumpOptions options;
   options.valid_bytes = valid_bytes;
   options.verify_only = command.action == cli::LogCommand::Action::kVerify;
@@ -102,8 +142,8 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, uint64
     return false;
   }
   if (!command.json) {
-    fmt::print("{}: {} batches, {} records, offsets {} to {}, {} bytes{}\n", path, summary->batches, summary->records,
-               summary->first_offset, summary->next_offset, summary->valid_bytes,
+    fmt::print("{}{}: {} batches, {} records, offsets {} to {}, {} bytes{}\n", path, owner.text(), summary->batches,
+               summary->records, summary->first_offset, summary->next_offset, summary->valid_bytes,
                summary->damaged() ? fmt::format("; DAMAGED: {} batches, {} bytes after the last whole batch",
                                                 summary->damaged_batches, summary->trailing_bytes)
                                   : std::string("; intact"));
@@ -111,9 +151,15 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, uint64
   return !summary->damaged();
 }
 
-bool process_wal(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command) {
+bool process_wal(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command,
+                 const std::map<TopicId, std::string>& names) {
+  if (command.json) print_file_line(path, {});
   storage::WalDumpOptions options;
   options.json = command.json;
+  options.topic_name = [&names](const TopicId& id) {
+    const auto name = names.find(id);
+    return name == names.end() ? std::string() : name->second;
+  };
   const bool verify = command.action == cli::LogCommand::Action::kVerify;
   const auto summary =
       storage::dump_wal_file(files, path, options, [&](std::string_view line) { if (!verify) print_line(line); });
@@ -167,6 +213,7 @@ int run_import(const cli::LogCommand& command) {
 
 int run_log_command(const cli::LogCommand& command) {
   if (command.action == cli::LogCommand::Action::kImport) return run_import(command);
+  if (command.action == cli::LogCommand::Action::kSalvage) return run_salvage(command);
   runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
   Findings findings;
   for (const std::string& named : command.files) {
@@ -175,13 +222,16 @@ int run_log_command(const cli::LogCommand& command) {
       return 1;
     }
   }
+  std::map<std::string, std::map<TopicId, std::string>> names;  // by folder
   for (const std::string& path : findings.paths) {
+    const std::string folder = names_folder_of(path);
+    if (!names.contains(folder)) names[folder] = read_topic_names(files, folder);
     if (is_segment(path)) {
       const auto known = findings.valid_bytes.find(path);
       const uint64_t valid_bytes = known == findings.valid_bytes.end() ? UINT64_MAX : known->second;
-      findings.intact &= process_segment(files, path, valid_bytes, command);
+      findings.intact &= process_segment(files, path, valid_bytes, command, names[folder]);
     } else if (is_wal(path)) {
-      findings.intact &= process_wal(files, path, command);
+      findings.intact &= process_wal(files, path, command, names[folder]);
     } else {
       fmt::print(stderr, "weir: {} is neither a segment file (*.log) nor a WAL file (*.wal)\n", path);
       return 2;

@@ -36,9 +36,25 @@ Then, with any Kafka client:
   kcat -b 127.0.0.1:9092 -t greetings -C -e
 )";
 
+constexpr const char* kSalvageNotes = R"(
+Finds what is damaged: batches, segment files that are gone or cut short, rows of partitions in manifest.db, files of the
+write-ahead log. With --apply everything that is intact is served again at the next start. What is not is named by its offsets,
+and the damaged files move to a new folder salvaged-<time> in the data folder; nothing is thrown away.
+
+Exit code: 0 if nothing is damaged, or all of it was brought back as far as it goes; 1 if something is damaged and nothing was
+changed, or it failed.
+
+Examples:
+  systemctl stop weir
+  weir log salvage /var/lib/weir               says what is damaged and what would be done; changes nothing
+  weir log salvage /var/lib/weir --apply       does it
+  systemctl start weir
+)";
+
 constexpr const char* kLogExamples = R"(
 Examples:
   weir log verify /var/lib/weir                checks every file of the log
+  weir log salvage /var/lib/weir               what could be brought back of damaged partitions
   weir log dump --records /var/lib/weir/<partition folder>/00000000000000000000.log
   weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
 )";
@@ -82,13 +98,20 @@ void describe_import(CLI::App& app, LogCommand& log) {
   app.add_flag("--json", log.json, "The report as one JSON object");
 }
 
+void describe_salvage(CLI::App& app, LogCommand& log) {
+  app.add_option("folder", log.files, "The data folder of a broker that does not run")->required()->expected(1);
+  app.add_flag("--apply", log.apply, "Do it; without, nothing is changed");
+  app.add_flag("--json", log.json, "The report as one JSON object");
+  app.footer(kSalvageNotes);
+}
+
 // What the program takes. Parsing writes into the members, so it stays where it is.
 struct Definition {
   CLI::App app{"Weir: publish, store and process streams of events. Speaks the Kafka protocol.", "weir"};
   bool version = false;
   ServeCommand serve;
   LogCommand log;
-  CLI::App *serve_app, *log_app, *verify_app, *dump_app, *import_app, *version_app;
+  CLI::App *serve_app, *log_app, *verify_app, *dump_app, *import_app, *salvage_app, *version_app;
 
   Definition() {
     app.require_subcommand(1);
@@ -106,11 +129,13 @@ struct Definition {
     dump_app->add_flag("--records", log.print_records, "Print the records as well");
     import_app = log_app->add_subcommand("import", "Make a data folder of the log directory of a stopped Apache Kafka");
     describe_import(*import_app, log);
+    salvage_app = log_app->add_subcommand("salvage", "Bring damaged partitions back: what is intact is served again");
     version_app = app.add_subcommand("version", "Print the version");
     app.add_subcommand("help", "Print this, or what is said of a command");
     app.footer(kExamples);  // those above would have inherited it
     serve_app->footer(kServeExamples);
     log_app->footer(kLogExamples);
+    describe_salvage(*salvage_app, log);
   }
   Definition(const Definition&) = delete;
 };
@@ -201,6 +226,7 @@ Command parse_command_line(int argc, const char* const* argv) {
     log.action = kVerify;
     if (definition.dump_app->parsed()) log.action = kDump;
     if (definition.import_app->parsed()) log.action = kImport;
+    if (definition.salvage_app->parsed()) log.action = kSalvage;
     return log;
   }
   if (serve.ephemeral && !serve.data_dir.empty()) {

@@ -25,7 +25,7 @@ struct ServeCommand {
 };
 
 struct LogCommand {
-  enum class Action { kVerify, kDump, kImport };
+  enum class Action { kVerify, kDump, kImport, kSalvage };
   Action action = Action::kVerify;
   std::vector<std::string> files;
   bool print_records = false;
@@ -35,6 +35,8 @@ struct LogCommand {
   bool dry_run = false;
   bool copy = false;
   bool accept_unclean = false;
+  // kSalvage: of the data folder `files[0]`.
+  bool apply = false;
 };
 
 struct VersionCommand {};

@@ -103,5 +103,17 @@ TEST(CommandLine, LogAndVersion) {
   EXPECT_TRUE(std::holds_alternative<VersionCommand>(parse({"version"})));
 }
 
+TEST(CommandLine, SalvageChangesNothingUnlessItIsToldTo) {
+  const Command looks = parse({"log", "salvage", "d"});
+  EXPECT_EQ(std::get<LogCommand>(looks).action, LogCommand::Action::kSalvage);
+  EXPECT_THAT(std::get<LogCommand>(looks).files, ElementsAre("d"));
+  EXPECT_FALSE(std::get<LogCommand>(looks).apply);
+  const Command does = parse({"log", "salvage", "d", "--apply", "--json"});
+  EXPECT_TRUE(std::get<LogCommand>(does).apply && std::get<LogCommand>(does).json);
+  EXPECT_EQ(std::get<PrintAndExit>(parse({"log", "salvage"})).exit_code, 2);
+  const auto help = std::get<PrintAndExit>(parse({"log", "salvage", "--help"}));
+  EXPECT_THAT(help.text, AllOf(HasSubstr("--apply"), HasSubstr("weir log salvage /var/lib/weir --apply"), HasSubstr("Exit code")));
+}
+
 }  // namespace
 }  // namespace weir::cli

@@ -1,9 +1,11 @@
 """The program as people start, ask and stop it: exit codes, messages, signals, `weir log verify`, `./dev serve`."""
+import json
 import os
 import pathlib
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import urllib.request
 
@@ -93,6 +95,37 @@ def what_a_killed_one_left_goes_with_the_next_start(folder: pathlib.Path):
 
 
 @case
+def with_json_every_line_is_an_object(folder: pathlib.Path):
+    arguments = ["--set", "log.format=json", "--topic", "a:2"]
+    with brokers.Weir(folder, arguments=arguments).start() as broker:
+        hostile_id = b"x\n\x1b[2J\xff\xc2\x9b' deleted by 'root"
+        with wire.Client(broker.port) as client:
+            client.create_topic("made-by-hand")
+            group = wire.text("g") + struct.pack(">ii", 10000, 10000) + wire.text("") + wire.text("consumer")
+            body = group + struct.pack(">i", 1) + wire.text("range") + struct.pack(">i", 0)
+            client.coordinator("g")
+            error = 14
+            while error in (14, 15, 16):  # the group's partition is being loaded
+                (error,) = struct.unpack_from(">h", client.ask(with_client_id(11, 2, hostile_id, body)), 4)  # JoinGroup
+            assert error == 0, error
+        second = brokers.Weir(folder / "second", arguments=[*arguments, "--listeners", f"PLAINTEXT://127.0.0.1:{broker.port}"])
+        second.spawn()
+        assert second.process.wait(30) == FAILED
+        broker.stop()
+        for log, events in ((broker.log_path, ("is ready", "Topic 'made-by-hand'", "joins", "Signal 15", "Stopped cleanly")),
+                            (second.log_path, (str(broker.port),))):
+            lines = log.read_text(errors="strict").split("\n")
+            messages = [json.loads(line)["message"] for line in lines if line]
+            for event in events:
+                assert any(event in message for message in messages), f"{event} is in none of {messages}"
+
+
+def with_client_id(key: int, version: int, client_id: bytes, body: bytes) -> bytes:
+    frame = struct.pack(">hhih", key, version, 1, len(client_id)) + client_id + body
+    return struct.pack(">i", len(frame)) + frame
+
+
+@case
 def the_banner_is_true(folder: pathlib.Path):
     arguments = ["--listeners", "PLAINTEXT://[::1]:0", "--http", "[::1]:0", "--topic", "a:2", "--topic", "b:1"]
     if not pathlib.Path("/proc/net/if_inet6").exists() or not pathlib.Path("/proc/net/if_inet6").read_text():
@@ -178,6 +211,33 @@ def verify_finds_files_that_are_gone_or_cut_short(folder: pathlib.Path):
     verify(data, 0)
     os.rename(data / "manifest.db", folder / "manifest.db")
     verify(data, 1, "manifest.db: MISSING")
+
+
+@case
+def verify_finds_what_serve_would_refuse(folder: pathlib.Path):
+    data = damage.prepare(folder / "whole", orderly=True)
+    aside = folder / "aside"
+
+    def without(file: pathlib.Path, *words: str) -> None:
+        file.rename(aside)
+        verify(data, 1, *words)
+        aside.rename(file)
+
+    without(data / "meta.db", "would refuse it", "meta.db is gone")
+    without(data / "meta.properties", "MISSING: no meta.properties")
+    for wal in sorted(data.glob("wal/*/*.wal")):
+        without(wal, "would refuse it", "are gone", wal.name)
+    properties = data / "meta.properties"
+    whole = properties.read_text()
+    properties.write_text(whole.replace("weir.format.version=1", "weir.format.version=99"))
+    verify(data, 1, "newer version of Weir")
+    properties.write_text(whole)
+    partition = sorted(data.glob("*/*.log"))[0].parent
+    (data / "offline").mkdir(exist_ok=True)
+    (data / "offline" / partition.name).write_text("a test says so")
+    verify(data, 1, f"{damage.TOPIC}-0 (folder {partition.name}) is offline", "a test says so")
+    (data / "offline" / partition.name).unlink()
+    verify(data, 0, f"({damage.TOPIC}-0): ")
 
 
 @case

@@ -17,6 +17,7 @@ import damage  # noqa: E402
 import full_disk  # noqa: E402
 import hostile  # noqa: E402
 import partitions  # noqa: E402
+import salvage  # noqa: E402
 import times  # noqa: E402
 from harness import brokers  # noqa: E402
 
@@ -41,7 +42,7 @@ def main() -> int:
         hostile.CONNECTIONS = max(hard - 1000, hard // 2)
         print(f"open files are limited to {hard}: {hostile.CONNECTIONS} connections", flush=True)
     cases = [(name, against_a_broker(function, arguments)) for name, function, arguments in hostile.CASES]
-    cases += churn.CASES + addresses.CASES + command_line.CASES
+    cases += churn.CASES + addresses.CASES + command_line.CASES + salvage.CASES
     cases.append(("ten thousand partitions", partitions.ten_thousand_partitions))
     cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
     cases.append(("starts without a free block", full_disk.starts_without_a_free_block))

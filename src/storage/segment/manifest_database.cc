@@ -16,6 +16,7 @@ namespace weir::storage {
 namespace {
 
 constexpr int64_t kFormat = 5;
+constexpr const char* kSalvage = ". Bring the file back from a copy, or have `weir log salvage` read the partition's files instead";
 
 // Partitions have a short row number because it is repeated in every segment and producer row.
 constexpr const char* kSchema =
@@ -199,6 +200,15 @@ Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
 }
 
 Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
+  auto all = load_damaged();
+  if (!all) return all;
+  for (const Loaded& loaded : *all) {
+    if (!loaded.fault.empty()) return fail(ErrorCode::kCorrupt, loaded.fault + kSalvage);
+  }
+  return all;
+}
+
+Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load_damaged() {
   std::lock_guard lock(mutex_);
   auto scan = database_->prepare(
       "SELECT id, topic, partition, log_start_offset, end_offset, epochs, first_dirty_offset, generation "
@@ -213,23 +223,26 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
     loaded.row = scan->integer(0);
     PartitionManifest& manifest = loaded.partition.manifest;
     const Bytes topic = scan->blob(1);
-    if (topic.size() != manifest.partition.topic.bytes.size())
-      return fail(ErrorCode::kCorrupt, "manifest row with a malformed topic id");
-    std::memcpy(manifest.partition.topic.bytes.data(), topic.data(), topic.size());
+    if (topic.size() == manifest.partition.topic.bytes.size()) {
+      std::memcpy(manifest.partition.topic.bytes.data(), topic.data(), topic.size());
+    } else {
+      loaded.fault = fmt::format("manifest.db: the row {} of a partition has a malformed topic id", loaded.row);
+    }
     manifest.partition.index = static_cast<int32_t>(scan->integer(2));
     manifest.log_start_offset = scan->integer(3);
     manifest.end_offset = scan->integer(4);
     auto epochs = decode_epochs(scan->blob(5));
-    if (!epochs) return std::unexpected(std::move(epochs.error()));
-    manifest.epochs = std::move(*epochs);
+    if (epochs) manifest.epochs = std::move(*epochs);
+    else loaded.fault = fmt::format("manifest.db: {}: {}", partition_folder_name(manifest.partition), epochs.error().message);
     manifest.first_dirty_offset = scan->integer(6);
     loaded.generation = scan->integer(7);
   }
   if (auto done = load_segments(partitions); !done) return std::unexpected(std::move(done.error()));
   if (auto done = load_producers(partitions); !done) return std::unexpected(std::move(done.error()));
-  for (const Loaded& loaded : partitions) {
+  for (Loaded& loaded : partitions) {
+    if (!loaded.fault.empty()) continue;
     auto sound = check_manifest(loaded.partition.manifest, loaded.generation);
-    if (!sound) return std::unexpected(std::move(sound.error()));
+    if (!sound) loaded.fault = sound.error().message;
   }
   return partitions;
 }
@@ -247,8 +260,7 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return {};
     while (at != partitions.end() && at->row < scan->integer(0)) ++at;
-    if (at == partitions.end() || at->row != scan->integer(0))
-      return fail(ErrorCode::kCorrupt, "manifest.db: segment row of no partition");
+    if (at == partitions.end() || at->row != scan->integer(0)) at = orphan(partitions, scan->integer(0));
     at->partition.manifest.segments.push_back(
         {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
          scan->integer(5), scan->integer(6), static_cast<uint32_t>(scan->integer(7)),
@@ -266,11 +278,10 @@ Result<void> ManifestDatabase::load_producers(std::vector<Loaded>& partitions) {
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return {};
     while (at != partitions.end() && at->row < scan->integer(0)) ++at;
-    if (at == partitions.end() || at->row != scan->integer(0))
-      return fail(ErrorCode::kCorrupt, "manifest.db: producer row of no partition");
+    if (at == partitions.end() || at->row != scan->integer(0)) at = orphan(partitions, scan->integer(0));
     auto entry = decode_producer(scan->integer(1), scan->blob(2));
-    if (!entry) return std::unexpected(std::move(entry.error()));
-    at->partition.producers.push_back(std::move(*entry));
+    if (entry) at->partition.producers.push_back(std::move(*entry));
+    else at->fault = fmt::format("manifest.db: {}: {}", partition_folder_name(at->partition.manifest.partition), entry.error().message);
   }
 }
 
@@ -376,11 +387,8 @@ Result<void> ManifestDatabase::store_producer(int64_t row, const ProducerEntry& 
 
 Result<void> ManifestDatabase::drop(int64_t row, const PartitionId& partition) {
   return in_transaction([&]() -> Result<void> {
-    if (auto done = remove_producers_.bind(1, row).run(); !done) return done;
-    if (auto done = remove_segments_.bind(1, row).run(); !done) return done;
     auto done = remove_place_.bind(1, Bytes(partition.topic.bytes)).bind(2, partition.index).run();
-    if (!done) return done;
-    return remove_partition_.bind(1, row).run();
+    return done ? remove_rows(row) : done;
   });
 }
 
@@ -418,6 +426,14 @@ Result<void> ManifestDatabase::put_file(const SegmentStore::WalFile& file) {
   return note_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run();
 }
 
+Result<void> ManifestDatabase::put_files(const std::vector<SegmentStore::WalFile>& files) {
+  if (auto done = database_->execute("DELETE FROM wal_files"); !done) return done;
+  for (const auto& file : files) {
+    if (auto done = put_file(file); !done) return done;
+  }
+  return {};
+}
+
 Result<void> ManifestDatabase::note_wal_file(const SegmentStore::WalFile& file) {
   return in_transaction([&] { return put_file(file); });
 }
@@ -431,10 +447,7 @@ Result<void> ManifestDatabase::put_wal(const std::vector<SegmentStore::WalSessio
                                        const std::vector<SegmentStore::WalFile>* files) {
   return in_transaction([&]() -> Result<void> {
     if (files) {
-      if (auto done = database_->execute("DELETE FROM wal_files"); !done) return done;
-      for (const auto& file : *files) {
-        if (auto done = put_file(file); !done) return done;
-      }
+      if (auto done = put_files(*files); !done) return done;
     }
     if (auto done = database_->execute("DELETE FROM wal_sessions"); !done) return done;
     for (const auto& session : sessions) {

@@ -24,9 +24,16 @@ class ManifestDatabase {
   struct Loaded {
     int64_t row = 0;         // short name of the partition in the other tables
     int64_t generation = 0;  // the highest that a rewrite reserved
-    LoadedPartition partition;
+    LoadedPartition partition = {};
+    std::string fault = {};  // of its rows, as load_damaged() finds them
   };
   Result<std::vector<Loaded>> load();
+  // Partitions whose rows cannot be right come with what is wrong instead of failing all; without an id if that is it. For
+  // `weir log salvage`.
+  Result<std::vector<Loaded>> load_damaged();
+  // The rows of `all` are these and no others; in one transaction, with the rows of the write-ahead log's files, if they are
+  // given.
+  Result<void> put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files);
 
   struct Change {
     int64_t row = 0;
@@ -81,10 +88,14 @@ class ManifestDatabase {
   Result<void> store_place(const PartitionId& partition, PartitionPlace place);
   Result<void> put_segment(int64_t row, const SegmentInfo& segment);
   Result<void> put_file(const SegmentStore::WalFile& file);
+  Result<void> put_files(const std::vector<SegmentStore::WalFile>& files);
+  static std::vector<Loaded>::iterator orphan(std::vector<Loaded>& partitions, int64_t row);
   Result<void> check_format(const std::string& path);
   Result<void> in_transaction(Function<Result<void>()> work);
   Result<void> store_change(const Change& change);
   Result<void> store_producer(int64_t row, const ProducerEntry& entry);
+  Result<void> put_exactly(const Loaded& loaded);
+  Result<void> remove_rows(int64_t row);
   Result<void> load_segments(std::vector<Loaded>& partitions);
   Result<void> load_producers(std::vector<Loaded>& partitions);
 

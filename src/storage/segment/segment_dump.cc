@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "base/buffer.h"
-#include "base/crc32c.h"
-#include "protocol/compression.h"
+#include "storage/segment/batch_check.h"
 #include "storage/segment/header_scanner.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/segment_names.h"
@@ -18,9 +17,6 @@
 namespace weir::storage {
 
 namespace {
-
-// A batch that unpacks to more is called damaged: nobody could read it.
-constexpr uint64_t kUnpackedMax = uint64_t{512} << 20;
 
 // As a JSON string; bytes that are no printable ASCII become \u00xx.
 std::string quoted(const std::optional<Bytes>& bytes) {
@@ -105,8 +101,7 @@ class SegmentDump {
     if (summary_.first_offset < 0) summary_.first_offset = header.base_offset;
     summary_.next_offset = header.next_offset();
 
-    std::vector<uint8_t> unpacked;
-    const std::string_view fault = check(header, bytes, unpacked);
+    const std::string_view fault = check_.fault(header, bytes);
     if (!fault.empty()) ++summary_.damaged_batches;
     if (fault.empty()) summary_.records += static_cast<uint64_t>(header.record_count);
     if (fault.empty() && options_.verify_only) return {};
@@ -121,26 +116,8 @@ class SegmentDump {
         header.transactional(), header.control(), header.delete_horizon(), header.base_timestamp,
         header.max_timestamp, header.producer_id, header.producer_epoch, header.base_sequence, header.crc,
         fault.empty() ? "ok" : fault);
-    if (options_.records && fault.empty()) show_records(header, records_of(header, bytes, unpacked));
+    if (options_.records && fault.empty()) show_records(header, check_.records());
     return {};
-  }
-
-  static Bytes records_of(const BatchHeader& header, Bytes batch, const std::vector<uint8_t>& unpacked) {
-    return header.compressed() ? Bytes(unpacked) : batch.subspan(BatchHeader::kSize);
-  }
-
-  // What is wrong; empty if nothing is.
-  std::string_view check(const BatchHeader& header, Bytes batch, std::vector<uint8_t>& unpacked) {
-    if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
-      return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
-    if (header.compressed()) {
-      const auto fault = decompressor_.decompress(header.compression(), batch.subspan(BatchHeader::kSize),
-                                                  kUnpackedMax, unpacked);
-      if (fault != protocol::CompressionFault::kNone) return protocol::compression_fault_name(fault);
-    }
-    const auto fault =
-        protocol::check_records(header, records_of(header, batch, unpacked), {.contiguous = false});
-    return fault == protocol::BatchFault::kNone ? std::string_view() : protocol::batch_fault_name(fault);
   }
 
   void show_records(const BatchHeader& header, Bytes records) {
@@ -175,7 +152,7 @@ class SegmentDump {
   const int64_t base_offset_;
   const SegmentDumpOptions options_;
   Function<void(std::string_view)>& line_;
-  protocol::Decompressor decompressor_;
+  BatchCheck check_;
   SegmentDumpSummary summary_;
 };
 

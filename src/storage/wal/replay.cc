@@ -64,7 +64,7 @@ class WalReplay {
     std::string missing;
     for (const uint64_t generation : options_.noted) {
       if (present_.contains(generation)) continue;
-      if (given_up_.contains(generation)) {
+      if (given_up_.contains(generation) || options_.take_what_is_there) {
         lost_.insert(generation);
       } else {
         missing += (missing.empty() ? "" : ", ") + directory_ + "/" + wal_file_name(generation, WalFileKind::kLog);
@@ -75,7 +75,8 @@ class WalReplay {
                 fmt::format("files of shard {}'s write-ahead log are gone, and acknowledged records with them: {}. Bring "
                             "them back (from a copy, or from the file system's lost+found) and start again. To go on "
                             "without one, create an empty file of its name ending in .lost instead of .wal: partitions "
-                            "that may have lost records are then taken offline, the others serve on",
+                            "that may have lost records are then taken offline, the others serve on. weir log salvage brings back "
+                            "what is intact of them",
                             shard_, missing));
   }
 
@@ -83,7 +84,7 @@ class WalReplay {
   void report_lost_before(uint64_t generation) {
     while (!lost_.empty() && *lost_.begin() < generation) {
       report(directory_ + "/" + wal_file_name(*lost_.begin(), WalFileKind::kLog), true,
-             "the file is gone and was given up; which partitions had records in it is not known");
+             "the file is gone; which partitions had records in it is not known");
       lost_.erase(lost_.begin());
     }
   }
@@ -117,6 +118,11 @@ class WalReplay {
     }
     if (header->identity.generation != generation || header->shard != shard_ ||
         !known_incarnation(header->identity.incarnation)) {
+      if (options_.take_what_is_there) {
+        report(path, false, "the file is of no session of this shard; its records are left where they are");
+        result_.unknown_files.push_back(path);
+        return {};
+      }
       return fail(ErrorCode::kCorrupt,
                   fmt::format("{} is not of any session of shard {} that manifest.db knows: it was moved or renamed, files "
                               "of different data folders were mixed, or manifest.db lost its latest changes. Its records "

@@ -53,6 +53,9 @@ struct WalReplayOptions {
   // Generations of the files that the register knows of. One that is missing fails the replay, unless an operator
   // gave it up (`.lost`): then it is reported as corruption.
   std::vector<uint64_t> noted;
+  // Nothing fails the replay but the device: files that are gone are reported as if they had been given up, those of no
+  // session as damage. For `weir log salvage`.
+  bool take_what_is_there = false;
 };
 
 struct WalReplayResult {

@@ -1,0 +1,197 @@
+#include "apps/salvage_command.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <ctime>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "apps/folder_properties.h"
+#include "apps/overlay_files.h"
+#include "base/json.h"
+#include "broker/metadata/metadata_loader.h"
+#include "runtime/real_runtime.h"
+#include "storage/log/log_salvage.h"
+#include "storage/metadata/sqlite_meta_store.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::apps {
+
+namespace {
+
+using storage::SalvagedPartition;
+using storage::SalvageReport;
+
+// A data folder that is locked, and the further log directories with it.
+struct LockedFolder {
+  std::vector<std::unique_ptr<runtime::File>> locks;
+
+  Result<void> lock(runtime::FileSystem& files, const std::string& path) {
+    auto held = files.lock(path + "/.lock");
+    if (!held && held.error().code == ErrorCode::kExists) {
+      return fail(ErrorCode::kExists, fmt::format("{} is in use by a broker: stop it first", path));
+    }
+    if (!held) return std::unexpected(held.error());
+    locks.push_back(std::move(*held));
+    return {};
+  }
+};
+
+// A disk that is not mounted must not look like one whose files are gone.
+Result<void> lock_more(runtime::FileSystem& files, storage::ManifestDatabase& manifests, LockedFolder& locked) {
+  auto directories = manifests.directories();
+  if (!directories) return std::unexpected(directories.error());
+  for (const auto& directory : *directories) {
+    const auto properties = read_folder_properties(files, directory.path);
+    if (!properties || !properties->contains("directory.id") || properties->at("directory.id") != directory.id.to_string()) {
+      return fail(ErrorCode::kNotFound, fmt::format("{} is not the log directory {} that manifest.db knows there; is the right disk "
+                                                    "mounted?",
+                                                    directory.path, directory.id.to_string()));
+    }
+    if (auto done = locked.lock(files, directory.path); !done) return done;
+  }
+  return {};
+}
+
+// The topics, read from a copy of meta.db.
+struct Topics {
+  std::unique_ptr<storage::SqliteMetaStore> store;
+  std::unique_ptr<broker::LoadedMetadata> metadata;
+
+  Result<void> load(runtime::FileSystem& overlay, runtime::Runtime& runtime, const std::string& folder) {
+    const std::string path = folder + "/meta.db";
+    auto exists = overlay.exists(path);
+    if (!exists) return std::unexpected(exists.error());
+    if (!*exists) return fail(ErrorCode::kNotFound, path + " is gone, and with it the topics: bring it back from a copy first");
+    auto opened = storage::SqliteMetaStore::open(overlay, *runtime.pool, {.path = path, .clock = runtime.clock});
+    if (!opened) return std::unexpected(opened.error());
+    store = std::move(*opened);
+    auto loaded = broker::load_metadata(*store, false, runtime.loops[0]->random(), broker::BrokerConfig());
+    if (!loaded) return std::unexpected(loaded.error());
+    metadata = std::make_unique<broker::LoadedMetadata>(std::move(*loaded));
+    return {};
+  }
+  storage::PartitionLookup lookup(runtime::FileSystem& files, const std::string& folder) {
+    return metadata->deleted.lookup(*metadata->image, [&files, folder](const TopicId& topic) {
+      return files.exists(fmt::format("{}/{}.deleted", folder, topic.to_string())).value_or(false);
+    });
+  }
+};
+
+std::string new_folder(runtime::FileSystem& files, const std::string& home, int64_t now_ms) {
+  const std::string name = fmt::format("{}/{}{:%Y%m%dT%H%M%SZ}", home, storage::kSalvagedPrefix, fmt::gmtime(static_cast<std::time_t>(now_ms / 1000)));
+  std::string path = name;
+  for (int i = 2; files.exists(path).value_or(false); ++i) path = fmt::format("{}-{}", name, i);
+  return path;
+}
+
+std::string json_list(const std::vector<std::string>& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += (out.empty() ? "" : ",") + json_string(text);
+  return "[" + out + "]";
+}
+
+std::string json_of(const SalvagedPartition& one) {
+  std::string lost;
+  for (const auto& range : one.lost) lost += fmt::format("{}{{\"first\":{},\"last\":{}}}", lost.empty() ? "" : ",", range.first, range.next - 1);
+  return fmt::format("{{\"topic\":{},\"partition\":{},\"folder\":{},\"damage\":{},\"lost_offsets\":[{}],\"more_may_be_lost\":{},"
+                     "\"log_start_offset\":{},\"log_end_offset\":{},\"batches_written_anew\":{},\"batches_mended\":{}}}",
+                     json_string(one.topic), one.partition.index, json_string(storage::partition_folder_name(one.partition)),
+                     json_list(one.damage), lost, one.end_unknown, one.log_start_offset, one.log_end_offset, one.rescued, one.mended);
+}
+
+std::string json_of(const SalvageReport& report, const std::string& folder, const std::string& aside, bool applied) {
+  std::string partitions;
+  for (const SalvagedPartition& one : report.partitions) partitions += (partitions.empty() ? "" : ",") + json_of(one);
+  return fmt::format("{{\"folder\":{},\"intact\":{},\"applied\":{},\"partitions\":[{}],\"damage\":{},\"set_aside_in\":{},"
+                     "\"set_aside\":{}}}",
+                     json_string(folder), report.intact(), applied, partitions, json_list(report.damage), json_string(aside),
+                     json_list(report.set_aside));
+}
+
+std::string text_of(const SalvageReport& report) {
+  std::string out;
+  for (const std::string& line : report.damage) out += line + "\n";
+  for (const SalvagedPartition& one : report.partitions) {
+    out += storage::partition_text(one.topic, one.partition) + ":\n";
+    for (const std::string& line : one.damage) out += "  damage  " + line + "\n";
+    for (const auto& range : one.lost) {
+      out += fmt::format("  lost    offsets {} to {} (at most {} records)\n", range.first, range.next - 1, range.next - range.first);
+    }
+    if (one.end_unknown) out += "  lost    perhaps the newest records; how many is not known\n";
+    out += fmt::format("  served  offsets {} to {}; {} batches written anew", one.log_start_offset, one.log_end_offset, one.rescued);
+    out += one.mended ? fmt::format(", {} of them mended\n", one.mended) : "\n";
+  }
+  return out;
+}
+
+Result<void> write_report(runtime::FileSystem& files, const std::string& aside, const std::string& text) {
+  if (auto done = files.create_directories(aside); !done) return done;
+  auto file = files.open(aside + "/report.json", {.write = true, .create = true, .truncate = true});
+  if (!file) return std::unexpected(file.error());
+  if (auto done = (*file)->write_at(0, as_bytes(text + "\n")); !done) return done;
+  if (auto done = (*file)->sync(); !done) return done;
+  return files.sync_directory(aside);
+}
+
+Result<int> salvage(const cli::LogCommand& command) {
+  runtime::RealRuntime machine({.loops = 1, .pool_threads = 1});
+  runtime::Runtime runtime = machine.runtime();
+  std::string folder = command.files.front();
+  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  auto overlay = OverlayFiles::create(*runtime.files);
+  if (!overlay) return std::unexpected(overlay.error());
+  runtime::FileSystem& files = command.apply ? *runtime.files : **overlay;
+
+  auto exists = files.exists(folder + "/manifest.db");
+  if (!exists) return std::unexpected(exists.error());
+  if (!*exists) {
+    return fail(ErrorCode::kNotFound, fmt::format("{}/manifest.db is not there: {} is no data folder, or the database is gone; then "
+                                                  "bring it back from a copy first",
+                                                  folder, folder));
+  }
+  LockedFolder locked;
+  if (auto done = locked.lock(files, folder); !done) return std::unexpected(done.error());
+  auto manifests = storage::ManifestDatabase::open(files, folder + "/manifest.db", runtime.clock);
+  if (!manifests) return std::unexpected(manifests.error());
+  if (auto done = lock_more(files, **manifests, locked); !done) return std::unexpected(done.error());
+  Topics topics;
+  if (auto done = topics.load(**overlay, runtime, folder); !done) return std::unexpected(done.error());
+
+  storage::LogSalvage job(files, *runtime.clock, **manifests, folder, topics.lookup(files, folder));
+  auto report = job.look();
+  if (!report) return std::unexpected(report.error());
+  const std::string aside = new_folder(files, folder, runtime.clock->wall_ms());
+  const bool work = command.apply && !report->intact();
+  const std::string json = json_of(*report, folder, report->set_aside.empty() ? "" : aside, work);
+  if (work) {
+    if (auto done = write_report(files, aside, json); !done) return std::unexpected(done.error());
+    if (auto done = job.apply(aside); !done) return std::unexpected(done.error());
+  }
+  if (command.json) {
+    fmt::print("{}\n", json);
+  } else if (report->intact()) {
+    fmt::print("{}: nothing is damaged\n", folder);
+  } else {
+    fmt::print("{}", text_of(*report));
+    for (const std::string& path : report->set_aside) fmt::print("{}  {}\n", work ? "set aside" : "would be set aside", path);
+    if (work) fmt::print("What was set aside and this report are in {}. The next start serves what is left.\n", aside);
+    else fmt::print("Nothing was changed; --apply does it.\n");
+  }
+  return report->intact() || work ? 0 : 1;
+}
+
+}  // namespace
+
+int run_salvage(const cli::LogCommand& command) {
+  const auto status = salvage(command);
+  if (status) return *status;
+  fmt::print(stderr, "weir: {}\n", status.error().message);
+  return 1;
+}
+
+}  // namespace weir::apps

@@ -1,0 +1,330 @@
+#include "storage/log/log_salvage.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "storage/segment/segment_dump.h"
+#include "storage/segment/segment_names.h"
+#include "storage/segment/stored_batch.h"
+
+namespace weir::storage {
+
+std::string LogSalvage::directory_path(uint32_t number) const {
+  const auto found = directories_.find(number);
+  return found == directories_.end() ? "(unknown log directory)" : found->second;
+}
+
+std::string LogSalvage::folder_of(const PartitionId& partition, uint32_t directory) const {
+  return directory_path(directory) + "/" + partition_folder_name(partition);
+}
+
+Result<SalvageReport> LogSalvage::look() {
+  if (auto done = load_rows(); !done) return std::unexpected(done.error());
+  if (auto done = load_markers(); !done) return std::unexpected(done.error());
+  if (auto done = replay(); !done) return std::unexpected(done.error());
+  if (auto done = find_files(); !done) return std::unexpected(done.error());
+  if (!unknown_.empty()) {
+    std::string named;
+    for (const std::string& each : unknown_) named += (named.empty() ? "" : ", ") + each;
+    return fail(ErrorCode::kCorrupt, fmt::format("{} holds data of partitions that meta.db does not know: {}. meta.db is damaged, "
+                                                 "or older than the data; bring it back first. Nothing was changed",
+                                                 log_dir_, named));
+  }
+  for (auto& [id, piece] : pieces_) {
+    if (auto done = check_parts(piece); !done) return std::unexpected(done.error());
+    close_tail(piece);
+  }
+  return report();
+}
+
+LogSalvage::Piece* LogSalvage::piece_of(const PartitionId& partition) {
+  const auto known = known_(partition);
+  if (!known) unknown_.insert(partition_folder_name(partition));
+  if (!known || known->deleted) return nullptr;
+  const auto [found, fresh] = pieces_.try_emplace(partition);
+  Piece& piece = found->second;
+  if (fresh) {
+    piece.rows.partition.manifest.partition = piece.told.partition = partition;
+    piece.told.topic = known->topic_name;
+  }
+  return &piece;
+}
+
+Result<void> LogSalvage::load_rows() {
+  auto directories = manifests_.directories();
+  if (!directories) return std::unexpected(std::move(directories.error()));
+  directories_[0] = log_dir_;
+  for (const auto& directory : *directories) directories_[directory.number] = directory.path;
+  auto rows = manifests_.load_damaged();
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  for (auto& loaded : *rows) {
+    next_row_ = std::max(next_row_, loaded.row + 1);
+    const PartitionId id = loaded.partition.manifest.partition;
+    // An id may be what was damaged.
+    const auto known = known_(id);
+    if (!loaded.fault.empty() && (!known || known->deleted)) {
+      nobodys_.push_back(std::move(loaded));
+      continue;
+    }
+    Piece* piece = piece_of(id);
+    if (!piece) continue;
+    piece->rows = std::move(loaded);
+    piece->has_row = true;
+    piece->sound = piece->rows.fault.empty();
+    if (!piece->sound) piece->told.damage.push_back(std::exchange(piece->rows.fault, {}));
+  }
+  return {};
+}
+
+Result<void> LogSalvage::load_markers() {
+  auto offline = markers_.load();
+  if (!offline) return std::unexpected(offline.error());
+  for (const auto& [id, reason] : *offline) {
+    Piece* piece = piece_of(id);
+    if (!piece) continue;
+    piece->offline = piece->rewrite = true;
+    piece->told.damage.push_back("marked offline: " + reason);
+    auto kept = markers_.kept(id);
+    if (!kept) return std::unexpected(kept.error());
+    for (Slice& batch : *kept) {
+      const int64_t offset = BatchHeader::parse(batch.data).base_offset;
+      piece->tail.try_emplace(offset, std::move(batch));
+    }
+  }
+  return {};
+}
+
+// Segments by their rows, where these can be trusted, else by the files that are there. A partition without a row has none in a
+// sound log, or a merge wrote some that did not come to its end: then the write-ahead log still has all of it.
+Result<void> LogSalvage::find_files() {
+  for (const auto& [number, path] : directories_) {
+    auto entries = files_.list(path);
+    if (!entries) return std::unexpected(entries.error());
+    for (const runtime::DirectoryEntry& entry : *entries) {
+      const auto id = entry.is_directory ? parse_partition_folder_name(entry.name) : std::nullopt;
+      if (!id) continue;
+      const std::string folder = path + "/" + entry.name;
+      auto found = files_.list(folder);
+      if (!found) return std::unexpected(found.error());
+      std::erase_if(*found, [](const auto& file) { return !file.name.ends_with(".log") || file.size == 0; });
+      Piece* piece = found->empty() ? nullptr : piece_of(*id);
+      if (!piece || (piece->has_row && piece->sound)) continue;
+      if (!piece->has_row && !piece->tail.empty() && piece->tail.begin()->first == 0) continue;
+      for (const runtime::DirectoryEntry& file : *found) {
+        const auto name = parse_segment_file_name(file.name);
+        if (!name) continue;
+        Part part{.path = folder + "/" + file.name, .length_known = false};
+        part.info.base_offset = part.info.next_offset = name->base_offset;
+        part.info.generation = name->generation;
+        part.info.directory = number;
+        piece->parts.push_back(std::move(part));
+      }
+      if (!piece->has_row && !piece->parts.empty()) {
+        piece->sound = false;
+        piece->told.damage.push_back("manifest.db has no row for the files in " + folder);
+      }
+    }
+  }
+  for (auto& [id, piece] : pieces_) {
+    if (!piece.sound) {
+      order_found_files(piece);
+      continue;
+    }
+    for (const SegmentInfo& info : piece.rows.partition.manifest.segments) {
+      piece.parts.push_back({info, folder_of(id, info.directory) + "/" + segment_file_name(info.base_offset, info.generation)});
+    }
+  }
+  return {};
+}
+
+// Compaction and moves leave files for a while whose offsets others have as well.
+void LogSalvage::order_found_files(Piece& piece) {
+  std::ranges::sort(piece.parts, {}, [](const Part& part) { return std::pair(part.info.base_offset, part.info.generation); });
+}
+
+Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
+  auto file = files_.open(part.path, {});
+  if (!file && file.error().code == ErrorCode::kNotFound) return "is missing";
+  if (!file) return std::unexpected(file.error());
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(size.error());
+  SegmentDumpOptions options;
+  options.verify_only = true;
+  if (part.length_known) options.valid_bytes = part.info.length;
+  auto summary = dump_segment_file(files_, part.path, options, [](std::string_view) {});
+  if (!summary) return std::unexpected(summary.error());
+  found.length = summary->valid_bytes;
+  found.next_offset = std::max(summary->next_offset, found.base_offset);
+  if (part.length_known && *size < part.info.length) {
+    return fmt::format("is cut short: {} bytes of {} are there", *size, part.info.length);
+  }
+  if (summary->damaged()) {
+    return fmt::format("has {} damaged batches and {} bytes that are none", summary->damaged_batches, summary->trailing_bytes);
+  }
+  if (part.length_known && summary->next_offset != part.info.next_offset) {
+    return fmt::format("ends before offset {}, but manifest.db says {}", summary->next_offset, part.info.next_offset);
+  }
+  return std::string();
+}
+
+Result<void> LogSalvage::check_parts(Piece& piece) {
+  SalvagedPartition& told = piece.told;
+  int64_t next = 0;
+  for (Part& part : piece.parts) {
+    SegmentInfo found = part.info;
+    auto fault = fault_of(part, found);
+    if (!fault) return std::unexpected(fault.error());
+    part.there = *fault != "is missing";
+    part.whole = fault->empty();
+    if (!part.whole) told.damage.push_back(part.path + " " + *fault);
+    if (!part.length_known) {
+      part.from = next;
+      part.info.length = found.length;
+      part.info.next_offset = found.next_offset;
+      part.whole &= part.from <= part.info.base_offset;
+    }
+    if (!part.there) told.lost.push_back({part.info.base_offset, part.info.next_offset});
+    if (part.there && !part.whole) {
+      Buffer memory;
+      auto salvaged = read_damaged(part, memory);
+      if (!salvaged) return std::unexpected(salvaged.error());
+      told.rescued += salvaged->batches.size();
+      told.mended += salvaged->mended;
+      told.lost.insert(told.lost.end(), salvaged->lost.begin(), salvaged->lost.end());
+      if (!salvaged->batches.empty()) {
+        part.info.next_offset = std::max(part.info.next_offset, BatchHeader::parse(salvaged->batches.back().data()).next_offset());
+      }
+    }
+    next = std::max(next, part.info.next_offset);
+  }
+  piece.rewrite |= !told.damage.empty();
+  if (piece.sound) return {};
+  PartitionManifest& manifest = piece.rows.partition.manifest;
+  manifest.end_offset = next;
+  const bool first = piece.parts.empty() || manifest.log_start_offset < piece.parts.front().info.base_offset;
+  if (first || manifest.log_start_offset > next) {
+    manifest.log_start_offset = piece.parts.empty() ? 0 : piece.parts.front().info.base_offset;
+  }
+  manifest.first_dirty_offset = 0;
+  return {};
+}
+
+Result<SegmentSalvage> LogSalvage::read_damaged(const Part& part, Buffer& memory) {
+  auto file = files_.open(part.path, {});
+  if (!file) return std::unexpected(file.error());
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(size.error());
+  const auto length = static_cast<size_t>(part.length_known ? std::min(*size, part.info.length) : *size);
+  memory = Buffer::allocate(std::max<size_t>(length, 1));
+  auto got = (*file)->read_at(0, {memory.data(), length});
+  if (!got) return std::unexpected(got.error());
+  auto salvaged = salvage_segment({memory.data(), *got}, part.info.base_offset,
+                                  part.length_known ? part.info.next_offset : kUnknownOffset);
+  std::erase_if(salvaged.batches, [&](Bytes batch) { return BatchHeader::parse(batch.data()).base_offset < part.from; });
+  return salvaged;
+}
+
+// --- the write-ahead log --------------------------------------------------------------------------------------------
+
+Result<void> LogSalvage::replay() {
+  auto sessions = manifests_.wal_sessions();
+  if (!sessions) return std::unexpected(sessions.error());
+  auto noted = manifests_.wal_files();
+  if (!noted) return std::unexpected(noted.error());
+  unsigned shards = 0;
+  for (const auto& session : *sessions) shards = std::max(shards, session.shard + 1);
+  for (uint32_t shard = 0; shard < shards; ++shard) {
+    std::vector<SegmentStore::WalSession> rows;
+    for (const auto& session : *sessions) {
+      if (session.shard == shard) rows.push_back(session);
+    }
+    WalReplayOptions how;
+    how.take_what_is_there = true;
+    for (const auto& file : *noted) {
+      if (file.shard == shard) how.noted.push_back(file.generation);
+    }
+    auto result = replay_wal(files_, fmt::format("{}/wal/{}", log_dir_, shard), shard, rows, *this, how);
+    if (!result) return std::unexpected(result.error());
+    replayed_.emplace(shard, std::move(*result));
+    for (auto& [id, piece] : pieces_) {
+      if (suspicion_ && shard_of(id, shards) == shard && !trusted_.contains(id)) piece.told.end_unknown = true;
+    }
+    suspicion_ = false;
+    trusted_.clear();
+  }
+  return {};
+}
+
+void LogSalvage::on_batch(ChunkNumber, const BatchFacts& facts, Slice bytes) {
+  Piece* piece = piece_of(facts.partition);
+  if (!piece) return;
+  // What is missing of it before this batch is known.
+  if (suspicion_) trusted_.insert(facts.partition);
+  if (piece->has_row && piece->sound && facts.last_offset() < piece->rows.partition.manifest.end_offset) return;
+  piece->tail.try_emplace(facts.base_offset, std::move(bytes));
+}
+
+void LogSalvage::on_corruption(const WalCorruption& corruption) {
+  log_damage_.push_back(corruption.message);
+  for (const BatchFacts& batch : corruption.lost) {
+    if (Piece* piece = piece_of(batch.partition)) piece->lost_tail.push_back({batch.base_offset, batch.next_offset()});
+  }
+  if (!corruption.unknown_partitions) return;
+  suspicion_ = true;
+  trusted_.clear();
+}
+
+// What of the tail continues the segments, and what between is lost.
+void LogSalvage::close_tail(Piece& piece) {
+  const PartitionManifest& manifest = piece.rows.partition.manifest;
+  SalvagedPartition& told = piece.told;
+  int64_t at = std::max(manifest.end_offset, int64_t{0});
+  const auto lose = [&](int64_t next) {
+    const OffsetRange lost{std::max(at, manifest.log_start_offset), next};
+    if (lost.first < lost.next) told.lost.push_back(lost);
+    at = next;
+  };
+  for (auto batch = piece.tail.begin(); batch != piece.tail.end();) {
+    const BatchHeader header = BatchHeader::parse(batch->second.data);
+    if (header.base_offset < at) {
+      batch = piece.tail.erase(batch);
+      continue;
+    }
+    if (header.base_offset > at) lose(header.base_offset);
+    at = header.next_offset();
+    ++batch;
+  }
+  for (const OffsetRange& lost : piece.lost_tail) {
+    if (lost.next > at) lose(lost.next);
+  }
+  piece.rewrite |= !told.damage.empty() || !told.lost.empty() || (!log_damage_.empty() && !piece.tail.empty());
+  std::erase_if(told.lost, [&](const OffsetRange& lost) { return lost.next <= manifest.log_start_offset; });
+  std::ranges::sort(told.lost, {}, &OffsetRange::first);
+  if (piece.rewrite) told.rescued += piece.tail.size();
+  told.log_start_offset = manifest.log_start_offset;
+  told.log_end_offset = at;
+}
+
+SalvageReport LogSalvage::report() const {
+  SalvageReport all;
+  all.damage = log_damage_;
+  for (const auto& rows : nobodys_) all.damage.push_back(rows.fault);
+  for (const auto& [id, piece] : pieces_) {
+    const SalvagedPartition& told = piece.told;
+    if (!told.damage.empty() || !told.lost.empty() || told.end_unknown) all.partitions.push_back(told);
+    for (const Part& part : piece.parts) {
+      if (part.there && !part.whole) all.set_aside.push_back(part.path);
+    }
+  }
+  if (log_damage_.empty()) return all;
+  for (const auto& [shard, result] : replayed_) {
+    const std::string directory = fmt::format("{}/wal/{}/", log_dir_, shard);
+    for (const EarlierWalFile& file : result.files) all.set_aside.push_back(directory + wal_file_name(file.generation, WalFileKind::kLog));
+    all.set_aside.insert(all.set_aside.end(), result.unknown_files.begin(), result.unknown_files.end());
+  }
+  return all;
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,135 @@
+// Brings damaged partitions back: `weir log salvage`. What is intact in their segments, in the write-ahead log and in what was
+// kept beside offline markers becomes their log again; what is not is named, by offsets and files; and files that are not
+// used any more are set aside, whole.
+//
+// Works on the files of a data folder that no broker has open. look() only reads. apply() writes new segment files, copies
+// damaged ones aside, replaces the rows of the partitions in one transaction, and only then removes anything: whenever it ends
+// early, it can be run again. Where the end of a log is lost, a batch without records holds the place of its offsets.
+// If the write-ahead log itself is damaged, all of it is merged and set aside; the next start counts as one after an
+// unclean end, so leader epochs move on.
+//
+// Blocking, one thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/result.h"
+#include "runtime/clock.h"
+#include "runtime/file.h"
+#include "storage/log/log_recovery.h"
+#include "storage/log/offline_markers.h"
+#include "storage/segment/manifest_database.h"
+#include "storage/segment/segment_salvage.h"
+#include "storage/wal/replay.h"
+
+namespace weir::storage {
+
+class RewrittenSegment;
+
+// How the folders are called that salvages put files aside in.
+inline constexpr const char* kSalvagedPrefix = "salvaged-";
+
+struct SalvagedPartition {
+  PartitionId partition;
+  std::string topic;                // its name; empty if that is not known
+  std::vector<std::string> damage;  // what was found; names the files
+  std::vector<OffsetRange> lost;    // compaction may have taken some of them before
+  bool end_unknown = false;         // records above the last one may be lost as well, how many is not known
+  int64_t log_start_offset = 0, log_end_offset = 0;  // afterwards
+  uint64_t rescued = 0;             // batches that are written anew
+  uint64_t mended = 0;              // of them, whose offset or length followed from their neighbours
+};
+
+struct SalvageReport {
+  std::vector<SalvagedPartition> partitions;  // those that are damaged
+  std::vector<std::string> damage;            // of the write-ahead log, and of rows that are of no partition
+  std::vector<std::string> set_aside;         // files that move
+  bool intact() const { return partitions.empty() && damage.empty(); }
+};
+
+class LogSalvage final : public WalReplayVisitor {
+ public:
+  // `log_dir`: home. `known`: as for open_log. Everything outlives it.
+  LogSalvage(runtime::FileSystem& files, const runtime::Clock& clock, ManifestDatabase& manifests, std::string log_dir,
+             PartitionLookup known)
+      : files_(files), clock_(clock), manifests_(manifests), log_dir_(std::move(log_dir)), known_(std::move(known)),
+        markers_(files, log_dir_) {}
+
+  // Fails, as a start would, if there is data of partitions that the metadata does not know.
+  Result<SalvageReport> look();
+  // After look(). `aside`: a folder that does not exist yet, in home.
+  Result<void> apply(const std::string& aside);
+
+  void on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) override;
+  void on_corruption(const WalCorruption& corruption) override;
+
+ private:
+  // A segment file, or what a row says of one.
+  struct Part {
+    SegmentInfo info = {};
+    std::string path = {};
+    bool there = true;
+    bool whole = true;           // and used as it is
+    int64_t from = 0;            // what is below is in another file
+    bool length_known = true;    // else the file is taken to its end, and its last offset is not known
+  };
+  struct Piece {
+    ManifestDatabase::Loaded rows = {};
+    bool has_row = false;
+    bool sound = true;           // the rows can be trusted
+    std::vector<Part> parts;     // ascending
+    std::map<int64_t, Slice> tail;  // intact batches from elsewhere, by base offset
+    std::vector<OffsetRange> lost_tail;
+    bool offline = false;        // marked so
+    bool rewrite = false;        // apply() gives it new rows
+    SalvagedPartition told;
+  };
+  struct Output;
+
+  Result<void> load_rows();
+  Result<void> load_markers();
+  Result<void> find_files();
+  Result<void> replay();
+  Piece* piece_of(const PartitionId& partition);  // null if deleted, or not known
+  Result<void> check_parts(Piece& piece);
+  Result<std::string> fault_of(const Part& part, SegmentInfo& found);
+  void order_found_files(Piece& piece);
+  void close_tail(Piece& piece);
+  SalvageReport report() const;
+
+  Result<void> rebuild(Piece& piece);
+  Result<void> add_part(Piece& piece, const Part& part, Output& output);
+  Result<SegmentSalvage> read_damaged(const Part& part, Buffer& memory);
+  Result<void> copy_aside(const Part& part, const std::string& aside);
+  Result<void> copy_file(const std::string& from, const std::string& to);
+  Result<void> remove_used_up();
+  Result<void> put_log_aside(const std::string& aside);
+  std::string directory_path(uint32_t number) const;
+  std::string folder_of(const PartitionId& partition, uint32_t directory) const;
+
+  runtime::FileSystem& files_;
+  const runtime::Clock& clock_;
+  ManifestDatabase& manifests_;
+  const std::string log_dir_;
+  const PartitionLookup known_;
+  OfflineMarkers markers_;
+
+  std::map<uint32_t, std::string> directories_;  // by number
+  std::map<PartitionId, Piece> pieces_;
+  std::vector<ManifestDatabase::Loaded> nobodys_;  // rows that go
+  std::set<std::string> unknown_;                  // partitions
+  int64_t next_row_ = 1;
+  std::map<uint32_t, WalReplayResult> replayed_;  // by shard
+  std::vector<std::string> log_damage_;
+  // As in LogRecovery: of the shard that is replayed.
+  bool suspicion_ = false;
+  std::set<PartitionId> trusted_;
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,280 @@
+// LogSalvage: what look() found becomes the log.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "protocol/record_batch_builder.h"
+#include "storage/compaction/segment_batches.h"
+#include "storage/log/log_salvage.h"
+#include "storage/log/producer_state.h"
+#include "storage/segment/rewritten_segment.h"
+#include "storage/segment/segment_names.h"
+
+namespace weir::storage {
+
+namespace {
+
+constexpr uint64_t kSegmentBytesMax = 512 << 20;
+// An earlier version may have appended what headers said: the times are looked at while the broker runs.
+constexpr int64_t kTimesUnknown = 0;
+
+BatchFacts facts_of(const PartitionId& partition, Bytes batch) {
+  const BatchHeader header = BatchHeader::parse(batch.data());
+  BatchFacts facts;
+  facts.partition = partition;
+  facts.leader_epoch = header.partition_leader_epoch;
+  facts.base_offset = header.base_offset;
+  facts.last_offset_delta = header.last_offset_delta;
+  facts.size = static_cast<uint32_t>(batch.size());
+  facts.max_timestamp = header.max_timestamp;
+  facts.attributes = header.attributes;
+  facts.producer_id = header.control() ? kNoProducerId : header.producer_id;
+  facts.producer_epoch = header.producer_epoch;
+  facts.base_sequence = header.base_sequence;
+  return facts;
+}
+
+std::string name_in(const std::string& path) { return path.substr(path.rfind('/') + 1); }
+
+std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
+
+}  // namespace
+
+// The new log of a partition in the making.
+struct LogSalvage::Output {
+  runtime::FileSystem& files;
+  const PartitionId partition;
+  const uint32_t generation;
+  const int64_t now_ms;
+  std::string folder = {};  // of new files
+  uint32_t directory = 0;
+  std::vector<SegmentInfo> segments = {};
+  std::vector<EpochStart> epochs = {};
+  ProducerState producers = {};
+  std::unique_ptr<RewrittenSegment> open = {};
+
+  // What a batch says that no row does.
+  void note(Bytes batch) {
+    const BatchFacts facts = facts_of(partition, batch);
+    if (facts.leader_epoch >= 0 && (epochs.empty() || facts.leader_epoch > epochs.back().epoch)) {
+      epochs.push_back({facts.leader_epoch, facts.base_offset});
+    }
+    producers.update(facts, now_ms);
+  }
+
+  Result<void> begin(int64_t base_offset, int64_t created_ms) {
+    if (auto done = files.create_directories(folder); !done) return done;
+    auto made = RewrittenSegment::create(files,
+                                         {folder + "/" + segment_file_name(base_offset, generation),
+                                          folder + "/" + index_file_name(base_offset, generation), directory},
+                                         base_offset, generation, created_ms, IndexSpacing{});
+    if (!made) return std::unexpected(std::move(made.error()));
+    open = std::move(*made);
+    return {};
+  }
+  Result<void> end(int64_t modified_ms) {
+    if (!open) return {};
+    auto info = std::exchange(open, nullptr)->finish();
+    if (!info) return std::unexpected(std::move(info.error()));
+    info->modified_ms = modified_ms;
+    segments.push_back(*info);
+    return {};
+  }
+};
+
+Result<void> LogSalvage::apply(const std::string& aside) {
+  std::vector<ManifestDatabase::Loaded> rows;
+  for (auto& [id, piece] : pieces_) {
+    if (!piece.rewrite) continue;
+    if (auto done = rebuild(piece); !done) return done;
+    for (const Part& part : piece.parts) {
+      if (!part.there || part.whole) continue;
+      if (auto done = copy_aside(part, aside); !done) return done;
+    }
+    rows.push_back(piece.rows);
+  }
+  for (const auto& row : nobodys_) rows.push_back(row);
+  const std::vector<SegmentStore::WalFile> no_files;
+  const bool log_too = !log_damage_.empty();
+  if (auto done = manifests_.put_partitions(rows, log_too ? &no_files : nullptr); !done) return done;
+  // From here on nothing that is removed is needed.
+  if (auto done = remove_used_up(); !done) return done;
+  return log_too ? put_log_aside(aside) : Result<void>();
+}
+
+Result<void> LogSalvage::rebuild(Piece& piece) {
+  PartitionManifest& manifest = piece.rows.partition.manifest;
+  auto generation = static_cast<uint32_t>(piece.rows.generation);
+  for (const auto& [number, path] : directories_) {
+    auto entries = files_.list(folder_of(manifest.partition, number));
+    if (!entries && entries.error().code == ErrorCode::kNotFound) continue;
+    if (!entries) return std::unexpected(entries.error());
+    for (const auto& entry : *entries) {
+      if (const auto name = parse_segment_file_name(entry.name)) generation = std::max(generation, name->generation);
+    }
+  }
+  const int64_t now_ms = std::max<int64_t>(clock_.wall_ms(), 1);
+  Output output{.files = files_, .partition = manifest.partition, .generation = ++generation, .now_ms = now_ms};
+  if (piece.sound) {
+    output.epochs = manifest.epochs;
+    for (const ProducerEntry& producer : piece.rows.partition.producers) output.producers.restore(producer);
+  }
+  for (const Part& part : piece.parts) {
+    if (auto done = add_part(piece, part, output); !done) return done;
+  }
+  output.directory = piece.parts.empty() ? 0 : piece.parts.back().info.directory;
+  output.folder = folder_of(manifest.partition, output.directory);
+  int64_t end = manifest.log_start_offset;
+  if (!output.segments.empty()) end = std::max(end, output.segments.back().next_offset);
+  const auto append = [&](Bytes batch) -> Result<void> {
+    const int64_t offset = BatchHeader::parse(batch.data()).base_offset;
+    if (output.open && output.open->info().length + batch.size() > kSegmentBytesMax) {
+      if (auto done = output.end(kTimesUnknown); !done) return done;
+    }
+    if (!output.open) {
+      if (auto done = output.begin(offset, now_ms); !done) return done;
+    }
+    end = BatchHeader::parse(batch.data()).next_offset();
+    return output.open->append(batch);
+  };
+  for (const auto& [offset, batch] : piece.tail) {
+    output.note(batch.bytes());
+    if (auto done = append(batch.bytes()); !done) return done;
+  }
+  // The log's end is where it was, so that no offset is given twice: batches without records take the place of what is lost.
+  while (end < piece.told.log_end_offset) {
+    protocol::RecordBatchBuilder empty(
+        {.base_offset = end, .partition_leader_epoch = output.epochs.empty() ? 0 : output.epochs.back().epoch});
+    empty.set_last_offset(std::min<int64_t>(piece.told.log_end_offset - 1, end + INT32_MAX / 2));
+    if (auto done = append(empty.finish()); !done) return done;
+  }
+  if (auto done = output.end(kTimesUnknown); !done) return done;
+  for (const auto& [number, path] : directories_) {
+    const std::string folder = folder_of(manifest.partition, number);
+    auto there = files_.exists(folder);
+    if (!there) return std::unexpected(there.error());
+    if (!*there) continue;
+    if (auto done = files_.sync_directory(folder); !done) return done;
+    if (auto done = files_.sync_directory(path); !done) return done;
+  }
+  manifest.segments = std::move(output.segments);
+  manifest.end_offset = std::max(end, piece.told.log_end_offset);
+  manifest.epochs = std::move(output.epochs);
+  piece.rows.generation = generation;
+  piece.rows.partition.producers.clear();
+  for (const auto& [id, entry] : output.producers.entries()) piece.rows.partition.producers.push_back(entry);
+  if (!piece.has_row) piece.rows.row = next_row_++;
+  return {};
+}
+
+Result<void> LogSalvage::add_part(Piece& piece, const Part& part, Output& output) {
+  if (!part.there) return {};
+  if (part.whole && piece.sound) {
+    output.segments.push_back(part.info);
+    return {};
+  }
+  if (part.whole) {
+    // Its times are looked at while the broker runs (SegmentInfo::times_known).
+    auto file = files_.open(part.path, {});
+    if (!file) return std::unexpected(file.error());
+    SegmentInfo info = part.info;
+    info.created_ms = clock_.wall_ms();
+    SegmentBatches batches(std::move(*file), part.path, info);
+    while (true) {
+      auto batch = batches.next();
+      if (!batch) return std::unexpected(batch.error());
+      if (!*batch) break;
+      const int64_t time = BatchHeader::parse((*batch)->data()).max_timestamp;
+      if (info.first_timestamp == kNoTimestamp) info.first_timestamp = time;
+      info.max_timestamp = std::max(info.max_timestamp, time);
+      output.note(**batch);
+    }
+    if (info.length > 0) output.segments.push_back(info);
+    return {};
+  }
+  Buffer memory;
+  auto salvaged = read_damaged(part, memory);
+  if (!salvaged) return std::unexpected(salvaged.error());
+  if (salvaged->batches.empty()) return {};
+  output.directory = part.info.directory;
+  output.folder = folder_of(output.partition, output.directory);
+  const int64_t first = BatchHeader::parse(salvaged->batches.front().data()).base_offset;
+  if (auto done = output.begin(piece.sound ? part.info.base_offset : first, part.info.created_ms); !done) return done;
+  for (const Bytes batch : salvaged->batches) {
+    if (!piece.sound) output.note(batch);
+    if (auto done = output.open->append(batch); !done) return done;
+  }
+  return output.end(part.info.modified_ms);
+}
+
+Result<void> LogSalvage::copy_file(const std::string& from, const std::string& to) {
+  auto source = files_.open(from, {});
+  if (!source) return std::unexpected(source.error());
+  auto target = files_.open(to, {.write = true, .create = true, .truncate = true});
+  if (!target) return std::unexpected(target.error());
+  std::vector<uint8_t> piece(1 << 20);
+  for (uint64_t at = 0;;) {
+    auto got = (*source)->read_at(at, piece);
+    if (!got) return std::unexpected(got.error());
+    if (*got == 0) return (*target)->sync();
+    if (auto ok = (*target)->write_at(at, Bytes(piece.data(), *got)); !ok) return ok;
+    at += *got;
+  }
+}
+
+// A copy, durable before the row goes: files without rows are swept.
+Result<void> LogSalvage::copy_aside(const Part& part, const std::string& aside) {
+  const std::string folder = aside + "/" + name_in(parent_of(part.path));
+  if (auto done = files_.create_directories(folder); !done) return done;
+  if (auto done = copy_file(part.path, folder + "/" + name_in(part.path)); !done) return done;
+  for (const std::string& each : {folder, aside, log_dir_}) {
+    if (auto done = files_.sync_directory(each); !done) return done;
+  }
+  return {};
+}
+
+Result<void> LogSalvage::remove_used_up() {
+  const auto remove = [this](const std::string& path) -> Result<void> {
+    auto done = files_.remove(path);
+    return !done && done.error().code == ErrorCode::kNotFound ? Result<void>() : done;
+  };
+  for (const auto& [id, piece] : pieces_) {
+    if (!piece.rewrite) continue;
+    for (const Part& part : piece.parts) {
+      if (!part.there || part.whole) continue;
+      if (auto done = remove(part.path); !done) return done;
+      if (auto done = remove(parent_of(part.path) + "/" + index_file_name(part.info.base_offset, part.info.generation)); !done) return done;
+    }
+    if (!piece.offline) continue;
+    if (auto done = markers_.remove(id); !done) return done;
+  }
+  return {};
+}
+
+// All of the log lies in segments now. First the files go, the oldest first, then what the rows say of them.
+Result<void> LogSalvage::put_log_aside(const std::string& aside) {
+  std::vector<SegmentStore::WalSession> sessions;
+  for (const auto& [shard, result] : replayed_) {
+    const std::string from = fmt::format("{}/wal/{}", log_dir_, shard), to = fmt::format("{}/wal-{}", aside, shard);
+    auto entries = files_.list(from);
+    if (!entries && entries.error().code != ErrorCode::kNotFound) return std::unexpected(entries.error());
+    if (auto done = files_.create_directories(to); !done) return done;
+    if (entries) {
+      for (const auto& entry : *entries) {
+        const auto name = parse_wal_file_name(entry.name);
+        if (!name || (name->kind != WalFileKind::kLog && name->kind != WalFileKind::kGivenUp)) continue;
+        if (auto done = files_.rename(from + "/" + entry.name, to + "/" + entry.name); !done) return done;
+      }
+      if (auto done = files_.sync_directory(from); !done) return done;
+    }
+    for (const std::string& each : {to, aside, log_dir_}) {
+      if (auto done = files_.sync_directory(each); !done) return done;
+    }
+    // Not sealed: leader epochs move on.
+    if (!result.sessions.empty()) sessions.push_back({shard, result.sessions.back().row.incarnation, result.next_chunk, 0, false});
+  }
+  return manifests_.put_wal(sessions, nullptr);
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,335 @@
+// Damage in each kind of file that a partition lives in: what is intact is read again afterwards, what is not is named, and
+// damaged files are kept.
+#include "storage/log/log_salvage.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/crc32c.h"
+#include "storage/log/log_on_disk_fixture.h"
+
+namespace weir::storage::testing {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+constexpr const char* kAside = "/log/salvaged-test";
+
+class LogSalvageTest : public LogOnDisk {
+ protected:
+  void SetUp() override {
+    LogOnDisk::SetUp();
+    ids_ = three();
+    ASSERT_EQ(open(), "");
+  }
+  // Looks, and applies if asked to; the log is closed before.
+  SalvageReport salvage(bool apply) {
+    end(Death::kKill);
+    auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+    EXPECT_TRUE(manifests) << manifests.error().message;
+    if (!manifests) return {};
+    LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [this](const PartitionId& id) {
+      const bool known = std::ranges::find(topics_, id) != topics_.end();
+      return known ? std::optional(KnownPartition{.topic_name = "orders"}) : std::nullopt;
+    });
+    auto report = job.look();
+    EXPECT_TRUE(report) << report.error().message;
+    if (!report) return {};
+    if (apply) {
+      const auto done = job.apply(kAside);
+      EXPECT_TRUE(done) << done.error().message;
+    }
+    return std::move(*report);
+  }
+  // Salvages, starts, and expects that a second look finds nothing.
+  SalvageReport bring_back() {
+    const auto before = sim_.disk().all_files();
+    const SalvageReport looked = salvage(false);
+    EXPECT_FALSE(looked.intact());
+    SalvageReport report = salvage(true);
+    EXPECT_EQ(report.set_aside, looked.set_aside);
+    EXPECT_TRUE(salvage(false).intact());
+    EXPECT_EQ(open(), "");
+    EXPECT_THAT(offline(), IsEmpty());
+    return report;
+  }
+  // Base offsets of all batches with records, read from the start as a consumer does.
+  std::vector<int64_t> read_all(const PartitionId& id) {
+    std::vector<int64_t> offsets;
+    Partition& partition = *shard(id).find(id);
+    int64_t at = partition.log_start_offset();
+    while (at < partition.high_watermark()) {
+      ReadResult result;
+      bool done = shard(id).read(partition, {.offset = at, .max_bytes = 1 << 20, .at_least_one = true}, result,
+                                 [&](ReadResult late) {
+                                   result = std::move(late);
+                                   done = true;
+                                 });
+      sim_.run_until([&] { return done; }, 60 * runtime::kSecond);
+      EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << at;
+      if (result.error != protocol::ErrorCode::kNone || result.pieces.empty()) break;
+      for (const FetchPiece& piece : result.pieces) take(piece, offsets, at);
+    }
+    EXPECT_EQ(at, partition.high_watermark());
+    return offsets;
+  }
+  static void take(const FetchPiece& piece, std::vector<int64_t>& offsets, int64_t& next) {
+    std::vector<uint8_t> bytes;
+    if (const auto* slice = std::get_if<Slice>(&piece)) bytes.assign(slice->data, slice->data + slice->size);
+    else bytes = bytes_of(std::get<FileRange>(piece));
+    for (size_t at = 0; at < bytes.size();) {
+      const auto header = BatchHeader::parse(bytes.data() + at);
+      if (header.record_count > 0) offsets.push_back(header.base_offset);
+      EXPECT_EQ(crc32c(Bytes(bytes).subspan(at + BatchHeader::kCrcStart, header.size() - BatchHeader::kCrcStart)), header.crc);
+      next = header.next_offset();
+      at += header.size();
+    }
+  }
+  std::vector<std::string> segment_files(const PartitionId& id) {
+    std::vector<std::string> files;
+    for (const std::string& path : sim_.disk().all_files()) {
+      if (path.starts_with("/log/" + partition_folder_name(id) + "/") && path.ends_with(".log")) files.push_back(path);
+    }
+    return files;
+  }
+  // So many batches, merged.
+  void fill(const PartitionId& id, int batches, size_t bytes = 1000) {
+    for (int i = 0; i < batches; ++i) put(id, bytes);
+    merge_all(id);
+  }
+  static std::vector<int64_t> range(int64_t first, int64_t next) {
+    std::vector<int64_t> all;
+    for (int64_t offset = first; offset < next; ++offset) all.push_back(offset);
+    return all;
+  }
+
+  std::vector<PartitionId> ids_;
+};
+
+TEST_F(LogSalvageTest, NothingIsDoneToAnIntactLog) {
+  fill(ids_[0], 5);
+  put(ids_[0], 100);
+  put(ids_[1], 100);
+  EXPECT_TRUE(salvage(false).intact());
+  ASSERT_EQ(open(), "");
+  EXPECT_EQ(read_all(ids_[0]), range(0, 6));
+}
+
+TEST_F(LogSalvageTest, ABatchInASegment) {
+  fill(ids_[0], 10);
+  fill(ids_[1], 3);
+  put(ids_[0], 100);  // in the write-ahead log
+  const std::string file = segment_files(ids_[0]).at(0);
+  sim_.disk().flip_bits(file, 4500, 4);  // offset 4
+  const SalvageReport report = bring_back();
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_EQ(report.partitions[0].topic, "orders");
+  EXPECT_THAT(report.partitions[0].damage, ElementsAre(HasSubstr(file)));
+  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{4, 5}));
+  EXPECT_THAT(report.set_aside, ElementsAre(file));
+  EXPECT_TRUE(sim_.disk().exists(kAside + file.substr(4)).value_or(false)) << "kept as it was";
+  EXPECT_FALSE(sim_.disk().exists(file).value_or(true));
+  EXPECT_EQ(read_all(ids_[0]), (std::vector<int64_t>{0, 1, 2, 3, 5, 6, 7, 8, 9, 10}));
+  EXPECT_EQ(read_all(ids_[1]), range(0, 3));
+  put(ids_[0], 100);
+  EXPECT_EQ(read_all(ids_[0]).back(), 11);
+}
+
+// The log's end is where it was: no offset is given twice.
+TEST_F(LogSalvageTest, TheLastBatchOfTheLastSegment) {
+  fill(ids_[0], 10);
+  sim_.disk().flip_bits(segment_files(ids_[0]).at(0), 10 * 1069 - 300, 4);
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions.at(0).lost, ElementsAre(OffsetRange{9, 10}));
+  EXPECT_EQ(read_all(ids_[0]), range(0, 9));
+  put(ids_[0], 100);
+  EXPECT_EQ(read_all(ids_[0]).back(), 10);
+}
+
+TEST_F(LogSalvageTest, ASegmentFileThatIsGone) {
+  fill(ids_[0], 10);
+  lose(segment_files(ids_[0]).at(0));
+  put(ids_[0], 100);
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions.at(0).damage, ElementsAre(HasSubstr("is missing")));
+  EXPECT_THAT(report.partitions.at(0).lost, ElementsAre(OffsetRange{0, 10}));
+  EXPECT_EQ(read_all(ids_[0]), range(10, 11));
+}
+
+TEST_F(LogSalvageTest, ASegmentFileThatIsCutShort) {
+  fill(ids_[0], 10);
+  const std::string file = segment_files(ids_[0]).at(0);
+  auto open_file = sim_.disk().open(file, {.write = true});
+  ASSERT_TRUE((*open_file)->truncate(5000));
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions.at(0).damage, ElementsAre(HasSubstr("cut short")));
+  ASSERT_THAT(report.partitions.at(0).lost, SizeIs(1));
+  EXPECT_EQ(report.partitions[0].lost[0].next, 10);
+  EXPECT_EQ(read_all(ids_[0]), range(0, report.partitions[0].lost[0].first));
+}
+
+// Index entries are hints: a reader notices what is wrong with them, and no record depends on them.
+TEST_F(LogSalvageTest, AnIndexCostsNothing) {
+  fill(ids_[0], 40, 60'000);
+  std::string index;
+  for (const std::string& path : sim_.disk().all_files()) {
+    if (path.starts_with("/log/" + partition_folder_name(ids_[0])) && path.ends_with(".index")) index = path;
+  }
+  ASSERT_NE(index, "");
+  sim_.disk().flip_bits(index, 30, 64);
+  EXPECT_TRUE(salvage(false).intact());
+  ASSERT_EQ(open(), "");
+  EXPECT_EQ(read_all(ids_[0]), range(0, 40));
+}
+
+TEST_F(LogSalvageTest, ManifestRowsThatContradictEachOther) {
+  fill(ids_[0], 10);
+  fill(ids_[1], 3);
+  put(ids_[0], 100);
+  end(Death::kKill);
+  {
+    auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->execute("UPDATE segments SET next_offset = 3, length = -7 WHERE base_offset = 0 AND partition_id = "
+                                     "(SELECT partition_id FROM segments ORDER BY next_offset DESC LIMIT 1)"));
+  }
+  EXPECT_THAT(open(), HasSubstr("weir log salvage"));
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions.at(0).damage, ElementsAre(HasSubstr("contradict")));
+  EXPECT_THAT(report.partitions.at(0).lost, IsEmpty());
+  EXPECT_THAT(report.set_aside, IsEmpty()) << "the files are as they were";
+  EXPECT_EQ(read_all(ids_[0]), range(0, 11));
+  EXPECT_EQ(read_all(ids_[1]), range(0, 3));
+}
+
+TEST_F(LogSalvageTest, AManifestRowThatIsGone) {
+  fill(ids_[0], 10);
+  put(ids_[0], 100);
+  end(Death::kKill);
+  {
+    auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->execute("DELETE FROM partitions"));
+  }
+  bring_back();
+  EXPECT_EQ(read_all(ids_[0]), range(0, 11));
+}
+
+TEST_F(LogSalvageTest, AChunkOfTheWriteAheadLog) {
+  put(ids_[0], 100);
+  put(ids_[1], 5000);  // will be damaged
+  put(ids_[0], 100);
+  put(ids_[1], 100);
+  end(Death::kKill);
+  const std::string file = wal_files(ids_[0]).at(0);
+  sim_.disk().flip_bits(file, 4096 + 4096 + 3000, 4);
+  ASSERT_EQ(open(), "");
+  EXPECT_THAT(offline(), ElementsAre(ids_[1]));
+  const SalvageReport report = bring_back();
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_EQ(report.partitions[0].partition, ids_[1]);
+  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
+  EXPECT_EQ(read_all(ids_[0]), range(0, 2));
+  EXPECT_EQ(read_all(ids_[1]), range(1, 2));
+  EXPECT_THAT(report.set_aside, ::testing::Contains(file));
+  EXPECT_TRUE(sim_.disk().exists(std::string(kAside) + "/wal-0/" + file.substr(file.rfind('/') + 1)).value_or(false));
+}
+
+TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogThatIsGone) {
+  put(ids_[0], 100);
+  begin_second_file(ids_[1]);
+  const int64_t end1 = shard(ids_[1]).find(ids_[1])->high_watermark();
+  put(ids_[1], 100);
+  put(ids_[2], 100);
+  end(Death::kKill);
+  sim_.disk().clear_faults();
+  const auto files = wal_files(ids_[0]);
+  lose(files.front());
+  EXPECT_THAT(open(), HasSubstr("are gone"));
+  const SalvageReport report = bring_back();
+  const auto told = std::ranges::find(report.partitions, ids_[1], &SalvagedPartition::partition);
+  ASSERT_NE(told, report.partitions.end());
+  ASSERT_THAT(told->lost, SizeIs(1));
+  EXPECT_EQ(told->lost[0].first, 0);
+  EXPECT_EQ(read_all(ids_[1]).back(), end1);
+  EXPECT_EQ(read_all(ids_[2]), range(0, 1));
+}
+
+// What the write-ahead log holds behind the damage is kept when the partition goes offline, for the log is recycled.
+TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
+  put(ids_[0], 5000);
+  put(ids_[0], 100);
+  put(ids_[0], 200);
+  put(ids_[1], 100);
+  end(Death::kKill);
+  sim_.disk().flip_bits(wal_files(ids_[0]).at(0), 4096 + 3000, 4);
+  ASSERT_EQ(open(), "");
+  EXPECT_THAT(offline(), ElementsAre(ids_[0]));
+  ASSERT_EQ(restart(1), "") << "another number of shards: the write-ahead log is merged and removed";
+  ASSERT_EQ(restart(2), "");
+  const SalvageReport report = bring_back();
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
+  EXPECT_EQ(read_all(ids_[0]), range(1, 3));
+}
+
+TEST_F(LogSalvageTest, DataOfPartitionsThatNobodyKnowsIsLeftAlone) {
+  fill(ids_[0], 3);
+  end(Death::kKill);
+  std::erase(topics_, ids_[0]);
+  auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+  ASSERT_TRUE(manifests);
+  LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [](const PartitionId&) { return std::nullopt; });
+  const auto report = job.look();
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error().message, HasSubstr(partition_folder_name(ids_[0])));
+}
+
+// Whatever write it dies at: it can be run again, and nothing that is intact is lost.
+TEST_F(LogSalvageTest, MayEndAtAnyWrite) {
+  for (uint64_t cut = 1; cut <= 60 && !HasFailure(); ++cut) {
+    SCOPED_TRACE(::testing::Message() << "cut at write " << cut);
+    end(Death::kKill);
+    (void)sim_.disk().remove_all("/log");
+    ASSERT_TRUE(sim_.disk().create_directories("/log"));
+    ASSERT_TRUE(sim_.disk().sync_directory("/"));
+    ASSERT_EQ(open(), "");
+    fill(ids_[0], 10);
+    put(ids_[1], 100);
+    put(ids_[1], 5000);
+    put(ids_[1], 100);
+    put(ids_[1], 100);
+    end(Death::kKill);
+    sim_.disk().flip_bits(segment_files(ids_[0]).at(0), 4500, 4);
+    const std::string wal = wal_files(ids_[1]).at(0);
+    auto file = sim_.disk().open(wal, {});
+    // The large batch of the second partition, wherever its chunk lies.
+    std::vector<uint8_t> bytes(256 * 1024);
+    ASSERT_TRUE((*file)->read_at(0, bytes));
+    const std::vector<uint8_t> run(3000, 'v');
+    const auto found = std::search(bytes.begin(), bytes.end(), run.begin(), run.end());
+    ASSERT_NE(found, bytes.end());
+    sim_.disk().flip_bits(wal, static_cast<uint64_t>(found - bytes.begin()) + 100, 4);
+    sim_.disk().cut_at_write(cut);
+    {
+      auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+      if (manifests) {
+        LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log",
+                       [](const PartitionId&) { return std::optional(KnownPartition{}); });
+        if (job.look()) (void)job.apply(kAside);
+      }
+    }
+    end(Death::kPowerCut);
+    (void)salvage(true);
+    ASSERT_EQ(open(), "");
+    EXPECT_THAT(offline(), IsEmpty());
+    EXPECT_EQ(read_all(ids_[0]), (std::vector<int64_t>{0, 1, 2, 3, 5, 6, 7, 8, 9}));
+    EXPECT_EQ(read_all(ids_[1]), (std::vector<int64_t>{0, 2, 3}));
+  }
+}
+
+}  // namespace
+}  // namespace weir::storage::testing

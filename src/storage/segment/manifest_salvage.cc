@@ -1,0 +1,58 @@
+// ManifestDatabase: rows that are wrong, and their replacement as a whole.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "storage/segment/manifest_codec.h"
+#include "storage/segment/manifest_database.h"
+
+namespace weir::storage {
+
+// Rows of a partition that has none itself.
+std::vector<ManifestDatabase::Loaded>::iterator ManifestDatabase::orphan(std::vector<Loaded>& partitions, int64_t row) {
+  const auto after = std::ranges::find_if(partitions, [&](const Loaded& loaded) { return loaded.row >= row; });
+  if (after != partitions.end() && after->row == row) return after;
+  return partitions.insert(after, Loaded{.row = row, .fault = fmt::format("manifest.db: rows of a partition {} that it does not know", row)});
+}
+
+Result<void> ManifestDatabase::remove_rows(int64_t row) {
+  if (auto done = remove_producers_.bind(1, row).run(); !done) return done;
+  if (auto done = remove_segments_.bind(1, row).run(); !done) return done;
+  return remove_partition_.bind(1, row).run();
+}
+
+Result<void> ManifestDatabase::put_exactly(const Loaded& loaded) {
+  if (auto done = remove_rows(loaded.row); !done) return done;
+  if (!loaded.fault.empty()) return {};
+  const PartitionManifest& manifest = loaded.partition.manifest;
+  const std::vector<uint8_t> epochs = encode_epochs(manifest.epochs);
+  auto done = insert_partition_.bind(1, loaded.row)
+                  .bind(2, Bytes(manifest.partition.topic.bytes))
+                  .bind(3, manifest.partition.index)
+                  .bind(4, manifest.log_start_offset)
+                  .bind(5, manifest.end_offset)
+                  .bind(6, epochs)
+                  .run();
+  if (!done) return done;
+  if (done = put_dirty_.bind(1, loaded.row).bind(2, manifest.first_dirty_offset).run(); !done) return done;
+  if (done = put_generation_.bind(1, loaded.row).bind(2, loaded.generation).run(); !done) return done;
+  for (const SegmentInfo& segment : manifest.segments) {
+    if (done = put_segment(loaded.row, segment); !done) return done;
+  }
+  for (const ProducerEntry& producer : loaded.partition.producers) {
+    if (done = store_producer(loaded.row, producer); !done) return done;
+  }
+  return {};
+}
+
+Result<void> ManifestDatabase::put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files) {
+  return in_transaction([&]() -> Result<void> {
+    for (const Loaded& loaded : all) {
+      if (auto done = put_exactly(loaded); !done) return done;
+    }
+    return files ? put_files(*files) : Result<void>();
+  });
+}
+
+}  // namespace weir::storage

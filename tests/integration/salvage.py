@@ -1,0 +1,214 @@
+"""`weir log salvage` on damage in each kind of file that a partition lives in: a client reads everything that is intact
+afterwards, what is not is named, and damaged files are kept."""
+import json
+import pathlib
+import shutil
+import sqlite3
+import subprocess
+
+import damage
+import wire
+from harness import brokers
+
+CASES = []
+
+
+def case(function):
+    CASES.append((function.__name__.replace("_", " "), function))
+    return function
+
+
+def salvage(data: pathlib.Path, *arguments: str) -> tuple[int, str]:
+    done = subprocess.run([brokers.WEIR, "log", "salvage", data, *arguments], timeout=120, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return done.returncode, done.stdout
+
+
+def contents(data: pathlib.Path) -> dict[str, bytes]:
+    return {str(file.relative_to(data)): file.read_bytes() for file in sorted(data.rglob("*")) if file.is_file()}
+
+
+def read_all(broker: brokers.Weir) -> dict[int, bytes]:
+    found = {}
+    with wire.Client(broker.port, 20) as client:
+        offset, end = 0, 1
+        while offset < end:
+            error, end, batches = client.fetch(damage.TOPIC, offset)
+            assert error == 0, f"error {error} at offset {offset}"
+            before = offset
+            at = 0
+            while at + 61 <= len(batches):  # batches without records count too
+                size = 12 + int.from_bytes(batches[at + 8:at + 12], "big")
+                if at + size > len(batches):
+                    break
+                assert wire.intact(batches, at)
+                offset = int.from_bytes(batches[at:at + 8], "big") + int.from_bytes(batches[at + 23:at + 27], "big") + 1
+                at += size
+            found.update({at: data for at, data in wire.payloads(batches)})
+            assert offset > before, f"nothing follows offset {before}, and the log ends at {end}"
+    return found
+
+
+def bring_back(folder: pathlib.Path, data: pathlib.Path, lost_max: int, *words: str) -> dict:
+    """Salvages what is damaged; all but at most `lost_max` records, which the report names, are read then. The report."""
+    before = contents(data)
+    status, said = salvage(data)
+    assert status == 1 and "Nothing was changed" in said, f"status {status}\n{said}"
+    for word in words:
+        assert word in said, f"'{word}' is not in\n{said}"
+    assert contents(data) == before, "a look changed something"
+    status, said = salvage(data, "--apply", "--json")
+    assert status == 0, said
+    report = json.loads(said)
+    assert report["applied"] and not report["intact"]
+    after = contents(data)
+    for path in report["set_aside"]:
+        name = str(pathlib.Path(path).relative_to(data))
+        assert name not in after, f"{name} is still there"
+        kept = [file for file, text in after.items() if file.startswith("salvaged-") and text == before[name]]
+        assert kept, f"{name} was not kept as it was"
+    assert salvage(data) == (0, f"{data}: nothing is damaged\n")
+    verified = subprocess.run([brokers.WEIR, "log", "verify", data], capture_output=True, text=True)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    lost = set()
+    for partition in report["partitions"]:
+        if partition["topic"] == damage.TOPIC:
+            for each in partition["lost_offsets"]:
+                lost |= set(range(each["first"], each["last"] + 1))
+    assert len(lost) <= lost_max, f"{sorted(lost)} are lost"
+    with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker:
+        found = read_all(broker)
+        assert set(found) == set(range(damage.RECORDS)) - lost, f"{sorted(found)} are read, {sorted(lost)} were named as lost"
+        assert all(data == damage.payload(offset) for offset, data in found.items())
+        with wire.Client(broker.port) as client:
+            error, offset = client.produce(damage.TOPIC, wire.batch(b"goes on"))
+            assert error == 0 and offset >= damage.RECORDS, (error, offset)
+        assert read_all(broker)[offset] == b"goes on"
+    return report
+
+
+def flip(file: pathlib.Path, offset: int) -> None:
+    with open(file, "r+b") as stream:
+        stream.seek(offset)
+        byte = stream.read(1)
+        stream.seek(offset)
+        stream.write(bytes([byte[0] ^ 0x55]))
+
+
+def segments(data: pathlib.Path) -> list[pathlib.Path]:
+    return sorted(max(data.glob("*-0"), key=lambda folder: len(list(folder.glob("*.log")))).glob("*.log"))
+
+
+@case
+def salvage_a_damaged_batch(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=True)
+    target = segments(data)[1]
+    flip(target, target.stat().st_size // 2)
+    bring_back(folder, data, 1, target.name, f"{damage.TOPIC}-0")
+
+
+@case
+def salvage_a_damaged_offset_costs_nothing(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=False)
+    target = segments(data)[1]
+    flip(target, len(wire.batch(damage.payload(0))) + 6)  # of the second batch
+    report = bring_back(folder, data, 0, target.name)
+    assert sum(partition["batches_mended"] for partition in report["partitions"]) == 1
+
+
+@case
+def salvage_a_segment_that_is_gone_and_one_cut_short(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=True)
+    first, last = segments(data)[0], segments(data)[-1]
+    batch = len(wire.batch(damage.payload(0)))
+    per_segment = first.stat().st_size // batch
+    first.unlink()
+    with open(last, "r+b") as stream:
+        stream.truncate(last.stat().st_size - batch // 2)
+    bring_back(folder, data, per_segment + 1, "is missing", "cut short")
+
+
+@case
+def salvage_says_that_a_damaged_index_is_nothing(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=True)
+    for index in data.glob("*/*.index"):
+        index.write_bytes(bytes(len(index.read_bytes())))
+    assert salvage(data) == (0, f"{data}: nothing is damaged\n")
+    with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker:
+        assert len(read_all(broker)) == damage.RECORDS
+
+
+@case
+def salvage_rows_of_the_manifest(folder: pathlib.Path):
+    for number, wrong in enumerate(("UPDATE segments SET next_offset = base_offset - 5", "DELETE FROM partitions",
+                                    "UPDATE partitions SET epochs = x'0102'", "UPDATE partitions SET topic = x'00'")):
+        place = folder / str(number)
+        data = damage.prepare(place, orderly=True)
+        with sqlite3.connect(data / "manifest.db") as database:
+            database.execute(wrong)
+        database.close()
+        bring_back(place, data, 0)
+
+
+@case
+def salvage_a_chunk_of_the_write_ahead_log(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=True)
+    merged = sum(file.stat().st_size for file in segments(data)) // len(wire.batch(damage.payload(0)))
+    wanted = damage.payload(merged + 1)[:4000]
+    for wal in sorted(data.glob("wal/*/*.wal")):
+        at = wal.read_bytes().find(wanted)
+        if at >= 0:
+            flip(wal, at + 2000)
+            break
+    else:
+        raise AssertionError(f"record {merged + 1} is in no file of the write-ahead log")
+    # Found at a start: the partition is offline, and its later records are kept until they are asked for.
+    with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker:
+        assert f"{damage.TOPIC}-0 (folder " in broker.log_path.read_text() and "is offline" in broker.log_path.read_text()
+        broker.stop()
+        shutil.copytree(data, folder / "copy")
+    shutil.copytree(folder / "copy", data)
+    bring_back(folder, data, 1, "marked offline")
+
+
+@case
+def salvage_without_a_file_of_the_write_ahead_log(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=False)
+    merged = sum(file.stat().st_size for file in segments(data)) // len(wire.batch(damage.payload(0)))
+    files = sorted(data.glob("wal/*/*.wal"))
+    victim = next(wal for wal in files if damage.payload(merged + 1)[:4000] in wal.read_bytes())
+    victim.unlink()
+    status, said = salvage(data)
+    assert status == 1 and "the file is gone" in said, said
+    bring_back_without_the_newest(folder, data)
+
+
+def bring_back_without_the_newest(folder: pathlib.Path, data: pathlib.Path) -> None:
+    """The report tells of the newest records that they may be lost; offsets begin again where the intact ones end."""
+    status, said = salvage(data, "--apply", "--json")
+    assert status == 0, said
+    report = json.loads(said)
+    lost = set()
+    more = False
+    for partition in report["partitions"]:
+        if partition["topic"] == damage.TOPIC:
+            more = partition["more_may_be_lost"]
+            for each in partition["lost_offsets"]:
+                lost |= set(range(each["first"], each["last"] + 1))
+    with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker:
+        found = read_all(broker)
+        missing = set(range(damage.RECORDS)) - set(found)
+        assert all(data == damage.payload(offset) for offset, data in found.items())
+        assert missing == lost or (more and lost <= missing), (sorted(missing), sorted(lost), more)
+
+
+@case
+def salvage_refuses_while_a_broker_runs(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=True)
+    with brokers.Weir(folder, arguments=damage.ARGUMENTS).start():
+        for arguments in ([], ["--apply"]):
+            status, said = salvage(data, *arguments)
+            assert status == 1 and "in use by a broker" in said, said
+    (folder / "data").mkdir(exist_ok=True)
+    status, said = salvage(folder / "data")
+    assert status == 1 and "manifest.db is not there" in said, said
