@@ -18,8 +18,7 @@ std::string json_address(const runtime::Endpoint& address) {
 }  // namespace
 
 runtime::Endpoint reachable(runtime::Endpoint address) {
-  if (address.host == "0.0.0.0") address.host = "127.0.0.1";
-  if (address.host == "::") address.host = "::1";
+  if (address.host == "0.0.0.0" || address.host == "::") address.host = "127.0.0.1";
   return address;
 }
 

@@ -68,7 +68,6 @@ Result<std::optional<runtime::Endpoint>> http_listener(const broker::BrokerConfi
   if (text.empty() || text == "off") return std::nullopt;
   auto endpoint = broker::parse_endpoint(text);
   if (!endpoint) return fail(endpoint.error().code, "http.listener: " + endpoint.error().message);
-  if (endpoint->host.empty()) endpoint->host = "0.0.0.0";
   return std::move(*endpoint);
 }
 
@@ -316,8 +315,9 @@ Result<void> Server::listen() {
       if (!address) {
         return fail(address.error().code, fmt::format("listener {}: {}", listener.name, address.error().message));
       }
-      // The other loops listen on the port the first one got.
+      // The other loops listen on what the first one got.
       listener.bound.port = address->port;
+      if (listener.bound.host.empty()) listener.bound.host = address->host;
       if (listener.advertised && listener.advertised->port == 0) listener.advertised->port = address->port;
     }
   }

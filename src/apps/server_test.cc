@@ -254,15 +254,15 @@ TEST_F(ServerTest, TellsThatAnExistingTopicIsLeftAsItIs) {
 }
 
 TEST_F(ServerTest, TheReadyLineNamesWhatIsBoundAndWhatIsAdvertised) {
-  start(options({"listeners=A://127.0.0.1:9092,B://0.0.0.0:9095,C://[::]:9096",
+  start(options({"listeners=A://127.0.0.1:9092,B://0.0.0.0:9095,C://[::]:9096,D://:9097",
                  "advertised.listeners=A://broker.example:19092",
-                 "listener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT,C:PLAINTEXT"}));
+                 "listener.security.protocol.map=A:PLAINTEXT,B:PLAINTEXT,C:PLAINTEXT,D:PLAINTEXT"}));
   const std::string line = ready_line(*server_, 42);
   EXPECT_THAT(line, HasSubstr(R"({"name":"A","host":"broker.example","port":19092,"bound":{"host":"127.0.0.1","port":9092},)"
                               R"("advertised":{"host":"broker.example","port":19092}})"));
-  EXPECT_THAT(line, HasSubstr(R"({"name":"B","host":"127.0.0.1","port":9095,"bound":{"host":"0.0.0.0","port":9095},)"
-                              R"("advertised":null})"));
-  EXPECT_THAT(line, HasSubstr(R"({"name":"C","host":"::1","port":9096,"bound":{"host":"::","port":9096},"advertised":null})"));
+  EXPECT_THAT(line, HasSubstr(R"({"name":"B","host":"127.0.0.1","port":9095,"bound":{"host":"::","port":9095},"advertised":null})"));
+  EXPECT_THAT(line, HasSubstr(R"({"name":"C","host":"127.0.0.1","port":9096,"bound":{"host":"::","port":9096},"advertised":null})"));
+  EXPECT_THAT(line, HasSubstr(R"({"name":"D","host":"127.0.0.1","port":9097,"bound":{"host":"::","port":9097},"advertised":null})"));
   EXPECT_THAT(line, HasSubstr(R"("http":{"host":"127.0.0.1","port":8080})"));
   EXPECT_THAT(line, HasSubstr(R"("pid":42})"));
   stop();

@@ -49,8 +49,7 @@ void note_ignored_environment() {
 
 void note_open_listeners(const std::vector<broker::ListenerInfo>& listeners) {
   for (const broker::ListenerInfo& listener : listeners) {
-    const std::string& host = listener.bound.host;
-    const bool wildcard = host.empty() || host == "0.0.0.0" || host == "::";
+    const bool wildcard = listener.bound.host == "0.0.0.0" || listener.bound.host == "::";
     if (!wildcard || listener.security_protocol != "PLAINTEXT") continue;
     log_event(LogLevel::kWarn, "server",
               {.what = fmt::format("Listener {}://{} is open to every network of this machine", listener.name,

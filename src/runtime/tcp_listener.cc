@@ -27,6 +27,7 @@ Result<UniqueFd> bind_stream(const SocketAddress& address, bool share_port) {
   return fd;
 }
 
+// Without a host: every interface, IPv6 and IPv4; IPv4 alone where the machine has no IPv6.
 Result<SocketAddress> address_to_bind(const Endpoint& address) {
   if (!address.host.empty()) {
     const Result<std::vector<SocketAddress>> found = resolve(address);

@@ -124,7 +124,7 @@ int64_t SimNetwork::latency_ns() {
 
 Result<std::unique_ptr<runtime::Listener>> SimNetwork::listen(SimLoop& loop, Endpoint address,
                                                               runtime::AcceptCallback on_accept) {
-  address.host = numeric(address.host);
+  address.host = any_address(address.host) ? "::" : numeric(address.host);
   if (address.port == 0) address.port = ++last_port_;
   for (const auto& other : listeners_) {
     if (other->address == address && other->loop->process() != loop.process()) {

@@ -314,9 +314,13 @@ TEST(Listeners, CombinesBoundAndAdvertised) {
 }
 
 TEST(Listeners, AllInterfacesWithoutAdvertisedTellClientsWhatTheyConnectedTo) {
+  for (const char* everywhere : {"PLAINTEXT://0.0.0.0:9092", "PLAINTEXT://[::]:9092", "PLAINTEXT://:9092"}) {
+    const auto found = combine_listeners(everywhere, "", "PLAINTEXT:PLAINTEXT");
+    ASSERT_TRUE(found);
+    EXPECT_FALSE((*found)[0].advertised);
+    EXPECT_EQ((*found)[0].bound, (runtime::Endpoint{"", 9092}));  // IPv4 and IPv6
+  }
   const auto listeners = combine_listeners("PLAINTEXT://:9092", "", "PLAINTEXT:PLAINTEXT");
-  ASSERT_TRUE(listeners);
-  EXPECT_FALSE((*listeners)[0].advertised);
   ConnectionFacts facts;
   facts.listener = &(*listeners)[0];
   facts.local = {"10.1.2.3", 9092};
@@ -328,8 +332,11 @@ TEST(Listeners, ExplainsMistakes) {
                            "PLAINTEXT://a:1,PLAINTEXT://b:2", "PLAINTEXT://a:99999", "OTHER://a:1"}) {
     EXPECT_FALSE(combine_listeners(text, "", "PLAINTEXT:PLAINTEXT")) << text;
   }
-  EXPECT_FALSE(combine_listeners("PLAINTEXT://a:1", "PLAINTEXT://0.0.0.0:1", "PLAINTEXT:PLAINTEXT"));
   EXPECT_THAT(combine_listeners("PLAINTEXT://a:", "", "PLAINTEXT:PLAINTEXT").error().message, HasSubstr("'a:' has no port"));
+  for (const char* everywhere : {":1", "0.0.0.0:1", "[::]:1"}) {
+    EXPECT_FALSE(combine_listeners("PLAINTEXT://a:1", std::string("PLAINTEXT://") + everywhere, "PLAINTEXT:PLAINTEXT"));
+    EXPECT_FALSE(combine_listeners(std::string("A://0.0.0.0:1,B://") + everywhere, "", "A:PLAINTEXT,B:PLAINTEXT"));
+  }
   EXPECT_FALSE(combine_listeners("PLAINTEXT://a:1", "OTHER://b:1", "PLAINTEXT:PLAINTEXT"));
 }
 

@@ -32,7 +32,7 @@ constexpr ConfigKey kKeys[] = {
     {.name = "listener.security.protocol.map", .type = kString, .default_value = "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", .support = kWorks,
      .doc = "Which protocol the listeners of a name speak."},
     {.name = "listeners", .type = kList, .default_value = "PLAINTEXT://127.0.0.1:9092", .support = kWorks,
-     .doc = "Where the broker listens: NAME://host:port, comma-separated. Without a host it listens on all interfaces."},
+     .doc = "Where the broker listens: NAME://host:port, comma-separated. Without a host, or with 0.0.0.0 or [::], it listens on all interfaces, IPv6 and IPv4."},
     {.name = "max.connection.creation.rate", .type = kInt, .default_value = "2147483647", .support = kRefused,
      .doc = "Not available in this version.", .min = 0},
     {.name = "max.connections", .type = kInt, .default_value = "2147483647", .support = kWorks,

@@ -48,7 +48,7 @@ Result<std::map<std::string, std::string>> parse_protocol_map(std::string_view t
   return result;
 }
 
-bool all_interfaces(const std::string& host) { return host == "0.0.0.0" || host == "::"; }
+bool all_interfaces(std::string_view host) { return host.empty() || host == "0.0.0.0" || host == "::"; }
 
 }  // namespace
 
@@ -64,7 +64,7 @@ Result<runtime::Endpoint> parse_endpoint(std::string_view text) {
     return fail(weir::ErrorCode::kInvalid, fmt::format("'{}': write an IPv6 address in brackets", text));
   }
   runtime::Endpoint endpoint;
-  endpoint.host = host;
+  if (!all_interfaces(host)) endpoint.host = host;
   const auto [end, error] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), endpoint.port);
   if (error != std::errc() || end != port_text.data() + port_text.size()) {
     return fail(weir::ErrorCode::kInvalid, fmt::format("'{}': '{}' is no port", text, port_text));
@@ -124,9 +124,8 @@ Result<std::vector<ListenerInfo>> combine_listeners(std::string_view listeners, 
                               text.name));
     }
     info.security_protocol = protocol->second;
-    if (text.endpoint.host.empty()) text.endpoint.host = "0.0.0.0";
     info.bound = text.endpoint;
-    if (!all_interfaces(info.bound.host)) info.advertised = info.bound;
+    if (!info.bound.host.empty()) info.advertised = info.bound;
     result.push_back(std::move(info));
   }
   for (ListenerText& text : *told) {
@@ -134,7 +133,7 @@ Result<std::vector<ListenerInfo>> combine_listeners(std::string_view listeners, 
     if (it == result.end()) {
       return fail(weir::ErrorCode::kInvalid, fmt::format("advertised.listeners: there is no listener {}", text.name));
     }
-    if (text.endpoint.host.empty() || all_interfaces(text.endpoint.host)) {
+    if (text.endpoint.host.empty()) {
       return fail(weir::ErrorCode::kInvalid,
                   fmt::format("advertised.listeners: {} needs a host that clients can connect to", text.name));
     }

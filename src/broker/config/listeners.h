@@ -16,7 +16,8 @@ struct ListenerText {
   runtime::Endpoint endpoint;
 };
 
-// Host may be empty (all interfaces), a name, an IPv4 address or an IPv6 address in brackets.
+// The host may be a name, an IPv4 address, or an IPv6 address in brackets. Without one, or with 0.0.0.0 or [::], it is empty:
+// all interfaces, IPv6 and IPv4.
 Result<std::vector<ListenerText>> parse_listeners(std::string_view text);
 // host:port, for addresses without a name.
 Result<runtime::Endpoint> parse_endpoint(std::string_view text);
