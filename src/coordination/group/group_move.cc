@@ -64,6 +64,8 @@ void GroupCoordinatorState::adopt(const std::vector<CoordinatorRecord>& records,
       WEIR_CHECK(replay(as_bytes(record.key), value).has_value());
     } else if (const auto* moved = std::get_if<GroupMetadataEntry>(&*entry)) {
       const ClassicGroup* have = find(moved->group_id);
+      const bool says_more = moved->value->generation > 0 || !moved->value->protocol_type.empty();
+      if (have != nullptr && !says_more) continue;
       if (have != nullptr && has_metadata(*have)) {
         const bool settled = have->in(ClassicGroupState::kEmpty) || have->in(ClassicGroupState::kStable);
         if (!settled || have->state_timestamp_ms() >= moved->value->state_timestamp_ms) continue;
