@@ -138,6 +138,14 @@ bool BrokerConfig::is_null(std::string_view name) const {
   return !key || !key->default_value;
 }
 
+std::optional<std::string> BrokerConfig::described(const ConfigKey& key) const {
+  if (key.holds) return key.holds;
+  const std::string_view name = key.name;
+  if (name == "node.id" || name == "broker.id") return std::to_string(node_id());
+  if (is_null(name)) return std::nullopt;
+  return std::string(text(name));
+}
+
 std::vector<const ConfigKey*> BrokerConfig::without_effect() const {
   std::vector<const ConfigKey*> result;
   for (const auto& [name, value] : values_) {

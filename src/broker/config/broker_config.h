@@ -40,6 +40,8 @@ class BrokerConfig {
   // The value as text: set, or the default; an empty text for null. `key` exists.
   std::string_view text(std::string_view key) const;
   bool is_null(std::string_view key) const;
+  // What holds, for those who ask the broker about itself: the value, or what is in force in its place; none for null.
+  std::optional<std::string> described(const ConfigKey& key) const;
   int64_t integer(std::string_view key) const { return parse_config_integer(text(key)); }
   bool boolean(std::string_view key) const { return parse_config_boolean(text(key)); }
 

@@ -17,7 +17,7 @@ namespace {
 std::vector<ConfigKey> gather_keys() {
   std::vector<ConfigKey> all;
   for (const auto part : {log_config_keys(), network_config_keys(), group_config_keys(), security_config_keys(),
-                          cluster_config_keys(), own_config_keys()}) {
+                          cluster_config_keys(), own_config_keys(), internal_config_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
   std::sort(all.begin(), all.end(),

@@ -50,6 +50,9 @@ struct ConfigKey {
   bool throttled_replicas = false;  // a list of partition:broker, or * alone
   // May be altered while the broker runs, and then acts at once; without effect: is kept and described, as tools expect.
   bool dynamic = false;
+  // The value in force, whatever the default or a file say: of a key without effect that states a fact about the broker.
+  const char* holds = nullptr;
+  bool internal = false;  // Kafka describes it only where it is set
 };
 
 // All keys, sorted by name.
@@ -76,5 +79,6 @@ std::span<const ConfigKey> group_config_keys();
 std::span<const ConfigKey> security_config_keys();
 std::span<const ConfigKey> cluster_config_keys();
 std::span<const ConfigKey> own_config_keys();
+std::span<const ConfigKey> internal_config_keys();
 
 }  // namespace weir::broker

@@ -24,6 +24,10 @@ TEST(ConfigKeys, TableIsSortedUniqueAndItsDefaultsAreValid) {
       EXPECT_LT(std::string_view(keys[i - 1].name), std::string_view(keys[i].name));
     }
     EXPECT_STRNE(keys[i].doc, "") << keys[i].name;
+    if (keys[i].holds) {
+      EXPECT_TRUE(check_config_value(keys[i], keys[i].holds)) << keys[i].name;
+      EXPECT_EQ(keys[i].support, ConfigSupport::kNoEffect) << keys[i].name;
+    }
     if (keys[i].default_value && *keys[i].default_value) {
       EXPECT_TRUE(check_config_value(keys[i], keys[i].default_value)) << keys[i].name;
     }
@@ -171,6 +175,27 @@ TEST(BrokerConfig, DynamicLayersLieAboveStaticOnes) {
   config.set_dynamic({}, {});
   EXPECT_EQ(config.text("log.retention.ms"), "1");
   EXPECT_FALSE(config.is_set("max.connections"));
+}
+
+TEST(BrokerConfig, TellsWhatHolds) {
+  BrokerConfig config;
+  const auto described = [&](std::string_view key) { return config.described(*find_broker_config_key(key)); };
+  EXPECT_EQ(described("offsets.topic.replication.factor"), "1");
+  ASSERT_TRUE(config.set("offsets.topic.replication.factor", "3"));
+  EXPECT_EQ(described("offsets.topic.replication.factor"), "1") << "a single broker keeps one copy";
+  ASSERT_TRUE(config.set("broker.id", "7"));
+  EXPECT_EQ(described("node.id"), "7");
+  EXPECT_EQ(described("broker.id"), "7");
+  EXPECT_EQ(described("log.retention.ms"), std::nullopt);
+  EXPECT_EQ(described("num.io.threads"), "8");
+}
+
+TEST(BrokerConfig, KafkasInternalKeysDoNotStopTheStart) {
+  BrokerConfig config;
+  ASSERT_TRUE(config.set("producer.id.expiration.check.interval.ms", "1000"));
+  ASSERT_TRUE(config.set("unstable.api.versions.enable", "true"));
+  EXPECT_FALSE(config.set("producer.id.expiration.check.interval.ms", "0"));
+  EXPECT_EQ(config.without_effect().size(), 2u);
 }
 
 TEST(BrokerConfig, KeysThatActAtOnceAreThoseOfKafka) {

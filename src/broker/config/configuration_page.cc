@@ -18,11 +18,14 @@ Made from the tables in src/broker/config/ (see configuration_page.h); do not ed
 `weir serve --config FILE` reads a properties file with Kafka's keys; `--set key=value` overrides single ones. Each of Kafka's
 broker keys is in one of three classes:
 
-- it **works**, and `DescribeConfigs` lists it;
+- it **works**;
 - it has **no effect** here, because it tunes a part of Kafka that Weir does not have: a file that sets it is taken, and the
   log names it once with the reason. Those marked *at run time* are also taken by `kafka-configs`, kept
   and described, as tools expect, and do nothing;
 - it is **refused** if set to anything but its default, because it promises something that Weir does not do (yet).
+
+`DescribeConfigs` lists all of them, but for Kafka's internal ones that nobody has set. Keys without effect that state a fact about
+the broker show what is *in force*, whatever is set.
 
 A key that is not in the tables is an error with the nearest known name. Keys marked *at run time* can be altered while the
 broker runs (`kafka-configs --entity-type brokers`), for this broker or for all, and act at once; what is altered wins over the
@@ -62,7 +65,8 @@ std::string broker_section(ConfigSupport support, const char* title) {
   std::string page = fmt::format("\n## {}\n\n| key | type | default | |\n|---|---|---|---|\n", title);
   for (const ConfigKey& key : broker_config_keys()) {
     if (key.support != support) continue;
-    page += fmt::format("| `{}` | {} | {} | {}{} |\n", key.name, type_of(key), default_of(key), escape(key.doc),
+    const std::string holds = key.holds ? fmt::format(" In force: `{}`.", key.holds) : std::string();
+    page += fmt::format("| `{}` | {} | {} | {}{}{} |\n", key.name, type_of(key), default_of(key), escape(key.doc), holds,
                         key.dynamic ? " *At run time.*" : "");
   }
   return page;

@@ -89,7 +89,7 @@ constexpr ConfigKey kKeys[] = {
     {.name = "num.replica.fetchers", .type = kInt, .default_value = "1", .support = kNoEffect,
      .doc = "Weir runs one thread per core; see weir.shards.", .min = 1, .dynamic = true},
     {.name = "process.roles", .type = kList, .default_value = nullptr, .support = kNoEffect,
-     .doc = "There is no controller quorum to configure.", .choices = "broker|controller"},
+     .doc = "There is no controller quorum to configure: the broker keeps its metadata itself.", .choices = "broker|controller", .holds = "broker,controller"},
     {.name = "replica.alter.log.dirs.io.max.bytes.per.second", .type = kLong, .default_value = "9223372036854775807", .support = kNoEffect,
      .doc = "Weir does not hold copies between folders back.", .min = 0, .dynamic = true},
     {.name = "replica.fetch.backoff.ms", .type = kInt, .default_value = "1000", .support = kNoEffect,

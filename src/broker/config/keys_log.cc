@@ -147,7 +147,7 @@ constexpr ConfigKey kKeys[] = {
     {.name = "offsets.topic.num.partitions", .type = kInt, .default_value = "50", .support = kWorks,
      .doc = "Partitions of __consumer_offsets at its creation.", .min = 1},
     {.name = "offsets.topic.replication.factor", .type = kShort, .default_value = "3", .support = kNoEffect,
-     .doc = "A single broker keeps one copy.", .min = 1},
+     .doc = "A single broker keeps one copy.", .min = 1, .holds = "1"},
     {.name = "offsets.topic.segment.bytes", .type = kInt, .default_value = "104857600", .support = kWorks,
      .doc = "Segment size of __consumer_offsets.", .min = 1},
     {.name = "producer.id.expiration.ms", .type = kInt, .default_value = "86400000", .support = kWorks,

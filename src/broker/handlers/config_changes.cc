@@ -138,6 +138,9 @@ Controller::Outcome check_name(const ResourceChange& change, int32_t node_id) {
       if (error != std::errc() || at != end || change.name.empty()) {
         return refusal(ErrorCode::kInvalidRequest, "Node id must be an integer, but it is: " + change.name);
       }
+      if (id != node_id && static_cast<ConfigResourceType>(change.type) == ConfigResourceType::kBrokerLogger) {
+        return refusal(ErrorCode::kInvalidRequest, fmt::format("Unexpected node id. Expected {}, but received {}", node_id, id));
+      }
       if (id != node_id) {
         return refusal(ErrorCode::kInvalidRequest, fmt::format("Unexpected broker id, expected {}, but received {}", node_id, change.name));
       }
@@ -161,6 +164,10 @@ Controller::Outcome check_change(const ResourceChange& change, int32_t node_id) 
   if (auto outcome = check_name(change, node_id); outcome.error != ErrorCode::kNone) return outcome;
   for (const ConfigChange& config : change.changes) {
     if (config.operation < 0 || config.operation > static_cast<int8_t>(ConfigOperation::kSubtract)) {
+      if (static_cast<ConfigResourceType>(change.type) == ConfigResourceType::kBrokerLogger) {
+        return refusal(ErrorCode::kInvalidRequest,
+                       fmt::format("Unknown operation type {} is not allowed for the BROKER_LOGGER resource", config.operation));
+      }
       return refusal(ErrorCode::kInvalidRequest, fmt::format("Unknown operations type {}", config.operation));
     }
   }

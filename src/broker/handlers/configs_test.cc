@@ -134,8 +134,9 @@ TEST_F(ConfigsTest, TopicsSayWhereTheirValuesComeFrom) {
   EXPECT_EQ(describe(3, "x").error, ErrorCode::kInvalidRequest);
 }
 
-TEST_F(ConfigsTest, BrokersListWhatWorks) {
+TEST_F(ConfigsTest, BrokersListAllOfKafkasKeysWithWhatHolds) {
   set("log.retention.minutes", "5");
+  set("log.initial.task.delay.ms", "1");
   restart(false);
   const Described broker = describe(kBroker, node());
   const auto& configs = broker.configs;
@@ -144,8 +145,22 @@ TEST_F(ConfigsTest, BrokersListWhatWorks) {
   EXPECT_EQ(configs.at("log.retention.ms").value, "<null>");
   EXPECT_FALSE(configs.at("log.retention.ms").read_only);
   EXPECT_TRUE(configs.at("listeners").read_only);
-  EXPECT_FALSE(configs.contains("num.io.threads"));
-  EXPECT_FALSE(configs.contains("ssl.keystore.location"));
+  // What has no effect, or cannot be set, is listed as it is; internal keys are if they are set.
+  EXPECT_GE(configs.size(), 352u);
+  EXPECT_EQ(configs.at("num.io.threads").value, "8");
+  EXPECT_EQ(configs.at("ssl.keystore.location").value, "<null>");
+  EXPECT_TRUE(configs.at("ssl.keystore.location").read_only);
+  EXPECT_FALSE(configs.contains("producer.id.expiration.check.interval.ms"));
+  EXPECT_EQ(configs.at("log.initial.task.delay.ms").value, "1");
+  EXPECT_EQ(configs.at("log.initial.task.delay.ms").source, 4);
+  // Facts are told as they are.
+  for (const char* one : {"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr",
+                          "default.replication.factor"}) {
+    EXPECT_EQ(configs.at(one).value, "1") << one;
+  }
+  EXPECT_THAT(configs.at("offsets.topic.replication.factor").synonyms, ElementsAre("offsets.topic.replication.factor=3@5"));
+  EXPECT_EQ(configs.at("broker.id").value, node());
+  EXPECT_EQ(configs.at("process.roles").value, "broker,controller");
   EXPECT_EQ(describe(kBroker, "4711").message, "Unexpected broker id, expected " + node() + " or empty string, but received 4711");
   EXPECT_EQ(describe(kBroker, "one").message, "Broker id must be an integer, but it is: one");
   EXPECT_THAT(describe(kBroker, "").configs, IsEmpty());
@@ -287,7 +302,7 @@ TEST_F(ConfigsTest, GroupsTakeDefaultsFromTheBroker) {
 }
 
 TEST_F(ConfigsTest, WhatHasNoEffectIsKeptWhereKafkaLetsItBeAltered) {
-  EXPECT_EQ(describe(kBroker, node()).configs.count("num.io.threads"), 0u);
+  EXPECT_EQ(of_broker("num.io.threads").source, 5);
   EXPECT_EQ(alter(kBroker, node(), "num.io.threads", kSet, "9"), ErrorCode::kNone);
   EXPECT_EQ(alter(kBroker, "", "background.threads", kSet, "11"), ErrorCode::kNone);
   EXPECT_EQ(of_broker("num.io.threads").value, "9");
@@ -295,7 +310,7 @@ TEST_F(ConfigsTest, WhatHasNoEffectIsKeptWhereKafkaLetsItBeAltered) {
   EXPECT_EQ(of_broker("background.threads").value, "11");
   EXPECT_EQ(alter(kBroker, node(), "num.io.threads", kSet, "none"), ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kBroker, node(), "num.io.threads", kDelete, std::nullopt), ErrorCode::kNone);
-  EXPECT_EQ(describe(kBroker, node()).configs.count("num.io.threads"), 0u);
+  EXPECT_EQ(of_broker("num.io.threads").value, "8");
   EXPECT_EQ(alter(kBroker, node(), "queued.max.requests", kSet, "9"), ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kBroker, node(), "sasl.enabled.mechanisms", kSet, "PLAIN"), ErrorCode::kInvalidRequest);
 }
@@ -330,7 +345,11 @@ TEST_F(ConfigsTest, LoggersChangeAtOnce) {
   EXPECT_EQ(describe(kLogger, node()).configs.at("wal").value, "INFO");
   EXPECT_EQ(alter(kLogger, node(), "storage", kDelete, std::nullopt), ErrorCode::kNone);
   EXPECT_FALSE(log_enabled(LogLevel::kDebug));
+  // As in Kafka: a value that is no level is an invalid configuration, one that is missing an invalid request.
   EXPECT_EQ(alter(kLogger, node(), "storage", kSet, "LOUD").error, ErrorCode::kInvalidConfig);
+  EXPECT_EQ(alter(kLogger, node(), "storage", kSet, std::nullopt).error, ErrorCode::kInvalidRequest);
+  EXPECT_EQ(alter(kLogger, node(), "storage", 9, "INFO").message, "Unknown operation type 9 is not allowed for the BROKER_LOGGER resource");
+  EXPECT_EQ(alter(kLogger, "77", "storage", kSet, "INFO").message, "Unexpected node id. Expected " + node() + ", but received 77");
   EXPECT_EQ(alter(kLogger, node(), "shoes", kSet, "INFO").message, "Logger shoes does not exist!");
   EXPECT_EQ(alter(kLogger, node(), "root", kDelete, std::nullopt), ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kLogger, node(), "wal", kAppend, "INFO").message, "APPEND operation is not allowed for the BROKER_LOGGER resource");

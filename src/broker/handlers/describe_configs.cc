@@ -196,12 +196,8 @@ class ConfigDescriber {
     if (asked.resource_name.empty()) return describe_all_brokers();
     if (!own_broker(asked, result, " or empty string,")) return;
     for (const ConfigKey& key : broker_config_keys()) {
-      const ConfigSource source = config_.source(key.name);
-      const bool altered = source == ConfigSource::kDynamicBroker || source == ConfigSource::kDynamicDefaultBroker;
-      if ((key.support != ConfigSupport::kWorks && !altered) || !wanted(key.name)) continue;
-      std::optional<std::string_view> value;
-      if (!config_.is_null(key.name)) value = config_.text(key.name);
-      add(key, value, broker_synonyms(key.name)).read_only = !key.dynamic;
+      if ((key.internal && !config_.is_set(key.name)) || !wanted(key.name)) continue;
+      add(key, config_.described(key), broker_synonyms(key.name)).read_only = !key.dynamic;
     }
   }
   // What was altered for all brokers.
@@ -221,7 +217,6 @@ class ConfigDescriber {
       config.name = arena_.copy(name);
       config.value = arena_.copy(level);
       config.config_source = static_cast<int8_t>(ConfigSource::kBrokerLogger);
-      config.documentation = std::nullopt;
     }
   }
 
