@@ -155,10 +155,10 @@ Controller::Done Broker::reply_to(unsigned home, Controller::Done done) {
           timeout_ms};
 }
 
-void Broker::create_topics(Caller caller, std::vector<Controller::NewTopic> topics, Controller::Done done) {
+void Broker::create_topics(Caller caller, std::vector<Controller::NewTopic> topics, Controller::Done done, bool validate_only) {
   auto reply = reply_to(caller.home, std::move(done));
-  run_on(0, [this, who = std::move(caller.who), topics = std::move(topics), reply = std::move(reply)]() mutable {
-    controller_.create_topics(std::move(who), std::move(topics), std::move(reply));
+  run_on(0, [this, who = std::move(caller.who), topics = std::move(topics), reply = std::move(reply), validate_only]() mutable {
+    controller_.create_topics(std::move(who), std::move(topics), std::move(reply), validate_only);
   });
 }
 

@@ -114,7 +114,7 @@ class Broker final : public MetadataPublisher {
   void run_on(unsigned shard, runtime::Task task);
 
   // The controller, from any shard: `done` runs on the caller's.
-  void create_topics(Caller caller, std::vector<Controller::NewTopic> topics, Controller::Done done);
+  void create_topics(Caller caller, std::vector<Controller::NewTopic> topics, Controller::Done done, bool validate_only = false);
   void delete_topics(Caller caller, std::vector<TopicId> topics, Controller::Done done);
   void create_partitions(Caller caller, std::vector<Controller::NewPartitions> topics, Controller::Done done);
   void change_configs(Caller caller, std::vector<Controller::ConfigChange> changes, Controller::Done done);

@@ -177,7 +177,10 @@ TEST_F(AdminTest, QuorumOfOne) {
   EXPECT_EQ(of.current_voters[0].log_end_offset, of.high_watermark);
   EXPECT_GT(of.high_watermark, before->topics[0].partitions[0].high_watermark);
   EXPECT_EQ(after->nodes[0].listeners[0].host, "broker.example");
+  EXPECT_EQ(after->error_message, "") << "empty where Kafka leaves its default";
+  EXPECT_EQ(of.error_message, "");
   EXPECT_EQ(after->topics[1].partitions[0].error_code, code(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_EQ(after->topics[1].partitions[0].error_message, "This server does not host this topic-partition.");
 }
 
 TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
@@ -226,6 +229,39 @@ TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   EXPECT_EQ(versions()->finalized_features_epoch, first + 2);
 }
 
+TEST_F(AdminTest, EligibleLeaderReplicasAreAFeatureOfLevelZeroAndOne) {
+  constexpr const char* kFeature = "eligible.leader.replicas.version";
+  const auto level = [&] {
+    const auto answer = versions();
+    EXPECT_EQ(answer->supported_features[0].name, kFeature);
+    EXPECT_EQ(answer->supported_features[0].min_version, 0);
+    EXPECT_EQ(answer->supported_features[0].max_version, 1);
+    return answer->finalized_features[0].name == kFeature ? answer->finalized_features[0].max_version_level : 0;
+  };
+  EXPECT_EQ(level(), 0);
+  EXPECT_EQ(update_feature(kFeature, 0, 2).first, ErrorCode::kNone);
+  EXPECT_EQ(update_feature(kFeature, 1).first, ErrorCode::kNone);
+  EXPECT_EQ(level(), 1);
+  restart(true);
+  EXPECT_EQ(level(), 1);
+  EXPECT_THAT(update_feature(kFeature, 2).second, ::testing::HasSubstr("only supports versions 0-1"));
+  EXPECT_EQ(update_feature(kFeature, 0).first, ErrorCode::kInvalidUpdateVersion);
+  EXPECT_EQ(update_feature(kFeature, 0, 2).first, ErrorCode::kNone);
+  EXPECT_EQ(level(), 0);
+  bool changed = false;
+  sim_.loop(0).post([&] {
+    broker_->change_features(
+        0,
+        [](FeaturesRecord& record) {
+          record.levels["metadata.version"] = 22;
+          return Controller::Outcome();
+        },
+        [&](Controller::Outcomes) { changed = true; });
+  });
+  run_until([&] { return changed; });
+  EXPECT_THAT(update_feature(kFeature, 1).second, ::testing::HasSubstr("depends on metadata.version level 23"));
+}
+
 TEST_F(AdminTest, NamesOfClientSoftwareMayBeLong) {
   protocol::ApiVersionsRequest request;
   const std::string name(200, 'x');
@@ -271,13 +307,22 @@ TEST_F(AdminTest, NoAuthorizerNoCredentialsNoQuotas) {
   users.users = std::span(&user, 1);
   EXPECT_EQ(*call<protocol::DescribeUserScramCredentialsResponse>(0, users)->results[0].error_message,
             "Attempt to describe a user credential that does not exist: eve");
+  EXPECT_EQ(call<protocol::DescribeUserScramCredentialsResponse>(0, users)->error_message, "");
+  protocol::DescribeUserScramCredentialsRequest::UserName twice[2];
+  twice[0].name = twice[1].name = "eve";
+  users.users = twice;
+  const auto repeated = call<protocol::DescribeUserScramCredentialsResponse>(0, users);
+  ASSERT_EQ(repeated->results.size(), 1u);
+  EXPECT_EQ(repeated->results[0].error_code, code(ErrorCode::kDuplicateResource));
   protocol::AlterUserScramCredentialsRequest::ScramCredentialDeletion deletion;
   deletion.name = "eve";
   protocol::AlterUserScramCredentialsRequest alter;
   alter.deletions = {&deletion, 1};
   EXPECT_NE(call<protocol::AlterUserScramCredentialsResponse>(0, alter)->results[0].error_code, 0);
 
-  EXPECT_TRUE(call<protocol::DescribeClientQuotasResponse>(1, protocol::DescribeClientQuotasRequest())->entries->empty());
+  const auto no_quotas = call<protocol::DescribeClientQuotasResponse>(1, protocol::DescribeClientQuotasRequest());
+  EXPECT_TRUE(no_quotas->entries->empty());
+  EXPECT_EQ(no_quotas->error_message, "");
   protocol::AlterClientQuotasRequest::EntityData entity;
   entity.entity_type = "user";
   protocol::AlterClientQuotasRequest::EntryData entry;

@@ -70,16 +70,14 @@ class CreateTopicsOperation : public runtime::Homebound {
       result.name = asked.name;
       result.num_partitions = -1;
       result.replication_factor = -1;
-      result.configs = std::nullopt;
       if (std::exchange(named, 0) > 1) refuse(result, {ErrorCode::kInvalidRequest, "Duplicate topic name."});
       else prepare(asked, result);
     }
     response_.topics = response_.topics.first(results_);
-    if (request_.validate_only) return answer_validated();
-    auto topics = std::move(topics_);
-    broker_.create_topics(Caller(*context_), std::move(topics),
+    broker_.create_topics(Caller(*context_), std::move(topics_),
                           {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->created(std::move(outcomes)); },
-                           request_.timeout_ms});
+                           request_.timeout_ms},
+                          request_.validate_only);
   }
 
  private:
@@ -96,7 +94,6 @@ class CreateTopicsOperation : public runtime::Homebound {
     for (size_t i = 0; i < response_.topics.size(); ++i) {
       response_.topics[i].name = request_.topics[i].name;
       response_.topics[i].num_partitions = response_.topics[i].replication_factor = -1;
-      response_.topics[i].configs = std::nullopt;
       refuse(response_.topics[i], {ErrorCode::kPolicyViolation, "Excessively large number of partitions per request."});
     }
     context_->respond(response_);
@@ -107,7 +104,7 @@ class CreateTopicsOperation : public runtime::Homebound {
     if (!refusal.message.empty()) result.error_message = context_->arena().copy(refusal.message);
   }
 
-  // Everything but what the controller decides (whether the name is free) on the way of a topic into topics_.
+  // Everything but what the controller decides (whether the name is free), on the way of a topic into topics_.
   void prepare(const CreateTopicsRequest::CreatableTopic& asked, TopicResult& result) {
     if (asked.name == "__cluster_metadata") {
       return refuse(result, {ErrorCode::kInvalidRequest, "Creation of internal topic __cluster_metadata is prohibited."});
@@ -188,11 +185,6 @@ class CreateTopicsOperation : public runtime::Homebound {
     return std::nullopt;
   }
 
-  void answer_validated() {
-    for (size_t i = 0; i < topics_.size(); ++i) succeed(*asked_[i], {}, topics_[i].partition_count, topics_[i].configs);
-    context_->respond(response_);
-  }
-
   void created(Controller::Outcomes outcomes) {
     for (size_t i = 0; i < outcomes.size(); ++i) {
       Controller::Outcome& outcome = outcomes[i];
@@ -200,21 +192,21 @@ class CreateTopicsOperation : public runtime::Homebound {
         refuse(*asked_[i], {outcome.error, std::move(outcome.message)});
         continue;
       }
-      const TopicRecord& record = outcome.topic->record;
-      succeed(*asked_[i], record.id, record.partition_count, record.configs);
+      succeed(*asked_[i], outcome.topic->record);
     }
     context_->respond(response_);
   }
 
-  void succeed(TopicResult& result, const TopicId& id, int32_t partitions, const ConfigOverrides& overrides) {
+  void succeed(TopicResult& result, const TopicRecord& record) {
     protocol::Arena& arena = context_->arena();
-    result.topic_id = id;
-    result.num_partitions = partitions;
+    result.error_message = std::nullopt;
+    result.topic_id = record.id;
+    result.num_partitions = record.partition_count;
     result.replication_factor = 1;
     const auto keys = topic_config_keys();
     auto configs = arena.array<CreateTopicsResponse::CreatableTopicConfigs>(keys.size());
     for (size_t i = 0; i < keys.size(); ++i) {
-      const EffectiveConfig effective = effective_topic_config(keys[i], overrides, *shard_.image->config());
+      const EffectiveConfig effective = effective_topic_config(keys[i], record.configs, *shard_.image->config());
       configs[i].name = keys[i].key.name;
       configs[i].value = arena.copy(effective.value);
       configs[i].config_source = static_cast<int8_t>(effective.source);

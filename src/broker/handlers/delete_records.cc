@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "broker/handlers/partition_at_home.h"
+#include "broker/handlers/repeated_partitions.h"
 #include "broker/handlers/sharded_operation.h"
 #include "protocol/messages/delete_records.h"
 
@@ -42,27 +43,39 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
     size_t count = 0;
     for (const auto& topic : request_.topics) count += topic.partitions.size();
     items_.reserve(count);
+    RepeatedPartitions repeated(count);
+    for (const auto& topic : request_.topics) {
+      for (const auto& partition : topic.partitions) repeated.mention({}, topic.name, partition.partition_index);
+    }
+    repeated.all_mentioned();
     response_.topics = arena.array<DeleteRecordsResponse::DeleteRecordsTopicResult>(request_.topics.size());
-    for (size_t t = 0; t < request_.topics.size(); ++t) {
-      const auto& asked = request_.topics[t];
-      response_.topics[t].name = asked.name;
-      response_.topics[t].partitions = arena.array<PartitionResult>(asked.partitions.size());
+    size_t topics = 0, mention = 0;
+    for (const auto& asked : request_.topics) {
+      auto& answer = response_.topics[topics];
+      answer.name = asked.name;
+      answer.partitions = arena.array<PartitionResult>(asked.partitions.size());
       const Topic* topic = home().image->find(asked.name);
-      for (size_t p = 0; p < asked.partitions.size(); ++p) {
-        const auto& partition = asked.partitions[p];
-        PartitionResult& result = response_.topics[t].partitions[p];
-        result.partition_index = partition.partition_index;
-        result.low_watermark = -1;
-        if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
-          result.error_code = code(ProtocolError::kUnknownTopicOrPartition);
-        } else if (topic->internal) {
-          result.error_code = code(ProtocolError::kInvalidTopicException);
-        } else if (!topic->log_config.cleanup_delete) {
-          result.error_code = code(ProtocolError::kPolicyViolation);  // records of compacted topics are not deleted so
-        } else {
-          items_.push_back({topic->partition(partition.partition_index), partition.offset, &result, ProtocolError::kNone, -1});
-        }
+      size_t answered = 0;
+      for (const auto& partition : asked.partitions) {
+        if (!repeated.superseded(mention++)) prepare_partition(topic, partition, answer.partitions[answered++]);
       }
+      answer.partitions = answer.partitions.first(answered);
+      if (answered > 0 || asked.partitions.empty()) ++topics;
+    }
+    response_.topics = response_.topics.first(topics);
+  }
+
+  void prepare_partition(const Topic* topic, const DeleteRecordsRequest::DeleteRecordsPartition& partition, PartitionResult& result) {
+    result.partition_index = partition.partition_index;
+    result.low_watermark = -1;
+    if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
+      result.error_code = code(ProtocolError::kUnknownTopicOrPartition);
+    } else if (topic->internal) {
+      result.error_code = code(ProtocolError::kInvalidTopicException);
+    } else if (!topic->log_config.cleanup_delete) {
+      result.error_code = code(ProtocolError::kPolicyViolation);  // records of compacted topics are not deleted so
+    } else {
+      items_.push_back({topic->partition(partition.partition_index), partition.offset, &result, ProtocolError::kNone, -1});
     }
   }
 

@@ -93,14 +93,18 @@ void FetchOperation::complete() {
   wait();
 }
 
-// The shards read independently of each other: gives each partition its share of max_bytes in order, one whole batch
-// being always allowed.
+// The shards read independently of each other: gives each partition its share of max_bytes in order. One whole batch is
+// always allowed, whatever the limits of its partition and of the request, but one in all and not one a shard.
 void FetchOperation::trim() {
   bytes_ = 0;
   failed_ = false;
   for (FetchItem& item : items_) {
     failed_ = failed_ || item.read.error != ErrorCode::kNone || item.diverging_epoch >= 0;
     auto& pieces = item.read.pieces;
+    if (bytes_ > 0 && item.read.bytes > item.max_bytes) {
+      item.read.bytes = 0;
+      pieces.clear();
+    }
     while (!pieces.empty() && bytes_ + item.read.bytes > max_bytes_ && (bytes_ > 0 || pieces.size() > 1)) {
       const storage::FetchPiece& last = pieces.back();
       const uint64_t size = std::holds_alternative<Slice>(last) ? std::get<Slice>(last).size

@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "broker/handlers/fetch_operation.h"
+#include "broker/handlers/repeated_partitions.h"
 
 namespace weir::broker {
 
@@ -74,8 +75,15 @@ void FetchOperation::add_from_request() {
   for (const auto& topic : request_.topics) count += topic.partitions.size();
   items_.reserve(count);
   answers_.reserve(count);
+  RepeatedPartitions repeated(count);
+  for (const auto& topic : request_.topics) {
+    for (const auto& asked : topic.partitions) repeated.mention(topic.topic_id, topic.topic, asked.partition);
+  }
+  repeated.all_mentioned();
+  size_t mention = 0;
   for (const auto& topic : request_.topics) {
     for (const auto& asked : topic.partitions) {
+      if (repeated.superseded(mention++)) continue;
       Answer answer{topic.topic, topic.topic_id, asked.partition};
       answer.asked = &asked;
       add(answer, asked.fetch_offset, asked.partition_max_bytes, asked.current_leader_epoch, asked.last_fetched_epoch);

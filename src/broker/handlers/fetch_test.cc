@@ -127,6 +127,27 @@ TEST_F(FetchTest, LimitsKeepOneWholeBatch) {
   EXPECT_EQ(offsets(partition(call<FetchResponse>(peer(0), 12, limited))).size(), 1u);
 }
 
+TEST_F(FetchTest, ABatchAboveItsPartitionsLimitIsSentOnceInAllNotOnceAShard) {
+  create_topic("t", 6);
+  for (int32_t p = 1; p < 6; ++p) produce("t", p, {"x"});
+  std::vector<Ask> asks;
+  for (int32_t p = 0; p < 6; ++p) asks.push_back({"t", p, 0, 1});
+  const auto answer = fetch(asks);
+  for (int32_t p = 0; p < 6; ++p) {
+    EXPECT_EQ(offsets(answer->responses[0].partitions[static_cast<size_t>(p)]).size(), p == 1 ? 1u : 0u) << p;
+  }
+}
+
+TEST_F(FetchTest, APartitionNamedTwiceIsAnsweredOnceForTheLast) {
+  create_topic("t", 2);
+  for (int i = 0; i < 3; ++i) produce("t", 1, {"x"});
+  const auto answer = fetch({{"t", 1, 0}, {"t", 0}, {"t", 1, 2}});
+  ASSERT_EQ(answer->responses.size(), 1u);
+  ASSERT_EQ(answer->responses[0].partitions.size(), 2u);
+  EXPECT_EQ(partition(answer, 0, 1).partition_index, 1);
+  EXPECT_EQ(offsets(partition(answer, 0, 1)), (std::vector<int64_t>{2}));
+}
+
 TEST_F(FetchTest, LongPollIsWokenByAnyShard) {
   create_topic("t", 9);
   for (int32_t p = 0; p < 9; ++p) {

@@ -41,7 +41,8 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
     ErrorCode error = check(request.key_type, key, context.version());
     if (error == ErrorCode::kNone) error = availability;
     answer.error_code = code(error);
-    answer.error_message = std::nullopt;
+    // What Kafka says: of a single coordinator the error's text, NONE included; of several nothing.
+    answer.error_message = context.version() < 4 ? protocol::error_name(error) : std::string_view();
     if (error == ErrorCode::kTransactionalIdAuthorizationFailed) {
       if (!std::exchange(told, true)) broker.transaction_refusals().tell(context, key);
       answer.error_message = TransactionRefusals::kReason;

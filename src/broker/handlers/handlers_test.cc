@@ -47,9 +47,10 @@ class HandlersTest : public BrokerTest {
     request.topics = {&topics, 1};
     return call<protocol::ListOffsetsResponse>(version, request)->topics[0].partitions[0];
   }
-  int16_t create_error(protocol::CreateTopicsRequest::CreatableTopic topic) {
+  int16_t create_error(protocol::CreateTopicsRequest::CreatableTopic topic, bool validate_only = false) {
     protocol::CreateTopicsRequest request;
     request.topics = {&topic, 1};
+    request.validate_only = validate_only;
     return call<protocol::CreateTopicsResponse>(7, request)->topics[0].error_code;
   }
 };
@@ -88,6 +89,7 @@ TEST_F(HandlersTest, MetadataByIdAndOfAll) {
   const auto by_id = call<protocol::MetadataResponse>(13, request);
   EXPECT_EQ(*by_id->topics[0].name, "a");
   EXPECT_EQ(by_id->topics[1].error_code, code(ErrorCode::kUnknownTopicId));
+  EXPECT_EQ(by_id->topics[1].name, std::nullopt);
   request.topics = std::nullopt;
   EXPECT_EQ(call<protocol::MetadataResponse>(13, request)->topics.size(), 2u);
   EXPECT_EQ(call<protocol::MetadataResponse>(1, request)->topics.size(), 2u);
@@ -128,6 +130,8 @@ TEST_F(HandlersTest, CreateTopicsRefusals) {
   };
   EXPECT_EQ(create_error(topic("taken.name", 1, 1)), code(ErrorCode::kTopicAlreadyExists));
   EXPECT_EQ(create_error(topic("taken_name", 1, 1)), code(ErrorCode::kInvalidTopicException));
+  EXPECT_EQ(create_error(topic("taken_name", 1, 1), true), code(ErrorCode::kInvalidTopicException));
+  EXPECT_EQ(create_error(topic("taken.name", 1, 1), true), code(ErrorCode::kTopicAlreadyExists));
   EXPECT_EQ(create_error(topic("..", 1, 1)), code(ErrorCode::kInvalidTopicException));
   EXPECT_EQ(create_error(topic("rf", 1, 3)), code(ErrorCode::kInvalidReplicationFactor));
   EXPECT_EQ(create_error(topic("rf", 1, 0)), code(ErrorCode::kInvalidReplicationFactor));
@@ -173,11 +177,17 @@ TEST_F(HandlersTest, CreateTopicsDescribesWhatWasCreated) {
   protocol::CreateTopicsRequest request;
   request.topics = topics;
   request.validate_only = true;
-  EXPECT_EQ(call<protocol::CreateTopicsResponse>(7, request)->topics[0].error_code, 0);
+  const auto validated = call<protocol::CreateTopicsResponse>(7, request);
+  EXPECT_EQ(validated->topics[0].error_code, 0);
+  EXPECT_EQ(validated->topics[0].num_partitions, 1);
+  EXPECT_FALSE(validated->topics[0].topic_id.is_zero()) << "as in Kafka, one that it could have";
   EXPECT_EQ(metadata({"one"}, false)->topics[0].error_code, code(ErrorCode::kUnknownTopicOrPartition));
   request.validate_only = false;
   const auto answer = call<protocol::CreateTopicsResponse>(7, request);
   ASSERT_EQ(answer->topics.size(), 2u);
+  EXPECT_EQ(answer->topics[0].error_message, std::nullopt);
+  EXPECT_TRUE(answer->topics[1].configs.has_value()) << "empty, not null";
+  EXPECT_EQ(answer->topics[1].num_partitions, -1);
   EXPECT_EQ(answer->topics[0].num_partitions, 1);
   EXPECT_EQ(answer->topics[0].replication_factor, 1);
   EXPECT_FALSE(answer->topics[0].topic_id.is_zero());
@@ -465,9 +475,83 @@ TEST_F(HandlersTest, RestartKeepsDataAndRaisesEpochsAfterAnUncleanEnd) {
   };
   EXPECT_EQ(end_of(0, 1).end_offset, 2);
   EXPECT_EQ(end_of(1, 1).end_offset, 3);
+  EXPECT_EQ(end_of(1, 1).leader_epoch, 1);
   EXPECT_EQ(end_of(2, 1).end_offset, -1);
   EXPECT_EQ(end_of(0, 0).error_code, code(ErrorCode::kFencedLeaderEpoch));
   EXPECT_EQ(end_of(0, 2).error_code, code(ErrorCode::kUnknownLeaderEpoch));
+}
+
+TEST_F(HandlersTest, AnEpochThatEndedBelowTheLogStartEndsThere) {
+  create_topic("t", 1);
+  const auto end_of = [&](int32_t epoch) {
+    protocol::OffsetForLeaderEpochRequest::OffsetForLeaderPartition partition;
+    partition.leader_epoch = epoch;
+    protocol::OffsetForLeaderEpochRequest::OffsetForLeaderTopic topic;
+    topic.topic = "t";
+    topic.partitions = {&partition, 1};
+    protocol::OffsetForLeaderEpochRequest request;
+    request.topics = {&topic, 1};
+    const auto answer = call<protocol::OffsetForLeaderEpochResponse>(4, request);
+    return std::pair(answer->topics[0].partitions[0].leader_epoch, answer->topics[0].partitions[0].end_offset);
+  };
+  // Epoch 0 from offset 0, 1 from 3, 2 from 7.
+  produce("t", 0, {"a", "b", "c"});
+  restart(true);
+  produce("t", 0, {"d", "e", "f", "g"});
+  restart(true);
+  produce("t", 0, {"h"});
+  EXPECT_EQ(end_of(0), (std::pair(0, int64_t{3})));
+  for (const int64_t start : {2, 3, 6, 7}) {
+    protocol::DeleteRecordsRequest::DeleteRecordsPartition partition;
+    partition.offset = start;
+    protocol::DeleteRecordsRequest::DeleteRecordsTopic topic;
+    topic.name = "t";
+    topic.partitions = {&partition, 1};
+    protocol::DeleteRecordsRequest request;
+    request.topics = {&topic, 1};
+    EXPECT_EQ(call<protocol::DeleteRecordsResponse>(2, request)->topics[0].partitions[0].low_watermark, start);
+    EXPECT_EQ(end_of(0), (std::pair(0, std::max<int64_t>(start, 3)))) << start;
+    EXPECT_EQ(end_of(1), (std::pair(1, int64_t{7}))) << start;
+    EXPECT_EQ(end_of(2), (std::pair(2, int64_t{8}))) << start;
+  }
+}
+
+TEST_F(HandlersTest, APartitionNamedTwiceCountsAsItIsNamedLast) {
+  create_topic("t", 2);
+  produce("t", 1, {"a", "b", "c"});
+  const std::vector<uint8_t> first = batch({"d", "e"}), last = batch({"f"});
+  protocol::ProduceRequest::PartitionProduceData data[3];
+  data[0].index = data[2].index = 1;
+  data[0].records.data = first;
+  data[1].records.data = first;
+  data[2].records.data = last;
+  protocol::ProduceRequest::TopicProduceData topics[2];
+  topics[0].name = topics[1].name = "t";
+  topics[0].partition_data = {data, 2};
+  topics[1].partition_data = {data + 2, 1};
+  protocol::ProduceRequest request;
+  request.acks = -1;
+  request.topic_data = topics;
+  const auto answer = call<protocol::ProduceResponse>(12, request);
+  ASSERT_EQ(answer->responses.size(), 2u);
+  ASSERT_EQ(answer->responses[0].partition_responses.size(), 1u);
+  EXPECT_EQ(answer->responses[0].partition_responses[0].index, 0);
+  ASSERT_EQ(answer->responses[1].partition_responses.size(), 1u);
+  EXPECT_EQ(answer->responses[1].partition_responses[0].base_offset, 3);
+  EXPECT_EQ(offset("t", 1, -1).offset, 4);
+
+  protocol::DeleteRecordsRequest::DeleteRecordsPartition partitions[2];
+  partitions[0].partition_index = partitions[1].partition_index = 1;
+  partitions[0].offset = 3;
+  partitions[1].offset = 1;
+  protocol::DeleteRecordsRequest::DeleteRecordsTopic topic;
+  topic.name = "t";
+  topic.partitions = partitions;
+  protocol::DeleteRecordsRequest deletion;
+  deletion.topics = {&topic, 1};
+  const auto deleted = call<protocol::DeleteRecordsResponse>(2, deletion);
+  ASSERT_EQ(deleted->topics[0].partitions.size(), 1u);
+  EXPECT_EQ(deleted->topics[0].partitions[0].low_watermark, 1);
 }
 
 TEST_F(HandlersTest, DescribeTopicPartitionsPages) {
@@ -500,12 +584,14 @@ TEST_F(HandlersTest, ClusterAndCoordinators) {
   protocol::FindCoordinatorRequest one;
   one.key = "group";
   EXPECT_EQ(call<protocol::FindCoordinatorResponse>(3, one)->port, 9092);
+  EXPECT_EQ(call<protocol::FindCoordinatorResponse>(3, one)->error_message, "NONE");
   protocol::FindCoordinatorRequest many;
   std::vector<std::string_view> keys = {"a", "b"};
   many.coordinator_keys = keys;
   const auto answer = call<protocol::FindCoordinatorResponse>(6, many);
   ASSERT_EQ(answer->coordinators.size(), 2u);
   EXPECT_EQ(answer->coordinators[1].key, "b");
+  EXPECT_EQ(answer->coordinators[1].error_message, "");
   many.key_type = 9;
   EXPECT_EQ(call<protocol::FindCoordinatorResponse>(6, many)->coordinators[0].error_code, code(ErrorCode::kInvalidRequest));
 }

@@ -148,6 +148,7 @@ class MetadataOperation : public runtime::Homebound {
       if (topic != nullptr) {
         fill(answer, *topic);
       } else if (ids) {
+        answer.name = std::nullopt;
         answer.error_code = code(ErrorCode::kUnknownTopicId);
         answer.topic_id = asked.topic_id;
       } else {

@@ -132,7 +132,6 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
   const int64_t now_ms = context->loop().clock().wall_ms();
   const ConnectionFacts& connection = context->connection();
   Response response;
-  response.error_message = std::nullopt;
   response.topics = arena.array<Response::TopicData>(request.topics.size());
   for (size_t t = 0; t < request.topics.size(); ++t) {
     const auto& asked = request.topics[t];
@@ -141,9 +140,9 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
       Response::PartitionData& partition = response.topics[t].partitions[p];
       partition.partition_index = asked.partitions[p].partition_index;
-      partition.error_message = std::nullopt;
       if (asked.topic_name != "__cluster_metadata" || partition.partition_index != 0) {
         partition.error_code = code(ErrorCode::kUnknownTopicOrPartition);
+        partition.error_message = "This server does not host this topic-partition.";
         continue;
       }
       partition.leader_id = node;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/handlers/repeated_partitions.h"
 #include "broker/handlers/sharded_operation.h"
 #include "broker/handlers/transaction_refusals.h"
 #include "protocol/messages/produce.h"
@@ -77,23 +78,33 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
     size_t partitions = 0;
     for (const auto& topic : request_.topic_data) partitions += topic.partition_data.size();
     items_.reserve(partitions);
+    RepeatedPartitions repeated(partitions);
+    for (const auto& topic : request_.topic_data) {
+      for (const auto& partition : topic.partition_data) repeated.mention(topic.topic_id, topic.name, partition.index);
+    }
+    repeated.all_mentioned();
 
     response_.responses = arena.array<ProduceResponse::TopicProduceResponse>(request_.topic_data.size());
-    for (size_t t = 0; t < request_.topic_data.size(); ++t) {
-      const auto& asked = request_.topic_data[t];
-      auto& answer = response_.responses[t];
+    size_t topics = 0, mention = 0;
+    for (const auto& asked : request_.topic_data) {
+      auto& answer = response_.responses[topics];
       answer.name = asked.name;
       answer.topic_id = asked.topic_id;
       answer.partition_responses = arena.array<PartitionResponse>(asked.partition_data.size());
       const Topic* topic = by_id ? image.find(asked.topic_id) : image.find(asked.name);
-      for (size_t p = 0; p < asked.partition_data.size(); ++p) {
-        PartitionResponse& response = answer.partition_responses[p];
-        response.index = asked.partition_data[p].index;
+      size_t answered = 0;
+      for (const auto& data : asked.partition_data) {
+        if (repeated.superseded(mention++)) continue;
+        PartitionResponse& response = answer.partition_responses[answered++];
+        response.index = data.index;
         refuse(response, ErrorCode::kNone, {});
         if (refused_ != ErrorCode::kNone) refuse(response, refused_, refused);
-        else prepare_partition(topic, by_id, asked.partition_data[p], response);
+        else prepare_partition(topic, by_id, data, response);
       }
+      answer.partition_responses = answer.partition_responses.first(answered);
+      if (answered > 0 || asked.partition_data.empty()) ++topics;
     }
+    response_.responses = response_.responses.first(topics);
   }
 
   void prepare_partition(const Topic* topic, bool by_id, const ProduceRequest::PartitionProduceData& asked,

@@ -1,7 +1,8 @@
 // Produce (key 0), versions 3-13 (0-2 are advertised but not served: librdkafka disables compression otherwise).
 //
 // A batch is answered when its bytes are durable, for acks=1 as for acks=all; with acks=0 there is no answer, and a
-// request that fails closes the connection. The bytes appended are those received.
+// request that fails closes the connection. The bytes appended are those received. Of a partition that is named twice the
+// last records are taken, and it is answered once, as in Kafka.
 //
 // Deviations from Apache Kafka 4.4: timeout_ms is not applied (there is no replica to wait for, and an append that was
 // taken in either completes or fails). There are no transactions yet: transactional requests and batches are refused with

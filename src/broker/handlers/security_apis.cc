@@ -1,5 +1,6 @@
 #include "broker/handlers/security_apis.h"
 
+#include <map>
 #include <set>
 #include <string>
 
@@ -59,18 +60,20 @@ void handle_describe_user_scram_credentials(Broker&, RequestContextPtr context) 
   protocol::DescribeUserScramCredentialsRequest request;
   if (!context->decode(request)) return;
   Response response;
-  response.error_message = std::nullopt;
   if (request.users) {
     protocol::Arena& arena = context->arena();
-    std::set<std::string_view> names;
-    for (const auto& user : *request.users) names.insert(user.name);
-    response.results = arena.array<Response::DescribeUserScramCredentialsResult>(names.size());
+    std::map<std::string_view, int> times;
+    for (const auto& user : *request.users) ++times[user.name];
+    response.results = arena.array<Response::DescribeUserScramCredentialsResult>(times.size());
     size_t i = 0;
-    for (const std::string_view name : names) {
+    for (const auto& [name, count] : times) {
       auto& result = response.results[i++];
+      const bool once = count == 1;
       result.user = name;
-      result.error_code = code(ErrorCode::kResourceNotFound);
-      result.error_message = arena.copy("Attempt to describe a user credential that does not exist: " + std::string(name));
+      result.error_code = code(once ? ErrorCode::kResourceNotFound : ErrorCode::kDuplicateResource);
+      result.error_message = arena.copy((once ? "Attempt to describe a user credential that does not exist: "
+                                              : "Cannot describe SCRAM credentials for the same user twice in a single request: ") +
+                                        std::string(name));
     }
   }
   context->respond(response);
@@ -99,7 +102,6 @@ void handle_describe_client_quotas(Broker&, RequestContextPtr context) {
   protocol::DescribeClientQuotasRequest request;
   if (!context->decode(request)) return;
   protocol::DescribeClientQuotasResponse response;
-  response.error_message = std::nullopt;
   context->respond(response);
 }
 

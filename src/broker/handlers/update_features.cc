@@ -58,9 +58,20 @@ Controller::Outcome apply_one(const Update& update, FeaturesRecord& record, int3
   return {};
 }
 
+// What a feature needs of metadata.version counts as the whole request leaves it.
+Controller::Outcome check_needs(const Update& update, const FeaturesRecord& record) {
+  const int16_t needed = update.level > 0 ? find_supported_feature(update.feature)->needs_metadata_level : int16_t{0};
+  if (record.levels.at("metadata.version") >= needed) return {};
+  return refusal(update, fmt::format("{} could not be set to {} because it depends on metadata.version level {}", update.feature,
+                                     update.level, needed));
+}
+
 Controller::Outcome apply(const std::vector<Update>& updates, FeaturesRecord& record, int32_t node_id) {
   for (const Update& update : updates) {
     if (auto outcome = apply_one(update, record, node_id); outcome.error != ErrorCode::kNone) return outcome;
+  }
+  for (const Update& update : updates) {
+    if (auto outcome = check_needs(update, record); outcome.error != ErrorCode::kNone) return outcome;
   }
   return {};
 }
@@ -104,7 +115,7 @@ class UpdateFeaturesOperation : public runtime::Homebound {
       response.results = arena.array<protocol::UpdateFeaturesResponse::UpdatableFeatureResult>(request_.feature_updates.size());
       for (size_t i = 0; i < response.results.size(); ++i) {
         response.results[i].feature = request_.feature_updates[i].feature;
-        response.results[i].error_message = std::nullopt;
+        response.results[i].error_message = protocol::error_name(ErrorCode::kNone);  // as in Kafka
       }
     }
     context_->respond(response);

@@ -50,12 +50,15 @@ Controller::Outcome Controller::check_new_name(const std::string& name) const {
 
 // --- calls ----------------------------------------------------------------------------------------------------------
 
-void Controller::create_topics(std::string who, std::vector<NewTopic> topics, Done done) {
+void Controller::create_topics(std::string who, std::vector<NewTopic> topics, Done done, bool validate_only) {
   const size_t count = topics.size();
-  enqueue(std::move(who), count, [this, topics = std::move(topics)](Call* at) mutable {
+  enqueue(std::move(who), count, [this, topics = std::move(topics), validate_only](Call* at) mutable {
     Call& call = *at;
     std::vector<std::string> names;
     for (size_t i = 0; i < topics.size(); ++i) prepare_new_topic(call, i, topics[i], names);
+    if (!validate_only) return;
+    for (const Step& step : call.steps) call.outcomes[step.index].topic = step.after;
+    call.steps.clear();
   }, std::move(done));
 }
 

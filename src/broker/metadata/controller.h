@@ -72,8 +72,9 @@ class Controller {
     int32_t partition_count = 1;
     ConfigOverrides configs;  // valid
   };
-  // `who` asks, as the log tells it. Refuses bad names, taken ones and those that collide with others.
-  void create_topics(std::string who, std::vector<NewTopic> topics, Done done);
+  // `who` asks, as the log tells it. Refuses bad names, taken ones and those that collide with others. `validate_only`: the
+  // outcomes are what they would be, and nothing is created.
+  void create_topics(std::string who, std::vector<NewTopic> topics, Done done, bool validate_only = false);
 
   void delete_topics(std::string who, std::vector<TopicId> topics, Done done);
 

@@ -15,6 +15,7 @@ struct SupportedFeature {
   int16_t min_level = 0;
   int16_t max_level = 0;
   int16_t initial_level = 0;
+  int16_t needs_metadata_level = 0;  // of metadata.version, for a level above 0
 };
 
 // Whether metadata of `high` may hold what `low` < `high` has no words for, by the levels of Kafka's metadata.version.

@@ -15,6 +15,7 @@
 // changes nothing before it has its memory. When the handler has let go, only the encoded answer counts, until it is sent.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -76,7 +77,7 @@ class RequestContext {
   void when_first_in_line(Function<void()> turn) { turn_ = std::move(turn); }
   int64_t received_ns() const { return moments_.received; }  // monotonic
   // The request asked to be answered late (a fetch that waits for data): so much waiting does not make it slow.
-  void may_wait_ms(int64_t wait_ms) { allowed_wait_ms_ = wait_ms; }
+  void may_wait_ms(int64_t wait_ms) { allowed_wait_ms_ = std::max<int64_t>(wait_ms, 0); }
 
   protocol::Arena& arena() { return arena_; }
   // The request after its header. Its bytes may be changed in place (base offsets of batches).

@@ -139,6 +139,11 @@ bool check_one(Bytes batch, const LogConfig& config, AppendFrom from, int64_t no
 
 bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, AlreadyChecked checked,
                         BatchHeader& header, AppendResult& result) {
+  // As in Kafka: who decides where a batch goes is the broker.
+  if (protocol::peek_batch(batch, header) == BatchFault::kNone && header.base_offset != 0) {
+    return refuse(result, ErrorCode::kInvalidRecord,
+                  fmt::format("The baseOffset of the record batch should be 0, but it is {}", header.base_offset));
+  }
   protocol::BatchRules rules;
   rules.check_crc = !checked.crc_known;
   rules.keys_required = config.cleanup_compact;

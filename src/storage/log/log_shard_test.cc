@@ -264,6 +264,25 @@ TEST_F(LogShardTest, ATopicDeletedWhileItsBatchIsCompressedAnswersIt) {
   EXPECT_EQ(answers_.size(), 2u);
 }
 
+TEST_F(LogShardTest, AProducersBatchStartsAtOffsetZero) {
+  protocol::BatchOptions options;
+  options.base_offset = 7;
+  append(batch(2, options));
+  options.base_offset = 0;
+  for (const auto stored : {protocol::CompressionType::kNone, protocol::CompressionType::kGzip}) {
+    LogConfig config;
+    config.compression = stored;
+    shard_->set_config(partition_->id(), config);
+    Slice records = batch(2, options);
+    protocol::patch_base_offset(records.owner.data(), 1);
+    append(std::move(records));
+  }
+  world_.run_until([&] { return answers_.size() == 3; });
+  ASSERT_EQ(answers_.size(), 3u);
+  for (const AppendResult& answer : answers_) EXPECT_EQ(answer.error, ErrorCode::kInvalidRecord);
+  EXPECT_EQ(partition_->log_end_offset(), 0);
+}
+
 TEST_F(LogShardTest, AFailedFlushEndsTheSession) {
   append(batch(1));
   wal_->complete();

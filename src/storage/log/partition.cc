@@ -24,6 +24,8 @@ EpochStart Partition::epoch_end(int32_t epoch) const {
   const auto next = std::upper_bound(epochs_.begin(), epochs_.end(), epoch,
                                      [](int32_t value, const EpochStart& entry) { return value < entry.epoch; });
   const int64_t end = next == epochs_.end() ? high_watermark_ : next->start_offset;
+  // Nothing of the epoch is left, nor of those before it.
+  if (next != epochs_.end() && end <= log_start_offset_) return {epoch, log_start_offset_};
   return {next == epochs_.begin() ? epoch : std::prev(next)->epoch, end};
 }
 
