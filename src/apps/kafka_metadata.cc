@@ -56,6 +56,71 @@ const char* not_taken_as(uint32_t type) {
   }
 }
 
+// The kind of record that one of this kind removes; 0: it removes none.
+uint32_t removed_by(uint32_t type) {
+  switch (type) {
+    case kRemoveDelegationToken: return kDelegationToken;
+    case kRemoveUserScramCredential: return kUserScramCredential;
+    case kRemoveAccessControlEntry: return kAccessControlEntry;
+    default: return 0;
+  }
+}
+
+std::string quota_key(protocol::Reader& in, bool& removed) {
+  std::vector<std::string> entity;
+  const uint32_t count = in.uvarint();
+  for (uint32_t i = 1; i < count && in.ok(); ++i) {
+    std::string part(in.string(true));
+    const auto name = in.nullable_string(true);
+    part += name ? '=' + std::string(*name) : std::string();
+    for (protocol::TagReader tags(in); tags.next();) tags.skip();
+    entity.push_back(std::move(part));
+  }
+  std::sort(entity.begin(), entity.end());
+  std::string key(in.string(true));
+  in.f64();
+  removed = in.boolean();
+  for (const std::string& part : entity) key += '\n' + part;
+  return key;
+}
+
+// What a record of a kind that is not taken is about.
+std::string key_of(uint32_t type, protocol::Reader& in, bool& removed) {
+  removed = removed_by(type) != 0;
+  switch (type) {
+    case kUserScramCredential:
+    case kRemoveUserScramCredential: {
+      std::string user(in.string(true));
+      return user + '\n' + std::to_string(in.i8());
+    }
+    case kAccessControlEntry:
+    case kRemoveAccessControlEntry: return in.uuid().to_string();
+    case kDelegationToken: {
+      in.string(true);  // owner
+      in.string(true);  // requester
+      const uint32_t renewers = in.uvarint();
+      for (uint32_t i = 1; i < renewers && in.ok(); ++i) in.string(true);
+      for (int times = 0; times < 3; ++times) in.i64();
+      return std::string(in.string(true));
+    }
+    case kRemoveDelegationToken: return std::string(in.string(true));
+    default: return quota_key(in, removed);
+  }
+}
+
+void apply_not_taken(uint32_t type, uint32_t version, protocol::Reader& in, KafkaMetadata& metadata) {
+  const uint32_t kind = removed_by(type) != 0 ? removed_by(type) : type;
+  if (version > 0) {  // of a later Kafka: it is told of, whatever becomes of it
+    metadata.not_taken[{kind, std::to_string(metadata.records)}] = not_taken_as(kind);
+    return;
+  }
+  bool removed = false;
+  std::string key = key_of(type, in, removed);
+  if (!in.ok()) return;
+  if (removed) metadata.not_taken.erase({kind, key});
+  else metadata.not_taken[{kind, std::move(key)}] = not_taken_as(kind);
+}
+
 KafkaTopic* find_topic(KafkaMetadata& metadata, const Uuid& id) {
   for (auto& [name, topic] : metadata.topics) {
     if (topic.id == id) return &topic;
@@ -90,10 +155,14 @@ void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
   const auto value = in.nullable_string(true);
   if (!in.ok()) return;
   if (resource != broker::ConfigResourceType::kTopic) {
-    if (!value) return;
+    const std::pair<uint32_t, std::string> about(kConfig, fmt::format("{}\n{}\n{}", static_cast<int>(resource), resource_name, name));
+    if (!value) {
+      metadata.not_taken.erase(about);
+      return;
+    }
     const std::string text(*value);
-    ++metadata.not_taken[fmt::format("configuration {}={} of {}", name, broker::value_text(resource, name, &text),
-                                     broker::resource_text(resource, resource_name))];
+    metadata.not_taken[about] = fmt::format("configuration {}={} of {}", name, broker::value_text(resource, name, &text),
+                                            broker::resource_text(resource, resource_name));
     return;
   }
   const auto topic = metadata.topics.find(resource_name);
@@ -179,8 +248,11 @@ Result<void> apply_metadata_record(Bytes value, KafkaMetadata& metadata) {
       return fail(ErrorCode::kUnsupported, "the metadata log holds an aborted metadata transaction; start Kafka once so that "
                                            "it writes a snapshot, and stop it cleanly");
     default:
-      if (const char* what = not_taken_as(type)) ++metadata.not_taken[what];
-      else if (type > kClearElr) ++metadata.not_taken[fmt::format("metadata records of unknown type {}", type)];
+      if (not_taken_as(type) != nullptr || removed_by(type) != 0) {
+        apply_not_taken(type, version, in, metadata);
+      } else if (type > kClearElr) {
+        metadata.not_taken[{type, std::to_string(metadata.records)}] = fmt::format("metadata records of unknown type {}", type);
+      }
   }
   if (!known) {
     return fail(ErrorCode::kUnsupported,

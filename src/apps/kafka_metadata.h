@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/bytes.h"
@@ -30,7 +31,8 @@ struct KafkaTopic {
 struct KafkaMetadata {
   std::map<std::string, KafkaTopic> topics;  // by name
   int64_t next_producer_id = 0;
-  std::map<std::string, uint64_t> not_taken;  // what it is -> in how many records
+  // What is there in the end, and is not taken: the kind of record and what it is about -> what a report calls it.
+  std::map<std::pair<uint32_t, std::string>, std::string> not_taken;
   uint64_t records = 0;
   int64_t end_offset = 0;
 };

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <map>
 #include <set>
+#include <string_view>
 
 #include "apps/data_folder.h"
 #include "apps/kafka_segment.h"
@@ -162,7 +164,9 @@ Result<void> Importer::read_source() {
   } else {
     return std::unexpected(metadata.error());
   }
-  for (const auto& [what, count] : metadata_.not_taken) not_taken(fmt::format("{}: {} records.", what, count));
+  std::map<std::string_view, uint64_t> records;
+  for (const auto& [about, what] : metadata_.not_taken) ++records[what];
+  for (const auto& [what, count] : records) not_taken(fmt::format("{}: {} records.", what, count));
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "apps/data_folder.h"
+#include "apps/kafka_metadata.h"
 #include "broker/config/topic_config.h"
 #include "broker/metadata/metadata_loader.h"
 #include "protocol/record_batch_builder.h"
@@ -20,7 +21,10 @@ namespace weir::apps {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 namespace fs = std::filesystem;
 
 // A log directory as Kafka leaves it: topic "orders" with two partitions, the first with three segments.
@@ -90,7 +94,8 @@ class LogImportTest : public ::testing::Test {
       w.uvarint(1);  // no directories
     });
   }
-  static std::string config_record(int8_t type, const std::string& resource, const std::string& name, const std::string& value) {
+  static std::string config_record(int8_t type, const std::string& resource, const std::string& name,
+                                   std::optional<std::string_view> value) {
     return record(4, 0, [&](protocol::Writer& w) {
       w.i8(type);
       w.string(resource, true);
@@ -220,6 +225,85 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   EXPECT_EQ(orders->record.configs, (broker::ConfigOverrides{{"retention.ms", "-1"}}));
   EXPECT_EQ(metadata->image->leader_epoch(*orders), 4) << "above every epoch in the log";
   EXPECT_EQ(report->next_producer_id, 5000);
+}
+
+TEST_F(LogImportTest, WhatWasRemovedAgainIsNotReported) {
+  using protocol::Writer;
+  const auto credential = [](uint32_t type, std::string_view user) {
+    return record(type, 0, [&](Writer& w) {
+      w.string(user, true);
+      w.i8(1);
+      if (type != 11) return;
+      for (int i = 0; i < 3; ++i) w.uvarint(1);  // salt, stored key, server key
+      w.i32(4096);
+    });
+  };
+  const auto quota = [](std::vector<std::pair<std::string_view, std::optional<std::string_view>>> entity, bool removed) {
+    return record(14, 0, [&](Writer& w) {
+      w.uvarint(entity.size() + 1);
+      for (const auto& [type, name] : entity) {
+        w.string(type, true);
+        w.nullable_string(name, true);
+        w.uvarint(0);
+      }
+      w.string("producer_byte_rate", true);
+      w.f64(1024);
+      w.boolean(removed);
+    });
+  };
+  const auto entry = [](uint64_t id, bool removed) {
+    return record(removed ? 19 : 18, 0, [&](Writer& w) {
+      w.uuid(Uuid::from_random(id, id));
+      if (removed) return;
+      w.i8(2);
+      w.string("orders", true);
+      w.i8(3);
+      w.string("User:eve", true);
+      w.string("*", true);
+      w.i8(3);
+      w.i8(3);
+    });
+  };
+  const auto token = [](std::string_view id, bool removed) {
+    return record(removed ? 26 : 10, 0, [&](Writer& w) {
+      if (!removed) {
+        w.string("User:eve", true);
+        w.string("User:eve", true);
+        w.uvarint(2);
+        w.string("User:bob", true);
+        for (int i = 0; i < 3; ++i) w.i64(1);
+      }
+      w.string(id, true);
+    });
+  };
+  KafkaMetadata metadata;
+  const auto apply = [&](const std::string& value) {
+    const auto ok = apply_metadata_record(as_bytes(value), metadata);
+    EXPECT_TRUE(ok) << (ok ? "" : ok.error().message);
+  };
+  const auto left = [&] {
+    std::vector<std::string> texts;
+    for (const auto& [about, what] : metadata.not_taken) texts.push_back(what);
+    return texts;
+  };
+  apply(config_record(4, "1", "log.cleaner.threads", "2"));
+  apply(config_record(4, "1", "log.cleaner.threads", "4"));
+  EXPECT_THAT(left(), ElementsAre("configuration log.cleaner.threads='4' of broker 1")) << "as it was in the end";
+  apply(config_record(4, "1", "log.cleaner.threads", std::nullopt));
+  EXPECT_THAT(left(), IsEmpty());
+  apply(credential(11, "eve"));
+  apply(quota({{"user", "eve"}, {"client-id", std::nullopt}}, false));
+  apply(entry(1, false));
+  apply(entry(2, false));
+  apply(token("t", false));
+  EXPECT_THAT(left(), UnorderedElementsAre("SCRAM credentials of users", "client quotas", "access control entries",
+                                           "access control entries", "delegation tokens"));
+  apply(credential(22, "bob"));
+  apply(credential(22, "eve"));
+  apply(quota({{"client-id", std::nullopt}, {"user", "eve"}}, true));
+  apply(entry(1, true));
+  apply(token("t", true));
+  EXPECT_THAT(left(), ElementsAre("access control entries"));
 }
 
 TEST_F(LogImportTest, ADryRunWritesNothing) {
