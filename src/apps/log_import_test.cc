@@ -288,7 +288,7 @@ TEST_F(LogImportTest, WhatWasRemovedAgainIsNotReported) {
   };
   apply(config_record(4, "1", "log.cleaner.threads", "2"));
   apply(config_record(4, "1", "log.cleaner.threads", "4"));
-  EXPECT_THAT(left(), ElementsAre("configuration log.cleaner.threads='4' of broker 1")) << "as it was in the end";
+  EXPECT_THAT(left(), ElementsAre("configuration log.cleaner.threads='4' of broker '1'")) << "as it was in the end";
   apply(config_record(4, "1", "log.cleaner.threads", std::nullopt));
   EXPECT_THAT(left(), IsEmpty());
   apply(credential(11, "eve"));
