@@ -34,10 +34,12 @@ class ConnectionTest : public ::testing::Test {
     frontend_ = std::make_unique<Frontend>(world_.loop(), dispatcher_, budget_, limits_, metrics_, options_);
   }
   void TearDown() override {
-    held_.clear();
-    world_.advance(1);
+    do {  // those that waited for the memory of others come then
+      held_.clear();
+      turn();
+    } while (!held_.empty());
     frontend_.reset();
-    world_.advance(1);  // what was granted meanwhile goes before the budget does
+    turn();  // what was granted meanwhile goes before the budget does
   }
 
   FakePeer& connect(const std::string& ip = "10.0.0.1") {
