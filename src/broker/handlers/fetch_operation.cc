@@ -33,10 +33,18 @@ void FetchOperation::begin() {
 
 // On the shard of the part. Each shard reads as if the whole budget were its own; trim() cuts what is too much.
 void FetchOperation::run(Part& part) {
-  stop_waiting_on(part);
-  uint64_t budget = max_bytes_;
-  bool at_least_one = true;
-  for (FetchItem* item : part.items) read_item(part, *item, budget, at_least_one);
+  ++part.walk;
+  read_some(part, 0, max_bytes_, true);
+}
+
+void FetchOperation::read_some(Part& part, size_t first, uint64_t budget, bool at_least_one) {
+  const size_t end = end_of_turn(part, first);
+  for (size_t i = first; i < end; ++i) {
+    stop_waiting_for(part, *part.items[i]);
+    read_item(part, *part.items[i], budget, at_least_one);
+  }
+  if (end == part.items.size()) return;
+  run_later(part, [this, &part, end, budget, at_least_one] { read_some(part, end, budget, at_least_one); });
 }
 
 void FetchOperation::read_item(Part& part, FetchItem& item, uint64_t& budget, bool& at_least_one) {
@@ -127,13 +135,19 @@ void FetchOperation::wait() {
     auto& all = home().on_stop;
     on_stop_ = all.insert(all.end(), [self = runtime::HomeRef(this), this] { stop_called(); });
   }
-  on_each_part([self = runtime::HomeRef(this), this](Part& part) { wait_on(part); });
+  on_each_part([self = runtime::HomeRef(this), this](Part& part) {
+    ++part.walk;
+    part.noticed = false;
+    wait_on(part, 0);
+  });
 }
 
 // On the shard of the part. What changed since the read counts as a wake, so nothing is missed in between.
-void FetchOperation::wait_on(Part& part) {
-  part.noticed = false;
-  for (FetchItem* item : part.items) {
+void FetchOperation::wait_on(Part& part, size_t first) {
+  if (part.noticed) return;
+  const size_t end = end_of_turn(part, first);
+  for (size_t i = first; i < end; ++i) {
+    FetchItem* const item = part.items[i];
     storage::Partition* partition = part.shard->log.find(item->id);
     if (partition == nullptr || partition->high_watermark() != item->read.high_watermark ||
         partition->last_stable_offset() != item->read.last_stable_offset ||
@@ -145,6 +159,15 @@ void FetchOperation::wait_on(Part& part) {
       notice(part, true);
     });
   }
+  if (end < part.items.size()) walk_on(part, [this, &part, end] { wait_on(part, end); });
+}
+
+// In another turn, unless another walk over the part has begun by then.
+template <typename Rest>
+void FetchOperation::walk_on(Part& part, Rest rest) {
+  part.shard->loop.post([self = runtime::HomeRef(this), &part, walk = part.walk, rest] {
+    if (walk == part.walk) rest();
+  });
 }
 
 // Tells the home shard, once a wait.
@@ -156,12 +179,17 @@ void FetchOperation::notice(Part& part, bool inline_at_home) {
   broker_.shard(home_).loop.post([self = runtime::HomeRef(this), this] { woken(); });
 }
 
-void FetchOperation::stop_waiting_on(Part& part) {
-  for (FetchItem* item : part.items) {
-    if (item->waiter == 0) continue;
-    if (storage::Partition* partition = part.shard->log.find(item->id)) part.shard->log.remove_waiter(*partition, item->waiter);
-    item->waiter = 0;
-  }
+void FetchOperation::stop_waiting_on(Part& part, size_t first) {
+  if (first == 0) ++part.walk;
+  const size_t end = end_of_turn(part, first);
+  for (size_t i = first; i < end; ++i) stop_waiting_for(part, *part.items[i]);
+  if (end < part.items.size()) walk_on(part, [this, &part, end] { stop_waiting_on(part, end); });
+}
+
+void FetchOperation::stop_waiting_for(Part& part, FetchItem& item) {
+  if (item.waiter == 0) return;
+  if (storage::Partition* partition = part.shard->log.find(item.id)) part.shard->log.remove_waiter(*partition, item.waiter);
+  item.waiter = 0;
 }
 
 void FetchOperation::woken() {
@@ -242,7 +270,7 @@ bool FetchOperation::reserve_memory() {
 }
 
 void FetchOperation::let_data_go(State until) {
-  if (state_ == State::kWaiting) on_each_part([](Part& part) { stop_waiting_on(part); });
+  if (state_ == State::kWaiting) on_each_part([this](Part& part) { stop_waiting_on(part, 0); });
   for (FetchItem& item : items_) {
     item.read.pieces.clear();
     item.read.bytes = 0;

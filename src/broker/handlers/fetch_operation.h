@@ -6,6 +6,7 @@
 //            woken <- wait (a waiter on each partition's shard, a timer at home)
 #pragma once
 
+#include <algorithm>
 #include <list>
 #include <memory>
 #include <string>
@@ -37,6 +38,9 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   FetchOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
   void begin();
 
+  // Sessions may have thousands of partitions: so many are read, or waited for, in one turn of a loop.
+  static constexpr size_t kPartitionsPerTurn = 256;
+
  private:
   enum class State { kReading, kWaiting, kWaitingForTurn, kWaitingForMemory, kDone };
 
@@ -63,15 +67,20 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   // Rounds
   void run(Part& part) override;
   void complete() override;
+  void read_some(Part& part, size_t first, uint64_t budget, bool at_least_one);
   void read_item(Part& part, FetchItem& item, uint64_t& budget, bool& at_least_one);
   static protocol::ErrorCode check_epochs(const storage::Partition& partition, FetchItem& item);
   void trim();
 
   // Waiting
   void wait();
-  void wait_on(Part& part);
+  void wait_on(Part& part, size_t first);
   void notice(Part& part, bool inline_at_home);
-  static void stop_waiting_on(Part& part);
+  void stop_waiting_on(Part& part, size_t first);
+  static void stop_waiting_for(Part& part, FetchItem& item);
+  static size_t end_of_turn(const Part& part, size_t first) { return std::min(first + kPartitionsPerTurn, part.items.size()); }
+  template <typename Rest>
+  void walk_on(Part& part, Rest rest);
   void woken();
   void arm_timer();
   void timer_fired();

@@ -13,7 +13,7 @@ using PartitionData = FetchResponse::PartitionData;
 
 void FetchOperation::respond() {
   WEIR_CHECK(state_ != State::kDone);
-  if (state_ == State::kWaiting) on_each_part([](Part& part) { stop_waiting_on(part); });
+  if (state_ == State::kWaiting) on_each_part([this](Part& part) { stop_waiting_on(part, 0); });
   state_ = State::kDone;
   if (timer_) home().loop.cancel(timer_);
   if (stop_noted_) home().on_stop.erase(on_stop_);

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "broker/handlers/broker_fixture.h"
+#include "broker/handlers/fetch_operation.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/fetch.h"
@@ -165,6 +166,45 @@ TEST_F(FetchTest, LongPollIsWokenByAnyShard) {
     const auto answer = take<FetchResponse>(consumer, 12);
     EXPECT_EQ(offsets(answer->responses[0].partitions[static_cast<size_t>(p)]), (std::vector<int64_t>{0}));
   }
+}
+
+TEST_F(FetchTest, ManyPartitionsAreReadAndWaitedForInSlices) {
+  constexpr int32_t kMany = 1500;
+  create_topic("t", kMany);
+  std::vector<Ask> asks;
+  for (int32_t i = 0; i < kMany; ++i) asks.push_back({"t", i});
+  // Reads of partitions, by shard, looked at in every turn.
+  std::vector<uint64_t> seen(kShards), most(kShards);
+  bool over = false;
+  std::function<void(unsigned)> look = [&](unsigned shard) {
+    uint64_t reads = 0;
+    logs_[shard]->for_each([&](const storage::Partition& one) { reads += one.traffic().fetch_requests; });
+    most[shard] = std::max(most[shard], reads - std::exchange(seen[shard], reads));
+    if (!over) sim_.loop(shard).post([&look, shard] { look(shard); });
+  };
+  for (unsigned shard = 0; shard < kShards; ++shard) sim_.loop(shard).post([&look, shard] { look(shard); });
+  send(peer(0), 12, request(asks, 30'000));
+  run_until([&] { return broker_->shard(0).waiting_fetches == 1; });
+  EXPECT_FALSE(has_response(peer(0)));
+  for (const int32_t wakes : {0, 700, kMany - 1}) {
+    produce(connect(1), "t", wakes, batch({"wake"}));
+    run_until([&] { return has_response(peer(0)); });
+    const auto answer = take<FetchResponse>(peer(0), 12);
+    ASSERT_EQ(answer->responses[0].partitions.size(), size_t{kMany});
+    EXPECT_EQ(offsets(answer->responses[0].partitions[static_cast<size_t>(wakes)]), (std::vector<int64_t>{0}));
+    asks[static_cast<size_t>(wakes)].offset = 1;
+    send(peer(0), 12, request(asks, 30'000));
+  }
+  // A wake between the slices in which a fetch begins to wait is not missed.
+  produce(connect(2), "t", 5, batch({"wake"}));
+  run_until([&] { return has_response(peer(0)); });
+  over = true;
+  for (unsigned shard = 0; shard < kShards; ++shard) {
+    EXPECT_GT(seen[shard], 6 * FetchOperation::kPartitionsPerTurn);
+    EXPECT_LE(most[shard], FetchOperation::kPartitionsPerTurn);
+  }
+  // Nobody waits any more.
+  sim_.run_for(runtime::kSecond);
 }
 
 TEST_F(FetchTest, LongPollEndsAtItsTime) {

@@ -29,7 +29,9 @@ class ShardedOperation : public runtime::Homebound {
     std::vector<Item*> items;
     size_t pending = 0;
     bool running = false;
-    bool noticed = false;  // for the derived class
+    // For the derived class.
+    bool noticed = false;
+    uint32_t walk = 0;
   };
 
   ShardedOperation(Broker& broker, RequestContextPtr context)
@@ -57,9 +59,9 @@ class ShardedOperation : public runtime::Homebound {
     Part* local = nullptr;
     for (Part& part : parts_) {
       if (part.shard->index() == home_) local = &part;
-      else part.shard->loop.post([this, self, &part] { run_part(part); });
+      else part.shard->loop.post([this, self, &part] { begin_part(part); });
     }
-    if (local != nullptr) run_part(*local);
+    if (local != nullptr) begin_part(*local);
   }
 
   void item_done(Part& part) {
@@ -70,6 +72,12 @@ class ShardedOperation : public runtime::Homebound {
   template <typename Task>
   void on_each_part(Task task) {
     for (Part& part : parts_) broker_.run_on(part.shard->index(), [self = runtime::HomeRef(this), task, &part] { task(part); });
+  }
+
+  // Goes on with run(part) in another turn of the part's loop.
+  template <typename Rest>
+  void run_later(Part& part, Rest rest) {
+    part.shard->loop.post([self = runtime::HomeRef(this), &part, rest] { self->run_part(part, rest); });
   }
 
   virtual void run(Part& part) = 0;
@@ -83,10 +91,14 @@ class ShardedOperation : public runtime::Homebound {
   std::vector<Part> parts_;
 
  private:
-  void run_part(Part& part) {
+  void begin_part(Part& part) {
     part.pending = part.items.size();
+    run_part(part, [this, &part] { run(part); });
+  }
+  template <typename Work>
+  void run_part(Part& part, const Work& work) {
     part.running = true;
-    run(part);
+    work();
     part.running = false;
     if (part.pending == 0) part_done(part);
   }
