@@ -80,6 +80,7 @@ class LogScenario final : public Scenario {
   void repeat(const PartitionId& id);
   void consume(const PartitionId& id, int64_t offset);
   void delete_some(const PartitionId& id);
+  void retain(const PartitionId& id);
   void merge(const PartitionId& id);
   void replace_topic();
   void read_all(const PartitionId& id, int64_t offset, std::shared_ptr<Oracle::Found> found);
@@ -105,6 +106,10 @@ storage::LogConfig LogScenario::config() const {
   storage::LogConfig config;
   config.segment_bytes = 200 * 1024;
   config.retention_ms = -1;
+  if (!options_.retention) return config;
+  config.segment_ms = 5;  // a life is short
+  config.retention_ms = 200;
+  config.retention_bytes = 200'000;
   return config;
 }
 
@@ -166,7 +171,7 @@ void LogScenario::step() {
   const PartitionId id = chosen->first;
   switch (random_.below(16)) {
     case 0: return merge(id);
-    case 1: return delete_some(id);
+    case 1: return options_.retention && random_.one_in(2) ? retain(id) : delete_some(id);
     case 2: return options_.topics_come_and_go && random_.one_in(3) ? replace_topic() : produce(id);
     case 3: return repeat(id);
     case 4:
@@ -302,6 +307,19 @@ void LogScenario::delete_some(const PartitionId& id) {
       if (log_start) oracle_.delete_acked(name_of(id), *log_start);
       finished();
     });
+  });
+}
+
+// Where retention wants a log to start is known before it is durable: nothing else may go.
+void LogScenario::retain(const PartitionId& id) {
+  on_loop(id, [this, id](Partition&) {
+    shard(id).run_retention();
+    shard(id).for_each([&](const Partition& one) {
+      oracle_.delete_requested(name_of(one.id()), one.pending_log_start());
+      oracle_.delete_acked(name_of(one.id()), one.log_start_offset());
+      if (one.pending_log_start() > one.high_watermark()) oracle_.violation("retention goes past the high watermark");
+    });
+    finished();
   });
 }
 

@@ -52,7 +52,7 @@ class LogOnDisk : public ::testing::Test {
         [this](const PartitionId& id) {
           const bool known = std::ranges::find(topics_, id) != topics_.end();
           if (deleted_.contains(id)) return std::optional(KnownPartition{.deleted = true});
-          return known ? std::optional(KnownPartition{LogConfig{}, 0}) : std::nullopt;
+          return known ? std::optional(KnownPartition{config_, 0}) : std::nullopt;
         },
         [this] { return topics_; });
     if (!opened) return opened.error().message;
@@ -60,7 +60,7 @@ class LogOnDisk : public ::testing::Test {
     remains_ = std::move(opened->remains);
     for (const PartitionId& id : topics_) {
       LogShard& owner = *shards_[shard_of(id, shards)];
-      if (!owner.find(id)) owner.add(std::make_unique<Partition>(id, LogConfig{}, 0));
+      if (!owner.find(id)) owner.add(std::make_unique<Partition>(id, config_, 0));
     }
     return "";
   }
@@ -142,6 +142,7 @@ class LogOnDisk : public ::testing::Test {
   SimRuntime sim_{1, {.loops = 2}};
   std::unique_ptr<LocalSegmentStore> store_;
   std::vector<std::unique_ptr<LogShard>> shards_;
+  LogConfig config_;
   std::vector<PartitionId> topics_;
   std::set<PartitionId> deleted_;
   std::unordered_set<TopicId> remains_;

@@ -261,7 +261,6 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
   partition->producers_.update(facts, now_ms_);
   partition->log_end_offset_ = facts.next_offset();
   partition->last_append_chunk_ = chunk;
-  partition->unmerged_bytes_ += facts.size;
   partition->push_tail({facts, std::move(bytes), chunk});
   ++stats_.batches;
 }
@@ -317,14 +316,16 @@ Result<void> LogRecovery::mark_offline_durably() {
 Result<void> LogRecovery::merge_everything() {
   std::vector<MergePartition> input;
   for (auto& [id, partition] : partitions_) {
-    if (partition->unmerged_bytes_ > 0) input.push_back(merge_input_of(*partition, UINT64_MAX));
+    if (!partition->unmerged()) continue;
+    MergeInput one(*partition, UINT64_MAX);
+    one.add(SIZE_MAX);
+    input.push_back(one.take());
   }
   auto merged = store_.merge_now(input);
   if (!merged) return std::unexpected(merged.error());
   for (PartitionManifest& manifest : *merged) {
     Partition& partition = *partitions_.at(manifest.partition);
-    partition.manifest_ = std::move(manifest);
-    partition.unmerged_bytes_ = 0;
+    partition.take_manifest(std::move(manifest));
     partition.last_append_chunk_ = 0;
     while (partition.cached_batches_ > 0) partition.pop_tail();
   }

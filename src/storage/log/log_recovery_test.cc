@@ -155,6 +155,43 @@ TEST_F(LogRecoveryTest, WhatIsLeftOfADeletedPartitionGoesAndIsTold) {
 }
 
 // Every start changes the number of shards and dies at another write: the log that was merged goes step by step.
+TEST_F(LogRecoveryTest, WhatRetentionTookOfTheTailStaysAway) {
+  config_.segment_bytes = 50'000;  // two batches
+  config_.retention_bytes = 100'000;
+  config_.retention_ms = -1;
+  ASSERT_EQ(open(), "");
+  const PartitionId id = topics_[0];
+  const auto partition = [&] { return shard(id).find(id); };
+  const auto retain = [&](int64_t expected) {
+    shard(id).run_retention();
+    ASSERT_EQ(sim_.run_until([&] { return partition()->pending_log_start() == partition()->log_start_offset(); }, 60 * runtime::kSecond),
+              SimRuntime::Stop::kDone);
+    EXPECT_EQ(partition()->log_start_offset(), expected);
+  };
+  for (int i = 0; i < 10; ++i) put(id, 20'000);
+  const uint64_t batch = partition()->size_bytes() / 10;
+  retain(4);
+  ASSERT_EQ(restart(), "");
+  EXPECT_EQ(partition()->log_start_offset(), 4);
+  EXPECT_EQ(partition()->high_watermark(), 10);
+  EXPECT_EQ(partition()->manifest().end_offset, 0);
+  EXPECT_EQ(partition()->size_bytes(), 6 * batch);
+  retain(4);
+  put(id, 20'000);
+  put(id, 20'000);
+  retain(6);
+  bool merged = false;
+  shard(id).merge_all([&](Result<void> result) { merged = result.has_value(); });
+  ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  ASSERT_EQ(partition()->manifest().segments.size(), 3u);
+  EXPECT_EQ(partition()->manifest().segments.front().base_offset, 6);
+  put(id, 20'000);
+  ASSERT_EQ(restart(1), "");
+  EXPECT_EQ(partition()->log_start_offset(), 6);
+  EXPECT_EQ(partition()->high_watermark(), 13);
+  EXPECT_EQ(partition()->size_bytes(), 7 * batch);
+}
+
 TEST_F(LogRecoveryTest, AChangeOfShardsMayEndAtAnyWrite) {
   for (uint64_t cut = 1; cut <= 90 && !HasFailure(); cut += 2) {
     SCOPED_TRACE(::testing::Message() << "cut at write " << cut);

@@ -1,6 +1,7 @@
 #include "storage/log/log_shard.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -24,6 +25,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   Partition& added = *partition;
   const bool inserted = partitions_.emplace(added.id(), std::move(partition)).second;
   WEIR_CHECK(inserted);
+  list(listed_, &Partition::place_, added);
   for (size_t i = added.tail_head_; i < added.tail_.size(); ++i) {
     cached_.push_back({&added, added.tail_[i].facts.size});
     count_cached(added.tail_[i].facts.size);
@@ -36,7 +38,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
     unknown_times_.bytes += segment.length;
   }
   if (store_.directories().several() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
-  if (added.unmerged_bytes_ > 0 || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
+  if (added.unmerged() || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
   return added;
 }
 
@@ -49,20 +51,39 @@ void LogShard::set_config(const PartitionId& id, const LogConfig& config) {
   if (Partition* partition = find(id)) partition->config_ = config;
 }
 
+// Downwards, as plan_slice: nobody that stays is missed, and some are visited twice if others go meanwhile.
+void LogShard::walk(Function<void(Partition&)> visit, Function<void()> done, size_t left) {
+  constexpr size_t kSegmentsAsOnePartition = 16;
+  left = std::min(left, listed_.size());
+  for (size_t work = 0; left > 0 && work < kPartitionsPerTurn;) {
+    Partition& partition = *listed_[--left];
+    work += 1 + partition.segment_count() / kSegmentsAsOnePartition;
+    visit(partition);
+  }
+  if (left == 0) return done();
+  loop_.post([this, alive = alive_, visit = std::move(visit), done = std::move(done), left]() mutable {
+    if (*alive) walk(std::move(visit), std::move(done), left);
+  });
+}
+
 void LogShard::drop(const PartitionId& id) {
   const auto it = partitions_.find(id);
   if (it == partitions_.end()) return;
   Partition& partition = *it->second;
   partition.dropped_ = true;
+  unlist(listed_, &Partition::place_, partition);
+  unlist(dirty_, &Partition::dirty_place_, partition);
+  if (plan_) {
+    plan_->dropped = true;
+    if (plan_->partition == &partition) plan_->building.reset();
+  }
   dropped_traffic_ += partition.traffic_;
   const int64_t delay_ms = partition.config_.file_delete_delay_ms;
   // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
   dropped_.push_back(std::move(it->second));
   partitions_.erase(it);
-  std::erase(dirty_, &partition);
-  partition.dirty_listed_ = false;
   // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
-  forget_tail(partition, INT64_MAX);
+  release_tail(partition);
   wake(partition);
   store_.drop(id, delay_ms, loop_, [this, alive = alive_, name = text_of(id), delay_ms](Result<void> result) {
     if (result && *alive) {
@@ -148,7 +169,6 @@ void LogShard::append_batch(Partition& partition, const Slice& records, Validate
   partition.producers_.update(facts, now_ms);
   partition.log_end_offset_ = facts.next_offset();
   partition.last_append_chunk_ = appended.chunk;
-  partition.unmerged_bytes_ += facts.size;
   partition.traffic_.messages_in += facts.last_offset_delta + 1;
   partition.traffic_.bytes_in += facts.size;
   partition.push_tail({facts, std::move(appended.bytes), appended.chunk});
@@ -327,8 +347,28 @@ void LogShard::take_offline(Partition& partition, const std::string& reason) {
 
 // --- tail cache -----------------------------------------------------------------------------------------------------
 
+// Of a dropped partition, whatever it is: it may be long, so the pool lets go of it.
+void LogShard::release_tail(Partition& partition) {
+  count_cached(-static_cast<int64_t>(partition.cached_bytes_));
+  partition.forgotten_batches_ += partition.cached_batches_;
+  partition.cached_batches_ = 0;
+  partition.cached_bytes_ = partition.tail_head_ = 0;
+  auto tail = std::make_shared<std::vector<TailBatch>>(std::exchange(partition.tail_, {}));
+  if (!tail->empty()) runtime_.pool->submit([tail] { tail->clear(); }, loop_, [] {});
+}
+
 void LogShard::evict_tail() {
+  size_t work = 0;
   while (!cached_.empty()) {
+    if (++work > kBatchesPerTurn) {
+      if (std::exchange(evicting_, true)) break;
+      loop_.post([this, alive = alive_] {
+        if (!*alive) return;
+        evicting_ = false;
+        evict_tail();
+      });
+      break;
+    }
     Partition& partition = *cached_.front().partition;
     if (partition.forgotten_batches_ > 0) {
       --partition.forgotten_batches_;

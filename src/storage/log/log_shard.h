@@ -104,8 +104,11 @@ class LogShard {
   size_t partition_count() const { return partitions_.size(); }
   template <typename Visitor>
   void for_each(Visitor visit) {
-    for (auto& [id, partition] : partitions_) visit(*partition);
+    for (Partition* partition : listed_) visit(*partition);
   }
+  // What has to do with all partitions, or all that a merge is about, is done in slices: so much in one turn of the loop.
+  static constexpr size_t kPartitionsPerTurn = 256;
+  static constexpr size_t kBatchesPerTurn = 4096;
 
   // Appends the record batches in `records`: memory that nobody else reads, whose base offsets, epochs and (with
   // LogAppendTime) timestamps are patched in place. `client` true: the rules for produce requests (one batch, no control
@@ -250,17 +253,27 @@ class LogShard {
   void report_pressure();
   void maybe_merge();
   void start_merge(ChunkNumber up_to);
+  void plan_slice();
+  void end_planning_of(Partition& partition);
+  void merge_planned();
   void merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result);
+  void merge_failed(const Error& error);
+  void adopt_slice(ChunkNumber up_to);
+  void merge_adopted(ChunkNumber up_to);
+  void in_store_order(runtime::Task task);
   void adopt_manifest(PartitionManifest manifest);
   void mark_dirty(Partition& partition);
+  static void list(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition);
+  static void unlist(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition);
   void fail_all(const std::string& reason);
   void finish_merge_all(const Result<void>& result);
   void evict_tail();
   void schedule_retention();
   int64_t expired_before(const Partition& partition, int64_t now_ms) const;
   bool retain(Partition& partition, int64_t now_ms);
-  bool rolls_early(const Partition& partition) const;
-  std::vector<Cleanable> cleanable_partitions() const;
+  // `visit` for every partition, in slices, then `done`. Partitions that come meanwhile may be left out.
+  void walk(Function<void(Partition&)> visit, Function<void()> done, size_t left = SIZE_MAX);
+  void list_cleanable(Function<void(std::vector<Cleanable>)> done);
   // Has the store take `outcome`, or drop its files; `then` comes before `done`, with the new manifest in force.
   void replace_segments(SegmentReplacement outcome, Function<void(const SegmentReplacement&)> then,
                         Function<void(Result<void>)> done);
@@ -270,7 +283,8 @@ class LogShard {
     constexpr int64_t kReadsMayTakeMs = 5'000;
     return std::max(partition.config_.file_delete_delay_ms, kReadsMayTakeMs);
   }
-  void forget_tail(Partition& partition, int64_t offset);
+  void forget_tail(const PartitionId& id, int64_t offset);
+  void release_tail(Partition& partition);
   void search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
   void next_reading_search();
   void find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
@@ -288,6 +302,7 @@ class LogShard {
   SegmentStore& store_;
   LogShardOptions options_;
   std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
+  std::vector<Partition*> listed_;  // all of them
   std::vector<std::unique_ptr<Partition>> dropped_;
   std::vector<Partition*> dirty_;  // have batches that are not merged, or a manifest change
   std::deque<PendingAck> acks_;    // ascending by chunk
@@ -296,6 +311,20 @@ class LogShard {
   std::atomic<uint64_t> cached_bytes_{0};  // written on the loop only
   uint64_t next_waiter_ = 1;
   bool merging_ = false;
+  uint64_t merge_number_ = 0;
+  struct MergePlanning {
+    ChunkNumber up_to = 0;
+    size_t left = 0;  // of dirty_
+    std::vector<MergePartition> input;
+    bool dropped = false;  // some partition of `input` is, so it must not come back
+    Partition* partition = nullptr;
+    std::optional<MergeInput> building;  // of `partition`
+  };
+  std::optional<MergePlanning> plan_;            // of a merge that begins
+  std::vector<PartitionManifest> adopting_;      // of a merge that ends
+  std::vector<runtime::Task> after_adoption_;
+  bool retaining_ = false;
+  bool evicting_ = false;  // goes on in another turn
   ChunkNumber merged_ = 0;  // chunks up to this one are merged and released
   bool merge_everything_ = false;
   bool early_merges_ = false;  // some partition is to be merged, or its manifest changed, before its WAL file is full

@@ -26,43 +26,33 @@ LastOffsets last_offsets(const ProducerState& producers) {
 
 void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
   if (wal_->failed()) return done({});
-  for (auto& [id, partition] : partitions_) {
-    if (!partition->config_.cleanup_compact || partition->offline()) continue;
-    if (rolls_early(*partition)) partition->merge_early_ = early_merges_ = true;
-  }
-  if (!early_merges_) return done(cleanable_partitions());
-  // A merge that fails is tried again; the cleaner makes do with what there is.
-  next_commit_waiters_.push_back([this, done = std::move(done)](const Result<void>&) mutable { done(cleanable_partitions()); });
-  maybe_merge();
+  auto early = std::make_shared<bool>(false);
+  const auto visit = [early](Partition& partition) {
+    if (!partition.config_.cleanup_compact || partition.offline()) return;
+    // A busy shard's log files are merged soon enough anyway; the records of a slow compacted topic are merged as soon as a
+    // segment of them is complete, or they would never be compacted.
+    if (partition.rolled()) partition.merge_early_ = *early = true;
+  };
+  walk(visit, [this, early, done = std::move(done)]() mutable {
+    early_merges_ |= *early;
+    if (!early_merges_) return list_cleanable(std::move(done));
+    // A merge that fails is tried again; the cleaner makes do with what there is.
+    next_commit_waiters_.push_back([this, done = std::move(done)](const Result<void>&) mutable { list_cleanable(std::move(done)); });
+    maybe_merge();
+  });
 }
 
-std::vector<LogShard::Cleanable> LogShard::cleanable_partitions() const {
-  std::vector<Cleanable> cleanable;
-  const int64_t now_ms = runtime_.clock->wall_ms();
-  for (const auto& [id, partition] : partitions_) {
-    if (!partition->config_.cleanup_compact || partition->offline()) continue;
-    if (partition->manifest_.segments.size() < 2) continue;  // the last one is active
-    const CompactionRules rules = rules_of(partition->config_);
-    Cleanable one{id, clean_range(partition->manifest_, partition->last_stable_offset(), rules, now_ms), false};
+void LogShard::list_cleanable(Function<void(std::vector<Cleanable>)> done) {
+  auto cleanable = std::make_shared<std::vector<Cleanable>>();
+  const auto visit = [cleanable, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
+    if (!partition.config_.cleanup_compact || partition.offline()) return;
+    if (partition.manifest_.segments.size() < 2) return;  // the last one is active
+    const CompactionRules rules = rules_of(partition.config_);
+    Cleanable one{partition.id_, clean_range(partition.manifest_, partition.last_stable_offset(), rules, now_ms), false};
     one.due = one.range.due(rules);
-    if (one.range.clean_bytes + one.range.cleanable_bytes > 0) cleanable.push_back(one);
-  }
-  return cleanable;
-}
-
-// Whether what is not merged yet would roll the active segment. A busy shard's log files are merged soon enough anyway; the
-// records of a slow compacted topic are merged as soon as there is a segment of them, or they would never be compacted.
-bool LogShard::rolls_early(const Partition& partition) const {
-  const size_t first = partition.tail_index(partition.manifest_.end_offset);
-  if (first >= partition.tail_.size()) return false;
-  const TailBatch& newest = partition.tail_.back();
-  const auto& segments = partition.manifest_.segments;
-  const uint64_t active_bytes = segments.empty() ? 0 : segments.back().length;
-  if (active_bytes + partition.unmerged_bytes_ > partition.config_.segment_bytes) return true;
-  const int64_t oldest = segments.empty() ? partition.tail_[first].facts.max_timestamp : segments.back().first_timestamp;
-  if (oldest >= 0) return newest.facts.max_timestamp - oldest > partition.config_.roll_ms();
-  const int64_t created_ms = segments.empty() ? partition.tail_[first].facts.appended_ms : segments.back().created_ms;
-  return newest.facts.appended_ms - created_ms > partition.config_.roll_ms();
+    if (one.range.clean_bytes + one.range.cleanable_bytes > 0) cleanable->push_back(one);
+  };
+  walk(visit, [cleanable, done = std::move(done)]() mutable { done(std::move(*cleanable)); });
 }
 
 std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
@@ -90,7 +80,7 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
     return done(fail(weir::ErrorCode::kNotFound, "the partition is gone or not compacted any more"));
   }
   const auto then = [this](const SegmentReplacement& cleaned) {
-    if (Partition* found = find(cleaned.partition)) forget_tail(*found, cleaned.first_dirty_offset);
+    forget_tail(cleaned.partition, cleaned.first_dirty_offset);
     // Begun before the partition went elsewhere.
     if (directories().several() && moving_.insert(cleaned.partition).second && move_watcher_) move_watcher_();
   };
@@ -108,20 +98,31 @@ void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const 
                      store_.discard(*kept, loop_);
                      return done(std::unexpected(std::move(manifest.error())));
                    }
-                   adopt_manifest(std::move(*manifest));
-                   then(*kept);
-                   done({});
+                   in_store_order([this, kept, manifest = std::move(*manifest), then = std::move(then),
+                                   done = std::move(done)]() mutable {
+                     adopt_manifest(std::move(manifest));
+                     then(*kept);
+                     done({});
+                   });
                  });
 }
 
 // What was cleaned is read from its segments from now on, or consumers would get from memory what compaction took away.
-void LogShard::forget_tail(Partition& partition, int64_t offset) {
-  const int64_t end = partition.dropped_ ? offset : std::min(offset, partition.manifest_.end_offset);
-  while (partition.cached_batches_ > 0 && partition.tail_[partition.tail_head_].facts.last_offset() < end) {
-    count_cached(-int64_t{partition.tail_[partition.tail_head_].facts.size});
-    partition.pop_tail();
-    ++partition.forgotten_batches_;
+void LogShard::forget_tail(const PartitionId& id, int64_t offset) {
+  Partition* const partition = find(id);
+  if (!partition) return;
+  const int64_t end = std::min(offset, partition->manifest_.end_offset);
+  for (size_t work = 0; work < kBatchesPerTurn; ++work) {
+    if (partition->cached_batches_ == 0) return;
+    const TailBatch& oldest = partition->tail_[partition->tail_head_];
+    if (oldest.facts.last_offset() >= end) return;
+    count_cached(-int64_t{oldest.facts.size});
+    partition->pop_tail();
+    ++partition->forgotten_batches_;
   }
+  loop_.post([this, alive = alive_, id, offset] {
+    if (*alive) forget_tail(id, offset);
+  });
 }
 
 }  // namespace weir::storage

@@ -1,5 +1,6 @@
 // LogShard: moving the tail into segments, and what else changes manifests (DeleteRecords, retention, expiry).
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -8,9 +9,21 @@
 namespace weir::storage {
 
 void LogShard::mark_dirty(Partition& partition) {
-  if (partition.dirty_listed_) return;
-  partition.dirty_listed_ = true;
-  dirty_.push_back(&partition);
+  if (partition.dirty_place_ == Partition::kUnlisted) list(dirty_, &Partition::dirty_place_, partition);
+}
+
+void LogShard::list(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition) {
+  partition.*place = partitions.size();
+  partitions.push_back(&partition);
+}
+
+// The last one takes its place.
+void LogShard::unlist(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition) {
+  if (partition.*place == Partition::kUnlisted) return;
+  partitions[partition.*place] = partitions.back();
+  partitions.back()->*place = partition.*place;
+  partitions.pop_back();
+  partition.*place = Partition::kUnlisted;
 }
 
 // The background must not fall behind, nor keep anybody waiting for it: then it is not held back.
@@ -33,51 +46,94 @@ void LogShard::maybe_merge() {
   start_merge(up_to);
 }
 
-MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to) {
-  MergePartition input;
-  input.partition = partition.id_;
-  input.log_start_offset = partition.pending_log_start_;
-  input.segment_bytes = partition.config_.segment_bytes;
-  input.segment_ms = partition.config_.roll_ms();
-  input.expired_producers = partition.expired_producers_;
-  // The producers as of the new floor, not as of now: rebuilt from the batches below it; the store completes the window
-  // of five from its previous row. State ahead of the floor would refuse what recovery replays. Batches that were
-  // deleted before they were merged count as well: nobody sees them again, yet a resend of them is a duplicate.
-  int64_t floor = partition.manifest_.end_offset;
-  ProducerState as_of_floor;
-  for (size_t i = partition.tail_index(floor); i < partition.tail_.size(); ++i) {
-    const TailBatch& batch = partition.tail_[i];
-    const bool merged = batch.chunk <= up_to;
-    if (!merged && batch.facts.last_offset() >= partition.pending_log_start_) break;
-    if (merged) input.batches.push_back({batch.facts, batch.bytes});
-    floor = batch.facts.next_offset();
+MergeInput::MergeInput(const Partition& partition, ChunkNumber up_to)
+    : partition_(partition), up_to_(up_to), floor_(partition.manifest_.end_offset) {
+  input_.partition = partition.id_;
+  input_.log_start_offset = partition.pending_log_start_;
+  input_.segment_bytes = partition.config_.segment_bytes;
+  input_.segment_ms = partition.config_.roll_ms();
+  input_.expired_producers = partition.expired_producers_;
+}
+
+// The producers as of the new floor, not as of now: rebuilt from the batches below it; the store completes the window
+// of five from its previous row. State ahead of the floor would refuse what recovery replays. Batches that were
+// deleted before they were merged count as well: nobody sees them again, yet a resend of them is a duplicate.
+size_t MergeInput::add(size_t batches) {
+  size_t added = 0;
+  for (size_t i = partition_.tail_index(floor_); i < partition_.tail_.size() && added < batches; ++i, ++added) {
+    const TailBatch& batch = partition_.tail_[i];
+    const bool merged = batch.chunk <= up_to_;
+    if (!merged && batch.facts.last_offset() >= input_.log_start_offset) break;
+    if (merged) input_.batches.push_back({batch.facts, batch.bytes});
+    floor_ = batch.facts.next_offset();
     if (batch.facts.producer_id == kNoProducerId) continue;
-    const ProducerEntry* current = partition.producers_.find(batch.facts.producer_id);
-    as_of_floor.update(batch.facts, current ? current->last_timestamp : batch.facts.max_timestamp);
+    const ProducerEntry* current = partition_.producers_.find(batch.facts.producer_id);
+    producers_.update(batch.facts, current ? current->last_timestamp : batch.facts.max_timestamp);
   }
-  for (const EpochStart& epoch : partition.epochs_) {
-    if (epoch.start_offset < floor) input.epochs.push_back(epoch);
+  return added;
+}
+
+MergePartition MergeInput::take() {
+  for (const EpochStart& epoch : partition_.epochs_) {
+    if (epoch.start_offset < floor_) input_.epochs.push_back(epoch);
   }
-  for (const auto& [id, entry] : as_of_floor.entries()) input.producers.push_back(entry);
-  std::sort(input.producers.begin(), input.producers.end(),
+  for (const auto& [id, entry] : producers_.entries()) input_.producers.push_back(entry);
+  std::sort(input_.producers.begin(), input_.producers.end(),
             [](const ProducerEntry& x, const ProducerEntry& y) { return x.producer_id < y.producer_id; });
-  return input;
+  return std::move(input_);
 }
 
 void LogShard::start_merge(ChunkNumber up_to) {
-  std::vector<MergePartition> input;
-  for (Partition* partition : dirty_) {
-    MergePartition one = merge_input_of(*partition, partition->merge_early_ ? std::max(up_to, wal_->durable()) : up_to);
-    partition->merge_early_ = false;
-    const bool changed = one.log_start_offset != partition->manifest_.log_start_offset || !one.expired_producers.empty();
-    partition->expiring_producers_ = one.expired_producers.size();
-    if (!one.batches.empty() || changed) input.push_back(std::move(one));
-  }
   merging_ = true;
   early_merges_ = false;
   merge_started_ns_ = runtime_.clock->monotonic_ns();
   commit_waiters_ = std::move(next_commit_waiters_);
   next_commit_waiters_.clear();
+  ++merge_number_;
+  plan_.emplace();
+  plan_->up_to = up_to;
+  plan_->left = dirty_.size();
+  plan_slice();
+}
+
+// Downwards: whoever leaves the list has the last one take its place, so nobody is missed, and planned_merge_ says who was
+// asked before. Those that come to the list meanwhile have nothing that is to be merged now.
+void LogShard::plan_slice() {
+  MergePlanning& plan = *plan_;
+  for (size_t work = 0; work < kBatchesPerTurn;) {
+    if (plan.building) {
+      const size_t added = plan.building->add(kBatchesPerTurn - work);
+      work += added + kBatchesPerTurn / kPartitionsPerTurn;
+      if (added == 0) end_planning_of(*plan.partition);
+      continue;
+    }
+    plan.left = std::min(plan.left, dirty_.size());
+    if (plan.left == 0) return merge_planned();
+    Partition& partition = *dirty_[--plan.left];
+    if (std::exchange(partition.planned_merge_, merge_number_) == merge_number_) continue;
+    const bool early = std::exchange(partition.merge_early_, false);
+    plan.partition = &partition;
+    plan.building.emplace(partition, early ? std::max(plan.up_to, wal_->durable()) : plan.up_to);
+    partition.expiring_producers_ = partition.expired_producers_.size();
+  }
+  loop_.post([this, alive = alive_] {
+    if (*alive) plan_slice();
+  });
+}
+
+void LogShard::end_planning_of(Partition& partition) {
+  MergePartition input = plan_->building->take();
+  plan_->building.reset();
+  const bool changed = input.log_start_offset != partition.manifest_.log_start_offset || !input.expired_producers.empty();
+  if (!input.batches.empty() || changed) plan_->input.push_back(std::move(input));
+  else if (!partition.unmerged()) unlist(dirty_, &Partition::dirty_place_, partition);
+}
+
+void LogShard::merge_planned() {
+  const ChunkNumber up_to = plan_->up_to;
+  std::vector<MergePartition> input = std::move(plan_->input);
+  if (plan_->dropped) std::erase_if(input, [this](const MergePartition& one) { return !find(one.partition); });
+  plan_.reset();
   if (input.empty()) return merge_done(up_to, std::vector<PartitionManifest>{});
   store_.merge(std::move(input), loop_, [this, alive = alive_, up_to](Result<std::vector<PartitionManifest>> result) {
     if (*alive) merge_done(up_to, std::move(result));
@@ -87,11 +143,7 @@ void LogShard::start_merge(ChunkNumber up_to) {
 void LogShard::adopt_manifest(PartitionManifest manifest) {
   Partition* partition = find(manifest.partition);
   if (!partition) return;  // deleted meanwhile
-  for (size_t i = partition->tail_index(partition->manifest_.end_offset); i < partition->tail_.size(); ++i) {
-    if (partition->tail_[i].facts.base_offset >= manifest.end_offset) break;
-    partition->unmerged_bytes_ -= partition->tail_[i].facts.size;
-  }
-  partition->manifest_ = std::move(manifest);
+  partition->take_manifest(std::move(manifest));
   if (partition->manifest_.log_start_offset > partition->log_start_offset_) {
     partition->log_start_offset_ = partition->manifest_.log_start_offset;
     // Epochs that ended before the log start are history nobody can ask about; keep the one that covers it.
@@ -102,50 +154,66 @@ void LogShard::adopt_manifest(PartitionManifest manifest) {
 }
 
 void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result) {
-  merging_ = false;
   merge_totals_.add(runtime_.clock->monotonic_ns() - merge_started_ns_, result.has_value());
-  auto waiters = std::move(commit_waiters_);
-  commit_waiters_.clear();
-  if (!result) {
-    if (!merge_failing_) {
-      log_event(LogLevel::kError, "log",
-                {.what = fmt::format("Shard {}: moving data into segments failed; nothing is lost, and it is tried again "
-                                     "every second",
-                                     loop_.index()),
-                 .reason = result.error().message,
-                 .remedy = remedy_of(result.error(),
-                                     fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
-                                                 options_.unmerged_bytes_max >> 20))});
-    }
-    merge_failing_ = true;
-    merge_retry_ = loop_.schedule_after(runtime::kSecond, [this] {
-      merge_retry_ = {};
-      maybe_merge();
-    });
-    const Result<void> failure = std::unexpected(result.error());
-    for (auto& waiter : waiters) waiter(failure);
-    finish_merge_all(failure);
-    retry_held_appends();
-    report_pressure();
-    return;
-  }
+  if (!result) return merge_failed(result.error());
   if (merge_failing_) log_info("log", "Shard {}: moving data into segments works again", loop_.index());
   merge_failing_ = false;
-  for (PartitionManifest& manifest : *result) {
-    // Others may have expired while the merge ran.
-    if (Partition* partition = find(manifest.partition)) {
-      auto& expired = partition->expired_producers_;
-      expired.erase(expired.begin(), expired.begin() + static_cast<ptrdiff_t>(partition->expiring_producers_));
-      partition->expiring_producers_ = 0;
-    }
-    adopt_manifest(std::move(manifest));
+  adopting_ = std::move(*result);
+  adopt_slice(up_to);
+}
+
+void LogShard::merge_failed(const Error& error) {
+  merging_ = false;
+  auto waiters = std::move(commit_waiters_);
+  commit_waiters_.clear();
+  if (!merge_failing_) {
+    log_event(LogLevel::kError, "log",
+              {.what = fmt::format("Shard {}: moving data into segments failed; nothing is lost, and it is tried again "
+                                   "every second",
+                                   loop_.index()),
+               .reason = error.message,
+               .remedy = remedy_of(error,
+                                   fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
+                                               options_.unmerged_bytes_max >> 20))});
   }
-  std::erase_if(dirty_, [](Partition* partition) {
-    const bool clean = partition->unmerged_bytes_ == 0 && partition->expired_producers_.empty() &&
-                       partition->pending_log_start_ <= partition->log_start_offset_;
-    if (clean) partition->dirty_listed_ = false;
-    return clean;
+  merge_failing_ = true;
+  merge_retry_ = loop_.schedule_after(runtime::kSecond, [this] {
+    merge_retry_ = {};
+    maybe_merge();
   });
+  const Result<void> failure = std::unexpected(error);
+  for (auto& waiter : waiters) waiter(failure);
+  finish_merge_all(failure);
+  retry_held_appends();
+  report_pressure();
+}
+
+// The merge is over once all of it is adopted: until then the tail has everything.
+void LogShard::adopt_slice(ChunkNumber up_to) {
+  for (size_t work = 0; work < kPartitionsPerTurn && !adopting_.empty(); ++work) {
+    PartitionManifest manifest = std::move(adopting_.back());
+    adopting_.pop_back();
+    Partition* const partition = find(manifest.partition);
+    if (!partition) continue;  // deleted meanwhile
+    // Others may have expired while the merge ran.
+    auto& expired = partition->expired_producers_;
+    expired.erase(expired.begin(), expired.begin() + static_cast<ptrdiff_t>(partition->expiring_producers_));
+    partition->expiring_producers_ = 0;
+    adopt_manifest(std::move(manifest));
+    const bool clean = !partition->unmerged() && expired.empty() && partition->pending_log_start_ <= partition->log_start_offset_;
+    if (clean) unlist(dirty_, &Partition::dirty_place_, *partition);
+  }
+  if (adopting_.empty()) return merge_adopted(up_to);
+  loop_.post([this, alive = alive_, up_to] {
+    if (*alive) adopt_slice(up_to);
+  });
+}
+
+void LogShard::merge_adopted(ChunkNumber up_to) {
+  for (auto& task : std::exchange(after_adoption_, {})) task();
+  merging_ = false;
+  auto waiters = std::move(commit_waiters_);
+  commit_waiters_.clear();
   if (up_to > 0) {
     merged_ = up_to;
     wal_->release(up_to);
@@ -156,6 +224,13 @@ void LogShard::merge_done(ChunkNumber up_to, Result<std::vector<PartitionManifes
   retry_held_appends();
   report_pressure();
   maybe_merge();
+}
+
+// What the store completed after a merge waits until that merge is adopted, or an older manifest would take the place of a
+// newer one.
+void LogShard::in_store_order(runtime::Task task) {
+  if (adopting_.empty()) return task();
+  after_adoption_.push_back(std::move(task));
 }
 
 void LogShard::merge_all(Function<void(Result<void>)> done) {
@@ -195,42 +270,26 @@ void LogShard::delete_records(Partition& partition, int64_t offset, Function<voi
 
 // --- retention ------------------------------------------------------------------------------------------------------
 
+// As Kafka's UnifiedLog.deleteOldSegments: the oldest segments go, first for the log's size, then for their time, and none that
+// is not all durable. The active one may be among them.
 int64_t LogShard::expired_before(const Partition& partition, int64_t now_ms) const {
   const LogConfig& config = partition.config_;
   int64_t start = partition.log_start_offset_;
   if (!config.cleanup_delete) return start;
-  const auto& segments = partition.manifest_.segments;
-  if (config.retention_ms >= 0) {
-    const int64_t oldest_kept = now_ms - config.retention_ms;
-    bool all = true;
-    for (const SegmentInfo& segment : segments) {
-      if (!segment.times_known || segment.largest_timestamp() >= oldest_kept) {
-        all = false;
-        break;
-      }
-      start = std::max(start, segment.next_offset);
+  uint64_t size = partition.size_bytes();
+  bool too_large = config.retention_bytes >= 0;
+  partition.for_each_segment([&](const SegmentInfo& segment) {
+    if (segment.next_offset > partition.high_watermark_) return false;
+    too_large = too_large && size - segment.length >= static_cast<uint64_t>(config.retention_bytes);
+    if (too_large) {
+      size -= segment.length;
+    } else if (config.retention_ms < 0 || !segment.times_known ||
+               now_ms - segment.largest_timestamp() <= config.retention_ms) {
+      return false;
     }
-    // The active segment goes on in the tail: it goes as a whole, and only if all of it is durable.
-    for (size_t i = partition.tail_index(partition.manifest_.end_offset); all && i < partition.tail_.size(); ++i) {
-      all = partition.tail_[i].facts.largest_timestamp() < oldest_kept;
-    }
-    if (all && partition.log_end_offset_ == partition.high_watermark_) {
-      start = std::max(start, partition.high_watermark_);
-    } else if (!all || partition.unmerged_bytes_ > 0) {
-      // Part of the active segment is still wanted: keep all of it.
-      if (!segments.empty() && start >= segments.back().next_offset) {
-        start = std::max(partition.log_start_offset_, segments.back().base_offset);
-      }
-    }
-  }
-  if (config.retention_bytes >= 0) {
-    uint64_t total = partition.size_bytes();
-    for (size_t i = 0; i + 1 < segments.size(); ++i) {
-      if (total - segments[i].length < static_cast<uint64_t>(config.retention_bytes)) break;
-      total -= segments[i].length;
-      start = std::max(start, segments[i].next_offset);
-    }
-  }
+    start = std::max(start, segment.next_offset);
+    return true;
+  });
   return start;
 }
 
@@ -251,15 +310,17 @@ bool LogShard::retain(Partition& partition, int64_t now_ms) {
 
 void LogShard::run_retention() {
   Buffer::trim();  // memory kept after a burst goes back now and then
-  if (wal_->failed()) return;
-  const int64_t now_ms = runtime_.clock->wall_ms();
-  bool changed = false;
-  for (auto& [id, partition] : partitions_) {
-    if (!partition->offline()) changed |= retain(*partition, now_ms);
-  }
-  if (!changed) return;
-  early_merges_ = true;
-  maybe_merge();
+  if (wal_->failed() || std::exchange(retaining_, true)) return;
+  auto changed = std::make_shared<bool>(false);
+  const auto visit = [this, changed, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
+    if (!partition.offline() && retain(partition, now_ms)) *changed = true;
+  };
+  walk(visit, [this, changed] {
+    retaining_ = false;
+    if (!*changed) return;
+    early_merges_ = true;
+    maybe_merge();
+  });
 }
 
 void LogShard::schedule_retention() {

@@ -27,13 +27,15 @@ void LogShard::set_directory(Partition& partition, uint32_t directory, Function<
                        [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
                          if (!*alive) return;
                          if (!place) return done(std::unexpected(std::move(place.error())));
-                         Partition* placed = find(id);
-                         if (placed) {
-                           placed->manifest_.place = *place;
-                           moving_.insert(id);
-                         }
-                         done({});
-                         if (placed && move_watcher_) move_watcher_();
+                         in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
+                           Partition* placed = find(id);
+                           if (placed) {
+                             placed->manifest_.place = place;
+                             moving_.insert(id);
+                           }
+                           done({});
+                           if (placed && move_watcher_) move_watcher_();
+                         });
                        });
 }
 

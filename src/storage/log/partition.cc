@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/check.h"
+#include "storage/segment/merge_plan.h"
 
 namespace weir::storage {
 
@@ -12,8 +13,9 @@ Partition::Partition(PartitionId id, LogConfig config, int32_t leader_epoch)
 }
 
 uint64_t Partition::size_bytes() const {
-  uint64_t total = unmerged_bytes_;
+  uint64_t total = 0;
   for (const SegmentInfo& segment : manifest_.segments) total += segment.length;
+  for (const SegmentInfo& segment : tail_segments_) total += segment.length;
   return total;
 }
 
@@ -65,13 +67,63 @@ uint64_t Partition::read_tail(int64_t offset, uint64_t max_bytes, bool at_least_
 
 void Partition::push_tail(TailBatch batch) {
   WEIR_CHECK(tail_.size() == tail_head_ || tail_.back().facts.next_offset() <= batch.facts.base_offset);
-  tail_.push_back(std::move(batch));
+  extend_tail_segments(batch);
+  cached_bytes_ += batch.facts.size;
   ++cached_batches_;
+  tail_.push_back(std::move(batch));
+}
+
+void Partition::extend_tail_segments(const TailBatch& batch) {
+  const auto rolls = [&](const SegmentInfo& active) {
+    // What is about to be deleted goes without this one.
+    return active.next_offset <= pending_log_start_ || must_roll(active, batch.facts, config_.segment_bytes, config_.roll_ms());
+  };
+  const bool first = tail_segments_.empty();
+  if (first) tail_continues_ = !manifest_.segments.empty() && !rolls(manifest_.segments.back());
+  if (first || rolls(tail_segment(tail_segments_.size() - 1))) {
+    tail_segments_.push_back(begin_segment(batch.facts));
+  }
+  extend_segment(tail_segments_.back(), batch.facts);
+}
+
+SegmentInfo Partition::tail_segment(size_t i) const {
+  SegmentInfo segment = tail_segments_[i];
+  if (i > 0 || !tail_continues_) return segment;
+  const SegmentInfo& merged = manifest_.segments.back();
+  segment.base_offset = merged.base_offset;
+  segment.length += merged.length;
+  segment.max_timestamp = std::max(segment.max_timestamp, merged.max_timestamp);
+  segment.first_timestamp = merged.first_timestamp;
+  segment.created_ms = merged.created_ms;
+  segment.modified_ms = std::max(segment.modified_ms, merged.modified_ms);
+  segment.times_known = merged.times_known;
+  return segment;
+}
+
+// What is merged or deleted leaves the tail's segments; of one that is merged in part the rest continues the manifest's last.
+void Partition::take_manifest(PartitionManifest manifest) {
+  manifest_ = std::move(manifest);
+  const int64_t floor = manifest_.end_offset;
+  const auto left = std::ranges::find_if(tail_segments_, [&](const SegmentInfo& segment) {
+    return segment.next_offset > std::max(floor, manifest_.log_start_offset);
+  });
+  if (left != tail_segments_.begin()) tail_continues_ = false;
+  tail_segments_.erase(tail_segments_.begin(), left);
+  if (!tail_segments_.empty() && tail_segments_.front().base_offset < floor) {
+    SegmentInfo& front = tail_segments_.front();
+    const int64_t end = front.next_offset;
+    size_t i = tail_index(floor);
+    front = begin_segment(tail_[i].facts);
+    for (; i < tail_.size() && tail_[i].facts.base_offset < end; ++i) extend_segment(front, tail_[i].facts);
+    tail_continues_ = true;
+  }
+  if (manifest_.segments.empty()) tail_continues_ = false;
 }
 
 void Partition::pop_tail() {
   WEIR_CHECK(tail_head_ < tail_.size());
   tail_[tail_head_].bytes = {};
+  cached_bytes_ -= tail_[tail_head_].facts.size;
   ++tail_head_;
   --cached_batches_;
   if (tail_head_ == tail_.size()) {

@@ -55,7 +55,22 @@ class Partition {
   const std::vector<EpochStart>& epochs() const { return epochs_; }
   const ProducerState& producers() const { return producers_; }
   const PartitionManifest& manifest() const { return manifest_; }
-  uint64_t size_bytes() const;  // merged segments plus the unmerged tail
+  // Kafka's segments of this log, oldest first: those of the manifest, then those that the tail will be once it is merged.
+  // `visit` says whether to go on.
+  template <typename Visitor>
+  void for_each_segment(Visitor visit) const {
+    const auto& merged = manifest_.segments;
+    for (size_t i = 0; i + (tail_continues_ ? 1 : 0) < merged.size(); ++i) {
+      if (!visit(merged[i])) return;
+    }
+    for (size_t i = 0; i < tail_segments_.size(); ++i) {
+      if (!visit(tail_segment(i))) return;
+    }
+  }
+  size_t segment_count() const { return manifest_.segments.size() + tail_segments_.size() - (tail_continues_ ? 1 : 0); }
+  uint64_t size_bytes() const;  // of all segments
+  // Where the log start goes with the next manifest commit; log_start_offset() if nowhere.
+  int64_t pending_log_start() const { return pending_log_start_; }
   const PartitionTraffic& traffic() const { return traffic_; }
 
   // Taken offline by corruption of acknowledged data; reads and writes answer KAFKA_STORAGE_ERROR.
@@ -76,13 +91,19 @@ class Partition {
 
  private:
   friend class LogShard;
-  friend MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to);
+  friend class MergeInput;
   friend class LogRecovery;
 
   // Index into tail_ of the batch that contains `offset`, or tail_.size().
   size_t tail_index(int64_t offset) const;
   void push_tail(TailBatch batch);
   void pop_tail();  // forgets the oldest batch (merged)
+  bool unmerged() const { return !tail_.empty() && tail_.back().facts.base_offset >= manifest_.end_offset; }
+  void extend_tail_segments(const TailBatch& batch);
+  SegmentInfo tail_segment(size_t i) const;
+  // A segment is complete, and not or not all of it merged.
+  bool rolled() const { return tail_segments_.size() > (tail_continues_ || manifest_.segments.empty() ? 1 : 0); }
+  void take_manifest(PartitionManifest manifest);
   void note_epoch(int32_t epoch, int64_t start_offset);
 
   PartitionId id_;
@@ -97,12 +118,20 @@ class Partition {
   ProducerState producers_;
   std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
   size_t tail_head_ = 0;
-  uint64_t unmerged_bytes_ = 0;
-  bool merge_early_ = false;     // compacted, and a segment's worth is not merged
-  bool dirty_listed_ = false;    // in LogShard's list of partitions with unmerged batches
+  // What is not merged, in segments where Kafka would have rolled them, so that retention reaches it. If `tail_continues_` the
+  // first one is the end of the manifest's last segment.
+  std::vector<SegmentInfo> tail_segments_;
+  bool tail_continues_ = false;
+  bool merge_early_ = false;     // compacted, and rolled()
+  // Where LogShard's lists have it: that of all, and that of those with unmerged batches or a manifest change.
+  static constexpr size_t kUnlisted = SIZE_MAX;
+  size_t place_ = kUnlisted;
+  size_t dirty_place_ = kUnlisted;
+  uint64_t planned_merge_ = 0;   // the last merge that was asked what there is of it
   int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
   bool dropped_ = false;         // deleted topic; lives until the tail cache lets go of its batches
   uint32_t cached_batches_ = 0;
+  uint64_t cached_bytes_ = 0;
   uint32_t forgotten_batches_ = 0;  // gone from tail_, while the shard's list of cached batches still counts them
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
   size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the merge under way
@@ -117,7 +146,21 @@ class Partition {
   std::vector<Waiter> waiters_;
 };
 
-// What a merge of all unmerged batches in chunks <= up_to writes, with the state as of the floor it reaches.
-MergePartition merge_input_of(const Partition& partition, ChunkNumber up_to);
+// Makes what a merge of all unmerged batches in chunks <= up_to writes, with the state as of the floor it reaches. In slices:
+// batches may be appended to the partition between two of them, but not merged.
+class MergeInput {
+ public:
+  MergeInput(const Partition& partition, ChunkNumber up_to);
+  // Looks at up to `batches` more of them; 0 once there are none.
+  size_t add(size_t batches);
+  MergePartition take();
+
+ private:
+  const Partition& partition_;
+  ChunkNumber up_to_;
+  int64_t floor_;
+  MergePartition input_;
+  ProducerState producers_;
+};
 
 }  // namespace weir::storage

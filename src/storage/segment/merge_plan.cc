@@ -15,16 +15,6 @@ namespace {
 // Kafka reads segment files with 32 bit positions.
 constexpr uint64_t kMaxSegmentBytes = std::numeric_limits<int32_t>::max();
 
-bool must_roll(const SegmentInfo& active, const BatchFacts& batch, const MergePartition& merge) {
-  if (active.length == 0) return false;
-  if (!active.times_known) return true;  // it may be written anew meanwhile
-  if (active.length + batch.size > std::min(merge.segment_bytes, kMaxSegmentBytes)) return true;
-  if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
-  const int64_t age =
-      active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : batch.appended_ms - active.created_ms;
-  return age > merge.segment_ms;
-}
-
 Result<void> check_batch(const MergePartition& merge, const MergePartition::Batch& batch,
                          int64_t expected_offset) {
   const auto header = parse_stored_header(batch.bytes.bytes());
@@ -83,6 +73,32 @@ void drop_old_segments(MergePlan& plan) {
 
 }  // namespace
 
+bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segment_bytes, int64_t segment_ms) {
+  if (active.length == 0) return false;
+  if (!active.times_known) return true;  // it may be written anew meanwhile
+  if (active.length + batch.size > std::min(segment_bytes, kMaxSegmentBytes)) return true;
+  if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
+  const int64_t age =
+      active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : batch.appended_ms - active.created_ms;
+  return age > segment_ms;
+}
+
+SegmentInfo begin_segment(const BatchFacts& batch) {
+  SegmentInfo segment;
+  segment.base_offset = segment.next_offset = batch.base_offset;
+  segment.first_timestamp = batch.max_timestamp;
+  segment.created_ms = batch.appended_ms;
+  segment.times_known = true;
+  return segment;
+}
+
+void extend_segment(SegmentInfo& segment, const BatchFacts& batch) {
+  segment.length += batch.size;
+  segment.max_timestamp = std::max(segment.max_timestamp, batch.max_timestamp);
+  segment.next_offset = batch.next_offset();
+  segment.modified_ms = std::max(segment.modified_ms, batch.appended_ms);
+}
+
 Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
                              const PendingIndex& pending, const IndexSpacing& spacing, int64_t damaged_segment) {
   MergePlan plan;
@@ -96,19 +112,18 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     const auto& batch = merge.batches[i];
     if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound)
       return std::unexpected(std::move(sound.error()));
+    plan.after.end_offset = batch.facts.next_offset();
+    // What was deleted before it was merged is not written, nor is a segment kept for what follows it.
+    if (batch.facts.next_offset() <= plan.after.log_start_offset) continue;
     // What is to be moved elsewhere is not appended to.
     const bool roll = segments.empty() || segments.back().base_offset == damaged_segment ||
                       segments.back().directory != plan.after.place.target ||
-                      must_roll(segments.back(), batch.facts, merge);
+                      segments.back().next_offset <= plan.after.log_start_offset ||
+                      must_roll(segments.back(), batch.facts, merge.segment_bytes, merge.segment_ms);
     if (roll) {
       if (!segments.empty()) write_pending(plan, spacing, segments.back());
-      SegmentInfo segment;
-      segment.base_offset = segment.next_offset = batch.facts.base_offset;
-      segment.first_timestamp = batch.facts.max_timestamp;
-      segment.created_ms = batch.facts.appended_ms;
-      segment.times_known = true;
-      segment.directory = plan.after.place.target;
-      segments.push_back(segment);
+      segments.push_back(begin_segment(batch.facts));
+      segments.back().directory = plan.after.place.target;
     }
     SegmentInfo& active = segments.back();
     if (plan.writes.empty() || plan.writes.back().base_offset != active.base_offset) {
@@ -119,10 +134,7 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     note_in_index(plan, spacing, active, batch.facts);
     ++plan.writes.back().batch_count;
     plan.writes.back().bytes += batch.facts.size;
-    active.length += batch.facts.size;
-    active.max_timestamp = std::max(active.max_timestamp, batch.facts.max_timestamp);
-    active.next_offset = plan.after.end_offset = batch.facts.next_offset();
-    active.modified_ms = std::max(active.modified_ms, batch.facts.appended_ms);
+    extend_segment(active, batch.facts);
   }
   if (plan.pending.unindexed_bytes >= spacing.write_bytes)
     write_pending(plan, spacing, segments.back());

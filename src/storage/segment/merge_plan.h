@@ -52,6 +52,11 @@ struct IndexSpacing {
   uint64_t write_bytes = 1024 * 1024;  // entries are written when so many bytes are un-indexed
 };
 
+// Whether a new segment begins with the batch (Kafka's LogSegment.shouldRoll), and what segments are told of their batches.
+bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segment_bytes, int64_t segment_ms);
+SegmentInfo begin_segment(const BatchFacts& batch);
+void extend_segment(SegmentInfo& segment, const BatchFacts& batch);
+
 // `before` is the manifest so far; for a partition without one: an empty one with log start and end where the
 // batches begin. `damaged_segment` (its base offset, or -1) is not appended to. kInvalid if the batches do
 // not continue the manifest or contradict their facts.
