@@ -270,6 +270,7 @@ int serve(const cli::ServeCommand& command) {
     auto log_dirs = log_dirs_of(command, options.config);
     if (!log_dirs) return complain(log_dirs.error(), kBadArguments);
     options.data_dir = log_dirs->front();
+    TemporaryFolder::keep(options.data_dir);
     options.more_dirs.assign(log_dirs->begin() + 1, log_dirs->end());
   }
   options.max_open_files = runtime::raise_open_files_limit();

@@ -19,6 +19,8 @@ constexpr const char* kMarker = "/.weir-temporary";
 constexpr std::string_view kPrefix = "weir-";
 constexpr size_t kNameLength = 11;  // with mkdtemp's six characters
 
+bool is_name_of_ours(const std::string& name) { return name.size() == kNameLength && name.starts_with(kPrefix); }
+
 // The marker gets its name when it is locked: there is no moment at which a sweep could take it.
 runtime::UniqueFd lock_marker(const std::string& folder) {
   const std::string unnamed = folder + kMarker + ".new";
@@ -46,8 +48,7 @@ size_t TemporaryFolder::sweep() {
   size_t removed = 0;
   std::filesystem::directory_iterator entry(parent, error);
   for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
-    if (name.size() != kNameLength || !name.starts_with(kPrefix)) continue;
+    if (!is_name_of_ours(entry->path().filename().string())) continue;
     const runtime::UniqueFd lock = lock_of_the_dead(entry->path().string());
     if (!lock) continue;
     std::error_code ignored;
@@ -55,6 +56,14 @@ size_t TemporaryFolder::sweep() {
     if (!ignored) ++removed;
   }
   return removed;
+}
+
+void TemporaryFolder::keep(const std::string& inner) {
+  std::error_code error;
+  const std::filesystem::path folder = std::filesystem::canonical(inner, error).parent_path();
+  if (error || !is_name_of_ours(folder.filename().string())) return;
+  const runtime::UniqueFd lock = lock_of_the_dead(folder.string());
+  if (lock) std::filesystem::remove(folder.string() + kMarker, error);
 }
 
 Result<TemporaryFolder> TemporaryFolder::create() {

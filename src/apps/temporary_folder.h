@@ -15,6 +15,8 @@ class TemporaryFolder {
   static Result<TemporaryFolder> create();
   // Removes what processes of this user left behind when they were killed. Answers how many folders.
   static size_t sweep();
+  // `inner` is used from now on by somebody who names it: what a killed process left around it is not swept any more.
+  static void keep(const std::string& inner);
 
   TemporaryFolder() = default;  // none
   TemporaryFolder(TemporaryFolder&& other) noexcept : path_(std::exchange(other.path_, {})), lock_(std::move(other.lock_)) {}

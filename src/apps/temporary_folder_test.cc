@@ -60,5 +60,17 @@ TEST_F(TemporaryFolderTest, ASweepTakesWhatTheDeadLeftAndNothingElse) {
   EXPECT_EQ(TemporaryFolder::sweep(), 0u);
 }
 
+TEST_F(TemporaryFolderTest, WhatSomebodyServesFromIsKept) {
+  make("weir-killed", true);
+  TemporaryFolder::keep((place_ / "weir-killed" / "data").string() + "/");
+  EXPECT_EQ(TemporaryFolder::sweep(), 0u);
+  EXPECT_TRUE(fs::exists(place_ / "weir-killed" / "data" / "x.log"));
+  auto alive = TemporaryFolder::create();
+  ASSERT_TRUE(alive);
+  fs::create_directories(alive->path() + "/data");
+  TemporaryFolder::keep(alive->path() + "/data");
+  EXPECT_TRUE(fs::exists(alive->path() + "/.weir-temporary")) << "its owner lives";
+}
+
 }  // namespace
 }  // namespace weir::apps

@@ -121,14 +121,17 @@ class ConfigDescriber {
     std::vector<Synonym> found;
     for (const ConfigSynonymValue& synonym : config_.synonyms(broker_key)) {
       Synonym& one = found.emplace_back();
-      one.name = arena_.copy(synonym.name);
       one.value = std::nullopt;
-      if (synonym.value) one.value = arena_.copy(*synonym.value);
+      if (request_.include_synonyms) {
+        one.name = arena_.copy(synonym.name);
+        if (synonym.value) one.value = arena_.copy(*synonym.value);
+      }
       one.source = static_cast<int8_t>(synonym.source);
     }
     return found;
   }
   Synonym synonym(std::string_view name, std::string_view value, ConfigSource source) {
+    if (!request_.include_synonyms) return {{}, {}, static_cast<int8_t>(source)};
     return {arena_.copy(name), arena_.copy(value), static_cast<int8_t>(source)};
   }
 
@@ -238,6 +241,8 @@ class DescribeConfigs final : public runtime::Homebound {
 
   void start() {
     if (!context_->decode(request_)) return;
+    image_ = broker_.shard(context_->loop().index()).image;
+    resources_.clear();
     std::set<std::pair<int8_t, std::string_view>> named;
     uint64_t bytes = 0;
     for (const Resource& asked : request_.resources) {
@@ -248,7 +253,6 @@ class DescribeConfigs final : public runtime::Homebound {
     response_.results = context_->arena().array<DescribeConfigsResponse::DescribeConfigsResult>(resources_.size());
     if (bytes > context_->most_answer_bytes()) return refuse_all();
     if (!context_->reserve(bytes)) return;
-    image_ = broker_.shard(context_->loop().index()).image;
     describer_.emplace(broker_, *context_, *image_, request_);
     describe_slice();
   }
@@ -272,10 +276,27 @@ class DescribeConfigs final : public runtime::Homebound {
     }
     return 1;
   }
-  // At most, decoded and encoded, but for values that were set to long texts.
+  // At most, decoded and encoded. What was set to long texts counts on top.
   uint64_t answer_bytes(const Resource& asked) const {
     const uint64_t of_key = 250 + (request_.include_synonyms ? 400u : 0u) + (request_.include_documentation ? 350u : 0u);
-    return keys_of(asked) * of_key;
+    return keys_of(asked) * of_key + text_bytes(asked) * (request_.include_synonyms ? 4 : 2);
+  }
+  uint64_t text_bytes(const Resource& asked) const {
+    const auto type = static_cast<ConfigResourceType>(asked.resource_type);
+    if (type == ConfigResourceType::kTopic) {
+      const Topic* topic = image_->find(asked.resource_name);
+      return topic == nullptr ? 0 : bytes_of(topic->record.configs);
+    }
+    uint64_t bytes = 0;
+    if (const auto record = image_->find_configs(type, asked.resource_name)) bytes += bytes_of(record->overrides);
+    if (type != ConfigResourceType::kBroker || asked.resource_name.empty()) return bytes;
+    if (const auto record = image_->find_configs(type, "")) bytes += bytes_of(record->overrides);
+    return bytes;
+  }
+  static uint64_t bytes_of(const ConfigOverrides& overrides) {
+    uint64_t bytes = 0;
+    for (const auto& [name, value] : overrides) bytes += value.size();
+    return bytes;
   }
 
   void refuse_all() {

@@ -366,19 +366,24 @@ Connection::Due Connection::due(int64_t now_ms) {
 }
 
 void Connection::press(int64_t now_ms, bool requests, bool answers) {
-  const bool receives = requests && !closed_ && frame_ && may_read();
-  if (arriving_.too_slow(receives, now_ms, frame_filled_, frame_reservation_.bytes())) {
+  // A request whose rest is not read because the answers before it are not: that is the client's doing as well.
+  const bool unread = unsent_bytes_ >= kMaxUnsentBytes && !waiting_for_memory_;
+  const bool receives = requests && !closed_ && frame_ && (unread || may_read());
+  if (arriving_.too_slow(receives, now_ms, frame_filled_ + (unread ? sent_bytes_ : 0), frame_reservation_.bytes())) {
     return close(Reason::kStalled, "its request arrives slowly, and others wait for the memory");
   }
-  const bool sends = answers && !closed_ && !writable_ && holds_answers();
+  // The same with answers behind a request that waits for data or for a group.
+  const bool behind = first_ && !first_->ended();
+  const bool sends = answers && !closed_ && (behind || !writable_) && holds_answers();
   if (leaving_.too_slow(sends, now_ms, sent_bytes_, unsent_bytes_)) {
     close(Reason::kStalled, "it reads its answers slowly, and others wait for the memory");
   }
 }
 
+// Beside the first request under way, which minds others itself.
 bool Connection::holds_answers() const {
   for (const RequestContext* context = first_; context != nullptr; context = context->next_) {
-    if (context->ended() && context->memory_.bytes() > 0) return true;
+    if ((context != first_ || context->ended()) && context->memory_.bytes() > 0) return true;
   }
   return false;
 }

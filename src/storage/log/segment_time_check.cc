@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/crc32c.h"
 #include "storage/segment/record_timestamps.h"
 #include "storage/segment/segment_names.h"
 
@@ -48,11 +49,13 @@ Result<bool> SegmentTimeCheck::step(uint64_t bytes_max) {
 Result<void> SegmentTimeCheck::take(Bytes batch) {
   worked_ += batch.size();
   const BatchHeader header = BatchHeader::parse(batch.data());
+  // Damage keeps its wrong checksum, by which others see it: nothing is believed of such a batch, nor written into it.
   const auto found = max_timestamp_in(batch);
+  const bool readable = found && crc32c(batch.subspan(BatchHeader::kCrcStart)) == header.crc;
   // Records that cannot be read (compressed ones were not looked at before they were appended) are as old as this look.
-  const int64_t timestamp = found.value_or(now_ms_);
-  unreadable_ += !found;
-  if (found && *found != header.max_timestamp) {
+  const int64_t timestamp = readable ? *found : now_ms_;
+  unreadable_ += !readable;
+  if (readable && *found != header.max_timestamp) {
     if (!output_) return rewrite();
     mended_batch_.assign(batch.begin(), batch.end());
     protocol::patch_timestamps(mended_batch_, header.log_append_time(), *found);

@@ -271,6 +271,26 @@ TEST_F(SegmentTimeCheckTest, SearchesThatReadWaitForEachOtherAndTooManyFail) {
   EXPECT_EQ(find(now_), 2);
 }
 
+// A rewrite must not make damage look whole.
+TEST_F(SegmentTimeCheckTest, ADamagedBatchKeepsItsChecksum) {
+  auto intact = batch(now_ - 10, -1);
+  auto damaged = batch(now_, -1);
+  damaged.bytes.owner.data()[damaged.bytes.size - 2] ^= 1;
+  segment({std::move(intact), std::move(damaged)});
+  as_an_earlier_version_left_it();
+  open();
+  const uint32_t generation = segments()[0].generation;
+  find_out();
+  ASSERT_NE(segments()[0].generation, generation);
+  SegmentBatches batches(std::move(*store_->open_segment(id_, segments()[0])), "segment", segments()[0]);
+  for (const auto expected : {protocol::BatchFault::kNone, protocol::BatchFault::kBadCrc}) {
+    auto next = batches.next();
+    ASSERT_TRUE(next && *next);
+    BatchHeader header;
+    EXPECT_EQ(protocol::check_batch(**next, {}, header), expected);
+  }
+}
+
 TEST_F(SegmentTimeCheckTest, ASegmentWhoseHeadersAreRightStaysAsItIs) {
   segment({batch(now_ - 10, now_ - 10), batch(now_, now_, CompressionType::kZstd)});
   as_an_earlier_version_left_it();
