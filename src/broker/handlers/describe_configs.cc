@@ -283,15 +283,24 @@ class DescribeConfigs final : public runtime::Homebound {
   }
   uint64_t text_bytes(const Resource& asked) const {
     const auto type = static_cast<ConfigResourceType>(asked.resource_type);
-    if (type == ConfigResourceType::kTopic) {
-      const Topic* topic = image_->find(asked.resource_name);
-      return topic == nullptr ? 0 : bytes_of(topic->record.configs);
+    const auto of = [&](std::string_view name) -> uint64_t {
+      const auto record = image_->find_configs(type, name);
+      return record ? bytes_of(record->overrides) : 0;
+    };
+    switch (type) {
+      case ConfigResourceType::kTopic: {
+        const Topic* topic = image_->find(asked.resource_name);
+        return topic == nullptr ? 0 : bytes_of(topic->record.configs);
+      }
+      case ConfigResourceType::kBroker:  // its own, and those for all
+        return of(asked.resource_name) + of("");
+      case ConfigResourceType::kGroup:
+      case ConfigResourceType::kClientMetrics:
+        return of(asked.resource_name);
+      case ConfigResourceType::kBrokerLogger:
+        return 0;
     }
-    uint64_t bytes = 0;
-    if (const auto record = image_->find_configs(type, asked.resource_name)) bytes += bytes_of(record->overrides);
-    if (type != ConfigResourceType::kBroker || asked.resource_name.empty()) return bytes;
-    if (const auto record = image_->find_configs(type, "")) bytes += bytes_of(record->overrides);
-    return bytes;
+    return 0;  // no type that there is
   }
   static uint64_t bytes_of(const ConfigOverrides& overrides) {
     uint64_t bytes = 0;
