@@ -98,6 +98,44 @@ std::string_view compression_fault_name(CompressionFault fault) {
   return "unknown fault";
 }
 
+namespace {
+
+uint32_t load_le32(const uint8_t* p) {
+  return uint32_t{p[0]} | uint32_t{p[1]} << 8 | uint32_t{p[2]} << 16 | uint32_t{p[3]} << 24;
+}
+
+// One frame, from its magic number to its end: https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
+bool is_plain_lz4_frame(Bytes in) {
+  constexpr uint8_t kReservedBits = 0x03, kContentChecksum = 0x04, kContentSize = 0x08, kBlockChecksum = 0x10, kIndependent = 0x20;
+  constexpr size_t kMagicBytes = 4, kDescriptorBytes = 3;
+  constexpr uint32_t kNotCompressed = 1u << 31;
+  if (in.size() < kMagicBytes + kDescriptorBytes || load_le32(in.data()) != 0x184d2204) return false;
+  const uint8_t flags = in[kMagicBytes];
+  if (flags >> 6 != 1 || (flags & kIndependent) == 0 || (flags & kReservedBits) != 0) return false;
+  size_t at = kMagicBytes + kDescriptorBytes + (flags & kContentSize ? 8 : 0);
+  while (at + 4 <= in.size()) {
+    const size_t size = load_le32(in.data() + at) & ~kNotCompressed;
+    at += 4;
+    if (size == 0) return at + (flags & kContentChecksum ? 4 : 0) == in.size();
+    if (size > in.size() - at) return false;
+    at += size + (flags & kBlockChecksum ? 4 : 0);
+  }
+  return false;
+}
+
+}  // namespace
+
+bool every_client_reads(CompressionType type, Bytes compressed) {
+  switch (type) {
+    case CompressionType::kGzip:
+      return compressed.size() >= 2 && compressed[0] == 0x1f && compressed[1] == 0x8b;
+    case CompressionType::kLz4:
+      return is_plain_lz4_frame(compressed);
+    default:
+      return true;
+  }
+}
+
 bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level) {
   switch (type) {
     case CompressionType::kNone:

@@ -26,6 +26,10 @@ std::string_view compression_fault_name(CompressionFault fault);
 bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out,
               std::optional<int> level = std::nullopt);
 
+// Whether clients of every language can open it. Java's reads LZ4 as one frame of independent blocks without a dictionary, and gzip
+// with gzip's own header; the libraries here read more. Of the rest of the bytes nothing is said.
+bool every_client_reads(CompressionType type, Bytes compressed);
+
 // Decompresses one input after the other; keeps the codecs' state for the next one, so keep one per thread.
 // Memory is bounded by the limit and the codec's window, whatever the input claims. Not thread-safe.
 class Decompressor {

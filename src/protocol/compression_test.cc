@@ -1,6 +1,7 @@
 #include "protocol/compression.h"
 
 #include <gtest/gtest.h>
+#include <lz4frame.h>
 
 #include <random>
 #include <string>
@@ -138,6 +139,36 @@ TEST(CompressionTypes, SnappyLengthIsNotBelieved) {
   Raw out;
   EXPECT_EQ(decompressor.decompress(CompressionType::kSnappy, lie, kNoLimit, out),
             CompressionFault::kCorrupt);
+}
+
+TEST(CompressionTypes, WhatJavaDoesNotReadIsSeen) {
+  const Raw in = sample(200'000);
+  for (const CompressionType type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4,
+                                     CompressionType::kZstd}) {
+    Raw out;
+    ASSERT_TRUE(compress(type, in, out));
+    EXPECT_TRUE(every_client_reads(type, out));
+  }
+  const auto lz4 = [&](LZ4F_blockMode_t mode, bool checks) {
+    LZ4F_preferences_t preferences{};
+    preferences.frameInfo.blockMode = mode;
+    preferences.frameInfo.contentSize = checks ? in.size() : 0;
+    preferences.frameInfo.contentChecksumFlag = checks ? LZ4F_contentChecksumEnabled : LZ4F_noContentChecksum;
+    preferences.frameInfo.blockChecksumFlag = checks ? LZ4F_blockChecksumEnabled : LZ4F_noBlockChecksum;
+    Raw out(LZ4F_compressFrameBound(in.size(), &preferences));
+    out.resize(LZ4F_compressFrame(out.data(), out.size(), in.data(), in.size(), &preferences));
+    return out;
+  };
+  EXPECT_TRUE(every_client_reads(CompressionType::kLz4, lz4(LZ4F_blockIndependent, true)));
+  EXPECT_FALSE(every_client_reads(CompressionType::kLz4, lz4(LZ4F_blockLinked, false)));
+  Raw frames = lz4(LZ4F_blockIndependent, false);
+  const Raw one = frames;
+  for (size_t size = 0; size < one.size(); size += 97) {
+    EXPECT_FALSE(every_client_reads(CompressionType::kLz4, Bytes(one).first(size))) << size;
+  }
+  frames.insert(frames.end(), one.begin(), one.end());
+  EXPECT_FALSE(every_client_reads(CompressionType::kLz4, frames));
+  EXPECT_FALSE(every_client_reads(CompressionType::kGzip, Raw{0x78, 0x9c, 0x03, 0x00}));  // zlib's header
 }
 
 TEST(CompressionTypes, UnknownTypesAndLevels) {

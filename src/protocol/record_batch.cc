@@ -107,7 +107,7 @@ inline bool timestamp_of(const BatchHeader& header, int64_t delta, int64_t& time
     timestamp = header.max_timestamp;
     return true;
   }
-  return !__builtin_add_overflow(header.base_timestamp, delta, &timestamp) && timestamp >= -1;
+  return !__builtin_add_overflow(header.base_timestamp, delta, &timestamp);
 }
 
 }  // namespace
@@ -216,7 +216,8 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
                        : (header.record_count < 0 || header.record_count > span)) {
     return BatchFault::kBadCount;
   }
-  if (header.base_timestamp < -1 || header.max_timestamp < -1) return BatchFault::kBadTimestamp;
+  // Kafka's logs may hold times before 1970; a producer's are refused.
+  if (rules.contiguous && (header.base_timestamp < -1 || header.max_timestamp < -1)) return BatchFault::kBadTimestamp;
   const bool has_sequence = header.base_sequence >= 0;
   if (header.producer_id < -1 || header.producer_epoch < -1 || header.base_sequence < -1)
     return BatchFault::kBadSequence;
@@ -259,7 +260,8 @@ BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRu
     expected = record.offset_delta + (record.offset_delta < std::numeric_limits<int32_t>::max() ? 1 : 0);
     if (rules.keys_required && record.key.size < 0) return BatchFault::kMissingKey;
     int64_t timestamp = -1;
-    if (!timestamp_of(header, record.timestamp_delta, timestamp)) return BatchFault::kBadTimestamp;
+    const bool possible = timestamp_of(header, record.timestamp_delta, timestamp);
+    if (!possible || (rules.contiguous && timestamp < -1)) return BatchFault::kBadTimestamp;
     highest = std::max(highest, timestamp);
   }
   if (cursor.left() > 0) return BatchFault::kTrailingBytes;

@@ -76,7 +76,7 @@ enum class BatchFault : uint8_t {
   kUnknownCompression,
   kBadCount,        // no records, or not as many as the offsets say
   kBadOffsetDelta,  // last offset delta negative, or a record out of place
-  kBadTimestamp,    // a timestamp below -1, or one that overflows
+  kBadTimestamp,    // one that overflows, or a producer's below -1
   kBadSequence,     // producer id without epoch or sequence, or the reverse
   kBadRecord,       // a record's lengths contradict each other
   kTrailingBytes,   // bytes after the last record

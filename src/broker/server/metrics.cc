@@ -2,21 +2,23 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <iterator>
 #include <limits>
 
 #include "base/check.h"
+#include "base/utf8.h"
 
 namespace weir::broker {
 
 void append_label_value(std::string& out, std::string_view value) {
-  for (const char c : value) {
-    if (c == '\\' || c == '"') out += '\\';
-    if (c == '\n') {
-      out += "\\n";
-    } else {
-      out += c;
-    }
+  constexpr std::string_view kReplacement = "\xef\xbf\xbd";
+  while (!value.empty()) {
+    const size_t length = utf8_length(value);
+    if (value[0] == '\\' || value[0] == '"') out += '\\';
+    if (value[0] == '\n') out += "\\n";
+    else out += length > 0 ? value.substr(0, length) : kReplacement;
+    value.remove_prefix(std::max<size_t>(length, 1));
   }
 }
 

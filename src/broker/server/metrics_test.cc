@@ -24,12 +24,12 @@ TEST(Metrics, SumsTheShardsAtScrape) {
 TEST(Metrics, EscapesLabelsAndAsksCollectors) {
   MetricsRegistry registry(1);
   registry.collect([](MetricsRegistry::Sink& sink) {
-    sink.gauge("a", "A.", {{"x", "q\"\\\n"}}, 1.5);
+    sink.gauge("a", "A.", {{"x", "q\"\\\n\xff\xc3\xa9"}}, 1.5);
     sink.gauge("b", "B.", {}, 2);
     sink.gauge("a", "A.", {{"x", "y"}}, 3);
   });
   EXPECT_EQ(registry.scrape(),
-            "# HELP a A.\n# TYPE a gauge\na{x=\"q\\\"\\\\\\n\"} 1.5\na{x=\"y\"} 3\n# HELP b B.\n# TYPE b gauge\nb 2\n");
+            "# HELP a A.\n# TYPE a gauge\na{x=\"q\\\"\\\\\\n\xef\xbf\xbd\xc3\xa9\"} 1.5\na{x=\"y\"} 3\n# HELP b B.\n# TYPE b gauge\nb 2\n");
 }
 
 TEST(Metrics, HistogramBucketsContainWhatTheyClaim) {

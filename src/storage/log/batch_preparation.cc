@@ -57,7 +57,7 @@ struct Opener {
     return opener;
   }
   void trim() {
-    if (plain.capacity() > kKeptBytes) plain = {};
+    if (plain.capacity() > kKeptBytes) std::vector<uint8_t>().swap(plain);  // an assignment of {} keeps the memory
   }
 };
 
@@ -104,6 +104,11 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
 
   Bytes plain = batch;
   if (header.compressed()) {
+    if (!protocol::every_client_reads(header.compression(), batch.subspan(BatchHeader::kSize))) {
+      return refuse(refusal, ErrorCode::kInvalidRecord,
+                    "The record batch is compressed in a form that Java clients do not read: send gzip with gzip's own header, and "
+                    "LZ4 as one frame of independent blocks");
+    }
     if (!decompress_batch(batch, header, opener, refusal)) return false;
     plain = opener.plain;
     BatchHeader opened;
