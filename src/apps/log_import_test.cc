@@ -192,7 +192,8 @@ TEST_F(LogImportTest, TimesAreToBeLookedAtAndFilesKeepTheirAge) {
   const auto old = fs::file_time_type::clock::now() - std::chrono::hours(48);
   fs::last_write_time(fs::path(source()) / segment(0), old);
   ASSERT_TRUE(import());
-  const auto& segments = load()[0].manifest.segments;
+  const auto partitions = load();
+  const auto& segments = partitions[0].manifest.segments;
   ASSERT_EQ(segments.size(), 2u);
   const int64_t age_ms = clock_.wall_ms() - segments[0].modified_ms;
   EXPECT_GE(age_ms, 48 * 3'600'000);

@@ -101,7 +101,7 @@ def whole(batches: bytes, errors: set):
 
 def judge(folder: pathlib.Path, name: str, undetectable: bool) -> str:
     """What became of it: served, lost (and said so) or refused. What a start refuses `weir log verify` knew before."""
-    verified = subprocess.run([brokers.WEIR, "log", "verify", folder / "data"], capture_output=True, text=True)
+    verified = subprocess.run([brokers.WEIR, "log", "verify", folder / "weir/data"], capture_output=True, text=True)
     assert verified.returncode in (0, 1), f"{name}: weir log verify ended with {verified.returncode}: {verified.stderr}"
     broker = brokers.Weir(folder, arguments=ARGUMENTS)
     try:

@@ -90,6 +90,13 @@ TEST_F(HandlersTest, MetadataByIdAndOfAll) {
   EXPECT_EQ(*by_id->topics[0].name, "a");
   EXPECT_EQ(by_id->topics[1].error_code, code(ErrorCode::kUnknownTopicId));
   EXPECT_EQ(by_id->topics[1].name, std::nullopt);
+  for (const int16_t version : {int16_t{10}, int16_t{11}}) {
+    const auto refused = call<protocol::MetadataResponse>(version, request);  // they have ids, for nothing
+    ASSERT_EQ(refused->topics.size(), 2u);
+    for (const auto& topic : refused->topics) EXPECT_EQ(topic.error_code, code(ErrorCode::kInvalidRequest));
+    EXPECT_EQ(refused->topics[1].topic_id, topics[1].topic_id);
+    EXPECT_EQ(*refused->topics[1].name, "");
+  }
   request.topics = std::nullopt;
   EXPECT_EQ(call<protocol::MetadataResponse>(13, request)->topics.size(), 2u);
   EXPECT_EQ(call<protocol::MetadataResponse>(1, request)->topics.size(), 2u);

@@ -32,8 +32,8 @@ class MetadataOperation : public runtime::Homebound {
 
   void start() {
     if (!context_->decode(request_)) return;
-    if (names_missing()) return context_->close("a Metadata request asks for a topic without a name");
     if (!context_->reserve(std::min(answer_bytes(), context_->most_answer_bytes()))) return;
+    if (names_missing()) return refuse_all();
     std::vector<Controller::NewTopic> missing = topics_to_create();
     if (missing.empty()) return respond();
     std::vector<std::string> names;
@@ -50,12 +50,24 @@ class MetadataOperation : public runtime::Homebound {
 
  private:
   bool by_id_allowed() const { return context_->version() >= 12; }
+  // Versions 10 and 11 have ids and names that may be null, for nothing.
   bool names_missing() const {
     if (by_id_allowed() || !request_.topics) return false;
     for (const auto& asked : *request_.topics) {
       if (!asked.name || !asked.topic_id.is_zero()) return true;
     }
     return false;
+  }
+  void refuse_all() {
+    MetadataResponse response;
+    response.topics = context_->arena().array<ResponseTopic>(request_.topics->size());
+    for (size_t i = 0; i < response.topics.size(); ++i) {
+      const auto& asked = (*request_.topics)[i];
+      response.topics[i].error_code = code(ErrorCode::kInvalidRequest);
+      response.topics[i].name = asked.name.value_or(std::string_view());
+      response.topics[i].topic_id = asked.topic_id;
+    }
+    context_->respond(response);
   }
   bool all_topics() const {
     return !request_.topics || (context_->version() == 0 && request_.topics->empty());
