@@ -140,6 +140,48 @@ TEST_F(RequestMemoryTest, WithoutWaitersWhoDoesNotReadMayStay) {
   EXPECT_FALSE(silent.closed);
 }
 
+TEST_F(RequestMemoryTest, AnswersBehindARequestThatWaitsMakeRoomSoonWhileOthersWait) {
+  FakePeer& waits = connect();
+  waits.send(describe_groups(1, 1));  // is not answered for as long as the client likes
+  turn();
+  ASSERT_EQ(held_.size(), 1u);
+  answer_bytes_ = 30'000;
+  reserved_ = 100'000;
+  waits.send(describe_groups(2, 1));
+  turn();
+  EXPECT_GE(budget_.used(MemoryShare::kAnswers), 30'000u);
+  world_.advance(60 * runtime::kSecond);
+  EXPECT_FALSE(waits.closed) << "nobody minds";
+  bool granted = false;
+  budget_.wait(MemoryShare::kAnswers, kAnswersLimit, world_.loop(), [&](Reservation) { granted = true; });
+  world_.advance(10 * runtime::kSecond);
+  EXPECT_TRUE(waits.closed);
+  EXPECT_TRUE(granted);
+  EXPECT_EQ(closed(Reason::kStalled), 1);
+  held_.clear();
+}
+
+// Its rest is not read, because the answers before it are not.
+TEST_F(RequestMemoryTest, ARequestBehindUnreadAnswersMakesRoomSoonWhileOthersWait) {
+  FakePeer& silent = connect();
+  silent.room = 0;
+  answer_at_once_ = false;
+  std::string requests;
+  for (int i = 0; i < 40; ++i) requests += list_groups(i);
+  silent.send(requests + produce(99, 500'000).substr(0, 100'000));
+  turn();
+  ASSERT_EQ(held_.size(), 40u);
+  for (RequestContextPtr& context : held_) answer(std::move(context), std::string(30'000, 'g'));
+  held_.clear();
+  turn();
+  EXPECT_GE(budget_.used(MemoryShare::kRequests), 100'000u);
+  bool granted = false;
+  budget_.wait(MemoryShare::kRequests, kRequestsLimit, world_.loop(), [&](Reservation) { granted = true; });
+  world_.advance(10 * runtime::kSecond);
+  EXPECT_TRUE(silent.closed);
+  EXPECT_TRUE(granted);
+}
+
 TEST_F(RequestMemoryTest, MoreElementsThanThereIsMemoryForEndTheConnection) {
   FakePeer& peer = connect();
   peer.send(describe_groups(1, kAnswersLimit / kElement + 1));
