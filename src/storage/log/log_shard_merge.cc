@@ -90,7 +90,7 @@ void LogShard::start_merge(ChunkNumber up_to) {
   commit_waiters_ = std::move(next_commit_waiters_);
   next_commit_waiters_.clear();
   ++merge_number_;
-  plan_.emplace();
+  plan_.emplace(MergePlanning{});  // its own default constructor is not known where plan_ is declared
   plan_->up_to = up_to;
   plan_->left = dirty_.size();
   plan_slice();
