@@ -22,8 +22,11 @@ using protocol::DescribeConfigsResponse;
 using protocol::MessageKind;
 using protocol::MessageType;
 
+// Sanitizers keep what is freed.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kMeasured = false;  // sanitizers keep what is freed
+constexpr bool kMeasured = false;
+#elif defined(__has_feature)
+constexpr bool kMeasured = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
 #else
 constexpr bool kMeasured = true;
 #endif

@@ -83,7 +83,7 @@ TEST_F(MergePlanTest, RollsByTheTimeOfRecordsOrElseOfTheClock) {
 TEST_F(MergePlanTest, ASegmentIsAsOldAsItsLastAppendAndNotAsItsMerge) {
   plan(make_merge(id_, end_, 1, {.appended_ms = 100}));
   plan(make_merge(id_, end_, 1, {.appended_ms = 300}));
-  const SegmentInfo& segment = plan(make_merge(id_, end_, 1, {.appended_ms = 200})).after.segments.at(0);
+  const SegmentInfo segment = plan(make_merge(id_, end_, 1, {.appended_ms = 200})).after.segments.at(0);
   EXPECT_EQ(segment.created_ms, 100);
   EXPECT_EQ(segment.modified_ms, 300);  // the clock went back
 }
