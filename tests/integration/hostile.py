@@ -330,6 +330,18 @@ MULTIPLIED = {
 }
 
 
+def send_aside(connection: socket.socket, data: bytes) -> threading.Thread:
+    connection.settimeout(60)
+
+    def send():
+        with contextlib.suppress(OSError):
+            connection.sendall(data)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
 @case("--set", "weir.max.memory.bytes=536870912")
 def requests_that_multiply(broker):
     """Each twice, by eight clients at once."""
@@ -339,11 +351,9 @@ def requests_that_multiply(broker):
         for name, make in MULTIPLIED.items():
             data = make()
             clients = connect(broker.port, 8 if len(data) < 10 << 20 else 2)
-            for each in clients:
-                with contextlib.suppress(ConnectionError):
-                    each.sendall(data * (2 if len(data) < 10 << 20 else 1))
+            # While they read: an answer as long as the request would stop both sides, as long as the kernel has no room.
+            senders = [send_aside(each, data * (2 if len(data) < 10 << 20 else 1)) for each in clients]
             for each in clients:  # an answer, or the end
-                each.settimeout(30)
                 try:
                     if size := each.recv(4, socket.MSG_WAITALL):
                         left = struct.unpack(">i", size)[0]
@@ -353,6 +363,10 @@ def requests_that_multiply(broker):
                     pass
                 except TimeoutError:
                     raise AssertionError(f"{name}: neither an answer nor an end") from None
+                with contextlib.suppress(OSError):
+                    each.shutdown(socket.SHUT_RDWR)
+            for sender, each in zip(senders, clients):
+                sender.join()
                 each.close()
             grown = (broker.status_kb("VmHWM") - before) / 1024
             # A frame may be as large as the memory for requests, 128 MiB; answers have 32, and half as much again while they grow.
