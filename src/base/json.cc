@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <iterator>
 
@@ -13,13 +12,9 @@ namespace weir {
 void append_json_string(std::string& out, std::string_view text) {
   out += '"';
   while (!text.empty()) {
-    const size_t length = utf8_length(text);
-    const std::string_view character = text.substr(0, std::max<size_t>(length, 1));
-    text.remove_prefix(character.size());
+    const std::string_view character = take_character(text);
     uint32_t code = 0;
-    if (length == 0) {
-      out += "\xef\xbf\xbd";
-    } else if (is_control(character, code)) {
+    if (is_control(character, code)) {
       fmt::format_to(std::back_inserter(out), "\\u{:04x}", code);
     } else {
       if (character == "\"" || character == "\\") out += '\\';

@@ -1,6 +1,5 @@
 #include "base/printable.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "base/utf8.h"
@@ -11,13 +10,9 @@ namespace {
 
 // Appends the first character, and takes it away from `text`.
 void append_character(std::string& out, std::string_view& text, bool escape) {
-  const size_t length = utf8_length(text);
-  const std::string_view character = text.substr(0, std::max<size_t>(length, 1));
-  text.remove_prefix(character.size());
+  const std::string_view character = take_character(text);
   uint32_t code = 0;
-  if (length == 0) {
-    out += "\xef\xbf\xbd";
-  } else if (is_control(character, code)) {
+  if (is_control(character, code)) {
     out += '?';
   } else {
     if (escape && (character == "'" || character == "\\")) out += '\\';

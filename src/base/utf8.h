@@ -25,6 +25,14 @@ inline size_t utf8_length(std::string_view text) {
   return length;
 }
 
+// Takes the first character away from `text` (not empty) and gives it; a byte that belongs to none gives U+FFFD.
+inline std::string_view take_character(std::string_view& text) {
+  const size_t length = utf8_length(text);
+  const std::string_view character = length > 0 ? text.substr(0, length) : "\xef\xbf\xbd";
+  text.remove_prefix(length > 0 ? length : 1);
+  return character;
+}
+
 // True of a character that ends a line for some reader or controls a terminal: the control characters of ASCII and of
 // Latin-1 (C1), and the separators of lines and paragraphs. Its code then goes to `code`.
 inline bool is_control(std::string_view character, uint32_t& code) {

@@ -127,18 +127,25 @@ class BrokerTest : public ::testing::Test {
 
   template <typename Request>
   void send(FakePeer& to, int16_t version, const Request& request, const std::string& client = "test") {
+    protocol::Writer body;
+    request.encode(body, version);
+    ASSERT_TRUE(body.ok()) << body.error();
+    sim_.loop(shard_of_peer_[&to]).post([&to, bytes = request_frame(Request::kApiKey, version, body.bytes(), client)] {
+      to.send(bytes);
+    });
+  }
+  // With a correlation id of its own.
+  std::string request_frame(int16_t key, int16_t version, Bytes body, const std::string& client = "test") {
     protocol::Writer writer;
     const size_t frame = writer.begin_frame();
-    const auto key = static_cast<protocol::ApiKey>(Request::kApiKey);
-    writer.i16(Request::kApiKey);
+    writer.i16(key);
     writer.i16(version);
     writer.i32(++correlation_);
     writer.nullable_string(client, false);
-    if (protocol::request_header_version(key, version) >= 2) writer.uvarint(0);
-    request.encode(writer, version);
-    ASSERT_TRUE(writer.ok()) << writer.error();
+    if (protocol::request_header_version(static_cast<protocol::ApiKey>(key), version) >= 2) writer.uvarint(0);
+    writer.append(body);
     writer.end_frame(frame);
-    sim_.loop(shard_of_peer_[&to]).post([&to, bytes = std::string(as_string(writer.bytes()))] { to.send(bytes); });
+    return std::string(as_string(writer.bytes()));
   }
   static bool has_response(const FakePeer& from) {
     if (from.received.size() < 4) return false;

@@ -25,16 +25,7 @@ class EveryApiTest : public BrokerTest {
     protocol::Writer body;
     const protocol::RoundTrip made = type.round_trip(filler, body, version);
     EXPECT_EQ(made.error, nullptr) << type.name << " " << version;
-    protocol::Writer writer;
-    const size_t frame = writer.begin_frame();
-    writer.i16(type.api_key);
-    writer.i16(version);
-    writer.i32(++correlation_);
-    writer.nullable_string("test", false);
-    if (protocol::request_header_version(static_cast<protocol::ApiKey>(type.api_key), version) >= 2) writer.uvarint(0);
-    writer.append(body.bytes());
-    writer.end_frame(frame);
-    return std::string(as_string(writer.bytes()));
+    return request_frame(type.api_key, version, body.bytes());
   }
 
   // Requests about groups stay on their shard until there are coordinators.

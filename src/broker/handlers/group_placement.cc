@@ -44,45 +44,44 @@ void GroupPlacement::move(int32_t from, std::string cursor) {
 }
 
 void GroupPlacement::move_slice(int32_t from, std::shared_ptr<const MoveSlice> slice) {
-  ways_.with_partition(slice->to, [this, alive = alive_, home = ways_.home, from, slice](GroupPartition* partition) {
-    if (partition == nullptr) return;
-    if (!partition->loaded()) {
-      return home([this, alive, from] {
-        if (*alive) retry(from);
-      });
-    }
-    Function<void(MoveResult)> reply = [this, alive, home, from, slice](MoveResult result) {
-      home([this, alive, from, slice, result] {
-        if (!*alive) return;
-        if (result.error != ErrorCode::kNone) return retry(from);
-        forget(from, slice);
-      });
-    };
-    partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects& effects) {
-      state.adopt(slice->records, now, effects);
-      effects.answer(std::move(reply), MoveResult());
-    });
-  });
+  write(
+      slice->to, from,
+      [slice](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects& effects) {
+        state.adopt(slice->records, now, effects);
+      },
+      [this, from, slice] { forget(from, slice); });
 }
 
 void GroupPlacement::forget(int32_t from, std::shared_ptr<const MoveSlice> slice) {
-  ways_.with_partition(from, [this, alive = alive_, home = ways_.home, from, slice](GroupPartition* partition) {
+  write(
+      from, from,
+      [slice](coordination::GroupCoordinatorState& state, coordination::Instant, coordination::Effects& effects) {
+        state.forget(slice->records, effects);
+      },
+      [this, from, slice] {
+        records_moved_ += slice->records.size();
+        move(from, slice->next_group);
+      });
+}
+
+void GroupPlacement::write(int32_t index, int32_t from, Change change, runtime::Task then) {
+  ways_.with_partition(index, [this, alive = alive_, home = ways_.home, from, change = std::move(change),
+                               then = std::move(then)](GroupPartition* partition) mutable {
     if (partition == nullptr) return;
     if (!partition->loaded()) {
       return home([this, alive, from] {
         if (*alive) retry(from);
       });
     }
-    Function<void(MoveResult)> reply = [this, alive, home, from, slice](MoveResult result) {
-      home([this, alive, from, slice, result] {
+    Function<void(MoveResult)> reply = [this, alive, home, from, then = std::move(then)](MoveResult result) mutable {
+      home([this, alive, from, then = std::move(then), result]() mutable {
         if (!*alive) return;
         if (result.error != ErrorCode::kNone) return retry(from);
-        records_moved_ += slice->records.size();
-        move(from, slice->next_group);
+        then();
       });
     };
-    partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant, coordination::Effects& effects) {
-      state.forget(slice->records, effects);
+    partition->run([&](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects& effects) {
+      change(state, now, effects);
       effects.answer(std::move(reply), MoveResult());
     });
   });

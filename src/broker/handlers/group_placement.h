@@ -37,10 +37,13 @@ class GroupPlacement {
 
  private:
   using MoveSlice = coordination::GroupCoordinatorState::MoveSlice;
+  using Change = Function<void(coordination::GroupCoordinatorState&, coordination::Instant, coordination::Effects&)>;
   int32_t counterpart(int32_t index) const;
   void move(int32_t from, std::string cursor);
   void move_slice(int32_t from, std::shared_ptr<const MoveSlice> slice);
   void forget(int32_t from, std::shared_ptr<const MoveSlice> slice);
+  // Changes partition `index`; `then` follows when that is durable, and a retry of `from` where it cannot be done.
+  void write(int32_t index, int32_t from, Change change, runtime::Task then);
   void retry(int32_t from);
   void moved_all(int32_t from);
 

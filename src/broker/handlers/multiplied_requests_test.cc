@@ -60,16 +60,7 @@ class MultipliedRequestsTest : public BrokerTest {
     protocol::Writer body;
     type.round_trip(filler, body, version);
     if (body.size() < repetition.count) return {};
-    protocol::Writer writer;
-    const size_t frame = writer.begin_frame();
-    writer.i16(type.api_key);
-    writer.i16(version);
-    writer.i32(++correlation_);
-    writer.nullable_string("test", false);
-    if (protocol::request_header_version(static_cast<protocol::ApiKey>(type.api_key), version) >= 2) writer.uvarint(0);
-    writer.append(body.bytes());
-    writer.end_frame(frame);
-    return std::string(as_string(writer.bytes()));
+    return request_frame(type.api_key, version, body.bytes());
   }
   void expect_bounded(const std::string& bytes, size_t count) {
     constexpr uint64_t kSlack = 24 << 20;  // buffers, stacks, what earlier requests left behind

@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <iterator>
 #include <limits>
 
@@ -12,13 +11,10 @@
 namespace weir::broker {
 
 void append_label_value(std::string& out, std::string_view value) {
-  constexpr std::string_view kReplacement = "\xef\xbf\xbd";
   while (!value.empty()) {
-    const size_t length = utf8_length(value);
-    if (value[0] == '\\' || value[0] == '"') out += '\\';
-    if (value[0] == '\n') out += "\\n";
-    else out += length > 0 ? value.substr(0, length) : kReplacement;
-    value.remove_prefix(std::max<size_t>(length, 1));
+    const std::string_view character = take_character(value);
+    if (character == "\\" || character == "\"") out += '\\';
+    out += character == "\n" ? "\\n" : character;
   }
 }
 
