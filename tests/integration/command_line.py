@@ -2,6 +2,7 @@
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -186,11 +187,12 @@ def verify_finds_files_that_are_gone_or_cut_short(folder: pathlib.Path):
     assert before == sorted((file, file.stat().st_mtime_ns, file.stat().st_size) for file in data.rglob("*")), "not only read"
     segments = sorted(data.glob("*/*.log"))
     assert len(segments) > 1, segments
-    batch = len(wire.batch(damage.payload(0)))
+    # A merge that the stop interrupted leaves bytes behind the length that the manifest knows.
+    _, said = weir("log", "verify", data)
     for segment in (segments[0], segments[-1]):
-        with open(segment, "r+b") as stream:
-            whole = stream.read()
-            stream.truncate(len(whole) - batch)
+        known = int(re.search(rf"{segment.name} .* (\d+) bytes; intact", said)[1])
+        whole = segment.read_bytes()
+        os.truncate(segment, known - 1)
         verify(data, 1, "cut short", segment.name)
         segment.rename(folder / "away")
         verify(data, 1, "MISSING", segment.name)
