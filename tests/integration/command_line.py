@@ -2,7 +2,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -187,12 +186,9 @@ def verify_finds_files_that_are_gone_or_cut_short(folder: pathlib.Path):
     assert before == sorted((file, file.stat().st_mtime_ns, file.stat().st_size) for file in data.rglob("*")), "not only read"
     segments = sorted(data.glob("*/*.log"))
     assert len(segments) > 1, segments
-    # A merge that the stop interrupted leaves bytes behind the length that the manifest knows.
-    _, said = weir("log", "verify", data)
     for segment in (segments[0], segments[-1]):
-        known = int(re.search(rf"{segment.name} .* (\d+) bytes; intact", said)[1])
         whole = segment.read_bytes()
-        os.truncate(segment, known - 1)
+        os.truncate(segment, damage.known_length(data, segment) - 1)
         verify(data, 1, "cut short", segment.name)
         segment.rename(folder / "away")
         verify(data, 1, "MISSING", segment.name)

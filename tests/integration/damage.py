@@ -8,6 +8,7 @@ checksums; the last transaction of their -wal files, which may have been cut off
 """
 import pathlib
 import random
+import re
 import shutil
 import subprocess
 
@@ -43,6 +44,12 @@ def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
     finally:
         broker.kill()
     return broker.folder / "data"
+
+
+def known_length(data: pathlib.Path, segment: pathlib.Path) -> int:
+    """Bytes of the segment by the manifest; a merge that the stop interrupted may have left more behind them."""
+    said = subprocess.run([brokers.WEIR, "log", "verify", data], capture_output=True, text=True, timeout=30).stdout
+    return int(re.search(rf"{segment.name} .* (\d+) bytes; intact", said)[1])
 
 
 def flip(at):

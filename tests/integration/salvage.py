@@ -1,6 +1,7 @@
 """`weir log salvage` on damage in each kind of file that a partition lives in: a client reads everything that is intact
 afterwards, what is not is named, and damaged files are kept."""
 import json
+import os
 import pathlib
 import shutil
 import sqlite3
@@ -122,9 +123,8 @@ def salvage_a_segment_that_is_gone_and_one_cut_short(folder: pathlib.Path):
     first, last = segments(data)[0], segments(data)[-1]
     batch = len(wire.batch(damage.payload(0)))
     per_segment = first.stat().st_size // batch
+    os.truncate(last, damage.known_length(data, last) - batch // 2)
     first.unlink()
-    with open(last, "r+b") as stream:
-        stream.truncate(last.stat().st_size - batch // 2)
     bring_back(folder, data, per_segment + 1, "is missing", "cut short")
 
 
