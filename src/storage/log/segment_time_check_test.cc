@@ -82,7 +82,9 @@ class SegmentTimeCheckTest : public ::testing::Test {
     store_.reset();
     auto database = Database::open(sim_.disk(), "/log/manifest.db", {});
     ASSERT_TRUE(database) << database.error().message;
+    ASSERT_TRUE((*database)->begin());
     ASSERT_TRUE((*database)->execute("UPDATE segments SET modified_ms = 0, times_known = 0"));
+    ASSERT_TRUE((*database)->commit());
   }
   void open() {
     open_store();

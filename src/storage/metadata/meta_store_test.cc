@@ -7,6 +7,7 @@
 #include "storage/metadata/faulty_meta_store.h"
 #include "storage/metadata/memory_meta_store.h"
 #include "storage/metadata/sqlite_meta_store.h"
+#include "storage/sqlite/earlier_format_fixture.h"
 #include "testing/manual_loop.h"
 
 namespace weir::storage {
@@ -230,6 +231,42 @@ TEST_F(SqliteMetaStoreTest, ADamagedFileIsReported) {
   auto opened = SqliteMetaStore::open(world_.files(), world_.pool(), {.path = "/data/meta.db"});
   ASSERT_FALSE(opened);
   EXPECT_EQ(opened.error().code, ErrorCode::kCorrupt) << opened.error().message;
+}
+
+constexpr const char* kFormat1 =
+    "CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, revision INTEGER NOT NULL);"
+    "INSERT INTO store VALUES (1, 1, 9);"
+    "CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, create_revision INTEGER NOT NULL,"
+    " mod_revision INTEGER NOT NULL) WITHOUT ROWID;"
+    "INSERT INTO entries VALUES (CAST('/a' AS BLOB), CAST('1' AS BLOB), 2, 7), (CAST('/b' AS BLOB), x'', 9, 9);";
+
+TEST_F(SqliteMetaStoreTest, ADatabaseOfFormat1IsTakenOverAtEveryPowerCut) {
+  for (uint64_t cut = 1;; ++cut) {
+    weir::testing::ManualLoop world(cut);
+    ASSERT_TRUE(world.files().create_directories("/data"));
+    ASSERT_TRUE(world.files().sync_directory("/"));
+    run_sql(world.files(), "/data/meta.db", kFormat1);
+    ASSERT_TRUE(world.files().sync_file_system("/data"));
+    ASSERT_TRUE(world.files().sync_directory("/data"));
+    world.disk().cut_at_write(cut);
+    (void)SqliteMetaStore::open(world.files(), world.pool(), {.path = "/data/meta.db"});
+    const bool finished = !world.disk().dead();
+    world.disk().cut_at_write(0);
+    world.disk().cut_power();
+    for (int start = 0; start < 2; ++start) {
+      auto store = SqliteMetaStore::open(world.files(), world.pool(), {.path = "/data/meta.db"});
+      ASSERT_TRUE(store) << "cut " << cut << ": " << store.error().message;
+      auto range = (*store)->range_blocking("");
+      ASSERT_TRUE(range);
+      EXPECT_EQ(range->revision, 9 + start);
+      ASSERT_EQ(range->entries.size(), 2u + static_cast<size_t>(start));
+      EXPECT_EQ(range->entries[0].value, "1");
+      EXPECT_EQ(range->entries[0].create_revision, 2);
+      EXPECT_EQ(range->entries[0].mod_revision, 7);
+      EXPECT_TRUE((*store)->transact_blocking(put("/c", "")));
+    }
+    if (finished) break;
+  }
 }
 
 // Cuts the power at every write of a run of transactions: what was acknowledged is there afterwards, the rest

@@ -10,16 +10,16 @@ namespace weir::storage {
 
 namespace {
 
-constexpr int64_t kFormat = 1;
+constexpr int64_t kFormat = 2;
 
 // `store` has one row. WITHOUT ROWID: the entries live in the key's own tree.
-constexpr const char* kSchema =
-    "CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, "
-    "revision INTEGER NOT NULL);"
-    "INSERT INTO store VALUES (1, 1, 1);"
-    "CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, create_revision INTEGER "
-    "NOT NULL,"
-    " mod_revision INTEGER NOT NULL) WITHOUT ROWID;";
+constexpr const char* kTables =
+    "CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), format INTEGER NOT NULL, revision INTEGER NOT NULL,"
+    " hash INTEGER NOT NULL AS (row_hash('store', id, format, revision)) STORED);"
+    "CREATE TABLE entries (key BLOB PRIMARY KEY, value BLOB NOT NULL, create_revision INTEGER NOT NULL,"
+    " mod_revision INTEGER NOT NULL, hash INTEGER NOT NULL AS (row_hash('entries', key, value, create_revision,"
+    " mod_revision)) STORED) WITHOUT ROWID;";
+constexpr const char* kFirstRow = "INSERT INTO store VALUES (1, 2, 1);";
 
 std::string text(Bytes bytes) {
   return std::string(as_string(bytes));
@@ -30,15 +30,58 @@ std::string text(Bytes bytes) {
 Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSystem& files,
                                                                runtime::Pool& pool, Options options) {
   std::unique_ptr<SqliteMetaStore> store(new SqliteMetaStore(pool, std::move(options)));
-  if (auto done = store->prepare(files); !done) return std::unexpected(std::move(done.error()));
+  const std::string schema = std::string(kTables) + kFirstRow;
+  auto database = Database::open(files, store->options_.path,
+                                 {.cache_bytes = 1 << 20, .clock = store->options_.clock, .schema = schema.c_str()});
+  if (!database) return std::unexpected(std::move(database.error()));
+  store->database_ = std::move(*database);
+  auto format = store->format();
+  if (!format) return std::unexpected(std::move(format.error()));
+  if (!store->options_.paired) {
+    if (auto done = store->adopt(); !done) return std::unexpected(std::move(done.error()));
+  }
   return store;
 }
 
-Result<void> SqliteMetaStore::prepare(runtime::FileSystem& files) {
-  auto database = Database::open(files, options_.path,
-                                 {.cache_bytes = 1 << 20, .clock = options_.clock, .schema = kSchema});
-  if (!database) return std::unexpected(std::move(database.error()));
-  database_ = std::move(*database);
+Result<int64_t> SqliteMetaStore::format() {
+  auto state = database_->prepare("SELECT format FROM store");
+  if (!state) return std::unexpected(std::move(state.error()));
+  auto row = state->step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  const int64_t format = *row ? state->integer(0) : 0;
+  if (format > kFormat) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("{}: format {}, this version reads 1 to {}", options_.path, format, kFormat));
+  }
+  // Only the first format had nothing to check it by.
+  if (format < 1 || (format == 1) == database_->content_kept()) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it is not of the format {} that it names. {}", options_.path,
+                                                 format, database_remedy(options_.path)));
+  }
+  return format;
+}
+
+Result<void> SqliteMetaStore::adopt() {
+  std::lock_guard lock(database_mutex_);
+  if (auto done = database_->adopt(); !done) return done;
+  if (!database_->content_kept()) {
+    if (auto done = upgrade(); !done) return done;
+  }
+  return prepare();
+}
+
+// In one transaction: there is the earlier format, or the present one.
+Result<void> SqliteMetaStore::upgrade() {
+  if (auto done = database_->begin(); !done) return done;
+  auto done = database_->rebuild({"store", "entries"}, kTables);
+  if (done) done = database_->execute("UPDATE store SET format = 2");
+  if (done) done = database_->keep_content();
+  if (done) return database_->commit();
+  database_->rollback();
+  return done;
+}
+
+Result<void> SqliteMetaStore::prepare() {
   const std::pair<Statement*, const char*> statements[] = {
       {&get_, "SELECT value, create_revision, mod_revision FROM entries WHERE key = ?1"},
       {&put_,
@@ -59,16 +102,12 @@ Result<void> SqliteMetaStore::prepare(runtime::FileSystem& files) {
     if (!prepared) return std::unexpected(std::move(prepared.error()));
     *statement = std::move(*prepared);
   }
-  auto state = database_->prepare("SELECT format, revision FROM store");
+  auto state = database_->prepare("SELECT revision FROM store");
   if (!state) return std::unexpected(std::move(state.error()));
   auto row = state->step();
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return fail(ErrorCode::kCorrupt, options_.path + ": the store row is missing");
-  if (state->integer(0) != kFormat) {
-    return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads {}", options_.path,
-                                                     state->integer(0), kFormat));
-  }
-  revision_ = state->integer(1);
+  revision_ = state->integer(0);
   return {};
 }
 
@@ -126,16 +165,21 @@ void SqliteMetaStore::drain() {
 }
 
 void SqliteMetaStore::run_group(std::vector<Call>& calls) {
-  std::lock_guard lock(database_mutex_);
-  const int64_t revision_before = revision_;
-  auto done = run_in_transaction(calls);
-  if (done) return;
-  revision_ = revision_before;
-  Error error = std::move(done.error());
-  if (database_->suspect() && !database_->resolve()) error.code = ErrorCode::kUnknown;
-  for (Call& call : calls) {
-    std::visit([&](auto& work) { work.result = std::unexpected(error); }, call.work);
+  {
+    std::lock_guard lock(database_mutex_);
+    const int64_t revision_before = revision_;
+    auto done = run_in_transaction(calls);
+    if (!done) {
+      revision_ = revision_before;
+      Error error = std::move(done.error());
+      if (database_->suspect() && !database_->resolve()) error.code = ErrorCode::kUnknown;
+      for (Call& call : calls) {
+        std::visit([&](auto& work) { work.result = std::unexpected(error); }, call.work);
+      }
+      return;
+    }
   }
+  announce();
 }
 
 Result<void> SqliteMetaStore::run_in_transaction(std::vector<Call>& calls) {

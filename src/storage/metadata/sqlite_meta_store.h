@@ -4,6 +4,8 @@
 // transaction, so that transactions that arrive together share a sync. Completions are posted to each
 // caller's executor in call order. Blocking calls take their turn between two groups.
 //
+// An answer waits until the manifest database has noted the revision, too (NotedDatabase), if they are a pair.
+//
 // A commit that fails is undone at once where that can be made certain (the answer is then the failure
 // itself); where it cannot, the answer is kUnknown and nothing is accepted until it can.
 #pragma once
@@ -18,16 +20,17 @@
 #include "runtime/clock.h"
 #include "runtime/file.h"
 #include "storage/metadata/meta_store.h"
-#include "storage/sqlite/database.h"
+#include "storage/sqlite/noted_database.h"
 
 namespace weir::storage {
 
-class SqliteMetaStore final : public MetaStore {
+class SqliteMetaStore final : public MetaStore, public NotedDatabase {
  public:
   struct Options {
     std::string path;  // of the database file; its folder exists and is locked by this process
     uint64_t ordering_key = 0x6d657461;  // of the pool; no other user of the pool has it
     const runtime::Clock* clock = nullptr;
+    bool paired = false;  // NotedDatabase::pair comes before anything else
   };
   // `files` and `pool` outlive the store; no task of the pool may run after it is gone.
   static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
@@ -39,6 +42,8 @@ class SqliteMetaStore final : public MetaStore {
              Function<void(Result<MetaRange>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
+
+  Result<void> adopt() override;
 
   uint64_t syncs() const { return database_->syncs(); }
 
@@ -59,7 +64,9 @@ class SqliteMetaStore final : public MetaStore {
   };
 
   SqliteMetaStore(runtime::Pool& pool, Options options) : pool_(pool), options_(std::move(options)) {}
-  Result<void> prepare(runtime::FileSystem& files);
+  Result<int64_t> format();
+  Result<void> upgrade();
+  Result<void> prepare();
   void enqueue(Call call);
   void drain();
   void run_group(std::vector<Call>& calls);
@@ -76,8 +83,7 @@ class SqliteMetaStore final : public MetaStore {
   std::vector<Call> queue_;
   bool drain_submitted_ = false;
 
-  std::mutex database_mutex_;  // everything below
-  std::unique_ptr<Database> database_;
+  // database_mutex_
   Statement get_, put_, remove_, remove_range_, remove_from_, scan_, scan_from_, set_revision_;
   int64_t revision_ = 0;
 };

@@ -101,9 +101,13 @@ Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::File
   const std::string path = store->options_.log_dir + "/" + kDatabaseName;
   if (auto done = refuse_orphans(files, store->options_.log_dir); !done)
     return std::unexpected(std::move(done.error()));
-  auto manifests = ManifestDatabase::open(files, path, &clock);
+  NotedDatabase* const metadata = store->options_.metadata;
+  auto manifests = ManifestDatabase::open(files, path, &clock, metadata != nullptr);
   if (!manifests) return std::unexpected(std::move(manifests.error()));
   store->manifests_ = std::move(*manifests);
+  if (metadata) {
+    if (auto done = NotedDatabase::pair(*metadata, *store->manifests_); !done) return std::unexpected(std::move(done.error()));
+  }
   return store;
 }
 

@@ -34,6 +34,7 @@ class LocalSegmentStore final : public SegmentStore {
     std::string log_dir;  // home; exists
     SegmentReader::Options reading = {};
     BackgroundThrottle* throttle = nullptr;  // outlives the store; null: nothing is held back
+    NotedDatabase* metadata = nullptr;       // opened to be paired with the manifests; outlives the store
   };
   static Result<std::unique_ptr<LocalSegmentStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
                                                          const runtime::Clock& clock, Options options);

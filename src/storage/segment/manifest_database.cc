@@ -15,33 +15,40 @@ namespace weir::storage {
 
 namespace {
 
-constexpr int64_t kFormat = 5;
+constexpr int64_t kFormat = 6;
 constexpr const char* kSalvage = ". Bring the file back from a copy, or have `weir log salvage` read the partition's files instead";
 
 // Partitions have a short row number because it is repeated in every segment and producer row.
-constexpr const char* kSchema =
-    "CREATE TABLE format (version INTEGER NOT NULL);"
-    "INSERT INTO format VALUES (5);"
+constexpr const char* kTables =
+    "CREATE TABLE format (version INTEGER NOT NULL, hash INTEGER NOT NULL AS (row_hash('format', version)) STORED);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
     " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL,"
-    " first_dirty_offset INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0, UNIQUE (topic, "
-    "partition));"
-    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER "
-    "NOT NULL,"
-    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms "
-    "INTEGER NOT NULL, generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0,"
-    " modified_ms INTEGER NOT NULL DEFAULT 0, times_known INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
-    "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT "
-    "NULL,"
+    " first_dirty_offset INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0,"
+    " hash INTEGER NOT NULL AS (row_hash('partitions', id, topic, partition, log_start_offset, end_offset, epochs,"
+    " first_dirty_offset, generation)) STORED, UNIQUE (topic, partition));"
+    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
+    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0, modified_ms INTEGER NOT NULL DEFAULT 0,"
+    " times_known INTEGER NOT NULL DEFAULT 0,"
+    " hash INTEGER NOT NULL AS (row_hash('segments', partition_id, base_offset, next_offset, length, max_timestamp,"
+    " first_timestamp, created_ms, generation, directory, modified_ms, times_known)) STORED,"
+    " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
+    "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT NULL,"
+    " hash INTEGER NOT NULL AS (row_hash('producers', partition_id, producer_id, entry)) STORED,"
     " PRIMARY KEY (partition_id, producer_id)) WITHOUT ROWID;"
-    "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER "
-    "NOT NULL,"
-    " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL, PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;"
-    "CREATE TABLE wal_files (shard INTEGER NOT NULL, generation INTEGER NOT NULL, PRIMARY KEY (shard, "
-    "generation)) WITHOUT ROWID;"
-    "CREATE TABLE directories (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, path TEXT NOT NULL);"
-    "CREATE TABLE places (topic BLOB NOT NULL, partition INTEGER NOT NULL, directory INTEGER NOT NULL, target INTEGER "
-    "NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;";
+    "CREATE TABLE wal_sessions (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, first_chunk INTEGER NOT NULL,"
+    " last_chunk INTEGER NOT NULL, sealed INTEGER NOT NULL,"
+    " hash INTEGER NOT NULL AS (row_hash('wal_sessions', shard, incarnation, first_chunk, last_chunk, sealed)) STORED,"
+    " PRIMARY KEY (shard, incarnation)) WITHOUT ROWID;"
+    "CREATE TABLE wal_files (shard INTEGER NOT NULL, generation INTEGER NOT NULL,"
+    " hash INTEGER NOT NULL AS (row_hash('wal_files', shard, generation)) STORED,"
+    " PRIMARY KEY (shard, generation)) WITHOUT ROWID;"
+    "CREATE TABLE directories (number INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, path TEXT NOT NULL,"
+    " hash INTEGER NOT NULL AS (row_hash('directories', number, id, path)) STORED);"
+    "CREATE TABLE places (topic BLOB NOT NULL, partition INTEGER NOT NULL, directory INTEGER NOT NULL, target INTEGER NOT NULL,"
+    " hash INTEGER NOT NULL AS (row_hash('places', topic, partition, directory, target)) STORED,"
+    " PRIMARY KEY (topic, partition)) WITHOUT ROWID;";
+constexpr const char* kFirstRow = "INSERT INTO format VALUES (6);";
 
 // Format 1 knew no compaction.
 constexpr const char* kFromFormat1 =
@@ -68,6 +75,9 @@ constexpr const char* kFromFormat4 =
     "ALTER TABLE segments ADD COLUMN modified_ms INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE segments ADD COLUMN times_known INTEGER NOT NULL DEFAULT 0;"
     "UPDATE format SET version = 5;";
+
+// Format 5 had no hashes. SQLite cannot add a stored column that it computes.
+constexpr const char* kFromFormat5 = "UPDATE format SET version = 6;";
 
 // Rows that contradict each other would be acted upon: better to stop with the name of the partition.
 Result<void> check_manifest(const PartitionManifest& manifest, int64_t generation) {
@@ -106,49 +116,64 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
 
 Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files,
                                                                  const std::string& path,
-                                                                 const runtime::Clock* clock) {
-  auto database = Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock, .schema = kSchema});
+                                                                 const runtime::Clock* clock, bool paired) {
+  const std::string schema = std::string(kTables) + kFirstRow;
+  auto database = Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock, .schema = schema.c_str()});
   if (!database) return std::unexpected(std::move(database.error()));
   auto manifests = std::make_unique<ManifestDatabase>();
   manifests->database_ = std::move(*database);
-  if (auto done = manifests->check_format(path); !done) return std::unexpected(std::move(done.error()));
-  if (auto done = manifests->migrate(); !done) return std::unexpected(std::move(done.error()));
-  if (auto done = manifests->prepare_statements(); !done) return std::unexpected(std::move(done.error()));
+  if (auto format = manifests->format(); !format) return std::unexpected(std::move(format.error()));
+  if (!paired) {
+    if (auto done = manifests->adopt(); !done) return std::unexpected(std::move(done.error()));
+  }
   return manifests;
 }
 
-Result<void> ManifestDatabase::check_format(const std::string& path) {
-  auto format = database_->prepare("SELECT version FROM format");
-  if (!format) return std::unexpected(std::move(format.error()));
-  auto row = format->step();
+Result<int64_t> ManifestDatabase::format() {
+  auto stored = database_->prepare("SELECT version FROM format");
+  if (!stored) return std::unexpected(std::move(stored.error()));
+  auto row = stored->step();
   if (!row) return std::unexpected(std::move(row.error()));
-  if (*row && format->integer(0) >= 1 && format->integer(0) <= kFormat) return {};
-  return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path,
-                                                   *row ? format->integer(0) : 0, kFormat));
+  const int64_t format = *row ? stored->integer(0) : 0;
+  const std::string& path = database_->path();
+  if (format > kFormat) {
+    return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path, format, kFormat));
+  }
+  // Up to format 5 there was nothing to check it by.
+  if (format < 1 || (format <= 5) == database_->content_kept()) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it is not of the format {} that it names. {}", path, format,
+                                                 database_remedy(path)));
+  }
+  return format;
 }
 
-Result<void> ManifestDatabase::migrate() {
-  int64_t version = 0;
-  {
-    auto format = database_->prepare("SELECT version FROM format");
-    if (!format) return std::unexpected(std::move(format.error()));
-    auto row = format->step();
-    if (!row) return std::unexpected(std::move(row.error()));
-    version = format->integer(0);
+Result<void> ManifestDatabase::adopt() {
+  std::lock_guard lock(database_mutex_);
+  if (auto done = database_->adopt(); !done) return done;
+  if (!database_->content_kept()) {
+    if (auto done = upgrade(); !done) return done;
   }
-  if (version == kFormat) return {};
-  return in_transaction([&]() -> Result<void> {
-    if (version == 1) {
-      if (auto done = database_->execute(kFromFormat1); !done) return done;
-    }
-    if (version <= 2) {
-      if (auto done = database_->execute(kFromFormat2); !done) return done;
-    }
-    if (version <= 3) {
-      if (auto done = database_->execute(kFromFormat3); !done) return done;
-    }
-    return database_->execute(kFromFormat4);
-  });
+  return prepare_statements();
+}
+
+// In one transaction: there is the earlier format, or the present one.
+Result<void> ManifestDatabase::upgrade() {
+  auto from = format();
+  if (!from) return std::unexpected(std::move(from.error()));
+  if (auto done = database_->begin(); !done) return done;
+  Result<void> done;
+  const char* const steps[] = {kFromFormat1, kFromFormat2, kFromFormat3, kFromFormat4};
+  for (int64_t version = *from; version <= 4 && done; ++version) done = database_->execute(steps[version - 1]);
+  if (done) {
+    done = database_->rebuild({"format", "partitions", "segments", "producers", "wal_sessions", "wal_files", "directories",
+                               "places"},
+                              kTables);
+  }
+  if (done) done = database_->execute(kFromFormat5);
+  if (done) done = database_->keep_content();
+  if (done) return database_->commit();
+  database_->rollback();
+  return done;
 }
 
 Result<void> ManifestDatabase::prepare_statements() {
@@ -182,21 +207,27 @@ Result<void> ManifestDatabase::prepare_statements() {
 }
 
 Result<void> ManifestDatabase::settle() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(database_mutex_);
   return settle_now();
 }
 
 Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
-  std::lock_guard lock(mutex_);
-  if (auto begun = database_->begin(); !begun) return begun;
-  if (auto done = work(); !done) {
-    database_->rollback();
-    return done;
+  {
+    std::lock_guard lock(database_mutex_);
+    if (auto begun = database_->begin(); !begun) return begun;
+    if (auto done = work(); !done) {
+      database_->rollback();
+      return done;
+    }
+    auto committed = database_->commit();
+    // Try at once to make the failure certain; the caller may retry either way.
+    if (!committed) {
+      (void)settle_now();
+      return committed;
+    }
   }
-  auto committed = database_->commit();
-  // Try at once to make the failure certain; the caller may retry either way.
-  if (!committed) (void)settle_now();
-  return committed;
+  announce();
+  return {};
 }
 
 Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
@@ -209,7 +240,7 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load() {
 }
 
 Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load_damaged() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(database_mutex_);
   auto scan = database_->prepare(
       "SELECT id, topic, partition, log_start_offset, end_offset, epochs, first_dirty_offset, generation "
       "FROM partitions ORDER BY id");
@@ -393,7 +424,7 @@ Result<void> ManifestDatabase::drop(int64_t row, const PartitionId& partition) {
 }
 
 Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(database_mutex_);
   auto scan = database_->prepare(
       "SELECT shard, incarnation, first_chunk, last_chunk, sealed FROM wal_sessions ORDER BY shard, "
       "first_chunk, incarnation");
@@ -410,7 +441,7 @@ Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
 }
 
 Result<std::vector<SegmentStore::WalFile>> ManifestDatabase::wal_files() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(database_mutex_);
   auto scan = database_->prepare("SELECT shard, generation FROM wal_files ORDER BY shard, generation");
   if (!scan) return std::unexpected(std::move(scan.error()));
   std::vector<SegmentStore::WalFile> files;

@@ -12,14 +12,16 @@
 
 #include "storage/segment/merge_plan.h"
 #include "storage/segment/segment_store.h"
-#include "storage/sqlite/database.h"
+#include "storage/sqlite/noted_database.h"
 
 namespace weir::storage {
 
-class ManifestDatabase {
+class ManifestDatabase : public NotedDatabase {
  public:
+  // `paired`: NotedDatabase::pair comes before anything else.
   static Result<std::unique_ptr<ManifestDatabase>> open(runtime::FileSystem& files, const std::string& path,
-                                                        const runtime::Clock* clock);
+                                                        const runtime::Clock* clock, bool paired = false);
+  Result<void> adopt() override;
 
   struct Loaded {
     int64_t row = 0;         // short name of the partition in the other tables
@@ -83,14 +85,14 @@ class ManifestDatabase {
 
  private:
   Result<void> prepare_statements();
-  Result<void> migrate();
+  Result<int64_t> format();
+  Result<void> upgrade();
   Result<void> settle_now() { return database_->suspect() ? database_->resolve() : Result<void>(); }
   Result<void> store_place(const PartitionId& partition, PartitionPlace place);
   Result<void> put_segment(int64_t row, const SegmentInfo& segment);
   Result<void> put_file(const SegmentStore::WalFile& file);
   Result<void> put_files(const std::vector<SegmentStore::WalFile>& files);
   static std::vector<Loaded>::iterator orphan(std::vector<Loaded>& partitions, int64_t row);
-  Result<void> check_format(const std::string& path);
   Result<void> in_transaction(Function<Result<void>()> work);
   Result<void> store_change(const Change& change);
   Result<void> store_producer(int64_t row, const ProducerEntry& entry);
@@ -99,8 +101,7 @@ class ManifestDatabase {
   Result<void> load_segments(std::vector<Loaded>& partitions);
   Result<void> load_producers(std::vector<Loaded>& partitions);
 
-  std::mutex mutex_;  // everything below
-  std::unique_ptr<Database> database_;
+  // database_mutex_
   Statement insert_partition_, update_partition_, remove_partition_;
   Statement put_segment_, remove_segment_, remove_segments_;
   Statement get_producer_, put_producer_, remove_producer_, remove_producers_;

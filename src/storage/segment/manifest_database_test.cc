@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "storage/segment/manifest_codec.h"
+#include "storage/sqlite/earlier_format_fixture.h"
 #include "testing/sim_disk.h"
 
 namespace weir::storage {
@@ -44,8 +45,10 @@ class ManifestDatabaseTest : public ::testing::Test {
     {
       auto database = Database::open(disk, "/manifest.db", {});
       EXPECT_TRUE(database);
+      EXPECT_TRUE((*database)->begin());
       auto done = (*database)->execute(sql.c_str());
       EXPECT_TRUE(done) << done.error().message;
+      EXPECT_TRUE((*database)->commit());
     }
     auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
     if (!manifests) return manifests.error().code;
@@ -75,7 +78,7 @@ TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
         "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
     EXPECT_EQ(load_after(sound + damage), ErrorCode::kCorrupt) << damage;
   }
-  EXPECT_EQ(load_after("UPDATE format SET version = 6"), ErrorCode::kUnsupported);
+  EXPECT_EQ(load_after("UPDATE format SET version = 7"), ErrorCode::kUnsupported);
 }
 
 TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
@@ -99,7 +102,7 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
       "ROWID;"
       "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12));"
       "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1), (1, 5, 9, 100, 1, 1, 1);";
-  ASSERT_TRUE(Database::open(disk, "/manifest.db", {.schema = kFormat1}));
+  run_sql(disk, "/manifest.db", kFormat1);
   for (int start = 0; start < 2; ++start) {
     auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
     ASSERT_TRUE(manifests) << manifests.error().message;

@@ -17,7 +17,7 @@ Result<Uuid> uuid_of(Bytes bytes) {
 }  // namespace
 
 Result<std::vector<ManifestDatabase::Directory>> ManifestDatabase::directories() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(database_mutex_);
   auto scan = database_->prepare(
       "SELECT number, id, path, (SELECT count(*) FROM segments WHERE directory = number) FROM directories ORDER BY number");
   if (!scan) return std::unexpected(std::move(scan.error()));
@@ -50,7 +50,7 @@ Result<void> ManifestDatabase::put_directories(std::span<const Directory> all) {
 }
 
 Result<ManifestDatabase::Places> ManifestDatabase::places() {
-  std::lock_guard lock(mutex_);
+  std::lock_guard lock(database_mutex_);
   auto scan = database_->prepare("SELECT topic, partition, directory, target FROM places ORDER BY topic, partition");
   if (!scan) return std::unexpected(std::move(scan.error()));
   Places places;

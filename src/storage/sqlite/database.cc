@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -29,7 +30,7 @@ std::string mark_of(const std::string& path) {
 
 struct Meaning {
   ErrorCode kind;
-  const char* remedy;
+  const char* remedy;  // null: that of a damaged database
 };
 
 Meaning meaning_of(int code) {
@@ -37,7 +38,8 @@ Meaning meaning_of(int code) {
     case SQLITE_FULL: return {ErrorCode::kNoSpace, "The disk is full: make room"};
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
-      return {ErrorCode::kCorrupt, "The file is damaged: bring it and the one ending in -wal back together, from one copy"};
+    case SQLITE_ERROR:  // our statements are right: a schema or a format that is not
+      return {ErrorCode::kCorrupt, nullptr};
     case SQLITE_CANTOPEN:
     case SQLITE_READONLY:
     case SQLITE_PERM:
@@ -46,6 +48,22 @@ Meaning meaning_of(int code) {
     case SQLITE_IOERR: return {ErrorCode::kIo, "Check the disk"};
     default: return {ErrorCode::kIo, "Check the disk, and weir log verify"};
   }
+}
+
+// SQLite takes an empty file for a new database and removes its write-ahead log.
+Result<void> check_header(runtime::FileSystem& files, const std::string& path) {
+  constexpr std::string_view kMagic("SQLite format 3\0", 16);
+  auto file = files.open(path, {});
+  if (!file) return std::unexpected(std::move(file.error()));
+  uint8_t header[512] = {};
+  auto got = (*file)->read_at(0, header);
+  if (!got) return std::unexpected(std::move(got.error()));
+  // For versions of the format that SQLite does not know it would let us read, and fail when we write. 1: a program of
+  // SQLite has switched the write-ahead log off.
+  const bool versions = header[18] == header[19] && (header[18] == 1 || header[18] == 2);
+  if (*got == sizeof header && versions && as_string(Bytes(header).first(kMagic.size())) == kMagic) return {};
+  return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it does not begin as a database does. {}", path,
+                                               database_remedy(path)));
 }
 
 }  // namespace
@@ -96,6 +114,10 @@ Result<void> Statement::run() {
   return {};
 }
 
+int Statement::columns() const {
+  return sqlite3_column_count(statement_);
+}
+
 int64_t Statement::integer(int column) const {
   return sqlite3_column_int64(statement_, column);
 }
@@ -120,6 +142,7 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
   if (!*exists) {
     if (auto done = create(files, path, options); !done) return std::unexpected(std::move(done.error()));
   }
+  if (auto done = check_header(files, path); !done) return std::unexpected(std::move(done.error()));
   auto holds = check_sqlite_log(files, log_of(path));
   if (!holds) return std::unexpected(std::move(holds.error()));
   if (*marked && !*holds) {
@@ -132,11 +155,9 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
   auto database = connect(files, path, options, "FULL", true);
   if (!database) return database;
   (*database)->log_marked_ = *marked;
-  // A killed process leaves commits that are seen although they may not be on the device. Make them durable
-  // before anybody relies on them.
-  if (*holds) {
-    if (auto done = (*database)->resolve(); !done) return std::unexpected(std::move(done.error()));
-  }
+  // A killed process leaves commits that are seen although they may not be on the device: adopt() sees to that.
+  (*database)->suspect_ = *holds;
+  if (auto done = (*database)->content_->check(); !done) return std::unexpected(std::move(done.error()));
   return database;
 }
 
@@ -160,6 +181,7 @@ Result<void> Database::create(runtime::FileSystem& files, const std::string& pat
     if (!database) return std::unexpected(std::move(database.error()));
     if (auto done = (*database)->begin(); !done) return done;
     if (auto done = (*database)->execute(options.schema); !done) return done;
+    if (auto done = (*database)->keep_content(); !done) return done;
     if (auto done = (*database)->commit(); !done) return done;
   }
   // Closing moves the log into the file and removes it.
@@ -181,6 +203,7 @@ Result<std::unique_ptr<Database>> Database::connect(runtime::FileSystem& files, 
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(path.c_str(), &database->handle_, flags, database->vfs_->name());
   if (code != SQLITE_OK) return database->error(code, "open");
+  database->content_ = std::make_unique<DatabaseContent>(database->handle_, path);
   if (auto done = database->configure(options, synchronous); !done)
     return std::unexpected(std::move(done.error()));
   return database;
@@ -210,7 +233,8 @@ Result<void> Database::configure(const Options& options, const char* synchronous
 Database::~Database() {
   if (!handle_) return;
   // Moves the write-ahead log into the database and empties it; if that fails, the next open does it.
-  if (log_marked_ && !resolve()) sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  if (!adopted_ || (log_marked_ && !resolve())) sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
+  content_.reset();
   WEIR_CHECK(sqlite3_close(handle_) == SQLITE_OK);
 }
 
@@ -221,7 +245,7 @@ std::unexpected<Error> Database::error(int code, std::string_view what) {
   std::string message = fmt::format("{}: {} (SQLite {}: {})", path_,
                                     handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code), code, what);
   if (!cause.message.empty()) message += ": " + cause.message;
-  return fail(kind, message + ". " + remedy, cause.os_errno);
+  return fail(kind, message + ". " + (remedy ? remedy : database_remedy(path_)), cause.os_errno);
 }
 
 Result<void> Database::execute(const char* sql) {
@@ -238,15 +262,45 @@ Result<Statement> Database::prepare(std::string_view sql) {
   return Statement(this, statement);
 }
 
-Result<void> Database::begin() {
+// What a killed process left is seen, but if a sync had failed before, the device may lack it, and no later sync brings it
+// there: only what is written again is. Copying the log while it is not safe would leave pages of two times.
+Result<void> Database::write_log_again() {
+  auto log = files_.open(log_of(path_), {.write = true});
+  if (!log) return std::unexpected(std::move(log.error()));
+  std::vector<uint8_t> piece(1 << 20);
+  for (uint64_t at = 0;;) {
+    auto got = (*log)->read_at(at, piece);
+    if (!got) return std::unexpected(std::move(got.error()));
+    if (*got == 0) return (*log)->sync();
+    if (auto done = (*log)->write_at(at, Bytes(piece).first(*got)); !done) return done;
+    at += *got;
+  }
+}
+
+Result<void> Database::adopt() {
+  if (!adopted_ && suspect_) {
+    if (auto done = write_log_again(); !done) return done;
+  }
   if (suspect_) {
     if (auto done = resolve(); !done) return done;
   }
+  adopted_ = true;
+  return {};
+}
+
+Result<void> Database::begin() {
+  if (auto done = adopt(); !done) return done;
   return execute("BEGIN IMMEDIATE");
 }
 
 Result<void> Database::commit() {
-  auto done = execute("COMMIT");
+  auto done = content_->put_changes();
+  if (!done) {
+    rollback();
+    return done;
+  }
+  done = execute("COMMIT");
+  if (done) content_->committed();
   if (done && !log_marked_ && vfs_->log_in_use()) mark_log();
   if (done) return done;
   suspect_ = true;
@@ -256,6 +310,25 @@ Result<void> Database::commit() {
 
 void Database::rollback() {
   if (!sqlite3_get_autocommit(handle_)) sqlite3_exec(handle_, "ROLLBACK", nullptr, nullptr, nullptr);
+  content_->rolled_back();
+}
+
+Result<void> Database::rebuild(std::initializer_list<const char*> tables, const char* schema) {
+  for (const char* table : tables) {
+    if (auto done = execute(fmt::format("ALTER TABLE {} RENAME TO earlier_{}", table, table).c_str()); !done) return done;
+  }
+  if (auto done = execute(schema); !done) return done;
+  for (const char* table : tables) {
+    const std::string moved = fmt::format("INSERT INTO {} SELECT * FROM earlier_{}; DROP TABLE earlier_{}", table, table, table);
+    if (auto done = execute(moved.c_str()); !done) return done;
+  }
+  return {};
+}
+
+Result<void> Database::note(int64_t revision) {
+  if (auto begun = begin(); !begun) return begun;
+  content_->set_noted(revision);
+  return commit();
 }
 
 // After the first commit, before the next: from now on the log must be there.

@@ -1,0 +1,60 @@
+#include "storage/sqlite/noted_database.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace weir::storage {
+
+Result<void> NotedDatabase::pair(NotedDatabase& first, NotedDatabase& second) {
+  if (auto ok = first.check_noted_by(second); !ok) return ok;
+  if (auto ok = second.check_noted_by(first); !ok) return ok;
+  if (auto ok = first.adopt(); !ok) return ok;
+  if (auto ok = second.adopt(); !ok) return ok;
+  first.announced_ = second.database_->noted();
+  second.announced_ = first.database_->noted();
+  first.other_ = &second;
+  second.other_ = &first;
+  first.announce();
+  second.announce();
+  return {};
+}
+
+Result<void> NotedDatabase::check_noted_by(const NotedDatabase& other) const {
+  const int64_t noted = other.database_->noted();
+  if (database_->revision() >= noted) return {};
+  const std::string& path = database_->path();
+  return fail(ErrorCode::kCorrupt,
+              fmt::format("{} went back: {} has noted its revision {}, and the last one in it is {}. What was committed in "
+                          "between is missing: an older copy took its place, or {}-wal was cut off, damaged or replaced. {}",
+                          path, other.database_->path(), noted, database_->revision(), path, database_remedy(path)));
+}
+
+void NotedDatabase::announce() {
+  int64_t revision = 0;
+  {
+    std::lock_guard lock(database_mutex_);
+    revision = database_->revision();
+    if (!other_ || announced_ >= revision) return;
+  }
+  if (auto noted = other_->note(revision); !noted) {
+    log_warn("storage", "{}: the loss of its latest transactions would not be noticed until its next one is noted: {}",
+             database_->path(), noted.error().message);
+    return;
+  }
+  std::lock_guard lock(database_mutex_);
+  announced_ = std::max(announced_, revision);
+}
+
+Result<void> NotedDatabase::note(int64_t revision) {
+  std::lock_guard lock(database_mutex_);
+  if (database_->noted() >= revision) return {};
+  auto done = database_->note(revision);
+  // Certainly not there, or there: nothing else waits for it.
+  if (!done && database_->suspect()) (void)database_->resolve();
+  return done;
+}
+
+}  // namespace weir::storage
