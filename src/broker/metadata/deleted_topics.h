@@ -20,6 +20,8 @@ class DeletedTopics {
   // Blocking, as all of it is. `new_cluster`: nothing was ever stored in the folder.
   static Result<DeletedTopics> load(storage::MetaStore& store, bool new_cluster);
 
+  bool noted(const TopicId& topic) const { return names_.contains(topic); }
+
   // What `image` and the notes say of a partition, for storage::open_log. `given_up`: whether an operator asked for the
   // deletion of a topic that is not known. An earlier version did not note deletions: then, once, what is not known counts as
   // deleted. Both are noted before they are acted upon; the first failure to do so is told by failure().

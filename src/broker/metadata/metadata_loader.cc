@@ -1,5 +1,8 @@
 #include "broker/metadata/metadata_loader.h"
 
+#include <fmt/format.h>
+
+#include <unordered_set>
 #include <utility>
 
 #include "base/log.h"
@@ -7,6 +10,7 @@
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/cluster_id_record.h"
 #include "broker/metadata/features.h"
+#include "broker/metadata/topic_name_record.h"
 
 namespace weir::broker {
 namespace {
@@ -122,6 +126,75 @@ Result<void> load_configs(MetaStore& store, MetadataImage& image) {
   return {};
 }
 
+std::unexpected<Error> contradiction(std::string what) {
+  return fail(ErrorCode::kCorrupt, "the metadata contradicts itself: " + std::move(what));
+}
+
+// What an earlier version stored may be unknown; a value that cannot be must not become a default, by which records go.
+Result<void> check_topic(const TopicRecord& record, const MetadataImage& image, const DeletedTopics& deleted) {
+  const std::string id = record.id.to_string();
+  if (const Topic* other = image.find(record.name)) {
+    return contradiction(fmt::format("two topics are named {}: {} and {}", record.name, other->id().to_string(), id));
+  }
+  if (deleted.noted(record.id)) {
+    return contradiction(fmt::format("topic {} ({}) is there and its deletion is noted", record.name, id));
+  }
+  if (record.creation_epoch < 0 || record.creation_epoch > image.broker_epoch()) {
+    return contradiction(fmt::format("topic {} ({}) is of epoch {}, the broker of {}", record.name, id, record.creation_epoch,
+                                     image.broker_epoch()));
+  }
+  for (const auto& [name, value] : record.configs) {
+    const TopicConfigKey* key = find_topic_config_key(name);
+    if (!key) {
+      log_warn("metadata", "topic {}: the stored configuration {} is not known and has no effect", record.name, name);
+    } else if (auto valid = check_config_value(key->key, value); !valid) {
+      return contradiction(fmt::format("topic {} ({}): {}", record.name, id, valid.error().message));
+    }
+  }
+  return {};
+}
+
+Result<void> load_topics(MetaStore& store, const DeletedTopics& deleted, MetadataImage& image) {
+  auto topics = store.range_blocking(std::string(TopicRecord::kPrefix));
+  if (!topics) return std::unexpected(topics.error());
+  for (const MetaEntry& entry : topics->entries) {
+    auto record = TopicRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    if (auto sound = check_topic(*record, image, deleted); !sound) return sound;
+    auto topic = std::make_shared<Topic>();
+    topic->log_config = log_config(record->configs, *image.config());
+    topic->internal = is_internal_topic(record->name);
+    topic->record = std::move(*record);
+    image.put(std::move(topic));
+  }
+  return {};
+}
+
+// A topic and its name are put and deleted together.
+Result<void> check_topic_names(MetaStore& store, const MetadataImage& image) {
+  auto names = store.range_blocking(std::string(TopicNameRecord::kPrefix));
+  if (!names) return std::unexpected(names.error());
+  for (const MetaEntry& entry : names->entries) {
+    auto record = TopicNameRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    const Topic* topic = image.find(record->id);
+    if (!topic) {
+      return contradiction(fmt::format("the name {} is that of topic {}, which is not there", record->name, record->id.to_string()));
+    }
+    if (topic->name() != record->name) {
+      return contradiction(fmt::format("topic {} is named {} and {}", record->id.to_string(), topic->name(), record->name));
+    }
+  }
+  if (names->entries.size() == image.topic_count()) return {};
+  std::unordered_set<std::string_view> known;
+  for (const MetaEntry& entry : names->entries) known.insert(std::string_view(entry.key).substr(TopicNameRecord::kPrefix.size()));
+  for (const TopicPtr& topic : image.sorted_by_name()) {
+    if (known.contains(topic->name())) continue;
+    return contradiction(fmt::format("the name of topic {} ({}) is not taken", topic->name(), topic->id().to_string()));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random,
@@ -141,23 +214,11 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
   auto placement = load_group_placement(store);
   if (!placement) return std::unexpected(placement.error());
 
-  auto topics = store.range_blocking(std::string(TopicRecord::kPrefix));
-  if (!topics) return std::unexpected(topics.error());
   auto image = std::make_shared<MetadataImage>(*epoch, config);
   image->put_features(std::move(*features));
   if (auto configs = load_configs(store, *image); !configs) return std::unexpected(configs.error());
-  for (const MetaEntry& entry : topics->entries) {
-    auto record = TopicRecord::decode(entry.key, entry.value);
-    if (!record) return std::unexpected(record.error());
-    if (image->find(record->name) != nullptr) {
-      return fail(ErrorCode::kCorrupt, "two topics are named " + record->name);
-    }
-    auto topic = std::make_shared<Topic>();
-    topic->log_config = log_config(record->configs, *image->config());
-    topic->internal = is_internal_topic(record->name);
-    topic->record = std::move(*record);
-    image->put(std::move(topic));
-  }
+  if (auto topics = load_topics(store, *deleted, *image); !topics) return std::unexpected(topics.error());
+  if (auto names = check_topic_names(store, *image); !names) return std::unexpected(names.error());
   return LoadedMetadata{std::move(*cluster_id), std::move(image), std::move(*deleted), *placement};
 }
 

@@ -23,7 +23,8 @@ struct LoadedMetadata {
 };
 
 // `unclean`: the previous process did not end its log cleanly, so leader epochs move on before anything is served.
-// `config`: the static one. Blocking. A corrupt entry is an error.
+// `config`: the static one. Blocking. A corrupt entry is an error, and so are
+// entries of topics that contradict each other.
 Result<LoadedMetadata> load_metadata(storage::MetaStore& store, bool unclean, runtime::Random& random,
                                      const BrokerConfig& config);
 

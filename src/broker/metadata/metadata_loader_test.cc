@@ -1,0 +1,108 @@
+// Entries of a topic that contradict each other are no metadata to serve from.
+#include "broker/metadata/metadata_loader.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "broker/metadata/broker_epoch_record.h"
+#include "broker/metadata/deleted_topic_record.h"
+#include "broker/metadata/topic_name_record.h"
+#include "storage/metadata/memory_meta_store.h"
+#include "testing/sim_runtime.h"
+
+namespace weir::broker {
+namespace {
+
+using storage::MetaOperation;
+
+constexpr TopicId id_of(uint8_t number) {
+  TopicId id;
+  id.bytes[0] = number;
+  return id;
+}
+
+class MetadataLoaderTest : public ::testing::Test {
+ protected:
+  MetadataLoaderTest() {
+    put(BrokerEpochRecord::kKey, BrokerEpochRecord{4}.encode());
+    put(TopicRecord{id_of(1), "orders", 3, 2, {{"retention.ms", "-1"}}});
+    put(TopicRecord{id_of(2), "payments", 1, 4, {}});
+    name("orders", 1);
+    name("payments", 2);
+  }
+  void put(std::string_view key, std::string value) {
+    ASSERT_TRUE(store_.transact_blocking({{}, {{MetaOperation::Kind::kPut, std::string(key), std::move(value)}}}));
+  }
+  void put(const TopicRecord& topic) { put(topic.key(), topic.encode()); }
+  void name(const std::string& name, uint8_t number) {
+    const TopicNameRecord record{name, id_of(number)};
+    put(record.key(), record.encode());
+  }
+  void remove(const std::string& key) {
+    ASSERT_TRUE(store_.transact_blocking({{}, {{MetaOperation::Kind::kDelete, key, {}}}}));
+  }
+  // Empty: loaded.
+  std::string refusal() {
+    auto loaded = load_metadata(store_, false, sim_.loop().random(), BrokerConfig());
+    if (loaded) return "";
+    EXPECT_EQ(loaded.error().code, ErrorCode::kCorrupt);
+    return loaded.error().message;
+  }
+  void expect_refusal(const std::string& words) {
+    const std::string why = refusal();
+    EXPECT_NE(why.find(words), std::string::npos) << (why.empty() ? "loaded" : why);
+  }
+
+  weir::testing::SimRuntime sim_{1};
+  storage::MemoryMetaStore store_;
+};
+
+TEST_F(MetadataLoaderTest, WhatAgreesIsLoaded) { EXPECT_EQ(refusal(), ""); }
+
+TEST_F(MetadataLoaderTest, ANameWithoutItsTopicIsRefused) {
+  remove(TopicRecord::key_of(id_of(1)));
+  expect_refusal("the name orders is that of topic " + id_of(1).to_string());
+}
+
+TEST_F(MetadataLoaderTest, ATopicWithoutItsNameIsRefused) {
+  remove("/topic-names/payments");
+  expect_refusal("the name of topic payments");
+}
+
+TEST_F(MetadataLoaderTest, ATopicOfAnotherNameIsRefused) {
+  put(TopicRecord{id_of(1), "oreers", 3, 2, {}});
+  expect_refusal("is named oreers and orders");
+}
+
+TEST_F(MetadataLoaderTest, ANameThatLeadsToAnotherTopicIsRefused) {
+  name("orders", 2);
+  expect_refusal("is named payments and orders");
+}
+
+TEST_F(MetadataLoaderTest, TwoTopicsOfOneNameAreRefused) {
+  put(TopicRecord{id_of(2), "orders", 1, 4, {}});
+  expect_refusal("two topics are named orders");
+}
+
+TEST_F(MetadataLoaderTest, ATopicThatIsDeletedAsWellIsRefused) {
+  const DeletedTopicRecord record{id_of(2), "payments"};
+  put(record.key(), record.encode());
+  expect_refusal("its deletion is noted");
+}
+
+TEST_F(MetadataLoaderTest, ATopicFromTheFutureIsRefused) {
+  put(TopicRecord{id_of(2), "payments", 1, 5, {}});
+  expect_refusal("is of epoch 5, the broker of 4");
+}
+
+// Its default would delete records.
+TEST_F(MetadataLoaderTest, AnOverrideWithAValueThatCannotBeIsRefused) {
+  put(TopicRecord{id_of(1), "orders", 3, 2, {{"retention.ms", "m1"}}});
+  expect_refusal("retention.ms");
+  put(TopicRecord{id_of(1), "orders", 3, 2, {{"of.another.version", "m1"}}});
+  EXPECT_EQ(refusal(), "");
+}
+
+}  // namespace
+}  // namespace weir::broker
