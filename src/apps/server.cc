@@ -142,18 +142,21 @@ Result<void> Server::open_storage() {
   if (auto ok = options_.config.set("log.dirs", log_dirs); !ok) return ok;
 
   const std::string meta_path = folder_->path() + "/meta.db";
-  auto has_meta = files.exists(meta_path);
-  if (!has_meta) return std::unexpected(has_meta.error());
-  if (!first_start_ && !*has_meta) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, and with it the topics of cluster {}: bring it back from a copy; "
-                                                 "nothing was changed",
-                                                 meta_path, folder_->cluster_id()));
+  for (const std::string& path : {meta_path, folder_->path() + "/manifest.db"}) {
+    auto there = files.exists(path);
+    if (!there) return std::unexpected(there.error());
+    if (first_start_ || *there) continue;
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, and with it what it knew of cluster {}. {}", path, folder_->cluster_id(),
+                                                 storage::database_remedy(path)));
   }
-  auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool, {.path = meta_path, .clock = runtime_.clock});
+  auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool,
+                                             {.path = meta_path, .clock = runtime_.clock, .paired = true});
   if (!meta) return std::unexpected(meta.error());
+  storage::NotedDatabase& metadata_database = **meta;
   meta_ = std::move(*meta);
-  auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
-                                                   {.log_dir = folder_->path(), .throttle = &throttle_});
+  auto segments = storage::LocalSegmentStore::open(
+      files, *runtime_.pool, *runtime_.clock,
+      {.log_dir = folder_->path(), .throttle = &throttle_, .metadata = &metadata_database});
   if (!segments) return std::unexpected(segments.error());
   storage::LocalSegmentStore& local = **segments;
   segments_ = std::move(*segments);
@@ -163,7 +166,11 @@ Result<void> Server::open_storage() {
   const broker::BrokerConfig& config = options_.config;
   auto metadata =
       broker::load_metadata(*meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(), config);
-  if (!metadata) return std::unexpected(metadata.error());
+  if (!metadata) {
+    Error& error = metadata.error();
+    if (error.code != ErrorCode::kCorrupt) return std::unexpected(error);
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: {}. {}", meta_path, error.message, storage::database_remedy(meta_path)));
+  }
   if (auto ok = folder_->settle(metadata->cluster_id); !ok) return ok;
   if (auto ok = open_more_dirs(local); !ok) return ok;
   return make_broker(std::move(*metadata));
