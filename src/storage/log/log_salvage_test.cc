@@ -193,8 +193,10 @@ TEST_F(LogSalvageTest, ManifestRowsThatContradictEachOther) {
   {
     auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
     ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->begin());
     ASSERT_TRUE((*database)->execute("UPDATE segments SET next_offset = 3, length = -7 WHERE base_offset = 0 AND partition_id = "
                                      "(SELECT partition_id FROM segments ORDER BY next_offset DESC LIMIT 1)"));
+    ASSERT_TRUE((*database)->commit());
   }
   EXPECT_THAT(open(), HasSubstr("weir log salvage"));
   const SalvageReport report = bring_back();
@@ -212,7 +214,9 @@ TEST_F(LogSalvageTest, AManifestRowThatIsGone) {
   {
     auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
     ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->begin());
     ASSERT_TRUE((*database)->execute("DELETE FROM partitions"));
+    ASSERT_TRUE((*database)->commit());
   }
   bring_back();
   EXPECT_EQ(read_all(ids_[0]), range(0, 11));
