@@ -156,11 +156,11 @@ Result<int> salvage(const cli::LogCommand& command) {
   }
   LockedFolder locked;
   if (auto done = locked.lock(files, folder); !done) return std::unexpected(done.error());
-  auto manifests = storage::ManifestDatabase::open(files, folder + "/manifest.db", runtime.clock);
-  if (!manifests) return std::unexpected(manifests.error());
-  if (auto done = lock_more(files, **manifests, locked); !done) return std::unexpected(done.error());
   Topics topics;
   if (auto done = topics.load(**overlay, runtime, folder); !done) return std::unexpected(done.error());
+  auto manifests = storage::ManifestDatabase::open_damaged(files, folder + "/manifest.db", runtime.clock, topics.store.get());
+  if (!manifests) return std::unexpected(manifests.error());
+  if (auto done = lock_more(files, **manifests, locked); !done) return std::unexpected(done.error());
 
   storage::LogSalvage job(files, *runtime.clock, **manifests, folder, topics.lookup(files, folder));
   auto report = job.look();

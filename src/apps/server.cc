@@ -169,7 +169,7 @@ Result<void> Server::open_storage() {
   if (!metadata) {
     Error& error = metadata.error();
     if (error.code != ErrorCode::kCorrupt) return std::unexpected(error);
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: {}. {}", meta_path, error.message, storage::database_remedy(meta_path)));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: {}. Bring back the whole folder from one copy", meta_path, error.message));
   }
   if (auto ok = folder_->settle(metadata->cluster_id); !ok) return ok;
   if (auto ok = open_more_dirs(local); !ok) return ok;

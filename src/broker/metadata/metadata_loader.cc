@@ -61,13 +61,26 @@ Result<std::string> load_cluster_id(MetaStore& store, runtime::Random& random) {
   return made.id;
 }
 
-// What an earlier version of this program may have accepted and this one does not: said once, and not in force.
-void drop_unusable(ConfigRecord& record) {
-  std::erase_if(record.overrides, [&](const auto& override) {
-    const auto valid = check_dynamic_configs({override});
-    if (!valid) log_warn("metadata", "the stored dynamic configuration {} is ignored: {}", override.first, valid.error().message);
-    return !valid;
+// A value that another version accepted and this one does not is said once, and not in force. Its default must not delete what
+// it kept: if it is one of those that decide, `prefix` and their names, nothing is deleted until somebody sets them anew.
+template <typename Check>
+void drop_unusable(ConfigOverrides& overrides, const std::string& prefix, const std::string& of, const Check& check) {
+  bool decides = false;
+  std::erase_if(overrides, [&](const auto& override) {
+    const Result<void> valid = check(override);
+    if (valid) return false;
+    const std::string_view name = std::string_view(override.first).substr(std::min(prefix.size(), override.first.size()));
+    decides |= name.starts_with("retention.") || name == "cleanup.policy";
+    log_warn("metadata", "{}: the stored configuration {} is ignored: {}", of, override.first, valid.error().message);
+    return true;
   });
+  if (!decides) return;
+  for (const auto& [name, value] : {std::pair("cleanup.policy", "delete"), {"retention.ms", "-1"}, {"retention.bytes", "-1"}}) {
+    overrides.insert_or_assign(prefix + name, value);
+  }
+  log_error("metadata", "{}: what decides over deletion cannot be read, so nothing is deleted for its age or size, nor compacted. "
+                        "Set {}cleanup.policy, {}retention.ms and {}retention.bytes anew",
+            of, prefix, prefix, prefix);
 }
 
 Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
@@ -120,7 +133,10 @@ Result<void> load_configs(MetaStore& store, MetadataImage& image) {
   for (const MetaEntry& entry : entries->entries) {
     auto record = ConfigRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
-    if (record->type == ConfigResourceType::kBroker) drop_unusable(*record);
+    if (record->type == ConfigResourceType::kBroker) {
+      drop_unusable(record->overrides, "log.", "the broker",
+                    [](const auto& override) { return check_dynamic_configs({override}); });
+    }
     image.put_configs(std::make_shared<const ConfigRecord>(std::move(*record)));
   }
   return {};
@@ -130,7 +146,6 @@ std::unexpected<Error> contradiction(std::string what) {
   return fail(ErrorCode::kCorrupt, "the metadata contradicts itself: " + std::move(what));
 }
 
-// What an earlier version stored may be unknown; a value that cannot be must not become a default, by which records go.
 Result<void> check_topic(const TopicRecord& record, const MetadataImage& image, const DeletedTopics& deleted) {
   const std::string id = record.id.to_string();
   if (const Topic* other = image.find(record.name)) {
@@ -143,14 +158,6 @@ Result<void> check_topic(const TopicRecord& record, const MetadataImage& image, 
     return contradiction(fmt::format("topic {} ({}) is of epoch {}, the broker of {}", record.name, id, record.creation_epoch,
                                      image.broker_epoch()));
   }
-  for (const auto& [name, value] : record.configs) {
-    const TopicConfigKey* key = find_topic_config_key(name);
-    if (!key) {
-      log_warn("metadata", "topic {}: the stored configuration {} is not known and has no effect", record.name, name);
-    } else if (auto valid = check_config_value(key->key, value); !valid) {
-      return contradiction(fmt::format("topic {} ({}): {}", record.name, id, valid.error().message));
-    }
-  }
   return {};
 }
 
@@ -161,6 +168,8 @@ Result<void> load_topics(MetaStore& store, const DeletedTopics& deleted, Metadat
     auto record = TopicRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
     if (auto sound = check_topic(*record, image, deleted); !sound) return sound;
+    drop_unusable(record->configs, "", "topic " + record->name,
+                  [](const auto& override) { return check_topic_config(override.first, override.second); });
     auto topic = std::make_shared<Topic>();
     topic->log_config = log_config(record->configs, *image.config());
     topic->internal = is_internal_topic(record->name);

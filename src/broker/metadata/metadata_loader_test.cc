@@ -97,11 +97,22 @@ TEST_F(MetadataLoaderTest, ATopicFromTheFutureIsRefused) {
 }
 
 // Its default would delete records.
-TEST_F(MetadataLoaderTest, AnOverrideWithAValueThatCannotBeIsRefused) {
-  put(TopicRecord{id_of(1), "orders", 3, 2, {{"retention.ms", "m1"}}});
-  expect_refusal("retention.ms");
-  put(TopicRecord{id_of(1), "orders", 3, 2, {{"of.another.version", "m1"}}});
-  EXPECT_EQ(refusal(), "");
+TEST_F(MetadataLoaderTest, AnOverrideThatCannotBeReadDeletesNothing) {
+  const ConfigOverrides everything = {{"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}};
+  put(TopicRecord{id_of(1), "orders", 3, 2, {{"retention.ms", "m1"}, {"retention.bytes", "5"}}});
+  put(TopicRecord{id_of(2), "payments", 1, 4, {{"cleanup.policy", "cmpact"}}});
+  const auto loaded = load_metadata(store_, false, sim_.loop().random(), BrokerConfig());
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->image->find("orders")->record.configs, everything);
+  EXPECT_EQ(loaded->image->find("payments")->record.configs, everything);
+  EXPECT_EQ(loaded->image->find("payments")->log_config.retention_ms, -1);
+}
+
+TEST_F(MetadataLoaderTest, OtherOverridesThatCannotBeReadHaveNoEffect) {
+  put(TopicRecord{id_of(1), "orders", 3, 2, {{"of.another.version", "m1"}, {"max.message.bytes", "much"}, {"retention.ms", "5"}}});
+  const auto loaded = load_metadata(store_, false, sim_.loop().random(), BrokerConfig());
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(loaded->image->find("orders")->record.configs, (ConfigOverrides{{"retention.ms", "5"}}));
 }
 
 }  // namespace

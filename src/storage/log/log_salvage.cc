@@ -24,6 +24,9 @@ Result<SalvageReport> LogSalvage::look() {
   if (auto done = load_rows(); !done) return std::unexpected(done.error());
   if (auto done = load_markers(); !done) return std::unexpected(done.error());
   if (auto done = replay(); !done) return std::unexpected(done.error());
+  // Rows of the log's sessions may be among what is missing.
+  const bool unknown_files = std::ranges::any_of(replayed_, [](const auto& shard) { return !shard.second.unknown_files.empty(); });
+  if (!manifests_.distrusted().empty() && unknown_files) return fail(ErrorCode::kCorrupt, manifests_.distrusted());
   if (auto done = find_files(); !done) return std::unexpected(done.error());
   if (!unknown_.empty()) {
     std::string named;
@@ -235,6 +238,8 @@ Result<void> LogSalvage::replay() {
   if (!noted) return std::unexpected(noted.error());
   unsigned shards = 0;
   for (const auto& session : *sessions) shards = std::max(shards, session.shard + 1);
+  const auto there = [&] { return files_.exists(fmt::format("{}/wal/{}", log_dir_, shards)).value_or(false); };
+  while (!manifests_.distrusted().empty() && there()) ++shards;
   for (uint32_t shard = 0; shard < shards; ++shard) {
     std::vector<SegmentStore::WalSession> rows;
     for (const auto& session : *sessions) {
@@ -310,6 +315,7 @@ void LogSalvage::close_tail(Piece& piece) {
 SalvageReport LogSalvage::report() const {
   SalvageReport all;
   all.damage = log_damage_;
+  if (!manifests_.distrusted().empty()) all.damage.push_back(manifests_.distrusted());
   for (const auto& rows : nobodys_) all.damage.push_back(rows.fault);
   for (const auto& [id, piece] : pieces_) {
     const SalvagedPartition& told = piece.told;

@@ -7,6 +7,8 @@
 
 #include "base/crc32c.h"
 #include "storage/log/log_on_disk_fixture.h"
+#include "storage/metadata/sqlite_meta_store.h"
+#include "storage/sqlite/raw_sql_fixture.h"
 
 namespace weir::storage::testing {
 namespace {
@@ -28,7 +30,7 @@ class LogSalvageTest : public LogOnDisk {
   // Looks, and applies if asked to; the log is closed before.
   SalvageReport salvage(bool apply) {
     end(Death::kKill);
-    auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+    auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), metadata_.get());
     EXPECT_TRUE(manifests) << manifests.error().message;
     if (!manifests) return {};
     LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [this](const PartitionId& id) {
@@ -107,6 +109,7 @@ class LogSalvageTest : public LogOnDisk {
   }
 
   std::vector<PartitionId> ids_;
+  std::unique_ptr<SqliteMetaStore> metadata_;  // if the manifests are held against it
 };
 
 TEST_F(LogSalvageTest, NothingIsDoneToAnIntactLog) {
@@ -222,6 +225,84 @@ TEST_F(LogSalvageTest, AManifestRowThatIsGone) {
   EXPECT_EQ(read_all(ids_[0]), range(0, 11));
 }
 
+// As a bit that changed does: a statement without our function cannot compute the hash.
+TEST_F(LogSalvageTest, ManifestRowsThatAreNotAsTheyWereWritten) {
+  constexpr const char* kDamage[] = {
+      "UPDATE segments SET max_timestamp = 7 WHERE partition_id = 1",
+      "UPDATE partitions SET log_start_offset = 4 WHERE id = 1",
+      "UPDATE partitions SET topic = x'00112233445566778899aabbccddeeff' WHERE id = 1",
+      "UPDATE partitions SET id = 99 WHERE id = 1",
+      "UPDATE segments SET partition_id = 99 WHERE partition_id = 1",
+  };
+  for (const char* damage : kDamage) {
+    SCOPED_TRACE(damage);
+    if (!shards_.empty()) end(Death::kKill);
+    (void)sim_.disk().remove_all("/log");
+    ASSERT_TRUE(sim_.disk().create_directories("/log"));
+    ASSERT_EQ(open(), "");
+    fill(ids_[0], 10);
+    fill(ids_[1], 3);
+    put(ids_[0], 100);
+    end(Death::kKill);
+    run_sql(sim_.disk(), "/log/manifest.db", damage, HashFunction::kWrong);
+    EXPECT_THAT(open(), HasSubstr("is not as it was written"));
+    bring_back();
+    EXPECT_EQ(read_all(ids_[0]), range(0, 11));
+    EXPECT_EQ(read_all(ids_[1]), range(0, 3));
+  }
+}
+
+TEST_F(LogSalvageTest, ManifestRowsThatAreMissing) {
+  fill(ids_[0], 10);
+  put(ids_[1], 100);
+  end(Death::kKill);
+  run_sql(sim_.disk(), "/log/manifest.db", "DELETE FROM segments", HashFunction::kWrong);
+  EXPECT_THAT(open(), HasSubstr("are not those that were committed last"));
+  EXPECT_THAT(bring_back().damage, ElementsAre(HasSubstr("are not those that were committed last")));
+  EXPECT_EQ(read_all(ids_[0]), range(0, 10));
+  EXPECT_EQ(read_all(ids_[1]), range(0, 1));
+}
+
+TEST_F(LogSalvageTest, ManifestsThatWentBack) {
+  fill(ids_[0], 10);
+  put(ids_[1], 100);
+  end(Death::kKill);
+  const SqliteMetaStore::Options options{.path = "/log/meta.db"};
+  ASSERT_TRUE(SqliteMetaStore::open(sim_.disk(), sim_.pool(), options));
+  {
+    auto database = Database::open(sim_.disk(), options.path, {});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->note(1000));
+  }
+  auto metadata = SqliteMetaStore::open(sim_.disk(), sim_.pool(), options);
+  ASSERT_TRUE(metadata);
+  metadata_ = std::move(*metadata);
+  EXPECT_THAT(bring_back().damage, ElementsAre(HasSubstr("manifest.db went back")));
+  EXPECT_EQ(read_all(ids_[0]), range(0, 10));
+  EXPECT_EQ(read_all(ids_[1]), range(0, 1));
+}
+
+// What the write-ahead log holds would be put aside unread.
+TEST_F(LogSalvageTest, SessionsThatAreMissingAreNotGuessed) {
+  put(ids_[0], 100);
+  end(Death::kKill);
+  run_sql(sim_.disk(), "/log/manifest.db", "DELETE FROM wal_sessions", HashFunction::kWrong);
+  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
+  ASSERT_TRUE(manifests) << manifests.error().message;
+  LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [](const PartitionId&) { return std::optional(KnownPartition{}); });
+  const auto report = job.look();
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error().message, HasSubstr("are not those that were committed last"));
+}
+
+TEST_F(LogSalvageTest, RowsOfTheWriteAheadLogThatAreNotAsTheyWereWrittenAreRefused) {
+  end(Death::kKill);
+  run_sql(sim_.disk(), "/log/manifest.db", "UPDATE wal_sessions SET first_chunk = 9", HashFunction::kWrong);
+  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
+  ASSERT_FALSE(manifests);
+  EXPECT_THAT(manifests.error().message, HasSubstr("wal_sessions"));
+}
+
 TEST_F(LogSalvageTest, AChunkOfTheWriteAheadLog) {
   put(ids_[0], 100);
   put(ids_[1], 5000);  // will be damaged
@@ -284,7 +365,7 @@ TEST_F(LogSalvageTest, DataOfPartitionsThatNobodyKnowsIsLeftAlone) {
   fill(ids_[0], 3);
   end(Death::kKill);
   std::erase(topics_, ids_[0]);
-  auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
   ASSERT_TRUE(manifests);
   LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [](const PartitionId&) { return std::nullopt; });
   const auto report = job.look();
@@ -319,7 +400,7 @@ TEST_F(LogSalvageTest, MayEndAtAnyWrite) {
     sim_.disk().flip_bits(wal, static_cast<uint64_t>(found - bytes.begin()) + 100, 4);
     sim_.disk().cut_at_write(cut);
     {
-      auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+      auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
       if (manifests) {
         LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log",
                        [](const PartitionId&) { return std::optional(KnownPartition{}); });

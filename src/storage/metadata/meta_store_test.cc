@@ -7,7 +7,7 @@
 #include "storage/metadata/faulty_meta_store.h"
 #include "storage/metadata/memory_meta_store.h"
 #include "storage/metadata/sqlite_meta_store.h"
-#include "storage/sqlite/earlier_format_fixture.h"
+#include "storage/sqlite/raw_sql_fixture.h"
 #include "testing/manual_loop.h"
 
 namespace weir::storage {

@@ -165,6 +165,7 @@ void SqliteMetaStore::drain() {
 }
 
 void SqliteMetaStore::run_group(std::vector<Call>& calls) {
+  bool changed = false;
   {
     std::lock_guard lock(database_mutex_);
     const int64_t revision_before = revision_;
@@ -178,8 +179,9 @@ void SqliteMetaStore::run_group(std::vector<Call>& calls) {
       }
       return;
     }
+    changed = revision_ != revision_before;
   }
-  announce();
+  if (changed) announce();
 }
 
 Result<void> SqliteMetaStore::run_in_transaction(std::vector<Call>& calls) {

@@ -117,15 +117,21 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
 Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files,
                                                                  const std::string& path,
                                                                  const runtime::Clock* clock, bool paired) {
+  auto manifests = open_file(files, path, clock, nullptr);
+  if (!manifests || paired) return manifests;
+  if (auto done = (*manifests)->adopt(); !done) return std::unexpected(std::move(done.error()));
+  return manifests;
+}
+
+Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open_file(runtime::FileSystem& files, const std::string& path,
+                                                                      const runtime::Clock* clock, ContentDamage* damage) {
   const std::string schema = std::string(kTables) + kFirstRow;
-  auto database = Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock, .schema = schema.c_str()});
+  auto database =
+      Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock, .schema = schema.c_str(), .damage = damage});
   if (!database) return std::unexpected(std::move(database.error()));
   auto manifests = std::make_unique<ManifestDatabase>();
   manifests->database_ = std::move(*database);
   if (auto format = manifests->format(); !format) return std::unexpected(std::move(format.error()));
-  if (!paired) {
-    if (auto done = manifests->adopt(); !done) return std::unexpected(std::move(done.error()));
-  }
   return manifests;
 }
 
@@ -275,6 +281,7 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load_damaged() {
     auto sound = check_manifest(loaded.partition.manifest, loaded.generation);
     if (!sound) loaded.fault = sound.error().message;
   }
+  tell_damage(partitions);
   return partitions;
 }
 

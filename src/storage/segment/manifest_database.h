@@ -21,6 +21,12 @@ class ManifestDatabase : public NotedDatabase {
   // `paired`: NotedDatabase::pair comes before anything else.
   static Result<std::unique_ptr<ManifestDatabase>> open(runtime::FileSystem& files, const std::string& path,
                                                         const runtime::Clock* clock, bool paired = false);
+  // Whose rows may have changed on the disk, if they are those of partitions. For `weir log salvage`. kCorrupt if what is wrong
+  // cannot be found out from the files of the partitions. `metadata`: not changed; may be null.
+  static Result<std::unique_ptr<ManifestDatabase>> open_damaged(runtime::FileSystem& files, const std::string& path,
+                                                                const runtime::Clock* clock, const NotedDatabase* metadata);
+  // Why no partition's rows can be trusted, and some may be missing; else empty.
+  const std::string& distrusted() const { return damage_.whole; }
   Result<void> adopt() override;
 
   struct Loaded {
@@ -34,7 +40,7 @@ class ManifestDatabase : public NotedDatabase {
   // `weir log salvage`.
   Result<std::vector<Loaded>> load_damaged();
   // The rows of `all` are these and no others; in one transaction, with the rows of the write-ahead log's files, if they are
-  // given.
+  // given. What open_damaged() found is mended then: `all` has every partition that was told of.
   Result<void> put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files);
 
   struct Change {
@@ -85,6 +91,10 @@ class ManifestDatabase : public NotedDatabase {
 
  private:
   Result<void> prepare_statements();
+  static Result<std::unique_ptr<ManifestDatabase>> open_file(runtime::FileSystem& files, const std::string& path,
+                                                             const runtime::Clock* clock, ContentDamage* damage);
+  Result<void> find_damage(const NotedDatabase* metadata);
+  void tell_damage(std::vector<Loaded>& partitions) const;
   Result<int64_t> format();
   Result<void> upgrade();
   Result<void> settle_now() { return database_->suspect() ? database_->resolve() : Result<void>(); }
@@ -100,6 +110,9 @@ class ManifestDatabase : public NotedDatabase {
   Result<void> remove_rows(int64_t row);
   Result<void> load_segments(std::vector<Loaded>& partitions);
   Result<void> load_producers(std::vector<Loaded>& partitions);
+
+  ContentDamage damage_;
+  int64_t least_revision_ = 0;  // of what is mended
 
   // database_mutex_
   Statement insert_partition_, update_partition_, remove_partition_;

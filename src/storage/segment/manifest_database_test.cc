@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "storage/segment/manifest_codec.h"
-#include "storage/sqlite/earlier_format_fixture.h"
+#include "storage/sqlite/raw_sql_fixture.h"
 #include "testing/sim_disk.h"
 
 namespace weir::storage {

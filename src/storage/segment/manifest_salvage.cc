@@ -9,6 +9,47 @@
 
 namespace weir::storage {
 
+Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open_damaged(runtime::FileSystem& files, const std::string& path,
+                                                                         const runtime::Clock* clock,
+                                                                         const NotedDatabase* metadata) {
+  ContentDamage damage;
+  auto manifests = open_file(files, path, clock, &damage);
+  if (!manifests) return manifests;
+  (*manifests)->damage_ = std::move(damage);
+  if (auto done = (*manifests)->find_damage(metadata); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = (*manifests)->adopt(); !done) return std::unexpected(std::move(done.error()));
+  return manifests;
+}
+
+Result<void> ManifestDatabase::find_damage(const NotedDatabase* metadata) {
+  for (const ContentDamage::Row& row : damage_.rows) {
+    if (row.table == "partitions") continue;
+    if (row.table != "segments" && row.table != "producers") return fail(ErrorCode::kCorrupt, row.what);
+    // The partition that it names may be what has changed: then another one lacks it.
+    damage_.whole = row.what;
+  }
+  if (!metadata) return {};
+  if (auto current = metadata->check_noted_by(*this); !current) return current;
+  if (auto current = check_noted_by(*metadata); !current) {
+    damage_.whole = current.error().message;
+    least_revision_ = metadata->noted();
+  }
+  return {};
+}
+
+void ManifestDatabase::tell_damage(std::vector<Loaded>& partitions) const {
+  for (const ContentDamage::Row& row : damage_.rows) {
+    const auto loaded = std::ranges::find(partitions, row.number, &Loaded::row);
+    if (row.table != "partitions" || loaded == partitions.end()) continue;
+    if (loaded->fault.empty()) loaded->fault = row.what;
+    loaded->partition.manifest.log_start_offset = 0;  // nothing that is there is hidden
+  }
+  if (damage_.whole.empty()) return;
+  for (Loaded& loaded : partitions) {
+    if (loaded.fault.empty()) loaded.fault = "its rows in manifest.db cannot be trusted";
+  }
+}
+
 // Rows of a partition that has none itself.
 std::vector<ManifestDatabase::Loaded>::iterator ManifestDatabase::orphan(std::vector<Loaded>& partitions, int64_t row) {
   const auto after = std::ranges::find_if(partitions, [&](const Loaded& loaded) { return loaded.row >= row; });
@@ -51,6 +92,7 @@ Result<void> ManifestDatabase::put_partitions(std::span<const Loaded> all, const
     for (const Loaded& loaded : all) {
       if (auto done = put_exactly(loaded); !done) return done;
     }
+    if (!damage_.rows.empty() || !damage_.whole.empty()) database_->mend(least_revision_);
     return files ? put_files(*files) : Result<void>();
   });
 }

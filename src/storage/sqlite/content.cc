@@ -149,17 +149,19 @@ DatabaseContent::~DatabaseContent() {
   sqlite3_preupdate_hook(handle_, nullptr, nullptr);
 }
 
-Result<void> DatabaseContent::check() {
-  auto found = read_all();
+Result<void> DatabaseContent::check(ContentDamage* damage) {
+  auto found = read_all(damage);
   if (!found) return std::unexpected(std::move(found.error()));
   if (auto done = check_pages(); !done) return done;
   kept_ = found->has_content;
   if (!kept_) return {};
-  if (found->sum != found->stored.sum) {
-    return damaged("its rows are not those that were committed last: some are missing, or of another time. Were the file and "
-                   "its -wal copied at different times?");
-  }
   committed_ = current_ = found->stored;
+  if (found->sum == found->stored.sum) return {};
+  auto error = damaged("its rows are not those that were committed last: some are missing, or of another time. Were the file and "
+                       "its -wal copied at different times?");
+  if (!damage) return error;
+  if (damage->rows.empty()) damage->whole = error.error().message;
+  committed_.sum = current_.sum = found->sum;
   return {};
 }
 
@@ -173,7 +175,7 @@ Result<void> DatabaseContent::check_pages() {
   return damaged(told);
 }
 
-Result<DatabaseContent::Found> DatabaseContent::read_all() {
+Result<DatabaseContent::Found> DatabaseContent::read_all(ContentDamage* damage) {
   Found found;
   sqlite3_stmt* prepared = nullptr;
   if (sqlite3_prepare_v2(handle_, "SELECT type, name, tbl_name, rootpage, sql FROM sqlite_schema", -1, &prepared, nullptr) !=
@@ -191,12 +193,12 @@ Result<DatabaseContent::Found> DatabaseContent::read_all() {
   }
   if (code != SQLITE_DONE) return failed("its schema");
   for (const std::string& table : tables) {
-    if (auto done = read_table(table, found); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = read_table(table, found, damage); !done) return std::unexpected(std::move(done.error()));
   }
   return found;
 }
 
-Result<void> DatabaseContent::read_table(const std::string& table, Found& found) {
+Result<void> DatabaseContent::read_table(const std::string& table, Found& found, ContentDamage* damage) {
   sqlite3_stmt* prepared = nullptr;
   const std::string sql = fmt::format("SELECT * FROM \"{}\"", table);
   if (sqlite3_prepare_v2(handle_, sql.c_str(), -1, &prepared, nullptr) != SQLITE_OK) return failed("table " + table);
@@ -208,7 +210,9 @@ Result<void> DatabaseContent::read_table(const std::string& table, Found& found)
     Hash hash = hash_of(table);
     for (int i = 0; i < count; ++i) {
       if (i == count - 1 && hashed && static_cast<uint64_t>(sqlite3_column_int64(prepared, i)) != hash.value()) {
-        return damaged(fmt::format("a row of table {} ({}) is not as it was written", table, name_of(handle_, table, prepared)));
+        auto error = damaged(fmt::format("a row of table {} ({}) is not as it was written", table, name_of(handle_, table, prepared)));
+        if (!damage || table == kContentTable) return error;
+        damage->rows.push_back({table, sqlite3_column_int64(prepared, 0), error.error().message});
       }
       hash.add(sqlite3_column_value(prepared, i));
     }
@@ -231,11 +235,15 @@ Result<void> DatabaseContent::keep() {
     sqlite3_free(told);
     return failed("the table content");
   }
-  auto found = read_all();
+  auto found = read_all(nullptr);
   if (!found) return std::unexpected(std::move(found.error()));
   kept_ = true;
   current_ = {1, found->sum, 0};
   return put_changes();
+}
+
+void DatabaseContent::mend(int64_t revision) {
+  current_.revision = std::max({revision, current_.revision, committed_.revision + 1});
 }
 
 Result<void> DatabaseContent::put_changes() {

@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 
@@ -19,6 +20,17 @@ struct sqlite3;
 struct sqlite3_stmt;
 
 namespace weir::storage {
+
+// What is not as it was committed, for a tool that brings back what it can.
+struct ContentDamage {
+  struct Row {
+    std::string table;
+    int64_t number = 0;  // its first column, as it is now
+    std::string what;    // a message
+  };
+  std::vector<Row> rows;  // whose bytes have changed
+  std::string whole;      // a message if, with no row changed, they are not those that were committed last; else empty
+};
 
 class DatabaseContent {
  public:
@@ -28,8 +40,9 @@ class DatabaseContent {
   DatabaseContent(const DatabaseContent&) = delete;
 
   // Reads everything and compares; SQLite's own check of all pages comes with it. Of a database of an earlier format, which
-  // has no table `content`, only that can be checked: kept() is false then.
-  Result<void> check();
+  // has no table `content`, only that can be checked: kept() is false then. With `damage`, rows that are wrong are listed there
+  // instead of being an error.
+  Result<void> check(ContentDamage* damage);
   bool kept() const { return kept_; }
   // In the transaction that made or upgraded the tables: takes what they hold as right.
   Result<void> keep();
@@ -37,6 +50,8 @@ class DatabaseContent {
   int64_t revision() const { return committed_.revision; }  // 0 if it is not kept
   int64_t noted() const { return committed_.noted; }        // of the other database
   void set_noted(int64_t revision) { current_.noted = revision; }  // in a transaction
+  // In a transaction that ends what was found damaged: what is there counts from its commit on, under this revision at least.
+  void mend(int64_t revision);
 
   // In a transaction, before its commit; what it came to, after it.
   Result<void> put_changes();
@@ -54,8 +69,8 @@ class DatabaseContent {
   friend struct ContentCalls;
 
   Result<void> check_pages();
-  Result<Found> read_all();
-  Result<void> read_table(const std::string& table, Found& found);
+  Result<Found> read_all(ContentDamage* damage);
+  Result<void> read_table(const std::string& table, Found& found, ContentDamage* damage);
   std::unexpected<Error> failed(const std::string& what) const;
   std::unexpected<Error> damaged(const std::string& what) const;
 

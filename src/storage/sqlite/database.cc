@@ -135,9 +135,8 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
   auto marked = files.exists(mark_of(path));
   if (!marked) return std::unexpected(std::move(marked.error()));
   if (*marked && !*exists) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, though {} was in use when the process ended: bring both back, "
-                                                 "from one copy",
-                                                 path, log_of(path)));
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, though {} was in use when the process ended. {}", path, log_of(path),
+                                                 database_remedy(path)));
   }
   if (!*exists) {
     if (auto done = create(files, path, options); !done) return std::unexpected(std::move(done.error()));
@@ -157,7 +156,7 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
   (*database)->log_marked_ = *marked;
   // A killed process leaves commits that are seen although they may not be on the device: adopt() sees to that.
   (*database)->suspect_ = *holds;
-  if (auto done = (*database)->content_->check(); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = (*database)->content_->check(options.damage); !done) return std::unexpected(std::move(done.error()));
   return database;
 }
 

@@ -70,6 +70,7 @@ class Database {
     size_t cache_bytes = 1 << 20;
     const runtime::Clock* clock = nullptr;
     const char* schema = "";  // run once, in a database that does not exist yet
+    ContentDamage* damage = nullptr;  // gets rows that are wrong, which are refused else
   };
 
   // Creates the database with its schema if the file is missing (its folder exists): it appears complete or
@@ -103,6 +104,8 @@ class Database {
   // Another database's revision, as note() was told.
   int64_t noted() const { return content_->noted(); }
   Result<void> note(int64_t revision);
+  // In a transaction, after an open() that told of damage (DatabaseContent::mend).
+  void mend(int64_t revision) { content_->mend(revision); }
 
   const std::string& path() const { return path_; }
 

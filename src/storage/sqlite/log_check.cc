@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "storage/sqlite/content.h"
 
 namespace weir::storage {
 
@@ -115,9 +116,8 @@ class LogCheck {
 
   Result<bool> damaged(const std::string& what) const {
     return fail(ErrorCode::kCorrupt,
-                fmt::format("{}: {}, and transactions that were committed in it would be lost without a trace. Bring back "
-                            "the database and this file together, from one copy",
-                            path_, what));
+                fmt::format("{}: {}, and transactions that were committed in it would be lost without a trace. {}", path_, what,
+                            database_remedy(path_.substr(0, path_.size() - std::string_view("-wal").size()))));
   }
 
   runtime::File& file_;

@@ -11,8 +11,9 @@ namespace weir::storage {
 Result<void> NotedDatabase::pair(NotedDatabase& first, NotedDatabase& second) {
   if (auto ok = first.check_noted_by(second); !ok) return ok;
   if (auto ok = second.check_noted_by(first); !ok) return ok;
-  if (auto ok = first.adopt(); !ok) return ok;
+  // The larger one first: what fails for lack of space shall fail before anything is of a new format.
   if (auto ok = second.adopt(); !ok) return ok;
+  if (auto ok = first.adopt(); !ok) return ok;
   first.announced_ = second.database_->noted();
   second.announced_ = first.database_->noted();
   first.other_ = &second;

@@ -25,8 +25,11 @@ class NotedDatabase {
   virtual Result<void> adopt() = 0;
 
   // At start, both opened and not adopted: kCorrupt if one of them went back, else adopts both. From then on each notes
-  // the other's revision; none may announce once the other one is gone.
+  // the other's revision; none may announce once the other one is gone. `second`: the larger one.
   static Result<void> pair(NotedDatabase& first, NotedDatabase& second);
+  // kCorrupt if this one went back since `other` noted its revision.
+  Result<void> check_noted_by(const NotedDatabase& other) const;
+  int64_t noted() const { return database_->noted(); }  // of the other one
 
  protected:
   // After a commit, without the mutex, before anybody is told. Blocking.
@@ -36,7 +39,6 @@ class NotedDatabase {
   std::unique_ptr<Database> database_;
 
  private:
-  Result<void> check_noted_by(const NotedDatabase& other) const;
   Result<void> note(int64_t revision);
 
   NotedDatabase* other_ = nullptr;
