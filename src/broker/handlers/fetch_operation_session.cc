@@ -50,6 +50,7 @@ bool FetchOperation::open_session() {
     return false;
   }
   session_->update(request_);
+  session_->advance();  // however it goes on: an earlier request that waits points to partitions that may be gone
   if (session_->size() == 0) {
     // Nothing is left in it: closed, and the (empty) request is answered as one without a session.
     cache.remove(id);
@@ -57,7 +58,6 @@ bool FetchOperation::open_session() {
     return true;
   }
   cache.touch(*session_, home().loop.clock().monotonic_ns() / runtime::kMillisecond);
-  session_->advance();
   return true;
 }
 

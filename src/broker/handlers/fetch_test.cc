@@ -24,6 +24,7 @@ class FetchTest : public BrokerTest {
     int32_t leader_epoch = -1;
     int32_t last_fetched_epoch = -1;
   };
+  void expect_overtaken(std::vector<int32_t> forget);
   // A request whose memory lives as long as the test.
   FetchRequest& request(const std::vector<Ask>& asks, int32_t max_wait_ms = 0, int32_t min_bytes = 1) {
     auto& memory = requests_.emplace_back();
@@ -456,6 +457,17 @@ TEST_F(FetchTest, SessionErrors) {
 
 TEST_F(FetchTest, SessionRequestThatOvertakesALongPoll) {
   create_topic("t", 2);
+  expect_overtaken({1});
+}
+
+// Which ends the session.
+TEST_F(FetchTest, SessionRequestThatForgetsAllUnderALongPoll) {
+  create_topic("t", 2);
+  expect_overtaken({0, 1});
+}
+
+// A request on another connection forgets partitions under the feet of one that waits.
+void FetchTest::expect_overtaken(std::vector<int32_t> forget) {
   auto& full = request({{"t", 0}, {"t", 1}});
   full.session_epoch = 0;
   const auto begun = call<FetchResponse>(peer(0), 13, full);
@@ -463,11 +475,9 @@ TEST_F(FetchTest, SessionRequestThatOvertakesALongPoll) {
   waiting.session_id = begun->session_id;
   waiting.session_epoch = 1;
   send(peer(0), 13, waiting);
-  // Sent on another connection: forgets a partition under the feet of the one that waits.
-  int32_t index = 1;
   FetchRequest::ForgottenTopic forgotten;
   forgotten.topic_id = requests_.front().topics[0].topic_id;
-  forgotten.partitions = {&index, 1};
+  forgotten.partitions = forget;
   auto& overtaking = request({});
   overtaking.session_id = begun->session_id;
   overtaking.session_epoch = 2;
@@ -476,7 +486,7 @@ TEST_F(FetchTest, SessionRequestThatOvertakesALongPoll) {
   FakePeer& second = connect(0);
   EXPECT_EQ(call<FetchResponse>(second, 13, overtaking)->error_code, 0);
   produce(connect(1), "t", 1, batch({"x"}));
-  run_until([&] { return has_response(peer(0)); });
+  run_until([&] { return has_response(peer(0)); }, 20 * runtime::kSecond);
   EXPECT_EQ(take<FetchResponse>(peer(0), 13)->error_code, code(ErrorCode::kInvalidFetchSessionEpoch));
 }
 

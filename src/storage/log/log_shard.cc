@@ -227,7 +227,9 @@ void LogShard::fail_all(const std::string& reason) {
   };
   for (PendingAck& ack : acks) refuse(std::move(ack.result), ack.done);
   for (PendingAppend& append : held) refuse({}, append.done);
-  finish_merge_all(fail(weir::ErrorCode::kIo, reason));
+  const Result<void> failure = fail(weir::ErrorCode::kIo, reason);
+  for (auto& waiter : std::exchange(next_commit_waiters_, {})) waiter(failure);  // no merge begins any more
+  finish_merge_all(failure);
 }
 
 void LogShard::retry_held_appends() {

@@ -108,6 +108,24 @@ TEST_F(LogShardTest, AFailedFlushEndsTheSession) {
   EXPECT_GT(read(0).bytes, 0u);  // what is durable stays readable
 }
 
+TEST_F(LogShardTest, WhoWaitsForAMergeThatNeverComesIsAnswered) {
+  append(batch(1));
+  wal_->complete();
+  store_.broken_ = true;
+  std::vector<Result<int64_t>> deleted;
+  const auto remove = [&] { shard_->delete_records(*partition_, 1, [&](Result<int64_t> result) { deleted.push_back(result); }); };
+  remove();
+  ASSERT_TRUE(world_.run_until([&] { return deleted.size() == 1; }));
+  remove();  // waits until the merge is tried again
+  bool looked = false;
+  shard_->find_cleanable([&](const auto&) { looked = true; });
+  append(batch(1));
+  wal_->break_down();
+  ASSERT_EQ(deleted.size(), 2u);
+  EXPECT_FALSE(deleted[1]);
+  EXPECT_TRUE(looked);
+}
+
 TEST_F(LogShardTest, AFullDiskRefusesProducersOnly) {
   append(batch(1));
   wal_->complete();

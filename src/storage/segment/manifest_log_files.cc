@@ -1,0 +1,79 @@
+// ManifestDatabase: the write-ahead log's sessions and files.
+#include <utility>
+
+#include "storage/segment/manifest_database.h"
+
+namespace weir::storage {
+
+Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
+  std::lock_guard lock(database_mutex_);
+  auto scan = database_->prepare(
+      "SELECT shard, incarnation, first_chunk, last_chunk, sealed FROM wal_sessions ORDER BY shard, "
+      "first_chunk, incarnation");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  std::vector<SegmentStore::WalSession> sessions;
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return sessions;
+    sessions.push_back({static_cast<uint32_t>(scan->integer(0)), static_cast<uint64_t>(scan->integer(1)),
+                        static_cast<uint64_t>(scan->integer(2)), static_cast<uint64_t>(scan->integer(3)),
+                        scan->integer(4) != 0});
+  }
+}
+
+Result<std::vector<SegmentStore::WalFile>> ManifestDatabase::wal_files() {
+  std::lock_guard lock(database_mutex_);
+  auto scan = database_->prepare("SELECT shard, generation FROM wal_files ORDER BY shard, generation");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  std::vector<SegmentStore::WalFile> files;
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return files;
+    files.push_back({static_cast<uint32_t>(scan->integer(0)), static_cast<uint64_t>(scan->integer(1))});
+  }
+}
+
+Result<void> ManifestDatabase::put_file(const SegmentStore::WalFile& file) {
+  return note_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run();
+}
+
+Result<void> ManifestDatabase::put_files(const std::vector<SegmentStore::WalFile>& files) {
+  if (auto done = database_->execute("DELETE FROM wal_files"); !done) return done;
+  for (const auto& file : files) {
+    if (auto done = put_file(file); !done) return done;
+  }
+  return {};
+}
+
+Result<void> ManifestDatabase::note_wal_file(const SegmentStore::WalFile& file) {
+  return in_transaction([&] { return put_file(file); });
+}
+
+Result<void> ManifestDatabase::forget_wal_file(const SegmentStore::WalFile& file) {
+  return in_transaction(
+      [&] { return forget_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run(); });
+}
+
+Result<void> ManifestDatabase::put_wal(const std::vector<SegmentStore::WalSession>& sessions,
+                                       const std::vector<SegmentStore::WalFile>* files) {
+  return in_transaction([&]() -> Result<void> {
+    if (files) {
+      if (auto done = put_files(*files); !done) return done;
+    }
+    if (auto done = database_->execute("DELETE FROM wal_sessions"); !done) return done;
+    for (const auto& session : sessions) {
+      auto done = put_session_.bind(1, session.shard)
+                      .bind(2, static_cast<int64_t>(session.incarnation))
+                      .bind(3, static_cast<int64_t>(session.first_chunk))
+                      .bind(4, static_cast<int64_t>(session.last_chunk))
+                      .bind(5, session.sealed ? 1 : 0)
+                      .run();
+      if (!done) return done;
+    }
+    return {};
+  });
+}
+
+}  // namespace weir::storage
