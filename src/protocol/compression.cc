@@ -12,74 +12,192 @@
 namespace weir::protocol {
 namespace {
 
-constexpr int kGzipWindow = 15 + 16;  // 32 KB window, gzip header
+// Room at the end of a buffer, for a library that says how much of it was used.
+class Room {
+ public:
+  Room(std::vector<uint8_t>& out, size_t bytes) : out_(out), at_(out.size()) { out.resize(at_ + bytes); }
+  uint8_t* data() { return out_.data() + at_; }
+  size_t size() const { return out_.size() - at_; }
+  void used(size_t bytes) { out_.resize(at_ + bytes); }
 
-bool compress_gzip(Bytes in, std::vector<uint8_t>& out, std::optional<int> level) {
-  const int chosen = level.value_or(Z_DEFAULT_COMPRESSION);
-  if (chosen < Z_DEFAULT_COMPRESSION || chosen > Z_BEST_COMPRESSION) return false;
-  z_stream stream{};
-  if (deflateInit2(&stream, chosen, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) != Z_OK) return false;
-  const size_t start = out.size();
-  out.resize(start + deflateBound(&stream, in.size()));
-  stream.next_in = const_cast<Bytef*>(in.data());
-  stream.avail_in = static_cast<uInt>(in.size());
-  stream.next_out = out.data() + start;
-  stream.avail_out = static_cast<uInt>(out.size() - start);
-  const int status = deflate(&stream, Z_FINISH);
-  out.resize(start + stream.total_out);
-  deflateEnd(&stream);
-  return status == Z_STREAM_END;
-}
+ private:
+  std::vector<uint8_t>& out_;
+  const size_t at_;
+};
+constexpr size_t kLeastRoom = 4096;
 
-void append_be32(std::vector<uint8_t>& out, uint32_t value) {
-  uint8_t raw[4];
-  store_be(raw, value);
-  out.insert(out.end(), raw, raw + 4);
-}
-
-bool compress_snappy(Bytes in, std::vector<uint8_t>& out) {
-  out.insert(out.end(), std::begin(xerial::kMagic), std::end(xerial::kMagic));
-  append_be32(out, 1);  // version
-  append_be32(out, 1);  // oldest version that can read it
-  while (!in.empty()) {
-    const Bytes block = in.first(std::min(in.size(), xerial::kBlockSize));
-    in = in.subspan(block.size());
-    const size_t at = out.size();
-    out.resize(at + 4 + snappy::MaxCompressedLength(block.size()));
-    size_t size = 0;
-    snappy::RawCompress(reinterpret_cast<const char*>(block.data()), block.size(),
-                        reinterpret_cast<char*>(out.data() + at + 4), &size);
-    store_be(out.data() + at, static_cast<uint32_t>(size));
-    out.resize(at + 4 + size);
+class StoringCompressor : public Compressor {
+ public:
+  explicit StoringCompressor(std::vector<uint8_t>& out) : out_(out) {}
+  bool write(Bytes in) override {
+    out_.insert(out_.end(), in.begin(), in.end());
+    return true;
   }
-  return true;
-}
+  bool finish() override { return true; }
 
-bool compress_lz4(Bytes in, std::vector<uint8_t>& out, std::optional<int> level) {
-  constexpr int kHighestLevel = 17;
-  if (level && (*level < 1 || *level > kHighestLevel)) return false;
-  LZ4F_preferences_t preferences{};
-  preferences.frameInfo.blockSizeID = LZ4F_max64KB;
-  preferences.frameInfo.blockMode = LZ4F_blockIndependent;  // Java clients read no other
-  preferences.compressionLevel = level.value_or(0);
-  const size_t start = out.size();
-  out.resize(start + LZ4F_compressFrameBound(in.size(), &preferences));
-  const size_t size =
-      LZ4F_compressFrame(out.data() + start, out.size() - start, in.data(), in.size(), &preferences);
-  if (LZ4F_isError(size)) return false;
-  out.resize(start + size);
-  return true;
-}
+ private:
+  std::vector<uint8_t>& out_;
+};
 
-bool compress_zstd(Bytes in, std::vector<uint8_t>& out, std::optional<int> level) {
-  const int chosen = level.value_or(ZSTD_CLEVEL_DEFAULT);
-  if (chosen < ZSTD_minCLevel() || chosen > ZSTD_maxCLevel()) return false;
-  const size_t start = out.size();
-  out.resize(start + ZSTD_compressBound(in.size()));
-  const size_t size = ZSTD_compress(out.data() + start, out.size() - start, in.data(), in.size(), chosen);
-  if (ZSTD_isError(size)) return false;
-  out.resize(start + size);
-  return true;
+class GzipCompressor : public Compressor {
+ public:
+  GzipCompressor(std::vector<uint8_t>& out, std::optional<int> level) : out_(out) {
+    constexpr int kGzipWindow = 15 + 16;  // 32 KB window, gzip header
+    const int chosen = level.value_or(Z_DEFAULT_COMPRESSION);
+    ready_ = chosen >= Z_DEFAULT_COMPRESSION && chosen <= Z_BEST_COMPRESSION &&
+             deflateInit2(&stream_, chosen, Z_DEFLATED, kGzipWindow, 8, Z_DEFAULT_STRATEGY) == Z_OK;
+  }
+  ~GzipCompressor() override {
+    if (ready_) deflateEnd(&stream_);
+  }
+  bool ready() const { return ready_; }
+  bool write(Bytes in) override { return run(in, Z_NO_FLUSH); }
+  bool finish() override { return run({}, Z_FINISH); }
+
+ private:
+  bool run(Bytes in, int flush) {
+    stream_.next_in = const_cast<Bytef*>(in.data());
+    stream_.avail_in = static_cast<uInt>(in.size());
+    while (true) {
+      Room room(out_, kLeastRoom + stream_.avail_in / 4);
+      stream_.next_out = room.data();
+      stream_.avail_out = static_cast<uInt>(room.size());
+      const int status = deflate(&stream_, flush);
+      room.used(room.size() - stream_.avail_out);
+      if (flush == Z_FINISH ? status == Z_STREAM_END : stream_.avail_in == 0) return true;
+      if (status != Z_OK) return false;
+    }
+  }
+
+  std::vector<uint8_t>& out_;
+  z_stream stream_{};
+  bool ready_ = false;
+};
+
+class SnappyCompressor : public Compressor {
+ public:
+  explicit SnappyCompressor(std::vector<uint8_t>& out) : out_(out) {
+    out.insert(out.end(), std::begin(xerial::kMagic), std::end(xerial::kMagic));
+    append_be32(1);  // version
+    append_be32(1);  // oldest version that can read it
+  }
+  bool write(Bytes in) override {
+    while (!in.empty()) {
+      const Bytes part = in.first(std::min(in.size(), xerial::kBlockSize - block_.size()));
+      in = in.subspan(part.size());
+      if (part.size() == xerial::kBlockSize) {
+        put_block(part);
+        continue;
+      }
+      block_.insert(block_.end(), part.begin(), part.end());
+      if (block_.size() == xerial::kBlockSize) end_block();
+    }
+    return true;
+  }
+  bool finish() override {
+    if (!block_.empty()) end_block();
+    return true;
+  }
+
+ private:
+  void append_be32(uint32_t value) {
+    uint8_t raw[4];
+    store_be(raw, value);
+    out_.insert(out_.end(), raw, raw + 4);
+  }
+  void end_block() {
+    put_block(block_);
+    block_.clear();
+  }
+  void put_block(Bytes block) {
+    Room room(out_, 4 + snappy::MaxCompressedLength(block.size()));
+    size_t size = 0;
+    snappy::RawCompress(reinterpret_cast<const char*>(block.data()), block.size(), reinterpret_cast<char*>(room.data() + 4), &size);
+    store_be(room.data(), static_cast<uint32_t>(size));
+    room.used(4 + size);
+  }
+
+  std::vector<uint8_t>& out_;
+  std::vector<uint8_t> block_;
+};
+
+class Lz4Compressor : public Compressor {
+ public:
+  Lz4Compressor(std::vector<uint8_t>& out, std::optional<int> level) : out_(out) {
+    constexpr int kHighestLevel = 17;
+    if (level && (*level < 1 || *level > kHighestLevel)) return;
+    preferences_.frameInfo.blockSizeID = LZ4F_max64KB;
+    preferences_.frameInfo.blockMode = LZ4F_blockIndependent;  // Java clients read no other
+    preferences_.compressionLevel = level.value_or(0);
+    if (LZ4F_isError(LZ4F_createCompressionContext(&context_, LZ4F_VERSION))) return;
+    Room room(out_, LZ4F_HEADER_SIZE_MAX);
+    ready_ = took(room, LZ4F_compressBegin(context_, room.data(), room.size(), &preferences_));
+  }
+  ~Lz4Compressor() override { LZ4F_freeCompressionContext(context_); }
+  bool ready() const { return ready_; }
+  bool write(Bytes in) override {
+    constexpr size_t kPiece = 1 << 20;
+    while (!in.empty()) {
+      const Bytes part = in.first(std::min(in.size(), kPiece));
+      in = in.subspan(part.size());
+      Room room(out_, LZ4F_compressBound(part.size(), &preferences_));
+      if (!took(room, LZ4F_compressUpdate(context_, room.data(), room.size(), part.data(), part.size(), nullptr))) return false;
+    }
+    return true;
+  }
+  bool finish() override {
+    Room room(out_, LZ4F_compressBound(0, &preferences_));
+    return took(room, LZ4F_compressEnd(context_, room.data(), room.size(), nullptr));
+  }
+
+ private:
+  static bool took(Room& room, size_t size) {
+    const bool fine = !LZ4F_isError(size);
+    room.used(fine ? size : 0);
+    return fine;
+  }
+
+  std::vector<uint8_t>& out_;
+  LZ4F_preferences_t preferences_{};
+  LZ4F_cctx* context_ = nullptr;
+  bool ready_ = false;
+};
+
+class ZstdCompressor : public Compressor {
+ public:
+  ZstdCompressor(std::vector<uint8_t>& out, std::optional<int> level, std::optional<uint64_t> size)
+      : out_(out), context_(ZSTD_createCCtx()) {
+    const int chosen = level.value_or(ZSTD_CLEVEL_DEFAULT);
+    ready_ = context_ != nullptr && chosen >= ZSTD_minCLevel() && chosen <= ZSTD_maxCLevel() &&
+             !ZSTD_isError(ZSTD_CCtx_setParameter(context_, ZSTD_c_compressionLevel, chosen)) &&
+             !ZSTD_isError(ZSTD_CCtx_setPledgedSrcSize(context_, size.value_or(ZSTD_CONTENTSIZE_UNKNOWN)));
+  }
+  ~ZstdCompressor() override { ZSTD_freeCCtx(context_); }
+  bool ready() const { return ready_; }
+  bool write(Bytes in) override { return run(in, ZSTD_e_continue); }
+  bool finish() override { return run({}, ZSTD_e_end); }
+
+ private:
+  bool run(Bytes in, ZSTD_EndDirective directive) {
+    ZSTD_inBuffer from{in.data(), in.size(), 0};
+    while (true) {
+      Room room(out_, kLeastRoom + (from.size - from.pos) / 4);
+      ZSTD_outBuffer to{room.data(), room.size(), 0};
+      const size_t left = ZSTD_compressStream2(context_, &to, &from, directive);
+      room.used(to.pos);
+      if (ZSTD_isError(left)) return false;
+      if (directive == ZSTD_e_end ? left == 0 : from.pos == from.size) return true;
+    }
+  }
+
+  std::vector<uint8_t>& out_;
+  ZSTD_CCtx* context_;
+  bool ready_ = false;
+};
+
+template <typename T>
+std::unique_ptr<Compressor> if_ready(std::unique_ptr<T> compressor) {
+  return compressor->ready() ? std::move(compressor) : nullptr;
 }
 
 }  // namespace
@@ -136,21 +254,26 @@ bool every_client_reads(CompressionType type, Bytes compressed) {
   }
 }
 
-bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level) {
+std::unique_ptr<Compressor> make_compressor(CompressionType type, std::vector<uint8_t>& out, std::optional<int> level,
+                                            std::optional<uint64_t> size) {
   switch (type) {
     case CompressionType::kNone:
-      out.insert(out.end(), in.begin(), in.end());
-      return true;
+      return std::make_unique<StoringCompressor>(out);
     case CompressionType::kGzip:
-      return compress_gzip(in, out, level);
+      return if_ready(std::make_unique<GzipCompressor>(out, level));
     case CompressionType::kSnappy:
-      return compress_snappy(in, out);
+      return std::make_unique<SnappyCompressor>(out);
     case CompressionType::kLz4:
-      return compress_lz4(in, out, level);
+      return if_ready(std::make_unique<Lz4Compressor>(out, level));
     case CompressionType::kZstd:
-      return compress_zstd(in, out, level);
+      return if_ready(std::make_unique<ZstdCompressor>(out, level, size));
   }
-  return false;
+  return nullptr;
+}
+
+bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level) {
+  const auto compressor = make_compressor(type, out, level, in.size());
+  return compressor != nullptr && compressor->write(in) && compressor->finish();
 }
 
 }  // namespace weir::protocol

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <lz4frame.h>
 
+#include <algorithm>
 #include <random>
 #include <string>
 
@@ -169,6 +170,45 @@ TEST(CompressionTypes, WhatJavaDoesNotReadIsSeen) {
   frames.insert(frames.end(), one.begin(), one.end());
   EXPECT_FALSE(every_client_reads(CompressionType::kLz4, frames));
   EXPECT_FALSE(every_client_reads(CompressionType::kGzip, Raw{0x78, 0x9c, 0x03, 0x00}));  // zlib's header
+}
+
+// As Java's GZIPInputStream; what looks like a member and is none is an error there too.
+TEST(CompressionTypes, BytesBehindGzipAreNoError) {
+  const Raw in = sample(5000);
+  Raw compressed;
+  ASSERT_TRUE(compress(CompressionType::kGzip, in, compressed));
+  Decompressor decompressor;
+  for (const size_t size : {1, 17, 18, 300}) {
+    Raw with_rest = compressed;
+    with_rest.resize(with_rest.size() + size, 0x77);
+    Raw out;
+    EXPECT_EQ(decompressor.decompress(CompressionType::kGzip, with_rest, kNoLimit, out), CompressionFault::kNone) << size;
+    EXPECT_EQ(out, in);
+  }
+  Raw cut = compressed;
+  cut.insert(cut.end(), compressed.begin(), compressed.end() - 20);
+  Raw out;
+  EXPECT_EQ(decompressor.decompress(CompressionType::kGzip, cut, kNoLimit, out), CompressionFault::kCorrupt);
+}
+
+TEST(CompressionTypes, PiecesAreCompressedAsOne) {
+  const Raw in = sample(300'000);
+  for (const CompressionType type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4,
+                                     CompressionType::kZstd}) {
+    for (const size_t piece : {1'000u, 70'000u}) {
+      Raw compressed;
+      const auto compressor = make_compressor(type, compressed);
+      for (Bytes rest = in; !rest.empty(); rest = rest.subspan(std::min(piece, rest.size()))) {
+        ASSERT_TRUE(compressor->write(rest.first(std::min(piece, rest.size()))));
+      }
+      ASSERT_TRUE(compressor->finish());
+      EXPECT_TRUE(every_client_reads(type, compressed));
+      Decompressor decompressor;
+      Raw out;
+      ASSERT_EQ(decompressor.decompress(type, compressed, kNoLimit, out), CompressionFault::kNone);
+      EXPECT_EQ(out, in);
+    }
+  }
 }
 
 TEST(CompressionTypes, UnknownTypesAndLevels) {

@@ -2,8 +2,10 @@
 #include <snappy.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <limits>
 
@@ -13,9 +15,12 @@
 namespace weir::protocol {
 namespace {
 
+// What LZ4's largest blocks and zstd's windows up to level 19 need is always there.
+constexpr uint64_t kLeastMemory = 8 << 20;
+
 class StoredCodec : public Decompressor::Codec {
  public:
-  CompressionFault open(Bytes in, [[maybe_unused]] uint64_t limit_bytes) override {
+  CompressionFault open(Bytes in, uint64_t& /*limit_bytes*/, uint64_t /*memory_bytes*/) override {
     rest_ = in;
     return CompressionFault::kNone;
   }
@@ -25,6 +30,7 @@ class StoredCodec : public Decompressor::Codec {
     rest_ = rest_.subspan(produced);
     return CompressionFault::kNone;
   }
+  uint64_t memory_bytes() const override { return 0; }
 
  private:
   Bytes rest_;
@@ -35,7 +41,7 @@ class GzipCodec : public Decompressor::Codec {
   ~GzipCodec() override {
     if (ready_) inflateEnd(&stream_);
   }
-  CompressionFault open(Bytes in, [[maybe_unused]] uint64_t limit_bytes) override {
+  CompressionFault open(Bytes in, uint64_t& /*limit_bytes*/, uint64_t /*memory_bytes*/) override {
     constexpr int kDetectHeader = 15 + 32;  // 32 KB window; gzip or zlib
     if (ready_ ? inflateReset(&stream_) != Z_OK : inflateInit2(&stream_, kDetectHeader) != Z_OK)
       return CompressionFault::kCorrupt;
@@ -54,8 +60,8 @@ class GzipCodec : public Decompressor::Codec {
     while (!finished_ && stream_.avail_out > 0) {
       const int status = inflate(&stream_, Z_NO_FLUSH);
       if (status == Z_STREAM_END) {
-        // Members may follow each other; their contents are one.
-        if (stream_.avail_in == 0)
+        // Members may follow each other; their contents are one. What is no member is passed over, as Java does.
+        if (!member_follows())
           finished_ = true;
         else if (inflateReset(&stream_) != Z_OK)
           return CompressionFault::kCorrupt;
@@ -66,8 +72,16 @@ class GzipCodec : public Decompressor::Codec {
     produced = room - stream_.avail_out;
     return CompressionFault::kNone;
   }
+  uint64_t memory_bytes() const override { return 48 * 1024; }  // the window and tables, always the same
 
  private:
+  // Java looks no further if there are too few bytes for the shortest member.
+  bool member_follows() const {
+    constexpr size_t kShortestMember = 18;
+    return stream_.avail_in >= kShortestMember && stream_.next_in[0] == 0x1f && stream_.next_in[1] == 0x8b &&
+           stream_.next_in[2] == Z_DEFLATED;
+  }
+
   z_stream stream_{};
   bool ready_ = false;
   bool finished_ = true;
@@ -75,11 +89,11 @@ class GzipCodec : public Decompressor::Codec {
 
 class SnappyCodec : public Decompressor::Codec {
  public:
-  CompressionFault open(Bytes in, uint64_t limit_bytes) override {
+  CompressionFault open(Bytes in, uint64_t& limit_bytes, uint64_t memory_bytes) override {
     rest_ = in;
     block_.clear();
     position_ = 0;
-    limit_ = limit_bytes;
+    limit_ = std::min(limit_bytes, std::max(memory_bytes, kLeastMemory));
     if (in.size() >= xerial::kHeaderSize &&
         std::equal(std::begin(xerial::kMagic), std::end(xerial::kMagic), in.begin())) {
       rest_ = rest_.subspan(xerial::kHeaderSize);
@@ -103,6 +117,7 @@ class SnappyCodec : public Decompressor::Codec {
     }
     return CompressionFault::kNone;
   }
+  uint64_t memory_bytes() const override { return block_.capacity(); }
 
  private:
   CompressionFault next_block() {
@@ -147,9 +162,10 @@ class Lz4Codec : public Decompressor::Codec {
     if (LZ4F_isError(LZ4F_createDecompressionContext(&context_, LZ4F_VERSION))) context_ = nullptr;
   }
   ~Lz4Codec() override { LZ4F_freeDecompressionContext(context_); }
-  CompressionFault open(Bytes in, [[maybe_unused]] uint64_t limit_bytes) override {
+  CompressionFault open(Bytes in, uint64_t& /*limit_bytes*/, uint64_t /*memory_bytes*/) override {
     if (context_ == nullptr) return CompressionFault::kCorrupt;
     LZ4F_resetDecompressionContext(context_);
+    largest_block_ = std::max(largest_block_, block_size_of(in));
     rest_ = in;
     inside_ = true;  // no frame at all is not a valid input
     return CompressionFault::kNone;
@@ -169,9 +185,20 @@ class Lz4Codec : public Decompressor::Codec {
     }
     return CompressionFault::kNone;
   }
+  uint64_t memory_bytes() const override { return 2 * largest_block_; }  // one that comes and one that goes
 
  private:
+  // As its descriptor says, after the magic number and the flags: 4 is 64 KiB, each more is four times as much.
+  static uint64_t block_size_of(Bytes in) {
+    constexpr size_t kDescriptorAt = 5;
+    constexpr int kLargest = 7;
+    if (in.size() <= kDescriptorAt) return 0;
+    const int code = in[kDescriptorAt] >> 4 & kLargest;
+    return uint64_t{1} << (2 * code + 8);
+  }
+
   LZ4F_dctx* context_ = nullptr;
+  uint64_t largest_block_ = 0;
   Bytes rest_;
   bool inside_ = false;
 };
@@ -180,9 +207,16 @@ class ZstdCodec : public Decompressor::Codec {
  public:
   ZstdCodec() : context_(ZSTD_createDCtx()) {}
   ~ZstdCodec() override { ZSTD_freeDCtx(context_); }
-  CompressionFault open(Bytes in, [[maybe_unused]] uint64_t limit_bytes) override {
-    if (context_ == nullptr || ZSTD_isError(ZSTD_DCtx_reset(context_, ZSTD_reset_session_only)))
+  CompressionFault open(Bytes in, uint64_t& limit_bytes, uint64_t memory_bytes) override {
+    if (context_ == nullptr || ZSTD_isError(ZSTD_DCtx_reset(context_, ZSTD_reset_session_and_parameters)))
       return CompressionFault::kCorrupt;
+    // Of a window only as much is touched as comes out.
+    const uint64_t memory = std::max(memory_bytes, kLeastMemory);
+    if (window_of(in) > memory) {
+      limit_bytes = std::min(limit_bytes, memory);
+    } else if (const int log = std::bit_width(memory) - 1; log < kWindowLogMax) {
+      if (ZSTD_isError(ZSTD_DCtx_setParameter(context_, ZSTD_d_windowLogMax, log))) return CompressionFault::kCorrupt;
+    }
     in_ = {in.data(), in.size(), 0};
     inside_ = true;
     return CompressionFault::kNone;
@@ -194,7 +228,10 @@ class ZstdCodec : public Decompressor::Codec {
       const size_t before_in = in_.pos;
       const size_t before_out = buffer.pos;
       const size_t hint = ZSTD_decompressStream(context_, &buffer, &in_);
-      if (ZSTD_isError(hint)) return CompressionFault::kCorrupt;
+      if (ZSTD_isError(hint)) {
+        const bool large = ZSTD_getErrorCode(hint) == ZSTD_error_frameParameter_windowTooLarge;
+        return large ? CompressionFault::kTooLarge : CompressionFault::kCorrupt;
+      }
       inside_ = hint != 0;
       if (inside_ && in_.pos == before_in && buffer.pos == before_out)
         return CompressionFault::kCorrupt;  // cut short
@@ -202,8 +239,24 @@ class ZstdCodec : public Decompressor::Codec {
     produced = buffer.pos;
     return CompressionFault::kNone;
   }
+  uint64_t memory_bytes() const override { return ZSTD_sizeof_DCtx(context_); }
 
  private:
+  static constexpr int kWindowLogMax = 27;  // the library's own bound
+
+  // Of the first frame: RFC 8878, 3.1.1.1. The bound of later ones is that of what fits.
+  static uint64_t window_of(Bytes in) {
+    constexpr size_t kFlagsAt = 4, kWindowAt = 5;
+    constexpr uint8_t kSingleSegment = 0x20;
+    if (in.size() <= kWindowAt) return 0;
+    if ((in[kFlagsAt] & kSingleSegment) != 0) {
+      const unsigned long long content = ZSTD_getFrameContentSize(in.data(), in.size());
+      return content == ZSTD_CONTENTSIZE_ERROR || content == ZSTD_CONTENTSIZE_UNKNOWN ? 0 : content;
+    }
+    const uint64_t base = uint64_t{1} << (10 + (in[kWindowAt] >> 3));
+    return base + base / 8 * (in[kWindowAt] & 7);
+  }
+
   ZSTD_DCtx* context_;
   ZSTD_inBuffer in_{};
   bool inside_ = false;
@@ -230,9 +283,8 @@ std::unique_ptr<Decompressor::Codec> make_codec(CompressionType type) {
 Decompressor::Decompressor() = default;
 Decompressor::~Decompressor() = default;
 
-void Decompressor::open(CompressionType type, Bytes in, uint64_t limit_bytes) {
+void Decompressor::open(CompressionType type, Bytes in, uint64_t limit_bytes, uint64_t memory_bytes) {
   fault_ = CompressionFault::kNone;
-  left_ = limit_bytes;
   current_ = nullptr;
   const auto index = static_cast<size_t>(type);
   if (index >= kCompressionTypes) {
@@ -241,7 +293,15 @@ void Decompressor::open(CompressionType type, Bytes in, uint64_t limit_bytes) {
   }
   if (codecs_[index] == nullptr) codecs_[index] = make_codec(type);
   current_ = codecs_[index].get();
-  fault_ = current_->open(in, limit_bytes);
+  fault_ = current_->open(in, limit_bytes, memory_bytes);
+  left_ = limit_bytes;
+}
+
+void Decompressor::trim(uint64_t kept_bytes) {
+  current_ = nullptr;
+  for (auto& codec : codecs_) {
+    if (codec != nullptr && codec->memory_bytes() > kept_bytes) codec.reset();
+  }
 }
 
 size_t Decompressor::read(MutableBytes out) {
@@ -263,10 +323,10 @@ size_t Decompressor::read(MutableBytes out) {
 }
 
 CompressionFault Decompressor::decompress(CompressionType type, Bytes in, uint64_t limit_bytes,
-                                          std::vector<uint8_t>& out) {
+                                          std::vector<uint8_t>& out, uint64_t memory_bytes) {
   constexpr size_t kFirstRoom = 16 * 1024;
   constexpr size_t kLargestRoom = 1024 * 1024;
-  open(type, in, limit_bytes);
+  open(type, in, limit_bytes, memory_bytes);
   size_t room = std::clamp(in.size() * 2, kFirstRoom, kLargestRoom);
   while (fault_ == CompressionFault::kNone) {
     const size_t at = out.size();

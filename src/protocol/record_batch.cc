@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/varint.h"
+#include "protocol/record_window.h"
 
 namespace weir::protocol {
 namespace {
@@ -102,6 +103,72 @@ inline bool parse_record(Cursor& cursor, Parsed& record) {
   return body.at == body.end;
 }
 
+// A record of a window that it does not fit into: its parts are passed over as they come.
+class LargeRecord {
+ public:
+  LargeRecord(RecordWindow& window, uint64_t size) : window_(window), left_(size) {}
+
+  bool parse(Parsed& record) {
+    if (!skip(1) || !read(record.timestamp_delta) || !read(record.offset_delta)) return false;
+    if (!skip_field(record.key) || !skip_field(record.value)) return false;
+    if (!read(record.header_count) || record.header_count < 0) return false;
+    Field key, value;
+    for (int32_t i = 0; i < record.header_count; ++i) {
+      if (!skip_field(key) || key.size < 0 || !skip_field(value)) return false;
+    }
+    return left_ == 0;
+  }
+
+ private:
+  bool skip(uint64_t bytes) {
+    if (bytes > left_ || !window_.skip(bytes)) return false;
+    left_ -= bytes;
+    return true;
+  }
+  template <typename T>
+  bool read(T& value) {
+    constexpr size_t kVarintMax = 10;
+    const Bytes window = window_.ahead(std::min<uint64_t>(kVarintMax, left_));
+    Cursor cursor(window.first(std::min<uint64_t>(window.size(), left_)));
+    return read_varint(cursor, value) && skip(static_cast<uint64_t>(cursor.at - window.data()));
+  }
+  bool skip_field(Field& field) {
+    field.data = nullptr;
+    return read(field.size) && field.size >= -1 && skip(static_cast<uint64_t>(std::max(field.size, 0)));
+  }
+
+  RecordWindow& window_;
+  uint64_t left_;
+};
+
+// Where check_records gets its records from.
+struct PlainRecords {
+  Cursor cursor;
+  bool next(Parsed& record) { return parse_record(cursor, record); }
+  bool within(uint64_t /*record_bytes_max*/) const { return true; }
+  bool ended() const { return cursor.left() == 0; }
+};
+// Keys and values of what it returns are not to be looked into.
+struct OpenedRecords {
+  RecordWindow& window;
+  uint64_t size_ = 0;  // of the last record
+
+  bool next(Parsed& record) {
+    constexpr size_t kLengthMax = 5;
+    Bytes bytes = window.ahead(kLengthMax);
+    int32_t size = 0;
+    const size_t prefix = read_varint32(bytes, size);
+    if (prefix == 0 || size <= 0) return false;
+    const size_t whole = size_ = prefix + static_cast<size_t>(size);
+    if (whole > RecordWindow::kBytes) return window.skip(prefix) && LargeRecord(window, static_cast<uint64_t>(size)).parse(record);
+    if (whole > bytes.size()) bytes = window.ahead(whole);
+    Cursor cursor(bytes);
+    return parse_record(cursor, record) && window.skip(whole);
+  }
+  bool within(uint64_t record_bytes_max) const { return size_ <= record_bytes_max; }
+  bool ended() { return window.ahead(1).empty(); }
+};
+
 inline bool timestamp_of(const BatchHeader& header, int64_t delta, int64_t& timestamp) {
   if (header.log_append_time()) {
     timestamp = header.max_timestamp;
@@ -184,6 +251,8 @@ std::string_view batch_fault_name(BatchFault fault) {
       return "a record has no key";
     case BatchFault::kTooManyRecords:
       return "more records are claimed than the bytes can hold";
+    case BatchFault::kRecordTooLarge:
+      return "a record is too large";
   }
   return "unknown fault";
 }
@@ -242,17 +311,16 @@ BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header
   return check_records(header, batch.subspan(BatchHeader::kSize), rules, &header.max_timestamp);
 }
 
-BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules,
-                         int64_t* max_timestamp) {
-  if (header.record_count < 0) return BatchFault::kBadCount;
-  if (static_cast<size_t>(header.record_count) > records.size() / kSmallestRecord)
-    return BatchFault::kTooManyRecords;
+namespace {
+
+template <typename Records>
+BatchFault check_each(const BatchHeader& header, Records records, const BatchRules& rules, int64_t* max_timestamp) {
   int64_t highest = -1;
   int32_t expected = 0;  // the lowest offset delta the next record may have
-  Cursor cursor(records);
   Parsed record;
   for (int32_t i = 0; i < header.record_count; ++i) {
-    if (!parse_record(cursor, record)) return BatchFault::kBadRecord;
+    if (!records.next(record)) return BatchFault::kBadRecord;
+    if (!records.within(rules.record_bytes_max)) return BatchFault::kRecordTooLarge;
     const bool in_place =
         rules.contiguous ? record.offset_delta == expected
                          : record.offset_delta >= expected && record.offset_delta <= header.last_offset_delta;
@@ -264,11 +332,31 @@ BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRu
     if (!possible || (rules.contiguous && timestamp < -1)) return BatchFault::kBadTimestamp;
     highest = std::max(highest, timestamp);
   }
-  if (cursor.left() > 0) return BatchFault::kTrailingBytes;
+  if (!records.ended()) return BatchFault::kTrailingBytes;
   // A batch that compaction emptied keeps the time at which its producer was active.
   const bool says_itself = header.log_append_time() || header.record_count == 0;
   if (max_timestamp != nullptr) *max_timestamp = says_itself ? header.max_timestamp : highest;
   return BatchFault::kNone;
+}
+
+}  // namespace
+
+BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules, int64_t* max_timestamp) {
+  if (header.record_count < 0) return BatchFault::kBadCount;
+  if (static_cast<size_t>(header.record_count) > records.size() / kSmallestRecord) return BatchFault::kTooManyRecords;
+  return check_each(header, PlainRecords{Cursor(records)}, rules, max_timestamp);
+}
+
+BatchFault check_records(const BatchHeader& header, RecordWindow& records, const BatchRules& rules, int64_t* max_timestamp) {
+  if (header.record_count < 0) return BatchFault::kBadCount;
+  return check_each(header, OpenedRecords{records}, rules, max_timestamp);
+}
+
+bool next_outline(const BatchHeader& header, RecordWindow& records, RecordOutline& record) {
+  Parsed parsed;
+  if (!OpenedRecords{records}.next(parsed)) return false;
+  record.has_key = parsed.key.size >= 0;
+  return timestamp_of(header, parsed.timestamp_delta, record.timestamp);
 }
 
 bool BatchSplitter::next() {

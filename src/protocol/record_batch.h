@@ -13,6 +13,8 @@
 
 namespace weir::protocol {
 
+class RecordWindow;
+
 enum class CompressionType : uint8_t { kNone = 0, kGzip = 1, kSnappy = 2, kLz4 = 3, kZstd = 4 };
 inline constexpr uint8_t kCompressionTypes = 5;
 
@@ -82,6 +84,7 @@ enum class BatchFault : uint8_t {
   kTrailingBytes,   // bytes after the last record
   kMissingKey,      // a record without a key where each needs one
   kTooManyRecords,  // more records claimed than the bytes can hold
+  kRecordTooLarge,  // a record of a compressed batch above the rules' bound
 };
 std::string_view batch_fault_name(BatchFault fault);  // a short sentence for error messages
 
@@ -91,6 +94,7 @@ struct BatchRules {
   bool walk_records = true;  // of uncompressed batches; those of compressed ones via check_records()
   bool contiguous = true;  // offset deltas are 0..n-1, as a producer sends them; compacted batches have gaps
   bool keys_required = false;  // compacted topics
+  uint64_t record_bytes_max = UINT64_MAX;  // of compressed batches: what opens one later has each record in memory
   bool create_time = false;    // the records' own timestamps count, whatever the attributes say
 };
 
@@ -106,6 +110,17 @@ BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header
 // `max_timestamp`, if given, receives the highest timestamp of the records.
 BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules,
                          int64_t* max_timestamp = nullptr);
+
+// As above for a compressed batch, through a window. Bytes that cannot be decompressed are kBadRecord; the window's decompressor knows why.
+BatchFault check_records(const BatchHeader& header, RecordWindow& records, const BatchRules& rules, int64_t* max_timestamp = nullptr);
+
+// What is known of a record without its key and value in memory.
+struct RecordOutline {
+  int64_t timestamp = -1;
+  bool has_key = false;
+};
+// The next record of a compressed batch; false at the end of the window and if it is damaged.
+bool next_outline(const BatchHeader& header, RecordWindow& records, RecordOutline& record);
 
 // Walks the batches of a records field or a file. Stops at the end, or at a batch whose size or magic is
 // wrong: then fault() says what, and rest() begins with it.

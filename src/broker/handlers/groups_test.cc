@@ -254,7 +254,10 @@ TEST_F(GroupsTest, TheOffsetsTopicIsCompactedAndLoadedFromWhatIsLeft) {
 
 TEST_F(GroupsTest, CompressedBatchesAreReplayed) {
   const TopicId topic = create_topic("c", 1, {{"compression.type", "gzip"}});
-  const std::vector<std::string> first(1'000, "repeated"), second{"a", "b"};
+  // More than one window, and a record larger than one.
+  std::vector<std::string> first(1'000, std::string(200, 'r'));
+  first[500] = std::string(300'000, 'l');
+  const std::vector<std::string> second{"a", "b"};
   produce("c", 0, first);
   produce("c", 0, second);
   const storage::PartitionId id{topic, 0};
@@ -269,7 +272,7 @@ TEST_F(GroupsTest, CompressedBatchesAreReplayed) {
   run_until([&] { return outcome.has_value(); });
   EXPECT_EQ(*outcome, coordination::LogReplay::Outcome::kComplete);
   ASSERT_EQ(values.size(), 1'002u);
-  EXPECT_EQ(values[999], "repeated");
+  EXPECT_EQ(std::vector(values.begin(), values.begin() + 1'000), first);
   EXPECT_EQ(values[1001], "b");
   EXPECT_EQ(replay.next_offset(), 1'002);
 }

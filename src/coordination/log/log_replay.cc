@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "protocol/compression.h"
+#include "protocol/record_window.h"
 
 namespace weir::coordination {
 
@@ -84,8 +85,7 @@ void LogReplay::replay_slice() {
       if (record.offset >= next_offset_ && record.key) callbacks_.record(record);
       continue;
     }
-    next_offset_ = batches_->header().next_offset();
-    records_.reset();
+    if (!batch_ended()) return;
   }
   loop_.post(guarded([this] { replay_slice(); }));
 }
@@ -104,7 +104,9 @@ bool LogReplay::begin_batch() {
   if (header.control()) {
     next_offset_ = header.next_offset();
   } else if (header.compressed()) {
-    open_batch();
+    const Bytes records = batches_->batch().subspan(protocol::BatchHeader::kSize);
+    opening_ = std::make_shared<Opening>(piece_, records, header);
+    open_more();
     return false;
   } else {
     records_.emplace(batches_->batch());
@@ -112,30 +114,54 @@ bool LogReplay::begin_batch() {
   return true;
 }
 
-void LogReplay::open_batch() {
-  struct Opening {
-    Slice piece;  // keeps the batch where it is
-    Bytes records;
-    protocol::CompressionType type;
-    std::vector<uint8_t> opened;
-    protocol::CompressionFault fault{};
-  };
-  const Bytes records = batches_->batch().subspan(protocol::BatchHeader::kSize);
-  auto opening = std::make_shared<Opening>(Opening{piece_, records, batches_->header().compression(), {}, {}});
-  pool_.submit(
-      [opening] {
-        protocol::Decompressor decompressor;
-        opening->fault = decompressor.decompress(opening->type, opening->records, kOpenedBytesMax, opening->opened);
-      },
-      loop_, guarded([this, opening] {
-        if (opening->fault != protocol::CompressionFault::kNone) {
-          const std::string fault(protocol::compression_fault_name(opening->fault));
-          return finish(Outcome::kFailed, "a batch cannot be decompressed: " + fault);
-        }
-        opened_ = std::move(opening->opened);
-        records_.emplace(batches_->header(), opened_);
-        replay_slice();
-      }));
+struct LogReplay::Opening {
+  Opening(Slice of, Bytes stored, const protocol::BatchHeader& header)
+      : piece(std::move(of)), compressed(stored), part(header), left(header.record_count) {}
+
+  void open_more() {
+    if (memory.empty()) decompressor.open(part.compression(), compressed, kOpenedBytesMax, kCodecBytesMax);
+    records = window.whole_records(part.record_count);
+  }
+
+  const Slice piece;  // keeps the batch where it is
+  const Bytes compressed;
+  protocol::Decompressor decompressor;
+  std::vector<uint8_t> memory;
+  protocol::RecordWindow window{decompressor, memory};
+  protocol::BatchHeader part;  // of the records in the window
+  Bytes records;
+  int32_t left;
+};
+
+void LogReplay::open_more() {
+  pool_.submit([opening = opening_] { opening->open_more(); }, loop_,
+               guarded([this] {
+                 if (const auto fault = opening_->decompressor.fault(); fault != protocol::CompressionFault::kNone) {
+                   const std::string name(protocol::compression_fault_name(fault));
+                   return finish(Outcome::kFailed, "a batch cannot be decompressed: " + name);
+                 }
+                 opening_->left -= opening_->part.record_count;
+                 records_.emplace(opening_->part, opening_->records);
+                 replay_slice();
+               }));
+}
+
+bool LogReplay::batch_ended() {
+  const bool damaged = records_->fault() != protocol::BatchFault::kNone;
+  const bool whole = opening_ == nullptr || opening_->left == 0;
+  const bool more = !whole && opening_->part.record_count > 0;
+  records_.reset();
+  if (damaged || (!whole && !more)) {
+    finish(Outcome::kFailed, "a batch is damaged");
+    return false;
+  }
+  if (more) {
+    open_more();
+    return false;
+  }
+  opening_.reset();
+  next_offset_ = batches_->header().next_offset();
+  return true;
 }
 
 void LogReplay::finish(Outcome outcome, std::string reason) {

@@ -1,8 +1,9 @@
 // Reads a partition of an internal topic from its start to its high watermark and hands every record to a visitor, as
 // often as a coordinator's state is built anew.
 //
-// Segments are read by the pool, a piece at a time, and compressed batches are opened there. The loop gets a turn after at most kRecordsPerSlice records, so that
-// loading a large partition does not hold up the requests of others; at most kReadBytes (or one batch) are in memory.
+// Segments are read by the pool, a piece at a time, and compressed batches are opened there, some records at a time. The loop gets a
+// turn after at most kRecordsPerSlice records, so that loading a large partition does not hold up the requests of others; at most
+// kReadBytes (or one batch as it is stored) and a window of opened records (or one of them) are in memory.
 // Destroying the object ends it without another call. Loop thread only.
 #pragma once
 
@@ -35,7 +36,8 @@ class LogReplay {
   };
   static constexpr size_t kRecordsPerSlice = 256;
   static constexpr uint64_t kReadBytes = uint64_t{1} << 20;
-  static constexpr uint64_t kOpenedBytesMax = uint64_t{256} << 20;  // of a compressed batch
+  static constexpr uint64_t kOpenedBytesMax = uint64_t{256} << 20;  // of a compressed batch, which is opened through a window
+  static constexpr uint64_t kCodecBytesMax = uint64_t{16} << 20;
 
   // Everything given outlives the object.
   LogReplay(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
@@ -53,7 +55,8 @@ class LogReplay {
   void replay(Slice piece);
   void replay_slice();
   bool begin_batch();  // false: the piece is at its end, or damaged, or it goes on later
-  void open_batch();   // a compressed one
+  void open_more();    // of a compressed one
+  bool batch_ended();  // false: it goes on later, or it is damaged
   void finish(Outcome outcome, std::string reason = {});
 
   template <typename Callback>
@@ -74,7 +77,8 @@ class LogReplay {
   Slice piece_;                             // being replayed, and where
   std::optional<protocol::BatchSplitter> batches_;
   std::optional<protocol::RecordIterator> records_;
-  std::vector<uint8_t> opened_;  // what records_ points into if the batch is compressed
+  struct Opening;
+  std::shared_ptr<Opening> opening_;  // what records_ points into if the batch is compressed
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -8,6 +8,7 @@
 #include "base/check.h"
 #include "base/crc32c.h"
 #include "base/varint.h"
+#include "protocol/record_window.h"
 #include "storage/types.h"
 
 namespace weir::storage {
@@ -60,34 +61,85 @@ std::unexpected<Error> damaged(const BatchHeader& header, std::string_view what)
 
 }  // namespace
 
-Result<Bytes> BatchCleaner::open(Bytes batch, BatchHeader& header) {
+void BatchCleaner::Kept::add(bool keep, int64_t timestamp) {
+  records.push_back(keep);
+  if (!keep) return;
+  if (count == 0) first_timestamp = lowest_timestamp = highest_timestamp = timestamp;
+  lowest_timestamp = std::min(lowest_timestamp, timestamp);
+  highest_timestamp = std::max(highest_timestamp, timestamp);
+  ++count;
+}
+
+void BatchCleaner::open_window(const BatchHeader& header, Bytes batch) {
+  decompressor_.open(header.compression(), batch.subspan(BatchHeader::kSize), kUnpackedMax, kCodecBytesMax);
+}
+
+Result<void> BatchCleaner::open(Bytes batch, BatchHeader& header) {
   header = BatchHeader::parse(batch.data());
   WEIR_CHECK(header.size() == batch.size());
   if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
     return damaged(header, protocol::batch_fault_name(protocol::BatchFault::kBadCrc));
-  Bytes records = batch.subspan(BatchHeader::kSize);
-  if (header.compressed() && header.record_count > 0) {
-    unpacked_.clear();
-    const auto fault = decompressor_.decompress(header.compression(), records, kUnpackedMax, unpacked_);
-    if (fault != protocol::CompressionFault::kNone)
-      return damaged(header, protocol::compression_fault_name(fault));
-    records = unpacked_;
+  const Bytes records = batch.subspan(BatchHeader::kSize);
+  const protocol::BatchRules rules{.contiguous = false};
+  if (!header.compressed() || header.record_count == 0) {
+    const auto fault = protocol::check_records(header, records, rules);
+    if (fault != protocol::BatchFault::kNone) return damaged(header, protocol::batch_fault_name(fault));
+    return {};
   }
-  const auto fault = protocol::check_records(header, records, {.contiguous = false});
+  unpacked_.clear();
+  auto unpacked = decompressor_.decompress(header.compression(), records, kWholeBytesMax, unpacked_);
+  whole_ = unpacked == protocol::CompressionFault::kNone;
+  protocol::BatchFault fault{};
+  if (unpacked == protocol::CompressionFault::kTooLarge) {
+    open_window(header, batch);
+    protocol::RecordWindow window(decompressor_, window_);
+    fault = protocol::check_records(header, window, rules);
+    unpacked = decompressor_.fault();
+  } else if (whole_) {
+    fault = protocol::check_records(header, unpacked_, rules);
+  }
+  if (unpacked != protocol::CompressionFault::kNone) return damaged(header, protocol::compression_fault_name(unpacked));
   if (fault != protocol::BatchFault::kNone) return damaged(header, protocol::batch_fault_name(fault));
-  return records;
+  return {};
+}
+
+template <typename Visit>
+void BatchCleaner::each_record(const BatchHeader& header, Bytes batch, Visit visit) {
+  protocol::Record record;
+  const auto visit_all = [&](const BatchHeader& part, Bytes records) {
+    protocol::RecordIterator iterator(part, records);
+    while (iterator.next(record)) {
+      if (!visit(record)) return false;
+    }
+    return true;
+  };
+  if (!header.compressed() || header.record_count == 0) {
+    visit_all(header, batch.subspan(BatchHeader::kSize));
+  } else if (whole_) {
+    visit_all(header, unpacked_);
+  } else {
+    open_window(header, batch);
+    protocol::RecordWindow window(decompressor_, window_);
+    BatchHeader part = header;
+    while (true) {
+      const Bytes records = window.whole_records(part.record_count);
+      if (part.record_count == 0 || !visit_all(part, records)) break;
+    }
+    // What a large record needed is not kept.
+    if (window_.size() > kWholeBytesMax) std::vector<uint8_t>().swap(window_);
+    decompressor_.trim(kCodecBytesMax);
+  }
 }
 
 Result<bool> BatchCleaner::map_keys(Bytes batch, int64_t start_offset, OffsetMap& map) {
   BatchHeader header = BatchHeader::parse(batch.data());
   if (!header.control()) {
-    auto records = open(batch, header);
-    if (!records) return std::unexpected(std::move(records.error()));
-    protocol::RecordIterator iterator(header, *records);
-    protocol::Record record;
-    while (iterator.next(record)) {
-      if (record.key && record.offset >= start_offset && !map.put(*record.key, record.offset)) return false;
-    }
+    if (auto opened = open(batch, header); !opened) return std::unexpected(std::move(opened.error()));
+    bool fits = true;
+    each_record(header, batch, [&](const protocol::Record& record) {
+      return fits = !record.key || record.offset < start_offset || map.put(*record.key, record.offset);
+    });
+    if (!fits) return false;
   }
   if (header.last_offset() >= start_offset) map.update_latest_offset(header.last_offset());
   return true;
@@ -113,64 +165,73 @@ bool BatchCleaner::stays_when_empty(const BatchHeader& header) const {
 
 Result<BatchFate> BatchCleaner::clean(Bytes batch) {
   BatchHeader header;
-  auto records = open(batch, header);
-  if (!records) return std::unexpected(std::move(records.error()));
+  if (auto opened = open(batch, header); !opened) return std::unexpected(std::move(opened.error()));
   totals_.records_read += static_cast<uint64_t>(header.record_count);
   if (header.control()) {
     totals_.records_kept += static_cast<uint64_t>(header.record_count);
     return BatchFate::kKeep;
   }
-  kept_.clear();
+  kept_ = {};
   bool tombstones = false;
-  protocol::RecordIterator iterator(header, *records);
-  protocol::Record record;
-  while (iterator.next(record)) {
-    if (!keeps(header, record)) continue;
-    tombstones |= !record.value;
-    kept_.push_back(record);
-  }
-  totals_.records_kept += kept_.size();
-  if (kept_.empty()) {
+  each_record(header, batch, [&](const protocol::Record& record) {
+    const bool keep = keeps(header, record);
+    tombstones |= keep && !record.value;
+    kept_.add(keep, record.timestamp);
+    return true;
+  });
+  totals_.records_kept += static_cast<uint64_t>(kept_.count);
+  if (kept_.count == 0) {
     if (!stays_when_empty(header)) return BatchFate::kDrop;
     if (header.record_count == 0) return BatchFate::kKeep;
     write_empty(header);
     return BatchFate::kRewrite;
   }
   const bool sets_horizon = tombstones && !header.delete_horizon();
-  if (kept_.size() == static_cast<size_t>(header.record_count) && !sets_horizon) return BatchFate::kKeep;
+  if (kept_.count == header.record_count && !sets_horizon) return BatchFate::kKeep;
   int64_t horizon = header.delete_horizon() ? header.base_timestamp : kNoTimestamp;
   if (sets_horizon && __builtin_add_overflow(rules_.now_ms, rules_.delete_retention_ms, &horizon))
     horizon = std::numeric_limits<int64_t>::max();
-  write(header, kept_, horizon);
+  write(header, batch, horizon);
   return BatchFate::kRewrite;
 }
 
-void BatchCleaner::write(const BatchHeader& header, const std::vector<protocol::Record>& records,
-                         int64_t delete_horizon_ms) {
+void BatchCleaner::write(const BatchHeader& header, Bytes batch, int64_t delete_horizon_ms) {
   BatchHeader after = header;
-  after.base_timestamp = delete_horizon_ms != kNoTimestamp ? delete_horizon_ms : records.front().timestamp;
+  after.base_timestamp = delete_horizon_ms != kNoTimestamp ? delete_horizon_ms : kept_.first_timestamp;
   // Without a time (-1), the largest time is too far away to be a delta.
-  const bool reaches = std::ranges::none_of(records, [&](const protocol::Record& record) {
-    int64_t delta = 0;
-    return __builtin_sub_overflow(record.timestamp, after.base_timestamp, &delta);
-  });
-  if (!reaches) after.base_timestamp = 0;
+  int64_t delta = 0;
+  if (__builtin_sub_overflow(kept_.lowest_timestamp, after.base_timestamp, &delta) ||
+      __builtin_sub_overflow(kept_.highest_timestamp, after.base_timestamp, &delta)) {
+    after.base_timestamp = 0;
+  }
   if (delete_horizon_ms != kNoTimestamp)
     after.attributes = static_cast<int16_t>(after.attributes | BatchHeader::kDeleteHorizon);
-  after.record_count = static_cast<int32_t>(records.size());
+  after.record_count = kept_.count;
   if (!header.log_append_time()) after.max_timestamp = kNoTimestamp;
-  records_.clear();
-  for (const protocol::Record& record : records) {
-    put_record(records_, record, record.timestamp - after.base_timestamp);
-    after.max_timestamp = std::max(after.max_timestamp, record.timestamp);
-  }
+  after.max_timestamp = std::max(after.max_timestamp, kept_.highest_timestamp);
+
   out_.assign(BatchHeader::kSize, 0);
-  if (header.compressed()) {
+  std::unique_ptr<protocol::Compressor> compressor;
+  const auto compress_some = [&] {
+    if (compressor == nullptr) compressor = protocol::make_compressor(header.compression(), out_);
+    WEIR_CHECK(compressor != nullptr && compressor->write(records_));
+    records_.clear();
+  };
+  records_.clear();
+  size_t index = 0;
+  each_record(header, batch, [&](const protocol::Record& record) {
+    if (kept_.records[index++]) put_record(records_, record, record.timestamp - after.base_timestamp);
+    if (records_.size() > kWholeBytesMax) compress_some();
+    return true;
+  });
+  if (compressor == nullptr) {
     const bool done = protocol::compress(header.compression(), records_, out_);
     WEIR_CHECK(done);
   } else {
-    out_.insert(out_.end(), records_.begin(), records_.end());
+    compress_some();
+    WEIR_CHECK(compressor->finish());
   }
+  if (records_.capacity() > 4 * kWholeBytesMax) std::vector<uint8_t>().swap(records_);
   after.batch_length = static_cast<int32_t>(out_.size() - BatchHeader::kLengthEnd);
   after.store(out_.data());
   protocol::patch_crc(out_);

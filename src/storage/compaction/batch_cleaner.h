@@ -17,7 +17,8 @@
 //    records of its transaction are gone and its horizon passed. Both are questions to a batch's header
 //    before its records are looked at, in clean(); the log accepts no transactional batches yet.
 //
-// One thread at a time. Memory is bounded by the limit for unpacked batches.
+// One thread at a time. A batch that decompresses to more than kWholeBytesMax is opened through a window, once for each look at it,
+// and compressed as its records come: memory is bounded by its largest record and by what is written.
 #pragma once
 
 #include <cstdint>
@@ -47,6 +48,8 @@ enum class BatchFate { kKeep, kRewrite, kDrop };
 class BatchCleaner {
  public:
   static constexpr uint64_t kUnpackedMax = uint64_t{256} << 20;
+  static constexpr uint64_t kWholeBytesMax = uint64_t{1} << 20;
+  static constexpr uint64_t kCodecBytesMax = uint64_t{16} << 20;
 
   // Counted over all batches.
   struct Totals {
@@ -69,19 +72,32 @@ class BatchCleaner {
   const Totals& totals() const { return totals_; }
 
  private:
-  // Checks the batch and unpacks its records.
-  Result<Bytes> open(Bytes batch, BatchHeader& header);
+  // Checks the batch and its records, which each_record can then be asked for.
+  Result<void> open(Bytes batch, BatchHeader& header);
+  void open_window(const BatchHeader& header, Bytes batch);
+  // Until `visit` returns false.
+  template <typename Visit>
+  void each_record(const BatchHeader& header, Bytes batch, Visit visit);
   bool keeps(const BatchHeader& header, const protocol::Record& record);
   bool stays_when_empty(const BatchHeader& header) const;
-  void write(const BatchHeader& header, const std::vector<protocol::Record>& records,
-             int64_t delete_horizon_ms);
+  void write(const BatchHeader& header, Bytes batch, int64_t delete_horizon_ms);
   void write_empty(const BatchHeader& header);
 
   const RetentionRules rules_;
   Totals totals_;
   protocol::Decompressor decompressor_;
-  std::vector<uint8_t> unpacked_, records_, out_;
-  std::vector<protocol::Record> kept_;
+  std::vector<uint8_t> unpacked_, window_, records_, out_;
+  bool whole_ = false;  // unpacked_ holds all records of the compressed batch that was opened
+  // Of the batch that is being cleaned.
+  struct Kept {
+    std::vector<bool> records;
+    int32_t count = 0;
+    int64_t first_timestamp = 0;
+    int64_t lowest_timestamp = 0;
+    int64_t highest_timestamp = 0;
+    void add(bool keep, int64_t timestamp);
+  };
+  Kept kept_;
 };
 
 }  // namespace weir::storage

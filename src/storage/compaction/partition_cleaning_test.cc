@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "storage/compaction/compaction_fixture.h"
+#include "testing/peak_memory.h"
 
 namespace weir::storage::testing {
 namespace {
@@ -101,6 +102,36 @@ TEST_F(PartitionCleaningTest, CompressedBatchesKeepTheirCodec) {
     EXPECT_EQ(found[static_cast<size_t>(i)].header.compression_bits(), i + 1);
     EXPECT_EQ(found[static_cast<size_t>(i)].value, std::string(3000, 'v'));
     EXPECT_EQ(found[static_cast<size_t>(i)].header.last_offset_delta, 1);
+  }
+}
+
+// It is opened and written through windows: neither what it decompresses to nor what is left of it is in memory.
+TEST_F(PartitionCleaningTest, AHugeCompressedBatchIsCleanedWithLittleMemory) {
+  for (const auto type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
+    KeyedBatch batch{.records = {}, .compression = type};
+    constexpr int kRecords = 16 * 1024;
+    const std::string name = std::to_string(static_cast<int>(type)) + "-";
+    for (int i = 0; i < kRecords; ++i) {
+      const size_t size = i == 700 ? 2 << 20 : 4096;
+      batch.records.push_back({name + std::to_string(i % (kRecords - 1000)), std::string(size, 'v'), 1000 + i});
+    }
+    segment({batch});
+    active();
+    const weir::testing::PeakMemory peak;
+    clean();
+    EXPECT_LE(peak.grown_bytes(), 24u << 20) << name;
+    std::map<std::string, std::pair<int64_t, int64_t>> found;  // key -> offset, time
+    for (const FoundRecord& record : read(0, 1 << 20)) {
+      if (!record.key.starts_with(name)) continue;
+      EXPECT_EQ(record.header.compression(), type);
+      EXPECT_EQ(record.value.size(), record.key == name + "700" && record.timestamp == 1700 ? 2u << 20 : 4096u);
+      EXPECT_TRUE(found.try_emplace(record.key, record.offset, record.timestamp).second);
+    }
+    ASSERT_EQ(found.size(), static_cast<size_t>(kRecords - 1000));
+    const int64_t base = next_offset_ - 1 - kRecords;
+    const auto last = found.at(name + "5");
+    EXPECT_EQ(last, std::pair(base + kRecords - 1000 + 5, int64_t{1000 + kRecords - 1000 + 5}));
+    EXPECT_EQ(found.at(name + "2000"), std::pair(base + 2000, int64_t{3000}));
   }
 }
 

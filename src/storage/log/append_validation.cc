@@ -33,6 +33,8 @@ ErrorCode error_of(BatchFault fault, Bytes batch) {
       return error_of_magic(batch);
     case BatchFault::kBadTimestamp:
       return ErrorCode::kInvalidTimestamp;
+    case BatchFault::kRecordTooLarge:
+      return ErrorCode::kMessageTooLarge;
     default:
       return ErrorCode::kInvalidRecord;
   }
@@ -44,12 +46,13 @@ bool refuse(AppendResult& result, ErrorCode error, std::string message) {
   return false;
 }
 
-// Calls visit(index, record) for the records of an uncompressed batch that was walked before.
-template <typename Visitor>
-void each_record(const BatchHeader& header, Bytes batch, Visitor visit) {
-  protocol::RecordIterator records(header, batch.subspan(BatchHeader::kSize));
-  protocol::Record record;
-  for (int32_t index = 0; records.next(record); ++index) visit(index, record);
+// Of an uncompressed batch.
+EachRecord each_of(const BatchHeader& header, Bytes batch) {
+  return [&header, batch](const RecordVisitor& visit) {
+    protocol::RecordIterator records(header, batch.subspan(BatchHeader::kSize));
+    protocol::Record record;
+    for (int32_t index = 0; records.next(record); ++index) visit(index, {record.timestamp, record.key.has_value()});
+  };
 }
 
 constexpr size_t kRecordErrorsMax = 1000;  // more would only fill the response
@@ -97,38 +100,39 @@ bool check_flagged(const BatchHeader& said, const LogConfig& config, int64_t now
   return refuse_timestamps(result);
 }
 
-// `header` is that of the records. Those of compressed batches are looked at when they are opened (batch_preparation.h).
-bool check_timestamps(Bytes batch, const BatchHeader& header, const LogConfig& config, int64_t now_ms,
+// `header` is that of the records.
+bool check_timestamps(const BatchHeader& header, const LogConfig& config, int64_t now_ms, const EachRecord& each,
                       AppendResult& result) {
-  if (config.log_append_time || header.compressed()) return true;
+  if (config.log_append_time) return true;
   const bool bounded_below = config.timestamp_before_max_ms != INT64_MAX;
   if (!outside(header.max_timestamp, config, now_ms) && !bounded_below) return true;
-  each_record(header, batch, [&](int32_t index, const protocol::Record& record) {
+  each([&](int32_t index, const protocol::RecordOutline& record) {
     if (outside(record.timestamp, config, now_ms)) note_out_of_range(result, index, record.timestamp, config, now_ms);
   });
   return result.record_errors.empty() ? true : refuse_timestamps(result);
 }
 
-bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader& header, AppendResult& result) {
-  const BatchFault fault = protocol::check_batch(batch, rules, header);
+bool refuse_fault(BatchFault fault, Bytes batch, const EachRecord& each, AppendResult& result) {
   if (fault == BatchFault::kMissingKey) {
-    each_record(header, batch, [&](int32_t index, const protocol::Record& record) {
-      if (!record.key) note_record_error(result, index, "Compacted topic cannot accept message without key");
+    each([&](int32_t index, const protocol::RecordOutline& record) {
+      if (!record.has_key) note_record_error(result, index, "Compacted topic cannot accept message without key");
     });
     return refuse(result, ErrorCode::kInvalidRecord,
                   "One or more records have been rejected: a compacted topic needs a key in every record");
   }
-  if (fault != BatchFault::kNone) {
-    return refuse(result, error_of(fault, batch), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
-  }
-  return true;
+  return refuse(result, error_of(fault, batch), fmt::format("The record batch is invalid: {}", batch_fault_name(fault)));
+}
+
+bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader& header, AppendResult& result) {
+  const BatchFault fault = protocol::check_batch(batch, rules, header);
+  return fault == BatchFault::kNone || refuse_fault(fault, batch, each_of(header, batch), result);
 }
 
 // The broker's own batches were just built: only their structure is checked. What was prepared has been checked, and its header
 // tells the truth.
 bool check_one(Bytes batch, const LogConfig& config, AppendFrom from, int64_t now_ms, BatchHeader& header,
                AppendResult& result) {
-  if (from == AppendFrom::kClient) return check_client_batch(batch, config, now_ms, {}, header, result);
+  if (from == AppendFrom::kClient) return check_client_batch(batch, config, now_ms, header, result);
   protocol::BatchRules rules;
   rules.contiguous = rules.check_crc = false;
   rules.walk_records = from != AppendFrom::kPreparation;
@@ -137,23 +141,28 @@ bool check_one(Bytes batch, const LogConfig& config, AppendFrom from, int64_t no
 
 }  // namespace
 
-bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, AlreadyChecked checked,
-                        BatchHeader& header, AppendResult& result) {
+bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, BatchHeader& header, AppendResult& result) {
   // As in Kafka: who decides where a batch goes is the broker.
   if (protocol::peek_batch(batch, header) == BatchFault::kNone && header.base_offset != 0) {
     return refuse(result, ErrorCode::kInvalidRecord,
                   fmt::format("The baseOffset of the record batch should be 0, but it is {}", header.base_offset));
   }
   protocol::BatchRules rules;
-  rules.check_crc = !checked.crc_known;
   rules.keys_required = config.cleanup_compact;
   rules.create_time = true;
   if (!check_structure(batch, rules, header, result)) return false;
   if (header.control()) {
     return refuse(result, ErrorCode::kInvalidRecord, "Clients are not allowed to write control records");
   }
-  return check_flagged(BatchHeader::parse(batch.data()), config, now_ms, result) &&
-         check_timestamps(batch, header, config, now_ms, result);
+  if (!check_flagged(BatchHeader::parse(batch.data()), config, now_ms, result)) return false;
+  // Those of compressed ones are looked at when they are opened (batch_preparation.h).
+  return header.compressed() || check_timestamps(header, config, now_ms, each_of(header, batch), result);
+}
+
+bool check_opened(BatchFault fault, const BatchHeader& header, const LogConfig& config, int64_t now_ms, const EachRecord& each,
+                  AppendResult& result) {
+  if (fault != BatchFault::kNone) return refuse_fault(fault, {}, each, result);
+  return check_timestamps(header, config, now_ms, each, result);
 }
 
 bool check_client_size(size_t bytes, const LogConfig& config, AppendResult& result) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "base/buffer.h"
@@ -19,14 +20,17 @@ struct ValidatedBatch {
 };
 using ValidatedBatches = std::vector<ValidatedBatch>;
 
-// What was checked before.
-struct AlreadyChecked {
-  bool crc_known = false;
-};
 // Checks one batch of a produce request: header, CRC, timestamps, and the records of an uncompressed one, whose times
 // `header` receives. On refusal fills result's error and messages and returns false.
-bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, AlreadyChecked checked,
-                        protocol::BatchHeader& header, AppendResult& result);
+bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, protocol::BatchHeader& header,
+                        AppendResult& result);
+
+// What is still to be checked of the records of a compressed one, which were walked with `fault` as the outcome. `each` walks them
+// again, where single ones are to be named.
+using RecordVisitor = std::function<void(int32_t index, const protocol::RecordOutline& record)>;
+using EachRecord = std::function<void(const RecordVisitor& visit)>;
+bool check_opened(protocol::BatchFault fault, const protocol::BatchHeader& header, const LogConfig& config, int64_t now_ms,
+                  const EachRecord& each, AppendResult& result);
 
 // Against max.message.bytes.
 bool check_client_size(size_t bytes, const LogConfig& config, AppendResult& result);

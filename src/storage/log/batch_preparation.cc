@@ -2,12 +2,14 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <cstring>
 #include <optional>
 #include <vector>
 
 #include "protocol/compression.h"
 #include "protocol/record_batch.h"
+#include "protocol/record_window.h"
 #include "storage/log/append_validation.h"
 
 namespace weir::storage {
@@ -46,10 +48,11 @@ std::optional<int> level_of(CompressionType type, const LogConfig& config) {
   }
 }
 
-// A pool thread's means to open batches. They are kept: fresh memory costs more than most codecs.
+// A pool thread's means to open batches. They are kept, but for what is large: fresh memory costs more than most codecs.
 struct Opener {
   static constexpr size_t kKeptBytes = 4 << 20;
   protocol::Decompressor decompressor;
+  std::vector<uint8_t> window;
   std::vector<uint8_t> plain;
 
   static Opener& of_thread() {
@@ -57,31 +60,49 @@ struct Opener {
     return opener;
   }
   void trim() {
+    decompressor.trim(kKeptBytes);
     if (plain.capacity() > kKeptBytes) std::vector<uint8_t>().swap(plain);  // an assignment of {} keeps the memory
   }
 };
 
-// Leaves the batch with its records uncompressed in `opener`. Its CRC is not set.
-bool decompress_batch(Bytes batch, const BatchHeader& header, Opener& opener, AppendResult& refusal) {
-  std::vector<uint8_t>& plain = opener.plain;
-  plain.resize(BatchHeader::kSize);
-  const CompressionFault fault = opener.decompressor.decompress(header.compression(), batch.subspan(BatchHeader::kSize),
-                                                         kDecompressedBytesMax, plain);
-  if (fault == CompressionFault::kTooLarge) {
-    return refuse(refusal, ErrorCode::kMessageTooLarge,
-                  fmt::format("The records of the batch decompress to more than {} MiB; send smaller batches",
-                              kDecompressedBytesMax >> 20));
+bool refuse_too_large(AppendResult& refusal, uint64_t codec_bytes) {
+  return refuse(refusal, ErrorCode::kMessageTooLarge,
+                fmt::format("The records of the batch decompress to more than {} MiB, or to more than {} MiB that have to be in "
+                            "memory at once (weir.max.memory.bytes); send smaller batches",
+                            kDecompressedBytesMax >> 20, codec_bytes >> 20));
+}
+
+bool refuse_fault(AppendResult& refusal, CompressionFault fault, uint64_t codec_bytes) {
+  if (fault == CompressionFault::kTooLarge) return refuse_too_large(refusal, codec_bytes);
+  // Not CORRUPT_MESSAGE, which clients retry: the CRC was right, the producer made it so.
+  return refuse(refusal, ErrorCode::kInvalidRecord,
+                fmt::format("The record batch cannot be decompressed: {}", protocol::compression_fault_name(fault)));
+}
+
+// Checks the records of a compressed batch; `header` receives their times.
+bool check_compressed(Bytes batch, Opener& opener, const LogConfig& config, int64_t now_ms, uint64_t codec_bytes,
+                      BatchHeader& header, AppendResult& refusal) {
+  const Bytes compressed = batch.subspan(BatchHeader::kSize);
+  const auto open = [&] {
+    opener.decompressor.open(header.compression(), compressed, kDecompressedBytesMax, codec_bytes);
+    return protocol::RecordWindow(opener.decompressor, opener.window);
+  };
+  protocol::BatchRules rules;
+  if (config.cleanup_compact) {
+    rules.keys_required = true;
+    rules.record_bytes_max = std::max(codec_bytes, static_cast<uint64_t>(std::max(config.max_message_bytes, 0)));
   }
-  if (fault != CompressionFault::kNone) {
-    // Not CORRUPT_MESSAGE, which clients retry: the CRC was right, the producer made it so.
-    return refuse(refusal, ErrorCode::kInvalidRecord,
-                  fmt::format("The record batch cannot be decompressed: {}", protocol::compression_fault_name(fault)));
+  protocol::RecordWindow records = open();
+  const BatchFault fault = protocol::check_records(header, records, rules, &header.max_timestamp);
+  if (const CompressionFault why = opener.decompressor.fault(); why != CompressionFault::kNone) {
+    return refuse_fault(refusal, why, codec_bytes);
   }
-  BatchHeader opened = header;
-  opened.attributes = static_cast<int16_t>(header.attributes & ~BatchHeader::kCompressionMask);
-  opened.batch_length = static_cast<int32_t>(plain.size() - BatchHeader::kLengthEnd);
-  opened.store(plain.data());
-  return true;
+  const EachRecord each = [&](const RecordVisitor& visit) {
+    protocol::RecordWindow again = open();
+    protocol::RecordOutline record;
+    for (int32_t i = 0; i < header.record_count && protocol::next_outline(header, again, record); ++i) visit(i, record);
+  };
+  return check_opened(fault, header, config, now_ms, each, refusal);
 }
 
 Slice stored(BatchHeader header, Bytes records) {
@@ -95,39 +116,41 @@ Slice stored(BatchHeader header, Bytes records) {
   return slice;
 }
 
-bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal) {
+bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64_t now_ms, uint64_t memory_bytes,
+                  AppendResult& refusal) {
   const Bytes batch = records.bytes();
+  const uint64_t half = memory_bytes / 2;
   BatchHeader header;
-  if (!check_client_batch(batch, config, now_ms, {}, header, refusal)) return false;
+  if (!check_client_batch(batch, config, now_ms, header, refusal)) return false;
   if (!check_client_size(batch.size(), config, refusal)) return false;
   const CompressionType type = stored_type(header, config);
 
-  Bytes plain = batch;
+  Bytes plain = batch.subspan(BatchHeader::kSize);
   if (header.compressed()) {
-    if (!protocol::every_client_reads(header.compression(), batch.subspan(BatchHeader::kSize))) {
+    if (!protocol::every_client_reads(header.compression(), plain)) {
       return refuse(refusal, ErrorCode::kInvalidRecord,
                     "The record batch is compressed in a form that Java clients do not read: send gzip with gzip's own header, and "
                     "LZ4 as one frame of independent blocks");
     }
-    if (!decompress_batch(batch, header, opener, refusal)) return false;
-    plain = opener.plain;
-    BatchHeader opened;
-    if (!check_client_batch(plain, config, now_ms, {.crc_known = true}, opened, refusal)) return false;
-    header.max_timestamp = opened.max_timestamp;
+    if (!check_compressed(batch, opener, config, now_ms, half, header, refusal)) return false;
     if (type == header.compression()) {
       protocol::patch_timestamps({const_cast<uint8_t*>(batch.data()), batch.size()}, header.log_append_time(),
                                  header.max_timestamp);
       return true;
     }
+    opener.plain.clear();
+    const CompressionFault fault = opener.decompressor.decompress(header.compression(), plain, half, opener.plain, half);
+    if (fault != CompressionFault::kNone) return refuse_fault(refusal, fault, half);
+    plain = opener.plain;
   }
-  const Bytes plain_records = plain.subspan(BatchHeader::kSize);
   header.attributes = static_cast<int16_t>((header.attributes & ~BatchHeader::kCompressionMask) | static_cast<int16_t>(type));
   if (type == CompressionType::kNone) {
-    records = stored(header, plain_records);
+    if (!check_client_size(BatchHeader::kSize + plain.size(), config, refusal)) return false;
+    records = stored(header, plain);
     return true;
   }
   std::vector<uint8_t> compressed;
-  if (!protocol::compress(type, plain_records, compressed, level_of(type, config))) {
+  if (!protocol::compress(type, plain, compressed, level_of(type, config))) {
     return refuse(refusal, ErrorCode::kUnknownServerError, "The broker could not compress the batch as compression.type says");
   }
   records = stored(header, compressed);
@@ -144,9 +167,17 @@ bool needs_preparation(Bytes records, const LogConfig& config) {
   return header.compressed() || stored_type(header, config) != header.compression();
 }
 
-bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal) {
+OpeningMemory OpeningMemory::of(uint64_t total) {
+  const uint64_t all = total / 16;
+  OpeningMemory memory;
+  memory.bytes_each = std::clamp<uint64_t>(all / 8, kLeastBytesEach, 2 * kDecompressedBytesMax);
+  memory.at_once = static_cast<unsigned>(std::clamp<uint64_t>(all / memory.bytes_each, 1, UINT16_MAX));
+  return memory;
+}
+
+bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal, uint64_t memory_bytes) {
   Opener& opener = Opener::of_thread();
-  const bool done = prepare_with(opener, records, config, now_ms, refusal);
+  const bool done = prepare_with(opener, records, config, now_ms, memory_bytes, refusal);
   opener.trim();
   return done;
 }

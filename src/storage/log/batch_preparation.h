@@ -16,8 +16,19 @@
 
 namespace weir::storage {
 
-// Records that decompress to more are refused: memory is bounded whatever a batch of a few bytes claims.
+// Records that decompress to more are refused: what opens a batch later has to hold it, or takes its time.
 inline constexpr uint64_t kDecompressedBytesMax = 128ull << 20;
+
+// The memory that opening takes, whatever batches of a few bytes decompress to: so many at once, so much each. A batch is opened
+// through a window; half of its memory is for the codec, half for its records if they are compressed anew.
+struct OpeningMemory {
+  static constexpr uint64_t kLeastBytesEach = 16 << 20;
+  unsigned at_once = 4;
+  uint64_t bytes_each = 64 << 20;
+
+  // For a broker that may use `total` bytes: a sixteenth of it, or kLeastBytesEach for one at a time.
+  static OpeningMemory of(uint64_t total);
+};
 
 // An append that waits for its turn in its partition.
 struct PreparedAppend {
@@ -33,6 +44,7 @@ bool needs_preparation(Bytes records, const LogConfig& config);
 
 // Checks all records and has `records` (memory that nobody else reads) be what is to be stored. On refusal fills `refusal`
 // and returns false. Thread-safe.
-bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal);
+bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal,
+                   uint64_t memory_bytes = OpeningMemory().bytes_each);
 
 }  // namespace weir::storage

@@ -2,13 +2,17 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zstd.h>
 
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <vector>
 
+#include "base/varint.h"
 #include "protocol/compression.h"
 #include "protocol/record_batch_builder.h"
+#include "testing/peak_memory.h"
 
 namespace weir::storage {
 namespace {
@@ -218,26 +222,120 @@ TEST(BatchPreparation, TheProducersLogAppendTimeIsForgotten) {
   EXPECT_EQ(refusal.record_errors.size(), 3u);
 }
 
-TEST(BatchPreparation, ABombIsRefused) {
-  // 200 MB of zeros in one record.
-  std::vector<uint8_t> bomb(BatchHeader::kSize);
-  const std::vector<uint8_t> zeros(200 << 20);
-  ASSERT_TRUE(protocol::compress(CompressionType::kZstd, zeros, bomb));
+// Valid, however large: one record, whose value is zeros, with a header that has no name and no value.
+std::vector<uint8_t> one_large_record(size_t value_bytes) {
+  const auto number = [](int64_t value) {
+    uint8_t bytes[10];
+    return std::vector<uint8_t>(bytes, bytes + write_varint64(bytes, value));
+  };
+  const auto value_length = number(static_cast<int64_t>(value_bytes));
+  std::vector<uint8_t> plain = number(static_cast<int64_t>(5 + value_length.size() + value_bytes + 3));
+  plain.insert(plain.end(), {0, 0, 0, 2, 'k'});
+  plain.insert(plain.end(), value_length.begin(), value_length.end());
+  plain.resize(plain.size() + value_bytes);
+  plain.insert(plain.end(), {2, 0, 1});
+  return plain;
+}
+
+// Compresses as somebody does who wants the reader to keep all of it.
+std::vector<uint8_t> with_largest_window(Bytes plain) {
+  std::vector<uint8_t> out(ZSTD_compressBound(plain.size()));
+  ZSTD_CCtx* context = ZSTD_createCCtx();
+  ZSTD_CCtx_setParameter(context, ZSTD_c_windowLog, 27);
+  ZSTD_CCtx_setParameter(context, ZSTD_c_contentSizeFlag, 0);
+  out.resize(ZSTD_compress2(context, out.data(), out.size(), plain.data(), plain.size()));
+  ZSTD_freeCCtx(context);
+  return out;
+}
+
+Slice batch_of(CompressionType type, Bytes compressed, int32_t records = 1) {
+  std::vector<uint8_t> batch(BatchHeader::kSize);
+  batch.insert(batch.end(), compressed.begin(), compressed.end());
   BatchHeader header;
-  header.attributes = static_cast<int16_t>(CompressionType::kZstd);
+  header.attributes = static_cast<int16_t>(type);
   header.base_offset = 0;
-  header.last_offset_delta = 0;
-  header.record_count = 1;
+  header.last_offset_delta = records - 1;
+  header.record_count = records;
   header.base_timestamp = header.max_timestamp = 1000;
-  header.batch_length = static_cast<int32_t>(bomb.size() - BatchHeader::kLengthEnd);
-  header.store(bomb.data());
-  protocol::patch_crc(bomb);
-  ASSERT_LT(bomb.size(), 1u << 20);
+  header.batch_length = static_cast<int32_t>(batch.size() - BatchHeader::kLengthEnd);
+  header.store(batch.data());
+  protocol::patch_crc(batch);
+  return Slice::copy_of(batch);
+}
+
+Slice compressed_batch(CompressionType type, Bytes plain) {
+  std::vector<uint8_t> compressed;
+  EXPECT_TRUE(protocol::compress(type, plain, compressed));
+  return batch_of(type, compressed);
+}
+
+constexpr uint64_t kLeast = OpeningMemory::kLeastBytesEach;
+
+TEST(BatchPreparation, ARecordOfAnySizeIsCheckedWithLittleMemory) {
   LogConfig config;
-  config.cleanup_compact = true;
-  Slice records = Slice::copy_of(bomb);
+  config.max_message_bytes = 8 << 20;
+  const auto plain = one_large_record(100 << 20);
+  for (const CompressionType type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
+    Slice records = compressed_batch(type, plain);
+    AppendResult refusal;
+    const weir::testing::PeakMemory peak;
+    EXPECT_TRUE(prepare_batch(records, config, kNow, refusal, kLeast)) << refusal.message;  // snappy's in blocks of 32 KiB
+    EXPECT_LE(peak.grown_bytes(), kLeast);
+    // Wrong bytes behind such a record are seen.
+    auto longer = plain;
+    longer.push_back(0);
+    Slice wrong = compressed_batch(type, longer);
+    EXPECT_FALSE(prepare_batch(wrong, config, kNow, refusal, kLeast));
+    EXPECT_EQ(refusal.error, ErrorCode::kInvalidRecord);
+  }
+}
+
+TEST(BatchPreparation, WhatHasToBeInMemoryAtOnceIsBounded) {
+  const auto plain = one_large_record(100 << 20);
+  const auto modest = one_large_record(6 << 20);
+  LogConfig compacted;  // compaction has each record in memory
+  compacted.cleanup_compact = true;
+  LogConfig anew;
+  anew.compression = CompressionType::kLz4;
+  struct Case {
+    const char* what;
+    Slice too_large;
+    Slice fits;
+    LogConfig config;
+  };
+  std::vector<Case> cases;
+  cases.push_back({"a codec that needs all of it", batch_of(CompressionType::kZstd, with_largest_window(plain)),
+                   batch_of(CompressionType::kZstd, with_largest_window(modest)), {}});
+  cases.push_back({"compaction", compressed_batch(CompressionType::kZstd, plain), compressed_batch(CompressionType::kZstd, modest),
+                   compacted});
+  cases.push_back({"compressing anew", compressed_batch(CompressionType::kZstd, plain),
+                   compressed_batch(CompressionType::kZstd, modest), anew});
+  const weir::testing::PeakMemory peak;
+  for (Case& each : cases) {
+    AppendResult refusal;
+    EXPECT_FALSE(prepare_batch(each.too_large, each.config, kNow, refusal, kLeast)) << each.what;
+    EXPECT_EQ(refusal.error, ErrorCode::kMessageTooLarge) << each.what;
+    EXPECT_TRUE(prepare_batch(each.fits, each.config, kNow, refusal, kLeast)) << each.what << ": " << refusal.message;
+  }
+  EXPECT_LE(peak.grown_bytes(), kLeast + (8 << 20)) << "and results";
+}
+
+TEST(BatchPreparation, MemoryIsASixteenthButEnoughForOne) {
+  for (const uint64_t mib : {16, 64, 256, 1024, 4096, 65536, 1 << 20}) {
+    const uint64_t total = mib << 20;
+    const auto memory = OpeningMemory::of(total);
+    EXPECT_GE(memory.at_once, 1u);
+    EXPECT_GE(memory.bytes_each, kLeast);
+    EXPECT_LE(memory.at_once * memory.bytes_each, std::max(total / 16, kLeast)) << mib;
+  }
+  EXPECT_GE(OpeningMemory::of(uint64_t{2} << 30).at_once, 4u) << "shards do not wait for each other";
+}
+
+TEST(BatchPreparation, ABombIsRefused) {
+  Slice records = compressed_batch(CompressionType::kZstd, one_large_record(200 << 20));
+  ASSERT_LT(records.size, 1u << 20);
   AppendResult refusal;
-  EXPECT_FALSE(prepare_batch(records, config, kNow, refusal));
+  EXPECT_FALSE(prepare_batch(records, {}, kNow, refusal));
   EXPECT_EQ(refusal.error, ErrorCode::kMessageTooLarge);
 }
 

@@ -6,7 +6,7 @@
 namespace weir::storage {
 
 namespace {
-// One batch of a shard at a time: bounds the memory of opened batches, and leaves the pool to others.
+// One batch of a shard at a time, or of several that share a turn: bounds the memory of opened batches, and leaves the pool to others.
 constexpr uint64_t kPreparationKey = 0x7072'6570'0000'0000;
 }  // namespace
 
@@ -24,8 +24,8 @@ void LogShard::append(Partition& partition, Slice records, bool client, Function
   partition.preparing_.push_back(append);
   if (!prepare) return;
   runtime_.pool->submit(
-      [append, config = partition.config_, now_ms = runtime_.clock->wall_ms()] {
-        prepare_batch(append->records, config, now_ms, append->refusal);
+      [append, config = partition.config_, now_ms = runtime_.clock->wall_ms(), memory = options_.opening_bytes_max] {
+        prepare_batch(append->records, config, now_ms, append->refusal, memory);
       },
       loop_,
       [this, alive = alive_, append, waiting_in = &partition] {
@@ -33,7 +33,7 @@ void LogShard::append(Partition& partition, Slice records, bool client, Function
         append->ready = true;
         take_prepared(*waiting_in);
       },
-      kPreparationKey + loop_.index());
+      kPreparationKey + loop_.index() % options_.openings_max);
 }
 
 // A dropped partition lives until its queue is empty.

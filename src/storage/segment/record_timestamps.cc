@@ -34,6 +34,10 @@ class RecordTimes {
     }
   }
 
+  // What a large window or block needed is not kept.
+  ~RecordTimes() { unpack_.trim(kKeptBytes); }
+  RecordTimes(const RecordTimes&) = delete;
+
   // False at the end and if the records are damaged.
   bool next(RecordTime& record) {
     if (left_ <= 0) return false;
@@ -57,6 +61,7 @@ class RecordTimes {
 
  private:
   static constexpr uint64_t kUnpackedMax = uint64_t{1} << 32;
+  static constexpr uint64_t kKeptBytes = uint64_t{4} << 20;
   static constexpr size_t kWindowBytes = 64 * 1024;
   static constexpr size_t kRecordStartBytes = 32;  // two lengths, attributes and two deltas at most
 
