@@ -13,6 +13,7 @@
 #include "broker/config/listeners.h"
 #include "broker/handlers/registration.h"
 #include "runtime/homebound.h"
+#include "storage/log/batch_preparation.h"
 #include "storage/metadata/sqlite_meta_store.h"
 #include "storage/segment/local_segment_store.h"
 
@@ -218,6 +219,9 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     return topic ? topic->name() : std::string();
   };
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
+  const auto opening = storage::OpeningMemory::of(max_memory_bytes_);
+  log.shard.opening_bytes_max = opening.bytes_each;
+  log.shard.openings_max = opening.at_once;
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   make_reserve();
   for (size_t i = 0; i < reserves_.size(); ++i) {
@@ -314,6 +318,10 @@ void Server::watch_disk(storage::DiskReserveOptions options) {
 
 Result<void> Server::listen() {
   const broker::FrontendOptions options = frontend_options(options_.config);
+  if (const uint64_t most = broker::Frontend::most_request_bytes(budget_); static_cast<uint64_t>(options.socket_request_max_bytes) > most) {
+    log_info(kModule, "Requests of more than {} bytes are refused: socket.request.max.bytes ({}) is above an eighth of the memory "
+             "({} bytes, weir.max.memory.bytes)", most, options.socket_request_max_bytes, max_memory_bytes_);
+  }
   for (runtime::Loop* loop : runtime_.loops) {
     frontends_.push_back(
         std::make_unique<broker::Frontend>(*loop, dispatcher_, budget_, limits_, *frontend_metrics_, options));

@@ -77,7 +77,7 @@ constexpr ConfigKey kKeys[] = {
     {.name = "socket.receive.buffer.bytes", .type = kInt, .default_value = "102400", .support = kNoEffect,
      .doc = "The kernel sizes socket buffers by itself."},
     {.name = "socket.request.max.bytes", .type = kInt, .default_value = "104857600", .support = kWorks,
-     .doc = "Largest request; at most a quarter of weir.max.memory.bytes.", .min = 1},
+     .doc = "Largest request; at most an eighth of weir.max.memory.bytes.", .min = 1},
     {.name = "socket.send.buffer.bytes", .type = kInt, .default_value = "102400", .support = kWorks,
      .doc = "Send buffer of a connection; -1 leaves it to the kernel, which suits readers that are far away.", .min = -1},
     {.name = "telemetry.max.bytes", .type = kInt, .default_value = "1048576", .support = kWorks,

@@ -179,7 +179,7 @@ bool Connection::check_length(int32_t length, Bytes begin) {
     return false;
   }
   if (static_cast<uint64_t>(length) > frontend_.most_request_bytes_) {
-    close(Reason::kProtocol, fmt::format("a request of {} bytes is larger than the memory for requests, {} bytes (a quarter of "
+    close(Reason::kProtocol, fmt::format("a request of {} bytes is larger than half of the memory for requests, {} bytes (an eighth of "
                                          "weir.max.memory.bytes)", length, frontend_.most_request_bytes_));
     return false;
   }

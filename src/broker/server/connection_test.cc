@@ -84,9 +84,9 @@ TEST_F(ConnectionTest, ALargeRequestIsReceivedIntoAlignedMemoryOfItsOwn) {
 TEST_F(ConnectionTest, WaitsForMemoryWithoutReading) {
   FakePeer& first = connect();
   FakePeer& second = connect();
-  first.send(produce(1, kRequestsLimit * 3 / 4));
-  ASSERT_EQ(held_.size(), 1u);
-  const std::string large = produce(2, kRequestsLimit / 2);
+  for (int i = 0; i < 3; ++i) first.send(produce(1, kRequestsLimit / 4));
+  ASSERT_EQ(held_.size(), 3u);
+  const std::string large = produce(2, kRequestsLimit / 2 - 100);
   second.send(large.substr(0, large.size() - 10));
   turn();
   const int reads = second.reads;
@@ -94,33 +94,49 @@ TEST_F(ConnectionTest, WaitsForMemoryWithoutReading) {
   turn();
   EXPECT_EQ(second.reads, reads);
   EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 1u);
-  answer(std::move(held_[0]));
+  for (int i = 0; i < 3; ++i) answer(std::move(held_[static_cast<size_t>(i)]));
   turn();
-  ASSERT_EQ(held_.size(), 2u);
-  EXPECT_EQ(as_string(held_[1]->frame().bytes()), large.substr(4));
+  ASSERT_EQ(held_.size(), 4u);
+  EXPECT_EQ(as_string(held_[3]->frame().bytes()), large.substr(4));
 }
 
-TEST_F(ConnectionTest, ARequestLargerThanTheMemoryForRequestsIsRefused) {
+TEST_F(ConnectionTest, ARequestLargerThanHalfTheMemoryForRequestsIsRefused) {
   FakePeer& peer = connect();
-  peer.send(produce(1, kRequestsLimit + 1).substr(0, 100));
+  peer.send(produce(1, kRequestsLimit / 2 + 1).substr(0, 100));
   turn();
   EXPECT_TRUE(peer.closed);
   EXPECT_EQ(closed(Reason::kProtocol), 1);
-  FakePeer& whole = connect();
-  whole.send(produce(2, kRequestsLimit - 100));
+  FakePeer& largest = connect();
+  largest.send(produce(2, kRequestsLimit / 2 - 100));
   turn();
   EXPECT_EQ(held_.size(), 1u);
 }
 
+// It is not answered for long, and neither is another one's beginning sent on: there is room beside each.
+TEST_F(ConnectionTest, ARequestOfTheLargestSizeHoldsNobodyUp) {
+  answer_at_once_ = false;
+  connect().send(produce(1, kRequestsLimit / 2 - 100));
+  ASSERT_EQ(held_.size(), 1u);
+  connect("10.0.0.2").send(produce(2, kRequestsLimit / 2 - 100));
+  turn();
+  EXPECT_EQ(held_.size(), 2u);
+  answer(std::move(held_[1]));
+  held_.pop_back();
+  connect("10.0.0.3").send(produce(3, kRequestsLimit / 2 - 100).substr(0, kRequestsLimit / 8));
+  connect("10.0.0.4").send(produce(4, 200'000));
+  turn();
+  EXPECT_EQ(held_.size(), 2u);
+}
+
 TEST_F(ConnectionTest, MemoryThatIsNotFreeInTimeEndsTheWait) {
   FakePeer& first = connect();
-  first.send(produce(1, kRequestsLimit - 100));
+  for (int i = 0; i < 2; ++i) first.send(produce(1, kRequestsLimit / 2 - 100));
   turn();
-  ASSERT_EQ(held_.size(), 1u);
+  ASSERT_EQ(held_.size(), 2u);
   std::vector<FakePeer*> others;
   for (int i = 0; i < 2; ++i) {
     others.push_back(&connect());
-    others.back()->send(produce(2, kRequestsLimit - 100).substr(0, 5));
+    others.back()->send(produce(2, kRequestsLimit / 2 - 100).substr(0, 5));
   }
   turn();
   EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 2u);
@@ -133,7 +149,7 @@ TEST_F(ConnectionTest, MemoryThatIsNotFreeInTimeEndsTheWait) {
 }
 
 TEST_F(ConnectionTest, AnnouncedBytesHoldNobodyUp) {
-  for (int i = 0; i < 60; ++i) connect_from(i).send(produce(i, kRequestsLimit / 2).substr(0, 1000));
+  for (int i = 0; i < 60; ++i) connect_from(i).send(produce(i, kRequestsLimit / 2 - 100).substr(0, 1000));
   turn();
   EXPECT_LE(budget_.used(MemoryShare::kRequests), 60u * 4096);
   connect("10.0.0.2").send(produce(100, 200'000));
@@ -178,7 +194,7 @@ TEST_F(ConnectionTest, AVeryLargeRequestArrivesWhole) {
 TEST_F(ConnectionTest, RequestsThatHaveStoppedMakeRoomSoonWhileOthersWait) {
   std::vector<FakePeer*> stopped;
   for (int i = 0; i < 30; ++i) stopped.push_back(&connect_from(i));
-  for (FakePeer* peer : stopped) peer->send(produce(1, kRequestsLimit / 2).substr(0, 60'000));
+  for (FakePeer* peer : stopped) peer->send(produce(1, kRequestsLimit / 2 - 100).substr(0, 60'000));
   FakePeer& other = connect("10.0.0.2");
   other.send(produce(100, 200'000));
   turn();
@@ -188,7 +204,7 @@ TEST_F(ConnectionTest, RequestsThatHaveStoppedMakeRoomSoonWhileOthersWait) {
   size_t seconds = 0;
   for (; held_.empty() && seconds < 60; ++seconds) {
     for (int i = 0; i < 5; ++i) {
-      connect_from(static_cast<int>(seconds) * 5 + i).send(produce(2, kRequestsLimit / 2).substr(0, 60'000));
+      connect_from(static_cast<int>(seconds) * 5 + i).send(produce(2, kRequestsLimit / 2 - 100).substr(0, 60'000));
     }
     world_.advance(runtime::kSecond);
   }
@@ -207,7 +223,7 @@ TEST_F(ConnectionTest, WithoutWaitersARequestMayTakeItsTime) {
 
 // A connection that sends a whole request of which the memory holds only some is read as the others end.
 TEST_F(ConnectionTest, RequestsThatArriveTogetherAllEndWithinTheBudget) {
-  const std::string bytes = produce(1, 600'000);
+  const std::string bytes = produce(1, 500'000);
   constexpr size_t kPeers = 12;
   std::vector<FakePeer*> peers;
   for (size_t i = 0; i < kPeers; ++i) peers.push_back(&connect_from(static_cast<int>(i)));
@@ -229,14 +245,15 @@ TEST_F(ConnectionTest, RequestsThatArriveTogetherAllEndWithinTheBudget) {
 
 TEST_F(ConnectionTest, SmallRequestsNeedNoneOfTheMemoryOfLargeOnes) {
   answer_at_once_ = false;
-  connect().send(produce(1, kRequestsLimit - 100));
+  FakePeer& large = connect();
+  for (int i = 0; i < 2; ++i) large.send(produce(1, kRequestsLimit / 2 - 100));
   connect("10.0.0.2").send(produce(2, 200'000));
   turn();
   EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 1u);
   // Each keeps a part of a block.
   for (int i = 0; i < 40; ++i) connect_from(i).send(produce(100 + i, 10'000));
   turn();
-  EXPECT_EQ(held_.size(), 41u);
+  EXPECT_EQ(held_.size(), 42u);
 }
 
 TEST_F(ConnectionTest, ARequestThatTricklesInIsClosedAndOneThatFlowsIsNot) {

@@ -98,7 +98,7 @@ int64_t FrontendMetrics::connections() const {
 Frontend::Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudget& budget, ConnectionLimits& limits,
                    FrontendMetrics& metrics, FrontendOptions options)
     : loop_(loop), dispatcher_(dispatcher), budget_(budget), limits_(limits), metrics_(metrics), options_(options),
-      most_request_bytes_(budget.limit(MemoryShare::kRequests) / kBufferAlignment * kBufferAlignment),
+      most_request_bytes_(most_request_bytes(budget)),
       blocks_(budget),
       slow_request_ns_(options.slow_request_ms < 0 ? std::numeric_limits<int64_t>::max()
                                                    : options.slow_request_ms * runtime::kMillisecond) {}

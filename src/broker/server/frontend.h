@@ -94,6 +94,12 @@ class Frontend {
   // Takes over a connected socket as if it had been accepted.
   void accept(std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener);
 
+  // Half of the memory for requests: two fit, so that one of this size that stops arriving, or is not answered, holds up only those
+  // that are nearly as large.
+  static uint64_t most_request_bytes(const MemoryBudget& budget) {
+    return budget.limit(MemoryShare::kRequests) / 2 / kBufferAlignment * kBufferAlignment;
+  }
+
   size_t connections() const { return connections_.size(); }
   const FrontendOptions& options() const { return options_; }
 
@@ -125,7 +131,7 @@ class Frontend {
   ConnectionLimits& limits_;
   FrontendMetrics& metrics_;
   FrontendOptions options_;
-  const uint64_t most_request_bytes_;  // what is larger can never be whole
+  const uint64_t most_request_bytes_;
   ReceiveBuffers blocks_;
   ContextPool contexts_;
   RateLimit close_lines_;
