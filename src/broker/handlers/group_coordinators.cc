@@ -33,13 +33,23 @@ coordination::GroupConfig group_config(const BrokerConfig& config) {
 
 }  // namespace
 
-int32_t group_hash(std::string_view group_id) {
+namespace {
+
+uint32_t java_hash(std::string_view text) {
   uint32_t hash = 0;
-  each_utf16(group_id, [&](uint32_t unit) { hash = 31 * hash + unit; });
-  const auto number = static_cast<int32_t>(hash);
+  each_utf16(text, [&](uint32_t unit) { hash = 31 * hash + unit; });
+  return hash;
+}
+
+}  // namespace
+
+int32_t group_hash(std::string_view group_id) {
+  const auto number = static_cast<int32_t>(java_hash(group_id));
   if (number == INT32_MIN) return 0;
   return number < 0 ? -number : number;
 }
+
+int32_t group_hash_before(std::string_view group_id) { return static_cast<int32_t>(java_hash(group_id) & INT32_MAX); }
 
 GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storage::MetaStore& store,
                                      const BrokerConfig& config, std::optional<GroupPlacementRecord> placement)
@@ -83,8 +93,10 @@ void GroupCoordinators::make_placement(storage::MetaStore& store, const std::opt
   ways.finished = [this, &store, note = std::move(note)]() mutable {
     settle(store, broker_.shard(0).loop, alive_, std::move(note), [](Result<bool>) {});
   };
-  const auto home_of = [count = topic->partition_count()](std::string_view id) { return group_hash(id) % count; };
-  placement_ = std::make_unique<GroupPlacement>(broker_.shard(0).loop, topic->partition_count(), home_of, std::move(ways));
+  const int32_t count = topic->partition_count();
+  placement_ = std::make_unique<GroupPlacement>(
+      broker_.shard(0).loop, count, [count](std::string_view id) { return group_hash(id) % count; },
+      [count](std::string_view id) { return group_hash_before(id) % count; }, std::move(ways));
 }
 
 coordination::GroupPartition* GroupCoordinators::find_on(BrokerShard& shard, const Uuid& topic, int32_t index) {
@@ -129,23 +141,23 @@ int32_t GroupCoordinators::partition_count(unsigned home) const {
 }
 
 // `number` modulo the partitions that the topic has, whatever the configuration says now.
-void GroupCoordinators::with_partition(unsigned home, int32_t number, Use use) {
+void GroupCoordinators::with_partition(unsigned home, int32_t number, bool was_elsewhere, Use use) {
   const Topic* topic = broker_.shard(home).image->find(kTopic);
   if (topic == nullptr) return use(nullptr, ErrorCode::kNotCoordinator);
   const int32_t index = number % topic->partition_count();
   const unsigned owner = broker_.owner(topic->partition(index));
-  if (owner == home) return use_on_owner(broker_.shard(home), index, use);
-  broker_.run_on(owner, [this, owner, index, use = std::move(use)]() mutable {
-    use_on_owner(broker_.shard(owner), index, use);
+  if (owner == home) return use_on_owner(broker_.shard(home), index, was_elsewhere, use);
+  broker_.run_on(owner, [this, owner, index, was_elsewhere, use = std::move(use)]() mutable {
+    use_on_owner(broker_.shard(owner), index, was_elsewhere, use);
   });
 }
 
-void GroupCoordinators::use_on_owner(BrokerShard& shard, int32_t index, Use& use) {
+void GroupCoordinators::use_on_owner(BrokerShard& shard, int32_t index, bool was_elsewhere, Use& use) {
   start(shard);
   Shard& mine = *shards_[shard.index()];
   const auto partition = mine.partitions.find(index);
   if (mine.stopped || partition == mine.partitions.end()) return use(nullptr, ErrorCode::kNotCoordinator);
-  const ErrorCode serving = partition->second->serving();
+  const ErrorCode serving = partition->second->serving(was_elsewhere);
   use(serving == ErrorCode::kNone ? partition->second.get() : nullptr, serving);
 }
 
@@ -193,7 +205,9 @@ void GroupCoordinators::start(BrokerShard& shard) {
           return (topic_id.is_zero() ? shard.image->find(name) : shard.image->find(topic_id)) != nullptr;
         });
     if (id == unplaced_ && placement_) {
-      added->hold([this, index] { broker_.run_on(0, [this, index] { placement_->loaded(index); }); });
+      added->hold([this, index](bool loaded) {
+        broker_.run_on(0, [this, index, loaded] { loaded ? placement_->loaded(index) : placement_->failed(index); });
+      });
     }
     mine.to_load.insert(mine.to_load.begin(), index);
   }

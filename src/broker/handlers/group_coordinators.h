@@ -31,6 +31,8 @@ using TopicPtr = std::shared_ptr<const Topic>;
 
 // The group's number, as Kafka has it: the absolute value of Java's hash of the text.
 int32_t group_hash(std::string_view group_id);
+// As earlier versions had it: the hash without its sign. Another one where the hash is negative.
+int32_t group_hash_before(std::string_view group_id);
 
 class GroupCoordinators {
  public:
@@ -49,12 +51,13 @@ class GroupCoordinators {
   // One step of the group's coordinator: `step(state, reply, now, effects)`, or `reply` with an error.
   template <typename Result, typename Step>
   void call(unsigned home, std::string_view group_id, Function<void(Result)> reply, Step step) {
-    with_partition(home, group_hash(group_id), wrap(std::move(reply), std::move(step)));
+    const int32_t number = group_hash(group_id);
+    with_partition(home, number, number != group_hash_before(group_id), wrap(std::move(reply), std::move(step)));
   }
   // The same for one coordinator by its index: to ask all of them.
   template <typename Result, typename Step>
   void call_partition(unsigned home, int32_t index, Function<void(Result)> reply, Step step) {
-    with_partition(home, index, wrap(std::move(reply), std::move(step)));
+    with_partition(home, index, false, wrap(std::move(reply), std::move(step)));
   }
   // On the shard's loop, when its image has them no more: their committed offsets go.
   void topics_deleted(BrokerShard& shard, const std::vector<TopicPtr>& topics);
@@ -97,8 +100,9 @@ class GroupCoordinators {
       });
     };
   }
-  void with_partition(unsigned home, int32_t number, Use use);
-  void use_on_owner(BrokerShard& shard, int32_t index, Use& use);
+  // `was_elsewhere`: it is about a group that earlier versions may have had in another partition.
+  void with_partition(unsigned home, int32_t number, bool was_elsewhere, Use use);
+  void use_on_owner(BrokerShard& shard, int32_t index, bool was_elsewhere, Use& use);
   void start(BrokerShard& shard);  // what the shard owns of the present topic
   void load_next(Shard& shard);
   void make_placement(storage::MetaStore& store, const std::optional<GroupPlacementRecord>& before);

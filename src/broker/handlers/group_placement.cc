@@ -10,9 +10,8 @@ using coordination::GroupPartition;
 using coordination::MoveResult;
 using protocol::ErrorCode;
 
-GroupPlacement::GroupPlacement(runtime::Loop& loop, int32_t partition_count,
-                               coordination::GroupCoordinatorState::HomeOf home_of, Ways ways)
-    : loop_(loop), partition_count_(partition_count), home_of_(std::move(home_of)), ways_(std::move(ways)) {}
+GroupPlacement::GroupPlacement(runtime::Loop& loop, int32_t partition_count, HomeOf home_of, HomeOf before, Ways ways)
+    : loop_(loop), partition_count_(partition_count), home_of_(std::move(home_of)), before_(std::move(before)), ways_(std::move(ways)) {}
 
 int32_t GroupPlacement::counterpart(int32_t index) const {
   return static_cast<int32_t>(((int64_t{1} << 31) - index) % partition_count_);
@@ -20,11 +19,30 @@ int32_t GroupPlacement::counterpart(int32_t index) const {
 
 // Called again when a partition had to be loaded anew; what goes on then is retried.
 void GroupPlacement::loaded(int32_t index) {
+  failed_.erase(index);
   if (!loaded_.insert(index).second) return;
   const int32_t other = counterpart(index);
-  if (!loaded_.contains(other)) return;
-  move(index, "");
-  if (other != index) move(other, "");
+  if (loaded_.contains(other)) {
+    move(index, "");
+    if (other != index) move(other, "");
+  } else if (failed_.contains(other)) {
+    serve_in_part(index);
+  }
+}
+
+void GroupPlacement::failed(int32_t index) {
+  const int32_t other = counterpart(index);
+  if (failed_.insert(index).second && other != index && loaded_.contains(other) && !moved_both(index)) serve_in_part(other);
+}
+
+// Of groups that are here by one hash and there by the other nobody knows all.
+void GroupPlacement::serve_in_part(int32_t index) {
+  log_warn("groups", "__consumer_offsets-{} cannot be read: groups that earlier versions had in it are not served by partition {} either",
+           counterpart(index), index);
+  ways_.with_partition(index, [index, home_of = home_of_, before = before_](GroupPartition* partition) {
+    if (partition == nullptr) return;
+    partition->release_but([=](std::string_view group) { return home_of(group) != index || before(group) != index; });
+  });
 }
 
 void GroupPlacement::move(int32_t from, std::string cursor) {
@@ -96,7 +114,7 @@ void GroupPlacement::retry(int32_t from) {
 void GroupPlacement::moved_all(int32_t from) {
   moved_.insert(from);
   const int32_t other = counterpart(from);
-  if (!moved_.contains(other)) return;
+  if (!moved_both(from)) return;
   for (const int32_t index : std::set<int32_t>{from, other}) {
     ways_.with_partition(index, [](GroupPartition* partition) {
       if (partition != nullptr) partition->release();

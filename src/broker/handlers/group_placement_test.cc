@@ -4,9 +4,11 @@
 #include "broker/handlers/group_coordinators.h"
 #include "broker/metadata/group_placement_record.h"
 #include "coordination/group/group_records.h"
+#include "coordination/group/group_world.h"
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/list_groups.h"
 #include "protocol/messages/offset_fetch.h"
+#include "storage/log/offline_markers.h"
 
 namespace weir::broker {
 namespace {
@@ -60,6 +62,11 @@ class GroupPlacementTest : public BrokerTest {
     EXPECT_EQ(answer->error_code, 0);
     return answer->error_code == 0 ? answer->topics[0].partitions[0].committed_offset : -2;
   }
+  ErrorCode refusal(const std::string& group) {
+    OffsetFetchRequest request;
+    request.group_id = group;
+    return static_cast<ErrorCode>(call<OffsetFetchResponse>(7, request)->error_code);
+  }
   bool noted() { return !meta_.range_blocking(std::string(GroupPlacementRecord::kKey))->entries.empty(); }
   int64_t now_ms() { return sim_.clock().wall_ms(); }
 };
@@ -97,6 +104,88 @@ TEST_F(GroupPlacementTest, NobodyIsServedBeforeTheMove) {
   sim_.run_for(2 * runtime::kSecond);
   EXPECT_EQ(served, 1);
   EXPECT_EQ(fetch(kGroup), 7);
+}
+
+// What it can serve is served; what may be in the other one is not answered as if it were all.
+TEST_F(GroupPlacementTest, APartitionServesWhatCannotBeInACounterpartThatCannotBeRead) {
+  ASSERT_NE(group_hash(kGroup), group_hash_before(kGroup));
+  const auto name_in = [](int32_t index, bool negative) {
+    for (int i = 0;; ++i) {
+      std::string name = "g" + std::to_string(i);
+      if (group_hash(name) % 50 == index && (group_hash(name) != group_hash_before(name)) == negative) return name;
+    }
+  };
+  const std::string served = name_in(kRight, false), unreadable = name_in(kWrong, false), misplaced = name_in(kWrong, true);
+  write(kRight, {offset(served, 0, 7, now_ms()), offset(kGroup, 0, 8, now_ms()), offset(misplaced, 0, 9, now_ms())});
+  write(kWrong, {offset(kGroup, 1, 10, now_ms()), offset(unreadable, 0, 11, now_ms())});
+  const TopicId topic = broker_->shard(0).image->find(GroupCoordinators::kTopic)->id();
+  storage::OfflineMarkers markers(sim_.disk(), "/data");
+  stop();
+  ASSERT_TRUE(markers.put({topic, kWrong}, "damaged by this test"));
+  restart(false);
+  sim_.run_for(10 * runtime::kSecond);
+  const auto refused = [&] {
+    for (const std::string& group : {std::string(kGroup), unreadable, misplaced, name_in(kRight, true)}) {
+      EXPECT_EQ(refusal(group), ErrorCode::kCoordinatorLoadInProgress) << group;
+    }
+  };
+  EXPECT_EQ(fetch(served), 7);
+  refused();
+  sim_.run_for(int64_t{14 * 24 * 3600} * runtime::kSecond);  // retention does not take what nobody could renew
+  refused();
+  EXPECT_FALSE(noted());
+
+  stop();
+  ASSERT_TRUE(markers.remove({topic, kWrong}));
+  restart(false);
+  run_until([&] { return noted(); });
+  EXPECT_EQ(fetch(kGroup, 0), 8);
+  EXPECT_EQ(fetch(kGroup, 1), 10);
+  EXPECT_EQ(fetch(unreadable), 11);
+  EXPECT_EQ(fetch(misplaced), 9);
+}
+
+// However long it takes until it serves: nobody could send heartbeats before.
+TEST_F(GroupPlacementTest, MembersDoNotExpireBeforeTheirPartitionServes) {
+  coordination::GroupWorld before;
+  const auto joined = before.join("");
+  before.advance(3'000);
+  before.sync(joined->member_id, joined->generation, {{joined->member_id, "assigned"}});
+  const auto moved = before.state->misplaced("", 0, [](std::string_view) { return 1; });
+  ASSERT_EQ(moved.records.size(), 1u);
+
+  const storage::PartitionId id{create_topic("c", 1, {{"cleanup.policy", "compact"}}), 0};
+  const unsigned shard = broker_->owner(id);
+  coordination::GroupMemory memory(1 << 20);
+  coordination::GroupPartition partition(sim_.pool(), sim_.loop(shard), *logs_[shard], id, {}, memory,
+                                         [](std::string_view, const Uuid&) { return true; });
+  const auto on_loop = [&](auto change) {
+    bool done = false;
+    sim_.loop(shard).post([&] {
+      change();
+      done = true;
+    });
+    run_until([&] { return done; });
+  };
+  on_loop([&] {
+    partition.hold([](bool) {});
+    partition.load();
+    partition.run([&](auto& state, auto now, auto& effects) { state.adopt(moved.records, now, effects); });
+  });
+  sim_.run_for(60 * runtime::kSecond);
+  coordination::Pending<coordination::HeartbeatResult> answer;
+  on_loop([&] {
+    partition.run([](auto&, auto, auto&) {});
+    partition.release();
+    partition.run([&](auto& state, auto now, auto& effects) {
+      state.heartbeat({"g", joined->generation, joined->member_id, {}}, answer.reply(), now, effects);
+    });
+  });
+  run_until([&] { return answer.answered(); });
+  EXPECT_EQ(answer->error, ErrorCode::kNone);
+  sim_.run_for(60 * runtime::kSecond);
+  EXPECT_EQ(partition.state().state_counts()[static_cast<size_t>(coordination::ClassicGroupState::kEmpty)], 1) << "now it expires";
+  on_loop([&] { partition.stop(); });
 }
 
 TEST_F(GroupPlacementTest, TheNewerCommitStays) {

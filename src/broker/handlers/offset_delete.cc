@@ -33,6 +33,7 @@ void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   auto all = runtime::make_homebound<OffsetDelete>(context->loop());
   coordination::OffsetDeleteRequest remove;
   remove.group_id = request.group_id;
+  remove.from = context->client_text();
   protocol::Arena& arena = context->arena();
   all->response.topics = arena.array<OffsetDeleteResponse::OffsetDeleteResponseTopic>(request.topics.size());
   for (size_t t = 0; t < request.topics.size(); ++t) {
@@ -63,8 +64,8 @@ void handle_offset_delete(Broker& broker, RequestContextPtr context) {
         for (size_t i = 0; i < all->asked.size(); ++i) all->asked[i]->error_code = code(result.items[i]);
         all->context->respond(all->response);
       }),
-      [remove = std::move(remove)](auto& state, auto reply, auto, auto& effects) {
-        state.delete_offsets(remove, std::move(reply), effects);
+      [remove = std::move(remove)](auto& state, auto reply, auto now, auto& effects) {
+        state.delete_offsets(remove, std::move(reply), now, effects);
       });
 }
 

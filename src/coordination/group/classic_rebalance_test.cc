@@ -424,6 +424,12 @@ TEST_F(GroupLogTest, TellsWhoComesAndGoesAndWhy) {
   EXPECT_THAT(lines, ElementsAre(AllOf(HasSubstr(ids[0]), HasSubstr("is removed: no heartbeat for 10000 ms")),
                                  HasSubstr("begins a rebalance: a member's heartbeats ended"), HasSubstr("has no members any more")));
   lines.clear();
+  EXPECT_EQ(world.commit("g", "t", 3, 7), ErrorCode::kNone);
+  EXPECT_EQ(world.delete_offset("g", "t", 4), ErrorCode::kNone);
+  EXPECT_THAT(lines, ElementsAre()) << "nothing was there";
+  EXPECT_EQ(world.delete_offset("g", "t", 3), ErrorCode::kNone);
+  EXPECT_THAT(lines, ElementsAre("Group 'g' loses 1 committed offsets (t-3), deleted by a test"));
+  lines.clear();
   EXPECT_EQ(world.delete_group("g"), ErrorCode::kNone);
   EXPECT_THAT(lines, ElementsAre("Group 'g' is deleted by a test"));
 }

@@ -62,7 +62,8 @@ void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
   for (const auto& [group_id, offsets] : offsets_.groups()) find_or_create(group_id);
   for (auto& [group_id, group] : groups_) {
     for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
-    if (group->members().size() <= static_cast<size_t>(config_.max_size)) continue;
+    if (group->members().size() <= static_cast<size_t>(config_.max_size) || is_kept_back(group_id)) continue;
+    if (group->in(ClassicGroupState::kPreparingRebalance)) continue;
     prepare_rebalance(*group, "more members were loaded than group.max.size allows", now, effects);
   }
   deadlines_.set({DeadlineKind::kOffsetCheck, {}, {}}, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
@@ -82,7 +83,7 @@ void GroupCoordinatorState::tick(Instant now, Effects& effects) {
       continue;
     }
     ClassicGroup* group = find(due->group_id);
-    if (group == nullptr) continue;
+    if (group == nullptr || is_kept_back(due->group_id)) continue;
     if (due->kind == DeadlineKind::kMember) member_expired(*group, due->member_id, now, effects);
     if (due->kind == DeadlineKind::kSync) pending_syncs_expired(*group, now, effects);
     if (due->kind == DeadlineKind::kJoin) {

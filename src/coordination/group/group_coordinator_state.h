@@ -41,6 +41,7 @@ class GroupCoordinatorState {
 
   // Records of types that are not known are skipped; one that does not decode changes nothing and is an error.
   Result<void> replay(Bytes key, std::optional<Bytes> value);
+  // Again, if groups were kept back until now.
   void loaded(Instant now, Effects& effects);
 
   // classic_rebalance.cc
@@ -52,7 +53,7 @@ class GroupCoordinatorState {
   // group_offsets.cc
   void commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now, Effects& effects);
   void fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects);
-  void delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Effects& effects);
+  void delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Instant now, Effects& effects);
 
   // group_sweep.cc: committed offsets of topics that do not exist go, in the background.
   struct DeletedTopic {
@@ -76,6 +77,10 @@ class GroupCoordinatorState {
   MoveSlice misplaced(const std::string& from_group, int32_t own, const HomeOf& home_of) const;
   void adopt(const std::vector<CoordinatorRecord>& records, Instant now, Effects& effects);  // what is not newer here
   void forget(const std::vector<CoordinatorRecord>& records, Effects& effects);
+
+  // Groups that may have more in a partition which cannot be read: nothing of them expires. With none given, loaded() comes next.
+  using KeptBack = std::function<bool(std::string_view group_id)>;
+  void keep_back(KeptBack kept_back) { kept_back_ = std::move(kept_back); }
 
   void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
   void list(ListReply reply, Effects& effects);
@@ -124,6 +129,7 @@ class GroupCoordinatorState {
     int64_t loaded_wall_ms = 0;
   };
 
+  bool is_kept_back(std::string_view group_id) const { return kept_back_ && kept_back_(group_id); }
   ClassicGroup* find(std::string_view group_id);
   ClassicGroup& find_or_create(const std::string& group_id);
   void replay_group(GroupMetadataEntry entry);
@@ -193,6 +199,7 @@ class GroupCoordinatorState {
   RateLimit lines_{20};
   RateLimit member_lines_{20};
   bool refused_for_memory_ = false;
+  KeptBack kept_back_;
 };
 
 }  // namespace weir::coordination

@@ -153,6 +153,7 @@ using OffsetFetchReply = Function<void(OffsetFetchResult)>;
 
 struct OffsetDeleteRequest {
   std::string group_id;
+  std::string from;  // who asks, for the log
   struct Item {
     std::string topic;
     int32_t partition = 0;

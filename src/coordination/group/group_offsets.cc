@@ -1,4 +1,6 @@
 // GroupCoordinatorState: committed offsets.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <utility>
 
@@ -101,7 +103,8 @@ void GroupCoordinatorState::fetch_offsets(const OffsetFetchRequest& request, Off
 
 // --- deletion -------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Effects& effects) {
+void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Instant now,
+                                           Effects& effects) {
   OffsetDeleteResult result;
   ClassicGroup* group = find(request.group_id);
   if (group == nullptr) {
@@ -111,6 +114,9 @@ void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, O
   }
   result.items.assign(request.items.size(), result.error);
   if (result.error != ErrorCode::kNone) return effects.answer(std::move(reply), std::move(result));
+  constexpr size_t kToldMax = 10;
+  size_t deleted = 0;
+  std::string told;
   for (size_t i = 0; i < request.items.size(); ++i) {
     const OffsetDeleteRequest::Item& item = request.items[i];
     if (group->subscribed_to(item.topic)) {
@@ -119,8 +125,11 @@ void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, O
       effects.records.push_back(offset_tombstone(request.group_id, item.topic, item.partition));
       ++totals_.offsets_deleted;
       offsets_.erase(request.group_id, item.topic, item.partition);
+      if (deleted++ < kToldMax) told += fmt::format("{}{}-{}", told.empty() ? "" : ", ", item.topic, item.partition);
     }
   }
+  if (deleted > kToldMax) told += ", ...";
+  if (deleted > 0) tell(*group, fmt::format("loses {} committed offsets ({}), deleted by {}", deleted, told, request.from), now);
   effects.answer(std::move(reply), std::move(result));
 }
 

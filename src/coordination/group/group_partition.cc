@@ -36,9 +36,10 @@ void GroupPartition::load(Function<void()> settled) {
   serving_ = ErrorCode::kCoordinatorLoadInProgress;
   if (settled) settled_ = std::move(settled);
   state_ = std::make_unique<GroupCoordinatorState>(config_, loop_.random(), memory_);
+  state_->keep_back(kept_back_);
   skipped_records_ = 0;
   const storage::Partition* partition = log_.find(id_);
-  if (partition != nullptr && partition->log_start_offset() >= partition->high_watermark()) {
+  if (partition != nullptr && !partition->offline() && partition->log_start_offset() >= partition->high_watermark()) {
     // Nothing to read: a new coordinator serves at once.
     auto done = std::exchange(settled_, {});
     load_done();
@@ -69,6 +70,7 @@ void GroupPartition::replayed(LogReplay::Outcome outcome, const std::string& rea
     case LogReplay::Outcome::kFailed:
       log_error(kModule, "__consumer_offsets-{}: groups cannot be loaded at offset {}: {}. It is tried again.", id_.index,
                 finished->next_offset(), reason);
+      if (held_ || kept_back_) on_held_load_(false);
       [[fallthrough]];
     case LogReplay::Outcome::kOvertaken:
       ++session_;
@@ -83,17 +85,26 @@ void GroupPartition::load_done() {
     log_debug(kModule, "__consumer_offsets-{}: {} groups with {} offsets loaded", id_.index, state_->group_count(),
               state_->offset_count());
   }
-  if (held_) on_held_load_();
-  else begin_service();
+  const bool tell = held_ || kept_back_;
+  if (!held_) begin_service();
+  if (tell) on_held_load_(true);
 }
 
-void GroupPartition::hold(Function<void()> loaded) {
+void GroupPartition::hold(Function<void(bool)> tried) {
   held_ = true;
-  on_held_load_ = std::move(loaded);
+  on_held_load_ = std::move(tried);
+}
+
+void GroupPartition::release_but(GroupCoordinatorState::KeptBack kept_back) {
+  kept_back_ = std::move(kept_back);
+  if (state_) state_->keep_back(kept_back_);
+  if (std::exchange(held_, false) && loaded()) begin_service();
 }
 
 void GroupPartition::release() {
-  if (std::exchange(held_, false) && loaded()) begin_service();
+  const bool kept_some_back = std::exchange(kept_back_, {}) != nullptr;
+  if (state_) state_->keep_back({});
+  if ((std::exchange(held_, false) || kept_some_back) && loaded()) begin_service();
 }
 
 void GroupPartition::begin_service() {
@@ -110,8 +121,10 @@ void GroupPartition::run(Step step) {
   Effects effects;
   const Instant at = now();
   step(*state_, at, effects);
-  if (state_->next_deadline_ms() <= at.monotonic_ms) state_->tick(at, effects);
-  arm_timer();
+  if (!held_) {
+    if (state_->next_deadline_ms() <= at.monotonic_ms) state_->tick(at, effects);
+    arm_timer();
+  }
   if (state_->take_refused_for_memory()) warn_of_memory();
   take(std::move(effects));
 }

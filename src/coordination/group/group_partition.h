@@ -36,12 +36,17 @@ class GroupPartition {
   const storage::PartitionId& id() const { return id_; }
   // `settled` is called once, possibly inline: when the partition serves, or the first attempt has failed.
   void load(Function<void()> settled = {});
-  // Before load(): the state stays as the log has it, and requests are refused as while it loads, until release().
-  // `loaded` is called after each load.
-  void hold(Function<void()> loaded);
+  // Before load(): the state stays as the log has it, nothing expires, and requests are refused as while it loads, until release().
+  // `tried` is called after each load, and after each that failed.
+  void hold(Function<void(bool loaded)> tried);
+  // Serves, but the groups that are kept back: they are refused as while it loads, and stay as they are, until release().
+  void release_but(GroupCoordinatorState::KeptBack kept_back);
   void release();
-  // kNone, or what requests are answered with now.
-  ErrorCode serving() const { return held_ && loaded() ? ErrorCode::kCoordinatorLoadInProgress : serving_; }
+  // kNone, or what requests are answered with now: those about a group that release_but() may keep back, and others.
+  ErrorCode serving(bool may_be_kept_back = false) const {
+    const bool refused = held_ || (may_be_kept_back && kept_back_);
+    return refused && loaded() ? ErrorCode::kCoordinatorLoadInProgress : serving_;
+  }
   bool loaded() const { return serving_ == ErrorCode::kNone; }
   void run(Step step);  // while loaded
   const GroupCoordinatorState& state() const { return *state_; }  // while loaded; ahead of the log
@@ -100,7 +105,8 @@ class GroupPartition {
   uint64_t skipped_records_ = 0;
   Function<void()> settled_;
   bool held_ = false;
-  Function<void()> on_held_load_;
+  GroupCoordinatorState::KeptBack kept_back_;
+  Function<void(bool)> on_held_load_;
 
   std::vector<CoordinatorRecord> open_records_;  // of this turn
   std::vector<Release> open_replies_;

@@ -42,6 +42,7 @@ void GroupCoordinatorState::sweep_slice(Instant now, Effects& effects) {
   size_t offsets = 0;
   std::vector<std::string> gone;
   for (; group != groups_.end() && groups < kGroupsPerSlice && offsets < kOffsetsPerSlice; ++group, ++groups) {
+    if (is_kept_back(group->first)) continue;
     offsets += sweep_group(*group->second, now, effects);
     const bool unused = offsets_.topics(group->first) == nullptr && group->second->in(ClassicGroupState::kEmpty) &&
                         group->second->pending_members().empty();

@@ -114,7 +114,7 @@ class GroupWorld {
   }
   ErrorCode delete_offset(const std::string& group, const std::string& topic, int32_t partition) {
     Pending<OffsetDeleteResult> answer;
-    step([&](Effects& effects) { state->delete_offsets({group, {{topic, partition}}}, answer.reply(), effects); });
+    step([&](Effects& effects) { state->delete_offsets({group, "a test", {{topic, partition}}}, answer.reply(), now, effects); });
     return answer->items.at(0);
   }
   GroupDescription describe(const std::string& group = "g") {

@@ -20,6 +20,7 @@ void LogReplay::start() {
 void LogReplay::read_more() {
   storage::Partition* partition = log_.find(id_);
   if (partition == nullptr) return finish(Outcome::kNoPartition);
+  if (partition->offline()) return finish(Outcome::kFailed, partition->offline_reason());  // also if nothing of it is left
   next_offset_ = std::max(next_offset_, partition->log_start_offset());
   if (next_offset_ >= partition->high_watermark()) return finish(Outcome::kComplete);
   storage::ReadRequest request;
