@@ -31,11 +31,44 @@ Result<UniqueFd> open_fd(const std::string& path, int flags) {
   return UniqueFd(fd);
 }
 
+const char* kind_of(mode_t mode) {
+  if (S_ISDIR(mode)) return "directory";
+  if (S_ISFIFO(mode)) return "FIFO";
+  return S_ISSOCK(mode) ? "socket" : "device";
+}
+
+// A file with bytes of its own. A FIFO would wait for its other end, a device or a socket may do anything: they are refused
+// before anything is read, and without waiting.
+Result<UniqueFd> open_file(const std::string& path, int flags) {
+  Result<UniqueFd> fd = open_fd(path, flags | O_NONBLOCK | O_NOCTTY);
+  struct stat entry{};
+  if (fd ? ::fstat(fd->get(), &entry) != 0 : ::stat(path.c_str(), &entry) != 0) return fd;
+  if (!S_ISREG(entry.st_mode)) {
+    return fail(ErrorCode::kIo, "cannot open " + path + ": it is a " + kind_of(entry.st_mode) + ", not a regular file",
+                fd ? EINVAL : fd.error().os_errno);
+  }
+  // With the flag some file systems would refuse a read of the ring that has to wait for the disk.
+  if (fd && ::fcntl(fd->get(), F_SETFL, flags) != 0) {
+    return fail_errno("cannot open " + path, errno);
+  }
+  return fd;
+}
+
 // tmpfs and some network file systems know no direct I/O.
 Result<UniqueFd> open_direct(const std::string& path, int flags) {
-  Result<UniqueFd> fd = open_fd(path, flags | O_DIRECT);
-  if (!fd && fd.error().os_errno == EINVAL) fd = open_fd(path, flags & ~O_EXCL);
+  Result<UniqueFd> fd = open_file(path, flags | O_DIRECT);
+  if (!fd && fd.error().os_errno == EINVAL) fd = open_file(path, flags & ~O_EXCL);
   return fd;
+}
+
+Result<bool> same_file(int fd, const std::string& path) {
+  struct stat held{}, named{};
+  if (::fstat(fd, &held) != 0) return fail_errno("cannot look up " + path, errno);
+  if (::stat(path.c_str(), &named) != 0) {
+    if (errno == ENOENT) return false;
+    return fail_errno("cannot look up " + path, errno);
+  }
+  return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
 }  // namespace
@@ -56,7 +89,7 @@ Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, Ope
   if (flags.create) mode |= O_CREAT;
   if (flags.create && flags.exclusive) mode |= O_EXCL;
   if (flags.truncate) mode |= O_TRUNC;
-  Result<UniqueFd> fd = flags.direct ? open_direct(path, mode) : open_fd(path, mode);
+  Result<UniqueFd> fd = flags.direct ? open_direct(path, mode) : open_file(path, mode);
   if (!fd) return std::unexpected(fd.error());
   return std::make_unique<PosixFile>(std::move(*fd), path);
 }
@@ -156,15 +189,20 @@ Result<uint64_t> PosixFileSystem::total_bytes(const std::string& path) {
 }
 
 Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
-  Result<UniqueFd> fd = open_fd(path, O_RDWR | O_CREAT);
-  if (!fd) return std::unexpected(fd.error());
-  if (::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) {
-    if (errno == EWOULDBLOCK) {
-      return fail(ErrorCode::kExists, path + " is locked: another process uses this directory", EWOULDBLOCK);
+  for (;;) {
+    Result<UniqueFd> fd = open_file(path, O_RDWR | O_CREAT);
+    if (!fd) return std::unexpected(fd.error());
+    if (::flock(fd->get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) {
+        return fail(ErrorCode::kExists, path + " is locked: another process uses this directory", EWOULDBLOCK);
+      }
+      return fail_errno("cannot lock " + path, errno);
     }
-    return fail_errno("cannot lock " + path, errno);
+    // Whoever held it before may have moved or removed it: then this is a lock on nothing.
+    const Result<bool> same = same_file(fd->get(), path);
+    if (!same) return std::unexpected(same.error());
+    if (*same) return std::make_unique<PosixFile>(std::move(*fd), path);
   }
-  return std::make_unique<PosixFile>(std::move(*fd), path);
 }
 
 Result<FlushEngine*> PosixFileSystem::engine_of(Loop& loop) {
@@ -185,7 +223,7 @@ Result<void> PosixFileSystem::prepare_writers(Loop& loop) {
 
 Result<std::unique_ptr<DurableWriter>> PosixFileSystem::durable_writer(const std::string& path, Loop& loop,
                                                                        bool flush_to_device) {
-  Result<UniqueFd> fd = flush_to_device ? open_direct(path, O_WRONLY) : open_fd(path, O_WRONLY);
+  Result<UniqueFd> fd = flush_to_device ? open_direct(path, O_WRONLY) : open_file(path, O_WRONLY);
   if (!fd) return std::unexpected(fd.error());
   const Result<FlushEngine*> engine = engine_of(loop);
   if (!engine) return std::unexpected(engine.error());

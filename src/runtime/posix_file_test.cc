@@ -1,8 +1,10 @@
 #include "runtime/posix_file.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -185,6 +187,49 @@ TEST_F(PosixFileTest, Directories) {
   EXPECT_GE(*fs.total_bytes(folder_.path()), *fs.free_bytes(folder_.path()));
   EXPECT_FALSE(fs.total_bytes(folder_.path("a")));
   EXPECT_FALSE(fs.create_directories("/proc/no/such"));
+}
+
+// Each of these would wait for somebody, for ever.
+TEST_F(PosixFileTest, OnlyRegularFilesAreOpened) {
+  const std::string path = folder_.path("special");
+  const auto expect_refused = [&](const char* kind) {
+    for (const OpenFlags flags : {OpenFlags{}, OpenFlags{.write = true}, OpenFlags{.write = true, .create = true, .direct = true}}) {
+      const auto file = files().open(path, flags);
+      ASSERT_FALSE(file) << kind;
+      EXPECT_THAT(file.error().message, ::testing::HasSubstr(std::string("it is a ") + kind + ", not a regular file"));
+    }
+    EXPECT_FALSE(files().durable_writer(path, loop(), true));
+    EXPECT_FALSE(files().lock(path));
+    ASSERT_TRUE(files().remove(path));
+  };
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  expect_refused("FIFO");
+  ASSERT_EQ(::symlink("/dev/zero", path.c_str()), 0);
+  expect_refused("device");
+  ASSERT_EQ(::mknod(path.c_str(), S_IFSOCK | 0600, 0), 0);
+  expect_refused("socket");
+  ASSERT_EQ(::mkdir(path.c_str(), 0700), 0);
+  expect_refused("directory");
+}
+
+// A read of the ring would fail with EAGAIN instead of waiting for the disk.
+TEST_F(PosixFileTest, OpenFilesMayWait) {
+  for (const bool direct : {false, true}) {
+    const auto file = open("f", {.write = true, .create = true, .direct = direct});
+    EXPECT_EQ(::fcntl(file->descriptor(), F_GETFL) & (O_NONBLOCK | O_ACCMODE), O_RDWR);
+  }
+}
+
+// The folder of a lock may be renamed by who holds it: whoever opened the file before that locks nothing by it.
+TEST_F(PosixFileTest, ALockIsOnTheFileOfThatName) {
+  const std::string path = folder_.path("lock"), moved = folder_.path("moved");
+  auto first = files().lock(path);
+  ASSERT_TRUE(first);
+  ASSERT_TRUE(files().rename(path, moved));
+  const auto second = files().lock(path);
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_FALSE(files().lock(moved));
+  EXPECT_FALSE(files().lock(path));
 }
 
 TEST_F(PosixFileTest, LockIsExclusiveAndGoesWithItsOwner) {
