@@ -210,6 +210,23 @@ TEST_F(ServerTest, WarnsOnceOfEverySettingWithoutEffect) {
   stop();
 }
 
+TEST_F(ServerTest, SaysHowLargeARequestMayBeWhereTheMemoryBoundsIt) {
+  const auto lines_with = [&](const std::string& memory) {
+    std::vector<std::string> lines;
+    set_log_sink([&](LogLevel, std::string_view, std::string_view message) {
+      if (message.find("socket.request.max.bytes") != std::string_view::npos) lines.emplace_back(message);
+    });
+    start(options({"weir.max.memory.bytes=" + memory}));
+    set_log_sink({});
+    stop();
+    return lines;
+  };
+  const auto small = lines_with("67108864");
+  ASSERT_EQ(small.size(), 1u);
+  EXPECT_TRUE(small[0].starts_with("Requests of more than 8388608 bytes are refused")) << small[0];
+  EXPECT_EQ(lines_with("1073741824").size(), 0u);
+}
+
 TEST_F(ServerTest, CreatesTopicsOnceAndKeepsThemOverACleanEnd) {
   ServerOptions with = options();
   with.topics.push_back(*parse_topic_argument("orders:6,cleanup.policy=compact"));

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "base/ascii_case.h"
 #include "base/log.h"
 #include "http/host_name.h"
 
@@ -23,6 +24,25 @@ constexpr size_t kSendBytes = 256 * 1024;
 std::string_view reason_of(int status) {
   const auto text = beast::http::obsolete_reason(static_cast<beast::http::status>(status));
   return {text.data(), text.size()};
+}
+
+// A request's target, which may be as a proxy's client sends it: whole, with the host in it (RFC 9112, 3.2.2).
+struct Target {
+  std::optional<std::string_view> host;
+  std::string_view path;
+};
+Target parse_target(std::string_view target) {
+  constexpr std::string_view kScheme = "http://";
+  Target parsed;
+  if (equal_ignoring_case(target.substr(0, kScheme.size()), kScheme)) {
+    target.remove_prefix(kScheme.size());
+    const size_t end = std::min(target.find_first_of("/?"), target.size());
+    parsed.host = target.substr(0, end);
+    target.remove_prefix(end);
+    if (target.empty() || target.front() == '?') target = "/";
+  }
+  parsed.path = target.substr(0, target.find('?'));
+  return parsed;
 }
 
 }  // namespace
@@ -110,16 +130,19 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
     head_only_ = request.method() == beast::http::verb::head;
     // The header of the next request has its own time.
     request_begin_ms_ = in_.empty() ? 0 : now_ms();
-    const auto host = request.find(beast::http::field::host);
-    const bool named = host != request.end();
-    const bool host_fits = !named || may_be_host({host->value().data(), host->value().size()}, server_.options_.host_names);
-    const bool host_missing = !named && request.version() >= 11;
-    std::string_view path(request.target().data(), request.target().size());
-    path = path.substr(0, path.find('?'));
-    const auto route = server_.handlers_.find(path);
+    const auto header = request.find(beast::http::field::host);
+    const size_t headers = request.count(beast::http::field::host);
+    const Target target = parse_target({request.target().data(), request.target().size()});
+    // A host in the target counts, whatever the header says. None has a user in front.
+    std::optional<std::string_view> host = target.host;
+    if (!host && headers > 0) host = std::string_view(header->value().data(), header->value().size());
+    const bool host_wrong = headers > 1 || (headers == 0 && request.version() >= 11) || (target.host && target.host->empty()) ||
+                            (host && host->find('@') != std::string_view::npos);
+    const bool host_fits = !host || may_be_host(*host, server_.options_.host_names);
+    const auto route = server_.handlers_.find(target.path);
     const bool found = route != server_.handlers_.end();
     parser_.reset();  // the target above is not used any more
-    if (host_missing) return answer_and_close(400);
+    if (host_wrong) return answer_and_close(400);
     if (!host_fits) {
       return answer({421,
                      "This broker is not known by the name in the Host header. Ask it by its address, or add the name to "

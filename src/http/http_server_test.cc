@@ -178,6 +178,20 @@ TEST_F(HttpServerTest, RefusesNamesOfOtherSites) {
   EXPECT_THAT(nameless.ask("GET /hello HTTP/1.1\r\n\r\n"), StartsWith("HTTP/1.1 400 "));
 }
 
+TEST_F(HttpServerTest, TakesATargetWithItsHost) {
+  Client client(world_, address_);
+  EXPECT_THAT(client.ask("GET http://10.0.0.7:9644/hello?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), HasSubstr("hello\n"));
+  EXPECT_THAT(client.ask("GET HTTP://localhost/hello HTTP/1.1\r\nHost: evil.example.com\r\n\r\n"), HasSubstr("hello\n"))
+      << "the target counts";
+  EXPECT_THAT(client.ask("GET http://evil.example.com/hello HTTP/1.1\r\nHost: a\r\n\r\n"), StartsWith("HTTP/1.1 421 "));
+  EXPECT_THAT(client.ask("GET http://a HTTP/1.1\r\nHost: a\r\n\r\n"), StartsWith("HTTP/1.1 404 ")) << "the path is /";
+  for (const char* wrong : {"GET http:///hello HTTP/1.1\r\nHost: a\r\n\r\n", "GET http://u@a/hello HTTP/1.1\r\nHost: a\r\n\r\n",
+                            "GET http://a/hello HTTP/1.1\r\n\r\n", "GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"}) {
+    Client each(world_, address_);
+    EXPECT_THAT(each.ask(wrong), StartsWith("HTTP/1.1 400 ")) << wrong;
+  }
+}
+
 TEST_F(HttpServerTest, AnAnswerAfterTheCloseIsDropped) {
   {
     Client client(world_, address_);

@@ -323,6 +323,25 @@ TEST_F(AdminTest, NoAuthorizerNoCredentialsNoQuotas) {
   const auto no_quotas = call<protocol::DescribeClientQuotasResponse>(1, protocol::DescribeClientQuotasRequest());
   EXPECT_TRUE(no_quotas->entries->empty());
   EXPECT_EQ(no_quotas->error_message, "");
+  using Component = protocol::DescribeClientQuotasRequest::ComponentData;
+  const auto described = [&](std::vector<Component> components) {
+    protocol::DescribeClientQuotasRequest request;
+    request.components = components;
+    const auto answer = call<protocol::DescribeClientQuotasResponse>(1, request);
+    EXPECT_EQ(answer->entries.has_value(), answer->error_code == 0);
+    return static_cast<ErrorCode>(answer->error_code);
+  };
+  const Component by_user{"user", 0, "u"}, ip{"ip", 2, std::nullopt}, client{"client-id", 1, std::nullopt};
+  EXPECT_EQ(described({by_user, client}), ErrorCode::kNone);
+  EXPECT_EQ(described({ip}), ErrorCode::kNone);
+  EXPECT_EQ(described({ip, by_user}), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(described({by_user, by_user}), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(described({{"", 0, "u"}}), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(described({{"group", 0, "g"}}), ErrorCode::kUnsupportedVersion);
+  EXPECT_EQ(described({{"user", 0, std::nullopt}}), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(described({{"user", 1, "u"}}), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(described({{"user", 2, "u"}}), ErrorCode::kInvalidRequest);
+  EXPECT_EQ(described({{"user", 3, std::nullopt}}), ErrorCode::kInvalidRequest);
   protocol::AlterClientQuotasRequest::EntityData entity;
   entity.entity_type = "user";
   protocol::AlterClientQuotasRequest::EntryData entry;

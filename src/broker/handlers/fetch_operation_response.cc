@@ -130,6 +130,8 @@ void FetchOperation::create_session(FetchResponse& response) {
       partition.take(*answer.asked);
       partition.high_watermark = data.high_watermark;
       partition.log_start_offset = data.log_start_offset;
+      const Topic* known = by_id && answer.item != nullptr ? shard.image->find(answer.topic_id) : nullptr;
+      if (known != nullptr) partition.topic = known->name();
       session->add(std::move(partition));
     }
   }

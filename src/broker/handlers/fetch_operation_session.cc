@@ -106,6 +106,8 @@ void FetchOperation::add(Answer answer, int64_t offset, int32_t max_bytes, int32
   storage::PartitionId id;
   answer.error = find_partition(answer, id);
   if (answer.error == ErrorCode::kNone) {
+    const bool nameless = answer.remembered != nullptr && answer.remembered->topic.empty();
+    if (nameless) session_->name(*answer.remembered, home().image->find(id.topic)->name());
     FetchItem& item = items_.emplace_back();
     item.id = id;
     item.offset = offset;
@@ -121,7 +123,14 @@ ErrorCode FetchOperation::find_partition(const Answer& answer, storage::Partitio
   const MetadataImage& image = *broker_.shard(home_).image;
   const bool by_id = context_->version() >= 13;
   const Topic* topic = by_id ? image.find(answer.topic_id) : image.find(answer.topic);
-  if (topic == nullptr) return by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition;
+  if (topic == nullptr && by_id) {
+    const bool known = answer.remembered != nullptr && !answer.remembered->topic.empty();
+    if (!known) return ErrorCode::kUnknownTopicId;
+    // Of a session that knew it: deleted, or made again, as Kafka tells them apart.
+    topic = image.find(answer.remembered->topic);
+    return topic != nullptr && topic->has_partition(answer.index) ? ErrorCode::kInconsistentTopicId : ErrorCode::kUnknownTopicOrPartition;
+  }
+  if (topic == nullptr) return ErrorCode::kUnknownTopicOrPartition;
   if (!topic->has_partition(answer.index)) return ErrorCode::kUnknownTopicOrPartition;
   if (request_.replica_id >= 0 || request_.replica_state.replica_id >= 0) return ErrorCode::kNotLeaderOrFollower;
   id = topic->partition(answer.index);

@@ -43,6 +43,11 @@ void FetchSession::add(SessionPartition partition) {
   index_.emplace(std::move(id), std::prev(partitions_.end()));
 }
 
+void FetchSession::name(SessionPartition& partition, std::string_view topic) {
+  partition.topic = topic;
+  bytes_ += 2 * topic.size();
+}
+
 uint64_t FetchSession::bytes_of(const protocol::FetchRequest& request) {
   uint64_t bytes = 0;
   for (const auto& topic : request.topics) bytes += topic.partitions.size() * (kPartitionBytes + 2 * topic.topic.size());

@@ -24,7 +24,7 @@ namespace weir::broker {
 
 // One partition of a session: what is asked, and what the client was told last.
 struct SessionPartition {
-  std::string topic;  // sessions by name
+  std::string topic;  // sessions by id: once it was found, to tell a topic that is gone from one that was never there
   TopicId topic_id;   // sessions by id
   int32_t index = 0;
 
@@ -65,6 +65,7 @@ class FetchSession {
   std::list<SessionPartition>& partitions() { return partitions_; }
 
   void add(SessionPartition partition);
+  void name(SessionPartition& partition, std::string_view topic);
   void update(const protocol::FetchRequest& request);
   void advance() { epoch_ = epoch_after(epoch_); }
   void move_to_end(SessionPartition& partition);

@@ -455,6 +455,35 @@ TEST_F(FetchTest, SessionErrors) {
   EXPECT_EQ(broker_->shard(0).fetch_sessions.size(), 0u);
 }
 
+// As Kafka, which knows the name that a session's topic had.
+TEST_F(FetchTest, SessionsTellWhatBecameOfTheirTopic) {
+  create_topic("t", 1);
+  auto& full = request({{"t", 0}, {"absent", 0}});
+  full.session_epoch = 0;
+  requests_.back().topics[1].topic_id = Uuid::from_random(3, 3);
+  const auto begun = call<FetchResponse>(peer(0), 13, full);
+  EXPECT_GT(begun->session_id, 0);
+  auto& next = request({});
+  next.session_id = begun->session_id;
+  const auto errors = [&] {
+    ++next.session_epoch;
+    std::vector<ErrorCode> found;
+    const auto answer = call<FetchResponse>(peer(0), 13, next);
+    for (const auto& topic : answer->responses) found.push_back(static_cast<ErrorCode>(topic.partitions[0].error_code));
+    std::ranges::sort(found);
+    return found;
+  };
+  next.session_epoch = 0;
+  EXPECT_EQ(errors(), std::vector{ErrorCode::kUnknownTopicId});
+  std::string_view name = "t";
+  protocol::DeleteTopicsRequest remove;
+  remove.topic_names = {&name, 1};
+  call<protocol::DeleteTopicsResponse>(5, remove);
+  EXPECT_EQ(errors(), (std::vector{ErrorCode::kUnknownTopicOrPartition, ErrorCode::kUnknownTopicId}));
+  create_topic("t", 1);
+  EXPECT_EQ(errors(), (std::vector{ErrorCode::kUnknownTopicId, ErrorCode::kInconsistentTopicId}));
+}
+
 TEST_F(FetchTest, SessionRequestThatOvertakesALongPoll) {
   create_topic("t", 2);
   expect_overtaken({1});

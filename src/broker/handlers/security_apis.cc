@@ -1,6 +1,9 @@
 #include "broker/handlers/security_apis.h"
 
+#include <fmt/format.h>
+
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -19,6 +22,41 @@ namespace {
 using protocol::ErrorCode;
 
 constexpr std::string_view kNoAuthorizer = "No Authorizer is configured.";
+
+struct Refusal {
+  ErrorCode error;
+  std::string message;
+};
+
+// What is wrong with the filter of a DescribeClientQuotas: as Kafka has it, whatever quotas there are.
+std::optional<Refusal> check_filter(const protocol::DescribeClientQuotasRequest& request) {
+  constexpr std::string_view kMatchTypes[] = {"MATCH_TYPE_EXACT", "MATCH_TYPE_DEFAULT", "MATCH_TYPE_SPECIFIED"};
+  std::set<std::string_view> seen;
+  for (const auto& component : request.components) {
+    const std::string_view type = component.entity_type;
+    if (type.empty()) return Refusal{ErrorCode::kInvalidRequest, "Invalid empty entity type."};
+    if (seen.contains(type)) {
+      return Refusal{ErrorCode::kInvalidRequest, fmt::format("Entity type {} cannot appear more than once in the filter.", type)};
+    }
+    if (type != "ip" && type != "user" && type != "client-id") {
+      return Refusal{ErrorCode::kUnsupportedVersion, fmt::format("Unsupported entity type {}", type)};
+    }
+    if (component.match_type < 0 || component.match_type > 2) {
+      return Refusal{ErrorCode::kInvalidRequest, fmt::format("Unknown match type {}", component.match_type)};
+    }
+    const bool exact = component.match_type == 0;
+    if (exact != component.match.has_value()) {
+      return Refusal{ErrorCode::kInvalidRequest, fmt::format("Request specified {}, but {}.", kMatchTypes[component.match_type],
+                                                             exact ? "set match string to null" : "also specified a match string")};
+    }
+    seen.insert(type);
+  }
+  if (seen.contains("ip") && seen.size() > 1) {
+    return Refusal{ErrorCode::kInvalidRequest, "Invalid entity filter component combination. IP filter component should not be used "
+                                               "with user or clientId filter component."};
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -102,6 +140,12 @@ void handle_describe_client_quotas(Broker&, RequestContextPtr context) {
   protocol::DescribeClientQuotasRequest request;
   if (!context->decode(request)) return;
   protocol::DescribeClientQuotasResponse response;
+  const auto refusal = check_filter(request);
+  if (refusal) {
+    response.error_code = code(refusal->error);
+    response.error_message = refusal->message;
+    response.entries = std::nullopt;
+  }
   context->respond(response);
 }
 
