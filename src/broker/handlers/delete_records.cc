@@ -44,8 +44,9 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
     for (const auto& topic : request_.topics) count += topic.partitions.size();
     items_.reserve(count);
     RepeatedPartitions repeated(count);
+    const Uuid no_id;
     for (const auto& topic : request_.topics) {
-      for (const auto& partition : topic.partitions) repeated.mention({}, topic.name, partition.partition_index);
+      for (const auto& partition : topic.partitions) repeated.mention(no_id, topic.name, partition.partition_index);
     }
     repeated.all_mentioned();
     response_.topics = arena.array<DeleteRecordsResponse::DeleteRecordsTopicResult>(request_.topics.size());

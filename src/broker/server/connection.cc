@@ -353,7 +353,6 @@ void Connection::close(Reason reason, std::string_view what) {
 Connection::Due Connection::due(int64_t now_ms) {
   // Many in front may have announced what they will never send; after that long the client has given up as well.
   if (waiting_for_memory_ && now_ms >= frame_deadline_ms_) return Due::kNoMemory;
-  if (holds_up_others(now_ms)) return Due::kNotReading;
   if (frame_deadline_ms_ != 0 && now_ms >= frame_deadline_ms_) {
     const bool progressed = frame_filled_ - frame_filled_at_deadline_ >= kLeastFrameProgress;
     if (may_read() && !progressed) return Due::kStalled;
@@ -365,7 +364,7 @@ Connection::Due Connection::due(int64_t now_ms) {
   return waits_for_us ? Due::kNo : Due::kIdle;
 }
 
-void Connection::press(int64_t now_ms, bool requests, bool answers) {
+void Connection::press(int64_t now_ms, bool requests, bool answers, bool responses) {
   // A request whose rest is not read because the answers before it are not: that is the client's doing as well.
   const bool unread = unsent_bytes_ >= kMaxUnsentBytes && !waiting_for_memory_;
   const bool receives = requests && !closed_ && frame_ && (unread || may_read());
@@ -374,16 +373,18 @@ void Connection::press(int64_t now_ms, bool requests, bool answers) {
   }
   // The same with answers behind a request that waits for data or for a group.
   const bool behind = first_ && !first_->ended();
-  const bool sends = answers && !closed_ && (behind || !writable_) && holds_answers();
+  const bool sends = (answers || responses) && !closed_ && (behind || !writable_) && holds(answers, responses);
   if (leaving_.too_slow(sends, now_ms, sent_bytes_, unsent_bytes_)) {
     close(Reason::kStalled, "it reads its answers slowly, and others wait for the memory");
   }
 }
 
 // Beside the first request under way, which minds others itself.
-bool Connection::holds_answers() const {
+bool Connection::holds(bool answers, bool responses) const {
   for (const RequestContext* context = first_; context != nullptr; context = context->next_) {
-    if ((context != first_ || context->ended()) && context->memory_.bytes() > 0) return true;
+    if (context == first_ && !context->ended()) continue;
+    if (answers && context->memory_.bytes() > 0) return true;
+    if (responses && context->response_reservation_.bytes() > 0) return true;
   }
   return false;
 }
@@ -403,24 +404,9 @@ bool Connection::Progress::too_slow(bool expected, int64_t now_ms, uint64_t move
   return false;
 }
 
-void Connection::expect_to_send() {
-  const bool placed = send_deadline_ms_ != 0;
-  send_deadline_ms_ = frontend_.now_ms() + frontend_.options_.frame_progress_ms;
-  if (!placed) frontend_.place(*this);
-}
-
-// A consumer may take its time with what it fetched, but not while others wait for the memory.
-bool Connection::holds_up_others(int64_t now_ms) {
-  if (send_deadline_ms_ == 0 || now_ms < send_deadline_ms_) return false;
-  const bool stuck = !writable_ && first_ && first_->ended();
-  send_deadline_ms_ = stuck ? now_ms + frontend_.options_.frame_progress_ms : 0;
-  return stuck && frontend_.budget_.waiting(MemoryShare::kResponses) > 0;
-}
-
 int64_t Connection::next_deadline_ms() const {
   int64_t soonest = last_activity_ms_ + frontend_.options_.connections_max_idle_ms;
   if (frame_deadline_ms_ != 0) soonest = std::min(soonest, frame_deadline_ms_);
-  if (send_deadline_ms_ != 0) soonest = std::min(soonest, send_deadline_ms_);
   return soonest;
 }
 

@@ -107,13 +107,11 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   void count_sent(RequestContext& context, int64_t now_ns);
 
   // Deadlines; see Frontend.
-  enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory, kNotReading };
+  enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory };
   Due due(int64_t now_ms);
-  void expect_to_send();  // what did not fit the socket now
-  bool holds_up_others(int64_t now_ms);
-  // Others wait for memory of requests, or of answers.
-  void press(int64_t now_ms, bool requests, bool answers);
-  bool holds_answers() const;
+  // Others wait for memory of requests, of answers, or of what was fetched.
+  void press(int64_t now_ms, bool requests, bool answers, bool responses);
+  bool holds(bool answers, bool responses) const;
   int64_t next_deadline_ms() const;
 
   Frontend& frontend_;
@@ -159,7 +157,6 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   int64_t dispatch_time_ns_ = 0;  // when the next frame's turn begins: the end of the one before, to save clock reads
   int64_t last_activity_ms_ = 0;
   int64_t frame_deadline_ms_ = 0;  // to grow, or to get the memory for it; 0: none
-  int64_t send_deadline_ms_ = 0;   // for a response to move; 0: none
 };
 
 }  // namespace weir::broker

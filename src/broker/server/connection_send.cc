@@ -67,10 +67,7 @@ void Connection::send_file_part() {
 void Connection::written(const runtime::IoResult& result, uint64_t asked) {
   using Status = runtime::IoResult::Status;
   if (result.status == Status::kOk && result.bytes > 0) {
-    if (result.bytes < asked) {
-      writable_ = false;
-      expect_to_send();
-    }
+    if (result.bytes < asked) writable_ = false;
     last_activity_ms_ = frontend_.now_ms();
     sent_bytes_ += result.bytes;
     metrics_.bytes_sent.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
@@ -81,7 +78,7 @@ void Connection::written(const runtime::IoResult& result, uint64_t asked) {
     return;
   }
   writable_ = false;
-  if (result.status == Status::kWouldBlock) return expect_to_send();
+  if (result.status == Status::kWouldBlock) return;
   if (result.status == Status::kClosed) return close(Reason::kPeer, "closed by the peer");
   close(Reason::kIo, result.status == Status::kError ? std::strerror(result.os_errno) : "nothing could be sent");
 }

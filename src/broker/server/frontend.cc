@@ -303,12 +303,11 @@ void Frontend::tick() {
         return connection.close(Connection::Reason::kStalled,
                                 "the memory for its request was not free in time (twice weir.frame.progress.ms): requests of others "
                                 "hold it (weir.max.memory.bytes)");
-      case Connection::Due::kNotReading:
-        return connection.close(Connection::Reason::kStalled, "it does not read its responses, and others wait for their memory");
     }
   });
   press_slow_clients(now);
-  if (!connections_.empty()) schedule_tick();
+  const bool holds_blocks = blocks_.give_back_idle();
+  if (holds_blocks || !connections_.empty()) schedule_tick();
 }
 
 void Frontend::press_slow_clients(int64_t now) {
@@ -318,8 +317,9 @@ void Frontend::press_slow_clients(int64_t now) {
   };
   const bool requests = somebody_waited(MemoryShare::kRequests, request_waits_seen_);
   const bool answers = somebody_waited(MemoryShare::kAnswers, answer_waits_seen_);
-  if (std::exchange(pressed_, requests || answers) || pressed_) {
-    for (const auto& connection : connections_) connection->press(now, requests, answers);
+  const bool responses = somebody_waited(MemoryShare::kResponses, response_waits_seen_);
+  if (std::exchange(pressed_, requests || answers || responses) || pressed_) {
+    for (const auto& connection : connections_) connection->press(now, requests, answers, responses);
   }
 }
 

@@ -148,6 +148,7 @@ class Frontend {
   bool draining_ = false;
   uint64_t request_waits_seen_ = 0;  // at the last tick
   uint64_t answer_waits_seen_ = 0;
+  uint64_t response_waits_seen_ = 0;
   bool pressed_ = false;  // somebody waited before it
   bool end_of_turn_wanted_ = false;
   bool block_asked_ = false;

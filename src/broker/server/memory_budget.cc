@@ -74,13 +74,36 @@ bool MemoryBudget::Share::grow(Part& part, uint64_t bytes) {
   if (granted + bytes > limit) return false;
   const Part before = part;
   remove(part);
-  part = {before.held + bytes, before.rest - bytes};
+  part.held += bytes;
+  part.rest -= bytes;
   add(part);
   if (all_can_end()) return true;
   remove(part);
   part = before;
   add(part);
   return false;
+}
+
+MemoryBudget::Share::Waiters::node_type MemoryBudget::Share::grow_one() {
+  constexpr int kTried = 16;
+  const auto grown = [this](Waiters::iterator waiter) {
+    Part& part = *waiter->second.part;
+    if (!grow(part, waiter->second.bytes)) return false;
+    part.ticket = 0;
+    return true;
+  };
+  int tried = 0;
+  for (auto it = growers.begin(); it != growers.end() && tried < kTried; ++it, ++tried) {
+    if (grown(it)) return growers.extract(it);
+  }
+  tried = 0;
+  std::array<Ticket, kTried> least;  // growing changes the order
+  for (auto part = parts.begin(); part != parts.end() && tried < kTried; ++part, ++tried) least[static_cast<size_t>(tried)] = (*part)->ticket;
+  for (int i = 0; i < tried; ++i) {
+    const auto it = growers.find(least[static_cast<size_t>(i)]);
+    if (it != growers.end() && grown(it)) return growers.extract(it);
+  }
+  return {};
 }
 
 std::optional<Reservation> MemoryBudget::grant(MemoryShare share, uint64_t bytes, uint64_t whole) {
@@ -125,22 +148,22 @@ MemoryBudget::Ticket MemoryBudget::wait_to_grow(Reservation& part, uint64_t byte
 MemoryBudget::Ticket MemoryBudget::add_waiter(MemoryShare share, Waiter waiter) {
   std::unique_lock lock(mutex_);
   Share& s = at(share);
-  const Ticket ticket = waiter.ticket = next_ticket_++;
-  (waiter.part ? s.growers : s.waiters).push_back(std::move(waiter));
+  const Ticket ticket = next_ticket_++;
+  if (waiter.part) waiter.part->ticket = ticket;
+  (waiter.part ? s.growers : s.waiters).emplace(ticket, std::move(waiter));
   ++s.waits;
   grant_waiters(share, lock);
   return ticket;
 }
 
 bool MemoryBudget::cancel(MemoryShare share, Ticket ticket) {
-  std::list<Waiter> removed;  // destroyed after the lock is released: its callback may own anything
+  Share::Waiters::node_type removed;  // destroyed after the lock is released: its callback may own anything
   std::unique_lock lock(mutex_);
   Share& s = at(share);
-  for (std::list<Waiter>* list : {&s.growers, &s.waiters}) {
-    const auto it = std::ranges::find(*list, ticket, &Waiter::ticket);
-    if (it != list->end()) removed.splice(removed.end(), *list, it);
-  }
-  if (removed.empty()) return false;
+  removed = s.growers.extract(ticket);
+  if (removed) removed.mapped().part->ticket = 0;
+  else removed = s.waiters.extract(ticket);
+  if (!removed) return false;
   grant_waiters(share, lock);
   return true;
 }
@@ -166,19 +189,16 @@ void MemoryBudget::give_back(const Reservation& reservation, uint64_t bytes, boo
 
 std::optional<MemoryBudget::Grant> MemoryBudget::next_grant(MemoryShare share) {
   Share& s = at(share);
-  for (auto it = s.growers.begin(); it != s.growers.end(); ++it) {
-    if (!s.grow(*it->part, it->bytes)) continue;
-    s.granted += it->bytes;
-    Grant next(std::move(*it), Reservation(this, share, false, it->bytes));
-    s.growers.erase(it);
-    return next;
+  if (auto grower = s.grow_one()) {
+    const uint64_t bytes = grower.mapped().bytes;
+    s.granted += bytes;
+    return Grant(std::move(grower.mapped()), Reservation(this, share, false, bytes));
   }
   if (!s.growers.empty() || s.waiters.empty()) return std::nullopt;
-  auto granted = grant(share, s.waiters.front().bytes, s.waiters.front().whole);
+  const auto first = s.waiters.begin();
+  auto granted = grant(share, first->second.bytes, first->second.whole);
   if (!granted) return std::nullopt;
-  Grant next(std::move(s.waiters.front()), std::move(*granted));
-  s.waiters.pop_front();
-  return next;
+  return Grant(std::move(s.waiters.extract(first).mapped()), std::move(*granted));
 }
 
 void MemoryBudget::grant_waiters(MemoryShare share, std::unique_lock<std::mutex>& lock) {

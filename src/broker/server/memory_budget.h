@@ -8,14 +8,15 @@
 // Parts. A reservation may begin with a part of what it needs and grow (docs/decisions/0011). What is not whole cannot end, so
 // parts could fill the share and wait for each other for ever. They do not: a part is granted only while there is an order in
 // which all of them can become whole one after the other with what the ones before gave back (the banker's algorithm), and
-// those who wait to grow come before those who wait to begin.
+// those who wait to grow come before those who wait to begin. Of them a few are tried at each return, however many wait: those who
+// have waited longest, and those who lack least, of whom one can always go on.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstdint>
-#include <list>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -56,6 +57,7 @@ class Reservation {
   struct Part {
     uint64_t held;
     uint64_t rest;
+    uint64_t ticket = 0;  // while it waits to grow
   };
   Reservation(MemoryBudget* budget, MemoryShare share, bool forced, uint64_t bytes, std::unique_ptr<Part> part = nullptr)
       : budget_(budget), bytes_(bytes), share_(share), forced_(forced), part_(std::move(part)) {}
@@ -115,7 +117,6 @@ class MemoryBudget {
   friend class Reservation;
   using Part = Reservation::Part;
   struct Waiter {
-    Ticket ticket = 0;
     uint64_t bytes = 0;
     uint64_t whole = 0;
     Part* part = nullptr;  // of one that grows
@@ -135,14 +136,16 @@ class MemoryBudget {
     std::atomic<bool> forced_much = false;
     std::set<Part*, LeastRest> parts;  // not whole yet
     uint64_t parts_held = 0;
-    std::list<Waiter> growers;
-    std::list<Waiter> waiters;
+    using Waiters = std::map<Ticket, Waiter>;  // as they came
+    Waiters growers;
+    Waiters waiters;
 
     bool fits(uint64_t bytes) const { return granted == 0 || granted + std::min(forced, limit / 4) + bytes <= limit; }
     bool all_can_end() const;
     void add(Part& part);
     void remove(Part& part);
     std::unique_ptr<Part> begin(uint64_t bytes, uint64_t whole);  // nullptr if not all could end then
+    Waiters::node_type grow_one();  // the next who waits to grow and may
     bool grow(Part& part, uint64_t bytes);  // false, and as before, if there is no room or not all could end then
   };
   Share& at(MemoryShare share) { return shares_[static_cast<size_t>(share)]; }

@@ -1,5 +1,6 @@
 #include "broker/server/receive_buffers.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace weir::broker {
@@ -24,6 +25,13 @@ bool ReceiveBuffers::make_room() {
     return false;
   }
   return true;
+}
+
+bool ReceiveBuffers::give_back_idle() {
+  std::erase_if(others_, [](const Block& block) { return block.reservation.bytes() > 0 && block.buffer.unique(); });
+  if (current_.reservation.bytes() > 0 && current_.buffer.unique()) current_ = Block();
+  return current_.reservation.bytes() > 0 ||
+         std::ranges::any_of(others_, [](const Block& block) { return block.reservation.bytes() > 0; });
 }
 
 void ReceiveBuffers::add_block(Reservation reservation) {

@@ -18,6 +18,8 @@ class ReceiveBuffers {
 
   // Makes room for at least kLeastRoom bytes. False if the budget has none for another block.
   bool make_room();
+  // Gives back what is reserved and idle. False once nothing is reserved.
+  bool give_back_idle();
   // Adds a block from a reservation of kBlockBytes that was waited for.
   void add_block(Reservation reservation);
 

@@ -161,6 +161,39 @@ TEST_F(RequestMemoryTest, AnswersBehindARequestThatWaitsMakeRoomSoonWhileOthersW
   held_.clear();
 }
 
+// Of what fetches sent as well: it has a share of its own.
+TEST_F(RequestMemoryTest, ResponsesThatAreNotReadMakeRoomSoonWhileOthersWait) {
+  answer_at_once_ = false;
+  FakePeer& silent = connect();
+  silent.room = 0;
+  silent.send(list_groups(1));
+  answer(std::move(held_[0]), std::string(30'000, 'g'));
+  held_.clear();
+  turn();
+  EXPECT_GE(budget_.used(MemoryShare::kResponses), 30'000u);
+  world_.advance(60 * runtime::kSecond);
+  EXPECT_FALSE(silent.closed) << "nobody minds";
+  bool granted = false;
+  const auto others = budget_.try_reserve(MemoryShare::kResponses, budget_.limit(MemoryShare::kResponses) - 50'000);
+  budget_.wait(MemoryShare::kResponses, 40'000, world_.loop(), [&](Reservation) { granted = true; });
+  world_.advance(5 * runtime::kSecond);
+  EXPECT_TRUE(granted);
+  EXPECT_TRUE(silent.closed);
+  EXPECT_EQ(closed(Reason::kStalled), 1);
+}
+
+TEST_F(RequestMemoryTest, BlocksOfABusyMomentAreGivenBackOnAQuietShard) {
+  answer_at_once_ = false;
+  for (int i = 0; i < 200; ++i) connect_from(i).send(produce(i, 8'000));
+  turn();
+  ASSERT_EQ(held_.size(), 200u);
+  EXPECT_GT(budget_.used(MemoryShare::kRequests), 0u);
+  for (RequestContextPtr& context : held_) answer(std::move(context));
+  held_.clear();
+  world_.advance(3 * runtime::kSecond);
+  EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
+}
+
 // Its rest is not read, because the answers before it are not.
 TEST_F(RequestMemoryTest, ARequestBehindUnreadAnswersMakesRoomSoonWhileOthersWait) {
   FakePeer& silent = connect();
