@@ -6,6 +6,7 @@ import socket
 import struct
 import threading
 import time
+import zlib
 
 import wire
 
@@ -371,6 +372,47 @@ def requests_that_multiply(broker):
             grown = (broker.status_kb("VmHWM") - before) / 1024
             # Frames have 128 MiB, each at most half of it; answers have 32, and half as much again while they grow.
             assert grown < 250 * MEMORY_FACTOR, f"{name}: {grown:.0f} MiB"
+    return f"{grown:.0f} MiB at most, 200 KB within {slowest():.2f} s"
+
+
+def gzip(data: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(data) + packer.flush()
+
+
+@case("--set", "weir.max.memory.bytes=67108864")
+def bombs_on_a_small_broker(broker):
+    """Batches of 100 KB that decompress to 100 MiB, from 16 clients at once, beside honest ones."""
+    now = int(time.time() * 1000)
+    topics = {"plain": {}, "anew": {"compression_type": "lz4"}, "compacted": {"cleanup_policy": "compact"}}
+    with wire.Client(broker.port) as client:
+        for name, configs in topics.items():
+            client.create_topic(name, **configs)
+    bomb = wire.timed_batch([now], now, attributes=1, value=bytes(100 << 20), compress=gzip)
+    honest = wire.timed_batch([now] * 5, now, attributes=1, value=os.urandom(1000) * 1000, compress=gzip)
+    before = broker.status_kb("VmRSS")
+    errors = {name: set() for name in topics}
+
+    def produce(name: str):
+        with wire.Client(broker.port, 60) as client:
+            for _ in range(4):
+                errors[name].add(client.produce(name, bomb)[0])
+
+    with canary(broker, 20) as slowest:
+        threads = [threading.Thread(target=produce, args=[name]) for name in list(topics) * 5 + ["plain"]]
+        for thread in threads:
+            thread.start()
+        with wire.Client(broker.port, 60) as client:
+            for name in topics:
+                error, _ = client.produce(name, honest)
+                assert error == 0, f"{name}: an honest batch is refused with {error}"
+        for thread in threads:
+            thread.join()
+        with wire.Client(broker.port, 60) as client:
+            assert client.offset_for("plain", now)[0] == 0
+    grown = (broker.status_kb("VmHWM") - before) / 1024
+    assert errors == {"plain": {0}, "anew": {10}, "compacted": {10}}, errors
+    assert grown < 60 * MEMORY_FACTOR, f"{grown:.0f} MiB"
     return f"{grown:.0f} MiB at most, 200 KB within {slowest():.2f} s"
 
 

@@ -122,8 +122,10 @@ class Client:
             raise AssertionError(f"FindCoordinator of {group}: error {error}")
         return answer[8:8 + size].decode(), struct.unpack_from(">i", answer, 8 + size)[0]
 
-    def create_topic(self, name: str, partitions: int = 1) -> None:
-        body = struct.pack(">i", 1) + text(name) + struct.pack(">ihiiib", partitions, 1, 0, 0, 30000, 0)
+    def create_topic(self, name: str, partitions: int = 1, **configs: str) -> None:
+        """Of configurations with `_` where the name has a dot."""
+        body = struct.pack(">i", 1) + text(name) + struct.pack(">ihii", partitions, 1, 0, len(configs))
+        body += b"".join(text(key.replace("_", ".")) + text(value) for key, value in configs.items()) + struct.pack(">ib", 30000, 0)
         answer = self.ask(request(CREATE_TOPICS, 2, body))
         (error,) = struct.unpack_from(">h", answer, 4 + 4 + 2 + len(name))
         if error not in (0, 36):
