@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <limits>
 #include <unordered_set>
 #include <utility>
 
@@ -91,6 +92,10 @@ Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
     auto decoded = BrokerEpochRecord::decode(entry->value);
     if (!decoded) return std::unexpected(decoded.error());
     record = *decoded;
+  }
+  if (record.epoch < 0 || record.epoch == std::numeric_limits<int32_t>::max()) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is {}, and no partition could have a leader epoch", BrokerEpochRecord::kKey,
+                                                 record.epoch));
   }
   if (!entry->exists || unclean) {
     if (entry->exists) ++record.epoch;

@@ -96,6 +96,13 @@ TEST_F(MetadataLoaderTest, ATopicFromTheFutureIsRefused) {
   expect_refusal("is of epoch 5, the broker of 4");
 }
 
+TEST_F(MetadataLoaderTest, AnEpochThatNoPartitionCanHaveIsRefused) {
+  for (const int32_t epoch : {-1, std::numeric_limits<int32_t>::min(), std::numeric_limits<int32_t>::max()}) {
+    put(BrokerEpochRecord::kKey, BrokerEpochRecord{epoch}.encode());
+    expect_refusal("/broker/epoch is " + std::to_string(epoch));
+  }
+}
+
 // Its default would delete records.
 TEST_F(MetadataLoaderTest, AnOverrideThatCannotBeReadDeletesNothing) {
   const ConfigOverrides everything = {{"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}};

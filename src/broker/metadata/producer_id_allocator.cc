@@ -27,7 +27,7 @@ void ProducerIdAllocator::read() {
 }
 
 void ProducerIdAllocator::write(int64_t begin, std::optional<std::string> before) {
-  if (begin > std::numeric_limits<int64_t>::max() - ProducerIdBlock::kSize) {
+  if (begin < 0 || begin > std::numeric_limits<int64_t>::max() - ProducerIdBlock::kSize) {
     return answer(fail(ErrorCode::kInvalid, "all producer ids were handed out"));
   }
   const ProducerIdBlock block{begin, begin + ProducerIdBlock::kSize};

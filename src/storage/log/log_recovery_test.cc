@@ -10,6 +10,50 @@ namespace {
 
 class LogRecoveryTest : public LogOnDisk {};
 
+// A log without records, as its manifest tells of it.
+void put_manifest(SimRuntime& sim, PartitionManifest manifest) {
+  auto database = ManifestDatabase::open(sim.disk(), "/log/manifest.db", &sim.clock());
+  ASSERT_TRUE(database) << database.error().message;
+  MergePlan plan;
+  plan.after = std::move(manifest);
+  MergePartition merge;
+  merge.partition = plan.after.partition;
+  const ManifestDatabase::Change change{1, true, &plan, &merge};
+  ASSERT_TRUE((*database)->commit({&change, 1}));
+}
+
+TEST_F(LogRecoveryTest, AnEpochAboveTheBrokersIsNotBelieved) {
+  const PartitionId id = topics_[0];
+  PartitionManifest manifest;
+  manifest.partition = id;
+  manifest.log_start_offset = manifest.end_offset = 9;
+  manifest.epochs = {{0, 0}, {INT32_MAX - 1, 4}, {INT32_MAX, 9}};
+  put_manifest(sim_, manifest);
+  ASSERT_EQ(open(), "");
+  const Partition& partition = *shard(id).find(id);
+  EXPECT_EQ(partition.leader_epoch(), 0);
+  EXPECT_EQ(partition.epochs(), (std::vector<EpochStart>{{0, 0}}));
+  put(id, 100);
+  merge_all(id);
+  ASSERT_EQ(restart(), "");
+  EXPECT_EQ(shard(id).find(id)->epochs(), (std::vector<EpochStart>{{0, 0}}));
+}
+
+TEST_F(LogRecoveryTest, OffsetsEndBeforeTheyTurnNegative) {
+  const PartitionId id = topics_[0];
+  PartitionManifest manifest;
+  manifest.partition = id;
+  manifest.log_start_offset = manifest.end_offset = INT64_MAX - 1;
+  put_manifest(sim_, manifest);
+  ASSERT_EQ(open(), "");
+  put(id, 100);  // the last one
+  AppendResult refused;
+  shard(id).append(*shard(id).find(id), make_batch(id, {}).bytes, true, [&](AppendResult result) { refused = std::move(result); });
+  EXPECT_EQ(refused.error, protocol::ErrorCode::kUnknownServerError);
+  EXPECT_EQ(refused.message, "The offsets of this partition are used up");
+  EXPECT_EQ(shard(id).find(id)->high_watermark(), INT64_MAX);
+}
+
 TEST_F(LogRecoveryTest, ALostFileIsRefusedAndWhatCameBackIsWhole) {
   const auto ids = three();
   ASSERT_EQ(open(), "");

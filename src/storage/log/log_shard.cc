@@ -1,6 +1,7 @@
 #include "storage/log/log_shard.h"
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/check.h"
@@ -139,6 +140,14 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   ValidatedBatches batches;
   const int64_t now_ms = runtime_.clock->wall_ms();
   if (!validate_append(records, partition.config_, from, now_ms, batches, result)) return done(std::move(result));
+
+  int64_t wanted = 0;
+  for (const ValidatedBatch& batch : batches) wanted += int64_t{batch.facts.last_offset_delta} + 1;
+  if (wanted > std::numeric_limits<int64_t>::max() - partition.log_end_offset_) {
+    result.error = ErrorCode::kUnknownServerError;  // no client may try again
+    result.message = "The offsets of this partition are used up";
+    return done(std::move(result));
+  }
 
   // Sequence checks look at speculative state, so even their refusals wait until that state is durable.
   for (ValidatedBatch& batch : batches) {

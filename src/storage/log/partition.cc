@@ -137,6 +137,7 @@ void Partition::pop_tail() {
 }
 
 void Partition::note_epoch(int32_t epoch, int64_t start_offset) {
+  epoch = std::min(epoch, leader_epoch_);
   if (epochs_.empty() || epoch > epochs_.back().epoch) epochs_.push_back({epoch, start_offset});
 }
 

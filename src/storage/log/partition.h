@@ -104,6 +104,8 @@ class Partition {
   // A segment is complete, and not or not all of it merged.
   bool rolled() const { return tail_segments_.size() > (tail_continues_ || manifest_.segments.empty() ? 1 : 0); }
   void take_manifest(PartitionManifest manifest);
+  // An epoch above the broker's is damage, or of metadata that went back: a client that learnt of it would never again believe
+  // what the broker says of the partition.
   void note_epoch(int32_t epoch, int64_t start_offset);
 
   PartitionId id_;
