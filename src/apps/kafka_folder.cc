@@ -5,15 +5,18 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <charconv>
 #include <sstream>
 
 #include "broker/config/properties_file.h"
+#include "broker/metadata/topic_name.h"
 
 namespace weir::apps {
 
 namespace {
 
+constexpr size_t kOffsetDigits = 20;
 constexpr uint64_t kWholeFileMax = 64u << 20;
 constexpr std::string_view kMetadataTopic = "__cluster_metadata";
 
@@ -25,7 +28,20 @@ std::optional<Number> parse_number(std::string_view text) {
   return value;
 }
 
-Result<bool> exists(runtime::FileSystem& files, const std::string& path) { return files.exists(path); }
+std::optional<int64_t> offset_in(std::string_view name, std::string_view suffix) {
+  if (!name.ends_with(suffix) || name.size() != kOffsetDigits + suffix.size()) return std::nullopt;
+  return offset_in_kafka_name(name);
+}
+
+// Nothing if there is no such file.
+Result<std::optional<std::string>> read_if_there(runtime::FileSystem& files, const std::string& path) {
+  auto there = files.exists(path);
+  if (!there) return std::unexpected(there.error());
+  if (!*there) return std::optional<std::string>();
+  auto text = read_whole_file(files, path);
+  if (!text) return std::unexpected(text.error());
+  return std::optional(std::move(*text));
+}
 
 Result<void> check_properties(runtime::FileSystem& files, KafkaFolder& folder) {
   const std::string path = folder.path + "/meta.properties";
@@ -56,46 +72,62 @@ Result<void> check_properties(runtime::FileSystem& files, KafkaFolder& folder) {
   return {};
 }
 
-// Kafka holds a lock on this file while it runs; Java's locks are those of fcntl.
-Result<void> check_not_running(const std::string& folder) {
-  const int file = ::open((folder + "/.lock").c_str(), O_RDWR | O_CLOEXEC);
-  if (file < 0) return {};
+// Kafka holds a lock on this file while it runs; Java's locks are those of fcntl. One for reading keeps it from starting.
+Result<runtime::UniqueFd> lock_out_kafka(const std::string& folder) {
+  const std::string path = folder + "/.lock";
+  runtime::UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (!file) {
+    if (errno == ENOENT) return runtime::UniqueFd();
+    return fail_errno("cannot open " + path, errno);
+  }
   struct flock lock {};
-  lock.l_type = F_WRLCK;
+  lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;
-  const bool held = ::fcntl(file, F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
-  ::close(file);
-  if (!held) return {};
+  if (::fcntl(file.get(), F_SETLK, &lock) == 0) return file;
+  if (errno != EACCES && errno != EAGAIN) return fail_errno("cannot lock " + path, errno);
+  lock.l_type = F_RDLCK;
+  const bool known = ::fcntl(file.get(), F_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
   return fail(ErrorCode::kExists, fmt::format("a broker is using {} (process {}); stop it and wait for its end", folder,
-                                              lock.l_pid));
+                                              known ? std::to_string(lock.l_pid) : "unknown"));
 }
 
-Result<void> read_segments(runtime::FileSystem& files, KafkaPartitionFolder& partition) {
+Result<void> read_segments(runtime::FileSystem& files, KafkaPartitionFolder& partition, std::vector<std::string>& left_out) {
   auto entries = files.list(partition.path);
   if (!entries) return std::unexpected(entries.error());
+  std::vector<std::pair<int64_t, std::string>> indexes;
   for (const runtime::DirectoryEntry& entry : *entries) {
+    const std::string path = partition.path + "/" + entry.name;
     if (entry.name.ends_with(".swap")) {
-      return fail(ErrorCode::kInvalid, fmt::format("{}/{}: a compaction was interrupted; start Kafka once, let it repair this, "
+      return fail(ErrorCode::kInvalid, fmt::format("{}: a compaction was interrupted; start Kafka once, let it repair this, "
                                                    "and stop it cleanly",
-                                                   partition.path, entry.name));
+                                                   path));
     }
-    if (entry.is_directory || !entry.name.ends_with(".log")) continue;
-    const auto base = parse_number<int64_t>(std::string_view(entry.name).substr(0, entry.name.size() - 4));
-    if (!base || *base < 0 || entry.name.size() != 24) continue;
-    partition.segments.push_back({*base, partition.path + "/" + entry.name, entry.size});
+    for (const char* suffix : {".index", ".timeindex", ".txnindex"}) {
+      if (const auto base = offset_in(entry.name, suffix)) indexes.emplace_back(*base, path);
+    }
+    if (const auto offset = offset_in(entry.name, ".snapshot")) partition.last_snapshot = std::max(partition.last_snapshot, *offset);
+    if (!entry.name.ends_with(".log")) continue;
+    if (entry.is_directory) return fail(ErrorCode::kCorrupt, path + " is a directory, not a segment");
+    const auto base = offset_in(entry.name, ".log");
+    if (base) partition.segments.push_back({*base, path, entry.size});
+    else left_out.push_back(path + ": no name of a segment");
   }
   std::sort(partition.segments.begin(), partition.segments.end(),
             [](const auto& a, const auto& b) { return a.base_offset < b.base_offset; });
+  for (auto& [base, path] : indexes) {
+    if (!std::ranges::binary_search(partition.segments, base, {}, &KafkaSegmentFile::base_offset)) {
+      partition.orphans.push_back(std::move(path));
+    }
+  }
   return {};
 }
 
 Result<void> read_partition_metadata(runtime::FileSystem& files, KafkaPartitionFolder& partition) {
   const std::string path = partition.path + "/partition.metadata";
-  auto there = exists(files, path);
-  if (!there || !*there) return {};
-  auto text = read_whole_file(files, path);
+  auto text = read_if_there(files, path);
   if (!text) return std::unexpected(text.error());
-  std::istringstream lines(*text);
+  if (!*text) return {};
+  std::istringstream lines(**text);
   for (std::string line; std::getline(lines, line);) {
     if (line == "version: 0" || line.empty()) continue;
     if (line.starts_with("version:")) return fail(ErrorCode::kUnsupported, path + " is of a later format: " + line);
@@ -108,11 +140,10 @@ Result<void> read_partition_metadata(runtime::FileSystem& files, KafkaPartitionF
 
 Result<void> read_epochs(runtime::FileSystem& files, KafkaPartitionFolder& partition) {
   const std::string path = partition.path + "/leader-epoch-checkpoint";
-  auto there = exists(files, path);
-  if (!there || !*there) return {};
-  auto text = read_whole_file(files, path);
+  auto text = read_if_there(files, path);
   if (!text) return std::unexpected(text.error());
-  auto rows = parse_kafka_checkpoint(*text, 2);
+  if (!*text) return {};
+  auto rows = parse_kafka_checkpoint(**text, 2);
   if (!rows) return fail(rows.error().code, path + ": " + rows.error().message);
   for (const auto& row : *rows) {
     const auto epoch = parse_number<int32_t>(row[0]);
@@ -123,30 +154,49 @@ Result<void> read_epochs(runtime::FileSystem& files, KafkaPartitionFolder& parti
   return {};
 }
 
-Result<void> read_log_starts(runtime::FileSystem& files, KafkaFolder& folder) {
-  const std::string path = folder.path + "/log-start-offset-checkpoint";
-  auto there = exists(files, path);
-  if (!there || !*there) return {};
-  auto text = read_whole_file(files, path);
+// Nothing if there is no such file.
+Result<std::optional<KafkaOffsets>> read_offsets(runtime::FileSystem& files, const std::string& path) {
+  auto text = read_if_there(files, path);
   if (!text) return std::unexpected(text.error());
-  auto rows = parse_kafka_checkpoint(*text, 3);
+  if (!*text) return std::optional<KafkaOffsets>();
+  auto rows = parse_kafka_checkpoint(**text, 3);
   if (!rows) return fail(rows.error().code, path + ": " + rows.error().message);
+  KafkaOffsets offsets;
   for (const auto& row : *rows) {
     const auto partition = parse_number<int32_t>(row[1]);
     const auto offset = parse_number<int64_t>(row[2]);
     if (!partition || !offset || *offset < 0) return fail(ErrorCode::kCorrupt, path + ": not a number");
-    folder.log_starts[{row[0], *partition}] = *offset;
+    offsets[{row[0], *partition}] = *offset;
   }
+  return std::optional(std::move(offsets));
+}
+
+Result<void> read_checkpoints(runtime::FileSystem& files, KafkaFolder& folder) {
+  auto starts = read_offsets(files, folder.path + "/log-start-offset-checkpoint");
+  if (!starts) return std::unexpected(starts.error());
+  auto flushed = read_offsets(files, folder.path + "/recovery-point-offset-checkpoint");
+  if (!flushed) return std::unexpected(flushed.error());
+  auto cleaned = read_offsets(files, folder.path + "/cleaner-offset-checkpoint");
+  if (!cleaned) return std::unexpected(cleaned.error());
+  if (*starts) folder.log_starts = std::move(**starts);
+  if (*flushed) folder.recovery_points = std::move(**flushed);
+  folder.cleaned = std::move(*cleaned);
   return {};
 }
 
 }  // namespace
 
+std::optional<int64_t> offset_in_kafka_name(std::string_view name) {
+  const auto offset = parse_number<int64_t>(name.substr(0, kOffsetDigits));
+  return name.size() > kOffsetDigits && offset && *offset >= 0 ? offset : std::nullopt;
+}
+
 std::optional<std::pair<std::string, int32_t>> parse_kafka_partition_name(std::string_view name) {
   const size_t dash = name.rfind('-');
   if (dash == std::string_view::npos || dash == 0) return std::nullopt;
   const auto partition = parse_number<int32_t>(name.substr(dash + 1));
-  if (!partition || *partition < 0) return std::nullopt;
+  if (!partition || *partition < 0 || std::to_string(*partition) != name.substr(dash + 1)) return std::nullopt;
+  if (broker::topic_name_fault(name.substr(0, dash))) return std::nullopt;
   return std::pair(std::string(name.substr(0, dash)), *partition);
 }
 
@@ -194,11 +244,13 @@ Result<KafkaFolder> read_kafka_folder(runtime::FileSystem& files, const std::str
   KafkaFolder folder;
   folder.path = path;
   if (auto ok = check_properties(files, folder); !ok) return std::unexpected(ok.error());
-  if (auto ok = check_not_running(path); !ok) return std::unexpected(ok.error());
-  auto clean = exists(files, path + "/.kafka_cleanshutdown");
+  auto lock = lock_out_kafka(path);
+  if (!lock) return std::unexpected(lock.error());
+  folder.lock = std::move(*lock);
+  auto clean = files.exists(path + "/.kafka_cleanshutdown");
   if (!clean) return std::unexpected(clean.error());
   folder.clean = *clean;
-  if (auto ok = read_log_starts(files, folder); !ok) return std::unexpected(ok.error());
+  if (auto ok = read_checkpoints(files, folder); !ok) return std::unexpected(ok.error());
   auto entries = files.list(path);
   if (!entries) return std::unexpected(entries.error());
   for (const runtime::DirectoryEntry& entry : *entries) {
@@ -214,7 +266,7 @@ Result<KafkaFolder> read_kafka_folder(runtime::FileSystem& files, const std::str
     partition.topic = std::move(name->first);
     partition.partition = name->second;
     partition.path = path + "/" + entry.name;
-    if (auto ok = read_segments(files, partition); !ok) return std::unexpected(ok.error());
+    if (auto ok = read_segments(files, partition, folder.left_out); !ok) return std::unexpected(ok.error());
     if (auto ok = read_partition_metadata(files, partition); !ok) return std::unexpected(ok.error());
     if (auto ok = read_epochs(files, partition); !ok) return std::unexpected(ok.error());
     folder.partitions.push_back(std::move(partition));

@@ -3,17 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 
+#include "apps/file_window.h"
 #include "apps/kafka_folder.h"
 #include "broker/metadata/change_log.h"
 #include "protocol/record_batch.h"
 #include "protocol/wire.h"
+#include "storage/segment/stored_batch.h"
 
 namespace weir::apps {
 
 namespace {
 
 constexpr const char* kFolder = "/__cluster_metadata-0";
+constexpr size_t kBatchBytesMax = 64u << 20;  // Kafka's are of 8 MiB at most
 
 // API keys of metadata records.
 enum MetadataRecord : uint32_t {
@@ -122,10 +126,10 @@ void apply_not_taken(uint32_t type, uint32_t version, protocol::Reader& in, Kafk
 }
 
 KafkaTopic* find_topic(KafkaMetadata& metadata, const Uuid& id) {
-  for (auto& [name, topic] : metadata.topics) {
-    if (topic.id == id) return &topic;
-  }
-  return nullptr;
+  const auto name = metadata.names.find(id);
+  if (name == metadata.names.end()) return nullptr;
+  const auto topic = metadata.topics.find(name->second);
+  return topic != metadata.topics.end() && topic->second.id == id ? &topic->second : nullptr;
 }
 
 void apply_partition(protocol::Reader& in, uint32_t version, KafkaMetadata& metadata) {
@@ -146,6 +150,29 @@ void apply_partition(protocol::Reader& in, uint32_t version, KafkaMetadata& meta
   partition.replicas.assign(replicas.begin(), replicas.end());
   if (!in.ok() || index < 0) return;
   if (KafkaTopic* topic = find_topic(metadata, topic_id)) topic->partitions[index] = std::move(partition);
+}
+
+void apply_partition_change(protocol::Reader& in, KafkaMetadata& metadata) {
+  const int32_t index = in.i32();
+  KafkaTopic* topic = find_topic(metadata, in.uuid());
+  if (!in.ok() || topic == nullptr || !topic->partitions.contains(index)) return;
+  KafkaTopic::Partition& partition = topic->partitions[index];
+  for (protocol::TagReader tags(in); tags.next();) {
+    switch (tags.tag()) {
+      case 1:  // a leader, be it the same one: the epoch grows
+        in.i32();
+        if (partition.leader_epoch < std::numeric_limits<int32_t>::max()) ++partition.leader_epoch;
+        break;
+      case 2:
+        if (const auto replicas = in.nullable_values<int32_t>(true)) partition.replicas.assign(replicas->begin(), replicas->end());
+        break;
+      case 8:
+        if (const auto places = in.nullable_values<Uuid>(true)) partition.directories.assign(places->begin(), places->end());
+        break;
+      default:
+        tags.skip();
+    }
+  }
 }
 
 void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
@@ -171,32 +198,99 @@ void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
   else topic->second.configs.erase(name);
 }
 
-// One file of batches: the snapshot, or a segment of the log. Ends where the bytes do not go on (as Kafka does).
-Result<void> apply_file(Bytes bytes, int64_t from_offset, const std::string& path, KafkaMetadata& metadata) {
-  protocol::BatchSplitter batches(bytes);
-  while (batches.next()) {
+// What one file of batches says of itself: the snapshot, or a segment of the log.
+struct ReadFile {
+  int64_t first_offset = -1;
+  int64_t next_offset = -1;
+  bool footer = false;  // its last batch says that the snapshot is whole
+  std::string damage;   // where it does not go on, and why
+};
+
+// A batch that ends a snapshot (Kafka's ControlRecordType).
+bool is_snapshot_footer(Bytes batch) {
+  constexpr int16_t kSnapshotFooter = 4;
+  protocol::RecordIterator records(batch);
+  protocol::Record record;
+  return records.next(record) && record.key && record.key->size() >= 4 && load_be<int16_t>(record.key->data() + 2) == kSnapshotFooter;
+}
+
+Result<void> apply_batch(Bytes batch, const protocol::BatchHeader& header, int64_t from_offset, KafkaMetadata& metadata) {
+  if (header.compressed()) return fail(ErrorCode::kUnsupported, "compressed metadata is not known");
+  if (header.control()) return {};
+  protocol::RecordIterator records(batch);
+  for (protocol::Record record; records.next(record);) {
+    if (record.offset < from_offset || !record.value) continue;
+    if (auto ok = apply_metadata_record(*record.value, metadata); !ok) {
+      return fail(ok.error().code, fmt::format("record at offset {}: {}", record.offset, ok.error().message));
+    }
+  }
+  return {};
+}
+
+// The log is never compacted: in it, offsets follow each other.
+Result<ReadFile> apply_file(runtime::FileSystem& files, const std::string& path, int64_t from_offset, KafkaMetadata& metadata) {
+  auto file = files.open(path, {});
+  if (!file) return std::unexpected(file.error());
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(size.error());
+  FileWindow window(**file, *size);
+  ReadFile read;
+  for (uint64_t position = 0; position < *size;) {
+    auto batch = window.at(position, protocol::BatchHeader::kSize);
+    if (!batch) return std::unexpected(batch.error());
+    if (batch->size() > protocol::BatchHeader::kMagicOffset && (*batch)[protocol::BatchHeader::kMagicOffset] > 2) {
+      return fail(ErrorCode::kUnsupported, path + ": batches of a format that is not known");
+    }
+    const auto stored = storage::parse_stored_header(*batch);
+    const bool whole = stored && stored->size() <= *size - position && stored->size() <= kBatchBytesMax;
+    if (whole) {
+      batch = window.at(position, stored->size());
+      if (!batch) return std::unexpected(batch.error());
+    }
     protocol::BatchHeader header;
     protocol::BatchRules rules;
     rules.contiguous = false;
-    const auto fault = protocol::check_batch(batches.batch(), rules, header);
+    const auto fault = whole ? protocol::check_batch(*batch, rules, header) : protocol::BatchFault::kTruncated;
     if (fault != protocol::BatchFault::kNone) {
-      return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at offset {}: {}", path, batches.header().base_offset,
-                                                   protocol::batch_fault_name(fault)));
+      read.damage = fmt::format("{}: the batch at position {}: {}", path, position, protocol::batch_fault_name(fault));
+      return read;
     }
-    if (header.compressed()) return fail(ErrorCode::kUnsupported, path + ": compressed metadata is not known");
-    metadata.end_offset = std::max(metadata.end_offset, header.next_offset());
-    if (header.control()) continue;
-    protocol::RecordIterator records(batches.batch());
-    for (protocol::Record record; records.next(record);) {
-      if (record.offset < from_offset || !record.value) continue;
-      if (auto ok = apply_metadata_record(*record.value, metadata); !ok) {
-        return fail(ok.error().code, fmt::format("{}: record at offset {}: {}", path, record.offset, ok.error().message));
-      }
+    if (read.first_offset < 0) read.first_offset = header.base_offset;
+    if (read.next_offset >= 0 && header.base_offset != read.next_offset) {
+      return fail(ErrorCode::kCorrupt, fmt::format("{}: offsets {} to {} are missing", path, read.next_offset, header.base_offset - 1));
     }
+    if (auto ok = apply_batch(*batch, header, from_offset, metadata); !ok) {
+      return fail(ok.error().code, fmt::format("{}: {}", path, ok.error().message));
+    }
+    read.next_offset = header.next_offset();
+    read.footer = header.control() && is_snapshot_footer(*batch);
+    position += header.size();
   }
-  if (!batches.rest().empty() && batches.fault() == protocol::BatchFault::kUnsupportedMagic) {
-    return fail(ErrorCode::kUnsupported, path + ": batches of a format that is not known");
+  return read;
+}
+
+// The log from the snapshot's end on.
+Result<void> apply_log(runtime::FileSystem& files, const std::string& folder, const std::vector<int64_t>& logs, int64_t from_offset,
+                       KafkaMetadata& metadata) {
+  int64_t next = from_offset;
+  bool begun = false;
+  for (size_t i = 0; i < logs.size(); ++i) {
+    if (i + 1 < logs.size() && logs[i + 1] <= from_offset) continue;
+    const std::string path = fmt::format("{}/{:020}.log", folder, logs[i]);
+    if (logs[i] > next || (begun && logs[i] < next)) {
+      return fail(ErrorCode::kCorrupt, fmt::format("{} should begin with offset {}: metadata is missing", path, next));
+    }
+    begun = true;
+    auto read = apply_file(files, path, from_offset, metadata);
+    if (!read) return std::unexpected(read.error());
+    if (read->first_offset >= 0 && read->first_offset != logs[i]) {
+      return fail(ErrorCode::kCorrupt, fmt::format("{} begins with offset {}", path, read->first_offset));
+    }
+    if (!read->damage.empty() && i + 1 < logs.size()) return fail(ErrorCode::kCorrupt, read->damage);
+    metadata.damage = read->damage;
+    next = std::max(next, read->next_offset);
   }
+  metadata.end_offset = next;
   return {};
 }
 
@@ -218,12 +312,18 @@ Result<void> apply_metadata_record(Bytes value, KafkaMetadata& metadata) {
       KafkaTopic topic;
       topic.name = std::string(in.string(true));
       topic.id = in.uuid();
-      if (in.ok()) metadata.topics.insert_or_assign(topic.name, topic);
+      if (!in.ok()) break;
+      metadata.names[topic.id] = topic.name;
+      metadata.topics.insert_or_assign(topic.name, topic);
       break;
     }
     case kPartition:
       known = known_up_to(2);
       if (known) apply_partition(in, version, metadata);
+      break;
+    case kPartitionChange:
+      known = known_up_to(2);
+      if (known) apply_partition_change(in, metadata);
       break;
     case kConfig:
       known = known_up_to(0);
@@ -233,6 +333,7 @@ Result<void> apply_metadata_record(Bytes value, KafkaMetadata& metadata) {
       known = known_up_to(0);
       const Uuid id = in.uuid();
       if (const KafkaTopic* topic = find_topic(metadata, id)) metadata.topics.erase(std::string(topic->name));
+      metadata.names.erase(id);
       break;
     }
     case kProducerIds:
@@ -264,31 +365,31 @@ Result<void> apply_metadata_record(Bytes value, KafkaMetadata& metadata) {
 
 Result<KafkaMetadata> read_kafka_metadata(runtime::FileSystem& files, const std::string& log_dir) {
   const std::string folder = log_dir + kFolder;
+  auto there = files.exists(folder);
+  if (!there) return std::unexpected(there.error());
+  if (!*there) return fail(ErrorCode::kNotFound, fmt::format("there is no {}", folder));
   auto entries = files.list(folder);
-  if (!entries) return fail(ErrorCode::kNotFound, fmt::format("there is no {}: {}", folder, entries.error().message));
+  if (!entries) return std::unexpected(entries.error());
   std::string snapshot;
-  std::vector<std::string> logs;
+  std::vector<int64_t> logs;
   for (const runtime::DirectoryEntry& entry : *entries) {  // sorted, so the last snapshot is the newest
+    const auto offset = offset_in_kafka_name(entry.name);
+    if (!offset) continue;
     if (entry.name.ends_with(".checkpoint") && entry.name.size() == 42) snapshot = entry.name;
-    if (entry.name.ends_with(".log") && entry.name.size() == 24) logs.push_back(entry.name);
+    if (entry.name.ends_with(".log") && entry.name.size() == 24) logs.push_back(*offset);
   }
   KafkaMetadata metadata;
   int64_t from_offset = 0;
   if (!snapshot.empty()) {
     const std::string path = folder + "/" + snapshot;
-    auto text = read_whole_file(files, path);
-    if (!text) return std::unexpected(text.error());
-    if (auto ok = apply_file(as_bytes(*text), 0, path, metadata); !ok) return std::unexpected(ok.error());
-    from_offset = std::stoll(snapshot.substr(0, 20));
+    auto read = apply_file(files, path, 0, metadata);
+    if (!read) return std::unexpected(read.error());
+    if (!read->damage.empty()) return fail(ErrorCode::kCorrupt, read->damage);
+    if (!read->footer) return fail(ErrorCode::kCorrupt, path + " is cut off: a snapshot ends with a footer");
+    from_offset = *offset_in_kafka_name(snapshot);
   }
-  for (size_t i = 0; i < logs.size(); ++i) {
-    const bool covered = i + 1 < logs.size() && std::stoll(logs[i + 1].substr(0, 20)) <= from_offset;
-    if (covered) continue;
-    const std::string path = folder + "/" + logs[i];
-    auto text = read_whole_file(files, path);
-    if (!text) return std::unexpected(text.error());
-    if (auto ok = apply_file(as_bytes(*text), from_offset, path, metadata); !ok) return std::unexpected(ok.error());
-  }
+  if (logs.empty() && !snapshot.empty()) return fail(ErrorCode::kCorrupt, folder + " holds a snapshot, but no log");
+  if (auto ok = apply_log(files, folder, logs, from_offset, metadata); !ok) return std::unexpected(ok.error());
   if (metadata.records == 0) return fail(ErrorCode::kNotFound, folder + " holds no metadata");
   return metadata;
 }

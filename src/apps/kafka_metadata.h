@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -33,8 +34,10 @@ struct KafkaMetadata {
   int64_t next_producer_id = 0;
   // What is there in the end, and is not taken: the kind of record and what it is about -> what a report calls it.
   std::map<std::pair<uint32_t, std::string>, std::string> not_taken;
+  std::unordered_map<TopicId, std::string> names;
   uint64_t records = 0;
   int64_t end_offset = 0;
+  std::string damage;  // why the log ends before its last file does; empty if it does not
 };
 
 // kNotFound if there is no metadata log; kUnsupported if it holds what cannot be understood safely.

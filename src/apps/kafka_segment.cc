@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cstring>
 
-#include "base/crc32c.h"
+#include "apps/file_window.h"
 #include "storage/segment/merge_plan.h"
 #include "storage/segment/stored_batch.h"
 
@@ -15,33 +15,8 @@ namespace {
 
 using protocol::BatchHeader;
 
-constexpr size_t kReadBytes = 4u << 20;
-
-// A window of the file that moves forward.
-class FileWindow {
- public:
-  FileWindow(runtime::File& file, uint64_t size) : file_(file), size_(size) {}
-  // `bytes` bytes at `offset`, fewer at the end of the file.
-  Result<Bytes> at(uint64_t offset, size_t bytes) {
-    const uint64_t wanted = std::min<uint64_t>(bytes, size_ - std::min(size_, offset));
-    if (offset < begin_ || offset + wanted > begin_ + filled_) {
-      block_.resize(std::max<size_t>(wanted, std::min<uint64_t>(kReadBytes, size_ - offset)));
-      auto read = file_.read_at(offset, block_);
-      if (!read) return std::unexpected(read.error());
-      begin_ = offset;
-      filled_ = *read;
-    }
-    const size_t from = offset - begin_;
-    return Bytes(block_).subspan(from, std::min<size_t>(wanted, filled_ - from));
-  }
-
- private:
-  runtime::File& file_;
-  const uint64_t size_;
-  std::vector<uint8_t> block_;
-  uint64_t begin_ = 0;
-  size_t filled_ = 0;
-};
+// A control batch holds one short record.
+constexpr size_t kControlBytesMax = 64u << 10;
 
 struct ControlRecord {
   int16_t type = -1;
@@ -64,7 +39,7 @@ storage::BatchFacts facts_of(const BatchHeader& header, Bytes batch, const stora
   facts.leader_epoch = header.partition_leader_epoch;
   facts.base_offset = header.base_offset;
   facts.last_offset_delta = header.last_offset_delta;
-  facts.size = static_cast<uint32_t>(batch.size());
+  facts.size = static_cast<uint32_t>(header.size());
   facts.max_timestamp = header.max_timestamp;
   facts.attributes = header.attributes;
   facts.producer_id = header.producer_id;
@@ -76,6 +51,23 @@ storage::BatchFacts facts_of(const BatchHeader& header, Bytes batch, const stora
     facts.coordinator_epoch = control.coordinator_epoch;
   }
   return facts;
+}
+
+// The leader epoch that a batch has; nothing if it cannot be told. Earlier ones of Kafka have none (-1).
+std::optional<int32_t> believed_epoch(const storage::BatchFacts& facts, const KafkaPartitionState& state) {
+  if (facts.leader_epoch == -1) return -1;
+  if (const int32_t told = epoch_at(state.told_epochs, facts.base_offset); told >= 0) return told;
+  const int32_t before = state.epochs.empty() ? 0 : state.epochs.back().epoch;
+  const int32_t highest = state.told_epochs.empty() ? state.highest_epoch : state.told_epochs.front().epoch;
+  if (facts.leader_epoch < 0 || facts.leader_epoch > highest) return before;
+  if (facts.leader_epoch < before) return std::nullopt;
+  return facts.leader_epoch;
+}
+
+void note_gap(KafkaGaps& gaps, int64_t from, int64_t to, const std::string& path) {
+  if (from >= to) return;
+  if (gaps.count++ == 0) gaps.first = fmt::format("{} to {} before those in {}", from, to - 1, path);
+  gaps.offsets += to - from;
 }
 
 void note(const storage::BatchFacts& facts, bool transactional, KafkaPartitionState& state) {
@@ -95,14 +87,23 @@ void note(const storage::BatchFacts& facts, bool transactional, KafkaPartitionSt
 }
 
 // What is wrong with the bytes at a batch's begin; empty if they are one.
-std::string fault_of(Bytes batch, const BatchHeader& header, int64_t lowest_offset) {
+Result<std::string> fault_of(FileWindow& window, uint64_t position, uint64_t size, const BatchHeader& header, int64_t lowest_offset) {
   if (header.base_offset < lowest_offset) return fmt::format("its offset {} goes back", header.base_offset);
-  if (batch.size() < header.size()) return "it is cut off";
-  const uint32_t crc = crc32c(batch.first(header.size()).subspan(BatchHeader::kCrcStart));
-  return crc == header.crc ? std::string() : "its checksum is wrong";
+  if (size - position < header.size()) return "it is cut off";
+  if (auto whole = window.at(position, std::min<size_t>(header.size(), FileWindow::kReadBytes)); !whole) {
+    return std::unexpected(whole.error());  // so that the window begins with the batch
+  }
+  auto crc = window.crc(position + BatchHeader::kCrcStart, position + header.size());
+  if (!crc) return std::unexpected(crc.error());
+  return *crc == header.crc ? std::string() : "its checksum is wrong";
 }
 
 }  // namespace
+
+int32_t epoch_at(const std::vector<storage::EpochStart>& epochs, int64_t offset) {
+  const auto next = std::ranges::upper_bound(epochs, offset, {}, &storage::EpochStart::start_offset);
+  return next == epochs.begin() ? -1 : std::prev(next)->epoch;
+}
 
 Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment,
                                         KafkaPartitionState& state) {
@@ -116,7 +117,13 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
   result.info.next_offset = segment.base_offset;
   const storage::IndexSpacing spacing;
   uint64_t position = 0, last_entry = 0;
-  int64_t lowest_offset = std::max(segment.base_offset, state.next_offset);
+  if (state.next_offset && *state.next_offset > segment.base_offset) {
+    result.damage = fmt::format("the segment before it goes on to offset {}", *state.next_offset - 1);
+    result.trailing_bytes = *size;
+    return result;
+  }
+  if (state.next_offset) note_gap(state.between, *state.next_offset, segment.base_offset, segment.path);
+  state.next_offset = segment.base_offset;
   while (position < *size) {
     auto head = window.at(position, BatchHeader::kSize);
     if (!head) return std::unexpected(head.error());
@@ -132,24 +139,35 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
       result.damage = fmt::format("no batch begins at position {}", position);
       break;
     }
-    auto batch = window.at(position, header->size());
-    if (!batch) return std::unexpected(batch.error());
-    if (const std::string fault = fault_of(*batch, *header, lowest_offset); !fault.empty()) {
-      result.damage = fmt::format("the batch at position {} (offset {}): {}", position, header->base_offset, fault);
+    const auto fault = fault_of(window, position, *size, *header, *state.next_offset);
+    if (!fault) return std::unexpected(fault.error());
+    if (!fault->empty()) {
+      result.damage = fmt::format("the batch at position {} (offset {}): {}", position, header->base_offset, *fault);
       break;
     }
+    note_gap(state.within, *state.next_offset, header->base_offset, segment.path);
     if (position - last_entry >= spacing.entry_bytes) {
       result.index.add({header->base_offset, position, result.info.max_timestamp});
       last_entry = position;
     }
-    const storage::BatchFacts facts = facts_of(*header, *batch, state.id);
+    auto batch = window.at(position, header->control() ? std::min<size_t>(header->size(), kControlBytesMax) : BatchHeader::kSize);
+    if (!batch) return std::unexpected(batch.error());
+    storage::BatchFacts facts = facts_of(*header, *batch, state.id);
+    const auto epoch = believed_epoch(facts, state);
+    if (!epoch) {
+      return fail(ErrorCode::kCorrupt,
+                  fmt::format("{}: the batch at position {} (offset {}) is of leader epoch {}, one before it of {}, and there is no "
+                              "leader-epoch-checkpoint to tell which is right; bring it back from a copy",
+                              segment.path, position, facts.base_offset, facts.leader_epoch, state.epochs.back().epoch));
+    }
+    if (*epoch != facts.leader_epoch) ++result.wrong_epochs;
+    facts.leader_epoch = *epoch;
     note(facts, header->transactional(), state);
     if (result.batches == 0) result.info.first_timestamp = header->max_timestamp;
     // Batches that compaction emptied do not count, as in segments that were compacted here.
     if (header->record_count > 0) result.info.max_timestamp = std::max(result.info.max_timestamp, header->max_timestamp);
     ++result.batches;
     position += header->size();
-    lowest_offset = facts.next_offset();
     result.info.next_offset = facts.next_offset();
   }
   result.info.length = position;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,14 +16,27 @@
 
 namespace weir::apps {
 
+// Offsets that no batch has. Kafka leaves none out but where it compacted.
+struct KafkaGaps {
+  uint64_t count = 0;
+  int64_t offsets = 0;
+  std::string first;  // which they are, and where
+};
+
 // What the batches of a partition leave behind, from its first segment to the one read last.
 struct KafkaPartitionState {
+  // Leader epochs lie outside of a batch's checksum, so they are believed only as far as these agree: the epochs that
+  // leader-epoch-checkpoint tells, and the highest there can be.
+  std::vector<storage::EpochStart> told_epochs;
+  int32_t highest_epoch = 0;
+
   storage::PartitionId id;
   storage::ProducerState producers;
-  std::vector<storage::EpochStart> epochs;       // as the batches say
+  std::vector<storage::EpochStart> epochs;       // of the batches, as far as believed
+  KafkaGaps between, within;                     // segments
   std::map<int64_t, int64_t> open_transactions;  // producer id -> first offset
   int64_t max_producer_id = -1;
-  int64_t next_offset = 0;
+  std::optional<int64_t> next_offset;            // nothing before the first segment
   uint64_t batches = 0;
   uint64_t aborted_transactions = 0;
 };
@@ -31,12 +45,16 @@ struct KafkaSegment {
   storage::SegmentInfo info;  // length: up to the end of the last whole, intact batch
   storage::SegmentIndex index;
   uint64_t batches = 0;
+  uint64_t wrong_epochs = 0;    // batches with an epoch that is not believed
   uint64_t trailing_bytes = 0;  // behind the last intact batch
   std::string damage;           // why the chain ends before the file does; empty if it does not
 };
 
-// kUnsupported for message formats 0 and 1, kIo if the file cannot be read. Damage is no error: the result says where the
-// intact part ends, and `state` is as of there.
+// The epoch of `epochs` at an offset; -1: they begin later.
+int32_t epoch_at(const std::vector<storage::EpochStart>& epochs, int64_t offset);
+
+// kUnsupported for message formats 0 and 1, kIo if the file cannot be read, kCorrupt if nothing says which leader epochs are
+// right. Other damage is no error: the result says where the intact part ends, and `state` is as of there.
 Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment,
                                         KafkaPartitionState& state);
 

@@ -3,19 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <map>
 #include <set>
 #include <string_view>
 
 #include "apps/data_folder.h"
-#include "apps/kafka_segment.h"
+#include "apps/kafka_partition.h"
+#include "apps/kafka_segment_copy.h"
 #include "broker/config/topic_config.h"
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/cluster_id_record.h"
 #include "broker/metadata/deleted_topic_record.h"
 #include "broker/metadata/producer_ids_record.h"
+#include "broker/metadata/topic_name.h"
 #include "broker/metadata/topic_name_record.h"
 #include "broker/metadata/topic_record.h"
 #include "storage/metadata/sqlite_meta_store.h"
@@ -30,36 +31,12 @@ namespace fs = std::filesystem;
 
 constexpr uint64_t kIndexedSegmentBytes = 1u << 20;  // as segments that were merged here
 constexpr size_t kPartitionsPerCommit = 500;
+constexpr const char* kLockFile = ".lock";
 
 // Coordinators of Kafka keep their state in these; a new one begins here.
 const std::set<std::string> kNotTaken = {"__transaction_state", "__share_group_state"};
 
-Result<void> fail_with(const std::error_code& error, const std::string& what) {
-  return fail(ErrorCode::kIo, fmt::format("{}: {}", what, error.message()));
-}
-
-// Records without a time are as old as Kafka's file.
-int64_t modified_ms(const std::string& path) {
-  std::error_code error;
-  const auto modified = fs::last_write_time(path, error);
-  if (error) return 0;
-  const auto since_epoch = std::chrono::file_clock::to_sys(modified).time_since_epoch();
-  return std::chrono::duration_cast<std::chrono::milliseconds>(since_epoch).count();
-}
-
-// One partition on its way.
-struct Import {
-  const KafkaPartitionFolder* source = nullptr;  // null: no data, so no manifest
-  storage::PartitionManifest manifest;
-  std::vector<storage::ProducerEntry> producers;
-  struct File {
-    std::string from;
-    storage::SegmentInfo info;
-    storage::SegmentIndex index;
-    bool last = false;  // is appended to from now on
-  };
-  std::vector<File> files;
-};
+using Import = KafkaPartitionImport;
 
 class Importer {
  public:
@@ -68,34 +45,35 @@ class Importer {
       : files_(files), pool_(pool), clock_(clock), options_(options), progress_(std::move(progress)) {}
 
   Result<LogImportReport> run() {
-    if (auto ok = check_target(); !ok) return std::unexpected(ok.error());
-    if (auto ok = read_source(); !ok) return std::unexpected(ok.error());
-    if (auto ok = choose_topics(); !ok) return std::unexpected(ok.error());
-    if (auto ok = read_partitions(); !ok) return std::unexpected(ok.error());
-    if (options_.dry_run) return std::move(report_);
-    for (auto step : {&Importer::place_files, &Importer::write_manifests, &Importer::write_metadata, &Importer::finish}) {
-      if (auto ok = (this->*step)(); !ok) return std::unexpected(ok.error());
+    auto done = check_target();
+    if (done && !options_.dry_run) done = lock_target();
+    using Step = Result<void> (Importer::*)();
+    for (const Step step : {&Importer::read_source, &Importer::choose_topics, &Importer::read_partitions}) {
+      if (done) done = (this->*step)();
     }
-    return std::move(report_);
+    for (const Step step : {&Importer::place_files, &Importer::write_manifests, &Importer::write_metadata, &Importer::finish}) {
+      if (done && !options_.dry_run) done = (this->*step)();
+    }
+    if (done) return std::move(report_);
+    if (lock_) (void)files_.remove_all(target_);  // what stays of it does no harm: the next try removes it
+    return std::unexpected(done.error());
   }
 
  private:
   void not_taken(std::string what) { report_.not_taken.push_back(std::move(what)); }
 
   Result<void> check_target();
+  Result<void> lock_target();
   Result<void> read_source();
   Result<void> choose_topics();
   Result<void> topics_of_folders();
   Result<void> check_topic(const KafkaTopic& topic);
   void choose_configs(const KafkaTopic& topic, broker::TopicRecord& record);
   Result<void> read_partitions();
-  Result<Import> read_partition(const KafkaPartitionFolder& folder, const TopicId& id);
-  Result<void> accept_damage(const KafkaPartitionFolder& folder, const KafkaSegmentFile& file, const KafkaSegment& segment,
-                             bool last);
-  void settle_epochs(const KafkaPartitionFolder& folder, const KafkaPartitionState& state,
-                     storage::PartitionManifest& manifest);
+  KafkaPartitionFacts facts_of(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) const;
+  Result<Import> read_partition(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic);
+  Result<void> missing_partition(const std::string& topic, int32_t partition);
   Result<void> place_files();
-  Result<void> place(const Import::File& file, const std::string& to);
   Result<void> write_manifests();
   Result<void> write_metadata();
   Result<void> finish();
@@ -107,6 +85,7 @@ class Importer {
   Function<void(const std::string&)> progress_;
 
   std::string target_;  // while it is made
+  std::unique_ptr<runtime::File> lock_;  // of the new folder, under either name
   KafkaFolder folder_;
   KafkaMetadata metadata_;
   broker::BrokerConfig defaults_;
@@ -124,6 +103,7 @@ Result<void> Importer::check_target() {
     if (options_.dry_run) return {};
     return fail(ErrorCode::kInvalid, "say where the new data folder goes: --data-dir DIR (or --dry-run to check only)");
   }
+  std::error_code error;
   auto there = files_.exists(options_.data_dir);
   if (!there) return std::unexpected(there.error());
   if (*there) {
@@ -135,7 +115,27 @@ Result<void> Importer::check_target() {
                                                   options_.data_dir));
     }
   }
+  const std::string source = fs::weakly_canonical(options_.source, error).string();
+  const std::string target = fs::weakly_canonical(options_.data_dir, error).string();
+  if (!error && (target + "/").starts_with(source + "/")) {
+    return fail(ErrorCode::kInvalid, fmt::format("{} lies in the folder of Kafka, which is not changed", options_.data_dir));
+  }
   target_ = options_.data_dir + ".importing";
+  return {};
+}
+
+// As a broker locks its data folder. The lock goes with the folder when that gets its name.
+Result<void> Importer::lock_target() {
+  if (auto ok = files_.create_directories(target_); !ok) return ok;
+  auto lock = files_.lock(target_ + "/" + kLockFile);
+  if (!lock && lock.error().code == ErrorCode::kExists) {
+    return fail(ErrorCode::kExists, fmt::format("another import is making {}; wait for its end", options_.data_dir));
+  }
+  if (!lock) return std::unexpected(lock.error());
+  lock_ = std::move(*lock);
+  if (auto ok = check_target(); !ok) {  // one that was at work just now may have made it
+    return ok;
+  }
   return {};
 }
 
@@ -164,6 +164,15 @@ Result<void> Importer::read_source() {
   } else {
     return std::unexpected(metadata.error());
   }
+  if (metadata_.next_producer_id < 0 || metadata_.next_producer_id > kHighestKafkaProducerId) {
+    return fail(ErrorCode::kCorrupt, fmt::format("the metadata log says that the next producer id is {}", metadata_.next_producer_id));
+  }
+  if (!metadata_.damage.empty()) {
+    if (!options_.accept_unclean) {
+      return fail(ErrorCode::kCorrupt, metadata_.damage + ". Give --accept-unclean to go on with what is intact");
+    }
+    report_.cut.push_back("The metadata log was cut: " + metadata_.damage + ".");
+  }
   std::map<std::string_view, uint64_t> records;
   for (const auto& [about, what] : metadata_.not_taken) ++records[what];
   for (const auto& [what, count] : records) not_taken(fmt::format("{}: {} records.", what, count));
@@ -179,8 +188,11 @@ Result<void> Importer::topics_of_folders() {
     }
     KafkaTopic& topic = metadata_.topics[partition.topic];
     topic.name = partition.topic;
+    if (topic.id != Uuid() && topic.id != *partition.topic_id) {
+      return fail(ErrorCode::kCorrupt, fmt::format("{}: other partitions of its topic have another topic id", partition.path));
+    }
     topic.id = *partition.topic_id;
-    for (int32_t i = 0; i <= partition.partition; ++i) topic.partitions[i];
+    topic.partitions[partition.partition];
   }
   return {};
 }
@@ -189,13 +201,24 @@ Result<void> Importer::check_topic(const KafkaTopic& topic) {
   int32_t expected = 0;
   for (const auto& [index, partition] : topic.partitions) {
     if (index != expected++) {
+      if (!report_.has_metadata) return missing_partition(topic.name, expected - 1);
       return fail(ErrorCode::kCorrupt, fmt::format("topic {}: partition {} is missing in the metadata", topic.name, expected - 1));
     }
+    if (partition.leader_epoch < 0 || partition.leader_epoch > kHighestKafkaEpoch) {
+      return fail(ErrorCode::kCorrupt, fmt::format("topic {} partition {}: the metadata log says it is in leader epoch {}", topic.name,
+                                                   index, partition.leader_epoch));
+    }
+    max_epoch_ = std::max(max_epoch_, partition.leader_epoch);  // clients may know it
     if (partition.replicas.size() > 1) {
       return fail(ErrorCode::kUnsupported,
                   fmt::format("topic {} partition {} has {} replicas: only folders of a single node hold everything; move "
                               "all partitions to one node first (kafka-reassign-partitions)",
                               topic.name, index, partition.replicas.size()));
+    }
+    if (partition.replicas.size() == 1 && std::to_string(partition.replicas.front()) != folder_.node_id) {
+      return fail(ErrorCode::kUnsupported, fmt::format("topic {} partition {} lies on node {}, this folder is of node {}: move it here "
+                                                       "first (kafka-reassign-partitions)",
+                                                       topic.name, index, partition.replicas.front(), folder_.node_id));
     }
     for (const Uuid& directory : partition.directories) {
       const bool reserved = std::all_of(directory.bytes.begin(), directory.bytes.begin() + 15, [](uint8_t b) { return b == 0; });
@@ -226,6 +249,7 @@ void Importer::choose_configs(const KafkaTopic& topic, broker::TopicRecord& reco
 }
 
 Result<void> Importer::choose_topics() {
+  std::set<TopicId> ids;
   for (const auto& [name, topic] : metadata_.topics) {
     if (kNotTaken.contains(name)) {
       not_taken(fmt::format("{}: {}.", name,
@@ -233,6 +257,10 @@ Result<void> Importer::choose_topics() {
                                 ? "state of transactions; transactional producers get new ids"
                                 : "state of share groups; they begin anew"));
       continue;
+    }
+    if (const auto fault = broker::topic_name_fault(name)) return fail(ErrorCode::kCorrupt, *fault);
+    if (topic.id == Uuid() || !ids.insert(topic.id).second) {
+      return fail(ErrorCode::kCorrupt, fmt::format("topic {} has no id of its own, but {}", name, topic.id.to_string()));
     }
     if (auto ok = check_topic(topic); !ok) return ok;
     broker::TopicRecord record;
@@ -268,7 +296,7 @@ Result<void> Importer::read_partitions() {
       not_taken(fmt::format("Folder {}: the topic has {} partitions.", name, topic->partition_count));
       continue;
     }
-    auto import = read_partition(folder, topic->id);
+    auto import = read_partition(folder, *topic);
     if (!import) return std::unexpected(import.error());
     seen.insert({folder.topic, folder.partition});
     for (const KafkaSegmentFile& segment : folder.segments) done_bytes += segment.bytes;
@@ -279,125 +307,99 @@ Result<void> Importer::read_partitions() {
     }
   }
   for (const broker::TopicRecord& topic : topics_) {
-    for (int32_t i = 0; report_.has_metadata && i < topic.partition_count; ++i) {
-      if (!seen.contains({topic.name, i})) not_taken(fmt::format("Data of {}-{}: it has no folder here; it is empty.", topic.name, i));
+    for (int32_t i = 0; i < topic.partition_count; ++i) {
+      if (seen.contains({topic.name, i})) continue;
+      if (auto ok = missing_partition(topic.name, i); !ok) return ok;
     }
   }
-  report_.leader_epoch = max_epoch_ + 1;
+  report_.leader_epoch = max_epoch_ + 1;  // both are far below their types' ends, see kHighestKafkaEpoch
   report_.next_producer_id = std::max(metadata_.next_producer_id, max_producer_id_ + 1);
   return {};
 }
 
-Result<void> Importer::accept_damage(const KafkaPartitionFolder& folder, const KafkaSegmentFile& file,
-                                     const KafkaSegment& segment, bool last) {
-  const std::string what = fmt::format("{}: {}; {} bytes follow the last intact batch", file.path, segment.damage,
-                                       segment.trailing_bytes);
-  if (!last) {
-    return fail(ErrorCode::kCorrupt, what + ". It is not the last segment, so acknowledged records are damaged: restore it "
-                                            "from a copy, or delete the topic in Kafka");
+KafkaPartitionFacts Importer::facts_of(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) const {
+  KafkaPartitionFacts facts;
+  facts.topic_id = topic.id;
+  facts.clean = folder_.clean;
+  facts.accept_unclean = options_.accept_unclean;
+  const auto offset_in = [&](const KafkaOffsets& offsets) -> std::optional<int64_t> {
+    const auto found = offsets.find({folder.topic, folder.partition});
+    return found == offsets.end() ? std::nullopt : std::optional(found->second);
+  };
+  facts.log_start = offset_in(folder_.log_starts);
+  facts.recovery_point = offset_in(folder_.recovery_points);
+  if (report_.has_metadata || folder_.cleaned) facts.compacted = false;
+  if (folder.topic == "__consumer_offsets" || (folder_.cleaned && offset_in(*folder_.cleaned))) facts.compacted = true;
+  const auto known = metadata_.topics.find(folder.topic);
+  if (known == metadata_.topics.end()) return facts;
+  const auto& configs = known->second.configs;
+  const auto policy = configs.find("cleanup.policy"), tiered = configs.find("remote.storage.enable");
+  if (policy != configs.end() && policy->second.find("compact") != std::string::npos) facts.compacted = true;
+  facts.tiered = tiered != configs.end() && tiered->second == "true";
+  // A metadata log that lost its end may not know the last epochs.
+  const auto partition = known->second.partitions.find(folder.partition);
+  if (report_.has_metadata && metadata_.damage.empty() && partition != known->second.partitions.end()) {
+    facts.leader_epoch = partition->second.leader_epoch;
   }
-  if (folder_.clean && !options_.accept_unclean) {
-    return fail(ErrorCode::kCorrupt, what + ", although Kafka ended cleanly. Give --accept-unclean to cut the log there");
-  }
-  report_.cut.push_back(fmt::format("{}-{} was cut after offset {}: {}.", folder.topic, folder.partition,
-                                    segment.info.next_offset - 1, what));
-  return {};
+  return facts;
 }
 
-Result<Import> Importer::read_partition(const KafkaPartitionFolder& folder, const TopicId& id) {
-  Import import;
-  import.source = &folder;
-  KafkaPartitionState state;
-  state.id = {id, folder.partition};
-  import.manifest.partition = state.id;
-  int64_t end = 0;
-  for (size_t i = 0; i < folder.segments.size(); ++i) {
-    const KafkaSegmentFile& file = folder.segments[i];
-    end = std::max(end, file.base_offset);  // an empty segment tells where the log goes on
-    auto segment = read_kafka_segment(files_, file, state);
-    if (!segment) return std::unexpected(segment.error());
-    if (!segment->damage.empty()) {
-      if (auto ok = accept_damage(folder, file, *segment, i + 1 == folder.segments.size()); !ok) {
-        return std::unexpected(ok.error());
-      }
-    }
-    if (segment->info.length == 0) continue;
-    // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
-    segment->info.created_ms = segment->info.modified_ms = modified_ms(file.path);
-    end = std::max(end, segment->info.next_offset);
-    ++report_.segments;
-    report_.bytes += segment->info.length;
-    import.manifest.segments.push_back(segment->info);
-    import.files.push_back({file.path, segment->info, std::move(segment->index), false});
-  }
-  if (!import.files.empty()) import.files.back().last = true;
-  report_.batches += state.batches;
-  const auto start = folder_.log_starts.find({folder.topic, folder.partition});
-  int64_t log_start = start == folder_.log_starts.end() ? 0 : start->second;
-  if (!folder.segments.empty()) log_start = std::max(log_start, folder.segments.front().base_offset);
-  import.manifest.log_start_offset = std::min(log_start, end);
-  import.manifest.end_offset = end;
-  settle_epochs(folder, state, import.manifest);
-  for (const auto& [producer, entry] : state.producers.entries()) import.producers.push_back(entry);
-  max_producer_id_ = std::max(max_producer_id_, state.max_producer_id);
-  const std::string name = fmt::format("{}-{}", folder.topic, folder.partition);
-  if (state.aborted_transactions > 0) {
-    not_taken(fmt::format("{} has {} aborted transactions: their records are there, and consumers with read_committed see "
-                          "them until transactions are supported.",
-                          name, state.aborted_transactions));
-  }
-  for (const auto& [producer, offset] : state.open_transactions) {
-    not_taken(fmt::format("{}: the transaction of producer {} from offset {} on was never ended; its records are visible.",
-                          name, producer, offset));
-  }
+Result<Import> Importer::read_partition(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) {
+  auto import = read_kafka_partition(files_, folder, facts_of(folder, topic));
+  if (!import) return import;
+  report_.segments += import->files.size();
+  report_.batches += import->batches;
+  report_.bytes += import->bytes;
+  max_producer_id_ = std::max(max_producer_id_, import->max_producer_id);
+  for (const auto& epoch : import->manifest.epochs) max_epoch_ = std::max(max_epoch_, epoch.epoch);
+  for (std::string& line : import->not_taken) not_taken(std::move(line));
+  for (std::string& line : import->uncertain) report_.uncertain.push_back(std::move(line));
+  for (std::string& line : import->cut) report_.cut.push_back(std::move(line));
   return import;
 }
 
-// The checkpoint, as far as it speaks of offsets that are there; without one, what the batches say.
-void Importer::settle_epochs(const KafkaPartitionFolder& folder, const KafkaPartitionState& state,
-                             storage::PartitionManifest& manifest) {
-  std::vector<storage::EpochStart> epochs = folder.epochs;
-  std::erase_if(epochs, [&](const auto& e) { return e.start_offset >= manifest.end_offset; });
-  const auto descends = [](const auto& a, const auto& b) { return a.epoch >= b.epoch || a.start_offset > b.start_offset; };
-  const bool sound = std::adjacent_find(epochs.begin(), epochs.end(), descends) == epochs.end();
-  const bool complete = state.epochs.empty() || (!epochs.empty() && epochs.back().epoch >= state.epochs.back().epoch);
-  manifest.epochs = sound && complete ? epochs : state.epochs;
-  for (const auto& list : {folder.epochs, state.epochs}) {
-    for (const auto& epoch : list) max_epoch_ = std::max(max_epoch_, epoch.epoch);
+Result<void> Importer::missing_partition(const std::string& topic, int32_t partition) {
+  const std::string name = fmt::format("{}-{}", topic, partition);
+  if (!report_.has_metadata) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("{} has no folder here, and there is no metadata log: only folders of a single node hold everything. If "
+                            "it held nothing, make an empty folder of that name",
+                            name));
   }
+  const auto flushed = folder_.recovery_points.find({topic, partition});
+  if (flushed == folder_.recovery_points.end() || flushed->second == 0) {
+    not_taken(fmt::format("Data of {}: it has no folder here; it is empty.", name));
+    return {};
+  }
+  const std::string what = fmt::format("{} has no folder here, but recovery-point-offset-checkpoint says that it held records up to "
+                                       "offset {}",
+                                       name, flushed->second - 1);
+  if (!options_.accept_unclean) {
+    return fail(ErrorCode::kCorrupt, what + ". Bring the folder back from a copy, or give --accept-unclean to go on without it");
+  }
+  report_.cut.push_back(what + ": it is empty now.");
+  return {};
 }
 
 // --- writing --------------------------------------------------------------------------------------------------------
 
-Result<void> Importer::place(const Import::File& file, const std::string& to) {
-  std::error_code error;
-  // The last segment is appended to from now on: it must not be the file that Kafka has.
-  if (!file.last && !options_.copy) {
-    fs::create_hard_link(file.from, to, error);
-    if (!error) {
-      report_.linked_bytes += file.info.length;
-      return {};
-    }
-  }
-  error.clear();
-  fs::copy_file(file.from, to, error);
-  if (error) return fail_with(error, fmt::format("copying {} to {}", file.from, to));
-  report_.copied_bytes += file.info.length;
-  auto copy = files_.open(to, {.write = true});
-  if (!copy) return std::unexpected(copy.error());
-  return (*copy)->truncate(file.info.length);
-}
-
 Result<void> Importer::place_files() {
-  if (auto ok = files_.remove_all(target_); !ok) return ok;
-  if (auto ok = files_.create_directories(target_); !ok) return ok;
+  auto left = files_.list(target_);  // of a try that was killed
+  if (!left) return std::unexpected(left.error());
+  for (const runtime::DirectoryEntry& entry : *left) {
+    if (entry.name == kLockFile) continue;
+    if (auto ok = files_.remove_all(target_ + "/" + entry.name); !ok) return ok;
+  }
   uint64_t done_bytes = 0, said_bytes = 0;
   for (const Import& import : imports_) {
     if (import.files.empty()) continue;
     const std::string folder = target_ + "/" + storage::partition_folder_name(import.manifest.partition);
     if (auto ok = files_.create_directories(folder); !ok) return ok;
     for (const Import::File& file : import.files) {
-      if (auto ok = place(file, folder + "/" + storage::segment_file_name(file.info.base_offset)); !ok) return ok;
+      const std::string path = folder + "/" + storage::segment_file_name(file.info.base_offset);
+      auto linked = place_kafka_segment(files_, import, file, path, !options_.copy);
+      if (!linked) return std::unexpected(linked.error());
+      (*linked ? report_.linked_bytes : report_.copied_bytes) += file.copied;
       if (file.info.length >= kIndexedSegmentBytes) {
         const std::string index = folder + "/" + storage::index_file_name(file.info.base_offset);
         if (auto ok = file.index.write(files_, index, file.info.base_offset); !ok) return ok;

@@ -1,8 +1,8 @@
 // `weir log import`: makes a Weir data folder of the log directory of a stopped Apache Kafka (one node, KRaft).
 //
-// Reads and checks everything first to last, then the new folder appears under its name in one step; what failed leaves
-// nothing behind but a folder `<name>.importing`, which the next try removes. The source is not changed. What is taken and
-// what is not: docs/migration.md.
+// Reads and checks everything first to last, then the new folder appears under its name in one step. Until then it is
+// `<name>.importing`, with a lock that excludes other imports; what was killed leaves it behind, and the next try removes it.
+// The source is not changed. What is taken and what is not: docs/migration.md.
 #pragma once
 
 #include <cstdint>
@@ -40,6 +40,7 @@ struct LogImportReport {
   int32_t leader_epoch = 0;               // of all partitions from now on
   std::vector<std::string> not_taken;     // whole sentences
   std::vector<std::string> cut;           // logs that were cut, with --accept-unclean
+  std::vector<std::string> uncertain;     // what contradicts and what nothing can decide
 
   std::string json() const;
   std::string text() const;

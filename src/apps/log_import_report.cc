@@ -19,9 +19,10 @@ std::string json_list(const std::vector<std::string>& items) {
 std::string LogImportReport::json() const {
   return fmt::format("{{\"cluster_id\":{},\"clean_source\":{},\"metadata\":{},\"topics\":{},\"partitions\":{},\"segments\":{},"
                      "\"batches\":{},\"bytes\":{},\"linked_bytes\":{},\"copied_bytes\":{},\"next_producer_id\":{},"
-                     "\"leader_epoch\":{},\"cut\":{},\"not_taken\":{}}}",
+                     "\"leader_epoch\":{},\"cut\":{},\"uncertain\":{},\"not_taken\":{}}}",
                      json_string(cluster_id), clean_source, has_metadata, topics, partitions, segments, batches, bytes,
-                     linked_bytes, copied_bytes, next_producer_id, leader_epoch, json_list(cut), json_list(not_taken));
+                     linked_bytes, copied_bytes, next_producer_id, leader_epoch, json_list(cut), json_list(uncertain),
+                     json_list(not_taken));
 }
 
 std::string LogImportReport::text() const {
@@ -29,6 +30,7 @@ std::string LogImportReport::text() const {
                                 partitions, segments, batches, bytes, cluster_id);
   if (linked_bytes + copied_bytes > 0) out += fmt::format("{} bytes are shared with Kafka's files, {} were copied\n", linked_bytes, copied_bytes);
   for (const std::string& line : cut) out += "cut: " + line + "\n";
+  for (const std::string& line : uncertain) out += "uncertain: " + line + "\n";
   for (const std::string& line : not_taken) out += "not taken: " + line + "\n";
   return out;
 }

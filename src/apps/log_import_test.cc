@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
@@ -65,13 +66,13 @@ class LogImportTest : public ::testing::Test {
   }
 
   template <typename Body>
-  static std::string record(uint32_t type, uint32_t version, Body body) {
+  static std::string record(uint32_t type, uint32_t version, Body body, bool end_of_tags = true) {
     protocol::Writer writer;
     writer.uvarint(1);
     writer.uvarint(type);
     writer.uvarint(version);
     body(writer);
-    writer.uvarint(0);  // no tagged fields
+    if (end_of_tags) writer.uvarint(0);  // no tagged fields
     return std::string(as_string(writer.bytes()));
   }
   static std::string topic_record(const std::string& name, const TopicId& id) {
@@ -103,8 +104,25 @@ class LogImportTest : public ::testing::Test {
       w.nullable_string(value, true);
     });
   }
-  static std::string as_log(const std::vector<std::string>& records) {
-    protocol::RecordBatchBuilder builder(protocol::BatchOptions{.partition_leader_epoch = 1});
+  static std::string partition_change(int32_t index, const TopicId& id, std::optional<int32_t> leader,
+                                      std::optional<std::vector<int32_t>> replicas) {
+    return record(5, 1, [&](protocol::Writer& w) {
+      w.i32(index);
+      w.uuid(id);
+      w.uvarint((leader ? 1 : 0) + (replicas ? 1 : 0));
+      if (leader) {
+        w.uvarint(1);
+        w.uvarint(4);
+        w.i32(*leader);
+      }
+      if (!replicas) return;
+      w.uvarint(2);
+      w.uvarint(1 + 4 * replicas->size());
+      w.values(std::span<int32_t>(*replicas), true);
+    }, false);
+  }
+  static std::string as_log(const std::vector<std::string>& records, int64_t offset = 0) {
+    protocol::RecordBatchBuilder builder(protocol::BatchOptions{.base_offset = offset, .partition_leader_epoch = 1});
     for (const std::string& value : records) builder.append(1, std::nullopt, as_bytes(value));
     return std::string(as_string(builder.finish()));
   }
@@ -120,6 +138,16 @@ class LogImportTest : public ::testing::Test {
                      w.i64(2);
                      w.i64(5000);
                    })});
+  }
+
+  // The field is not in the checksum.
+  static std::string with_epoch(std::string batch, int32_t epoch) {
+    protocol::patch_leader_epoch(reinterpret_cast<uint8_t*>(batch.data()), epoch);
+    return batch;
+  }
+  std::string content(const std::string& path) {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
   }
 
   std::string source() const { return folder_ / "kafka"; }
@@ -366,6 +394,255 @@ TEST_F(LogImportTest, TheTargetMustBeNew) {
   EXPECT_THAT(again.error().message, HasSubstr("is not empty"));
 }
 
+TEST_F(LogImportTest, OneImportAtATimeMakesAFolder) {
+  fs::create_directories(target() + ".importing");
+  auto other = files_.lock(target() + ".importing/.lock");
+  ASSERT_TRUE(other);
+  EXPECT_THAT(refusal(), HasSubstr("another import is making"));
+  EXPECT_TRUE(fs::exists(target() + ".importing/.lock")) << "it is the other one's";
+  other->reset();
+  put("../weir.importing/left/over", "of a try that was killed");
+  ASSERT_TRUE(import());
+  EXPECT_FALSE(fs::exists(target() + "/left"));
+  EXPECT_FALSE(fs::exists(target() + ".importing"));
+  EXPECT_TRUE(files_.lock(target() + "/.lock"));
+}
+
+TEST_F(LogImportTest, ATryThatFailedLeavesNothing) {
+  fs::remove(fs::path(source()) / segment(5));
+  refusal();
+  EXPECT_FALSE(fs::exists(target() + ".importing"));
+}
+
+TEST_F(LogImportTest, AMissingSegmentIsRefused) {
+  fs::remove(fs::path(source()) / segment(5));
+  fs::remove(fs::path(source()) / "orders-0/00000000000000000005.index");
+  EXPECT_THAT(refusal(), HasSubstr("orders-0 lacks 3 offsets, first 5 to 7"));
+  EXPECT_THAT(refusal(with(&LogImportOptions::accept_unclean)), HasSubstr("it was never compacted"));
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  EXPECT_THAT(refusal(), HasSubstr("neither a metadata log nor cleaner-offset-checkpoint tells"));
+  const auto report = import(with(&LogImportOptions::accept_unclean));
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->uncertain, Contains(HasSubstr("first 5 to 7")));
+}
+
+TEST_F(LogImportTest, AMissingBatchIsRefused) {
+  put(segment(5), batch(6, 3, {"g", "h"}));
+  EXPECT_THAT(refusal(), HasSubstr("orders-0 lacks 1 offsets, first 5 to 5"));
+}
+
+TEST_F(LogImportTest, TheFirstSegmentsMustBeThere) {
+  fs::remove(fs::path(source()) / segment(0));
+  EXPECT_THAT(refusal(), HasSubstr("orders-0 begins at offset 2 (log-start-offset-checkpoint)"));
+  put("log-start-offset-checkpoint", "0\n0\n");
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->uncertain, Contains(HasSubstr("orders-0 begins at offset 0 (leader-epoch-checkpoint)")));
+}
+
+TEST_F(LogImportTest, AnIndexWithoutItsSegmentIsASegmentMissing) {
+  put("cleaner-offset-checkpoint", "0\n1\norders 0 8\n");
+  put("orders-0/00000000000000000003.timeindex", "");
+  EXPECT_THAT(refusal(), HasSubstr("00000000000000000003.timeindex (1 such files) is of a segment that is not there"));
+}
+
+TEST_F(LogImportTest, CompactedLogsHaveGaps) {
+  put("cleaner-offset-checkpoint", "0\n1\norders 0 8\n");
+  put(segment(0), batch(1, 0, {"b"}));
+  put(segment(5), batch(6, 3, {"g", "h"}));
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->uncertain, Contains(HasSubstr("orders-0 lacks 3 offsets between segments, first 2 to 4")));
+  EXPECT_EQ(load()[0].manifest.end_offset, 8);
+}
+
+// Whoever reads at the end needs a batch there to go on from.
+TEST_F(LogImportTest, TheEndThatCompactionEmptiedIsFilled) {
+  put("cleaner-offset-checkpoint", "0\n1\norders 0 8\n");
+  put(segment(5), "");
+  put(segment(8), "");
+  put("log-start-offset-checkpoint", "0\n0\n");
+  ASSERT_TRUE(import());
+  const auto& some = load()[0].manifest;
+  ASSERT_EQ(some.segments.size(), 1u);
+  EXPECT_EQ(some.segments[0].next_offset, 8);
+  fs::remove_all(target());
+  put(segment(0), "");
+  ASSERT_TRUE(import());
+  const auto none = load()[0].manifest;
+  ASSERT_EQ(none.segments.size(), 1u);
+  EXPECT_EQ(none.end_offset, 8);
+  const std::string bytes = content(target() + "/" + kOrders.to_string() + "-0/00000000000000000000.log");
+  ASSERT_EQ(bytes.size(), none.segments[0].length);
+  const auto header = protocol::BatchHeader::parse(as_bytes(bytes).data());
+  EXPECT_EQ(header.base_offset, 0);
+  EXPECT_EQ(header.next_offset(), 8);
+}
+
+TEST_F(LogImportTest, EmptySegmentsAreMissingRecords) {
+  put(segment(0), "");
+  put(segment(5), "");
+  EXPECT_THAT(refusal(), HasSubstr("orders-0 lacks 8 offsets, first 0 to 4"));
+}
+
+TEST_F(LogImportTest, AnEndBelowTheOneThatKafkaNotedIsRefused) {
+  const auto expect_refused = [&](const std::string& by, const std::string& end) {
+    EXPECT_THAT(refusal(), HasSubstr("orders-0 ends at offset 8, but " + by + " says that it went on to " + end));
+  };
+  put("recovery-point-offset-checkpoint", "0\n1\norders 0 9\n");
+  expect_refused("recovery-point-offset-checkpoint", "9");
+  put("recovery-point-offset-checkpoint", "0\n1\norders 0 8\n");
+  put("orders-0/00000000000000000010.snapshot", "");
+  expect_refused("the snapshot of its producers", "10");
+  fs::remove(source() + "/orders-0/00000000000000000010.snapshot");
+  put("orders-0/leader-epoch-checkpoint", "0\n2\n0 0\n3 11\n");
+  expect_refused("leader-epoch-checkpoint", "11");
+  for (const char* start : {"12", "9223372036854775807"}) {
+    put("log-start-offset-checkpoint", std::string("0\n1\norders 0 ") + start + "\n");
+    expect_refused("log-start-offset-checkpoint", start);
+  }
+  const auto report = import(with(&LogImportOptions::accept_unclean));
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->cut, Contains(HasSubstr("orders-0 was cut after offset 7")));
+  EXPECT_EQ(load()[0].manifest.log_start_offset, 8);
+}
+
+TEST_F(LogImportTest, APartitionWithoutItsFolderIsRefusedIfItHeldRecords) {
+  fs::remove_all(source() + "/orders-1");
+  put("recovery-point-offset-checkpoint", "0\n1\norders 1 4\n");
+  EXPECT_THAT(refusal(), HasSubstr("orders-1 has no folder here, but recovery-point-offset-checkpoint says that it held records"));
+  const auto report = import(with(&LogImportOptions::accept_unclean));
+  ASSERT_TRUE(report);
+  EXPECT_THAT(report->cut, Contains(HasSubstr("orders-1")));
+}
+
+TEST_F(LogImportTest, ALeaderEpochThatCannotBeIsPutRight) {
+  for (const int32_t epoch : {INT32_MAX, 9, 1, -7}) {
+    put(segment(0), batch(0, 0, {"a", "b", "c"}) + with_epoch(batch(3, 0, {"d", "e"}), epoch));
+    const std::string before = content(source() + "/" + segment(0));
+    const auto report = import();
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->leader_epoch, 4);
+    EXPECT_THAT(report->uncertain, Contains(HasSubstr("0.log: 1 batches claimed a leader epoch that cannot be")));
+    EXPECT_EQ(load()[0].manifest.epochs, (std::vector<storage::EpochStart>{{0, 0}, {3, 5}}));
+    const std::string taken = content(target() + "/" + kOrders.to_string() + "-0/00000000000000000000.log");
+    EXPECT_EQ(taken, batch(0, 0, {"a", "b", "c"}) + batch(3, 0, {"d", "e"}));
+    EXPECT_EQ(content(source() + "/" + segment(0)), before);
+    fs::remove_all(target());
+  }
+}
+
+TEST_F(LogImportTest, ACheckpointOfLeaderEpochsThatCannotBeIsNotBelieved) {
+  for (const char* rows : {"1\n2147483647 0", "2\n3 0\n0 5", "1\n4 0"}) {
+    put("orders-0/leader-epoch-checkpoint", std::string("0\n") + rows + "\n");
+    const auto report = import();
+    ASSERT_TRUE(report) << report.error().message;
+    EXPECT_EQ(report->leader_epoch, 4);
+    EXPECT_THAT(report->uncertain, Contains(HasSubstr("orders-0/leader-epoch-checkpoint")));
+    EXPECT_EQ(load()[0].manifest.epochs, (std::vector<storage::EpochStart>{{0, 0}, {3, 5}}));
+    fs::remove_all(target());
+  }
+  fs::remove(source() + "/orders-0/leader-epoch-checkpoint");
+  put(segment(0), with_epoch(batch(0, 0, {"a", "b", "c"}), 2) + batch(3, 0, {"d", "e"}));
+  EXPECT_THAT(refusal(), HasSubstr("is of leader epoch 0, one before it of 2"));
+}
+
+TEST_F(LogImportTest, OffsetsPastTheLargestAreDamage) {
+  fs::remove(source() + "/orders-1/00000000000000000000.log");
+  put("orders-1/09223372036854775805.log", [] {
+    std::string bytes = batch(0, 0, {"a", "b", "c", "d", "e"});
+    protocol::patch_base_offset(reinterpret_cast<uint8_t*>(bytes.data()), INT64_MAX - 2);
+    return bytes;
+  }());
+  EXPECT_THAT(refusal(), HasSubstr("9223372036854775805.log: no batch begins at position 0"));
+}
+
+TEST_F(LogImportTest, FilesThatAreNoneAreRefused) {
+  const std::string path = source() + "/" + segment(5);
+  fs::remove(path);
+  fs::create_directories(path);
+  EXPECT_THAT(refusal(), HasSubstr("is a directory, not a segment"));
+  fs::remove(path);
+  ASSERT_EQ(::mkfifo(path.c_str(), 0600), 0);
+  EXPECT_THAT(refusal(), HasSubstr("it is a FIFO"));
+}
+
+TEST_F(LogImportTest, ASegmentBehindALinkIsTaken) {
+  const std::string path = source() + "/" + segment(0), elsewhere = folder_ / "elsewhere";
+  fs::rename(path, elsewhere);
+  fs::create_symlink(elsewhere, path);
+  ASSERT_TRUE(import());
+  EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(target() + "/" + kOrders.to_string() + "-0/00000000000000000000.log")));
+}
+
+TEST_F(LogImportTest, WhatFollowsTheLastIntactBatchIsNotCopied) {
+  put(segment(8), batch(8, 3, {"i"}));
+  fs::resize_file(fs::path(source()) / segment(8), uint64_t{1} << 40);
+  const auto report = import(with(&LogImportOptions::accept_unclean));
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_LT(report->copied_bytes, 1000u);
+}
+
+TEST_F(LogImportTest, TheTargetIsNotInTheSource) {
+  const auto report = import_kafka_log(files_, pool_, clock_, {.source = source(), .data_dir = source() + "/weir"}, [](const std::string&) {});
+  ASSERT_FALSE(report);
+  EXPECT_THAT(report.error().message, HasSubstr("lies in the folder of Kafka"));
+}
+
+TEST_F(LogImportTest, PartitionsChange) {
+  const std::string topic = topic_record("orders", kOrders);
+  const auto log = [&](const std::string& change) {
+    put_metadata(as_log({topic, partition_record(0, kOrders, {1, 2}), partition_record(1, kOrders), change}));
+  };
+  log(partition_change(0, kOrders, 1, std::vector<int32_t>{1}));
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->leader_epoch, 5) << "above the 4 that clients may know";
+  fs::remove_all(target());
+  log(partition_change(0, kOrders, std::nullopt, std::vector<int32_t>{2}));
+  EXPECT_THAT(refusal(), HasSubstr("lies on node 2"));
+}
+
+TEST_F(LogImportTest, TheMetadataLogIsWhole) {
+  put("__cluster_metadata-0/00000000000000000014.log", as_log({topic_record("late", Uuid::from_random(7, 7))}, 14));
+  EXPECT_THAT(refusal(), HasSubstr("00000000000000000014.log should begin with offset 12"));
+  fs::remove(source() + "/__cluster_metadata-0/00000000000000000014.log");
+  put_metadata(metadata_log() + "torn");
+  EXPECT_THAT(refusal(), HasSubstr("Give --accept-unclean"));
+  const auto report = import(with(&LogImportOptions::accept_unclean));
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->cut, Contains(HasSubstr("The metadata log was cut")));
+  put_metadata(metadata_log());
+  put("__cluster_metadata-0/00000000000000000012-0000000001.checkpoint", metadata_log());
+  fs::remove_all(target());
+  EXPECT_THAT(refusal(), HasSubstr("a snapshot ends with a footer"));
+}
+
+TEST_F(LogImportTest, TopicsHaveNamesAndIdsOfTheirOwn) {
+  const auto log = [&](const std::string& name, const TopicId& id) {
+    put_metadata(as_log({topic_record("orders", kOrders), partition_record(0, kOrders), partition_record(1, kOrders),
+                         topic_record(name, id), partition_record(0, id)}));
+  };
+  log("a b", Uuid::from_random(5, 5));
+  EXPECT_THAT(refusal(), HasSubstr("Topic name is invalid"));
+  log("none", Uuid());
+  EXPECT_THAT(refusal(), HasSubstr("topic none has no id of its own"));
+}
+
+TEST_F(LogImportTest, WithoutAMetadataLogFoldersMustBeComplete) {
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  fs::rename(source() + "/orders-1", source() + "/orders-2147483647");
+  EXPECT_THAT(refusal(), HasSubstr("orders-1 has no folder here"));
+  fs::rename(source() + "/orders-2147483647", source() + "/orders-01");
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->not_taken, Contains(HasSubstr("orders-01: no folder of a partition's data")));
+  fs::rename(source() + "/orders-01", source() + "/orders-1");
+  fs::remove_all(target());
+  put("orders-1/partition.metadata", "version: 0\ntopic_id: " + Uuid::from_random(3, 3).to_string());
+  EXPECT_THAT(refusal(), HasSubstr("have another topic id"));
+}
+
 TEST_F(LogImportTest, WithoutAMetadataLogFoldersTellTheTopics) {
   fs::remove_all(source() + "/__cluster_metadata-0");
   const auto report = import();
@@ -384,7 +661,7 @@ TEST_F(LogImportTest, TheReportIsJsonToo) {
 
 TEST(KafkaFolder, ReadsNamesAndCheckpoints) {
   EXPECT_EQ(parse_kafka_partition_name("a-b-12"), (std::pair<std::string, int32_t>("a-b", 12)));
-  for (const char* other : {"a", "-1", "a-", "a-x", "a--1x", "a-0.4f2-delete"}) {
+  for (const char* other : {"a", "-1", "a-", "a-x", "a--1x", "a-0.4f2-delete", "a-01", "a-+1", "a b-0", "..-0", "a-2147483648"}) {
     EXPECT_FALSE(parse_kafka_partition_name(other)) << other;
   }
   EXPECT_EQ(parse_kafka_checkpoint("0\n1\na 1 2\n", 3)->size(), 1u);
