@@ -28,6 +28,13 @@ inline constexpr int64_t kNoProducerId = -1;
 inline constexpr int32_t kNoSequence = -1;
 inline constexpr int64_t kNoTimestamp = -1;
 
+// Saturates: times are those of records, files and rows, which hold what anybody wrote into them.
+inline int64_t ms_between(int64_t from_ms, int64_t to_ms) {
+  int64_t between = 0;
+  if (__builtin_sub_overflow(to_ms, from_ms, &between)) return to_ms < from_ms ? INT64_MIN : INT64_MAX;
+  return between;
+}
+
 // Facts of one appended record batch. Written beside the batch in the WAL, so that recovery, merge and producer state
 // need not parse batches.
 struct BatchFacts {

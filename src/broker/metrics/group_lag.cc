@@ -140,7 +140,7 @@ class GroupLagCollector::Lookup final : public runtime::Homebound {
   void found(GroupLag& row, const Shard::Position& position, int64_t timestamp) {
     if (timestamp < 0) return;
     seen_.emplace(position, timestamp);
-    row.lag_ms = std::max<int64_t>(0, shard_.loop.clock().wall_ms() - timestamp);
+    row.lag_ms = std::max<int64_t>(0, storage::ms_between(timestamp, shard_.loop.clock().wall_ms()));
   }
 
   void arrived() {

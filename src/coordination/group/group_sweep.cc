@@ -92,7 +92,7 @@ bool GroupCoordinatorState::offset_expired(const ClassicGroup& group, const Comm
     }
   }
   if (offset.expire_timestamp_ms >= 0) return wall_ms >= offset.expire_timestamp_ms;
-  return wall_ms - since_ms >= config_.offsets_retention_ms;
+  return since_ms <= wall_ms - config_.offsets_retention_ms;
 }
 
 }  // namespace weir::coordination

@@ -68,17 +68,19 @@ bool refuse_timestamps(AppendResult& result) {
 // The bounds of message.timestamp.{before,after}.max.ms.
 bool outside(int64_t timestamp, const LogConfig& config, int64_t now_ms) {
   if (timestamp == kNoTimestamp) return false;
-  if (timestamp > now_ms) return timestamp - now_ms > config.timestamp_after_max_ms;
-  return now_ms - timestamp > config.timestamp_before_max_ms;
+  if (timestamp > now_ms) return ms_between(now_ms, timestamp) > config.timestamp_after_max_ms;
+  return ms_between(timestamp, now_ms) > config.timestamp_before_max_ms;
 }
 
 void note_out_of_range(AppendResult& result, int32_t index, int64_t timestamp, const LogConfig& config, int64_t now_ms) {
   const bool bounded_below = config.timestamp_before_max_ms != INT64_MAX;
+  int64_t latest = INT64_MAX;
+  if (config.timestamp_after_max_ms < INT64_MAX - now_ms) latest = now_ms + config.timestamp_after_max_ms;
   note_record_error(result, index,
                     fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp should be within "
                                 "[{}, {}]",
                                 timestamp, index, bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
-                                now_ms + config.timestamp_after_max_ms));
+                                latest));
 }
 
 // A batch whose producer says LogAppendTime. It cannot know that time, so a topic with it takes no such batch; any other

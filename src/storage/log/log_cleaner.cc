@@ -87,7 +87,8 @@ void LogCleaner::wait_and_look() {
     return;
   }
   ++waiting_;
-  const auto delay = std::max<int64_t>(options_.backoff_ms, 1) * runtime::kMillisecond;
+  constexpr int64_t kLongestMs = int64_t{365} * 24 * 3600 * 1000;
+  const auto delay = std::clamp<int64_t>(options_.backoff_ms, 1, kLongestMs) * runtime::kMillisecond;
   home_.schedule_after(delay, [this, alive = alive_, generation = generation_] {
     if (!*alive || stopped_ || generation != generation_) return;
     --waiting_;

@@ -98,6 +98,9 @@ Result<ProducerEntry> decode_producer(int64_t producer_id, Bytes bytes) {
     batch.last_offset = in.get<int64_t>();
     batch.offset_delta = in.get<int32_t>();
     batch.timestamp = in.get<int64_t>();
+    if (batch.offset_delta < 0 || batch.last_offset < batch.offset_delta) {
+      return fail(ErrorCode::kCorrupt, "stored producer entry has an impossible offset");
+    }
   }
   return entry;
 }

@@ -21,9 +21,16 @@ TEST(ManifestCodecTest, EpochsAndProducersComeBack) {
   EXPECT_EQ(*decode_producer(5, encode_producer(entry)), entry);
 }
 
+TEST(ManifestCodecTest, AProducersBatchBeginsAtAnOffset) {
+  EXPECT_TRUE(decode_producer(5, encode_producer({5, 7, 9, 11, 13, {{1, 2, 4, 4, 5}}})));
+  EXPECT_FALSE(decode_producer(5, encode_producer({5, 7, 9, 11, 13, {{1, 2, 3, 4, 5}}})));
+  EXPECT_FALSE(decode_producer(5, encode_producer({5, 7, 9, 11, 13, {{1, 2, INT64_MAX, -1, 5}}})));
+  EXPECT_FALSE(decode_producer(5, encode_producer({5, 7, 9, 11, 13, {{1, 2, INT64_MIN, 1, 5}}})));
+}
+
 TEST(ManifestCodecTest, OtherLengthsAreCorruption) {
   const auto epochs = encode_epochs({{0, 0}, {3, 17}});
-  const auto entry = encode_producer({5, 7, 9, 11, 13, {{1, 2, 3, 4, 5}}});
+  const auto entry = encode_producer({5, 7, 9, 11, 13, {{1, 2, 4, 3, 5}}});
   for (size_t length = 0; length < epochs.size(); ++length) {
     EXPECT_EQ(decode_epochs(Bytes(epochs).first(length)).has_value(), length % 12 == 0);
   }

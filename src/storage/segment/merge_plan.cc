@@ -79,7 +79,7 @@ bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segm
   if (active.length + batch.size > std::min(segment_bytes, kMaxSegmentBytes)) return true;
   if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
   const int64_t age =
-      active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : batch.appended_ms - active.created_ms;
+      active.first_timestamp >= 0 ? ms_between(active.first_timestamp, batch.max_timestamp) : ms_between(active.created_ms, batch.appended_ms);
   return age > segment_ms;
 }
 

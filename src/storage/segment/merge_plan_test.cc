@@ -88,6 +88,18 @@ TEST_F(MergePlanTest, ASegmentIsAsOldAsItsLastAppendAndNotAsItsMerge) {
   EXPECT_EQ(segment.modified_ms, 300);  // the clock went back
 }
 
+// Times are what records and rows say, however far apart.
+TEST_F(MergePlanTest, TimesWithoutEndAreFarApart) {
+  EXPECT_EQ(ms_between(1, 3), 2);
+  EXPECT_EQ(ms_between(INT64_MIN, 1), INT64_MAX);
+  EXPECT_EQ(ms_between(INT64_MAX, -2), INT64_MIN);
+  SegmentInfo active;
+  active.length = 100;
+  active.times_known = true;
+  active.created_ms = INT64_MIN + 1;
+  EXPECT_TRUE(must_roll(active, make_batch(id_, {.timestamp = -1}).facts, 1 << 20, 1000));
+}
+
 TEST_F(MergePlanTest, WhatHasUnknownTimesIsNotAppendedTo) {
   plan(make_merge(id_, end_, 1));
   EXPECT_TRUE(manifest_.segments.back().times_known);

@@ -14,10 +14,10 @@ namespace weir::storage {
 
 namespace {
 
-// The start of one record; keys and values are passed over.
+// Of one record; keys and values are passed over.
 struct RecordTime {
-  int64_t timestamp_delta = 0;
-  int32_t offset_delta = 0;
+  int64_t timestamp = 0;
+  int64_t offset = 0;
 };
 
 // Walks the records of a batch through a small window, so that a batch that unpacks to gigabytes needs no
@@ -25,7 +25,8 @@ struct RecordTime {
 class RecordTimes {
  public:
   // `records`: the bytes after the batch header; they stay in place.
-  RecordTimes(const BatchHeader& header, Bytes records) : unpack_(decompressor_of_thread()), left_(header.record_count) {
+  RecordTimes(const BatchHeader& header, Bytes records)
+      : header_(header), unpack_(decompressor_of_thread()), left_(header.record_count) {
     if (header.compressed()) {
       unpack_.open(header.compression(), records, kUnpackedMax);
       compressed_ = true;
@@ -49,12 +50,15 @@ class RecordTimes {
     const Bytes body = window_.subspan(prefix);
     size_t read = 1;  // attributes
     if (read >= body.size()) return damage();
-    const size_t timestamp = read_varint64(body.subspan(read), record.timestamp_delta);
+    int64_t timestamp_delta = 0;
+    const size_t timestamp = read_varint64(body.subspan(read), timestamp_delta);
     read += timestamp;
     if (timestamp == 0 || read >= body.size()) return damage();
-    const size_t offset = read_varint32(body.subspan(read), record.offset_delta);
+    int32_t offset_delta = 0;
+    const size_t offset = read_varint32(body.subspan(read), offset_delta);
     read += offset;
     if (offset == 0 || read > static_cast<size_t>(length)) return damage();
+    if (!place(timestamp_delta, offset_delta, record)) return damage();
     return skip(prefix + static_cast<size_t>(length));
   }
   bool damaged() const { return damaged_; }
@@ -64,6 +68,17 @@ class RecordTimes {
   static constexpr uint64_t kKeptBytes = uint64_t{4} << 20;
   static constexpr size_t kWindowBytes = 64 * 1024;
   static constexpr size_t kRecordStartBytes = 32;  // two lengths, attributes and two deltas at most
+
+  // Nobody checked the deltas of what was damaged since.
+  bool place(int64_t timestamp_delta, int32_t offset_delta, RecordTime& record) const {
+    if (offset_delta < 0 || offset_delta > header_.last_offset_delta ||
+        __builtin_add_overflow(header_.base_offset, offset_delta, &record.offset)) {
+      return false;
+    }
+    // With LogAppendTime every record has the batch's time.
+    record.timestamp = header_.max_timestamp;
+    return header_.log_append_time() || !__builtin_add_overflow(header_.base_timestamp, timestamp_delta, &record.timestamp);
+  }
 
   // Brings at least the start of a record into the window, if there is one.
   void fill() {
@@ -102,6 +117,7 @@ class RecordTimes {
     return decompressor;
   }
 
+  const BatchHeader& header_;
   protocol::Decompressor& unpack_;
   bool compressed_ = false;
   bool damaged_ = false;
@@ -118,13 +134,7 @@ Result<int64_t> max_timestamp_in(Bytes batch) {
   int64_t highest = kNoTimestamp;
   RecordTimes records(header, batch.subspan(BatchHeader::kSize));
   RecordTime record;
-  while (records.next(record)) {
-    int64_t timestamp = 0;
-    if (__builtin_add_overflow(header.base_timestamp, record.timestamp_delta, &timestamp)) {
-      return fail(ErrorCode::kCorrupt, "a record's timestamp is out of range");
-    }
-    highest = std::max(highest, timestamp);
-  }
+  while (records.next(record)) highest = std::max(highest, record.timestamp);
   if (records.damaged()) return fail(ErrorCode::kCorrupt, "its records are damaged");
   return highest;
 }
@@ -137,10 +147,8 @@ Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t ti
   RecordTimes records(header, batch.subspan(BatchHeader::kSize));
   RecordTime record;
   while (records.next(record)) {
-    found.offset = header.base_offset + record.offset_delta;
-    // With LogAppendTime every record has the batch's time.
-    found.timestamp =
-        header.log_append_time() ? header.max_timestamp : header.base_timestamp + record.timestamp_delta;
+    found.offset = record.offset;
+    found.timestamp = record.timestamp;
     if (found.timestamp >= timestamp && found.offset >= lowest_offset) return found;
   }
   if (records.damaged()) return fail(ErrorCode::kCorrupt, "its records are damaged");

@@ -179,6 +179,11 @@ std::optional<ChunkFooter> decode_footer(Bytes bytes) {
   footer.entries.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
     footer.entries.push_back(decode_footer_entry(p + footer_bytes(i, entry_bytes), entry_bytes));
+    // Offsets are added up from here on.
+    const BatchFacts& facts = footer.entries.back().facts;
+    const bool possible = facts.base_offset >= 0 && facts.last_offset_delta >= 0 &&
+                          facts.base_offset <= INT64_MAX - 1 - facts.last_offset_delta;
+    if (!possible) return std::nullopt;
   }
   return footer;
 }

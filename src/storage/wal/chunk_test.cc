@@ -146,6 +146,24 @@ TEST(ChunkFormat, Version1IsRead) {
   EXPECT_EQ(footer->entries[0].facts.appended_ms, 0);
 }
 
+// With a checksum that is right: offsets are added up by whoever reads them.
+TEST(ChunkFormat, AFooterWithImpossibleOffsetsIsDamaged) {
+  const auto decodes = [](int64_t base_offset, int32_t last_offset_delta) {
+    FooterEntry entry{make_batch(5, base_offset, 100).facts, 64, 1};
+    entry.facts.last_offset_delta = last_offset_delta;
+    std::vector<uint8_t> footer(footer_bytes(1));
+    encode_footer_entry(entry, footer.data() + kFooterHeaderBytes);
+    encode_footer_header(1, 42, 168, footer);
+    return decode_footer(footer).has_value();
+  };
+  EXPECT_TRUE(decodes(0, 0));
+  EXPECT_TRUE(decodes(INT64_MAX - 3, 2));
+  EXPECT_FALSE(decodes(INT64_MAX - 2, 2));
+  EXPECT_FALSE(decodes(INT64_MAX - 2, INT32_MAX));
+  EXPECT_FALSE(decodes(-1, 2));
+  EXPECT_FALSE(decodes(0, -1));
+}
+
 TEST(ChunkFormat, EveryFlippedBitIsNoticed) {
   std::vector<uint8_t> file(kWalBlock);
   encode_file_header({kExampleFile, 3, false, 65536, 0}, file.data());
