@@ -15,8 +15,10 @@ const std::vector<CiSweep>& ci_sweeps() {
   static const std::vector<CiSweep> sweeps = {
       {"log-one-shard", log_scenario(), {.seed_first = 1, .seed_last = 24, .every = 5}, {.runtime = {.loops = 1}}, 300, 100},
       {"log-two-shards", log_scenario(), {.seed_first = 101, .seed_last = 120, .every = 7}, {.runtime = {.loops = 2}}, 300, 100},
-      {"log-retention", log_scenario({.retention = true}), {.seed_first = 301, .seed_last = 312, .every = 5}, {.runtime = {.loops = 2}}, 200, 100},
-      {"log-retention-every-write", log_scenario({.retention = true}), {.seed_first = 401, .seed_last = 401, .every = 1}, {.runtime = {.loops = 2}}, 50, 50},
+      {"log-retention", log_scenario({.retention = true}), {.seed_first = 301, .seed_last = 312, .every = 5}, {.runtime = {.loops = 2}}, 200, 100,
+       {kRetentionMovedAStart, kRetentionOutlivedADeath}},
+      {"log-retention-every-write", log_scenario({.retention = true}), {.seed_first = 401, .seed_last = 401, .every = 1}, {.runtime = {.loops = 2}}, 50, 50,
+       {kRetentionMovedAStart, kRetentionOutlivedADeath}},
       {"log-failing-disk", log_scenario(), {.seed_first = 101, .seed_last = 120, .every = 13},
        {.runtime = {.loops = 2}, .failing_disk = true}, 80, 10},
       {"compaction", compaction_scenario(), {.seed_first = 1, .seed_last = 24, .every = 7}, {.runtime = {.loops = 2}}, 200, 100},

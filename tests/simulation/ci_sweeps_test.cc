@@ -19,6 +19,7 @@ TEST_P(CiSweeps, KeepWhatWasAcknowledged) {
   for (const CrashRun& run : result.failed) ADD_FAILURE() << describe(run);
   EXPECT_GE(result.cuts, ci.cuts_min);
   EXPECT_GT(result.facts, result.runs * ci.facts_per_run_min);
+  for (const std::string& what : ci.must_happen) EXPECT_TRUE(result.happened.contains(what)) << what;
 }
 
 std::vector<std::string> names() {

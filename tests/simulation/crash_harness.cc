@@ -38,6 +38,7 @@ class Run {
     scenario_->destroy();
     result_.writes = sim_.disk().write_points();
     result_.facts = oracle_.facts();
+    result_.happened = oracle_.happened();
     result_.violations = oracle_.violations();
     result_.trace_hash = sim_.trace_hash();
     return std::move(result_);
@@ -131,6 +132,7 @@ SweepResult sweep_crashes(const ScenarioFactory& factory, const CrashSweep& swee
       CrashRun run = run_crash(factory, seed, cut, options);
       ++result.runs;
       result.facts += run.facts;
+      for (const auto& [what, times] : run.happened) result.happened[what] += times;
       if (run.cut_reached) ++result.cuts;
       const bool last = run.exhausted || ++cuts == sweep.cuts_max;
       const bool go_on = !progress || progress(run);

@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -61,6 +62,7 @@ struct CrashRun {
   unsigned lives = 0;
   uint64_t writes = 0;    // write points of all lives
   uint64_t facts = 0;
+  std::map<std::string, uint64_t> happened;
   uint64_t trace_hash = 0;
   std::vector<std::string> violations;
 };
@@ -78,6 +80,7 @@ struct SweepResult {
   uint64_t runs = 0;
   uint64_t cuts = 0;
   uint64_t facts = 0;
+  std::map<std::string, uint64_t> happened;
   std::vector<CrashRun> failed;
 };
 // Runs all seeds, each with cuts 1, 2, ... until the workload ends without one. `progress` is called after each run;

@@ -81,6 +81,7 @@ class LogScenario final : public Scenario {
   void consume(const PartitionId& id, int64_t offset);
   void delete_some(const PartitionId& id);
   void retain(const PartitionId& id);
+  void note_retention(const PartitionId& id, int64_t log_start);
   void merge(const PartitionId& id);
   void replace_topic();
   void read_all(const PartitionId& id, int64_t offset, std::shared_ptr<Oracle::Found> found);
@@ -94,6 +95,12 @@ class LogScenario final : public Scenario {
   std::vector<std::unique_ptr<LogProducer>> retired_;
   int64_t next_producer_id_ = 1;
   int32_t leader_epoch_ = 0;
+  int life_ = 0;
+  struct Retained {
+    int64_t log_start = 0;  // where retention wanted it
+    int life = 0;           // in this one
+  };
+  std::map<PartitionId, Retained> retained_;
   std::unique_ptr<LogEngine> engine_;
   std::string failure_;
   unsigned steps_left_ = 0;
@@ -126,6 +133,7 @@ void LogScenario::start() {
   failure_.clear();
   stopped_ = false;
   for (auto& [id, living] : living_) living.sending = false;
+  ++life_;
   ++leader_epoch_;  // as after every unclean start
   storage::LogOptions options;
   options.log_dir = kLogDir;
@@ -302,6 +310,7 @@ void LogScenario::delete_some(const PartitionId& id) {
     const int64_t start = partition.log_start_offset(), end = partition.high_watermark();
     if (start == end) return finished();
     const auto before = static_cast<int64_t>(random_.between(start, start + (end - start) / 3));
+    retained_.erase(id);  // whose doing it is would not be known
     oracle_.delete_requested(name_of(id), before);
     shard(id).delete_records(partition, before, [this, id](Result<int64_t> log_start) {
       if (log_start) oracle_.delete_acked(name_of(id), *log_start);
@@ -313,14 +322,25 @@ void LogScenario::delete_some(const PartitionId& id) {
 // Where retention wants a log to start is known before it is durable: nothing else may go.
 void LogScenario::retain(const PartitionId& id) {
   on_loop(id, [this, id](Partition&) {
+    std::map<PartitionId, int64_t> before;
+    shard(id).for_each([&](const Partition& one) { before[one.id()] = one.pending_log_start(); });
     shard(id).run_retention();
     shard(id).for_each([&](const Partition& one) {
+      if (one.pending_log_start() > before[one.id()]) retained_[one.id()] = {one.pending_log_start(), life_};
       oracle_.delete_requested(name_of(one.id()), one.pending_log_start());
       oracle_.delete_acked(name_of(one.id()), one.log_start_offset());
       if (one.pending_log_start() > one.high_watermark()) oracle_.violation("retention goes past the high watermark");
     });
     finished();
   });
+}
+
+void LogScenario::note_retention(const PartitionId& id, int64_t log_start) {
+  const auto found = retained_.find(id);
+  if (found == retained_.end() || log_start < found->second.log_start) return;
+  oracle_.happened(kRetentionMovedAStart);
+  if (life_ > found->second.life) oracle_.happened(kRetentionOutlivedADeath);
+  if (life_ > found->second.life) retained_.erase(found);
 }
 
 void LogScenario::merge(const PartitionId& id) {
@@ -360,6 +380,7 @@ void LogScenario::verify() {
       if (!partition) return oracle_.violation("partition " + id.topic.to_string() + " is gone");
       if (partition->offline()) return oracle_.violation("offline: " + partition->offline_reason());
       found->log_start = partition->log_start_offset();
+      note_retention(id, found->log_start);
       found->high_watermark = partition->high_watermark();
       const std::string name = fmt::format("{}-{}", id.topic.to_string(), id.index);
       if (!partition->epochs().empty()) oracle_.never_back("leader epoch of " + name, partition->epochs().back().epoch);

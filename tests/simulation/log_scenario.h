@@ -12,6 +12,10 @@ struct LogScenarioOptions {
   bool retention = false;  // by time and size; else DeleteRecords alone
 };
 
+// Oracle::happened.
+inline constexpr const char* kRetentionMovedAStart = "retention moved a log start";
+inline constexpr const char* kRetentionOutlivedADeath = "a log start that retention moved was there after a death";
+
 ScenarioFactory log_scenario(LogScenarioOptions options = {});
 
 }  // namespace weir::simulation

@@ -62,6 +62,10 @@ class Oracle {
   void value_acked(const std::string& key, const std::string& value);
   void value_found(const std::string& key, const std::string& value);  // "" if absent
 
+  // What is no promise, but without which a sweep proves little.
+  void happened(const std::string& what) { ++happened_[what]; }
+  const std::map<std::string, uint64_t>& happened() const { return happened_; }
+
   void violation(std::string what);
   const std::vector<std::string>& violations() const { return violations_; }
   // Facts collected; a run that collected few proved little.
@@ -87,6 +91,7 @@ class Oracle {
   std::map<std::string, std::set<uint64_t>> ids_;
   std::map<std::string, int64_t> counters_;
   std::map<std::string, ValueFacts> values_;
+  std::map<std::string, uint64_t> happened_;
   std::vector<std::string> violations_;
   uint64_t facts_ = 0;
 };
