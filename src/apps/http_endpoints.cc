@@ -1,6 +1,7 @@
 #include "apps/http_endpoints.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
@@ -30,7 +31,7 @@ struct Verdict {
   std::string remedy;
 };
 
-Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full, const HealthFacts& facts) {
+Verdict judge(size_t failed_shards, uint64_t offline, uint64_t unreadable, bool disk_full, const HealthFacts& facts) {
   if (failed_shards > 0) {
     return {"fail", fmt::format("writing the log failed on {} shards: nothing more is acknowledged", failed_shards),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
@@ -44,6 +45,13 @@ Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full, const Heal
             "the log names them; restore their files from a copy, or stop the broker and run weir log salvage, or delete and "
             "recreate the topics"};
   }
+  if (unreadable > 0) {
+    return {"warn", fmt::format("{} segments of earlier versions or of an import cannot be looked into for the times of their records: "
+                                "they are damaged, or the disk fails. Their partitions are not compacted",
+                                unreadable),
+            "see unreadable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
+            "salvage; a start looks again"};
+  }
   if (facts.uncleanable_partitions > 0) {
     return {"warn", fmt::format("{} partitions are not compacted any more and grow: compaction met damage", facts.uncleanable_partitions),
             "see uncleanable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
@@ -56,28 +64,33 @@ Verdict judge(size_t failed_shards, uint64_t offline, bool disk_full, const Heal
 
 http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthFacts& facts) {
   size_t failed = 0;
-  uint64_t offline = 0, dirty = 0, held = 0;
+  uint64_t offline = 0, unreadable = 0, dirty = 0, held = 0;
   bool disk_full = false;
   storage::FlushLatency flush;
   for (const broker::ShardSnapshot& shard : shards) {
     failed += shard.log_failed ? 1 : 0;
     offline += shard.offline_partitions;
+    unreadable += shard.unreadable_segments;
     disk_full |= shard.disk_full;
     dirty += shard.unmerged_bytes;
     held += shard.held_appends;
     flush.merge(shard.flush);
   }
-  const Verdict verdict = judge(failed, offline, disk_full, facts);
+  const Verdict verdict = judge(failed, offline, unreadable, disk_full, facts);
   const storage::RecoveryStats& r = facts.recovery;
   std::string body = fmt::format("{{\"status\":\"{}\",\"version\":\"{}\"", verdict.status, WEIR_VERSION);
   if (!verdict.reason.empty()) body += fmt::format(",\"reason\":\"{}\",\"remedy\":\"{}\"", verdict.reason, verdict.remedy);
   body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{}", failed, offline, disk_full);
-  body += fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[", facts.uncleanable_partitions);
-  for (size_t i = 0; i < facts.uncleanable.size(); ++i) {
-    body += fmt::format("{}{{\"partition\":{},\"reason\":{}}}", i > 0 ? "," : "", json_string(facts.uncleanable[i].name),
-                        json_string(facts.uncleanable[i].reason));
+  const auto entry = [](const std::string& partition, const std::string& reason) {
+    return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
+  };
+  std::vector<std::string> segments, partitions;
+  for (const broker::ShardSnapshot& shard : shards) {
+    for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
   }
-  body += "]";
+  for (const auto& partition : facts.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
+  body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", unreadable, fmt::join(segments, ","));
+  body += fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", facts.uncleanable_partitions, fmt::join(partitions, ","));
   body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", facts.flush_mode,
                       flush.count(), flush.percentile_ns(0.5) / 1000, flush.percentile_ns(0.99) / 1000);
   body += fmt::format(",\"dirty_bytes\":{},\"dirty_bytes_max\":{},\"held_appends\":{}", dirty, facts.dirty_bytes_max, held);

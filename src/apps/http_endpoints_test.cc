@@ -24,5 +24,18 @@ TEST(Health, APartitionThatIsNotCompactedIsNamed) {
   EXPECT_THAT(health_response({}, {}).body, Not(HasSubstr("warn")));
 }
 
+// Nobody would look into the log for why a log is not compacted any more, though deletion for its age goes on.
+TEST(Health, ASegmentThatCannotBeLookedIntoIsNamed) {
+  std::vector<broker::ShardSnapshot> shards(2);
+  shards[1].unreadable_segments = 3;
+  shards[1].unreadable.push_back({"orders-3 (folder x-3)", "00000000000000000000.log: no batch header at 120"});
+  const http::Response response = health_response(shards, {});
+  EXPECT_EQ(response.status, 200) << "it serves";
+  EXPECT_THAT(response.body, HasSubstr(R"("status":"warn")"));
+  EXPECT_THAT(response.body, HasSubstr("3 segments"));
+  EXPECT_THAT(response.body, HasSubstr("weir log salvage"));
+  EXPECT_THAT(response.body, HasSubstr(R"x("unreadable_segments":3,"unreadable":[{"partition":"orders-3 (folder x-3)","reason":"0000)x"));
+}
+
 }  // namespace
 }  // namespace weir::apps

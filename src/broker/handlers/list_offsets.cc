@@ -1,6 +1,8 @@
 #include "broker/handlers/list_offsets.h"
 
+#include <atomic>
 #include <map>
+#include <memory>
 #include <utility>
 #include <vector>
 
@@ -56,6 +58,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
 
   void start() {
     if (!context_->decode(request_)) return;
+    closed_ = context_->connection_closed_flag();
     prepare();
     assign(items_);
     start_round();
@@ -132,7 +135,8 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
                                      if (found) item.found = *found;
                                      else item.error = ErrorCode::kKafkaStorageError;
                                      item_done(part);
-                                   });
+                                   },
+                                   [closed = closed_] { return !closed->load(std::memory_order_relaxed); });
   }
 
   void complete() override {
@@ -150,6 +154,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
   ListOffsetsRequest request_;
   ListOffsetsResponse response_;
   std::vector<OffsetItem> items_;
+  std::shared_ptr<const std::atomic<bool>> closed_;  // the connection is
 };
 
 }  // namespace

@@ -297,6 +297,8 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
        [](const ShardSnapshot& s) { return s.log_failed ? 1.0 : 0.0; }},
       {"weir_disk_full", "1 while produce requests are refused because the disk is full.", false,
        [](const ShardSnapshot& s) { return s.disk_full ? 1.0 : 0.0; }},
+      {"weir_unreadable_segments", "Segments that cannot be looked into for the times of their records, for damage.", false,
+       [](const ShardSnapshot& s) { return number(s.unreadable_segments); }},
       {"weir_wal_written_bytes_total", "Bytes written to the write-ahead log.", true,
        [](const ShardSnapshot& s) { return number(s.wal_written_bytes); }},
       {"weir_merges_total", "Times the tail of the log was moved into segments.", true,

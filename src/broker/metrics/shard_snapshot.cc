@@ -41,6 +41,8 @@ class Collection final : public runtime::Homebound {
     snapshot_.held_appends = log.held_appends();
     snapshot_.merges = log.merge_totals();
     snapshot_.disk_full = log.lacks_space();
+    snapshot_.unreadable_segments = log.unreadable_segments();
+    snapshot_.unreadable = log.list_unreadable();
     if (const auto* wal = dynamic_cast<const storage::LocalWal*>(&log.wal())) {
       snapshot_.flush = wal->flush_latency();
       snapshot_.wal_written_bytes = wal->written_bytes();

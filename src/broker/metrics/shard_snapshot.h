@@ -35,6 +35,8 @@ struct ShardSnapshot {
   bool disk_full = false;
   uint64_t partitions = 0;
   uint64_t offline_partitions = 0;
+  uint64_t unreadable_segments = 0;
+  std::vector<storage::LogShard::UnreadableSegment> unreadable;  // some of them
   uint64_t unmerged_bytes = 0;
   uint64_t tail_cache_bytes = 0;
   uint64_t pending_appends = 0;

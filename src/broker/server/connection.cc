@@ -331,6 +331,7 @@ void Connection::resume() {
 void Connection::close(Reason reason, std::string_view what) {
   if (closed_) return;
   closed_ = true;
+  if (closed_flag_) closed_flag_->store(true, std::memory_order_relaxed);
   frontend_.log_closed(*this, reason, what);
   if (waiting_for_memory_ && frontend_.budget_.cancel(MemoryShare::kRequests, ticket_)) waiting_for_memory_ = false;
   frame_ = Buffer();

@@ -51,6 +51,11 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   // Ends the connection; responses that are not sent yet are dropped. `what` is for the log.
   void close(Reason reason, std::string_view what);
   bool closed() const { return closed_; }
+  // For other threads; made when it is asked for.
+  std::shared_ptr<const std::atomic<bool>> closed_flag() {
+    if (!closed_flag_) closed_flag_ = std::make_shared<std::atomic<bool>>(closed_);
+    return closed_flag_;
+  }
   // True when nothing refers to the object any more.
   bool removable() const { return closed_ && contexts_ == 0 && !waiting_for_memory_; }
 
@@ -125,6 +130,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   bool readable_ = true;
   bool writable_ = true;
   bool closed_ = false;
+  std::shared_ptr<std::atomic<bool>> closed_flag_;
   bool seen_frame_ = false;
   bool waiting_for_memory_ = false;  // a budget callback with our pointer is under way
   bool waiting_for_block_ = false;   // in the frontend's list

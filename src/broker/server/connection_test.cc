@@ -474,11 +474,15 @@ TEST_F(ConnectionTest, AnAnswerAfterTheCloseIsHarmless) {
   FakePeer& peer = connect();
   peer.send(list_groups(1) + produce(2, 100'000));
   ASSERT_EQ(held_.size(), 2u);
+  const auto closed_flag = held_[0]->connection_closed_flag();
+  EXPECT_FALSE(*closed_flag);
   peer.finish();
   turn();
   EXPECT_TRUE(peer.closed);
   EXPECT_EQ(frontend_->connections(), 1u) << "the handlers still refer to it";
   EXPECT_TRUE(held_[0]->connection_closed());
+  EXPECT_TRUE(*closed_flag);
+  EXPECT_TRUE(*held_[1]->connection_closed_flag());
   answer(std::move(held_[0]));
   held_[1]->close("late");
   held_.clear();

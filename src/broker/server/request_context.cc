@@ -19,6 +19,7 @@ std::string RequestContext::client_text() {
 }
 
 bool RequestContext::connection_closed() const { return connection_->closed(); }
+std::shared_ptr<const std::atomic<bool>> RequestContext::connection_closed_flag() { return connection_->closed_flag(); }
 runtime::Loop& RequestContext::loop() { return connection_->frontend().loop_; }
 
 bool RequestContext::first_in_line() const { return !queued_ || connection_->first_ == this; }

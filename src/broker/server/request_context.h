@@ -16,6 +16,7 @@
 #pragma once
 
 #include <algorithm>
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -69,6 +70,8 @@ class RequestContext {
   ConnectionFacts& connection();
   std::string client_text();  // for logs: client id and address
   bool connection_closed() const;
+  // The same for other threads: becomes true, at once or a little later.
+  std::shared_ptr<const std::atomic<bool>> connection_closed_flag();
   runtime::Loop& loop();
   // Whether the next bytes to go out are this request's: false while requests before it are unanswered or unsent. True on a
   // closed connection.

@@ -22,6 +22,8 @@ struct LogDirMover::Move final : runtime::Homebound {
   std::unique_ptr<SegmentCopy> copy;
   std::unique_ptr<SegmentTimeCheck> check;  // instead of a copy
   uint64_t mended = 0, unreadable = 0;  // batches that it found
+  SegmentInfo aged;                     // if it fails
+  std::string damage;                   // for which it is given up
   Result<bool> stepped = false;
 
   Result<void> begin_copy(SegmentStore& store);
@@ -54,13 +56,14 @@ Result<bool> LogDirMover::Move::copy_some(SegmentStore& store, uint64_t bytes_ma
 }
 
 Result<bool> LogDirMover::Move::check_some(SegmentStore& store, uint64_t bytes_max, int64_t now_ms, uint64_t& worked) {
-  if (!check) check = std::make_unique<SegmentTimeCheck>(store, what.partition, *what.segment, now_ms);
+  if (!check) check = std::make_unique<SegmentTimeCheck>(store, what.partition, *what.segment, now_ms, what.may_write);
   const uint64_t before = check->worked_bytes();
   auto done = check->step(bytes_max);
   worked = check->worked_bytes() - before;
   outcome.groups = {{{*what.segment}, {check->result()}}};
   mended = check->mended_batches();
   unreadable = check->unreadable_batches();
+  if (!done) aged = check->aged();
   if (!done || *done) check.reset();
   return done;
 }
@@ -105,9 +108,10 @@ void LogDirMover::tell_progress(bool end) {
   const int64_t now_ns = runtime_.clock->monotonic_ns();
   if (checked_.segments == 0 || (!end && now_ns - progress_told_ns_ < kProgressNs)) return;
   progress_told_ns_ = now_ns;
-  log_info(kModule, "{} of {} segments were looked at for the times of their records, {} of {} MiB: {} batches mended{}{}",
+  log_info(kModule, "{} of {} segments were looked at for the times of their records, {} of {} MiB: {} batches mended{}{}{}",
            checked_.segments, to_check_.segments, checked_.bytes >> 20, to_check_.bytes >> 20, checked_.mended,
            checked_.unreadable > 0 ? fmt::format(", {} have records that cannot be read", checked_.unreadable) : "",
+           checked_.damaged > 0 ? fmt::format(", {} segments are damaged", checked_.damaged) : "",
            end ? ". No others are left" : "");
   if (end) checked_ = {};
 }
@@ -128,14 +132,14 @@ void LogDirMover::ask(unsigned shard, const PartitionId& from) {
       home_.schedule_after(kRetryNs, [this, alive = alive_] {
         if (*alive) this->look();
       });
-    } else if (skipped_.empty() && unreadable_.empty()) {
+    } else if (skipped_.empty()) {
       tell_progress(true);
     }
     return;
   }
-  runtime_.loops[shard]->post([this, alive = alive_, shard, from, skipped = skipped_, unreadable = unreadable_] {
+  runtime_.loops[shard]->post([this, alive = alive_, shard, from, skipped = skipped_] {
     if (!*alive) return;
-    auto look = shards_[shard]->find_misplaced(skipped, unreadable, from);
+    auto look = shards_[shard]->find_misplaced(skipped, from);
     home_.post([this, alive, shard, look = std::move(look)] {
       if (!*alive) return;
       waits_for_space_ |= look.waits_for_space;
@@ -158,6 +162,8 @@ void LogDirMover::begin(unsigned shard, LogShard::Misplaced misplaced) {
   move->outcome.partition = move->what.partition;
   move->outcome.file_delete_delay_ms = move->what.file_delete_delay_ms;
   move->outcome.move = !move->what.times_only;
+  // What found no room is looked at without writing, then tried again.
+  if (move->what.times_only && no_room_.erase(move->what.partition) > 0) move->what.may_write = false;
   step(std::move(move));
 }
 
@@ -197,11 +203,23 @@ void LogDirMover::step(runtime::HomeRef<Move> move) {
 void LogDirMover::stepped(runtime::HomeRef<Move> move) {
   if (!move->stepped) {
     store_.discard(move->outcome, home_);
-    return ended(*move, std::unexpected(move->stepped.error()));
+    if (stopped_ || !move->what.times_only || !stays_unreadable(*move)) {
+      return ended(*move, std::unexpected(move->stepped.error()));
+    }
+    move->damage = move->stepped.error().message;
+    move->outcome.groups = {{{*move->what.segment}, {move->aged}}};
+    return put_in_place(move);
   }
   if (stopped_) return;  // the next start sweeps what was copied
   if (*move->stepped) return put_in_place(move);
   wait_and_step(std::move(move));
+}
+
+// A disk may fail once, and what is damaged stays so.
+bool LogDirMover::stays_unreadable(const Move& move) {
+  const ErrorCode code = move.stepped.error().code;
+  if (code == ErrorCode::kCorrupt || code == ErrorCode::kInvalid) return true;
+  return code != ErrorCode::kNoSpace && code != ErrorCode::kClosed && ++failures_[move.what.partition] >= kFailuresMax;
 }
 
 void LogDirMover::wait_and_step(runtime::HomeRef<Move> move) {
@@ -216,11 +234,13 @@ void LogDirMover::wait_and_step(runtime::HomeRef<Move> move) {
 void LogDirMover::put_in_place(const runtime::HomeRef<Move>& move) {
   runtime_.loops[move->shard]->post([this, alive = alive_, move] {
     if (!*alive) return;
-    shards_[move->shard]->finish_move(move->outcome, [this, alive, move](Result<void> result) {
+    const auto done = [this, alive, move](Result<void> result) {
       home_.post([this, alive, move, result = std::move(result)] {
         if (*alive) ended(*move, result);
       });
-    });
+    };
+    LogShard& shard = *shards_[move->shard];
+    move->what.times_only ? shard.finish_check(move->outcome, move->damage, done) : shard.finish_move(move->outcome, done);
   });
 }
 
@@ -264,36 +284,48 @@ void LogDirMover::remove_old_file_later(const Move& move) {
 
 void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
   const PartitionId& partition = move.what.partition;
+  const SegmentInfo& before = *move.what.segment;
   if (result) {
     const SegmentInfo& after = move.outcome.groups.front().outputs.front();
-    if (after.generation != move.what.segment->generation) {
+    failures_.erase(partition);
+    if (after.generation != before.generation) {
       remove_old_file_later(move);
       log_debug(kModule, "Partition {}: the times of {} batches from offset {} on were mended", text_of(partition), move.mended,
                 after.base_offset);
     }
-    ++checked_.segments;
-    checked_.bytes += move.what.segment->length;
-    checked_.mended += move.mended;
-    checked_.unreadable += move.unreadable;
-    tell_progress(false);
-  } else {
-    {
-      const std::lock_guard lock(stats_mutex_);
-      ++stats_.failures;
+    // What is left to be written anew comes again.
+    if (after.times_known || !move.damage.empty()) {
+      ++checked_.segments;
+      checked_.bytes += before.length;
     }
+    checked_.mended += move.mended;
+    checked_.unreadable += move.damage.empty() ? move.unreadable : 0;
+    checked_.damaged += !move.damage.empty();
+    tell_progress(false);
+  }
+  if (!result || !move.damage.empty()) {
+    const std::lock_guard lock(stats_mutex_);
+    ++stats_.failures;
+  }
+  if (!move.damage.empty() && result) {
+    log_event(LogLevel::kError, kModule,
+              {.what = fmt::format("Partition {}: the segment from offset {} on cannot be looked into for the times of its records. "
+                                   "For retention what cannot be read is as old as {} (ms since 1970); nothing of the partition is compacted",
+                                   text_of(partition), before.base_offset, move.aged.modified_ms),
+               .reason = move.damage,
+               .remedy = "Stop the broker, look at the file with weir log verify, and bring it back from a copy or run weir log "
+                         "salvage; a start looks again"});
+  } else if (!result) {
+    // Not if the partition was deleted.
     const LogLevel level = result.error().code == ErrorCode::kNotFound ? LogLevel::kDebug : LogLevel::kWarn;
     log_event(level, kModule,
               {.what = fmt::format("The times of the records of partition {} could not be found out; until they are, nothing of "
                                    "it is deleted for its age, nor compacted",
                                    text_of(partition)),
                .reason = result.error().message,
-               .remedy = "Check the disk and `weir log verify`. Damage is looked at again at the next start, everything else in "
-                         "30 seconds"});
-    if (result.error().code == ErrorCode::kCorrupt) {
-      unreadable_.insert(partition);
-    } else {
-      skip(partition, kRetryNs);
-    }
+               .remedy = "Check the disk and `weir log verify`. It is tried again in 30 seconds"});
+    if (result.error().code == ErrorCode::kNoSpace && !before.age_known) no_room_.insert(partition);
+    skip(partition, kRetryNs);
   }
   look_again_ = true;
   ask(static_cast<unsigned>(shards_.size()));

@@ -4,11 +4,14 @@
 // keeps away from a partition while a segment of it is copied. What fails is tried again after kRetryNs; others go on.
 //
 // In the same way it finds out the times of segments whose rows say what batch headers said (segment_time_check.h), one after
-// the other, before it moves them; the log tells how far it is.
+// the other, before it moves them; the log tells how far it is. While producers lack space nothing is written anew for that, but
+// retention learns how old segments are. One that is damaged, or cannot be read again and again, is left to the shard, which tells
+// of it (LogShard::unreadable_segments), and the next one is looked at.
 //
 // Belongs to one loop, home: all calls there. It goes before the shards and the cleaner, and after the loops have stopped.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -33,6 +36,7 @@ class LogDirMover {
   static constexpr int64_t kRetryNs = 30 * runtime::kSecond;
   static constexpr int64_t kProgressNs = 30 * runtime::kSecond;
   static constexpr int64_t kCleanedNs = runtime::kSecond;  // looks again at a partition that was being compacted
+  static constexpr int kFailuresMax = 3;  // of looks at times of one partition, in a row
 
   // shards[i] belongs to runtime.loops[i]; home is loops[0]. Before the loops run.
   LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store, LogCleaner& cleaner,
@@ -67,6 +71,7 @@ class LogDirMover {
   void put_in_place(const runtime::HomeRef<Move>& move);
   void ended(const Move& move, const Result<void>& result);
   void check_ended(const Move& move, const Result<void>& result);
+  bool stays_unreadable(const Move& move);
   void tell_progress(bool end);
   void remove_old_file_later(const Move& move);
   void skip(const PartitionId& partition, int64_t delay_ns);
@@ -80,14 +85,17 @@ class LogDirMover {
   const LogDirMoverOptions options_;
   bool busy_ = false;
   bool look_again_ = false;
-  bool waits_for_space_ = false;  // segments that are to be written anew, as far as this round has seen
+  bool waits_for_space_ = false;  // segments that are only to be written anew, as far as this round has seen
   bool stopped_ = false;
-  std::set<PartitionId> skipped_;     // until a timer says otherwise
-  std::set<PartitionId> unreadable_;  // with damage where times were to be found out; looked at again at the next start
+  std::set<PartitionId> skipped_;  // until a timer says otherwise
+  // Partitions whose times are being found out: failures in a row, and those where there was no room to write a segment anew.
+  std::map<PartitionId, int> failures_;
+  std::set<PartitionId> no_room_;
   LogShard::UnknownTimes to_check_;  // at the start
   struct Checked {
     uint64_t segments = 0, bytes = 0;
     uint64_t mended = 0, unreadable = 0;  // batches
+    uint64_t damaged = 0;                 // segments
   };
   Checked checked_;
   int64_t progress_told_ns_ = 0;

@@ -261,5 +261,23 @@ TEST_F(LogRecoveryTest, AChangeOfShardsMayEndAtAnyWrite) {
   }
 }
 
+// However long somebody sets it: no sum of times overflows into the past.
+TEST_F(LogRecoveryTest, FilesOfADeletedTopicStayForTheLongestDelay) {
+  config_.file_delete_delay_ms = INT64_MAX;
+  const auto ids = three();
+  ASSERT_EQ(open(), "");
+  put(ids[0], 100);
+  merge_all(ids[0]);
+  const auto segments = [&] {
+    const auto files = sim_.disk().all_files();
+    return std::ranges::count_if(files, [](const std::string& path) { return path.ends_with(".log"); });
+  };
+  ASSERT_EQ(segments(), 1);
+  shard(ids[0]).drop(ids[0]);
+  sim_.run_for(10 * runtime::kSecond);
+  store_->maintain_now();
+  EXPECT_EQ(segments(), 1);
+}
+
 }  // namespace
 }  // namespace weir::storage::testing

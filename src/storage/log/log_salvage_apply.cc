@@ -16,8 +16,7 @@ namespace weir::storage {
 namespace {
 
 constexpr uint64_t kSegmentBytesMax = 512 << 20;
-// An earlier version may have appended what headers said: the times are looked at while the broker runs.
-constexpr int64_t kTimesUnknown = 0;
+constexpr int64_t kNotKnown = 0;  // when the last append was
 
 BatchFacts facts_of(const PartitionId& partition, Bytes batch) {
   const BatchHeader header = BatchHeader::parse(batch.data());
@@ -78,6 +77,8 @@ struct LogSalvage::Output {
     auto info = std::exchange(open, nullptr)->finish();
     if (!info) return std::unexpected(std::move(info.error()));
     info->modified_ms = modified_ms;
+    // An earlier version may have appended what headers said: the times are looked at while the broker runs.
+    info->times_known = false;
     segments.push_back(*info);
     return {};
   }
@@ -130,7 +131,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   const auto append = [&](Bytes batch) -> Result<void> {
     const int64_t offset = BatchHeader::parse(batch.data()).base_offset;
     if (output.open && output.open->info().length + batch.size() > kSegmentBytesMax) {
-      if (auto done = output.end(kTimesUnknown); !done) return done;
+      if (auto done = output.end(kNotKnown); !done) return done;
     }
     if (!output.open) {
       if (auto done = output.begin(offset, now_ms); !done) return done;
@@ -146,10 +147,10 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   while (end < piece.told.log_end_offset) {
     protocol::RecordBatchBuilder empty(
         {.base_offset = end, .partition_leader_epoch = output.epochs.empty() ? 0 : output.epochs.back().epoch});
-    empty.set_last_offset(std::min<int64_t>(piece.told.log_end_offset - 1, end + INT32_MAX / 2));
+    empty.set_last_offset(end + std::min<int64_t>(piece.told.log_end_offset - 1 - end, INT32_MAX / 2));
     if (auto done = append(empty.finish()); !done) return done;
   }
-  if (auto done = output.end(kTimesUnknown); !done) return done;
+  if (auto done = output.end(kNotKnown); !done) return done;
   for (const auto& [number, path] : directories_) {
     const std::string folder = folder_of(manifest.partition, number);
     auto there = files_.exists(folder);

@@ -74,12 +74,13 @@ void LogShard::drop(const PartitionId& id) {
   partition.dropped_ = true;
   unlist(listed_, &Partition::place_, partition);
   unlist(dirty_, &Partition::dirty_place_, partition);
+  unreadable_.erase(id);
   if (plan_) {
     plan_->dropped = true;
     if (plan_->partition == &partition) plan_->building.reset();
   }
   dropped_traffic_ += partition.traffic_;
-  const int64_t delay_ms = partition.config_.file_delete_delay_ms;
+  const int64_t delay_ms = std::clamp<int64_t>(partition.config_.file_delete_delay_ms, 0, kLongestDelayMs);
   // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
   dropped_.push_back(std::move(it->second));
   partitions_.erase(it);

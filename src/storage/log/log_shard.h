@@ -8,9 +8,11 @@
 // Loop thread only, unless said otherwise. Completion callbacks run on the loop, possibly inline.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -22,6 +24,7 @@
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/log/partition.h"
+#include "storage/log/timestamp_searches.h"
 #include "storage/log/topic_names.h"
 #include "storage/segment/segment_store.h"
 #include "storage/wal/wal.h"
@@ -121,12 +124,15 @@ class LogShard {
   bool read(Partition& partition, const ReadRequest& request, ReadResult& result,
             Function<void(ReadResult)> done);
 
-  // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one.
+  // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one. Look-ups have to wait
+  // for their turn; see TimestampSearches. `wanted` is asked then; without it, the look-up is.
   // While times of its segments are not known this may read all of the partition: one such search at a time, some more wait, others
   // fail at once.
   static constexpr int64_t kLargestTimestamp = SegmentStore::kLargestTimestamp;
+  static constexpr size_t kSearchesAtOnce = 2;
   static constexpr size_t kReadingSearchesMax = 16;
-  void find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
+  void find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done,
+                      Function<bool()> wanted = {});
 
   // DeleteRecords: moves the log start (-1: to the high watermark); durable when `done` says so. The result is the new
   // log start, or kInvalid if `offset` is past the high watermark.
@@ -195,18 +201,27 @@ class LogShard {
     uint32_t target = 0;
     int64_t file_delete_delay_ms = 0;
     bool times_only = false;  // it is where it should be, but its times are not known (segment_time_check.h)
+    bool may_write = true;    // else producers lack the space
   };
-  // Looks at up to kMisplacedLooks partitions from `from` on, but for those in `skipped`; times of those in `unreadable` stay
-  // unknown. `next`: where to go on.
+  // Looks at up to kMisplacedLooks partitions from `from` on, but for those in `skipped`. `next`: where to go on.
   static constexpr int kMisplacedLooks = 1000;
   struct MisplacedLook {
     std::optional<Misplaced> found{};
     std::optional<PartitionId> next{};
     bool waits_for_space = false;  // some is not as it should be, but writing it anew takes space that producers lack
   };
-  MisplacedLook find_misplaced(const std::set<PartitionId>& skipped, const std::set<PartitionId>& unreadable,
-                               const PartitionId& from);
+  MisplacedLook find_misplaced(const std::set<PartitionId>& skipped, const PartitionId& from);
   void finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done);
+  // `damage`: why the times of the segment cannot be found out. It is not looked at again before the next start.
+  void finish_check(SegmentReplacement outcome, const std::string& damage, Function<void(Result<void>)> done);
+  // Such segments, as long as they are there.
+  struct UnreadableSegment {
+    std::string partition;  // partition_text()
+    std::string reason;     // names the file
+  };
+  static constexpr size_t kUnreadableListed = 10;
+  size_t unreadable_segments() const;
+  std::vector<UnreadableSegment> list_unreadable() const;  // some of them
   // Segments whose times were not known at the start.
   struct UnknownTimes {
     uint64_t segments = 0;
@@ -281,20 +296,26 @@ class LogShard {
                         Function<void(Result<void>)> done);
   // For how long files that were replaced stay: reads under way have the manifest as it was when they began, and open what it
   // names.
+  static constexpr int64_t kLongestDelayMs = int64_t{10} * 365 * 24 * 3600 * 1000;  // 64 bits of ns hold 292 years
   static int64_t file_delete_delay_ms(const Partition& partition) {
     constexpr int64_t kReadsMayTakeMs = 5'000;
-    return std::max(partition.config_.file_delete_delay_ms, kReadsMayTakeMs);
+    return std::clamp(partition.config_.file_delete_delay_ms, kReadsMayTakeMs, kLongestDelayMs);
   }
   void forget_tail(const PartitionId& id, int64_t offset);
   void release_tail(Partition& partition);
+  void begin_searches(TimestampSearches& searches);
   void search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
-  void next_reading_search();
+  struct SegmentSearch;
+  void search_segments(SegmentSearch search);
   void find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
                        Function<void(Result<TimestampPosition>)> done);
   void count_cached(int64_t bytes) {
     cached_bytes_.store(tail_cache_bytes() + static_cast<uint64_t>(bytes), std::memory_order_relaxed);
   }
   void take_offline(Partition& partition, const std::string& reason);
+  struct TimesLeft;
+  TimesLeft times_left(const Partition& partition) const;
+  void forget_unreadable(const Partition& partition);  // that is gone
   std::string text_of(const PartitionId& partition) const { return partition_text(options_.topic_names, loop_.index(), partition); }
   void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);
 
@@ -339,13 +360,10 @@ class LogShard {
   Function<void(const PartitionId&)> offline_watcher_;
   Function<void()> move_watcher_;
   UnknownTimes unknown_times_;
-  struct ReadingSearch {
-    PartitionId partition;
-    int64_t timestamp;
-    Function<void(Result<TimestampPosition>)> done;
-  };
-  std::deque<ReadingSearch> reading_searches_;  // the first one runs
+  TimestampSearches searches_{kSearchesAtOnce, SIZE_MAX};
+  TimestampSearches reading_searches_{1, kReadingSearchesMax};  // of partitions with segments whose times are not known
   std::set<PartitionId> moving_;  // partitions that may have segments where or as they should not be
+  std::map<PartitionId, std::map<int64_t, std::string>> unreadable_;  // segments by base offset, and why
   runtime::TimerId retention_timer_;
   runtime::TimerId merge_retry_;
   MergeTotals merge_totals_;

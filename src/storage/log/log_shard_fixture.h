@@ -85,8 +85,9 @@ class FakeStore final : public SegmentStore {
       done(SegmentRead{{nullptr, 0, 100}, offset, manifest.end_offset});
     });
   }
-  void find_timestamp(const PartitionManifest&, int64_t, runtime::Executor& reply_to,
+  void find_timestamp(PartitionManifest, int64_t, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override {
+    ++searches_;
     reply_to.post([done = std::move(done)]() mutable { done(TimestampPosition{}); });
   }
   void drop(const PartitionId& partition, int64_t, runtime::Executor& reply_to,
@@ -114,6 +115,7 @@ class FakeStore final : public SegmentStore {
   std::map<PartitionId, PartitionManifest> manifests_;
   std::vector<std::vector<MergePartition>> merges_;
   size_t asked_ = 0;  // partitions that were to be merged
+  size_t searches_ = 0;
   bool broken_ = false;
 };
 

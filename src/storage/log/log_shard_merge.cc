@@ -149,6 +149,7 @@ void LogShard::adopt_manifest(PartitionManifest manifest) {
     // Epochs that ended before the log start are history nobody can ask about; keep the one that covers it.
     auto& epochs = partition->epochs_;
     while (epochs.size() > 1 && epochs[1].start_offset <= partition->log_start_offset_) epochs.erase(epochs.begin());
+    forget_unreadable(*partition);
     wake(*partition);
   }
 }
@@ -283,8 +284,8 @@ int64_t LogShard::expired_before(const Partition& partition, int64_t now_ms) con
     too_large = too_large && size - segment.length >= static_cast<uint64_t>(config.retention_bytes);
     if (too_large) {
       size -= segment.length;
-    } else if (config.retention_ms < 0 || !segment.times_known ||
-               now_ms - segment.largest_timestamp() <= config.retention_ms) {
+    } else if (config.retention_ms < 0 || !segment.has_age() ||
+               ms_between(segment.largest_timestamp(), now_ms) <= config.retention_ms) {
       return false;
     }
     start = std::max(start, segment.next_offset);
@@ -324,7 +325,8 @@ void LogShard::run_retention() {
 }
 
 void LogShard::schedule_retention() {
-  retention_timer_ = loop_.schedule_after(options_.retention_check_interval_ms * runtime::kMillisecond, [this] {
+  const int64_t interval_ms = std::min(options_.retention_check_interval_ms, kLongestDelayMs);
+  retention_timer_ = loop_.schedule_after(interval_ms * runtime::kMillisecond, [this] {
     run_retention();
     schedule_retention();
   });

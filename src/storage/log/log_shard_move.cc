@@ -14,12 +14,26 @@ const SegmentInfo* first_misplaced(const PartitionManifest& manifest) {
   return found == manifest.segments.end() ? nullptr : &*found;
 }
 
-const SegmentInfo* first_with_unknown_times(const PartitionManifest& manifest) {
-  const auto found = std::ranges::find_if_not(manifest.segments, &SegmentInfo::times_known);
-  return found == manifest.segments.end() ? nullptr : &*found;
-}
-
 }  // namespace
+
+// Of whose segments the times are to be found out.
+struct LogShard::TimesLeft {
+  const SegmentInfo* next = nullptr;
+  bool waits_for_space = false;
+};
+
+// First those that keep retention waiting, then those that need nothing but to be written anew, which takes space.
+LogShard::TimesLeft LogShard::times_left(const Partition& partition) const {
+  const SegmentInfo* aged = nullptr;
+  const auto unreadable = unreadable_.find(partition.id_);
+  for (const SegmentInfo& segment : partition.manifest_.segments) {
+    if (segment.times_known || (unreadable != unreadable_.end() && unreadable->second.contains(segment.base_offset))) continue;
+    if (!segment.age_known) return {&segment, false};
+    if (!aged) aged = &segment;
+  }
+  if (lacks_space()) return {nullptr, aged != nullptr};
+  return {aged, false};
+}
 
 void LogShard::set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done) {
   const PartitionId id = partition.id();
@@ -55,8 +69,7 @@ std::vector<LogShard::Replica> LogShard::replicas(const Partition& partition) {
   return replicas;
 }
 
-LogShard::MisplacedLook LogShard::find_misplaced(const std::set<PartitionId>& skipped, const std::set<PartitionId>& unreadable,
-                                                 const PartitionId& from) {
+LogShard::MisplacedLook LogShard::find_misplaced(const std::set<PartitionId>& skipped, const PartitionId& from) {
   MisplacedLook look;
   int looks = 0;
   for (auto at = moving_.lower_bound(from); at != moving_.end();) {
@@ -66,21 +79,21 @@ LogShard::MisplacedLook LogShard::find_misplaced(const std::set<PartitionId>& sk
       break;
     }
     const Partition* partition = find(id);
-    const SegmentInfo* unknown = partition ? first_with_unknown_times(partition->manifest_) : nullptr;
+    const TimesLeft times = partition ? times_left(*partition) : TimesLeft{};
     const SegmentInfo* misplaced = partition ? first_misplaced(partition->manifest_) : nullptr;
     const PartitionPlace place = partition ? partition->manifest_.place : PartitionPlace{};
-    if (!unknown && !misplaced && place.directory == place.target) {
+    const bool in_place = !misplaced && place.directory == place.target;
+    if (in_place && !times.next && !times.waits_for_space) {
       at = moving_.erase(at);
       continue;
     }
     ++at;
     if (partition->offline() || skipped.contains(id)) continue;
-    const bool checkable = unknown && !unreadable.contains(id);
-    const bool times_only = checkable && !lacks_space();
-    look.waits_for_space |= checkable && !times_only;
-    if (!times_only && !misplaced && place.directory == place.target) continue;
-    look.found = Misplaced{id, std::nullopt, place.target, file_delete_delay_ms(*partition), times_only};
-    if (const SegmentInfo* segment = times_only ? unknown : misplaced) look.found->segment = *segment;
+    look.waits_for_space |= times.waits_for_space;
+    if (in_place && !times.next) continue;
+    const bool times_only = times.next != nullptr;
+    look.found = Misplaced{id, std::nullopt, place.target, file_delete_delay_ms(*partition), times_only, !lacks_space()};
+    if (const SegmentInfo* segment = times_only ? times.next : misplaced) look.found->segment = *segment;
     break;
   }
   return look;
@@ -88,6 +101,45 @@ LogShard::MisplacedLook LogShard::find_misplaced(const std::set<PartitionId>& sk
 
 void LogShard::finish_move(SegmentReplacement outcome, Function<void(Result<void>)> done) {
   replace_segments(std::move(outcome), [](const SegmentReplacement&) {}, std::move(done));
+}
+
+void LogShard::finish_check(SegmentReplacement outcome, const std::string& damage, Function<void(Result<void>)> done) {
+  const auto then = [this, damage](const SegmentReplacement& checked) {
+    const Partition* partition = find(checked.partition);
+    if (damage.empty() || !partition) return;
+    const int64_t base_offset = checked.groups.front().sources.front().base_offset;
+    // Retention may have been faster.
+    const auto& segments = partition->manifest_.segments;
+    const bool there = std::ranges::binary_search(segments, base_offset, {}, &SegmentInfo::base_offset);
+    if (there) unreadable_[checked.partition][base_offset] = damage;
+  };
+  replace_segments(std::move(outcome), then, std::move(done));
+}
+
+void LogShard::forget_unreadable(const Partition& partition) {
+  const auto found = unreadable_.find(partition.id_);
+  if (found == unreadable_.end()) return;
+  const auto& left = partition.manifest_.segments;
+  const auto end = left.empty() ? found->second.end() : found->second.lower_bound(left.front().base_offset);
+  found->second.erase(found->second.begin(), end);
+  if (found->second.empty()) unreadable_.erase(found);
+}
+
+size_t LogShard::unreadable_segments() const {
+  size_t count = 0;
+  for (const auto& [partition, segments] : unreadable_) count += segments.size();
+  return count;
+}
+
+std::vector<LogShard::UnreadableSegment> LogShard::list_unreadable() const {
+  std::vector<UnreadableSegment> listed;
+  for (const auto& [partition, segments] : unreadable_) {
+    for (const auto& [base_offset, reason] : segments) {
+      if (listed.size() == kUnreadableListed) return listed;
+      listed.push_back({text_of(partition), reason});
+    }
+  }
+  return listed;
 }
 
 }  // namespace weir::storage

@@ -437,5 +437,26 @@ TEST_F(LogShardTest, EpochsOfTheHistory) {
   EXPECT_EQ(partition_->epoch_at(2), 0);
 }
 
+// Many clients that ask the same at a time read a cold segment a few times, not as often as they are.
+TEST_F(LogShardTest, EqualLookUpsByTimeAreOneAndThoseThatNobodyWantsDoNotBegin) {
+  append(batch(3));
+  wal_->complete();
+  merge_now();
+  ASSERT_FALSE(partition_->manifest().segments.empty());
+  int answers = 0, refused = 0;
+  const auto answered = [&](const Result<TimestampPosition>& found) { ++(found ? answers : refused); };
+  bool wanted = true;
+  for (int i = 0; i < 50; ++i) {
+    shard_->find_timestamp(*partition_, 1001, answered);
+    shard_->find_timestamp(*partition_, 1002, answered, [&] { return wanted; });
+  }
+  EXPECT_EQ(store_.searches_, LogShard::kSearchesAtOnce);
+  wanted = false;
+  ASSERT_TRUE(world_.run_until([&] { return answers + refused == 100; }));
+  EXPECT_EQ(answers, 51) << "one of the others had begun";
+  EXPECT_EQ(refused, 49);
+  EXPECT_EQ(store_.searches_, 3u);
+}
+
 }  // namespace
 }  // namespace weir::storage

@@ -19,67 +19,101 @@ int64_t largest_timestamp(const Partition& partition, const std::vector<TailBatc
   return largest;
 }
 
+// Of the segments that reach beyond `from` the first `most` that may hold a record as young as `timestamp`.
+PartitionManifest part_of(const PartitionManifest& manifest, int64_t timestamp, int64_t from, size_t most) {
+  PartitionManifest part;
+  part.partition = manifest.partition;
+  part.log_start_offset = manifest.log_start_offset;
+  for (const SegmentInfo& segment : manifest.segments) {
+    if (segment.next_offset <= from || (segment.times_known && segment.max_timestamp < timestamp)) continue;
+    if (part.segments.size() == most) break;
+    part.segments.push_back(segment);
+  }
+  return part;
+}
+
 }  // namespace
 
-void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
-  if (std::ranges::all_of(partition.manifest_.segments, &SegmentInfo::times_known)) {
-    return search_timestamp(partition, timestamp, std::move(done));
+void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done,
+                              Function<bool()> wanted) {
+  const bool known = std::ranges::all_of(partition.manifest_.segments, &SegmentInfo::times_known);
+  TimestampSearches& searches = known ? searches_ : reading_searches_;
+  if (auto refused = searches.add(partition.id_, timestamp, {std::move(done), std::move(wanted)})) {
+    return refused->done(fail(weir::ErrorCode::kClosed, "others search through segments whose times are not known yet"));
   }
-  if (reading_searches_.size() == kReadingSearchesMax) {
-    return done(fail(weir::ErrorCode::kClosed, "others search through segments whose times are not known yet"));
-  }
-  reading_searches_.push_back({partition.id_, timestamp, std::move(done)});
-  if (reading_searches_.size() == 1) next_reading_search();
+  begin_searches(searches);
 }
 
-// By now the times may be known.
-void LogShard::next_reading_search() {
-  const auto ended = [this, alive = alive_](Result<TimestampPosition> found) {
-    if (!*alive) return;
-    auto done = std::move(reading_searches_.front().done);
-    reading_searches_.pop_front();
-    if (!reading_searches_.empty()) next_reading_search();
-    done(std::move(found));
-  };
-  Partition* partition = find(reading_searches_.front().partition);
-  if (!partition) return ended(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
-  search_timestamp(*partition, reading_searches_.front().timestamp, ended);
+void LogShard::begin_searches(TimestampSearches& searches) {
+  searches.begin([&](TimestampSearches::Search search) {
+    auto ended = [this, alive = alive_, &searches, askers = std::move(search.askers)](const Result<TimestampPosition>& found) mutable {
+      if (!*alive) return;
+      searches.ended();
+      for (auto& asker : askers) asker.done(found);
+      begin_searches(searches);
+    };
+    Partition* partition = find(search.partition);
+    if (partition) search_timestamp(*partition, search.timestamp, std::move(ended));
+    else ended(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
+  });
 }
+
+// What is left of a look-up: segments with records at or above `from`, then the tail.
+struct LogShard::SegmentSearch {
+  PartitionId partition;
+  int64_t timestamp = 0;
+  int64_t from = 0;
+  int64_t log_start_offset = 0;
+  std::vector<Slice> tail;  // batches
+  Function<void(Result<TimestampPosition>)> done;
+};
 
 void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
   const size_t first = partition.tail_index(partition.manifest_.end_offset);
-  const auto& segments = partition.manifest_.segments;
   const bool largest = timestamp == kLargestTimestamp;
   // If some times are not known, the store finds out the largest in the segments.
-  const bool largest_unknown = largest && !std::ranges::all_of(segments, &SegmentInfo::times_known);
+  const bool largest_unknown = largest && !std::ranges::all_of(partition.manifest_.segments, &SegmentInfo::times_known);
   if (largest) timestamp = largest_timestamp(partition, partition.tail_, first);  // of records without times the first, as Kafka
   // The tail's candidate is found now; the segments are asked first, for their records come first.
   // One that begins below the log start may have its largest time there: then it is the next one.
+  const int64_t start = partition.log_start_offset_;
   std::vector<Slice> candidates;
   for (size_t i = first; i < partition.tail_.size(); ++i) {
     const TailBatch& batch = partition.tail_[i];
     if (batch.facts.last_offset() >= partition.high_watermark_) break;
-    if (batch.facts.max_timestamp < timestamp || batch.facts.last_offset() < partition.log_start_offset_) continue;
+    if (batch.facts.max_timestamp < timestamp || batch.facts.last_offset() < start) continue;
     candidates.push_back(batch.bytes);
-    if (batch.facts.base_offset >= partition.log_start_offset_) break;
+    if (batch.facts.base_offset >= start) break;
   }
-  const bool in_segments = largest_unknown || std::any_of(segments.begin(), segments.end(), [&](const SegmentInfo& segment) {
-    return (!segment.times_known || segment.max_timestamp >= timestamp) && segment.next_offset > partition.log_start_offset_;
-  });
-  if (!in_segments) {
-    return find_in_batches(std::move(candidates), timestamp, partition.log_start_offset_, std::move(done));
+  SegmentSearch search{partition.id_, timestamp, start, start, std::move(candidates), std::move(done)};
+  if (!largest_unknown) return search_segments(std::move(search));
+  PartitionManifest all = part_of(partition.manifest_, kNoTimestamp, start, SIZE_MAX);
+  store_.find_timestamp(std::move(all), kLargestTimestamp, loop_,
+                        [this, alive = alive_, search = std::move(search)](Result<TimestampPosition> found) mutable {
+                          if (!*alive) return;
+                          if (!found || (found->offset >= 0 && found->timestamp >= search.timestamp)) return search.done(std::move(found));
+                          find_in_batches(std::move(search.tail), search.timestamp, search.log_start_offset, std::move(search.done));
+                        });
+}
+
+// Some segments at a time: what is handed over stays small however many there are, and others come between.
+void LogShard::search_segments(SegmentSearch search) {
+  constexpr size_t kSegmentsAtOnce = 16;
+  const Partition* partition = find(search.partition);
+  if (!partition) return search.done(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
+  PartitionManifest part = part_of(partition->manifest_, search.timestamp, search.from, kSegmentsAtOnce);
+  if (part.segments.empty()) {
+    return find_in_batches(std::move(search.tail), search.timestamp, search.log_start_offset, std::move(search.done));
   }
-  store_.find_timestamp(
-      partition.manifest_, largest_unknown ? kLargestTimestamp : timestamp, loop_,
-      [this, alive = alive_, candidates = std::move(candidates), timestamp, start = partition.log_start_offset_,
-       done = std::move(done)](Result<TimestampPosition> found) mutable {
-        if (!*alive) return;
-        if (found && (found->offset < 0 || found->timestamp < timestamp)) {
-          return find_in_batches(std::move(candidates), timestamp, start, std::move(done));
-        }
-        if (found && found->offset < start) found->offset = start;
-        done(std::move(found));
-      });
+  search.from = part.segments.back().next_offset;
+  const int64_t timestamp = search.timestamp;
+  store_.find_timestamp(std::move(part), timestamp, loop_,
+                        [this, alive = alive_, search = std::move(search)](Result<TimestampPosition> found) mutable {
+                          if (!*alive) return;
+                          if (found && found->offset < 0) return search_segments(std::move(search));
+                          if (found) found->offset = std::max(found->offset, search.log_start_offset);
+                          search.done(std::move(found));
+                        });
 }
 
 void LogShard::find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,

@@ -16,7 +16,7 @@ Result<void> SegmentTimeCheck::open() {
       std::move(*file), partition_folder_name(partition_) + "/" + segment_file_name(segment_.base_offset, segment_.generation),
       segment_);
   max_timestamp_ = first_timestamp_ = max_of_empty_ = kNoTimestamp;
-  has_batches_ = has_records_ = false;
+  has_batches_ = has_records_ = lies_ = false;
   unreadable_ = 0;
   return {};
 }
@@ -52,10 +52,11 @@ Result<void> SegmentTimeCheck::take(Bytes batch) {
   // Damage keeps its wrong checksum, by which others see it: nothing is believed of such a batch, nor written into it.
   const auto found = max_timestamp_in(batch);
   const bool readable = found && crc32c(batch.subspan(BatchHeader::kCrcStart)) == header.crc;
-  // Records that cannot be read (compressed ones were not looked at before they were appended) are as old as this look.
-  const int64_t timestamp = readable ? *found : now_ms_;
+  const int64_t timestamp = readable ? *found : unreadable_ms_;
   unreadable_ += !readable;
-  if (readable && *found != header.max_timestamp) {
+  const bool lies = readable && *found != header.max_timestamp;
+  lies_ |= lies && !may_write_;
+  if (lies && may_write_) {
     if (!output_) return rewrite();
     mended_batch_.assign(batch.begin(), batch.end());
     protocol::patch_timestamps(mended_batch_, header.log_append_time(), *found);
@@ -83,9 +84,18 @@ Result<bool> SegmentTimeCheck::finish() {
   }
   result_.max_timestamp = has_records_ ? max_timestamp_ : max_of_empty_;
   result_.first_timestamp = first_timestamp_;
-  result_.modified_ms = segment_.modified_ms > 0 ? segment_.modified_ms : now_ms_;
-  result_.times_known = true;
+  result_.modified_ms = unreadable_ms_;
+  result_.times_known = !lies_;
+  result_.age_known = lies_;
   return true;
+}
+
+SegmentInfo SegmentTimeCheck::aged() const {
+  SegmentInfo aged = segment_;
+  aged.modified_ms = unreadable_ms_;
+  aged.max_timestamp = std::max(max_timestamp_, unreadable_ms_);
+  aged.age_known = true;
+  return aged;
 }
 
 }  // namespace weir::storage

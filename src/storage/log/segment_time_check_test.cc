@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cerrno>
 #include <string>
 
 #include "base/crc32c.h"
@@ -62,6 +63,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
     protocol::patch_timestamps({made.bytes.owner.data(), made.bytes.size}, false, claimed);
     made.facts.max_timestamp = claimed;
     end_ += 3;
+    batch_bytes_ = made.bytes.size;
     return made;
   }
   // Merges them into a segment of their own, as earlier versions did: with the header's times.
@@ -78,14 +80,18 @@ class SegmentTimeCheckTest : public ::testing::Test {
     auto merged = store_->merge_now(merges(std::move(merge)));
     ASSERT_TRUE(merged) << merged.error().message;
   }
-  void as_an_earlier_version_left_it() {
+  void as_an_earlier_version_left_it() { as_it_was_imported(0); }
+  void as_it_was_imported(int64_t modified_ms) {
     store_.reset();
     auto database = Database::open(sim_.disk(), "/log/manifest.db", {});
     ASSERT_TRUE(database) << database.error().message;
     ASSERT_TRUE((*database)->begin());
-    ASSERT_TRUE((*database)->execute("UPDATE segments SET modified_ms = 0, times_known = 0"));
+    const std::string change = "UPDATE segments SET times_known = 0, modified_ms = " + std::to_string(modified_ms);
+    ASSERT_TRUE((*database)->execute(change.c_str()));
     ASSERT_TRUE((*database)->commit());
   }
+  std::string path(int64_t base_offset) { return "/log/" + partition_folder_name(id_) + "/" + segment_file_name(base_offset, 0); }
+  void damage(int64_t base_offset, uint64_t at) { sim_.disk().flip_bits(path(base_offset), at, 0x55); }
   void open() {
     open_store();
     LogOptions options;
@@ -170,6 +176,10 @@ class SegmentTimeCheckTest : public ::testing::Test {
   void wait(const std::function<bool()>& condition) {
     ASSERT_EQ(sim_.run_until(condition, 600 * runtime::kSecond), SimRuntime::Stop::kDone);
   }
+  void start_and_wait_for_ages() {
+    mover_->start();
+    wait([&] { return std::ranges::all_of(segments(), &SegmentInfo::has_age); });
+  }
   void find_out() {
     mover_->start();
     wait([&] { return all_known(); });
@@ -205,6 +215,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
   LogConfig config_;
   int64_t now_ = 0;
   int64_t end_ = 0;
+  uint64_t batch_bytes_ = 0;  // of the last one
   int appended_ = 0;
   uint64_t incarnation_ = 0;
   std::unique_ptr<LocalSegmentStore> store_;
@@ -260,7 +271,7 @@ TEST_F(SegmentTimeCheckTest, SearchesThatReadWaitForEachOtherAndTooManyFail) {
   std::vector<Result<TimestampPosition>> found;
   const size_t most = LogShard::kReadingSearchesMax;
   for (size_t i = 0; i < most + 3; ++i) {
-    shards_[0]->find_timestamp(partition(), now_ + static_cast<int64_t>(i % 4), [&](auto r) { found.push_back(std::move(r)); });
+    shards_[0]->find_timestamp(partition(), now_ + static_cast<int64_t>(i), [&](auto r) { found.push_back(std::move(r)); });
   }
   ASSERT_EQ(found.size(), 3u);
   for (const auto& each : found) EXPECT_FALSE(each);
@@ -268,7 +279,7 @@ TEST_F(SegmentTimeCheckTest, SearchesThatReadWaitForEachOtherAndTooManyFail) {
   wait([&] { return found.size() == most + 3; });
   for (size_t i = 0; i < most; ++i) {
     ASSERT_TRUE(found[3 + i]) << found[3 + i].error().message;
-    EXPECT_EQ(found[3 + i]->offset, static_cast<int64_t>(i % 4) * 3 + 2);
+    EXPECT_EQ(found[3 + i]->offset, i < 4 ? static_cast<int64_t>(i) * 3 + 2 : -1);
   }
   EXPECT_EQ(find(now_), 2);
 }
@@ -436,6 +447,114 @@ TEST_F(SegmentTimeCheckTest, WhatCannotBeReadIsKept) {
   EXPECT_GE(mover_->stats().failures, 1u);
   retain();
   EXPECT_EQ(partition().log_start_offset(), 0);
+}
+
+// One damaged old segment must not keep all that comes after it for good, nor go unnoticed.
+TEST_F(SegmentTimeCheckTest, ADamagedSegmentIsToldOfAndExpiresAsOldAsTheFirstLook) {
+  segment({batch(now_ - 9'000'000, now_), batch(now_ - 9'000'000, now_)});
+  segment({batch(now_ - 9'000'000, now_)});
+  segment({batch(now_ + 8'000'000, now_ - 9'000'000)});
+  damage(0, batch_bytes_ + BatchHeader::kMagicOffset);
+  as_an_earlier_version_left_it();
+  open();
+  start_and_wait_for_ages();
+  EXPECT_FALSE(segments()[0].times_known);
+  EXPECT_TRUE(segments()[1].times_known && segments()[2].times_known) << "what follows is looked at";
+  ASSERT_EQ(shards_[0]->unreadable_segments(), 1u);
+  EXPECT_NE(shards_[0]->list_unreadable()[0].reason.find(segment_file_name(0, 0)), std::string::npos)
+      << shards_[0]->list_unreadable()[0].reason;
+  sim_.run_for(2'000 * runtime::kSecond);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 0);
+  restart();  // a later look does not make it younger
+  mover_->start();
+  wait([&] { return shards_[0]->unreadable_segments() == 1; });
+  sim_.run_for(1'500 * runtime::kSecond);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 0);
+  sim_.run_for(200 * runtime::kSecond);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 9);
+  EXPECT_EQ(shards_[0]->unreadable_segments(), 0u);
+}
+
+// As Kafka, which takes the file's time where a segment has none. Imports have it.
+TEST_F(SegmentTimeCheckTest, AnImportedSegmentThatIsDamagedIsAsOldAsItsFileOrWhatCanBeReadOfIt) {
+  segment({batch(now_ - 9'000'000, now_), batch(now_, now_)});
+  segment({batch(now_ - 10, now_ - 10), batch(now_ - 9'000'000, now_)});
+  segment({batch(now_, now_)});
+  damage(0, batch_bytes_ + BatchHeader::kMagicOffset);
+  damage(6, batch_bytes_ + BatchHeader::kMagicOffset);
+  as_it_was_imported(now_ - 8'000'000);
+  open();
+  start_and_wait_for_ages();
+  EXPECT_EQ(shards_[0]->unreadable_segments(), 2u);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 6);
+  EXPECT_EQ(shards_[0]->unreadable_segments(), 1u);
+  shards_[0]->drop(id_);
+  EXPECT_EQ(shards_[0]->unreadable_segments(), 0u);
+}
+
+TEST_F(SegmentTimeCheckTest, WhatTheDiskDoesNotGiveAgainAndAgainHoldsUpNoOthers) {
+  segment({batch(now_ - 9'000'000, now_)});
+  segment({batch(now_ - 9'000'000, now_)});
+  as_an_earlier_version_left_it();
+  open();
+  ASSERT_TRUE(sim_.disk().remove(path(0)));
+  mover_->start();
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(shards_[0]->unreadable_segments(), 0u) << "once is no more than bad luck";
+  start_and_wait_for_ages();
+  EXPECT_EQ(shards_[0]->unreadable_segments(), 1u);
+  EXPECT_TRUE(segments()[1].times_known);
+  EXPECT_EQ(mover_->stats().failures, 3u);
+}
+
+// What frees a full disk must not wait for space.
+TEST_F(SegmentTimeCheckTest, AFullDiskIsFreedByAgeThoughNothingCanBeWrittenAnew) {
+  segment({batch(now_ - 9'000'000, now_ - 9'000'000)});
+  segment({batch(now_ - 9'000'000, now_)});
+  segment({batch(now_, now_ - 9'000'000)});
+  as_an_earlier_version_left_it();
+  open();
+  shards_[0]->set_disk_full(true);
+  start_and_wait_for_ages();
+  EXPECT_TRUE(std::ranges::all_of(segments(), [](const SegmentInfo& info) { return info.generation == 0; }));
+  EXPECT_TRUE(segments()[0].times_known);
+  EXPECT_FALSE(segments()[1].times_known || segments()[2].times_known) << "their headers still lie";
+  EXPECT_EQ(find(now_), 8);
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 6);
+  restart();
+  EXPECT_TRUE(segments()[0].age_known);
+  shards_[0]->set_disk_full(true);
+  mover_->start();
+  sim_.run_for(100 * runtime::kSecond);
+  EXPECT_FALSE(all_known());
+  shards_[0]->set_disk_full(false);
+  wait([&] { return all_known(); });
+  EXPECT_EQ(header_times(), (std::vector<int64_t>{now_}));
+}
+
+TEST_F(SegmentTimeCheckTest, WithoutRoomForARewriteAtLeastTheAgeIsFoundOut) {
+  segment({batch(now_ - 9'000'000, now_)});
+  segment({batch(now_, now_)});
+  as_an_earlier_version_left_it();
+  open();
+  sim_.disk().inject({.pattern = "*.log", .operation = weir::testing::DiskOperation::kCreate, .times = 1'000, .os_errno = ENOSPC});
+  start_and_wait_for_ages();
+  retain();
+  EXPECT_EQ(partition().log_start_offset(), 3);
+}
+
+TEST_F(SegmentTimeCheckTest, ALookUpGoesThroughManySegments) {
+  for (int i = 0; i < 40; ++i) segment({batch(now_ + i, -1)});
+  as_an_earlier_version_left_it();
+  open();
+  EXPECT_EQ(find(now_ + 39), 119);
+  EXPECT_EQ(find(now_ + 40), -1);
+  EXPECT_EQ(find(LogShard::kLargestTimestamp), 119);
 }
 
 TEST_F(SegmentTimeCheckTest, NewRecordsGoToASegmentOfTheirOwnMeanwhile) {

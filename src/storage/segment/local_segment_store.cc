@@ -179,15 +179,14 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
                reply_to, [call] { call->done(std::move(call->result)); });
 }
 
-void LocalSegmentStore::find_timestamp(const PartitionManifest& manifest, int64_t timestamp,
-                                       runtime::Executor& reply_to,
+void LocalSegmentStore::find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
                                        Function<void(Result<TimestampPosition>)> done) {
   struct Call {
     PartitionManifest manifest;
     Function<void(Result<TimestampPosition>)> done;
     Result<TimestampPosition> result;
   };
-  auto call = std::make_shared<Call>(manifest, std::move(done));
+  auto call = std::make_shared<Call>(std::move(manifest), std::move(done));
   pool_.submit([this, call, timestamp] { call->result = reader_.find_timestamp(call->manifest, timestamp); },
                reply_to, [call] { call->done(std::move(call->result)); });
 }

@@ -55,7 +55,7 @@ class LocalSegmentStore final : public SegmentStore {
              Function<void(Result<std::vector<PartitionManifest>>)> done) override;
   void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
             runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) override;
-  void find_timestamp(const PartitionManifest& manifest, int64_t timestamp, runtime::Executor& reply_to,
+  void find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override;
   void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
             Function<void(Result<void>)> done) override;

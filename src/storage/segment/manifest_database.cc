@@ -79,6 +79,10 @@ constexpr const char* kFromFormat4 =
 // Format 5 had no hashes. SQLite cannot add a stored column that it computes.
 constexpr const char* kFromFormat5 = "UPDATE format SET version = 6;";
 
+// Values of segments.times_known.
+constexpr int64_t kTimesKnown = 1;
+constexpr int64_t kAgeKnown = 2;
+
 // Rows that contradict each other would be acted upon: better to stop with the name of the partition.
 Result<void> check_manifest(const PartitionManifest& manifest, int64_t generation) {
   int64_t next = 0;
@@ -302,7 +306,8 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
     at->partition.manifest.segments.push_back(
         {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
          scan->integer(5), scan->integer(6), static_cast<uint32_t>(scan->integer(7)),
-         static_cast<uint32_t>(scan->integer(8)), scan->integer(9), scan->integer(10) != 0});
+         static_cast<uint32_t>(scan->integer(8)), scan->integer(9), scan->integer(10) == kTimesKnown,
+         scan->integer(10) == kAgeKnown});
   }
 }
 
@@ -381,7 +386,7 @@ Result<void> ManifestDatabase::put_segment(int64_t row, const SegmentInfo& segme
       .bind(8, segment.generation)
       .bind(9, segment.directory)
       .bind(10, segment.modified_ms)
-      .bind(11, segment.times_known)
+      .bind(11, segment.times_known ? kTimesKnown : segment.age_known ? kAgeKnown : 0)
       .run();
 }
 

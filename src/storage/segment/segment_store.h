@@ -37,6 +37,11 @@ struct SegmentInfo {
   // Whether its timestamps are those of its records. Earlier versions and Kafka's folders took them from batch headers, which
   // producers get wrong: until somebody looked at the records (log/segment_time_check.h), nothing goes or is hidden for them.
   bool times_known = false;
+  // Without times_known: somebody looked, and largest_timestamp() is no less than the times of the records. But headers still lie,
+  // for there was no room to write them anew, or some of it cannot be read.
+  bool age_known = false;
+
+  bool has_age() const { return times_known || age_known; }
 
   // As Kafka has it, with the time of the file's last change: records without a time are as old as their append.
   int64_t largest_timestamp() const { return max_timestamp >= 0 ? max_timestamp : modified_ms; }
@@ -165,11 +170,10 @@ class SegmentStore : public WalFileRegister {
   virtual void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
                     runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) = 0;
 
-  // First record with timestamp >= `timestamp` in the segments (batches of compressed topics are
-  // decompressed); kLargestTimestamp asks for the first one with the largest.
+  // First record with timestamp >= `timestamp` in the segments of `manifest`, which need not be all (batches of compressed topics
+  // are decompressed); kLargestTimestamp asks for the first one with the largest.
   static constexpr int64_t kLargestTimestamp = -3;
-  virtual void find_timestamp(const PartitionManifest& manifest, int64_t timestamp,
-                              runtime::Executor& reply_to,
+  virtual void find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
                               Function<void(Result<TimestampPosition>)> done) = 0;
 
   // Forgets the partition durably; its folder goes after `delay_ms` (file.delete.delay.ms).
