@@ -97,7 +97,7 @@ class LogScenario final : public Scenario {
   int32_t leader_epoch_ = 0;
   int life_ = 0;
   struct Retained {
-    int64_t log_start = 0;  // where retention wanted it
+    int64_t log_start = 0;  // where retention wanted it at first
     int life = 0;           // in this one
   };
   std::map<PartitionId, Retained> retained_;
@@ -114,9 +114,10 @@ storage::LogConfig LogScenario::config() const {
   config.segment_bytes = 200 * 1024;
   config.retention_ms = -1;
   if (!options_.retention) return config;
-  config.segment_ms = 5;  // a life is short
-  config.retention_ms = 200;
-  config.retention_bytes = 200'000;
+  // A life is short: some tens of milliseconds.
+  config.segment_ms = 1;
+  config.retention_ms = 4;
+  config.retention_bytes = 10'000;
   return config;
 }
 
@@ -179,12 +180,13 @@ void LogScenario::step() {
   const PartitionId id = chosen->first;
   switch (random_.below(16)) {
     case 0: return merge(id);
-    case 1: return options_.retention && random_.one_in(2) ? retain(id) : delete_some(id);
+    case 1: return options_.retention ? retain(id) : delete_some(id);
     case 2: return options_.topics_come_and_go && random_.one_in(3) ? replace_topic() : produce(id);
     case 3: return repeat(id);
     case 4:
     case 5:
     case 6: return consume(id, -1);
+    case 7: return options_.retention && random_.one_in(3) ? delete_some(id) : options_.retention ? retain(id) : produce(id);
     default: return produce(id);
   }
 }
@@ -326,7 +328,7 @@ void LogScenario::retain(const PartitionId& id) {
     shard(id).for_each([&](const Partition& one) { before[one.id()] = one.pending_log_start(); });
     shard(id).run_retention();
     shard(id).for_each([&](const Partition& one) {
-      if (one.pending_log_start() > before[one.id()]) retained_[one.id()] = {one.pending_log_start(), life_};
+      if (one.pending_log_start() > before[one.id()]) retained_.try_emplace(one.id(), Retained{one.pending_log_start(), life_});
       oracle_.delete_requested(name_of(one.id()), one.pending_log_start());
       oracle_.delete_acked(name_of(one.id()), one.log_start_offset());
       if (one.pending_log_start() > one.high_watermark()) oracle_.violation("retention goes past the high watermark");
@@ -397,6 +399,12 @@ void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_pt
     return;
   }
   const auto done = [this, id, offset, found](storage::ReadResult result) {
+    const int64_t start = find(id)->log_start_offset();
+    if (result.error == ErrorCode::kOffsetOutOfRange && offset < start) {  // what retention wanted is durable now
+      found->log_start = start;
+      found->records.erase(found->records.begin(), found->records.lower_bound(start));
+      return read_all(id, std::max(offset, start), found);
+    }
     const bool good = result.error == ErrorCode::kNone && take(id, result, found->records);
     if (!good || found->records.empty() || found->records.rbegin()->first < offset) {
       return fail_life(fmt::format("reading {}-{} at {}: error {}, {} bytes", id.topic.to_string(), id.index, offset,
