@@ -2,13 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <limits>
+#include <random>
 #include <sstream>
 #include <string>
 
 #include "protocol/compression.h"
 #include "protocol/record_batch_builder.h"
+#include "protocol/record_window.h"
 
 namespace weir::protocol {
 namespace {
@@ -326,6 +329,58 @@ TEST(RecordBatch, DamagedRecordsNeverCrash) {
       }
     }
   }
+}
+
+// Whatever is wrong, and however records lie in the windows: what is said of them is the same.
+TEST(RecordBatch, AWindowTellsTheSameOfTheRecordsAsAllOfThem) {
+  std::mt19937 random(11);
+  Decompressor decompressor;
+  Raw memory;
+  int faults = 0;
+  for (int round = 0; round < 600; ++round) {
+    RecordBatchBuilder builder{BatchOptions{}};
+    const size_t records = 1 + random() % 6;
+    for (size_t i = 0; i < records; ++i) {
+      const size_t size = random() % 8 == 0 ? random() % 200'000 : random() % 100;
+      const Raw value(size, static_cast<uint8_t>(random()));
+      const Raw key(random() % 50 == 0 ? 70'000 : random() % 5, 'k');
+      const std::vector<RecordHeader> headers(random() % 3, {"name", Bytes(key)});
+      builder.append(1000 + random() % 100, random() % 3 == 0 ? std::nullopt : std::optional<Bytes>(key), Bytes(value), headers);
+    }
+    const Bytes batch = builder.finish();
+    const BatchHeader header = BatchHeader::parse(batch.data());
+    Raw plain(batch.begin() + BatchHeader::kSize, batch.end());
+    switch (random() % 4) {
+      case 0: plain[random() % std::min<size_t>(plain.size(), 40)] ^= static_cast<uint8_t>(1u << random() % 8); break;
+      case 1: plain[random() % plain.size()] ^= static_cast<uint8_t>(1u << random() % 8); break;
+      case 2: plain.resize(random() % 2 == 0 ? plain.size() - random() % plain.size() : plain.size() + 1); break;
+      default: break;
+    }
+    BatchRules rules;
+    rules.keys_required = random() % 4 == 0;
+    int64_t expected_time = 0, time = 0;
+    BatchFault expected = check_records(header, plain, rules, &expected_time);
+    if (expected == BatchFault::kTooManyRecords) expected = BatchFault::kBadRecord;  // found when they end
+    decompressor.open(CompressionType::kNone, plain, UINT64_MAX);
+    RecordWindow window(decompressor, memory);
+    ASSERT_EQ(check_records(header, window, rules, &time), expected) << round;
+    ASSERT_LE(memory.size(), RecordWindow::kBytes);
+    faults += expected != BatchFault::kNone;
+    if (expected != BatchFault::kNone) continue;
+    EXPECT_EQ(time, expected_time);
+
+    decompressor.open(CompressionType::kNone, plain, UINT64_MAX);
+    Raw larger, joined;
+    RecordWindow pieces(decompressor, larger);
+    int32_t count = 0, counted = 0;
+    for (Bytes some = pieces.whole_records(count); count > 0; some = pieces.whole_records(count)) {
+      joined.insert(joined.end(), some.begin(), some.end());
+      counted += count;
+    }
+    EXPECT_EQ(counted, header.record_count);
+    EXPECT_EQ(joined, plain);
+  }
+  EXPECT_GT(faults, 100);
 }
 
 }  // namespace
