@@ -428,6 +428,15 @@ TEST_F(LogShardTest, ALookUpGoesOnWhereTheLogStartHidesTheTimeOfABatch) {
   EXPECT_EQ(find(1000).offset, 1);
 }
 
+TEST_F(LogShardTest, ALookUpByTimeTellsTheEpochOfThePartition) {
+  append(batch(1));
+  wal_->complete();
+  const auto result = read(0);
+  protocol::patch_leader_epoch(const_cast<uint8_t*>(std::get<Slice>(result.pieces.at(0)).data), INT32_MAX);
+  EXPECT_EQ(find(1000).offset, 0);
+  EXPECT_EQ(find(1000).leader_epoch, 0);
+}
+
 TEST_F(LogShardTest, EpochsOfTheHistory) {
   append(batch(3));
   wal_->complete();

@@ -46,8 +46,13 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<
 
 void LogShard::begin_searches(TimestampSearches& searches) {
   searches.begin([&](TimestampSearches::Search search) {
-    auto ended = [this, alive = alive_, &searches, askers = std::move(search.askers)](const Result<TimestampPosition>& found) mutable {
+    auto ended = [this, alive = alive_, &searches, id = search.partition,
+                  askers = std::move(search.askers)](Result<TimestampPosition> found) mutable {
       if (!*alive) return;
+      // The leader epoch in a batch's header is outside of its checksum: the partition knows better.
+      const Partition* now = found && found->offset >= 0 ? find(id) : nullptr;
+      const int32_t epoch = now ? now->epoch_at(found->offset) : -1;
+      if (epoch >= 0) found->leader_epoch = epoch;
       searches.ended();
       for (auto& asker : askers) asker.done(found);
       begin_searches(searches);
