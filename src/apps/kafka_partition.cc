@@ -14,6 +14,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// A long log may know of more producers than a broker could remember. Kafka forgets those that are idle for a day.
+constexpr size_t kProducersMax = 100'000;
+constexpr int64_t kProducerIdleMs = 86'400'000;
 constexpr int64_t kFillMax = int64_t{1} << 40;
 
 // Records without a time are as old as Kafka's file.
@@ -95,6 +98,7 @@ Result<void> PartitionReader::read_segments() {
       uncertain(fmt::format("{}: {} batches claimed a leader epoch that cannot be; they have the right one now.", file.path,
                             segment->wrong_epochs));
     }
+    if (state_.producers.size() > kProducersMax) state_.producers.expire(facts_.now_ms - kProducerIdleMs);
     if (segment->info.length == 0) continue;
     // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
     segment->info.created_ms = segment->info.modified_ms = modified_ms(file.path);

@@ -23,6 +23,7 @@ inline constexpr int64_t kHighestKafkaProducerId = int64_t{1} << 62;
 // What is known of a partition from outside its folder.
 struct KafkaPartitionFacts {
   TopicId topic_id;
+  int64_t now_ms = 0;
   bool clean = false;           // Kafka ended cleanly
   bool accept_unclean = false;  // cut the log after its last intact batch
   std::optional<bool> compacted;  // or was once

@@ -14,6 +14,7 @@
 #include "apps/salvage_command.h"
 #include "apps/topic_names_file.h"
 #include "base/json.h"
+#include "base/printable.h"
 #include "runtime/posix_file_system.h"
 #include "runtime/real_runtime.h"
 #include "storage/log/log_salvage.h"
@@ -196,7 +197,7 @@ int run_import(const cli::LogCommand& command) {
   const auto report = import_kafka_log(*runtime.files, *runtime.pool, *runtime.clock, options,
                                        [](const std::string& line) { fmt::print(stderr, "{}\n", line); });
   if (!report) {
-    fmt::print(stderr, "weir: {}\n", report.error().message);
+    fmt::print(stderr, "weir: {}\n", one_line(report.error().message));
     return 1;
   }
   if (command.json) {

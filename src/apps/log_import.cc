@@ -3,12 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <filesystem>
 #include <map>
 #include <set>
 #include <string_view>
 
 #include "apps/data_folder.h"
+#include "apps/import_target.h"
 #include "apps/kafka_partition.h"
 #include "apps/kafka_segment_copy.h"
 #include "broker/config/topic_config.h"
@@ -27,11 +27,8 @@ namespace weir::apps {
 
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr uint64_t kIndexedSegmentBytes = 1u << 20;  // as segments that were merged here
 constexpr size_t kPartitionsPerCommit = 500;
-constexpr const char* kLockFile = ".lock";
 
 // Coordinators of Kafka keep their state in these; a new one begins here.
 const std::set<std::string> kNotTaken = {"__transaction_state", "__share_group_state"};
@@ -42,11 +39,11 @@ class Importer {
  public:
   Importer(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, const LogImportOptions& options,
            Function<void(const std::string&)> progress)
-      : files_(files), pool_(pool), clock_(clock), options_(options), progress_(std::move(progress)) {}
+      : files_(files), pool_(pool), clock_(clock), options_(options), progress_(std::move(progress)), target_(files, options.data_dir) {}
 
   Result<LogImportReport> run() {
     auto done = check_target();
-    if (done && !options_.dry_run) done = lock_target();
+    if (done && !options_.dry_run) done = target_.lock(options_.source);
     using Step = Result<void> (Importer::*)();
     for (const Step step : {&Importer::read_source, &Importer::choose_topics, &Importer::read_partitions}) {
       if (done) done = (this->*step)();
@@ -55,7 +52,7 @@ class Importer {
       if (done && !options_.dry_run) done = (this->*step)();
     }
     if (done) return std::move(report_);
-    if (lock_) (void)files_.remove_all(target_);  // what stays of it does no harm: the next try removes it
+    target_.give_up();
     return std::unexpected(done.error());
   }
 
@@ -63,7 +60,6 @@ class Importer {
   void not_taken(std::string what) { report_.not_taken.push_back(std::move(what)); }
 
   Result<void> check_target();
-  Result<void> lock_target();
   Result<void> read_source();
   Result<void> choose_topics();
   Result<void> topics_of_folders();
@@ -84,8 +80,7 @@ class Importer {
   const LogImportOptions& options_;
   Function<void(const std::string&)> progress_;
 
-  std::string target_;  // while it is made
-  std::unique_ptr<runtime::File> lock_;  // of the new folder, under either name
+  ImportTarget target_;
   KafkaFolder folder_;
   KafkaMetadata metadata_;
   broker::BrokerConfig defaults_;
@@ -103,40 +98,7 @@ Result<void> Importer::check_target() {
     if (options_.dry_run) return {};
     return fail(ErrorCode::kInvalid, "say where the new data folder goes: --data-dir DIR (or --dry-run to check only)");
   }
-  std::error_code error;
-  auto there = files_.exists(options_.data_dir);
-  if (!there) return std::unexpected(there.error());
-  if (*there) {
-    auto entries = files_.list(options_.data_dir);
-    if (!entries) return std::unexpected(entries.error());
-    if (!entries->empty()) {
-      return fail(ErrorCode::kExists, fmt::format("{} is not empty: an import makes a new data folder; name one that does "
-                                                  "not exist yet",
-                                                  options_.data_dir));
-    }
-  }
-  const std::string source = fs::weakly_canonical(options_.source, error).string();
-  const std::string target = fs::weakly_canonical(options_.data_dir, error).string();
-  if (!error && (target + "/").starts_with(source + "/")) {
-    return fail(ErrorCode::kInvalid, fmt::format("{} lies in the folder of Kafka, which is not changed", options_.data_dir));
-  }
-  target_ = options_.data_dir + ".importing";
-  return {};
-}
-
-// As a broker locks its data folder. The lock goes with the folder when that gets its name.
-Result<void> Importer::lock_target() {
-  if (auto ok = files_.create_directories(target_); !ok) return ok;
-  auto lock = files_.lock(target_ + "/" + kLockFile);
-  if (!lock && lock.error().code == ErrorCode::kExists) {
-    return fail(ErrorCode::kExists, fmt::format("another import is making {}; wait for its end", options_.data_dir));
-  }
-  if (!lock) return std::unexpected(lock.error());
-  lock_ = std::move(*lock);
-  if (auto ok = check_target(); !ok) {  // one that was at work just now may have made it
-    return ok;
-  }
-  return {};
+  return target_.check(options_.source);
 }
 
 Result<void> Importer::read_source() {
@@ -320,6 +282,7 @@ Result<void> Importer::read_partitions() {
 KafkaPartitionFacts Importer::facts_of(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) const {
   KafkaPartitionFacts facts;
   facts.topic_id = topic.id;
+  facts.now_ms = clock_.wall_ms();
   facts.clean = folder_.clean;
   facts.accept_unclean = options_.accept_unclean;
   const auto offset_in = [&](const KafkaOffsets& offsets) -> std::optional<int64_t> {
@@ -384,16 +347,11 @@ Result<void> Importer::missing_partition(const std::string& topic, int32_t parti
 // --- writing --------------------------------------------------------------------------------------------------------
 
 Result<void> Importer::place_files() {
-  auto left = files_.list(target_);  // of a try that was killed
-  if (!left) return std::unexpected(left.error());
-  for (const runtime::DirectoryEntry& entry : *left) {
-    if (entry.name == kLockFile) continue;
-    if (auto ok = files_.remove_all(target_ + "/" + entry.name); !ok) return ok;
-  }
+  if (auto ok = target_.clear(); !ok) return ok;
   uint64_t done_bytes = 0, said_bytes = 0;
   for (const Import& import : imports_) {
     if (import.files.empty()) continue;
-    const std::string folder = target_ + "/" + storage::partition_folder_name(import.manifest.partition);
+    const std::string folder = target_.path() + "/" + storage::partition_folder_name(import.manifest.partition);
     if (auto ok = files_.create_directories(folder); !ok) return ok;
     for (const Import::File& file : import.files) {
       const std::string path = folder + "/" + storage::segment_file_name(file.info.base_offset);
@@ -411,11 +369,11 @@ Result<void> Importer::place_files() {
       }
     }
   }
-  return files_.sync_file_system(target_);
+  return files_.sync_file_system(target_.path());
 }
 
 Result<void> Importer::write_manifests() {
-  auto database = storage::ManifestDatabase::open(files_, target_ + "/manifest.db", &clock_);
+  auto database = storage::ManifestDatabase::open(files_, target_.path() + "/manifest.db", &clock_);
   if (!database) return std::unexpected(database.error());
   int64_t row = 1;
   for (size_t begin = 0; begin < imports_.size(); begin += kPartitionsPerCommit) {
@@ -435,7 +393,7 @@ Result<void> Importer::write_manifests() {
 }
 
 Result<void> Importer::write_metadata() {
-  auto store = storage::SqliteMetaStore::open(files_, pool_, {.path = target_ + "/meta.db", .clock = &clock_});
+  auto store = storage::SqliteMetaStore::open(files_, pool_, {.path = target_.path() + "/meta.db", .clock = &clock_});
   if (!store) return std::unexpected(store.error());
   std::vector<std::pair<std::string, std::string>> entries = {
       {std::string(broker::ClusterIdRecord::kKey), broker::ClusterIdRecord{folder_.cluster_id}.encode()},
@@ -463,7 +421,7 @@ Result<void> Importer::write_metadata() {
 // Reads the folder as a broker does at its start, then gives it its name.
 Result<void> Importer::finish() {
   {
-    auto store = storage::LocalSegmentStore::open(files_, pool_, clock_, {.log_dir = target_});
+    auto store = storage::LocalSegmentStore::open(files_, pool_, clock_, {.log_dir = target_.path()});
     if (!store) return std::unexpected(store.error());
     auto loaded = (*store)->load();
     if (!loaded) return std::unexpected(loaded.error());
@@ -471,16 +429,8 @@ Result<void> Importer::finish() {
       return fail(ErrorCode::kCorrupt, fmt::format("{} partitions were written, {} are read back", imports_.size(), loaded->size()));
     }
   }
-  if (auto ok = DataFolder::write_initial_properties(files_, target_, folder_.cluster_id); !ok) return ok;
-  if (auto ok = files_.sync_file_system(target_); !ok) return ok;
-  auto there = files_.exists(options_.data_dir);
-  if (!there) return std::unexpected(there.error());
-  if (*there) {
-    if (auto ok = files_.remove(options_.data_dir); !ok) return ok;  // empty, or this fails
-  }
-  if (auto ok = files_.rename(target_, options_.data_dir); !ok) return ok;
-  const std::string parent = fs::path(options_.data_dir).parent_path().string();
-  return files_.sync_directory(parent.empty() ? "." : parent);
+  if (auto ok = DataFolder::write_initial_properties(files_, target_.path(), folder_.cluster_id); !ok) return ok;
+  return target_.finish();
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 
 #include "apps/log_import.h"
 #include "base/json.h"
+#include "base/printable.h"
 
 namespace weir::apps {
 
@@ -29,9 +30,10 @@ std::string LogImportReport::text() const {
   std::string out = fmt::format("{} topics, {} partitions, {} segments with {} batches and {} bytes of cluster {}\n", topics,
                                 partitions, segments, batches, bytes, cluster_id);
   if (linked_bytes + copied_bytes > 0) out += fmt::format("{} bytes are shared with Kafka's files, {} were copied\n", linked_bytes, copied_bytes);
-  for (const std::string& line : cut) out += "cut: " + line + "\n";
-  for (const std::string& line : uncertain) out += "uncertain: " + line + "\n";
-  for (const std::string& line : not_taken) out += "not taken: " + line + "\n";
+  // Names of files and topics are whatever somebody wrote there.
+  for (const std::string& line : cut) out += "cut: " + one_line(line) + "\n";
+  for (const std::string& line : uncertain) out += "uncertain: " + one_line(line) + "\n";
+  for (const std::string& line : not_taken) out += "not taken: " + one_line(line) + "\n";
   return out;
 }
 

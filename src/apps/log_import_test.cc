@@ -1,8 +1,11 @@
 #include "apps/log_import.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
@@ -589,6 +592,14 @@ TEST_F(LogImportTest, TheTargetIsNotInTheSource) {
   EXPECT_THAT(report.error().message, HasSubstr("lies in the folder of Kafka"));
 }
 
+TEST_F(LogImportTest, ALinkToTheTargetStaysOne) {
+  fs::create_directories(std::string(folder_ / "disk/weir"));
+  fs::create_symlink(std::string(folder_ / "disk/weir"), target());
+  ASSERT_TRUE(import());
+  EXPECT_TRUE(fs::is_symlink(target()));
+  EXPECT_TRUE(fs::exists(std::string(folder_ / "disk/weir/meta.db")));
+}
+
 TEST_F(LogImportTest, PartitionsChange) {
   const std::string topic = topic_record("orders", kOrders);
   const auto log = [&](const std::string& change) {
@@ -657,6 +668,34 @@ TEST_F(LogImportTest, TheReportIsJsonToo) {
   const auto report = import(with(&LogImportOptions::dry_run));
   ASSERT_TRUE(report);
   EXPECT_THAT(report->json(), HasSubstr("\"topics\":1,\"partitions\":2,"));
+  LogImportReport hostile;
+  hostile.not_taken = {"a\nall is well\x1b[2J"};
+  EXPECT_THAT(hostile.text(), HasSubstr("not taken: a?all is well?[2J\n"));
+}
+
+// Java's locks are those of fcntl, which only other processes see.
+TEST_F(LogImportTest, KafkaIsLockedOut) {
+  put(".lock", "");
+  const std::string path = source() + "/.lock";
+  const auto taken_by_another_process = [&] {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      const int file = ::open(path.c_str(), O_RDWR);
+      struct flock lock {};
+      lock.l_type = F_WRLCK;
+      lock.l_whence = SEEK_SET;
+      ::_exit(::fcntl(file, F_SETLK, &lock) == 0 ? 0 : 1);
+    }
+    int status = 0;
+    ::waitpid(child, &status, 0);
+    return status == 0;
+  };
+  EXPECT_TRUE(taken_by_another_process());
+  auto folder = read_kafka_folder(files_, source());
+  ASSERT_TRUE(folder) << folder.error().message;
+  EXPECT_FALSE(taken_by_another_process());
+  folder->lock.reset();
+  EXPECT_TRUE(taken_by_another_process());
 }
 
 TEST(KafkaFolder, ReadsNamesAndCheckpoints) {
