@@ -31,7 +31,15 @@ struct Verdict {
   std::string remedy;
 };
 
-Verdict judge(size_t failed_shards, uint64_t offline, uint64_t unreadable, bool disk_full, const HealthFacts& facts) {
+// What the shards add up to.
+struct Troubles {
+  size_t failed_shards = 0, failing_merges = 0;
+  uint64_t offline = 0, unreadable = 0;
+  bool disk_full = false;
+};
+
+Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
+  const auto& [failed_shards, failing_merges, offline, unreadable, disk_full] = troubles;
   if (failed_shards > 0) {
     return {"fail", fmt::format("writing the log failed on {} shards: nothing more is acknowledged", failed_shards),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
@@ -40,10 +48,20 @@ Verdict judge(size_t failed_shards, uint64_t offline, uint64_t unreadable, bool 
     return {"warn", "no new log file can be prepared: the disk is full or refuses writes, or descriptors are used up",
             "do what the log says: free space, shorten retention or raise the limit of open files; it goes on by itself"};
   }
+  if (failing_merges > 0) {
+    return {"warn", fmt::format("data cannot be moved into segments on {} shards: nothing is lost, but produce requests are refused "
+                                "once too much waits",
+                                failing_merges),
+            "do what the log says: a directory or disk that is gone, no inodes left, a limit; it goes on by itself"};
+  }
   if (offline > 0) {
     return {"warn", fmt::format("{} partitions are offline: acknowledged data of theirs is damaged", offline),
             "the log names them; restore their files from a copy, or stop the broker and run weir log salvage, or delete and "
             "recreate the topics"};
+  }
+  if (facts.groups_refused) {
+    return {"warn", "groups hold all the memory that they may: new offsets, groups or members are asked to try again later",
+            "delete groups that are not needed, or raise weir.max.memory.bytes"};
   }
   if (unreadable > 0) {
     return {"warn", fmt::format("{} segments of earlier versions or of an import cannot be looked into for the times of their records: "
@@ -63,24 +81,26 @@ Verdict judge(size_t failed_shards, uint64_t offline, uint64_t unreadable, bool 
 }  // namespace
 
 http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthFacts& facts) {
-  size_t failed = 0;
-  uint64_t offline = 0, unreadable = 0, dirty = 0, held = 0;
-  bool disk_full = false;
+  Troubles troubles;
+  uint64_t dirty = 0, held = 0;
   storage::FlushLatency flush;
   for (const broker::ShardSnapshot& shard : shards) {
-    failed += shard.log_failed ? 1 : 0;
-    offline += shard.offline_partitions;
-    unreadable += shard.unreadable_segments;
-    disk_full |= shard.disk_full;
+    troubles.failed_shards += shard.log_failed ? 1 : 0;
+    troubles.offline += shard.offline_partitions;
+    troubles.unreadable += shard.unreadable_segments;
+    troubles.disk_full |= shard.disk_full;
+    troubles.failing_merges += shard.merge_failing ? 1 : 0;
     dirty += shard.unmerged_bytes;
     held += shard.held_appends;
     flush.merge(shard.flush);
   }
-  const Verdict verdict = judge(failed, offline, unreadable, disk_full, facts);
+  const Verdict verdict = judge(troubles, facts);
   const storage::RecoveryStats& r = facts.recovery;
   std::string body = fmt::format("{{\"status\":\"{}\",\"version\":\"{}\"", verdict.status, WEIR_VERSION);
   if (!verdict.reason.empty()) body += fmt::format(",\"reason\":\"{}\",\"remedy\":\"{}\"", verdict.reason, verdict.remedy);
-  body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{}", failed, offline, disk_full);
+  body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{},\"failing_merges\":{}", troubles.failed_shards,
+                      troubles.offline, troubles.disk_full, troubles.failing_merges);
+  body += fmt::format(",\"groups_refused\":{}", facts.groups_refused);
   const auto entry = [](const std::string& partition, const std::string& reason) {
     return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
   };
@@ -89,7 +109,7 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
     for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
   }
   for (const auto& partition : facts.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
-  body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", unreadable, fmt::join(segments, ","));
+  body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", troubles.unreadable, fmt::join(segments, ","));
   body += fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", facts.uncleanable_partitions, fmt::join(partitions, ","));
   body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", facts.flush_mode,
                       flush.count(), flush.percentile_ns(0.5) / 1000, flush.percentile_ns(0.99) / 1000);
@@ -98,7 +118,7 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
                       "\"batches\":{},\"bytes_read\":{},\"torn_bytes\":{},\"offline_partitions\":{}}}}}\n",
                       facts.first_start, r.clean, r.duration_ms, r.partitions, r.batches, r.bytes_read, r.torn_bytes,
                       r.offline_partitions);
-  return {failed ? 503 : 200, std::move(body), kJson};
+  return {troubles.failed_shards ? 503 : 200, std::move(body), kJson};
 }
 
 HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server,

@@ -19,6 +19,7 @@ struct HealthFacts {
   storage::RecoveryStats recovery;
   bool first_start = false;
   uint64_t dirty_bytes_max = 0;
+  bool groups_refused = false;  // for want of memory, within the last minute
   size_t uncleanable_partitions = 0;
   std::vector<storage::UncleanablePartition> uncleanable;  // some of them
 };

@@ -117,6 +117,12 @@ Result<void> OverlayFiles::create_directories(const std::string& path) {
   return {};
 }
 
+Result<void> OverlayFiles::create_directory(const std::string& path) {
+  auto there = exists(parent_of(path));
+  if (!there) return std::unexpected(there.error());
+  return *there ? create_directories(path) : not_found(parent_of(path));
+}
+
 std::vector<std::string> OverlayFiles::changed_below(const std::string& path) const {
   std::vector<std::string> paths;
   const std::string prefix = path + "/";

@@ -64,6 +64,8 @@ Result<void> SegmentFolder::check_unmarked() {
   return {};
 }
 
+std::string SegmentFolder::marker() const { return path_ + "/meta.properties"; }
+
 Result<void> SegmentFolder::mark() {
   if (!fresh_) return {};
   if (auto ok = sync_parents(files_, path_); !ok) return ok;

@@ -27,6 +27,7 @@ class SegmentFolder {
   const std::string& path() const { return path_; }
   Uuid id() const { return id_; }
   bool fresh() const { return fresh_; }
+  std::string marker() const;  // the file that mark() makes
   // Notes the id in a fresh one.
   Result<void> mark();
 

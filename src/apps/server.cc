@@ -11,6 +11,7 @@
 #include "apps/topic_names_file.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
+#include "broker/handlers/group_coordinators.h"
 #include "broker/handlers/registration.h"
 #include "runtime/homebound.h"
 #include "storage/log/batch_preparation.h"
@@ -186,7 +187,7 @@ Result<void> Server::open_more_dirs(storage::LocalSegmentStore& segments) {
     auto folder = SegmentFolder::open(*runtime_.files, path, options_.config.node_id(), folder_->cluster_id(),
                                       Uuid::from_random(high, low));
     if (!folder) return std::unexpected(folder.error());
-    extra.push_back({path, (*folder)->id(), (*folder)->fresh()});
+    extra.push_back({path, (*folder)->id(), (*folder)->fresh(), (*folder)->marker()});
     more_folders_.push_back(std::move(*folder));
   }
   if (auto ok = segments.use_directories(extra); !ok) return ok;
@@ -373,6 +374,7 @@ std::vector<std::string> Server::http_host_names(const std::string& http_host) c
 
 HealthFacts Server::health_facts() const {
   return {std::string(options_.config.text("weir.flush")), recovery(), first_start_, dirty_bytes_max_,
+          broker_->groups().refused_lately(runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond),
           cleaner_->stats().uncleanable_partitions, cleaner_->stats().uncleanable};
 }
 

@@ -76,6 +76,9 @@ class FileSystem {
   virtual ~FileSystem() = default;
   virtual Result<std::unique_ptr<File>> open(const std::string& path, OpenFlags flags) = 0;
   virtual Result<void> create_directories(const std::string& path) = 0;  // and their parents; not synced
+  // In one that exists: kNotFound else. Fine if it is there. Not synced. For what lies in a folder that must not come into
+  // being anew when it was moved away.
+  virtual Result<void> create_directory(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
   virtual Result<void> remove(const std::string& path) = 0;            // a file or an empty directory
   virtual Result<void> remove_all(const std::string& path) = 0;        // fine if it does not exist

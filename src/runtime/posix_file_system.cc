@@ -71,6 +71,15 @@ Result<bool> same_file(int fd, const std::string& path) {
   return held.st_dev == named.st_dev && held.st_ino == named.st_ino;
 }
 
+// Holds the lock of its folder, too.
+class LockFile final : public PosixFile {
+ public:
+  LockFile(UniqueFd fd, UniqueFd folder, std::string path) : PosixFile(std::move(fd), std::move(path)), folder_(std::move(folder)) {}
+
+ private:
+  const UniqueFd folder_;
+};
+
 }  // namespace
 
 PosixFileSystem::PosixFileSystem(FlushEngineKind engine) : engine_kind_(engine) {}
@@ -99,6 +108,14 @@ Result<void> PosixFileSystem::create_directories(const std::string& path) {
   std::filesystem::create_directories(path, error);
   if (error) return fail_errno("cannot create directory " + path, error.value());
   return {};
+}
+
+Result<void> PosixFileSystem::create_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0777) == 0) return {};
+  const int error = errno;
+  struct stat status{};
+  if (error == EEXIST && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return {};
+  return fail_errno("cannot create directory " + path, error);
 }
 
 Result<void> PosixFileSystem::rename(const std::string& from, const std::string& to) {
@@ -201,7 +218,16 @@ Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
     // Whoever held it before may have moved or removed it: then this is a lock on nothing.
     const Result<bool> same = same_file(fd->get(), path);
     if (!same) return std::unexpected(same.error());
-    if (*same) return std::make_unique<PosixFile>(std::move(*fd), path);
+    if (!*same) continue;
+    // The folder as well: the file can be removed, and made anew, under whoever holds it. Where a folder cannot be locked (NFS)
+    // the file has to do.
+    const std::string parent = std::filesystem::path(path).parent_path().string();
+    Result<UniqueFd> folder = open_fd(parent.empty() ? "." : parent, O_RDONLY | O_DIRECTORY);
+    if (!folder) return std::unexpected(folder.error());
+    if (::flock(folder->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+      return fail(ErrorCode::kExists, path + " was removed while another process uses this directory", EWOULDBLOCK);
+    }
+    return std::make_unique<LockFile>(std::move(*fd), std::move(*folder), path);
   }
 }
 

@@ -222,14 +222,16 @@ TEST_F(PosixFileTest, OpenFilesMayWait) {
 
 // The folder of a lock may be renamed by who holds it: whoever opened the file before that locks nothing by it.
 TEST_F(PosixFileTest, ALockIsOnTheFileOfThatName) {
-  const std::string path = folder_.path("lock"), moved = folder_.path("moved");
-  auto first = files().lock(path);
+  const std::string here = folder_.path("here"), moved = folder_.path("moved");
+  ASSERT_TRUE(files().create_directory(here));
+  auto first = files().lock(here + "/.lock");
   ASSERT_TRUE(first);
-  ASSERT_TRUE(files().rename(path, moved));
-  const auto second = files().lock(path);
+  ASSERT_TRUE(files().rename(here, moved));
+  ASSERT_TRUE(files().create_directory(here));
+  const auto second = files().lock(here + "/.lock");
   ASSERT_TRUE(second) << second.error().message;
-  EXPECT_FALSE(files().lock(moved));
-  EXPECT_FALSE(files().lock(path));
+  EXPECT_FALSE(files().lock(moved + "/.lock"));
+  EXPECT_FALSE(files().lock(here + "/.lock"));
 }
 
 TEST_F(PosixFileTest, LockIsExclusiveAndGoesWithItsOwner) {
@@ -240,6 +242,24 @@ TEST_F(PosixFileTest, LockIsExclusiveAndGoesWithItsOwner) {
   EXPECT_EQ(second.error().code, ErrorCode::kExists);
   first->reset();
   EXPECT_TRUE(files().lock(folder_.path(".lock")));
+}
+
+// People remove a lock that they take for a stale one.
+TEST_F(PosixFileTest, ALockOutlivesItsFile) {
+  auto first = files().lock(folder_.path(".lock"));
+  ASSERT_TRUE(first);
+  ASSERT_TRUE(files().remove(folder_.path(".lock")));
+  const auto second = files().lock(folder_.path(".lock"));
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, ErrorCode::kExists);
+}
+
+TEST_F(PosixFileTest, OneDirectoryIsMadeInOneThatExists) {
+  EXPECT_EQ(files().create_directory(folder_.path("none/a")).error().code, ErrorCode::kNotFound);
+  EXPECT_TRUE(files().create_directory(folder_.path("a")));
+  EXPECT_TRUE(files().create_directory(folder_.path("a"))) << "it is there";
+  ASSERT_TRUE(files().open(folder_.path("file"), {.write = true, .create = true}));
+  EXPECT_EQ(files().create_directory(folder_.path("file")).error().code, ErrorCode::kExists);
 }
 
 }  // namespace

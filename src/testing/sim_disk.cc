@@ -120,6 +120,12 @@ Result<void> SimDisk::create_directories(const std::string& path) {
   return {};
 }
 
+Result<void> SimDisk::create_directory(const std::string& path) {
+  if (dead_) return died();
+  if (auto parent = names_->parent(path); !parent) return std::unexpected(parent.error());
+  return create_directories(path);
+}
+
 Result<void> SimDisk::rename(const std::string& from, const std::string& to) {
   if (dead_) return died();
   const std::string what = "rename of '" + from + "' to '" + to + "'";

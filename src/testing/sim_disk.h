@@ -72,6 +72,7 @@ class SimDisk final : public runtime::FileSystem {
 
   Result<std::unique_ptr<runtime::File>> open(const std::string& path, runtime::OpenFlags flags) override;
   Result<void> create_directories(const std::string& path) override;
+  Result<void> create_directory(const std::string& path) override;
   Result<void> rename(const std::string& from, const std::string& to) override;
   Result<void> remove(const std::string& path) override;
   Result<void> remove_all(const std::string& path) override;

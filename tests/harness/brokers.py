@@ -182,6 +182,8 @@ class Weir(Broker):
         if not WEIR.exists():
             raise maven.Unavailable(f"{WEIR} is not built")
         data = ["--ephemeral"] if self.ephemeral else ["--data-dir", str(self.folder / "data")]
+        if any(argument.startswith("log.dirs=") for argument in self.arguments):
+            data = []
         ours, theirs = os.pipe()
         where = [] if "--listeners" in self.arguments else ["--listeners", f"PLAINTEXT://127.0.0.1:{self.port}"]
         http = [] if "--http" in self.arguments else ["--http", "off"]

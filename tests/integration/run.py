@@ -16,6 +16,7 @@ import command_line  # noqa: E402
 import damage  # noqa: E402
 import full_disk  # noqa: E402
 import hostile  # noqa: E402
+import operators  # noqa: E402
 import partitions  # noqa: E402
 import salvage  # noqa: E402
 import times  # noqa: E402
@@ -42,7 +43,7 @@ def main() -> int:
         hostile.CONNECTIONS = max(hard - 1000, hard // 2)
         print(f"open files are limited to {hard}: {hostile.CONNECTIONS} connections", flush=True)
     cases = [(name, against_a_broker(function, arguments)) for name, function, arguments in hostile.CASES]
-    cases += churn.CASES + addresses.CASES + command_line.CASES + salvage.CASES
+    cases += churn.CASES + addresses.CASES + command_line.CASES + operators.CASES + salvage.CASES
     cases.append(("ten thousand partitions", partitions.ten_thousand_partitions))
     cases.append(("refused until there is space", full_disk.refused_until_there_is_space))
     cases.append(("starts without a free block", full_disk.starts_without_a_free_block))

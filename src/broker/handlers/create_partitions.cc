@@ -11,6 +11,7 @@
 
 #include "broker/handlers/controller_answers.h"
 #include "broker/handlers/create_topics.h"
+#include "broker/handlers/group_coordinators.h"
 #include "protocol/messages/create_partitions.h"
 #include "runtime/homebound.h"
 
@@ -71,6 +72,11 @@ class CreatePartitionsOperation : public runtime::Homebound {
       return Refusal{ErrorCode::kInvalidPartitions,
                      fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", asked.name,
                                  present, asked.count)};
+    }
+    if (asked.name == GroupCoordinators::kTopic) {
+      return Refusal{ErrorCode::kInvalidPartitions, fmt::format("The partitions of {} stay as many as they are: by their number groups "
+                                                                "are found, and their offsets would be looked for elsewhere.",
+                                                                asked.name)};
     }
     const int32_t additional = asked.count - present;
     if (additional > kMaxPartitionsPerRequest) {

@@ -69,6 +69,8 @@ class GroupCoordinators {
     }
   }
   const coordination::GroupMemory& memory() const { return memory_; }
+  // Whether somebody was refused for want of memory within the last minute.
+  bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }
   // What an answer that names every group once takes at most: what is kept of them, decoded form and encoded. Not more than half
   // of the memory for answers, for others must go on.
   uint64_t answer_bytes() const;

@@ -434,6 +434,8 @@ TEST_F(HandlersTest, CreatePartitions) {
   EXPECT_EQ(raise("t", 2), ErrorCode::kInvalidPartitions);
   EXPECT_EQ(raise("t", 1), ErrorCode::kInvalidPartitions);
   EXPECT_EQ(raise("absent", 3), ErrorCode::kUnknownTopicOrPartition);
+  create_topic("__consumer_offsets", 2);
+  EXPECT_EQ(raise("__consumer_offsets", 3), ErrorCode::kInvalidPartitions) << "half the groups would be looked for elsewhere";
   EXPECT_EQ(raise("t", 5, true), ErrorCode::kNone);
   EXPECT_EQ(metadata({"t"})->topics[0].partitions.size(), 2u);
   EXPECT_EQ(raise("t", 5), ErrorCode::kNone);

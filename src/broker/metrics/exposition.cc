@@ -297,6 +297,8 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
        [](const ShardSnapshot& s) { return s.log_failed ? 1.0 : 0.0; }},
       {"weir_disk_full", "1 while produce requests are refused because the disk is full.", false,
        [](const ShardSnapshot& s) { return s.disk_full ? 1.0 : 0.0; }},
+      {"weir_merge_failing", "1 while data cannot be moved into segments: produce requests are refused once weir.unmerged.bytes.max is reached.", false,
+       [](const ShardSnapshot& s) { return s.merge_failing ? 1.0 : 0.0; }},
       {"weir_unreadable_segments", "Segments that cannot be looked into for the times of their records, for damage.", false,
        [](const ShardSnapshot& s) { return number(s.unreadable_segments); }},
       {"weir_wal_written_bytes_total", "Bytes written to the write-ahead log.", true,

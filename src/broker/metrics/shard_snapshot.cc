@@ -41,6 +41,7 @@ class Collection final : public runtime::Homebound {
     snapshot_.held_appends = log.held_appends();
     snapshot_.merges = log.merge_totals();
     snapshot_.disk_full = log.lacks_space();
+    snapshot_.merge_failing = log.merge_failing();
     snapshot_.unreadable_segments = log.unreadable_segments();
     snapshot_.unreadable = log.list_unreadable();
     if (const auto* wal = dynamic_cast<const storage::LocalWal*>(&log.wal())) {

@@ -33,6 +33,7 @@ struct ShardSnapshot {
   MetadataImagePtr image;
   bool log_failed = false;
   bool disk_full = false;
+  bool merge_failing = false;
   uint64_t partitions = 0;
   uint64_t offline_partitions = 0;
   uint64_t unreadable_segments = 0;

@@ -50,6 +50,8 @@ int64_t pending_size_of(const std::string& member_id) { return kPendingMemberByt
 
 }  // namespace
 
+int64_t ClassicGroup::bytes_of(const std::vector<GroupProtocol>& protocols) { return size_of(protocols); }
+
 ClassicGroup::ClassicGroup(std::string group_id, GroupMemory& memory, GroupStateCounts* counts)
     : id_(std::move(group_id)), memory_(memory), counts_(counts) {
   memory_.add(kGroupBytes + static_cast<int64_t>(id_.size()));

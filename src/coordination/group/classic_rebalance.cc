@@ -79,16 +79,24 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
   if (!supported) {
     return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInconsistentGroupProtocol, effects);
   }
-  if (new_member && memory_.full()) {
+  if (new_member && memory_.full(group ? GroupMemory::For::kMember : GroupMemory::For::kGroup)) {
     refused_for_memory_ = true;
-    return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
+    return answer_join_error(std::move(reply), {}, ErrorCode::kCoordinatorNotAvailable, effects);  // clients try again
   }
+  if (!fits(group, request)) return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
   if (group == nullptr) {
     group = &find_or_create(request.group_id);
     effects.records.push_back(group_metadata_record(*group));
   }
   if (new_member) join_new_member(request, *group, std::move(reply), now, effects);
   else join_existing_member(request, *group, std::move(reply), now, effects);
+}
+
+// Whether the group with what the member says of itself can be one record.
+bool GroupCoordinatorState::fits(ClassicGroup* group, const JoinRequest& request) const {
+  const ClassicMember* before = group != nullptr ? group->find(request.member_id) : nullptr;
+  const int64_t more = ClassicGroup::bytes_of(request.protocols) - (before != nullptr ? ClassicGroup::bytes_of(before->protocols) : 0);
+  return more <= 0 || (group != nullptr ? group->memory_bytes() : 0) + more <= group_bytes_max_;
 }
 
 // Whether one more fits. Members that are in anyway always do; during a rebalance those count that rejoined already.
@@ -347,6 +355,15 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   }
   member.sync_reply = std::move(reply);
   if (!group->is_leader(member.id)) return;
+  int64_t bytes = group->memory_bytes();
+  for (const SyncRequest::Assignment& assigned : request.assignments) bytes += static_cast<int64_t>(assigned.assignment.size());
+  if (bytes > group_bytes_max_) {
+    // As Kafka answers what its log refuses. The others wait until the leader does better, or is removed for its silence.
+    result.error = ErrorCode::kUnknownServerError;
+    log_warn("groups", "Group {}: an assignment of {} bytes in all is refused: the group would be larger than a segment of "
+                       "__consumer_offsets may be (segment.bytes)", quoted(group->id(), 128), bytes);
+    return effects.answer(std::exchange(member.sync_reply, nullptr), std::move(result));
+  }
   for (const auto& [id, one] : group->members()) group->set_assignment(*one, {});
   for (SyncRequest::Assignment& assigned : request.assignments) {
     if (ClassicMember* one = group->find(assigned.member_id)) group->set_assignment(*one, std::move(assigned.assignment));

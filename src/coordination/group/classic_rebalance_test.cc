@@ -67,6 +67,26 @@ TEST_F(ClassicRebalanceTest, OneMemberGoesThroughAllStates) {
   EXPECT_EQ(world.group_state(), "Empty");
 }
 
+// A group is one record, and a record must fit into a segment of the topic.
+TEST_F(ClassicRebalanceTest, WhatIsTooLargeForARecordIsRefused) {
+  const auto ids = stable_group(2);
+  world.state->limit_record(20'000);
+  GroupWorld::JoinOptions large;
+  large.protocols = {{"range", std::string(20'000, 'm')}};
+  EXPECT_EQ(world.join("", large)->error, ErrorCode::kGroupMaxSizeReached);
+  EXPECT_EQ(world.group_state(), "Stable");
+  const auto first = world.join(ids[0]);
+  const auto second = world.join(ids[1]);
+  ASSERT_TRUE(first.answered() && second.answered());
+  const auto follower = world.sync(ids[1], first->generation);
+  const size_t before = world.log.size();
+  EXPECT_EQ(world.sync(ids[0], first->generation, {{ids[1], std::string(20'000, 'a')}})->error, ErrorCode::kUnknownServerError);
+  EXPECT_EQ(world.log.size(), before);
+  EXPECT_FALSE(follower.answered());
+  EXPECT_EQ(world.sync(ids[0], first->generation, {{ids[1], "a"}})->error, ErrorCode::kNone);
+  EXPECT_EQ(follower->assignment, "a");
+}
+
 TEST_F(ClassicRebalanceTest, EagerMembersShareOneGeneration) {
   const auto ids = stable_group(2);
   ASSERT_EQ(followers.size(), 1u);

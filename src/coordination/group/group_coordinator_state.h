@@ -12,6 +12,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -38,6 +39,9 @@ class GroupCoordinatorState {
   // `memory` is shared with other coordinators and outlives the state.
   GroupCoordinatorState(const GroupConfig& config, runtime::Random& random, GroupMemory& memory)
       : config_(config), random_(random), memory_(memory), offsets_(memory) {}
+
+  // What a record may have: a group that would be larger is refused before the state is ahead of what the log takes.
+  void limit_record(int64_t bytes) { group_bytes_max_ = bytes; }
 
   // Records of types that are not known are skipped; one that does not decode changes nothing and is an error.
   Result<void> replay(Bytes key, std::optional<Bytes> value);
@@ -139,6 +143,7 @@ class GroupCoordinatorState {
   void join_new_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now, Effects& effects);
   void join_existing_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now, Effects& effects);
   bool accepts(ClassicGroup& group, const std::string& member_id) const;
+  bool fits(ClassicGroup* group, const JoinRequest& request) const;
   void add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id, JoinReply reply, Instant now,
                   Effects& effects);
   void update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply, Effects& effects);
@@ -200,6 +205,7 @@ class GroupCoordinatorState {
   RateLimit member_lines_{20};
   bool refused_for_memory_ = false;
   KeptBack kept_back_;
+  int64_t group_bytes_max_ = std::numeric_limits<int64_t>::max();
 };
 
 }  // namespace weir::coordination

@@ -1,10 +1,12 @@
 // What the groups of all coordinators of a process hold in memory, estimated, and the bound on it. Past the bound nothing
-// new is taken: members, groups and offsets that are known already go on.
+// new is taken: members, groups and offsets that are known already go on. What one client can make without end is bounded
+// first, so that those who are there already find room: offsets, then groups, then members of groups that exist.
 //
 // GroupMemory is thread-safe; a MemoryCharge belongs to one coordinator and gives back what it holds.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -17,11 +19,26 @@ class GroupMemory {
   void add(int64_t bytes) { used_bytes_.fetch_add(bytes, std::memory_order_relaxed); }
   int64_t used_bytes() const { return used_bytes_.load(std::memory_order_relaxed); }
   int64_t limit_bytes() const { return limit_bytes_; }
-  bool full() const { return used_bytes() >= limit_bytes_; }
+  enum class For { kOffset, kGroup, kMember };
+  bool full(For what) const {
+    constexpr int64_t kEighths[] = {6, 7, 8};
+    return used_bytes() >= limit_bytes_ / 8 * kEighths[static_cast<size_t>(what)];
+  }
+  // Somebody was refused. True for one caller per minute: it says so.
+  bool refused(int64_t now_ms) {
+    constexpr int64_t kMinuteMs = 60'000;
+    last_refusal_ms_.store(now_ms, std::memory_order_relaxed);
+    int64_t next = next_warning_ms_.load(std::memory_order_relaxed);
+    return now_ms >= next && next_warning_ms_.compare_exchange_strong(next, now_ms + kMinuteMs, std::memory_order_relaxed);
+  }
+  // Monotonic time of the last refusal.
+  int64_t last_refusal_ms() const { return last_refusal_ms_.load(std::memory_order_relaxed); }
 
  private:
   const int64_t limit_bytes_;
   std::atomic<int64_t> used_bytes_{0};
+  std::atomic<int64_t> next_warning_ms_{std::numeric_limits<int64_t>::min()};
+  std::atomic<int64_t> last_refusal_ms_{std::numeric_limits<int64_t>::min() / 2};
 };
 
 class MemoryCharge {

@@ -39,13 +39,14 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
   for (size_t i = 0; i < request.items.size(); ++i) {
     const OffsetCommitRequest::Item& item = request.items[i];
     // Bytes by its name; Kafka counts UTF-16 units.
-    if (utf16_length(item.metadata) > static_cast<size_t>(config_.offset_metadata_max_bytes)) {
+    if (utf16_length(item.metadata) > static_cast<size_t>(config_.offset_metadata_max_bytes) ||
+        static_cast<int64_t>(item.metadata.size()) > group_bytes_max_ / 2) {
       result.items[i] = ErrorCode::kOffsetMetadataTooLarge;
       continue;
     }
-    if (memory_.full() && offsets_.find(request.group_id, item.topic, item.partition) == nullptr) {
+    if (memory_.full(GroupMemory::For::kOffset) && offsets_.find(request.group_id, item.topic, item.partition) == nullptr) {
       refused_for_memory_ = true;
-      result.items[i] = ErrorCode::kInvalidCommitOffsetSize;
+      result.items[i] = ErrorCode::kCoordinatorNotAvailable;  // clients try again
       continue;
     }
     CommittedOffset offset;

@@ -204,11 +204,11 @@ TEST_F(GroupOffsetsTest, FullMemoryTakesNothingNew) {
   const auto member = world.join("");
   world.memory.add(world.memory.limit_bytes());
   EXPECT_EQ(world.commit("g", "u", 0, 5), ErrorCode::kUnknownMemberId);
-  EXPECT_EQ(world.commit("h", "t", 0, 5), ErrorCode::kInvalidCommitOffsetSize);
-  EXPECT_EQ(world.join("")->error, ErrorCode::kGroupMaxSizeReached);
+  EXPECT_EQ(world.commit("h", "t", 0, 5), ErrorCode::kCoordinatorNotAvailable);
+  EXPECT_EQ(world.join("")->error, ErrorCode::kCoordinatorNotAvailable);
   GroupWorld::JoinOptions options;
   options.group = "new";
-  EXPECT_EQ(world.join("", options)->error, ErrorCode::kGroupMaxSizeReached);
+  EXPECT_EQ(world.join("", options)->error, ErrorCode::kCoordinatorNotAvailable);
   EXPECT_EQ(world.group_state("new"), "Dead");
   EXPECT_TRUE(world.state->take_refused_for_memory());
   EXPECT_FALSE(world.state->take_refused_for_memory());
@@ -217,9 +217,27 @@ TEST_F(GroupOffsetsTest, FullMemoryTakesNothingNew) {
   ASSERT_TRUE(member.answered());
   world.sync(member->member_id, 1, {{member->member_id, "a"}});
   EXPECT_EQ(world.commit("g", "t", 0, 6, member->member_id, 1), ErrorCode::kNone);
-  EXPECT_EQ(world.commit("g", "t", 1, 6, member->member_id, 1), ErrorCode::kInvalidCommitOffsetSize);
+  EXPECT_EQ(world.commit("g", "t", 1, 6, member->member_id, 1), ErrorCode::kCoordinatorNotAvailable);
   world.memory.add(-world.memory.limit_bytes());
   EXPECT_EQ(world.commit("g", "t", 1, 6, member->member_id, 1), ErrorCode::kNone);
+}
+
+// Whoever makes offsets or groups without end leaves room for members of groups that are there.
+TEST_F(GroupOffsetsTest, OffsetsAndGroupsLeaveRoomForMembers) {
+  world.commit("g", "t", 0, 5);
+  const int64_t eighth = world.memory.limit_bytes() / 8;
+  world.memory.add(6 * eighth);
+  EXPECT_EQ(world.commit("g", "t", 1, 5), ErrorCode::kCoordinatorNotAvailable);
+  GroupWorld::JoinOptions options;
+  options.group = "new";
+  options.ask_for_member_id = true;
+  EXPECT_EQ(world.join("", options)->error, ErrorCode::kMemberIdRequired);
+  world.memory.add(eighth);
+  options.group = "another";
+  EXPECT_EQ(world.join("", options)->error, ErrorCode::kCoordinatorNotAvailable);
+  options.group = "g";
+  EXPECT_EQ(world.join("", options)->error, ErrorCode::kMemberIdRequired);
+  world.memory.add(-7 * eighth);
 }
 
 TEST_F(GroupOffsetsTest, DeletionSparesWhatIsInUse) {

@@ -13,6 +13,8 @@ namespace {
 
 constexpr std::string_view kModule = "groups";
 
+size_t size_of(const CoordinatorRecord& record) { return record.key.size() + (record.value ? record.value->size() : 0); }
+
 }  // namespace
 
 GroupPartition::GroupPartition(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log,
@@ -120,6 +122,10 @@ void GroupPartition::run(Step step) {
   WEIR_CHECK(serving_ == ErrorCode::kNone);
   Effects effects;
   const Instant at = now();
+  // A batch holds one record that is large, and nothing else.
+  constexpr int64_t kBatchOverhead = 4096;
+  const storage::Partition* partition = log_.find(id_);
+  if (partition != nullptr) state_->limit_record(static_cast<int64_t>(partition->config().segment_bytes) - kBatchOverhead);
   step(*state_, at, effects);
   if (!held_) {
     if (state_->next_deadline_ms() <= at.monotonic_ms) state_->tick(at, effects);
@@ -130,10 +136,9 @@ void GroupPartition::run(Step step) {
 }
 
 void GroupPartition::warn_of_memory() {
-  if (now().monotonic_ms < next_memory_warning_ms_) return;
-  next_memory_warning_ms_ = now().monotonic_ms + kMemoryWarningIntervalMs;
-  log_warn(kModule, "groups hold {} MB in memory, the most they may: new members and new offsets are refused. Delete groups "
-           "that are not needed, or raise weir.max.memory.bytes.", memory_.used_bytes() >> 20);
+  if (!memory_.refused(now().monotonic_ms)) return;
+  log_warn(kModule, "Groups hold {} of {} MiB: new offsets, groups or members are asked to try again later. Delete groups that are not "
+           "needed, or raise weir.max.memory.bytes.", memory_.used_bytes() >> 20, memory_.limit_bytes() >> 20);
 }
 
 void GroupPartition::take(Effects effects) {
@@ -176,7 +181,8 @@ void GroupPartition::append_batches(std::vector<CoordinatorRecord> records, cons
     std::optional<Bytes> value;
     if (record.value) value = as_bytes(*record.value);
     builder.append(timestamp, as_bytes(record.key), value);
-    if (builder.size() < kBatchBytes && i + 1 < records.size()) continue;
+    const bool last = i + 1 == records.size();
+    if (!last && builder.size() + size_of(records[i + 1]) < kBatchBytes) continue;
     storage::Partition* partition = log_.find(id_);
     if (partition == nullptr) return give_up(ErrorCode::kNotCoordinator);
     ++flight->appends_left;

@@ -60,7 +60,6 @@ class GroupPartition {
   };
   static constexpr size_t kBatchBytes = size_t{512} << 10;
   static constexpr int64_t kReloadDelayNs = runtime::kSecond;
-  static constexpr int64_t kMemoryWarningIntervalMs = 60'000;
 
   // Loading.
   void replay(const protocol::Record& record);
@@ -114,7 +113,6 @@ class GroupPartition {
   std::deque<std::shared_ptr<Flight>> flights_;  // in append order
   runtime::TimerId timer_;
   int64_t timer_at_ms_ = 0;
-  int64_t next_memory_warning_ms_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

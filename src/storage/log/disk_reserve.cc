@@ -37,6 +37,7 @@ struct DiskReserve::Shared {
   bool taken_over = false;
   std::array<bool, kFiles> held{};
   uint64_t half = 0;  // size of one file
+  std::string refusal;  // why nothing can be set aside, if it is not for want of space
   bool alive = true;  // loop thread only
 
   std::atomic<bool> full{false};
@@ -71,9 +72,13 @@ void DiskReserve::Shared::settle_size(uint64_t free) {
 }
 
 bool DiskReserve::Shared::set_aside() {
+  refusal.clear();
   const auto create = [this](const std::string& path) {
     auto file = files.open(path, {.write = true, .create = true});
-    return file && (*file)->allocate(half) && (*file)->truncate(half);  // its length tells the next run its size
+    Result<void> done = file ? (*file)->allocate(half) : std::unexpected(file.error());
+    if (done) done = (*file)->truncate(half);  // its length tells the next run its size
+    if (!done && done.error().code != ErrorCode::kNoSpace) refusal = done.error().message;
+    return done.has_value();
   };
   for (size_t i = 0; i < kFiles && half > 0; ++i) {
     if (held[i]) continue;
@@ -155,7 +160,12 @@ void DiskReserve::check() {
 
 void DiskReserve::tell() const {
   const uint64_t free_mib = state().free_bytes >> 20;
-  if (full_) {
+  if (full_ && !shared_->refusal.empty()) {
+    log_error("log",
+              "Nothing can be set aside for a full disk: {}. Produce requests are refused with a retriable error, everything else "
+              "goes on. Mend that (permissions, limits of the process); it goes on by itself.",
+              shared_->refusal);
+  } else if (full_) {
     log_error("log",
               "The disk of {} is full ({} MiB left): produce requests are refused with a retriable error, everything else "
               "goes on. Make room, delete topics or shorten their retention; it goes on by itself.",

@@ -359,7 +359,7 @@ Result<void> LogRecovery::remove_merged_logs() {
     }
     if (auto r = runtime_.files->remove_all(directory); !r) return r;
   }
-  if (auto r = runtime_.files->create_directories(options_.log_dir + "/wal"); !r) return r;
+  if (auto r = runtime_.files->create_directory(options_.log_dir + "/wal"); !r) return r;
   return runtime_.files->sync_directory(options_.log_dir + "/wal");
 }
 

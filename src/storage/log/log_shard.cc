@@ -1,5 +1,7 @@
 #include "storage/log/log_shard.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <limits>
 #include <utility>
@@ -8,6 +10,7 @@
 #include "base/log.h"
 #include "storage/log/append_validation.h"
 #include "storage/log/offline_markers.h"
+#include "storage/segment/segment_reader.h"
 
 namespace weir::storage {
 
@@ -311,11 +314,27 @@ bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult
   return false;
 }
 
+void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_t offset, const Error& error) {
+  if (error.code == weir::ErrorCode::kCorrupt) return take_offline(partition, error.message);
+  // Compaction and retention remove files under a reader; then the rows have changed, too.
+  const size_t now = SegmentReader::segment_of(partition.manifest_, offset);
+  const bool same = now < partition.manifest_.segments.size() && partition.manifest_.segments[now].base_offset == from.base_offset &&
+                    partition.manifest_.segments[now].generation == from.generation;
+  if (error.code == weir::ErrorCode::kNotFound && same) return take_offline(partition, error.message, false);
+  uint64_t suppressed = 0;
+  if (!read_error_lines_.admit(runtime_.clock->monotonic_ns() / runtime::kMillisecond, suppressed)) return;
+  log_error("log", "Reading partition {} failed{}: {}", text_of(partition.id_),
+            suppressed > 0 ? fmt::format(" (as {} reads before, of which nothing was said)", suppressed) : std::string(), error.message);
+}
+
 void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadResult result,
                          Function<void(ReadResult)> done) {
+  const size_t segment = SegmentReader::segment_of(partition.manifest_, request.offset);
+  SegmentInfo from;
+  if (segment < partition.manifest_.segments.size()) from = partition.manifest_.segments[segment];
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
   store_.read(partition.manifest_, request.offset, max_bytes, loop_,
-              [this, alive = alive_, id = partition.id_, request, result = std::move(result),
+              [this, alive = alive_, id = partition.id_, request, from, result = std::move(result),
                done = std::move(done)](Result<SegmentRead> read) mutable {
                 if (!*alive) return;
                 Partition* now = find(id);
@@ -325,10 +344,8 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadR
                   result.error = ErrorCode::kKafkaStorageError;
                   if (request.offset < now->log_start_offset_) {
                     result.error = ErrorCode::kOffsetOutOfRange;  // retention overtook the reader
-                  } else if (read.error().code == weir::ErrorCode::kCorrupt) {
-                    take_offline(*now, read.error().message);
                   } else {
-                    log_error("log", "Reading partition {} failed: {}", text_of(id), read.error().message);
+                    read_failed(*now, from, request.offset, read.error());
                   }
                 } else if (read->range.length <= request.max_bytes || request.at_least_one) {
                   result.bytes = read->range.length;
@@ -338,7 +355,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadR
               });
 }
 
-void LogShard::take_offline(Partition& partition, const std::string& reason) {
+void LogShard::take_offline(Partition& partition, const std::string& reason, bool remember) {
   if (partition.offline()) return;
   partition.offline_reason_ = reason;
   log_event(LogLevel::kError, "log",
@@ -347,7 +364,8 @@ void LogShard::take_offline(Partition& partition, const std::string& reason) {
              .remedy = kOfflineRemedy});
   wake(partition);
   if (offline_watcher_) offline_watcher_(partition.id());
-  // Remembered across restarts. Should the machine die first, the damage is found again.
+  if (!remember) return;
+  // Should the machine die first, the damage is found again.
   runtime_.pool->submit(
       [files = runtime_.files, log_dir = options_.log_dir, id = partition.id_, reason] {
         if (auto stored = OfflineMarkers(*files, log_dir).put(id, reason); !stored) {

@@ -20,6 +20,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/rate_limit.h"
 #include "runtime/runtime.h"
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
@@ -149,6 +150,7 @@ class LogShard {
     report_pressure();
   }
   bool lacks_space() const { return disk_full_ || wal_->out_of_space(); }
+  bool merge_failing() const { return merge_failing_; }
 
   WalBackend& wal() { return *wal_; }
   bool failed() const { return wal_->failed(); }
@@ -312,7 +314,9 @@ class LogShard {
   void count_cached(int64_t bytes) {
     cached_bytes_.store(tail_cache_bytes() + static_cast<uint64_t>(bytes), std::memory_order_relaxed);
   }
-  void take_offline(Partition& partition, const std::string& reason);
+  // `remember`: across restarts, though the files may be there then.
+  void read_failed(Partition& partition, const SegmentInfo& from, int64_t offset, const Error& error);
+  void take_offline(Partition& partition, const std::string& reason, bool remember = true);
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;
   void forget_unreadable(const Partition& partition);  // that is gone
@@ -353,6 +357,7 @@ class LogShard {
   bool early_merges_ = false;  // some partition is to be merged, or its manifest changed, before its WAL file is full
   std::vector<Function<void(Result<void>)>> merge_waiters_;
   bool disk_full_ = false;
+  RateLimit read_error_lines_;
   bool merge_failing_ = false;  // the last merge failed; held appends are refused instead of waiting
   // DeleteRecords callers: of the merge in flight, and of the one after it.
   std::vector<Function<void(const Result<void>&)>> commit_waiters_;

@@ -54,7 +54,7 @@ Result<void> OfflineMarkers::put(const PartitionId& partition, const std::string
   const auto exists = files_.exists(path_of(partition));
   if (!exists) return std::unexpected(exists.error());
   if (*exists) return {};
-  if (auto r = files_.create_directories(directory_); !r) return r;
+  if (auto r = files_.create_directory(directory_); !r) return r;
   auto file = files_.open(path_of(partition), {.write = true, .create = true});
   if (!file) return std::unexpected(file.error());
   if (auto r = (*file)->write_at(0, as_bytes(reason)); !r) return r;
@@ -77,7 +77,7 @@ Result<void> OfflineMarkers::keep(const PartitionId& partition, std::vector<Slic
     for (Slice& batch : *each) all.try_emplace(base_offset_of(batch), std::move(batch));
   }
   if (all.size() == before->size()) return {};
-  if (auto r = files_.create_directories(directory_); !r) return r;
+  if (auto r = files_.create_directory(directory_); !r) return r;
   const std::string path = path_of(partition) + kBatches, draft = path + ".tmp";
   auto file = files_.open(draft, {.write = true, .create = true, .truncate = true});
   if (!file) return std::unexpected(file.error());

@@ -79,7 +79,10 @@ Result<void> LocalSegmentStore::use_directories(const std::vector<ExtraDirectory
   if (changed) {
     if (auto done = manifests_->put_directories(now); !done) return done;
   }
-  for (const auto& directory : now) directories_.add(directory.number, directory.path);
+  for (const auto& directory : now) {
+    const auto given = std::ranges::find(extra, directory.id, &ExtraDirectory::id);
+    directories_.add(directory.number, directory.path, given->marker);
+  }
   return {};
 }
 
@@ -220,13 +223,27 @@ Result<PartitionPlace> LocalSegmentStore::set_directory_now(const PartitionId& p
 Result<std::unique_ptr<SegmentCopy>> LocalSegmentStore::copy_segment(const PartitionId& partition,
                                                                      const SegmentInfo& segment, uint32_t directory,
                                                                      uint32_t generation) {
-  if (auto made = files_.create_directories(folder_of(partition, directory)); !made)
-    return std::unexpected(std::move(made.error()));
+  if (auto made = make_folder(partition, directory); !made) return std::unexpected(std::move(made.error()));
   SegmentInfo copy = segment;
   copy.directory = directory;
   copy.generation = generation;
   return SegmentCopy::create(files_, {log_path(partition, segment), index_path(partition, segment)},
                              {log_path(partition, copy), index_path(partition, copy)}, copy);
+}
+
+// What is written into the place where a disk was mounted would be hidden by the disk when it is back.
+Result<void> LocalSegmentStore::make_folder(const PartitionId& partition, uint32_t directory) {
+  const std::string& marker = directories_.at(directory).marker;
+  if (!marker.empty()) {
+    auto there = files_.exists(marker);
+    if (!there) return std::unexpected(std::move(there.error()));
+    if (!*there) {
+      return fail(ErrorCode::kIo, fmt::format("log directory {} is not what it was when the broker started ({} is gone): is its disk "
+                                              "mounted? Nothing is written there",
+                                              directories_.path(directory), marker));
+    }
+  }
+  return files_.create_directory(folder_of(partition, directory));
 }
 
 // Names of new files, and of the folders they are in.

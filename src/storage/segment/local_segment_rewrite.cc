@@ -56,7 +56,7 @@ Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(cons
   segment.generation = generation;
   segment.directory = directories_.place(partition).target;
   if (directories_.several()) {
-    auto made = files_.create_directories(folder_of(partition, segment.directory));
+    auto made = make_folder(partition, segment.directory);
     if (!made) return std::unexpected(std::move(made.error()));
   }
   return RewrittenSegment::create(files_,

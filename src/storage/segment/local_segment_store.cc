@@ -342,7 +342,8 @@ Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
   const SegmentWrite& run = plan.writes[cycle.run];
   const std::string& log_dir = directories_.path(run.directory);
   if (cycle.run == 0 && (known == partitions_.end() || known->second.manifest.segments.empty() || run.created)) {
-    if (auto done = writer_.create_folder(log_dir, folder); !done) return done;
+    if (auto done = make_folder(merge.partition, run.directory); !done) return done;
+    writer_.note_folder(log_dir);
   }
   const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
   auto done = writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position,

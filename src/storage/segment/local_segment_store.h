@@ -44,6 +44,7 @@ class LocalSegmentStore final : public SegmentStore {
     std::string path;
     Uuid id;
     bool fresh = false;
+    std::string marker = {};  // a file that is in it from the first use on: without it nothing new is made there
   };
   // Blocking, once, before load(): these and no others. Refuses, and changes nothing, if one is missing that holds segments,
   // or one holds segments that are not of this store.
@@ -150,6 +151,8 @@ class LocalSegmentStore final : public SegmentStore {
   void remove_empty_folder(const PartitionId& partition, uint32_t directory);
   void save_places();
   std::string folder_of(const PartitionId& partition, uint32_t directory) const;
+  // Makes the folder, if it is not there; kIo if the log directory is not what it was at the start.
+  Result<void> make_folder(const PartitionId& partition, uint32_t directory);
   std::string log_path(const PartitionId& partition, const SegmentInfo& segment) const;
   std::string index_path(const PartitionId& partition, const SegmentInfo& segment) const;
 

@@ -10,10 +10,10 @@ bool LogDirectories::knows(uint32_t number) const {
   return std::ranges::find(all_, number, &Directory::number) != all_.end();
 }
 
-const std::string& LogDirectories::path(uint32_t number) const {
+const LogDirectories::Directory& LogDirectories::at(uint32_t number) const {
   const auto found = std::ranges::find(all_, number, &Directory::number);
   WEIR_CHECK(found != all_.end());
-  return found->path;
+  return *found;
 }
 
 std::optional<uint32_t> LogDirectories::find(std::string_view path) const {

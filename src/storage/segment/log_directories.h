@@ -25,18 +25,20 @@ class LogDirectories {
   struct Directory {
     uint32_t number = 0;
     std::string path;
+    std::string marker;  // a file that is there as long as the directory is; empty: none
   };
 
-  explicit LogDirectories(std::string home = {}) : all_{{0, std::move(home)}} {}
+  explicit LogDirectories(std::string home = {}) : all_{{0, std::move(home), {}}} {}
   LogDirectories(const LogDirectories&) = delete;
 
   // Once, at start: those beside home, in the order of the configuration.
-  void add(uint32_t number, std::string path) { all_.push_back({number, std::move(path)}); }
+  void add(uint32_t number, std::string path, std::string marker) { all_.push_back({number, std::move(path), std::move(marker)}); }
 
   const std::vector<Directory>& all() const { return all_; }  // home first
   bool several() const { return all_.size() > 1; }
   bool knows(uint32_t number) const;
-  const std::string& path(uint32_t number) const;  // of one that is known
+  const Directory& at(uint32_t number) const;  // one that is known
+  const std::string& path(uint32_t number) const { return at(number).path; }
   std::optional<uint32_t> find(std::string_view path) const;
 
   // Where the partition lives. One that is new goes where the fewest are, as in Kafka, or where prefer() asked for.

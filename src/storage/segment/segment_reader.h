@@ -57,6 +57,8 @@ class SegmentReader {
   size_t index_bytes() const { return indexes_.weight(); }
   size_t open_files() const { return open_files_.size(); }
   uint64_t index_rebuilds() const { return index_rebuilds_; }
+  // The segment that ends beyond the offset, by number; segments.size() if there is none.
+  static size_t segment_of(const PartitionManifest& manifest, int64_t offset);
 
  private:
   struct SegmentKey {
@@ -99,8 +101,6 @@ class SegmentReader {
     return {partition, segment.base_offset, segment.generation, segment.directory};
   }
   std::string path(const SegmentKey& key, bool index) const;
-  // The segment that ends beyond the offset, by number; segments.size() if there is none.
-  static size_t segment_of(const PartitionManifest& manifest, int64_t offset);
   Result<Segment> open(const PartitionId& partition, const SegmentInfo& info, bool active);
   Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
   Result<Index> rebuild_index(const Segment& segment);

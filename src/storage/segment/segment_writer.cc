@@ -87,11 +87,6 @@ void SegmentWriter::start() {
   new_folders_in_.clear();
 }
 
-Result<void> SegmentWriter::create_folder(const std::string& log_dir, const std::string& folder) {
-  new_folders_in_.insert(log_dir);
-  return files_.create_directories(log_dir + "/" + folder);
-}
-
 Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::string& folder, const std::string& name,
                                       uint64_t position, bool create,
                                       std::span<const MergePartition::Batch> batches) {

@@ -35,7 +35,7 @@ class SegmentWriter {
   // Forgets the last cycle.
   void start();
   // A folder directly below a log directory that holds files of this cycle; created if missing.
-  Result<void> create_folder(const std::string& log_dir, const std::string& folder);
+  void note_folder(const std::string& log_dir) { new_folders_in_.insert(log_dir); }
   // Opens the file that `batches` are appended to at `position`, its valid length. What lies beyond is cut off; kCorrupt
   // if it is shorter.
   Result<void> begin_run(const std::string& log_dir, const std::string& folder, const std::string& name, uint64_t position,

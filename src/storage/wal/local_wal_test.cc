@@ -26,6 +26,7 @@ class FlushPolicy : public ::testing::Test {
  protected:
   FlushPolicy() : sim_(1, exact_disk()) {
     LocalWalOptions options;
+    EXPECT_TRUE(sim_.disk().create_directories("/data"));
     options.directory = "/data/wal/0";
     options.incarnation = 1;
     options.file_bytes = 4 << 20;

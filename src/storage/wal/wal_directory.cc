@@ -19,10 +19,11 @@ std::string parent_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// Creates the directory and makes its name durable up to the log directory (<log dir>/wal/<shard>).
+// Creates the directory and makes its name durable up to the log directory (<log dir>/wal/<shard>), which exists.
 Result<void> create_directory(runtime::FileSystem& files, const std::string& path) {
-  if (auto made = files.create_directories(path); !made) return made;
   const std::string wal = parent_of(path);
+  if (auto made = files.create_directory(wal); !made) return made;
+  if (auto made = files.create_directory(path); !made) return made;
   if (auto synced = files.sync_directory(wal); !synced) return synced;
   return files.sync_directory(parent_of(wal));
 }
