@@ -232,9 +232,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.shard.producer_id_expiration_ms = metadata.image->config()->integer("producer.id.expiration.ms");
 
   const broker::MetadataImagePtr image = metadata.image;
-  const auto given_up = [&](const TopicId& topic) {
-    return runtime_.files->exists(given_up_path(topic)).value_or(false);
-  };
+  const auto given_up = [&](const TopicId& topic) { return runtime_.files->exists(given_up_path(topic)).value_or(false); };
   const auto all = [&image] {
     std::vector<storage::PartitionId> partitions;
     image->for_each([&](const broker::TopicPtr& topic) {
