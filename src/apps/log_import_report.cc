@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "apps/log_import.h"
+#include "base/counted.h"
 #include "base/json.h"
 #include "base/printable.h"
 
@@ -27,8 +28,8 @@ std::string LogImportReport::json() const {
 }
 
 std::string LogImportReport::text() const {
-  std::string out = fmt::format("{} topics, {} partitions, {} segments with {} batches and {} bytes of cluster {}\n", topics,
-                                partitions, segments, batches, bytes, cluster_id);
+  std::string out = fmt::format("{}, {}, {} with {} and {} of cluster {}\n", counted(topics, "topic"), counted(partitions, "partition"),
+                                counted(segments, "segment"), counted(batches, "batch", "batches"), counted(bytes, "byte"), cluster_id);
   if (linked_bytes + copied_bytes > 0) out += fmt::format("{} bytes are shared with Kafka's files, {} were copied\n", linked_bytes, copied_bytes);
   // Names of files and topics are whatever somebody wrote there.
   for (const std::string& line : cut) out += "cut: " + one_line(line) + "\n";

@@ -44,7 +44,7 @@ void write_ready_line(int descriptor, const Server& server) {
   while (written < line.size()) {
     const ssize_t n = ::write(descriptor, line.data() + written, line.size() - written);
     if (n <= 0) {
-      log_warn("server", "cannot write to --ready-fd {}", descriptor);
+      log_warn("server", "Cannot write to --ready-fd {}", descriptor);
       break;
     }
     written += static_cast<size_t>(n);

@@ -31,7 +31,7 @@ void ServiceNotice::send(const std::string& message) const {
   const int descriptor = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   const bool sent = descriptor >= 0 && ::sendto(descriptor, message.data(), message.size(), MSG_NOSIGNAL,
                                                 reinterpret_cast<const sockaddr*>(&address), length) >= 0;
-  if (!sent) log_warn("server", "cannot tell the service manager at {}: {}", socket_, std::strerror(errno));
+  if (!sent) log_warn("server", "Cannot tell the service manager at {}: {}", socket_, std::strerror(errno));
   if (descriptor >= 0) ::close(descriptor);
 }
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
@@ -134,7 +135,7 @@ void tell_change(BrokerShard& shard, RequestContext& context, std::string_view w
   uint64_t suppressed = 0;
   if (!shard.change_lines.admit(shard.loop.clock().monotonic_ns() / runtime::kMillisecond, suppressed)) return;
   log_info("metadata", "{} by {}{}", what, context.client_text(),
-           suppressed ? fmt::format(" ({} more changes unreported)", suppressed) : std::string());
+           suppressed ? fmt::format(" ({} unreported)", counted(suppressed, "more change")) : std::string());
 }
 
 void Broker::publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) {

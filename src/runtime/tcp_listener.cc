@@ -138,7 +138,7 @@ void TcpListener::out_of_resources(int os_errno) {
   if (!shortage_logged_) {
     shortage_logged_ = true;
     log_event(LogLevel::kError, "runtime",
-              {.what = fmt::format("clients that connect to {} wait until connections close", address_.text()),
+              {.what = fmt::format("Clients that connect to {} wait until connections close", address_.text()),
                .reason = fail_errno("cannot accept connections", os_errno).error().message,
                .remedy = "Raise the limit of open files (ulimit -n, LimitNOFILE) or lower max.connections"});
   }

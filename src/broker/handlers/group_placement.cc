@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "base/counted.h"
 #include "base/log.h"
 
 namespace weir::broker {
@@ -122,8 +123,8 @@ void GroupPlacement::moved_all(int32_t from) {
   }
   if (moved_.size() < static_cast<size_t>(partition_count_)) return;
   if (records_moved_ > 0) {
-    log_info("groups", "{} records of groups were moved to the partitions of __consumer_offsets that Kafka's hash names",
-             records_moved_);
+    log_info("groups", "{} of groups moved to the partitions of __consumer_offsets that Kafka's hash names",
+             counted(records_moved_, "record"));
   }
   ways_.finished();
 }

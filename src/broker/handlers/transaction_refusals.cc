@@ -19,7 +19,7 @@ void TransactionRefusals::tell(RequestContext& context, std::string_view transac
   if (told_.size() == kClientsMax) told_.clear();
   told_.insert(std::move(key));
   log_event(LogLevel::kWarn, "broker",
-            {.what = fmt::format("refused client '{}' from {}, which asked for transactions (transactional.id '{}')", client,
+            {.what = fmt::format("Refused client '{}' from {}, which asked for transactions (transactional.id '{}')", client,
                                  host, transactional_id.substr(0, kShown)),
              .reason = "this broker does not serve transactions yet; no permission is missing, though the client says so",
              .remedy = "Remove transactional.id from the producer's configuration; enable.idempotence works without"});

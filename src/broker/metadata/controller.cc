@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "broker/config/topic_config.h"
 #include "broker/metadata/change_log.h"
@@ -314,7 +315,7 @@ void Controller::tell(const Call& call, const Step& step) {
     uint64_t suppressed = 0;
     if (!lines_.admit(loop_.clock().monotonic_ns() / runtime::kMillisecond, suppressed)) continue;
     log_info("metadata", "{} by {}{}", line, call.who,
-             suppressed ? fmt::format(" ({} more changes unreported)", suppressed) : std::string());
+             suppressed ? fmt::format(" ({} unreported)", counted(suppressed, "more change")) : std::string());
   }
 }
 

@@ -549,7 +549,7 @@ TEST_F(ConnectionTest, LogsSlowRequestsWithTheirStagesAndNotTooMany) {
   set_log_sink({});
   EXPECT_EQ(metrics_.slow_requests.total(), 6) << "the second one was fast, the third one asked to wait";
   ASSERT_EQ(lines.size(), 5u);
-  EXPECT_THAT(lines[0], HasSubstr("slow request: ListGroups version 0 of client 'test' at 10.0.0.1:"));
+  EXPECT_THAT(lines[0], HasSubstr("Slow request: ListGroups version 0 of client 'test' at 10.0.0.1:"));
   EXPECT_THAT(lines[0], HasSubstr("log and other shards 150"));
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "broker/server/slow_request.h"
 #include "protocol/api.h"
@@ -136,7 +137,7 @@ void Frontend::accept(std::unique_ptr<runtime::Socket> socket, const ListenerInf
     uint64_t suppressed = 0;
     if (refuse_lines_.admit(now_ms(), suppressed)) {
       log_event(LogLevel::kWarn, kModule,
-                {.what = fmt::format("refused a connection from {} ({} more refused unreported)", ip, suppressed),
+                {.what = fmt::format("Refused a connection from {} ({} more refused unreported)", ip, suppressed),
                  .reason = fmt::format("{} is reached", limit),
                  .remedy = "Look for clients that open connections and do not close them, or raise the limit"});
     }
@@ -257,7 +258,7 @@ void Frontend::log_slow(const Connection& connection, const RequestContext& cont
                                    .moments = context.moments_,
                                    .allowed_wait_ms = context.allowed_wait_ms_,
                                    .threshold_ms = options_.slow_request_ms});
-  if (suppressed) text.what += fmt::format(" ({} more slow requests unreported)", suppressed);
+  if (suppressed) text.what += fmt::format(" ({} unreported)", counted(suppressed, "more slow request"));
   log_event(LogLevel::kWarn, "requests", {.what = text.what, .reason = text.reason, .remedy = text.remedy});
 }
 
@@ -268,12 +269,12 @@ void Frontend::log_closed(const Connection& connection, Connection::Reason reaso
   const std::string& listener = connection.facts_.listener->name;
   if (reason == Connection::Reason::kPeer || reason == Connection::Reason::kShutdown ||
       reason == Connection::Reason::kIdle || reason == Connection::Reason::kIo) {
-    log_debug(kModule, "closed the connection from {}:{} on {}: {}", peer.host, peer.port, listener, what);
+    log_debug(kModule, "Closed the connection from {}:{} on {}: {}", peer.host, peer.port, listener, what);
     return;
   }
   uint64_t suppressed = 0;
   if (!close_lines_.admit(now_ms(), suppressed)) return;
-  log_warn(kModule, "closed the connection from {}:{} on {}: {}{}", peer.host, peer.port, listener, what,
+  log_warn(kModule, "Closed the connection from {}:{} on {}: {}{}", peer.host, peer.port, listener, what,
            suppressed ? fmt::format(" ({} more closed unreported)", suppressed) : std::string());
 }
 

@@ -41,7 +41,7 @@ SlowRequestText describe(const SlowRequest& request) {
   const Stage& longest = *std::max_element(stages.begin(), stages.end(),
                                            [](const Stage& a, const Stage& b) { return a.ns < b.ns; });
   SlowRequestText text;
-  text.what = fmt::format("slow request: {} version {} of client {} at {}:{} took {} ms (weir.slow.request.ms={})",
+  text.what = fmt::format("Slow request: {} version {} of client {} at {}:{} took {} ms (weir.slow.request.ms={})",
                           request.api, request.version, quoted(request.client_id), request.peer.host,
                           request.peer.port, ms(m.total() - waited), request.threshold_ms);
   text.reason = fmt::format("most of it went into {}: waiting for its turn {} ms, handler {} ms, log and other shards "

@@ -27,7 +27,7 @@ SlowRequest produce() {
 
 TEST(SlowRequest, SaysWhoseWhereTheTimeWentAndWhatHelps) {
   const SlowRequestText text = describe(produce());
-  EXPECT_EQ(text.what, "slow request: Produce version 11 of client 'loader?7' at 10.0.0.9:4711 took 1506 ms "
+  EXPECT_EQ(text.what, "Slow request: Produce version 11 of client 'loader?7' at 10.0.0.9:4711 took 1506 ms "
                        "(weir.slow.request.ms=1000)");
   EXPECT_EQ(text.reason, "most of it went into the log and other shards: waiting for its turn 2 ms, handler 3 ms, log "
                          "and other shards 1500 ms, sending 1 ms");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "base/printable.h"
 #include "coordination/group/group_coordinator_state.h"
@@ -238,7 +239,7 @@ void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view wha
   uint64_t suppressed = 0;
   if (!log_enabled(LogLevel::kInfo) || !limit.admit(now.monotonic_ms, suppressed)) return;
   log_info("groups", "Group {} {}{}", quoted(group.id(), 256), what,
-           suppressed ? fmt::format(" ({} more lines about groups unreported)", suppressed) : std::string());
+           suppressed ? fmt::format(" ({} about groups unreported)", counted(suppressed, "more line")) : std::string());
 }
 
 void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now) { tell(group, what, now, lines_); }
@@ -259,7 +260,7 @@ void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, std::stri
 }
 
 void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
-  tell(group, fmt::format("(generation {}, {} members, {}) begins a rebalance: {}", group.generation(), group.members().size(),
+  tell(group, fmt::format("(generation {}, {}, {}) begins a rebalance: {}", group.generation(), counted(group.members().size(), "member"),
                           state_name(group.state()), why), now);
   if (group.in(kCompletingRebalance)) {
     for (const auto& [id, member] : group.members()) group.set_assignment(*member, {});
@@ -370,7 +371,7 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   }
   group->transition(kStable, now.wall_ms);
   ++totals_.rebalances;
-  tell(*group, fmt::format("(generation {}, {} members) is stable; its leader is {}", group->generation(), group->members().size(),
+  tell(*group, fmt::format("(generation {}, {}) is stable; its leader is {}", group->generation(), counted(group->members().size(), "member"),
                            quoted(member.id, 128)), now);
   effects.records.push_back(group_metadata_record(*group));
   propagate_assignment(*group, ErrorCode::kNone, now, effects);

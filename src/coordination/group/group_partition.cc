@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "protocol/record_batch.h"
 #include "protocol/record_batch_builder.h"
@@ -84,8 +85,8 @@ void GroupPartition::replayed(LogReplay::Outcome outcome, const std::string& rea
 void GroupPartition::load_done() {
   serving_ = ErrorCode::kNone;
   if (state_->group_count() > 0) {
-    log_debug(kModule, "__consumer_offsets-{}: {} groups with {} offsets loaded", id_.index, state_->group_count(),
-              state_->offset_count());
+    log_debug(kModule, "__consumer_offsets-{}: {} with {} loaded", id_.index, counted(state_->group_count(), "group"),
+              counted(state_->offset_count(), "offset"));
   }
   const bool tell = held_ || kept_back_;
   if (!held_) begin_service();

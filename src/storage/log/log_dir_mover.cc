@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/counted.h"
 #include "base/log.h"
 #include "storage/log/segment_time_check.h"
 #include "storage/segment/segment_copy.h"
@@ -108,10 +109,10 @@ void LogDirMover::tell_progress(bool end) {
   const int64_t now_ns = runtime_.clock->monotonic_ns();
   if (checked_.segments == 0 || (!end && now_ns - progress_told_ns_ < kProgressNs)) return;
   progress_told_ns_ = now_ns;
-  log_info(kModule, "{} of {} segments were looked at for the times of their records, {} of {} MiB: {} batches mended{}{}{}",
-           checked_.segments, to_check_.segments, checked_.bytes >> 20, to_check_.bytes >> 20, checked_.mended,
+  log_info(kModule, "{} of {} segments were looked at for the times of their records, {} of {} MiB: {} mended{}{}{}",
+           checked_.segments, to_check_.segments, checked_.bytes >> 20, to_check_.bytes >> 20, counted(checked_.mended, "batch", "batches"),
            checked_.unreadable > 0 ? fmt::format(", {} have records that cannot be read", checked_.unreadable) : "",
-           checked_.damaged > 0 ? fmt::format(", {} segments are damaged", checked_.damaged) : "",
+           checked_.damaged > 0 ? fmt::format(", {} damaged", counted(checked_.damaged, "segment is", "segments are")) : "",
            end ? ". No others are left" : "");
   if (end) checked_ = {};
 }
@@ -290,8 +291,8 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
     failures_.erase(partition);
     if (after.generation != before.generation) {
       remove_old_file_later(move);
-      log_debug(kModule, "Partition {}: the times of {} batches from offset {} on were mended", text_of(partition), move.mended,
-                after.base_offset);
+      log_debug(kModule, "Partition {}: the times of {} from offset {} on were mended", text_of(partition),
+                counted(move.mended, "batch", "batches"), after.base_offset);
     }
     // What is left to be written anew comes again.
     if (after.times_known || !move.damage.empty()) {

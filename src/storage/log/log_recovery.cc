@@ -8,6 +8,7 @@
 #include <unordered_set>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "protocol/record_batch.h"
 #include "storage/log/offline_markers.h"
@@ -120,7 +121,7 @@ Result<void> LogRecovery::load_manifests() {
     if (!known || known->deleted) {
       if (known) remains_.insert(id.topic);
       if (!known && !entry.empty()) {
-        unknown_[id] = !entry.has_row ? "files" : fmt::format("{} segments up to offset {}", entry.manifest.segments.size(),
+        unknown_[id] = !entry.has_row ? "files" : fmt::format("{} up to offset {}", counted(entry.manifest.segments.size(), "segment"),
                                                                 entry.manifest.end_offset);
       }
       if (entry.has_row) orphans_.push_back(id);

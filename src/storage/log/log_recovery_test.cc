@@ -166,7 +166,7 @@ TEST_F(LogRecoveryTest, APartitionThatNobodyKnowsIsRefusedAndStays) {
   bool merged = false;
   shard(id).merge_all([&](Result<void>) { merged = true; });
   ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
-  forget("1 segments up to offset 1");
+  forget("1 segment up to offset 1");
   const PartitionId stray = partition_id(99);
   const std::string folder = "/log/" + partition_folder_name(stray);
   ASSERT_TRUE(sim_.disk().create_directories(folder));

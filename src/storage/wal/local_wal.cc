@@ -251,7 +251,7 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
     auto writer = files_.durable_writer(directory_.path_of(header->identity.generation), loop_,
                                         options_.flush_to_device);
     if (writer) {
-      if (preparation_error_) log_info("wal", "shard {}: the next file in {} is ready", options_.shard, options_.directory);
+      if (preparation_error_) log_info("wal", "Shard {}: the next file in {} is ready", options_.shard, options_.directory);
       preparation_error_.reset();
       next_ = CurrentFile{*header, std::move(*writer)};
       if (!current_) current_ = std::exchange(next_, std::nullopt);
@@ -261,7 +261,7 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
   }
   if (!preparation_error_ || preparation_error_->code != header.error().code) {
     log_event(LogLevel::kWarn, "wal",
-              {.what = fmt::format("shard {}: cannot prepare the next file in {}; trying again until it works", options_.shard,
+              {.what = fmt::format("Shard {}: cannot prepare the next file in {}; trying again until it works", options_.shard,
                                    options_.directory),
                .reason = header.error().message,
                .remedy = remedy_of(header.error(), "Free space on the device, or shorten retention: produce requests are "

@@ -56,7 +56,7 @@ struct WalDirectory::Preparation {
     // Leave nothing behind: on a full disk every try would cost another file.
     file.reset();
     if (auto removed = files->remove(temporary); !removed && removed.error().code != ErrorCode::kNotFound) {
-      log_warn("wal", "cannot remove {}: {}", temporary, removed.error().message);
+      log_warn("wal", "Cannot remove {}: {}", temporary, removed.error().message);
     }
   }
 
@@ -143,7 +143,7 @@ void WalDirectory::take_leftovers() {
       [files = &files_, useless = std::move(useless)] {
         for (const std::string& path : useless) {
           auto removed = files->remove(path);
-          if (!removed) log_warn("wal", "cannot remove unused file {}: {}", path, removed.error().message);
+          if (!removed) log_warn("wal", "Cannot remove unused file {}: {}", path, removed.error().message);
         }
       },
       loop_, [] {}, ordering_key_);
@@ -225,7 +225,7 @@ void WalDirectory::retire_next() {
         if (!directory) return;
         directory->retiring_ = false;
         if (!*outcome) {
-          log_warn("wal", "cannot take back a released file in {}: {}; it stays until the next try",
+          log_warn("wal", "Cannot take back a released file in {}: {}; it stays until the next try",
                    directory->options_.path, outcome->error().message);
           return;
         }
