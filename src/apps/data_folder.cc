@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "apps/folder_properties.h"
+#include "base/log.h"
 #include "broker/config/config_key.h"
 
 namespace weir::apps {
@@ -29,6 +30,12 @@ Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files,
                 fmt::format("data folder {} is in use by another process; one broker per folder", path));
   }
   folder->lock_ = std::move(*lock);
+  if (const auto below = folder_of_weir_in(files, path); below && !below->empty()) {
+    log_event(LogLevel::kWarn, "server",
+              {.what = fmt::format("{0} has another folder of Weir in it, {0}/{1}, which is not served", path, *below),
+               .reason = "a copy that goes into a folder that exists lands in it, not in its place",
+               .remedy = "If it was to be restored: stop the broker, move this folder away, and put that one in its place"});
+  }
   // Once more: whoever held the lock before may have written it in between.
   if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
   if (!folder->marked_) {
@@ -119,6 +126,7 @@ Result<void> DataFolder::check_unmarked() {
   for (const runtime::DirectoryEntry& entry : *entries) {
     const bool of_a_start = entry.name == ".lock" || entry.name == "meta.properties.tmp" || entry.name == "lost+found";
     if (!of_a_start) {
+      if (auto below = refuse_folder_of_weir_in(files_, path_); !below) return below;
       return fail(ErrorCode::kInvalid,
                   fmt::format("{} is not empty and is no data folder of Weir (it has '{}', but no meta.properties); take "
                               "an empty or a new folder",

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/log.h"
 #include "testing/manual_loop.h"
 
 namespace weir::apps {
@@ -68,6 +69,20 @@ TEST_F(DataFolderTest, RefusesWhatIsNotOursAndLeavesItAlone) {
   write("holiday.jpg", "x");
   EXPECT_THAT(refusal(), HasSubstr("holiday.jpg"));
   EXPECT_FALSE(world_.disk().has("/data/.lock"));
+}
+
+TEST_F(DataFolderTest, FindsACopyThatWentIntoTheFolder) {
+  write("lost+found", "");
+  ASSERT_TRUE(world_.files().create_directories("/data/weir-2026-01-31"));
+  write("weir-2026-01-31/meta.properties", "version=1\nweir.format.version=1\nnode.id=1\ncluster.id=abc\n");
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("/data/weir-2026-01-31 in it is one"), HasSubstr("nothing was changed")));
+  EXPECT_FALSE(world_.disk().has("/data/.lock"));
+  write("meta.properties", "version=1\nweir.format.version=1\nnode.id=1\ncluster.id=abc\n");
+  std::string logged;
+  set_log_sink([&](LogLevel, std::string_view, std::string_view line) { logged += line; });
+  EXPECT_EQ(refusal(), "");
+  set_log_sink({});
+  EXPECT_THAT(logged, HasSubstr("/data/weir-2026-01-31, which is not served"));
 }
 
 TEST_F(DataFolderTest, RefusesANewerFormatUntouched) {

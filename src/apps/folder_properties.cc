@@ -1,8 +1,11 @@
 #include "apps/folder_properties.h"
 
+#include <fmt/format.h>
+
 #include <cerrno>
 
 #include "broker/config/properties_file.h"
+#include "storage/segment/segment_names.h"
 
 namespace weir::apps {
 
@@ -46,6 +49,27 @@ Result<void> write_folder_properties(runtime::FileSystem& files, const std::stri
   file->reset();
   if (auto ok = files.rename(temporary, path); !ok) return ok;
   return files.sync_directory(folder);
+}
+
+Result<std::string> folder_of_weir_in(runtime::FileSystem& files, const std::string& folder) {
+  auto entries = files.list(folder);
+  if (!entries) return std::unexpected(entries.error());
+  for (const runtime::DirectoryEntry& entry : *entries) {
+    if (!entry.is_directory || storage::parse_partition_folder_name(entry.name)) continue;
+    const auto properties = read_folder_properties(files, folder + "/" + entry.name);
+    if (properties && properties->contains("weir.format.version")) return entry.name;
+  }
+  return "";
+}
+
+Result<void> refuse_folder_of_weir_in(runtime::FileSystem& files, const std::string& folder) {
+  const auto below = folder_of_weir_in(files, folder);
+  if (!below) return std::unexpected(below.error());
+  if (below->empty()) return {};
+  return fail(ErrorCode::kInvalid, fmt::format("{0} is no folder of Weir, but {0}/{1} in it is one: a copy went into the folder "
+                                               "instead of into its place. Name {0}/{1}, or put it in the place of {0}; nothing "
+                                               "was changed",
+                                               folder, *below));
 }
 
 Result<void> sync_parents(runtime::FileSystem& files, const std::string& path) {

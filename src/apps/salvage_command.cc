@@ -3,15 +3,19 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "apps/absolute_path.h"
 #include "apps/folder_properties.h"
 #include "apps/overlay_files.h"
+#include "base/counted.h"
 #include "base/json.h"
 #include "broker/metadata/metadata_loader.h"
 #include "runtime/real_runtime.h"
@@ -41,20 +45,43 @@ struct LockedFolder {
   }
 };
 
-// A disk that is not mounted must not look like one whose files are gone.
-Result<void> lock_more(runtime::FileSystem& files, storage::ManifestDatabase& manifests, LockedFolder& locked) {
+bool is_there(runtime::FileSystem& files, const storage::ManifestDatabase::Directory& directory) {
+  const auto properties = read_folder_properties(files, directory.path);
+  return properties && properties->contains("directory.id") && properties->at("directory.id") == directory.id.to_string();
+}
+
+// A disk that is not mounted must not look like one whose files are gone, unless who asks says that it is. Answers the numbers
+// of those that are given up.
+Result<std::set<uint32_t>> lock_more(runtime::FileSystem& files, storage::ManifestDatabase& manifests,
+                                     const std::vector<std::string>& without, LockedFolder& locked) {
   auto directories = manifests.directories();
   if (!directories) return std::unexpected(directories.error());
-  for (const auto& directory : *directories) {
-    const auto properties = read_folder_properties(files, directory.path);
-    if (!properties || !properties->contains("directory.id") || properties->at("directory.id") != directory.id.to_string()) {
-      return fail(ErrorCode::kNotFound, fmt::format("{} is not the log directory {} that manifest.db knows there; is the right disk "
-                                                    "mounted?",
-                                                    directory.path, directory.id.to_string()));
+  std::set<uint32_t> given_up;
+  for (const std::string& named : without) {
+    const std::string path = absolute_path(named);
+    const auto known = std::ranges::find(*directories, path, &storage::ManifestDatabase::Directory::path);
+    if (known == directories->end()) {
+      std::string paths;
+      for (const auto& directory : *directories) paths += (paths.empty() ? ", but " : ", ") + directory.path;
+      return fail(ErrorCode::kNotFound, fmt::format("--without {}: it is no further log directory of this data folder{}", path, paths));
     }
-    if (auto done = locked.lock(files, directory.path); !done) return done;
+    if (is_there(files, *known)) {
+      return fail(ErrorCode::kExists, fmt::format("--without {}: it is there. What is intact in it comes back without this option. To "
+                                                  "give it up all the same, unmount it or rename it first",
+                                                  path));
+    }
+    given_up.insert(known->number);
   }
-  return {};
+  for (const auto& directory : *directories) {
+    if (given_up.contains(directory.number)) continue;
+    if (!is_there(files, directory)) {
+      return fail(ErrorCode::kNotFound, fmt::format("{} is not the log directory {} that manifest.db knows there; is the right disk "
+                                                    "mounted? If it is lost, --without {} gives it up",
+                                                    directory.path, directory.id.to_string(), directory.path));
+    }
+    if (auto done = locked.lock(files, directory.path); !done) return std::unexpected(done.error());
+  }
+  return given_up;
 }
 
 // The topics, read from a copy of meta.db.
@@ -120,10 +147,11 @@ std::string text_of(const SalvageReport& report) {
     out += storage::partition_text(one.topic, one.partition) + ":\n";
     for (const std::string& line : one.damage) out += "  damage  " + line + "\n";
     for (const auto& range : one.lost) {
-      out += fmt::format("  lost    offsets {} to {} (at most {} records)\n", range.first, range.next - 1, range.next - range.first);
+      out += fmt::format("  lost    offsets {} to {} (at most {})\n", range.first, range.next - 1, counted(range.next - range.first, "record"));
     }
     if (one.end_unknown) out += "  lost    perhaps the newest records; how many is not known\n";
-    out += fmt::format("  served  offsets {} to {}; {} batches written anew", one.log_start_offset, one.log_end_offset, one.rescued);
+    out += fmt::format("  served  offsets {} to {}; {} written anew", one.log_start_offset, one.log_end_offset,
+                       counted(one.rescued, "batch", "batches"));
     out += one.mended ? fmt::format(", {} of them mended\n", one.mended) : "\n";
   }
   return out;
@@ -141,15 +169,18 @@ Result<void> write_report(runtime::FileSystem& files, const std::string& aside, 
 Result<int> salvage(const cli::LogCommand& command) {
   runtime::RealRuntime machine({.loops = 1, .pool_threads = 1});
   runtime::Runtime runtime = machine.runtime();
-  std::string folder = command.files.front();
-  while (folder.size() > 1 && folder.back() == '/') folder.pop_back();
+  const std::string folder = absolute_path(command.files.front());
   auto overlay = OverlayFiles::create(*runtime.files);
   if (!overlay) return std::unexpected(overlay.error());
   runtime::FileSystem& files = command.apply ? *runtime.files : **overlay;
 
+  auto folder_exists = files.exists(folder);
+  if (!folder_exists) return std::unexpected(folder_exists.error());
+  if (!*folder_exists) return fail(ErrorCode::kNotFound, folder + " does not exist");
   auto exists = files.exists(folder + "/manifest.db");
   if (!exists) return std::unexpected(exists.error());
   if (!*exists) {
+    if (auto below = refuse_folder_of_weir_in(files, folder); !below) return std::unexpected(below.error());
     return fail(ErrorCode::kNotFound, fmt::format("{}/manifest.db is not there: {} is no data folder, or the database is gone; then "
                                                   "bring it back from a copy first",
                                                   folder, folder));
@@ -160,9 +191,10 @@ Result<int> salvage(const cli::LogCommand& command) {
   if (auto done = topics.load(**overlay, runtime, folder); !done) return std::unexpected(done.error());
   auto manifests = storage::ManifestDatabase::open_damaged(files, folder + "/manifest.db", runtime.clock, topics.store.get());
   if (!manifests) return std::unexpected(manifests.error());
-  if (auto done = lock_more(files, **manifests, locked); !done) return std::unexpected(done.error());
+  auto given_up = lock_more(files, **manifests, command.without, locked);
+  if (!given_up) return std::unexpected(given_up.error());
 
-  storage::LogSalvage job(files, *runtime.clock, **manifests, folder, topics.lookup(files, folder));
+  storage::LogSalvage job(files, *runtime.clock, **manifests, folder, topics.lookup(files, folder), std::move(*given_up));
   auto report = job.look();
   if (!report) return std::unexpected(report.error());
   const std::string aside = new_folder(files, folder, runtime.clock->wall_ms());
@@ -190,7 +222,7 @@ Result<int> salvage(const cli::LogCommand& command) {
 int run_salvage(const cli::LogCommand& command) {
   const auto status = salvage(command);
   if (status) return *status;
-  fmt::print(stderr, "weir: {}\n", status.error().message);
+  fmt::print(stderr, "weir log salvage: {}\n", status.error().message);
   return 1;
 }
 

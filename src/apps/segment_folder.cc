@@ -8,18 +8,26 @@
 
 namespace weir::apps {
 
-Result<std::unique_ptr<SegmentFolder>> SegmentFolder::open(runtime::FileSystem& files, const std::string& path,
+Result<std::unique_ptr<SegmentFolder>> SegmentFolder::look(runtime::FileSystem& files, const std::string& path,
                                                            int32_t node_id, const std::string& cluster_id, Uuid fresh_id) {
   std::unique_ptr<SegmentFolder> folder(new SegmentFolder(files, path, node_id, cluster_id, fresh_id));
-  if (auto ok = files.create_directories(path); !ok) return std::unexpected(ok.error());
   if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
-  auto lock = files.lock(path + "/.lock");
+  return folder;
+}
+
+Result<void> SegmentFolder::take() {
+  if (auto ok = files_.create_directories(path_); !ok) return ok;
+  auto lock = files_.lock(path_ + "/.lock");
   if (!lock) {
     if (lock.error().code != ErrorCode::kExists) return std::unexpected(lock.error());
-    return fail(ErrorCode::kExists, fmt::format("log directory {} is in use by another process; one broker per directory", path));
+    return fail(ErrorCode::kExists, fmt::format("log directory {} is in use by another process; one broker per directory", path_));
   }
-  folder->lock_ = std::move(*lock);
-  return folder;
+  lock_ = std::move(*lock);
+  const bool fresh = fresh_;
+  const Uuid id = id_;
+  if (auto ok = check(); !ok) return ok;
+  if (fresh_ == fresh && id_ == id) return {};
+  return fail(ErrorCode::kExists, fmt::format("log directory {} became another one while the broker started; start it again", path_));
 }
 
 Result<void> SegmentFolder::check() {
@@ -53,10 +61,13 @@ Result<void> SegmentFolder::check() {
 }
 
 Result<void> SegmentFolder::check_unmarked() {
+  fresh_ = true;
   auto entries = files_.list(path_);
+  if (!entries && entries.error().code == ErrorCode::kNotFound) return {};
   if (!entries) return std::unexpected(entries.error());
   for (const runtime::DirectoryEntry& entry : *entries) {
     if (entry.name == ".lock" || entry.name == "meta.properties.tmp" || entry.name == "lost+found") continue;
+    if (auto below = refuse_folder_of_weir_in(files_, path_); !below) return below;
     return fail(ErrorCode::kInvalid, fmt::format("{} is not empty and is no log directory of Weir (it has '{}', but no "
                                                  "meta.properties); take an empty or a new folder",
                                                  path_, entry.name));

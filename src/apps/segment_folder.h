@@ -4,8 +4,8 @@
 //   meta.properties  whose it is: cluster.id, node.id, and its own directory.id, under which manifest.db knows it
 //   <topic id>-<partition>/   segments; see storage
 //
-// A directory of another cluster or broker, of Apache Kafka, or with files of somebody else is refused. Nothing is written into
-// one before mark(): an empty mount point must stay what it is.
+// A directory of another cluster or broker, of Apache Kafka, or with files of somebody else is refused. An empty mount point must
+// stay what it is, and one whose disk took it along must not come back as an empty one: look() only reads.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,11 @@ namespace weir::apps {
 
 class SegmentFolder {
  public:
-  // Creates it if it does not exist; `fresh_id` becomes its id if it has none. Blocking. Locked as long as the object lives.
-  static Result<std::unique_ptr<SegmentFolder>> open(runtime::FileSystem& files, const std::string& path, int32_t node_id,
+  // `fresh_id` becomes its id if it has none. Blocking, as all of them.
+  static Result<std::unique_ptr<SegmentFolder>> look(runtime::FileSystem& files, const std::string& path, int32_t node_id,
                                                      const std::string& cluster_id, Uuid fresh_id);
+  // Creates it if it does not exist, and locks it as long as the object lives. Fails if it is not what look() found.
+  Result<void> take();
 
   const std::string& path() const { return path_; }
   Uuid id() const { return id_; }

@@ -14,7 +14,10 @@ using ::testing::HasSubstr;
 class SegmentFolderTest : public ::testing::Test {
  protected:
   Result<std::unique_ptr<SegmentFolder>> open(int32_t node_id = 1, const std::string& cluster = "abc") {
-    return SegmentFolder::open(world_.files(), "/more", node_id, cluster, Uuid::from_random(5, ++fresh_));
+    auto folder = SegmentFolder::look(world_.files(), "/more", node_id, cluster, Uuid::from_random(5, ++fresh_));
+    if (!folder) return folder;
+    if (auto taken = (*folder)->take(); !taken) return std::unexpected(taken.error());
+    return folder;
   }
   std::string refusal(int32_t node_id = 1, const std::string& cluster = "abc") {
     const auto opened = open(node_id, cluster);
@@ -46,6 +49,26 @@ TEST_F(SegmentFolderTest, HasItsIdOnceItIsMarked) {
   const auto as_home = DataFolder::open(world_.files(), "/more", 1);
   ASSERT_FALSE(as_home);
   EXPECT_THAT(as_home.error().message, HasSubstr("first in log.dirs"));
+}
+
+TEST_F(SegmentFolderTest, ALookLeavesNothingBehind) {
+  auto folder = SegmentFolder::look(world_.files(), "/more", 1, "abc", Uuid::from_random(5, 1));
+  ASSERT_TRUE(folder) << folder.error().message;
+  EXPECT_TRUE((*folder)->fresh());
+  EXPECT_FALSE(world_.files().exists("/more").value());
+}
+
+TEST_F(SegmentFolderTest, IsTakenOnlyAsItWasFound) {
+  auto folder = SegmentFolder::look(world_.files(), "/more", 1, "abc", Uuid::from_random(5, 1));
+  ASSERT_TRUE(folder);
+  {
+    auto mounted = open();
+    ASSERT_TRUE(mounted);
+    ASSERT_TRUE((*mounted)->mark());
+  }
+  const auto taken = (*folder)->take();
+  ASSERT_FALSE(taken);
+  EXPECT_THAT(taken.error().message, HasSubstr("became another one"));
 }
 
 TEST_F(SegmentFolderTest, RefusesWhatIsOfOthers) {

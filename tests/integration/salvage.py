@@ -29,12 +29,12 @@ def contents(data: pathlib.Path) -> dict[str, bytes]:
     return {str(file.relative_to(data)): file.read_bytes() for file in sorted(data.rglob("*")) if file.is_file()}
 
 
-def read_all(broker: brokers.Weir) -> dict[int, bytes]:
+def read_all(broker: brokers.Weir, topic: str = damage.TOPIC) -> dict[int, bytes]:
     found = {}
     with wire.Client(broker.port, 20) as client:
         offset, end = 0, 1
         while offset < end:
-            error, end, batches = client.fetch(damage.TOPIC, offset)
+            error, end, batches = client.fetch(topic, offset)
             assert error == 0, f"error {error} at offset {offset}"
             before = offset
             at = 0
@@ -201,6 +201,70 @@ def bring_back_without_the_newest(folder: pathlib.Path, data: pathlib.Path) -> N
         missing = set(range(damage.RECORDS)) - set(found)
         assert all(data == damage.payload(offset) for offset, data in found.items())
         assert missing == lost or (more and lost <= missing), (sorted(missing), sorted(lost), more)
+
+
+@case
+def salvage_without_a_log_directory(folder: pathlib.Path):
+    """Its disk is lost: a start refuses and leaves no trace, what lay there is named, and the rest is served."""
+    more = folder / "more"
+    arguments = [*damage.ARGUMENTS, "--set", f"log.dirs={folder / 'weir' / 'data'},{more}"]
+    topics = ["a", "b", "c", "d"]
+    sent = damage.RECORDS // 2
+    with_more = lambda: brokers.Weir(folder, arguments=arguments)
+    broker = with_more().start()
+    with wire.Client(broker.port) as client:
+        for topic in topics:
+            client.create_topic(topic)
+            for number in range(sent):
+                assert client.produce(topic, wire.batch(damage.payload(number))) == (0, number)
+    broker.stop()
+    home = broker.folder / "data"
+    lost_segments = sorted(more.glob("*/*.log"))
+    assert lost_segments and list(home.glob("*-0/*.log")), "both directories hold segments"
+    aside = folder / "aside"
+    more.rename(aside)
+    before = contents(home)
+    for place in ("gone", "empty"):
+        if place == "empty":
+            more.mkdir()
+        refused = with_more()
+        try:
+            refused.start()
+            raise AssertionError("it started without a log directory")
+        except RuntimeError:
+            pass
+        log = refused.log_path.read_text()
+        assert f"weir log salvage {home} --without {more}" in log and "nothing was changed" in log, log
+        assert not more.exists() if place == "gone" else not list(more.iterdir()), "the start left something"
+    more.rmdir()
+    status, said = salvage(home)
+    assert status == 1 and f"--without {more} gives it up" in said, said
+    status, said = salvage(home, "--without", str(folder / "other"))
+    assert status == 1 and f"no further log directory of this data folder, but {more}" in said, said
+    aside.rename(more)
+    status, said = salvage(home, "--without", str(more))
+    assert status == 1 and "it is there" in said, said
+    more.rename(aside)
+    status, said = salvage(home, "--without", str(more))
+    assert status == 1 and f"log directory {more}" in said and "is given up" in said and "Nothing was changed" in said, said
+    assert {name: text for name, text in contents(home).items() if name.endswith(".log")} == \
+        {name: text for name, text in before.items() if name.endswith(".log")}
+    status, said = salvage(home, "--without", str(more), "--apply", "--json")
+    assert status == 0, said
+    report = json.loads(said)
+    lost = {topic: set() for topic in topics}
+    for partition in report["partitions"]:
+        for each in partition["lost_offsets"]:
+            lost[partition["topic"]] |= set(range(each["first"], each["last"] + 1))
+    assert any(lost.values()) and not all(lost.values()), lost
+    assert salvage(home) == (0, f"{home}: nothing is damaged\n")
+    with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker:
+        for topic in topics:
+            found = read_all(broker, topic)
+            assert set(found) == set(range(sent)) - lost[topic], f"{topic}: {sorted(found)} are read, {sorted(lost[topic])} were named"
+            with wire.Client(broker.port) as client:
+                error, offset = client.produce(topic, wire.batch(b"goes on"))
+                assert error == 0 and offset >= sent, (error, offset)
 
 
 @case

@@ -191,6 +191,9 @@ def payloads(batches: bytes):
         base, length = struct.unpack_from(">qi", batches, at)
         if at + 12 + length > len(batches):
             return
+        if struct.unpack_from(">i", batches, at + 57)[0] == 0:  # holds the place of offsets
+            at += 12 + length
+            continue
         record = batches[at + 61:at + 12 + length]
         sizes, position = [], 0
         for _ in range(5):  # length, [attributes], timestamp and offset deltas, key, value

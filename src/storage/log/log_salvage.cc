@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/counted.h"
 #include "storage/segment/segment_dump.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/stored_batch.h"
@@ -12,8 +13,9 @@
 namespace weir::storage {
 
 std::string LogSalvage::directory_path(uint32_t number) const {
-  const auto found = directories_.find(number);
-  return found == directories_.end() ? "(unknown log directory)" : found->second;
+  if (const auto found = directories_.find(number); found != directories_.end()) return found->second;
+  const auto lost = given_up_.find(number);
+  return lost == given_up_.end() ? "(unknown log directory)" : lost->second.path;
 }
 
 std::string LogSalvage::folder_of(const PartitionId& partition, uint32_t directory) const {
@@ -59,7 +61,10 @@ Result<void> LogSalvage::load_rows() {
   auto directories = manifests_.directories();
   if (!directories) return std::unexpected(std::move(directories.error()));
   directories_[0] = log_dir_;
-  for (const auto& directory : *directories) directories_[directory.number] = directory.path;
+  for (const auto& directory : *directories) {
+    if (without_.contains(directory.number)) given_up_[directory.number] = directory;
+    else directories_[directory.number] = directory.path;
+  }
   auto rows = manifests_.load_damaged();
   if (!rows) return std::unexpected(std::move(rows.error()));
   for (auto& loaded : *rows) {
@@ -148,6 +153,7 @@ void LogSalvage::order_found_files(Piece& piece) {
 }
 
 Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
+  if (given_up_.contains(part.info.directory)) return "is missing";
   auto file = files_.open(part.path, {});
   if (!file && file.error().code == ErrorCode::kNotFound) return "is missing";
   if (!file) return std::unexpected(file.error());
@@ -164,7 +170,8 @@ Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
     return fmt::format("is cut short: {} bytes of {} are there", *size, part.info.length);
   }
   if (summary->damaged()) {
-    return fmt::format("has {} damaged batches and {} bytes that are none", summary->damaged_batches, summary->trailing_bytes);
+    return fmt::format("has {} and {} of no batch", counted(summary->damaged_batches, "damaged batch", "damaged batches"),
+                       counted(summary->trailing_bytes, "byte"));
   }
   if (part.length_known && summary->next_offset != part.info.next_offset) {
     return fmt::format("ends before offset {}, but manifest.db says {}", summary->next_offset, part.info.next_offset);
@@ -204,6 +211,8 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
   }
   piece.rewrite |= !told.damage.empty();
   if (piece.sound) return {};
+  // Which of its segments were in a directory that is given up, no row tells.
+  told.end_unknown |= !given_up_.empty();
   PartitionManifest& manifest = piece.rows.partition.manifest;
   manifest.end_offset = next;
   const bool first = piece.parts.empty() || manifest.log_start_offset < piece.parts.front().info.base_offset;
@@ -317,6 +326,10 @@ SalvageReport LogSalvage::report() const {
   all.damage = log_damage_;
   if (!manifests_.distrusted().empty()) all.damage.push_back(manifests_.distrusted());
   for (const auto& rows : nobodys_) all.damage.push_back(rows.fault);
+  for (const auto& [number, directory] : given_up_) {
+    all.damage.push_back(fmt::format("log directory {} (directory.id {}) is given up, and with it {}", directory.path,
+                                     directory.id.to_string(), counted(directory.segments, "segment")));
+  }
   for (const auto& [id, piece] : pieces_) {
     const SalvagedPartition& told = piece.told;
     if (!told.damage.empty() || !told.lost.empty() || told.end_unknown) all.partitions.push_back(told);

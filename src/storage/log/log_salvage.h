@@ -8,6 +8,8 @@
 // If the write-ahead log itself is damaged, all of it is merged and set aside; the next start counts as one after an
 // unclean end, so leader epochs move on.
 //
+// A further log directory may be given up: what lay in it counts as gone, and nobody asks for it any more.
+//
 // Blocking, one thread.
 #pragma once
 
@@ -48,18 +50,19 @@ struct SalvagedPartition {
 
 struct SalvageReport {
   std::vector<SalvagedPartition> partitions;  // those that are damaged
-  std::vector<std::string> damage;            // of the write-ahead log, and of rows that are of no partition
+  std::vector<std::string> damage;            // of the write-ahead log, of rows that are of no partition, directories given up
   std::vector<std::string> set_aside;         // files that move
   bool intact() const { return partitions.empty() && damage.empty(); }
 };
 
 class LogSalvage final : public WalReplayVisitor {
  public:
-  // `log_dir`: home. `known`: as for open_log. Everything outlives it.
+  // `log_dir`: home. `known`: as for open_log. `without`: the numbers of directories that are given up, and never touched.
+  // Everything outlives it.
   LogSalvage(runtime::FileSystem& files, const runtime::Clock& clock, ManifestDatabase& manifests, std::string log_dir,
-             PartitionLookup known)
+             PartitionLookup known, std::set<uint32_t> without = {})
       : files_(files), clock_(clock), manifests_(manifests), log_dir_(std::move(log_dir)), known_(std::move(known)),
-        markers_(files, log_dir_) {}
+        without_(std::move(without)), markers_(files, log_dir_) {}
 
   // Fails, as a start would, if there is data of partitions that the metadata does not know.
   Result<SalvageReport> look();
@@ -106,6 +109,7 @@ class LogSalvage final : public WalReplayVisitor {
   Result<void> rebuild(Piece& piece);
   Result<void> add_part(Piece& piece, const Part& part, Output& output);
   Result<SegmentSalvage> read_damaged(const Part& part, Buffer& memory);
+  Result<ManifestDatabase::Remaining> remaining_directories();
   Result<void> copy_aside(const Part& part, const std::string& aside);
   Result<void> copy_file(const std::string& from, const std::string& to);
   Result<void> remove_used_up();
@@ -118,9 +122,11 @@ class LogSalvage final : public WalReplayVisitor {
   ManifestDatabase& manifests_;
   const std::string log_dir_;
   const PartitionLookup known_;
+  const std::set<uint32_t> without_;
   OfflineMarkers markers_;
 
-  std::map<uint32_t, std::string> directories_;  // by number
+  std::map<uint32_t, std::string> directories_;  // by number, but for those that are given up
+  std::map<uint32_t, ManifestDatabase::Directory> given_up_;
   std::map<PartitionId, Piece> pieces_;
   std::vector<ManifestDatabase::Loaded> nobodys_;  // rows that go
   std::set<std::string> unknown_;                  // partitions

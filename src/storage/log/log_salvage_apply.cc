@@ -98,10 +98,32 @@ Result<void> LogSalvage::apply(const std::string& aside) {
   for (const auto& row : nobodys_) rows.push_back(row);
   const std::vector<SegmentStore::WalFile> no_files;
   const bool log_too = !log_damage_.empty();
-  if (auto done = manifests_.put_partitions(rows, log_too ? &no_files : nullptr); !done) return done;
+  auto remaining = remaining_directories();
+  if (!remaining) return std::unexpected(remaining.error());
+  if (auto done = manifests_.put_partitions(rows, log_too ? &no_files : nullptr, given_up_.empty() ? nullptr : &*remaining); !done) {
+    return done;
+  }
   // From here on nothing that is removed is needed.
   if (auto done = remove_used_up(); !done) return done;
   return log_too ? put_log_aside(aside) : Result<void>();
+}
+
+// A partition that was moving is where it can still be; one that has no place left is at home.
+Result<ManifestDatabase::Remaining> LogSalvage::remaining_directories() {
+  ManifestDatabase::Remaining remaining;
+  auto directories = manifests_.directories();
+  if (!directories) return std::unexpected(directories.error());
+  std::erase_if(*directories, [this](const auto& directory) { return given_up_.contains(directory.number); });
+  remaining.directories = std::move(*directories);
+  auto places = manifests_.places();
+  if (!places) return std::unexpected(places.error());
+  for (auto& [partition, place] : *places) {
+    const bool left = given_up_.contains(place.directory), right = given_up_.contains(place.target);
+    if (!left && !right) continue;
+    place = left && right ? PartitionPlace{} : left ? PartitionPlace{place.target, place.target} : PartitionPlace{place.directory, place.directory};
+    remaining.places.emplace_back(partition, place);
+  }
+  return remaining;
 }
 
 Result<void> LogSalvage::rebuild(Piece& piece) {
@@ -125,6 +147,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
     if (auto done = add_part(piece, part, output); !done) return done;
   }
   output.directory = piece.parts.empty() ? 0 : piece.parts.back().info.directory;
+  if (given_up_.contains(output.directory)) output.directory = 0;
   output.folder = folder_of(manifest.partition, output.directory);
   int64_t end = manifest.log_start_offset;
   if (!output.segments.empty()) end = std::max(end, output.segments.back().next_offset);

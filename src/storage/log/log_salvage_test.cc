@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+#include <utility>
+
 #include "base/crc32c.h"
 #include "storage/log/log_on_disk_fixture.h"
 #include "storage/metadata/sqlite_meta_store.h"
@@ -28,7 +31,7 @@ class LogSalvageTest : public LogOnDisk {
     ASSERT_EQ(open(), "");
   }
   // Looks, and applies if asked to; the log is closed before.
-  SalvageReport salvage(bool apply) {
+  SalvageReport salvage(bool apply, std::set<uint32_t> without = {}) {
     end(Death::kKill);
     auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), metadata_.get());
     EXPECT_TRUE(manifests) << manifests.error().message;
@@ -36,7 +39,7 @@ class LogSalvageTest : public LogOnDisk {
     LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [this](const PartitionId& id) {
       const bool known = std::ranges::find(topics_, id) != topics_.end();
       return known ? std::optional(KnownPartition{.topic_name = "orders"}) : std::nullopt;
-    });
+    }, std::move(without));
     auto report = job.look();
     EXPECT_TRUE(report) << report.error().message;
     if (!report) return {};
@@ -119,6 +122,54 @@ TEST_F(LogSalvageTest, NothingIsDoneToAnIntactLog) {
   EXPECT_TRUE(salvage(false).intact());
   ASSERT_EQ(open(), "");
   EXPECT_EQ(read_all(ids_[0]), range(0, 6));
+}
+
+TEST_F(LogSalvageTest, ADirectoryThatIsGivenUp) {
+  fill(ids_[0], 5);
+  put(ids_[0], 100);  // in the write-ahead log
+  fill(ids_[1], 3);
+  end(Death::kKill);
+  {
+    auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+    ASSERT_TRUE(manifests);
+    auto rows = (*manifests)->load();
+    ASSERT_TRUE(rows);
+    for (auto& row : *rows) {
+      if (row.partition.manifest.partition != ids_[0]) continue;
+      for (SegmentInfo& segment : row.partition.manifest.segments) segment.directory = 2;
+    }
+    const ManifestDatabase::Remaining all{{{1, Uuid::from_random(1, 1), "/first"}, {2, Uuid::from_random(2, 2), "/second"}},
+                                          {{ids_[0], {2, 2}}, {ids_[1], {0, 2}}, {ids_[2], {1, 1}}}};
+    ASSERT_TRUE((*manifests)->put_partitions(*rows, nullptr, &all));
+  }
+  ASSERT_TRUE(sim_.disk().create_directories("/first"));
+  const SalvageReport report = salvage(true, {2});
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_EQ(report.partitions[0].partition, ids_[0]);
+  ASSERT_THAT(report.partitions[0].lost, SizeIs(1));
+  EXPECT_EQ(report.partitions[0].lost[0].first, 0);
+  EXPECT_EQ(report.partitions[0].lost[0].next, 5);
+  EXPECT_THAT(report.damage, ElementsAre(HasSubstr("/second")));
+  EXPECT_THAT(report.set_aside, IsEmpty());
+  EXPECT_FALSE(sim_.disk().exists("/second").value());
+  {
+    auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+    ASSERT_TRUE(manifests);
+    const auto left = (*manifests)->directories();
+    ASSERT_TRUE(left);
+    ASSERT_THAT(*left, SizeIs(1));
+    EXPECT_EQ(left->front().path, "/first");
+    const auto places = (*manifests)->places();
+    ASSERT_TRUE(places);
+    for (const auto& [id, place] : *places) EXPECT_EQ(place, (id == ids_[2] ? PartitionPlace{1, 1} : PartitionPlace{0, 0}));
+    ASSERT_TRUE((*manifests)->put_directories({}));
+  }
+  EXPECT_TRUE(salvage(false).intact());
+  ASSERT_EQ(open(), "");
+  EXPECT_EQ(read_all(ids_[0]), range(5, 6));
+  EXPECT_EQ(read_all(ids_[1]), range(0, 3));
+  put(ids_[0], 100);
+  EXPECT_EQ(read_all(ids_[0]), range(5, 7));
 }
 
 TEST_F(LogSalvageTest, ABatchInASegment) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <utility>
 
+#include "base/counted.h"
 #include "base/log.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/segment_copy.h"
@@ -17,23 +18,26 @@ namespace {
 
 Result<bool> has_partition_folders(runtime::FileSystem& files, const std::string& path) {
   auto entries = files.list(path);
+  if (!entries && entries.error().code == ErrorCode::kNotFound) return false;  // a new one, which comes into being later
   if (!entries) return std::unexpected(std::move(entries.error()));
   return std::ranges::any_of(*entries, [](const runtime::DirectoryEntry& entry) {
     return entry.is_directory && parse_partition_folder_name(entry.name);
   });
 }
 
-std::unexpected<Error> missing(const ManifestDatabase::Directory& known,
+std::unexpected<Error> missing(runtime::FileSystem& files, const std::string& home, const ManifestDatabase::Directory& known,
                                const std::vector<LocalSegmentStore::ExtraDirectory>& extra) {
   const auto at_its_path = std::ranges::find(extra, known.path, &LocalSegmentStore::ExtraDirectory::path);
   const std::string what =
-      at_its_path == extra.end() ? "is not among log.dirs"
-      : at_its_path->fresh       ? "is empty now"
-                                 : "has another directory.id now, " + at_its_path->id.to_string();
+      at_its_path == extra.end() ? "is not among log.dirs: name it there. To do without it, move its partitions to another "
+                                   "directory first (kafka-reassign-partitions)"
+      : !at_its_path->fresh      ? "has another directory.id now, " + at_its_path->id.to_string() + ": is the right disk mounted?"
+      : files.exists(known.path).value_or(false) ? "is empty now: is its disk mounted?"
+                                                 : "does not exist: is its disk mounted?";
   return fail(ErrorCode::kNotFound,
-              fmt::format("log directory {} (directory.id {}) holds {} segments but {}: is its disk mounted? Bring it back. "
-                          "To do without it, move its partitions to another directory first; nothing was changed",
-                          known.path, known.id.to_string(), known.segments, what));
+              fmt::format("log directory {} (directory.id {}) holds {} but {} If it is lost, `weir log salvage {} "
+                          "--without {}` says what is lost with it, and serves the rest; nothing was changed",
+                          known.path, known.id.to_string(), counted(known.segments, "segment"), what.ends_with('?') ? what : what + ".", home, known.path));
 }
 
 // Whether a folder of the partition belongs there.
@@ -54,7 +58,7 @@ Result<void> LocalSegmentStore::use_directories(const std::vector<ExtraDirectory
   for (const auto& directory : *known) {
     next = std::max(next, directory.number + 1);
     if (std::ranges::find(extra, directory.id, &ExtraDirectory::id) != extra.end()) continue;
-    if (directory.segments > 0) return missing(directory, extra);
+    if (directory.segments > 0) return missing(files_, options_.log_dir, directory, extra);
     changed = true;
   }
   for (const ExtraDirectory& directory : extra) {

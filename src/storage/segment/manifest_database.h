@@ -39,9 +39,11 @@ class ManifestDatabase : public NotedDatabase {
   // Partitions whose rows cannot be right come with what is wrong instead of failing all; without an id if that is it. For
   // `weir log salvage`.
   Result<std::vector<Loaded>> load_damaged();
-  // The rows of `all` are these and no others; in one transaction, with the rows of the write-ahead log's files, if they are
-  // given. What open_damaged() found is mended then: `all` has every partition that was told of.
-  Result<void> put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files);
+  // The rows of `all` are these and no others; in one transaction, with the rows of the write-ahead log's files and of the
+  // directories, if they are given. What open_damaged() found is mended then: `all` has every partition that was told of.
+  struct Remaining;
+  Result<void> put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files,
+                              const Remaining* directories);
 
   struct Change {
     int64_t row = 0;
@@ -65,6 +67,11 @@ class ManifestDatabase : public NotedDatabase {
   Result<void> put_directories(std::span<const Directory> all);
   // Where partitions live, whether they have a row or not.
   using Places = std::vector<std::pair<PartitionId, PartitionPlace>>;
+  // All directories beside home, and places of partitions that change.
+  struct Remaining {
+    std::vector<Directory> directories;
+    Places places;
+  };
   Result<Places> places();
   Result<void> put_places(const Places& places);
   Result<void> drop_place(const PartitionId& partition);
@@ -98,6 +105,7 @@ class ManifestDatabase : public NotedDatabase {
   Result<int64_t> format();
   Result<void> upgrade();
   Result<void> settle_now() { return database_->suspect() ? database_->resolve() : Result<void>(); }
+  Result<void> store_directories(std::span<const Directory> all);
   Result<void> store_place(const PartitionId& partition, PartitionPlace place);
   Result<void> put_segment(int64_t row, const SegmentInfo& segment);
   Result<void> put_file(const SegmentStore::WalFile& file);

@@ -36,17 +36,17 @@ Result<std::vector<ManifestDatabase::Directory>> ManifestDatabase::directories()
 }
 
 Result<void> ManifestDatabase::put_directories(std::span<const Directory> all) {
-  return in_transaction([&]() -> Result<void> {
-    if (auto done = database_->execute("DELETE FROM directories"); !done) return done;
-    for (const Directory& directory : all) {
-      auto done = put_directory_.bind(1, directory.number)
-                      .bind(2, Bytes(directory.id.bytes))
-                      .bind(3, as_bytes(directory.path))
-                      .run();
-      if (!done) return done;
-    }
-    return {};
-  });
+  return in_transaction([&] { return store_directories(all); });
+}
+
+Result<void> ManifestDatabase::store_directories(std::span<const Directory> all) {
+  if (auto done = database_->execute("DELETE FROM directories"); !done) return done;
+  for (const Directory& directory : all) {
+    auto done =
+        put_directory_.bind(1, directory.number).bind(2, Bytes(directory.id.bytes)).bind(3, as_bytes(directory.path)).run();
+    if (!done) return done;
+  }
+  return {};
 }
 
 Result<ManifestDatabase::Places> ManifestDatabase::places() {

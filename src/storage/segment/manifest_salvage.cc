@@ -87,10 +87,17 @@ Result<void> ManifestDatabase::put_exactly(const Loaded& loaded) {
   return {};
 }
 
-Result<void> ManifestDatabase::put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files) {
+Result<void> ManifestDatabase::put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files,
+                                              const Remaining* directories) {
   return in_transaction([&]() -> Result<void> {
     for (const Loaded& loaded : all) {
       if (auto done = put_exactly(loaded); !done) return done;
+    }
+    if (directories) {
+      if (auto done = store_directories(directories->directories); !done) return done;
+      for (const auto& [partition, place] : directories->places) {
+        if (auto done = store_place(partition, place); !done) return done;
+      }
     }
     if (!damage_.rows.empty() || !damage_.whole.empty()) database_->mend(least_revision_);
     return files ? put_files(*files) : Result<void>();

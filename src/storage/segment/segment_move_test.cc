@@ -309,7 +309,7 @@ TEST(SegmentMoveTest, ADirectoryThatHoldsSegmentsIsMissed) {
   ASSERT_EQ(world.open(), "");
   ASSERT_TRUE(world.place(id, 1));
   ASSERT_TRUE(world.merge(id, 3));
-  EXPECT_THAT(world.open({}), HasSubstr("/b (directory.id " + kIdOfB.to_string() + ") holds 1 segments"));
+  EXPECT_THAT(world.open({}), HasSubstr("/b (directory.id " + kIdOfB.to_string() + ") holds 1 segment"));
   EXPECT_THAT(world.open({{"/b", kIdOfC, true}}), HasSubstr("is empty now"));
   EXPECT_THAT(world.open({{"/b", kIdOfC}}), HasSubstr("another directory.id"));
   EXPECT_THAT(world.open({{"/b", kIdOfB}, {"/c", kIdOfC}}), "") << "one more is fine";
