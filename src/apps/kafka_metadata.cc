@@ -7,6 +7,7 @@
 
 #include "apps/file_window.h"
 #include "apps/kafka_folder.h"
+#include "broker/config/broker_config.h"
 #include "broker/metadata/change_log.h"
 #include "protocol/record_batch.h"
 #include "protocol/wire.h"
@@ -175,6 +176,27 @@ void apply_partition_change(protocol::Reader& in, KafkaMetadata& metadata) {
   }
 }
 
+// Of a broker: what is so here whatever is set, or without setting it.
+bool holds_anyway(broker::ConfigResourceType resource, const std::string& name, std::string_view value) {
+  const broker::ConfigKey* key = resource == broker::ConfigResourceType::kBroker ? broker::find_broker_config_key(name) : nullptr;
+  if (key == nullptr) return false;
+  return value == (key->holds ? key->holds : key->default_value ? key->default_value : "");
+}
+
+std::string how_to_set(broker::ConfigResourceType resource, const std::string& entity, const std::string& name, const std::string& value) {
+  using broker::ConfigResourceType;
+  if (resource == ConfigResourceType::kBroker) {
+    if (auto taken = broker::check_dynamic_configs({{name, value}}); !taken) return "not taken here either: " + taken.error().message;
+  }
+  const char* const type = resource == ConfigResourceType::kBroker          ? "brokers"
+                           : resource == ConfigResourceType::kClientMetrics ? "client-metrics"
+                           : resource == ConfigResourceType::kGroup         ? "groups"
+                                                                            : nullptr;
+  if (type == nullptr) return "there is nothing of this kind here";
+  return fmt::format("set it anew when Weir runs, with kafka-configs.sh --entity-type {} {} --alter --add-config {}={}", type,
+                     entity.empty() ? "--entity-default" : "--entity-name " + entity, name, value);
+}
+
 void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
   const auto resource = static_cast<broker::ConfigResourceType>(in.i8());
   const std::string resource_name(in.string(true));
@@ -182,14 +204,15 @@ void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
   const auto value = in.nullable_string(true);
   if (!in.ok()) return;
   if (resource != broker::ConfigResourceType::kTopic) {
-    const std::pair<uint32_t, std::string> about(kConfig, fmt::format("{}\n{}\n{}", static_cast<int>(resource), resource_name, name));
-    if (!value) {
-      metadata.not_taken.erase(about);
+    std::string about = fmt::format("{}\n{}\n{}", static_cast<int>(resource), resource_name, name);
+    if (!value || holds_anyway(resource, name, *value)) {
+      metadata.configs_not_taken.erase(about);
       return;
     }
     const std::string text(*value);
-    metadata.not_taken[about] = fmt::format("configuration {}={} of {}", name, broker::value_text(resource, name, &text),
-                                            broker::resource_text(resource, resource_name));
+    metadata.configs_not_taken[std::move(about)] = fmt::format(
+        "Configuration {}={} of {}: {}.", name, broker::value_text(resource, name, &text), broker::resource_text(resource, resource_name),
+        how_to_set(resource, resource_name, name, text));
     return;
   }
   const auto topic = metadata.topics.find(resource_name);

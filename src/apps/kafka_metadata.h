@@ -35,6 +35,8 @@ struct KafkaMetadata {
   // What is there in the end, and is not taken: the kind of record and what it is about -> what a report calls it.
   std::map<std::pair<uint32_t, std::string>, std::string> not_taken;
   std::unordered_map<TopicId, std::string> names;
+  // Likewise configs of brokers, groups and client metrics, but for values that hold here anyway: with what to do.
+  std::map<std::string, std::string> configs_not_taken;
   uint64_t records = 0;
   int64_t end_offset = 0;
   std::string damage;  // why the log ends before its last file does; empty if it does not

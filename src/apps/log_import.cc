@@ -11,6 +11,7 @@
 #include "apps/import_target.h"
 #include "apps/kafka_partition.h"
 #include "apps/kafka_segment_copy.h"
+#include "base/counted.h"
 #include "broker/config/topic_config.h"
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/cluster_id_record.h"
@@ -137,7 +138,8 @@ Result<void> Importer::read_source() {
   }
   std::map<std::string_view, uint64_t> records;
   for (const auto& [about, what] : metadata_.not_taken) ++records[what];
-  for (const auto& [what, count] : records) not_taken(fmt::format("{}: {} records.", what, count));
+  for (const auto& [what, count] : records) not_taken(fmt::format("{}: {}.", what, counted(count, "record")));
+  for (const auto& [about, what] : metadata_.configs_not_taken) not_taken(what);
   return {};
 }
 
