@@ -69,10 +69,11 @@ Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::s
     const auto file = there->second.find(name);
     const std::string lost = fmt::format("offsets {} to {}", segment.base_offset, segment.next_offset - 1);
     if (file == there->second.end()) {
-      check.problems.push_back(fmt::format("{}: MISSING, with {}", path, lost));
+      check.problems.push_back({"missing", path, fmt::format("{}: MISSING, with {}", path, lost)});
     } else if (file->second < segment.length) {
-      check.problems.push_back(fmt::format("{}: DAMAGED: cut short, {} bytes of {} are there (of {})", path, file->second,
-                                           segment.length, lost));
+      check.problems.push_back({"cut short", path,
+                                fmt::format("{}: DAMAGED: cut short, {} bytes of {} are there (of {})", path, file->second,
+                                            segment.length, lost)});
     }
   }
   return {};
@@ -117,8 +118,10 @@ void try_start(OverlayFiles& overlay, const std::string& folder, const Manifests
   LogLines lines(LogLevel::kError);
   const auto tried = Server::try_storage(runtime, std::move(options));
   machine.stop();
-  for (std::string& line : lines.take()) check.problems.push_back(std::move(line));
-  if (!tried) check.problems.push_back(fmt::format("{}: weir serve would refuse it: {}", folder, tried.error().message));
+  for (std::string& line : lines.take()) check.problems.push_back({"damaged", folder, std::move(line)});
+  if (!tried) {
+    check.problems.push_back({"refused", folder, fmt::format("{}: weir serve would refuse it: {}", folder, tried.error().message)});
+  }
 }
 
 }  // namespace
@@ -127,7 +130,13 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
   FolderCheck check;
   const auto has = [&](const char* name) { return files.exists(folder + "/" + name).value_or(false); };
   if (!has(kDatabase)) {
-    if (has("meta.db")) check.problems.push_back(fmt::format("{}/{}: MISSING, and with it what the segments hold", folder, kDatabase));
+    const std::string path = folder + "/" + kDatabase;
+    if (has("meta.db")) {
+      check.problems.push_back({"missing", path, path + ": MISSING, and with it what the segments hold"});
+    } else if (const auto below = folder_of_weir_in(files, folder); below && !below->empty()) {
+      check.note = fmt::format("{0} is no data folder, but {0}/{1} is one: verify that, to have its files held against its manifests",
+                               folder, *below);
+    }
     return check;
   }
   std::unique_ptr<runtime::File> lock;
@@ -145,7 +154,7 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
   if (!overlay) return std::unexpected(overlay.error());
   auto loaded = load_manifests(**overlay, folder);
   if (!loaded) {
-    check.problems.push_back(loaded.error().message);
+    check.problems.push_back({"refused", folder + "/" + kDatabase, loaded.error().message});
     return check;
   }
   check.has_manifests = true;
@@ -153,8 +162,12 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
     if (auto ok = compare(files, loaded->log_dirs, each.partition.manifest, check); !ok) return std::unexpected(ok.error());
   }
   lock.reset();  // as the start takes it
-  if (has("meta.properties")) try_start(**overlay, folder, *loaded, check);
-  else if (has("meta.db")) check.problems.push_back(fmt::format("{}: MISSING: no meta.properties; weir serve would refuse it", folder));
+  if (has("meta.properties")) {
+    try_start(**overlay, folder, *loaded, check);
+  } else if (has("meta.db")) {
+    check.problems.push_back({"missing", folder + "/meta.properties",
+                              fmt::format("{}: MISSING: no meta.properties; weir serve would refuse it", folder)});
+  }
   return check;
 }
 

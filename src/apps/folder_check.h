@@ -13,11 +13,17 @@
 
 namespace weir::apps {
 
+struct FolderProblem {
+  std::string kind;  // "missing", "cut short", "refused": by a start; "damaged": what a start would find and serve around
+  std::string path;
+  std::string text;  // a line
+};
+
 struct FolderCheck {
   bool has_manifests = false;  // otherwise no data folder, or one that a broker has open: each file stands for itself
   std::string note;            // why there is nothing to compare with, if that is worth a line
   std::map<std::string, uint64_t> valid_bytes;  // of every segment file that a manifest names, by path
-  std::vector<std::string> problems;            // a line each: what is missing, too short, or what a start would refuse
+  std::vector<FolderProblem> problems;
 };
 
 // `folder` exists.

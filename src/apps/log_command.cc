@@ -9,10 +9,12 @@
 #include <string_view>
 #include <vector>
 
+#include "apps/absolute_path.h"
 #include "apps/folder_check.h"
 #include "apps/log_import.h"
 #include "apps/salvage_command.h"
 #include "apps/topic_names_file.h"
+#include "base/counted.h"
 #include "base/json.h"
 #include "base/printable.h"
 #include "runtime/posix_file_system.h"
@@ -28,6 +30,13 @@ namespace {
 
 void print_line(std::string_view line) { fmt::print("{}\n", line); }
 
+std::string_view action_name(const cli::LogCommand& command) {
+  return command.action == cli::LogCommand::Action::kVerify ? "verify" : "dump";
+}
+bool verifies_in_json(const cli::LogCommand& command) {
+  return command.json && command.action == cli::LogCommand::Action::kVerify;
+}
+
 bool ends_with_any(std::string_view name, std::initializer_list<std::string_view> endings) {
   for (const std::string_view ending : endings) {
     if (name.ends_with(ending)) return true;
@@ -41,8 +50,25 @@ bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare
 struct Findings {
   std::vector<std::string> paths;
   std::map<std::string, uint64_t> valid_bytes;  // of segments, where a manifest tells
-  bool intact = true;
+  size_t problems = 0;  // beside those of files that were read
+  size_t damaged_files = 0;
+  bool intact() const { return problems == 0 && damaged_files == 0; }
 };
+
+// For people on stderr; for programs an object.
+void tell(const cli::LogCommand& command, const FolderProblem& problem) {
+  if (verifies_in_json(command)) {
+    fmt::print("{{\"type\":\"problem\",\"kind\":{},\"path\":{},\"text\":{}}}\n", json_string(problem.kind),
+               json_string(problem.path), json_string(problem.text));
+  } else {
+    fmt::print(stderr, "{}\n", problem.text);
+  }
+}
+
+void tell_fault(const cli::LogCommand& command, std::string_view kind, const std::string& path, std::string_view text) {
+  const std::string line = verifies_in_json(command) ? std::string(text) : fmt::format("weir log {}: {}", action_name(command), text);
+  tell(command, {std::string(kind), path, line});
+}
 
 bool is_link(const std::string& path) {
   std::error_code ignored;
@@ -72,24 +98,24 @@ Result<void> collect(runtime::FileSystem& files, const std::string& folder, cons
 }
 
 // A file, or a folder of them.
-Result<void> collect_named(runtime::FileSystem& files, std::string named, Findings& into) {
+Result<void> collect_named(runtime::FileSystem& files, std::string named, const cli::LogCommand& command, Findings& into) {
   while (named.size() > 1 && named.back() == '/') named.pop_back();
   std::error_code error;
+  if (!std::filesystem::exists(named, error) && !error) return fail(ErrorCode::kNotFound, named + " does not exist");
   if (!std::filesystem::is_directory(named, error)) {
     into.paths.push_back(named);  // what is wrong with it is said when it is opened
     return {};
   }
   auto check = check_folder(files, named);
   if (!check) return std::unexpected(check.error());
-  if (!check->note.empty()) fmt::print(stderr, "weir: {}\n", check->note);
-  for (const std::string& problem : check->problems) {
-    fmt::print(stderr, "{}\n", problem);
-    into.intact = false;
-  }
+  if (!check->note.empty() && verifies_in_json(command)) print_line(fmt::format("{{\"type\":\"note\",\"text\":{}}}", json_string(check->note)));
+  else if (!check->note.empty()) fmt::print(stderr, "weir log {}: {}\n", action_name(command), check->note);
+  for (const FolderProblem& problem : check->problems) tell(command, problem);
+  into.problems += check->problems.size();
   const size_t before = into.paths.size();
   if (auto ok = collect(files, named, *check, into); !ok) return ok;
   into.valid_bytes.merge(check->valid_bytes);
-  if (into.paths.size() == before && into.intact) {
+  if (into.paths.size() == before && into.problems == 0) {
     return fail(ErrorCode::kNotFound,
                 fmt::format("there is no log in {}: no segment file (*.log) and no WAL file (*.wal)", named));
   }
@@ -121,17 +147,39 @@ Owner owner_of(const std::string& path, const std::map<TopicId, std::string>& na
   return {name == names.end() ? std::string() : name->second, id ? id->index : -1};
 }
 
-// Says in JSON which file the lines that follow are about.
-void print_file_line(const std::string& path, const Owner& owner) {
+// Says in JSON which file it is: of a dump before its lines, of a check behind them, with `found`.
+void print_file_line(const std::string& path, const Owner& owner, std::string_view found = {}) {
   fmt::print("{{\"type\":\"file\",\"path\":{}", json_string(path));
   if (owner.partition >= 0) fmt::print(",\"topic\":{},\"partition\":{}", json_string(owner.topic), owner.partition);
-  fmt::print("}}\n");
+  fmt::print("{}}}\n", found);
+}
+
+void tell_unreadable(const cli::LogCommand& command, const std::string& path, const Owner& owner, const Error& error) {
+  if (verifies_in_json(command)) {
+    print_file_line(path, owner, fmt::format(",\"state\":\"unreadable\",\"error\":{}", json_string(error.message)));
+  } else {
+    fmt::print(stderr, "weir log {}: {}\n", action_name(command), error.message);
+  }
+}
+
+std::string json_of(const storage::SegmentDumpSummary& found) {
+  return fmt::format(",\"batches\":{},\"records\":{},\"first_offset\":{},\"next_offset\":{},\"bytes\":{},\"damaged_batches\":{},"
+                     "\"trailing_bytes\":{},\"state\":\"{}\"",
+                     found.batches, found.records, found.first_offset, found.next_offset, found.valid_bytes, found.damaged_batches,
+                     found.trailing_bytes, found.damaged() ? "damaged" : "intact");
+}
+
+std::string json_of(const storage::WalDumpSummary& found) {
+  return fmt::format(",\"first_chunk\":{},\"last_chunk\":{},\"batches\":{},\"bytes\":{},\"bytes_expected\":{},\"damaged_batches\":{},"
+                     "\"damaged_chunks\":{},\"missing_chunks\":{},\"header_damaged\":{},\"state\":\"{}\"",
+                     found.first_chunk, found.last_chunk, found.batches, found.bytes, found.bytes_promised, found.damaged_batches,
+                     found.damaged_chunks, found.missing_chunks, found.header_damaged, found.damaged() ? "damaged" : "intact");
 }
 
 bool process_segment(runtime::FileSystem& files, const std::string& path, uint64_t valid_bytes,
                      const cli::LogCommand& command, const std::map<TopicId, std::string>& names) {
   const Owner owner = owner_of(path, names);
-  if (command.json) print_file_line(path, owner);
+  if (command.json && !verifies_in_json(command)) print_file_line(path, owner);
   storage::SegmentDumpOptions options;
   options.valid_bytes = valid_bytes;
   options.verify_only = command.action == cli::LogCommand::Action::kVerify;
@@ -139,14 +187,17 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, uint64
   options.json = command.json;
   const auto summary = storage::dump_segment_file(files, path, options, print_line);
   if (!summary) {
-    fmt::print(stderr, "weir: {}\n", summary.error().message);
+    tell_unreadable(command, path, owner, summary.error());
     return false;
   }
+  if (verifies_in_json(command)) print_file_line(path, owner, json_of(*summary));
   if (!command.json) {
-    fmt::print("{}{}: {} batches, {} records, offsets {} to {}, {} bytes{}\n", path, owner.text(), summary->batches,
-               summary->records, summary->first_offset, summary->next_offset, summary->valid_bytes,
-               summary->damaged() ? fmt::format("; DAMAGED: {} batches, {} bytes after the last whole batch",
-                                                summary->damaged_batches, summary->trailing_bytes)
+    fmt::print("{}{}: {}, {}, offsets {} to {}, {}{}\n", path, owner.text(), counted(summary->batches, "batch", "batches"),
+               counted(summary->records, "record"), summary->first_offset, summary->next_offset,
+               counted(summary->valid_bytes, "byte"),
+               summary->damaged() ? fmt::format("; DAMAGED: {}, {} after the last whole batch",
+                                                counted(summary->damaged_batches, "batch", "batches"),
+                                                counted(summary->trailing_bytes, "byte"))
                                   : std::string("; intact"));
   }
   return !summary->damaged();
@@ -154,7 +205,7 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, uint64
 
 bool process_wal(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command,
                  const std::map<TopicId, std::string>& names) {
-  if (command.json) print_file_line(path, {});
+  if (command.json && !verifies_in_json(command)) print_file_line(path, {});
   storage::WalDumpOptions options;
   options.json = command.json;
   options.topic_name = [&names](const TopicId& id) {
@@ -165,13 +216,16 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
   const auto summary =
       storage::dump_wal_file(files, path, options, [&](std::string_view line) { if (!verify) print_line(line); });
   if (!summary) {
-    fmt::print(stderr, "weir: {}\n", summary.error().message);
+    tell_unreadable(command, path, {}, summary.error());
     return false;
   }
+  if (verifies_in_json(command)) print_file_line(path, {}, json_of(*summary));
   if (!command.json) {
-    fmt::print("{}: chunks {} to {}, {} batches{}\n", path, summary->first_chunk, summary->last_chunk, summary->batches,
-               summary->damaged() ? fmt::format("; DAMAGED: {} batches, {} chunks, {} chunks missing{}{}",
-                                                summary->damaged_batches, summary->damaged_chunks, summary->missing_chunks,
+    fmt::print("{}: chunks {} to {}, {}{}\n", path, summary->first_chunk, summary->last_chunk,
+               counted(summary->batches, "batch", "batches"),
+               summary->damaged() ? fmt::format("; DAMAGED: {}, {}, {} missing{}{}",
+                                                counted(summary->damaged_batches, "batch", "batches"),
+                                                counted(summary->damaged_chunks, "chunk"), counted(summary->missing_chunks, "chunk"),
                                                 summary->header_damaged ? ", the file's header" : "",
                                                 summary->short_file()
                                                     ? fmt::format(", cut short ({} bytes of {} are there)",
@@ -192,12 +246,12 @@ int run_import(const cli::LogCommand& command) {
   options.copy = command.copy;
   options.accept_unclean = command.accept_unclean;
   for (std::string* path : {&options.source, &options.data_dir}) {
-    while (path->size() > 1 && path->back() == '/') path->pop_back();
+    if (!path->empty()) *path = absolute_path(*path);
   }
   const auto report = import_kafka_log(*runtime.files, *runtime.pool, *runtime.clock, options,
                                        [](const std::string& line) { fmt::print(stderr, "{}\n", line); });
   if (!report) {
-    fmt::print(stderr, "weir: {}\n", one_line(report.error().message));
+    fmt::print(stderr, "weir log import: {}\n", one_line(report.error().message));
     return 1;
   }
   if (command.json) {
@@ -210,16 +264,12 @@ int run_import(const cli::LogCommand& command) {
   return 0;
 }
 
-}  // namespace
-
-int run_log_command(const cli::LogCommand& command) {
-  if (command.action == cli::LogCommand::Action::kImport) return run_import(command);
-  if (command.action == cli::LogCommand::Action::kSalvage) return run_salvage(command);
-  runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
-  Findings findings;
+// The exit code.
+int look_at_all(runtime::FileSystem& files, const cli::LogCommand& command, Findings& findings) {
   for (const std::string& named : command.files) {
-    if (auto ok = collect_named(files, named, findings); !ok) {
-      fmt::print(stderr, "weir: {}\n", ok.error().message);
+    if (auto ok = collect_named(files, named, command, findings); !ok) {
+      tell_fault(command, ok.error().code == ErrorCode::kNotFound ? "missing" : "unreadable", named, ok.error().message);
+      ++findings.problems;
       return 1;
     }
   }
@@ -230,15 +280,31 @@ int run_log_command(const cli::LogCommand& command) {
     if (is_segment(path)) {
       const auto known = findings.valid_bytes.find(path);
       const uint64_t valid_bytes = known == findings.valid_bytes.end() ? UINT64_MAX : known->second;
-      findings.intact &= process_segment(files, path, valid_bytes, command, names[folder]);
+      findings.damaged_files += !process_segment(files, path, valid_bytes, command, names[folder]);
     } else if (is_wal(path)) {
-      findings.intact &= process_wal(files, path, command, names[folder]);
+      findings.damaged_files += !process_wal(files, path, command, names[folder]);
     } else {
-      fmt::print(stderr, "weir: {} is neither a segment file (*.log) nor a WAL file (*.wal)\n", path);
+      tell_fault(command, "not a log file", path, path + " is neither a segment file (*.log) nor a WAL file (*.wal)");
+      ++findings.problems;
       return 2;
     }
   }
-  return findings.intact ? 0 : 1;
+  return findings.intact() ? 0 : 1;
+}
+
+}  // namespace
+
+int run_log_command(const cli::LogCommand& command) {
+  if (command.action == cli::LogCommand::Action::kImport) return run_import(command);
+  if (command.action == cli::LogCommand::Action::kSalvage) return run_salvage(command);
+  runtime::PosixFileSystem files(runtime::FlushEngineKind::kAuto);
+  Findings findings;
+  const int status = look_at_all(files, command, findings);
+  if (verifies_in_json(command)) {
+    print_line(fmt::format("{{\"type\":\"verdict\",\"intact\":{},\"files\":{},\"damaged_files\":{},\"problems\":{}}}", status == 0,
+                           findings.paths.size(), findings.damaged_files, findings.problems));
+  }
+  return status;
 }
 
 }  // namespace weir::apps

@@ -1,17 +1,20 @@
 #include "apps/serve.h"
 
 #include <fmt/format.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <fstream>
+#include <functional>
 #include <utility>
 
+#include "apps/absolute_path.h"
 #include "apps/flush_probe.h"
 #include "apps/log_sink.h"
 #include "apps/process_metrics.h"
@@ -20,6 +23,7 @@
 #include "apps/service_notice.h"
 #include "apps/start_notes.h"
 #include "apps/temporary_folder.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
 #include "runtime/machine.h"
@@ -32,15 +36,23 @@ namespace {
 
 constexpr int kStarted = 0, kFailed = 1, kBadArguments = 2;
 
+// One for each line: a configuration may have several faults.
+void each_line(std::string_view text, const std::function<void(std::string_view)>& tell) {
+  for (size_t end = 0; end != std::string_view::npos; text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1)) {
+    end = text.find('\n');
+    tell(text.substr(0, end));
+  }
+}
+
 int complain(const Error& error, int code) {
-  fmt::print(stderr, "weir: {}\n", error.message);
+  each_line(error.message, [](std::string_view line) { fmt::print(stderr, "weir: {}\n", line); });
   return code;
 }
 
 // Once it is known how the log is written.
 int complain(const Error& error, int code, const broker::BrokerConfig& config) {
   if (config.text("log.format") != "json") return complain(error, code);
-  log_error("server", "{}", error.message);
+  each_line(error.message, [](std::string_view line) { log_error("server", "{}", line); });
   return code;
 }
 
@@ -91,17 +103,9 @@ Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
   return config;
 }
 
-// As Kafka names a log directory: absolute, without a slash at the end.
-std::string absolute_path(std::string path) {
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  std::error_code failed;
-  const auto absolute = std::filesystem::absolute(path, failed);
-  return failed ? path : absolute.string();
-}
-
 // Where the data goes by --data-dir or, as Kafka's own properties files have it, by log.dirs. The first one is home.
 Result<std::vector<std::string>> log_dirs_of(const cli::ServeCommand& command, const broker::BrokerConfig& config) {
-  if (!command.data_dir.empty()) return std::vector<std::string>{command.data_dir};
+  if (!command.data_dir.empty()) return std::vector<std::string>{absolute_path(command.data_dir)};
   const std::string dirs(config.text(config.is_set("log.dirs") ? "log.dirs" : "log.dir"));
   if (dirs.empty()) {
     return fail(ErrorCode::kInvalid,
@@ -141,9 +145,9 @@ std::string listening_text(const Server& server) {
 
 void log_ready(const Server& server, const broker::BrokerConfig& config) {
   const auto& http = server.http_address();
-  log_info("server", "Weir {} is ready: listening on {}; {}data in {} (cluster {}, {} topics); flush {}; recovery {}", WEIR_VERSION,
+  log_info("server", "Weir {} is ready: listening on {}; {}data in {} (cluster {}, {}); flush {}; recovery {}", WEIR_VERSION,
            listening_text(server), http ? fmt::format("HTTP on {}; ", broker::endpoint_text(*http)) : "", server.data_dir(),
-           server.cluster_id(), server.topic_count(), config.text("weir.flush"),
+           server.cluster_id(), counted(server.topic_count(), "topic"), config.text("weir.flush"),
            server.first_start() ? "not needed" : server.recovery().clean ? "after a clean end" : "after an unclean end");
 }
 
@@ -158,33 +162,59 @@ void print_banner(const Server& server, const cli::ServeCommand& command, const 
   if (const auto& http = server.http_address()) {
     fmt::print("  health     http://{}/health, /ready, /metrics\n", broker::endpoint_text(*http));
   }
-  fmt::print("  data       {}{} (cluster {}, {} topic{})\n", server.data_dir(),
-             command.ephemeral ? ", removed at the end" : "", server.cluster_id(), server.topic_count(),
-             server.topic_count() == 1 ? "" : "s");
+  fmt::print("  data       {}{} (cluster {}, {})\n", server.data_dir(), command.ephemeral ? ", removed at the end" : "",
+             server.cluster_id(), counted(server.topic_count(), "topic"));
   for (const std::string& path : server.more_dirs()) fmt::print("             {} (segments only)\n", path);
   fmt::print("  flush      {}\n", flush_text(config, measured));
   if (server.first_start()) {
     fmt::print("  recovery   nothing to do, the folder is new\n");
   } else {
-    fmt::print("  recovery   {}: {} partitions, {} batches above the segments, {} bytes read in {} ms\n",
-               recovery.clean ? "clean end" : "unclean end", recovery.partitions, recovery.batches, recovery.bytes_read,
-               recovery.duration_ms);
-    if (recovery.torn_bytes) fmt::print("             {} bytes that were never acknowledged were cut off\n", recovery.torn_bytes);
+    fmt::print("  recovery   {}: {}, {} above the segments, {} read in {} ms\n",
+               recovery.clean ? "clean end" : "unclean end", counted(recovery.partitions, "partition"),
+               counted(recovery.batches, "batch", "batches"), counted(recovery.bytes_read, "byte"), recovery.duration_ms);
+    if (recovery.torn_bytes) {
+      fmt::print("             {} never acknowledged, and cut off\n",
+                 counted(recovery.torn_bytes, "byte that was", "bytes that were"));
+    }
     if (recovery.offline_partitions) {
-      fmt::print("             {} partitions are OFFLINE: damage was found, see the log above\n", recovery.offline_partitions);
+      fmt::print("             {} OFFLINE: damage was found, see the log above\n",
+                 counted(recovery.offline_partitions, "partition is", "partitions are"));
     }
   }
   fmt::print("  try        echo hello | kcat -b {} -t greetings -P && kcat -b {} -t greetings -C -e\n", bootstrap, bootstrap);
   std::fflush(stdout);
 }
 
+Result<void> check_ready_descriptor(int descriptor) {
+  if (descriptor < 0) return {};
+  const int flags = ::fcntl(descriptor, F_GETFL);
+  const char* const fault = flags < 0 ? "is not open" : (flags & O_ACCMODE) == O_RDONLY ? "is not open for writing" : nullptr;
+  if (!fault) return {};
+  return fail(ErrorCode::kInvalid, fmt::format("--ready-fd {}: this descriptor {}; whoever starts the broker opens it, as a shell does "
+                                               "with {}>FILE",
+                                               descriptor, fault, descriptor));
+}
+
+// What killed --ephemeral brokers left may be large: it goes when clients are served, beside the event loop, and the end does not
+// wait for it.
+void remove_folders_of_the_dead(runtime::RealRuntime& runtime, const std::shared_ptr<std::atomic<bool>>& ending) {
+  auto removed = std::make_shared<size_t>(0);
+  runtime.runtime().pool->submit(
+      [removed, ending] { *removed = TemporaryFolder::sweep([&] { return ending->load(std::memory_order_relaxed); }); }, runtime.loop(0),
+      [removed] {
+        if (*removed == 0) return;
+        log_info("server", "Removed {} of --ephemeral brokers that were killed", counted(*removed, "temporary folder"));
+      });
+}
+
 int run(const cli::ServeCommand& command, ServerOptions options) {
   const broker::BrokerConfig config = options.config;
   runtime::RealRuntimeOptions runtime_options;
-  runtime_options.loops = command.shards ? command.shards : static_cast<unsigned>(config.integer("weir.shards"));
+  runtime_options.loops = command.shards.value_or(static_cast<unsigned>(config.integer("weir.shards")));
   runtime::RealRuntime runtime(runtime_options);
   std::unique_ptr<Server> server;
   bool stopping = false;  // loop 0
+  const auto ending = std::make_shared<std::atomic<bool>>(false);
   Result<void> outcome;   // loop 0, read after the loops have ended
   std::unique_ptr<FlushProbe> probe;
   const ServiceNotice service = ServiceNotice::from_environment();
@@ -192,6 +222,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
     // A closed terminal may tell it twice: the kernel and the shell.
     if (stopping && signal == SIGHUP) return;
     if (signal != 0) log_info("server", "Signal {} asks the broker to {}", signal, stopping ? "end at once" : "stop");
+    ending->store(true, std::memory_order_relaxed);
     if (std::exchange(stopping, true)) return runtime.request_stop();  // a second signal does not wait
     service.stopping();
     server->stop([&] { runtime.request_stop(); });
@@ -201,8 +232,8 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   runtime::SignalWatch signals(runtime.loop(0), stop);
 
   if (auto made = runtime.make_threads(); !made) return complain(made.error(), kFailed, config);
-  log_info("server", "Weir {} starts: process {}, {} shards, data in {}", WEIR_VERSION, getpid(), runtime.runtime().loops.size(),
-           options.data_dir);
+  log_info("server", "Weir {} starts: process {}, {}, data in {}", WEIR_VERSION, getpid(),
+           counted(runtime.runtime().loops.size(), "shard"), options.data_dir);
   auto started = Server::start(runtime.runtime(), std::move(options));
   if (!started) return complain(started.error(), kFailed, config);
   server = std::move(*started);
@@ -218,6 +249,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
     service.ready();
     note_open_listeners(server->listeners());
     if (command.ready_fd >= 0) write_ready_line(command.ready_fd, *server);
+    if (command.ephemeral) remove_folders_of_the_dead(runtime, ending);
     probe = FlushProbe::start(runtime.runtime(), runtime.loop(0), server->data_dir(),
                               [&](FlushProbe::Latency measured) {
                                 server->calibrate(measured.p99_ns, measured.bytes_per_second);
@@ -241,6 +273,8 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
 }  // namespace
 
 int serve(const cli::ServeCommand& command) {
+  // Before anything else is opened, which could get that number.
+  if (auto ok = check_ready_descriptor(command.ready_fd); !ok) return complain(ok.error(), kBadArguments);
   install_log_sink(command.verbose, LogFormat::kText);
   ServerOptions options;
   auto config = read_config(command);
@@ -257,14 +291,10 @@ int serve(const cli::ServeCommand& command) {
   note_ignored_environment();
   TemporaryFolder temporary;
   if (command.ephemeral) {
-    if (const size_t swept = TemporaryFolder::sweep()) {
-      log_info("server", "Removed {} temporary folder{} of --ephemeral brokers that were killed", swept, swept == 1 ? "" : "s");
-    }
     auto created = TemporaryFolder::create();
     if (!created) return complain(created.error(), kFailed);
     temporary = std::move(*created);
     options.data_dir = temporary.path() + "/data";
-    options.other_http_port = true;
     options.disk_reserve = false;
   } else {
     auto log_dirs = log_dirs_of(command, options.config);

@@ -7,7 +7,9 @@
 
 #include "apps/disk_shares.h"
 #include "apps/http_endpoints.h"
+#include "apps/listener_settings.h"
 #include "apps/log_cleaning.h"
+#include "apps/start_notes.h"
 #include "apps/topic_names_file.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
@@ -46,33 +48,6 @@ uint64_t random_incarnation(runtime::Random& random) {
   return incarnation;
 }
 
-// Those for clients.
-Result<std::vector<broker::ListenerInfo>> client_listeners(const broker::BrokerConfig& config) {
-  auto listeners = broker::combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
-                                             config.text("listener.security.protocol.map"));
-  if (!listeners) return listeners;
-  // Configurations of Kafka's brokers that are controllers as well name listeners that clients do not use.
-  const std::string controllers = "," + std::string(config.text("controller.listener.names")) + ",";
-  std::erase_if(*listeners, [&](const auto& l) { return controllers.find("," + l.name + ",") != std::string::npos; });
-  if (listeners->empty()) return fail(ErrorCode::kInvalid, "listeners: there is none for clients");
-  for (const broker::ListenerInfo& listener : *listeners) {
-    if (listener.security_protocol != "PLAINTEXT") {
-      return fail(ErrorCode::kUnsupported, fmt::format("listener {}: {} is not available in this version", listener.name,
-                                                       listener.security_protocol));
-    }
-  }
-  return listeners;
-}
-
-// None if it is off.
-Result<std::optional<runtime::Endpoint>> http_listener(const broker::BrokerConfig& config) {
-  const std::string_view text = config.text("http.listener");
-  if (text.empty() || text == "off") return std::nullopt;
-  auto endpoint = broker::parse_endpoint(text);
-  if (!endpoint) return fail(endpoint.error().code, "http.listener: " + endpoint.error().message);
-  return std::move(*endpoint);
-}
-
 }  // namespace
 
 Server::Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes)
@@ -98,9 +73,7 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
   const uint64_t memory = memory_of(options);
   std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
   const broker::BrokerConfig& config = server->options_.config;
-  for (const broker::ConfigKey* key : config.without_effect()) {
-    log_warn(kModule, "{} has no effect: {}", key->name, key->doc);
-  }
+  note_settings(config);
   auto listeners = client_listeners(config);
   if (!listeners) return std::unexpected(listeners.error());
   server->listeners_ = std::move(*listeners);
@@ -178,13 +151,13 @@ Result<void> Server::open_storage() {
   return make_broker(std::move(*metadata));
 }
 
-// First all are looked at; only then those that are new are marked: what is empty may be the place where a disk is missing.
+// First all are looked at; only then one is created, locked or marked: what is empty may be the place where a disk is missing.
 Result<void> Server::open_more_dirs(storage::LocalSegmentStore& segments) {
   runtime::Random& random = runtime_.loops[0]->random();
   std::vector<storage::LocalSegmentStore::ExtraDirectory> extra;
   for (const std::string& path : options_.more_dirs) {
     const uint64_t high = random.next(), low = random.next();
-    auto folder = SegmentFolder::open(*runtime_.files, path, options_.config.node_id(), folder_->cluster_id(),
+    auto folder = SegmentFolder::look(*runtime_.files, path, options_.config.node_id(), folder_->cluster_id(),
                                       Uuid::from_random(high, low));
     if (!folder) return std::unexpected(folder.error());
     extra.push_back({path, (*folder)->id(), (*folder)->fresh(), (*folder)->marker()});
@@ -192,6 +165,7 @@ Result<void> Server::open_more_dirs(storage::LocalSegmentStore& segments) {
   }
   if (auto ok = segments.use_directories(extra); !ok) return ok;
   for (const auto& folder : more_folders_) {
+    if (auto ok = folder->take(); !ok) return ok;
     if (auto ok = folder->mark(); !ok) return ok;
   }
   return {};
@@ -344,11 +318,16 @@ Result<void> Server::listen_http() {
   if (!*endpoint) return {};
   http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *runtime_.pool, *this, http_host_names((*endpoint)->host));
   auto address = http_->listen(**endpoint);
-  if (!address && (options_.other_http_port || !options_.config.is_set("http.listener"))) {
-    // Nobody depends on this port: another broker on this machine has it, and that is fine.
+  if (!address && !options_.config.is_set("http.listener")) {
+    // Nobody asked for this port. Who expects it all the same has to be told: another broker answers there.
     const std::string taken = broker::endpoint_text(**endpoint);
     address = http_->listen({(*endpoint)->host, 0});
-    if (address) log_info(kModule, "{} is in use by somebody else: HTTP is served on {}", taken, broker::endpoint_text(*address));
+    if (address) {
+      log_event(LogLevel::kWarn, kModule,
+                {.what = fmt::format("/health, /ready and /metrics are served on {}", broker::endpoint_text(*address)),
+                 .reason = fmt::format("{}, where they are by default, is in use by somebody else", taken),
+                 .remedy = "Name an address with --http HOST:PORT"});
+    }
   }
   if (!address) {
     return fail(address.error().code, fmt::format("http.listener: {}; choose another address with --http HOST:PORT, "

@@ -44,7 +44,6 @@ struct ServerOptions {
   std::string data_dir;
   std::vector<std::string> more_dirs;   // further log directories, for segments only
   std::vector<TopicArgument> topics;    // created if they do not exist
-  bool other_http_port = false;         // a free one instead of http.listener's, if that is taken
   bool disk_reserve = true;             // unless weir.disk.reserve.bytes says something else
   uint64_t max_memory_bytes = 1 << 30;  // unless weir.max.memory.bytes says something else
   uint64_t max_open_files = 0;          // of the process; 0: no limit is known

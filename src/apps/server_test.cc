@@ -13,6 +13,7 @@
 namespace weir::apps {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::Contains;
 using ::testing::Each;
 using ::testing::HasSubstr;
@@ -139,16 +140,26 @@ TEST_F(ServerTest, APortInUseLeavesACleanEnd) {
   EXPECT_TRUE(server_->recovery().clean);
 }
 
-TEST_F(ServerTest, ATakenHttpPortIsReplacedWhereThatIsAllowed) {
+TEST_F(ServerTest, ATakenHttpPortIsReplacedWhereNobodyAskedForIt) {
   auto taken = sim_.client_loop().listen({"127.0.0.1", 8080}, [](std::unique_ptr<runtime::Socket>) {});
-  ASSERT_TRUE(taken);
-  EXPECT_FALSE(Server::start(sim_.runtime(), options()));
+  auto usual = sim_.client_loop().listen({"127.0.0.1", 9644}, [](std::unique_ptr<runtime::Socket>) {});
+  ASSERT_TRUE(taken && usual);
+  const auto refused = Server::start(sim_.runtime(), options());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, AllOf(HasSubstr("http.listener"), HasSubstr("8080")));
   end(Death::kKill);
-  auto anywhere = options();
-  anywhere.other_http_port = true;
-  start(anywhere);
+  ServerOptions unasked;
+  unasked.data_dir = "/data";
+  unasked.disk_reserve = false;
+  std::string warnings;
+  set_log_sink([&](LogLevel level, std::string_view, std::string_view message) {
+    if (level == LogLevel::kWarn) warnings += message;
+  });
+  start(unasked);
+  set_log_sink({});
   ASSERT_TRUE(server_->http_address());
-  EXPECT_NE(server_->http_address()->port, 8080);
+  EXPECT_NE(server_->http_address()->port, 9644);
+  EXPECT_THAT(warnings, HasSubstr("127.0.0.1:9644, where they are by default, is in use"));
 }
 
 TEST_F(ServerTest, SeveralLogDirectoriesBelongTogether) {
@@ -194,19 +205,24 @@ TEST_F(ServerTest, AnswersApiVersionsOverTheNetwork) {
   stop();
 }
 
-TEST_F(ServerTest, WarnsOnceOfEverySettingWithoutEffect) {
-  std::vector<std::string> warnings;
+TEST_F(ServerTest, TellsOfSettingsWithoutEffect) {
+  std::vector<std::string> lines;
   set_log_sink([&](LogLevel level, std::string_view, std::string_view message) {
-    if (level == LogLevel::kWarn) warnings.emplace_back(message);
+    lines.push_back((level == LogLevel::kWarn ? "warning: " : "") + std::string(message));
   });
-  start(options({"num.io.threads=8", "log.flush.interval.ms=1000", "num.partitions=2"}));
+  start(options({"num.io.threads=8", "offsets.topic.replication.factor=1", "log.flush.interval.ms=1000", "num.partitions=2",
+                 "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093", "controller.listener.names=CONTROLLER",
+                 "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"}));
   set_log_sink({});
   const auto about = [&](std::string_view key) {
-    return std::count_if(warnings.begin(), warnings.end(), [&](const std::string& line) { return line.starts_with(key); });
+    return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(key) != std::string::npos; });
   };
-  EXPECT_EQ(about("num.io.threads has no effect"), 1);
-  EXPECT_EQ(about("log.flush.interval.ms has no effect"), 1);
+  EXPECT_EQ(about("warning: log.flush.interval.ms has no effect"), 1);
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("2 settings have no effect here"), HasSubstr("num.io.threads, offsets.topic.replication.factor"))));
+  EXPECT_EQ(about("num.io.threads"), 1);
   EXPECT_EQ(about("num.partitions"), 0);
+  EXPECT_THAT(lines, Contains("Listener CONTROLLER is not opened: there is no controller quorum to serve"));
+  ASSERT_EQ(server_->listeners().size(), 1u);
   stop();
 }
 

@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <string_view>
 
+#include "apps/listener_settings.h"
 #include "base/ascii_case.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "broker/config/config_key.h"
 #include "broker/config/listeners.h"
@@ -45,6 +47,25 @@ void note_ignored_environment() {
             {.what = fmt::format("Ignored in the environment: {}", fmt::join(found, ", ")),
              .reason = "settings are not taken from variables here",
              .remedy = "Give them by --set KEY=VALUE or in the file of --config"});
+}
+
+void note_settings(const broker::BrokerConfig& config) {
+  std::string usual;
+  size_t count = 0;
+  for (const auto& [key, asks] : config.without_effect()) {
+    if (asks) {
+      log_warn("server", "{} has no effect: {}", key->name, key->doc);
+      continue;
+    }
+    usual += (count++ == 0 ? "" : ", ") + std::string(key->name);
+  }
+  if (count > 0) {
+    log_info("server", "{} no effect here, with the values that hold anyway or are Kafka's defaults: {}",
+             counted(count, "setting has", "settings have"), usual);
+  }
+  for (const std::string& name : controller_listeners(config)) {
+    log_info("server", "Listener {} is not opened: there is no controller quorum to serve", name);
+  }
 }
 
 void note_open_listeners(const std::vector<broker::ListenerInfo>& listeners) {

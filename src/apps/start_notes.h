@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "broker/config/broker_config.h"
 #include "broker/server/request_context.h"
 
 namespace weir::apps {
@@ -12,6 +13,9 @@ namespace weir::apps {
 // says the same, `KAFKA_NUM_PARTITIONS (num.partitions)`. `environment` ends with null, as environ.
 std::vector<std::string> ignored_variables(const char* const* environment);
 void note_ignored_environment();
+
+// Settings that do nothing here, and listeners that are not opened for it.
+void note_settings(const broker::BrokerConfig& config);
 
 // Who listens in the clear on every interface serves everybody who reaches the machine.
 void note_open_listeners(const std::vector<broker::ListenerInfo>& listeners);

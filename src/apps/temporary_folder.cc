@@ -39,9 +39,23 @@ runtime::UniqueFd lock_of_the_dead(const std::string& folder) {
   return lock;
 }
 
+// All that is in it; false if it was told to end before.
+bool empty_folder(const std::filesystem::path& folder, std::string_view but, const std::function<bool()>& ends) {
+  std::error_code error;
+  std::filesystem::directory_iterator entry(folder, error);
+  for (; !error && entry != std::filesystem::directory_iterator(); entry.increment(error)) {
+    if (ends()) return false;
+    std::error_code ignored;
+    const bool is_folder = entry->symlink_status(ignored).type() == std::filesystem::file_type::directory;
+    if (is_folder && !empty_folder(entry->path(), {}, ends)) return false;
+    if (but.empty() || entry->path().filename() != but) std::filesystem::remove(entry->path(), ignored);
+  }
+  return !error;
+}
+
 }  // namespace
 
-size_t TemporaryFolder::sweep() {
+size_t TemporaryFolder::sweep(const std::function<bool()>& ends) {
   std::error_code error;
   const std::filesystem::path parent = std::filesystem::temp_directory_path(error);
   if (error) return 0;
@@ -51,9 +65,10 @@ size_t TemporaryFolder::sweep() {
     if (!is_name_of_ours(entry->path().filename().string())) continue;
     const runtime::UniqueFd lock = lock_of_the_dead(entry->path().string());
     if (!lock) continue;
+    // The marker is the last to go: without it nobody could tell whose the rest is.
+    if (!empty_folder(entry->path(), std::string_view(kMarker).substr(1), ends)) continue;
     std::error_code ignored;
-    std::filesystem::remove_all(entry->path(), ignored);
-    if (!ignored) ++removed;
+    if (std::filesystem::remove_all(entry->path(), ignored); !ignored) ++removed;
   }
   return removed;
 }

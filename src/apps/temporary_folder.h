@@ -2,6 +2,7 @@
 // meanwhile: a folder with a marker that nobody holds is what a killed process left, and sweep() removes it.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <utility>
 
@@ -13,8 +14,9 @@ namespace weir::apps {
 class TemporaryFolder {
  public:
   static Result<TemporaryFolder> create();
-  // Removes what processes of this user left behind when they were killed. Answers how many folders.
-  static size_t sweep();
+  // Removes what processes of this user left behind when they were killed, until `ends` says so: the rest is for the next one.
+  // Answers how many folders are gone.
+  static size_t sweep(const std::function<bool()>& ends);
   // `inner` is used from now on by somebody who names it: what a killed process left around it is not swept any more.
   static void keep(const std::string& inner);
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
+#include <climits>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -31,6 +32,10 @@ class TemporaryFolderTest : public ::testing::Test {
     std::ofstream(place_ / name / "data" / "x.log") << "x";
   }
 
+  static size_t sweep(int files = INT_MAX) {
+    return TemporaryFolder::sweep([files]() mutable { return files-- == 0; });
+  }
+
   fs::path place_;
   std::optional<std::string> before_;
 };
@@ -53,17 +58,26 @@ TEST_F(TemporaryFolderTest, ASweepTakesWhatTheDeadLeftAndNothingElse) {
   make("weir-nobody", false);    // no marker: somebody else's
   make("weir-other-tool", true);  // not a name that we give
   fs::create_directory_symlink(place_ / "weir-other-tool", place_ / "weir-linked");
-  EXPECT_EQ(TemporaryFolder::sweep(), 1u);
+  EXPECT_EQ(sweep(), 1u);
   EXPECT_FALSE(fs::exists(place_ / "weir-killed"));
   for (const char* name : {"weir-nobody", "weir-other-tool", "weir-linked"}) EXPECT_TRUE(fs::exists(place_ / name)) << name;
   EXPECT_TRUE(fs::exists(alive->path()));
-  EXPECT_EQ(TemporaryFolder::sweep(), 0u);
+  EXPECT_EQ(sweep(), 0u);
+}
+
+TEST_F(TemporaryFolderTest, ASweepThatEndsEarlyLeavesTheRestToTheNext) {
+  make("weir-killed", true);
+  for (int i = 0; i < 5; ++i) std::ofstream(place_ / "weir-killed" / "data" / std::to_string(i)) << "x";
+  EXPECT_EQ(sweep(3), 0u);
+  EXPECT_TRUE(fs::exists(place_ / "weir-killed" / ".weir-temporary"));
+  EXPECT_EQ(sweep(), 1u);
+  EXPECT_FALSE(fs::exists(place_ / "weir-killed"));
 }
 
 TEST_F(TemporaryFolderTest, WhatSomebodyServesFromIsKept) {
   make("weir-killed", true);
   TemporaryFolder::keep((place_ / "weir-killed" / "data").string() + "/");
-  EXPECT_EQ(TemporaryFolder::sweep(), 0u);
+  EXPECT_EQ(sweep(), 0u);
   EXPECT_TRUE(fs::exists(place_ / "weir-killed" / "data" / "x.log"));
   auto alive = TemporaryFolder::create();
   ASSERT_TRUE(alive);

@@ -2,6 +2,8 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <charconv>
+#include <climits>
 #include <memory>
 #include <sstream>
 
@@ -41,6 +43,9 @@ Finds what is damaged: batches, segment files that are gone or cut short, rows o
 write-ahead log. With --apply everything that is intact is served again at the next start. What is not is named by its offsets,
 and the damaged files move to a new folder salvaged-<time> in the data folder; nothing is thrown away.
 
+--without DIR is for a further log directory of log.dirs whose disk will not come back, and which a start therefore misses: what
+lay in it is lost, and named; everything else is served again.
+
 Exit code: 0 if nothing is damaged, or all of it was brought back as far as it goes; 1 if something is damaged and nothing was
 changed, or it failed.
 
@@ -48,6 +53,7 @@ Examples:
   systemctl stop weir
   weir log salvage /var/lib/weir               says what is damaged and what would be done; changes nothing
   weir log salvage /var/lib/weir --apply       does it
+  weir log salvage /var/lib/weir --without /mnt/lost/weir --apply
   systemctl start weir
 )";
 
@@ -59,6 +65,17 @@ Examples:
   weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
 )";
 
+CLI::Validator number_between(int64_t min, int64_t max) {
+  const auto fault = [min, max](const std::string& text) {
+    int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error == std::errc() && end == text.data() + text.size() && value >= min && value <= max) return std::string();
+    const std::string bounds = max == INT_MAX ? "" : " from " + std::to_string(min) + " to " + std::to_string(max);
+    return "'" + text + "' is not a number" + bounds;
+  };
+  return {fault, "", ""};
+}
+
 void describe_serve(CLI::App& app, ServeCommand& serve) {
   app.add_option("--data-dir", serve.data_dir, "Folder of the broker's data; created if it does not exist")
       ->option_text("DIR");
@@ -68,7 +85,7 @@ void describe_serve(CLI::App& app, ServeCommand& serve) {
   app.add_option("--advertised-listeners", serve.advertised_listeners,
                  "What clients are told to connect to, if it differs")
       ->option_text("NAME://HOST:PORT[,...]");
-  app.add_option("--http", serve.http, "Where /health, /ready and /metrics are served (default 127.0.0.1:9644)")
+  app.add_option("--http", serve.http, "Where /health, /ready and /metrics are served (default 127.0.0.1:9644, or a free port if that is taken)")
       ->option_text("HOST:PORT|off");
   app.add_option("--config", serve.config_file, "Properties file with Kafka's broker keys")->option_text("FILE");
   app.add_option("--set", serve.settings, "One broker key; wins over the file. May be repeated")
@@ -77,11 +94,12 @@ void describe_serve(CLI::App& app, ServeCommand& serve) {
   app.add_option("--topic", serve.topics, "Create this topic if it does not exist. May be repeated")
       ->option_text("NAME[:PARTITIONS][,KEY=VALUE...]")
       ->allow_extra_args(false);
-  app.add_option("--shards", serve.shards, "Threads that serve partitions (default: one per core)")
-      ->check(CLI::Range(1u, 256u))
+  app.add_option("--shards", serve.shards, "Threads that serve partitions; 0: one per core, the default")
+      ->check(number_between(0, 256))
       ->option_text("N");
   app.add_option("--ready-fd", serve.ready_fd,
                  "Write one line of JSON to this descriptor when the broker is ready: addresses, data folder, pid")
+      ->check(number_between(0, INT_MAX))
       ->option_text("N");
   app.add_flag("--verbose", serve.verbose, "Log debug lines too");
 }
@@ -101,6 +119,10 @@ void describe_import(CLI::App& app, LogCommand& log) {
 void describe_salvage(CLI::App& app, LogCommand& log) {
   app.add_option("folder", log.files, "The data folder of a broker that does not run")->required()->expected(1);
   app.add_flag("--apply", log.apply, "Do it; without, nothing is changed");
+  app.add_option("--without", log.without,
+                 "Give this further log directory up, whose disk is lost: its segments count as lost. May be repeated")
+      ->option_text("DIR")
+      ->allow_extra_args(false);
   app.add_flag("--json", log.json, "The report as one JSON object");
   app.footer(kSalvageNotes);
 }
@@ -140,6 +162,10 @@ struct Definition {
   Definition(const Definition&) = delete;
 };
 
+PrintAndExit wrong(const std::string& path, const std::string& what) {
+  return PrintAndExit{path + ": " + what + " (" + path + " --help)\n", 2};
+}
+
 // An option that does not exist, with the one that was probably meant.
 std::optional<PrintAndExit> unknown_option(const CLI::App& app, const std::vector<std::string>& words) {
   const CLI::App* at = &app;
@@ -161,9 +187,7 @@ std::optional<PrintAndExit> unknown_option(const CLI::App& app, const std::vecto
     if (std::find(options.begin(), options.end(), name) != options.end()) continue;
     const std::vector<std::string_view> known(options.begin(), options.end());
     const std::string_view near = nearest_name(name, known);
-    return PrintAndExit{path + ": there is no option '" + name + "'" +
-                            (near.empty() ? "" : "; did you mean " + std::string(near) + "?") + " (" + path + " --help)\n",
-                        2};
+    return wrong(path, "there is no option '" + name + "'" + (near.empty() ? "" : "; did you mean " + std::string(near) + "?"));
   }
   return std::nullopt;
 }
@@ -179,18 +203,72 @@ std::optional<PrintAndExit> unknown_command(const CLI::App& app, const std::vect
     if (found == commands.end()) {
       std::string names;
       for (const CLI::App* command : commands) names += (names.empty() ? "" : ", ") + command->get_name();
-      return PrintAndExit{prefix + ": there is no command '" + word + "'; there are " + names + " (" + prefix + " --help)\n", 2};
+      return wrong(prefix, "there is no command '" + word + "'; there are " + names);
     }
     at = *found;
   }
   return std::nullopt;
 }
 
-PrintAndExit exit_with(const CLI::App& app, const CLI::Error& error) {
-  std::ostringstream out;
-  std::ostringstream err;
-  const int code = app.exit(error, out, err);
-  return PrintAndExit{out.str() + err.str(), code == 0 ? 0 : 2};
+// What the words are for: the command, and how it is called.
+struct Asked {
+  const CLI::App* app;
+  std::string path = "weir";
+};
+
+Asked asked_for(const CLI::App& app, const std::vector<std::string>& words) {
+  Asked asked{&app};
+  for (const std::string& word : words) {
+    const auto commands = asked.app->get_subcommands([&](const CLI::App* c) { return c->get_name() == word; });
+    if (commands.empty()) break;
+    asked.app = commands.front();
+    asked.path += " " + word;
+  }
+  return asked;
+}
+
+// The parser's text begins with the option's name, and means the same for options and for words without one.
+const CLI::Option* option_of(const CLI::App& app, std::string_view text) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (text.starts_with(name) && (text.size() == name.size() || text[name.size()] == ':' || text[name.size()] == ' ')) return option;
+  }
+  return nullptr;
+}
+
+std::string fault_text(const CLI::App& app, const CLI::Error& error) {
+  const std::string text = error.what();
+  const auto kind = static_cast<CLI::ExitCodes>(error.get_exit_code());
+  if (kind == CLI::ExitCodes::ExtrasError) return "'" + text.substr(text.rfind(": ") + 2) + "' is not expected";
+  const CLI::Option* option = option_of(app, text);
+  if (!option) return text;
+  const std::string name = option->get_name();
+  const bool positional = option->get_lnames().empty();
+  if (kind == CLI::ExitCodes::RequiredError) return "'" + name + "' is missing: " + option->get_description();
+  if (kind != CLI::ExitCodes::ArgumentMismatch) return text;
+  if (positional) return "takes one '" + name + "' only, and " + text.substr(text.rfind(' ') + 1) + " are given";
+  if (text.find("At Most") != std::string::npos) return name + " is given twice";
+  return name + " needs a value: " + option->get_option_text();
+}
+
+PrintAndExit exit_with(const CLI::App& app, const std::vector<std::string>& words, const CLI::Error& error) {
+  if (error.get_exit_code() == 0) {
+    std::ostringstream out;
+    app.exit(error, out, out);
+    return PrintAndExit{out.str(), 0};
+  }
+  const Asked asked = asked_for(app, words);
+  return wrong(asked.path, fault_text(*asked.app, error));
+}
+
+// What each word alone does not tell.
+std::optional<PrintAndExit> contradiction(const ServeCommand& serve) {
+  if (!serve.ephemeral || serve.data_dir.empty()) return std::nullopt;
+  return wrong("weir serve", "give either --data-dir or --ephemeral, not both");
+}
+std::optional<PrintAndExit> contradiction(const LogCommand& log) {
+  if (log.action != LogCommand::Action::kImport || !log.data_dir.empty() || log.dry_run) return std::nullopt;
+  return wrong("weir log import", "say where the new data folder goes: --data-dir DIR, or --dry-run to check only");
 }
 
 }  // namespace
@@ -213,10 +291,9 @@ Command parse_command_line(int argc, const char* const* argv) {
   if (auto complaint = unknown_command(app, words)) return *complaint;
   if (auto complaint = unknown_option(app, words)) return *complaint;
   try {
-    std::reverse(words.begin(), words.end());  // as parse() takes them
-    app.parse(words);
+    app.parse(std::vector<std::string>(words.rbegin(), words.rend()));
   } catch (const CLI::Error& error) {
-    PrintAndExit end = exit_with(app, error);
+    PrintAndExit end = exit_with(app, words, error);
     if (unasked) end.exit_code = 2;
     return end;
   }
@@ -227,11 +304,10 @@ Command parse_command_line(int argc, const char* const* argv) {
     if (definition.dump_app->parsed()) log.action = kDump;
     if (definition.import_app->parsed()) log.action = kImport;
     if (definition.salvage_app->parsed()) log.action = kSalvage;
+    if (auto complaint = contradiction(log)) return *complaint;
     return log;
   }
-  if (serve.ephemeral && !serve.data_dir.empty()) {
-    return PrintAndExit{"weir serve: give either --data-dir or --ephemeral, not both\n", 2};
-  }
+  if (auto complaint = contradiction(serve)) return *complaint;
   return serve;
 }
 

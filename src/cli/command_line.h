@@ -20,7 +20,7 @@ struct ServeCommand {
   std::vector<std::string> settings;  // key=value
   std::vector<std::string> topics;    // name:partitions[,key=value...]
   int ready_fd = -1;
-  unsigned shards = 0;  // 0: one per core
+  std::optional<unsigned> shards;  // overrides the configuration; 0: one per core
   bool verbose = false;
 };
 
@@ -37,6 +37,7 @@ struct LogCommand {
   bool accept_unclean = false;
   // kSalvage: of the data folder `files[0]`.
   bool apply = false;
+  std::vector<std::string> without;  // log directories that are given up
 };
 
 struct VersionCommand {};

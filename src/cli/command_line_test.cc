@@ -103,6 +103,34 @@ TEST(CommandLine, LogAndVersion) {
   EXPECT_TRUE(std::holds_alternative<VersionCommand>(parse({"version"})));
 }
 
+TEST(CommandLine, EveryWrongArgumentIsToldWithItsCommand) {
+  const std::pair<std::vector<const char*>, const char*> cases[] = {
+      {{"log", "verify"}, "weir log verify: 'files' is missing: Segment files (*.log), WAL files (*.wal), or folders of them"},
+      {{"log", "salvage", "a", "b"}, "weir log salvage: takes one 'folder' only, and 2 are given"},
+      {{"log", "import", "x"}, "weir log import: say where the new data folder goes: --data-dir DIR, or --dry-run to check only"},
+      {{"serve", "x"}, "weir serve: 'x' is not expected"},
+      {{"serve", "-x"}, "weir serve: '-x' is not expected"},
+      {{"version", "3"}, "weir version: '3' is not expected"},
+      {{"serve", "--data-dir"}, "weir serve: --data-dir needs a value: DIR"},
+      {{"serve", "--data-dir", "a", "--data-dir", "b"}, "weir serve: --data-dir is given twice"},
+      {{"serve", "--ephemeral", "--data-dir", "a"}, "weir serve: give either --data-dir or --ephemeral, not both"},
+      {{"serve", "--shards", "257"}, "weir serve: --shards: '257' is not a number from 0 to 256"},
+      {{"serve", "--shards", "x"}, "weir serve: --shards: 'x' is not a number from 0 to 256"},
+      {{"serve", "--ready-fd", "-3"}, "weir serve: --ready-fd: '-3' is not a number"},
+  };
+  for (const auto& [words, text] : cases) {
+    const auto wrong = std::get<PrintAndExit>(parse(words));
+    EXPECT_EQ(wrong.exit_code, 2) << text;
+    const std::string command = std::string(text).substr(0, std::string(text).find(':'));
+    EXPECT_EQ(wrong.text, text + (" (" + command + " --help)\n"));
+  }
+}
+
+TEST(CommandLine, ZeroShardsAreOneForEachCore) {
+  EXPECT_EQ(std::get<ServeCommand>(parse({"serve", "--shards", "0"})).shards, 0u);
+  EXPECT_EQ(std::get<ServeCommand>(parse({"serve"})).shards, std::nullopt);
+}
+
 TEST(CommandLine, SalvageChangesNothingUnlessItIsToldTo) {
   const Command looks = parse({"log", "salvage", "d"});
   EXPECT_EQ(std::get<LogCommand>(looks).action, LogCommand::Action::kSalvage);
@@ -110,6 +138,9 @@ TEST(CommandLine, SalvageChangesNothingUnlessItIsToldTo) {
   EXPECT_FALSE(std::get<LogCommand>(looks).apply);
   const Command does = parse({"log", "salvage", "d", "--apply", "--json"});
   EXPECT_TRUE(std::get<LogCommand>(does).apply && std::get<LogCommand>(does).json);
+  const Command gives_up = parse({"log", "salvage", "--without", "a", "d", "--without", "b"});
+  EXPECT_THAT(std::get<LogCommand>(gives_up).files, ElementsAre("d"));
+  EXPECT_THAT(std::get<LogCommand>(gives_up).without, ElementsAre("a", "b"));
   EXPECT_EQ(std::get<PrintAndExit>(parse({"log", "salvage"})).exit_code, 2);
   const auto help = std::get<PrintAndExit>(parse({"log", "salvage", "--help"}));
   EXPECT_THAT(help.text, AllOf(HasSubstr("--apply"), HasSubstr("weir log salvage /var/lib/weir --apply"), HasSubstr("Exit code")));

@@ -12,9 +12,15 @@ the disk before it is acknowledged. SIGTERM or SIGINT end it in order; a second 
 there after either, and after SIGKILL or a power cut.
 .PP
 .B weir log verify
-reads every file of a data folder and tells what is damaged;
+reads every file of a data folder and tells what is damaged; with
+.B \-\-json
+an object for each file with batches, records, offsets, bytes and state, one for each problem (type
+.IR problem ),
+and a last one with the verdict (operations.md lists the members);
 .B weir log dump
 shows what a file holds. Neither changes anything.
+.B weir log salvage
+brings back what is intact of a damaged folder, or gives up a log directory whose disk is lost.
 )";
 
 constexpr const char* kEnd = R"(.SH FILES

@@ -7,6 +7,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 import urllib.request
 
 import damage
@@ -56,6 +57,27 @@ def what_is_wrong_is_said_and_told_by_the_exit_code(folder: pathlib.Path):
     assert not (folder / "data").exists(), "a start with wrong settings left something behind"
     expect(FAILED, ("TMPDIR",), "serve", "--ephemeral", "--http", "off", environment={"TMPDIR": "/nonexistent"})
     expect(WRONG, ("'bogus'",), "bogus")
+    expect(WRONG, ("weir serve: --shards: '300' is not a number from 0 to 256 (weir serve --help)",), *serve, "--shards", "300")
+    expect(WRONG, ("--ready-fd 99: this descriptor is not open",), *serve, "--ready-fd", "99")
+    with open(os.devnull) as only_read:
+        done = subprocess.run([str(brokers.WEIR), *map(str, serve), "--ready-fd", str(only_read.fileno())], timeout=30,
+                              pass_fds=[only_read.fileno()], capture_output=True, text=True)
+        assert done.returncode == WRONG and "is not open for writing" in done.stderr, done
+    expect(WRONG, ("weir log import: say where the new data folder goes",), "log", "import", folder)
+    expect(FAILED, ("none does not exist",), "log", "salvage", folder / "none")
+    expect(FAILED, ("none does not exist",), "log", "dump", folder / "none")
+    old = folder / "old.properties"
+    old.write_text("zookeeper.connect=localhost:2181\nport=9092\n")
+    code, said = weir(*serve, "--config", old)
+    assert code == WRONG and "'port' was a setting of Apache Kafka before version 4" in said, said
+    assert len(said.splitlines()) == 2 and all(line.startswith(f"weir: {old}, line ") for line in said.splitlines()), said
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ephemeral = ["serve", "--ephemeral", "--listeners", "PLAINTEXT://127.0.0.1:0"]
+        expect(FAILED, ("http.listener", address), *ephemeral, "--http", address)
+        expect(FAILED, ("http.listener", address), *ephemeral, "--set", f"http.listener={address}")
     expect(0, ("serve",), "help")
     expect(0, ("weir ",), "--version")
 
@@ -85,7 +107,13 @@ def what_a_killed_one_left_goes_with_the_next_start(folder: pathlib.Path):
     assert len(of_alive_and_killed) == 2
     killed.process.kill()
     killed.process.wait()
-    brokers.Weir(folder / "c", ephemeral=True, environment=environment).start().stop()
+    removes = brokers.Weir(folder / "c", ephemeral=True, environment=environment).start()
+    deadline = time.monotonic() + 30
+    while "Removed 1 temporary folder of --ephemeral brokers" not in removes.log_path.read_text():
+        assert time.monotonic() < deadline, removes.log_tail()
+        time.sleep(0.02)
+    assert "is ready" in removes.log_path.read_text().split("Removed 1")[0], "clients waited for it"
+    removes.stop()
     left = set(place.iterdir())
     assert len(left) == 1 and left < of_alive_and_killed, f"{left} is left of {of_alive_and_killed}"
     with wire.Client(alive.port) as client:
@@ -211,6 +239,75 @@ def verify_finds_files_that_are_gone_or_cut_short(folder: pathlib.Path):
     verify(data, 1, "manifest.db: MISSING")
 
 
+def verify_json(folder: pathlib.Path, status: int) -> list[dict]:
+    done = subprocess.run([str(brokers.WEIR), "log", "verify", "--json", str(folder)], timeout=60, capture_output=True, text=True)
+    assert done.returncode == status and not done.stderr, done
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [one["type"] for one in said].count("verdict") == 1 and said[-1]["type"] == "verdict", said
+    files, problems = [one for one in said if one["type"] == "file"], [one for one in said if one["type"] == "problem"]
+    verdict = said[-1]
+    assert verdict["intact"] == (status == 0) and verdict["files"] == len(files) and verdict["problems"] == len(problems), said
+    assert verdict["damaged_files"] == sum(one["state"] != "intact" for one in files), said
+    return said
+
+
+@case
+def verify_tells_programs_all_of_it(folder: pathlib.Path):
+    data = damage.prepare(folder / "whole", orderly=True)
+    segments = [one for one in verify_json(data, 0) if one["type"] == "file" and one["path"].endswith(".log")]
+    of_topic = [one for one in segments if one["topic"] == damage.TOPIC]
+    assert sum(one["records"] for one in of_topic) == of_topic[-1]["next_offset"], of_topic
+    assert all(one["batches"] > 0 and one["bytes"] > 0 for one in of_topic), of_topic
+    gone = pathlib.Path(of_topic[0]["path"])
+    gone.rename(folder / "away")
+    problems = [one for one in verify_json(data, 1) if one["type"] == "problem"]
+    assert (problems[0]["kind"], problems[0]["path"]) == ("missing", str(gone)) and "offsets 0 to" in problems[0]["text"], problems
+    (folder / "away").rename(gone)
+    damage.flip(lambda size: 5000)(gone)
+    damaged = [one for one in verify_json(data, 1) if one.get("path") == str(gone)]
+    assert damaged[0]["state"] == "damaged" and damaged[0]["damaged_batches"] == 1, damaged
+    damage.flip(lambda size: 5000)(gone)
+    (data / "meta.db").rename(folder / "away")
+    assert [one["kind"] for one in verify_json(data, 1) if one["type"] == "problem"] == ["refused"]
+    (folder / "away").rename(data / "meta.db")
+    assert verify_json(folder / "none", 1)[0]["text"].endswith("does not exist")
+
+
+@case
+def a_copy_that_went_into_the_folder_is_seen(folder: pathlib.Path):
+    data = damage.prepare(folder / "whole", orderly=True)
+    parent = folder / "weir"
+    (parent / "lost+found").mkdir(parents=True)
+    shutil.copytree(data, parent / "weir-2026-01-31")
+    serve = ["serve", "--data-dir", parent, "--listeners", "PLAINTEXT://127.0.0.1:0", "--http", "off"]
+    for command in (serve, ["log", "salvage", parent]):
+        expect(FAILED, (f"{parent}/weir-2026-01-31 in it is one",), *command)
+    assert sorted(file.name for file in parent.iterdir()) == ["lost+found", "weir-2026-01-31"]
+    assert f"{parent}/weir-2026-01-31 is one" in weir("log", "verify", parent)[1]
+
+
+@case
+def paths_are_told_absolute(folder: pathlib.Path):
+    reading, writing = os.pipe()
+    process = subprocess.Popen([str(brokers.WEIR), "serve", "--data-dir", "sub/../d/", "--listeners", "PLAINTEXT://127.0.0.1:0", "--http",
+                                "off", "--ready-fd", str(writing)], cwd=folder, pass_fds=[writing], stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, text=True)
+    os.close(writing)
+    try:
+        with os.fdopen(reading) as ready:
+            assert json.loads(ready.readline())["data_dir"] == str(folder / "d")
+        said = ""
+        while "try " not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        assert f"data       {folder / 'd'} (" in said, said
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
 @case
 def verify_finds_what_serve_would_refuse(folder: pathlib.Path):
     data = damage.prepare(folder / "whole", orderly=True)
@@ -242,7 +339,8 @@ def verify_finds_what_serve_would_refuse(folder: pathlib.Path):
 def verify_stays_in_its_folder(folder: pathlib.Path):
     (folder / "empty").mkdir()
     verify(folder / "empty", 1, "there is no log")
-    verify(folder / "none", 1 + 1, "neither a segment file")
+    verify(folder / "none", FAILED, "none does not exist")
+    verify(brokers.ROOT / "README.md", WRONG, "neither a segment file")
     outside = folder / "outside"
     outside.mkdir()
     (outside / ("0" * 20 + ".log")).write_bytes(b"garbage")
@@ -254,6 +352,22 @@ def verify_stays_in_its_folder(folder: pathlib.Path):
     verify(data, 0, "intact")
     with brokers.Weir(folder / "whole", arguments=damage.ARGUMENTS).start():
         expect(0, ("in use by a broker",), "log", "verify", data)
+
+
+@case
+def dev_tells_its_help_without_a_build(folder: pathlib.Path):
+    (folder / "bin").mkdir()
+    for name in ("cmake", "ninja", "dpkg-query", "apt-get", "sudo", "npm", "go", "mvn", "pip"):
+        stub = folder / "bin" / name
+        stub.write_text(f'#!/bin/sh\necho "$0" >>{folder}/called\n')
+        stub.chmod(0o755)
+    environment = os.environ | {"PATH": f"{folder / 'bin'}:{os.environ['PATH']}"}
+    for command in ("serve", "build", "test", "lint", "tidy", "format", "bench", "crash", "churn", "simulate", "compat", "fuzz",
+                    "package", "clean"):
+        done = subprocess.run([brokers.ROOT / "dev", command, "--help"], cwd=folder, env=environment, timeout=30,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert done.returncode == 0 and "usage" in done.stdout.lower(), (command, done)
+        assert not (folder / "called").exists(), f"{command}: {(folder / 'called').read_text()}"
 
 
 @case

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "broker/config/properties_file.h"
 
 namespace weir::broker {
@@ -35,7 +36,7 @@ Result<void> BrokerConfig::add_file(std::string_view text, std::string_view sour
     if (ok || ++count > kFaultsShown) continue;
     faults += fmt::format("{}{}, line {}: {}", faults.empty() ? "" : "\n", source, property.line, ok.error().message);
   }
-  if (count > kFaultsShown) faults += fmt::format("\n{}: {} more lines are wrong", source, count - kFaultsShown);
+  if (count > kFaultsShown) faults += fmt::format("\n{}: {} wrong", source, counted(count - kFaultsShown, "more line is", "more lines are"));
   if (count > 0) return fail(weir::ErrorCode::kInvalid, std::move(faults));
   return {};
 }
@@ -56,6 +57,10 @@ Result<void> BrokerConfig::set(std::string_view name, std::string_view text) {
       return fail(weir::ErrorCode::kUnsupported,
                   fmt::format("{} cannot be set: settings of one listener, such as those of SASL and TLS, are not available in "
                               "this version. Take the line out.", name));
+    }
+    if (is_former_kafka_key(name)) {
+      return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' was a setting of Apache Kafka before version 4 and means nothing any "
+                                                         "more: take the line out", name));
     }
     const std::string_view near = nearest_broker_key(name);
     return fail(weir::ErrorCode::kInvalid, near.empty() ? fmt::format("unknown configuration '{}'", name)
@@ -146,11 +151,13 @@ std::optional<std::string> BrokerConfig::described(const ConfigKey& key) const {
   return std::string(text(name));
 }
 
-std::vector<const ConfigKey*> BrokerConfig::without_effect() const {
-  std::vector<const ConfigKey*> result;
+std::vector<BrokerConfig::WithoutEffect> BrokerConfig::without_effect() const {
+  std::vector<WithoutEffect> result;
   for (const auto& [name, value] : values_) {
     const ConfigKey* key = find_broker_config_key(name);
-    if (key->support == ConfigSupport::kNoEffect) result.push_back(key);
+    if (key->support != ConfigSupport::kNoEffect) continue;
+    const std::string_view usual = key->holds ? key->holds : key->default_value ? key->default_value : "";
+    result.push_back({key, value != usual});
   }
   return result;
 }

@@ -53,8 +53,13 @@ class BrokerConfig {
   // Where a value of `key` is looked for, in order: its own layers and those of the keys that mean the same in other
   // units, as Kafka's DescribeConfigs lists them. Empty if only keys of other units have one.
   std::vector<ConfigSynonymValue> synonyms(std::string_view key) const;
-  // Keys that were set but have no effect here, with the reason: for one line of the log each.
-  std::vector<const ConfigKey*> without_effect() const;
+  // Keys that were set but have no effect here, for the log. `asks`: the value is neither what holds here, nor, where that says
+  // nothing, Kafka's default: somebody expects something of it.
+  struct WithoutEffect {
+    const ConfigKey* key;
+    bool asks;
+  };
+  std::vector<WithoutEffect> without_effect() const;
   int32_t node_id() const;
 
  private:

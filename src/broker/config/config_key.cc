@@ -37,7 +37,7 @@ std::string_view trim(std::string_view text) {
 }
 
 std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::string_view want) {
-  return fail(weir::ErrorCode::kInvalid, fmt::format("Invalid value {} for configuration {}: {}", value, key.name, want));
+  return fail(weir::ErrorCode::kInvalid, fmt::format("Invalid value '{}' for configuration {}: {}", value, key.name, want));
 }
 
 bool parse_integer(std::string_view text, int64_t& value) {
@@ -126,6 +126,19 @@ Result<void> check_throttled_replicas(const ConfigKey& key, std::string_view val
 }  // namespace
 
 std::span<const ConfigKey> broker_config_keys() { return all_keys(); }
+
+bool is_former_kafka_key(std::string_view name) {
+  static constexpr std::string_view kNames[] = {
+      "advertised.host.name", "advertised.port", "broker.id.generation.enable", "control.plane.listener.name",
+      "controlled.shutdown.max.retries", "controlled.shutdown.retry.backoff.ms", "delegation.token.master.key",
+      "enable.zookeeper", "host.name", "inter.broker.protocol.version", "leader.imbalance.per.broker.percentage",
+      "log.cleanup.interval.mins", "log.flush.interval", "log.message.downconversion.enable", "log.message.format.version",
+      "log.message.timestamp.difference.max.ms", "offsets.commit.required.acks", "password.encoder.cipher.algorithm",
+      "password.encoder.iterations", "password.encoder.key.length", "password.encoder.keyfactory.algorithm",
+      "password.encoder.old.secret", "password.encoder.secret", "port", "quota.consumer.default", "quota.producer.default",
+      "replica.lag.max.messages", "reserved.broker.max.id"};
+  return name.starts_with("zookeeper.") || std::ranges::find(kNames, name) != std::end(kNames);
+}
 
 const ConfigKey* find_broker_config_key(std::string_view name) {
   const auto& keys = all_keys();

@@ -62,6 +62,9 @@ const ConfigKey* find_broker_config_key(std::string_view name);
 // Checks a value against type, bounds and choices. The error names the key and what would be right.
 Result<void> check_config_value(const ConfigKey& key, std::string_view value);
 
+// Whether earlier versions of Kafka had it, with ZooKeeper or message formats that are gone, and Kafka 4 does not.
+bool is_former_kafka_key(std::string_view name);
+
 // The known key closest to `name`, or an empty one if none is near.
 std::string_view nearest_broker_key(std::string_view name);
 

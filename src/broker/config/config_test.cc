@@ -139,9 +139,11 @@ TEST(BrokerConfig, KafkasOwnFileIsTaken) {
   EXPECT_EQ(config.values().size(), 24u);
   EXPECT_EQ(config.text("log.dirs"), "/tmp/kraft-combined-logs");
   std::vector<std::string_view> without_effect;
-  for (const ConfigKey* key : config.without_effect()) without_effect.emplace_back(key->name);
-  EXPECT_THAT(without_effect, Contains("num.network.threads"));
-  EXPECT_THAT(without_effect, Contains("transaction.state.log.min.isr"));
+  std::vector<std::string_view> asks;
+  for (const auto& [key, asked] : config.without_effect()) (asked ? asks : without_effect).emplace_back(key->name);
+  EXPECT_THAT(without_effect, Contains("num.network.threads")) << "Kafka's default";
+  EXPECT_THAT(without_effect, Contains("transaction.state.log.min.isr")) << "what holds here";
+  EXPECT_THAT(asks, ElementsAre("controller.quorum.bootstrap.servers", "inter.broker.listener.name"));
   const auto listeners = combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
                                            config.text("listener.security.protocol.map"));
   ASSERT_TRUE(listeners) << listeners.error().message;
@@ -264,7 +266,27 @@ TEST(BrokerConfig, NamesKeysWithoutEffect) {
   ASSERT_TRUE(config.add_setting("num.partitions=8"));
   const auto keys = config.without_effect();
   ASSERT_EQ(keys.size(), 1u);
-  EXPECT_STREQ(keys[0]->name, "num.io.threads");
+  EXPECT_STREQ(keys[0].key->name, "num.io.threads");
+  EXPECT_FALSE(keys[0].asks);
+  ASSERT_TRUE(config.add_setting("num.io.threads=16"));
+  EXPECT_TRUE(config.without_effect()[0].asks);
+}
+
+TEST(BrokerConfig, SaysThatKeysOfEarlierKafkasCanGo) {
+  for (const char* name : {"zookeeper.connect", "zookeeper.session.timeout.ms", "inter.broker.protocol.version", "port", "host.name",
+                           "log.message.format.version", "broker.id.generation.enable"}) {
+    const auto refused = BrokerConfig().set(name, "1");
+    ASSERT_FALSE(refused);
+    EXPECT_EQ(refused.error().message, "'" + std::string(name) + "' was a setting of Apache Kafka before version 4 and means nothing any more: "
+                                             "take the line out");
+  }
+  for (const ConfigKey& key : broker_config_keys()) EXPECT_FALSE(is_former_kafka_key(key.name)) << key.name;
+}
+
+TEST(BrokerConfig, AnEmptyValueIsSeenInTheMessage) {
+  const auto refused = BrokerConfig().set("num.partitions", "");
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("Invalid value '' for configuration num.partitions"));
 }
 
 TEST(Properties, JavasRules) {

@@ -20,17 +20,19 @@ broker keys is in one of three classes:
 
 - it **works**;
 - it has **no effect** here, because it tunes a part of Kafka that Weir does not have: a file that sets it is taken, and the
-  log names it once with the reason. Those marked *at run time* are also taken by `kafka-configs`, kept
-  and described, as tools expect, and do nothing;
+  log warns of a value that is neither Kafka's default nor what holds here. Those marked *at run time* are also taken by
+  `kafka-configs`, kept and described, as tools expect, and do nothing;
 - it is **refused** if set to anything but its default, because it promises something that Weir does not do (yet).
 
 `DescribeConfigs` lists all of them, but for Kafka's internal ones that nobody has set. Keys without effect that state a fact about
 the broker show what is *in force*, whatever is set.
 
-A key that is not in the tables is an error with the nearest known name. Keys marked *at run time* can be altered while the
-broker runs (`kafka-configs --entity-type brokers`), for this broker or for all, and act at once; what is altered wins over the
-file. Where two keys mean the same in different units the finer one wins: `log.retention.ms` over `.minutes` over `.hours`,
-`log.roll.ms` over `.hours`.
+A key that is not in the tables is an error with the nearest known name; of those that Kafka had before version 4
+(`zookeeper.connect`, `inter.broker.protocol.version`, `port`...) the error says that they can go.
+
+Keys marked *at run time* can be altered while the broker runs (`kafka-configs --entity-type brokers`), for this broker or for
+all, and act at once; what is altered wins over the file. Where two keys mean the same in different units the finer one wins:
+`log.retention.ms` over `.minutes` over `.hours`, `log.roll.ms` over `.hours`.
 )";
 
 std::string escape(std::string_view text) {

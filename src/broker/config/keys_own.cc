@@ -31,7 +31,8 @@ constexpr ConfigKey kKeys[] = {
     {.name = "weir.frame.progress.ms", .type = kLong, .default_value = "30000", .support = kWorks,
      .doc = "Closes a connection whose request stops arriving for this long; its memory goes to others.", .min = 1000},
     {.name = "http.listener", .type = kString, .default_value = "127.0.0.1:9644", .support = kWorks,
-     .doc = "host:port of /health, /ready and /metrics (port 0: a free one); empty or off: none."},
+     .doc = "host:port of /health, /ready and /metrics (port 0: a free one); empty or off: none. If it is taken, the start "
+            "fails; where nothing was set it goes on with a free port, and the log warns."},
     {.name = "weir.http.host.names", .type = kList, .default_value = "", .support = kWorks,
      .doc = "Names by which http.listener may be asked beside addresses, names of no public domain (one label, .local, .localhost, "
             ".internal, .svc) and those of the listeners; * lets any through. Others are refused with 421: a web page could "

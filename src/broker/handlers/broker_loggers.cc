@@ -1,6 +1,6 @@
 #include "broker/handlers/broker_loggers.h"
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <iterator>
@@ -27,7 +27,8 @@ Controller::Outcome check(const ConfigChange& change) {
                                operation == ConfigOperation::kAppend ? "APPEND" : "SUBTRACT"));
   }
   if (change.name != kRoot && !is_log_module(change.name)) {
-    return refusal(ErrorCode::kInvalidConfig, fmt::format("Logger {} does not exist!", change.name));
+    return refusal(ErrorCode::kInvalidConfig, fmt::format("Logger {} does not exist! There are {}, {}", change.name, kRoot,
+                                                          fmt::join(log_modules(), ", ")));
   }
   if (operation == ConfigOperation::kDelete) {
     if (change.name != kRoot) return {};

@@ -350,7 +350,7 @@ TEST_F(ConfigsTest, LoggersChangeAtOnce) {
   EXPECT_EQ(alter(kLogger, node(), "storage", kSet, std::nullopt).error, ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kLogger, node(), "storage", 9, "INFO").message, "Unknown operation type 9 is not allowed for the BROKER_LOGGER resource");
   EXPECT_EQ(alter(kLogger, "77", "storage", kSet, "INFO").message, "Unexpected node id. Expected " + node() + ", but received 77");
-  EXPECT_EQ(alter(kLogger, node(), "shoes", kSet, "INFO").message, "Logger shoes does not exist!");
+  EXPECT_EQ(alter(kLogger, node(), "shoes", kSet, "INFO").message, "Logger shoes does not exist! There are root, broker, config, groups, http, log, metadata, network, runtime, server, storage, wal");
   EXPECT_EQ(alter(kLogger, node(), "root", kDelete, std::nullopt), ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kLogger, node(), "wal", kAppend, "INFO").message, "APPEND operation is not allowed for the BROKER_LOGGER resource");
   EXPECT_EQ(alter(kLogger, "", "wal", kSet, "INFO"), ErrorCode::kInvalidRequest);
