@@ -25,8 +25,11 @@ strip -o "$tree/usr/bin/weir" "$binary"
 install -m 644 packaging/weir.properties "$tree/etc/weir/"
 install -m 644 packaging/weir.service "$tree/lib/systemd/system/"
 cp LICENSE "$tree/usr/share/doc/weir/"
-sed 's,`docs/,`,g' README.md >"$tree/usr/share/doc/weir/README.md"
-cp docs/*.md "$tree/usr/share/doc/weir/"
+cp packaging/operators.md "$tree/usr/share/doc/weir/README.md"
+# For those who run it; what is for developers stays in the source, and how a page was made too.
+for page in apis backup configuration differences migration observability operations sizing upgrades; do
+  sed '/^Made from .*; do not edit\.$/d' "docs/$page.md" >"$tree/usr/share/doc/weir/$page.md"
+done
 cp -r docs/dashboards docs/formats docs/decisions "$tree/usr/share/doc/weir/"
 find "$tree/usr/share/doc" -type f -exec chmod 644 {} + -o -type d -exec chmod 755 {} +
 printf '%s\n\n' 'Files: *' 'Copyright: The Weir authors' 'License: Apache-2.0, see /usr/share/common-licenses/Apache-2.0' \
@@ -67,7 +70,8 @@ install -m 755 packaging/debian/{postinst,prerm,postrm} "$tree/DEBIAN/"
 (cd "$tree" && find usr lib -type f -print0 | LC_ALL=C sort -z | xargs -0 md5sum >DEBIAN/md5sums)
 
 dpkg-deb --root-owner-group --build "$tree" "$out/weir_${version}_$arch.deb" >/dev/null
-cp LICENSE README.md "$tree/"
+cp LICENSE "$tree/"
+cp packaging/operators.md "$tree/README.md"
 tar -C "$tree" --sort=name --mtime="@$SOURCE_DATE_EPOCH" --owner=0 --group=0 --numeric-owner \
   --transform "s,^\.,weir-$version," -cf - ./LICENSE ./README.md ./usr/bin/weir ./etc ./lib ./usr/share | gzip -9n >"$out/weir-$version-linux-$arch.tar.gz"
 (cd "$out" && sha256sum "weir_${version}_$arch.deb" "weir-$version-linux-$arch.tar.gz" >"weir-$version-$arch.sha256")

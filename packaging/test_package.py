@@ -60,7 +60,7 @@ def it_has_what_belongs_in_it(deb, _folder):
     files = {path: mode for mode, _, path in contents(deb) if not mode.startswith("d")}
     documents = {path: files.pop(path) for path in list(files) if path.startswith("./usr/share/doc/weir/")}
     for name in ("README.md", "LICENSE", "copyright", "changelog.gz", "configuration.md", "observability.md",
-                 "differences.md", "apis.md", "upgrades.md", "backup.md", "sizing.md", "dashboards/weir.json",
+                 "differences.md", "apis.md", "upgrades.md", "operations.md", "migration.md", "backup.md", "sizing.md", "dashboards/weir.json",
                  "dashboards/rules.yml", "formats/segments.md"):
         assert documents.get("./usr/share/doc/weir/" + name) == "-rw-r--r--", f"{name}: {documents}"
     expected = {"./usr/bin/weir": "-rwxr-xr-x", "./etc/weir/weir.properties": "-rw-r--r--",
@@ -69,6 +69,31 @@ def it_has_what_belongs_in_it(deb, _folder):
     owners = {owner for _, owner, _ in contents(deb)}
     assert owners == {"root/root"}, owners
     assert deb.stat().st_size < 12 << 20, f"{deb.stat().st_size >> 20} MiB"
+
+
+def its_documents_name_what_is_there(deb, folder):
+    """For those who run it: links lead somewhere, and nothing is told of the source tree but that there is one."""
+    run("dpkg-deb", "--extract", deb, folder / "tree")
+    documents = folder / "tree/usr/share/doc/weir"
+    links = 0
+    for page in sorted(documents.rglob("*.md")):
+        text = page.read_text()
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if not target.startswith(("http:", "https:", "#")):
+                links += 1
+                assert (page.parent / target.partition("#")[0]).exists(), f"{page.name}: {target} is not there"
+        if page.parent == documents:
+            found = re.search(r"\./dev\b|\b(src|tests|benchmarks|packaging|docs)/", text)
+            assert not found, f"{page.name} names {found[0]}, of the source tree"
+    readme = (documents / "README.md").read_text()
+    for name in re.findall(r"^\| `([^`]+)`(?:, `([^`]+)`)? \|", readme.partition("## Documents")[2], re.MULTILINE):
+        assert all((documents / one).exists() for one in name if one), name
+    for word in ("systemctl status weir", "kcat", "/etc/weir/weir.properties", "/var/lib/weir"):
+        assert word in readme, word
+    service = (folder / "tree/lib/systemd/system/weir.service").read_text()
+    for page in re.findall(r"file:(/\S+)", re.search("^Documentation=(.*)$", service, re.MULTILINE)[1]):
+        assert (folder / "tree" / page[1:]).exists(), page
+    return f"{links} links"
 
 
 def its_control_file_is_right(deb, folder):
@@ -371,8 +396,8 @@ def main() -> int:
     arguments = parser.parse_args()
     BINARY = pathlib.Path(arguments.binary).resolve()
     cases = [it_has_what_belongs_in_it, its_control_file_is_right, its_program_runs, its_unit_and_page_are_valid,
-             its_unit_is_hardened, its_rules_are_taken_by_prometheus, its_tarball_has_licence_and_checksum,
-             its_scripts_ask_the_policy_and_hide_no_failure, the_same_sources_make_the_same_package]
+             its_unit_is_hardened, its_documents_name_what_is_there, its_rules_are_taken_by_prometheus,
+             its_tarball_has_licence_and_checksum, its_scripts_ask_the_policy_and_hide_no_failure, the_same_sources_make_the_same_package]
     cases += [it_installs_runs_upgrades_and_goes] if arguments.install else []
     passed = failed = skipped = 0
     with tempfile.TemporaryDirectory(prefix="weir-package-") as place:
