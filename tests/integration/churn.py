@@ -257,7 +257,7 @@ CASES = [case(each) for each in SHARDS]
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="./dev churn", description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, help="for each number of shards; half of the requests are changed then")
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--shards", type=int, action="append", help="2 and 4 if not given")
