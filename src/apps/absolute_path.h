@@ -7,10 +7,12 @@
 
 namespace weir::apps {
 
-inline std::string absolute_path(const std::string& path) {
+// `..` stays: behind a link it leads elsewhere than the text says.
+inline std::string absolute_path(std::string path) {
+  while (path.starts_with("./") && path.find_first_not_of('/', 2) != std::string::npos) path.erase(0, path.find_first_not_of('/', 2));
   std::error_code failed;
-  const auto absolute = std::filesystem::absolute(path, failed);
-  std::string text = failed ? path : absolute.lexically_normal().string();
+  const auto absolute = path == "." ? std::filesystem::current_path(failed) : std::filesystem::absolute(path, failed);
+  std::string text = failed ? path : absolute.string();
   while (text.size() > 1 && text.back() == '/') text.pop_back();
   return text;
 }

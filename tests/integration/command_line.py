@@ -289,7 +289,7 @@ def a_copy_that_went_into_the_folder_is_seen(folder: pathlib.Path):
 @case
 def paths_are_told_absolute(folder: pathlib.Path):
     reading, writing = os.pipe()
-    process = subprocess.Popen([str(brokers.WEIR), "serve", "--data-dir", "sub/../d/", "--listeners", "PLAINTEXT://127.0.0.1:0", "--http",
+    process = subprocess.Popen([str(brokers.WEIR), "serve", "--data-dir", "./d/", "--listeners", "PLAINTEXT://127.0.0.1:0", "--http",
                                 "off", "--ready-fd", str(writing)], cwd=folder, pass_fds=[writing], stdout=subprocess.PIPE,
                                stderr=subprocess.STDOUT, text=True)
     os.close(writing)

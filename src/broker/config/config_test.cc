@@ -14,6 +14,7 @@ namespace weir::broker {
 namespace {
 
 using ::testing::Contains;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 TEST(ConfigKeys, TableIsSortedUniqueAndItsDefaultsAreValid) {
