@@ -1,6 +1,7 @@
 """Kafka's protocol by hand, as much of it as hostile clients need: one connection, old versions without tagged fields."""
 import socket
 import struct
+import time
 
 PRODUCE, FETCH, LIST_OFFSETS, METADATA, FIND_COORDINATOR, API_VERSIONS, CREATE_TOPICS, DELETE_TOPICS = 0, 1, 2, 3, 10, 18, 19, 20
 STORAGE_ERROR = 56
@@ -40,9 +41,10 @@ def varint(value: int) -> bytes:
 
 
 def batch(payload: bytes) -> bytes:
-    """One record without a key."""
+    """One record without a key, of now: retention takes what is of 1970 within minutes."""
     record = b"\0" + varint(0) + varint(0) + varint(-1) + varint(len(payload)) + payload + varint(0)
-    rest = struct.pack(">hiqqqhii", 0, 0, 0, 0, -1, -1, -1, 1) + varint(len(record)) + record
+    now_ms = int(time.time() * 1000)
+    rest = struct.pack(">hiqqqhii", 0, 0, now_ms, now_ms, -1, -1, -1, 1) + varint(len(record)) + record
     return struct.pack(">qiib", 0, len(rest) + 9, 0, 2) + struct.pack(">I", crc32c(rest)) + rest
 
 
