@@ -17,6 +17,7 @@ namespace {
 // Without any delay, of two members that start together the second would find the first one's rebalance over, and would
 // have to wait for its next heartbeat. Kafka's timer takes about as long.
 constexpr int32_t kInitialDelayLeastMs = 10;
+constexpr int64_t kLeastSegmentBytes = 1 << 20;  // of any topic
 
 coordination::GroupConfig group_config(const BrokerConfig& config) {
   const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
@@ -58,7 +59,7 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storag
       config_(group_config(config)),
       memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes))),
       topic_partitions_(static_cast<int32_t>(config.integer("offsets.topic.num.partitions"))),
-      topic_segment_bytes_(config.integer("offsets.topic.segment.bytes")) {
+      topic_segment_bytes_(std::max(config.integer("offsets.topic.segment.bytes"), kLeastSegmentBytes)) {
   make_placement(store, placement);
   for (unsigned i = 0; i < broker_.shard_count(); ++i) {
     shards_.push_back(std::make_unique<Shard>());

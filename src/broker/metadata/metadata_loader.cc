@@ -63,11 +63,12 @@ Result<std::string> load_cluster_id(MetaStore& store, runtime::Random& random) {
 }
 
 // A value that another version accepted and this one does not is said once, and not in force. Its default must not delete what
-// it kept: if it is one of those that decide, `prefix` and their names, nothing is deleted until somebody sets them anew.
+// it kept: if it is one of those that decide, `prefix` and their names, nothing is deleted until somebody sets them anew. True if
+// there was such a value.
 template <typename Check>
-void drop_unusable(ConfigOverrides& overrides, const std::string& prefix, const std::string& of, const Check& check) {
+bool drop_unusable(ConfigOverrides& overrides, const std::string& prefix, const std::string& of, const Check& check) {
   bool decides = false;
-  std::erase_if(overrides, [&](const auto& override) {
+  const auto dropped = std::erase_if(overrides, [&](const auto& override) {
     const Result<void> valid = check(override);
     if (valid) return false;
     const std::string_view name = std::string_view(override.first).substr(std::min(prefix.size(), override.first.size()));
@@ -75,13 +76,14 @@ void drop_unusable(ConfigOverrides& overrides, const std::string& prefix, const 
     log_warn("metadata", "{}: the stored configuration {} is ignored: {}", of, override.first, valid.error().message);
     return true;
   });
-  if (!decides) return;
+  if (!decides) return dropped > 0;
   for (const auto& [name, value] : {std::pair("cleanup.policy", "delete"), {"retention.ms", "-1"}, {"retention.bytes", "-1"}}) {
     overrides.insert_or_assign(prefix + name, value);
   }
   log_error("metadata", "{}: what decides over deletion cannot be read, so nothing is deleted for its age or size, nor compacted. "
                         "Set {}cleanup.policy, {}retention.ms and {}retention.bytes anew",
             of, prefix, prefix, prefix);
+  return true;
 }
 
 Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
@@ -132,15 +134,20 @@ Result<std::optional<GroupPlacementRecord>> load_group_placement(MetaStore& stor
   return std::optional(*record);
 }
 
+// Changes are made only to what is as the image has it.
+Result<void> store_what_is_left(MetaStore& store, const MetaEntry& before, std::string value) {
+  return write_key(store, before.key, {true, {}, before.mod_revision}, std::move(value));
+}
+
 Result<void> load_configs(MetaStore& store, MetadataImage& image) {
   auto entries = store.range_blocking(std::string(ConfigRecord::kPrefix));
   if (!entries) return std::unexpected(entries.error());
   for (const MetaEntry& entry : entries->entries) {
     auto record = ConfigRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
-    if (record->type == ConfigResourceType::kBroker) {
-      drop_unusable(record->overrides, "log.", "the broker",
-                    [](const auto& override) { return check_dynamic_configs({override}); });
+    const auto check = [](const auto& override) { return check_dynamic_configs({override}); };
+    if (record->type == ConfigResourceType::kBroker && drop_unusable(record->overrides, "log.", "the broker", check)) {
+      if (auto stored = store_what_is_left(store, entry, record->encode()); !stored) return stored;
     }
     image.put_configs(std::make_shared<const ConfigRecord>(std::move(*record)));
   }
@@ -173,8 +180,10 @@ Result<void> load_topics(MetaStore& store, const DeletedTopics& deleted, Metadat
     auto record = TopicRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
     if (auto sound = check_topic(*record, image, deleted); !sound) return sound;
-    drop_unusable(record->configs, "", "topic " + record->name,
-                  [](const auto& override) { return check_topic_config(override.first, override.second); });
+    const auto check = [](const auto& override) { return check_topic_config(override.first, override.second); };
+    if (drop_unusable(record->configs, "", "topic " + record->name, check)) {
+      if (auto stored = store_what_is_left(store, entry, record->encode()); !stored) return stored;
+    }
     auto topic = std::make_shared<Topic>();
     topic->log_config = log_config(record->configs, *image.config());
     topic->internal = is_internal_topic(record->name);

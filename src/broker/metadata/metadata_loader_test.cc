@@ -113,6 +113,10 @@ TEST_F(MetadataLoaderTest, AnOverrideThatCannotBeReadDeletesNothing) {
   EXPECT_EQ(loaded->image->find("orders")->record.configs, everything);
   EXPECT_EQ(loaded->image->find("payments")->record.configs, everything);
   EXPECT_EQ(loaded->image->find("payments")->log_config.retention_ms, -1);
+  // A change compares with what is stored.
+  auto stored = store_.range_blocking(TopicRecord::key_of(id_of(2)));
+  ASSERT_TRUE(stored && stored->entries.size() == 1);
+  EXPECT_EQ(stored->entries[0].value, loaded->image->find("payments")->record.encode());
 }
 
 TEST_F(MetadataLoaderTest, OtherOverridesThatCannotBeReadHaveNoEffect) {

@@ -50,6 +50,20 @@ int64_t pending_size_of(const std::string& member_id) { return kPendingMemberByt
 
 }  // namespace
 
+int64_t ClassicGroup::record_bytes() const {
+  constexpr size_t kFixed = 64;  // lengths and numbers, of the group or of a member
+  size_t bytes = kFixed + id_.size();
+  for (const auto& [id, member] : members_) {
+    size_t metadata = 0;
+    for (const GroupProtocol& protocol : member->protocols) {
+      if (!protocol_name_ || protocol.name == *protocol_name_) metadata = std::max(metadata, protocol.metadata.size());
+    }
+    bytes += kFixed + member->id.size() + member->client_id.size() + member->client_host.size() + metadata;
+    if (member->instance_id) bytes += member->instance_id->size();
+  }
+  return static_cast<int64_t>(bytes);
+}
+
 int64_t ClassicGroup::bytes_of(const std::vector<GroupProtocol>& protocols) { return size_of(protocols); }
 
 ClassicGroup::ClassicGroup(std::string group_id, GroupMemory& memory, GroupStateCounts* counts)

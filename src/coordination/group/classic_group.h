@@ -88,6 +88,7 @@ class ClassicGroup {
   void set_assignment(ClassicMember& member, std::string assignment);
   int64_t memory_bytes() const { return memory_.bytes(); }  // estimated
   static int64_t bytes_of(const std::vector<GroupProtocol>& protocols);
+  int64_t record_bytes() const;  // of the group as a record, without assignments; walks over all members
   int64_t counted_memory_bytes() const;                     // the same by walking over all members, to check it
   int32_t rebalance_timeout_ms() const;  // the longest of its members
 

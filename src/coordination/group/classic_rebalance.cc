@@ -97,7 +97,10 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
 bool GroupCoordinatorState::fits(ClassicGroup* group, const JoinRequest& request) const {
   const ClassicMember* before = group != nullptr ? group->find(request.member_id) : nullptr;
   const int64_t more = ClassicGroup::bytes_of(request.protocols) - (before != nullptr ? ClassicGroup::bytes_of(before->protocols) : 0);
-  return more <= 0 || (group != nullptr ? group->memory_bytes() : 0) + more <= group_bytes_max_;
+  if (more <= 0 || (group != nullptr ? group->memory_bytes() : 0) + more <= group_bytes_max_) return true;  // as most do
+  size_t largest = 0;
+  for (const GroupProtocol& protocol : request.protocols) largest = std::max(largest, protocol.metadata.size());
+  return (group != nullptr ? group->record_bytes() : 0) + static_cast<int64_t>(largest) <= group_bytes_max_;
 }
 
 // Whether one more fits. Members that are in anyway always do; during a rebalance those count that rejoined already.
@@ -356,9 +359,9 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   }
   member.sync_reply = std::move(reply);
   if (!group->is_leader(member.id)) return;
-  int64_t bytes = group->memory_bytes();
+  int64_t bytes = 0;
   for (const SyncRequest::Assignment& assigned : request.assignments) bytes += static_cast<int64_t>(assigned.assignment.size());
-  if (bytes > group_bytes_max_) {
+  if (group->memory_bytes() + bytes > group_bytes_max_ && group->record_bytes() + bytes > group_bytes_max_) {
     // As Kafka answers what its log refuses. The others wait until the leader does better, or is removed for its silence.
     result.error = ErrorCode::kUnknownServerError;
     log_warn("groups", "Group {}: an assignment of {} bytes in all is refused: the group would be larger than a segment of "

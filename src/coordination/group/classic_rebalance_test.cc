@@ -87,6 +87,14 @@ TEST_F(ClassicRebalanceTest, WhatIsTooLargeForARecordIsRefused) {
   EXPECT_EQ(follower->assignment, "a");
 }
 
+// What a group has in memory is many times its record.
+TEST_F(ClassicRebalanceTest, AGroupWhoseRecordFitsIsTaken) {
+  world.state->limit_record(20'000);
+  const auto ids = stable_group(40);
+  EXPECT_GT(world.memory.used_bytes(), 30'000);
+  EXPECT_EQ(world.heartbeat(ids[0], generation), ErrorCode::kNone);
+}
+
 TEST_F(ClassicRebalanceTest, EagerMembersShareOneGeneration) {
   const auto ids = stable_group(2);
   ASSERT_EQ(followers.size(), 1u);

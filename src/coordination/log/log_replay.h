@@ -37,7 +37,7 @@ class LogReplay {
   static constexpr size_t kRecordsPerSlice = 256;
   static constexpr uint64_t kReadBytes = uint64_t{1} << 20;
   static constexpr uint64_t kOpenedBytesMax = uint64_t{256} << 20;  // of a compressed batch, which is opened through a window
-  static constexpr uint64_t kCodecBytesMax = uint64_t{16} << 20;
+  static constexpr uint64_t kCodecBytesMax = uint64_t{128} << 20;
 
   // Everything given outlives the object.
   LogReplay(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,

@@ -49,7 +49,7 @@ class BatchCleaner {
  public:
   static constexpr uint64_t kUnpackedMax = uint64_t{256} << 20;
   static constexpr uint64_t kWholeBytesMax = uint64_t{1} << 20;
-  static constexpr uint64_t kCodecBytesMax = uint64_t{16} << 20;
+  static constexpr uint64_t kCodecBytesMax = uint64_t{128} << 20;  // whatever a log may have: a broker with more memory took it
 
   // Counted over all batches.
   struct Totals {

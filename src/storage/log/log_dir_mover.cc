@@ -325,8 +325,10 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
                                    text_of(partition)),
                .reason = result.error().message,
                .remedy = "Check the disk and `weir log verify`. It is tried again in 30 seconds"});
-    if (result.error().code == ErrorCode::kNoSpace && !before.age_known) no_room_.insert(partition);
-    skip(partition, kRetryNs);
+    const bool no_space = result.error().code == ErrorCode::kNoSpace;
+    if (no_space && !before.age_known) no_room_.insert(partition);
+    // A disk that is nearly full is not filled again and again.
+    skip(partition, no_space && before.age_known ? kNoSpaceRetryNs : kRetryNs);
   }
   look_again_ = true;
   ask(static_cast<unsigned>(shards_.size()));

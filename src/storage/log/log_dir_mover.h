@@ -34,6 +34,7 @@ struct LogDirMoverOptions {
 class LogDirMover {
  public:
   static constexpr int64_t kRetryNs = 30 * runtime::kSecond;
+  static constexpr int64_t kNoSpaceRetryNs = 3600 * runtime::kSecond;
   static constexpr int64_t kProgressNs = 30 * runtime::kSecond;
   static constexpr int64_t kCleanedNs = runtime::kSecond;  // looks again at a partition that was being compacted
   static constexpr int kFailuresMax = 3;  // of looks at times of one partition, in a row

@@ -214,11 +214,13 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
   // Which of its segments were in a directory that is given up, no row tells.
   told.end_unknown |= !given_up_.empty();
   PartitionManifest& manifest = piece.rows.partition.manifest;
+  // What was deleted stays so, and no offset is given twice: a log without files may have had many.
+  const bool bounded = piece.has_row && piece.rows.bounds_known && manifest.log_start_offset >= 0 &&
+                       manifest.log_start_offset <= manifest.end_offset;
+  if (bounded) piece.least_end = manifest.end_offset;
+  else manifest.log_start_offset = 0;
   manifest.end_offset = next;
-  const bool first = piece.parts.empty() || manifest.log_start_offset < piece.parts.front().info.base_offset;
-  if (first || manifest.log_start_offset > next) {
-    manifest.log_start_offset = piece.parts.empty() ? 0 : piece.parts.front().info.base_offset;
-  }
+  if (!piece.parts.empty()) manifest.log_start_offset = std::max(manifest.log_start_offset, piece.parts.front().info.base_offset);
   manifest.first_dirty_offset = 0;
   return {};
 }
@@ -313,6 +315,7 @@ void LogSalvage::close_tail(Piece& piece) {
   for (const OffsetRange& lost : piece.lost_tail) {
     if (lost.next > at) lose(lost.next);
   }
+  if (piece.least_end > at) lose(piece.least_end);
   piece.rewrite |= !told.damage.empty() || !told.lost.empty() || (!log_damage_.empty() && !piece.tail.empty());
   std::erase_if(told.lost, [&](const OffsetRange& lost) { return lost.next <= manifest.log_start_offset; });
   std::ranges::sort(told.lost, {}, &OffsetRange::first);

@@ -86,6 +86,7 @@ class LogSalvage final : public WalReplayVisitor {
     ManifestDatabase::Loaded rows = {};
     bool has_row = false;
     bool sound = true;           // the rows can be trusted
+    int64_t least_end = 0;       // by a row that is true as far as it goes
     std::vector<Part> parts;     // ascending
     std::map<int64_t, Slice> tail;  // intact batches from elsewhere, by base offset
     std::vector<OffsetRange> lost_tail;

@@ -126,8 +126,8 @@ TEST_F(LogSalvageTest, NothingIsDoneToAnIntactLog) {
 
 TEST_F(LogSalvageTest, ADirectoryThatIsGivenUp) {
   fill(ids_[0], 5);
-  put(ids_[0], 100);  // in the write-ahead log
   fill(ids_[1], 3);
+  put(ids_[0], 100);  // in the write-ahead log
   end(Death::kKill);
   {
     auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
@@ -162,6 +162,7 @@ TEST_F(LogSalvageTest, ADirectoryThatIsGivenUp) {
     const auto places = (*manifests)->places();
     ASSERT_TRUE(places);
     for (const auto& [id, place] : *places) EXPECT_EQ(place, (id == ids_[2] ? PartitionPlace{1, 1} : PartitionPlace{0, 0}));
+    ASSERT_TRUE((*manifests)->put_places({{ids_[2], {0, 0}}}));
     ASSERT_TRUE((*manifests)->put_directories({}));
   }
   EXPECT_TRUE(salvage(false).intact());
@@ -304,6 +305,39 @@ TEST_F(LogSalvageTest, ManifestRowsThatAreNotAsTheyWereWritten) {
     EXPECT_EQ(read_all(ids_[0]), range(0, 11));
     EXPECT_EQ(read_all(ids_[1]), range(0, 3));
   }
+}
+
+// A log that is empty because all of it was deleted goes on where it was, whoever's rows are damaged.
+TEST_F(LogSalvageTest, AnEmptiedLogKeepsItsOffsets) {
+  fill(ids_[0], 10);
+  fill(ids_[1], 3);
+  bool deleted = false;
+  shard(ids_[0]).delete_records(*shard(ids_[0]).find(ids_[0]), -1, [&](Result<int64_t> start) { deleted = start.has_value(); });
+  sim_.run_until([&] { return deleted; }, 60 * runtime::kSecond);
+  ASSERT_TRUE(deleted);
+  sim_.run_for(120 * runtime::kSecond);  // the files go
+  end(Death::kKill);
+  run_sql(sim_.disk(), "/log/manifest.db", "UPDATE segments SET max_timestamp = 7", HashFunction::kWrong);
+  const SalvageReport report = bring_back();
+  for (const SalvagedPartition& told : report.partitions) EXPECT_THAT(told.lost, IsEmpty());
+  EXPECT_EQ(shard(ids_[0]).find(ids_[0])->log_start_offset(), 10);
+  EXPECT_EQ(shard(ids_[0]).find(ids_[0])->log_end_offset(), 10);
+  EXPECT_EQ(read_all(ids_[1]), range(0, 3));
+}
+
+TEST_F(LogSalvageTest, ALogDirectoryWhoseRowIsMissingIsNotForgotten) {
+  fill(ids_[0], 3);
+  end(Death::kKill);
+  {
+    auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->begin());
+    ASSERT_TRUE((*database)->execute("INSERT INTO places VALUES (zeroblob(16), 0, 1, 1)"));
+    ASSERT_TRUE((*database)->commit());
+  }
+  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
+  ASSERT_FALSE(manifests);
+  EXPECT_THAT(manifests.error().message, HasSubstr("lacks the row of a log directory"));
 }
 
 TEST_F(LogSalvageTest, ManifestRowsThatAreMissing) {

@@ -34,6 +34,7 @@ class ManifestDatabase : public NotedDatabase {
     int64_t generation = 0;  // the highest that a rewrite reserved
     LoadedPartition partition = {};
     std::string fault = {};  // of its rows, as load_damaged() finds them
+    bool bounds_known = true;  // its log reaches from log_start_offset to end_offset at least, whatever else is wrong
   };
   Result<std::vector<Loaded>> load();
   // Partitions whose rows cannot be right come with what is wrong instead of failing all; without an id if that is it. For
@@ -101,6 +102,7 @@ class ManifestDatabase : public NotedDatabase {
   static Result<std::unique_ptr<ManifestDatabase>> open_file(runtime::FileSystem& files, const std::string& path,
                                                              const runtime::Clock* clock, ContentDamage* damage);
   Result<void> find_damage(const NotedDatabase* metadata);
+  Result<void> check_directories();
   void tell_damage(std::vector<Loaded>& partitions) const;
   Result<int64_t> format();
   Result<void> upgrade();

@@ -28,6 +28,7 @@ Result<void> ManifestDatabase::find_damage(const NotedDatabase* metadata) {
     // The partition that it names may be what has changed: then another one lacks it.
     damage_.whole = row.what;
   }
+  if (auto known = check_directories(); !known) return known;
   if (!metadata) return {};
   if (auto current = metadata->check_noted_by(*this); !current) return current;
   if (auto current = check_noted_by(*metadata); !current) {
@@ -37,12 +38,27 @@ Result<void> ManifestDatabase::find_damage(const NotedDatabase* metadata) {
   return {};
 }
 
+// Without its row nobody would look into a directory, nor miss what lies there.
+Result<void> ManifestDatabase::check_directories() {
+  if (!database_->content_kept()) return {};
+  auto scan = database_->prepare(
+      "SELECT count(*) FROM (SELECT directory AS number FROM segments WHERE ?1 UNION SELECT directory FROM places UNION SELECT target "
+      "FROM places) WHERE number <> 0 AND number NOT IN (SELECT number FROM directories)");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  scan->bind(1, int64_t{damage_.rows.empty()});
+  auto row = scan->step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (scan->integer(0) == 0) return {};
+  return fail(ErrorCode::kCorrupt, fmt::format("{} lacks the row of a log directory. {}", database_->path(),
+                                               database_remedy(database_->path())));
+}
+
 void ManifestDatabase::tell_damage(std::vector<Loaded>& partitions) const {
   for (const ContentDamage::Row& row : damage_.rows) {
     const auto loaded = std::ranges::find(partitions, row.number, &Loaded::row);
     if (row.table != "partitions" || loaded == partitions.end()) continue;
     if (loaded->fault.empty()) loaded->fault = row.what;
-    loaded->partition.manifest.log_start_offset = 0;  // nothing that is there is hidden
+    loaded->bounds_known = false;
   }
   if (damage_.whole.empty()) return;
   for (Loaded& loaded : partitions) {

@@ -115,21 +115,21 @@ struct ContentCalls {
     auto& content = *static_cast<DatabaseContent*>(self);
     if (!content.kept_ || std::string_view(table) == kContentTable) return;
     if (content.current_.revision == content.committed_.revision) ++content.current_.revision;
-    if (operation != SQLITE_INSERT) content.current_.sum -= sum_of(handle, table, sqlite3_preupdate_old);
-    if (operation != SQLITE_DELETE) content.current_.sum += sum_of(handle, table, sqlite3_preupdate_new);
-  }
-
- private:
-  static uint64_t sum_of(sqlite3* handle, const char* table, int (*value_of)(sqlite3*, int, sqlite3_value**)) {
-    Hash hash = hash_of(table);
-    for (int i = 0; i < sqlite3_preupdate_count(handle); ++i) {
-      sqlite3_value* value = nullptr;
-      WEIR_CHECK(value_of(handle, i, &value) == SQLITE_OK);
-      hash.add(value);
-    }
-    return hash.value();
+    if (operation != SQLITE_INSERT) content.current_.sum -= content.sum_of_row(handle, table, sqlite3_preupdate_old);
+    if (operation != SQLITE_DELETE) content.current_.sum += content.sum_of_row(handle, table, sqlite3_preupdate_new);
   }
 };
+
+// The disk may fail when the rest of a long row is read: then the transaction does.
+uint64_t DatabaseContent::sum_of_row(sqlite3* handle, const char* table, int (*value_of)(sqlite3*, int, sqlite3_value**)) {
+  Hash hash = hash_of(table);
+  for (int i = 0; i < sqlite3_preupdate_count(handle); ++i) {
+    sqlite3_value* value = nullptr;
+    if (value_of(handle, i, &value) != SQLITE_OK || value == nullptr) unreadable_ = true;
+    else hash.add(value);
+  }
+  return hash.value();
+}
 
 struct DatabaseContent::Found {
   uint64_t sum = 0;
@@ -247,6 +247,7 @@ void DatabaseContent::mend(int64_t revision) {
 }
 
 Result<void> DatabaseContent::put_changes() {
+  if (unreadable_) return fail(ErrorCode::kIo, path_ + ": a row that changes cannot be read");
   if (!kept_ || current_ == committed_) return {};
   constexpr const char* kUpdate = "UPDATE content SET revision = ?1, sum = ?2, noted = ?3";
   sqlite3_stmt* prepared = nullptr;

@@ -18,6 +18,7 @@
 
 struct sqlite3;
 struct sqlite3_stmt;
+struct sqlite3_value;
 
 namespace weir::storage {
 
@@ -56,7 +57,10 @@ class DatabaseContent {
   // In a transaction, before its commit; what it came to, after it.
   Result<void> put_changes();
   void committed() { committed_ = current_; }
-  void rolled_back() { current_ = committed_; }
+  void rolled_back() {
+    current_ = committed_;
+    unreadable_ = false;
+  }
 
  private:
   struct State {
@@ -71,12 +75,14 @@ class DatabaseContent {
   Result<void> check_pages();
   Result<Found> read_all(ContentDamage* damage);
   Result<void> read_table(const std::string& table, Found& found, ContentDamage* damage);
+  uint64_t sum_of_row(sqlite3* handle, const char* table, int (*value_of)(sqlite3*, int, sqlite3_value**));
   std::unexpected<Error> failed(const std::string& what) const;
   std::unexpected<Error> damaged(const std::string& what) const;
 
   sqlite3* const handle_;
   const std::string path_;
   bool kept_ = false;
+  bool unreadable_ = false;  // a row that changed in this transaction
   State committed_, current_;
 };
 
