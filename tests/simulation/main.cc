@@ -38,6 +38,7 @@ struct Arguments {
 };
 
 constexpr std::string_view kUsage =
+    "usage:\n"
     "weir_simulation [--scenario compaction|log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
     "                [--failing-disk] [--cut N [--trace]] [--verbose]\n"
     "weir_simulation --ci NAME,...|all [--first]\n"
@@ -153,6 +154,10 @@ bool run_ci(const Arguments& arguments) {
 
 int main(int count, char** words) {
   using namespace weir::simulation;
+  if (count == 2 && (words[1] == std::string_view("--help") || words[1] == std::string_view("-h"))) {
+    fmt::print("{}", kUsage);
+    return 0;
+  }
   const auto arguments = parse(count, words);
   const std::map<std::string, ScenarioFactory> scenarios{{"compaction", compaction_scenario()},
                                                          {"log", log_scenario()},
