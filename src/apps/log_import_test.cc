@@ -482,7 +482,7 @@ TEST_F(LogImportTest, TheEndThatCompactionEmptiedIsFilled) {
   put(segment(8), "");
   put("log-start-offset-checkpoint", "0\n0\n");
   ASSERT_TRUE(import());
-  const auto& some = load()[0].manifest;
+  const auto some = load()[0].manifest;
   ASSERT_EQ(some.segments.size(), 1u);
   EXPECT_EQ(some.segments[0].next_offset, 8);
   fs::remove_all(target());

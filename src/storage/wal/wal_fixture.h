@@ -38,8 +38,9 @@ inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, B
   batch.facts.base_offset = base_offset;
   batch.facts.last_offset_delta = 2;
   batch.facts.size = size;
-  batch.facts.max_timestamp = 1'700'000'000'000 + base_offset;
-  batch.facts.appended_ms = 1'700'000'100'000 + base_offset;
+  const int64_t later = base_offset % 1'000'000;
+  batch.facts.max_timestamp = 1'700'000'000'000 + later;
+  batch.facts.appended_ms = 1'700'000'100'000 + later;
   batch.facts.producer_id = 4000 + index;
   batch.facts.producer_epoch = 1;
   batch.facts.base_sequence = static_cast<int32_t>(base_offset);
