@@ -15,7 +15,7 @@ import time
 from . import maven
 
 ROOT = maven.ROOT
-WEIR = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / "build/release/bin/weir"))
+WEIR = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / "build/release/bin/weir")).absolute()
 START_SECONDS_MAX = 120
 # A broker that takes longer is killed by those who supervise it; ours stops waiting for others after 4 s. One that was
 # built with sanitizers is slower.
