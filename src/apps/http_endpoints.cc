@@ -31,7 +31,7 @@ struct Verdict {
   std::string remedy;
 };
 
-// What the shards add up to.
+// The troubles of all shards together.
 struct Troubles {
   size_t failed_shards = 0, failing_merges = 0;
   uint64_t offline = 0, unreadable = 0;

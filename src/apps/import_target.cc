@@ -78,7 +78,7 @@ Result<void> ImportTarget::finish() {
 }
 
 void ImportTarget::give_up() {
-  // What stays does no harm: the next try removes it. From the lock's removal on the folder may be that of another import.
+  // Files that stay do no harm: the next try removes them. Once the lock is removed, the folder may be that of another import.
   if (!lock_ || !clear()) return;
   if (files_.remove(path_ + "/" + kLockFile)) (void)files_.remove(path_);
 }

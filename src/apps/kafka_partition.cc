@@ -224,7 +224,7 @@ Result<void> PartitionReader::settle() {
   if (!folder_.segments.empty()) log_start = std::max(log_start, folder_.segments.front().base_offset);
   manifest.log_start_offset = std::min(log_start, end());
   manifest.end_offset = end();
-  // What the batches say, up to where the checkpoint begins: it also knows of epochs of which nothing is left.
+  // The batches tell the epochs up to where the checkpoint begins. The checkpoint also knows epochs without any batch left.
   for (const auto& epoch : state_.epochs) {
     if (state_.told_epochs.empty() || epoch.start_offset < state_.told_epochs.front().start_offset) manifest.epochs.push_back(epoch);
   }

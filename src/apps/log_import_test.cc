@@ -475,7 +475,7 @@ TEST_F(LogImportTest, CompactedLogsHaveGaps) {
   EXPECT_EQ(load()[0].manifest.end_offset, 8);
 }
 
-// Whoever reads at the end needs a batch there to go on from.
+// A reader at the end needs a batch there to go on from.
 TEST_F(LogImportTest, TheEndThatCompactionEmptiedIsFilled) {
   put("cleaner-offset-checkpoint", "0\n1\norders 0 8\n");
   put(segment(5), "");

@@ -195,8 +195,8 @@ Result<void> check_ready_descriptor(int descriptor) {
                                                descriptor, fault, descriptor));
 }
 
-// What killed --ephemeral brokers left may be large: it goes when clients are served, beside the event loop, and the end does not
-// wait for it.
+// Folders of killed --ephemeral brokers may be large. The pool removes them once clients are served, and the end of the process does
+// not wait for it.
 void remove_folders_of_the_dead(runtime::RealRuntime& runtime, const std::shared_ptr<std::atomic<bool>>& ending) {
   auto removed = std::make_shared<size_t>(0);
   runtime.runtime().pool->submit(

@@ -45,6 +45,13 @@ def produce(port: int, count: int, seconds: float = 30) -> tuple[int, set[int]]:
     return answers.count(0), set(answers) - {0}
 
 
+def expect_all_back(broker: brokers.Weir, acknowledged: int) -> None:
+    """Starts the broker over what was put back where it was."""
+    broker.start()
+    found, errors = read_all(broker.port)
+    assert not errors and found >= acknowledged, f"{found} of {acknowledged}, {errors}"
+
+
 def health(broker: brokers.Weir) -> dict:
     http = broker.ready["http"]
     with urllib.request.urlopen(f"http://{http['host']}:{http['port']}/health", timeout=30) as answer:
@@ -113,9 +120,7 @@ def a_folder_that_is_moved_away_is_not_made_anew(folder: pathlib.Path):
         assert health(broker)["status"] == "warn", health(broker)
         broker.kill()
         aside.rename(data)
-        broker.start()
-        found, errors = read_all(broker.port)
-        assert not errors and found >= before + after, f"{found} of {before + after}, {errors}"
+        expect_all_back(broker, before + after)
     finally:
         broker.kill()
 
@@ -141,9 +146,7 @@ def a_log_directory_that_goes_away_is_not_made_anew(folder: pathlib.Path):
         broker.stop()
         second.rmdir()
         aside.rename(second)
-        broker.start()
-        found, errors = read_all(broker.port)
-        assert not errors and found >= before + after, f"{found} of {before + after}, {errors}"
+        expect_all_back(broker, before + after)
     finally:
         broker.kill()
 

@@ -106,7 +106,7 @@ TEST_F(GroupPlacementTest, NobodyIsServedBeforeTheMove) {
   EXPECT_EQ(fetch(kGroup), 7);
 }
 
-// What it can serve is served; what may be in the other one is not answered as if it were all.
+// The partition serves its own groups. It does not answer for groups that the other one may hold.
 TEST_F(GroupPlacementTest, APartitionServesWhatCannotBeInACounterpartThatCannotBeRead) {
   ASSERT_NE(group_hash(kGroup), group_hash_before(kGroup));
   const auto name_in = [](int32_t index, bool negative) {

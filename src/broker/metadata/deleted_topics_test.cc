@@ -3,18 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "broker/metadata/deleted_topic_record.h"
+#include "broker/metadata/topic_id_fixture.h"
 #include "storage/metadata/memory_meta_store.h"
 
 namespace weir::broker {
 namespace {
 
 using storage::MetaOperation;
-
-constexpr TopicId id_of(uint8_t number) {
-  TopicId id;
-  id.bytes[0] = number;
-  return id;
-}
 
 class DeletedTopicsTest : public ::testing::Test {
  protected:

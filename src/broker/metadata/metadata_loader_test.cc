@@ -7,6 +7,7 @@
 
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/deleted_topic_record.h"
+#include "broker/metadata/topic_id_fixture.h"
 #include "broker/metadata/topic_name_record.h"
 #include "storage/metadata/memory_meta_store.h"
 #include "testing/sim_runtime.h"
@@ -15,12 +16,6 @@ namespace weir::broker {
 namespace {
 
 using storage::MetaOperation;
-
-constexpr TopicId id_of(uint8_t number) {
-  TopicId id;
-  id.bytes[0] = number;
-  return id;
-}
 
 class MetadataLoaderTest : public ::testing::Test {
  protected:

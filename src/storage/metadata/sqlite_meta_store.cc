@@ -11,6 +11,7 @@ namespace weir::storage {
 namespace {
 
 constexpr int64_t kFormat = 2;
+constexpr int64_t kLastUncheckedFormat = 1;
 
 // `store` has one row. WITHOUT ROWID: the entries live in the key's own tree.
 constexpr const char* kTables =
@@ -35,30 +36,12 @@ Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSyst
                                  {.cache_bytes = 1 << 20, .clock = store->options_.clock, .schema = schema.c_str()});
   if (!database) return std::unexpected(std::move(database.error()));
   store->database_ = std::move(*database);
-  auto format = store->format();
+  auto format = store->read_format("SELECT format FROM store", kFormat, kLastUncheckedFormat);
   if (!format) return std::unexpected(std::move(format.error()));
   if (!store->options_.paired) {
     if (auto done = store->adopt(); !done) return std::unexpected(std::move(done.error()));
   }
   return store;
-}
-
-Result<int64_t> SqliteMetaStore::format() {
-  auto state = database_->prepare("SELECT format FROM store");
-  if (!state) return std::unexpected(std::move(state.error()));
-  auto row = state->step();
-  if (!row) return std::unexpected(std::move(row.error()));
-  const int64_t format = *row ? state->integer(0) : 0;
-  if (format > kFormat) {
-    return fail(ErrorCode::kUnsupported,
-                fmt::format("{}: format {}, this version reads 1 to {}", options_.path, format, kFormat));
-  }
-  // Only the first format had nothing to check it by.
-  if (format < 1 || (format == 1) == database_->content_kept()) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it is not of the format {} that it names. {}", options_.path,
-                                                 format, database_remedy(options_.path)));
-  }
-  return format;
 }
 
 Result<void> SqliteMetaStore::adopt() {

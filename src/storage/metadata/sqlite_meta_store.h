@@ -64,7 +64,6 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
   };
 
   SqliteMetaStore(runtime::Pool& pool, Options options) : pool_(pool), options_(std::move(options)) {}
-  Result<int64_t> format();
   Result<void> upgrade();
   Result<void> prepare();
   void enqueue(Call call);

@@ -16,6 +16,7 @@ namespace weir::storage {
 namespace {
 
 constexpr int64_t kFormat = 6;
+constexpr int64_t kLastUncheckedFormat = 5;
 constexpr const char* kSalvage = ". Bring the file back from a copy, or have `weir log salvage` read the partition's files instead";
 
 // Partitions have a short row number because it is repeated in every segment and producer row.
@@ -139,23 +140,7 @@ Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open_file(runtime::F
   return manifests;
 }
 
-Result<int64_t> ManifestDatabase::format() {
-  auto stored = database_->prepare("SELECT version FROM format");
-  if (!stored) return std::unexpected(std::move(stored.error()));
-  auto row = stored->step();
-  if (!row) return std::unexpected(std::move(row.error()));
-  const int64_t format = *row ? stored->integer(0) : 0;
-  const std::string& path = database_->path();
-  if (format > kFormat) {
-    return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path, format, kFormat));
-  }
-  // Up to format 5 there was nothing to check it by.
-  if (format < 1 || (format <= 5) == database_->content_kept()) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it is not of the format {} that it names. {}", path, format,
-                                                 database_remedy(path)));
-  }
-  return format;
-}
+Result<int64_t> ManifestDatabase::format() { return read_format("SELECT version FROM format", kFormat, kLastUncheckedFormat); }
 
 Result<void> ManifestDatabase::adopt() {
   std::lock_guard lock(database_mutex_);

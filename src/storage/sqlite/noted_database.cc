@@ -33,6 +33,23 @@ Result<void> NotedDatabase::check_noted_by(const NotedDatabase& other) const {
                           path, other.database_->path(), noted, database_->revision(), path, database_remedy(path)));
 }
 
+Result<int64_t> NotedDatabase::read_format(const char* select, int64_t newest, int64_t last_unchecked) {
+  auto stored = database_->prepare(select);
+  if (!stored) return std::unexpected(std::move(stored.error()));
+  auto row = stored->step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  const int64_t format = *row ? stored->integer(0) : 0;
+  const std::string& path = database_->path();
+  if (format > newest) {
+    return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path, format, newest));
+  }
+  if (format < 1 || (format <= last_unchecked) == database_->content_kept()) {
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it is not of the format {} that it names. {}", path, format,
+                                                 database_remedy(path)));
+  }
+  return format;
+}
+
 void NotedDatabase::announce() {
   int64_t revision = 0;
   {

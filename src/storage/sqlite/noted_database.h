@@ -32,6 +32,9 @@ class NotedDatabase {
   int64_t noted() const { return database_->noted(); }  // of the other one
 
  protected:
+  // The number that `select` reads, of a format up to `newest`; those up to `last_unchecked` have no content to check them by.
+  // kUnsupported if it is newer, kCorrupt if it contradicts what the database holds.
+  Result<int64_t> read_format(const char* select, int64_t newest, int64_t last_unchecked);
   // After a commit, without the mutex, before anybody is told. Blocking.
   void announce();
 

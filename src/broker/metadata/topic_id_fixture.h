@@ -1,0 +1,16 @@
+// For tests: ids of topics that are told apart by a number.
+#pragma once
+
+#include <cstdint>
+
+#include "base/uuid.h"
+
+namespace weir::broker {
+
+constexpr TopicId id_of(uint8_t number) {
+  TopicId id;
+  id.bytes[0] = number;
+  return id;
+}
+
+}  // namespace weir::broker
