@@ -16,7 +16,7 @@
 #include "broker/handlers/group_coordinators.h"
 #include "broker/handlers/registration.h"
 #include "runtime/homebound.h"
-#include "storage/log/batch_preparation.h"
+#include "storage/log/opening_memory.h"
 #include "storage/metadata/sqlite_meta_store.h"
 #include "storage/segment/local_segment_store.h"
 
@@ -194,9 +194,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     return topic ? topic->name() : std::string();
   };
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
-  const auto opening = storage::OpeningMemory::of(max_memory_bytes_);
-  log.shard.opening_bytes_max = opening.bytes_each;
-  log.shard.openings_max = opening.at_once;
+  log.shard.opening = storage::OpeningMemory::of(max_memory_bytes_);
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   make_reserve();
   for (size_t i = 0; i < reserves_.size(); ++i) {

@@ -43,7 +43,7 @@ constexpr ConfigKey kKeys[] = {
      .choices = "text|json"},
     {.name = "weir.max.memory.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Bound of the memory for requests, responses, the tail of the log, its indexes and the compressed batches that are "
-            "opened (a sixteenth, at least 16 MiB); -1 takes half of what the machine or container has.",
+            "opened (a sixteenth, at least 24 MiB); -1 takes half of what the machine or container has.",
      .min = -1},
     {.name = "weir.shards", .type = kInt, .default_value = "0", .support = kWorks,
      .doc = "Threads that serve connections and partitions; 0 takes one per core.", .min = 0, .max = 256},

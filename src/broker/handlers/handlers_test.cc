@@ -3,7 +3,7 @@
 
 #include "base/log.h"
 #include "broker/handlers/broker_fixture.h"
-#include "protocol/compression.h"
+#include "protocol/compressed_batch_fixture.h"
 #include "protocol/errors.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/delete_records.h"
@@ -269,11 +269,7 @@ TEST_F(HandlersTest, ProduceRefusals) {
   }
   old_format[16] = 3;
   EXPECT_EQ(error("t", old_format), ErrorCode::kCorruptMessage);
-  std::vector<uint8_t> zstd(good.begin(), good.begin() + protocol::BatchHeader::kSize);
-  protocol::compress(protocol::CompressionType::kZstd, Bytes(good).subspan(protocol::BatchHeader::kSize), zstd);
-  zstd[22] = static_cast<uint8_t>(protocol::CompressionType::kZstd);
-  store_be(zstd.data() + 8, static_cast<int32_t>(zstd.size() - 12));
-  protocol::patch_crc(zstd);
+  const auto zstd = protocol::compressed_batch(good, protocol::CompressionType::kZstd);
   const auto with_version = [&](int16_t version) {
     return produce(peer(1), "isr", 0, zstd, -1, version)->responses[0].partition_responses[0].error_code;
   };

@@ -1,9 +1,6 @@
 // What a request can multiply is bounded by what is reserved for it, whichever API it is.
 #include <fmt/format.h>
-#include <malloc.h>
-
 #include <cstdlib>
-#include <fstream>
 
 #include "broker/handlers/broker_fixture.h"
 #include "protocol/catalog/message_catalog.h"
@@ -13,6 +10,7 @@
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/offset_commit.h"
 #include "protocol/messages/offset_fetch.h"
+#include "testing/peak_memory.h"
 
 namespace weir::broker {
 namespace {
@@ -21,28 +19,6 @@ using protocol::DescribeConfigsRequest;
 using protocol::DescribeConfigsResponse;
 using protocol::MessageKind;
 using protocol::MessageType;
-
-// Sanitizers keep what is freed.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool kMeasured = false;
-#elif defined(__has_feature)
-constexpr bool kMeasured = !__has_feature(address_sanitizer) && !__has_feature(thread_sanitizer);
-#else
-constexpr bool kMeasured = true;
-#endif
-
-// Bytes; `field` is of /proc/self/status.
-uint64_t process_memory(std::string_view field) {
-  std::ifstream in("/proc/self/status");
-  for (std::string line; std::getline(in, line);) {
-    if (line.starts_with(field)) return std::stoull(line.substr(field.size() + 1)) << 10;
-  }
-  return 0;
-}
-void forget_peak() {
-  malloc_trim(0);
-  std::ofstream("/proc/self/clear_refs") << "5";
-}
 
 class MultipliedRequestsTest : public BrokerTest {
  protected:
@@ -65,14 +41,13 @@ class MultipliedRequestsTest : public BrokerTest {
   void expect_bounded(const std::string& bytes, size_t count) {
     constexpr uint64_t kSlack = 24 << 20;  // buffers, stacks, what earlier requests left behind
     FakePeer& peer = connect(0);
-    forget_peak();
-    const uint64_t before = process_memory("VmRSS:");
+    const weir::testing::PeakMemory peak;
     sim_.loop(0).post([&peer, &bytes] { peer.send(bytes); });
     sim_.run_until([&] { return peer.closed || has_response(peer); }, 30 * runtime::kSecond);
-    const uint64_t peak = process_memory("VmHWM:");
+    const uint64_t grown = peak.grown_bytes();
     // The frame lies in the socket and in the broker, the answer in the client as well.
     const uint64_t allowed = count * RequestContext::kElementBytes + 4 * bytes.size() + peer.received.size() + kSlack;
-    EXPECT_TRUE(!kMeasured || peak < before + allowed) << (peak - before) << " bytes, more than " << allowed;
+    EXPECT_LT(grown, allowed);
     peer.finish();
     peer.received = {};
     run_until([&] { return peer.closed; });

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "protocol/compression.h"
+#include "protocol/compressed_batch_fixture.h"
 #include "protocol/record_batch_builder.h"
 #include "storage/compaction/partition_cleaning.h"
 #include "storage/segment/local_segment_store.h"
@@ -63,16 +63,8 @@ inline std::vector<uint8_t> encode(const KeyedBatch& batch, int64_t base_offset)
   for (const KeyedRecord& record : batch.records)
     builder.append(record.timestamp, optional_bytes(record.key), optional_bytes(record.value), headers);
   const Bytes plain = builder.finish();
-  std::vector<uint8_t> bytes(plain.begin(), plain.end());
-  if (batch.compression == protocol::CompressionType::kNone) return bytes;
-  BatchHeader header = BatchHeader::parse(bytes.data());
-  std::vector<uint8_t> packed(BatchHeader::kSize);
-  EXPECT_TRUE(protocol::compress(batch.compression, Bytes(bytes).subspan(BatchHeader::kSize), packed));
-  header.attributes = static_cast<int16_t>(header.attributes | static_cast<int16_t>(batch.compression));
-  header.batch_length = static_cast<int32_t>(packed.size() - BatchHeader::kLengthEnd);
-  header.store(packed.data());
-  protocol::patch_crc(packed);
-  return packed;
+  if (batch.compression != protocol::CompressionType::kNone) return protocol::compressed_batch(plain, batch.compression);
+  return {plain.begin(), plain.end()};
 }
 
 inline MergePartition::Batch merge_batch(const PartitionId& partition, const std::vector<uint8_t>& bytes) {

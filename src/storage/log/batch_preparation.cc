@@ -65,26 +65,27 @@ struct Opener {
   }
 };
 
-bool refuse_too_large(AppendResult& refusal, uint64_t codec_bytes) {
+bool refuse_too_large(AppendResult& refusal, const OpeningLimits& limits) {
   return refuse(refusal, ErrorCode::kMessageTooLarge,
                 fmt::format("The records of the batch decompress to more than {} MiB, or to more than {} MiB that have to be in "
                             "memory at once (weir.max.memory.bytes); send smaller batches",
-                            kDecompressedBytesMax >> 20, codec_bytes >> 20));
+                            limits.decompressed_bytes >> 20, limits.memory_bytes / 2 >> 20));
 }
 
-bool refuse_fault(AppendResult& refusal, CompressionFault fault, uint64_t codec_bytes) {
-  if (fault == CompressionFault::kTooLarge) return refuse_too_large(refusal, codec_bytes);
+bool refuse_fault(AppendResult& refusal, CompressionFault fault, const OpeningLimits& limits) {
+  if (fault == CompressionFault::kTooLarge) return refuse_too_large(refusal, limits);
   // Not CORRUPT_MESSAGE, which clients retry: the CRC was right, the producer made it so.
   return refuse(refusal, ErrorCode::kInvalidRecord,
                 fmt::format("The record batch cannot be decompressed: {}", protocol::compression_fault_name(fault)));
 }
 
 // Checks the records of a compressed batch; `header` receives their times.
-bool check_compressed(Bytes batch, Opener& opener, const LogConfig& config, int64_t now_ms, uint64_t codec_bytes,
-                      BatchHeader& header, AppendResult& refusal) {
+bool check_compressed(Bytes batch, Opener& opener, const LogConfig& config, int64_t now_ms,
+                      const OpeningLimits& limits, BatchHeader& header, AppendResult& refusal) {
   const Bytes compressed = batch.subspan(BatchHeader::kSize);
+  const uint64_t codec_bytes = limits.memory_bytes / 2;
   const auto open = [&] {
-    opener.decompressor.open(header.compression(), compressed, kDecompressedBytesMax, codec_bytes);
+    opener.decompressor.open(header.compression(), compressed, limits.decompressed_bytes, codec_bytes);
     return protocol::RecordWindow(opener.decompressor, opener.window);
   };
   protocol::BatchRules rules;
@@ -95,7 +96,7 @@ bool check_compressed(Bytes batch, Opener& opener, const LogConfig& config, int6
   protocol::RecordWindow records = open();
   const BatchFault fault = protocol::check_records(header, records, rules, &header.max_timestamp);
   if (const CompressionFault why = opener.decompressor.fault(); why != CompressionFault::kNone) {
-    return refuse_fault(refusal, why, codec_bytes);
+    return refuse_fault(refusal, why, limits);
   }
   const EachRecord each = [&](const RecordVisitor& visit) {
     protocol::RecordWindow again = open();
@@ -116,10 +117,10 @@ Slice stored(BatchHeader header, Bytes records) {
   return slice;
 }
 
-bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64_t now_ms, uint64_t memory_bytes,
+bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64_t now_ms, const OpeningLimits& limits,
                   AppendResult& refusal) {
   const Bytes batch = records.bytes();
-  const uint64_t half = memory_bytes / 2;
+  const uint64_t half = limits.memory_bytes / 2;
   BatchHeader header;
   if (!check_client_batch(batch, config, now_ms, header, refusal)) return false;
   if (!check_client_size(batch.size(), config, refusal)) return false;
@@ -132,7 +133,7 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
                     "The record batch is compressed in a form that Java clients do not read: send gzip with gzip's own header, and "
                     "LZ4 as one frame of independent blocks");
     }
-    if (!check_compressed(batch, opener, config, now_ms, half, header, refusal)) return false;
+    if (!check_compressed(batch, opener, config, now_ms, limits, header, refusal)) return false;
     if (type == header.compression()) {
       protocol::patch_timestamps({const_cast<uint8_t*>(batch.data()), batch.size()}, header.log_append_time(),
                                  header.max_timestamp);
@@ -140,7 +141,7 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
     }
     opener.plain.clear();
     const CompressionFault fault = opener.decompressor.decompress(header.compression(), plain, half, opener.plain, half);
-    if (fault != CompressionFault::kNone) return refuse_fault(refusal, fault, half);
+    if (fault != CompressionFault::kNone) return refuse_fault(refusal, fault, limits);
     plain = opener.plain;
   }
   header.attributes = static_cast<int16_t>((header.attributes & ~BatchHeader::kCompressionMask) | static_cast<int16_t>(type));
@@ -169,17 +170,39 @@ bool needs_preparation(Bytes records, const LogConfig& config) {
 
 OpeningMemory OpeningMemory::of(uint64_t total) {
   const uint64_t all = total / 16;
+  const auto fit = [&](uint64_t each, uint64_t max) { return static_cast<unsigned>(std::clamp<uint64_t>(all / 2 / each, 1, max)); };
   OpeningMemory memory;
-  memory.bytes_each = std::clamp<uint64_t>(all / 8, kLeastBytesEach, 2 * kDecompressedBytesMax);
-  memory.at_once = static_cast<unsigned>(std::clamp<uint64_t>(all / memory.bytes_each, 1, UINT16_MAX));
+  memory.large_limits.memory_bytes = std::clamp<uint64_t>(all / 8, kLeastLargeBytes, 2 * kDecompressedBytesMax);
+  memory.large = fit(memory.large_limits.memory_bytes, kLargeMax);
+  memory.turns = fit(kTurn.memory_bytes, UINT16_MAX);
   return memory;
 }
 
-bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal, uint64_t memory_bytes) {
+bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal, const OpeningLimits& limits) {
   Opener& opener = Opener::of_thread();
-  const bool done = prepare_with(opener, records, config, now_ms, memory_bytes, refusal);
+  const bool done = prepare_with(opener, records, config, now_ms, limits, refusal);
   opener.trim();
   return done;
+}
+
+void prepare_one(PreparedAppend& append, const LogConfig& config, const runtime::Clock& clock, const OpeningLimits& limits) {
+  prepare_batch(append.records, config, clock.wall_ms(), append.refusal, limits);
+  append.ready = true;
+}
+
+void prepare_turn(std::span<const std::shared_ptr<PreparedAppend>> appends, const LogConfig& config, const runtime::Clock& clock) {
+  constexpr int64_t kTurnNs = 5'000'000;
+  const int64_t end_ns = clock.monotonic_ns() + kTurnNs;
+  for (const std::shared_ptr<PreparedAppend>& append : appends) {
+    prepare_one(*append, config, clock, OpeningMemory::kTurn);
+    if (append->refusal.error == ErrorCode::kMessageTooLarge) {
+      append->refusal = {};
+      append->large = true;
+      append->ready = false;
+      return;
+    }
+    if (clock.monotonic_ns() >= end_ns) return;
+  }
 }
 
 }  // namespace weir::storage

@@ -8,27 +8,17 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <span>
 
 #include "base/buffer.h"
 #include "base/function.h"
+#include "runtime/clock.h"
 #include "storage/log/log_config.h"
 #include "storage/log/log_shard.h"
+#include "storage/log/opening_memory.h"
 
 namespace weir::storage {
-
-// Records that decompress to more are refused: what opens a batch later has to hold it, or takes its time.
-inline constexpr uint64_t kDecompressedBytesMax = 128ull << 20;
-
-// The memory that opening takes, whatever batches of a few bytes decompress to: so many at once, so much each. A batch is opened
-// through a window; half of its memory is for the codec, half for its records if they are compressed anew.
-struct OpeningMemory {
-  static constexpr uint64_t kLeastBytesEach = 16 << 20;
-  unsigned at_once = 4;
-  uint64_t bytes_each = 64 << 20;
-
-  // For a broker that may use `total` bytes: a sixteenth of it, or kLeastBytesEach for one at a time.
-  static OpeningMemory of(uint64_t total);
-};
 
 // An append that waits for its turn in its partition.
 struct PreparedAppend {
@@ -36,6 +26,7 @@ struct PreparedAppend {
   AppendFrom from = AppendFrom::kClient;
   Function<void(AppendResult)> done;
   bool ready = false;
+  bool large = false;    // more than a turn is for
   AppendResult refusal;  // if its error is set, it is the answer
 };
 
@@ -45,6 +36,12 @@ bool needs_preparation(Bytes records, const LogConfig& config);
 // Checks all records and has `records` (memory that nobody else reads) be what is to be stored. On refusal fills `refusal`
 // and returns false. Thread-safe.
 bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal,
-                   uint64_t memory_bytes = OpeningMemory().bytes_each);
+                   const OpeningLimits& limits = {});
+
+// The same for an append, which is ready then. On a thread of the pool, while nobody else touches it.
+void prepare_one(PreparedAppend& append, const LogConfig& config, const runtime::Clock& clock, const OpeningLimits& limits);
+// Prepares them in their order as long as there is time. One that needs more than a turn's limits is marked as large, and those behind
+// it stay as they are.
+void prepare_turn(std::span<const std::shared_ptr<PreparedAppend>> appends, const LogConfig& config, const runtime::Clock& clock);
 
 }  // namespace weir::storage

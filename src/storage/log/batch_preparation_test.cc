@@ -10,8 +10,10 @@
 #include <vector>
 
 #include "base/varint.h"
+#include "protocol/compressed_batch_fixture.h"
 #include "protocol/compression.h"
 #include "protocol/record_batch_builder.h"
+#include "testing/manual_loop.h"
 #include "testing/peak_memory.h"
 
 namespace weir::storage {
@@ -43,14 +45,7 @@ Slice make_batch(const std::vector<TestRecord>& records, CompressionType type = 
   }
   const Bytes plain = builder.finish();
   if (type == CompressionType::kNone) return Slice::copy_of(plain);
-  std::vector<uint8_t> out(plain.begin(), plain.begin() + BatchHeader::kSize);
-  EXPECT_TRUE(protocol::compress(type, plain.subspan(BatchHeader::kSize), out));
-  BatchHeader header = BatchHeader::parse(out.data());
-  header.attributes = static_cast<int16_t>(type);
-  header.batch_length = static_cast<int32_t>(out.size() - BatchHeader::kLengthEnd);
-  header.store(out.data());
-  protocol::patch_crc(out);
-  return Slice::copy_of(out);
+  return Slice::copy_of(protocol::compressed_batch(plain, type));
 }
 
 std::vector<TestRecord> some_records() {
@@ -269,7 +264,8 @@ Slice compressed_batch(CompressionType type, Bytes plain) {
   return batch_of(type, compressed);
 }
 
-constexpr uint64_t kLeast = OpeningMemory::kLeastBytesEach;
+constexpr uint64_t kLeast = OpeningMemory::kLeastLargeBytes;
+constexpr OpeningLimits kLeastLimits = {kLeast};
 
 TEST(BatchPreparation, ARecordOfAnySizeIsCheckedWithLittleMemory) {
   LogConfig config;
@@ -279,13 +275,13 @@ TEST(BatchPreparation, ARecordOfAnySizeIsCheckedWithLittleMemory) {
     Slice records = compressed_batch(type, plain);
     AppendResult refusal;
     const weir::testing::PeakMemory peak;
-    EXPECT_TRUE(prepare_batch(records, config, kNow, refusal, kLeast)) << refusal.message;  // snappy's in blocks of 32 KiB
+    EXPECT_TRUE(prepare_batch(records, config, kNow, refusal, kLeastLimits)) << refusal.message;  // snappy's in blocks of 32 KiB
     EXPECT_LE(peak.grown_bytes(), kLeast);
     // Wrong bytes behind such a record are seen.
     auto longer = plain;
     longer.push_back(0);
     Slice wrong = compressed_batch(type, longer);
-    EXPECT_FALSE(prepare_batch(wrong, config, kNow, refusal, kLeast));
+    EXPECT_FALSE(prepare_batch(wrong, config, kNow, refusal, kLeastLimits));
     EXPECT_EQ(refusal.error, ErrorCode::kInvalidRecord);
   }
 }
@@ -313,22 +309,45 @@ TEST(BatchPreparation, WhatHasToBeInMemoryAtOnceIsBounded) {
   const weir::testing::PeakMemory peak;
   for (Case& each : cases) {
     AppendResult refusal;
-    EXPECT_FALSE(prepare_batch(each.too_large, each.config, kNow, refusal, kLeast)) << each.what;
+    EXPECT_FALSE(prepare_batch(each.too_large, each.config, kNow, refusal, kLeastLimits)) << each.what;
     EXPECT_EQ(refusal.error, ErrorCode::kMessageTooLarge) << each.what;
-    EXPECT_TRUE(prepare_batch(each.fits, each.config, kNow, refusal, kLeast)) << each.what << ": " << refusal.message;
+    EXPECT_TRUE(prepare_batch(each.fits, each.config, kNow, refusal, kLeastLimits)) << each.what << ": " << refusal.message;
   }
   EXPECT_LE(peak.grown_bytes(), kLeast + (8 << 20)) << "and results";
 }
 
-TEST(BatchPreparation, MemoryIsASixteenthButEnoughForOne) {
-  for (const uint64_t mib : {16, 64, 256, 1024, 4096, 65536, 1 << 20}) {
+TEST(BatchPreparation, MemoryIsASixteenthButEnoughForOneOfEach) {
+  for (const uint64_t mib : {16, 64, 256, 512, 1024, 4096, 65536, 1 << 20}) {
     const uint64_t total = mib << 20;
     const auto memory = OpeningMemory::of(total);
-    EXPECT_GE(memory.at_once, 1u);
-    EXPECT_GE(memory.bytes_each, kLeast);
-    EXPECT_LE(memory.at_once * memory.bytes_each, std::max(total / 16, kLeast)) << mib;
+    EXPECT_GE(memory.turns, 1u);
+    EXPECT_GE(memory.large, 1u);
+    EXPECT_GE(memory.large_limits.memory_bytes, kLeast);
+    const uint64_t turn = OpeningMemory::kTurn.memory_bytes;
+    EXPECT_LE(memory.large * memory.large_limits.memory_bytes + memory.turns * turn, std::max(total / 16, kLeast + turn)) << mib;
   }
-  EXPECT_GE(OpeningMemory::of(uint64_t{2} << 30).at_once, 4u) << "shards do not wait for each other";
+  EXPECT_GE(OpeningMemory::of(uint64_t{1} << 30).turns, 4u) << "shards do not wait for each other";
+}
+
+// Of a turn, only what is large is left, and what is behind it.
+TEST(BatchPreparation, ATurnLeavesWhatIsLarge) {
+  std::vector<std::shared_ptr<PreparedAppend>> appends;
+  const Slice small = make_batch(some_records(), CompressionType::kGzip);
+  const Slice large = compressed_batch(CompressionType::kGzip, one_large_record(OpeningMemory::kTurn.decompressed_bytes));
+  for (const Slice* records : {&small, &large, &small}) {
+    appends.push_back(std::make_shared<PreparedAppend>());
+    appends.back()->records = Slice::copy_of(records->bytes());
+  }
+  weir::testing::ManualLoop world;
+  prepare_turn(appends, {}, world.clock());
+  EXPECT_TRUE(appends[0]->ready);
+  EXPECT_FALSE(appends[1]->ready);
+  EXPECT_TRUE(appends[1]->large);
+  EXPECT_EQ(appends[1]->refusal.error, ErrorCode::kNone);
+  EXPECT_FALSE(appends[2]->ready || appends[2]->large);
+  prepare_one(*appends[1], {}, world.clock(), kLeastLimits);
+  EXPECT_TRUE(appends[1]->ready);
+  EXPECT_EQ(appends[1]->refusal.error, ErrorCode::kNone);
 }
 
 TEST(BatchPreparation, ABombIsRefused) {

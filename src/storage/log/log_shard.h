@@ -24,6 +24,7 @@
 #include "runtime/runtime.h"
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
+#include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
 #include "storage/log/timestamp_searches.h"
 #include "storage/log/topic_names.h"
@@ -87,8 +88,7 @@ struct LogShardOptions {
   std::string log_dir;  // for offline markers (offline_markers.h)
   uint64_t unmerged_bytes_max = 256ull << 20;  // the bound on the dirty tail; appends are held back at it
   uint64_t tail_cache_bytes = 64ull << 20;     // kept in memory, merged or not
-  uint64_t opening_bytes_max = 64ull << 20;    // for each compressed batch that is opened, by OpeningMemory (batch_preparation.h)
-  unsigned openings_max = 4;                   // at once, of all shards
+  OpeningMemory opening = {};                  // of compressed batches, of all shards
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
   BackgroundThrottle* throttle = nullptr;  // told how near the dirty tail is to its bound; outlives the shard
@@ -260,6 +260,7 @@ class LogShard {
   };
 
   void append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
+  void prepare_next(Partition& partition);
   void take_prepared(Partition& partition);
   void append_now(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
   void append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);

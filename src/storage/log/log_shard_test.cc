@@ -2,6 +2,7 @@
 // under power cuts are tested in tests/simulation.
 #include "storage/log/log_shard.h"
 
+#include "protocol/compressed_batch_fixture.h"
 #include "storage/log/log_shard_fixture.h"
 
 namespace weir::storage {
@@ -59,6 +60,35 @@ TEST_F(LogShardTest, BatchesThatAreCompressedKeepTheirPlace) {
   EXPECT_EQ(answers_[3].base_offset, 3);
   EXPECT_EQ(wal_->facts_[0].attributes & protocol::BatchHeader::kCompressionMask, 4);
   EXPECT_EQ(wal_->facts_[1].attributes, 0);
+}
+
+// Whatever comes to other partitions, and however much of it: a partition's batch waits for one turn of each.
+TEST_F(LogShardTest, BatchesThatTakeLongHoldUpTheirOwnPartitionOnly) {
+  const auto compressed = [&](size_t bytes) {
+    return Slice::copy_of(protocol::compressed_batch(batch(1, {}, 1000, bytes).bytes(), protocol::CompressionType::kGzip));
+  };
+  const Slice large = compressed(OpeningMemory::kTurn.decompressed_bytes);
+  const Slice small = compressed(8);
+  std::vector<Partition*> held_up;
+  for (uint64_t i = 0; i < 4; ++i) {
+    held_up.push_back(&shard_->add(std::make_unique<Partition>(PartitionId{Uuid::from_random(3, i), 0}, LogConfig{}, 0)));
+    for (int k = 0; k < 5; ++k) {
+      shard_->append(*held_up.back(), Slice::copy_of(large.bytes()), true, [](AppendResult) {});
+      shard_->append(*held_up.back(), Slice::copy_of(small.bytes()), true, [](AppendResult) {});
+    }
+  }
+  append(Slice::copy_of(small.bytes()));
+  world_.run_until([&] { return partition_->log_end_offset() == 1; });
+  const auto appended = [&] {
+    int64_t count = 0;
+    for (const Partition* partition : held_up) count += partition->log_end_offset();
+    return count;
+  };
+  EXPECT_LE(appended(), 4);
+  for (Partition* partition : held_up) {
+    world_.run_until([&] { return partition->log_end_offset() == 10; });
+    EXPECT_EQ(partition->log_end_offset(), 10);
+  }
 }
 
 TEST_F(LogShardTest, ATopicDeletedWhileItsBatchIsCompressedAnswersIt) {

@@ -138,6 +138,7 @@ class Partition {
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
   size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the merge under way
   std::deque<std::shared_ptr<PreparedAppend>> preparing_;  // appends in order; the first one is not ready yet
+  bool preparation_out_ = false;                           // the pool has some of them, which nobody else may touch
   std::string offline_reason_;
   PartitionTraffic traffic_;
 

@@ -9,6 +9,7 @@
 
 #include "base/crc32c.h"
 #include "base/log.h"
+#include "protocol/compressed_batch_fixture.h"
 #include "protocol/compression.h"
 #include "protocol/record_batch_builder.h"
 #include "storage/log/log_dir_mover.h"
@@ -50,15 +51,9 @@ class SegmentTimeCheckTest : public ::testing::Test {
   MergePartition::Batch batch(int64_t timestamp, int64_t claimed, CompressionType type = CompressionType::kNone) {
     auto made = make_batch(id_, {.base_offset = end_, .records = 3, .timestamp = timestamp - 2});
     if (type != CompressionType::kNone) {
-      std::vector<uint8_t> out(made.bytes.data, made.bytes.data + BatchHeader::kSize);
-      EXPECT_TRUE(protocol::compress(type, made.bytes.bytes().subspan(BatchHeader::kSize), out));
-      BatchHeader header = BatchHeader::parse(out.data());
-      header.attributes = made.facts.attributes = static_cast<int16_t>(type);
-      header.batch_length = static_cast<int32_t>(out.size() - BatchHeader::kLengthEnd);
-      header.store(out.data());
-      protocol::patch_crc(out);
-      made.bytes = Slice::copy_of(out);
-      made.facts.size = static_cast<uint32_t>(out.size());
+      made.bytes = Slice::copy_of(protocol::compressed_batch(made.bytes.bytes(), type));
+      made.facts.attributes = static_cast<int16_t>(type);
+      made.facts.size = static_cast<uint32_t>(made.bytes.size);
     }
     protocol::patch_timestamps({made.bytes.owner.data(), made.bytes.size}, false, claimed);
     made.facts.max_timestamp = claimed;

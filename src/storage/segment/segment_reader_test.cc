@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "base/log.h"
-#include "protocol/compression.h"
+#include "protocol/compressed_batch_fixture.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/test_batches.h"
@@ -276,17 +276,8 @@ TEST_F(SegmentReaderTest, TimestampsInCompressedBatches) {
        {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
     auto one = make_merge(id_, end_, 1, {.records = 500, .value_bytes = 1000, .timestamp = 1000 + end_});
     auto& batch = one.batches[0];
-    std::vector<uint8_t> bytes(batch.bytes.data, batch.bytes.data + BatchHeader::kSize);
-    ASSERT_TRUE(protocol::compress(
-        type, Bytes(batch.bytes.data, batch.bytes.size).subspan(BatchHeader::kSize), bytes));
-    BatchHeader header = BatchHeader::parse(bytes.data());
-    header.attributes = static_cast<int16_t>(type);
-    header.batch_length = static_cast<int32_t>(bytes.size() - BatchHeader::kLengthEnd);
-    header.store(bytes.data());
-    protocol::patch_crc(bytes);
-    std::memcpy(batch.bytes.owner.data(), bytes.data(), bytes.size());
-    batch.bytes.size = bytes.size();
-    batch.facts.size = static_cast<uint32_t>(bytes.size());
+    batch.bytes = Slice::copy_of(protocol::compressed_batch(batch.bytes.bytes(), type));
+    batch.facts.size = static_cast<uint32_t>(batch.bytes.size);
     merge(std::move(one));
   }
   for (const int64_t offset : {0, 499, 500, 700, 1300, 1999}) {

@@ -7,7 +7,7 @@
 #include <fstream>
 #include <optional>
 
-#include "protocol/compression.h"
+#include "protocol/compressed_batch_fixture.h"
 #include "runtime/posix_file_system.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/segment_dump.h"
@@ -61,15 +61,7 @@ class Sample {
  private:
   void add(Bytes plain, CompressionType type) {
     std::vector<uint8_t> bytes(plain.begin(), plain.end());
-    if (type != CompressionType::kNone) {
-      bytes.resize(BatchHeader::kSize);
-      ASSERT_TRUE(protocol::compress(type, plain.subspan(BatchHeader::kSize), bytes));
-      BatchHeader header = BatchHeader::parse(bytes.data());
-      header.attributes = static_cast<int16_t>(header.attributes | static_cast<int16_t>(type));
-      header.batch_length = static_cast<int32_t>(bytes.size() - BatchHeader::kLengthEnd);
-      header.store(bytes.data());
-      protocol::patch_crc(bytes);
-    }
+    if (type != CompressionType::kNone) bytes = protocol::compressed_batch(plain, type);
     const BatchHeader header = BatchHeader::parse(bytes.data());
     MergePartition::Batch batch;
     batch.facts.partition = merge_.partition;
