@@ -315,7 +315,39 @@ void Connection::deliver(Slice frame, Reservation reservation) {
   dispatch_time_ns_ = context.moments_.handled = frontend_.loop_.clock().monotonic_ns();
 }
 
+void Connection::begin(RequestContextPtr context) {
+  if (must_wait(*context)) {
+    ++put_aside_;
+    deferred_ = std::move(context);
+    return;
+  }
+  count_change(*context, 1);
+  const ApiRoute& route = *context->route_;
+  route.handler(std::move(context));
+}
+
+// Its time begins now: what it waited for had a time of its own.
+void Connection::begin_deferred() {
+  if (!deferred_ || must_wait(*deferred_)) return;
+  --put_aside_;
+  RequestContext& context = *deferred_;
+  context.moments_.received = context.moments_.dispatched = frontend_.loop_.clock().monotonic_ns();
+  begin(std::move(deferred_));
+  if (!closed_) context.moments_.handled = frontend_.loop_.clock().monotonic_ns();
+}
+
+bool Connection::must_wait(const RequestContext& context) const {
+  return changing_ > (context.route_->kind == RequestKind::kProduces ? producing_ : 0);
+}
+
+void Connection::count_change(const RequestContext& context, int by) {
+  const RequestKind kind = context.route_ ? context.route_->kind : RequestKind::kReads;
+  if (kind == RequestKind::kChanges || kind == RequestKind::kProduces) changing_ += by;
+  if (kind == RequestKind::kProduces) producing_ += by;
+}
+
 void Connection::resume() {
+  if (!closed_) begin_deferred();
   if (closed_ || waiting_for_memory_ || taking_frames_ || frontend_.draining_) return;
   if (leftover_.bytes.size > 0) {
     if (full()) return;
@@ -346,6 +378,7 @@ void Connection::close(Reason reason, std::string_view what) {
     else if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }
   last_ = nullptr;
+  deferred_.reset();
   in_flight_ = 0;
   unsent_bytes_ = 0;
   frontend_.remove_later(*this);

@@ -5,6 +5,9 @@
 // is reserved in the budget as its bytes come, twice what there is, before it is touched (docs/decisions/0011). Nothing is read while the connection or one of its requests waits for memory, or it has
 // kMaxRequestsInFlight unanswered requests or more than kMaxUnsentBytes to send: the peer feels TCP's back-pressure.
 //
+// Order. Requests are handled while earlier ones of the connection are, but whoever asks finds what he changed before: while a
+// request that changes something is unanswered, only Produce behind Produce is handled (RequestKind). Others wait, and all behind them.
+//
 // Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send.
 //
 // Lifecycle: created by the Frontend on accept; close() ends it, the socket goes at the end of the turn; the object
@@ -56,6 +59,8 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
     if (!closed_flag_) closed_flag_ = std::make_shared<std::atomic<bool>>(closed_);
     return closed_flag_;
   }
+  // Has a request handled, whose route is known; now or once it may be.
+  void begin(RequestContextPtr context);
   // True when nothing refers to the object any more.
   bool removable() const { return closed_ && contexts_ == 0 && !waiting_for_memory_; }
 
@@ -102,6 +107,9 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   void resume();
 
   // Requests and writing
+  void begin_deferred();
+  bool must_wait(const RequestContext& context) const;
+  void count_change(const RequestContext& context, int by);
   void request_ended(RequestContext& context);
   void context_released();
   void send();
@@ -153,13 +161,17 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   RequestContext* last_ = nullptr;
   unsigned in_flight_ = 0;  // in the queue
   unsigned contexts_ = 0;   // that point here
-  unsigned put_aside_ = 0;  // wait for memory to be handled
+  unsigned put_aside_ = 0;  // wait to be handled: for memory, or for changes before them
+  unsigned changing_ = 0;   // unanswered requests that change something
+  unsigned producing_ = 0;  // those of them that are Produce
+  RequestContextPtr deferred_;  // waits for those
   uint64_t unsent_bytes_ = 0;
   uint64_t sent_bytes_ = 0;
 
   Progress arriving_;
   Progress leaving_;
   int64_t receive_time_ns_ = 0;   // of the last bytes
+  int64_t answers_sent_ns_ = 0;   // the last one
   int64_t dispatch_time_ns_ = 0;  // when the next frame's turn begins: the end of the one before, to save clock reads
   int64_t last_activity_ms_ = 0;
   int64_t frame_deadline_ms_ = 0;  // to grow, or to get the memory for it; 0: none

@@ -18,6 +18,7 @@ constexpr uint64_t kCountedResponseBytes = 16 * 1024;
 
 void Connection::request_ended(RequestContext& context) {
   if (closed_) return;
+  count_change(context, -1);
   context.moments_.answered = frontend_.loop_.clock().monotonic_ns();
   const uint64_t memory = context.output_.memory_bytes();
   unsent_bytes_ += memory;
@@ -25,7 +26,7 @@ void Connection::request_ended(RequestContext& context) {
   if (memory > reserved + kCountedResponseBytes) {
     context.response_reservation_ = frontend_.budget_.reserve_now(MemoryShare::kResponses, memory - reserved);
   }
-  if (&context == first_) frontend_.send_at_turn_end(*this);
+  if (&context == first_ || deferred_) frontend_.send_at_turn_end(*this);
 }
 
 void Connection::context_released() {
@@ -93,10 +94,11 @@ void Connection::pop_sent() {
     context.queued_ = false;
     --in_flight_;
     unsent_bytes_ -= context.output_.memory_bytes();
+    if (now_ns == 0) now_ns = frontend_.loop_.clock().monotonic_ns();
     if (context.route_) {
-      if (now_ns == 0) now_ns = frontend_.loop_.clock().monotonic_ns();
       count_sent(context, now_ns);
     }
+    answers_sent_ns_ = now_ns;
     if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }
   if (first_ && first_->turn_) frontend_.loop_.post(std::exchange(first_->turn_, nullptr));
@@ -104,6 +106,7 @@ void Connection::pop_sent() {
 
 void Connection::count_sent(RequestContext& context, int64_t now_ns) {
   RequestMoments& moments = context.moments_;
+  moments.turn = std::max(moments.answered, answers_sent_ns_);
   moments.sent = now_ns;
   const unsigned shard = frontend_.loop_.index();
   context.route_->times->observe(shard, moments);

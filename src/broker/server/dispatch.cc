@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/printable.h"
+#include "broker/server/connection.h"
 #include "broker/server/slow_request.h"
 #include "protocol/api.h"
 
@@ -45,7 +46,7 @@ int64_t AnswerErrors::total(int16_t code) const {
   return sum;
 }
 
-void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_version, RequestHandler handler) {
+void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_version, RequestHandler handler, RequestKind kind) {
   const auto index = static_cast<size_t>(key);
   if (routes_.size() <= index) routes_.resize(index + 1);
   WEIR_CHECK(!routes_[index]);
@@ -55,9 +56,8 @@ void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_vers
   route->min_version = route->advertised_min_version = min_version;
   route->max_version = max_version;
   route->handler = std::move(handler);
-  // They are answered when all members of the group have come, whatever the broker does.
-  const bool waits = key == protocol::ApiKey::kJoinGroup || key == protocol::ApiKey::kSyncGroup;
-  route->allowed_wait_ms = waits ? kUnboundedWaitMs : 0;
+  route->kind = kind;
+  route->allowed_wait_ms = kind == RequestKind::kWaitsForOthers ? kUnboundedWaitMs : 0;
   const MetricLabels labels{{"request", std::string(protocol::api_name(key))}};
   for (int version = min_version; version <= max_version; ++version) {
     MetricLabels with_version = labels;
@@ -129,7 +129,8 @@ void Dispatcher::dispatch(RequestContextPtr context) const {
   const auto counted = std::clamp(context->version_, route->min_version, route->max_version) - route->min_version;
   route->requests[static_cast<size_t>(counted)]->add(shard);
   route->request_bytes->add(shard, static_cast<int64_t>(context->frame_.size));
-  route->handler(std::move(context));
+  Connection& connection = *context->connection_;
+  connection.begin(std::move(context));
 }
 
 }  // namespace weir::broker

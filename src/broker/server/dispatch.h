@@ -17,6 +17,15 @@
 
 namespace weir::broker {
 
+// What a request does, for the order in which the requests of one connection are handled (connection.h). Kafka handles one after
+// the other.
+enum class RequestKind : uint8_t {
+  kReads,
+  kChanges,         // those behind it wait until it is answered
+  kProduces,        // the same, but those of this kind keep their order by themselves
+  kWaitsForOthers,  // changes something, but is answered when other clients have come: nobody waits for it
+};
+
 using RequestHandler = std::function<void(RequestContextPtr)>;
 
 // Error codes in the answers of one API, by code. Written by the shards, each its own cells; read by anyone.
@@ -42,6 +51,7 @@ struct ApiRoute {
   int16_t max_version = 0;
   int16_t advertised_min_version = 0;
   RequestHandler handler;
+  RequestKind kind = RequestKind::kReads;
   int64_t allowed_wait_ms = 0;  // see RequestContext::may_wait_ms
   std::vector<Counter*> requests;  // by version - min_version
   Counter* request_bytes = nullptr;
@@ -58,7 +68,8 @@ class Dispatcher {
   explicit Dispatcher(MetricsRegistry& metrics) : metrics_(metrics) {}
 
   // Serves versions [min, max], which the codec must understand. Once per key.
-  void add(protocol::ApiKey key, int16_t min_version, int16_t max_version, RequestHandler handler);
+  void add(protocol::ApiKey key, int16_t min_version, int16_t max_version, RequestHandler handler,
+           RequestKind kind = RequestKind::kReads);
   // Advertises a lower minimum than is served, for clients that conclude something else from it.
   void advertise_from(protocol::ApiKey key, int16_t min_version);
 

@@ -21,6 +21,7 @@ SlowRequest produce() {
                      .dispatched = 2 * kMillisecond,
                      .handled = 5 * kMillisecond,
                      .answered = 1505 * kMillisecond,
+                     .turn = 1505 * kMillisecond,
                      .sent = 1506 * kMillisecond};
   return request;
 }
@@ -46,7 +47,7 @@ TEST(SlowRequest, WaitingThatWasAskedForIsNotSlow) {
 }
 
 TEST(RequestMoments, AnAnswerInsideTheHandlerHasNoRemoteTime) {
-  const RequestMoments moments{.received = 10, .dispatched = 20, .handled = 90, .answered = 60, .sent = 100};
+  const RequestMoments moments{.received = 10, .dispatched = 20, .handled = 90, .answered = 60, .turn = 60, .sent = 100};
   EXPECT_EQ(moments.queue(), 10);
   EXPECT_EQ(moments.local(), 40);
   EXPECT_EQ(moments.remote(), 0);

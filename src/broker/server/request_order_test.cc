@@ -1,0 +1,113 @@
+// Which requests of a connection are handled while earlier ones are, and which wait.
+#include "broker/server/connection_fixture.h"
+
+namespace weir::broker {
+namespace {
+
+class RequestOrderTest : public ConnectionTest {
+ protected:
+  void SetUp() override {
+    ConnectionTest::SetUp();
+    answer_at_once_ = false;
+    const auto hold = [this](RequestContextPtr context) { held_.push_back(std::move(context)); };
+    dispatcher_.add(protocol::ApiKey::kOffsetCommit, 2, 2, hold, RequestKind::kChanges);
+    dispatcher_.add(protocol::ApiKey::kInitProducerId, 0, 0, hold, RequestKind::kProduces);
+    dispatcher_.add(protocol::ApiKey::kJoinGroup, 0, 0, hold, RequestKind::kWaitsForOthers);
+  }
+  // One after the other on one connection; numbered from 1.
+  void send(const std::string& kinds) {
+    std::string bytes;
+    for (const char kind : kinds) {
+      ++sent_;
+      if (kind == 'r') bytes += list_groups(sent_);
+      if (kind == 'c') bytes += frame(8, 2, sent_);
+      if (kind == 'p') bytes += frame(22, 0, sent_);
+      if (kind == 'w') bytes += frame(11, 0, sent_);
+    }
+    peer_.send(bytes);
+    turn();
+  }
+  // Those that were begun and are not answered.
+  std::vector<int32_t> begun() const {
+    std::vector<int32_t> numbers;
+    for (const auto& context : held_) numbers.push_back(context->correlation_id());
+    return numbers;
+  }
+  void end(int32_t number) {
+    const auto at = std::ranges::find(held_, number, [](const auto& context) { return context->correlation_id(); });
+    ASSERT_NE(at, held_.end());
+    RequestContextPtr context = std::move(*at);
+    held_.erase(at);
+    context->no_response();
+    context.reset();
+    turn();
+  }
+  using Numbers = std::vector<int32_t>;
+
+  FakePeer& peer_ = peers_.emplace_back();
+  int32_t sent_ = 0;
+};
+
+TEST_F(RequestOrderTest, WhatFollowsAChangeWaitsForIt) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("crr");
+  EXPECT_EQ(begun(), Numbers{1});
+  end(1);
+  EXPECT_EQ(begun(), (Numbers{2, 3}));
+  send("cc");
+  EXPECT_EQ(begun(), (Numbers{2, 3, 4})) << "a change does not wait for those that read";
+  end(4);
+  EXPECT_EQ(begun(), (Numbers{2, 3, 5})) << "nor for its turn to be answered";
+}
+
+TEST_F(RequestOrderTest, ProduceFollowsProduce) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("pprp");
+  EXPECT_EQ(begun(), (Numbers{1, 2}));
+  end(2);
+  EXPECT_EQ(begun(), Numbers{1});
+  end(1);
+  EXPECT_EQ(begun(), (Numbers{3, 4}));
+  send("cp");
+  EXPECT_EQ(begun(), (Numbers{3, 4}));
+  end(4);
+  EXPECT_EQ(begun(), (Numbers{3, 5}));
+  end(5);
+  EXPECT_EQ(begun(), (Numbers{3, 6}));
+}
+
+TEST_F(RequestOrderTest, NobodyWaitsForOneThatWaitsForOtherClients) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("wcrw");
+  EXPECT_EQ(begun(), (Numbers{1, 2}));
+  end(2);
+  EXPECT_EQ(begun(), (Numbers{1, 3, 4}));
+}
+
+TEST_F(RequestOrderTest, OneThatWaitsEndsWithItsConnection) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("cr");
+  peer_.finish();
+  turn();
+  EXPECT_EQ(begun(), Numbers{1});
+  held_.clear();
+  turn();
+  EXPECT_EQ(frontend_->connections(), 0u);
+}
+
+TEST_F(RequestOrderTest, WaitingForOthersOfTheConnectionIsNoTimeOfItsOwn) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("cr");
+  world_.advance(10 * runtime::kSecond);
+  end(1);
+  end(2);
+  EXPECT_EQ(metrics_.slow_requests.total(), 1);
+  send("rr");
+  end(4);  // is sent once the other one is
+  world_.advance(10 * runtime::kSecond);
+  end(3);
+  EXPECT_EQ(metrics_.slow_requests.total(), 2);
+}
+
+}  // namespace
+}  // namespace weir::broker
