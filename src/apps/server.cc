@@ -194,6 +194,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     return topic ? topic->name() : std::string();
   };
   log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
+  log.shard.producers_max = std::max<size_t>(max_memory_bytes_ / 16 / storage::ProducerBound::kProducerBytes / shards, 1000);
   log.shard.opening = storage::OpeningMemory::of(max_memory_bytes_);
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
   make_reserve();

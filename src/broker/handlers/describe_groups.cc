@@ -43,7 +43,7 @@ struct DescribeGroups final : runtime::Homebound {
     }
     answer.protocol_type = group.protocol_type;
     answer.protocol_data = group.protocol_name;
-    answer.authorized_operations = operations_asked ? kAllGroupOperations : kOperationsNotAsked;
+    answer.authorized_operations = operations_asked && answer.error_code == 0 ? kAllGroupOperations : kOperationsNotAsked;
     answer.members = context->arena().array<DescribeGroupsResponse::DescribedGroupMember>(group.members.size());
     for (size_t i = 0; i < group.members.size(); ++i) {
       const GroupDescription::Member& member = group.members[i];

@@ -174,6 +174,30 @@ TEST_F(HandlersTest, CreateTopicsRefusals) {
   EXPECT_EQ(create_error(manual), code(ErrorCode::kInvalidRequest));
 }
 
+// In memory they are for good, and whoever may create topics would fill it.
+TEST_F(HandlersTest, PartitionsAreBoundedByTheMemory) {
+  const auto most = static_cast<int32_t>(budget_.limit(MemoryShare::kRequests) / Controller::kEntryBytes);
+  create_topic("first", 10'000);
+  create_topic("second", most - 10'000);
+  protocol::CreateTopicsRequest::CreatableTopic one;
+  one.name = "third";
+  one.num_partitions = one.replication_factor = 1;
+  EXPECT_EQ(create_error(one), code(ErrorCode::kPolicyViolation));
+  protocol::CreatePartitionsRequest::CreatePartitionsTopic more;
+  more.name = "first";
+  more.count = 10'001;
+  more.assignments = std::nullopt;
+  protocol::CreatePartitionsRequest grow;
+  grow.topics = {&more, 1};
+  grow.timeout_ms = 10'000;
+  EXPECT_EQ(call<protocol::CreatePartitionsResponse>(0, grow)->results[0].error_code, code(ErrorCode::kPolicyViolation));
+  std::string_view name = "first";
+  protocol::DeleteTopicsRequest remove;
+  remove.topic_names = {&name, 1};
+  call<protocol::DeleteTopicsResponse>(5, remove);
+  EXPECT_EQ(create_error(one), 0);
+}
+
 TEST_F(HandlersTest, CreateTopicsDescribesWhatWasCreated) {
   protocol::CreateTopicsRequest::CreatableTopic topics[3];
   topics[0].name = "one";

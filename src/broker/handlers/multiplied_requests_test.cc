@@ -129,7 +129,7 @@ TEST_F(MultipliedRequestsTest, ALongAnswerIsMadeInSlices) {
 
 // A few bytes ask for all topics: the answers of clients that do not read them are bounded as well.
 TEST_F(MultipliedRequestsTest, AnswersThatAreNotReadStayWithinTheBudget) {
-  for (int i = 0; i < 4; ++i) create_topic("topic-" + std::to_string(i), 10'000);
+  for (int i = 0; i < 4; ++i) create_topic("topic-" + std::to_string(i), 4000);
   protocol::MetadataRequest all;
   all.topics = std::nullopt;
   std::vector<FakePeer*> peers;

@@ -21,8 +21,12 @@ using protocol::ErrorCode;
 using storage::MetaOperation;
 
 Controller::Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher,
-                       MetadataImagePtr image)
-    : store_(store), loop_(loop), publisher_(publisher), image_(std::move(image)) {
+                       MetadataImagePtr image, uint64_t memory_bytes)
+    : store_(store),
+      loop_(loop),
+      publisher_(publisher),
+      image_(std::move(image)),
+      entries_max_(std::max(static_cast<int64_t>(memory_bytes / kEntryBytes), kLeastEntriesMax)) {
   image_->for_each([&](const TopicPtr& topic) { note_name(topic->name(), true); });
 }
 
@@ -74,6 +78,8 @@ void Controller::prepare_new_topic(Call& call, size_t index, NewTopic& topic, st
     return;
   }
   names.push_back(std::move(unified));
+  if (!is_internal_topic(topic.name)) call.outcomes[index] = check_room(call, topic.partition_count);
+  if (call.outcomes[index].error != ErrorCode::kNone) return;
   TopicRecord record;
   record.id = loop_.random().uuid();
   record.name = std::move(topic.name);
@@ -115,6 +121,8 @@ void Controller::create_partitions(std::string who, std::vector<NewPartitions> t
                                             topics[i].topic, present, wanted);
         continue;
       }
+      outcome = check_room(call, wanted - present);
+      if (outcome.error != ErrorCode::kNone) continue;
       TopicRecord record = (*topic)->record;
       record.partition_count = wanted;
       call.steps.push_back({i, *topic, make_topic(std::move(record))});
@@ -151,6 +159,7 @@ void Controller::prepare_config_change(Call& call, size_t index, ConfigChange& c
   if (present) record->overrides = present->overrides;
   const ConfigOverrides before = record->overrides;
   outcome = change.edit(record->overrides, *image_->config());
+  if (outcome.error == ErrorCode::kNone && !present) outcome = check_room(call, 1);
   if (outcome.error != ErrorCode::kNone || record->overrides == before) return;
   call.steps.push_back({index, nullptr, nullptr, std::move(record)});
 }
@@ -163,6 +172,19 @@ void Controller::change_features(std::string who, Function<Outcome(FeaturesRecor
     record->epoch = image_->features()->epoch + 1;
     at->steps.push_back({0, nullptr, nullptr, nullptr, std::move(record)});
   }, std::move(done));
+}
+
+Controller::Outcome Controller::check_room(const Call& call, int64_t more) const {
+  const int64_t entries = image_->partition_count() + static_cast<int64_t>(image_->configs_count());
+  for (const Step& step : call.steps) {
+    if (step.after) more += step.after->partition_count() - (step.before ? step.before->partition_count() : 0);
+    else if (step.configs) ++more;
+  }
+  if (entries + more <= entries_max_) return {};
+  return {ErrorCode::kPolicyViolation,
+          fmt::format("The broker has {} partitions and configured resources, and its memory (weir.max.memory.bytes) is for {}: delete "
+                      "topics, or give it more memory", entries, entries_max_),
+          nullptr};
 }
 
 TopicPtr Controller::make_topic(TopicRecord record) const {

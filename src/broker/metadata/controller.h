@@ -63,7 +63,12 @@ class Controller {
     Function<void(Outcomes)> callback_;
   };
 
-  Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image);
+  // Metadata is in memory, in each image and on each shard. What it may take is told in entries: partitions, and resources with
+  // configurations of their own.
+  static constexpr uint64_t kEntryBytes = 4096;
+  static constexpr int64_t kLeastEntriesMax = 10'000;
+  Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image,
+             uint64_t memory_bytes = 0);
   ~Controller();
   Controller(const Controller&) = delete;
 
@@ -141,6 +146,8 @@ class Controller {
   void apply_topic(const Step& step, MetadataImage& image, MetadataChange& change);
   static void reconfigure_topics(MetadataImage& image, MetadataChange& change);
   TopicPtr make_topic(TopicRecord record) const;
+  // Beside those that the steps of `call` make.
+  Outcome check_room(const Call& call, int64_t more) const;
   void prepare_new_topic(Call& call, size_t index, NewTopic& topic, std::vector<std::string>& names);
   void note_name(const std::string& name, bool exists);
 
@@ -148,6 +155,7 @@ class Controller {
   runtime::Loop& loop_;
   MetadataPublisher& publisher_;
   MetadataImagePtr image_;
+  const int64_t entries_max_;
   std::unordered_map<std::string, std::string> collisions_;  // unified name -> the topic that has it
   std::deque<Call> calls_;  // the first one is under way
   bool running_ = false;

@@ -66,6 +66,7 @@ class MetadataImage {
   std::shared_ptr<const ConfigRecord> find_configs(ConfigResourceType type, std::string_view name) const;
   // Every one of a kind, by name.
   std::vector<std::shared_ptr<const ConfigRecord>> configs_of(ConfigResourceType type) const;
+  size_t configs_count() const { return configs_.size(); }
   // How many client metrics subscriptions there are.
   size_t client_metrics_count() const { return client_metrics_count_; }
   const std::shared_ptr<const FeaturesRecord>& features() const { return features_; }

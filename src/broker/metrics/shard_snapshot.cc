@@ -39,6 +39,8 @@ class Collection final : public runtime::Homebound {
     snapshot_.tail_cache_bytes = log.tail_cache_bytes();
     snapshot_.pending_appends = log.pending_appends();
     snapshot_.held_appends = log.held_appends();
+    snapshot_.producers = log.producers();
+    snapshot_.producers_evicted = log.producers_evicted();
     snapshot_.merges = log.merge_totals();
     snapshot_.disk_full = log.lacks_space();
     snapshot_.merge_failing = log.merge_failing();

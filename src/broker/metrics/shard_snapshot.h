@@ -42,6 +42,8 @@ struct ShardSnapshot {
   uint64_t tail_cache_bytes = 0;
   uint64_t pending_appends = 0;
   uint64_t held_appends = 0;
+  uint64_t producers = 0;
+  uint64_t producers_evicted = 0;
   uint64_t wal_written_bytes = 0;
   uint64_t wal_pending_bytes = 0;
   storage::FlushLatency flush;

@@ -58,6 +58,7 @@ Connection::Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> sock
 Connection::~Connection() { WEIR_CHECK(contexts_ == 0); }
 
 void Connection::on_readable() {
+  if (peer_done_) return;
   readable_ = true;
   read();
 }
@@ -93,9 +94,16 @@ bool Connection::received(const runtime::IoResult& result, size_t asked) {
   if (result.status == Status::kError) {
     close(Reason::kIo, std::strerror(result.os_errno));
   } else if (result.status != Status::kWouldBlock) {
-    close(Reason::kPeer, "closed by the peer");
+    peer_done_ = true;
+    close_if_done();
   }
   return false;
+}
+
+// A peer that sends no more may still read. It learns what became of its changes, if it takes the answers; for the rest nobody waits.
+void Connection::close_if_done() {
+  const bool answers_due = changing_ > 0 || deferred_ || (writable_ && first_ && first_->ended());
+  if (peer_done_ && !answers_due) close(Reason::kPeer, "closed by the peer");
 }
 
 bool Connection::read_into_block() {

@@ -104,6 +104,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   void frame_memory_grown(Reservation reservation);
   void deliver(Slice frame, Reservation reservation);
   void refuse_foreign(Bytes begin);
+  void close_if_done();
   void resume();
 
   // Requests and writing
@@ -138,6 +139,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   bool readable_ = true;
   bool writable_ = true;
   bool closed_ = false;
+  bool peer_done_ = false;  // it has closed its side
   std::shared_ptr<std::atomic<bool>> closed_flag_;
   bool seen_frame_ = false;
   bool waiting_for_memory_ = false;  // a budget callback with our pointer is under way

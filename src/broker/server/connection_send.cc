@@ -44,6 +44,7 @@ void Connection::send() {
     }
   }
   resume();
+  if (!closed_) close_if_done();
 }
 
 void Connection::send_gathered() {

@@ -84,15 +84,29 @@ TEST_F(RequestOrderTest, NobodyWaitsForOneThatWaitsForOtherClients) {
   EXPECT_EQ(begun(), (Numbers{1, 3, 4}));
 }
 
-TEST_F(RequestOrderTest, OneThatWaitsEndsWithItsConnection) {
+// The peer has closed its side only: it is told what became of its changes.
+TEST_F(RequestOrderTest, AHalfClosedConnectionAnswersItsChanges) {
   frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
   send("cr");
   peer_.finish();
   turn();
+  EXPECT_FALSE(peer_.closed);
   EXPECT_EQ(begun(), Numbers{1});
+  answer(std::move(held_.front()));
   held_.clear();
   turn();
-  EXPECT_EQ(frontend_->connections(), 0u);
+  EXPECT_EQ(correlations(peer_.received), Numbers{1});
+  EXPECT_TRUE(peer_.closed) << "nobody waits for what is read";
+}
+
+TEST_F(RequestOrderTest, OneThatWaitsEndsWithItsConnection) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("cr");
+  held_.front()->close("the test says so");
+  held_.clear();
+  turn();
+  EXPECT_TRUE(peer_.closed);
+  EXPECT_EQ(begun(), Numbers{});
 }
 
 TEST_F(RequestOrderTest, WaitingForOthersOfTheConnectionIsNoTimeOfItsOwn) {

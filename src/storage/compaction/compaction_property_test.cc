@@ -66,7 +66,7 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
 
   void clean_here() {
     active_producers_.clear();
-    for (const auto& [id, entry] : producers_.entries()) active_producers_[id] = entry.batches.back().last_offset;
+    for (const ProducerEntry& entry : producers_.entries()) active_producers_[entry.producer_id] = entry.batches.back().last_offset;
     if (clean_range(manifest_, manifest_.end_offset, rules_, now_ms_).cleanable_bytes == 0) return;
     clean(1 + random_.below(5000));
   }
@@ -115,22 +115,22 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
       facts.base_sequence = header.base_sequence;
       rebuilt.update(facts, header.max_timestamp);
     }
-    for (const auto& [id, entry] : producers_.entries()) {
+    for (const ProducerEntry& entry : producers_.entries()) {
       const ProducerBatch& last = entry.batches.back();
       for (int32_t distance = -1; distance <= 2; ++distance) {
         BatchFacts next;
-        next.producer_id = id;
+        next.producer_id = entry.producer_id;
         next.producer_epoch = 1;
         next.base_sequence = sequence_after(last.last_sequence, 1) + distance;
         next.last_offset_delta = 70;  // no batch has so many records
-        ASSERT_EQ(rebuilt.check(next).check, producers_.check(next).check) << "producer " << id;
+        ASSERT_EQ(rebuilt.check(next).check, producers_.check(next).check) << "producer " << entry.producer_id;
       }
       BatchFacts again;
-      again.producer_id = id;
+      again.producer_id = entry.producer_id;
       again.producer_epoch = 1;
       again.base_sequence = last.base_sequence;
       again.last_offset_delta = last.offset_delta;
-      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kDuplicate) << "producer " << id;
+      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kDuplicate) << "producer " << entry.producer_id;
       ASSERT_EQ(rebuilt.check(again).original.last_offset, last.last_offset);
       again.producer_epoch = 0;
       ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kStaleEpoch);

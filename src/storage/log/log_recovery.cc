@@ -132,7 +132,7 @@ Result<void> LogRecovery::load_manifests() {
     for (const EpochStart& epoch : entry.manifest.epochs) partition->note_epoch(epoch.epoch, epoch.start_offset);
     partition->log_start_offset_ = partition->pending_log_start_ = entry.manifest.log_start_offset;
     partition->log_end_offset_ = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
-    for (ProducerEntry& producer : entry.producers) partition->producers_.restore(std::move(producer));
+    partition->producers_.restore(std::move(entry.producers));
     partition->manifest_ = std::move(entry.manifest);
   }
   auto offline = markers_.load();

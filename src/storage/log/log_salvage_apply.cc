@@ -141,7 +141,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   Output output{.files = files_, .partition = manifest.partition, .generation = ++generation, .now_ms = now_ms};
   if (piece.sound) {
     output.epochs = manifest.epochs;
-    for (const ProducerEntry& producer : piece.rows.partition.producers) output.producers.restore(producer);
+    output.producers.restore(piece.rows.partition.producers);
   }
   for (const Part& part : piece.parts) {
     if (auto done = add_part(piece, part, output); !done) return done;
@@ -187,7 +187,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   manifest.epochs = std::move(output.epochs);
   piece.rows.generation = generation;
   piece.rows.partition.producers.clear();
-  for (const auto& [id, entry] : output.producers.entries()) piece.rows.partition.producers.push_back(entry);
+  for (const ProducerEntry& entry : output.producers.entries()) piece.rows.partition.producers.push_back(entry);
   if (!piece.has_row) piece.rows.row = next_row_++;
   return {};
 }

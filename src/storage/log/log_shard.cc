@@ -18,7 +18,7 @@ using protocol::ErrorCode;
 
 LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_ptr<WalBackend> wal,
                    SegmentStore& store, LogShardOptions options)
-    : runtime_(runtime), loop_(loop), wal_(std::move(wal)), store_(store), options_(options) {
+    : runtime_(runtime), loop_(loop), wal_(std::move(wal)), store_(store), options_(options), producer_bound_(options_.producers_max) {
   wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });
   wal_->on_failed([this](const Error& error) { on_failed(error); });
 }
@@ -30,6 +30,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   const bool inserted = partitions_.emplace(added.id(), std::move(partition)).second;
   WEIR_CHECK(inserted);
   list(listed_, &Partition::place_, added);
+  producer_bound_.added(added.producers_.size());
   for (size_t i = added.tail_head_; i < added.tail_.size(); ++i) {
     cached_.push_back({&added, added.tail_[i].facts.size});
     count_cached(added.tail_[i].facts.size);
@@ -56,13 +57,13 @@ void LogShard::set_config(const PartitionId& id, const LogConfig& config) {
 }
 
 // Downwards, as plan_slice: nobody that stays is missed, and some are visited twice if others go meanwhile.
-void LogShard::walk(Function<void(Partition&)> visit, Function<void()> done, size_t left) {
+void LogShard::walk(Function<size_t(Partition&)> visit, Function<void()> done, size_t left) {
   constexpr size_t kSegmentsAsOnePartition = 16;
   left = std::min(left, listed_.size());
   for (size_t work = 0; left > 0 && work < kPartitionsPerTurn;) {
     Partition& partition = *listed_[--left];
     work += 1 + partition.segment_count() / kSegmentsAsOnePartition;
-    visit(partition);
+    work += visit(partition);
   }
   if (left == 0) return done();
   loop_.post([this, alive = alive_, visit = std::move(visit), done = std::move(done), left]() mutable {
@@ -78,6 +79,7 @@ void LogShard::drop(const PartitionId& id) {
   unlist(listed_, &Partition::place_, partition);
   unlist(dirty_, &Partition::dirty_place_, partition);
   unreadable_.erase(id);
+  producer_bound_.dropped(partition);
   if (plan_) {
     plan_->dropped = true;
     if (plan_->partition == &partition) plan_->building.reset();
@@ -164,7 +166,12 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   }
 
   result.base_offset = partition.log_end_offset_;
+  const size_t producers = partition.producers_.size();
   for (ValidatedBatch& batch : batches) append_batch(partition, records, batch, now_ms);
+  if (partition.producers_.size() > producers) {
+    producer_bound_.added(partition.producers_.size() - producers);
+    bound_producers(partition);
+  }
   result.last_offset = partition.log_end_offset_ - 1;
   if (partition.config_.log_append_time) result.log_append_time_ms = now_ms;
   hold(partition.last_append_chunk_, &partition, partition.log_end_offset_, std::move(result), std::move(done));

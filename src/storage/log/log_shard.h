@@ -26,6 +26,7 @@
 #include "storage/compaction/clean_range.h"
 #include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
+#include "storage/log/producer_bound.h"
 #include "storage/log/timestamp_searches.h"
 #include "storage/log/topic_names.h"
 #include "storage/segment/segment_store.h"
@@ -91,6 +92,7 @@ struct LogShardOptions {
   OpeningMemory opening = {};                  // of compressed batches, of all shards
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
+  size_t producers_max = 100'000;              // that are remembered, see ProducerBound
   BackgroundThrottle* throttle = nullptr;  // told how near the dirty tail is to its bound; outlives the shard
   TopicNames topic_names = {};             // for messages
 };
@@ -160,6 +162,9 @@ class LogShard {
   // Appends that wait: for durability, and those held back because the dirty tail is at its bound.
   size_t pending_appends() const { return acks_.size(); }
   size_t held_appends() const { return held_.size(); }
+  // Idempotent producers that are remembered, and how many were forgotten early because there were more than there is memory for.
+  size_t producers() const { return producer_bound_.count(); }
+  uint64_t producers_evicted() const { return producers_evicted_; }
   const MergeTotals& merge_totals() const { return merge_totals_; }
   const PartitionTraffic& dropped_traffic() const { return dropped_traffic_; }  // of partitions that are gone
 
@@ -268,6 +273,8 @@ class LogShard {
             Function<void(AppendResult)> done);
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
+  void bound_producers(Partition& grown);
+  void forget_producers(Partition& partition, std::span<const int64_t> ids);
   void retry_held_appends();
   void wake(Partition& partition);
   void report_pressure();
@@ -291,8 +298,9 @@ class LogShard {
   void schedule_retention();
   int64_t expired_before(const Partition& partition, int64_t now_ms) const;
   bool retain(Partition& partition, int64_t now_ms);
-  // `visit` for every partition, in slices, then `done`. Partitions that come meanwhile may be left out.
-  void walk(Function<void(Partition&)> visit, Function<void()> done, size_t left = SIZE_MAX);
+  // `visit` for every partition, in slices, then `done`. Partitions that come meanwhile may be left out. What it did beyond looking
+  // at the partition is what it returns, in such looks.
+  void walk(Function<size_t(Partition&)> visit, Function<void()> done, size_t left = SIZE_MAX);
   void list_cleanable(Function<void(std::vector<Cleanable>)> done);
   // Has the store take `outcome`, or drop its files; `then` comes before `done`, with the new manifest in force.
   void replace_segments(SegmentReplacement outcome, Function<void(const SegmentReplacement&)> then,
@@ -310,8 +318,7 @@ class LogShard {
   void search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done);
   struct SegmentSearch;
   void search_segments(SegmentSearch search);
-  void find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
-                       Function<void(Result<TimestampPosition>)> done);
+  void find_in_batches(SegmentSearch search);
   void count_cached(int64_t bytes) {
     cached_bytes_.store(tail_cache_bytes() + static_cast<uint64_t>(bytes), std::memory_order_relaxed);
   }
@@ -359,6 +366,9 @@ class LogShard {
   std::vector<Function<void(Result<void>)>> merge_waiters_;
   bool disk_full_ = false;
   RateLimit read_error_lines_;
+  ProducerBound producer_bound_;
+  uint64_t producers_evicted_ = 0;
+  RateLimit producer_lines_{1};
   bool merge_failing_ = false;  // the last merge failed; held appends are refused instead of waiting
   // DeleteRecords callers: of the merge in flight, and of the one after it.
   std::vector<Function<void(const Result<void>&)>> commit_waiters_;

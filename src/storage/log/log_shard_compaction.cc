@@ -16,8 +16,8 @@ CompactionRules rules_of(const LogConfig& config) {
 // Transactions: a producer whose last batch is a marker has none here; that marker is to be kept by its epoch then.
 LastOffsets last_offsets(const ProducerState& producers) {
   LastOffsets last;
-  for (const auto& [id, entry] : producers.entries()) {
-    if (!entry.batches.empty()) last[id] = entry.batches.back().last_offset;
+  for (const ProducerEntry& entry : producers.entries()) {
+    if (!entry.batches.empty()) last[entry.producer_id] = entry.batches.back().last_offset;
   }
   return last;
 }
@@ -28,10 +28,11 @@ void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
   if (wal_->failed()) return done({});
   auto early = std::make_shared<bool>(false);
   const auto visit = [early](Partition& partition) {
-    if (!partition.config_.cleanup_compact || partition.offline()) return;
+    if (!partition.config_.cleanup_compact || partition.offline()) return size_t{0};
     // A busy shard's log files are merged soon enough anyway; the records of a slow compacted topic are merged as soon as a
     // segment of them is complete, or they would never be compacted.
     if (partition.rolled()) partition.merge_early_ = *early = true;
+    return size_t{0};
   };
   walk(visit, [this, early, done = std::move(done)]() mutable {
     early_merges_ |= *early;
@@ -45,12 +46,13 @@ void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
 void LogShard::list_cleanable(Function<void(std::vector<Cleanable>)> done) {
   auto cleanable = std::make_shared<std::vector<Cleanable>>();
   const auto visit = [cleanable, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
-    if (!partition.config_.cleanup_compact || partition.offline()) return;
-    if (partition.manifest_.segments.size() < 2) return;  // the last one is active
+    if (!partition.config_.cleanup_compact || partition.offline()) return size_t{0};
+    if (partition.manifest_.segments.size() < 2) return size_t{0};  // the last one is active
     const CompactionRules rules = rules_of(partition.config_);
     Cleanable one{partition.id_, clean_range(partition.manifest_, partition.last_stable_offset(), rules, now_ms), false};
     one.due = one.range.due(rules);
     if (one.range.clean_bytes + one.range.cleanable_bytes > 0) cleanable->push_back(one);
+    return size_t{0};
   };
   walk(visit, [cleanable, done = std::move(done)]() mutable { done(std::move(*cleanable)); });
 }

@@ -53,6 +53,7 @@ MergeInput::MergeInput(const Partition& partition, ChunkNumber up_to)
   input_.segment_bytes = partition.config_.segment_bytes;
   input_.segment_ms = partition.config_.roll_ms();
   input_.expired_producers = partition.expired_producers_;
+  std::ranges::sort(input_.expired_producers);
 }
 
 // The producers as of the new floor, not as of now: rebuilt from the batches below it; the store completes the window
@@ -68,6 +69,8 @@ size_t MergeInput::add(size_t batches) {
     floor_ = batch.facts.next_offset();
     if (batch.facts.producer_id == kNoProducerId) continue;
     const ProducerEntry* current = partition_.producers_.find(batch.facts.producer_id);
+    // Its row goes with this merge, and must not come with it; one that is forgotten from now on goes with the next.
+    if (!current && std::ranges::binary_search(input_.expired_producers, batch.facts.producer_id)) continue;
     producers_.update(batch.facts, current ? current->last_timestamp : batch.facts.max_timestamp);
   }
   return added;
@@ -77,7 +80,7 @@ MergePartition MergeInput::take() {
   for (const EpochStart& epoch : partition_.epochs_) {
     if (epoch.start_offset < floor_) input_.epochs.push_back(epoch);
   }
-  for (const auto& [id, entry] : producers_.entries()) input_.producers.push_back(entry);
+  for (const ProducerEntry& entry : producers_.entries()) input_.producers.push_back(entry);
   std::sort(input_.producers.begin(), input_.producers.end(),
             [](const ProducerEntry& x, const ProducerEntry& y) { return x.producer_id < y.producer_id; });
   return std::move(input_);
@@ -302,9 +305,6 @@ bool LogShard::retain(Partition& partition, int64_t now_ms) {
     partition.pending_log_start_ = start;
     changed = true;
   }
-  const auto expired = partition.producers_.expire(now_ms - options_.producer_id_expiration_ms);
-  partition.expired_producers_.insert(partition.expired_producers_.end(), expired.begin(), expired.end());
-  changed |= !expired.empty();
   if (changed) mark_dirty(partition);
   return changed;
 }
@@ -312,9 +312,14 @@ bool LogShard::retain(Partition& partition, int64_t now_ms) {
 void LogShard::run_retention() {
   Buffer::trim();  // memory kept after a burst goes back now and then
   if (wal_->failed() || std::exchange(retaining_, true)) return;
+  constexpr size_t kExpiredAsOneLook = 16;
   auto changed = std::make_shared<bool>(false);
   const auto visit = [this, changed, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
-    if (!partition.offline() && retain(partition, now_ms)) *changed = true;
+    if (partition.offline()) return size_t{0};
+    const auto expired = partition.producers_.expire(now_ms - options_.producer_id_expiration_ms);
+    if (!expired.empty()) forget_producers(partition, expired);
+    if (retain(partition, now_ms) || !expired.empty()) *changed = true;
+    return expired.size() / kExpiredAsOneLook;
   };
   walk(visit, [this, changed] {
     retaining_ = false;

@@ -399,6 +399,90 @@ TEST_F(LogShardTest, WhatAHeaderSaysAboutTimeDeletesAndHidesNothing) {
   EXPECT_EQ(find(LogShard::kLargestTimestamp).offset, 2);
 }
 
+// Records below the log start have no time, in the tail and in the batch that the log start divides.
+TEST_F(LogShardTest, TheLargestTimeIsOfARecordThatIsThere) {
+  append(batch(3, {}, 5000));  // 5000 to 5002
+  append(batch(2, {}, 4000));
+  append(batch(2, {}, 3000));
+  wal_->complete();
+  const auto largest_from = [&](int64_t start) {
+    bool done = false;
+    shard_->delete_records(*partition_, start, [&](Result<int64_t> result) { done = result.has_value(); });
+    EXPECT_TRUE(world_.run_until([&] { return done; }));
+    return find(LogShard::kLargestTimestamp);
+  };
+  EXPECT_EQ(find(LogShard::kLargestTimestamp).offset, 2);
+  EXPECT_EQ(largest_from(1).offset, 2);
+  EXPECT_EQ(largest_from(3).offset, 4);
+  EXPECT_EQ(largest_from(4).timestamp, 4001);
+  EXPECT_EQ(largest_from(5).offset, 6);
+  EXPECT_EQ(largest_from(7).offset, -1);
+}
+
+// Somebody who takes a new id for each batch makes his own partition forget, not others'.
+TEST_F(LogShardTest, ProducersAreBounded) {
+  LogShardOptions options;
+  options.producers_max = 100;
+  open(options);
+  append(idempotent(0, 1, 1));
+  Partition& flooded = shard_->add(std::make_unique<Partition>(PartitionId{Uuid::from_random(1, 3), 0}, LogConfig{}, 0));
+  const auto flood = [&](int64_t first, int64_t last) {
+    for (int64_t id = first; id <= last; ++id) shard_->append(flooded, idempotent(0, 1, id), true, [](AppendResult) {});
+  };
+  flood(1000, 1999);
+  EXPECT_EQ(shard_->producers(), 100u);
+  EXPECT_EQ(shard_->producers_evicted(), 901u);
+  EXPECT_EQ(flooded.producers().size(), 99u);
+  EXPECT_NE(flooded.producers().find(1999), nullptr);
+  EXPECT_EQ(flooded.producers().find(1900), nullptr);
+  append(idempotent(1, 1, 1));
+  for (int64_t id = 2; id <= 11; ++id) append(idempotent(0, 1, id));  // few beside the others
+  EXPECT_EQ(partition_->producers().size(), 11u);
+  EXPECT_EQ(flooded.producers().size(), 89u);
+  wal_->complete();
+  for (const AppendResult& answer : answers_) EXPECT_EQ(answer.error, ErrorCode::kNone);
+  // What was forgotten has no row.
+  bool merged = false;
+  shard_->merge_all([&](Result<void> result) { merged = result.has_value(); });
+  ASSERT_TRUE(world_.run_until([&] { return merged; }));
+  std::set<int64_t> rows;
+  for (const auto& merge : store_.merges_) {
+    for (const MergePartition& one : merge) {
+      if (one.partition != flooded.id()) continue;
+      for (const int64_t id : one.expired_producers) rows.erase(id);
+      for (const ProducerEntry& entry : one.producers) rows.insert(entry.producer_id);
+    }
+  }
+  EXPECT_EQ(rows.size(), 89u);
+  EXPECT_FALSE(rows.contains(1900));
+  shard_->drop(flooded.id());
+  EXPECT_EQ(shard_->producers(), 11u);
+}
+
+// One that is forgotten while a merge is planned still has its row written: it goes with the next merge, and until then what the row
+// says is no older than the segments.
+TEST_F(LogShardTest, AProducerForgottenDuringAMergeGoesWithTheNext) {
+  LogShardOptions options;
+  options.producers_max = 1;
+  open(options);
+  append(idempotent(0, 1, 5));
+  wal_->complete();
+  bool merged = false;
+  shard_->merge_all([&](Result<void> result) { merged = result.has_value(); });
+  append(idempotent(0, 1, 6));  // the merge is planned, and 5 forgotten
+  EXPECT_EQ(partition_->producers().find(5), nullptr);
+  wal_->complete();
+  ASSERT_TRUE(world_.run_until([&] { return merged; }));
+  ASSERT_GE(store_.merges_.size(), 2u);
+  const auto& [first, second] = std::tie(store_.merges_[0].at(0), store_.merges_[1].at(0));
+  ASSERT_EQ(first.producers.size(), 1u);
+  EXPECT_EQ(first.producers[0].producer_id, 5);
+  EXPECT_THAT(first.expired_producers, ::testing::IsEmpty());
+  EXPECT_THAT(second.expired_producers, ElementsAre(5));
+  ASSERT_EQ(second.producers.size(), 1u);
+  EXPECT_EQ(second.producers[0].producer_id, 6);
+}
+
 TEST_F(LogShardTest, OldRecordsExpireThoughTheirHeaderSaysOtherwise) {
   LogConfig config;
   config.retention_ms = 1000;

@@ -7,16 +7,23 @@
 namespace weir::storage {
 namespace {
 
-// Largest timestamp of what readers may see.
+// Largest timestamp of what readers may see, in segments and batches that are known to have it at or above the log start.
 int64_t largest_timestamp(const Partition& partition, const std::vector<TailBatch>& tail, size_t first) {
+  const int64_t start = partition.log_start_offset();
   int64_t largest = kNoTimestamp;
   for (const SegmentInfo& segment : partition.manifest().segments) {
-    if (segment.times_known) largest = std::max(largest, segment.max_timestamp);
+    if (segment.times_known && segment.base_offset >= start) largest = std::max(largest, segment.max_timestamp);
   }
   for (size_t i = first; i < tail.size() && tail[i].facts.last_offset() < partition.high_watermark(); ++i) {
-    largest = std::max(largest, tail[i].facts.max_timestamp);
+    if (tail[i].facts.base_offset >= start) largest = std::max(largest, tail[i].facts.max_timestamp);
   }
   return largest;
+}
+
+// Whether the store has to look for a larger one: in segments whose times are not known, or that begin below the log start.
+bool may_exceed(const SegmentInfo& segment, int64_t log_start_offset, int64_t largest) {
+  if (segment.next_offset <= log_start_offset) return false;
+  return !segment.times_known || (segment.base_offset < log_start_offset && segment.max_timestamp > largest);
 }
 
 // Of the segments that reach beyond `from` the first `most` that may hold a record as young as `timestamp`.
@@ -70,14 +77,13 @@ struct LogShard::SegmentSearch {
   int64_t from = 0;
   int64_t log_start_offset = 0;
   std::vector<Slice> tail;  // batches
+  bool largest = false;     // of the tail's records the one with the largest time; `timestamp` is at most that
   Function<void(Result<TimestampPosition>)> done;
 };
 
 void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
   const size_t first = partition.tail_index(partition.manifest_.end_offset);
   const bool largest = timestamp == kLargestTimestamp;
-  // If some times are not known, the store finds out the largest in the segments.
-  const bool largest_unknown = largest && !std::ranges::all_of(partition.manifest_.segments, &SegmentInfo::times_known);
   if (largest) timestamp = largest_timestamp(partition, partition.tail_, first);  // of records without times the first, as Kafka
   // The tail's candidate is found now; the segments are asked first, for their records come first.
   // One that begins below the log start may have its largest time there: then it is the next one.
@@ -90,14 +96,15 @@ void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Functio
     candidates.push_back(batch.bytes);
     if (batch.facts.base_offset >= start) break;
   }
-  SegmentSearch search{partition.id_, timestamp, start, start, std::move(candidates), std::move(done)};
-  if (!largest_unknown) return search_segments(std::move(search));
+  SegmentSearch search{partition.id_, timestamp, start, start, std::move(candidates), largest, std::move(done)};
+  const auto exceeds = [&](const SegmentInfo& segment) { return may_exceed(segment, start, timestamp); };
+  if (!largest || std::ranges::none_of(partition.manifest_.segments, exceeds)) return search_segments(std::move(search));
   PartitionManifest all = part_of(partition.manifest_, kNoTimestamp, start, SIZE_MAX);
   store_.find_timestamp(std::move(all), kLargestTimestamp, loop_,
                         [this, alive = alive_, search = std::move(search)](Result<TimestampPosition> found) mutable {
                           if (!*alive) return;
                           if (!found || (found->offset >= 0 && found->timestamp >= search.timestamp)) return search.done(std::move(found));
-                          find_in_batches(std::move(search.tail), search.timestamp, search.log_start_offset, std::move(search.done));
+                          find_in_batches(std::move(search));
                         });
 }
 
@@ -107,9 +114,7 @@ void LogShard::search_segments(SegmentSearch search) {
   const Partition* partition = find(search.partition);
   if (!partition) return search.done(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
   PartitionManifest part = part_of(partition->manifest_, search.timestamp, search.from, kSegmentsAtOnce);
-  if (part.segments.empty()) {
-    return find_in_batches(std::move(search.tail), search.timestamp, search.log_start_offset, std::move(search.done));
-  }
+  if (part.segments.empty()) return find_in_batches(std::move(search));
   search.from = part.segments.back().next_offset;
   const int64_t timestamp = search.timestamp;
   store_.find_timestamp(std::move(part), timestamp, loop_,
@@ -121,13 +126,16 @@ void LogShard::search_segments(SegmentSearch search) {
                         });
 }
 
-void LogShard::find_in_batches(std::vector<Slice> batches, int64_t timestamp, int64_t start_offset,
-                               Function<void(Result<TimestampPosition>)> done) {
-  if (batches.empty()) return done(TimestampPosition{});
+void LogShard::find_in_batches(SegmentSearch search) {
+  if (search.tail.empty()) return search.done(TimestampPosition{});
   // Compressed batches are unpacked for this: on the pool, never on the loop.
   auto found = std::make_shared<Result<TimestampPosition>>(TimestampPosition{});
   runtime_.pool->submit(
-      [found, batches = std::move(batches), timestamp, start_offset] {
+      [found, batches = std::move(search.tail), timestamp = search.timestamp, largest = search.largest,
+       start_offset = search.log_start_offset]() mutable {
+        for (const Slice& batch : batches) {
+          if (largest) timestamp = std::max(timestamp, max_timestamp_in(batch.bytes(), start_offset).value_or(timestamp));
+        }
         for (const Slice& batch : batches) {
           auto record = first_record_in(batch.bytes(), timestamp, start_offset);
           if (!record) {
@@ -141,7 +149,7 @@ void LogShard::find_in_batches(std::vector<Slice> batches, int64_t timestamp, in
         }
       },
       loop_,
-      [found, alive = alive_, done = std::move(done)]() mutable {
+      [found, alive = alive_, done = std::move(search.done)]() mutable {
         if (*alive) done(std::move(*found));
       });
 }

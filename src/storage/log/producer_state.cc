@@ -12,12 +12,9 @@ int32_t sequence_after(int32_t sequence, int32_t count) {
 }
 
 ProducerState::Verdict ProducerState::check(const BatchFacts& facts) const {
-  const auto it = entries_.find(facts.producer_id);
-  if (it == entries_.end()) {
-    // A producer that expired here (or lost its history to retention) goes on with its sequence; Kafka accepts that.
-    return {};
-  }
-  const ProducerEntry& entry = it->second;
+  const ProducerEntry* known = find(facts.producer_id);
+  if (!known) return {};
+  const ProducerEntry& entry = *known;
   if (facts.producer_epoch < entry.producer_epoch) return {SequenceCheck::kStaleEpoch, {}};
   if (facts.producer_epoch > entry.producer_epoch) {
     return {facts.base_sequence == 0 ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
@@ -33,15 +30,22 @@ ProducerState::Verdict ProducerState::check(const BatchFacts& facts) const {
   return {facts.base_sequence == expected ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
 }
 
-void ProducerState::update(const BatchFacts& facts, int64_t timestamp) {
+ProducerEntry& ProducerState::newest(int64_t producer_id) {
+  const auto [known, first] = by_id_.try_emplace(producer_id);
+  if (first) known->second = by_age_.emplace(by_age_.end());
+  else by_age_.splice(by_age_.end(), by_age_, known->second);
+  known->second->producer_id = producer_id;
+  return *known->second;
+}
+
+void ProducerState::update(const BatchFacts& facts, int64_t now_ms) {
   if (facts.producer_id == kNoProducerId) return;
-  ProducerEntry& entry = entries_[facts.producer_id];
-  entry.producer_id = facts.producer_id;
+  ProducerEntry& entry = newest(facts.producer_id);
   if (facts.producer_epoch != entry.producer_epoch) {
     entry.producer_epoch = facts.producer_epoch;
     entry.batches.clear();
   }
-  entry.last_timestamp = timestamp;
+  entry.last_timestamp = now_ms;
   if (facts.control_type >= 0) {
     entry.coordinator_epoch = facts.coordinator_epoch;
     entry.transaction_first_offset = -1;
@@ -50,27 +54,36 @@ void ProducerState::update(const BatchFacts& facts, int64_t timestamp) {
   if (facts.base_sequence == kNoSequence) return;
   if (entry.batches.size() == kProducerBatches) entry.batches.erase(entry.batches.begin());
   entry.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta),
-                           facts.last_offset(), facts.last_offset_delta, timestamp});
+                           facts.last_offset(), facts.last_offset_delta, facts.max_timestamp});
 }
 
 std::vector<int64_t> ProducerState::expire(int64_t before) {
   std::vector<int64_t> expired;
-  for (const auto& [id, entry] : entries_) {
-    if (entry.last_timestamp < before && entry.transaction_first_offset < 0) expired.push_back(id);
+  for (size_t looks = std::min(size(), kExpiredAtOnce); looks > 0 && by_age_.front().last_timestamp < before; --looks) {
+    if (by_age_.front().transaction_first_offset >= 0) by_age_.splice(by_age_.end(), by_age_, by_age_.begin());
+    else expired.push_back(*evict());
   }
-  for (int64_t id : expired) entries_.erase(id);
   std::sort(expired.begin(), expired.end());
   return expired;
 }
 
-void ProducerState::restore(ProducerEntry entry) {
-  const int64_t id = entry.producer_id;
-  entries_[id] = std::move(entry);
+std::optional<int64_t> ProducerState::evict() {
+  const auto oldest = std::ranges::find_if(by_age_, [](const ProducerEntry& entry) { return entry.transaction_first_offset < 0; });
+  if (oldest == by_age_.end()) return std::nullopt;
+  const int64_t id = oldest->producer_id;
+  by_id_.erase(id);
+  by_age_.erase(oldest);
+  return id;
+}
+
+void ProducerState::restore(std::vector<ProducerEntry> entries) {
+  std::ranges::stable_sort(entries, {}, &ProducerEntry::last_timestamp);
+  for (ProducerEntry& entry : entries) newest(entry.producer_id) = std::move(entry);
 }
 
 const ProducerEntry* ProducerState::find(int64_t producer_id) const {
-  const auto it = entries_.find(producer_id);
-  return it == entries_.end() ? nullptr : &it->second;
+  const auto it = by_id_.find(producer_id);
+  return it == by_id_.end() ? nullptr : &*it->second;
 }
 
 }  // namespace weir::storage

@@ -1,8 +1,11 @@
 // What a partition remembers of idempotent producers: epoch, and the last five batches of each, to refuse gaps and to
 // answer duplicates with the original offset (KIP-98, KIP-360). Runs ahead of durability like the offsets do.
+//
+// Who is forgotten may go on: the first batch of an unknown producer is taken whatever its sequence, as in Kafka.
 #pragma once
 
 #include <cstdint>
+#include <list>
 #include <optional>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +24,10 @@ enum class SequenceCheck {
 
 class ProducerState {
  public:
+  ProducerState() = default;
+  ProducerState(ProducerState&&) = default;
+  ProducerState& operator=(ProducerState&&) = default;
+
   struct Verdict {
     SequenceCheck check = SequenceCheck::kAccept;
     ProducerBatch original;  // with kDuplicate
@@ -28,19 +35,27 @@ class ProducerState {
   // Judges a batch of an idempotent producer (facts.producer_id >= 0, not a control batch) before it is appended.
   Verdict check(const BatchFacts& facts) const;
 
-  // Takes an appended (or recovered) batch into account. Batches without producer id are ignored.
-  void update(const BatchFacts& facts, int64_t timestamp);
+  // Takes a batch into account that is appended (or recovered) now. Batches without producer id are ignored.
+  void update(const BatchFacts& facts, int64_t now_ms);
 
-  // Forgets producers whose last batch is older than `before`; those with an open transaction stay. Returns their ids.
+  // Forgets producers that were updated before `before`, at most so many at once; those with an open transaction stay. Returns
+  // their ids.
+  static constexpr size_t kExpiredAtOnce = 4096;
   std::vector<int64_t> expire(int64_t before);
+  // Forgets the one whose last update is the longest ago, and has no open transaction.
+  std::optional<int64_t> evict();
 
-  void restore(ProducerEntry entry);
+  void restore(std::vector<ProducerEntry> entries);
   const ProducerEntry* find(int64_t producer_id) const;
-  const std::unordered_map<int64_t, ProducerEntry>& entries() const { return entries_; }
-  size_t size() const { return entries_.size(); }
+  // By their last updates, the oldest first.
+  const std::list<ProducerEntry>& entries() const { return by_age_; }
+  size_t size() const { return by_age_.size(); }
 
  private:
-  std::unordered_map<int64_t, ProducerEntry> entries_;
+  ProducerEntry& newest(int64_t producer_id);
+
+  std::list<ProducerEntry> by_age_;
+  std::unordered_map<int64_t, std::list<ProducerEntry>::iterator> by_id_;
 };
 
 // Sequence numbers wrap from INT32_MAX to 0.

@@ -65,9 +65,44 @@ TEST(ProducerState, ExpiryForgetsIdleProducersWithoutTransaction) {
   open.producer_id = 3;
   open.last_timestamp = 50;
   open.transaction_first_offset = 5;
-  state.restore(open);
+  state.restore({open});
   EXPECT_EQ(state.expire(150), (std::vector<int64_t>{1}));
   EXPECT_EQ(state.size(), 2u);
+  EXPECT_EQ(state.evict(), 2);
+  EXPECT_EQ(state.evict(), std::nullopt);
+  EXPECT_NE(state.find(3), nullptr);
+}
+
+TEST(ProducerState, TheOneUpdatedLongestAgoGoesFirst) {
+  ProducerState state;
+  ProducerEntry young, old;
+  young.producer_id = 1, young.last_timestamp = 90;
+  old.producer_id = 2, old.last_timestamp = 50;
+  state.restore({young, old});
+  state.update(batch(0, 0, 1, 0, 3), 100);
+  state.update(batch(1, 0, 1, 0, 2), 110);
+  EXPECT_EQ(state.evict(), 1);
+  EXPECT_EQ(state.evict(), 3);
+  EXPECT_EQ(state.evict(), 2);
+  EXPECT_EQ(state.size(), 0u);
+}
+
+TEST(ProducerState, ManyExpireInSlices) {
+  ProducerState state;
+  for (int64_t id = 0; id < 10'000; ++id) state.update(batch(id, 0, 1, 0, id), 100);
+  size_t expired = 0;
+  for (int i = 0; i < 3; ++i) expired += state.expire(200).size();
+  EXPECT_EQ(expired, 10'000u);
+}
+
+// Whenever it is taken into account: with LogAppendTime it is what a resend is answered with.
+TEST(ProducerState, ABatchHasTheTimeOfItsRecords) {
+  ProducerState state;
+  BatchFacts facts = batch(0, 0, 1);
+  facts.max_timestamp = 77;
+  state.update(facts, 1000);
+  EXPECT_EQ(state.check(facts).original.timestamp, 77);
+  EXPECT_EQ(state.find(7)->last_timestamp, 1000);
 }
 
 }  // namespace

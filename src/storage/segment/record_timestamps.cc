@@ -128,13 +128,15 @@ class RecordTimes {
 
 }  // namespace
 
-Result<int64_t> max_timestamp_in(Bytes batch) {
+Result<int64_t> max_timestamp_in(Bytes batch, int64_t lowest_offset) {
   const auto header = BatchHeader::parse(batch.data());
   if (header.log_append_time() || header.record_count == 0) return header.max_timestamp;
   int64_t highest = kNoTimestamp;
   RecordTimes records(header, batch.subspan(BatchHeader::kSize));
   RecordTime record;
-  while (records.next(record)) highest = std::max(highest, record.timestamp);
+  while (records.next(record)) {
+    if (record.offset >= lowest_offset) highest = std::max(highest, record.timestamp);
+  }
   if (records.damaged()) return fail(ErrorCode::kCorrupt, "its records are damaged");
   return highest;
 }

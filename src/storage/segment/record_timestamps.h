@@ -14,7 +14,8 @@ namespace weir::storage {
 
 // The largest timestamp of the records of `batch` (all its bytes); of a batch without any, or with LogAppendTime, what the
 // header says. kCorrupt if the records cannot be read.
-Result<int64_t> max_timestamp_in(Bytes batch);
+// Only of those at or above `lowest_offset`, if some lie below.
+Result<int64_t> max_timestamp_in(Bytes batch, int64_t lowest_offset = 0);
 
 // The first record of `batch` (all its bytes) at or above `lowest_offset` with a timestamp >= `timestamp`;
 // nothing if it has none. kCorrupt if the records contradict the header. Compressed batches are unpacked in

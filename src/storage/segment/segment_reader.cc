@@ -331,20 +331,35 @@ Result<int64_t> SegmentReader::largest_timestamp(const PartitionManifest& manife
   for (size_t i = 0; i < manifest.segments.size(); ++i) {
     const SegmentInfo& info = manifest.segments[i];
     if (info.next_offset <= manifest.log_start_offset) continue;
-    if (info.times_known) {
+    if (info.times_known && info.base_offset >= manifest.log_start_offset) {
       largest = std::max(largest, info.max_timestamp);
       continue;
     }
     auto segment = open(manifest.partition, info, i + 1 == manifest.segments.size());
     if (!segment) return std::unexpected(std::move(segment.error()));
-    HeaderScanner scanner(*segment->file, segment->path, 0, info.length, info.base_offset);
+    uint64_t from = 0;
+    if (info.times_known) {
+      auto index = index_of(*segment, info.length);
+      if (!index) return std::unexpected(std::move(index.error()));
+      const IndexEntry* entry = (*index)->index.before_offset(manifest.log_start_offset);
+      auto sound = entry ? confirmed(*segment, *entry) : Result<bool>(false);
+      if (!sound) return std::unexpected(std::move(sound.error()));
+      if (*sound) from = entry->position;
+    }
+    HeaderScanner scanner(*segment->file, segment->path, from, info.length, info.base_offset);
     while (true) {
       auto position = scanner.next();
       if (!position) return std::unexpected(std::move(position.error()));
       if (!*position) break;
+      const BatchHeader& header = (*position)->header;
+      if (header.last_offset() < manifest.log_start_offset || header.record_count == 0) continue;
+      if (info.times_known && (header.max_timestamp <= largest || header.base_offset >= manifest.log_start_offset)) {
+        largest = std::max(largest, header.max_timestamp);
+        continue;
+      }
       auto batch = read_batch(*segment->file, segment->path, **position);
       if (!batch) return std::unexpected(std::move(batch.error()));
-      if ((*position)->header.record_count > 0) largest = std::max(largest, max_timestamp_in(batch->bytes()).value_or(largest));
+      largest = std::max(largest, max_timestamp_in(batch->bytes(), manifest.log_start_offset).value_or(largest));
     }
   }
   return largest;

@@ -270,6 +270,23 @@ TEST_F(SegmentReaderTest, TimestampsAreSearchedByRecord) {
   EXPECT_EQ(store_->find_timestamp_now(manifest_, 1000)->offset, 100);
 }
 
+TEST_F(SegmentReaderTest, TheLargestTimestampIsOfARecordAtOrAboveTheLogStart) {
+  merge(make_merge(id_, end_, 1, {.records = 3, .timestamp = 5000}));  // 5000 to 5002
+  merge(make_merge(id_, end_, 1, {.records = 3, .timestamp = 4000}));
+  fill(100, 10);  // from 1000 on
+  const auto largest_from = [&](int64_t start) {
+    manifest_.log_start_offset = start;
+    return *store_->find_timestamp_now(manifest_, SegmentStore::kLargestTimestamp);
+  };
+  EXPECT_EQ(largest_from(0).offset, 2);
+  EXPECT_EQ(largest_from(2).offset, 2);
+  EXPECT_EQ(largest_from(3).offset, 5);
+  EXPECT_EQ(largest_from(5).timestamp, 4002);
+  const TimestampPosition last = largest_from(6);
+  EXPECT_EQ(last.offset, end_ - 1);
+  EXPECT_EQ(largest_from(end_ - 1).timestamp, last.timestamp);
+}
+
 TEST_F(SegmentReaderTest, TimestampsInCompressedBatches) {
   using protocol::CompressionType;
   for (const auto type :
