@@ -55,8 +55,10 @@ SCRIPT = [
     (TOPICS, ["--delete", "--topic", "d-two"]),
     (GROUPS, ["--describe", "--group", "d-readers"]),
     (GROUPS, ["--list"]),
-    (VERIFIABLE_PRODUCER, ["--topic", "d-one", "--max-messages", "50", "--acks", "-1"]),
-    (VERIFIABLE_CONSUMER, ["--topic", "d-one", "--group-id", "d-verified", "--max-messages", "100", "--reset-policy", "earliest"]),
+    # One partition: without keys the producer chooses one at random.
+    (TOPICS, ["--create", "--topic", "d-three", "--partitions", "1"]),
+    (VERIFIABLE_PRODUCER, ["--topic", "d-three", "--max-messages", "50", "--acks", "-1"]),
+    (VERIFIABLE_CONSUMER, ["--topic", "d-three", "--group-id", "d-verified", "--max-messages", "50", "--reset-policy", "earliest"]),
     (GROUPS, ["--describe", "--group", "d-verified"]),
 ]
 # What differs from broker to broker and from run to run, and tells nothing.
@@ -166,8 +168,12 @@ def group_tools(broker, folder):
 
 
 @part.case
-def admin_tools(broker, folder):
-    return side_by_side(broker, folder, differential_admin.script(folder), {"num.partitions": "4"}, True)
+def admin_tools(_broker, folder):
+    """On a broker of its own: the tools list everything that is there."""
+    settings = {"num.partitions": "4"}
+    arguments = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    with brokers.Weir(folder, arguments=arguments, ephemeral=True).start() as weir:
+        return side_by_side(weir, folder, differential_admin.script(folder), settings, True)
 
 
 @part.case

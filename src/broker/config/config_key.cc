@@ -37,7 +37,9 @@ std::string_view trim(std::string_view text) {
 }
 
 std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::string_view want) {
-  return fail(weir::ErrorCode::kInvalid, fmt::format("Invalid value '{}' for configuration {}: {}", value, key.name, want));
+  // Kafka's words; an empty value would not be seen.
+  return fail(weir::ErrorCode::kInvalid,
+              fmt::format("Invalid value {} for configuration {}: {}", value.empty() ? "''" : value, key.name, want));
 }
 
 bool parse_integer(std::string_view text, int64_t& value) {

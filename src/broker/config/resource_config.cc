@@ -166,7 +166,7 @@ Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerC
     }
     if (name == "share.auto.offset.reset" && value != "latest" && value != "earliest" && !value.starts_with("by_duration:P")) {
       return fail(weir::ErrorCode::kInvalid,
-                  fmt::format("Invalid value '{}' for configuration {}: Must be latest, earliest or by_duration:<duration>", value, name));
+                  fmt::format("Invalid value {} for configuration {}: Must be latest, earliest or by_duration:<duration>", value, name));
     }
   }
   for (const GroupBounds& bounds : kGroupBounds) {
@@ -194,7 +194,7 @@ Result<void> check_client_metrics_configs(const ConfigOverrides& overrides) {
       const int64_t interval_ms = parse_config_integer(value);
       if (interval_ms < 100 || interval_ms > 3'600'000) {
         return fail(weir::ErrorCode::kInvalid,
-                    fmt::format("Invalid value '{}' for interval.ms, interval must be between 100 and 3600000 (1 hour)", value));
+                    fmt::format("Invalid value {} for interval.ms, interval must be between 100 and 3600000 (1 hour)", value));
       }
     }
     if (name != "match") continue;
