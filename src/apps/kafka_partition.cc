@@ -98,7 +98,7 @@ Result<void> PartitionReader::read_segments() {
       uncertain(fmt::format("{}: {} batches claimed a leader epoch that cannot be; they have the right one now.", file.path,
                             segment->wrong_epochs));
     }
-    if (state_.producers.size() > kProducersMax) state_.producers.expire(facts_.now_ms - kProducerIdleMs);
+    while (state_.producers.size() > kProducersMax && !state_.producers.expire(facts_.now_ms - kProducerIdleMs).empty()) {}
     if (segment->info.length == 0) continue;
     // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
     segment->info.created_ms = segment->info.modified_ms = modified_ms(file.path);

@@ -170,10 +170,11 @@ void Broker::delete_topics(Caller caller, std::vector<TopicId> topics, Controlle
   });
 }
 
-void Broker::create_partitions(Caller caller, std::vector<Controller::NewPartitions> topics, Controller::Done done) {
+void Broker::create_partitions(Caller caller, std::vector<Controller::NewPartitions> topics, Controller::Done done,
+                               bool validate_only) {
   auto reply = reply_to(caller.home, std::move(done));
-  run_on(0, [this, who = std::move(caller.who), topics = std::move(topics), reply = std::move(reply)]() mutable {
-    controller_.create_partitions(std::move(who), std::move(topics), std::move(reply));
+  run_on(0, [this, who = std::move(caller.who), topics = std::move(topics), reply = std::move(reply), validate_only]() mutable {
+    controller_.create_partitions(std::move(who), std::move(topics), std::move(reply), validate_only);
   });
 }
 

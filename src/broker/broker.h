@@ -116,7 +116,8 @@ class Broker final : public MetadataPublisher {
   // The controller, from any shard: `done` runs on the caller's.
   void create_topics(Caller caller, std::vector<Controller::NewTopic> topics, Controller::Done done, bool validate_only = false);
   void delete_topics(Caller caller, std::vector<TopicId> topics, Controller::Done done);
-  void create_partitions(Caller caller, std::vector<Controller::NewPartitions> topics, Controller::Done done);
+  void create_partitions(Caller caller, std::vector<Controller::NewPartitions> topics, Controller::Done done,
+                         bool validate_only = false);
   void change_configs(Caller caller, std::vector<Controller::ConfigChange> changes, Controller::Done done);
   void change_features(Caller caller, Function<Controller::Outcome(FeaturesRecord&)> edit, Controller::Done done);
 

@@ -48,7 +48,7 @@ class CreatePartitionsOperation : public runtime::Homebound {
         answers_.tell(result, {ErrorCode::kInvalidRequest, "Duplicate topic name.", nullptr});
       } else if (auto refusal = check(asked)) {
         answers_.tell(result, {refusal->error, std::move(refusal->message), nullptr});
-      } else if (!request_.validate_only) {
+      } else {
         wanted.push_back({std::string(asked.name), asked.count});
         answers_.expect(result);
       }
@@ -56,7 +56,7 @@ class CreatePartitionsOperation : public runtime::Homebound {
     broker_.create_partitions(Caller(*context_), std::move(wanted), {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) {
       self->answers_.tell_all(outcomes);
       self->context_->respond(self->response_);
-    }, request_.timeout_ms});
+    }, request_.timeout_ms}, request_.validate_only);
   }
 
  private:

@@ -111,6 +111,7 @@ void GroupCoordinators::create_topic(unsigned home, Function<void(ErrorCode)> do
   Controller::NewTopic topic;
   topic.name = kTopic;
   topic.partition_count = topic_partitions_;
+  topic.needed = true;
   topic.configs["cleanup.policy"] = "compact";
   topic.configs["compression.type"] = "producer";
   topic.configs["segment.bytes"] = std::to_string(topic_segment_bytes_);

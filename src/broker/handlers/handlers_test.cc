@@ -191,6 +191,11 @@ TEST_F(HandlersTest, PartitionsAreBoundedByTheMemory) {
   grow.topics = {&more, 1};
   grow.timeout_ms = 10'000;
   EXPECT_EQ(call<protocol::CreatePartitionsResponse>(0, grow)->results[0].error_code, code(ErrorCode::kPolicyViolation));
+  grow.validate_only = true;
+  EXPECT_EQ(call<protocol::CreatePartitionsResponse>(0, grow)->results[0].error_code, code(ErrorCode::kPolicyViolation));
+  one.name = "__transaction_state";
+  EXPECT_NE(create_error(one), 0);
+  one.name = "third";
   std::string_view name = "first";
   protocol::DeleteTopicsRequest remove;
   remove.topic_names = {&name, 1};

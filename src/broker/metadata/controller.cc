@@ -78,7 +78,7 @@ void Controller::prepare_new_topic(Call& call, size_t index, NewTopic& topic, st
     return;
   }
   names.push_back(std::move(unified));
-  if (!is_internal_topic(topic.name)) call.outcomes[index] = check_room(call, topic.partition_count);
+  if (!topic.needed) call.outcomes[index] = check_room(call, topic.partition_count);
   if (call.outcomes[index].error != ErrorCode::kNone) return;
   TopicRecord record;
   record.id = loop_.random().uuid();
@@ -101,9 +101,9 @@ void Controller::delete_topics(std::string who, std::vector<TopicId> topics, Don
   }, std::move(done));
 }
 
-void Controller::create_partitions(std::string who, std::vector<NewPartitions> topics, Done done) {
+void Controller::create_partitions(std::string who, std::vector<NewPartitions> topics, Done done, bool validate_only) {
   const size_t count = topics.size();
-  enqueue(std::move(who), count, [this, topics = std::move(topics)](Call* at) {
+  enqueue(std::move(who), count, [this, topics = std::move(topics), validate_only](Call* at) {
     Call& call = *at;
     for (size_t i = 0; i < topics.size(); ++i) {
       Outcome& outcome = call.outcomes[i];
@@ -127,6 +127,7 @@ void Controller::create_partitions(std::string who, std::vector<NewPartitions> t
       record.partition_count = wanted;
       call.steps.push_back({i, *topic, make_topic(std::move(record))});
     }
+    if (validate_only) call.steps.clear();
   }, std::move(done));
 }
 
@@ -159,8 +160,10 @@ void Controller::prepare_config_change(Call& call, size_t index, ConfigChange& c
   if (present) record->overrides = present->overrides;
   const ConfigOverrides before = record->overrides;
   outcome = change.edit(record->overrides, *image_->config());
-  if (outcome.error == ErrorCode::kNone && !present) outcome = check_room(call, 1);
   if (outcome.error != ErrorCode::kNone || record->overrides == before) return;
+  // There are two of brokers at most, and they may be what helps.
+  if (!present && change.type != ConfigResourceType::kBroker) outcome = check_room(call, 1);
+  if (outcome.error != ErrorCode::kNone) return;
   call.steps.push_back({index, nullptr, nullptr, std::move(record)});
 }
 

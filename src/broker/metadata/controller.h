@@ -76,6 +76,7 @@ class Controller {
     std::string name;
     int32_t partition_count = 1;
     ConfigOverrides configs;  // valid
+    bool needed = false;      // by the broker itself, whatever memory there is
   };
   // `who` asks, as the log tells it. Refuses bad names, taken ones and those that collide with others. `validate_only`: the
   // outcomes are what they would be, and nothing is created.
@@ -87,7 +88,7 @@ class Controller {
     std::string topic;
     int32_t partition_count = 0;  // in all
   };
-  void create_partitions(std::string who, std::vector<NewPartitions> topics, Done done);
+  void create_partitions(std::string who, std::vector<NewPartitions> topics, Done done, bool validate_only = false);
 
   // Changes the overrides of one topic, broker, group or client metrics subscription: `edit` gets the present ones and the
   // configuration in force, and leaves the new ones or says why not.

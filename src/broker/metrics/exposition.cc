@@ -163,7 +163,7 @@ void Exposition::requests(int64_t now_ns, Sink& sink) {
     Window<Histogram::Snapshot> Times::*window;
   };
   static constexpr Stage kStages[] = {
-      {"totaltimems", "From a request received to its response sent.", &RequestTimes::total, &Times::total},
+      {"totaltimems", "From a request received to its response sent, without waiting for those before it on its connection.", &RequestTimes::total, &Times::total},
       {"requestqueuetimems", "From a request received to the begin of its handler.", &RequestTimes::queue, &Times::queue},
       {"localtimems", "In the handler, on the thread of the connection.", &RequestTimes::local, &Times::local},
       {"remotetimems", "Waiting for the flush, other shards or data.", &RequestTimes::remote, &Times::remote},

@@ -100,9 +100,10 @@ bool Connection::received(const runtime::IoResult& result, size_t asked) {
   return false;
 }
 
-// A peer that sends no more may still read. It learns what became of its changes, if it takes the answers; for the rest nobody waits.
+// A peer that sends no more may still read. It learns what became of its changes, if it takes the answers and no request before
+// them waits for something. For the rest nobody waits.
 void Connection::close_if_done() {
-  const bool answers_due = changing_ > 0 || deferred_ || (writable_ && first_ && first_->ended());
+  const bool answers_due = changing_ > 0 || producing_ > 0 || deferred_ || (writable_ && first_ && first_->ended());
   if (peer_done_ && !answers_due) close(Reason::kPeer, "closed by the peer");
 }
 
@@ -325,7 +326,6 @@ void Connection::deliver(Slice frame, Reservation reservation) {
 
 void Connection::begin(RequestContextPtr context) {
   if (must_wait(*context)) {
-    ++put_aside_;
     deferred_ = std::move(context);
     return;
   }
@@ -337,7 +337,6 @@ void Connection::begin(RequestContextPtr context) {
 // Its time begins now: what it waited for had a time of its own.
 void Connection::begin_deferred() {
   if (!deferred_ || must_wait(*deferred_)) return;
-  --put_aside_;
   RequestContext& context = *deferred_;
   context.moments_.received = context.moments_.dispatched = frontend_.loop_.clock().monotonic_ns();
   begin(std::move(deferred_));
@@ -345,23 +344,23 @@ void Connection::begin_deferred() {
 }
 
 bool Connection::must_wait(const RequestContext& context) const {
-  return changing_ > (context.route_->kind == RequestKind::kProduces ? producing_ : 0);
+  return changing_ > 0 || (producing_ > 0 && context.route_->kind != RequestKind::kProduces);
 }
 
 void Connection::count_change(const RequestContext& context, int by) {
   const RequestKind kind = context.route_ ? context.route_->kind : RequestKind::kReads;
-  if (kind == RequestKind::kChanges || kind == RequestKind::kProduces) changing_ += by;
+  if (kind == RequestKind::kChanges) changing_ += by;
   if (kind == RequestKind::kProduces) producing_ += by;
 }
 
 void Connection::resume() {
-  if (!closed_) begin_deferred();
+  if (!closed_ && !frontend_.draining_) begin_deferred();
   if (closed_ || waiting_for_memory_ || taking_frames_ || frontend_.draining_) return;
   if (leftover_.bytes.size > 0) {
     if (full()) return;
     Leftover from = std::move(leftover_);
     leftover_ = Leftover();
-    dispatch_time_ns_ = frontend_.loop_.clock().monotonic_ns();
+    receive_time_ns_ = dispatch_time_ns_ = frontend_.loop_.clock().monotonic_ns();
     take_frames(from.bytes.owner, from.bytes.data, from.bytes.size);
     if (leftover_.bytes.owner.same(from.bytes.owner)) leftover_.reservation = std::move(from.reservation);
   }

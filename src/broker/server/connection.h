@@ -88,7 +88,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   // Reading
   bool may_read() const;
   // Further requests have to wait.
-  bool full() const { return in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || put_aside_ > 0; }
+  bool full() const { return in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || put_aside_ > 0 || deferred_; }
   void read();
   bool read_into_block();
   bool read_into_frame();
@@ -163,9 +163,9 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   RequestContext* last_ = nullptr;
   unsigned in_flight_ = 0;  // in the queue
   unsigned contexts_ = 0;   // that point here
-  unsigned put_aside_ = 0;  // wait to be handled: for memory, or for changes before them
-  unsigned changing_ = 0;   // unanswered requests that change something
-  unsigned producing_ = 0;  // those of them that are Produce
+  unsigned put_aside_ = 0;      // wait for memory to be handled
+  unsigned changing_ = 0;       // unanswered requests of RequestKind::kChanges
+  unsigned producing_ = 0;      // those of kProduces
   RequestContextPtr deferred_;  // waits for those
   uint64_t unsent_bytes_ = 0;
   uint64_t sent_bytes_ = 0;

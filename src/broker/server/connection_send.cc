@@ -26,7 +26,7 @@ void Connection::request_ended(RequestContext& context) {
   if (memory > reserved + kCountedResponseBytes) {
     context.response_reservation_ = frontend_.budget_.reserve_now(MemoryShare::kResponses, memory - reserved);
   }
-  if (&context == first_ || deferred_) frontend_.send_at_turn_end(*this);
+  if (&context == first_ || deferred_ || peer_done_) frontend_.send_at_turn_end(*this);
 }
 
 void Connection::context_released() {
@@ -96,9 +96,7 @@ void Connection::pop_sent() {
     --in_flight_;
     unsent_bytes_ -= context.output_.memory_bytes();
     if (now_ns == 0) now_ns = frontend_.loop_.clock().monotonic_ns();
-    if (context.route_) {
-      count_sent(context, now_ns);
-    }
+    if (context.route_) count_sent(context, now_ns);
     answers_sent_ns_ = now_ns;
     if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }

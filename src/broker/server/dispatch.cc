@@ -70,7 +70,7 @@ void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_vers
   route->errors = std::make_unique<AnswerErrors>(metrics_.shards());
   route->times = std::make_unique<RequestTimes>(metrics_.shards());
   route->duration = &metrics_.histogram("weir_request_duration_seconds",
-                                        "Time from a request received to its response sent.", labels);
+                                        "Time from a request received to its response sent, without waiting for those before it on its connection.", labels);
   routes_[index] = std::move(route);
 }
 

@@ -99,6 +99,26 @@ TEST_F(RequestOrderTest, AHalfClosedConnectionAnswersItsChanges) {
   EXPECT_TRUE(peer_.closed) << "nobody waits for what is read";
 }
 
+// Whatever is before it on the connection.
+TEST_F(RequestOrderTest, AHalfClosedConnectionEndsWithItsChanges) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("wc");
+  peer_.finish();
+  turn();
+  EXPECT_FALSE(peer_.closed);
+  end(2);
+  EXPECT_TRUE(peer_.closed);
+}
+
+// It may be asked again elsewhere.
+TEST_F(RequestOrderTest, NothingBeginsOnceTheBrokerStops) {
+  frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
+  send("cr");
+  frontend_->drain();
+  end(1);
+  EXPECT_EQ(begun(), Numbers{});
+}
+
 TEST_F(RequestOrderTest, OneThatWaitsEndsWithItsConnection) {
   frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
   send("cr");
@@ -111,15 +131,16 @@ TEST_F(RequestOrderTest, OneThatWaitsEndsWithItsConnection) {
 
 TEST_F(RequestOrderTest, WaitingForOthersOfTheConnectionIsNoTimeOfItsOwn) {
   frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
-  send("cr");
+  send("crr");
   world_.advance(10 * runtime::kSecond);
   end(1);
   end(2);
+  end(3);
   EXPECT_EQ(metrics_.slow_requests.total(), 1);
   send("rr");
-  end(4);  // is sent once the other one is
+  end(5);  // is sent once the other one is
   world_.advance(10 * runtime::kSecond);
-  end(3);
+  end(4);
   EXPECT_EQ(metrics_.slow_requests.total(), 2);
 }
 

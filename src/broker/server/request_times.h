@@ -1,9 +1,9 @@
 // Where the time of an API's requests goes. A request's stages, in the order they are passed:
 //
-//   last byte received | queue | handler runs | remote: flush, other shards, waiting for data | send | last byte sent
+//   last byte received | queue | handler runs | remote: flush, other shards, waiting for data | (turn) | send | last byte sent
 //
-// Requests before it on its connection have times of their own: what it waits for them is not its time, as in Kafka, which
-// receives one request of a connection after the other.
+// Requests before it on its connection have times of their own. What it waits for them is not its time, as in Kafka, which receives
+// one request of a connection after the other: `received` is when it could begin, and waiting for its turn to be sent is no stage.
 //
 // One object per API; every shard writes its own cells. A request that is answered while its handler runs has no remote
 // time, and its handler's time ends with the answer.

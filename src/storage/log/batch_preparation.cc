@@ -48,6 +48,12 @@ std::optional<int> level_of(CompressionType type, const LogConfig& config) {
   }
 }
 
+// Less than 10 MB/s.
+bool takes_its_time(CompressionType type, const LogConfig& config) {
+  constexpr int kLastQuickZstd = 9;
+  return type == CompressionType::kZstd && config.compression_zstd_level > kLastQuickZstd;
+}
+
 // A pool thread's means to open batches. They are kept, but for what is large: fresh memory costs more than most codecs.
 struct Opener {
   static constexpr size_t kKeptBytes = 4 << 20;
@@ -149,6 +155,9 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
     if (!check_client_size(BatchHeader::kSize + plain.size(), config, refusal)) return false;
     records = stored(header, plain);
     return true;
+  }
+  if (plain.size() > (takes_its_time(type, config) ? limits.thoroughly_compressed_bytes : limits.compressed_bytes)) {
+    return refuse_too_large(refusal, limits);
   }
   std::vector<uint8_t> compressed;
   if (!protocol::compress(type, plain, compressed, level_of(type, config))) {

@@ -345,6 +345,17 @@ TEST(BatchPreparation, ATurnLeavesWhatIsLarge) {
   EXPECT_TRUE(appends[1]->large);
   EXPECT_EQ(appends[1]->refusal.error, ErrorCode::kNone);
   EXPECT_FALSE(appends[2]->ready || appends[2]->large);
+  // Compressing anew takes longer than opening.
+  LogConfig anew;
+  anew.compression = CompressionType::kZstd;
+  for (const auto& [level, bytes, fits] : {std::tuple{3, 200 << 10, true}, {3, 300 << 10, false}, {22, 3000, true}, {22, 6000, false}}) {
+    auto append = std::make_shared<PreparedAppend>();
+    append->records = make_batch({{"k", std::string(static_cast<size_t>(bytes), 'v')}});
+    anew.compression_zstd_level = level;
+    prepare_turn({&append, 1}, anew, world.clock());
+    EXPECT_EQ(append->ready, fits) << level << " " << bytes;
+    EXPECT_EQ(append->large, !fits);
+  }
   prepare_one(*appends[1], {}, world.clock(), kLeastLimits);
   EXPECT_TRUE(appends[1]->ready);
   EXPECT_EQ(appends[1]->refusal.error, ErrorCode::kNone);

@@ -45,6 +45,7 @@ class LogOnDisk : public ::testing::Test {
     LogOptions options;
     options.log_dir = "/log";
     options.wal_file_bytes = 1 << 20;
+    options.shard.producers_max = producers_max_;
     auto runtime = sim_.runtime();
     runtime.loops.resize(shards);
     auto opened = open_log(
@@ -143,6 +144,7 @@ class LogOnDisk : public ::testing::Test {
   std::unique_ptr<LocalSegmentStore> store_;
   std::vector<std::unique_ptr<LogShard>> shards_;
   LogConfig config_;
+  size_t producers_max_ = 100'000;
   std::vector<PartitionId> topics_;
   std::set<PartitionId> deleted_;
   std::unordered_set<TopicId> remains_;

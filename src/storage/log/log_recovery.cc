@@ -260,6 +260,12 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
   }
   partition->note_epoch(facts.leader_epoch, facts.base_offset);
   partition->producers_.update(facts, now_ms_);
+  // Those that were forgotten come back with their batches; all shards together stay within the bound once they run.
+  while (partition->producers_.size() > options_.shard.producers_max) {
+    const auto id = partition->producers_.evict();
+    if (!id) break;
+    partition->expired_producers_.push_back(*id);
+  }
   partition->log_end_offset_ = facts.next_offset();
   partition->last_append_chunk_ = chunk;
   partition->push_tail({facts, std::move(bytes), chunk});

@@ -39,6 +39,38 @@ TEST_F(LogRecoveryTest, AnEpochAboveTheBrokersIsNotBelieved) {
   EXPECT_EQ(shard(id).find(id)->epochs(), (std::vector<EpochStart>{{0, 0}}));
 }
 
+// From the WAL and from rows all come back; there may be less memory than before.
+TEST_F(LogRecoveryTest, ProducersAreBoundedFromTheStart) {
+  ASSERT_EQ(open(), "");
+  const auto flood = [&](const PartitionId& id, int64_t first) {
+    for (int64_t producer = first; producer < first + 50; ++producer) {
+      protocol::RecordBatchBuilder builder({.producer_id = producer, .producer_epoch = 0, .base_sequence = 0});
+      builder.append(1000, std::nullopt, std::nullopt);
+      shard(id).append(*shard(id).find(id), Slice::copy_of(builder.finish()), true, [](AppendResult) {});
+    }
+    bool done = false;
+    shard(id).quiesce([&] { done = true; });
+    ASSERT_EQ(sim_.run_until([&] { return done; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  };
+  flood(topics_[0], 1000);
+  merge_all(topics_[0]);
+  flood(topics_[0], 2000);
+  flood(topics_[1], 3000);
+  EXPECT_EQ(shard(topics_[0]).find(topics_[0])->producers().size(), 100u);
+  producers_max_ = 7;
+  ASSERT_EQ(restart(), "");
+  for (const auto& each : shards_) EXPECT_LE(each->producers(), 7u);
+  const ProducerState& left = shard(topics_[0]).find(topics_[0])->producers();
+  EXPECT_GT(left.size(), 0u);
+  for (const ProducerEntry& entry : left.entries()) EXPECT_GE(entry.producer_id, 2043) << "the newest stay";
+  for (const PartitionId& id : {topics_[0], topics_[1]}) merge_all(id);
+  producers_max_ = 100'000;
+  ASSERT_EQ(restart(), "");
+  size_t all = 0;
+  for (const auto& each : shards_) all += each->producers();
+  EXPECT_LE(all, 14u) << "the rows of the others are gone";
+}
+
 TEST_F(LogRecoveryTest, OffsetsEndBeforeTheyTurnNegative) {
   const PartitionId id = topics_[0];
   PartitionManifest manifest;

@@ -30,7 +30,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   const bool inserted = partitions_.emplace(added.id(), std::move(partition)).second;
   WEIR_CHECK(inserted);
   list(listed_, &Partition::place_, added);
-  producer_bound_.added(added.producers_.size());
+  producer_bound_.added(added, added.producers_.size());
   for (size_t i = added.tail_head_; i < added.tail_.size(); ++i) {
     cached_.push_back({&added, added.tail_[i].facts.size});
     count_cached(added.tail_[i].facts.size);
@@ -44,6 +44,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   }
   if (store_.directories().several() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
   if (added.unmerged() || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
+  bound_producers();  // at the start: there may be less memory than before
   return added;
 }
 
@@ -169,8 +170,8 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   const size_t producers = partition.producers_.size();
   for (ValidatedBatch& batch : batches) append_batch(partition, records, batch, now_ms);
   if (partition.producers_.size() > producers) {
-    producer_bound_.added(partition.producers_.size() - producers);
-    bound_producers(partition);
+    producer_bound_.added(partition, partition.producers_.size() - producers);
+    bound_producers();
   }
   result.last_offset = partition.log_end_offset_ - 1;
   if (partition.config_.log_append_time) result.log_append_time_ms = now_ms;
@@ -425,8 +426,8 @@ void LogShard::evict_tail() {
   if (dropped_.empty()) return;
   std::erase_if(dropped_, [&](const std::unique_ptr<Partition>& partition) {
     const auto refers = [&](const auto& entry) { return entry.partition == partition.get(); };
-    return partition->cached_batches_ == 0 && partition->forgotten_batches_ == 0 && partition->preparing_.empty() && std::none_of(acks_.begin(), acks_.end(), refers) &&
-           std::none_of(held_.begin(), held_.end(), refers);
+    return partition->cached_batches_ == 0 && partition->forgotten_batches_ == 0 && partition->preparing_.empty() &&
+           !partition->preparation_out_ && std::ranges::none_of(acks_, refers) && std::ranges::none_of(held_, refers);
   });
 }
 

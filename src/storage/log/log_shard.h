@@ -273,7 +273,7 @@ class LogShard {
             Function<void(AppendResult)> done);
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
-  void bound_producers(Partition& grown);
+  void bound_producers();
   void forget_producers(Partition& partition, std::span<const int64_t> ids);
   void retry_held_appends();
   void wake(Partition& partition);

@@ -53,7 +53,6 @@ MergeInput::MergeInput(const Partition& partition, ChunkNumber up_to)
   input_.segment_bytes = partition.config_.segment_bytes;
   input_.segment_ms = partition.config_.roll_ms();
   input_.expired_producers = partition.expired_producers_;
-  std::ranges::sort(input_.expired_producers);
 }
 
 // The producers as of the new floor, not as of now: rebuilt from the batches below it; the store completes the window
@@ -69,8 +68,12 @@ size_t MergeInput::add(size_t batches) {
     floor_ = batch.facts.next_offset();
     if (batch.facts.producer_id == kNoProducerId) continue;
     const ProducerEntry* current = partition_.producers_.find(batch.facts.producer_id);
-    // Its row goes with this merge, and must not come with it; one that is forgotten from now on goes with the next.
-    if (!current && std::ranges::binary_search(input_.expired_producers, batch.facts.producer_id)) continue;
+    // Whoever is forgotten has no row after this merge, though an earlier one may have left or removed it. For whom this merge
+    // has begun a row, it is a whole one, and goes with the next.
+    if (!current && !producers_.find(batch.facts.producer_id)) {
+      input_.expired_producers.push_back(batch.facts.producer_id);
+      continue;
+    }
     producers_.update(batch.facts, current ? current->last_timestamp : batch.facts.max_timestamp);
   }
   return added;
@@ -81,8 +84,10 @@ MergePartition MergeInput::take() {
     if (epoch.start_offset < floor_) input_.epochs.push_back(epoch);
   }
   for (const ProducerEntry& entry : producers_.entries()) input_.producers.push_back(entry);
-  std::sort(input_.producers.begin(), input_.producers.end(),
-            [](const ProducerEntry& x, const ProducerEntry& y) { return x.producer_id < y.producer_id; });
+  std::ranges::sort(input_.producers, {}, &ProducerEntry::producer_id);
+  std::ranges::sort(input_.expired_producers);
+  const auto twice = std::ranges::unique(input_.expired_producers);
+  input_.expired_producers.erase(twice.begin(), twice.end());
   return std::move(input_);
 }
 
@@ -129,7 +134,7 @@ void LogShard::end_planning_of(Partition& partition) {
   plan_->building.reset();
   const bool changed = input.log_start_offset != partition.manifest_.log_start_offset || !input.expired_producers.empty();
   if (!input.batches.empty() || changed) plan_->input.push_back(std::move(input));
-  else if (!partition.unmerged()) unlist(dirty_, &Partition::dirty_place_, partition);
+  else if (!partition.unmerged() && partition.expired_producers_.empty()) unlist(dirty_, &Partition::dirty_place_, partition);
 }
 
 void LogShard::merge_planned() {
@@ -313,16 +318,20 @@ void LogShard::run_retention() {
   Buffer::trim();  // memory kept after a burst goes back now and then
   if (wal_->failed() || std::exchange(retaining_, true)) return;
   constexpr size_t kExpiredAsOneLook = 16;
-  auto changed = std::make_shared<bool>(false);
-  const auto visit = [this, changed, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
+  auto changed = std::make_shared<bool>(false), more = std::make_shared<bool>(false);
+  const auto visit = [this, changed, more, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
     if (partition.offline()) return size_t{0};
     const auto expired = partition.producers_.expire(now_ms - options_.producer_id_expiration_ms);
     if (!expired.empty()) forget_producers(partition, expired);
+    if (expired.size() == ProducerState::kExpiredAtOnce) *more = true;
     if (retain(partition, now_ms) || !expired.empty()) *changed = true;
     return expired.size() / kExpiredAsOneLook;
   };
-  walk(visit, [this, changed] {
+  walk(visit, [this, changed, more] {
     retaining_ = false;
+    if (*more) loop_.post([this, alive = alive_] {
+      if (*alive) run_retention();
+    });
     if (!*changed) return;
     early_merges_ = true;
     maybe_merge();

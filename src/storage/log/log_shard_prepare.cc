@@ -11,7 +11,7 @@ namespace weir::storage {
 namespace {
 // The pool does one after the other what has the same key.
 constexpr uint64_t kTurnKey = 0x7072'6570'0000'0000;
-constexpr uint64_t kLargeKey = kTurnKey + (1 << 16);
+constexpr uint64_t kLargeKey = kTurnKey + (1 << 16);  // OpeningMemory::turns is less
 constexpr size_t kAppendsPerTurn = 64;
 }  // namespace
 

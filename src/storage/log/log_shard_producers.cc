@@ -6,21 +6,21 @@
 
 namespace weir::storage {
 
-// After a batch of a producer that was not known. More than one goes for it while there are far too many, as at the start with
-// less memory than before.
-void LogShard::bound_producers(Partition& grown) {
-  constexpr size_t kForgottenAtOnce = 16;
-  for (size_t left = kForgottenAtOnce; left > 0 && producer_bound_.exceeded(); --left) {
-    Partition& partition = producer_bound_.partition_to_shrink(listed_, grown);
+// After a batch of a producer that was not known.
+void LogShard::bound_producers() {
+  while (producer_bound_.exceeded()) {
+    Partition& partition = producer_bound_.partition_to_shrink(listed_);
     const auto id = partition.producers_.evict();
     if (!id) return;
     forget_producers(partition, {&*id, 1});
     ++producers_evicted_;
     if (uint64_t unsaid = 0; producer_lines_.admit(runtime_.clock->monotonic_ns() / runtime::kMillisecond, unsaid)) {
       log_event(LogLevel::kWarn, "log",
-                {.what = fmt::format("Partition {}: an idempotent producer is forgotten before producer.id.expiration.ms", text_of(partition.id_)),
-                 .reason = fmt::format("shard {} remembers {} producers, as many as weir.max.memory.bytes allows; {} so far", loop_.index(),
-                                       producer_bound_.most(), producers_evicted_),
+                {.what = fmt::format("Idempotent producers of partition {} are forgotten before producer.id.expiration.ms ({} since "
+                                     "the start, of all partitions of shard {})",
+                                     text_of(partition.id_), producers_evicted_, loop_.index()),
+                 .reason = fmt::format("the shard may remember {} producers (weir.max.memory.bytes), and this partition has the most",
+                                       producer_bound_.most()),
                  .remedy = "Find the client that takes a new producer id again and again (one producer for a process is enough), or "
                            "give Weir more memory. Records are taken as before; a resend of a forgotten producer may be stored twice"});
     }

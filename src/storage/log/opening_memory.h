@@ -14,12 +14,15 @@ inline constexpr uint64_t kDecompressedBytesMax = 128ull << 20;
 struct OpeningLimits {
   uint64_t memory_bytes = 64 << 20;
   uint64_t decompressed_bytes = kDecompressedBytesMax;
+  // Records that are compressed anew, at a level that takes its time for it or at another one.
+  uint64_t compressed_bytes = UINT64_MAX;
+  uint64_t thoroughly_compressed_bytes = UINT64_MAX;
 };
 
 // Batches are opened in turns of their partitions, within limits of some milliseconds. One that exceeds them is tried again beside
 // the turns, where only others like it wait for it.
 struct OpeningMemory {
-  static constexpr OpeningLimits kTurn = {8 << 20, 8 << 20};
+  static constexpr OpeningLimits kTurn = {8 << 20, 8 << 20, 256 << 10, 4 << 10};
   static constexpr uint64_t kLeastLargeBytes = 16 << 20;
   // Leaves threads of the pool to the turns.
   static constexpr unsigned kLargeMax = 2;

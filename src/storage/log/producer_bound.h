@@ -19,7 +19,11 @@ class ProducerBound {
 
   explicit ProducerBound(size_t most) : most_(most) {}
 
-  void added(size_t producers) { count_ += producers; }
+  // To a partition, which has them now.
+  void added(Partition& partition, size_t producers) {
+    count_ += producers;
+    note(partition);
+  }
   void removed(size_t producers) { count_ -= producers; }
   void dropped(const Partition& partition) {
     count_ -= partition.producers().size();
@@ -28,10 +32,14 @@ class ProducerBound {
   bool exceeded() const { return count_ > most_; }
   size_t count() const { return count_; }
   size_t most() const { return most_; }
-  // Whose oldest producer is to go, if exceeded(); `grown` is of `all`. Now and then it has none.
-  Partition& partition_to_shrink(std::span<Partition* const> all, Partition& grown);
+  // Whose oldest producer is to go, if exceeded(): the one with the most of those looked at so far. Each call looks at some more.
+  Partition& partition_to_shrink(std::span<Partition* const> all);
 
  private:
+  void note(Partition& partition) {
+    if (!largest_ || partition.producers().size() > largest_->producers().size()) largest_ = &partition;
+  }
+
   const size_t most_;
   size_t count_ = 0;
   Partition* largest_ = nullptr;  // of those that were looked at

@@ -24,6 +24,7 @@ enum class SequenceCheck {
 
 class ProducerState {
  public:
+  // Not copied: by_id_ points into by_age_.
   ProducerState() = default;
   ProducerState(ProducerState&&) = default;
   ProducerState& operator=(ProducerState&&) = default;
