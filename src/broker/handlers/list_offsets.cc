@@ -130,7 +130,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
       default:
         break;
     }
-    part.shard->log.find_timestamp(*partition, item.timestamp,
+    part.shard->log.find_timestamp(*partition, item.timestamp, request_.isolation_level == 1,
                                    [self = runtime::HomeRef(this), this, &part, &item](Result<storage::TimestampPosition> found) {
                                      if (found) item.found = *found;
                                      else item.error = ErrorCode::kKafkaStorageError;

@@ -318,7 +318,7 @@ bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult
     result.bytes = partition.read_tail(request.offset, request.max_bytes, request.at_least_one, limit, result.pieces);
     return true;
   }
-  read_cold(partition, request, std::move(result), std::move(done));
+  read_cold(partition, request, limit, std::move(result), std::move(done));
   return false;
 }
 
@@ -335,13 +335,13 @@ void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_
             suppressed > 0 ? fmt::format(" (as {} reads before, of which nothing was said)", suppressed) : std::string(), error.message);
 }
 
-void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadResult result,
+void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result,
                          Function<void(ReadResult)> done) {
   const size_t segment = SegmentReader::segment_of(partition.manifest_, request.offset);
   SegmentInfo from;
   if (segment < partition.manifest_.segments.size()) from = partition.manifest_.segments[segment];
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
-  store_.read(partition.manifest_, request.offset, max_bytes, loop_,
+  store_.read(partition.manifest_, request.offset, {max_bytes, end_offset}, loop_,
               [this, alive = alive_, id = partition.id_, request, from, result = std::move(result),
                done = std::move(done)](Result<SegmentRead> read) mutable {
                 if (!*alive) return;
@@ -355,7 +355,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, ReadR
                   } else {
                     read_failed(*now, from, request.offset, read.error());
                   }
-                } else if (read->range.length <= request.max_bytes || request.at_least_one) {
+                } else if (read->range.length > 0 && (read->range.length <= request.max_bytes || request.at_least_one)) {
                   result.bytes = read->range.length;
                   result.pieces.emplace_back(std::move(read->range));
                 }

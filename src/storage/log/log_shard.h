@@ -129,12 +129,13 @@ class LogShard {
 
   // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one. Look-ups have to wait
   // for their turn; see TimestampSearches. `wanted` is asked then; without it, the look-up is.
+  // With `read_committed` one at or above the last stable offset counts as none, as in Kafka.
   // While times of its segments are not known this may read all of the partition: one such search at a time, some more wait, others
   // fail at once.
   static constexpr int64_t kLargestTimestamp = SegmentStore::kLargestTimestamp;
   static constexpr size_t kSearchesAtOnce = 2;
   static constexpr size_t kReadingSearchesMax = 16;
-  void find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done,
+  void find_timestamp(Partition& partition, int64_t timestamp, bool read_committed, Function<void(Result<TimestampPosition>)> done,
                       Function<bool()> wanted = {});
 
   // DeleteRecords: moves the log start (-1: to the high watermark); durable when `done` says so. The result is the new
@@ -329,7 +330,7 @@ class LogShard {
   TimesLeft times_left(const Partition& partition) const;
   void forget_unreadable(const Partition& partition);  // that is gone
   std::string text_of(const PartitionId& partition) const { return partition_text(options_.topic_names, loop_.index(), partition); }
-  void read_cold(Partition& partition, const ReadRequest& request, ReadResult result, Function<void(ReadResult)> done);
+  void read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result, Function<void(ReadResult)> done);
 
   runtime::Runtime runtime_;
   runtime::Loop& loop_;

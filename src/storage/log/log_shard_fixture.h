@@ -79,7 +79,7 @@ class FakeStore final : public SegmentStore {
     });
   }
   void maintain(runtime::Executor&, Function<void()>) override {}
-  void read(const PartitionManifest& manifest, int64_t offset, uint32_t, runtime::Executor& reply_to,
+  void read(const PartitionManifest& manifest, int64_t offset, ReadLimit, runtime::Executor& reply_to,
             Function<void(Result<SegmentRead>)> done) override {
     reply_to.post([manifest, offset, done = std::move(done)]() mutable {
       done(SegmentRead{{nullptr, 0, 100}, offset, manifest.end_offset});
@@ -185,7 +185,7 @@ class LogShardTest : public ::testing::Test {
   }
   TimestampPosition find(int64_t timestamp) {
     std::optional<Result<TimestampPosition>> found;
-    shard_->find_timestamp(*partition_, timestamp, [&](Result<TimestampPosition> r) { found = std::move(r); });
+    shard_->find_timestamp(*partition_, timestamp, false, [&](Result<TimestampPosition> r) { found = std::move(r); });
     world_.run_until([&] { return found.has_value(); });
     EXPECT_TRUE(found && *found);
     return **found;

@@ -609,8 +609,8 @@ TEST_F(LogShardTest, EqualLookUpsByTimeAreOneAndThoseThatNobodyWantsDoNotBegin) 
   const auto answered = [&](const Result<TimestampPosition>& found) { ++(found ? answers : refused); };
   bool wanted = true;
   for (int i = 0; i < 50; ++i) {
-    shard_->find_timestamp(*partition_, 1001, answered);
-    shard_->find_timestamp(*partition_, 1002, answered, [&] { return wanted; });
+    shard_->find_timestamp(*partition_, 1001, false, answered);
+    shard_->find_timestamp(*partition_, 1002, false, answered, [&] { return wanted; });
   }
   EXPECT_EQ(store_.searches_, LogShard::kSearchesAtOnce);
   wanted = false;

@@ -41,8 +41,14 @@ PartitionManifest part_of(const PartitionManifest& manifest, int64_t timestamp, 
 
 }  // namespace
 
-void LogShard::find_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done,
-                              Function<bool()> wanted) {
+void LogShard::find_timestamp(Partition& partition, int64_t timestamp, bool read_committed,
+                              Function<void(Result<TimestampPosition>)> done, Function<bool()> wanted) {
+  if (read_committed) {
+    done = [done = std::move(done), end_offset = partition.last_stable_offset()](Result<TimestampPosition> found) mutable {
+      if (found && found->offset >= end_offset) found = TimestampPosition{};
+      done(std::move(found));
+    };
+  }
   const bool known = std::ranges::all_of(partition.manifest_.segments, &SegmentInfo::times_known);
   TimestampSearches& searches = known ? searches_ : reading_searches_;
   if (auto refused = searches.add(partition.id_, timestamp, {std::move(done), std::move(wanted)})) {

@@ -187,7 +187,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
   }
   int64_t find(int64_t timestamp) {
     std::optional<Result<TimestampPosition>> found;
-    shards_[0]->find_timestamp(partition(), timestamp, [&](Result<TimestampPosition> r) { found = std::move(r); });
+    shards_[0]->find_timestamp(partition(), timestamp, false, [&](Result<TimestampPosition> r) { found = std::move(r); });
     sim_.run_until([&] { return found.has_value(); }, 600 * runtime::kSecond);
     EXPECT_TRUE(found && *found);
     return found && *found ? (**found).offset : -2;
@@ -266,7 +266,7 @@ TEST_F(SegmentTimeCheckTest, SearchesThatReadWaitForEachOtherAndTooManyFail) {
   std::vector<Result<TimestampPosition>> found;
   const size_t most = LogShard::kReadingSearchesMax;
   for (size_t i = 0; i < most + 3; ++i) {
-    shards_[0]->find_timestamp(partition(), now_ + static_cast<int64_t>(i), [&](auto r) { found.push_back(std::move(r)); });
+    shards_[0]->find_timestamp(partition(), now_ + static_cast<int64_t>(i), false, [&](auto r) { found.push_back(std::move(r)); });
   }
   ASSERT_EQ(found.size(), 3u);
   for (const auto& each : found) EXPECT_FALSE(each);

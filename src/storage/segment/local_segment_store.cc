@@ -154,15 +154,15 @@ void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::E
       reply_to, [call] { call->done(std::move(call->merge.result)); });
 }
 
-void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
+void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit,
                              runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) {
-  if (auto ready = reader_.read_cached(manifest, offset, max_bytes)) {
+  if (auto ready = reader_.read_cached(manifest, offset, limit)) {
     reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
     return;
   }
   const auto target = SegmentReader::target_of(manifest, offset);
   if (!target) {
-    reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, max_bytes)]() mutable {
+    reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, limit)]() mutable {
       done(std::move(read));
     });
     return;
@@ -175,7 +175,7 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
     Result<SegmentRead> result;
   };
   auto call = std::make_shared<Call>(*target, std::move(done));
-  pool_.submit([this, call, offset, max_bytes] { call->result = reader_.read(call->target, offset, max_bytes); },
+  pool_.submit([this, call, offset, limit] { call->result = reader_.read(call->target, offset, limit); },
                reply_to, [call] { call->done(std::move(call->result)); });
 }
 

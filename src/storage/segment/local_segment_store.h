@@ -54,7 +54,7 @@ class LocalSegmentStore final : public SegmentStore {
   Result<void> sync_removals() override;
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
              Function<void(Result<std::vector<PartitionManifest>>)> done) override;
-  void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
+  void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit,
             runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) override;
   void find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override;
@@ -86,8 +86,8 @@ class LocalSegmentStore final : public SegmentStore {
 
   // The blocking forms behind the calls, for start-up, tools and tests. No asynchronous call may be under way.
   Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) override;
-  Result<SegmentRead> read_now(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes) {
-    return reader_.read(manifest, offset, max_bytes);
+  Result<SegmentRead> read_now(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
+    return reader_.read(manifest, offset, limit);
   }
   Result<TimestampPosition> find_timestamp_now(const PartitionManifest& manifest, int64_t timestamp) {
     return reader_.find_timestamp(manifest, timestamp);

@@ -65,14 +65,13 @@ std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionMan
   return Target{manifest.partition, manifest.segments[number], number + 1 == manifest.segments.size()};
 }
 
-Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset,
-                                        uint32_t max_bytes) {
-  if (const auto target = target_of(manifest, offset)) return read(*target, offset, max_bytes);
+Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
+  if (const auto target = target_of(manifest, offset)) return read(*target, offset, limit);
   return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset,
                                                 partition_folder_name(manifest.partition)));
 }
 
-Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, uint32_t max_bytes) {
+Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, ReadLimit limit) {
   auto segment = open(target.partition, target.segment, target.active);
   if (!segment) return std::unexpected(std::move(segment.error()));
   auto first = locate(*segment, offset);
@@ -82,23 +81,23 @@ Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, ui
     return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {} has offset {}, the segment ends before {}", segment->path,
                                                  first->offset, first->header.base_offset, segment->info->next_offset));
   }
-  const uint64_t wanted = std::max<uint64_t>(max_bytes, first->header.size());
+  if (first->header.next_offset() > limit.end_offset) return SegmentRead{{}, offset, offset};
+  const uint64_t wanted = std::max<uint64_t>(limit.bytes, first->header.size());
   const size_t length = static_cast<size_t>(std::min(wanted, segment->info->length - first->offset));
   if (!segment->file->resident(first->offset, length)) {
     if (auto done = segment->file->make_resident(first->offset, length); !done)
       return std::unexpected(std::move(done.error()));
   }
   Index index;
-  if (!ends_with_segment(*segment, *first, max_bytes)) {
+  if (!ends_with_segment(*segment, *first, limit)) {
     auto loaded = index_of(*segment, first->offset + wanted);
     if (!loaded) return std::unexpected(std::move(loaded.error()));
     index = std::move(*loaded);
   }
-  return whole_batches(*segment, index, *first, max_bytes);
+  return whole_batches(*segment, index, *first, limit);
 }
 
-std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset,
-                                                      uint32_t max_bytes) {
+std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
   const size_t number = segment_of(manifest, offset);
   if (number == manifest.segments.size()) return std::nullopt;
   const SegmentInfo& info = manifest.segments[number];
@@ -111,7 +110,7 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   if (!hint || !hint->is_in(info) || hint->position + BatchHeader::kSize > info.length) return std::nullopt;
   auto file = open_files_.get(segment.key);
   const size_t length = static_cast<size_t>(
-      std::min<uint64_t>(std::max<uint64_t>(max_bytes, BatchHeader::kSize), info.length - hint->position));
+      std::min<uint64_t>(std::max<uint64_t>(limit.bytes, BatchHeader::kSize), info.length - hint->position));
   if (!file || !(*file)->resident(hint->position, length)) return std::nullopt;
   segment.file = std::move(*file);
 
@@ -121,12 +120,13 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   const auto header = parse_stored_header(bytes);
   if (!header || header->base_offset < offset || header->size() > length) return std::nullopt;
   const HeaderScanner::Position first{hint->position, *header};
+  if (header->next_offset() > limit.end_offset) return SegmentRead{{}, offset, offset};
   Index index;
-  if (!ends_with_segment(segment, first, max_bytes)) {
+  if (!ends_with_segment(segment, first, limit)) {
     if (auto cached = indexes_.get(segment.key)) index = std::move(*cached);
     if (!index) return std::nullopt;
   }
-  auto read = whole_batches(segment, index, first, max_bytes);
+  auto read = whole_batches(segment, index, first, limit);
   if (!read) return std::nullopt;  // read() says what is wrong
   return std::move(*read);
 }
@@ -233,22 +233,23 @@ Result<SegmentReader::Index> SegmentReader::rebuild_index(const Segment& segment
   return rebuilt;
 }
 
-bool SegmentReader::ends_with_segment(const Segment& segment, const HeaderScanner::Position& first,
-                                      uint32_t max_bytes) {
-  return segment.info->length - first.offset <= max_bytes || first.end() == segment.info->length;
+bool SegmentReader::ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, ReadLimit limit) {
+  if (first.end() == segment.info->length) return true;
+  return segment.info->length - first.offset <= limit.bytes && segment.info->next_offset <= limit.end_offset;
 }
 
-Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const Index& index,
-                                                 const HeaderScanner::Position& first, uint32_t max_bytes) {
+Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first,
+                                                 ReadLimit limit) {
   uint64_t end = first.end();
   int64_t next_offset = first.header.next_offset();
-  if (ends_with_segment(segment, first, max_bytes)) {
+  if (ends_with_segment(segment, first, limit)) {
     end = segment.info->length;
     next_offset = segment.info->next_offset;
   } else {
-    const uint64_t limit = first.offset + max_bytes;
-    if (const IndexEntry* entry = index->index.before_position(limit);
-        entry && entry->position > end && entry->base_offset >= next_offset) {
+    const uint64_t end_position = first.offset + limit.bytes;
+    const IndexEntry* entry = index->index.before_position(end_position);
+    if (entry && entry->base_offset > limit.end_offset) entry = index->index.before_offset(limit.end_offset);
+    if (entry && entry->position > end && entry->base_offset >= next_offset) {
       auto sound = confirmed(segment, *entry);
       if (!sound) return std::unexpected(std::move(sound.error()));
       if (*sound) {
@@ -257,11 +258,11 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
       }
     }
     HeaderScanner scanner(*segment.file, segment.path, end, segment.info->length, next_offset);
-    scanner.read_below(limit);
-    while (scanner.position() + BatchHeader::kSize <= limit) {
+    scanner.read_below(end_position);
+    while (scanner.position() + BatchHeader::kSize <= end_position) {
       auto position = scanner.next();
       if (!position) return std::unexpected(std::move(position.error()));
-      if (!*position || (*position)->end() > limit) break;
+      if (!*position || (*position)->end() > end_position || (*position)->header.next_offset() > limit.end_offset) break;
       end = (*position)->end();
       next_offset = (*position)->header.next_offset();
     }

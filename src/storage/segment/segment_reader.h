@@ -43,12 +43,11 @@ class SegmentReader {
   };
   // Nothing if the offset is not in the segments.
   static std::optional<Target> target_of(const PartitionManifest& manifest, int64_t offset);
-  Result<SegmentRead> read(const Target& target, int64_t offset, uint32_t max_bytes);
-  Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes);
+  Result<SegmentRead> read(const Target& target, int64_t offset, ReadLimit limit);
+  Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
   // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk.
   // Nothing: call read.
-  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, int64_t offset,
-                                         uint32_t max_bytes);
+  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
   // The segment's files are gone.
@@ -105,15 +104,14 @@ class SegmentReader {
   Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
   Result<Index> rebuild_index(const Segment& segment);
   // The index is not needed to find the end of what fits.
-  static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first,
-                                uint32_t max_bytes);
+  static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, ReadLimit limit);
   // Whether the batch that the entry names is there.
   Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
   Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);
   Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from,
                                                          int64_t offset);
-  Result<SegmentRead> whole_batches(const Segment& segment, const Index& index,
-                                    const HeaderScanner::Position& first, uint32_t max_bytes);
+  Result<SegmentRead> whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first,
+                                    ReadLimit limit);
   // Of the records of all segments; of those whose times are not known all are looked at.
   Result<int64_t> largest_timestamp(const PartitionManifest& manifest);
   Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp,

@@ -236,6 +236,36 @@ TEST_F(SegmentReaderTest, SequentialReadersGoOnWithoutSearching) {
   EXPECT_GT(cached, reads / 2);
 }
 
+// As for readers that must not see the records of open transactions, which begin somewhere below the end.
+TEST_F(SegmentReaderTest, NothingThatEndsBeyondTheLimitIsRead) {
+  fill(300, 10);
+  SegmentReader reader(world_.files(), store_->directories(), options_);
+  for (const int64_t end : {3, 30, 299, 300, 301, 302, 600, 899, 900}) {
+    for (const uint32_t bytes : {1u, 700u, 5000u, 1u << 20}) {
+      int64_t offset = 0;
+      int cached = 0;
+      while (offset < end) {
+        const auto ready = reader.read_cached(manifest_, offset, {bytes, end});
+        const auto read = reader.read(manifest_, offset, {bytes, end});
+        ASSERT_TRUE(read) << read.error().message;
+        ASSERT_LE(read->next_offset, end);
+        if (ready) {
+          ++cached;
+          EXPECT_EQ(ready->range.length, read->range.length);
+          EXPECT_EQ(ready->next_offset, read->next_offset);
+        }
+        if (read->range.length == 0) break;
+        EXPECT_EQ(bytes_of(read->range).size(), read->range.length);
+        const auto free = reader.read(manifest_, offset, bytes);
+        EXPECT_TRUE(free->next_offset > end ? free->range.length > read->range.length : free->next_offset == read->next_offset);
+        offset = read->next_offset;
+      }
+      EXPECT_EQ(offset, end / 3 * 3) << "all batches of three records below " << end << " with " << bytes << " bytes at a time";
+      EXPECT_TRUE(bytes > 700 || end < 30 || cached > 0);
+    }
+  }
+}
+
 TEST_F(SegmentReaderTest, OpenFilesAreBounded) {
   options_.open_files = 4;
   open();

@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -89,8 +90,16 @@ struct FileRange {
   uint64_t length = 0;
 };
 
+// What a read returns at most: whole batches of so many bytes, at least one, all of which end at or below an offset. Between that
+// and the end of the segments may be what the reader must not see, such as records of open transactions.
+struct ReadLimit {
+  uint32_t bytes = 0;
+  int64_t end_offset = std::numeric_limits<int64_t>::max();
+  ReadLimit(uint32_t max_bytes, int64_t end = std::numeric_limits<int64_t>::max()) : bytes(max_bytes), end_offset(end) {}
+};
+
 struct SegmentRead {
-  FileRange range;           // whole batches, from the one that contains the asked offset
+  FileRange range;           // whole batches, from the one that contains the asked offset; empty if that one is beyond the limit
   int64_t first_offset = 0;  // base offset of the first batch in range
   int64_t next_offset = 0;   // after the last batch in range
 };
@@ -164,10 +173,9 @@ class SegmentStore : public WalFileRegister {
   // The same, blocking (start-up).
   virtual Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) = 0;
 
-  // Finds and brings into the page cache up to max_bytes of whole batches (at least one) from the batch that
-  // contains `offset` on; stays within one segment. `manifest` is the caller's current one (copied as
-  // needed).
-  virtual void read(const PartitionManifest& manifest, int64_t offset, uint32_t max_bytes,
+  // Finds and brings into the page cache whole batches from the one that contains `offset` on, within `limit`; stays within one
+  // segment. `manifest` is the caller's current one (copied as needed).
+  virtual void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit,
                     runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) = 0;
 
   // First record with timestamp >= `timestamp` in the segments of `manifest`, which need not be all (batches of compressed topics
