@@ -93,8 +93,7 @@ class Chain {
   int64_t started_ns_ = 0;
 };
 
-Round run_round(FlushEngineKind engine, bool to_device, const std::string& path, size_t writes, size_t bytes,
-                int64_t pause_ns) {
+Round run_round(FlushEngineKind engine, bool to_device, const std::string& path, size_t writes, size_t bytes, int64_t pause_ns) {
   weir::runtime::RealRuntime runtime({.loops = 1, .pool_threads = 1, .flush_engine = engine});
   auto writer = runtime.runtime().files->durable_writer(path, runtime.loop(0), to_device);
   WEIR_CHECK(writer);
@@ -112,9 +111,8 @@ Round run_round(FlushEngineKind engine, bool to_device, const std::string& path,
   round.workers_us = kernel_workers_cpu_us() - workers;
   const double idle_before = kernel_workers_cpu_us();
   std::promise<void> rested;
-  runtime.loop(0).post([&] {
-    runtime.loop(0).schedule_after(static_cast<int64_t>(round.wall_us * 1000), [&] { rested.set_value(); });
-  });
+  runtime.loop(0).post(
+      [&] { runtime.loop(0).schedule_after(static_cast<int64_t>(round.wall_us * 1000), [&] { rested.set_value(); }); });
   rested.get_future().wait();
   round.workers_us = (round.workers_us - (kernel_workers_cpu_us() - idle_before)) / count;
   runtime.stop();
@@ -165,8 +163,7 @@ int main(int argc, char** argv) {
   fmt::print("{:22} {:>15} {:>15} {:>15} {:>15} {:>15}\n", "", "process", "kworkers", "p50", "p99", "p99.9");
   for (auto& [name, rounds] : results) {
     fmt::print("{:22}", name);
-    for (double Round::*field :
-         {&Round::process_us, &Round::workers_us, &Round::p50_us, &Round::p99_us, &Round::p999_us}) {
+    for (double Round::* field : {&Round::process_us, &Round::workers_us, &Round::p50_us, &Round::p99_us, &Round::p999_us}) {
       std::ranges::sort(rounds, {}, field);
       fmt::print(" {:7.1f} {:7.1f}", rounds[rounds.size() / 2].*field, rounds.front().*field);
     }

@@ -2,9 +2,9 @@
 //
 //   weir_preparation_cost [rounds]
 //
-// Three numbers a row: the work on the pool (prepare_batch), the loop's check of a batch as it came, and its check of one that was
-// prepared. Rounds take turns over all rows and the best of each counts, so a busy machine changes little. Ratios between rows of one
-// run are what can be compared.
+// Three numbers a row: the work on the pool (prepare_batch), the loop's check of a batch as it came, and its check of one that
+// was prepared. Rounds take turns over all rows and the best of each counts, so a busy machine changes little. Ratios between
+// rows of one run are what can be compared.
 #include <fmt/core.h>
 #include <time.h>
 
@@ -41,9 +41,8 @@ std::string json(uint64_t i) {
   constexpr auto kForm =
       R"json({{"id":"{:016x}","user":{},"time":{},"level":"{}","path":"/api/v1/orders/{}/items","status":{},"ms":{},)json"
       R"json("agent":"Mozilla/5.0 (X11; Linux x86_64)","trace":"{:016x}","message":"request served"}})json";
-  return fmt::format(kForm,
-                     x, x % 100'000, kNow + static_cast<int64_t>(i), x % 10 ? "info" : "warn", x % 5000, x % 20 ? 200 : 404,
-                     x % 900, x ^ (x >> 17));
+  return fmt::format(kForm, x, x % 100'000, kNow + static_cast<int64_t>(i), x % 10 ? "info" : "warn", x % 5000,
+                     x % 20 ? 200 : 404, x % 900, x ^ (x >> 17));
 }
 
 struct Case {
@@ -98,9 +97,9 @@ void run_round(Case& one) {
   one.loop = std::min(one.loop, measure(one, append(AppendFrom::kClient)));
   if (!storage::needs_preparation(records.bytes(), config)) return;
   one.pool = std::min(one.pool, measure(one, [&] {
-    storage::AppendResult refusal;
-    return storage::prepare_batch(records, config, kNow, refusal);
-  }));
+                        storage::AppendResult refusal;
+                        return storage::prepare_batch(records, config, kNow, refusal);
+                      }));
   one.prepared = std::min(one.prepared, measure(one, append(AppendFrom::kPreparation)));
 }
 

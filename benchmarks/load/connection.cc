@@ -38,8 +38,7 @@ Connection::Connection(const std::string& address) : buffer_(64 << 10) {
   sockaddr_in to{};
   to.sin_family = AF_INET;
   to.sin_port = htons(static_cast<uint16_t>(std::stoi(address.substr(colon + 1))));
-  if (inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr) != 1)
-    die("not an IPv4 address: " + address);
+  if (inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr) != 1) die("not an IPv4 address: " + address);
   descriptor_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (descriptor_ < 0) die(std::string("socket: ") + strerror(errno));
   if (::connect(descriptor_, reinterpret_cast<sockaddr*>(&to), sizeof to) != 0) {
@@ -60,8 +59,7 @@ Connection::~Connection() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }
 
-void Connection::send(int16_t api, int16_t version, bool flexible,
-                      std::span<const std::span<const uint8_t>> parts) {
+void Connection::send(int16_t api, int16_t version, bool flexible, std::span<const std::span<const uint8_t>> parts) {
   Writer header;
   header.i32(0);
   header.i16(api);
@@ -97,8 +95,7 @@ void Connection::send(int16_t api, int16_t version, bool flexible,
 }
 
 void Connection::send_raw(std::span<const uint8_t> bytes) {
-  if (::send(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size()))
-    die("send was cut short");
+  if (::send(descriptor_, bytes.data(), bytes.size(), 0) != static_cast<ssize_t>(bytes.size())) die("send was cut short");
 }
 
 bool Connection::has_buffered_response() const {
@@ -171,8 +168,7 @@ bool all_partitions_lead(Connection& connection, const std::string& topic, int32
   return error == 0 && leading >= partitions;
 }
 
-std::pair<int16_t, int64_t> try_list_offset(Connection& connection, const TopicPartition& where,
-                                            int64_t timestamp) {
+std::pair<int16_t, int64_t> try_list_offset(Connection& connection, const TopicPartition& where, int64_t timestamp) {
   Writer body;
   body.i32(-1);
   body.i32(1);
@@ -214,8 +210,7 @@ void create_topic(Connection& connection, const std::string& topic, int32_t part
   in.i32();
   in.string();
   int16_t error = in.i16();
-  if (error != 0 && error != kTopicAlreadyExists)
-    die("CreateTopics " + topic + ": error " + std::to_string(error));
+  if (error != 0 && error != kTopicAlreadyExists) die("CreateTopics " + topic + ": error " + std::to_string(error));
   for (int tries = 0; !all_partitions_lead(connection, topic, partitions); ++tries) {
     if (tries == kTriesMax) die("no leader for all partitions of " + topic);
     ::usleep(kPauseUs);
@@ -290,8 +285,7 @@ int64_t check_produce_response(std::span<const uint8_t> response) {
   return offset;
 }
 
-void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions,
-                const FetchLimits& limits) {
+void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions, const FetchLimits& limits) {
   Writer body;
   body.i32(-1);
   body.i32(limits.wait_ms);
@@ -330,8 +324,7 @@ FetchCount read_fetch(std::span<const uint8_t> response, std::vector<FetchPositi
     in.compact_string();
     for (uint64_t partitions = in.unsigned_varint(); partitions > 1; --partitions) {
       int32_t index = in.i32();
-      if (int16_t error = in.i16())
-        die("Fetch of partition " + std::to_string(index) + ": error " + std::to_string(error));
+      if (int16_t error = in.i16()) die("Fetch of partition " + std::to_string(index) + ": error " + std::to_string(error));
       in.take(8 + 8 + 8);
       for (uint64_t aborted = in.unsigned_varint(); aborted > 1; --aborted) {
         in.take(16);

@@ -28,10 +28,8 @@ class Connection {
   int descriptor() const { return descriptor_; }
 
   // Sends header and parts as one frame with one gathered write; blocks until the kernel has taken them.
-  void send(int16_t api, int16_t version, bool flexible,
-            std::span<const std::span<const uint8_t>> parts);
-  void send(int16_t api, int16_t version, bool flexible,
-            std::initializer_list<std::span<const uint8_t>> parts) {
+  void send(int16_t api, int16_t version, bool flexible, std::span<const std::span<const uint8_t>> parts);
+  void send(int16_t api, int16_t version, bool flexible, std::initializer_list<std::span<const uint8_t>> parts) {
     send(api, version, flexible, std::span(parts.begin(), parts.size()));
   }
   void send_raw(std::span<const uint8_t> bytes);
@@ -88,8 +86,7 @@ struct FetchLimits {
   int32_t bytes_max = 50 << 20;
   int32_t partition_bytes_max = 1 << 20;
 };
-void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions,
-                const FetchLimits& limits);
+void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions, const FetchLimits& limits);
 
 struct FetchCount {
   uint64_t bytes = 0;

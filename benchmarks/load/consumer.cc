@@ -13,8 +13,7 @@ namespace {
 constexpr int64_t kEarliest = -2;
 constexpr int64_t kLatest = -1;
 
-std::vector<FetchPosition> positions_at(Connection& connection, const std::string& topic, int32_t partitions,
-                                        int64_t timestamp) {
+std::vector<FetchPosition> positions_at(Connection& connection, const std::string& topic, int32_t partitions, int64_t timestamp) {
   std::vector<FetchPosition> positions;
   for (int32_t i = 0; i < partitions; ++i) {
     TopicPartition where{topic, i};
@@ -36,8 +35,7 @@ void run_fetch(Options& options) {
   auto positions = positions_at(connection, topic, partitions, kEarliest);
   auto ends = positions_at(connection, topic, partitions, kLatest);
   uint64_t wanted_records = 0;
-  for (size_t i = 0; i < ends.size(); ++i)
-    wanted_records += static_cast<uint64_t>(ends[i].offset - positions[i].offset);
+  for (size_t i = 0; i < ends.size(); ++i) wanted_records += static_cast<uint64_t>(ends[i].offset - positions[i].offset);
 
   uint64_t requests = 0;
   FetchCount total;
@@ -76,8 +74,8 @@ void run_fanout(Options& options) {
   for (size_t i = 0; i < consumers; ++i) {
     threads.emplace_back([&] {
       Connection connection(settings.broker);
-      auto positions = positions_at(connection, settings.partitions.front().topic,
-                                    static_cast<int32_t>(settings.partitions.size()), kLatest);
+      auto positions =
+          positions_at(connection, settings.partitions.front().topic, static_cast<int32_t>(settings.partitions.size()), kLatest);
       ++ready;
       ready.notify_all();
       for (uint64_t left = records; left > 0;) {
@@ -109,8 +107,7 @@ void run_offsets(Options& options) {
   uint64_t records = 0;
   for (int64_t i = 0; i < topics; ++i) {
     std::string name = topics == 1 ? topic : topic + "-" + std::to_string(i);
-    for (const auto& end : positions_at(connection, name, partitions, kLatest))
-      records += static_cast<uint64_t>(end.offset);
+    for (const auto& end : positions_at(connection, name, partitions, kLatest)) records += static_cast<uint64_t>(end.offset);
   }
   JsonLine out;
   out.put("records", records);

@@ -46,7 +46,11 @@ Connection connect_again(const std::string& broker) {
 class ThroughDeath {
  public:
   ThroughDeath(const std::string& broker, std::vector<Lane>& lanes, Shape shape)
-      : broker_(broker), connection_(Connection(broker)), lanes_(lanes), shape_(shape), batch_(shape.records, shape.record_bytes, 7) {
+      : broker_(broker),
+        connection_(Connection(broker)),
+        lanes_(lanes),
+        shape_(shape),
+        batch_(shape.records, shape.record_bytes, 7) {
     for (Lane& lane : lanes) lane.first = lane.next = lane.acked = list_offset(*connection_, lane.where, -1);
     if (shape.more_batches > 0) producer_id_ = init_producer_id(*connection_);
   }
@@ -151,15 +155,13 @@ void run_check(Options& options) {
   std::vector<FetchPosition> position = {{where, list_offset(connection, where, -2)}};
   int64_t end = list_offset(connection, where, -1);
   std::string name = where.topic + "-" + std::to_string(where.partition);
-  if (end < acked)
-    die(name + " ends at " + std::to_string(end) + ", but " + std::to_string(acked) + " were acknowledged");
+  if (end < acked) die(name + " ends at " + std::to_string(end) + ", but " + std::to_string(acked) + " were acknowledged");
   int64_t expected = position[0].offset;
   while (expected < end) {
     send_fetch(connection, position, {});
     FetchCount got = read_fetch(connection.receive(true), position, [&](const BatchView& batch) {
       if (batch.base_offset != expected) {
-        die(name + ": a batch at " + std::to_string(batch.base_offset) + " where " +
-            std::to_string(expected) + " was due");
+        die(name + ": a batch at " + std::to_string(batch.base_offset) + " where " + std::to_string(expected) + " was due");
       }
       for_each_value(batch, [&](std::span<const uint8_t> value) {
         int64_t stamp = Reader(value).i64();
@@ -169,8 +171,7 @@ void run_check(Options& options) {
         ++expected;
       });
     });
-    if (got.records == 0)
-      die(name + ": nothing came from offset " + std::to_string(expected) + " on, of " + std::to_string(end));
+    if (got.records == 0) die(name + ": nothing came from offset " + std::to_string(expected) + " on, of " + std::to_string(end));
   }
   JsonLine out;
   out.put("records", static_cast<uint64_t>(end));

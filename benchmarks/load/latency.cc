@@ -56,9 +56,7 @@ class LatencyRun {
   }
 
  private:
-  int64_t due_ns(uint64_t record) const {
-    return start_ns_ + static_cast<int64_t>(static_cast<double>(record) * interval_ns_);
-  }
+  int64_t due_ns(uint64_t record) const { return start_ns_ + static_cast<int64_t>(static_cast<double>(record) * interval_ns_); }
 
   // Sends what is due as one batch; when five requests are unanswered it gathers, as producers do.
   void send_due(int64_t now) {

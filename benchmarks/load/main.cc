@@ -21,9 +21,7 @@ std::string Options::text(const std::string& name, const std::string& otherwise)
   return found == given_.end() ? otherwise : found->second;
 }
 
-int64_t Options::number(const std::string& name, int64_t otherwise) {
-  return std::stoll(text(name, std::to_string(otherwise)));
-}
+int64_t Options::number(const std::string& name, int64_t otherwise) { return std::stoll(text(name, std::to_string(otherwise))); }
 
 void Options::refuse_unknown() const {
   for (const auto& [name, value] : given_) {
@@ -35,11 +33,10 @@ void Options::refuse_unknown() const {
 
 int main(int argc, char** argv) {
   const std::map<std::string, std::function<void(load::Options&)>> workloads = {
-      {"produce", load::run_produce},       {"fetch", load::run_fetch},
-      {"fanout", load::run_fanout},         {"latency", load::run_latency},
-      {"disk-probe", load::run_disk_probe}, {"connections", load::run_connections},
-      {"offsets", load::run_offsets},       {"acked", load::run_acked},
-      {"check", load::run_check},           {"compact", load::run_compact},
+      {"produce", load::run_produce}, {"fetch", load::run_fetch},           {"fanout", load::run_fanout},
+      {"latency", load::run_latency}, {"disk-probe", load::run_disk_probe}, {"connections", load::run_connections},
+      {"offsets", load::run_offsets}, {"acked", load::run_acked},           {"check", load::run_check},
+      {"compact", load::run_compact},
   };
   auto found = workloads.find(argc > 1 ? argv[1] : "");
   if (found == workloads.end()) {

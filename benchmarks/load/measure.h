@@ -12,8 +12,7 @@ struct Usage {
   double wall_s = 0;
   double broker_cpu_s = 0;  // utime + stime of the process, kernel threads working for it not included
   double client_cpu_s = 0;
-  double machine_busy_s =
-      0;  // all cores; less the client's it bounds what the broker cost, kernel threads included
+  double machine_busy_s = 0;  // all cores; less the client's it bounds what the broker cost, kernel threads included
   uint64_t disk_read_bytes = 0;
   uint64_t disk_write_bytes = 0;
 };
@@ -33,9 +32,7 @@ class JsonLine {
   JsonLine(const JsonLine&) = delete;
   JsonLine& operator=(const JsonLine&) = delete;
   void put(const char* key, double value) { std::printf("%s\"%s\":%.9g", comma(), key, value); }
-  void put(const char* key, uint64_t value) {
-    std::printf("%s\"%s\":%lu", comma(), key, static_cast<unsigned long>(value));
-  }
+  void put(const char* key, uint64_t value) { std::printf("%s\"%s\":%lu", comma(), key, static_cast<unsigned long>(value)); }
   void put(const Usage& usage);
   // p50, p99, p99.9 and maximum of samples in nanoseconds, as milliseconds.
   void put_quantiles(std::vector<int64_t> samples_ns);

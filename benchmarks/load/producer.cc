@@ -57,8 +57,7 @@ Producer::Lane& Producer::next_lane() {
   if (settings_.idempotent) {
     lane.batch.set_producer(producer_id_, 0, lane.next_sequence);
     lane.batch.seal();
-    lane.next_sequence =
-        static_cast<int32_t>((int64_t{lane.next_sequence} + settings_.batch_records) & 0x7fffffff);
+    lane.next_sequence = static_cast<int32_t>((int64_t{lane.next_sequence} + settings_.batch_records) & 0x7fffffff);
   }
   sent_bytes_ += static_cast<int64_t>(lane.batch.bytes().size());
   return lane;
@@ -100,8 +99,7 @@ void Producer::run(uint64_t requests) {
     }
     if (unanswered == 0) continue;
     for (size_t i = 0; i < links_.size(); ++i) {
-      waits[i] = {links_[i].connection.descriptor(), static_cast<short>(links_[i].in_flight > 0 ? POLLIN : 0),
-                  0};
+      waits[i] = {links_[i].connection.descriptor(), static_cast<short>(links_[i].in_flight > 0 ? POLLIN : 0), 0};
     }
     if (poll(waits.data(), waits.size(), 60'000) == 0) die("no answer to a produce request in 60 s");
     for (size_t i = 0; i < links_.size(); ++i) {

@@ -22,7 +22,7 @@ struct ProducerSettings {
   int connections;
   bool idempotent;
   size_t batches_per_request;  // of as many partitions, as a busy producer sends them
-  int64_t bytes_per_s;  // 0: as fast as it goes
+  int64_t bytes_per_s;         // 0: as fast as it goes
 };
 
 class Producer {

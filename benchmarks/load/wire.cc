@@ -51,18 +51,14 @@ int64_t realtime_ms() {
 
 }  // namespace
 
-void die(const std::string& message) {
-  throw Failure(message);
-}
+void die(const std::string& message) { throw Failure(message); }
 
 void Writer::unsigned_varint(uint64_t v) {
   for (; v >= 0x80; v >>= 7) bytes_.push_back(static_cast<uint8_t>(v | 0x80));
   bytes_.push_back(static_cast<uint8_t>(v));
 }
 
-void Writer::varint(int64_t v) {
-  unsigned_varint((static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63));
-}
+void Writer::varint(int64_t v) { unsigned_varint((static_cast<uint64_t>(v) << 1) ^ static_cast<uint64_t>(v >> 63)); }
 
 void Writer::string(std::string_view v) {
   i16(static_cast<int16_t>(v.size()));
@@ -74,9 +70,7 @@ void Writer::compact_string(std::string_view v) {
   bytes_.insert(bytes_.end(), v.begin(), v.end());
 }
 
-void Writer::patch_i32(size_t at, int32_t v) {
-  put(bytes_.data() + at, static_cast<uint32_t>(v), 4);
-}
+void Writer::patch_i32(size_t at, int32_t v) { put(bytes_.data() + at, static_cast<uint32_t>(v), 4); }
 
 std::span<const uint8_t> Reader::take(size_t size) {
   if (size > rest_.size()) die("a response ended too early");
@@ -155,9 +149,9 @@ Batch::Batch(const std::vector<std::string>& keys, int record_bytes, uint64_t se
   for (int i = 0; i < record_count_; ++i) {
     for (auto& byte : value) byte = static_cast<uint8_t>(random());
     Writer record;
-    record.i8(0);       // attributes
-    record.varint(0);   // timestamp delta
-    record.varint(i);   // offset delta
+    record.i8(0);      // attributes
+    record.varint(0);  // timestamp delta
+    record.varint(i);  // offset delta
     const std::string& key = keys[static_cast<size_t>(i)];
     record.varint(key.empty() ? -1 : static_cast<int64_t>(key.size()));
     record.raw({reinterpret_cast<const uint8_t*>(key.data()), key.size()});
@@ -183,9 +177,7 @@ void Batch::stamp(int index, int64_t stamp) {
   put(bytes_.data() + value_at_[static_cast<size_t>(index)], static_cast<uint64_t>(stamp), 8);
 }
 
-void Batch::seal() {
-  put(bytes_.data() + kCrcAt, crc32c(std::span(bytes_).subspan(kCrcStart)), 4);
-}
+void Batch::seal() { put(bytes_.data() + kCrcAt, crc32c(std::span(bytes_).subspan(kCrcStart)), 4); }
 
 void for_each_batch(std::span<const uint8_t> bytes, const std::function<void(const BatchView&)>& callback) {
   while (bytes.size() >= kBatchHeaderBytes) {
@@ -197,8 +189,8 @@ void for_each_batch(std::span<const uint8_t> bytes, const std::function<void(con
     int32_t last_delta = header.i32();
     header.take(8 + 8 + 8 + 2 + 4);
     int32_t count = header.i32();
-    callback({base_offset, count, base_offset + last_delta + 1, size,
-              bytes.subspan(kBatchHeaderBytes, size - kBatchHeaderBytes)});
+    callback(
+        {base_offset, count, base_offset + last_delta + 1, size, bytes.subspan(kBatchHeaderBytes, size - kBatchHeaderBytes)});
     bytes = bytes.subspan(size);
   }
 }

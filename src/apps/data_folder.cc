@@ -11,23 +11,22 @@ namespace weir::apps {
 namespace {
 
 std::string remedy() {
-  return fmt::format("Nothing was changed. Restore the file from a backup, or write it anew with the three lines "
-                     "version=1, weir.format.version={} and node.id=<the broker's>; the data itself is elsewhere",
-                     DataFolder::kFormat);
+  return fmt::format(
+      "Nothing was changed. Restore the file from a backup, or write it anew with the three lines "
+      "version=1, weir.format.version={} and node.id=<the broker's>; the data itself is elsewhere",
+      DataFolder::kFormat);
 }
 
 }  // namespace
 
-Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files, const std::string& path,
-                                                     int32_t node_id) {
+Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files, const std::string& path, int32_t node_id) {
   std::unique_ptr<DataFolder> folder(new DataFolder(files, path, node_id));
   if (auto ok = files.create_directories(path); !ok) return std::unexpected(ok.error());
   if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
   auto lock = files.lock(path + "/.lock");
   if (!lock) {
     if (lock.error().code != ErrorCode::kExists) return std::unexpected(lock.error());
-    return fail(ErrorCode::kExists,
-                fmt::format("data folder {} is in use by another process; one broker per folder", path));
+    return fail(ErrorCode::kExists, fmt::format("data folder {} is in use by another process; one broker per folder", path));
   }
   folder->lock_ = std::move(*lock);
   if (const auto below = folder_of_weir_in(files, path); below && !below->empty()) {
@@ -87,8 +86,8 @@ Result<void> DataFolder::check_format(const std::map<std::string, std::string>& 
                               "data folder of it",
                               path_, path_));
     }
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it does not say weir.format.version. {}",
-                                                 properties_path(), remedy()));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} is damaged: it does not say weir.format.version. {}", properties_path(), remedy()));
   }
   const int64_t format = broker::parse_config_integer(found->second);
   if (format > kFormat) {
@@ -97,8 +96,8 @@ Result<void> DataFolder::check_format(const std::map<std::string, std::string>& 
                                                      path_, format, kFormat));
   }
   if (format < 1) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: weir.format.version is not a number. {}",
-                                                 properties_path(), remedy()));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} is damaged: weir.format.version is not a number. {}", properties_path(), remedy()));
   }
   return {};
 }
@@ -148,8 +147,8 @@ Result<void> DataFolder::settle(const std::string& cluster_id) {
 }
 
 Result<void> DataFolder::write_properties() {
-  std::string text = fmt::format("# What this folder is. Written by Weir; do not edit.\nversion=1\nweir.format.version={}\n",
-                                 kFormat);
+  std::string text =
+      fmt::format("# What this folder is. Written by Weir; do not edit.\nversion=1\nweir.format.version={}\n", kFormat);
   if (node_id_) text += fmt::format("node.id={}\n", *node_id_);
   if (!cluster_id_.empty()) text += fmt::format("cluster.id={}\n", cluster_id_);
 

@@ -21,7 +21,8 @@ TEST(DiskShares, ASmallDiskGivesAHundredth) {
 
 TEST(DiskShares, TheReserveIsNeverBelowWhatMergesNeed) {
   for (uint64_t total = kGiB / 16; total < 4000 * kGiB; total *= 2) {
-    for (const uint64_t unmerged : {8 * kMiB, 64 * kMiB, 512 * kMiB}) EXPECT_GE(default_reserve_bytes(unmerged, total), 2 * unmerged);
+    for (const uint64_t unmerged : {8 * kMiB, 64 * kMiB, 512 * kMiB})
+      EXPECT_GE(default_reserve_bytes(unmerged, total), 2 * unmerged);
   }
 }
 

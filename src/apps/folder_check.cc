@@ -71,9 +71,9 @@ Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::s
     if (file == there->second.end()) {
       check.problems.push_back({"missing", path, fmt::format("{}: MISSING, with {}", path, lost)});
     } else if (file->second < segment.length) {
-      check.problems.push_back({"cut short", path,
-                                fmt::format("{}: DAMAGED: cut short, {} bytes of {} are there (of {})", path, file->second,
-                                            segment.length, lost)});
+      check.problems.push_back(
+          {"cut short", path,
+           fmt::format("{}: DAMAGED: cut short, {} bytes of {} are there (of {})", path, file->second, segment.length, lost)});
     }
   }
   return {};
@@ -120,7 +120,8 @@ void try_start(OverlayFiles& overlay, const std::string& folder, const Manifests
   machine.stop();
   for (std::string& line : lines.take()) check.problems.push_back({"damaged", folder, std::move(line)});
   if (!tried) {
-    check.problems.push_back({"refused", folder, fmt::format("{}: weir serve would refuse it: {}", folder, tried.error().message)});
+    check.problems.push_back(
+        {"refused", folder, fmt::format("{}: weir serve would refuse it: {}", folder, tried.error().message)});
   }
 }
 
@@ -134,8 +135,8 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
     if (has("meta.db")) {
       check.problems.push_back({"missing", path, path + ": MISSING, and with it what the segments hold"});
     } else if (const auto below = folder_of_weir_in(files, folder); below && !below->empty()) {
-      check.note = fmt::format("{0} is no data folder, but {0}/{1} is one: verify that, to have its files held against its manifests",
-                               folder, *below);
+      check.note = fmt::format(
+          "{0} is no data folder, but {0}/{1} is one: verify that, to have its files held against its manifests", folder, *below);
     }
     return check;
   }

@@ -15,7 +15,8 @@ using FolderProperties = std::map<std::string, std::string>;
 Result<FolderProperties> read_folder_properties(runtime::FileSystem& files, const std::string& folder);
 Result<void> write_folder_properties(runtime::FileSystem& files, const std::string& folder, const std::string& text);
 
-// A folder of Weir's that lies in `folder`, as `cp -a COPY FOLDER` leaves it where FOLDER exists: its name; empty if there is none.
+// A folder of Weir's that lies in `folder`, as `cp -a COPY FOLDER` leaves it where FOLDER exists: its name; empty if there is
+// none.
 Result<std::string> folder_of_weir_in(runtime::FileSystem& files, const std::string& folder);
 // Fails, and says what to do, if there is one in `folder`, which is none itself.
 Result<void> refuse_folder_of_weir_in(runtime::FileSystem& files, const std::string& folder);

@@ -49,9 +49,10 @@ Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
             "do what the log says: free space, shorten retention or raise the limit of open files; it goes on by itself"};
   }
   if (failing_merges > 0) {
-    return {"warn", fmt::format("data cannot be moved into segments on {} shards: nothing is lost, but produce requests are refused "
-                                "once too much waits",
-                                failing_merges),
+    return {"warn",
+            fmt::format("data cannot be moved into segments on {} shards: nothing is lost, but produce requests are refused "
+                        "once too much waits",
+                        failing_merges),
             "do what the log says: a directory or disk that is gone, no inodes left, a limit; it goes on by itself"};
   }
   if (offline > 0) {
@@ -64,14 +65,16 @@ Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
             "delete groups that are not needed, or raise weir.max.memory.bytes"};
   }
   if (unreadable > 0) {
-    return {"warn", fmt::format("{} segments of earlier versions or of an import cannot be looked into for the times of their records: "
-                                "they are damaged, or the disk fails. Their partitions are not compacted",
-                                unreadable),
+    return {"warn",
+            fmt::format("{} segments of earlier versions or of an import cannot be looked into for the times of their records: "
+                        "they are damaged, or the disk fails. Their partitions are not compacted",
+                        unreadable),
             "see unreadable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
             "salvage; a start looks again"};
   }
   if (facts.uncleanable_partitions > 0) {
-    return {"warn", fmt::format("{} partitions are not compacted any more and grow: compaction met damage", facts.uncleanable_partitions),
+    return {"warn",
+            fmt::format("{} partitions are not compacted any more and grow: compaction met damage", facts.uncleanable_partitions),
             "see uncleanable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
             "salvage; a start tries again"};
   }
@@ -98,8 +101,8 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   const storage::RecoveryStats& r = facts.recovery;
   std::string body = fmt::format("{{\"status\":\"{}\",\"version\":\"{}\"", verdict.status, WEIR_VERSION);
   if (!verdict.reason.empty()) body += fmt::format(",\"reason\":\"{}\",\"remedy\":\"{}\"", verdict.reason, verdict.remedy);
-  body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{},\"failing_merges\":{}", troubles.failed_shards,
-                      troubles.offline, troubles.disk_full, troubles.failing_merges);
+  body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{},\"failing_merges\":{}",
+                      troubles.failed_shards, troubles.offline, troubles.disk_full, troubles.failing_merges);
   body += fmt::format(",\"groups_refused\":{}", facts.groups_refused);
   const auto entry = [](const std::string& partition, const std::string& reason) {
     return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
@@ -110,19 +113,19 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   }
   for (const auto& partition : facts.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
   body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", troubles.unreadable, fmt::join(segments, ","));
-  body += fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", facts.uncleanable_partitions, fmt::join(partitions, ","));
-  body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", facts.flush_mode,
-                      flush.count(), flush.percentile_ns(0.5) / 1000, flush.percentile_ns(0.99) / 1000);
+  body += fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", facts.uncleanable_partitions,
+                      fmt::join(partitions, ","));
+  body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", facts.flush_mode, flush.count(),
+                      flush.percentile_ns(0.5) / 1000, flush.percentile_ns(0.99) / 1000);
   body += fmt::format(",\"dirty_bytes\":{},\"dirty_bytes_max\":{},\"held_appends\":{}", dirty, facts.dirty_bytes_max, held);
-  body += fmt::format(",\"last_recovery\":{{\"first_start\":{},\"clean\":{},\"duration_ms\":{},\"partitions\":{},"
-                      "\"batches\":{},\"bytes_read\":{},\"torn_bytes\":{},\"offline_partitions\":{}}}}}\n",
-                      facts.first_start, r.clean, r.duration_ms, r.partitions, r.batches, r.bytes_read, r.torn_bytes,
-                      r.offline_partitions);
+  body += fmt::format(
+      ",\"last_recovery\":{{\"first_start\":{},\"clean\":{},\"duration_ms\":{},\"partitions\":{},"
+      "\"batches\":{},\"bytes_read\":{},\"torn_bytes\":{},\"offline_partitions\":{}}}}}\n",
+      facts.first_start, r.clean, r.duration_ms, r.partitions, r.batches, r.bytes_read, r.torn_bytes, r.offline_partitions);
   return {troubles.failed_shards ? 503 : 200, std::move(body), kJson};
 }
 
-HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server,
-                             std::vector<std::string> host_names)
+HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server, std::vector<std::string> host_names)
     : loop_(loop),
       pool_(pool),
       server_(server),

@@ -19,8 +19,9 @@ TEST(Health, APartitionThatIsNotCompactedIsNamed) {
   EXPECT_THAT(response.body, HasSubstr(R"("status":"warn")"));
   EXPECT_THAT(response.body, HasSubstr("2 partitions are not compacted any more"));
   EXPECT_THAT(response.body, HasSubstr("weir log salvage"));
-  EXPECT_THAT(response.body, HasSubstr(R"x("uncleanable":[{"partition":"orders-3 (folder x-3)","reason":"00000000000000000000.log at 120: )x"
-                                       R"x(\"bad\" checksum\u000a"}])x"));
+  EXPECT_THAT(response.body,
+              HasSubstr(R"x("uncleanable":[{"partition":"orders-3 (folder x-3)","reason":"00000000000000000000.log at 120: )x"
+                        R"x(\"bad\" checksum\u000a"}])x"));
   EXPECT_THAT(health_response({}, {}).body, Not(HasSubstr("warn")));
 }
 
@@ -34,7 +35,8 @@ TEST(Health, ASegmentThatCannotBeLookedIntoIsNamed) {
   EXPECT_THAT(response.body, HasSubstr(R"("status":"warn")"));
   EXPECT_THAT(response.body, HasSubstr("3 segments"));
   EXPECT_THAT(response.body, HasSubstr("weir log salvage"));
-  EXPECT_THAT(response.body, HasSubstr(R"x("unreadable_segments":3,"unreadable":[{"partition":"orders-3 (folder x-3)","reason":"0000)x"));
+  EXPECT_THAT(response.body,
+              HasSubstr(R"x("unreadable_segments":3,"unreadable":[{"partition":"orders-3 (folder x-3)","reason":"0000)x"));
 }
 
 }  // namespace

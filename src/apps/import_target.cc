@@ -37,10 +37,11 @@ Result<void> ImportTarget::check(const std::string& source) {
   if (!unknown && (name_ + "/").starts_with(kafka + "/")) {
     return fail(ErrorCode::kInvalid, fmt::format("{} lies in the folder of Kafka, which is not changed", name_));
   }
-  struct stat folder {}, parent {};
+  struct stat folder{}, parent{};
   if (*there && ::stat(name_.c_str(), &folder) == 0 && ::stat((name_ + "/..").c_str(), &parent) == 0 &&
       folder.st_dev != parent.st_dev) {
-    return fail(ErrorCode::kInvalid, fmt::format("{} is a mount point: the new folder could not take its place. Name one in it", name_));
+    return fail(ErrorCode::kInvalid,
+                fmt::format("{} is a mount point: the new folder could not take its place. Name one in it", name_));
   }
   return {};
 }

@@ -80,7 +80,7 @@ Result<runtime::UniqueFd> lock_out_kafka(const std::string& folder) {
     if (errno == ENOENT) return runtime::UniqueFd();
     return fail_errno("cannot open " + path, errno);
   }
-  struct flock lock {};
+  struct flock lock{};
   lock.l_type = F_RDLCK;
   lock.l_whence = SEEK_SET;
   if (::fcntl(file.get(), F_SETLK, &lock) == 0) return file;
@@ -106,7 +106,8 @@ Result<void> read_segments(runtime::FileSystem& files, KafkaPartitionFolder& par
     for (const char* suffix : {".index", ".timeindex", ".txnindex"}) {
       if (const auto base = offset_in(entry.name, suffix)) indexes.emplace_back(*base, path);
     }
-    if (const auto offset = offset_in(entry.name, ".snapshot")) partition.last_snapshot = std::max(partition.last_snapshot, *offset);
+    if (const auto offset = offset_in(entry.name, ".snapshot"))
+      partition.last_snapshot = std::max(partition.last_snapshot, *offset);
     if (!entry.name.ends_with(".log")) continue;
     if (entry.is_directory) return fail(ErrorCode::kCorrupt, path + " is a directory, not a segment");
     const auto base = offset_in(entry.name, ".log");
@@ -272,9 +273,8 @@ Result<KafkaFolder> read_kafka_folder(runtime::FileSystem& files, const std::str
     if (auto ok = read_epochs(files, partition); !ok) return std::unexpected(ok.error());
     folder.partitions.push_back(std::move(partition));
   }
-  std::sort(folder.partitions.begin(), folder.partitions.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.topic, a.partition) < std::tie(b.topic, b.partition);
-  });
+  std::sort(folder.partitions.begin(), folder.partitions.end(),
+            [](const auto& a, const auto& b) { return std::tie(a.topic, a.partition) < std::tie(b.topic, b.partition); });
   return folder;
 }
 

@@ -26,11 +26,11 @@ struct KafkaPartitionFolder {
   std::string topic;
   int32_t partition = 0;
   std::string path;
-  std::optional<TopicId> topic_id;         // partition.metadata
-  std::vector<KafkaSegmentFile> segments;  // ascending
+  std::optional<TopicId> topic_id;          // partition.metadata
+  std::vector<KafkaSegmentFile> segments;   // ascending
   std::vector<storage::EpochStart> epochs;  // leader-epoch-checkpoint; empty if there is none
-  int64_t last_snapshot = -1;              // of producers: Kafka writes one at the log's end when it stops
-  std::vector<std::string> orphans;        // index files whose segment is missing
+  int64_t last_snapshot = -1;               // of producers: Kafka writes one at the log's end when it stops
+  std::vector<std::string> orphans;         // index files whose segment is missing
 };
 
 using KafkaOffsets = std::map<std::pair<std::string, int32_t>, int64_t>;  // by topic and partition
@@ -40,13 +40,13 @@ struct KafkaFolder {
   std::string cluster_id;
   std::string node_id;
   std::optional<Uuid> directory_id;
-  bool clean = false;  // Kafka ended cleanly
+  bool clean = false;                            // Kafka ended cleanly
   std::vector<KafkaPartitionFolder> partitions;  // by topic and partition; without __cluster_metadata
-  KafkaOffsets log_starts;       // log-start-offset-checkpoint
-  KafkaOffsets recovery_points;  // recovery-point-offset-checkpoint: flushed up to here
-  std::optional<KafkaOffsets> cleaned;  // cleaner-offset-checkpoint, which is there wherever a cleaner ran
-  std::vector<std::string> left_out;  // folders that are no partition's data (any more), and why
-  runtime::UniqueFd lock;             // keeps Kafka from starting
+  KafkaOffsets log_starts;                       // log-start-offset-checkpoint
+  KafkaOffsets recovery_points;                  // recovery-point-offset-checkpoint: flushed up to here
+  std::optional<KafkaOffsets> cleaned;           // cleaner-offset-checkpoint, which is there wherever a cleaner ran
+  std::vector<std::string> left_out;             // folders that are no partition's data (any more), and why
+  runtime::UniqueFd lock;                        // keeps Kafka from starting
 };
 
 // Refuses what is no such folder, what a newer format wrote, and what a broker still uses.

@@ -53,21 +53,30 @@ enum MetadataRecord : uint32_t {
 
 const char* not_taken_as(uint32_t type) {
   switch (type) {
-    case kDelegationToken: return "delegation tokens";
-    case kUserScramCredential: return "SCRAM credentials of users";
-    case kClientQuota: return "client quotas";
-    case kAccessControlEntry: return "access control entries";
-    default: return nullptr;
+    case kDelegationToken:
+      return "delegation tokens";
+    case kUserScramCredential:
+      return "SCRAM credentials of users";
+    case kClientQuota:
+      return "client quotas";
+    case kAccessControlEntry:
+      return "access control entries";
+    default:
+      return nullptr;
   }
 }
 
 // The kind of record that one of this kind removes; 0: it removes none.
 uint32_t removed_by(uint32_t type) {
   switch (type) {
-    case kRemoveDelegationToken: return kDelegationToken;
-    case kRemoveUserScramCredential: return kUserScramCredential;
-    case kRemoveAccessControlEntry: return kAccessControlEntry;
-    default: return 0;
+    case kRemoveDelegationToken:
+      return kDelegationToken;
+    case kRemoveUserScramCredential:
+      return kUserScramCredential;
+    case kRemoveAccessControlEntry:
+      return kAccessControlEntry;
+    default:
+      return 0;
   }
 }
 
@@ -99,7 +108,8 @@ std::string key_of(uint32_t type, protocol::Reader& in, bool& removed) {
       return user + '\n' + std::to_string(in.i8());
     }
     case kAccessControlEntry:
-    case kRemoveAccessControlEntry: return in.uuid().to_string();
+    case kRemoveAccessControlEntry:
+      return in.uuid().to_string();
     case kDelegationToken: {
       in.string(true);  // owner
       in.string(true);  // requester
@@ -108,8 +118,10 @@ std::string key_of(uint32_t type, protocol::Reader& in, bool& removed) {
       for (int times = 0; times < 3; ++times) in.i64();
       return std::string(in.string(true));
     }
-    case kRemoveDelegationToken: return std::string(in.string(true));
-    default: return quota_key(in, removed);
+    case kRemoveDelegationToken:
+      return std::string(in.string(true));
+    default:
+      return quota_key(in, removed);
   }
 }
 
@@ -165,7 +177,8 @@ void apply_partition_change(protocol::Reader& in, KafkaMetadata& metadata) {
         if (partition.leader_epoch < std::numeric_limits<int32_t>::max()) ++partition.leader_epoch;
         break;
       case 2:
-        if (const auto replicas = in.nullable_values<int32_t>(true)) partition.replicas.assign(replicas->begin(), replicas->end());
+        if (const auto replicas = in.nullable_values<int32_t>(true))
+          partition.replicas.assign(replicas->begin(), replicas->end());
         break;
       case 8:
         if (const auto places = in.nullable_values<Uuid>(true)) partition.directories.assign(places->begin(), places->end());
@@ -183,10 +196,12 @@ bool holds_anyway(broker::ConfigResourceType resource, const std::string& name, 
   return value == (key->holds ? key->holds : key->default_value ? key->default_value : "");
 }
 
-std::string how_to_set(broker::ConfigResourceType resource, const std::string& entity, const std::string& name, const std::string& value) {
+std::string how_to_set(broker::ConfigResourceType resource, const std::string& entity, const std::string& name,
+                       const std::string& value) {
   using broker::ConfigResourceType;
   if (resource == ConfigResourceType::kBroker) {
-    if (auto taken = broker::check_dynamic_configs({{name, value}}); !taken) return "not taken here either: " + taken.error().message;
+    if (auto taken = broker::check_dynamic_configs({{name, value}}); !taken)
+      return "not taken here either: " + taken.error().message;
   }
   const char* const type = resource == ConfigResourceType::kBroker          ? "brokers"
                            : resource == ConfigResourceType::kClientMetrics ? "client-metrics"
@@ -210,9 +225,9 @@ void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
       return;
     }
     const std::string text(*value);
-    metadata.configs_not_taken[std::move(about)] = fmt::format(
-        "Configuration {}={} of {}: {}.", name, broker::value_text(resource, name, &text), broker::resource_text(resource, resource_name),
-        how_to_set(resource, resource_name, name, text));
+    metadata.configs_not_taken[std::move(about)] =
+        fmt::format("Configuration {}={} of {}: {}.", name, broker::value_text(resource, name, &text),
+                    broker::resource_text(resource, resource_name), how_to_set(resource, resource_name, name, text));
     return;
   }
   const auto topic = metadata.topics.find(resource_name);
@@ -234,7 +249,8 @@ bool is_snapshot_footer(Bytes batch) {
   constexpr int16_t kSnapshotFooter = 4;
   protocol::RecordIterator records(batch);
   protocol::Record record;
-  return records.next(record) && record.key && record.key->size() >= 4 && load_be<int16_t>(record.key->data() + 2) == kSnapshotFooter;
+  return records.next(record) && record.key && record.key->size() >= 4 &&
+         load_be<int16_t>(record.key->data() + 2) == kSnapshotFooter;
 }
 
 Result<void> apply_batch(Bytes batch, const protocol::BatchHeader& header, int64_t from_offset, KafkaMetadata& metadata) {
@@ -280,7 +296,8 @@ Result<ReadFile> apply_file(runtime::FileSystem& files, const std::string& path,
     }
     if (read.first_offset < 0) read.first_offset = header.base_offset;
     if (read.next_offset >= 0 && header.base_offset != read.next_offset) {
-      return fail(ErrorCode::kCorrupt, fmt::format("{}: offsets {} to {} are missing", path, read.next_offset, header.base_offset - 1));
+      return fail(ErrorCode::kCorrupt,
+                  fmt::format("{}: offsets {} to {} are missing", path, read.next_offset, header.base_offset - 1));
     }
     if (auto ok = apply_batch(*batch, header, from_offset, metadata); !ok) {
       return fail(ok.error().code, fmt::format("{}: {}", path, ok.error().message));
@@ -293,8 +310,8 @@ Result<ReadFile> apply_file(runtime::FileSystem& files, const std::string& path,
 }
 
 // The log from the snapshot's end on.
-Result<void> apply_log(runtime::FileSystem& files, const std::string& folder, const std::vector<int64_t>& logs, int64_t from_offset,
-                       KafkaMetadata& metadata) {
+Result<void> apply_log(runtime::FileSystem& files, const std::string& folder, const std::vector<int64_t>& logs,
+                       int64_t from_offset, KafkaMetadata& metadata) {
   int64_t next = from_offset;
   bool begun = false;
   for (size_t i = 0; i < logs.size(); ++i) {
@@ -369,8 +386,9 @@ Result<void> apply_metadata_record(Bytes value, KafkaMetadata& metadata) {
     case kEndTransaction:
       break;  // what lies between counts; an aborted one is refused
     case kAbortTransaction:
-      return fail(ErrorCode::kUnsupported, "the metadata log holds an aborted metadata transaction; start Kafka once so that "
-                                           "it writes a snapshot, and stop it cleanly");
+      return fail(ErrorCode::kUnsupported,
+                  "the metadata log holds an aborted metadata transaction; start Kafka once so that "
+                  "it writes a snapshot, and stop it cleanly");
     default:
       if (not_taken_as(type) != nullptr || removed_by(type) != 0) {
         apply_not_taken(type, version, in, metadata);

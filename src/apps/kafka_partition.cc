@@ -37,9 +37,9 @@ class PartitionReader {
     state_.id = import_.manifest.partition = {facts_.topic_id, folder_.partition};
     choose_epochs();
     using Step = Result<void> (PartitionReader::*)();
-    for (const Step step : {&PartitionReader::read_segments, &PartitionReader::check_gaps, &PartitionReader::check_begin,
-                            &PartitionReader::check_end, &PartitionReader::check_producers, &PartitionReader::settle,
-                            &PartitionReader::fill_end}) {
+    for (const Step step :
+         {&PartitionReader::read_segments, &PartitionReader::check_gaps, &PartitionReader::check_begin,
+          &PartitionReader::check_end, &PartitionReader::check_producers, &PartitionReader::settle, &PartitionReader::fill_end}) {
       if (auto ok = (this->*step)(); !ok) return std::unexpected(ok.error());
     }
     return std::move(import_);
@@ -79,8 +79,8 @@ void PartitionReader::choose_epochs() {
   if (std::ranges::adjacent_find(told, descends) != told.end()) {
     uncertain(fmt::format("{}/leader-epoch-checkpoint goes back and is not believed.", folder_.path));
   } else if (!told.empty() && told.back().epoch > state_.highest_epoch) {
-    uncertain(fmt::format("{}/leader-epoch-checkpoint tells of epoch {}, the highest can be {}: it is not believed.", folder_.path,
-                          told.back().epoch, state_.highest_epoch));
+    uncertain(fmt::format("{}/leader-epoch-checkpoint tells of epoch {}, the highest can be {}: it is not believed.",
+                          folder_.path, told.back().epoch, state_.highest_epoch));
   } else {
     state_.told_epochs = told;
   }
@@ -98,15 +98,20 @@ Result<void> PartitionReader::read_segments() {
       uncertain(fmt::format("{}: {} batches claimed a leader epoch that cannot be; they have the right one now.", file.path,
                             segment->wrong_epochs));
     }
-    while (state_.producers.size() > kProducersMax && !state_.producers.expire(facts_.now_ms - kProducerIdleMs).empty()) {}
+    while (state_.producers.size() > kProducersMax && !state_.producers.expire(facts_.now_ms - kProducerIdleMs).empty()) {
+    }
     if (segment->info.length == 0) continue;
     // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
     segment->info.created_ms = segment->info.modified_ms = modified_ms(file.path);
     import_.bytes += segment->info.length;
     import_.manifest.segments.push_back(segment->info);
-    import_.files.push_back({.from = file.path, .info = segment->info, .index = std::move(segment->index),
-                             .own = segment->wrong_epochs > 0, .mend_epochs = segment->wrong_epochs > 0,
-                             .copied = segment->info.length, .filler = {}});
+    import_.files.push_back({.from = file.path,
+                             .info = segment->info,
+                             .index = std::move(segment->index),
+                             .own = segment->wrong_epochs > 0,
+                             .mend_epochs = segment->wrong_epochs > 0,
+                             .copied = segment->info.length,
+                             .filler = {}});
   }
   import_.batches = state_.batches;
   if (!import_.files.empty()) import_.files.back().own = true;  // it is appended to from now on
@@ -115,11 +120,12 @@ Result<void> PartitionReader::read_segments() {
 }
 
 Result<void> PartitionReader::accept_damage(const KafkaSegmentFile& file, const KafkaSegment& segment, bool last) {
-  const std::string what = fmt::format("{}: {}; {} bytes follow the last intact batch", file.path, segment.damage,
-                                       segment.trailing_bytes);
+  const std::string what =
+      fmt::format("{}: {}; {} bytes follow the last intact batch", file.path, segment.damage, segment.trailing_bytes);
   if (!last) {
-    return refuse(what + ". It is not the last segment, so acknowledged records are damaged: restore it from a copy, or delete "
-                         "the topic in Kafka");
+    return refuse(what +
+                  ". It is not the last segment, so acknowledged records are damaged: restore it from a copy, or delete "
+                  "the topic in Kafka");
   }
   if (facts_.clean && !facts_.accept_unclean) {
     return refuse(what + ", although Kafka ended cleanly. Give --accept-unclean to cut the log there");
@@ -131,19 +137,21 @@ Result<void> PartitionReader::accept_damage(const KafkaSegmentFile& file, const 
 // Segments follow each other without a gap, and so do their batches, but where compaction left something out.
 Result<void> PartitionReader::check_gaps() {
   if (facts_.clean && !folder_.orphans.empty()) {
-    return refuse_missing(fmt::format("{} ({} such files) is of a segment that is not there", folder_.orphans.front(),
-                                      folder_.orphans.size()));
+    return refuse_missing(
+        fmt::format("{} ({} such files) is of a segment that is not there", folder_.orphans.front(), folder_.orphans.size()));
   }
   if (!folder_.orphans.empty()) {
-    uncertain(fmt::format("{} ({} such files) is of a segment that is not there.", folder_.orphans.front(), folder_.orphans.size()));
+    uncertain(
+        fmt::format("{} ({} such files) is of a segment that is not there.", folder_.orphans.front(), folder_.orphans.size()));
   }
   const KafkaGaps& between = state_.between;
   const KafkaGaps& within = state_.within;
   if (facts_.compacted.value_or(false)) {
     if (between.count == 0) return {};
-    uncertain(fmt::format("{} lacks {} offsets between segments, first {}: compaction leaves such gaps, and nothing tells whether a "
-                          "segment is missing there.",
-                          name_, between.offsets, between.first));
+    uncertain(
+        fmt::format("{} lacks {} offsets between segments, first {}: compaction leaves such gaps, and nothing tells whether a "
+                    "segment is missing there.",
+                    name_, between.offsets, between.first));
     return {};
   }
   if (between.count + within.count == 0) return {};
@@ -151,8 +159,9 @@ Result<void> PartitionReader::check_gaps() {
                                        between.count > 0 ? between.first : within.first);
   if (facts_.compacted) return refuse_missing(what + ", and it was never compacted");
   if (!facts_.accept_unclean) {
-    return refuse(what + ", and neither a metadata log nor cleaner-offset-checkpoint tells whether it was compacted. If it was, give "
-                         "--accept-unclean; else records are missing: bring the files back from a copy");
+    return refuse(what +
+                  ", and neither a metadata log nor cleaner-offset-checkpoint tells whether it was compacted. If it was, give "
+                  "--accept-unclean; else records are missing: bring the files back from a copy");
   }
   uncertain(what + ": taken as compacted.");
   return {};
@@ -163,14 +172,15 @@ Result<void> PartitionReader::check_begin() {
   const KafkaSegmentFile& first = folder_.segments.front();
   // Kafka notes a log start only if it lies above the first segment's begin, and does so when it stops.
   if (facts_.log_start && *facts_.log_start < first.base_offset) {
-    const std::string what = fmt::format("{} begins at offset {} (log-start-offset-checkpoint), but its first segment is {}", name_,
-                                         *facts_.log_start, first.path);
+    const std::string what = fmt::format("{} begins at offset {} (log-start-offset-checkpoint), but its first segment is {}",
+                                         name_, *facts_.log_start, first.path);
     if (facts_.clean) return refuse_missing(what);
     uncertain(what + ": retention may have removed those before it.");
   } else if (!state_.told_epochs.empty() && state_.told_epochs.front().start_offset < first.base_offset) {
-    uncertain(fmt::format("{} begins at offset {} (leader-epoch-checkpoint), but its first segment is {}: retention may have removed "
-                          "those before it.",
-                          name_, state_.told_epochs.front().start_offset, first.path));
+    uncertain(
+        fmt::format("{} begins at offset {} (leader-epoch-checkpoint), but its first segment is {}: retention may have removed "
+                    "those before it.",
+                    name_, state_.told_epochs.front().start_offset, first.path));
   }
   return {};
 }
@@ -191,8 +201,9 @@ Result<void> PartitionReader::check_end() {
   if (noted <= end()) return {};
   const std::string what = fmt::format("{} ends at offset {}, but {} says that it went on to {}", folder_.path, end(), by, noted);
   if (!facts_.accept_unclean) {
-    return refuse(what + ": acknowledged records are missing. Bring the files back from a copy, or give --accept-unclean to go on "
-                         "without them");
+    return refuse(what +
+                  ": acknowledged records are missing. Bring the files back from a copy, or give --accept-unclean to go on "
+                  "without them");
   }
   import_.cut.push_back(fmt::format("{} was cut after offset {}: {}.", name_, end() - 1, what));
   return {};
@@ -205,15 +216,17 @@ Result<void> PartitionReader::check_producers() {
   import_.max_producer_id = state_.max_producer_id;
   for (const storage::ProducerEntry& entry : state_.producers.entries()) import_.producers.push_back(entry);
   if (state_.aborted_transactions > 0) {
-    import_.not_taken.push_back(fmt::format("{} has {} aborted transactions: their records are there, and consumers with "
-                                            "read_committed see them until transactions are supported.",
-                                            name_, state_.aborted_transactions));
+    import_.not_taken.push_back(
+        fmt::format("{} has {} aborted transactions: their records are there, and consumers with "
+                    "read_committed see them until transactions are supported.",
+                    name_, state_.aborted_transactions));
   }
   if (!state_.open_transactions.empty()) {
     const auto first = std::ranges::min_element(state_.open_transactions, {}, [](const auto& each) { return each.second; });
-    import_.not_taken.push_back(fmt::format("{}: {} transactions were never ended, the first of producer {} from offset {} on; their "
-                                            "records are visible.",
-                                            name_, state_.open_transactions.size(), first->first, first->second));
+    import_.not_taken.push_back(
+        fmt::format("{}: {} transactions were never ended, the first of producer {} from offset {} on; their "
+                    "records are visible.",
+                    name_, state_.open_transactions.size(), first->first, first->second));
   }
   return {};
 }
@@ -226,7 +239,8 @@ Result<void> PartitionReader::settle() {
   manifest.end_offset = end();
   // The batches tell the epochs up to where the checkpoint begins. The checkpoint also knows epochs without any batch left.
   for (const auto& epoch : state_.epochs) {
-    if (state_.told_epochs.empty() || epoch.start_offset < state_.told_epochs.front().start_offset) manifest.epochs.push_back(epoch);
+    if (state_.told_epochs.empty() || epoch.start_offset < state_.told_epochs.front().start_offset)
+      manifest.epochs.push_back(epoch);
   }
   for (const auto& epoch : state_.told_epochs) {
     if (epoch.start_offset < end()) manifest.epochs.push_back(epoch);
@@ -254,7 +268,8 @@ Result<void> PartitionReader::fill_end() {
   }
   KafkaPartitionImport::File& file = import_.files.back();
   while (from < to) {
-    protocol::RecordBatchBuilder empty({.base_offset = from, .partition_leader_epoch = std::max(epoch_at(manifest.epochs, from), 0)});
+    protocol::RecordBatchBuilder empty(
+        {.base_offset = from, .partition_leader_epoch = std::max(epoch_at(manifest.epochs, from), 0)});
     empty.set_last_offset(std::min<int64_t>(to - 1, from + INT32_MAX / 2));
     file.filler += as_string(empty.finish());
     from = std::min<int64_t>(to, from + INT32_MAX / 2 + 1);

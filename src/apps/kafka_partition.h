@@ -24,13 +24,13 @@ inline constexpr int64_t kHighestKafkaProducerId = int64_t{1} << 62;
 struct KafkaPartitionFacts {
   TopicId topic_id;
   int64_t now_ms = 0;
-  bool clean = false;           // Kafka ended cleanly
-  bool accept_unclean = false;  // cut the log after its last intact batch
+  bool clean = false;             // Kafka ended cleanly
+  bool accept_unclean = false;    // cut the log after its last intact batch
   std::optional<bool> compacted;  // or was once
   bool tiered = false;
-  std::optional<int32_t> leader_epoch;     // metadata log
-  std::optional<int64_t> log_start;        // log-start-offset-checkpoint
-  std::optional<int64_t> recovery_point;   // recovery-point-offset-checkpoint
+  std::optional<int32_t> leader_epoch;    // metadata log
+  std::optional<int64_t> log_start;       // log-start-offset-checkpoint
+  std::optional<int64_t> recovery_point;  // recovery-point-offset-checkpoint
 };
 
 struct KafkaPartitionImport {

@@ -87,7 +87,8 @@ void note(const storage::BatchFacts& facts, bool transactional, KafkaPartitionSt
 }
 
 // What is wrong with the bytes at a batch's begin; empty if they are one.
-Result<std::string> fault_of(FileWindow& window, uint64_t position, uint64_t size, const BatchHeader& header, int64_t lowest_offset) {
+Result<std::string> fault_of(FileWindow& window, uint64_t position, uint64_t size, const BatchHeader& header,
+                             int64_t lowest_offset) {
   if (header.base_offset < lowest_offset) return fmt::format("its offset {} goes back", header.base_offset);
   if (size - position < header.size()) return "it is cut off";
   if (auto whole = window.at(position, std::min<size_t>(header.size(), FileWindow::kReadBytes)); !whole) {
@@ -105,8 +106,7 @@ int32_t epoch_at(const std::vector<storage::EpochStart>& epochs, int64_t offset)
   return next == epochs.begin() ? -1 : std::prev(next)->epoch;
 }
 
-Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment,
-                                        KafkaPartitionState& state) {
+Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment, KafkaPartitionState& state) {
   auto file = files.open(segment.path, {});
   if (!file) return std::unexpected(file.error());
   auto size = (*file)->size();
@@ -155,10 +155,11 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     storage::BatchFacts facts = facts_of(*header, *batch, state.id);
     const auto epoch = believed_epoch(facts, state);
     if (!epoch) {
-      return fail(ErrorCode::kCorrupt,
-                  fmt::format("{}: the batch at position {} (offset {}) is of leader epoch {}, one before it of {}, and there is no "
-                              "leader-epoch-checkpoint to tell which is right; bring it back from a copy",
-                              segment.path, position, facts.base_offset, facts.leader_epoch, state.epochs.back().epoch));
+      return fail(
+          ErrorCode::kCorrupt,
+          fmt::format("{}: the batch at position {} (offset {}) is of leader epoch {}, one before it of {}, and there is no "
+                      "leader-epoch-checkpoint to tell which is right; bring it back from a copy",
+                      segment.path, position, facts.base_offset, facts.leader_epoch, state.epochs.back().epoch));
     }
     if (*epoch != facts.leader_epoch) ++result.wrong_epochs;
     facts.leader_epoch = *epoch;

@@ -36,7 +36,7 @@ struct KafkaPartitionState {
   KafkaGaps between, within;                     // segments
   std::map<int64_t, int64_t> open_transactions;  // producer id -> first offset
   int64_t max_producer_id = -1;
-  std::optional<int64_t> next_offset;            // nothing before the first segment
+  std::optional<int64_t> next_offset;  // nothing before the first segment
   uint64_t batches = 0;
   uint64_t aborted_transactions = 0;
 };
@@ -55,7 +55,6 @@ int32_t epoch_at(const std::vector<storage::EpochStart>& epochs, int64_t offset)
 
 // kUnsupported for message formats 0 and 1, kIo if the file cannot be read, kCorrupt if nothing says which leader epochs are
 // right. Other damage is no error: the result says where the intact part ends, and `state` is as of there.
-Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment,
-                                        KafkaPartitionState& state);
+Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment, KafkaPartitionState& state);
 
 }  // namespace weir::apps

@@ -33,7 +33,8 @@ Result<void> copy(runtime::FileSystem& files, const std::string& from, const std
 }
 
 // The field lies outside of the checksum.
-Result<void> mend_epochs(runtime::FileSystem& files, const std::string& path, uint64_t length, const std::vector<storage::EpochStart>& epochs) {
+Result<void> mend_epochs(runtime::FileSystem& files, const std::string& path, uint64_t length,
+                         const std::vector<storage::EpochStart>& epochs) {
   auto file = files.open(path, {.write = true});
   if (!file) return std::unexpected(file.error());
   std::array<uint8_t, protocol::BatchHeader::kSize> bytes;

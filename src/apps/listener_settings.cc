@@ -28,8 +28,8 @@ Result<std::vector<broker::ListenerInfo>> client_listeners(const broker::BrokerC
   if (listeners->empty()) return fail(ErrorCode::kInvalid, "listeners: there is none for clients");
   for (const broker::ListenerInfo& listener : *listeners) {
     if (listener.security_protocol != "PLAINTEXT") {
-      return fail(ErrorCode::kUnsupported, fmt::format("listener {}: {} is not available in this version", listener.name,
-                                                       listener.security_protocol));
+      return fail(ErrorCode::kUnsupported,
+                  fmt::format("listener {}: {} is not available in this version", listener.name, listener.security_protocol));
     }
   }
   return listeners;

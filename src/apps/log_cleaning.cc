@@ -10,8 +10,7 @@ storage::LogCleanerOptions cleaner_options(const broker::BrokerConfig& config, u
   options.dedupe_buffer_bytes = static_cast<size_t>(std::min(static_cast<uint64_t>(wanted), max_memory_bytes / 8));
   options.threads = static_cast<unsigned>(std::clamp<int64_t>(config.integer("log.cleaner.threads"), 0, 64));
   if (!config.boolean("log.cleaner.enable")) options.threads = 0;
-  options.load_factor =
-      std::clamp(broker::parse_config_double(config.text("log.cleaner.io.buffer.load.factor")), 0.05, 0.95);
+  options.load_factor = std::clamp(broker::parse_config_double(config.text("log.cleaner.io.buffer.load.factor")), 0.05, 0.95);
   options.io_bytes_per_second_max =
       std::max(1.0, broker::parse_config_double(config.text("log.cleaner.io.max.bytes.per.second")));
   options.backoff_ms = config.integer("log.cleaner.backoff.ms");
@@ -42,8 +41,7 @@ void add_cleaner_metrics(broker::MetricsRegistry::Sink& sink, const storage::Log
           100.0 * static_cast<double>(stats.bytes_after) / static_cast<double>(stats.bytes_before));
   }
   gauge("weir_compactions_running", "Partitions being compacted.", static_cast<double>(stats.running));
-  sink.counter("weir_compactions_total", "Compactions of a partition that ended well.", {},
-               static_cast<double>(stats.runs));
+  sink.counter("weir_compactions_total", "Compactions of a partition that ended well.", {}, static_cast<double>(stats.runs));
   sink.counter("weir_compactions_failed_total", "Compactions of a partition that failed.", {},
                static_cast<double>(stats.failed_runs));
   sink.counter("weir_compaction_removed_bytes_total", "Bytes that compactions have removed.", {},

@@ -50,7 +50,7 @@ bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare
 struct Findings {
   std::vector<std::string> paths;
   std::map<std::string, uint64_t> valid_bytes;  // of segments, where a manifest tells
-  size_t problems = 0;  // beside those of files that were read
+  size_t problems = 0;                          // beside those of files that were read
   size_t damaged_files = 0;
   bool intact() const { return problems == 0 && damaged_files == 0; }
 };
@@ -66,7 +66,8 @@ void tell(const cli::LogCommand& command, const FolderProblem& problem) {
 }
 
 void tell_fault(const cli::LogCommand& command, std::string_view kind, const std::string& path, std::string_view text) {
-  const std::string line = verifies_in_json(command) ? std::string(text) : fmt::format("weir log {}: {}", action_name(command), text);
+  const std::string line =
+      verifies_in_json(command) ? std::string(text) : fmt::format("weir log {}: {}", action_name(command), text);
   tell(command, {std::string(kind), path, line});
 }
 
@@ -108,7 +109,8 @@ Result<void> collect_named(runtime::FileSystem& files, std::string named, const 
   }
   auto check = check_folder(files, named);
   if (!check) return std::unexpected(check.error());
-  if (!check->note.empty() && verifies_in_json(command)) print_line(fmt::format("{{\"type\":\"note\",\"text\":{}}}", json_string(check->note)));
+  if (!check->note.empty() && verifies_in_json(command))
+    print_line(fmt::format("{{\"type\":\"note\",\"text\":{}}}", json_string(check->note)));
   else if (!check->note.empty()) fmt::print(stderr, "weir log {}: {}\n", action_name(command), check->note);
   for (const FolderProblem& problem : check->problems) tell(command, problem);
   into.problems += check->problems.size();
@@ -163,21 +165,23 @@ void tell_unreadable(const cli::LogCommand& command, const std::string& path, co
 }
 
 std::string json_of(const storage::SegmentDumpSummary& found) {
-  return fmt::format(",\"batches\":{},\"records\":{},\"first_offset\":{},\"next_offset\":{},\"bytes\":{},\"damaged_batches\":{},"
-                     "\"trailing_bytes\":{},\"state\":\"{}\"",
-                     found.batches, found.records, found.first_offset, found.next_offset, found.valid_bytes, found.damaged_batches,
-                     found.trailing_bytes, found.damaged() ? "damaged" : "intact");
+  return fmt::format(
+      ",\"batches\":{},\"records\":{},\"first_offset\":{},\"next_offset\":{},\"bytes\":{},\"damaged_batches\":{},"
+      "\"trailing_bytes\":{},\"state\":\"{}\"",
+      found.batches, found.records, found.first_offset, found.next_offset, found.valid_bytes, found.damaged_batches,
+      found.trailing_bytes, found.damaged() ? "damaged" : "intact");
 }
 
 std::string json_of(const storage::WalDumpSummary& found) {
-  return fmt::format(",\"first_chunk\":{},\"last_chunk\":{},\"batches\":{},\"bytes\":{},\"bytes_expected\":{},\"damaged_batches\":{},"
-                     "\"damaged_chunks\":{},\"missing_chunks\":{},\"header_damaged\":{},\"state\":\"{}\"",
-                     found.first_chunk, found.last_chunk, found.batches, found.bytes, found.bytes_promised, found.damaged_batches,
-                     found.damaged_chunks, found.missing_chunks, found.header_damaged, found.damaged() ? "damaged" : "intact");
+  return fmt::format(
+      ",\"first_chunk\":{},\"last_chunk\":{},\"batches\":{},\"bytes\":{},\"bytes_expected\":{},\"damaged_batches\":{},"
+      "\"damaged_chunks\":{},\"missing_chunks\":{},\"header_damaged\":{},\"state\":\"{}\"",
+      found.first_chunk, found.last_chunk, found.batches, found.bytes, found.bytes_promised, found.damaged_batches,
+      found.damaged_chunks, found.missing_chunks, found.header_damaged, found.damaged() ? "damaged" : "intact");
 }
 
-bool process_segment(runtime::FileSystem& files, const std::string& path, uint64_t valid_bytes,
-                     const cli::LogCommand& command, const std::map<TopicId, std::string>& names) {
+bool process_segment(runtime::FileSystem& files, const std::string& path, uint64_t valid_bytes, const cli::LogCommand& command,
+                     const std::map<TopicId, std::string>& names) {
   const Owner owner = owner_of(path, names);
   if (command.json && !verifies_in_json(command)) print_file_line(path, owner);
   storage::SegmentDumpOptions options;
@@ -195,10 +199,10 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, uint64
     fmt::print("{}{}: {}, {}, offsets {} to {}, {}{}\n", path, owner.text(), counted(summary->batches, "batch", "batches"),
                counted(summary->records, "record"), summary->first_offset, summary->next_offset,
                counted(summary->valid_bytes, "byte"),
-               summary->damaged() ? fmt::format("; DAMAGED: {}, {} after the last whole batch",
-                                                counted(summary->damaged_batches, "batch", "batches"),
-                                                counted(summary->trailing_bytes, "byte"))
-                                  : std::string("; intact"));
+               summary->damaged()
+                   ? fmt::format("; DAMAGED: {}, {} after the last whole batch",
+                                 counted(summary->damaged_batches, "batch", "batches"), counted(summary->trailing_bytes, "byte"))
+                   : std::string("; intact"));
   }
   return !summary->damaged();
 }
@@ -213,8 +217,9 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
     return name == names.end() ? std::string() : name->second;
   };
   const bool verify = command.action == cli::LogCommand::Action::kVerify;
-  const auto summary =
-      storage::dump_wal_file(files, path, options, [&](std::string_view line) { if (!verify) print_line(line); });
+  const auto summary = storage::dump_wal_file(files, path, options, [&](std::string_view line) {
+    if (!verify) print_line(line);
+  });
   if (!summary) {
     tell_unreadable(command, path, {}, summary.error());
     return false;
@@ -223,15 +228,14 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
   if (!command.json) {
     fmt::print("{}: chunks {} to {}, {}{}\n", path, summary->first_chunk, summary->last_chunk,
                counted(summary->batches, "batch", "batches"),
-               summary->damaged() ? fmt::format("; DAMAGED: {}, {}, {} missing{}{}",
-                                                counted(summary->damaged_batches, "batch", "batches"),
-                                                counted(summary->damaged_chunks, "chunk"), counted(summary->missing_chunks, "chunk"),
-                                                summary->header_damaged ? ", the file's header" : "",
-                                                summary->short_file()
-                                                    ? fmt::format(", cut short ({} bytes of {} are there)",
-                                                                  summary->bytes, summary->bytes_promised)
-                                                    : std::string())
-                                  : std::string("; intact"));
+               summary->damaged()
+                   ? fmt::format("; DAMAGED: {}, {}, {} missing{}{}", counted(summary->damaged_batches, "batch", "batches"),
+                                 counted(summary->damaged_chunks, "chunk"), counted(summary->missing_chunks, "chunk"),
+                                 summary->header_damaged ? ", the file's header" : "",
+                                 summary->short_file() ? fmt::format(", cut short ({} bytes of {} are there)", summary->bytes,
+                                                                     summary->bytes_promised)
+                                                       : std::string())
+                   : std::string("; intact"));
   }
   return !summary->damaged();
 }
@@ -301,8 +305,8 @@ int run_log_command(const cli::LogCommand& command) {
   Findings findings;
   const int status = look_at_all(files, command, findings);
   if (verifies_in_json(command)) {
-    print_line(fmt::format("{{\"type\":\"verdict\",\"intact\":{},\"files\":{},\"damaged_files\":{},\"problems\":{}}}", status == 0,
-                           findings.paths.size(), findings.damaged_files, findings.problems));
+    print_line(fmt::format("{{\"type\":\"verdict\",\"intact\":{},\"files\":{},\"damaged_files\":{},\"problems\":{}}}",
+                           status == 0, findings.paths.size(), findings.damaged_files, findings.problems));
   }
   return status;
 }

@@ -40,7 +40,12 @@ class Importer {
  public:
   Importer(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, const LogImportOptions& options,
            Function<void(const std::string&)> progress)
-      : files_(files), pool_(pool), clock_(clock), options_(options), progress_(std::move(progress)), target_(files, options.data_dir) {}
+      : files_(files),
+        pool_(pool),
+        clock_(clock),
+        options_(options),
+        progress_(std::move(progress)),
+        target_(files, options.data_dir) {}
 
   Result<LogImportReport> run() {
     auto done = check_target();
@@ -128,7 +133,8 @@ Result<void> Importer::read_source() {
     return std::unexpected(metadata.error());
   }
   if (metadata_.next_producer_id < 0 || metadata_.next_producer_id > kHighestKafkaProducerId) {
-    return fail(ErrorCode::kCorrupt, fmt::format("the metadata log says that the next producer id is {}", metadata_.next_producer_id));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("the metadata log says that the next producer id is {}", metadata_.next_producer_id));
   }
   if (!metadata_.damage.empty()) {
     if (!options_.accept_unclean) {
@@ -166,11 +172,12 @@ Result<void> Importer::check_topic(const KafkaTopic& topic) {
   for (const auto& [index, partition] : topic.partitions) {
     if (index != expected++) {
       if (!report_.has_metadata) return missing_partition(topic.name, expected - 1);
-      return fail(ErrorCode::kCorrupt, fmt::format("topic {}: partition {} is missing in the metadata", topic.name, expected - 1));
+      return fail(ErrorCode::kCorrupt,
+                  fmt::format("topic {}: partition {} is missing in the metadata", topic.name, expected - 1));
     }
     if (partition.leader_epoch < 0 || partition.leader_epoch > kHighestKafkaEpoch) {
-      return fail(ErrorCode::kCorrupt, fmt::format("topic {} partition {}: the metadata log says it is in leader epoch {}", topic.name,
-                                                   index, partition.leader_epoch));
+      return fail(ErrorCode::kCorrupt, fmt::format("topic {} partition {}: the metadata log says it is in leader epoch {}",
+                                                   topic.name, index, partition.leader_epoch));
     }
     max_epoch_ = std::max(max_epoch_, partition.leader_epoch);  // clients may know it
     if (partition.replicas.size() > 1) {
@@ -180,9 +187,10 @@ Result<void> Importer::check_topic(const KafkaTopic& topic) {
                               topic.name, index, partition.replicas.size()));
     }
     if (partition.replicas.size() == 1 && std::to_string(partition.replicas.front()) != folder_.node_id) {
-      return fail(ErrorCode::kUnsupported, fmt::format("topic {} partition {} lies on node {}, this folder is of node {}: move it here "
-                                                       "first (kafka-reassign-partitions)",
-                                                       topic.name, index, partition.replicas.front(), folder_.node_id));
+      return fail(ErrorCode::kUnsupported,
+                  fmt::format("topic {} partition {} lies on node {}, this folder is of node {}: move it here "
+                              "first (kafka-reassign-partitions)",
+                              topic.name, index, partition.replicas.front(), folder_.node_id));
     }
     for (const Uuid& directory : partition.directories) {
       const bool reserved = std::all_of(directory.bytes.begin(), directory.bytes.begin() + 15, [](uint8_t b) { return b == 0; });
@@ -217,9 +225,8 @@ Result<void> Importer::choose_topics() {
   for (const auto& [name, topic] : metadata_.topics) {
     if (kNotTaken.contains(name)) {
       not_taken(fmt::format("{}: {}.", name,
-                            name == "__transaction_state"
-                                ? "state of transactions; transactional producers get new ids"
-                                : "state of share groups; they begin anew"));
+                            name == "__transaction_state" ? "state of transactions; transactional producers get new ids"
+                                                          : "state of share groups; they begin anew"));
       continue;
     }
     if (const auto fault = broker::topic_name_fault(name)) return fail(ErrorCode::kCorrupt, *fault);
@@ -326,19 +333,21 @@ Result<Import> Importer::read_partition(const KafkaPartitionFolder& folder, cons
 Result<void> Importer::missing_partition(const std::string& topic, int32_t partition) {
   const std::string name = fmt::format("{}-{}", topic, partition);
   if (!report_.has_metadata) {
-    return fail(ErrorCode::kUnsupported,
-                fmt::format("{} has no folder here, and there is no metadata log: only folders of a single node hold everything. If "
-                            "it held nothing, make an empty folder of that name",
-                            name));
+    return fail(
+        ErrorCode::kUnsupported,
+        fmt::format("{} has no folder here, and there is no metadata log: only folders of a single node hold everything. If "
+                    "it held nothing, make an empty folder of that name",
+                    name));
   }
   const auto flushed = folder_.recovery_points.find({topic, partition});
   if (flushed == folder_.recovery_points.end() || flushed->second == 0) {
     not_taken(fmt::format("Data of {}: it has no folder here; it is empty.", name));
     return {};
   }
-  const std::string what = fmt::format("{} has no folder here, but recovery-point-offset-checkpoint says that it held records up to "
-                                       "offset {}",
-                                       name, flushed->second - 1);
+  const std::string what = fmt::format(
+      "{} has no folder here, but recovery-point-offset-checkpoint says that it held records up to "
+      "offset {}",
+      name, flushed->second - 1);
   if (!options_.accept_unclean) {
     return fail(ErrorCode::kCorrupt, what + ". Bring the folder back from a copy, or give --accept-unclean to go on without it");
   }
@@ -428,7 +437,8 @@ Result<void> Importer::finish() {
     auto loaded = (*store)->load();
     if (!loaded) return std::unexpected(loaded.error());
     if (loaded->size() != imports_.size()) {
-      return fail(ErrorCode::kCorrupt, fmt::format("{} partitions were written, {} are read back", imports_.size(), loaded->size()));
+      return fail(ErrorCode::kCorrupt,
+                  fmt::format("{} partitions were written, {} are read back", imports_.size(), loaded->size()));
     }
   }
   if (auto ok = DataFolder::write_initial_properties(files_, target_.path(), folder_.cluster_id); !ok) return ok;

@@ -20,8 +20,8 @@ namespace weir::apps {
 struct LogImportOptions {
   std::string source;
   std::string data_dir;
-  bool dry_run = false;        // checks only
-  bool copy = false;           // never hard links
+  bool dry_run = false;         // checks only
+  bool copy = false;            // never hard links
   bool accept_unclean = false;  // cut each log after its last intact batch
 };
 
@@ -37,10 +37,10 @@ struct LogImportReport {
   uint64_t linked_bytes = 0;
   uint64_t copied_bytes = 0;
   int64_t next_producer_id = 0;
-  int32_t leader_epoch = 0;               // of all partitions from now on
-  std::vector<std::string> not_taken;     // whole sentences
-  std::vector<std::string> cut;           // logs that were cut, with --accept-unclean
-  std::vector<std::string> uncertain;     // what contradicts and what nothing can decide
+  int32_t leader_epoch = 0;            // of all partitions from now on
+  std::vector<std::string> not_taken;  // whole sentences
+  std::vector<std::string> cut;        // logs that were cut, with --accept-unclean
+  std::vector<std::string> uncertain;  // what contradicts and what nothing can decide
 
   std::string json() const;
   std::string text() const;

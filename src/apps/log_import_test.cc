@@ -110,20 +110,23 @@ class LogImportTest : public ::testing::Test {
   }
   static std::string partition_change(int32_t index, const TopicId& id, std::optional<int32_t> leader,
                                       std::optional<std::vector<int32_t>> replicas) {
-    return record(5, 1, [&](protocol::Writer& w) {
-      w.i32(index);
-      w.uuid(id);
-      w.uvarint((leader ? 1 : 0) + (replicas ? 1 : 0));
-      if (leader) {
-        w.uvarint(1);
-        w.uvarint(4);
-        w.i32(*leader);
-      }
-      if (!replicas) return;
-      w.uvarint(2);
-      w.uvarint(1 + 4 * replicas->size());
-      w.values(std::span<int32_t>(*replicas), true);
-    }, false);
+    return record(
+        5, 1,
+        [&](protocol::Writer& w) {
+          w.i32(index);
+          w.uuid(id);
+          w.uvarint((leader ? 1 : 0) + (replicas ? 1 : 0));
+          if (leader) {
+            w.uvarint(1);
+            w.uvarint(4);
+            w.i32(*leader);
+          }
+          if (!replicas) return;
+          w.uvarint(2);
+          w.uvarint(1 + 4 * replicas->size());
+          w.values(std::span<int32_t>(*replicas), true);
+        },
+        false);
   }
   static std::string as_log(const std::vector<std::string>& records, int64_t offset = 0) {
     protocol::RecordBatchBuilder builder(protocol::BatchOptions{.base_offset = offset, .partition_leader_epoch = 1});
@@ -133,9 +136,8 @@ class LogImportTest : public ::testing::Test {
   static std::string metadata_log() {
     const TopicId gone = Uuid::from_random(9, 9), transactions = Uuid::from_random(8, 8);
     return as_log({topic_record("gone", gone), partition_record(0, gone), topic_record("orders", kOrders),
-                   partition_record(0, kOrders), partition_record(1, kOrders),
-                   config_record(2, "orders", "retention.ms", "-1"), config_record(2, "orders", "no.such.key", "1"),
-                   config_record(4, "", "min.insync.replicas", "1"),
+                   partition_record(0, kOrders), partition_record(1, kOrders), config_record(2, "orders", "retention.ms", "-1"),
+                   config_record(2, "orders", "no.such.key", "1"), config_record(4, "", "min.insync.replicas", "1"),
                    topic_record("__transaction_state", transactions), partition_record(0, transactions),
                    record(9, 0, [&](protocol::Writer& w) { w.uuid(gone); }), record(15, 0, [](protocol::Writer& w) {
                      w.i32(1);
@@ -156,7 +158,7 @@ class LogImportTest : public ::testing::Test {
 
   std::string source() const { return folder_ / "kafka"; }
   std::string target() const { return folder_ / "weir"; }
-  static LogImportOptions with(bool LogImportOptions::*flag) {
+  static LogImportOptions with(bool LogImportOptions::* flag) {
     LogImportOptions options;
     options.*flag = true;
     return options;
@@ -176,9 +178,8 @@ class LogImportTest : public ::testing::Test {
     EXPECT_TRUE(store);
     auto loaded = (*store)->load();
     EXPECT_TRUE(loaded);
-    std::sort(loaded->begin(), loaded->end(), [](const auto& a, const auto& b) {
-      return a.manifest.partition.index < b.manifest.partition.index;
-    });
+    std::sort(loaded->begin(), loaded->end(),
+              [](const auto& a, const auto& b) { return a.manifest.partition.index < b.manifest.partition.index; });
     return std::move(*loaded);
   }
 
@@ -246,8 +247,7 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   auto store = storage::SqliteMetaStore::open(files_, pool_, {.path = target() + "/meta.db", .clock = &clock_});
   ASSERT_TRUE(store);
   const broker::BrokerConfig config;
-  const auto metadata = broker::load_metadata(
-      **store, false, machine_.loop(0).random(), config);
+  const auto metadata = broker::load_metadata(**store, false, machine_.loop(0).random(), config);
   ASSERT_TRUE(metadata) << metadata.error().message;
   EXPECT_EQ(metadata->cluster_id, "MkU3OEVBNTcwNTJENDM2Qk");
   EXPECT_EQ(metadata->image->topic_count(), 1u);
@@ -326,8 +326,9 @@ TEST_F(LogImportTest, WhatWasRemovedAgainIsNotReported) {
   };
   apply(config_record(4, "1", "log.cleaner.threads", "2"));
   apply(config_record(4, "1", "log.cleaner.threads", "4"));
-  EXPECT_EQ(configs(), "Configuration log.cleaner.threads='4' of broker '1': set it anew when Weir runs, with kafka-configs.sh "
-                       "--entity-type brokers --entity-name 1 --alter --add-config log.cleaner.threads=4.")
+  EXPECT_EQ(configs(),
+            "Configuration log.cleaner.threads='4' of broker '1': set it anew when Weir runs, with kafka-configs.sh "
+            "--entity-type brokers --entity-name 1 --alter --add-config log.cleaner.threads=4.")
       << "as it was in the end";
   apply(config_record(4, "1", "log.cleaner.threads", "1"));
   EXPECT_EQ(configs(), "") << "the default";
@@ -529,7 +530,8 @@ TEST_F(LogImportTest, AnEndBelowTheOneThatKafkaNotedIsRefused) {
 TEST_F(LogImportTest, APartitionWithoutItsFolderIsRefusedIfItHeldRecords) {
   fs::remove_all(source() + "/orders-1");
   put("recovery-point-offset-checkpoint", "0\n1\norders 1 4\n");
-  EXPECT_THAT(refusal(), HasSubstr("orders-1 has no folder here, but recovery-point-offset-checkpoint says that it held records"));
+  EXPECT_THAT(refusal(),
+              HasSubstr("orders-1 has no folder here, but recovery-point-offset-checkpoint says that it held records"));
   const auto report = import(with(&LogImportOptions::accept_unclean));
   ASSERT_TRUE(report);
   EXPECT_THAT(report->cut, Contains(HasSubstr("orders-1")));
@@ -603,7 +605,8 @@ TEST_F(LogImportTest, WhatFollowsTheLastIntactBatchIsNotCopied) {
 }
 
 TEST_F(LogImportTest, TheTargetIsNotInTheSource) {
-  const auto report = import_kafka_log(files_, pool_, clock_, {.source = source(), .data_dir = source() + "/weir"}, [](const std::string&) {});
+  const auto report =
+      import_kafka_log(files_, pool_, clock_, {.source = source(), .data_dir = source() + "/weir"}, [](const std::string&) {});
   ASSERT_FALSE(report);
   EXPECT_THAT(report.error().message, HasSubstr("lies in the folder of Kafka"));
 }
@@ -697,7 +700,7 @@ TEST_F(LogImportTest, KafkaIsLockedOut) {
     const pid_t child = ::fork();
     if (child == 0) {
       const int file = ::open(path.c_str(), O_RDWR);
-      struct flock lock {};
+      struct flock lock{};
       lock.l_type = F_WRLCK;
       lock.l_whence = SEEK_SET;
       ::_exit(::fcntl(file, F_SETLK, &lock) == 0 ? 0 : 1);

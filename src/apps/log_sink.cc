@@ -22,10 +22,14 @@ namespace {
 
 spdlog::level::level_enum level_of(LogLevel level) {
   switch (level) {
-    case LogLevel::kDebug: return spdlog::level::debug;
-    case LogLevel::kInfo: return spdlog::level::info;
-    case LogLevel::kWarn: return spdlog::level::warn;
-    case LogLevel::kError: return spdlog::level::err;
+    case LogLevel::kDebug:
+      return spdlog::level::debug;
+    case LogLevel::kInfo:
+      return spdlog::level::info;
+    case LogLevel::kWarn:
+      return spdlog::level::warn;
+    case LogLevel::kError:
+      return spdlog::level::err;
   }
   return spdlog::level::info;
 }
@@ -85,7 +89,8 @@ std::shared_ptr<spdlog::logger> make_logger(const std::string& pattern, StderrSi
 }
 
 void install_text_sink() {
-  auto logger = make_logger("%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v", [](std::string_view message) { return fmt::format("[log] {}", message); });
+  auto logger = make_logger("%Y-%m-%dT%H:%M:%S.%e%z %^%-5l%$ %v",
+                            [](std::string_view message) { return fmt::format("[log] {}", message); });
   set_log_event_sink({});
   set_log_sink([logger](LogLevel level, std::string_view module, std::string_view message) {
     // What a client sent may be part of a message.

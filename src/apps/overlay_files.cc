@@ -126,7 +126,8 @@ Result<void> OverlayFiles::create_directory(const std::string& path) {
 std::vector<std::string> OverlayFiles::changed_below(const std::string& path) const {
   std::vector<std::string> paths;
   const std::string prefix = path + "/";
-  for (auto at = changes_.lower_bound(prefix); at != changes_.end() && at->first.starts_with(prefix); ++at) paths.push_back(at->first);
+  for (auto at = changes_.lower_bound(prefix); at != changes_.end() && at->first.starts_with(prefix); ++at)
+    paths.push_back(at->first);
   return paths;
 }
 

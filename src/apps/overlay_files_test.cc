@@ -48,7 +48,8 @@ class OverlayFilesTest : public ::testing::Test {
     std::vector<std::string> found;
     auto entries = overlay_->list(path(folder));
     if (!entries) return {"-"};
-    for (const auto& entry : *entries) found.push_back(entry.name + (entry.is_directory ? "/" : ":" + std::to_string(entry.size)));
+    for (const auto& entry : *entries)
+      found.push_back(entry.name + (entry.is_directory ? "/" : ":" + std::to_string(entry.size)));
     return found;
   }
   std::map<std::string, std::uintmax_t> below_contents() const {

@@ -27,15 +27,15 @@ std::string ready_line(const Server& server, int64_t pid) {
   for (const broker::ListenerInfo& listener : server.listeners()) {
     const runtime::Endpoint address = reachable(listener.advertised ? *listener.advertised : listener.bound);
     listeners += fmt::format("{}{{\"name\":{},\"host\":{},\"port\":{},\"bound\":{},\"advertised\":{}}}",
-                             listeners.empty() ? "" : ",", json_string(listener.name), json_string(address.host),
-                             address.port, json_address(listener.bound),
-                             listener.advertised ? json_address(*listener.advertised) : "null");
+                             listeners.empty() ? "" : ",", json_string(listener.name), json_string(address.host), address.port,
+                             json_address(listener.bound), listener.advertised ? json_address(*listener.advertised) : "null");
   }
   std::string http;
   if (const auto& bound = server.http_address()) {
     http = ",\"http\":" + json_address(reachable(*bound));
   }
-  return fmt::format("{{\"listeners\":[{}]{},\"data_dir\":{},\"pid\":{}}}\n", listeners, http, json_string(server.data_dir()), pid);
+  return fmt::format("{{\"listeners\":[{}]{},\"data_dir\":{},\"pid\":{}}}\n", listeners, http, json_string(server.data_dir()),
+                     pid);
 }
 
 void write_ready_line(int descriptor, const Server& server) {

@@ -63,21 +63,24 @@ Result<std::set<uint32_t>> lock_more(runtime::FileSystem& files, storage::Manife
     if (known == directories->end()) {
       std::string paths;
       for (const auto& directory : *directories) paths += (paths.empty() ? ", but " : ", ") + directory.path;
-      return fail(ErrorCode::kNotFound, fmt::format("--without {}: it is no further log directory of this data folder{}", path, paths));
+      return fail(ErrorCode::kNotFound,
+                  fmt::format("--without {}: it is no further log directory of this data folder{}", path, paths));
     }
     if (is_there(files, *known)) {
-      return fail(ErrorCode::kExists, fmt::format("--without {}: it is there. What is intact in it comes back without this option. To "
-                                                  "give it up all the same, unmount it or rename it first",
-                                                  path));
+      return fail(ErrorCode::kExists,
+                  fmt::format("--without {}: it is there. What is intact in it comes back without this option. To "
+                              "give it up all the same, unmount it or rename it first",
+                              path));
     }
     given_up.insert(known->number);
   }
   for (const auto& directory : *directories) {
     if (given_up.contains(directory.number)) continue;
     if (!is_there(files, directory)) {
-      return fail(ErrorCode::kNotFound, fmt::format("{} is not the log directory {} that manifest.db knows there; is the right disk "
-                                                    "mounted? If it is lost, --without {} gives it up",
-                                                    directory.path, directory.id.to_string(), directory.path));
+      return fail(ErrorCode::kNotFound,
+                  fmt::format("{} is not the log directory {} that manifest.db knows there; is the right disk "
+                              "mounted? If it is lost, --without {} gives it up",
+                              directory.path, directory.id.to_string(), directory.path));
     }
     if (auto done = locked.lock(files, directory.path); !done) return std::unexpected(done.error());
   }
@@ -110,7 +113,8 @@ struct Topics {
 };
 
 std::string new_folder(runtime::FileSystem& files, const std::string& home, int64_t now_ms) {
-  const std::string name = fmt::format("{}/{}{:%Y%m%dT%H%M%SZ}", home, storage::kSalvagedPrefix, fmt::gmtime(static_cast<std::time_t>(now_ms / 1000)));
+  const std::string name =
+      fmt::format("{}/{}{:%Y%m%dT%H%M%SZ}", home, storage::kSalvagedPrefix, fmt::gmtime(static_cast<std::time_t>(now_ms / 1000)));
   std::string path = name;
   for (int i = 2; files.exists(path).value_or(false); ++i) path = fmt::format("{}-{}", name, i);
   return path;
@@ -124,20 +128,23 @@ std::string json_list(const std::vector<std::string>& texts) {
 
 std::string json_of(const SalvagedPartition& one) {
   std::string lost;
-  for (const auto& range : one.lost) lost += fmt::format("{}{{\"first\":{},\"last\":{}}}", lost.empty() ? "" : ",", range.first, range.next - 1);
-  return fmt::format("{{\"topic\":{},\"partition\":{},\"folder\":{},\"damage\":{},\"lost_offsets\":[{}],\"more_may_be_lost\":{},"
-                     "\"log_start_offset\":{},\"log_end_offset\":{},\"batches_written_anew\":{},\"batches_mended\":{}}}",
-                     json_string(one.topic), one.partition.index, json_string(storage::partition_folder_name(one.partition)),
-                     json_list(one.damage), lost, one.end_unknown, one.log_start_offset, one.log_end_offset, one.rescued, one.mended);
+  for (const auto& range : one.lost)
+    lost += fmt::format("{}{{\"first\":{},\"last\":{}}}", lost.empty() ? "" : ",", range.first, range.next - 1);
+  return fmt::format(
+      "{{\"topic\":{},\"partition\":{},\"folder\":{},\"damage\":{},\"lost_offsets\":[{}],\"more_may_be_lost\":{},"
+      "\"log_start_offset\":{},\"log_end_offset\":{},\"batches_written_anew\":{},\"batches_mended\":{}}}",
+      json_string(one.topic), one.partition.index, json_string(storage::partition_folder_name(one.partition)),
+      json_list(one.damage), lost, one.end_unknown, one.log_start_offset, one.log_end_offset, one.rescued, one.mended);
 }
 
 std::string json_of(const SalvageReport& report, const std::string& folder, const std::string& aside, bool applied) {
   std::string partitions;
   for (const SalvagedPartition& one : report.partitions) partitions += (partitions.empty() ? "" : ",") + json_of(one);
-  return fmt::format("{{\"folder\":{},\"intact\":{},\"applied\":{},\"partitions\":[{}],\"damage\":{},\"set_aside_in\":{},"
-                     "\"set_aside\":{}}}",
-                     json_string(folder), report.intact(), applied, partitions, json_list(report.damage), json_string(aside),
-                     json_list(report.set_aside));
+  return fmt::format(
+      "{{\"folder\":{},\"intact\":{},\"applied\":{},\"partitions\":[{}],\"damage\":{},\"set_aside_in\":{},"
+      "\"set_aside\":{}}}",
+      json_string(folder), report.intact(), applied, partitions, json_list(report.damage), json_string(aside),
+      json_list(report.set_aside));
 }
 
 std::string text_of(const SalvageReport& report) {
@@ -147,7 +154,8 @@ std::string text_of(const SalvageReport& report) {
     out += storage::partition_text(one.topic, one.partition) + ":\n";
     for (const std::string& line : one.damage) out += "  damage  " + line + "\n";
     for (const auto& range : one.lost) {
-      out += fmt::format("  lost    offsets {} to {} (at most {})\n", range.first, range.next - 1, counted(range.next - range.first, "record"));
+      out += fmt::format("  lost    offsets {} to {} (at most {})\n", range.first, range.next - 1,
+                         counted(range.next - range.first, "record"));
     }
     if (one.end_unknown) out += "  lost    perhaps the newest records; how many is not known\n";
     out += fmt::format("  served  offsets {} to {}; {} written anew", one.log_start_offset, one.log_end_offset,
@@ -181,9 +189,10 @@ Result<int> salvage(const cli::LogCommand& command) {
   if (!exists) return std::unexpected(exists.error());
   if (!*exists) {
     if (auto below = refuse_folder_of_weir_in(files, folder); !below) return std::unexpected(below.error());
-    return fail(ErrorCode::kNotFound, fmt::format("{}/manifest.db is not there: {} is no data folder, or the database is gone; then "
-                                                  "bring it back from a copy first",
-                                                  folder, folder));
+    return fail(ErrorCode::kNotFound,
+                fmt::format("{}/manifest.db is not there: {} is no data folder, or the database is gone; then "
+                            "bring it back from a copy first",
+                            folder, folder));
   }
   LockedFolder locked;
   if (auto done = locked.lock(files, folder); !done) return std::unexpected(done.error());

@@ -8,8 +8,8 @@
 
 namespace weir::apps {
 
-Result<std::unique_ptr<SegmentFolder>> SegmentFolder::look(runtime::FileSystem& files, const std::string& path,
-                                                           int32_t node_id, const std::string& cluster_id, Uuid fresh_id) {
+Result<std::unique_ptr<SegmentFolder>> SegmentFolder::look(runtime::FileSystem& files, const std::string& path, int32_t node_id,
+                                                           const std::string& cluster_id, Uuid fresh_id) {
   std::unique_ptr<SegmentFolder> folder(new SegmentFolder(files, path, node_id, cluster_id, fresh_id));
   if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
   return folder;
@@ -20,14 +20,16 @@ Result<void> SegmentFolder::take() {
   auto lock = files_.lock(path_ + "/.lock");
   if (!lock) {
     if (lock.error().code != ErrorCode::kExists) return std::unexpected(lock.error());
-    return fail(ErrorCode::kExists, fmt::format("log directory {} is in use by another process; one broker per directory", path_));
+    return fail(ErrorCode::kExists,
+                fmt::format("log directory {} is in use by another process; one broker per directory", path_));
   }
   lock_ = std::move(*lock);
   const bool fresh = fresh_;
   const Uuid id = id_;
   if (auto ok = check(); !ok) return ok;
   if (fresh_ == fresh && id_ == id) return {};
-  return fail(ErrorCode::kExists, fmt::format("log directory {} became another one while the broker started; start it again", path_));
+  return fail(ErrorCode::kExists,
+              fmt::format("log directory {} became another one while the broker started; start it again", path_));
 }
 
 Result<void> SegmentFolder::check() {
@@ -35,7 +37,8 @@ Result<void> SegmentFolder::check() {
   if (!read) return read.error().code == ErrorCode::kNotFound ? check_unmarked() : std::unexpected(read.error());
   FolderProperties& values = *read;
   if (!values.contains("weir.format.version")) {
-    return fail(ErrorCode::kUnsupported, fmt::format("{} holds the data of Apache Kafka, not of Weir; nothing was changed", path_));
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("{} holds the data of Apache Kafka, not of Weir; nothing was changed", path_));
   }
   const int64_t format = broker::parse_config_integer(values["weir.format.version"]);
   if (format > DataFolder::kFormat) {
@@ -49,9 +52,10 @@ Result<void> SegmentFolder::check() {
                                                  path_));
   }
   if (values["cluster.id"] != cluster_id_ || values["node.id"] != std::to_string(node_id_)) {
-    return fail(ErrorCode::kInvalid, fmt::format("log directory {} belongs to node.id {} of cluster {}, but this broker is node.id "
-                                                 "{} of cluster {}; is the right disk mounted there?",
-                                                 path_, values["node.id"], values["cluster.id"], node_id_, cluster_id_));
+    return fail(ErrorCode::kInvalid,
+                fmt::format("log directory {} belongs to node.id {} of cluster {}, but this broker is node.id "
+                            "{} of cluster {}; is the right disk mounted there?",
+                            path_, values["node.id"], values["cluster.id"], node_id_, cluster_id_));
   }
   const auto id = Uuid::parse(values["directory.id"]);
   if (!id) return fail(ErrorCode::kCorrupt, path_ + "/meta.properties has no directory.id");

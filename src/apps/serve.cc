@@ -1,7 +1,7 @@
 #include "apps/serve.h"
 
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -148,7 +148,9 @@ void log_ready(const Server& server, const broker::BrokerConfig& config) {
   log_info("server", "Weir {} is ready: listening on {}; {}data in {} (cluster {}, {}); flush {}; recovery {}", WEIR_VERSION,
            listening_text(server), http ? fmt::format("HTTP on {}; ", broker::endpoint_text(*http)) : "", server.data_dir(),
            server.cluster_id(), counted(server.topic_count(), "topic"), config.text("weir.flush"),
-           server.first_start() ? "not needed" : server.recovery().clean ? "after a clean end" : "after an unclean end");
+           server.first_start()      ? "not needed"
+           : server.recovery().clean ? "after a clean end"
+                                     : "after an unclean end");
 }
 
 // For people; with log.format=json programs read the log.
@@ -169,9 +171,9 @@ void print_banner(const Server& server, const cli::ServeCommand& command, const 
   if (server.first_start()) {
     fmt::print("  recovery   nothing to do, the folder is new\n");
   } else {
-    fmt::print("  recovery   {}: {}, {} above the segments, {} read in {} ms\n",
-               recovery.clean ? "clean end" : "unclean end", counted(recovery.partitions, "partition"),
-               counted(recovery.batches, "batch", "batches"), counted(recovery.bytes_read, "byte"), recovery.duration_ms);
+    fmt::print("  recovery   {}: {}, {} above the segments, {} read in {} ms\n", recovery.clean ? "clean end" : "unclean end",
+               counted(recovery.partitions, "partition"), counted(recovery.batches, "batch", "batches"),
+               counted(recovery.bytes_read, "byte"), recovery.duration_ms);
     if (recovery.torn_bytes) {
       fmt::print("             {} never acknowledged, and cut off\n",
                  counted(recovery.torn_bytes, "byte that was", "bytes that were"));
@@ -190,17 +192,19 @@ Result<void> check_ready_descriptor(int descriptor) {
   const int flags = ::fcntl(descriptor, F_GETFL);
   const char* const fault = flags < 0 ? "is not open" : (flags & O_ACCMODE) == O_RDONLY ? "is not open for writing" : nullptr;
   if (!fault) return {};
-  return fail(ErrorCode::kInvalid, fmt::format("--ready-fd {}: this descriptor {}; whoever starts the broker opens it, as a shell does "
-                                               "with {}>FILE",
-                                               descriptor, fault, descriptor));
+  return fail(ErrorCode::kInvalid,
+              fmt::format("--ready-fd {}: this descriptor {}; whoever starts the broker opens it, as a shell does "
+                          "with {}>FILE",
+                          descriptor, fault, descriptor));
 }
 
-// Folders of killed --ephemeral brokers may be large. The pool removes them once clients are served, and the end of the process does
-// not wait for it.
+// Folders of killed --ephemeral brokers may be large. The pool removes them once clients are served, and the end of the process
+// does not wait for it.
 void remove_folders_of_the_dead(runtime::RealRuntime& runtime, const std::shared_ptr<std::atomic<bool>>& ending) {
   auto removed = std::make_shared<size_t>(0);
   runtime.runtime().pool->submit(
-      [removed, ending] { *removed = TemporaryFolder::sweep([&] { return ending->load(std::memory_order_relaxed); }); }, runtime.loop(0),
+      [removed, ending] { *removed = TemporaryFolder::sweep([&] { return ending->load(std::memory_order_relaxed); }); },
+      runtime.loop(0),
       [removed] {
         if (*removed == 0) return;
         log_info("server", "Removed {} of --ephemeral brokers that were killed", counted(*removed, "temporary folder"));
@@ -215,7 +219,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   std::unique_ptr<Server> server;
   bool stopping = false;  // loop 0
   const auto ending = std::make_shared<std::atomic<bool>>(false);
-  Result<void> outcome;   // loop 0, read after the loops have ended
+  Result<void> outcome;  // loop 0, read after the loops have ended
   std::unique_ptr<FlushProbe> probe;
   const ServiceNotice service = ServiceNotice::from_environment();
   const auto stop = [&](int signal) {
@@ -237,8 +241,7 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
   auto started = Server::start(runtime.runtime(), std::move(options));
   if (!started) return complain(started.error(), kFailed, config);
   server = std::move(*started);
-  server->metrics().collect(
-      [](broker::MetricsRegistry::Sink& sink) { report_process(runtime::process_usage(), sink); });
+  server->metrics().collect([](broker::MetricsRegistry::Sink& sink) { report_process(runtime::process_usage(), sink); });
   runtime.run();
   server->when_ready([&](Result<void> ready) {
     if (!ready) {
@@ -250,17 +253,18 @@ int run(const cli::ServeCommand& command, ServerOptions options) {
     note_open_listeners(server->listeners());
     if (command.ready_fd >= 0) write_ready_line(command.ready_fd, *server);
     if (command.ephemeral) remove_folders_of_the_dead(runtime, ending);
-    probe = FlushProbe::start(runtime.runtime(), runtime.loop(0), server->data_dir(),
-                              [&](FlushProbe::Latency measured) {
-                                server->calibrate(measured.p99_ns, measured.bytes_per_second);
-                                if (config.text("log.format") != "json") print_banner(*server, command, config, measured);
-                              });
+    probe = FlushProbe::start(runtime.runtime(), runtime.loop(0), server->data_dir(), [&](FlushProbe::Latency measured) {
+      server->calibrate(measured.p99_ns, measured.bytes_per_second);
+      if (config.text("log.format") != "json") print_banner(*server, command, config, measured);
+    });
   });
   runtime.wait();
   runtime.stop();
   if (auto finished = server->finish(); !finished) {
-    log_event(LogLevel::kWarn, "server", {.what = "not ended cleanly", .reason = finished.error().message,
-                                          .remedy = "Nothing that was acknowledged is lost; see what was logged before"});
+    log_event(LogLevel::kWarn, "server",
+              {.what = "not ended cleanly",
+               .reason = finished.error().message,
+               .remedy = "Nothing that was acknowledged is lost; see what was logged before"});
   } else {
     log_info("server", "Stopped cleanly");
   }

@@ -121,17 +121,16 @@ Result<void> Server::open_storage() {
     auto there = files.exists(path);
     if (!there) return std::unexpected(there.error());
     if (first_start_ || *there) continue;
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, and with it what it knew of cluster {}. {}", path, folder_->cluster_id(),
-                                                 storage::database_remedy(path)));
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, and with it what it knew of cluster {}. {}", path,
+                                                 folder_->cluster_id(), storage::database_remedy(path)));
   }
-  auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool,
-                                             {.path = meta_path, .clock = runtime_.clock, .paired = true});
+  auto meta = storage::SqliteMetaStore::open(files, *runtime_.pool, {.path = meta_path, .clock = runtime_.clock, .paired = true});
   if (!meta) return std::unexpected(meta.error());
   storage::NotedDatabase& metadata_database = **meta;
   meta_ = std::move(*meta);
-  auto segments = storage::LocalSegmentStore::open(
-      files, *runtime_.pool, *runtime_.clock,
-      {.log_dir = folder_->path(), .throttle = &throttle_, .metadata = &metadata_database});
+  auto segments =
+      storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
+                                       {.log_dir = folder_->path(), .throttle = &throttle_, .metadata = &metadata_database});
   if (!segments) return std::unexpected(segments.error());
   storage::LocalSegmentStore& local = **segments;
   segments_ = std::move(*segments);
@@ -139,8 +138,7 @@ Result<void> Server::open_storage() {
   auto sessions = segments_->wal_sessions();
   if (!sessions) return std::unexpected(sessions.error());
   const broker::BrokerConfig& config = options_.config;
-  auto metadata =
-      broker::load_metadata(*meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(), config);
+  auto metadata = broker::load_metadata(*meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(), config);
   if (!metadata) {
     Error& error = metadata.error();
     if (error.code != ErrorCode::kCorrupt) return std::unexpected(error);
@@ -229,8 +227,9 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   };
   cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, cleaning(config));
   cleaner_->name_topics(log.shard.topic_names);
-  mover_ = std::make_unique<storage::LogDirMover>(runtime_, logs, *segments_, *cleaner_,
-                                                  storage::LogDirMoverOptions{.throttle = &throttle_, .topic_names = log.shard.topic_names});
+  mover_ = std::make_unique<storage::LogDirMover>(
+      runtime_, logs, *segments_, *cleaner_,
+      storage::LogDirMoverOptions{.throttle = &throttle_, .topic_names = log.shard.topic_names});
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
@@ -284,19 +283,20 @@ void Server::watch_disk(storage::DiskReserveOptions options) {
       runtime_.loops[i]->post([log = opened_.shards[i].get(), full] { log->set_disk_full(full); });
     }
   };
-  reserves_.push_back(
-      std::make_unique<storage::DiskReserve>(runtime_, *runtime_.loops[0], std::move(options), on_change));
+  reserves_.push_back(std::make_unique<storage::DiskReserve>(runtime_, *runtime_.loops[0], std::move(options), on_change));
 }
 
 Result<void> Server::listen() {
   const broker::FrontendOptions options = frontend_options(options_.config);
-  if (const uint64_t most = broker::Frontend::most_request_bytes(budget_); static_cast<uint64_t>(options.socket_request_max_bytes) > most) {
-    log_info(kModule, "Requests of more than {} bytes are refused: socket.request.max.bytes ({}) is above an eighth of the memory "
-             "({} bytes, weir.max.memory.bytes)", most, options.socket_request_max_bytes, max_memory_bytes_);
+  if (const uint64_t most = broker::Frontend::most_request_bytes(budget_);
+      static_cast<uint64_t>(options.socket_request_max_bytes) > most) {
+    log_info(kModule,
+             "Requests of more than {} bytes are refused: socket.request.max.bytes ({}) is above an eighth of the memory "
+             "({} bytes, weir.max.memory.bytes)",
+             most, options.socket_request_max_bytes, max_memory_bytes_);
   }
   for (runtime::Loop* loop : runtime_.loops) {
-    frontends_.push_back(
-        std::make_unique<broker::Frontend>(*loop, dispatcher_, budget_, limits_, *frontend_metrics_, options));
+    frontends_.push_back(std::make_unique<broker::Frontend>(*loop, dispatcher_, budget_, limits_, *frontend_metrics_, options));
     for (broker::ListenerInfo& listener : listeners_) {
       auto address = frontends_.back()->listen(listener);
       if (!address) {
@@ -349,9 +349,13 @@ std::vector<std::string> Server::http_host_names(const std::string& http_host) c
 }
 
 HealthFacts Server::health_facts() const {
-  return {std::string(options_.config.text("weir.flush")), recovery(), first_start_, dirty_bytes_max_,
+  return {std::string(options_.config.text("weir.flush")),
+          recovery(),
+          first_start_,
+          dirty_bytes_max_,
           broker_->groups().refused_lately(runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond),
-          cleaner_->stats().uncleanable_partitions, cleaner_->stats().uncleanable};
+          cleaner_->stats().uncleanable_partitions,
+          cleaner_->stats().uncleanable};
 }
 
 void Server::when_ready(Function<void(Result<void>)> done) {
@@ -412,13 +416,14 @@ void Server::stop(Function<void()> done) {
     cleaner_->stop();
     mover_->stop();
   });
-  on_every_shard([this](unsigned shard) { frontends_[shard]->drain(); }, [this, finished = std::move(done)]() mutable {
-    broker_->stop([this, finished = std::move(finished)]() mutable {
-      quiesce_logs([this, finished = std::move(finished)]() mutable {
-        on_every_shard([](unsigned) {}, std::move(finished));
-      });
-    });
-  });
+  on_every_shard([this](unsigned shard) { frontends_[shard]->drain(); },
+                 [this, finished = std::move(done)]() mutable {
+                   broker_->stop([this, finished = std::move(finished)]() mutable {
+                     quiesce_logs([this, finished = std::move(finished)]() mutable {
+                       on_every_shard([](unsigned) {}, std::move(finished));
+                     });
+                   });
+                 });
 }
 
 void Server::on_every_shard(std::function<void(unsigned)> task, Function<void()> done) {

@@ -20,12 +20,11 @@ uint64_t Server::memory_used(broker::MemoryShare share) const {
 
 void Server::register_metrics() {
   metrics_.collect([this](broker::MetricsRegistry::Sink& sink) {
-    static constexpr std::pair<broker::MemoryShare, const char*> kShares[] = {
-        {broker::MemoryShare::kTail, "tail"},
-        {broker::MemoryShare::kRequests, "requests"},
-        {broker::MemoryShare::kResponses, "responses"},
-        {broker::MemoryShare::kIndexes, "indexes"},
-        {broker::MemoryShare::kAnswers, "answers"}};
+    static constexpr std::pair<broker::MemoryShare, const char*> kShares[] = {{broker::MemoryShare::kTail, "tail"},
+                                                                              {broker::MemoryShare::kRequests, "requests"},
+                                                                              {broker::MemoryShare::kResponses, "responses"},
+                                                                              {broker::MemoryShare::kIndexes, "indexes"},
+                                                                              {broker::MemoryShare::kAnswers, "answers"}};
     for (const auto& [share, name] : kShares) {
       sink.gauge("weir_memory_used_bytes", "Bytes in use of each share of the memory budget.", {{"share", name}},
                  static_cast<double>(memory_used(share)));
@@ -37,8 +36,7 @@ void Server::register_metrics() {
     const storage::DiskReserve::State disk = reserves_.front()->state();
     sink.gauge("weir_disk_free_bytes", "Free space of the data folder's disk, without the reserve.", {},
                static_cast<double>(disk.free_bytes));
-    sink.gauge("weir_disk_reserve_bytes", "Space set aside for a full disk.", {},
-               static_cast<double>(disk.reserved_bytes));
+    sink.gauge("weir_disk_reserve_bytes", "Space set aside for a full disk.", {}, static_cast<double>(disk.reserved_bytes));
     sink.gauge("weir_buffer_bytes", "Bytes of log buffers in use.", {}, static_cast<double>(Buffer::live_bytes()));
     add_cleaner_metrics(sink, cleaner_->stats(), runtime_.clock->wall_ms());
     add_throttle_metrics(sink, throttle_.state());
@@ -50,8 +48,7 @@ void Server::register_metrics() {
     sink.gauge("weir_recovery_batches", "Batches the recovery at start took from the write-ahead log.", {},
                static_cast<double>(recovery().batches));
     sink.gauge("weir_build_info", "1, with the version of this program.", {{"version", WEIR_VERSION}}, 1);
-    sink.gauge("weir_dirty_bytes_max", "Bound of weir_unmerged_bytes of all shards.", {},
-               static_cast<double>(dirty_bytes_max_));
+    sink.gauge("weir_dirty_bytes_max", "Bound of weir_unmerged_bytes of all shards.", {}, static_cast<double>(dirty_bytes_max_));
     sink.gauge("weir_recovery_offline_partitions", "Partitions taken offline by damage found at start.", {},
                static_cast<double>(recovery().offline_partitions));
     add_client_telemetry(sink);
@@ -71,7 +68,8 @@ void Server::add_client_telemetry(broker::MetricsRegistry::Sink& sink) const {
   sink.counter("weir_client_telemetry_pushes_total", "Pushes of client metrics accepted.", {}, pushes);
   sink.counter("weir_client_telemetry_bytes_total", "Bytes of client metrics accepted.", {}, bytes);
   sink.counter("weir_client_telemetry_refused_total", "Requests of clients about their metrics that were refused.", {}, refused);
-  sink.counter("weir_client_telemetry_dropped_series_total", "Values that clients pushed and that found no place here.", {}, dropped);
+  sink.counter("weir_client_telemetry_dropped_series_total", "Values that clients pushed and that found no place here.", {},
+               dropped);
   sink.gauge("weir_client_telemetry_clients", "Clients whose metrics subscriptions are remembered.", {}, clients);
 }
 

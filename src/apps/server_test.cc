@@ -15,10 +15,10 @@ namespace {
 
 using ::testing::AllOf;
 using ::testing::Contains;
+using testing::Death;
 using ::testing::Each;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using testing::Death;
 using testing::SimRuntime;
 
 // Sends bytes and collects what comes back.
@@ -215,10 +215,12 @@ TEST_F(ServerTest, TellsOfSettingsWithoutEffect) {
                  "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"}));
   set_log_sink({});
   const auto about = [&](std::string_view key) {
-    return std::count_if(lines.begin(), lines.end(), [&](const std::string& line) { return line.find(key) != std::string::npos; });
+    return std::count_if(lines.begin(), lines.end(),
+                         [&](const std::string& line) { return line.find(key) != std::string::npos; });
   };
   EXPECT_EQ(about("warning: log.flush.interval.ms has no effect"), 1);
-  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("2 settings have no effect here"), HasSubstr("num.io.threads, offsets.topic.replication.factor"))));
+  EXPECT_THAT(lines, Contains(AllOf(HasSubstr("2 settings have no effect here"),
+                                    HasSubstr("num.io.threads, offsets.topic.replication.factor"))));
   EXPECT_EQ(about("num.io.threads"), 1);
   EXPECT_EQ(about("num.partitions"), 0);
   EXPECT_THAT(lines, Contains("Listener CONTROLLER is not opened: there is no controller quorum to serve"));
@@ -293,17 +295,21 @@ TEST_F(ServerTest, TheReadyLineNamesWhatIsBoundAndWhatIsAdvertised) {
   const std::string line = ready_line(*server_, 42);
   EXPECT_THAT(line, HasSubstr(R"({"name":"A","host":"broker.example","port":19092,"bound":{"host":"127.0.0.1","port":9092},)"
                               R"("advertised":{"host":"broker.example","port":19092}})"));
-  EXPECT_THAT(line, HasSubstr(R"({"name":"B","host":"127.0.0.1","port":9095,"bound":{"host":"::","port":9095},"advertised":null})"));
-  EXPECT_THAT(line, HasSubstr(R"({"name":"C","host":"127.0.0.1","port":9096,"bound":{"host":"::","port":9096},"advertised":null})"));
-  EXPECT_THAT(line, HasSubstr(R"({"name":"D","host":"127.0.0.1","port":9097,"bound":{"host":"::","port":9097},"advertised":null})"));
+  EXPECT_THAT(line,
+              HasSubstr(R"({"name":"B","host":"127.0.0.1","port":9095,"bound":{"host":"::","port":9095},"advertised":null})"));
+  EXPECT_THAT(line,
+              HasSubstr(R"({"name":"C","host":"127.0.0.1","port":9096,"bound":{"host":"::","port":9096},"advertised":null})"));
+  EXPECT_THAT(line,
+              HasSubstr(R"({"name":"D","host":"127.0.0.1","port":9097,"bound":{"host":"::","port":9097},"advertised":null})"));
   EXPECT_THAT(line, HasSubstr(R"("http":{"host":"127.0.0.1","port":8080})"));
   EXPECT_THAT(line, HasSubstr(R"("pid":42})"));
   stop();
 }
 
 TEST_F(ServerTest, SettingsThatAreWrongAreFoundWithoutStarting) {
-  for (const char* wrong : {"listeners=nonsense", "listeners=SSL://127.0.0.1:9093", "listeners=PLAINTEXT://h:99999",
-                            "advertised.listeners=OTHER://h:1", "http.listener=nonsense", "controller.listener.names=PLAINTEXT"}) {
+  for (const char* wrong :
+       {"listeners=nonsense", "listeners=SSL://127.0.0.1:9093", "listeners=PLAINTEXT://h:99999",
+        "advertised.listeners=OTHER://h:1", "http.listener=nonsense", "controller.listener.names=PLAINTEXT"}) {
     EXPECT_FALSE(Server::check(options({wrong}).config)) << wrong;
   }
   EXPECT_TRUE(Server::check(options({"http.listener=off"}).config));
@@ -357,8 +363,7 @@ TEST_F(ServerTest, ExplainsWhatItCannotDo) {
 
 TEST_F(ServerTest, TakesTheConfigurationOfAKafkaBrokerThatIsAControllerAsWell) {
   start(options({"process.roles=broker,controller", "controller.listener.names=CONTROLLER",
-                 "controller.quorum.voters=1@localhost:9093",
-                 "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093",
+                 "controller.quorum.voters=1@localhost:9093", "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093",
                  "listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT"}));
   ASSERT_EQ(server_->listeners().size(), 1u);
   EXPECT_EQ(server_->listeners()[0].name, "PLAINTEXT");

@@ -25,7 +25,8 @@ bool is_name_of_ours(const std::string& name) { return name.size() == kNameLengt
 runtime::UniqueFd lock_marker(const std::string& folder) {
   const std::string unnamed = folder + kMarker + ".new";
   runtime::UniqueFd lock(::open(unnamed.c_str(), O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 || ::rename(unnamed.c_str(), (folder + kMarker).c_str()) != 0) return {};
+  if (!lock || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0 || ::rename(unnamed.c_str(), (folder + kMarker).c_str()) != 0)
+    return {};
   return lock;
 }
 
@@ -87,14 +88,14 @@ Result<TemporaryFolder> TemporaryFolder::create() {
   const std::filesystem::path parent = std::filesystem::temp_directory_path(error);
   if (error) {
     const char* const named = ::getenv("TMPDIR");
-    return fail(ErrorCode::kIo, fmt::format("there is no folder for temporary files (TMPDIR={}: {}); {}",
-                                            named ? named : "", error.message(), kRemedy));
+    return fail(ErrorCode::kIo, fmt::format("there is no folder for temporary files (TMPDIR={}: {}); {}", named ? named : "",
+                                            error.message(), kRemedy));
   }
   std::string pattern = (parent / "weir-XXXXXX").string();
   if (!::mkdtemp(pattern.data())) {
     const int number = errno;
-    return fail(ErrorCode::kIo, fmt::format("cannot create a temporary folder in {}: {}; {}", parent.string(),
-                                            std::strerror(number), kRemedy),
+    return fail(ErrorCode::kIo,
+                fmt::format("cannot create a temporary folder in {}: {}; {}", parent.string(), std::strerror(number), kRemedy),
                 number);
   }
   TemporaryFolder folder;

@@ -54,8 +54,8 @@ TEST_F(TemporaryFolderTest, GoesWithItsObject) {
 TEST_F(TemporaryFolderTest, ASweepTakesWhatTheDeadLeftAndNothingElse) {
   auto alive = TemporaryFolder::create();
   ASSERT_TRUE(alive);
-  make("weir-killed", true);     // 11 characters, a marker that nobody holds
-  make("weir-nobody", false);    // no marker: somebody else's
+  make("weir-killed", true);      // 11 characters, a marker that nobody holds
+  make("weir-nobody", false);     // no marker: somebody else's
   make("weir-other-tool", true);  // not a name that we give
   fs::create_directory_symlink(place_ / "weir-other-tool", place_ / "weir-linked");
   EXPECT_EQ(sweep(), 1u);

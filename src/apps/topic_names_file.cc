@@ -55,7 +55,9 @@ void TopicNamesFile::finish() {
 }
 
 void TopicNamesFile::write() {
-  auto work = [files = &files_, folders = folders_, image = std::exchange(next_, nullptr)] { write_all(*files, folders, *image); };
+  auto work = [files = &files_, folders = folders_, image = std::exchange(next_, nullptr)] {
+    write_all(*files, folders, *image);
+  };
   pool_.submit(std::move(work), loop_, [this, alive = alive_] {
     if (!*alive) return;
     loop_.schedule_after(runtime::kSecond, [this, alive] {

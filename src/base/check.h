@@ -6,5 +6,4 @@ namespace weir {
 [[noreturn]] void check_failed(const char* expression, const char* file, int line);
 }
 
-#define WEIR_CHECK(expression) \
-  (static_cast<bool>(expression) ? void(0) : ::weir::check_failed(#expression, __FILE__, __LINE__))
+#define WEIR_CHECK(expression) (static_cast<bool>(expression) ? void(0) : ::weir::check_failed(#expression, __FILE__, __LINE__))

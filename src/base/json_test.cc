@@ -24,7 +24,8 @@ TEST(Json, BytesThatAreNoUtf8BecomeReplacementCharacters) {
   for (const char* bytes : {"\xff", "\x80", "\xc3", "\xc0"}) EXPECT_EQ(json_string(bytes), kOne);
   EXPECT_EQ(json_string("\xc3(a"), "\"\xef\xbf\xbd(a\"");
   // Overlong, a surrogate, beyond the last character: a mark for each byte.
-  for (const char* bytes : {"\xe0\x80\x80", "\xed\xa0\x80"}) EXPECT_EQ(json_string(bytes), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
+  for (const char* bytes : {"\xe0\x80\x80", "\xed\xa0\x80"})
+    EXPECT_EQ(json_string(bytes), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"");
   EXPECT_EQ(json_string("\xf4\x90\x80\x80").size(), 2 + 4 * 3);
 }
 

@@ -14,7 +14,7 @@ namespace weir {
 enum class LogLevel { kDebug, kInfo, kWarn, kError };
 
 using LogSink = std::function<void(LogLevel, std::string_view module, std::string_view message)>;
-void set_log_sink(LogSink sink);      // before threads start; the default writes to stderr
+void set_log_sink(LogSink sink);  // before threads start; the default writes to stderr
 // A line whose parts are known. As text: "<what>: <reason>. <remedy>".
 struct LogEvent {
   std::string_view what;
@@ -23,7 +23,7 @@ struct LogEvent {
 };
 using LogEventSink = std::function<void(LogLevel, std::string_view module, const LogEvent& event)>;
 void set_log_event_sink(LogEventSink sink);  // likewise; without one, events reach the sink of lines as text
-void set_log_level(LogLevel lowest);  // default kInfo
+void set_log_level(LogLevel lowest);         // default kInfo
 bool log_enabled(LogLevel level);
 void log_line(LogLevel level, std::string_view module, std::string_view message);
 void log_event(LogLevel level, std::string_view module, const LogEvent& event);

@@ -16,7 +16,7 @@ struct Name {
 constexpr Name kNames[] = {{"TRACE", 0}, {"DEBUG", 0}, {"INFO", 1}, {"WARN", 2}, {"ERROR", 3}, {"FATAL", 4}};
 constexpr int kFollowsRoot = -1;
 
-constexpr std::string_view kModules[] = {"broker",  "config", "groups", "http",    "log",     "metadata",
+constexpr std::string_view kModules[] = {"broker",  "config",  "groups", "http",    "log", "metadata",
                                          "network", "runtime", "server", "storage", "wal"};
 
 struct Levels {
@@ -69,9 +69,7 @@ void clear_log_threshold(std::string_view module) {
   note_lowest();
 }
 
-bool log_allowed(LogLevel level, std::string_view module) {
-  return static_cast<int>(level) >= kNames[in_force(module)].lowest;
-}
+bool log_allowed(LogLevel level, std::string_view module) { return static_cast<int>(level) >= kNames[in_force(module)].lowest; }
 
 void set_log_level(LogLevel lowest) { set_log_threshold({}, kNames[static_cast<size_t>(lowest) + 1].text); }
 bool log_enabled(LogLevel level) { return static_cast<int>(level) >= g_lowest.load(std::memory_order_relaxed); }

@@ -8,8 +8,8 @@
 namespace weir {
 
 enum class ErrorCode {
-  kIo,           // the kernel or a device refused; `os_errno` tells more
-  kNoSpace,      // ENOSPC or EDQUOT
+  kIo,       // the kernel or a device refused; `os_errno` tells more
+  kNoSpace,  // ENOSPC or EDQUOT
   kNotFound,
   kExists,
   kCorrupt,      // stored bytes contradict their checksum or format

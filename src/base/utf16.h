@@ -24,8 +24,8 @@ void each_utf16(std::string_view text, Visit visit) {
     for (; taken < more && i < text.size(); ++taken, ++i) {
       const auto next = static_cast<uint8_t>(text[i]);
       // The first one decides whether the form is too long, or the character beyond the last one.
-      const bool bad_form = taken == 0 && ((lead == 0xe0 && next < 0xa0) || (lead == 0xf0 && next < 0x90) ||
-                                           (lead == 0xf4 && next > 0x8f));
+      const bool bad_form =
+          taken == 0 && ((lead == 0xe0 && next < 0xa0) || (lead == 0xf0 && next < 0x90) || (lead == 0xf4 && next > 0x8f));
       if ((next & 0xc0) != 0x80 || bad_form) break;
       point = point << 6 | (next & 0x3f);
     }

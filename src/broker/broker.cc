@@ -37,8 +37,8 @@ BrokerSettings BrokerSettings::from(const BrokerConfig& config) {
   return settings;
 }
 
-Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, storage::MetaStore& store,
-               MemoryBudget& budget, const BrokerConfig& config, LoadedMetadata metadata)
+Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, storage::MetaStore& store, MemoryBudget& budget,
+               const BrokerConfig& config, LoadedMetadata metadata)
     : settings_(BrokerSettings::from(config)),
       cluster_id_(std::move(metadata.cluster_id)),
       config_(config),
@@ -52,7 +52,8 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   const size_t slots = static_cast<size_t>(std::max(0, settings_.max_incremental_fetch_session_cache_slots)) / count;
   const uint64_t session_bytes = budget.limit(MemoryShare::kIndexes) / 4 / count;
   for (unsigned i = 0; i < count; ++i) {
-    shards_.push_back(std::make_unique<BrokerShard>(*runtime.loops[i], *logs[i], FetchSessionCache(i, count, slots, session_bytes)));
+    shards_.push_back(
+        std::make_unique<BrokerShard>(*runtime.loops[i], *logs[i], FetchSessionCache(i, count, slots, session_bytes)));
     shards_.back()->image = metadata.image;
     logs[i]->for_each([this](const storage::Partition& partition) {
       if (partition.offline()) offline_.add(partition.id());
@@ -70,9 +71,7 @@ Broker::~Broker() {
   for (auto& shard : shards_) shard->log.watch_offline({});
 }
 
-unsigned Broker::owner(const storage::PartitionId& partition) const {
-  return storage::shard_of(partition, shard_count());
-}
+unsigned Broker::owner(const storage::PartitionId& partition) const { return storage::shard_of(partition, shard_count()); }
 
 void Broker::run_on(unsigned shard, runtime::Task task) {
   runtime::Loop& loop = shards_[shard]->loop;
@@ -220,9 +219,8 @@ void Broker::next_producer_id(unsigned home, Function<void(Result<int64_t>)> don
   if (std::exchange(shard.producer_ids_asked, true)) return;
   run_on(0, [this, &shard] {
     producer_ids_.allocate([this, &shard](Result<ProducerIdBlock> block) {
-      run_on(shard.index(), [this, &shard, block = std::move(block)]() mutable {
-        producer_ids_arrived(shard, std::move(block));
-      });
+      run_on(shard.index(),
+             [this, &shard, block = std::move(block)]() mutable { producer_ids_arrived(shard, std::move(block)); });
     });
   });
 }

@@ -33,8 +33,8 @@
 
 namespace weir::broker {
 
-class ClientTelemetry;    // handlers/client_telemetry.h
-class GroupCoordinators;  // handlers/group_coordinators.h
+class ClientTelemetry;      // handlers/client_telemetry.h
+class GroupCoordinators;    // handlers/group_coordinators.h
 class TransactionRefusals;  // handlers/transaction_refusals.h
 
 // The settings the handlers act on, under Kafka's names.
@@ -89,8 +89,8 @@ class Broker final : public MetadataPublisher {
  public:
   // `logs`: one per loop, with the recovered partitions. Adds those that have no data yet. Everything given outlives
   // the broker.
-  Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, storage::MetaStore& store,
-         MemoryBudget& budget, const BrokerConfig& config, LoadedMetadata metadata);
+  Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, storage::MetaStore& store, MemoryBudget& budget,
+         const BrokerConfig& config, LoadedMetadata metadata);
   ~Broker() override;
   Broker(const Broker&) = delete;
 
@@ -147,14 +147,14 @@ class Broker final : public MetadataPublisher {
   const std::string cluster_id_;
   const BrokerConfig& config_;
   MemoryBudget& budget_;
-  std::vector<std::function<void(const BrokerConfig&)>> config_followers_;  // shard 0
+  std::vector<std::function<void(const BrokerConfig&)>> config_followers_;     // shard 0
   std::vector<std::function<void(const MetadataImagePtr&)>> topic_followers_;  // shard 0
   const runtime::Runtime runtime_;
   OfflinePartitions offline_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;
   std::vector<std::unique_ptr<ClientTelemetry>> telemetry_;  // one per shard
-  Controller controller_;              // shard 0
-  ProducerIdAllocator producer_ids_;  // shard 0
+  Controller controller_;                                    // shard 0
+  ProducerIdAllocator producer_ids_;                         // shard 0
   std::unique_ptr<GroupCoordinators> groups_;
   std::unique_ptr<TransactionRefusals> transaction_refusals_;
 };

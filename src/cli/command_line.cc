@@ -77,15 +77,14 @@ CLI::Validator number_between(int64_t min, int64_t max) {
 }
 
 void describe_serve(CLI::App& app, ServeCommand& serve) {
-  app.add_option("--data-dir", serve.data_dir, "Folder of the broker's data; created if it does not exist")
-      ->option_text("DIR");
+  app.add_option("--data-dir", serve.data_dir, "Folder of the broker's data; created if it does not exist")->option_text("DIR");
   app.add_flag("--ephemeral", serve.ephemeral, "Keep the data in a temporary folder that is removed at the end");
   app.add_option("--listeners", serve.listeners, "Where to listen, comma-separated; port 0 takes a free one")
       ->option_text("NAME://HOST:PORT[,...]");
-  app.add_option("--advertised-listeners", serve.advertised_listeners,
-                 "What clients are told to connect to, if it differs")
+  app.add_option("--advertised-listeners", serve.advertised_listeners, "What clients are told to connect to, if it differs")
       ->option_text("NAME://HOST:PORT[,...]");
-  app.add_option("--http", serve.http, "Where /health, /ready and /metrics are served (default 127.0.0.1:9644, or a free port if that is taken)")
+  app.add_option("--http", serve.http,
+                 "Where /health, /ready and /metrics are served (default 127.0.0.1:9644, or a free port if that is taken)")
       ->option_text("HOST:PORT|off");
   app.add_option("--config", serve.config_file, "Properties file with Kafka's broker keys")->option_text("FILE");
   app.add_option("--set", serve.settings, "One broker key; wins over the file. May be repeated")
@@ -111,8 +110,7 @@ void describe_import(CLI::App& app, LogCommand& log) {
   app.add_option("--data-dir", log.data_dir, "The new data folder; must not exist, or be empty")->option_text("DIR");
   app.add_flag("--dry-run", log.dry_run, "Check everything and say what would be taken; write nothing");
   app.add_flag("--copy", log.copy, "Copy every segment instead of sharing closed ones by hard links");
-  app.add_flag("--accept-unclean", log.accept_unclean,
-               "Take a log that did not end cleanly, cut after its last intact batch");
+  app.add_flag("--accept-unclean", log.accept_unclean, "Take a log that did not end cleanly, cut after its last intact batch");
   app.add_flag("--json", log.json, "The report as one JSON object");
 }
 
@@ -231,7 +229,8 @@ Asked asked_for(const CLI::App& app, const std::vector<std::string>& words) {
 const CLI::Option* option_of(const CLI::App& app, std::string_view text) {
   for (const CLI::Option* option : app.get_options()) {
     const std::string name = option->get_name();
-    if (text.starts_with(name) && (text.size() == name.size() || text[name.size()] == ':' || text[name.size()] == ' ')) return option;
+    if (text.starts_with(name) && (text.size() == name.size() || text[name.size()] == ':' || text[name.size()] == ' '))
+      return option;
   }
   return nullptr;
 }

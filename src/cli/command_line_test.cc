@@ -17,9 +17,8 @@ Command parse(std::vector<const char*> arguments) {
 }
 
 TEST(CommandLine, Serve) {
-  const Command command =
-      parse({"serve", "--data-dir", "d", "--listeners", "PLAINTEXT://127.0.0.1:0", "--set", "a=b", "--set", "c=d,e",
-             "--topic", "orders:6,cleanup.policy=compact", "--ready-fd", "3", "--shards", "2"});
+  const Command command = parse({"serve", "--data-dir", "d", "--listeners", "PLAINTEXT://127.0.0.1:0", "--set", "a=b", "--set",
+                                 "c=d,e", "--topic", "orders:6,cleanup.policy=compact", "--ready-fd", "3", "--shards", "2"});
   const auto& serve = std::get<ServeCommand>(command);
   EXPECT_EQ(serve.data_dir, "d");
   EXPECT_EQ(serve.listeners, "PLAINTEXT://127.0.0.1:0");
@@ -143,7 +142,8 @@ TEST(CommandLine, SalvageChangesNothingUnlessItIsToldTo) {
   EXPECT_THAT(std::get<LogCommand>(gives_up).without, ElementsAre("a", "b"));
   EXPECT_EQ(std::get<PrintAndExit>(parse({"log", "salvage"})).exit_code, 2);
   const auto help = std::get<PrintAndExit>(parse({"log", "salvage", "--help"}));
-  EXPECT_THAT(help.text, AllOf(HasSubstr("--apply"), HasSubstr("weir log salvage /var/lib/weir --apply"), HasSubstr("Exit code")));
+  EXPECT_THAT(help.text,
+              AllOf(HasSubstr("--apply"), HasSubstr("weir log salvage /var/lib/weir --apply"), HasSubstr("Exit code")));
 }
 
 }  // namespace

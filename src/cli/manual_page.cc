@@ -73,8 +73,10 @@ std::string examples(const CLI::App& app) {
 }  // namespace
 
 std::string manual_page(const CLI::App& app) {
-  std::string out = ".TH WEIR 1 \"\" \"Weir " WEIR_VERSION "\" \"User Commands\"\n.SH NAME\n"
-                    "weir \\- event streaming broker that speaks the Kafka protocol\n.SH SYNOPSIS\n.B weir\nCOMMAND [OPTION]...\n";
+  std::string out =
+      ".TH WEIR 1 \"\" \"Weir " WEIR_VERSION
+      "\" \"User Commands\"\n.SH NAME\n"
+      "weir \\- event streaming broker that speaks the Kafka protocol\n.SH SYNOPSIS\n.B weir\nCOMMAND [OPTION]...\n";
   out += kDescription;
   out += ".SH COMMANDS\n";
   append_commands(app, "weir", out);

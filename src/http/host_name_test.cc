@@ -9,8 +9,8 @@ namespace {
 
 TEST(HostName, AddressesAndNamesOfNoPublicSitePass) {
   for (const char* host : {"", "127.0.0.1", "10.1.2.3:9644", "[::1]", "[fe80::1]:9644", "localhost", "LocalHost:9644", "weir",
-                           "weir:9644", "broker-0.weir.kafka.svc", "broker-0.weir.kafka.svc.cluster.local:9644",
-                           "weir.localhost", "ip-10-0-0-1.eu-central-1.compute.internal"}) {
+                           "weir:9644", "broker-0.weir.kafka.svc", "broker-0.weir.kafka.svc.cluster.local:9644", "weir.localhost",
+                           "ip-10-0-0-1.eu-central-1.compute.internal"}) {
     EXPECT_TRUE(may_be_host(host, {})) << host;
   }
 }

@@ -297,8 +297,8 @@ void HttpServer::sweep() {
     if (connection->overdue(now_ms)) connection->close();
   }
   const int64_t interval_ms = std::min(options_.idle_ms, options_.header_ms) / 4;
-  sweep_timer_ = connections_.empty() ? runtime::TimerId{}
-                                      : loop_.schedule_after(interval_ms * runtime::kMillisecond, [this] { sweep(); });
+  sweep_timer_ =
+      connections_.empty() ? runtime::TimerId{} : loop_.schedule_after(interval_ms * runtime::kMillisecond, [this] { sweep(); });
 }
 
 }  // namespace weir::http

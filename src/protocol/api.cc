@@ -14,9 +14,7 @@ std::optional<ApiKey> api_key_from(int16_t key) {
   return static_cast<ApiKey>(key);
 }
 
-int16_t request_header_version(ApiKey key, int16_t version) {
-  return version >= api(key).flexible_from ? 2 : 1;
-}
+int16_t request_header_version(ApiKey key, int16_t version) { return version >= api(key).flexible_from ? 2 : 1; }
 
 int16_t response_header_version(ApiKey key, int16_t version) {
   if (key == ApiKey::kApiVersions) return 0;

@@ -27,12 +27,8 @@ struct Api {
 std::span<const Api> api_table();  // index: API key
 // nullptr if the key is not one of ours.
 const Api* find_api(int16_t key);
-inline const Api& api(ApiKey key) {
-  return api_table()[static_cast<size_t>(key)];
-}
-inline std::string_view api_name(ApiKey key) {
-  return api(key).name;
-}
+inline const Api& api(ApiKey key) { return api_table()[static_cast<size_t>(key)]; }
+inline std::string_view api_name(ApiKey key) { return api(key).name; }
 std::optional<ApiKey> api_key_from(int16_t key);
 
 // 2 with flexible versions, else 1.

@@ -15,8 +15,7 @@ TEST(Api, TableAgreesWithTheMessages) {
     const Api* found = find_api(type.api_key);
     ASSERT_NE(found, nullptr) << type.name;
     EXPECT_TRUE(found->served);
-    EXPECT_EQ(std::string(found->name) + (type.kind == MessageKind::kRequest ? "Request" : "Response"),
-              type.name);
+    EXPECT_EQ(std::string(found->name) + (type.kind == MessageKind::kRequest ? "Request" : "Response"), type.name);
     EXPECT_EQ(found->min_version, type.min_version);
     EXPECT_EQ(found->max_version, type.max_version);
     requests += type.kind == MessageKind::kRequest;

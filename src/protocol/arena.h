@@ -87,8 +87,7 @@ class Arena {
 
   std::byte* next_ = nullptr;
   std::byte* end_ = nullptr;
-  std::vector<Block>
-      blocks_;  // those before current_ are full, current_ is being filled, those after are kept empty
+  std::vector<Block> blocks_;  // those before current_ are full, current_ is being filled, those after are kept empty
   size_t current_ = 0;
   size_t used_bytes_ = 0;
   size_t held_bytes_ = 0;

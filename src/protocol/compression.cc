@@ -112,7 +112,8 @@ class SnappyCompressor : public Compressor {
   void put_block(Bytes block) {
     Room room(out_, 4 + snappy::MaxCompressedLength(block.size()));
     size_t size = 0;
-    snappy::RawCompress(reinterpret_cast<const char*>(block.data()), block.size(), reinterpret_cast<char*>(room.data() + 4), &size);
+    snappy::RawCompress(reinterpret_cast<const char*>(block.data()), block.size(), reinterpret_cast<char*>(room.data() + 4),
+                        &size);
     store_be(room.data(), static_cast<uint32_t>(size));
     room.used(4 + size);
   }
@@ -224,7 +225,8 @@ uint32_t load_le32(const uint8_t* p) {
 
 // One frame, from its magic number to its end: https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
 bool is_plain_lz4_frame(Bytes in) {
-  constexpr uint8_t kReservedBits = 0x03, kContentChecksum = 0x04, kContentSize = 0x08, kBlockChecksum = 0x10, kIndependent = 0x20;
+  constexpr uint8_t kReservedBits = 0x03, kContentChecksum = 0x04, kContentSize = 0x08, kBlockChecksum = 0x10,
+                    kIndependent = 0x20;
   constexpr size_t kMagicBytes = 4, kDescriptorBytes = 3;
   constexpr uint32_t kNotCompressed = 1u << 31;
   if (in.size() < kMagicBytes + kDescriptorBytes || load_le32(in.data()) != 0x184d2204) return false;

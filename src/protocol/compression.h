@@ -29,16 +29,15 @@ class Compressor {
   virtual bool finish() = 0;
 };
 // nullptr if the level or type does not exist. `size`: of all that will be written, where it is known.
-std::unique_ptr<Compressor> make_compressor(CompressionType type, std::vector<uint8_t>& out, std::optional<int> level = std::nullopt,
-                                            std::optional<uint64_t> size = std::nullopt);
+std::unique_ptr<Compressor> make_compressor(CompressionType type, std::vector<uint8_t>& out,
+                                            std::optional<int> level = std::nullopt, std::optional<uint64_t> size = std::nullopt);
 
 // Appends `in`, compressed, to `out`. `level` as in Kafka's compression.*.level; the codec's default if
 // absent. Returns false if the level or type does not exist.
-bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out,
-              std::optional<int> level = std::nullopt);
+bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level = std::nullopt);
 
-// Whether clients of every language can open it. Java's reads LZ4 as one frame of independent blocks without a dictionary, and gzip
-// with gzip's own header; the libraries here read more. Of the rest of the bytes nothing is said.
+// Whether clients of every language can open it. Java's reads LZ4 as one frame of independent blocks without a dictionary, and
+// gzip with gzip's own header; the libraries here read more. Of the rest of the bytes nothing is said.
 bool every_client_reads(CompressionType type, Bytes compressed);
 
 // Decompresses one input after the other; keeps the codecs' state for the next one, so keep one per thread.
@@ -58,8 +57,8 @@ class Decompressor {
   CompressionFault fault() const { return fault_; }
 
   // All at once, appended to `out`.
-  CompressionFault decompress(CompressionType type, Bytes in, uint64_t limit_bytes,
-                              std::vector<uint8_t>& out, uint64_t memory_bytes = UINT64_MAX);
+  CompressionFault decompress(CompressionType type, Bytes in, uint64_t limit_bytes, std::vector<uint8_t>& out,
+                              uint64_t memory_bytes = UINT64_MAX);
   // Gives back the memory of each codec that holds more than `kept_bytes`.
   void trim(uint64_t kept_bytes);
 

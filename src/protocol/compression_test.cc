@@ -16,8 +16,7 @@ constexpr uint64_t kNoLimit = uint64_t{1} << 40;
 Raw sample(size_t size) {
   std::mt19937 random(size);
   Raw out(size);
-  for (size_t i = 0; i < size; ++i)
-    out[i] = i % 3 == 0 ? static_cast<uint8_t>(random()) : static_cast<uint8_t>(i / 100);
+  for (size_t i = 0; i < size; ++i) out[i] = i % 3 == 0 ? static_cast<uint8_t>(random()) : static_cast<uint8_t>(i / 100);
   return out;
 }
 
@@ -30,8 +29,7 @@ TEST_P(Compression, RoundTrip) {
     Raw compressed;
     ASSERT_TRUE(compress(GetParam(), in, compressed));
     Raw out = {0xee};
-    ASSERT_EQ(decompressor.decompress(GetParam(), compressed, kNoLimit, out), CompressionFault::kNone)
-        << size;
+    ASSERT_EQ(decompressor.decompress(GetParam(), compressed, kNoLimit, out), CompressionFault::kNone) << size;
     EXPECT_EQ(Raw(out.begin() + 1, out.end()), in) << size;
   }
 }
@@ -121,9 +119,8 @@ TEST_P(Compression, ConcatenatedStreamsAreOne) {
 }
 
 INSTANTIATE_TEST_SUITE_P(AllTypes, Compression,
-                         testing::Values(CompressionType::kNone, CompressionType::kGzip,
-                                         CompressionType::kSnappy, CompressionType::kLz4,
-                                         CompressionType::kZstd));
+                         testing::Values(CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy,
+                                         CompressionType::kLz4, CompressionType::kZstd));
 
 TEST(CompressionTypes, PlainSnappyIsRead) {
   const Raw plain = {5, 4 << 2, 'h', 'e', 'l', 'l', 'o'};
@@ -138,14 +135,13 @@ TEST(CompressionTypes, SnappyLengthIsNotBelieved) {
   const Raw lie = {0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0};
   Decompressor decompressor;
   Raw out;
-  EXPECT_EQ(decompressor.decompress(CompressionType::kSnappy, lie, kNoLimit, out),
-            CompressionFault::kCorrupt);
+  EXPECT_EQ(decompressor.decompress(CompressionType::kSnappy, lie, kNoLimit, out), CompressionFault::kCorrupt);
 }
 
 TEST(CompressionTypes, WhatJavaDoesNotReadIsSeen) {
   const Raw in = sample(200'000);
-  for (const CompressionType type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4,
-                                     CompressionType::kZstd}) {
+  for (const CompressionType type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy,
+                                     CompressionType::kLz4, CompressionType::kZstd}) {
     Raw out;
     ASSERT_TRUE(compress(type, in, out));
     EXPECT_TRUE(every_client_reads(type, out));
@@ -193,8 +189,8 @@ TEST(CompressionTypes, BytesBehindGzipAreNoError) {
 
 TEST(CompressionTypes, PiecesAreCompressedAsOne) {
   const Raw in = sample(300'000);
-  for (const CompressionType type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4,
-                                     CompressionType::kZstd}) {
+  for (const CompressionType type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy,
+                                     CompressionType::kLz4, CompressionType::kZstd}) {
     for (const size_t piece : {1'000u, 70'000u}) {
       Raw compressed;
       const auto compressor = make_compressor(type, compressed);
@@ -214,8 +210,7 @@ TEST(CompressionTypes, PiecesAreCompressedAsOne) {
 TEST(CompressionTypes, UnknownTypesAndLevels) {
   Decompressor decompressor;
   Raw out;
-  EXPECT_EQ(decompressor.decompress(static_cast<CompressionType>(5), {}, 1, out),
-            CompressionFault::kUnknownType);
+  EXPECT_EQ(decompressor.decompress(static_cast<CompressionType>(5), {}, 1, out), CompressionFault::kUnknownType);
   EXPECT_FALSE(compress(static_cast<CompressionType>(5), {}, out));
   EXPECT_FALSE(compress(CompressionType::kGzip, {}, out, 10));
   EXPECT_FALSE(compress(CompressionType::kLz4, {}, out, 18));

@@ -61,10 +61,8 @@ class GzipCodec : public Decompressor::Codec {
       const int status = inflate(&stream_, Z_NO_FLUSH);
       if (status == Z_STREAM_END) {
         // Members may follow each other; their contents are one. What is no member is passed over, as Java does.
-        if (!member_follows())
-          finished_ = true;
-        else if (inflateReset(&stream_) != Z_OK)
-          return CompressionFault::kCorrupt;
+        if (!member_follows()) finished_ = true;
+        else if (inflateReset(&stream_) != Z_OK) return CompressionFault::kCorrupt;
       } else if (status != Z_OK) {
         return CompressionFault::kCorrupt;
       }
@@ -94,8 +92,7 @@ class SnappyCodec : public Decompressor::Codec {
     block_.clear();
     position_ = 0;
     limit_ = std::min(limit_bytes, std::max(memory_bytes, kLeastMemory));
-    if (in.size() >= xerial::kHeaderSize &&
-        std::equal(std::begin(xerial::kMagic), std::end(xerial::kMagic), in.begin())) {
+    if (in.size() >= xerial::kHeaderSize && std::equal(std::begin(xerial::kMagic), std::end(xerial::kMagic), in.begin())) {
       rest_ = rest_.subspan(xerial::kHeaderSize);
       return CompressionFault::kNone;
     }
@@ -122,8 +119,7 @@ class SnappyCodec : public Decompressor::Codec {
  private:
   CompressionFault next_block() {
     // A stream may follow another; its header's first bytes are no possible length.
-    if (rest_.size() >= xerial::kHeaderSize &&
-        std::memcmp(rest_.data(), xerial::kMagic, sizeof xerial::kMagic) == 0) {
+    if (rest_.size() >= xerial::kHeaderSize && std::memcmp(rest_.data(), xerial::kMagic, sizeof xerial::kMagic) == 0) {
       rest_ = rest_.subspan(xerial::kHeaderSize);
       return CompressionFault::kNone;
     }
@@ -175,8 +171,7 @@ class Lz4Codec : public Decompressor::Codec {
     while (produced < out.size() && (!rest_.empty() || inside_)) {
       size_t room = out.size() - produced;
       size_t used = rest_.size();
-      const size_t hint =
-          LZ4F_decompress(context_, out.data() + produced, &room, rest_.data(), &used, nullptr);
+      const size_t hint = LZ4F_decompress(context_, out.data() + produced, &room, rest_.data(), &used, nullptr);
       if (LZ4F_isError(hint)) return CompressionFault::kCorrupt;
       produced += room;
       rest_ = rest_.subspan(used);
@@ -233,8 +228,7 @@ class ZstdCodec : public Decompressor::Codec {
         return large ? CompressionFault::kTooLarge : CompressionFault::kCorrupt;
       }
       inside_ = hint != 0;
-      if (inside_ && in_.pos == before_in && buffer.pos == before_out)
-        return CompressionFault::kCorrupt;  // cut short
+      if (inside_ && in_.pos == before_in && buffer.pos == before_out) return CompressionFault::kCorrupt;  // cut short
     }
     produced = buffer.pos;
     return CompressionFault::kNone;
@@ -309,8 +303,7 @@ size_t Decompressor::read(MutableBytes out) {
   // At the limit one more byte is asked for, to tell an input that ends there from one that goes on.
   uint8_t beyond = 0;
   const bool at_limit = left_ == 0;
-  const MutableBytes room =
-      at_limit ? MutableBytes(&beyond, 1) : out.first(std::min<uint64_t>(out.size(), left_));
+  const MutableBytes room = at_limit ? MutableBytes(&beyond, 1) : out.first(std::min<uint64_t>(out.size(), left_));
   size_t produced = 0;
   fault_ = current_->read(room, produced);
   if (fault_ != CompressionFault::kNone) return 0;
@@ -322,8 +315,8 @@ size_t Decompressor::read(MutableBytes out) {
   return produced;
 }
 
-CompressionFault Decompressor::decompress(CompressionType type, Bytes in, uint64_t limit_bytes,
-                                          std::vector<uint8_t>& out, uint64_t memory_bytes) {
+CompressionFault Decompressor::decompress(CompressionType type, Bytes in, uint64_t limit_bytes, std::vector<uint8_t>& out,
+                                          uint64_t memory_bytes) {
   constexpr size_t kFirstRoom = 16 * 1024;
   constexpr size_t kLargestRoom = 1024 * 1024;
   open(type, in, limit_bytes, memory_bytes);

@@ -14,8 +14,7 @@ namespace {
 
 std::vector<uint8_t> from_hex(const std::string& hex) {
   std::vector<uint8_t> out;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2)
-    out.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) out.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
   return out;
 }
 
@@ -31,9 +30,7 @@ struct Golden {
   int16_t version;
   std::string variant;
   std::vector<uint8_t> bytes;
-  std::string label() const {
-    return std::string(type->name) + " v" + std::to_string(version) + " " + variant;
-  }
+  std::string label() const { return std::string(type->name) + " v" + std::to_string(version) + " " + variant; }
 };
 
 std::vector<Golden> read_golden() {
@@ -78,8 +75,7 @@ TEST(Messages, ReencodesForeignBytesIdentically) {
 TEST(Messages, TruncationFailsCleanly) {
   for (const Golden& golden : read_golden()) {
     for (size_t size = 0; size < golden.bytes.size(); ++size) {
-      const std::vector<uint8_t> prefix(golden.bytes.begin(),
-                                        golden.bytes.begin() + static_cast<ptrdiff_t>(size));
+      const std::vector<uint8_t> prefix(golden.bytes.begin(), golden.bytes.begin() + static_cast<ptrdiff_t>(size));
       Arena arena(1 << 20);
       Reader reader(prefix, arena);
       Writer writer;
@@ -135,8 +131,7 @@ TEST_P(RandomMessages, RefusesOtherVersions) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, RandomMessages,
-                         testing::ValuesIn(message_catalog().begin(), message_catalog().end()),
+INSTANTIATE_TEST_SUITE_P(All, RandomMessages, testing::ValuesIn(message_catalog().begin(), message_catalog().end()),
                          [](const auto& one) { return std::string(one.param.name); });
 
 }  // namespace

@@ -115,7 +115,9 @@ bool decode_attribute(Bytes message, OtlpAttribute& attribute) {
 
 class Decoder {
  public:
-  explicit Decoder(const std::function<void(const OtlpPoint&)>& visit) : visit_(visit) { attributes_.reserve(kOtlpAttributesMax); }
+  explicit Decoder(const std::function<void(const OtlpPoint&)>& visit) : visit_(visit) {
+    attributes_.reserve(kOtlpAttributesMax);
+  }
 
   bool metric(Bytes message) {
     OtlpPoint point;

@@ -49,10 +49,10 @@ std::vector<std::string> decoded(const std::string& message, bool valid = true) 
 }
 
 std::string example() {
-  const std::string gauge = bytes(2, bytes(1, "a.rate") + bytes(2, "help") + bytes(3, "1") +
-                                         bytes(5, bytes(1, fixed(2, 5) + fixed(3, 6) + real(0.5) + attribute("node", bytes(1, "n1"))) +
-                                                      bytes(1, integer(-3) + attribute("id", number(3, 7)) +
-                                                                   attribute("ok", number(2, 1)) + number(8, 1))));
+  const std::string gauge = bytes(
+      2, bytes(1, "a.rate") + bytes(2, "help") + bytes(3, "1") +
+             bytes(5, bytes(1, fixed(2, 5) + fixed(3, 6) + real(0.5) + attribute("node", bytes(1, "n1"))) +
+                          bytes(1, integer(-3) + attribute("id", number(3, 7)) + attribute("ok", number(2, 1)) + number(8, 1))));
   const std::string sum = bytes(2, bytes(1, "a.total") + bytes(7, bytes(1, integer(12)) + number(2, 1) + number(3, 1)));
   const std::string histogram = bytes(2, bytes(1, "a.times") + bytes(9, bytes(1, "whatever")));
   const std::string late_name = bytes(2, bytes(7, number(2, 2) + bytes(1, real(2))) + bytes(1, "late"));
@@ -98,11 +98,11 @@ TEST(OtlpMetrics, AttributesHaveABound) {
 }
 
 TEST(OtlpMetrics, DamageIsToldAndHarmless) {
-  decoded("m", false);                               // a tag without its value
-  decoded(std::string("\x0a\x05xx", 4), false);      // longer than what is there
-  decoded(std::string(12, '\xff'), false);           // a varint without an end
-  decoded(bytes(1, bytes(2, "\x13")), false);        // a group
-  decoded(std::string("\x00\x00", 2), false);        // field 0
+  decoded("m", false);                                             // a tag without its value
+  decoded(std::string("\x0a\x05xx", 4), false);                    // longer than what is there
+  decoded(std::string(12, '\xff'), false);                         // a varint without an end
+  decoded(bytes(1, bytes(2, "\x13")), false);                      // a group
+  decoded(std::string("\x00\x00", 2), false);                      // field 0
   decoded(data(bytes(2, bytes(5, bytes(1, "\x21\x01")))), false);  // half a number
   const std::string whole = example();
   for (size_t cut = 1; cut < whole.size(); ++cut) {
@@ -112,7 +112,8 @@ TEST(OtlpMetrics, DamageIsToldAndHarmless) {
   for (int i = 0; i < 20'000; ++i) {
     std::string changed = whole;
     for (int k = 0; k < 3; ++k) changed[random() % changed.size()] = static_cast<char>(random());
-    (void)decode_otlp_metrics(as_bytes(changed), [](const OtlpPoint& point) { EXPECT_LE(point.attributes.size(), kOtlpAttributesMax); });
+    (void)decode_otlp_metrics(as_bytes(changed),
+                              [](const OtlpPoint& point) { EXPECT_LE(point.attributes.size(), kOtlpAttributesMax); });
   }
 }
 

@@ -160,7 +160,8 @@ struct OpenedRecords {
     const size_t prefix = read_varint32(bytes, size);
     if (prefix == 0 || size <= 0) return false;
     const size_t whole = size_ = prefix + static_cast<size_t>(size);
-    if (whole > RecordWindow::kBytes) return window.skip(prefix) && LargeRecord(window, static_cast<uint64_t>(size)).parse(record);
+    if (whole > RecordWindow::kBytes)
+      return window.skip(prefix) && LargeRecord(window, static_cast<uint64_t>(size)).parse(record);
     if (whole > bytes.size()) bytes = window.ahead(whole);
     Cursor cursor(bytes);
     return parse_record(cursor, record) && window.skip(whole);
@@ -263,8 +264,7 @@ BatchFault peek_batch(Bytes in, BatchHeader& header) {
   if (in.size() <= BatchHeader::kMagicOffset) return BatchFault::kTruncated;
   if (in[BatchHeader::kMagicOffset] != BatchHeader::kMagic) return BatchFault::kUnsupportedMagic;
   const int32_t length = load_be<int32_t>(in.data() + kLengthOffset);
-  if (length < static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd))
-    return BatchFault::kBadLength;
+  if (length < static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd)) return BatchFault::kBadLength;
   if (static_cast<size_t>(length) + BatchHeader::kLengthEnd > in.size()) return BatchFault::kTruncated;
   header = BatchHeader::parse(in.data());
   return BatchFault::kNone;
@@ -276,20 +276,17 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
   if ((header.attributes & ~BatchHeader::kKnownAttributes) != 0) return BatchFault::kBadAttributes;
   if (header.compression_bits() >= kCompressionTypes) return BatchFault::kUnknownCompression;
   if (header.last_offset_delta < 0) return BatchFault::kBadOffsetDelta;
-  if (header.base_offset < 0 ||
-      header.base_offset > std::numeric_limits<int64_t>::max() - 1 - header.last_offset_delta) {
+  if (header.base_offset < 0 || header.base_offset > std::numeric_limits<int64_t>::max() - 1 - header.last_offset_delta) {
     return BatchFault::kBadOffsetDelta;
   }
   const int64_t span = int64_t{header.last_offset_delta} + 1;
-  if (rules.contiguous ? (header.record_count != span)
-                       : (header.record_count < 0 || header.record_count > span)) {
+  if (rules.contiguous ? (header.record_count != span) : (header.record_count < 0 || header.record_count > span)) {
     return BatchFault::kBadCount;
   }
   // Kafka's logs may hold times before 1970; a producer's are refused.
   if (rules.contiguous && (header.base_timestamp < -1 || header.max_timestamp < -1)) return BatchFault::kBadTimestamp;
   const bool has_sequence = header.base_sequence >= 0;
-  if (header.producer_id < -1 || header.producer_epoch < -1 || header.base_sequence < -1)
-    return BatchFault::kBadSequence;
+  if (header.producer_id < -1 || header.producer_epoch < -1 || header.base_sequence < -1) return BatchFault::kBadSequence;
   if (header.has_producer_id() && header.producer_epoch < 0) return BatchFault::kBadSequence;
   // Control batches carry a producer id and no sequence. Some clients (kafkajs) send sequence 0 without a producer id:
   // it means nothing.
@@ -303,8 +300,7 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
 BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header) {
   if (const BatchFault fault = peek_batch(batch, header); fault != BatchFault::kNone) return fault;
   if (header.size() != batch.size()) return BatchFault::kTrailingBytes;
-  if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
-    return BatchFault::kBadCrc;
+  if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc) return BatchFault::kBadCrc;
   if (const BatchFault fault = check_header(header, rules); fault != BatchFault::kNone) return fault;
   if (rules.create_time) header.attributes = static_cast<int16_t>(header.attributes & ~BatchHeader::kLogAppendTime);
   if (!rules.walk_records || header.compressed()) return BatchFault::kNone;
@@ -321,9 +317,8 @@ BatchFault check_each(const BatchHeader& header, Records records, const BatchRul
   for (int32_t i = 0; i < header.record_count; ++i) {
     if (!records.next(record)) return BatchFault::kBadRecord;
     if (!records.within(rules.record_bytes_max)) return BatchFault::kRecordTooLarge;
-    const bool in_place =
-        rules.contiguous ? record.offset_delta == expected
-                         : record.offset_delta >= expected && record.offset_delta <= header.last_offset_delta;
+    const bool in_place = rules.contiguous ? record.offset_delta == expected
+                                           : record.offset_delta >= expected && record.offset_delta <= header.last_offset_delta;
     if (!in_place) return BatchFault::kBadOffsetDelta;
     expected = record.offset_delta + (record.offset_delta < std::numeric_limits<int32_t>::max() ? 1 : 0);
     if (rules.keys_required && record.key.size < 0) return BatchFault::kMissingKey;
@@ -370,8 +365,7 @@ bool BatchSplitter::next() {
 
 RecordIterator::RecordIterator(Bytes batch) {
   fault_ = peek_batch(batch, header_);
-  if (fault_ == BatchFault::kNone)
-    rest_ = batch.subspan(BatchHeader::kSize, header_.size() - BatchHeader::kSize);
+  if (fault_ == BatchFault::kNone) rest_ = batch.subspan(BatchHeader::kSize, header_.size() - BatchHeader::kSize);
 }
 
 bool RecordIterator::next(Record& record) {
@@ -415,12 +409,8 @@ bool HeaderIterator::next(RecordHeader& header) {
   return true;
 }
 
-void patch_base_offset(uint8_t* batch, int64_t base_offset) {
-  store_be(batch, base_offset);
-}
-void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch) {
-  store_be(batch + kLeaderEpochOffset, leader_epoch);
-}
+void patch_base_offset(uint8_t* batch, int64_t base_offset) { store_be(batch, base_offset); }
+void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch) { store_be(batch + kLeaderEpochOffset, leader_epoch); }
 
 void patch_crc(MutableBytes batch) {
   WEIR_CHECK(batch.size() >= BatchHeader::kSize);
@@ -432,8 +422,8 @@ void patch_timestamps(MutableBytes batch, bool log_append_time, int64_t max_time
   uint8_t* const attributes_at = batch.data() + kAttributesOffset;
   uint8_t* const timestamp_at = batch.data() + kMaxTimestampOffset;
   const auto before = load_be<int16_t>(attributes_at);
-  const auto after = static_cast<int16_t>(log_append_time ? before | BatchHeader::kLogAppendTime
-                                                          : before & ~BatchHeader::kLogAppendTime);
+  const auto after =
+      static_cast<int16_t>(log_append_time ? before | BatchHeader::kLogAppendTime : before & ~BatchHeader::kLogAppendTime);
   if (after == before && load_be<int64_t>(timestamp_at) == max_timestamp) return;
   store_be(attributes_at, after);
   store_be(timestamp_at, max_timestamp);

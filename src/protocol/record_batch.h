@@ -52,8 +52,7 @@ struct BatchHeader {
   size_t size() const { return kLengthEnd + static_cast<size_t>(batch_length); }
   // Of a batch that was not checked these may wrap around.
   int64_t last_offset() const {
-    return static_cast<int64_t>(static_cast<uint64_t>(base_offset) +
-                                static_cast<uint64_t>(int64_t{last_offset_delta}));
+    return static_cast<int64_t>(static_cast<uint64_t>(base_offset) + static_cast<uint64_t>(int64_t{last_offset_delta}));
   }
   int64_t next_offset() const { return static_cast<int64_t>(static_cast<uint64_t>(last_offset()) + 1); }
   int32_t last_sequence() const;  // wraps from 2^31-1 to 0; -1 without a sequence
@@ -91,11 +90,11 @@ std::string_view batch_fault_name(BatchFault fault);  // a short sentence for er
 // How closely a batch is looked at.
 struct BatchRules {
   bool check_crc = true;
-  bool walk_records = true;  // of uncompressed batches; those of compressed ones via check_records()
-  bool contiguous = true;  // offset deltas are 0..n-1, as a producer sends them; compacted batches have gaps
-  bool keys_required = false;  // compacted topics
+  bool walk_records = true;                // of uncompressed batches; those of compressed ones via check_records()
+  bool contiguous = true;                  // offset deltas are 0..n-1, as a producer sends them; compacted batches have gaps
+  bool keys_required = false;              // compacted topics
   uint64_t record_bytes_max = UINT64_MAX;  // of compressed batches: what opens one later has each record in memory
-  bool create_time = false;    // the records' own timestamps count, whatever the attributes say
+  bool create_time = false;                // the records' own timestamps count, whatever the attributes say
 };
 
 // Finds where the first batch of `in` ends: size and magic only. On success header holds it, and
@@ -108,11 +107,12 @@ BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header
 
 // Checks the records of a batch: the bytes after the header, decompressed if they were compressed.
 // `max_timestamp`, if given, receives the highest timestamp of the records.
-BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules,
-                         int64_t* max_timestamp = nullptr);
+BatchFault check_records(const BatchHeader& header, Bytes records, const BatchRules& rules, int64_t* max_timestamp = nullptr);
 
-// As above for a compressed batch, through a window. Bytes that cannot be decompressed are kBadRecord; the window's decompressor knows why.
-BatchFault check_records(const BatchHeader& header, RecordWindow& records, const BatchRules& rules, int64_t* max_timestamp = nullptr);
+// As above for a compressed batch, through a window. Bytes that cannot be decompressed are kBadRecord; the window's decompressor
+// knows why.
+BatchFault check_records(const BatchHeader& header, RecordWindow& records, const BatchRules& rules,
+                         int64_t* max_timestamp = nullptr);
 
 // What is known of a record without its key and value in memory.
 struct RecordOutline {

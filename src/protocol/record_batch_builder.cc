@@ -12,9 +12,7 @@ namespace {
 
 constexpr int64_t kNullLength = -1;
 
-void append_bytes(std::vector<uint8_t>& out, Bytes data) {
-  out.insert(out.end(), data.begin(), data.end());
-}
+void append_bytes(std::vector<uint8_t>& out, Bytes data) { out.insert(out.end(), data.begin(), data.end()); }
 
 void append_varint(std::vector<uint8_t>& out, int64_t value) {
   uint8_t raw[10];
@@ -56,16 +54,15 @@ void RecordBatchBuilder::append(int64_t timestamp, std::optional<Bytes> key, std
   append_at(header_.base_offset + next_delta_, timestamp, key, value, headers);
 }
 
-void RecordBatchBuilder::append_at(int64_t offset, int64_t timestamp, std::optional<Bytes> key,
-                                   std::optional<Bytes> value, std::span<const RecordHeader> headers) {
+void RecordBatchBuilder::append_at(int64_t offset, int64_t timestamp, std::optional<Bytes> key, std::optional<Bytes> value,
+                                   std::span<const RecordHeader> headers) {
   const int64_t delta = offset - header_.base_offset;
   WEIR_CHECK(delta >= next_delta_ && delta < std::numeric_limits<int32_t>::max());
   if (header_.record_count == 0) header_.base_timestamp = timestamp;
   const int64_t timestamp_delta = timestamp - header_.base_timestamp;
   size_t size = 1 + varint_size(timestamp_delta) + varint_size(delta) + field_size(key) + field_size(value) +
                 varint_size(static_cast<int64_t>(headers.size()));
-  for (const RecordHeader& header : headers)
-    size += field_size(as_bytes(header.key)) + field_size(header.value);
+  for (const RecordHeader& header : headers) size += field_size(as_bytes(header.key)) + field_size(header.value);
   append_varint(batch_, static_cast<int64_t>(size));
   batch_.push_back(0);
   append_varint(batch_, timestamp_delta);
@@ -100,8 +97,7 @@ void RecordBatchBuilder::set_last_offset(int64_t offset) {
 }
 
 Bytes RecordBatchBuilder::finish() {
-  WEIR_CHECK(batch_.size() - BatchHeader::kLengthEnd <=
-             static_cast<size_t>(std::numeric_limits<int32_t>::max()));
+  WEIR_CHECK(batch_.size() - BatchHeader::kLengthEnd <= static_cast<size_t>(std::numeric_limits<int32_t>::max()));
   header_.batch_length = static_cast<int32_t>(batch_.size() - BatchHeader::kLengthEnd);
   header_.store(batch_.data());
   patch_crc(batch_);
@@ -111,10 +107,8 @@ Bytes RecordBatchBuilder::finish() {
 std::optional<EndMarker> parse_end_marker(const Record& record) {
   constexpr size_t kKeySize = 4;
   constexpr size_t kValueSize = 6;
-  if (!record.key || record.key->size() < kKeySize || !record.value || record.value->size() < kValueSize)
-    return std::nullopt;
-  if (load_be<int16_t>(record.key->data()) < 0 || load_be<int16_t>(record.value->data()) < 0)
-    return std::nullopt;
+  if (!record.key || record.key->size() < kKeySize || !record.value || record.value->size() < kValueSize) return std::nullopt;
+  if (load_be<int16_t>(record.key->data()) < 0 || load_be<int16_t>(record.value->data()) < 0) return std::nullopt;
   const auto type = static_cast<ControlType>(load_be<int16_t>(record.key->data() + 2));
   if (type != ControlType::kAbort && type != ControlType::kCommit) return std::nullopt;
   return EndMarker{type == ControlType::kCommit, load_be<int32_t>(record.value->data() + 2)};

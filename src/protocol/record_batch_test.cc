@@ -40,9 +40,7 @@ std::vector<Foreign> foreign_batches() {
   return all;
 }
 
-int64_t expected_timestamp(int i) {
-  return 1700000000000 + (i * 7919) % 23 - 5;
-}
+int64_t expected_timestamp(int i) { return 1700000000000 + (i * 7919) % 23 - 5; }
 
 void expect_sample_records(const BatchHeader& header, Bytes records) {
   RecordIterator iterator(header, records);
@@ -57,8 +55,7 @@ void expect_sample_records(const BatchHeader& header, Bytes records) {
     }
     ASSERT_EQ(record.value.has_value(), i != 4);
     if (record.value) {
-      EXPECT_EQ(as_string(*record.value),
-                "value" + std::to_string(i) + std::string(static_cast<size_t>(i) * 40, 'x'));
+      EXPECT_EQ(as_string(*record.value), "value" + std::to_string(i) + std::string(static_cast<size_t>(i) * 40, 'x'));
     }
     ASSERT_EQ(record.header_count, i == 2 ? 2 : 0);
     HeaderIterator headers(record);
@@ -93,8 +90,8 @@ TEST(RecordBatch, ReadsForeignBatchesOfEveryCompression) {
     EXPECT_EQ(header.producer_id, foreign.kind == "create" ? 4711 : -1);
     EXPECT_EQ(header.last_sequence(), foreign.kind == "create" ? 21 : -1);
     Raw records;
-    const auto fault = decompressor.decompress(
-        header.compression(), Bytes(foreign.bytes).subspan(BatchHeader::kSize), 10'000, records);
+    const auto fault =
+        decompressor.decompress(header.compression(), Bytes(foreign.bytes).subspan(BatchHeader::kSize), 10'000, records);
     ASSERT_EQ(fault, CompressionFault::kNone);
     int64_t max_timestamp = 0;
     EXPECT_EQ(check_records(header, records, {}, &max_timestamp), BatchFault::kNone);
@@ -182,22 +179,18 @@ TEST(RecordBatch, EachFaultIsNamed) {
             BatchFault::kBadOffsetDelta);
   EXPECT_EQ(check(changed([](auto& h) { h.record_count = 4; })), BatchFault::kBadCount);
   EXPECT_EQ(check(changed([](auto& h) { h.record_count = 2; })), BatchFault::kBadCount);
-  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 1000, h.last_offset_delta = 999; })),
-            BatchFault::kTooManyRecords);
-  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 2, h.last_offset_delta = 1; })),
-            BatchFault::kTrailingBytes);
-  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 4, h.last_offset_delta = 3; })),
-            BatchFault::kBadRecord);
+  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 1000, h.last_offset_delta = 999; })), BatchFault::kTooManyRecords);
+  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 2, h.last_offset_delta = 1; })), BatchFault::kTrailingBytes);
+  EXPECT_EQ(check(changed([](auto& h) { h.record_count = 4, h.last_offset_delta = 3; })), BatchFault::kBadRecord);
   EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = -2; })), BatchFault::kBadTimestamp);
   EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = h.max_timestamp = -62'135'596'800'000; }), {.contiguous = false}),
-            BatchFault::kNone) << "Kafka's logs may hold it";
-  EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = std::numeric_limits<int64_t>::max(); })),
-            BatchFault::kBadTimestamp);
+            BatchFault::kNone)
+      << "Kafka's logs may hold it";
+  EXPECT_EQ(check(changed([](auto& h) { h.base_timestamp = std::numeric_limits<int64_t>::max(); })), BatchFault::kBadTimestamp);
   EXPECT_EQ(check(changed([](auto& h) { h.producer_id = 1; })), BatchFault::kBadSequence);
   EXPECT_EQ(check(changed([](auto& h) { h.base_sequence = -2; })), BatchFault::kBadSequence);
   EXPECT_EQ(check(changed([](auto& h) { h.producer_epoch = h.base_sequence = 0; })), BatchFault::kNone) << "as kafkajs sends";
-  EXPECT_EQ(check(changed([](auto& h) { h.attributes = BatchHeader::kTransactional; })),
-            BatchFault::kBadSequence);
+  EXPECT_EQ(check(changed([](auto& h) { h.attributes = BatchHeader::kTransactional; })), BatchFault::kBadSequence);
   Raw bad_magic = sample_batch();
   bad_magic[BatchHeader::kMagicOffset] = 1;
   EXPECT_EQ(check(bad_magic), BatchFault::kUnsupportedMagic);
@@ -351,10 +344,17 @@ TEST(RecordBatch, AWindowTellsTheSameOfTheRecordsAsAllOfThem) {
     const BatchHeader header = BatchHeader::parse(batch.data());
     Raw plain(batch.begin() + BatchHeader::kSize, batch.end());
     switch (random() % 4) {
-      case 0: plain[random() % std::min<size_t>(plain.size(), 40)] ^= static_cast<uint8_t>(1u << random() % 8); break;
-      case 1: plain[random() % plain.size()] ^= static_cast<uint8_t>(1u << random() % 8); break;
-      case 2: plain.resize(random() % 2 == 0 ? plain.size() - random() % plain.size() : plain.size() + 1); break;
-      default: break;
+      case 0:
+        plain[random() % std::min<size_t>(plain.size(), 40)] ^= static_cast<uint8_t>(1u << random() % 8);
+        break;
+      case 1:
+        plain[random() % plain.size()] ^= static_cast<uint8_t>(1u << random() % 8);
+        break;
+      case 2:
+        plain.resize(random() % 2 == 0 ? plain.size() - random() % plain.size() : plain.size() + 1);
+        break;
+      default:
+        break;
     }
     BatchRules rules;
     rules.keys_required = random() % 4 == 0;

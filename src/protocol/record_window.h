@@ -24,8 +24,8 @@ class RecordWindow {
   }
   // False if there are not so many.
   bool skip(uint64_t bytes);
-  // Whole records, as many as lie in the window and at least one, which they say by themselves to be `count`. Empty at the end and if
-  // the rest is no whole record. Valid until the next call.
+  // Whole records, as many as lie in the window and at least one, which they say by themselves to be `count`. Empty at the end
+  // and if the rest is no whole record. Valid until the next call.
   Bytes whole_records(int32_t& count);
 
  private:

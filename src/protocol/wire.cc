@@ -13,10 +13,8 @@ constexpr int64_t kMaxInt16 = std::numeric_limits<int16_t>::max();
 // The fewest bytes an element takes on the wire.
 template <typename T>
 size_t element_bytes(bool flexible) {
-  if constexpr (std::is_same_v<T, std::string_view>)
-    return flexible ? 1 : 2;
-  else
-    return sizeof(T);
+  if constexpr (std::is_same_v<T, std::string_view>) return flexible ? 1 : 2;
+  else return sizeof(T);
 }
 }  // namespace
 
@@ -24,12 +22,8 @@ void Reader::fail(const char* reason) {
   if (error_ == nullptr) error_ = reason;
   position_ = end_;
 }
-void Reader::fail_truncated() {
-  fail("message ends early");
-}
-void Reader::fail_memory() {
-  fail("message needs more memory than a request may take");
-}
+void Reader::fail_truncated() { fail("message ends early"); }
+void Reader::fail_memory() { fail("message needs more memory than a request may take"); }
 
 double Reader::f64() {
   const int64_t raw = i64();
@@ -110,8 +104,7 @@ Records Reader::records(bool flexible, bool nullable) {
 int64_t Reader::nullable_count(bool flexible, size_t element_bytes) {
   const int64_t n = length(flexible, true);
   if (!ok()) return -1;
-  if (n > 0 &&
-      static_cast<uint64_t>(n) > static_cast<size_t>(end_ - position_) / std::max<size_t>(element_bytes, 1)) {
+  if (n > 0 && static_cast<uint64_t>(n) > static_cast<size_t>(end_ - position_) / std::max<size_t>(element_bytes, 1)) {
     fail("array longer than its message");
     return -1;
   }
@@ -134,10 +127,8 @@ std::span<T> Reader::values_of(int64_t n) {
   auto all = arena_->array<T>(static_cast<size_t>(n));
   if (all.size() != static_cast<size_t>(n)) fail_memory();
   for (T& one : all) {
-    if constexpr (std::is_same_v<T, Uuid>)
-      one = uuid();
-    else
-      one = fixed<T>();
+    if constexpr (std::is_same_v<T, Uuid>) one = uuid();
+    else one = fixed<T>();
   }
   return all;
 }
@@ -178,8 +169,7 @@ std::optional<std::span<T>> Reader::nullable_values(bool flexible) {
 
 bool TagReader::next() {
   if (outer_end_ != nullptr) {
-    if (reader_.ok() && reader_.position_ != reader_.end_)
-      reader_.fail("tagged field is longer than its value");
+    if (reader_.ok() && reader_.position_ != reader_.end_) reader_.fail("tagged field is longer than its value");
     if (reader_.ok()) reader_.end_ = outer_end_;
     outer_end_ = nullptr;
   }
@@ -267,9 +257,7 @@ void Writer::append(Bytes raw) {
   size_ += raw.size();
 }
 
-void Writer::f64(double value) {
-  fixed(std::bit_cast<int64_t>(value));
-}
+void Writer::f64(double value) { fixed(std::bit_cast<int64_t>(value)); }
 
 void Writer::uvarint(uint64_t value) {
   if (capacity_ - size_ < 10) grow(10);
@@ -278,28 +266,22 @@ void Writer::uvarint(uint64_t value) {
 
 void Writer::length(int64_t n, bool flexible) {
   if (n > kMaxInt32) fail("field too long");
-  if (flexible)
-    uvarint(static_cast<uint64_t>(n + 1));
-  else
-    i32(static_cast<int32_t>(n));
+  if (flexible) uvarint(static_cast<uint64_t>(n + 1));
+  else i32(static_cast<int32_t>(n));
 }
 
 void Writer::string(std::string_view value, bool flexible) {
   // Kafka bounds both encodings by what the older one can express.
   if (static_cast<int64_t>(value.size()) > kMaxInt16) fail("string too long");
-  if (flexible)
-    uvarint(value.size() + 1);
-  else
-    i16(static_cast<int16_t>(value.size()));
+  if (flexible) uvarint(value.size() + 1);
+  else i16(static_cast<int16_t>(value.size()));
   append(as_bytes(value));
 }
 
 void Writer::nullable_string(const std::optional<std::string_view>& value, bool flexible) {
   if (value) return string(*value, flexible);
-  if (flexible)
-    uvarint(0);
-  else
-    i16(-1);
+  if (flexible) uvarint(0);
+  else i16(-1);
 }
 
 void Writer::bytes(Bytes value, bool flexible) {
@@ -308,10 +290,8 @@ void Writer::bytes(Bytes value, bool flexible) {
 }
 
 void Writer::nullable_bytes(const std::optional<Bytes>& value, bool flexible) {
-  if (value)
-    bytes(*value, flexible);
-  else
-    length(-1, flexible);
+  if (value) bytes(*value, flexible);
+  else length(-1, flexible);
 }
 
 void Writer::records(const Records& value, bool flexible, bool nullable) {
@@ -330,14 +310,10 @@ template <typename T>
 void Writer::values(std::span<T> all, bool flexible) {
   length(static_cast<int64_t>(all.size()), flexible);
   for (const T& one : all) {
-    if constexpr (std::is_same_v<T, Uuid>)
-      uuid(one);
-    else if constexpr (std::is_same_v<T, std::string_view>)
-      string(one, flexible);
-    else if constexpr (std::is_same_v<T, bool>)
-      boolean(one);
-    else
-      fixed(one);
+    if constexpr (std::is_same_v<T, Uuid>) uuid(one);
+    else if constexpr (std::is_same_v<T, std::string_view>) string(one, flexible);
+    else if constexpr (std::is_same_v<T, bool>) boolean(one);
+    else fixed(one);
   }
 }
 

@@ -134,10 +134,8 @@ class Reader {
   const T* struct_in_arena(int16_t version) {
     if (!ok()) return nullptr;
     T* value = arena_->create<T>();
-    if (value == nullptr)
-      fail_memory();
-    else
-      value->decode(*this, version);
+    if (value == nullptr) fail_memory();
+    else value->decode(*this, version);
     return value;
   }
   template <typename T>
@@ -236,10 +234,8 @@ class Writer {
   void values(std::span<T> all, bool flexible);
   template <typename T>
   void nullable_values(const std::optional<std::span<T>>& all, bool flexible) {
-    if (all)
-      values<T>(*all, flexible);
-    else
-      length(-1, flexible);
+    if (all) values<T>(*all, flexible);
+    else length(-1, flexible);
   }
   template <typename T>
   void structs(std::span<T> all, bool flexible, int16_t version) {
@@ -248,10 +244,8 @@ class Writer {
   }
   template <typename T>
   void nullable_structs(const std::optional<std::span<T>>& all, bool flexible, int16_t version) {
-    if (all)
-      structs<T>(*all, flexible, version);
-    else
-      length(-1, flexible);
+    if (all) structs<T>(*all, flexible, version);
+    else length(-1, flexible);
   }
   template <typename T>
   void nullable_struct(const T* value, int16_t version) {

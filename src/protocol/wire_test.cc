@@ -112,8 +112,7 @@ TEST(Reader, CountsElementsAndStopsAtTheLimit) {
 }
 
 TEST(Reader, BadVariableLengthIntegers) {
-  for (const Raw& in :
-       {Raw{0x80}, Raw{0xff, 0xff, 0xff, 0xff, 0x7f}, Raw{0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, Raw{}}) {
+  for (const Raw& in : {Raw{0x80}, Raw{0xff, 0xff, 0xff, 0xff, 0x7f}, Raw{0x80, 0x80, 0x80, 0x80, 0x80, 0x01}, Raw{}}) {
     Arena arena;
     Reader reader(in, arena);
     reader.uvarint();
@@ -129,10 +128,8 @@ const char* decode_tags(Raw tags) {
   Reader reader(in, arena);
   reader.i32();
   for (TagReader all(reader); all.next();) {
-    if (all.tag() == 1)
-      reader.i16();
-    else
-      all.skip();
+    if (all.tag() == 1) reader.i16();
+    else all.skip();
   }
   if (reader.ok() && !reader.remaining().empty()) return "left over";
   return reader.error();
@@ -211,10 +208,8 @@ TEST(Writer, ExternalRecordsAreInsertedWhereTheyBelong) {
     EXPECT_EQ(split.insertions()[1].external_id, 8u);
 
     Raw together(split.bytes().begin(), split.bytes().end());
-    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[1].position), second.begin(),
-                    second.end());
-    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[0].position), first.begin(),
-                    first.end());
+    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[1].position), second.begin(), second.end());
+    together.insert(together.begin() + static_cast<ptrdiff_t>(split.insertions()[0].position), first.begin(), first.end());
     EXPECT_EQ(as_string(together), as_string(whole.bytes())) << version;
   }
 }

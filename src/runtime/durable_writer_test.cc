@@ -142,8 +142,7 @@ TEST_P(DurableWriterTest, WritersOfOneLoopAndOfSeveral) {
   for (size_t i = 0; i < targets.size(); ++i) {
     loop(i % 2).post([&, i] {
       const iovec piece{buffers[i].data(), 8 * kBlock};
-      targets[i]->write(0, std::span(&piece, 1),
-                        [&, i](Result<void> result) { outcomes[i].set_value(std::move(result)); });
+      targets[i]->write(0, std::span(&piece, 1), [&, i](Result<void> result) { outcomes[i].set_value(std::move(result)); });
     });
   }
   for (size_t i = 0; i < targets.size(); ++i) {
@@ -154,8 +153,7 @@ TEST_P(DurableWriterTest, WritersOfOneLoopAndOfSeveral) {
 
 TEST_P(DurableWriterTest, AFailureIsReported) {
   // Always full, and found on every Linux.
-  auto made =
-      on_loop(0, [&] { return files().durable_writer("/dev/full", loop(0), GetParam().flush_to_device); });
+  auto made = on_loop(0, [&] { return files().durable_writer("/dev/full", loop(0), GetParam().flush_to_device); });
   if (!made) GTEST_SKIP() << made.error().message;
   writers_.push_back(std::move(*made));
   const Buffer one = block(1);
@@ -169,8 +167,7 @@ TEST_P(DurableWriterTest, AFailureIsReported) {
 }
 
 TEST_P(DurableWriterTest, AMissingFileIsRefused) {
-  const auto made = on_loop(
-      0, [&] { return files().durable_writer(folder_.path("none"), loop(0), GetParam().flush_to_device); });
+  const auto made = on_loop(0, [&] { return files().durable_writer(folder_.path("none"), loop(0), GetParam().flush_to_device); });
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, ErrorCode::kNotFound);
 }
@@ -253,10 +250,8 @@ TEST(RealRuntime, NeedsNoThreadAfterTheStart) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, DurableWriterTest,
-                         testing::Values(Case{FlushEngineKind::kThread, true},
-                                         Case{FlushEngineKind::kThread, false},
-                                         Case{FlushEngineKind::kIoUring, true},
-                                         Case{FlushEngineKind::kIoUring, false}),
+                         testing::Values(Case{FlushEngineKind::kThread, true}, Case{FlushEngineKind::kThread, false},
+                                         Case{FlushEngineKind::kIoUring, true}, Case{FlushEngineKind::kIoUring, false}),
                          name_of);
 
 }  // namespace

@@ -32,13 +32,9 @@ EpollLoop::EpollLoop(unsigned index, const Clock& clock, Pool& pool, BoundAddres
   WEIR_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) == 0);
 }
 
-EpollLoop::~EpollLoop() {
-  discard_tasks();
-}
+EpollLoop::~EpollLoop() { discard_tasks(); }
 
-void EpollLoop::check_thread() const {
-  WEIR_CHECK(may_touch());
-}
+void EpollLoop::check_thread() const { WEIR_CHECK(may_touch()); }
 
 void EpollLoop::run() {
   thread_.store(std::this_thread::get_id(), std::memory_order_relaxed);
@@ -127,8 +123,7 @@ void EpollLoop::unwatch(WatchId watch) {
 
 bool EpollLoop::watching(WatchId watch) const {
   const auto slot = static_cast<uint32_t>(watch);
-  return slot < watches_.size() && watches_[slot].target != nullptr &&
-         watches_[slot].generation == watch >> 32;
+  return slot < watches_.size() && watches_[slot].target != nullptr && watches_[slot].generation == watch >> 32;
 }
 
 void EpollLoop::change_events(int fd, WatchId watch, uint32_t epoll_events) {
@@ -138,9 +133,7 @@ void EpollLoop::change_events(int fd, WatchId watch, uint32_t epoll_events) {
   WEIR_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0);
 }
 
-void EpollLoop::forget(int fd) {
-  WEIR_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) == 0);
-}
+void EpollLoop::forget(int fd) { WEIR_CHECK(::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr) == 0); }
 
 void EpollLoop::deliver_again(WatchId watch, uint32_t epoll_events) {
   check_thread();
@@ -176,9 +169,7 @@ int EpollLoop::wait_for_events(epoll_event* events) {
     // Old kernels and strict seccomp filters: from now on in milliseconds, rounded up.
     if (count < 0 && (errno == ENOSYS || errno == EPERM)) has_pwait2_ = false;
   } else {
-    const int64_t ms = nap == TimerQueue::kNever
-                           ? -1
-                           : std::min<int64_t>((nap + kMillisecond - 1) / kMillisecond, 3'600'000);
+    const int64_t ms = nap == TimerQueue::kNever ? -1 : std::min<int64_t>((nap + kMillisecond - 1) / kMillisecond, 3'600'000);
     count = ::epoll_wait(epoll_.get(), events, kEventsPerTurn, static_cast<int>(ms));
   }
   asleep_.store(false, std::memory_order_relaxed);

@@ -53,9 +53,7 @@ class EpollLoop final : public Loop {
   const Clock& clock() const override { return clock_; }
   Random& random() override { return random_; }
   unsigned index() const override { return index_; }
-  bool in_loop() const override {
-    return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id();
-  }
+  bool in_loop() const override { return thread_.load(std::memory_order_relaxed) == std::this_thread::get_id(); }
   bool may_touch() const override { return in_loop() || thread_.load(std::memory_order_relaxed) == std::thread::id{}; }
   int64_t idle_ns() const override { return idle_ns_.load(std::memory_order_relaxed); }
   TimerId schedule_after(int64_t delay_ns, Task task) override;
@@ -94,9 +92,7 @@ class EpollLoop final : public Loop {
   bool run_posted();
   bool run_deliveries();
   void run_turn_end();
-  bool has_local_work() const {
-    return !local_tasks_.empty() || !deliveries_.empty() || !turn_end_tasks_.empty();
-  }
+  bool has_local_work() const { return !local_tasks_.empty() || !deliveries_.empty() || !turn_end_tasks_.empty(); }
 
   const unsigned index_;
   const Clock& clock_;

@@ -25,8 +25,7 @@ TEST_F(EpollLoopTest, RunsTasksOfEachThreadInTheirOrder) {
     std::vector<std::jthread> threads;
     for (int t = 0; t < kThreads; ++t) {
       threads.emplace_back([&, t] {
-        for (int i = 0; i < kTasks; ++i)
-          loop().post([&seen, t, i] { seen[static_cast<size_t>(t)].push_back(i); });
+        for (int i = 0; i < kTasks; ++i) loop().post([&seen, t, i] { seen[static_cast<size_t>(t)].push_back(i); });
       });
     }
   }
@@ -157,9 +156,8 @@ TEST(EpollLoopOnOldKernels, TimersWorkWithoutNanosecondWaits) {
       runtime.loop(0).post([&] {
         const int64_t start = runtime.loop(0).clock().monotonic_ns();
         runtime.loop(0).schedule_after(500'000, [&, start] {
-          runtime.loop(0).schedule_after(20 * kMillisecond, [&, start] {
-            took.set_value(runtime.loop(0).clock().monotonic_ns() - start);
-          });
+          runtime.loop(0).schedule_after(20 * kMillisecond,
+                                         [&, start] { took.set_value(runtime.loop(0).clock().monotonic_ns() - start); });
         });
       });
       EXPECT_GE(took.get_future().get(), 20 * kMillisecond + 500'000);

@@ -80,8 +80,8 @@ class FileSystem {
   // being anew when it was moved away.
   virtual Result<void> create_directory(const std::string& path) = 0;
   virtual Result<void> rename(const std::string& from, const std::string& to) = 0;
-  virtual Result<void> remove(const std::string& path) = 0;            // a file or an empty directory
-  virtual Result<void> remove_all(const std::string& path) = 0;        // fine if it does not exist
+  virtual Result<void> remove(const std::string& path) = 0;      // a file or an empty directory
+  virtual Result<void> remove_all(const std::string& path) = 0;  // fine if it does not exist
   virtual Result<bool> exists(const std::string& path) = 0;
   virtual Result<std::vector<DirectoryEntry>> list(const std::string& path) = 0;  // sorted by name
   virtual Result<void> sync_directory(const std::string& path) = 0;
@@ -93,8 +93,7 @@ class FileSystem {
   virtual Result<std::unique_ptr<File>> lock(const std::string& path) = 0;
   // A writer for the file at `path` (exists, preallocated). `flush_to_device` false gives flush=os: writes complete
   // when the page cache has them.
-  virtual Result<std::unique_ptr<DurableWriter>> durable_writer(const std::string& path, Loop& loop,
-                                                                bool flush_to_device) = 0;
+  virtual Result<std::unique_ptr<DurableWriter>> durable_writer(const std::string& path, Loop& loop, bool flush_to_device) = 0;
 };
 
 }  // namespace weir::runtime

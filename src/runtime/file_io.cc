@@ -48,12 +48,10 @@ void PendingPieces::skip_empty() {
   while (position_ < pieces_.size() && pieces_[position_].iov_len == 0) ++position_;
 }
 
-Result<void> write_fully(int fd, uint64_t offset, PendingPieces& pieces, int rw_flags,
-                         const std::string& name) {
+Result<void> write_fully(int fd, uint64_t offset, PendingPieces& pieces, int rw_flags, const std::string& name) {
   while (!pieces.empty()) {
     const std::span<iovec> now = pieces.next();
-    const ssize_t n =
-        ::pwritev2(fd, now.data(), static_cast<int>(now.size()), static_cast<off_t>(offset), rw_flags);
+    const ssize_t n = ::pwritev2(fd, now.data(), static_cast<int>(now.size()), static_cast<off_t>(offset), rw_flags);
     if (n < 0) {
       if (errno == EINTR) continue;
       const int os_errno = errno;

@@ -32,8 +32,7 @@ class PendingPieces {
 // True if it was set.
 bool drop_direct(int fd);
 // pwritev2 with `rw_flags` (RWF_DSYNC or 0) until everything is written. `name` is for the error.
-Result<void> write_fully(int fd, uint64_t offset, PendingPieces& pieces, int rw_flags,
-                         const std::string& name);
+Result<void> write_fully(int fd, uint64_t offset, PendingPieces& pieces, int rw_flags, const std::string& name);
 // pread until `into` is full or the file ends.
 Result<size_t> read_fully(int fd, uint64_t offset, MutableBytes into, const std::string& name);
 

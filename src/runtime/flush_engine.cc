@@ -20,8 +20,7 @@ Result<std::unique_ptr<FlushEngine>> make_flush_engine(FlushEngineKind kind, Epo
   if (kind == FlushEngineKind::kIoUring) {
     Result<std::unique_ptr<UringEngine>> ring = UringEngine::open(loop);
     if (ring) return std::move(*ring);
-    log_warn("runtime", "{}: durable writes of shard {} go through a thread", ring.error().message,
-             loop.index());
+    log_warn("runtime", "{}: durable writes of shard {} go through a thread", ring.error().message, loop.index());
   }
   return FlushThread::start(loop);
 }
@@ -33,9 +32,7 @@ EngineWriter::EngineWriter(FlushEngine& engine, UniqueFd fd, std::string path, b
   request_->rw_flags = flush_to_device ? RWF_DSYNC : 0;
 }
 
-EngineWriter::~EngineWriter() {
-  request_->writer_gone = true;
-}
+EngineWriter::~EngineWriter() { request_->writer_gone = true; }
 
 void EngineWriter::write(uint64_t offset, std::span<const iovec> pieces, Function<void(Result<void>)> done) {
   WEIR_CHECK(!request_->busy);

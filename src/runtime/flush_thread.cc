@@ -14,9 +14,7 @@ Result<std::unique_ptr<FlushThread>> FlushThread::start(Loop& loop) {
   return engine;
 }
 
-FlushThread::~FlushThread() {
-  stop();
-}
+FlushThread::~FlushThread() { stop(); }
 
 void FlushThread::submit(std::shared_ptr<FlushRequest> request) {
   {
@@ -49,8 +47,7 @@ void FlushThread::run() {
       queue_.pop_front();
     }
     // The loop does not touch these members until the completion reaches it.
-    request->outcome =
-        write_fully(request->fd.get(), request->offset, request->pieces, request->rw_flags, request->path);
+    request->outcome = write_fully(request->fd.get(), request->offset, request->pieces, request->rw_flags, request->path);
     loop_.post([moved = std::move(request)] { moved->complete(); });
   }
 }

@@ -36,16 +36,14 @@ void read_unified(const std::string& group, CgroupLimits& limits) {
   if (memory >> bytes) tighten(limits.memory_bytes, bytes);
 }
 
-void read_legacy(const std::string& root, const std::string& controller, const std::string& group,
-                 CgroupLimits& limits) {
+void read_legacy(const std::string& root, const std::string& controller, const std::string& group, CgroupLimits& limits) {
   const std::string folder = root + "/" + controller + group;
   if (controller == "cpu") {
     double quota = 0;
     double period = 0;
     std::istringstream quota_text(read_text(folder + "/cpu.cfs_quota_us"));
     std::istringstream period_text(read_text(folder + "/cpu.cfs_period_us"));
-    if (quota_text >> quota && period_text >> period && quota > 0 && period > 0)
-      tighten(limits.cores, quota / period);
+    if (quota_text >> quota && period_text >> period && quota > 0 && period > 0) tighten(limits.cores, quota / period);
   } else {
     uint64_t bytes = 0;
     std::istringstream memory(read_text(folder + "/memory.limit_in_bytes"));
@@ -96,8 +94,7 @@ unsigned available_cores() {
 }
 
 uint64_t available_memory_bytes() {
-  uint64_t bytes =
-      static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  uint64_t bytes = static_cast<uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   const uint64_t limit = read_cgroup_limits("/sys/fs/cgroup", read_text("/proc/self/cgroup")).memory_bytes;
   if (limit > 0) bytes = std::min(bytes, limit);
   return bytes;

@@ -49,8 +49,7 @@ TEST_F(MachineTest, VersionOneHierarchies) {
   put("cpu/cpu.cfs_quota_us", "-1\n");
   put("cpu/cpu.cfs_period_us", "100000\n");
   put("memory/docker/x/memory.limit_in_bytes", "536870912\n");
-  const CgroupLimits limits =
-      read_cgroup_limits(folder_.path(), "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n0::/\n");
+  const CgroupLimits limits = read_cgroup_limits(folder_.path(), "4:memory:/docker/x\n3:cpu,cpuacct:/docker/x\n0::/\n");
   EXPECT_DOUBLE_EQ(limits.cores, 0.5);
   EXPECT_EQ(limits.memory_bytes, 536870912u);
 }

@@ -39,9 +39,7 @@ Cached ask_cachestat(int fd, uint64_t begin, uint64_t end) {
 
 }  // namespace
 
-Result<size_t> PosixFile::read_at(uint64_t offset, MutableBytes into) {
-  return read_fully(fd_.get(), offset, into, path_);
-}
+Result<size_t> PosixFile::read_at(uint64_t offset, MutableBytes into) { return read_fully(fd_.get(), offset, into, path_); }
 
 Result<void> PosixFile::write_at(uint64_t offset, std::span<const iovec> pieces) {
   PendingPieces pending;
@@ -126,8 +124,7 @@ Result<void> PosixFile::make_resident(uint64_t offset, size_t length) {
   const uint64_t end = std::min(offset + length, *file_size);
   if (end <= begin) return {};
   void* map = ::mmap(nullptr, end - begin, PROT_READ, MAP_SHARED, fd_.get(), static_cast<off_t>(begin));
-  const bool huge = map != MAP_FAILED && end - begin >= kWorthHugePages &&
-                    ::madvise(map, end - begin, MADV_HUGEPAGE) == 0;
+  const bool huge = map != MAP_FAILED && end - begin >= kWorthHugePages && ::madvise(map, end - begin, MADV_HUGEPAGE) == 0;
   if (!huge) ::readahead(fd_.get(), static_cast<off_t>(begin), end - begin);
   if (map != MAP_FAILED) {
     const int status = ::madvise(map, end - begin, MADV_POPULATE_READ);

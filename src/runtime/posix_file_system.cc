@@ -74,7 +74,8 @@ Result<bool> same_file(int fd, const std::string& path) {
 // Holds the lock of its folder, too.
 class LockFile final : public PosixFile {
  public:
-  LockFile(UniqueFd fd, UniqueFd folder, std::string path) : PosixFile(std::move(fd), std::move(path)), folder_(std::move(folder)) {}
+  LockFile(UniqueFd fd, UniqueFd folder, std::string path)
+      : PosixFile(std::move(fd), std::move(path)), folder_(std::move(folder)) {}
 
  private:
   const UniqueFd folder_;
@@ -84,9 +85,7 @@ class LockFile final : public PosixFile {
 
 PosixFileSystem::PosixFileSystem(FlushEngineKind engine) : engine_kind_(engine) {}
 
-PosixFileSystem::~PosixFileSystem() {
-  stop_writers();
-}
+PosixFileSystem::~PosixFileSystem() { stop_writers(); }
 
 void PosixFileSystem::stop_writers() {
   const std::lock_guard lock(mutex_);
@@ -119,8 +118,7 @@ Result<void> PosixFileSystem::create_directory(const std::string& path) {
 }
 
 Result<void> PosixFileSystem::rename(const std::string& from, const std::string& to) {
-  if (::rename(from.c_str(), to.c_str()) != 0)
-    return fail_errno("cannot rename " + from + " to " + to, errno);
+  if (::rename(from.c_str(), to.c_str()) != 0) return fail_errno("cannot rename " + from + " to " + to, errno);
   return {};
 }
 
@@ -160,8 +158,7 @@ Result<std::vector<DirectoryEntry>> PosixFileSystem::list(const std::string& pat
       return fail_errno("cannot look up " + path + "/" + std::string(name), errno);
     }
     const bool is_directory = S_ISDIR(details.st_mode);
-    entries.push_back(
-        {std::string(name), is_directory, is_directory ? 0 : static_cast<uint64_t>(details.st_size)});
+    entries.push_back({std::string(name), is_directory, is_directory ? 0 : static_cast<uint64_t>(details.st_size)});
   }
   std::ranges::sort(entries, {}, &DirectoryEntry::name);
   return entries;
@@ -194,8 +191,7 @@ Result<void> PosixFileSystem::sync_file_system(const std::string& path) {
 
 Result<uint64_t> PosixFileSystem::free_bytes(const std::string& path) {
   struct statvfs space{};
-  if (::statvfs(path.c_str(), &space) != 0)
-    return fail_errno("cannot ask for the free space of " + path, errno);
+  if (::statvfs(path.c_str(), &space) != 0) return fail_errno("cannot ask for the free space of " + path, errno);
   return uint64_t{space.f_bavail} * space.f_frsize;
 }
 

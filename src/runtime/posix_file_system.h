@@ -38,8 +38,7 @@ class PosixFileSystem final : public FileSystem {
   Result<uint64_t> free_bytes(const std::string& path) override;
   Result<uint64_t> total_bytes(const std::string& path) override;
   Result<std::unique_ptr<File>> lock(const std::string& path) override;
-  Result<std::unique_ptr<DurableWriter>> durable_writer(const std::string& path, Loop& loop,
-                                                        bool flush_to_device) override;
+  Result<std::unique_ptr<DurableWriter>> durable_writer(const std::string& path, Loop& loop, bool flush_to_device) override;
 
  private:
   Result<FlushEngine*> engine_of(Loop& loop);

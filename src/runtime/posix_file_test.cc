@@ -38,8 +38,7 @@ TEST_F(PosixFileTest, WritesAndReads) {
   const auto file = open("f", {.write = true, .create = true});
   ASSERT_TRUE(file->write_at(0, as_bytes("hello world")));
   const std::string a = "HE", b = "", c = "LLO";
-  const iovec pieces[] = {
-      {const_cast<char*>(a.data()), 2}, {const_cast<char*>(b.data()), 0}, {const_cast<char*>(c.data()), 3}};
+  const iovec pieces[] = {{const_cast<char*>(a.data()), 2}, {const_cast<char*>(b.data()), 0}, {const_cast<char*>(c.data()), 3}};
   ASSERT_TRUE(file->write_at(0, std::span<const iovec>(pieces)));
   ASSERT_TRUE(file->sync());
   EXPECT_EQ(read(*file, 0, 100), "HELLO world");
@@ -193,7 +192,8 @@ TEST_F(PosixFileTest, Directories) {
 TEST_F(PosixFileTest, OnlyRegularFilesAreOpened) {
   const std::string path = folder_.path("special");
   const auto expect_refused = [&](const char* kind) {
-    for (const OpenFlags flags : {OpenFlags{}, OpenFlags{.write = true}, OpenFlags{.write = true, .create = true, .direct = true}}) {
+    for (const OpenFlags flags :
+         {OpenFlags{}, OpenFlags{.write = true}, OpenFlags{.write = true, .create = true, .direct = true}}) {
       const auto file = files().open(path, flags);
       ASSERT_FALSE(file) << kind;
       EXPECT_THAT(file.error().message, ::testing::HasSubstr(std::string("it is a ") + kind + ", not a regular file"));

@@ -12,8 +12,7 @@ constexpr unsigned kPoolThreadsMax = 4;
 }
 
 RealRuntime::RealRuntime(RealRuntimeOptions options)
-    : pool_(options.pool_threads != 0 ? options.pool_threads
-                                      : std::min(kPoolThreadsMax, available_cores() + 1)),
+    : pool_(options.pool_threads != 0 ? options.pool_threads : std::min(kPoolThreadsMax, available_cores() + 1)),
       files_(options.flush_engine) {
   const unsigned count = options.loops != 0 ? options.loops : available_cores();
   for (unsigned i = 0; i < count; ++i) {
@@ -25,9 +24,7 @@ RealRuntime::RealRuntime(RealRuntimeOptions options)
   runtime_.pool = &pool_;
 }
 
-RealRuntime::~RealRuntime() {
-  stop();
-}
+RealRuntime::~RealRuntime() { stop(); }
 
 Result<void> RealRuntime::make_threads() {
   if (auto ok = pool_.make_threads(); !ok) return ok;

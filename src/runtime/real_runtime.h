@@ -37,7 +37,7 @@ class RealRuntime {
   RealRuntime& operator=(const RealRuntime&) = delete;
 
   Result<void> make_threads();
-  void run();  // makes them if that was not done
+  void run();           // makes them if that was not done
   void request_stop();  // any thread
   void wait();
   // Tasks not run by then are destroyed, on the calling thread, after all others have ended.

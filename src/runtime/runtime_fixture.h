@@ -51,9 +51,7 @@ inline void forbid_system_call(long number, int os_errno) {
 
 class RuntimeTest : public testing::Test {
  protected:
-  explicit RuntimeTest(RealRuntimeOptions options = {.loops = 2, .pool_threads = 2}) : runtime_(options) {
-    runtime_.run();
-  }
+  explicit RuntimeTest(RealRuntimeOptions options = {.loops = 2, .pool_threads = 2}) : runtime_(options) { runtime_.run(); }
   ~RuntimeTest() override { runtime_.stop(); }
 
   // Runs `work` on a loop and returns what it returns.

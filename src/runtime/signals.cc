@@ -34,9 +34,7 @@ SignalWatch::SignalWatch(EpollLoop& loop, Function<void(int)> on_signal)
       watch_(loop.watch(fd_.get(), EPOLLIN, *this)),
       on_signal_(std::move(on_signal)) {}
 
-SignalWatch::~SignalWatch() {
-  loop_.unwatch(watch_);
-}
+SignalWatch::~SignalWatch() { loop_.unwatch(watch_); }
 
 void SignalWatch::on_events(uint32_t) {
   signalfd_siginfo info{};

@@ -10,18 +10,10 @@
 
 namespace weir::runtime {
 namespace {
-sockaddr_in* v4(SocketAddress& a) {
-  return reinterpret_cast<sockaddr_in*>(&a.storage);
-}
-sockaddr_in6* v6(SocketAddress& a) {
-  return reinterpret_cast<sockaddr_in6*>(&a.storage);
-}
-const sockaddr_in* v4(const SocketAddress& a) {
-  return reinterpret_cast<const sockaddr_in*>(&a.storage);
-}
-const sockaddr_in6* v6(const SocketAddress& a) {
-  return reinterpret_cast<const sockaddr_in6*>(&a.storage);
-}
+sockaddr_in* v4(SocketAddress& a) { return reinterpret_cast<sockaddr_in*>(&a.storage); }
+sockaddr_in6* v6(SocketAddress& a) { return reinterpret_cast<sockaddr_in6*>(&a.storage); }
+const sockaddr_in* v4(const SocketAddress& a) { return reinterpret_cast<const sockaddr_in*>(&a.storage); }
+const sockaddr_in6* v6(const SocketAddress& a) { return reinterpret_cast<const sockaddr_in6*>(&a.storage); }
 
 template <typename Ask>
 SocketAddress ask_kernel(int fd, Ask ask) {
@@ -55,8 +47,7 @@ Endpoint SocketAddress::endpoint() const {
 
 std::string SocketAddress::text() const {
   const Endpoint e = endpoint();
-  return e.host.find(':') == std::string::npos ? fmt::format("{}:{}", e.host, e.port)
-                                               : fmt::format("[{}]:{}", e.host, e.port);
+  return e.host.find(':') == std::string::npos ? fmt::format("{}:{}", e.host, e.port) : fmt::format("[{}]:{}", e.host, e.port);
 }
 
 std::optional<SocketAddress> parse_numeric(const Endpoint& endpoint) {
@@ -88,8 +79,7 @@ Result<std::vector<SocketAddress>> resolve(const Endpoint& endpoint) {
   const int status = ::getaddrinfo(endpoint.host.c_str(), nullptr, &hints, &found);
   if (status == EAI_SYSTEM) return fail_errno("cannot resolve host " + endpoint.host, errno);
   if (status != 0) {
-    return fail(ErrorCode::kNotFound,
-                fmt::format("cannot resolve host {}: {}", endpoint.host, ::gai_strerror(status)));
+    return fail(ErrorCode::kNotFound, fmt::format("cannot resolve host {}: {}", endpoint.host, ::gai_strerror(status)));
   }
   const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> owner(found, ::freeaddrinfo);
   std::vector<SocketAddress> addresses;
@@ -104,11 +94,7 @@ Result<std::vector<SocketAddress>> resolve(const Endpoint& endpoint) {
   return addresses;
 }
 
-SocketAddress local_address(int fd) {
-  return ask_kernel(fd, ::getsockname);
-}
-SocketAddress peer_address(int fd) {
-  return ask_kernel(fd, ::getpeername);
-}
+SocketAddress local_address(int fd) { return ask_kernel(fd, ::getsockname); }
+SocketAddress peer_address(int fd) { return ask_kernel(fd, ::getpeername); }
 
 }  // namespace weir::runtime

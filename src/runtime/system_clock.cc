@@ -17,12 +17,8 @@ int64_t read_ns(clockid_t clock) {
 }
 }  // namespace
 
-int64_t SystemClock::monotonic_ns() const {
-  return read_ns(CLOCK_MONOTONIC);
-}
-int64_t SystemClock::wall_ms() const {
-  return read_ns(CLOCK_REALTIME) / 1'000'000;
-}
+int64_t SystemClock::monotonic_ns() const { return read_ns(CLOCK_MONOTONIC); }
+int64_t SystemClock::wall_ms() const { return read_ns(CLOCK_REALTIME) / 1'000'000; }
 
 SystemRandom::SystemRandom() {
   ssize_t n = 0;

@@ -13,9 +13,7 @@ constexpr int64_t kConnectDeadlineNs = 30 * kSecond;
 TcpConnector::TcpConnector(EpollLoop& loop, Endpoint address, ConnectCallback done)
     : Homebound(loop), loop_(loop), address_(std::move(address)), done_(std::move(done)) {}
 
-TcpConnector::~TcpConnector() {
-  abandon_attempt();
-}
+TcpConnector::~TcpConnector() { abandon_attempt(); }
 
 void TcpConnector::start() {
   const auto self = HomeRef(this);
@@ -24,8 +22,7 @@ void TcpConnector::start() {
     loop_.post([self] { self->try_next(); });  // never calls back before connect() has returned
     return;
   }
-  loop_.pool().submit([self] { self->candidates_ = resolve(self->address_); }, loop_,
-                      [self] { self->try_next(); });
+  loop_.pool().submit([self] { self->candidates_ = resolve(self->address_); }, loop_, [self] { self->try_next(); });
 }
 
 void TcpConnector::try_next() {

@@ -42,15 +42,14 @@ Result<SocketAddress> address_to_bind(const Endpoint& address) {
 }  // namespace
 
 // Resolves a host name in place: listening is part of starting up and answers at once.
-Result<std::unique_ptr<Listener>> TcpListener::open(EpollLoop& loop, BoundAddresses& addresses,
-                                                    const Endpoint& address, AcceptCallback on_accept) {
+Result<std::unique_ptr<Listener>> TcpListener::open(EpollLoop& loop, BoundAddresses& addresses, const Endpoint& address,
+                                                    AcceptCallback on_accept) {
   const Result<SocketAddress> wanted = address_to_bind(address);
   if (!wanted) return std::unexpected(wanted.error());
   Result<UniqueFd> fd = UniqueFd();
   const auto bind_shared = [&]() -> Result<void> {
     fd = bind_stream(*wanted, true);
-    if (fd && ::listen(fd->get(), kBacklog) != 0)
-      fd = fail_errno("cannot listen on " + wanted->text(), errno);
+    if (fd && ::listen(fd->get(), kBacklog) != 0) fd = fail_errno("cannot listen on " + wanted->text(), errno);
     if (!fd) return std::unexpected(fd.error());
     return {};
   };
@@ -61,8 +60,7 @@ Result<std::unique_ptr<Listener>> TcpListener::open(EpollLoop& loop, BoundAddres
   };
   if (wanted->port() == 0) {
     if (const Result<void> bound = bind_shared(); !bound) return std::unexpected(bound.error());
-    const Result<void> counted =
-        addresses.acquire(local_address(fd->get()).text(), [] { return Result<void>{}; });
+    const Result<void> counted = addresses.acquire(local_address(fd->get()).text(), [] { return Result<void>{}; });
     if (!counted) return std::unexpected(counted.error());
   } else {
     const Result<void> ours = addresses.acquire(wanted->text(), prove_free);
@@ -112,8 +110,7 @@ void TcpListener::on_events(uint32_t) {
 bool TcpListener::accept_one() {
   SocketAddress peer;
   peer.length = sizeof peer.storage;
-  UniqueFd fd(::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&peer.storage), &peer.length,
-                        SOCK_NONBLOCK | SOCK_CLOEXEC));
+  UniqueFd fd(::accept4(fd_.get(), reinterpret_cast<sockaddr*>(&peer.storage), &peer.length, SOCK_NONBLOCK | SOCK_CLOEXEC));
   if (fd) {
     shortage_logged_ = false;
     on_accept_(std::make_unique<TcpSocket>(loop_, std::move(fd), peer));

@@ -23,13 +23,9 @@ TcpSocket::TcpSocket(EpollLoop& loop, UniqueFd fd, const SocketAddress& peer)
   watch_ = loop_.watch(fd_.get(), kSocketEvents, *this);
 }
 
-TcpSocket::~TcpSocket() {
-  loop_.unwatch(watch_);
-}
+TcpSocket::~TcpSocket() { loop_.unwatch(watch_); }
 
-void TcpSocket::set_send_buffer(int bytes) {
-  ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
-}
+void TcpSocket::set_send_buffer(int bytes) { ::setsockopt(fd_.get(), SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes); }
 
 void TcpSocket::set_handler(Handler* handler) {
   handler_ = handler;

@@ -47,8 +47,8 @@ class TcpSocket final : public Socket, private EventTarget {
 
 class TcpListener final : public Listener, private EventTarget {
  public:
-  static Result<std::unique_ptr<Listener>> open(EpollLoop& loop, BoundAddresses& addresses,
-                                                const Endpoint& address, AcceptCallback on_accept);
+  static Result<std::unique_ptr<Listener>> open(EpollLoop& loop, BoundAddresses& addresses, const Endpoint& address,
+                                                AcceptCallback on_accept);
   ~TcpListener() override;
 
   Endpoint address() const override { return address_.endpoint(); }

@@ -23,8 +23,7 @@ std::vector<uint8_t> pattern(size_t size, uint64_t from = 0) {
 // A connection's end as a server has it: keeps what it reads, sends what it was given as the socket takes it.
 class Peer : public Socket::Handler {
  public:
-  explicit Peer(std::unique_ptr<Socket> s, size_t read_size = 16384)
-      : socket(std::move(s)), chunk(read_size) {
+  explicit Peer(std::unique_ptr<Socket> s, size_t read_size = 16384) : socket(std::move(s)), chunk(read_size) {
     socket->set_handler(this);
   }
   void on_readable() override {
@@ -339,9 +338,7 @@ TEST_F(TcpSocketTest, AHandlerMayCloseItsSocketInsideACall) {
   client_ended.get_future().wait();
 }
 
-TEST_F(TcpSocketTest, Ipv6) {
-  connect_pair("::1");
-}
+TEST_F(TcpSocketTest, Ipv6) { connect_pair("::1"); }
 
 TEST_F(TcpSocketTest, HostNamesAreResolved) {
   connect_pair("localhost");
@@ -374,14 +371,12 @@ TEST_F(TcpSocketTest, ConnectReportsFailures) {
   };
   const uint16_t port = on_loop(0, [&] { return (*loop(0).listen({"127.0.0.1", 0}, {}))->address().port; });
   EXPECT_EQ(connect_error({"127.0.0.1", port}).os_errno, ECONNREFUSED);
-  EXPECT_NE(connect_error({"no-such-host.invalid", 1}).message.find("no-such-host.invalid"),
-            std::string::npos);
+  EXPECT_NE(connect_error({"no-such-host.invalid", 1}).message.find("no-such-host.invalid"), std::string::npos);
 }
 
 TEST_F(TcpSocketTest, SeveralLoopsListenOnOneAddressButNoOtherProcessDoes) {
   const auto listen = [&](size_t index, uint16_t port) {
-    return on_loop(index,
-                   [&] { return loop(index).listen({"127.0.0.1", port}, [](std::unique_ptr<Socket>) {}); });
+    return on_loop(index, [&] { return loop(index).listen({"127.0.0.1", port}, [](std::unique_ptr<Socket>) {}); });
   };
   auto first = listen(0, 0);
   ASSERT_TRUE(first);
@@ -402,16 +397,13 @@ TEST_F(TcpSocketTest, SeveralLoopsListenOnOneAddressButNoOtherProcessDoes) {
 TEST_F(TcpSocketTest, APausedListenerAcceptsLater) {
   std::vector<std::unique_ptr<Socket>> accepted;
   const Endpoint address = on_loop(0, [&] {
-    auto listener = loop(0).listen({"127.0.0.1", 0},
-                                   [&](std::unique_ptr<Socket> s) { accepted.push_back(std::move(s)); });
+    auto listener = loop(0).listen({"127.0.0.1", 0}, [&](std::unique_ptr<Socket> s) { accepted.push_back(std::move(s)); });
     listener_ = std::move(*listener);
     listener_->pause(true);
     return listener_->address();
   });
   std::promise<std::unique_ptr<Socket>> connected;
-  loop(1).post([&] {
-    loop(1).connect(address, [&](Result<std::unique_ptr<Socket>> s) { connected.set_value(std::move(*s)); });
-  });
+  loop(1).post([&] { loop(1).connect(address, [&](Result<std::unique_ptr<Socket>> s) { connected.set_value(std::move(*s)); }); });
   auto client = connected.get_future().get();
   EXPECT_EQ(on_loop(0, [&] { return accepted.size(); }), 0u);
   on_loop(0, [&] { listener_->pause(false); });
@@ -444,9 +436,7 @@ TEST_F(TcpSocketTest, OutOfDescriptorsIsWaitedOutAndLoggedOnce) {
   ::close(lowest_free);
   const rlimit tight{static_cast<rlim_t>(lowest_free) + 1, saved.rlim_max};
   ::setrlimit(RLIMIT_NOFILE, &tight);
-  loop(1).post([&] {
-    loop(1).connect(address, [&](Result<std::unique_ptr<Socket>> s) { connected.set_value(std::move(*s)); });
-  });
+  loop(1).post([&] { loop(1).connect(address, [&](Result<std::unique_ptr<Socket>> s) { connected.set_value(std::move(*s)); }); });
   auto client = connected.get_future().get();
   std::promise<void> waited;
   loop(0).post([&] { loop(0).schedule_after(350 * kMillisecond, [&] { waited.set_value(); }); });

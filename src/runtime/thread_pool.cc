@@ -9,9 +9,7 @@ namespace weir::runtime {
 
 ThreadPool::ThreadPool(unsigned threads) : thread_count_(threads) {}
 
-ThreadPool::~ThreadPool() {
-  stop();
-}
+ThreadPool::~ThreadPool() { stop(); }
 
 Result<void> ThreadPool::make_threads() {
   while (threads_.size() < thread_count_) {

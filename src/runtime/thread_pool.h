@@ -44,8 +44,7 @@ class ThreadPool final : public Pool {
   std::mutex mutex_;  // protects everything below
   std::condition_variable work_ready_;
   std::deque<Job> ready_;
-  std::unordered_map<uint64_t, std::deque<Job>>
-      waiting_;  // by key; present while a job of the key is ready or runs
+  std::unordered_map<uint64_t, std::deque<Job>> waiting_;  // by key; present while a job of the key is ready or runs
   unsigned idle_ = 0;
   bool started_ = false;
   bool stopping_ = false;

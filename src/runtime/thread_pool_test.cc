@@ -78,8 +78,7 @@ TEST(ThreadPoolShutdown, QueuedWorkIsDestroyedUnrun) {
   RealRuntime runtime({.loops = 1, .pool_threads = 1});
   // Never started: everything stays queued.
   for (int i = 0; i < 10; ++i) {
-    runtime.runtime().pool->submit([token] { FAIL(); }, runtime.loop(0), [token] { FAIL(); },
-                                   i % 2 == 0 ? 7 : 0);
+    runtime.runtime().pool->submit([token] { FAIL(); }, runtime.loop(0), [token] { FAIL(); }, i % 2 == 0 ? 7 : 0);
   }
   runtime.stop();
   EXPECT_EQ(token.use_count(), 1);

@@ -47,8 +47,6 @@ Result<std::thread> make_thread(const char* name, unsigned number, Function<void
   }
 }
 
-void set_timer_slack(unsigned long ns) {
-  ::prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0);
-}
+void set_timer_slack(unsigned long ns) { ::prctl(PR_SET_TIMERSLACK, ns, 0, 0, 0); }
 
 }  // namespace weir::runtime

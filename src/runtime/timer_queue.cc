@@ -54,8 +54,7 @@ void TimerQueue::advance(int64_t now_ns) {
     link(kDueList, index);
   }
   const auto now_tick = static_cast<uint64_t>(now_ns / kMillisecond);
-  for (Expiry expiry = next_expiry(); expiry.list != kNil && expiry.tick <= now_tick;
-       expiry = next_expiry()) {
+  for (Expiry expiry = next_expiry(); expiry.list != kNil && expiry.tick <= now_tick; expiry = next_expiry()) {
     tick_ = expiry.tick;
     for (uint32_t index = lists_[expiry.list].head; index != kNil; index = lists_[expiry.list].head) {
       unlink(index);
@@ -175,8 +174,7 @@ void TimerQueue::heap_sift(uint32_t position) {
   for (;;) {
     uint32_t child = 2 * position + 1;
     if (child >= heap_.size()) break;
-    if (child + 1 < heap_.size() && nodes_[heap_[child + 1]].deadline < nodes_[heap_[child]].deadline)
-      ++child;
+    if (child + 1 < heap_.size() && nodes_[heap_[child + 1]].deadline < nodes_[heap_[child]].deadline) ++child;
     if (nodes_[heap_[child]].deadline >= deadline) break;
     heap_set(position, heap_[child]);
     position = child;

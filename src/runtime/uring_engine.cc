@@ -16,8 +16,8 @@ constexpr unsigned kEntries = 32;  // writers of one loop that may submit betwee
 
 int create_ring(io_uring& ring) {
   // Completions are processed when this loop asks for them instead of interrupting it: Linux 6.1.
-  const int status = io_uring_queue_init(
-      kEntries, &ring, IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
+  const int status =
+      io_uring_queue_init(kEntries, &ring, IORING_SETUP_R_DISABLED | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN);
   return status == -EINVAL ? io_uring_queue_init(kEntries, &ring, IORING_SETUP_R_DISABLED) : status;
 }
 
@@ -25,8 +25,7 @@ int create_ring(io_uring& ring) {
 
 Result<std::unique_ptr<UringEngine>> UringEngine::open(EpollLoop& loop) {
   std::unique_ptr<UringEngine> engine(new UringEngine(loop));
-  if (const int status = create_ring(engine->ring_); status < 0)
-    return fail_errno("io_uring is refused", -status);
+  if (const int status = create_ring(engine->ring_); status < 0) return fail_errno("io_uring is refused", -status);
   engine->open_ = true;
   return engine;
 }
@@ -35,9 +34,7 @@ UringEngine::~UringEngine() {
   if (open_) io_uring_queue_exit(&ring_);
 }
 
-void UringEngine::stop() {
-  WEIR_CHECK(free_slots_.size() == under_way_.size());
-}
+void UringEngine::stop() { WEIR_CHECK(free_slots_.size() == under_way_.size()); }
 
 void UringEngine::bind_to_this_thread() {
   WEIR_CHECK(loop_.in_loop());
@@ -69,8 +66,8 @@ void UringEngine::start(size_t slot) {
   io_uring_sqe* entry = io_uring_get_sqe(&ring_);
   WEIR_CHECK(entry != nullptr);  // each entry is submitted at once
   const std::span<iovec> pieces = request.pieces.next();
-  io_uring_prep_writev2(entry, request.fd.get(), pieces.data(), static_cast<unsigned>(pieces.size()),
-                        request.offset, request.rw_flags);
+  io_uring_prep_writev2(entry, request.fd.get(), pieces.data(), static_cast<unsigned>(pieces.size()), request.offset,
+                        request.rw_flags);
   io_uring_sqe_set_data64(entry, slot);
   int submitted = 0;
   do {
@@ -79,9 +76,7 @@ void UringEngine::start(size_t slot) {
   WEIR_CHECK(submitted == 1);
 }
 
-void UringEngine::on_events(uint32_t) {
-  reap(true);
-}
+void UringEngine::on_events(uint32_t) { reap(true); }
 
 void UringEngine::reap(bool report) {
   io_uring_get_events(&ring_);

@@ -84,9 +84,9 @@ struct ProducerEntry {
   int64_t producer_id = kNoProducerId;
   int16_t producer_epoch = -1;
   int32_t coordinator_epoch = -1;
-  int64_t last_timestamp = kNoTimestamp;      // of its last batch or marker; expiry counts from it
-  int64_t transaction_first_offset = -1;      // of the open transaction; -1 without one
-  std::vector<ProducerBatch> batches;         // oldest first, at most five
+  int64_t last_timestamp = kNoTimestamp;  // of its last batch or marker; expiry counts from it
+  int64_t transaction_first_offset = -1;  // of the open transaction; -1 without one
+  std::vector<ProducerBatch> batches;     // oldest first, at most five
   bool operator==(const ProducerEntry&) const = default;
 };
 inline constexpr size_t kProducerBatches = 5;

@@ -27,7 +27,7 @@ std::vector<std::string> DiskNames::split(const std::string& path) {
 
 namespace {
 std::shared_ptr<DiskNode> descend(std::shared_ptr<DiskNode> node, const std::vector<std::string>& parts, size_t count,
-                                  DiskNode::Entries DiskNode::*entries) {
+                                  DiskNode::Entries DiskNode::* entries) {
   for (size_t i = 0; i < count; ++i) {
     const auto next = ((*node).*entries).find(parts[i]);
     if (next == ((*node).*entries).end()) return nullptr;

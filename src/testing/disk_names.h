@@ -25,7 +25,7 @@ struct DiskNode {
   Entries durable_entries;
   // Of a file.
   FileContent content;
-  uint64_t reserved = 0;     // by allocate()
+  uint64_t reserved = 0;  // by allocate()
   uint64_t durable_reserved = 0;
   uint64_t charged = 0;      // against the size limit
   unsigned links = 0;        // visible names: 0 or 1
@@ -65,9 +65,7 @@ class DiskNames {
     std::string from;
     std::shared_ptr<DiskNode> to_directory;  // null for an unlink
     std::string to;
-    bool in(const DiskNode& directory) const {
-      return from_directory.get() == &directory || to_directory.get() == &directory;
-    }
+    bool in(const DiskNode& directory) const { return from_directory.get() == &directory || to_directory.get() == &directory; }
   };
   static void apply(const Change& change);
 

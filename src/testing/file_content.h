@@ -20,8 +20,7 @@ namespace weir::testing {
 // outcomes are drawn often because they are the ones that bugs depend on.
 class Survival {
  public:
-  explicit Survival(SeededRandom& random)
-      : random_(random), shape_(random.below(4)), eighths_(random.between(1, 7)) {}
+  explicit Survival(SeededRandom& random) : random_(random), shape_(random.below(4)), eighths_(random.between(1, 7)) {}
   bool keep() {
     if (shape_ == 0) return false;
     if (shape_ == 1) return true;

@@ -13,14 +13,11 @@
 
 namespace weir::testing {
 
-SimDisk::SimDisk(uint64_t seed, Options options)
-    : options_(options), random_(seed, 1), names_(std::make_unique<DiskNames>()) {}
+SimDisk::SimDisk(uint64_t seed, Options options) : options_(options), random_(seed, 1), names_(std::make_unique<DiskNames>()) {}
 
 SimDisk::~SimDisk() = default;
 
-std::unexpected<Error> SimDisk::died() const {
-  return fail(ErrorCode::kIo, "the simulated process is dead", EIO);
-}
+std::unexpected<Error> SimDisk::died() const { return fail(ErrorCode::kIo, "the simulated process is dead", EIO); }
 
 void SimDisk::trace(DiskOperation operation, const std::string& path, uint64_t detail) {
   trace_.add(static_cast<uint64_t>(operation) << 32 | crc32c(as_bytes(path)));
@@ -30,8 +27,8 @@ void SimDisk::trace(DiskOperation operation, const std::string& path, uint64_t d
 
 int SimDisk::injected(DiskOperation operation, const std::string& path) {
   for (DiskFault& fault : faults_) {
-    const bool wanted = fault.operation == operation ||
-                        (fault.operation == DiskOperation::kAny && operation != DiskOperation::kRead);
+    const bool wanted =
+        fault.operation == operation || (fault.operation == DiskOperation::kAny && operation != DiskOperation::kRead);
     if (!wanted || fault.times == 0 || fnmatch(fault.pattern.c_str(), path.c_str(), 0) != 0) continue;
     if (fault.skip > 0) {
       --fault.skip;

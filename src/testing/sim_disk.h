@@ -60,7 +60,7 @@ enum class Death : uint8_t { kPowerCut, kKill };
 class SimDisk final : public runtime::FileSystem {
  public:
   struct Options {
-    uint64_t size_limit = UINT64_MAX;     // ENOSPC beyond; files count with their full length
+    uint64_t size_limit = UINT64_MAX;  // ENOSPC beyond; files count with their full length
     int64_t durable_write_min_ns = 20'000;
     int64_t durable_write_max_ns = 400'000;
     int64_t durable_write_slow_ns = 15'000'000;  // one in 64 takes up to this long
@@ -148,7 +148,7 @@ class SimDisk final : public runtime::FileSystem {
   std::vector<DiskFault> faults_;
   uint64_t used_bytes_ = 0;
   uint64_t write_points_ = 0;
-  uint64_t cut_at_ = 0;  // write point that ends the life; 0: none
+  uint64_t cut_at_ = 0;        // write point that ends the life; 0: none
   uint64_t failing_sync_ = 0;  // counts down to the sync that fails; 0: none
   uint64_t life_ = 1;
   bool dead_ = false;

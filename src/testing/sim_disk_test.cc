@@ -327,8 +327,8 @@ TEST(SimDisk, CutAtEveryWriteOfAReplacementKeepsOneOfTheTwoVersions) {
       disk.cut_at_write(n);
       bool done = false;
       if (auto file = disk.open("/m.new", kCreate)) {
-        done = (*file)->write_at(0, filled(3000, 2)) && (*file)->sync() && disk.rename("/m.new", "/m") &&
-               disk.sync_directory("/");
+        done =
+            (*file)->write_at(0, filled(3000, 2)) && (*file)->sync() && disk.rename("/m.new", "/m") && disk.sync_directory("/");
       }
       EXPECT_TRUE(disk.dead());
       EXPECT_FALSE(done);

@@ -210,8 +210,8 @@ void SimDurableWriter::write(uint64_t offset, std::span<const iovec> pieces, Fun
   });
 }
 
-void SimDurableWriter::finish(SimDisk& disk, DiskNode& node, const std::string& path, bool flush_to_device,
-                              InFlight& write, Function<void(Result<void>)> done) {
+void SimDurableWriter::finish(SimDisk& disk, DiskNode& node, const std::string& path, bool flush_to_device, InFlight& write,
+                              Function<void(Result<void>)> done) {
   const auto admission = disk.admit(DiskOperation::kDurableWriteEnd, path, write.offset);
   if (!admission || admission->last) return;  // stays in flight, for the cut to decide about
   const std::vector<uint8_t> bytes = node.content.end_write(write.number);

@@ -39,8 +39,7 @@ class SimFile final : public runtime::File {
 
 class SimDurableWriter final : public runtime::DurableWriter {
  public:
-  SimDurableWriter(SimDisk& disk, std::shared_ptr<DiskNode> node, std::string path, runtime::Loop& loop,
-                   bool flush_to_device);
+  SimDurableWriter(SimDisk& disk, std::shared_ptr<DiskNode> node, std::string path, runtime::Loop& loop, bool flush_to_device);
   // A write in flight goes on in the kernel, and lands later; its completion is not called.
   ~SimDurableWriter() override;
   // The memory must stay as it is until `done`: the device reads it at any time in between (checked).

@@ -7,8 +7,7 @@
 
 namespace weir::testing {
 
-SimLoop::SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process,
-                 uint64_t late_ends)
+SimLoop::SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process, uint64_t late_ends)
     : scheduler_(scheduler),
       network_(network),
       random_(seed, 1000 + uint64_t{process} * 1000 + index),
@@ -108,8 +107,7 @@ void SimLoop::at_turn_end(runtime::Task task) {
   wake();
 }
 
-Result<std::unique_ptr<runtime::Listener>> SimLoop::listen(const runtime::Endpoint& address,
-                                                           runtime::AcceptCallback on_accept) {
+Result<std::unique_ptr<runtime::Listener>> SimLoop::listen(const runtime::Endpoint& address, runtime::AcceptCallback on_accept) {
   WEIR_CHECK(in_loop());
   if (dead_) return fail(ErrorCode::kClosed, "the loop is shut down");
   return network_.listen(*this, address, std::move(on_accept));

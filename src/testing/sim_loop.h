@@ -32,8 +32,7 @@ class SimLoop final : public runtime::Loop {
   runtime::TimerId schedule_after(int64_t delay_ns, runtime::Task task) override;
   bool cancel(runtime::TimerId timer) override;
   void at_turn_end(runtime::Task task) override;
-  Result<std::unique_ptr<runtime::Listener>> listen(const runtime::Endpoint& address,
-                                                    runtime::AcceptCallback on_accept) override;
+  Result<std::unique_ptr<runtime::Listener>> listen(const runtime::Endpoint& address, runtime::AcceptCallback on_accept) override;
   void connect(const runtime::Endpoint& address, runtime::ConnectCallback done) override;
 
   uint32_t process() const { return process_; }

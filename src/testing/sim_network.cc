@@ -91,8 +91,7 @@ class SimSocket final : public runtime::Socket {
 
 class SimListener final : public runtime::Listener {
  public:
-  SimListener(SimNetwork& network, std::shared_ptr<SimListenerState> state)
-      : network_(network), state_(std::move(state)) {}
+  SimListener(SimNetwork& network, std::shared_ptr<SimListenerState> state) : network_(network), state_(std::move(state)) {}
   ~SimListener() override {
     network_.remove_listener(*state_);
     state_->open = false;

@@ -30,22 +30,21 @@ class SimNetwork {
     int64_t slow_latency_ns = 10'000'000;  // one in 128
     size_t min_buffer = 2'048;             // capacity of one direction, drawn for each connection
     size_t max_buffer = 262'144;
-    uint64_t partial_one_in = 16;      // reads and writes that move less than they could
-    uint64_t spurious_one_in = 64;     // writes refused though there is room, events without cause
-    uint64_t reset_one_in = 0;         // writes that reset the connection instead
-    uint64_t half_open_one_in = 0;     // connections of a dead process whose peers are never told
+    uint64_t partial_one_in = 16;   // reads and writes that move less than they could
+    uint64_t spurious_one_in = 64;  // writes refused though there is room, events without cause
+    uint64_t reset_one_in = 0;      // writes that reset the connection instead
+    uint64_t half_open_one_in = 0;  // connections of a dead process whose peers are never told
   };
 
   SimNetwork(Scheduler& scheduler, Options options) : scheduler_(scheduler), options_(options) {}
 
-  Result<std::unique_ptr<runtime::Listener>> listen(SimLoop& loop, runtime::Endpoint address,
-                                                    runtime::AcceptCallback on_accept);
+  Result<std::unique_ptr<runtime::Listener>> listen(SimLoop& loop, runtime::Endpoint address, runtime::AcceptCallback on_accept);
   void connect(SimLoop& loop, runtime::Endpoint address, runtime::ConnectCallback done);
 
   // Faults on demand.
-  void reset_all();               // every connection: both ends see ECONNRESET
-  void reset_one();               // one of the established connections, by the seed
-  void freeze(bool frozen);       // nothing arrives any more until thawed; connects wait
+  void reset_all();          // every connection: both ends see ECONNRESET
+  void reset_one();          // one of the established connections, by the seed
+  void freeze(bool frozen);  // nothing arrives any more until thawed; connects wait
   // The process is dead: its listeners are gone, what it had sent arrives up to some byte, peers are reset.
   void end_process(uint32_t process);
 

@@ -64,9 +64,11 @@ class Peer final : public runtime::Socket::Handler {
 struct EchoServer {
   explicit EchoServer(runtime::Runtime world_in) : world(std::move(world_in)) {
     for (runtime::Loop* loop : world.loops) {
-      listeners.push_back(loop->listen({"0.0.0.0", 9092}, [this](std::unique_ptr<runtime::Socket> socket) {
-        peers.push_back(std::make_unique<Peer>(std::move(socket), true));
-      }).value());
+      listeners.push_back(loop->listen({"0.0.0.0", 9092},
+                                       [this](std::unique_ptr<runtime::Socket> socket) {
+                                         peers.push_back(std::make_unique<Peer>(std::move(socket), true));
+                                       })
+                              .value());
     }
     tick();
   }
@@ -122,8 +124,7 @@ TEST(SimRuntime, BytesArriveCompleteAndInOrder) {
   for (uint64_t seed = 1; seed <= 30; ++seed) {
     Conversation talk(seed);
     for (int i = 0; i < 3; ++i) talk.connect();
-    const auto stop =
-        talk.sim.run_until([&] { return talk.clients.size() == 3 && talk.all_answered(); }, 60 * kSecond);
+    const auto stop = talk.sim.run_until([&] { return talk.clients.size() == 3 && talk.all_answered(); }, 60 * kSecond);
     ASSERT_EQ(stop, SimRuntime::Stop::kDone) << "seed " << seed;
   }
 }
@@ -206,10 +207,12 @@ TEST(SimRuntime, PoolKeepsOrderWithinAKeyOnly) {
     SimRuntime sim(seed);
     std::vector<int> keyed, free;
     for (int i = 0; i < 20; ++i) {
-      sim.pool().submit([&, i] {
-        EXPECT_FALSE(sim.loop().in_loop());
-        keyed.push_back(i);
-      }, sim.loop(), [] {}, 42);
+      sim.pool().submit(
+          [&, i] {
+            EXPECT_FALSE(sim.loop().in_loop());
+            keyed.push_back(i);
+          },
+          sim.loop(), [] {}, 42);
       sim.pool().submit([&, i] { free.push_back(i); }, sim.loop(), [&] { EXPECT_TRUE(sim.loop().in_loop()); });
     }
     sim.run_until_idle();
@@ -254,7 +257,8 @@ TEST(SimRuntime, ResetReachesBothEnds) {
 TEST(SimRuntime, ClosedSocketIsSeenAfterItsBytes) {
   Conversation talk(3);
   talk.connect();
-  ASSERT_EQ(talk.sim.run_until([&] { return talk.clients.size() == 1 && talk.all_answered(); }, 60 * kSecond), SimRuntime::Stop::kDone);
+  ASSERT_EQ(talk.sim.run_until([&] { return talk.clients.size() == 1 && talk.all_answered(); }, 60 * kSecond),
+            SimRuntime::Stop::kDone);
   talk.server->peers.clear();
   talk.sim.run_for(kSecond);
   EXPECT_TRUE(talk.clients[0]->closed);

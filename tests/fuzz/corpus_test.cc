@@ -20,14 +20,11 @@ using Target = bool (*)(Bytes);
 
 Raw from_hex(const std::string& hex) {
   Raw out;
-  for (size_t i = 0; i + 1 < hex.size(); i += 2)
-    out.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
+  for (size_t i = 0; i + 1 < hex.size(); i += 2) out.push_back(static_cast<uint8_t>(std::stoi(hex.substr(i, 2), nullptr, 16)));
   return out;
 }
 
-void append(Raw& out, Bytes more) {
-  out.insert(out.end(), more.begin(), more.end());
-}
+void append(Raw& out, Bytes more) { out.insert(out.end(), more.begin(), more.end()); }
 
 // The input whose body is the message: what comes in front depends on the target.
 Raw as_input(const protocol::MessageType& type, int16_t version, size_t stored_index, const Raw& body) {
@@ -163,8 +160,7 @@ TEST(Corpus, RecordBatches) {
 }
 
 TEST(Corpus, NothingAtAll) {
-  for (const Target target : {fuzz_request, fuzz_response, fuzz_stored_message, fuzz_record_batches})
-    EXPECT_FALSE(target({}));
+  for (const Target target : {fuzz_request, fuzz_response, fuzz_stored_message, fuzz_record_batches}) EXPECT_FALSE(target({}));
 }
 
 }  // namespace

@@ -45,8 +45,7 @@ bool check_message(const MessageType& type, int16_t version, Reader& reader) {
 void check_records_of(const BatchHeader& header, Bytes records) {
   const bool contiguous = check_records(header, records, {}) == BatchFault::kNone;
   const bool valid = check_records(header, records, {.contiguous = false}) == BatchFault::kNone;
-  WEIR_CHECK(!contiguous || valid || header.record_count == 0 ||
-             header.last_offset_delta != header.record_count - 1);
+  WEIR_CHECK(!contiguous || valid || header.record_count == 0 || header.last_offset_delta != header.record_count - 1);
   RecordIterator iterator(header, records);
   Record record;
   int32_t count = 0;
@@ -97,8 +96,7 @@ bool fuzz_stored_message(Bytes input) {
     if (type.kind != MessageKind::kRequest && type.kind != MessageKind::kResponse) stored.push_back(&type);
   }
   const MessageType& type = *stored[input[0] % stored.size()];
-  const auto version =
-      static_cast<int16_t>(type.min_version + input[1] % (type.max_version - type.min_version + 1));
+  const auto version = static_cast<int16_t>(type.min_version + input[1] % (type.max_version - type.min_version + 1));
   Arena arena(kMemoryLimit);
   Reader reader(input.subspan(2), arena);
   return check_message(type, version, reader);
@@ -113,14 +111,12 @@ bool fuzz_record_batches(Bytes blob) {
     BatchHeader header;
     // A fuzzer never guesses a CRC, so what lies behind it is tried without.
     check_batch(splitter.batch(), {}, header);
-    if (check_batch(splitter.batch(), {.check_crc = false, .contiguous = false}, header) != BatchFault::kNone)
-      continue;
+    if (check_batch(splitter.batch(), {.check_crc = false, .contiguous = false}, header) != BatchFault::kNone) continue;
     const Bytes records = splitter.batch().subspan(BatchHeader::kSize);
     std::vector<uint8_t> plain;
     if (!header.compressed()) {
       check_records_of(header, records);
-    } else if (decompressor.decompress(header.compression(), records, kMemoryLimit, plain) ==
-               CompressionFault::kNone) {
+    } else if (decompressor.decompress(header.compression(), records, kMemoryLimit, plain) == CompressionFault::kNone) {
       check_records_of(header, plain);
     }
     WEIR_CHECK(plain.size() <= kMemoryLimit);

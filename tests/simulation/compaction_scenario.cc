@@ -26,7 +26,6 @@ constexpr const char* kLogDir = "/data/log";
 constexpr int64_t kDeleteRetentionMs = 40;  // a life is short: some horizons pass in it
 constexpr int64_t kFileDeleteDelayMs = 30;
 
-
 class CompactionScenario final : public Scenario {
  public:
   CompactionScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, CompactionScenarioOptions options)
@@ -146,30 +145,36 @@ void CompactionScenario::step() {
   KeyedLog& log = *logs_[random_.below(logs_.size())];
   switch (random_.below(12)) {
     case 0:
-    case 1: return merge(log);
+    case 1:
+      return merge(log);
     case 2:
-    case 3: return clean();
-    case 4: return repeat(log);
+    case 3:
+      return clean();
+    case 4:
+      return repeat(log);
     case 5:
-    case 6: return consume(log);
-    default: return produce(log);
+    case 6:
+      return consume(log);
+    default:
+      return produce(log);
   }
 }
 
 void CompactionScenario::produce(KeyedLog& log) {
   if (!sending_.insert(&log).second) return consume(log);
   on_loop(log, [this, &log](Partition& partition) {
-    shard(log).append(partition, Slice::copy_of(log.next(random_, oracle_, now_ms())), true, [this, &log](storage::AppendResult result) {
-      sending_.erase(&log);
-      if (result.error == ErrorCode::kNone) {
-        log.acked(result.base_offset, oracle_, now_ms());
-      } else if (result.error == ErrorCode::kKafkaStorageError) {
-        fail_life("append refused: " + result.message);
-      } else {
-        oracle_.violation(fmt::format("a producer got error {} ({})", static_cast<int>(result.error), result.message));
-      }
-      finished();
-    });
+    shard(log).append(
+        partition, Slice::copy_of(log.next(random_, oracle_, now_ms())), true, [this, &log](storage::AppendResult result) {
+          sending_.erase(&log);
+          if (result.error == ErrorCode::kNone) {
+            log.acked(result.base_offset, oracle_, now_ms());
+          } else if (result.error == ErrorCode::kKafkaStorageError) {
+            fail_life("append refused: " + result.message);
+          } else {
+            oracle_.violation(fmt::format("a producer got error {} ({})", static_cast<int>(result.error), result.message));
+          }
+          finished();
+        });
   });
 }
 

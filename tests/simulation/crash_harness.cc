@@ -100,10 +100,15 @@ class Run {
     if (result_.lives + 1 >= options_.lives_max) return;
     // Recovery writes little: early cuts are drawn more often.
     switch (random_.below(4)) {
-      case 0: return sim_.disk().cut_at_write(random_.between(1, 8));
-      case 1: return sim_.disk().cut_at_write(random_.between(1, options_.later_cut_max));
-      case 2: cut_when_verified_ = true; return;
-      default: return;
+      case 0:
+        return sim_.disk().cut_at_write(random_.between(1, 8));
+      case 1:
+        return sim_.disk().cut_at_write(random_.between(1, options_.later_cut_max));
+      case 2:
+        cut_when_verified_ = true;
+        return;
+      default:
+        return;
     }
   }
 

@@ -47,20 +47,20 @@ using ScenarioFactory =
 
 struct CrashOptions {
   testing::SimRuntime::Options runtime = {};
-  unsigned lives_max = 4;                                  // the last one is never cut
-  int64_t phase_max_ns = 600 * runtime::kSecond;           // virtual; a phase that takes longer hangs
-  uint64_t later_cut_max = 60;                             // later lives are cut within so many writes
-  bool failing_disk = false;                               // syncs and writes fail now and then
+  unsigned lives_max = 4;                                   // the last one is never cut
+  int64_t phase_max_ns = 600 * runtime::kSecond;            // virtual; a phase that takes longer hangs
+  uint64_t later_cut_max = 60;                              // later lives are cut within so many writes
+  bool failing_disk = false;                                // syncs and writes fail now and then
   std::function<void(const std::string&)> trace = nullptr;  // a line per event, for a single run
 };
 
 struct CrashRun {
   uint64_t seed = 0;
-  uint64_t cut = 0;       // 0: no cut
+  uint64_t cut = 0;          // 0: no cut
   bool cut_reached = false;  // the first life died at its n-th write
   bool exhausted = false;    // the first life ended as planned: it has fewer than n writes
   unsigned lives = 0;
-  uint64_t writes = 0;    // write points of all lives
+  uint64_t writes = 0;  // write points of all lives
   uint64_t facts = 0;
   std::map<std::string, uint64_t> happened;
   uint64_t trace_hash = 0;

@@ -158,8 +158,8 @@ TEST_P(CrashHarnessFinds, TheBug) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Bugs, CrashHarnessFinds,
-                         ::testing::Values(Bug::kAckBeforeSync, Bug::kNoDirectorySync, Bug::kNoChecksum,
-                                           Bug::kServesPageCache, Bug::kIgnoresSyncError));
+                         ::testing::Values(Bug::kAckBeforeSync, Bug::kNoDirectorySync, Bug::kNoChecksum, Bug::kServesPageCache,
+                                           Bug::kIgnoresSyncError));
 
 TEST(CrashHarness, HangsAreReported) {
   class Hanging final : public Scenario {
@@ -195,18 +195,21 @@ TEST(Oracle, JudgesRecords) {
   EXPECT_GT(judge([&](Oracle& o) { o.found(p, {0, 4, {{0, 100}, {1, 101}, {3, 103}}}); }), 0u);  // a hole
   EXPECT_GT(judge([&](Oracle& o) { o.found(p, {1, 2, {{1, 101}}}); }), 0u);                      // deleted by nobody
   EXPECT_EQ(judge([&](Oracle& o) {
-    o.delete_requested(p, 1);
-    o.found(p, {1, 2, {{1, 101}}});
-  }), 0u);
+              o.delete_requested(p, 1);
+              o.found(p, {1, 2, {{1, 101}}});
+            }),
+            0u);
   EXPECT_GT(judge([&](Oracle& o) {
-    o.delete_requested(p, 1);
-    o.delete_acked(p, 1);
-    o.found(p, {0, 2, {{0, 100}, {1, 101}}});
-  }), 0u);
+              o.delete_requested(p, 1);
+              o.delete_acked(p, 1);
+              o.found(p, {0, 2, {{0, 100}, {1, 101}}});
+            }),
+            0u);
   EXPECT_GT(judge([&](Oracle& o) {
-    o.producer_acked(p, 7, 0, 0, 0);
-    o.producer_acked(p, 7, 0, 0, 1);
-  }), 0u);
+              o.producer_acked(p, 7, 0, 0, 0);
+              o.producer_acked(p, 7, 0, 0, 1);
+            }),
+            0u);
 }
 
 TEST(Oracle, JudgesTopicsIdsCountersAndValues) {
@@ -216,16 +219,56 @@ TEST(Oracle, JudgesTopicsIdsCountersAndValues) {
     collect(oracle);
     return oracle.violations().size();
   };
-  EXPECT_GT(judge([&](Oracle& o) { o.topic_created(a); o.topics_found({}); }), 0u);
-  EXPECT_EQ(judge([&](Oracle& o) { o.topic_created(a); o.topic_delete_requested(a); o.topics_found({}); }), 0u);
-  EXPECT_GT(judge([&](Oracle& o) { o.topic_created(a); o.topic_deleted(a); o.topics_found({a}); }), 0u);
-  EXPECT_EQ(judge([&](Oracle& o) { o.topic_create_requested(b); o.topics_found({b}); }), 0u);
+  EXPECT_GT(judge([&](Oracle& o) {
+              o.topic_created(a);
+              o.topics_found({});
+            }),
+            0u);
+  EXPECT_EQ(judge([&](Oracle& o) {
+              o.topic_created(a);
+              o.topic_delete_requested(a);
+              o.topics_found({});
+            }),
+            0u);
+  EXPECT_GT(judge([&](Oracle& o) {
+              o.topic_created(a);
+              o.topic_deleted(a);
+              o.topics_found({a});
+            }),
+            0u);
+  EXPECT_EQ(judge([&](Oracle& o) {
+              o.topic_create_requested(b);
+              o.topics_found({b});
+            }),
+            0u);
   EXPECT_GT(judge([&](Oracle& o) { o.topics_found({b}); }), 0u);
-  EXPECT_GT(judge([&](Oracle& o) { o.id_allocated("producer id", 1); o.id_allocated("producer id", 1); }), 0u);
-  EXPECT_EQ(judge([&](Oracle& o) { o.never_back("epoch", 1); o.never_back("epoch", 1); o.never_back("epoch", 4); }), 0u);
-  EXPECT_GT(judge([&](Oracle& o) { o.never_back("epoch", 4); o.never_back("epoch", 3); }), 0u);
-  EXPECT_EQ(judge([&](Oracle& o) { o.value_requested("k", "1"); o.value_found("k", ""); }), 0u);
-  EXPECT_GT(judge([&](Oracle& o) { o.value_requested("k", "1"); o.value_acked("k", "1"); o.value_found("k", ""); }), 0u);
+  EXPECT_GT(judge([&](Oracle& o) {
+              o.id_allocated("producer id", 1);
+              o.id_allocated("producer id", 1);
+            }),
+            0u);
+  EXPECT_EQ(judge([&](Oracle& o) {
+              o.never_back("epoch", 1);
+              o.never_back("epoch", 1);
+              o.never_back("epoch", 4);
+            }),
+            0u);
+  EXPECT_GT(judge([&](Oracle& o) {
+              o.never_back("epoch", 4);
+              o.never_back("epoch", 3);
+            }),
+            0u);
+  EXPECT_EQ(judge([&](Oracle& o) {
+              o.value_requested("k", "1");
+              o.value_found("k", "");
+            }),
+            0u);
+  EXPECT_GT(judge([&](Oracle& o) {
+              o.value_requested("k", "1");
+              o.value_acked("k", "1");
+              o.value_found("k", "");
+            }),
+            0u);
 }
 
 }  // namespace

@@ -91,8 +91,9 @@ std::string shown(SimRuntime& sim, apps::Server& server) {
       const storage::PartitionId id = topic->partition(i);
       const storage::Partition* partition = server.broker().shard(server.broker().owner(id)).log.find(id);
       if (!partition) continue;
-      all += fmt::format("\n  {}: {} to {}, epoch {}, {} segments{}", i, partition->log_start_offset(), partition->high_watermark(),
-                         partition->leader_epoch(), partition->manifest().segments.size(), partition->offline_reason());
+      all +=
+          fmt::format("\n  {}: {} to {}, epoch {}, {} segments{}", i, partition->log_start_offset(), partition->high_watermark(),
+                      partition->leader_epoch(), partition->manifest().segments.size(), partition->offline_reason());
     }
     all += "\n";
   }
@@ -144,7 +145,8 @@ class World {
   }
   void produce(const std::string& name, int32_t index, int count) {
     for (int i = 0; i < count; ++i) {
-      const std::vector<uint8_t> bytes = LogProducer::plain(find(name).partition(index), random_, sent_, sim.clock().wall_ms()).bytes;
+      const std::vector<uint8_t> bytes =
+          LogProducer::plain(find(name).partition(index), random_, sent_, sim.clock().wall_ms()).bytes;
       protocol::ProduceRequest::PartitionProduceData data;
       data.index = index;
       data.records.data = bytes;

@@ -33,17 +33,18 @@ class KafkaClient final : public runtime::Socket::Handler {
     request.encode(writer, version);
     writer.end_frame(frame);
     WEIR_CHECK(writer.ok());
-    send(as_string(writer.bytes()), [version, expected = correlation_, done = std::move(done)](const std::string* frame_bytes) mutable {
-      if (!frame_bytes) return done(nullptr);
-      protocol::Arena arena;
-      protocol::Reader reader(as_bytes(*frame_bytes), arena);
-      protocol::ResponseHeader answered;
-      answered.decode(reader, protocol::response_header_version(key, version));
-      Response response;
-      response.decode(reader, version);
-      WEIR_CHECK(reader.ok() && reader.remaining().empty() && answered.correlation_id == expected);
-      done(&response);
-    });
+    send(as_string(writer.bytes()),
+         [version, expected = correlation_, done = std::move(done)](const std::string* frame_bytes) mutable {
+           if (!frame_bytes) return done(nullptr);
+           protocol::Arena arena;
+           protocol::Reader reader(as_bytes(*frame_bytes), arena);
+           protocol::ResponseHeader answered;
+           answered.decode(reader, protocol::response_header_version(key, version));
+           Response response;
+           response.decode(reader, version);
+           WEIR_CHECK(reader.ok() && reader.remaining().empty() && answered.correlation_id == expected);
+           done(&response);
+         });
   }
 
   // Gives the connection up, with what waits to be sent: the client that was in the middle of it is gone.

@@ -14,8 +14,8 @@ Result<std::unique_ptr<LogEngine>> LogEngine::open(testing::SimRuntime& sim, con
     if (auto synced = world.files->sync_directory(parent); !synced) return std::unexpected(synced.error());
   }
   // In every other world the background is held back all the time, so that lives end between two pieces of a merge as well.
-  engine->throttle = std::make_unique<storage::BackgroundThrottle>(
-      *world.clock, *world.loops[0], storage::BackgroundThrottleOptions{.held_piece_bytes = 4096});
+  engine->throttle = std::make_unique<storage::BackgroundThrottle>(*world.clock, *world.loops[0],
+                                                                   storage::BackgroundThrottleOptions{.held_piece_bytes = 4096});
   if (sim.seed() % 2 == 1) engine->throttle->calibrate(1, 1);
   auto store = storage::LocalSegmentStore::open(*world.files, *world.pool, *world.clock,
                                                 {.log_dir = options.log_dir, .throttle = engine->throttle.get()});

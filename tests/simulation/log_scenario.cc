@@ -141,11 +141,10 @@ void LogScenario::start() {
   options.wal_file_bytes = 1 << 20;
   options.shard.unmerged_bytes_max = 3 << 20;
   options.shard.tail_cache_bytes = 64 * 1024;
-  auto engine = LogEngine::open(sim_, options, random_,
-                                [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
-                                  if (!living_.contains(id)) return storage::KnownPartition{.deleted = true};
-                                  return storage::KnownPartition{config(), leader_epoch_};
-                                });
+  auto engine = LogEngine::open(sim_, options, random_, [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
+    if (!living_.contains(id)) return storage::KnownPartition{.deleted = true};
+    return storage::KnownPartition{config(), leader_epoch_};
+  });
   if (!engine) {
     if (!sim_.server_died()) fail_life("cannot start: " + engine.error().message);
     return;
@@ -179,15 +178,22 @@ void LogScenario::step() {
   std::advance(chosen, random_.below(living_.size()));
   const PartitionId id = chosen->first;
   switch (random_.below(16)) {
-    case 0: return merge(id);
-    case 1: return options_.retention ? retain(id) : delete_some(id);
-    case 2: return options_.topics_come_and_go && random_.one_in(3) ? replace_topic() : produce(id);
-    case 3: return repeat(id);
+    case 0:
+      return merge(id);
+    case 1:
+      return options_.retention ? retain(id) : delete_some(id);
+    case 2:
+      return options_.topics_come_and_go && random_.one_in(3) ? replace_topic() : produce(id);
+    case 3:
+      return repeat(id);
     case 4:
     case 5:
-    case 6: return consume(id, -1);
-    case 7: return options_.retention && random_.one_in(3) ? delete_some(id) : options_.retention ? retain(id) : produce(id);
-    default: return produce(id);
+    case 6:
+      return consume(id, -1);
+    case 7:
+      return options_.retention && random_.one_in(3) ? delete_some(id) : options_.retention ? retain(id) : produce(id);
+    default:
+      return produce(id);
   }
 }
 
@@ -200,12 +206,13 @@ void LogScenario::produce(const PartitionId& id) {
   }
   OutgoingBatch batch = LogProducer::plain(id, random_, oracle_, sim_.clock().wall_ms());
   on_loop(id, [this, id, batch = std::move(batch)](Partition& partition) mutable {
-    shard(id).append(partition, Slice::copy_of(batch.bytes), true, [this, id, batch = std::move(batch)](storage::AppendResult result) {
-      for (size_t i = 0; result.error == ErrorCode::kNone && i < batch.payloads.size(); ++i) {
-        oracle_.acked(name_of(id), result.base_offset + static_cast<int64_t>(i), batch.payloads[i]);
-      }
-      finished();
-    });
+    shard(id).append(partition, Slice::copy_of(batch.bytes), true,
+                     [this, id, batch = std::move(batch)](storage::AppendResult result) {
+                       for (size_t i = 0; result.error == ErrorCode::kNone && i < batch.payloads.size(); ++i) {
+                         oracle_.acked(name_of(id), result.base_offset + static_cast<int64_t>(i), batch.payloads[i]);
+                       }
+                       finished();
+                     });
   });
 }
 
@@ -346,10 +353,12 @@ void LogScenario::note_retention(const PartitionId& id, int64_t log_start) {
 }
 
 void LogScenario::merge(const PartitionId& id) {
-  on_loop(id, [this, id](Partition&) { shard(id).merge_all([this](Result<void> merged) {
-    if (!merged) fail_life("merge: " + merged.error().message);
-    finished();
-  }); });
+  on_loop(id, [this, id](Partition&) {
+    shard(id).merge_all([this](Result<void> merged) {
+      if (!merged) fail_life("merge: " + merged.error().message);
+      finished();
+    });
+  });
 }
 
 // The metadata loses one topic and gains another; the metadata itself is not under test here.

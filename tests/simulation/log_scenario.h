@@ -7,7 +7,7 @@
 namespace weir::simulation {
 
 struct LogScenarioOptions {
-  unsigned steps = 60;           // of the workload, per life
+  unsigned steps = 60;  // of the workload, per life
   bool topics_come_and_go = true;
   bool retention = false;  // by time and size; else DeleteRecords alone
 };

@@ -61,14 +61,32 @@ std::optional<Arguments> parse(int count, char** words) {
   Arguments arguments;
   for (int i = 1; i < count; ++i) {
     const std::string_view flag = words[i];
-    if (flag == "--failing-disk") { arguments.failing_disk = true; continue; }
-    if (flag == "--trace") { arguments.trace = true; continue; }
-    if (flag == "--verbose") { arguments.verbose = true; continue; }
-    if (flag == "--first") { arguments.first = true; continue; }
+    if (flag == "--failing-disk") {
+      arguments.failing_disk = true;
+      continue;
+    }
+    if (flag == "--trace") {
+      arguments.trace = true;
+      continue;
+    }
+    if (flag == "--verbose") {
+      arguments.verbose = true;
+      continue;
+    }
+    if (flag == "--first") {
+      arguments.first = true;
+      continue;
+    }
     if (++i == count) return std::nullopt;
     const std::string_view value = words[i];
-    if (flag == "--scenario") { arguments.scenario = value; continue; }
-    if (flag == "--ci") { arguments.ci = value; continue; }
+    if (flag == "--scenario") {
+      arguments.scenario = value;
+      continue;
+    }
+    if (flag == "--ci") {
+      arguments.ci = value;
+      continue;
+    }
     const size_t dash = flag == "--seeds" ? value.find('-') : std::string_view::npos;
     const auto first = number(value.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : number(value.substr(dash + 1));
@@ -159,10 +177,8 @@ int main(int count, char** words) {
     return 0;
   }
   const auto arguments = parse(count, words);
-  const std::map<std::string, ScenarioFactory> scenarios{{"compaction", compaction_scenario()},
-                                                         {"log", log_scenario()},
-                                                         {"meta", meta_scenario()},
-                                                         {"server", server_scenario()}};
+  const std::map<std::string, ScenarioFactory> scenarios{
+      {"compaction", compaction_scenario()}, {"log", log_scenario()}, {"meta", meta_scenario()}, {"server", server_scenario()}};
   if (!arguments || (arguments->scenario != "all" && !scenarios.contains(arguments->scenario))) {
     fmt::print("{}", kUsage);
     return 2;

@@ -77,9 +77,12 @@ class MetaScenario final : public Scenario {
   void step() {
     --left_;
     switch (random_.below(8)) {
-      case 0: return allocate_block();
-      case 1: return put_pair();
-      default: return put("/keys/" + std::to_string(random_.below(12)));
+      case 0:
+        return allocate_block();
+      case 1:
+        return put_pair();
+      default:
+        return put("/keys/" + std::to_string(random_.below(12)));
     }
   }
 
@@ -132,13 +135,14 @@ class MetaScenario final : public Scenario {
   void transact(const std::string& key, MetaTransaction transaction, Function<void(const MetaOutcome&)> done) {
     busy_.insert(key);
     sim_.loop().post([this, key, transaction = std::move(transaction), done = std::move(done)]() mutable {
-      store_->transact(std::move(transaction), sim_.loop(), [this, key, done = std::move(done)](Result<MetaOutcome> outcome) mutable {
-        busy_.erase(key);
-        if (!outcome) return note(outcome.error());
-        oracle_.never_back("revision", outcome->revision);
-        done(*outcome);
-        fill();
-      });
+      store_->transact(std::move(transaction), sim_.loop(),
+                       [this, key, done = std::move(done)](Result<MetaOutcome> outcome) mutable {
+                         busy_.erase(key);
+                         if (!outcome) return note(outcome.error());
+                         oracle_.never_back("revision", outcome->revision);
+                         done(*outcome);
+                         fill();
+                       });
     });
   }
 

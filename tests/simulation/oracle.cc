@@ -10,9 +10,7 @@
 
 namespace weir::simulation {
 
-uint64_t payload_hash(Bytes payload) {
-  return testing::mix(uint64_t{crc32c(payload)} << 32 ^ payload.size());
-}
+uint64_t payload_hash(Bytes payload) { return testing::mix(uint64_t{crc32c(payload)} << 32 ^ payload.size()); }
 
 std::string Oracle::name(const TopicPartition& partition) {
   return fmt::format("{}-{}", partition.topic.to_string(), partition.index);

@@ -40,8 +40,8 @@ class ServerOnABadDisk : public ::testing::Test {
     apps::ServerOptions options;
     options.data_dir = "/data";
     options.max_memory_bytes = 64 << 20;
-    for (const auto& [key, value] : {std::pair{"listeners", "PLAINTEXT://0.0.0.0:9092"},
-                                     std::pair{"advertised.listeners", "PLAINTEXT://127.0.0.1:9092"}}) {
+    for (const auto& [key, value] :
+         {std::pair{"listeners", "PLAINTEXT://0.0.0.0:9092"}, std::pair{"advertised.listeners", "PLAINTEXT://127.0.0.1:9092"}}) {
       ASSERT_TRUE(options.config.set(key, value));
     }
     auto server = apps::Server::start(world_, std::move(options));

@@ -28,10 +28,9 @@ void ServerScenario::start() {
   apps::ServerOptions options;
   options.data_dir = "/data";
   options.max_memory_bytes = 64 << 20;
-  for (const auto& [key, value] : {std::pair{"listeners", "PLAINTEXT://0.0.0.0:9092"},
-                                   std::pair{"advertised.listeners", "PLAINTEXT://127.0.0.1:9092"},
-                                   std::pair{"offsets.topic.num.partitions", "2"},
-                                   std::pair{"auto.create.topics.enable", "false"}}) {
+  for (const auto& [key, value] :
+       {std::pair{"listeners", "PLAINTEXT://0.0.0.0:9092"}, std::pair{"advertised.listeners", "PLAINTEXT://127.0.0.1:9092"},
+        std::pair{"offsets.topic.num.partitions", "2"}, std::pair{"auto.create.topics.enable", "false"}}) {
     if (auto set = options.config.set(key, value); !set) return fail_life(set.error().message);
   }
   auto server = apps::Server::start(world_, std::move(options));
@@ -134,8 +133,7 @@ void ServerScenario::produce(Client& client) {
   if (client.producer && !topics_.contains(client.producer->partition().topic)) client.producer.reset();
   if (!client.producer) return init_producer(client);
   const bool repeat = !client.producer->has_pending() && !client.producer->last().bytes.empty() && random_.one_in(8);
-  const OutgoingBatch& batch =
-      repeat ? client.producer->last() : client.producer->next(random_, oracle_, sim_.clock().wall_ms());
+  const OutgoingBatch& batch = repeat ? client.producer->last() : client.producer->next(random_, oracle_, sim_.clock().wall_ms());
   client.sending = batch.bytes;
   protocol::ProduceRequest::PartitionProduceData data;
   data.index = client.producer->partition().index;

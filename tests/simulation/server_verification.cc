@@ -128,7 +128,8 @@ void ServerScenario::read_all(const PartitionId& id, int64_t from, std::shared_p
     }
     const int64_t next = found->records.empty() ? from : std::max(from, found->records.rbegin()->first + 1);
     if (next < data->high_watermark && next > from) return read_all(id, next, found);
-    if (next < data->high_watermark) return oracle_.violation(fmt::format("Fetch at {} is empty below {}", from, data->high_watermark));
+    if (next < data->high_watermark)
+      return oracle_.violation(fmt::format("Fetch at {} is empty below {}", from, data->high_watermark));
     oracle_.found(name_of(id), *found);
     ranges_[id] = {found->log_start, found->high_watermark};
     --verifying_;

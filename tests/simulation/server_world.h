@@ -108,7 +108,7 @@ class ServerScenario final : public Scenario {
 
   // What the clients know.
   std::map<Uuid, Topic> topics_;
-  std::set<std::string> creating_;  // names asked for without an answer
+  std::set<std::string> creating_;                                      // names asked for without an answer
   std::map<storage::PartitionId, std::pair<int64_t, int64_t>> ranges_;  // log start and high watermark seen last
   unsigned next_name_ = 0;
   struct SeenEpoch {

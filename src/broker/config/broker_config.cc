@@ -36,7 +36,8 @@ Result<void> BrokerConfig::add_file(std::string_view text, std::string_view sour
     if (ok || ++count > kFaultsShown) continue;
     faults += fmt::format("{}{}, line {}: {}", faults.empty() ? "" : "\n", source, property.line, ok.error().message);
   }
-  if (count > kFaultsShown) faults += fmt::format("\n{}: {} wrong", source, counted(count - kFaultsShown, "more line is", "more lines are"));
+  if (count > kFaultsShown)
+    faults += fmt::format("\n{}: {} wrong", source, counted(count - kFaultsShown, "more line is", "more lines are"));
   if (count > 0) return fail(weir::ErrorCode::kInvalid, std::move(faults));
   return {};
 }
@@ -56,16 +57,19 @@ Result<void> BrokerConfig::set(std::string_view name, std::string_view text) {
     if (name.starts_with("listener.name.")) {
       return fail(weir::ErrorCode::kUnsupported,
                   fmt::format("{} cannot be set: settings of one listener, such as those of SASL and TLS, are not available in "
-                              "this version. Take the line out.", name));
+                              "this version. Take the line out.",
+                              name));
     }
     if (is_former_kafka_key(name)) {
-      return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' was a setting of Apache Kafka before version 4 and means nothing any "
-                                                         "more: take the line out", name));
+      return fail(weir::ErrorCode::kInvalid,
+                  fmt::format("'{}' was a setting of Apache Kafka before version 4 and means nothing any "
+                              "more: take the line out",
+                              name));
     }
     const std::string_view near = nearest_broker_key(name);
-    return fail(weir::ErrorCode::kInvalid, near.empty() ? fmt::format("unknown configuration '{}'", name)
-                                                        : fmt::format("unknown configuration '{}'; did you mean '{}'?",
-                                                                      name, near));
+    return fail(weir::ErrorCode::kInvalid, near.empty()
+                                               ? fmt::format("unknown configuration '{}'", name)
+                                               : fmt::format("unknown configuration '{}'; did you mean '{}'?", name, near));
   }
   if (auto ok = check_config_value(*key, value); !ok) return ok;
   const std::string_view default_value = key->default_value ? key->default_value : "";
@@ -187,9 +191,9 @@ Result<void> check_dynamic_configs(const ConfigOverrides& overrides) {
     const ConfigKey* key = find_broker_config_key(name);
     if (!key) {
       const std::string_view near = nearest_broker_key(name);
-      return fail(weir::ErrorCode::kInvalid,
-                  near.empty() ? fmt::format("Unknown broker config name: {}", name)
-                               : fmt::format("Unknown broker config name: {} (did you mean {}?)", name, near));
+      return fail(weir::ErrorCode::kInvalid, near.empty()
+                                                 ? fmt::format("Unknown broker config name: {}", name)
+                                                 : fmt::format("Unknown broker config name: {} (did you mean {}?)", name, near));
     }
     const bool taken = key->support == ConfigSupport::kWorks || (key->support == ConfigSupport::kNoEffect && key->dynamic);
     if (!taken) {

@@ -20,8 +20,7 @@ std::vector<ConfigKey> gather_keys() {
                           cluster_config_keys(), own_config_keys(), internal_config_keys()}) {
     all.insert(all.end(), part.begin(), part.end());
   }
-  std::sort(all.begin(), all.end(),
-            [](const ConfigKey& a, const ConfigKey& b) { return std::string_view(a.name) < b.name; });
+  std::sort(all.begin(), all.end(), [](const ConfigKey& a, const ConfigKey& b) { return std::string_view(a.name) < b.name; });
   return all;
 }
 
@@ -122,7 +121,8 @@ Result<void> check_throttled_replicas(const ConfigKey& key, std::string_view val
   const std::vector<std::string> elements = config_list_elements(value);
   if (elements.size() == 1 && elements[0] == "*") return {};
   if (std::all_of(elements.begin(), elements.end(), is_replica)) return {};
-  return bad(key, value, "It must be the literal '*' or a list of replicas as [partitionId]:[brokerId],[partitionId]:[brokerId],...");
+  return bad(key, value,
+             "It must be the literal '*' or a list of replicas as [partitionId]:[brokerId],[partitionId]:[brokerId],...");
 }
 
 }  // namespace
@@ -130,15 +130,34 @@ Result<void> check_throttled_replicas(const ConfigKey& key, std::string_view val
 std::span<const ConfigKey> broker_config_keys() { return all_keys(); }
 
 bool is_former_kafka_key(std::string_view name) {
-  static constexpr std::string_view kNames[] = {
-      "advertised.host.name", "advertised.port", "broker.id.generation.enable", "control.plane.listener.name",
-      "controlled.shutdown.max.retries", "controlled.shutdown.retry.backoff.ms", "delegation.token.master.key",
-      "enable.zookeeper", "host.name", "inter.broker.protocol.version", "leader.imbalance.per.broker.percentage",
-      "log.cleanup.interval.mins", "log.flush.interval", "log.message.downconversion.enable", "log.message.format.version",
-      "log.message.timestamp.difference.max.ms", "offsets.commit.required.acks", "password.encoder.cipher.algorithm",
-      "password.encoder.iterations", "password.encoder.key.length", "password.encoder.keyfactory.algorithm",
-      "password.encoder.old.secret", "password.encoder.secret", "port", "quota.consumer.default", "quota.producer.default",
-      "replica.lag.max.messages", "reserved.broker.max.id"};
+  static constexpr std::string_view kNames[] = {"advertised.host.name",
+                                                "advertised.port",
+                                                "broker.id.generation.enable",
+                                                "control.plane.listener.name",
+                                                "controlled.shutdown.max.retries",
+                                                "controlled.shutdown.retry.backoff.ms",
+                                                "delegation.token.master.key",
+                                                "enable.zookeeper",
+                                                "host.name",
+                                                "inter.broker.protocol.version",
+                                                "leader.imbalance.per.broker.percentage",
+                                                "log.cleanup.interval.mins",
+                                                "log.flush.interval",
+                                                "log.message.downconversion.enable",
+                                                "log.message.format.version",
+                                                "log.message.timestamp.difference.max.ms",
+                                                "offsets.commit.required.acks",
+                                                "password.encoder.cipher.algorithm",
+                                                "password.encoder.iterations",
+                                                "password.encoder.key.length",
+                                                "password.encoder.keyfactory.algorithm",
+                                                "password.encoder.old.secret",
+                                                "password.encoder.secret",
+                                                "port",
+                                                "quota.consumer.default",
+                                                "quota.producer.default",
+                                                "replica.lag.max.messages",
+                                                "reserved.broker.max.id"};
   return name.starts_with("zookeeper.") || std::ranges::find(kNames, name) != std::end(kNames);
 }
 
@@ -212,15 +231,24 @@ std::vector<std::string> config_list_elements(std::string_view list) {
 
 std::string_view config_type_name(ConfigType type) {
   switch (type) {
-    case ConfigType::kBoolean: return "boolean";
-    case ConfigType::kShort: return "short";
-    case ConfigType::kInt: return "int";
-    case ConfigType::kLong: return "long";
-    case ConfigType::kDouble: return "double";
-    case ConfigType::kString: return "string";
-    case ConfigType::kList: return "list";
-    case ConfigType::kPassword: return "password";
-    case ConfigType::kClass: return "class";
+    case ConfigType::kBoolean:
+      return "boolean";
+    case ConfigType::kShort:
+      return "short";
+    case ConfigType::kInt:
+      return "int";
+    case ConfigType::kLong:
+      return "long";
+    case ConfigType::kDouble:
+      return "double";
+    case ConfigType::kString:
+      return "string";
+    case ConfigType::kList:
+      return "list";
+    case ConfigType::kPassword:
+      return "password";
+    case ConfigType::kClass:
+      return "class";
   }
   return "";
 }

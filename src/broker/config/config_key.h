@@ -45,8 +45,8 @@ struct ConfigKey {
   const char* doc;  // what it does, or why it has no effect or is refused
   int64_t min = kNoMin;
   int64_t max = kNoMax;
-  const char* choices = nullptr;  // "a|b|c"; of a list: each element
-  bool minus_one = false;         // -1 stands for no limit, or the codec's own choice, besides min..max
+  const char* choices = nullptr;    // "a|b|c"; of a list: each element
+  bool minus_one = false;           // -1 stands for no limit, or the codec's own choice, besides min..max
   bool throttled_replicas = false;  // a list of partition:broker, or * alone
   // May be altered while the broker runs, and then acts at once; without effect: is kept and described, as tools expect.
   bool dynamic = false;

@@ -40,9 +40,8 @@ TEST(ConfigKeys, TableIsSortedUniqueAndItsDefaultsAreValid) {
 TEST(TopicConfig, TableIsSortedAndRefersToBrokerKeysThatExist) {
   const auto keys = topic_config_keys();
   EXPECT_EQ(keys.size(), 37u);
-  EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end(), [](const auto& a, const auto& b) {
-    return std::string_view(a.key.name) < b.key.name;
-  }));
+  EXPECT_TRUE(std::is_sorted(keys.begin(), keys.end(),
+                             [](const auto& a, const auto& b) { return std::string_view(a.key.name) < b.key.name; }));
   const BrokerConfig broker;
   for (const TopicConfigKey& key : keys) {
     EXPECT_TRUE(check_config_value(key.key, key.key.default_value)) << key.key.name;
@@ -96,7 +95,8 @@ TEST(TopicConfig, RefusesWhatKafkaRefuses) {
   for (const char* side : {"leader", "follower"}) {
     const std::string key = std::string(side) + ".replication.throttled.replicas";
     for (const char* good : {"", "*", "0:1", "0:1, 12:3", " * "}) EXPECT_TRUE(check_topic_config(key, good)) << good;
-    for (const char* bad : {"none", "0", "0:", ":1", "0:1,*", "*,*", "0:1:2", "-1:1", "a:1"}) EXPECT_FALSE(check_topic_config(key, bad)) << bad;
+    for (const char* bad : {"none", "0", "0:", ":1", "0:1,*", "*,*", "0:1:2", "-1:1", "a:1"})
+      EXPECT_FALSE(check_topic_config(key, bad)) << bad;
   }
   EXPECT_FALSE(check_topic_config("remote.storage.enable", "true"));
   EXPECT_TRUE(check_topic_config("remote.storage.enable", "false"));
@@ -274,12 +274,13 @@ TEST(BrokerConfig, NamesKeysWithoutEffect) {
 }
 
 TEST(BrokerConfig, SaysThatKeysOfEarlierKafkasCanGo) {
-  for (const char* name : {"zookeeper.connect", "zookeeper.session.timeout.ms", "inter.broker.protocol.version", "port", "host.name",
-                           "log.message.format.version", "broker.id.generation.enable"}) {
+  for (const char* name : {"zookeeper.connect", "zookeeper.session.timeout.ms", "inter.broker.protocol.version", "port",
+                           "host.name", "log.message.format.version", "broker.id.generation.enable"}) {
     const auto refused = BrokerConfig().set(name, "1");
     ASSERT_FALSE(refused);
-    EXPECT_EQ(refused.error().message, "'" + std::string(name) + "' was a setting of Apache Kafka before version 4 and means nothing any more: "
-                                             "take the line out");
+    EXPECT_EQ(refused.error().message, "'" + std::string(name) +
+                                           "' was a setting of Apache Kafka before version 4 and means nothing any more: "
+                                           "take the line out");
   }
   for (const ConfigKey& key : broker_config_keys()) EXPECT_FALSE(is_former_kafka_key(key.name)) << key.name;
 }
@@ -292,7 +293,8 @@ TEST(BrokerConfig, AnEmptyValueIsSeenInTheMessage) {
 
 TEST(Properties, JavasRules) {
   const auto parsed = parse_properties(
-      "# comment\n  ! another\na=1\nb : 2\nc 3\n  d\\ e = x\\ty \nf=one,\\\n   two\r\ng\\u00e4=\\u20ac\\ud83d\\ude00\nh=\\\\\ni\n");
+      "# comment\n  ! another\na=1\nb : 2\nc 3\n  d\\ e = x\\ty \nf=one,\\\n   "
+      "two\r\ng\\u00e4=\\u20ac\\ud83d\\ude00\nh=\\\\\ni\n");
   ASSERT_TRUE(parsed);
   ASSERT_EQ(parsed->size(), 8u);
   EXPECT_EQ((*parsed)[1].value, "2");

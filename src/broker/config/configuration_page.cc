@@ -81,7 +81,9 @@ std::string resource_section(std::span<const ResourceConfigKey> keys, const char
     for (const ConfigSynonym& synonym : key.synonyms) {
       if (synonym.broker_key) from += fmt::format("{}`{}`", from.empty() ? "" : ", ", synonym.broker_key);
     }
-    const char* note = key.key.support == ConfigSupport::kNoEffect ? "No effect: " : key.key.support == ConfigSupport::kRefused ? "Refused: " : "";
+    const char* note = key.key.support == ConfigSupport::kNoEffect  ? "No effect: "
+                       : key.key.support == ConfigSupport::kRefused ? "Refused: "
+                                                                    : "";
     page += fmt::format("| `{}` | {} | {} | {} | {}{} |\n", key.key.name, type_of(key.key), default_of(key.key), from, note,
                         escape(key.key.doc));
   }
@@ -92,16 +94,21 @@ std::string resource_section(std::span<const ResourceConfigKey> keys, const char
 
 std::string configuration_page() {
   std::string page = kIntroduction;
-  page += resource_section(topic_config_keys(), "Topics",
-                           "Set at creation or with `kafka-configs --entity-type topics`; without an override the broker's key counts.");
-  page += resource_section(group_resource_keys(), "Groups",
-                           "Set with `kafka-configs --entity-type groups`: checked, kept, described and listed. They are for consumer, share and streams "
-                           "groups (KIP-848 and later), which this version does not serve, and are in force once it does; altering one is "
-                           "logged. A classic group takes its timeouts from its members, here as in Kafka, whatever is set.");
-  page += resource_section(client_metrics_keys(), "Client metrics",
-                           "Subscriptions (KIP-714), set with `kafka-configs --entity-type client-metrics` or `kafka-client-metrics`. As long as there "
-                           "is none, clients are not told that they could push metrics: those that connected before push after they "
-                           "connect anew, Java clients after they are started anew.");
+  page += resource_section(
+      topic_config_keys(), "Topics",
+      "Set at creation or with `kafka-configs --entity-type topics`; without an override the broker's key counts.");
+  page += resource_section(
+      group_resource_keys(), "Groups",
+      "Set with `kafka-configs --entity-type groups`: checked, kept, described and listed. They are for consumer, share and "
+      "streams "
+      "groups (KIP-848 and later), which this version does not serve, and are in force once it does; altering one is "
+      "logged. A classic group takes its timeouts from its members, here as in Kafka, whatever is set.");
+  page +=
+      resource_section(client_metrics_keys(), "Client metrics",
+                       "Subscriptions (KIP-714), set with `kafka-configs --entity-type client-metrics` or "
+                       "`kafka-client-metrics`. As long as there "
+                       "is none, clients are not told that they could push metrics: those that connected before push after they "
+                       "connect anew, Java clients after they are started anew.");
   page += broker_section(ConfigSupport::kWorks, "Broker keys that work");
   page += broker_section(ConfigSupport::kNoEffect, "Broker keys without effect");
   page += broker_section(ConfigSupport::kRefused, "Broker keys that are refused");

@@ -38,8 +38,7 @@ Result<std::map<std::string, std::string>> parse_protocol_map(std::string_view t
   auto ok = for_each_part(text, [&](std::string_view part) -> Result<void> {
     const size_t colon = part.find(':');
     if (colon == std::string_view::npos) {
-      return fail(weir::ErrorCode::kInvalid,
-                  fmt::format("listener.security.protocol.map: '{}' is not NAME:PROTOCOL", part));
+      return fail(weir::ErrorCode::kInvalid, fmt::format("listener.security.protocol.map: '{}' is not NAME:PROTOCOL", part));
     }
     result[upper_case(trim(part.substr(0, colon)))] = upper_case(trim(part.substr(colon + 1)));
     return {};
@@ -54,7 +53,8 @@ bool all_interfaces(std::string_view host) { return host.empty() || host == "0.0
 
 Result<runtime::Endpoint> parse_endpoint(std::string_view text) {
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos || colon + 1 == text.size()) return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' has no port", text));
+  if (colon == std::string_view::npos || colon + 1 == text.size())
+    return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' has no port", text));
   std::string_view host = text.substr(0, colon);
   const std::string_view port_text = text.substr(colon + 1);
   if (!host.empty() && host.front() == '[') {
@@ -120,8 +120,7 @@ Result<std::vector<ListenerInfo>> combine_listeners(std::string_view listeners, 
     const auto protocol = protocols->find(text.name);
     if (protocol == protocols->end()) {
       return fail(weir::ErrorCode::kInvalid,
-                  fmt::format("listener {}: listener.security.protocol.map does not say which protocol it speaks",
-                              text.name));
+                  fmt::format("listener {}: listener.security.protocol.map does not say which protocol it speaks", text.name));
     }
     info.security_protocol = protocol->second;
     info.bound = text.endpoint;

@@ -101,8 +101,8 @@ Result<std::string> unescape(std::string_view text, int line) {
     }
     i += 4;
     uint32_t low = 0;
-    const bool pair = code >= 0xd800 && code < 0xdc00 && text.substr(i + 1, 2) == "\\u" &&
-                      parse_hex4(text.substr(i + 3), low) && low >= 0xdc00 && low < 0xe000;
+    const bool pair = code >= 0xd800 && code < 0xdc00 && text.substr(i + 1, 2) == "\\u" && parse_hex4(text.substr(i + 3), low) &&
+                      low >= 0xdc00 && low < 0xe000;
     if (pair) {
       code = 0x10000 + ((code - 0xd800) << 10) + (low - 0xdc00);
       i += 6;

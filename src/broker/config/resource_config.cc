@@ -73,8 +73,9 @@ constexpr ResourceConfigKey kClientMetricsKeys[] = {
 // clang-format on
 
 // In the order of ClientParameter.
-constexpr std::string_view kClientParameters[] = {"client_instance_id",      "client_id",             "client_software_name",
-                                                  "client_software_version", "client_source_address", "client_source_port"};
+constexpr std::string_view kClientParameters[] = {"client_instance_id",    "client_id",
+                                                  "client_software_name",  "client_software_version",
+                                                  "client_source_address", "client_source_port"};
 
 std::string_view trim(std::string_view text) {
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
@@ -97,7 +98,8 @@ constexpr GroupBounds kGroupBounds[] = {
     {"share.session.timeout.ms", "group.share.min.session.timeout.ms", "group.share.max.session.timeout.ms"},
     {"share.record.lock.duration.ms", "group.share.min.record.lock.duration.ms", "group.share.max.record.lock.duration.ms"},
     {"share.delivery.count.limit", "group.share.min.delivery.count.limit", "group.share.max.delivery.count.limit"},
-    {"share.partition.max.record.locks", "group.share.min.partition.max.record.locks", "group.share.max.partition.max.record.locks"},
+    {"share.partition.max.record.locks", "group.share.min.partition.max.record.locks",
+     "group.share.max.partition.max.record.locks"},
     {"share.assignment.interval.ms", "group.share.min.assignment.interval.ms", "group.share.max.assignment.interval.ms"},
     {"streams.heartbeat.interval.ms", "group.streams.min.heartbeat.interval.ms", "group.streams.max.heartbeat.interval.ms"},
     {"streams.session.timeout.ms", "group.streams.min.session.timeout.ms", "group.streams.max.session.timeout.ms"},
@@ -111,7 +113,8 @@ Result<void> check_between(const ConfigOverrides& overrides, const BrokerConfig&
   const int64_t value = parse_config_integer(own->second);
   const int64_t high = broker.integer(bounds.high);
   if (!bounds.low) {
-    return value <= high ? Result<void>() : fail(weir::ErrorCode::kInvalid, fmt::format("{} must be less than or equal to {}", bounds.key, high));
+    return value <= high ? Result<void>()
+                         : fail(weir::ErrorCode::kInvalid, fmt::format("{} must be less than or equal to {}", bounds.key, high));
   }
   const int64_t low = broker.integer(bounds.low);
   if (value < low || value > high) {
@@ -157,16 +160,17 @@ Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerC
       const std::vector<std::string> known = config_list_elements(broker.text("group.streams.assignors"));
       if (std::find(known.begin(), known.end(), value) == known.end()) {
         return fail(weir::ErrorCode::kInvalid,
-                    fmt::format("streams.assignor.name '{}' is not a registered task assignor. Registered assignors are: [{}].", value,
-                                fmt::join(known, ", ")));
+                    fmt::format("streams.assignor.name '{}' is not a registered task assignor. Registered assignors are: [{}].",
+                                value, fmt::join(known, ", ")));
       }
     }
     if (name == "errors.deadletterqueue.topic.name" && value.starts_with("__")) {
       return fail(weir::ErrorCode::kInvalid, name + ": DLQ topic name must not start with '__'");
     }
     if (name == "share.auto.offset.reset" && value != "latest" && value != "earliest" && !value.starts_with("by_duration:P")) {
-      return fail(weir::ErrorCode::kInvalid,
-                  fmt::format("Invalid value {} for configuration {}: Must be latest, earliest or by_duration:<duration>", value, name));
+      return fail(
+          weir::ErrorCode::kInvalid,
+          fmt::format("Invalid value {} for configuration {}: Must be latest, earliest or by_duration:<duration>", value, name));
     }
   }
   for (const GroupBounds& bounds : kGroupBounds) {

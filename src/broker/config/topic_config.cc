@@ -137,9 +137,9 @@ Result<void> check_topic_config(std::string_view name, std::string_view value) {
   const TopicConfigKey* key = find_topic_config_key(name);
   if (!key) {
     const std::string_view near = nearest_topic_key(name);
-    return fail(weir::ErrorCode::kInvalid, near.empty() ? fmt::format("Unknown topic config name: {}", name)
-                                                        : fmt::format("Unknown topic config name: {} (did you mean {}?)",
-                                                                      name, near));
+    return fail(weir::ErrorCode::kInvalid, near.empty()
+                                               ? fmt::format("Unknown topic config name: {}", name)
+                                               : fmt::format("Unknown topic config name: {} (did you mean {}?)", name, near));
   }
   if (auto ok = check_config_value(key->key, value); !ok) return ok;
   if (key->key.support == kRefused && value != key->key.default_value) {
@@ -173,8 +173,7 @@ EffectiveConfig topic_config_default(const ResourceConfigKey& key, const BrokerC
   return {key.key.default_value, ConfigSource::kDefault, nullptr};
 }
 
-EffectiveConfig effective_topic_config(const TopicConfigKey& key, const ConfigOverrides& overrides,
-                                       const BrokerConfig& broker) {
+EffectiveConfig effective_topic_config(const TopicConfigKey& key, const ConfigOverrides& overrides, const BrokerConfig& broker) {
   const auto it = overrides.find(key.key.name);
   if (it != overrides.end()) return {it->second, ConfigSource::kTopic, nullptr};
   return topic_config_default(key, broker);

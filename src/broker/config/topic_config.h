@@ -41,8 +41,7 @@ struct EffectiveConfig {
 };
 // What a topic without an override takes.
 EffectiveConfig topic_config_default(const ResourceConfigKey& key, const BrokerConfig& broker);
-EffectiveConfig effective_topic_config(const TopicConfigKey& key, const ConfigOverrides& overrides,
-                                       const BrokerConfig& broker);
+EffectiveConfig effective_topic_config(const TopicConfigKey& key, const ConfigOverrides& overrides, const BrokerConfig& broker);
 
 // All of Kafka's topic configs in force for one topic, parsed.
 struct TopicConfig {

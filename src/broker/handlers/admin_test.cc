@@ -39,7 +39,8 @@ class AdminTest : public BrokerTest {
     request.node_id = node_id;
     return call<protocol::ApiVersionsResponse>(version, request);
   }
-  std::pair<ErrorCode, std::string> update_feature(std::string_view feature, int16_t level, int8_t type = 1, bool validate_only = false) {
+  std::pair<ErrorCode, std::string> update_feature(std::string_view feature, int16_t level, int8_t type = 1,
+                                                   bool validate_only = false) {
     protocol::UpdateFeaturesRequest::FeatureUpdateKey update;
     update.feature = feature;
     update.max_version_level = level;
@@ -65,7 +66,8 @@ TEST_F(AdminTest, LogDirsTellRealSizes) {
     EXPECT_GT(answer->results[0].usable_bytes, 0);
     EXPECT_GT(answer->results[0].total_bytes, answer->results[0].usable_bytes);
     for (const auto& topic : answer->results[0].topics) {
-      for (const auto& p : topic.partitions) sizes[std::string(topic.name) + std::to_string(p.partition_index)] = p.partition_size;
+      for (const auto& p : topic.partitions)
+        sizes[std::string(topic.name) + std::to_string(p.partition_index)] = p.partition_size;
     }
     return sizes;
   };
@@ -118,7 +120,8 @@ TEST_F(AdminTest, ReassignmentsOfOneBroker) {
     topics.partitions = {&partition, 1};
     protocol::AlterPartitionReassignmentsRequest request;
     request.topics = {&topics, 1};
-    return static_cast<ErrorCode>(call<protocol::AlterPartitionReassignmentsResponse>(1, request)->responses[0].partitions[0].error_code);
+    return static_cast<ErrorCode>(
+        call<protocol::AlterPartitionReassignmentsResponse>(1, request)->responses[0].partitions[0].error_code);
   };
   EXPECT_EQ(reassign("a", 0, {{node()}}), ErrorCode::kNone);
   EXPECT_EQ(reassign("a", 0, std::nullopt), ErrorCode::kNoReassignmentInProgress);
@@ -196,7 +199,8 @@ TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   // Every level of 33 on the way down to another holds metadata that one has no words for.
   EXPECT_THAT(update_feature("metadata.version", 25).second, ::testing::HasSubstr("without setting the upgrade type"));
   EXPECT_THAT(update_feature("metadata.version", 25, 2).second, ::testing::HasSubstr("it might delete metadata"));
-  EXPECT_THAT(update_feature("metadata.version", 32, 3).second, ::testing::HasSubstr("Unsafe metadata downgrade is not supported"));
+  EXPECT_THAT(update_feature("metadata.version", 32, 3).second,
+              ::testing::HasSubstr("Unsafe metadata downgrade is not supported"));
   EXPECT_EQ(update_feature("metadata.version", 32, 3, true).first, ErrorCode::kInvalidUpdateVersion);
   EXPECT_EQ(update_feature("metadata.version", 33).first, ErrorCode::kNone);
   EXPECT_EQ(level(), 33);
@@ -218,7 +222,8 @@ TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   EXPECT_EQ(level(), 29);
   EXPECT_EQ(update_feature("metadata.version", 24, 2, true).first, ErrorCode::kNone);
   EXPECT_EQ(level(), 29);
-  EXPECT_EQ(update_feature("metadata.version", 24, 2).first, ErrorCode::kNone) << "30 and 23 brought metadata, those between none";
+  EXPECT_EQ(update_feature("metadata.version", 24, 2).first, ErrorCode::kNone)
+      << "30 and 23 brought metadata, those between none";
   EXPECT_EQ(level(), 24);
   EXPECT_EQ(versions()->finalized_features_epoch, first + 2);
   EXPECT_EQ(update_feature("metadata.version", 22, 2).first, ErrorCode::kInvalidUpdateVersion);
@@ -290,7 +295,8 @@ TEST_F(AdminTest, BrokersStayRegistered) {
 }
 
 TEST_F(AdminTest, NoAuthorizerNoCredentialsNoQuotas) {
-  EXPECT_EQ(call<protocol::DescribeAclsResponse>(3, protocol::DescribeAclsRequest())->error_code, code(ErrorCode::kSecurityDisabled));
+  EXPECT_EQ(call<protocol::DescribeAclsResponse>(3, protocol::DescribeAclsRequest())->error_code,
+            code(ErrorCode::kSecurityDisabled));
   protocol::CreateAclsRequest::AclCreation creation;
   protocol::CreateAclsRequest create;
   create.creations = {&creation, 1};
@@ -300,7 +306,8 @@ TEST_F(AdminTest, NoAuthorizerNoCredentialsNoQuotas) {
   remove.filters = {&filter, 1};
   EXPECT_EQ(call<protocol::DeleteAclsResponse>(3, remove)->filter_results[0].error_code, code(ErrorCode::kSecurityDisabled));
 
-  EXPECT_TRUE(call<protocol::DescribeUserScramCredentialsResponse>(0, protocol::DescribeUserScramCredentialsRequest())->results.empty());
+  EXPECT_TRUE(
+      call<protocol::DescribeUserScramCredentialsResponse>(0, protocol::DescribeUserScramCredentialsRequest())->results.empty());
   protocol::DescribeUserScramCredentialsRequest::UserName user;
   user.name = "eve";
   protocol::DescribeUserScramCredentialsRequest users;

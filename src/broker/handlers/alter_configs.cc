@@ -33,12 +33,15 @@ void tell_of_no_effect(const ResourceChange& change) {
   const auto type = static_cast<ConfigResourceType>(change.type);
   for (const ConfigChange& one : change.changes) {
     if (type == ConfigResourceType::kGroup) {
-      log_info("config", "{} of group {} is kept, but has no effect yet: consumer, share and streams groups are not served in this "
-               "version, and a classic group takes its timeouts from its members.", one.name, change.name);
+      log_info("config",
+               "{} of group {} is kept, but has no effect yet: consumer, share and streams groups are not served in this "
+               "version, and a classic group takes its timeouts from its members.",
+               one.name, change.name);
     }
     if (type != ConfigResourceType::kBroker) continue;
     const ConfigKey* key = find_broker_config_key(one.name);
-    if (key && key->support == ConfigSupport::kNoEffect) log_info("config", "{} is kept, but has no effect: {}", one.name, key->doc);
+    if (key && key->support == ConfigSupport::kNoEffect)
+      log_info("config", "{} is kept, but has no effect: {}", one.name, key->doc);
   }
 }
 
@@ -111,11 +114,12 @@ class AlterConfigsOperation : public runtime::Homebound {
     if (type == ConfigResourceType::kBrokerLogger) return alter_loggers(change, response);
     if (request_.validate_only) return answers_.tell(response, validate(change));
     std::string name = change.name;
-    changes.push_back({type, std::move(name), [change = std::move(change)](ConfigOverrides& overrides, const BrokerConfig& config) {
-                         Controller::Outcome result = apply_change(change, overrides, config);
-                         if (result.error == ErrorCode::kNone) tell_of_no_effect(change);
-                         return result;
-                       }});
+    changes.push_back(
+        {type, std::move(name), [change = std::move(change)](ConfigOverrides& overrides, const BrokerConfig& config) {
+           Controller::Outcome result = apply_change(change, overrides, config);
+           if (result.error == ErrorCode::kNone) tell_of_no_effect(change);
+           return result;
+         }});
     answers_.expect(response);
   }
 

@@ -29,8 +29,7 @@ struct MoveItem {
 
 class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
  public:
-  AlterReplicaLogDirsOperation(Broker& broker, RequestContextPtr context)
-      : ShardedOperation(broker, std::move(context)) {}
+  AlterReplicaLogDirsOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
 
   void start() {
     if (!context_->decode(request_)) return;
@@ -81,14 +80,14 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
         item_done(part);
         continue;
       }
-      part.shard->log.set_directory(*partition, item->directory,
-                                    [self = runtime::HomeRef(this), this, item, &part](Result<void> done) {
-                                      if (!done) {
-                                        log_warn("log", "A partition's log directory could not be noted: {}", done.error().message);
-                                        item->error = ErrorCode::kKafkaStorageError;
-                                      }
-                                      item_done(part);
-                                    });
+      part.shard->log.set_directory(
+          *partition, item->directory, [self = runtime::HomeRef(this), this, item, &part](Result<void> done) {
+            if (!done) {
+              log_warn("log", "A partition's log directory could not be noted: {}", done.error().message);
+              item->error = ErrorCode::kKafkaStorageError;
+            }
+            item_done(part);
+          });
     }
   }
 
@@ -100,8 +99,7 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
     for (const auto& [name, partitions] : wishes_) {
       auto& topic = response.results[t++];
       topic.topic_name = name;
-      topic.partitions =
-          arena.array<AlterReplicaLogDirsResponse::AlterReplicaLogDirPartitionResult>(partitions.size());
+      topic.partitions = arena.array<AlterReplicaLogDirsResponse::AlterReplicaLogDirPartitionResult>(partitions.size());
       size_t p = 0;
       for (const auto& [index, wish] : partitions) {
         const ErrorCode error = wish.item ? wish.item->error : wish.error;

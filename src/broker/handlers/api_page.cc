@@ -140,8 +140,9 @@ std::string api_page(const Dispatcher& dispatcher) {
     page += fmt::format("| {} | {} | {} | {} | {} |\n", key, api.name, versions(api.min_version, api.max_stable_version),
                         route ? versions(route->min_version, route->max_version) : "not served", note_of(key));
   }
-  page += "\n## KIPs\nProposals that can be seen in the protocol, by the API and its first version that show them.\n\n"
-          "| KIP | what | seen in | |\n|---|---|---|---|\n";
+  page +=
+      "\n## KIPs\nProposals that can be seen in the protocol, by the API and its first version that show them.\n\n"
+      "| KIP | what | seen in | |\n|---|---|---|---|\n";
   for (const Proposal& each : kProposals) {
     const ApiRoute* const route = dispatcher.route(static_cast<int16_t>(each.key));
     const bool served = route != nullptr && each.version >= route->min_version && each.version <= route->max_version;

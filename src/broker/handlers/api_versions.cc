@@ -25,8 +25,8 @@ bool valid_software_text(std::string_view text) {
 }
 
 protocol::ErrorCode check(const ApiVersionsRequest& request, int16_t version, const Broker& broker) {
-  if (version >= 3 && (!valid_software_text(request.client_software_name) ||
-                       !valid_software_text(request.client_software_version))) {
+  if (version >= 3 &&
+      (!valid_software_text(request.client_software_name) || !valid_software_text(request.client_software_version))) {
     return protocol::ErrorCode::kInvalidRequest;
   }
   if (version >= 5 && request.cluster_id.has_value() != (request.node_id != -1)) return protocol::ErrorCode::kInvalidRequest;

@@ -79,7 +79,8 @@ class BrokerTest : public ::testing::Test {
     listener_.name = listener_.security_protocol = "PLAINTEXT";
     listener_.advertised = runtime::Endpoint{"broker.example", 9092};
     for (unsigned i = 0; i < kShards; ++i) {
-      frontends_.push_back(std::make_unique<Frontend>(sim_.loop(i), *dispatcher_, budget_, limits_, *frontend_metrics_, FrontendOptions{}));
+      frontends_.push_back(
+          std::make_unique<Frontend>(sim_.loop(i), *dispatcher_, budget_, limits_, *frontend_metrics_, FrontendOptions{}));
     }
   }
 

@@ -22,13 +22,12 @@ Controller::Outcome refusal(ErrorCode error, std::string message) { return {erro
 Controller::Outcome check(const ConfigChange& change) {
   const auto operation = static_cast<ConfigOperation>(change.operation);
   if (operation == ConfigOperation::kAppend || operation == ConfigOperation::kSubtract) {
-    return refusal(ErrorCode::kInvalidRequest,
-                   fmt::format("{} operation is not allowed for the BROKER_LOGGER resource",
-                               operation == ConfigOperation::kAppend ? "APPEND" : "SUBTRACT"));
+    return refusal(ErrorCode::kInvalidRequest, fmt::format("{} operation is not allowed for the BROKER_LOGGER resource",
+                                                           operation == ConfigOperation::kAppend ? "APPEND" : "SUBTRACT"));
   }
   if (change.name != kRoot && !is_log_module(change.name)) {
-    return refusal(ErrorCode::kInvalidConfig, fmt::format("Logger {} does not exist! There are {}, {}", change.name, kRoot,
-                                                          fmt::join(log_modules(), ", ")));
+    return refusal(ErrorCode::kInvalidConfig,
+                   fmt::format("Logger {} does not exist! There are {}, {}", change.name, kRoot, fmt::join(log_modules(), ", ")));
   }
   if (operation == ConfigOperation::kDelete) {
     if (change.name != kRoot) return {};

@@ -1,9 +1,10 @@
 // The log says who changed what.
+#include "broker/metadata/change_log.h"
+
 #include <gmock/gmock.h>
 
 #include "base/log.h"
 #include "broker/handlers/broker_fixture.h"
-#include "broker/metadata/change_log.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/incremental_alter_configs.h"
@@ -46,8 +47,9 @@ class ChangeLogTest : public BrokerTest {
 
 TEST_F(ChangeLogTest, ATopicsLifeIsToldWithTheClientThatAskedForIt) {
   const std::string id = create_topic("orders", 2, {{"retention.ms", "5000"}}).to_string();
-  EXPECT_THAT(take_lines(), ElementsAre(::testing::StartsWith("Topic 'orders' (" + id + ") created with 2 partitions, "
-                                                            "retention.ms='5000' by client 'test' at ")));
+  EXPECT_THAT(take_lines(), ElementsAre(::testing::StartsWith("Topic 'orders' (" + id +
+                                                              ") created with 2 partitions, "
+                                                              "retention.ms='5000' by client 'test' at ")));
   protocol::CreatePartitionsRequest::CreatePartitionsTopic more;
   more.name = "orders";
   more.count = 3;
@@ -78,7 +80,8 @@ TEST_F(ChangeLogTest, ConfigurationsAreToldWithTheirOldAndNewValues) {
 
 TEST_F(ChangeLogTest, LevelsOfLoggersAndDeletedRecordsAreTold) {
   alter(8, std::to_string(config_.node_id()), "groups", 0, "DEBUG");
-  EXPECT_THAT(take_lines(), ElementsAre(::testing::StartsWith("Level of logger groups changed from INFO to DEBUG by client 'test' at ")));
+  EXPECT_THAT(take_lines(),
+              ElementsAre(::testing::StartsWith("Level of logger groups changed from INFO to DEBUG by client 'test' at ")));
   alter(8, std::to_string(config_.node_id()), "groups", 1, std::nullopt);
 }
 

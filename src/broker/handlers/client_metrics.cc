@@ -82,8 +82,8 @@ DecodedPush decode_push(int8_t compression, Bytes data, size_t bytes_max) {
   return push;
 }
 
-size_t ClientMetricsStore::merge(const Uuid& client, std::string_view client_id, std::vector<ClientSeries> pushed,
-                                 int64_t now_ms, int64_t fresh_for_ms) {
+size_t ClientMetricsStore::merge(const Uuid& client, std::string_view client_id, std::vector<ClientSeries> pushed, int64_t now_ms,
+                                 int64_t fresh_for_ms) {
   drop_old(now_ms);
   const auto known = clients_.find(client);
   // A snapshot may be in use elsewhere: what it points to does not change.

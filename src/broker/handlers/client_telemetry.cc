@@ -66,9 +66,8 @@ void ClientTelemetry::subscribe(Client& client, const TelemetryClient& facts) {
   std::set<std::string> metrics;
   int32_t interval_ms = 300'000;
   for (const Matcher& matcher : matchers_) {
-    const bool matched = std::all_of(matcher.matches.begin(), matcher.matches.end(), [&](const ClientMatch& match) {
-      return matches(match, value_of(facts, match.parameter));
-    });
+    const bool matched = std::all_of(matcher.matches.begin(), matcher.matches.end(),
+                                     [&](const ClientMatch& match) { return matches(match, value_of(facts, match.parameter)); });
     if (!matched) continue;
     for (std::string& metric : config_list_elements(override_of(*matcher.record, "metrics"))) metrics.insert(std::move(metric));
     const std::string_view interval = override_of(*matcher.record, "interval.ms");
@@ -111,8 +110,8 @@ ClientTelemetry::Answer ClientTelemetry::subscription(const TelemetryClient& fac
   const int64_t now = now_ms();
   const bool in_time = now - std::max(client.last_get_ms, client.last_push_ms) >= client.subscription.push_interval_ms;
   if (in_time) client.last_get_ms = now;
-  const bool may_ask_again = client.last_error == ErrorCode::kUnknownSubscriptionId ||
-                             client.last_error == ErrorCode::kUnsupportedCompressionType;
+  const bool may_ask_again =
+      client.last_error == ErrorCode::kUnknownSubscriptionId || client.last_error == ErrorCode::kUnsupportedCompressionType;
   if (!in_time && !may_ask_again) {
     add(totals_.refused, 1);
     return {ErrorCode::kThrottlingQuotaExceeded, nullptr};

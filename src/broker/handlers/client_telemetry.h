@@ -99,7 +99,7 @@ class ClientTelemetry {
   runtime::Random& random_;
   std::vector<Matcher> matchers_;
   std::vector<std::shared_ptr<const ConfigRecord>> records_;  // of matchers_, by name
-  std::list<Client> clients_;  // latest first
+  std::list<Client> clients_;                                 // latest first
   std::unordered_map<Uuid, std::list<Client>::iterator> by_id_;
   ClientMetricsStore metrics_;
   Totals totals_;

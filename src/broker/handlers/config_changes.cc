@@ -60,8 +60,8 @@ Controller::Outcome change_list(ConfigResourceType type, const ConfigChange& cha
   const bool append = change.operation == static_cast<int8_t>(ConfigOperation::kAppend);
   const ConfigKey* key = find_key(type, change.name);
   if (key == nullptr || key->type != ConfigType::kList) {
-    return refusal(ErrorCode::kInvalidConfig, fmt::format("Can't {} to key {} because its type is not LIST.",
-                                                          append ? "APPEND" : "SUBTRACT", change.name));
+    return refusal(ErrorCode::kInvalidConfig,
+                   fmt::format("Can't {} to key {} because its type is not LIST.", append ? "APPEND" : "SUBTRACT", change.name));
   }
   std::vector<std::string> elements = config_list_elements(list_in_force(type, change.name, overrides, broker));
   for (const std::string& element : config_list_elements(*change.value)) {
@@ -142,7 +142,8 @@ Controller::Outcome check_name(const ResourceChange& change, int32_t node_id) {
         return refusal(ErrorCode::kInvalidRequest, fmt::format("Unexpected node id. Expected {}, but received {}", node_id, id));
       }
       if (id != node_id) {
-        return refusal(ErrorCode::kInvalidRequest, fmt::format("Unexpected broker id, expected {}, but received {}", node_id, change.name));
+        return refusal(ErrorCode::kInvalidRequest,
+                       fmt::format("Unexpected broker id, expected {}, but received {}", node_id, change.name));
       }
       return {};
     }

@@ -62,7 +62,8 @@ class ConfigsTest : public BrokerTest {
       Config& one = described.configs[std::string(config.name)];
       one = {std::string(config.value.value_or("<null>")), config.config_source, config.config_type, config.read_only, {}};
       for (const auto& s : config.synonyms) {
-        one.synonyms.push_back(std::string(s.name) + "=" + std::string(s.value.value_or("<null>")) + "@" + std::to_string(s.source));
+        one.synonyms.push_back(std::string(s.name) + "=" + std::string(s.value.value_or("<null>")) + "@" +
+                               std::to_string(s.source));
       }
     }
     return described;
@@ -82,7 +83,8 @@ class ConfigsTest : public BrokerTest {
     request.resources = {&resource, 1};
     request.validate_only = validate_only;
     const auto answer = call<protocol::IncrementalAlterConfigsResponse>(1, request);
-    return {static_cast<ErrorCode>(answer->responses[0].error_code), std::string(answer->responses[0].error_message.value_or(""))};
+    return {static_cast<ErrorCode>(answer->responses[0].error_code),
+            std::string(answer->responses[0].error_message.value_or(""))};
   }
   Altered replace(int8_t type, std::string_view resource_name, const ConfigOverrides& overrides, int16_t version = 2) {
     std::vector<protocol::AlterConfigsRequest::AlterableConfig> configs;
@@ -94,7 +96,8 @@ class ConfigsTest : public BrokerTest {
     protocol::AlterConfigsRequest request;
     request.resources = {&resource, 1};
     const auto answer = call<protocol::AlterConfigsResponse>(version, request);
-    return {static_cast<ErrorCode>(answer->responses[0].error_code), std::string(answer->responses[0].error_message.value_or(""))};
+    return {static_cast<ErrorCode>(answer->responses[0].error_code),
+            std::string(answer->responses[0].error_message.value_or(""))};
   }
   std::vector<std::string> listed(int16_t version, std::vector<int8_t> types) {
     protocol::ListConfigResourcesRequest request;
@@ -102,7 +105,8 @@ class ConfigsTest : public BrokerTest {
     const auto answer = call<protocol::ListConfigResourcesResponse>(version, request);
     if (answer->error_code != 0) return {"error " + std::to_string(answer->error_code)};
     std::vector<std::string> names;
-    for (const auto& r : answer->config_resources) names.push_back(std::to_string(r.resource_type) + " " + std::string(r.resource_name));
+    for (const auto& r : answer->config_resources)
+      names.push_back(std::to_string(r.resource_type) + " " + std::string(r.resource_name));
     return names;
   }
   std::string node() const { return std::to_string(broker_->settings().node_id); }
@@ -141,7 +145,8 @@ TEST_F(ConfigsTest, BrokersListAllOfKafkasKeysWithWhatHolds) {
   const Described broker = describe(kBroker, node());
   const auto& configs = broker.configs;
   EXPECT_EQ(configs.at("log.retention.minutes").source, 4);
-  EXPECT_THAT(configs.at("log.retention.minutes").synonyms, ElementsAre("log.retention.minutes=5@4", "log.retention.hours=168@5"));
+  EXPECT_THAT(configs.at("log.retention.minutes").synonyms,
+              ElementsAre("log.retention.minutes=5@4", "log.retention.hours=168@5"));
   EXPECT_EQ(configs.at("log.retention.ms").value, "<null>");
   EXPECT_FALSE(configs.at("log.retention.ms").read_only);
   EXPECT_TRUE(configs.at("listeners").read_only);
@@ -154,14 +159,15 @@ TEST_F(ConfigsTest, BrokersListAllOfKafkasKeysWithWhatHolds) {
   EXPECT_EQ(configs.at("log.initial.task.delay.ms").value, "1");
   EXPECT_EQ(configs.at("log.initial.task.delay.ms").source, 4);
   // Facts are told as they are.
-  for (const char* one : {"offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr",
-                          "default.replication.factor"}) {
+  for (const char* one : {"offsets.topic.replication.factor", "transaction.state.log.replication.factor",
+                          "transaction.state.log.min.isr", "default.replication.factor"}) {
     EXPECT_EQ(configs.at(one).value, "1") << one;
   }
   EXPECT_THAT(configs.at("offsets.topic.replication.factor").synonyms, ElementsAre("offsets.topic.replication.factor=3@5"));
   EXPECT_EQ(configs.at("broker.id").value, node());
   EXPECT_EQ(configs.at("process.roles").value, "broker,controller");
-  EXPECT_EQ(describe(kBroker, "4711").message, "Unexpected broker id, expected " + node() + " or empty string, but received 4711");
+  EXPECT_EQ(describe(kBroker, "4711").message,
+            "Unexpected broker id, expected " + node() + " or empty string, but received 4711");
   EXPECT_EQ(describe(kBroker, "one").message, "Broker id must be an integer, but it is: one");
   EXPECT_THAT(describe(kBroker, "").configs, IsEmpty());
 }
@@ -178,14 +184,16 @@ TEST_F(ConfigsTest, TopicsAreAltered) {
   EXPECT_NE(in_force(id, 1).retention_ms, 5000);
   EXPECT_EQ(alter(kTopic, "t", "retention.ms", kSet, "5000"), ErrorCode::kNone);
   EXPECT_EQ(in_force(id, 1).retention_ms, 5000);
-  EXPECT_EQ(alter(kTopic, "t", "retention.ms", kAppend, "1").message, "Can't APPEND to key retention.ms because its type is not LIST.");
+  EXPECT_EQ(alter(kTopic, "t", "retention.ms", kAppend, "1").message,
+            "Can't APPEND to key retention.ms because its type is not LIST.");
   EXPECT_EQ(alter(kTopic, "t", "retention.ms", kSet, "x"), ErrorCode::kInvalidConfig);
   EXPECT_EQ(alter(kTopic, "t", "retention.ms", kSet, std::nullopt).message, "Null value not supported for : retention.ms");
   EXPECT_EQ(alter(kTopic, "t", "retention.ms", 7, "1"), ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kTopic, "t", "no.such", kSet, "1"), ErrorCode::kInvalidConfig);
   const char* list = "leader.replication.throttled.replicas";
   EXPECT_EQ(alter(kTopic, "t", list, kAppend, "0:" + std::string(20'000, '1')), ErrorCode::kNone);
-  EXPECT_THAT(alter(kTopic, "t", list, kAppend, "0:" + std::string(20'000, '2')).message, HasSubstr("exceeds the maximum value size"));
+  EXPECT_THAT(alter(kTopic, "t", list, kAppend, "0:" + std::string(20'000, '2')).message,
+              HasSubstr("exceeds the maximum value size"));
   EXPECT_EQ(alter(kTopic, "absent", "retention.ms", kSet, "1"), ErrorCode::kUnknownTopicOrPartition);
   EXPECT_EQ(alter(kTopic, "", "retention.ms", kSet, "1").message, "Default topic resources are not allowed.");
   EXPECT_EQ(alter(3, "t", "retention.ms", kSet, "1"), ErrorCode::kInvalidRequest);
@@ -251,18 +259,21 @@ TEST_F(ConfigsTest, WhatBrokersAreToldAppliesAtOnceAndStays) {
 TEST_F(ConfigsTest, TheLargestBatchFollowsTheBroker) {
   create_topic("t", 1);
   EXPECT_EQ(alter(kBroker, "", "message.max.bytes", kSet, "100"), ErrorCode::kNone);
-  EXPECT_EQ(produce("t", 0, {std::string(200, 'x')})->responses[0].partition_responses[0].error_code, code(ErrorCode::kMessageTooLarge));
+  EXPECT_EQ(produce("t", 0, {std::string(200, 'x')})->responses[0].partition_responses[0].error_code,
+            code(ErrorCode::kMessageTooLarge));
   EXPECT_EQ(alter(kBroker, "", "message.max.bytes", kDelete, std::nullopt), ErrorCode::kNone);
   EXPECT_EQ(produce("t", 0, {std::string(200, 'x')})->responses[0].partition_responses[0].error_code, 0);
 }
 
 TEST_F(ConfigsTest, BrokersRefuseWhatCannotWork) {
-  EXPECT_THAT(alter(kBroker, "", "listeners", kSet, "PLAINTEXT://:1").message, HasSubstr("Cannot update these configs dynamically: [listeners]"));
+  EXPECT_THAT(alter(kBroker, "", "listeners", kSet, "PLAINTEXT://:1").message,
+              HasSubstr("Cannot update these configs dynamically: [listeners]"));
   EXPECT_THAT(alter(kBroker, "", "queued.max.requests", kSet, "3").message, HasSubstr("queued.max.requests cannot be altered: "));
   EXPECT_THAT(alter(kBroker, "", "ssl.keystore.location", kSet, "/x").message, HasSubstr("cannot be altered"));
   EXPECT_THAT(alter(kBroker, "", "log.retention.msec", kSet, "3").message, HasSubstr("did you mean log.retention.ms?"));
   EXPECT_THAT(alter(kBroker, "", "log.retention.ms", kSet, "soon").message, HasSubstr("Not a number of type LONG"));
-  EXPECT_EQ(alter(kBroker, "4711", "log.retention.ms", kSet, "3").message, "Unexpected broker id, expected " + node() + ", but received 4711");
+  EXPECT_EQ(alter(kBroker, "4711", "log.retention.ms", kSet, "3").message,
+            "Unexpected broker id, expected " + node() + ", but received 4711");
   EXPECT_EQ(alter(kBroker, "x", "log.retention.ms", kSet, "3").message, "Node id must be an integer, but it is: x");
   EXPECT_THAT(describe(kBroker, "").configs, IsEmpty());
 }
@@ -348,11 +359,16 @@ TEST_F(ConfigsTest, LoggersChangeAtOnce) {
   // As in Kafka: a value that is no level is an invalid configuration, one that is missing an invalid request.
   EXPECT_EQ(alter(kLogger, node(), "storage", kSet, "LOUD").error, ErrorCode::kInvalidConfig);
   EXPECT_EQ(alter(kLogger, node(), "storage", kSet, std::nullopt).error, ErrorCode::kInvalidRequest);
-  EXPECT_EQ(alter(kLogger, node(), "storage", 9, "INFO").message, "Unknown operation type 9 is not allowed for the BROKER_LOGGER resource");
-  EXPECT_EQ(alter(kLogger, "77", "storage", kSet, "INFO").message, "Unexpected node id. Expected " + node() + ", but received 77");
-  EXPECT_EQ(alter(kLogger, node(), "shoes", kSet, "INFO").message, "Logger shoes does not exist! There are root, broker, config, groups, http, log, metadata, network, runtime, server, storage, wal");
+  EXPECT_EQ(alter(kLogger, node(), "storage", 9, "INFO").message,
+            "Unknown operation type 9 is not allowed for the BROKER_LOGGER resource");
+  EXPECT_EQ(alter(kLogger, "77", "storage", kSet, "INFO").message,
+            "Unexpected node id. Expected " + node() + ", but received 77");
+  EXPECT_EQ(alter(kLogger, node(), "shoes", kSet, "INFO").message,
+            "Logger shoes does not exist! There are root, broker, config, groups, http, log, metadata, network, runtime, server, "
+            "storage, wal");
   EXPECT_EQ(alter(kLogger, node(), "root", kDelete, std::nullopt), ErrorCode::kInvalidRequest);
-  EXPECT_EQ(alter(kLogger, node(), "wal", kAppend, "INFO").message, "APPEND operation is not allowed for the BROKER_LOGGER resource");
+  EXPECT_EQ(alter(kLogger, node(), "wal", kAppend, "INFO").message,
+            "APPEND operation is not allowed for the BROKER_LOGGER resource");
   EXPECT_EQ(alter(kLogger, "", "wal", kSet, "INFO"), ErrorCode::kInvalidRequest);
   EXPECT_EQ(describe(kLogger, "").message, "Broker id must not be empty");
 }

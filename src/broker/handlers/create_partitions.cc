@@ -53,10 +53,13 @@ class CreatePartitionsOperation : public runtime::Homebound {
         answers_.expect(result);
       }
     }
-    broker_.create_partitions(Caller(*context_), std::move(wanted), {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) {
-      self->answers_.tell_all(outcomes);
-      self->context_->respond(self->response_);
-    }, request_.timeout_ms}, request_.validate_only);
+    broker_.create_partitions(Caller(*context_), std::move(wanted),
+                              {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) {
+                                 self->answers_.tell_all(outcomes);
+                                 self->context_->respond(self->response_);
+                               },
+                               request_.timeout_ms},
+                              request_.validate_only);
   }
 
  private:
@@ -70,13 +73,14 @@ class CreatePartitionsOperation : public runtime::Homebound {
     }
     if (asked.count < present) {
       return Refusal{ErrorCode::kInvalidPartitions,
-                     fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", asked.name,
-                                 present, asked.count)};
+                     fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", asked.name, present,
+                                 asked.count)};
     }
     if (asked.name == GroupCoordinators::kTopic) {
-      return Refusal{ErrorCode::kInvalidPartitions, fmt::format("The partitions of {} stay as many as they are: by their number groups "
-                                                                "are found, and their offsets would be looked for elsewhere.",
-                                                                asked.name)};
+      return Refusal{ErrorCode::kInvalidPartitions,
+                     fmt::format("The partitions of {} stay as many as they are: by their number groups "
+                                 "are found, and their offsets would be looked for elsewhere.",
+                                 asked.name)};
     }
     const int32_t additional = asked.count - present;
     if (additional > kMaxPartitionsPerRequest) {

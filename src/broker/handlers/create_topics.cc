@@ -31,8 +31,9 @@ std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, int32_
   std::sort(sorted.begin(), sorted.end());
   for (size_t i = 0; i < sorted.size(); ++i) {
     if (sorted[i] != node_id) {
-      return Refusal{ErrorCode::kInvalidReplicaAssignment,
-                     fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.", sorted[i])};
+      return Refusal{
+          ErrorCode::kInvalidReplicaAssignment,
+          fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.", sorted[i])};
     }
     if (i > 0) {
       return Refusal{ErrorCode::kInvalidReplicaAssignment,
@@ -150,11 +151,15 @@ class CreateTopicsOperation : public runtime::Homebound {
     if (asked.num_partitions < -1 || asked.num_partitions == 0) {
       return Refusal{ErrorCode::kInvalidPartitions, "Number of partitions was set to an invalid non-positive value."};
     }
-    const int replicas = asked.replication_factor == -1 ? broker_.settings().default_replication_factor : asked.replication_factor;
+    const int replicas =
+        asked.replication_factor == -1 ? broker_.settings().default_replication_factor : asked.replication_factor;
     if (replicas > 1) {
-      return Refusal{ErrorCode::kInvalidReplicationFactor,
-                     fmt::format("Unable to replicate the partition {0} time(s): The target replication factor of {0} cannot "
-                                 "be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned.", replicas)};
+      return Refusal{
+          ErrorCode::kInvalidReplicationFactor,
+          fmt::format(
+              "Unable to replicate the partition {0} time(s): The target replication factor of {0} cannot "
+              "be reached because only 1 broker(s) are registered or some brokers have all their log directories cordoned.",
+              replicas)};
     }
     return std::nullopt;
   }
@@ -178,8 +183,7 @@ class CreateTopicsOperation : public runtime::Homebound {
     }
     for (size_t i = 0; i < indexes.size(); ++i) {
       if (!indexes.contains(static_cast<int32_t>(i))) {
-        return Refusal{ErrorCode::kInvalidReplicaAssignment,
-                       "partitions should be a consecutive 0-based integer sequence"};
+        return Refusal{ErrorCode::kInvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence"};
       }
     }
     return std::nullopt;

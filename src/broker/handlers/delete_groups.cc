@@ -1,9 +1,10 @@
+#include "protocol/messages/delete_groups.h"
+
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
-#include "protocol/messages/delete_groups.h"
 
 namespace weir::broker {
 namespace {
@@ -47,14 +48,15 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
   };
   for (size_t i = 0; i < all->names.size(); ++i) {
     const std::string group_id = all->names[i];
-    broker.groups().call<DeleteGroupResult>(
-        home, group_id, reply_on<DeleteGroupResult>(broker, home, [all, arrived, i](const DeleteGroupResult& result) {
-          all->errors[i] = result.error;
-          arrived();
-        }),
-        [group_id, from](auto& state, auto reply, auto now, auto& effects) {
-          state.delete_group(group_id, from, std::move(reply), now, effects);
-        });
+    broker.groups().call<DeleteGroupResult>(home, group_id,
+                                            reply_on<DeleteGroupResult>(broker, home,
+                                                                        [all, arrived, i](const DeleteGroupResult& result) {
+                                                                          all->errors[i] = result.error;
+                                                                          arrived();
+                                                                        }),
+                                            [group_id, from](auto& state, auto reply, auto now, auto& effects) {
+                                              state.delete_group(group_id, from, std::move(reply), now, effects);
+                                            });
   }
   arrived();
 }

@@ -66,7 +66,8 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
     response_.topics = response_.topics.first(topics);
   }
 
-  void prepare_partition(const Topic* topic, const DeleteRecordsRequest::DeleteRecordsPartition& partition, PartitionResult& result) {
+  void prepare_partition(const Topic* topic, const DeleteRecordsRequest::DeleteRecordsPartition& partition,
+                         PartitionResult& result) {
     result.partition_index = partition.partition_index;
     result.low_watermark = -1;
     if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
@@ -89,14 +90,14 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
         item_done(part);
         continue;
       }
-      part.shard->log.delete_records(*partition, item->offset,
-                                     [self = runtime::HomeRef(this), this, item, &part](Result<int64_t> moved) {
-                                       if (moved) item->low_watermark = *moved;
-                                       else item->error = moved.error().code == ErrorCode::kInvalid
-                                                              ? ProtocolError::kOffsetOutOfRange
-                                                              : ProtocolError::kKafkaStorageError;
-                                       item_done(part);
-                                     });
+      part.shard->log.delete_records(
+          *partition, item->offset, [self = runtime::HomeRef(this), this, item, &part](Result<int64_t> moved) {
+            if (moved) item->low_watermark = *moved;
+            else
+              item->error = moved.error().code == ErrorCode::kInvalid ? ProtocolError::kOffsetOutOfRange
+                                                                      : ProtocolError::kKafkaStorageError;
+            item_done(part);
+          });
     }
   }
 
@@ -112,8 +113,9 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
 
   void tell(const DeleteItem& item) {
     const Topic* topic = home().image->find(item.id.topic);
-    tell_change(home(), *context_, fmt::format("Records of {}-{} below offset {} deleted", topic ? topic->name() : "a deleted topic",
-                                               item.id.index, item.low_watermark));
+    tell_change(home(), *context_,
+                fmt::format("Records of {}-{} below offset {} deleted", topic ? topic->name() : "a deleted topic", item.id.index,
+                            item.low_watermark));
   }
 
   DeleteRecordsRequest request_;

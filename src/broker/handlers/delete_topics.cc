@@ -44,7 +44,8 @@ class DeleteTopicsOperation : public runtime::Homebound {
     for (const std::string_view name : request_.topic_names) ++names_[name];
     for (const auto& topic : request_.topics) {
       if (topic.name && topic.topic_id.is_zero()) ++names_[*topic.name];
-      else if (topic.name) answer(topic.name, topic.topic_id, ErrorCode::kInvalidRequest, "You may not specify both topic name and topic id.");
+      else if (topic.name)
+        answer(topic.name, topic.topic_id, ErrorCode::kInvalidRequest, "You may not specify both topic name and topic id.");
       else if (topic.topic_id.is_zero()) answer({}, {}, ErrorCode::kInvalidRequest, "Neither topic name nor id were specified.");
       else ++ids_[topic.topic_id];
     }

@@ -15,8 +15,9 @@ void handle_describe_cluster(Broker& broker, RequestContextPtr context) {
   if (context->version() >= 1 && request.endpoint_type != kBrokers) {
     const bool known = request.endpoint_type == kControllers;
     response.error_code = code(known ? ErrorCode::kMismatchedEndpointType : ErrorCode::kUnsupportedEndpointType);
-    response.error_message = known ? "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
-                                   : "Unsupported endpoint type";
+    response.error_message =
+        known ? "The request was sent to an endpoint of type BROKER, but we wanted an endpoint of type CONTROLLER"
+              : "Unsupported endpoint type";
     return context->respond(response);
   }
   const runtime::Endpoint& advertised = context->connection().advertised();

@@ -61,7 +61,8 @@ class ConfigDescriber {
         arena_(context.arena()),
         request_(request) {}
 
-  void describe(const DescribeConfigsRequest::DescribeConfigsResource& asked, DescribeConfigsResponse::DescribeConfigsResult& result) {
+  void describe(const DescribeConfigsRequest::DescribeConfigsResource& asked,
+                DescribeConfigsResponse::DescribeConfigsResult& result) {
     result.resource_type = asked.resource_type;
     result.resource_name = asked.resource_name;
     configs_.clear();
@@ -136,7 +137,8 @@ class ConfigDescriber {
   }
 
   // Of a resource with overrides above broker keys.
-  void add_resource(std::span<const ResourceConfigKey> keys, const ConfigOverrides& overrides, ConfigSource own, bool with_defaults) {
+  void add_resource(std::span<const ResourceConfigKey> keys, const ConfigOverrides& overrides, ConfigSource own,
+                    bool with_defaults) {
     for (const ResourceConfigKey& key : keys) {
       if (!wanted(key.key.name)) continue;
       const EffectiveConfig effective = effective_resource_config(key, overrides, config_, own);
@@ -168,7 +170,8 @@ class ConfigDescriber {
   }
   void describe_group(const Asked& asked, Result& result) {
     if (asked.resource_name.empty()) return refuse(result, ErrorCode::kInvalidRequest, "Group name must not be empty");
-    add_resource(group_resource_keys(), overrides_of(ConfigResourceType::kGroup, asked.resource_name), ConfigSource::kGroup, true);
+    add_resource(group_resource_keys(), overrides_of(ConfigResourceType::kGroup, asked.resource_name), ConfigSource::kGroup,
+                 true);
   }
   void describe_client_metrics(const Asked& asked, Result& result) {
     if (asked.resource_name.empty()) {
@@ -232,8 +235,8 @@ class ConfigDescriber {
   std::unordered_set<std::string_view> names_;  // that are asked for; empty: all
 };
 
-// Thousands of resources make an answer of a hundred megabytes, and seconds of work: it is made in slices. A resource that is named
-// again is not answered again.
+// Thousands of resources make an answer of a hundred megabytes, and seconds of work: it is made in slices. A resource that is
+// named again is not answered again.
 class DescribeConfigs final : public runtime::Homebound {
  public:
   DescribeConfigs(Broker& broker, RequestContextPtr context)
@@ -313,7 +316,8 @@ class DescribeConfigs final : public runtime::Homebound {
       response_.results[i].resource_type = resources_[i]->resource_type;
       response_.results[i].resource_name = resources_[i]->resource_name;
       response_.results[i].error_code = code(ErrorCode::kInvalidRequest);
-      response_.results[i].error_message = "The answer would take more memory than there is for one; describe fewer resources at once.";
+      response_.results[i].error_message =
+          "The answer would take more memory than there is for one; describe fewer resources at once.";
     }
     context_->respond(response_);
   }

@@ -1,3 +1,5 @@
+#include "protocol/messages/describe_groups.h"
+
 #include <algorithm>
 #include <memory>
 #include <string_view>
@@ -6,7 +8,6 @@
 
 #include "broker/handlers/authorized_operations.h"
 #include "broker/handlers/group_handlers.h"
-#include "protocol/messages/describe_groups.h"
 
 namespace weir::broker {
 namespace {
@@ -80,11 +81,12 @@ void handle_describe_groups(Broker& broker, RequestContextPtr context) {
     const std::string group_id = all->groups[i].group_id;
     broker.groups().call<GroupDescription>(
         home, group_id,
-        reply_on<GroupDescription>(broker, home, [all, arrived, i](GroupDescription& group) {
-          group.group_id = all->groups[i].group_id;
-          all->groups[i] = std::move(group);
-          arrived();
-        }),
+        reply_on<GroupDescription>(broker, home,
+                                   [all, arrived, i](GroupDescription& group) {
+                                     group.group_id = all->groups[i].group_id;
+                                     all->groups[i] = std::move(group);
+                                     arrived();
+                                   }),
         [group_id](auto& state, auto reply, auto, auto& effects) { state.describe(group_id, std::move(reply), effects); });
   }
   arrived();

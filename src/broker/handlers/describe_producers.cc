@@ -73,7 +73,8 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
     for (ProducersItem* item : part.items) {
       if (const storage::Partition* partition = serving_partition(*part.shard, item->id, item->error)) {
         item->count = partition->producers().entries().size();
-        if (!counting_) for (const storage::ProducerEntry& entry : partition->producers().entries()) item->producers.push_back(state_of(entry));
+        if (!counting_)
+          for (const storage::ProducerEntry& entry : partition->producers().entries()) item->producers.push_back(state_of(entry));
       }
       item_done(part);
     }

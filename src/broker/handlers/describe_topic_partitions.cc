@@ -23,16 +23,16 @@ using ResponsePartition = DescribeTopicPartitionsResponse::DescribeTopicPartitio
 bool cursor_valid(const DescribeTopicPartitionsRequest& request) {
   if (request.cursor == nullptr) return true;
   if (request.cursor->partition_index < 0) return false;
-  return request.topics.empty() || std::any_of(request.topics.begin(), request.topics.end(), [&](const auto& topic) {
-           return topic.name == request.cursor->topic_name;
-         });
+  return request.topics.empty() || std::any_of(request.topics.begin(), request.topics.end(),
+                                               [&](const auto& topic) { return topic.name == request.cursor->topic_name; });
 }
 
 // The names to describe from the cursor on, sorted. Without names in the request: all.
 std::vector<std::string_view> names_of(const DescribeTopicPartitionsRequest& request, const MetadataImage& image) {
   std::vector<std::string_view> names;
   if (request.topics.empty()) image.for_each([&](const TopicPtr& topic) { names.push_back(topic->name()); });
-  else for (const auto& topic : request.topics) names.push_back(topic.name);
+  else
+    for (const auto& topic : request.topics) names.push_back(topic.name);
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
   if (request.cursor != nullptr) {

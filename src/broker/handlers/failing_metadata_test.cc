@@ -20,9 +20,7 @@ class FailingMetadataTest : public BrokerTest {
  protected:
   static constexpr int kAttempts = 400;  // one each 0.2 s
 
-  void fail_for_a_while() {
-    faulty_.plan(std::vector(kAttempts, storage::FaultyMetaStore::Fault::kUnknownNotDone));
-  }
+  void fail_for_a_while() { faulty_.plan(std::vector(kAttempts, storage::FaultyMetaStore::Fault::kUnknownNotDone)); }
   void create(FakePeer& by, std::string_view name, int32_t timeout_ms) {
     protocol::CreateTopicsRequest::CreatableTopic topic;
     topic.name = name;

@@ -115,8 +115,8 @@ void FetchOperation::trim() {
     }
     while (!pieces.empty() && bytes_ + item.read.bytes > max_bytes_ && (bytes_ > 0 || pieces.size() > 1)) {
       const storage::FetchPiece& last = pieces.back();
-      const uint64_t size = std::holds_alternative<Slice>(last) ? std::get<Slice>(last).size
-                                                                : std::get<storage::FileRange>(last).length;
+      const uint64_t size =
+          std::holds_alternative<Slice>(last) ? std::get<Slice>(last).size : std::get<storage::FileRange>(last).length;
       item.read.bytes -= size;
       pieces.pop_back();
     }
@@ -198,17 +198,20 @@ void FetchOperation::woken() {
   start_round();
 }
 
-// Looks now and then whether the client is still there, and whether others wait for the request's memory: max_wait_ms may be days.
+// Looks now and then whether the client is still there, and whether others wait for the request's memory: max_wait_ms may be
+// days.
 void FetchOperation::arm_timer() {
   constexpr int64_t kLookNs = 1 * runtime::kSecond;
   const int64_t left = deadline_ns_ - home().loop.clock().monotonic_ns();
-  timer_ = home().loop.schedule_after(std::clamp<int64_t>(left, 0, kLookNs), [self = runtime::HomeRef(this), this] { timer_fired(); });
+  timer_ =
+      home().loop.schedule_after(std::clamp<int64_t>(left, 0, kLookNs), [self = runtime::HomeRef(this), this] { timer_fired(); });
 }
 
 void FetchOperation::timer_fired() {
   timer_ = {};
   if (state_ == State::kDone) return;
-  const bool over = home().loop.clock().monotonic_ns() >= deadline_ns_ || context_->connection_closed() || context_->holds_up_others();
+  const bool over =
+      home().loop.clock().monotonic_ns() >= deadline_ns_ || context_->connection_closed() || context_->holds_up_others();
   if (!over) return arm_timer();
   last_round_ = true;  // of a round under way
   if (state_ == State::kWaiting) finish();

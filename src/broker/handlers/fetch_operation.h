@@ -50,8 +50,8 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
     TopicId topic_id;
     int32_t index = 0;
     protocol::ErrorCode error{};
-    FetchItem* item = nullptr;             // unless refused at once
-    SessionPartition* remembered = nullptr;  // with an incremental session
+    FetchItem* item = nullptr;                                      // unless refused at once
+    SessionPartition* remembered = nullptr;                         // with an incremental session
     const protocol::FetchRequest::FetchPartition* asked = nullptr;  // without one
   };
 
@@ -97,19 +97,19 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   void create_session(protocol::FetchResponse& response);
 
   protocol::FetchRequest request_;
-  FetchSessionPtr session_;       // of an incremental fetch
-  bool new_session_ = false;      // a full fetch that asks for one
+  FetchSessionPtr session_;   // of an incremental fetch
+  bool new_session_ = false;  // a full fetch that asks for one
   bool read_committed_ = false;
   uint64_t max_bytes_ = 0;
   uint64_t min_bytes_ = 0;
   int64_t deadline_ns_ = 0;
   std::vector<FetchItem> items_;
   std::vector<Answer> answers_;
-  uint64_t bytes_ = 0;            // read in the last round
-  bool failed_ = false;           // some partition answers with an error or has diverged
-  bool last_round_ = false;       // whatever it finds is the answer
+  uint64_t bytes_ = 0;       // read in the last round
+  bool failed_ = false;      // some partition answers with an error or has diverged
+  bool last_round_ = false;  // whatever it finds is the answer
 
-  Reservation memory_;            // for what the response holds
+  Reservation memory_;  // for what the response holds
   MemoryBudget::Ticket ticket_ = 0;
 
   State state_ = State::kReading;

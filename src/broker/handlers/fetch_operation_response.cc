@@ -51,8 +51,8 @@ void FetchOperation::respond() {
     if (has_records) attach_records(partition, *answer.item);
     if (has_records && session_) moved.push_back(answer.remembered);
     tell_leader = tell_leader || partition.current_leader.leader_id >= 0;
-    const bool same_topic = topic_count > 0 && topics[topic_count - 1].topic == answer.topic &&
-                            topics[topic_count - 1].topic_id == answer.topic_id;
+    const bool same_topic =
+        topic_count > 0 && topics[topic_count - 1].topic == answer.topic && topics[topic_count - 1].topic_id == answer.topic_id;
     if (!same_topic) {
       topics[topic_count].topic = answer.topic;
       topics[topic_count].topic_id = answer.topic_id;

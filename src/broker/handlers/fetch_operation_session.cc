@@ -101,8 +101,7 @@ void FetchOperation::add_from_session() {
   }
 }
 
-void FetchOperation::add(Answer answer, int64_t offset, int32_t max_bytes, int32_t leader_epoch,
-                         int32_t last_fetched_epoch) {
+void FetchOperation::add(Answer answer, int64_t offset, int32_t max_bytes, int32_t leader_epoch, int32_t last_fetched_epoch) {
   storage::PartitionId id;
   answer.error = find_partition(answer, id);
   if (answer.error == ErrorCode::kNone) {
@@ -128,7 +127,8 @@ ErrorCode FetchOperation::find_partition(const Answer& answer, storage::Partitio
     if (!known) return ErrorCode::kUnknownTopicId;
     // Of a session that knew it: deleted, or made again, as Kafka tells them apart.
     topic = image.find(answer.remembered->topic);
-    return topic != nullptr && topic->has_partition(answer.index) ? ErrorCode::kInconsistentTopicId : ErrorCode::kUnknownTopicOrPartition;
+    return topic != nullptr && topic->has_partition(answer.index) ? ErrorCode::kInconsistentTopicId
+                                                                  : ErrorCode::kUnknownTopicOrPartition;
   }
   if (topic == nullptr) return ErrorCode::kUnknownTopicOrPartition;
   if (!topic->has_partition(answer.index)) return ErrorCode::kUnknownTopicOrPartition;

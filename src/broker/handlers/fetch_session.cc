@@ -11,8 +11,7 @@ void SessionPartition::take(const protocol::FetchRequest::FetchPartition& asked)
   last_fetched_epoch = asked.last_fetched_epoch;
 }
 
-bool SessionPartition::must_respond(const protocol::FetchResponse::PartitionData& answer, bool has_records,
-                                    bool remember) {
+bool SessionPartition::must_respond(const protocol::FetchResponse::PartitionData& answer, bool has_records, bool remember) {
   bool must = has_records || !answer.diverging_epoch.is_default();
   if (high_watermark != answer.high_watermark) {
     must = true;

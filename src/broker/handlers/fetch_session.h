@@ -80,7 +80,8 @@ class FetchSession {
   };
   struct KeyHash {
     size_t operator()(const Key& key) const {
-      return std::hash<std::string>()(key.topic) ^ (std::hash<TopicId>()(key.topic_id) + static_cast<size_t>(key.index) * 0x9e3779b97f4a7c15ull);
+      return std::hash<std::string>()(key.topic) ^
+             (std::hash<TopicId>()(key.topic_id) + static_cast<size_t>(key.index) * 0x9e3779b97f4a7c15ull);
     }
   };
   using Position = std::list<SessionPartition>::iterator;
@@ -133,7 +134,7 @@ class FetchSessionCache {
   uint64_t bytes_ = 0;  // of the sessions as they were when touched
   uint64_t evictions_ = 0;
   std::unordered_map<int32_t, FetchSessionPtr> sessions_;
-  std::map<std::pair<int64_t, int32_t>, FetchSession*> by_use_;   // last use, id
+  std::map<std::pair<int64_t, int32_t>, FetchSession*> by_use_;    // last use, id
   std::map<std::pair<size_t, int32_t>, FetchSession*> evictable_;  // size, id; only those older than kEvictionMs
 };
 

@@ -1,11 +1,12 @@
 // Fetch as consumers see it: limits, long polls over shards, leader epochs, incremental sessions.
+#include "protocol/messages/fetch.h"
+
 #include <gmock/gmock.h>
 
 #include "broker/handlers/broker_fixture.h"
 #include "broker/handlers/fetch_operation.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/delete_topics.h"
-#include "protocol/messages/fetch.h"
 
 namespace weir::broker {
 namespace {
@@ -426,7 +427,8 @@ TEST_F(FetchTest, SessionTakesTurns) {
     next.session_epoch = epoch;
     const auto answer = call<FetchResponse>(peer(0), 12, next);
     for (const auto& topic : answer->responses) {
-      for (const auto& data : topic.partitions) if (!data.records.data.empty()) order.push_back(data.partition_index);
+      for (const auto& data : topic.partitions)
+        if (!data.records.data.empty()) order.push_back(data.partition_index);
     }
   }
   EXPECT_EQ(order, (std::vector<int32_t>{0, 1, 0, 1}));
@@ -558,7 +560,9 @@ TEST_F(FetchTest, ASessionThatGrowsAboveTheMemoryIsForgotten) {
 TEST(FetchSessionCache, IsBoundedByMemory) {
   testing::SimRuntime sim(1);
   FetchSessionCache cache(0, 1, 100, 10 * FetchSession::kPartitionBytes);
-  const auto create = [&](size_t size) { return cache.create(0, true, size, size * FetchSession::kPartitionBytes, sim.random()); };
+  const auto create = [&](size_t size) {
+    return cache.create(0, true, size, size * FetchSession::kPartitionBytes, sim.random());
+  };
   const auto session = create(8);
   ASSERT_TRUE(session);
   for (int32_t i = 0; i < 8; ++i) session->add({.topic = {}, .topic_id = {}, .index = i});
@@ -589,12 +593,12 @@ TEST(FetchSessionCache, IsBoundedAndKeepsWhatIsWorthMore) {
   fill(*second, 20);
   cache.touch(*first, 130'000);
   cache.touch(*second, 130'000);
-  EXPECT_EQ(create(130'001, 5), nullptr);   // smaller than any
-  const auto third = create(130'001, 15);   // in the place of the smallest
+  EXPECT_EQ(create(130'001, 5), nullptr);  // smaller than any
+  const auto third = create(130'001, 15);  // in the place of the smallest
   ASSERT_TRUE(third);
   EXPECT_EQ(cache.find(first->id()), nullptr);
   EXPECT_NE(cache.find(second->id()), nullptr);
-  ASSERT_TRUE(create(260'000, 1));          // in the place of one not used for two minutes
+  ASSERT_TRUE(create(260'000, 1));  // in the place of one not used for two minutes
   EXPECT_EQ(cache.size(), 2u);
   EXPECT_EQ(cache.evictions(), 2u);
 }

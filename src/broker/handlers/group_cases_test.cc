@@ -226,8 +226,9 @@ TEST_F(GroupCasesTest, OffsetCommitAndFetch) {
 
 TEST_F(GroupCasesTest, DescribeListDelete) {
   const std::string member = stable_group("g");
-  expect<OffsetCommitResponse>("no member", {8, 8}, commit("empty"),
-                               [](const auto& answer) { return answer.topics[0].partitions[0].error_code; }, ErrorCode::kNone);
+  expect<OffsetCommitResponse>(
+      "no member", {8, 8}, commit("empty"), [](const auto& answer) { return answer.topics[0].partitions[0].error_code; },
+      ErrorCode::kNone);
   std::string_view name = "missing";
   DescribeGroupsRequest describe;
   describe.groups = {&name, 1};
@@ -241,9 +242,13 @@ TEST_F(GroupCasesTest, DescribeListDelete) {
   EXPECT_EQ(described->groups[0].protocol_type, "sr");
   EXPECT_EQ(described->groups[0].members[0].client_host, "/10.0.0.1");
 
-  for (const auto& [states, types, count] : std::initializer_list<std::tuple<std::vector<std::string_view>,
-                                                                           std::vector<std::string_view>, size_t>>{
-           {{}, {}, 2}, {{"stable"}, {}, 1}, {{"Empty"}, {"classic"}, 1}, {{"Dead"}, {}, 0}, {{}, {"Classic"}, 2},
+  for (const auto& [states, types, count] :
+       std::initializer_list<std::tuple<std::vector<std::string_view>, std::vector<std::string_view>, size_t>>{
+           {{}, {}, 2},
+           {{"stable"}, {}, 1},
+           {{"Empty"}, {"classic"}, 1},
+           {{"Dead"}, {}, 0},
+           {{}, {"Classic"}, 2},
            {{}, {"share"}, 0}}) {
     auto states_of = states;
     auto types_of = types;

@@ -52,8 +52,8 @@ int32_t group_hash(std::string_view group_id) {
 
 int32_t group_hash_before(std::string_view group_id) { return static_cast<int32_t>(java_hash(group_id) & INT32_MAX); }
 
-GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storage::MetaStore& store,
-                                     const BrokerConfig& config, std::optional<GroupPlacementRecord> placement)
+GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storage::MetaStore& store, const BrokerConfig& config,
+                                     std::optional<GroupPlacementRecord> placement)
     : broker_(broker),
       pool_(pool),
       config_(group_config(config)),
@@ -80,15 +80,14 @@ void GroupCoordinators::make_placement(storage::MetaStore& store, const std::opt
   if (before) compare.value = before->encode();
   else compare.mod_revision = 0;
   note.compares.push_back(std::move(compare));
-  note.operations.push_back({storage::MetaOperation::Kind::kPut, std::string(GroupPlacementRecord::kKey),
-                             GroupPlacementRecord{unplaced_}.encode()});
+  note.operations.push_back(
+      {storage::MetaOperation::Kind::kPut, std::string(GroupPlacementRecord::kKey), GroupPlacementRecord{unplaced_}.encode()});
   GroupPlacement::Ways ways;
   ways.home = [this](runtime::Task task) { broker_.run_on(0, std::move(task)); };
   ways.with_partition = [this](int32_t index, Function<void(coordination::GroupPartition*)> use) {
     const unsigned owner = broker_.owner({unplaced_, index});
-    broker_.run_on(owner, [this, owner, index, use = std::move(use)]() mutable {
-      use(find_on(broker_.shard(owner), unplaced_, index));
-    });
+    broker_.run_on(
+        owner, [this, owner, index, use = std::move(use)]() mutable { use(find_on(broker_.shard(owner), unplaced_, index)); });
   };
   // Without the note the next start looks again, and finds nothing.
   ways.finished = [this, &store, note = std::move(note)]() mutable {

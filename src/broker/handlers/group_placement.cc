@@ -12,7 +12,11 @@ using coordination::MoveResult;
 using protocol::ErrorCode;
 
 GroupPlacement::GroupPlacement(runtime::Loop& loop, int32_t partition_count, HomeOf home_of, HomeOf before, Ways ways)
-    : loop_(loop), partition_count_(partition_count), home_of_(std::move(home_of)), before_(std::move(before)), ways_(std::move(ways)) {}
+    : loop_(loop),
+      partition_count_(partition_count),
+      home_of_(std::move(home_of)),
+      before_(std::move(before)),
+      ways_(std::move(ways)) {}
 
 int32_t GroupPlacement::counterpart(int32_t index) const {
   return static_cast<int32_t>(((int64_t{1} << 31) - index) % partition_count_);
@@ -38,7 +42,8 @@ void GroupPlacement::failed(int32_t index) {
 
 // Of groups that are here by one hash and there by the other nobody knows all.
 void GroupPlacement::serve_in_part(int32_t index) {
-  log_warn("groups", "__consumer_offsets-{} cannot be read: groups that earlier versions had in it are not served by partition {} either",
+  log_warn("groups",
+           "__consumer_offsets-{} cannot be read: groups that earlier versions had in it are not served by partition {} either",
            counterpart(index), index);
   ways_.with_partition(index, [index, home_of = home_of_, before = before_](GroupPartition* partition) {
     if (partition == nullptr) return;

@@ -100,7 +100,10 @@ TEST_F(GroupPlacementTest, NobodyIsServedBeforeTheMove) {
         ++served;
         EXPECT_NE(result.error, ErrorCode::kNone);
       },
-      [&](auto&, auto, auto, auto&) { ++served; ADD_FAILURE(); });
+      [&](auto&, auto, auto, auto&) {
+        ++served;
+        ADD_FAILURE();
+      });
   sim_.run_for(2 * runtime::kSecond);
   EXPECT_EQ(served, 1);
   EXPECT_EQ(fetch(kGroup), 7);
@@ -184,7 +187,8 @@ TEST_F(GroupPlacementTest, MembersDoNotExpireBeforeTheirPartitionServes) {
   run_until([&] { return answer.answered(); });
   EXPECT_EQ(answer->error, ErrorCode::kNone);
   sim_.run_for(60 * runtime::kSecond);
-  EXPECT_EQ(partition.state().state_counts()[static_cast<size_t>(coordination::ClassicGroupState::kEmpty)], 1) << "now it expires";
+  EXPECT_EQ(partition.state().state_counts()[static_cast<size_t>(coordination::ClassicGroupState::kEmpty)], 1)
+      << "now it expires";
   on_loop([&] { partition.stop(); });
 }
 

@@ -103,15 +103,23 @@ TEST_F(GroupsTest, TheHashIsJavas) {
 TEST_F(GroupsTest, TheHashOfBrokenTextIsJavas) {
   EXPECT_EQ(group_hash("g\xff"), 68726);
   EXPECT_EQ(group_hash("\xc0\xaf"), 2097056);
-  EXPECT_EQ(group_hash("\xc3" "A"), 2031588);
+  EXPECT_EQ(group_hash("\xc3"
+                       "A"),
+            2031588);
   EXPECT_EQ(group_hash("\xe0\xa0"), 65533);
   EXPECT_EQ(group_hash("\xe0\x80\x80"), 65074269);
-  EXPECT_EQ(group_hash("\xe2\x82" "A"), 2031588);
+  EXPECT_EQ(group_hash("\xe2\x82"
+                       "A"),
+            2031588);
   EXPECT_EQ(group_hash("\xed\xa0\x80"), 65533);
-  EXPECT_EQ(group_hash("\xf0\x9f\x98" "A"), 2031588);
+  EXPECT_EQ(group_hash("\xf0\x9f\x98"
+                       "A"),
+            2031588);
   EXPECT_EQ(group_hash("\xf0\x80\x80\xaf"), 2017367872);
   EXPECT_EQ(group_hash("\xf4\x90\x80\x80"), 2017367872);
-  EXPECT_EQ(group_hash("\xed\xb0\x80" "A"), 2031588);
+  EXPECT_EQ(group_hash("\xed\xb0\x80"
+                       "A"),
+            2031588);
 }
 
 TEST_F(GroupsTest, CoordinatorIsNoneBeforeTheTopicExists) {

@@ -329,7 +329,11 @@ TEST_F(HandlersTest, ProduceWithoutAcks) {
   request.acks = 0;
   request.topic_data = {&topic, 1};
   send(quiet, 9, request);
-  run_until([&] { return broker_->shard(broker_->owner(broker_->shard(0).image->find("t")->partition(0))).log.find(broker_->shard(0).image->find("t")->partition(0))->high_watermark() == 1; });
+  run_until([&] {
+    return broker_->shard(broker_->owner(broker_->shard(0).image->find("t")->partition(0)))
+               .log.find(broker_->shard(0).image->find("t")->partition(0))
+               ->high_watermark() == 1;
+  });
   EXPECT_TRUE(quiet.received.empty());
   EXPECT_FALSE(quiet.closed);
   topic.name = "absent";
@@ -347,7 +351,8 @@ TEST_F(HandlersTest, IdempotentProducer) {
   EXPECT_EQ(first->producer_epoch, 0);
   EXPECT_NE(first->producer_id, second->producer_id);
   const auto send_sequence = [&](int32_t sequence) {
-    const auto answer = produce(peer(0), "t", 0, batch({"v"}, {.producer_id = first->producer_id, .producer_epoch = 0, .base_sequence = sequence}));
+    const auto answer = produce(
+        peer(0), "t", 0, batch({"v"}, {.producer_id = first->producer_id, .producer_epoch = 0, .base_sequence = sequence}));
     const auto& partition = answer->responses[0].partition_responses[0];
     return std::pair(static_cast<ErrorCode>(partition.error_code), partition.base_offset);
   };
@@ -433,7 +438,8 @@ TEST_F(HandlersTest, DeleteAndRecreateTopic) {
   request.topics = states;
   const auto answer = call<protocol::DeleteTopicsResponse>(6, request);
   std::map<std::string, int16_t> errors;
-  for (const auto& result : answer->responses) errors[std::string(result.name.value_or("?")) + (result.topic_id.is_zero() ? "" : "+id")] = result.error_code;
+  for (const auto& result : answer->responses)
+    errors[std::string(result.name.value_or("?")) + (result.topic_id.is_zero() ? "" : "+id")] = result.error_code;
   EXPECT_EQ(errors["t+id"], 0);
   EXPECT_EQ(errors["absent"], code(ErrorCode::kUnknownTopicOrPartition));
   EXPECT_EQ(errors["?+id"], code(ErrorCode::kUnknownTopicId));

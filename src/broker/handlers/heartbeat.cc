@@ -1,5 +1,6 @@
-#include "broker/handlers/group_handlers.h"
 #include "protocol/messages/heartbeat.h"
+
+#include "broker/handlers/group_handlers.h"
 
 namespace weir::broker {
 
@@ -21,12 +22,14 @@ void handle_heartbeat(Broker& broker, RequestContextPtr context) {
   const std::string group_id = beat.group_id;
   broker.groups().call<HeartbeatResult>(
       home, group_id,
-      reply_on<HeartbeatResult>(broker, home, [context = std::move(context)](const HeartbeatResult& result) {
-        protocol::HeartbeatResponse answer;
-        // A client that beats while the groups load has nothing to do about it.
-        answer.error_code = code(result.error == ErrorCode::kCoordinatorLoadInProgress ? ErrorCode::kNone : result.error);
-        context->respond(answer);
-      }),
+      reply_on<HeartbeatResult>(broker, home,
+                                [context = std::move(context)](const HeartbeatResult& result) {
+                                  protocol::HeartbeatResponse answer;
+                                  // A client that beats while the groups load has nothing to do about it.
+                                  answer.error_code = code(
+                                      result.error == ErrorCode::kCoordinatorLoadInProgress ? ErrorCode::kNone : result.error);
+                                  context->respond(answer);
+                                }),
       [beat = std::move(beat)](auto& state, auto reply, auto now, auto& effects) {
         state.heartbeat(beat, std::move(reply), now, effects);
       });

@@ -1,5 +1,6 @@
-#include "broker/handlers/group_handlers.h"
 #include "protocol/messages/leave_group.h"
+
+#include "broker/handlers/group_handlers.h"
 
 namespace weir::broker {
 namespace {
@@ -48,9 +49,8 @@ void handle_leave_group(Broker& broker, RequestContextPtr context) {
   const std::string group_id = leave.group_id;
   broker.groups().call<LeaveResult>(
       home, group_id,
-      reply_on<LeaveResult>(broker, home, [context = std::move(context), leave](const LeaveResult& result) {
-        respond(*context, leave, result);
-      }),
+      reply_on<LeaveResult>(
+          broker, home, [context = std::move(context), leave](const LeaveResult& result) { respond(*context, leave, result); }),
       [leave](auto& state, auto reply, auto now, auto& effects) { state.leave(leave, std::move(reply), now, effects); });
 }
 

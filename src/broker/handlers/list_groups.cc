@@ -1,3 +1,5 @@
+#include "protocol/messages/list_groups.h"
+
 #include <algorithm>
 #include <memory>
 #include <set>
@@ -6,7 +8,6 @@
 
 #include "base/ascii_case.h"
 #include "broker/handlers/group_handlers.h"
-#include "protocol/messages/list_groups.h"
 
 namespace weir::broker {
 namespace {
@@ -70,10 +71,12 @@ void handle_list_groups(Broker& broker, RequestContextPtr context) {
   };
   for (int32_t i = 0; i < partitions; ++i) {
     broker.groups().call_partition<ListResult>(
-        home, i, reply_on<ListResult>(broker, home, [all, arrived](ListResult& result) {
-          all->add(result);
-          arrived();
-        }),
+        home, i,
+        reply_on<ListResult>(broker, home,
+                             [all, arrived](ListResult& result) {
+                               all->add(result);
+                               arrived();
+                             }),
         [](auto& state, auto reply, auto, auto& effects) { state.list(std::move(reply), effects); });
   }
   arrived();

@@ -94,8 +94,12 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
         } else if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
           response.error_code = code(ErrorCode::kUnknownTopicOrPartition);
         } else {
-          items_.push_back({topic->partition(partition.partition_index), partition.timestamp,
-                            partition.current_leader_epoch, &response, ErrorCode::kNone, {}});
+          items_.push_back({topic->partition(partition.partition_index),
+                            partition.timestamp,
+                            partition.current_leader_epoch,
+                            &response,
+                            ErrorCode::kNone,
+                            {}});
         }
       }
     }
@@ -122,7 +126,8 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
       case kEarliestLocal:
         item.found.offset = partition->log_start_offset();
         // A log that nothing was appended to yet has no history; its first epoch is the present one.
-        item.found.leader_epoch = partition->epochs().empty() ? partition->leader_epoch() : partition->epoch_at(item.found.offset);
+        item.found.leader_epoch =
+            partition->epochs().empty() ? partition->leader_epoch() : partition->epoch_at(item.found.offset);
         return item_done(part);
       case kLatestTiered:
       case kEarliestPendingUpload:
@@ -130,13 +135,14 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
       default:
         break;
     }
-    part.shard->log.find_timestamp(*partition, item.timestamp, request_.isolation_level == 1,
-                                   [self = runtime::HomeRef(this), this, &part, &item](Result<storage::TimestampPosition> found) {
-                                     if (found) item.found = *found;
-                                     else item.error = ErrorCode::kKafkaStorageError;
-                                     item_done(part);
-                                   },
-                                   [closed = closed_] { return !closed->load(std::memory_order_relaxed); });
+    part.shard->log.find_timestamp(
+        *partition, item.timestamp, request_.isolation_level == 1,
+        [self = runtime::HomeRef(this), this, &part, &item](Result<storage::TimestampPosition> found) {
+          if (found) item.found = *found;
+          else item.error = ErrorCode::kKafkaStorageError;
+          item_done(part);
+        },
+        [closed = closed_] { return !closed->load(std::memory_order_relaxed); });
   }
 
   void complete() override {

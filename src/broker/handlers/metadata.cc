@@ -41,7 +41,8 @@ class MetadataOperation : public runtime::Homebound {
     broker_.create_topics(Caller(*context_), std::move(missing),
                           [self = runtime::HomeRef(this), names = std::move(names)](Controller::Outcomes outcomes) {
                             for (size_t i = 0; i < names.size(); ++i) {
-                              if (outcomes[i].error == ErrorCode::kNone || outcomes[i].error == ErrorCode::kTopicAlreadyExists) continue;
+                              if (outcomes[i].error == ErrorCode::kNone || outcomes[i].error == ErrorCode::kTopicAlreadyExists)
+                                continue;
                               self->refused_.emplace(names[i], outcomes[i].error);
                             }
                             self->respond();
@@ -69,9 +70,7 @@ class MetadataOperation : public runtime::Homebound {
     }
     context_->respond(response);
   }
-  bool all_topics() const {
-    return !request_.topics || (context_->version() == 0 && request_.topics->empty());
-  }
+  bool all_topics() const { return !request_.topics || (context_->version() == 0 && request_.topics->empty()); }
   // As soon as one id is given, only ids count.
   bool by_id() const {
     if (!by_id_allowed() || !request_.topics) return false;
@@ -91,7 +90,8 @@ class MetadataOperation : public runtime::Homebound {
       partitions = static_cast<uint64_t>(image.partition_count());
     } else {
       for (const auto& asked : *request_.topics) {
-        const Topic* topic = asked.topic_id.is_zero() ? image.find(asked.name.value_or(std::string_view())) : image.find(asked.topic_id);
+        const Topic* topic =
+            asked.topic_id.is_zero() ? image.find(asked.name.value_or(std::string_view())) : image.find(asked.topic_id);
         if (topic != nullptr) partitions += static_cast<uint64_t>(topic->partition_count());
       }
       partitions = std::min(partitions, static_cast<uint64_t>(image.partition_count()));
@@ -183,8 +183,8 @@ class MetadataOperation : public runtime::Homebound {
     answer.topic_id = topic.id();
     answer.is_internal = topic.internal;
     if (request_.include_topic_authorized_operations) answer.topic_authorized_operations = kAllTopicOperations;
-    answer.partitions = context_->arena().array<MetadataResponse::MetadataResponsePartition>(
-        static_cast<size_t>(topic.partition_count()));
+    answer.partitions =
+        context_->arena().array<MetadataResponse::MetadataResponsePartition>(static_cast<size_t>(topic.partition_count()));
     const int32_t epoch = image_->leader_epoch(topic);
     for (size_t i = 0; i < answer.partitions.size(); ++i) {
       auto& partition = answer.partitions[i];

@@ -1,5 +1,6 @@
 // What a request can multiply is bounded by what is reserved for it, whichever API it is.
 #include <fmt/format.h>
+
 #include <cstdlib>
 
 #include "broker/handlers/broker_fixture.h"

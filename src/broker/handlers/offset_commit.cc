@@ -1,8 +1,9 @@
+#include "protocol/messages/offset_commit.h"
+
 #include <memory>
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
-#include "protocol/messages/offset_commit.h"
 
 namespace weir::broker {
 namespace {
@@ -51,7 +52,8 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
       const auto& partition = asked.partitions[p];
       answer.partitions[p].partition_index = partition.partition_index;
       if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
-        answer.partitions[p].error_code = code(by_id && topic == nullptr ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition);
+        answer.partitions[p].error_code =
+            code(by_id && topic == nullptr ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition);
         continue;
       }
       commit.items.push_back({topic->name(), topic->id(), partition.partition_index, partition.committed_offset,
@@ -64,11 +66,14 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
   const std::string group_id = commit.group_id;
   broker.groups().call<coordination::OffsetCommitResult>(
       home, group_id,
-      reply_on<coordination::OffsetCommitResult>(broker, home, [all](const coordination::OffsetCommitResult& result) {
-        if (result.error != ErrorCode::kNone) all->fill_all(result.error);
-        else for (size_t i = 0; i < all->asked.size(); ++i) all->asked[i]->error_code = code(result.items[i]);
-        all->context->respond(all->response);
-      }),
+      reply_on<coordination::OffsetCommitResult>(broker, home,
+                                                 [all](const coordination::OffsetCommitResult& result) {
+                                                   if (result.error != ErrorCode::kNone) all->fill_all(result.error);
+                                                   else
+                                                     for (size_t i = 0; i < all->asked.size(); ++i)
+                                                       all->asked[i]->error_code = code(result.items[i]);
+                                                   all->context->respond(all->response);
+                                                 }),
       [commit = std::move(commit)](auto& state, auto reply, auto now, auto& effects) {
         state.commit_offsets(commit, std::move(reply), now, effects);
       });

@@ -1,8 +1,9 @@
+#include "protocol/messages/offset_delete.h"
+
 #include <memory>
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
-#include "protocol/messages/offset_delete.h"
 
 namespace weir::broker {
 namespace {
@@ -54,19 +55,21 @@ void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   }
   all->context = std::move(context);
   const std::string group_id = remove.group_id;
-  broker.groups().call<OffsetDeleteResult>(
-      home, group_id, reply_on<OffsetDeleteResult>(broker, home, [all](const OffsetDeleteResult& result) {
-        if (result.error != ErrorCode::kNone) {
-          OffsetDeleteResponse refused;
-          refused.error_code = code(result.error);
-          return all->context->respond(refused);
-        }
-        for (size_t i = 0; i < all->asked.size(); ++i) all->asked[i]->error_code = code(result.items[i]);
-        all->context->respond(all->response);
-      }),
-      [remove = std::move(remove)](auto& state, auto reply, auto now, auto& effects) {
-        state.delete_offsets(remove, std::move(reply), now, effects);
-      });
+  broker.groups().call<OffsetDeleteResult>(home, group_id,
+                                           reply_on<OffsetDeleteResult>(broker, home,
+                                                                        [all](const OffsetDeleteResult& result) {
+                                                                          if (result.error != ErrorCode::kNone) {
+                                                                            OffsetDeleteResponse refused;
+                                                                            refused.error_code = code(result.error);
+                                                                            return all->context->respond(refused);
+                                                                          }
+                                                                          for (size_t i = 0; i < all->asked.size(); ++i)
+                                                                            all->asked[i]->error_code = code(result.items[i]);
+                                                                          all->context->respond(all->response);
+                                                                        }),
+                                           [remove = std::move(remove)](auto& state, auto reply, auto now, auto& effects) {
+                                             state.delete_offsets(remove, std::move(reply), now, effects);
+                                           });
 }
 
 }  // namespace weir::broker

@@ -1,3 +1,5 @@
+#include "protocol/messages/offset_fetch.h"
+
 #include <algorithm>
 #include <memory>
 #include <set>
@@ -9,7 +11,6 @@
 
 #include "broker/handlers/group_handlers.h"
 #include "broker/metadata/topic_name.h"
-#include "protocol/messages/offset_fetch.h"
 
 namespace weir::broker {
 namespace {
@@ -115,10 +116,11 @@ class OffsetFetch final : public runtime::Homebound {
     auto request = std::move(group.request);
     broker_.groups().call<OffsetFetchResult>(
         home_, group.group_id,
-        reply_on<OffsetFetchResult>(broker_, home_, [self = runtime::HomeRef(this), index](OffsetFetchResult& result) {
-          self->take(self->groups_[index], result);
-          self->arrived();
-        }),
+        reply_on<OffsetFetchResult>(broker_, home_,
+                                    [self = runtime::HomeRef(this), index](OffsetFetchResult& result) {
+                                      self->take(self->groups_[index], result);
+                                      self->arrived();
+                                    }),
         [request = std::move(request)](auto& state, auto reply, auto, auto& effects) {
           state.fetch_offsets(request, std::move(reply), effects);
         });
@@ -152,7 +154,8 @@ class OffsetFetch final : public runtime::Homebound {
       // Version 1 has the error in each partition only.
       if (context_->version() >= 2) response.error_code = code(group.error);
       if (group.error == ErrorCode::kNone || context_->version() < 2) {
-        response.topics = topics_of<OffsetFetchResponse::OffsetFetchResponseTopic, OffsetFetchResponse::OffsetFetchResponsePartition>(group);
+        response.topics =
+            topics_of<OffsetFetchResponse::OffsetFetchResponseTopic, OffsetFetchResponse::OffsetFetchResponsePartition>(group);
       }
       return context_->respond(response);
     }
@@ -161,7 +164,9 @@ class OffsetFetch final : public runtime::Homebound {
       response.groups[i].group_id = groups_[i].group_id;
       response.groups[i].error_code = code(groups_[i].error);
       if (groups_[i].error != ErrorCode::kNone) continue;
-      response.groups[i].topics = topics_of<OffsetFetchResponse::OffsetFetchResponseTopics, OffsetFetchResponse::OffsetFetchResponsePartitions>(groups_[i]);
+      response.groups[i].topics =
+          topics_of<OffsetFetchResponse::OffsetFetchResponseTopics, OffsetFetchResponse::OffsetFetchResponsePartitions>(
+              groups_[i]);
     }
     context_->respond(response);
   }

@@ -1,8 +1,8 @@
-#include "broker/handlers/alter_configs.h"
 #include "broker/handlers/registration.h"
 
 #include <utility>
 
+#include "broker/handlers/alter_configs.h"
 #include "broker/handlers/alter_replica_log_dirs.h"
 #include "broker/handlers/api_versions.h"
 #include "broker/handlers/create_partitions.h"
@@ -93,9 +93,9 @@ constexpr Entry kEntries[] = {
 
 void register_handlers(Dispatcher& dispatcher, Broker& broker) {
   for (const Entry& entry : kEntries) {
-    dispatcher.add(entry.key, entry.min_version, entry.max_version,
-                   [&broker, handle = entry.handle](RequestContextPtr context) { handle(broker, std::move(context)); },
-                   entry.kind);
+    dispatcher.add(
+        entry.key, entry.min_version, entry.max_version,
+        [&broker, handle = entry.handle](RequestContextPtr context) { handle(broker, std::move(context)); }, entry.kind);
   }
   dispatcher.add(ApiKey::kApiVersions, 0, 5, [&broker, &dispatcher](RequestContextPtr context) {
     handle_api_versions(broker, dispatcher, std::move(context));

@@ -46,14 +46,16 @@ std::optional<Refusal> check_filter(const protocol::DescribeClientQuotasRequest&
     }
     const bool exact = component.match_type == 0;
     if (exact != component.match.has_value()) {
-      return Refusal{ErrorCode::kInvalidRequest, fmt::format("Request specified {}, but {}.", kMatchTypes[component.match_type],
-                                                             exact ? "set match string to null" : "also specified a match string")};
+      return Refusal{ErrorCode::kInvalidRequest,
+                     fmt::format("Request specified {}, but {}.", kMatchTypes[component.match_type],
+                                 exact ? "set match string to null" : "also specified a match string")};
     }
     seen.insert(type);
   }
   if (seen.contains("ip") && seen.size() > 1) {
-    return Refusal{ErrorCode::kInvalidRequest, "Invalid entity filter component combination. IP filter component should not be used "
-                                               "with user or clientId filter component."};
+    return Refusal{ErrorCode::kInvalidRequest,
+                   "Invalid entity filter component combination. IP filter component should not be used "
+                   "with user or clientId filter component."};
   }
   return std::nullopt;
 }
@@ -109,9 +111,10 @@ void handle_describe_user_scram_credentials(Broker&, RequestContextPtr context) 
       const bool once = count == 1;
       result.user = name;
       result.error_code = code(once ? ErrorCode::kResourceNotFound : ErrorCode::kDuplicateResource);
-      result.error_message = arena.copy((once ? "Attempt to describe a user credential that does not exist: "
-                                              : "Cannot describe SCRAM credentials for the same user twice in a single request: ") +
-                                        std::string(name));
+      result.error_message =
+          arena.copy((once ? "Attempt to describe a user credential that does not exist: "
+                           : "Cannot describe SCRAM credentials for the same user twice in a single request: ") +
+                     std::string(name));
     }
   }
   context->respond(response);

@@ -1,5 +1,6 @@
-#include "broker/handlers/group_handlers.h"
 #include "protocol/messages/sync_group.h"
+
+#include "broker/handlers/group_handlers.h"
 
 namespace weir::broker {
 namespace {

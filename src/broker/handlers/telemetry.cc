@@ -20,12 +20,8 @@ constexpr size_t kDecompressedBytesMax = 1 << 20;
 
 TelemetryClient client_of(RequestContext& context, const Uuid& instance_id) {
   const ConnectionFacts& connection = context.connection();
-  return {instance_id,
-          context.client_id(),
-          connection.client_software_name,
-          connection.client_software_version,
-          connection.peer.host,
-          connection.peer.port};
+  return {instance_id,          context.client_id(), connection.client_software_name, connection.client_software_version,
+          connection.peer.host, connection.peer.port};
 }
 
 }  // namespace
@@ -94,11 +90,12 @@ void handle_push_telemetry(Broker& broker, RequestContextPtr context) {
         const protocol::PushTelemetryRequest& pushed = work->request;
         work->decoded = decode_push(pushed.compression_type, pushed.metrics, std::max(bytes_max, kDecompressedBytesMax));
       },
-      of.loop(), [&broker, work, shard] {
+      of.loop(),
+      [&broker, work, shard] {
         const RequestContextPtr answered = std::move(work->context);
         const protocol::PushTelemetryRequest& pushed = work->request;
-        const bool taken = broker.telemetry(shard).take(client_of(*answered, pushed.client_instance_id),
-                                                        std::move(work->decoded), pushed.terminating);
+        const bool taken = broker.telemetry(shard).take(client_of(*answered, pushed.client_instance_id), std::move(work->decoded),
+                                                        pushed.terminating);
         respond(*answered, taken ? protocol::ErrorCode::kNone : protocol::ErrorCode::kInvalidRecord);
       });
 }

@@ -30,12 +30,16 @@ class TelemetryTest : public BrokerTest {
     protocol::GetTelemetrySubscriptionsRequest request;
     request.client_instance_id = instance;
     const auto answer = call<protocol::GetTelemetrySubscriptionsResponse>(0, request);
-    return {static_cast<ErrorCode>(answer->error_code), answer->client_instance_id, answer->subscription_id, answer->push_interval_ms,
+    return {static_cast<ErrorCode>(answer->error_code),
+            answer->client_instance_id,
+            answer->subscription_id,
+            answer->push_interval_ms,
             {answer->requested_metrics.begin(), answer->requested_metrics.end()}};
   }
   ErrorCode push(const Subscribed& to, size_t bytes = 10, bool terminating = false, int8_t compression = 0) {
     // One field that nobody knows.
-    const std::string metrics = bytes < 2 ? std::string() : std::string("\x7a") + static_cast<char>(bytes - 2) + std::string(bytes - 2, 'm');
+    const std::string metrics =
+        bytes < 2 ? std::string() : std::string("\x7a") + static_cast<char>(bytes - 2) + std::string(bytes - 2, 'm');
     return push_bytes(to, metrics, terminating, compression);
   }
   ErrorCode push_bytes(const Subscribed& to, std::string_view metrics, bool terminating = false, int8_t compression = 0) {
@@ -153,7 +157,11 @@ TEST_F(TelemetryTest, PushesThatAreRefused) {
 }
 
 // MetricsData of one gauge x.y = 1.5 with the attribute a=b.
-const std::string kGauge("\x0a\x22\x12\x20\x12\x1e\x0a\x03x.y\x2a\x17\x0a\x15\x21\x00\x00\x00\x00\x00\x00\xf8\x3f\x3a\x0a\x0a\x01" "a\x12\x05\x0a\x03" "b\"c", 36);
+const std::string kGauge(
+    "\x0a\x22\x12\x20\x12\x1e\x0a\x03x.y\x2a\x17\x0a\x15\x21\x00\x00\x00\x00\x00\x00\xf8\x3f\x3a\x0a\x0a\x01"
+    "a\x12\x05\x0a\x03"
+    "b\"c",
+    36);
 
 TEST_F(TelemetryTest, WhatClientsPushIsKeptUntilTheyGo) {
   set_subscription("a", {{"metrics", "x."}, {"interval.ms", "1000"}});

@@ -16,7 +16,8 @@ namespace weir::broker {
 class TransactionRefusals {
  public:
   static constexpr std::string_view kReason =
-      "This broker does not serve transactions yet (no permission is missing); remove transactional.id from the producer's configuration";
+      "This broker does not serve transactions yet (no permission is missing); remove transactional.id from the producer's "
+      "configuration";
 
   // For the client of this request.
   void tell(RequestContext& context, std::string_view transactional_id);

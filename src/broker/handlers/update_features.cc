@@ -26,8 +26,8 @@ struct Update {
 };
 
 Controller::Outcome refusal(const Update& update, const std::string& why) {
-  return {ErrorCode::kInvalidUpdateVersion, fmt::format("Invalid update version {} for feature {}. {}", update.level, update.feature, why),
-          nullptr};
+  return {ErrorCode::kInvalidUpdateVersion,
+          fmt::format("Invalid update version {} for feature {}. {}", update.level, update.feature, why), nullptr};
 }
 
 Controller::Outcome apply_one(const Update& update, FeaturesRecord& record, int32_t node_id) {
@@ -38,12 +38,15 @@ Controller::Outcome apply_one(const Update& update, FeaturesRecord& record, int3
   const SupportedFeature* supported = find_supported_feature(update.feature);
   if (supported == nullptr) return refusal(update, fmt::format("Local controller {} does not support this feature.", node_id));
   if (update.level < supported->min_level || update.level > supported->max_level) {
-    return refusal(update, fmt::format("Local controller {} only supports versions {}-{}", node_id, supported->min_level, supported->max_level));
+    return refusal(update, fmt::format("Local controller {} only supports versions {}-{}", node_id, supported->min_level,
+                                       supported->max_level));
   }
   const auto present = record.levels.find(update.feature);
   const int16_t level = present == record.levels.end() ? int16_t{0} : present->second;
   if (update.level < level && update.type == kUpgrade) {
-    return refusal(update, "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.");
+    return refusal(
+        update,
+        "Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.");
   }
   if (update.level > level && update.type != kUpgrade) return refusal(update, "Can't downgrade to a newer version.");
   if (update.feature == "metadata.version" && update.level < level && metadata_changed_between(update.level, level)) {
@@ -98,7 +101,8 @@ class UpdateFeaturesOperation : public runtime::Homebound {
       return respond(apply(updates, record, node_id));
     }
     broker_.change_features(
-        Caller(*context_), [updates = std::move(updates), node_id](FeaturesRecord& record) { return apply(updates, record, node_id); },
+        Caller(*context_),
+        [updates = std::move(updates), node_id](FeaturesRecord& record) { return apply(updates, record, node_id); },
         {[self = runtime::HomeRef(this)](Controller::Outcomes outcomes) { self->respond(outcomes[0]); }, request_.timeout_ms});
   }
 

@@ -13,11 +13,16 @@ namespace {
 
 std::string_view kind_of(ConfigResourceType type) {
   switch (type) {
-    case ConfigResourceType::kTopic: return "topic";
-    case ConfigResourceType::kBroker: return "broker";
-    case ConfigResourceType::kBrokerLogger: return "broker logger";
-    case ConfigResourceType::kClientMetrics: return "client metrics";
-    case ConfigResourceType::kGroup: return "group";
+    case ConfigResourceType::kTopic:
+      return "topic";
+    case ConfigResourceType::kBroker:
+      return "broker";
+    case ConfigResourceType::kBrokerLogger:
+      return "broker logger";
+    case ConfigResourceType::kClientMetrics:
+      return "client metrics";
+    case ConfigResourceType::kGroup:
+      return "group";
   }
   return "resource";
 }
@@ -45,9 +50,7 @@ void describe_overrides(ConfigResourceType type, const std::string& name, const 
   }
 }
 
-std::string described(const Topic& topic) {
-  return fmt::format("Topic '{}' ({})", topic.name(), topic.id().to_string());
-}
+std::string described(const Topic& topic) { return fmt::format("Topic '{}' ({})", topic.name(), topic.id().to_string()); }
 
 }  // namespace
 

@@ -20,8 +20,8 @@ namespace weir::broker {
 using protocol::ErrorCode;
 using storage::MetaOperation;
 
-Controller::Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher,
-                       MetadataImagePtr image, uint64_t memory_bytes)
+Controller::Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image,
+                       uint64_t memory_bytes)
     : store_(store),
       loop_(loop),
       publisher_(publisher),
@@ -46,8 +46,8 @@ Controller::Outcome Controller::check_new_name(const std::string& name) const {
   if (has_collision_characters(name)) {
     const auto taken = collisions_.find(unify_collision_characters(name));
     if (taken != collisions_.end()) {
-      return {ErrorCode::kInvalidTopicException,
-              fmt::format("Topic '{}' collides with existing topic: {}", name, taken->second), nullptr};
+      return {ErrorCode::kInvalidTopicException, fmt::format("Topic '{}' collides with existing topic: {}", name, taken->second),
+              nullptr};
     }
   }
   return {};
@@ -57,14 +57,17 @@ Controller::Outcome Controller::check_new_name(const std::string& name) const {
 
 void Controller::create_topics(std::string who, std::vector<NewTopic> topics, Done done, bool validate_only) {
   const size_t count = topics.size();
-  enqueue(std::move(who), count, [this, topics = std::move(topics), validate_only](Call* at) mutable {
-    Call& call = *at;
-    std::vector<std::string> names;
-    for (size_t i = 0; i < topics.size(); ++i) prepare_new_topic(call, i, topics[i], names);
-    if (!validate_only) return;
-    for (const Step& step : call.steps) call.outcomes[step.index].topic = step.after;
-    call.steps.clear();
-  }, std::move(done));
+  enqueue(
+      std::move(who), count,
+      [this, topics = std::move(topics), validate_only](Call* at) mutable {
+        Call& call = *at;
+        std::vector<std::string> names;
+        for (size_t i = 0; i < topics.size(); ++i) prepare_new_topic(call, i, topics[i], names);
+        if (!validate_only) return;
+        for (const Step& step : call.steps) call.outcomes[step.index].topic = step.after;
+        call.steps.clear();
+      },
+      std::move(done));
 }
 
 void Controller::prepare_new_topic(Call& call, size_t index, NewTopic& topic, std::vector<std::string>& names) {
@@ -91,51 +94,60 @@ void Controller::prepare_new_topic(Call& call, size_t index, NewTopic& topic, st
 
 void Controller::delete_topics(std::string who, std::vector<TopicId> topics, Done done) {
   const size_t count = topics.size();
-  enqueue(std::move(who), count, [this, topics = std::move(topics)](Call* at) {
-    Call& call = *at;
-    for (size_t i = 0; i < topics.size(); ++i) {
-      const TopicPtr* topic = image_->find_shared(topics[i]);
-      if (topic == nullptr) call.outcomes[i].error = ErrorCode::kUnknownTopicId;
-      else call.steps.push_back({i, *topic, nullptr});
-    }
-  }, std::move(done));
+  enqueue(
+      std::move(who), count,
+      [this, topics = std::move(topics)](Call* at) {
+        Call& call = *at;
+        for (size_t i = 0; i < topics.size(); ++i) {
+          const TopicPtr* topic = image_->find_shared(topics[i]);
+          if (topic == nullptr) call.outcomes[i].error = ErrorCode::kUnknownTopicId;
+          else call.steps.push_back({i, *topic, nullptr});
+        }
+      },
+      std::move(done));
 }
 
 void Controller::create_partitions(std::string who, std::vector<NewPartitions> topics, Done done, bool validate_only) {
   const size_t count = topics.size();
-  enqueue(std::move(who), count, [this, topics = std::move(topics), validate_only](Call* at) {
-    Call& call = *at;
-    for (size_t i = 0; i < topics.size(); ++i) {
-      Outcome& outcome = call.outcomes[i];
-      const TopicPtr* topic = image_->find_shared(topics[i].topic);
-      if (topic == nullptr) {
-        outcome.error = ErrorCode::kUnknownTopicOrPartition;
-        continue;
-      }
-      const int32_t present = (*topic)->partition_count(), wanted = topics[i].partition_count;
-      if (wanted <= present) {
-        outcome.error = ErrorCode::kInvalidPartitions;
-        outcome.message = wanted == present
-                              ? fmt::format("Topic already has {} partition(s).", present)
-                              : fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.",
-                                            topics[i].topic, present, wanted);
-        continue;
-      }
-      outcome = check_room(call, wanted - present);
-      if (outcome.error != ErrorCode::kNone) continue;
-      TopicRecord record = (*topic)->record;
-      record.partition_count = wanted;
-      call.steps.push_back({i, *topic, make_topic(std::move(record))});
-    }
-    if (validate_only) call.steps.clear();
-  }, std::move(done));
+  enqueue(
+      std::move(who), count,
+      [this, topics = std::move(topics), validate_only](Call* at) {
+        Call& call = *at;
+        for (size_t i = 0; i < topics.size(); ++i) {
+          Outcome& outcome = call.outcomes[i];
+          const TopicPtr* topic = image_->find_shared(topics[i].topic);
+          if (topic == nullptr) {
+            outcome.error = ErrorCode::kUnknownTopicOrPartition;
+            continue;
+          }
+          const int32_t present = (*topic)->partition_count(), wanted = topics[i].partition_count;
+          if (wanted <= present) {
+            outcome.error = ErrorCode::kInvalidPartitions;
+            outcome.message = wanted == present
+                                  ? fmt::format("Topic already has {} partition(s).", present)
+                                  : fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.",
+                                                topics[i].topic, present, wanted);
+            continue;
+          }
+          outcome = check_room(call, wanted - present);
+          if (outcome.error != ErrorCode::kNone) continue;
+          TopicRecord record = (*topic)->record;
+          record.partition_count = wanted;
+          call.steps.push_back({i, *topic, make_topic(std::move(record))});
+        }
+        if (validate_only) call.steps.clear();
+      },
+      std::move(done));
 }
 
 void Controller::change_configs(std::string who, std::vector<ConfigChange> changes, Done done) {
   const size_t count = changes.size();
-  enqueue(std::move(who), count, [this, changes = std::move(changes)](Call* at) mutable {
-    for (size_t i = 0; i < changes.size(); ++i) prepare_config_change(*at, i, changes[i]);
-  }, std::move(done));
+  enqueue(
+      std::move(who), count,
+      [this, changes = std::move(changes)](Call* at) mutable {
+        for (size_t i = 0; i < changes.size(); ++i) prepare_config_change(*at, i, changes[i]);
+      },
+      std::move(done));
 }
 
 void Controller::prepare_config_change(Call& call, size_t index, ConfigChange& change) {
@@ -168,13 +180,16 @@ void Controller::prepare_config_change(Call& call, size_t index, ConfigChange& c
 }
 
 void Controller::change_features(std::string who, Function<Outcome(FeaturesRecord&)> edit, Done done) {
-  enqueue(std::move(who), 1, [this, edit = std::move(edit)](Call* at) mutable {
-    auto record = std::make_shared<FeaturesRecord>(*image_->features());
-    at->outcomes[0] = edit(*record);
-    if (at->outcomes[0].error != ErrorCode::kNone || *record == *image_->features()) return;
-    record->epoch = image_->features()->epoch + 1;
-    at->steps.push_back({0, nullptr, nullptr, nullptr, std::move(record)});
-  }, std::move(done));
+  enqueue(
+      std::move(who), 1,
+      [this, edit = std::move(edit)](Call* at) mutable {
+        auto record = std::make_shared<FeaturesRecord>(*image_->features());
+        at->outcomes[0] = edit(*record);
+        if (at->outcomes[0].error != ErrorCode::kNone || *record == *image_->features()) return;
+        record->epoch = image_->features()->epoch + 1;
+        at->steps.push_back({0, nullptr, nullptr, nullptr, std::move(record)});
+      },
+      std::move(done));
 }
 
 Controller::Outcome Controller::check_room(const Call& call, int64_t more) const {
@@ -185,8 +200,10 @@ Controller::Outcome Controller::check_room(const Call& call, int64_t more) const
   }
   if (entries + more <= entries_max_) return {};
   return {ErrorCode::kPolicyViolation,
-          fmt::format("The broker has {} partitions and configured resources, and its memory (weir.max.memory.bytes) is for {}: delete "
-                      "topics, or give it more memory", entries, entries_max_),
+          fmt::format(
+              "The broker has {} partitions and configured resources, and its memory (weir.max.memory.bytes) is for {}: delete "
+              "topics, or give it more memory",
+              entries, entries_max_),
           nullptr};
 }
 

@@ -1,5 +1,5 @@
-// The one writer of metadata: topics, configurations, features. Each call becomes durable metadata transactions, then the new image reaches every
-// shard, partitions included, and only then is the call answered: whoever was told of a topic can use it.
+// The one writer of metadata: topics, configurations, features. Each call becomes durable metadata transactions, then the new
+// image reaches every shard, partitions included, and only then is the call answered: whoever was told of a topic can use it.
 //
 // Calls run one after the other in call order, so each sees the image its predecessor left. Lives on shard 0: loop
 // thread only. Completions run on the loop, possibly inline.
@@ -109,9 +109,9 @@ class Controller {
  private:
   // One topic's part of a call, or that of another entry, past all checks.
   struct Step {
-    size_t index = 0;  // in outcomes
-    TopicPtr before;   // null: new
-    TopicPtr after;    // null: deleted
+    size_t index = 0;                                          // in outcomes
+    TopicPtr before;                                           // null: new
+    TopicPtr after;                                            // null: deleted
     std::shared_ptr<const ConfigRecord> configs = nullptr;     // of a resource that is not a topic, as they are to be
     std::shared_ptr<const FeaturesRecord> features = nullptr;  // as they are to be
     bool failed = false;
@@ -158,7 +158,7 @@ class Controller {
   MetadataImagePtr image_;
   const int64_t entries_max_;
   std::unordered_map<std::string, std::string> collisions_;  // unified name -> the topic that has it
-  std::deque<Call> calls_;  // the first one is under way
+  std::deque<Call> calls_;                                   // the first one is under way
   bool running_ = false;
   uint64_t last_number_ = 0;
   RateLimit lines_{1000};

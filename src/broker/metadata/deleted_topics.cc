@@ -48,20 +48,20 @@ Result<DeletedTopics> DeletedTopics::load(storage::MetaStore& store, bool new_cl
 }
 
 storage::PartitionLookup DeletedTopics::lookup(const MetadataImage& image, std::function<bool(const TopicId&)> given_up) {
-  return [this, &image, given_up = std::move(given_up)](
-             const storage::PartitionId& id) -> std::optional<storage::KnownPartition> {
-    const Topic* topic = image.find(id.topic);
-    if (topic && topic->has_partition(id.index)) {
-      return storage::KnownPartition{topic->log_config, image.leader_epoch(*topic), false, topic->name()};
-    }
-    if (topic) return std::nullopt;  // partitions are never taken away
-    if (names_.contains(id.topic)) return storage::KnownPartition{.deleted = true};
-    if (complete_ && !(given_up && given_up(id.topic))) return std::nullopt;
-    if (!note(id.topic)) return std::nullopt;
-    log_warn("metadata", "Topic {} is not known: {}", id.topic.to_string(),
-             complete_ ? "its data goes, as asked for" : "an earlier version deleted it, and its data goes now");
-    return storage::KnownPartition{.deleted = true};
-  };
+  return
+      [this, &image, given_up = std::move(given_up)](const storage::PartitionId& id) -> std::optional<storage::KnownPartition> {
+        const Topic* topic = image.find(id.topic);
+        if (topic && topic->has_partition(id.index)) {
+          return storage::KnownPartition{topic->log_config, image.leader_epoch(*topic), false, topic->name()};
+        }
+        if (topic) return std::nullopt;  // partitions are never taken away
+        if (names_.contains(id.topic)) return storage::KnownPartition{.deleted = true};
+        if (complete_ && !(given_up && given_up(id.topic))) return std::nullopt;
+        if (!note(id.topic)) return std::nullopt;
+        log_warn("metadata", "Topic {} is not known: {}", id.topic.to_string(),
+                 complete_ ? "its data goes, as asked for" : "an earlier version deleted it, and its data goes now");
+        return storage::KnownPartition{.deleted = true};
+      };
 }
 
 bool DeletedTopics::note(const TopicId& topic) {

@@ -42,7 +42,8 @@ Result<void> write_key(MetaStore& store, std::string_view key, const Entry& befo
   auto outcome = store.transact_blocking(std::move(transaction));
   if (!outcome) return std::unexpected(outcome.error());
   if (!outcome->succeeded) {
-    return fail(ErrorCode::kInvalid, "metadata entry " + std::string(key) + " changed during start: is another process using this data?");
+    return fail(ErrorCode::kInvalid,
+                "metadata entry " + std::string(key) + " changed during start: is another process using this data?");
   }
   return {};
 }
@@ -80,8 +81,9 @@ bool drop_unusable(ConfigOverrides& overrides, const std::string& prefix, const 
   for (const auto& [name, value] : {std::pair("cleanup.policy", "delete"), {"retention.ms", "-1"}, {"retention.bytes", "-1"}}) {
     overrides.insert_or_assign(prefix + name, value);
   }
-  log_error("metadata", "{}: what decides over deletion cannot be read, so nothing is deleted for its age or size, nor compacted. "
-                        "Set {}cleanup.policy, {}retention.ms and {}retention.bytes anew",
+  log_error("metadata",
+            "{}: what decides over deletion cannot be read, so nothing is deleted for its age or size, nor compacted. "
+            "Set {}cleanup.policy, {}retention.ms and {}retention.bytes anew",
             of, prefix, prefix, prefix);
   return true;
 }
@@ -96,8 +98,8 @@ Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
     record = *decoded;
   }
   if (record.epoch < 0 || record.epoch == std::numeric_limits<int32_t>::max()) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is {}, and no partition could have a leader epoch", BrokerEpochRecord::kKey,
-                                                 record.epoch));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} is {}, and no partition could have a leader epoch", BrokerEpochRecord::kKey, record.epoch));
   }
   if (!entry->exists || unclean) {
     if (entry->exists) ++record.epoch;
@@ -202,7 +204,8 @@ Result<void> check_topic_names(MetaStore& store, const MetadataImage& image) {
     if (!record) return std::unexpected(record.error());
     const Topic* topic = image.find(record->id);
     if (!topic) {
-      return contradiction(fmt::format("the name {} is that of topic {}, which is not there", record->name, record->id.to_string()));
+      return contradiction(
+          fmt::format("the name {} is that of topic {}, which is not there", record->name, record->id.to_string()));
     }
     if (topic->name() != record->name) {
       return contradiction(fmt::format("topic {} is named {} and {}", record->id.to_string(), topic->name(), record->name));
@@ -220,8 +223,7 @@ Result<void> check_topic_names(MetaStore& store, const MetadataImage& image) {
 
 }  // namespace
 
-Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random,
-                                     const BrokerConfig& config) {
+Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random, const BrokerConfig& config) {
   auto has_id = read_key(store, ClusterIdRecord::kKey);
   if (!has_id) return std::unexpected(has_id.error());
   // Before the cluster has an id: a start that dies in between is as new.

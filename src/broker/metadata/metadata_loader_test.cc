@@ -34,9 +34,7 @@ class MetadataLoaderTest : public ::testing::Test {
     const TopicNameRecord record{name, id_of(number)};
     put(record.key(), record.encode());
   }
-  void remove(const std::string& key) {
-    ASSERT_TRUE(store_.transact_blocking({{}, {{MetaOperation::Kind::kDelete, key, {}}}}));
-  }
+  void remove(const std::string& key) { ASSERT_TRUE(store_.transact_blocking({{}, {{MetaOperation::Kind::kDelete, key, {}}}})); }
   // Empty: loaded.
   std::string refusal() {
     auto loaded = load_metadata(store_, false, sim_.loop().random(), BrokerConfig());
@@ -115,7 +113,8 @@ TEST_F(MetadataLoaderTest, AnOverrideThatCannotBeReadDeletesNothing) {
 }
 
 TEST_F(MetadataLoaderTest, OtherOverridesThatCannotBeReadHaveNoEffect) {
-  put(TopicRecord{id_of(1), "orders", 3, 2, {{"of.another.version", "m1"}, {"max.message.bytes", "much"}, {"retention.ms", "5"}}});
+  put(TopicRecord{
+      id_of(1), "orders", 3, 2, {{"of.another.version", "m1"}, {"max.message.bytes", "much"}, {"retention.ms", "5"}}});
   const auto loaded = load_metadata(store_, false, sim_.loop().random(), BrokerConfig());
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->image->find("orders")->record.configs, (ConfigOverrides{{"retention.ms", "5"}}));

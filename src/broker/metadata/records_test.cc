@@ -2,11 +2,11 @@
 #include <gtest/gtest.h>
 
 #include "broker/metadata/broker_epoch_record.h"
-#include "broker/metadata/group_placement_record.h"
 #include "broker/metadata/cluster_id_record.h"
 #include "broker/metadata/config_record.h"
 #include "broker/metadata/features.h"
 #include "broker/metadata/features_record.h"
+#include "broker/metadata/group_placement_record.h"
 #include "broker/metadata/producer_ids_record.h"
 #include "broker/metadata/topic_name_record.h"
 #include "broker/metadata/topic_record.h"

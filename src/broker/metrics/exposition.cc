@@ -159,11 +159,12 @@ void Exposition::requests(int64_t now_ns, Sink& sink) {
   struct Stage {
     const char* name;
     const char* help;
-    Histogram RequestTimes::*histogram;
-    Window<Histogram::Snapshot> Times::*window;
+    Histogram RequestTimes::* histogram;
+    Window<Histogram::Snapshot> Times::* window;
   };
   static constexpr Stage kStages[] = {
-      {"totaltimems", "From a request received to its response sent, without waiting for those before it on its connection.", &RequestTimes::total, &Times::total},
+      {"totaltimems", "From a request received to its response sent, without waiting for those before it on its connection.",
+       &RequestTimes::total, &Times::total},
       {"requestqueuetimems", "From a request received to the begin of its handler.", &RequestTimes::queue, &Times::queue},
       {"localtimems", "In the handler, on the thread of the connection.", &RequestTimes::local, &Times::local},
       {"remotetimems", "Waiting for the flush, other shards or data.", &RequestTimes::remote, &Times::remote},
@@ -198,9 +199,10 @@ void Exposition::errors(Sink& sink) const {
       const int64_t total = route->errors->total(code);
       const auto error = protocol::error_from_code(code);
       if (total == 0 || !error) continue;
-      sink.counter("kafka_network_requestmetrics_errors_total", "Error codes in answers, NONE among them.",
-                   {{"request", std::string(protocol::api_name(route->key))}, {"error", std::string(protocol::error_name(*error))}},
-                   number(total));
+      sink.counter(
+          "kafka_network_requestmetrics_errors_total", "Error codes in answers, NONE among them.",
+          {{"request", std::string(protocol::api_name(route->key))}, {"error", std::string(protocol::error_name(*error))}},
+          number(total));
     }
   }
 }
@@ -214,8 +216,8 @@ void Exposition::network(const std::vector<ShardSnapshot>& shards, int64_t now_n
   const double passed = number(now_ns - before.at_ns) * number(shards.size());
   const double idle = passed > 0 ? std::clamp(number(idle_ns - before.total) / passed, 0.0, 1.0) : 1.0;
   // One thread reads, handles and sends: both names mean the same here.
-  sink.gauge("kafka_network_socketserver_networkprocessoravgidle_percent", "Share of time the shards' threads slept, 0 to 1.",
-             {}, idle);
+  sink.gauge("kafka_network_socketserver_networkprocessoravgidle_percent", "Share of time the shards' threads slept, 0 to 1.", {},
+             idle);
   sink.gauge("kafka_server_kafkarequesthandlerpool_requesthandleravgidle_percent",
              "Share of time the shards' threads slept, 0 to 1.", {}, idle);
   const double limit = number(sources_.budget.limit(MemoryShare::kRequests));
@@ -228,7 +230,7 @@ void Exposition::network(const std::vector<ShardSnapshot>& shards, int64_t now_n
   struct Rate {
     const char* name;
     Counter& (*counter)(const ListenerMetrics&);
-    Window<int64_t> Traffic::*window;
+    Window<int64_t> Traffic::* window;
   };
   static constexpr Rate kRates[] = {
       {"connection_creation", [](const ListenerMetrics& l) -> Counter& { return l.accepted; }, &Traffic::created},
@@ -301,7 +303,8 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
        [](const ShardSnapshot& s) { return s.log_failed ? 1.0 : 0.0; }},
       {"weir_disk_full", "1 while produce requests are refused because the disk is full.", false,
        [](const ShardSnapshot& s) { return s.disk_full ? 1.0 : 0.0; }},
-      {"weir_merge_failing", "1 while data cannot be moved into segments: produce requests are refused once weir.unmerged.bytes.max is reached.", false,
+      {"weir_merge_failing",
+       "1 while data cannot be moved into segments: produce requests are refused once weir.unmerged.bytes.max is reached.", false,
        [](const ShardSnapshot& s) { return s.merge_failing ? 1.0 : 0.0; }},
       {"weir_unreadable_segments", "Segments that cannot be looked into for the times of their records, for damage.", false,
        [](const ShardSnapshot& s) { return number(s.unreadable_segments); }},
@@ -367,8 +370,7 @@ void append_partitions(std::string& out, const std::vector<ShardSnapshot>& shard
   family("kafka_log_log_numlogsegments", "Segment files of a partition.", [](P p) { return p.segments; });
   family("kafka_cluster_partition_replicascount", "Replicas of a partition: one.", [](P) { return 1; });
   family("kafka_cluster_partition_underminisr", "1 if too few replicas are in sync.", [](P) { return 0; });
-  family("kafka_cluster_partition_atminisr", "1 if just enough replicas are in sync.",
-         [](P p) { return p.offline ? 0 : 1; });
+  family("kafka_cluster_partition_atminisr", "1 if just enough replicas are in sync.", [](P p) { return p.offline ? 0 : 1; });
 }
 
 }  // namespace weir::broker

@@ -18,7 +18,10 @@ constexpr int64_t kWindowNs = 60 * runtime::kSecond;
 }  // namespace
 
 GroupExposition::GroupExposition(int64_t start_ns)
-    : rebalances_(start_ns, kWindowNs), committed_(start_ns, kWindowNs), expired_(start_ns, kWindowNs), deleted_(start_ns, kWindowNs) {}
+    : rebalances_(start_ns, kWindowNs),
+      committed_(start_ns, kWindowNs),
+      expired_(start_ns, kWindowNs),
+      deleted_(start_ns, kWindowNs) {}
 
 void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink) {
   uint64_t groups = 0, offsets = 0;
@@ -34,7 +37,8 @@ void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t n
   sink.gauge(older + "numgroups", "Groups of this broker's coordinators.", {}, static_cast<double>(groups));
   sink.gauge(older + "numoffsets", "Committed offsets of these groups.", {}, static_cast<double>(offsets));
   const std::string family = "kafka_server_group_coordinator_metrics_";
-  sink.gauge(family + "group_count", "Groups by the protocol they rebalance with.", {{"protocol", "classic"}}, static_cast<double>(groups));
+  sink.gauge(family + "group_count", "Groups by the protocol they rebalance with.", {{"protocol", "classic"}},
+             static_cast<double>(groups));
   sink.gauge(family + "offset_count", "Committed offsets of these groups.", {}, static_cast<double>(offsets));
   for (size_t i = 0; i < states.size(); ++i) {
     const std::string state(coordination::state_name(static_cast<ClassicGroupState>(i)));

@@ -103,10 +103,9 @@ class GroupLagCollector::Lookup final : public runtime::Homebound {
     request.max_bytes = 1;
     storage::ReadResult result;
     ++pending_;
-    const bool now = shard_.log.read(partition, request, result,
-                                     [self = runtime::HomeRef(this), &row, position](storage::ReadResult late) {
-                                       self->read_arrived(row, position, late);
-                                     });
+    const bool now = shard_.log.read(
+        partition, request, result,
+        [self = runtime::HomeRef(this), &row, position](storage::ReadResult late) { self->read_arrived(row, position, late); });
     if (now) read_arrived(row, position, result);
   }
 
@@ -258,8 +257,8 @@ void append_group_lags(std::string& out, const GroupLags& lags) {
     return std::tie(x->group, x->topic->name(), x->partition) < std::tie(y->group, y->topic->name(), y->partition);
   });
   const auto row_of = [&](const char* name, const GroupLag& row, auto value) {
-    fmt::format_to(to, "{}{{group=\"{}\",topic=\"{}\",partition=\"{}\"}} {}\n", name, label_of(row.group),
-                   row.topic->name(), row.partition, value);
+    fmt::format_to(to, "{}{{group=\"{}\",topic=\"{}\",partition=\"{}\"}} {}\n", name, label_of(row.group), row.topic->name(),
+                   row.partition, value);
   };
   if (!rows.empty()) {
     constexpr const char* kLag = "weir_consumer_group_lag";

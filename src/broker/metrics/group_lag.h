@@ -49,9 +49,9 @@ class GroupLagCollector {
   void collect(unsigned home, Function<void(GroupLags)> done);
 
  private:
-  struct Shard;   // what is remembered of a shard's partitions; on its loop only
-  struct Round;   // one collect()
-  class Lookup;   // rows of one shard's partitions being filled in
+  struct Shard;  // what is remembered of a shard's partitions; on its loop only
+  struct Round;  // one collect()
+  class Lookup;  // rows of one shard's partitions being filled in
 
   void list(unsigned shard, Round& round) const;
   void listed(runtime::HomeRef<Round> round);

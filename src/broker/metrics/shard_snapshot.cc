@@ -109,8 +109,7 @@ class Collection final : public runtime::Homebound {
 
 }  // namespace
 
-void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail,
-                    Function<void(std::vector<ShardSnapshot>)> done) {
+void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail, Function<void(std::vector<ShardSnapshot>)> done) {
   struct Round final : runtime::Homebound {
     Round(runtime::Loop& on, size_t shards, Function<void(std::vector<ShardSnapshot>)> end)
         : Homebound(on), snapshots(shards), left(shards), done(std::move(end)) {}

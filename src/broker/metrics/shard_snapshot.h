@@ -66,7 +66,6 @@ struct ShardSnapshot {
 enum class SnapshotDetail { kShards, kPartitions };
 
 // One snapshot per shard. Called on shard `home`; `done` runs there.
-void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail,
-                    Function<void(std::vector<ShardSnapshot>)> done);
+void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail, Function<void(std::vector<ShardSnapshot>)> done);
 
 }  // namespace weir::broker

@@ -40,9 +40,7 @@ Buffer enlarged(const Buffer& frame, size_t filled, size_t size) {
   }
 }
 
-bool is_produce(const uint8_t* frame) {
-  return load_be<int16_t>(frame) == static_cast<int16_t>(protocol::ApiKey::kProduce);
-}
+bool is_produce(const uint8_t* frame) { return load_be<int16_t>(frame) == static_cast<int16_t>(protocol::ApiKey::kProduce); }
 
 }  // namespace
 
@@ -69,8 +67,8 @@ void Connection::on_writable() {
 }
 
 bool Connection::may_read() const {
-  return !closed_ && !frontend_.draining_ && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ && leftover_.bytes.size == 0 &&
-         !full();
+  return !closed_ && !frontend_.draining_ && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ &&
+         leftover_.bytes.size == 0 && !full();
 }
 
 void Connection::read() {
@@ -188,8 +186,10 @@ bool Connection::check_length(int32_t length, Bytes begin) {
     return false;
   }
   if (static_cast<uint64_t>(length) > frontend_.most_request_bytes_) {
-    close(Reason::kProtocol, fmt::format("a request of {} bytes is larger than half of the memory for requests, {} bytes (an eighth of "
-                                         "weir.max.memory.bytes)", length, frontend_.most_request_bytes_));
+    close(Reason::kProtocol,
+          fmt::format("a request of {} bytes is larger than half of the memory for requests, {} bytes (an eighth of "
+                      "weir.max.memory.bytes)",
+                      length, frontend_.most_request_bytes_));
     return false;
   }
   return true;
@@ -205,9 +205,10 @@ void Connection::refuse_foreign(Bytes begin) {
   const std::string where = address.empty() ? "health and metrics are served nowhere (http.listener is off)"
                                             : fmt::format("health and metrics are at http://{} (/health, /metrics)", address);
   const std::string text = fmt::format("This port speaks the Kafka protocol, not HTTP; {}\n", where);
-  std::string answer = fmt::format("HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
-                                   "Content-Length: {}\r\n\r\n{}",
-                                   text.size(), text);
+  std::string answer = fmt::format(
+      "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"
+      "Content-Length: {}\r\n\r\n{}",
+      text.size(), text);
   const iovec piece{answer.data(), answer.size()};
   if (!first_) (void)socket_->write({&piece, 1});
   close(Reason::kForeign, fmt::format("an HTTP request arrived on the Kafka port; {}", where));
@@ -262,11 +263,10 @@ bool Connection::grow_frame() {
   waiting_for_memory_ = true;
   frame_deadline_ms_ = frontend_.now_ms() + 2 * frontend_.options_.frame_progress_ms;
   frontend_.place(*this);
-  ticket_ = frontend_.budget_.wait_to_grow(
-      frame_reservation_, more, frontend_.loop_,
-      [this, alive = std::weak_ptr<bool>(frontend_.alive_)](Reservation granted) {
-        if (!alive.expired()) frame_memory_grown(std::move(granted));
-      });
+  ticket_ = frontend_.budget_.wait_to_grow(frame_reservation_, more, frontend_.loop_,
+                                           [this, alive = std::weak_ptr<bool>(frontend_.alive_)](Reservation granted) {
+                                             if (!alive.expired()) frame_memory_grown(std::move(granted));
+                                           });
   return false;
 }
 

@@ -2,11 +2,13 @@
 //
 // Reading. A receive takes what many pipelined requests sent into the shard's shared block; whole frames are handed to
 // the dispatcher from there. A frame that is not complete gets memory of its own, into which the rest is received directly. It
-// is reserved in the budget as its bytes come, twice what there is, before it is touched (docs/decisions/0011). Nothing is read while the connection or one of its requests waits for memory, or it has
-// kMaxRequestsInFlight unanswered requests or more than kMaxUnsentBytes to send: the peer feels TCP's back-pressure.
+// is reserved in the budget as its bytes come, twice what there is, before it is touched (docs/decisions/0011). Nothing is read
+// while the connection or one of its requests waits for memory, or it has kMaxRequestsInFlight unanswered requests or more than
+// kMaxUnsentBytes to send: the peer feels TCP's back-pressure.
 //
 // Order. Requests are handled while earlier ones of the connection are, but whoever asks finds what he changed before: while a
-// request that changes something is unanswered, only Produce behind Produce is handled (RequestKind). Others wait, and all behind them.
+// request that changes something is unanswered, only Produce behind Produce is handled (RequestKind). Others wait, and all behind
+// them.
 //
 // Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send.
 //
@@ -44,8 +46,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
 
   enum class Reason : uint8_t { kPeer, kProtocol, kForeign, kIdle, kStalled, kIo, kShutdown, kDropped };
 
-  Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener,
-             ListenerMetrics& metrics);
+  Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener, ListenerMetrics& metrics);
   ~Connection() override;
 
   void on_readable() override;
@@ -88,7 +89,9 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   // Reading
   bool may_read() const;
   // Further requests have to wait.
-  bool full() const { return in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || put_aside_ > 0 || deferred_; }
+  bool full() const {
+    return in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || put_aside_ > 0 || deferred_;
+  }
   void read();
   bool read_into_block();
   bool read_into_frame();
@@ -161,8 +164,8 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   // Requests from the oldest unanswered one on.
   RequestContext* first_ = nullptr;
   RequestContext* last_ = nullptr;
-  unsigned in_flight_ = 0;  // in the queue
-  unsigned contexts_ = 0;   // that point here
+  unsigned in_flight_ = 0;      // in the queue
+  unsigned contexts_ = 0;       // that point here
   unsigned put_aside_ = 0;      // wait for memory to be handled
   unsigned changing_ = 0;       // unanswered requests of RequestKind::kChanges
   unsigned producing_ = 0;      // those of kProduces

@@ -47,7 +47,9 @@ class ConnectionTest : public ::testing::Test {
     frontend_->accept(std::make_unique<FakeSocket>(peer, ip), listener_);
     return peer;
   }
-  FakePeer& connect_from(int number) { return connect("10.1." + std::to_string(number / 200) + "." + std::to_string(number % 200)); }
+  FakePeer& connect_from(int number) {
+    return connect("10.1." + std::to_string(number / 200) + "." + std::to_string(number % 200));
+  }
   void turn() { world_.advance(runtime::kMillisecond); }
 
   static std::string big_endian(uint64_t value, int bytes) {
@@ -61,9 +63,7 @@ class ConnectionTest : public ::testing::Test {
     return big_endian(content.size(), 4) + content;
   }
   static std::string list_groups(int32_t correlation) { return frame(16, 0, correlation); }
-  static std::string produce(int32_t correlation, size_t body) {
-    return frame(0, 3, correlation, std::string(body, 'p'));
-  }
+  static std::string produce(int32_t correlation, size_t body) { return frame(0, 3, correlation, std::string(body, 'p')); }
   static void answer(RequestContextPtr context, const std::string& group = "") {
     protocol::ListGroupsResponse response;
     if (!group.empty()) {

@@ -50,8 +50,7 @@ void Connection::send() {
 void Connection::send_gathered() {
   std::array<iovec, kGatherPieces> pieces;
   size_t n = 0;
-  for (const RequestContext* context = first_; context && context->ended() && n < pieces.size();
-       context = context->next_) {
+  for (const RequestContext* context = first_; context && context->ended() && n < pieces.size(); context = context->next_) {
     const size_t added = context->output_.gather(std::span(pieces).subspan(n));
     n += added;
     if (!context->output_.gathered_all(added)) break;

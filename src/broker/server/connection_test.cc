@@ -299,8 +299,8 @@ TEST_F(ConnectionTest, RecognisesTlsAndHttp) {
 
 TEST_F(ConnectionTest, TellsHttpClientsWhereHttpIsSpoken) {
   frontend_->tell_http_clients("[::1]:9644");
-  const std::vector<std::string> verbs = {"GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "CONNECT", "TRACE",
-                                          "get", "Post"};
+  const std::vector<std::string> verbs = {"GET",   "HEAD",    "POST",  "PUT", "DELETE", "OPTIONS",
+                                          "PATCH", "CONNECT", "TRACE", "get", "Post"};
   for (const std::string& verb : verbs) {
     FakePeer& http = connect();
     http.send(verb + " / HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -527,7 +527,8 @@ TEST_F(ConnectionTest, CountsRequestsBytesAndTime) {
   EXPECT_THAT(text, HasSubstr("kafka_network_requestmetrics_requests_total{request=\"ListGroups\",version=\"0\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("weir_request_duration_seconds_count{request=\"ListGroups\"} 2\n"));
   EXPECT_THAT(text, HasSubstr("weir_response_bytes_total{request=\"ListGroups\"} 28\n"));
-  EXPECT_THAT(text, HasSubstr("kafka_server_socket_server_metrics_connection_count{listener=\"PLAINTEXT\",networkProcessor=\"0\"} 1\n"));
+  EXPECT_THAT(
+      text, HasSubstr("kafka_server_socket_server_metrics_connection_count{listener=\"PLAINTEXT\",networkProcessor=\"0\"} 1\n"));
 }
 
 TEST_F(ConnectionTest, LogsSlowRequestsWithTheirStagesAndNotTooMany) {

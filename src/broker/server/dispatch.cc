@@ -69,8 +69,9 @@ void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_vers
   route->response_bytes = &metrics_.rare_counter("weir_response_bytes_total", "Bytes of responses sent.", labels);
   route->errors = std::make_unique<AnswerErrors>(metrics_.shards());
   route->times = std::make_unique<RequestTimes>(metrics_.shards());
-  route->duration = &metrics_.histogram("weir_request_duration_seconds",
-                                        "Time from a request received to its response sent, without waiting for those before it on its connection.", labels);
+  route->duration = &metrics_.histogram(
+      "weir_request_duration_seconds",
+      "Time from a request received to its response sent, without waiting for those before it on its connection.", labels);
   routes_[index] = std::move(route);
 }
 
@@ -111,16 +112,14 @@ void Dispatcher::dispatch(RequestContextPtr context) const {
   context->body_ = reader.remaining();
   const ApiRoute* const route = this->route(header.api_key);
   if (!route) {
-    context->close(fmt::format("{} (version {}) is not served here", describe_api(header.api_key),
-                               header.api_version));
+    context->close(fmt::format("{} (version {}) is not served here", describe_api(header.api_key), header.api_version));
     return;
   }
   context->api_key_ = route->key;
   const bool known = context->version_ >= route->min_version && context->version_ <= route->max_version;
   if (!known && route->key != protocol::ApiKey::kApiVersions) {
-    context->close(fmt::format("{} version {} is not supported, only {} to {} (client id {})",
-                               describe_api(header.api_key), header.api_version, route->min_version,
-                               route->max_version, quoted(context->client_id_)));
+    context->close(fmt::format("{} version {} is not supported, only {} to {} (client id {})", describe_api(header.api_key),
+                               header.api_version, route->min_version, route->max_version, quoted(context->client_id_)));
     return;
   }
   context->route_ = route;

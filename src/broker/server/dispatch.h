@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "broker/server/metrics.h"
-#include "broker/server/request_times.h"
 #include "broker/server/request_context.h"
+#include "broker/server/request_times.h"
 #include "protocol/api_key.h"
 
 namespace weir::broker {
@@ -52,7 +52,7 @@ struct ApiRoute {
   int16_t advertised_min_version = 0;
   RequestHandler handler;
   RequestKind kind = RequestKind::kReads;
-  int64_t allowed_wait_ms = 0;  // see RequestContext::may_wait_ms
+  int64_t allowed_wait_ms = 0;     // see RequestContext::may_wait_ms
   std::vector<Counter*> requests;  // by version - min_version
   Counter* request_bytes = nullptr;
   Counter* response_bytes = nullptr;

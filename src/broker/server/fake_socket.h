@@ -14,14 +14,14 @@ namespace weir::broker {
 
 // The peer's side; lives longer than the socket.
 struct FakePeer {
-  std::string to_read;                // not read yet by the server
-  bool finished = false;              // end of stream after to_read
-  std::string received;               // what the server sent
-  size_t room = SIZE_MAX;             // what it may still send
-  size_t read_at_most = SIZE_MAX;     // per call
+  std::string to_read;             // not read yet by the server
+  bool finished = false;           // end of stream after to_read
+  std::string received;            // what the server sent
+  size_t room = SIZE_MAX;          // what it may still send
+  size_t read_at_most = SIZE_MAX;  // per call
   int reads = 0, writes = 0, file_sends = 0;
-  bool closed = false;                // by the server
-  bool broken = false;                // reads and writes fail
+  bool closed = false;  // by the server
+  bool broken = false;  // reads and writes fail
   runtime::Socket::Handler* handler = nullptr;
 
   void send(const std::string& bytes) {

@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::string_view kModule = "network";
 
-constexpr std::array<const char*, 8> kReasonNames = {"peer", "protocol", "foreign", "idle",
-                                                     "stalled", "io", "shutdown", "dropped"};
+constexpr std::array<const char*, 8> kReasonNames = {"peer",    "protocol", "foreign",  "idle",
+                                                     "stalled", "io",       "shutdown", "dropped"};
 
 }  // namespace
 
@@ -64,14 +64,14 @@ ListenerMetrics::ListenerMetrics(MetricsRegistry& registry, const std::string& n
     : listener(name),
       connections(registry.shard_gauge("kafka_server_socket_server_metrics_connection_count", "Open client connections.",
                                        {{"listener", name}})),
-      accepted(registry.shard_counter("kafka_server_socket_server_metrics_connection_creation_total",
-                                      "Connections accepted.", {{"listener", name}})),
+      accepted(registry.shard_counter("kafka_server_socket_server_metrics_connection_creation_total", "Connections accepted.",
+                                      {{"listener", name}})),
       closed(registry.shard_counter("kafka_server_socket_server_metrics_connection_close_total", "Connections closed.",
                                     {{"listener", name}})),
       bytes_received(registry.shard_counter("kafka_server_socket_server_metrics_incoming_byte_total",
                                             "Bytes received from clients.", {{"listener", name}})),
-      bytes_sent(registry.shard_counter("kafka_server_socket_server_metrics_outgoing_byte_total",
-                                        "Bytes sent to clients.", {{"listener", name}})) {}
+      bytes_sent(registry.shard_counter("kafka_server_socket_server_metrics_outgoing_byte_total", "Bytes sent to clients.",
+                                        {{"listener", name}})) {}
 
 FrontendMetrics::FrontendMetrics(MetricsRegistry& registry, const std::vector<std::string>& names)
     : refused(registry.counter("weir_connections_refused_total", "Connections refused by a limit.")),
@@ -98,7 +98,12 @@ int64_t FrontendMetrics::connections() const {
 
 Frontend::Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudget& budget, ConnectionLimits& limits,
                    FrontendMetrics& metrics, FrontendOptions options)
-    : loop_(loop), dispatcher_(dispatcher), budget_(budget), limits_(limits), metrics_(metrics), options_(options),
+    : loop_(loop),
+      dispatcher_(dispatcher),
+      budget_(budget),
+      limits_(limits),
+      metrics_(metrics),
+      options_(options),
       most_request_bytes_(most_request_bytes(budget)),
       blocks_(budget),
       slow_request_ns_(options.slow_request_ms < 0 ? std::numeric_limits<int64_t>::max()
@@ -116,9 +121,8 @@ Frontend::~Frontend() {
 }
 
 Result<runtime::Endpoint> Frontend::listen(const ListenerInfo& listener) {
-  auto opened = loop_.listen(listener.bound, [this, &listener](std::unique_ptr<runtime::Socket> socket) {
-    accept(std::move(socket), listener);
-  });
+  auto opened = loop_.listen(listener.bound,
+                             [this, &listener](std::unique_ptr<runtime::Socket> socket) { accept(std::move(socket), listener); });
   if (!opened) return std::unexpected(opened.error());
   runtime::Endpoint address = (*opened)->address();
   listeners_.push_back(std::move(*opened));
@@ -267,8 +271,8 @@ void Frontend::log_closed(const Connection& connection, Connection::Reason reaso
   connection.metrics_.closed.add(loop_.index());
   const runtime::Endpoint& peer = connection.facts_.peer;
   const std::string& listener = connection.facts_.listener->name;
-  if (reason == Connection::Reason::kPeer || reason == Connection::Reason::kShutdown ||
-      reason == Connection::Reason::kIdle || reason == Connection::Reason::kIo) {
+  if (reason == Connection::Reason::kPeer || reason == Connection::Reason::kShutdown || reason == Connection::Reason::kIdle ||
+      reason == Connection::Reason::kIo) {
     log_debug(kModule, "Closed the connection from {}:{} on {}: {}", peer.host, peer.port, listener, what);
     return;
   }
@@ -301,9 +305,10 @@ void Frontend::tick() {
       case Connection::Due::kStalled:
         return connection.close(Connection::Reason::kStalled, "a request stopped arriving");
       case Connection::Due::kNoMemory:
-        return connection.close(Connection::Reason::kStalled,
-                                "the memory for its request was not free in time (twice weir.frame.progress.ms): requests of others "
-                                "hold it (weir.max.memory.bytes)");
+        return connection.close(
+            Connection::Reason::kStalled,
+            "the memory for its request was not free in time (twice weir.frame.progress.ms): requests of others "
+            "hold it (weir.max.memory.bytes)");
     }
   });
   press_slow_clients(now);

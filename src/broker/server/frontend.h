@@ -94,8 +94,8 @@ class Frontend {
   // Takes over a connected socket as if it had been accepted.
   void accept(std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener);
 
-  // Half of the memory for requests: two fit, so that one of this size that stops arriving, or is not answered, holds up only those
-  // that are nearly as large.
+  // Half of the memory for requests: two fit, so that one of this size that stops arriving, or is not answered, holds up only
+  // those that are nearly as large.
   static uint64_t most_request_bytes(const MemoryBudget& budget) {
     return budget.limit(MemoryShare::kRequests) / 2 / kBufferAlignment * kBufferAlignment;
   }

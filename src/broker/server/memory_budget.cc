@@ -98,7 +98,8 @@ MemoryBudget::Share::Waiters::node_type MemoryBudget::Share::grow_one() {
   }
   tried = 0;
   std::array<Ticket, kTried> least;  // growing changes the order
-  for (auto part = parts.begin(); part != parts.end() && tried < kTried; ++part, ++tried) least[static_cast<size_t>(tried)] = (*part)->ticket;
+  for (auto part = parts.begin(); part != parts.end() && tried < kTried; ++part, ++tried)
+    least[static_cast<size_t>(tried)] = (*part)->ticket;
   for (int i = 0; i < tried; ++i) {
     const auto it = growers.find(least[static_cast<size_t>(i)]);
     if (it != growers.end() && grown(it)) return growers.extract(it);

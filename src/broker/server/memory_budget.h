@@ -8,8 +8,8 @@
 // Parts. A reservation may begin with a part of what it needs and grow (docs/decisions/0011). What is not whole cannot end, so
 // parts could fill the share and wait for each other for ever. They do not: a part is granted only while there is an order in
 // which all of them can become whole one after the other with what the ones before gave back (the banker's algorithm), and
-// those who wait to grow come before those who wait to begin. Of them a few are tried at each return, however many wait: those who
-// have waited longest, and those who lack least, of whom one can always go on.
+// those who wait to grow come before those who wait to begin. Of them a few are tried at each return, however many wait: those
+// who have waited longest, and those who lack least, of whom one can always go on.
 #pragma once
 
 #include <algorithm>
@@ -85,7 +85,9 @@ class MemoryBudget {
   // sixteenth. The rest is for what is not counted (code, maps, sockets).
   static Limits divide(uint64_t total);
 
-  explicit MemoryBudget(Limits limits) { for (size_t i = 0; i < kMemoryShares; ++i) shares_[i].limit = limits[i]; }
+  explicit MemoryBudget(Limits limits) {
+    for (size_t i = 0; i < kMemoryShares; ++i) shares_[i].limit = limits[i];
+  }
 
   // Grants at once or not at all. Nothing while others wait for the share. With `whole` above `bytes` it is a part; `whole`
   // must not be above the limit.
@@ -109,7 +111,9 @@ class MemoryBudget {
   // How often somebody had to wait so far.
   uint64_t waits(MemoryShare share) const;
   // Whether what was granted in any case is more than what counts. This and the next cost nothing.
-  bool forced_much(MemoryShare share) const { return shares_[static_cast<size_t>(share)].forced_much.load(std::memory_order_relaxed); }
+  bool forced_much(MemoryShare share) const {
+    return shares_[static_cast<size_t>(share)].forced_much.load(std::memory_order_relaxed);
+  }
   // Whether somebody waits now.
   bool crowded(MemoryShare share) const { return shares_[static_cast<size_t>(share)].crowded.load(std::memory_order_relaxed); }
 
@@ -145,7 +149,7 @@ class MemoryBudget {
     void add(Part& part);
     void remove(Part& part);
     std::unique_ptr<Part> begin(uint64_t bytes, uint64_t whole);  // nullptr if not all could end then
-    Waiters::node_type grow_one();  // the next who waits to grow and may
+    Waiters::node_type grow_one();                                // the next who waits to grow and may
     bool grow(Part& part, uint64_t bytes);  // false, and as before, if there is no room or not all could end then
   };
   Share& at(MemoryShare share) { return shares_[static_cast<size_t>(share)]; }

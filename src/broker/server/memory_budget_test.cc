@@ -45,8 +45,14 @@ TEST(MemoryBudget, ServesWaitersInOrderEvenIfALaterOneWouldFit) {
   auto held = budget.try_reserve(kShare, 70);
   std::vector<int> order;
   std::vector<Reservation> granted;
-  budget.wait(kShare, 80, queue, [&](Reservation r) { order.push_back(1); granted.push_back(std::move(r)); });
-  budget.wait(kShare, 10, queue, [&](Reservation r) { order.push_back(2); granted.push_back(std::move(r)); });
+  budget.wait(kShare, 80, queue, [&](Reservation r) {
+    order.push_back(1);
+    granted.push_back(std::move(r));
+  });
+  budget.wait(kShare, 10, queue, [&](Reservation r) {
+    order.push_back(2);
+    granted.push_back(std::move(r));
+  });
   EXPECT_FALSE(budget.try_reserve(kShare, 1)) << "nobody overtakes the queue";
   queue.run();
   EXPECT_TRUE(order.empty());

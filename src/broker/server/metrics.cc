@@ -41,8 +41,7 @@ void append_value(std::string& out, std::string_view name, std::string_view labe
   }
 }
 
-void append_histogram(std::string& out, std::string_view name, const std::string& labels,
-                      const Histogram::Snapshot& snapshot) {
+void append_histogram(std::string& out, std::string_view name, const std::string& labels, const Histogram::Snapshot& snapshot) {
   auto to = std::back_inserter(out);
   const char* comma = labels.empty() ? "" : ",";
   int64_t cumulative = 0;
@@ -151,8 +150,7 @@ MetricsRegistry::Family& MetricsRegistry::family(std::string_view name, std::str
   return families_.emplace_back(Family{std::string(name), std::string(help), kind, {}});
 }
 
-ShardedValue& MetricsRegistry::value(std::string_view name, std::string_view help, MetricLabels labels, Kind kind,
-                                     Form form) {
+ShardedValue& MetricsRegistry::value(std::string_view name, std::string_view help, MetricLabels labels, Kind kind, Form form) {
   ShardedValue& added = values_.emplace_back(shards_);
   family(name, help, kind).series.push_back({render_labels(labels), &added, nullptr, form});
   return added;

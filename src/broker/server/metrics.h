@@ -118,8 +118,8 @@ class MetricsRegistry {
     virtual void gauge(std::string_view name, std::string_view help, const MetricLabels& labels, double value) = 0;
     virtual void counter(std::string_view name, std::string_view help, const MetricLabels& labels, double value) = 0;
     // One series of a histogram: `suffix` is _bucket, _sum or _count.
-    virtual void histogram(std::string_view name, std::string_view help, std::string_view suffix,
-                           const MetricLabels& labels, double value) = 0;
+    virtual void histogram(std::string_view name, std::string_view help, std::string_view suffix, const MetricLabels& labels,
+                           double value) = 0;
   };
   // Called on the thread that scrapes; must be thread-safe against the shards.
   void collect(std::function<void(Sink&)> collector) { collectors_.push_back(std::move(collector)); }

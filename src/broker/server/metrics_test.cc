@@ -29,7 +29,8 @@ TEST(Metrics, EscapesLabelsAndAsksCollectors) {
     sink.gauge("a", "A.", {{"x", "y"}}, 3);
   });
   EXPECT_EQ(registry.scrape(),
-            "# HELP a A.\n# TYPE a gauge\na{x=\"q\\\"\\\\\\n\xef\xbf\xbd\xc3\xa9\"} 1.5\na{x=\"y\"} 3\n# HELP b B.\n# TYPE b gauge\nb 2\n");
+            "# HELP a A.\n# TYPE a gauge\na{x=\"q\\\"\\\\\\n\xef\xbf\xbd\xc3\xa9\"} 1.5\na{x=\"y\"} 3\n# HELP b B.\n# TYPE b "
+            "gauge\nb 2\n");
 }
 
 TEST(Metrics, HistogramBucketsContainWhatTheyClaim) {

@@ -68,8 +68,10 @@ bool RequestContext::decoded(const protocol::Reader& reader) {
 bool RequestContext::allow_more_elements() {
   const size_t most = std::min(kMaxElements, connection_->frontend().budget_.limit(MemoryShare::kAnswers) / kElementBytes);
   if (elements_max_ >= most) {
-    close(fmt::format("a {} request names more than {} things; more need more memory (weir.max.memory.bytes) or, above {}, more "
-                      "requests", protocol::api_name(api_key_), most, kMaxElements));
+    close(
+        fmt::format("a {} request names more than {} things; more need more memory (weir.max.memory.bytes) or, above {}, more "
+                    "requests",
+                    protocol::api_name(api_key_), most, kMaxElements));
     return false;
   }
   elements_max_ = std::min(most, elements_max_ * 8);
@@ -79,8 +81,10 @@ bool RequestContext::allow_more_elements() {
 bool RequestContext::reserve(uint64_t bytes) {
   if (bytes <= kFreeBytes) return true;
   if (bytes > most_answer_bytes()) {
-    close(fmt::format("the answer to a {} request would take {} bytes and at most {} are for one (weir.max.memory.bytes): ask "
-                      "for less at once", protocol::api_name(api_key_), bytes, most_answer_bytes()));
+    close(
+        fmt::format("the answer to a {} request would take {} bytes and at most {} are for one (weir.max.memory.bytes): ask "
+                    "for less at once",
+                    protocol::api_name(api_key_), bytes, most_answer_bytes()));
     return false;
   }
   answer_bytes_ = bytes;
@@ -155,8 +159,8 @@ void RequestContext::finish_response() {
   protocol::Writer& writer = output_.writer();
   writer.end_frame(0);
   if (!writer.ok() || !output_.seal()) {
-    return close(fmt::format("the {} version {} response could not be encoded: {}", protocol::api_name(api_key_),
-                             version_, writer.ok() ? "external bytes do not match" : writer.error()));
+    return close(fmt::format("the {} version {} response could not be encoded: {}", protocol::api_name(api_key_), version_,
+                             writer.ok() ? "external bytes do not match" : writer.error()));
   }
   if (route_ != nullptr) route_->errors->add(loop().index(), writer);
   end();

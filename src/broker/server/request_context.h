@@ -3,8 +3,8 @@
 // A handler owns the context through a RequestContextPtr and ends it exactly once: respond(), no_response() or close().
 // It may do so now or at any later time, but only on the loop of the connection (loop()); the pointer may be carried
 // through another shard's tasks as long as nobody there touches it; dropped there, it goes home by itself. Responses leave
-// in the order of the requests, whatever the order in which handlers end. Dropping the pointer without an end closes the connection.
-// If the connection closes first, the context stays usable and the end has no effect (connection_closed() tells).
+// in the order of the requests, whatever the order in which handlers end. Dropping the pointer without an end closes the
+// connection. If the connection closes first, the context stays usable and the end has no effect (connection_closed() tells).
 //
 // Lifetimes: frame(), body(), everything decoded from them and the arena's memory are valid until the end call returns, or until
 // release_frame().

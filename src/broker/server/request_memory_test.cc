@@ -7,8 +7,8 @@
 namespace weir::broker {
 namespace {
 
-using ::testing::ElementsAre;
 using protocol::DescribeGroupsRequest;
+using ::testing::ElementsAre;
 using Reason = Connection::Reason;
 
 class RequestMemoryTest : public ConnectionTest {

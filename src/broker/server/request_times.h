@@ -2,8 +2,9 @@
 //
 //   last byte received | queue | handler runs | remote: flush, other shards, waiting for data | (turn) | send | last byte sent
 //
-// Requests before it on its connection have times of their own. What it waits for them is not its time, as in Kafka, which receives
-// one request of a connection after the other: `received` is when it could begin, and waiting for its turn to be sent is no stage.
+// Requests before it on its connection have times of their own. What it waits for them is not its time, as in Kafka, which
+// receives one request of a connection after the other: `received` is when it could begin, and waiting for its turn to be sent is
+// no stage.
 //
 // One object per API; every shard writes its own cells. A request that is answered while its handler runs has no remote
 // time, and its handler's time ends with the answer.
@@ -22,8 +23,8 @@ struct RequestMoments {
   int64_t dispatched = 0;  // its handler began
   int64_t handled = 0;     // its handler returned
   int64_t answered = 0;
-  int64_t turn = 0;        // answered, and the answers before it are sent
-  int64_t sent = 0;        // the last byte of the response was given to the socket
+  int64_t turn = 0;  // answered, and the answers before it are sent
+  int64_t sent = 0;  // the last byte of the response was given to the socket
 
   int64_t queue() const { return dispatched - received; }
   int64_t local() const { return std::min(handled, answered) - dispatched; }

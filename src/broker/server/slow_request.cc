@@ -38,15 +38,16 @@ SlowRequestText describe(const SlowRequest& request) {
        "The client or the network between takes the bytes slowly: look at the client, or fetch less at a time "
        "(fetch.max.bytes)"},
   }};
-  const Stage& longest = *std::max_element(stages.begin(), stages.end(),
-                                           [](const Stage& a, const Stage& b) { return a.ns < b.ns; });
+  const Stage& longest =
+      *std::max_element(stages.begin(), stages.end(), [](const Stage& a, const Stage& b) { return a.ns < b.ns; });
   SlowRequestText text;
-  text.what = fmt::format("Slow request: {} version {} of client {} at {}:{} took {} ms (weir.slow.request.ms={})",
-                          request.api, request.version, quoted(request.client_id), request.peer.host,
-                          request.peer.port, ms(m.total() - waited), request.threshold_ms);
-  text.reason = fmt::format("most of it went into {}: waiting for its turn {} ms, handler {} ms, log and other shards "
-                            "{} ms, sending {} ms",
-                            longest.name, ms(m.queue()), ms(m.local()), ms(m.remote() - waited), ms(m.send()));
+  text.what = fmt::format("Slow request: {} version {} of client {} at {}:{} took {} ms (weir.slow.request.ms={})", request.api,
+                          request.version, quoted(request.client_id), request.peer.host, request.peer.port,
+                          ms(m.total() - waited), request.threshold_ms);
+  text.reason = fmt::format(
+      "most of it went into {}: waiting for its turn {} ms, handler {} ms, log and other shards "
+      "{} ms, sending {} ms",
+      longest.name, ms(m.queue()), ms(m.local()), ms(m.remote() - waited), ms(m.send()));
   if (waited > 0) text.reason += fmt::format("; not counted are {} ms that the client asked to wait", ms(waited));
   text.remedy = longest.remedy;
   return text;

@@ -6,9 +6,9 @@
 namespace weir::broker {
 namespace {
 
+using runtime::kMillisecond;
 using ::testing::HasSubstr;
 using ::testing::Not;
-using runtime::kMillisecond;
 
 SlowRequest produce() {
   SlowRequest request;
@@ -28,10 +28,12 @@ SlowRequest produce() {
 
 TEST(SlowRequest, SaysWhoseWhereTheTimeWentAndWhatHelps) {
   const SlowRequestText text = describe(produce());
-  EXPECT_EQ(text.what, "Slow request: Produce version 11 of client 'loader?7' at 10.0.0.9:4711 took 1506 ms "
-                       "(weir.slow.request.ms=1000)");
-  EXPECT_EQ(text.reason, "most of it went into the log and other shards: waiting for its turn 2 ms, handler 3 ms, log "
-                         "and other shards 1500 ms, sending 1 ms");
+  EXPECT_EQ(text.what,
+            "Slow request: Produce version 11 of client 'loader?7' at 10.0.0.9:4711 took 1506 ms "
+            "(weir.slow.request.ms=1000)");
+  EXPECT_EQ(text.reason,
+            "most of it went into the log and other shards: waiting for its turn 2 ms, handler 3 ms, log "
+            "and other shards 1500 ms, sending 1 ms");
   EXPECT_THAT(std::string(text.remedy), HasSubstr("weir_wal_flush_seconds"));
 }
 

@@ -12,10 +12,14 @@ namespace weir::coordination {
 
 std::string_view state_name(ClassicGroupState state) {
   switch (state) {
-    case ClassicGroupState::kEmpty: return "Empty";
-    case ClassicGroupState::kPreparingRebalance: return "PreparingRebalance";
-    case ClassicGroupState::kCompletingRebalance: return "CompletingRebalance";
-    case ClassicGroupState::kStable: return "Stable";
+    case ClassicGroupState::kEmpty:
+      return "Empty";
+    case ClassicGroupState::kPreparingRebalance:
+      return "PreparingRebalance";
+    case ClassicGroupState::kCompletingRebalance:
+      return "CompletingRebalance";
+    case ClassicGroupState::kStable:
+      return "Stable";
   }
   return "Unknown";
 }
@@ -105,9 +109,15 @@ void ClassicGroup::transition(ClassicGroupState state, int64_t wall_ms) {
   using enum ClassicGroupState;
   switch (state) {
     case kEmpty:
-    case kCompletingRebalance: WEIR_CHECK(state_ == kPreparingRebalance); break;
-    case kPreparingRebalance: WEIR_CHECK(state_ != kPreparingRebalance); break;
-    case kStable: WEIR_CHECK(state_ == kCompletingRebalance); break;
+    case kCompletingRebalance:
+      WEIR_CHECK(state_ == kPreparingRebalance);
+      break;
+    case kPreparingRebalance:
+      WEIR_CHECK(state_ != kPreparingRebalance);
+      break;
+    case kStable:
+      WEIR_CHECK(state_ == kCompletingRebalance);
+      break;
   }
   previous_state_ = state_;
   set_state(state);
@@ -237,7 +247,8 @@ std::string ClassicGroup::select_protocol() const {
       break;
     }
   }
-  const auto best = std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto best =
+      std::max_element(votes.begin(), votes.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return best == votes.end() ? std::string() : std::string(best->first);
 }
 

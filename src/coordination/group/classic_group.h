@@ -35,9 +35,9 @@ struct ClassicMember {
   // In a group these two are changed by its set_protocols and set_assignment, which count.
   std::vector<GroupProtocol> protocols;
   std::string assignment;
-  bool is_new = false;     // joined, and no rebalance ended since
-  JoinReply join_reply;    // waiting for the rebalance; changed by the group's await_join and take_join, which count
-  SyncReply sync_reply;    // waiting for the leader's assignment
+  bool is_new = false;   // joined, and no rebalance ended since
+  JoinReply join_reply;  // waiting for the rebalance; changed by the group's await_join and take_join, which count
+  SyncReply sync_reply;  // waiting for the leader's assignment
 
   bool awaiting_join() const { return static_cast<bool>(join_reply); }
   bool awaiting_sync() const { return static_cast<bool>(sync_reply); }
@@ -88,8 +88,8 @@ class ClassicGroup {
   void set_assignment(ClassicMember& member, std::string assignment);
   int64_t memory_bytes() const { return memory_.bytes(); }  // estimated
   static int64_t bytes_of(const std::vector<GroupProtocol>& protocols);
-  int64_t record_bytes() const;  // of the group as a record, without assignments; walks over all members
-  int64_t counted_memory_bytes() const;                     // the same by walking over all members, to check it
+  int64_t record_bytes() const;          // of the group as a record, without assignments; walks over all members
+  int64_t counted_memory_bytes() const;  // the same by walking over all members, to check it
   int32_t rebalance_timeout_ms() const;  // the longest of its members
 
   // Whether a member with these protocols can be in the group.
@@ -149,9 +149,9 @@ class ClassicGroup {
   // Kept with each change, so that a join costs the same in a large group as in a small one.
   size_t awaiting_join_ = 0;
   std::map<std::string, size_t, std::less<>> supporters_;  // protocol -> members that name it
-  std::map<std::string, std::string> static_members_;  // instance id -> member id
-  std::set<std::string> pending_members_;              // were given an id and have not joined with it yet
-  std::set<std::string> pending_syncs_;                // joined the generation and have not synced yet
+  std::map<std::string, std::string> static_members_;      // instance id -> member id
+  std::set<std::string> pending_members_;                  // were given an id and have not joined with it yet
+  std::set<std::string> pending_syncs_;                    // joined the generation and have not synced yet
   std::optional<std::set<std::string, std::less<>>> subscribed_topics_;
 };
 

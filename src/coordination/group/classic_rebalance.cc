@@ -1,4 +1,4 @@
-// GroupCoordinatorState: how members of classic groups come, rebalance and go.
+// GroupCoordinatorState: how members of classic groups come and rebalance; how they go is in classic_leave.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -62,7 +62,8 @@ void GroupCoordinatorState::answer_waiting(ClassicGroup& group, ClassicMember& m
 // --- join -----------------------------------------------------------------------------------------------------------
 
 void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
-  if (request.session_timeout_ms < config_.min_session_timeout_ms || request.session_timeout_ms > config_.max_session_timeout_ms) {
+  if (request.session_timeout_ms < config_.min_session_timeout_ms ||
+      request.session_timeout_ms > config_.max_session_timeout_ms) {
     return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInvalidSessionTimeout, effects);
   }
   const bool new_member = request.member_id.empty();
@@ -74,7 +75,8 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
                                           : !request.protocol_type.empty() && !request.protocols.empty();
   if (group != nullptr && !accepts(*group, request.member_id)) {
     deadlines_.cancel(member_key(*group, request.member_id));
-    remove_member(*group, request.member_id, "is removed: the group is full (group.max.size)", ErrorCode::kUnknownMemberId, now, effects);
+    remove_member(*group, request.member_id, "is removed: the group is full (group.max.size)", ErrorCode::kUnknownMemberId, now,
+                  effects);
     return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
   }
   if (!supported) {
@@ -96,7 +98,8 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
 // Whether the group with what the member says of itself can be one record.
 bool GroupCoordinatorState::fits(ClassicGroup* group, const JoinRequest& request) const {
   const ClassicMember* before = group != nullptr ? group->find(request.member_id) : nullptr;
-  const int64_t more = ClassicGroup::bytes_of(request.protocols) - (before != nullptr ? ClassicGroup::bytes_of(before->protocols) : 0);
+  const int64_t more =
+      ClassicGroup::bytes_of(request.protocols) - (before != nullptr ? ClassicGroup::bytes_of(before->protocols) : 0);
   if (more <= 0 || (group != nullptr ? group->memory_bytes() : 0) + more <= group_bytes_max_) return true;  // as most do
   size_t largest = 0;
   for (const GroupProtocol& protocol : request.protocols) largest = std::max(largest, protocol.metadata.size());
@@ -145,8 +148,8 @@ void GroupCoordinatorState::join_existing_member(JoinRequest& request, ClassicGr
   }
   ClassicMember& member = *group.find(member_id);
   const bool unchanged = member.protocols == request.protocols;
-  const bool repeated = (group.in(kCompletingRebalance) && unchanged) ||
-                        (group.in(kStable) && unchanged && !group.is_leader(member_id));
+  const bool repeated =
+      (group.in(kCompletingRebalance) && unchanged) || (group.in(kStable) && unchanged && !group.is_leader(member_id));
   if (repeated) return answer_current_generation(group, member, std::move(reply), effects);
   update_member(request, group, member, std::move(reply), effects);
   rebalance_or_complete(group, unchanged ? "its leader joins again" : "a member changed what it subscribes to", now, effects);
@@ -165,8 +168,8 @@ void GroupCoordinatorState::answer_current_generation(ClassicGroup& group, const
   effects.answer(std::move(reply), std::move(result));
 }
 
-void GroupCoordinatorState::add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id,
-                                       JoinReply reply, Instant now, Effects& effects) {
+void GroupCoordinatorState::add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id, JoinReply reply,
+                                       Instant now, Effects& effects) {
   auto member = std::make_unique<ClassicMember>();
   member->id = member_id;
   member->instance_id = std::move(request.instance_id);
@@ -245,16 +248,21 @@ void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view wha
            suppressed ? fmt::format(" ({} about groups unreported)", counted(suppressed, "more line")) : std::string());
 }
 
-void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now) { tell(group, what, now, lines_); }
+void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now) {
+  tell(group, what, now, lines_);
+}
 
-void GroupCoordinatorState::tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what, Instant now) {
+void GroupCoordinatorState::tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what,
+                                        Instant now) {
   if (!log_enabled(LogLevel::kInfo)) return;
   const auto member = group.members().find(member_id);
   if (member == group.members().end()) {
     return tell(group, fmt::format("has member {} that {}", quoted(member_id, 128), what), now, member_lines_);
   }
-  tell(group, fmt::format("(generation {}): member {} of client {} at {} {}", group.generation(), quoted(member_id, 128),
-                          quoted(member->second->client_id), member->second->client_host, what), now, member_lines_);
+  tell(group,
+       fmt::format("(generation {}): member {} of client {} at {} {}", group.generation(), quoted(member_id, 128),
+                   quoted(member->second->client_id), member->second->client_host, what),
+       now, member_lines_);
 }
 
 void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
@@ -263,8 +271,10 @@ void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, std::stri
 }
 
 void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
-  tell(group, fmt::format("(generation {}, {}, {}) begins a rebalance: {}", group.generation(), counted(group.members().size(), "member"),
-                          state_name(group.state()), why), now);
+  tell(group,
+       fmt::format("(generation {}, {}, {}) begins a rebalance: {}", group.generation(),
+                   counted(group.members().size(), "member"), state_name(group.state()), why),
+       now);
   if (group.in(kCompletingRebalance)) {
     for (const auto& [id, member] : group.members()) group.set_assignment(*member, {});
     propagate_assignment(group, ErrorCode::kRebalanceInProgress, now, effects);
@@ -307,7 +317,8 @@ void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effe
   }
   for (const std::string& id : late) {
     deadlines_.cancel(member_key(group, id));
-    remove_member(group, id, "is removed: it did not join again within the rebalance timeout", ErrorCode::kUnknownMemberId, now, effects);
+    remove_member(group, id, "is removed: it did not join again within the rebalance timeout", ErrorCode::kUnknownMemberId, now,
+                  effects);
   }
   if (!group.members().empty() && !group.elect_joined_leader()) {
     // Only static members are left, and none is back: their sessions decide.
@@ -340,7 +351,8 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
     if (result.error == ErrorCode::kNone) {
       if (request.generation != group->generation()) result.error = ErrorCode::kIllegalGeneration;
       else if (inconsistent(request.protocol_type, group->protocol_type()) ||
-               inconsistent(request.protocol_name, group->protocol_name())) result.error = ErrorCode::kInconsistentGroupProtocol;
+               inconsistent(request.protocol_name, group->protocol_name()))
+        result.error = ErrorCode::kInconsistentGroupProtocol;
       else if (group->in(kPreparingRebalance)) result.error = ErrorCode::kRebalanceInProgress;
     }
   }
@@ -364,8 +376,10 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   if (group->memory_bytes() + bytes > group_bytes_max_ && group->record_bytes() + bytes > group_bytes_max_) {
     // As Kafka answers what its log refuses. The others wait until the leader does better, or is removed for its silence.
     result.error = ErrorCode::kUnknownServerError;
-    log_warn("groups", "Group {}: an assignment of {} bytes in all is refused: the group would be larger than a segment of "
-                       "__consumer_offsets may be (segment.bytes)", quoted(group->id(), 128), bytes);
+    log_warn("groups",
+             "Group {}: an assignment of {} bytes in all is refused: the group would be larger than a segment of "
+             "__consumer_offsets may be (segment.bytes)",
+             quoted(group->id(), 128), bytes);
     return effects.answer(std::exchange(member.sync_reply, nullptr), std::move(result));
   }
   for (const auto& [id, one] : group->members()) group->set_assignment(*one, {});
@@ -374,8 +388,10 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   }
   group->transition(kStable, now.wall_ms);
   ++totals_.rebalances;
-  tell(*group, fmt::format("(generation {}, {}) is stable; its leader is {}", group->generation(), counted(group->members().size(), "member"),
-                           quoted(member.id, 128)), now);
+  tell(*group,
+       fmt::format("(generation {}, {}) is stable; its leader is {}", group->generation(),
+                   counted(group->members().size(), "member"), quoted(member.id, 128)),
+       now);
   effects.records.push_back(group_metadata_record(*group));
   propagate_assignment(*group, ErrorCode::kNone, now, effects);
 }
@@ -429,64 +445,6 @@ void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, Heartbeat
     }
   }
   effects.answer(std::move(reply), result);
-}
-
-// --- going ----------------------------------------------------------------------------------------------------------
-
-void GroupCoordinatorState::remove_member(ClassicGroup& group, const std::string& member_id, std::string_view why, ErrorCode error,
-                                          Instant now, Effects& effects) {
-  if (group.find(member_id)) tell_member(group, member_id, why, now);
-  if (ClassicMember* member = group.find(member_id)) answer_waiting(group, *member, error, effects);
-  group.remove(member_id);
-}
-
-void GroupCoordinatorState::member_expired(ClassicGroup& group, const std::string& member_id, Instant now, Effects& effects) {
-  if (!group.is_pending(member_id)) {
-    const ClassicMember* member = group.find(member_id);
-    // The end of what it waits for sets the next deadline.
-    if (member == nullptr || member->heartbeat_satisfied()) return;
-    const std::string why = fmt::format("is removed: no heartbeat for {} ms", member->is_new ? config_.new_member_join_timeout_ms
-                                                                                             : member->session_timeout_ms);
-    remove_member(group, member_id, why, ErrorCode::kUnknownMemberId, now, effects);
-    if (group.in(kStable) || group.in(kCompletingRebalance)) {
-      return prepare_rebalance(group, "a member's heartbeats ended", now, effects);
-    }
-  } else {
-    group.remove(member_id);
-  }
-  if (group.in(kPreparingRebalance) && group.all_members_joined()) complete_join(group, now, effects);
-}
-
-ErrorCode GroupCoordinatorState::leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, const std::string& from,
-                                           Instant now, Effects& effects) {
-  std::string member_id = leaving.member_id;
-  if (member_id.empty()) {
-    // An administrator removes a static member whose member id nobody needs to know.
-    const std::string* existing = leaving.instance_id ? group.static_member(*leaving.instance_id) : nullptr;
-    if (existing == nullptr) return ErrorCode::kUnknownMemberId;
-    member_id = *existing;
-  } else if (!group.is_pending(member_id)) {
-    const ErrorCode error = group.validate_member(member_id, leaving.instance_id);
-    if (error != ErrorCode::kNone) return error;
-  }
-  deadlines_.cancel(member_key(group, member_id));
-  remove_member(group, member_id, "leaves, as asked by " + from, ErrorCode::kUnknownMemberId, now, effects);
-  return ErrorCode::kNone;
-}
-
-void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {
-  LeaveResult result;
-  ClassicGroup* group = find(request.group_id);
-  bool any = false;
-  for (const LeaveRequest::Member& leaving : request.members) {
-    const ErrorCode error = group == nullptr ? ErrorCode::kUnknownMemberId : leave_one(*group, leaving, request.from, now, effects);
-    result.members.push_back(error);
-    any = any || error == ErrorCode::kNone;
-  }
-  effects.answer(std::move(reply), std::move(result));
-  if (!any) return;
-  if (group->in(kStable) || group->in(kCompletingRebalance)) return prepare_rebalance(*group, "a member leaves", now, effects);
-  complete_join_if_all(*group, now, effects);
 }
 
 }  // namespace weir::coordination

@@ -218,7 +218,11 @@ TEST_F(ClassicRebalanceTest, LateMembersAreRemovedAtTheRebalanceTimeout) {
   GroupWorld::JoinOptions options;
   options.session_ms = 60'000;
   const auto ids = stable_group(3, options);
-  const auto second = world.join(ids[1], [&] { auto changed = options; changed.protocols = {{"range", "new"}}; return changed; }());
+  const auto second = world.join(ids[1], [&] {
+    auto changed = options;
+    changed.protocols = {{"range", "new"}};
+    return changed;
+  }());
   world.advance(29'999);
   EXPECT_FALSE(second.answered());
   world.advance(1);
@@ -329,8 +333,8 @@ TEST_F(ClassicRebalanceTest, StaticMembersSurviveRebalancesUntilTheirSessionEnds
   GroupWorld::JoinOptions options;
   options.session_ms = 100'000;
   const auto ids = stable_group(2, options, true);
-  const std::string leader_instance = world.describe().members[0].member_id == ids[0]
-                                          ? *world.describe().members[0].instance_id : *world.describe().members[1].instance_id;
+  const std::string leader_instance = world.describe().members[0].member_id == ids[0] ? *world.describe().members[0].instance_id
+                                                                                      : *world.describe().members[1].instance_id;
   options.instance = leader_instance;
   const auto leader = world.join(ids[0], options);
   world.advance(30'000);
@@ -420,7 +424,12 @@ TEST_F(InitialDelayTest, TheDelayIsAtMostTheRebalanceTimeout) {
 
 class MaxSizeTest : public ClassicRebalanceTest {
  protected:
-  MaxSizeTest() : ClassicRebalanceTest([] { auto config = no_delay(); config.max_size = 2; return config; }()) {}
+  MaxSizeTest()
+      : ClassicRebalanceTest([] {
+          auto config = no_delay();
+          config.max_size = 2;
+          return config;
+        }()) {}
 };
 
 TEST_F(MaxSizeTest, FullGroupRefusesMore) {
@@ -444,13 +453,15 @@ TEST_F(GroupLogTest, TellsWhoComesAndGoesAndWhy) {
   using ::testing::ElementsAre;
   using ::testing::HasSubstr;
   const auto ids = stable_group(1);
-  EXPECT_THAT(lines, ElementsAre(AllOf(HasSubstr("Group 'g'"), HasSubstr("member '" + ids[0] + "' of client 'client' at /10.0.0.1 joins")),
-                                 HasSubstr("begins a rebalance: a member joins"),
-                                 HasSubstr("is stable; its leader is '" + ids[0] + "'")));
+  EXPECT_THAT(
+      lines,
+      ElementsAre(AllOf(HasSubstr("Group 'g'"), HasSubstr("member '" + ids[0] + "' of client 'client' at /10.0.0.1 joins")),
+                  HasSubstr("begins a rebalance: a member joins"), HasSubstr("is stable; its leader is '" + ids[0] + "'")));
   lines.clear();
   world.advance(60'000);
-  EXPECT_THAT(lines, ElementsAre(AllOf(HasSubstr(ids[0]), HasSubstr("is removed: no heartbeat for 10000 ms")),
-                                 HasSubstr("begins a rebalance: a member's heartbeats ended"), HasSubstr("has no members any more")));
+  EXPECT_THAT(lines,
+              ElementsAre(AllOf(HasSubstr(ids[0]), HasSubstr("is removed: no heartbeat for 10000 ms")),
+                          HasSubstr("begins a rebalance: a member's heartbeats ended"), HasSubstr("has no members any more")));
   lines.clear();
   EXPECT_EQ(world.commit("g", "t", 3, 7), ErrorCode::kNone);
   EXPECT_EQ(world.delete_offset("g", "t", 4), ErrorCode::kNone);
@@ -479,7 +490,8 @@ TEST_F(GroupLogTest, WhatClientsCallThemselvesStaysInItsQuotes) {
   options.client_id = "x' at /1.2.3.4\nGroup 'g' is deleted by 'root";
   world.join("", options);
   ASSERT_FALSE(lines.empty());
-  EXPECT_THAT(lines[0], ::testing::HasSubstr("of client 'x\\' at /1.2.3.4?Group \\'g\\' is deleted by \\'root' at /10.0.0.1 joins"));
+  EXPECT_THAT(lines[0],
+              ::testing::HasSubstr("of client 'x\\' at /1.2.3.4?Group \\'g\\' is deleted by \\'root' at /10.0.0.1 joins"));
 }
 
 }  // namespace

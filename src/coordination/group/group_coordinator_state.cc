@@ -148,8 +148,8 @@ void GroupCoordinatorState::list(ListReply reply, Effects& effects) {
   effects.answer(std::move(reply), std::move(result));
 }
 
-void GroupCoordinatorState::delete_group(const std::string& group_id, const std::string& from, DeleteGroupReply reply, Instant now,
-                                         Effects& effects) {
+void GroupCoordinatorState::delete_group(const std::string& group_id, const std::string& from, DeleteGroupReply reply,
+                                         Instant now, Effects& effects) {
   DeleteGroupResult result;
   const ClassicGroup* group = find(group_id);
   if (group == nullptr) {

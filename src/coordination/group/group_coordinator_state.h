@@ -147,8 +147,8 @@ class GroupCoordinatorState {
   void add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id, JoinReply reply, Instant now,
                   Effects& effects);
   void update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply, Effects& effects);
-  void replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id, JoinReply reply,
-                             Instant now, Effects& effects);
+  void replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id, JoinReply reply, Instant now,
+                             Effects& effects);
   void answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply, Effects& effects);
   // The rebalance.
   // `why`: for the log.
@@ -164,7 +164,8 @@ class GroupCoordinatorState {
   void remove_member(ClassicGroup& group, const std::string& member_id, std::string_view why, ErrorCode error, Instant now,
                      Effects& effects);
   void synced(ClassicGroup& group, const std::string& member_id);
-  ErrorCode leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, const std::string& from, Instant now, Effects& effects);
+  ErrorCode leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, const std::string& from, Instant now,
+                      Effects& effects);
   void answer_join_error(JoinReply reply, const std::string& member_id, ErrorCode error, Effects& effects);
   void answer_waiting(ClassicGroup& group, ClassicMember& member, ErrorCode error, Effects& effects);
   std::string new_member_id(std::string_view prefix);

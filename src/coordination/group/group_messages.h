@@ -109,7 +109,7 @@ struct OffsetCommitRequest {
   int32_t generation = -1;  // negative: no member
   std::string member_id;
   std::optional<std::string> instance_id;
-  int64_t retention_ms = -1;  // versions up to 4
+  int64_t retention_ms = -1;          // versions up to 4
   bool group_not_found_known = true;  // since version 9
   struct Item {
     std::string topic;
@@ -122,8 +122,8 @@ struct OffsetCommitRequest {
   std::vector<Item> items;
 };
 struct OffsetCommitResult {
-  ErrorCode error{};               // of all items, if not kNone
-  std::vector<ErrorCode> items;    // as asked
+  ErrorCode error{};             // of all items, if not kNone
+  std::vector<ErrorCode> items;  // as asked
 };
 using OffsetCommitReply = Function<void(OffsetCommitResult)>;
 

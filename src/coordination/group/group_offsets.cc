@@ -95,8 +95,8 @@ void GroupCoordinatorState::fetch_offsets(const OffsetFetchRequest& request, Off
   for (const OffsetFetchRequest::Item& item : request.items) {
     const CommittedOffset* offset = offsets_.find(request.group_id, item.topic, item.partition);
     // What was committed to a topic of that name before this one was created is not this topic's.
-    const bool other_topic = offset != nullptr && !offset->topic_id.is_zero() && !item.topic_id.is_zero() &&
-                             offset->topic_id != item.topic_id;
+    const bool other_topic =
+        offset != nullptr && !offset->topic_id.is_zero() && !item.topic_id.is_zero() && offset->topic_id != item.topic_id;
     add(item.topic, item.partition, other_topic ? nullptr : offset);
   }
   effects.answer(std::move(reply), std::move(result));

@@ -84,7 +84,7 @@ TEST_F(GroupOffsetsTest, MetadataHasABound) {
   Pending<OffsetCommitResult> answer;
   world.step([&](Effects& effects) { world.state->commit_offsets(request, answer.reply(), world.now, effects); });
   EXPECT_EQ(answer->items, (std::vector{ErrorCode::kNone, ErrorCode::kOffsetMetadataTooLarge, ErrorCode::kNone, ErrorCode::kNone,
-                                         ErrorCode::kOffsetMetadataTooLarge}));
+                                        ErrorCode::kOffsetMetadataTooLarge}));
   EXPECT_EQ(world.state->totals().offsets_committed, 3u);
   EXPECT_EQ(world.fetch("g", "t", 1).offset, -1);
 }

@@ -18,9 +18,8 @@ size_t size_of(const CoordinatorRecord& record) { return record.key.size() + (re
 
 }  // namespace
 
-GroupPartition::GroupPartition(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log,
-                               const storage::PartitionId& id, const GroupConfig& config, GroupMemory& memory,
-                               GroupCoordinatorState::TopicExists topic_exists)
+GroupPartition::GroupPartition(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
+                               const GroupConfig& config, GroupMemory& memory, GroupCoordinatorState::TopicExists topic_exists)
     : pool_(pool), loop_(loop), log_(log), id_(id), config_(config), memory_(memory), topic_exists_(std::move(topic_exists)) {}
 
 GroupPartition::~GroupPartition() {
@@ -28,9 +27,7 @@ GroupPartition::~GroupPartition() {
   if (timer_) loop_.cancel(timer_);
 }
 
-Instant GroupPartition::now() const {
-  return {loop_.clock().monotonic_ns() / runtime::kMillisecond, loop_.clock().wall_ms()};
-}
+Instant GroupPartition::now() const { return {loop_.clock().monotonic_ns() / runtime::kMillisecond, loop_.clock().wall_ms()}; }
 
 // --- load -----------------------------------------------------------------------------------------------------------
 
@@ -51,9 +48,8 @@ void GroupPartition::load(Function<void()> settled) {
   }
   replay_ = std::make_unique<LogReplay>(
       pool_, loop_, log_, id_,
-      LogReplay::Callbacks{
-          .record = [this](const protocol::Record& record) { replay(record); },
-          .done = [this](LogReplay::Outcome outcome, const std::string& reason) { replayed(outcome, reason); }});
+      LogReplay::Callbacks{.record = [this](const protocol::Record& record) { replay(record); },
+                           .done = [this](LogReplay::Outcome outcome, const std::string& reason) { replayed(outcome, reason); }});
   replay_->start();
 }
 
@@ -68,8 +64,12 @@ void GroupPartition::replayed(LogReplay::Outcome outcome, const std::string& rea
   const auto finished = std::move(replay_);
   auto settled = std::exchange(settled_, {});
   switch (outcome) {
-    case LogReplay::Outcome::kComplete: load_done(); break;
-    case LogReplay::Outcome::kNoPartition: stop(); break;
+    case LogReplay::Outcome::kComplete:
+      load_done();
+      break;
+    case LogReplay::Outcome::kNoPartition:
+      stop();
+      break;
     case LogReplay::Outcome::kFailed:
       log_error(kModule, "__consumer_offsets-{}: groups cannot be loaded at offset {}: {}. It is tried again.", id_.index,
                 finished->next_offset(), reason);
@@ -138,8 +138,10 @@ void GroupPartition::run(Step step) {
 
 void GroupPartition::warn_of_memory() {
   if (!memory_.refused(now().monotonic_ms)) return;
-  log_warn(kModule, "Groups hold {} of {} MiB: new offsets, groups or members are asked to try again later. Delete groups that are not "
-           "needed, or raise weir.max.memory.bytes.", memory_.used_bytes() >> 20, memory_.limit_bytes() >> 20);
+  log_warn(kModule,
+           "Groups hold {} of {} MiB: new offsets, groups or members are asked to try again later. Delete groups that are not "
+           "needed, or raise weir.max.memory.bytes.",
+           memory_.used_bytes() >> 20, memory_.limit_bytes() >> 20);
 }
 
 void GroupPartition::take(Effects effects) {

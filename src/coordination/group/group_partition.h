@@ -36,8 +36,8 @@ class GroupPartition {
   const storage::PartitionId& id() const { return id_; }
   // `settled` is called once, possibly inline: when the partition serves, or the first attempt has failed.
   void load(Function<void()> settled = {});
-  // Before load(): the state stays as the log has it, nothing expires, and requests are refused as while it loads, until release().
-  // `tried` is called after each load, and after each that failed.
+  // Before load(): the state stays as the log has it, nothing expires, and requests are refused as while it loads, until
+  // release(). `tried` is called after each load, and after each that failed.
   void hold(Function<void(bool loaded)> tried);
   // Serves, but the groups that are kept back: they are refused as while it loads, and stay as they are, until release().
   void release_but(GroupCoordinatorState::KeptBack kept_back);
@@ -48,7 +48,7 @@ class GroupPartition {
     return refused && loaded() ? ErrorCode::kCoordinatorLoadInProgress : serving_;
   }
   bool loaded() const { return serving_ == ErrorCode::kNone; }
-  void run(Step step);  // while loaded
+  void run(Step step);                                            // while loaded
   const GroupCoordinatorState& state() const { return *state_; }  // while loaded; ahead of the log
   // Answers everything that waits with NOT_COORDINATOR and serves no more.
   void stop();

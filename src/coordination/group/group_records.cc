@@ -41,16 +41,15 @@ std::optional<std::string> owned(const std::optional<std::string_view>& text) {
 }
 
 std::unexpected<Error> corrupt(const char* what, const protocol::Reader& reader) {
-  return fail(weir::ErrorCode::kCorrupt, fmt::format("a group record's {} does not decode: {}", what,
-                                                      reader.ok() ? "unknown version" : reader.error()));
+  return fail(weir::ErrorCode::kCorrupt,
+              fmt::format("a group record's {} does not decode: {}", what, reader.ok() ? "unknown version" : reader.error()));
 }
 
 // Reads the version in front of a value and the value.
 template <typename Message>
 bool decode_value(protocol::Reader& reader, Message& message) {
   const int16_t version = reader.i16();
-  return reader.ok() && version >= Message::kMinVersion && version <= Message::kMaxVersion &&
-         message.decode(reader, version);
+  return reader.ok() && version >= Message::kMinVersion && version <= Message::kMaxVersion && message.decode(reader, version);
 }
 
 Result<GroupEntry> parse_group(protocol::Reader& reader, std::optional<Bytes> value) {
@@ -154,9 +153,12 @@ Result<GroupEntry> parse_group_record(Bytes key, std::optional<Bytes> value) {
   if (!reader.ok()) return corrupt("key", reader);
   switch (type) {
     case protocol::LegacyOffsetCommitKey::kRecordType:
-    case protocol::OffsetCommitKey::kRecordType: return parse_offset(reader, value);
-    case protocol::GroupMetadataKey::kRecordType: return parse_group(reader, value);
-    default: return UnknownEntry{type};
+    case protocol::OffsetCommitKey::kRecordType:
+      return parse_offset(reader, value);
+    case protocol::GroupMetadataKey::kRecordType:
+      return parse_group(reader, value);
+    default:
+      return UnknownEntry{type};
   }
 }
 

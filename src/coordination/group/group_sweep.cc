@@ -50,7 +50,8 @@ void GroupCoordinatorState::sweep_slice(Instant now, Effects& effects) {
   }
   const bool finished = group == groups_.end();
   if (!finished) sweep_->next_group = group->first;
-  for (const std::string& group_id : gone) remove_group(group_id, "ends: it has neither members nor offsets any more", now, effects);
+  for (const std::string& group_id : gone)
+    remove_group(group_id, "ends: it has neither members nor offsets any more", now, effects);
   if (finished) sweep_.reset();
   else deadlines_.set(kSweepKey, now.monotonic_ms + 1);
 }

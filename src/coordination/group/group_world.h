@@ -68,8 +68,9 @@ class GroupWorld {
     return answer;
   }
   Pending<JoinResult> join(const std::string& member_id) { return join(member_id, JoinOptions()); }
-  Pending<SyncResult> sync(const std::string& member_id, int32_t generation, std::vector<SyncRequest::Assignment> assignments = {},
-                           std::optional<std::string> instance = {}, const std::string& group = "g") {
+  Pending<SyncResult> sync(const std::string& member_id, int32_t generation,
+                           std::vector<SyncRequest::Assignment> assignments = {}, std::optional<std::string> instance = {},
+                           const std::string& group = "g") {
     SyncRequest request{group, generation, member_id, std::move(instance), {}, {}, std::move(assignments)};
     Pending<SyncResult> answer;
     step([&](Effects& effects) { state->sync(std::move(request), answer.reply(), now, effects); });
@@ -102,9 +103,8 @@ class GroupWorld {
   }
   FetchedOffset fetch(const std::string& group, const std::string& topic, int32_t partition, Uuid topic_id = {}) {
     Pending<OffsetFetchResult> answer;
-    step([&](Effects& effects) {
-      state->fetch_offsets({group, false, {{topic, topic_id, partition}}}, answer.reply(), effects);
-    });
+    step(
+        [&](Effects& effects) { state->fetch_offsets({group, false, {{topic, topic_id, partition}}}, answer.reply(), effects); });
     return answer->items.at(0);
   }
   ErrorCode delete_group(const std::string& group) {

@@ -56,9 +56,11 @@ class History {
     switch (random_.below(10)) {
       case 0:
       case 1:
-      case 2: return join(client);
+      case 2:
+        return join(client);
       case 3:
-      case 4: return sync(client);
+      case 4:
+        return sync(client);
       case 5: {
         const ErrorCode error = world_.heartbeat(client.member_id, client.generation, client.instance, client.group);
         if (error == ErrorCode::kUnknownMemberId || error == ErrorCode::kFencedInstanceId) client.member_id.clear();
@@ -68,13 +70,16 @@ class History {
         world_.commit(client.group, random_.one_in(2) ? "t" : "u", static_cast<int32_t>(random_.below(3)),
                       static_cast<int64_t>(random_.below(100)), client.member_id, client.generation);
         return;
-      case 7: return world_.advance(static_cast<int64_t>(random_.below(random_.one_in(4) ? 60'000 : 3'000)));
+      case 7:
+        return world_.advance(static_cast<int64_t>(random_.below(random_.one_in(4) ? 60'000 : 3'000)));
       case 8:
         if (random_.one_in(4)) world_.delete_group(client.group);
         else if (random_.one_in(3)) world_.leave(client.member_id, client.instance, client.group);
         else world_.commit(client.group, "v", 0, 5);
         return;
-      default: world_.delete_offset(client.group, "u", static_cast<int32_t>(random_.below(3))); return;
+      default:
+        world_.delete_offset(client.group, "u", static_cast<int32_t>(random_.below(3)));
+        return;
     }
   }
 
@@ -118,7 +123,8 @@ class History {
     std::vector<CoordinatorRecord> all;
     for (CoordinatorRecord& record : from.snapshot()) {
       const bool group = record.key[1] == 2;
-      const bool known = std::any_of(live.begin(), live.end(), [&](const CoordinatorRecord& one) { return one.key == record.key; });
+      const bool known =
+          std::any_of(live.begin(), live.end(), [&](const CoordinatorRecord& one) { return one.key == record.key; });
       if (!group || known) all.push_back(std::move(record));
     }
     return all;

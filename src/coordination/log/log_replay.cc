@@ -135,8 +135,7 @@ struct LogReplay::Opening {
 };
 
 void LogReplay::open_more() {
-  pool_.submit([opening = opening_] { opening->open_more(); }, loop_,
-               guarded([this] {
+  pool_.submit([opening = opening_] { opening->open_more(); }, loop_, guarded([this] {
                  if (const auto fault = opening_->decompressor.fault(); fault != protocol::CompressionFault::kNone) {
                    const std::string name(protocol::compression_fault_name(fault));
                    return finish(Outcome::kFailed, "a batch cannot be decompressed: " + name);

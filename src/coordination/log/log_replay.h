@@ -1,10 +1,10 @@
 // Reads a partition of an internal topic from its start to its high watermark and hands every record to a visitor, as
 // often as a coordinator's state is built anew.
 //
-// Segments are read by the pool, a piece at a time, and compressed batches are opened there, some records at a time. The loop gets a
-// turn after at most kRecordsPerSlice records, so that loading a large partition does not hold up the requests of others; at most
-// kReadBytes (or one batch as it is stored) and a window of opened records (or one of them) are in memory.
-// Destroying the object ends it without another call. Loop thread only.
+// Segments are read by the pool, a piece at a time, and compressed batches are opened there, some records at a time. The loop
+// gets a turn after at most kRecordsPerSlice records, so that loading a large partition does not hold up the requests of others;
+// at most kReadBytes (or one batch as it is stored) and a window of opened records (or one of them) are in memory. Destroying the
+// object ends it without another call. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +31,7 @@ class LogReplay {
     kFailed,       // `reason` says why
   };
   struct Callbacks {
-    Function<void(const protocol::Record&)> record;  // with a key
+    Function<void(const protocol::Record&)> record;           // with a key
     Function<void(Outcome, const std::string& reason)> done;  // once, never inside start(); may destroy the object
   };
   static constexpr size_t kRecordsPerSlice = 256;

@@ -169,18 +169,10 @@ template <typename T>
 bool same(T a, T b) {
   return a == b;
 }
-inline bool same(const Uuid& a, const Uuid& b) {
-  return a == b;
-}
-inline bool same(std::string_view a, std::string_view b) {
-  return a == b;
-}
-inline bool same(Bytes a, Bytes b) {
-  return as_string(a) == as_string(b);
-}
-inline bool same(const Records& a, const Records& b) {
-  return a.null == b.null && same(a.data, b.data);
-}
+inline bool same(const Uuid& a, const Uuid& b) { return a == b; }
+inline bool same(std::string_view a, std::string_view b) { return a == b; }
+inline bool same(Bytes a, Bytes b) { return as_string(a) == as_string(b); }
+inline bool same(const Records& a, const Records& b) { return a.null == b.null && same(a.data, b.data); }
 template <typename T>
   requires(!std::is_const_v<T>)
 bool same(std::span<T> a, std::span<T> b) {

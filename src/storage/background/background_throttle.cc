@@ -8,11 +8,11 @@ namespace weir::storage {
 namespace {
 
 constexpr double kNsPerSecond = static_cast<double>(runtime::kSecond);
-constexpr uint64_t kPieceBytes = 4 << 20;       // while nothing is held back: how soon a slow flush is noticed
-constexpr uint64_t kLeastMeasured = 8 << 20;    // less is a measurement of the latency
+constexpr uint64_t kPieceBytes = 4 << 20;     // while nothing is held back: how soon a slow flush is noticed
+constexpr uint64_t kLeastMeasured = 8 << 20;  // less is a measurement of the latency
 constexpr double kWeightOfNewest = 0.25;
 constexpr int64_t kAtWorkNs = runtime::kSecond / 10;  // since a job's last piece
-constexpr int64_t kTimerNs = runtime::kMillisecond;  // shorter waits are put off until they add up
+constexpr int64_t kTimerNs = runtime::kMillisecond;   // shorter waits are put off until they add up
 
 }  // namespace
 

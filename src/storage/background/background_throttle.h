@@ -76,7 +76,7 @@ class BackgroundThrottle {
   static constexpr double kSlowFactor = 2;
   static constexpr double kHeldFully = 0.5, kNotHeld = 0.75;  // pressure
   static constexpr int64_t kSliceNs = runtime::kSecond / 2;
-  static constexpr size_t kSlices = 8;  // together the window of the p99
+  static constexpr size_t kSlices = 8;                   // together the window of the p99
   static constexpr int64_t kQuietNs = runtime::kSecond;  // since the background's last piece
   static constexpr uint64_t kIdleSamples = 1000;         // flushes of quiet times that make a new idle value
   static constexpr int64_t kLongestWaitNs = 50 * runtime::kMillisecond;
@@ -102,7 +102,7 @@ class BackgroundThrottle {
   runtime::Loop& home_;
   const Options options_;
 
-  mutable std::mutex mutex_;  // everything below; held for a few additions
+  mutable std::mutex mutex_;   // everything below; held for a few additions
   int64_t idle_flush_ns_ = 0;  // 0: not calibrated
   double bytes_per_second_ = kAssumedRate;
   std::array<Slice, kSlices> slices_;

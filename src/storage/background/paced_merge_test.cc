@@ -16,9 +16,9 @@ namespace weir::storage {
 namespace {
 
 using namespace storage::testing;
-using ::testing::ElementsAre;
 using runtime::kMillisecond;
 using runtime::kSecond;
+using ::testing::ElementsAre;
 using weir::testing::SimRuntime;
 
 // The share is 2 MB/s: a quarter of the least rate there is.

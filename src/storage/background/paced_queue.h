@@ -1,8 +1,8 @@
-// The segment store's background work on the pool, one job after the other in the order they came. A job works in turns; before each one the
-// throttle is asked, and while it says wait the job holds no thread of the pool: a timer brings it back.
+// The segment store's background work on the pool, one job after the other in the order they came. A job works in turns; before
+// each one the throttle is asked, and while it says wait the job holds no thread of the pool: a timer brings it back.
 //
-// submit() is thread-safe. `pool` and `throttle` outlive the queue. It may go once every job's `done` was posted, or when no task of the
-// pool and of the throttle's loop runs any more.
+// submit() is thread-safe. `pool` and `throttle` outlive the queue. It may go once every job's `done` was posted, or when no task
+// of the pool and of the throttle's loop runs any more.
 #pragma once
 
 #include <deque>

@@ -41,9 +41,8 @@ void put_field(std::vector<uint8_t>& out, const std::optional<Bytes>& field) {
 }
 
 void put_record(std::vector<uint8_t>& out, const protocol::Record& record, int64_t timestamp_delta) {
-  const size_t body = 1 + varint_size(timestamp_delta) + varint_size(record.offset_delta) +
-                      field_size(record.key) + field_size(record.value) + varint_size(record.header_count) +
-                      record.headers.size();
+  const size_t body = 1 + varint_size(timestamp_delta) + varint_size(record.offset_delta) + field_size(record.key) +
+                      field_size(record.value) + varint_size(record.header_count) + record.headers.size();
   put_varint32(out, static_cast<int32_t>(body));
   out.push_back(0);  // attributes: unused
   put_varint64(out, timestamp_delta);
@@ -55,8 +54,7 @@ void put_record(std::vector<uint8_t>& out, const protocol::Record& record, int64
 }
 
 std::unexpected<Error> damaged(const BatchHeader& header, std::string_view what) {
-  return fail(ErrorCode::kCorrupt,
-              fmt::format("the batch at offset {} is damaged: {}", header.base_offset, what));
+  return fail(ErrorCode::kCorrupt, fmt::format("the batch at offset {} is damaged: {}", header.base_offset, what));
 }
 
 }  // namespace
@@ -204,8 +202,7 @@ void BatchCleaner::write(const BatchHeader& header, Bytes batch, int64_t delete_
       __builtin_sub_overflow(kept_.highest_timestamp, after.base_timestamp, &delta)) {
     after.base_timestamp = 0;
   }
-  if (delete_horizon_ms != kNoTimestamp)
-    after.attributes = static_cast<int16_t>(after.attributes | BatchHeader::kDeleteHorizon);
+  if (delete_horizon_ms != kNoTimestamp) after.attributes = static_cast<int16_t>(after.attributes | BatchHeader::kDeleteHorizon);
   after.record_count = kept_.count;
   if (!header.log_append_time()) after.max_timestamp = kNoTimestamp;
   after.max_timestamp = std::max(after.max_timestamp, kept_.highest_timestamp);
@@ -242,9 +239,8 @@ void BatchCleaner::write_empty(const BatchHeader& header) {
   after.batch_length = static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd);
   after.base_timestamp = kNoTimestamp;
   after.record_count = 0;
-  after.attributes =
-      static_cast<int16_t>(header.attributes & (BatchHeader::kLogAppendTime | BatchHeader::kTransactional |
-                                                BatchHeader::kControl));
+  after.attributes = static_cast<int16_t>(header.attributes &
+                                          (BatchHeader::kLogAppendTime | BatchHeader::kTransactional | BatchHeader::kControl));
   out_.assign(BatchHeader::kSize, 0);
   after.store(out_.data());
   protocol::patch_crc(out_);

@@ -17,8 +17,8 @@
 //    records of its transaction are gone and its horizon passed. Both are questions to a batch's header
 //    before its records are looked at, in clean(); the log accepts no transactional batches yet.
 //
-// One thread at a time. A batch that decompresses to more than kWholeBytesMax is opened through a window, once for each look at it,
-// and compressed as its records come: memory is bounded by its largest record and by what is written.
+// One thread at a time. A batch that decompresses to more than kWholeBytesMax is opened through a window, once for each look at
+// it, and compressed as its records come: memory is bounded by its largest record and by what is written.
 #pragma once
 
 #include <cstdint>

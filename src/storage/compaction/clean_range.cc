@@ -11,18 +11,15 @@ constexpr int64_t kOffsetSpanMax = std::numeric_limits<int32_t>::max();
 constexpr uint64_t kSegmentBytesMax = std::numeric_limits<int32_t>::max();
 
 // Segments of which at least a part is at or above `offset`.
-bool reaches(const SegmentInfo& segment, int64_t offset) {
-  return segment.next_offset > offset;
-}
+bool reaches(const SegmentInfo& segment, int64_t offset) { return segment.next_offset > offset; }
 
 }  // namespace
 
-CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_offset,
-                       const CompactionRules& rules, int64_t now_ms) {
+CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_offset, const CompactionRules& rules,
+                       int64_t now_ms) {
   CleanRange range;
   // The log start passes the checkpoint when retention or DeleteRecords work beside compaction.
-  range.first_dirty_offset = range.first_uncleanable_offset =
-      std::max(manifest.first_dirty_offset, manifest.log_start_offset);
+  range.first_dirty_offset = range.first_uncleanable_offset = std::max(manifest.first_dirty_offset, manifest.log_start_offset);
   int64_t earliest_dirty = INT64_MAX;
   // What was written anew for its times is not cleaned at the same time.
   bool cleanable = std::ranges::all_of(manifest.segments, &SegmentInfo::times_known);
@@ -44,8 +41,8 @@ CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_of
   return range;
 }
 
-std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentInfo>& segments,
-                                                     int64_t end_offset, uint64_t segment_bytes) {
+std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentInfo>& segments, int64_t end_offset,
+                                                     uint64_t segment_bytes) {
   std::vector<std::vector<SegmentInfo>> groups;
   uint64_t bytes = 0;
   const uint64_t limit = std::min(segment_bytes, kSegmentBytesMax);

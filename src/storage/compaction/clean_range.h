@@ -31,12 +31,12 @@ struct CleanRange {
   }
 };
 
-CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_offset,
-                       const CompactionRules& rules, int64_t now_ms);
+CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_offset, const CompactionRules& rules,
+                       int64_t now_ms);
 
 // The segments that begin below `end_offset`, in runs that become one segment each: a run has at most
 // `segment_bytes` (or is one segment) and no more offsets than a segment may span.
-std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentInfo>& segments,
-                                                     int64_t end_offset, uint64_t segment_bytes);
+std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentInfo>& segments, int64_t end_offset,
+                                                     uint64_t segment_bytes);
 
 }  // namespace weir::storage

@@ -85,20 +85,17 @@ inline MergePartition::Batch merge_batch(const PartitionId& partition, const std
 }
 
 // Appends the records of whole batches to `found`.
-inline void collect(Bytes bytes, std::vector<FoundRecord>& found,
-                    std::vector<BatchHeader>* batches = nullptr) {
+inline void collect(Bytes bytes, std::vector<FoundRecord>& found, std::vector<BatchHeader>* batches = nullptr) {
   protocol::BatchSplitter splitter(bytes);
   protocol::Decompressor decompressor;
   while (splitter.next()) {
     BatchHeader header;
-    ASSERT_EQ(protocol::check_batch(splitter.batch(), {.contiguous = false}, header),
-              protocol::BatchFault::kNone);
+    ASSERT_EQ(protocol::check_batch(splitter.batch(), {.contiguous = false}, header), protocol::BatchFault::kNone);
     if (batches) batches->push_back(header);
     std::vector<uint8_t> unpacked;
     Bytes records = splitter.batch().subspan(BatchHeader::kSize);
     if (header.compressed() && header.record_count > 0) {
-      ASSERT_EQ(decompressor.decompress(header.compression(), records, 1 << 26, unpacked),
-                protocol::CompressionFault::kNone);
+      ASSERT_EQ(decompressor.decompress(header.compression(), records, 1 << 26, unpacked), protocol::CompressionFault::kNone);
       records = unpacked;
     }
     ASSERT_EQ(protocol::check_records(header, records, {.contiguous = false}), protocol::BatchFault::kNone);
@@ -190,8 +187,7 @@ class CompactionTest : public ::testing::Test {
     ASSERT_TRUE(manifest) << manifest.error().message;
     manifest_ = *manifest;
   }
-  std::vector<FoundRecord> read(int64_t offset = 0, uint32_t max_bytes = 200,
-                                std::vector<BatchHeader>* batches = nullptr) {
+  std::vector<FoundRecord> read(int64_t offset = 0, uint32_t max_bytes = 200, std::vector<BatchHeader>* batches = nullptr) {
     std::vector<FoundRecord> found;
     offset = std::max(offset, manifest_.log_start_offset);
     while (offset < manifest_.end_offset) {

@@ -24,8 +24,7 @@ size_t keys_for(size_t slots, double load_factor) {
 OffsetMap::OffsetMap(size_t bytes_max, size_t keys_expected, HashSecret secret, double load_factor)
     : secret_(secret), load_factor_(load_factor), slots_max_(std::max(bytes_max / kEntryBytes, kSlotsMin)) {
   const double wanted = static_cast<double>(keys_expected) / load_factor + 1;
-  slots_.resize(wanted >= static_cast<double>(slots_max_) ? slots_max_
-                                                          : std::max(static_cast<size_t>(wanted), kSlotsMin));
+  slots_.resize(wanted >= static_cast<double>(slots_max_) ? slots_max_ : std::max(static_cast<size_t>(wanted), kSlotsMin));
   size_max_ = keys_for(slots_.size(), load_factor_);
 }
 
@@ -50,9 +49,7 @@ bool OffsetMap::put(Bytes key, int64_t offset) {
   return true;
 }
 
-int64_t OffsetMap::get(Bytes key) const {
-  return slots_[place(hash_key(secret_, key))].offset;
-}
+int64_t OffsetMap::get(Bytes key) const { return slots_[place(hash_key(secret_, key))].offset; }
 
 // Both tables exist while the entries move, so the last size that can be reached this way is 2/3 of the
 // bound.

@@ -22,8 +22,7 @@ PartitionCleaning::PartitionCleaning(SegmentStore& store, CleaningInput input, L
     : store_(store),
       input_(std::move(input)),
       limits_(limits),
-      map_(limits.map_bytes, input_.range.cleanable_bytes / kBytesPerKeyGuess, limits.secret,
-           limits.map_load_factor) {
+      map_(limits.map_bytes, input_.range.cleanable_bytes / kBytesPerKeyGuess, limits.secret, limits.map_load_factor) {
   outcome_.partition = input_.manifest.partition;
   outcome_.first_dirty_offset = input_.range.first_dirty_offset;
   outcome_.file_delete_delay_ms = input_.file_delete_delay_ms;
@@ -75,8 +74,7 @@ Result<void> PartitionCleaning::open_source(const SegmentInfo& segment) {
   auto file = store_.open_segment(partition, segment);
   if (!file) return std::unexpected(std::move(file.error()));
   source_ = std::make_unique<SegmentBatches>(
-      std::move(*file),
-      partition_folder_name(partition) + "/" + segment_file_name(segment.base_offset, segment.generation),
+      std::move(*file), partition_folder_name(partition) + "/" + segment_file_name(segment.base_offset, segment.generation),
       segment);
   return {};
 }
@@ -87,8 +85,7 @@ Result<void> PartitionCleaning::map_some(uint64_t bytes_max) {
   while (worked_ < bytes_max) {
     if (!source_) {
       while (segment_ < segments.size() && segments[segment_].next_offset <= start) ++segment_;
-      if (segment_ == segments.size() ||
-          segments[segment_].next_offset > input_.range.first_uncleanable_offset)
+      if (segment_ == segments.size() || segments[segment_].next_offset > input_.range.first_uncleanable_offset)
         return map_ended(false);
       if (auto done = open_source(segments[segment_]); !done) return done;
     }
@@ -113,11 +110,9 @@ Result<void> PartitionCleaning::map_some(uint64_t bytes_max) {
 Result<void> PartitionCleaning::map_ended(bool full) {
   source_.reset();
   if (full && map_.latest_offset() < input_.range.first_dirty_offset) {
-    return fail(
-        ErrorCode::kInvalid,
-        fmt::format(
-            "one batch has more keys than {} bytes of memory hold; raise log.cleaner.dedupe.buffer.size",
-            limits_.map_bytes));
+    return fail(ErrorCode::kInvalid,
+                fmt::format("one batch has more keys than {} bytes of memory hold; raise log.cleaner.dedupe.buffer.size",
+                            limits_.map_bytes));
   }
   // Without a full map all of the range is done, missing offsets included.
   const int64_t end = full ? map_.latest_offset() + 1 : input_.range.first_uncleanable_offset;
@@ -173,8 +168,7 @@ Result<void> PartitionCleaning::put(Bytes batch) {
   }
   if (!output_) {
     // The first one has the name of the segments it replaces, as in Kafka.
-    const int64_t base_offset =
-        outcome_.groups.back().outputs.empty() ? groups_[group_].front().base_offset : header.base_offset;
+    const int64_t base_offset = outcome_.groups.back().outputs.empty() ? groups_[group_].front().base_offset : header.base_offset;
     auto output = store_.create_segment(input_.manifest.partition, base_offset, generation_);
     if (!output) return std::unexpected(std::move(output.error()));
     output_ = std::move(*output);

@@ -68,10 +68,10 @@ TEST_F(PartitionCleaningTest, OffsetsLastDeltaAndSequenceSurvive) {
 }
 
 TEST_F(PartitionCleaningTest, ABatchThatKeepsAllItsRecordsIsCopiedByteForByte) {
-  for (const auto type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy,
-                          CompressionType::kLz4, CompressionType::kZstd}) {
-    segment({{.records = {{"k" + std::to_string(static_cast<int>(type)), std::string(300, 'v')}, {"x", "1"}},
-              .compression = type}});
+  for (const auto type : {CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4,
+                          CompressionType::kZstd}) {
+    segment(
+        {{.records = {{"k" + std::to_string(static_cast<int>(type)), std::string(300, 'v')}, {"x", "1"}}, .compression = type}});
   }
   put("x", "2");
   active();
@@ -88,10 +88,8 @@ TEST_F(PartitionCleaningTest, ABatchThatKeepsAllItsRecordsIsCopiedByteForByte) {
 
 TEST_F(PartitionCleaningTest, CompressedBatchesKeepTheirCodec) {
   int expected = 0;
-  for (const auto type :
-       {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
-    segment({{.records = {{"x", "old"}, {"k" + std::to_string(++expected), std::string(3000, 'v')}},
-              .compression = type}});
+  for (const auto type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
+    segment({{.records = {{"x", "old"}, {"k" + std::to_string(++expected), std::string(3000, 'v')}}, .compression = type}});
   }
   put("x", "new");
   active();
@@ -184,10 +182,7 @@ TEST_F(PartitionCleaningTest, RecordsWithoutAKeyGo) {
 }
 
 TEST_F(PartitionCleaningTest, AnActiveProducersLastBatchStaysAsAHeader) {
-  segment({{.records = {{"a", "1", 10}, {"a", "2", 20}},
-            .producer_id = 5,
-            .producer_epoch = 1,
-            .base_sequence = 7},
+  segment({{.records = {{"a", "1", 10}, {"a", "2", 20}}, .producer_id = 5, .producer_epoch = 1, .base_sequence = 7},
            {.records = {{"a", "3", 30}}, .producer_id = 6, .producer_epoch = 1, .base_sequence = 0}});
   put("a", "4");
   active();
@@ -239,8 +234,8 @@ TEST_F(PartitionCleaningTest, ReadersInAGapGetTheNextBatch) {
   EXPECT_EQ(text(), "20:b=1 21:a=20 27:c=4 28:active=x");
   for (int64_t offset = 0; offset < manifest_.end_offset; ++offset) {
     std::string expected;
-    for (const auto& [at, record] : std::map<int64_t, std::string>{
-             {20, "20:b=1"}, {21, "21:a=20"}, {27, "27:c=4"}, {28, "28:active=x"}}) {
+    for (const auto& [at, record] :
+         std::map<int64_t, std::string>{{20, "20:b=1"}, {21, "21:a=20"}, {27, "27:c=4"}, {28, "28:active=x"}}) {
       if (at >= offset) expected += (expected.empty() ? "" : " ") + record;
     }
     EXPECT_EQ(text(offset), expected) << "from " << offset;
@@ -366,9 +361,8 @@ TEST_F(PartitionCleaningTest, ReplacedFilesStayForReadersThenGo) {
   active();
   const PartitionManifest old = manifest_;
   clean();
-  EXPECT_THAT(files(), ElementsAre("00000000000000000000.1.log", "00000000000000000000.log",
-                                   "00000000000000000001.log", "00000000000000000002.log",
-                                   "00000000000000000003.log"));
+  EXPECT_THAT(files(), ElementsAre("00000000000000000000.1.log", "00000000000000000000.log", "00000000000000000001.log",
+                                   "00000000000000000002.log", "00000000000000000003.log"));
   auto part = store_->read_now(old, 0, 10);
   ASSERT_TRUE(part) << "a reader with the old manifest";
   clock_.advance_ms(60'001);
@@ -444,8 +438,7 @@ TEST_F(PartitionCleaningTest, TimestampsAreFoundInCleanedSegments) {
 }
 
 TEST_F(PartitionCleaningTest, LogAppendTimeStaysWithTheBatch) {
-  std::vector<uint8_t> bytes =
-      encode({.records = {{"a", "1", 10}, {"b", "1", 20}}, .log_append_time = true}, 0);
+  std::vector<uint8_t> bytes = encode({.records = {{"a", "1", 10}, {"b", "1", 20}}, .log_append_time = true}, 0);
   protocol::patch_timestamps(bytes, true, 777);
   MergePartition merge;
   merge.partition = partition_;

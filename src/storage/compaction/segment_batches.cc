@@ -15,8 +15,7 @@ std::unexpected<Error> SegmentBatches::damaged(const std::string& what) const {
 Result<Bytes> SegmentBatches::bytes(size_t size) {
   if (position_ < buffer_start_ || position_ + size > buffer_start_ + buffered_) {
     const uint64_t start = align_down(position_, kBufferAlignment);
-    const size_t wanted =
-        std::max(kReadBytes, static_cast<size_t>(align_up(position_ - start + size, kBufferAlignment)));
+    const size_t wanted = std::max(kReadBytes, static_cast<size_t>(align_up(position_ - start + size, kBufferAlignment)));
     if (buffer_.capacity() < wanted || buffer_.capacity() > 4 * wanted) buffer_ = Buffer::allocate(wanted);
     buffered_ = 0;
     auto got = file_->read_at(start, buffer_.bytes().first(wanted));

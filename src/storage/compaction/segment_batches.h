@@ -19,10 +19,7 @@ class SegmentBatches {
 
   // `name` is for messages.
   SegmentBatches(std::unique_ptr<runtime::File> file, std::string name, const SegmentInfo& segment)
-      : file_(std::move(file)),
-        name_(std::move(name)),
-        segment_(segment),
-        lowest_offset_(segment.base_offset) {}
+      : file_(std::move(file)), name_(std::move(name)), segment_(segment), lowest_offset_(segment.base_offset) {}
 
   const std::string& name() const { return name_; }
   // All bytes of the next batch, valid until the next call; nothing at the end.

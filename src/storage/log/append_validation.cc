@@ -79,8 +79,7 @@ void note_out_of_range(AppendResult& result, int32_t index, int64_t timestamp, c
   note_record_error(result, index,
                     fmt::format("Timestamp {} of message with offset {} is out of range. The timestamp should be within "
                                 "[{}, {}]",
-                                timestamp, index, bounded_below ? now_ms - config.timestamp_before_max_ms : 0,
-                                latest));
+                                timestamp, index, bounded_below ? now_ms - config.timestamp_before_max_ms : 0, latest));
 }
 
 // A batch whose producer says LogAppendTime. It cannot know that time, so a topic with it takes no such batch; any other
@@ -132,8 +131,7 @@ bool check_structure(Bytes batch, const protocol::BatchRules& rules, BatchHeader
 
 // The broker's own batches were just built: only their structure is checked. What was prepared has been checked, and its header
 // tells the truth.
-bool check_one(Bytes batch, const LogConfig& config, AppendFrom from, int64_t now_ms, BatchHeader& header,
-               AppendResult& result) {
+bool check_one(Bytes batch, const LogConfig& config, AppendFrom from, int64_t now_ms, BatchHeader& header, AppendResult& result) {
   if (from == AppendFrom::kClient) return check_client_batch(batch, config, now_ms, header, result);
   protocol::BatchRules rules;
   rules.contiguous = rules.check_crc = false;
@@ -169,13 +167,13 @@ bool check_opened(BatchFault fault, const BatchHeader& header, const LogConfig& 
 
 bool check_client_size(size_t bytes, const LogConfig& config, AppendResult& result) {
   if (bytes <= static_cast<size_t>(config.max_message_bytes)) return true;
-  return refuse(result, ErrorCode::kMessageTooLarge,
-                fmt::format("The record batch size is {} bytes, which exceeds max.message.bytes of {}", bytes,
-                            config.max_message_bytes));
+  return refuse(
+      result, ErrorCode::kMessageTooLarge,
+      fmt::format("The record batch size is {} bytes, which exceeds max.message.bytes of {}", bytes, config.max_message_bytes));
 }
 
-bool validate_append(const Slice& records, const LogConfig& config, AppendFrom from, int64_t now_ms,
-                     ValidatedBatches& batches, AppendResult& result) {
+bool validate_append(const Slice& records, const LogConfig& config, AppendFrom from, int64_t now_ms, ValidatedBatches& batches,
+                     AppendResult& result) {
   const bool client = from != AppendFrom::kBroker;
   protocol::BatchSplitter splitter(records.bytes());
   while (splitter.next()) {
@@ -186,8 +184,7 @@ bool validate_append(const Slice& records, const LogConfig& config, AppendFrom f
     if (client && !check_client_size(batch.size(), config, result)) return false;
     if (batch.size() > config.segment_bytes) {
       return refuse(result, ErrorCode::kRecordListTooLarge,
-                    fmt::format("The record batch of {} bytes exceeds segment.bytes of {}", batch.size(),
-                                config.segment_bytes));
+                    fmt::format("The record batch of {} bytes exceeds segment.bytes of {}", batch.size(), config.segment_bytes));
     }
     BatchHeader header;
     if (!check_one(batch, config, from, now_ms, header, result)) return false;
@@ -214,8 +211,7 @@ void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms)
     batch.facts.max_timestamp = now_ms;
     batch.facts.attributes |= BatchHeader::kLogAppendTime;
   }
-  protocol::patch_timestamps(batch.data, (batch.facts.attributes & BatchHeader::kLogAppendTime) != 0,
-                             batch.facts.max_timestamp);
+  protocol::patch_timestamps(batch.data, (batch.facts.attributes & BatchHeader::kLogAppendTime) != 0, batch.facts.max_timestamp);
   protocol::patch_base_offset(batch.data.data(), batch.facts.base_offset);
   protocol::patch_leader_epoch(batch.data.data(), batch.facts.leader_epoch);
 }
@@ -233,13 +229,12 @@ void describe_verdict(const ProducerState::Verdict& verdict, const BatchFacts& f
       break;
     case SequenceCheck::kOutOfOrder:
       refuse(result, ErrorCode::kOutOfOrderSequenceNumber,
-             fmt::format("Out of order sequence number for producer {}: {} does not follow the last batch",
-                         facts.producer_id, facts.base_sequence));
+             fmt::format("Out of order sequence number for producer {}: {} does not follow the last batch", facts.producer_id,
+                         facts.base_sequence));
       break;
     case SequenceCheck::kStaleEpoch:
       refuse(result, ErrorCode::kInvalidProducerEpoch,
-             fmt::format("Epoch {} of producer {} is smaller than the last seen epoch", facts.producer_epoch,
-                         facts.producer_id));
+             fmt::format("Epoch {} of producer {} is smaller than the last seen epoch", facts.producer_epoch, facts.producer_id));
       break;
     case SequenceCheck::kUnknownProducer:
       refuse(result, ErrorCode::kUnknownProducerId, fmt::format("Producer {} is not known", facts.producer_id));

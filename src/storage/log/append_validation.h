@@ -25,8 +25,8 @@ using ValidatedBatches = std::vector<ValidatedBatch>;
 bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, protocol::BatchHeader& header,
                         AppendResult& result);
 
-// What is still to be checked of the records of a compressed one, which were walked with `fault` as the outcome. `each` walks them
-// again, where single ones are to be named.
+// What is still to be checked of the records of a compressed one, which were walked with `fault` as the outcome. `each` walks
+// them again, where single ones are to be named.
 using RecordVisitor = std::function<void(int32_t index, const protocol::RecordOutline& record)>;
 using EachRecord = std::function<void(const RecordVisitor& visit)>;
 bool check_opened(protocol::BatchFault fault, const protocol::BatchHeader& header, const LogConfig& config, int64_t now_ms,
@@ -37,8 +37,8 @@ bool check_client_size(size_t bytes, const LogConfig& config, AppendResult& resu
 
 // Checks the batches in `records` and gathers their facts. On refusal fills result's error and messages and returns
 // false. Clients: produce request rules (exactly one batch, no control batch).
-bool validate_append(const Slice& records, const LogConfig& config, AppendFrom from, int64_t now_ms,
-                     ValidatedBatches& batches, AppendResult& result);
+bool validate_append(const Slice& records, const LogConfig& config, AppendFrom from, int64_t now_ms, ValidatedBatches& batches,
+                     AppendResult& result);
 
 // Writes what the broker decides into the batch: base offset, leader epoch, the time with LogAppendTime, and the records'
 // max timestamp where the producer's header says another one. Only a change of times costs a new CRC.

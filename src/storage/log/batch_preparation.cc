@@ -86,8 +86,8 @@ bool refuse_fault(AppendResult& refusal, CompressionFault fault, const OpeningLi
 }
 
 // Checks the records of a compressed batch; `header` receives their times.
-bool check_compressed(Bytes batch, Opener& opener, const LogConfig& config, int64_t now_ms,
-                      const OpeningLimits& limits, BatchHeader& header, AppendResult& refusal) {
+bool check_compressed(Bytes batch, Opener& opener, const LogConfig& config, int64_t now_ms, const OpeningLimits& limits,
+                      BatchHeader& header, AppendResult& refusal) {
   const Bytes compressed = batch.subspan(BatchHeader::kSize);
   const uint64_t codec_bytes = limits.memory_bytes / 2;
   const auto open = [&] {
@@ -135,9 +135,10 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
   Bytes plain = batch.subspan(BatchHeader::kSize);
   if (header.compressed()) {
     if (!protocol::every_client_reads(header.compression(), plain)) {
-      return refuse(refusal, ErrorCode::kInvalidRecord,
-                    "The record batch is compressed in a form that Java clients do not read: send gzip with gzip's own header, and "
-                    "LZ4 as one frame of independent blocks");
+      return refuse(
+          refusal, ErrorCode::kInvalidRecord,
+          "The record batch is compressed in a form that Java clients do not read: send gzip with gzip's own header, and "
+          "LZ4 as one frame of independent blocks");
     }
     if (!check_compressed(batch, opener, config, now_ms, limits, header, refusal)) return false;
     if (type == header.compression()) {
@@ -179,7 +180,9 @@ bool needs_preparation(Bytes records, const LogConfig& config) {
 
 OpeningMemory OpeningMemory::of(uint64_t total) {
   const uint64_t all = total / 16;
-  const auto fit = [&](uint64_t each, uint64_t max) { return static_cast<unsigned>(std::clamp<uint64_t>(all / 2 / each, 1, max)); };
+  const auto fit = [&](uint64_t each, uint64_t max) {
+    return static_cast<unsigned>(std::clamp<uint64_t>(all / 2 / each, 1, max));
+  };
   OpeningMemory memory;
   memory.large_limits.memory_bytes = std::clamp<uint64_t>(all / 8, kLeastLargeBytes, 2 * kDecompressedBytesMax);
   memory.large = fit(memory.large_limits.memory_bytes, kLargeMax);
@@ -199,7 +202,8 @@ void prepare_one(PreparedAppend& append, const LogConfig& config, const runtime:
   append.ready = true;
 }
 
-void prepare_turn(std::span<const std::shared_ptr<PreparedAppend>> appends, const LogConfig& config, const runtime::Clock& clock) {
+void prepare_turn(std::span<const std::shared_ptr<PreparedAppend>> appends, const LogConfig& config,
+                  const runtime::Clock& clock) {
   constexpr int64_t kTurnNs = 5'000'000;
   const int64_t end_ns = clock.monotonic_ns() + kTurnNs;
   for (const std::shared_ptr<PreparedAppend>& append : appends) {

@@ -40,8 +40,8 @@ bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, Appe
 
 // The same for an append, which is ready then. On a thread of the pool, while nobody else touches it.
 void prepare_one(PreparedAppend& append, const LogConfig& config, const runtime::Clock& clock, const OpeningLimits& limits);
-// Prepares them in their order as long as there is time. One that needs more than a turn's limits is marked as large, and those behind
-// it stay as they are.
+// Prepares them in their order as long as there is time. One that needs more than a turn's limits is marked as large, and those
+// behind it stay as they are.
 void prepare_turn(std::span<const std::shared_ptr<PreparedAppend>> appends, const LogConfig& config, const runtime::Clock& clock);
 
 }  // namespace weir::storage

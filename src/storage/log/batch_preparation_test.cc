@@ -94,13 +94,12 @@ TEST_P(FromTo, RecordsAndProducerStayTheSame) {
   EXPECT_EQ(keys_and_values(stored.bytes()), keys_and_values(make_batch(some_records()).bytes()));
 }
 
-INSTANTIATE_TEST_SUITE_P(Codecs, FromTo,
-                         ::testing::Combine(::testing::Values(CompressionType::kNone, CompressionType::kGzip,
-                                                              CompressionType::kSnappy, CompressionType::kLz4,
-                                                              CompressionType::kZstd),
-                                            ::testing::Values(CompressionType::kNone, CompressionType::kGzip,
-                                                              CompressionType::kSnappy, CompressionType::kLz4,
-                                                              CompressionType::kZstd)));
+INSTANTIATE_TEST_SUITE_P(
+    Codecs, FromTo,
+    ::testing::Combine(::testing::Values(CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy,
+                                         CompressionType::kLz4, CompressionType::kZstd),
+                       ::testing::Values(CompressionType::kNone, CompressionType::kGzip, CompressionType::kSnappy,
+                                         CompressionType::kLz4, CompressionType::kZstd)));
 
 TEST(BatchPreparation, LevelsAreUsed) {
   std::vector<TestRecord> records;
@@ -271,7 +270,8 @@ TEST(BatchPreparation, ARecordOfAnySizeIsCheckedWithLittleMemory) {
   LogConfig config;
   config.max_message_bytes = 8 << 20;
   const auto plain = one_large_record(100 << 20);
-  for (const CompressionType type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
+  for (const CompressionType type :
+       {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
     Slice records = compressed_batch(type, plain);
     AppendResult refusal;
     const weir::testing::PeakMemory peak;
@@ -300,10 +300,12 @@ TEST(BatchPreparation, WhatHasToBeInMemoryAtOnceIsBounded) {
     LogConfig config;
   };
   std::vector<Case> cases;
-  cases.push_back({"a codec that needs all of it", batch_of(CompressionType::kZstd, with_largest_window(plain)),
-                   batch_of(CompressionType::kZstd, with_largest_window(modest)), {}});
-  cases.push_back({"compaction", compressed_batch(CompressionType::kZstd, plain), compressed_batch(CompressionType::kZstd, modest),
-                   compacted});
+  cases.push_back({"a codec that needs all of it",
+                   batch_of(CompressionType::kZstd, with_largest_window(plain)),
+                   batch_of(CompressionType::kZstd, with_largest_window(modest)),
+                   {}});
+  cases.push_back({"compaction", compressed_batch(CompressionType::kZstd, plain),
+                   compressed_batch(CompressionType::kZstd, modest), compacted});
   cases.push_back({"compressing anew", compressed_batch(CompressionType::kZstd, plain),
                    compressed_batch(CompressionType::kZstd, modest), anew});
   const weir::testing::PeakMemory peak;
@@ -348,7 +350,8 @@ TEST(BatchPreparation, ATurnLeavesWhatIsLarge) {
   // Compressing anew takes longer than opening.
   LogConfig anew;
   anew.compression = CompressionType::kZstd;
-  for (const auto& [level, bytes, fits] : {std::tuple{3, 200 << 10, true}, {3, 300 << 10, false}, {22, 3000, true}, {22, 6000, false}}) {
+  for (const auto& [level, bytes, fits] :
+       {std::tuple{3, 200 << 10, true}, {3, 300 << 10, false}, {22, 3000, true}, {22, 6000, false}}) {
     auto append = std::make_shared<PreparedAppend>();
     append->records = make_batch({{"k", std::string(static_cast<size_t>(bytes), 'v')}});
     anew.compression_zstd_level = level;

@@ -28,17 +28,15 @@ struct DiskReserve::Shared {
   bool set_aside();
   void release_one();
   uint64_t held_bytes() const { return half * static_cast<uint64_t>(std::ranges::count(held, true)); }
-  uint64_t low_bytes() const {
-    return half > 0 ? std::min(options.low_bytes, half * kFiles / 4) : options.low_bytes;
-  }
+  uint64_t low_bytes() const { return half > 0 ? std::min(options.low_bytes, half * kFiles / 4) : options.low_bytes; }
 
   runtime::FileSystem& files;
   const DiskReserveOptions options;
   bool taken_over = false;
   std::array<bool, kFiles> held{};
-  uint64_t half = 0;  // size of one file
+  uint64_t half = 0;    // size of one file
   std::string refusal;  // why nothing can be set aside, if it is not for want of space
-  bool alive = true;  // loop thread only
+  bool alive = true;    // loop thread only
 
   std::atomic<bool> full{false};
   std::atomic<uint64_t> free_bytes{0};
@@ -161,10 +159,11 @@ void DiskReserve::check() {
 void DiskReserve::tell() const {
   const uint64_t free_mib = state().free_bytes >> 20;
   if (full_ && !shared_->refusal.empty()) {
-    log_error("log",
-              "Nothing can be set aside for a full disk: {}. Produce requests are refused with a retriable error, everything else "
-              "goes on. Mend that (permissions, limits of the process); it goes on by itself.",
-              shared_->refusal);
+    log_error(
+        "log",
+        "Nothing can be set aside for a full disk: {}. Produce requests are refused with a retriable error, everything else "
+        "goes on. Mend that (permissions, limits of the process); it goes on by itself.",
+        shared_->refusal);
   } else if (full_) {
     log_error("log",
               "The disk of {} is full ({} MiB left): produce requests are refused with a retriable error, everything else "

@@ -14,7 +14,8 @@ namespace {
 
 constexpr const char* kModule = "cleaner";
 constexpr const char* kUncleanableRemedy =
-    "Its records are kept and served as they are, it grows, and other partitions are compacted. Stop the broker, look at the file "
+    "Its records are kept and served as they are, it grows, and other partitions are compacted. Stop the broker, look at the "
+    "file "
     "with weir log verify, and bring it back from a copy or run weir log salvage; a start tries again";
 
 uint64_t bytes_of(const std::vector<SegmentInfo>& segments) {
@@ -180,8 +181,9 @@ void LogCleaner::begin(const Candidate& candidate, bool behind, Idle idle) {
 
 void LogCleaner::step(runtime::HomeRef<Run> run) {
   // Reads and writes are of a MiB each.
-  const uint64_t bytes_max =
-      run->throttle ? std::min(options_.step_bytes, std::max<uint64_t>(run->throttle->piece_bytes(), 1 << 20)) : options_.step_bytes;
+  const uint64_t bytes_max = run->throttle
+                                 ? std::min(options_.step_bytes, std::max<uint64_t>(run->throttle->piece_bytes(), 1 << 20))
+                                 : options_.step_bytes;
   runtime_.pool->submit(
       [&store = store_, run, bytes_max, clock = runtime_.clock, account = options_.throttle] {
         const int64_t began_ns = clock->monotonic_ns();
@@ -191,7 +193,8 @@ void LogCleaner::step(runtime::HomeRef<Run> run) {
         }
         run->stepped = run->cleaning->step(bytes_max);
         if (run->stepped) run->bytes += run->stepped->bytes;
-        if (run->stepped && account) account->wrote(BackgroundJob::kCompaction, run->stepped->bytes, clock->monotonic_ns() - began_ns);
+        if (run->stepped && account)
+          account->wrote(BackgroundJob::kCompaction, run->stepped->bytes, clock->monotonic_ns() - began_ns);
         run->outcome = run->cleaning->outcome();
         run->stats = run->cleaning->stats();
         if (!run->stepped || run->stepped->done) run->cleaning.reset();
@@ -302,8 +305,8 @@ void LogCleaner::count(const Run& run, bool succeeded) {
   stats_.bytes_before += before;
   stats_.bytes_after += after;
   log_info(kModule, "Partition {}: compacted up to offset {}: {} of {} records and {} of {} bytes stay ({} ms)",
-           text_of(run.partition), run.outcome.first_dirty_offset,
-           run.stats.records.records_kept, run.stats.records.records_read, after, before, stats_.last_run_ms);
+           text_of(run.partition), run.outcome.first_dirty_offset, run.stats.records.records_kept, run.stats.records.records_read,
+           after, before, stats_.last_run_ms);
 }
 
 }  // namespace weir::storage

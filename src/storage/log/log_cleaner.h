@@ -16,8 +16,8 @@
 
 #include "runtime/homebound.h"
 #include "storage/compaction/partition_cleaning.h"
-#include "storage/log/topic_names.h"
 #include "storage/log/log_shard.h"
+#include "storage/log/topic_names.h"
 
 namespace weir::storage {
 
@@ -47,19 +47,18 @@ struct LogCleanerStats {
   uint64_t failed_runs = 0;
   size_t uncleanable_partitions = 0;
   size_t running = 0;
-  int max_dirty_percent = 0;    // of the partitions seen in the last look
-  int64_t last_look_ms = -1;    // wall clock
-  int64_t last_run_ms = 0;      // how long the last run took
-  uint64_t bytes_before = 0;    // of all runs: what was rewritten,
-  uint64_t bytes_after = 0;     // and what was left of it
+  int max_dirty_percent = 0;  // of the partitions seen in the last look
+  int64_t last_look_ms = -1;  // wall clock
+  int64_t last_run_ms = 0;    // how long the last run took
+  uint64_t bytes_before = 0;  // of all runs: what was rewritten,
+  uint64_t bytes_after = 0;   // and what was left of it
   CleaningStats last_run;
 };
 
 class LogCleaner {
  public:
   // shards[i] belongs to runtime.loops[i]; home is loops[0].
-  LogCleaner(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store,
-             LogCleanerOptions options);
+  LogCleaner(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store, LogCleanerOptions options);
   ~LogCleaner();
 
   void start();
@@ -121,8 +120,8 @@ class LogCleaner {
   unsigned waiting_ = 0;   // of them
   std::set<PartitionId> in_progress_;
   std::map<PartitionId, std::string> uncleanable_;  // and why
-  std::map<PartitionId, int> io_errors_;  // in a row
-  uint64_t due_bytes_ = 0;                // to be cleaned when the last run began
+  std::map<PartitionId, int> io_errors_;            // in a row
+  uint64_t due_bytes_ = 0;                          // to be cleaned when the last run began
   mutable std::mutex stats_mutex_;
   LogCleanerStats stats_;  // changed at home
   bool stopped_ = false;

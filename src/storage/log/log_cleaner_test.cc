@@ -60,8 +60,7 @@ class LogCleanerTest : public ::testing::Test {
   }
   Partition& partition(const PartitionId& id) { return *shard(id).find(id); }
 
-  void put(const PartitionId& id, const std::string& key, const std::string& value,
-           const protocol::BatchOptions& options = {}) {
+  void put(const PartitionId& id, const std::string& key, const std::string& value, const protocol::BatchOptions& options = {}) {
     protocol::RecordBatchBuilder builder(options);
     const std::string name = "trace";
     const std::vector<protocol::RecordHeader> headers{{name, as_bytes(name)}};
@@ -198,7 +197,8 @@ TEST_F(LogCleanerTest, ADamagedPartitionIsLeftOutAndTheOthersGoOn) {
   EXPECT_TRUE(cleaner_->uncleanable(bad));
   ASSERT_EQ(cleaner_->stats().uncleanable.size(), 1u);
   EXPECT_EQ(cleaner_->stats().uncleanable[0].name, partition_text("orders", bad));
-  EXPECT_NE(cleaner_->stats().uncleanable[0].reason.find(segment_file_name(segment.base_offset, segment.generation)), std::string::npos)
+  EXPECT_NE(cleaner_->stats().uncleanable[0].reason.find(segment_file_name(segment.base_offset, segment.generation)),
+            std::string::npos)
       << "the file is named: " << cleaner_->stats().uncleanable[0].reason;
   EXPECT_EQ(partition(bad).manifest().first_dirty_offset, 0);
   EXPECT_GT(partition(good).manifest().first_dirty_offset, 0);

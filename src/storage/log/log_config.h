@@ -11,8 +11,8 @@ namespace weir::storage {
 struct LogConfig {
   uint64_t segment_bytes = 1ull << 30;
   int64_t segment_ms = 7ll * 24 * 3600 * 1000;
-  bool cleanup_delete = true;    // cleanup.policy contains delete
-  bool cleanup_compact = false;  // cleanup.policy contains compact
+  bool cleanup_delete = true;                     // cleanup.policy contains delete
+  bool cleanup_compact = false;                   // cleanup.policy contains compact
   int64_t retention_ms = 7ll * 24 * 3600 * 1000;  // -1: no limit
   int64_t retention_bytes = -1;                   // per partition; -1: no limit
   int32_t max_message_bytes = 1048588;            // of a record batch
@@ -30,9 +30,7 @@ struct LogConfig {
   int64_t delete_retention_ms = 24ll * 3600 * 1000;  // of tombstones, once compaction has met them
 
   // Age at which the active segment is rolled: compaction must get at it in time.
-  int64_t roll_ms() const {
-    return cleanup_compact && max_compaction_lag_ms < segment_ms ? max_compaction_lag_ms : segment_ms;
-  }
+  int64_t roll_ms() const { return cleanup_compact && max_compaction_lag_ms < segment_ms ? max_compaction_lag_ms : segment_ms; }
   bool operator==(const LogConfig&) const = default;
 };
 

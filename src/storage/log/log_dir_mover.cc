@@ -22,9 +22,9 @@ struct LogDirMover::Move final : runtime::Homebound {
   SegmentReplacement outcome;
   std::unique_ptr<SegmentCopy> copy;
   std::unique_ptr<SegmentTimeCheck> check;  // instead of a copy
-  uint64_t mended = 0, unreadable = 0;  // batches that it found
-  SegmentInfo aged;                     // if it fails
-  std::string damage;                   // for which it is given up
+  uint64_t mended = 0, unreadable = 0;      // batches that it found
+  SegmentInfo aged;                         // if it fails
+  std::string damage;                       // for which it is given up
   Result<bool> stepped = false;
 
   Result<void> begin_copy(SegmentStore& store);
@@ -69,8 +69,8 @@ Result<bool> LogDirMover::Move::check_some(SegmentStore& store, uint64_t bytes_m
   return done;
 }
 
-LogDirMover::LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store,
-                         LogCleaner& cleaner, LogDirMoverOptions options)
+LogDirMover::LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store, LogCleaner& cleaner,
+                         LogDirMoverOptions options)
     : runtime_(runtime),
       home_(*runtime.loops[0]),
       shards_(std::move(shards)),
@@ -110,7 +110,8 @@ void LogDirMover::tell_progress(bool end) {
   if (checked_.segments == 0 || (!end && now_ns - progress_told_ns_ < kProgressNs)) return;
   progress_told_ns_ = now_ns;
   log_info(kModule, "{} of {} segments were looked at for the times of their records, {} of {} MiB: {} mended{}{}{}",
-           checked_.segments, to_check_.segments, checked_.bytes >> 20, to_check_.bytes >> 20, counted(checked_.mended, "batch", "batches"),
+           checked_.segments, to_check_.segments, checked_.bytes >> 20, to_check_.bytes >> 20,
+           counted(checked_.mended, "batch", "batches"),
            checked_.unreadable > 0 ? fmt::format(", {} have records that cannot be read", checked_.unreadable) : "",
            checked_.damaged > 0 ? fmt::format(", {} damaged", counted(checked_.damaged, "segment is", "segments are")) : "",
            end ? ". No others are left" : "");
@@ -184,9 +185,9 @@ void LogDirMover::arrive(const runtime::HomeRef<Move>& move) {
 }
 
 void LogDirMover::step(runtime::HomeRef<Move> move) {
-  const uint64_t bytes_max =
-      options_.throttle ? std::min(options_.step_bytes, std::max<uint64_t>(options_.throttle->piece_bytes(), 1 << 20))
-                        : options_.step_bytes;
+  const uint64_t bytes_max = options_.throttle
+                                 ? std::min(options_.step_bytes, std::max<uint64_t>(options_.throttle->piece_bytes(), 1 << 20))
+                                 : options_.step_bytes;
   runtime_.pool->submit(
       [&store = store_, move, bytes_max, clock = runtime_.clock, account = options_.throttle] {
         const int64_t began_ns = clock->monotonic_ns();
@@ -264,12 +265,13 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
   } else {
     // Not if the partition was deleted.
     const LogLevel level = result.error().code == ErrorCode::kNotFound ? LogLevel::kDebug : LogLevel::kWarn;
-    log_event(level, kModule,
-              {.what = fmt::format("Moving partition {} to {} does not get on; it serves from where it is", text_of(partition),
-                                   target),
-               .reason = result.error().message,
-               .remedy = remedy_of(result.error(), "It is tried again in 30 seconds. Make room there or check the disk, or name "
-                                                   "another directory")});
+    log_event(
+        level, kModule,
+        {.what = fmt::format("Moving partition {} to {} does not get on; it serves from where it is", text_of(partition), target),
+         .reason = result.error().message,
+         .remedy = remedy_of(result.error(),
+                             "It is tried again in 30 seconds. Make room there or check the disk, or name "
+                             "another directory")});
     skip(partition, kRetryNs);
   }
   look_again_ = true;
@@ -310,9 +312,10 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
   }
   if (!move.damage.empty() && result) {
     log_event(LogLevel::kError, kModule,
-              {.what = fmt::format("Partition {}: the segment from offset {} on cannot be looked into for the times of its records. "
-                                   "For retention what cannot be read is as old as {} (ms since 1970); nothing of the partition is compacted",
-                                   text_of(partition), before.base_offset, move.aged.modified_ms),
+              {.what = fmt::format(
+                   "Partition {}: the segment from offset {} on cannot be looked into for the times of its records. "
+                   "For retention what cannot be read is as old as {} (ms since 1970); nothing of the partition is compacted",
+                   text_of(partition), before.base_offset, move.aged.modified_ms),
                .reason = move.damage,
                .remedy = "Stop the broker, look at the file with weir log verify, and bring it back from a copy or run weir log "
                          "salvage; a start looks again"});

@@ -5,8 +5,8 @@
 //
 // In the same way it finds out the times of segments whose rows say what batch headers said (segment_time_check.h), one after
 // the other, before it moves them; the log tells how far it is. While producers lack space nothing is written anew for that, but
-// retention learns how old segments are. One that is damaged, or cannot be read again and again, is left to the shard, which tells
-// of it (LogShard::unreadable_segments), and the next one is looked at.
+// retention learns how old segments are. One that is damaged, or cannot be read again and again, is left to the shard, which
+// tells of it (LogShard::unreadable_segments), and the next one is looked at.
 //
 // Belongs to one loop, home: all calls there. It goes before the shards and the cleaner, and after the loops have stopped.
 #pragma once
@@ -37,7 +37,7 @@ class LogDirMover {
   static constexpr int64_t kNoSpaceRetryNs = 3600 * runtime::kSecond;
   static constexpr int64_t kProgressNs = 30 * runtime::kSecond;
   static constexpr int64_t kCleanedNs = runtime::kSecond;  // looks again at a partition that was being compacted
-  static constexpr int kFailuresMax = 3;  // of looks at times of one partition, in a row
+  static constexpr int kFailuresMax = 3;                   // of looks at times of one partition, in a row
 
   // shards[i] belongs to runtime.loops[i]; home is loops[0]. Before the loops run.
   LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store, LogCleaner& cleaner,
@@ -76,7 +76,9 @@ class LogDirMover {
   void tell_progress(bool end);
   void remove_old_file_later(const Move& move);
   void skip(const PartitionId& partition, int64_t delay_ns);
-  std::string text_of(const PartitionId& partition) const { return partition_text(options_.topic_names, home_.index(), partition); }
+  std::string text_of(const PartitionId& partition) const {
+    return partition_text(options_.topic_names, home_.index(), partition);
+  }
 
   const runtime::Runtime runtime_;
   runtime::Loop& home_;

@@ -30,8 +30,14 @@ class LogRecovery final : public WalReplayVisitor {
  public:
   LogRecovery(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
               const PartitionLookup& known, const PartitionList& all)
-      : runtime_(runtime), store_(store), options_(options), incarnation_(incarnation), known_(known), all_(all),
-        markers_(*runtime.files, options.log_dir), now_ms_(runtime.clock->wall_ms()) {}
+      : runtime_(runtime),
+        store_(store),
+        options_(options),
+        incarnation_(incarnation),
+        known_(known),
+        all_(all),
+        markers_(*runtime.files, options.log_dir),
+        now_ms_(runtime.clock->wall_ms()) {}
 
   Result<OpenedLog> run();
 
@@ -65,8 +71,8 @@ class LogRecovery final : public WalReplayVisitor {
   OfflineMarkers markers_;
   const int64_t now_ms_;
   std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
-  std::vector<PartitionId> orphans_;  // have a manifest, but their topic was deleted
-  std::unordered_set<TopicId> remains_;  // deleted topics of which something is left
+  std::vector<PartitionId> orphans_;            // have a manifest, but their topic was deleted
+  std::unordered_set<TopicId> remains_;         // deleted topics of which something is left
   std::map<PartitionId, std::string> unknown_;  // and what was found of them
   std::vector<SegmentStore::WalSession> sessions_;
   std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process
@@ -94,8 +100,7 @@ Result<OpenedLog> LogRecovery::run() {
   if (auto r = refuse_unknown(); !r) return std::unexpected(r.error());
   if (auto r = mark_offline_durably(); !r) return std::unexpected(r.error());
   if (resharded) {
-    log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous,
-             shards);
+    log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous, shards);
     if (auto r = merge_everything(); !r) return std::unexpected(r.error());
   }
   if (auto r = begin_sessions(shards, resharded); !r) return std::unexpected(r.error());
@@ -121,8 +126,9 @@ Result<void> LogRecovery::load_manifests() {
     if (!known || known->deleted) {
       if (known) remains_.insert(id.topic);
       if (!known && !entry.empty()) {
-        unknown_[id] = !entry.has_row ? "files" : fmt::format("{} up to offset {}", counted(entry.manifest.segments.size(), "segment"),
-                                                                entry.manifest.end_offset);
+        unknown_[id] = !entry.has_row ? "files"
+                                      : fmt::format("{} up to offset {}", counted(entry.manifest.segments.size(), "segment"),
+                                                    entry.manifest.end_offset);
       }
       if (entry.has_row) orphans_.push_back(id);
       continue;
@@ -180,8 +186,7 @@ Partition* LogRecovery::find(const PartitionId& id) {
   if (it != partitions_.end()) return it->second.get();
   const auto known = known_(id);
   if (!known || known->deleted) return nullptr;
-  return partitions_.emplace(id, std::make_unique<Partition>(id, known->config, known->leader_epoch))
-      .first->second.get();
+  return partitions_.emplace(id, std::make_unique<Partition>(id, known->config, known->leader_epoch)).first->second.get();
 }
 
 Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
@@ -244,8 +249,8 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
   }
   if (facts.base_offset != partition->log_end_offset_) {
     // Offsets below a log start that lies in the WAL were deleted and need not be there.
-    const bool covered = facts.base_offset < partition->log_end_offset_ &&
-                         partition->log_end_offset_ == partition->log_start_offset_;
+    const bool covered =
+        facts.base_offset < partition->log_end_offset_ && partition->log_end_offset_ == partition->log_start_offset_;
     if (!covered) {
       stranded_[facts.partition].push_back(std::move(bytes));
       return take_offline(*partition, "the write-ahead log lacks acknowledged records between offsets " +
@@ -424,8 +429,8 @@ void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
   for (auto& [id, partition] : partitions_) opened.shards[shard_of(id, shards)]->add(std::move(partition));
 }
 
-Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options,
-                           uint64_t incarnation, const PartitionLookup& known, const PartitionList& all) {
+Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
+                           const PartitionLookup& known, const PartitionList& all) {
   WEIR_CHECK(incarnation != 0 && !runtime.loops.empty());
   return LogRecovery(runtime, store, options, incarnation, known, all).run();
 }

@@ -19,10 +19,10 @@
 namespace weir::storage {
 
 struct LogOptions {
-  std::string log_dir;               // holds wal/, the partition folders and manifest.db
+  std::string log_dir;  // holds wal/, the partition folders and manifest.db
   uint64_t wal_file_bytes = 64ull << 20;
-  bool flush_to_device = true;       // false: flush=os, the page cache counts as durable
-  bool disk_full = false;            // produce requests are refused from the start, as by LogShard::set_disk_full
+  bool flush_to_device = true;  // false: flush=os, the page cache counts as durable
+  bool disk_full = false;       // produce requests are refused from the start, as by LogShard::set_disk_full
   LogShardOptions shard;
 };
 
@@ -43,8 +43,8 @@ struct RecoveryStats {
   uint64_t partitions = 0;
   uint64_t bytes_read = 0;
   uint64_t chunks = 0;
-  uint64_t batches = 0;         // above the manifests, taken into the tail
-  uint64_t torn_bytes = 0;      // the unacknowledged end that was cut off
+  uint64_t batches = 0;     // above the manifests, taken into the tail
+  uint64_t torn_bytes = 0;  // the unacknowledged end that was cut off
   uint64_t offline_partitions = 0;
   int64_t duration_ms = 0;
 };
@@ -67,8 +67,8 @@ bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions);
 // which partitions: one whose every record is gone looks like one that was never written to. Fails, and changes
 // nothing, if files of the write-ahead log are missing or belong to another folder, or there are partitions that are not
 // known and not deleted.
-Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options,
-                           uint64_t incarnation, const PartitionLookup& known, const PartitionList& all = {});
+Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
+                           const PartitionLookup& known, const PartitionList& all = {});
 
 // Ends the sessions cleanly: everything appended is durable (quiesced) and no further append follows. Blocking.
 Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards);

@@ -80,7 +80,8 @@ TEST_F(LogRecoveryTest, OffsetsEndBeforeTheyTurnNegative) {
   ASSERT_EQ(open(), "");
   put(id, 100);  // the last one
   AppendResult refused;
-  shard(id).append(*shard(id).find(id), make_batch(id, {}).bytes, true, [&](AppendResult result) { refused = std::move(result); });
+  shard(id).append(*shard(id).find(id), make_batch(id, {}).bytes, true,
+                   [&](AppendResult result) { refused = std::move(result); });
   EXPECT_EQ(refused.error, protocol::ErrorCode::kUnknownServerError);
   EXPECT_EQ(refused.message, "The offsets of this partition are used up");
   EXPECT_EQ(shard(id).find(id)->high_watermark(), INT64_MAX);
@@ -240,7 +241,8 @@ TEST_F(LogRecoveryTest, WhatRetentionTookOfTheTailStaysAway) {
   const auto partition = [&] { return shard(id).find(id); };
   const auto retain = [&](int64_t expected) {
     shard(id).run_retention();
-    ASSERT_EQ(sim_.run_until([&] { return partition()->pending_log_start() == partition()->log_start_offset(); }, 60 * runtime::kSecond),
+    ASSERT_EQ(sim_.run_until([&] { return partition()->pending_log_start() == partition()->log_start_offset(); },
+                             60 * runtime::kSecond),
               SimRuntime::Stop::kDone);
     EXPECT_EQ(partition()->log_start_offset(), expected);
   };

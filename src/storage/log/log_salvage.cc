@@ -27,15 +27,17 @@ Result<SalvageReport> LogSalvage::look() {
   if (auto done = load_markers(); !done) return std::unexpected(done.error());
   if (auto done = replay(); !done) return std::unexpected(done.error());
   // Rows of the log's sessions may be among what is missing.
-  const bool unknown_files = std::ranges::any_of(replayed_, [](const auto& shard) { return !shard.second.unknown_files.empty(); });
+  const bool unknown_files =
+      std::ranges::any_of(replayed_, [](const auto& shard) { return !shard.second.unknown_files.empty(); });
   if (!manifests_.distrusted().empty() && unknown_files) return fail(ErrorCode::kCorrupt, manifests_.distrusted());
   if (auto done = find_files(); !done) return std::unexpected(done.error());
   if (!unknown_.empty()) {
     std::string named;
     for (const std::string& each : unknown_) named += (named.empty() ? "" : ", ") + each;
-    return fail(ErrorCode::kCorrupt, fmt::format("{} holds data of partitions that meta.db does not know: {}. meta.db is damaged, "
-                                                 "or older than the data; bring it back first. Nothing was changed",
-                                                 log_dir_, named));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} holds data of partitions that meta.db does not know: {}. meta.db is damaged, "
+                            "or older than the data; bring it back first. Nothing was changed",
+                            log_dir_, named));
   }
   for (auto& [id, piece] : pieces_) {
     if (auto done = check_parts(piece); !done) return std::unexpected(done.error());
@@ -204,7 +206,8 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
       told.mended += salvaged->mended;
       told.lost.insert(told.lost.end(), salvaged->lost.begin(), salvaged->lost.end());
       if (!salvaged->batches.empty()) {
-        part.info.next_offset = std::max(part.info.next_offset, BatchHeader::parse(salvaged->batches.back().data()).next_offset());
+        part.info.next_offset =
+            std::max(part.info.next_offset, BatchHeader::parse(salvaged->batches.back().data()).next_offset());
       }
     }
     next = std::max(next, part.info.next_offset);
@@ -234,8 +237,8 @@ Result<SegmentSalvage> LogSalvage::read_damaged(const Part& part, Buffer& memory
   memory = Buffer::allocate(std::max<size_t>(length, 1));
   auto got = (*file)->read_at(0, {memory.data(), length});
   if (!got) return std::unexpected(got.error());
-  auto salvaged = salvage_segment({memory.data(), *got}, part.info.base_offset,
-                                  part.length_known ? part.info.next_offset : kUnknownOffset);
+  auto salvaged =
+      salvage_segment({memory.data(), *got}, part.info.base_offset, part.length_known ? part.info.next_offset : kUnknownOffset);
   std::erase_if(salvaged.batches, [&](Bytes batch) { return BatchHeader::parse(batch.data()).base_offset < part.from; });
   return salvaged;
 }
@@ -343,7 +346,8 @@ SalvageReport LogSalvage::report() const {
   if (log_damage_.empty()) return all;
   for (const auto& [shard, result] : replayed_) {
     const std::string directory = fmt::format("{}/wal/{}/", log_dir_, shard);
-    for (const EarlierWalFile& file : result.files) all.set_aside.push_back(directory + wal_file_name(file.generation, WalFileKind::kLog));
+    for (const EarlierWalFile& file : result.files)
+      all.set_aside.push_back(directory + wal_file_name(file.generation, WalFileKind::kLog));
     all.set_aside.insert(all.set_aside.end(), result.unknown_files.begin(), result.unknown_files.end());
   }
   return all;

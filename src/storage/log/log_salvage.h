@@ -39,13 +39,13 @@ inline constexpr const char* kSalvagedPrefix = "salvaged-";
 
 struct SalvagedPartition {
   PartitionId partition;
-  std::string topic;                // its name; empty if that is not known
-  std::vector<std::string> damage;  // what was found; names the files
-  std::vector<OffsetRange> lost;    // compaction may have taken some of them before
-  bool end_unknown = false;         // records above the last one may be lost as well, how many is not known
+  std::string topic;                                 // its name; empty if that is not known
+  std::vector<std::string> damage;                   // what was found; names the files
+  std::vector<OffsetRange> lost;                     // compaction may have taken some of them before
+  bool end_unknown = false;                          // records above the last one may be lost as well, how many is not known
   int64_t log_start_offset = 0, log_end_offset = 0;  // afterwards
-  uint64_t rescued = 0;             // batches that are written anew
-  uint64_t mended = 0;              // of them, whose offset or length followed from their neighbours
+  uint64_t rescued = 0;                              // batches that are written anew
+  uint64_t mended = 0;                               // of them, whose offset or length followed from their neighbours
 };
 
 struct SalvageReport {
@@ -61,8 +61,13 @@ class LogSalvage final : public WalReplayVisitor {
   // Everything outlives it.
   LogSalvage(runtime::FileSystem& files, const runtime::Clock& clock, ManifestDatabase& manifests, std::string log_dir,
              PartitionLookup known, std::set<uint32_t> without = {})
-      : files_(files), clock_(clock), manifests_(manifests), log_dir_(std::move(log_dir)), known_(std::move(known)),
-        without_(std::move(without)), markers_(files, log_dir_) {}
+      : files_(files),
+        clock_(clock),
+        manifests_(manifests),
+        log_dir_(std::move(log_dir)),
+        known_(std::move(known)),
+        without_(std::move(without)),
+        markers_(files, log_dir_) {}
 
   // Fails, as a start would, if there is data of partitions that the metadata does not know.
   Result<SalvageReport> look();
@@ -78,20 +83,20 @@ class LogSalvage final : public WalReplayVisitor {
     SegmentInfo info = {};
     std::string path = {};
     bool there = true;
-    bool whole = true;           // and used as it is
-    int64_t from = 0;            // what is below is in another file
-    bool length_known = true;    // else the file is taken to its end, and its last offset is not known
+    bool whole = true;         // and used as it is
+    int64_t from = 0;          // what is below is in another file
+    bool length_known = true;  // else the file is taken to its end, and its last offset is not known
   };
   struct Piece {
     ManifestDatabase::Loaded rows = {};
     bool has_row = false;
-    bool sound = true;           // the rows can be trusted
-    int64_t least_end = 0;       // by a row that is true as far as it goes
-    std::vector<Part> parts;     // ascending
+    bool sound = true;              // the rows can be trusted
+    int64_t least_end = 0;          // by a row that is true as far as it goes
+    std::vector<Part> parts;        // ascending
     std::map<int64_t, Slice> tail;  // intact batches from elsewhere, by base offset
     std::vector<OffsetRange> lost_tail;
-    bool offline = false;        // marked so
-    bool rewrite = false;        // apply() gives it new rows
+    bool offline = false;  // marked so
+    bool rewrite = false;  // apply() gives it new rows
     SalvagedPartition told;
   };
   struct Output;

@@ -100,7 +100,8 @@ Result<void> LogSalvage::apply(const std::string& aside) {
   const bool log_too = !log_damage_.empty();
   auto remaining = remaining_directories();
   if (!remaining) return std::unexpected(remaining.error());
-  if (auto done = manifests_.put_partitions(rows, log_too ? &no_files : nullptr, given_up_.empty() ? nullptr : &*remaining); !done) {
+  if (auto done = manifests_.put_partitions(rows, log_too ? &no_files : nullptr, given_up_.empty() ? nullptr : &*remaining);
+      !done) {
     return done;
   }
   // From here on nothing that is removed is needed.
@@ -120,7 +121,9 @@ Result<ManifestDatabase::Remaining> LogSalvage::remaining_directories() {
   for (auto& [partition, place] : *places) {
     const bool left = given_up_.contains(place.directory), right = given_up_.contains(place.target);
     if (!left && !right) continue;
-    place = left && right ? PartitionPlace{} : left ? PartitionPlace{place.target, place.target} : PartitionPlace{place.directory, place.directory};
+    place = left && right ? PartitionPlace{}
+            : left        ? PartitionPlace{place.target, place.target}
+                          : PartitionPlace{place.directory, place.directory};
     remaining.places.emplace_back(partition, place);
   }
   return remaining;
@@ -268,7 +271,8 @@ Result<void> LogSalvage::remove_used_up() {
     for (const Part& part : piece.parts) {
       if (!part.there || part.whole) continue;
       if (auto done = remove(part.path); !done) return done;
-      if (auto done = remove(parent_of(part.path) + "/" + index_file_name(part.info.base_offset, part.info.generation)); !done) return done;
+      if (auto done = remove(parent_of(part.path) + "/" + index_file_name(part.info.base_offset, part.info.generation)); !done)
+        return done;
     }
     if (!piece.offline) continue;
     if (auto done = markers_.remove(id); !done) return done;
@@ -296,7 +300,8 @@ Result<void> LogSalvage::put_log_aside(const std::string& aside) {
       if (auto done = files_.sync_directory(each); !done) return done;
     }
     // Not sealed: leader epochs move on.
-    if (!result.sessions.empty()) sessions.push_back({shard, result.sessions.back().row.incarnation, result.next_chunk, 0, false});
+    if (!result.sessions.empty())
+      sessions.push_back({shard, result.sessions.back().row.incarnation, result.next_chunk, 0, false});
   }
   return manifests_.put_wal(sessions, nullptr);
 }

@@ -36,10 +36,13 @@ class LogSalvageTest : public LogOnDisk {
     auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), metadata_.get());
     EXPECT_TRUE(manifests) << manifests.error().message;
     if (!manifests) return {};
-    LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [this](const PartitionId& id) {
-      const bool known = std::ranges::find(topics_, id) != topics_.end();
-      return known ? std::optional(KnownPartition{.topic_name = "orders"}) : std::nullopt;
-    }, std::move(without));
+    LogSalvage job(
+        sim_.disk(), sim_.clock(), **manifests, "/log",
+        [this](const PartitionId& id) {
+          const bool known = std::ranges::find(topics_, id) != topics_.end();
+          return known ? std::optional(KnownPartition{.topic_name = "orders"}) : std::nullopt;
+        },
+        std::move(without));
     auto report = job.look();
     EXPECT_TRUE(report) << report.error().message;
     if (!report) return {};
@@ -68,11 +71,11 @@ class LogSalvageTest : public LogOnDisk {
     int64_t at = partition.log_start_offset();
     while (at < partition.high_watermark()) {
       ReadResult result;
-      bool done = shard(id).read(partition, {.offset = at, .max_bytes = 1 << 20, .at_least_one = true}, result,
-                                 [&](ReadResult late) {
-                                   result = std::move(late);
-                                   done = true;
-                                 });
+      bool done =
+          shard(id).read(partition, {.offset = at, .max_bytes = 1 << 20, .at_least_one = true}, result, [&](ReadResult late) {
+            result = std::move(late);
+            done = true;
+          });
       sim_.run_until([&] { return done; }, 60 * runtime::kSecond);
       EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << at;
       if (result.error != protocol::ErrorCode::kNone || result.pieces.empty()) break;
@@ -252,8 +255,9 @@ TEST_F(LogSalvageTest, ManifestRowsThatContradictEachOther) {
     auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
     ASSERT_TRUE(database);
     ASSERT_TRUE((*database)->begin());
-    ASSERT_TRUE((*database)->execute("UPDATE segments SET next_offset = 3, length = -7 WHERE base_offset = 0 AND partition_id = "
-                                     "(SELECT partition_id FROM segments ORDER BY next_offset DESC LIMIT 1)"));
+    ASSERT_TRUE(
+        (*database)->execute("UPDATE segments SET next_offset = 3, length = -7 WHERE base_offset = 0 AND partition_id = "
+                             "(SELECT partition_id FROM segments ORDER BY next_offset DESC LIMIT 1)"));
     ASSERT_TRUE((*database)->commit());
   }
   EXPECT_THAT(open(), HasSubstr("weir log salvage"));
@@ -377,7 +381,8 @@ TEST_F(LogSalvageTest, SessionsThatAreMissingAreNotGuessed) {
   run_sql(sim_.disk(), "/log/manifest.db", "DELETE FROM wal_sessions", HashFunction::kWrong);
   auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
   ASSERT_TRUE(manifests) << manifests.error().message;
-  LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log", [](const PartitionId&) { return std::optional(KnownPartition{}); });
+  LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log",
+                 [](const PartitionId&) { return std::optional(KnownPartition{}); });
   const auto report = job.look();
   ASSERT_FALSE(report);
   EXPECT_THAT(report.error().message, HasSubstr("are not those that were committed last"));

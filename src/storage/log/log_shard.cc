@@ -16,9 +16,14 @@ namespace weir::storage {
 
 using protocol::ErrorCode;
 
-LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_ptr<WalBackend> wal,
-                   SegmentStore& store, LogShardOptions options)
-    : runtime_(runtime), loop_(loop), wal_(std::move(wal)), store_(store), options_(options), producer_bound_(options_.producers_max) {
+LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_ptr<WalBackend> wal, SegmentStore& store,
+                   LogShardOptions options)
+    : runtime_(runtime),
+      loop_(loop),
+      wal_(std::move(wal)),
+      store_(store),
+      options_(options),
+      producer_bound_(options_.producers_max) {
   wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });
   wal_->on_failed([this](const Error& error) { on_failed(error); });
 }
@@ -298,8 +303,7 @@ void LogShard::wake(Partition& partition) {
 
 // --- read -----------------------------------------------------------------------------------------------------------
 
-bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult& result,
-                    Function<void(ReadResult)> done) {
+bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult& result, Function<void(ReadResult)> done) {
   ++partition.traffic_.fetch_requests;
   const int64_t limit = request.read_committed ? partition.last_stable_offset() : partition.high_watermark_;
   result.high_watermark = partition.high_watermark_;
@@ -326,13 +330,15 @@ void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_
   if (error.code == weir::ErrorCode::kCorrupt) return take_offline(partition, error.message);
   // Compaction and retention remove files under a reader; then the rows have changed, too.
   const size_t now = SegmentReader::segment_of(partition.manifest_, offset);
-  const bool same = now < partition.manifest_.segments.size() && partition.manifest_.segments[now].base_offset == from.base_offset &&
+  const bool same = now < partition.manifest_.segments.size() &&
+                    partition.manifest_.segments[now].base_offset == from.base_offset &&
                     partition.manifest_.segments[now].generation == from.generation;
   if (error.code == weir::ErrorCode::kNotFound && same) return take_offline(partition, error.message, false);
   uint64_t suppressed = 0;
   if (!read_error_lines_.admit(runtime_.clock->monotonic_ns() / runtime::kMillisecond, suppressed)) return;
   log_error("log", "Reading partition {} failed{}: {}", text_of(partition.id_),
-            suppressed > 0 ? fmt::format(" (as {} reads before, of which nothing was said)", suppressed) : std::string(), error.message);
+            suppressed > 0 ? fmt::format(" (as {} reads before, of which nothing was said)", suppressed) : std::string(),
+            error.message);
 }
 
 void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result,

@@ -43,7 +43,7 @@ struct AppendResult {
   int64_t last_offset = -1;
   int64_t log_append_time_ms = -1;  // only with LogAppendTime
   int64_t log_start_offset = -1;
-  std::string message;              // why, for the client; empty on success
+  std::string message;  // why, for the client; empty on success
   struct RecordError {
     int32_t index;
     std::string message;
@@ -54,7 +54,7 @@ struct AppendResult {
 struct ReadRequest {
   int64_t offset = 0;
   uint64_t max_bytes = 0;
-  bool at_least_one = true;        // one whole batch is returned whatever max_bytes says
+  bool at_least_one = true;  // one whole batch is returned whatever max_bytes says
   bool read_committed = false;
 };
 
@@ -86,13 +86,13 @@ struct MergeTotals {
 };
 
 struct LogShardOptions {
-  std::string log_dir;  // for offline markers (offline_markers.h)
+  std::string log_dir;                         // for offline markers (offline_markers.h)
   uint64_t unmerged_bytes_max = 256ull << 20;  // the bound on the dirty tail; appends are held back at it
   uint64_t tail_cache_bytes = 64ull << 20;     // kept in memory, merged or not
   OpeningMemory opening = {};                  // of compressed batches, of all shards
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
-  size_t producers_max = 100'000;              // that are remembered, see ProducerBound
+  size_t producers_max = 100'000;          // that are remembered, see ProducerBound
   BackgroundThrottle* throttle = nullptr;  // told how near the dirty tail is to its bound; outlives the shard
   TopicNames topic_names = {};             // for messages
 };
@@ -124,19 +124,17 @@ class LogShard {
   void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
 
   // True if answered inline into `result`. Otherwise the data is not in memory and `done` is called later.
-  bool read(Partition& partition, const ReadRequest& request, ReadResult& result,
-            Function<void(ReadResult)> done);
+  bool read(Partition& partition, const ReadRequest& request, ReadResult& result, Function<void(ReadResult)> done);
 
-  // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one. Look-ups have to wait
-  // for their turn; see TimestampSearches. `wanted` is asked then; without it, the look-up is.
-  // With `read_committed` one at or above the last stable offset counts as none, as in Kafka.
-  // While times of its segments are not known this may read all of the partition: one such search at a time, some more wait, others
-  // fail at once.
+  // First record whose timestamp is >= `timestamp`; kLargestTimestamp asks for the record with the largest one. Look-ups have to
+  // wait for their turn; see TimestampSearches. `wanted` is asked then; without it, the look-up is. With `read_committed` one at
+  // or above the last stable offset counts as none, as in Kafka. While times of its segments are not known this may read all of
+  // the partition: one such search at a time, some more wait, others fail at once.
   static constexpr int64_t kLargestTimestamp = SegmentStore::kLargestTimestamp;
   static constexpr size_t kSearchesAtOnce = 2;
   static constexpr size_t kReadingSearchesMax = 16;
-  void find_timestamp(Partition& partition, int64_t timestamp, bool read_committed, Function<void(Result<TimestampPosition>)> done,
-                      Function<bool()> wanted = {});
+  void find_timestamp(Partition& partition, int64_t timestamp, bool read_committed,
+                      Function<void(Result<TimestampPosition>)> done, Function<bool()> wanted = {});
 
   // DeleteRecords: moves the log start (-1: to the high watermark); durable when `done` says so. The result is the new
   // log start, or kInvalid if `offset` is past the high watermark.
@@ -270,8 +268,7 @@ class LogShard {
   void take_prepared(Partition& partition);
   void append_now(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
   void append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
-  void hold(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result,
-            Function<void(AppendResult)> done);
+  void hold(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result, Function<void(AppendResult)> done);
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
   void bound_producers();
@@ -291,16 +288,16 @@ class LogShard {
   void in_store_order(runtime::Task task);
   void adopt_manifest(PartitionManifest manifest);
   void mark_dirty(Partition& partition);
-  static void list(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition);
-  static void unlist(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition);
+  static void list(std::vector<Partition*>& partitions, size_t Partition::* place, Partition& partition);
+  static void unlist(std::vector<Partition*>& partitions, size_t Partition::* place, Partition& partition);
   void fail_all(const std::string& reason);
   void finish_merge_all(const Result<void>& result);
   void evict_tail();
   void schedule_retention();
   int64_t expired_before(const Partition& partition, int64_t now_ms) const;
   bool retain(Partition& partition, int64_t now_ms);
-  // `visit` for every partition, in slices, then `done`. Partitions that come meanwhile may be left out. What it did beyond looking
-  // at the partition is what it returns, in such looks.
+  // `visit` for every partition, in slices, then `done`. Partitions that come meanwhile may be left out. What it did beyond
+  // looking at the partition is what it returns, in such looks.
   void walk(Function<size_t(Partition&)> visit, Function<void()> done, size_t left = SIZE_MAX);
   void list_cleanable(Function<void(std::vector<Cleanable>)> done);
   // Has the store take `outcome`, or drop its files; `then` comes before `done`, with the new manifest in force.
@@ -329,8 +326,11 @@ class LogShard {
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;
   void forget_unreadable(const Partition& partition);  // that is gone
-  std::string text_of(const PartitionId& partition) const { return partition_text(options_.topic_names, loop_.index(), partition); }
-  void read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result, Function<void(ReadResult)> done);
+  std::string text_of(const PartitionId& partition) const {
+    return partition_text(options_.topic_names, loop_.index(), partition);
+  }
+  void read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result,
+                 Function<void(ReadResult)> done);
 
   runtime::Runtime runtime_;
   runtime::Loop& loop_;
@@ -343,7 +343,7 @@ class LogShard {
   std::vector<Partition*> dirty_;  // have batches that are not merged, or a manifest change
   std::deque<PendingAck> acks_;    // ascending by chunk
   std::deque<PendingAppend> held_;
-  std::deque<CachedBatch> cached_;  // in append order
+  std::deque<CachedBatch> cached_;         // in append order
   std::atomic<uint64_t> cached_bytes_{0};  // written on the loop only
   uint64_t next_waiter_ = 1;
   bool merging_ = false;
@@ -356,11 +356,11 @@ class LogShard {
     Partition* partition = nullptr;
     std::optional<MergeInput> building;  // of `partition`
   };
-  std::optional<MergePlanning> plan_;            // of a merge that begins
-  std::vector<PartitionManifest> adopting_;      // of a merge that ends
+  std::optional<MergePlanning> plan_;        // of a merge that begins
+  std::vector<PartitionManifest> adopting_;  // of a merge that ends
   std::vector<runtime::Task> after_adoption_;
   bool retaining_ = false;
-  bool evicting_ = false;  // goes on in another turn
+  bool evicting_ = false;   // goes on in another turn
   ChunkNumber merged_ = 0;  // chunks up to this one are merged and released
   bool merge_everything_ = false;
   bool early_merges_ = false;  // some partition is to be merged, or its manifest changed, before its WAL file is full

@@ -38,7 +38,8 @@ void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
     early_merges_ |= *early;
     if (!early_merges_) return list_cleanable(std::move(done));
     // A merge that fails is tried again; the cleaner makes do with what there is.
-    next_commit_waiters_.push_back([this, done = std::move(done)](const Result<void>&) mutable { list_cleanable(std::move(done)); });
+    next_commit_waiters_.push_back(
+        [this, done = std::move(done)](const Result<void>&) mutable { list_cleanable(std::move(done)); });
     maybe_merge();
   });
 }
@@ -63,8 +64,7 @@ std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   auto input = std::make_unique<CleaningInput>();
   input->now_ms = runtime_.clock->wall_ms();
   input->manifest = partition->manifest_;
-  input->range = clean_range(partition->manifest_, partition->last_stable_offset(), rules_of(partition->config_),
-                             input->now_ms);
+  input->range = clean_range(partition->manifest_, partition->last_stable_offset(), rules_of(partition->config_), input->now_ms);
   if (input->range.cleanable_bytes == 0) return nullptr;
   input->active_producers = last_offsets(partition->producers_);
   input->high_watermark = partition->high_watermark_;
@@ -92,21 +92,20 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
 void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const SegmentReplacement&)> then,
                                 Function<void(Result<void>)> done) {
   auto kept = std::make_shared<SegmentReplacement>(outcome);
-  store_.replace(std::move(outcome), loop_,
-                 [this, alive = alive_, kept, then = std::move(then),
-                  done = std::move(done)](Result<PartitionManifest> manifest) mutable {
-                   if (!*alive) return;
-                   if (!manifest) {
-                     store_.discard(*kept, loop_);
-                     return done(std::unexpected(std::move(manifest.error())));
-                   }
-                   in_store_order([this, kept, manifest = std::move(*manifest), then = std::move(then),
-                                   done = std::move(done)]() mutable {
-                     adopt_manifest(std::move(manifest));
-                     then(*kept);
-                     done({});
-                   });
-                 });
+  store_.replace(
+      std::move(outcome), loop_,
+      [this, alive = alive_, kept, then = std::move(then), done = std::move(done)](Result<PartitionManifest> manifest) mutable {
+        if (!*alive) return;
+        if (!manifest) {
+          store_.discard(*kept, loop_);
+          return done(std::unexpected(std::move(manifest.error())));
+        }
+        in_store_order([this, kept, manifest = std::move(*manifest), then = std::move(then), done = std::move(done)]() mutable {
+          adopt_manifest(std::move(manifest));
+          then(*kept);
+          done({});
+        });
+      });
 }
 
 // What was cleaned is read from its segments from now on, or consumers would get from memory what compaction took away.

@@ -74,9 +74,8 @@ class FakeStore final : public SegmentStore {
   }
   void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
                      Function<void(Result<PartitionPlace>)> done) override {
-    reply_to.post([this, partition, directory, done = std::move(done)]() mutable {
-      done(manifests_[partition].place = {0, directory});
-    });
+    reply_to.post(
+        [this, partition, directory, done = std::move(done)]() mutable { done(manifests_[partition].place = {0, directory}); });
   }
   void maintain(runtime::Executor&, Function<void()>) override {}
   void read(const PartitionManifest& manifest, int64_t offset, ReadLimit, runtime::Executor& reply_to,
@@ -90,17 +89,14 @@ class FakeStore final : public SegmentStore {
     ++searches_;
     reply_to.post([done = std::move(done)]() mutable { done(TimestampPosition{}); });
   }
-  void drop(const PartitionId& partition, int64_t, runtime::Executor& reply_to,
-            Function<void(Result<void>)> done) override {
+  void drop(const PartitionId& partition, int64_t, runtime::Executor& reply_to, Function<void(Result<void>)> done) override {
     manifests_.erase(partition);
     reply_to.post([done = std::move(done)]() mutable { done({}); });
   }
   Result<std::vector<WalSession>> wal_sessions() override { return std::vector<WalSession>{}; }
   Result<std::vector<WalFile>> wal_files() override { return std::vector<WalFile>{}; }
   Result<void> put_wal_sessions(const std::vector<WalSession>&) override { return {}; }
-  Result<void> put_wal_sessions_and_files(const std::vector<WalSession>&, const std::vector<WalFile>&) override {
-    return {};
-  }
+  Result<void> put_wal_sessions_and_files(const std::vector<WalSession>&, const std::vector<WalFile>&) override { return {}; }
   Result<void> note_wal_file(uint32_t, uint64_t) override { return {}; }
   Result<void> forget_wal_file(uint32_t, uint64_t) override { return {}; }
 

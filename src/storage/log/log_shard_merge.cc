@@ -12,13 +12,13 @@ void LogShard::mark_dirty(Partition& partition) {
   if (partition.dirty_place_ == Partition::kUnlisted) list(dirty_, &Partition::dirty_place_, partition);
 }
 
-void LogShard::list(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition) {
+void LogShard::list(std::vector<Partition*>& partitions, size_t Partition::* place, Partition& partition) {
   partition.*place = partitions.size();
   partitions.push_back(&partition);
 }
 
 // The last one takes its place.
-void LogShard::unlist(std::vector<Partition*>& partitions, size_t Partition::*place, Partition& partition) {
+void LogShard::unlist(std::vector<Partition*>& partitions, size_t Partition::* place, Partition& partition) {
   if (partition.*place == Partition::kUnlisted) return;
   partitions[partition.*place] = partitions.back();
   partitions.back()->*place = partition.*place;
@@ -176,14 +176,14 @@ void LogShard::merge_failed(const Error& error) {
   auto waiters = std::move(commit_waiters_);
   commit_waiters_.clear();
   if (!merge_failing_) {
-    log_event(LogLevel::kError, "log",
-              {.what = fmt::format("Shard {}: moving data into segments failed; nothing is lost, and it is tried again "
-                                   "every second",
-                                   loop_.index()),
-               .reason = error.message,
-               .remedy = remedy_of(error,
-                                   fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
-                                               options_.unmerged_bytes_max >> 20))});
+    log_event(
+        LogLevel::kError, "log",
+        {.what = fmt::format("Shard {}: moving data into segments failed; nothing is lost, and it is tried again "
+                             "every second",
+                             loop_.index()),
+         .reason = error.message,
+         .remedy = remedy_of(error, fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
+                                                options_.unmerged_bytes_max >> 20))});
   }
   merge_failing_ = true;
   merge_retry_ = loop_.schedule_after(runtime::kSecond, [this] {
@@ -329,9 +329,10 @@ void LogShard::run_retention() {
   };
   walk(visit, [this, changed, more] {
     retaining_ = false;
-    if (*more) loop_.post([this, alive = alive_] {
-      if (*alive) run_retention();
-    });
+    if (*more)
+      loop_.post([this, alive = alive_] {
+        if (*alive) run_retention();
+      });
     if (!*changed) return;
     early_merges_ = true;
     maybe_merge();

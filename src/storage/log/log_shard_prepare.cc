@@ -1,8 +1,8 @@
 // Appends that need the pool first; see batch_preparation.h. Whoever appends to the partition later waits behind them, so
 // that a partition's batches stay in the order in which they came.
 //
-// Time is shared: a partition has one turn in the pool's queue at a time, and a batch that takes longer than a turn does not hold up
-// the turns of others (docs/decisions/0016).
+// Time is shared: a partition has one turn in the pool's queue at a time, and a batch that takes longer than a turn does not hold
+// up the turns of others (docs/decisions/0016).
 #include "storage/log/batch_preparation.h"
 #include "storage/log/log_shard.h"
 

@@ -15,14 +15,15 @@ void LogShard::bound_producers() {
     forget_producers(partition, {&*id, 1});
     ++producers_evicted_;
     if (uint64_t unsaid = 0; producer_lines_.admit(runtime_.clock->monotonic_ns() / runtime::kMillisecond, unsaid)) {
-      log_event(LogLevel::kWarn, "log",
-                {.what = fmt::format("Idempotent producers of partition {} are forgotten before producer.id.expiration.ms ({} since "
-                                     "the start, of all partitions of shard {})",
-                                     text_of(partition.id_), producers_evicted_, loop_.index()),
-                 .reason = fmt::format("the shard may remember {} producers (weir.max.memory.bytes), and this partition has the most",
-                                       producer_bound_.most()),
-                 .remedy = "Find the client that takes a new producer id again and again (one producer for a process is enough), or "
-                           "give Weir more memory. Records are taken as before; a resend of a forgotten producer may be stored twice"});
+      log_event(
+          LogLevel::kWarn, "log",
+          {.what = fmt::format("Idempotent producers of partition {} are forgotten before producer.id.expiration.ms ({} since "
+                               "the start, of all partitions of shard {})",
+                               text_of(partition.id_), producers_evicted_, loop_.index()),
+           .reason = fmt::format("the shard may remember {} producers (weir.max.memory.bytes), and this partition has the most",
+                                 producer_bound_.most()),
+           .remedy = "Find the client that takes a new producer id again and again (one producer for a process is enough), or "
+                     "give Weir more memory. Records are taken as before; a resend of a forgotten producer may be stored twice"});
     }
   }
 }

@@ -58,9 +58,8 @@ TEST_F(LogShardSlicesTest, Retention) {
   };
   shard_->run_retention();
   EXPECT_LE(most_in_a_turn(moved, 0, kMany), LogShard::kPartitionsPerTurn);
-  EXPECT_TRUE(world_.run_until([&] {
-    return std::ranges::all_of(many_, [](const Partition* one) { return one->log_start_offset() == 1; });
-  }));
+  EXPECT_TRUE(world_.run_until(
+      [&] { return std::ranges::all_of(many_, [](const Partition* one) { return one->log_start_offset() == 1; }); }));
 }
 
 TEST_F(LogShardSlicesTest, PlanningAMergeAndTakingItsOutcome) {

@@ -46,7 +46,7 @@ TEST_F(LogShardTest, BatchesThatAreCompressedKeepTheirPlace) {
   config.compression = protocol::CompressionType::kZstd;
   shard_->set_config(partition_->id(), config);
   append(idempotent(0, 2));
-  append(batch(1), false);  // the broker's own are stored as they are, and wait for those before them
+  append(batch(1), false);   // the broker's own are stored as they are, and wait for those before them
   append(idempotent(7, 1));  // refused in its turn
   append(idempotent(2, 3));
   EXPECT_EQ(partition_->log_end_offset(), 0);
@@ -498,8 +498,8 @@ TEST_F(LogShardTest, ForgottenProducersHaveNoRowWhenTheirBatchesAreMerged) {
   EXPECT_EQ(producer_rows(store_, partition_->id()), std::set<int64_t>());
 }
 
-// One that is forgotten while a merge is planned still has its row written: it goes with the next merge, and until then what the row
-// says is no older than the segments.
+// One that is forgotten while a merge is planned still has its row written: it goes with the next merge, and until then what the
+// row says is no older than the segments.
 TEST_F(LogShardTest, AProducerForgottenDuringAMergeGoesWithTheNext) {
   LogShardOptions options;
   options.producers_max = 1;

@@ -109,7 +109,8 @@ void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Functio
   store_.find_timestamp(std::move(all), kLargestTimestamp, loop_,
                         [this, alive = alive_, search = std::move(search)](Result<TimestampPosition> found) mutable {
                           if (!*alive) return;
-                          if (!found || (found->offset >= 0 && found->timestamp >= search.timestamp)) return search.done(std::move(found));
+                          if (!found || (found->offset >= 0 && found->timestamp >= search.timestamp))
+                            return search.done(std::move(found));
                           find_in_batches(std::move(search));
                         });
 }

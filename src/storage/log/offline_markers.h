@@ -27,7 +27,7 @@ class OfflineMarkers {
 
   Result<std::vector<std::pair<PartitionId, std::string>>> load();
   Result<void> put(const PartitionId& partition, const std::string& reason);  // durable
-  Result<void> remove(const PartitionId& partition);  // and what was kept
+  Result<void> remove(const PartitionId& partition);                          // and what was kept
 
   // Adds to what is kept of the partition; durable.
   Result<void> keep(const PartitionId& partition, std::vector<Slice> batches);

@@ -9,8 +9,8 @@ namespace weir::storage {
 // Records that decompress to more are refused: what opens a batch later has to hold it, or takes its time.
 inline constexpr uint64_t kDecompressedBytesMax = 128ull << 20;
 
-// Of one batch, which is opened through a window. Half of the memory is for the codec, half for its records if they are compressed
-// anew.
+// Of one batch, which is opened through a window. Half of the memory is for the codec, half for its records if they are
+// compressed anew.
 struct OpeningLimits {
   uint64_t memory_bytes = 64 << 20;
   uint64_t decompressed_bytes = kDecompressedBytesMax;
@@ -19,8 +19,8 @@ struct OpeningLimits {
   uint64_t thoroughly_compressed_bytes = UINT64_MAX;
 };
 
-// Batches are opened in turns of their partitions, within limits of some milliseconds. One that exceeds them is tried again beside
-// the turns, where only others like it wait for it.
+// Batches are opened in turns of their partitions, within limits of some milliseconds. One that exceeds them is tried again
+// beside the turns, where only others like it wait for it.
 struct OpeningMemory {
   static constexpr OpeningLimits kTurn = {8 << 20, 8 << 20, 256 << 10, 4 << 10};
   static constexpr uint64_t kLeastLargeBytes = 16 << 20;

@@ -124,17 +124,17 @@ class Partition {
   // first one is the end of the manifest's last segment.
   std::vector<SegmentInfo> tail_segments_;
   bool tail_continues_ = false;
-  bool merge_early_ = false;     // compacted, and rolled()
+  bool merge_early_ = false;  // compacted, and rolled()
   // Where LogShard's lists have it: that of all, and that of those with unmerged batches or a manifest change.
   static constexpr size_t kUnlisted = SIZE_MAX;
   size_t place_ = kUnlisted;
   size_t dirty_place_ = kUnlisted;
-  uint64_t planned_merge_ = 0;   // the last merge that was asked what there is of it
+  uint64_t planned_merge_ = 0;     // the last merge that was asked what there is of it
   int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
-  bool dropped_ = false;         // deleted topic; lives until the tail cache lets go of its batches
+  bool dropped_ = false;           // deleted topic; lives until the tail cache lets go of its batches
   uint32_t cached_batches_ = 0;
   uint64_t cached_bytes_ = 0;
-  uint32_t forgotten_batches_ = 0;  // gone from tail_, while the shard's list of cached batches still counts them
+  uint32_t forgotten_batches_ = 0;          // gone from tail_, while the shard's list of cached batches still counts them
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
   size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the merge under way
   std::deque<std::shared_ptr<PreparedAppend>> preparing_;  // appends in order; the first one is not ready yet

@@ -1,6 +1,6 @@
-// How many idempotent producers the partitions of a shard remember together. Their ids are the clients' to choose, so somebody who
-// takes a new one for each batch would fill the memory. Above the bound the oldest producers of the partition that has most are
-// forgotten: whoever brings many loses those of his own partition, not others'.
+// How many idempotent producers the partitions of a shard remember together. Their ids are the clients' to choose, so somebody
+// who takes a new one for each batch would fill the memory. Above the bound the oldest producers of the partition that has most
+// are forgotten: whoever brings many loses those of his own partition, not others'.
 //
 // Loop thread only.
 #pragma once

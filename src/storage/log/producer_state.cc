@@ -53,8 +53,8 @@ void ProducerState::update(const BatchFacts& facts, int64_t now_ms) {
   }
   if (facts.base_sequence == kNoSequence) return;
   if (entry.batches.size() == kProducerBatches) entry.batches.erase(entry.batches.begin());
-  entry.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta),
-                           facts.last_offset(), facts.last_offset_delta, facts.max_timestamp});
+  entry.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta), facts.last_offset(),
+                           facts.last_offset_delta, facts.max_timestamp});
 }
 
 std::vector<int64_t> ProducerState::expire(int64_t before) {
@@ -68,7 +68,8 @@ std::vector<int64_t> ProducerState::expire(int64_t before) {
 }
 
 std::optional<int64_t> ProducerState::evict() {
-  const auto oldest = std::ranges::find_if(by_age_, [](const ProducerEntry& entry) { return entry.transaction_first_offset < 0; });
+  const auto oldest =
+      std::ranges::find_if(by_age_, [](const ProducerEntry& entry) { return entry.transaction_first_offset < 0; });
   if (oldest == by_age_.end()) return std::nullopt;
   const int64_t id = oldest->producer_id;
   by_id_.erase(id);

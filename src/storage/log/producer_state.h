@@ -16,10 +16,10 @@ namespace weir::storage {
 
 enum class SequenceCheck {
   kAccept,
-  kDuplicate,      // the very batch is one of the last five: answer it with its original offset
-  kOutOfOrder,     // OUT_OF_ORDER_SEQUENCE_NUMBER
-  kStaleEpoch,     // INVALID_PRODUCER_EPOCH
-  kUnknownProducer // UNKNOWN_PRODUCER_ID: not known here, and the sequence is not a first one
+  kDuplicate,       // the very batch is one of the last five: answer it with its original offset
+  kOutOfOrder,      // OUT_OF_ORDER_SEQUENCE_NUMBER
+  kStaleEpoch,      // INVALID_PRODUCER_EPOCH
+  kUnknownProducer  // UNKNOWN_PRODUCER_ID: not known here, and the sequence is not a first one
 };
 
 class ProducerState {

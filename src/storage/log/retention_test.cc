@@ -16,12 +16,14 @@ class KafkaLog {
   // UnifiedLog.maybeRoll, LogSegment.shouldRoll and append.
   void append(const BatchFacts& batch, const LogConfig& config, int64_t now_ms) {
     const Segment& active = segments_.back();
-    const int64_t waited_ms = active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : now_ms - active.created_ms;
+    const int64_t waited_ms =
+        active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : now_ms - active.created_ms;
     if (active.size + batch.size > config.segment_bytes || (active.size > 0 && waited_ms > config.roll_ms())) roll(now_ms);
     Segment& segment = segments_.back();
     if (segment.size == 0) {
       segment.first_timestamp = batch.max_timestamp;
-      // Kafka's file may be there before its first record. Weir's segments begin with it; it matters to records without times only.
+      // Kafka's file may be there before its first record. Weir's segments begin with it; it matters to records without times
+      // only.
       segment.created_ms = now_ms;
     }
     segment.size += batch.size;
@@ -261,10 +263,18 @@ TEST_F(RetentionTest, KeepsWhatKafkaKeeps) {
         case 1:
           if (!wal_->facts_.empty() && wal_->durable_ > 0) wal_->end_file();
           break;
-        case 2: retain(); break;
-        case 3: world_.advance(static_cast<int64_t>(random.between(1, 1500)) * runtime::kMillisecond); break;
-        case 4: wal_->complete(); break;
-        default: append_at(times ? now_ms() - static_cast<int64_t>(random.below(1000)) : -1, random.below(300)); break;
+        case 2:
+          retain();
+          break;
+        case 3:
+          world_.advance(static_cast<int64_t>(random.between(1, 1500)) * runtime::kMillisecond);
+          break;
+        case 4:
+          wal_->complete();
+          break;
+        default:
+          append_at(times ? now_ms() - static_cast<int64_t>(random.below(1000)) : -1, random.below(300));
+          break;
       }
       if (step % 8 == 7) {  // a merge takes what is complete only
         wal_->complete();

@@ -1,7 +1,7 @@
 // Looks at the records of a segment whose times are what batch headers said (SegmentInfo::times_known). If all headers told
 // the truth, only the segment's row gets better; otherwise the segment is written anew with headers that do, so that
-// look-ups, consumers and compaction read the truth from then on. Where that may not be, because the disk is full, or cannot, because
-// of damage, at least retention learns how old the segment is. Why: docs/decisions/0010-times-come-from-records.md.
+// look-ups, consumers and compaction read the truth from then on. Where that may not be, because the disk is full, or cannot,
+// because of damage, at least retention learns how old the segment is. Why: docs/decisions/0010-times-come-from-records.md.
 //
 // step until it says that all is done; after an error what was written is worthless. Blocking, one thread at a time.
 #pragma once

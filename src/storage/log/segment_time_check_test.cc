@@ -266,7 +266,8 @@ TEST_F(SegmentTimeCheckTest, SearchesThatReadWaitForEachOtherAndTooManyFail) {
   std::vector<Result<TimestampPosition>> found;
   const size_t most = LogShard::kReadingSearchesMax;
   for (size_t i = 0; i < most + 3; ++i) {
-    shards_[0]->find_timestamp(partition(), now_ + static_cast<int64_t>(i), false, [&](auto r) { found.push_back(std::move(r)); });
+    shards_[0]->find_timestamp(partition(), now_ + static_cast<int64_t>(i), false,
+                               [&](auto r) { found.push_back(std::move(r)); });
   }
   ASSERT_EQ(found.size(), 3u);
   for (const auto& each : found) EXPECT_FALSE(each);
@@ -537,7 +538,8 @@ TEST_F(SegmentTimeCheckTest, WithoutRoomForARewriteAtLeastTheAgeIsFoundOut) {
   segment({batch(now_, now_)});
   as_an_earlier_version_left_it();
   open();
-  sim_.disk().inject({.pattern = "*.log", .operation = weir::testing::DiskOperation::kCreate, .times = 1'000, .os_errno = ENOSPC});
+  sim_.disk().inject(
+      {.pattern = "*.log", .operation = weir::testing::DiskOperation::kCreate, .times = 1'000, .os_errno = ENOSPC});
   start_and_wait_for_ages();
   retain();
   EXPECT_EQ(partition().log_start_offset(), 3);

@@ -7,8 +7,7 @@ namespace weir::storage {
 namespace {
 
 Error injected(FaultyMetaStore::Fault fault) {
-  if (fault == FaultyMetaStore::Fault::kFailed)
-    return {ErrorCode::kIo, "injected failure of a metadata transaction", 0};
+  if (fault == FaultyMetaStore::Fault::kFailed) return {ErrorCode::kIo, "injected failure of a metadata transaction", 0};
   return {ErrorCode::kUnknown, "injected: the outcome of the metadata transaction is not known", 0};
 }
 
@@ -38,23 +37,19 @@ void FaultyMetaStore::transact(MetaTransaction transaction, runtime::Executor& r
   const Fault fault = next_fault();
   auto answer = [this, done = std::move(done)](Result<MetaOutcome> result) mutable {
     if (!held_) return done(std::move(result));
-    waiting_.push_back(
-        [done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
+    waiting_.push_back([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
   };
   if (fault == Fault::kUnknownNotDone || fault == Fault::kFailed) {
-    reply_to.post(
-        [fault, answer = std::move(answer)]() mutable { answer(std::unexpected(injected(fault))); });
+    reply_to.post([fault, answer = std::move(answer)]() mutable { answer(std::unexpected(injected(fault))); });
     return;
   }
-  store_.transact(std::move(transaction), reply_to,
-                  [fault, answer = std::move(answer)](Result<MetaOutcome> result) mutable {
-                    if (fault == Fault::kUnknownDone) result = std::unexpected(injected(fault));
-                    answer(std::move(result));
-                  });
+  store_.transact(std::move(transaction), reply_to, [fault, answer = std::move(answer)](Result<MetaOutcome> result) mutable {
+    if (fault == Fault::kUnknownDone) result = std::unexpected(injected(fault));
+    answer(std::move(result));
+  });
 }
 
-void FaultyMetaStore::range(std::string prefix, runtime::Executor& reply_to,
-                            Function<void(Result<MetaRange>)> done) {
+void FaultyMetaStore::range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
   store_.range(std::move(prefix), reply_to, std::move(done));
 }
 
@@ -66,8 +61,6 @@ Result<MetaOutcome> FaultyMetaStore::transact_blocking(MetaTransaction transacti
   return result;
 }
 
-Result<MetaRange> FaultyMetaStore::range_blocking(std::string prefix) {
-  return store_.range_blocking(std::move(prefix));
-}
+Result<MetaRange> FaultyMetaStore::range_blocking(std::string prefix) { return store_.range_blocking(std::move(prefix)); }
 
 }  // namespace weir::storage

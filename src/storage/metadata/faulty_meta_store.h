@@ -36,10 +36,8 @@ class FaultyMetaStore final : public MetaStore {
   void release();
   uint64_t transactions() const { return transactions_; }
 
-  void transact(MetaTransaction transaction, runtime::Executor& reply_to,
-                Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to,
-             Function<void(Result<MetaRange>)> done) override;
+  void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
+  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
 

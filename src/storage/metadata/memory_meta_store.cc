@@ -8,16 +8,12 @@ namespace weir::storage {
 
 void MemoryMetaStore::transact(MetaTransaction transaction, runtime::Executor& reply_to,
                                Function<void(Result<MetaOutcome>)> done) {
-  reply_to.post([done = std::move(done), result = transact_blocking(std::move(transaction))]() mutable {
-    done(std::move(result));
-  });
+  reply_to.post(
+      [done = std::move(done), result = transact_blocking(std::move(transaction))]() mutable { done(std::move(result)); });
 }
 
-void MemoryMetaStore::range(std::string prefix, runtime::Executor& reply_to,
-                            Function<void(Result<MetaRange>)> done) {
-  reply_to.post([done = std::move(done), result = range_blocking(std::move(prefix))]() mutable {
-    done(std::move(result));
-  });
+void MemoryMetaStore::range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
+  reply_to.post([done = std::move(done), result = range_blocking(std::move(prefix))]() mutable { done(std::move(result)); });
 }
 
 Result<MetaOutcome> MemoryMetaStore::transact_blocking(MetaTransaction transaction) {
@@ -28,8 +24,7 @@ Result<MetaOutcome> MemoryMetaStore::transact_blocking(MetaTransaction transacti
     const bool exists = found != entries_.end();
     if (compare.mod_revision && (exists ? found->second.mod_revision : 0) != *compare.mod_revision)
       return MetaOutcome{false, revision_};
-    if (compare.value && (!exists || found->second.value != *compare.value))
-      return MetaOutcome{false, revision_};
+    if (compare.value && (!exists || found->second.value != *compare.value)) return MetaOutcome{false, revision_};
   }
   const int64_t revision = revision_ + 1;
   bool changed = false;

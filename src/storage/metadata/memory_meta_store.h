@@ -12,10 +12,8 @@ namespace weir::storage {
 
 class MemoryMetaStore final : public MetaStore {
  public:
-  void transact(MetaTransaction transaction, runtime::Executor& reply_to,
-                Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to,
-             Function<void(Result<MetaRange>)> done) override;
+  void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
+  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
 

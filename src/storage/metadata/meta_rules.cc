@@ -23,11 +23,9 @@ Result<void> check_overlaps(const std::vector<MetaOperation>& operations) {
     if (operation.kind == MetaOperation::Kind::kPut) continue;
     const auto first = std::ranges::lower_bound(puts, operation.key);
     if (first == puts.end()) continue;
-    const bool overlaps = operation.kind == MetaOperation::Kind::kDelete ? *first == operation.key
-                                                                         : first->starts_with(operation.key);
-    if (overlaps)
-      return fail(ErrorCode::kInvalid,
-                  fmt::format("metadata transaction both puts and deletes key {}", *first));
+    const bool overlaps =
+        operation.kind == MetaOperation::Kind::kDelete ? *first == operation.key : first->starts_with(operation.key);
+    if (overlaps) return fail(ErrorCode::kInvalid, fmt::format("metadata transaction both puts and deletes key {}", *first));
   }
   return {};
 }
@@ -35,12 +33,10 @@ Result<void> check_overlaps(const std::vector<MetaOperation>& operations) {
 }  // namespace
 
 Result<void> check_transaction(const MetaTransaction& transaction) {
-  if (transaction.compares.size() > MetaStore::kMaxOperations ||
-      transaction.operations.size() > MetaStore::kMaxOperations) {
-    return fail(
-        ErrorCode::kInvalid,
-        fmt::format("metadata transaction of {} compares and {} operations: at most {} each",
-                    transaction.compares.size(), transaction.operations.size(), MetaStore::kMaxOperations));
+  if (transaction.compares.size() > MetaStore::kMaxOperations || transaction.operations.size() > MetaStore::kMaxOperations) {
+    return fail(ErrorCode::kInvalid,
+                fmt::format("metadata transaction of {} compares and {} operations: at most {} each", transaction.compares.size(),
+                            transaction.operations.size(), MetaStore::kMaxOperations));
   }
   size_t bytes = 0;
   for (const auto& compare : transaction.compares) {
@@ -48,13 +44,11 @@ Result<void> check_transaction(const MetaTransaction& transaction) {
     bytes += compare.key.size() + (compare.value ? compare.value->size() : 0);
   }
   for (const auto& operation : transaction.operations) {
-    if (operation.key.empty())
-      return fail(ErrorCode::kInvalid, "metadata transaction writes an empty key or prefix");
+    if (operation.key.empty()) return fail(ErrorCode::kInvalid, "metadata transaction writes an empty key or prefix");
     bytes += operation.key.size() + operation.value.size();
   }
   if (bytes > kMaxTransactionBytes) {
-    return fail(ErrorCode::kInvalid,
-                fmt::format("metadata transaction of {} bytes: at most {}", bytes, kMaxTransactionBytes));
+    return fail(ErrorCode::kInvalid, fmt::format("metadata transaction of {} bytes: at most {}", bytes, kMaxTransactionBytes));
   }
   return check_overlaps(transaction.operations);
 }

@@ -61,11 +61,9 @@ class MetaStore {
 
   virtual ~MetaStore() = default;
   // Durable when `done` says so. Transactions of one caller apply in call order.
-  virtual void transact(MetaTransaction transaction, runtime::Executor& reply_to,
-                        Function<void(Result<MetaOutcome>)> done) = 0;
+  virtual void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) = 0;
   // All entries whose key starts with `prefix` (linearizable).
-  virtual void range(std::string prefix, runtime::Executor& reply_to,
-                     Function<void(Result<MetaRange>)> done) = 0;
+  virtual void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) = 0;
 
   // Blocking forms for start-up and tests.
   virtual Result<MetaOutcome> transact_blocking(MetaTransaction transaction) = 0;

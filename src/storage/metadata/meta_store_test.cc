@@ -15,9 +15,7 @@ namespace {
 
 using Kind = MetaOperation::Kind;
 
-MetaTransaction put(std::string key, std::string value) {
-  return {{}, {{Kind::kPut, std::move(key), std::move(value)}}};
-}
+MetaTransaction put(std::string key, std::string value) { return {{}, {{Kind::kPut, std::move(key), std::move(value)}}}; }
 
 std::vector<std::string> keys(const MetaRange& range) {
   std::vector<std::string> all;
@@ -96,9 +94,9 @@ TEST_P(MetaStoreContract, ComparesGuardEverything) {
   EXPECT_FALSE(transact({{{"k", created, {}}, {"none", 5, {}}}, {{Kind::kPut, "k", "x"}}}).succeeded);
   EXPECT_EQ(range("k").entries[0].value, "v");
   EXPECT_EQ(range().revision, created);
-  EXPECT_TRUE(transact({{{"k", created, {}}, {"none", 0, {}}, {"k", {}, "v"}},
-                        {{Kind::kPut, "none", "y"}, {Kind::kDelete, "k", ""}}})
-                  .succeeded);
+  EXPECT_TRUE(
+      transact({{{"k", created, {}}, {"none", 0, {}}, {"k", {}, "v"}}, {{Kind::kPut, "none", "y"}, {Kind::kDelete, "k", ""}}})
+          .succeeded);
   EXPECT_THAT(keys(range()), ::testing::ElementsAre("none"));
 }
 
@@ -121,14 +119,13 @@ TEST_P(MetaStoreContract, LimitsAreThoseOfEtcd) {
   MetaTransaction operations = large, compares = large;
   operations.operations.push_back({Kind::kPut, "one more", ""});
   compares.compares.push_back({"none", 0, {}});
-  for (MetaTransaction& wrong :
-       std::vector<MetaTransaction>{operations,
-                                    compares,
-                                    put("k", std::string(2 << 20, 'x')),
-                                    put("", ""),
-                                    {{}, {{Kind::kPut, "a", "1"}, {Kind::kPut, "a", "2"}}},
-                                    {{}, {{Kind::kPut, "a", "1"}, {Kind::kDelete, "a", ""}}},
-                                    {{}, {{Kind::kDeletePrefix, "a", ""}, {Kind::kPut, "ab", "1"}}}}) {
+  for (MetaTransaction& wrong : std::vector<MetaTransaction>{operations,
+                                                             compares,
+                                                             put("k", std::string(2 << 20, 'x')),
+                                                             put("", ""),
+                                                             {{}, {{Kind::kPut, "a", "1"}, {Kind::kPut, "a", "2"}}},
+                                                             {{}, {{Kind::kPut, "a", "1"}, {Kind::kDelete, "a", ""}}},
+                                                             {{}, {{Kind::kDeletePrefix, "a", ""}, {Kind::kPut, "ab", "1"}}}}) {
     auto refused = store_->transact_blocking(wrong);
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, ErrorCode::kInvalid) << refused.error().message;
@@ -139,11 +136,10 @@ TEST_P(MetaStoreContract, LimitsAreThoseOfEtcd) {
 TEST_P(MetaStoreContract, CallsCompleteInOrderAndSeeEachOther) {
   std::vector<std::string> answers;
   for (int i = 0; i < 5; ++i) {
-    store_->transact(put("k" + std::to_string(i), "v"), world_.loop(),
-                     [&answers, i](Result<MetaOutcome> result) {
-                       ASSERT_TRUE(result && result->succeeded);
-                       answers.push_back("put " + std::to_string(i));
-                     });
+    store_->transact(put("k" + std::to_string(i), "v"), world_.loop(), [&answers, i](Result<MetaOutcome> result) {
+      ASSERT_TRUE(result && result->succeeded);
+      answers.push_back("put " + std::to_string(i));
+    });
     store_->range("k", world_.loop(), [&answers, i](Result<MetaRange> result) {
       ASSERT_TRUE(result);
       EXPECT_EQ(result->entries.size(), static_cast<size_t>(i + 1));
@@ -152,8 +148,8 @@ TEST_P(MetaStoreContract, CallsCompleteInOrderAndSeeEachOther) {
   }
   EXPECT_TRUE(answers.empty());
   world_.run();
-  EXPECT_THAT(answers, ::testing::ElementsAre("put 0", "range 0", "put 1", "range 1", "put 2", "range 2",
-                                              "put 3", "range 3", "put 4", "range 4"));
+  EXPECT_THAT(answers, ::testing::ElementsAre("put 0", "range 0", "put 1", "range 1", "put 2", "range 2", "put 3", "range 3",
+                                              "put 4", "range 4"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, MetaStoreContract, ::testing::Values("memory", "sqlite"),
@@ -209,8 +205,7 @@ TEST_F(SqliteMetaStoreTest, AFailedCommitIsUndoneOrUnknown) {
   EXPECT_EQ(failed.error().code, ErrorCode::kIo);
   EXPECT_EQ(store->range_blocking("k")->entries[0].value, "1");
   // Everything fails: nobody knows, and nothing is answered until it is certain.
-  world_.disk().inject(
-      {.pattern = "*meta.db*", .operation = weir::testing::DiskOperation::kSync, .times = 1000});
+  world_.disk().inject({.pattern = "*meta.db*", .operation = weir::testing::DiskOperation::kSync, .times = 1000});
   auto unknown = store->transact_blocking(put("k", "3"));
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().code, ErrorCode::kUnknown);
@@ -280,10 +275,8 @@ TEST_F(SqliteMetaStoreTest, SurvivesAPowerCutAtEveryWrite) {
     int acknowledged = 0;
     auto opened = SqliteMetaStore::open(world.files(), world.pool(), {.path = "/data/meta.db"});
     for (int i = 0; opened && i < 12; ++i) {
-      auto result =
-          (*opened)->transact_blocking({{},
-                                        {{Kind::kPut, "a", std::to_string(i)},
-                                         {Kind::kPut, "b", std::string(3000, 'x') + std::to_string(i)}}});
+      auto result = (*opened)->transact_blocking(
+          {{}, {{Kind::kPut, "a", std::to_string(i)}, {Kind::kPut, "b", std::string(3000, 'x') + std::to_string(i)}}});
       if (!result) break;
       acknowledged = i + 1;
     }
@@ -315,13 +308,11 @@ TEST(FaultyMetaStoreTest, AnswersDoNotTellTheTruth) {
   store.plan({Fault::kUnknownDone, Fault::kUnknownNotDone, Fault::kFailed});
   std::vector<ErrorCode> codes;
   for (const char* key : {"a", "b", "c", "d"}) {
-    store.transact(put(key, ""), world.loop(), [&](Result<MetaOutcome> result) {
-      codes.push_back(result ? ErrorCode::kExists : result.error().code);
-    });
+    store.transact(put(key, ""), world.loop(),
+                   [&](Result<MetaOutcome> result) { codes.push_back(result ? ErrorCode::kExists : result.error().code); });
   }
   world.run();
-  EXPECT_THAT(codes, ::testing::ElementsAre(ErrorCode::kUnknown, ErrorCode::kUnknown, ErrorCode::kIo,
-                                            ErrorCode::kExists));
+  EXPECT_THAT(codes, ::testing::ElementsAre(ErrorCode::kUnknown, ErrorCode::kUnknown, ErrorCode::kIo, ErrorCode::kExists));
   EXPECT_THAT(keys(*memory.range_blocking("")), ::testing::ElementsAre("a", "d"));
 
   store.hold();

@@ -22,14 +22,11 @@ constexpr const char* kTables =
     " mod_revision)) STORED) WITHOUT ROWID;";
 constexpr const char* kFirstRow = "INSERT INTO store VALUES (1, 2, 1);";
 
-std::string text(Bytes bytes) {
-  return std::string(as_string(bytes));
-}
+std::string text(Bytes bytes) { return std::string(as_string(bytes)); }
 
 }  // namespace
 
-Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSystem& files,
-                                                               runtime::Pool& pool, Options options) {
+Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSystem& files, runtime::Pool& pool, Options options) {
   std::unique_ptr<SqliteMetaStore> store(new SqliteMetaStore(pool, std::move(options)));
   const std::string schema = std::string(kTables) + kFirstRow;
   auto database = Database::open(files, store->options_.path,
@@ -76,8 +73,7 @@ Result<void> SqliteMetaStore::prepare() {
       {&scan_,
        "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY "
        "key"},
-      {&scan_from_,
-       "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 ORDER BY key"},
+      {&scan_from_, "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 ORDER BY key"},
       {&set_revision_, "UPDATE store SET revision = ?1"},
   };
   for (const auto& [statement, sql] : statements) {
@@ -99,8 +95,7 @@ void SqliteMetaStore::transact(MetaTransaction transaction, runtime::Executor& r
   enqueue({&reply_to, TransactCall{std::move(transaction), std::move(done), {}}});
 }
 
-void SqliteMetaStore::range(std::string prefix, runtime::Executor& reply_to,
-                            Function<void(Result<MetaRange>)> done) {
+void SqliteMetaStore::range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
   enqueue({&reply_to, RangeCall{std::move(prefix), std::move(done), {}}});
 }
 
@@ -139,9 +134,8 @@ void SqliteMetaStore::drain() {
   for (Call& call : calls) {
     std::visit(
         [&](auto& work) {
-          call.reply_to->post([done = std::move(work.done), result = std::move(work.result)]() mutable {
-            done(std::move(result));
-          });
+          call.reply_to->post(
+              [done = std::move(work.done), result = std::move(work.result)]() mutable { done(std::move(result)); });
         },
         call.work);
   }

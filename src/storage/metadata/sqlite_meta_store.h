@@ -27,19 +27,16 @@ namespace weir::storage {
 class SqliteMetaStore final : public MetaStore, public NotedDatabase {
  public:
   struct Options {
-    std::string path;  // of the database file; its folder exists and is locked by this process
+    std::string path;                    // of the database file; its folder exists and is locked by this process
     uint64_t ordering_key = 0x6d657461;  // of the pool; no other user of the pool has it
     const runtime::Clock* clock = nullptr;
     bool paired = false;  // NotedDatabase::pair comes before anything else
   };
   // `files` and `pool` outlive the store; no task of the pool may run after it is gone.
-  static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
-                                                       Options options);
+  static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool, Options options);
 
-  void transact(MetaTransaction transaction, runtime::Executor& reply_to,
-                Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to,
-             Function<void(Result<MetaRange>)> done) override;
+  void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
+  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
 

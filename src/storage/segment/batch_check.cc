@@ -5,7 +5,8 @@
 namespace weir::storage {
 
 std::string_view BatchCheck::fault(const BatchHeader& header, Bytes batch) {
-  if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc) return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
+  if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
+    return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
   records_ = batch.subspan(BatchHeader::kSize);
   if (header.compressed()) {
     unpacked_.clear();

@@ -20,8 +20,7 @@ Result<Bytes> HeaderScanner::bytes_at(uint64_t offset) {
   auto got = file_.read_at(offset, {block_.data(), wanted});
   if (!got) return std::unexpected(std::move(got.error()));
   if (*got < wanted) {
-    return fail(ErrorCode::kCorrupt,
-                fmt::format("{}: ends at {} though {} bytes of it are valid", name_, offset + *got, end_));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: ends at {} though {} bytes of it are valid", name_, offset + *got, end_));
   }
   block_offset_ = offset;
   block_size_ = wanted;
@@ -31,20 +30,20 @@ Result<Bytes> HeaderScanner::bytes_at(uint64_t offset) {
 Result<std::optional<HeaderScanner::Position>> HeaderScanner::next() {
   if (position_ == end_) return std::nullopt;
   if (position_ + BatchHeader::kSize > end_) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: {} bytes at {} are too few for a batch", name_,
-                                                 end_ - position_, position_));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{}: {} bytes at {} are too few for a batch", name_, end_ - position_, position_));
   }
   auto bytes = bytes_at(position_);
   if (!bytes) return std::unexpected(std::move(bytes.error()));
   const auto header = parse_stored_header(*bytes);
   if (!header) return fail(ErrorCode::kCorrupt, fmt::format("{}: no batch header at {}", name_, position_));
   if (header->size() > end_ - position_) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch of {} bytes at {} goes beyond the valid {}",
-                                                 name_, header->size(), position_, end_));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{}: batch of {} bytes at {} goes beyond the valid {}", name_, header->size(), position_, end_));
   }
   if (header->base_offset < lowest_offset_) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {} has offset {}, expected {} or more", name_,
-                                                 position_, header->base_offset, lowest_offset_));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {} has offset {}, expected {} or more", name_, position_,
+                                                 header->base_offset, lowest_offset_));
   }
   Position found{position_, *header};
   position_ += header->size();

@@ -25,14 +25,8 @@ class HeaderScanner {
   // `begin` must be the start of a batch, `end` the end of one (the valid length of the segment). `name` is
   // for messages. Offsets below `lowest_offset` are corruption, as is an offset that goes back. `file` and
   // `name` outlive the scanner.
-  HeaderScanner(runtime::File& file, const std::string& name, uint64_t begin, uint64_t end,
-                int64_t lowest_offset)
-      : file_(file),
-        name_(name),
-        position_(begin),
-        end_(end),
-        read_limit_(end),
-        lowest_offset_(lowest_offset) {}
+  HeaderScanner(runtime::File& file, const std::string& name, uint64_t begin, uint64_t end, int64_t lowest_offset)
+      : file_(file), name_(name), position_(begin), end_(end), read_limit_(end), lowest_offset_(lowest_offset) {}
 
   // The next batch; nothing at the end of the range; kCorrupt where the bytes are no chain of batches.
   Result<std::optional<Position>> next();

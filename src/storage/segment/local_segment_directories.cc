@@ -37,7 +37,8 @@ std::unexpected<Error> missing(runtime::FileSystem& files, const std::string& ho
   return fail(ErrorCode::kNotFound,
               fmt::format("log directory {} (directory.id {}) holds {} but {} If it is lost, `weir log salvage {} "
                           "--without {}` says what is lost with it, and serves the rest; nothing was changed",
-                          known.path, known.id.to_string(), counted(known.segments, "segment"), what.ends_with('?') ? what : what + ".", home, known.path));
+                          known.path, known.id.to_string(), counted(known.segments, "segment"),
+                          what.ends_with('?') ? what : what + ".", home, known.path));
 }
 
 // Whether a folder of the partition belongs there.
@@ -213,8 +214,7 @@ Result<PartitionPlace> LocalSegmentStore::set_directory_now(const PartitionId& p
   PartitionPlace place{before.directory, directory};
   const auto found = partitions_.find(partition);
   const auto elsewhere = [&](const SegmentInfo& segment) { return segment.directory != directory; };
-  if (found == partitions_.end() || std::ranges::none_of(found->second.manifest.segments, elsewhere))
-    place.directory = directory;
+  if (found == partitions_.end() || std::ranges::none_of(found->second.manifest.segments, elsewhere)) place.directory = directory;
   if (place != before) {
     if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
     if (auto done = manifests_->put_places({{partition, place}}); !done) return std::unexpected(std::move(done.error()));
@@ -224,9 +224,8 @@ Result<PartitionPlace> LocalSegmentStore::set_directory_now(const PartitionId& p
   return place;
 }
 
-Result<std::unique_ptr<SegmentCopy>> LocalSegmentStore::copy_segment(const PartitionId& partition,
-                                                                     const SegmentInfo& segment, uint32_t directory,
-                                                                     uint32_t generation) {
+Result<std::unique_ptr<SegmentCopy>> LocalSegmentStore::copy_segment(const PartitionId& partition, const SegmentInfo& segment,
+                                                                     uint32_t directory, uint32_t generation) {
   if (auto made = make_folder(partition, directory); !made) return std::unexpected(std::move(made.error()));
   SegmentInfo copy = segment;
   copy.directory = directory;
@@ -242,9 +241,10 @@ Result<void> LocalSegmentStore::make_folder(const PartitionId& partition, uint32
     auto there = files_.exists(marker);
     if (!there) return std::unexpected(std::move(there.error()));
     if (!*there) {
-      return fail(ErrorCode::kIo, fmt::format("log directory {} is not what it was when the broker started ({} is gone): is its disk "
-                                              "mounted? Nothing is written there",
-                                              directories_.path(directory), marker));
+      return fail(ErrorCode::kIo,
+                  fmt::format("log directory {} is not what it was when the broker started ({} is gone): is its disk "
+                              "mounted? Nothing is written there",
+                              directories_.path(directory), marker));
     }
   }
   return files_.create_directory(folder_of(partition, directory));

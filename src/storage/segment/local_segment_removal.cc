@@ -11,8 +11,8 @@ namespace weir::storage {
 
 namespace {
 
-constexpr size_t kRemovedPerJob = 64;    // merges wait meanwhile
-constexpr size_t kEntriesPerPiece = 8;   // of a folder: half of them are small indexes
+constexpr size_t kRemovedPerJob = 64;   // merges wait meanwhile
+constexpr size_t kEntriesPerPiece = 8;  // of a folder: half of them are small indexes
 constexpr int64_t kRetryMs = 60'000;
 
 }  // namespace
@@ -59,8 +59,7 @@ bool LocalSegmentStore::remove_something(int64_t now_ms) {
 }
 
 bool LocalSegmentStore::remove_doomed_segment(int64_t now_ms) {
-  const auto due =
-      std::ranges::find_if(doomed_files_, [&](const DoomedFile& file) { return file.due_ms <= now_ms; });
+  const auto due = std::ranges::find_if(doomed_files_, [&](const DoomedFile& file) { return file.due_ms <= now_ms; });
   if (due == doomed_files_.end()) return false;
   const DoomedFile file = *due;
   doomed_files_.erase(due);
@@ -70,8 +69,7 @@ bool LocalSegmentStore::remove_doomed_segment(int64_t now_ms) {
 }
 
 bool LocalSegmentStore::remove_from_doomed_folder(int64_t now_ms) {
-  const auto due =
-      std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });
+  const auto due = std::ranges::find_if(doomed_, [&](const DoomedFolder& folder) { return folder.due_ms <= now_ms; });
   if (due == doomed_.end()) return false;
   const std::string& path = due->path;
   Result<void> removed;
@@ -95,8 +93,7 @@ void LocalSegmentStore::remove_segment_files(const PartitionId& partition, const
   for (const std::string& path : {log_path(partition, segment), index_path(partition, segment)}) {
     auto removed = files_.remove(path);
     if (!removed && removed.error().code != ErrorCode::kNotFound) {
-      log_warn("storage", "a segment that is not used any more could not be removed: {}",
-               removed.error().message);
+      log_warn("storage", "a segment that is not used any more could not be removed: {}", removed.error().message);
     }
   }
   reader_.forget(partition, segment);  // last: a reader may just have opened it

@@ -1,6 +1,6 @@
-// LocalSegmentStore: new files in the place of old ones (compaction, moves to another log directory). Order: outputs are complete and synced,
-// their names are synced, the transaction commits, and only later the old files go. A crash leaves either the
-// old segments or the new ones; files of the other kind are swept at the next start.
+// LocalSegmentStore: new files in the place of old ones (compaction, moves to another log directory). Order: outputs are complete
+// and synced, their names are synced, the transaction commits, and only later the old files go. A crash leaves either the old
+// segments or the new ones; files of the other kind are swept at the next start.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -17,8 +17,7 @@ namespace {
 
 const SegmentInfo* find_segment(const std::vector<SegmentInfo>& segments, const SegmentInfo& wanted) {
   const auto found = std::ranges::lower_bound(segments, wanted.base_offset, {}, &SegmentInfo::base_offset);
-  const bool same = found != segments.end() && found->base_offset == wanted.base_offset &&
-                    found->generation == wanted.generation;
+  const bool same = found != segments.end() && found->base_offset == wanted.base_offset && found->generation == wanted.generation;
   return same ? &*found : nullptr;
 }
 
@@ -38,18 +37,15 @@ Result<uint32_t> LocalSegmentStore::begin_rewrite(const PartitionId& partition) 
   PartitionState& state = found->second;
   // Never used twice, whatever became of the transaction.
   const uint32_t generation = ++state.generation;
-  if (auto done = manifests_->put_generation(state.row, generation); !done)
-    return std::unexpected(std::move(done.error()));
+  if (auto done = manifests_->put_generation(state.row, generation); !done) return std::unexpected(std::move(done.error()));
   return generation;
 }
 
-Result<std::unique_ptr<runtime::File>> LocalSegmentStore::open_segment(const PartitionId& partition,
-                                                                       const SegmentInfo& segment) {
+Result<std::unique_ptr<runtime::File>> LocalSegmentStore::open_segment(const PartitionId& partition, const SegmentInfo& segment) {
   return files_.open(log_path(partition, segment), {.direct = true});
 }
 
-Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(const PartitionId& partition,
-                                                                            int64_t base_offset,
+Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(const PartitionId& partition, int64_t base_offset,
                                                                             uint32_t generation) {
   SegmentInfo segment;
   segment.base_offset = base_offset;
@@ -59,8 +55,7 @@ Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(cons
     auto made = make_folder(partition, segment.directory);
     if (!made) return std::unexpected(std::move(made.error()));
   }
-  return RewrittenSegment::create(files_,
-                                  {log_path(partition, segment), index_path(partition, segment), segment.directory},
+  return RewrittenSegment::create(files_, {log_path(partition, segment), index_path(partition, segment), segment.directory},
                                   base_offset, generation, clock_.wall_ms(), options_.reading.spacing);
 }
 
@@ -142,13 +137,11 @@ Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacemen
   ReplacePlan plan = plan_replacement(state.manifest, replacement);
   for (size_t i = 1; i < plan.segments.size(); ++i) {
     if (plan.segments[i - 1].next_offset <= plan.segments[i].base_offset) continue;
-    return fail(ErrorCode::kInvalid,
-                fmt::format("rewritten segments of {} overlap at offset {}",
-                            partition_folder_name(replacement.partition), plan.segments[i].base_offset));
+    return fail(ErrorCode::kInvalid, fmt::format("rewritten segments of {} overlap at offset {}",
+                                                 partition_folder_name(replacement.partition), plan.segments[i].base_offset));
   }
   if (!plan.added.empty()) {
-    if (auto done = sync_names(replacement.partition, plan.added); !done)
-      return std::unexpected(std::move(done.error()));
+    if (auto done = sync_names(replacement.partition, plan.added); !done) return std::unexpected(std::move(done.error()));
   }
   std::vector<int64_t> removed;
   for (const SegmentInfo& segment : plan.removed) removed.push_back(segment.base_offset);

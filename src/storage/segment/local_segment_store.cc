@@ -42,11 +42,9 @@ Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_d
   if (!entries) return std::unexpected(std::move(entries.error()));
   for (const auto& entry : *entries) {
     if (!entry.is_directory || !parse_partition_folder_name(entry.name)) continue;
-    return fail(
-        ErrorCode::kCorrupt,
-        fmt::format(
-            "{} has partition folders but no {}: bring it back, or move the folders away to start empty",
-            log_dir, kDatabaseName));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} has partition folders but no {}: bring it back, or move the folders away to start empty", log_dir,
+                            kDatabaseName));
   }
   auto logged = has_wal_files(files, log_dir);
   if (!logged) return std::unexpected(std::move(logged.error()));
@@ -82,8 +80,8 @@ struct LocalSegmentStore::MergeCall {
   Result<std::vector<PartitionManifest>> result;
 };
 
-LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool,
-                                     const runtime::Clock& clock, Options options)
+LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
+                                     Options options)
     : SegmentStore(options.log_dir),
       files_(files),
       pool_(pool),
@@ -93,14 +91,11 @@ LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& 
       queue_(pool, options_.throttle),
       writer_(files) {}
 
-Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::FileSystem& files,
-                                                                   runtime::Pool& pool,
-                                                                   const runtime::Clock& clock,
-                                                                   Options options) {
+Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::FileSystem& files, runtime::Pool& pool,
+                                                                   const runtime::Clock& clock, Options options) {
   std::unique_ptr<LocalSegmentStore> store(new LocalSegmentStore(files, pool, clock, std::move(options)));
   const std::string path = store->options_.log_dir + "/" + kDatabaseName;
-  if (auto done = refuse_orphans(files, store->options_.log_dir); !done)
-    return std::unexpected(std::move(done.error()));
+  if (auto done = refuse_orphans(files, store->options_.log_dir); !done) return std::unexpected(std::move(done.error()));
   NotedDatabase* const metadata = store->options_.metadata;
   auto manifests = ManifestDatabase::open(files, path, &clock, metadata != nullptr);
   if (!manifests) return std::unexpected(std::move(manifests.error()));
@@ -154,17 +149,15 @@ void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::E
       reply_to, [call] { call->done(std::move(call->merge.result)); });
 }
 
-void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit,
-                             runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) {
+void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
+                             Function<void(Result<SegmentRead>)> done) {
   if (auto ready = reader_.read_cached(manifest, offset, limit)) {
     reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
     return;
   }
   const auto target = SegmentReader::target_of(manifest, offset);
   if (!target) {
-    reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, limit)]() mutable {
-      done(std::move(read));
-    });
+    reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, limit)]() mutable { done(std::move(read)); });
     return;
   }
   // Manifests have thousands of segments: what goes to the pool is one of them.
@@ -175,8 +168,8 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
     Result<SegmentRead> result;
   };
   auto call = std::make_shared<Call>(*target, std::move(done));
-  pool_.submit([this, call, offset, limit] { call->result = reader_.read(call->target, offset, limit); },
-               reply_to, [call] { call->done(std::move(call->result)); });
+  pool_.submit([this, call, offset, limit] { call->result = reader_.read(call->target, offset, limit); }, reply_to,
+               [call] { call->done(std::move(call->result)); });
 }
 
 void LocalSegmentStore::find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
@@ -187,8 +180,8 @@ void LocalSegmentStore::find_timestamp(PartitionManifest manifest, int64_t times
     Result<TimestampPosition> result;
   };
   auto call = std::make_shared<Call>(std::move(manifest), std::move(done));
-  pool_.submit([this, call, timestamp] { call->result = reader_.find_timestamp(call->manifest, timestamp); },
-               reply_to, [call] { call->done(std::move(call->result)); });
+  pool_.submit([this, call, timestamp] { call->result = reader_.find_timestamp(call->manifest, timestamp); }, reply_to,
+               [call] { call->done(std::move(call->result)); });
 }
 
 void LocalSegmentStore::drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
@@ -206,8 +199,7 @@ void LocalSegmentStore::drop(const PartitionId& partition, int64_t delay_ms, run
       reply_to, [call] { call->done(std::move(call->result)); });
 }
 
-Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(
-    const std::vector<MergePartition>& partitions) {
+Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(const std::vector<MergePartition>& partitions) {
   MergeCall call{partitions, nullptr, {}};
   while (!merge_turn(call)) {
   }
@@ -264,8 +256,7 @@ Result<bool> LocalSegmentStore::advance(Cycle& cycle) {
   // From here on nothing is taken back: if the commit fails its outcome may be open. So may be one that came
   // between two pieces (begin_rewrite).
   if (auto settled = manifests_->settle(); !settled) return std::unexpected(std::move(settled.error()));
-  if (auto committed = manifests_->commit(cycle.changes); !committed)
-    return std::unexpected(std::move(committed.error()));
+  if (auto committed = manifests_->commit(cycle.changes); !committed) return std::unexpected(std::move(committed.error()));
   return true;
 }
 
@@ -275,8 +266,7 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
   std::unordered_set<PartitionId> seen;
   for (const MergePartition& merge : cycle.partitions) {
     if (!seen.insert(merge.partition).second) {
-      return fail(ErrorCode::kInvalid,
-                  fmt::format("merge names {} twice", partition_folder_name(merge.partition)));
+      return fail(ErrorCode::kInvalid, fmt::format("merge names {} twice", partition_folder_name(merge.partition)));
     }
     const auto found = partitions_.find(merge.partition);
     const bool created = found == partitions_.end();
@@ -289,14 +279,12 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
       fresh.end_offset = merge.batches.empty() ? 0 : merge.batches.front().facts.base_offset;
       fresh.place = directories_.place(merge.partition);
     }
-    auto planned = plan_merge(created ? fresh : found->second.manifest, merge,
-                              created ? PendingIndex{} : found->second.pending, options_.reading.spacing,
-                              created ? -1 : found->second.damaged_segment);
+    auto planned = plan_merge(created ? fresh : found->second.manifest, merge, created ? PendingIndex{} : found->second.pending,
+                              options_.reading.spacing, created ? -1 : found->second.damaged_segment);
     if (!planned) return std::unexpected(std::move(planned.error()));
     cycle.plans.push_back(std::move(*planned));
-    cycle.changes.push_back(
-        {created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge,
-         created && directories_.several()});
+    cycle.changes.push_back({created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge,
+                             created && directories_.several()});
   }
   return {};
 }
@@ -346,8 +334,8 @@ Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
     writer_.note_folder(log_dir);
   }
   const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
-  auto done = writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position,
-                                run.created, batches);
+  auto done =
+      writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position, run.created, batches);
   if (done || done.error().code != ErrorCode::kCorrupt) return done;
   log_error("storage", "{}; later records go to a new segment", done.error().message);
   partitions_.at(plan.after.partition).damaged_segment = plan.writes.front().base_offset;
@@ -383,8 +371,7 @@ void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
     segment.base_offset = base_offset;
     segment.directory = plan.after.place.target;
     if (known != partitions_.end()) {
-      const auto found =
-          std::ranges::find(known->second.manifest.segments, base_offset, &SegmentInfo::base_offset);
+      const auto found = std::ranges::find(known->second.manifest.segments, base_offset, &SegmentInfo::base_offset);
       if (found != known->second.manifest.segments.end()) segment = *found;
     }
     doomed_files_.push_back({plan.after.partition, segment, kDueAtOnce});
@@ -437,21 +424,15 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
   for (const LogDirectories::Directory& directory : directories_.all()) {
     auto renamed = doom_folder(directory.path, partition_folder_name(partition), clock_.wall_ms() + delay_ms);
     if (renamed) continue;
-    log_warn("storage", "the folder of a deleted partition stays until the next start: {}",
-             renamed.error().message);
+    log_warn("storage", "the folder of a deleted partition stays until the next start: {}", renamed.error().message);
   }
-  for (const SegmentInfo& segment : segments)
-    reader_.forget(partition, segment);
+  for (const SegmentInfo& segment : segments) reader_.forget(partition, segment);
   return {};
 }
 
-Result<std::vector<SegmentStore::WalSession>> LocalSegmentStore::wal_sessions() {
-  return manifests_->wal_sessions();
-}
+Result<std::vector<SegmentStore::WalSession>> LocalSegmentStore::wal_sessions() { return manifests_->wal_sessions(); }
 
-Result<std::vector<SegmentStore::WalFile>> LocalSegmentStore::wal_files() {
-  return manifests_->wal_files();
-}
+Result<std::vector<SegmentStore::WalFile>> LocalSegmentStore::wal_files() { return manifests_->wal_files(); }
 
 Result<void> LocalSegmentStore::put_wal_sessions(const std::vector<WalSession>& all) {
   {

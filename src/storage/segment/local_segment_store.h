@@ -54,15 +54,14 @@ class LocalSegmentStore final : public SegmentStore {
   Result<void> sync_removals() override;
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
              Function<void(Result<std::vector<PartitionManifest>>)> done) override;
-  void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit,
-            runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) override;
+  void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
+            Function<void(Result<SegmentRead>)> done) override;
   void find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override;
   void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
             Function<void(Result<void>)> done) override;
   Result<uint32_t> begin_rewrite(const PartitionId& partition) override;
-  Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition,
-                                                      const SegmentInfo& segment) override;
+  Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition, const SegmentInfo& segment) override;
   Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition, int64_t base_offset,
                                                            uint32_t generation) override;
   void replace(SegmentReplacement replacement, runtime::Executor& reply_to,
@@ -70,13 +69,12 @@ class LocalSegmentStore final : public SegmentStore {
   void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) override;
   void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
                      Function<void(Result<PartitionPlace>)> done) override;
-  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment,
-                                                    uint32_t directory, uint32_t generation) override;
+  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment, uint32_t directory,
+                                                    uint32_t generation) override;
   Result<std::vector<WalSession>> wal_sessions() override;
   Result<std::vector<WalFile>> wal_files() override;
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override;
-  Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions,
-                                          const std::vector<WalFile>& files) override;
+  Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) override;
   // These do not wait for a merge under way: the write-ahead log waits for them.
   Result<void> note_wal_file(uint32_t shard, uint64_t generation) override;
   Result<void> forget_wal_file(uint32_t shard, uint64_t generation) override;
@@ -124,8 +122,7 @@ class LocalSegmentStore final : public SegmentStore {
   struct MergeCall;
   struct ReplacePlan;
 
-  LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
-                    Options options);
+  LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options);
   bool merge_turn(MergeCall& call);
   Result<bool> advance(Cycle& cycle);
   Result<void> plan(Cycle& cycle);
@@ -134,8 +131,7 @@ class LocalSegmentStore final : public SegmentStore {
   std::vector<PartitionManifest> adopt(Cycle& cycle);
   void doom_dropped_segments(const MergePlan& plan);
   void write_indexes(const MergePlan& plan);
-  static ReplacePlan plan_replacement(const PartitionManifest& manifest,
-                                      const SegmentReplacement& replacement);
+  static ReplacePlan plan_replacement(const PartitionManifest& manifest, const SegmentReplacement& replacement);
   void remove_segment_files(const PartitionId& partition, const SegmentInfo& segment);
   void submit_maintenance(runtime::Executor& reply_to, runtime::Task done);
   void remove_dropped_segments();

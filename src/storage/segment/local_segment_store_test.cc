@@ -21,8 +21,7 @@ class LocalSegmentStoreTest : public ::testing::Test {
   }
   void open(SegmentReader::Options reading = {}, const PartitionDeleted& deleted = {}) {
     store_.reset();
-    auto opened = LocalSegmentStore::open(world_.files(), world_.pool(), clock_,
-                                          {.log_dir = "/log", .reading = reading});
+    auto opened = LocalSegmentStore::open(world_.files(), world_.pool(), clock_, {.log_dir = "/log", .reading = reading});
     ASSERT_TRUE(opened) << opened.error().message;
     store_ = std::move(*opened);
     auto loaded = store_->load(deleted);
@@ -132,11 +131,10 @@ TEST_F(LocalSegmentStoreTest, AsynchronousCallsAnswerOnTheLoop) {
   const PartitionId a = partition_id(1);
   int64_t end = 0;
   PartitionManifest manifest;
-  store_->merge(merges(make_merge(a, end, 3)), world_.loop(),
-                [&](Result<std::vector<PartitionManifest>> merged) {
-                  ASSERT_TRUE(merged);
-                  manifest = (*merged)[0];
-                });
+  store_->merge(merges(make_merge(a, end, 3)), world_.loop(), [&](Result<std::vector<PartitionManifest>> merged) {
+    ASSERT_TRUE(merged);
+    manifest = (*merged)[0];
+  });
   world_.run();
   ASSERT_EQ(manifest.end_offset, 3);
   int answers = 0;
@@ -221,8 +219,7 @@ TEST_F(LocalSegmentStoreTest, ProducersKeepTheirLastFiveBatches) {
   with({{7, 1, 3, 1001, -1, {batch(1), batch(2)}}, {8, 0, -1, 5, 50, {}}});
   auto stored = with({{7, 1, 3, 1006, 104, {batch(3), batch(4), batch(5), batch(6)}}});
   ASSERT_EQ(stored.size(), 2u);
-  EXPECT_EQ(stored[0],
-            (ProducerEntry{7, 1, 3, 1006, 104, {batch(2), batch(3), batch(4), batch(5), batch(6)}}));
+  EXPECT_EQ(stored[0], (ProducerEntry{7, 1, 3, 1006, 104, {batch(2), batch(3), batch(4), batch(5), batch(6)}}));
   EXPECT_EQ(stored[1], (ProducerEntry{8, 0, -1, 5, 50, {}}));
   // The whole window given again, and a marker without batches.
   stored = with({{7, 1, 3, 1007, -1, {batch(3), batch(4), batch(5), batch(6), batch(7)}}});
@@ -286,8 +283,7 @@ TEST_F(LocalSegmentStoreTest, AFailedMergeChangesNothingAndSucceedsLater) {
        {DiskOperation::kWrite, DiskOperation::kSync, DiskOperation::kSyncDirectory, DiskOperation::kCreate}) {
     world_.disk().inject({.pattern = "*", .operation = operation, .times = 1, .os_errno = ENOSPC});
     int64_t next_a = end, next_b = 0;
-    auto failed = store_->merge_now(
-        merges(make_merge(a, next_a, 1, {.value_bytes = 200'000}), make_merge(b, next_b, 1)));
+    auto failed = store_->merge_now(merges(make_merge(a, next_a, 1, {.value_bytes = 200'000}), make_merge(b, next_b, 1)));
     ASSERT_FALSE(failed);
     EXPECT_EQ(failed.error().code, ErrorCode::kNoSpace) << failed.error().message;
     EXPECT_EQ(world_.disk().contents(path(a, 0)).size(), size_before);

@@ -6,9 +6,7 @@
 
 namespace weir::storage {
 
-bool LogDirectories::knows(uint32_t number) const {
-  return std::ranges::find(all_, number, &Directory::number) != all_.end();
-}
+bool LogDirectories::knows(uint32_t number) const { return std::ranges::find(all_, number, &Directory::number) != all_.end(); }
 
 const LogDirectories::Directory& LogDirectories::at(uint32_t number) const {
   const auto found = std::ranges::find(all_, number, &Directory::number);

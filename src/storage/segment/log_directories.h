@@ -32,7 +32,9 @@ class LogDirectories {
   LogDirectories(const LogDirectories&) = delete;
 
   // Once, at start: those beside home, in the order of the configuration.
-  void add(uint32_t number, std::string path, std::string marker) { all_.push_back({number, std::move(path), std::move(marker)}); }
+  void add(uint32_t number, std::string path, std::string marker) {
+    all_.push_back({number, std::move(path), std::move(marker)});
+  }
 
   const std::vector<Directory>& all() const { return all_; }  // home first
   bool several() const { return all_.size() > 1; }

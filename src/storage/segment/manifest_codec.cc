@@ -51,8 +51,7 @@ std::vector<uint8_t> encode_epochs(const std::vector<EpochStart>& epochs) {
 }
 
 Result<std::vector<EpochStart>> decode_epochs(Bytes bytes) {
-  if (bytes.size() % kEpochBytes != 0)
-    return fail(ErrorCode::kCorrupt, "stored epoch history has an impossible length");
+  if (bytes.size() % kEpochBytes != 0) return fail(ErrorCode::kCorrupt, "stored epoch history has an impossible length");
   std::vector<EpochStart> epochs(bytes.size() / kEpochBytes);
   Reader in(bytes.data());
   for (EpochStart& start : epochs) {
@@ -64,17 +63,10 @@ Result<std::vector<EpochStart>> decode_epochs(Bytes bytes) {
 
 std::vector<uint8_t> encode_producer(const ProducerEntry& entry) {
   Writer out(kProducerBytes + entry.batches.size() * kProducerBatchBytes);
-  out.put(entry.producer_epoch)
-      .put(entry.coordinator_epoch)
-      .put(entry.last_timestamp)
-      .put(entry.transaction_first_offset);
+  out.put(entry.producer_epoch).put(entry.coordinator_epoch).put(entry.last_timestamp).put(entry.transaction_first_offset);
   out.put(static_cast<uint8_t>(entry.batches.size()));
   for (const ProducerBatch& batch : entry.batches) {
-    out.put(batch.base_sequence)
-        .put(batch.last_sequence)
-        .put(batch.last_offset)
-        .put(batch.offset_delta)
-        .put(batch.timestamp);
+    out.put(batch.base_sequence).put(batch.last_sequence).put(batch.last_offset).put(batch.offset_delta).put(batch.timestamp);
   }
   return out.take();
 }

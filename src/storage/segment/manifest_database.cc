@@ -17,7 +17,8 @@ namespace {
 
 constexpr int64_t kFormat = 6;
 constexpr int64_t kLastUncheckedFormat = 5;
-constexpr const char* kSalvage = ". Bring the file back from a copy, or have `weir log salvage` read the partition's files instead";
+constexpr const char* kSalvage =
+    ". Bring the file back from a copy, or have `weir log salvage` read the partition's files instead";
 
 // Partitions have a short row number because it is repeated in every segment and producer row.
 constexpr const char* kTables =
@@ -88,17 +89,16 @@ constexpr int64_t kAgeKnown = 2;
 Result<void> check_manifest(const PartitionManifest& manifest, int64_t generation) {
   int64_t next = 0;
   bool sound = generation >= 0 && generation <= UINT32_MAX && manifest.first_dirty_offset >= 0 &&
-               manifest.first_dirty_offset <= manifest.end_offset && manifest.log_start_offset >= 0 &&
-               manifest.end_offset >= 0 && manifest.partition.index >= 0;
+               manifest.first_dirty_offset <= manifest.end_offset && manifest.log_start_offset >= 0 && manifest.end_offset >= 0 &&
+               manifest.partition.index >= 0;
   for (const SegmentInfo& segment : manifest.segments) {
     sound = sound && segment.base_offset >= next && segment.next_offset > segment.base_offset &&
-            segment.length >= protocol::BatchHeader::kSize && segment.length <= INT64_MAX &&
-            segment.generation <= generation;
+            segment.length >= protocol::BatchHeader::kSize && segment.length <= INT64_MAX && segment.generation <= generation;
     next = segment.next_offset;
   }
   if (sound && next <= manifest.end_offset) return {};
-  return fail(ErrorCode::kCorrupt, fmt::format("manifest.db: the rows of {} contradict each other",
-                                               partition_folder_name(manifest.partition)));
+  return fail(ErrorCode::kCorrupt,
+              fmt::format("manifest.db: the rows of {} contradict each other", partition_folder_name(manifest.partition)));
 }
 
 }  // namespace
@@ -107,8 +107,7 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
   if (before.producer_epoch == seen.producer_epoch) {
     std::vector<ProducerBatch> batches;
     for (const ProducerBatch& batch : before.batches) {
-      if (seen.batches.empty() || batch.last_offset < seen.batches.front().last_offset)
-        batches.push_back(batch);
+      if (seen.batches.empty() || batch.last_offset < seen.batches.front().last_offset) batches.push_back(batch);
     }
     batches.insert(batches.end(), seen.batches.begin(), seen.batches.end());
     seen.batches = std::move(batches);
@@ -119,8 +118,7 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
   return seen;
 }
 
-Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files,
-                                                                 const std::string& path,
+Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files, const std::string& path,
                                                                  const runtime::Clock* clock, bool paired) {
   auto manifests = open_file(files, path, clock, nullptr);
   if (!manifests || paired) return manifests;
@@ -160,9 +158,8 @@ Result<void> ManifestDatabase::upgrade() {
   const char* const steps[] = {kFromFormat1, kFromFormat2, kFromFormat3, kFromFormat4};
   for (int64_t version = *from; version <= 4 && done; ++version) done = database_->execute(steps[version - 1]);
   if (done) {
-    done = database_->rebuild({"format", "partitions", "segments", "producers", "wal_sessions", "wal_files", "directories",
-                               "places"},
-                              kTables);
+    done = database_->rebuild(
+        {"format", "partitions", "segments", "producers", "wal_sessions", "wal_files", "directories", "places"}, kTables);
   }
   if (done) done = database_->execute(kFromFormat5);
   if (done) done = database_->keep_content();
@@ -174,8 +171,7 @@ Result<void> ManifestDatabase::upgrade() {
 Result<void> ManifestDatabase::prepare_statements() {
   const std::pair<Statement*, const char*> statements[] = {
       {&insert_partition_, "INSERT INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0)"},
-      {&update_partition_,
-       "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
+      {&update_partition_, "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
       {&remove_partition_, "DELETE FROM partitions WHERE id = ?1"},
       {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
@@ -289,16 +285,14 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
     while (at != partitions.end() && at->row < scan->integer(0)) ++at;
     if (at == partitions.end() || at->row != scan->integer(0)) at = orphan(partitions, scan->integer(0));
     at->partition.manifest.segments.push_back(
-        {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4),
-         scan->integer(5), scan->integer(6), static_cast<uint32_t>(scan->integer(7)),
-         static_cast<uint32_t>(scan->integer(8)), scan->integer(9), scan->integer(10) == kTimesKnown,
-         scan->integer(10) == kAgeKnown});
+        {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4), scan->integer(5),
+         scan->integer(6), static_cast<uint32_t>(scan->integer(7)), static_cast<uint32_t>(scan->integer(8)), scan->integer(9),
+         scan->integer(10) == kTimesKnown, scan->integer(10) == kAgeKnown});
   }
 }
 
 Result<void> ManifestDatabase::load_producers(std::vector<Loaded>& partitions) {
-  auto scan = database_->prepare(
-      "SELECT partition_id, producer_id, entry FROM producers ORDER BY partition_id, producer_id");
+  auto scan = database_->prepare("SELECT partition_id, producer_id, entry FROM producers ORDER BY partition_id, producer_id");
   if (!scan) return std::unexpected(std::move(scan.error()));
   auto at = partitions.begin();
   while (true) {
@@ -309,7 +303,9 @@ Result<void> ManifestDatabase::load_producers(std::vector<Loaded>& partitions) {
     if (at == partitions.end() || at->row != scan->integer(0)) at = orphan(partitions, scan->integer(0));
     auto entry = decode_producer(scan->integer(1), scan->blob(2));
     if (entry) at->partition.producers.push_back(std::move(*entry));
-    else at->fault = fmt::format("manifest.db: {}: {}", partition_folder_name(at->partition.manifest.partition), entry.error().message);
+    else
+      at->fault =
+          fmt::format("manifest.db: {}: {}", partition_folder_name(at->partition.manifest.partition), entry.error().message);
   }
 }
 
@@ -335,11 +331,7 @@ Result<void> ManifestDatabase::store_change(const Change& change) {
                .bind(6, epochs)
                .run();
   } else {
-    done = update_partition_.bind(1, change.row)
-               .bind(2, after.log_start_offset)
-               .bind(3, after.end_offset)
-               .bind(4, epochs)
-               .run();
+    done = update_partition_.bind(1, change.row).bind(2, after.log_start_offset).bind(3, after.end_offset).bind(4, epochs).run();
   }
   if (!done) return done;
   if (change.place) {
@@ -371,7 +363,9 @@ Result<void> ManifestDatabase::put_segment(int64_t row, const SegmentInfo& segme
       .bind(8, segment.generation)
       .bind(9, segment.directory)
       .bind(10, segment.modified_ms)
-      .bind(11, segment.times_known ? kTimesKnown : segment.age_known ? kAgeKnown : 0)
+      .bind(11, segment.times_known ? kTimesKnown
+                : segment.age_known ? kAgeKnown
+                                    : 0)
       .run();
 }
 
@@ -379,8 +373,7 @@ Result<void> ManifestDatabase::put_generation(int64_t row, uint32_t generation) 
   return in_transaction([&] { return put_generation_.bind(1, row).bind(2, generation).run(); });
 }
 
-Result<void> ManifestDatabase::replace_segments(int64_t row, std::span<const int64_t> removed,
-                                                std::span<const SegmentInfo> added,
+Result<void> ManifestDatabase::replace_segments(int64_t row, std::span<const int64_t> removed, std::span<const SegmentInfo> added,
                                                 int64_t first_dirty_offset, const Places& places) {
   return in_transaction([&]() -> Result<void> {
     for (const int64_t base_offset : removed) {

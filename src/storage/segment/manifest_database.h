@@ -33,7 +33,7 @@ class ManifestDatabase : public NotedDatabase {
     int64_t row = 0;         // short name of the partition in the other tables
     int64_t generation = 0;  // the highest that a rewrite reserved
     LoadedPartition partition = {};
-    std::string fault = {};  // of its rows, as load_damaged() finds them
+    std::string fault = {};    // of its rows, as load_damaged() finds them
     bool bounds_known = true;  // its log reaches from log_start_offset to end_offset at least, whatever else is wrong
   };
   Result<std::vector<Loaded>> load();
@@ -80,15 +80,13 @@ class ManifestDatabase : public NotedDatabase {
   // Reserves file names for a rewrite; load() tells the highest reserved.
   Result<void> put_generation(int64_t row, uint32_t generation);
   // The rows of `removed` (base offsets) go, those of `added` come, in one transaction.
-  Result<void> replace_segments(int64_t row, std::span<const int64_t> removed,
-                                std::span<const SegmentInfo> added, int64_t first_dirty_offset,
-                                const Places& places = {});
+  Result<void> replace_segments(int64_t row, std::span<const int64_t> removed, std::span<const SegmentInfo> added,
+                                int64_t first_dirty_offset, const Places& places = {});
 
   Result<std::vector<SegmentStore::WalSession>> wal_sessions();
   Result<std::vector<SegmentStore::WalFile>> wal_files();
   // Replaces all sessions and, if there are any given, all files.
-  Result<void> put_wal(const std::vector<SegmentStore::WalSession>& sessions,
-                       const std::vector<SegmentStore::WalFile>* files);
+  Result<void> put_wal(const std::vector<SegmentStore::WalSession>& sessions, const std::vector<SegmentStore::WalFile>* files);
   Result<void> note_wal_file(const SegmentStore::WalFile& file);
   Result<void> forget_wal_file(const SegmentStore::WalFile& file);
 

@@ -73,16 +73,13 @@ TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
   for (const char* damage :
        {"UPDATE partitions SET end_offset = 8", "UPDATE partitions SET end_offset = -1",
         "UPDATE partitions SET topic = zeroblob(15)", "UPDATE partitions SET epochs = zeroblob(13)",
-        "UPDATE partitions SET log_start_offset = -1",
-        "UPDATE segments SET next_offset = 6 WHERE base_offset = 0",
-        "UPDATE segments SET next_offset = 0 WHERE base_offset = 0",
-        "UPDATE segments SET length = 60 WHERE base_offset = 0",
+        "UPDATE partitions SET log_start_offset = -1", "UPDATE segments SET next_offset = 6 WHERE base_offset = 0",
+        "UPDATE segments SET next_offset = 0 WHERE base_offset = 0", "UPDATE segments SET length = 60 WHERE base_offset = 0",
         "UPDATE segments SET length = -1 WHERE base_offset = 0", "UPDATE segments SET partition_id = 2",
         "UPDATE partitions SET first_dirty_offset = 10", "UPDATE partitions SET first_dirty_offset = -1",
         "UPDATE partitions SET generation = 1", "UPDATE partitions SET generation = 4294967296",
         "UPDATE segments SET generation = -1 WHERE base_offset = 5", "DELETE FROM partitions",
-        "INSERT INTO producers VALUES (1, 1, zeroblob(3))",
-        "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
+        "INSERT INTO producers VALUES (1, 1, zeroblob(3))", "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
     EXPECT_EQ(load_after(sound + damage), ErrorCode::kCorrupt) << damage;
   }
   EXPECT_EQ(load_after("UPDATE format SET version = 7"), ErrorCode::kUnsupported);

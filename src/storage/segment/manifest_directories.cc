@@ -83,8 +83,7 @@ Result<void> ManifestDatabase::put_places(const Places& places) {
 }
 
 Result<void> ManifestDatabase::drop_place(const PartitionId& partition) {
-  return in_transaction(
-      [&] { return remove_place_.bind(1, Bytes(partition.topic.bytes)).bind(2, partition.index).run(); });
+  return in_transaction([&] { return remove_place_.bind(1, Bytes(partition.topic.bytes)).bind(2, partition.index).run(); });
 }
 
 }  // namespace weir::storage

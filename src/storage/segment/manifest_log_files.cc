@@ -17,8 +17,7 @@ Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) return sessions;
     sessions.push_back({static_cast<uint32_t>(scan->integer(0)), static_cast<uint64_t>(scan->integer(1)),
-                        static_cast<uint64_t>(scan->integer(2)), static_cast<uint64_t>(scan->integer(3)),
-                        scan->integer(4) != 0});
+                        static_cast<uint64_t>(scan->integer(2)), static_cast<uint64_t>(scan->integer(3)), scan->integer(4) != 0});
   }
 }
 
@@ -52,8 +51,7 @@ Result<void> ManifestDatabase::note_wal_file(const SegmentStore::WalFile& file) 
 }
 
 Result<void> ManifestDatabase::forget_wal_file(const SegmentStore::WalFile& file) {
-  return in_transaction(
-      [&] { return forget_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run(); });
+  return in_transaction([&] { return forget_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run(); });
 }
 
 Result<void> ManifestDatabase::put_wal(const std::vector<SegmentStore::WalSession>& sessions,

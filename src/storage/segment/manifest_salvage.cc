@@ -42,15 +42,16 @@ Result<void> ManifestDatabase::find_damage(const NotedDatabase* metadata) {
 Result<void> ManifestDatabase::check_directories() {
   if (!database_->content_kept()) return {};
   auto scan = database_->prepare(
-      "SELECT count(*) FROM (SELECT directory AS number FROM segments WHERE ?1 UNION SELECT directory FROM places UNION SELECT target "
+      "SELECT count(*) FROM (SELECT directory AS number FROM segments WHERE ?1 UNION SELECT directory FROM places UNION SELECT "
+      "target "
       "FROM places) WHERE number <> 0 AND number NOT IN (SELECT number FROM directories)");
   if (!scan) return std::unexpected(std::move(scan.error()));
   scan->bind(1, int64_t{damage_.rows.empty()});
   auto row = scan->step();
   if (!row) return std::unexpected(std::move(row.error()));
   if (scan->integer(0) == 0) return {};
-  return fail(ErrorCode::kCorrupt, fmt::format("{} lacks the row of a log directory. {}", database_->path(),
-                                               database_remedy(database_->path())));
+  return fail(ErrorCode::kCorrupt,
+              fmt::format("{} lacks the row of a log directory. {}", database_->path(), database_remedy(database_->path())));
 }
 
 void ManifestDatabase::tell_damage(std::vector<Loaded>& partitions) const {
@@ -70,7 +71,8 @@ void ManifestDatabase::tell_damage(std::vector<Loaded>& partitions) const {
 std::vector<ManifestDatabase::Loaded>::iterator ManifestDatabase::orphan(std::vector<Loaded>& partitions, int64_t row) {
   const auto after = std::ranges::find_if(partitions, [&](const Loaded& loaded) { return loaded.row >= row; });
   if (after != partitions.end() && after->row == row) return after;
-  return partitions.insert(after, Loaded{.row = row, .fault = fmt::format("manifest.db: rows of a partition {} that it does not know", row)});
+  return partitions.insert(
+      after, Loaded{.row = row, .fault = fmt::format("manifest.db: rows of a partition {} that it does not know", row)});
 }
 
 Result<void> ManifestDatabase::remove_rows(int64_t row) {

@@ -15,8 +15,7 @@ namespace {
 // Kafka reads segment files with 32 bit positions.
 constexpr uint64_t kMaxSegmentBytes = std::numeric_limits<int32_t>::max();
 
-Result<void> check_batch(const MergePartition& merge, const MergePartition::Batch& batch,
-                         int64_t expected_offset) {
+Result<void> check_batch(const MergePartition& merge, const MergePartition::Batch& batch, int64_t expected_offset) {
   const auto header = parse_stored_header(batch.bytes.bytes());
   const BatchFacts& facts = batch.facts;
   if (header && header->size() == batch.bytes.size && facts.size == batch.bytes.size &&
@@ -24,25 +23,23 @@ Result<void> check_batch(const MergePartition& merge, const MergePartition::Batc
       facts.base_offset >= expected_offset && facts.partition == merge.partition) {
     return {};
   }
-  return fail(ErrorCode::kInvalid, fmt::format("merge of {}: batch at offset {} of {} bytes does not "
-                                               "continue the log at {} or contradicts its facts",
-                                               partition_folder_name(merge.partition), facts.base_offset,
-                                               batch.bytes.size, expected_offset));
+  return fail(ErrorCode::kInvalid,
+              fmt::format("merge of {}: batch at offset {} of {} bytes does not "
+                          "continue the log at {} or contradicts its facts",
+                          partition_folder_name(merge.partition), facts.base_offset, batch.bytes.size, expected_offset));
 }
 
 // Hands the entries of a complete or well-filled segment over to be written.
 void write_pending(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment) {
   PendingIndex& pending = plan.pending;
   if (segment.length >= spacing.write_bytes && !pending.entries.empty()) {
-    plan.index_writes.push_back(
-        {pending.base_offset, segment.generation, segment.directory, std::move(pending.entries)});
+    plan.index_writes.push_back({pending.base_offset, segment.generation, segment.directory, std::move(pending.entries)});
     pending.entries.clear();
     pending.unindexed_bytes = 0;
   }
 }
 
-void note_in_index(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment,
-                   const BatchFacts& batch) {
+void note_in_index(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment, const BatchFacts& batch) {
   PendingIndex& pending = plan.pending;
   if (pending.base_offset != segment.base_offset) {
     pending = PendingIndex{};
@@ -64,8 +61,7 @@ void drop_old_segments(MergePlan& plan) {
   for (size_t i = 0; i < gone; ++i) {
     plan.dropped.push_back(segments[i].base_offset);
     if (plan.pending.base_offset == segments[i].base_offset) plan.pending = PendingIndex{};
-    std::erase_if(plan.index_writes,
-                  [&](const IndexWrite& write) { return write.base_offset == segments[i].base_offset; });
+    std::erase_if(plan.index_writes, [&](const IndexWrite& write) { return write.base_offset == segments[i].base_offset; });
   }
   segments.erase(segments.begin(), segments.begin() + static_cast<ptrdiff_t>(gone));
   plan.first_changed -= std::min(plan.first_changed, gone);
@@ -78,8 +74,8 @@ bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segm
   if (!active.times_known) return true;  // it may be written anew meanwhile
   if (active.length + batch.size > std::min(segment_bytes, kMaxSegmentBytes)) return true;
   if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
-  const int64_t age =
-      active.first_timestamp >= 0 ? ms_between(active.first_timestamp, batch.max_timestamp) : ms_between(active.created_ms, batch.appended_ms);
+  const int64_t age = active.first_timestamp >= 0 ? ms_between(active.first_timestamp, batch.max_timestamp)
+                                                  : ms_between(active.created_ms, batch.appended_ms);
   return age > segment_ms;
 }
 
@@ -99,8 +95,8 @@ void extend_segment(SegmentInfo& segment, const BatchFacts& batch) {
   segment.modified_ms = std::max(segment.modified_ms, batch.appended_ms);
 }
 
-Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
-                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t damaged_segment) {
+Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
+                             const IndexSpacing& spacing, int64_t damaged_segment) {
   MergePlan plan;
   plan.after = before;
   plan.pending = pending;
@@ -110,8 +106,7 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
   plan.first_changed = segments.size();
   for (size_t i = 0; i < merge.batches.size(); ++i) {
     const auto& batch = merge.batches[i];
-    if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound)
-      return std::unexpected(std::move(sound.error()));
+    if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound) return std::unexpected(std::move(sound.error()));
     plan.after.end_offset = batch.facts.next_offset();
     // What was deleted before it was merged is not written, nor is a segment kept for what follows it.
     if (batch.facts.next_offset() <= plan.after.log_start_offset) continue;
@@ -127,8 +122,7 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     }
     SegmentInfo& active = segments.back();
     if (plan.writes.empty() || plan.writes.back().base_offset != active.base_offset) {
-      plan.writes.push_back(
-          {active.base_offset, active.length, roll, active.generation, active.directory, i, 0, 0});
+      plan.writes.push_back({active.base_offset, active.length, roll, active.generation, active.directory, i, 0, 0});
       plan.first_changed = std::min(plan.first_changed, segments.size() - 1);
     }
     note_in_index(plan, spacing, active, batch.facts);
@@ -136,8 +130,7 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     plan.writes.back().bytes += batch.facts.size;
     extend_segment(active, batch.facts);
   }
-  if (plan.pending.unindexed_bytes >= spacing.write_bytes)
-    write_pending(plan, spacing, segments.back());
+  if (plan.pending.unindexed_bytes >= spacing.write_bytes) write_pending(plan, spacing, segments.back());
   drop_old_segments(plan);
   return plan;
 }

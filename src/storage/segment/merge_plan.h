@@ -60,7 +60,7 @@ void extend_segment(SegmentInfo& segment, const BatchFacts& batch);
 // `before` is the manifest so far; for a partition without one: an empty one with log start and end where the
 // batches begin. `damaged_segment` (its base offset, or -1) is not appended to. kInvalid if the batches do
 // not continue the manifest or contradict their facts.
-Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge,
-                             const PendingIndex& pending, const IndexSpacing& spacing, int64_t damaged_segment = -1);
+Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
+                             const IndexSpacing& spacing, int64_t damaged_segment = -1);
 
 }  // namespace weir::storage

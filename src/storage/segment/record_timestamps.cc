@@ -141,8 +141,7 @@ Result<int64_t> max_timestamp_in(Bytes batch, int64_t lowest_offset) {
   return highest;
 }
 
-Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp,
-                                                         int64_t lowest_offset) {
+Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp, int64_t lowest_offset) {
   const auto header = BatchHeader::parse(batch.data());
   TimestampPosition found;
   found.leader_epoch = header.partition_leader_epoch;
@@ -168,14 +167,12 @@ Result<Slice> read_batch(runtime::File& file, const std::string& name, const Hea
 }
 
 Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name,
-                                                         const HeaderScanner::Position& batch,
-                                                         int64_t timestamp, int64_t lowest_offset) {
+                                                         const HeaderScanner::Position& batch, int64_t timestamp,
+                                                         int64_t lowest_offset) {
   const auto bytes = read_batch(file, name, batch);
   if (!bytes) return std::unexpected(bytes.error());
   auto found = first_record_in(bytes->bytes(), timestamp, lowest_offset);
-  if (!found)
-    return fail(found.error().code,
-                fmt::format("{}: the batch at {}: {}", name, batch.offset, found.error().message));
+  if (!found) return fail(found.error().code, fmt::format("{}: the batch at {}: {}", name, batch.offset, found.error().message));
   return found;
 }
 

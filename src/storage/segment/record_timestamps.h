@@ -20,15 +20,14 @@ Result<int64_t> max_timestamp_in(Bytes batch, int64_t lowest_offset = 0);
 // The first record of `batch` (all its bytes) at or above `lowest_offset` with a timestamp >= `timestamp`;
 // nothing if it has none. kCorrupt if the records contradict the header. Compressed batches are unpacked in
 // small steps.
-Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp,
-                                                         int64_t lowest_offset);
+Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp, int64_t lowest_offset);
 
 // All bytes of a batch in a file. `name` is for messages.
 Result<Slice> read_batch(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch);
 
 // first_record_in for a batch in a file.
 Result<std::optional<TimestampPosition>> first_record_at(runtime::File& file, const std::string& name,
-                                                         const HeaderScanner::Position& batch,
-                                                         int64_t timestamp, int64_t lowest_offset);
+                                                         const HeaderScanner::Position& batch, int64_t timestamp,
+                                                         int64_t lowest_offset);
 
 }  // namespace weir::storage

@@ -8,9 +8,9 @@
 
 namespace weir::storage {
 
-Result<std::unique_ptr<RewrittenSegment>> RewrittenSegment::create(runtime::FileSystem& files, Paths paths,
-                                                                   int64_t base_offset, uint32_t generation,
-                                                                   int64_t created_ms, IndexSpacing spacing) {
+Result<std::unique_ptr<RewrittenSegment>> RewrittenSegment::create(runtime::FileSystem& files, Paths paths, int64_t base_offset,
+                                                                   uint32_t generation, int64_t created_ms,
+                                                                   IndexSpacing spacing) {
   std::unique_ptr<RewrittenSegment> segment(new RewrittenSegment(files, std::move(paths), spacing));
   auto buffered = files.open(segment->paths_.log, {.write = true, .create = true, .truncate = true});
   if (!buffered) return std::unexpected(std::move(buffered.error()));
@@ -60,8 +60,7 @@ Result<void> RewrittenSegment::write_staging() {
     written_ += aligned;
   }
   if (staged_ > aligned) {  // the end of the file
-    if (auto done = buffered_->write_at(written_, Bytes(staging_.data() + aligned, staged_ - aligned)); !done)
-      return done;
+    if (auto done = buffered_->write_at(written_, Bytes(staging_.data() + aligned, staged_ - aligned)); !done) return done;
     written_ += staged_ - aligned;
   }
   staged_ = 0;

@@ -28,9 +28,8 @@ class RewrittenSegment {
     uint32_t directory = 0;  // number of the log directory they are in
   };
   // Creates the file. `created_ms` is what the segment's row will say of both its times.
-  static Result<std::unique_ptr<RewrittenSegment>> create(runtime::FileSystem& files, Paths paths,
-                                                          int64_t base_offset, uint32_t generation,
-                                                          int64_t created_ms, IndexSpacing spacing);
+  static Result<std::unique_ptr<RewrittenSegment>> create(runtime::FileSystem& files, Paths paths, int64_t base_offset,
+                                                          uint32_t generation, int64_t created_ms, IndexSpacing spacing);
 
   // `batch`: all bytes of a batch above those before it.
   Result<void> append(Bytes batch);

@@ -44,16 +44,15 @@ Result<void> SegmentCopy::copy_piece() {
   if (!got) return std::unexpected(std::move(got.error()));
   const auto wanted = static_cast<size_t>(std::min<uint64_t>(kPieceBytes, info_.length - copied_));
   if (*got < wanted) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: ends at {} though {} bytes of it are valid", source_.log,
-                                                 copied_ + *got, info_.length));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{}: ends at {} though {} bytes of it are valid", source_.log, copied_ + *got, info_.length));
   }
   const auto aligned = static_cast<size_t>(align_down(wanted, kBufferAlignment));
   if (aligned > 0) {
     if (auto done = direct_->write_at(copied_, Bytes(piece_.data(), aligned)); !done) return done;
   }
   if (wanted > aligned) {  // the end of the file
-    if (auto done = buffered_->write_at(copied_ + aligned, Bytes(piece_.data() + aligned, wanted - aligned)); !done)
-      return done;
+    if (auto done = buffered_->write_at(copied_ + aligned, Bytes(piece_.data() + aligned, wanted - aligned)); !done) return done;
   }
   copied_ += wanted;
   return {};

@@ -23,8 +23,7 @@ class SegmentCopy {
     std::string index;
   };
   // `copy`: as the row of the copy will say. Creates the file; its folder exists.
-  static Result<std::unique_ptr<SegmentCopy>> create(runtime::FileSystem& files, Paths source, Paths target,
-                                                     SegmentInfo copy);
+  static Result<std::unique_ptr<SegmentCopy>> create(runtime::FileSystem& files, Paths source, Paths target, SegmentInfo copy);
 
   // Copies about `bytes_max`; true once contents and length of everything are durable, the file's name not yet.
   Result<bool> step(uint64_t bytes_max);

@@ -37,8 +37,8 @@ std::string quoted(const std::optional<Bytes>& bytes) {
 
 class SegmentDump {
  public:
-  SegmentDump(runtime::File& file, const std::string& path, uint64_t size, int64_t base_offset,
-              const SegmentDumpOptions& options, Function<void(std::string_view)>& line)
+  SegmentDump(runtime::File& file, const std::string& path, uint64_t size, int64_t base_offset, const SegmentDumpOptions& options,
+              Function<void(std::string_view)>& line)
       : file_(file), path_(path), size_(size), base_offset_(base_offset), options_(options), line_(line) {}
 
   Result<SegmentDumpSummary> run() {
@@ -82,9 +82,8 @@ class SegmentDump {
               ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{}}})"
               : "end at {}: {} batches, {} records, next offset {}; damaged: {} batches, {} bytes at the "
                 "end; index: {} entries, {} wrong",
-          summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset,
-          summary_.damaged_batches, summary_.trailing_bytes, summary_.index_entries,
-          summary_.wrong_index_entries);
+          summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset, summary_.damaged_batches,
+          summary_.trailing_bytes, summary_.index_entries, summary_.wrong_index_entries);
     }
     return summary_;
   }
@@ -112,10 +111,9 @@ class SegmentDump {
               "transactional {}, control {}, delete horizon {}, time {}-{}, producer {}/{}, sequence {}, crc "
               "{}: {}",
         position.offset, header.size(), header.base_offset, header.last_offset(), header.record_count,
-        header.partition_leader_epoch, header.compression_bits(), header.log_append_time(),
-        header.transactional(), header.control(), header.delete_horizon(), header.base_timestamp,
-        header.max_timestamp, header.producer_id, header.producer_epoch, header.base_sequence, header.crc,
-        fault.empty() ? "ok" : fault);
+        header.partition_leader_epoch, header.compression_bits(), header.log_append_time(), header.transactional(),
+        header.control(), header.delete_horizon(), header.base_timestamp, header.max_timestamp, header.producer_id,
+        header.producer_epoch, header.base_sequence, header.crc, fault.empty() ? "ok" : fault);
     if (options_.records && fault.empty()) show_records(header, check_.records());
     return {};
   }
@@ -124,18 +122,16 @@ class SegmentDump {
     protocol::RecordIterator iterator(header, records);
     protocol::Record record;
     while (iterator.next(record)) {
-      show(options_.json
-               ? R"({{"type":"record","offset":{},"timestamp":{},"headers":{},"key":{},"value":{}}})"
-               : "  offset {} time {} headers {} key {} value {}",
-           record.offset, header.log_append_time() ? header.max_timestamp : record.timestamp,
-           record.header_count, quoted(record.key), quoted(record.value));
+      show(options_.json ? R"({{"type":"record","offset":{},"timestamp":{},"headers":{},"key":{},"value":{}}})"
+                         : "  offset {} time {} headers {} key {} value {}",
+           record.offset, header.log_append_time() ? header.max_timestamp : record.timestamp, record.header_count,
+           quoted(record.key), quoted(record.value));
     }
   }
 
   void show_break(uint64_t position, const std::string& why) {
     if (options_.json) {
-      show(R"({{"type":"damage","position":{},"bytes":{},"what":{}}})", position, size_ - position,
-           quoted(as_bytes(why)));
+      show(R"({{"type":"damage","position":{},"bytes":{},"what":{}}})", position, size_ - position, quoted(as_bytes(why)));
     } else {
       show("DAMAGED at {}: the last {} bytes are no chain of batches ({})", position, size_ - position, why);
     }
@@ -159,14 +155,12 @@ class SegmentDump {
 }  // namespace
 
 Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path,
-                                             const SegmentDumpOptions& options,
-                                             Function<void(std::string_view line)> line) {
+                                             const SegmentDumpOptions& options, Function<void(std::string_view line)> line) {
   const size_t slash = path.rfind('/');
   const std::string name = slash == std::string::npos ? path : path.substr(slash + 1);
   const auto parsed = parse_segment_file_name(name);
   if (!parsed || !name.ends_with(".log")) {
-    return fail(ErrorCode::kInvalid,
-                path + " is not named as a segment: 20 digits, perhaps a generation, and .log");
+    return fail(ErrorCode::kInvalid, path + " is not named as a segment: 20 digits, perhaps a generation, and .log");
   }
   auto file = files.open(path, {});
   if (!file) return std::unexpected(std::move(file.error()));

@@ -13,9 +13,9 @@
 namespace weir::storage {
 
 struct SegmentDumpOptions {
-  bool json = false;         // an object a line
-  bool verify_only = false;  // lines for damage only
-  bool records = false;      // a line for every record, with its key and value
+  bool json = false;                  // an object a line
+  bool verify_only = false;           // lines for damage only
+  bool records = false;               // a line for every record, with its key and value
   uint64_t valid_bytes = UINT64_MAX;  // of the file, where a manifest tells: what is behind does not exist
 };
 
@@ -35,7 +35,6 @@ struct SegmentDumpSummary {
 // Calls `line` for every line of the listing. Fails if the file cannot be read or its name is not that of a
 // segment.
 Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path,
-                                             const SegmentDumpOptions& options,
-                                             Function<void(std::string_view line)> line);
+                                             const SegmentDumpOptions& options, Function<void(std::string_view line)> line);
 
 }  // namespace weir::storage

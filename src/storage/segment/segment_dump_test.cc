@@ -25,8 +25,7 @@ class SegmentDumpTest : public ::testing::Test {
   }
   SegmentDumpSummary dump(SegmentDumpOptions options = {}) {
     lines_.clear();
-    auto summary = dump_segment_file(disk_, path_, options,
-                                     [this](std::string_view line) { lines_.emplace_back(line); });
+    auto summary = dump_segment_file(disk_, path_, options, [this](std::string_view line) { lines_.emplace_back(line); });
     EXPECT_TRUE(summary) << summary.error().message;
     return summary ? *summary : SegmentDumpSummary{};
   }
@@ -84,10 +83,8 @@ TEST_F(SegmentDumpTest, IndexEntriesThatDoNotFitAreShownButNoDamage) {
 }
 
 TEST_F(SegmentDumpTest, OtherFilesAreRefused) {
-  EXPECT_EQ(dump_segment_file(disk_, "/meta.db", {}, [](std::string_view) {}).error().code,
-            ErrorCode::kInvalid);
-  EXPECT_EQ(dump_segment_file(disk_, "/" + segment_file_name(7), {}, [](std::string_view) {}).error().code,
-            ErrorCode::kNotFound);
+  EXPECT_EQ(dump_segment_file(disk_, "/meta.db", {}, [](std::string_view) {}).error().code, ErrorCode::kInvalid);
+  EXPECT_EQ(dump_segment_file(disk_, "/" + segment_file_name(7), {}, [](std::string_view) {}).error().code, ErrorCode::kNotFound);
 }
 
 }  // namespace

@@ -39,8 +39,8 @@ std::vector<uint8_t> encode_header(int64_t segment_base_offset) {
 
 }  // namespace
 
-Result<SegmentIndex> SegmentIndex::load(runtime::FileSystem& files, const std::string& path,
-                                        int64_t segment_base_offset, uint64_t valid_length) {
+Result<SegmentIndex> SegmentIndex::load(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset,
+                                        uint64_t valid_length) {
   SegmentIndex index;
   auto file = files.open(path, {});
   if (!file) {
@@ -53,8 +53,7 @@ Result<SegmentIndex> SegmentIndex::load(runtime::FileSystem& files, const std::s
   std::vector<uint8_t> bytes(static_cast<size_t>(*size));
   auto got = (*file)->read_at(0, bytes);
   if (!got) return std::unexpected(std::move(got.error()));
-  if (*got != bytes.size() ||
-      !std::ranges::equal(encode_header(segment_base_offset), std::span(bytes).first(kHeaderBytes)))
+  if (*got != bytes.size() || !std::ranges::equal(encode_header(segment_base_offset), std::span(bytes).first(kHeaderBytes)))
     return index;
   index.entries_.reserve((bytes.size() - kHeaderBytes) / kEntryBytes);
   for (size_t at = kHeaderBytes; at + kEntryBytes <= bytes.size(); at += kEntryBytes) {
@@ -62,14 +61,13 @@ Result<SegmentIndex> SegmentIndex::load(runtime::FileSystem& files, const std::s
     if (!decode_entry(bytes.data() + at, entry)) continue;
     const bool ascends = index.entries_.empty() || (entry.base_offset > index.entries_.back().base_offset &&
                                                     entry.position > index.entries_.back().position);
-    if (ascends && entry.position < valid_length && entry.base_offset >= segment_base_offset)
-      index.entries_.push_back(entry);
+    if (ascends && entry.position < valid_length && entry.base_offset >= segment_base_offset) index.entries_.push_back(entry);
   }
   return index;
 }
 
-Result<void> SegmentIndex::append(runtime::FileSystem& files, const std::string& path,
-                                  int64_t segment_base_offset, std::span<const IndexEntry> entries) {
+Result<void> SegmentIndex::append(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset,
+                                  std::span<const IndexEntry> entries) {
   auto file = files.open(path, {.write = true, .create = true});
   if (!file) return std::unexpected(std::move(file.error()));
   auto size = (*file)->size();
@@ -85,8 +83,7 @@ Result<void> SegmentIndex::append(runtime::FileSystem& files, const std::string&
   return (*file)->write_at(at, Bytes(bytes));
 }
 
-Result<void> SegmentIndex::write(runtime::FileSystem& files, const std::string& path,
-                                 int64_t segment_base_offset) const {
+Result<void> SegmentIndex::write(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset) const {
   auto file = files.open(path, {.write = true, .create = true, .truncate = true});
   if (!file) return std::unexpected(std::move(file.error()));
   std::vector<uint8_t> bytes = encode_header(segment_base_offset);
@@ -105,8 +102,8 @@ const IndexEntry* SegmentIndex::before_position(uint64_t position) const {
 }
 
 const IndexEntry* SegmentIndex::before_timestamp(int64_t timestamp) const {
-  const auto after = std::ranges::partition_point(
-      entries_, [&](const IndexEntry& entry) { return entry.max_timestamp_before < timestamp; });
+  const auto after =
+      std::ranges::partition_point(entries_, [&](const IndexEntry& entry) { return entry.max_timestamp_before < timestamp; });
   return after == entries_.begin() ? nullptr : &*(after - 1);
 }
 

@@ -29,8 +29,8 @@ class SegmentIndex {
 
   // The sound entries of the file up to `valid_length` of the log; none if it is missing or not an index of
   // this segment. Fails only if reading fails.
-  static Result<SegmentIndex> load(runtime::FileSystem& files, const std::string& path,
-                                   int64_t segment_base_offset, uint64_t valid_length);
+  static Result<SegmentIndex> load(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset,
+                                   uint64_t valid_length);
   // Adds entries to the file, which is created if missing.
   static Result<void> append(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset,
                              std::span<const IndexEntry> entries);

@@ -14,9 +14,7 @@ class SegmentIndexTest : public ::testing::Test {
     EXPECT_TRUE(index);
     return std::move(*index);
   }
-  void append(std::vector<IndexEntry> entries) {
-    ASSERT_TRUE(SegmentIndex::append(disk_, "/i", 100, entries));
-  }
+  void append(std::vector<IndexEntry> entries) { ASSERT_TRUE(SegmentIndex::append(disk_, "/i", 100, entries)); }
 
   weir::testing::SimDisk disk_{1};
   const std::vector<IndexEntry> entries_ = {{110, 1000, 5}, {120, 2000, 9}, {130, 3000, 9}};

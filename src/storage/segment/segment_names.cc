@@ -42,12 +42,10 @@ std::optional<SegmentFileName> parse_segment_file_name(std::string_view name) {
   SegmentFileName parsed;
   if (name.size() < kOffsetDigits) return std::nullopt;
   const auto [stop, error] = std::from_chars(name.data(), name.data() + kOffsetDigits, parsed.base_offset);
-  if (error != std::errc() || stop != name.data() + kOffsetDigits || parsed.base_offset < 0)
-    return std::nullopt;
+  if (error != std::errc() || stop != name.data() + kOffsetDigits || parsed.base_offset < 0) return std::nullopt;
   const size_t dot = name.rfind('.');
   if (dot > kOffsetDigits && dot != std::string_view::npos) {
-    const auto [end, wrong] =
-        std::from_chars(name.data() + kOffsetDigits + 1, name.data() + dot, parsed.generation);
+    const auto [end, wrong] = std::from_chars(name.data() + kOffsetDigits + 1, name.data() + dot, parsed.generation);
     if (wrong != std::errc() || end != name.data() + dot) return std::nullopt;
   }
   if (name == segment_file_name(parsed.base_offset, parsed.generation) ||

@@ -23,8 +23,7 @@ constexpr int kPartitions = 3;
 
 // What the write-ahead log would hold: the batch at an offset is always the same, however often it is merged.
 MergePartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
-  const auto mixed =
-      weir::testing::mix(static_cast<uint64_t>(offset) * 31 + static_cast<uint64_t>(partition.index));
+  const auto mixed = weir::testing::mix(static_cast<uint64_t>(offset) * 31 + static_cast<uint64_t>(partition.index));
   BatchShape shape;
   shape.base_offset = offset;
   shape.records = 1 + static_cast<int>(mixed % 3);
@@ -92,8 +91,7 @@ class History {
   // Every partition reads back as what was merged.
   void verify() {
     for (auto& [index, manifest] : manifests_) {
-      int64_t offset =
-          manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
+      int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
       std::vector<uint8_t> expected, found;
       for (int64_t at = offset; at < manifest.end_offset;) {
         const auto batch = batch_at(manifest.partition, at);
@@ -208,12 +206,8 @@ void survive_death(Death death, uint64_t every) {
   }
 }
 
-TEST(SegmentPowerCutTest, SurvivesAPowerCutAtEveryWrite) {
-  survive_death(Death::kPowerCut, 1);
-}
-TEST(SegmentPowerCutTest, SurvivesAKillAtManyWrites) {
-  survive_death(Death::kKill, 2);
-}
+TEST(SegmentPowerCutTest, SurvivesAPowerCutAtEveryWrite) { survive_death(Death::kPowerCut, 1); }
+TEST(SegmentPowerCutTest, SurvivesAKillAtManyWrites) { survive_death(Death::kKill, 2); }
 
 // The manifest's commit fails and stays open for a while; the power goes during a later merge. What the open
 // commit would bring back must find its files untouched.
@@ -262,15 +256,11 @@ TEST(SegmentPowerCutTest, SurvivesFailedOperationsFollowedByAPowerCut) {
   for (const auto operation : {DiskOperation::kSync, DiskOperation::kWrite, DiskOperation::kSyncDirectory,
                                DiskOperation::kTruncate, DiskOperation::kRename, DiskOperation::kRemove}) {
     for (uint64_t skip = 0; skip < 60; skip += 2) {
-      SCOPED_TRACE("operation " + std::to_string(static_cast<int>(operation)) + " skip " +
-                   std::to_string(skip));
+      SCOPED_TRACE("operation " + std::to_string(static_cast<int>(operation)) + " skip " + std::to_string(skip));
       History history(skip % 7 + 1);
       ASSERT_TRUE(history.open());
-      history.sim().disk().inject({.pattern = "*",
-                                   .operation = operation,
-                                   .skip = skip,
-                                   .times = 1 + skip % 3,
-                                   .os_errno = skip % 4 ? EIO : ENOSPC});
+      history.sim().disk().inject(
+          {.pattern = "*", .operation = operation, .skip = skip, .times = 1 + skip % 3, .os_errno = skip % 4 ? EIO : ENOSPC});
       history.sim().disk().cut_at_write(skip + 20 + skip * 37 % 50);
       history.run();
       history.die(Death::kPowerCut);

@@ -21,12 +21,10 @@ SegmentReader::SegmentReader(runtime::FileSystem& files, const LogDirectories& d
 
 std::string SegmentReader::path(const SegmentKey& key, bool index) const {
   return directories_.path(key.directory) + "/" + partition_folder_name(key.partition) + "/" +
-         (index ? index_file_name(key.base_offset, key.generation)
-                : segment_file_name(key.base_offset, key.generation));
+         (index ? index_file_name(key.base_offset, key.generation) : segment_file_name(key.base_offset, key.generation));
 }
 
-Result<SegmentReader::Segment> SegmentReader::open(const PartitionId& partition, const SegmentInfo& info,
-                                                   bool active) {
+Result<SegmentReader::Segment> SegmentReader::open(const PartitionId& partition, const SegmentInfo& info, bool active) {
   Segment opened{key_of(partition, info), &info, {}, active, {}};
   opened.path = path(opened.key, false);
   if (auto cached = open_files_.get(opened.key)) {
@@ -67,8 +65,8 @@ std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionMan
 
 Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
   if (const auto target = target_of(manifest, offset)) return read(*target, offset, limit);
-  return fail(ErrorCode::kNotFound, fmt::format("offset {} of {} is not in its segments", offset,
-                                                partition_folder_name(manifest.partition)));
+  return fail(ErrorCode::kNotFound,
+              fmt::format("offset {} of {} is not in its segments", offset, partition_folder_name(manifest.partition)));
 }
 
 Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, ReadLimit limit) {
@@ -85,8 +83,7 @@ Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, Re
   const uint64_t wanted = std::max<uint64_t>(limit.bytes, first->header.size());
   const size_t length = static_cast<size_t>(std::min(wanted, segment->info->length - first->offset));
   if (!segment->file->resident(first->offset, length)) {
-    if (auto done = segment->file->make_resident(first->offset, length); !done)
-      return std::unexpected(std::move(done.error()));
+    if (auto done = segment->file->make_resident(first->offset, length); !done) return std::unexpected(std::move(done.error()));
   }
   Index index;
   if (!ends_with_segment(*segment, *first, limit)) {
@@ -101,16 +98,12 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   const size_t number = segment_of(manifest, offset);
   if (number == manifest.segments.size()) return std::nullopt;
   const SegmentInfo& info = manifest.segments[number];
-  Segment segment{key_of(manifest.partition, info),
-                  &info,
-                  {},
-                  number + 1 == manifest.segments.size(),
-                  {}};
+  Segment segment{key_of(manifest.partition, info), &info, {}, number + 1 == manifest.segments.size(), {}};
   const auto hint = hints_.get({manifest.partition, offset, 0, 0});
   if (!hint || !hint->is_in(info) || hint->position + BatchHeader::kSize > info.length) return std::nullopt;
   auto file = open_files_.get(segment.key);
-  const size_t length = static_cast<size_t>(
-      std::min<uint64_t>(std::max<uint64_t>(limit.bytes, BatchHeader::kSize), info.length - hint->position));
+  const size_t length =
+      static_cast<size_t>(std::min<uint64_t>(std::max<uint64_t>(limit.bytes, BatchHeader::kSize), info.length - hint->position));
   if (!file || !(*file)->resident(hint->position, length)) return std::nullopt;
   segment.file = std::move(*file);
 
@@ -158,8 +151,8 @@ Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, in
   auto position = scan_to(segment, from, offset);
   if (!position) return std::unexpected(std::move(position.error()));
   if (!*position) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{}: has no batch with offset {} though it goes to {}",
-                                                 segment.path, offset, segment.info->next_offset));
+    return fail(ErrorCode::kCorrupt, fmt::format("{}: has no batch with offset {} though it goes to {}", segment.path, offset,
+                                                 segment.info->next_offset));
   }
   if ((*position)->offset - from > options_.rebuild_bytes) {
     if (auto rebuilt = rebuild_index(segment); !rebuilt) return std::unexpected(std::move(rebuilt.error()));
@@ -167,8 +160,7 @@ Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, in
   return **position;
 }
 
-Result<std::optional<HeaderScanner::Position>> SegmentReader::scan_to(const Segment& segment, uint64_t from,
-                                                                      int64_t offset) {
+Result<std::optional<HeaderScanner::Position>> SegmentReader::scan_to(const Segment& segment, uint64_t from, int64_t offset) {
   HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, segment.info->base_offset);
   while (true) {
     auto position = scanner.next();
@@ -183,21 +175,18 @@ Result<bool> SegmentReader::confirmed(const Segment& segment, const IndexEntry& 
   if (!got) return std::unexpected(std::move(got.error()));
   if (*got < sizeof bytes) return false;
   const auto header = parse_stored_header(bytes);
-  return header && header->base_offset == entry.base_offset &&
-         header->size() <= segment.info->length - entry.position;
+  return header && header->base_offset == entry.base_offset && header->size() <= segment.info->length - entry.position;
 }
 
 Result<SegmentReader::Index> SegmentReader::index_of(const Segment& segment, uint64_t wanted_position) {
   if (auto cached = indexes_.get(segment.key)) {
     // The active segment's file of entries grows with every written megabyte.
-    if (!segment.active || wanted_position < (*cached)->valid_length + options_.spacing.write_bytes)
-      return *cached;
+    if (!segment.active || wanted_position < (*cached)->valid_length + options_.spacing.write_bytes) return *cached;
   }
   auto loaded = std::make_shared<LoadedIndex>();
   loaded->valid_length = segment.info->length;
   if (segment.info->length >= options_.spacing.write_bytes) {  // smaller ones have none
-    auto index =
-        SegmentIndex::load(files_, path(segment.key, true), segment.key.base_offset, segment.info->length);
+    auto index = SegmentIndex::load(files_, path(segment.key, true), segment.key.base_offset, segment.info->length);
     if (!index) return std::unexpected(std::move(index.error()));
     loaded->index = std::move(*index);
   }
@@ -225,9 +214,7 @@ Result<SegmentReader::Index> SegmentReader::rebuild_index(const Segment& segment
   // Merges append to the active segment's file; it is replaced only once nobody else writes it.
   if (!segment.active) {
     auto written = rebuilt->index.write(files_, path(segment.key, true), segment.key.base_offset);
-    if (!written)
-      log_warn("storage", "could not write the rebuilt index of {}: {}", segment.path,
-               written.error().message);
+    if (!written) log_warn("storage", "could not write the rebuilt index of {}: {}", segment.path, written.error().message);
   }
   indexes_.put(segment.key, rebuilt, rebuilt->index.memory_bytes());
   return rebuilt;
@@ -278,8 +265,7 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
   return read;
 }
 
-Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest,
-                                                        int64_t timestamp) {
+Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest, int64_t timestamp) {
   if (timestamp == SegmentStore::kLargestTimestamp) {
     auto largest = largest_timestamp(manifest);
     if (!largest) return std::unexpected(std::move(largest.error()));
@@ -298,8 +284,7 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
   return TimestampPosition{};
 }
 
-Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment,
-                                                                          int64_t timestamp,
+Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment, int64_t timestamp,
                                                                           int64_t lowest_offset) {
   const bool known = segment.info->times_known;  // else all records are looked at
   uint64_t from = 0;

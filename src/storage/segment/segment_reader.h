@@ -108,14 +108,12 @@ class SegmentReader {
   // Whether the batch that the entry names is there.
   Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
   Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);
-  Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from,
-                                                         int64_t offset);
+  Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from, int64_t offset);
   Result<SegmentRead> whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first,
                                     ReadLimit limit);
   // Of the records of all segments; of those whose times are not known all are looked at.
   Result<int64_t> largest_timestamp(const PartitionManifest& manifest);
-  Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp,
-                                                             int64_t lowest_offset);
+  Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset);
 
   runtime::FileSystem& files_;
   const LogDirectories& directories_;

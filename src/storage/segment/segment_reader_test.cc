@@ -26,8 +26,7 @@ class SegmentReaderTest : public ::testing::Test {
   }
   void open() {
     store_.reset();
-    auto opened = LocalSegmentStore::open(world_.files(), world_.pool(), clock_,
-                                          {.log_dir = "/log", .reading = options_});
+    auto opened = LocalSegmentStore::open(world_.files(), world_.pool(), clock_, {.log_dir = "/log", .reading = options_});
     ASSERT_TRUE(opened) << opened.error().message;
     store_ = std::move(*opened);
     auto loaded = store_->load();
@@ -43,17 +42,13 @@ class SegmentReaderTest : public ::testing::Test {
   // Batches of three records with timestamps 1000 + offset, `each` a merge.
   void fill(int batches, int each, size_t value_bytes = 100) {
     for (int i = 0; i < batches; i += each)
-      merge(
-          make_merge(id_, end_, each, {.records = 3, .value_bytes = value_bytes, .timestamp = 1000 + end_}));
+      merge(make_merge(id_, end_, each, {.records = 3, .value_bytes = value_bytes, .timestamp = 1000 + end_}));
   }
-  std::string path(const std::string& name) const {
-    return "/log/" + partition_folder_name(id_) + "/" + name;
-  }
+  std::string path(const std::string& name) const { return "/log/" + partition_folder_name(id_) + "/" + name; }
 
   // Every offset leads to its batch, and ranges are as long as they may be.
   void check_reads(uint32_t max_bytes) {
-    for (int64_t offset = manifest_.segments.front().base_offset; offset < manifest_.end_offset;
-         offset += 1 + offset % 7) {
+    for (int64_t offset = manifest_.segments.front().base_offset; offset < manifest_.end_offset; offset += 1 + offset % 7) {
       auto read = store_->read_now(manifest_, offset, max_bytes);
       ASSERT_TRUE(read) << offset << ": " << read.error().message;
       const int64_t start = *(std::ranges::upper_bound(starts_, offset) - 1);
@@ -71,8 +66,7 @@ class SegmentReaderTest : public ::testing::Test {
       ASSERT_EQ(next, read->next_offset);
       ASSERT_TRUE(bytes.size() <= max_bytes || count == 1);
       // Nothing that would have fit was left out within the segment.
-      const auto& segment =
-          *std::ranges::upper_bound(manifest_.segments, offset, {}, &SegmentInfo::next_offset);
+      const auto& segment = *std::ranges::upper_bound(manifest_.segments, offset, {}, &SegmentInfo::next_offset);
       if (next < segment.next_offset) {
         auto following = store_->read_now(manifest_, next, 1);
         ASSERT_TRUE(following);
@@ -139,8 +133,7 @@ TEST_F(SegmentReaderTest, AMissingOrDamagedIndexCostsAScanOnly) {
   EXPECT_GE(store_->reader().index_rebuilds(), 1u);
 
   for (uint64_t at = 0; at < sound.size(); at += 97)
-    world_.disk().flip_bits(path(index_file_name(0)),
-                            at % world_.disk().contents(path(index_file_name(0))).size(), 0x40);
+    world_.disk().flip_bits(path(index_file_name(0)), at % world_.disk().contents(path(index_file_name(0))).size(), 0x40);
   open();
   check_reads(3000);
 }
@@ -200,8 +193,7 @@ TEST_F(SegmentReaderTest, ADamagedActiveSegmentIsSetAside) {
     open();
     const size_t segments = manifest_.segments.size();
     int64_t end_other = 0;
-    auto merged = store_->merge_now(
-        merges(make_merge(id_, end_, 2), make_merge(partition_id(2 + missing), end_other, 1)));
+    auto merged = store_->merge_now(merges(make_merge(id_, end_, 2), make_merge(partition_id(2 + missing), end_other, 1)));
     ASSERT_TRUE(merged) << merged.error().message;
     EXPECT_EQ((*merged)[1].end_offset, 1);
     manifest_ = (*merged)[0];
@@ -274,8 +266,7 @@ TEST_F(SegmentReaderTest, OpenFilesAreBounded) {
   merge(std::move(rolling));
   ASSERT_EQ(manifest_.segments.size(), 20u);
   std::vector<SegmentRead> held;
-  for (int64_t offset = 0; offset < end_; ++offset)
-    held.push_back(*store_->read_now(manifest_, offset, 1000));
+  for (int64_t offset = 0; offset < end_; ++offset) held.push_back(*store_->read_now(manifest_, offset, 1000));
   EXPECT_EQ(store_->reader().open_files(), 4u);
   // Ranges handed out stay readable.
   for (const auto& read : held) EXPECT_EQ(bytes_of(read.range).size(), read.range.length);
@@ -319,8 +310,7 @@ TEST_F(SegmentReaderTest, TheLargestTimestampIsOfARecordAtOrAboveTheLogStart) {
 
 TEST_F(SegmentReaderTest, TimestampsInCompressedBatches) {
   using protocol::CompressionType;
-  for (const auto type :
-       {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
+  for (const auto type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
     auto one = make_merge(id_, end_, 1, {.records = 500, .value_bytes = 1000, .timestamp = 1000 + end_});
     auto& batch = one.batches[0];
     batch.bytes = Slice::copy_of(protocol::compressed_batch(batch.bytes.bytes(), type));
@@ -333,8 +323,7 @@ TEST_F(SegmentReaderTest, TimestampsInCompressedBatches) {
     EXPECT_EQ(found->offset, offset);
   }
   // Damage inside the compressed records is found, not answered.
-  world_.disk().overwrite_raw(path(segment_file_name(0)), BatchHeader::kSize + 20,
-                              as_bytes("garbage garbage garbage"));
+  world_.disk().overwrite_raw(path(segment_file_name(0)), BatchHeader::kSize + 20, as_bytes("garbage garbage garbage"));
   open();
   auto found = store_->find_timestamp_now(manifest_, 1499);
   EXPECT_TRUE(!found || found->offset == 499);

@@ -49,8 +49,7 @@ TEST_F(SegmentRealDiskTest, MixedRunsAreReadBackByteForByte) {
   PartitionManifest manifest;
   for (int round = 0; round < 40; ++round) {
     const size_t value = round % 3 == 0 ? 300'000 : round % 3 == 1 ? 10 : 4000;
-    auto one = make_merge(a, end, 1 + round % 4,
-                          {.records = 2, .value_bytes = value, .fill = static_cast<uint8_t>(round)});
+    auto one = make_merge(a, end, 1 + round % 4, {.records = 2, .value_bytes = value, .fill = static_cast<uint8_t>(round)});
     one.segment_bytes = 8 << 20;
     const auto bytes = bytes_of(one.batches);
     wrote.insert(wrote.end(), bytes.begin(), bytes.end());
@@ -86,8 +85,8 @@ TEST_F(SegmentRealDiskTest, TenThousandPartitions) {
   const auto cycle = [&](const char* what) {
     std::vector<MergePartition> all;
     for (int i = 0; i < kPartitions; ++i)
-      all.push_back(make_merge(partition_id(static_cast<uint64_t>(i) / 100, i % 100),
-                               ends[static_cast<size_t>(i)], 1, {.value_bytes = 100}));
+      all.push_back(make_merge(partition_id(static_cast<uint64_t>(i) / 100, i % 100), ends[static_cast<size_t>(i)], 1,
+                               {.value_bytes = 100}));
     const auto start = std::chrono::steady_clock::now();
     auto merged = store_->merge_now(all);
     ASSERT_TRUE(merged) << merged.error().message;
@@ -117,8 +116,7 @@ TEST_F(SegmentRealDiskTest, LargeSequentialRuns) {
     ms += elapsed_ms(start);
     manifest = (*merged)[0];
   }
-  std::printf("  merged %.0f MB at %.0f MB/s\n", static_cast<double>(bytes) / 1e6,
-              static_cast<double>(bytes) / 1e3 / ms);
+  std::printf("  merged %.0f MB at %.0f MB/s\n", static_cast<double>(bytes) / 1e6, static_cast<double>(bytes) / 1e3 / ms);
   const auto start = std::chrono::steady_clock::now();
   int reads = 0;
   for (int64_t offset = 0; offset < end; ++reads) {

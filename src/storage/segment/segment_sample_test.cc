@@ -27,15 +27,13 @@ class Sample {
  public:
   explicit Sample(const PartitionId& partition) { merge_.partition = partition; }
 
-  void data(int records, size_t value_bytes, CompressionType type = CompressionType::kNone,
-            protocol::BatchOptions options = {}) {
+  void data(int records, size_t value_bytes, CompressionType type = CompressionType::kNone, protocol::BatchOptions options = {}) {
     options.base_offset = end_;
     options.partition_leader_epoch = 3;
     protocol::RecordBatchBuilder builder(options);
     const std::string value(value_bytes, 'v');
     const std::vector<protocol::RecordHeader> headers = {{"header", as_bytes("h")}};
-    for (int i = 0; i < records; ++i)
-      builder.append(1'700'000'000'000 + end_ + i, as_bytes("key"), as_bytes(value), headers);
+    for (int i = 0; i < records; ++i) builder.append(1'700'000'000'000 + end_ + i, as_bytes("key"), as_bytes(value), headers);
     add(builder.finish(), type);
   }
   void marker(bool commit) {
@@ -83,11 +81,10 @@ void write_expected(const std::string& path, const MergePartition& merge) {
   std::ofstream out(path);
   for (const auto& batch : merge.batches) {
     const BatchHeader header = BatchHeader::parse(batch.bytes.data);
-    out << "baseOffset: " << header.base_offset << " lastOffset: " << header.last_offset()
-        << " count: " << header.record_count << " producerId: " << header.producer_id
-        << " isTransactional: " << (header.transactional() ? "true" : "false")
-        << " isControl: " << (header.control() ? "true" : "false") << " size: " << header.size()
-        << " crc: " << header.crc << " isvalid: true\n";
+    out << "baseOffset: " << header.base_offset << " lastOffset: " << header.last_offset() << " count: " << header.record_count
+        << " producerId: " << header.producer_id << " isTransactional: " << (header.transactional() ? "true" : "false")
+        << " isControl: " << (header.control() ? "true" : "false") << " size: " << header.size() << " crc: " << header.crc
+        << " isvalid: true\n";
   }
 }
 
@@ -99,14 +96,11 @@ TEST(SegmentSampleTest, EveryKindOfBatchIsStoredAsItCame) {
 
   Sample sample(partition_id(1));
   sample.data(3, 100);
-  for (const auto type :
-       {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd})
+  for (const auto type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd})
     sample.data(200, 500, type);
-  sample.data(2, 10, CompressionType::kNone,
-              {.producer_id = 7, .producer_epoch = 1, .base_sequence = 0, .transactional = true});
+  sample.data(2, 10, CompressionType::kNone, {.producer_id = 7, .producer_epoch = 1, .base_sequence = 0, .transactional = true});
   sample.marker(true);
-  sample.data(2, 10, CompressionType::kNone,
-              {.producer_id = 7, .producer_epoch = 1, .base_sequence = 2, .transactional = true});
+  sample.data(2, 10, CompressionType::kNone, {.producer_id = 7, .producer_epoch = 1, .base_sequence = 2, .transactional = true});
   sample.marker(false);
   sample.compacted();
   sample.data(4, 10, CompressionType::kNone, {.log_append_time = true});
@@ -139,11 +133,10 @@ TEST(SegmentSampleTest, EveryKindOfBatchIsStoredAsItCame) {
   ASSERT_GT(manifests[0].segments.size(), 1u);
   uint64_t batches = 0;
   for (const SegmentInfo& segment : manifests[0].segments) {
-    const std::string path = folder + "/" + partition_folder_name(manifests[0].partition) + "/" +
-                             segment_file_name(segment.base_offset);
+    const std::string path =
+        folder + "/" + partition_folder_name(manifests[0].partition) + "/" + segment_file_name(segment.base_offset);
     std::string damage;
-    auto summary =
-        dump_segment_file(files, path, {.verify_only = true}, [&](std::string_view line) { damage += line; });
+    auto summary = dump_segment_file(files, path, {.verify_only = true}, [&](std::string_view line) { damage += line; });
     ASSERT_TRUE(summary) << summary.error().message;
     EXPECT_FALSE(summary->damaged()) << damage;
     EXPECT_EQ(summary->valid_bytes, segment.length);

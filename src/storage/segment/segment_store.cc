@@ -6,29 +6,21 @@
 namespace weir::storage {
 
 namespace {
-std::unexpected<Error> no_compaction() {
-  return fail(ErrorCode::kUnsupported, "this segment store cannot rewrite segments");
-}
-std::unexpected<Error> one_directory() {
-  return fail(ErrorCode::kUnsupported, "this segment store has one directory");
-}
+std::unexpected<Error> no_compaction() { return fail(ErrorCode::kUnsupported, "this segment store cannot rewrite segments"); }
+std::unexpected<Error> one_directory() { return fail(ErrorCode::kUnsupported, "this segment store has one directory"); }
 }  // namespace
 
-Result<uint32_t> SegmentStore::begin_rewrite(const PartitionId&) {
-  return no_compaction();
-}
+Result<uint32_t> SegmentStore::begin_rewrite(const PartitionId&) { return no_compaction(); }
 
 Result<std::unique_ptr<runtime::File>> SegmentStore::open_segment(const PartitionId&, const SegmentInfo&) {
   return no_compaction();
 }
 
-Result<std::unique_ptr<RewrittenSegment>> SegmentStore::create_segment(const PartitionId&, int64_t,
-                                                                       uint32_t) {
+Result<std::unique_ptr<RewrittenSegment>> SegmentStore::create_segment(const PartitionId&, int64_t, uint32_t) {
   return no_compaction();
 }
 
-void SegmentStore::replace(SegmentReplacement, runtime::Executor& reply_to,
-                           Function<void(Result<PartitionManifest>)> done) {
+void SegmentStore::replace(SegmentReplacement, runtime::Executor& reply_to, Function<void(Result<PartitionManifest>)> done) {
   reply_to.post([done = std::move(done)]() mutable { done(no_compaction()); });
 }
 
@@ -39,8 +31,7 @@ void SegmentStore::set_directory(const PartitionId&, uint32_t, runtime::Executor
   reply_to.post([done = std::move(done)]() mutable { done(one_directory()); });
 }
 
-Result<std::unique_ptr<SegmentCopy>> SegmentStore::copy_segment(const PartitionId&, const SegmentInfo&, uint32_t,
-                                                                uint32_t) {
+Result<std::unique_ptr<SegmentCopy>> SegmentStore::copy_segment(const PartitionId&, const SegmentInfo&, uint32_t, uint32_t) {
   return one_directory();
 }
 

@@ -38,8 +38,8 @@ struct SegmentInfo {
   // Whether its timestamps are those of its records. Earlier versions and Kafka's folders took them from batch headers, which
   // producers get wrong: until somebody looked at the records (log/segment_time_check.h), nothing goes or is hidden for them.
   bool times_known = false;
-  // Without times_known: somebody looked, and largest_timestamp() is no less than the times of the records. But headers still lie,
-  // for there was no room to write them anew, or some of it cannot be read.
+  // Without times_known: somebody looked, and largest_timestamp() is no less than the times of the records. But headers still
+  // lie, for there was no room to write them anew, or some of it cannot be read.
   bool age_known = false;
 
   bool has_age() const { return times_known || age_known; }
@@ -69,8 +69,7 @@ struct MergePartition {
     BatchFacts facts;
     Slice bytes;
   };
-  std::vector<Batch>
-      batches;  // contiguous from the manifest's end_offset; may be empty (manifest change only)
+  std::vector<Batch> batches;      // contiguous from the manifest's end_offset; may be empty (manifest change only)
   int64_t log_start_offset = 0;    // new log start (never goes back); segments wholly below it are dropped
   std::vector<EpochStart> epochs;  // complete history as of the new floor
   // Producers that wrote in `batches`, as of the new floor except that `batches` of an entry may be just
@@ -175,8 +174,8 @@ class SegmentStore : public WalFileRegister {
 
   // Finds and brings into the page cache whole batches from the one that contains `offset` on, within `limit`; stays within one
   // segment. `manifest` is the caller's current one (copied as needed).
-  virtual void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit,
-                    runtime::Executor& reply_to, Function<void(Result<SegmentRead>)> done) = 0;
+  virtual void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
+                    Function<void(Result<SegmentRead>)> done) = 0;
 
   // First record with timestamp >= `timestamp` in the segments of `manifest`, which need not be all (batches of compressed topics
   // are decompressed); kLargestTimestamp asks for the first one with the largest.
@@ -192,10 +191,9 @@ class SegmentStore : public WalFileRegister {
   // reads segments, writes new ones, then has them take the old ones' place in one transaction. These three
   // block and may be called on any thread of the pool.
   virtual Result<uint32_t> begin_rewrite(const PartitionId& partition);
-  virtual Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition,
-                                                              const SegmentInfo& segment);
-  virtual Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition,
-                                                                   int64_t base_offset, uint32_t generation);
+  virtual Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition, const SegmentInfo& segment);
+  virtual Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition, int64_t base_offset,
+                                                                   uint32_t generation);
   // Groups whose sources are gone meanwhile (log start, dropped partition) are left out and their outputs
   // removed. Answers the new manifest, kNotFound if the partition is gone. In order with merges. Called by
   // the owning shard only.
@@ -217,9 +215,7 @@ class SegmentStore : public WalFileRegister {
 
   // Background work that waits for time to pass, such as removing the folders of dropped partitions. Call it
   // every few seconds from one place.
-  virtual void maintain(runtime::Executor& reply_to, Function<void()> done) {
-    reply_to.post(std::move(done));
-  }
+  virtual void maintain(runtime::Executor& reply_to, Function<void()> done) { reply_to.post(std::move(done)); }
 
   // WAL sessions (see docs/formats/wal.md): rows (shard, incarnation, first chunk, last chunk once sealed).
   struct WalSession {
@@ -237,11 +233,10 @@ class SegmentStore : public WalFileRegister {
   };
   // Blocking, as all about the write-ahead log is.
   virtual Result<std::vector<WalSession>> wal_sessions() = 0;
-  virtual Result<std::vector<WalFile>> wal_files() = 0;  // those noted
+  virtual Result<std::vector<WalFile>> wal_files() = 0;                           // those noted
   virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // replaces all rows durably
   // Replaces the rows of sessions and of files in one transaction.
-  virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions,
-                                                  const std::vector<WalFile>& files) = 0;
+  virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) = 0;
 
  protected:
   LogDirectories directories_;

@@ -61,8 +61,7 @@ TEST_F(SegmentThreadsTest, ReadsRunBesideMerges) {
   reading.open_files = 3;
   reading.index_bytes = 2000;
   reading.spacing = {.entry_bytes = 4000, .write_bytes = 20'000};
-  auto opened =
-      LocalSegmentStore::open(files_, pool_, clock_, {.log_dir = folder_.path(), .reading = reading});
+  auto opened = LocalSegmentStore::open(files_, pool_, clock_, {.log_dir = folder_.path(), .reading = reading});
   ASSERT_TRUE(opened) << opened.error().message;
   LocalSegmentStore& store = **opened;
   ASSERT_TRUE(store.load());
@@ -94,9 +93,8 @@ TEST_F(SegmentThreadsTest, ReadsRunBesideMerges) {
     std::vector<MergePartition> cycle;
     for (int i = 0; i < kPartitions; ++i) {
       auto& end = ends[static_cast<size_t>(i)];
-      cycle.push_back(
-          make_merge(partition_id(1, i), end, 5,
-                     {.records = 4, .value_bytes = round % 4 == 0 ? 6000u : 100u, .timestamp = 1000 + end}));
+      cycle.push_back(make_merge(partition_id(1, i), end, 5,
+                                 {.records = 4, .value_bytes = round % 4 == 0 ? 6000u : 100u, .timestamp = 1000 + end}));
       cycle.back().segment_bytes = 300'000;
     }
     bool merged = false;
@@ -133,10 +131,8 @@ TEST_F(SegmentThreadsTest, MetadataFromManyThreads) {
     threads.emplace_back([&, t] {
       for (int i = 0; i < kEach; ++i) {
         MetaTransaction put;
-        put.operations.push_back(
-            {MetaOperation::Kind::kPut, std::to_string(t) + "/" + std::to_string(i), "v"});
-        store.transact(std::move(put), inbox_,
-                       [&](Result<MetaOutcome> outcome) { done += outcome && outcome->succeeded; });
+        put.operations.push_back({MetaOperation::Kind::kPut, std::to_string(t) + "/" + std::to_string(i), "v"});
+        store.transact(std::move(put), inbox_, [&](Result<MetaOutcome> outcome) { done += outcome && outcome->succeeded; });
         if (i % 10 == 0) {
           EXPECT_TRUE(store.range_blocking(std::to_string(t)));
         }

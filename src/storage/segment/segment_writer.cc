@@ -88,8 +88,7 @@ void SegmentWriter::start() {
 }
 
 Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::string& folder, const std::string& name,
-                                      uint64_t position, bool create,
-                                      std::span<const MergePartition::Batch> batches) {
+                                      uint64_t position, bool create, std::span<const MergePartition::Batch> batches) {
   WEIR_CHECK(!run_);
   const std::string folder_path = log_dir + "/" + folder;
   const std::string path = folder_path + "/" + name;
@@ -106,8 +105,7 @@ Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::str
     auto size = (*file)->size();
     if (!size) return std::unexpected(std::move(size.error()));
     if (*size < position) {
-      return fail(ErrorCode::kCorrupt,
-                  fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
+      return fail(ErrorCode::kCorrupt, fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
     }
     // Left by a merge that did not commit.
     if (*size > position) {
@@ -151,8 +149,7 @@ Result<void> SegmentWriter::write_direct(Run& run, uint64_t bytes_max) {
   const uint64_t stop = run.left - std::min(run.left, std::max<uint64_t>(bytes_max, kBufferAlignment));
   while (run.left > stop && run.left >= kBufferAlignment) {
     const uint64_t wanted = std::max<uint64_t>(run.left - stop, kBufferAlignment);
-    const auto chunk =
-        static_cast<size_t>(align_down(std::min<uint64_t>(wanted, kStagingBytes), kBufferAlignment));
+    const auto chunk = static_cast<size_t>(align_down(std::min<uint64_t>(wanted, kStagingBytes), kBufferAlignment));
     run.reader.copy(staging_.data(), chunk);
     if (auto done = run.direct->write_at(run.position, Bytes(staging_.data(), chunk)); !done) return done;
     run.position += chunk;
@@ -201,9 +198,7 @@ void SegmentWriter::undo() {
       auto size = (*file)->size();
       if (size && *size > touched.valid_length) done = (*file)->truncate(touched.valid_length);
     }
-    if (!done)
-      log_debug("storage", "could not take back a failed merge of {}: {}", touched.path,
-                done.error().message);
+    if (!done) log_debug("storage", "could not take back a failed merge of {}: {}", touched.path, done.error().message);
   }
   start();
 }

@@ -17,11 +17,9 @@ inline std::optional<BatchHeader> parse_stored_header(Bytes bytes) {
   if (bytes.size() < BatchHeader::kSize) return std::nullopt;
   const BatchHeader header = BatchHeader::parse(bytes.data());
   if (header.magic != BatchHeader::kMagic) return std::nullopt;
-  if (header.batch_length < static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd))
-    return std::nullopt;
+  if (header.batch_length < static_cast<int32_t>(BatchHeader::kSize - BatchHeader::kLengthEnd)) return std::nullopt;
   if (header.base_offset < 0 || header.last_offset_delta < 0) return std::nullopt;
-  if (header.base_offset > std::numeric_limits<int64_t>::max() - 1 - header.last_offset_delta)
-    return std::nullopt;
+  if (header.base_offset > std::numeric_limits<int64_t>::max() - 1 - header.last_offset_delta) return std::nullopt;
   return header;
 }
 

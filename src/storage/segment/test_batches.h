@@ -26,8 +26,7 @@ struct BatchShape {
 };
 
 inline MergePartition::Batch make_batch(const PartitionId& partition, const BatchShape& shape) {
-  protocol::RecordBatchBuilder builder(
-      {.base_offset = shape.base_offset, .partition_leader_epoch = shape.leader_epoch});
+  protocol::RecordBatchBuilder builder({.base_offset = shape.base_offset, .partition_leader_epoch = shape.leader_epoch});
   const std::vector<uint8_t> value(shape.value_bytes, shape.fill);
   for (int i = 0; i < shape.records; ++i) builder.append(shape.timestamp + i, std::nullopt, Bytes(value));
   const Bytes bytes = builder.finish();
@@ -44,8 +43,7 @@ inline MergePartition::Batch make_batch(const PartitionId& partition, const Batc
 }
 
 // `count` batches from `offset` on; advances offset.
-inline MergePartition make_merge(const PartitionId& partition, int64_t& offset, int count,
-                                 BatchShape shape = {}) {
+inline MergePartition make_merge(const PartitionId& partition, int64_t& offset, int count, BatchShape shape = {}) {
   MergePartition merge;
   merge.partition = partition;
   merge.epochs = {{0, 0}};
@@ -60,8 +58,7 @@ inline MergePartition make_merge(const PartitionId& partition, int64_t& offset, 
 
 inline std::vector<uint8_t> bytes_of(const std::vector<MergePartition::Batch>& batches) {
   std::vector<uint8_t> all;
-  for (const auto& batch : batches)
-    all.insert(all.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
+  for (const auto& batch : batches) all.insert(all.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
   return all;
 }
 

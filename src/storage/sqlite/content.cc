@@ -93,8 +93,8 @@ std::string name_of(sqlite3* handle, const std::string& table, sqlite3_stmt* row
   std::string name;
   for (int i = 0; i < sqlite3_column_count(row); ++i) {
     int of_key = 0;
-    sqlite3_table_column_metadata(handle, "main", table.c_str(), sqlite3_column_name(row, i), nullptr, nullptr, nullptr,
-                                  &of_key, nullptr);
+    sqlite3_table_column_metadata(handle, "main", table.c_str(), sqlite3_column_name(row, i), nullptr, nullptr, nullptr, &of_key,
+                                  nullptr);
     if (of_key == 0) continue;
     name += fmt::format("{}{} {}", name.empty() ? "" : ", ", sqlite3_column_name(row, i), readable(row, i));
   }
@@ -145,9 +145,7 @@ DatabaseContent::DatabaseContent(sqlite3* handle, std::string path) : handle_(ha
   sqlite3_preupdate_hook(handle_, ContentCalls::changes, this);
 }
 
-DatabaseContent::~DatabaseContent() {
-  sqlite3_preupdate_hook(handle_, nullptr, nullptr);
-}
+DatabaseContent::~DatabaseContent() { sqlite3_preupdate_hook(handle_, nullptr, nullptr); }
 
 Result<void> DatabaseContent::check(ContentDamage* damage) {
   auto found = read_all(damage);
@@ -157,8 +155,9 @@ Result<void> DatabaseContent::check(ContentDamage* damage) {
   if (!kept_) return {};
   committed_ = current_ = found->stored;
   if (found->sum == found->stored.sum) return {};
-  auto error = damaged("its rows are not those that were committed last: some are missing, or of another time. Were the file and "
-                       "its -wal copied at different times?");
+  auto error = damaged(
+      "its rows are not those that were committed last: some are missing, or of another time. Were the file and "
+      "its -wal copied at different times?");
   if (!damage) return error;
   if (damage->rows.empty()) damage->whole = error.error().message;
   committed_.sum = current_.sum = found->sum;
@@ -210,7 +209,8 @@ Result<void> DatabaseContent::read_table(const std::string& table, Found& found,
     Hash hash = hash_of(table);
     for (int i = 0; i < count; ++i) {
       if (i == count - 1 && hashed && static_cast<uint64_t>(sqlite3_column_int64(prepared, i)) != hash.value()) {
-        auto error = damaged(fmt::format("a row of table {} ({}) is not as it was written", table, name_of(handle_, table, prepared)));
+        auto error =
+            damaged(fmt::format("a row of table {} ({}) is not as it was written", table, name_of(handle_, table, prepared)));
         if (!damage || table == kContentTable) return error;
         damage->rows.push_back({table, sqlite3_column_int64(prepared, 0), error.error().message});
       }
@@ -280,9 +280,10 @@ std::unexpected<Error> DatabaseContent::damaged(const std::string& what) const {
 }
 
 std::string database_remedy(const std::string& path) {
-  return fmt::format("Nothing was changed. Bring back {} and {}-wal as they were when the broker last ran. An older copy of "
-                     "them alone will not do: if there is none but that, bring back the whole folder from one copy",
-                     path, path);
+  return fmt::format(
+      "Nothing was changed. Bring back {} and {}-wal as they were when the broker last ran. An older copy of "
+      "them alone will not do: if there is none but that, bring back the whole folder from one copy",
+      path, path);
 }
 
 }  // namespace weir::storage

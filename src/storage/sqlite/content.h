@@ -48,8 +48,8 @@ class DatabaseContent {
   // In the transaction that made or upgraded the tables: takes what they hold as right.
   Result<void> keep();
 
-  int64_t revision() const { return committed_.revision; }  // 0 if it is not kept
-  int64_t noted() const { return committed_.noted; }        // of the other database
+  int64_t revision() const { return committed_.revision; }         // 0 if it is not kept
+  int64_t noted() const { return committed_.noted; }               // of the other database
   void set_noted(int64_t revision) { current_.noted = revision; }  // in a transaction
   // In a transaction that ends what was found damaged: what is there counts from its commit on, under this revision at least.
   void mend(int64_t revision);

@@ -20,13 +20,9 @@ std::string folder_of(const std::string& path) {
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
 
-std::string log_of(const std::string& path) {
-  return path + "-wal";
-}
+std::string log_of(const std::string& path) { return path + "-wal"; }
 
-std::string mark_of(const std::string& path) {
-  return path + "-wal-in-use";
-}
+std::string mark_of(const std::string& path) { return path + "-wal-in-use"; }
 
 struct Meaning {
   ErrorCode kind;
@@ -35,7 +31,8 @@ struct Meaning {
 
 Meaning meaning_of(int code) {
   switch (code & 0xff) {
-    case SQLITE_FULL: return {ErrorCode::kNoSpace, "The disk is full: make room"};
+    case SQLITE_FULL:
+      return {ErrorCode::kNoSpace, "The disk is full: make room"};
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_ERROR:  // our statements are right: a schema or a format that is not
@@ -44,9 +41,12 @@ Meaning meaning_of(int code) {
     case SQLITE_READONLY:
     case SQLITE_PERM:
       return {ErrorCode::kIo, "Check that this user may read and write the file and its folder"};
-    case SQLITE_NOMEM: return {ErrorCode::kIo, "There is too little memory"};
-    case SQLITE_IOERR: return {ErrorCode::kIo, "Check the disk"};
-    default: return {ErrorCode::kIo, "Check the disk, and weir log verify"};
+    case SQLITE_NOMEM:
+      return {ErrorCode::kIo, "There is too little memory"};
+    case SQLITE_IOERR:
+      return {ErrorCode::kIo, "Check the disk"};
+    default:
+      return {ErrorCode::kIo, "Check the disk, and weir log verify"};
   }
 }
 
@@ -62,15 +62,14 @@ Result<void> check_header(runtime::FileSystem& files, const std::string& path) {
   // SQLite has switched the write-ahead log off.
   const bool versions = header[18] == header[19] && (header[18] == 1 || header[18] == 2);
   if (*got == sizeof header && versions && as_string(Bytes(header).first(kMagic.size())) == kMagic) return {};
-  return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it does not begin as a database does. {}", path,
-                                               database_remedy(path)));
+  return fail(ErrorCode::kCorrupt,
+              fmt::format("{} is damaged: it does not begin as a database does. {}", path, database_remedy(path)));
 }
 
 }  // namespace
 
 Statement::Statement(Statement&& other) noexcept
-    : database_(std::exchange(other.database_, nullptr)),
-      statement_(std::exchange(other.statement_, nullptr)) {}
+    : database_(std::exchange(other.database_, nullptr)), statement_(std::exchange(other.statement_, nullptr)) {}
 
 Statement& Statement::operator=(Statement&& other) noexcept {
   std::swap(database_, other.database_);
@@ -78,9 +77,7 @@ Statement& Statement::operator=(Statement&& other) noexcept {
   return *this;
 }
 
-Statement::~Statement() {
-  sqlite3_finalize(statement_);
-}
+Statement::~Statement() { sqlite3_finalize(statement_); }
 
 Statement& Statement::bind(int parameter, int64_t value) {
   WEIR_CHECK(sqlite3_bind_int64(statement_, parameter, value) == SQLITE_OK);
@@ -103,9 +100,7 @@ Result<bool> Statement::step() {
   return failure;
 }
 
-void Statement::reset() {
-  sqlite3_reset(statement_);
-}
+void Statement::reset() { sqlite3_reset(statement_); }
 
 Result<void> Statement::run() {
   auto row = step();
@@ -114,13 +109,9 @@ Result<void> Statement::run() {
   return {};
 }
 
-int Statement::columns() const {
-  return sqlite3_column_count(statement_);
-}
+int Statement::columns() const { return sqlite3_column_count(statement_); }
 
-int64_t Statement::integer(int column) const {
-  return sqlite3_column_int64(statement_, column);
-}
+int64_t Statement::integer(int column) const { return sqlite3_column_int64(statement_, column); }
 
 Bytes Statement::blob(int column) const {
   const auto* data = static_cast<const uint8_t*>(sqlite3_column_blob(statement_, column));
@@ -128,15 +119,14 @@ Bytes Statement::blob(int column) const {
   return {data, data ? static_cast<size_t>(size) : 0};
 }
 
-Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, const std::string& path,
-                                                 Options options) {
+Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, const std::string& path, Options options) {
   auto exists = files.exists(path);
   if (!exists) return std::unexpected(std::move(exists.error()));
   auto marked = files.exists(mark_of(path));
   if (!marked) return std::unexpected(std::move(marked.error()));
   if (*marked && !*exists) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, though {} was in use when the process ended. {}", path, log_of(path),
-                                                 database_remedy(path)));
+    return fail(ErrorCode::kCorrupt, fmt::format("{} is gone, though {} was in use when the process ended. {}", path,
+                                                 log_of(path), database_remedy(path)));
   }
   if (!*exists) {
     if (auto done = create(files, path, options); !done) return std::unexpected(std::move(done.error()));
@@ -194,17 +184,15 @@ Result<void> Database::create(runtime::FileSystem& files, const std::string& pat
   return files.sync_directory(folder);
 }
 
-Result<std::unique_ptr<Database>> Database::connect(runtime::FileSystem& files, const std::string& path,
-                                                    const Options& options, const char* synchronous,
-                                                    bool keep_log) {
+Result<std::unique_ptr<Database>> Database::connect(runtime::FileSystem& files, const std::string& path, const Options& options,
+                                                    const char* synchronous, bool keep_log) {
   std::unique_ptr<Database> database(new Database(files, path));
   database->vfs_ = std::make_unique<FileSystemVfs>(files, options.clock, keep_log);
   const int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX;
   const int code = sqlite3_open_v2(path.c_str(), &database->handle_, flags, database->vfs_->name());
   if (code != SQLITE_OK) return database->error(code, "open");
   database->content_ = std::make_unique<DatabaseContent>(database->handle_, path);
-  if (auto done = database->configure(options, synchronous); !done)
-    return std::unexpected(std::move(done.error()));
+  if (auto done = database->configure(options, synchronous); !done) return std::unexpected(std::move(done.error()));
   return database;
 }
 
@@ -241,8 +229,8 @@ std::unexpected<Error> Database::error(int code, std::string_view what) {
   Error cause = vfs_->last_error();
   vfs_->clear_error();
   const auto [kind, remedy] = meaning_of(code);
-  std::string message = fmt::format("{}: {} (SQLite {}: {})", path_,
-                                    handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code), code, what);
+  std::string message =
+      fmt::format("{}: {} (SQLite {}: {})", path_, handle_ ? sqlite3_errmsg(handle_) : sqlite3_errstr(code), code, what);
   if (!cause.message.empty()) message += ": " + cause.message;
   return fail(kind, message + ". " + (remedy ? remedy : database_remedy(path_)), cause.os_errno);
 }
@@ -255,8 +243,8 @@ Result<void> Database::execute(const char* sql) {
 
 Result<Statement> Database::prepare(std::string_view sql) {
   sqlite3_stmt* statement = nullptr;
-  const int code = sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()),
-                                      SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
+  const int code =
+      sqlite3_prepare_v3(handle_, sql.data(), static_cast<int>(sql.size()), SQLITE_PREPARE_PERSISTENT, &statement, nullptr);
   if (code != SQLITE_OK) return error(code, sql);
   return Statement(this, statement);
 }
@@ -362,8 +350,6 @@ Result<void> Database::resolve() {
   return {};
 }
 
-int64_t Database::changes() const {
-  return sqlite3_changes64(handle_);
-}
+int64_t Database::changes() const { return sqlite3_changes64(handle_); }
 
 }  // namespace weir::storage

@@ -69,14 +69,13 @@ class Database {
   struct Options {
     size_t cache_bytes = 1 << 20;
     const runtime::Clock* clock = nullptr;
-    const char* schema = "";  // run once, in a database that does not exist yet
+    const char* schema = "";          // run once, in a database that does not exist yet
     ContentDamage* damage = nullptr;  // gets rows that are wrong, which are refused else
   };
 
   // Creates the database with its schema if the file is missing (its folder exists): it appears complete or
   // not at all. kCorrupt if what it holds is not what was committed, as far as it can know that by itself.
-  static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path,
-                                                Options options);
+  static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path, Options options);
   ~Database();
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
@@ -117,8 +116,8 @@ class Database {
   friend class Statement;
   Database(runtime::FileSystem& files, const std::string& path) : files_(files), path_(path) {}
   static Result<void> create(runtime::FileSystem& files, const std::string& path, const Options& options);
-  static Result<std::unique_ptr<Database>> connect(runtime::FileSystem& files, const std::string& path,
-                                                   const Options& options, const char* synchronous, bool keep_log);
+  static Result<std::unique_ptr<Database>> connect(runtime::FileSystem& files, const std::string& path, const Options& options,
+                                                   const char* synchronous, bool keep_log);
   Result<void> configure(const Options& options, const char* synchronous);
   std::unexpected<Error> error(int code, std::string_view what);
   Result<void> write_log_again();

@@ -32,9 +32,7 @@ struct OpenFile {
   bool is_log() const;
 };
 
-bool OpenFile::is_log() const {
-  return reserve == kLogReserve;
-}
+bool OpenFile::is_log() const { return reserve == kLogReserve; }
 
 // What SQLite allocates and hands back: its base and our pointer.
 struct Handle {
@@ -48,9 +46,7 @@ std::string directory_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-OpenFile& opened(sqlite3_file* file) {
-  return *reinterpret_cast<Handle*>(file)->open;
-}
+OpenFile& opened(sqlite3_file* file) { return *reinterpret_cast<Handle*>(file)->open; }
 
 }  // namespace
 
@@ -280,8 +276,6 @@ FileSystemVfs::FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* c
   WEIR_CHECK(sqlite3_vfs_register(vfs_.get(), 0) == SQLITE_OK);
 }
 
-FileSystemVfs::~FileSystemVfs() {
-  sqlite3_vfs_unregister(vfs_.get());
-}
+FileSystemVfs::~FileSystemVfs() { sqlite3_vfs_unregister(vfs_.get()); }
 
 }  // namespace weir::storage

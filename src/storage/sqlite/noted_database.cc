@@ -44,8 +44,8 @@ Result<int64_t> NotedDatabase::read_format(const char* select, int64_t newest, i
     return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path, format, newest));
   }
   if (format < 1 || (format <= last_unchecked) == database_->content_kept()) {
-    return fail(ErrorCode::kCorrupt, fmt::format("{} is damaged: it is not of the format {} that it names. {}", path, format,
-                                                 database_remedy(path)));
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{} is damaged: it is not of the format {} that it names. {}", path, format, database_remedy(path)));
   }
   return format;
 }

@@ -9,9 +9,9 @@
 namespace weir::storage {
 namespace {
 
-constexpr uint64_t kFileMagic = 0x57454952'57414C0A;  // "WEIRWAL\n"
-constexpr uint32_t kChunkMagic = 0x57414C43;          // "WALC"
-constexpr uint32_t kFooterMagic = 0x57414C47;         // "WALG"
+constexpr uint64_t kFileMagic = 0x57454952'57414C0A;     // "WEIRWAL\n"
+constexpr uint32_t kChunkMagic = 0x57414C43;             // "WALC"
+constexpr uint32_t kFooterMagic = 0x57414C47;            // "WALG"
 constexpr uint32_t kFooterMagicOfVersion1 = 0x57414C46;  // "WALF"
 constexpr uint32_t kFlagRecycled = 1;
 constexpr size_t kFileHeaderCrcAt = 60;
@@ -81,9 +81,9 @@ std::optional<ChunkHeader> decode_chunk_header(Bytes bytes) {
   header.footer_offset = load_be<uint32_t>(p + 48);
   header.footer_length = load_be<uint32_t>(p + 52);
   header.footer_crc = load_be<uint32_t>(p + 56);
-  const bool consistent = header.number != 0 && header.block != 0 && header.length != 0 &&
-                          header.length % kWalBlock == 0 && header.footer_offset >= kChunkHeaderBytes &&
-                          header.footer_offset % 8 == 0 && header.footer_length >= footer_bytes(1, header.entry_bytes()) &&
+  const bool consistent = header.number != 0 && header.block != 0 && header.length != 0 && header.length % kWalBlock == 0 &&
+                          header.footer_offset >= kChunkHeaderBytes && header.footer_offset % 8 == 0 &&
+                          header.footer_length >= footer_bytes(1, header.entry_bytes()) &&
                           uint64_t{header.footer_offset} + header.footer_length <= header.length &&
                           header.footer_length == footer_bytes(header.batch_count(), header.entry_bytes());
   if (!consistent) return std::nullopt;
@@ -95,8 +95,7 @@ bool resembles_chunk_header(Bytes bytes, const WalFileIdentity& file) {
   if (bytes.size() < kChunkHeaderBytes) return false;
   const uint8_t* p = bytes.data();
   const int matches = (load_be<uint32_t>(p) == kChunkMagic) + (load_be<uint64_t>(p + 8) == file.incarnation) +
-                      (load_be<uint64_t>(p + 16) == file.generation) +
-                      (load_be<uint64_t>(p + 24) == file.salt);
+                      (load_be<uint64_t>(p + 16) == file.generation) + (load_be<uint64_t>(p + 24) == file.salt);
   return matches >= 2 && (load_be<uint32_t>(p) != 0 || load_be<uint64_t>(p + 24) != 0);
 }
 
@@ -149,8 +148,7 @@ FooterEntry decode_footer_entry(const uint8_t* p, size_t bytes) {
 }  // namespace
 
 uint32_t encode_footer_header(uint64_t salt, ChunkNumber number, uint32_t offset, MutableBytes footer) {
-  WEIR_CHECK(footer.size() >= kFooterHeaderBytes &&
-             (footer.size() - kFooterHeaderBytes) % kFooterEntryBytes == 0);
+  WEIR_CHECK(footer.size() >= kFooterHeaderBytes && (footer.size() - kFooterHeaderBytes) % kFooterEntryBytes == 0);
   uint8_t* p = footer.data();
   store_be(p, kFooterMagic);
   store_be(p + 8, salt);
@@ -181,8 +179,8 @@ std::optional<ChunkFooter> decode_footer(Bytes bytes) {
     footer.entries.push_back(decode_footer_entry(p + footer_bytes(i, entry_bytes), entry_bytes));
     // Offsets are added up from here on.
     const BatchFacts& facts = footer.entries.back().facts;
-    const bool possible = facts.base_offset >= 0 && facts.last_offset_delta >= 0 &&
-                          facts.base_offset <= INT64_MAX - 1 - facts.last_offset_delta;
+    const bool possible =
+        facts.base_offset >= 0 && facts.last_offset_delta >= 0 && facts.base_offset <= INT64_MAX - 1 - facts.last_offset_delta;
     if (!possible) return std::nullopt;
   }
   return footer;
@@ -192,8 +190,8 @@ bool batch_matches(const FooterEntry& entry, Bytes batch) {
   const uint8_t* p = batch.data();
   if (batch.size() != entry.facts.size || batch.size() < kRecordBatchHeaderBytes) return false;
   return load_be<int64_t>(p) == entry.facts.base_offset && load_be<uint32_t>(p + 8) == batch.size() - 12 &&
-         load_be<int32_t>(p + 12) == entry.facts.leader_epoch && p[16] == 2 &&
-         load_be<uint32_t>(p + 17) == entry.crc && crc32c(batch.subspan(kRecordBatchCrcStart)) == entry.crc;
+         load_be<int32_t>(p + 12) == entry.facts.leader_epoch && p[16] == 2 && load_be<uint32_t>(p + 17) == entry.crc &&
+         crc32c(batch.subspan(kRecordBatchCrcStart)) == entry.crc;
 }
 
 std::string wal_file_name(uint64_t generation, WalFileKind kind) {
@@ -217,8 +215,7 @@ std::optional<WalFileName> parse_wal_file_name(std::string_view name) {
   WalFileName parsed;
   const auto [end, error] = std::from_chars(name.data(), name.data() + 16, parsed.generation, 16);
   if (error != std::errc() || end != name.data() + 16) return std::nullopt;
-  for (const WalFileKind kind : {WalFileKind::kLog, WalFileKind::kPreparing, WalFileKind::kSpare,
-                                WalFileKind::kGivenUp}) {
+  for (const WalFileKind kind : {WalFileKind::kLog, WalFileKind::kPreparing, WalFileKind::kSpare, WalFileKind::kGivenUp}) {
     parsed.kind = kind;
     if (name == wal_file_name(parsed.generation, kind)) return parsed;
   }

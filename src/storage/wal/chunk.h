@@ -22,8 +22,8 @@ inline constexpr size_t kChunkHeaderBytes = 64;
 inline constexpr size_t kFooterHeaderBytes = 32;
 inline constexpr size_t kFooterEntryBytes = 88;
 inline constexpr size_t kFooterEntryBytesOfVersion1 = 80;  // without the time of the append
-inline constexpr size_t kRecordBatchHeaderBytes = 61;  // smallest record batch: no records
-inline constexpr size_t kRecordBatchCrcStart = 21;     // first byte that a record batch's own checksum covers
+inline constexpr size_t kRecordBatchHeaderBytes = 61;      // smallest record batch: no records
+inline constexpr size_t kRecordBatchCrcStart = 21;         // first byte that a record batch's own checksum covers
 
 // What every chunk of a file repeats, so that nothing else is ever taken for one: neither a stale chunk of a
 // recycled file nor bytes a client sent (it cannot know the salt).
@@ -53,9 +53,8 @@ std::optional<WalFileHeader> decode_file_header(Bytes block);
 struct ChunkHeader {
   WalFileIdentity file;
   ChunkNumber number = 0;
-  uint32_t length = 0;  // of the whole chunk, a multiple of kWalBlock
-  uint32_t block =
-      0;  // of the file where the chunk begins, from 1: a misdirected write is not taken for a chunk
+  uint32_t length = 0;         // of the whole chunk, a multiple of kWalBlock
+  uint32_t block = 0;          // of the file where the chunk begins, from 1: a misdirected write is not taken for a chunk
   uint32_t footer_offset = 0;  // from the chunk's start, a multiple of 8
   uint32_t footer_length = 0;
   uint32_t footer_crc = 0;
@@ -63,9 +62,7 @@ struct ChunkHeader {
   bool operator==(const ChunkHeader&) const = default;
   uint64_t offset() const { return uint64_t{block} * kWalBlock; }
   size_t entry_bytes() const { return version == 1 ? kFooterEntryBytesOfVersion1 : kFooterEntryBytes; }
-  uint32_t batch_count() const {
-    return static_cast<uint32_t>((footer_length - kFooterHeaderBytes) / entry_bytes());
-  }
+  uint32_t batch_count() const { return static_cast<uint32_t>((footer_length - kFooterHeaderBytes) / entry_bytes()); }
 };
 
 void encode_chunk_header(const ChunkHeader& header, uint8_t* out);

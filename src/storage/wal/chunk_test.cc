@@ -22,7 +22,8 @@ std::string hex(Bytes bytes) {
 
 std::vector<uint8_t> unhex(std::string_view text) {
   std::vector<uint8_t> out;
-  for (size_t i = 0; i < text.size(); i += 2) out.push_back(static_cast<uint8_t>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16)));
+  for (size_t i = 0; i < text.size(); i += 2)
+    out.push_back(static_cast<uint8_t>(std::stoi(std::string(text.substr(i, 2)), nullptr, 16)));
   return out;
 }
 
@@ -127,16 +128,16 @@ TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
 
 // What the document showed before chunks told when a batch was appended.
 TEST(ChunkFormat, Version1IsRead) {
-  const std::vector<uint8_t> header =
-      unhex("57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
-            "00001000000000030000009000000070da871cd6b2f05130");
+  const std::vector<uint8_t> header = unhex(
+      "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
+      "00001000000000030000009000000070da871cd6b2f05130");
   const auto read = decode_chunk_header(header);
   ASSERT_TRUE(read);
   EXPECT_EQ(read->batch_count(), 1u);
-  const std::vector<uint8_t> bytes =
-      unhex("57414c46da871cd6a0a1a2a3a4a5a6a7000000000000002a00000090000000010102030405060708"
-            "090a0b0c0d0e0f10000000050000000700000000000003e8000000000000004900000040e641a44b"
-            "0000018bcfe56800ffffffffffffffffffff0000ffffffffffff0000ffffffff");
+  const std::vector<uint8_t> bytes = unhex(
+      "57414c46da871cd6a0a1a2a3a4a5a6a7000000000000002a00000090000000010102030405060708"
+      "090a0b0c0d0e0f10000000050000000700000000000003e8000000000000004900000040e641a44b"
+      "0000018bcfe56800ffffffffffffffffffff0000ffffffffffff0000ffffffff");
   const auto footer = decode_footer(bytes);
   ASSERT_TRUE(footer);
   EXPECT_EQ(footer->bytes, bytes.size());
@@ -210,12 +211,11 @@ TEST(ChunkFormat, RefusesLengthsThatDoNotFit) {
   };
   EXPECT_TRUE(accepted(good));
   for (auto change : std::vector<void (*)(ChunkHeader&)>{
-           [](ChunkHeader& h) { h.length = 0; }, [](ChunkHeader& h) { h.length = 4097; },
-           [](ChunkHeader& h) { h.number = 0; }, [](ChunkHeader& h) { h.block = 0; },
-           [](ChunkHeader& h) { h.footer_length = 121; }, [](ChunkHeader& h) { h.footer_length = 32; },
-           [](ChunkHeader& h) { h.footer_length = 0; }, [](ChunkHeader& h) { h.footer_offset = 4000; },
-           [](ChunkHeader& h) { h.footer_offset = 0xfffffff8; }, [](ChunkHeader& h) { h.footer_offset = 8; },
-           [](ChunkHeader& h) { h.footer_offset = 170; },
+           [](ChunkHeader& h) { h.length = 0; }, [](ChunkHeader& h) { h.length = 4097; }, [](ChunkHeader& h) { h.number = 0; },
+           [](ChunkHeader& h) { h.block = 0; }, [](ChunkHeader& h) { h.footer_length = 121; },
+           [](ChunkHeader& h) { h.footer_length = 32; }, [](ChunkHeader& h) { h.footer_length = 0; },
+           [](ChunkHeader& h) { h.footer_offset = 4000; }, [](ChunkHeader& h) { h.footer_offset = 0xfffffff8; },
+           [](ChunkHeader& h) { h.footer_offset = 8; }, [](ChunkHeader& h) { h.footer_offset = 170; },
            [](ChunkHeader& h) { h.footer_length = 0xfffffff0; }}) {
     ChunkHeader bad = good;
     change(bad);
@@ -231,8 +231,8 @@ TEST(ChunkFormat, FileNames) {
   EXPECT_EQ(wal_file_name(UINT64_MAX, WalFileKind::kSpare), "ffffffffffffffff.spare");
   EXPECT_EQ(parse_wal_file_name("000000000000001f.tmp")->generation, 0x1fu);
   EXPECT_EQ(parse_wal_file_name("000000000000001f.tmp")->kind, WalFileKind::kPreparing);
-  for (const char* bad : {"", "1f.wal", "000000000000001F.wal", "000000000000001f.wal2", "000000000000001f",
-                          "00000000000000-f.wal"}) {
+  for (const char* bad :
+       {"", "1f.wal", "000000000000001F.wal", "000000000000001f.wal2", "000000000000001f", "00000000000000-f.wal"}) {
     EXPECT_FALSE(parse_wal_file_name(bad)) << bad;
   }
 }

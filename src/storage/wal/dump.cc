@@ -27,14 +27,12 @@ class WalDump {
       const Slice block = reader_.read(offset, kWalBlock);
       if (reader_.error()) return std::unexpected(*reader_.error());
       const auto chunk = decode_chunk_header(block.bytes());
-      if (!chunk || chunk->file != header_.identity || chunk->offset() != offset ||
-          chunk->number <= summary_.last_chunk) {
+      if (!chunk || chunk->file != header_.identity || chunk->offset() != offset || chunk->number <= summary_.last_chunk) {
         if (gap == 0) gap = offset;
         offset += kWalBlock;
         continue;
       }
-      if (gap != 0 || (summary_.last_chunk != 0 && chunk->number != summary_.last_chunk + 1))
-        show_gap(*chunk, gap, offset);
+      if (gap != 0 || (summary_.last_chunk != 0 && chunk->number != summary_.last_chunk + 1)) show_gap(*chunk, gap, offset);
       gap = 0;
       show_chunk(*chunk, offset);
       if (reader_.error()) return std::unexpected(*reader_.error());
@@ -51,8 +49,8 @@ class WalDump {
         options_.json
             ? R"({{"type":"file","shard":{},"generation":{},"incarnation":{},"bytes":{},"recycled":{},"durable_before":{}}})"
             : "file: shard {} generation {} incarnation {} bytes {} recycled {} durable before {}";
-    show(form, header_.shard, header_.identity.generation, header_.identity.incarnation, header_.file_bytes,
-         header_.recycled, header_.durable_before);
+    show(form, header_.shard, header_.identity.generation, header_.identity.incarnation, header_.file_bytes, header_.recycled,
+         header_.durable_before);
     summary_.end = kWalBlock;
     if (!summary_.short_file()) return;
     show(options_.json ? R"({{"type":"damage","what":"file cut short","bytes":{},"of":{}}})"
@@ -63,9 +61,8 @@ class WalDump {
   void show_gap(const ChunkHeader& next, uint64_t from, uint64_t to) {
     const uint64_t missing = summary_.last_chunk == 0 ? 1 : next.number - summary_.last_chunk - 1;
     summary_.missing_chunks += missing;
-    const char* form = options_.json
-                           ? R"({{"type":"gap","offset":{},"bytes":{},"chunks":{}}})"
-                           : "DAMAGED at {}: {} bytes are no readable chunk; {} or more chunks are missing";
+    const char* form = options_.json ? R"({{"type":"gap","offset":{},"bytes":{},"chunks":{}}})"
+                                     : "DAMAGED at {}: {} bytes are no readable chunk; {} or more chunks are missing";
     show(form, from == 0 ? to : from, from == 0 ? 0 : to - from, missing);
   }
 
@@ -85,9 +82,8 @@ class WalDump {
     summary_.last_is_damaged = !footer || damaged != 0;
     summary_.damaged_chunks += summary_.last_is_damaged;
     const char* state = !footer ? "footer damaged" : damaged != 0 ? "batches damaged" : "ok";
-    const char* form =
-        options_.json ? R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})"
-                      : "chunk {} at {}: {} bytes, {} batches: {}";
+    const char* form = options_.json ? R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})"
+                                     : "chunk {} at {}: {} bytes, {} batches: {}";
     show(form, chunk.number, offset, chunk.length, chunk.batch_count(), state);
     if (!footer) return;
     for (const FooterEntry& entry : footer->entries) show_batch(entry, intact(entry, bytes.bytes()), offset);
@@ -109,11 +105,9 @@ class WalDump {
             ? R"({{"type":"batch","offset":{},"topic_id":"{}","topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"appended_ms":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
             : "  at {} topic {}{} partition {} offsets {}-{} epoch {} bytes {} time {} appended {} attributes {:#x} "
               "producer {}/{} sequence {} control {} intact {}";
-    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(),
-         name, facts.partition.index,
-         facts.base_offset, facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp,
-         facts.appended_ms, facts.attributes, facts.producer_id, facts.producer_epoch, facts.base_sequence, facts.control_type,
-         good);
+    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(), name, facts.partition.index, facts.base_offset,
+         facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp, facts.appended_ms, facts.attributes,
+         facts.producer_id, facts.producer_epoch, facts.base_sequence, facts.control_type, good);
   }
 
   void show_end() {
@@ -121,8 +115,8 @@ class WalDump {
         options_.json
             ? R"({{"type":"end","offset":{},"chunks":{},"batches":{},"damaged_chunks":{},"damaged_batches":{},"missing_chunks":{}}})"
             : "end at {}: {} chunks, {} batches; damaged: {} chunks, {} batches; missing: {} chunks";
-    show(form, summary_.end, summary_.chunks, summary_.batches, summary_.damaged_chunks,
-         summary_.damaged_batches, summary_.missing_chunks);
+    show(form, summary_.end, summary_.chunks, summary_.batches, summary_.damaged_chunks, summary_.damaged_batches,
+         summary_.missing_chunks);
   }
 
   template <typename... Args>
@@ -139,8 +133,7 @@ class WalDump {
 
 }  // namespace
 
-Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path,
-                                     const WalDumpOptions& options,
+Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path, const WalDumpOptions& options,
                                      Function<void(std::string_view line)> line) {
   auto reader = WalFileReader::open(files, path, false);
   if (!reader) return std::unexpected(reader.error());

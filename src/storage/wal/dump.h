@@ -14,8 +14,8 @@
 namespace weir::storage {
 
 struct WalDumpOptions {
-  bool json = false;    // an object a line
-  bool batches = true;  // a line for every batch, not only for every chunk
+  bool json = false;                                           // an object a line
+  bool batches = true;                                         // a line for every batch, not only for every chunk
   std::function<std::string(const TopicId&)> topic_name = {};  // empty where it is not known
 };
 
@@ -40,8 +40,7 @@ struct WalDumpSummary {
 };
 
 // Calls `line` for every line of the listing. Fails if the file cannot be read or is not a WAL file.
-Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path,
-                                     const WalDumpOptions& options,
+Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::string& path, const WalDumpOptions& options,
                                      Function<void(std::string_view line)> line);
 
 }  // namespace weir::storage

@@ -6,8 +6,7 @@
 
 namespace weir::storage {
 
-Result<std::unique_ptr<WalFileReader>> WalFileReader::open(runtime::FileSystem& files,
-                                                           const std::string& path, bool write) {
+Result<std::unique_ptr<WalFileReader>> WalFileReader::open(runtime::FileSystem& files, const std::string& path, bool write) {
   auto file = files.open(path, {.write = write});
   if (!file) return std::unexpected(file.error());
   const auto size = (*file)->size();

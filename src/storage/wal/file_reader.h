@@ -15,8 +15,7 @@ namespace weir::storage {
 class WalFileReader {
  public:
   // With `write` the file can be synced.
-  static Result<std::unique_ptr<WalFileReader>> open(runtime::FileSystem& files, const std::string& path,
-                                                     bool write);
+  static Result<std::unique_ptr<WalFileReader>> open(runtime::FileSystem& files, const std::string& path, bool write);
 
   // The bytes [offset, offset + length), fewer at the end of the file and none after an error of the device,
   // which is kept in error().

@@ -27,8 +27,7 @@ class FlushLatency {
     uint64_t seen = 0;
     for (size_t i = 0; i < buckets_.size(); ++i) {
       seen += buckets_[i];
-      if (buckets_[i] != 0 && static_cast<double>(seen) >= wanted)
-        return static_cast<int64_t>(upper_bound(i));
+      if (buckets_[i] != 0 && static_cast<double>(seen) >= wanted) return static_cast<int64_t>(upper_bound(i));
     }
     return 0;
   }

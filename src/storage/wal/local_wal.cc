@@ -26,8 +26,8 @@ WalDirectory::Options directory_options(const LocalWalOptions& options) {
 
 }  // namespace
 
-std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::Loop& loop,
-                                           runtime::Pool& pool, LocalWalOptions options) {
+std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
+                                           LocalWalOptions options) {
   WEIR_CHECK(options.first_chunk > 0 && options.incarnation != 0);
   WEIR_CHECK(options.file_bytes % kWalBlock == 0 && options.first_file_bytes % kWalBlock == 0);
   WEIR_CHECK(options.first_file_bytes <= options.file_bytes && options.first_file_bytes >= 2 * kWalBlock);
@@ -38,8 +38,7 @@ std::unique_ptr<LocalWal> LocalWal::create(runtime::FileSystem& files, runtime::
   return wal;
 }
 
-LocalWal::LocalWal(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
-                   LocalWalOptions options)
+LocalWal::LocalWal(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool, LocalWalOptions options)
     : files_(files),
       loop_(loop),
       options_(std::move(options)),
@@ -88,17 +87,14 @@ WalBackend::Appended LocalWal::append(const BatchFacts& facts, const Slice& batc
     open_->reset();
     return {open_number_, open_->add(facts, batch)};
   }
-  const bool full =
-      open_->length_with(batch.size) > options_.chunk_bytes || open_->piece_count() >= kMaxPieces;
+  const bool full = open_->length_with(batch.size) > options_.chunk_bytes || open_->piece_count() >= kMaxPieces;
   if (full && !open_->empty()) seal_open_chunk();
   const Appended appended{open_number_, open_->add(facts, batch)};
   if (!in_flight_) flush_at_turn_end();
   return appended;
 }
 
-uint64_t LocalWal::pending_bytes() const {
-  return sealed_bytes_ + open_->length() + (in_flight_ ? flight_->chunk->length() : 0);
-}
+uint64_t LocalWal::pending_bytes() const { return sealed_bytes_ + open_->length() + (in_flight_ ? flight_->chunk->length() : 0); }
 
 // --- When to flush
 
@@ -119,8 +115,7 @@ void LocalWal::flush_now() {
 }
 
 bool LocalWal::due() const {
-  return urgent_ || !sealed_.empty() || open_->batch_count() >= expected_batches_ ||
-         open_->length() >= options_.batch_bytes ||
+  return urgent_ || !sealed_.empty() || open_->batch_count() >= expected_batches_ || open_->length() >= options_.batch_bytes ||
          loop_.clock().monotonic_ns() - last_completion_ns_ >= options_.spacing_ns;
 }
 
@@ -178,8 +173,8 @@ bool LocalWal::use_file_for(uint64_t bytes) {
     return false;
   }
   if (current_) {
-    full_.push_back({current_->header.identity.generation, current_->header.file_bytes, current_->position,
-                     current_->last_chunk});
+    full_.push_back(
+        {current_->header.identity.generation, current_->header.file_bytes, current_->position, current_->last_chunk});
     // Its completion may be what called us: let the writer go once the stack is unwound.
     loop_.post([writer = std::move(current_->writer)] {});
   }
@@ -210,10 +205,8 @@ void LocalWal::chunk_written(Result<void> outcome) {
 
 void LocalWal::end_session(const Error& error) {
   failed_ = true;
-  log_error(
-      "wal",
-      "shard {}: flush of chunk {} to {} failed: {}; nothing more is written until the log is recovered",
-      options_.shard, durable_ + 1, directory_.path_of(current_->header.identity.generation), error.message);
+  log_error("wal", "shard {}: flush of chunk {} to {} failed: {}; nothing more is written until the log is recovered",
+            options_.shard, durable_ + 1, directory_.path_of(current_->header.identity.generation), error.message);
   // What waited will never be written. Slices handed out keep their memory themselves.
   flight_->chunk.reset();
   sealed_.clear();
@@ -237,8 +230,7 @@ void LocalWal::prepare_ahead() {
 
 void LocalWal::prepare_next_file(uint64_t chunk_bytes) {
   if (next_ || directory_.preparing() || retry_timer_) return;
-  uint64_t bytes =
-      current_ || durable_ >= options_.first_chunk ? options_.file_bytes : options_.first_file_bytes;
+  uint64_t bytes = current_ || durable_ >= options_.first_chunk ? options_.file_bytes : options_.first_file_bytes;
   if (save_space_) bytes = std::min(bytes, kSavingFileBytes);
   bytes = std::max(bytes, kWalBlock + chunk_bytes);
   directory_.prepare(bytes, durable_, [flight = flight_](Result<WalFileHeader> header) {
@@ -248,8 +240,7 @@ void LocalWal::prepare_next_file(uint64_t chunk_bytes) {
 
 void LocalWal::file_prepared(Result<WalFileHeader> header) {
   if (header) {
-    auto writer = files_.durable_writer(directory_.path_of(header->identity.generation), loop_,
-                                        options_.flush_to_device);
+    auto writer = files_.durable_writer(directory_.path_of(header->identity.generation), loop_, options_.flush_to_device);
     if (writer) {
       if (preparation_error_) log_info("wal", "Shard {}: the next file in {} is ready", options_.shard, options_.directory);
       preparation_error_.reset();
@@ -264,8 +255,9 @@ void LocalWal::file_prepared(Result<WalFileHeader> header) {
               {.what = fmt::format("Shard {}: cannot prepare the next file in {}; trying again until it works", options_.shard,
                                    options_.directory),
                .reason = header.error().message,
-               .remedy = remedy_of(header.error(), "Free space on the device, or shorten retention: produce requests are "
-                                                   "refused until it works")});
+               .remedy = remedy_of(header.error(),
+                                   "Free space on the device, or shorten retention: produce requests are "
+                                   "refused until it works")});
   }
   preparation_error_ = header.error();
   retry_timer_ = loop_.schedule_after(options_.retry_ns, [flight = flight_] {

@@ -57,20 +57,19 @@ struct LocalWalOptions {
   bool flush_to_device = true;              // false: flush=os
   uint64_t file_bytes = 64ull << 20;        // multiples of 1 MiB unless tiny (tests)
   uint64_t first_file_bytes = 16ull << 20;  // of the first file of a session: ready sooner
-  uint64_t chunk_bytes =
-      4ull << 20;  // a chunk with more than one batch stays below; at most half of file_bytes
-  size_t batch_bytes = 128 * 1024;      // pending bytes that start a flush at once
-  int64_t spacing_ns = 500'000;         // so long after the last completion nothing is waited for any more
-  int64_t retry_ns = runtime::kSecond;  // until a failed preparation is tried again
-  size_t kept_spares = 2;               // released files kept for recycling
-  BackgroundThrottle* throttle = nullptr;  // told of each flush; outlives the log
-  bool save_space = false;              // from the start; see save_space()
+  uint64_t chunk_bytes = 4ull << 20;        // a chunk with more than one batch stays below; at most half of file_bytes
+  size_t batch_bytes = 128 * 1024;          // pending bytes that start a flush at once
+  int64_t spacing_ns = 500'000;             // so long after the last completion nothing is waited for any more
+  int64_t retry_ns = runtime::kSecond;      // until a failed preparation is tried again
+  size_t kept_spares = 2;                   // released files kept for recycling
+  BackgroundThrottle* throttle = nullptr;   // told of each flush; outlives the log
+  bool save_space = false;                  // from the start; see save_space()
 };
 
 class LocalWal final : public WalBackend {
  public:
-  static std::unique_ptr<LocalWal> create(runtime::FileSystem& files, runtime::Loop& loop,
-                                          runtime::Pool& pool, LocalWalOptions options);
+  static std::unique_ptr<LocalWal> create(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
+                                          LocalWalOptions options);
   ~LocalWal() override;
 
   Appended append(const BatchFacts& facts, const Slice& batch) override;
@@ -84,9 +83,7 @@ class LocalWal final : public WalBackend {
   void save_space(bool save) override;
   bool out_of_space() const override { return lacks_file_ && preparation_error_.has_value(); }
   uint64_t unreleased_bytes() const override;
-  ChunkNumber last_chunk_of_oldest_file() const override {
-    return full_.empty() ? 0 : full_.front().last_chunk;
-  }
+  ChunkNumber last_chunk_of_oldest_file() const override { return full_.empty() ? 0 : full_.front().last_chunk; }
   void release(ChunkNumber up_to) override;
 
   // Refuse larger ones before append: one write of the kernel takes less than 2 GiB. A batch above file_bytes

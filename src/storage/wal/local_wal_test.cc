@@ -17,8 +17,7 @@ constexpr int64_t kMicrosecond = 1000;
 // A disk whose durable writes take exactly 100 microseconds.
 testing::SimRuntime::Options exact_disk() {
   testing::SimRuntime::Options options;
-  options.disk.durable_write_min_ns = options.disk.durable_write_max_ns = options.disk.durable_write_slow_ns =
-      100 * kMicrosecond;
+  options.disk.durable_write_min_ns = options.disk.durable_write_max_ns = options.disk.durable_write_slow_ns = 100 * kMicrosecond;
   return options;
 }
 
@@ -72,12 +71,8 @@ TEST_F(FlushPolicy, AClientThatWaitsForEachAnswerNeverWaitsForMore) {
   for (int i = 0; i < 5; ++i) {
     const int64_t start = sim_.now_ns();
     append_in_turn();
-    ASSERT_EQ(
-        sim_.run_until([&] { return wal_->durable() == wal_->open() - 1 && wal_->idle(); }, runtime::kSecond),
-        Stop::kDone);
-    ASSERT_EQ(
-        sim_.run_until([&] { return completed_at_.size() == static_cast<size_t>(i + 1); }, runtime::kSecond),
-        Stop::kDone);
+    ASSERT_EQ(sim_.run_until([&] { return wal_->durable() == wal_->open() - 1 && wal_->idle(); }, runtime::kSecond), Stop::kDone);
+    ASSERT_EQ(sim_.run_until([&] { return completed_at_.size() == static_cast<size_t>(i + 1); }, runtime::kSecond), Stop::kDone);
     expect_completion_after(start, 100 * kMicrosecond, 250 * kMicrosecond);
   }
 }
@@ -195,9 +190,7 @@ TEST(LocalWal, TheFileOfTheNewestChunkIsNotReleased) {
   world.sim.run_for(runtime::kSecond);
   world.append(0, 5'000);
   world.wal->flush_now();
-  ASSERT_EQ(
-      world.sim.run_until([&] { return world.wal->last_chunk_of_oldest_file() == 7; }, runtime::kSecond),
-      Stop::kDone);
+  ASSERT_EQ(world.sim.run_until([&] { return world.wal->last_chunk_of_oldest_file() == 7; }, runtime::kSecond), Stop::kDone);
   ASSERT_EQ(world.wal->durable(), 7u);  // chunk 8 is on its way into the next file
   world.wal->release(7);
   EXPECT_EQ(world.wal->last_chunk_of_oldest_file(), 7u);
@@ -281,9 +274,7 @@ TEST(LocalWal, DestroyedWithAWriteOnItsWay) {
   world.append_and_flush(0, 300);
   world.append(0, 300);
   world.wal->flush_now();
-  world.sim.run_until(
-      [&] { return world.wal->pending_bytes() == 0 || world.sim.disk().write_points() % 2 == 0; },
-      kMicrosecond);
+  world.sim.run_until([&] { return world.wal->pending_bytes() == 0 || world.sim.disk().write_points() % 2 == 0; }, kMicrosecond);
   const int before = world.durable_calls;
   world.wal.reset();
   world.sim.run_until_idle();
@@ -372,8 +363,7 @@ TEST(LocalWal, SpareFilesOfTheLastRunAreUsedAgain) {
   EXPECT_EQ(world.replayed.leftovers.size(), 2u);
   world.append_and_flush(0, 300);
   world.sim.run_for(runtime::kSecond);
-  const auto header =
-      decode_file_header(world.sim.disk().contents(world.path(world.replayed.next_generation)));
+  const auto header = decode_file_header(world.sim.disk().contents(world.path(world.replayed.next_generation)));
   ASSERT_TRUE(header);
   EXPECT_TRUE(header->recycled);
 }

@@ -33,9 +33,7 @@ uint64_t OpenChunk::length() const {
   return packed + shared_bytes_;
 }
 
-bool OpenChunk::footer_fits() const {
-  return footer_at() + footer_bytes(entries_.size()) <= packed_.back().buffer.capacity();
-}
+bool OpenChunk::footer_fits() const { return footer_at() + footer_bytes(entries_.size()) <= packed_.back().buffer.capacity(); }
 
 Slice OpenChunk::add(const BatchFacts& facts, const Slice& batch) {
   WEIR_CHECK(!sealed_);
@@ -53,9 +51,7 @@ Slice OpenChunk::add(const BatchFacts& facts, const Slice& batch) {
   return placed;
 }
 
-void OpenChunk::pad(Piece& piece) {
-  std::memset(piece.buffer.data() + piece.end, 0, align_up(piece.end, kWalBlock) - piece.end);
-}
+void OpenChunk::pad(Piece& piece) { std::memset(piece.buffer.data() + piece.end, 0, align_up(piece.end, kWalBlock) - piece.end); }
 
 void OpenChunk::open_packed_piece(size_t need) {
   const size_t header = packed_.empty() ? kChunkHeaderBytes : 0;
@@ -161,8 +157,7 @@ void OpenChunk::address(const WalFileIdentity& file, uint64_t offset, ChunkNumbe
   header.block = static_cast<uint32_t>(offset / kWalBlock);
   header.footer_offset = footer_offset_;
   header.footer_length = static_cast<uint32_t>(footer_bytes(entries_.size()));
-  header.footer_crc =
-      encode_footer_header(file.salt, number, footer_offset_, {footer_, header.footer_length});
+  header.footer_crc = encode_footer_header(file.salt, number, footer_offset_, {footer_, header.footer_length});
   encode_chunk_header(header, packed_.front().buffer.data() + packed_.front().begin);
 }
 

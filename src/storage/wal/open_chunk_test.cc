@@ -79,7 +79,7 @@ TEST(OpenChunk, LargeBatchesAreWrittenFromTheirFrame) {
     EXPECT_EQ(placed.data == batch->bytes.data, batch != &small);
   }
   expect_readable(chunk, {a, b, small, c});
-  EXPECT_EQ(chunk.pieces().size(), 10u);  // packed; two ends and what is between them of a, b and c
+  EXPECT_EQ(chunk.pieces().size(), 10u);                                // packed; two ends and what is between them of a, b and c
   EXPECT_TRUE(std::equal(before.begin(), before.end(), frame.data()));  // nothing in it was touched
 }
 

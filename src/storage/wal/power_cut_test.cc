@@ -12,8 +12,7 @@ namespace {
 using testing::Death;
 
 struct Lives {
-  explicit Lives(uint64_t seed, bool flush_to_device)
-      : world(seed), random(seed * 77 + 1), to_device(flush_to_device) {}
+  explicit Lives(uint64_t seed, bool flush_to_device) : world(seed), random(seed * 77 + 1), to_device(flush_to_device) {}
 
   // One life, which ends at its `cut`-th disk operation or when its work is done.
   void live(uint64_t cut, Death death) {
@@ -63,8 +62,7 @@ struct Lives {
     auto& history = world.appended_batches;
     ASSERT_TRUE(world.visitor.corruptions.empty()) << world.visitor.corruptions[0].message;
     ASSERT_TRUE(world.replayed.unknown_files.empty()) << world.replayed.unknown_files[0];
-    auto begin = seen.empty() ? std::find_if(history.begin(), history.end(),
-                                             [&](const auto& b) { return b.chunk > durable; })
+    auto begin = seen.empty() ? std::find_if(history.begin(), history.end(), [&](const auto& b) { return b.chunk > durable; })
                               : std::find(history.begin(), history.end(), seen.front());
     ASSERT_LE(seen.size(), static_cast<size_t>(history.end() - begin));
     ASSERT_TRUE(std::equal(seen.begin(), seen.end(), begin));
@@ -118,9 +116,8 @@ TEST(PowerCut, AfterFailedFlushes) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);
     Lives lives(seed, true);
     for (int i = 0; i < 6; ++i) {
-      lives.world.sim.disk().inject({.pattern = "*.wal",
-                                     .operation = testing::DiskOperation::kDurableWriteEnd,
-                                     .skip = lives.random.next() % 12});
+      lives.world.sim.disk().inject(
+          {.pattern = "*.wal", .operation = testing::DiskOperation::kDurableWriteEnd, .skip = lives.random.next() % 12});
       lives.live(0, lives.random.next() % 2 ? Death::kPowerCut : Death::kKill);
       lives.world.sim.disk().clear_faults();
     }

@@ -15,14 +15,8 @@ namespace {
 class WalReplay {
  public:
   WalReplay(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-            const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
-            const WalReplayOptions& options)
-      : files_(files),
-        directory_(directory),
-        shard_(shard),
-        sessions_(sessions),
-        visitor_(visitor),
-        options_(options) {}
+            const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor, const WalReplayOptions& options)
+      : files_(files), directory_(directory), shard_(shard), sessions_(sessions), visitor_(visitor), options_(options) {}
 
   Result<WalReplayResult> run() {
     if (auto listed = list(); !listed) return std::unexpected(listed.error());
@@ -71,13 +65,14 @@ class WalReplay {
       }
     }
     if (missing.empty()) return {};
-    return fail(ErrorCode::kCorrupt,
-                fmt::format("files of shard {}'s write-ahead log are gone, and acknowledged records with them: {}. Bring "
-                            "them back (from a copy, or from the file system's lost+found) and start again. To go on "
-                            "without one, create an empty file of its name ending in .lost instead of .wal: partitions "
-                            "that may have lost records are then taken offline, the others serve on. weir log salvage brings back "
-                            "what is intact of them",
-                            shard_, missing));
+    return fail(
+        ErrorCode::kCorrupt,
+        fmt::format("files of shard {}'s write-ahead log are gone, and acknowledged records with them: {}. Bring "
+                    "them back (from a copy, or from the file system's lost+found) and start again. To go on "
+                    "without one, create an empty file of its name ending in .lost instead of .wal: partitions "
+                    "that may have lost records are then taken offline, the others serve on. weir log salvage brings back "
+                    "what is intact of them",
+                    shard_, missing));
   }
 
   // Told before what came after it, so that the visitor sees which partitions go on without a gap.
@@ -90,8 +85,7 @@ class WalReplay {
   }
 
   bool known_incarnation(uint64_t incarnation) const {
-    return std::any_of(sessions_.begin(), sessions_.end(),
-                       [&](const auto& row) { return row.incarnation == incarnation; });
+    return std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& row) { return row.incarnation == incarnation; });
   }
 
   Result<void> open(const std::string& path, uint64_t generation) {
@@ -111,8 +105,7 @@ class WalReplay {
     if (!header) {
       // It was durable before the file got its name: whatever was acknowledged in here cannot be told apart
       // any more.
-      report(path, true,
-             "the file's header and its first chunk's are damaged; its batches cannot be attributed");
+      report(path, true, "the file's header and its first chunk's are damaged; its batches cannot be attributed");
       result_.unknown_files.push_back(path);
       return {};
     }
@@ -142,8 +135,7 @@ class WalReplay {
     if (!chunk || chunk->offset() != kWalBlock || chunk->file.generation != generation ||
         !known_incarnation(chunk->file.incarnation))
       return std::nullopt;
-    return WalFileHeader{
-        .identity = chunk->file, .shard = shard_, .recycled = true, .file_bytes = log.reader->size()};
+    return WalFileHeader{.identity = chunk->file, .shard = shard_, .recycled = true, .file_bytes = log.reader->size()};
   }
 
   void report(const std::string& path, bool unknown, const char* what) {
@@ -172,8 +164,7 @@ class WalReplay {
       session.end_chunk = row.sealed ? row.last_chunk : *end;
     }
     for (const WalLogFile* log : logs) {
-      result_.files.push_back(
-          {log->header.identity.generation, log->reader->size(), log->used_bytes, log->last_chunk});
+      result_.files.push_back({log->header.identity.generation, log->reader->size(), log->used_bytes, log->last_chunk});
     }
     result_.next_chunk = std::max(result_.next_chunk, session.end_chunk + 1);
     result_.sessions.push_back(std::move(session));
@@ -204,8 +195,8 @@ class WalReplay {
 }  // namespace
 
 Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-                                   const std::vector<SegmentStore::WalSession>& sessions,
-                                   WalReplayVisitor& visitor, const WalReplayOptions& options) {
+                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
+                                   const WalReplayOptions& options) {
   return WalReplay(files, directory, shard, sessions, visitor, options).run();
 }
 

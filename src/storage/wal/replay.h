@@ -83,7 +83,7 @@ struct WalReplayResult {
 // `sessions`: the rows of this shard in the order they began. Fails on errors of the device, on a file that is
 // missing and on one that no session knows: both would cost acknowledged batches and may still be put right.
 Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-                                   const std::vector<SegmentStore::WalSession>& sessions,
-                                   WalReplayVisitor& visitor, const WalReplayOptions& options = {});
+                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
+                                   const WalReplayOptions& options = {});
 
 }  // namespace weir::storage

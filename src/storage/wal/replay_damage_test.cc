@@ -20,8 +20,7 @@ void fill(WalWorld& world, SeededRandom& random) {
   for (uint64_t i = 0; i < count; ++i) {
     for (uint64_t batches = 1 + random.next() % 3; batches > 0; --batches) {
       const bool large = random.next() % 20 == 0;
-      world.append(static_cast<int32_t>(random.next() % 6),
-                   61 + static_cast<uint32_t>(random.next() % (large ? 80'000 : 4'000)));
+      world.append(static_cast<int32_t>(random.next() % 6), 61 + static_cast<uint32_t>(random.next() % (large ? 80'000 : 4'000)));
     }
     world.flush();
     if (i == count / 2) world.wal->release(world.wal->durable() / 2);
@@ -47,15 +46,12 @@ void damage(WalWorld& world, SeededRandom& random) {
       const uint64_t block = align_down(at, kWalBlock);
       world.sim.disk().overwrite_raw(
           path, block,
-          std::vector<uint8_t>(
-              kWalBlock * std::min<uint64_t>(1 + random.next() % 4, (contents.size() - block) / kWalBlock),
-              0));
+          std::vector<uint8_t>(kWalBlock * std::min<uint64_t>(1 + random.next() % 4, (contents.size() - block) / kWalBlock), 0));
       break;
     }
     case 3: {  // a misdirected write: a block of the same file somewhere else
       const uint64_t from = align_down(random.next() % contents.size(), kWalBlock);
-      world.sim.disk().overwrite_raw(path, align_down(at, kWalBlock),
-                                     Bytes(contents).subspan(from, kWalBlock));
+      world.sim.disk().overwrite_raw(path, align_down(at, kWalBlock), Bytes(contents).subspan(from, kWalBlock));
       break;
     }
     case 4:
@@ -103,8 +99,8 @@ void check(uint64_t seed, bool sealed) {
     }
     const bool torn = !sealed && batch.chunk > end;
     EXPECT_TRUE(torn || seen.unknown() || reported.contains(batch.facts.partition.index))
-        << "chunk " << batch.chunk << " partition " << batch.facts.partition.index
-        << " is missing and not reported; end " << end << " of " << durable;
+        << "chunk " << batch.chunk << " partition " << batch.facts.partition.index << " is missing and not reported; end " << end
+        << " of " << durable;
   }
   EXPECT_TRUE(delivered == seen.batches.end()) << "delivered what was not there before, or in another order";
   EXPECT_GE(result->next_chunk, end + 1);

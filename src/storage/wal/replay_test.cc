@@ -40,8 +40,7 @@ struct OneFile {
   std::vector<ReplayedBatch> without(ChunkNumber chunk, int32_t partition = -1) const {
     std::vector<ReplayedBatch> batches;
     for (const auto& batch : world.appended_batches) {
-      if (batch.chunk != chunk || (partition >= 0 && batch.facts.partition.index != partition))
-        batches.push_back(batch);
+      if (batch.chunk != chunk || (partition >= 0 && batch.facts.partition.index != partition)) batches.push_back(batch);
     }
     return batches;
   }
@@ -274,8 +273,7 @@ TEST(Replay, EveryFlippedByteOfTheFileHeaderIsSurvived) {
 
 TEST(Replay, AWholeChunkWipedOutInTheMiddle) {
   OneFile log(Chunks{{100}, {9'000}, {9'000}, {200}});
-  log.world.sim.disk().overwrite_raw(log.path, log.starts[1],
-                                     std::vector<uint8_t>(log.starts[3] - log.starts[1], 0));
+  log.world.sim.disk().overwrite_raw(log.path, log.starts[1], std::vector<uint8_t>(log.starts[3] - log.starts[1], 0));
   const auto result = log.look();
   EXPECT_EQ(result.next_chunk, 5u);
   ASSERT_EQ(log.seen.corruptions.size(), 1u);
@@ -392,8 +390,7 @@ TEST(Replay, AMissingFileThatWasGivenUpIsReportedBeforeWhatCameAfterIt) {
     ManyFiles log(20);
     log.end(Death::kKill);
     ASSERT_TRUE(log.sim.disk().remove(log.path(generation)));
-    const std::string mark =
-        std::string(kWalTestDirectory) + "/" + wal_file_name(generation, WalFileKind::kGivenUp);
+    const std::string mark = std::string(kWalTestDirectory) + "/" + wal_file_name(generation, WalFileKind::kGivenUp);
     ASSERT_TRUE(log.sim.disk().open(mark, {.write = true, .create = true}));
     const auto result = log.look_again();
     EXPECT_EQ(result.given_up, std::vector<std::string>{mark});
@@ -481,8 +478,7 @@ TEST(Replay, TheLastChunkOfAFullFileDamaged) {
   EXPECT_EQ(log.seen.batches.size(), 19u);
   ASSERT_EQ(log.seen.corruptions.size(), 1u);
   EXPECT_FALSE(log.seen.unknown());
-  log.sim.disk().overwrite_raw(log.path(1), kWalBlock + 6 * 2 * kWalBlock,
-                               std::vector<uint8_t>(2 * kWalBlock, 0));
+  log.sim.disk().overwrite_raw(log.path(1), kWalBlock + 6 * 2 * kWalBlock, std::vector<uint8_t>(2 * kWalBlock, 0));
   log.look_again();
   EXPECT_EQ(log.seen.batches.size(), 19u);
   EXPECT_TRUE(log.seen.unknown());
@@ -516,8 +512,7 @@ TEST(Replay, StaleChunksOfARecycledFileAreNeverAccepted) {
     EXPECT_EQ(result->next_chunk, static_cast<ChunkNumber>(61 + last));
     ASSERT_FALSE(seen.batches.empty());
     const auto count = static_cast<ptrdiff_t>(seen.batches.size());
-    EXPECT_TRUE(
-        std::equal(world.appended_batches.end() - count, world.appended_batches.end(), seen.batches.begin()));
+    EXPECT_TRUE(std::equal(world.appended_batches.end() - count, world.appended_batches.end(), seen.batches.begin()));
   }
 }
 

@@ -23,9 +23,7 @@ Bytes batch_in(const FooterEntry& entry, Bytes chunk) {
   return chunk.subspan(entry.position, entry.facts.size);
 }
 
-bool intact(const FooterEntry& entry, Bytes chunk) {
-  return batch_matches(entry, batch_in(entry, chunk));
-}
+bool intact(const FooterEntry& entry, Bytes chunk) { return batch_matches(entry, batch_in(entry, chunk)); }
 
 // True if a write that was cut off may have left these bytes of a chunk in a file that was zero before: at least one
 // of their sectors was not written. Devices write a sector as a whole or not at all.
@@ -48,16 +46,14 @@ bool may_be_torn(const ChunkHeader& header, const std::optional<ChunkFooter>& fo
 
 }  // namespace
 
-SessionReplay::SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files,
-                             WalReplayVisitor& visitor, const WalReplayOptions& options,
-                             WalReplayResult& result)
+SessionReplay::SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
+                             const WalReplayOptions& options, WalReplayResult& result)
     : session_(session), files_(std::move(files)), visitor_(visitor), options_(options), result_(result) {
   expected_ = std::max(session_.first_chunk, files_.front()->header.durable_before + 1);
   known_durable_ = session_.last_chunk;
   if (!session_.sealed) {
     known_durable_ = 0;
-    for (const WalLogFile* log : files_)
-      known_durable_ = std::max(known_durable_, log->header.durable_before);
+    for (const WalLogFile* log : files_) known_durable_ = std::max(known_durable_, log->header.durable_before);
   }
 }
 
@@ -72,8 +68,7 @@ Result<ChunkNumber> SessionReplay::run() {
 }
 
 bool SessionReplay::device_failed() const {
-  return std::any_of(files_.begin(), files_.end(),
-                     [](const WalLogFile* log) { return log->reader->error().has_value(); });
+  return std::any_of(files_.begin(), files_.end(), [](const WalLogFile* log) { return log->reader->error().has_value(); });
 }
 
 void SessionReplay::step() {
@@ -103,15 +98,13 @@ std::optional<ChunkHeader> SessionReplay::header_at(const Place& place, ChunkNum
   auto header = decode_chunk_header(bytes.bytes());
   if (!header || header->file != log.header.identity || header->number < least) return std::nullopt;
   if (header->offset() != place.offset) return std::nullopt;
-  if (session_.sealed && header->number > session_.last_chunk)
-    return std::nullopt;  // never accepted, never served
+  if (session_.sealed && header->number > session_.last_chunk) return std::nullopt;  // never accepted, never served
   return header;
 }
 
 bool SessionReplay::damaged_header_at(const Place& place) {
   const Slice bytes = file(place).reader->read(place.offset, kWalBlock);
-  return resembles_chunk_header(bytes.bytes(), file(place).header.identity) &&
-         !decode_chunk_header(bytes.bytes());
+  return resembles_chunk_header(bytes.bytes(), file(place).header.identity) && !decode_chunk_header(bytes.bytes());
 }
 
 void SessionReplay::read_chunk(const ChunkHeader& header) {
@@ -122,15 +115,13 @@ void SessionReplay::read_chunk(const ChunkHeader& header) {
   std::optional<ChunkFooter> footer;
   if (chunk.size >= header.footer_offset + header.footer_length) {
     footer = decode_footer(chunk.bytes().subspan(header.footer_offset, header.footer_length));
-    if (footer &&
-        (footer->salt != header.file.salt || footer->number != header.number ||
-         footer->offset != header.footer_offset || footer->entries.size() != header.batch_count())) {
+    if (footer && (footer->salt != header.file.salt || footer->number != header.number ||
+                   footer->offset != header.footer_offset || footer->entries.size() != header.batch_count())) {
       footer.reset();
     }
   }
-  const bool whole =
-      footer && std::all_of(footer->entries.begin(), footer->entries.end(),
-                            [&](const FooterEntry& entry) { return intact(entry, chunk.bytes()); });
+  const bool whole = footer && std::all_of(footer->entries.begin(), footer->entries.end(),
+                                           [&](const FooterEntry& entry) { return intact(entry, chunk.bytes()); });
   if (whole) {
     for (const FooterEntry& entry : footer->entries) deliver(header.number, entry, chunk);
     return accept(header);
@@ -174,8 +165,7 @@ void SessionReplay::accept(const ChunkHeader& header) {
 std::optional<SessionReplay::Found> SessionReplay::find_chunk(const Place& from, ChunkNumber least) {
   if (from.file + 1 < files_.size()) {
     const Place next{from.file + 1, kWalBlock};
-    if (const auto header = header_at(next, least); header && header->number == least)
-      return Found{next, least};
+    if (const auto header = header_at(next, least); header && header->number == least) return Found{next, least};
   }
   // Something must be there if it is known to have been durable, or if what is here was a chunk once.
   const bool exists = (first_seen_ && least <= known_durable_) || damaged_header_at(from);
@@ -186,19 +176,16 @@ std::optional<SessionReplay::Found> SessionReplay::find_chunk(const Place& from,
   return std::nullopt;
 }
 
-std::optional<SessionReplay::Found> SessionReplay::scan(const Place& from, ChunkNumber least,
-                                                        uint64_t limit) {
+std::optional<SessionReplay::Found> SessionReplay::scan(const Place& from, ChunkNumber least, uint64_t limit) {
   WalLogFile& log = file(from);
-  const uint64_t end = limit < log.reader->size() - std::min(from.offset, log.reader->size())
-                           ? from.offset + limit
-                           : log.reader->size();
+  const uint64_t end =
+      limit < log.reader->size() - std::min(from.offset, log.reader->size()) ? from.offset + limit : log.reader->size();
   uint64_t zeros = 0;
   for (Place at = from; at.offset < end; at.offset += kWalBlock) {
     const Slice block = log.reader->read(at.offset, kWalBlock);
     if (block.size == 0) return std::nullopt;
     zeros = all_zero(block.bytes()) ? zeros + kWalBlock : 0;
-    if (limit != UINT64_MAX && !log.header.recycled && zeros >= options_.zero_probe_bytes)
-      return std::nullopt;
+    if (limit != UINT64_MAX && !log.header.recycled && zeros >= options_.zero_probe_bytes) return std::nullopt;
     if (zeros != 0) continue;
     if (const auto header = header_at(at, least)) return Found{at, header->number};
   }
@@ -266,22 +253,19 @@ void SessionReplay::lose(ChunkNumber last, const std::optional<Place>& until) {
 }
 
 // Finds chunks whose header is lost by their footers, and delivers what they hold.
-std::vector<SessionReplay::Saved> SessionReplay::salvage(size_t index, uint64_t begin, uint64_t end,
-                                                         ChunkNumber first, ChunkNumber last) {
+std::vector<SessionReplay::Saved> SessionReplay::salvage(size_t index, uint64_t begin, uint64_t end, ChunkNumber first,
+                                                         ChunkNumber last) {
   std::vector<Saved> saved;
   WalLogFile& log = *files_[index];
   const Slice region = log.reader->read(begin, static_cast<size_t>(end - begin));
   uint64_t chunk_from = 0;  // of the region: behind the last one saved
   for (size_t at = 0; at + kFooterHeaderBytes <= region.size; at += 8) {
     auto footer = decode_footer(region.bytes().subspan(at));
-    if (!footer || footer->salt != log.header.identity.salt || footer->number < first ||
-        footer->number > last)
-      continue;
+    if (!footer || footer->salt != log.header.identity.salt || footer->number < first || footer->number > last) continue;
     if (footer->offset > at - chunk_from || (at - footer->offset) % kWalBlock != 0) continue;
     const size_t start = at - footer->offset;
     const Place place{index, begin + start};
-    deliver_damaged(*footer, place, region.bytes().subspan(start),
-                    Slice{region.owner, region.data + start, region.size - start},
+    deliver_damaged(*footer, place, region.bytes().subspan(start), Slice{region.owner, region.data + start, region.size - start},
                     "the header of a chunk is damaged");
     saved.push_back({footer->number, place});
     first = footer->number + 1;
@@ -291,8 +275,8 @@ std::vector<SessionReplay::Saved> SessionReplay::salvage(size_t index, uint64_t 
   return saved;
 }
 
-void SessionReplay::deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk,
-                                    const Slice& memory, const char* what) {
+void SessionReplay::deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory,
+                                    const char* what) {
   std::vector<BatchFacts> lost;
   std::vector<bool> good;
   for (const FooterEntry& entry : footer.entries) {
@@ -311,11 +295,10 @@ void SessionReplay::deliver(ChunkNumber number, const FooterEntry& entry, const 
   visitor_.on_batch(number, entry.facts, Slice{chunk.owner, chunk.data + entry.position, entry.facts.size});
 }
 
-void SessionReplay::report(const Place& place, ChunkNumber first, ChunkNumber last,
-                           std::vector<BatchFacts> lost, bool unknown, std::string message) {
+void SessionReplay::report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost, bool unknown,
+                           std::string message) {
   ++result_.corruptions;
-  const std::string numbers =
-      first == last ? fmt::format("chunk {}", first) : fmt::format("chunks {} to {}", first, last);
+  const std::string numbers = first == last ? fmt::format("chunk {}", first) : fmt::format("chunks {} to {}", first, last);
   WalCorruption corruption;
   corruption.file = file(place).path;
   corruption.offset = place.offset;

@@ -25,8 +25,8 @@ struct WalLogFile {
 class SessionReplay {
  public:
   // `files` in the order of their generations; not empty.
-  SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files,
-                WalReplayVisitor& visitor, const WalReplayOptions& options, WalReplayResult& result);
+  SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
+                const WalReplayOptions& options, WalReplayResult& result);
 
   // Delivers the session; answers its end chunk.
   Result<ChunkNumber> run();
@@ -58,11 +58,10 @@ class SessionReplay {
   // True if the file is shorter than it was made and ends before `end`: what was there cannot be known.
   bool cut_short(const Place& place, uint64_t end);
   // Delivers the intact batches of a chunk at `place` and reports the others.
-  void deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory,
-                       const char* what);
+  void deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory, const char* what);
   void deliver(ChunkNumber number, const FooterEntry& entry, const Slice& chunk);
-  void report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost,
-              bool unknown, std::string message);
+  void report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost, bool unknown,
+              std::string message);
   bool device_failed() const;
   WalLogFile& file(const Place& place) { return *files_[place.file]; }
 

@@ -33,7 +33,8 @@ class WalBackend {
 
   // Adds a batch to the open chunk. `batch` has its final bytes (base offset and epoch patched). Batches of
   // at most kCopyLimit bytes are copied; larger ones are shared without copying: they must lie in a Buffer and
-  // must not change any more; what is around them there is not looked at. Loop thread only. Never blocks; the caller keeps unmerged_bytes() within its bound.
+  // must not change any more; what is around them there is not looked at. Loop thread only. Never blocks; the caller keeps
+  // unmerged_bytes() within its bound.
   virtual Appended append(const BatchFacts& facts, const Slice& batch) = 0;
 
   // Asks for the open chunk to be flushed without waiting for more (internal topics, shutdown).

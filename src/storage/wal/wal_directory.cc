@@ -111,8 +111,7 @@ struct WalDirectory::Preparation {
   }
 };
 
-WalDirectory::WalDirectory(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool,
-                           Options options)
+WalDirectory::WalDirectory(runtime::FileSystem& files, runtime::Loop& loop, runtime::Pool& pool, Options options)
     : files_(files),
       loop_(loop),
       pool_(pool),
@@ -123,9 +122,7 @@ WalDirectory::WalDirectory(runtime::FileSystem& files, runtime::Loop& loop, runt
   take_leftovers();
 }
 
-WalDirectory::~WalDirectory() {
-  *self_ = nullptr;
-}
+WalDirectory::~WalDirectory() { *self_ = nullptr; }
 
 void WalDirectory::take_leftovers() {
   std::vector<std::string> useless;
@@ -149,8 +146,7 @@ void WalDirectory::take_leftovers() {
       loop_, [] {}, ordering_key_);
 }
 
-void WalDirectory::prepare(uint64_t bytes, ChunkNumber durable_before,
-                           Function<void(Result<WalFileHeader>)> done) {
+void WalDirectory::prepare(uint64_t bytes, ChunkNumber durable_before, Function<void(Result<WalFileHeader>)> done) {
   WEIR_CHECK(!preparing_);
   preparing_ = true;
   auto job = std::make_shared<Preparation>();
@@ -214,8 +210,7 @@ void WalDirectory::retire_next() {
     if (file_register) *outcome = file_register->forget_wal_file(shard, generation);
     if (!*outcome) return;
     *outcome = keep ? files->rename(from, to) : files->remove(from);
-    if (!*outcome && outcome->error().code == ErrorCode::kNotFound)
-      *outcome = {};  // an earlier try got this far
+    if (!*outcome && outcome->error().code == ErrorCode::kNotFound) *outcome = {};  // an earlier try got this far
     if (*outcome) *outcome = files->sync_directory(directory);
   };
   pool_.submit(
@@ -225,8 +220,8 @@ void WalDirectory::retire_next() {
         if (!directory) return;
         directory->retiring_ = false;
         if (!*outcome) {
-          log_warn("wal", "Cannot take back a released file in {}: {}; it stays until the next try",
-                   directory->options_.path, outcome->error().message);
+          log_warn("wal", "Cannot take back a released file in {}: {}; it stays until the next try", directory->options_.path,
+                   outcome->error().message);
           return;
         }
         if (keep) directory->spares_.push_back(directory->retired_.front().generation);

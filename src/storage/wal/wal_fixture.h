@@ -1,6 +1,8 @@
 // What the WAL's tests share: record batches, a shard's log on a simulated disk, and a visitor that collects.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <map>
 #include <memory>
 #include <ostream>
@@ -8,8 +10,6 @@
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "base/crc32c.h"
 #include "base/log.h"
@@ -29,8 +29,7 @@ struct TestBatch {
 
 // A record batch of `size` bytes for partition `index` of one topic; contents follow from its offset and
 // size. With `frame` it lies there at `at`, else in memory of its own.
-inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, Buffer frame = {},
-                            size_t at = 0) {
+inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, Buffer frame = {}, size_t at = 0) {
   TestBatch batch;
   for (size_t i = 0; i < 16; ++i) batch.facts.partition.topic.bytes[i] = static_cast<uint8_t>(i + 1);
   batch.facts.partition.index = index;
@@ -46,8 +45,7 @@ inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, B
   batch.facts.base_sequence = static_cast<int32_t>(base_offset);
   if (!frame) frame = Buffer::allocate(at + size);
   uint8_t* p = frame.data() + at;
-  for (uint32_t i = 0; i < size; ++i)
-    p[i] = static_cast<uint8_t>((i * 31 + static_cast<uint64_t>(base_offset) * 7) >> 2);
+  for (uint32_t i = 0; i < size; ++i) p[i] = static_cast<uint8_t>((i * 31 + static_cast<uint64_t>(base_offset) * 7) >> 2);
   store_be(p, base_offset);
   store_be(p + 8, size - 12);
   store_be(p + 12, batch.facts.leader_epoch);
@@ -63,8 +61,8 @@ struct ReplayedBatch {
   std::vector<uint8_t> bytes;
   bool operator==(const ReplayedBatch&) const = default;
   friend void PrintTo(const ReplayedBatch& batch, std::ostream* out) {
-    *out << "chunk " << batch.chunk << " partition " << batch.facts.partition.index << " offset "
-         << batch.facts.base_offset << " size " << batch.facts.size;
+    *out << "chunk " << batch.chunk << " partition " << batch.facts.partition.index << " offset " << batch.facts.base_offset
+         << " size " << batch.facts.size;
   }
 };
 

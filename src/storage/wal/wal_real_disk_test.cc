@@ -51,8 +51,7 @@ class WalLoad {
   void next() {
     for (int i = 0; i < 8 && sent_ < total_ && wal_->pending_bytes() < (4u << 20); ++i) {
       uint32_t size = 61 + static_cast<uint32_t>(random_.next() % 3000);
-      if (random_.next() % large_one_in_ == 0)
-        size = 70'000 + static_cast<uint32_t>(random_.next() % 300'000);
+      if (random_.next() % large_one_in_ == 0) size = 70'000 + static_cast<uint32_t>(random_.next() % 300'000);
       const TestBatch batch = make_batch(sent_ % 5, sent_, size);
       const auto appended = wal_->append(batch.facts, batch.bytes);
       appended_.push_back({appended.chunk, batch.facts, {batch.bytes.data, batch.bytes.data + size}});
@@ -96,8 +95,7 @@ TEST_P(WalRealDisk, TwoSessionsUnderLoadReadBack) {
     options.earlier = replayed.files;
     options.leftovers = replayed.leftovers;
     rows.push_back({0, incarnation, replayed.next_chunk, 0, false});
-    WalLoad load(real, LocalWal::create(*real.runtime().files, real.loop(0), *real.runtime().pool, options),
-                 1500, 40);
+    WalLoad load(real, LocalWal::create(*real.runtime().files, real.loop(0), *real.runtime().pool, options), 1500, 40);
     real.run();
     load.run();
     load.destroy();
@@ -128,8 +126,7 @@ TEST_P(WalRealDisk, Throughput) {
   LocalWalOptions options;
   options.directory = folder / "wal/0";
   options.incarnation = 1;
-  WalLoad load(real, LocalWal::create(*real.runtime().files, real.loop(0), *real.runtime().pool, options),
-               1000, 2);
+  WalLoad load(real, LocalWal::create(*real.runtime().files, real.loop(0), *real.runtime().pool, options), 1000, 2);
   real.run();
   const auto start = std::chrono::steady_clock::now();
   load.run();
@@ -144,11 +141,8 @@ TEST_P(WalRealDisk, Throughput) {
   real.stop();
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, WalRealDisk,
-                         ::testing::Values(FlushEngineKind::kThread, FlushEngineKind::kIoUring),
-                         [](const auto& kind) {
-                           return kind.param == FlushEngineKind::kThread ? "Thread" : "IoUring";
-                         });
+INSTANTIATE_TEST_SUITE_P(Engines, WalRealDisk, ::testing::Values(FlushEngineKind::kThread, FlushEngineKind::kIoUring),
+                         [](const auto& kind) { return kind.param == FlushEngineKind::kThread ? "Thread" : "IoUring"; });
 
 }  // namespace
 }  // namespace weir::storage
