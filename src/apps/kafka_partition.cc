@@ -214,7 +214,11 @@ Result<void> PartitionReader::check_producers() {
     return refuse(fmt::format("{}: a batch has producer id {}, which no Kafka gives", folder_.path, state_.max_producer_id));
   }
   import_.max_producer_id = state_.max_producer_id;
-  for (const storage::ProducerEntry& entry : state_.producers.entries()) import_.producers.push_back(entry);
+  // Nobody would end their transactions here.
+  for (storage::ProducerEntry entry : state_.producers.entries()) {
+    entry.transaction_first_offset = -1;
+    import_.producers.push_back(std::move(entry));
+  }
   if (state_.aborted_transactions > 0) {
     import_.not_taken.push_back(
         fmt::format("{} has {} aborted transactions: their records are there, and consumers with "

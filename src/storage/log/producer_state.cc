@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "protocol/record_batch.h"
+
 namespace weir::storage {
 
 int32_t sequence_after(int32_t sequence, int32_t count) {
@@ -51,6 +53,8 @@ void ProducerState::update(const BatchFacts& facts, int64_t now_ms) {
     entry.transaction_first_offset = -1;
     return;
   }
+  const bool transactional = (facts.attributes & protocol::BatchHeader::kTransactional) != 0;
+  if (transactional && entry.transaction_first_offset < 0) entry.transaction_first_offset = facts.base_offset;
   if (facts.base_sequence == kNoSequence) return;
   if (entry.batches.size() == kProducerBatches) entry.batches.erase(entry.batches.begin());
   entry.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta), facts.last_offset(),

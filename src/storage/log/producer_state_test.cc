@@ -4,6 +4,8 @@
 
 #include <limits>
 
+#include "protocol/record_batch.h"
+
 namespace weir::storage {
 namespace {
 
@@ -71,6 +73,29 @@ TEST(ProducerState, ExpiryForgetsIdleProducersWithoutTransaction) {
   EXPECT_EQ(state.evict(), 2);
   EXPECT_EQ(state.evict(), std::nullopt);
   EXPECT_NE(state.find(3), nullptr);
+}
+
+TEST(ProducerState, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
+  ProducerState state;
+  const auto transactional = [](int64_t offset, int32_t sequence) {
+    BatchFacts facts = batch(offset, sequence, 1);
+    facts.attributes = protocol::BatchHeader::kTransactional;
+    return facts;
+  };
+  BatchFacts marker = transactional(12, kNoSequence);
+  marker.control_type = 1;
+  marker.coordinator_epoch = 4;
+  state.update(batch(9, 0, 1), 1);
+  EXPECT_EQ(state.find(7)->transaction_first_offset, -1);
+  state.update(transactional(10, 1), 1);
+  state.update(transactional(11, 2), 1);
+  EXPECT_EQ(state.find(7)->transaction_first_offset, 10);
+  state.update(marker, 1);
+  EXPECT_EQ(state.find(7)->transaction_first_offset, -1);
+  EXPECT_EQ(state.find(7)->coordinator_epoch, 4);
+  EXPECT_EQ(state.find(7)->batches.size(), 3u);
+  state.update(transactional(13, 3), 1);
+  EXPECT_EQ(state.find(7)->transaction_first_offset, 13);
 }
 
 TEST(ProducerState, TheOneUpdatedLongestAgoGoesFirst) {

@@ -1,4 +1,5 @@
 #include "storage/segment/local_segment_store.h"
+#include "storage/segment/manifest_database.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -231,6 +232,17 @@ TEST_F(LocalSegmentStoreTest, ProducersKeepTheirLastFiveBatches) {
   stored = with({{7, 2, 4, 1009, -1, {batch(9)}}}, {8});
   ASSERT_EQ(stored.size(), 1u);
   EXPECT_EQ(stored[0].batches, (std::vector{batch(9)}));
+}
+
+// A cycle without a marker changes neither: as when a long transaction goes on over several merges.
+TEST_F(LocalSegmentStoreTest, AnOpenTransactionStaysUntilItsMarkerIsMerged) {
+  const ProducerBatch batch{1, 1, 100, 0, 1000};
+  const ProducerEntry open{7, 1, 3, 1000, 50, {batch}}, none{7, 1, 3, 1000, -1, {batch}};
+  EXPECT_EQ(complete_producer(open, {7, 1, -1, 1001, 60, {}}), (ProducerEntry{7, 1, 3, 1001, 50, {batch}}));
+  EXPECT_EQ(complete_producer(open, {7, 1, -1, 1001, -1, {}}), (ProducerEntry{7, 1, 3, 1001, 50, {batch}}));
+  EXPECT_EQ(complete_producer(none, {7, 1, -1, 1001, 60, {}}), (ProducerEntry{7, 1, 3, 1001, 60, {batch}}));
+  EXPECT_EQ(complete_producer(open, {7, 1, 4, 1001, -1, {}}), (ProducerEntry{7, 1, 4, 1001, -1, {batch}}));
+  EXPECT_EQ(complete_producer(open, {7, 1, 4, 1001, 70, {}}), (ProducerEntry{7, 1, 4, 1001, 70, {batch}}));
 }
 
 TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {

@@ -104,6 +104,11 @@ Result<void> check_manifest(const PartitionManifest& manifest, int64_t generatio
 }  // namespace
 
 ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen) {
+  // Without a marker in this cycle a transaction that was open still is, whatever came since.
+  if (seen.coordinator_epoch < 0) {
+    seen.coordinator_epoch = before.coordinator_epoch;
+    if (before.transaction_first_offset >= 0) seen.transaction_first_offset = before.transaction_first_offset;
+  }
   if (before.producer_epoch == seen.producer_epoch) {
     std::vector<ProducerBatch> batches;
     for (const ProducerBatch& batch : before.batches) {

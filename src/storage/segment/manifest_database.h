@@ -131,8 +131,8 @@ class ManifestDatabase : public NotedDatabase {
   Statement put_place_, remove_place_, put_directory_;
 };
 
-// The window of five after a merge: `seen` are the producer's batches of this cycle (or its whole window),
-// `before` its stored row.
+// The producer after a merge. `before` is its stored row. `seen` is what its batches of this cycle (or its whole window) make of
+// a producer that was not known: its coordinator epoch is that of the last marker among them, -1 if there was none.
 ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen);
 
 }  // namespace weir::storage

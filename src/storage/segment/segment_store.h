@@ -72,9 +72,9 @@ struct MergePartition {
   std::vector<Batch> batches;      // contiguous from the manifest's end_offset; may be empty (manifest change only)
   int64_t log_start_offset = 0;    // new log start (never goes back); segments wholly below it are dropped
   std::vector<EpochStart> epochs;  // complete history as of the new floor
-  // Producers that wrote in `batches`, as of the new floor except that `batches` of an entry may be just
-  // those seen in this cycle: the store completes the window of five from its previous row. An epoch change
-  // drops the older ones.
+  // Producers that wrote in `batches`, as of the new floor but for what they did before this cycle: the store completes the
+  // window of five, the open transaction and the coordinator's epoch from its previous row (complete_producer). An epoch change
+  // drops the older batches.
   std::vector<ProducerEntry> producers;
   std::vector<int64_t> expired_producers;  // rows to delete
   // Limits that decide when the active segment is rolled.
