@@ -34,7 +34,7 @@ class PartitionReader {
       : files_(files), folder_(folder), facts_(facts), name_(fmt::format("{}-{}", folder.topic, folder.partition)) {}
 
   Result<KafkaPartitionImport> run() {
-    state_.id = import_.manifest.partition = {facts_.topic_id, folder_.partition};
+    import_.manifest.partition = {facts_.topic_id, folder_.partition};
     choose_epochs();
     using Step = Result<void> (PartitionReader::*)();
     for (const Step step :

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "apps/file_window.h"
+#include "storage/batch_facts.h"
 #include "storage/segment/merge_plan.h"
 #include "storage/segment/stored_batch.h"
 
@@ -17,41 +18,6 @@ using protocol::BatchHeader;
 
 // A control batch holds one short record.
 constexpr size_t kControlBytesMax = 64u << 10;
-
-struct ControlRecord {
-  int16_t type = -1;
-  int32_t coordinator_epoch = -1;
-};
-
-ControlRecord control_of(Bytes batch) {
-  ControlRecord control;
-  protocol::RecordIterator records(batch);
-  protocol::Record record;
-  if (!records.next(record) || !record.key || record.key->size() < 4) return control;
-  control.type = load_be<int16_t>(record.key->data() + 2);
-  if (record.value && record.value->size() >= 6) control.coordinator_epoch = load_be<int32_t>(record.value->data() + 2);
-  return control;
-}
-
-storage::BatchFacts facts_of(const BatchHeader& header, Bytes batch, const storage::PartitionId& id) {
-  storage::BatchFacts facts;
-  facts.partition = id;
-  facts.leader_epoch = header.partition_leader_epoch;
-  facts.base_offset = header.base_offset;
-  facts.last_offset_delta = header.last_offset_delta;
-  facts.size = static_cast<uint32_t>(header.size());
-  facts.max_timestamp = header.max_timestamp;
-  facts.attributes = header.attributes;
-  facts.producer_id = header.producer_id;
-  facts.producer_epoch = header.producer_epoch;
-  facts.base_sequence = header.base_sequence;
-  if (header.control()) {
-    const ControlRecord control = control_of(batch);
-    facts.control_type = control.type;
-    facts.coordinator_epoch = control.coordinator_epoch;
-  }
-  return facts;
-}
 
 // The leader epoch that a batch has; nothing if it cannot be told. Earlier ones of Kafka have none (-1).
 std::optional<int32_t> believed_epoch(const storage::BatchFacts& facts, const KafkaPartitionState& state) {
@@ -70,7 +36,7 @@ void note_gap(KafkaGaps& gaps, int64_t from, int64_t to, const std::string& path
   gaps.offsets += to - from;
 }
 
-void note(const storage::BatchFacts& facts, bool transactional, KafkaPartitionState& state) {
+void note(const storage::BatchFacts& facts, KafkaPartitionState& state) {
   ++state.batches;
   state.next_offset = facts.next_offset();
   if (facts.leader_epoch >= 0 && (state.epochs.empty() || state.epochs.back().epoch < facts.leader_epoch)) {
@@ -79,9 +45,10 @@ void note(const storage::BatchFacts& facts, bool transactional, KafkaPartitionSt
   if (facts.producer_id < 0) return;
   state.max_producer_id = std::max(state.max_producer_id, facts.producer_id);
   state.producers.update(facts, facts.max_timestamp);
-  if (facts.control_type >= 0) {
-    if (state.open_transactions.erase(facts.producer_id) > 0 && facts.control_type == 0) ++state.aborted_transactions;
-  } else if (transactional) {
+  if (facts.ends_transaction()) {
+    if (state.open_transactions.erase(facts.producer_id) > 0 && facts.control_type == storage::BatchFacts::kAbort)
+      ++state.aborted_transactions;
+  } else if (facts.transactional()) {
     state.open_transactions.try_emplace(facts.producer_id, facts.base_offset);
   }
 }
@@ -152,7 +119,7 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     }
     auto batch = window.at(position, header->control() ? std::min<size_t>(header->size(), kControlBytesMax) : BatchHeader::kSize);
     if (!batch) return std::unexpected(batch.error());
-    storage::BatchFacts facts = facts_of(*header, *batch, state.id);
+    storage::BatchFacts facts = storage::facts_of(*header, *batch);
     const auto epoch = believed_epoch(facts, state);
     if (!epoch) {
       return fail(
@@ -163,7 +130,7 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     }
     if (*epoch != facts.leader_epoch) ++result.wrong_epochs;
     facts.leader_epoch = *epoch;
-    note(facts, header->transactional(), state);
+    note(facts, state);
     if (result.batches == 0) result.info.first_timestamp = header->max_timestamp;
     // Batches that compaction emptied do not count, as in segments that were compacted here.
     if (header->record_count > 0) result.info.max_timestamp = std::max(result.info.max_timestamp, header->max_timestamp);

@@ -30,7 +30,6 @@ struct KafkaPartitionState {
   std::vector<storage::EpochStart> told_epochs;
   int32_t highest_epoch = 0;
 
-  storage::PartitionId id;
   storage::ProducerState producers;
   std::vector<storage::EpochStart> epochs;       // of the batches, as far as believed
   KafkaGaps between, within;                     // segments

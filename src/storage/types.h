@@ -48,13 +48,18 @@ struct BatchFacts {
   int64_t producer_id = kNoProducerId;
   int16_t producer_epoch = -1;
   int32_t base_sequence = kNoSequence;
-  // Control batches (transaction markers) only:
-  int16_t control_type = -1;  // 0 abort, 1 commit
+  // Control batches only:
+  int16_t control_type = -1;  // kAbort and kCommit are transaction markers
   int32_t coordinator_epoch = -1;
   int16_t transaction_version = 0;
   // Wall clock of the append. 0: by an earlier version, which took max_timestamp from the batch's header.
   int64_t appended_ms = 0;
 
+  static constexpr int16_t kTransactional = 0x10, kControl = 0x20;  // of attributes
+  static constexpr int16_t kAbort = 0, kCommit = 1;
+  bool transactional() const { return (attributes & kTransactional) != 0; }
+  bool control() const { return (attributes & kControl) != 0; }
+  bool ends_transaction() const { return control_type == kAbort || control_type == kCommit; }
   int64_t last_offset() const { return base_offset + last_offset_delta; }
   int64_t next_offset() const { return last_offset() + 1; }
   // Records without a time are as old as their append.

@@ -1,4 +1,7 @@
 // Groups through a whole broker in simulation: from requests of connections on different shards to the log and back.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+
 #include <map>
 
 #include "broker/handlers/broker_fixture.h"
@@ -260,6 +263,50 @@ TEST_F(GroupsTest, TheOffsetsTopicIsCompactedAndLoadedFromWhatIsLeft) {
   }
 }
 
+TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
+  const storage::PartitionId id{create_topic("c", 1), 0};
+  const unsigned shard = broker_->owner(id);
+  int appended = 0;
+  const auto append = [&](const protocol::BatchOptions& options, std::optional<bool> commit) {
+    protocol::RecordBatchBuilder builder(options);
+    const std::string key = "k";
+    if (commit) builder.append_end_marker(1000, *commit, 4);
+    else builder.append(1000, as_bytes(key), std::nullopt);
+    sim_.loop(shard).post([&, records = Slice::copy_of(builder.finish())] {
+      logs_[shard]->append(*logs_[shard]->find(id), records, false, [&](storage::AppendResult result) {
+        EXPECT_EQ(result.error, ErrorCode::kNone) << result.message;
+        ++appended;
+      });
+    });
+  };
+  append({.producer_id = 7, .producer_epoch = 2, .base_sequence = 0, .transactional = true}, {});
+  append({.producer_id = 7, .producer_epoch = 2, .transactional = true, .control = true}, true);
+  append({.producer_id = 7, .producer_epoch = 2, .base_sequence = 1, .transactional = true}, {});
+  append({.producer_id = 7, .producer_epoch = 3, .transactional = true, .control = true}, false);
+  append({}, {});
+  run_until([&] { return appended == 5; });
+  using coordination::LogReplay;
+  std::vector<std::string> seen;
+  bool done = false;
+  LogReplay replay(
+      sim_.pool(), sim_.loop(shard), *logs_[shard], id,
+      {.record =
+           [&](const LogReplay::Origin& origin, const protocol::Record& record) {
+             seen.push_back(fmt::format("{}: {}/{}{}", record.offset, origin.producer_id, origin.producer_epoch,
+                                        origin.transactional ? " in a transaction" : ""));
+           },
+       .marker =
+           [&](const LogReplay::Marker& marker) {
+             seen.push_back(fmt::format("{}: {}/{} {} by {}", marker.offset, marker.producer_id, marker.producer_epoch,
+                                        marker.commit ? "commit" : "abort", marker.coordinator_epoch));
+           },
+       .done = [&](LogReplay::Outcome, const std::string&) { done = true; }});
+  sim_.loop(shard).post([&] { replay.start(); });
+  run_until([&] { return done; });
+  EXPECT_THAT(seen, ::testing::ElementsAre("0: 7/2 in a transaction", "1: 7/2 commit by 4", "2: 7/2 in a transaction",
+                                           "3: 7/3 abort by 4", "4: -1/-1"));
+}
+
 TEST_F(GroupsTest, CompressedBatchesAreReplayed) {
   const TopicId topic = create_topic("c", 1, {{"compression.type", "gzip"}});
   // More than one window, and a record larger than one.
@@ -274,7 +321,9 @@ TEST_F(GroupsTest, CompressedBatchesAreReplayed) {
   std::optional<coordination::LogReplay::Outcome> outcome;
   coordination::LogReplay replay(
       sim_.pool(), sim_.loop(shard), *logs_[shard], id,
-      {.record = [&](const protocol::Record& record) { values.emplace_back(as_string(*record.value)); },
+      {.record = [&](const coordination::LogReplay::Origin&,
+                     const protocol::Record& record) { values.emplace_back(as_string(*record.value)); },
+       .marker = [](const coordination::LogReplay::Marker&) {},
        .done = [&](coordination::LogReplay::Outcome found, const std::string&) { outcome = found; }});
   sim_.loop(shard).post([&] { replay.start(); });
   run_until([&] { return outcome.has_value(); });

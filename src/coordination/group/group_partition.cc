@@ -48,7 +48,8 @@ void GroupPartition::load(Function<void()> settled) {
   }
   replay_ = std::make_unique<LogReplay>(
       pool_, loop_, log_, id_,
-      LogReplay::Callbacks{.record = [this](const protocol::Record& record) { replay(record); },
+      LogReplay::Callbacks{.record = [this](const LogReplay::Origin&, const protocol::Record& record) { replay(record); },
+                           .marker = [](const LogReplay::Marker&) {},  // offsets of transactions are not committed yet
                            .done = [this](LogReplay::Outcome outcome, const std::string& reason) { replayed(outcome, reason); }});
   replay_->start();
 }

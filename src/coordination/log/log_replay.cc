@@ -6,6 +6,7 @@
 #include "base/result.h"
 #include "protocol/compression.h"
 #include "protocol/record_window.h"
+#include "storage/batch_facts.h"
 
 namespace weir::coordination {
 
@@ -83,7 +84,7 @@ void LogReplay::replay_slice() {
     protocol::Record record;
     if (records_->next(record)) {
       ++done;
-      if (record.offset >= next_offset_ && record.key) callbacks_.record(record);
+      if (record.offset >= next_offset_ && record.key) callbacks_.record(origin_, record);
       continue;
     }
     if (!batch_ended()) return;
@@ -102,7 +103,13 @@ bool LogReplay::begin_batch() {
   }
   const protocol::BatchHeader& header = batches_->header();
   if (header.next_offset() <= next_offset_) return true;
+  origin_ = {header.producer_id, header.producer_epoch, header.transactional()};
   if (header.control()) {
+    const storage::BatchFacts facts = storage::facts_of(header, batches_->batch());
+    if (facts.ends_transaction()) {
+      callbacks_.marker({facts.base_offset, facts.producer_id, facts.producer_epoch, facts.coordinator_epoch,
+                         facts.control_type == storage::BatchFacts::kCommit});
+    }
     next_offset_ = header.next_offset();
   } else if (header.compressed()) {
     const Bytes records = batches_->batch().subspan(protocol::BatchHeader::kSize);

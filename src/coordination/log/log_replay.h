@@ -1,5 +1,5 @@
-// Reads a partition of an internal topic from its start to its high watermark and hands every record to a visitor, as
-// often as a coordinator's state is built anew.
+// Reads a partition of an internal topic from its start to its high watermark and hands every record and every marker of a
+// transaction to a visitor, as often as a coordinator's state is built anew.
 //
 // Segments are read by the pool, a piece at a time, and compressed batches are opened there, some records at a time. The loop
 // gets a turn after at most kRecordsPerSlice records, so that loading a large partition does not hold up the requests of others;
@@ -30,8 +30,22 @@ class LogReplay {
     kOvertaken,    // retention removed what was to be read next
     kFailed,       // `reason` says why
   };
+  // The batch that a record came in. Of a transaction's records it is not known yet whether they count: a marker tells.
+  struct Origin {
+    int64_t producer_id = storage::kNoProducerId;
+    int16_t producer_epoch = -1;
+    bool transactional = false;
+  };
+  struct Marker {
+    int64_t offset = 0;
+    int64_t producer_id = storage::kNoProducerId;
+    int16_t producer_epoch = -1;
+    int32_t coordinator_epoch = -1;
+    bool commit = false;
+  };
   struct Callbacks {
-    Function<void(const protocol::Record&)> record;           // with a key
+    Function<void(const Origin&, const protocol::Record&)> record;  // with a key
+    Function<void(const Marker&)> marker;
     Function<void(Outcome, const std::string& reason)> done;  // once, never inside start(); may destroy the object
   };
   static constexpr size_t kRecordsPerSlice = 256;
@@ -77,6 +91,7 @@ class LogReplay {
   Slice piece_;                             // being replayed, and where
   std::optional<protocol::BatchSplitter> batches_;
   std::optional<protocol::RecordIterator> records_;
+  Origin origin_;  // of them
   struct Opening;
   std::shared_ptr<Opening> opening_;  // what records_ points into if the batch is compressed
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "protocol/record_batch.h"
+#include "storage/batch_facts.h"
 
 namespace weir::storage {
 
@@ -190,13 +191,10 @@ bool validate_append(const Slice& records, const LogConfig& config, AppendFrom f
     if (!check_one(batch, config, from, now_ms, header, result)) return false;
     ValidatedBatch& out = batches.emplace_back();
     out.data = {const_cast<uint8_t*>(batch.data()), batch.size()};
-    out.facts.last_offset_delta = header.last_offset_delta;
-    out.facts.size = static_cast<uint32_t>(batch.size());
-    out.facts.max_timestamp = header.max_timestamp;
-    out.facts.attributes = header.attributes;
-    out.facts.producer_id = header.producer_id;
-    out.facts.producer_epoch = header.producer_epoch;
-    out.facts.base_sequence = header.base_sequence;
+    out.facts = facts_of(header, batch);
+    if (out.facts.control() && !out.facts.ends_transaction()) {
+      return refuse(result, ErrorCode::kInvalidRecord, "The control batch is no transaction marker");
+    }
   }
   if (splitter.fault() != BatchFault::kNone) {
     return refuse(result, error_of(splitter.fault(), splitter.rest()),

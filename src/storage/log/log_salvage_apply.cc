@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "protocol/record_batch_builder.h"
+#include "storage/batch_facts.h"
 #include "storage/compaction/segment_batches.h"
 #include "storage/log/log_salvage.h"
 #include "storage/log/producer_state.h"
@@ -17,22 +18,6 @@ namespace {
 
 constexpr uint64_t kSegmentBytesMax = 512 << 20;
 constexpr int64_t kNotKnown = 0;  // when the last append was
-
-BatchFacts facts_of(const PartitionId& partition, Bytes batch) {
-  const BatchHeader header = BatchHeader::parse(batch.data());
-  BatchFacts facts;
-  facts.partition = partition;
-  facts.leader_epoch = header.partition_leader_epoch;
-  facts.base_offset = header.base_offset;
-  facts.last_offset_delta = header.last_offset_delta;
-  facts.size = static_cast<uint32_t>(batch.size());
-  facts.max_timestamp = header.max_timestamp;
-  facts.attributes = header.attributes;
-  facts.producer_id = header.control() ? kNoProducerId : header.producer_id;
-  facts.producer_epoch = header.producer_epoch;
-  facts.base_sequence = header.base_sequence;
-  return facts;
-}
 
 std::string name_in(const std::string& path) { return path.substr(path.rfind('/') + 1); }
 
@@ -55,7 +40,7 @@ struct LogSalvage::Output {
 
   // What a batch says that no row does.
   void note(Bytes batch) {
-    const BatchFacts facts = facts_of(partition, batch);
+    const BatchFacts facts = facts_of(BatchHeader::parse(batch.data()), batch);
     if (facts.leader_epoch >= 0 && (epochs.empty() || facts.leader_epoch > epochs.back().epoch)) {
       epochs.push_back({facts.leader_epoch, facts.base_offset});
     }

@@ -164,7 +164,7 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   // Sequence checks look at speculative state, so even their refusals wait until that state is durable.
   for (ValidatedBatch& batch : batches) {
     batch.facts.partition = partition.id_;
-    if (batch.facts.producer_id == kNoProducerId || batch.facts.control_type >= 0) continue;
+    if (batch.facts.producer_id == kNoProducerId || batch.facts.control()) continue;
     const auto verdict = partition.producers_.check(batch.facts);
     if (verdict.check == SequenceCheck::kAccept) continue;
     describe_verdict(verdict, batch.facts, partition.config_, result);

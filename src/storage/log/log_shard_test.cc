@@ -399,6 +399,26 @@ TEST_F(LogShardTest, WhatAHeaderSaysAboutTimeDeletesAndHidesNothing) {
   EXPECT_EQ(find(LogShard::kLargestTimestamp).offset, 2);
 }
 
+// Markers are no data: they have no sequence, and end what their producer began.
+TEST_F(LogShardTest, TheBrokersMarkersEndTransactions) {
+  protocol::BatchOptions options{.producer_id = 9, .producer_epoch = 0, .base_sequence = 0, .transactional = true};
+  append(batch(2, options), false);
+  EXPECT_EQ(partition_->producers().find(9)->transaction_first_offset, 0);
+  protocol::RecordBatchBuilder marker({.producer_id = 9, .producer_epoch = 0, .transactional = true, .control = true});
+  marker.append_end_marker(1000, true, 3);
+  append(Slice::copy_of(marker.finish()), false);
+  EXPECT_EQ(partition_->producers().find(9)->transaction_first_offset, -1);
+  EXPECT_EQ(partition_->producers().find(9)->coordinator_epoch, 3);
+  options.base_sequence = 2;
+  append(batch(1, options), false);
+  EXPECT_EQ(partition_->producers().find(9)->transaction_first_offset, 3);
+  wal_->complete();
+  ASSERT_EQ(answers_.size(), 3u);
+  for (const AppendResult& answer : answers_) EXPECT_EQ(answer.error, ErrorCode::kNone) << answer.message;
+  EXPECT_EQ(wal_->facts_[1].control_type, BatchFacts::kCommit);
+  EXPECT_EQ(wal_->facts_[1].coordinator_epoch, 3);
+}
+
 // Records below the log start have no time, in the tail and in the batch that the log start divides.
 TEST_F(LogShardTest, TheLargestTimeIsOfARecordThatIsThere) {
   append(batch(3, {}, 5000));  // 5000 to 5002

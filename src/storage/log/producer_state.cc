@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <limits>
 
-#include "protocol/record_batch.h"
-
 namespace weir::storage {
 
 int32_t sequence_after(int32_t sequence, int32_t count) {
@@ -48,13 +46,13 @@ void ProducerState::update(const BatchFacts& facts, int64_t now_ms) {
     entry.batches.clear();
   }
   entry.last_timestamp = now_ms;
-  if (facts.control_type >= 0) {
+  if (facts.control()) {
+    if (!facts.ends_transaction()) return;
     entry.coordinator_epoch = facts.coordinator_epoch;
     entry.transaction_first_offset = -1;
     return;
   }
-  const bool transactional = (facts.attributes & protocol::BatchHeader::kTransactional) != 0;
-  if (transactional && entry.transaction_first_offset < 0) entry.transaction_first_offset = facts.base_offset;
+  if (facts.transactional() && entry.transaction_first_offset < 0) entry.transaction_first_offset = facts.base_offset;
   if (facts.base_sequence == kNoSequence) return;
   if (entry.batches.size() == kProducerBatches) entry.batches.erase(entry.batches.begin());
   entry.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta), facts.last_offset(),

@@ -4,8 +4,6 @@
 
 #include <limits>
 
-#include "protocol/record_batch.h"
-
 namespace weir::storage {
 namespace {
 
@@ -79,11 +77,12 @@ TEST(ProducerState, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
   ProducerState state;
   const auto transactional = [](int64_t offset, int32_t sequence) {
     BatchFacts facts = batch(offset, sequence, 1);
-    facts.attributes = protocol::BatchHeader::kTransactional;
+    facts.attributes = BatchFacts::kTransactional;
     return facts;
   };
   BatchFacts marker = transactional(12, kNoSequence);
-  marker.control_type = 1;
+  marker.attributes |= BatchFacts::kControl;
+  marker.control_type = BatchFacts::kCommit;
   marker.coordinator_epoch = 4;
   state.update(batch(9, 0, 1), 1);
   EXPECT_EQ(state.find(7)->transaction_first_offset, -1);
