@@ -80,7 +80,7 @@ std::optional<int64_t> ProducerState::evict() {
 }
 
 void ProducerState::restore(std::vector<ProducerEntry> entries) {
-  std::ranges::stable_sort(entries, {}, &ProducerEntry::last_timestamp);
+  std::ranges::sort(entries, {}, &ProducerEntry::last_timestamp);
   for (ProducerEntry& entry : entries) newest(entry.producer_id) = std::move(entry);
 }
 
