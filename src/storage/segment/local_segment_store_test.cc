@@ -1,9 +1,9 @@
 #include "storage/segment/local_segment_store.h"
-#include "storage/segment/manifest_database.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "storage/segment/manifest_database.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/test_batches.h"
 #include "testing/fake_clock.h"
