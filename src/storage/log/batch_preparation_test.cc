@@ -315,7 +315,9 @@ TEST(BatchPreparation, WhatHasToBeInMemoryAtOnceIsBounded) {
     EXPECT_EQ(refusal.error, ErrorCode::kMessageTooLarge) << each.what;
     EXPECT_TRUE(prepare_batch(each.fits, each.config, kNow, refusal, kLeastLimits)) << each.what << ": " << refusal.message;
   }
-  EXPECT_LE(peak.grown_bytes(), kLeast + (12 << 20)) << "and results";
+  // With memory that is moved as it grows, what the records are compressed into, and what the allocator keeps. The records are
+  // 100 MiB.
+  EXPECT_LE(peak.grown_bytes(), 3 * kLeast);
 }
 
 TEST(BatchPreparation, MemoryIsASixteenthButEnoughForOneOfEach) {
