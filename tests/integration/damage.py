@@ -4,10 +4,12 @@ The broker either starts and shows nothing but what was written, or says which f
 whose records are gone answers with an error, or the log names the loss.
 Whatever a start refuses, `weir log verify` finds as well.
 """
+import contextlib
 import pathlib
 import random
 import re
 import shutil
+import sqlite3
 import subprocess
 
 import wire
@@ -38,6 +40,14 @@ def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
     finally:
         broker.kill()
     return broker.folder / "data"
+
+
+def noted_wal_files(data: pathlib.Path) -> list[pathlib.Path]:
+    """Those that must be there; one whose chunks are all merged may lie beside them, when the stop came before its removal."""
+    with contextlib.closing(sqlite3.connect(data / "manifest.db")) as database:
+        database.create_function("row_hash", -1, lambda *values: 1, deterministic=True)
+        rows = database.execute("SELECT shard, generation FROM wal_files ORDER BY shard, generation").fetchall()
+    return [data / "wal" / str(shard) / f"{generation:016x}.wal" for shard, generation in rows]
 
 
 def known_length(data: pathlib.Path, segment: pathlib.Path) -> int:
