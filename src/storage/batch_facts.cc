@@ -26,7 +26,7 @@ BatchFacts facts_of(const protocol::BatchHeader& header, Bytes batch) {
   facts.leader_epoch = header.partition_leader_epoch;
   facts.base_offset = header.base_offset;
   facts.last_offset_delta = header.last_offset_delta;
-  facts.size = static_cast<uint32_t>(batch.size());
+  facts.size = static_cast<uint32_t>(header.size());
   facts.max_timestamp = header.max_timestamp;
   facts.attributes = header.attributes;
   facts.producer_id = header.producer_id;

@@ -1,4 +1,4 @@
-// What is noted of a batch: from its bytes, wherever they are taken over.
+// BatchFacts from the bytes of a batch, for those who take it over.
 #pragma once
 
 #include "base/bytes.h"
@@ -7,8 +7,9 @@
 
 namespace weir::storage {
 
-// `batch` is all of one batch, whose structure has been checked, and `header` its header. Who takes it over knows the partition
-// and when it was appended. The type of a control batch that ends no transaction is -1.
+// `header` is that of `batch`, whose structure has been checked. Of a control batch the first record must be in `batch`, of
+// others nothing. The caller knows the partition and the time of the append. A control batch that ends no transaction has type
+// -1.
 BatchFacts facts_of(const protocol::BatchHeader& header, Bytes batch);
 
 }  // namespace weir::storage

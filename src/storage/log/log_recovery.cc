@@ -265,7 +265,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
   }
   partition->note_epoch(facts.leader_epoch, facts.base_offset);
   partition->producers_.update(facts, now_ms_);
-  // Those that were forgotten come back with their batches; all shards together stay within the bound once they run.
+  // Forgotten producers come back with their batches; all shards together stay within the bound once they run.
   while (partition->producers_.size() > options_.shard.producers_max) {
     const auto id = partition->producers_.evict();
     if (!id) break;

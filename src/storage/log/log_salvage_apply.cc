@@ -175,7 +175,10 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   manifest.epochs = std::move(output.epochs);
   piece.rows.generation = generation;
   piece.rows.partition.producers.clear();
-  for (const ProducerEntry& entry : output.producers.entries()) piece.rows.partition.producers.push_back(entry);
+  for (ProducerEntry entry : output.producers.entries()) {
+    entry.transaction_first_offset = -1;  // nobody would end it, and the producer would never be forgotten
+    piece.rows.partition.producers.push_back(std::move(entry));
+  }
   if (!piece.has_row) piece.rows.row = next_row_++;
   return {};
 }

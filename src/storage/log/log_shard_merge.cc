@@ -68,8 +68,8 @@ size_t MergeInput::add(size_t batches) {
     floor_ = batch.facts.next_offset();
     if (batch.facts.producer_id == kNoProducerId) continue;
     const ProducerEntry* current = partition_.producers_.find(batch.facts.producer_id);
-    // Whoever is forgotten has no row after this merge, though an earlier one may have left or removed it. For whom this merge
-    // has begun a row, it is a whole one, and goes with the next.
+    // A forgotten producer has no row after this merge, though an earlier one may have left or removed it. A row that this merge
+    // has begun is a whole one, and goes with the next.
     if (!current && !producers_.find(batch.facts.producer_id)) {
       input_.expired_producers.push_back(batch.facts.producer_id);
       continue;
