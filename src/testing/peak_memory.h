@@ -2,8 +2,6 @@
 // Nothing with sanitizers, which keep what was freed.
 #pragma once
 
-#include <malloc.h>
-
 #include <cstdint>
 #include <fstream>
 #include <string>
@@ -22,7 +20,6 @@ inline constexpr bool kMemoryIsMeasured = true;
 class PeakMemory {
  public:
   PeakMemory() {
-    malloc_trim(0);
     std::ofstream("/proc/self/clear_refs") << "5";
     begin_ = read("VmRSS:");
   }

@@ -1,5 +1,6 @@
 // What a request can multiply is bounded by what is reserved for it, whichever API it is.
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <cstdlib>
 
@@ -42,6 +43,7 @@ class MultipliedRequestsTest : public BrokerTest {
   void expect_bounded(const std::string& bytes, size_t count) {
     constexpr uint64_t kSlack = 24 << 20;  // buffers, stacks, what earlier requests left behind
     FakePeer& peer = connect(0);
+    malloc_trim(0);
     const weir::testing::PeakMemory peak;
     sim_.loop(0).post([&peer, &bytes] { peer.send(bytes); });
     sim_.run_until([&] { return peer.closed || has_response(peer); }, 30 * runtime::kSecond);

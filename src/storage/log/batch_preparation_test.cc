@@ -315,9 +315,7 @@ TEST(BatchPreparation, WhatHasToBeInMemoryAtOnceIsBounded) {
     EXPECT_EQ(refusal.error, ErrorCode::kMessageTooLarge) << each.what;
     EXPECT_TRUE(prepare_batch(each.fits, each.config, kNow, refusal, kLeastLimits)) << each.what << ": " << refusal.message;
   }
-  // With memory that is moved as it grows, what the records are compressed into, and what the allocator keeps. The records are
-  // 100 MiB.
-  EXPECT_LE(peak.grown_bytes(), 3 * kLeast);
+  EXPECT_LE(peak.grown_bytes(), kLeast + (8 << 20)) << "and results";
 }
 
 TEST(BatchPreparation, MemoryIsASixteenthButEnoughForOneOfEach) {
