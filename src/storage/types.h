@@ -96,6 +96,16 @@ struct ProducerEntry {
 };
 inline constexpr size_t kProducerBatches = 5;
 
+// A transaction that was aborted in a partition: readers of committed records skip its producer's records from its first offset
+// to its marker. As Kafka's files `.txnindex` have it.
+struct AbortedTransaction {
+  int64_t producer_id = kNoProducerId;
+  int64_t first_offset = 0;
+  int64_t last_offset = 0;         // of the marker
+  int64_t last_stable_offset = 0;  // as the marker leaves it; no transaction that ends later begins below
+  bool operator==(const AbortedTransaction&) const = default;
+};
+
 }  // namespace weir::storage
 
 template <>

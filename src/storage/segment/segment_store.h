@@ -76,7 +76,8 @@ struct MergePartition {
   // window of five, the open transaction and the coordinator's epoch from its previous row (complete_producer). An epoch change
   // drops the older batches.
   std::vector<ProducerEntry> producers;
-  std::vector<int64_t> expired_producers;  // rows to delete
+  std::vector<int64_t> expired_producers;   // rows to delete
+  std::vector<AbortedTransaction> aborted;  // whose markers are in `batches`, in their order
   // Limits that decide when the active segment is rolled.
   uint64_t segment_bytes = 1ull << 30;
   int64_t segment_ms = 7ll * 24 * 3600 * 1000;
