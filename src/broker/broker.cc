@@ -8,9 +8,9 @@
 #include "base/check.h"
 #include "base/counted.h"
 #include "base/log.h"
-#include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
-#include "broker/handlers/transaction_refusals.h"
+#include "broker/telemetry/client_telemetry.h"
+#include "broker/transactions/transaction_refusals.h"
 #include "runtime/homebound.h"
 #include "storage/log/log_recovery.h"
 

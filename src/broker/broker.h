@@ -18,24 +18,24 @@
 
 #include "base/rate_limit.h"
 #include "broker/config/broker_config.h"
-#include "broker/handlers/fetch_session.h"
+#include "broker/fetch/fetch_session.h"
 #include "broker/metadata/controller.h"
 #include "broker/metadata/metadata_image.h"
 #include "broker/metadata/metadata_loader.h"
 #include "broker/metadata/offline_partitions.h"
 #include "broker/metadata/producer_id_allocator.h"
-#include "broker/metrics/topic_traffic.h"
 #include "broker/server/memory_budget.h"
 #include "broker/server/request_context.h"
+#include "broker/server/topic_traffic.h"
 #include "runtime/runtime.h"
 #include "storage/log/log_shard.h"
 #include "storage/metadata/meta_store.h"
 
 namespace weir::broker {
 
-class ClientTelemetry;      // handlers/client_telemetry.h
+class ClientTelemetry;      // telemetry/client_telemetry.h
 class GroupCoordinators;    // handlers/group_coordinators.h
-class TransactionRefusals;  // handlers/transaction_refusals.h
+class TransactionRefusals;  // transactions/transaction_refusals.h
 
 // The settings the handlers act on, under Kafka's names.
 struct BrokerSettings {

@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "base/log.h"
-#include "broker/handlers/broker_loggers.h"
-#include "broker/handlers/config_changes.h"
-#include "broker/handlers/controller_answers.h"
+#include "broker/admin/broker_loggers.h"
+#include "broker/admin/config_changes.h"
+#include "broker/admin/controller_answers.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "runtime/homebound.h"

@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "base/printable.h"
-#include "broker/handlers/sharded_operation.h"
+#include "broker/requests/sharded_operation.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_replica_log_dirs.h"
 

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/controller_answers.h"
+#include "broker/admin/controller_answers.h"
 #include "broker/handlers/create_topics.h"
 #include "broker/handlers/group_coordinators.h"
 #include "protocol/messages/create_partitions.h"

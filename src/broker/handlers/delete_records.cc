@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/partition_at_home.h"
-#include "broker/handlers/repeated_partitions.h"
-#include "broker/handlers/sharded_operation.h"
+#include "broker/requests/partition_at_home.h"
+#include "broker/requests/repeated_partitions.h"
+#include "broker/requests/sharded_operation.h"
 #include "protocol/messages/delete_records.h"
 
 namespace weir::broker {

@@ -1,6 +1,6 @@
 #include "broker/handlers/describe_cluster.h"
 
-#include "broker/handlers/authorized_operations.h"
+#include "broker/requests/authorized_operations.h"
 #include "protocol/messages/describe_cluster.h"
 
 namespace weir::broker {

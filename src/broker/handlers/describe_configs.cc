@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
+#include "broker/admin/broker_loggers.h"
 #include "broker/config/resource_config.h"
 #include "broker/config/topic_config.h"
-#include "broker/handlers/broker_loggers.h"
 #include "broker/metadata/topic_name.h"
 #include "protocol/messages/describe_configs.h"
 #include "runtime/homebound.h"

@@ -6,8 +6,8 @@
 #include <unordered_set>
 #include <vector>
 
-#include "broker/handlers/authorized_operations.h"
 #include "broker/handlers/group_handlers.h"
+#include "broker/requests/authorized_operations.h"
 
 namespace weir::broker {
 namespace {

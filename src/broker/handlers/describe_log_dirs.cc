@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/sharded_operation.h"
+#include "broker/requests/sharded_operation.h"
 #include "protocol/errors.h"
 #include "protocol/messages/describe_log_dirs.h"
 

@@ -7,9 +7,9 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/partition_at_home.h"
-#include "broker/handlers/sharded_operation.h"
 #include "broker/metadata/topic_name.h"
+#include "broker/requests/partition_at_home.h"
+#include "broker/requests/sharded_operation.h"
 #include "protocol/messages/describe_producers.h"
 
 namespace weir::broker {

@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "broker/handlers/fetch_session.h"
-#include "broker/handlers/sharded_operation.h"
+#include "broker/fetch/fetch_session.h"
+#include "broker/requests/sharded_operation.h"
 #include "protocol/messages/fetch.h"
 
 namespace weir::broker {

@@ -2,7 +2,7 @@
 #include <utility>
 
 #include "broker/handlers/fetch_operation.h"
-#include "broker/handlers/repeated_partitions.h"
+#include "broker/requests/repeated_partitions.h"
 
 namespace weir::broker {
 

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "broker/handlers/group_coordinators.h"
-#include "broker/handlers/transaction_refusals.h"
+#include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/find_coordinator.h"
 
 namespace weir::broker {

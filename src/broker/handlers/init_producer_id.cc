@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "base/log.h"
-#include "broker/handlers/transaction_refusals.h"
+#include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/init_producer_id.h"
 
 namespace weir::broker {

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/sharded_operation.h"
+#include "broker/requests/sharded_operation.h"
 #include "protocol/messages/list_offsets.h"
 
 namespace weir::broker {

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/authorized_operations.h"
 #include "broker/metadata/topic_name.h"
+#include "broker/requests/authorized_operations.h"
 #include "protocol/messages/metadata.h"
 #include "runtime/homebound.h"
 

@@ -3,7 +3,7 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/sharded_operation.h"
+#include "broker/requests/sharded_operation.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
 
 namespace weir::broker {

@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "broker/handlers/repeated_partitions.h"
-#include "broker/handlers/sharded_operation.h"
-#include "broker/handlers/transaction_refusals.h"
+#include "broker/requests/repeated_partitions.h"
+#include "broker/requests/sharded_operation.h"
+#include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/produce.h"
 #include "protocol/record_batch.h"
 

@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "broker/handlers/client_telemetry.h"
+#include "broker/telemetry/client_telemetry.h"
 #include "protocol/messages/get_telemetry_subscriptions.h"
 #include "protocol/messages/push_telemetry.h"
 #include "runtime/homebound.h"

@@ -2,7 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "broker/handlers/broker_fixture.h"
-#include "broker/handlers/client_telemetry.h"
+#include "broker/telemetry/client_telemetry.h"
 #include "protocol/compression.h"
 #include "protocol/errors.h"
 #include "protocol/messages/api_versions.h"

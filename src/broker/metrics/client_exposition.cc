@@ -6,8 +6,8 @@
 #include <map>
 #include <string_view>
 
-#include "broker/handlers/client_metrics.h"
 #include "broker/server/metrics.h"
+#include "broker/telemetry/client_metrics.h"
 
 namespace weir::broker {
 namespace {

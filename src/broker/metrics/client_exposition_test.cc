@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "broker/handlers/client_metrics.h"
+#include "broker/telemetry/client_metrics.h"
 
 namespace weir::broker {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "broker/handlers/client_telemetry.h"
 #include "broker/handlers/group_coordinators.h"
+#include "broker/telemetry/client_telemetry.h"
 #include "runtime/homebound.h"
 #include "storage/wal/local_wal.h"
 

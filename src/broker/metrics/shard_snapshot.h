@@ -10,7 +10,7 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
-#include "broker/handlers/client_metrics.h"
+#include "broker/telemetry/client_metrics.h"
 #include "coordination/group/group_coordinator_state.h"
 #include "storage/log/partition_traffic.h"
 #include "storage/wal/flush_latency.h"

@@ -1,4 +1,4 @@
-#include "broker/metrics/topic_traffic.h"
+#include "broker/server/topic_traffic.h"
 
 namespace weir::broker {
 

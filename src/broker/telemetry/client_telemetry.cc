@@ -1,4 +1,4 @@
-#include "broker/handlers/client_telemetry.h"
+#include "broker/telemetry/client_telemetry.h"
 
 #include <algorithm>
 #include <set>

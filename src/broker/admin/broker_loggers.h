@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "broker/handlers/config_changes.h"
+#include "broker/admin/config_changes.h"
 
 namespace weir::broker {
 

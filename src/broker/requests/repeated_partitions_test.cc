@@ -1,4 +1,4 @@
-#include "broker/handlers/repeated_partitions.h"
+#include "broker/requests/repeated_partitions.h"
 
 #include <gtest/gtest.h>
 

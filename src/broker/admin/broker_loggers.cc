@@ -1,4 +1,4 @@
-#include "broker/handlers/broker_loggers.h"
+#include "broker/admin/broker_loggers.h"
 
 #include <fmt/ranges.h>
 

@@ -13,8 +13,8 @@
 
 #include "base/uuid.h"
 #include "broker/config/resource_config.h"
-#include "broker/handlers/client_metrics.h"
 #include "broker/metadata/metadata_image.h"
+#include "broker/telemetry/client_metrics.h"
 #include "protocol/errors.h"
 #include "runtime/clock.h"
 

@@ -1,4 +1,4 @@
-#include "broker/handlers/api_page.h"
+#include "broker/pages/api_page.h"
 
 #include <fmt/format.h>
 

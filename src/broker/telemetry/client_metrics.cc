@@ -1,4 +1,4 @@
-#include "broker/handlers/client_metrics.h"
+#include "broker/telemetry/client_metrics.h"
 
 #include <algorithm>
 #include <cmath>

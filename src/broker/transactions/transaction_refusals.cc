@@ -1,4 +1,4 @@
-#include "broker/handlers/transaction_refusals.h"
+#include "broker/transactions/transaction_refusals.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "broker/handlers/fetch_session.h"
+#include "broker/fetch/fetch_session.h"
 
 #include <utility>
 

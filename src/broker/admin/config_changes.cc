@@ -1,4 +1,4 @@
-#include "broker/handlers/config_changes.h"
+#include "broker/admin/config_changes.h"
 
 #include <fmt/core.h>
 
