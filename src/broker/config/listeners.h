@@ -1,15 +1,24 @@
-// The texts of `listeners` and `advertised.listeners`: NAME://host:port, comma-separated.
+// The addresses of the broker, and the texts of `listeners` and `advertised.listeners`: NAME://host:port, comma-separated.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
-#include "broker/server/request_context.h"
 #include "runtime/loop.h"
 
 namespace weir::broker {
+
+// An address the broker listens on. `advertised` is empty if it was not configured and the listener is bound to all
+// interfaces: then clients are told the address they connected to.
+struct ListenerInfo {
+  std::string name;               // e.g. PLAINTEXT
+  std::string security_protocol;  // PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
+  runtime::Endpoint bound;
+  std::optional<runtime::Endpoint> advertised;
+};
 
 struct ListenerText {
   std::string name;  // upper case

@@ -7,7 +7,6 @@
 
 #include "base/check.h"
 #include "base/printable.h"
-#include "broker/config/listeners.h"
 #include "broker/server/connection.h"
 #include "broker/server/frontend.h"
 

@@ -24,6 +24,7 @@
 #include <string_view>
 
 #include "base/buffer.h"
+#include "broker/config/listeners.h"
 #include "broker/server/memory_budget.h"
 #include "broker/server/outgoing_response.h"
 #include "broker/server/request_times.h"
@@ -37,15 +38,6 @@ namespace weir::broker {
 class Connection;
 class ContextPool;
 struct ApiRoute;
-
-// An address the broker listens on. `advertised` is empty if it was not configured and the listener is bound to all
-// interfaces: then clients are told the address they connected to.
-struct ListenerInfo {
-  std::string name;               // e.g. PLAINTEXT
-  std::string security_protocol;  // PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
-  runtime::Endpoint bound;
-  std::optional<runtime::Endpoint> advertised;
-};
 
 struct ConnectionFacts {
   const ListenerInfo* listener = nullptr;

@@ -8,7 +8,7 @@
 #include <string>
 #include <string_view>
 
-#include "broker/server/frontend.h"
+#include "base/rate_limit.h"
 #include "broker/server/request_context.h"
 
 namespace weir::broker {
