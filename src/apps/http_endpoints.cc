@@ -141,13 +141,11 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
   http_.get("/metrics", [this](http::Respond respond) { metrics(std::move(respond)); });
 }
 
-HttpEndpoints::~HttpEndpoints() { *alive_ = false; }
-
 void HttpEndpoints::health(http::Respond respond) {
   broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kShards,
-                         [this, alive = alive_, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
-                           if (*alive) reply(health_response(shards, server_.health_facts()));
-                         });
+                         lifetime_.guard([this, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
+                           reply(health_response(shards, server_.health_facts()));
+                         }));
 }
 
 // Ready is who can do what clients come for; a broker that cannot write is not.
@@ -157,26 +155,25 @@ void HttpEndpoints::ready(http::Respond respond) {
   };
   if (!server_.ready()) return respond(no(server_.stopping() ? "the broker stops" : "the broker starts"));
   broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kShards,
-                         [alive = alive_, no, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
-                           if (!*alive) return;
+                         lifetime_.guard([no, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
                            const auto failed = [](const auto& shard) { return shard.log_failed; };
                            if (std::any_of(shards.begin(), shards.end(), failed)) {
                              return reply(no("the log failed: nothing more is acknowledged until a restart"));
                            }
                            reply({200, "{\"ready\":true}\n", kJson});
-                         });
+                         }));
 }
 
 void HttpEndpoints::metrics(http::Respond respond) {
   scrapers_.push_back(std::move(respond));
   if (scrapers_.size() > 1) return;
   broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kPartitions,
-                         [this, alive = alive_](std::vector<broker::ShardSnapshot> shards) {
-                           if (!*alive) return;
-                           group_lags_.collect(0, [this, alive, shards = std::move(shards)](broker::GroupLags lags) mutable {
-                             if (*alive) render(std::move(shards), std::move(lags));
-                           });
-                         });
+                         lifetime_.guard([this](std::vector<broker::ShardSnapshot> shards) {
+                           group_lags_.collect(
+                               0, lifetime_.guard([this, shards = std::move(shards)](broker::GroupLags lags) mutable {
+                                 render(std::move(shards), std::move(lags));
+                               }));
+                         }));
 }
 
 void HttpEndpoints::render(std::vector<broker::ShardSnapshot> shards, broker::GroupLags lags) {
@@ -194,14 +191,12 @@ void HttpEndpoints::render(std::vector<broker::ShardSnapshot> shards, broker::Gr
         broker::append_group_lags(work->text, work->lags);
         work->shards.clear();
       },
-      loop_,
-      [this, alive = alive_, work] {
-        if (!*alive) return;
+      loop_, lifetime_.guard([this, work] {
         auto scrapers = std::move(scrapers_);
         scrapers_.clear();
         const auto text = std::make_shared<const std::string>(std::move(work->text));
         for (http::Respond& respond : scrapers) respond({200, {}, kPrometheus, text});
-      },
+      }),
       kScrapeOrder);
 }
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "apps/server.h"
+#include "base/lifetime.h"
 #include "broker/metrics/exposition.h"
 #include "broker/metrics/group_lag.h"
 #include "http/http_server.h"
@@ -30,7 +31,6 @@ class HttpEndpoints {
  public:
   // `host_names`: see HttpServer::Options.
   HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& server, std::vector<std::string> host_names);
-  ~HttpEndpoints();
   Result<runtime::Endpoint> listen(const runtime::Endpoint& address) { return http_.listen(address); }
 
  private:
@@ -46,8 +46,8 @@ class HttpEndpoints {
   std::shared_ptr<broker::Exposition> exposition_;
   broker::GroupLagCollector group_lags_;
   std::vector<http::Respond> scrapers_;  // all are answered by the scrape under way
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   http::HttpServer http_;
+  Lifetime lifetime_;  // ends first
 };
 
 }  // namespace weir::apps

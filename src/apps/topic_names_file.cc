@@ -58,14 +58,12 @@ void TopicNamesFile::write() {
   auto work = [files = &files_, folders = folders_, image = std::exchange(next_, nullptr)] {
     write_all(*files, folders, *image);
   };
-  pool_.submit(std::move(work), loop_, [this, alive = alive_] {
-    if (!*alive) return;
-    loop_.schedule_after(runtime::kSecond, [this, alive] {
-      if (!*alive) return;
+  pool_.submit(std::move(work), loop_, lifetime_.guard([this] {
+    loop_.schedule_after(runtime::kSecond, lifetime_.guard([this] {
       if (next_) write();
       else waiting_ = false;
-    });
-  });
+    }));
+  }));
 }
 
 std::map<TopicId, std::string> read_topic_names(runtime::FileSystem& files, const std::string& folder) {

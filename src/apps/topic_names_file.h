@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "base/uuid.h"
 #include "broker/metadata/metadata_image.h"
 #include "runtime/file.h"
@@ -25,7 +26,6 @@ class TopicNamesFile {
   // One in each of `folders`. Belongs to `loop`; `files` and `pool` outlive it.
   TopicNamesFile(runtime::FileSystem& files, runtime::Pool& pool, runtime::Loop& loop, std::vector<std::string> folders)
       : files_(files), pool_(pool), loop_(loop), folders_(std::move(folders)) {}
-  ~TopicNamesFile() { *alive_ = false; }
   TopicNamesFile(const TopicNamesFile&) = delete;
 
   // On the loop, or before it runs. While topics come and go it is written once a second.
@@ -44,7 +44,7 @@ class TopicNamesFile {
   const std::vector<std::string> folders_;
   broker::MetadataImagePtr next_;  // not written yet
   bool waiting_ = false;           // for a timer, or for the pool
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 std::string topic_names_text(const broker::MetadataImage& image);

@@ -282,12 +282,12 @@ void HttpServer::make_room() {
 }
 
 void HttpServer::remove_later(Connection& connection) {
-  loop_.at_turn_end([this, alive = std::weak_ptr<bool>(alive_), gone = connection.weak_from_this()] {
+  loop_.at_turn_end(lifetime_.guard([this, gone = connection.weak_from_this()] {
     const auto self = gone.lock();
-    if (alive.expired() || !self) return;
+    if (!self) return;
     self->release_socket();
     std::erase(connections_, self);
-  });
+  }));
 }
 
 // Closes what is overdue; runs while there are connections.

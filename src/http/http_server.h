@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "base/result.h"
 #include "runtime/loop.h"
 
@@ -65,8 +66,8 @@ class HttpServer {
   std::map<std::string, Handler, std::less<>> handlers_;
   std::vector<std::shared_ptr<Connection>> connections_;
   runtime::TimerId sweep_timer_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
   std::unique_ptr<runtime::Listener> listener_;
+  Lifetime lifetime_;  // ends first
 };
 
 }  // namespace weir::http
