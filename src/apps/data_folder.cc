@@ -35,7 +35,7 @@ Result<std::unique_ptr<DataFolder>> DataFolder::open(runtime::FileSystem& files,
                .reason = "a copy that goes into a folder that exists lands in it, not in its place",
                .remedy = "If it was to be restored: stop the broker, move this folder away, and put that one in its place"});
   }
-  // Once more: whoever held the lock before may have written it in between.
+  // Once more: the previous holder of the lock may have written it in between.
   if (auto ok = folder->check(); !ok) return std::unexpected(ok.error());
   if (!folder->marked_) {
     if (auto ok = sync_parents(files, path); !ok) return std::unexpected(ok.error());

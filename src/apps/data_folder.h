@@ -1,4 +1,4 @@
-// The folder a broker keeps its data in: who may use it, and whether this program understands what is in it.
+// The folder a broker keeps its data in: one process at a time may use it, and this program must understand its format.
 //
 //   .lock            held while the broker runs
 //   meta.properties  what the folder is: format, cluster.id, node.id (text, for people and tools as well)

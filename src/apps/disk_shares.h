@@ -1,6 +1,6 @@
-// How much of a disk an empty broker takes: the bound of what is not merged (of which the write-ahead log's files are made) and
-// the reserve for a full disk. On a small disk both are small; the reserve is never below what the merges of everything that is
-// acknowledged may need, which is twice that bound.
+// How much of a disk an empty broker takes: the bound of unmerged data, which fills the files of the write-ahead log, and the
+// reserve for a full disk. On a small disk both are small. The reserve is at least twice the bound, for the merges of everything
+// acknowledged may need so much.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// A window of a file that moves forward: what is read of it at once is bounded.
+// A window of a file that moves forward: it bounds how much of the file is in memory.
 #pragma once
 
 #include <algorithm>

@@ -44,7 +44,7 @@ Result<Manifests> load_manifests(runtime::FileSystem& files, const std::string& 
   return manifests;
 }
 
-// Adds what is to be expected of one partition's files, and what of it is not there.
+// Adds the files that one partition must have, and those of them that are missing.
 Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::string>& log_dirs,
                      const storage::PartitionManifest& manifest, FolderCheck& check) {
   std::map<std::string, std::map<std::string, uint64_t>> found;  // sizes by folder and name
@@ -99,7 +99,8 @@ class LogLines {
   std::vector<std::string> lines_;
 };
 
-// Starts the storage on `overlay` as a broker would, with as many shards as wrote the log: what it refuses, or takes offline.
+// Starts the storage on `overlay` as a broker would, with as many shards as wrote the log. Tells what it refuses or takes
+// offline.
 void try_start(OverlayFiles& overlay, const std::string& folder, const Manifests& manifests, FolderCheck& check) {
   runtime::RealRuntime machine({.loops = manifests.shards, .pool_threads = 1});
   runtime::Runtime runtime = machine.runtime();

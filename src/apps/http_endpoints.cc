@@ -148,7 +148,7 @@ void HttpEndpoints::health(http::Respond respond) {
                          }));
 }
 
-// Ready is who can do what clients come for; a broker that cannot write is not.
+// A broker is ready when it can serve clients: one that cannot write is not.
 void HttpEndpoints::ready(http::Respond respond) {
   const auto no = [](std::string_view reason) {
     return http::Response{503, fmt::format("{{\"ready\":false,\"reason\":\"{}\"}}\n", reason), kJson};

@@ -14,7 +14,7 @@
 
 namespace weir::apps {
 
-// What /health answers, from what the shards say; `reason` names what is wrong and `remedy` what to do.
+// The answer of /health, from the snapshots of the shards. `reason` names the fault, and `remedy` what to do about it.
 struct HealthFacts {
   std::string flush_mode;  // weir.flush
   storage::RecoveryStats recovery;

@@ -1,4 +1,4 @@
-// A log directory of a stopped Apache Kafka (KRaft): what is in it and whether it may be taken over. Reads only.
+// A log directory of a stopped Apache Kafka (KRaft): its contents, and whether Weir may take them over. Reads only.
 #pragma once
 
 #include <cstdint>
@@ -49,7 +49,7 @@ struct KafkaFolder {
   runtime::UniqueFd lock;                        // keeps Kafka from starting
 };
 
-// Refuses what is no such folder, what a newer format wrote, and what a broker still uses.
+// Refuses a folder that is no such directory, that a newer format wrote, or that a broker still uses.
 Result<KafkaFolder> read_kafka_folder(runtime::FileSystem& files, const std::string& path);
 
 // `<topic>-<partition>`; nothing for other names. Kafka's folders on their way out or in (-delete, -future, -stray) are

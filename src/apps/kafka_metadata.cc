@@ -189,7 +189,7 @@ void apply_partition_change(protocol::Reader& in, KafkaMetadata& metadata) {
   }
 }
 
-// Of a broker: what is so here whatever is set, or without setting it.
+// Settings of a broker that Weir always has, whatever their value, or has without them.
 bool holds_anyway(broker::ConfigResourceType resource, const std::string& name, std::string_view value) {
   const broker::ConfigKey* key = resource == broker::ConfigResourceType::kBroker ? broker::find_broker_config_key(name) : nullptr;
   if (key == nullptr) return false;

@@ -32,7 +32,7 @@ struct KafkaTopic {
 struct KafkaMetadata {
   std::map<std::string, KafkaTopic> topics;  // by name
   int64_t next_producer_id = 0;
-  // What is there in the end, and is not taken: the kind of record and what it is about -> what a report calls it.
+  // Records in force that Weir does not take: kind and subject of the record -> its name in a report.
   std::map<std::pair<uint32_t, std::string>, std::string> not_taken;
   std::unordered_map<TopicId, std::string> names;
   // Likewise configs of brokers, groups and client metrics, but for values that hold here anyway: with what to do.

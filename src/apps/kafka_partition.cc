@@ -14,7 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// A long log may know of more producers than a broker could remember. Kafka forgets those that are idle for a day.
+// A long log may know of more producers than a broker could remember. Kafka forgets a producer that is idle for a day.
 constexpr size_t kProducersMax = 100'000;
 constexpr int64_t kProducerIdleMs = 86'400'000;
 constexpr int64_t kFillMax = int64_t{1} << 40;

@@ -14,7 +14,7 @@ namespace weir::apps {
 
 Result<std::vector<broker::ListenerInfo>> client_listeners(const broker::BrokerConfig& config);
 
-// Names of those that are not opened: Kafka's brokers that are controllers as well have listeners that clients do not use.
+// Names of the listeners that are not opened: Kafka's brokers that are controllers as well have some that clients do not use.
 std::vector<std::string> controller_listeners(const broker::BrokerConfig& config);
 
 // None if it is off.

@@ -1,4 +1,4 @@
-// The settings of what goes on in the background (log.cleaner.*, weir.background.io.percent), and its numbers for /metrics.
+// The settings of background work (log.cleaner.*, weir.background.io.percent), and its numbers for /metrics.
 #pragma once
 
 #include <cstdint>

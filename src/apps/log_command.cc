@@ -46,7 +46,7 @@ bool ends_with_any(std::string_view name, std::initializer_list<std::string_view
 bool is_segment(std::string_view name) { return name.ends_with(".log"); }
 bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare"}); }
 
-// What is to be looked at, and what is known before.
+// The files to look at, and the facts about them that the caller knows.
 struct Findings {
   std::vector<std::string> paths;
   std::map<std::string, uint64_t> valid_bytes;  // of segments, where a manifest tells
@@ -104,7 +104,7 @@ Result<void> collect_named(runtime::FileSystem& files, std::string named, const 
   std::error_code error;
   if (!std::filesystem::exists(named, error) && !error) return fail(ErrorCode::kNotFound, named + " does not exist");
   if (!std::filesystem::is_directory(named, error)) {
-    into.paths.push_back(named);  // what is wrong with it is said when it is opened
+    into.paths.push_back(named);  // opening it tells what is wrong
     return {};
   }
   auto check = check_folder(files, named);

@@ -2,7 +2,7 @@
 //
 // Reads and checks everything first to last, then the new folder appears under its name in one step. Until then it is
 // `<name>.importing`, with a lock that excludes other imports; what was killed leaves it behind, and the next try removes it.
-// The source is not changed. What is taken and what is not: docs/migration.md.
+// The source is not changed. docs/migration.md tells what is taken.
 #pragma once
 
 #include <cstdint>

@@ -39,8 +39,8 @@ const char* name_of(LogLevel level) {
   return kNames[static_cast<size_t>(level)];
 }
 
-// Standard error, as long as it takes what is written: a pipe or a terminal that nobody reads must not stop the threads that
-// serve clients. What does not fit is left out, and counted.
+// Standard error, as long as it takes lines: a pipe or a terminal that nobody reads must not stop the threads that serve clients.
+// Lines that do not fit are left out, and counted.
 class StderrSink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   using LineOf = std::string (*)(std::string_view message);  // a warning of the log itself

@@ -52,7 +52,7 @@ Result<std::unique_ptr<OverlayFiles>> OverlayFiles::create(runtime::FileSystem& 
   return std::unique_ptr<OverlayFiles>(new OverlayFiles(below, std::move(*folder)));
 }
 
-// True if what is below is not seen: `path` was removed, or a folder above it was or is a new one.
+// True if the overlay hides the file below: `path` was removed, or a folder above it was removed or is new.
 bool OverlayFiles::hidden(const std::string& path) const {
   for (std::string at = path; !at.empty(); at = parent_of(at)) {
     const auto change = changes_.find(at);

@@ -1,5 +1,5 @@
-// A file system that looks like the one below, and keeps every change to itself: what is written goes into a folder of its own.
-// What a broker's start would do with a data folder can be tried on it, and the data folder stays as it is.
+// A file system that looks like the one below and keeps every change to itself: writes go into a folder of its own. A tool tries
+// on it how a broker would start on a data folder, and the data folder stays as it is.
 //
 // A file is copied when it is opened for writing. Blocking; from any thread.
 #pragma once

@@ -1,4 +1,4 @@
-// The line of JSON that tells whoever started the broker where it is.
+// The line of JSON that tells the process that started the broker where it listens.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace weir::apps {
 
 class Server;
 
-// Where a process on this machine finds what is bound there.
+// The address at which a process on this machine reaches the bound one.
 runtime::Endpoint reachable(runtime::Endpoint bound);
 
 // One object: `listeners`, each with `name`, `host` and `port` (where clients are told to connect to), `bound` (where it

@@ -50,8 +50,8 @@ bool is_there(runtime::FileSystem& files, const storage::ManifestDatabase::Direc
   return properties && properties->contains("directory.id") && properties->at("directory.id") == directory.id.to_string();
 }
 
-// A disk that is not mounted must not look like one whose files are gone, unless who asks says that it is. Answers the numbers
-// of those that are given up.
+// A disk that is not mounted must not look like one whose files are gone, unless the caller says that it is gone. Returns the
+// numbers of the directories that are given up.
 Result<std::set<uint32_t>> lock_more(runtime::FileSystem& files, storage::ManifestDatabase& manifests,
                                      const std::vector<std::string>& without, LockedFolder& locked) {
   auto directories = manifests.directories();

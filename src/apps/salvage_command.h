@@ -1,4 +1,4 @@
-// `weir log salvage`: storage/log/log_salvage.h on a data folder, and what it says.
+// `weir log salvage`: storage/log/log_salvage.h on a data folder, and its report.
 #pragma once
 
 #include "cli/command_line.h"

@@ -4,8 +4,8 @@
 //   meta.properties  whose it is: cluster.id, node.id, and its own directory.id, under which manifest.db knows it
 //   <topic id>-<partition>/   segments; see storage
 //
-// A directory of another cluster or broker, of Apache Kafka, or with files of somebody else is refused. An empty mount point must
-// stay what it is, and one whose disk took it along must not come back as an empty one: look() only reads.
+// A directory of another cluster or broker, of Apache Kafka, or with foreign files is refused. look() only reads: an empty mount
+// point must stay empty, and a directory that went with its disk must not come back as an empty one.
 #pragma once
 
 #include <cstdint>

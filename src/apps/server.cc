@@ -149,7 +149,7 @@ Result<void> Server::open_storage() {
   return make_broker(std::move(*metadata));
 }
 
-// First all are looked at; only then one is created, locked or marked: what is empty may be the place where a disk is missing.
+// Looks at all folders first, and creates, locks or marks one only then: an empty folder may be where a disk is missing.
 Result<void> Server::open_more_dirs(storage::LocalSegmentStore& segments) {
   runtime::Random& random = runtime_.loops[0]->random();
   std::vector<storage::LocalSegmentStore::ExtraDirectory> extra;
@@ -318,7 +318,7 @@ Result<void> Server::listen_http() {
   http_ = std::make_unique<HttpEndpoints>(*runtime_.loops[0], *runtime_.pool, *this, http_host_names((*endpoint)->host));
   auto address = http_->listen(**endpoint);
   if (!address && !options_.config.is_set("http.listener")) {
-    // Nobody asked for this port. Who expects it all the same has to be told: another broker answers there.
+    // Nobody asked for this port. A user who expects it all the same has to learn that another broker answers there.
     const std::string taken = broker::endpoint_text(**endpoint);
     address = http_->listen({(*endpoint)->host, 0});
     if (address) {

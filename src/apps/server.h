@@ -1,4 +1,4 @@
-// A whole broker on an injected Runtime: production gives it the machine, simulation and tests give it what they like.
+// A whole broker on an injected Runtime: production gives it the machine, simulation and tests give it a world of their own.
 //
 // Lifecycle: start() before the loops run (it blocks: recovery); let the loops run; when_ready(); stop() from any
 // thread, or in simulation between events; after its `done` stop the loops and call finish(); then destroy. A crash

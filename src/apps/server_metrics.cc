@@ -1,4 +1,4 @@
-// Server: the metrics of what it owns itself; those of the parts are in docs/observability.md as well.
+// Server: the metrics of the server itself. docs/observability.md lists them, and the metrics of its parts.
 #include "apps/log_cleaning.h"
 #include "apps/server.h"
 #include "broker/handlers/group_coordinators.h"

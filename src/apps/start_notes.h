@@ -17,7 +17,7 @@ void note_ignored_environment();
 // Settings that do nothing here, and listeners that are not opened for it.
 void note_settings(const broker::BrokerConfig& config);
 
-// Who listens in the clear on every interface serves everybody who reaches the machine.
+// A listener in the clear on every interface serves everybody who reaches the machine.
 void note_open_listeners(const std::vector<broker::ListenerInfo>& listeners);
 
 }  // namespace weir::apps

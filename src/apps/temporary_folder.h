@@ -15,9 +15,9 @@ class TemporaryFolder {
  public:
   static Result<TemporaryFolder> create();
   // Removes what processes of this user left behind when they were killed, until `ends` says so: the rest is for the next one.
-  // Answers how many folders are gone.
+  // Returns how many folders are gone.
   static size_t sweep(const std::function<bool()>& ends);
-  // `inner` is used from now on by somebody who names it: what a killed process left around it is not swept any more.
+  // A user names `inner` from now on: the sweep of folders that killed processes left leaves it alone.
   static void keep(const std::string& inner);
 
   TemporaryFolder() = default;  // none

@@ -41,7 +41,7 @@ class Buffer {
 
   // Bytes held by all live Buffers of the process (not the free lists).
   static uint64_t live_bytes();
-  // Gives what is kept for reuse back to the system.
+  // Gives the memory that is kept for reuse back to the system.
   static void trim();
 
  private:

@@ -10,7 +10,7 @@ namespace weir {
 // On one line: control characters become `?`, bytes that are no UTF-8 U+FFFD.
 std::string one_line(std::string_view text);
 
-// The same in single quotes, with the quotes and backslashes of `text` escaped, and `...` for what is beyond `bytes_max`.
+// The same in single quotes. Quotes and backslashes of `text` are escaped, and `...` stands for the rest beyond `bytes_max`.
 std::string quoted(std::string_view text, size_t bytes_max = 64);
 
 }  // namespace weir

@@ -1,5 +1,5 @@
-// The command line of the `weir` program: what was asked for, as values. Knows the syntax only; what a value means (a
-// listener, a configuration key) is for who carries it out.
+// The command line of the `weir` program: what was asked for, as values. Knows the syntax only; the code that
+// carries the command out knows what a value means (a listener, a configuration key).
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,7 @@ struct LogCommand {
 
 struct VersionCommand {};
 
-// Nothing to carry out: print `text` (help, or what is wrong with the arguments) and exit with `exit_code`.
+// Nothing to carry out: print `text` (help, or the fault of the arguments) and exit with `exit_code`.
 struct PrintAndExit {
   std::string text;
   int exit_code = 0;

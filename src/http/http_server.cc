@@ -290,7 +290,7 @@ void HttpServer::remove_later(Connection& connection) {
   }));
 }
 
-// Closes what is overdue; runs while there are connections.
+// Closes connections that are overdue; runs while there are connections.
 void HttpServer::sweep() {
   const int64_t now_ms = loop_.clock().monotonic_ns() / runtime::kMillisecond;
   for (const auto& connection : connections_) {

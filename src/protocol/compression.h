@@ -21,7 +21,7 @@ enum class CompressionFault : uint8_t {
 };
 std::string_view compression_fault_name(CompressionFault fault);
 
-// Compresses what is written to it piece by piece, at the end of a buffer that outlives it. False: it cannot go on.
+// Compresses the pieces written to it, at the end of a buffer that outlives it. False: it cannot go on.
 class Compressor {
  public:
   virtual ~Compressor() = default;
@@ -36,8 +36,8 @@ std::unique_ptr<Compressor> make_compressor(CompressionType type, std::vector<ui
 // absent. Returns false if the level or type does not exist.
 bool compress(CompressionType type, Bytes in, std::vector<uint8_t>& out, std::optional<int> level = std::nullopt);
 
-// Whether clients of every language can open it. Java's reads LZ4 as one frame of independent blocks without a dictionary, and
-// gzip with gzip's own header; the libraries here read more. Of the rest of the bytes nothing is said.
+// Whether clients of every language can open it, as far as the header tells. Java reads LZ4 only as one frame of independent
+// blocks without a dictionary, and gzip only with gzip's own header; the libraries here read more.
 bool every_client_reads(CompressionType type, Bytes compressed);
 
 // Decompresses one input after the other; keeps the codecs' state for the next one, so keep one per thread.
@@ -49,8 +49,8 @@ class Decompressor {
   Decompressor(const Decompressor&) = delete;
   Decompressor& operator=(const Decompressor&) = delete;
 
-  // Begins with `in`, which must stay in place. At most `limit_bytes` come out of it, and kTooLarge is also the fault of what the
-  // codec needs more than `memory_bytes` for: a larger block of snappy, and a larger window of zstd if as much comes out.
+  // Begins with `in`, which must stay in place. kTooLarge: more than `limit_bytes` would come out, or the codec would need more
+  // than `memory_bytes`. That is a larger block of snappy, or a larger window of zstd if as much comes out.
   void open(CompressionType type, Bytes in, uint64_t limit_bytes, uint64_t memory_bytes = UINT64_MAX);
   // The next bytes; 0 at the end and on a fault. Never 0 before, if `out` is not empty.
   size_t read(MutableBytes out);

@@ -238,7 +238,7 @@ class ZstdCodec : public Decompressor::Codec {
  private:
   static constexpr int kWindowLogMax = 27;  // the library's own bound
 
-  // Of the first frame: RFC 8878, 3.1.1.1. The bound of later ones is that of what fits.
+  // The window of the first frame (RFC 8878, 3.1.1.1). The output's limit bounds those of later frames.
   static uint64_t window_of(Bytes in) {
     constexpr size_t kFlagsAt = 4, kWindowAt = 5;
     constexpr uint8_t kSingleSegment = 0x20;

@@ -78,7 +78,7 @@ class Fields {
   bool ok_ = true;
 };
 
-// Calls on_field(field) for each field; false if one is faulty or it answers false.
+// Calls on_field(field) for each field; false if one is faulty or on_field returns false.
 template <typename OnField>
 bool each_field(Bytes message, OnField on_field) {
   Fields fields(message);

@@ -27,8 +27,8 @@ struct OtlpPoint {
 
 constexpr size_t kOtlpAttributesMax = 8;  // of a point; more are left out
 
-// Calls `visit` for every point, in order; what it is given lives as long as the call. False if the bytes are not such a
-// message: points before the fault were visited. Takes memory for the attributes of one point only.
+// Calls `visit` for every point, in order. A point lives as long as the call. Returns false if the bytes are not such a message;
+// the points before the fault were visited. Takes memory for the attributes of one point only.
 bool decode_otlp_metrics(Bytes data, const std::function<void(const OtlpPoint&)>& visit);
 
 }  // namespace weir::protocol

@@ -148,7 +148,7 @@ struct PlainRecords {
   bool within(uint64_t /*record_bytes_max*/) const { return true; }
   bool ended() const { return cursor.left() == 0; }
 };
-// Keys and values of what it returns are not to be looked into.
+// The caller must not look into keys and values of the records it returns.
 struct OpenedRecords {
   RecordWindow& window;
   uint64_t size_ = 0;  // of the last record

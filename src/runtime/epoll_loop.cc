@@ -50,7 +50,7 @@ void EpollLoop::request_stop() {
 
 // Destroying a task may post another one; ends when nothing is left. Later posts are destroyed at once.
 void EpollLoop::discard_tasks() {
-  // Only now: other loops may still have run when this one left its last turn, and what they dropped waits in the inbox.
+  // Only now: other loops may still have run when this one left its last turn, and the tasks they posted wait in the inbox.
   thread_.store(std::thread::id{}, std::memory_order_relaxed);
   closed_.store(true, std::memory_order_relaxed);
   timers_.advance(TimerQueue::kNever - kSecond);
@@ -207,7 +207,7 @@ bool EpollLoop::run_posted() {
   running_tasks_.swap(local_tasks_);
   for (Task& task : running_tasks_) {
     task();
-    task = nullptr;  // what it owned goes now, not at the end of the round
+    task = nullptr;  // its objects go now, not at the end of the round
   }
   running_tasks_.clear();
   return true;

@@ -104,7 +104,7 @@ class EpollLoop final : public Loop {
 
   // Any thread.
   TaskInbox inbox_;
-  std::atomic<bool> asleep_{false};  // set before the last look into the inbox, cleared by who wakes the loop
+  std::atomic<bool> asleep_{false};  // set before the last look into the inbox, cleared by the thread that wakes the loop
   std::atomic<bool> stop_requested_{false};
   std::atomic<bool> closed_{false};
   std::atomic<std::thread::id> thread_{};

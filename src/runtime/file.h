@@ -4,7 +4,7 @@
 //  - written bytes are durable after File::sync or through a DurableWriter; before that any 512-byte sector of them may
 //    or may not survive a power cut, in any order over all files;
 //  - a created, renamed or removed name is durable after sync_dir of its directory; a file's length after sync;
-//  - a failed sync says nothing about what is durable, and a later successful one does not repair that.
+//  - a failed sync says nothing about durability, and a later successful one does not repair that.
 #pragma once
 
 #include <sys/uio.h>

@@ -1,8 +1,8 @@
 // Objects that belong to a loop, and whose references travel to others.
 //
-// What works on several shards is kept alive by the tasks and answers that are under way, so its last reference may go
-// anywhere: on another shard, on a thread of the pool, with tasks that are discarded. The object itself goes nowhere but on
-// its own loop: who drops the last reference elsewhere sends it home. Costs what std::shared_ptr costs; the message home is
+// An operation on several shards lives as long as its tasks and answers are under way. So its last reference may go anywhere: on
+// another shard, on a thread of the pool, with tasks that are discarded. The object itself is destroyed on its own loop only:
+// dropping the last reference elsewhere sends it home. Costs what std::shared_ptr costs; the message home is
 // sent only if the last reference is one that did not come home by itself.
 //
 //   class Operation : public Homebound { Operation(Loop& home) : Homebound(home) {} ... };
@@ -30,7 +30,7 @@ class Homebound {
 
  protected:
   explicit Homebound(Loop& home) : home_loop_(home) {}
-  // In every build: whoever deletes it otherwise than through a HomeRef is a bug that must not go on.
+  // In every build: a delete that does not come from a HomeRef is a bug that must not go on.
   virtual ~Homebound() { WEIR_CHECK(home_loop_.may_touch()); }
 
  private:

@@ -11,7 +11,7 @@ unsigned available_cores();
 // The cgroup's memory limit or the machine's memory, whichever is smaller.
 uint64_t available_memory_bytes();
 
-// Raises the process's limit of open files as far as it may and answers what it is then.
+// Raises the process's limit of open files as far as it may. Returns the new limit.
 uint64_t raise_open_files_limit();
 
 // Limits found in the files of a cgroup hierarchy, 0 if there is none. `root` is where it is mounted,
@@ -23,7 +23,7 @@ struct CgroupLimits {
 };
 CgroupLimits read_cgroup_limits(const std::string& root, const std::string& membership);
 
-// What this process has used so far, as /proc tells; 0 what it does not tell.
+// The resources that this process has used so far, from /proc. A number that /proc does not tell is 0.
 struct ProcessUsage {
   double cpu_seconds = 0;
   uint64_t resident_bytes = 0;

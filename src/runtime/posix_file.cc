@@ -115,8 +115,7 @@ bool PosixFile::resident(uint64_t offset, size_t length) {
 }
 
 // Waits by populating a mapping: no copy of the bytes. Large pieces are read as huge pages where the kernel has
-// them for the file system, which costs a fifth of what single pages do; it then reads around the piece, in
-// whole huge pages.
+// them for the file system, at a fifth of the cost of single pages; it then reads around the piece, in whole huge pages.
 Result<void> PosixFile::make_resident(uint64_t offset, size_t length) {
   const Result<uint64_t> file_size = size();
   if (!file_size) return std::unexpected(file_size.error());

@@ -211,11 +211,11 @@ Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
       }
       return fail_errno("cannot lock " + path, errno);
     }
-    // Whoever held it before may have moved or removed it: then this is a lock on nothing.
+    // The previous holder may have moved or removed the file: then this is a lock on nothing.
     const Result<bool> same = same_file(fd->get(), path);
     if (!same) return std::unexpected(same.error());
     if (!*same) continue;
-    // The folder as well: the file can be removed, and made anew, under whoever holds it. Where a folder cannot be locked (NFS)
+    // The folder as well: anybody can remove the file and make it anew while it is locked. Where a folder cannot be locked (NFS),
     // the file has to do.
     const std::string parent = std::filesystem::path(path).parent_path().string();
     Result<UniqueFd> folder = open_fd(parent.empty() ? "." : parent, O_RDONLY | O_DIRECTORY);

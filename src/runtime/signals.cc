@@ -21,7 +21,7 @@ UniqueFd take_termination_signals() {
     if (action.sa_handler != SIG_IGN) ::sigaddset(&signals, of_terminal);
   }
   WEIR_CHECK(::pthread_sigmask(SIG_BLOCK, &signals, nullptr) == 0);
-  WEIR_CHECK(::signal(SIGPIPE, SIG_IGN) != SIG_ERR);  // whoever reads the log may go
+  WEIR_CHECK(::signal(SIGPIPE, SIG_IGN) != SIG_ERR);  // the reader of the log may go
   UniqueFd fd(::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC));
   WEIR_CHECK(fd);
   return fd;

@@ -97,7 +97,7 @@ void TcpListener::update_events() {
   loop_.change_events(fd_.get(), watch_, accepting ? uint32_t{EPOLLIN} : 0);
 }
 
-// Level-triggered: what is left after a full batch is announced again in the next turn.
+// Level-triggered: the next turn announces again the connections that a full batch left.
 void TcpListener::on_events(uint32_t) {
   EpollLoop& loop = loop_;
   const WatchId watch = watch_;

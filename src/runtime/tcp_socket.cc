@@ -43,7 +43,7 @@ void TcpSocket::on_events(uint32_t epoll_events) {
   const WatchId watch = watch_;
   if (ended || (epoll_events & EPOLLIN)) handler_->on_readable();
   if (!loop.watching(watch)) return;  // the handler closed this socket
-  // The socket is writable nearly always: only who was refused wants to hear of it.
+  // The socket is writable nearly always: only a refused write waits for the event.
   const bool writable = (epoll_events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) != 0;
   if (writable && std::exchange(wants_to_write_, false)) handler_->on_writable();
 }

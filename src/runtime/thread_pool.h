@@ -13,10 +13,9 @@
 
 namespace weir::runtime {
 
-// submit works from construction on; tasks run between start and stop. make_threads may come before start, so that whoever
-// may not have them learns it early. stop finishes what is running,
-// destroys the rest without running it and joins the threads; later submissions are destroyed. `done` of an
-// ordered task is posted before the next task of its key starts.
+// submit works from construction on; tasks run between start and stop. make_threads may come before start: a process that may
+// not have threads learns it early. stop finishes the tasks that run, destroys the rest without running them, and joins the
+// threads. Later submissions are destroyed. `done` of an ordered task is posted before the next task of its key starts.
 class ThreadPool final : public Pool {
  public:
   explicit ThreadPool(unsigned threads);

@@ -28,7 +28,7 @@ class TimerQueue {
   bool cancel(TimerId timer);
   // When `advance` should be called next; for coarse timers this may be a moment at which nothing is due yet.
   int64_t next_ns() const;
-  // Marks what is due; take_due then hands the tasks out one by one (a task may cancel one that follows it).
+  // Marks the timers that are due. take_due then hands the tasks out one by one: a task may cancel one that follows it.
   void advance(int64_t now_ns);
   bool take_due(Task& task);
   size_t size() const { return live_; }

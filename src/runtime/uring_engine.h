@@ -12,9 +12,8 @@
 
 namespace weir::runtime {
 
-// A write is one io_uring_enter to submit; an eventfd wakes the loop's epoll when it is done. Created on
-// any thread, bound to the loop's thread by the first write. When the loop ends it waits for what is under
-// way.
+// A write is one io_uring_enter to submit; an eventfd wakes the loop's epoll when it is done. Created on any thread, bound to
+// the loop's thread by the first write. When the loop ends, the engine waits for the writes under way.
 class UringEngine final : public FlushEngine, private EventTarget {
  public:
   // Fails where io_uring does not exist or is forbidden (containers, sysctl kernel.io_uring_disabled).

@@ -45,7 +45,7 @@ std::span<const MessageType> message_catalog();
 // Makes random values, with a liking for the ends of each range. The same seed makes the same values.
 class Filler {
  public:
-  // Half of the texts and ids are of these, so that requests get beyond a look whether there is what they name.
+  // Half of the texts and ids are these, so that requests name things that exist and get beyond that check.
   struct Known {
     std::span<const std::string_view> texts;
     std::span<const Uuid> ids;
