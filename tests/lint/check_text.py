@@ -1,4 +1,4 @@
-"""Checks that need only the text of the files: lengths (with a ratchet), names, and calls that would end determinism."""
+"""Checks that need only the text of the files: lengths (with a ratchet), names, parameters, and calls that would end determinism."""
 import pathlib
 import re
 import subprocess
@@ -25,6 +25,10 @@ FORBIDDEN = [
     (re.compile(r"\benable_shared_from_this\b"),
      "an operation over shards is a runtime::Homebound", ("src/http/",)),
 ]
+
+# Two parameters of one type that a caller could mix up (docs/decisions/0017).
+NUMBER = r"(?:const )?(u?int(?:16|32|64)_t) \w*(?:offset|epoch|sequence|chunk|generation|directory|_id|index)\w*(?: = [^,();]*)?"
+SIDE_BY_SIDE = re.compile(rf"[(,]\s*{NUMBER},\s*{NUMBER}(?=[,)])")
 
 
 def tracked_files() -> list[pathlib.Path]:
@@ -62,6 +66,12 @@ def word_problems(where: str, text: str) -> list[str]:
     return found
 
 
+def parameter_problems(where: str, text: str) -> list[str]:
+    code = "\n".join(COMMENT.sub("", line) for line in text.splitlines())
+    return [f"{where}:{code.count(chr(10), 0, match.end()) + 1}: {' '.join(match[0][1:].split())}: a struct names them"
+            for match in SIDE_BY_SIDE.finditer(code) if match[1] == match[2]]
+
+
 def main() -> int:
     allowed = allowances()
     checked = failures = 0
@@ -73,6 +83,8 @@ def main() -> int:
         found = length_problems(where, text.count("\n"), allowed)
         if path.suffix in (".cc", ".h"):
             found += word_problems(where, text)
+            if path.suffix == ".h":
+                found += parameter_problems(where, text)
             if VAGUE_NAME.search(path.stem):
                 found.append(f"{where}: a name that says nothing; name what it holds")
         checked += 1
