@@ -29,6 +29,9 @@ Result<void> SegmentTimeCheck::rewrite() {
   if (!output) return std::unexpected(std::move(output.error()));
   output_ = std::move(*output);
   result_ = output_->info();
+  auto aborted = store_.aborted_transactions(partition_, segment_);
+  if (!aborted) return std::unexpected(std::move(aborted.error()));
+  for (const AbortedTransaction& entry : *aborted) output_->add_aborted(entry);
   return open();
 }
 

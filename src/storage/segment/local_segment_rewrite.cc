@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/rewritten_segment.h"
 #include "storage/segment/segment_names.h"
@@ -45,6 +46,11 @@ Result<std::unique_ptr<runtime::File>> LocalSegmentStore::open_segment(const Par
   return files_.open(log_path(partition, segment), {.direct = true});
 }
 
+Result<std::vector<AbortedTransaction>> LocalSegmentStore::aborted_transactions(const PartitionId& partition,
+                                                                                const SegmentInfo& segment) {
+  return load_aborted(files_, aborted_path(partition, segment), segment);
+}
+
 Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(const PartitionId& partition, int64_t base_offset,
                                                                             uint32_t generation) {
   SegmentInfo segment;
@@ -55,8 +61,9 @@ Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(cons
     auto made = make_folder(partition, segment.directory);
     if (!made) return std::unexpected(std::move(made.error()));
   }
-  return RewrittenSegment::create(files_, {log_path(partition, segment), index_path(partition, segment), segment.directory},
-                                  base_offset, generation, clock_.wall_ms(), options_.reading.spacing);
+  return RewrittenSegment::create(
+      files_, {log_path(partition, segment), index_path(partition, segment), aborted_path(partition, segment), segment.directory},
+      base_offset, generation, clock_.wall_ms(), options_.reading.spacing);
 }
 
 void LocalSegmentStore::replace(SegmentReplacement replacement, runtime::Executor& reply_to,

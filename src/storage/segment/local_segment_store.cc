@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <type_traits>
 #include <unordered_set>
 #include <utility>
 
@@ -155,19 +154,18 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
     reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
     return;
   }
-  const auto target = SegmentReader::target_of(manifest, offset);
+  auto target = SegmentReader::target_of(manifest, offset, limit);
   if (!target) {
     reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, limit)]() mutable { done(std::move(read)); });
     return;
   }
   // Manifests have thousands of segments: what goes to the pool is one of them.
-  static_assert(std::is_trivially_copyable_v<SegmentReader::Target>);
   struct Call {
     SegmentReader::Target target;
     Function<void(Result<SegmentRead>)> done;
     Result<SegmentRead> result;
   };
-  auto call = std::make_shared<Call>(*target, std::move(done));
+  auto call = std::make_shared<Call>(std::move(*target), std::move(done));
   pool_.submit([this, call, offset, limit] { call->result = reader_.read(call->target, offset, limit); }, reply_to,
                [call] { call->done(std::move(call->result)); });
 }
@@ -334,8 +332,16 @@ Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
     writer_.note_folder(log_dir);
   }
   const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
-  auto done =
-      writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position, run.created, batches);
+  const auto aborted = std::span(merge.aborted).subspan(run.first_aborted, run.aborted_count);
+  Result<void> done;
+  if (!aborted.empty()) {
+    done = writer_.add_aborted(log_dir, folder, aborted_index_file_name(run.base_offset, run.generation), run.aborted_before,
+                               aborted);
+  }
+  if (done) {
+    done = writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position, run.created,
+                             batches);
+  }
   if (done || done.error().code != ErrorCode::kCorrupt) return done;
   log_error("storage", "{}; later records go to a new segment", done.error().message);
   partitions_.at(plan.after.partition).damaged_segment = plan.writes.front().base_offset;

@@ -62,6 +62,7 @@ class LocalSegmentStore final : public SegmentStore {
             Function<void(Result<void>)> done) override;
   Result<uint32_t> begin_rewrite(const PartitionId& partition) override;
   Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition, const SegmentInfo& segment) override;
+  Result<std::vector<AbortedTransaction>> aborted_transactions(const PartitionId& partition, const SegmentInfo& segment) override;
   Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition, int64_t base_offset,
                                                            uint32_t generation) override;
   void replace(SegmentReplacement replacement, runtime::Executor& reply_to,
@@ -151,6 +152,7 @@ class LocalSegmentStore final : public SegmentStore {
   Result<void> make_folder(const PartitionId& partition, uint32_t directory);
   std::string log_path(const PartitionId& partition, const SegmentInfo& segment) const;
   std::string index_path(const PartitionId& partition, const SegmentInfo& segment) const;
+  std::string aborted_path(const PartitionId& partition, const SegmentInfo& segment) const;
 
   runtime::FileSystem& files_;
   runtime::Pool& pool_;

@@ -103,7 +103,7 @@ class ManifestDatabase : public NotedDatabase {
   Result<void> check_directories();
   void tell_damage(std::vector<Loaded>& partitions) const;
   Result<int64_t> format();
-  Result<void> upgrade();
+  Result<void> upgrade(int64_t from);
   Result<void> settle_now() { return database_->suspect() ? database_->resolve() : Result<void>(); }
   Result<void> store_directories(std::span<const Directory> all);
   Result<void> store_place(const PartitionId& partition, PartitionPlace place);

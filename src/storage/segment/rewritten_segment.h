@@ -7,6 +7,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/result.h"
@@ -25,6 +26,7 @@ class RewrittenSegment {
   struct Paths {
     std::string log;
     std::string index;
+    std::string aborted;
     uint32_t directory = 0;  // number of the log directory they are in
   };
   // Creates the file. `created_ms` is what the segment's row will say of both its times.
@@ -33,6 +35,8 @@ class RewrittenSegment {
 
   // `batch`: all bytes of a batch above those before it.
   Result<void> append(Bytes batch);
+  // The aborted transactions that belong into it, in the order of their markers; before, between or after its batches.
+  void add_aborted(const AbortedTransaction& entry) { aborted_.push_back(entry); }
   // Makes contents and length durable and writes the index. The file's name is not durable yet.
   Result<SegmentInfo> finish();
 
@@ -54,6 +58,7 @@ class RewrittenSegment {
   SegmentInfo info_;
   int64_t max_timestamp_of_empty_ = kNoTimestamp;
   SegmentIndex index_;
+  std::vector<AbortedTransaction> aborted_;
   uint64_t last_indexed_ = 0;
   int64_t max_header_timestamp_ = kNoTimestamp;
 };

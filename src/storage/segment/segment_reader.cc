@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/record_timestamps.h"
 #include "storage/segment/segment_names.h"
 
@@ -17,10 +18,15 @@ SegmentReader::SegmentReader(runtime::FileSystem& files, const LogDirectories& d
       options_(options),
       open_files_(options.open_files),
       indexes_(options.index_bytes),
+      aborted_(options.aborted_bytes),
       hints_(options.position_hints) {}
 
+std::string SegmentReader::folder(const SegmentKey& key) const {
+  return directories_.path(key.directory) + "/" + partition_folder_name(key.partition) + "/";
+}
+
 std::string SegmentReader::path(const SegmentKey& key, bool index) const {
-  return directories_.path(key.directory) + "/" + partition_folder_name(key.partition) + "/" +
+  return folder(key) +
          (index ? index_file_name(key.base_offset, key.generation) : segment_file_name(key.base_offset, key.generation));
 }
 
@@ -48,6 +54,7 @@ Result<SegmentReader::Segment> SegmentReader::open(const PartitionId& partition,
 void SegmentReader::forget(const PartitionId& partition, const SegmentInfo& segment) {
   open_files_.erase(key_of(partition, segment));
   indexes_.erase(key_of(partition, segment));
+  aborted_.erase(key_of(partition, segment));
 }
 
 size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offset) {
@@ -57,14 +64,19 @@ size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offs
   return static_cast<size_t>(found - manifest.segments.begin());
 }
 
-std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionManifest& manifest, int64_t offset) {
+std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionManifest& manifest, int64_t offset,
+                                                              ReadLimit limit) {
   const size_t number = segment_of(manifest, offset);
   if (number == manifest.segments.size()) return std::nullopt;
-  return Target{manifest.partition, manifest.segments[number], number + 1 == manifest.segments.size()};
+  Target target{manifest.partition, manifest.segments[number], number + 1 == manifest.segments.size()};
+  for (size_t i = number; limit.with_aborted && i < manifest.segments.size(); ++i) {
+    if (manifest.segments[i].aborted > 0) target.aborted_in.push_back(manifest.segments[i]);
+  }
+  return target;
 }
 
 Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
-  if (const auto target = target_of(manifest, offset)) return read(*target, offset, limit);
+  if (const auto target = target_of(manifest, offset, limit)) return read(*target, offset, limit);
   return fail(ErrorCode::kNotFound,
               fmt::format("offset {} of {} is not in its segments", offset, partition_folder_name(manifest.partition)));
 }
@@ -91,7 +103,11 @@ Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, Re
     if (!loaded) return std::unexpected(std::move(loaded.error()));
     index = std::move(*loaded);
   }
-  return whole_batches(*segment, index, *first, limit);
+  auto read = whole_batches(*segment, index, *first, limit);
+  if (!read) return read;
+  auto added = add_aborted(target.partition, target.aborted_in, offset, true, *read);
+  if (!added) return std::unexpected(std::move(added.error()));
+  return read;
 }
 
 std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
@@ -121,7 +137,43 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   }
   auto read = whole_batches(segment, index, first, limit);
   if (!read) return std::nullopt;  // read() says what is wrong
+  if (limit.with_aborted) {
+    const auto added = add_aborted(manifest.partition, std::span(manifest.segments).subspan(number), offset, false, *read);
+    if (!added || !*added) return std::nullopt;
+  }
   return std::move(*read);
+}
+
+Result<bool> SegmentReader::add_aborted(const PartitionId& partition, std::span<const SegmentInfo> segments, int64_t offset,
+                                        bool load, SegmentRead& read) {
+  for (const SegmentInfo& info : segments) {
+    if (info.aborted == 0) continue;
+    const SegmentKey key = key_of(partition, info);
+    auto cached = aborted_.get(key);
+    // Those of the active segment become more.
+    if (!cached || (*cached)->size() < info.aborted) {
+      if (!load) return false;
+      auto loaded = aborted_of(key, info);
+      if (!loaded) return std::unexpected(std::move(loaded.error()));
+      cached = std::move(*loaded);
+    }
+    const auto entries = std::span(**cached).first(info.aborted);
+    for (auto entry = std::ranges::lower_bound(entries, offset, {}, &AbortedTransaction::last_offset); entry != entries.end();
+         ++entry) {
+      if (entry->first_offset < read.next_offset) read.aborted.push_back(*entry);
+      if (entry->last_stable_offset >= read.next_offset) return true;
+    }
+  }
+  return true;
+}
+
+Result<SegmentReader::Aborted> SegmentReader::aborted_of(const SegmentKey& key, const SegmentInfo& info) {
+  auto entries = load_aborted(files_, folder(key) + aborted_index_file_name(key.base_offset, key.generation), info);
+  if (!entries) return std::unexpected(std::move(entries.error()));
+  const size_t bytes = entries->size() * sizeof(AbortedTransaction);
+  auto loaded = std::make_shared<const std::vector<AbortedTransaction>>(std::move(*entries));
+  aborted_.put(key, loaded, bytes);
+  return loaded;
 }
 
 Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, int64_t offset) {

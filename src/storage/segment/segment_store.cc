@@ -16,6 +16,10 @@ Result<std::unique_ptr<runtime::File>> SegmentStore::open_segment(const Partitio
   return no_compaction();
 }
 
+Result<std::vector<AbortedTransaction>> SegmentStore::aborted_transactions(const PartitionId&, const SegmentInfo&) {
+  return std::vector<AbortedTransaction>();
+}
+
 Result<std::unique_ptr<RewrittenSegment>> SegmentStore::create_segment(const PartitionId&, int64_t, uint32_t) {
   return no_compaction();
 }

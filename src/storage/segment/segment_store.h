@@ -41,6 +41,9 @@ struct SegmentInfo {
   // Without times_known: somebody looked, and largest_timestamp() is no less than the times of the records. But headers still
   // lie, for there was no room to write them anew, or some of it cannot be read.
   bool age_known = false;
+  // Entries of its index of aborted transactions (aborted_index.h), and the CRC-32C of all their bytes.
+  uint32_t aborted = 0;
+  uint32_t aborted_crc = 0;
 
   bool has_age() const { return times_known || age_known; }
 
@@ -95,13 +98,18 @@ struct FileRange {
 struct ReadLimit {
   uint32_t bytes = 0;
   int64_t end_offset = std::numeric_limits<int64_t>::max();
-  ReadLimit(uint32_t max_bytes, int64_t end = std::numeric_limits<int64_t>::max()) : bytes(max_bytes), end_offset(end) {}
+  bool with_aborted = false;  // SegmentRead::aborted is wanted, for readers of committed records
+  ReadLimit(uint32_t max_bytes, int64_t end = std::numeric_limits<int64_t>::max(), bool aborted = false)
+      : bytes(max_bytes), end_offset(end), with_aborted(aborted) {}
 };
 
 struct SegmentRead {
   FileRange range;           // whole batches, from the one that contains the asked offset; empty if that one is beyond the limit
   int64_t first_offset = 0;  // base offset of the first batch in range
   int64_t next_offset = 0;   // after the last batch in range
+  // If they were asked for: transactions whose marker is at or above the asked offset, and that began below next_offset, as far
+  // as their markers are in the segments. By marker.
+  std::vector<AbortedTransaction> aborted = {};
 };
 
 struct TimestampPosition {
@@ -189,10 +197,12 @@ class SegmentStore : public WalFileRegister {
                     Function<void(Result<void>)> done) = 0;
 
   // Compaction. A rewrite reserves a generation (durably, so that no two rewrites ever use one file name),
-  // reads segments, writes new ones, then has them take the old ones' place in one transaction. These three
+  // reads segments, writes new ones, then has them take the old ones' place in one transaction. These
   // block and may be called on any thread of the pool.
   virtual Result<uint32_t> begin_rewrite(const PartitionId& partition);
   virtual Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition, const SegmentInfo& segment);
+  // Those whose markers the segment holds, by marker.
+  virtual Result<std::vector<AbortedTransaction>> aborted_transactions(const PartitionId& partition, const SegmentInfo& segment);
   virtual Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition, int64_t base_offset,
                                                                    uint32_t generation);
   // Groups whose sources are gone meanwhile (log start, dropped partition) are left out and their outputs
