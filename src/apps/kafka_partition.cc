@@ -108,6 +108,7 @@ Result<void> PartitionReader::read_segments() {
     import_.files.push_back({.from = file.path,
                              .info = segment->info,
                              .index = std::move(segment->index),
+                             .aborted = std::move(segment->aborted),
                              .own = segment->wrong_epochs > 0,
                              .mend_epochs = segment->wrong_epochs > 0,
                              .copied = segment->info.length,
@@ -225,12 +226,13 @@ Result<void> PartitionReader::check_producers() {
                     "read_committed see them until transactions are supported.",
                     name_, state_.aborted_transactions));
   }
-  if (!state_.open_transactions.empty()) {
-    const auto first = std::ranges::min_element(state_.open_transactions, {}, [](const auto& each) { return each.second; });
+  const auto& open = state_.transactions.first_offsets();
+  if (!open.empty()) {
+    const auto first = std::ranges::min_element(open, {}, [](const auto& each) { return each.second; });
     import_.not_taken.push_back(
         fmt::format("{}: {} transactions were never ended, the first of producer {} from offset {} on; their "
                     "records are visible.",
-                    name_, state_.open_transactions.size(), first->first, first->second));
+                    name_, open.size(), first->first, first->second));
   }
   return {};
 }

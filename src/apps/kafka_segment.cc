@@ -7,6 +7,7 @@
 
 #include "apps/file_window.h"
 #include "storage/batch_facts.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/merge_plan.h"
 #include "storage/segment/stored_batch.h"
 
@@ -36,21 +37,19 @@ void note_gap(KafkaGaps& gaps, int64_t from, int64_t to, const std::string& path
   gaps.offsets += to - from;
 }
 
-void note(const storage::BatchFacts& facts, KafkaPartitionState& state) {
+// The transaction that the batch ends, if it was aborted.
+std::optional<storage::AbortedTransaction> note(const storage::BatchFacts& facts, KafkaPartitionState& state) {
   ++state.batches;
   state.next_offset = facts.next_offset();
   if (facts.leader_epoch >= 0 && (state.epochs.empty() || state.epochs.back().epoch < facts.leader_epoch)) {
     state.epochs.push_back({facts.leader_epoch, facts.base_offset});
   }
-  if (facts.producer_id < 0) return;
+  if (facts.producer_id < 0) return std::nullopt;
   state.max_producer_id = std::max(state.max_producer_id, facts.producer_id);
   state.producers.update(facts, facts.max_timestamp);
-  if (facts.ends_transaction()) {
-    if (state.open_transactions.erase(facts.producer_id) > 0 && facts.control_type == storage::BatchFacts::kAbort)
-      ++state.aborted_transactions;
-  } else if (facts.transactional()) {
-    state.open_transactions.try_emplace(facts.producer_id, facts.base_offset);
-  }
+  auto aborted = state.transactions.note(facts);
+  if (aborted) ++state.aborted_transactions;
+  return aborted;
 }
 
 // What is wrong with the bytes at a batch's begin; empty if they are one.
@@ -130,7 +129,7 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     }
     if (*epoch != facts.leader_epoch) ++result.wrong_epochs;
     facts.leader_epoch = *epoch;
-    note(facts, state);
+    if (const auto aborted = note(facts, state)) result.aborted.push_back(*aborted);
     if (result.batches == 0) result.info.first_timestamp = header->max_timestamp;
     // Batches that compaction emptied do not count, as in segments that were compacted here.
     if (header->record_count > 0) result.info.max_timestamp = std::max(result.info.max_timestamp, header->max_timestamp);
@@ -139,6 +138,7 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     result.info.next_offset = facts.next_offset();
   }
   result.info.length = position;
+  storage::add_aborted(result.info, result.aborted);
   result.trailing_bytes = *size - position;
   return result;
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,6 +10,7 @@
 #include "base/result.h"
 #include "runtime/file.h"
 #include "storage/log/producer_state.h"
+#include "storage/open_transactions.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/segment_store.h"
 
@@ -31,9 +31,9 @@ struct KafkaPartitionState {
   int32_t highest_epoch = 0;
 
   storage::ProducerState producers;
-  std::vector<storage::EpochStart> epochs;       // of the batches, as far as believed
-  KafkaGaps between, within;                     // segments
-  std::map<int64_t, int64_t> open_transactions;  // producer id -> first offset
+  std::vector<storage::EpochStart> epochs;  // of the batches, as far as believed
+  KafkaGaps between, within;                // segments
+  storage::OpenTransactions transactions;
   int64_t max_producer_id = -1;
   std::optional<int64_t> next_offset;  // nothing before the first segment
   uint64_t batches = 0;
@@ -43,6 +43,7 @@ struct KafkaPartitionState {
 struct KafkaSegment {
   storage::SegmentInfo info;  // length: up to the end of the last whole, intact batch
   storage::SegmentIndex index;
+  std::vector<storage::AbortedTransaction> aborted;  // by its batches: Kafka's index of them has no checksum
   uint64_t batches = 0;
   uint64_t wrong_epochs = 0;    // batches with an epoch that is not believed
   uint64_t trailing_bytes = 0;  // behind the last intact batch
