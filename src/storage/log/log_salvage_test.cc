@@ -9,8 +9,11 @@
 #include <utility>
 
 #include "base/crc32c.h"
+#include "protocol/record_batch_builder.h"
+#include "storage/batch_facts.h"
 #include "storage/log/log_on_disk_fixture.h"
 #include "storage/metadata/sqlite_meta_store.h"
+#include "storage/segment/segment_names.h"
 #include "storage/sqlite/raw_sql_fixture.h"
 
 namespace weir::storage::testing {
@@ -507,6 +510,89 @@ TEST_F(LogSalvageTest, MayEndAtAnyWrite) {
     EXPECT_EQ(read_all(ids_[0]), (std::vector<int64_t>{0, 1, 2, 3, 5, 6, 7, 8, 9}));
     EXPECT_EQ(read_all(ids_[1]), (std::vector<int64_t>{0, 2, 3}));
   }
+}
+
+class LogSalvageOfTransactionsTest : public LogSalvageTest {
+ protected:
+  // A partition with aborted transactions of two producers, each batch a segment: data of 0 and 1, marker of 0, data and marker
+  // of 1, data of 0.
+  void SetUp() override {
+    LogSalvageTest::SetUp();
+    end(Death::kKill);
+    auto store = LocalSegmentStore::open(sim_.disk(), sim_.pool(), sim_.clock(), {.log_dir = "/log"});
+    ASSERT_TRUE(store);
+    ASSERT_TRUE((*store)->load());
+    for (int64_t at = 0; at < 6; ++at) {
+      const bool marker = at == 2 || at == 4;
+      const int64_t producer_id = at == 1 || at == 3 || at == 4 ? 1 : 0;
+      protocol::RecordBatchBuilder builder({.base_offset = at,
+                                            .partition_leader_epoch = 0,
+                                            .producer_id = producer_id,
+                                            .producer_epoch = 0,
+                                            .base_sequence = marker ? -1 : static_cast<int32_t>(at / 2),
+                                            .transactional = true,
+                                            .control = marker});
+      if (marker) builder.append_end_marker(1000, false, 0);
+      else builder.append(1000, as_bytes("k"), as_bytes("v"));
+      MergePartition::Batch batch;
+      batch.bytes = Slice::copy_of(builder.finish());
+      batch.facts = facts_of(BatchHeader::parse(batch.bytes.data), batch.bytes.bytes());
+      batch.facts.partition = ids_[0];
+      MergePartition merge;
+      merge.partition = ids_[0];
+      merge.epochs = {{0, 0}};
+      merge.segment_bytes = 1;
+      if (marker) merge.aborted.push_back(aborted_[at == 2 ? 0 : 1]);
+      merge.batches.push_back(std::move(batch));
+      auto merged = (*store)->merge_now(merges(std::move(merge)));
+      ASSERT_TRUE(merged) << merged.error().message;
+    }
+    store->reset();
+    ASSERT_EQ(open(), "");
+  }
+  void expect_aborted() {
+    const PartitionManifest& manifest = shard(ids_[0]).find(ids_[0])->manifest();
+    for (const auto& [offset, count] : {std::pair(0, 1), {1, 2}, {3, 1}}) {
+      const auto read = store_->read_now(manifest, offset, {1, INT64_MAX, true});
+      ASSERT_TRUE(read) << read.error().message;
+      const auto from = offset == 3 ? aborted_.begin() + 1 : aborted_.begin();
+      EXPECT_EQ(read->aborted, std::vector<AbortedTransaction>(from, from + count)) << offset;
+    }
+  }
+  std::string index(int64_t base_offset) {
+    return "/log/" + partition_folder_name(ids_[0]) + "/" + aborted_index_file_name(base_offset);
+  }
+
+  const std::vector<AbortedTransaction> aborted_ = {{0, 0, 2, 1}, {1, 1, 4, 5}};
+};
+
+TEST_F(LogSalvageOfTransactionsTest, ADamagedIndexIsMadeAnewFromTheBatches) {
+  expect_aborted();
+  sim_.disk().flip_bits(index(2), 9, 1);
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions.at(0).damage, ElementsAre(HasSubstr("aborted transactions")));
+  EXPECT_THAT(report.partitions.at(0).lost, IsEmpty());
+  expect_aborted();
+}
+
+TEST_F(LogSalvageOfTransactionsTest, AnIndexThatIsMissingIsMadeAnew) {
+  ASSERT_TRUE(sim_.disk().remove(index(4)));
+  bring_back();
+  expect_aborted();
+}
+
+TEST_F(LogSalvageOfTransactionsTest, WithoutRowsTheBatchesTell) {
+  ASSERT_TRUE(sim_.disk().remove(index(4)));
+  end(Death::kKill);
+  {
+    auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->begin());
+    ASSERT_TRUE((*database)->execute("DELETE FROM partitions"));
+    ASSERT_TRUE((*database)->commit());
+  }
+  bring_back();
+  expect_aborted();
 }
 
 }  // namespace
