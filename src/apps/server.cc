@@ -133,6 +133,7 @@ Result<void> Server::open_storage() {
                                        {.log_dir = folder_->path(), .throttle = &throttle_, .metadata = &metadata_database});
   if (!segments) return std::unexpected(segments.error());
   storage::LocalSegmentStore& local = **segments;
+  directories_ = &local;
   segments_ = std::move(*segments);
 
   auto sessions = segments_->wal_sessions();
@@ -187,6 +188,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   log.wal_file_bytes = std::min(log.wal_file_bytes, log.shard.unmerged_bytes_max / 2 / kMiB * kMiB);
   dirty_bytes_max_ = log.shard.unmerged_bytes_max * shards;
   log.shard.throttle = &throttle_;
+  log.shard.directories = directories_;
   log.shard.topic_names = [this](unsigned loop, const TopicId& id) {
     const broker::Topic* topic = broker_ ? broker_->shard(loop).image->find(id) : nullptr;
     return topic ? topic->name() : std::string();
@@ -229,7 +231,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   cleaner_->name_topics(log.shard.topic_names);
   mover_ = std::make_unique<storage::LogDirMover>(
       runtime_, logs, *segments_, *cleaner_,
-      storage::LogDirMoverOptions{.throttle = &throttle_, .topic_names = log.shard.topic_names});
+      storage::LogDirMoverOptions{.throttle = &throttle_, .directories = directories_, .topic_names = log.shard.topic_names});
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
@@ -472,7 +474,7 @@ Result<void> Server::finish() {
   }
   // With flush=os what was acknowledged may be in the page cache only; a sealed session promises that it is on the device.
   if (options_.config.text("weir.flush") == "os") {
-    for (const auto& directory : segments_->directories().all()) {
+    for (const auto& directory : directories_->directories().all()) {
       if (auto synced = runtime_.files->sync_file_system(directory.path); !synced) return synced;
     }
   }

@@ -129,6 +129,7 @@ class Server {
   std::unique_ptr<storage::MetaStore> meta_;
   storage::BackgroundThrottle throttle_;
   std::unique_ptr<storage::SegmentStore> segments_;
+  storage::LogDirectoryStore* directories_ = nullptr;  // of segments_
   storage::OpenedLog opened_;
   std::unique_ptr<storage::LogCleaner> cleaner_;
   std::unique_ptr<storage::LogDirMover> mover_;

@@ -66,6 +66,7 @@ class BrokerTest : public ::testing::Test {
     options.log_dir = "/data";
     options.wal_file_bytes = 4 << 20;
     options.shard = shard_options_;
+    options.shard.directories = segments_.get();
     auto opened = storage::open_log(runtime_, *segments_, options, ++incarnation_, metadata->deleted.lookup(*metadata->image));
     ASSERT_TRUE(opened) << opened.error().message;
     logs_ = std::move(opened->shards);

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "storage/segment/segment_store.h"
+#include "storage/segment/manifest.h"
 
 namespace weir::storage {
 

@@ -71,10 +71,10 @@ Result<void> PartitionCleaning::begin() {
 
 Result<void> PartitionCleaning::open_source(const SegmentInfo& segment) {
   const PartitionId& partition = input_.manifest.partition;
-  auto file = store_.open_segment(partition, segment);
-  if (!file) return std::unexpected(std::move(file.error()));
+  auto source = store_.open_segment(partition, segment);
+  if (!source) return std::unexpected(std::move(source.error()));
   source_ = std::make_unique<SegmentBatches>(
-      std::move(*file), partition_folder_name(partition) + "/" + segment_file_name(segment.base_offset, segment.generation),
+      std::move(*source), partition_folder_name(partition) + "/" + segment_file_name(segment.base_offset, segment.generation),
       segment);
   return {};
 }

@@ -15,7 +15,6 @@
 #include "storage/compaction/batch_cleaner.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/compaction/segment_batches.h"
-#include "storage/segment/rewritten_segment.h"
 #include "storage/segment/segment_store.h"
 
 namespace weir::storage {
@@ -89,7 +88,7 @@ class PartitionCleaning {
   std::vector<std::vector<SegmentInfo>> groups_;
   size_t group_ = 0;
   std::deque<AbortedTransaction> aborted_;  // of the group's sources, that are in no output yet
-  std::unique_ptr<RewrittenSegment> output_;
+  std::unique_ptr<SegmentSink> output_;
   SegmentReplacement outcome_;
   CleaningStats stats_;
   uint64_t worked_ = 0;  // in this step

@@ -368,7 +368,7 @@ TEST_F(PartitionCleaningTest, ReplacedFilesStayForReadersThenGo) {
   clock_.advance_ms(60'001);
   store_->maintain_now();
   EXPECT_THAT(files(), ElementsAre("00000000000000000000.1.log", "00000000000000000003.log"));
-  EXPECT_EQ(bytes_of(part->range).size(), part->range.length) << "an open file stays readable";
+  EXPECT_EQ(bytes_of(part->bytes).size(), size_of(part->bytes)) << "an open file stays readable";
   EXPECT_EQ(text(), "2:a=2 3:active=x");
 }
 

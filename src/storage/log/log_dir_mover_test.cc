@@ -43,6 +43,7 @@ class LogDirMoverTest : public ::testing::Test {
     options.log_dir = "/a";
     options.wal_file_bytes = 1 << 20;
     options.shard.tail_cache_bytes = 0;
+    options.shard.directories = store_.get();
     auto runtime = sim_.runtime();
     auto opened = open_log(runtime, *store_, options, ++incarnation_, [this](const PartitionId& id) {
       return std::optional(ends_.contains(id) ? KnownPartition{config_, 0} : KnownPartition{.deleted = true});
@@ -56,7 +57,8 @@ class LogDirMoverTest : public ::testing::Test {
     for (const auto& shard : shards_) shards.push_back(shard.get());
     cleaner_ = std::make_unique<LogCleaner>(sim_.runtime(), shards, *store_, LogCleanerOptions{});
     cleaner_->start();
-    mover_ = std::make_unique<LogDirMover>(sim_.runtime(), shards, *store_, *cleaner_, LogDirMoverOptions{.step_bytes = 4096});
+    mover_ = std::make_unique<LogDirMover>(sim_.runtime(), shards, *store_, *cleaner_,
+                                           LogDirMoverOptions{.step_bytes = 4096, .directories = store_.get()});
     mover_->start();
   }
   void restart(Death death) {

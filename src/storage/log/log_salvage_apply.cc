@@ -11,6 +11,7 @@
 #include "storage/log/producer_state.h"
 #include "storage/open_transactions.h"
 #include "storage/segment/aborted_index.h"
+#include "storage/segment/file_source.h"
 #include "storage/segment/rewritten_segment.h"
 #include "storage/segment/segment_names.h"
 
@@ -220,7 +221,7 @@ Result<void> LogSalvage::add_whole_part(const Piece& piece, const Part& part, Ou
   if (!file) return std::unexpected(file.error());
   SegmentInfo info = part.info;
   std::vector<AbortedTransaction> aborted;
-  SegmentBatches batches(std::move(*file), part.path, info);
+  SegmentBatches batches(std::make_unique<FileSource>(std::move(*file)), part.path, info);
   while (true) {
     auto batch = batches.next();
     if (!batch) return std::unexpected(batch.error());

@@ -40,14 +40,14 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
     cached_.push_back({&added, added.tail_[i].facts.size});
     count_cached(added.tail_[i].facts.size);
   }
-  added.manifest_.place = store_.directories().place(added.id());
+  if (options_.directories) added.manifest_.place = directories().place(added.id());
   const uint64_t unknown_before = unknown_times_.segments;
   for (const SegmentInfo& segment : added.manifest_.segments) {
     if (segment.times_known) continue;
     ++unknown_times_.segments;
     unknown_times_.bytes += segment.length;
   }
-  if (store_.directories().several() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
+  if (in_several_directories() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
   if (added.unmerged() || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
   bound_producers();  // at the start: there may be less memory than before
   return added;
@@ -361,9 +361,9 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                   } else {
                     read_failed(*now, from, request.offset, read.error());
                   }
-                } else if (read->range.length > 0 && (read->range.length <= request.max_bytes || request.at_least_one)) {
-                  result.bytes = read->range.length;
-                  result.pieces.emplace_back(std::move(read->range));
+                } else if (size_of(read->bytes) > 0 && (size_of(read->bytes) <= request.max_bytes || request.at_least_one)) {
+                  result.bytes = size_of(read->bytes);
+                  result.pieces.emplace_back(std::move(read->bytes));
                 }
                 done(std::move(result));
               });

@@ -29,6 +29,7 @@
 #include "storage/log/producer_bound.h"
 #include "storage/log/timestamp_searches.h"
 #include "storage/log/topic_names.h"
+#include "storage/segment/log_directory_store.h"
 #include "storage/segment/segment_store.h"
 #include "storage/wal/wal.h"
 
@@ -92,9 +93,10 @@ struct LogShardOptions {
   OpeningMemory opening = {};                  // of compressed batches, of all shards
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
-  size_t producers_max = 100'000;          // that are remembered, see ProducerBound
-  BackgroundThrottle* throttle = nullptr;  // told how near the dirty tail is to its bound; outlives the shard
-  TopicNames topic_names = {};             // for messages
+  size_t producers_max = 100'000;            // that are remembered, see ProducerBound
+  BackgroundThrottle* throttle = nullptr;    // told how near the dirty tail is to its bound; outlives the shard
+  TopicNames topic_names = {};               // for messages
+  LogDirectoryStore* directories = nullptr;  // null: a partition has no place; outlives the shard
 };
 
 class LogShard {
@@ -190,7 +192,7 @@ class LogShard {
   // Several log directories (log_shard_move.cc). Has the partition go to `directory`, durably when `done` says so; what it has
   // is moved by the LogDirMover.
   void set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done);
-  LogDirectories& directories() { return store_.directories(); }
+  LogDirectories& directories() { return options_.directories->directories(); }  // of a store that has some
   // As DescribeLogDirs tells it: where the partition is and, while it moves, what is already where it goes to.
   struct Replica {
     uint32_t directory = 0;
@@ -326,6 +328,7 @@ class LogShard {
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;
   void forget_unreadable(const Partition& partition);  // that is gone
+  bool in_several_directories() const { return options_.directories && options_.directories->directories().several(); }
   std::string text_of(const PartitionId& partition) const {
     return partition_text(options_.topic_names, loop_.index(), partition);
   }

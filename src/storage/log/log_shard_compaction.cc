@@ -84,7 +84,7 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
   const auto then = [this](const SegmentReplacement& cleaned) {
     forget_tail(cleaned.partition, cleaned.first_dirty_offset);
     // Begun before the partition went elsewhere.
-    if (directories().several() && moving_.insert(cleaned.partition).second && move_watcher_) move_watcher_();
+    if (in_several_directories() && moving_.insert(cleaned.partition).second && move_watcher_) move_watcher_();
   };
   replace_segments(std::move(outcome), then, std::move(done));
 }

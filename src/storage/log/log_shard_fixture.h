@@ -11,6 +11,7 @@
 #include "protocol/record_batch_builder.h"
 #include "storage/log/log_shard.h"
 #include "storage/segment/merge_plan.h"
+#include "storage/segment/segment_copy.h"
 #include "testing/manual_loop.h"
 
 namespace weir::storage {
@@ -55,8 +56,22 @@ class FakeWal final : public WalBackend {
   Function<void(const Error&)> on_failed_;
 };
 
-class FakeStore final : public SegmentStore {
+class FakeStore final : public SegmentStore, public LogDirectoryStore {
  public:
+  LogDirectories& directories() override { return directories_; }
+  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId&, const SegmentInfo&, uint32_t, uint32_t) override {
+    return unsupported();
+  }
+  Result<std::unique_ptr<SegmentSource>> open_segment(const PartitionId&, const SegmentInfo&) override { return unsupported(); }
+  Result<std::vector<AbortedTransaction>> aborted_transactions(const PartitionId&, const SegmentInfo&) override {
+    return unsupported();
+  }
+  Result<std::unique_ptr<SegmentSink>> create_segment(const PartitionId&, int64_t, uint32_t) override { return unsupported(); }
+  Result<uint32_t> begin_rewrite(const PartitionId&) override { return unsupported(); }
+  void replace(SegmentReplacement, runtime::Executor& reply_to, Function<void(Result<PartitionManifest>)> done) override {
+    reply_to.post([done = std::move(done)]() mutable { done(unsupported()); });
+  }
+  void discard(const SegmentReplacement&, runtime::Executor&) override {}
   Result<std::vector<LoadedPartition>> load(const PartitionDeleted&) override { return std::vector<LoadedPartition>{}; }
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
              Function<void(Result<std::vector<PartitionManifest>>)> done) override {
@@ -81,7 +96,7 @@ class FakeStore final : public SegmentStore {
   void read(const PartitionManifest& manifest, int64_t offset, ReadLimit, runtime::Executor& reply_to,
             Function<void(Result<SegmentRead>)> done) override {
     reply_to.post([manifest, offset, done = std::move(done)]() mutable {
-      done(SegmentRead{{nullptr, 0, 100}, offset, manifest.end_offset});
+      done(SegmentRead{FileRange{nullptr, 0, 100}, offset, manifest.end_offset});
     });
   }
   void find_timestamp(PartitionManifest, int64_t, runtime::Executor& reply_to,
@@ -100,6 +115,8 @@ class FakeStore final : public SegmentStore {
   Result<void> note_wal_file(uint32_t, uint64_t) override { return {}; }
   Result<void> forget_wal_file(uint32_t, uint64_t) override { return {}; }
 
+  static std::unexpected<Error> unsupported() { return fail(weir::ErrorCode::kUnsupported, "not in this test"); }
+
   PartitionManifest apply(const MergePartition& merge) {
     PartitionManifest& manifest = manifests_[merge.partition];
     manifest.partition = merge.partition;
@@ -108,6 +125,7 @@ class FakeStore final : public SegmentStore {
     return manifest = plan->after;
   }
 
+  LogDirectories directories_;
   std::map<PartitionId, PartitionManifest> manifests_;
   std::vector<std::vector<MergePartition>> merges_;
   size_t asked_ = 0;  // partitions that were to be merged
@@ -122,6 +140,7 @@ class LogShardTest : public ::testing::Test {
     shard_.reset();
     auto wal = std::make_unique<FakeWal>();
     wal_ = wal.get();
+    options.directories = &store_;
     shard_ = std::make_unique<LogShard>(runtime_, world_.loop(), std::move(wal), store_, options);
     partition_ = &shard_->add(std::make_unique<Partition>(PartitionId{Uuid::from_random(1, 2), 0}, LogConfig{}, 0));
   }

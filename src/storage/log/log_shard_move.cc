@@ -37,20 +37,20 @@ LogShard::TimesLeft LogShard::times_left(const Partition& partition) const {
 
 void LogShard::set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done) {
   const PartitionId id = partition.id();
-  store_.set_directory(id, directory, loop_,
-                       [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
-                         if (!*alive) return;
-                         if (!place) return done(std::unexpected(std::move(place.error())));
-                         in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
-                           Partition* placed = find(id);
-                           if (placed) {
-                             placed->manifest_.place = place;
-                             moving_.insert(id);
-                           }
-                           done({});
-                           if (placed && move_watcher_) move_watcher_();
-                         });
-                       });
+  options_.directories->set_directory(id, directory, loop_,
+                                      [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
+                                        if (!*alive) return;
+                                        if (!place) return done(std::unexpected(std::move(place.error())));
+                                        in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
+                                          Partition* placed = find(id);
+                                          if (placed) {
+                                            placed->manifest_.place = place;
+                                            moving_.insert(id);
+                                          }
+                                          done({});
+                                          if (placed && move_watcher_) move_watcher_();
+                                        });
+                                      });
 }
 
 std::vector<LogShard::Replica> LogShard::replicas(const Partition& partition) {

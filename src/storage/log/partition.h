@@ -38,7 +38,7 @@ struct TailBatch {
 };
 
 // What a fetch sends, in order: memory of the tail or a resident file range.
-using FetchPiece = std::variant<Slice, FileRange>;
+using FetchPiece = StoredBytes;
 
 class Partition {
  public:

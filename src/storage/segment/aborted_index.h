@@ -13,7 +13,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/segment/segment_store.h"
+#include "storage/segment/manifest.h"
 
 namespace weir::storage {
 

@@ -81,11 +81,11 @@ struct LocalSegmentStore::MergeCall {
 
 LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
                                      Options options)
-    : SegmentStore(options.log_dir),
-      files_(files),
+    : files_(files),
       pool_(pool),
       clock_(clock),
       options_(std::move(options)),
+      directories_(options_.log_dir),
       reader_(files, directories_, options_.reading),
       queue_(pool, options_.throttle),
       writer_(files) {}
@@ -436,9 +436,9 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
   return {};
 }
 
-Result<std::vector<SegmentStore::WalSession>> LocalSegmentStore::wal_sessions() { return manifests_->wal_sessions(); }
+Result<std::vector<WalSession>> LocalSegmentStore::wal_sessions() { return manifests_->wal_sessions(); }
 
-Result<std::vector<SegmentStore::WalFile>> LocalSegmentStore::wal_files() { return manifests_->wal_files(); }
+Result<std::vector<WalFile>> LocalSegmentStore::wal_files() { return manifests_->wal_files(); }
 
 Result<void> LocalSegmentStore::put_wal_sessions(const std::vector<WalSession>& all) {
   {

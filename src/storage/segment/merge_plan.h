@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "storage/segment/manifest_store.h"
 #include "storage/segment/segment_index.h"
-#include "storage/segment/segment_store.h"
 
 namespace weir::storage {
 

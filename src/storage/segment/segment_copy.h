@@ -10,7 +10,7 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/segment/segment_store.h"
+#include "storage/segment/manifest.h"
 
 namespace weir::storage {
 

@@ -156,7 +156,7 @@ class Store {
     while (offset < manifest.end_offset) {
       auto read = store->read_now(manifest, offset, {8'000, INT64_MAX, true});
       ASSERT_TRUE(read) << read.error().message;
-      const auto bytes = bytes_of(read->range);
+      const auto bytes = bytes_of(read->bytes);
       found.insert(found.end(), bytes.begin(), bytes.end());
       ASSERT_GT(read->next_offset, offset);
       offset = read->next_offset;

@@ -91,7 +91,7 @@ Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, Re
     return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {} has offset {}, the segment ends before {}", segment->path,
                                                  first->offset, first->header.base_offset, segment->info->next_offset));
   }
-  if (first->header.next_offset() > limit.end_offset) return SegmentRead{{}, offset, offset};
+  if (first->header.next_offset() > limit.end_offset) return SegmentRead{Slice(), offset, offset};
   const uint64_t wanted = std::max<uint64_t>(limit.bytes, first->header.size());
   const size_t length = static_cast<size_t>(std::min(wanted, segment->info->length - first->offset));
   if (!segment->file->resident(first->offset, length)) {
@@ -129,7 +129,7 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   const auto header = parse_stored_header(bytes);
   if (!header || header->base_offset < offset || header->size() > length) return std::nullopt;
   const HeaderScanner::Position first{hint->position, *header};
-  if (header->next_offset() > limit.end_offset) return SegmentRead{{}, offset, offset};
+  if (header->next_offset() > limit.end_offset) return SegmentRead{Slice(), offset, offset};
   Index index;
   if (!ends_with_segment(segment, first, limit)) {
     if (auto cached = indexes_.get(segment.key)) index = std::move(*cached);
@@ -311,14 +311,14 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
                {segment.key.base_offset, end, segment.key.generation, segment.key.directory});
   }
   SegmentRead read;
-  read.range = {segment.file, first.offset, end - first.offset};
+  read.bytes = FileRange{segment.file, first.offset, end - first.offset};
   read.first_offset = first.header.base_offset;
   read.next_offset = next_offset;
   return read;
 }
 
 Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest, int64_t timestamp) {
-  if (timestamp == SegmentStore::kLargestTimestamp) {
+  if (timestamp == SegmentData::kLargestTimestamp) {
     auto largest = largest_timestamp(manifest);
     if (!largest) return std::unexpected(std::move(largest.error()));
     timestamp = *largest;

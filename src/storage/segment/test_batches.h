@@ -71,7 +71,9 @@ inline std::vector<uint8_t> bytes_of(const std::vector<MergePartition::Batch>& b
   return all;
 }
 
-inline std::vector<uint8_t> bytes_of(const FileRange& range) {
+inline std::vector<uint8_t> bytes_of(const StoredBytes& stored) {
+  if (const Slice* slice = std::get_if<Slice>(&stored)) return {slice->data, slice->data + slice->size};
+  const FileRange& range = std::get<FileRange>(stored);
   std::vector<uint8_t> bytes(range.length);
   auto got = range.file->read_at(range.offset, bytes);
   bytes.resize(got ? *got : 0);
