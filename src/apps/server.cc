@@ -128,10 +128,10 @@ Result<void> Server::open_storage() {
   if (!meta) return std::unexpected(meta.error());
   storage::NotedDatabase& metadata_database = **meta;
   meta_ = std::move(*meta);
-  auto segments =
-      storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
-                                       {.log_dir = folder_->path(), .throttle = &throttle_, .metadata = &metadata_database});
+  auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
+                                                   {.log_dir = folder_->path(), .throttle = &throttle_, .paired = true});
   if (!segments) return std::unexpected(segments.error());
+  if (auto ok = storage::NotedDatabase::pair(metadata_database, (*segments)->manifest_database()); !ok) return ok;
   storage::LocalSegmentStore& local = **segments;
   directories_ = &local;
   segments_ = std::move(*segments);

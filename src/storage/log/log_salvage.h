@@ -120,7 +120,6 @@ class LogSalvage final : public WalReplayVisitor {
   Result<SegmentSalvage> read_damaged(const Part& part, Buffer& memory);
   Result<ManifestDatabase::Remaining> remaining_directories();
   Result<void> copy_aside(const Part& part, const std::string& aside);
-  Result<void> copy_file(const std::string& from, const std::string& to);
   Result<void> remove_used_up();
   Result<void> put_log_aside(const std::string& aside);
   std::string directory_path(uint32_t number) const;

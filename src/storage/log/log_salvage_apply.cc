@@ -4,7 +4,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/paths.h"
 #include "protocol/record_batch_builder.h"
+#include "runtime/copy_file.h"
 #include "storage/batch_facts.h"
 #include "storage/compaction/segment_batches.h"
 #include "storage/log/log_salvage.h"
@@ -21,10 +23,6 @@ namespace {
 
 constexpr uint64_t kSegmentBytesMax = 512 << 20;
 constexpr int64_t kNotKnown = 0;  // when the last append was
-
-std::string name_in(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
-std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
 
@@ -250,21 +248,6 @@ Result<void> LogSalvage::put_aborted(const Part& part, std::span<const AbortedTr
   return file ? (*file)->sync() : std::unexpected(file.error());
 }
 
-Result<void> LogSalvage::copy_file(const std::string& from, const std::string& to) {
-  auto source = files_.open(from, {});
-  if (!source) return std::unexpected(source.error());
-  auto target = files_.open(to, {.write = true, .create = true, .truncate = true});
-  if (!target) return std::unexpected(target.error());
-  std::vector<uint8_t> piece(1 << 20);
-  for (uint64_t at = 0;;) {
-    auto got = (*source)->read_at(at, piece);
-    if (!got) return std::unexpected(got.error());
-    if (*got == 0) return (*target)->sync();
-    if (auto ok = (*target)->write_at(at, Bytes(piece.data(), *got)); !ok) return ok;
-    at += *got;
-  }
-}
-
 // A copy, durable before the row goes: files without rows are swept.
 Result<void> LogSalvage::copy_aside(const Part& part, const std::string& aside) {
   const std::string folder = aside + "/" + name_in(parent_of(part.path));
@@ -273,7 +256,9 @@ Result<void> LogSalvage::copy_aside(const Part& part, const std::string& aside) 
     auto there = files_.exists(path);
     if (!there) return std::unexpected(there.error());
     if (!*there) continue;
-    if (auto done = copy_file(path, folder + "/" + name_in(path)); !done) return done;
+    auto copy = runtime::copy_file(files_, path, folder + "/" + name_in(path));
+    if (!copy) return std::unexpected(copy.error());
+    if (auto done = (*copy)->sync(); !done) return done;
   }
   for (const std::string& each : {folder, aside, log_dir_}) {
     if (auto done = files_.sync_directory(each); !done) return done;

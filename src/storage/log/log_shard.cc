@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "storage/log/append_validation.h"
 #include "storage/log/offline_markers.h"
-#include "storage/segment/segment_reader.h"
 
 namespace weir::storage {
 
@@ -329,7 +328,7 @@ bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult
 void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_t offset, const Error& error) {
   if (error.code == weir::ErrorCode::kCorrupt) return take_offline(partition, error.message);
   // Compaction and retention remove files under a reader; then the rows have changed, too.
-  const size_t now = SegmentReader::segment_of(partition.manifest_, offset);
+  const size_t now = segment_of(partition.manifest_, offset);
   const bool same = now < partition.manifest_.segments.size() &&
                     partition.manifest_.segments[now].base_offset == from.base_offset &&
                     partition.manifest_.segments[now].generation == from.generation;
@@ -343,7 +342,7 @@ void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_
 
 void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result,
                          Function<void(ReadResult)> done) {
-  const size_t segment = SegmentReader::segment_of(partition.manifest_, request.offset);
+  const size_t segment = segment_of(partition.manifest_, request.offset);
   SegmentInfo from;
   if (segment < partition.manifest_.segments.size()) from = partition.manifest_.segments[segment];
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));

@@ -95,13 +95,9 @@ Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::File
   std::unique_ptr<LocalSegmentStore> store(new LocalSegmentStore(files, pool, clock, std::move(options)));
   const std::string path = store->options_.log_dir + "/" + kDatabaseName;
   if (auto done = refuse_orphans(files, store->options_.log_dir); !done) return std::unexpected(std::move(done.error()));
-  NotedDatabase* const metadata = store->options_.metadata;
-  auto manifests = ManifestDatabase::open(files, path, &clock, metadata != nullptr);
+  auto manifests = ManifestDatabase::open(files, path, &clock, store->options_.paired);
   if (!manifests) return std::unexpected(std::move(manifests.error()));
   store->manifests_ = std::move(*manifests);
-  if (metadata) {
-    if (auto done = NotedDatabase::pair(*metadata, *store->manifests_); !done) return std::unexpected(std::move(done.error()));
-  }
   return store;
 }
 
@@ -150,13 +146,13 @@ void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::E
 
 void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
                              Function<void(Result<SegmentRead>)> done) {
-  if (auto ready = reader_.read_cached(manifest, offset, limit)) {
-    reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
+  const size_t number = segment_of(manifest, offset);
+  if (number == manifest.segments.size()) {
+    reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, limit)]() mutable { done(std::move(read)); });
     return;
   }
-  auto target = SegmentReader::target_of(manifest, offset, limit);
-  if (!target) {
-    reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, limit)]() mutable { done(std::move(read)); });
+  if (auto ready = reader_.read_cached(manifest, number, offset, limit)) {
+    reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
     return;
   }
   // Manifests have thousands of segments: what goes to the pool is one of them.
@@ -165,7 +161,7 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
     Function<void(Result<SegmentRead>)> done;
     Result<SegmentRead> result;
   };
-  auto call = std::make_shared<Call>(std::move(*target), std::move(done));
+  auto call = std::make_shared<Call>(SegmentReader::target_of(manifest, number, limit), std::move(done));
   pool_.submit([this, call, offset, limit] { call->result = reader_.read(call->target, offset, limit); }, reply_to,
                [call] { call->done(std::move(call->result)); });
 }

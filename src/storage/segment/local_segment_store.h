@@ -35,7 +35,7 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
     std::string log_dir;  // home; exists
     SegmentReader::Options reading = {};
     BackgroundThrottle* throttle = nullptr;  // outlives the store; null: nothing is held back
-    NotedDatabase* metadata = nullptr;       // opened to be paired with the manifests; outlives the store
+    bool paired = false;                     // NotedDatabase::pair with manifest_database() comes before anything else
   };
   static Result<std::unique_ptr<LocalSegmentStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
                                                          const runtime::Clock& clock, Options options);
@@ -47,6 +47,8 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
     bool fresh = false;
     std::string marker = {};  // a file that is in it from the first use on: without it nothing new is made there
   };
+  NotedDatabase& manifest_database() { return *manifests_; }
+
   LogDirectories& directories() override { return directories_; }
   // Blocking, once, before load(): these and no others. Refuses, and changes nothing, if one is missing that holds segments,
   // or one holds segments that are not of this store.

@@ -1,6 +1,8 @@
 // What a partition's log consists of, as its manifest says it. Format: docs/formats/segments.md.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -47,5 +49,13 @@ struct PartitionManifest {
   PartitionPlace place;
   bool operator==(const PartitionManifest&) const = default;
 };
+
+// The segment that ends beyond the offset, by number; segments.size() if there is none.
+inline size_t segment_of(const PartitionManifest& manifest, int64_t offset) {
+  // Offsets that compaction took lie before the first batch of the next segment.
+  if (offset < manifest.log_start_offset) return manifest.segments.size();
+  const auto found = std::ranges::upper_bound(manifest.segments, offset, {}, &SegmentInfo::next_offset);
+  return static_cast<size_t>(found - manifest.segments.begin());
+}
 
 }  // namespace weir::storage

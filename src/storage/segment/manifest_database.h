@@ -1,4 +1,4 @@
-// Manifests, producers and WAL sessions of a log directory as rows of `<log dir>/manifest.db`. Format:
+// Manifests, producers, WAL sessions and log directories as rows of `manifest.db` in home, the first log directory. Format:
 // docs/formats/segments.md. From any thread: calls take turns, so one waits for at most one transaction.
 #pragma once
 

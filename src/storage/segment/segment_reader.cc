@@ -57,17 +57,7 @@ void SegmentReader::forget(const PartitionId& partition, const SegmentInfo& segm
   aborted_.erase(key_of(partition, segment));
 }
 
-size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offset) {
-  // Offsets that compaction took lie before the first batch of the next segment.
-  if (offset < manifest.log_start_offset) return manifest.segments.size();
-  const auto found = std::ranges::upper_bound(manifest.segments, offset, {}, &SegmentInfo::next_offset);
-  return static_cast<size_t>(found - manifest.segments.begin());
-}
-
-std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionManifest& manifest, int64_t offset,
-                                                              ReadLimit limit) {
-  const size_t number = segment_of(manifest, offset);
-  if (number == manifest.segments.size()) return std::nullopt;
+SegmentReader::Target SegmentReader::target_of(const PartitionManifest& manifest, size_t number, ReadLimit limit) {
   Target target{manifest.partition, manifest.segments[number], number + 1 == manifest.segments.size()};
   for (size_t i = number; limit.with_aborted && i < manifest.segments.size(); ++i) {
     if (manifest.segments[i].aborted > 0) target.aborted_in.push_back(manifest.segments[i]);
@@ -76,7 +66,8 @@ std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionMan
 }
 
 Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
-  if (const auto target = target_of(manifest, offset, limit)) return read(*target, offset, limit);
+  const size_t number = segment_of(manifest, offset);
+  if (number < manifest.segments.size()) return read(target_of(manifest, number, limit), offset, limit);
   return fail(ErrorCode::kNotFound,
               fmt::format("offset {} of {} is not in its segments", offset, partition_folder_name(manifest.partition)));
 }
@@ -110,9 +101,8 @@ Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, Re
   return read;
 }
 
-std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
-  const size_t number = segment_of(manifest, offset);
-  if (number == manifest.segments.size()) return std::nullopt;
+std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, size_t number, int64_t offset,
+                                                      ReadLimit limit) {
   const SegmentInfo& info = manifest.segments[number];
   Segment segment{key_of(manifest.partition, info), &info, {}, number + 1 == manifest.segments.size(), {}};
   const auto hint = hints_.get({manifest.partition, offset, 0, 0});
@@ -185,31 +175,33 @@ Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, in
     // In a compacted segment the next batch may begin later.
     if (position && *position && (*position)->header.base_offset >= offset) return **position;
   }
-  auto index = index_of(segment, segment.info->length);
-  if (!index) return std::unexpected(std::move(index.error()));
-  uint64_t from = 0;
-  if (const IndexEntry* entry = (*index)->index.before_offset(offset)) {
-    auto sound = confirmed(segment, *entry);
-    if (!sound) return std::unexpected(std::move(sound.error()));
-    if (*sound) {
-      from = entry->position;
-    } else {
-      log_warn("storage", "{}: its index does not fit and is rebuilt", segment.path);
-      auto rebuilt = rebuild_index(segment);
-      if (!rebuilt) return std::unexpected(std::move(rebuilt.error()));
-      if (const IndexEntry* fresh = (*rebuilt)->index.before_offset(offset)) from = fresh->position;
-    }
-  }
-  auto position = scan_to(segment, from, offset);
+  const auto from = position_before(segment, &SegmentIndex::before_offset, offset);
+  if (!from) return std::unexpected(from.error());
+  auto position = scan_to(segment, *from, offset);
   if (!position) return std::unexpected(std::move(position.error()));
   if (!*position) {
     return fail(ErrorCode::kCorrupt, fmt::format("{}: has no batch with offset {} though it goes to {}", segment.path, offset,
                                                  segment.info->next_offset));
   }
-  if ((*position)->offset - from > options_.rebuild_bytes) {
+  if ((*position)->offset - *from > options_.rebuild_bytes) {
     if (auto rebuilt = rebuild_index(segment); !rebuilt) return std::unexpected(std::move(rebuilt.error()));
   }
   return **position;
+}
+
+Result<uint64_t> SegmentReader::position_before(const Segment& segment, Lookup lookup, int64_t key) {
+  auto index = index_of(segment, segment.info->length);
+  if (!index) return std::unexpected(std::move(index.error()));
+  const IndexEntry* entry = ((*index)->index.*lookup)(key);
+  if (!entry) return 0;
+  const auto sound = confirmed(segment, *entry);
+  if (!sound) return std::unexpected(sound.error());
+  if (*sound) return entry->position;
+  log_warn("storage", "{}: its index does not fit and is rebuilt", segment.path);
+  auto rebuilt = rebuild_index(segment);
+  if (!rebuilt) return std::unexpected(std::move(rebuilt.error()));
+  entry = ((*rebuilt)->index.*lookup)(key);
+  return entry ? entry->position : 0;
 }
 
 Result<std::optional<HeaderScanner::Position>> SegmentReader::scan_to(const Segment& segment, uint64_t from, int64_t offset) {
@@ -339,17 +331,10 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
 Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment, int64_t timestamp,
                                                                           int64_t lowest_offset) {
   const bool known = segment.info->times_known;  // else all records are looked at
-  uint64_t from = 0;
-  if (known) {
-    auto index = index_of(segment, segment.info->length);
-    if (!index) return std::unexpected(std::move(index.error()));
-    if (const IndexEntry* entry = (*index)->index.before_timestamp(timestamp)) {
-      auto sound = confirmed(segment, *entry);
-      if (!sound) return std::unexpected(std::move(sound.error()));
-      if (*sound) from = entry->position;
-    }
-  }
-  HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, segment.info->base_offset);
+  const Result<uint64_t> from =
+      known ? position_before(segment, &SegmentIndex::before_timestamp, timestamp) : Result<uint64_t>(0);
+  if (!from) return std::unexpected(from.error());
+  HeaderScanner scanner(*segment.file, segment.path, *from, segment.info->length, segment.info->base_offset);
   while (true) {
     auto position = scanner.next();
     if (!position) return std::unexpected(std::move(position.error()));
@@ -375,16 +360,11 @@ Result<int64_t> SegmentReader::largest_timestamp(const PartitionManifest& manife
     }
     auto segment = open(manifest.partition, info, i + 1 == manifest.segments.size());
     if (!segment) return std::unexpected(std::move(segment.error()));
-    uint64_t from = 0;
-    if (info.times_known) {
-      auto index = index_of(*segment, info.length);
-      if (!index) return std::unexpected(std::move(index.error()));
-      const IndexEntry* entry = (*index)->index.before_offset(manifest.log_start_offset);
-      auto sound = entry ? confirmed(*segment, *entry) : Result<bool>(false);
-      if (!sound) return std::unexpected(std::move(sound.error()));
-      if (*sound) from = entry->position;
-    }
-    HeaderScanner scanner(*segment->file, segment->path, from, info.length, info.base_offset);
+    const Result<uint64_t> from = info.times_known
+                                      ? position_before(*segment, &SegmentIndex::before_offset, manifest.log_start_offset)
+                                      : Result<uint64_t>(0);
+    if (!from) return std::unexpected(from.error());
+    HeaderScanner scanner(*segment->file, segment->path, *from, info.length, info.base_offset);
     while (true) {
       auto position = scanner.next();
       if (!position) return std::unexpected(std::move(position.error()));

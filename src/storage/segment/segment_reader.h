@@ -46,13 +46,13 @@ class SegmentReader {
     bool active = false;
     std::vector<SegmentInfo> aborted_in = {};  // if the limit asks for it: it and later ones, as far as they name aborted ones
   };
-  // Nothing if the offset is not in the segments.
-  static std::optional<Target> target_of(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
+  // `number`: of one of the segments.
+  static Target target_of(const PartitionManifest& manifest, size_t number, ReadLimit limit);
   Result<SegmentRead> read(const Target& target, int64_t offset, ReadLimit limit);
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
   // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk.
-  // Nothing: call read.
-  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
+  // Nothing: call read. `number`: of the segment that has the offset.
+  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, size_t number, int64_t offset, ReadLimit limit);
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
   // The segment's files are gone.
@@ -61,8 +61,6 @@ class SegmentReader {
   size_t index_bytes() const { return indexes_.weight() + aborted_.weight(); }
   size_t open_files() const { return open_files_.size(); }
   uint64_t index_rebuilds() const { return index_rebuilds_; }
-  // The segment that ends beyond the offset, by number; segments.size() if there is none.
-  static size_t segment_of(const PartitionManifest& manifest, int64_t offset);
 
  private:
   struct SegmentKey {
@@ -112,6 +110,10 @@ class SegmentReader {
   Result<Index> rebuild_index(const Segment& segment);
   // The index is not needed to find the end of what fits.
   static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, ReadLimit limit);
+  // Where a search begins: at the batch of the entry that `lookup` finds for `key`, or at the start. An index that does not fit
+  // is made anew.
+  using Lookup = const IndexEntry* (SegmentIndex::*)(int64_t) const;
+  Result<uint64_t> position_before(const Segment& segment, Lookup lookup, int64_t key);
   // Whether the batch that the entry names is there.
   Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
   Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);

@@ -211,10 +211,10 @@ TEST_F(SegmentReaderTest, SequentialReadersGoOnWithoutSearching) {
   fill(300, 10);
   const LogDirectories directories("/log");
   SegmentReader reader(world_.files(), directories, options_);
-  EXPECT_FALSE(reader.read_cached(manifest_, 0, 2000));
+  EXPECT_FALSE(reader.read_cached(manifest_, segment_of(manifest_, 0), 0, 2000));
   int cached = 0, reads = 0;
   for (int64_t offset = 0; offset < end_; ++reads) {
-    auto ready = reader.read_cached(manifest_, offset, 2000);
+    auto ready = reader.read_cached(manifest_, segment_of(manifest_, offset), offset, 2000);
     cached += ready.has_value();
     auto slow = reader.read(manifest_, offset, 2000);
     ASSERT_TRUE(slow);
@@ -237,7 +237,7 @@ TEST_F(SegmentReaderTest, NothingThatEndsBeyondTheLimitIsRead) {
       int64_t offset = 0;
       int cached = 0;
       while (offset < end) {
-        const auto ready = reader.read_cached(manifest_, offset, {bytes, end});
+        const auto ready = reader.read_cached(manifest_, segment_of(manifest_, offset), offset, {bytes, end});
         const auto read = reader.read(manifest_, offset, {bytes, end});
         ASSERT_TRUE(read) << read.error().message;
         ASSERT_LE(read->next_offset, end);
