@@ -138,42 +138,23 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
   return seen;
 }
 
+ManifestDatabase::ManifestDatabase()
+    : NotedDatabase({.schema = all_tables() + kFirstRow,
+                     .cache_bytes = 2 << 20,
+                     .select_format = "SELECT version FROM format",
+                     .newest_format = kFormat,
+                     .last_unchecked_format = kLastUncheckedFormat}) {}
+
 Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files, const std::string& path,
                                                                  const runtime::Clock* clock, bool paired) {
-  auto manifests = open_file(files, path, clock, nullptr);
-  if (!manifests || paired) return manifests;
-  if (auto done = (*manifests)->adopt(); !done) return std::unexpected(std::move(done.error()));
-  return manifests;
-}
-
-Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open_file(runtime::FileSystem& files, const std::string& path,
-                                                                      const runtime::Clock* clock, ContentDamage* damage) {
-  const std::string schema = all_tables() + kFirstRow;
-  auto database =
-      Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock, .schema = schema.c_str(), .damage = damage});
-  if (!database) return std::unexpected(std::move(database.error()));
   auto manifests = std::make_unique<ManifestDatabase>();
-  manifests->database_ = std::move(*database);
-  if (auto format = manifests->format(); !format) return std::unexpected(std::move(format.error()));
+  auto done = manifests->open_file(files, path, clock);
+  if (done && !paired) done = manifests->adopt();
+  if (!done) return std::unexpected(std::move(done.error()));
   return manifests;
 }
 
-Result<int64_t> ManifestDatabase::format() { return read_format("SELECT version FROM format", kFormat, kLastUncheckedFormat); }
-
-Result<void> ManifestDatabase::adopt() {
-  std::lock_guard lock(database_mutex_);
-  if (auto done = database_->adopt(); !done) return done;
-  auto from = format();
-  if (!from) return std::unexpected(std::move(from.error()));
-  if (*from < kFormat) {
-    if (auto done = upgrade(*from); !done) return done;
-  }
-  return prepare_statements();
-}
-
-// In one transaction: there is the earlier format, or the present one.
 Result<void> ManifestDatabase::upgrade(int64_t from) {
-  if (auto done = database_->begin(); !done) return done;
   Result<void> done;
   const char* const steps[] = {kFromFormat1, kFromFormat2, kFromFormat3, kFromFormat4, kFromFormat5};
   for (int64_t version = from; version <= 5 && done; ++version) done = database_->execute(steps[version - 1]);
@@ -186,14 +167,10 @@ Result<void> ManifestDatabase::upgrade(int64_t from) {
       if (done) done = database_->execute(step);
     }
   }
-  if (done) done = database_->execute(kPresentFormat);
-  if (done) done = database_->keep_content();
-  if (done) return database_->commit();
-  database_->rollback();
-  return done;
+  return done ? database_->execute(kPresentFormat) : done;
 }
 
-Result<void> ManifestDatabase::prepare_statements() {
+Result<void> ManifestDatabase::prepare() {
   const std::pair<Statement*, const char*> statements[] = {
       {&insert_partition_, "INSERT INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0)"},
       {&update_partition_, "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
