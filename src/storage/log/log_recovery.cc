@@ -25,7 +25,7 @@ bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions) {
   return std::any_of(sessions.begin(), sessions.end(), [](const auto& session) { return !session.sealed; });
 }
 
-// One opening of the log; lives in open_log only. A friend of Partition: it rebuilds their state.
+// One opening of the log; lives in open_log only.
 class LogRecovery final : public WalReplayVisitor {
  public:
   LogRecovery(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
@@ -134,12 +134,7 @@ Result<void> LogRecovery::load_manifests() {
       continue;
     }
     if (!entry.has_row) continue;  // of a merge that is repeated
-    Partition* partition = find(id);
-    for (const EpochStart& epoch : entry.manifest.epochs) partition->note_epoch(epoch.epoch, epoch.start_offset);
-    partition->log_start_offset_ = partition->pending_log_start_ = entry.manifest.log_start_offset;
-    partition->log_end_offset_ = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
-    partition->producers_.restore(std::move(entry.producers));
-    partition->manifest_ = std::move(entry.manifest);
+    find(id)->restore(std::move(entry.manifest), std::move(entry.producers));
   }
   auto offline = markers_.load();
   if (!offline) return std::unexpected(offline.error());
@@ -210,7 +205,7 @@ Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
     replayed_.emplace(shard, std::move(*result));
   }
   // All that replay delivered is durable now, so it may be read.
-  for (auto& [id, partition] : partitions_) partition->high_watermark_ = partition->log_end_offset_;
+  for (auto& [id, partition] : partitions_) partition->advance_high_watermark(partition->log_end_offset());
   return {};
 }
 
@@ -234,12 +229,12 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
     if (!deleted(facts.partition)) unknown_.try_emplace(facts.partition, "records in the write-ahead log");
     return;
   }
-  if (facts.last_offset() < partition->log_end_offset_) {
+  if (facts.last_offset() < partition->log_end_offset()) {
     // Merged already, or its records were deleted before they were: then the producer is known from here only, and a
     // batch that it sends again is still a duplicate.
     if (!suspicion_.empty()) trusted_.insert(facts.partition);
-    if (facts.base_offset >= partition->manifest_.end_offset && !partition->offline()) {
-      partition->producers_.update(facts, now_ms_);
+    if (facts.base_offset >= partition->manifest().end_offset && !partition->offline()) {
+      partition->append_deleted(facts, now_ms_);
     }
     return;
   }
@@ -247,14 +242,14 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
     stranded_[facts.partition].push_back(std::move(bytes));
     return;
   }
-  if (facts.base_offset != partition->log_end_offset_) {
+  if (facts.base_offset != partition->log_end_offset()) {
     // Offsets below a log start that lies in the WAL were deleted and need not be there.
     const bool covered =
-        facts.base_offset < partition->log_end_offset_ && partition->log_end_offset_ == partition->log_start_offset_;
+        facts.base_offset < partition->log_end_offset() && partition->log_end_offset() == partition->log_start_offset();
     if (!covered) {
       stranded_[facts.partition].push_back(std::move(bytes));
       return take_offline(*partition, "the write-ahead log lacks acknowledged records between offsets " +
-                                          std::to_string(partition->log_end_offset_) + " and " +
+                                          std::to_string(partition->log_end_offset()) + " and " +
                                           std::to_string(facts.base_offset));
     }
   }
@@ -263,17 +258,10 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
     facts.max_timestamp = mend_times(bytes);
     facts.appended_ms = now_ms_;
   }
-  partition->note_epoch(facts.leader_epoch, facts.base_offset);
-  partition->producers_.update(facts, now_ms_);
+  partition->append(facts, std::move(bytes), chunk, now_ms_);
   // Forgotten producers come back with their batches; all shards together stay within the bound once they run.
-  while (partition->producers_.size() > options_.shard.producers_max) {
-    const auto id = partition->producers_.evict();
-    if (!id) break;
-    partition->expired_producers_.push_back(*id);
+  while (partition->producers().size() > options_.shard.producers_max && partition->evict_producer() > 0) {
   }
-  partition->log_end_offset_ = facts.next_offset();
-  partition->last_append_chunk_ = chunk;
-  partition->push_tail({facts, std::move(bytes), chunk});
   ++stats_.batches;
 }
 
@@ -290,7 +278,7 @@ void LogRecovery::on_corruption(const WalCorruption& corruption) {
   log_error("log", "{}", corruption.message);
   for (const BatchFacts& batch : corruption.lost) {
     Partition* partition = find(batch.partition);
-    if (!partition || batch.last_offset() < partition->log_end_offset_) continue;  // deleted, or in a segment already
+    if (!partition || batch.last_offset() < partition->log_end_offset()) continue;  // deleted, or in a segment already
     take_offline(*partition, corruption.message);
   }
   if (!corruption.unknown_partitions) return;
@@ -301,10 +289,10 @@ void LogRecovery::on_corruption(const WalCorruption& corruption) {
 void LogRecovery::take_offline(Partition& partition, std::string reason) {
   if (partition.offline()) return;
   log_event(LogLevel::kError, "log",
-            {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id_)),
+            {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id())),
              .reason = reason,
              .remedy = kOfflineRemedy});
-  partition.offline_reason_ = std::move(reason);
+  partition.take_offline(std::move(reason));
 }
 
 std::string LogRecovery::text_of(const PartitionId& id) const {
@@ -316,7 +304,7 @@ Result<void> LogRecovery::mark_offline_durably() {
   for (auto& [id, partition] : partitions_) {
     if (!partition->offline()) continue;
     ++stats_.offline_partitions;
-    if (auto r = markers_.put(id, partition->offline_reason_); !r) return r;
+    if (auto r = markers_.put(id, partition->offline_reason()); !r) return r;
     if (const auto found = stranded_.find(id); found != stranded_.end()) {
       if (auto r = markers_.keep(id, std::move(found->second)); !r) return r;
     }
@@ -337,9 +325,7 @@ Result<void> LogRecovery::merge_everything() {
   if (!merged) return std::unexpected(merged.error());
   for (PartitionManifest& manifest : *merged) {
     Partition& partition = *partitions_.at(manifest.partition);
-    partition.take_manifest(std::move(manifest));
-    partition.last_append_chunk_ = 0;
-    while (partition.cached_batches_ > 0) partition.pop_tail();
+    partition.take_whole_merge(std::move(manifest));
   }
   return {};
 }

@@ -35,7 +35,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   const bool inserted = partitions_.emplace(added.id(), std::move(partition)).second;
   WEIR_CHECK(inserted);
   list(listed_, &Partition::place_, added);
-  producer_bound_.added(added, added.producers_.size());
+  producer_bound_.added(added, added.producers().size());
   for (size_t i = added.tail_head_; i < added.tail_.size(); ++i) {
     cached_.push_back({&added, added.tail_[i].facts.size});
     count_cached(added.tail_[i].facts.size);
@@ -155,7 +155,7 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
 
   int64_t wanted = 0;
   for (const ValidatedBatch& batch : batches) wanted += int64_t{batch.facts.last_offset_delta} + 1;
-  if (wanted > std::numeric_limits<int64_t>::max() - partition.log_end_offset_) {
+  if (wanted > std::numeric_limits<int64_t>::max() - partition.log_end_offset()) {
     result.error = ErrorCode::kUnknownServerError;  // no client may try again
     result.message = "The offsets of this partition are used up";
     return done(std::move(result));
@@ -165,39 +165,35 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   for (ValidatedBatch& batch : batches) {
     batch.facts.partition = partition.id_;
     if (batch.facts.producer_id == kNoProducerId || batch.facts.control()) continue;
-    const auto verdict = partition.producers_.check(batch.facts);
+    const auto verdict = partition.producers().check(batch.facts);
     if (verdict.check == SequenceCheck::kAccept) continue;
     describe_verdict(verdict, batch.facts, partition.config_, result);
     return hold(partition.last_append_chunk_, &partition, -1, std::move(result), std::move(done));
   }
 
-  result.base_offset = partition.log_end_offset_;
-  const size_t producers = partition.producers_.size();
+  result.base_offset = partition.log_end_offset();
+  const size_t producers = partition.producers().size();
   for (ValidatedBatch& batch : batches) append_batch(partition, records, batch, now_ms);
-  if (partition.producers_.size() > producers) {
-    producer_bound_.added(partition, partition.producers_.size() - producers);
+  if (partition.producers().size() > producers) {
+    producer_bound_.added(partition, partition.producers().size() - producers);
     bound_producers();
   }
-  result.last_offset = partition.log_end_offset_ - 1;
+  result.last_offset = partition.log_end_offset() - 1;
   if (partition.config_.log_append_time) result.log_append_time_ms = now_ms;
-  hold(partition.last_append_chunk_, &partition, partition.log_end_offset_, std::move(result), std::move(done));
+  hold(partition.last_append_chunk_, &partition, partition.log_end_offset(), std::move(result), std::move(done));
 }
 
 void LogShard::append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms) {
   BatchFacts& facts = batch.facts;
-  facts.base_offset = partition.log_end_offset_;
+  facts.base_offset = partition.log_end_offset();
   facts.appended_ms = now_ms;
   facts.leader_epoch = partition.leader_epoch_;
   stamp_batch(batch, partition.config_, now_ms);
   Slice bytes{records.owner, batch.data.data(), batch.data.size()};
   WalBackend::Appended appended = wal_->append(facts, bytes);
-  partition.note_epoch(facts.leader_epoch, facts.base_offset);
-  partition.producers_.update(facts, now_ms);
-  partition.log_end_offset_ = facts.next_offset();
-  partition.last_append_chunk_ = appended.chunk;
+  partition.append(facts, std::move(appended.bytes), appended.chunk, now_ms);
   partition.traffic_.messages_in += facts.last_offset_delta + 1;
   partition.traffic_.bytes_in += facts.size;
-  partition.push_tail({facts, std::move(appended.bytes), appended.chunk});
   cached_.push_back({&partition, facts.size});
   count_cached(facts.size);
   mark_dirty(partition);
@@ -217,7 +213,7 @@ void LogShard::on_durable(ChunkNumber durable) {
   // First all high watermarks, so that a woken reader sees everything this flush made durable.
   for (const PendingAck& ack : acks_) {
     if (ack.chunk > durable) break;
-    if (ack.next_offset >= 0) ack.partition->high_watermark_ = std::max(ack.partition->high_watermark_, ack.next_offset);
+    if (ack.next_offset >= 0) ack.partition->advance_high_watermark(ack.next_offset);
   }
   while (!acks_.empty() && acks_.front().chunk <= durable) {
     PendingAck ack = std::move(acks_.front());
@@ -371,7 +367,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
 
 void LogShard::take_offline(Partition& partition, const std::string& reason, bool remember) {
   if (partition.offline()) return;
-  partition.offline_reason_ = reason;
+  partition.take_offline(reason);
   log_event(LogLevel::kError, "log",
             {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id_)),
              .reason = reason,

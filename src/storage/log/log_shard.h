@@ -272,7 +272,7 @@ class LogShard {
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
   void bound_producers();
-  void forget_producers(Partition& partition, std::span<const int64_t> ids);
+  void producers_forgotten(Partition& partition, size_t count);
   void retry_held_appends();
   void wake(Partition& partition);
   void report_pressure();

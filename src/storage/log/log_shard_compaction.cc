@@ -66,7 +66,7 @@ std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   input->manifest = partition->manifest_;
   input->range = clean_range(partition->manifest_, partition->last_stable_offset(), rules_of(partition->config_), input->now_ms);
   if (input->range.cleanable_bytes == 0) return nullptr;
-  input->active_producers = last_offsets(partition->producers_);
+  input->active_producers = last_offsets(partition->producers());
   input->high_watermark = partition->high_watermark_;
   input->delete_retention_ms = partition->config_.delete_retention_ms;
   input->segment_bytes = partition->config_.segment_bytes;

@@ -67,7 +67,7 @@ size_t MergeInput::add(size_t batches) {
     if (merged) input_.batches.push_back({batch.facts, batch.bytes});
     floor_ = batch.facts.next_offset();
     if (batch.facts.producer_id == kNoProducerId) continue;
-    const ProducerEntry* current = partition_.producers_.find(batch.facts.producer_id);
+    const ProducerEntry* current = partition_.producers().find(batch.facts.producer_id);
     // A forgotten producer has no row after this merge, though an earlier one may have left or removed it. A row that this merge
     // has begun is a whole one, and goes with the next.
     if (!current && !producers_.find(batch.facts.producer_id)) {
@@ -80,7 +80,7 @@ size_t MergeInput::add(size_t batches) {
 }
 
 MergePartition MergeInput::take() {
-  for (const EpochStart& epoch : partition_.epochs_) {
+  for (const EpochStart& epoch : partition_.epochs()) {
     if (epoch.start_offset < floor_) input_.epochs.push_back(epoch);
   }
   for (const ProducerEntry& entry : producers_.entries()) input_.producers.push_back(entry);
@@ -154,9 +154,7 @@ void LogShard::adopt_manifest(PartitionManifest manifest) {
   partition->take_manifest(std::move(manifest));
   if (partition->manifest_.log_start_offset > partition->log_start_offset_) {
     partition->log_start_offset_ = partition->manifest_.log_start_offset;
-    // Epochs that ended before the log start are history nobody can ask about; keep the one that covers it.
-    auto& epochs = partition->epochs_;
-    while (epochs.size() > 1 && epochs[1].start_offset <= partition->log_start_offset_) epochs.erase(epochs.begin());
+    partition->state_.forget_epochs_before(partition->log_start_offset_);
     forget_unreadable(*partition);
     wake(*partition);
   }
@@ -321,11 +319,11 @@ void LogShard::run_retention() {
   auto changed = std::make_shared<bool>(false), more = std::make_shared<bool>(false);
   const auto visit = [this, changed, more, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
     if (partition.offline()) return size_t{0};
-    const auto expired = partition.producers_.expire(now_ms - options_.producer_id_expiration_ms);
-    if (!expired.empty()) forget_producers(partition, expired);
-    if (expired.size() == ProducerState::kExpiredAtOnce) *more = true;
-    if (retain(partition, now_ms) || !expired.empty()) *changed = true;
-    return expired.size() / kExpiredAsOneLook;
+    const size_t expired = partition.expire_producers(now_ms - options_.producer_id_expiration_ms);
+    producers_forgotten(partition, expired);
+    if (expired == ProducerState::kExpiredAtOnce) *more = true;
+    if (retain(partition, now_ms) || expired > 0) *changed = true;
+    return expired / kExpiredAsOneLook;
   };
   walk(visit, [this, changed, more] {
     retaining_ = false;
