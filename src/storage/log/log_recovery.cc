@@ -13,7 +13,6 @@
 #include "protocol/record_batch.h"
 #include "storage/log/offline_markers.h"
 #include "storage/segment/record_timestamps.h"
-#include "storage/wal/replay.h"
 
 namespace weir::storage {
 
@@ -21,19 +20,15 @@ unsigned shard_of(const PartitionId& partition, unsigned shards) {
   return static_cast<unsigned>((std::hash<PartitionId>()(partition) >> 17) % shards);
 }
 
-bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions) {
-  return std::any_of(sessions.begin(), sessions.end(), [](const auto& session) { return !session.sealed; });
-}
-
 // One opening of the log; lives in open_log only.
 class LogRecovery final : public WalReplayVisitor {
  public:
-  LogRecovery(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
+  LogRecovery(runtime::Runtime& runtime, SegmentStore& store, WalSessions& wals, const LogOptions& options,
               const PartitionLookup& known, const PartitionList& all)
       : runtime_(runtime),
         store_(store),
+        wals_(wals),
         options_(options),
-        incarnation_(incarnation),
         known_(known),
         all_(all),
         markers_(*runtime.files, options.log_dir),
@@ -50,22 +45,18 @@ class LogRecovery final : public WalReplayVisitor {
   void end_suspicion(unsigned shard, unsigned previous);
   Result<void> mark_offline_durably();
   Result<void> merge_everything();
-  Result<void> begin_sessions(unsigned shards, bool resharded);
-  Result<void> remove_merged_logs();
-  std::vector<SegmentStore::WalSession> sealed_sessions() const;
-  void open_shards(OpenedLog& opened, bool resharded);
+  void open_shards(OpenedLog& opened);
   Partition* find(const PartitionId& id);
   bool deleted(const PartitionId& id);
   Result<void> refuse_unknown() const;
   int64_t mend_times(const Slice& bytes) const;
   void take_offline(Partition& partition, std::string reason);
   std::string text_of(const PartitionId& id) const;
-  std::string wal_directory(unsigned shard) const { return options_.log_dir + "/wal/" + std::to_string(shard); }
 
   runtime::Runtime& runtime_;
   SegmentStore& store_;
+  WalSessions& wals_;
   const LogOptions& options_;
-  const uint64_t incarnation_;
   const PartitionLookup& known_;
   const PartitionList& all_;
   OfflineMarkers markers_;
@@ -74,8 +65,6 @@ class LogRecovery final : public WalReplayVisitor {
   std::vector<PartitionId> orphans_;            // have a manifest, but their topic was deleted
   std::unordered_set<TopicId> remains_;         // deleted topics of which something is left
   std::map<PartitionId, std::string> unknown_;  // and what was found of them
-  std::vector<SegmentStore::WalSession> sessions_;
-  std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process
   // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
   // gap lost none.
   std::string suspicion_;
@@ -86,15 +75,13 @@ class LogRecovery final : public WalReplayVisitor {
 
 Result<OpenedLog> LogRecovery::run() {
   const int64_t started_ns = runtime_.clock->monotonic_ns();
-  auto sessions = store_.wal_sessions();
-  if (!sessions) return std::unexpected(sessions.error());
-  sessions_ = std::move(*sessions);
-  stats_.clean = !unclean_sessions(sessions_);
+  const auto earlier = wals_.earlier();
+  if (!earlier) return std::unexpected(earlier.error());
+  stats_.clean = earlier->clean;
   if (auto r = load_manifests(); !r) return std::unexpected(r.error());
 
   const auto shards = static_cast<unsigned>(runtime_.loops.size());
-  unsigned previous = 0;
-  for (const auto& session : sessions_) previous = std::max(previous, session.shard + 1);
+  const unsigned previous = earlier->shards;
   const bool resharded = previous != 0 && previous != shards;
   if (auto r = replay(std::max(previous, shards), previous != 0 ? previous : shards); !r) return std::unexpected(r.error());
   if (auto r = refuse_unknown(); !r) return std::unexpected(r.error());
@@ -103,11 +90,11 @@ Result<OpenedLog> LogRecovery::run() {
     log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous, shards);
     if (auto r = merge_everything(); !r) return std::unexpected(r.error());
   }
-  if (auto r = begin_sessions(shards, resharded); !r) return std::unexpected(r.error());
+  if (auto r = wals_.begin(shards, resharded); !r) return std::unexpected(r.error());
 
   OpenedLog opened;
   stats_.partitions = partitions_.size();
-  open_shards(opened, resharded);
+  open_shards(opened);
   for (const PartitionId& id : orphans_) {
     store_.drop(id, 0, *runtime_.loops[0], [](Result<void>) {});
   }
@@ -185,24 +172,13 @@ Partition* LogRecovery::find(const PartitionId& id) {
 }
 
 Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
-  const auto noted = store_.wal_files();
-  if (!noted) return std::unexpected(noted.error());
   for (unsigned shard = 0; shard < shards; ++shard) {
-    std::vector<SegmentStore::WalSession> rows;
-    for (const auto& session : sessions_) {
-      if (session.shard == shard) rows.push_back(session);
-    }
-    WalReplayOptions how;
-    for (const auto& file : *noted) {
-      if (file.shard == shard) how.noted.push_back(file.generation);
-    }
-    auto result = replay_wal(*runtime_.files, wal_directory(shard), shard, rows, *this, how);
-    if (!result) return std::unexpected(result.error());
+    const auto replayed = wals_.replay(shard, *this);
+    if (!replayed) return std::unexpected(replayed.error());
     end_suspicion(shard, previous);
-    stats_.bytes_read += result->bytes_read;
-    stats_.chunks += result->chunks;
-    stats_.torn_bytes += result->torn_bytes;
-    replayed_.emplace(shard, std::move(*result));
+    stats_.bytes_read += replayed->bytes_read;
+    stats_.chunks += replayed->chunks;
+    stats_.torn_bytes += replayed->torn_bytes;
   }
   // All that replay delivered is durable now, so it may be read.
   for (auto& [id, partition] : partitions_) partition->advance_high_watermark(partition->log_end_offset());
@@ -330,108 +306,29 @@ Result<void> LogRecovery::merge_everything() {
   return {};
 }
 
-// The sessions that were replayed and still have files, sealed where they end.
-std::vector<SegmentStore::WalSession> LogRecovery::sealed_sessions() const {
-  std::vector<SegmentStore::WalSession> rows;
-  for (const auto& [shard, result] : replayed_) {
-    for (const auto& session : result.sessions) {
-      if (!session.has_files) continue;
-      rows.push_back(session.row);
-      rows.back().sealed = true;
-      rows.back().last_chunk = session.end_chunk;
-    }
-  }
-  return rows;
-}
-
-// All of the earlier shards' logs lies in segments. Their files are forgotten first and removed in order, so that a start
-// after a crash in between misses nothing and finds nothing that no session knows.
-Result<void> LogRecovery::remove_merged_logs() {
-  if (auto r = store_.put_wal_sessions_and_files(sealed_sessions(), {}); !r) return r;
-  for (const auto& [shard, result] : replayed_) {
-    const std::string directory = wal_directory(shard);
-    for (const EarlierWalFile& file : result.files) {
-      auto r = runtime_.files->remove(directory + "/" + wal_file_name(file.generation, WalFileKind::kLog));
-      if (r) r = runtime_.files->sync_directory(directory);
-      if (!r) return r;
-    }
-    if (auto r = runtime_.files->remove_all(directory); !r) return r;
-  }
-  if (auto r = runtime_.files->create_directory(options_.log_dir + "/wal"); !r) return r;
-  return runtime_.files->sync_directory(options_.log_dir + "/wal");
-}
-
-Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
-  std::vector<SegmentStore::WalSession> rows;
-  std::vector<SegmentStore::WalFile> files;
-  if (resharded) {
-    if (auto r = remove_merged_logs(); !r) return r;
-  } else {
-    rows = sealed_sessions();
-    for (const auto& [shard, result] : replayed_) {
-      for (const EarlierWalFile& file : result.files) files.push_back({shard, file.generation});
-    }
-  }
-  for (unsigned shard = 0; shard < shards; ++shard) {
-    const ChunkNumber first = replayed_.contains(shard) ? replayed_.at(shard).next_chunk : 1;
-    rows.push_back({shard, incarnation_, first, 0, false});
-  }
-  if (auto r = store_.put_wal_sessions_and_files(rows, files); !r) return r;
-  for (const auto& [shard, result] : replayed_) {
-    for (const std::string& mark : result.given_up) {
-      if (auto r = runtime_.files->remove(mark); !r && r.error().code != ErrorCode::kNotFound) return r;
-    }
-  }
-  return {};
-}
-
-void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
+void LogRecovery::open_shards(OpenedLog& opened) {
   const auto shards = static_cast<unsigned>(runtime_.loops.size());
   LogShardOptions shard_options = options_.shard;
   shard_options.log_dir = options_.log_dir;
   for (unsigned shard = 0; shard < shards; ++shard) {
-    LocalWalOptions wal;
-    wal.directory = wal_directory(shard);
-    wal.shard = shard;
-    wal.incarnation = incarnation_;
-    wal.flush_to_device = options_.flush_to_device;
-    wal.throttle = options_.shard.throttle;
-    wal.file_register = &store_;
-    wal.save_space = options_.disk_full;
-    wal.file_bytes = options_.wal_file_bytes;
-    wal.first_file_bytes = std::min(wal.first_file_bytes, options_.wal_file_bytes);
-    WalReplayResult& result = replayed_.at(shard);
-    wal.first_chunk = result.next_chunk;
-    wal.next_generation = result.next_generation;
-    if (!resharded) {
-      wal.earlier = std::move(result.files);
-      wal.leftovers = std::move(result.leftovers);
-    }
     runtime::Loop& loop = *runtime_.loops[shard];
-    opened.shards.push_back(std::make_unique<LogShard>(
-        runtime_, loop, LocalWal::create(*runtime_.files, loop, *runtime_.pool, std::move(wal)), store_, shard_options));
+    opened.shards.push_back(
+        std::make_unique<LogShard>(runtime_, loop, wals_.open(shard, loop, options_.disk_full), store_, shard_options));
     opened.shards.back()->set_disk_full(options_.disk_full);
   }
   for (auto& [id, partition] : partitions_) opened.shards[shard_of(id, shards)]->add(std::move(partition));
 }
 
-Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
+Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, WalSessions& wals, const LogOptions& options,
                            const PartitionLookup& known, const PartitionList& all) {
-  WEIR_CHECK(incarnation != 0 && !runtime.loops.empty());
-  return LogRecovery(runtime, store, options, incarnation, known, all).run();
+  WEIR_CHECK(!runtime.loops.empty());
+  return LogRecovery(runtime, store, wals, options, known, all).run();
 }
 
-Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards) {
-  auto sessions = store.wal_sessions();
-  if (!sessions) return std::unexpected(sessions.error());
-  for (auto& session : *sessions) {
-    if (session.sealed || session.shard >= shards.size()) continue;
-    LogShard& shard = *shards[session.shard];
-    if (shard.failed()) continue;  // not clean: recovery has to look
-    session.sealed = true;
-    session.last_chunk = shard.wal().durable();
-  }
-  return store.put_wal_sessions(*sessions);
+Result<void> close_log(WalSessions& wals, const std::vector<std::unique_ptr<LogShard>>& shards) {
+  std::vector<const WalBackend*> logs;
+  for (const auto& shard : shards) logs.push_back(&shard->wal());
+  return wals.end(logs);
 }
 
 }  // namespace weir::storage

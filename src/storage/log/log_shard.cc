@@ -25,7 +25,7 @@ LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_p
       options_(options),
       producer_bound_(options_.producers_max) {
   wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });
-  wal_->on_failed([this](const Error& error) { on_failed(error); });
+  wal_->on_ended([this](const Error& error) { on_failed(error); });
 }
 
 LogShard::~LogShard() { *alive_ = false; }
@@ -116,7 +116,7 @@ void LogShard::drop(const PartitionId& id) {
 void LogShard::append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
   ++partition.traffic_.produce_requests;
   const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
-  if (!wal_->failed() && (full || !held_.empty())) {
+  if (!wal_->ended() && (full || !held_.empty())) {
     if (full && merge_failing_) {
       AppendResult refused;
       refused.error = ErrorCode::kKafkaStorageError;
@@ -139,14 +139,17 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
     result.error = ErrorCode::kUnknownTopicOrPartition;
     return done(std::move(result));
   }
-  if (wal_->failed() || partition.offline()) {
+  if (wal_->ended() || partition.offline()) {
     result.error = ErrorCode::kKafkaStorageError;
     result.message = partition.offline() ? partition.offline_reason_ : "The log directory is offline after a failed write";
     return done(std::move(result));
   }
   if (from != AppendFrom::kBroker && lacks_space()) {
     result.error = ErrorCode::kKafkaStorageError;
-    result.message = "The broker's disk is full; retry later";
+    const auto trouble = wal_->trouble();
+    const bool no_space = disk_full_ || !trouble || trouble->code == weir::ErrorCode::kNoSpace;
+    result.message = no_space ? "The broker's disk is full; retry later"
+                              : fmt::format("The log cannot be written at the moment ({}); retry later", trouble->message);
     return done(std::move(result));
   }
   ValidatedBatches batches;
@@ -255,7 +258,7 @@ void LogShard::fail_all(const std::string& reason) {
 }
 
 void LogShard::retry_held_appends() {
-  while (!held_.empty() && !wal_->failed() && wal_->unreleased_bytes() < options_.unmerged_bytes_max) {
+  while (!held_.empty() && !wal_->ended() && wal_->unreleased_bytes() < options_.unmerged_bytes_max) {
     PendingAppend next = std::move(held_.front());
     held_.pop_front();
     append_now(*next.partition, std::move(next.records), next.from, std::move(next.done));

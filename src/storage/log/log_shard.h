@@ -150,11 +150,11 @@ class LogShard {
     wal_->save_space(full);
     report_pressure();
   }
-  bool lacks_space() const { return disk_full_ || wal_->out_of_space(); }
+  bool lacks_space() const { return disk_full_ || wal_->stalled(); }
   bool merge_failing() const { return merge_failing_; }
 
   WalBackend& wal() { return *wal_; }
-  bool failed() const { return wal_->failed(); }
+  bool failed() const { return wal_->ended(); }
   uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
   // Memory of the tails; thread-safe.
   uint64_t tail_cache_bytes() const { return cached_bytes_.load(std::memory_order_relaxed); }

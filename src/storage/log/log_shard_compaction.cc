@@ -25,7 +25,7 @@ LastOffsets last_offsets(const ProducerState& producers) {
 }  // namespace
 
 void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
-  if (wal_->failed()) return done({});
+  if (wal_->ended()) return done({});
   auto early = std::make_shared<bool>(false);
   const auto visit = [early](Partition& partition) {
     if (!partition.config_.cleanup_compact || partition.offline()) return size_t{0};

@@ -36,7 +36,7 @@ void LogShard::report_pressure() {
 }
 
 void LogShard::maybe_merge() {
-  if (merging_ || merge_retry_ || wal_->failed()) return;
+  if (merging_ || merge_retry_ || wal_->ended()) return;
   // A WAL file is merged once the next one has begun: large runs for busy partitions, and the dirty tail stays small.
   ChunkNumber up_to = wal_->last_chunk_of_oldest_file();
   if (up_to > wal_->durable() || up_to <= merged_) up_to = 0;  // on its way, or kept though nobody needs it
@@ -242,7 +242,7 @@ void LogShard::in_store_order(runtime::Task task) {
 
 void LogShard::merge_all(Function<void(Result<void>)> done) {
   merge_waiters_.push_back(std::move(done));
-  if (wal_->failed()) return finish_merge_all(fail(weir::ErrorCode::kIo, "the log is offline"));
+  if (wal_->ended()) return finish_merge_all(fail(weir::ErrorCode::kIo, "the log is offline"));
   merge_everything_ = true;
   report_pressure();
   quiesce([this, alive = alive_] {
@@ -263,7 +263,7 @@ void LogShard::delete_records(Partition& partition, int64_t offset, Function<voi
   if (target < 0 || target > partition.high_watermark_) {
     return done(fail(weir::ErrorCode::kInvalid, "offset is past the high watermark"));
   }
-  if (wal_->failed() || partition.offline()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
+  if (wal_->ended() || partition.offline()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
   if (target <= partition.log_start_offset_) return done(partition.log_start_offset_);
   partition.pending_log_start_ = std::max(partition.pending_log_start_, target);
   mark_dirty(partition);
@@ -314,7 +314,7 @@ bool LogShard::retain(Partition& partition, int64_t now_ms) {
 
 void LogShard::run_retention() {
   Buffer::trim();  // memory kept after a burst goes back now and then
-  if (wal_->failed() || std::exchange(retaining_, true)) return;
+  if (wal_->ended() || std::exchange(retaining_, true)) return;
   constexpr size_t kExpiredAsOneLook = 16;
   auto changed = std::make_shared<bool>(false), more = std::make_shared<bool>(false);
   const auto visit = [this, changed, more, now_ms = runtime_.clock->wall_ms()](Partition& partition) {

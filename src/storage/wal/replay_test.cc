@@ -29,7 +29,7 @@ struct OneFile {
     world.end(Death::kKill);
     path = world.path(1);
   }
-  uint64_t place() const { return starts.empty() ? kWalBlock : kWalBlock + world.wal->written_bytes(); }
+  uint64_t place() const { return starts.empty() ? kWalBlock : kWalBlock + world.wal->measures().written_bytes; }
   std::vector<ReplayedBatch> upto(ChunkNumber last) const {
     std::vector<ReplayedBatch> batches;
     for (const auto& batch : world.appended_batches) {
