@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "protocol/record_batch.h"
 #include "storage/log/offline_markers.h"
+#include "storage/log/recovered_partition.h"
 #include "storage/segment/record_timestamps.h"
 
 namespace weir::storage {
@@ -40,17 +41,28 @@ class LogRecovery final : public WalReplayVisitor {
   void on_corruption(const WalCorruption& corruption) override;
 
  private:
+  // A partition that some shard will acquire.
+  struct Recovered {
+    PartitionSnapshot snapshot;
+    RecoveredTail tail;
+    int64_t end = 0;         // of the log
+    unsigned in_log_of = 0;  // the shard whose log has the tail
+    const PartitionManifest& manifest() const { return snapshot.manifest; }
+    bool offline() const { return !tail.offline_reason.empty(); }
+    bool unmerged() const { return !tail.batches.empty() && tail.batches.back().bytes.size > 0; }
+  };
   Result<void> load_manifests();
   Result<void> replay(unsigned shards, unsigned previous);
   void end_suspicion(unsigned shard, unsigned previous);
   Result<void> mark_offline_durably();
-  Result<void> merge_everything();
+  Result<void> merge_tails(unsigned shards, bool resharded);
   void open_shards(OpenedLog& opened);
-  Partition* find(const PartitionId& id);
+  Recovered* find(const PartitionId& id);
+  std::unique_ptr<Partition> partition_of(Recovered recovered) const;
   bool deleted(const PartitionId& id);
   Result<void> refuse_unknown() const;
   int64_t mend_times(const Slice& bytes) const;
-  void take_offline(Partition& partition, std::string reason);
+  void take_offline(Recovered& recovered, std::string reason);
   std::string text_of(const PartitionId& id) const;
 
   runtime::Runtime& runtime_;
@@ -61,10 +73,11 @@ class LogRecovery final : public WalReplayVisitor {
   const PartitionList& all_;
   OfflineMarkers markers_;
   const int64_t now_ms_;
-  std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
+  std::unordered_map<PartitionId, Recovered> partitions_;
   std::vector<PartitionId> orphans_;            // have a manifest, but their topic was deleted
   std::unordered_set<TopicId> remains_;         // deleted topics of which something is left
   std::map<PartitionId, std::string> unknown_;  // and what was found of them
+  unsigned replaying_ = 0;                      // the log of this shard
   // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
   // gap lost none.
   std::string suspicion_;
@@ -88,8 +101,8 @@ Result<OpenedLog> LogRecovery::run() {
   if (auto r = mark_offline_durably(); !r) return std::unexpected(r.error());
   if (resharded) {
     log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous, shards);
-    if (auto r = merge_everything(); !r) return std::unexpected(r.error());
   }
+  if (auto r = merge_tails(shards, resharded); !r) return std::unexpected(r.error());
   if (auto r = wals_.begin(shards, resharded); !r) return std::unexpected(r.error());
 
   OpenedLog opened;
@@ -121,13 +134,15 @@ Result<void> LogRecovery::load_manifests() {
       continue;
     }
     if (!entry.has_row) continue;  // of a merge that is repeated
-    find(id)->restore(std::move(entry.manifest), std::move(entry.producers));
+    Recovered& recovered = *find(id);
+    recovered.end = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
+    recovered.snapshot = {std::move(entry.manifest), std::move(entry.producers)};
   }
   auto offline = markers_.load();
   if (!offline) return std::unexpected(offline.error());
   for (const auto& [id, reason] : *offline) {
-    if (Partition* partition = find(id)) {
-      take_offline(*partition, reason);
+    if (Recovered* recovered = find(id)) {
+      take_offline(*recovered, reason);
     } else if (deleted(id)) {
       if (auto r = markers_.remove(id); !r) return r;
     } else {
@@ -163,16 +178,19 @@ Result<void> LogRecovery::refuse_unknown() const {
 }
 
 // The partition, created on first sight; null if it was deleted, or is not known.
-Partition* LogRecovery::find(const PartitionId& id) {
+LogRecovery::Recovered* LogRecovery::find(const PartitionId& id) {
   const auto it = partitions_.find(id);
-  if (it != partitions_.end()) return it->second.get();
+  if (it != partitions_.end()) return &it->second;
   const auto known = known_(id);
   if (!known || known->deleted) return nullptr;
-  return partitions_.emplace(id, std::make_unique<Partition>(id, known->config, known->leader_epoch)).first->second.get();
+  Recovered& recovered = partitions_[id];
+  recovered.snapshot.manifest.partition = id;
+  return &recovered;
 }
 
 Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
   for (unsigned shard = 0; shard < shards; ++shard) {
+    replaying_ = shard;
     const auto replayed = wals_.replay(shard, *this);
     if (!replayed) return std::unexpected(replayed.error());
     end_suspicion(shard, previous);
@@ -180,8 +198,6 @@ Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
     stats_.chunks += replayed->chunks;
     stats_.torn_bytes += replayed->torn_bytes;
   }
-  // All that replay delivered is durable now, so it may be read.
-  for (auto& [id, partition] : partitions_) partition->advance_high_watermark(partition->log_end_offset());
   return {};
 }
 
@@ -191,8 +207,8 @@ void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
   if (all_) {
     for (const PartitionId& id : all_()) (void)find(id);
   }
-  for (auto& [id, partition] : partitions_) {
-    if (shard_of(id, previous) == shard && !trusted_.contains(id)) take_offline(*partition, suspicion_);
+  for (auto& [id, recovered] : partitions_) {
+    if (shard_of(id, previous) == shard && !trusted_.contains(id)) take_offline(recovered, suspicion_);
   }
   suspicion_.clear();
   trusted_.clear();
@@ -200,33 +216,32 @@ void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
 
 void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice bytes) {
   BatchFacts facts = noted;
-  Partition* partition = find(facts.partition);
-  if (!partition) {
+  Recovered* recovered = find(facts.partition);
+  if (!recovered) {
     if (!deleted(facts.partition)) unknown_.try_emplace(facts.partition, "records in the write-ahead log");
     return;
   }
-  if (facts.last_offset() < partition->log_end_offset()) {
+  const int64_t end = recovered->end;
+  if (facts.last_offset() < end) {
     // Merged already, or its records were deleted before they were: then the producer is known from here only, and a
     // batch that it sends again is still a duplicate.
     if (!suspicion_.empty()) trusted_.insert(facts.partition);
-    if (facts.base_offset >= partition->manifest().end_offset && !partition->offline()) {
-      partition->append_deleted(facts, now_ms_);
+    if (facts.base_offset >= recovered->manifest().end_offset && !recovered->offline()) {
+      recovered->tail.batches.push_back({facts, {}, chunk});
     }
     return;
   }
-  if (partition->offline()) {
+  if (recovered->offline()) {
     stranded_[facts.partition].push_back(std::move(bytes));
     return;
   }
-  if (facts.base_offset != partition->log_end_offset()) {
+  if (facts.base_offset != end) {
     // Offsets below a log start that lies in the WAL were deleted and need not be there.
-    const bool covered =
-        facts.base_offset < partition->log_end_offset() && partition->log_end_offset() == partition->log_start_offset();
+    const bool covered = facts.base_offset < end && end == recovered->manifest().log_start_offset;
     if (!covered) {
       stranded_[facts.partition].push_back(std::move(bytes));
-      return take_offline(*partition, "the write-ahead log lacks acknowledged records between offsets " +
-                                          std::to_string(partition->log_end_offset()) + " and " +
-                                          std::to_string(facts.base_offset));
+      return take_offline(*recovered, fmt::format("the write-ahead log lacks acknowledged records between offsets {} and {}", end,
+                                                  facts.base_offset));
     }
   }
   if (!suspicion_.empty()) trusted_.insert(facts.partition);
@@ -234,10 +249,9 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
     facts.max_timestamp = mend_times(bytes);
     facts.appended_ms = now_ms_;
   }
-  partition->append(facts, std::move(bytes), chunk, now_ms_);
-  // Forgotten producers come back with their batches; all shards together stay within the bound once they run.
-  while (partition->producers().size() > options_.shard.producers_max && partition->evict_producer() > 0) {
-  }
+  recovered->end = facts.next_offset();
+  recovered->in_log_of = replaying_;
+  recovered->tail.batches.push_back({facts, std::move(bytes), chunk});
   ++stats_.batches;
 }
 
@@ -253,22 +267,22 @@ int64_t LogRecovery::mend_times(const Slice& bytes) const {
 void LogRecovery::on_corruption(const WalCorruption& corruption) {
   log_error("log", "{}", corruption.message);
   for (const BatchFacts& batch : corruption.lost) {
-    Partition* partition = find(batch.partition);
-    if (!partition || batch.last_offset() < partition->log_end_offset()) continue;  // deleted, or in a segment already
-    take_offline(*partition, corruption.message);
+    Recovered* recovered = find(batch.partition);
+    if (!recovered || batch.last_offset() < recovered->end) continue;  // deleted, or in a segment already
+    take_offline(*recovered, corruption.message);
   }
   if (!corruption.unknown_partitions) return;
   suspicion_ = corruption.message;
   trusted_.clear();
 }
 
-void LogRecovery::take_offline(Partition& partition, std::string reason) {
-  if (partition.offline()) return;
+void LogRecovery::take_offline(Recovered& recovered, std::string reason) {
+  if (recovered.offline()) return;
   log_event(LogLevel::kError, "log",
-            {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id())),
+            {.what = fmt::format("Partition {} is offline, others serve on", text_of(recovered.manifest().partition)),
              .reason = reason,
              .remedy = kOfflineRemedy});
-  partition.take_offline(std::move(reason));
+  recovered.tail.offline_reason = std::move(reason);
 }
 
 std::string LogRecovery::text_of(const PartitionId& id) const {
@@ -277,10 +291,10 @@ std::string LogRecovery::text_of(const PartitionId& id) const {
 }
 
 Result<void> LogRecovery::mark_offline_durably() {
-  for (auto& [id, partition] : partitions_) {
-    if (!partition->offline()) continue;
+  for (auto& [id, recovered] : partitions_) {
+    if (!recovered.offline()) continue;
     ++stats_.offline_partitions;
-    if (auto r = markers_.put(id, partition->offline_reason()); !r) return r;
+    if (auto r = markers_.put(id, recovered.tail.offline_reason); !r) return r;
     if (const auto found = stranded_.find(id); found != stranded_.end()) {
       if (auto r = markers_.keep(id, std::move(found->second)); !r) return r;
     }
@@ -288,20 +302,32 @@ Result<void> LogRecovery::mark_offline_durably() {
   return {};
 }
 
-// Everything in memory goes into segments now, so that the old WAL is not needed any more.
-Result<void> LogRecovery::merge_everything() {
+std::unique_ptr<Partition> LogRecovery::partition_of(Recovered recovered) const {
+  const auto known = known_(recovered.manifest().partition);
+  return recovered_partition(std::move(recovered.snapshot), known->config, known->leader_epoch, std::move(recovered.tail),
+                             now_ms_, options_.shard.producers_max);
+}
+
+// A tail that lies in the log of another shard than will serve the partition goes into segments now: the owner's log could not
+// release it. So do all of them if the number of shards changed, and the old logs are not needed any more.
+Result<void> LogRecovery::merge_tails(unsigned shards, bool resharded) {
+  std::vector<std::unique_ptr<Partition>> partitions;
   std::vector<MergePartition> input;
-  for (auto& [id, partition] : partitions_) {
-    if (!partition->unmerged()) continue;
-    MergeInput one(*partition, UINT64_MAX);
+  for (auto& [id, recovered] : partitions_) {
+    if (!recovered.unmerged() || (!resharded && recovered.in_log_of == shard_of(id, shards))) continue;
+    std::string offline_reason = recovered.tail.offline_reason;
+    partitions.push_back(partition_of(std::exchange(recovered, {})));
+    recovered.tail.offline_reason = std::move(offline_reason);
+    MergeInput one(*partitions.back(), UINT64_MAX);
     one.add(SIZE_MAX);
     input.push_back(one.take());
   }
+  if (input.empty()) return {};
   auto merged = store_.merge_now(input);
   if (!merged) return std::unexpected(merged.error());
-  for (PartitionManifest& manifest : *merged) {
-    Partition& partition = *partitions_.at(manifest.partition);
-    partition.take_whole_merge(std::move(manifest));
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    partitions[i]->take_whole_merge(std::move((*merged)[i]));
+    partitions_.at(partitions[i]->id()).snapshot = snapshot_of(*partitions[i]);
   }
   return {};
 }
@@ -316,7 +342,11 @@ void LogRecovery::open_shards(OpenedLog& opened) {
         std::make_unique<LogShard>(runtime_, loop, wals_.open(shard, loop, options_.disk_full), store_, shard_options));
     opened.shards.back()->set_disk_full(options_.disk_full);
   }
-  for (auto& [id, partition] : partitions_) opened.shards[shard_of(id, shards)]->add(std::move(partition));
+  for (auto& [id, recovered] : partitions_) {
+    const auto known = known_(id);
+    opened.shards[shard_of(id, shards)]->acquire(std::move(recovered.snapshot), known->config, known->leader_epoch,
+                                                 std::move(recovered.tail));
+  }
 }
 
 Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, WalSessions& wals, const LogOptions& options,

@@ -78,26 +78,11 @@ void LogShard::walk(Function<size_t(Partition&)> visit, Function<void()> done, s
 }
 
 void LogShard::drop(const PartitionId& id) {
-  const auto it = partitions_.find(id);
-  if (it == partitions_.end()) return;
-  Partition& partition = *it->second;
-  partition.dropped_ = true;
-  unlist(listed_, &Partition::place_, partition);
-  unlist(dirty_, &Partition::dirty_place_, partition);
-  unreadable_.erase(id);
-  producer_bound_.dropped(partition);
-  if (plan_) {
-    plan_->dropped = true;
-    if (plan_->partition == &partition) plan_->building.reset();
-  }
-  dropped_traffic_ += partition.traffic_;
-  const int64_t delay_ms = std::clamp<int64_t>(partition.config_.file_delete_delay_ms, 0, kLongestDelayMs);
-  // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
-  dropped_.push_back(std::move(it->second));
-  partitions_.erase(it);
-  // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
-  release_tail(partition);
-  wake(partition);
+  Partition* const partition = find(id);
+  if (!partition) return;
+  fail_release(*partition, {weir::ErrorCode::kNotFound, "the partition was dropped"});
+  const int64_t delay_ms = std::clamp<int64_t>(partition->config_.file_delete_delay_ms, 0, kLongestDelayMs);
+  forget(*partition);
   store_.drop(id, delay_ms, loop_, [this, alive = alive_, name = text_of(id), delay_ms](Result<void> result) {
     if (result && *alive) {
       loop_.schedule_after((delay_ms + 1000) * runtime::kMillisecond, [this, alive] {
@@ -111,10 +96,33 @@ void LogShard::drop(const PartitionId& id) {
   evict_tail();  // last, for it may end the partition
 }
 
+// Later requests do not find it. What still points to it keeps it, but its records' memory goes now.
+void LogShard::forget(Partition& partition) {
+  const PartitionId id = partition.id_;
+  partition.dropped_ = true;
+  unlist(listed_, &Partition::place_, partition);
+  unlist(dirty_, &Partition::dirty_place_, partition);
+  unreadable_.erase(id);
+  producer_bound_.dropped(partition);
+  if (plan_) {
+    plan_->dropped = true;
+    if (plan_->partition == &partition) plan_->building.reset();
+  }
+  dropped_traffic_ += partition.traffic_;
+  // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
+  const auto it = partitions_.find(id);
+  dropped_.push_back(std::move(it->second));
+  partitions_.erase(it);
+  // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
+  release_tail(partition);
+  wake(partition);
+}
+
 // --- append ---------------------------------------------------------------------------------------------------------
 
 void LogShard::append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
   ++partition.traffic_.produce_requests;
+  if (partition.releasing_) return done(not_leader(partition));
   const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
   if (!wal_->ended() && (full || !held_.empty())) {
     if (full && merge_failing_) {
@@ -226,6 +234,7 @@ void LogShard::on_durable(ChunkNumber durable) {
   }
   evict_tail();
   report_pressure();
+  advance_releases();
   maybe_merge();
 }
 
@@ -254,6 +263,7 @@ void LogShard::fail_all(const std::string& reason) {
   for (PendingAppend& append : held) refuse({}, append.done);
   const Result<void> failure = fail(weir::ErrorCode::kIo, reason);
   for (auto& waiter : std::exchange(next_commit_waiters_, {})) waiter(failure);  // no merge begins any more
+  while (!releases_.empty()) fail_release(*releases_.back().partition, failure.error());
   finish_merge_all(failure);
 }
 

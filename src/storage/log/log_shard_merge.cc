@@ -193,6 +193,7 @@ void LogShard::merge_failed(const Error& error) {
   finish_merge_all(failure);
   retry_held_appends();
   report_pressure();
+  advance_releases();  // what was asked for is asked for again
 }
 
 // The merge is over once all of it is adopted: until then the tail has everything.
@@ -230,6 +231,7 @@ void LogShard::merge_adopted(ChunkNumber up_to) {
   if (merge_everything_ && up_to >= wal_->durable() && acks_.empty()) finish_merge_all({});
   retry_held_appends();
   report_pressure();
+  advance_releases();
   maybe_merge();
 }
 
@@ -264,6 +266,7 @@ void LogShard::delete_records(Partition& partition, int64_t offset, Function<voi
     return done(fail(weir::ErrorCode::kInvalid, "offset is past the high watermark"));
   }
   if (wal_->ended() || partition.offline()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
+  if (partition.releasing_) return done(fail(weir::ErrorCode::kClosed, "the partition goes to another owner"));
   if (target <= partition.log_start_offset_) return done(partition.log_start_offset_);
   partition.pending_log_start_ = std::max(partition.pending_log_start_, target);
   mark_dirty(partition);
@@ -318,7 +321,7 @@ void LogShard::run_retention() {
   constexpr size_t kExpiredAsOneLook = 16;
   auto changed = std::make_shared<bool>(false), more = std::make_shared<bool>(false);
   const auto visit = [this, changed, more, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
-    if (partition.offline()) return size_t{0};
+    if (partition.offline() || partition.releasing_) return size_t{0};
     const size_t expired = partition.expire_producers(now_ms - options_.producer_id_expiration_ms);
     producers_forgotten(partition, expired);
     if (expired == ProducerState::kExpiredAtOnce) *more = true;

@@ -143,7 +143,9 @@ class Partition {
   size_t dirty_place_ = kUnlisted;
   uint64_t planned_merge_ = 0;     // the last merge that was asked what there is of it
   int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
-  bool dropped_ = false;           // deleted topic; lives until the tail cache lets go of its batches
+  bool dropped_ = false;           // deleted topic, or released; lives until the tail cache lets go of its batches
+  bool releasing_ = false;         // goes to another owner, or is there
+  uint32_t store_changes_ = 0;     // replacements of its segments and changes of its place that the store was asked for
   uint32_t cached_batches_ = 0;
   uint64_t cached_bytes_ = 0;
   uint32_t forgotten_batches_ = 0;          // gone from tail_, while the shard's list of cached batches still counts them

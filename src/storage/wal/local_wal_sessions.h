@@ -1,5 +1,5 @@
 // The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. Which sessions and files there
-// are, the segment store's database has noted (docs/formats/wal.md, "Sessions").
+// are, the segment store's database has noted (docs/formats/wal.md).
 //
 // `files`, `pool` and `store` outlive this object and the logs it opens.
 #pragma once
