@@ -9,8 +9,7 @@
 #include "apps/kafka_folder.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/log/producer_state.h"
-#include "storage/open_transactions.h"
+#include "storage/log/partition_state.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/segment_store.h"
 
@@ -30,14 +29,11 @@ struct KafkaPartitionState {
   std::vector<storage::EpochStart> told_epochs;
   int32_t highest_epoch = 0;
 
-  storage::ProducerState producers;
-  std::vector<storage::EpochStart> epochs;  // of the batches, as far as believed
-  KafkaGaps between, within;                // segments
-  storage::OpenTransactions transactions;
+  storage::PartitionState log;  // its leader epochs as far as believed
+  KafkaGaps between, within;    // segments
   int64_t max_producer_id = -1;
   std::optional<int64_t> next_offset;  // nothing before the first segment
   uint64_t batches = 0;
-  uint64_t aborted_transactions = 0;
 };
 
 struct KafkaSegment {

@@ -5,16 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
 #include <utility>
 
 #include "base/crc32c.h"
 #include "protocol/record_batch_builder.h"
 #include "storage/batch_facts.h"
-#include "storage/log/log_on_disk_fixture.h"
-#include "storage/metadata/sqlite_meta_store.h"
+#include "storage/log/log_salvage_fixture.h"
 #include "storage/segment/segment_names.h"
-#include "storage/sqlite/raw_sql_fixture.h"
 
 namespace weir::storage::testing {
 namespace {
@@ -23,103 +20,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-constexpr const char* kAside = "/log/salvaged-test";
-
-class LogSalvageTest : public LogOnDisk {
- protected:
-  void SetUp() override {
-    LogOnDisk::SetUp();
-    ids_ = three();
-    ASSERT_EQ(open(), "");
-  }
-  // Looks, and applies if asked to; the log is closed before.
-  SalvageReport salvage(bool apply, std::set<uint32_t> without = {}) {
-    end(Death::kKill);
-    auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), metadata_.get());
-    EXPECT_TRUE(manifests) << manifests.error().message;
-    if (!manifests) return {};
-    LogSalvage job(
-        sim_.disk(), sim_.clock(), **manifests, "/log",
-        [this](const PartitionId& id) {
-          const bool known = std::ranges::find(topics_, id) != topics_.end();
-          return known ? std::optional(KnownPartition{.topic_name = "orders"}) : std::nullopt;
-        },
-        std::move(without));
-    auto report = job.look();
-    EXPECT_TRUE(report) << report.error().message;
-    if (!report) return {};
-    if (apply) {
-      const auto done = job.apply(kAside);
-      EXPECT_TRUE(done) << done.error().message;
-    }
-    return std::move(*report);
-  }
-  // Salvages, starts, and expects that a second look finds nothing.
-  SalvageReport bring_back() {
-    const auto before = sim_.disk().all_files();
-    const SalvageReport looked = salvage(false);
-    EXPECT_FALSE(looked.intact());
-    SalvageReport report = salvage(true);
-    EXPECT_EQ(report.set_aside, looked.set_aside);
-    EXPECT_TRUE(salvage(false).intact());
-    EXPECT_EQ(open(), "");
-    EXPECT_THAT(offline(), IsEmpty());
-    return report;
-  }
-  // Base offsets of all batches with records, read from the start as a consumer does.
-  std::vector<int64_t> read_all(const PartitionId& id) {
-    std::vector<int64_t> offsets;
-    Partition& partition = *shard(id).find(id);
-    int64_t at = partition.log_start_offset();
-    while (at < partition.high_watermark()) {
-      ReadResult result;
-      bool done =
-          shard(id).read(partition, {.offset = at, .max_bytes = 1 << 20, .at_least_one = true}, result, [&](ReadResult late) {
-            result = std::move(late);
-            done = true;
-          });
-      sim_.run_until([&] { return done; }, 60 * runtime::kSecond);
-      EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << at;
-      if (result.error != protocol::ErrorCode::kNone || result.pieces.empty()) break;
-      for (const FetchPiece& piece : result.pieces) take(piece, offsets, at);
-    }
-    EXPECT_EQ(at, partition.high_watermark());
-    return offsets;
-  }
-  static void take(const FetchPiece& piece, std::vector<int64_t>& offsets, int64_t& next) {
-    std::vector<uint8_t> bytes;
-    if (const auto* slice = std::get_if<Slice>(&piece)) bytes.assign(slice->data, slice->data + slice->size);
-    else bytes = bytes_of(std::get<FileRange>(piece));
-    for (size_t at = 0; at < bytes.size();) {
-      const auto header = BatchHeader::parse(bytes.data() + at);
-      if (header.record_count > 0) offsets.push_back(header.base_offset);
-      EXPECT_EQ(crc32c(Bytes(bytes).subspan(at + BatchHeader::kCrcStart, header.size() - BatchHeader::kCrcStart)), header.crc);
-      next = header.next_offset();
-      at += header.size();
-    }
-  }
-  std::vector<std::string> segment_files(const PartitionId& id) {
-    std::vector<std::string> files;
-    for (const std::string& path : sim_.disk().all_files()) {
-      if (path.starts_with("/log/" + partition_folder_name(id) + "/") && path.ends_with(".log")) files.push_back(path);
-    }
-    return files;
-  }
-  // So many batches, merged.
-  void fill(const PartitionId& id, int batches, size_t bytes = 1000) {
-    for (int i = 0; i < batches; ++i) put(id, bytes);
-    merge_all(id);
-  }
-  static std::vector<int64_t> range(int64_t first, int64_t next) {
-    std::vector<int64_t> all;
-    for (int64_t offset = first; offset < next; ++offset) all.push_back(offset);
-    return all;
-  }
-
-  std::vector<PartitionId> ids_;
-  std::unique_ptr<SqliteMetaStore> metadata_;  // if the manifests are held against it
-};
 
 TEST_F(LogSalvageTest, NothingIsDoneToAnIntactLog) {
   fill(ids_[0], 5);
@@ -375,86 +275,6 @@ TEST_F(LogSalvageTest, ManifestsThatWentBack) {
   EXPECT_THAT(bring_back().damage, ElementsAre(HasSubstr("manifest.db went back")));
   EXPECT_EQ(read_all(ids_[0]), range(0, 10));
   EXPECT_EQ(read_all(ids_[1]), range(0, 1));
-}
-
-// What the write-ahead log holds would be put aside unread.
-TEST_F(LogSalvageTest, SessionsThatAreMissingAreNotGuessed) {
-  put(ids_[0], 100);
-  end(Death::kKill);
-  run_sql(sim_.disk(), "/log/manifest.db", "DELETE FROM wal_sessions", HashFunction::kWrong);
-  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
-  ASSERT_TRUE(manifests) << manifests.error().message;
-  LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log",
-                 [](const PartitionId&) { return std::optional(KnownPartition{}); });
-  const auto report = job.look();
-  ASSERT_FALSE(report);
-  EXPECT_THAT(report.error().message, HasSubstr("are not those that were committed last"));
-}
-
-TEST_F(LogSalvageTest, RowsOfTheWriteAheadLogThatAreNotAsTheyWereWrittenAreRefused) {
-  end(Death::kKill);
-  run_sql(sim_.disk(), "/log/manifest.db", "UPDATE wal_sessions SET first_chunk = 9", HashFunction::kWrong);
-  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
-  ASSERT_FALSE(manifests);
-  EXPECT_THAT(manifests.error().message, HasSubstr("wal_sessions"));
-}
-
-TEST_F(LogSalvageTest, AChunkOfTheWriteAheadLog) {
-  put(ids_[0], 100);
-  put(ids_[1], 5000);  // will be damaged
-  put(ids_[0], 100);
-  put(ids_[1], 100);
-  end(Death::kKill);
-  const std::string file = wal_files(ids_[0]).at(0);
-  sim_.disk().flip_bits(file, 4096 + 4096 + 3000, 4);
-  ASSERT_EQ(open(), "");
-  EXPECT_THAT(offline(), ElementsAre(ids_[1]));
-  const SalvageReport report = bring_back();
-  ASSERT_THAT(report.partitions, SizeIs(1));
-  EXPECT_EQ(report.partitions[0].partition, ids_[1]);
-  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
-  EXPECT_EQ(read_all(ids_[0]), range(0, 2));
-  EXPECT_EQ(read_all(ids_[1]), range(1, 2));
-  EXPECT_THAT(report.set_aside, ::testing::Contains(file));
-  EXPECT_TRUE(sim_.disk().exists(std::string(kAside) + "/wal-0/" + file.substr(file.rfind('/') + 1)).value_or(false));
-}
-
-TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogThatIsGone) {
-  put(ids_[0], 100);
-  begin_second_file(ids_[1]);
-  const int64_t end1 = shard(ids_[1]).find(ids_[1])->high_watermark();
-  put(ids_[1], 100);
-  put(ids_[2], 100);
-  end(Death::kKill);
-  sim_.disk().clear_faults();
-  const auto files = wal_files(ids_[0]);
-  lose(files.front());
-  EXPECT_THAT(open(), HasSubstr("are gone"));
-  const SalvageReport report = bring_back();
-  const auto told = std::ranges::find(report.partitions, ids_[1], &SalvagedPartition::partition);
-  ASSERT_NE(told, report.partitions.end());
-  ASSERT_THAT(told->lost, SizeIs(1));
-  EXPECT_EQ(told->lost[0].first, 0);
-  EXPECT_EQ(read_all(ids_[1]).back(), end1);
-  EXPECT_EQ(read_all(ids_[2]), range(0, 1));
-}
-
-// What the write-ahead log holds behind the damage is kept when the partition goes offline, for the log is recycled.
-TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
-  put(ids_[0], 5000);
-  put(ids_[0], 100);
-  put(ids_[0], 200);
-  put(ids_[1], 100);
-  end(Death::kKill);
-  sim_.disk().flip_bits(wal_files(ids_[0]).at(0), 4096 + 3000, 4);
-  ASSERT_EQ(open(), "");
-  EXPECT_THAT(offline(), ElementsAre(ids_[0]));
-  ASSERT_EQ(restart(1), "") << "another number of shards: the write-ahead log is merged and removed";
-  ASSERT_EQ(restart(2), "");
-  const SalvageReport report = bring_back();
-  ASSERT_THAT(report.partitions, SizeIs(1));
-  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
-  EXPECT_EQ(read_all(ids_[0]), range(1, 3));
 }
 
 TEST_F(LogSalvageTest, DataOfPartitionsThatNobodyKnowsIsLeftAlone) {

@@ -28,8 +28,10 @@ class FakeWal final : public WalBackend {
   ChunkNumber durable() const override { return durable_; }
   ChunkNumber open() const override { return open_; }
   void on_durable(Function<void(ChunkNumber)> callback) override { on_durable_ = std::move(callback); }
-  void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
-  bool failed() const override { return failed_; }
+  void on_ended(Function<void(const Error&)> callback) override { on_ended_ = std::move(callback); }
+  WalState state() const override { return trouble_ ? WalState::kEnded : WalState::kRunning; }
+  std::optional<Error> trouble() const override { return trouble_; }
+  WalMeasures measures() const override { return {}; }
   uint64_t unreleased_bytes() const override { return unreleased_; }
   ChunkNumber last_chunk_of_oldest_file() const override { return oldest_file_end_; }
   void release(ChunkNumber up_to) override {
@@ -44,16 +46,16 @@ class FakeWal final : public WalBackend {
   }
   void end_file() { oldest_file_end_ = durable_; }
   void break_down() {
-    failed_ = true;
-    on_failed_({weir::ErrorCode::kIo, "pulled", 5});
+    trouble_ = Error{weir::ErrorCode::kIo, "pulled", 5};
+    on_ended_(*trouble_);
   }
 
   std::vector<BatchFacts> facts_;
   ChunkNumber durable_ = 0, open_ = 1, oldest_file_end_ = 0, released_ = 0;
   uint64_t unreleased_ = 0;
-  bool failed_ = false;
+  std::optional<Error> trouble_;
   Function<void(ChunkNumber)> on_durable_;
-  Function<void(const Error&)> on_failed_;
+  Function<void(const Error&)> on_ended_;
 };
 
 class FakeStore final : public SegmentStore, public LogDirectoryStore {
