@@ -12,8 +12,10 @@
 #include "apps/folder_properties.h"
 #include "apps/overlay_files.h"
 #include "apps/server.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "runtime/real_runtime.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/manifest_database.h"
 #include "storage/segment/segment_names.h"
 
@@ -74,6 +76,14 @@ Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::s
       check.problems.push_back(
           {"cut short", path,
            fmt::format("{}: DAMAGED: cut short, {} bytes of {} are there (of {})", path, file->second, segment.length, lost)});
+    }
+    const std::string index = place + "/" + storage::aborted_index_file_name(segment.base_offset, segment.generation);
+    if (auto aborted = storage::load_aborted(files, index, segment); !aborted) {
+      const bool missing = aborted.error().code == ErrorCode::kNotFound;
+      check.problems.push_back(
+          {missing ? "missing" : "damaged", index,
+           fmt::format("{}, with {} of offsets {} to {}", missing ? index + ": MISSING" : "DAMAGED: " + aborted.error().message,
+                       counted(segment.aborted, "aborted transaction"), segment.base_offset, segment.next_offset - 1)});
     }
   }
   return {};

@@ -95,7 +95,7 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
     troubles.failing_merges += shard.merge_failing ? 1 : 0;
     dirty += shard.unmerged_bytes;
     held += shard.held_appends;
-    flush.merge(shard.flush);
+    flush.merge(shard.wal.flushes);
   }
   const Verdict verdict = judge(troubles, facts);
   const storage::RecoveryStats& r = facts.recovery;

@@ -98,7 +98,8 @@ Result<void> PartitionReader::read_segments() {
       uncertain(fmt::format("{}: {} batches claimed a leader epoch that cannot be; they have the right one now.", file.path,
                             segment->wrong_epochs));
     }
-    while (state_.producers.size() > kProducersMax && !state_.producers.expire(facts_.now_ms - kProducerIdleMs).empty()) {
+    while (state_.log.producers().size() > kProducersMax &&
+           !state_.log.expire_producers(facts_.now_ms - kProducerIdleMs).empty()) {
     }
     if (segment->info.length == 0) continue;
     // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
@@ -108,6 +109,7 @@ Result<void> PartitionReader::read_segments() {
     import_.files.push_back({.from = file.path,
                              .info = segment->info,
                              .index = std::move(segment->index),
+                             .aborted = std::move(segment->aborted),
                              .own = segment->wrong_epochs > 0,
                              .mend_epochs = segment->wrong_epochs > 0,
                              .copied = segment->info.length,
@@ -215,22 +217,22 @@ Result<void> PartitionReader::check_producers() {
   }
   import_.max_producer_id = state_.max_producer_id;
   // Nobody would end their transactions here.
-  for (storage::ProducerEntry entry : state_.producers.entries()) {
+  for (storage::ProducerEntry entry : state_.log.producers().entries()) {
     entry.transaction_first_offset = -1;
     import_.producers.push_back(std::move(entry));
   }
-  if (state_.aborted_transactions > 0) {
+  if (!state_.log.aborted().empty()) {
     import_.not_taken.push_back(
         fmt::format("{} has {} aborted transactions: their records are there, and consumers with "
                     "read_committed see them until transactions are supported.",
-                    name_, state_.aborted_transactions));
+                    name_, state_.log.aborted().size()));
   }
-  if (!state_.open_transactions.empty()) {
-    const auto first = std::ranges::min_element(state_.open_transactions, {}, [](const auto& each) { return each.second; });
+  if (const auto& open = state_.log.open_transactions(); !open.empty()) {
+    const auto [first_offset, producer] = *open.begin();
     import_.not_taken.push_back(
         fmt::format("{}: {} transactions were never ended, the first of producer {} from offset {} on; their "
                     "records are visible.",
-                    name_, state_.open_transactions.size(), first->first, first->second));
+                    name_, open.size(), producer, first_offset));
   }
   return {};
 }
@@ -242,7 +244,7 @@ Result<void> PartitionReader::settle() {
   manifest.log_start_offset = std::min(log_start, end());
   manifest.end_offset = end();
   // The batches tell the epochs up to where the checkpoint begins. The checkpoint also knows epochs without any batch left.
-  for (const auto& epoch : state_.epochs) {
+  for (const auto& epoch : state_.log.epochs()) {
     if (state_.told_epochs.empty() || epoch.start_offset < state_.told_epochs.front().start_offset)
       manifest.epochs.push_back(epoch);
   }

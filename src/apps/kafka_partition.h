@@ -40,6 +40,7 @@ struct KafkaPartitionImport {
     std::string from;  // empty: Kafka has no such file
     storage::SegmentInfo info;
     storage::SegmentIndex index;
+    std::vector<storage::AbortedTransaction> aborted;
     bool own = false;          // must not be the file that Kafka has
     bool mend_epochs = false;  // some of its batches have another epoch than `manifest` says
     uint64_t copied = 0;       // bytes of `from`

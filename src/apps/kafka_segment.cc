@@ -7,6 +7,7 @@
 
 #include "apps/file_window.h"
 #include "storage/batch_facts.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/merge_plan.h"
 #include "storage/segment/stored_batch.h"
 
@@ -23,7 +24,8 @@ constexpr size_t kControlBytesMax = 64u << 10;
 std::optional<int32_t> believed_epoch(const storage::BatchFacts& facts, const KafkaPartitionState& state) {
   if (facts.leader_epoch == -1) return -1;
   if (const int32_t told = epoch_at(state.told_epochs, facts.base_offset); told >= 0) return told;
-  const int32_t before = state.epochs.empty() ? 0 : state.epochs.back().epoch;
+  const auto& epochs = state.log.epochs();
+  const int32_t before = epochs.empty() ? 0 : epochs.back().epoch;
   const int32_t highest = state.told_epochs.empty() ? state.highest_epoch : state.told_epochs.front().epoch;
   if (facts.leader_epoch < 0 || facts.leader_epoch > highest) return before;
   if (facts.leader_epoch < before) return std::nullopt;
@@ -39,18 +41,8 @@ void note_gap(KafkaGaps& gaps, int64_t from, int64_t to, const std::string& path
 void note(const storage::BatchFacts& facts, KafkaPartitionState& state) {
   ++state.batches;
   state.next_offset = facts.next_offset();
-  if (facts.leader_epoch >= 0 && (state.epochs.empty() || state.epochs.back().epoch < facts.leader_epoch)) {
-    state.epochs.push_back({facts.leader_epoch, facts.base_offset});
-  }
-  if (facts.producer_id < 0) return;
   state.max_producer_id = std::max(state.max_producer_id, facts.producer_id);
-  state.producers.update(facts, facts.max_timestamp);
-  if (facts.ends_transaction()) {
-    if (state.open_transactions.erase(facts.producer_id) > 0 && facts.control_type == storage::BatchFacts::kAbort)
-      ++state.aborted_transactions;
-  } else if (facts.transactional()) {
-    state.open_transactions.try_emplace(facts.producer_id, facts.base_offset);
-  }
+  state.log.apply(facts, facts.max_timestamp);
 }
 
 // What is wrong with the bytes at a batch's begin; empty if they are one.
@@ -83,6 +75,7 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
   result.info.base_offset = segment.base_offset;
   result.info.next_offset = segment.base_offset;
   const storage::IndexSpacing spacing;
+  const size_t aborted_before = state.log.aborted().size();
   uint64_t position = 0, last_entry = 0;
   if (state.next_offset && *state.next_offset > segment.base_offset) {
     result.damage = fmt::format("the segment before it goes on to offset {}", *state.next_offset - 1);
@@ -126,7 +119,7 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
           ErrorCode::kCorrupt,
           fmt::format("{}: the batch at position {} (offset {}) is of leader epoch {}, one before it of {}, and there is no "
                       "leader-epoch-checkpoint to tell which is right; bring it back from a copy",
-                      segment.path, position, facts.base_offset, facts.leader_epoch, state.epochs.back().epoch));
+                      segment.path, position, facts.base_offset, facts.leader_epoch, state.log.epochs().back().epoch));
     }
     if (*epoch != facts.leader_epoch) ++result.wrong_epochs;
     facts.leader_epoch = *epoch;
@@ -139,6 +132,8 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     result.info.next_offset = facts.next_offset();
   }
   result.info.length = position;
+  result.aborted.assign(state.log.aborted().begin() + static_cast<ptrdiff_t>(aborted_before), state.log.aborted().end());
+  storage::add_aborted(result.info, result.aborted);
   result.trailing_bytes = *size - position;
   return result;
 }

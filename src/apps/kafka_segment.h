@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,7 +9,7 @@
 #include "apps/kafka_folder.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/log/producer_state.h"
+#include "storage/log/partition_state.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/segment_store.h"
 
@@ -30,19 +29,17 @@ struct KafkaPartitionState {
   std::vector<storage::EpochStart> told_epochs;
   int32_t highest_epoch = 0;
 
-  storage::ProducerState producers;
-  std::vector<storage::EpochStart> epochs;       // of the batches, as far as believed
-  KafkaGaps between, within;                     // segments
-  std::map<int64_t, int64_t> open_transactions;  // producer id -> first offset
+  storage::PartitionState log;  // its leader epochs as far as believed
+  KafkaGaps between, within;    // segments
   int64_t max_producer_id = -1;
   std::optional<int64_t> next_offset;  // nothing before the first segment
   uint64_t batches = 0;
-  uint64_t aborted_transactions = 0;
 };
 
 struct KafkaSegment {
   storage::SegmentInfo info;  // length: up to the end of the last whole, intact batch
   storage::SegmentIndex index;
+  std::vector<storage::AbortedTransaction> aborted;  // by its batches: Kafka's index of them has no checksum
   uint64_t batches = 0;
   uint64_t wrong_epochs = 0;    // batches with an epoch that is not believed
   uint64_t trailing_bytes = 0;  // behind the last intact batch

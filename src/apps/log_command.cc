@@ -16,6 +16,7 @@
 #include "apps/topic_names_file.h"
 #include "base/counted.h"
 #include "base/json.h"
+#include "base/paths.h"
 #include "base/printable.h"
 #include "runtime/posix_file_system.h"
 #include "runtime/real_runtime.h"
@@ -124,11 +125,6 @@ Result<void> collect_named(runtime::FileSystem& files, std::string named, const 
   return {};
 }
 
-std::string parent_of(std::string path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-}
-
 // The file that lies beside the folders of partitions, and two levels above the files of a write-ahead log.
 std::string names_folder_of(const std::string& path) {
   const std::string above = parent_of(parent_of(path));
@@ -144,7 +140,7 @@ struct Owner {
 
 Owner owner_of(const std::string& path, const std::map<TopicId, std::string>& names) {
   const std::string folder = parent_of(path);
-  const auto id = storage::parse_partition_folder_name(folder.substr(folder.rfind('/') + 1));
+  const auto id = storage::parse_partition_folder_name(name_in(folder));
   const auto name = id ? names.find(id->topic) : names.end();
   return {name == names.end() ? std::string() : name->second, id ? id->index : -1};
 }

@@ -21,6 +21,7 @@
 #include "broker/metadata/topic_name_record.h"
 #include "broker/metadata/topic_record.h"
 #include "storage/metadata/sqlite_meta_store.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/segment_names.h"
 
@@ -372,6 +373,10 @@ Result<void> Importer::place_files() {
       if (file.info.length >= kIndexedSegmentBytes) {
         const std::string index = folder + "/" + storage::index_file_name(file.info.base_offset);
         if (auto ok = file.index.write(files_, index, file.info.base_offset); !ok) return ok;
+      }
+      if (!file.aborted.empty()) {
+        const std::string aborted = folder + "/" + storage::aborted_index_file_name(file.info.base_offset);
+        if (auto ok = storage::write_aborted(files_, aborted, 0, file.aborted); !ok) return std::unexpected(ok.error());
       }
       done_bytes += file.info.length;
       if (done_bytes - said_bytes >= (1u << 30)) {

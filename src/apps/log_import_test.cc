@@ -220,6 +220,39 @@ TEST_F(LogImportTest, TakesLogsAsTheyAre) {
   EXPECT_EQ(fs::hard_link_count(folder + "00000000000000000005.log"), 1u);
 }
 
+// From its batches, whatever Kafka's index says, which has no checksum.
+TEST_F(LogImportTest, AbortedTransactionsAreKept) {
+  const auto transactional = [](int64_t offset, bool marker) {
+    protocol::RecordBatchBuilder builder({.base_offset = offset,
+                                          .partition_leader_epoch = 3,
+                                          .producer_id = 4000,
+                                          .producer_epoch = 0,
+                                          .base_sequence = marker ? -1 : 0,
+                                          .transactional = true,
+                                          .control = marker});
+    if (marker) builder.append_end_marker(1000, false, 0);
+    else builder.append(1000, as_bytes("k"), as_bytes("v"));
+    return std::string(as_string(builder.finish()));
+  };
+  put(segment(5), batch(5, 3, {"f"}, 4711, 2) + batch(6, 3, {"g", "h"}) + transactional(8, false) + batch(9, 3, {"i"}) +
+                      transactional(10, true));
+  put("orders-0/00000000000000000005.txnindex", "damaged");
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  auto store = storage::LocalSegmentStore::open(files_, pool_, clock_, {.log_dir = target()});
+  ASSERT_TRUE(store);
+  const auto loaded = (*store)->load();
+  ASSERT_TRUE(loaded);
+  for (const auto& one : *loaded) {
+    if (one.manifest.partition.index != 0) continue;
+    ASSERT_EQ(one.manifest.segments.size(), 2u);
+    const auto aborted = (*store)->aborted_transactions(one.manifest.partition, one.manifest.segments[1]);
+    ASSERT_TRUE(aborted) << aborted.error().message;
+    EXPECT_THAT(*aborted, ElementsAre(storage::AbortedTransaction{4000, 8, 10, 11}));
+    EXPECT_EQ(one.manifest.segments[0].aborted, 0u);
+  }
+}
+
 // Kafka's folder may hold what producers' headers said, of its versions or of copies: the broker looks at the records.
 TEST_F(LogImportTest, TimesAreToBeLookedAtAndFilesKeepTheirAge) {
   const auto old = fs::file_time_type::clock::now() - std::chrono::hours(48);

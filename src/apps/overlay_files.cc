@@ -5,29 +5,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/paths.h"
+#include "runtime/copy_file.h"
+
 namespace weir::apps {
 
 namespace {
-
-Result<void> copy_file(runtime::FileSystem& files, const std::string& from, const std::string& to) {
-  auto source = files.open(from, {});
-  if (!source) return std::unexpected(source.error());
-  auto target = files.open(to, {.write = true, .create = true});
-  if (!target) return std::unexpected(target.error());
-  std::vector<uint8_t> piece(1 << 20);
-  for (uint64_t at = 0;;) {
-    auto got = (*source)->read_at(at, piece);
-    if (!got) return std::unexpected(got.error());
-    if (*got == 0) return {};
-    if (auto ok = (*target)->write_at(at, Bytes(piece.data(), *got)); !ok) return ok;
-    at += *got;
-  }
-}
-
-std::string parent_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos || slash == 0 ? std::string() : path.substr(0, slash);
-}
 
 std::unexpected<Error> not_found(const std::string& path) { return fail(ErrorCode::kNotFound, path + " does not exist"); }
 
@@ -54,7 +37,7 @@ Result<std::unique_ptr<OverlayFiles>> OverlayFiles::create(runtime::FileSystem& 
 
 // True if the overlay hides the file below: `path` was removed, or a folder above it was removed or is new.
 bool OverlayFiles::hidden(const std::string& path) const {
-  for (std::string at = path; !at.empty(); at = parent_of(at)) {
+  for (std::string at = path; at.size() > 1; at = parent_of(at)) {
     const auto change = changes_.find(at);
     if (change == changes_.end()) continue;
     if (change->second.kind == Change::Kind::kGone || at != path) return true;
@@ -75,7 +58,7 @@ Result<std::string> OverlayFiles::own(const std::string& path) {
   auto place = place_of(path);
   if (!place || place->starts_with(folder_.path() + "/")) return place;
   const std::string copy = new_place();
-  if (auto done = copy_file(below_, *place, copy); !done) return std::unexpected(done.error());
+  if (auto done = runtime::copy_file(below_, *place, copy); !done) return std::unexpected(done.error());
   changes_[path] = {Change::Kind::kFile, copy};
   return copy;
 }
@@ -108,7 +91,7 @@ Result<std::unique_ptr<runtime::File>> OverlayFiles::open(const std::string& pat
 
 Result<void> OverlayFiles::create_directories(const std::string& path) {
   std::lock_guard lock(mutex_);
-  for (std::string at = path; !at.empty(); at = parent_of(at)) {
+  for (std::string at = path; at.size() > 1; at = parent_of(at)) {
     auto exists = exists_now(at);
     if (!exists) return std::unexpected(exists.error());
     if (*exists) return {};

@@ -19,6 +19,7 @@
 #include "storage/log/opening_memory.h"
 #include "storage/metadata/sqlite_meta_store.h"
 #include "storage/segment/local_segment_store.h"
+#include "storage/wal/local_wal_sessions.h"
 
 namespace weir::apps {
 
@@ -128,17 +129,19 @@ Result<void> Server::open_storage() {
   if (!meta) return std::unexpected(meta.error());
   storage::NotedDatabase& metadata_database = **meta;
   meta_ = std::move(*meta);
-  auto segments =
-      storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
-                                       {.log_dir = folder_->path(), .throttle = &throttle_, .metadata = &metadata_database});
+  auto segments = storage::LocalSegmentStore::open(files, *runtime_.pool, *runtime_.clock,
+                                                   {.log_dir = folder_->path(), .throttle = &throttle_, .paired = true});
   if (!segments) return std::unexpected(segments.error());
+  if (auto ok = storage::NotedDatabase::pair(metadata_database, (*segments)->manifest_database()); !ok) return ok;
   storage::LocalSegmentStore& local = **segments;
+  directories_ = &local;
   segments_ = std::move(*segments);
 
-  auto sessions = segments_->wal_sessions();
-  if (!sessions) return std::unexpected(sessions.error());
   const broker::BrokerConfig& config = options_.config;
-  auto metadata = broker::load_metadata(*meta_, storage::unclean_sessions(*sessions), runtime_.loops[0]->random(), config);
+  make_write_ahead_logs();
+  const auto earlier = wals_->earlier();
+  if (!earlier) return std::unexpected(earlier.error());
+  auto metadata = broker::load_metadata(*meta_, !earlier->clean, runtime_.loops[0]->random(), config);
   if (!metadata) {
     Error& error = metadata.error();
     if (error.code != ErrorCode::kCorrupt) return std::unexpected(error);
@@ -147,6 +150,26 @@ Result<void> Server::open_storage() {
   if (auto ok = folder_->settle(metadata->cluster_id); !ok) return ok;
   if (auto ok = open_more_dirs(local); !ok) return ok;
   return make_broker(std::move(*metadata));
+}
+
+void Server::make_write_ahead_logs() {
+  const broker::BrokerConfig& config = options_.config;
+  const auto shards = static_cast<uint64_t>(runtime_.loops.size());
+  const int64_t unmerged = config.integer("weir.unmerged.bytes.max");
+  const uint64_t free = runtime_.files->free_bytes(folder_->path()).value_or(UINT64_MAX);
+  const uint64_t disk = runtime_.files->total_bytes(folder_->path()).value_or(UINT64_MAX);
+  const uint64_t tail_bytes = broker::MemoryBudget::divide(max_memory_bytes_)[0];
+  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : default_unmerged_bytes(tail_bytes, free, disk);
+  const uint64_t of_shard = std::max(unmerged_max / shards, 4 * kMiB);
+  dirty_bytes_max_ = of_shard * shards;
+  storage::LocalWalSettings wal{.log_dir = folder_->path(),
+                                .incarnation = random_incarnation(runtime_.loops[0]->random()),
+                                .flush_to_device = config.text("weir.flush") != "os",
+                                .throttle = &throttle_};
+  // A file is merged once it is full and the next one begins: two must fit below the bound, or appends would wait for
+  // what never comes.
+  wal.file_bytes = std::min(wal.file_bytes, of_shard / 2 / kMiB * kMiB);
+  wals_ = std::make_unique<storage::LocalWalSessions>(runtime_, *segments_, std::move(wal));
 }
 
 // Looks at all folders first, and creates, locks or marks one only then: an empty folder may be where a disk is missing.
@@ -172,26 +195,16 @@ Result<void> Server::open_more_dirs(storage::LocalSegmentStore& segments) {
 Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   const broker::BrokerConfig& config = options_.config;
   const auto shards = static_cast<uint64_t>(runtime_.loops.size());
-  const uint64_t tail_bytes = broker::MemoryBudget::divide(max_memory_bytes_)[0];
-  const int64_t unmerged = config.integer("weir.unmerged.bytes.max");
-
   storage::LogOptions log;
   log.log_dir = folder_->path();
-  log.flush_to_device = config.text("weir.flush") != "os";
-  const uint64_t free = runtime_.files->free_bytes(folder_->path()).value_or(UINT64_MAX);
-  const uint64_t disk = runtime_.files->total_bytes(folder_->path()).value_or(UINT64_MAX);
-  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : default_unmerged_bytes(tail_bytes, free, disk);
-  log.shard.unmerged_bytes_max = std::max(unmerged_max / shards, 4 * kMiB);
-  // A file is merged once it is full and the next one begins: two must fit below the bound, or appends would wait for
-  // what never comes.
-  log.wal_file_bytes = std::min(log.wal_file_bytes, log.shard.unmerged_bytes_max / 2 / kMiB * kMiB);
-  dirty_bytes_max_ = log.shard.unmerged_bytes_max * shards;
+  log.shard.unmerged_bytes_max = dirty_bytes_max_ / shards;
   log.shard.throttle = &throttle_;
+  log.shard.directories = directories_;
   log.shard.topic_names = [this](unsigned loop, const TopicId& id) {
     const broker::Topic* topic = broker_ ? broker_->shard(loop).image->find(id) : nullptr;
     return topic ? topic->name() : std::string();
   };
-  log.shard.tail_cache_bytes = tail_bytes / 4 / shards;
+  log.shard.tail_cache_bytes = broker::MemoryBudget::divide(max_memory_bytes_)[0] / 4 / shards;
   log.shard.producers_max = std::max<size_t>(max_memory_bytes_ / 16 / storage::ProducerBound::kProducerBytes / shards, 1000);
   log.shard.opening = storage::OpeningMemory::of(max_memory_bytes_);
   log.shard.retention_check_interval_ms = config.integer("log.retention.check.interval.ms");
@@ -211,8 +224,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
     });
     return partitions;
   };
-  auto opened = storage::open_log(runtime_, *segments_, log, random_incarnation(runtime_.loops[0]->random()),
-                                  metadata.deleted.lookup(*image, given_up), all);
+  auto opened = storage::open_log(runtime_, *segments_, *wals_, log, metadata.deleted.lookup(*image, given_up), all);
   if (metadata.deleted.failure()) return std::unexpected(*metadata.deleted.failure());
   if (!opened) return std::unexpected(opened.error());
   opened_ = std::move(*opened);
@@ -229,7 +241,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   cleaner_->name_topics(log.shard.topic_names);
   mover_ = std::make_unique<storage::LogDirMover>(
       runtime_, logs, *segments_, *cleaner_,
-      storage::LogDirMoverOptions{.throttle = &throttle_, .topic_names = log.shard.topic_names});
+      storage::LogDirMoverOptions{.throttle = &throttle_, .directories = directories_, .topic_names = log.shard.topic_names});
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   broker::register_handlers(dispatcher_, *broker_);
   broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
@@ -472,11 +484,11 @@ Result<void> Server::finish() {
   }
   // With flush=os what was acknowledged may be in the page cache only; a sealed session promises that it is on the device.
   if (options_.config.text("weir.flush") == "os") {
-    for (const auto& directory : segments_->directories().all()) {
+    for (const auto& directory : directories_->directories().all()) {
       if (auto synced = runtime_.files->sync_file_system(directory.path); !synced) return synced;
     }
   }
-  return storage::close_log(*segments_, opened_.shards);
+  return storage::close_log(*wals_, opened_.shards);
 }
 
 }  // namespace weir::apps

@@ -91,6 +91,7 @@ class Server {
   Server(const runtime::Runtime& runtime, ServerOptions options, uint64_t max_memory_bytes);
   Result<void> open_storage();
   Result<void> open_more_dirs(storage::LocalSegmentStore& segments);
+  void make_write_ahead_logs();
   Result<void> make_broker(broker::LoadedMetadata metadata);
   Result<void> forget_deletions(broker::DeletedTopics& deleted);
   std::string given_up_path(const TopicId& topic) const;
@@ -129,6 +130,8 @@ class Server {
   std::unique_ptr<storage::MetaStore> meta_;
   storage::BackgroundThrottle throttle_;
   std::unique_ptr<storage::SegmentStore> segments_;
+  storage::LogDirectoryStore* directories_ = nullptr;  // of segments_
+  std::unique_ptr<storage::WalSessions> wals_;
   storage::OpenedLog opened_;
   std::unique_ptr<storage::LogCleaner> cleaner_;
   std::unique_ptr<storage::LogDirMover> mover_;

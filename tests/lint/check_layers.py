@@ -68,7 +68,6 @@ AGAINST_THE_ORDER = {
     ("broker/broker.cc", "broker/handlers/group_coordinators.h"),
     ("broker/metrics/group_lag.cc", "broker/handlers/group_coordinators.h"),
     ("broker/metrics/shard_snapshot.cc", "broker/handlers/group_coordinators.h"),
-    ("storage/background/background_throttle.h", "storage/wal/flush_latency.h"),
 }
 ARCHITECTURE = ROOT / "docs/ARCHITECTURE.md"
 TABLE_BEGIN = "<!-- tests/lint/check_layers.py --write -->"

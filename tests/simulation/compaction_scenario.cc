@@ -106,9 +106,8 @@ void CompactionScenario::start() {
   ++leader_epoch_;
   storage::LogOptions options;
   options.log_dir = kLogDir;
-  options.wal_file_bytes = 1 << 20;
   options.shard.tail_cache_bytes = 0;
-  auto engine = LogEngine::open(sim_, options, random_, [&](const PartitionId&) {
+  auto engine = LogEngine::open(sim_, options, 1 << 20, random_, [&](const PartitionId&) {
     return std::optional(storage::KnownPartition{config(), leader_epoch_});
   });
   if (!engine) return fail_life("start: " + engine.error().message);

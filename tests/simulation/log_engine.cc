@@ -5,7 +5,7 @@
 namespace weir::simulation {
 
 Result<std::unique_ptr<LogEngine>> LogEngine::open(testing::SimRuntime& sim, const storage::LogOptions& options,
-                                                   testing::SeededRandom& random, const Known& known) {
+                                                   uint64_t wal_file_bytes, testing::SeededRandom& random, const Known& known) {
   auto engine = std::make_unique<LogEngine>();
   engine->world = sim.runtime();
   runtime::Runtime& world = engine->world;
@@ -23,7 +23,12 @@ Result<std::unique_ptr<LogEngine>> LogEngine::open(testing::SimRuntime& sim, con
   engine->store = std::move(*store);
   storage::LogOptions log = options;
   log.shard.throttle = engine->throttle.get();
-  auto opened = storage::open_log(world, *engine->store, log, random.next() | 1, known);
+  engine->wals = std::make_unique<storage::LocalWalSessions>(world, *engine->store,
+                                                             storage::LocalWalSettings{.log_dir = options.log_dir,
+                                                                                       .incarnation = random.next() | 1,
+                                                                                       .file_bytes = wal_file_bytes,
+                                                                                       .throttle = engine->throttle.get()});
+  auto opened = storage::open_log(world, *engine->store, *engine->wals, log, known);
   if (!opened) return std::unexpected(opened.error());
   engine->shards = std::move(opened->shards);
   return engine;
@@ -34,7 +39,7 @@ void LogEngine::close(testing::SimRuntime& sim, std::function<void(Result<void>)
   for (size_t i = 0; i < shards.size(); ++i) {
     sim.loop(static_cast<unsigned>(i)).post([this, i, left, done] {
       shards[i]->quiesce([this, left, done] {
-        if (--*left == 0) done(storage::close_log(*store, shards));
+        if (--*left == 0) done(storage::close_log(*wals, shards));
       });
     });
   }

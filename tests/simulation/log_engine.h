@@ -9,6 +9,7 @@
 
 #include "storage/log/log_recovery.h"
 #include "storage/segment/local_segment_store.h"
+#include "storage/wal/local_wal_sessions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::simulation {
@@ -19,13 +20,14 @@ struct LogEngine {
   // Makes the folder `options.log_dir` (below /data) and recovers what is in it. `random` gives the incarnation, and
   // nothing if the start does not come that far.
   static Result<std::unique_ptr<LogEngine>> open(testing::SimRuntime& sim, const storage::LogOptions& options,
-                                                 testing::SeededRandom& random, const Known& known);
+                                                 uint64_t wal_file_bytes, testing::SeededRandom& random, const Known& known);
   // An orderly end: `done` on one of the loops, with what close_log said. The engine has to live until then.
   void close(testing::SimRuntime& sim, std::function<void(Result<void>)> done);
 
   runtime::Runtime world;
   std::unique_ptr<storage::BackgroundThrottle> throttle;
   std::unique_ptr<storage::LocalSegmentStore> store;
+  std::unique_ptr<storage::LocalWalSessions> wals;
   std::vector<std::unique_ptr<storage::LogShard>> shards;
 };
 

@@ -138,13 +138,13 @@ void LogScenario::start() {
   ++leader_epoch_;  // as after every unclean start
   storage::LogOptions options;
   options.log_dir = kLogDir;
-  options.wal_file_bytes = 1 << 20;
   options.shard.unmerged_bytes_max = 3 << 20;
   options.shard.tail_cache_bytes = 64 * 1024;
-  auto engine = LogEngine::open(sim_, options, random_, [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
-    if (!living_.contains(id)) return storage::KnownPartition{.deleted = true};
-    return storage::KnownPartition{config(), leader_epoch_};
-  });
+  auto engine =
+      LogEngine::open(sim_, options, 1 << 20, random_, [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
+        if (!living_.contains(id)) return storage::KnownPartition{.deleted = true};
+        return storage::KnownPartition{config(), leader_epoch_};
+      });
   if (!engine) {
     if (!sim_.server_died()) fail_life("cannot start: " + engine.error().message);
     return;

@@ -23,6 +23,7 @@
 #include "storage/metadata/faulty_meta_store.h"
 #include "storage/metadata/memory_meta_store.h"
 #include "storage/segment/local_segment_store.h"
+#include "storage/wal/local_wal_sessions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::broker {
@@ -64,9 +65,12 @@ class BrokerTest : public ::testing::Test {
     ASSERT_TRUE(metadata) << metadata.error().message;
     storage::LogOptions options;
     options.log_dir = "/data";
-    options.wal_file_bytes = 4 << 20;
     options.shard = shard_options_;
-    auto opened = storage::open_log(runtime_, *segments_, options, ++incarnation_, metadata->deleted.lookup(*metadata->image));
+    options.shard.directories = segments_.get();
+    wals_ = std::make_unique<storage::LocalWalSessions>(
+        runtime_, *segments_,
+        storage::LocalWalSettings{.log_dir = "/data", .incarnation = ++incarnation_, .file_bytes = 4 << 20});
+    auto opened = storage::open_log(runtime_, *segments_, *wals_, options, metadata->deleted.lookup(*metadata->image));
     ASSERT_TRUE(opened) << opened.error().message;
     logs_ = std::move(opened->shards);
     std::vector<storage::LogShard*> logs;
@@ -95,7 +99,7 @@ class BrokerTest : public ::testing::Test {
     broker_.reset();
     for (auto& log : logs_) log->quiesce([] {});
     sim_.run_for(runtime::kSecond);
-    EXPECT_TRUE(storage::close_log(*segments_, logs_));
+    EXPECT_TRUE(storage::close_log(*wals_, logs_));
     logs_.clear();
     segments_.reset();
   }
@@ -232,6 +236,7 @@ class BrokerTest : public ::testing::Test {
   ConnectionLimits limits_{1000, 1000};
   uint64_t incarnation_ = 100;
   std::unique_ptr<storage::LocalSegmentStore> segments_;
+  std::unique_ptr<storage::WalSessions> wals_;
   std::vector<std::unique_ptr<storage::LogShard>> logs_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<MetricsRegistry> registry_;

@@ -90,7 +90,8 @@ class SeveralLogDirsTest : public LogDirsTest {
     std::vector<storage::LogShard*> logs;
     for (auto& log : logs_) logs.push_back(log.get());
     cleaner_ = std::make_unique<storage::LogCleaner>(runtime_, logs, *segments_, storage::LogCleanerOptions{});
-    mover_ = std::make_unique<storage::LogDirMover>(runtime_, logs, *segments_, *cleaner_, storage::LogDirMoverOptions{});
+    mover_ = std::make_unique<storage::LogDirMover>(runtime_, logs, *segments_, *cleaner_,
+                                                    storage::LogDirMoverOptions{.directories = segments_.get()});
     mover_->start();
   }
   void stop_mover() {

@@ -256,7 +256,7 @@ void Exposition::network(const std::vector<ShardSnapshot>& shards, int64_t now_n
 
 void Exposition::flushes(const std::vector<ShardSnapshot>& shards, Sink& sink) const {
   storage::FlushLatency all;
-  for (const ShardSnapshot& shard : shards) all.merge(shard.flush);
+  for (const ShardSnapshot& shard : shards) all.merge(shard.wal.flushes);
   const char* kafka = "kafka_log_logflushstats_logflushrateandtimems";
   sink.counter(std::string(kafka) + "_count", "Flushes of the write-ahead logs.", {}, number(all.count()));
   for (const auto& [q, label] : kQuantiles) {
@@ -298,7 +298,7 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
       {"weir_producers_evicted_total", "Producers forgotten early: there were more than weir.max.memory.bytes allows.", true,
        [](const ShardSnapshot& s) { return number(s.producers_evicted); }},
       {"weir_wal_pending_bytes", "Bytes that wait for a flush or are in one.", false,
-       [](const ShardSnapshot& s) { return number(s.wal_pending_bytes); }},
+       [](const ShardSnapshot& s) { return number(s.wal.pending_bytes); }},
       {"weir_wal_failed", "1 once a flush failed: the shard takes no writes until a restart.", false,
        [](const ShardSnapshot& s) { return s.log_failed ? 1.0 : 0.0; }},
       {"weir_disk_full", "1 while produce requests are refused because the disk is full.", false,
@@ -309,7 +309,7 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
       {"weir_unreadable_segments", "Segments that cannot be looked into for the times of their records, for damage.", false,
        [](const ShardSnapshot& s) { return number(s.unreadable_segments); }},
       {"weir_wal_written_bytes_total", "Bytes written to the write-ahead log.", true,
-       [](const ShardSnapshot& s) { return number(s.wal_written_bytes); }},
+       [](const ShardSnapshot& s) { return number(s.wal.written_bytes); }},
       {"weir_merges_total", "Times the tail of the log was moved into segments.", true,
        [](const ShardSnapshot& s) { return number(s.merges.merges); }},
       {"weir_merge_failures_total", "Merges that failed and are tried again.", true,

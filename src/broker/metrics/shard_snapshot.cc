@@ -5,7 +5,6 @@
 #include "broker/handlers/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 #include "runtime/homebound.h"
-#include "storage/wal/local_wal.h"
 
 namespace weir::broker {
 
@@ -46,11 +45,7 @@ class Collection final : public runtime::Homebound {
     snapshot_.merge_failing = log.merge_failing();
     snapshot_.unreadable_segments = log.unreadable_segments();
     snapshot_.unreadable = log.list_unreadable();
-    if (const auto* wal = dynamic_cast<const storage::LocalWal*>(&log.wal())) {
-      snapshot_.flush = wal->flush_latency();
-      snapshot_.wal_written_bytes = wal->written_bytes();
-      snapshot_.wal_pending_bytes = wal->pending_bytes();
-    }
+    snapshot_.wal = log.wal().measures();
     snapshot_.idle_ns = shard_.loop.idle_ns();
     snapshot_.waiting_fetches = shard_.waiting_fetches;
     snapshot_.fetch_sessions = shard_.fetch_sessions.size();

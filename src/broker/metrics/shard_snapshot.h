@@ -13,7 +13,7 @@
 #include "broker/telemetry/client_metrics.h"
 #include "coordination/group/group_coordinator_state.h"
 #include "storage/log/partition_traffic.h"
-#include "storage/wal/flush_latency.h"
+#include "storage/wal/wal.h"
 
 namespace weir::broker {
 
@@ -44,9 +44,7 @@ struct ShardSnapshot {
   uint64_t held_appends = 0;
   uint64_t producers = 0;
   uint64_t producers_evicted = 0;
-  uint64_t wal_written_bytes = 0;
-  uint64_t wal_pending_bytes = 0;
-  storage::FlushLatency flush;
+  storage::WalMeasures wal;
   storage::MergeTotals merges;
   int64_t idle_ns = 0;
   uint64_t waiting_fetches = 0;

@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "runtime/loop.h"
-#include "storage/wal/flush_latency.h"
+#include "storage/background/flush_latency.h"
 
 namespace weir::storage {
 

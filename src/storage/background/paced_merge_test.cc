@@ -10,6 +10,7 @@
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/test_batches.h"
+#include "storage/wal/local_wal_sessions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::storage {
@@ -161,12 +162,12 @@ class PacedLogTest : public PacedMergeTest {
   void open() {
     LogOptions options;
     options.log_dir = "/log";
-    options.wal_file_bytes = 1 << 20;
     options.shard.unmerged_bytes_max = kBound;
     options.shard.tail_cache_bytes = 0;
     options.shard.throttle = &throttle_;
     auto runtime = sim_.runtime();
-    auto opened = open_log(runtime, *store_, options, 1, [](const PartitionId&) { return std::nullopt; });
+    LocalWalSessions wals(runtime, *store_, {.log_dir = "/log", .incarnation = 1, .file_bytes = 1 << 20, .throttle = &throttle_});
+    auto opened = open_log(runtime, *store_, wals, options, [](const PartitionId&) { return std::nullopt; });
     ASSERT_TRUE(opened) << opened.error().message;
     shards_ = std::move(opened->shards);
     config_.segment_bytes = 1 << 20;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "storage/segment/aborted_index.h"
+
 namespace weir::storage {
 
 namespace {
@@ -44,19 +46,20 @@ CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_of
 std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentInfo>& segments, int64_t end_offset,
                                                      uint64_t segment_bytes) {
   std::vector<std::vector<SegmentInfo>> groups;
-  uint64_t bytes = 0;
+  uint64_t bytes = 0, aborted = 0;
   const uint64_t limit = std::min(segment_bytes, kSegmentBytesMax);
   // The last one is active.
   for (size_t i = 0; i + 1 < segments.size() && segments[i].base_offset < end_offset; ++i) {
     const SegmentInfo& segment = segments[i];
-    const bool fits = !groups.empty() && bytes + segment.length <= limit &&
+    const bool fits = !groups.empty() && bytes + segment.length <= limit && aborted + segment.aborted <= kAbortedPerSegment &&
                       segment.next_offset - 1 - groups.back().front().base_offset <= kOffsetSpanMax;
     if (!fits) {
       groups.emplace_back();
-      bytes = 0;
+      bytes = aborted = 0;
     }
     groups.back().push_back(segment);
     bytes += segment.length;
+    aborted += segment.aborted;
   }
   return groups;
 }

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "storage/segment/segment_store.h"
+#include "storage/segment/manifest.h"
 
 namespace weir::storage {
 
@@ -35,7 +35,7 @@ CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_of
                        int64_t now_ms);
 
 // The segments that begin below `end_offset`, in runs that become one segment each: a run has at most
-// `segment_bytes` (or is one segment) and no more offsets than a segment may span.
+// `segment_bytes` (or is one segment), and no more offsets or aborted transactions than a segment may have.
 std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentInfo>& segments, int64_t end_offset,
                                                      uint64_t segment_bytes);
 

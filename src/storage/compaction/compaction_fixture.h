@@ -196,7 +196,7 @@ class CompactionTest : public ::testing::Test {
       if (!part) break;
       EXPECT_GT(part->next_offset, offset);
       if (part->next_offset <= offset) break;
-      collect(bytes_of(part->range), found, batches);
+      collect(bytes_of(part->bytes), found, batches);
       offset = part->next_offset;
     }
     return found;

@@ -71,10 +71,10 @@ Result<void> PartitionCleaning::begin() {
 
 Result<void> PartitionCleaning::open_source(const SegmentInfo& segment) {
   const PartitionId& partition = input_.manifest.partition;
-  auto file = store_.open_segment(partition, segment);
-  if (!file) return std::unexpected(std::move(file.error()));
+  auto source = store_.open_segment(partition, segment);
+  if (!source) return std::unexpected(std::move(source.error()));
   source_ = std::make_unique<SegmentBatches>(
-      std::move(*file), partition_folder_name(partition) + "/" + segment_file_name(segment.base_offset, segment.generation),
+      std::move(*source), partition_folder_name(partition) + "/" + segment_file_name(segment.base_offset, segment.generation),
       segment);
   return {};
 }
@@ -130,7 +130,9 @@ Result<void> PartitionCleaning::rewrite_some(uint64_t bytes_max) {
       stage_ = Stage::kDone;
       return {};
     }
-    if (outcome_.groups.size() == group_) outcome_.groups.push_back({groups_[group_], {}});
+    if (outcome_.groups.size() == group_) {
+      if (auto done = begin_group(); !done) return done;
+    }
     if (!source_) {
       if (segment_ == groups_[group_].size()) {
         if (auto done = end_group(); !done) return done;
@@ -179,7 +181,24 @@ Result<void> PartitionCleaning::put(Bytes batch) {
   return output_->append(batch);
 }
 
+Result<void> PartitionCleaning::begin_group() {
+  outcome_.groups.push_back({groups_[group_], {}});
+  aborted_.clear();
+  for (const SegmentInfo& source : groups_[group_]) {
+    auto entries = store_.aborted_transactions(input_.manifest.partition, source);
+    if (!entries) return std::unexpected(std::move(entries.error()));
+    aborted_.insert(aborted_.end(), entries->begin(), entries->end());
+  }
+  return {};
+}
+
+// Their data may still be there, so all stay, each beside its marker.
+void PartitionCleaning::keep_aborted_below(int64_t offset) {
+  for (; !aborted_.empty() && aborted_.front().last_offset < offset; aborted_.pop_front()) output_->add_aborted(aborted_.front());
+}
+
 Result<void> PartitionCleaning::end_output() {
+  keep_aborted_below(output_->info().next_offset);
   auto info = output_->finish();
   if (!info) return std::unexpected(std::move(info.error()));
   info->created_ms = groups_[group_].back().created_ms;
@@ -191,8 +210,11 @@ Result<void> PartitionCleaning::end_output() {
 
 Result<void> PartitionCleaning::end_group() {
   if (output_) {
+    keep_aborted_below(INT64_MAX);
     if (auto done = end_output(); !done) return done;
   }
+  // Nothing is left that could hold them: the sources stay.
+  if (!aborted_.empty()) outcome_.groups.back().sources.clear();
   ++group_;
   segment_ = 0;
   return {};

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,7 +15,6 @@
 #include "storage/compaction/batch_cleaner.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/compaction/segment_batches.h"
-#include "storage/segment/rewritten_segment.h"
 #include "storage/segment/segment_store.h"
 
 namespace weir::storage {
@@ -68,6 +68,8 @@ class PartitionCleaning {
   Result<void> rewrite_some(uint64_t bytes_max);
   Result<void> open_source(const SegmentInfo& segment);
   Result<void> put(Bytes batch);
+  Result<void> begin_group();
+  void keep_aborted_below(int64_t offset);
   Result<void> end_group();
   Result<void> end_output();
   Result<void> map_ended(bool full);
@@ -85,7 +87,8 @@ class PartitionCleaning {
   size_t segment_ = 0;  // kMap: of the manifest; kRewrite: of the group
   std::vector<std::vector<SegmentInfo>> groups_;
   size_t group_ = 0;
-  std::unique_ptr<RewrittenSegment> output_;
+  std::deque<AbortedTransaction> aborted_;  // of the group's sources, that are in no output yet
+  std::unique_ptr<SegmentSink> output_;
   SegmentReplacement outcome_;
   CleaningStats stats_;
   uint64_t worked_ = 0;  // in this step

@@ -368,7 +368,7 @@ TEST_F(PartitionCleaningTest, ReplacedFilesStayForReadersThenGo) {
   clock_.advance_ms(60'001);
   store_->maintain_now();
   EXPECT_THAT(files(), ElementsAre("00000000000000000000.1.log", "00000000000000000003.log"));
-  EXPECT_EQ(bytes_of(part->range).size(), part->range.length) << "an open file stays readable";
+  EXPECT_EQ(bytes_of(part->bytes).size(), size_of(part->bytes)) << "an open file stays readable";
   EXPECT_EQ(text(), "2:a=2 3:active=x");
 }
 
@@ -454,6 +454,70 @@ TEST_F(PartitionCleaningTest, LogAppendTimeStaysWithTheBatch) {
   EXPECT_EQ(found[0].header.max_timestamp, 777);
   EXPECT_TRUE(found[0].header.log_append_time());
   EXPECT_EQ(found[0].timestamp, 777);
+}
+
+// Aborted transactions stay with their markers, whose place keyed records take here.
+class AbortedInCleaningTest : public PartitionCleaningTest {
+ protected:
+  // A segment of its own.
+  void marker(const std::string& key, const AbortedTransaction& entry) {
+    MergePartition merge;
+    merge.partition = partition_;
+    merge.epochs = {{3, 0}};
+    merge.segment_bytes = 1;
+    add_abort(merge, merge_batch(partition_, encode({.records = {{key, "marker"}}}, next_offset_++)), entry);
+    auto merged = store_->merge_now(merges(std::move(merge)));
+    ASSERT_TRUE(merged) << merged.error().message;
+    manifest_ = merged->front();
+  }
+  std::vector<AbortedTransaction> aborted() {
+    auto found = store_->read_now(manifest_, manifest_.segments.front().base_offset, {1 << 20, INT64_MAX, true});
+    EXPECT_TRUE(found) << found.error().message;
+    return found ? found->aborted : std::vector<AbortedTransaction>();
+  }
+};
+
+TEST_F(AbortedInCleaningTest, TheEntriesOfAllSourcesStay) {
+  put("a", "1");
+  marker("m1", {5, 0, 1, 2});
+  put("b", "1");
+  put("a", "2");
+  marker("m2", {6, 2, 4, 5});
+  active();
+  clean();
+  ASSERT_EQ(manifest_.segments.size(), 2u);
+  EXPECT_EQ(manifest_.segments[0].aborted, 2u);
+  const auto both = ElementsAre(AbortedTransaction{5, 0, 1, 2}, AbortedTransaction{6, 2, 4, 5});
+  EXPECT_THAT(aborted(), both);
+  open();
+  EXPECT_THAT(aborted(), both);
+  put("a", "3");
+  active();
+  clean();
+  EXPECT_THAT(aborted(), both) << "once more";
+}
+
+TEST_F(AbortedInCleaningTest, SegmentsThatNothingIsLeftOfStayForTheirEntries) {
+  marker("a", {5, 0, 0, 1});
+  put("a", "2");
+  active();
+  segment_bytes_ = 1;
+  clean();
+  EXPECT_THAT(aborted(), ElementsAre(AbortedTransaction{5, 0, 0, 1}));
+  EXPECT_EQ(text(), "0:a=marker 1:a=2 2:active=x");
+}
+
+TEST_F(AbortedInCleaningTest, ADamagedIndexStopsTheCleaning) {
+  put("a", "1");
+  marker("m1", {5, 0, 1, 2});
+  put("a", "2");
+  active();
+  const std::string path = "/log/" + partition_folder_name(partition_) + "/" + aborted_index_file_name(1);
+  world_.disk().flip_bits(path, 5, 1);
+  auto outcome = run_cleaning();
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, ErrorCode::kCorrupt);
+  EXPECT_NE(outcome.error().message.find(path), std::string::npos);
 }
 
 }  // namespace

@@ -18,11 +18,11 @@ Result<Bytes> SegmentBatches::bytes(size_t size) {
     const size_t wanted = std::max(kReadBytes, static_cast<size_t>(align_up(position_ - start + size, kBufferAlignment)));
     if (buffer_.capacity() < wanted || buffer_.capacity() > 4 * wanted) buffer_ = Buffer::allocate(wanted);
     buffered_ = 0;
-    auto got = file_->read_at(start, buffer_.bytes().first(wanted));
+    auto got = source_->read_at(start, buffer_.bytes().first(wanted));
     if (!got) return std::unexpected(std::move(got.error()));
     buffer_start_ = start;
     buffered_ = *got;
-    if (position_ + size > start + *got) return damaged("the file ends though more of it is valid");
+    if (position_ + size > start + *got) return damaged("the segment ends though more of it is valid");
   }
   return Bytes(buffer_.data() + (position_ - buffer_start_), size);
 }

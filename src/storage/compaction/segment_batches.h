@@ -1,4 +1,4 @@
-// Reads the batches of one segment file in order, in large unbuffered reads: a pass over a whole log must not
+// Reads the batches of one segment in order, in large unbuffered reads: a pass over a whole log must not
 // push what consumers read out of the page cache. kCorrupt where the bytes are no chain of batches. Blocking.
 #pragma once
 
@@ -8,8 +8,7 @@
 
 #include "base/buffer.h"
 #include "base/result.h"
-#include "runtime/file.h"
-#include "storage/segment/segment_store.h"
+#include "storage/segment/segment_data.h"
 
 namespace weir::storage {
 
@@ -18,8 +17,8 @@ class SegmentBatches {
   static constexpr size_t kReadBytes = 1 << 20;
 
   // `name` is for messages.
-  SegmentBatches(std::unique_ptr<runtime::File> file, std::string name, const SegmentInfo& segment)
-      : file_(std::move(file)), name_(std::move(name)), segment_(segment), lowest_offset_(segment.base_offset) {}
+  SegmentBatches(std::unique_ptr<SegmentSource> source, std::string name, const SegmentInfo& segment)
+      : source_(std::move(source)), name_(std::move(name)), segment_(segment), lowest_offset_(segment.base_offset) {}
 
   const std::string& name() const { return name_; }
   // All bytes of the next batch, valid until the next call; nothing at the end.
@@ -30,7 +29,7 @@ class SegmentBatches {
   Result<Bytes> bytes(size_t size);
   std::unexpected<Error> damaged(const std::string& what) const;
 
-  const std::unique_ptr<runtime::File> file_;
+  const std::unique_ptr<SegmentSource> source_;
   const std::string name_;
   const SegmentInfo segment_;
   uint64_t position_ = 0;

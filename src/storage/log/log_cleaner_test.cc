@@ -12,6 +12,7 @@
 #include "storage/compaction/compaction_fixture.h"
 #include "storage/log/log_recovery.h"
 #include "storage/segment/local_segment_store.h"
+#include "storage/wal/local_wal_sessions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::storage::testing {
@@ -38,10 +39,10 @@ class LogCleanerTest : public ::testing::Test {
     store_ = std::move(*store);
     LogOptions options;
     options.log_dir = "/log";
-    options.wal_file_bytes = 1 << 20;
     options.shard.tail_cache_bytes = tail_cache_bytes_;
     auto runtime = sim_.runtime();
-    auto opened = open_log(runtime, *store_, options, ++incarnation_, [this](const PartitionId& id) {
+    LocalWalSessions wals(runtime, *store_, {.log_dir = "/log", .incarnation = ++incarnation_, .file_bytes = 1 << 20});
+    auto opened = open_log(runtime, *store_, wals, options, [this](const PartitionId& id) {
       return configs_.contains(id) ? std::optional(KnownPartition{configs_.at(id), 0}) : std::nullopt;
     });
     ASSERT_TRUE(opened) << opened.error().message;

@@ -27,27 +27,28 @@ struct LogDirMover::Move final : runtime::Homebound {
   std::string damage;                       // for which it is given up
   Result<bool> stepped = false;
 
-  Result<void> begin_copy(SegmentStore& store);
-  Result<bool> copy_some(SegmentStore& store, uint64_t bytes_max, uint64_t& worked);
+  Result<void> begin_copy(ManifestStore& manifests, LogDirectoryStore& directories);
+  Result<bool> copy_some(ManifestStore& manifests, LogDirectoryStore& directories, uint64_t bytes_max, uint64_t& worked);
   Result<bool> check_some(SegmentStore& store, uint64_t bytes_max, int64_t now_ms, uint64_t& worked);
 };
 
-Result<void> LogDirMover::Move::begin_copy(SegmentStore& store) {
-  auto generation = store.begin_rewrite(what.partition);
+Result<void> LogDirMover::Move::begin_copy(ManifestStore& manifests, LogDirectoryStore& directories) {
+  auto generation = manifests.begin_rewrite(what.partition);
   if (!generation) return std::unexpected(std::move(generation.error()));
   SegmentInfo target = *what.segment;
   target.directory = what.target;
   target.generation = *generation;
   outcome.groups = {{{*what.segment}, {target}}};
-  auto made = store.copy_segment(what.partition, *what.segment, what.target, *generation);
+  auto made = directories.copy_segment(what.partition, *what.segment, what.target, *generation);
   if (!made) return std::unexpected(std::move(made.error()));
   copy = std::move(*made);
   return {};
 }
 
-Result<bool> LogDirMover::Move::copy_some(SegmentStore& store, uint64_t bytes_max, uint64_t& worked) {
+Result<bool> LogDirMover::Move::copy_some(ManifestStore& manifests, LogDirectoryStore& directories, uint64_t bytes_max,
+                                          uint64_t& worked) {
   if (!copy) {
-    if (auto begun = begin_copy(store); !begun) return std::unexpected(std::move(begun.error()));
+    if (auto begun = begin_copy(manifests, directories); !begun) return std::unexpected(std::move(begun.error()));
   }
   const uint64_t before = copy->copied_bytes();
   auto done = copy->step(bytes_max);
@@ -189,11 +190,12 @@ void LogDirMover::step(runtime::HomeRef<Move> move) {
                                  ? std::min(options_.step_bytes, std::max<uint64_t>(options_.throttle->piece_bytes(), 1 << 20))
                                  : options_.step_bytes;
   runtime_.pool->submit(
-      [&store = store_, move, bytes_max, clock = runtime_.clock, account = options_.throttle] {
+      [&store = store_, directories = options_.directories, move, bytes_max, clock = runtime_.clock,
+       account = options_.throttle] {
         const int64_t began_ns = clock->monotonic_ns();
         uint64_t worked = 0;
         move->stepped = move->what.times_only ? move->check_some(store, bytes_max, clock->wall_ms(), worked)
-                                              : move->copy_some(store, bytes_max, worked);
+                                              : move->copy_some(store, *directories, bytes_max, worked);
         if (account && worked > 0) account->wrote(BackgroundJob::kCompaction, worked, clock->monotonic_ns() - began_ns);
       },
       home_,
@@ -250,7 +252,7 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
   const PartitionId& partition = move.what.partition;
   cleaner_.release(partition);
   if (move.what.times_only) return check_ended(move, result);
-  const std::string& target = store_.directories().path(move.what.target);
+  const std::string& target = options_.directories->directories().path(move.what.target);
   {
     const std::lock_guard lock(stats_mutex_);
     if (!result) ++stats_.failures;

@@ -27,8 +27,9 @@ namespace weir::storage {
 
 struct LogDirMoverOptions {
   uint64_t step_bytes = 4 << 20;
-  BackgroundThrottle* throttle = nullptr;  // outlives the mover
-  TopicNames topic_names = {};             // for messages
+  BackgroundThrottle* throttle = nullptr;    // outlives the mover
+  LogDirectoryStore* directories = nullptr;  // those of the store; null: it has none, and nothing moves
+  TopicNames topic_names = {};               // for messages
 };
 
 class LogDirMover {

@@ -12,6 +12,7 @@
 #include "storage/log/log_recovery.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/test_batches.h"
+#include "storage/wal/local_wal_sessions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::storage::testing {
@@ -41,10 +42,11 @@ class LogDirMoverTest : public ::testing::Test {
     store_ = std::move(*store);
     LogOptions options;
     options.log_dir = "/a";
-    options.wal_file_bytes = 1 << 20;
     options.shard.tail_cache_bytes = 0;
+    options.shard.directories = store_.get();
     auto runtime = sim_.runtime();
-    auto opened = open_log(runtime, *store_, options, ++incarnation_, [this](const PartitionId& id) {
+    LocalWalSessions wals(runtime, *store_, {.log_dir = "/a", .incarnation = ++incarnation_, .file_bytes = 1 << 20});
+    auto opened = open_log(runtime, *store_, wals, options, [this](const PartitionId& id) {
       return std::optional(ends_.contains(id) ? KnownPartition{config_, 0} : KnownPartition{.deleted = true});
     });
     ASSERT_TRUE(opened) << opened.error().message;
@@ -56,7 +58,8 @@ class LogDirMoverTest : public ::testing::Test {
     for (const auto& shard : shards_) shards.push_back(shard.get());
     cleaner_ = std::make_unique<LogCleaner>(sim_.runtime(), shards, *store_, LogCleanerOptions{});
     cleaner_->start();
-    mover_ = std::make_unique<LogDirMover>(sim_.runtime(), shards, *store_, *cleaner_, LogDirMoverOptions{.step_bytes = 4096});
+    mover_ = std::make_unique<LogDirMover>(sim_.runtime(), shards, *store_, *cleaner_,
+                                           LogDirMoverOptions{.step_bytes = 4096, .directories = store_.get()});
     mover_->start();
   }
   void restart(Death death) {

@@ -18,6 +18,7 @@
 #include "storage/segment/segment_names.h"
 #include "storage/segment/test_batches.h"
 #include "storage/wal/chunk.h"
+#include "storage/wal/local_wal_sessions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::storage::testing {
@@ -44,12 +45,12 @@ class LogOnDisk : public ::testing::Test {
     store_ = std::move(*store);
     LogOptions options;
     options.log_dir = "/log";
-    options.wal_file_bytes = 1 << 20;
     options.shard.producers_max = producers_max_;
     auto runtime = sim_.runtime();
     runtime.loops.resize(shards);
+    const auto wals = make_wals(runtime);
     auto opened = open_log(
-        runtime, *store_, options, ++incarnation_,
+        runtime, *store_, *wals, options,
         [this](const PartitionId& id) {
           const bool known = std::ranges::find(topics_, id) != topics_.end();
           if (deleted_.contains(id)) return std::optional(KnownPartition{.deleted = true});
@@ -64,6 +65,10 @@ class LogOnDisk : public ::testing::Test {
       if (!owner.find(id)) owner.add(std::make_unique<Partition>(id, config_, 0));
     }
     return "";
+  }
+  virtual std::unique_ptr<WalSessions> make_wals(const runtime::Runtime& runtime) {
+    return std::make_unique<LocalWalSessions>(
+        runtime, *store_, LocalWalSettings{.log_dir = "/log", .incarnation = ++incarnation_, .file_bytes = 1 << 20});
   }
   std::string restart(unsigned shards = 2) {
     end(Death::kKill);

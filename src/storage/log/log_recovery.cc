@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "protocol/record_batch.h"
 #include "storage/log/offline_markers.h"
+#include "storage/log/recovered_partition.h"
 #include "storage/segment/record_timestamps.h"
-#include "storage/wal/replay.h"
 
 namespace weir::storage {
 
@@ -21,19 +21,15 @@ unsigned shard_of(const PartitionId& partition, unsigned shards) {
   return static_cast<unsigned>((std::hash<PartitionId>()(partition) >> 17) % shards);
 }
 
-bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions) {
-  return std::any_of(sessions.begin(), sessions.end(), [](const auto& session) { return !session.sealed; });
-}
-
-// One opening of the log; lives in open_log only. A friend of Partition: it rebuilds their state.
+// One opening of the log; lives in open_log only.
 class LogRecovery final : public WalReplayVisitor {
  public:
-  LogRecovery(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
+  LogRecovery(runtime::Runtime& runtime, SegmentStore& store, WalSessions& wals, const LogOptions& options,
               const PartitionLookup& known, const PartitionList& all)
       : runtime_(runtime),
         store_(store),
+        wals_(wals),
         options_(options),
-        incarnation_(incarnation),
         known_(known),
         all_(all),
         markers_(*runtime.files, options.log_dir),
@@ -45,37 +41,43 @@ class LogRecovery final : public WalReplayVisitor {
   void on_corruption(const WalCorruption& corruption) override;
 
  private:
+  // A partition that some shard will acquire.
+  struct Recovered {
+    PartitionSnapshot snapshot;
+    RecoveredTail tail;
+    int64_t end = 0;         // of the log
+    unsigned in_log_of = 0;  // the shard whose log has the tail
+    const PartitionManifest& manifest() const { return snapshot.manifest; }
+    bool offline() const { return !tail.offline_reason.empty(); }
+    bool unmerged() const { return !tail.batches.empty() && tail.batches.back().bytes.size > 0; }
+  };
   Result<void> load_manifests();
   Result<void> replay(unsigned shards, unsigned previous);
   void end_suspicion(unsigned shard, unsigned previous);
   Result<void> mark_offline_durably();
-  Result<void> merge_everything();
-  Result<void> begin_sessions(unsigned shards, bool resharded);
-  Result<void> remove_merged_logs();
-  std::vector<SegmentStore::WalSession> sealed_sessions() const;
-  void open_shards(OpenedLog& opened, bool resharded);
-  Partition* find(const PartitionId& id);
+  Result<void> merge_tails(unsigned shards, bool resharded);
+  void open_shards(OpenedLog& opened);
+  Recovered* find(const PartitionId& id);
+  std::unique_ptr<Partition> partition_of(Recovered recovered) const;
   bool deleted(const PartitionId& id);
   Result<void> refuse_unknown() const;
   int64_t mend_times(const Slice& bytes) const;
-  void take_offline(Partition& partition, std::string reason);
+  void take_offline(Recovered& recovered, std::string reason);
   std::string text_of(const PartitionId& id) const;
-  std::string wal_directory(unsigned shard) const { return options_.log_dir + "/wal/" + std::to_string(shard); }
 
   runtime::Runtime& runtime_;
   SegmentStore& store_;
+  WalSessions& wals_;
   const LogOptions& options_;
-  const uint64_t incarnation_;
   const PartitionLookup& known_;
   const PartitionList& all_;
   OfflineMarkers markers_;
   const int64_t now_ms_;
-  std::unordered_map<PartitionId, std::unique_ptr<Partition>> partitions_;
+  std::unordered_map<PartitionId, Recovered> partitions_;
   std::vector<PartitionId> orphans_;            // have a manifest, but their topic was deleted
   std::unordered_set<TopicId> remains_;         // deleted topics of which something is left
   std::map<PartitionId, std::string> unknown_;  // and what was found of them
-  std::vector<SegmentStore::WalSession> sessions_;
-  std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process
+  unsigned replaying_ = 0;                      // the log of this shard
   // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
   // gap lost none.
   std::string suspicion_;
@@ -86,28 +88,26 @@ class LogRecovery final : public WalReplayVisitor {
 
 Result<OpenedLog> LogRecovery::run() {
   const int64_t started_ns = runtime_.clock->monotonic_ns();
-  auto sessions = store_.wal_sessions();
-  if (!sessions) return std::unexpected(sessions.error());
-  sessions_ = std::move(*sessions);
-  stats_.clean = !unclean_sessions(sessions_);
+  const auto earlier = wals_.earlier();
+  if (!earlier) return std::unexpected(earlier.error());
+  stats_.clean = earlier->clean;
   if (auto r = load_manifests(); !r) return std::unexpected(r.error());
 
   const auto shards = static_cast<unsigned>(runtime_.loops.size());
-  unsigned previous = 0;
-  for (const auto& session : sessions_) previous = std::max(previous, session.shard + 1);
+  const unsigned previous = earlier->shards;
   const bool resharded = previous != 0 && previous != shards;
   if (auto r = replay(std::max(previous, shards), previous != 0 ? previous : shards); !r) return std::unexpected(r.error());
   if (auto r = refuse_unknown(); !r) return std::unexpected(r.error());
   if (auto r = mark_offline_durably(); !r) return std::unexpected(r.error());
   if (resharded) {
     log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous, shards);
-    if (auto r = merge_everything(); !r) return std::unexpected(r.error());
   }
-  if (auto r = begin_sessions(shards, resharded); !r) return std::unexpected(r.error());
+  if (auto r = merge_tails(shards, resharded); !r) return std::unexpected(r.error());
+  if (auto r = wals_.begin(shards, resharded); !r) return std::unexpected(r.error());
 
   OpenedLog opened;
   stats_.partitions = partitions_.size();
-  open_shards(opened, resharded);
+  open_shards(opened);
   for (const PartitionId& id : orphans_) {
     store_.drop(id, 0, *runtime_.loops[0], [](Result<void>) {});
   }
@@ -134,18 +134,15 @@ Result<void> LogRecovery::load_manifests() {
       continue;
     }
     if (!entry.has_row) continue;  // of a merge that is repeated
-    Partition* partition = find(id);
-    for (const EpochStart& epoch : entry.manifest.epochs) partition->note_epoch(epoch.epoch, epoch.start_offset);
-    partition->log_start_offset_ = partition->pending_log_start_ = entry.manifest.log_start_offset;
-    partition->log_end_offset_ = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
-    partition->producers_.restore(std::move(entry.producers));
-    partition->manifest_ = std::move(entry.manifest);
+    Recovered& recovered = *find(id);
+    recovered.end = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
+    recovered.snapshot = {std::move(entry.manifest), std::move(entry.producers)};
   }
   auto offline = markers_.load();
   if (!offline) return std::unexpected(offline.error());
   for (const auto& [id, reason] : *offline) {
-    if (Partition* partition = find(id)) {
-      take_offline(*partition, reason);
+    if (Recovered* recovered = find(id)) {
+      take_offline(*recovered, reason);
     } else if (deleted(id)) {
       if (auto r = markers_.remove(id); !r) return r;
     } else {
@@ -181,36 +178,26 @@ Result<void> LogRecovery::refuse_unknown() const {
 }
 
 // The partition, created on first sight; null if it was deleted, or is not known.
-Partition* LogRecovery::find(const PartitionId& id) {
+LogRecovery::Recovered* LogRecovery::find(const PartitionId& id) {
   const auto it = partitions_.find(id);
-  if (it != partitions_.end()) return it->second.get();
+  if (it != partitions_.end()) return &it->second;
   const auto known = known_(id);
   if (!known || known->deleted) return nullptr;
-  return partitions_.emplace(id, std::make_unique<Partition>(id, known->config, known->leader_epoch)).first->second.get();
+  Recovered& recovered = partitions_[id];
+  recovered.snapshot.manifest.partition = id;
+  return &recovered;
 }
 
 Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
-  const auto noted = store_.wal_files();
-  if (!noted) return std::unexpected(noted.error());
   for (unsigned shard = 0; shard < shards; ++shard) {
-    std::vector<SegmentStore::WalSession> rows;
-    for (const auto& session : sessions_) {
-      if (session.shard == shard) rows.push_back(session);
-    }
-    WalReplayOptions how;
-    for (const auto& file : *noted) {
-      if (file.shard == shard) how.noted.push_back(file.generation);
-    }
-    auto result = replay_wal(*runtime_.files, wal_directory(shard), shard, rows, *this, how);
-    if (!result) return std::unexpected(result.error());
+    replaying_ = shard;
+    const auto replayed = wals_.replay(shard, *this);
+    if (!replayed) return std::unexpected(replayed.error());
     end_suspicion(shard, previous);
-    stats_.bytes_read += result->bytes_read;
-    stats_.chunks += result->chunks;
-    stats_.torn_bytes += result->torn_bytes;
-    replayed_.emplace(shard, std::move(*result));
+    stats_.bytes_read += replayed->bytes_read;
+    stats_.chunks += replayed->chunks;
+    stats_.torn_bytes += replayed->torn_bytes;
   }
-  // All that replay delivered is durable now, so it may be read.
-  for (auto& [id, partition] : partitions_) partition->high_watermark_ = partition->log_end_offset_;
   return {};
 }
 
@@ -220,8 +207,8 @@ void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
   if (all_) {
     for (const PartitionId& id : all_()) (void)find(id);
   }
-  for (auto& [id, partition] : partitions_) {
-    if (shard_of(id, previous) == shard && !trusted_.contains(id)) take_offline(*partition, suspicion_);
+  for (auto& [id, recovered] : partitions_) {
+    if (shard_of(id, previous) == shard && !trusted_.contains(id)) take_offline(recovered, suspicion_);
   }
   suspicion_.clear();
   trusted_.clear();
@@ -229,33 +216,32 @@ void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
 
 void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice bytes) {
   BatchFacts facts = noted;
-  Partition* partition = find(facts.partition);
-  if (!partition) {
+  Recovered* recovered = find(facts.partition);
+  if (!recovered) {
     if (!deleted(facts.partition)) unknown_.try_emplace(facts.partition, "records in the write-ahead log");
     return;
   }
-  if (facts.last_offset() < partition->log_end_offset_) {
+  const int64_t end = recovered->end;
+  if (facts.last_offset() < end) {
     // Merged already, or its records were deleted before they were: then the producer is known from here only, and a
     // batch that it sends again is still a duplicate.
     if (!suspicion_.empty()) trusted_.insert(facts.partition);
-    if (facts.base_offset >= partition->manifest_.end_offset && !partition->offline()) {
-      partition->producers_.update(facts, now_ms_);
+    if (facts.base_offset >= recovered->manifest().end_offset && !recovered->offline()) {
+      recovered->tail.batches.push_back({facts, {}, chunk});
     }
     return;
   }
-  if (partition->offline()) {
+  if (recovered->offline()) {
     stranded_[facts.partition].push_back(std::move(bytes));
     return;
   }
-  if (facts.base_offset != partition->log_end_offset_) {
+  if (facts.base_offset != end) {
     // Offsets below a log start that lies in the WAL were deleted and need not be there.
-    const bool covered =
-        facts.base_offset < partition->log_end_offset_ && partition->log_end_offset_ == partition->log_start_offset_;
+    const bool covered = facts.base_offset < end && end == recovered->manifest().log_start_offset;
     if (!covered) {
       stranded_[facts.partition].push_back(std::move(bytes));
-      return take_offline(*partition, "the write-ahead log lacks acknowledged records between offsets " +
-                                          std::to_string(partition->log_end_offset_) + " and " +
-                                          std::to_string(facts.base_offset));
+      return take_offline(*recovered, fmt::format("the write-ahead log lacks acknowledged records between offsets {} and {}", end,
+                                                  facts.base_offset));
     }
   }
   if (!suspicion_.empty()) trusted_.insert(facts.partition);
@@ -263,17 +249,9 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice byt
     facts.max_timestamp = mend_times(bytes);
     facts.appended_ms = now_ms_;
   }
-  partition->note_epoch(facts.leader_epoch, facts.base_offset);
-  partition->producers_.update(facts, now_ms_);
-  // Forgotten producers come back with their batches; all shards together stay within the bound once they run.
-  while (partition->producers_.size() > options_.shard.producers_max) {
-    const auto id = partition->producers_.evict();
-    if (!id) break;
-    partition->expired_producers_.push_back(*id);
-  }
-  partition->log_end_offset_ = facts.next_offset();
-  partition->last_append_chunk_ = chunk;
-  partition->push_tail({facts, std::move(bytes), chunk});
+  recovered->end = facts.next_offset();
+  recovered->in_log_of = replaying_;
+  recovered->tail.batches.push_back({facts, std::move(bytes), chunk});
   ++stats_.batches;
 }
 
@@ -289,22 +267,22 @@ int64_t LogRecovery::mend_times(const Slice& bytes) const {
 void LogRecovery::on_corruption(const WalCorruption& corruption) {
   log_error("log", "{}", corruption.message);
   for (const BatchFacts& batch : corruption.lost) {
-    Partition* partition = find(batch.partition);
-    if (!partition || batch.last_offset() < partition->log_end_offset_) continue;  // deleted, or in a segment already
-    take_offline(*partition, corruption.message);
+    Recovered* recovered = find(batch.partition);
+    if (!recovered || batch.last_offset() < recovered->end) continue;  // deleted, or in a segment already
+    take_offline(*recovered, corruption.message);
   }
   if (!corruption.unknown_partitions) return;
   suspicion_ = corruption.message;
   trusted_.clear();
 }
 
-void LogRecovery::take_offline(Partition& partition, std::string reason) {
-  if (partition.offline()) return;
+void LogRecovery::take_offline(Recovered& recovered, std::string reason) {
+  if (recovered.offline()) return;
   log_event(LogLevel::kError, "log",
-            {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id_)),
+            {.what = fmt::format("Partition {} is offline, others serve on", text_of(recovered.manifest().partition)),
              .reason = reason,
              .remedy = kOfflineRemedy});
-  partition.offline_reason_ = std::move(reason);
+  recovered.tail.offline_reason = std::move(reason);
 }
 
 std::string LogRecovery::text_of(const PartitionId& id) const {
@@ -313,10 +291,10 @@ std::string LogRecovery::text_of(const PartitionId& id) const {
 }
 
 Result<void> LogRecovery::mark_offline_durably() {
-  for (auto& [id, partition] : partitions_) {
-    if (!partition->offline()) continue;
+  for (auto& [id, recovered] : partitions_) {
+    if (!recovered.offline()) continue;
     ++stats_.offline_partitions;
-    if (auto r = markers_.put(id, partition->offline_reason_); !r) return r;
+    if (auto r = markers_.put(id, recovered.tail.offline_reason); !r) return r;
     if (const auto found = stranded_.find(id); found != stranded_.end()) {
       if (auto r = markers_.keep(id, std::move(found->second)); !r) return r;
     }
@@ -324,128 +302,63 @@ Result<void> LogRecovery::mark_offline_durably() {
   return {};
 }
 
-// Everything in memory goes into segments now, so that the old WAL is not needed any more.
-Result<void> LogRecovery::merge_everything() {
+std::unique_ptr<Partition> LogRecovery::partition_of(Recovered recovered) const {
+  const auto known = known_(recovered.manifest().partition);
+  return recovered_partition(std::move(recovered.snapshot), known->config, known->leader_epoch, std::move(recovered.tail),
+                             now_ms_, options_.shard.producers_max);
+}
+
+// A tail that lies in the log of another shard than will serve the partition goes into segments now: the owner's log could not
+// release it. So do all of them if the number of shards changed, and the old logs are not needed any more.
+Result<void> LogRecovery::merge_tails(unsigned shards, bool resharded) {
+  std::vector<std::unique_ptr<Partition>> partitions;
   std::vector<MergePartition> input;
-  for (auto& [id, partition] : partitions_) {
-    if (!partition->unmerged()) continue;
-    MergeInput one(*partition, UINT64_MAX);
+  for (auto& [id, recovered] : partitions_) {
+    if (!recovered.unmerged() || (!resharded && recovered.in_log_of == shard_of(id, shards))) continue;
+    std::string offline_reason = recovered.tail.offline_reason;
+    partitions.push_back(partition_of(std::exchange(recovered, {})));
+    recovered.tail.offline_reason = std::move(offline_reason);
+    MergeInput one(*partitions.back(), UINT64_MAX);
     one.add(SIZE_MAX);
     input.push_back(one.take());
   }
+  if (input.empty()) return {};
   auto merged = store_.merge_now(input);
   if (!merged) return std::unexpected(merged.error());
-  for (PartitionManifest& manifest : *merged) {
-    Partition& partition = *partitions_.at(manifest.partition);
-    partition.take_manifest(std::move(manifest));
-    partition.last_append_chunk_ = 0;
-    while (partition.cached_batches_ > 0) partition.pop_tail();
+  for (size_t i = 0; i < partitions.size(); ++i) {
+    partitions[i]->take_whole_merge(std::move((*merged)[i]));
+    partitions_.at(partitions[i]->id()).snapshot = snapshot_of(*partitions[i]);
   }
   return {};
 }
 
-// The sessions that were replayed and still have files, sealed where they end.
-std::vector<SegmentStore::WalSession> LogRecovery::sealed_sessions() const {
-  std::vector<SegmentStore::WalSession> rows;
-  for (const auto& [shard, result] : replayed_) {
-    for (const auto& session : result.sessions) {
-      if (!session.has_files) continue;
-      rows.push_back(session.row);
-      rows.back().sealed = true;
-      rows.back().last_chunk = session.end_chunk;
-    }
-  }
-  return rows;
-}
-
-// All of the earlier shards' logs lies in segments. Their files are forgotten first and removed in order, so that a start
-// after a crash in between misses nothing and finds nothing that no session knows.
-Result<void> LogRecovery::remove_merged_logs() {
-  if (auto r = store_.put_wal_sessions_and_files(sealed_sessions(), {}); !r) return r;
-  for (const auto& [shard, result] : replayed_) {
-    const std::string directory = wal_directory(shard);
-    for (const EarlierWalFile& file : result.files) {
-      auto r = runtime_.files->remove(directory + "/" + wal_file_name(file.generation, WalFileKind::kLog));
-      if (r) r = runtime_.files->sync_directory(directory);
-      if (!r) return r;
-    }
-    if (auto r = runtime_.files->remove_all(directory); !r) return r;
-  }
-  if (auto r = runtime_.files->create_directory(options_.log_dir + "/wal"); !r) return r;
-  return runtime_.files->sync_directory(options_.log_dir + "/wal");
-}
-
-Result<void> LogRecovery::begin_sessions(unsigned shards, bool resharded) {
-  std::vector<SegmentStore::WalSession> rows;
-  std::vector<SegmentStore::WalFile> files;
-  if (resharded) {
-    if (auto r = remove_merged_logs(); !r) return r;
-  } else {
-    rows = sealed_sessions();
-    for (const auto& [shard, result] : replayed_) {
-      for (const EarlierWalFile& file : result.files) files.push_back({shard, file.generation});
-    }
-  }
-  for (unsigned shard = 0; shard < shards; ++shard) {
-    const ChunkNumber first = replayed_.contains(shard) ? replayed_.at(shard).next_chunk : 1;
-    rows.push_back({shard, incarnation_, first, 0, false});
-  }
-  if (auto r = store_.put_wal_sessions_and_files(rows, files); !r) return r;
-  for (const auto& [shard, result] : replayed_) {
-    for (const std::string& mark : result.given_up) {
-      if (auto r = runtime_.files->remove(mark); !r && r.error().code != ErrorCode::kNotFound) return r;
-    }
-  }
-  return {};
-}
-
-void LogRecovery::open_shards(OpenedLog& opened, bool resharded) {
+void LogRecovery::open_shards(OpenedLog& opened) {
   const auto shards = static_cast<unsigned>(runtime_.loops.size());
   LogShardOptions shard_options = options_.shard;
   shard_options.log_dir = options_.log_dir;
   for (unsigned shard = 0; shard < shards; ++shard) {
-    LocalWalOptions wal;
-    wal.directory = wal_directory(shard);
-    wal.shard = shard;
-    wal.incarnation = incarnation_;
-    wal.flush_to_device = options_.flush_to_device;
-    wal.throttle = options_.shard.throttle;
-    wal.file_register = &store_;
-    wal.save_space = options_.disk_full;
-    wal.file_bytes = options_.wal_file_bytes;
-    wal.first_file_bytes = std::min(wal.first_file_bytes, options_.wal_file_bytes);
-    WalReplayResult& result = replayed_.at(shard);
-    wal.first_chunk = result.next_chunk;
-    wal.next_generation = result.next_generation;
-    if (!resharded) {
-      wal.earlier = std::move(result.files);
-      wal.leftovers = std::move(result.leftovers);
-    }
     runtime::Loop& loop = *runtime_.loops[shard];
-    opened.shards.push_back(std::make_unique<LogShard>(
-        runtime_, loop, LocalWal::create(*runtime_.files, loop, *runtime_.pool, std::move(wal)), store_, shard_options));
+    opened.shards.push_back(
+        std::make_unique<LogShard>(runtime_, loop, wals_.open(shard, loop, options_.disk_full), store_, shard_options));
     opened.shards.back()->set_disk_full(options_.disk_full);
   }
-  for (auto& [id, partition] : partitions_) opened.shards[shard_of(id, shards)]->add(std::move(partition));
-}
-
-Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
-                           const PartitionLookup& known, const PartitionList& all) {
-  WEIR_CHECK(incarnation != 0 && !runtime.loops.empty());
-  return LogRecovery(runtime, store, options, incarnation, known, all).run();
-}
-
-Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards) {
-  auto sessions = store.wal_sessions();
-  if (!sessions) return std::unexpected(sessions.error());
-  for (auto& session : *sessions) {
-    if (session.sealed || session.shard >= shards.size()) continue;
-    LogShard& shard = *shards[session.shard];
-    if (shard.failed()) continue;  // not clean: recovery has to look
-    session.sealed = true;
-    session.last_chunk = shard.wal().durable();
+  for (auto& [id, recovered] : partitions_) {
+    const auto known = known_(id);
+    opened.shards[shard_of(id, shards)]->acquire(std::move(recovered.snapshot), known->config, known->leader_epoch,
+                                                 std::move(recovered.tail));
   }
-  return store.put_wal_sessions(*sessions);
+}
+
+Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, WalSessions& wals, const LogOptions& options,
+                           const PartitionLookup& known, const PartitionList& all) {
+  WEIR_CHECK(!runtime.loops.empty());
+  return LogRecovery(runtime, store, wals, options, known, all).run();
+}
+
+Result<void> close_log(WalSessions& wals, const std::vector<std::unique_ptr<LogShard>>& shards) {
+  std::vector<const WalBackend*> logs;
+  for (const auto& shard : shards) logs.push_back(&shard->wal());
+  return wals.end(logs);
 }
 
 }  // namespace weir::storage

@@ -15,14 +15,13 @@
 #include "runtime/runtime.h"
 #include "storage/log/log_shard.h"
 #include "storage/segment/segment_store.h"
+#include "storage/wal/wal_sessions.h"
 
 namespace weir::storage {
 
 struct LogOptions {
-  std::string log_dir;  // holds wal/, the partition folders and manifest.db
-  uint64_t wal_file_bytes = 64ull << 20;
-  bool flush_to_device = true;  // false: flush=os, the page cache counts as durable
-  bool disk_full = false;       // produce requests are refused from the start, as by LogShard::set_disk_full
+  std::string log_dir;     // for offline markers
+  bool disk_full = false;  // produce requests are refused from the start, as by LogShard::set_disk_full
   LogShardOptions shard;
 };
 
@@ -59,18 +58,14 @@ struct OpenedLog {
 // Which shard owns a partition.
 unsigned shard_of(const PartitionId& partition, unsigned shards);
 
-// True if the previous process did not end its sessions cleanly (leader epochs are bumped then).
-bool unclean_sessions(const std::vector<SegmentStore::WalSession>& sessions);
-
-// `incarnation` is a random non-zero number, new for every start. Every partition that `known` knows of and that has
-// data is opened; the caller adds those without data itself. `all` is asked when records are lost and nobody knows of
-// which partitions: one whose every record is gone looks like one that was never written to. Fails, and changes
-// nothing, if files of the write-ahead log are missing or belong to another folder, or there are partitions that are not
-// known and not deleted.
-Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, const LogOptions& options, uint64_t incarnation,
+// Every partition that `known` knows of and that has data is opened; the caller adds those without data itself. `all` is asked
+// when records are lost and nobody knows of which partitions: one whose every record is gone looks like one that was never
+// written to. Fails, and changes nothing, if files of the write-ahead log are missing or belong to another folder, or there are
+// partitions that are not known and not deleted.
+Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, WalSessions& wals, const LogOptions& options,
                            const PartitionLookup& known, const PartitionList& all = {});
 
 // Ends the sessions cleanly: everything appended is durable (quiesced) and no further append follows. Blocking.
-Result<void> close_log(SegmentStore& store, const std::vector<std::unique_ptr<LogShard>>& shards);
+Result<void> close_log(WalSessions& wals, const std::vector<std::unique_ptr<LogShard>>& shards);
 
 }  // namespace weir::storage

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/counted.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/segment_dump.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/stored_batch.h"
@@ -178,7 +179,16 @@ Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
   if (part.length_known && summary->next_offset != part.info.next_offset) {
     return fmt::format("ends before offset {}, but manifest.db says {}", summary->next_offset, part.info.next_offset);
   }
-  return std::string();
+  if (!part.length_known) return std::string();
+  auto aborted = load_aborted(files_, aborted_path(part), part.info);
+  const bool unreadable = !aborted && aborted.error().code != ErrorCode::kCorrupt && aborted.error().code != ErrorCode::kNotFound;
+  if (unreadable) return std::unexpected(aborted.error());
+  return aborted ? std::string() : "has lost its aborted transactions: " + aborted.error().message;
+}
+
+std::string LogSalvage::aborted_path(const Part& part) {
+  const size_t folder = part.path.rfind('/') + 1;
+  return part.path.substr(0, folder) + aborted_index_file_name(part.info.base_offset, part.info.generation);
 }
 
 Result<void> LogSalvage::check_parts(Piece& piece) {

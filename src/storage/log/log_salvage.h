@@ -108,16 +108,18 @@ class LogSalvage final : public WalReplayVisitor {
   Piece* piece_of(const PartitionId& partition);  // null if deleted, or not known
   Result<void> check_parts(Piece& piece);
   Result<std::string> fault_of(const Part& part, SegmentInfo& found);
+  static std::string aborted_path(const Part& part);
   void order_found_files(Piece& piece);
   void close_tail(Piece& piece);
   SalvageReport report() const;
 
   Result<void> rebuild(Piece& piece);
   Result<void> add_part(Piece& piece, const Part& part, Output& output);
+  Result<void> add_whole_part(const Piece& piece, const Part& part, Output& output);
+  Result<void> put_aborted(const Part& part, std::span<const AbortedTransaction> entries, SegmentInfo& info);
   Result<SegmentSalvage> read_damaged(const Part& part, Buffer& memory);
   Result<ManifestDatabase::Remaining> remaining_directories();
   Result<void> copy_aside(const Part& part, const std::string& aside);
-  Result<void> copy_file(const std::string& from, const std::string& to);
   Result<void> remove_used_up();
   Result<void> put_log_aside(const std::string& aside);
   std::string directory_path(uint32_t number) const;

@@ -4,11 +4,16 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/paths.h"
 #include "protocol/record_batch_builder.h"
+#include "runtime/copy_file.h"
 #include "storage/batch_facts.h"
 #include "storage/compaction/segment_batches.h"
 #include "storage/log/log_salvage.h"
 #include "storage/log/producer_state.h"
+#include "storage/open_transactions.h"
+#include "storage/segment/aborted_index.h"
+#include "storage/segment/file_source.h"
 #include "storage/segment/rewritten_segment.h"
 #include "storage/segment/segment_names.h"
 
@@ -18,10 +23,6 @@ namespace {
 
 constexpr uint64_t kSegmentBytesMax = 512 << 20;
 constexpr int64_t kNotKnown = 0;  // when the last append was
-
-std::string name_in(const std::string& path) { return path.substr(path.rfind('/') + 1); }
-
-std::string parent_of(const std::string& path) { return path.substr(0, path.rfind('/')); }
 
 }  // namespace
 
@@ -36,11 +37,16 @@ struct LogSalvage::Output {
   std::vector<SegmentInfo> segments = {};
   std::vector<EpochStart> epochs = {};
   ProducerState producers = {};
+  OpenTransactions transactions = {};
   std::unique_ptr<RewrittenSegment> open = {};
 
-  // What a batch says that no row does.
-  void note(Bytes batch) {
+  // Every batch of the log. `unknown`: what it says no row does. The transaction that it ends, if that was aborted.
+  std::optional<AbortedTransaction> note(Bytes batch, bool unknown) {
     const BatchFacts facts = facts_of(BatchHeader::parse(batch.data()), batch);
+    if (unknown) note_producer(facts);
+    return transactions.note(facts);
+  }
+  void note_producer(const BatchFacts& facts) {
     if (facts.leader_epoch >= 0 && (epochs.empty() || facts.leader_epoch > epochs.back().epoch)) {
       epochs.push_back({facts.leader_epoch, facts.base_offset});
     }
@@ -49,10 +55,11 @@ struct LogSalvage::Output {
 
   Result<void> begin(int64_t base_offset, int64_t created_ms) {
     if (auto done = files.create_directories(folder); !done) return done;
-    auto made = RewrittenSegment::create(files,
-                                         {folder + "/" + segment_file_name(base_offset, generation),
-                                          folder + "/" + index_file_name(base_offset, generation), directory},
-                                         base_offset, generation, created_ms, IndexSpacing{});
+    auto made = RewrittenSegment::create(
+        files,
+        {folder + "/" + segment_file_name(base_offset, generation), folder + "/" + index_file_name(base_offset, generation),
+         folder + "/" + aborted_index_file_name(base_offset, generation), directory},
+        base_offset, generation, created_ms, IndexSpacing{});
     if (!made) return std::unexpected(std::move(made.error()));
     open = std::move(*made);
     return {};
@@ -151,8 +158,9 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
     return output.open->append(batch);
   };
   for (const auto& [offset, batch] : piece.tail) {
-    output.note(batch.bytes());
+    const auto aborted = output.note(batch.bytes(), true);
     if (auto done = append(batch.bytes()); !done) return done;
+    if (aborted) output.open->add_aborted(*aborted);
   }
   // The log's end is where it was, so that no offset is given twice: batches without records take the place of what is lost.
   while (end < piece.told.log_end_offset) {
@@ -185,29 +193,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
 
 Result<void> LogSalvage::add_part(Piece& piece, const Part& part, Output& output) {
   if (!part.there) return {};
-  if (part.whole && piece.sound) {
-    output.segments.push_back(part.info);
-    return {};
-  }
-  if (part.whole) {
-    // Its times are looked at while the broker runs (SegmentInfo::times_known).
-    auto file = files_.open(part.path, {});
-    if (!file) return std::unexpected(file.error());
-    SegmentInfo info = part.info;
-    info.created_ms = clock_.wall_ms();
-    SegmentBatches batches(std::move(*file), part.path, info);
-    while (true) {
-      auto batch = batches.next();
-      if (!batch) return std::unexpected(batch.error());
-      if (!*batch) break;
-      const int64_t time = BatchHeader::parse((*batch)->data()).max_timestamp;
-      if (info.first_timestamp == kNoTimestamp) info.first_timestamp = time;
-      info.max_timestamp = std::max(info.max_timestamp, time);
-      output.note(**batch);
-    }
-    if (info.length > 0) output.segments.push_back(info);
-    return {};
-  }
+  if (part.whole) return add_whole_part(piece, part, output);
   Buffer memory;
   auto salvaged = read_damaged(part, memory);
   if (!salvaged) return std::unexpected(salvaged.error());
@@ -216,33 +202,64 @@ Result<void> LogSalvage::add_part(Piece& piece, const Part& part, Output& output
   output.folder = folder_of(output.partition, output.directory);
   const int64_t first = BatchHeader::parse(salvaged->batches.front().data()).base_offset;
   if (auto done = output.begin(piece.sound ? part.info.base_offset : first, part.info.created_ms); !done) return done;
+  // Markers may be lost: entries that are intact know more than the batches.
+  const auto known = piece.sound ? load_aborted(files_, aborted_path(part), part.info) : std::vector<AbortedTransaction>();
+  const bool derived = !piece.sound || !known;
   for (const Bytes batch : salvaged->batches) {
-    if (!piece.sound) output.note(batch);
+    const auto aborted = output.note(batch, !piece.sound);
     if (auto done = output.open->append(batch); !done) return done;
+    if (aborted && derived) output.open->add_aborted(*aborted);
   }
+  for (size_t i = 0; !derived && i < known->size(); ++i) output.open->add_aborted((*known)[i]);
   return output.end(part.info.modified_ms);
 }
 
-Result<void> LogSalvage::copy_file(const std::string& from, const std::string& to) {
-  auto source = files_.open(from, {});
-  if (!source) return std::unexpected(source.error());
-  auto target = files_.open(to, {.write = true, .create = true, .truncate = true});
-  if (!target) return std::unexpected(target.error());
-  std::vector<uint8_t> piece(1 << 20);
-  for (uint64_t at = 0;;) {
-    auto got = (*source)->read_at(at, piece);
-    if (!got) return std::unexpected(got.error());
-    if (*got == 0) return (*target)->sync();
-    if (auto ok = (*target)->write_at(at, Bytes(piece.data(), *got)); !ok) return ok;
-    at += *got;
+Result<void> LogSalvage::add_whole_part(const Piece& piece, const Part& part, Output& output) {
+  auto file = files_.open(part.path, {});
+  if (!file) return std::unexpected(file.error());
+  SegmentInfo info = part.info;
+  std::vector<AbortedTransaction> aborted;
+  SegmentBatches batches(std::make_unique<FileSource>(std::move(*file)), part.path, info);
+  while (true) {
+    auto batch = batches.next();
+    if (!batch) return std::unexpected(batch.error());
+    if (!*batch) break;
+    if (const auto ended = output.note(**batch, !piece.sound)) aborted.push_back(*ended);
+    if (piece.sound) continue;
+    const int64_t time = BatchHeader::parse((*batch)->data()).max_timestamp;
+    if (info.first_timestamp == kNoTimestamp) info.first_timestamp = time;
+    info.max_timestamp = std::max(info.max_timestamp, time);
   }
+  if (!piece.sound) {
+    // Its times are looked at while the broker runs (SegmentInfo::times_known).
+    info.created_ms = clock_.wall_ms();
+    if (auto done = put_aborted(part, aborted, info); !done) return done;
+  }
+  if (info.length > 0) output.segments.push_back(info);
+  return {};
+}
+
+// What the batches tell, where no row says what the file holds. The same if it is done again.
+Result<void> LogSalvage::put_aborted(const Part& part, std::span<const AbortedTransaction> entries, SegmentInfo& info) {
+  if (entries.empty()) return {};
+  add_aborted(info, entries);
+  if (load_aborted(files_, aborted_path(part), info)) return {};
+  auto file = write_aborted(files_, aborted_path(part), 0, entries);
+  return file ? (*file)->sync() : std::unexpected(file.error());
 }
 
 // A copy, durable before the row goes: files without rows are swept.
 Result<void> LogSalvage::copy_aside(const Part& part, const std::string& aside) {
   const std::string folder = aside + "/" + name_in(parent_of(part.path));
   if (auto done = files_.create_directories(folder); !done) return done;
-  if (auto done = copy_file(part.path, folder + "/" + name_in(part.path)); !done) return done;
+  for (const std::string& path : {part.path, aborted_path(part)}) {
+    auto there = files_.exists(path);
+    if (!there) return std::unexpected(there.error());
+    if (!*there) continue;
+    auto copy = runtime::copy_file(files_, path, folder + "/" + name_in(path));
+    if (!copy) return std::unexpected(copy.error());
+    if (auto done = (*copy)->sync(); !done) return done;
+  }
   for (const std::string& each : {folder, aside, log_dir_}) {
     if (auto done = files_.sync_directory(each); !done) return done;
   }
@@ -261,6 +278,7 @@ Result<void> LogSalvage::remove_used_up() {
       if (auto done = remove(part.path); !done) return done;
       if (auto done = remove(parent_of(part.path) + "/" + index_file_name(part.info.base_offset, part.info.generation)); !done)
         return done;
+      if (auto done = remove(aborted_path(part)); !done) return done;
     }
     if (!piece.offline) continue;
     if (auto done = markers_.remove(id); !done) return done;

@@ -5,13 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <set>
 #include <utility>
 
 #include "base/crc32c.h"
-#include "storage/log/log_on_disk_fixture.h"
-#include "storage/metadata/sqlite_meta_store.h"
-#include "storage/sqlite/raw_sql_fixture.h"
+#include "protocol/record_batch_builder.h"
+#include "storage/batch_facts.h"
+#include "storage/log/log_salvage_fixture.h"
+#include "storage/segment/segment_names.h"
 
 namespace weir::storage::testing {
 namespace {
@@ -20,103 +20,6 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
-
-constexpr const char* kAside = "/log/salvaged-test";
-
-class LogSalvageTest : public LogOnDisk {
- protected:
-  void SetUp() override {
-    LogOnDisk::SetUp();
-    ids_ = three();
-    ASSERT_EQ(open(), "");
-  }
-  // Looks, and applies if asked to; the log is closed before.
-  SalvageReport salvage(bool apply, std::set<uint32_t> without = {}) {
-    end(Death::kKill);
-    auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), metadata_.get());
-    EXPECT_TRUE(manifests) << manifests.error().message;
-    if (!manifests) return {};
-    LogSalvage job(
-        sim_.disk(), sim_.clock(), **manifests, "/log",
-        [this](const PartitionId& id) {
-          const bool known = std::ranges::find(topics_, id) != topics_.end();
-          return known ? std::optional(KnownPartition{.topic_name = "orders"}) : std::nullopt;
-        },
-        std::move(without));
-    auto report = job.look();
-    EXPECT_TRUE(report) << report.error().message;
-    if (!report) return {};
-    if (apply) {
-      const auto done = job.apply(kAside);
-      EXPECT_TRUE(done) << done.error().message;
-    }
-    return std::move(*report);
-  }
-  // Salvages, starts, and expects that a second look finds nothing.
-  SalvageReport bring_back() {
-    const auto before = sim_.disk().all_files();
-    const SalvageReport looked = salvage(false);
-    EXPECT_FALSE(looked.intact());
-    SalvageReport report = salvage(true);
-    EXPECT_EQ(report.set_aside, looked.set_aside);
-    EXPECT_TRUE(salvage(false).intact());
-    EXPECT_EQ(open(), "");
-    EXPECT_THAT(offline(), IsEmpty());
-    return report;
-  }
-  // Base offsets of all batches with records, read from the start as a consumer does.
-  std::vector<int64_t> read_all(const PartitionId& id) {
-    std::vector<int64_t> offsets;
-    Partition& partition = *shard(id).find(id);
-    int64_t at = partition.log_start_offset();
-    while (at < partition.high_watermark()) {
-      ReadResult result;
-      bool done =
-          shard(id).read(partition, {.offset = at, .max_bytes = 1 << 20, .at_least_one = true}, result, [&](ReadResult late) {
-            result = std::move(late);
-            done = true;
-          });
-      sim_.run_until([&] { return done; }, 60 * runtime::kSecond);
-      EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << at;
-      if (result.error != protocol::ErrorCode::kNone || result.pieces.empty()) break;
-      for (const FetchPiece& piece : result.pieces) take(piece, offsets, at);
-    }
-    EXPECT_EQ(at, partition.high_watermark());
-    return offsets;
-  }
-  static void take(const FetchPiece& piece, std::vector<int64_t>& offsets, int64_t& next) {
-    std::vector<uint8_t> bytes;
-    if (const auto* slice = std::get_if<Slice>(&piece)) bytes.assign(slice->data, slice->data + slice->size);
-    else bytes = bytes_of(std::get<FileRange>(piece));
-    for (size_t at = 0; at < bytes.size();) {
-      const auto header = BatchHeader::parse(bytes.data() + at);
-      if (header.record_count > 0) offsets.push_back(header.base_offset);
-      EXPECT_EQ(crc32c(Bytes(bytes).subspan(at + BatchHeader::kCrcStart, header.size() - BatchHeader::kCrcStart)), header.crc);
-      next = header.next_offset();
-      at += header.size();
-    }
-  }
-  std::vector<std::string> segment_files(const PartitionId& id) {
-    std::vector<std::string> files;
-    for (const std::string& path : sim_.disk().all_files()) {
-      if (path.starts_with("/log/" + partition_folder_name(id) + "/") && path.ends_with(".log")) files.push_back(path);
-    }
-    return files;
-  }
-  // So many batches, merged.
-  void fill(const PartitionId& id, int batches, size_t bytes = 1000) {
-    for (int i = 0; i < batches; ++i) put(id, bytes);
-    merge_all(id);
-  }
-  static std::vector<int64_t> range(int64_t first, int64_t next) {
-    std::vector<int64_t> all;
-    for (int64_t offset = first; offset < next; ++offset) all.push_back(offset);
-    return all;
-  }
-
-  std::vector<PartitionId> ids_;
-  std::unique_ptr<SqliteMetaStore> metadata_;  // if the manifests are held against it
-};
 
 TEST_F(LogSalvageTest, NothingIsDoneToAnIntactLog) {
   fill(ids_[0], 5);
@@ -374,86 +277,6 @@ TEST_F(LogSalvageTest, ManifestsThatWentBack) {
   EXPECT_EQ(read_all(ids_[1]), range(0, 1));
 }
 
-// What the write-ahead log holds would be put aside unread.
-TEST_F(LogSalvageTest, SessionsThatAreMissingAreNotGuessed) {
-  put(ids_[0], 100);
-  end(Death::kKill);
-  run_sql(sim_.disk(), "/log/manifest.db", "DELETE FROM wal_sessions", HashFunction::kWrong);
-  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
-  ASSERT_TRUE(manifests) << manifests.error().message;
-  LogSalvage job(sim_.disk(), sim_.clock(), **manifests, "/log",
-                 [](const PartitionId&) { return std::optional(KnownPartition{}); });
-  const auto report = job.look();
-  ASSERT_FALSE(report);
-  EXPECT_THAT(report.error().message, HasSubstr("are not those that were committed last"));
-}
-
-TEST_F(LogSalvageTest, RowsOfTheWriteAheadLogThatAreNotAsTheyWereWrittenAreRefused) {
-  end(Death::kKill);
-  run_sql(sim_.disk(), "/log/manifest.db", "UPDATE wal_sessions SET first_chunk = 9", HashFunction::kWrong);
-  auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), nullptr);
-  ASSERT_FALSE(manifests);
-  EXPECT_THAT(manifests.error().message, HasSubstr("wal_sessions"));
-}
-
-TEST_F(LogSalvageTest, AChunkOfTheWriteAheadLog) {
-  put(ids_[0], 100);
-  put(ids_[1], 5000);  // will be damaged
-  put(ids_[0], 100);
-  put(ids_[1], 100);
-  end(Death::kKill);
-  const std::string file = wal_files(ids_[0]).at(0);
-  sim_.disk().flip_bits(file, 4096 + 4096 + 3000, 4);
-  ASSERT_EQ(open(), "");
-  EXPECT_THAT(offline(), ElementsAre(ids_[1]));
-  const SalvageReport report = bring_back();
-  ASSERT_THAT(report.partitions, SizeIs(1));
-  EXPECT_EQ(report.partitions[0].partition, ids_[1]);
-  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
-  EXPECT_EQ(read_all(ids_[0]), range(0, 2));
-  EXPECT_EQ(read_all(ids_[1]), range(1, 2));
-  EXPECT_THAT(report.set_aside, ::testing::Contains(file));
-  EXPECT_TRUE(sim_.disk().exists(std::string(kAside) + "/wal-0/" + file.substr(file.rfind('/') + 1)).value_or(false));
-}
-
-TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogThatIsGone) {
-  put(ids_[0], 100);
-  begin_second_file(ids_[1]);
-  const int64_t end1 = shard(ids_[1]).find(ids_[1])->high_watermark();
-  put(ids_[1], 100);
-  put(ids_[2], 100);
-  end(Death::kKill);
-  sim_.disk().clear_faults();
-  const auto files = wal_files(ids_[0]);
-  lose(files.front());
-  EXPECT_THAT(open(), HasSubstr("are gone"));
-  const SalvageReport report = bring_back();
-  const auto told = std::ranges::find(report.partitions, ids_[1], &SalvagedPartition::partition);
-  ASSERT_NE(told, report.partitions.end());
-  ASSERT_THAT(told->lost, SizeIs(1));
-  EXPECT_EQ(told->lost[0].first, 0);
-  EXPECT_EQ(read_all(ids_[1]).back(), end1);
-  EXPECT_EQ(read_all(ids_[2]), range(0, 1));
-}
-
-// What the write-ahead log holds behind the damage is kept when the partition goes offline, for the log is recycled.
-TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
-  put(ids_[0], 5000);
-  put(ids_[0], 100);
-  put(ids_[0], 200);
-  put(ids_[1], 100);
-  end(Death::kKill);
-  sim_.disk().flip_bits(wal_files(ids_[0]).at(0), 4096 + 3000, 4);
-  ASSERT_EQ(open(), "");
-  EXPECT_THAT(offline(), ElementsAre(ids_[0]));
-  ASSERT_EQ(restart(1), "") << "another number of shards: the write-ahead log is merged and removed";
-  ASSERT_EQ(restart(2), "");
-  const SalvageReport report = bring_back();
-  ASSERT_THAT(report.partitions, SizeIs(1));
-  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
-  EXPECT_EQ(read_all(ids_[0]), range(1, 3));
-}
-
 TEST_F(LogSalvageTest, DataOfPartitionsThatNobodyKnowsIsLeftAlone) {
   fill(ids_[0], 3);
   end(Death::kKill);
@@ -507,6 +330,89 @@ TEST_F(LogSalvageTest, MayEndAtAnyWrite) {
     EXPECT_EQ(read_all(ids_[0]), (std::vector<int64_t>{0, 1, 2, 3, 5, 6, 7, 8, 9}));
     EXPECT_EQ(read_all(ids_[1]), (std::vector<int64_t>{0, 2, 3}));
   }
+}
+
+class LogSalvageOfTransactionsTest : public LogSalvageTest {
+ protected:
+  // A partition with aborted transactions of two producers, each batch a segment: data of 0 and 1, marker of 0, data and marker
+  // of 1, data of 0.
+  void SetUp() override {
+    LogSalvageTest::SetUp();
+    end(Death::kKill);
+    auto store = LocalSegmentStore::open(sim_.disk(), sim_.pool(), sim_.clock(), {.log_dir = "/log"});
+    ASSERT_TRUE(store);
+    ASSERT_TRUE((*store)->load());
+    for (int64_t at = 0; at < 6; ++at) {
+      const bool marker = at == 2 || at == 4;
+      const int64_t producer_id = at == 1 || at == 3 || at == 4 ? 1 : 0;
+      protocol::RecordBatchBuilder builder({.base_offset = at,
+                                            .partition_leader_epoch = 0,
+                                            .producer_id = producer_id,
+                                            .producer_epoch = 0,
+                                            .base_sequence = marker ? -1 : static_cast<int32_t>(at / 2),
+                                            .transactional = true,
+                                            .control = marker});
+      if (marker) builder.append_end_marker(1000, false, 0);
+      else builder.append(1000, as_bytes("k"), as_bytes("v"));
+      MergePartition::Batch batch;
+      batch.bytes = Slice::copy_of(builder.finish());
+      batch.facts = facts_of(BatchHeader::parse(batch.bytes.data), batch.bytes.bytes());
+      batch.facts.partition = ids_[0];
+      MergePartition merge;
+      merge.partition = ids_[0];
+      merge.epochs = {{0, 0}};
+      merge.segment_bytes = 1;
+      if (marker) merge.aborted.push_back(aborted_[at == 2 ? 0 : 1]);
+      merge.batches.push_back(std::move(batch));
+      auto merged = (*store)->merge_now(merges(std::move(merge)));
+      ASSERT_TRUE(merged) << merged.error().message;
+    }
+    store->reset();
+    ASSERT_EQ(open(), "");
+  }
+  void expect_aborted() {
+    const PartitionManifest& manifest = shard(ids_[0]).find(ids_[0])->manifest();
+    for (const auto& [offset, count] : {std::pair(0, 1), {1, 2}, {3, 1}}) {
+      const auto read = store_->read_now(manifest, offset, {1, INT64_MAX, true});
+      ASSERT_TRUE(read) << read.error().message;
+      const auto from = offset == 3 ? aborted_.begin() + 1 : aborted_.begin();
+      EXPECT_EQ(read->aborted, std::vector<AbortedTransaction>(from, from + count)) << offset;
+    }
+  }
+  std::string index(int64_t base_offset) {
+    return "/log/" + partition_folder_name(ids_[0]) + "/" + aborted_index_file_name(base_offset);
+  }
+
+  const std::vector<AbortedTransaction> aborted_ = {{0, 0, 2, 1}, {1, 1, 4, 5}};
+};
+
+TEST_F(LogSalvageOfTransactionsTest, ADamagedIndexIsMadeAnewFromTheBatches) {
+  expect_aborted();
+  sim_.disk().flip_bits(index(2), 9, 1);
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions.at(0).damage, ElementsAre(HasSubstr("aborted transactions")));
+  EXPECT_THAT(report.partitions.at(0).lost, IsEmpty());
+  expect_aborted();
+}
+
+TEST_F(LogSalvageOfTransactionsTest, AnIndexThatIsMissingIsMadeAnew) {
+  ASSERT_TRUE(sim_.disk().remove(index(4)));
+  bring_back();
+  expect_aborted();
+}
+
+TEST_F(LogSalvageOfTransactionsTest, WithoutRowsTheBatchesTell) {
+  ASSERT_TRUE(sim_.disk().remove(index(4)));
+  end(Death::kKill);
+  {
+    auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->begin());
+    ASSERT_TRUE((*database)->execute("DELETE FROM partitions"));
+    ASSERT_TRUE((*database)->commit());
+  }
+  bring_back();
+  expect_aborted();
 }
 
 }  // namespace

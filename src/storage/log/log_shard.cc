@@ -10,7 +10,6 @@
 #include "base/log.h"
 #include "storage/log/append_validation.h"
 #include "storage/log/offline_markers.h"
-#include "storage/segment/segment_reader.h"
 
 namespace weir::storage {
 
@@ -25,7 +24,7 @@ LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_p
       options_(options),
       producer_bound_(options_.producers_max) {
   wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });
-  wal_->on_failed([this](const Error& error) { on_failed(error); });
+  wal_->on_ended([this](const Error& error) { on_failed(error); });
 }
 
 LogShard::~LogShard() { *alive_ = false; }
@@ -35,19 +34,19 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   const bool inserted = partitions_.emplace(added.id(), std::move(partition)).second;
   WEIR_CHECK(inserted);
   list(listed_, &Partition::place_, added);
-  producer_bound_.added(added, added.producers_.size());
+  producer_bound_.added(added, added.producers().size());
   for (size_t i = added.tail_head_; i < added.tail_.size(); ++i) {
     cached_.push_back({&added, added.tail_[i].facts.size});
     count_cached(added.tail_[i].facts.size);
   }
-  added.manifest_.place = store_.directories().place(added.id());
+  if (options_.directories) added.manifest_.place = directories().place(added.id());
   const uint64_t unknown_before = unknown_times_.segments;
   for (const SegmentInfo& segment : added.manifest_.segments) {
     if (segment.times_known) continue;
     ++unknown_times_.segments;
     unknown_times_.bytes += segment.length;
   }
-  if (store_.directories().several() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
+  if (in_several_directories() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
   if (added.unmerged() || added.pending_log_start_ != added.manifest_.log_start_offset) mark_dirty(added);
   bound_producers();  // at the start: there may be less memory than before
   return added;
@@ -78,26 +77,11 @@ void LogShard::walk(Function<size_t(Partition&)> visit, Function<void()> done, s
 }
 
 void LogShard::drop(const PartitionId& id) {
-  const auto it = partitions_.find(id);
-  if (it == partitions_.end()) return;
-  Partition& partition = *it->second;
-  partition.dropped_ = true;
-  unlist(listed_, &Partition::place_, partition);
-  unlist(dirty_, &Partition::dirty_place_, partition);
-  unreadable_.erase(id);
-  producer_bound_.dropped(partition);
-  if (plan_) {
-    plan_->dropped = true;
-    if (plan_->partition == &partition) plan_->building.reset();
-  }
-  dropped_traffic_ += partition.traffic_;
-  const int64_t delay_ms = std::clamp<int64_t>(partition.config_.file_delete_delay_ms, 0, kLongestDelayMs);
-  // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
-  dropped_.push_back(std::move(it->second));
-  partitions_.erase(it);
-  // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
-  release_tail(partition);
-  wake(partition);
+  Partition* const partition = find(id);
+  if (!partition) return;
+  fail_release(*partition, {weir::ErrorCode::kNotFound, "the partition was dropped"});
+  const int64_t delay_ms = std::clamp<int64_t>(partition->config_.file_delete_delay_ms, 0, kLongestDelayMs);
+  forget(*partition);
   store_.drop(id, delay_ms, loop_, [this, alive = alive_, name = text_of(id), delay_ms](Result<void> result) {
     if (result && *alive) {
       loop_.schedule_after((delay_ms + 1000) * runtime::kMillisecond, [this, alive] {
@@ -111,12 +95,35 @@ void LogShard::drop(const PartitionId& id) {
   evict_tail();  // last, for it may end the partition
 }
 
+// Later requests do not find it. What still points to it keeps it, but its records' memory goes now.
+void LogShard::forget(Partition& partition) {
+  const PartitionId id = partition.id_;
+  partition.dropped_ = true;
+  unlist(listed_, &Partition::place_, partition);
+  unlist(dirty_, &Partition::dirty_place_, partition);
+  unreadable_.erase(id);
+  producer_bound_.dropped(partition);
+  if (plan_) {
+    plan_->dropped = true;
+    if (plan_->partition == &partition) plan_->building.reset();
+  }
+  dropped_traffic_ += partition.traffic_;
+  // Pending acks, held appends and the tail cache still point at it, so it is kept until they let go.
+  const auto it = partitions_.find(id);
+  dropped_.push_back(std::move(it->second));
+  partitions_.erase(it);
+  // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
+  release_tail(partition);
+  wake(partition);
+}
+
 // --- append ---------------------------------------------------------------------------------------------------------
 
 void LogShard::append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
   ++partition.traffic_.produce_requests;
+  if (partition.releasing_) return done(not_leader(partition));
   const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
-  if (!wal_->failed() && (full || !held_.empty())) {
+  if (!wal_->ended() && (full || !held_.empty())) {
     if (full && merge_failing_) {
       AppendResult refused;
       refused.error = ErrorCode::kKafkaStorageError;
@@ -139,14 +146,17 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
     result.error = ErrorCode::kUnknownTopicOrPartition;
     return done(std::move(result));
   }
-  if (wal_->failed() || partition.offline()) {
+  if (wal_->ended() || partition.offline()) {
     result.error = ErrorCode::kKafkaStorageError;
     result.message = partition.offline() ? partition.offline_reason_ : "The log directory is offline after a failed write";
     return done(std::move(result));
   }
   if (from != AppendFrom::kBroker && lacks_space()) {
     result.error = ErrorCode::kKafkaStorageError;
-    result.message = "The broker's disk is full; retry later";
+    const auto trouble = wal_->trouble();
+    const bool no_space = disk_full_ || !trouble || trouble->code == weir::ErrorCode::kNoSpace;
+    result.message = no_space ? "The broker's disk is full; retry later"
+                              : fmt::format("The log cannot be written at the moment ({}); retry later", trouble->message);
     return done(std::move(result));
   }
   ValidatedBatches batches;
@@ -155,7 +165,7 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
 
   int64_t wanted = 0;
   for (const ValidatedBatch& batch : batches) wanted += int64_t{batch.facts.last_offset_delta} + 1;
-  if (wanted > std::numeric_limits<int64_t>::max() - partition.log_end_offset_) {
+  if (wanted > std::numeric_limits<int64_t>::max() - partition.log_end_offset()) {
     result.error = ErrorCode::kUnknownServerError;  // no client may try again
     result.message = "The offsets of this partition are used up";
     return done(std::move(result));
@@ -165,39 +175,35 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   for (ValidatedBatch& batch : batches) {
     batch.facts.partition = partition.id_;
     if (batch.facts.producer_id == kNoProducerId || batch.facts.control()) continue;
-    const auto verdict = partition.producers_.check(batch.facts);
+    const auto verdict = partition.producers().check(batch.facts);
     if (verdict.check == SequenceCheck::kAccept) continue;
     describe_verdict(verdict, batch.facts, partition.config_, result);
     return hold(partition.last_append_chunk_, &partition, -1, std::move(result), std::move(done));
   }
 
-  result.base_offset = partition.log_end_offset_;
-  const size_t producers = partition.producers_.size();
+  result.base_offset = partition.log_end_offset();
+  const size_t producers = partition.producers().size();
   for (ValidatedBatch& batch : batches) append_batch(partition, records, batch, now_ms);
-  if (partition.producers_.size() > producers) {
-    producer_bound_.added(partition, partition.producers_.size() - producers);
+  if (partition.producers().size() > producers) {
+    producer_bound_.added(partition, partition.producers().size() - producers);
     bound_producers();
   }
-  result.last_offset = partition.log_end_offset_ - 1;
+  result.last_offset = partition.log_end_offset() - 1;
   if (partition.config_.log_append_time) result.log_append_time_ms = now_ms;
-  hold(partition.last_append_chunk_, &partition, partition.log_end_offset_, std::move(result), std::move(done));
+  hold(partition.last_append_chunk_, &partition, partition.log_end_offset(), std::move(result), std::move(done));
 }
 
 void LogShard::append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms) {
   BatchFacts& facts = batch.facts;
-  facts.base_offset = partition.log_end_offset_;
+  facts.base_offset = partition.log_end_offset();
   facts.appended_ms = now_ms;
   facts.leader_epoch = partition.leader_epoch_;
   stamp_batch(batch, partition.config_, now_ms);
   Slice bytes{records.owner, batch.data.data(), batch.data.size()};
   WalBackend::Appended appended = wal_->append(facts, bytes);
-  partition.note_epoch(facts.leader_epoch, facts.base_offset);
-  partition.producers_.update(facts, now_ms);
-  partition.log_end_offset_ = facts.next_offset();
-  partition.last_append_chunk_ = appended.chunk;
+  partition.append(facts, std::move(appended.bytes), appended.chunk, now_ms);
   partition.traffic_.messages_in += facts.last_offset_delta + 1;
   partition.traffic_.bytes_in += facts.size;
-  partition.push_tail({facts, std::move(appended.bytes), appended.chunk});
   cached_.push_back({&partition, facts.size});
   count_cached(facts.size);
   mark_dirty(partition);
@@ -217,7 +223,7 @@ void LogShard::on_durable(ChunkNumber durable) {
   // First all high watermarks, so that a woken reader sees everything this flush made durable.
   for (const PendingAck& ack : acks_) {
     if (ack.chunk > durable) break;
-    if (ack.next_offset >= 0) ack.partition->high_watermark_ = std::max(ack.partition->high_watermark_, ack.next_offset);
+    if (ack.next_offset >= 0) ack.partition->advance_high_watermark(ack.next_offset);
   }
   while (!acks_.empty() && acks_.front().chunk <= durable) {
     PendingAck ack = std::move(acks_.front());
@@ -227,6 +233,7 @@ void LogShard::on_durable(ChunkNumber durable) {
   }
   evict_tail();
   report_pressure();
+  advance_releases();
   maybe_merge();
 }
 
@@ -255,11 +262,12 @@ void LogShard::fail_all(const std::string& reason) {
   for (PendingAppend& append : held) refuse({}, append.done);
   const Result<void> failure = fail(weir::ErrorCode::kIo, reason);
   for (auto& waiter : std::exchange(next_commit_waiters_, {})) waiter(failure);  // no merge begins any more
+  while (!releases_.empty()) fail_release(*releases_.back().partition, failure.error());
   finish_merge_all(failure);
 }
 
 void LogShard::retry_held_appends() {
-  while (!held_.empty() && !wal_->failed() && wal_->unreleased_bytes() < options_.unmerged_bytes_max) {
+  while (!held_.empty() && !wal_->ended() && wal_->unreleased_bytes() < options_.unmerged_bytes_max) {
     PendingAppend next = std::move(held_.front());
     held_.pop_front();
     append_now(*next.partition, std::move(next.records), next.from, std::move(next.done));
@@ -329,7 +337,7 @@ bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult
 void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_t offset, const Error& error) {
   if (error.code == weir::ErrorCode::kCorrupt) return take_offline(partition, error.message);
   // Compaction and retention remove files under a reader; then the rows have changed, too.
-  const size_t now = SegmentReader::segment_of(partition.manifest_, offset);
+  const size_t now = segment_of(partition.manifest_, offset);
   const bool same = now < partition.manifest_.segments.size() &&
                     partition.manifest_.segments[now].base_offset == from.base_offset &&
                     partition.manifest_.segments[now].generation == from.generation;
@@ -343,7 +351,7 @@ void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_
 
 void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result,
                          Function<void(ReadResult)> done) {
-  const size_t segment = SegmentReader::segment_of(partition.manifest_, request.offset);
+  const size_t segment = segment_of(partition.manifest_, request.offset);
   SegmentInfo from;
   if (segment < partition.manifest_.segments.size()) from = partition.manifest_.segments[segment];
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
@@ -361,9 +369,9 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                   } else {
                     read_failed(*now, from, request.offset, read.error());
                   }
-                } else if (read->range.length > 0 && (read->range.length <= request.max_bytes || request.at_least_one)) {
-                  result.bytes = read->range.length;
-                  result.pieces.emplace_back(std::move(read->range));
+                } else if (size_of(read->bytes) > 0 && (size_of(read->bytes) <= request.max_bytes || request.at_least_one)) {
+                  result.bytes = size_of(read->bytes);
+                  result.pieces.emplace_back(std::move(read->bytes));
                 }
                 done(std::move(result));
               });
@@ -371,7 +379,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
 
 void LogShard::take_offline(Partition& partition, const std::string& reason, bool remember) {
   if (partition.offline()) return;
-  partition.offline_reason_ = reason;
+  partition.take_offline(reason);
   log_event(LogLevel::kError, "log",
             {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id_)),
              .reason = reason,

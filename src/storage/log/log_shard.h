@@ -27,8 +27,10 @@
 #include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
 #include "storage/log/producer_bound.h"
+#include "storage/log/recovered_partition.h"
 #include "storage/log/timestamp_searches.h"
 #include "storage/log/topic_names.h"
+#include "storage/segment/log_directory_store.h"
 #include "storage/segment/segment_store.h"
 #include "storage/wal/wal.h"
 
@@ -92,9 +94,10 @@ struct LogShardOptions {
   OpeningMemory opening = {};                  // of compressed batches, of all shards
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
-  size_t producers_max = 100'000;          // that are remembered, see ProducerBound
-  BackgroundThrottle* throttle = nullptr;  // told how near the dirty tail is to its bound; outlives the shard
-  TopicNames topic_names = {};             // for messages
+  size_t producers_max = 100'000;            // that are remembered, see ProducerBound
+  BackgroundThrottle* throttle = nullptr;    // told how near the dirty tail is to its bound; outlives the shard
+  TopicNames topic_names = {};               // for messages
+  LogDirectoryStore* directories = nullptr;  // null: a partition has no place; outlives the shard
 };
 
 class LogShard {
@@ -103,8 +106,16 @@ class LogShard {
            LogShardOptions options);
   ~LogShard();
 
-  // Partitions. `add` takes a recovered one (from LogRecovery) or a new one.
+  // Partitions. `add` takes a new one.
   Partition& add(std::unique_ptr<Partition> partition);
+  // Serves a partition that is there already, as a start found it or another owner released it (log_shard_handover.cc). Nobody
+  // else serves it.
+  Partition& acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail = {});
+  // Gives the partition to another owner. From now on appends to it are refused with NOT_LEADER_OR_FOLLOWER; those that have an
+  // offset are answered as ever, and readers are served. Once all of it is durable and merged, the shard has forgotten it, and
+  // `done` has what acquire() takes: neither this shard nor the store on its behalf changes the partition any more. Fails if that
+  // cannot be: the log ends, the partition goes offline or is dropped. It is not released then.
+  void release(const PartitionId& id, Function<void(Result<PartitionSnapshot>)> done);
   Partition* find(const PartitionId& id);
   void set_config(const PartitionId& id, const LogConfig& config);
   // Deleted topic: later requests do not find it; waiters are woken, manifest and files go.
@@ -150,11 +161,11 @@ class LogShard {
     wal_->save_space(full);
     report_pressure();
   }
-  bool lacks_space() const { return disk_full_ || wal_->out_of_space(); }
+  bool lacks_space() const { return disk_full_ || wal_->stalled(); }
   bool merge_failing() const { return merge_failing_; }
 
   WalBackend& wal() { return *wal_; }
-  bool failed() const { return wal_->failed(); }
+  bool failed() const { return wal_->ended(); }
   uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
   // Memory of the tails; thread-safe.
   uint64_t tail_cache_bytes() const { return cached_bytes_.load(std::memory_order_relaxed); }
@@ -190,7 +201,7 @@ class LogShard {
   // Several log directories (log_shard_move.cc). Has the partition go to `directory`, durably when `done` says so; what it has
   // is moved by the LogDirMover.
   void set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done);
-  LogDirectories& directories() { return store_.directories(); }
+  LogDirectories& directories() { return options_.directories->directories(); }  // of a store that has some
   // As DescribeLogDirs tells it: where the partition is and, while it moves, what is already where it goes to.
   struct Replica {
     uint32_t directory = 0;
@@ -262,6 +273,10 @@ class LogShard {
     Partition* partition;
     uint32_t bytes;
   };
+  struct Release {
+    Partition* partition;
+    Function<void(Result<PartitionSnapshot>)> done;
+  };
 
   void append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
   void prepare_next(Partition& partition);
@@ -272,7 +287,7 @@ class LogShard {
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
   void bound_producers();
-  void forget_producers(Partition& partition, std::span<const int64_t> ids);
+  void producers_forgotten(Partition& partition, size_t count);
   void retry_held_appends();
   void wake(Partition& partition);
   void report_pressure();
@@ -288,6 +303,14 @@ class LogShard {
   void in_store_order(runtime::Task task);
   void adopt_manifest(PartitionManifest manifest);
   void mark_dirty(Partition& partition);
+  void store_changed(const PartitionId& partition);
+  bool settled(Partition& partition);
+  void advance_releases();
+  void fail_release(const Partition& partition, const Error& error);
+  PartitionSnapshot let_go(Partition& partition);
+  void refuse_held_appends(Partition& partition);
+  static AppendResult not_leader(const Partition& partition);
+  void forget(Partition& partition);
   static void list(std::vector<Partition*>& partitions, size_t Partition::* place, Partition& partition);
   static void unlist(std::vector<Partition*>& partitions, size_t Partition::* place, Partition& partition);
   void fail_all(const std::string& reason);
@@ -326,6 +349,7 @@ class LogShard {
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;
   void forget_unreadable(const Partition& partition);  // that is gone
+  bool in_several_directories() const { return options_.directories && options_.directories->directories().several(); }
   std::string text_of(const PartitionId& partition) const {
     return partition_text(options_.topic_names, loop_.index(), partition);
   }
@@ -343,6 +367,7 @@ class LogShard {
   std::vector<Partition*> dirty_;  // have batches that are not merged, or a manifest change
   std::deque<PendingAck> acks_;    // ascending by chunk
   std::deque<PendingAppend> held_;
+  std::vector<Release> releases_;          // under way
   std::deque<CachedBatch> cached_;         // in append order
   std::atomic<uint64_t> cached_bytes_{0};  // written on the loop only
   uint64_t next_waiter_ = 1;

@@ -25,10 +25,10 @@ LastOffsets last_offsets(const ProducerState& producers) {
 }  // namespace
 
 void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
-  if (wal_->failed()) return done({});
+  if (wal_->ended()) return done({});
   auto early = std::make_shared<bool>(false);
   const auto visit = [early](Partition& partition) {
-    if (!partition.config_.cleanup_compact || partition.offline()) return size_t{0};
+    if (!partition.config_.cleanup_compact || partition.offline() || partition.releasing_) return size_t{0};
     // A busy shard's log files are merged soon enough anyway; the records of a slow compacted topic are merged as soon as a
     // segment of them is complete, or they would never be compacted.
     if (partition.rolled()) partition.merge_early_ = *early = true;
@@ -47,7 +47,7 @@ void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
 void LogShard::list_cleanable(Function<void(std::vector<Cleanable>)> done) {
   auto cleanable = std::make_shared<std::vector<Cleanable>>();
   const auto visit = [cleanable, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
-    if (!partition.config_.cleanup_compact || partition.offline()) return size_t{0};
+    if (!partition.config_.cleanup_compact || partition.offline() || partition.releasing_) return size_t{0};
     if (partition.manifest_.segments.size() < 2) return size_t{0};  // the last one is active
     const CompactionRules rules = rules_of(partition.config_);
     Cleanable one{partition.id_, clean_range(partition.manifest_, partition.last_stable_offset(), rules, now_ms), false};
@@ -60,13 +60,13 @@ void LogShard::list_cleanable(Function<void(std::vector<Cleanable>)> done) {
 
 std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   Partition* partition = find(id);
-  if (!partition || partition->offline() || !partition->config_.cleanup_compact) return nullptr;
+  if (!partition || partition->offline() || partition->releasing_ || !partition->config_.cleanup_compact) return nullptr;
   auto input = std::make_unique<CleaningInput>();
   input->now_ms = runtime_.clock->wall_ms();
   input->manifest = partition->manifest_;
   input->range = clean_range(partition->manifest_, partition->last_stable_offset(), rules_of(partition->config_), input->now_ms);
   if (input->range.cleanable_bytes == 0) return nullptr;
-  input->active_producers = last_offsets(partition->producers_);
+  input->active_producers = last_offsets(partition->producers());
   input->high_watermark = partition->high_watermark_;
   input->delete_retention_ms = partition->config_.delete_retention_ms;
   input->segment_bytes = partition->config_.segment_bytes;
@@ -84,13 +84,19 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
   const auto then = [this](const SegmentReplacement& cleaned) {
     forget_tail(cleaned.partition, cleaned.first_dirty_offset);
     // Begun before the partition went elsewhere.
-    if (directories().several() && moving_.insert(cleaned.partition).second && move_watcher_) move_watcher_();
+    if (in_several_directories() && moving_.insert(cleaned.partition).second && move_watcher_) move_watcher_();
   };
   replace_segments(std::move(outcome), then, std::move(done));
 }
 
 void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const SegmentReplacement&)> then,
                                 Function<void(Result<void>)> done) {
+  Partition* const partition = find(outcome.partition);
+  if (!partition || partition->releasing_) {  // another owner may have changed the manifest since
+    store_.discard(outcome, loop_);
+    return done(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
+  }
+  ++partition->store_changes_;
   auto kept = std::make_shared<SegmentReplacement>(outcome);
   store_.replace(
       std::move(outcome), loop_,
@@ -98,14 +104,22 @@ void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const 
         if (!*alive) return;
         if (!manifest) {
           store_.discard(*kept, loop_);
+          store_changed(kept->partition);
           return done(std::unexpected(std::move(manifest.error())));
         }
         in_store_order([this, kept, manifest = std::move(*manifest), then = std::move(then), done = std::move(done)]() mutable {
           adopt_manifest(std::move(manifest));
           then(*kept);
           done({});
+          store_changed(kept->partition);
         });
       });
+}
+
+void LogShard::store_changed(const PartitionId& id) {
+  Partition* const partition = find(id);
+  if (partition && partition->store_changes_ > 0) --partition->store_changes_;
+  advance_releases();
 }
 
 // What was cleaned is read from its segments from now on, or consumers would get from memory what compaction took away.

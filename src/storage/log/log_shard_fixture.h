@@ -11,6 +11,7 @@
 #include "protocol/record_batch_builder.h"
 #include "storage/log/log_shard.h"
 #include "storage/segment/merge_plan.h"
+#include "storage/segment/segment_copy.h"
 #include "testing/manual_loop.h"
 
 namespace weir::storage {
@@ -27,8 +28,10 @@ class FakeWal final : public WalBackend {
   ChunkNumber durable() const override { return durable_; }
   ChunkNumber open() const override { return open_; }
   void on_durable(Function<void(ChunkNumber)> callback) override { on_durable_ = std::move(callback); }
-  void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
-  bool failed() const override { return failed_; }
+  void on_ended(Function<void(const Error&)> callback) override { on_ended_ = std::move(callback); }
+  WalState state() const override { return trouble_ ? WalState::kEnded : WalState::kRunning; }
+  std::optional<Error> trouble() const override { return trouble_; }
+  WalMeasures measures() const override { return {}; }
   uint64_t unreleased_bytes() const override { return unreleased_; }
   ChunkNumber last_chunk_of_oldest_file() const override { return oldest_file_end_; }
   void release(ChunkNumber up_to) override {
@@ -43,20 +46,34 @@ class FakeWal final : public WalBackend {
   }
   void end_file() { oldest_file_end_ = durable_; }
   void break_down() {
-    failed_ = true;
-    on_failed_({weir::ErrorCode::kIo, "pulled", 5});
+    trouble_ = Error{weir::ErrorCode::kIo, "pulled", 5};
+    on_ended_(*trouble_);
   }
 
   std::vector<BatchFacts> facts_;
   ChunkNumber durable_ = 0, open_ = 1, oldest_file_end_ = 0, released_ = 0;
   uint64_t unreleased_ = 0;
-  bool failed_ = false;
+  std::optional<Error> trouble_;
   Function<void(ChunkNumber)> on_durable_;
-  Function<void(const Error&)> on_failed_;
+  Function<void(const Error&)> on_ended_;
 };
 
-class FakeStore final : public SegmentStore {
+class FakeStore final : public SegmentStore, public LogDirectoryStore {
  public:
+  LogDirectories& directories() override { return directories_; }
+  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId&, const SegmentInfo&, uint32_t, uint32_t) override {
+    return unsupported();
+  }
+  Result<std::unique_ptr<SegmentSource>> open_segment(const PartitionId&, const SegmentInfo&) override { return unsupported(); }
+  Result<std::vector<AbortedTransaction>> aborted_transactions(const PartitionId&, const SegmentInfo&) override {
+    return unsupported();
+  }
+  Result<std::unique_ptr<SegmentSink>> create_segment(const PartitionId&, int64_t, uint32_t) override { return unsupported(); }
+  Result<uint32_t> begin_rewrite(const PartitionId&) override { return unsupported(); }
+  void replace(SegmentReplacement, runtime::Executor& reply_to, Function<void(Result<PartitionManifest>)> done) override {
+    reply_to.post([done = std::move(done)]() mutable { done(unsupported()); });
+  }
+  void discard(const SegmentReplacement&, runtime::Executor&) override {}
   Result<std::vector<LoadedPartition>> load(const PartitionDeleted&) override { return std::vector<LoadedPartition>{}; }
   void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
              Function<void(Result<std::vector<PartitionManifest>>)> done) override {
@@ -81,7 +98,7 @@ class FakeStore final : public SegmentStore {
   void read(const PartitionManifest& manifest, int64_t offset, ReadLimit, runtime::Executor& reply_to,
             Function<void(Result<SegmentRead>)> done) override {
     reply_to.post([manifest, offset, done = std::move(done)]() mutable {
-      done(SegmentRead{{nullptr, 0, 100}, offset, manifest.end_offset});
+      done(SegmentRead{FileRange{nullptr, 0, 100}, offset, manifest.end_offset});
     });
   }
   void find_timestamp(PartitionManifest, int64_t, runtime::Executor& reply_to,
@@ -100,6 +117,8 @@ class FakeStore final : public SegmentStore {
   Result<void> note_wal_file(uint32_t, uint64_t) override { return {}; }
   Result<void> forget_wal_file(uint32_t, uint64_t) override { return {}; }
 
+  static std::unexpected<Error> unsupported() { return fail(weir::ErrorCode::kUnsupported, "not in this test"); }
+
   PartitionManifest apply(const MergePartition& merge) {
     PartitionManifest& manifest = manifests_[merge.partition];
     manifest.partition = merge.partition;
@@ -108,6 +127,7 @@ class FakeStore final : public SegmentStore {
     return manifest = plan->after;
   }
 
+  LogDirectories directories_;
   std::map<PartitionId, PartitionManifest> manifests_;
   std::vector<std::vector<MergePartition>> merges_;
   size_t asked_ = 0;  // partitions that were to be merged
@@ -122,6 +142,7 @@ class LogShardTest : public ::testing::Test {
     shard_.reset();
     auto wal = std::make_unique<FakeWal>();
     wal_ = wal.get();
+    options.directories = &store_;
     shard_ = std::make_unique<LogShard>(runtime_, world_.loop(), std::move(wal), store_, options);
     partition_ = &shard_->add(std::make_unique<Partition>(PartitionId{Uuid::from_random(1, 2), 0}, LogConfig{}, 0));
   }

@@ -36,7 +36,7 @@ void LogShard::report_pressure() {
 }
 
 void LogShard::maybe_merge() {
-  if (merging_ || merge_retry_ || wal_->failed()) return;
+  if (merging_ || merge_retry_ || wal_->ended()) return;
   // A WAL file is merged once the next one has begun: large runs for busy partitions, and the dirty tail stays small.
   ChunkNumber up_to = wal_->last_chunk_of_oldest_file();
   if (up_to > wal_->durable() || up_to <= merged_) up_to = 0;  // on its way, or kept though nobody needs it
@@ -67,7 +67,7 @@ size_t MergeInput::add(size_t batches) {
     if (merged) input_.batches.push_back({batch.facts, batch.bytes});
     floor_ = batch.facts.next_offset();
     if (batch.facts.producer_id == kNoProducerId) continue;
-    const ProducerEntry* current = partition_.producers_.find(batch.facts.producer_id);
+    const ProducerEntry* current = partition_.producers().find(batch.facts.producer_id);
     // A forgotten producer has no row after this merge, though an earlier one may have left or removed it. A row that this merge
     // has begun is a whole one, and goes with the next.
     if (!current && !producers_.find(batch.facts.producer_id)) {
@@ -80,7 +80,7 @@ size_t MergeInput::add(size_t batches) {
 }
 
 MergePartition MergeInput::take() {
-  for (const EpochStart& epoch : partition_.epochs_) {
+  for (const EpochStart& epoch : partition_.epochs()) {
     if (epoch.start_offset < floor_) input_.epochs.push_back(epoch);
   }
   for (const ProducerEntry& entry : producers_.entries()) input_.producers.push_back(entry);
@@ -154,9 +154,7 @@ void LogShard::adopt_manifest(PartitionManifest manifest) {
   partition->take_manifest(std::move(manifest));
   if (partition->manifest_.log_start_offset > partition->log_start_offset_) {
     partition->log_start_offset_ = partition->manifest_.log_start_offset;
-    // Epochs that ended before the log start are history nobody can ask about; keep the one that covers it.
-    auto& epochs = partition->epochs_;
-    while (epochs.size() > 1 && epochs[1].start_offset <= partition->log_start_offset_) epochs.erase(epochs.begin());
+    partition->state_.forget_epochs_before(partition->log_start_offset_);
     forget_unreadable(*partition);
     wake(*partition);
   }
@@ -195,6 +193,7 @@ void LogShard::merge_failed(const Error& error) {
   finish_merge_all(failure);
   retry_held_appends();
   report_pressure();
+  advance_releases();  // what was asked for is asked for again
 }
 
 // The merge is over once all of it is adopted: until then the tail has everything.
@@ -232,6 +231,7 @@ void LogShard::merge_adopted(ChunkNumber up_to) {
   if (merge_everything_ && up_to >= wal_->durable() && acks_.empty()) finish_merge_all({});
   retry_held_appends();
   report_pressure();
+  advance_releases();
   maybe_merge();
 }
 
@@ -244,7 +244,7 @@ void LogShard::in_store_order(runtime::Task task) {
 
 void LogShard::merge_all(Function<void(Result<void>)> done) {
   merge_waiters_.push_back(std::move(done));
-  if (wal_->failed()) return finish_merge_all(fail(weir::ErrorCode::kIo, "the log is offline"));
+  if (wal_->ended()) return finish_merge_all(fail(weir::ErrorCode::kIo, "the log is offline"));
   merge_everything_ = true;
   report_pressure();
   quiesce([this, alive = alive_] {
@@ -265,7 +265,8 @@ void LogShard::delete_records(Partition& partition, int64_t offset, Function<voi
   if (target < 0 || target > partition.high_watermark_) {
     return done(fail(weir::ErrorCode::kInvalid, "offset is past the high watermark"));
   }
-  if (wal_->failed() || partition.offline()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
+  if (wal_->ended() || partition.offline()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
+  if (partition.releasing_) return done(fail(weir::ErrorCode::kClosed, "the partition goes to another owner"));
   if (target <= partition.log_start_offset_) return done(partition.log_start_offset_);
   partition.pending_log_start_ = std::max(partition.pending_log_start_, target);
   mark_dirty(partition);
@@ -316,16 +317,16 @@ bool LogShard::retain(Partition& partition, int64_t now_ms) {
 
 void LogShard::run_retention() {
   Buffer::trim();  // memory kept after a burst goes back now and then
-  if (wal_->failed() || std::exchange(retaining_, true)) return;
+  if (wal_->ended() || std::exchange(retaining_, true)) return;
   constexpr size_t kExpiredAsOneLook = 16;
   auto changed = std::make_shared<bool>(false), more = std::make_shared<bool>(false);
   const auto visit = [this, changed, more, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
-    if (partition.offline()) return size_t{0};
-    const auto expired = partition.producers_.expire(now_ms - options_.producer_id_expiration_ms);
-    if (!expired.empty()) forget_producers(partition, expired);
-    if (expired.size() == ProducerState::kExpiredAtOnce) *more = true;
-    if (retain(partition, now_ms) || !expired.empty()) *changed = true;
-    return expired.size() / kExpiredAsOneLook;
+    if (partition.offline() || partition.releasing_) return size_t{0};
+    const size_t expired = partition.expire_producers(now_ms - options_.producer_id_expiration_ms);
+    producers_forgotten(partition, expired);
+    if (expired == ProducerState::kExpiredAtOnce) *more = true;
+    if (retain(partition, now_ms) || expired > 0) *changed = true;
+    return expired / kExpiredAsOneLook;
   };
   walk(visit, [this, changed, more] {
     retaining_ = false;

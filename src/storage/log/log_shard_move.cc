@@ -37,20 +37,26 @@ LogShard::TimesLeft LogShard::times_left(const Partition& partition) const {
 
 void LogShard::set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done) {
   const PartitionId id = partition.id();
-  store_.set_directory(id, directory, loop_,
-                       [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
-                         if (!*alive) return;
-                         if (!place) return done(std::unexpected(std::move(place.error())));
-                         in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
-                           Partition* placed = find(id);
-                           if (placed) {
-                             placed->manifest_.place = place;
-                             moving_.insert(id);
-                           }
-                           done({});
-                           if (placed && move_watcher_) move_watcher_();
-                         });
-                       });
+  if (partition.releasing_) return done(fail(ErrorCode::kClosed, "the partition goes to another owner"));
+  ++partition.store_changes_;
+  options_.directories->set_directory(id, directory, loop_,
+                                      [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
+                                        if (!*alive) return;
+                                        if (!place) {
+                                          store_changed(id);
+                                          return done(std::unexpected(std::move(place.error())));
+                                        }
+                                        in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
+                                          Partition* placed = find(id);
+                                          if (placed) {
+                                            placed->manifest_.place = place;
+                                            moving_.insert(id);
+                                          }
+                                          done({});
+                                          if (placed && move_watcher_) move_watcher_();
+                                          store_changed(id);
+                                        });
+                                      });
 }
 
 std::vector<LogShard::Replica> LogShard::replicas(const Partition& partition) {
@@ -88,7 +94,7 @@ LogShard::MisplacedLook LogShard::find_misplaced(const std::set<PartitionId>& sk
       continue;
     }
     ++at;
-    if (partition->offline() || skipped.contains(id)) continue;
+    if (partition->offline() || partition->releasing_ || skipped.contains(id)) continue;
     look.waits_for_space |= times.waits_for_space;
     if (in_place && !times.next) continue;
     const bool times_only = times.next != nullptr;

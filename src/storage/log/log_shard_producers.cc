@@ -10,9 +10,8 @@ namespace weir::storage {
 void LogShard::bound_producers() {
   while (producer_bound_.exceeded()) {
     Partition& partition = producer_bound_.partition_to_shrink(listed_);
-    const auto id = partition.producers_.evict();
-    if (!id) return;
-    forget_producers(partition, {&*id, 1});
+    if (partition.evict_producer() == 0) return;
+    producers_forgotten(partition, 1);
     ++producers_evicted_;
     if (uint64_t unsaid = 0; producer_lines_.admit(runtime_.clock->monotonic_ns() / runtime::kMillisecond, unsaid)) {
       log_event(
@@ -29,9 +28,9 @@ void LogShard::bound_producers() {
 }
 
 // Their rows go with the next merge.
-void LogShard::forget_producers(Partition& partition, std::span<const int64_t> ids) {
-  producer_bound_.removed(ids.size());
-  partition.expired_producers_.insert(partition.expired_producers_.end(), ids.begin(), ids.end());
+void LogShard::producers_forgotten(Partition& partition, size_t count) {
+  if (count == 0) return;
+  producer_bound_.removed(count);
   mark_dirty(partition);
 }
 

@@ -8,7 +8,7 @@
 namespace weir::storage {
 
 Partition::Partition(PartitionId id, LogConfig config, int32_t leader_epoch)
-    : id_(id), config_(config), leader_epoch_(leader_epoch) {
+    : id_(id), config_(config), leader_epoch_(leader_epoch), state_(leader_epoch) {
   manifest_.partition = id;
 }
 
@@ -23,18 +23,13 @@ EpochStart Partition::epoch_end(int32_t epoch) const {
   // The current epoch has an entry only once a batch was appended in it; it starts at the log end until then.
   if (epoch < 0 || epoch > leader_epoch_) return {-1, -1};
   if (epoch == leader_epoch_) return {epoch, high_watermark_};
-  const auto next = std::upper_bound(epochs_.begin(), epochs_.end(), epoch,
+  const auto& epochs = state_.epochs();
+  const auto next = std::upper_bound(epochs.begin(), epochs.end(), epoch,
                                      [](int32_t value, const EpochStart& entry) { return value < entry.epoch; });
-  const int64_t end = next == epochs_.end() ? high_watermark_ : next->start_offset;
+  const int64_t end = next == epochs.end() ? high_watermark_ : next->start_offset;
   // Nothing of the epoch is left, nor of those before it.
-  if (next != epochs_.end() && end <= log_start_offset_) return {epoch, log_start_offset_};
-  return {next == epochs_.begin() ? epoch : std::prev(next)->epoch, end};
-}
-
-int32_t Partition::epoch_at(int64_t offset) const {
-  const auto next = std::upper_bound(epochs_.begin(), epochs_.end(), offset,
-                                     [](int64_t value, const EpochStart& entry) { return value < entry.start_offset; });
-  return next == epochs_.begin() ? -1 : std::prev(next)->epoch;
+  if (next != epochs.end() && end <= log_start_offset_) return {epoch, log_start_offset_};
+  return {next == epochs.begin() ? epoch : std::prev(next)->epoch, end};
 }
 
 size_t Partition::tail_index(int64_t offset) const {
@@ -63,6 +58,30 @@ uint64_t Partition::read_tail(int64_t offset, uint64_t max_bytes, bool at_least_
     pieces.emplace_back(batch.bytes);
   }
   return total;
+}
+
+void Partition::restore(PartitionManifest manifest, std::vector<ProducerEntry> producers) {
+  log_start_offset_ = pending_log_start_ = manifest.log_start_offset;
+  state_.restore(std::max(manifest.end_offset, manifest.log_start_offset), manifest.epochs, std::move(producers));
+  manifest_ = std::move(manifest);
+}
+
+void Partition::append(const BatchFacts& facts, Slice bytes, ChunkNumber chunk, int64_t time_ms) {
+  state_.apply(facts, time_ms);
+  last_append_chunk_ = chunk;
+  push_tail({facts, std::move(bytes), chunk});
+}
+
+size_t Partition::expire_producers(int64_t before) {
+  const std::vector<int64_t> expired = state_.expire_producers(before);
+  expired_producers_.insert(expired_producers_.end(), expired.begin(), expired.end());
+  return expired.size();
+}
+
+size_t Partition::evict_producer() {
+  const auto evicted = state_.evict_producer();
+  if (evicted) expired_producers_.push_back(*evicted);
+  return evicted ? 1 : 0;
 }
 
 void Partition::push_tail(TailBatch batch) {
@@ -120,6 +139,12 @@ void Partition::take_manifest(PartitionManifest manifest) {
   if (manifest_.segments.empty()) tail_continues_ = false;
 }
 
+void Partition::take_whole_merge(PartitionManifest manifest) {
+  take_manifest(std::move(manifest));
+  last_append_chunk_ = 0;
+  while (cached_batches_ > 0) pop_tail();
+}
+
 void Partition::pop_tail() {
   WEIR_CHECK(tail_head_ < tail_.size());
   tail_[tail_head_].bytes = {};
@@ -134,11 +159,6 @@ void Partition::pop_tail() {
     tail_.erase(tail_.begin(), tail_.begin() + static_cast<ptrdiff_t>(tail_head_));
     tail_head_ = 0;
   }
-}
-
-void Partition::note_epoch(int32_t epoch, int64_t start_offset) {
-  epoch = std::min(epoch, leader_epoch_);
-  if (epochs_.empty() || epoch > epochs_.back().epoch) epochs_.push_back({epoch, start_offset});
 }
 
 }  // namespace weir::storage

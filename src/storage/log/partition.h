@@ -20,8 +20,8 @@
 #include "base/function.h"
 #include "protocol/errors.h"
 #include "storage/log/log_config.h"
+#include "storage/log/partition_state.h"
 #include "storage/log/partition_traffic.h"
-#include "storage/log/producer_state.h"
 #include "storage/segment/segment_store.h"
 #include "storage/types.h"
 #include "storage/wal/wal.h"
@@ -38,7 +38,7 @@ struct TailBatch {
 };
 
 // What a fetch sends, in order: memory of the tail or a resident file range.
-using FetchPiece = std::variant<Slice, FileRange>;
+using FetchPiece = StoredBytes;
 
 class Partition {
  public:
@@ -51,9 +51,9 @@ class Partition {
   int64_t log_start_offset() const { return log_start_offset_; }
   int64_t high_watermark() const { return high_watermark_; }
   int64_t last_stable_offset() const { return high_watermark_; }  // no transactions yet
-  int64_t log_end_offset() const { return log_end_offset_; }
-  const std::vector<EpochStart>& epochs() const { return epochs_; }
-  const ProducerState& producers() const { return producers_; }
+  int64_t log_end_offset() const { return state_.end_offset(); }
+  const std::vector<EpochStart>& epochs() const { return state_.epochs(); }
+  const ProducerState& producers() const { return state_.producers(); }
   const PartitionManifest& manifest() const { return manifest_; }
   // Kafka's segments of this log, oldest first: those of the manifest, then those that the tail will be once it is merged.
   // `visit` says whether to go on.
@@ -79,45 +79,57 @@ class Partition {
 
   // End offset of the largest epoch <= `epoch` (OffsetForLeaderEpoch): {-1, -1} if there is none.
   EpochStart epoch_end(int32_t epoch) const;
-  int32_t epoch_at(int64_t offset) const;  // leader epoch of the batch at `offset`; -1 if before all
+  int32_t epoch_at(int64_t offset) const { return state_.epoch_at(offset); }
 
   // First offset that is in memory; log_end_offset() if nothing is.
-  int64_t tail_start() const { return tail_.empty() ? log_end_offset_ : tail_[tail_head_].facts.base_offset; }
+  int64_t tail_start() const { return tail_.empty() ? log_end_offset() : tail_[tail_head_].facts.base_offset; }
 
   // Appends to `pieces` whole durable batches from the one that contains `offset` (>= tail_start()) on, up to
   // `max_bytes`, at least one if `at_least_one`; nothing at or past `limit_offset`. Returns the bytes added.
   uint64_t read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
                      std::vector<FetchPiece>& pieces) const;
 
+  // A start: what is merged, then the batches above it, in order, then all that was found is durable.
+  void restore(PartitionManifest manifest, std::vector<ProducerEntry> producers);
+  // Appends a batch, which is at or beyond the end and lies in `chunk`. Replay does so again.
+  void append(const BatchFacts& facts, Slice bytes, ChunkNumber chunk, int64_t time_ms);
+  // Instead of append: its records were deleted before they were merged.
+  void append_deleted(const BatchFacts& facts, int64_t time_ms) { state_.apply(facts, time_ms); }
+  // Everything below `offset` is durable.
+  void advance_high_watermark(int64_t offset) { high_watermark_ = std::max(high_watermark_, offset); }
+  bool unmerged() const { return !tail_.empty() && tail_.back().facts.base_offset >= manifest_.end_offset; }
+  // All of it is merged, and nothing stays in memory.
+  void take_whole_merge(PartitionManifest manifest);
+
+  // These forget producers, whose rows go with the next merge: those without a batch since `before`, at most
+  // ProducerState::kExpiredAtOnce; or the oldest one. They return how many.
+  size_t expire_producers(int64_t before);
+  size_t evict_producer();
+
+  void take_offline(std::string reason) { offline_reason_ = std::move(reason); }
+
  private:
   friend class LogShard;
   friend class MergeInput;
-  friend class LogRecovery;
 
   // Index into tail_ of the batch that contains `offset`, or tail_.size().
   size_t tail_index(int64_t offset) const;
   void push_tail(TailBatch batch);
   void pop_tail();  // forgets the oldest batch (merged)
-  bool unmerged() const { return !tail_.empty() && tail_.back().facts.base_offset >= manifest_.end_offset; }
   void extend_tail_segments(const TailBatch& batch);
   SegmentInfo tail_segment(size_t i) const;
   // A segment is complete, and not or not all of it merged.
   bool rolled() const { return tail_segments_.size() > (tail_continues_ || manifest_.segments.empty() ? 1 : 0); }
   void take_manifest(PartitionManifest manifest);
-  // An epoch above the broker's is damage, or of metadata that went back: a client that learnt of it would never again believe
-  // what the broker says of the partition.
-  void note_epoch(int32_t epoch, int64_t start_offset);
 
   PartitionId id_;
   LogConfig config_;
   int32_t leader_epoch_ = 0;
   int64_t log_start_offset_ = 0;
   int64_t high_watermark_ = 0;
-  int64_t log_end_offset_ = 0;
   ChunkNumber last_append_chunk_ = 0;
   PartitionManifest manifest_;
-  std::vector<EpochStart> epochs_;
-  ProducerState producers_;
+  PartitionState state_;
   std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
   size_t tail_head_ = 0;
   // What is not merged, in segments where Kafka would have rolled them, so that retention reaches it. If `tail_continues_` the
@@ -131,7 +143,9 @@ class Partition {
   size_t dirty_place_ = kUnlisted;
   uint64_t planned_merge_ = 0;     // the last merge that was asked what there is of it
   int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
-  bool dropped_ = false;           // deleted topic; lives until the tail cache lets go of its batches
+  bool dropped_ = false;           // deleted topic, or released; lives until the tail cache lets go of its batches
+  bool releasing_ = false;         // goes to another owner, or is there
+  uint32_t store_changes_ = 0;     // replacements of its segments and changes of its place that the store was asked for
   uint32_t cached_batches_ = 0;
   uint64_t cached_bytes_ = 0;
   uint32_t forgotten_batches_ = 0;          // gone from tail_, while the shard's list of cached batches still counts them

@@ -10,10 +10,10 @@
 namespace weir::storage {
 
 Result<void> SegmentTimeCheck::open() {
-  auto file = store_.open_segment(partition_, segment_);
-  if (!file) return std::unexpected(std::move(file.error()));
+  auto source = store_.open_segment(partition_, segment_);
+  if (!source) return std::unexpected(std::move(source.error()));
   source_ = std::make_unique<SegmentBatches>(
-      std::move(*file), partition_folder_name(partition_) + "/" + segment_file_name(segment_.base_offset, segment_.generation),
+      std::move(*source), partition_folder_name(partition_) + "/" + segment_file_name(segment_.base_offset, segment_.generation),
       segment_);
   max_timestamp_ = first_timestamp_ = max_of_empty_ = kNoTimestamp;
   has_batches_ = has_records_ = lies_ = false;
@@ -29,6 +29,9 @@ Result<void> SegmentTimeCheck::rewrite() {
   if (!output) return std::unexpected(std::move(output.error()));
   output_ = std::move(*output);
   result_ = output_->info();
+  auto aborted = store_.aborted_transactions(partition_, segment_);
+  if (!aborted) return std::unexpected(std::move(aborted.error()));
+  for (const AbortedTransaction& entry : *aborted) output_->add_aborted(entry);
   return open();
 }
 

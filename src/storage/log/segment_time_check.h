@@ -11,7 +11,6 @@
 
 #include "base/result.h"
 #include "storage/compaction/segment_batches.h"
-#include "storage/segment/rewritten_segment.h"
 #include "storage/segment/segment_store.h"
 
 namespace weir::storage {
@@ -53,7 +52,7 @@ class SegmentTimeCheck {
   const bool may_write_;
   bool lies_ = false;  // of headers, that stay
   std::unique_ptr<SegmentBatches> source_;
-  std::unique_ptr<RewrittenSegment> output_;  // once some header lied
+  std::unique_ptr<SegmentSink> output_;  // once some header lied
   std::vector<uint8_t> mended_batch_;
   bool has_records_ = false, has_batches_ = false;
   int64_t max_timestamp_ = kNoTimestamp, first_timestamp_ = kNoTimestamp, max_of_empty_ = kNoTimestamp;

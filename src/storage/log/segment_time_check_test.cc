@@ -19,6 +19,7 @@
 #include "storage/segment/test_batches.h"
 #include "storage/sqlite/database.h"
 #include "storage/wal/chunk.h"
+#include "storage/wal/local_wal_sessions.h"
 #include "testing/sim_runtime.h"
 
 namespace weir::storage::testing {
@@ -92,7 +93,8 @@ class SegmentTimeCheckTest : public ::testing::Test {
     LogOptions options;
     options.log_dir = "/log";
     auto runtime = sim_.runtime();
-    auto opened = open_log(runtime, *store_, options, ++incarnation_,
+    LocalWalSessions wals(runtime, *store_, {.log_dir = "/log", .incarnation = ++incarnation_});
+    auto opened = open_log(runtime, *store_, wals, options,
                            [this](const PartitionId&) { return std::optional(KnownPartition{config_, 0}); });
     ASSERT_TRUE(opened) << opened.error().message;
     shards_ = std::move(opened->shards);

@@ -26,39 +26,25 @@ std::string text(Bytes bytes) { return std::string(as_string(bytes)); }
 
 }  // namespace
 
+SqliteMetaStore::SqliteMetaStore(runtime::Pool& pool, Options options)
+    : NotedDatabase({.schema = std::string(kTables) + kFirstRow,
+                     .select_format = "SELECT format FROM store",
+                     .newest_format = kFormat,
+                     .last_unchecked_format = kLastUncheckedFormat}),
+      pool_(pool),
+      options_(std::move(options)) {}
+
 Result<std::unique_ptr<SqliteMetaStore>> SqliteMetaStore::open(runtime::FileSystem& files, runtime::Pool& pool, Options options) {
   std::unique_ptr<SqliteMetaStore> store(new SqliteMetaStore(pool, std::move(options)));
-  const std::string schema = std::string(kTables) + kFirstRow;
-  auto database = Database::open(files, store->options_.path,
-                                 {.cache_bytes = 1 << 20, .clock = store->options_.clock, .schema = schema.c_str()});
-  if (!database) return std::unexpected(std::move(database.error()));
-  store->database_ = std::move(*database);
-  auto format = store->read_format("SELECT format FROM store", kFormat, kLastUncheckedFormat);
-  if (!format) return std::unexpected(std::move(format.error()));
-  if (!store->options_.paired) {
-    if (auto done = store->adopt(); !done) return std::unexpected(std::move(done.error()));
-  }
+  auto done = store->open_file(files, store->options_.path, store->options_.clock);
+  if (done && !store->options_.paired) done = store->adopt();
+  if (!done) return std::unexpected(std::move(done.error()));
   return store;
 }
 
-Result<void> SqliteMetaStore::adopt() {
-  std::lock_guard lock(database_mutex_);
-  if (auto done = database_->adopt(); !done) return done;
-  if (!database_->content_kept()) {
-    if (auto done = upgrade(); !done) return done;
-  }
-  return prepare();
-}
-
-// In one transaction: there is the earlier format, or the present one.
-Result<void> SqliteMetaStore::upgrade() {
-  if (auto done = database_->begin(); !done) return done;
+Result<void> SqliteMetaStore::upgrade(int64_t) {
   auto done = database_->rebuild({"store", "entries"}, kTables);
-  if (done) done = database_->execute("UPDATE store SET format = 2");
-  if (done) done = database_->keep_content();
-  if (done) return database_->commit();
-  database_->rollback();
-  return done;
+  return done ? database_->execute("UPDATE store SET format = 2") : done;
 }
 
 Result<void> SqliteMetaStore::prepare() {

@@ -40,8 +40,6 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
   Result<MetaRange> range_blocking(std::string prefix) override;
 
-  Result<void> adopt() override;
-
   uint64_t syncs() const { return database_->syncs(); }
 
  private:
@@ -60,9 +58,9 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
     std::variant<TransactCall, RangeCall> work;
   };
 
-  SqliteMetaStore(runtime::Pool& pool, Options options) : pool_(pool), options_(std::move(options)) {}
-  Result<void> upgrade();
-  Result<void> prepare();
+  SqliteMetaStore(runtime::Pool& pool, Options options);
+  Result<void> upgrade(int64_t from) override;
+  Result<void> prepare() override;
   void enqueue(Call call);
   void drain();
   void run_group(std::vector<Call>& calls);

@@ -230,8 +230,10 @@ Result<std::unique_ptr<SegmentCopy>> LocalSegmentStore::copy_segment(const Parti
   SegmentInfo copy = segment;
   copy.directory = directory;
   copy.generation = generation;
-  return SegmentCopy::create(files_, {log_path(partition, segment), index_path(partition, segment)},
-                             {log_path(partition, copy), index_path(partition, copy)}, copy);
+  const auto paths = [&](const SegmentInfo& of) {
+    return SegmentCopy::Paths{log_path(partition, of), index_path(partition, of), aborted_path(partition, of)};
+  };
+  return SegmentCopy::create(files_, paths(segment), paths(copy), copy);
 }
 
 // What is written into the place where a disk was mounted would be hidden by the disk when it is back.
@@ -297,6 +299,10 @@ std::string LocalSegmentStore::log_path(const PartitionId& partition, const Segm
 
 std::string LocalSegmentStore::index_path(const PartitionId& partition, const SegmentInfo& segment) const {
   return folder_of(partition, segment.directory) + "/" + index_file_name(segment.base_offset, segment.generation);
+}
+
+std::string LocalSegmentStore::aborted_path(const PartitionId& partition, const SegmentInfo& segment) const {
+  return folder_of(partition, segment.directory) + "/" + aborted_index_file_name(segment.base_offset, segment.generation);
 }
 
 }  // namespace weir::storage

@@ -90,7 +90,8 @@ bool LocalSegmentStore::remove_from_doomed_folder(int64_t now_ms) {
 }
 
 void LocalSegmentStore::remove_segment_files(const PartitionId& partition, const SegmentInfo& segment) {
-  for (const std::string& path : {log_path(partition, segment), index_path(partition, segment)}) {
+  for (const std::string& path :
+       {log_path(partition, segment), index_path(partition, segment), aborted_path(partition, segment)}) {
     auto removed = files_.remove(path);
     if (!removed && removed.error().code != ErrorCode::kNotFound) {
       log_warn("storage", "a segment that is not used any more could not be removed: {}", removed.error().message);

@@ -7,27 +7,14 @@
 #include <utility>
 
 #include "base/log.h"
+#include "storage/segment/aborted_index.h"
+#include "storage/segment/file_source.h"
 #include "storage/segment/local_segment_store.h"
+#include "storage/segment/replace_plan.h"
 #include "storage/segment/rewritten_segment.h"
 #include "storage/segment/segment_names.h"
 
 namespace weir::storage {
-
-namespace {
-
-const SegmentInfo* find_segment(const std::vector<SegmentInfo>& segments, const SegmentInfo& wanted) {
-  const auto found = std::ranges::lower_bound(segments, wanted.base_offset, {}, &SegmentInfo::base_offset);
-  const bool same = found != segments.end() && found->base_offset == wanted.base_offset && found->generation == wanted.generation;
-  return same ? &*found : nullptr;
-}
-
-}  // namespace
-
-// What a replacement does to the manifest as it is now.
-struct LocalSegmentStore::ReplacePlan {
-  std::vector<SegmentInfo> segments;  // afterwards
-  std::vector<SegmentInfo> removed, added, unused;
-};
 
 Result<uint32_t> LocalSegmentStore::begin_rewrite(const PartitionId& partition) {
   std::lock_guard lock(mutex_);
@@ -41,12 +28,19 @@ Result<uint32_t> LocalSegmentStore::begin_rewrite(const PartitionId& partition) 
   return generation;
 }
 
-Result<std::unique_ptr<runtime::File>> LocalSegmentStore::open_segment(const PartitionId& partition, const SegmentInfo& segment) {
-  return files_.open(log_path(partition, segment), {.direct = true});
+Result<std::unique_ptr<SegmentSource>> LocalSegmentStore::open_segment(const PartitionId& partition, const SegmentInfo& segment) {
+  auto file = files_.open(log_path(partition, segment), {.direct = true});
+  if (!file) return std::unexpected(std::move(file.error()));
+  return std::make_unique<FileSource>(std::move(*file));
 }
 
-Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(const PartitionId& partition, int64_t base_offset,
-                                                                            uint32_t generation) {
+Result<std::vector<AbortedTransaction>> LocalSegmentStore::aborted_transactions(const PartitionId& partition,
+                                                                                const SegmentInfo& segment) {
+  return load_aborted(files_, aborted_path(partition, segment), segment);
+}
+
+Result<std::unique_ptr<SegmentSink>> LocalSegmentStore::create_segment(const PartitionId& partition, int64_t base_offset,
+                                                                       uint32_t generation) {
   SegmentInfo segment;
   segment.base_offset = base_offset;
   segment.generation = generation;
@@ -55,8 +49,9 @@ Result<std::unique_ptr<RewrittenSegment>> LocalSegmentStore::create_segment(cons
     auto made = make_folder(partition, segment.directory);
     if (!made) return std::unexpected(std::move(made.error()));
   }
-  return RewrittenSegment::create(files_, {log_path(partition, segment), index_path(partition, segment), segment.directory},
-                                  base_offset, generation, clock_.wall_ms(), options_.reading.spacing);
+  return RewrittenSegment::create(
+      files_, {log_path(partition, segment), index_path(partition, segment), aborted_path(partition, segment), segment.directory},
+      base_offset, generation, clock_.wall_ms(), options_.reading.spacing);
 }
 
 void LocalSegmentStore::replace(SegmentReplacement replacement, runtime::Executor& reply_to,
@@ -101,45 +96,15 @@ void LocalSegmentStore::discard_now(const SegmentReplacement& replacement) {
   }
 }
 
-LocalSegmentStore::ReplacePlan LocalSegmentStore::plan_replacement(const PartitionManifest& manifest,
-                                                                   const SegmentReplacement& replacement) {
-  ReplacePlan plan;
-  for (const auto& group : replacement.groups) {
-    std::vector<SegmentInfo> present;
-    for (const SegmentInfo& source : group.sources) {
-      const SegmentInfo* found = find_segment(manifest.segments, source);
-      if (!found) continue;
-      const bool outdated = replacement.move && (*found != source || group.outputs.empty() ||
-                                                 group.outputs.front().directory != manifest.place.target);
-      if (!outdated) present.push_back(*found);
-    }
-    for (const SegmentInfo& output : group.outputs) {
-      // The log start may have moved past some of it meanwhile, and segments below it went.
-      const bool wanted = !present.empty() && output.next_offset > manifest.log_start_offset;
-      (wanted ? plan.added : plan.unused).push_back(output);
-    }
-    plan.removed.insert(plan.removed.end(), present.begin(), present.end());
-  }
-  for (const SegmentInfo& segment : manifest.segments) {
-    if (!find_segment(plan.removed, segment)) plan.segments.push_back(segment);
-  }
-  plan.segments.insert(plan.segments.end(), plan.added.begin(), plan.added.end());
-  std::ranges::sort(plan.segments, {}, &SegmentInfo::base_offset);
-  return plan;
-}
-
 Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacement& replacement) {
   std::lock_guard lock(mutex_);
   const auto found = partitions_.find(replacement.partition);
   if (found == partitions_.end()) return fail(ErrorCode::kNotFound, "the partition is gone");
   if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
   PartitionState& state = found->second;
-  ReplacePlan plan = plan_replacement(state.manifest, replacement);
-  for (size_t i = 1; i < plan.segments.size(); ++i) {
-    if (plan.segments[i - 1].next_offset <= plan.segments[i].base_offset) continue;
-    return fail(ErrorCode::kInvalid, fmt::format("rewritten segments of {} overlap at offset {}",
-                                                 partition_folder_name(replacement.partition), plan.segments[i].base_offset));
-  }
+  auto planned = plan_replacement(state.manifest, replacement);
+  if (!planned) return std::unexpected(std::move(planned.error()));
+  ReplacePlan& plan = *planned;
   if (!plan.added.empty()) {
     if (auto done = sync_names(replacement.partition, plan.added); !done) return std::unexpected(std::move(done.error()));
   }

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <type_traits>
 #include <unordered_set>
 #include <utility>
 
@@ -82,11 +81,11 @@ struct LocalSegmentStore::MergeCall {
 
 LocalSegmentStore::LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock,
                                      Options options)
-    : SegmentStore(options.log_dir),
-      files_(files),
+    : files_(files),
       pool_(pool),
       clock_(clock),
       options_(std::move(options)),
+      directories_(options_.log_dir),
       reader_(files, directories_, options_.reading),
       queue_(pool, options_.throttle),
       writer_(files) {}
@@ -96,13 +95,9 @@ Result<std::unique_ptr<LocalSegmentStore>> LocalSegmentStore::open(runtime::File
   std::unique_ptr<LocalSegmentStore> store(new LocalSegmentStore(files, pool, clock, std::move(options)));
   const std::string path = store->options_.log_dir + "/" + kDatabaseName;
   if (auto done = refuse_orphans(files, store->options_.log_dir); !done) return std::unexpected(std::move(done.error()));
-  NotedDatabase* const metadata = store->options_.metadata;
-  auto manifests = ManifestDatabase::open(files, path, &clock, metadata != nullptr);
+  auto manifests = ManifestDatabase::open(files, path, &clock, store->options_.paired);
   if (!manifests) return std::unexpected(std::move(manifests.error()));
   store->manifests_ = std::move(*manifests);
-  if (metadata) {
-    if (auto done = NotedDatabase::pair(*metadata, *store->manifests_); !done) return std::unexpected(std::move(done.error()));
-  }
   return store;
 }
 
@@ -151,23 +146,22 @@ void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::E
 
 void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
                              Function<void(Result<SegmentRead>)> done) {
-  if (auto ready = reader_.read_cached(manifest, offset, limit)) {
-    reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
-    return;
-  }
-  const auto target = SegmentReader::target_of(manifest, offset);
-  if (!target) {
+  const size_t number = segment_of(manifest, offset);
+  if (number == manifest.segments.size()) {
     reply_to.post([done = std::move(done), read = reader_.read(manifest, offset, limit)]() mutable { done(std::move(read)); });
     return;
   }
+  if (auto ready = reader_.read_cached(manifest, number, offset, limit)) {
+    reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
+    return;
+  }
   // Manifests have thousands of segments: what goes to the pool is one of them.
-  static_assert(std::is_trivially_copyable_v<SegmentReader::Target>);
   struct Call {
     SegmentReader::Target target;
     Function<void(Result<SegmentRead>)> done;
     Result<SegmentRead> result;
   };
-  auto call = std::make_shared<Call>(*target, std::move(done));
+  auto call = std::make_shared<Call>(SegmentReader::target_of(manifest, number, limit), std::move(done));
   pool_.submit([this, call, offset, limit] { call->result = reader_.read(call->target, offset, limit); }, reply_to,
                [call] { call->done(std::move(call->result)); });
 }
@@ -334,8 +328,16 @@ Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
     writer_.note_folder(log_dir);
   }
   const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
-  auto done =
-      writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position, run.created, batches);
+  const auto aborted = std::span(merge.aborted).subspan(run.first_aborted, run.aborted_count);
+  Result<void> done;
+  if (!aborted.empty()) {
+    done = writer_.add_aborted(log_dir, folder, aborted_index_file_name(run.base_offset, run.generation), run.aborted_before,
+                               aborted);
+  }
+  if (done) {
+    done = writer_.begin_run(log_dir, folder, segment_file_name(run.base_offset, run.generation), run.position, run.created,
+                             batches);
+  }
   if (done || done.error().code != ErrorCode::kCorrupt) return done;
   log_error("storage", "{}; later records go to a new segment", done.error().message);
   partitions_.at(plan.after.partition).damaged_segment = plan.writes.front().base_offset;
@@ -430,9 +432,9 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
   return {};
 }
 
-Result<std::vector<SegmentStore::WalSession>> LocalSegmentStore::wal_sessions() { return manifests_->wal_sessions(); }
+Result<std::vector<WalSession>> LocalSegmentStore::wal_sessions() { return manifests_->wal_sessions(); }
 
-Result<std::vector<SegmentStore::WalFile>> LocalSegmentStore::wal_files() { return manifests_->wal_files(); }
+Result<std::vector<WalFile>> LocalSegmentStore::wal_files() { return manifests_->wal_files(); }
 
 Result<void> LocalSegmentStore::put_wal_sessions(const std::vector<WalSession>& all) {
   {

@@ -20,6 +20,7 @@
 #include "runtime/clock.h"
 #include "runtime/file.h"
 #include "storage/background/paced_queue.h"
+#include "storage/segment/log_directory_store.h"
 #include "storage/segment/manifest_database.h"
 #include "storage/segment/merge_plan.h"
 #include "storage/segment/segment_reader.h"
@@ -28,13 +29,13 @@
 
 namespace weir::storage {
 
-class LocalSegmentStore final : public SegmentStore {
+class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
  public:
   struct Options {
     std::string log_dir;  // home; exists
     SegmentReader::Options reading = {};
     BackgroundThrottle* throttle = nullptr;  // outlives the store; null: nothing is held back
-    NotedDatabase* metadata = nullptr;       // opened to be paired with the manifests; outlives the store
+    bool paired = false;                     // NotedDatabase::pair with manifest_database() comes before anything else
   };
   static Result<std::unique_ptr<LocalSegmentStore>> open(runtime::FileSystem& files, runtime::Pool& pool,
                                                          const runtime::Clock& clock, Options options);
@@ -46,6 +47,9 @@ class LocalSegmentStore final : public SegmentStore {
     bool fresh = false;
     std::string marker = {};  // a file that is in it from the first use on: without it nothing new is made there
   };
+  NotedDatabase& manifest_database() { return *manifests_; }
+
+  LogDirectories& directories() override { return directories_; }
   // Blocking, once, before load(): these and no others. Refuses, and changes nothing, if one is missing that holds segments,
   // or one holds segments that are not of this store.
   Result<void> use_directories(const std::vector<ExtraDirectory>& extra);
@@ -61,9 +65,10 @@ class LocalSegmentStore final : public SegmentStore {
   void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,
             Function<void(Result<void>)> done) override;
   Result<uint32_t> begin_rewrite(const PartitionId& partition) override;
-  Result<std::unique_ptr<runtime::File>> open_segment(const PartitionId& partition, const SegmentInfo& segment) override;
-  Result<std::unique_ptr<RewrittenSegment>> create_segment(const PartitionId& partition, int64_t base_offset,
-                                                           uint32_t generation) override;
+  Result<std::unique_ptr<SegmentSource>> open_segment(const PartitionId& partition, const SegmentInfo& segment) override;
+  Result<std::vector<AbortedTransaction>> aborted_transactions(const PartitionId& partition, const SegmentInfo& segment) override;
+  Result<std::unique_ptr<SegmentSink>> create_segment(const PartitionId& partition, int64_t base_offset,
+                                                      uint32_t generation) override;
   void replace(SegmentReplacement replacement, runtime::Executor& reply_to,
                Function<void(Result<PartitionManifest>)> done) override;
   void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) override;
@@ -120,7 +125,6 @@ class LocalSegmentStore final : public SegmentStore {
   static constexpr int64_t kDueAtOnce = INT64_MIN;
   struct Cycle;
   struct MergeCall;
-  struct ReplacePlan;
 
   LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options);
   bool merge_turn(MergeCall& call);
@@ -131,7 +135,6 @@ class LocalSegmentStore final : public SegmentStore {
   std::vector<PartitionManifest> adopt(Cycle& cycle);
   void doom_dropped_segments(const MergePlan& plan);
   void write_indexes(const MergePlan& plan);
-  static ReplacePlan plan_replacement(const PartitionManifest& manifest, const SegmentReplacement& replacement);
   void remove_segment_files(const PartitionId& partition, const SegmentInfo& segment);
   void submit_maintenance(runtime::Executor& reply_to, runtime::Task done);
   void remove_dropped_segments();
@@ -151,11 +154,13 @@ class LocalSegmentStore final : public SegmentStore {
   Result<void> make_folder(const PartitionId& partition, uint32_t directory);
   std::string log_path(const PartitionId& partition, const SegmentInfo& segment) const;
   std::string index_path(const PartitionId& partition, const SegmentInfo& segment) const;
+  std::string aborted_path(const PartitionId& partition, const SegmentInfo& segment) const;
 
   runtime::FileSystem& files_;
   runtime::Pool& pool_;
   const runtime::Clock& clock_;
   const Options options_;
+  LogDirectories directories_;
   SegmentReader reader_;
   std::unique_ptr<ManifestDatabase> manifests_;
 

@@ -45,8 +45,8 @@ class LocalSegmentStoreTest : public ::testing::Test {
       auto read = store_->read_now(manifest, offset, max_bytes);
       EXPECT_TRUE(read) << read.error().message;
       if (!read || read->next_offset <= offset) break;
-      const auto bytes = bytes_of(read->range);
-      EXPECT_EQ(bytes.size(), read->range.length);
+      const auto bytes = bytes_of(read->bytes);
+      EXPECT_EQ(bytes.size(), size_of(read->bytes));
       all.insert(all.end(), bytes.begin(), bytes.end());
       offset = read->next_offset;
     }
@@ -168,7 +168,7 @@ TEST_F(LocalSegmentStoreTest, ADroppedPartitionStaysForItsDelayAndIsForgotten) {
   ASSERT_TRUE(open_range);
   ASSERT_TRUE(store_->drop_now(a, 60'000));
   EXPECT_FALSE(world_.disk().has("/log/" + partition_folder_name(a)));
-  EXPECT_EQ(bytes_of(open_range->range).size(), open_range->range.length);  // a response on its way
+  EXPECT_EQ(bytes_of(open_range->bytes).size(), size_of(open_range->bytes));  // a response on its way
   EXPECT_FALSE(store_->read_now(manifests[0], 0, 1000));
   const auto folders = [&] { return world_.files().list("/log")->size(); };
   const size_t with_folder = folders();

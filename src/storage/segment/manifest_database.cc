@@ -15,26 +15,29 @@ namespace weir::storage {
 
 namespace {
 
-constexpr int64_t kFormat = 6;
+constexpr int64_t kFormat = 7;
 constexpr int64_t kLastUncheckedFormat = 5;
 constexpr const char* kSalvage =
     ". Bring the file back from a copy, or have `weir log salvage` read the partition's files instead";
 
+constexpr const char* kSegmentsTable =
+    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
+    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0, modified_ms INTEGER NOT NULL DEFAULT 0,"
+    " times_known INTEGER NOT NULL DEFAULT 0, aborted INTEGER NOT NULL DEFAULT 0, aborted_crc INTEGER NOT NULL DEFAULT 0,"
+    " hash INTEGER NOT NULL AS (row_hash('segments', partition_id, base_offset, next_offset, length, max_timestamp,"
+    " first_timestamp, created_ms, generation, directory, modified_ms, times_known, aborted, aborted_crc)) STORED,"
+    " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;";
+
 // Partitions have a short row number because it is repeated in every segment and producer row.
-constexpr const char* kTables =
+// Those beside `segments`.
+constexpr const char* kOtherTables =
     "CREATE TABLE format (version INTEGER NOT NULL, hash INTEGER NOT NULL AS (row_hash('format', version)) STORED);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
     " log_start_offset INTEGER NOT NULL, end_offset INTEGER NOT NULL, epochs BLOB NOT NULL,"
     " first_dirty_offset INTEGER NOT NULL DEFAULT 0, generation INTEGER NOT NULL DEFAULT 0,"
     " hash INTEGER NOT NULL AS (row_hash('partitions', id, topic, partition, log_start_offset, end_offset, epochs,"
     " first_dirty_offset, generation)) STORED, UNIQUE (topic, partition));"
-    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
-    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
-    " generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0, modified_ms INTEGER NOT NULL DEFAULT 0,"
-    " times_known INTEGER NOT NULL DEFAULT 0,"
-    " hash INTEGER NOT NULL AS (row_hash('segments', partition_id, base_offset, next_offset, length, max_timestamp,"
-    " first_timestamp, created_ms, generation, directory, modified_ms, times_known)) STORED,"
-    " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
     "CREATE TABLE producers (partition_id INTEGER NOT NULL, producer_id INTEGER NOT NULL, entry BLOB NOT NULL,"
     " hash INTEGER NOT NULL AS (row_hash('producers', partition_id, producer_id, entry)) STORED,"
     " PRIMARY KEY (partition_id, producer_id)) WITHOUT ROWID;"
@@ -50,7 +53,7 @@ constexpr const char* kTables =
     "CREATE TABLE places (topic BLOB NOT NULL, partition INTEGER NOT NULL, directory INTEGER NOT NULL, target INTEGER NOT NULL,"
     " hash INTEGER NOT NULL AS (row_hash('places', topic, partition, directory, target)) STORED,"
     " PRIMARY KEY (topic, partition)) WITHOUT ROWID;";
-constexpr const char* kFirstRow = "INSERT INTO format VALUES (6);";
+constexpr const char* kFirstRow = "INSERT INTO format VALUES (7);";
 
 // Format 1 knew no compaction.
 constexpr const char* kFromFormat1 =
@@ -79,7 +82,19 @@ constexpr const char* kFromFormat4 =
     "UPDATE format SET version = 5;";
 
 // Format 5 had no hashes. SQLite cannot add a stored column that it computes.
-constexpr const char* kFromFormat5 = "UPDATE format SET version = 6;";
+constexpr const char* kFromFormat5 =
+    "ALTER TABLE segments ADD COLUMN aborted INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE segments ADD COLUMN aborted_crc INTEGER NOT NULL DEFAULT 0;";
+
+// Format 6 did not know transactions.
+constexpr const char* kMoveSegments = "ALTER TABLE segments RENAME TO earlier_segments;";
+constexpr const char* kFromFormat6 =
+    "INSERT INTO segments SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms,"
+    " generation, directory, modified_ms, times_known, 0, 0 FROM earlier_segments;"
+    "DROP TABLE earlier_segments;";
+constexpr const char* kPresentFormat = "UPDATE format SET version = 7;";
+
+std::string all_tables() { return std::string(kOtherTables) + kSegmentsTable; }
 
 // Values of segments.times_known.
 constexpr int64_t kTimesKnown = 1;
@@ -123,62 +138,44 @@ ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen)
   return seen;
 }
 
+ManifestDatabase::ManifestDatabase()
+    : NotedDatabase({.schema = all_tables() + kFirstRow,
+                     .cache_bytes = 2 << 20,
+                     .select_format = "SELECT version FROM format",
+                     .newest_format = kFormat,
+                     .last_unchecked_format = kLastUncheckedFormat}) {}
+
 Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open(runtime::FileSystem& files, const std::string& path,
                                                                  const runtime::Clock* clock, bool paired) {
-  auto manifests = open_file(files, path, clock, nullptr);
-  if (!manifests || paired) return manifests;
-  if (auto done = (*manifests)->adopt(); !done) return std::unexpected(std::move(done.error()));
-  return manifests;
-}
-
-Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open_file(runtime::FileSystem& files, const std::string& path,
-                                                                      const runtime::Clock* clock, ContentDamage* damage) {
-  const std::string schema = std::string(kTables) + kFirstRow;
-  auto database =
-      Database::open(files, path, {.cache_bytes = 2 << 20, .clock = clock, .schema = schema.c_str(), .damage = damage});
-  if (!database) return std::unexpected(std::move(database.error()));
   auto manifests = std::make_unique<ManifestDatabase>();
-  manifests->database_ = std::move(*database);
-  if (auto format = manifests->format(); !format) return std::unexpected(std::move(format.error()));
+  auto done = manifests->open_file(files, path, clock);
+  if (done && !paired) done = manifests->adopt();
+  if (!done) return std::unexpected(std::move(done.error()));
   return manifests;
 }
 
-Result<int64_t> ManifestDatabase::format() { return read_format("SELECT version FROM format", kFormat, kLastUncheckedFormat); }
-
-Result<void> ManifestDatabase::adopt() {
-  std::lock_guard lock(database_mutex_);
-  if (auto done = database_->adopt(); !done) return done;
-  if (!database_->content_kept()) {
-    if (auto done = upgrade(); !done) return done;
-  }
-  return prepare_statements();
-}
-
-// In one transaction: there is the earlier format, or the present one.
-Result<void> ManifestDatabase::upgrade() {
-  auto from = format();
-  if (!from) return std::unexpected(std::move(from.error()));
-  if (auto done = database_->begin(); !done) return done;
+Result<void> ManifestDatabase::upgrade(int64_t from) {
   Result<void> done;
-  const char* const steps[] = {kFromFormat1, kFromFormat2, kFromFormat3, kFromFormat4};
-  for (int64_t version = *from; version <= 4 && done; ++version) done = database_->execute(steps[version - 1]);
-  if (done) {
+  const char* const steps[] = {kFromFormat1, kFromFormat2, kFromFormat3, kFromFormat4, kFromFormat5};
+  for (int64_t version = from; version <= 5 && done; ++version) done = database_->execute(steps[version - 1]);
+  if (from <= 5 && done) {
     done = database_->rebuild(
-        {"format", "partitions", "segments", "producers", "wal_sessions", "wal_files", "directories", "places"}, kTables);
+        {"format", "partitions", "segments", "producers", "wal_sessions", "wal_files", "directories", "places"},
+        all_tables().c_str());
+  } else if (done) {
+    for (const char* step : {kMoveSegments, kSegmentsTable, kFromFormat6}) {
+      if (done) done = database_->execute(step);
+    }
   }
-  if (done) done = database_->execute(kFromFormat5);
-  if (done) done = database_->keep_content();
-  if (done) return database_->commit();
-  database_->rollback();
-  return done;
+  return done ? database_->execute(kPresentFormat) : done;
 }
 
-Result<void> ManifestDatabase::prepare_statements() {
+Result<void> ManifestDatabase::prepare() {
   const std::pair<Statement*, const char*> statements[] = {
       {&insert_partition_, "INSERT INTO partitions VALUES (?1, ?2, ?3, ?4, ?5, ?6, 0, 0)"},
       {&update_partition_, "UPDATE partitions SET log_start_offset = ?2, end_offset = ?3, epochs = ?4 WHERE id = ?1"},
       {&remove_partition_, "DELETE FROM partitions WHERE id = ?1"},
-      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"},
+      {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
       {&remove_segments_, "DELETE FROM segments WHERE partition_id = ?1"},
       {&get_producer_, "SELECT entry FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
@@ -279,7 +276,7 @@ Result<std::vector<ManifestDatabase::Loaded>> ManifestDatabase::load_damaged() {
 Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
   auto scan = database_->prepare(
       "SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms, "
-      "generation, directory, modified_ms, times_known FROM segments"
+      "generation, directory, modified_ms, times_known, aborted, aborted_crc FROM segments"
       " ORDER BY partition_id, base_offset");
   if (!scan) return std::unexpected(std::move(scan.error()));
   auto at = partitions.begin();
@@ -292,7 +289,8 @@ Result<void> ManifestDatabase::load_segments(std::vector<Loaded>& partitions) {
     at->partition.manifest.segments.push_back(
         {scan->integer(1), scan->integer(2), static_cast<uint64_t>(scan->integer(3)), scan->integer(4), scan->integer(5),
          scan->integer(6), static_cast<uint32_t>(scan->integer(7)), static_cast<uint32_t>(scan->integer(8)), scan->integer(9),
-         scan->integer(10) == kTimesKnown, scan->integer(10) == kAgeKnown});
+         scan->integer(10) == kTimesKnown, scan->integer(10) == kAgeKnown, static_cast<uint32_t>(scan->integer(11)),
+         static_cast<uint32_t>(scan->integer(12))});
   }
 }
 
@@ -371,6 +369,8 @@ Result<void> ManifestDatabase::put_segment(int64_t row, const SegmentInfo& segme
       .bind(11, segment.times_known ? kTimesKnown
                 : segment.age_known ? kAgeKnown
                                     : 0)
+      .bind(12, segment.aborted)
+      .bind(13, segment.aborted_crc)
       .run();
 }
 

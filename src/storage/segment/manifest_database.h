@@ -1,4 +1,4 @@
-// Manifests, producers and WAL sessions of a log directory as rows of `<log dir>/manifest.db`. Format:
+// Manifests, producers, WAL sessions and log directories as rows of `manifest.db` in home, the first log directory. Format:
 // docs/formats/segments.md. From any thread: calls take turns, so one waits for at most one transaction.
 #pragma once
 
@@ -16,8 +16,9 @@
 
 namespace weir::storage {
 
-class ManifestDatabase : public NotedDatabase {
+class ManifestDatabase final : public NotedDatabase {
  public:
+  ManifestDatabase();
   // `paired`: NotedDatabase::pair comes before anything else.
   static Result<std::unique_ptr<ManifestDatabase>> open(runtime::FileSystem& files, const std::string& path,
                                                         const runtime::Clock* clock, bool paired = false);
@@ -27,7 +28,6 @@ class ManifestDatabase : public NotedDatabase {
                                                                 const runtime::Clock* clock, const NotedDatabase* metadata);
   // Why no partition's rows can be trusted, and some may be missing; else empty.
   const std::string& distrusted() const { return damage_.whole; }
-  Result<void> adopt() override;
 
   struct Loaded {
     int64_t row = 0;         // short name of the partition in the other tables
@@ -96,14 +96,11 @@ class ManifestDatabase : public NotedDatabase {
   uint64_t syncs() const { return database_->syncs(); }
 
  private:
-  Result<void> prepare_statements();
-  static Result<std::unique_ptr<ManifestDatabase>> open_file(runtime::FileSystem& files, const std::string& path,
-                                                             const runtime::Clock* clock, ContentDamage* damage);
+  Result<void> upgrade(int64_t from) override;
+  Result<void> prepare() override;
   Result<void> find_damage(const NotedDatabase* metadata);
   Result<void> check_directories();
   void tell_damage(std::vector<Loaded>& partitions) const;
-  Result<int64_t> format();
-  Result<void> upgrade();
   Result<void> settle_now() { return database_->suspect() ? database_->resolve() : Result<void>(); }
   Result<void> store_directories(std::span<const Directory> all);
   Result<void> store_place(const PartitionId& partition, PartitionPlace place);

@@ -64,7 +64,7 @@ class ManifestDatabaseTest : public ::testing::Test {
   }
   static constexpr const char* kSound =
       "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
-      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1, 2, 0, 1, 1), (1, 5, 9, 100, 1, 1, 1, 0, 0, 1, 1);";
+      "INSERT INTO segments VALUES (1, 0, 5, 100, 1, 1, 1, 2, 0, 1, 1, 0, 0), (1, 5, 9, 100, 1, 1, 1, 0, 0, 1, 1, 0, 0);";
 };
 
 TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
@@ -82,7 +82,7 @@ TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
         "INSERT INTO producers VALUES (1, 1, zeroblob(3))", "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
     EXPECT_EQ(load_after(sound + damage), ErrorCode::kCorrupt) << damage;
   }
-  EXPECT_EQ(load_after("UPDATE format SET version = 7"), ErrorCode::kUnsupported);
+  EXPECT_EQ(load_after("UPDATE format SET version = 8"), ErrorCode::kUnsupported);
 }
 
 TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
@@ -134,6 +134,79 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
     EXPECT_EQ((*manifests)->directories()->at(0).id, directory.id);
     EXPECT_EQ((*manifests)->directories()->at(0).path, "/more");
   }
+}
+
+// As the version before transactions made it.
+void make_format_6(weir::testing::SimDisk& disk) {
+  ASSERT_TRUE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
+  auto database = Database::open(disk, "/manifest.db", {});
+  ASSERT_TRUE(database);
+  ASSERT_TRUE((*database)->begin());
+  auto done = (*database)->execute(
+      "DROP TABLE segments;"
+      "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
+      " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+      " generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0, modified_ms INTEGER NOT NULL DEFAULT 0,"
+      " times_known INTEGER NOT NULL DEFAULT 0,"
+      " hash INTEGER NOT NULL AS (row_hash('segments', partition_id, base_offset, next_offset, length, max_timestamp,"
+      " first_timestamp, created_ms, generation, directory, modified_ms, times_known)) STORED,"
+      " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
+      "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
+      "INSERT INTO segments VALUES (1, 0, 5, 100, 2, 3, 4, 2, 0, 6, 1), (1, 5, 9, 100, 1, 1, 1, 0, 0, 1, 2);"
+      "UPDATE format SET version = 6");
+  ASSERT_TRUE(done) << done.error().message;
+  ASSERT_TRUE((*database)->keep_content());
+  ASSERT_TRUE((*database)->commit());
+}
+
+TEST(ManifestMigrationTest, ADatabaseOfFormat6IsTakenOver) {
+  weir::testing::SimDisk disk(1);
+  make_format_6(disk);
+  for (int start = 0; start < 2; ++start) {
+    auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
+    ASSERT_TRUE(manifests) << manifests.error().message;
+    auto loaded = (*manifests)->load();
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    ASSERT_EQ(loaded->size(), 1u);
+    EXPECT_EQ((*loaded)[0].partition.manifest.segments,
+              (std::vector<SegmentInfo>{{0, 5, 100, 2, 3, 4, 2, 0, 6, true, false}, {5, 9, 100, 1, 1, 1, 0, 0, 1, false, true}}));
+  }
+}
+
+// What is there counts; twice.
+void mend(weir::testing::SimDisk& disk) {
+  auto manifests = ManifestDatabase::open_damaged(disk, "/manifest.db", nullptr, nullptr);
+  ASSERT_TRUE(manifests) << manifests.error().message;
+  auto loaded = (*manifests)->load_damaged();
+  ASSERT_TRUE(loaded);
+  (*loaded)[0].fault.clear();
+  ASSERT_TRUE((*manifests)->put_partitions(*loaded, nullptr, nullptr));
+  ASSERT_TRUE((*manifests)->put_partitions(*loaded, nullptr, nullptr));
+}
+
+// Rows get new hashes when their table is made anew: what was damaged must not look right then.
+TEST(ManifestMigrationTest, DamageInADatabaseOfFormat6IsNotForgotten) {
+  weir::testing::SimDisk disk(1);
+  make_format_6(disk);
+  run_sql(disk, "/manifest.db", "UPDATE segments SET next_offset = 4 WHERE base_offset = 0", HashFunction::kWrong);
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    auto manifests = ManifestDatabase::open_damaged(disk, "/manifest.db", nullptr, nullptr);
+    ASSERT_TRUE(manifests) << manifests.error().message;
+    EXPECT_FALSE((*manifests)->distrusted().empty()) << attempt;
+  }
+  EXPECT_FALSE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
+  mend(disk);
+  auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
+  EXPECT_TRUE(manifests) << manifests.error().message;
+}
+
+TEST(ManifestMigrationTest, DamageInADatabaseOfFormat6IsMendedAtOnce) {
+  weir::testing::SimDisk disk(1);
+  make_format_6(disk);
+  run_sql(disk, "/manifest.db", "UPDATE segments SET next_offset = 4 WHERE base_offset = 0", HashFunction::kWrong);
+  mend(disk);
+  auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
+  EXPECT_TRUE(manifests) << manifests.error().message;
 }
 
 }  // namespace

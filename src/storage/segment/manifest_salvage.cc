@@ -12,12 +12,11 @@ namespace weir::storage {
 Result<std::unique_ptr<ManifestDatabase>> ManifestDatabase::open_damaged(runtime::FileSystem& files, const std::string& path,
                                                                          const runtime::Clock* clock,
                                                                          const NotedDatabase* metadata) {
-  ContentDamage damage;
-  auto manifests = open_file(files, path, clock, &damage);
-  if (!manifests) return manifests;
-  (*manifests)->damage_ = std::move(damage);
-  if (auto done = (*manifests)->find_damage(metadata); !done) return std::unexpected(std::move(done.error()));
-  if (auto done = (*manifests)->adopt(); !done) return std::unexpected(std::move(done.error()));
+  auto manifests = std::make_unique<ManifestDatabase>();
+  auto done = manifests->open_file(files, path, clock, &manifests->damage_);
+  if (done) done = manifests->find_damage(metadata);
+  if (done) done = manifests->adopt();
+  if (!done) return std::unexpected(std::move(done.error()));
   return manifests;
 }
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/stored_batch.h"
 
@@ -27,6 +28,21 @@ Result<void> check_batch(const MergePartition& merge, const MergePartition::Batc
               fmt::format("merge of {}: batch at offset {} of {} bytes does not "
                           "continue the log at {} or contradicts its facts",
                           partition_folder_name(merge.partition), facts.base_offset, batch.bytes.size, expected_offset));
+}
+
+// The aborted transactions whose marker is the batch, of those from `next` on; `next` passes them.
+Result<std::span<const AbortedTransaction>> take_aborted(const MergePartition& merge, const BatchFacts& batch, size_t& next) {
+  const size_t first = next;
+  bool sound = true;
+  while (next < merge.aborted.size() && merge.aborted[next].last_offset < batch.next_offset()) {
+    const AbortedTransaction& entry = merge.aborted[next++];
+    sound = sound && batch.control_type == BatchFacts::kAbort && entry.producer_id == batch.producer_id &&
+            entry.last_offset == batch.last_offset() && entry.first_offset >= 0 && entry.first_offset <= entry.last_offset &&
+            entry.producer_id >= 0 && entry.last_stable_offset >= 0;
+  }
+  if (sound && next - first <= 1) return std::span(merge.aborted).subspan(first, next - first);
+  return fail(ErrorCode::kInvalid, fmt::format("merge of {}: the batch at offset {} is not the marker of an aborted transaction",
+                                               partition_folder_name(merge.partition), batch.base_offset));
 }
 
 // Hands the entries of a complete or well-filled segment over to be written.
@@ -72,6 +88,7 @@ void drop_old_segments(MergePlan& plan) {
 bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segment_bytes, int64_t segment_ms) {
   if (active.length == 0) return false;
   if (!active.times_known) return true;  // it may be written anew meanwhile
+  if (active.aborted >= kAbortedPerSegment) return true;
   if (active.length + batch.size > std::min(segment_bytes, kMaxSegmentBytes)) return true;
   if (batch.last_offset() - active.base_offset > std::numeric_limits<int32_t>::max()) return true;
   const int64_t age = active.first_timestamp >= 0 ? ms_between(active.first_timestamp, batch.max_timestamp)
@@ -104,10 +121,14 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
   plan.after.log_start_offset = std::max(before.log_start_offset, merge.log_start_offset);
   auto& segments = plan.after.segments;
   plan.first_changed = segments.size();
+  size_t next_aborted = 0;
   for (size_t i = 0; i < merge.batches.size(); ++i) {
     const auto& batch = merge.batches[i];
     if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound) return std::unexpected(std::move(sound.error()));
     plan.after.end_offset = batch.facts.next_offset();
+    const size_t first_aborted = next_aborted;
+    const auto aborted = take_aborted(merge, batch.facts, next_aborted);
+    if (!aborted) return std::unexpected(aborted.error());
     // What was deleted before it was merged is not written, nor is a segment kept for what follows it.
     if (batch.facts.next_offset() <= plan.after.log_start_offset) continue;
     // What is to be moved elsewhere is not appended to.
@@ -122,13 +143,21 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
     }
     SegmentInfo& active = segments.back();
     if (plan.writes.empty() || plan.writes.back().base_offset != active.base_offset) {
-      plan.writes.push_back({active.base_offset, active.length, roll, active.generation, active.directory, i, 0, 0});
+      plan.writes.push_back({active.base_offset, active.length, roll, active.generation, active.directory, i, 0, 0,
+                             active.aborted, first_aborted, 0});
       plan.first_changed = std::min(plan.first_changed, segments.size() - 1);
     }
     note_in_index(plan, spacing, active, batch.facts);
     ++plan.writes.back().batch_count;
     plan.writes.back().bytes += batch.facts.size;
+    plan.writes.back().aborted_count += aborted->size();
+    add_aborted(active, *aborted);
     extend_segment(active, batch.facts);
+  }
+  if (next_aborted < merge.aborted.size()) {
+    return fail(ErrorCode::kInvalid,
+                fmt::format("merge of {}: the marker of an aborted transaction at offset {} is not in it",
+                            partition_folder_name(merge.partition), merge.aborted[next_aborted].last_offset));
   }
   if (plan.pending.unindexed_bytes >= spacing.write_bytes) write_pending(plan, spacing, segments.back());
   drop_old_segments(plan);

@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "base/result.h"
+#include "storage/segment/manifest_store.h"
 #include "storage/segment/segment_index.h"
-#include "storage/segment/segment_store.h"
 
 namespace weir::storage {
 
@@ -21,6 +21,9 @@ struct SegmentWrite {
   size_t first_batch = 0;   // into MergePartition::batches
   size_t batch_count = 0;
   uint64_t bytes = 0;
+  // Of MergePartition::aborted, behind those that the segment had before.
+  uint32_t aborted_before = 0;
+  size_t first_aborted = 0, aborted_count = 0;
 };
 
 // Index entries that became known for a segment; written once enough of them wait or the segment is complete.
@@ -59,7 +62,7 @@ void extend_segment(SegmentInfo& segment, const BatchFacts& batch);
 
 // `before` is the manifest so far; for a partition without one: an empty one with log start and end where the
 // batches begin. `damaged_segment` (its base offset, or -1) is not appended to. kInvalid if the batches do
-// not continue the manifest or contradict their facts.
+// not continue the manifest or contradict their facts, or aborted transactions are not those of their markers.
 Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
                              const IndexSpacing& spacing, int64_t damaged_segment = -1);
 

@@ -8,7 +8,7 @@
 #include "base/result.h"
 #include "runtime/file.h"
 #include "storage/segment/header_scanner.h"
-#include "storage/segment/segment_store.h"
+#include "storage/segment/segment_data.h"
 
 namespace weir::storage {
 

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "storage/segment/aborted_index.h"
 
 namespace weir::storage {
 
@@ -70,6 +71,12 @@ Result<void> RewrittenSegment::write_staging() {
 Result<SegmentInfo> RewrittenSegment::finish() {
   if (auto done = write_staging(); !done) return std::unexpected(std::move(done.error()));
   if (auto done = buffered_->sync(); !done) return std::unexpected(std::move(done.error()));
+  if (!aborted_.empty()) {
+    auto file = write_aborted(files_, paths_.aborted, 0, aborted_);
+    if (!file) return std::unexpected(std::move(file.error()));
+    if (auto done = (*file)->sync(); !done) return std::unexpected(std::move(done.error()));
+    storage::add_aborted(info_, aborted_);
+  }
   if (info_.max_timestamp == kNoTimestamp) info_.max_timestamp = max_timestamp_of_empty_;
   if (info_.length >= spacing_.write_bytes) {
     auto written = index_.write(files_, paths_.index, info_.base_offset);

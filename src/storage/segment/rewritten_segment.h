@@ -1,43 +1,40 @@
 // A segment file that compaction writes, batch by batch: unbuffered, so that it does not push what readers
-// use out of the page cache. Not part of the log before a manifest names it.
-//
-// append, append, ..., finish; after an error or without finish the file is worthless. Blocking, one thread
-// at a time.
+// use out of the page cache.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/buffer.h"
 #include "base/result.h"
 #include "runtime/file.h"
 #include "storage/segment/merge_plan.h"
+#include "storage/segment/segment_data.h"
 #include "storage/segment/segment_index.h"
-#include "storage/segment/segment_store.h"
 #include "storage/segment/stored_batch.h"
 
 namespace weir::storage {
 
-class RewrittenSegment {
+class RewrittenSegment final : public SegmentSink {
  public:
   static constexpr size_t kStagingBytes = 1 << 20;
 
   struct Paths {
     std::string log;
     std::string index;
+    std::string aborted;
     uint32_t directory = 0;  // number of the log directory they are in
   };
   // Creates the file. `created_ms` is what the segment's row will say of both its times.
   static Result<std::unique_ptr<RewrittenSegment>> create(runtime::FileSystem& files, Paths paths, int64_t base_offset,
                                                           uint32_t generation, int64_t created_ms, IndexSpacing spacing);
 
-  // `batch`: all bytes of a batch above those before it.
-  Result<void> append(Bytes batch);
+  Result<void> append(Bytes batch) override;
+  void add_aborted(const AbortedTransaction& entry) override { aborted_.push_back(entry); }
   // Makes contents and length durable and writes the index. The file's name is not durable yet.
-  Result<SegmentInfo> finish();
-
-  // So far; length 0: nothing was appended.
-  const SegmentInfo& info() const { return info_; }
+  Result<SegmentInfo> finish() override;
+  const SegmentInfo& info() const override { return info_; }
 
  private:
   RewrittenSegment(runtime::FileSystem& files, Paths paths, IndexSpacing spacing)
@@ -54,6 +51,7 @@ class RewrittenSegment {
   SegmentInfo info_;
   int64_t max_timestamp_of_empty_ = kNoTimestamp;
   SegmentIndex index_;
+  std::vector<AbortedTransaction> aborted_;
   uint64_t last_indexed_ = 0;
   int64_t max_header_timestamp_ = kNoTimestamp;
 };

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "storage/segment/aborted_index.h"
 
 namespace weir::storage {
 
@@ -60,12 +61,31 @@ Result<void> SegmentCopy::copy_piece() {
 
 Result<void> SegmentCopy::finish() {
   if (auto done = buffered_->sync(); !done) return done;
+  if (auto done = copy_aborted(); !done) return done;
   copy_index();
   from_.reset();
   direct_.reset();
   buffered_.reset();
   piece_ = {};
   return {};
+}
+
+// As it is, too: whether it is damaged the reader finds out.
+Result<void> SegmentCopy::copy_aborted() {
+  if (info_.aborted == 0) return {};
+  auto from = files_.open(source_.aborted, {});
+  if (!from) return std::unexpected(std::move(from.error()));
+  std::vector<uint8_t> bytes(info_.aborted * kAbortedEntryBytes);
+  auto got = (*from)->read_at(0, MutableBytes(bytes));
+  if (!got) return std::unexpected(std::move(got.error()));
+  if (*got < bytes.size()) {
+    return fail(ErrorCode::kCorrupt,
+                fmt::format("{}: ends at {} though {} bytes of it are valid", source_.aborted, *got, bytes.size()));
+  }
+  auto to = files_.open(target_.aborted, {.write = true, .create = true, .truncate = true});
+  if (!to) return std::unexpected(std::move(to.error()));
+  if (auto done = (*to)->write_at(0, Bytes(bytes)); !done) return done;
+  return (*to)->sync();
 }
 
 // Only costs time if it fails: what is missing is found by scanning.

@@ -10,7 +10,7 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/segment/segment_store.h"
+#include "storage/segment/manifest.h"
 
 namespace weir::storage {
 
@@ -21,6 +21,7 @@ class SegmentCopy {
   struct Paths {
     std::string log;
     std::string index;
+    std::string aborted;
   };
   // `copy`: as the row of the copy will say. Creates the file; its folder exists.
   static Result<std::unique_ptr<SegmentCopy>> create(runtime::FileSystem& files, Paths source, Paths target, SegmentInfo copy);
@@ -35,6 +36,7 @@ class SegmentCopy {
       : files_(files), source_(std::move(source)), target_(std::move(target)), info_(copy) {}
   Result<void> copy_piece();
   Result<void> finish();
+  Result<void> copy_aborted();
   void copy_index();
 
   runtime::FileSystem& files_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/buffer.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/batch_check.h"
 #include "storage/segment/header_scanner.h"
 #include "storage/segment/segment_index.h"
@@ -33,6 +34,20 @@ std::string quoted(const std::optional<Bytes>& bytes) {
     }
   }
   return out + '"';
+}
+
+Result<std::vector<uint8_t>> read_if_there(runtime::FileSystem& files, const std::string& path) {
+  std::vector<uint8_t> bytes;
+  auto file = files.open(path, {});
+  if (!file && file.error().code == ErrorCode::kNotFound) return bytes;
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto size = (*file)->size();
+  if (!size) return std::unexpected(std::move(size.error()));
+  bytes.resize(*size);
+  auto got = (*file)->read_at(0, bytes);
+  if (!got) return std::unexpected(std::move(got.error()));
+  bytes.resize(*got);
+  return bytes;
 }
 
 class SegmentDump {
@@ -75,15 +90,25 @@ class SegmentDump {
     return {};
   }
 
+  void show_aborted(Bytes file) {
+    for (const AbortedTransaction& entry : decode_aborted(file)) {
+      ++summary_.aborted_transactions;
+      if (options_.verify_only) continue;
+      show(options_.json ? R"({{"type":"aborted","producer_id":{},"first_offset":{},"last_offset":{},"last_stable_offset":{}}})"
+                         : "aborted: producer {}, offsets {}-{}, last stable offset then {}",
+           entry.producer_id, entry.first_offset, entry.last_offset, entry.last_stable_offset);
+    }
+  }
+
   SegmentDumpSummary end() {
     if (!options_.verify_only) {
       show(
           options_.json
-              ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{}}})"
+              ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{},"aborted_transactions":{}}})"
               : "end at {}: {} batches, {} records, next offset {}; damaged: {} batches, {} bytes at the "
-                "end; index: {} entries, {} wrong",
+                "end; index: {} entries, {} wrong; aborted: {}",
           summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset, summary_.damaged_batches,
-          summary_.trailing_bytes, summary_.index_entries, summary_.wrong_index_entries);
+          summary_.trailing_bytes, summary_.index_entries, summary_.wrong_index_entries, summary_.aborted_transactions);
     }
     return summary_;
   }
@@ -169,11 +194,14 @@ Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const s
   SegmentDump dump(**file, path, std::min(*size, options.valid_bytes), parsed->base_offset, options, line);
   auto summary = dump.run();
   if (!summary) return summary;
-  const std::string index_path = (slash == std::string::npos ? std::string() : path.substr(0, slash + 1)) +
-                                 index_file_name(parsed->base_offset, parsed->generation);
-  auto index = SegmentIndex::load(files, index_path, parsed->base_offset, summary->valid_bytes);
+  const std::string folder = slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
+  auto index = SegmentIndex::load(files, folder + index_file_name(parsed->base_offset, parsed->generation), parsed->base_offset,
+                                  summary->valid_bytes);
   if (!index) return std::unexpected(std::move(index.error()));
   if (auto checked = dump.check_index(*index); !checked) return std::unexpected(std::move(checked.error()));
+  auto aborted = read_if_there(files, folder + aborted_index_file_name(parsed->base_offset, parsed->generation));
+  if (!aborted) return std::unexpected(std::move(aborted.error()));
+  dump.show_aborted(Bytes(*aborted));
   return dump.end();
 }
 

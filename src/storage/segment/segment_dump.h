@@ -1,5 +1,6 @@
 // Shows and checks one segment file: `weir log dump` and `weir log verify`. Reads only; on a running broker's
-// active segment the end may look cut off, for only the manifest knows how much of it is valid.
+// active segment the end may look cut off, for only the manifest knows how much of it is valid. So it is with its index of
+// aborted transactions, which is shown as far as it can be one; whether it is right the manifest says (apps/folder_check.h).
 #pragma once
 
 #include <cstdint>
@@ -29,6 +30,7 @@ struct SegmentDumpSummary {
   uint64_t trailing_bytes = 0;  // behind it: a write that was cut off, or damage
   uint64_t index_entries = 0;
   uint64_t wrong_index_entries = 0;  // hints that do not fit; harmless
+  uint64_t aborted_transactions = 0;
   bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0; }
 };
 

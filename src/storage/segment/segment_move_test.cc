@@ -35,6 +35,8 @@ MergePartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
   return make_batch(partition, shape);
 }
 
+AbortedTransaction aborted_at(int64_t offset) { return {offset % 5, offset - 2, offset, offset + 1}; }
+
 class Store {
  public:
   explicit Store(uint64_t seed = 1) : sim(seed) {
@@ -75,7 +77,10 @@ class Store {
     merge.segment_bytes = 20'000;
     merge.log_start_offset = log_start;
     int64_t end = manifests.contains(partition) ? manifests[partition].end_offset : 0;
-    for (int i = 0; i < batches; ++i) merge.batches.push_back(batch_at(partition, end++));
+    for (int i = 0; i < batches; ++i, ++end) {
+      if (end % 3 == 2) add_abort(merge, batch_at(partition, end), aborted_at(end));
+      else merge.batches.push_back(batch_at(partition, end));
+    }
     auto merged = store->merge_now({merge});
     if (!merged) return false;
     manifests[partition] = merged->front();
@@ -141,19 +146,26 @@ class Store {
     PartitionManifest manifest = manifests[partition];
     int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
     std::vector<uint8_t> expected, found;
+    std::set<int64_t> aborted, found_aborted;  // markers
     for (int64_t at = offset; at < manifest.end_offset; ++at) {
+      if (at % 3 == 2) aborted.insert(at);
       const auto batch = batch_at(partition, at);
       expected.insert(expected.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
     }
     manifest.log_start_offset = 0;
     while (offset < manifest.end_offset) {
-      auto read = store->read_now(manifest, offset, 8'000);
+      auto read = store->read_now(manifest, offset, {8'000, INT64_MAX, true});
       ASSERT_TRUE(read) << read.error().message;
-      const auto bytes = bytes_of(read->range);
+      const auto bytes = bytes_of(read->bytes);
       found.insert(found.end(), bytes.begin(), bytes.end());
       ASSERT_GT(read->next_offset, offset);
       offset = read->next_offset;
+      for (const AbortedTransaction& each : read->aborted) {
+        EXPECT_EQ(each, aborted_at(each.last_offset));
+        found_aborted.insert(each.last_offset);
+      }
     }
+    EXPECT_EQ(found_aborted, aborted);
     ASSERT_TRUE(found == expected) << partition_folder_name(partition);
   }
   // Every file of a segment, and those that manifests name.
@@ -161,12 +173,13 @@ class Store {
     std::set<std::string> wanted, found;
     for (const auto& [id, manifest] : manifests) {
       for (const SegmentInfo& segment : manifest.segments) {
-        wanted.insert(store->directories().path(segment.directory) + "/" + partition_folder_name(id) + "/" +
-                      segment_file_name(segment.base_offset, segment.generation));
+        const std::string folder = store->directories().path(segment.directory) + "/" + partition_folder_name(id) + "/";
+        wanted.insert(folder + segment_file_name(segment.base_offset, segment.generation));
+        if (segment.aborted > 0) wanted.insert(folder + aborted_index_file_name(segment.base_offset, segment.generation));
       }
     }
     for (const std::string& path : sim.disk().all_files()) {
-      if (path.ends_with(".log")) found.insert(path);
+      if (path.ends_with(".log") || path.ends_with(".txnindex")) found.insert(path);
     }
     EXPECT_EQ(found, wanted);
   }

@@ -11,6 +11,11 @@ namespace {
 constexpr size_t kTopicIdLength = 22;
 constexpr size_t kOffsetDigits = 20;
 
+std::string file_name(int64_t base_offset, uint32_t generation, const char* suffix) {
+  if (generation != 0) return fmt::format("{:020}.{}{}", base_offset, generation, suffix);
+  return fmt::format("{:020}{}", base_offset, suffix);
+}
+
 }  // namespace
 
 std::string partition_folder_name(const PartitionId& partition) {
@@ -29,13 +34,10 @@ std::optional<PartitionId> parse_partition_folder_name(std::string_view name) {
   return partition;
 }
 
-std::string segment_file_name(int64_t base_offset, uint32_t generation) {
-  if (generation != 0) return fmt::format("{:020}.{}.log", base_offset, generation);
-  return fmt::format("{:020}.log", base_offset);
-}
-std::string index_file_name(int64_t base_offset, uint32_t generation) {
-  if (generation != 0) return fmt::format("{:020}.{}.index", base_offset, generation);
-  return fmt::format("{:020}.index", base_offset);
+std::string segment_file_name(int64_t base_offset, uint32_t generation) { return file_name(base_offset, generation, ".log"); }
+std::string index_file_name(int64_t base_offset, uint32_t generation) { return file_name(base_offset, generation, ".index"); }
+std::string aborted_index_file_name(int64_t base_offset, uint32_t generation) {
+  return file_name(base_offset, generation, ".txnindex");
 }
 
 std::optional<SegmentFileName> parse_segment_file_name(std::string_view name) {
@@ -49,7 +51,8 @@ std::optional<SegmentFileName> parse_segment_file_name(std::string_view name) {
     if (wrong != std::errc() || end != name.data() + dot) return std::nullopt;
   }
   if (name == segment_file_name(parsed.base_offset, parsed.generation) ||
-      name == index_file_name(parsed.base_offset, parsed.generation)) {
+      name == index_file_name(parsed.base_offset, parsed.generation) ||
+      name == aborted_index_file_name(parsed.base_offset, parsed.generation)) {
     return parsed;
   }
   return std::nullopt;

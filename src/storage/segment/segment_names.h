@@ -1,5 +1,5 @@
 // Names below a log directory: folders `<topic id>-<index>`, files `<base offset, 20 digits>.log` and
-// `.index`; those of rewritten segments `<base offset>.<generation>.log`. Folders that wait for their removal
+// `.index`, `.txnindex`; those of rewritten segments `<base offset>.<generation>.log`. Folders that wait for their removal
 // end in `-delete`.
 #pragma once
 
@@ -19,12 +19,13 @@ std::optional<PartitionId> parse_partition_folder_name(std::string_view name);
 
 std::string segment_file_name(int64_t base_offset, uint32_t generation = 0);
 std::string index_file_name(int64_t base_offset, uint32_t generation = 0);
+std::string aborted_index_file_name(int64_t base_offset, uint32_t generation = 0);
 
 struct SegmentFileName {
   int64_t base_offset = 0;
   uint32_t generation = 0;
 };
-// Of a `.log` or `.index` file.
+// Of a `.log`, `.index` or `.txnindex` file.
 std::optional<SegmentFileName> parse_segment_file_name(std::string_view name);
 
 }  // namespace weir::storage

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/log.h"
 #include "storage/segment/local_segment_store.h"
@@ -31,6 +32,23 @@ MergePartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
   shape.timestamp = 1000 + offset;
   shape.fill = static_cast<uint8_t>(mixed >> 8);
   return make_batch(partition, shape);
+}
+
+// At some offsets a transaction ends, which was aborted.
+std::optional<AbortedTransaction> aborted_at(int64_t offset) {
+  const auto mixed = weir::testing::mix(static_cast<uint64_t>(offset) * 17 + 3);
+  if (mixed % 3 != 0) return std::nullopt;
+  const auto length = static_cast<int64_t>(mixed % 7);
+  return AbortedTransaction{offset % 4, std::max<int64_t>(0, offset - length), offset,
+                            std::max<int64_t>(0, offset - static_cast<int64_t>(mixed % 2))};
+}
+
+void add_batch(MergePartition& merge, int64_t& end) {
+  auto batch = batch_at(merge.partition, end);
+  const auto aborted = batch.facts.last_offset_delta == 0 ? aborted_at(end) : std::nullopt;
+  end = batch.facts.next_offset();
+  if (aborted) add_abort(merge, std::move(batch), *aborted);
+  else merge.batches.push_back(std::move(batch));
 }
 
 // The log of one partition as the caller knows it.
@@ -93,21 +111,26 @@ class History {
     for (auto& [index, manifest] : manifests_) {
       int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
       std::vector<uint8_t> expected, found;
+      std::map<int64_t, AbortedTransaction> aborted, found_aborted;  // by marker
       for (int64_t at = offset; at < manifest.end_offset;) {
         const auto batch = batch_at(manifest.partition, at);
         expected.insert(expected.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
+        const auto ended = batch.facts.last_offset_delta == 0 ? aborted_at(at) : std::nullopt;
+        if (ended) aborted[at] = *ended;
         at = batch.facts.next_offset();
       }
       // Batches below the log start are still in the first segment's file, but nobody may ask for them.
       manifest.log_start_offset = 0;
       while (offset < manifest.end_offset) {
-        auto read = store_->read_now(manifest, offset, 30'000);
+        auto read = store_->read_now(manifest, offset, {30'000, INT64_MAX, true});
         ASSERT_TRUE(read) << read.error().message;
-        const auto bytes = bytes_of(read->range);
+        const auto bytes = bytes_of(read->bytes);
         found.insert(found.end(), bytes.begin(), bytes.end());
         ASSERT_GT(read->next_offset, offset);
         offset = read->next_offset;
+        for (const AbortedTransaction& each : read->aborted) found_aborted[each.last_offset] = each;
       }
+      ASSERT_TRUE(found_aborted == aborted) << "partition " << index;
       ASSERT_EQ(found.size(), expected.size());
       ASSERT_TRUE(found == expected) << "partition " << index;
     }
@@ -137,10 +160,7 @@ class History {
       merge.partition = partition_id(1, index);
       merge.epochs = {{0, 0}};
       merge.segment_bytes = 60'000;
-      for (uint64_t i = random_.below(5); i > 0; --i) {
-        merge.batches.push_back(batch_at(merge.partition, known.end));
-        known.end = merge.batches.back().facts.next_offset();
-      }
+      for (uint64_t i = random_.below(5); i > 0; --i) add_batch(merge, known.end);
       if (random_.one_in(3)) known.log_start = std::max(known.log_start, known.end / 2);
       merge.log_start_offset = known.log_start;
       partitions.push_back(std::move(merge));

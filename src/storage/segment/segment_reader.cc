@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/log.h"
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/record_timestamps.h"
 #include "storage/segment/segment_names.h"
 
@@ -17,10 +18,15 @@ SegmentReader::SegmentReader(runtime::FileSystem& files, const LogDirectories& d
       options_(options),
       open_files_(options.open_files),
       indexes_(options.index_bytes),
+      aborted_(options.aborted_bytes),
       hints_(options.position_hints) {}
 
+std::string SegmentReader::folder(const SegmentKey& key) const {
+  return directories_.path(key.directory) + "/" + partition_folder_name(key.partition) + "/";
+}
+
 std::string SegmentReader::path(const SegmentKey& key, bool index) const {
-  return directories_.path(key.directory) + "/" + partition_folder_name(key.partition) + "/" +
+  return folder(key) +
          (index ? index_file_name(key.base_offset, key.generation) : segment_file_name(key.base_offset, key.generation));
 }
 
@@ -48,23 +54,20 @@ Result<SegmentReader::Segment> SegmentReader::open(const PartitionId& partition,
 void SegmentReader::forget(const PartitionId& partition, const SegmentInfo& segment) {
   open_files_.erase(key_of(partition, segment));
   indexes_.erase(key_of(partition, segment));
+  aborted_.erase(key_of(partition, segment));
 }
 
-size_t SegmentReader::segment_of(const PartitionManifest& manifest, int64_t offset) {
-  // Offsets that compaction took lie before the first batch of the next segment.
-  if (offset < manifest.log_start_offset) return manifest.segments.size();
-  const auto found = std::ranges::upper_bound(manifest.segments, offset, {}, &SegmentInfo::next_offset);
-  return static_cast<size_t>(found - manifest.segments.begin());
-}
-
-std::optional<SegmentReader::Target> SegmentReader::target_of(const PartitionManifest& manifest, int64_t offset) {
-  const size_t number = segment_of(manifest, offset);
-  if (number == manifest.segments.size()) return std::nullopt;
-  return Target{manifest.partition, manifest.segments[number], number + 1 == manifest.segments.size()};
+SegmentReader::Target SegmentReader::target_of(const PartitionManifest& manifest, size_t number, ReadLimit limit) {
+  Target target{manifest.partition, manifest.segments[number], number + 1 == manifest.segments.size()};
+  for (size_t i = number; limit.with_aborted && i < manifest.segments.size(); ++i) {
+    if (manifest.segments[i].aborted > 0) target.aborted_in.push_back(manifest.segments[i]);
+  }
+  return target;
 }
 
 Result<SegmentRead> SegmentReader::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
-  if (const auto target = target_of(manifest, offset)) return read(*target, offset, limit);
+  const size_t number = segment_of(manifest, offset);
+  if (number < manifest.segments.size()) return read(target_of(manifest, number, limit), offset, limit);
   return fail(ErrorCode::kNotFound,
               fmt::format("offset {} of {} is not in its segments", offset, partition_folder_name(manifest.partition)));
 }
@@ -79,7 +82,7 @@ Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, Re
     return fail(ErrorCode::kCorrupt, fmt::format("{}: batch at {} has offset {}, the segment ends before {}", segment->path,
                                                  first->offset, first->header.base_offset, segment->info->next_offset));
   }
-  if (first->header.next_offset() > limit.end_offset) return SegmentRead{{}, offset, offset};
+  if (first->header.next_offset() > limit.end_offset) return SegmentRead{Slice(), offset, offset};
   const uint64_t wanted = std::max<uint64_t>(limit.bytes, first->header.size());
   const size_t length = static_cast<size_t>(std::min(wanted, segment->info->length - first->offset));
   if (!segment->file->resident(first->offset, length)) {
@@ -91,12 +94,15 @@ Result<SegmentRead> SegmentReader::read(const Target& target, int64_t offset, Re
     if (!loaded) return std::unexpected(std::move(loaded.error()));
     index = std::move(*loaded);
   }
-  return whole_batches(*segment, index, *first, limit);
+  auto read = whole_batches(*segment, index, *first, limit);
+  if (!read) return read;
+  auto added = add_aborted(target.partition, target.aborted_in, offset, true, *read);
+  if (!added) return std::unexpected(std::move(added.error()));
+  return read;
 }
 
-std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
-  const size_t number = segment_of(manifest, offset);
-  if (number == manifest.segments.size()) return std::nullopt;
+std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& manifest, size_t number, int64_t offset,
+                                                      ReadLimit limit) {
   const SegmentInfo& info = manifest.segments[number];
   Segment segment{key_of(manifest.partition, info), &info, {}, number + 1 == manifest.segments.size(), {}};
   const auto hint = hints_.get({manifest.partition, offset, 0, 0});
@@ -113,7 +119,7 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   const auto header = parse_stored_header(bytes);
   if (!header || header->base_offset < offset || header->size() > length) return std::nullopt;
   const HeaderScanner::Position first{hint->position, *header};
-  if (header->next_offset() > limit.end_offset) return SegmentRead{{}, offset, offset};
+  if (header->next_offset() > limit.end_offset) return SegmentRead{Slice(), offset, offset};
   Index index;
   if (!ends_with_segment(segment, first, limit)) {
     if (auto cached = indexes_.get(segment.key)) index = std::move(*cached);
@@ -121,7 +127,43 @@ std::optional<SegmentRead> SegmentReader::read_cached(const PartitionManifest& m
   }
   auto read = whole_batches(segment, index, first, limit);
   if (!read) return std::nullopt;  // read() says what is wrong
+  if (limit.with_aborted) {
+    const auto added = add_aborted(manifest.partition, std::span(manifest.segments).subspan(number), offset, false, *read);
+    if (!added || !*added) return std::nullopt;
+  }
   return std::move(*read);
+}
+
+Result<bool> SegmentReader::add_aborted(const PartitionId& partition, std::span<const SegmentInfo> segments, int64_t offset,
+                                        bool load, SegmentRead& read) {
+  for (const SegmentInfo& info : segments) {
+    if (info.aborted == 0) continue;
+    const SegmentKey key = key_of(partition, info);
+    auto cached = aborted_.get(key);
+    // Those of the active segment become more.
+    if (!cached || (*cached)->size() < info.aborted) {
+      if (!load) return false;
+      auto loaded = aborted_of(key, info);
+      if (!loaded) return std::unexpected(std::move(loaded.error()));
+      cached = std::move(*loaded);
+    }
+    const auto entries = std::span(**cached).first(info.aborted);
+    for (auto entry = std::ranges::lower_bound(entries, offset, {}, &AbortedTransaction::last_offset); entry != entries.end();
+         ++entry) {
+      if (entry->first_offset < read.next_offset) read.aborted.push_back(*entry);
+      if (entry->last_stable_offset >= read.next_offset) return true;
+    }
+  }
+  return true;
+}
+
+Result<SegmentReader::Aborted> SegmentReader::aborted_of(const SegmentKey& key, const SegmentInfo& info) {
+  auto entries = load_aborted(files_, folder(key) + aborted_index_file_name(key.base_offset, key.generation), info);
+  if (!entries) return std::unexpected(std::move(entries.error()));
+  const size_t bytes = entries->size() * sizeof(AbortedTransaction);
+  auto loaded = std::make_shared<const std::vector<AbortedTransaction>>(std::move(*entries));
+  aborted_.put(key, loaded, bytes);
+  return loaded;
 }
 
 Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, int64_t offset) {
@@ -133,31 +175,33 @@ Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, in
     // In a compacted segment the next batch may begin later.
     if (position && *position && (*position)->header.base_offset >= offset) return **position;
   }
-  auto index = index_of(segment, segment.info->length);
-  if (!index) return std::unexpected(std::move(index.error()));
-  uint64_t from = 0;
-  if (const IndexEntry* entry = (*index)->index.before_offset(offset)) {
-    auto sound = confirmed(segment, *entry);
-    if (!sound) return std::unexpected(std::move(sound.error()));
-    if (*sound) {
-      from = entry->position;
-    } else {
-      log_warn("storage", "{}: its index does not fit and is rebuilt", segment.path);
-      auto rebuilt = rebuild_index(segment);
-      if (!rebuilt) return std::unexpected(std::move(rebuilt.error()));
-      if (const IndexEntry* fresh = (*rebuilt)->index.before_offset(offset)) from = fresh->position;
-    }
-  }
-  auto position = scan_to(segment, from, offset);
+  const auto from = position_before(segment, &SegmentIndex::before_offset, offset);
+  if (!from) return std::unexpected(from.error());
+  auto position = scan_to(segment, *from, offset);
   if (!position) return std::unexpected(std::move(position.error()));
   if (!*position) {
     return fail(ErrorCode::kCorrupt, fmt::format("{}: has no batch with offset {} though it goes to {}", segment.path, offset,
                                                  segment.info->next_offset));
   }
-  if ((*position)->offset - from > options_.rebuild_bytes) {
+  if ((*position)->offset - *from > options_.rebuild_bytes) {
     if (auto rebuilt = rebuild_index(segment); !rebuilt) return std::unexpected(std::move(rebuilt.error()));
   }
   return **position;
+}
+
+Result<uint64_t> SegmentReader::position_before(const Segment& segment, Lookup lookup, int64_t key) {
+  auto index = index_of(segment, segment.info->length);
+  if (!index) return std::unexpected(std::move(index.error()));
+  const IndexEntry* entry = ((*index)->index.*lookup)(key);
+  if (!entry) return 0;
+  const auto sound = confirmed(segment, *entry);
+  if (!sound) return std::unexpected(sound.error());
+  if (*sound) return entry->position;
+  log_warn("storage", "{}: its index does not fit and is rebuilt", segment.path);
+  auto rebuilt = rebuild_index(segment);
+  if (!rebuilt) return std::unexpected(std::move(rebuilt.error()));
+  entry = ((*rebuilt)->index.*lookup)(key);
+  return entry ? entry->position : 0;
 }
 
 Result<std::optional<HeaderScanner::Position>> SegmentReader::scan_to(const Segment& segment, uint64_t from, int64_t offset) {
@@ -259,14 +303,14 @@ Result<SegmentRead> SegmentReader::whole_batches(const Segment& segment, const I
                {segment.key.base_offset, end, segment.key.generation, segment.key.directory});
   }
   SegmentRead read;
-  read.range = {segment.file, first.offset, end - first.offset};
+  read.bytes = FileRange{segment.file, first.offset, end - first.offset};
   read.first_offset = first.header.base_offset;
   read.next_offset = next_offset;
   return read;
 }
 
 Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest& manifest, int64_t timestamp) {
-  if (timestamp == SegmentStore::kLargestTimestamp) {
+  if (timestamp == SegmentData::kLargestTimestamp) {
     auto largest = largest_timestamp(manifest);
     if (!largest) return std::unexpected(std::move(largest.error()));
     timestamp = *largest;
@@ -287,17 +331,10 @@ Result<TimestampPosition> SegmentReader::find_timestamp(const PartitionManifest&
 Result<std::optional<TimestampPosition>> SegmentReader::find_timestamp_in(const Segment& segment, int64_t timestamp,
                                                                           int64_t lowest_offset) {
   const bool known = segment.info->times_known;  // else all records are looked at
-  uint64_t from = 0;
-  if (known) {
-    auto index = index_of(segment, segment.info->length);
-    if (!index) return std::unexpected(std::move(index.error()));
-    if (const IndexEntry* entry = (*index)->index.before_timestamp(timestamp)) {
-      auto sound = confirmed(segment, *entry);
-      if (!sound) return std::unexpected(std::move(sound.error()));
-      if (*sound) from = entry->position;
-    }
-  }
-  HeaderScanner scanner(*segment.file, segment.path, from, segment.info->length, segment.info->base_offset);
+  const Result<uint64_t> from =
+      known ? position_before(segment, &SegmentIndex::before_timestamp, timestamp) : Result<uint64_t>(0);
+  if (!from) return std::unexpected(from.error());
+  HeaderScanner scanner(*segment.file, segment.path, *from, segment.info->length, segment.info->base_offset);
   while (true) {
     auto position = scanner.next();
     if (!position) return std::unexpected(std::move(position.error()));
@@ -323,16 +360,11 @@ Result<int64_t> SegmentReader::largest_timestamp(const PartitionManifest& manife
     }
     auto segment = open(manifest.partition, info, i + 1 == manifest.segments.size());
     if (!segment) return std::unexpected(std::move(segment.error()));
-    uint64_t from = 0;
-    if (info.times_known) {
-      auto index = index_of(*segment, info.length);
-      if (!index) return std::unexpected(std::move(index.error()));
-      const IndexEntry* entry = (*index)->index.before_offset(manifest.log_start_offset);
-      auto sound = entry ? confirmed(*segment, *entry) : Result<bool>(false);
-      if (!sound) return std::unexpected(std::move(sound.error()));
-      if (*sound) from = entry->position;
-    }
-    HeaderScanner scanner(*segment->file, segment->path, from, info.length, info.base_offset);
+    const Result<uint64_t> from = info.times_known
+                                      ? position_before(*segment, &SegmentIndex::before_offset, manifest.log_start_offset)
+                                      : Result<uint64_t>(0);
+    if (!from) return std::unexpected(from.error());
+    HeaderScanner scanner(*segment->file, segment->path, *from, info.length, info.base_offset);
     while (true) {
       auto position = scanner.next();
       if (!position) return std::unexpected(std::move(position.error()));

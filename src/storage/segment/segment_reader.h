@@ -10,15 +10,18 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "runtime/file.h"
 #include "storage/segment/header_scanner.h"
+#include "storage/segment/log_directories.h"
 #include "storage/segment/lru_cache.h"
 #include "storage/segment/merge_plan.h"
+#include "storage/segment/segment_data.h"
 #include "storage/segment/segment_index.h"
-#include "storage/segment/segment_store.h"
 
 namespace weir::storage {
 
@@ -27,6 +30,7 @@ class SegmentReader {
   struct Options {
     size_t open_files = 256;
     size_t index_bytes = 8 << 20;
+    size_t aborted_bytes = 8 << 20;
     size_t position_hints = 4096;
     // A lookup that had to scan further than this from the nearest index entry rebuilds the index.
     uint64_t rebuild_bytes = 4 << 20;
@@ -40,24 +44,23 @@ class SegmentReader {
     PartitionId partition;
     SegmentInfo segment;
     bool active = false;
+    std::vector<SegmentInfo> aborted_in = {};  // if the limit asks for it: it and later ones, as far as they name aborted ones
   };
-  // Nothing if the offset is not in the segments.
-  static std::optional<Target> target_of(const PartitionManifest& manifest, int64_t offset);
+  // `number`: of one of the segments.
+  static Target target_of(const PartitionManifest& manifest, size_t number, ReadLimit limit);
   Result<SegmentRead> read(const Target& target, int64_t offset, ReadLimit limit);
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
   // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk.
-  // Nothing: call read.
-  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
+  // Nothing: call read. `number`: of the segment that has the offset.
+  std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, size_t number, int64_t offset, ReadLimit limit);
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
   // The segment's files are gone.
   void forget(const PartitionId& partition, const SegmentInfo& segment);
 
-  size_t index_bytes() const { return indexes_.weight(); }
+  size_t index_bytes() const { return indexes_.weight() + aborted_.weight(); }
   size_t open_files() const { return open_files_.size(); }
   uint64_t index_rebuilds() const { return index_rebuilds_; }
-  // The segment that ends beyond the offset, by number; segments.size() if there is none.
-  static size_t segment_of(const PartitionManifest& manifest, int64_t offset);
 
  private:
   struct SegmentKey {
@@ -99,18 +102,28 @@ class SegmentReader {
   static SegmentKey key_of(const PartitionId& partition, const SegmentInfo& segment) {
     return {partition, segment.base_offset, segment.generation, segment.directory};
   }
+  using Aborted = std::shared_ptr<const std::vector<AbortedTransaction>>;
+  std::string folder(const SegmentKey& key) const;
   std::string path(const SegmentKey& key, bool index) const;
   Result<Segment> open(const PartitionId& partition, const SegmentInfo& info, bool active);
   Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
   Result<Index> rebuild_index(const Segment& segment);
   // The index is not needed to find the end of what fits.
   static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, ReadLimit limit);
+  // Where a search begins: at the batch of the entry that `lookup` finds for `key`, or at the start. An index that does not fit
+  // is made anew.
+  using Lookup = const IndexEntry* (SegmentIndex::*)(int64_t) const;
+  Result<uint64_t> position_before(const Segment& segment, Lookup lookup, int64_t key);
   // Whether the batch that the entry names is there.
   Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
   Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);
   Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from, int64_t offset);
   Result<SegmentRead> whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first,
                                     ReadLimit limit);
+  // False: they are not in memory, and `load` forbids to read them.
+  Result<bool> add_aborted(const PartitionId& partition, std::span<const SegmentInfo> segments, int64_t offset, bool load,
+                           SegmentRead& read);
+  Result<Aborted> aborted_of(const SegmentKey& key, const SegmentInfo& info);
   // Of the records of all segments; of those whose times are not known all are looked at.
   Result<int64_t> largest_timestamp(const PartitionManifest& manifest);
   Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset);
@@ -120,6 +133,7 @@ class SegmentReader {
   const Options options_;
   LruCache<SegmentKey, File, SegmentKeyHash> open_files_;
   LruCache<SegmentKey, Index, SegmentKeyHash> indexes_;
+  LruCache<SegmentKey, Aborted, SegmentKeyHash> aborted_;
   LruCache<SegmentKey, PositionHint, SegmentKeyHash> hints_;  // the key's offset is that of the batch
   std::atomic<uint64_t> index_rebuilds_{0};
 };

@@ -53,8 +53,8 @@ class SegmentReaderTest : public ::testing::Test {
       ASSERT_TRUE(read) << offset << ": " << read.error().message;
       const int64_t start = *(std::ranges::upper_bound(starts_, offset) - 1);
       ASSERT_EQ(read->first_offset, start) << offset;
-      const auto bytes = bytes_of(read->range);
-      ASSERT_EQ(bytes.size(), read->range.length);
+      const auto bytes = bytes_of(read->bytes);
+      ASSERT_EQ(bytes.size(), size_of(read->bytes));
       protocol::BatchSplitter batches{Bytes(bytes)};
       int64_t next = start;
       int count = 0;
@@ -70,7 +70,7 @@ class SegmentReaderTest : public ::testing::Test {
       if (next < segment.next_offset) {
         auto following = store_->read_now(manifest_, next, 1);
         ASSERT_TRUE(following);
-        ASSERT_GT(bytes.size() + following->range.length, max_bytes);
+        ASSERT_GT(bytes.size() + size_of(following->bytes), max_bytes);
       }
     }
   }
@@ -144,7 +144,7 @@ TEST_F(SegmentReaderTest, DamagedHeadersAreCorruptionNotAnswers) {
   const auto size = world_.disk().contents(file).size();
   auto third = store_->read_now(manifest_, 6, 1);
   ASSERT_TRUE(third);
-  const uint64_t at = third->range.offset;
+  const uint64_t at = std::get<FileRange>(third->bytes).offset;
   struct Damage {
     uint64_t offset;
     std::vector<uint8_t> bytes;
@@ -211,16 +211,16 @@ TEST_F(SegmentReaderTest, SequentialReadersGoOnWithoutSearching) {
   fill(300, 10);
   const LogDirectories directories("/log");
   SegmentReader reader(world_.files(), directories, options_);
-  EXPECT_FALSE(reader.read_cached(manifest_, 0, 2000));
+  EXPECT_FALSE(reader.read_cached(manifest_, segment_of(manifest_, 0), 0, 2000));
   int cached = 0, reads = 0;
   for (int64_t offset = 0; offset < end_; ++reads) {
-    auto ready = reader.read_cached(manifest_, offset, 2000);
+    auto ready = reader.read_cached(manifest_, segment_of(manifest_, offset), offset, 2000);
     cached += ready.has_value();
     auto slow = reader.read(manifest_, offset, 2000);
     ASSERT_TRUE(slow);
     if (ready) {
-      EXPECT_EQ(ready->range.offset, slow->range.offset);
-      EXPECT_EQ(ready->range.length, slow->range.length);
+      EXPECT_EQ(std::get<FileRange>(ready->bytes).offset, std::get<FileRange>(slow->bytes).offset);
+      EXPECT_EQ(size_of(ready->bytes), size_of(slow->bytes));
       EXPECT_EQ(ready->next_offset, slow->next_offset);
     }
     offset = slow->next_offset;
@@ -237,19 +237,20 @@ TEST_F(SegmentReaderTest, NothingThatEndsBeyondTheLimitIsRead) {
       int64_t offset = 0;
       int cached = 0;
       while (offset < end) {
-        const auto ready = reader.read_cached(manifest_, offset, {bytes, end});
+        const auto ready = reader.read_cached(manifest_, segment_of(manifest_, offset), offset, {bytes, end});
         const auto read = reader.read(manifest_, offset, {bytes, end});
         ASSERT_TRUE(read) << read.error().message;
         ASSERT_LE(read->next_offset, end);
         if (ready) {
           ++cached;
-          EXPECT_EQ(ready->range.length, read->range.length);
+          EXPECT_EQ(size_of(ready->bytes), size_of(read->bytes));
           EXPECT_EQ(ready->next_offset, read->next_offset);
         }
-        if (read->range.length == 0) break;
-        EXPECT_EQ(bytes_of(read->range).size(), read->range.length);
+        if (size_of(read->bytes) == 0) break;
+        EXPECT_EQ(bytes_of(read->bytes).size(), size_of(read->bytes));
         const auto free = reader.read(manifest_, offset, bytes);
-        EXPECT_TRUE(free->next_offset > end ? free->range.length > read->range.length : free->next_offset == read->next_offset);
+        EXPECT_TRUE(free->next_offset > end ? size_of(free->bytes) > size_of(read->bytes)
+                                            : free->next_offset == read->next_offset);
         offset = read->next_offset;
       }
       EXPECT_EQ(offset, end / 3 * 3) << "all batches of three records below " << end << " with " << bytes << " bytes at a time";
@@ -269,7 +270,7 @@ TEST_F(SegmentReaderTest, OpenFilesAreBounded) {
   for (int64_t offset = 0; offset < end_; ++offset) held.push_back(*store_->read_now(manifest_, offset, 1000));
   EXPECT_EQ(store_->reader().open_files(), 4u);
   // Ranges handed out stay readable.
-  for (const auto& read : held) EXPECT_EQ(bytes_of(read.range).size(), read.range.length);
+  for (const auto& read : held) EXPECT_EQ(bytes_of(read.bytes).size(), size_of(read.bytes));
 }
 
 TEST_F(SegmentReaderTest, TimestampsAreSearchedByRecord) {

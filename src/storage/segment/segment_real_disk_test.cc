@@ -69,8 +69,8 @@ TEST_F(SegmentRealDiskTest, MixedRunsAreReadBackByteForByte) {
     for (int64_t offset = 0; offset < end;) {
       auto read = store_->read_now(manifest, offset, max_bytes);
       ASSERT_TRUE(read) << read.error().message;
-      EXPECT_GE(read->range.file->descriptor(), 0);
-      const auto bytes = bytes_of(read->range);
+      EXPECT_GE(std::get<FileRange>(read->bytes).file->descriptor(), 0);
+      const auto bytes = bytes_of(read->bytes);
       found.insert(found.end(), bytes.begin(), bytes.end());
       offset = read->next_offset;
     }

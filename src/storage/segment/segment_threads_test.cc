@@ -76,7 +76,7 @@ TEST_F(SegmentThreadsTest, ReadsRunBesideMerges) {
       --running;
       ++reads;
       ASSERT_TRUE(read) << read.error().message;
-      const auto bytes = bytes_of(read->range);
+      const auto bytes = bytes_of(read->bytes);
       protocol::BatchSplitter batches{Bytes(bytes)};
       while (batches.next()) EXPECT_TRUE(crc32c(batches.batch().subspan(21)) == batches.header().crc);
       EXPECT_TRUE(batches.rest().empty());

@@ -9,6 +9,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "base/log.h"
+#include "storage/segment/aborted_index.h"
 
 namespace weir::storage {
 
@@ -87,6 +88,33 @@ void SegmentWriter::start() {
   new_folders_in_.clear();
 }
 
+void SegmentWriter::touch(const std::string& log_dir, const std::string& folder_path, std::string path, uint64_t valid_length,
+                          bool created) {
+  touched_.push_back({std::move(path), valid_length, created, nullptr});
+  log_dirs_.insert(log_dir);
+  if (created && (new_names_in_.empty() || new_names_in_.back() != folder_path)) new_names_in_.push_back(folder_path);
+}
+
+// Of the file touched last, until it is synced. With many files the file system is.
+void SegmentWriter::keep_open(std::unique_ptr<runtime::File> file) {
+  if (touched_.size() <= kSyncedSingly) {
+    touched_.back().file = std::move(file);
+    return;
+  }
+  for (size_t i = 0; i < kSyncedSingly; ++i) touched_[i].file.reset();
+}
+
+Result<void> SegmentWriter::add_aborted(const std::string& log_dir, const std::string& folder, const std::string& name,
+                                        uint32_t before, std::span<const AbortedTransaction> entries) {
+  const std::string folder_path = log_dir + "/" + folder;
+  const std::string path = folder_path + "/" + name;
+  touch(log_dir, folder_path, path, before * kAbortedEntryBytes, before == 0);
+  auto file = write_aborted(files_, path, before, entries);
+  if (!file) return std::unexpected(std::move(file.error()));
+  keep_open(std::move(*file));
+  return {};
+}
+
 Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::string& folder, const std::string& name,
                                       uint64_t position, bool create, std::span<const MergePartition::Batch> batches) {
   WEIR_CHECK(!run_);
@@ -98,9 +126,7 @@ Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::str
       return fail(ErrorCode::kCorrupt, path + ": the segment file is missing");
     return std::unexpected(std::move(file.error()));
   }
-  touched_.push_back({path, position, create, nullptr});
-  log_dirs_.insert(log_dir);
-  if (create && (new_names_in_.empty() || new_names_in_.back() != folder_path)) new_names_in_.push_back(folder_path);
+  touch(log_dir, folder_path, path, position, create);
   if (!create) {
     auto size = (*file)->size();
     if (!size) return std::unexpected(std::move(size.error()));
@@ -159,11 +185,7 @@ Result<void> SegmentWriter::write_direct(Run& run, uint64_t bytes_max) {
 }
 
 void SegmentWriter::end_run() {
-  if (touched_.size() <= kSyncedSingly) {
-    touched_.back().file = std::move(run_->buffered);
-  } else if (touched_.size() == kSyncedSingly + 1) {
-    for (Touched& touched : touched_) touched.file.reset();
-  }
+  keep_open(std::move(run_->buffered));
   run_.reset();
 }
 

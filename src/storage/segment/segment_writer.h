@@ -5,8 +5,8 @@
 // through the page cache, so that a file always ends with its last batch and its unaligned last block is
 // never read back. Bytes that were valid before are never written again.
 //
-// One cycle: for every run begin_run and write_some until it is written, then make_durable, or undo after a failure of
-// any. Blocking, one thread at a time.
+// One cycle: for every run add_aborted if it has any, begin_run, and write_some until it is written; then make_durable, or undo
+// after a failure of any. Blocking, one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/segment/segment_store.h"
+#include "storage/segment/manifest_store.h"
 
 namespace weir::storage {
 
@@ -40,6 +40,9 @@ class SegmentWriter {
   // if it is shorter.
   Result<void> begin_run(const std::string& log_dir, const std::string& folder, const std::string& name, uint64_t position,
                          bool create, std::span<const MergePartition::Batch> batches);
+  // Writes `entries` behind the first `before` of an index of aborted transactions; kCorrupt as begin_run.
+  Result<void> add_aborted(const std::string& log_dir, const std::string& folder, const std::string& name, uint32_t before,
+                           std::span<const AbortedTransaction> entries);
   bool in_run() const { return run_ != nullptr; }
   // Writes about `bytes_max` of the run, or all of a small one, and says how much it was. The run ends with its last byte
   // or an error.
@@ -59,6 +62,8 @@ class SegmentWriter {
   struct Run;
   Result<void> write_direct(Run& run, uint64_t bytes_max);
   void end_run();
+  void touch(const std::string& log_dir, const std::string& folder_path, std::string path, uint64_t valid_length, bool created);
+  void keep_open(std::unique_ptr<runtime::File> file);
 
   runtime::FileSystem& files_;
   Buffer staging_;

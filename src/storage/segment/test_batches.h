@@ -56,13 +56,24 @@ inline MergePartition make_merge(const PartitionId& partition, int64_t& offset, 
   return merge;
 }
 
+// Adds a batch of one record as the marker of an aborted transaction: its facts say so.
+inline void add_abort(MergePartition& merge, MergePartition::Batch marker, const AbortedTransaction& entry) {
+  marker.facts.attributes = BatchFacts::kTransactional | BatchFacts::kControl;
+  marker.facts.producer_id = entry.producer_id;
+  marker.facts.control_type = BatchFacts::kAbort;
+  merge.batches.push_back(std::move(marker));
+  merge.aborted.push_back(entry);
+}
+
 inline std::vector<uint8_t> bytes_of(const std::vector<MergePartition::Batch>& batches) {
   std::vector<uint8_t> all;
   for (const auto& batch : batches) all.insert(all.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
   return all;
 }
 
-inline std::vector<uint8_t> bytes_of(const FileRange& range) {
+inline std::vector<uint8_t> bytes_of(const StoredBytes& stored) {
+  if (const Slice* slice = std::get_if<Slice>(&stored)) return {slice->data, slice->data + slice->size};
+  const FileRange& range = std::get<FileRange>(stored);
   std::vector<uint8_t> bytes(range.length);
   auto got = range.file->read_at(range.offset, bytes);
   bytes.resize(got ? *got : 0);

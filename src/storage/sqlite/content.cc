@@ -154,7 +154,9 @@ Result<void> DatabaseContent::check(ContentDamage* damage) {
   kept_ = found->has_content;
   if (!kept_) return {};
   committed_ = current_ = found->stored;
+  damaged_ = damage && !damage->rows.empty();
   if (found->sum == found->stored.sum) return {};
+  damaged_ = true;
   auto error = damaged(
       "its rows are not those that were committed last: some are missing, or of another time. Were the file and "
       "its -wal copied at different times?");
@@ -222,7 +224,7 @@ Result<void> DatabaseContent::read_table(const std::string& table, Found& found,
     }
     found.has_content = true;
     found.stored = {sqlite3_column_int64(prepared, 1), static_cast<uint64_t>(sqlite3_column_int64(prepared, 2)),
-                    sqlite3_column_int64(prepared, 3)};
+                    sqlite3_column_int64(prepared, 3), 0};
   }
   if (code != SQLITE_DONE) return failed("table " + table);
   if (table == kContentTable && !found.has_content) return damaged("its table content is empty");
@@ -230,20 +232,19 @@ Result<void> DatabaseContent::read_table(const std::string& table, Found& found,
 }
 
 Result<void> DatabaseContent::keep() {
-  char* told = nullptr;
-  if (sqlite3_exec(handle_, kSchema, nullptr, nullptr, &told) != SQLITE_OK) {
-    sqlite3_free(told);
-    return failed("the table content");
-  }
-  auto found = read_all(nullptr);
+  if (!kept_ && sqlite3_exec(handle_, kSchema, nullptr, nullptr, nullptr) != SQLITE_OK) return failed("the table content");
+  ContentDamage known;
+  auto found = read_all(damaged_ ? &known : nullptr);
   if (!found) return std::unexpected(std::move(found.error()));
+  const uint64_t wrong_by = damaged_ ? 1 : 0;
+  current_ = {committed_.revision + 1, found->sum + wrong_by, committed_.noted, wrong_by};
   kept_ = true;
-  current_ = {1, found->sum, 0};
   return put_changes();
 }
 
 void DatabaseContent::mend(int64_t revision) {
   current_.revision = std::max({revision, current_.revision, committed_.revision + 1});
+  current_.sum -= std::exchange(current_.wrong_by, 0);
 }
 
 Result<void> DatabaseContent::put_changes() {

@@ -45,7 +45,8 @@ class DatabaseContent {
   // instead of being an error.
   Result<void> check(ContentDamage* damage);
   bool kept() const { return kept_; }
-  // In the transaction that made or upgraded the tables: takes what they hold as right.
+  // In the transaction that made or upgraded the tables: takes what they hold as right. If check() found damage, and with another
+  // schema it may not show any more, the next check() says that the rows are not those that were committed, unless mend() comes.
   Result<void> keep();
 
   int64_t revision() const { return committed_.revision; }         // 0 if it is not kept
@@ -67,6 +68,7 @@ class DatabaseContent {
     int64_t revision = 0;
     uint64_t sum = 0;
     int64_t noted = 0;
+    uint64_t wrong_by = 0;  // the sum is, so that damage is not forgotten before it is mended
     bool operator==(const State&) const = default;
   };
   struct Found;
@@ -83,6 +85,7 @@ class DatabaseContent {
   const std::string path_;
   bool kept_ = false;
   bool unreadable_ = false;  // a row that changed in this transaction
+  bool damaged_ = false;     // told of by check()
   State committed_, current_;
 };
 

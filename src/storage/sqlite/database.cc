@@ -9,16 +9,12 @@
 
 #include "base/check.h"
 #include "base/log.h"
+#include "base/paths.h"
 #include "storage/sqlite/log_check.h"
 
 namespace weir::storage {
 
 namespace {
-
-std::string folder_of(const std::string& path) {
-  const size_t slash = path.rfind('/');
-  return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-}
 
 std::string log_of(const std::string& path) { return path + "-wal"; }
 
@@ -153,7 +149,7 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
 // SQLite would sync nine times on its way from nothing to a schema. Here the file is built under another name
 // without any, then synced and renamed.
 Result<void> Database::create(runtime::FileSystem& files, const std::string& path, const Options& options) {
-  const std::string folder = folder_of(path);
+  const std::string folder = parent_of(path);
   const std::string draft = path + ".new";
   bool removed = false;
   // A write-ahead log without its database would be applied to the new one.
@@ -325,7 +321,7 @@ void Database::mark_log() {
   Result<void> done;
   if (!mark) done = std::unexpected(mark.error());
   if (done) done = (*mark)->write_at(0, as_bytes("While this file is here, the one ending in -wal holds transactions.\n"));
-  if (done) done = files_.sync_directory(folder_of(path_));
+  if (done) done = files_.sync_directory(parent_of(path_));
   if (!done) log_warn("storage", "{}: loss of its write-ahead log would not be noticed: {}", path_, done.error().message);
 }
 
@@ -333,7 +329,7 @@ Result<void> Database::unmark_log() {
   if (!log_marked_) return {};
   auto removed = files_.remove(mark_of(path_));
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
-  if (auto synced = files_.sync_directory(folder_of(path_)); !synced) return synced;
+  if (auto synced = files_.sync_directory(parent_of(path_)); !synced) return synced;
   log_marked_ = false;
   return {};
 }

@@ -33,21 +33,50 @@ Result<void> NotedDatabase::check_noted_by(const NotedDatabase& other) const {
                           path, other.database_->path(), noted, database_->revision(), path, database_remedy(path)));
 }
 
-Result<int64_t> NotedDatabase::read_format(const char* select, int64_t newest, int64_t last_unchecked) {
-  auto stored = database_->prepare(select);
+Result<void> NotedDatabase::open_file(runtime::FileSystem& files, const std::string& path, const runtime::Clock* clock,
+                                      ContentDamage* damage) {
+  auto database = Database::open(
+      files, path, {.cache_bytes = kind_.cache_bytes, .clock = clock, .schema = kind_.schema.c_str(), .damage = damage});
+  if (!database) return std::unexpected(std::move(database.error()));
+  database_ = std::move(*database);
+  if (auto format = read_format(); !format) return std::unexpected(std::move(format.error()));
+  return {};
+}
+
+Result<int64_t> NotedDatabase::read_format() {
+  auto stored = database_->prepare(kind_.select_format);
   if (!stored) return std::unexpected(std::move(stored.error()));
   auto row = stored->step();
   if (!row) return std::unexpected(std::move(row.error()));
   const int64_t format = *row ? stored->integer(0) : 0;
   const std::string& path = database_->path();
-  if (format > newest) {
-    return fail(ErrorCode::kUnsupported, fmt::format("{}: format {}, this version reads 1 to {}", path, format, newest));
+  if (format > kind_.newest_format) {
+    return fail(ErrorCode::kUnsupported,
+                fmt::format("{}: format {}, this version reads 1 to {}", path, format, kind_.newest_format));
   }
-  if (format < 1 || (format <= last_unchecked) == database_->content_kept()) {
+  if (format < 1 || (format <= kind_.last_unchecked_format) == database_->content_kept()) {
     return fail(ErrorCode::kCorrupt,
                 fmt::format("{} is damaged: it is not of the format {} that it names. {}", path, format, database_remedy(path)));
   }
   return format;
+}
+
+Result<void> NotedDatabase::adopt() {
+  std::lock_guard lock(database_mutex_);
+  if (auto done = database_->adopt(); !done) return done;
+  auto from = read_format();
+  if (!from) return std::unexpected(std::move(from.error()));
+  if (*from == kind_.newest_format) return prepare();
+  // In one transaction: there is the earlier format, or the present one.
+  if (auto done = database_->begin(); !done) return done;
+  auto done = upgrade(*from);
+  if (done) done = database_->keep_content();
+  if (!done) {
+    database_->rollback();
+    return done;
+  }
+  if (done = database_->commit(); !done) return done;
+  return prepare();
 }
 
 void NotedDatabase::announce() {

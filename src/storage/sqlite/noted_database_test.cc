@@ -21,13 +21,11 @@ using weir::testing::SimDisk;
 class Numbers final : public NotedDatabase {
  public:
   static Result<std::unique_ptr<Numbers>> open(SimDisk& disk, const std::string& path) {
-    auto database = Database::open(disk, path, {.schema = "CREATE TABLE numbers (number INTEGER PRIMARY KEY)"});
-    if (!database) return std::unexpected(database.error());
     auto numbers = std::make_unique<Numbers>();
-    numbers->database_ = std::move(*database);
+    if (auto done = numbers->open_file(disk, path, nullptr); !done) return std::unexpected(done.error());
     return numbers;
   }
-  Result<void> adopt() override { return database_->adopt(); }
+  Numbers() : NotedDatabase({.schema = "CREATE TABLE numbers (number INTEGER PRIMARY KEY)", .select_format = "SELECT 1"}) {}
   Result<void> add(int64_t number) {
     {
       std::lock_guard lock(database_mutex_);
@@ -46,6 +44,10 @@ class Numbers final : public NotedDatabase {
     EXPECT_TRUE(statement && statement->step());
     return statement->integer(0);
   }
+
+ private:
+  Result<void> upgrade(int64_t) override { return {}; }
+  Result<void> prepare() override { return {}; }
 };
 
 class NotedDatabaseTest : public ::testing::Test {

@@ -81,7 +81,7 @@ void LocalWal::seal_open_chunk() {
 
 WalBackend::Appended LocalWal::append(const BatchFacts& facts, const Slice& batch) {
   WEIR_CHECK(batch.size <= kMaxBatchBytes);
-  if (failed_) {
+  if (end_) {
     // The session is over and nothing of this is kept, but the caller still gets bytes that live on their
     // own.
     open_->reset();
@@ -92,6 +92,16 @@ WalBackend::Appended LocalWal::append(const BatchFacts& facts, const Slice& batc
   const Appended appended{open_number_, open_->add(facts, batch)};
   if (!in_flight_) flush_at_turn_end();
   return appended;
+}
+
+WalState LocalWal::state() const {
+  if (end_) return WalState::kEnded;
+  return lacks_file_ && preparation_error_ ? WalState::kStalled : WalState::kRunning;
+}
+
+std::optional<Error> LocalWal::trouble() const {
+  if (end_) return end_;
+  return stalled() ? preparation_error_ : std::nullopt;
 }
 
 uint64_t LocalWal::pending_bytes() const { return sealed_bytes_ + open_->length() + (in_flight_ ? flight_->chunk->length() : 0); }
@@ -109,7 +119,7 @@ void LocalWal::flush_at_turn_end() {
 }
 
 void LocalWal::flush_now() {
-  if (failed_ || (open_->empty() && sealed_.empty())) return;
+  if (end_ || (open_->empty() && sealed_.empty())) return;
   urgent_ = true;
   if (!in_flight_) flush_at_turn_end();
 }
@@ -121,7 +131,7 @@ bool LocalWal::due() const {
 
 // Starts the next flush if there is something to flush and it is time.
 void LocalWal::pump() {
-  if (failed_ || in_flight_ || (open_->empty() && sealed_.empty())) return;
+  if (end_ || in_flight_ || (open_->empty() && sealed_.empty())) return;
   if (!due()) return wait_for_spacing();
   write_chunk();
 }
@@ -204,7 +214,7 @@ void LocalWal::chunk_written(Result<void> outcome) {
 }
 
 void LocalWal::end_session(const Error& error) {
-  failed_ = true;
+  end_ = error;
   log_error("wal", "shard {}: flush of chunk {} to {} failed: {}; nothing more is written until the log is recovered",
             options_.shard, durable_ + 1, directory_.path_of(current_->header.identity.generation), error.message);
   // What waited will never be written. Slices handed out keep their memory themselves.
@@ -212,14 +222,14 @@ void LocalWal::end_session(const Error& error) {
   sealed_.clear();
   sealed_bytes_ = 0;
   open_->reset();
-  if (on_failed_) std::exchange(on_failed_, {})(error);
+  if (on_ended_) std::exchange(on_ended_, {})(error);
 }
 
 // --- Files
 
 void LocalWal::save_space(bool save) {
   save_space_ = save;
-  if (!failed_) prepare_ahead();
+  if (!end_) prepare_ahead();
 }
 
 // One ahead, but not before the current file is in earnest use: an idle broker takes no space.

@@ -14,7 +14,10 @@
 // ready, chunks wait in memory; append never blocks or fails. A failed preparation (disk full) is tried again
 // until it works.
 //
-// Lifecycle: create() (before the loop runs or on it), on_durable, on_failed, appends. To stop, flush_now()
+// It is stalled while a chunk waits for a file that cannot be prepared (disk full), and ends with the first flush that fails:
+// that file is never flushed again.
+//
+// Lifecycle: create() (before the loop runs or on it), on_durable, on_ended, appends. To stop, flush_now()
 // and wait until idle(); destroyed earlier, the outcome of what is in flight is unknown and no callback comes
 // any more. Loop thread only.
 #pragma once
@@ -28,7 +31,6 @@
 #include "runtime/file.h"
 #include "runtime/loop.h"
 #include "storage/background/background_throttle.h"
-#include "storage/wal/flush_latency.h"
 #include "storage/wal/open_chunk.h"
 #include "storage/wal/wal.h"
 #include "storage/wal/wal_directory.h"
@@ -77,26 +79,21 @@ class LocalWal final : public WalBackend {
   ChunkNumber durable() const override { return durable_; }
   ChunkNumber open() const override { return open_number_; }
   void on_durable(Function<void(ChunkNumber)> callback) override { on_durable_ = std::move(callback); }
-  void on_failed(Function<void(const Error&)> callback) override { on_failed_ = std::move(callback); }
-  bool failed() const override { return failed_; }
+  void on_ended(Function<void(const Error&)> callback) override { on_ended_ = std::move(callback); }
+  WalState state() const override;
+  std::optional<Error> trouble() const override;
   // Meanwhile no file is prepared ahead, and new ones are as small as what waits allows; spare ones are used as ever.
   void save_space(bool save) override;
-  bool out_of_space() const override { return lacks_file_ && preparation_error_.has_value(); }
   uint64_t unreleased_bytes() const override;
   ChunkNumber last_chunk_of_oldest_file() const override { return full_.empty() ? 0 : full_.front().last_chunk; }
   void release(ChunkNumber up_to) override;
+  WalMeasures measures() const override { return {latency_, written_bytes_, pending_bytes()}; }
 
   // Refuse larger ones before append: one write of the kernel takes less than 2 GiB. A batch above file_bytes
   // gets a file of its own size.
   static constexpr uint64_t kMaxBatchBytes = 1ull << 30;
   // Nothing is in flight and nothing waits.
   bool idle() const { return !in_flight_ && sealed_.empty() && open_->empty(); }
-  // Bytes of chunks that wait for a flush or are in one.
-  uint64_t pending_bytes() const;
-  // Why the next file could not be prepared, while that is so (disk full).
-  const std::optional<Error>& preparation_error() const { return preparation_error_; }
-  const FlushLatency& flush_latency() const { return latency_; }
-  uint64_t written_bytes() const { return written_bytes_; }
   uint64_t flushes() const { return latency_.count(); }
 
  private:
@@ -128,6 +125,7 @@ class LocalWal final : public WalBackend {
   bool use_file_for(uint64_t bytes);
   void chunk_written(Result<void> outcome);
   void end_session(const Error& error);
+  uint64_t pending_bytes() const;
   void prepare_next_file(uint64_t chunk_bytes = 0);
   void prepare_ahead();
   void file_prepared(Result<WalFileHeader> header);
@@ -137,7 +135,7 @@ class LocalWal final : public WalBackend {
   runtime::Loop& loop_;
   const LocalWalOptions options_;
   Function<void(ChunkNumber)> on_durable_;
-  Function<void(const Error&)> on_failed_;
+  Function<void(const Error&)> on_ended_;
   std::shared_ptr<InFlight> flight_;  // one for the life of the log
 
   // Chunks: durable | in flight | sealed, waiting | open
@@ -159,8 +157,8 @@ class LocalWal final : public WalBackend {
   runtime::TimerId spacing_timer_;
   FlushLatency latency_;
   uint64_t written_bytes_ = 0;
-  bool failed_ = false;
-  bool lacks_file_ = false;  // a chunk waits for the next file
+  std::optional<Error> end_;  // why the session is over
+  bool lacks_file_ = false;   // a chunk waits for the next file
   bool save_space_;
 
   // Files: earlier and full | current | next

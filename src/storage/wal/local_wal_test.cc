@@ -134,9 +134,9 @@ TEST_F(FlushPolicy, ChunksStayBelowTheirBound) {
   ASSERT_EQ(sim_.run_until([&] { return completed_at_.size() >= 3; }, runtime::kSecond), Stop::kDone);
   EXPECT_EQ(wal_->durable(), 3u);
   EXPECT_TRUE(wal_->idle());
-  EXPECT_EQ(wal_->flush_latency().count(), 3u);
-  EXPECT_GE(wal_->flush_latency().percentile_ns(0.5), 100 * kMicrosecond);
-  EXPECT_LE(wal_->flush_latency().percentile_ns(0.99), 250 * kMicrosecond);
+  EXPECT_EQ(wal_->measures().flushes.count(), 3u);
+  EXPECT_GE(wal_->measures().flushes.percentile_ns(0.5), 100 * kMicrosecond);
+  EXPECT_LE(wal_->measures().flushes.percentile_ns(0.99), 250 * kMicrosecond);
 }
 
 TEST_F(FlushPolicy, FlushNowWithNothingToFlush) {
@@ -150,10 +150,10 @@ TEST(LocalWal, AppendsBeforeTheFirstFileIsReadyWait) {
   WalWorld world;
   ASSERT_TRUE(world.start());
   EXPECT_EQ(world.append(0, 200).chunk, 1u);
-  EXPECT_GT(world.wal->pending_bytes(), 0u);
+  EXPECT_GT(world.wal->measures().pending_bytes, 0u);
   world.flush();
   EXPECT_EQ(world.wal->durable(), 1u);
-  EXPECT_EQ(world.wal->pending_bytes(), 0u);
+  EXPECT_EQ(world.wal->measures().pending_bytes, 0u);
 }
 
 TEST(LocalWal, FillsFileAfterFileAndRecyclesWhatIsReleased) {
@@ -232,7 +232,7 @@ TEST(LocalWal, AFailedFlushEndsTheSession) {
   world.sim.disk().inject({.operation = DiskOperation::kDurableWriteEnd});
   world.append(0, 300);
   world.flush();
-  EXPECT_TRUE(world.wal->failed());
+  EXPECT_TRUE(world.wal->ended());
   EXPECT_EQ(world.failed_calls, 1);
   EXPECT_EQ(world.wal->durable(), 1u);
   const std::vector<uint8_t> file = world.sim.disk().contents(world.path(1));
@@ -256,13 +256,13 @@ TEST(LocalWal, WaitsForSpaceAndGoesOnByItself) {
   world.wal->flush_now();
   world.sim.run_for(5 * runtime::kSecond);
   EXPECT_FALSE(world.wal->idle());
-  EXPECT_FALSE(world.wal->failed());
-  ASSERT_TRUE(world.wal->preparation_error());
-  EXPECT_EQ(world.wal->preparation_error()->code, ErrorCode::kNoSpace);
+  EXPECT_FALSE(world.wal->ended());
+  ASSERT_TRUE(world.wal->trouble());
+  EXPECT_EQ(world.wal->trouble()->code, ErrorCode::kNoSpace);
   world.sim.disk().set_size_limit(UINT64_MAX);
   world.flush();
   EXPECT_TRUE(world.wal->idle());
-  EXPECT_FALSE(world.wal->preparation_error());
+  EXPECT_FALSE(world.wal->trouble());
   CollectingVisitor seen;
   ASSERT_TRUE(world.look(seen));
   EXPECT_EQ(seen.batches, world.appended_batches);
@@ -274,7 +274,8 @@ TEST(LocalWal, DestroyedWithAWriteOnItsWay) {
   world.append_and_flush(0, 300);
   world.append(0, 300);
   world.wal->flush_now();
-  world.sim.run_until([&] { return world.wal->pending_bytes() == 0 || world.sim.disk().write_points() % 2 == 0; }, kMicrosecond);
+  world.sim.run_until([&] { return world.wal->measures().pending_bytes == 0 || world.sim.disk().write_points() % 2 == 0; },
+                      kMicrosecond);
   const int before = world.durable_calls;
   world.wal.reset();
   world.sim.run_until_idle();
@@ -312,7 +313,7 @@ TEST(LocalWal, AFileThatTheRegisterDidNotTakeIsKeptAndOffered) {
     world.append(0, 300);
     world.sim.run_for(runtime::kSecond / 2);
     EXPECT_EQ(world.wal->durable(), 0u);
-    EXPECT_TRUE(world.wal->out_of_space());
+    EXPECT_TRUE(world.wal->stalled());
     EXPECT_TRUE(world.sim.disk().has(world.path(1)));
     world.sim.run_for(3 * runtime::kSecond);
     EXPECT_EQ(world.wal->durable(), 1u);

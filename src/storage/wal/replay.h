@@ -20,29 +20,9 @@
 #include "runtime/file.h"
 #include "storage/segment/segment_store.h"
 #include "storage/wal/local_wal.h"
+#include "storage/wal/wal_sessions.h"
 
 namespace weir::storage {
-
-// Damage that cost, or may have cost, acknowledged batches.
-struct WalCorruption {
-  std::string file;
-  uint64_t offset = 0;
-  ChunkNumber first_chunk = 0;  // damaged chunks
-  ChunkNumber last_chunk = 0;
-  std::vector<PartitionId> partitions;  // that lost batches; ascending
-  std::vector<BatchFacts> lost;         // the batches, so that those in segments already can be told apart
-  bool unknown_partitions = false;      // others may have lost batches as well: which is not known
-  std::string message;                  // for the operator
-};
-
-class WalReplayVisitor {
- public:
-  virtual ~WalReplayVisitor() = default;
-  // Batches come in the order they were appended. `bytes` shares its memory with neighbours.
-  virtual void on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) = 0;
-  // Comes before the batches of the damaged chunk that are intact, and before all later ones.
-  virtual void on_corruption(const WalCorruption& corruption) = 0;
-};
 
 struct WalReplayOptions {
   // How far behind the end of the unsealed session a later chunk is searched for. A lone lost write is found

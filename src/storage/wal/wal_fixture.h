@@ -154,7 +154,7 @@ class WalWorld {
     for (const EarlierWalFile& file : replayed.files) file_register.noted.insert(file.generation);
     wal = LocalWal::create(sim.disk(), sim.loop(), sim.pool(), std::move(options));
     wal->on_durable([this](ChunkNumber) { ++durable_calls; });
-    wal->on_failed([this](const Error& error) {
+    wal->on_ended([this](const Error& error) {
       ++failed_calls;
       failure = error.message;
     });
@@ -179,7 +179,7 @@ class WalWorld {
   // Until everything appended is durable (or the log failed).
   void flush() {
     wal->flush_now();
-    sim.run_until([&] { return wal->idle() || wal->failed(); }, 60 * runtime::kSecond);
+    sim.run_until([&] { return wal->idle() || wal->ended(); }, 60 * runtime::kSecond);
   }
   void append_and_flush(int32_t index, uint32_t size) {
     append(index, size);

@@ -28,7 +28,7 @@ class WalLoad {
         wal_->release(released_);
         next();
       });
-      wal_->on_failed([](const Error& error) { ADD_FAILURE() << error.message; });
+      wal_->on_ended([](const Error& error) { ADD_FAILURE() << error.message; });
       next();
     });
     finished_.get_future().wait();
@@ -49,7 +49,7 @@ class WalLoad {
 
  private:
   void next() {
-    for (int i = 0; i < 8 && sent_ < total_ && wal_->pending_bytes() < (4u << 20); ++i) {
+    for (int i = 0; i < 8 && sent_ < total_ && wal_->measures().pending_bytes < (4u << 20); ++i) {
       uint32_t size = 61 + static_cast<uint32_t>(random_.next() % 3000);
       if (random_.next() % large_one_in_ == 0) size = 70'000 + static_cast<uint32_t>(random_.next() % 300'000);
       const TestBatch batch = make_batch(sent_ % 5, sent_, size);
@@ -133,10 +133,10 @@ TEST_P(WalRealDisk, Throughput) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const LocalWal& wal = load.wal();  // nothing is under way any more
   std::printf("  %.0f MB in %llu flushes at %.0f MB/s; flush p50 %.3f ms, p99 %.3f ms\n",
-              static_cast<double>(wal.written_bytes()) / 1e6, static_cast<unsigned long long>(wal.flushes()),
-              static_cast<double>(wal.written_bytes()) / 1e6 / seconds,
-              static_cast<double>(wal.flush_latency().percentile_ns(0.5)) / 1e6,
-              static_cast<double>(wal.flush_latency().percentile_ns(0.99)) / 1e6);
+              static_cast<double>(wal.measures().written_bytes) / 1e6, static_cast<unsigned long long>(wal.flushes()),
+              static_cast<double>(wal.measures().written_bytes) / 1e6 / seconds,
+              static_cast<double>(wal.measures().flushes.percentile_ns(0.5)) / 1e6,
+              static_cast<double>(wal.measures().flushes.percentile_ns(0.99)) / 1e6);
   load.destroy();
   real.stop();
 }

@@ -1,0 +1,54 @@
+#include "storage/log/partition_state.h"
+
+#include <algorithm>
+
+namespace weir::storage {
+
+void PartitionState::restore(int64_t end_offset, const std::vector<EpochStart>& epochs, std::vector<ProducerEntry> producers) {
+  end_offset_ = end_offset;
+  for (const EpochStart& epoch : epochs) note_epoch(epoch.epoch, epoch.start_offset);
+  for (const ProducerEntry& entry : producers) {
+    if (entry.transaction_first_offset >= 0) open_.emplace(entry.transaction_first_offset, entry.producer_id);
+  }
+  producers_.restore(std::move(producers));
+}
+
+void PartitionState::apply(const BatchFacts& facts, int64_t time_ms) {
+  if (facts.next_offset() > end_offset_) {
+    note_epoch(facts.leader_epoch, facts.base_offset);
+    end_offset_ = facts.next_offset();
+  }
+  if (facts.producer_id < 0) return;
+  const ProducerEntry* known = producers_.find(facts.producer_id);
+  const int64_t open_before = known ? known->transaction_first_offset : -1;
+  producers_.update(facts, time_ms);
+  const int64_t open_now = producers_.find(facts.producer_id)->transaction_first_offset;
+  if (open_now == open_before) return;
+  if (open_now >= 0) open_.emplace(open_now, facts.producer_id);
+  else end_transaction(open_before, facts);
+}
+
+void PartitionState::end_transaction(int64_t first_offset, const BatchFacts& marker) {
+  open_.erase(first_offset);
+  if (marker.control_type != BatchFacts::kAbort) return;
+  const int64_t stable = open_.empty() ? marker.next_offset() : open_.begin()->first;
+  aborted_.push_back({marker.producer_id, first_offset, marker.last_offset(), stable});
+}
+
+int32_t PartitionState::epoch_at(int64_t offset) const {
+  const auto next = std::upper_bound(epochs_.begin(), epochs_.end(), offset,
+                                     [](int64_t value, const EpochStart& entry) { return value < entry.start_offset; });
+  return next == epochs_.begin() ? -1 : std::prev(next)->epoch;
+}
+
+void PartitionState::forget_epochs_before(int64_t log_start_offset) {
+  while (epochs_.size() > 1 && epochs_[1].start_offset <= log_start_offset) epochs_.erase(epochs_.begin());
+}
+
+// Earlier versions of Kafka wrote batches without one (-1).
+void PartitionState::note_epoch(int32_t epoch, int64_t start_offset) {
+  epoch = std::min(epoch, highest_epoch_);
+  if (epoch >= 0 && (epochs_.empty() || epoch > epochs_.back().epoch)) epochs_.push_back({epoch, start_offset});
+}
+
+}  // namespace weir::storage

@@ -1,0 +1,57 @@
+// What the batches of a partition leave behind: where the log ends, its leader epochs, its producers and their transactions.
+// Appends, recovery and imports apply each batch here, in offset order, so that all of them come to the same state.
+//
+// Runs ahead of durability, as offsets do. Owned by one thread.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "storage/log/producer_state.h"
+#include "storage/types.h"
+
+namespace weir::storage {
+
+class PartitionState {
+ public:
+  // An epoch above the broker's is damage, or of metadata that went back: a client that learnt of it would never again believe
+  // what the broker says of the partition. Such a batch counts for `highest_epoch`.
+  explicit PartitionState(int32_t highest_epoch = std::numeric_limits<int32_t>::max()) : highest_epoch_(highest_epoch) {}
+
+  // The state as of `end_offset`, as a manifest and its rows have it.
+  void restore(int64_t end_offset, const std::vector<EpochStart>& epochs, std::vector<ProducerEntry> producers);
+  // `time_ms` is the time of the append, as far as it is known: expiry of producers counts from it. A batch below the end, whose
+  // records were deleted before they were merged, tells of its producer only: a resend of it is still a duplicate.
+  void apply(const BatchFacts& facts, int64_t time_ms);
+
+  int64_t end_offset() const { return end_offset_; }
+  const std::vector<EpochStart>& epochs() const { return epochs_; }
+  int32_t epoch_at(int64_t offset) const;  // leader epoch of the batch at `offset`; -1 if before all
+  // Epochs that ended before the log start are history nobody can ask about; the one that covers it stays.
+  void forget_epochs_before(int64_t log_start_offset);
+
+  const ProducerState& producers() const { return producers_; }
+  std::vector<int64_t> expire_producers(int64_t before) { return producers_.expire(before); }
+  std::optional<int64_t> evict_producer() { return producers_.evict(); }
+
+  // Producers by the first offsets of their open transactions.
+  const std::map<int64_t, int64_t>& open_transactions() const { return open_; }
+  // In the order of their markers.
+  const std::vector<AbortedTransaction>& aborted() const { return aborted_; }
+
+ private:
+  void note_epoch(int32_t epoch, int64_t start_offset);
+  void end_transaction(int64_t first_offset, const BatchFacts& marker);
+
+  int32_t highest_epoch_;
+  int64_t end_offset_ = 0;
+  std::vector<EpochStart> epochs_;
+  ProducerState producers_;
+  std::map<int64_t, int64_t> open_;
+  std::vector<AbortedTransaction> aborted_;
+};
+
+}  // namespace weir::storage

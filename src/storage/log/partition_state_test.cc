@@ -1,0 +1,121 @@
+#include "storage/log/partition_state.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace weir::storage {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::Pair;
+
+class PartitionStateTest : public ::testing::Test {
+ protected:
+  // Appends `count` records; a producer's are part of a transaction.
+  void add(int64_t producer, int count = 1, int32_t epoch = 0) {
+    BatchFacts facts;
+    facts.base_offset = state_.end_offset();
+    facts.last_offset_delta = count - 1;
+    facts.leader_epoch = epoch;
+    facts.producer_id = producer;
+    if (producer != kNoProducerId) {
+      facts.producer_epoch = 0;
+      facts.attributes = BatchFacts::kTransactional;
+      facts.base_sequence = 0;
+    }
+    state_.apply(facts, 1000);
+  }
+  void end(int64_t producer, int16_t how) {
+    BatchFacts facts;
+    facts.base_offset = state_.end_offset();
+    facts.producer_id = producer;
+    facts.producer_epoch = 0;
+    facts.attributes = BatchFacts::kTransactional | BatchFacts::kControl;
+    facts.control_type = how;
+    facts.coordinator_epoch = 3;
+    state_.apply(facts, 1000);
+  }
+
+  PartitionState state_{5};
+};
+
+TEST_F(PartitionStateTest, KnowsEndAndLeaderEpochs) {
+  add(kNoProducerId, 10, 0);
+  add(kNoProducerId, 10, 0);
+  add(kNoProducerId, 10, 2);
+  EXPECT_EQ(state_.end_offset(), 30);
+  EXPECT_THAT(state_.epochs(), ElementsAre(EpochStart{0, 0}, EpochStart{2, 20}));
+  EXPECT_EQ(state_.epoch_at(19), 0);
+  EXPECT_EQ(state_.epoch_at(20), 2);
+  state_.forget_epochs_before(25);
+  EXPECT_THAT(state_.epochs(), ElementsAre(EpochStart{2, 20}));
+  EXPECT_EQ(state_.epoch_at(19), -1);
+}
+
+TEST_F(PartitionStateTest, TakesNoEpochAboveTheHighestNorABatchWithoutOne) {
+  add(kNoProducerId, 1, -1);
+  add(kNoProducerId, 1, 77);
+  EXPECT_THAT(state_.epochs(), ElementsAre(EpochStart{5, 1}));
+}
+
+TEST_F(PartitionStateTest, ABatchBelowTheEndTellsOfItsProducerOnly) {
+  state_.restore(100, {{1, 0}}, {});
+  BatchFacts facts;
+  facts.base_offset = 40;
+  facts.leader_epoch = 4;
+  facts.producer_id = 7;
+  facts.producer_epoch = 0;
+  facts.base_sequence = 0;
+  state_.apply(facts, 1000);
+  EXPECT_EQ(state_.end_offset(), 100);
+  EXPECT_THAT(state_.epochs(), ElementsAre(EpochStart{1, 0}));
+  EXPECT_EQ(state_.producers().check(facts).check, SequenceCheck::kDuplicate);
+}
+
+TEST_F(PartitionStateTest, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
+  add(kNoProducerId, 5);
+  add(1, 2);
+  add(2);
+  add(1);
+  EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(5, 1), Pair(7, 2)));
+  end(1, BatchFacts::kCommit);
+  EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(7, 2)));
+  add(1);
+  EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(7, 2), Pair(10, 1)));
+  EXPECT_THAT(state_.aborted(), IsEmpty());
+}
+
+TEST_F(PartitionStateTest, AnAbortLeavesAnEntryWithTheStableOffsetBehindIt) {
+  add(1);
+  add(2);
+  end(2, BatchFacts::kAbort);
+  end(1, BatchFacts::kAbort);
+  EXPECT_THAT(state_.aborted(), ElementsAre(AbortedTransaction{2, 1, 2, 0}, AbortedTransaction{1, 0, 3, 4}));
+}
+
+TEST_F(PartitionStateTest, AMarkerWithoutATransactionLeavesNothing) {
+  end(1, BatchFacts::kAbort);
+  add(2);
+  end(1, BatchFacts::kAbort);
+  EXPECT_THAT(state_.aborted(), IsEmpty());
+  EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(1, 2)));
+  EXPECT_EQ(state_.producers().find(1)->coordinator_epoch, 3);
+}
+
+TEST_F(PartitionStateTest, OpenTransactionsAreRestoredWithTheirProducers) {
+  ProducerEntry open;
+  open.producer_id = 9;
+  open.producer_epoch = 0;
+  open.transaction_first_offset = 20;
+  ProducerEntry none;
+  none.producer_id = 10;
+  state_.restore(50, {}, {open, none});
+  EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(20, 9)));
+  end(9, BatchFacts::kAbort);
+  EXPECT_THAT(state_.open_transactions(), IsEmpty());
+  EXPECT_THAT(state_.aborted(), ElementsAre(AbortedTransaction{9, 20, 50, 51}));
+}
+
+}  // namespace
+}  // namespace weir::storage

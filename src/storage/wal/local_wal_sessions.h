@@ -1,0 +1,54 @@
+// The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. Which sessions and files there
+// are, the segment store's database has noted (docs/formats/wal.md).
+//
+// `files`, `pool` and `store` outlive this object and the logs it opens.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/runtime.h"
+#include "storage/segment/segment_store.h"
+#include "storage/wal/local_wal.h"
+#include "storage/wal/replay.h"
+#include "storage/wal/wal_sessions.h"
+
+namespace weir::storage {
+
+struct LocalWalSettings {
+  std::string log_dir;       // holds wal/
+  uint64_t incarnation = 0;  // a random non-zero number, new for every start
+  uint64_t file_bytes = 64ull << 20;
+  bool flush_to_device = true;             // false: flush=os, the page cache counts as durable
+  BackgroundThrottle* throttle = nullptr;  // told of each flush; outlives the logs
+};
+
+class LocalWalSessions final : public WalSessions {
+ public:
+  LocalWalSessions(const runtime::Runtime& runtime, SegmentStore& store, LocalWalSettings settings);
+
+  Result<Earlier> earlier() override;
+  Result<Replayed> replay(unsigned shard, WalReplayVisitor& visitor) override;
+  Result<void> begin(unsigned shards, bool merged) override;
+  std::unique_ptr<WalBackend> open(unsigned shard, runtime::Loop& loop, bool save_space) override;
+  Result<void> end(const std::vector<const WalBackend*>& logs) override;
+
+ private:
+  Result<void> read_rows();
+  Result<void> remove_merged_logs();
+  std::vector<SegmentStore::WalSession> sealed_sessions() const;
+  std::string directory(unsigned shard) const { return settings_.log_dir + "/wal/" + std::to_string(shard); }
+
+  runtime::FileSystem& files_;
+  runtime::Pool& pool_;
+  SegmentStore& store_;
+  const LocalWalSettings settings_;
+  bool rows_read_ = false;
+  std::vector<SegmentStore::WalSession> rows_;    // as the start found them
+  std::vector<SegmentStore::WalFile> noted_;      // likewise
+  std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process, until its new log is opened
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,48 @@
+// The register of the write-ahead logs' sessions and files: what must be there at the next start (docs/formats/wal.md).
+// Blocking, from any thread.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/result.h"
+
+namespace weir::storage {
+
+struct WalSession {
+  uint32_t shard = 0;
+  uint64_t incarnation = 0;
+  uint64_t first_chunk = 0;
+  uint64_t last_chunk = 0;  // once sealed
+  bool sealed = false;
+  bool operator==(const WalSession&) const = default;
+};
+
+struct WalFile {
+  uint32_t shard = 0;
+  uint64_t generation = 0;
+  bool operator==(const WalFile&) const = default;
+};
+
+// Which files the write-ahead logs consist of, so that one that vanished is missed at the next start. A file is
+// noted after its name is durable and before its first chunk, and forgotten before it loses its name: what is
+// noted must be there.
+class WalFileRegister {
+ public:
+  virtual ~WalFileRegister() = default;
+  virtual Result<void> note_wal_file(uint32_t shard, uint64_t generation) = 0;
+  virtual Result<void> forget_wal_file(uint32_t shard, uint64_t generation) = 0;
+};
+
+class WalRegister : public WalFileRegister {
+ public:
+  using WalSession = storage::WalSession;
+  using WalFile = storage::WalFile;
+  virtual Result<std::vector<WalSession>> wal_sessions() = 0;
+  virtual Result<std::vector<WalFile>> wal_files() = 0;                           // those noted
+  virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // replaces all durably
+  // Replaces the sessions and the files in one transaction.
+  virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) = 0;
+};
+
+}  // namespace weir::storage
