@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_replica_log_dirs.h"
 
@@ -39,20 +40,20 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
         for (const int32_t index : topic.partitions) wishes_[topic.name][index].path = dir.path;
       }
     }
-    const MetadataImage& image = *home().image;
+    const TopicResolver topics(*context_, *home().image);
     storage::LogDirectories& directories = broker_.log_directories();
     size_t wishes = 0;
     for (const auto& [name, partitions] : wishes_) wishes += partitions.size();
     items_.reserve(wishes);
     for (auto& [name, partitions] : wishes_) {
-      const Topic* topic = image.find(name);
+      const ResolvedTopic topic = topics.find(name);
       for (auto& [index, wish] : partitions) {
         const auto directory = directories.find(wish.path);
         if (!directory) {
           wish.error = ErrorCode::kLogDirNotFound;
-        } else if (topic == nullptr || !topic->has_partition(index)) {
+        } else if (const ErrorCode error = topic.error_of(index); error != ErrorCode::kNone) {
           directories.prefer(std::string(name), index, *directory);
-          wish.error = ErrorCode::kUnknownTopicOrPartition;
+          wish.error = error;
         } else {
           items_.push_back({topic->partition(index), *directory});
           wish.item = &items_.back();
