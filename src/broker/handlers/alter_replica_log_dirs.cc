@@ -14,6 +14,7 @@
 #include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_replica_log_dirs.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -85,7 +86,7 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
           *partition, item->directory, [self = runtime::HomeRef(this), this, item, &part](Result<void> done) {
             if (!done) {
               log_warn("log", "A partition's log directory could not be noted: {}", done.error().message);
-              item->error = ErrorCode::kKafkaStorageError;
+              item->error = storage::kafka_error(done.error());
             }
             item_done(part);
           });

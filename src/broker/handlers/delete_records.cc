@@ -10,6 +10,7 @@
 #include "broker/requests/sharded_operation.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/delete_records.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -92,14 +93,12 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
         item_done(part);
         continue;
       }
-      part.shard->log.delete_records(
-          *partition, item->offset, [self = runtime::HomeRef(this), this, item, &part](Result<int64_t> moved) {
-            if (moved) item->low_watermark = *moved;
-            else
-              item->error = moved.error().code == ErrorCode::kInvalid ? ProtocolError::kOffsetOutOfRange
-                                                                      : ProtocolError::kKafkaStorageError;
-            item_done(part);
-          });
+      part.shard->log.delete_records(*partition, item->offset,
+                                     [self = runtime::HomeRef(this), this, item, &part](Result<int64_t> moved) {
+                                       if (moved) item->low_watermark = *moved;
+                                       else item->error = storage::kafka_error(moved.error(), ProtocolError::kOffsetOutOfRange);
+                                       item_done(part);
+                                     });
     }
   }
 

@@ -10,6 +10,7 @@
 #include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/describe_log_dirs.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -93,7 +94,7 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
       dir.log_dir = directories[d].path;
       // A disk that does not even tell this is failing.
       if (space[d].free) dir.usable_bytes = static_cast<int64_t>(*space[d].free);
-      else dir.error_code = static_cast<int16_t>(protocol::ErrorCode::kKafkaStorageError);
+      else dir.error_code = code(storage::kafka_error(space[d].free.error()));
       if (space[d].total) dir.total_bytes = static_cast<int64_t>(*space[d].total);
       topics[d] = topics_in(directories[d].number);
       dir.topics = topics[d];

@@ -10,6 +10,7 @@
 #include "broker/requests/sharded_operation.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/list_offsets.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -141,7 +142,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
         *partition, item.timestamp, request_.isolation_level == 1,
         [self = runtime::HomeRef(this), this, &part, &item](Result<storage::TimestampPosition> found) {
           if (found) item.found = *found;
-          else item.error = ErrorCode::kKafkaStorageError;
+          else item.error = storage::kafka_error(found.error());
           item_done(part);
         },
         [closed = closed_] { return !closed->load(std::memory_order_relaxed); });
