@@ -12,6 +12,7 @@
 #include "broker/admin/broker_loggers.h"
 #include "broker/admin/config_changes.h"
 #include "broker/admin/controller_answers.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/incremental_alter_configs.h"
 #include "runtime/homebound.h"
@@ -107,8 +108,9 @@ class AlterConfigsOperation : public runtime::Homebound {
     } else {
       outcome = check_change(change, broker_.settings().node_id);
     }
-    if (outcome.error == ErrorCode::kNone && type == ConfigResourceType::kTopic && shard_.image->find(change.name) == nullptr) {
-      outcome = {ErrorCode::kUnknownTopicOrPartition, fmt::format("The topic '{}' does not exist.", change.name), nullptr};
+    if (outcome.error == ErrorCode::kNone && type == ConfigResourceType::kTopic) {
+      const ResolvedTopic topic = TopicResolver(*context_, *shard_.image).find(change.name);
+      if (!topic) outcome = {topic.error, fmt::format("The topic '{}' does not exist.", change.name), nullptr};
     }
     if (outcome.error != ErrorCode::kNone) return answers_.tell(response, outcome);
     if (type == ConfigResourceType::kBrokerLogger) return alter_loggers(change, response);

@@ -11,8 +11,10 @@
 #include "base/log.h"
 #include "base/printable.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_replica_log_dirs.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -39,20 +41,20 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
         for (const int32_t index : topic.partitions) wishes_[topic.name][index].path = dir.path;
       }
     }
-    const MetadataImage& image = *home().image;
+    const TopicResolver topics(*context_, *home().image);
     storage::LogDirectories& directories = broker_.log_directories();
     size_t wishes = 0;
     for (const auto& [name, partitions] : wishes_) wishes += partitions.size();
     items_.reserve(wishes);
     for (auto& [name, partitions] : wishes_) {
-      const Topic* topic = image.find(name);
+      const ResolvedTopic topic = topics.find(name);
       for (auto& [index, wish] : partitions) {
         const auto directory = directories.find(wish.path);
         if (!directory) {
           wish.error = ErrorCode::kLogDirNotFound;
-        } else if (topic == nullptr || !topic->has_partition(index)) {
+        } else if (const ErrorCode error = topic.error_of(index); error != ErrorCode::kNone) {
           directories.prefer(std::string(name), index, *directory);
-          wish.error = ErrorCode::kUnknownTopicOrPartition;
+          wish.error = error;
         } else {
           items_.push_back({topic->partition(index), *directory});
           wish.item = &items_.back();
@@ -84,7 +86,7 @@ class AlterReplicaLogDirsOperation final : public ShardedOperation<MoveItem> {
           *partition, item->directory, [self = runtime::HomeRef(this), this, item, &part](Result<void> done) {
             if (!done) {
               log_warn("log", "A partition's log directory could not be noted: {}", done.error().message);
-              item->error = ErrorCode::kKafkaStorageError;
+              item->error = storage::kafka_error(done.error());
             }
             item_done(part);
           });

@@ -12,6 +12,7 @@
 #include "broker/admin/controller_answers.h"
 #include "broker/handlers/create_topics.h"
 #include "broker/handlers/group_coordinators.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/create_partitions.h"
 #include "runtime/homebound.h"
 
@@ -65,8 +66,8 @@ class CreatePartitionsOperation : public runtime::Homebound {
  private:
   // What the controller will find as well, and the assignments.
   std::optional<Refusal> check(const CreatePartitionsRequest::CreatePartitionsTopic& asked) const {
-    const Topic* topic = shard_.image->find(asked.name);
-    if (topic == nullptr) return Refusal{ErrorCode::kUnknownTopicOrPartition, {}};
+    const ResolvedTopic topic = TopicResolver(*context_, *shard_.image).find(asked.name);
+    if (!topic) return Refusal{topic.error, {}};
     const int32_t present = topic->partition_count();
     if (asked.count == present) {
       return Refusal{ErrorCode::kInvalidPartitions, fmt::format("Topic already has {} partition(s).", present)};

@@ -8,7 +8,9 @@
 #include "broker/requests/partition_at_home.h"
 #include "broker/requests/repeated_partitions.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/delete_records.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -49,13 +51,14 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
       for (const auto& partition : topic.partitions) repeated.mention(no_id, topic.name, partition.partition_index);
     }
     repeated.all_mentioned();
+    const TopicResolver topics_of(*context_, *home().image);
     response_.topics = arena.array<DeleteRecordsResponse::DeleteRecordsTopicResult>(request_.topics.size());
     size_t topics = 0, mention = 0;
     for (const auto& asked : request_.topics) {
       auto& answer = response_.topics[topics];
       answer.name = asked.name;
       answer.partitions = arena.array<PartitionResult>(asked.partitions.size());
-      const Topic* topic = home().image->find(asked.name);
+      const ResolvedTopic topic = topics_of.find(asked.name);
       size_t answered = 0;
       for (const auto& partition : asked.partitions) {
         if (!repeated.superseded(mention++)) prepare_partition(topic, partition, answer.partitions[answered++]);
@@ -66,12 +69,12 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
     response_.topics = response_.topics.first(topics);
   }
 
-  void prepare_partition(const Topic* topic, const DeleteRecordsRequest::DeleteRecordsPartition& partition,
+  void prepare_partition(const ResolvedTopic& topic, const DeleteRecordsRequest::DeleteRecordsPartition& partition,
                          PartitionResult& result) {
     result.partition_index = partition.partition_index;
     result.low_watermark = -1;
-    if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
-      result.error_code = code(ProtocolError::kUnknownTopicOrPartition);
+    if (const ProtocolError error = topic.error_of(partition.partition_index); error != ProtocolError::kNone) {
+      result.error_code = code(error);
     } else if (topic->internal) {
       result.error_code = code(ProtocolError::kInvalidTopicException);
     } else if (!topic->log_config.cleanup_delete) {
@@ -90,14 +93,12 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
         item_done(part);
         continue;
       }
-      part.shard->log.delete_records(
-          *partition, item->offset, [self = runtime::HomeRef(this), this, item, &part](Result<int64_t> moved) {
-            if (moved) item->low_watermark = *moved;
-            else
-              item->error = moved.error().code == ErrorCode::kInvalid ? ProtocolError::kOffsetOutOfRange
-                                                                      : ProtocolError::kKafkaStorageError;
-            item_done(part);
-          });
+      part.shard->log.delete_records(*partition, item->offset,
+                                     [self = runtime::HomeRef(this), this, item, &part](Result<int64_t> moved) {
+                                       if (moved) item->low_watermark = *moved;
+                                       else item->error = storage::kafka_error(moved.error(), ProtocolError::kOffsetOutOfRange);
+                                       item_done(part);
+                                     });
     }
   }
 

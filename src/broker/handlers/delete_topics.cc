@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/delete_topics.h"
 #include "runtime/homebound.h"
 
@@ -63,23 +64,24 @@ class DeleteTopicsOperation : public runtime::Homebound {
   void resolve() {
     std::map<TopicId, std::string_view> chosen;
     std::set<TopicId> refused;
+    const TopicResolver topics(*context_, *image_);
     for (const auto& [id, times] : ids_) {
-      const Topic* topic = image_->find(id);
+      const ResolvedTopic topic = topics.find(id);
       if (times > 1) {
         refused.insert(id);
         answer({}, id, ErrorCode::kInvalidRequest, "Duplicate topic id.");
-      } else if (topic == nullptr) {
-        answer({}, id, ErrorCode::kUnknownTopicId, {});
+      } else if (!topic) {
+        answer({}, id, topic.error, {});
       } else {
         chosen.emplace(id, topic->name());
       }
     }
     for (const auto& [name, times] : names_) {
-      const Topic* topic = image_->find(name);
+      const ResolvedTopic topic = topics.find(name);
       if (times > 1) {
         answer(name, {}, ErrorCode::kInvalidRequest, "Duplicate topic name.");
-      } else if (topic == nullptr) {
-        answer(name, {}, ErrorCode::kUnknownTopicOrPartition, {});
+      } else if (!topic) {
+        answer(name, {}, topic.error, {});
       } else if (refused.contains(topic->id()) || !chosen.emplace(topic->id(), name).second) {
         refused.insert(topic->id());
         chosen.erase(topic->id());

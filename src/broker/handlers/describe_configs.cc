@@ -16,6 +16,7 @@
 #include "broker/config/resource_config.h"
 #include "broker/config/topic_config.h"
 #include "broker/metadata/topic_name.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/describe_configs.h"
 #include "runtime/homebound.h"
 
@@ -57,6 +58,7 @@ class ConfigDescriber {
   ConfigDescriber(Broker& broker, RequestContext& context, const MetadataImage& image, const DescribeConfigsRequest& request)
       : node_id_(broker.settings().node_id),
         image_(image),
+        topics_(context, image, {.tells_invalid_names = true}),
         config_(*image_.config()),
         arena_(context.arena()),
         request_(request) {}
@@ -155,10 +157,12 @@ class ConfigDescriber {
   }
 
   void describe_topic(const Asked& asked, Result& result) {
-    if (auto fault = topic_name_fault(asked.resource_name)) return refuse(result, ErrorCode::kInvalidTopicException, *fault);
-    const Topic* topic = image_.find(asked.resource_name);
-    if (topic == nullptr) {
-      result.error_code = code(ErrorCode::kUnknownTopicOrPartition);
+    const ResolvedTopic topic = topics_.find(asked.resource_name);
+    if (topic.error == ErrorCode::kInvalidTopicException) {
+      return refuse(result, topic.error, topic_name_fault(asked.resource_name).value_or(""));
+    }
+    if (!topic) {
+      result.error_code = code(topic.error);
       return;
     }
     add_resource(topic_config_keys(), topic->record.configs, ConfigSource::kTopic, false);
@@ -228,6 +232,7 @@ class ConfigDescriber {
 
   const int32_t node_id_;
   const MetadataImage& image_;
+  const TopicResolver topics_;
   const BrokerConfig& config_;
   protocol::Arena& arena_;
   const DescribeConfigsRequest& request_;
@@ -292,8 +297,8 @@ class DescribeConfigs final : public runtime::Homebound {
     };
     switch (type) {
       case ConfigResourceType::kTopic: {
-        const Topic* topic = image_->find(asked.resource_name);
-        return topic == nullptr ? 0 : bytes_of(topic->record.configs);
+        const ResolvedTopic topic = TopicResolver(*context_, *image_).find(asked.resource_name);
+        return !topic ? 0 : bytes_of(topic->record.configs);
       }
       case ConfigResourceType::kBroker:  // its own, and those for all
         return of(asked.resource_name) + of("");

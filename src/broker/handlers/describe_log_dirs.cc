@@ -7,8 +7,10 @@
 #include <vector>
 
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/describe_log_dirs.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -18,7 +20,7 @@ using protocol::DescribeLogDirsResponse;
 
 struct SizeItem {
   storage::PartitionId id;
-  TopicPtr topic;
+  const Topic* topic = nullptr;
   std::vector<storage::LogShard::Replica> replicas;
 };
 
@@ -34,24 +36,24 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
 
   void start() {
     if (!context_->decode(request_)) return;
-    const MetadataImage& image = *home().image;
+    image_ = home().image;
     constexpr uint64_t kPartitionBytes = 300;  // of item, structure and bytes
     if (!request_.topics) {
-      const uint64_t bytes = kPartitionBytes * static_cast<uint64_t>(image.partition_count());
+      const uint64_t bytes = kPartitionBytes * static_cast<uint64_t>(image_->partition_count());
       if (!context_->reserve(std::min(bytes, context_->most_answer_bytes()))) return;
-      items_.reserve(static_cast<size_t>(image.partition_count()));
-      for (const TopicPtr& topic : image.sorted_by_name()) {
-        for (int32_t i = 0; i < topic->partition_count(); ++i) items_.push_back({topic->partition(i), topic, {}});
+      items_.reserve(static_cast<size_t>(image_->partition_count()));
+      for (const TopicPtr& topic : image_->sorted_by_name()) {
+        for (int32_t i = 0; i < topic->partition_count(); ++i) items_.push_back({topic->partition(i), topic.get(), {}});
       }
     } else {
+      const TopicResolver topics(*context_, *image_);
       for (const auto& asked : *request_.topics) {
-        const TopicPtr* topic = image.find_shared(asked.topic);
-        if (topic == nullptr) continue;
+        const ResolvedTopic topic = topics.find(asked.topic);
         std::vector<int32_t> indexes(asked.partitions.begin(), asked.partitions.end());
         std::sort(indexes.begin(), indexes.end());
         indexes.erase(std::unique(indexes.begin(), indexes.end()), indexes.end());
         for (const int32_t index : indexes) {
-          if ((*topic)->has_partition(index)) items_.push_back({(*topic)->partition(index), *topic, {}});
+          if (topic.error_of(index) == protocol::ErrorCode::kNone) items_.push_back({topic->partition(index), topic.topic, {}});
         }
       }
     }
@@ -92,7 +94,7 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
       dir.log_dir = directories[d].path;
       // A disk that does not even tell this is failing.
       if (space[d].free) dir.usable_bytes = static_cast<int64_t>(*space[d].free);
-      else dir.error_code = static_cast<int16_t>(protocol::ErrorCode::kKafkaStorageError);
+      else dir.error_code = code(storage::kafka_error(space[d].free.error()));
       if (space[d].total) dir.total_bytes = static_cast<int64_t>(*space[d].total);
       topics[d] = topics_in(directories[d].number);
       dir.topics = topics[d];
@@ -128,6 +130,7 @@ class DescribeLogDirsOperation final : public ShardedOperation<SizeItem> {
   }
 
   DescribeLogDirsRequest request_;
+  MetadataImagePtr image_;  // keeps the topics of items_
   std::vector<SizeItem> items_;
 };
 

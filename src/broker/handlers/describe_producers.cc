@@ -10,6 +10,7 @@
 #include "broker/metadata/topic_name.h"
 #include "broker/requests/partition_at_home.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/describe_producers.h"
 
 namespace weir::broker {
@@ -40,24 +41,25 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
     size_t count = 0;
     for (const auto& topic : request_.topics) count += topic.partition_indexes.size();
     items_.reserve(count);
+    const TopicResolver topics(*context_, *home().image, {.tells_invalid_names = true});
     response_.topics = arena.array<DescribeProducersResponse::TopicResponse>(request_.topics.size());
     for (size_t t = 0; t < request_.topics.size(); ++t) {
       const auto& asked = request_.topics[t];
       response_.topics[t].name = asked.name;
       response_.topics[t].partitions = arena.array<PartitionResponse>(asked.partition_indexes.size());
-      const auto fault = topic_name_fault(asked.name);
-      const std::string_view fault_text = fault ? arena.copy(*fault) : std::string_view();
-      const Topic* topic = home().image->find(asked.name);
+      const ResolvedTopic topic = topics.find(asked.name);
+      std::string_view fault;
+      if (topic.error == ProtocolError::kInvalidTopicException) fault = arena.copy(topic_name_fault(asked.name).value_or(""));
       for (size_t p = 0; p < asked.partition_indexes.size(); ++p) {
         PartitionResponse& response = response_.topics[t].partitions[p];
         response.partition_index = asked.partition_indexes[p];
-        if (fault) {
-          response.error_code = code(ProtocolError::kInvalidTopicException);
-          response.error_message = fault_text.substr(0, 400);
+        if (!fault.empty()) {
+          response.error_code = code(topic.error);
+          response.error_message = fault.substr(0, 400);
         } else if (!named.emplace(asked.name, response.partition_index).second) {
           response.error_code = code(ProtocolError::kInvalidRequest);  // its producers may be many
-        } else if (topic == nullptr || !topic->has_partition(response.partition_index)) {
-          response.error_code = code(ProtocolError::kUnknownTopicOrPartition);
+        } else if (const ProtocolError error = topic.error_of(response.partition_index); error != ProtocolError::kNone) {
+          response.error_code = code(error);
         } else {
           items_.push_back({topic->partition(response.partition_index), &response, ProtocolError::kNone, 0, {}});
         }

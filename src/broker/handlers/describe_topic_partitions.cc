@@ -6,8 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "broker/metadata/topic_name.h"
 #include "broker/requests/authorized_operations.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/describe_topic_partitions.h"
 
 namespace weir::broker {
@@ -89,6 +89,7 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
   auto* next = arena.create<DescribeTopicPartitionsResponse::Cursor>();
 
   response.topics = arena.array<ResponseTopic>(names.size());
+  const TopicResolver topics(*context, *image, {.tells_invalid_names = true});
   size_t count = 0;
   for (const std::string_view name : names) {
     if (left == 0) {
@@ -99,9 +100,9 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
     ResponseTopic& answer = response.topics[count++];
     answer.name = name;
     answer.topic_authorized_operations = kAllTopicOperations;
-    const Topic* topic = image->find(name);
-    if (topic == nullptr) {
-      answer.error_code = code(topic_name_fault(name) ? ErrorCode::kInvalidTopicException : ErrorCode::kUnknownTopicOrPartition);
+    const ResolvedTopic topic = topics.find(name);
+    if (!topic) {
+      answer.error_code = code(topic.error);
       continue;
     }
     const bool at_cursor = request.cursor != nullptr && request.cursor->topic_name == name;

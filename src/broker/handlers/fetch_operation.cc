@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "broker/handlers/fetch.h"
+#include "broker/requests/partition_at_home.h"
 
 namespace weir::broker {
 
@@ -82,8 +83,8 @@ void FetchOperation::read_item(Part& part, FetchItem& item, uint64_t& budget, bo
 
 // Whether the client's idea of the leader epoch is current, and its log a prefix of ours (KIP-320, KIP-595).
 ErrorCode FetchOperation::check_epochs(const storage::Partition& partition, FetchItem& item) {
-  if (item.leader_epoch >= 0 && item.leader_epoch < partition.leader_epoch()) return ErrorCode::kFencedLeaderEpoch;
-  if (item.leader_epoch > partition.leader_epoch()) return ErrorCode::kUnknownLeaderEpoch;
+  const ErrorCode error = leader_epoch_error(partition, item.leader_epoch);
+  if (error != ErrorCode::kNone) return error;
   if (item.last_fetched_epoch < 0) return ErrorCode::kNone;
   const storage::EpochStart end = partition.epoch_end(item.last_fetched_epoch);
   if (end.epoch < 0 || end.start_offset < 0) return ErrorCode::kOffsetOutOfRange;

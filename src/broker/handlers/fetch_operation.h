@@ -14,6 +14,7 @@
 
 #include "broker/fetch/fetch_session.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/fetch.h"
 
 namespace weir::broker {
@@ -37,6 +38,8 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
  public:
   FetchOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
   void begin();
+
+  static constexpr TopicNaming kNaming{.ids_from = 13};
 
   // Sessions may have thousands of partitions: so many are read, or waited for, in one turn of a loop.
   static constexpr size_t kPartitionsPerTurn = 256;
@@ -62,6 +65,7 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   void add_from_request();
   void add_from_session();
   void add(Answer answer, int64_t offset, int32_t max_bytes, int32_t leader_epoch, int32_t last_fetched_epoch);
+  bool by_id() const { return context_->version() >= kNaming.ids_from; }
   protocol::ErrorCode find_partition(const Answer& answer, storage::PartitionId& id) const;
 
   // Rounds

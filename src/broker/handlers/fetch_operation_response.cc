@@ -88,9 +88,10 @@ void FetchOperation::fill(PartitionData& data, const Answer& answer) {
   data.error_code = code(error);
   if (error != ErrorCode::kNone) {
     if (answer.item != nullptr) home().traffic.fetch_failed(answer.item->id.topic, error);
-    const Topic* topic = context_->version() >= 13 ? home().image->find(answer.topic_id) : home().image->find(answer.topic);
     const bool stale = error == ErrorCode::kFencedLeaderEpoch || error == ErrorCode::kNotLeaderOrFollower;
-    if (stale && topic != nullptr && context_->version() >= 16) {
+    const TopicResolver topics(*context_, *home().image, kNaming);
+    const ResolvedTopic topic = stale ? topics.find(answer.topic, answer.topic_id) : ResolvedTopic();
+    if (topic && context_->version() >= 16) {
       data.current_leader.leader_id = broker_.settings().node_id;
       data.current_leader.leader_epoch = home().image->leader_epoch(*topic);
     }
@@ -118,19 +119,18 @@ void FetchOperation::attach_records(PartitionData& data, FetchItem& item) {
 void FetchOperation::create_session(FetchResponse& response) {
   BrokerShard& shard = home();
   const int64_t now_ms = shard.loop.clock().monotonic_ns() / runtime::kMillisecond;
-  const bool by_id = context_->version() >= 13;
   const FetchSessionPtr session =
-      shard.fetch_sessions.create(now_ms, by_id, answers_.size(), FetchSession::bytes_of(request_), shard.loop.random());
+      shard.fetch_sessions.create(now_ms, by_id(), answers_.size(), FetchSession::bytes_of(request_), shard.loop.random());
   if (!session) return;
   size_t at = 0;
   for (const auto& topic : response.responses) {
     for (const PartitionData& data : topic.partitions) {
       const Answer& answer = answers_[at++];
-      SessionPartition partition{by_id ? std::string() : std::string(answer.topic), answer.topic_id, answer.index};
+      SessionPartition partition{by_id() ? std::string() : std::string(answer.topic), answer.topic_id, answer.index};
       partition.take(*answer.asked);
       partition.high_watermark = data.high_watermark;
       partition.log_start_offset = data.log_start_offset;
-      const Topic* known = by_id && answer.item != nullptr ? shard.image->find(answer.topic_id) : nullptr;
+      const Topic* known = by_id() && answer.item != nullptr ? shard.image->find(answer.topic_id) : nullptr;
       if (known != nullptr) partition.topic = known->name();
       session->add(std::move(partition));
     }

@@ -22,7 +22,6 @@ uint64_t FetchOperation::memory_of_partitions() const {
 bool FetchOperation::open_session() {
   FetchSessionCache& cache = home().fetch_sessions;
   const int32_t id = request_.session_id;
-  const bool by_id = context_->version() >= 13;
   if (request_.session_epoch == FetchSession::kInitialEpoch || request_.session_epoch == FetchSession::kFinalEpoch) {
     if (id > FetchSession::kNoSession) {
       const unsigned shard = cache.shard_of(id);
@@ -40,7 +39,7 @@ bool FetchOperation::open_session() {
     end_with(ErrorCode::kInvalidFetchSessionEpoch, FetchSession::kNoSession);
     return false;
   }
-  if (session_->by_id() != by_id) {
+  if (session_->by_id() != by_id()) {
     end_with(ErrorCode::kFetchSessionTopicIdError, FetchSession::kNoSession);
     return false;
   }
@@ -119,19 +118,12 @@ void FetchOperation::add(Answer answer, int64_t offset, int32_t max_bytes, int32
 }
 
 ErrorCode FetchOperation::find_partition(const Answer& answer, storage::PartitionId& id) const {
-  const MetadataImage& image = *broker_.shard(home_).image;
-  const bool by_id = context_->version() >= 13;
-  const Topic* topic = by_id ? image.find(answer.topic_id) : image.find(answer.topic);
-  if (topic == nullptr && by_id) {
-    const bool known = answer.remembered != nullptr && !answer.remembered->topic.empty();
-    if (!known) return ErrorCode::kUnknownTopicId;
-    // Of a session that knew it: deleted, or made again, as Kafka tells them apart.
-    topic = image.find(answer.remembered->topic);
-    return topic != nullptr && topic->has_partition(answer.index) ? ErrorCode::kInconsistentTopicId
-                                                                  : ErrorCode::kUnknownTopicOrPartition;
+  const TopicResolver topics(*context_, *broker_.shard(home_).image, kNaming);
+  const ResolvedTopic topic = topics.find(answer.topic, answer.topic_id);
+  if (topic.error == ErrorCode::kUnknownTopicId && answer.remembered != nullptr && !answer.remembered->topic.empty()) {
+    return topics.error_of_lost(answer.remembered->topic, answer.index);
   }
-  if (topic == nullptr) return ErrorCode::kUnknownTopicOrPartition;
-  if (!topic->has_partition(answer.index)) return ErrorCode::kUnknownTopicOrPartition;
+  if (const ErrorCode error = topic.error_of(answer.index); error != ErrorCode::kNone) return error;
   if (request_.replica_id >= 0 || request_.replica_state.replica_id >= 0) return ErrorCode::kNotLeaderOrFollower;
   id = topic->partition(answer.index);
   return ErrorCode::kNone;

@@ -1,9 +1,7 @@
-// Fetch as consumers see it: limits, long polls over shards, leader epochs, incremental sessions.
-#include "protocol/messages/fetch.h"
-
+// Fetch as consumers see it: limits, long polls over shards, leader epochs, memory. Sessions: fetch_sessions_test.cc.
 #include <gmock/gmock.h>
 
-#include "broker/handlers/broker_fixture.h"
+#include "broker/handlers/fetch_fixture.h"
 #include "broker/handlers/fetch_operation.h"
 #include "protocol/messages/create_partitions.h"
 #include "protocol/messages/delete_topics.h"
@@ -14,65 +12,6 @@ namespace {
 using protocol::ErrorCode;
 using protocol::FetchRequest;
 using protocol::FetchResponse;
-
-class FetchTest : public BrokerTest {
- protected:
-  struct Ask {
-    std::string topic;
-    int32_t partition = 0;
-    int64_t offset = 0;
-    int32_t max_bytes = 1 << 20;
-    int32_t leader_epoch = -1;
-    int32_t last_fetched_epoch = -1;
-  };
-  void expect_overtaken(std::vector<int32_t> forget);
-  // A request whose memory lives as long as the test.
-  FetchRequest& request(const std::vector<Ask>& asks, int32_t max_wait_ms = 0, int32_t min_bytes = 1) {
-    auto& memory = requests_.emplace_back();
-    memory.asks = asks;
-    memory.partitions.resize(asks.size());
-    memory.topics.resize(asks.size());
-    for (size_t i = 0; i < asks.size(); ++i) {
-      const Ask& ask = memory.asks[i];
-      auto& partition = memory.partitions[i];
-      partition.partition = ask.partition;
-      partition.fetch_offset = ask.offset;
-      partition.partition_max_bytes = ask.max_bytes;
-      partition.current_leader_epoch = ask.leader_epoch;
-      partition.last_fetched_epoch = ask.last_fetched_epoch;
-      memory.topics[i].topic = ask.topic;
-      if (const Topic* topic = broker_->shard(0).image->find(ask.topic)) memory.topics[i].topic_id = topic->id();
-      memory.topics[i].partitions = {&partition, 1};
-    }
-    memory.request.topics = memory.topics;
-    memory.request.max_wait_ms = max_wait_ms;
-    memory.request.min_bytes = min_bytes;
-    memory.request.max_bytes = 50 << 20;
-    memory.request.session_epoch = -1;
-    return memory.request;
-  }
-  Answer<FetchResponse> fetch(const std::vector<Ask>& asks, int32_t max_wait_ms = 0, int32_t min_bytes = 1) {
-    return call<FetchResponse>(peer(0), 12, request(asks, max_wait_ms, min_bytes));
-  }
-  // Base offsets of the batches of each answered partition.
-  static std::vector<int64_t> offsets(const FetchResponse::PartitionData& data) {
-    std::vector<int64_t> bases;
-    for (protocol::BatchSplitter batches(data.records.data); batches.next();) bases.push_back(batches.header().base_offset);
-    return bases;
-  }
-  static const FetchResponse::PartitionData& partition(const Answer<FetchResponse>& answer, size_t topic = 0, size_t index = 0) {
-    return answer->responses[topic].partitions[index];
-  }
-  static ErrorCode error(const Answer<FetchResponse>& answer) { return static_cast<ErrorCode>(partition(answer).error_code); }
-
-  struct Memory {
-    std::vector<Ask> asks;
-    std::vector<FetchRequest::FetchPartition> partitions;
-    std::vector<FetchRequest::FetchTopic> topics;
-    FetchRequest request;
-  };
-  std::deque<Memory> requests_;
-};
 
 TEST_F(FetchTest, ReturnsWholeBatchesFromTheMiddleOfOne) {
   create_topic("t", 1);
@@ -294,8 +233,6 @@ TEST_F(FetchTest, LeaderEpochs) {
   EXPECT_EQ(offsets(partition(fetch({{"t", 0, 2, 1 << 20, 1, 0}}))), (std::vector<int64_t>{2}));
 }
 
-// --- where the bytes come from --------------------------------------------------------------------------------------
-
 TEST_F(FetchTest, ReadsMergedDataFromSegmentsOnEveryShard) {
   shard_options_.tail_cache_bytes = 0;
   restart(false);
@@ -368,159 +305,6 @@ TEST_F(FetchTest, ClosedWhileFetchesWaitForTheirTurn) {
   EXPECT_EQ(budget_.used(MemoryShare::kResponses), 0u);
 }
 
-// --- sessions -------------------------------------------------------------------------------------------------------
-
-TEST_F(FetchTest, SessionNamesOnlyWhatChanged) {
-  create_topic("t", 4);
-  auto& full = request({{"t", 0}, {"t", 1}, {"t", 2}, {"t", 3}});
-  full.session_epoch = 0;
-  const auto begun = call<FetchResponse>(peer(0), 13, full);
-  ASSERT_NE(begun->session_id, 0);
-  EXPECT_EQ(begun->responses[0].partitions.size(), 4u);
-
-  auto& next = request({});
-  next.session_id = begun->session_id;
-  next.session_epoch = 1;
-  EXPECT_EQ(call<FetchResponse>(peer(0), 13, next)->responses.size(), 0u);
-  produce("t", 2, {"x"});
-  next.session_epoch = 2;
-  const auto changed = call<FetchResponse>(peer(0), 13, next);
-  ASSERT_EQ(changed->responses.size(), 1u);
-  EXPECT_EQ(partition(changed).partition_index, 2);
-
-  // The same data again as long as the client does not move on; then the partition is forgotten.
-  next.session_epoch = 3;
-  EXPECT_EQ(call<FetchResponse>(peer(0), 13, next)->responses.size(), 1u);
-  auto& moved = request({{"t", 2, 1}});
-  moved.session_id = begun->session_id;
-  moved.session_epoch = 4;
-  EXPECT_EQ(call<FetchResponse>(peer(0), 13, moved)->responses.size(), 0u);
-  int32_t index = 2;
-  FetchRequest::ForgottenTopic forgotten;
-  forgotten.topic_id = requests_.front().topics[0].topic_id;
-  forgotten.partitions = {&index, 1};
-  next.forgotten_topics_data = {&forgotten, 1};
-  next.session_epoch = 5;
-  call<FetchResponse>(peer(0), 13, next);
-  next.forgotten_topics_data = {};
-  produce("t", 2, {"y"});
-  next.session_epoch = 6;
-  EXPECT_EQ(call<FetchResponse>(peer(0), 13, next)->responses.size(), 0u);
-}
-
-TEST_F(FetchTest, SessionTakesTurns) {
-  create_topic("t", 2);
-  const std::string big(5000, 'x');
-  for (int i = 0; i < 3; ++i) {
-    produce("t", 0, {big});
-    produce("t", 1, {big});
-  }
-  auto& full = request({{"t", 0}, {"t", 1}});
-  full.session_epoch = 0;
-  full.max_bytes = 100;
-  const auto first = call<FetchResponse>(peer(0), 12, full);
-  auto& next = request({});
-  next.max_bytes = 100;
-  next.session_id = first->session_id;
-  std::vector<int32_t> order;
-  for (int32_t epoch = 1; epoch <= 4; ++epoch) {
-    next.session_epoch = epoch;
-    const auto answer = call<FetchResponse>(peer(0), 12, next);
-    for (const auto& topic : answer->responses) {
-      for (const auto& data : topic.partitions)
-        if (!data.records.data.empty()) order.push_back(data.partition_index);
-    }
-  }
-  EXPECT_EQ(order, (std::vector<int32_t>{0, 1, 0, 1}));
-}
-
-TEST_F(FetchTest, SessionErrors) {
-  create_topic("t", 1);
-  const auto top_error = [&](FetchRequest& asked, int16_t version = 13, unsigned shard = 0) {
-    return static_cast<ErrorCode>(call<FetchResponse>(peer(shard), version, asked)->error_code);
-  };
-  auto& full = request({{"t", 0}});
-  full.session_epoch = 0;
-  const auto begun = call<FetchResponse>(peer(0), 13, full);
-  auto& next = request({});
-  next.session_id = begun->session_id;
-  next.session_epoch = 2;
-  EXPECT_EQ(top_error(next), ErrorCode::kInvalidFetchSessionEpoch);
-  next.session_epoch = 1;
-  EXPECT_EQ(top_error(next, 12), ErrorCode::kFetchSessionTopicIdError);
-  EXPECT_EQ(top_error(next, 13, 1), ErrorCode::kFetchSessionIdNotFound);  // another shard's connection
-  EXPECT_EQ(top_error(next), ErrorCode::kNone);
-  next.session_epoch = -1;  // closes it
-  EXPECT_EQ(top_error(next, 13, 2), ErrorCode::kNone);
-  next.session_epoch = 2;
-  EXPECT_EQ(top_error(next), ErrorCode::kFetchSessionIdNotFound);
-  EXPECT_EQ(broker_->shard(0).fetch_sessions.size(), 0u);
-}
-
-// As Kafka, which knows the name that a session's topic had.
-TEST_F(FetchTest, SessionsTellWhatBecameOfTheirTopic) {
-  create_topic("t", 1);
-  auto& full = request({{"t", 0}, {"absent", 0}});
-  full.session_epoch = 0;
-  requests_.back().topics[1].topic_id = Uuid::from_random(3, 3);
-  const auto begun = call<FetchResponse>(peer(0), 13, full);
-  EXPECT_GT(begun->session_id, 0);
-  auto& next = request({});
-  next.session_id = begun->session_id;
-  const auto errors = [&] {
-    ++next.session_epoch;
-    std::vector<ErrorCode> found;
-    const auto answer = call<FetchResponse>(peer(0), 13, next);
-    for (const auto& topic : answer->responses) found.push_back(static_cast<ErrorCode>(topic.partitions[0].error_code));
-    std::ranges::sort(found);
-    return found;
-  };
-  next.session_epoch = 0;
-  EXPECT_EQ(errors(), std::vector{ErrorCode::kUnknownTopicId});
-  std::string_view name = "t";
-  protocol::DeleteTopicsRequest remove;
-  remove.topic_names = {&name, 1};
-  call<protocol::DeleteTopicsResponse>(5, remove);
-  EXPECT_EQ(errors(), (std::vector{ErrorCode::kUnknownTopicOrPartition, ErrorCode::kUnknownTopicId}));
-  create_topic("t", 1);
-  EXPECT_EQ(errors(), (std::vector{ErrorCode::kUnknownTopicId, ErrorCode::kInconsistentTopicId}));
-}
-
-TEST_F(FetchTest, SessionRequestThatOvertakesALongPoll) {
-  create_topic("t", 2);
-  expect_overtaken({1});
-}
-
-// Which ends the session.
-TEST_F(FetchTest, SessionRequestThatForgetsAllUnderALongPoll) {
-  create_topic("t", 2);
-  expect_overtaken({0, 1});
-}
-
-// A request on another connection forgets partitions under the feet of one that waits.
-void FetchTest::expect_overtaken(std::vector<int32_t> forget) {
-  auto& full = request({{"t", 0}, {"t", 1}});
-  full.session_epoch = 0;
-  const auto begun = call<FetchResponse>(peer(0), 13, full);
-  auto& waiting = request({}, 10'000);
-  waiting.session_id = begun->session_id;
-  waiting.session_epoch = 1;
-  send(peer(0), 13, waiting);
-  FetchRequest::ForgottenTopic forgotten;
-  forgotten.topic_id = requests_.front().topics[0].topic_id;
-  forgotten.partitions = forget;
-  auto& overtaking = request({});
-  overtaking.session_id = begun->session_id;
-  overtaking.session_epoch = 2;
-  overtaking.forgotten_topics_data = {&forgotten, 1};
-  sim_.run_for(runtime::kSecond);
-  FakePeer& second = connect(0);
-  EXPECT_EQ(call<FetchResponse>(second, 13, overtaking)->error_code, 0);
-  produce(connect(1), "t", 1, batch({"x"}));
-  run_until([&] { return has_response(peer(0)); }, 20 * runtime::kSecond);
-  EXPECT_EQ(take<FetchResponse>(peer(0), 13)->error_code, code(ErrorCode::kInvalidFetchSessionEpoch));
-}
-
 // A long poll may be as long as the client likes; it must not keep memory from others for so long.
 TEST_F(FetchTest, ALongPollEndsWhenOthersWaitForItsMemory) {
   create_topic("t", 200);
@@ -535,72 +319,6 @@ TEST_F(FetchTest, ALongPollEndsWhenOthersWaitForItsMemory) {
   run_until([&] { return granted; }, 5 * runtime::kSecond);
   ASSERT_TRUE(has_response(peer(0)));
   EXPECT_EQ(take<FetchResponse>(peer(0), 12)->responses[0].partitions.size(), 200u);
-}
-
-TEST_F(FetchTest, ASessionThatGrowsAboveTheMemoryIsForgotten) {
-  create_topic("t", 10);
-  FetchRequest& first = request({{"t", 0, 0}});
-  first.session_epoch = 0;
-  const int32_t id = call<FetchResponse>(peer(0), 12, first)->session_id;
-  ASSERT_NE(id, 0);
-  // Names that are long, and partitions that need not exist.
-  const std::string name(20'000, 'n');
-  std::vector<FetchRequest::FetchPartition> partitions(50'000);
-  for (size_t i = 0; i < partitions.size(); ++i) partitions[i].partition = static_cast<int32_t>(i);
-  FetchRequest::FetchTopic topic;
-  topic.topic = name;
-  topic.partitions = partitions;
-  FetchRequest grow;
-  grow.session_id = id;
-  grow.session_epoch = 1;
-  grow.topics = {&topic, 1};
-  EXPECT_EQ(call<FetchResponse>(peer(0), 12, grow)->error_code, code(ErrorCode::kFetchSessionIdNotFound));
-}
-
-TEST(FetchSessionCache, IsBoundedByMemory) {
-  testing::SimRuntime sim(1);
-  FetchSessionCache cache(0, 1, 100, 10 * FetchSession::kPartitionBytes);
-  const auto create = [&](size_t size) {
-    return cache.create(0, true, size, size * FetchSession::kPartitionBytes, sim.random());
-  };
-  const auto session = create(8);
-  ASSERT_TRUE(session);
-  for (int32_t i = 0; i < 8; ++i) session->add({.topic = {}, .topic_id = {}, .index = i});
-  cache.touch(*session, 0);
-  EXPECT_EQ(create(3), nullptr);
-  EXPECT_TRUE(create(2));
-  EXPECT_FALSE(cache.has_room(3 * FetchSession::kPartitionBytes));
-  cache.remove(session->id());
-  EXPECT_TRUE(cache.has_room(10 * FetchSession::kPartitionBytes));
-}
-
-TEST(FetchSessionCache, IsBoundedAndKeepsWhatIsWorthMore) {
-  testing::SimRuntime sim(1);
-  FetchSessionCache cache(1, 4, 2, 1 << 20);
-  const auto create = [&](int64_t now_ms, size_t size) { return cache.create(now_ms, true, size, 0, sim.random()); };
-  const auto first = create(0, 10), second = create(0, 20);
-  ASSERT_TRUE(first && second);
-  EXPECT_EQ(static_cast<uint32_t>(first->id()) % 4, 1u);
-  EXPECT_EQ(create(1000, 50), nullptr);  // full of young sessions
-  const auto fill = [](FetchSession& session, int32_t partitions) {
-    for (int32_t i = 0; i < partitions; ++i) {
-      SessionPartition partition;
-      partition.index = i;
-      session.add(partition);
-    }
-  };
-  fill(*first, 10);
-  fill(*second, 20);
-  cache.touch(*first, 130'000);
-  cache.touch(*second, 130'000);
-  EXPECT_EQ(create(130'001, 5), nullptr);  // smaller than any
-  const auto third = create(130'001, 15);  // in the place of the smallest
-  ASSERT_TRUE(third);
-  EXPECT_EQ(cache.find(first->id()), nullptr);
-  EXPECT_NE(cache.find(second->id()), nullptr);
-  ASSERT_TRUE(create(260'000, 1));  // in the place of one not used for two minutes
-  EXPECT_EQ(cache.size(), 2u);
-  EXPECT_EQ(cache.evictions(), 2u);
 }
 
 }  // namespace

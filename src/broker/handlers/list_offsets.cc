@@ -6,8 +6,11 @@
 #include <utility>
 #include <vector>
 
+#include "broker/requests/partition_at_home.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/list_offsets.h"
+#include "storage/kafka_error.h"
 
 namespace weir::broker {
 namespace {
@@ -74,12 +77,13 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
       for (const auto& partition : topic.partitions) ++times[{topic.name, partition.partition_index}];
     }
     items_.reserve(count);
+    const TopicResolver topics(*context_, *home().image);
     response_.topics = arena.array<ListOffsetsResponse::ListOffsetsTopicResponse>(request_.topics.size());
     for (size_t t = 0; t < request_.topics.size(); ++t) {
       const auto& asked = request_.topics[t];
       response_.topics[t].name = asked.name;
       response_.topics[t].partitions = arena.array<PartitionResponse>(asked.partitions.size());
-      const Topic* topic = home().image->find(asked.name);
+      const ResolvedTopic topic = topics.find(asked.name);
       for (size_t p = 0; p < asked.partitions.size(); ++p) {
         PartitionResponse& response = response_.topics[t].partitions[p];
         const auto& partition = asked.partitions[p];
@@ -91,8 +95,8 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
           response.error_code = code(ErrorCode::kInvalidRequest);
         } else if (context_->version() < version_of(partition.timestamp)) {
           response.error_code = code(ErrorCode::kUnsupportedVersion);
-        } else if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
-          response.error_code = code(ErrorCode::kUnknownTopicOrPartition);
+        } else if (const ErrorCode error = topic.error_of(partition.partition_index); error != ErrorCode::kNone) {
+          response.error_code = code(error);
         } else {
           items_.push_back({topic->partition(partition.partition_index),
                             partition.timestamp,
@@ -113,9 +117,8 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
   void look_up(Part& part, OffsetItem& item) {
     storage::Partition* partition = part.shard->log.find(item.id);
     if (partition == nullptr) item.error = ErrorCode::kUnknownTopicOrPartition;
-    else if (item.leader_epoch >= 0 && item.leader_epoch < partition->leader_epoch()) item.error = ErrorCode::kFencedLeaderEpoch;
-    else if (item.leader_epoch > partition->leader_epoch()) item.error = ErrorCode::kUnknownLeaderEpoch;
-    else if (partition->offline()) item.error = ErrorCode::kKafkaStorageError;
+    else item.error = leader_epoch_error(*partition, item.leader_epoch);
+    if (item.error == ErrorCode::kNone && partition->offline()) item.error = ErrorCode::kKafkaStorageError;
     if (item.error != ErrorCode::kNone) return item_done(part);
     switch (item.timestamp) {
       case kLatest:
@@ -139,7 +142,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
         *partition, item.timestamp, request_.isolation_level == 1,
         [self = runtime::HomeRef(this), this, &part, &item](Result<storage::TimestampPosition> found) {
           if (found) item.found = *found;
-          else item.error = ErrorCode::kKafkaStorageError;
+          else item.error = storage::kafka_error(found.error());
           item_done(part);
         },
         [closed = closed_] { return !closed->load(std::memory_order_relaxed); });

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "broker/metadata/topic_name.h"
 #include "broker/requests/authorized_operations.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/metadata.h"
 #include "runtime/homebound.h"
 
@@ -21,6 +21,8 @@ using protocol::ErrorCode;
 using protocol::MetadataRequest;
 using protocol::MetadataResponse;
 using ResponseTopic = MetadataResponse::MetadataResponseTopic;
+
+constexpr TopicNaming kNaming{.ids_from = 12, .tells_invalid_names = true};
 
 class MetadataOperation : public runtime::Homebound {
  public:
@@ -50,7 +52,8 @@ class MetadataOperation : public runtime::Homebound {
   }
 
  private:
-  bool by_id_allowed() const { return context_->version() >= 12; }
+  TopicResolver topics_of(const MetadataImage& image) const { return {*context_, image, kNaming}; }
+  bool by_id_allowed() const { return context_->version() >= kNaming.ids_from; }
   // Versions 10 and 11 have ids and names that may be null, for nothing.
   bool names_missing() const {
     if (by_id_allowed() || !request_.topics) return false;
@@ -89,10 +92,11 @@ class MetadataOperation : public runtime::Homebound {
       topics = image.topic_count();
       partitions = static_cast<uint64_t>(image.partition_count());
     } else {
+      const TopicResolver resolver = topics_of(image);
       for (const auto& asked : *request_.topics) {
-        const Topic* topic =
-            asked.topic_id.is_zero() ? image.find(asked.name.value_or(std::string_view())) : image.find(asked.topic_id);
-        if (topic != nullptr) partitions += static_cast<uint64_t>(topic->partition_count());
+        const ResolvedTopic topic =
+            asked.topic_id.is_zero() ? resolver.find(asked.name.value_or(std::string_view())) : resolver.find(asked.topic_id);
+        if (topic) partitions += static_cast<uint64_t>(topic->partition_count());
       }
       partitions = std::min(partitions, static_cast<uint64_t>(image.partition_count()));
     }
@@ -104,11 +108,12 @@ class MetadataOperation : public runtime::Homebound {
     if (all_topics() || by_id() || !request_.allow_auto_topic_creation || !broker_.settings().auto_create_topics_enable) {
       return missing;
     }
+    const TopicResolver resolver = topics_of(*shard_.image);
     std::unordered_set<std::string_view> seen;
     for (const auto& asked : *request_.topics) {
       const std::string_view name = asked.name.value_or(std::string_view());
-      if (shard_.image->find(name) != nullptr || !seen.insert(name).second) continue;
-      if (topic_name_fault(name) || is_internal_topic(name)) continue;
+      if (!seen.insert(name).second) continue;
+      if (resolver.find(name).error != ErrorCode::kUnknownTopicOrPartition || is_internal_topic(name)) continue;
       if (broker_.settings().default_replication_factor > 1) {
         refused_.emplace(name, ErrorCode::kInvalidReplicationFactor);
         continue;
@@ -147,6 +152,7 @@ class MetadataOperation : public runtime::Homebound {
 
   void add_asked(MetadataResponse& response) {
     const bool ids = by_id();
+    const TopicResolver resolver = topics_of(*image_);
     response.topics = context_->arena().array<ResponseTopic>(request_.topics->size());
     size_t count = 0;
     std::unordered_set<std::string_view> names;
@@ -156,26 +162,27 @@ class MetadataOperation : public runtime::Homebound {
       const std::string_view name = asked.name.value_or(std::string_view());
       if (!ids && !names.insert(name).second) continue;
       ResponseTopic& answer = response.topics[count++];
-      const Topic* topic = ids ? image_->find(asked.topic_id) : image_->find(name);
-      if (topic != nullptr) {
+      const ResolvedTopic topic = ids ? resolver.find(asked.topic_id) : resolver.find(name);
+      if (topic) {
         fill(answer, *topic);
       } else if (ids) {
         answer.name = std::nullopt;
-        answer.error_code = code(ErrorCode::kUnknownTopicId);
+        answer.error_code = code(topic.error);
         answer.topic_id = asked.topic_id;
       } else {
         answer.name = name;
-        answer.error_code = code(error_of_missing(name));
+        answer.error_code = code(error_of_missing(name, topic.error));
         answer.is_internal = is_internal_topic(name);
       }
     }
     response.topics = response.topics.first(count);
   }
 
-  ErrorCode error_of_missing(std::string_view name) const {
-    if (topic_name_fault(name)) return ErrorCode::kInvalidTopicException;
+  // Of a topic that could have been created it says why it was not.
+  ErrorCode error_of_missing(std::string_view name, ErrorCode error) const {
+    if (error != ErrorCode::kUnknownTopicOrPartition) return error;
     const auto refused = refused_.find(std::string(name));
-    return refused == refused_.end() ? ErrorCode::kUnknownTopicOrPartition : refused->second;
+    return refused == refused_.end() ? error : refused->second;
   }
 
   void fill(ResponseTopic& answer, const Topic& topic) {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
+#include "broker/requests/topic_resolver.h"
 
 namespace weir::broker {
 namespace {
@@ -30,7 +31,7 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
   const MetadataImagePtr image = broker.shard(home).image;
-  const bool by_id = context->version() >= 10;
+  const TopicResolver topics(*context, *image, {.ids_from = 10});
   auto all = runtime::make_homebound<OffsetCommit>(context->loop());
   protocol::Arena& arena = context->arena();
   coordination::OffsetCommitRequest commit;
@@ -47,13 +48,12 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
     answer.name = asked.name;
     answer.topic_id = asked.topic_id;
     answer.partitions = arena.array<OffsetCommitResponse::OffsetCommitResponsePartition>(asked.partitions.size());
-    const Topic* topic = by_id ? image->find(asked.topic_id) : image->find(asked.name);
+    const ResolvedTopic topic = topics.find(asked.name, asked.topic_id);
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
       const auto& partition = asked.partitions[p];
       answer.partitions[p].partition_index = partition.partition_index;
-      if (topic == nullptr || !topic->has_partition(partition.partition_index)) {
-        answer.partitions[p].error_code =
-            code(by_id && topic == nullptr ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition);
+      if (const ErrorCode error = topic.error_of(partition.partition_index); error != ErrorCode::kNone) {
+        answer.partitions[p].error_code = code(error);
         continue;
       }
       commit.items.push_back({topic->name(), topic->id(), partition.partition_index, partition.committed_offset,

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
+#include "broker/requests/topic_resolver.h"
 
 namespace weir::broker {
 namespace {
@@ -31,6 +32,7 @@ void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   }
   const unsigned home = context->loop().index();
   const MetadataImagePtr image = broker.shard(home).image;
+  const TopicResolver topics(*context, *image);
   auto all = runtime::make_homebound<OffsetDelete>(context->loop());
   coordination::OffsetDeleteRequest remove;
   remove.group_id = request.group_id;
@@ -40,13 +42,13 @@ void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   for (size_t t = 0; t < request.topics.size(); ++t) {
     auto& answer = all->response.topics[t];
     answer.name = request.topics[t].name;
-    const Topic* topic = image->find(answer.name);
+    const ResolvedTopic topic = topics.find(answer.name);
     const auto& partitions = request.topics[t].partitions;
     answer.partitions = arena.array<OffsetDeleteResponse::OffsetDeleteResponsePartition>(partitions.size());
     for (size_t p = 0; p < partitions.size(); ++p) {
       answer.partitions[p].partition_index = partitions[p].partition_index;
-      if (topic == nullptr || !topic->has_partition(partitions[p].partition_index)) {
-        answer.partitions[p].error_code = code(ErrorCode::kUnknownTopicOrPartition);
+      if (const ErrorCode error = topic.error_of(partitions[p].partition_index); error != ErrorCode::kNone) {
+        answer.partitions[p].error_code = code(error);
         continue;
       }
       remove.items.push_back({topic->name(), partitions[p].partition_index});

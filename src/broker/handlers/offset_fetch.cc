@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
-#include "broker/metadata/topic_name.h"
+#include "broker/requests/topic_resolver.h"
 
 namespace weir::broker {
 namespace {
@@ -19,6 +19,9 @@ using coordination::FetchedOffset;
 using coordination::OffsetFetchResult;
 using protocol::ErrorCode;
 using protocol::OffsetFetchResponse;
+
+// A name that no topic can have has no offset either, but is no error.
+constexpr TopicNaming kNaming{.ids_from = 10, .tells_invalid_names = true};
 
 // One topic of the answer: partitions [first, first + count) of the group's.
 struct TopicPart {
@@ -72,26 +75,25 @@ class OffsetFetch final : public runtime::Homebound {
   }
   template <typename AskedTopic>
   void add_topic(GroupPart& group, const AskedTopic& asked) {
-    const Topic* topic = nullptr;
     TopicPart& part = group.topics.emplace_back();
     part.name = asked.name;
     if constexpr (requires { asked.topic_id; }) part.id = asked.topic_id;
-    const bool by_id = context_->version() >= 10;
-    topic = by_id ? image_->find(part.id) : image_->find(part.name);
+    const TopicResolver topics(*context_, *image_, kNaming);
+    const ResolvedTopic topic = topics.find(part.name, part.id);
     part.first = group.offsets.size();
     std::string_view key = asked.name;
     if constexpr (requires { asked.topic_id; }) {
-      if (by_id) key = as_string(asked.topic_id.bytes);
+      if (topics.by_id()) key = as_string(asked.topic_id.bytes);
     }
     // Nobody can have committed for such a name, and it may be long.
-    const bool known = topic != nullptr || (!by_id && !topic_name_fault(part.name));
+    const bool known = topic.error == ErrorCode::kNone || topic.error == ErrorCode::kUnknownTopicOrPartition;
     for (const int32_t partition : asked.partition_indexes) {
       // Once: the metadata of an offset may be long.
       if (!named_partitions_.emplace(key, partition).second) continue;
       ++part.count;
       FetchedOffset& offset = group.offsets.emplace_back();
       offset.partition = partition;
-      group.errors.push_back(by_id && topic == nullptr ? ErrorCode::kUnknownTopicId : ErrorCode::kNone);
+      group.errors.push_back(topic.error == ErrorCode::kUnknownTopicId ? topic.error : ErrorCode::kNone);
       if (!known) continue;
       // Offsets of a topic that is gone are gone with it, but those whose topic id nobody noted.
       group.request.items.push_back({topic ? topic->name() : part.name, topic ? topic->id() : Uuid{{0xff}}, partition});
@@ -136,7 +138,7 @@ class OffsetFetch final : public runtime::Homebound {
     for (FetchedOffset& offset : result.items) {
       const Topic* topic = image_->find(offset.topic);
       const bool gone = offset.topic_id.is_zero() ? false : topic == nullptr || topic->id() != offset.topic_id;
-      if (gone || (topic == nullptr && context_->version() >= 10)) continue;
+      if (gone || (topic == nullptr && context_->version() >= kNaming.ids_from)) continue;
       if (group.topics.empty() || group.topics.back().name != offset.topic) {
         group.topics.push_back({offset.topic, topic ? topic->id() : Uuid(), group.offsets.size(), 0});
       }

@@ -3,7 +3,9 @@
 #include <utility>
 #include <vector>
 
+#include "broker/requests/partition_at_home.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
 
 namespace weir::broker {
@@ -31,17 +33,18 @@ class OffsetForLeaderEpochOperation final : public ShardedOperation<EpochItem> {
     size_t count = 0;
     for (const auto& topic : request_.topics) count += topic.partitions.size();
     items_.reserve(count);
+    const TopicResolver topics(*context_, *home().image);
     response_.topics = arena.array<OffsetForLeaderEpochResponse::OffsetForLeaderTopicResult>(request_.topics.size());
     for (size_t t = 0; t < request_.topics.size(); ++t) {
       const auto& asked = request_.topics[t];
       response_.topics[t].topic = asked.topic;
       response_.topics[t].partitions = arena.array<OffsetForLeaderEpochResponse::EpochEndOffset>(asked.partitions.size());
-      const Topic* topic = home().image->find(asked.topic);
+      const ResolvedTopic topic = topics.find(asked.topic);
       for (size_t p = 0; p < asked.partitions.size(); ++p) {
         auto& result = response_.topics[t].partitions[p];
         result.partition = asked.partitions[p].partition;
-        if (topic == nullptr || !topic->has_partition(result.partition)) {
-          result.error_code = code(ErrorCode::kUnknownTopicOrPartition);
+        if (const ErrorCode error = topic.error_of(result.partition); error != ErrorCode::kNone) {
+          result.error_code = code(error);
         } else {
           items_.push_back({topic->partition(result.partition), &asked.partitions[p], &result, ErrorCode::kNone, {-1, -1}});
         }
@@ -55,18 +58,9 @@ class OffsetForLeaderEpochOperation final : public ShardedOperation<EpochItem> {
   // On the owning shard.
   void run(Part& part) override {
     for (EpochItem* item : part.items) {
-      const storage::Partition* partition = part.shard->log.find(item->id);
-      if (partition == nullptr) {
-        item->error = ErrorCode::kUnknownTopicOrPartition;
-      } else if (partition->offline()) {
-        item->error = ErrorCode::kKafkaStorageError;
-      } else if (item->asked->current_leader_epoch >= 0 && item->asked->current_leader_epoch < partition->leader_epoch()) {
-        item->error = ErrorCode::kFencedLeaderEpoch;
-      } else if (item->asked->current_leader_epoch > partition->leader_epoch()) {
-        item->error = ErrorCode::kUnknownLeaderEpoch;
-      } else {
-        item->end = partition->epoch_end(item->asked->leader_epoch);
-      }
+      const storage::Partition* partition = serving_partition(*part.shard, item->id, item->error);
+      if (partition != nullptr) item->error = leader_epoch_error(*partition, item->asked->current_leader_epoch);
+      if (item->error == ErrorCode::kNone) item->end = partition->epoch_end(item->asked->leader_epoch);
       item_done(part);
     }
   }

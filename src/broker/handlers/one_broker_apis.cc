@@ -5,6 +5,7 @@
 #include <string>
 
 #include "broker/handlers/create_topics.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_partition_reassignments.h"
 #include "protocol/messages/describe_quorum.h"
@@ -35,23 +36,21 @@ uint64_t texts_bytes(const Topics& topics) {
 }
 
 // The one replica leads already.
-Refusal elect(const MetadataImage& image, std::string_view name, int32_t partition) {
-  const Topic* topic = image.find(name);
-  if (topic == nullptr) return {ErrorCode::kUnknownTopicOrPartition, fmt::format("No such topic as {}", shown(name))};
-  if (!topic->has_partition(partition)) {
-    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("No such partition as {}-{}", name, partition)};
+Refusal elect(const TopicResolver& topics, std::string_view name, int32_t partition) {
+  const ResolvedTopic topic = topics.find(name);
+  if (!topic) return {topic.error, fmt::format("No such topic as {}", shown(name))};
+  if (const ErrorCode error = topic.error_of(partition); error != ErrorCode::kNone) {
+    return {error, fmt::format("No such partition as {}-{}", name, partition)};
   }
   return {ErrorCode::kElectionNotNeeded, "Leader election not needed for topic partition."};
 }
 
 using ReassignablePartition = protocol::AlterPartitionReassignmentsRequest::ReassignablePartition;
-Refusal reassign(const MetadataImage& image, std::string_view name, const ReassignablePartition& partition, int32_t node_id) {
-  const Topic* topic = image.find(name);
-  if (topic == nullptr) {
-    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("Unable to find a topic named {}.", shown(name))};
-  }
-  if (!topic->has_partition(partition.partition_index)) {
-    return {ErrorCode::kUnknownTopicOrPartition, fmt::format("Unable to find partition {}:{}.", name, partition.partition_index)};
+Refusal reassign(const TopicResolver& topics, std::string_view name, const ReassignablePartition& partition, int32_t node_id) {
+  const ResolvedTopic topic = topics.find(name);
+  if (!topic) return {topic.error, fmt::format("Unable to find a topic named {}.", shown(name))};
+  if (const ErrorCode error = topic.error_of(partition.partition_index); error != ErrorCode::kNone) {
+    return {error, fmt::format("Unable to find partition {}:{}.", name, partition.partition_index)};
   }
   if (!partition.replicas) return {ErrorCode::kNoReassignmentInProgress, "No partition reassignment is in progress."};
   if (auto refusal = check_assignment(*partition.replicas, node_id)) return *refusal;
@@ -79,7 +78,7 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
       topic.topic = asked[t].topic;
       topic.partition_result = arena.array<Response::PartitionResult>(asked[t].partitions.size());
       for (size_t p = 0; p < asked[t].partitions.size(); ++p) {
-        const Refusal answer = elect(*image, asked[t].topic, asked[t].partitions[p]);
+        const Refusal answer = elect(TopicResolver(*context, *image), asked[t].topic, asked[t].partitions[p]);
         topic.partition_result[p] = {asked[t].partitions[p], code(answer.error), arena.copy(answer.message)};
       }
     }
@@ -103,7 +102,8 @@ void handle_alter_partition_reassignments(Broker& broker, RequestContextPtr cont
     response.responses[t].name = asked.name;
     response.responses[t].partitions = arena.array<Response::ReassignablePartitionResponse>(asked.partitions.size());
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
-      const Refusal answer = reassign(*image, asked.name, asked.partitions[p], broker.settings().node_id);
+      const Refusal answer =
+          reassign(TopicResolver(*context, *image), asked.name, asked.partitions[p], broker.settings().node_id);
       auto& result = response.responses[t].partitions[p];
       result.partition_index = asked.partitions[p].partition_index;
       result.error_code = code(answer.error);

@@ -8,6 +8,7 @@
 
 #include "broker/requests/repeated_partitions.h"
 #include "broker/requests/sharded_operation.h"
+#include "broker/requests/topic_resolver.h"
 #include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/produce.h"
 #include "protocol/record_batch.h"
@@ -21,6 +22,7 @@ using protocol::ProduceResponse;
 using PartitionResponse = ProduceResponse::PartitionProduceResponse;
 
 constexpr int16_t kFirstVersionWithZstd = 7;
+constexpr TopicNaming kNaming{.ids_from = 13};
 
 bool is_zstd(Bytes records) {
   protocol::BatchHeader header;
@@ -73,8 +75,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   // Lays out the response in the request's order; makes an item of every partition that can be appended to.
   void prepare(std::string_view refused) {
     protocol::Arena& arena = context_->arena();
-    const MetadataImage& image = *home().image;
-    const bool by_id = context_->version() >= 13;
+    const TopicResolver topics_of(*context_, *home().image, kNaming);
     size_t partitions = 0;
     for (const auto& topic : request_.topic_data) partitions += topic.partition_data.size();
     items_.reserve(partitions);
@@ -91,7 +92,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
       answer.name = asked.name;
       answer.topic_id = asked.topic_id;
       answer.partition_responses = arena.array<PartitionResponse>(asked.partition_data.size());
-      const Topic* topic = by_id ? image.find(asked.topic_id) : image.find(asked.name);
+      const ResolvedTopic topic = topics_of.find(asked.name, asked.topic_id);
       size_t answered = 0;
       for (const auto& data : asked.partition_data) {
         if (repeated.superseded(mention++)) continue;
@@ -99,7 +100,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
         response.index = data.index;
         refuse(response, ErrorCode::kNone, {});
         if (refused_ != ErrorCode::kNone) refuse(response, refused_, refused);
-        else prepare_partition(topic, by_id, data, response);
+        else prepare_partition(topic, data, response);
       }
       answer.partition_responses = answer.partition_responses.first(answered);
       if (answered > 0 || asked.partition_data.empty()) ++topics;
@@ -107,12 +108,9 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
     response_.responses = response_.responses.first(topics);
   }
 
-  void prepare_partition(const Topic* topic, bool by_id, const ProduceRequest::PartitionProduceData& asked,
+  void prepare_partition(const ResolvedTopic& topic, const ProduceRequest::PartitionProduceData& asked,
                          PartitionResponse& response) {
-    if (topic == nullptr) {
-      return refuse(response, by_id ? ErrorCode::kUnknownTopicId : ErrorCode::kUnknownTopicOrPartition, {});
-    }
-    if (!topic->has_partition(asked.index)) return refuse(response, ErrorCode::kUnknownTopicOrPartition, {});
+    if (const ErrorCode error = topic.error_of(asked.index); error != ErrorCode::kNone) return refuse(response, error, {});
     if (topic->internal && context_->client_id() != "__admin_client") {
       return refuse(response, ErrorCode::kInvalidTopicException, "Cannot append to an internal topic");
     }

@@ -15,4 +15,10 @@ inline storage::Partition* serving_partition(BrokerShard& owner, const storage::
   return nullptr;
 }
 
+// Whether the client's idea of the partition's leader is current (KIP-320); -1 if it has none.
+inline protocol::ErrorCode leader_epoch_error(const storage::Partition& partition, int32_t client_epoch) {
+  if (client_epoch >= 0 && client_epoch < partition.leader_epoch()) return protocol::ErrorCode::kFencedLeaderEpoch;
+  return client_epoch > partition.leader_epoch() ? protocol::ErrorCode::kUnknownLeaderEpoch : protocol::ErrorCode::kNone;
+}
+
 }  // namespace weir::broker
