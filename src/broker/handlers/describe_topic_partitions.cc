@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "broker/metadata/topic_name.h"
-#include "broker/requests/authorized_operations.h"
 #include "protocol/messages/describe_topic_partitions.h"
 
 namespace weir::broker {
@@ -98,7 +97,7 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
     }
     ResponseTopic& answer = response.topics[count++];
     answer.name = name;
-    answer.topic_authorized_operations = kAllTopicOperations;
+    answer.topic_authorized_operations = context->authorized_operations({security::ResourceType::kTopic, name});
     const Topic* topic = image->find(name);
     if (topic == nullptr) {
       answer.error_code = code(topic_name_fault(name) ? ErrorCode::kInvalidTopicException : ErrorCode::kUnknownTopicOrPartition);
