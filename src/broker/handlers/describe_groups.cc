@@ -11,11 +11,11 @@
 namespace weir::broker {
 namespace {
 
-constexpr int32_t kOperationsNotAsked = INT32_MIN;
-
 using coordination::GroupDescription;
 using protocol::DescribeGroupsResponse;
 using protocol::ErrorCode;
+
+constexpr int32_t kOperationsNotAsked = INT32_MIN;
 
 struct DescribeGroups final : runtime::Homebound {
   explicit DescribeGroups(runtime::Loop& home) : Homebound(home) {}
