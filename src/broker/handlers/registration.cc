@@ -44,21 +44,21 @@ struct Entry {
   void (*handle)(Broker&, RequestContextPtr);
 };
 
-// What is about the cluster as a whole.
+// For APIs about the cluster as a whole.
 constexpr ApiNeeds cluster(AclOperation operation) { return {.cluster = operation, .cluster_right = ClusterRight::kRequired}; }
 constexpr ApiNeeds topic(AclOperation operation) { return {.topic = operation}; }
 constexpr ApiNeeds group(AclOperation operation) { return {.group = operation}; }
 constexpr ApiNeeds group_and_topic(AclOperation of_group, AclOperation of_topic) {
   return {.topic = of_topic, .group = of_group};
 }
-// For all of them, or for each.
+// The right to all of them, or to each.
 constexpr ApiNeeds cluster_or_topic(AclOperation of_cluster, AclOperation of_topic) {
   return {.topic = of_topic, .cluster = of_cluster, .cluster_right = ClusterRight::kSuffices};
 }
 constexpr ApiNeeds cluster_or_group(AclOperation of_cluster, AclOperation of_group) {
   return {.group = of_group, .cluster = of_cluster, .cluster_right = ClusterRight::kSuffices};
 }
-// Of what has configs.
+// For resources that have configs.
 constexpr ApiNeeds configs(AclOperation operation) {
   return {.topic = operation, .group = operation, .cluster = operation, .cluster_right = ClusterRight::kIfNamed};
 }

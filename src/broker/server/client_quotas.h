@@ -1,4 +1,4 @@
-// What clients may use in a time, and how long one has to be silent that used more.
+// Quotas of clients: how much each may use in a time, and how long its connection is muted after it used more.
 #pragma once
 
 #include <cstdint>

@@ -362,7 +362,7 @@ void Connection::take_up(QueuedRequest& request) {
   resume();
 }
 
-// Whoever is muted already is so for the longer of the two times.
+// A connection that is muted already stays so for the longer of the two times.
 void Connection::mute(int64_t for_ms) {
   const int64_t until_ms = shard_.now_ms() + for_ms;
   if (muted() && until_ms <= muted_until_ms_) return;

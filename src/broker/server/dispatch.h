@@ -30,10 +30,10 @@ class Dispatcher {
   std::vector<const ApiRoute*> routes() const;  // ascending by key
   const ApiRoute* route(int16_t key) const;
 
-  // Whether what was received of a frame is worth keeping where it is (ApiRow::carries_records).
+  // Whether a frame stays where it was received (ApiRow::carries_records).
   bool carries_records(Bytes frame) const;
-  // Decodes the header and finds the row. Otherwise returns why the connection is to be closed: unknown keys and versions, and
-  // whoever has to say who he is first.
+  // Decodes the header and finds the row. Otherwise returns why the connection is to be closed: the key or version is unknown, or
+  // the client has to say who it is first.
   std::optional<std::string> find_route(QueuedRequest& request) const;
   // Calls the handler, or denies what the row demands. Once find_route() was content; again when there is memory for it.
   void handle(RequestContextPtr context) const;

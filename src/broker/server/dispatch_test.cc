@@ -1,4 +1,4 @@
-// What the rows of the table of APIs say, before a handler is called.
+// The rows of the table of APIs decide about a request before its handler is called.
 #include <gmock/gmock.h>
 
 #include <functional>
@@ -73,7 +73,7 @@ TEST_F(DispatchTest, WhatARowDemandsOfTheClusterIsAskedBeforeTheHandler) {
   EXPECT_EQ(held_.size(), 1u) << "denied";
   answer(std::move(held_[0]));
   turn();
-  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2, 3)) << "who demands nothing is not asked";
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2, 3)) << "an API that needs nothing of the cluster is not asked about";
   const AnswerErrors& errors = *dispatcher_.route(55)->errors;
   EXPECT_EQ(errors.total(31), 1);
 }

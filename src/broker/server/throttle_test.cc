@@ -75,7 +75,7 @@ TEST_F(ThrottleTest, NothingIsReadOrHandledUntilTheTimeIsOver) {
   const int reads = peer.reads;
   peer.send(list_groups(4));
   pass_ms(400);
-  EXPECT_THAT(correlations(peer.received), ElementsAre(1)) << "what was received with it waits as well";
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1)) << "requests received with it wait as well";
   EXPECT_EQ(peer.reads, reads);
   pass_ms(110);
   EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2, 3, 4));
