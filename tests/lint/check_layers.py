@@ -32,6 +32,9 @@ FOLDERS = {
         "": [],
         "catalog": [""],
     },
+    "security": {
+        "authorization": [],
+    },
     "storage": {
         "": [],
         "sqlite": [""],
