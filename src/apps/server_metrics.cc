@@ -1,7 +1,7 @@
 // Server: the metrics of what it owns itself; those of the parts are in docs/observability.md as well.
 #include "apps/log_cleaning.h"
 #include "apps/server.h"
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 
 namespace weir::apps {

@@ -83,13 +83,13 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
     return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInconsistentGroupProtocol, effects);
   }
   if (new_member && memory_.full(group ? GroupMemory::For::kMember : GroupMemory::For::kGroup)) {
-    refused_for_memory_ = true;
+    warn_of_memory(now);
     return answer_join_error(std::move(reply), {}, ErrorCode::kCoordinatorNotAvailable, effects);  // clients try again
   }
   if (!fits(group, request)) return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
   if (group == nullptr) {
     group = &find_or_create(request.group_id);
-    effects.records.push_back(group_metadata_record(*group));
+    effects.append(group_metadata_record(*group));
   }
   if (new_member) join_new_member(request, *group, std::move(reply), now, effects);
   else join_existing_member(request, *group, std::move(reply), now, effects);
@@ -212,7 +212,7 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
   expect_heartbeat(group, member, now);
   if (group.in(kStable) && group.protocol_name().value_or("") == group.select_protocol()) {
     // Nothing changes for the others: no rebalance.
-    effects.records.push_back(group_metadata_record(group));
+    effects.append(group_metadata_record(group));
     JoinReply waiting = group.take_join(member);
     if (can_skip_assignment) {
       JoinResult result;
@@ -327,7 +327,7 @@ void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effe
   group.begin_next_generation(now.wall_ms);
   if (group.in(kEmpty)) {
     tell(group, fmt::format("(generation {}) has no members any more", group.generation()), now);
-    effects.records.push_back(group_metadata_record(group));
+    effects.append(group_metadata_record(group));
     return;
   }
   for (const auto& [id, member] : group.members()) {
@@ -392,7 +392,7 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
        fmt::format("(generation {}, {}) is stable; its leader is {}", group->generation(),
                    counted(group->members().size(), "member"), quoted(member.id, 128)),
        now);
-  effects.records.push_back(group_metadata_record(*group));
+  effects.append(group_metadata_record(*group));
   propagate_assignment(*group, ErrorCode::kNone, now, effects);
 }
 

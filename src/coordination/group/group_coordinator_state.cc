@@ -1,8 +1,12 @@
 #include "coordination/group/group_coordinator_state.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
+#include "base/log.h"
 
 namespace weir::coordination {
 
@@ -19,7 +23,7 @@ ClassicGroup& GroupCoordinatorState::find_or_create(const std::string& group_id)
 
 // --- replay ---------------------------------------------------------------------------------------------------------
 
-Result<void> GroupCoordinatorState::replay(Bytes key, std::optional<Bytes> value) {
+Result<void> GroupCoordinatorState::replay(int64_t /*offset*/, const Origin& /*origin*/, Bytes key, std::optional<Bytes> value) {
   auto entry = parse_group_record(key, value);
   if (!entry) return std::unexpected(entry.error());
   if (auto* group = std::get_if<GroupMetadataEntry>(&*entry)) replay_group(std::move(*group));
@@ -57,7 +61,8 @@ void GroupCoordinatorState::replay_offset(OffsetEntry entry) {
   if (first) find_or_create(entry.group_id);
 }
 
-void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
+void GroupCoordinatorState::loaded(const ImagePtr& image, Instant now, Effects& effects) {
+  image_ = image;
   // Offsets whose group's tombstone came after them still belong to a group without members.
   for (const auto& [group_id, offsets] : offsets_.groups()) find_or_create(group_id);
   for (auto& [group_id, group] : groups_) {
@@ -67,6 +72,8 @@ void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
     prepare_rebalance(*group, "more members were loaded than group.max.size allows", now, effects);
   }
   deadlines_.set({DeadlineKind::kOffsetCheck, {}, {}}, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
+  // Topics may have been deleted while nobody was there to remove their offsets.
+  if (offsets_.count() > 0) begin_sweep(now).loaded_wall_ms = now.wall_ms;
 }
 
 // --- time -----------------------------------------------------------------------------------------------------------
@@ -168,9 +175,23 @@ void GroupCoordinatorState::remove_group(const std::string& group_id, std::strin
   const ClassicGroup* group = find(group_id);
   WEIR_CHECK(group != nullptr && group->members().empty());
   tell(*group, why, now);
-  effects.records.push_back(group_tombstone(group_id));
+  effects.append(group_tombstone(group_id));
   for (const std::string& member_id : group->pending_members()) deadlines_.cancel(member_key(*group, member_id));
   groups_.erase(groups_.find(group_id));
+}
+
+// Somebody was refused.
+void GroupCoordinatorState::warn_of_memory(Instant now) {
+  if (!memory_.refused(now.monotonic_ms)) return;
+  log_warn("groups",
+           "Groups hold {} of {} MiB: new offsets, groups or members are asked to try again later. Delete groups that are not "
+           "needed, or raise weir.max.memory.bytes.",
+           memory_.used_bytes() >> 20, memory_.limit_bytes() >> 20);
+}
+
+std::string GroupCoordinatorState::summary() const {
+  if (groups_.empty()) return {};
+  return fmt::format("{} with {}", counted(groups_.size(), "group"), counted(offsets_.count(), "offset"));
 }
 
 int64_t GroupCoordinatorState::memory_bytes() const {

@@ -1,13 +1,5 @@
-// The groups and committed offsets of one partition of `__consumer_offsets`, as a state machine without I/O.
-//
-// Each call is one step: it changes the state at once and leaves in `effects` the records that say so and the answers
-// that depend on them. The state runs ahead of the log: the caller appends the records of a step in the order of the
-// steps and releases no answer of a step before all records up to and including its own are durable; a read is a step
-// like any other. If records cannot be appended, the state is of no more use: abandon() it and replay the log into a new
-// one. Joins and syncs may be answered by a later step.
-//
-// Start: replay() each record of the partition, then loaded(). After each step and each tick the caller arranges that
-// tick() is called at next_deadline_ms(). Not thread-safe; deterministic but for the member ids it draws.
+// The state machine of group coordinators: the groups and committed offsets of one partition of `__consumer_offsets`.
+// Joins and syncs may be answered by a later step. Deterministic but for the member ids it draws.
 #pragma once
 
 #include <cstdint>
@@ -26,27 +18,34 @@
 #include "coordination/group/classic_group.h"
 #include "coordination/group/committed_offsets.h"
 #include "coordination/group/deadlines.h"
-#include "coordination/group/effects.h"
 #include "coordination/group/group_config.h"
 #include "coordination/group/group_messages.h"
 #include "coordination/group/group_records.h"
+#include "coordination/runtime/state_machine.h"
 #include "runtime/clock.h"
 
 namespace weir::coordination {
 
-class GroupCoordinatorState {
+class GroupCoordinatorState final : public StateMachine {
  public:
   // `memory` is shared with other coordinators and outlives the state.
   GroupCoordinatorState(const GroupConfig& config, runtime::Random& random, GroupMemory& memory)
       : config_(config), random_(random), memory_(memory), offsets_(memory) {}
 
-  // What a record may have: a group that would be larger is refused before the state is ahead of what the log takes.
-  void limit_record(int64_t bytes) { group_bytes_max_ = bytes; }
-
-  // Records of types that are not known are skipped; one that does not decode changes nothing and is an error.
-  Result<void> replay(Bytes key, std::optional<Bytes> value);
-  // Again, if groups were kept back until now.
-  void loaded(Instant now, Effects& effects);
+  // StateMachine
+  Result<void> replay(int64_t offset, const Origin& origin, Bytes key, std::optional<Bytes> value) override;
+  void replay_marker(int64_t /*offset*/, const TransactionMarker& /*marker*/) override {}  // no offsets of transactions yet
+  void loaded(const ImagePtr& image, Instant now, Effects& effects) override;
+  void image_changed(const ImageChange& change, Instant now, Effects& effects) override;                        // group_sweep.cc
+  void arrived(const Token& /*token*/, std::any /*result*/, Instant /*now*/, Effects& /*effects*/) override {}  // nothing is sent
+  int64_t next_deadline_ms() const override { return deadlines_.next_ms(); }
+  void tick(Instant now, Effects& effects) override;
+  void abandon(ErrorCode error, Effects& effects) override;
+  void limit_record(int64_t bytes) override { group_bytes_max_ = bytes; }
+  void keep_back(KeptBack kept_back) override { kept_back_ = std::move(kept_back); }
+  std::string summary() const override;
+  // Groups in the middle of a rebalance are left out.
+  std::vector<CoordinatorRecord> snapshot() const override;
 
   // classic_rebalance.cc
   void join(JoinRequest request, JoinReply reply, Instant now, Effects& effects);
@@ -58,17 +57,6 @@ class GroupCoordinatorState {
   void commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now, Effects& effects);
   void fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects);
   void delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Instant now, Effects& effects);
-
-  // group_sweep.cc: committed offsets of topics that do not exist go, in the background.
-  struct DeletedTopic {
-    std::string name;
-    Uuid id;
-  };
-  void topics_deleted(const std::vector<DeletedTopic>& topics, Instant now);
-  // For offsets that were loaded: their topics may have been deleted when nobody was there to remove them. The id may be
-  // zero. `exists` is called by later ticks.
-  using TopicExists = std::function<bool(std::string_view name, const Uuid& id)>;
-  void check_topics(TopicExists exists, Instant now);
 
   // group_move.cc: groups that belong to another partition of the topic.
   using HomeOf = std::function<int32_t(std::string_view group_id)>;  // the index of a group's partition
@@ -82,20 +70,10 @@ class GroupCoordinatorState {
   void adopt(const std::vector<CoordinatorRecord>& records, Instant now, Effects& effects);  // what is not newer here
   void forget(const std::vector<CoordinatorRecord>& records, Effects& effects);
 
-  // Groups that may have more in a partition which cannot be read: nothing of them expires. With none given, loaded() comes next.
-  using KeptBack = std::function<bool(std::string_view group_id)>;
-  void keep_back(KeptBack kept_back) { kept_back_ = std::move(kept_back); }
-
   void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
   void list(ListReply reply, Effects& effects);
   // `from`: who asks, for the log.
   void delete_group(const std::string& group_id, const std::string& from, DeleteGroupReply reply, Instant now, Effects& effects);
-
-  int64_t next_deadline_ms() const { return deadlines_.next_ms(); }  // Deadlines::kNever: none
-  void tick(Instant now, Effects& effects);
-
-  // Answers all that wait with `error`; the object is of no use afterwards.
-  void abandon(ErrorCode error, Effects& effects);
 
   // What happened since this object was made.
   struct Totals {
@@ -116,12 +94,9 @@ class GroupCoordinatorState {
   size_t group_count() const { return groups_.size(); }
   size_t offset_count() const { return offsets_.count(); }
   const CommittedOffsets& offsets() const { return offsets_; }
-  bool take_refused_for_memory() { return std::exchange(refused_for_memory_, false); }  // since the last call
   // Estimated, and the same by a walk over everything to check it.
   int64_t memory_bytes() const;
   int64_t counted_memory_bytes() const;
-  // Records that rebuild what the log holds of this state: groups in the middle of a rebalance are left out.
-  std::vector<CoordinatorRecord> snapshot() const;
 
  private:
   // A walk over all groups; what it looks for.
@@ -129,8 +104,7 @@ class GroupCoordinatorState {
     std::string next_group;
     bool expire = false;
     std::map<std::string, std::vector<Uuid>> deleted;  // name -> ids
-    TopicExists exists;
-    int64_t loaded_wall_ms = 0;
+    std::optional<int64_t> loaded_wall_ms;             // offsets that are older go if their topic does not exist
   };
 
   bool is_kept_back(std::string_view group_id) const { return kept_back_ && kept_back_(group_id); }
@@ -186,6 +160,7 @@ class GroupCoordinatorState {
   bool topic_gone(const std::string& topic, const CommittedOffset& offset) const;
   bool offset_expired(const ClassicGroup& group, const CommittedOffset& offset, int64_t wall_ms) const;
   void delete_all_offsets(const std::string& group_id, Effects& effects);
+  void warn_of_memory(Instant now);
   void remove_group(const std::string& group_id, std::string_view why, Instant now, Effects& effects);
 
   // What the log says of groups, a bounded number of lines: many members that come at once hide no rebalance.
@@ -198,13 +173,13 @@ class GroupCoordinatorState {
   GroupMemory& memory_;
   Totals totals_;
   GroupStateCounts state_counts_{};  // of groups_, which keep it
+  ImagePtr image_;
   std::map<std::string, std::unique_ptr<ClassicGroup>, std::less<>> groups_;
   CommittedOffsets offsets_;  // whose group exists
   Deadlines deadlines_;
   std::optional<Sweep> sweep_;
   RateLimit lines_{20};
   RateLimit member_lines_{20};
-  bool refused_for_memory_ = false;
   KeptBack kept_back_;
   int64_t group_bytes_max_ = std::numeric_limits<int64_t>::max();
 };

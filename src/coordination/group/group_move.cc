@@ -61,7 +61,7 @@ void GroupCoordinatorState::adopt(const std::vector<CoordinatorRecord>& records,
     if (const auto* offset = std::get_if<OffsetEntry>(&*entry)) {
       const CommittedOffset* have = offsets_.find(offset->group_id, offset->topic, offset->partition);
       if (have != nullptr && have->commit_timestamp_ms >= offset->value->commit_timestamp_ms) continue;
-      WEIR_CHECK(replay(as_bytes(record.key), value).has_value());
+      WEIR_CHECK(replay(-1, {}, as_bytes(record.key), value).has_value());
     } else if (const auto* moved = std::get_if<GroupMetadataEntry>(&*entry)) {
       const ClassicGroup* have = find(moved->group_id);
       const bool says_more = moved->value->generation > 0 || !moved->value->protocol_type.empty();
@@ -71,18 +71,18 @@ void GroupCoordinatorState::adopt(const std::vector<CoordinatorRecord>& records,
         if (!settled || have->state_timestamp_ms() >= moved->value->state_timestamp_ms) continue;
       }
       if (have != nullptr && !have->pending_members().empty()) continue;
-      WEIR_CHECK(replay(as_bytes(record.key), value).has_value());
+      WEIR_CHECK(replay(-1, {}, as_bytes(record.key), value).has_value());
       const ClassicGroup* group = find(moved->group_id);
       for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
     }
-    effects.records.push_back(record);
+    effects.append(record);
   }
 }
 
 void GroupCoordinatorState::forget(const std::vector<CoordinatorRecord>& records, Effects& effects) {
   for (const CoordinatorRecord& record : records) {
-    WEIR_CHECK(replay(as_bytes(record.key), std::nullopt).has_value());
-    effects.records.push_back({record.key, std::nullopt});
+    WEIR_CHECK(replay(-1, {}, as_bytes(record.key), std::nullopt).has_value());
+    effects.append({record.key, std::nullopt});
   }
 }
 

@@ -45,7 +45,7 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
       continue;
     }
     if (memory_.full(GroupMemory::For::kOffset) && offsets_.find(request.group_id, item.topic, item.partition) == nullptr) {
-      refused_for_memory_ = true;
+      warn_of_memory(now);
       result.items[i] = ErrorCode::kCoordinatorNotAvailable;  // clients try again
       continue;
     }
@@ -62,7 +62,7 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
       offset.topic_id = Uuid();
     }
     find_or_create(request.group_id);
-    effects.records.push_back(offset_commit_record(request.group_id, item.topic, item.partition, offset));
+    effects.append(offset_commit_record(request.group_id, item.topic, item.partition, offset));
     ++totals_.offsets_committed;
     offsets_.put(request.group_id, item.topic, item.partition, std::move(offset));
   }
@@ -123,7 +123,7 @@ void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, O
     if (group->subscribed_to(item.topic)) {
       result.items[i] = ErrorCode::kGroupSubscribedToTopic;
     } else if (offsets_.find(request.group_id, item.topic, item.partition) != nullptr) {
-      effects.records.push_back(offset_tombstone(request.group_id, item.topic, item.partition));
+      effects.append(offset_tombstone(request.group_id, item.topic, item.partition));
       ++totals_.offsets_deleted;
       offsets_.erase(request.group_id, item.topic, item.partition);
       if (deleted++ < kToldMax) told += fmt::format("{}{}-{}", told.empty() ? "" : ", ", item.topic, item.partition);
@@ -136,7 +136,7 @@ void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, O
 
 void GroupCoordinatorState::delete_all_offsets(const std::string& group_id, Effects& effects) {
   offsets_.erase_if(group_id, [&](const std::string& topic, int32_t partition, const CommittedOffset&) {
-    effects.records.push_back(offset_tombstone(group_id, topic, partition));
+    effects.append(offset_tombstone(group_id, topic, partition));
     return true;
   });
 }

@@ -12,7 +12,7 @@
 #include "base/result.h"
 #include "base/uuid.h"
 #include "coordination/group/classic_group.h"
-#include "coordination/group/effects.h"
+#include "coordination/runtime/effects.h"
 
 namespace weir::coordination {
 

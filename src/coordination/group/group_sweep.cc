@@ -22,17 +22,11 @@ GroupCoordinatorState::Sweep& GroupCoordinatorState::begin_sweep(Instant now) {
   return *sweep_;
 }
 
-void GroupCoordinatorState::topics_deleted(const std::vector<DeletedTopic>& topics, Instant now) {
-  if (offsets_.count() == 0) return;
+void GroupCoordinatorState::image_changed(const ImageChange& change, Instant now, Effects& /*effects*/) {
+  image_ = change.after;
+  if (change.deleted.empty() || offsets_.count() == 0) return;
   Sweep& sweep = begin_sweep(now);
-  for (const DeletedTopic& topic : topics) sweep.deleted[topic.name].push_back(topic.id);
-}
-
-void GroupCoordinatorState::check_topics(TopicExists exists, Instant now) {
-  if (offsets_.count() == 0) return;
-  Sweep& sweep = begin_sweep(now);
-  sweep.exists = std::move(exists);
-  sweep.loaded_wall_ms = now.wall_ms;
+  for (const ImageChange::Topic& topic : change.deleted) sweep.deleted[topic.name].push_back(topic.id);
 }
 
 void GroupCoordinatorState::sweep_slice(Instant now, Effects& effects) {
@@ -63,7 +57,7 @@ size_t GroupCoordinatorState::sweep_group(const ClassicGroup& group, Instant now
     ++seen;
     const bool expired = sweep_->expire && !group.subscribed_to(topic) && offset_expired(group, offset, now.wall_ms);
     if (!expired && !topic_gone(topic, offset)) return false;
-    effects.records.push_back(offset_tombstone(group.id(), topic, partition));
+    effects.append(offset_tombstone(group.id(), topic, partition));
     ++totals_.offsets_expired;
     return true;
   });
@@ -78,7 +72,8 @@ bool GroupCoordinatorState::topic_gone(const std::string& topic, const Committed
     if (std::find(ids->second.begin(), ids->second.end(), offset.topic_id) != ids->second.end()) return true;
   }
   // What was committed since may be for a topic that this shard has not heard of yet.
-  return sweep_->exists && offset.commit_timestamp_ms < sweep_->loaded_wall_ms && !sweep_->exists(topic, offset.topic_id);
+  if (!sweep_->loaded_wall_ms || offset.commit_timestamp_ms >= *sweep_->loaded_wall_ms) return false;
+  return offset.topic_id.is_zero() ? !image_->has_topic(topic) : !image_->has_topic(offset.topic_id);
 }
 
 // Retention of a group with a protocol counts from when it lost its last member; of offsets that no member subscribes to,

@@ -165,7 +165,8 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   for (ValidatedBatch& batch : batches) {
     batch.facts.partition = partition.id_;
     if (batch.facts.producer_id == kNoProducerId || batch.facts.control()) continue;
-    const auto verdict = partition.producers_.check(batch.facts);
+    const bool sequence = from != AppendFrom::kBroker;  // coordinators write for a producer, and have none
+    const auto verdict = sequence ? partition.producers_.check(batch.facts) : partition.producers_.check_epoch(batch.facts);
     if (verdict.check == SequenceCheck::kAccept) continue;
     describe_verdict(verdict, batch.facts, partition.config_, result);
     return hold(partition.last_append_chunk_, &partition, -1, std::move(result), std::move(done));

@@ -1,4 +1,4 @@
-#include "broker/handlers/group_placement.h"
+#include "broker/coordinators/group_placement.h"
 
 #include <utility>
 

@@ -1,7 +1,7 @@
 // Groups that an earlier version put into another partition than Kafka does, through a whole broker.
 #include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/broker_fixture.h"
-#include "broker/handlers/group_coordinators.h"
 #include "broker/metadata/group_placement_record.h"
 #include "coordination/group/group_records.h"
 #include "coordination/group/group_world.h"
@@ -160,8 +160,12 @@ TEST_F(GroupPlacementTest, MembersDoNotExpireBeforeTheirPartitionServes) {
   const storage::PartitionId id{create_topic("c", 1, {{"cleanup.policy", "compact"}}), 0};
   const unsigned shard = broker_->owner(id);
   coordination::GroupMemory memory(1 << 20);
-  coordination::GroupPartition partition(sim_.pool(), sim_.loop(shard), *logs_[shard], id, {}, memory,
-                                         [](std::string_view, const Uuid&) { return true; });
+  coordination::TestServices services(sim_.loop(shard));
+  const coordination::GroupConfig config;
+  coordination::GroupPartition partition(
+      {sim_.pool(), sim_.loop(shard), *logs_[shard], services}, id, {"c", "groups"},
+      [&] { return std::make_unique<coordination::GroupCoordinatorState>(config, sim_.loop(shard).random(), memory); },
+      std::make_shared<coordination::TestImage>());
   const auto on_loop = [&](auto change) {
     bool done = false;
     sim_.loop(shard).post([&] {
