@@ -26,7 +26,7 @@ BUILDS_ON = {
     "console": ["client", "http"],
 }
 # module -> folder -> folders of the module it builds on directly; what those build on is allowed too. "" is the module's own
-# files. A module without folders needs no line.
+# files. A module without folders needs no line. A folder within a folder belongs to it, unless it has a line.
 FOLDERS = {
     "protocol": {
         "": [],
@@ -112,7 +112,12 @@ def order_of(builds_on: dict[str, list[str]]) -> list[str]:
 
 
 def folder_of(header: str) -> str:
-    return "/".join(header.split("/")[1:-1])
+    """The folder of the table that a file of a module is in."""
+    folders = FOLDERS.get(header.split("/")[0], {"": []})
+    folder = "/".join(header.split("/")[1:-1])
+    while folder not in folders and "/" in folder:
+        folder = folder.rpartition("/")[0]
+    return folder
 
 
 def problems_of(path: pathlib.Path, modules: set[str], used: set[tuple[str, str]]) -> list[str]:

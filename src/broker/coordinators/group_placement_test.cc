@@ -49,7 +49,7 @@ class GroupPlacementTest : public BrokerTest {
     coordination::CommittedOffset value;
     value.offset = offset;
     value.commit_timestamp_ms = at_ms;
-    return coordination::offset_commit_record(group, "t", partition, value);
+    return encode(coordination::OffsetEntry{group, "t", partition, value});
   }
   int64_t fetch(const std::string& group, int32_t partition = 0) {
     OffsetFetchRequest::OffsetFetchRequestTopic asked;
@@ -154,7 +154,7 @@ TEST_F(GroupPlacementTest, MembersDoNotExpireBeforeTheirPartitionServes) {
   const auto joined = before.join("");
   before.advance(3'000);
   before.sync(joined->member_id, joined->generation, {{joined->member_id, "assigned"}});
-  const auto moved = before.state->misplaced("", 0, [](std::string_view) { return 1; });
+  const auto moved = before.state->move().misplaced("", 0, [](std::string_view) { return 1; });
   ASSERT_EQ(moved.records.size(), 1u);
 
   const storage::PartitionId id{create_topic("c", 1, {{"cleanup.policy", "compact"}}), 0};
@@ -177,7 +177,7 @@ TEST_F(GroupPlacementTest, MembersDoNotExpireBeforeTheirPartitionServes) {
   on_loop([&] {
     partition.hold([](bool) {});
     partition.load();
-    partition.run([&](auto& state, auto now, auto& effects) { state.adopt(moved.records, now, effects); });
+    partition.run([&](auto& state, auto now, auto& effects) { state.move().adopt(moved.records, now, effects); });
   });
   sim_.run_for(60 * runtime::kSecond);
   coordination::Pending<coordination::HeartbeatResult> answer;

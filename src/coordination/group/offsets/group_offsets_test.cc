@@ -271,7 +271,7 @@ TEST_F(GroupOffsetsTest, UnknownAndDamagedRecordsDoNotHarm) {
   EXPECT_TRUE(world.state->replay(-1, {}, as_bytes(key), as_bytes("whatever")));
   EXPECT_TRUE(world.state->replay(-1, {}, as_bytes(key), std::nullopt));
   EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(""), std::nullopt));
-  const CoordinatorRecord good = offset_commit_record("g", "t", 0, {});
+  const CoordinatorRecord good = encode(OffsetEntry{"g", "t", 0, CommittedOffset()});
   EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(good.key), as_bytes("")));
   EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(good.key), as_bytes(std::string("\x00\x63", 2))));
   for (size_t cut = 0; cut < good.key.size(); ++cut) {
