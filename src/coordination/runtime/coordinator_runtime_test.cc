@@ -68,6 +68,7 @@ class CoordinatorRuntimeTest : public storage::LogShardTest {
   }
   void turn() { world_.advance(runtime::kMillisecond); }
   void flush() {
+    turn();
     wal_->complete();
     turn();
   }
