@@ -175,7 +175,8 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   for (ValidatedBatch& batch : batches) {
     batch.facts.partition = partition.id_;
     if (batch.facts.producer_id == kNoProducerId || batch.facts.control()) continue;
-    const auto verdict = partition.producers().check(batch.facts);
+    const bool sequence = from != AppendFrom::kBroker;  // coordinators write for a producer, and have none
+    const auto verdict = sequence ? partition.producers().check(batch.facts) : partition.producers().check_epoch(batch.facts);
     if (verdict.check == SequenceCheck::kAccept) continue;
     describe_verdict(verdict, batch.facts, partition.config_, result);
     return hold(partition.last_append_chunk_, &partition, -1, std::move(result), std::move(done));

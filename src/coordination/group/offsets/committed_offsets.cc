@@ -1,6 +1,5 @@
-#include "coordination/group/committed_offsets.h"
+#include "coordination/group/offsets/committed_offsets.h"
 
-#include <iterator>
 #include <utility>
 
 namespace weir::coordination {
@@ -62,25 +61,6 @@ void CommittedOffsets::erase(std::string_view group_id, std::string_view topic, 
   last_group_ = nullptr;
   partitions->second.erase(offset);
   if (partitions->second.empty()) group->second.erase(partitions);
-  if (group->second.empty()) groups_.erase(group);
-}
-
-void CommittedOffsets::erase_group(std::string_view group_id) {
-  erase_if(group_id, [](const std::string&, int32_t, const CommittedOffset&) { return true; });
-}
-
-void CommittedOffsets::erase_if(std::string_view group_id, const Gone& gone) {
-  const auto group = groups_.find(group_id);
-  if (group == groups_.end()) return;
-  last_group_ = nullptr;
-  for (auto topic = group->second.begin(); topic != group->second.end();) {
-    std::erase_if(topic->second, [&](const auto& entry) {
-      if (!gone(topic->first, entry.first, entry.second)) return false;
-      forget(entry.second);
-      return true;
-    });
-    topic = topic->second.empty() ? group->second.erase(topic) : std::next(topic);
-  }
   if (group->second.empty()) groups_.erase(group);
 }
 

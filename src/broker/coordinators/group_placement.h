@@ -29,7 +29,7 @@ class GroupPlacement {
     std::function<void(runtime::Task task)> home;
     Function<void()> finished;
   };
-  using HomeOf = coordination::GroupCoordinatorState::HomeOf;
+  using HomeOf = coordination::GroupMove::HomeOf;
   // `before`: where earlier versions had a group. Both may be called on any loop.
   GroupPlacement(runtime::Loop& loop, int32_t partition_count, HomeOf home_of, HomeOf before, Ways ways);
   ~GroupPlacement() { *alive_ = false; }
@@ -39,7 +39,7 @@ class GroupPlacement {
   void failed(int32_t index);  // to load; it goes on trying
 
  private:
-  using MoveSlice = coordination::GroupCoordinatorState::MoveSlice;
+  using MoveSlice = coordination::GroupMove::Slice;
   using Change = Function<void(coordination::GroupCoordinatorState&, coordination::Instant, coordination::Effects&)>;
   int32_t counterpart(int32_t index) const;
   void move(int32_t from, std::string cursor);

@@ -167,7 +167,8 @@ TEST_F(GroupOffsetsTest, OffsetsOfADeletedTopicAreRemoved) {
   commit_with_id("unknown id", "t", {});
   commit_with_id("other", "u", old_id);
   const size_t log_before = world.log.size();
-  world.step([&](Effects&) { world.state->topics_deleted({{"t", old_id}}, world.now); });
+  const ImageChange change{world.image, world.image, {{"t", old_id}}};
+  world.step([&](Effects& effects) { world.state->image_changed(change, world.now, effects); });
   world.step([&](Effects& effects) { world.state->tick({world.now.monotonic_ms + 1, world.now.wall_ms}, effects); });
   EXPECT_GT(world.log.size(), log_before);
   EXPECT_LT(world.log.size(), log_before + 1'000) << "all in one step";
@@ -189,11 +190,11 @@ TEST_F(GroupOffsetsTest, DeletionsThatWereMissedAreMadeUpFor) {
     request.items.push_back({topic, id, 0, 7, 3, ""});
     EXPECT_EQ(world.commit(std::move(request)), ErrorCode::kNone);
   }
-  world.restart();
   world.advance(10);
-  const auto exists = [&](std::string_view, const Uuid& id) { return id == there; };
-  world.step([&](Effects&) { world.state->check_topics(exists, world.now); });
-  world.commit("g", "a topic this coordinator has not heard of", 0, 5);
+  const std::string unheard = "a topic this coordinator has not heard of";
+  world.image = std::make_shared<TestImage>(std::set<std::string, std::less<>>{"no id", unheard}, std::set<Uuid>{gone});
+  world.restart();
+  world.commit("g", unheard, 0, 5);
   world.advance(10);
   EXPECT_EQ(world.state->offset_count(), 2u);
   EXPECT_EQ(world.fetch("g", "u", 0).offset, 7);
@@ -210,8 +211,7 @@ TEST_F(GroupOffsetsTest, FullMemoryTakesNothingNew) {
   options.group = "new";
   EXPECT_EQ(world.join("", options)->error, ErrorCode::kCoordinatorNotAvailable);
   EXPECT_EQ(world.group_state("new"), "Dead");
-  EXPECT_TRUE(world.state->take_refused_for_memory());
-  EXPECT_FALSE(world.state->take_refused_for_memory());
+  EXPECT_EQ(world.memory.last_refusal_ms(), world.now.monotonic_ms);
   // What is known goes on.
   world.advance(3'000);
   ASSERT_TRUE(member.answered());
@@ -268,14 +268,14 @@ TEST_F(GroupOffsetsTest, DeletionNeedsAnEmptyGroupOfOtherProtocols) {
 
 TEST_F(GroupOffsetsTest, UnknownAndDamagedRecordsDoNotHarm) {
   const std::string key("\x00\x08junk", 6);
-  EXPECT_TRUE(world.state->replay(as_bytes(key), as_bytes("whatever")));
-  EXPECT_TRUE(world.state->replay(as_bytes(key), std::nullopt));
-  EXPECT_FALSE(world.state->replay(as_bytes(""), std::nullopt));
-  const CoordinatorRecord good = offset_commit_record("g", "t", 0, {});
-  EXPECT_FALSE(world.state->replay(as_bytes(good.key), as_bytes("")));
-  EXPECT_FALSE(world.state->replay(as_bytes(good.key), as_bytes(std::string("\x00\x63", 2))));
+  EXPECT_TRUE(world.state->replay(-1, {}, as_bytes(key), as_bytes("whatever")));
+  EXPECT_TRUE(world.state->replay(-1, {}, as_bytes(key), std::nullopt));
+  EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(""), std::nullopt));
+  const CoordinatorRecord good = encode(OffsetEntry{"g", "t", 0, CommittedOffset()});
+  EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(good.key), as_bytes("")));
+  EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(good.key), as_bytes(std::string("\x00\x63", 2))));
   for (size_t cut = 0; cut < good.key.size(); ++cut) {
-    EXPECT_FALSE(world.state->replay(as_bytes(std::string_view(good.key).substr(0, cut)), as_bytes(*good.value)));
+    EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(std::string_view(good.key).substr(0, cut)), as_bytes(*good.value)));
   }
   EXPECT_EQ(world.state->group_count(), 0u);
 }

@@ -1,4 +1,4 @@
-#include "coordination/group/classic_group.h"
+#include "coordination/group/classic/classic_group.h"
 
 #include <algorithm>
 #include <utility>
@@ -307,18 +307,113 @@ void ClassicGroup::compute_subscriptions() {
   subscribed_topics_ = std::move(topics);
 }
 
-void ClassicGroup::restore(std::optional<std::string> protocol_type, std::optional<std::string> protocol_name,
-                           std::optional<std::string> leader, int32_t generation, int64_t state_timestamp_ms) {
-  protocol_type_ = std::move(protocol_type);
-  protocol_name_ = std::move(protocol_name);
-  leader_ = std::move(leader);
+GroupMetadata ClassicGroup::metadata() const {
+  GroupMetadata metadata;
+  metadata.protocol_type = protocol_type_.value_or("");
+  metadata.generation = generation_;
+  metadata.protocol_name = protocol_name_;
+  metadata.leader = leader_;
+  metadata.state_timestamp_ms = state_timestamp_ms_;
+  metadata.members.reserve(members_.size());
+  for (const auto& [id, member] : members_) {
+    metadata.members.push_back({member->id, member->instance_id, member->client_id, member->client_host,
+                                member->rebalance_timeout_ms, member->session_timeout_ms,
+                                std::string(member->metadata(protocol_name_.value_or(""))), member->assignment});
+  }
+  return metadata;
+}
+
+void ClassicGroup::apply(GroupMetadata metadata) {
+  std::set<std::string_view> stay;
+  for (const auto& member : metadata.members) stay.insert(member.id);
+  std::vector<std::string> gone;
+  for (const auto& [id, member] : members_) {
+    if (!stay.contains(id)) gone.push_back(id);
+  }
+  for (const std::string& id : gone) remove(id);
+  bool changed =
+      !gone.empty() || metadata.protocol_name != protocol_name_ || metadata.protocol_type != protocol_type_.value_or("");
+  for (auto& member : metadata.members) {
+    if (apply(member, metadata.protocol_name, metadata.protocol_type)) changed = true;
+  }
+  protocol_type_.reset();
+  if (!metadata.protocol_type.empty()) protocol_type_ = std::move(metadata.protocol_type);
+  protocol_name_ = std::move(metadata.protocol_name);
+  leader_ = std::move(metadata.leader);
   if (leader_ && !members_.contains(*leader_)) leader_.reset();
   if (!leader_ && !members_.empty()) leader_ = members_.begin()->first;
-  generation_ = generation;
-  state_timestamp_ms_ = state_timestamp_ms;
+  generation_ = metadata.generation;
+  state_timestamp_ms_ = metadata.state_timestamp_ms;
   previous_state_ = members_.empty() ? ClassicGroupState::kEmpty : ClassicGroupState::kStable;
   set_state(previous_state_);
-  compute_subscriptions();
+  if (changed) compute_subscriptions();
+}
+
+// Whether somebody new came, or one with another subscription.
+bool ClassicGroup::apply(GroupMetadata::Member& stored, const std::optional<std::string>& protocol,
+                         const std::string& protocol_type) {
+  ClassicMember* member = find(stored.id);
+  if (member == nullptr) {
+    if (stored.instance_id && static_member(*stored.instance_id)) return false;
+    auto added = std::make_unique<ClassicMember>();
+    added->id = stored.id;
+    added->instance_id = std::move(stored.instance_id);
+    added->client_id = std::move(stored.client_id);
+    added->client_host = std::move(stored.client_host);
+    added->rebalance_timeout_ms = stored.rebalance_timeout_ms;
+    added->session_timeout_ms = stored.session_timeout_ms;
+    if (protocol) added->protocols = {{*protocol, std::move(stored.subscription)}};
+    added->assignment = std::move(stored.assignment);
+    add(std::move(added), protocol_type);
+    return true;
+  }
+  member->rebalance_timeout_ms = stored.rebalance_timeout_ms;
+  member->session_timeout_ms = stored.session_timeout_ms;
+  set_assignment(*member, std::move(stored.assignment));
+  const auto chosen = [&](const GroupProtocol& one) { return one.name == protocol && one.metadata == stored.subscription; };
+  if (!protocol || std::ranges::any_of(member->protocols, chosen)) return false;
+  set_protocols(*member, {{*protocol, std::move(stored.subscription)}});
+  return true;
+}
+
+// --- what is asked of groups of all types ---------------------------------------------------------------------------
+
+ErrorCode ClassicGroup::may_delete_offsets() const {
+  return is_empty() || uses_consumer_protocol() ? ErrorCode::kNone : ErrorCode::kNonEmptyGroup;
+}
+
+// Retention of a group with a protocol counts from when it lost its last member; of offsets that no member subscribes to,
+// or of a group that never had members, from their commit.
+std::optional<int64_t> ClassicGroup::unused_since_ms(int64_t committed_ms) const {
+  if (!protocol_type_) return committed_ms;
+  if (is_empty()) return state_timestamp_ms_ >= 0 ? state_timestamp_ms_ : committed_ms;
+  const bool knows = uses_consumer_protocol() && subscribed_topics_ && in(ClassicGroupState::kStable);
+  return knows ? std::optional(committed_ms) : std::nullopt;
+}
+
+GroupDescription ClassicGroup::describe() const {
+  GroupDescription result;
+  result.group_id = id_;
+  result.state = state_name(state_);
+  result.protocol_type = protocol_type_.value_or("");
+  const bool stable = in(ClassicGroupState::kStable);
+  if (stable) result.protocol_name = protocol_name_.value_or("");
+  for (const auto& [id, member] : members_) {
+    auto& shown = result.members.emplace_back();
+    shown.member_id = id;
+    shown.instance_id = member->instance_id;
+    shown.client_id = member->client_id;
+    shown.client_host = member->client_host;
+    if (!stable) continue;
+    shown.metadata = member->metadata(result.protocol_name);
+    shown.assignment = member->assignment;
+  }
+  return result;
+}
+
+std::vector<GroupRecord> ClassicGroup::stored_records() const {
+  if (!in(ClassicGroupState::kEmpty) && !in(ClassicGroupState::kStable)) return {};
+  return {GroupMetadataEntry{id_, metadata()}};
 }
 
 }  // namespace weir::coordination

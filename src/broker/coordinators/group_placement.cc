@@ -1,4 +1,4 @@
-#include "broker/handlers/group_placement.h"
+#include "broker/coordinators/group_placement.h"
 
 #include <utility>
 
@@ -56,7 +56,8 @@ void GroupPlacement::move(int32_t from, std::string cursor) {
                               cursor = std::move(cursor)](GroupPartition* partition) {
     if (partition == nullptr) return;  // the topic was deleted
     std::shared_ptr<const MoveSlice> slice;
-    if (partition->loaded()) slice = std::make_shared<const MoveSlice>(partition->state().misplaced(cursor, from, home_of));
+    if (partition->loaded())
+      slice = std::make_shared<const MoveSlice>(partition->state().move().misplaced(cursor, from, home_of));
     home([this, alive, from, slice = std::move(slice)] {
       if (!*alive) return;
       if (!slice) return retry(from);
@@ -71,7 +72,7 @@ void GroupPlacement::move_slice(int32_t from, std::shared_ptr<const MoveSlice> s
   write(
       slice->to, from,
       [slice](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects& effects) {
-        state.adopt(slice->records, now, effects);
+        state.move().adopt(slice->records, now, effects);
       },
       [this, from, slice] { forget(from, slice); });
 }
@@ -80,7 +81,7 @@ void GroupPlacement::forget(int32_t from, std::shared_ptr<const MoveSlice> slice
   write(
       from, from,
       [slice](coordination::GroupCoordinatorState& state, coordination::Instant, coordination::Effects& effects) {
-        state.forget(slice->records, effects);
+        state.move().forget(slice->records, effects);
       },
       [this, from, slice] {
         records_moved_ += slice->records.size();

@@ -1,22 +1,22 @@
-// GroupCoordinatorState: how members of classic groups go.
+// ClassicGroups: how members of classic groups go.
 #include <fmt/format.h>
 
 #include <utility>
 
-#include "coordination/group/group_coordinator_state.h"
+#include "coordination/group/classic/classic_groups.h"
 
 namespace weir::coordination {
 
 using enum ClassicGroupState;
 
-void GroupCoordinatorState::remove_member(ClassicGroup& group, const std::string& member_id, std::string_view why,
-                                          ErrorCode error, Instant now, Effects& effects) {
+void ClassicGroups::remove_member(ClassicGroup& group, const std::string& member_id, std::string_view why, ErrorCode error,
+                                  Instant now, Effects& effects) {
   if (group.find(member_id)) tell_member(group, member_id, why, now);
   if (ClassicMember* member = group.find(member_id)) answer_waiting(group, *member, error, effects);
   group.remove(member_id);
 }
 
-void GroupCoordinatorState::member_expired(ClassicGroup& group, const std::string& member_id, Instant now, Effects& effects) {
+void ClassicGroups::member_expired(ClassicGroup& group, const std::string& member_id, Instant now, Effects& effects) {
   if (!group.is_pending(member_id)) {
     const ClassicMember* member = group.find(member_id);
     // The end of what it waits for sets the next deadline.
@@ -33,8 +33,8 @@ void GroupCoordinatorState::member_expired(ClassicGroup& group, const std::strin
   if (group.in(kPreparingRebalance) && group.all_members_joined()) complete_join(group, now, effects);
 }
 
-ErrorCode GroupCoordinatorState::leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, const std::string& from,
-                                           Instant now, Effects& effects) {
+ErrorCode ClassicGroups::leave_one(ClassicGroup& group, const LeaveRequest::Member& leaving, const std::string& from, Instant now,
+                                   Effects& effects) {
   std::string member_id = leaving.member_id;
   if (member_id.empty()) {
     // An administrator removes a static member whose member id nobody needs to know.
@@ -50,7 +50,11 @@ ErrorCode GroupCoordinatorState::leave_one(ClassicGroup& group, const LeaveReque
   return ErrorCode::kNone;
 }
 
-void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {
+void ClassicGroups::abandon(ClassicGroup& group, ErrorCode error, Effects& effects) {
+  for (const auto& [member_id, member] : group.members()) answer_waiting(group, *member, error, effects);
+}
+
+void ClassicGroups::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {
   LeaveResult result;
   ClassicGroup* group = find(request.group_id);
   bool any = false;

@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <map>
 #include <string>
 #include <string_view>
@@ -31,10 +30,6 @@ class CommittedOffsets {
   // True if it is the group's first.
   bool put(const std::string& group_id, const std::string& topic, int32_t partition, CommittedOffset offset);
   void erase(std::string_view group_id, std::string_view topic, int32_t partition);
-  void erase_group(std::string_view group_id);
-  // `gone` says of each offset of the group whether it goes.
-  using Gone = std::function<bool(const std::string& topic, int32_t partition, const CommittedOffset& offset)>;
-  void erase_if(std::string_view group_id, const Gone& gone);
 
  private:
   void forget(const CommittedOffset& offset);

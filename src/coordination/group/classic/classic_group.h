@@ -1,5 +1,5 @@
 // One group of the classic protocol: its members, what they support, and where its rebalance stands. Data and the rules
-// that need nothing else; time, records and answers are group_coordinator_state.h's.
+// that need nothing else; time, records and answers are ClassicGroups'.
 //
 //   Empty -> PreparingRebalance -> CompletingRebalance -> Stable
 //     ^------------'  ^------------------'----------------'      any state -> Dead (deleted)
@@ -17,6 +17,7 @@
 
 #include "coordination/group/group_memory.h"
 #include "coordination/group/group_messages.h"
+#include "coordination/group/group_records.h"
 
 namespace weir::coordination {
 
@@ -113,12 +114,22 @@ class ClassicGroup {
 
   // Whether committed offsets of the topic are in use by the members. Unknown subscriptions count as such.
   bool subscribed_to(std::string_view topic) const;
-  bool knows_subscriptions() const { return subscribed_topics_.has_value(); }
   bool uses_consumer_protocol() const { return protocol_type_ && *protocol_type_ == kConsumerProtocolType; }
 
-  // From a stored record.
-  void restore(std::optional<std::string> protocol_type, std::optional<std::string> protocol_name,
-               std::optional<std::string> leader, int32_t generation, int64_t state_timestamp_ms);
+  // The group's record: as it is, and to make it so. A member that is known keeps what no record has, its waiting answers and
+  // the protocols that were not chosen. Those that go must not wait for anything.
+  GroupMetadata metadata() const;
+  void apply(GroupMetadata metadata);
+
+  // What is asked of groups of all types (group.h).
+  static std::string_view type_name() { return "classic"; }
+  bool is_empty() const { return in(ClassicGroupState::kEmpty); }
+  bool is_awaited() const { return !pending_members_.empty(); }
+  ErrorCode may_delete_offsets() const;
+  std::optional<int64_t> unused_since_ms(int64_t committed_ms) const;
+  GroupDescription describe() const;
+  std::vector<GroupRecord> stored_records() const;
+  std::vector<GroupRecord> tombstones() const { return {GroupMetadataEntry{id_, std::nullopt}}; }
 
   // The first rebalance of an empty group waits for more members.
   struct InitialWait {
@@ -131,6 +142,7 @@ class ClassicGroup {
  private:
   void set_state(ClassicGroupState state);
   void compute_subscriptions();
+  bool apply(GroupMetadata::Member& member, const std::optional<std::string>& protocol, const std::string& protocol_type);
   void remove_pending(const std::string& member_id);
   bool all_support(std::string_view protocol) const;
   void count_protocols(const ClassicMember& member, int change);

@@ -1,7 +1,7 @@
 // Groups that an earlier version put into another partition than Kafka does, through a whole broker.
 #include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/broker_fixture.h"
-#include "broker/handlers/group_coordinators.h"
 #include "broker/metadata/group_placement_record.h"
 #include "coordination/group/group_records.h"
 #include "coordination/group/group_world.h"
@@ -49,7 +49,7 @@ class GroupPlacementTest : public BrokerTest {
     coordination::CommittedOffset value;
     value.offset = offset;
     value.commit_timestamp_ms = at_ms;
-    return coordination::offset_commit_record(group, "t", partition, value);
+    return encode(coordination::OffsetEntry{group, "t", partition, value});
   }
   int64_t fetch(const std::string& group, int32_t partition = 0) {
     OffsetFetchRequest::OffsetFetchRequestTopic asked;
@@ -154,14 +154,18 @@ TEST_F(GroupPlacementTest, MembersDoNotExpireBeforeTheirPartitionServes) {
   const auto joined = before.join("");
   before.advance(3'000);
   before.sync(joined->member_id, joined->generation, {{joined->member_id, "assigned"}});
-  const auto moved = before.state->misplaced("", 0, [](std::string_view) { return 1; });
+  const auto moved = before.state->move().misplaced("", 0, [](std::string_view) { return 1; });
   ASSERT_EQ(moved.records.size(), 1u);
 
   const storage::PartitionId id{create_topic("c", 1, {{"cleanup.policy", "compact"}}), 0};
   const unsigned shard = broker_->owner(id);
   coordination::GroupMemory memory(1 << 20);
-  coordination::GroupPartition partition(sim_.pool(), sim_.loop(shard), *logs_[shard], id, {}, memory,
-                                         [](std::string_view, const Uuid&) { return true; });
+  coordination::TestServices services(sim_.loop(shard));
+  const coordination::GroupConfig config;
+  coordination::GroupPartition partition(
+      {sim_.pool(), sim_.loop(shard), *logs_[shard], services}, id, {"c", "groups"},
+      [&] { return std::make_unique<coordination::GroupCoordinatorState>(config, sim_.loop(shard).random(), memory); },
+      std::make_shared<coordination::TestImage>());
   const auto on_loop = [&](auto change) {
     bool done = false;
     sim_.loop(shard).post([&] {
@@ -173,7 +177,7 @@ TEST_F(GroupPlacementTest, MembersDoNotExpireBeforeTheirPartitionServes) {
   on_loop([&] {
     partition.hold([](bool) {});
     partition.load();
-    partition.run([&](auto& state, auto now, auto& effects) { state.adopt(moved.records, now, effects); });
+    partition.run([&](auto& state, auto now, auto& effects) { state.move().adopt(moved.records, now, effects); });
   });
   sim_.run_for(60 * runtime::kSecond);
   coordination::Pending<coordination::HeartbeatResult> answer;

@@ -1,4 +1,4 @@
-// GroupCoordinatorState: how members of classic groups come and rebalance; how they go is in classic_leave.cc.
+// ClassicGroups: how members of classic groups come and rebalance; how they go is in classic_leave.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,7 +9,7 @@
 #include "base/counted.h"
 #include "base/log.h"
 #include "base/printable.h"
-#include "coordination/group/group_coordinator_state.h"
+#include "coordination/group/classic/classic_groups.h"
 
 namespace weir::coordination {
 
@@ -35,11 +35,11 @@ bool inconsistent(const std::optional<std::string>& asked, const std::optional<s
 
 }  // namespace
 
-std::string GroupCoordinatorState::new_member_id(std::string_view prefix) {
-  return std::string(prefix) + "-" + uuid_text(random_.uuid());
+std::string ClassicGroups::new_member_id(std::string_view prefix) {
+  return std::string(prefix) + "-" + uuid_text(context_.random.uuid());
 }
 
-void GroupCoordinatorState::answer_join_error(JoinReply reply, const std::string& member_id, ErrorCode error, Effects& effects) {
+void ClassicGroups::answer_join_error(JoinReply reply, const std::string& member_id, ErrorCode error, Effects& effects) {
   JoinResult result;
   result.error = error;
   result.member_id = member_id;
@@ -47,7 +47,7 @@ void GroupCoordinatorState::answer_join_error(JoinReply reply, const std::string
 }
 
 // Whatever a member waits for ends with `error`.
-void GroupCoordinatorState::answer_waiting(ClassicGroup& group, ClassicMember& member, ErrorCode error, Effects& effects) {
+void ClassicGroups::answer_waiting(ClassicGroup& group, ClassicMember& member, ErrorCode error, Effects& effects) {
   if (auto reply = group.take_join(member)) {
     const bool fenced = error == ErrorCode::kFencedInstanceId;
     answer_join_error(std::move(reply), fenced ? member.id : std::string(), error, effects);
@@ -61,7 +61,7 @@ void GroupCoordinatorState::answer_waiting(ClassicGroup& group, ClassicMember& m
 
 // --- join -----------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
+void ClassicGroups::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
   if (request.session_timeout_ms < config_.min_session_timeout_ms ||
       request.session_timeout_ms > config_.max_session_timeout_ms) {
     return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInvalidSessionTimeout, effects);
@@ -82,32 +82,32 @@ void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant n
   if (!supported) {
     return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInconsistentGroupProtocol, effects);
   }
-  if (new_member && memory_.full(group ? GroupMemory::For::kMember : GroupMemory::For::kGroup)) {
-    refused_for_memory_ = true;
+  if (new_member && context_.memory.full(group ? GroupMemory::For::kMember : GroupMemory::For::kGroup)) {
+    context_.warn_of_memory(now);
     return answer_join_error(std::move(reply), {}, ErrorCode::kCoordinatorNotAvailable, effects);  // clients try again
   }
   if (!fits(group, request)) return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
   if (group == nullptr) {
-    group = &find_or_create(request.group_id);
-    effects.records.push_back(group_metadata_record(*group));
+    context_.emit(GroupMetadataEntry{request.group_id, GroupMetadata()}, effects);
+    group = find(request.group_id);
   }
   if (new_member) join_new_member(request, *group, std::move(reply), now, effects);
   else join_existing_member(request, *group, std::move(reply), now, effects);
 }
 
 // Whether the group with what the member says of itself can be one record.
-bool GroupCoordinatorState::fits(ClassicGroup* group, const JoinRequest& request) const {
+bool ClassicGroups::fits(ClassicGroup* group, const JoinRequest& request) const {
   const ClassicMember* before = group != nullptr ? group->find(request.member_id) : nullptr;
   const int64_t more =
       ClassicGroup::bytes_of(request.protocols) - (before != nullptr ? ClassicGroup::bytes_of(before->protocols) : 0);
-  if (more <= 0 || (group != nullptr ? group->memory_bytes() : 0) + more <= group_bytes_max_) return true;  // as most do
+  if (more <= 0 || (group != nullptr ? group->memory_bytes() : 0) + more <= context_.record_bytes_max) return true;  // as most do
   size_t largest = 0;
   for (const GroupProtocol& protocol : request.protocols) largest = std::max(largest, protocol.metadata.size());
-  return (group != nullptr ? group->record_bytes() : 0) + static_cast<int64_t>(largest) <= group_bytes_max_;
+  return (group != nullptr ? group->record_bytes() : 0) + static_cast<int64_t>(largest) <= context_.record_bytes_max;
 }
 
 // Whether one more fits. Members that are in anyway always do; during a rebalance those count that rejoined already.
-bool GroupCoordinatorState::accepts(ClassicGroup& group, const std::string& member_id) const {
+bool ClassicGroups::accepts(ClassicGroup& group, const std::string& member_id) const {
   const auto max_size = static_cast<size_t>(config_.max_size);
   const ClassicMember* member = group.find(member_id);
   if (group.in(kEmpty)) return true;
@@ -117,8 +117,7 @@ bool GroupCoordinatorState::accepts(ClassicGroup& group, const std::string& memb
   return member != nullptr || group.members().size() < max_size;
 }
 
-void GroupCoordinatorState::join_new_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now,
-                                            Effects& effects) {
+void ClassicGroups::join_new_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now, Effects& effects) {
   const std::string member_id = new_member_id(request.instance_id ? *request.instance_id : request.client_id);
   if (request.instance_id) {
     if (group.static_member(*request.instance_id) != nullptr) {
@@ -133,8 +132,8 @@ void GroupCoordinatorState::join_new_member(JoinRequest& request, ClassicGroup& 
   answer_join_error(std::move(reply), member_id, ErrorCode::kMemberIdRequired, effects);
 }
 
-void GroupCoordinatorState::join_existing_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now,
-                                                 Effects& effects) {
+void ClassicGroups::join_existing_member(JoinRequest& request, ClassicGroup& group, JoinReply reply, Instant now,
+                                         Effects& effects) {
   const std::string member_id = request.member_id;
   if (group.is_pending(member_id)) {
     // Static members are never asked to join again.
@@ -156,8 +155,8 @@ void GroupCoordinatorState::join_existing_member(JoinRequest& request, ClassicGr
 }
 
 // A member that did not get the answer, or a follower that asks for nothing new.
-void GroupCoordinatorState::answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply,
-                                                      Effects& effects) {
+void ClassicGroups::answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply,
+                                              Effects& effects) {
   JoinResult result;
   result.generation = group.generation();
   result.protocol_type = group.protocol_type();
@@ -168,8 +167,8 @@ void GroupCoordinatorState::answer_current_generation(ClassicGroup& group, const
   effects.answer(std::move(reply), std::move(result));
 }
 
-void GroupCoordinatorState::add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id, JoinReply reply,
-                                       Instant now, Effects& effects) {
+void ClassicGroups::add_member(JoinRequest& request, ClassicGroup& group, const std::string& member_id, JoinReply reply,
+                               Instant now, Effects& effects) {
   auto member = std::make_unique<ClassicMember>();
   member->id = member_id;
   member->instance_id = std::move(request.instance_id);
@@ -186,8 +185,8 @@ void GroupCoordinatorState::add_member(JoinRequest& request, ClassicGroup& group
   rebalance_or_complete(group, "a member joins", now, effects);
 }
 
-void GroupCoordinatorState::update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply,
-                                          Effects& effects) {
+void ClassicGroups::update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply,
+                                  Effects& effects) {
   // A repeated request takes the place of the one that waits.
   if (auto earlier = group.take_join(member)) {
     answer_join_error(std::move(earlier), member.id, ErrorCode::kRebalanceInProgress, effects);
@@ -199,8 +198,8 @@ void GroupCoordinatorState::update_member(JoinRequest& request, ClassicGroup& gr
 }
 
 // A static member came back without its member id: it takes over what it had, and the old id is fenced.
-void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id,
-                                                  JoinReply reply, Instant now, Effects& effects) {
+void ClassicGroups::replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id, JoinReply reply,
+                                          Instant now, Effects& effects) {
   const std::string old_id = *group.static_member(*request.instance_id);
   const std::string old_leader = group.leader().value_or("");
   answer_waiting(group, *group.find(old_id), ErrorCode::kFencedInstanceId, effects);
@@ -212,7 +211,7 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
   expect_heartbeat(group, member, now);
   if (group.in(kStable) && group.protocol_name().value_or("") == group.select_protocol()) {
     // Nothing changes for the others: no rebalance.
-    effects.records.push_back(group_metadata_record(group));
+    store(group, effects);
     JoinReply waiting = group.take_join(member);
     if (can_skip_assignment) {
       JoinResult result;
@@ -241,36 +240,12 @@ void GroupCoordinatorState::replace_static_member(JoinRequest& request, ClassicG
 
 // --- rebalance ------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now, RateLimit& limit) {
-  uint64_t suppressed = 0;
-  if (!log_enabled(LogLevel::kInfo) || !limit.admit(now.monotonic_ms, suppressed)) return;
-  log_info("groups", "Group {} {}{}", quoted(group.id(), 256), what,
-           suppressed ? fmt::format(" ({} about groups unreported)", counted(suppressed, "more line")) : std::string());
-}
-
-void GroupCoordinatorState::tell(const ClassicGroup& group, std::string_view what, Instant now) {
-  tell(group, what, now, lines_);
-}
-
-void GroupCoordinatorState::tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what,
-                                        Instant now) {
-  if (!log_enabled(LogLevel::kInfo)) return;
-  const auto member = group.members().find(member_id);
-  if (member == group.members().end()) {
-    return tell(group, fmt::format("has member {} that {}", quoted(member_id, 128), what), now, member_lines_);
-  }
-  tell(group,
-       fmt::format("(generation {}): member {} of client {} at {} {}", group.generation(), quoted(member_id, 128),
-                   quoted(member->second->client_id), member->second->client_host, what),
-       now, member_lines_);
-}
-
-void GroupCoordinatorState::rebalance_or_complete(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
+void ClassicGroups::rebalance_or_complete(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
   if (group.can_rebalance()) prepare_rebalance(group, why, now, effects);
   else complete_join_if_all(group, now, effects);
 }
 
-void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
+void ClassicGroups::prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects) {
   tell(group,
        fmt::format("(generation {}, {}, {}) begins a rebalance: {}", group.generation(),
                    counted(group.members().size(), "member"), state_name(group.state()), why),
@@ -293,13 +268,13 @@ void GroupCoordinatorState::prepare_rebalance(ClassicGroup& group, std::string_v
   set_join_deadline(group, group.rebalance_timeout_ms(), now);
 }
 
-void GroupCoordinatorState::complete_join_if_all(ClassicGroup& group, Instant now, Effects& effects) {
+void ClassicGroups::complete_join_if_all(ClassicGroup& group, Instant now, Effects& effects) {
   // The first rebalance ends by its own delay.
   if (!group.in(kPreparingRebalance) || group.initial_wait || !group.all_members_joined()) return;
   complete_join(group, now, effects);
 }
 
-void GroupCoordinatorState::initial_wait_over(ClassicGroup& group, Instant now, Effects& effects) {
+void ClassicGroups::initial_wait_over(ClassicGroup& group, Instant now, Effects& effects) {
   const ClassicGroup::InitialWait wait = *group.initial_wait;
   if (!group.new_member_added || wait.remaining_ms == 0) return complete_join(group, now, effects);
   group.new_member_added = false;
@@ -308,7 +283,7 @@ void GroupCoordinatorState::initial_wait_over(ClassicGroup& group, Instant now, 
   set_join_deadline(group, delay_ms, now);
 }
 
-void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effects& effects) {
+void ClassicGroups::complete_join(ClassicGroup& group, Instant now, Effects& effects) {
   cancel_join_deadline(group);
   if (!group.in(kPreparingRebalance)) return;
   std::vector<std::string> late;
@@ -327,7 +302,7 @@ void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effe
   group.begin_next_generation(now.wall_ms);
   if (group.in(kEmpty)) {
     tell(group, fmt::format("(generation {}) has no members any more", group.generation()), now);
-    effects.records.push_back(group_metadata_record(group));
+    store(group, effects);
     return;
   }
   for (const auto& [id, member] : group.members()) {
@@ -341,7 +316,7 @@ void GroupCoordinatorState::complete_join(ClassicGroup& group, Instant now, Effe
 
 // --- sync -----------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects) {
+void ClassicGroups::sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects) {
   SyncResult result;
   ClassicGroup* group = find(request.group_id);
   if (group == nullptr || group->in(kEmpty)) {
@@ -373,7 +348,7 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
   if (!group->is_leader(member.id)) return;
   int64_t bytes = 0;
   for (const SyncRequest::Assignment& assigned : request.assignments) bytes += static_cast<int64_t>(assigned.assignment.size());
-  if (group->memory_bytes() + bytes > group_bytes_max_ && group->record_bytes() + bytes > group_bytes_max_) {
+  if (group->memory_bytes() + bytes > context_.record_bytes_max && group->record_bytes() + bytes > context_.record_bytes_max) {
     // As Kafka answers what its log refuses. The others wait until the leader does better, or is removed for its silence.
     result.error = ErrorCode::kUnknownServerError;
     log_warn("groups",
@@ -382,21 +357,23 @@ void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant n
              quoted(group->id(), 128), bytes);
     return effects.answer(std::exchange(member.sync_reply, nullptr), std::move(result));
   }
-  for (const auto& [id, one] : group->members()) group->set_assignment(*one, {});
+  GroupMetadata stable = group->metadata();
+  for (GroupMetadata::Member& one : stable.members) one.assignment.clear();
   for (SyncRequest::Assignment& assigned : request.assignments) {
-    if (ClassicMember* one = group->find(assigned.member_id)) group->set_assignment(*one, std::move(assigned.assignment));
+    const auto one = std::ranges::lower_bound(stable.members, assigned.member_id, {}, &GroupMetadata::Member::id);
+    if (one != stable.members.end() && one->id == assigned.member_id) one->assignment = std::move(assigned.assignment);
   }
-  group->transition(kStable, now.wall_ms);
-  ++totals_.rebalances;
+  stable.state_timestamp_ms = now.wall_ms;
+  context_.emit(GroupMetadataEntry{group->id(), std::move(stable)}, effects);
+  ++context_.totals.rebalances;
   tell(*group,
        fmt::format("(generation {}, {}) is stable; its leader is {}", group->generation(),
                    counted(group->members().size(), "member"), quoted(member.id, 128)),
        now);
-  effects.records.push_back(group_metadata_record(*group));
   propagate_assignment(*group, ErrorCode::kNone, now, effects);
 }
 
-void GroupCoordinatorState::propagate_assignment(ClassicGroup& group, ErrorCode error, Instant now, Effects& effects) {
+void ClassicGroups::propagate_assignment(ClassicGroup& group, ErrorCode error, Instant now, Effects& effects) {
   for (const auto& [id, member] : group.members()) {
     if (!member->sync_reply) continue;
     SyncResult result;
@@ -411,12 +388,12 @@ void GroupCoordinatorState::propagate_assignment(ClassicGroup& group, ErrorCode 
   }
 }
 
-void GroupCoordinatorState::synced(ClassicGroup& group, const std::string& member_id) {
+void ClassicGroups::synced(ClassicGroup& group, const std::string& member_id) {
   group.pending_syncs().erase(member_id);
   if (group.pending_syncs().empty()) deadlines_.cancel({DeadlineKind::kSync, group.id(), {}});
 }
 
-void GroupCoordinatorState::pending_syncs_expired(ClassicGroup& group, Instant now, Effects& effects) {
+void ClassicGroups::pending_syncs_expired(ClassicGroup& group, Instant now, Effects& effects) {
   if (!group.in(kCompletingRebalance) && !group.in(kStable)) return;
   const std::set<std::string> silent = group.pending_syncs();
   if (silent.empty()) return;
@@ -427,9 +404,51 @@ void GroupCoordinatorState::pending_syncs_expired(ClassicGroup& group, Instant n
   prepare_rebalance(group, "members did not ask for their assignments", now, effects);
 }
 
+// --- time -----------------------------------------------------------------------------------------------------------
+
+void ClassicGroups::due(ClassicGroup& group, const DeadlineKey& key, Instant now, Effects& effects) {
+  switch (key.kind) {
+    case DeadlineKind::kMember:
+      return member_expired(group, key.member_id, now, effects);
+    case DeadlineKind::kSync:
+      return pending_syncs_expired(group, now, effects);
+    case DeadlineKind::kJoin:
+      if (group.initial_wait) initial_wait_over(group, now, effects);
+      else complete_join(group, now, effects);
+      return;
+    default:
+      WEIR_CHECK(false);
+  }
+}
+
+void ClassicGroups::loaded(ClassicGroup& group, Instant now, Effects& effects) {
+  expect_heartbeats(group, now);
+  if (group.members().size() <= static_cast<size_t>(config_.max_size) || context_.is_kept_back(group.id())) return;
+  if (group.in(kPreparingRebalance)) return;
+  prepare_rebalance(group, "more members were loaded than group.max.size allows", now, effects);
+}
+
+void ClassicGroups::expect_heartbeats(const ClassicGroup& group, Instant now) {
+  for (const auto& [id, member] : group.members()) expect_heartbeat(group, *member, now);
+}
+
+void ClassicGroups::expect_heartbeat(const ClassicGroup& group, const ClassicMember& member, Instant now) {
+  const int64_t timeout_ms = member.is_new ? config_.new_member_join_timeout_ms : member.session_timeout_ms;
+  deadlines_.set(member_key(group, member.id), now.monotonic_ms + timeout_ms);
+}
+
+void ClassicGroups::set_join_deadline(ClassicGroup& group, int64_t delay_ms, Instant now) {
+  deadlines_.set({DeadlineKind::kJoin, group.id(), {}}, now.monotonic_ms + delay_ms);
+}
+
+void ClassicGroups::cancel_join_deadline(ClassicGroup& group) {
+  group.initial_wait.reset();
+  deadlines_.cancel({DeadlineKind::kJoin, group.id(), {}});
+}
+
 // --- heartbeat ------------------------------------------------------------------------------------------------------
 
-void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects) {
+void ClassicGroups::heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects) {
   HeartbeatResult result;
   ClassicGroup* group = find(request.group_id);
   if (group == nullptr) {
@@ -445,6 +464,20 @@ void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, Heartbeat
     }
   }
   effects.answer(std::move(reply), result);
+}
+
+// --- offsets --------------------------------------------------------------------------------------------------------
+
+ErrorCode ClassicGroups::may_commit(ClassicGroup& group, const OffsetCommitRequest& request, Instant now) {
+  if (request.generation < 0 && group.is_empty()) return ErrorCode::kNone;
+  if (request.generation < 0 && request.member_id.empty() && !request.instance_id) return ErrorCode::kUnknownMemberId;
+  const ErrorCode error = group.validate_member(request.member_id, request.instance_id);
+  if (error != ErrorCode::kNone) return error;
+  if (request.generation != group.generation()) return ErrorCode::kIllegalGeneration;
+  if (group.in(kCompletingRebalance)) return ErrorCode::kRebalanceInProgress;
+  // A commit is a sign of life.
+  if (const ClassicMember* member = group.find(request.member_id)) expect_heartbeat(group, *member, now);
+  return ErrorCode::kNone;
 }
 
 }  // namespace weir::coordination
