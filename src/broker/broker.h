@@ -39,8 +39,6 @@ class TransactionRefusals;  // transactions/transaction_refusals.h
 
 // The settings the handlers act on, under Kafka's names.
 struct BrokerSettings {
-  int32_t node_id = 0;
-  std::string rack;
   bool auto_create_topics_enable = true;
   bool delete_topic_enable = true;
   int32_t num_partitions = 1;
@@ -137,7 +135,7 @@ class Broker final : public MetadataPublisher {
 
  private:
   void apply(BrokerShard& shard, const MetadataChange& change);
-  void add_partitions(BrokerShard& shard, const Topic& topic, int32_t first, int32_t leader_epoch);
+  void add_partitions(BrokerShard& shard, const MetadataImage& image, const Topic& topic, int32_t first);
   void producer_ids_arrived(BrokerShard& shard, Result<ProducerIdBlock> block);
   Controller::Done reply_to(unsigned home, Controller::Done done);
   // Runs `task` on every shard, then `done` on shard 0.

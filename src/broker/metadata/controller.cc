@@ -11,6 +11,7 @@
 #include "broker/config/topic_config.h"
 #include "broker/metadata/change_log.h"
 #include "broker/metadata/deleted_topic_record.h"
+#include "broker/metadata/partition_record.h"
 #include "broker/metadata/settled_transaction.h"
 #include "broker/metadata/topic_name.h"
 #include "broker/metadata/topic_name_record.h"
@@ -275,6 +276,7 @@ void Controller::add_topic_to(storage::MetaTransaction& transaction, const Step&
   const DeletedTopicRecord note{record.id, record.name};
   transaction.operations.push_back({MetaOperation::Kind::kDelete, name.key(), {}});
   transaction.operations.push_back({MetaOperation::Kind::kPut, note.key(), note.encode()});
+  transaction.operations.push_back({MetaOperation::Kind::kDeletePrefix, PartitionRecord::prefix_of(record.id), {}});
 }
 
 void Controller::commit_more() {

@@ -130,7 +130,7 @@ class Controller {
     size_t group_size = 0;  // steps in the transaction under way
     bool one_by_one = false;
   };
-  static constexpr size_t kStepsPerTransaction = storage::MetaStore::kMaxOperations / 3;
+  static constexpr size_t kStepsPerTransaction = storage::MetaStore::kMaxOperations / 4;
   static constexpr size_t kMaxQueuedCalls = 1000;
 
   void enqueue(std::string who, size_t count, Function<void(Call*)> prepare, Done done);

@@ -221,6 +221,34 @@ Result<void> check_topic_names(MetaStore& store, const MetadataImage& image) {
   return {};
 }
 
+// The entry of this broker, if there is one, is of a life that ended.
+Result<void> load_brokers(MetaStore& store, MetadataImage& image) {
+  auto entries = store.range_blocking(std::string(BrokerRecord::kPrefix));
+  if (!entries) return std::unexpected(entries.error());
+  for (const MetaEntry& entry : entries->entries) {
+    auto record = BrokerRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    if (record->id != image.self().id) image.put_broker(std::move(*record));
+  }
+  return {};
+}
+
+Result<void> load_partitions(MetaStore& store, MetadataImage& image) {
+  auto entries = store.range_blocking(std::string(PartitionRecord::kPrefix));
+  if (!entries) return std::unexpected(entries.error());
+  for (const MetaEntry& entry : entries->entries) {
+    auto record = PartitionRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    const Topic* topic = image.find(record->id.topic);
+    if (!topic || !topic->has_partition(record->id.index)) {
+      return contradiction(fmt::format("partition {} of topic {} has a leader, and the topic has no such partition",
+                                       record->id.index, record->id.topic.to_string()));
+    }
+    image.put_partition(std::move(*record));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random, const BrokerConfig& config) {
@@ -241,9 +269,11 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
 
   auto image = std::make_shared<MetadataImage>(*epoch, config);
   image->put_features(std::move(*features));
+  if (auto brokers = load_brokers(store, *image); !brokers) return std::unexpected(brokers.error());
   if (auto configs = load_configs(store, *image); !configs) return std::unexpected(configs.error());
   if (auto topics = load_topics(store, *deleted, *image); !topics) return std::unexpected(topics.error());
   if (auto names = check_topic_names(store, *image); !names) return std::unexpected(names.error());
+  if (auto partitions = load_partitions(store, *image); !partitions) return std::unexpected(partitions.error());
   return LoadedMetadata{std::move(*cluster_id), std::move(image), std::move(*deleted), *placement};
 }
 
