@@ -42,7 +42,8 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
       config_(config),
       budget_(budget),
       runtime_(runtime),
-      controller_(store, *runtime.loops[0], *this, metadata.image, budget.limit(MemoryShare::kRequests)),
+      follower_(store, *runtime.loops[0], *this, metadata.image),
+      controller_(store, *runtime.loops[0], follower_, budget.limit(MemoryShare::kRequests)),
       producer_ids_(store, *runtime.loops[0]),
       transaction_refusals_(std::make_unique<TransactionRefusals>()) {
   WEIR_CHECK(logs.size() == runtime.loops.size());

@@ -20,6 +20,7 @@
 #include "broker/config/broker_config.h"
 #include "broker/fetch/fetch_session.h"
 #include "broker/metadata/controller.h"
+#include "broker/metadata/metadata_follower.h"
 #include "broker/metadata/metadata_image.h"
 #include "broker/metadata/metadata_loader.h"
 #include "broker/metadata/offline_partitions.h"
@@ -151,6 +152,7 @@ class Broker final : public MetadataPublisher {
   OfflinePartitions offline_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;
   std::vector<std::unique_ptr<ClientTelemetry>> telemetry_;  // one per shard
+  MetadataFollower follower_;                                // shard 0
   Controller controller_;                                    // shard 0
   ProducerIdAllocator producer_ids_;                         // shard 0
   std::unique_ptr<GroupCoordinators> groups_;

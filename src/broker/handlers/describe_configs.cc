@@ -55,11 +55,7 @@ int8_t wire_type(ConfigType type) {
 class ConfigDescriber {
  public:
   ConfigDescriber(RequestContext& context, const MetadataImage& image, const DescribeConfigsRequest& request)
-      : node_id_(image.self().id),
-        image_(image),
-        config_(*image_.config()),
-        arena_(context.arena()),
-        request_(request) {}
+      : node_id_(image.self().id), image_(image), config_(*image_.config()), arena_(context.arena()), request_(request) {}
 
   void describe(const DescribeConfigsRequest::DescribeConfigsResource& asked,
                 DescribeConfigsResponse::DescribeConfigsResult& result) {

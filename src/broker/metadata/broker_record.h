@@ -1,5 +1,5 @@
-// `/brokers/<id>`: one broker of the cluster, while it lives. The entry is put under a lease of the broker itself, so it goes when the
-// broker is gone.
+// `/brokers/<id>`: one broker of the cluster, while it lives. The entry is put under a lease of the broker itself, so it goes
+// when the broker is gone.
 #pragma once
 
 #include <cstdint>

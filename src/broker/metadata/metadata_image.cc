@@ -3,10 +3,20 @@
 #include <algorithm>
 #include <utility>
 
+#include "broker/config/topic_config.h"
+
 namespace weir::broker {
 
 bool is_internal_topic(std::string_view name) {
   return name == "__consumer_offsets" || name == "__transaction_state" || name == "__share_group_state";
+}
+
+TopicPtr make_topic(TopicRecord record, const BrokerConfig& config) {
+  auto topic = std::make_shared<Topic>();
+  topic->log_config = log_config(record.configs, config);
+  topic->internal = is_internal_topic(record.name);
+  topic->record = std::move(record);
+  return topic;
 }
 
 std::vector<TopicPtr> MetadataImage::sorted_by_name() const {
@@ -32,7 +42,8 @@ void MetadataImage::remove(const TopicId& id) {
   ++changes_;
   partition_count_ -= topic->partition_count();
   by_id_.erase(id);
-  by_name_.erase(topic->name());
+  // Another one may have the name by now.
+  if (const Topic* named = find(topic->name()); named && named->id() == id) by_name_.erase(topic->name());
   if (partitions_.size() == 0) return;
   for (int32_t i = 0; i < topic->partition_count(); ++i) partitions_.erase(topic->partition(i));
 }

@@ -1,5 +1,5 @@
-// What the brokers serve metadata from: an immutable picture of all topics, brokers, configurations and features as of one metadata
-// transaction. A shard holds the current one and never locks; the next one reaches it as a message.
+// What the brokers serve metadata from: an immutable picture of all topics, brokers, configurations and features as of one
+// metadata transaction. A shard holds the current one and never locks; the next one reaches it as a message.
 #pragma once
 
 #include <cstdint>
@@ -56,13 +56,15 @@ struct PartitionOwner {
   bool local() const { return where == Where::kLocal; }
 };
 
+// With its configuration in force; the overrides are valid.
+TopicPtr make_topic(TopicRecord record, const BrokerConfig& config);
 // Topics that belong to Kafka's own machinery: clients cannot write to them, tools hide them.
 bool is_internal_topic(std::string_view name);
 
 class MetadataImage {
  public:
-  // Of the broker that `config` describes, in the life with that epoch. `config` is the static configuration; dynamic ones come with
-  // put_configs.
+  // Of the broker that `config` describes, in the life with that epoch. `config` is the static configuration; dynamic ones come
+  // with put_configs.
   explicit MetadataImage(int32_t broker_epoch, const BrokerConfig& config = {});
 
   // nullptr if there is no such topic. The pointer is valid as long as this image or any later one that has the topic.
@@ -90,6 +92,8 @@ class MetadataImage {
   size_t client_metrics_count() const { return client_metrics_count_; }
   const std::shared_ptr<const FeaturesRecord>& features() const { return features_; }
 
+  // Of the store, when it was like this.
+  int64_t revision() const { return revision_; }
   // Entries put and removed, those of the start included: the length of a log of them, if there were one.
   int64_t changes() const { return changes_; }
 
@@ -102,8 +106,8 @@ class MetadataImage {
   // Who changes the metadata: with one broker that one.
   int32_t controller_id() const { return self_->id; }
 
-  // Who leads the partition, and in which epoch: one function of the records of partition, topic and brokers. So one durable write of a
-  // broker's epoch moves the leader epochs of all its partitions.
+  // Who leads the partition, and in which epoch: one function of the records of partition, topic and brokers. So one durable
+  // write of a broker's epoch moves the leader epochs of all its partitions.
   PartitionOwner owner(const Topic& topic, int32_t index) const;
   int32_t leader_epoch(const Topic& topic, int32_t index) const { return owner(topic, index).leader_epoch; }
   // The brokers that have it. Valid as long as this image.
@@ -111,6 +115,7 @@ class MetadataImage {
   int32_t broker_epoch() const { return self_->epoch; }
 
   // Of the copy that is to become the next image.
+  void set_revision(int64_t revision) { revision_ = revision; }
   void put(TopicPtr topic);  // new, or in the place of the one with its id
   void remove(const TopicId& id);
   // Without overrides the resource is forgotten. Of this broker or of all: config() changes, and with it what topics take
@@ -122,12 +127,17 @@ class MetadataImage {
   void put_partition(PartitionRecord partition);
   void remove_partition(const storage::PartitionId& id);
   const PartitionRecord* find_partition(const storage::PartitionId& id) const;
+  template <typename Visitor>
+  void for_each_partition_record(Visitor visit) const {
+    partitions_.for_each([&](const storage::PartitionId&, const auto& record) { visit(*record); });
+  }
 
  private:
   static const Topic* get(const TopicPtr* topic) { return topic ? topic->get() : nullptr; }
 
   BrokerPtr self_;
   std::shared_ptr<const std::vector<BrokerPtr>> brokers_;  // by id
+  int64_t revision_ = 0;
   int64_t partition_count_ = 0;
   int64_t changes_ = 0;
   SharedMap<std::string, TopicPtr, NameHash> by_name_;

@@ -21,9 +21,10 @@ struct NodeAddress {
   std::string_view rack;  // empty: none
 };
 
-// Where clients of a connection reach a broker: each broker at its listener of the same name, this one where `connection` was told.
-// Nothing if it has no such listener. Valid as long as the image and the connection.
-inline std::optional<NodeAddress> address_of(const MetadataImage& image, const BrokerRecord& node, const ConnectionFacts& connection) {
+// Where clients of a connection reach a broker: each broker at its listener of the same name, this one where `connection` was
+// told. Nothing if it has no such listener. Valid as long as the image and the connection.
+inline std::optional<NodeAddress> address_of(const MetadataImage& image, const BrokerRecord& node,
+                                             const ConnectionFacts& connection) {
   if (node.id == image.self().id) {
     return NodeAddress{node.id, connection.advertised().host, connection.advertised().port, node.rack};
   }

@@ -108,8 +108,6 @@ Result<MetaOutcome> FaultyMetaStore::transact_blocking(MetaTransaction transacti
   return result;
 }
 
-Result<MetaRange> FaultyMetaStore::range_blocking(MetaRangeRequest request) {
-  return store_.range_blocking(std::move(request));
-}
+Result<MetaRange> FaultyMetaStore::range_blocking(MetaRangeRequest request) { return store_.range_blocking(std::move(request)); }
 
 }  // namespace weir::storage

@@ -120,8 +120,8 @@ std::unique_ptr<MetaWatch> MetaFeed::watch(std::string prefix, int64_t from, run
   return std::make_unique<Watching>(std::move(watcher));
 }
 
-Result<void> MetaFeed::rewind(std::vector<MetaEntry>& entries, const std::string& first, const std::string& end,
-                              int64_t revision, const std::vector<Change>& unrecorded) const {
+Result<void> MetaFeed::rewind(std::vector<MetaEntry>& entries, const std::string& first, const std::string& end, int64_t revision,
+                              const std::vector<Change>& unrecorded) const {
   const std::lock_guard lock(mutex_);
   if (revision < compacted_) return std::unexpected(compacted_error(revision, compacted_));
   std::map<std::string, MetaEntry> by_key;

@@ -1,7 +1,7 @@
 // The latest changes of a store that lives in this process: for its watchers, and for ranges as of an earlier revision.
 //
-// Changes are recorded when they are committed and told when they are published, which is when others may rely on them. What exceeds
-// `bytes_max` is compacted, oldest first. Thread-safe; record() and publish() are called in the order of revisions.
+// Changes are recorded when they are committed and told when they are published, which is when others may rely on them. What
+// exceeds `bytes_max` is compacted, oldest first. Thread-safe; record() and publish() are called in the order of revisions.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ class MetaFeed {
 
   std::unique_ptr<MetaWatch> watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
                                    Function<void(Result<MetaEvents>)> told);
-  // `entries` are those with keys in [first, end) (an empty `end`: no end) as of all that was recorded and of `unrecorded` after it; makes
-  // them what they were as of `revision`. kNotFound if that is compacted.
+  // `entries` are those with keys in [first, end) (an empty `end`: no end) as of all that was recorded and of `unrecorded` after
+  // it; makes them what they were as of `revision`. kNotFound if that is compacted.
   Result<void> rewind(std::vector<MetaEntry>& entries, const std::string& first, const std::string& end, int64_t revision,
                       const std::vector<Change>& unrecorded) const;
 

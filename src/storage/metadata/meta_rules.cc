@@ -35,9 +35,10 @@ Result<void> check_overlaps(const std::vector<MetaOperation>& operations) {
 Result<void> check_transaction(const MetaTransaction& transaction) {
   if (std::max({transaction.compares.size(), transaction.operations.size(), transaction.otherwise.size()}) >
       MetaStore::kMaxOperations) {
-    return fail(ErrorCode::kInvalid, fmt::format("metadata transaction of {} compares, {} operations and {} reads: at most {} each",
-                                                 transaction.compares.size(), transaction.operations.size(),
-                                                 transaction.otherwise.size(), MetaStore::kMaxOperations));
+    return fail(ErrorCode::kInvalid,
+                fmt::format("metadata transaction of {} compares, {} operations and {} reads: at most {} each",
+                            transaction.compares.size(), transaction.operations.size(), transaction.otherwise.size(),
+                            MetaStore::kMaxOperations));
   }
   size_t bytes = 0;
   for (const auto& compare : transaction.compares) {

@@ -2,9 +2,9 @@
 // the engine's three seams. Its contract is etcd's on every backend, so that what works on the embedded
 // SQLite store works on etcd.
 //
-// The revision of the store grows by one with each transaction that changes something, and with nothing else. Calls are asynchronous
-// and complete on the loop they were made from; an outcome may be *unknown* (ErrorCode::kUnknown): the transaction may or may not have
-// happened, the caller reads to find out. At most 128 compares and 128 operations.
+// The revision of the store grows by one with each transaction that changes something, and with nothing else. Calls are
+// asynchronous and complete on the loop they were made from; an outcome may be *unknown* (ErrorCode::kUnknown): the transaction
+// may or may not have happened, the caller reads to find out. At most 128 compares and 128 operations.
 #pragma once
 
 #include <cstdint>
@@ -107,16 +107,17 @@ class MetaStore {
   // Linearizable.
   virtual void range(MetaRangeRequest request, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) = 0;
 
-  // Tells every change of keys that start with `prefix`, those of revision `from` and later (0: of the next one), in order and once,
-  // before or after the transaction itself is answered. All events of a revision come together. A watch of all keys is told of
-  // every revision; so one that is missing was lost, and whoever needs all of them has to look.
-  // An error is the last thing that is told. kNotFound: `from` is not kept any more (compacted), read again and watch from there. Any
-  // other: the watch was cut, watch again.
+  // Tells every change of keys that start with `prefix`, those of revision `from` and later (0: of the next one), in order and
+  // once, before or after the transaction itself is answered. All events of a revision come together. A watch of all keys is told
+  // of every revision; so one that is missing was lost, and whoever needs all of them has to look. An error is the last thing
+  // that is told. kNotFound: `from` is not kept any more (compacted), read again and watch from there. Any other: the watch was
+  // cut, watch again.
   virtual std::unique_ptr<MetaWatch> watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
                                            Function<void(Result<MetaEvents>)> told) = 0;
 
-  // Keys put under a lease are deleted when it ends: when it was not kept alive for its time or is revoked. Nobody may conclude from
-  // a lease that lives that its holder may act; only compares decide. kNotFound: it has ended. A put under it is refused likewise.
+  // Keys put under a lease are deleted when it ends: when it was not kept alive for its time or is revoked. Nobody may conclude
+  // from a lease that lives that its holder may act; only compares decide. kNotFound: it has ended. A put under it is refused
+  // likewise.
   virtual void grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) = 0;
   virtual void keep_alive(int64_t lease, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) = 0;
   virtual void revoke_lease(int64_t lease, runtime::Loop& loop, Function<void(Result<void>)> done) = 0;

@@ -80,7 +80,8 @@ Result<void> MetaTable::erase(MetaEntry entry, int64_t revision) {
 
 Result<MetaRange> MetaTable::range(const MetaRangeRequest& request) {
   if (request.revision > revision_) {
-    return fail(ErrorCode::kInvalid, fmt::format("metadata revision {} is yet to come, {} is the last", request.revision, revision_));
+    return fail(ErrorCode::kInvalid,
+                fmt::format("metadata revision {} is yet to come, {} is the last", request.revision, revision_));
   }
   const std::string first = std::max(request.prefix, request.start), end = prefix_end(request.prefix);
   const bool past = request.revision != 0 && request.revision != revision_;
@@ -90,7 +91,8 @@ Result<MetaRange> MetaTable::range(const MetaRangeRequest& request) {
   auto entries = scan(first, end, past || request.limit == 0 ? 0 : request.limit + 1);
   if (!entries) return std::unexpected(std::move(entries.error()));
   if (past) {
-    if (auto done = feed_.rewind(*entries, first, end, request.revision, changes_); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = feed_.rewind(*entries, first, end, request.revision, changes_); !done)
+      return std::unexpected(std::move(done.error()));
   }
   range.more = request.limit != 0 && entries->size() > request.limit;
   if (range.more) entries->resize(request.limit);

@@ -1,5 +1,5 @@
-// What the stores of one process do alike: transactions, ranges and the end of leases, over a table of entries that each keeps in its
-// own way. Not thread-safe: the store's mutex covers the table and what stands here.
+// What the stores of one process do alike: transactions, ranges and the end of leases, over a table of entries that each keeps in
+// its own way. Not thread-safe: the store's mutex covers the table and what stands here.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +22,8 @@ class MetaTable {
   int64_t revision() const { return revision_; }
   void begin(int64_t revision) { revision_ = revision; }
 
-  // After an error of the table itself some of it may be done: the store undoes all since its last commit and calls undone(). Nothing is
-  // done if the call is refused(): nobody else's call suffers then.
+  // After an error of the table itself some of it may be done: the store undoes all since its last commit and calls undone().
+  // Nothing is done if the call is refused(): nobody else's call suffers then.
   Result<MetaOutcome> transact(const MetaTransaction& transaction, int64_t now_ns);
   Result<MetaRange> range(const MetaRangeRequest& request);
   static bool refused(const Error& error) { return error.code == ErrorCode::kInvalid || error.code == ErrorCode::kNotFound; }

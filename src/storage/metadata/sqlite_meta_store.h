@@ -4,10 +4,11 @@
 // transaction, so that transactions that arrive together share a sync. Completions are posted to each
 // caller's executor in call order. Blocking calls take their turn between two groups.
 //
-// An answer waits until the manifest database has noted the revision, too (NotedDatabase), if they are a pair. So do watchers, who are
-// told of a transaction before it is answered. Changes are kept for them since the store was opened, within a bound.
+// An answer waits until the manifest database has noted the revision, too (NotedDatabase), if they are a pair. So do watchers,
+// who are told of a transaction before it is answered. Changes are kept for them since the store was opened, within a bound.
 //
-// Leases end with the process. So what is put under one is in memory only; of the disk it asks that its revision is not given again.
+// Leases end with the process. So what is put under one is in memory only; of the disk it asks that its revision is not given
+// again.
 //
 // A commit that fails is undone at once where that can be made certain (the answer is then the failure
 // itself); where it cannot, the answer is kUnknown and nothing is accepted until it can.
