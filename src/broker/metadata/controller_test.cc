@@ -110,7 +110,7 @@ TEST_F(ControllerTest, AConflictThatDoesNotEndIsAnswered) {
 
 TEST_F(ControllerTest, UnknownOutcomesAreFoundOut) {
   for (const Fault fault : {Fault::kUnknownDone, Fault::kUnknownNotDone}) {
-    store_.plan({fault, fault, Fault::kNone});
+    store_.plan({fault});
     const std::string name = fault == Fault::kUnknownDone ? "done" : "not-done";
     EXPECT_EQ(create({name})[0].error, ErrorCode::kNone);
     EXPECT_NE(image().find(name), nullptr);
@@ -121,17 +121,15 @@ TEST_F(ControllerTest, UnknownOutcomesAreFoundOut) {
   expect_image_of_the_store();
 }
 
-// Sent again, it finds that the first attempt had been done: the transaction itself tells.
-TEST_F(ControllerTest, AnAttemptThatHadBeenDoneIsNoConflict) {
+// Done later than it was looked for: sent again it fails, and what it found tells why.
+TEST_F(ControllerTest, AnAttemptThatWasDoneLateIsNoConflict) {
   store_.plan({Fault::kUnknownNotDone});
-  store_.hold();
-  Controller::Outcomes outcomes;
-  std::vector<Controller::NewTopic> topics;
-  topics.push_back({"a", 2, {}});
-  controller_.create_topics("a test", std::move(topics), take(outcomes));
-  settle();
-  store_.release();
-  EXPECT_EQ(finish(outcomes)[0].error, ErrorCode::kNone);
+  const TopicRecord late{id_of(1), "orders", 3, 0, {{"retention.ms", "9"}}};
+  world_.loop().schedule_after(50 * runtime::kMillisecond, [&] { write({put(late.key(), late.encode())}); });
+  const auto outcomes = set("orders", "retention.ms", "9");
+  EXPECT_EQ(outcomes[0].error, ErrorCode::kNone) << outcomes[0].message;
+  EXPECT_EQ(store_.transactions(), 2u);
+  EXPECT_EQ(image().find("orders")->record, late);
 }
 
 TEST_F(ControllerTest, NamesOfOneCallThatCollideAreRefused) {
