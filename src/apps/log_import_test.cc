@@ -289,7 +289,7 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   EXPECT_EQ(orders->id(), kOrders);
   EXPECT_EQ(orders->partition_count(), 2);
   EXPECT_EQ(orders->record.configs, (broker::ConfigOverrides{{"retention.ms", "-1"}}));
-  EXPECT_EQ(metadata->image->leader_epoch(*orders), 4) << "above every epoch in the log";
+  EXPECT_EQ(metadata->image->leader_epoch(*orders, 0), 4) << "above every epoch in the log";
   EXPECT_EQ(report->next_producer_id, 5000);
 }
 

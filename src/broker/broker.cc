@@ -25,8 +25,6 @@ constexpr int64_t kProducerIdTimeoutNs = 20 * runtime::kSecond;
 BrokerSettings BrokerSettings::from(const BrokerConfig& config) {
   BrokerSettings settings;
   const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
-  settings.node_id = config.node_id();
-  settings.rack = config.text("broker.rack");
   settings.auto_create_topics_enable = config.boolean("auto.create.topics.enable");
   settings.delete_topic_enable = config.boolean("delete.topic.enable");
   settings.num_partitions = int32("num.partitions");
@@ -44,7 +42,8 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
       config_(config),
       budget_(budget),
       runtime_(runtime),
-      controller_(store, *runtime.loops[0], *this, metadata.image, budget.limit(MemoryShare::kRequests)),
+      follower_(store, *runtime.loops[0], *this, metadata.image),
+      controller_(store, *runtime.loops[0], follower_, budget.limit(MemoryShare::kRequests)),
       producer_ids_(store, *runtime.loops[0]),
       transaction_refusals_(std::make_unique<TransactionRefusals>()) {
   WEIR_CHECK(logs.size() == runtime.loops.size());
@@ -62,7 +61,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
     telemetry_.push_back(std::make_unique<ClientTelemetry>(runtime.loops[i]->clock(), runtime.loops[i]->random()));
   }
   metadata.image->for_each([&](const TopicPtr& topic) {
-    for (auto& shard : shards_) add_partitions(*shard, *topic, 0, metadata.image->leader_epoch(*topic));
+    for (auto& shard : shards_) add_partitions(*shard, *metadata.image, *topic, 0);
   });
   groups_ = std::make_unique<GroupCoordinators>(*this, *runtime.pool, store, config, metadata.group_placement);
 }
@@ -79,12 +78,14 @@ void Broker::run_on(unsigned shard, runtime::Task task) {
   else loop.post(std::move(task));
 }
 
-void Broker::add_partitions(BrokerShard& shard, const Topic& topic, int32_t first, int32_t leader_epoch) {
+void Broker::add_partitions(BrokerShard& shard, const MetadataImage& image, const Topic& topic, int32_t first) {
   for (int32_t i = first; i < topic.partition_count(); ++i) {
     const storage::PartitionId id = topic.partition(i);
     if (owner(id) != shard.index() || shard.log.find(id) != nullptr) continue;
+    const PartitionOwner leader = image.owner(topic, i);
+    if (!leader.local()) continue;
     shard.log.directories().create(topic.name(), id);
-    shard.log.add(std::make_unique<storage::Partition>(id, topic.log_config, leader_epoch));
+    shard.log.add(std::make_unique<storage::Partition>(id, topic.log_config, leader.leader_epoch));
   }
 }
 
@@ -98,7 +99,7 @@ void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
     }
   }
   for (const MetadataChange::Added& added : change.added) {
-    add_partitions(shard, *added.topic, added.first, change.image->leader_epoch(*added.topic));
+    add_partitions(shard, *change.image, *added.topic, added.first);
   }
   for (const TopicPtr& topic : change.reconfigured) {
     for (int32_t i = 0; i < topic->partition_count(); ++i) {

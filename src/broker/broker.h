@@ -20,6 +20,7 @@
 #include "broker/config/broker_config.h"
 #include "broker/fetch/fetch_session.h"
 #include "broker/metadata/controller.h"
+#include "broker/metadata/metadata_follower.h"
 #include "broker/metadata/metadata_image.h"
 #include "broker/metadata/metadata_loader.h"
 #include "broker/metadata/offline_partitions.h"
@@ -40,8 +41,6 @@ class TransactionRefusals;  // transactions/transaction_refusals.h
 
 // The settings the handlers act on, under Kafka's names.
 struct BrokerSettings {
-  int32_t node_id = 0;
-  std::string rack;
   bool auto_create_topics_enable = true;
   bool delete_topic_enable = true;
   int32_t num_partitions = 1;
@@ -141,7 +140,7 @@ class Broker final : public MetadataPublisher {
 
  private:
   void apply(BrokerShard& shard, const MetadataChange& change);
-  void add_partitions(BrokerShard& shard, const Topic& topic, int32_t first, int32_t leader_epoch);
+  void add_partitions(BrokerShard& shard, const MetadataImage& image, const Topic& topic, int32_t first);
   void producer_ids_arrived(BrokerShard& shard, Result<ProducerIdBlock> block);
   Controller::Done reply_to(unsigned home, Controller::Done done);
   // Runs `task` on every shard, then `done` on shard 0.
@@ -157,6 +156,7 @@ class Broker final : public MetadataPublisher {
   OfflinePartitions offline_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;
   std::vector<std::unique_ptr<ClientTelemetry>> telemetry_;  // one per shard
+  MetadataFollower follower_;                                // shard 0
   Controller controller_;                                    // shard 0
   ProducerIdAllocator producer_ids_;                         // shard 0
   std::vector<CoordinatorHost*> coordinators_;

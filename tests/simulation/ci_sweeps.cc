@@ -42,7 +42,7 @@ const std::vector<CiSweep>& ci_sweeps() {
        {.runtime = {.loops = 1}, .failing_disk = true},
        40,
        10},
-      {"meta", meta_scenario(), {.seed_first = 1, .seed_last = 20, .every = 5}, {}, 200, 10},
+      {"meta", meta_scenario(), {.seed_first = 1, .seed_last = 20, .every = 5}, {}, 200, 10, {"told by a watch"}},
       {"meta-failing-disk", meta_scenario(), {.seed_first = 101, .seed_last = 120, .every = 5}, {.failing_disk = true}, 100, 10},
       {"log-every-write", log_scenario(), {.seed_first = 201, .seed_last = 202, .every = 1}, {.runtime = {.loops = 2}}, 100, 100},
       {"compaction-every-write",

@@ -35,6 +35,8 @@ class MetaScenario final : public Scenario {
     auto store = storage::SqliteMetaStore::open(*world.files, *world.pool, {.path = "/data/meta.db", .clock = world.clock});
     if (!store) return note(store.error());
     store_ = std::move(*store);
+    told_ = 0;
+    watch_ = store_->watch("", 0, sim_.loop(), [this](Result<storage::MetaEvents> told) { check_told(std::move(told)); });
   }
   bool started() override { return store_ != nullptr; }
 
@@ -63,7 +65,10 @@ class MetaScenario final : public Scenario {
     fill();
   }
   bool worked() override { return left_ == 0 && busy_.empty(); }
-  void destroy() override { store_.reset(); }
+  void destroy() override {
+    watch_.reset();
+    store_.reset();
+  }
   std::string failure() override { return failure_; }
 
  private:
@@ -112,6 +117,19 @@ class MetaScenario final : public Scenario {
     if (found["/pair/a"] != found["/pair/b"]) oracle_.violation("half a transaction is there");
   }
 
+  // A watch of all keys is told of every revision, and of what is answered before it is.
+  void check_told(Result<storage::MetaEvents> told) {
+    if (!told) return oracle_.violation("a watch ended: " + told.error().message);
+    for (const storage::MetaEvent& event : told->events) {
+      const int64_t revision = event.entry.mod_revision;
+      if (told_ != 0 && revision != told_ && revision != told_ + 1) {
+        oracle_.violation(fmt::format("a watch was told of revision {} after {}", revision, told_));
+      }
+      told_ = revision;
+    }
+    oracle_.happened("told by a watch");
+  }
+
   // As producer ids are: a block is durable before ids from it are used.
   void allocate_block() {
     const std::string key = "/ids/next";
@@ -135,14 +153,17 @@ class MetaScenario final : public Scenario {
   void transact(const std::string& key, MetaTransaction transaction, Function<void(const MetaOutcome&)> done) {
     busy_.insert(key);
     sim_.loop().post([this, key, transaction = std::move(transaction), done = std::move(done)]() mutable {
-      store_->transact(std::move(transaction), sim_.loop(),
-                       [this, key, done = std::move(done)](Result<MetaOutcome> outcome) mutable {
-                         busy_.erase(key);
-                         if (!outcome) return note(outcome.error());
-                         oracle_.never_back("revision", outcome->revision);
-                         done(*outcome);
-                         fill();
-                       });
+      store_->transact(
+          std::move(transaction), sim_.loop(), [this, key, done = std::move(done)](Result<MetaOutcome> outcome) mutable {
+            busy_.erase(key);
+            if (!outcome) return note(outcome.error());
+            oracle_.never_back("revision", outcome->revision);
+            if (outcome->succeeded && told_ != 0 && told_ < outcome->revision) {
+              oracle_.violation(fmt::format("revision {} was answered, and a watch only told of {}", outcome->revision, told_));
+            }
+            done(*outcome);
+            fill();
+          });
     });
   }
 
@@ -151,6 +172,8 @@ class MetaScenario final : public Scenario {
   SeededRandom random_;
   unsigned steps_;
   std::unique_ptr<storage::SqliteMetaStore> store_;
+  std::unique_ptr<storage::MetaWatch> watch_;
+  int64_t told_ = 0;  // revision; 0: nothing since the start
   std::string failure_;
   std::set<std::string> keys_;
   std::set<std::string> busy_;  // keys with a transaction under way

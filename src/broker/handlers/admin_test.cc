@@ -29,7 +29,7 @@ using protocol::ErrorCode;
 class AdminTest : public BrokerTest {
  protected:
   AdminTest() { set("log.dirs", "/data"); }
-  int32_t node() const { return broker_->settings().node_id; }
+  int32_t node() const { return broker_->shard(0).image->self().id; }
 
   Answer<protocol::ApiVersionsResponse> versions(int16_t version = 5, std::optional<std::string_view> cluster = std::nullopt,
                                                  int32_t node_id = -1) {

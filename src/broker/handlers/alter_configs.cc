@@ -106,7 +106,7 @@ class AlterConfigsOperation : public runtime::Homebound {
     if (!kIncremental && type == ConfigResourceType::kBrokerLogger) {
       outcome = {ErrorCode::kInvalidRequest, fmt::format("Unknown resource type {}", change.type), nullptr};
     } else {
-      outcome = check_change(change, broker_.settings().node_id);
+      outcome = check_change(change, shard_.image->self().id);
     }
     if (outcome.error == ErrorCode::kNone && type == ConfigResourceType::kTopic) {
       const ResolvedTopic topic = TopicResolver(*context_, *shard_.image).find(change.name);

@@ -24,13 +24,13 @@ bool valid_software_text(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return alphanumeric(c) || c == '-' || c == '.'; });
 }
 
-protocol::ErrorCode check(const ApiVersionsRequest& request, int16_t version, const Broker& broker) {
+protocol::ErrorCode check(const ApiVersionsRequest& request, int16_t version, const Broker& broker, const MetadataImage& image) {
   if (version >= 3 &&
       (!valid_software_text(request.client_software_name) || !valid_software_text(request.client_software_version))) {
     return protocol::ErrorCode::kInvalidRequest;
   }
   if (version >= 5 && request.cluster_id.has_value() != (request.node_id != -1)) return protocol::ErrorCode::kInvalidRequest;
-  if (request.cluster_id && (*request.cluster_id != broker.cluster_id() || request.node_id != broker.settings().node_id)) {
+  if (request.cluster_id && (*request.cluster_id != broker.cluster_id() || request.node_id != image.self().id)) {
     return protocol::ErrorCode::kRebootstrapRequired;
   }
   return protocol::ErrorCode::kNone;
@@ -86,7 +86,7 @@ void handle_api_versions(Broker& broker, const Dispatcher& dispatcher, RequestCo
   std::shared_ptr<const FeaturesRecord> features;  // the response points into it
   ApiVersionsRequest request;
   if (!context->decode(request)) return;
-  const protocol::ErrorCode error = check(request, context->version(), broker);
+  const protocol::ErrorCode error = check(request, context->version(), broker, *broker.shard(context->loop().index()).image);
   response.error_code = static_cast<int16_t>(error);
   if (error == protocol::ErrorCode::kNone) {
     context->connection().client_software_name = request.client_software_name.substr(0, kSoftwareTextKept);

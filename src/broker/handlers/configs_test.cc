@@ -109,7 +109,7 @@ class ConfigsTest : public BrokerTest {
       names.push_back(std::to_string(r.resource_type) + " " + std::string(r.resource_name));
     return names;
   }
-  std::string node() const { return std::to_string(broker_->settings().node_id); }
+  std::string node() const { return std::to_string(broker_->shard(0).image->self().id); }
   storage::LogConfig in_force(const TopicId& id, int32_t index = 0) {
     const storage::PartitionId partition{id, index};
     return broker_->shard(broker_->owner(partition)).log.find(partition)->config();

@@ -94,7 +94,7 @@ class CreatePartitionsOperation : public runtime::Homebound {
                                  additional, asked.assignments->size())};
     }
     for (const auto& assignment : *asked.assignments) {
-      if (auto refusal = check_assignment(assignment.broker_ids, broker_.settings().node_id)) return refusal;
+      if (auto refusal = check_assignment(assignment.broker_ids, *shard_.image)) return refusal;
     }
     return std::nullopt;
   }

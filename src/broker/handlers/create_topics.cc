@@ -23,21 +23,26 @@ using protocol::CreateTopicsResponse;
 using protocol::ErrorCode;
 using TopicResult = CreateTopicsResponse::CreatableTopicResult;
 
-std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, int32_t node_id) {
+std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, const MetadataImage& image) {
   if (brokers.empty()) {
     return Refusal{ErrorCode::kInvalidReplicaAssignment, "The manual partition assignment includes an empty replica list."};
   }
   std::vector<int32_t> sorted(brokers.begin(), brokers.end());
   std::sort(sorted.begin(), sorted.end());
   for (size_t i = 0; i < sorted.size(); ++i) {
-    if (sorted[i] != node_id) {
+    if (image.find_broker(sorted[i]) == nullptr) {
       return Refusal{
           ErrorCode::kInvalidReplicaAssignment,
           fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.", sorted[i])};
     }
-    if (i > 0) {
+    if (i > 0 && sorted[i] == sorted[i - 1]) {
       return Refusal{ErrorCode::kInvalidReplicaAssignment,
                      fmt::format("The manual partition assignment includes the broker {} more than once.", sorted[i])};
+    }
+    if (sorted[i] != image.self().id) {
+      return Refusal{ErrorCode::kInvalidReplicaAssignment,
+                     fmt::format("The manual partition assignment includes broker {}, but broker {} keeps all partitions.",
+                                 sorted[i], image.self().id)};
     }
   }
   return std::nullopt;
@@ -179,7 +184,7 @@ class CreateTopicsOperation : public runtime::Homebound {
         return Refusal{ErrorCode::kInvalidReplicaAssignment,
                        fmt::format("Found multiple manual partition assignments for partition {}", assignment.partition_index)};
       }
-      if (auto refusal = check_assignment(assignment.broker_ids, broker_.settings().node_id)) return refusal;
+      if (auto refusal = check_assignment(assignment.broker_ids, *shard_.image)) return refusal;
     }
     for (size_t i = 0; i < indexes.size(); ++i) {
       if (!indexes.contains(static_cast<int32_t>(i))) {

@@ -24,8 +24,8 @@ struct Refusal {
   std::string message;
 };
 
-// A partition's manual assignment: refuses brokers other than `node_id`, none at all, or more than one.
-std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, int32_t node_id);
+// A partition's manual assignment: refuses brokers that do not live or keep no partitions, none at all, or one of them twice.
+std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, const MetadataImage& image);
 
 // Most partitions one request may create.
 inline constexpr int64_t kMaxPartitionsPerRequest = 10'000;

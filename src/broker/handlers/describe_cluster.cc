@@ -1,5 +1,6 @@
 #include "broker/handlers/describe_cluster.h"
 
+#include "broker/requests/node_answers.h"
 #include "protocol/messages/describe_cluster.h"
 
 namespace weir::broker {
@@ -19,14 +20,18 @@ void handle_describe_cluster(Broker& broker, RequestContextPtr context) {
               : "Unsupported endpoint type";
     return context->respond(response);
   }
-  const runtime::Endpoint& advertised = context->connection().advertised();
+  const MetadataImagePtr image = broker.shard(context->loop().index()).image;
+  const std::vector<NodeAddress> nodes = addresses(*image, context->connection());
   response.cluster_id = broker.cluster_id();
-  response.controller_id = broker.settings().node_id;
-  response.brokers = context->arena().array<protocol::DescribeClusterResponse::DescribeClusterBroker>(1);
-  response.brokers[0].broker_id = broker.settings().node_id;
-  response.brokers[0].host = advertised.host;
-  response.brokers[0].port = advertised.port;
-  if (!broker.settings().rack.empty()) response.brokers[0].rack = broker.settings().rack;
+  response.controller_id = image->controller_id();
+  response.brokers = context->arena().array<protocol::DescribeClusterResponse::DescribeClusterBroker>(nodes.size());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    auto& node = response.brokers[i];
+    node.broker_id = nodes[i].id;
+    node.host = nodes[i].host;
+    node.port = nodes[i].port;
+    if (!nodes[i].rack.empty()) node.rack = nodes[i].rack;
+  }
   if (request.include_cluster_authorized_operations) response.cluster_authorized_operations = context->authorized_operations({});
   context->respond(response);
 }

@@ -55,8 +55,8 @@ int8_t wire_type(ConfigType type) {
 
 class ConfigDescriber {
  public:
-  ConfigDescriber(Broker& broker, RequestContext& context, const MetadataImage& image, const DescribeConfigsRequest& request)
-      : node_id_(broker.settings().node_id),
+  ConfigDescriber(RequestContext& context, const MetadataImage& image, const DescribeConfigsRequest& request)
+      : node_id_(image.self().id),
         image_(image),
         topics_(context, image, {.tells_invalid_names = true}),
         config_(*image_.config()),
@@ -261,7 +261,7 @@ class DescribeConfigs final : public runtime::Homebound {
     response_.results = context_->arena().array<DescribeConfigsResponse::DescribeConfigsResult>(resources_.size());
     if (bytes > context_->most_answer_bytes()) return refuse_all();
     if (!context_->reserve(bytes)) return;
-    describer_.emplace(broker_, *context_, *image_, request_);
+    describer_.emplace(*context_, *image_, request_);
     describe_slice();
   }
 

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/requests/node_answers.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/describe_topic_partitions.h"
 
@@ -40,24 +41,16 @@ std::vector<std::string_view> names_of(const DescribeTopicPartitionsRequest& req
   return names;
 }
 
-void fill(ResponseTopic& answer, const Topic& topic, int32_t leader_epoch, int32_t first, int32_t count,
-          std::span<int32_t> replicas, const OfflinePartitions& offline, protocol::Arena& arena) {
+void fill(ResponseTopic& answer, const Topic& topic, int32_t first, int32_t count, LeadershipAnswers& leadership,
+          protocol::Arena& arena) {
   answer.topic_id = topic.id();
   answer.is_internal = topic.internal;
   answer.partitions = arena.array<ResponsePartition>(static_cast<size_t>(count));
   for (int32_t i = 0; i < count; ++i) {
     ResponsePartition& partition = answer.partitions[static_cast<size_t>(i)];
-    partition.partition_index = first + i;
-    partition.leader_id = replicas[0];
-    partition.leader_epoch = leader_epoch;
-    partition.replica_nodes = replicas;
-    partition.isr_nodes = replicas;
+    leadership.fill(partition, topic, first + i);
     partition.eligible_leader_replicas = std::span<int32_t>();
     partition.last_known_elr = std::span<int32_t>();
-    if (!offline.contains(topic.partition(first + i))) continue;
-    partition.error_code = code(protocol::ErrorCode::kLeaderNotAvailable);
-    partition.leader_id = -1;
-    partition.offline_replicas = replicas;
   }
 }
 
@@ -82,8 +75,7 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
   const uint64_t bytes = kPartitionBytes * limit + (request.topics.empty() ? kTopicBytes * image->topic_count() : 0);
   if (!context->reserve(std::min(bytes, context->most_answer_bytes()))) return;
   const auto names = names_of(request, *image);
-  const auto replicas = arena.array<int32_t>(1);
-  replicas[0] = broker.settings().node_id;
+  LeadershipAnswers leadership(*image, broker.offline(), arena);
   int32_t left = std::max(1, std::min(broker.settings().max_request_partition_size_limit, request.response_partition_limit));
   auto* next = arena.create<DescribeTopicPartitionsResponse::Cursor>();
 
@@ -107,7 +99,7 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
     const bool at_cursor = request.cursor != nullptr && request.cursor->topic_name == name;
     const int32_t first = at_cursor ? std::min(request.cursor->partition_index, topic->partition_count()) : 0;
     const int32_t partitions = std::min(topic->partition_count() - first, left);
-    fill(answer, *topic, image->leader_epoch(*topic), first, partitions, replicas, broker.offline(), arena);
+    fill(answer, *topic, first, partitions, leadership, arena);
     left -= partitions;
     if (first + partitions < topic->partition_count()) {
       next->topic_name = name;

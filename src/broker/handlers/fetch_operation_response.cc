@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "broker/handlers/fetch_operation.h"
+#include "broker/requests/node_answers.h"
 
 namespace weir::broker {
 
@@ -66,11 +67,16 @@ void FetchOperation::respond() {
   response.responses = topics.first(topic_count);
   if (new_session_) create_session(response);
   if (tell_leader) {
-    response.node_endpoints = arena.array<FetchResponse::NodeEndpoint>(1);
-    const runtime::Endpoint& advertised = context_->connection().advertised();
-    response.node_endpoints[0].node_id = broker_.settings().node_id;
-    response.node_endpoints[0].host = advertised.host;
-    response.node_endpoints[0].port = advertised.port;
+    const MetadataImagePtr image = home().image;
+    const std::vector<NodeAddress> nodes = addresses(*image, context_->connection());
+    response.node_endpoints = arena.array<FetchResponse::NodeEndpoint>(nodes.size());
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      auto& node = response.node_endpoints[i];
+      node.node_id = nodes[i].id;
+      node.host = nodes[i].host;
+      node.port = nodes[i].port;
+      if (!nodes[i].rack.empty()) node.rack = nodes[i].rack;
+    }
   }
   memory_.release();  // the connection accounts for it from here on
   RequestContextPtr context = std::move(context_);
@@ -92,8 +98,9 @@ void FetchOperation::fill(PartitionData& data, const Answer& answer) {
     const TopicResolver topics(*context_, *home().image, kNaming);
     const ResolvedTopic topic = stale ? topics.find(answer.topic, answer.topic_id) : ResolvedTopic();
     if (topic && context_->version() >= 16) {
-      data.current_leader.leader_id = broker_.settings().node_id;
-      data.current_leader.leader_epoch = home().image->leader_epoch(*topic);
+      const PartitionOwner owner = home().image->owner(*topic, answer.index);
+      data.current_leader.leader_id = owner.broker;
+      data.current_leader.leader_epoch = owner.leader_epoch;
     }
     return;
   }

@@ -1,9 +1,11 @@
 #include "broker/handlers/find_coordinator.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/requests/node_answers.h"
 #include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/find_coordinator.h"
 
@@ -32,14 +34,27 @@ ErrorCode check(int8_t type, std::string_view key, int16_t version) {
   return ErrorCode::kInvalidRequest;
 }
 
+// Who leads the partition of the offsets topic that has the group; nullptr if nobody does now.
+const BrokerRecord* group_coordinator(const MetadataImage& image, std::string_view group) {
+  const Topic* topic = image.find(GroupCoordinators::kTopic);
+  if (topic == nullptr) return &image.self();
+  return image.find_broker(image.owner(*topic, group_hash(group) % topic->partition_count()).broker);
+}
+
 // `availability` is what coordinators of groups have come to.
 void respond(Broker& broker, RequestContext& context, const protocol::FindCoordinatorRequest& request, ErrorCode availability) {
-  const runtime::Endpoint& advertised = context.connection().advertised();
+  const MetadataImagePtr image = broker.shard(context.loop().index()).image;
   bool told = false;
   // Fills what a single answer and one of many have in common.
   const auto fill = [&](auto& answer, std::string_view key) {
     ErrorCode error = check(request.key_type, key, context.version());
     if (error == ErrorCode::kNone) error = availability;
+    std::optional<NodeAddress> node;
+    if (error == ErrorCode::kNone) {
+      const BrokerRecord* coordinator = request.key_type == kGroup ? group_coordinator(*image, key) : &image->self();
+      if (coordinator) node = address_of(*image, *coordinator, context.connection());
+      if (!node) error = ErrorCode::kCoordinatorNotAvailable;
+    }
     answer.error_code = code(error);
     // What Kafka says: of a single coordinator the error's text, NONE included; of several nothing.
     answer.error_message = context.version() < 4 ? protocol::error_name(error) : std::string_view();
@@ -47,9 +62,9 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
       if (!std::exchange(told, true)) broker.transaction_refusals().tell(context, key);
       answer.error_message = TransactionRefusals::kReason;
     }
-    answer.node_id = error == ErrorCode::kNone ? broker.settings().node_id : -1;
-    answer.host = error == ErrorCode::kNone ? std::string_view(advertised.host) : std::string_view();
-    answer.port = error == ErrorCode::kNone ? advertised.port : -1;
+    answer.node_id = node ? node->id : -1;
+    answer.host = node ? node->host : std::string_view();
+    answer.port = node ? node->port : -1;
   };
   protocol::FindCoordinatorResponse response;
   if (context.version() < 4) {

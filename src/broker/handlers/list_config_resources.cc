@@ -39,9 +39,11 @@ void handle_list_config_resources(Broker& broker, RequestContextPtr context) {
       records.push_back(std::move(record));
     }
   }
-  const std::string node = std::to_string(broker.settings().node_id);
+  std::vector<std::string> nodes;
+  for (const BrokerPtr& node : image->brokers()) nodes.push_back(std::to_string(node->id));
   for (const ConfigResourceType type : {kBrokerLogger, kBroker}) {
-    if (wanted(type)) found.emplace_back(node, type);
+    if (!wanted(type)) continue;
+    for (const std::string& node : nodes) found.emplace_back(node, type);
   }
   if (wanted(kTopic)) image->for_each([&](const TopicPtr& topic) { found.emplace_back(topic->name(), kTopic); });
   response.config_resources = context->arena().array<protocol::ListConfigResourcesResponse::ConfigResource>(found.size());

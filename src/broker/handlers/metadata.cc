@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -9,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/requests/node_answers.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/metadata.h"
 #include "runtime/homebound.h"
@@ -125,20 +127,21 @@ class MetadataOperation : public runtime::Homebound {
   void respond() {
     protocol::Arena& arena = context_->arena();
     MetadataResponse response;
-    response.brokers = arena.array<MetadataResponse::MetadataResponseBroker>(1);
-    const runtime::Endpoint& advertised = context_->connection().advertised();
-    response.brokers[0].node_id = broker_.settings().node_id;
-    response.brokers[0].host = advertised.host;
-    response.brokers[0].port = advertised.port;
-    if (!broker_.settings().rack.empty()) response.brokers[0].rack = broker_.settings().rack;
-    response.cluster_id = broker_.cluster_id();
-    response.controller_id = broker_.settings().node_id;
-    if (request_.include_cluster_authorized_operations)
-      response.cluster_authorized_operations = context_->authorized_operations({});
-    replicas_ = arena.array<int32_t>(1);
-    replicas_[0] = broker_.settings().node_id;
     // Keeps the topics alive while they are encoded.
     image_ = shard_.image;
+    const std::vector<NodeAddress> nodes = addresses(*image_, context_->connection());
+    response.brokers = arena.array<MetadataResponse::MetadataResponseBroker>(nodes.size());
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      auto& node = response.brokers[i];
+      node.node_id = nodes[i].id;
+      node.host = nodes[i].host;
+      node.port = nodes[i].port;
+      if (!nodes[i].rack.empty()) node.rack = nodes[i].rack;
+    }
+    response.cluster_id = broker_.cluster_id();
+    response.controller_id = image_->controller_id();
+    if (request_.include_cluster_authorized_operations) response.cluster_authorized_operations = context_->authorized_operations({});
+    leadership_.emplace(*image_, broker_.offline(), arena);
     if (all_topics()) add_all(response);
     else add_asked(response);
     context_->respond(response);
@@ -194,19 +197,7 @@ class MetadataOperation : public runtime::Homebound {
     }
     answer.partitions =
         context_->arena().array<MetadataResponse::MetadataResponsePartition>(static_cast<size_t>(topic.partition_count()));
-    const int32_t epoch = image_->leader_epoch(topic);
-    for (size_t i = 0; i < answer.partitions.size(); ++i) {
-      auto& partition = answer.partitions[i];
-      partition.partition_index = static_cast<int32_t>(i);
-      partition.leader_id = broker_.settings().node_id;
-      partition.leader_epoch = epoch;
-      partition.replica_nodes = replicas_;
-      partition.isr_nodes = replicas_;
-      if (!broker_.offline().contains(topic.partition(static_cast<int32_t>(i)))) continue;
-      partition.error_code = code(ErrorCode::kLeaderNotAvailable);
-      partition.leader_id = -1;
-      partition.offline_replicas = replicas_;
-    }
+    for (size_t i = 0; i < answer.partitions.size(); ++i) leadership_->fill(answer.partitions[i], topic, static_cast<int32_t>(i));
   }
 
   Broker& broker_;
@@ -214,7 +205,7 @@ class MetadataOperation : public runtime::Homebound {
   RequestContextPtr context_;
   MetadataRequest request_;
   MetadataImagePtr image_;
-  std::span<int32_t> replicas_;
+  std::optional<LeadershipAnswers> leadership_;
   std::unordered_map<std::string, ErrorCode> refused_;  // topics that could not be created
 };
 

@@ -46,14 +46,15 @@ Refusal elect(const TopicResolver& topics, std::string_view name, int32_t partit
 }
 
 using ReassignablePartition = protocol::AlterPartitionReassignmentsRequest::ReassignablePartition;
-Refusal reassign(const TopicResolver& topics, std::string_view name, const ReassignablePartition& partition, int32_t node_id) {
+Refusal reassign(const TopicResolver& topics, const MetadataImage& image, std::string_view name,
+                 const ReassignablePartition& partition) {
   const ResolvedTopic topic = topics.find(name);
   if (!topic) return {topic.error, fmt::format("Unable to find a topic named {}.", shown(name))};
   if (const ErrorCode error = topic.error_of(partition.partition_index); error != ErrorCode::kNone) {
     return {error, fmt::format("Unable to find partition {}:{}.", name, partition.partition_index)};
   }
   if (!partition.replicas) return {ErrorCode::kNoReassignmentInProgress, "No partition reassignment is in progress."};
-  if (auto refusal = check_assignment(*partition.replicas, node_id)) return *refusal;
+  if (auto refusal = check_assignment(*partition.replicas, image)) return *refusal;
   return {ErrorCode::kNone, {}};
 }
 
@@ -102,8 +103,7 @@ void handle_alter_partition_reassignments(Broker& broker, RequestContextPtr cont
     response.responses[t].name = asked.name;
     response.responses[t].partitions = arena.array<Response::ReassignablePartitionResponse>(asked.partitions.size());
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
-      const Refusal answer =
-          reassign(TopicResolver(*context, *image), asked.name, asked.partitions[p], broker.settings().node_id);
+      const Refusal answer = reassign(TopicResolver(*context, *image), *image, asked.name, asked.partitions[p]);
       auto& result = response.responses[t].partitions[p];
       result.partition_index = asked.partitions[p].partition_index;
       result.error_code = code(answer.error);
@@ -128,7 +128,7 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
   if (!context->decode(request)) return;
   protocol::Arena& arena = context->arena();
   const MetadataImagePtr image = image_of(broker, *context);
-  const int32_t node = broker.settings().node_id;
+  const int32_t node = image->controller_id();
   const int64_t now_ms = context->loop().clock().wall_ms();
   const ConnectionFacts& connection = context->connection();
   Response response;
@@ -157,7 +157,7 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
   }
   if (context->version() >= 2) {
     response.nodes = arena.array<Response::Node>(1);
-    response.nodes[0].node_id = node;
+    response.nodes[0].node_id = image->self().id;
     response.nodes[0].listeners = arena.array<Response::Listener>(1);
     response.nodes[0].listeners[0] = {connection.listener->name, connection.advertised().host, connection.advertised().port};
   }
@@ -168,7 +168,7 @@ void handle_unregister_broker(Broker& broker, RequestContextPtr context) {
   protocol::UnregisterBrokerRequest request;
   if (!context->decode(request)) return;
   protocol::UnregisterBrokerResponse response;
-  if (request.broker_id == broker.settings().node_id) {
+  if (request.broker_id == image_of(broker, *context)->self().id) {
     response.error_code = code(ErrorCode::kInvalidRequest);
     response.error_message = context->arena().copy(
         fmt::format("Broker ID {} is this broker, the only one of its cluster. Stop it instead.", request.broker_id));

@@ -95,7 +95,7 @@ class UpdateFeaturesOperation : public runtime::Homebound {
       if (context_->version() == 0) type = asked.allow_downgrade ? kSafeDowngrade : kUpgrade;
       updates.push_back({std::string(asked.feature), asked.max_version_level, type});
     }
-    const int32_t node_id = broker_.settings().node_id;
+    const int32_t node_id = shard_.image->controller_id();
     if (request_.validate_only) {
       FeaturesRecord record = *shard_.image->features();
       return respond(apply(updates, record, node_id));

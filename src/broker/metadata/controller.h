@@ -1,8 +1,10 @@
-// The one writer of metadata: topics, configurations, features. Each call becomes durable metadata transactions, then the new
-// image reaches every shard, partitions included, and only then is the call answered: whoever was told of a topic can use it.
+// The writer of metadata: topics, configurations, features. Each call becomes durable metadata transactions. Their changes come
+// back through the MetadataFollower, which brings the new image to every shard, partitions included; only then is the call
+// answered: whoever was told of a topic can use it.
 //
-// Calls run one after the other in call order, so each sees the image its predecessor left. Lives on shard 0: loop
-// thread only. Completions run on the loop, possibly inline.
+// Calls run one after the other in call order, so each sees the image its predecessor left. What somebody else changed at the
+// same time makes a compare fail: then the controller waits for that image, checks the part of the call anew and tries again, a
+// few times. Lives on shard 0: loop thread only. Completions run on the loop, possibly inline.
 #pragma once
 
 #include <algorithm>
@@ -17,20 +19,13 @@
 
 #include "base/function.h"
 #include "base/rate_limit.h"
+#include "broker/metadata/metadata_follower.h"
 #include "broker/metadata/metadata_image.h"
 #include "protocol/errors.h"
 #include "runtime/loop.h"
 #include "storage/metadata/meta_store.h"
 
 namespace weir::broker {
-
-// Brings an image to all shards.
-class MetadataPublisher {
- public:
-  virtual ~MetadataPublisher() = default;
-  // `done` on the caller's loop once every shard serves from the new image.
-  virtual void publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) = 0;
-};
 
 class Controller {
  public:
@@ -67,8 +62,8 @@ class Controller {
   // configurations of their own.
   static constexpr uint64_t kEntryBytes = 4096;
   static constexpr int64_t kLeastEntriesMax = 10'000;
-  Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image,
-             uint64_t memory_bytes = 0);
+  // `follower` has no other listener of its changes, and outlives the controller.
+  Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataFollower& follower, uint64_t memory_bytes = 0);
   ~Controller();
   Controller(const Controller&) = delete;
 
@@ -91,7 +86,7 @@ class Controller {
   void create_partitions(std::string who, std::vector<NewPartitions> topics, Done done, bool validate_only = false);
 
   // Changes the overrides of one topic, broker, group or client metrics subscription: `edit` gets the present ones and the
-  // configuration in force, and leaves the new ones or says why not.
+  // configuration in force, and leaves the new ones or says why not. It is called again when the change is tried again.
   struct ConfigChange {
     ConfigResourceType type{};
     std::string name;
@@ -102,25 +97,28 @@ class Controller {
   // The same for the finalized features; their epoch grows with each change. One outcome.
   void change_features(std::string who, Function<Outcome(FeaturesRecord&)> edit, Done done);
 
-  const MetadataImage& image() const { return *image_; }
+  const MetadataImage& image() const { return *follower_.image(); }
   // What a creation of `name` would be refused for now; kNone if it would not.
   Outcome check_new_name(const std::string& name) const;
 
  private:
   // One topic's part of a call, or that of another entry, past all checks.
   struct Step {
-    size_t index = 0;                                          // in outcomes
-    TopicPtr before;                                           // null: new
-    TopicPtr after;                                            // null: deleted
-    std::shared_ptr<const ConfigRecord> configs = nullptr;     // of a resource that is not a topic, as they are to be
+    size_t index = 0;  // in outcomes
+    TopicPtr before;   // null: new
+    TopicPtr after;    // null: deleted
+    // Of a resource that is not a topic, as they are to be, and as they were; null: none.
+    std::shared_ptr<const ConfigRecord> configs = nullptr;
+    std::shared_ptr<const ConfigRecord> configs_before = nullptr;
     std::shared_ptr<const FeaturesRecord> features = nullptr;  // as they are to be
-    bool failed = false;
+    std::shared_ptr<const FeaturesRecord> features_before = nullptr;
 
     bool of_topic() const { return !configs && !features; }
   };
   struct Call {
     std::string who;
-    Function<void(Call*)> prepare;  // makes the steps, or sets outcomes
+    Function<void(Call*, size_t index)> prepare;  // of one part: makes its step, or sets its outcome. Again after a conflict
+    bool validate_only = false;
     std::vector<Step> steps;
     Outcomes outcomes;
     Done done;  // empty once it has been answered
@@ -128,34 +126,37 @@ class Controller {
     runtime::TimerId timer;
     size_t settled = 0;     // steps whose outcome is known
     size_t group_size = 0;  // steps in the transaction under way
+    int conflicts = 0;      // of it, one after the other
     bool one_by_one = false;
+    int64_t revision = 0;  // of the last transaction that succeeded
   };
-  static constexpr size_t kStepsPerTransaction = storage::MetaStore::kMaxOperations / 3;
+  static constexpr size_t kStepsPerTransaction = storage::MetaStore::kMaxOperations / 4;
   static constexpr size_t kMaxQueuedCalls = 1000;
+  static constexpr int kConflictsMax = 5;
 
-  void enqueue(std::string who, size_t count, Function<void(Call*)> prepare, Done done);
+  void enqueue(std::string who, size_t count, Function<void(Call*, size_t)> prepare, Done done, bool validate_only = false);
   void run_next();
   void commit_more();
-  void committed(Result<bool> result);
-  void publish();
+  void committed(Result<storage::MetaOutcome> outcome);
+  void conflict(int64_t revision);
+  void prepare_group_again();
+  void settle_group(const Outcome& failure);
+  void wait_for_image();
   void tell(const Call& call, const Step& step);
   void finish();
   void expire(uint64_t number);
-  void add_to(storage::MetaTransaction& transaction, const Step& step) const;
+  static void add_to(storage::MetaTransaction& transaction, const Step& step);
   static void add_topic_to(storage::MetaTransaction& transaction, const Step& step);
   void prepare_config_change(Call& call, size_t index, ConfigChange& change);
-  void apply_topic(const Step& step, MetadataImage& image, MetadataChange& change);
-  static void reconfigure_topics(MetadataImage& image, MetadataChange& change);
-  TopicPtr make_topic(TopicRecord record) const;
+  void prepare_new_partitions(Call& call, size_t index, const NewPartitions& topic);
   // Beside those that the steps of `call` make.
   Outcome check_room(const Call& call, int64_t more) const;
-  void prepare_new_topic(Call& call, size_t index, NewTopic& topic, std::vector<std::string>& names);
+  void prepare_new_topic(Call& call, size_t index, const NewTopic& topic, std::unordered_map<std::string, size_t>& names);
   void note_name(const std::string& name, bool exists);
 
   storage::MetaStore& store_;
   runtime::Loop& loop_;
-  MetadataPublisher& publisher_;
-  MetadataImagePtr image_;
+  MetadataFollower& follower_;
   const int64_t entries_max_;
   std::unordered_map<std::string, std::string> collisions_;  // unified name -> the topic that has it
   std::deque<Call> calls_;                                   // the first one is under way

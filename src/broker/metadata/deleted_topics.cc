@@ -52,7 +52,7 @@ storage::PartitionLookup DeletedTopics::lookup(const MetadataImage& image, std::
       [this, &image, given_up = std::move(given_up)](const storage::PartitionId& id) -> std::optional<storage::KnownPartition> {
         const Topic* topic = image.find(id.topic);
         if (topic && topic->has_partition(id.index)) {
-          return storage::KnownPartition{topic->log_config, image.leader_epoch(*topic), false, topic->name()};
+          return storage::KnownPartition{topic->log_config, image.leader_epoch(*topic, id.index), false, topic->name()};
         }
         if (topic) return std::nullopt;  // partitions are never taken away
         if (names_.contains(id.topic)) return storage::KnownPartition{.deleted = true};

@@ -1,17 +1,20 @@
-// What the brokers serve metadata from: an immutable picture of all topics, configurations and features as of one metadata
-// transaction. A shard holds the current one and never locks; the next one reaches it as a message.
+// What the brokers serve metadata from: an immutable picture of all topics, brokers, configurations and features as of one
+// metadata transaction. A shard holds the current one and never locks; the next one reaches it as a message.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/uuid.h"
 #include "broker/config/broker_config.h"
+#include "broker/metadata/broker_record.h"
 #include "broker/metadata/config_record.h"
 #include "broker/metadata/features_record.h"
+#include "broker/metadata/partition_record.h"
 #include "broker/metadata/shared_map.h"
 #include "broker/metadata/topic_record.h"
 #include "storage/log/log_config.h"
@@ -37,13 +40,31 @@ struct Topic {
   storage::PartitionId partition(int32_t index) const { return {record.id, index}; }
 };
 using TopicPtr = std::shared_ptr<const Topic>;
+using BrokerPtr = std::shared_ptr<const BrokerRecord>;
 
+// Who leads a partition, as the broker of an image sees it.
+struct PartitionOwner {
+  enum class Where {
+    kLocal,    // this broker
+    kRemote,   // another one that lives
+    kUnknown,  // none, or one that is gone
+  };
+  Where where = Where::kUnknown;
+  int32_t broker = PartitionRecord::kNoLeader;  // only if it lives
+  int32_t leader_epoch = 0;
+
+  bool local() const { return where == Where::kLocal; }
+};
+
+// With its configuration in force; the overrides are valid.
+TopicPtr make_topic(TopicRecord record, const BrokerConfig& config);
 // Topics that belong to Kafka's own machinery: clients cannot write to them, tools hide them.
 bool is_internal_topic(std::string_view name);
 
 class MetadataImage {
  public:
-  // `config`: the static configuration; dynamic ones come with put_configs.
+  // Of the broker that `config` describes, in the life with that epoch. `config` is the static configuration; dynamic ones come
+  // with put_configs.
   explicit MetadataImage(int32_t broker_epoch, const BrokerConfig& config = {});
 
   // nullptr if there is no such topic. The pointer is valid as long as this image or any later one that has the topic.
@@ -71,28 +92,57 @@ class MetadataImage {
   size_t client_metrics_count() const { return client_metrics_count_; }
   const std::shared_ptr<const FeaturesRecord>& features() const { return features_; }
 
+  // Of the store, when it was like this.
+  int64_t revision() const { return revision_; }
   // Entries put and removed, those of the start included: the length of a log of them, if there were one.
   int64_t changes() const { return changes_; }
 
-  int32_t broker_epoch() const { return broker_epoch_; }
-  int32_t leader_epoch(const Topic& topic) const { return broker_epoch_ - topic.record.creation_epoch; }
+  // The broker whose image this is. It counts as alive whether its entry is there or not.
+  const BrokerRecord& self() const { return *self_; }
+  // All that live, by id, this one among them.
+  std::span<const BrokerPtr> brokers() const { return *brokers_; }
+  // nullptr if it does not live.
+  const BrokerRecord* find_broker(int32_t id) const;
+  // Who changes the metadata: with one broker that one.
+  int32_t controller_id() const { return self_->id; }
+
+  // Who leads the partition, and in which epoch: one function of the records of partition, topic and brokers. So one durable
+  // write of a broker's epoch moves the leader epochs of all its partitions.
+  PartitionOwner owner(const Topic& topic, int32_t index) const;
+  int32_t leader_epoch(const Topic& topic, int32_t index) const { return owner(topic, index).leader_epoch; }
+  // The brokers that have it. Valid as long as this image.
+  std::span<const int32_t> replicas(const Topic& topic, int32_t index) const;
+  int32_t broker_epoch() const { return self_->epoch; }
 
   // Of the copy that is to become the next image.
+  void set_revision(int64_t revision) { revision_ = revision; }
   void put(TopicPtr topic);  // new, or in the place of the one with its id
   void remove(const TopicId& id);
   // Without overrides the resource is forgotten. Of this broker or of all: config() changes, and with it what topics take
   // as defaults, which the caller then puts in again.
   void put_configs(std::shared_ptr<const ConfigRecord> record);
   void put_features(FeaturesRecord features);
+  void put_broker(BrokerRecord broker);  // new, or in the place of the one with its id
+  void remove_broker(int32_t id);
+  void put_partition(PartitionRecord partition);
+  void remove_partition(const storage::PartitionId& id);
+  const PartitionRecord* find_partition(const storage::PartitionId& id) const;
+  template <typename Visitor>
+  void for_each_partition_record(Visitor visit) const {
+    partitions_.for_each([&](const storage::PartitionId&, const auto& record) { visit(*record); });
+  }
 
  private:
   static const Topic* get(const TopicPtr* topic) { return topic ? topic->get() : nullptr; }
 
-  int32_t broker_epoch_;
+  BrokerPtr self_;
+  std::shared_ptr<const std::vector<BrokerPtr>> brokers_;  // by id
+  int64_t revision_ = 0;
   int64_t partition_count_ = 0;
   int64_t changes_ = 0;
   SharedMap<std::string, TopicPtr, NameHash> by_name_;
   SharedMap<TopicId, TopicPtr> by_id_;
+  SharedMap<storage::PartitionId, std::shared_ptr<const PartitionRecord>> partitions_;  // those that have a record
   std::shared_ptr<const BrokerConfig> config_;
   SharedMap<std::string, std::shared_ptr<const ConfigRecord>, NameHash> configs_;  // by ConfigRecord::key()
   size_t client_metrics_count_ = 0;

@@ -2,21 +2,23 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <limits>
+#include <span>
 #include <unordered_set>
 #include <utility>
 
-#include "base/log.h"
-#include "broker/config/topic_config.h"
 #include "broker/metadata/broker_epoch_record.h"
 #include "broker/metadata/cluster_id_record.h"
 #include "broker/metadata/features.h"
 #include "broker/metadata/topic_name_record.h"
+#include "broker/metadata/usable_overrides.h"
 
 namespace weir::broker {
 namespace {
 
 using storage::MetaEntry;
+using storage::MetaRange;
 using storage::MetaStore;
 
 struct Entry {
@@ -32,6 +34,13 @@ Result<Entry> read_key(MetaStore& store, std::string_view key) {
     if (entry.key == key) return Entry{true, std::move(entry.value), entry.mod_revision};
   }
   return Entry{};
+}
+
+// Ascending by key, as the range is.
+std::span<const MetaEntry> entries_of(const MetaRange& all, std::string_view prefix) {
+  const auto first = std::ranges::lower_bound(all.entries, prefix, {}, &MetaEntry::key);
+  const auto last = std::find_if(first, all.entries.end(), [&](const auto& entry) { return !entry.key.starts_with(prefix); });
+  return {first, last};
 }
 
 // Nobody else writes at start, so a compare that fails means a second process on the same data.
@@ -61,31 +70,6 @@ Result<std::string> load_cluster_id(MetaStore& store, runtime::Random& random) {
     return std::unexpected(written.error());
   }
   return made.id;
-}
-
-// A value that another version accepted and this one does not is said once, and not in force. Its default must not delete what
-// it kept: if it is one of those that decide, `prefix` and their names, nothing is deleted until somebody sets them anew. True if
-// there was such a value.
-template <typename Check>
-bool drop_unusable(ConfigOverrides& overrides, const std::string& prefix, const std::string& of, const Check& check) {
-  bool decides = false;
-  const auto dropped = std::erase_if(overrides, [&](const auto& override) {
-    const Result<void> valid = check(override);
-    if (valid) return false;
-    const std::string_view name = std::string_view(override.first).substr(std::min(prefix.size(), override.first.size()));
-    decides |= name.starts_with("retention.") || name == "cleanup.policy";
-    log_warn("metadata", "{}: the stored configuration {} is ignored: {}", of, override.first, valid.error().message);
-    return true;
-  });
-  if (!decides) return dropped > 0;
-  for (const auto& [name, value] : {std::pair("cleanup.policy", "delete"), {"retention.ms", "-1"}, {"retention.bytes", "-1"}}) {
-    overrides.insert_or_assign(prefix + name, value);
-  }
-  log_error("metadata",
-            "{}: what decides over deletion cannot be read, so nothing is deleted for its age or size, nor compacted. "
-            "Set {}cleanup.policy, {}retention.ms and {}retention.bytes anew",
-            of, prefix, prefix, prefix);
-  return true;
 }
 
 Result<int32_t> load_broker_epoch(MetaStore& store, bool unclean) {
@@ -141,14 +125,11 @@ Result<void> store_what_is_left(MetaStore& store, const MetaEntry& before, std::
   return write_key(store, before.key, {true, {}, before.mod_revision}, std::move(value));
 }
 
-Result<void> load_configs(MetaStore& store, MetadataImage& image) {
-  auto entries = store.range_blocking(std::string(ConfigRecord::kPrefix));
-  if (!entries) return std::unexpected(entries.error());
-  for (const MetaEntry& entry : entries->entries) {
+Result<void> load_configs(MetaStore& store, const MetaRange& all, MetadataImage& image) {
+  for (const MetaEntry& entry : entries_of(all, ConfigRecord::kPrefix)) {
     auto record = ConfigRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
-    const auto check = [](const auto& override) { return check_dynamic_configs({override}); };
-    if (record->type == ConfigResourceType::kBroker && drop_unusable(record->overrides, "log.", "the broker", check)) {
+    if (record->type == ConfigResourceType::kBroker && drop_unusable_overrides(*record)) {
       if (auto stored = store_what_is_left(store, entry, record->encode()); !stored) return stored;
     }
     image.put_configs(std::make_shared<const ConfigRecord>(std::move(*record)));
@@ -175,31 +156,23 @@ Result<void> check_topic(const TopicRecord& record, const MetadataImage& image, 
   return {};
 }
 
-Result<void> load_topics(MetaStore& store, const DeletedTopics& deleted, MetadataImage& image) {
-  auto topics = store.range_blocking(std::string(TopicRecord::kPrefix));
-  if (!topics) return std::unexpected(topics.error());
-  for (const MetaEntry& entry : topics->entries) {
+Result<void> load_topics(MetaStore& store, const MetaRange& all, const DeletedTopics& deleted, MetadataImage& image) {
+  for (const MetaEntry& entry : entries_of(all, TopicRecord::kPrefix)) {
     auto record = TopicRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
     if (auto sound = check_topic(*record, image, deleted); !sound) return sound;
-    const auto check = [](const auto& override) { return check_topic_config(override.first, override.second); };
-    if (drop_unusable(record->configs, "", "topic " + record->name, check)) {
+    if (drop_unusable_overrides(*record)) {
       if (auto stored = store_what_is_left(store, entry, record->encode()); !stored) return stored;
     }
-    auto topic = std::make_shared<Topic>();
-    topic->log_config = log_config(record->configs, *image.config());
-    topic->internal = is_internal_topic(record->name);
-    topic->record = std::move(*record);
-    image.put(std::move(topic));
+    image.put(make_topic(std::move(*record), *image.config()));
   }
   return {};
 }
 
 // A topic and its name are put and deleted together.
-Result<void> check_topic_names(MetaStore& store, const MetadataImage& image) {
-  auto names = store.range_blocking(std::string(TopicNameRecord::kPrefix));
-  if (!names) return std::unexpected(names.error());
-  for (const MetaEntry& entry : names->entries) {
+Result<void> check_topic_names(const MetaRange& all, const MetadataImage& image) {
+  const auto names = entries_of(all, TopicNameRecord::kPrefix);
+  for (const MetaEntry& entry : names) {
     auto record = TopicNameRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
     const Topic* topic = image.find(record->id);
@@ -211,12 +184,36 @@ Result<void> check_topic_names(MetaStore& store, const MetadataImage& image) {
       return contradiction(fmt::format("topic {} is named {} and {}", record->id.to_string(), topic->name(), record->name));
     }
   }
-  if (names->entries.size() == image.topic_count()) return {};
+  if (names.size() == image.topic_count()) return {};
   std::unordered_set<std::string_view> known;
-  for (const MetaEntry& entry : names->entries) known.insert(std::string_view(entry.key).substr(TopicNameRecord::kPrefix.size()));
+  for (const MetaEntry& entry : names) known.insert(std::string_view(entry.key).substr(TopicNameRecord::kPrefix.size()));
   for (const TopicPtr& topic : image.sorted_by_name()) {
     if (known.contains(topic->name())) continue;
     return contradiction(fmt::format("the name of topic {} ({}) is not taken", topic->name(), topic->id().to_string()));
+  }
+  return {};
+}
+
+// The entry of this broker, if there is one, is of a life that ended.
+Result<void> load_brokers(const MetaRange& all, MetadataImage& image) {
+  for (const MetaEntry& entry : entries_of(all, BrokerRecord::kPrefix)) {
+    auto record = BrokerRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    if (record->id != image.self().id) image.put_broker(std::move(*record));
+  }
+  return {};
+}
+
+Result<void> load_partitions(const MetaRange& all, MetadataImage& image) {
+  for (const MetaEntry& entry : entries_of(all, PartitionRecord::kPrefix)) {
+    auto record = PartitionRecord::decode(entry.key, entry.value);
+    if (!record) return std::unexpected(record.error());
+    const Topic* topic = image.find(record->id.topic);
+    if (!topic || !topic->has_partition(record->id.index)) {
+      return contradiction(fmt::format("partition {} of topic {} has a leader, and the topic has no such partition",
+                                       record->id.index, record->id.topic.to_string()));
+    }
+    image.put_partition(std::move(*record));
   }
   return {};
 }
@@ -239,11 +236,17 @@ Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Ra
   auto placement = load_group_placement(store);
   if (!placement) return std::unexpected(placement.error());
 
+  // All of it as of one revision, from which the image is kept up to date.
+  auto all = store.range_blocking("");
+  if (!all) return std::unexpected(all.error());
   auto image = std::make_shared<MetadataImage>(*epoch, config);
+  image->set_revision(all->revision);
   image->put_features(std::move(*features));
-  if (auto configs = load_configs(store, *image); !configs) return std::unexpected(configs.error());
-  if (auto topics = load_topics(store, *deleted, *image); !topics) return std::unexpected(topics.error());
-  if (auto names = check_topic_names(store, *image); !names) return std::unexpected(names.error());
+  if (auto brokers = load_brokers(*all, *image); !brokers) return std::unexpected(brokers.error());
+  if (auto configs = load_configs(store, *all, *image); !configs) return std::unexpected(configs.error());
+  if (auto topics = load_topics(store, *all, *deleted, *image); !topics) return std::unexpected(topics.error());
+  if (auto names = check_topic_names(*all, *image); !names) return std::unexpected(names.error());
+  if (auto partitions = load_partitions(*all, *image); !partitions) return std::unexpected(partitions.error());
   return LoadedMetadata{std::move(*cluster_id), std::move(image), std::move(*deleted), *placement};
 }
 

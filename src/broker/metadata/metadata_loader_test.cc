@@ -96,6 +96,28 @@ TEST_F(MetadataLoaderTest, AnEpochThatNoPartitionCanHaveIsRefused) {
   }
 }
 
+TEST_F(MetadataLoaderTest, BrokersAndLeadersAreInTheImage) {
+  const BrokerRecord other{7, 2, "r", {}};
+  put(other.key(), other.encode());
+  // Of an earlier life.
+  put(BrokerRecord::key_of(BrokerConfig().node_id()), BrokerRecord{BrokerConfig().node_id(), 3, "", {}}.encode());
+  const PartitionRecord moved{{id_of(1), 1}, 7, 5, 2, {7}};
+  put(moved.key(), moved.encode());
+  const auto loaded = load_metadata(store_, false, sim_.loop().random(), BrokerConfig());
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  const MetadataImage& image = *loaded->image;
+  EXPECT_EQ(image.self().epoch, 4);
+  EXPECT_EQ(image.brokers().size(), 2u);
+  EXPECT_EQ(image.owner(*image.find("orders"), 1).where, PartitionOwner::Where::kRemote);
+  EXPECT_TRUE(image.owner(*image.find("orders"), 0).local());
+}
+
+TEST_F(MetadataLoaderTest, ALeaderOfAPartitionThatIsNotThereIsRefused) {
+  const PartitionRecord record{{id_of(1), 3}, 7, 5, 2, {7}};
+  put(record.key(), record.encode());
+  expect_refusal("partition 3 of topic " + id_of(1).to_string() + " has a leader");
+}
+
 // Its default would delete records.
 TEST_F(MetadataLoaderTest, AnOverrideThatCannotBeReadDeletesNothing) {
   const ConfigOverrides everything = {{"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}};

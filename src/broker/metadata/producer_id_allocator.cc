@@ -38,9 +38,9 @@ void ProducerIdAllocator::write(int64_t begin, std::optional<std::string> before
   else compare.mod_revision = 0;
   transaction.compares.push_back(std::move(compare));
   transaction.operations.push_back({storage::MetaOperation::Kind::kPut, key, ProducerIdsRecord{block.end}.encode()});
-  settle(store_, loop_, alive_, std::move(transaction), [this, block](Result<bool> result) {
-    if (!result) return answer(std::unexpected(result.error()));
-    if (!*result) return read();
+  settle(store_, loop_, alive_, std::move(transaction), [this, block](Result<storage::MetaOutcome> outcome) {
+    if (!outcome) return answer(std::unexpected(outcome.error()));
+    if (!outcome->succeeded) return read();
     answer(block);
   });
 }

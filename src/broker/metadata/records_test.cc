@@ -2,11 +2,14 @@
 #include <gtest/gtest.h>
 
 #include "broker/metadata/broker_epoch_record.h"
+#include "broker/metadata/broker_record.h"
 #include "broker/metadata/cluster_id_record.h"
 #include "broker/metadata/config_record.h"
+#include "broker/metadata/deleted_topic_record.h"
 #include "broker/metadata/features.h"
 #include "broker/metadata/features_record.h"
 #include "broker/metadata/group_placement_record.h"
+#include "broker/metadata/partition_record.h"
 #include "broker/metadata/producer_ids_record.h"
 #include "broker/metadata/topic_name_record.h"
 #include "broker/metadata/topic_record.h"
@@ -37,6 +40,44 @@ TEST(Records, Topic) {
   EXPECT_FALSE(TopicRecord::decode("/other/" + record.id.to_string(), record.encode()));
   record.partition_count = 0;
   EXPECT_FALSE(TopicRecord::decode(record.key(), record.encode()));
+}
+
+TEST(Records, Broker) {
+  const BrokerRecord record{3, 41, "r1", {{"PLAIN", "PLAINTEXT", {"b3.example", 9092}}, {"TLS", "SSL", {"", 0}}}};
+  EXPECT_EQ(record.key(), "/brokers/3");
+  EXPECT_EQ(BrokerRecord::decode(record.key(), record.encode()), record);
+  EXPECT_EQ(record.find_listener("TLS"), &record.listeners[1]);
+  EXPECT_EQ(record.find_listener("SSL"), nullptr);
+  refuses_damage(record.encode(), [&](const std::string& v) { return BrokerRecord::decode(record.key(), v); });
+  for (const char* key : {"/brokers/", "/brokers/-1", "/brokers/3x", "/brokers/99999999999", "/broker/3"}) {
+    EXPECT_FALSE(BrokerRecord::decode(key, record.encode())) << key;
+  }
+}
+
+TEST(Records, Partition) {
+  const PartitionRecord record{{Uuid::from_random(1, 2), 7}, 3, 5, 41, {3, 1}};
+  EXPECT_EQ(record.key(), "/partitions/" + record.id.topic.to_string() + "/7");
+  EXPECT_EQ(PartitionRecord::decode(record.key(), record.encode()), record);
+  refuses_damage(record.encode(), [&](const std::string& v) { return PartitionRecord::decode(record.key(), v); });
+  const std::string prefix = PartitionRecord::prefix_of(record.id.topic);
+  for (const std::string& key : {prefix, prefix + "-1", prefix + "7x", std::string("/partitions/short/7")}) {
+    EXPECT_FALSE(PartitionRecord::decode(key, record.encode())) << key;
+  }
+}
+
+TEST(Records, DeletedTopic) {
+  const DeletedTopicRecord record{Uuid::from_random(1, 2), "orders"};
+  EXPECT_EQ(record.key(), "/deleted-topics/" + record.id.to_string());
+  EXPECT_EQ(DeletedTopicRecord::decode(record.key(), record.encode()), record);
+  refuses_damage(record.encode(), [&](const std::string& v) { return DeletedTopicRecord::decode(record.key(), v); });
+  EXPECT_FALSE(DeletedTopicRecord::decode("/deleted-topics/short", record.encode()));
+}
+
+TEST(Records, DeletionsNoted) {
+  EXPECT_TRUE(DeletionsNotedRecord::decode(DeletionsNotedRecord::encode()));
+  EXPECT_FALSE(DeletionsNotedRecord::decode(""));
+  EXPECT_FALSE(DeletionsNotedRecord::decode(std::string("\x02", 1)));
+  EXPECT_FALSE(DeletionsNotedRecord::decode(DeletionsNotedRecord::encode() + "x"));
 }
 
 TEST(Records, TopicName) {

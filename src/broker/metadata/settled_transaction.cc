@@ -1,6 +1,7 @@
 #include "broker/metadata/settled_transaction.h"
 
 #include <utility>
+#include <vector>
 
 #include "base/log.h"
 #include "runtime/homebound.h"
@@ -17,13 +18,16 @@ constexpr int64_t kRetryNs = 200 * runtime::kMillisecond;
 class Settling final : public runtime::Homebound {
  public:
   Settling(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
-           storage::MetaTransaction transaction, Function<void(Result<bool>)> done)
+           storage::MetaTransaction transaction, Function<void(Result<MetaOutcome>)> done)
       : Homebound(loop),
         store_(store),
         loop_(loop),
         alive_(std::move(alive)),
         transaction_(std::move(transaction)),
-        done_(std::move(done)) {}
+        done_(std::move(done)) {
+    // So a transaction that is sent again, and fails because it had been done, tells so itself.
+    transaction_.otherwise.push_back(transaction_.operations.front().key);
+  }
 
   void send() {
     store_.transact(transaction_, loop_, [self = runtime::HomeRef(this)](Result<MetaOutcome> outcome) {
@@ -41,28 +45,27 @@ class Settling final : public runtime::Homebound {
       return look();
     }
     // After a doubt only what is stored counts: an earlier attempt may have been the one that succeeded.
-    if (in_doubt_ && (!outcome || !outcome->succeeded)) return look_last(std::move(outcome));
-    if (!outcome) return done_(std::unexpected(outcome.error()));
-    done_(outcome->succeeded);
+    if (in_doubt_ && !outcome) return look_last(std::move(outcome));
+    if (in_doubt_ && !outcome->succeeded) outcome->succeeded = visible(outcome->found);
+    done_(std::move(outcome));
   }
   void look() {
-    read([self = runtime::HomeRef(this)](bool visible) {
-      if (visible) self->done_(true);
+    read([self = runtime::HomeRef(this)](const MetaRange& range) {
+      if (self->visible(range.entries)) self->done_(MetaOutcome{true, range.revision});
       else self->later([self] { self->send(); });
     });
   }
-  void look_last(Result<MetaOutcome> outcome) {
-    read([self = runtime::HomeRef(this), outcome = std::move(outcome)](bool visible) {
-      if (visible) self->done_(true);
-      else if (!outcome) self->done_(std::unexpected(outcome.error()));
-      else self->done_(false);
+  void look_last(Result<MetaOutcome> failed) {
+    read([self = runtime::HomeRef(this), failed = std::move(failed)](const MetaRange& range) mutable {
+      if (self->visible(range.entries)) self->done_(MetaOutcome{true, range.revision});
+      else self->done_(std::move(failed));
     });
   }
-  void read(Function<void(bool visible)> then) {
+  void read(Function<void(const MetaRange&)> then) {
     store_.range(transaction_.operations.front().key, loop_,
                  [self = runtime::HomeRef(this), then = std::move(then)](Result<MetaRange> range) mutable {
                    if (!*self->alive_) return;
-                   if (range) return then(self->visible(*range));
+                   if (range) return then(*range);
                    self->later([self, then = std::move(then)]() mutable { self->read(std::move(then)); });
                  });
   }
@@ -71,9 +74,9 @@ class Settling final : public runtime::Homebound {
       if (*self->alive_) what();
     });
   }
-  bool visible(const MetaRange& range) const {
+  bool visible(const std::vector<storage::MetaEntry>& entries) const {
     const MetaOperation& first = transaction_.operations.front();
-    for (const storage::MetaEntry& entry : range.entries) {
+    for (const storage::MetaEntry& entry : entries) {
       if (entry.key == first.key) return first.kind == MetaOperation::Kind::kPut && entry.value == first.value;
     }
     return first.kind != MetaOperation::Kind::kPut;
@@ -83,14 +86,14 @@ class Settling final : public runtime::Homebound {
   runtime::Loop& loop_;
   std::shared_ptr<const bool> alive_;
   storage::MetaTransaction transaction_;
-  Function<void(Result<bool>)> done_;
+  Function<void(Result<MetaOutcome>)> done_;
   bool in_doubt_ = false;
 };
 
 }  // namespace
 
 void settle(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
-            storage::MetaTransaction transaction, Function<void(Result<bool>)> done) {
+            storage::MetaTransaction transaction, Function<void(Result<MetaOutcome>)> done) {
   runtime::make_homebound<Settling>(store, loop, std::move(alive), std::move(transaction), std::move(done))->send();
 }
 

@@ -10,10 +10,11 @@
 
 namespace weir::broker {
 
-// Completes on `loop` with true (done and durable), false (a compare did not hold) or an error (not done). Goes on until
-// the outcome is known. The transaction's first operation must change something only this transaction changes so: it is
-// what is looked at. Nothing is called any more once *alive is false.
+// Completes on `loop` with an outcome that succeeded (done and durable), one that did not (a compare did not hold), or an error
+// (not done). The revision is that of the store when this was seen, at or after the transaction's own. Goes on until the outcome
+// is known. The transaction's first operation must change something only this transaction changes so: it is what is looked at.
+// Nothing is called any more once *alive is false.
 void settle(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
-            storage::MetaTransaction transaction, Function<void(Result<bool>)> done);
+            storage::MetaTransaction transaction, Function<void(Result<storage::MetaOutcome>)> done);
 
 }  // namespace weir::broker

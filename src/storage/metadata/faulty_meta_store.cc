@@ -20,11 +20,23 @@ FaultyMetaStore::Fault FaultyMetaStore::next_fault() {
     planned_.pop_front();
     return fault;
   }
-  if (one_in_ == 0) return Fault::kNone;
+  return static_cast<Fault>(draw(3));
+}
+
+FaultyMetaStore::WatchFault FaultyMetaStore::next_watch_fault() {
+  if (!planned_watches_.empty()) {
+    const WatchFault fault = planned_watches_.front();
+    planned_watches_.pop_front();
+    return fault;
+  }
+  return static_cast<WatchFault>(draw(4));
+}
+
+uint64_t FaultyMetaStore::draw(uint64_t kinds) {
+  if (one_in_ == 0) return 0;
   random_state_ = random_state_ * 6364136223846793005ull + 1442695040888963407ull;
   const uint64_t draw = random_state_ >> 33;
-  if (draw % one_in_ != 0) return Fault::kNone;
-  return static_cast<Fault>(1 + (draw / one_in_) % 3);
+  return draw % one_in_ == 0 ? 1 + (draw / one_in_) % kinds : 0;
 }
 
 void FaultyMetaStore::release() {
@@ -49,8 +61,43 @@ void FaultyMetaStore::transact(MetaTransaction transaction, runtime::Executor& r
   });
 }
 
-void FaultyMetaStore::range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
-  store_.range(std::move(prefix), reply_to, std::move(done));
+void FaultyMetaStore::range(MetaRangeRequest request, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
+  store_.range(std::move(request), reply_to, std::move(done));
+}
+
+std::unique_ptr<MetaWatch> FaultyMetaStore::watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
+                                                  Function<void(Result<MetaEvents>)> told) {
+  ++watches_;
+  auto filter = [this, alive = alive_, ended = false, told = std::move(told)](Result<MetaEvents> events) mutable {
+    if (ended || !*alive) return;
+    const WatchFault fault = events ? next_watch_fault() : WatchFault::kNone;
+    if (fault == WatchFault::kLost) return;
+    ended = fault == WatchFault::kCut || fault == WatchFault::kCompacted;
+    if (fault == WatchFault::kCut) events = std::unexpected(Error{ErrorCode::kIo, "injected: the watch was cut", 0});
+    if (fault == WatchFault::kCompacted) events = std::unexpected(Error{ErrorCode::kNotFound, "injected: compacted", 0});
+    if (fault == WatchFault::kTwice) told(events);
+    told(std::move(events));
+  };
+  return store_.watch(std::move(prefix), from, reply_to, std::move(filter));
+}
+
+void FaultyMetaStore::grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {
+  store_.grant_lease(ttl_ms, loop, [this, alive = alive_, &loop, done = std::move(done)](Result<MetaLease> lease) mutable {
+    if (lease && *alive) leases_.emplace_back(lease->id, &loop);
+    done(std::move(lease));
+  });
+}
+
+void FaultyMetaStore::keep_alive(int64_t lease, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {
+  store_.keep_alive(lease, loop, std::move(done));
+}
+
+void FaultyMetaStore::revoke_lease(int64_t lease, runtime::Loop& loop, Function<void(Result<void>)> done) {
+  store_.revoke_lease(lease, loop, std::move(done));
+}
+
+void FaultyMetaStore::lose_leases() {
+  for (const auto& [lease, loop] : std::exchange(leases_, {})) store_.revoke_lease(lease, *loop, [](Result<void>) {});
 }
 
 Result<MetaOutcome> FaultyMetaStore::transact_blocking(MetaTransaction transaction) {
@@ -61,6 +108,6 @@ Result<MetaOutcome> FaultyMetaStore::transact_blocking(MetaTransaction transacti
   return result;
 }
 
-Result<MetaRange> FaultyMetaStore::range_blocking(std::string prefix) { return store_.range_blocking(std::move(prefix)); }
+Result<MetaRange> FaultyMetaStore::range_blocking(MetaRangeRequest request) { return store_.range_blocking(std::move(request)); }
 
 }  // namespace weir::storage

@@ -1,12 +1,14 @@
 // Test wrapper of a MetaStore that makes the contract's unpleasant outcomes happen: kUnknown although the
-// transaction was done, kUnknown although it was not, a plain failure, and answers held back until the test
-// lets them go.
+// transaction was done, kUnknown although it was not, a plain failure, answers held back until the test
+// lets them go, watches that are cut, compacted or silent about something, leases that end early.
 //
-// Set the faults from the thread that calls; the wrapped store outlives the wrapper.
+// Set the faults from the thread that calls, use it on one loop or in a simulation; the wrapped store outlives the wrapper.
 #pragma once
 
 #include <cstdint>
 #include <deque>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "storage/metadata/meta_store.h"
@@ -21,12 +23,24 @@ class FaultyMetaStore final : public MetaStore {
     kUnknownNotDone,  // not done, and the answer says kUnknown
     kFailed,          // not done, kIo
   };
+  enum class WatchFault {
+    kNone,
+    kLost,       // the events are not told (a bug that etcd had)
+    kTwice,      // told twice
+    kCut,        // the watch ends instead
+    kCompacted,  // it ends, and what it should have told cannot be watched any more
+  };
 
   explicit FaultyMetaStore(MetaStore& store) : store_(store) {}
+  ~FaultyMetaStore() override { *alive_ = false; }
 
   // Faults of the next transactions, in order; afterwards kNone.
   void plan(std::vector<Fault> faults) { planned_.insert(planned_.end(), faults.begin(), faults.end()); }
-  // From a seed: each transaction gets a fault with probability 1/`one_in`. 0 turns it off.
+  // Of the next times that any watch tells something.
+  void plan_watches(std::vector<WatchFault> faults) {
+    planned_watches_.insert(planned_watches_.end(), faults.begin(), faults.end());
+  }
+  // From a seed: each transaction, and each telling of a watch, gets a fault with probability 1/`one_in`. 0 turns it off.
   void random_faults(uint64_t seed, uint32_t one_in) {
     random_state_ = seed * 2 + 1;
     one_in_ = one_in;
@@ -34,23 +48,38 @@ class FaultyMetaStore final : public MetaStore {
   // While held, answers of asynchronous transactions wait; release() delivers them in order.
   void hold() { held_ = true; }
   void release();
+  // Every lease granted until now ends.
+  void lose_leases();
   uint64_t transactions() const { return transactions_; }
+  uint64_t watches() const { return watches_; }
 
   void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
+  void range(MetaRangeRequest request, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
+  std::unique_ptr<MetaWatch> watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
+                                   Function<void(Result<MetaEvents>)> told) override;
+  void grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) override;
+  void keep_alive(int64_t lease, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) override;
+  void revoke_lease(int64_t lease, runtime::Loop& loop, Function<void(Result<void>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
-  Result<MetaRange> range_blocking(std::string prefix) override;
+  Result<MetaRange> range_blocking(MetaRangeRequest request) override;
 
  private:
   Fault next_fault();
+  WatchFault next_watch_fault();
+  // 0 as a rule, else one of 1 to `kinds`.
+  uint64_t draw(uint64_t kinds);
 
   MetaStore& store_;
   std::deque<Fault> planned_;
+  std::deque<WatchFault> planned_watches_;
   uint64_t random_state_ = 1;
   uint32_t one_in_ = 0;
   uint64_t transactions_ = 0;
+  uint64_t watches_ = 0;
   bool held_ = false;
   std::vector<Function<void()>> waiting_;
+  std::vector<std::pair<int64_t, runtime::Loop*>> leases_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
 }  // namespace weir::storage

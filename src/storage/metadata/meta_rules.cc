@@ -33,10 +33,12 @@ Result<void> check_overlaps(const std::vector<MetaOperation>& operations) {
 }  // namespace
 
 Result<void> check_transaction(const MetaTransaction& transaction) {
-  if (transaction.compares.size() > MetaStore::kMaxOperations || transaction.operations.size() > MetaStore::kMaxOperations) {
+  if (std::max({transaction.compares.size(), transaction.operations.size(), transaction.otherwise.size()}) >
+      MetaStore::kMaxOperations) {
     return fail(ErrorCode::kInvalid,
-                fmt::format("metadata transaction of {} compares and {} operations: at most {} each", transaction.compares.size(),
-                            transaction.operations.size(), MetaStore::kMaxOperations));
+                fmt::format("metadata transaction of {} compares, {} operations and {} reads: at most {} each",
+                            transaction.compares.size(), transaction.operations.size(), transaction.otherwise.size(),
+                            MetaStore::kMaxOperations));
   }
   size_t bytes = 0;
   for (const auto& compare : transaction.compares) {

@@ -1,58 +1,14 @@
 // The contract of MetaStore, on every backend.
 #include "storage/metadata/meta_store.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include "storage/metadata/faulty_meta_store.h"
-#include "storage/metadata/memory_meta_store.h"
-#include "storage/metadata/sqlite_meta_store.h"
+#include "storage/metadata/meta_store_fixture.h"
 #include "storage/sqlite/raw_sql_fixture.h"
-#include "testing/manual_loop.h"
 
 namespace weir::storage {
 namespace {
 
 using Kind = MetaOperation::Kind;
-
-MetaTransaction put(std::string key, std::string value) { return {{}, {{Kind::kPut, std::move(key), std::move(value)}}}; }
-
-std::vector<std::string> keys(const MetaRange& range) {
-  std::vector<std::string> all;
-  for (const auto& entry : range.entries) all.push_back(entry.key);
-  return all;
-}
-
-class MetaStoreContract : public ::testing::TestWithParam<const char*> {
- protected:
-  void SetUp() override {
-    ASSERT_TRUE(world_.files().create_directories("/data"));
-    open();
-  }
-  void open() {
-    if (GetParam() == std::string("memory")) {
-      store_ = std::make_unique<MemoryMetaStore>();
-      return;
-    }
-    store_.reset();
-    auto opened = SqliteMetaStore::open(world_.files(), world_.pool(), {.path = "/data/meta.db"});
-    ASSERT_TRUE(opened) << opened.error().message;
-    store_ = std::move(*opened);
-  }
-  MetaRange range(const std::string& prefix = "") {
-    auto result = store_->range_blocking(prefix);
-    EXPECT_TRUE(result) << result.error().message;
-    return result ? *result : MetaRange{};
-  }
-  MetaOutcome transact(MetaTransaction transaction) {
-    auto result = store_->transact_blocking(std::move(transaction));
-    EXPECT_TRUE(result) << result.error().message;
-    return result ? *result : MetaOutcome{};
-  }
-
-  weir::testing::ManualLoop world_;
-  std::unique_ptr<MetaStore> store_;
-};
 
 TEST_P(MetaStoreContract, KeysAreOrderedAndCarryRevisions) {
   const int64_t start = range().revision;
@@ -152,8 +108,7 @@ TEST_P(MetaStoreContract, CallsCompleteInOrderAndSeeEachOther) {
                                               "put 4", "range 4"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, MetaStoreContract, ::testing::Values("memory", "sqlite"),
-                         [](const auto& backend) { return std::string(backend.param); });
+INSTANTIATE_TEST_SUITE_P(Backends, MetaStoreContract, ::testing::ValuesIn(kMetaBackends), backend_name);
 
 class SqliteMetaStoreTest : public ::testing::Test {
  protected:
@@ -323,6 +278,47 @@ TEST(FaultyMetaStoreTest, AnswersDoNotTellTheTruth) {
   EXPECT_EQ(memory.range_blocking("e")->entries.size(), 1u);
   store.release();
   EXPECT_TRUE(answered);
+}
+
+TEST(FaultyMetaStoreTest, WatchesAreSilentRepeatThemselvesAndEnd) {
+  weir::testing::ManualLoop world;
+  MemoryMetaStore memory;
+  FaultyMetaStore store(memory);
+  using Fault = FaultyMetaStore::WatchFault;
+  store.plan_watches({Fault::kLost, Fault::kTwice, Fault::kNone, Fault::kCompacted});
+  std::vector<std::string> told;
+  const auto watch = [&] {
+    return store.watch("", 0, world.loop(), [&](Result<MetaEvents> events) {
+      told.push_back(events ? events->events.at(0).entry.key : events.error().message);
+    });
+  };
+  auto watching = watch();
+  const auto change = [&](const char* key) {
+    ASSERT_TRUE(store.transact_blocking(put(key, "")));
+    world.run();
+  };
+  for (const char* key : {"a", "b", "c", "d", "e"}) change(key);
+  EXPECT_THAT(told, ::testing::ElementsAre("b", "b", "c", "injected: compacted"));
+  store.plan_watches({Fault::kCut});
+  watching = watch();
+  for (const char* key : {"f", "g"}) change(key);
+  EXPECT_EQ(told.back(), "injected: the watch was cut");
+}
+
+TEST(FaultyMetaStoreTest, LeasesAreLost) {
+  weir::testing::ManualLoop world;
+  MemoryMetaStore memory(&world.clock());
+  FaultyMetaStore store(memory);
+  MetaLease lease;
+  store.grant_lease(60'000, world.loop(), [&](Result<MetaLease> granted) { lease = *granted; });
+  world.advance(runtime::kMillisecond);
+  ASSERT_TRUE(store.transact_blocking(put("a", "", lease.id)));
+  store.lose_leases();
+  EXPECT_THAT(keys(*memory.range_blocking("")), ::testing::IsEmpty());
+  std::optional<ErrorCode> refused;
+  store.keep_alive(lease.id, world.loop(), [&](Result<MetaLease> kept) { refused = kept.error().code; });
+  world.advance(runtime::kMillisecond);
+  EXPECT_EQ(refused, ErrorCode::kNotFound);
 }
 
 }  // namespace

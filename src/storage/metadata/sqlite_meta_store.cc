@@ -2,9 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
-
-#include "storage/metadata/meta_rules.h"
 
 namespace weir::storage {
 
@@ -48,31 +47,14 @@ Result<void> SqliteMetaStore::upgrade(int64_t) {
 }
 
 Result<void> SqliteMetaStore::prepare() {
-  const std::pair<Statement*, const char*> statements[] = {
-      {&get_, "SELECT value, create_revision, mod_revision FROM entries WHERE key = ?1"},
-      {&put_,
-       "INSERT INTO entries VALUES (?1, ?2, ?3, ?3) ON CONFLICT (key) DO UPDATE SET value = ?2, mod_revision "
-       "= ?3"},
-      {&remove_, "DELETE FROM entries WHERE key = ?1"},
-      {&remove_range_, "DELETE FROM entries WHERE key >= ?1 AND key < ?2"},
-      {&remove_from_, "DELETE FROM entries WHERE key >= ?1"},
-      {&scan_,
-       "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 AND key < ?2 ORDER BY "
-       "key"},
-      {&scan_from_, "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 ORDER BY key"},
-      {&set_revision_, "UPDATE store SET revision = ?1"},
-  };
-  for (const auto& [statement, sql] : statements) {
-    auto prepared = database_->prepare(sql);
-    if (!prepared) return std::unexpected(std::move(prepared.error()));
-    *statement = std::move(*prepared);
-  }
+  if (auto done = table_.prepare(*database_); !done) return done;
   auto state = database_->prepare("SELECT revision FROM store");
   if (!state) return std::unexpected(std::move(state.error()));
   auto row = state->step();
   if (!row) return std::unexpected(std::move(row.error()));
   if (!*row) return fail(ErrorCode::kCorrupt, options_.path + ": the store row is missing");
-  revision_ = state->integer(0);
+  table_.begin(state->integer(0));
+  feed_.begin(table_.revision());
   return {};
 }
 
@@ -81,8 +63,13 @@ void SqliteMetaStore::transact(MetaTransaction transaction, runtime::Executor& r
   enqueue({&reply_to, TransactCall{std::move(transaction), std::move(done), {}}});
 }
 
-void SqliteMetaStore::range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
-  enqueue({&reply_to, RangeCall{std::move(prefix), std::move(done), {}}});
+void SqliteMetaStore::range(MetaRangeRequest request, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) {
+  enqueue({&reply_to, RangeCall{std::move(request), std::move(done), {}}});
+}
+
+std::unique_ptr<MetaWatch> SqliteMetaStore::watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
+                                                  Function<void(Result<MetaEvents>)> told) {
+  return feed_.watch(std::move(prefix), from, reply_to, std::move(told));
 }
 
 Result<MetaOutcome> SqliteMetaStore::transact_blocking(MetaTransaction transaction) {
@@ -92,12 +79,14 @@ Result<MetaOutcome> SqliteMetaStore::transact_blocking(MetaTransaction transacti
   return std::move(std::get<TransactCall>(calls[0].work).result);
 }
 
-Result<MetaRange> SqliteMetaStore::range_blocking(std::string prefix) {
+Result<MetaRange> SqliteMetaStore::range_blocking(MetaRangeRequest request) {
   std::vector<Call> calls;
-  calls.push_back({nullptr, RangeCall{std::move(prefix), {}, {}}});
+  calls.push_back({nullptr, RangeCall{std::move(request), {}, {}}});
   run_group(calls);
   return std::move(std::get<RangeCall>(calls[0].work).result);
 }
+
+// --- groups ---------------------------------------------------------------------------------------------------------
 
 void SqliteMetaStore::enqueue(Call call) {
   runtime::Executor& reply_to = *call.reply_to;
@@ -128,13 +117,15 @@ void SqliteMetaStore::drain() {
 }
 
 void SqliteMetaStore::run_group(std::vector<Call>& calls) {
+  int64_t revision = 0;
   bool changed = false;
   {
     std::lock_guard lock(database_mutex_);
-    const int64_t revision_before = revision_;
+    const int64_t revision_before = table_.revision();
+    table_.keep_leased();
     auto done = run_in_transaction(calls);
     if (!done) {
-      revision_ = revision_before;
+      table_.undo(revision_before);
       Error error = std::move(done.error());
       if (database_->suspect() && !database_->resolve()) error.code = ErrorCode::kUnknown;
       for (Call& call : calls) {
@@ -142,104 +133,147 @@ void SqliteMetaStore::run_group(std::vector<Call>& calls) {
       }
       return;
     }
-    changed = revision_ != revision_before;
+    table_.committed();
+    revision = table_.revision();
+    changed = revision != revision_before;
   }
-  if (changed) announce();
+  if (!changed) return;
+  announce();
+  feed_.publish(revision);
 }
 
 Result<void> SqliteMetaStore::run_in_transaction(std::vector<Call>& calls) {
-  const int64_t revision_before = revision_;
+  const int64_t revision_before = table_.revision();
   if (auto begun = database_->begin(); !begun) return begun;
-  for (Call& call : calls) {
-    std::optional<Error> failure;
-    if (auto* transact = std::get_if<TransactCall>(&call.work)) {
-      if (auto valid = check_transaction(transact->transaction); !valid) {
-        transact->result = std::unexpected(std::move(valid.error()));
-        continue;
-      }
-      transact->result = apply(transact->transaction);
-      if (!transact->result) failure = transact->result.error();
-    } else {
-      auto& range = std::get<RangeCall>(call.work);
-      range.result = read(range.prefix);
-      if (!range.result) failure = range.result.error();
-    }
-    if (failure) {
-      database_->rollback();
-      return std::unexpected(std::move(*failure));
-    }
-  }
-  if (revision_ != revision_before) {
-    if (auto stored = set_revision_.bind(1, revision_).run(); !stored) {
-      database_->rollback();
-      return stored;
-    }
-  }
-  return database_->commit();
+  auto done = table_.end_leases(now_ns());
+  for (size_t i = 0; done && i < calls.size(); ++i) done = run(calls[i]);
+  if (done && table_.revision() != revision_before) done = table_.store_revision();
+  if (done) return database_->commit();
+  database_->rollback();
+  return done;
 }
 
-Result<MetaOutcome> SqliteMetaStore::apply(const MetaTransaction& transaction) {
-  for (const MetaCompare& compare : transaction.compares) {
-    auto held = holds(compare);
-    if (!held) return std::unexpected(std::move(held.error()));
-    if (!*held) return MetaOutcome{false, revision_};
+// An error is one of the database. What a caller did wrong is in the result only.
+Result<void> SqliteMetaStore::run(Call& call) {
+  if (auto* transact = std::get_if<TransactCall>(&call.work)) {
+    transact->result = table_.transact(transact->transaction, now_ns());
+    if (!transact->result && !MetaTable::refused(transact->result.error())) return std::unexpected(transact->result.error());
+  } else if (auto* range = std::get_if<RangeCall>(&call.work)) {
+    range->result = table_.range(range->request);
+    if (!range->result && !MetaTable::refused(range->result.error())) return std::unexpected(range->result.error());
   }
-  const int64_t revision = revision_ + 1;
-  int64_t changes = 0;
-  for (const MetaOperation& operation : transaction.operations) {
-    auto changed = apply(operation, revision);
-    if (!changed) return std::unexpected(std::move(changed.error()));
-    changes += *changed;
-  }
-  if (changes > 0) revision_ = revision;
-  return MetaOutcome{true, revision_};
+  return {};
 }
 
-Result<bool> SqliteMetaStore::holds(const MetaCompare& compare) {
-  auto row = get_.bind(1, as_bytes(compare.key)).step();
-  if (!row) return row;
-  bool held = true;
-  if (compare.mod_revision) held = (*row ? get_.integer(2) : 0) == *compare.mod_revision;
-  if (held && compare.value) held = *row && as_string(get_.blob(0)) == *compare.value;
+// --- leases ---------------------------------------------------------------------------------------------------------
+
+void SqliteMetaStore::grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {
+  loop.post([this, alive = alive_, ttl_ms, &loop, done = std::move(done)]() mutable {
+    if (!*alive) return;
+    if (options_.clock == nullptr) return done(fail(ErrorCode::kUnsupported, "no leases without a clock"));
+    const MetaLease lease = leases_.grant(ttl_ms, now_ns());
+    watch_lease(loop, lease.id);
+    done(lease);
+  });
+}
+
+void SqliteMetaStore::watch_lease(runtime::Loop& loop, int64_t lease) {
+  const int64_t left_ns = leases_.left_ns(lease, now_ns());
+  if (left_ns == 0) return enqueue({&loop, EndLeasesCall{[](Result<void>) {}, {}}});
+  loop.schedule_after(left_ns, [this, alive = alive_, &loop, lease] {
+    if (*alive) watch_lease(loop, lease);
+  });
+}
+
+void SqliteMetaStore::keep_alive(int64_t lease, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {
+  loop.post([done = std::move(done), result = leases_.keep_alive(lease, now_ns())]() mutable { done(std::move(result)); });
+}
+
+void SqliteMetaStore::revoke_lease(int64_t lease, runtime::Loop& loop, Function<void(Result<void>)> done) {
+  leases_.revoke(lease);
+  enqueue({&loop, EndLeasesCall{std::move(done), {}}});
+}
+
+// --- entries --------------------------------------------------------------------------------------------------------
+
+Result<void> SqliteMetaStore::Table::prepare(Database& database) {
+  const std::pair<Statement*, const char*> statements[] = {
+      {&get_, "SELECT value, create_revision, mod_revision FROM entries WHERE key = ?1"},
+      {&put_,
+       "INSERT INTO entries VALUES (?1, ?2, ?3, ?4) ON CONFLICT (key) DO UPDATE SET value = ?2, create_revision = ?3, "
+       "mod_revision = ?4"},
+      {&remove_, "DELETE FROM entries WHERE key = ?1"},
+      {&scan_,
+       "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 AND key < ?3 ORDER BY key LIMIT ?2"},
+      {&scan_from_, "SELECT key, value, create_revision, mod_revision FROM entries WHERE key >= ?1 ORDER BY key LIMIT ?2"},
+      {&set_revision_, "UPDATE store SET revision = ?1"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    auto prepared = database.prepare(sql);
+    if (!prepared) return std::unexpected(std::move(prepared.error()));
+    *statement = std::move(*prepared);
+  }
+  return {};
+}
+
+void SqliteMetaStore::Table::undo(int64_t revision) {
+  leased_ = std::move(leased_before_);
+  undone(revision);
+}
+
+Result<std::optional<MetaEntry>> SqliteMetaStore::Table::find(const std::string& key) {
+  if (const auto found = leased_.find(key); found != leased_.end()) return found->second;
+  auto row = get_.bind(1, as_bytes(key)).step();
+  if (!row) return std::unexpected(std::move(row.error()));
+  std::optional<MetaEntry> entry;
+  if (*row) entry = MetaEntry{key, text(get_.blob(0)), get_.integer(1), get_.integer(2)};
   get_.reset();
-  return held;
+  return entry;
 }
 
-Result<int64_t> SqliteMetaStore::apply(const MetaOperation& operation, int64_t revision) {
-  Result<void> done;
-  switch (operation.kind) {
-    case MetaOperation::Kind::kPut:
-      done = put_.bind(1, as_bytes(operation.key)).bind(2, as_bytes(operation.value)).bind(3, revision).run();
-      break;
-    case MetaOperation::Kind::kDelete:
-      done = remove_.bind(1, as_bytes(operation.key)).run();
-      break;
-    case MetaOperation::Kind::kDeletePrefix: {
-      const std::string end = prefix_end(operation.key);
-      done = end.empty() ? remove_from_.bind(1, as_bytes(operation.key)).run()
-                         : remove_range_.bind(1, as_bytes(operation.key)).bind(2, as_bytes(end)).run();
-      break;
-    }
+Result<void> SqliteMetaStore::Table::put(const MetaEntry& entry) {
+  if (entry.lease != 0) {
+    leased_.insert_or_assign(entry.key, entry);
+    return remove_.bind(1, as_bytes(entry.key)).run();
   }
-  if (!done) return std::unexpected(std::move(done.error()));
-  return database_->changes();
+  leased_.erase(entry.key);
+  return put_.bind(1, as_bytes(entry.key))
+      .bind(2, as_bytes(entry.value))
+      .bind(3, entry.create_revision)
+      .bind(4, entry.mod_revision)
+      .run();
 }
 
-Result<MetaRange> SqliteMetaStore::read(const std::string& prefix) {
-  MetaRange range;
-  range.revision = revision_;
-  const std::string end = prefix_end(prefix);
+Result<void> SqliteMetaStore::Table::erase(const MetaEntry& entry) {
+  if (leased_.erase(entry.key) > 0) return {};
+  return remove_.bind(1, as_bytes(entry.key)).run();
+}
+
+Result<std::vector<MetaEntry>> SqliteMetaStore::Table::scan(const std::string& first, const std::string& end, size_t limit) {
+  std::vector<MetaEntry> found;
   Statement& scan = end.empty() ? scan_from_ : scan_;
-  scan.bind(1, as_bytes(prefix));
-  if (!end.empty()) scan.bind(2, as_bytes(end));
+  scan.bind(1, as_bytes(first)).bind(2, limit == 0 ? int64_t{-1} : static_cast<int64_t>(limit));
+  if (!end.empty()) scan.bind(3, as_bytes(end));
   while (true) {
     auto row = scan.step();
     if (!row) return std::unexpected(std::move(row.error()));
     if (!*row) break;
-    range.entries.push_back({text(scan.blob(0)), text(scan.blob(1)), scan.integer(2), scan.integer(3)});
+    found.push_back({text(scan.blob(0)), text(scan.blob(1)), scan.integer(2), scan.integer(3)});
   }
   scan.reset();
-  return range;
+  const size_t stored = found.size();
+  for (auto at = leased_.lower_bound(first); at != leased_.end() && (end.empty() || at->first < end); ++at) {
+    found.push_back(at->second);
+  }
+  if (found.size() > stored) std::ranges::sort(found, {}, &MetaEntry::key);
+  if (limit != 0 && found.size() > limit) found.resize(limit);
+  return found;
+}
+
+std::vector<MetaEntry> SqliteMetaStore::Table::leased() const {
+  std::vector<MetaEntry> entries;
+  for (const auto& [key, entry] : leased_) entries.push_back(entry);
+  return entries;
 }
 
 }  // namespace weir::storage

@@ -4,13 +4,18 @@
 // transaction, so that transactions that arrive together share a sync. Completions are posted to each
 // caller's executor in call order. Blocking calls take their turn between two groups.
 //
-// An answer waits until the manifest database has noted the revision, too (NotedDatabase), if they are a pair.
+// An answer waits until the manifest database has noted the revision, too (NotedDatabase), if they are a pair. So do watchers,
+// who are told of a transaction before it is answered. Changes are kept for them since the store was opened, within a bound.
+//
+// Leases end with the process. So what is put under one is in memory only; of the disk it asks that its revision is not given
+// again.
 //
 // A commit that fails is undone at once where that can be made certain (the answer is then the failure
 // itself); where it cannot, the answer is kUnknown and nothing is accepted until it can.
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -19,7 +24,7 @@
 
 #include "runtime/clock.h"
 #include "runtime/file.h"
-#include "storage/metadata/meta_store.h"
+#include "storage/metadata/meta_table.h"
 #include "storage/sqlite/noted_database.h"
 
 namespace weir::storage {
@@ -34,13 +39,21 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
   };
   // `files` and `pool` outlive the store; no task of the pool may run after it is gone.
   static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool, Options options);
+  ~SqliteMetaStore() override { *alive_ = false; }
 
   void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
-  void range(std::string prefix, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
+  void range(MetaRangeRequest request, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
+  std::unique_ptr<MetaWatch> watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
+                                   Function<void(Result<MetaEvents>)> told) override;
+  // Without a clock there are no leases.
+  void grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) override;
+  void keep_alive(int64_t lease, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) override;
+  void revoke_lease(int64_t lease, runtime::Loop& loop, Function<void(Result<void>)> done) override;
   Result<MetaOutcome> transact_blocking(MetaTransaction transaction) override;
-  Result<MetaRange> range_blocking(std::string prefix) override;
+  Result<MetaRange> range_blocking(MetaRangeRequest request) override;
 
   uint64_t syncs() const { return database_->syncs(); }
+  void compact() { feed_.compact(); }
 
  private:
   struct TransactCall {
@@ -49,13 +62,38 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
     Result<MetaOutcome> result;
   };
   struct RangeCall {
-    std::string prefix;
+    MetaRangeRequest request;
     Function<void(Result<MetaRange>)> done;
     Result<MetaRange> result;
   };
+  // Takes away what is under leases that have ended.
+  struct EndLeasesCall {
+    Function<void(Result<void>)> done;
+    Result<void> result;
+  };
   struct Call {
     runtime::Executor* reply_to;
-    std::variant<TransactCall, RangeCall> work;
+    std::variant<TransactCall, RangeCall, EndLeasesCall> work;
+  };
+
+  // The entries: those under leases in memory, the others in the database.
+  class Table final : public MetaTable {
+   public:
+    using MetaTable::MetaTable;
+    Result<void> prepare(Database& database);
+    Result<void> store_revision() { return set_revision_.bind(1, revision()).run(); }
+    void keep_leased() { leased_before_ = leased_; }
+    void undo(int64_t revision);
+
+   private:
+    Result<std::optional<MetaEntry>> find(const std::string& key) override;
+    Result<void> put(const MetaEntry& entry) override;
+    Result<void> erase(const MetaEntry& entry) override;
+    Result<std::vector<MetaEntry>> scan(const std::string& first, const std::string& end, size_t limit) override;
+    std::vector<MetaEntry> leased() const override;
+
+    Statement get_, put_, remove_, scan_, scan_from_, set_revision_;
+    std::map<std::string, MetaEntry> leased_, leased_before_;
   };
 
   SqliteMetaStore(runtime::Pool& pool, Options options);
@@ -65,21 +103,21 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
   void drain();
   void run_group(std::vector<Call>& calls);
   Result<void> run_in_transaction(std::vector<Call>& calls);
-  Result<MetaOutcome> apply(const MetaTransaction& transaction);
-  Result<bool> holds(const MetaCompare& compare);
-  Result<int64_t> apply(const MetaOperation& operation, int64_t revision);
-  Result<MetaRange> read(const std::string& prefix);
+  Result<void> run(Call& call);
+  int64_t now_ns() const { return options_.clock ? options_.clock->monotonic_ns() : 0; }
+  void watch_lease(runtime::Loop& loop, int64_t lease);
 
   runtime::Pool& pool_;
   const Options options_;
+  MetaFeed feed_;
+  MetaLeases leases_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // of timers
 
   std::mutex queue_mutex_;  // never held while database_mutex_ is taken
   std::vector<Call> queue_;
   bool drain_submitted_ = false;
 
-  // database_mutex_
-  Statement get_, put_, remove_, remove_range_, remove_from_, scan_, scan_from_, set_revision_;
-  int64_t revision_ = 0;
+  Table table_{feed_, leases_};  // database_mutex_
 };
 
 }  // namespace weir::storage

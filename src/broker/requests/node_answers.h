@@ -1,0 +1,91 @@
+// What answers tell of brokers, and of the partitions that they lead. All of it comes from one metadata image.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "broker/broker.h"
+#include "broker/server/request_context.h"
+#include "protocol/arena.h"
+#include "protocol/errors.h"
+
+namespace weir::broker {
+
+struct NodeAddress {
+  int32_t id = -1;
+  std::string_view host;
+  int32_t port = -1;
+  std::string_view rack;  // empty: none
+};
+
+// Where clients of a connection reach a broker: each broker at its listener of the same name, this one where `connection` was
+// told. Nothing if it has no such listener. Valid as long as the image and the connection.
+inline std::optional<NodeAddress> address_of(const MetadataImage& image, const BrokerRecord& node,
+                                             const ConnectionFacts& connection) {
+  if (node.id == image.self().id) {
+    return NodeAddress{node.id, connection.advertised().host, connection.advertised().port, node.rack};
+  }
+  const BrokerRecord::Listener* listener = node.find_listener(connection.listener->name);
+  if (listener == nullptr) return std::nullopt;
+  return NodeAddress{node.id, listener->address.host, listener->address.port, node.rack};
+}
+
+inline std::vector<NodeAddress> addresses(const MetadataImage& image, const ConnectionFacts& connection) {
+  std::vector<NodeAddress> found;
+  for (const BrokerPtr& node : image.brokers()) {
+    if (const auto address = address_of(image, *node, connection)) found.push_back(*address);
+  }
+  return found;
+}
+
+// Fills in leader and replicas of partitions. Replicas that are the same one after the other share their memory in the arena.
+class LeadershipAnswers {
+ public:
+  LeadershipAnswers(const MetadataImage& image, const OfflinePartitions& offline, protocol::Arena& arena)
+      : image_(image), offline_(offline), arena_(arena) {}
+
+  template <typename Answer>
+  void fill(Answer& answer, const Topic& topic, int32_t index) {
+    const PartitionOwner owner = image_.owner(topic, index);
+    answer.partition_index = index;
+    answer.leader_id = owner.broker;
+    answer.leader_epoch = owner.leader_epoch;
+    copy(image_.replicas(topic, index));
+    answer.replica_nodes = replicas_;
+    answer.isr_nodes = in_sync_;
+    answer.offline_replicas = gone_;
+    const bool offline = offline_.contains(topic.partition(index));
+    if (!offline && owner.where != PartitionOwner::Where::kUnknown) return;
+    answer.error_code = code(protocol::ErrorCode::kLeaderNotAvailable);
+    answer.leader_id = PartitionRecord::kNoLeader;
+    if (offline) answer.offline_replicas = replicas_;
+  }
+
+ private:
+  void copy(std::span<const int32_t> replicas) {
+    if (replicas.data() == copied_.data() && replicas.size() == copied_.size()) return;
+    copied_ = replicas;
+    replicas_ = arena_.array<int32_t>(replicas.size());
+    in_sync_ = arena_.array<int32_t>(replicas.size());
+    gone_ = arena_.array<int32_t>(replicas.size());
+    size_t alive = 0, gone = 0;
+    for (size_t i = 0; i < replicas.size(); ++i) {
+      replicas_[i] = replicas[i];
+      if (image_.find_broker(replicas[i])) in_sync_[alive++] = replicas[i];
+      else gone_[gone++] = replicas[i];
+    }
+    in_sync_ = in_sync_.first(alive);
+    gone_ = gone_.first(gone);
+  }
+
+  const MetadataImage& image_;
+  const OfflinePartitions& offline_;
+  protocol::Arena& arena_;
+  std::span<const int32_t> copied_;  // what the others are made of
+  std::span<int32_t> replicas_, in_sync_, gone_;
+};
+
+}  // namespace weir::broker

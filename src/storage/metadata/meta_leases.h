@@ -1,0 +1,37 @@
+// The leases of a store that lives in this process: none outlives it. Which keys are under them is known by the entries.
+// Thread-safe.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <mutex>
+
+#include "storage/metadata/meta_store.h"
+
+namespace weir::storage {
+
+class MetaLeases {
+ public:
+  static constexpr int64_t kLeastTtlMs = 100;
+
+  MetaLease grant(int64_t ttl_ms, int64_t now_ns);
+  // kNotFound: it has ended.
+  Result<MetaLease> keep_alive(int64_t id, int64_t now_ns);
+  void revoke(int64_t id);
+  bool alive(int64_t id, int64_t now_ns) const { return left_ns(id, now_ns) > 0; }
+  // Until it ends, if nobody keeps it alive; 0: it has.
+  int64_t left_ns(int64_t id, int64_t now_ns) const;
+
+  static Error ended(int64_t id);
+
+ private:
+  struct Lease {
+    int64_t ttl_ms;
+    int64_t ends_ns;
+  };
+  mutable std::mutex mutex_;
+  std::map<int64_t, Lease> leases_;  // mutex_; some have ended by their time
+  int64_t last_ = 0;                 // mutex_
+};
+
+}  // namespace weir::storage

@@ -1,0 +1,57 @@
+// What the stores of one process do alike: transactions, ranges and the end of leases, over a table of entries that each keeps in
+// its own way. Not thread-safe: the store's mutex covers the table and what stands here.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "storage/metadata/meta_feed.h"
+#include "storage/metadata/meta_leases.h"
+#include "storage/metadata/meta_store.h"
+
+namespace weir::storage {
+
+class MetaTable {
+ public:
+  MetaTable(MetaFeed& feed, const MetaLeases& leases) : feed_(feed), leases_(leases) {}
+  virtual ~MetaTable() = default;
+  MetaTable(const MetaTable&) = delete;
+
+  int64_t revision() const { return revision_; }
+  void begin(int64_t revision) { revision_ = revision; }
+
+  // After an error of the table itself some of it may be done: the store undoes all since its last commit and calls undone().
+  // Nothing is done if the call is refused(): nobody else's call suffers then.
+  Result<MetaOutcome> transact(const MetaTransaction& transaction, int64_t now_ns);
+  Result<MetaRange> range(const MetaRangeRequest& request);
+  static bool refused(const Error& error) { return error.code == ErrorCode::kInvalid || error.code == ErrorCode::kNotFound; }
+  // Deletes what is under leases that have ended; one revision, if there is something.
+  Result<void> end_leases(int64_t now_ns);
+
+  // All since the last of these is durable: the feed has it now, to be published.
+  void committed();
+  void undone(int64_t revision);
+
+ protected:
+  virtual Result<std::optional<MetaEntry>> find(const std::string& key) = 0;
+  virtual Result<void> put(const MetaEntry& entry) = 0;
+  virtual Result<void> erase(const MetaEntry& entry) = 0;
+  // With keys in [first, end), ascending; an empty `end`: no end. `limit` 0: all.
+  virtual Result<std::vector<MetaEntry>> scan(const std::string& first, const std::string& end, size_t limit) = 0;
+  virtual std::vector<MetaEntry> leased() const = 0;
+
+ private:
+  Result<bool> holds(const MetaCompare& compare);
+  Result<void> apply(const MetaOperation& operation, int64_t revision);
+  Result<void> put(const MetaOperation& operation, int64_t revision);
+  Result<void> erase(MetaEntry entry, int64_t revision);
+
+  MetaFeed& feed_;
+  const MetaLeases& leases_;
+  int64_t revision_ = 1;
+  std::vector<MetaFeed::Change> changes_;  // that are not committed yet
+};
+
+}  // namespace weir::storage
