@@ -43,6 +43,9 @@ void note(const storage::BatchFacts& facts, KafkaPartitionState& state) {
   state.next_offset = facts.next_offset();
   state.max_producer_id = std::max(state.max_producer_id, facts.producer_id);
   state.log.apply(facts, facts.max_timestamp);
+  state.log.note_durable(state.next_offset.value());
+  state.aborted_transactions += state.log.aborted().size();
+  state.log.forget_aborted_before(state.next_offset.value());
 }
 
 // What is wrong with the bytes at a batch's begin; empty if they are one.
