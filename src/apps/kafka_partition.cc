@@ -99,7 +99,7 @@ Result<void> PartitionReader::read_segments() {
                             segment->wrong_epochs));
     }
     while (state_.log.producers().size() > kProducersMax &&
-           !state_.log.expire_producers(facts_.now_ms - kProducerIdleMs).empty()) {
+           !state_.log.producers().expire(facts_.now_ms - kProducerIdleMs).empty()) {
     }
     if (segment->info.length == 0) continue;
     // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
@@ -220,12 +220,6 @@ Result<void> PartitionReader::check_producers() {
   for (storage::ProducerEntry entry : state_.log.producers().entries()) {
     entry.transaction_first_offset = -1;
     import_.producers.push_back(std::move(entry));
-  }
-  if (!state_.log.aborted().empty()) {
-    import_.not_taken.push_back(
-        fmt::format("{} has {} aborted transactions: their records are there, and consumers with "
-                    "read_committed see them until transactions are supported.",
-                    name_, state_.log.aborted().size()));
   }
   if (const auto& open = state_.log.open_transactions(); !open.empty()) {
     const auto [first_offset, producer] = *open.begin();

@@ -150,12 +150,12 @@ void FetchOperation::wait_on(Part& part, size_t first) {
   for (size_t i = first; i < end; ++i) {
     FetchItem* const item = part.items[i];
     storage::Partition* partition = part.shard->log.find(item->id);
-    if (partition == nullptr || partition->high_watermark() != item->read.high_watermark ||
-        partition->last_stable_offset() != item->read.last_stable_offset ||
-        partition->log_start_offset() != item->read.log_start_offset || partition->offline()) {
+    const bool moved = partition != nullptr && (partition->last_stable_offset() != item->read.last_stable_offset ||
+                                                (!read_committed_ && partition->high_watermark() != item->read.high_watermark));
+    if (partition == nullptr || moved || partition->log_start_offset() != item->read.log_start_offset || partition->offline()) {
       return notice(part, false);
     }
-    item->waiter = part.shard->log.add_waiter(*partition, [self = runtime::HomeRef(this), this, &part, item] {
+    item->waiter = part.shard->log.add_waiter(*partition, read_committed_, [self = runtime::HomeRef(this), this, &part, item] {
       item->waiter = 0;
       notice(part, true);
     });

@@ -97,6 +97,7 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   // Response (fetch_operation_response.cc)
   void respond();
   void fill(protocol::FetchResponse::PartitionData& data, const Answer& answer);
+  std::span<protocol::FetchResponse::AbortedTransaction> aborted_of(const storage::ReadResult& read);
   void attach_records(protocol::FetchResponse::PartitionData& data, FetchItem& item);
   void create_session(protocol::FetchResponse& response);
 

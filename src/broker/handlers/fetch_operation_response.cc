@@ -105,7 +105,17 @@ void FetchOperation::fill(PartitionData& data, const Answer& answer) {
     data.diverging_epoch.epoch = answer.item->diverging_epoch;
     data.diverging_epoch.end_offset = answer.item->diverging_end_offset;
   }
-  if (read_committed_) data.aborted_transactions = std::span<FetchResponse::AbortedTransaction>();
+  if (read_committed_) data.aborted_transactions = aborted_of(read);
+}
+
+// As Kafka: an array, empty or not, for readers of committed records only.
+std::span<FetchResponse::AbortedTransaction> FetchOperation::aborted_of(const storage::ReadResult& read) {
+  const auto aborted = context_->arena().array<FetchResponse::AbortedTransaction>(read.aborted.size());
+  for (size_t i = 0; i < aborted.size(); ++i) {
+    aborted[i].producer_id = read.aborted[i].producer_id;
+    aborted[i].first_offset = read.aborted[i].first_offset;
+  }
+  return aborted;
 }
 
 void FetchOperation::attach_records(PartitionData& data, FetchItem& item) {

@@ -114,7 +114,7 @@ void LogShard::forget(Partition& partition) {
   partitions_.erase(it);
   // Its records' memory goes now: on an idle shard nothing else would come to let go of it.
   release_tail(partition);
-  wake(partition);
+  partition.wake_all();
 }
 
 // --- append ---------------------------------------------------------------------------------------------------------
@@ -228,7 +228,7 @@ void LogShard::on_durable(ChunkNumber durable) {
   while (!acks_.empty() && acks_.front().chunk <= durable) {
     PendingAck ack = std::move(acks_.front());
     acks_.pop_front();
-    if (ack.next_offset >= 0) wake(*ack.partition);
+    if (ack.next_offset >= 0) ack.partition->wake_readers();
     ack.done(std::move(ack.result));
   }
   evict_tail();
@@ -290,25 +290,6 @@ void LogShard::quiesce(Function<void()> done) {
   hold(acks_.back().chunk, nullptr, -1, {}, [done = std::move(done)](AppendResult) mutable { done(); });
 }
 
-// --- waiters --------------------------------------------------------------------------------------------------------
-
-uint64_t LogShard::add_waiter(Partition& partition, Function<void()> wake) {
-  const uint64_t id = next_waiter_++;
-  partition.waiters_.push_back({id, std::move(wake)});
-  return id;
-}
-
-void LogShard::remove_waiter(Partition& partition, uint64_t waiter) {
-  std::erase_if(partition.waiters_, [&](const Partition::Waiter& entry) { return entry.id == waiter; });
-}
-
-void LogShard::wake(Partition& partition) {
-  if (partition.waiters_.empty()) return;
-  auto waiters = std::move(partition.waiters_);
-  partition.waiters_.clear();
-  for (auto& waiter : waiters) waiter.wake();
-}
-
 // --- read -----------------------------------------------------------------------------------------------------------
 
 bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult& result, Function<void(ReadResult)> done) {
@@ -327,7 +308,9 @@ bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult
   }
   if (request.offset >= limit || (request.max_bytes == 0 && !request.at_least_one)) return true;
   if (request.offset >= partition.tail_start()) {
-    result.bytes = partition.read_tail(request.offset, request.max_bytes, request.at_least_one, limit, result.pieces);
+    const auto [bytes, end] = partition.read_tail(request.offset, request.max_bytes, request.at_least_one, limit, result.pieces);
+    result.bytes = bytes;
+    if (request.read_committed) partition.state().list_aborted(request.offset, end, result.aborted);
     return true;
   }
   read_cold(partition, request, limit, std::move(result), std::move(done));
@@ -355,9 +338,9 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
   SegmentInfo from;
   if (segment < partition.manifest_.segments.size()) from = partition.manifest_.segments[segment];
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
-  store_.read(partition.manifest_, request.offset, {max_bytes, end_offset}, loop_,
-              [this, alive = alive_, id = partition.id_, request, from, result = std::move(result),
-               done = std::move(done)](Result<SegmentRead> read) mutable {
+  store_.read(partition.manifest_, request.offset, {max_bytes, end_offset, request.read_committed}, loop_,
+              [this, alive = alive_, id = partition.id_, request, from, end_offset, merged = partition.manifest_.end_offset,
+               result = std::move(result), done = std::move(done)](Result<SegmentRead> read) mutable {
                 if (!*alive) return;
                 Partition* now = find(id);
                 if (!now) {
@@ -370,6 +353,12 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                     read_failed(*now, from, request.offset, read.error());
                   }
                 } else if (size_of(read->bytes) > 0 && (size_of(read->bytes) <= request.max_bytes || request.at_least_one)) {
+                  // Entries that a merge took from memory meanwhile are none of those that this read found.
+                  if (request.read_committed && now->manifest().end_offset != merged) {
+                    return read_cold(*now, request, end_offset, std::move(result), std::move(done));
+                  }
+                  result.aborted = std::move(read->aborted);
+                  if (request.read_committed) now->state().list_aborted(request.offset, read->next_offset, result.aborted);
                   result.bytes = size_of(read->bytes);
                   result.pieces.emplace_back(std::move(read->bytes));
                 }
@@ -384,7 +373,7 @@ void LogShard::take_offline(Partition& partition, const std::string& reason, boo
             {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id_)),
              .reason = reason,
              .remedy = kOfflineRemedy});
-  wake(partition);
+  partition.wake_all();
   if (offline_watcher_) offline_watcher_(partition.id());
   if (!remember) return;
   // Should the machine die first, the damage is found again.

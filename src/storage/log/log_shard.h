@@ -67,6 +67,8 @@ struct ReadResult {
   int64_t high_watermark = -1;
   int64_t last_stable_offset = -1;
   int64_t log_start_offset = -1;
+  // With read_committed: the transactions of which `pieces` may hold records that the reader skips.
+  std::vector<AbortedTransaction> aborted;
 };
 
 struct ValidatedBatch;  // append_validation.h
@@ -151,9 +153,13 @@ class LogShard {
   // log start, or kInvalid if `offset` is past the high watermark.
   void delete_records(Partition& partition, int64_t offset, Function<void(Result<int64_t>)> done);
 
-  // Calls `wake` once when the high watermark or log start moves, or the partition is dropped. remove_waiter forgets it.
-  uint64_t add_waiter(Partition& partition, Function<void()> wake);
-  void remove_waiter(Partition& partition, uint64_t waiter);
+  // Calls `wake` once when the high watermark (with read_committed: the last stable offset) or log start moves, or the partition
+  // is dropped or goes offline. remove_waiter forgets it.
+  uint64_t add_waiter(Partition& partition, bool read_committed, Function<void()> wake) {
+    partition.add_waiter(next_waiter_, read_committed, std::move(wake));
+    return next_waiter_++;
+  }
+  void remove_waiter(Partition& partition, uint64_t waiter) { partition.remove_waiter(waiter); }
 
   // While set, produce requests are refused with a retriable error; the broker's own appends go on (disk_reserve.h).
   void set_disk_full(bool full) {
@@ -289,7 +295,6 @@ class LogShard {
   void bound_producers();
   void producers_forgotten(Partition& partition, size_t count);
   void retry_held_appends();
-  void wake(Partition& partition);
   void report_pressure();
   void maybe_merge();
   void start_merge(ChunkNumber up_to);

@@ -95,11 +95,12 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
         [this, partition, directory, done = std::move(done)]() mutable { done(manifests_[partition].place = {0, directory}); });
   }
   void maintain(runtime::Executor&, Function<void()>) override {}
-  void read(const PartitionManifest& manifest, int64_t offset, ReadLimit, runtime::Executor& reply_to,
+  void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
             Function<void(Result<SegmentRead>)> done) override {
-    reply_to.post([manifest, offset, done = std::move(done)]() mutable {
-      done(SegmentRead{FileRange{nullptr, 0, 100}, offset, manifest.end_offset});
-    });
+    ++reads_;
+    const int64_t end = std::min(manifest.end_offset, limit.end_offset);
+    reply_to.post(
+        [offset, end, done = std::move(done)]() mutable { done(SegmentRead{FileRange{nullptr, 0, 100}, offset, end}); });
   }
   void find_timestamp(PartitionManifest, int64_t, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override {
@@ -132,6 +133,7 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
   std::vector<std::vector<MergePartition>> merges_;
   size_t asked_ = 0;  // partitions that were to be merged
   size_t searches_ = 0;
+  size_t reads_ = 0;
   bool broken_ = false;
 };
 
@@ -160,18 +162,27 @@ class LogShardTest : public ::testing::Test {
     options.base_sequence = sequence;
     return batch(count, options);
   }
+  // Of a transaction; clients may not write them yet, so the broker does.
+  Slice transactional(int64_t producer, int32_t sequence, int count = 1) {
+    return batch(count, {.producer_id = producer, .producer_epoch = 0, .base_sequence = sequence, .transactional = true});
+  }
+  Slice marker(int64_t producer, bool commit) {
+    protocol::RecordBatchBuilder builder({.producer_id = producer, .producer_epoch = 0, .transactional = true, .control = true});
+    builder.append_end_marker(1000, commit, 0);
+    return Slice::copy_of(builder.finish());
+  }
   // Results land in answers_ in completion order.
   void append(Slice records, bool client = true) {
     shard_->append(*partition_, std::move(records), client, [this](AppendResult r) { answers_.push_back(std::move(r)); });
   }
-  ReadResult read(int64_t offset, uint64_t max_bytes = 1 << 20) {
+  ReadResult read(int64_t offset, uint64_t max_bytes = 1 << 20, bool read_committed = false) {
     ReadResult result;
     bool answered = false;
     const auto take = [&](ReadResult r) {
       result = std::move(r);
       answered = true;
     };
-    if (shard_->read(*partition_, {offset, max_bytes, true, false}, result, take)) return result;
+    if (shard_->read(*partition_, {offset, max_bytes, true, read_committed}, result, take)) return result;
     world_.run_until([&] { return answered; });
     EXPECT_TRUE(answered);
     return result;

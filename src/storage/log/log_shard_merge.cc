@@ -83,6 +83,11 @@ MergePartition MergeInput::take() {
   for (const EpochStart& epoch : partition_.epochs()) {
     if (epoch.start_offset < floor_) input_.epochs.push_back(epoch);
   }
+  for (const AbortedTransaction& one : partition_.state().aborted()) {
+    if (one.last_offset >= floor_) break;
+    // Of a marker that was deleted before it was merged nobody reads what it ended.
+    if (one.last_offset >= input_.log_start_offset) input_.aborted.push_back(one);
+  }
   for (const ProducerEntry& entry : producers_.entries()) input_.producers.push_back(entry);
   std::ranges::sort(input_.producers, {}, &ProducerEntry::producer_id);
   std::ranges::sort(input_.expired_producers);
@@ -156,7 +161,7 @@ void LogShard::adopt_manifest(PartitionManifest manifest) {
     partition->log_start_offset_ = partition->manifest_.log_start_offset;
     partition->state_.forget_epochs_before(partition->log_start_offset_);
     forget_unreadable(*partition);
-    wake(*partition);
+    partition->wake_all();
   }
 }
 

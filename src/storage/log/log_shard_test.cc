@@ -266,7 +266,7 @@ TEST_F(LogShardTest, DeleteRecordsMovesTheStartOnceItIsDurable) {
   wal_->complete();
   Result<int64_t> moved = fail(weir::ErrorCode::kUnknown, "");
   bool woken = false;
-  shard_->add_waiter(*partition_, [&] { woken = true; });
+  shard_->add_waiter(*partition_, false, [&] { woken = true; });
   shard_->delete_records(*partition_, -1, [&](Result<int64_t> r) { moved = r; });
   EXPECT_EQ(partition_->log_start_offset(), 0);
   ASSERT_TRUE(world_.run_until([&] { return moved.has_value(); }));
@@ -296,7 +296,7 @@ TEST_F(LogShardTest, RetentionByTimeTakesTheTailToo) {
 TEST_F(LogShardTest, ATopicDeletedWhileAppendsAreInFlightStaysSafe) {
   append(batch(1));
   bool woken = false;
-  shard_->add_waiter(*partition_, [&] { woken = true; });
+  shard_->add_waiter(*partition_, false, [&] { woken = true; });
   const PartitionId id = partition_->id();
   shard_->drop(id);
   EXPECT_TRUE(woken);

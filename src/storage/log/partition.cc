@@ -38,15 +38,16 @@ size_t Partition::tail_index(int64_t offset) const {
   return static_cast<size_t>(it - tail_.begin());
 }
 
-uint64_t Partition::read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
-                              std::vector<FetchPiece>& pieces) const {
-  uint64_t total = 0;
+Partition::TailRead Partition::read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
+                                         std::vector<FetchPiece>& pieces) const {
+  TailRead read{0, offset};
   for (size_t i = tail_index(offset); i < tail_.size(); ++i) {
     const TailBatch& batch = tail_[i];
     if (batch.facts.last_offset() >= limit_offset) break;
-    const bool first = total == 0;
-    if (total + batch.bytes.size > max_bytes && !(first && at_least_one)) break;
-    total += batch.bytes.size;
+    const bool first = read.bytes == 0;
+    if (read.bytes + batch.bytes.size > max_bytes && !(first && at_least_one)) break;
+    read.bytes += batch.bytes.size;
+    read.next_offset = batch.facts.next_offset();
     // Batches that lie next to each other in a chunk go out as one piece.
     if (!first) {
       if (auto* last = std::get_if<Slice>(&pieces.back());
@@ -57,7 +58,7 @@ uint64_t Partition::read_tail(int64_t offset, uint64_t max_bytes, bool at_least_
     }
     pieces.emplace_back(batch.bytes);
   }
-  return total;
+  return read;
 }
 
 void Partition::restore(PartitionManifest manifest, std::vector<ProducerEntry> producers) {
@@ -73,13 +74,13 @@ void Partition::append(const BatchFacts& facts, Slice bytes, ChunkNumber chunk, 
 }
 
 size_t Partition::expire_producers(int64_t before) {
-  const std::vector<int64_t> expired = state_.expire_producers(before);
+  const std::vector<int64_t> expired = state_.producers().expire(before, manifest_.end_offset);
   expired_producers_.insert(expired_producers_.end(), expired.begin(), expired.end());
   return expired.size();
 }
 
 size_t Partition::evict_producer() {
-  const auto evicted = state_.evict_producer();
+  const auto evicted = state_.producers().evict(manifest_.end_offset);
   if (evicted) expired_producers_.push_back(*evicted);
   return evicted ? 1 : 0;
 }
@@ -137,6 +138,7 @@ void Partition::take_manifest(PartitionManifest manifest) {
     tail_continues_ = true;
   }
   if (manifest_.segments.empty()) tail_continues_ = false;
+  state_.forget_aborted_before(floor);
 }
 
 void Partition::take_whole_merge(PartitionManifest manifest) {
@@ -159,6 +161,27 @@ void Partition::pop_tail() {
     tail_.erase(tail_.begin(), tail_.begin() + static_cast<ptrdiff_t>(tail_head_));
     tail_head_ = 0;
   }
+}
+
+void Partition::add_waiter(uint64_t id, bool stable, Function<void()> wake) {
+  waiters_.push_back({id, stable ? last_stable_offset() : kAnyMove, std::move(wake)});
+}
+
+void Partition::remove_waiter(uint64_t id) {
+  std::erase_if(waiters_, [id](const Waiter& waiter) { return waiter.id == id; });
+}
+
+void Partition::wake_readers() {
+  if (waiters_.empty()) return;
+  std::vector<Waiter> due;
+  for (Waiter& waiter : std::exchange(waiters_, {})) {
+    (waiter.stable_offset == last_stable_offset() ? waiters_ : due).push_back(std::move(waiter));
+  }
+  for (Waiter& waiter : due) waiter.wake();
+}
+
+void Partition::wake_all() {
+  for (Waiter& waiter : std::exchange(waiters_, {})) waiter.wake();
 }
 
 }  // namespace weir::storage

@@ -7,6 +7,7 @@
 // The tail holds [tail_start, log_end) in memory: at least everything that is not merged (>= manifest.end_offset).
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <deque>
 #include <list>
@@ -50,10 +51,14 @@ class Partition {
 
   int64_t log_start_offset() const { return log_start_offset_; }
   int64_t high_watermark() const { return high_watermark_; }
-  int64_t last_stable_offset() const { return high_watermark_; }  // no transactions yet
+  // Below it all transactions are decided, durably; readers of committed records see nothing else.
+  int64_t last_stable_offset() const {
+    return std::max(log_start_offset_, std::min(high_watermark_, state_.first_unstable_offset()));
+  }
   int64_t log_end_offset() const { return state_.end_offset(); }
   const std::vector<EpochStart>& epochs() const { return state_.epochs(); }
   const ProducerState& producers() const { return state_.producers(); }
+  const PartitionState& state() const { return state_; }
   const PartitionManifest& manifest() const { return manifest_; }
   // Kafka's segments of this log, oldest first: those of the manifest, then those that the tail will be once it is merged.
   // `visit` says whether to go on.
@@ -85,8 +90,12 @@ class Partition {
   int64_t tail_start() const { return tail_.empty() ? log_end_offset() : tail_[tail_head_].facts.base_offset; }
 
   // Appends to `pieces` whole durable batches from the one that contains `offset` (>= tail_start()) on, up to
-  // `max_bytes`, at least one if `at_least_one`; nothing at or past `limit_offset`. Returns the bytes added.
-  uint64_t read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
+  // `max_bytes`, at least one if `at_least_one`; nothing at or past `limit_offset`.
+  struct TailRead {
+    uint64_t bytes = 0;       // added
+    int64_t next_offset = 0;  // after the last batch; `offset` if there is none
+  };
+  TailRead read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
                      std::vector<FetchPiece>& pieces) const;
 
   // A start: what is merged, then the batches above it, in order, then all that was found is durable.
@@ -96,7 +105,10 @@ class Partition {
   // Instead of append: its records were deleted before they were merged.
   void append_deleted(const BatchFacts& facts, int64_t time_ms) { state_.apply(facts, time_ms); }
   // Everything below `offset` is durable.
-  void advance_high_watermark(int64_t offset) { high_watermark_ = std::max(high_watermark_, offset); }
+  void advance_high_watermark(int64_t offset) {
+    high_watermark_ = std::max(high_watermark_, offset);
+    state_.note_durable(high_watermark_);
+  }
   bool unmerged() const { return !tail_.empty() && tail_.back().facts.base_offset >= manifest_.end_offset; }
   // All of it is merged, and nothing stays in memory.
   void take_whole_merge(PartitionManifest manifest);
@@ -107,6 +119,12 @@ class Partition {
   size_t evict_producer();
 
   void take_offline(std::string reason) { offline_reason_ = std::move(reason); }
+
+  // Readers that wait; see LogShard::add_waiter. `stable` waits for the last stable offset.
+  void add_waiter(uint64_t id, bool stable, Function<void()> wake);
+  void remove_waiter(uint64_t id);
+  void wake_readers();  // the high watermark moved
+  void wake_all();
 
  private:
   friend class LogShard;
@@ -156,8 +174,10 @@ class Partition {
   std::string offline_reason_;
   PartitionTraffic traffic_;
 
+  static constexpr int64_t kAnyMove = -1;
   struct Waiter {
     uint64_t id;
+    int64_t stable_offset;  // not woken while this is the last stable offset
     Function<void()> wake;
   };
   std::vector<Waiter> waiters_;

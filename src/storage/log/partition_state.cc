@@ -19,20 +19,41 @@ void PartitionState::apply(const BatchFacts& facts, int64_t time_ms) {
     end_offset_ = facts.next_offset();
   }
   if (facts.producer_id < 0) return;
-  const ProducerEntry* known = producers_.find(facts.producer_id);
-  const int64_t open_before = known ? known->transaction_first_offset : -1;
-  producers_.update(facts, time_ms);
-  const int64_t open_now = producers_.find(facts.producer_id)->transaction_first_offset;
-  if (open_now == open_before) return;
-  if (open_now >= 0) open_.emplace(open_now, facts.producer_id);
-  else end_transaction(open_before, facts);
+  const auto [begun, ended] = producers_.update(facts, time_ms);
+  if (begun >= 0) open_.emplace(begun, facts.producer_id);
+  if (ended >= 0) end_transaction(ended, facts);
 }
 
 void PartitionState::end_transaction(int64_t first_offset, const BatchFacts& marker) {
   open_.erase(first_offset);
+  while (!decided_.empty() && decided_.back().first_offset > first_offset) decided_.pop_back();
+  decided_.push_back({first_offset, marker.last_offset()});
   if (marker.control_type != BatchFacts::kAbort) return;
   const int64_t stable = open_.empty() ? marker.next_offset() : open_.begin()->first;
   aborted_.push_back({marker.producer_id, first_offset, marker.last_offset(), stable});
+}
+
+int64_t PartitionState::first_unstable_offset() const {
+  const int64_t open = open_.empty() ? kNoneUnstable : open_.begin()->first;
+  return decided_.empty() ? open : std::min(open, decided_.front().first_offset);
+}
+
+void PartitionState::note_durable(int64_t high_watermark) {
+  const auto left = std::ranges::find_if(decided_, [&](const Decided& one) { return one.marker_offset >= high_watermark; });
+  decided_.erase(decided_.begin(), left);
+}
+
+void PartitionState::forget_aborted_before(int64_t offset) {
+  aborted_.erase(aborted_.begin(), std::ranges::lower_bound(aborted_, offset, {}, &AbortedTransaction::last_offset));
+}
+
+// As Kafka's TransactionIndex.collectAbortedTxns.
+void PartitionState::list_aborted(int64_t from, int64_t end, std::vector<AbortedTransaction>& aborted) const {
+  auto at = std::ranges::lower_bound(aborted_, from, {}, &AbortedTransaction::last_offset);
+  for (; at != aborted_.end(); ++at) {
+    if (at->first_offset < end) aborted.push_back(*at);
+    if (at->last_stable_offset >= end) return;
+  }
 }
 
 int32_t PartitionState::epoch_at(int64_t offset) const {

@@ -1,13 +1,13 @@
 // What the batches of a partition leave behind: where the log ends, its leader epochs, its producers and their transactions.
 // Appends, recovery and imports apply each batch here, in offset order, so that all of them come to the same state.
 //
-// Runs ahead of durability, as offsets do. Owned by one thread.
+// Runs ahead of durability, as offsets do: a transaction whose marker is not durable is decided, but not stable. Owned by one
+// thread.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <map>
-#include <optional>
 #include <vector>
 
 #include "storage/log/producer_state.h"
@@ -34,23 +34,35 @@ class PartitionState {
   void forget_epochs_before(int64_t log_start_offset);
 
   const ProducerState& producers() const { return producers_; }
-  std::vector<int64_t> expire_producers(int64_t before) { return producers_.expire(before); }
-  std::optional<int64_t> evict_producer() { return producers_.evict(); }
+  ProducerState& producers() { return producers_; }
 
   // Producers by the first offsets of their open transactions.
   const std::map<int64_t, int64_t>& open_transactions() const { return open_; }
-  // In the order of their markers.
+  // First offset of the transactions that are open, or whose markers are not below the high watermark.
+  static constexpr int64_t kNoneUnstable = std::numeric_limits<int64_t>::max();
+  int64_t first_unstable_offset() const;
+  void note_durable(int64_t high_watermark);  // never goes back
+  // In the order of their markers; those below the offset that was forgotten last are somebody else's to know.
   const std::vector<AbortedTransaction>& aborted() const { return aborted_; }
+  void forget_aborted_before(int64_t offset);
+  // What a reader of committed records in [from, end) has to know of them, appended to `aborted`.
+  void list_aborted(int64_t from, int64_t end, std::vector<AbortedTransaction>& aborted) const;
 
  private:
   void note_epoch(int32_t epoch, int64_t start_offset);
   void end_transaction(int64_t first_offset, const BatchFacts& marker);
+  struct Decided {
+    int64_t first_offset;
+    int64_t marker_offset;
+  };
 
   int32_t highest_epoch_;
   int64_t end_offset_ = 0;
   std::vector<EpochStart> epochs_;
   ProducerState producers_;
   std::map<int64_t, int64_t> open_;
+  // In the order of their markers, and of their first offsets: one that ended before another and began later matters no more.
+  std::vector<Decided> decided_;
   std::vector<AbortedTransaction> aborted_;
 };
 

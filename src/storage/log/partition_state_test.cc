@@ -103,6 +103,62 @@ TEST_F(PartitionStateTest, AMarkerWithoutATransactionLeavesNothing) {
   EXPECT_EQ(state_.producers().find(1)->coordinator_epoch, 3);
 }
 
+TEST_F(PartitionStateTest, ADecidedTransactionIsUnstableUntilItsMarkerIsDurable) {
+  EXPECT_EQ(state_.first_unstable_offset(), PartitionState::kNoneUnstable);
+  add(kNoProducerId);
+  add(1);
+  add(2);
+  EXPECT_EQ(state_.first_unstable_offset(), 1);
+  end(1, BatchFacts::kCommit);  // offset 3
+  EXPECT_EQ(state_.first_unstable_offset(), 1);
+  state_.note_durable(3);
+  EXPECT_EQ(state_.first_unstable_offset(), 1);
+  state_.note_durable(4);
+  EXPECT_EQ(state_.first_unstable_offset(), 2);
+}
+
+// 1 began first and ends last: what 2 and 3 decide meanwhile does not matter.
+TEST_F(PartitionStateTest, TheDecidedTransactionThatBeganFirstCounts) {
+  for (const int64_t producer : {1, 2, 3}) add(producer);
+  for (const int64_t producer : {3, 2, 1}) end(producer, BatchFacts::kCommit);
+  EXPECT_EQ(state_.first_unstable_offset(), 0);
+  state_.note_durable(5);
+  EXPECT_EQ(state_.first_unstable_offset(), 0);
+  add(4);
+  end(4, BatchFacts::kAbort);
+  state_.note_durable(6);
+  EXPECT_EQ(state_.first_unstable_offset(), 6);
+  state_.note_durable(8);
+  EXPECT_EQ(state_.first_unstable_offset(), PartitionState::kNoneUnstable);
+}
+
+TEST_F(PartitionStateTest, ReadersAreToldOfWhatWasAbortedWhereTheyRead) {
+  const auto told = [&](int64_t from, int64_t end) {
+    std::vector<int64_t> firsts;
+    std::vector<AbortedTransaction> aborted;
+    state_.list_aborted(from, end, aborted);
+    for (const auto& one : aborted) firsts.push_back(one.first_offset);
+    return firsts;
+  };
+  add(1);                       // 0
+  end(1, BatchFacts::kAbort);   // 1
+  add(2);                       // 2
+  add(3);                       // 3
+  end(3, BatchFacts::kAbort);   // 4
+  end(2, BatchFacts::kCommit);  // 5
+  add(4);                       // 6
+  end(4, BatchFacts::kAbort);   // 7
+  EXPECT_THAT(told(0, 8), ElementsAre(0, 3, 6));
+  EXPECT_THAT(told(1, 6), ElementsAre(0, 3));
+  EXPECT_THAT(told(2, 6), ElementsAre(3));
+  EXPECT_THAT(told(2, 3), IsEmpty());
+  EXPECT_THAT(told(5, 6), IsEmpty());
+  state_.forget_aborted_before(4);
+  EXPECT_THAT(told(0, 8), ElementsAre(3, 6));
+  state_.forget_aborted_before(5);
+  EXPECT_THAT(told(0, 8), ElementsAre(6));
+}
+
 TEST_F(PartitionStateTest, OpenTransactionsAreRestoredWithTheirProducers) {
   ProducerEntry open;
   open.producer_id = 9;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace weir::storage {
 
@@ -30,7 +31,7 @@ ProducerState::Verdict ProducerState::check(const BatchFacts& facts) const {
   return {facts.base_sequence == expected ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
 }
 
-ProducerEntry& ProducerState::newest(int64_t producer_id) {
+ProducerState::Producer& ProducerState::newest(int64_t producer_id) {
   const auto [known, first] = by_id_.try_emplace(producer_id);
   if (first) known->second = by_age_.emplace(by_age_.end());
   else by_age_.splice(by_age_.end(), by_age_, known->second);
@@ -38,50 +39,67 @@ ProducerEntry& ProducerState::newest(int64_t producer_id) {
   return *known->second;
 }
 
-void ProducerState::update(const BatchFacts& facts, int64_t now_ms) {
-  if (facts.producer_id == kNoProducerId) return;
-  ProducerEntry& entry = newest(facts.producer_id);
-  if (facts.producer_epoch != entry.producer_epoch) {
-    entry.producer_epoch = facts.producer_epoch;
-    entry.batches.clear();
+ProducerState::TransactionStep ProducerState::update(const BatchFacts& facts, int64_t now_ms) {
+  TransactionStep step;
+  if (facts.producer_id == kNoProducerId) return step;
+  Producer& producer = newest(facts.producer_id);
+  if (facts.producer_epoch != producer.producer_epoch) {
+    producer.producer_epoch = facts.producer_epoch;
+    producer.batches.clear();
   }
-  entry.last_timestamp = now_ms;
+  producer.last_timestamp = now_ms;
   if (facts.control()) {
-    if (!facts.ends_transaction()) return;
-    entry.coordinator_epoch = facts.coordinator_epoch;
-    entry.transaction_first_offset = -1;
-    return;
+    if (!facts.ends_transaction()) return step;
+    producer.coordinator_epoch = facts.coordinator_epoch;
+    step.ended = std::exchange(producer.transaction_first_offset, -1);
+    if (step.ended >= 0) producer.last_end_offset = facts.last_offset();
+    return step;
   }
-  if (facts.transactional() && entry.transaction_first_offset < 0) entry.transaction_first_offset = facts.base_offset;
-  if (facts.base_sequence == kNoSequence) return;
-  if (entry.batches.size() == kProducerBatches) entry.batches.erase(entry.batches.begin());
-  entry.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta), facts.last_offset(),
-                           facts.last_offset_delta, facts.max_timestamp});
+  if (facts.transactional() && producer.transaction_first_offset < 0) {
+    step.begun = producer.transaction_first_offset = facts.base_offset;
+  }
+  if (facts.base_sequence == kNoSequence) return step;
+  if (producer.batches.size() == kProducerBatches) producer.batches.erase(producer.batches.begin());
+  producer.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta),
+                              facts.last_offset(), facts.last_offset_delta, facts.max_timestamp});
+  return step;
 }
 
-std::vector<int64_t> ProducerState::expire(int64_t before) {
+std::vector<int64_t> ProducerState::expire(int64_t before, int64_t merged_end) {
   std::vector<int64_t> expired;
   for (size_t looks = std::min(size(), kExpiredAtOnce); looks > 0 && by_age_.front().last_timestamp < before; --looks) {
-    if (by_age_.front().transaction_first_offset >= 0) by_age_.splice(by_age_.end(), by_age_, by_age_.begin());
-    else expired.push_back(*evict());
+    if (by_age_.front().may_be_forgotten(merged_end)) {
+      expired.push_back(by_age_.front().producer_id);
+      forget_oldest();
+    } else {
+      by_age_.splice(by_age_.end(), by_age_, by_age_.begin());
+    }
   }
   std::sort(expired.begin(), expired.end());
   return expired;
 }
 
-std::optional<int64_t> ProducerState::evict() {
-  const auto oldest =
-      std::ranges::find_if(by_age_, [](const ProducerEntry& entry) { return entry.transaction_first_offset < 0; });
-  if (oldest == by_age_.end()) return std::nullopt;
-  const int64_t id = oldest->producer_id;
-  by_id_.erase(id);
-  by_age_.erase(oldest);
-  return id;
+std::optional<int64_t> ProducerState::evict(int64_t merged_end) {
+  for (size_t looks = std::min(size(), kEvictionLooks); looks > 0; --looks) {
+    const Producer& oldest = by_age_.front();
+    if (oldest.may_be_forgotten(merged_end)) {
+      const int64_t id = oldest.producer_id;
+      forget_oldest();
+      return id;
+    }
+    by_age_.splice(by_age_.end(), by_age_, by_age_.begin());
+  }
+  return std::nullopt;
+}
+
+void ProducerState::forget_oldest() {
+  by_id_.erase(by_age_.front().producer_id);
+  by_age_.pop_front();
 }
 
 void ProducerState::restore(std::vector<ProducerEntry> entries) {
   std::ranges::sort(entries, {}, &ProducerEntry::last_timestamp);
-  for (ProducerEntry& entry : entries) newest(entry.producer_id) = std::move(entry);
+  for (ProducerEntry& entry : entries) static_cast<ProducerEntry&>(newest(entry.producer_id)) = std::move(entry);
 }
 
 const ProducerEntry* ProducerState::find(int64_t producer_id) const {

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <list>
 #include <optional>
 #include <unordered_map>
@@ -29,6 +30,17 @@ class ProducerState {
   ProducerState(ProducerState&&) = default;
   ProducerState& operator=(ProducerState&&) = default;
 
+  // As its row in the manifest, and what is needed only while the log above the manifest's floor may be replayed.
+  struct Producer : ProducerEntry {
+    int64_t last_end_offset = -1;  // of the marker of its last transaction
+
+    bool may_be_forgotten(int64_t merged_end) const { return transaction_first_offset < 0 && last_end_offset < merged_end; }
+  };
+  // What a batch does to its producer's transaction: first offset of the one that it begins, or ends; -1: none.
+  struct TransactionStep {
+    int64_t begun = -1;
+    int64_t ended = -1;
+  };
   struct Verdict {
     SequenceCheck check = SequenceCheck::kAccept;
     ProducerBatch original;  // with kDuplicate
@@ -37,26 +49,28 @@ class ProducerState {
   Verdict check(const BatchFacts& facts) const;
 
   // Takes a batch into account that is appended (or recovered) now. Batches without producer id are ignored.
-  void update(const BatchFacts& facts, int64_t now_ms);
+  TransactionStep update(const BatchFacts& facts, int64_t now_ms);
 
-  // Forgets producers that were updated before `before`, at most so many at once; those with an open transaction stay. Returns
-  // their ids.
+  // Forgets producers that were updated before `before`, at most so many at once. Returns their ids. Those with an open
+  // transaction stay, and those with one that ended at or above `merged_end`: recovery has to know where it began.
   static constexpr size_t kExpiredAtOnce = 4096;
-  std::vector<int64_t> expire(int64_t before);
-  // Forgets the one whose last update is the longest ago, and has no open transaction.
-  std::optional<int64_t> evict();
+  std::vector<int64_t> expire(int64_t before, int64_t merged_end = std::numeric_limits<int64_t>::max());
+  // Forgets the one whose last update is the longest ago, of those that may be.
+  static constexpr size_t kEvictionLooks = 64;
+  std::optional<int64_t> evict(int64_t merged_end = std::numeric_limits<int64_t>::max());
 
   void restore(std::vector<ProducerEntry> entries);
   const ProducerEntry* find(int64_t producer_id) const;
-  // By their last updates, the oldest first.
-  const std::list<ProducerEntry>& entries() const { return by_age_; }
+  // By their last updates, the oldest first, but for those that had to stay.
+  const std::list<Producer>& entries() const { return by_age_; }
   size_t size() const { return by_age_.size(); }
 
  private:
-  ProducerEntry& newest(int64_t producer_id);
+  Producer& newest(int64_t producer_id);
+  void forget_oldest();
 
-  std::list<ProducerEntry> by_age_;
-  std::unordered_map<int64_t, std::list<ProducerEntry>::iterator> by_id_;
+  std::list<Producer> by_age_;
+  std::unordered_map<int64_t, std::list<Producer>::iterator> by_id_;
 };
 
 // Sequence numbers wrap from INT32_MAX to 0.

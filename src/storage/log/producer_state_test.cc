@@ -97,6 +97,36 @@ TEST(ProducerState, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
   EXPECT_EQ(state.find(7)->transaction_first_offset, 13);
 }
 
+// Recovery has to know where a transaction began whose marker it finds in the log.
+TEST(ProducerState, WhoseMarkerIsNotMergedStays) {
+  ProducerState state;
+  BatchFacts first = batch(10, 0, 1);
+  first.attributes = BatchFacts::kTransactional;
+  BatchFacts marker = batch(11, kNoSequence, 1);
+  marker.attributes = BatchFacts::kTransactional | BatchFacts::kControl;
+  marker.control_type = BatchFacts::kAbort;
+  state.update(first, 1);
+  state.update(marker, 1);
+  EXPECT_TRUE(state.expire(100, 11).empty());
+  EXPECT_EQ(state.evict(11), std::nullopt);
+  EXPECT_EQ(state.expire(100, 12), (std::vector<int64_t>{7}));
+}
+
+// So that a look costs little however many of them there are.
+TEST(ProducerState, AnEvictionLooksAtFewOfThoseThatStay) {
+  ProducerState state;
+  std::vector<ProducerEntry> open(2 * ProducerState::kEvictionLooks);
+  for (size_t i = 0; i < open.size(); ++i) {
+    open[i].producer_id = static_cast<int64_t>(100 + i);
+    open[i].transaction_first_offset = static_cast<int64_t>(i);
+  }
+  state.restore(open);
+  state.update(batch(0, 0, 1, 0, 1), 100);
+  EXPECT_EQ(state.evict(), std::nullopt);
+  EXPECT_EQ(state.evict(), std::nullopt);
+  EXPECT_EQ(state.evict(), 1);
+}
+
 TEST(ProducerState, TheOneUpdatedLongestAgoGoesFirst) {
   ProducerState state;
   ProducerEntry young, old;

@@ -102,9 +102,9 @@ class RetentionTest : public LogShardTest {
   void retain() {
     shard_->run_retention();
     kafka_.delete_old(config_, partition_->high_watermark(), now_ms());
-    settle();
+    note_durable();
   }
-  void settle() {
+  void note_durable() {
     ASSERT_TRUE(world_.run_until([&] { return partition_->pending_log_start() == partition_->log_start_offset(); }));
   }
   void expect_as_kafka() {
@@ -220,7 +220,7 @@ TEST_F(RetentionTest, WhatIsAppendedWhileASegmentGoesIsNotPartOfIt) {
   kafka_.delete_old(config_, partition_->high_watermark(), now_ms());
   append_at(now_ms(), 8);  // before the deletion is durable
   wal_->complete();
-  settle();
+  note_durable();
   EXPECT_EQ(partition_->log_start_offset(), 1);
   expect_as_kafka();
 }
