@@ -7,8 +7,8 @@
 
 #include "base/buffer.h"
 #include "protocol/record_batch.h"
+#include "storage/log/append_result.h"
 #include "storage/log/log_config.h"
-#include "storage/log/log_shard.h"
 #include "storage/log/producer_state.h"
 #include "storage/types.h"
 

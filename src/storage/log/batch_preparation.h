@@ -1,6 +1,6 @@
 // Work on a produced batch that is too much for the loop's thread: looking into compressed records and compressing
-// anew. It is done on the pool before the append, which keeps its place in its partition's queue meanwhile
-// (log_shard_prepare.cc).
+// anew. It is done on the pool before the append (preparation_turns.h), which keeps its place in line meanwhile
+// (awaited_appends.h).
 //
 // Prepared are batches whose compression is not what `compression.type` asks for, and all compressed ones: their records are
 // checked as those of others are, and their times are taken from the records, as Kafka does. A header is never believed about
@@ -12,19 +12,15 @@
 #include <span>
 
 #include "base/buffer.h"
-#include "base/function.h"
 #include "runtime/clock.h"
+#include "storage/log/append_result.h"
 #include "storage/log/log_config.h"
-#include "storage/log/log_shard.h"
 #include "storage/log/opening_memory.h"
 
 namespace weir::storage {
 
-// An append that waits for its turn in its partition.
 struct PreparedAppend {
   Slice records;
-  AppendFrom from = AppendFrom::kClient;
-  Function<void(AppendResult)> done;
   bool ready = false;
   bool large = false;    // more than a turn is for
   AppendResult refusal;  // if its error is set, it is the answer

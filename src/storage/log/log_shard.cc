@@ -9,6 +9,7 @@
 #include "base/check.h"
 #include "base/log.h"
 #include "storage/log/append_validation.h"
+#include "storage/log/batch_preparation.h"
 #include "storage/log/offline_markers.h"
 
 namespace weir::storage {
@@ -22,6 +23,8 @@ LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_p
       wal_(std::move(wal)),
       store_(store),
       options_(options),
+      awaited_([this](Partition& partition, AwaitedAppend append) { take(partition, std::move(append)); }),
+      preparation_(runtime_, loop, options_.opening),
       producer_bound_(options_.producers_max) {
   wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });
   wal_->on_ended([this](const Error& error) { on_failed(error); });
@@ -119,7 +122,26 @@ void LogShard::forget(Partition& partition) {
 
 // --- append ---------------------------------------------------------------------------------------------------------
 
-void LogShard::append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
+void LogShard::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
+                      std::vector<AppendStage> stages) {
+  const AppendFrom from = client ? AppendFrom::kClient : AppendFrom::kBroker;
+  if (client && !partition.dropped_ && needs_preparation(records.bytes(), partition.config_)) {
+    stages.push_back([this, &partition](AwaitedAppend& append, Function<void(AppendResult)> answered) {
+      preparation_.prepare(partition, append, std::move(answered));
+    });
+  }
+  if (stages.empty() && !awaited_.in_line(partition, records.bytes())) {
+    return admit(partition, std::move(records), from, std::move(done));
+  }
+  awaited_.add(partition, {std::move(records), from, std::move(done), {}}, std::move(stages));
+}
+
+void LogShard::take(Partition& partition, AwaitedAppend append) {
+  if (append.refusal.error != ErrorCode::kNone) return append.done(std::move(append.refusal));
+  admit(partition, std::move(append.records), append.from, std::move(append.done));
+}
+
+void LogShard::admit(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
   ++partition.traffic_.produce_requests;
   if (partition.releasing_) return done(not_leader(partition));
   const bool full = wal_->unreleased_bytes() >= options_.unmerged_bytes_max;
@@ -136,10 +158,10 @@ void LogShard::append_prepared(Partition& partition, Slice records, AppendFrom f
     maybe_merge();
     return;
   }
-  append_now(partition, std::move(records), from, std::move(done));
+  check_and_write(partition, std::move(records), from, std::move(done));
 }
 
-void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
+void LogShard::check_and_write(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done) {
   AppendResult result;
   result.log_start_offset = partition.log_start_offset_;
   if (partition.dropped_) {
@@ -183,7 +205,7 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
 
   result.base_offset = partition.log_end_offset();
   const size_t producers = partition.producers().size();
-  for (ValidatedBatch& batch : batches) append_batch(partition, records, batch, now_ms);
+  for (ValidatedBatch& batch : batches) write(partition, records, batch, now_ms);
   if (partition.producers().size() > producers) {
     producer_bound_.added(partition, partition.producers().size() - producers);
     bound_producers();
@@ -193,7 +215,7 @@ void LogShard::append_now(Partition& partition, Slice records, AppendFrom from, 
   hold(partition.last_append_chunk_, &partition, partition.log_end_offset(), std::move(result), std::move(done));
 }
 
-void LogShard::append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms) {
+void LogShard::write(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms) {
   BatchFacts& facts = batch.facts;
   facts.base_offset = partition.log_end_offset();
   facts.appended_ms = now_ms;
@@ -270,7 +292,7 @@ void LogShard::retry_held_appends() {
   while (!held_.empty() && !wal_->ended() && wal_->unreleased_bytes() < options_.unmerged_bytes_max) {
     PendingAppend next = std::move(held_.front());
     held_.pop_front();
-    append_now(*next.partition, std::move(next.records), next.from, std::move(next.done));
+    check_and_write(*next.partition, std::move(next.records), next.from, std::move(next.done));
   }
   if (!held_.empty() && merge_failing_) {
     auto held = std::move(held_);
@@ -429,8 +451,8 @@ void LogShard::evict_tail() {
   if (dropped_.empty()) return;
   std::erase_if(dropped_, [&](const std::unique_ptr<Partition>& partition) {
     const auto refers = [&](const auto& entry) { return entry.partition == partition.get(); };
-    return partition->cached_batches_ == 0 && partition->forgotten_batches_ == 0 && partition->preparing_.empty() &&
-           !partition->preparation_out_ && std::ranges::none_of(acks_, refers) && std::ranges::none_of(held_, refers);
+    return partition->cached_batches_ == 0 && partition->forgotten_batches_ == 0 && !awaited_.holds(*partition) &&
+           std::ranges::none_of(acks_, refers) && std::ranges::none_of(held_, refers);
   });
 }
 

@@ -24,8 +24,10 @@
 #include "runtime/runtime.h"
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
+#include "storage/log/awaited_appends.h"
 #include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
+#include "storage/log/preparation_turns.h"
 #include "storage/log/producer_bound.h"
 #include "storage/log/recovered_partition.h"
 #include "storage/log/timestamp_searches.h"
@@ -35,23 +37,6 @@
 #include "storage/wal/wal.h"
 
 namespace weir::storage {
-
-// Whose batches are appended: a client's, such after batch_preparation.h has checked them, or the broker's own.
-enum class AppendFrom : uint8_t { kClient, kPreparation, kBroker };
-
-struct AppendResult {
-  protocol::ErrorCode error{};
-  int64_t base_offset = -1;
-  int64_t last_offset = -1;
-  int64_t log_append_time_ms = -1;  // only with LogAppendTime
-  int64_t log_start_offset = -1;
-  std::string message;  // why, for the client; empty on success
-  struct RecordError {
-    int32_t index;
-    std::string message;
-  };
-  std::vector<RecordError> record_errors;
-};
 
 struct ReadRequest {
   int64_t offset = 0;
@@ -133,8 +118,10 @@ class LogShard {
 
   // Appends the record batches in `records`: memory that nobody else reads, whose base offsets, epochs and (with
   // LogAppendTime) timestamps are patched in place. `client` true: the rules for produce requests (one batch, no control
-  // batches). Completes when durable, or at once with an error.
-  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done);
+  // batches). Completes when durable, or at once with an error. `stages`: what it waits for before it is looked at; appends of
+  // its producer that come meanwhile wait behind it (awaited_appends.h).
+  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
+              std::vector<AppendStage> stages = {});
 
   // True if answered inline into `result`. Otherwise the data is not in memory and `done` is called later.
   bool read(Partition& partition, const ReadRequest& request, ReadResult& result, Function<void(ReadResult)> done);
@@ -284,11 +271,10 @@ class LogShard {
     Function<void(Result<PartitionSnapshot>)> done;
   };
 
-  void append_prepared(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
-  void prepare_next(Partition& partition);
-  void take_prepared(Partition& partition);
-  void append_now(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
-  void append_batch(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
+  void take(Partition& partition, AwaitedAppend append);
+  void admit(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
+  void check_and_write(Partition& partition, Slice records, AppendFrom from, Function<void(AppendResult)> done);
+  void write(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
   void hold(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result, Function<void(AppendResult)> done);
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
@@ -370,7 +356,9 @@ class LogShard {
   std::vector<Partition*> listed_;  // all of them
   std::vector<std::unique_ptr<Partition>> dropped_;
   std::vector<Partition*> dirty_;  // have batches that are not merged, or a manifest change
-  std::deque<PendingAck> acks_;    // ascending by chunk
+  AwaitedAppends awaited_;
+  PreparationTurns preparation_;
+  std::deque<PendingAck> acks_;  // ascending by chunk
   std::deque<PendingAppend> held_;
   std::vector<Release> releases_;          // under way
   std::deque<CachedBatch> cached_;         // in append order

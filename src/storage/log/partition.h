@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <deque>
 #include <list>
 #include <memory>
 #include <optional>
@@ -28,8 +27,6 @@
 #include "storage/wal/wal.h"
 
 namespace weir::storage {
-
-struct PreparedAppend;  // batch_preparation.h
 
 // A batch in the tail.
 struct TailBatch {
@@ -169,8 +166,6 @@ class Partition {
   uint32_t forgotten_batches_ = 0;          // gone from tail_, while the shard's list of cached batches still counts them
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
   size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the merge under way
-  std::deque<std::shared_ptr<PreparedAppend>> preparing_;  // appends in order; the first one is not ready yet
-  bool preparation_out_ = false;                           // the pool has some of them, which nobody else may touch
   std::string offline_reason_;
   PartitionTraffic traffic_;
 
