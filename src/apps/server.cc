@@ -13,7 +13,7 @@
 #include "apps/topic_names_file.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/registration.h"
 #include "runtime/homebound.h"
 #include "storage/log/opening_memory.h"

@@ -1,7 +1,7 @@
 // Server: the metrics of the server itself. docs/observability.md lists them, and the metrics of its parts.
 #include "apps/log_cleaning.h"
 #include "apps/server.h"
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 
 namespace weir::apps {

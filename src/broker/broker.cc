@@ -8,7 +8,7 @@
 #include "base/check.h"
 #include "base/counted.h"
 #include "base/log.h"
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 #include "broker/transactions/transaction_refusals.h"
 #include "runtime/homebound.h"
@@ -97,7 +97,6 @@ void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
       if (owner(topic->partition(i)) == shard.index()) shard.log.drop(topic->partition(i));
     }
   }
-  if (!change.removed.empty()) groups_->topics_deleted(shard, change.removed);
   for (const MetadataChange::Added& added : change.added) {
     add_partitions(shard, *added.topic, added.first, change.image->leader_epoch(*added.topic));
   }
@@ -109,6 +108,7 @@ void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
   if (change.broker_config_changed) {
     shard.log.set_producer_id_expiration_ms(change.image->config()->integer("producer.id.expiration.ms"));
   }
+  for (CoordinatorHost* host : coordinators_) host->image_changed(shard, change);
 }
 
 void Broker::run_on_all(std::function<void(BrokerShard&)> task, Function<void()> done) {

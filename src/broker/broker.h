@@ -34,7 +34,8 @@
 namespace weir::broker {
 
 class ClientTelemetry;      // telemetry/client_telemetry.h
-class GroupCoordinators;    // handlers/group_coordinators.h
+class CoordinatorHost;      // coordinators/coordinator_host.h
+class GroupCoordinators;    // coordinators/group_coordinators.h
 class TransactionRefusals;  // transactions/transaction_refusals.h
 
 // The settings the handlers act on, under Kafka's names.
@@ -126,6 +127,9 @@ class Broker final : public MetadataPublisher {
   // `told` gets the image now, and on shard 0 each one with other topics. Before the loops run.
   void follow_topics(std::function<void(const MetadataImagePtr&)> told);
 
+  // On every shard it hears of each image from now on. Before the loops run; outlives them.
+  void add_coordinators(CoordinatorHost& host) { coordinators_.push_back(&host); }
+
   // A producer id nobody was given before. Inline while the shard's block lasts.
   void next_producer_id(unsigned home, Function<void(Result<int64_t>)> done);
 
@@ -155,6 +159,7 @@ class Broker final : public MetadataPublisher {
   std::vector<std::unique_ptr<ClientTelemetry>> telemetry_;  // one per shard
   Controller controller_;                                    // shard 0
   ProducerIdAllocator producer_ids_;                         // shard 0
+  std::vector<CoordinatorHost*> coordinators_;
   std::unique_ptr<GroupCoordinators> groups_;
   std::unique_ptr<TransactionRefusals> transaction_refusals_;
 };

@@ -279,8 +279,8 @@ class Emitter:
             return lines + [f'w.{tagged}nullable_struct({name}, wire_version);' if field.nullable else f'{name}.encode(w, wire_version);']
         if field.base in ('string', 'bytes'):
             return lines + [f'w.{nullable}{field.base}({name}, {fx});']
-        if name == 'error_code':
-            return ['w.error_code(error_code);']
+        if name == 'error_code' or (name == 'throttle_time_ms' and struct is self.message.root):
+            return [f'w.{name}({name});']
         return [f'w.{CALL[field.base]}({name});']
 
     # Smallest sizes.

@@ -197,17 +197,6 @@ void Writer::clear() {
   insertions_.clear();
   external_bytes_ = 0;
   error_ = nullptr;
-  successes_ = 0;
-  errors_.clear();
-}
-
-void Writer::add_error(int16_t code) {
-  for (auto& [known, count] : errors_) {
-    if (known != code) continue;
-    ++count;
-    return;
-  }
-  errors_.emplace_back(code, 1);
 }
 
 void Writer::release() {

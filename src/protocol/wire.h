@@ -181,6 +181,17 @@ struct Insertion {
   uint64_t size;
 };
 
+// Is told of the fields that mean the same in every message, as they are written.
+class FieldObserver {
+ public:
+  virtual void error_code(int16_t code) = 0;  // also of elements, and where it is 0
+  // `position`: where its bytes begin in the Writer, for patch_i32().
+  virtual void throttle_time_ms(size_t position) = 0;
+
+ protected:
+  ~FieldObserver() = default;
+};
+
 // Writes messages behind each other into one growing buffer. clear() keeps the memory. A value that cannot be
 // expressed (null where it is not allowed, a non-default value in a field that the version lacks and that
 // must not be dropped) sets error(); what was written is then of no use.
@@ -258,17 +269,16 @@ class Writer {
     if (value) value->encode(*this, version);
   }
 
-  // A field named error_code. How often each was written since clear() is kept, for who counts the errors of answers.
+  // Fields of these names. `observer` outlives what is written; without one they are numbers as all others.
+  void observe(FieldObserver* observer) { observer_ = observer; }
   void error_code(int16_t code) {
     i16(code);
-    if (code == 0) {
-      ++successes_;
-    } else {
-      add_error(code);
-    }
+    if (observer_ != nullptr) observer_->error_code(code);
   }
-  uint32_t successes() const { return successes_; }
-  std::span<const std::pair<int16_t, uint32_t>> errors() const { return errors_; }
+  void throttle_time_ms(int32_t value) {
+    if (observer_ != nullptr) observer_->throttle_time_ms(size_);
+    i32(value);
+  }
 
   // A tagged field: begin, write the value, end.
   size_t begin_tag(uint32_t tag);
@@ -283,7 +293,6 @@ class Writer {
   }
   void length(int64_t n, bool flexible);
   void grow(size_t more);
-  void add_error(int16_t code);
 
   std::unique_ptr<uint8_t[]> buffer_;
   size_t size_ = 0;
@@ -291,8 +300,7 @@ class Writer {
   std::vector<Insertion> insertions_;
   uint64_t external_bytes_ = 0;
   const char* error_ = nullptr;
-  uint32_t successes_ = 0;
-  std::vector<std::pair<int16_t, uint32_t>> errors_;  // few differ in one message
+  FieldObserver* observer_ = nullptr;
 };
 
 }  // namespace weir::protocol

@@ -293,6 +293,34 @@ TEST(Messages, DecodeForgetsWhatWasThereBefore) {
   EXPECT_EQ(request.rack_id, "");
 }
 
+TEST(Messages, TellWhoObservesOfFieldsThatAllShare) {
+  class Noting final : public FieldObserver {
+   public:
+    void error_code(int16_t code) override { codes.push_back(code); }
+    void throttle_time_ms(size_t position) override { positions.push_back(position); }
+    std::vector<int16_t> codes;
+    std::vector<size_t> positions;
+  };
+  ProduceResponse::PartitionProduceResponse partitions[2];
+  partitions[1].error_code = 3;
+  ProduceResponse::TopicProduceResponse topic;
+  topic.partition_responses = partitions;
+  ProduceResponse response;
+  response.responses = {&topic, 1};
+  Noting noting;
+  Writer writer;
+  writer.observe(&noting);
+  response.encode(writer, 9);
+  EXPECT_EQ(noting.codes, (std::vector<int16_t>{0, 3}));
+  ASSERT_EQ(noting.positions.size(), 1u);
+  writer.patch_i32(noting.positions[0], 250);
+  Arena arena;
+  Reader reader(writer.bytes(), arena);
+  ProduceResponse again;
+  ASSERT_TRUE(again.decode(reader, 9));
+  EXPECT_EQ(again.throttle_time_ms, 250);
+}
+
 // The one tagged structure that may be null and does not default to it: null is written, an absent one is
 // empty.
 TEST(Messages, ClassicMemberMetadataKeepsNullAndAbsentApart) {

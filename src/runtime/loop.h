@@ -6,6 +6,7 @@
 
 #include <sys/uio.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -60,6 +61,11 @@ struct IoResult {
 
 // A connected stream socket, used on its loop's thread only. Events are edge-triggered: after kWouldBlock, or after
 // fewer bytes than asked for, the handler is called again once the direction is ready.
+//
+// A socket may stand before another one and change its bytes, as TLS does. It is the other one's handler then, and these rules
+// are its own to keep: a read that has to write first answers kWouldBlock and calls on_readable() when it is worth reading;
+// until a handshake is done nothing is read and nothing is taken; and what it holds decoded is read before it answers
+// kWouldBlock.
 class Socket {
  public:
   class Handler {
@@ -74,11 +80,20 @@ class Socket {
   virtual void set_handler(Handler* handler) = 0;  // once, before the first event; not owned
   virtual IoResult read(MutableBytes into) = 0;
   virtual IoResult write(std::span<const iovec> pieces) = 0;  // one gathered send; at most 1024 pieces are taken
+  // Whether it keeps bytes that it took and that are lost if it is destroyed now. on_writable() comes when it keeps none any
+  // more.
+  virtual bool keeps_bytes() const { return false; }
+  // Whether send_file() may be called. A socket that changes the bytes has them written to it, like all others.
+  virtual bool sends_files() const { return false; }
   // Sends from a file without copying through user space; the range must be resident (see design: cold reads).
-  virtual IoResult send_file(File& file, uint64_t offset, size_t length) = 0;
+  virtual IoResult send_file(File& file, uint64_t offset, size_t length);
   virtual const Endpoint& local() const = 0;
   virtual const Endpoint& peer() const = 0;
 };
+
+inline IoResult Socket::send_file(File& /*file*/, uint64_t /*offset*/, size_t /*length*/) {
+  return {IoResult::Status::kError, 0, ENOTSUP};
+}
 
 // A listening socket; destruction stops it.
 class Listener {

@@ -25,6 +25,7 @@ class TcpSocket final : public Socket, private EventTarget {
   void set_handler(Handler* handler) override;
   IoResult read(MutableBytes into) override;
   IoResult write(std::span<const iovec> pieces) override;
+  bool sends_files() const override { return true; }
   IoResult send_file(File& file, uint64_t offset, size_t length) override;
   const Endpoint& local() const override;
   const Endpoint& peer() const override { return peer_; }

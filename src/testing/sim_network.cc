@@ -74,6 +74,7 @@ class SimSocket final : public runtime::Socket {
     }
     return network_.write(connection_, side_, bytes, asked);
   }
+  bool sends_files() const override { return true; }
   IoResult send_file(runtime::File& file, uint64_t offset, size_t length) override {
     std::vector<uint8_t> bytes(std::min(length, network_.room(*connection_, side_)));
     const auto got = file.read_at(offset, bytes);

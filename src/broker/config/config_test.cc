@@ -9,6 +9,7 @@
 #include "broker/config/listeners.h"
 #include "broker/config/properties_file.h"
 #include "broker/config/topic_config.h"
+#include "broker/server/connection_facts.h"
 
 namespace weir::broker {
 namespace {

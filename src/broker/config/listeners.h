@@ -18,6 +18,9 @@ struct ListenerInfo {
   std::string security_protocol;  // PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
   runtime::Endpoint bound;
   std::optional<runtime::Endpoint> advertised;
+
+  // Its clients say who they are before anything else is answered.
+  bool asks_who() const { return security_protocol.starts_with("SASL_"); }
 };
 
 struct ListenerText {

@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "broker/admin/controller_answers.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/create_topics.h"
-#include "broker/handlers/group_coordinators.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/create_partitions.h"
 #include "runtime/homebound.h"

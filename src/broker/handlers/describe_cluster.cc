@@ -1,6 +1,5 @@
 #include "broker/handlers/describe_cluster.h"
 
-#include "broker/requests/authorized_operations.h"
 #include "protocol/messages/describe_cluster.h"
 
 namespace weir::broker {
@@ -28,7 +27,7 @@ void handle_describe_cluster(Broker& broker, RequestContextPtr context) {
   response.brokers[0].host = advertised.host;
   response.brokers[0].port = advertised.port;
   if (!broker.settings().rack.empty()) response.brokers[0].rack = broker.settings().rack;
-  if (request.include_cluster_authorized_operations) response.cluster_authorized_operations = kAllClusterOperations;
+  if (request.include_cluster_authorized_operations) response.cluster_authorized_operations = context->authorized_operations({});
   context->respond(response);
 }
 

@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
-#include "broker/requests/authorized_operations.h"
 
 namespace weir::broker {
 namespace {
@@ -16,7 +15,7 @@ using coordination::GroupDescription;
 using protocol::DescribeGroupsResponse;
 using protocol::ErrorCode;
 
-constexpr int32_t kAllGroupOperations = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+constexpr int32_t kOperationsNotAsked = INT32_MIN;
 
 struct DescribeGroups final : runtime::Homebound {
   explicit DescribeGroups(runtime::Loop& home) : Homebound(home) {}
@@ -44,7 +43,9 @@ struct DescribeGroups final : runtime::Homebound {
     }
     answer.protocol_type = group.protocol_type;
     answer.protocol_data = group.protocol_name;
-    answer.authorized_operations = operations_asked && answer.error_code == 0 ? kAllGroupOperations : kOperationsNotAsked;
+    const bool tell_operations = operations_asked && answer.error_code == 0;
+    answer.authorized_operations =
+        tell_operations ? context->authorized_operations({security::ResourceType::kGroup, group.group_id}) : kOperationsNotAsked;
     answer.members = context->arena().array<DescribeGroupsResponse::DescribedGroupMember>(group.members.size());
     for (size_t i = 0; i < group.members.size(); ++i) {
       const GroupDescription::Member& member = group.members[i];

@@ -6,7 +6,6 @@
 #include <utility>
 #include <vector>
 
-#include "broker/requests/authorized_operations.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/describe_topic_partitions.h"
 
@@ -99,7 +98,7 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
     }
     ResponseTopic& answer = response.topics[count++];
     answer.name = name;
-    answer.topic_authorized_operations = kAllTopicOperations;
+    answer.topic_authorized_operations = context->authorized_operations({security::ResourceType::kTopic, name});
     const ResolvedTopic topic = topics.find(name);
     if (!topic) {
       answer.error_code = code(topic.error);

@@ -46,19 +46,108 @@ class EveryApiTest : public BrokerTest {
     return ids;
   }
 
-  // Whether the answer can be read in this version, to its last byte.
-  void check_answer(FakePeer& from, int16_t key, int16_t version) {
+  // Whether the answer can be read in this version, to its last byte; and its fields that all answers share.
+  AnswerFields check_answer(FakePeer& from, int16_t key, int16_t version) {
+    AnswerFields fields;
+    throttle_time_ms_.reset();
     const MessageType* type = message(MessageKind::kResponse, key);
-    ASSERT_NE(type, nullptr);
+    if (type == nullptr) ADD_FAILURE() << key;
+    if (type == nullptr) return fields;
     protocol::Arena arena;
     protocol::Reader reader(as_bytes(from.received).subspan(4), arena);
     EXPECT_EQ(reader.i32(), correlation_);
     if (protocol::response_header_version(static_cast<protocol::ApiKey>(key), version) >= 1) reader.uvarint();
     protocol::Writer again;
+    again.observe(&fields);
     EXPECT_TRUE(type->recode(reader, again, version)) << (reader.error() == nullptr ? "" : reader.error());
     EXPECT_TRUE(reader.remaining().empty());
+    if (fields.throttle_position()) throttle_time_ms_ = load_be<int32_t>(again.bytes().data() + *fields.throttle_position());
+    return fields;
+  }
+  // Sends a random request on a connection of its own; false if it was closed.
+  bool ask(const ApiRoute& route, int16_t version, AnswerFields& fields, uint64_t seed = 1) {
+    const auto key = static_cast<int16_t>(route.key);
+    FakePeer& peer = connect(0);
+    const std::string bytes = frame_of(*message(MessageKind::kRequest, key), version, seed);
+    sim_.loop(0).post([&peer, bytes] { peer.send(bytes); });
+    sim_.run_until([&] { return peer.closed || has_response(peer); }, 2 * runtime::kSecond);
+    const bool answered = has_response(peer);
+    if (answered) fields = check_answer(peer, key, version);
+    peer.finish();
+    return answered;
+  }
+
+  std::optional<int32_t> throttle_time_ms_;  // of the answer that was checked last
+};
+
+class NobodyMay final : public security::Authorizer {
+ public:
+  bool allowed(const security::Principal&, std::string_view, security::AclOperation, const security::Resource&) const override {
+    return false;
   }
 };
+
+class ThrottlesAll final : public ClientQuotas {
+ public:
+  int32_t count(const QuotaUse&) override { return 777; }
+};
+
+TEST_F(EveryApiTest, SaysWhatItNeeds) {
+  using protocol::ApiKey;
+  for (const ApiRoute* route : dispatcher_->routes()) {
+    SCOPED_TRACE(protocol::api_name(route->key));
+    const ApiNeeds& needs = route->needs;
+    const bool nothing = needs.topic == security::AclOperation::kNone && needs.group == security::AclOperation::kNone &&
+                         needs.transactional_id == security::AclOperation::kNone &&
+                         needs.cluster == security::AclOperation::kNone;
+    const bool for_everybody = route->key == ApiKey::kApiVersions || route->key == ApiKey::kDescribeCluster ||
+                               route->key == ApiKey::kGetTelemetrySubscriptions || route->key == ApiKey::kPushTelemetry;
+    EXPECT_EQ(nothing, for_everybody);
+    EXPECT_EQ(needs.cluster == security::AclOperation::kNone, needs.cluster_right == ClusterRight::kNone);
+    EXPECT_EQ(route->before_authentication, route->key == ApiKey::kApiVersions);
+  }
+}
+
+TEST_F(EveryApiTest, DeniesInItsOwnForm) {
+  const NobodyMay nobody_may;
+  dispatcher_->set_authorizer(&nobody_may);
+  size_t denied = 0;
+  for (const ApiRoute* route : dispatcher_->routes()) {
+    if (route->needs.cluster_right != ClusterRight::kRequired) continue;
+    ++denied;
+    int64_t errors = 0;
+    for (int16_t version = route->min_version; version <= route->max_version; ++version) {
+      SCOPED_TRACE(std::string(protocol::api_name(route->key)) + " version " + std::to_string(version));
+      for (uint64_t seed = 0; seed < 4; ++seed) {
+        AnswerFields fields;
+        ASSERT_TRUE(ask(*route, version, fields, seed));
+        for (const auto& [code, count] : fields.errors()) {
+          EXPECT_EQ(code, protocol::code(protocol::ErrorCode::kClusterAuthorizationFailed));
+          errors += count;
+        }
+      }
+    }
+    EXPECT_GT(errors, 0) << protocol::api_name(route->key);
+  }
+  EXPECT_EQ(denied, 16u);
+}
+
+TEST_F(EveryApiTest, TellsForHowLongItIsThrottled) {
+  ThrottlesAll throttles_all;
+  dispatcher_->set_quotas(&throttles_all);
+  for (const ApiRoute* route : dispatcher_->routes()) {
+    for (int16_t version = route->min_version; version <= route->max_version; ++version) {
+      SCOPED_TRACE(std::string(protocol::api_name(route->key)) + " version " + std::to_string(version));
+      AnswerFields fields;
+      for (uint64_t seed = 0; seed < 8 && !ask(*route, version, fields, seed); ++seed) {
+      }
+      EXPECT_EQ(throttle_time_ms_.value_or(777), 777);
+      // All have the field, but for the oldest versions and DescribeQuorum.
+      const bool newest = version == route->max_version;
+      EXPECT_TRUE(!newest || throttle_time_ms_.has_value() != (route->key == protocol::ApiKey::kDescribeQuorum));
+    }
+  }
+}
 
 TEST_F(EveryApiTest, Answers) {
   constexpr uint64_t kSeeds = 8;

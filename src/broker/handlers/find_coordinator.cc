@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/find_coordinator.h"
 

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "broker/broker.h"
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/server/request_context.h"
 #include "runtime/homebound.h"
 

@@ -4,8 +4,8 @@
 
 #include <map>
 
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/broker_fixture.h"
-#include "broker/handlers/group_coordinators.h"
 #include "protocol/messages/delete_groups.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_groups.h"
@@ -288,19 +288,18 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
   using coordination::LogReplay;
   std::vector<std::string> seen;
   bool done = false;
-  LogReplay replay(
-      sim_.pool(), sim_.loop(shard), *logs_[shard], id,
-      {.record =
-           [&](const LogReplay::Origin& origin, const protocol::Record& record) {
-             seen.push_back(fmt::format("{}: {}/{}{}", record.offset, origin.producer_id, origin.producer_epoch,
-                                        origin.transactional ? " in a transaction" : ""));
-           },
-       .marker =
-           [&](const LogReplay::Marker& marker) {
-             seen.push_back(fmt::format("{}: {}/{} {} by {}", marker.offset, marker.producer_id, marker.producer_epoch,
-                                        marker.commit ? "commit" : "abort", marker.coordinator_epoch));
-           },
-       .done = [&](LogReplay::Outcome, const std::string&) { done = true; }});
+  LogReplay replay(sim_.pool(), sim_.loop(shard), *logs_[shard], id,
+                   {.record =
+                        [&](const coordination::Origin& origin, const protocol::Record& record) {
+                          seen.push_back(fmt::format("{}: {}/{}{}", record.offset, origin.producer_id, origin.producer_epoch,
+                                                     origin.transactional ? " in a transaction" : ""));
+                        },
+                    .marker =
+                        [&](int64_t offset, const coordination::TransactionMarker& marker) {
+                          seen.push_back(fmt::format("{}: {}/{} {} by {}", offset, marker.producer_id, marker.producer_epoch,
+                                                     marker.commit ? "commit" : "abort", marker.coordinator_epoch));
+                        },
+                    .done = [&](LogReplay::Outcome, const std::string&) { done = true; }});
   sim_.loop(shard).post([&] { replay.start(); });
   run_until([&] { return done; });
   EXPECT_THAT(seen, ::testing::ElementsAre("0: 7/2 in a transaction", "1: 7/2 commit by 4", "2: 7/2 in a transaction",
@@ -321,9 +320,9 @@ TEST_F(GroupsTest, CompressedBatchesAreReplayed) {
   std::optional<coordination::LogReplay::Outcome> outcome;
   coordination::LogReplay replay(
       sim_.pool(), sim_.loop(shard), *logs_[shard], id,
-      {.record = [&](const coordination::LogReplay::Origin&,
+      {.record = [&](const coordination::Origin&,
                      const protocol::Record& record) { values.emplace_back(as_string(*record.value)); },
-       .marker = [](const coordination::LogReplay::Marker&) {},
+       .marker = [](int64_t, const coordination::TransactionMarker&) {},
        .done = [&](coordination::LogReplay::Outcome found, const std::string&) { outcome = found; }});
   sim_.loop(shard).post([&] { replay.start(); });
   run_until([&] { return outcome.has_value(); });

@@ -39,15 +39,16 @@ struct ListGroups final : runtime::Homebound {
   void respond() {
     ListGroupsResponse response;
     response.error_code = code(error);
-    std::erase_if(groups, [&](const ListedGroup& group) { return !contains(states, group.state); });
-    if (error != ErrorCode::kNone || !contains(types, "classic")) groups.clear();
+    std::erase_if(groups,
+                  [&](const ListedGroup& group) { return !contains(states, group.state) || !contains(types, group.type); });
+    if (error != ErrorCode::kNone) groups.clear();
     std::sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.group_id < b.group_id; });
     response.groups = context->arena().array<ListGroupsResponse::ListedGroup>(groups.size());
     for (size_t i = 0; i < groups.size(); ++i) {
       response.groups[i].group_id = groups[i].group_id;
       response.groups[i].protocol_type = groups[i].protocol_type;
       response.groups[i].group_state = groups[i].state;
-      response.groups[i].group_type = "classic";
+      response.groups[i].group_type = groups[i].type;
     }
     context->respond(response);
   }

@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "broker/requests/authorized_operations.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/metadata.h"
 #include "runtime/homebound.h"
@@ -134,7 +133,8 @@ class MetadataOperation : public runtime::Homebound {
     if (!broker_.settings().rack.empty()) response.brokers[0].rack = broker_.settings().rack;
     response.cluster_id = broker_.cluster_id();
     response.controller_id = broker_.settings().node_id;
-    if (request_.include_cluster_authorized_operations) response.cluster_authorized_operations = kAllClusterOperations;
+    if (request_.include_cluster_authorized_operations)
+      response.cluster_authorized_operations = context_->authorized_operations({});
     replicas_ = arena.array<int32_t>(1);
     replicas_[0] = broker_.settings().node_id;
     // Keeps the topics alive while they are encoded.
@@ -189,7 +189,9 @@ class MetadataOperation : public runtime::Homebound {
     answer.name = topic.name();
     answer.topic_id = topic.id();
     answer.is_internal = topic.internal;
-    if (request_.include_topic_authorized_operations) answer.topic_authorized_operations = kAllTopicOperations;
+    if (request_.include_topic_authorized_operations) {
+      answer.topic_authorized_operations = context_->authorized_operations({security::ResourceType::kTopic, topic.name()});
+    }
     answer.partitions =
         context_->arena().array<MetadataResponse::MetadataResponsePartition>(static_cast<size_t>(topic.partition_count()));
     const int32_t epoch = image_->leader_epoch(topic);

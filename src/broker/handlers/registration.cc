@@ -9,6 +9,7 @@
 #include "broker/handlers/create_topics.h"
 #include "broker/handlers/delete_records.h"
 #include "broker/handlers/delete_topics.h"
+#include "broker/handlers/denials.h"
 #include "broker/handlers/describe_cluster.h"
 #include "broker/handlers/describe_configs.h"
 #include "broker/handlers/describe_log_dirs.h"
@@ -33,75 +34,249 @@ namespace {
 
 using protocol::ApiKey;
 
+using security::AclOperation;
+using enum security::AclOperation;
+using enum RequestKind;
+using enum ThrottleClass;
+
 struct Entry {
-  ApiKey key;
-  int16_t min_version;
-  int16_t max_version;
+  ApiRow row;
   void (*handle)(Broker&, RequestContextPtr);
-  RequestKind kind = RequestKind::kReads;
 };
 
+// For APIs about the cluster as a whole.
+constexpr ApiNeeds cluster(AclOperation operation) { return {.cluster = operation, .cluster_right = ClusterRight::kRequired}; }
+constexpr ApiNeeds topic(AclOperation operation) { return {.topic = operation}; }
+constexpr ApiNeeds group(AclOperation operation) { return {.group = operation}; }
+constexpr ApiNeeds group_and_topic(AclOperation of_group, AclOperation of_topic) {
+  return {.topic = of_topic, .group = of_group};
+}
+// The right to all of them, or to each.
+constexpr ApiNeeds cluster_or_topic(AclOperation of_cluster, AclOperation of_topic) {
+  return {.topic = of_topic, .cluster = of_cluster, .cluster_right = ClusterRight::kSuffices};
+}
+constexpr ApiNeeds cluster_or_group(AclOperation of_cluster, AclOperation of_group) {
+  return {.group = of_group, .cluster = of_cluster, .cluster_right = ClusterRight::kSuffices};
+}
+// For resources that have configs.
+constexpr ApiNeeds configs(AclOperation operation) {
+  return {.topic = operation, .group = operation, .cluster = operation, .cluster_right = ClusterRight::kIfNamed};
+}
+
+// Kafka asks for more where a request does more: Metadata that makes a topic, for what CreateTopics needs; CreateTopics that
+// tells a topic's configs, for kDescribeConfigs; an InitProducerId without a transactional id, for kWrite on any topic at all.
 constexpr Entry kEntries[] = {
-    {ApiKey::kProduce, 3, 13, handle_produce, RequestKind::kProduces},
-    {ApiKey::kFetch, 4, 18, handle_fetch},
-    {ApiKey::kListOffsets, 1, 11, handle_list_offsets},
-    {ApiKey::kMetadata, 0, 13, handle_metadata},
-    {ApiKey::kOffsetCommit, 2, 10, handle_offset_commit, RequestKind::kChanges},
-    {ApiKey::kOffsetFetch, 1, 10, handle_offset_fetch},
-    {ApiKey::kFindCoordinator, 0, 6, handle_find_coordinator},
-    {ApiKey::kJoinGroup, 0, 9, handle_join_group, RequestKind::kWaitsForOthers},
-    {ApiKey::kHeartbeat, 0, 4, handle_heartbeat, RequestKind::kChanges},
-    {ApiKey::kLeaveGroup, 0, 5, handle_leave_group, RequestKind::kChanges},
-    {ApiKey::kSyncGroup, 0, 5, handle_sync_group, RequestKind::kWaitsForOthers},
-    {ApiKey::kDescribeGroups, 0, 6, handle_describe_groups},
-    {ApiKey::kListGroups, 0, 5, handle_list_groups},
-    {ApiKey::kCreateTopics, 2, 7, handle_create_topics, RequestKind::kChanges},
-    {ApiKey::kDeleteTopics, 1, 6, handle_delete_topics, RequestKind::kChanges},
-    {ApiKey::kDeleteRecords, 0, 2, handle_delete_records, RequestKind::kChanges},
-    {ApiKey::kInitProducerId, 0, 5, handle_init_producer_id, RequestKind::kChanges},
-    {ApiKey::kOffsetForLeaderEpoch, 2, 4, handle_offset_for_leader_epoch},
-    {ApiKey::kDescribeConfigs, 1, 4, handle_describe_configs},
-    {ApiKey::kAlterConfigs, 0, 2, handle_alter_configs, RequestKind::kChanges},
-    {ApiKey::kCreatePartitions, 0, 3, handle_create_partitions, RequestKind::kChanges},
-    {ApiKey::kDeleteGroups, 0, 3, handle_delete_groups, RequestKind::kChanges},
-    {ApiKey::kOffsetDelete, 0, 0, handle_offset_delete, RequestKind::kChanges},
-    {ApiKey::kIncrementalAlterConfigs, 0, 1, handle_incremental_alter_configs, RequestKind::kChanges},
-    {ApiKey::kDescribeCluster, 0, 2, handle_describe_cluster},
-    {ApiKey::kListConfigResources, 0, 1, handle_list_config_resources},
-    {ApiKey::kDescribeAcls, 1, 3, handle_describe_acls},
-    {ApiKey::kCreateAcls, 1, 3, handle_create_acls, RequestKind::kChanges},
-    {ApiKey::kDeleteAcls, 1, 3, handle_delete_acls, RequestKind::kChanges},
-    {ApiKey::kAlterReplicaLogDirs, 1, 2, handle_alter_replica_log_dirs, RequestKind::kChanges},
-    {ApiKey::kDescribeLogDirs, 1, 5, handle_describe_log_dirs},
-    {ApiKey::kElectLeaders, 0, 2, handle_elect_leaders, RequestKind::kChanges},
-    {ApiKey::kAlterPartitionReassignments, 0, 1, handle_alter_partition_reassignments, RequestKind::kChanges},
-    {ApiKey::kListPartitionReassignments, 0, 0, handle_list_partition_reassignments},
-    {ApiKey::kDescribeClientQuotas, 0, 1, handle_describe_client_quotas},
-    {ApiKey::kAlterClientQuotas, 0, 1, handle_alter_client_quotas, RequestKind::kChanges},
-    {ApiKey::kDescribeUserScramCredentials, 0, 0, handle_describe_user_scram_credentials},
-    {ApiKey::kAlterUserScramCredentials, 0, 0, handle_alter_user_scram_credentials, RequestKind::kChanges},
-    {ApiKey::kDescribeQuorum, 0, 2, handle_describe_quorum},
-    {ApiKey::kUpdateFeatures, 0, 2, handle_update_features, RequestKind::kChanges},
-    {ApiKey::kDescribeProducers, 0, 0, handle_describe_producers},
-    {ApiKey::kUnregisterBroker, 0, 0, handle_unregister_broker, RequestKind::kChanges},
-    {ApiKey::kGetTelemetrySubscriptions, 0, 0, handle_get_telemetry_subscriptions},
-    {ApiKey::kPushTelemetry, 0, 0, handle_push_telemetry, RequestKind::kChanges},
-    {ApiKey::kDescribeTopicPartitions, 0, 0, handle_describe_topic_partitions},
+    // librdkafka takes a broker that does not know Produce 0 for one that cannot do compression.
+    {{.key = ApiKey::kProduce,
+      .min_version = 3,
+      .max_version = 13,
+      .kind = kProduces,
+      .needs = {.topic = kWrite, .transactional_id = kWrite},
+      .throttle = kProduce,
+      .carries_records = true,
+      .advertised_min_version = 0},
+     handle_produce},
+    {{.key = ApiKey::kFetch, .min_version = 4, .max_version = 18, .needs = topic(kRead), .throttle = kFetch}, handle_fetch},
+    {{.key = ApiKey::kListOffsets, .min_version = 1, .max_version = 11, .needs = topic(kDescribe)}, handle_list_offsets},
+    {{.key = ApiKey::kMetadata, .min_version = 0, .max_version = 13, .needs = topic(kDescribe)}, handle_metadata},
+    {{.key = ApiKey::kOffsetCommit,
+      .min_version = 2,
+      .max_version = 10,
+      .kind = kChanges,
+      .needs = group_and_topic(kRead, kRead)},
+     handle_offset_commit},
+    {{.key = ApiKey::kOffsetFetch, .min_version = 1, .max_version = 10, .needs = group_and_topic(kDescribe, kDescribe)},
+     handle_offset_fetch},
+    {{.key = ApiKey::kFindCoordinator,
+      .min_version = 0,
+      .max_version = 6,
+      .needs = {.group = kDescribe, .transactional_id = kDescribe}},
+     handle_find_coordinator},
+    {{.key = ApiKey::kJoinGroup, .min_version = 0, .max_version = 9, .kind = kWaitsForOthers, .needs = group(kRead)},
+     handle_join_group},
+    {{.key = ApiKey::kHeartbeat, .min_version = 0, .max_version = 4, .kind = kChanges, .needs = group(kRead)}, handle_heartbeat},
+    {{.key = ApiKey::kLeaveGroup, .min_version = 0, .max_version = 5, .kind = kChanges, .needs = group(kRead)},
+     handle_leave_group},
+    {{.key = ApiKey::kSyncGroup, .min_version = 0, .max_version = 5, .kind = kWaitsForOthers, .needs = group(kRead)},
+     handle_sync_group},
+    {{.key = ApiKey::kDescribeGroups, .min_version = 0, .max_version = 6, .needs = group(kDescribe)}, handle_describe_groups},
+    {{.key = ApiKey::kListGroups, .min_version = 0, .max_version = 5, .needs = cluster_or_group(kDescribe, kDescribe)},
+     handle_list_groups},
+    {{.key = ApiKey::kCreateTopics,
+      .min_version = 2,
+      .max_version = 7,
+      .kind = kChanges,
+      .needs = cluster_or_topic(kCreate, kCreate),
+      .throttle = kControllerMutation},
+     handle_create_topics},
+    {{.key = ApiKey::kDeleteTopics,
+      .min_version = 1,
+      .max_version = 6,
+      .kind = kChanges,
+      .needs = cluster_or_topic(kDelete, kDelete),
+      .throttle = kControllerMutation},
+     handle_delete_topics},
+    {{.key = ApiKey::kDeleteRecords, .min_version = 0, .max_version = 2, .kind = kChanges, .needs = topic(kDelete)},
+     handle_delete_records},
+    {{.key = ApiKey::kInitProducerId,
+      .min_version = 0,
+      .max_version = 5,
+      .kind = kChanges,
+      .needs =
+          {.topic = kWrite, .transactional_id = kWrite, .cluster = kIdempotentWrite, .cluster_right = ClusterRight::kSuffices}},
+     handle_init_producer_id},
+    {{.key = ApiKey::kOffsetForLeaderEpoch,
+      .min_version = 2,
+      .max_version = 4,
+      .needs = cluster_or_topic(kClusterAction, kDescribe)},
+     handle_offset_for_leader_epoch},
+    {{.key = ApiKey::kDescribeConfigs, .min_version = 1, .max_version = 4, .needs = configs(kDescribeConfigs)},
+     handle_describe_configs},
+    {{.key = ApiKey::kAlterConfigs, .min_version = 0, .max_version = 2, .kind = kChanges, .needs = configs(kAlterConfigs)},
+     handle_alter_configs},
+    {{.key = ApiKey::kCreatePartitions,
+      .min_version = 0,
+      .max_version = 3,
+      .kind = kChanges,
+      .needs = topic(kAlter),
+      .throttle = kControllerMutation},
+     handle_create_partitions},
+    {{.key = ApiKey::kDeleteGroups, .min_version = 0, .max_version = 3, .kind = kChanges, .needs = group(kDelete)},
+     handle_delete_groups},
+    {{.key = ApiKey::kOffsetDelete,
+      .min_version = 0,
+      .max_version = 0,
+      .kind = kChanges,
+      .needs = group_and_topic(kDelete, kRead)},
+     handle_offset_delete},
+    {{.key = ApiKey::kIncrementalAlterConfigs,
+      .min_version = 0,
+      .max_version = 1,
+      .kind = kChanges,
+      .needs = configs(kAlterConfigs)},
+     handle_incremental_alter_configs},
+    {{.key = ApiKey::kDescribeCluster, .min_version = 0, .max_version = 2}, handle_describe_cluster},
+    {{.key = ApiKey::kListConfigResources,
+      .min_version = 0,
+      .max_version = 1,
+      .needs = cluster(kDescribeConfigs),
+      .deny = deny_list_config_resources},
+     handle_list_config_resources},
+    {{.key = ApiKey::kDescribeAcls, .min_version = 1, .max_version = 3, .needs = cluster(kDescribe), .deny = deny_describe_acls},
+     handle_describe_acls},
+    {{.key = ApiKey::kCreateAcls,
+      .min_version = 1,
+      .max_version = 3,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_create_acls},
+     handle_create_acls},
+    {{.key = ApiKey::kDeleteAcls,
+      .min_version = 1,
+      .max_version = 3,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_delete_acls},
+     handle_delete_acls},
+    {{.key = ApiKey::kAlterReplicaLogDirs,
+      .min_version = 1,
+      .max_version = 2,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_alter_replica_log_dirs},
+     handle_alter_replica_log_dirs},
+    {{.key = ApiKey::kDescribeLogDirs,
+      .min_version = 1,
+      .max_version = 5,
+      .needs = cluster(kDescribe),
+      .deny = deny_describe_log_dirs},
+     handle_describe_log_dirs},
+    {{.key = ApiKey::kElectLeaders,
+      .min_version = 0,
+      .max_version = 2,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_elect_leaders},
+     handle_elect_leaders},
+    {{.key = ApiKey::kAlterPartitionReassignments,
+      .min_version = 0,
+      .max_version = 1,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_alter_partition_reassignments},
+     handle_alter_partition_reassignments},
+    {{.key = ApiKey::kListPartitionReassignments,
+      .min_version = 0,
+      .max_version = 0,
+      .needs = cluster(kDescribe),
+      .deny = deny_list_partition_reassignments},
+     handle_list_partition_reassignments},
+    {{.key = ApiKey::kDescribeClientQuotas,
+      .min_version = 0,
+      .max_version = 1,
+      .needs = cluster(kDescribeConfigs),
+      .deny = deny_describe_client_quotas},
+     handle_describe_client_quotas},
+    {{.key = ApiKey::kAlterClientQuotas,
+      .min_version = 0,
+      .max_version = 1,
+      .kind = kChanges,
+      .needs = cluster(kAlterConfigs),
+      .deny = deny_alter_client_quotas},
+     handle_alter_client_quotas},
+    {{.key = ApiKey::kDescribeUserScramCredentials,
+      .min_version = 0,
+      .max_version = 0,
+      .needs = cluster(kDescribe),
+      .deny = deny_describe_user_scram_credentials},
+     handle_describe_user_scram_credentials},
+    {{.key = ApiKey::kAlterUserScramCredentials,
+      .min_version = 0,
+      .max_version = 0,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_alter_user_scram_credentials},
+     handle_alter_user_scram_credentials},
+    {{.key = ApiKey::kDescribeQuorum,
+      .min_version = 0,
+      .max_version = 2,
+      .needs = cluster(kDescribe),
+      .deny = deny_describe_quorum},
+     handle_describe_quorum},
+    {{.key = ApiKey::kUpdateFeatures,
+      .min_version = 0,
+      .max_version = 2,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_update_features},
+     handle_update_features},
+    {{.key = ApiKey::kDescribeProducers, .min_version = 0, .max_version = 0, .needs = topic(kRead)}, handle_describe_producers},
+    {{.key = ApiKey::kUnregisterBroker,
+      .min_version = 0,
+      .max_version = 0,
+      .kind = kChanges,
+      .needs = cluster(kAlter),
+      .deny = deny_unregister_broker},
+     handle_unregister_broker},
+    {{.key = ApiKey::kGetTelemetrySubscriptions, .min_version = 0, .max_version = 0}, handle_get_telemetry_subscriptions},
+    {{.key = ApiKey::kPushTelemetry, .min_version = 0, .max_version = 0, .kind = kChanges}, handle_push_telemetry},
+    {{.key = ApiKey::kDescribeTopicPartitions, .min_version = 0, .max_version = 0, .needs = topic(kDescribe)},
+     handle_describe_topic_partitions},
 };
+
+constexpr ApiRow kApiVersions = {
+    .key = ApiKey::kApiVersions, .min_version = 0, .max_version = 5, .before_authentication = true, .any_version = true};
 
 }  // namespace
 
 void register_handlers(Dispatcher& dispatcher, Broker& broker) {
   for (const Entry& entry : kEntries) {
-    dispatcher.add(
-        entry.key, entry.min_version, entry.max_version,
-        [&broker, handle = entry.handle](RequestContextPtr context) { handle(broker, std::move(context)); }, entry.kind);
+    dispatcher.add(entry.row,
+                   [&broker, handle = entry.handle](RequestContextPtr context) { handle(broker, std::move(context)); });
   }
-  dispatcher.add(ApiKey::kApiVersions, 0, 5, [&broker, &dispatcher](RequestContextPtr context) {
+  dispatcher.add(kApiVersions, [&broker, &dispatcher](RequestContextPtr context) {
     handle_api_versions(broker, dispatcher, std::move(context));
   });
-  // librdkafka takes a broker that does not know Produce 0 for one that cannot do compression.
-  dispatcher.advertise_from(ApiKey::kProduce, 0);
 }
 
 }  // namespace weir::broker

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/ascii_case.h"
-#include "coordination/group/classic_group.h"
+#include "coordination/group/classic/classic_group.h"
 
 namespace weir::broker {
 namespace {
@@ -26,7 +26,7 @@ GroupExposition::GroupExposition(int64_t start_ns)
 void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink) {
   uint64_t groups = 0, offsets = 0;
   coordination::GroupStateCounts states{};
-  coordination::GroupCoordinatorState::Totals totals;
+  coordination::GroupTotals totals;
   for (const ShardSnapshot& shard : shards) {
     groups += shard.groups;
     offsets += shard.group_offsets;

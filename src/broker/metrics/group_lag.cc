@@ -6,7 +6,7 @@
 #include <iterator>
 #include <tuple>
 
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/server/metrics.h"
 #include "protocol/record_batch.h"
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "broker/handlers/group_coordinators.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 #include "runtime/homebound.h"
 

@@ -54,7 +54,7 @@ struct ShardSnapshot {
   uint64_t group_offsets = 0;
   std::vector<ClientMetricsPtr> client_metrics;
   coordination::GroupStateCounts group_states{};
-  coordination::GroupCoordinatorState::Totals group_totals;
+  coordination::GroupTotals group_totals;
   std::vector<std::pair<TopicId, TopicCounts>> topics;
   TopicCounts gone_topics;
   storage::PartitionTraffic gone_partitions;

@@ -8,7 +8,6 @@
 
 #include "base/ascii_case.h"
 #include "base/check.h"
-#include "broker/server/frontend.h"
 #include "protocol/api_key.h"
 
 namespace weir::broker {
@@ -40,20 +39,29 @@ Buffer enlarged(const Buffer& frame, size_t filled, size_t size) {
   }
 }
 
-bool is_produce(const uint8_t* frame) { return load_be<int16_t>(frame) == static_cast<int16_t>(protocol::ApiKey::kProduce); }
-
 }  // namespace
 
-Connection::Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener,
-                       ListenerMetrics& metrics)
-    : frontend_(frontend), socket_(std::move(socket)), metrics_(metrics) {
+Connection::Connection(ConnectionOwner& owner, ShardConnections& shard, std::unique_ptr<runtime::Socket> socket,
+                       const ListenerInfo& listener, ListenerMetrics& metrics)
+    : owner_(owner), shard_(shard), socket_(std::move(socket)), metrics_(metrics) {
   facts_.listener = &listener;
+  facts_.authenticated = !listener.asks_who();
   facts_.peer = socket_->peer();
   if (!listener.advertised) facts_.local = socket_->local();
-  last_activity_ms_ = frontend_.now_ms();
+  last_activity_ms_ = shard_.now_ms();
 }
 
 Connection::~Connection() { WEIR_CHECK(contexts_ == 0); }
+
+void Connection::start() {
+  socket_->set_handler(this);
+  on_readable();  // what came before the handler was set
+}
+
+std::shared_ptr<const std::atomic<bool>> Connection::closed_flag() {
+  if (!closed_flag_) closed_flag_ = std::make_shared<std::atomic<bool>>(closed_);
+  return closed_flag_;
+}
 
 void Connection::on_readable() {
   if (peer_done_) return;
@@ -67,14 +75,14 @@ void Connection::on_writable() {
 }
 
 bool Connection::may_read() const {
-  return !closed_ && !frontend_.draining_ && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ &&
+  return !closed_ && !shard_.draining && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ &&
          leftover_.bytes.size == 0 && !full();
 }
 
 void Connection::read() {
   size_t turns = 0;
   while (readable_ && may_read()) {
-    if (turns++ == kReadBytesPerTurn / ReceiveBuffers::kBlockBytes) return frontend_.read_later(*this);
+    if (turns++ == kReadBytesPerTurn / ReceiveBuffers::kBlockBytes) return owner_.read_later(*this);
     if (frame_ ? !read_into_frame() : !read_into_block()) return;
   }
 }
@@ -83,9 +91,9 @@ bool Connection::received(const runtime::IoResult& result, size_t asked) {
   using Status = runtime::IoResult::Status;
   if (result.status == Status::kOk && result.bytes > 0) {
     if (result.bytes < asked) readable_ = false;
-    receive_time_ns_ = dispatch_time_ns_ = frontend_.loop_.clock().monotonic_ns();
+    receive_time_ns_ = dispatch_time_ns_ = shard_.now_ns();
     last_activity_ms_ = receive_time_ns_ / runtime::kMillisecond;
-    metrics_.bytes_received.add(frontend_.loop_.index(), static_cast<int64_t>(result.bytes));
+    metrics_.bytes_received.add(shard_.loop.index(), static_cast<int64_t>(result.bytes));
     return true;
   }
   readable_ = false;
@@ -101,22 +109,23 @@ bool Connection::received(const runtime::IoResult& result, size_t asked) {
 // A peer that sends no more may still read. It learns what became of its changes, if it takes the answers and no request before
 // them waits for something. For the rest nobody waits.
 void Connection::close_if_done() {
-  const bool answers_due = changing_ > 0 || producing_ > 0 || deferred_ || (writable_ && first_ && first_->ended());
+  const bool answers_due =
+      changing_ > 0 || producing_ > 0 || deferred_ || (writable_ && first_ && first_->ended()) || socket_->keeps_bytes();
   if (peer_done_ && !answers_due) close(Reason::kPeer, "closed by the peer");
 }
 
 bool Connection::read_into_block() {
-  ReceiveBuffers& blocks = frontend_.blocks_;
+  ReceiveBuffers& blocks = shard_.blocks;
   if (!blocks.make_room()) {
     waiting_for_block_ = true;
-    frontend_.wait_for_block(*this);
+    owner_.wait_for_block(*this);
     return false;
   }
   const MutableBytes room = blocks.room();
   std::memcpy(room.data(), length_bytes_, length_size_);
   MutableBytes into = room.subspan(length_size_);
   // What is read of a request that has to wait stays in memory meanwhile; of many it may be much.
-  if (frontend_.budget_.forced_much(MemoryShare::kRequests)) into = into.first(std::min(into.size(), kCrowdedReadBytes));
+  if (shard_.budget.forced_much(MemoryShare::kRequests)) into = into.first(std::min(into.size(), kCrowdedReadBytes));
   const runtime::IoResult result = socket_->read(into);
   if (!received(result, into.size())) return false;
   const size_t size = length_size_ + result.bytes;
@@ -150,7 +159,7 @@ bool Connection::read_into_frame() {
 void Connection::take_frames(const Buffer& owner, const uint8_t* data, size_t size) {
   taking_frames_ = true;
   while (size >= 4 && !closed_) {
-    if (full() || frontend_.draining_) {
+    if (full() || shard_.draining) {
       keep_leftover(owner, data, size);
       break;
     }
@@ -178,18 +187,18 @@ bool Connection::check_length(int32_t length, Bytes begin) {
     refuse_foreign(begin);
     return false;
   }
-  if (length < kLeastRequestBytes || length > frontend_.options_.socket_request_max_bytes) {
+  if (length < kLeastRequestBytes || length > shard_.options.socket_request_max_bytes) {
     close(Reason::kProtocol,
           fmt::format("a request of {} bytes is outside of [{}, {}] (socket.request.max.bytes); the peer does not "
                       "speak Kafka's protocol or lost its framing",
-                      length, kLeastRequestBytes, frontend_.options_.socket_request_max_bytes));
+                      length, kLeastRequestBytes, shard_.options.socket_request_max_bytes));
     return false;
   }
-  if (static_cast<uint64_t>(length) > frontend_.most_request_bytes_) {
+  if (static_cast<uint64_t>(length) > shard_.most_request_bytes) {
     close(Reason::kProtocol,
           fmt::format("a request of {} bytes is larger than half of the memory for requests, {} bytes (an eighth of "
                       "weir.max.memory.bytes)",
-                      length, frontend_.most_request_bytes_));
+                      length, shard_.most_request_bytes));
     return false;
   }
   return true;
@@ -201,7 +210,7 @@ void Connection::refuse_foreign(Bytes begin) {
                                                "security.protocol=PLAINTEXT in the client or use a TLS listener",
                                                facts_.listener->security_protocol, facts_.listener->name));
   }
-  const std::string& address = frontend_.http_address_;
+  const std::string& address = shard_.http_address;
   const std::string where = address.empty() ? "health and metrics are served nowhere (http.listener is off)"
                                             : fmt::format("health and metrics are at http://{} (/health, /metrics)", address);
   const std::string text = fmt::format("This port speaks the Kafka protocol, not HTTP; {}\n", where);
@@ -215,13 +224,13 @@ void Connection::refuse_foreign(Bytes begin) {
 }
 
 void Connection::keep_leftover(const Buffer& owner, const uint8_t* data, size_t size) {
-  if (!owner.same(frontend_.blocks_.buffer())) {
+  if (!owner.same(shard_.blocks.buffer())) {
     leftover_.bytes = Slice{owner, data, size};
     return;
   }
   Buffer copy = Buffer::allocate(size);
   std::memcpy(copy.data(), data, size);
-  leftover_.reservation = frontend_.budget_.reserve_now(MemoryShare::kRequests, copy.capacity());
+  leftover_.reservation = shard_.budget.reserve_now(MemoryShare::kRequests, copy.capacity());
   leftover_.bytes = Slice{copy, copy.data(), size};
 }
 
@@ -230,16 +239,16 @@ void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t si
   const auto length = static_cast<uint32_t>(load_be<int32_t>(data));
   const uint64_t whole = align_up(length, kBufferAlignment);
   const uint64_t first = std::min(whole, align_up(2 * size, kBufferAlignment));
-  auto reservation = frontend_.budget_.try_reserve(MemoryShare::kRequests, first, whole);
+  auto reservation = shard_.budget.try_reserve(MemoryShare::kRequests, first, whole);
   if (reservation) return allocate_frame(length, {data + 4, size - 4}, std::move(*reservation));
   keep_leftover(owner, data, size);
   waiting_for_memory_ = true;
   // Twice: time for a stalled one in front to be found out.
-  frame_deadline_ms_ = frontend_.now_ms() + 2 * frontend_.options_.frame_progress_ms;
-  frontend_.place(*this);
-  ticket_ = frontend_.budget_.wait(
-      MemoryShare::kRequests, first, frontend_.loop_,
-      [this, alive = std::weak_ptr<bool>(frontend_.alive_), length](Reservation granted) {
+  frame_deadline_ms_ = shard_.now_ms() + 2 * shard_.options.frame_progress_ms;
+  owner_.deadline_moved(*this);
+  ticket_ = shard_.budget.wait(
+      MemoryShare::kRequests, first, shard_.loop,
+      [this, alive = std::weak_ptr<bool>(shard_.alive), length](Reservation granted) {
         if (!alive.expired()) frame_memory_granted(length, std::move(granted));
       },
       whole);
@@ -248,7 +257,7 @@ void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t si
 void Connection::frame_memory_granted(uint32_t length, Reservation reservation) {
   waiting_for_memory_ = false;
   frame_deadline_ms_ = 0;
-  if (closed_) return frontend_.remove_later(*this);
+  if (closed_) return owner_.remove_later(*this);
   const Leftover begin = std::move(leftover_);
   leftover_ = Leftover();
   allocate_frame(length, begin.bytes.bytes().subspan(4), std::move(reservation));
@@ -259,14 +268,14 @@ void Connection::frame_memory_granted(uint32_t length, Reservation reservation) 
 bool Connection::grow_frame() {
   const uint64_t have = frame_reservation_.bytes();
   const uint64_t more = std::min(have, align_up(frame_size_, kBufferAlignment) - have);
-  if (frontend_.budget_.try_grow(frame_reservation_, more)) return grown();
+  if (shard_.budget.try_grow(frame_reservation_, more)) return grown();
   waiting_for_memory_ = true;
-  frame_deadline_ms_ = frontend_.now_ms() + 2 * frontend_.options_.frame_progress_ms;
-  frontend_.place(*this);
-  ticket_ = frontend_.budget_.wait_to_grow(frame_reservation_, more, frontend_.loop_,
-                                           [this, alive = std::weak_ptr<bool>(frontend_.alive_)](Reservation granted) {
-                                             if (!alive.expired()) frame_memory_grown(std::move(granted));
-                                           });
+  frame_deadline_ms_ = shard_.now_ms() + 2 * shard_.options.frame_progress_ms;
+  owner_.deadline_moved(*this);
+  ticket_ = shard_.budget.wait_to_grow(frame_reservation_, more, shard_.loop,
+                                       [this, alive = std::weak_ptr<bool>(shard_.alive)](Reservation granted) {
+                                         if (!alive.expired()) frame_memory_grown(std::move(granted));
+                                       });
   return false;
 }
 
@@ -280,9 +289,9 @@ bool Connection::grown() {
 
 void Connection::frame_memory_grown(Reservation reservation) {
   waiting_for_memory_ = false;
-  if (closed_) return frontend_.remove_later(*this);
+  if (closed_) return owner_.remove_later(*this);
   frame_reservation_.absorb(std::move(reservation));
-  frame_deadline_ms_ = frontend_.now_ms() + frontend_.options_.frame_progress_ms;
+  frame_deadline_ms_ = shard_.now_ms() + shard_.options.frame_progress_ms;
   frame_filled_at_deadline_ = frame_filled_;
   arriving_ = Progress();
   if (grown()) read();
@@ -296,71 +305,89 @@ void Connection::allocate_frame(uint32_t length, Bytes begin, Reservation reserv
   frame_filled_ = frame_filled_at_deadline_ = static_cast<uint32_t>(begin.size());
   frame_reservation_ = std::move(reservation);
   arriving_ = Progress();
-  frame_deadline_ms_ = frontend_.now_ms() + frontend_.options_.frame_progress_ms;
-  frontend_.place(*this);
+  frame_deadline_ms_ = shard_.now_ms() + shard_.options.frame_progress_ms;
+  owner_.deadline_moved(*this);
 }
 
 void Connection::deliver(Slice frame, Reservation reservation) {
-  RequestContext& context = frontend_.contexts_.take();
-  context.connection_ = this;
-  context.moments_.received = receive_time_ns_;
-  context.moments_.dispatched = dispatch_time_ns_;
+  QueuedRequest& request = shard_.requests.take();
+  request.moments().received = receive_time_ns_;
+  request.moments().dispatched = dispatch_time_ns_;
   const bool own_memory = reservation.bytes() > 0;
-  if (!own_memory && (frame.size <= kCopiedFrameBytes || !is_produce(frame.data))) {
-    const std::string_view copy = context.arena_.copy(as_string(frame.bytes()));
-    frame = Slice{Buffer(), as_bytes(copy).data(), copy.size()};
-  }
-  // What hostile input can make a decoder allocate, beside the bound of elements; lifted once the request is decoded.
-  context.arena_.set_limit(context.arena_.used_bytes() + (1u << 20) + 128 * frame.size);
-  context.frame_ = std::move(frame);
-  context.frame_reservation_ = std::move(reservation);
-  context.has_handle_ = context.queued_ = true;
-  (last_ ? last_->next_ : first_) = &context;
-  last_ = &context;
+  const bool stays = frame.size > kCopiedFrameBytes && shard_.dispatcher.carries_records(frame.bytes());
+  if (!own_memory && !stays) frame.owner = Buffer();
+  request.arrive(*this, {.loop = shard_.loop, .budget = shard_.budget}, std::move(frame), std::move(reservation));
+  (last_ ? last_->next : first_) = &request;
+  last_ = &request;
   ++in_flight_;
   ++contexts_;
-  frontend_.dispatcher_.dispatch(RequestContextPtr(&context));
-  if (closed_) return;  // the context may be gone; otherwise it stays queued at least until the end of the turn
-  dispatch_time_ns_ = context.moments_.handled = frontend_.loop_.clock().monotonic_ns();
+  RequestContextPtr handle = request.handle();
+  if (const auto refusal = shard_.dispatcher.find_route(request)) return close(Reason::kProtocol, *refusal);
+  if (must_wait(request)) {
+    deferred_ = std::move(handle);
+  } else {
+    begin(request, std::move(handle));
+  }
+  if (closed_) return;  // the request may be gone; otherwise it stays queued at least until the end of the turn
+  dispatch_time_ns_ = request.moments().handled = shard_.now_ns();
 }
 
-void Connection::begin(RequestContextPtr context) {
-  if (must_wait(*context)) {
-    deferred_ = std::move(context);
-    return;
-  }
-  count_change(*context, 1);
-  const ApiRoute& route = *context->route_;
-  route.handler(std::move(context));
+void Connection::begin(QueuedRequest& request, RequestContextPtr handle) {
+  count_change(request, 1);
+  shard_.dispatcher.handle(std::move(handle));
 }
 
 // Its time begins now: what it waited for had a time of its own.
 void Connection::begin_deferred() {
-  if (!deferred_ || must_wait(*deferred_)) return;
-  RequestContext& context = *deferred_;
-  context.moments_.received = context.moments_.dispatched = frontend_.loop_.clock().monotonic_ns();
-  begin(std::move(deferred_));
-  if (!closed_) context.moments_.handled = frontend_.loop_.clock().monotonic_ns();
+  if (!deferred_ || muted() || must_wait(*last_)) return;
+  QueuedRequest& request = *last_;
+  request.moments().received = request.moments().dispatched = shard_.now_ns();
+  begin(request, std::move(deferred_));
+  if (!closed_) request.moments().handled = shard_.now_ns();
 }
 
-bool Connection::must_wait(const RequestContext& context) const {
-  return changing_ > 0 || (producing_ > 0 && context.route_->kind != RequestKind::kProduces);
+bool Connection::must_wait(const QueuedRequest& request) const {
+  return changing_ > 0 || (producing_ > 0 && request.route().kind != RequestKind::kProduces);
 }
 
-void Connection::count_change(const RequestContext& context, int by) {
-  const RequestKind kind = context.route_ ? context.route_->kind : RequestKind::kReads;
+void Connection::count_change(const QueuedRequest& request, int by) {
+  const RequestKind kind = request.routed() ? request.route().kind : RequestKind::kReads;
   if (kind == RequestKind::kChanges) changing_ += by;
   if (kind == RequestKind::kProduces) producing_ += by;
 }
 
+void Connection::take_up(QueuedRequest& request) {
+  --put_aside_;
+  shard_.dispatcher.handle(request.handle());
+  resume();
+}
+
+// A connection that is muted already stays so for the longer of the two times.
+void Connection::mute(int64_t for_ms) {
+  const int64_t until_ms = shard_.now_ms() + for_ms;
+  if (muted() && until_ms <= muted_until_ms_) return;
+  if (muted()) shard_.loop.cancel(unmute_timer_);
+  muted_until_ms_ = until_ms;
+  unmute_timer_ = shard_.loop.schedule_after(for_ms * runtime::kMillisecond, [this, alive = std::weak_ptr<bool>(shard_.alive)] {
+    if (alive.expired()) return;
+    unmute_timer_ = {};
+    resume();
+  });
+}
+
+void Connection::block_granted() {
+  waiting_for_block_ = false;
+  read();
+}
+
 void Connection::resume() {
-  if (!closed_ && !frontend_.draining_) begin_deferred();
-  if (closed_ || waiting_for_memory_ || taking_frames_ || frontend_.draining_) return;
+  if (!closed_ && !shard_.draining) begin_deferred();
+  if (closed_ || waiting_for_memory_ || taking_frames_ || shard_.draining) return;
   if (leftover_.bytes.size > 0) {
     if (full()) return;
     Leftover from = std::move(leftover_);
     leftover_ = Leftover();
-    receive_time_ns_ = dispatch_time_ns_ = frontend_.loop_.clock().monotonic_ns();
+    receive_time_ns_ = dispatch_time_ns_ = shard_.now_ns();
     take_frames(from.bytes.owner, from.bytes.data, from.bytes.size);
     if (leftover_.bytes.owner.same(from.bytes.owner)) leftover_.reservation = std::move(from.reservation);
   }
@@ -371,24 +398,23 @@ void Connection::close(Reason reason, std::string_view what) {
   if (closed_) return;
   closed_ = true;
   if (closed_flag_) closed_flag_->store(true, std::memory_order_relaxed);
-  frontend_.log_closed(*this, reason, what);
-  if (waiting_for_memory_ && frontend_.budget_.cancel(MemoryShare::kRequests, ticket_)) waiting_for_memory_ = false;
+  owner_.note_closed(*this, reason, what);
+  if (waiting_for_memory_ && shard_.budget.cancel(MemoryShare::kRequests, ticket_)) waiting_for_memory_ = false;
+  if (muted()) shard_.loop.cancel(std::exchange(unmute_timer_, {}));
   frame_ = Buffer();
   frame_reservation_.release();
   leftover_ = Leftover();
   while (first_) {
-    RequestContext& context = *first_;
-    first_ = context.next_;
-    context.queued_ = false;
-    if (context.turn_) frontend_.loop_.post(std::exchange(context.turn_, nullptr));
-    if (context.waiter_) context.stop_waiting();
-    else if (!context.has_handle_) frontend_.contexts_.give_back(context);
+    QueuedRequest& request = *first_;
+    first_ = request.next;
+    request.turn_has_come();
+    request.leave_queue();
   }
   last_ = nullptr;
   deferred_.reset();
   in_flight_ = 0;
   unsent_bytes_ = 0;
-  frontend_.remove_later(*this);
+  owner_.remove_later(*this);
 }
 
 Connection::Due Connection::due(int64_t now_ms) {
@@ -398,9 +424,9 @@ Connection::Due Connection::due(int64_t now_ms) {
     const bool progressed = frame_filled_ - frame_filled_at_deadline_ >= kLeastFrameProgress;
     if (may_read() && !progressed) return Due::kStalled;
     frame_filled_at_deadline_ = frame_filled_;
-    frame_deadline_ms_ = now_ms + frontend_.options_.frame_progress_ms;
+    frame_deadline_ms_ = now_ms + shard_.options.frame_progress_ms;
   }
-  if (now_ms - last_activity_ms_ < frontend_.options_.connections_max_idle_ms) return Due::kNo;
+  if (now_ms - last_activity_ms_ < shard_.options.connections_max_idle_ms) return Due::kNo;
   const bool waits_for_us = first_ && !first_->ended();
   return waits_for_us ? Due::kNo : Due::kIdle;
 }
@@ -422,10 +448,10 @@ void Connection::press(int64_t now_ms, bool requests, bool answers, bool respons
 
 // Beside the first request under way, which minds others itself.
 bool Connection::holds(bool answers, bool responses) const {
-  for (const RequestContext* context = first_; context != nullptr; context = context->next_) {
-    if (context == first_ && !context->ended()) continue;
-    if (answers && context->memory_.bytes() > 0) return true;
-    if (responses && context->response_reservation_.bytes() > 0) return true;
+  for (const QueuedRequest* request = first_; request != nullptr; request = request->next) {
+    if (request == first_ && !request->ended()) continue;
+    if (answers && request->memory_bytes() > 0) return true;
+    if (responses && request->response_bytes() > 0) return true;
   }
   return false;
 }
@@ -446,7 +472,7 @@ bool Connection::Progress::too_slow(bool expected, int64_t now_ms, uint64_t move
 }
 
 int64_t Connection::next_deadline_ms() const {
-  int64_t soonest = last_activity_ms_ + frontend_.options_.connections_max_idle_ms;
+  int64_t soonest = last_activity_ms_ + shard_.options.connections_max_idle_ms;
   if (frame_deadline_ms_ != 0) soonest = std::min(soonest, frame_deadline_ms_);
   return soonest;
 }

@@ -10,26 +10,37 @@
 // request that changes something is unanswered, only Produce behind Produce is handled (RequestKind). Others wait, and all behind
 // them.
 //
-// Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send.
+// Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send. Ranges of files are sent by
+// the socket, or read and written like all else if it sends no files.
 //
-// Lifecycle: created by the Frontend on accept; close() ends it, the socket goes at the end of the turn; the object
-// stays until the last request context lets go of it. Loop thread only.
+// Throttling. A client that used up what is due to it is muted for a time: nothing of it is read or handled, also nothing that
+// was received already. Requests that were begun go on and are answered.
+//
+// Lifecycle: created by its owner on accept; close() ends it, the socket goes at the end of the turn; the object
+// stays until the last request lets go of it. Loop thread only.
 #pragma once
 
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "broker/server/connection_owner.h"
 #include "broker/server/deadline_wheel.h"
-#include "broker/server/request_context.h"
+#include "broker/server/listener_metrics.h"
+#include "broker/server/queued_request.h"
 #include "runtime/loop.h"
 
 namespace weir::broker {
 
-class Frontend;
-struct ListenerMetrics;
+// The owner's notes of a connection; the connection does not look at them.
+struct OwnersNotes : DeadlineWheel::Entry {
+  size_t index = 0;             // in the owner's list
+  bool send_scheduled = false;  // these: in another list of it
+  bool read_scheduled = false;
+  bool removal_scheduled = false;
+};
 
-class Connection final : public runtime::Socket::Handler, public DeadlineWheel::Entry {
+class Connection final : public runtime::Socket::Handler, public RequestChannel, public OwnersNotes {
  public:
   static constexpr unsigned kMaxRequestsInFlight = 64;
   static constexpr uint64_t kMaxUnsentBytes = 1 << 20;
@@ -44,35 +55,45 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   // Received at a time while the bytes of requests that wait for memory are many.
   static constexpr size_t kCrowdedReadBytes = 4096;
 
-  enum class Reason : uint8_t { kPeer, kProtocol, kForeign, kIdle, kStalled, kIo, kShutdown, kDropped };
+  using Reason = CloseReason;
 
-  Connection(Frontend& frontend, std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener, ListenerMetrics& metrics);
+  Connection(ConnectionOwner& owner, ShardConnections& shard, std::unique_ptr<runtime::Socket> socket,
+             const ListenerInfo& listener, ListenerMetrics& metrics);
   ~Connection() override;
 
   void on_readable() override;
   void on_writable() override;
 
+  // For requests.
+  ConnectionFacts& facts() override { return facts_; }
+  const ConnectionFacts& facts() const { return facts_; }
+  bool closed() const override { return closed_; }
+  std::shared_ptr<const std::atomic<bool>> closed_flag() override;
   // Ends the connection; responses that are not sent yet are dropped. `what` is for the log.
-  void close(Reason reason, std::string_view what);
-  bool closed() const { return closed_; }
-  // For other threads; made when it is asked for.
-  std::shared_ptr<const std::atomic<bool>> closed_flag() {
-    if (!closed_flag_) closed_flag_ = std::make_shared<std::atomic<bool>>(closed_);
-    return closed_flag_;
-  }
-  // Has a request handled, whose route is known; now or once it may be.
-  void begin(RequestContextPtr context);
-  // True when nothing refers to the object any more.
-  bool removable() const { return closed_ && contexts_ == 0 && !waiting_for_memory_; }
+  void close(Reason reason, std::string_view what) override;
+  bool is_first(const QueuedRequest& request) const override { return first_ == &request; }
+  void answered(QueuedRequest& request) override;
+  void released() override;
+  void put_aside() override { ++put_aside_; }
+  void take_up(QueuedRequest& request) override;
 
-  ConnectionFacts& facts() { return facts_; }
-  Frontend& frontend() { return frontend_; }
-  unsigned requests_in_flight() const { return in_flight_; }
+  // For the owner.
+  void start();  // the socket's events come from now on
+  void send();
+  void read();
+  void block_granted();
+  enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory };
+  Due due(int64_t now_ms);
+  int64_t next_deadline_ms() const;
+  // Others wait for memory of requests, of answers, or of what was fetched.
+  void press(int64_t now_ms, bool requests, bool answers, bool responses);
+  // The socket goes, once the connection is closed. Not within the socket's own callback.
+  void drop_socket() { socket_.reset(); }
+  // Nothing refers to the object any more.
+  bool removable() const { return closed_ && contexts_ == 0 && !waiting_for_memory_; }
+  ListenerMetrics& metrics() const { return metrics_; }
 
  private:
-  friend class Frontend;
-  friend class RequestContext;
-
   // Bytes that were received but cannot be used yet; they begin with a frame's length.
   struct Leftover {
     Slice bytes;
@@ -90,9 +111,8 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   bool may_read() const;
   // Further requests have to wait.
   bool full() const {
-    return in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || put_aside_ > 0 || deferred_;
+    return in_flight_ >= kMaxRequestsInFlight || unsent_bytes_ >= kMaxUnsentBytes || put_aside_ > 0 || deferred_ || muted();
   }
-  void read();
   bool read_into_block();
   bool read_into_frame();
   bool received(const runtime::IoResult& result, size_t asked);
@@ -111,31 +131,24 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   void resume();
 
   // Requests and writing
+  void begin(QueuedRequest& request, RequestContextPtr handle);
   void begin_deferred();
-  bool must_wait(const RequestContext& context) const;
-  void count_change(const RequestContext& context, int by);
-  void request_ended(RequestContext& context);
-  void context_released();
-  void send();
+  bool must_wait(const QueuedRequest& request) const;
+  void count_change(const QueuedRequest& request, int by);
+  void mute(int64_t for_ms);
+  bool muted() const { return static_cast<bool>(unmute_timer_); }
   void send_gathered();
   void send_file_part();
   void written(const runtime::IoResult& result, uint64_t asked);
   void pop_sent();
-  void count_sent(RequestContext& context, int64_t now_ns);
-
-  // Deadlines; see Frontend.
-  enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory };
-  Due due(int64_t now_ms);
-  // Others wait for memory of requests, of answers, or of what was fetched.
-  void press(int64_t now_ms, bool requests, bool answers, bool responses);
+  void count_sent(QueuedRequest& request, int64_t now_ns);
   bool holds(bool answers, bool responses) const;
-  int64_t next_deadline_ms() const;
 
-  Frontend& frontend_;
+  ConnectionOwner& owner_;
+  ShardConnections& shard_;
   std::unique_ptr<runtime::Socket> socket_;
   ListenerMetrics& metrics_;
   ConnectionFacts facts_;
-  size_t index_ = 0;  // in the frontend's list
 
   uint8_t length_bytes_[4] = {};  // of a frame whose length is not complete
   uint8_t length_size_ = 0;
@@ -146,10 +159,7 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   std::shared_ptr<std::atomic<bool>> closed_flag_;
   bool seen_frame_ = false;
   bool waiting_for_memory_ = false;  // a budget callback with our pointer is under way
-  bool waiting_for_block_ = false;   // in the frontend's list
-  bool send_scheduled_ = false;      // these three: in a list of the frontend
-  bool read_scheduled_ = false;
-  bool removal_scheduled_ = false;
+  bool waiting_for_block_ = false;
   bool taking_frames_ = false;
 
   // The frame that is being received into its own memory.
@@ -162,14 +172,16 @@ class Connection final : public runtime::Socket::Handler, public DeadlineWheel::
   Leftover leftover_;
 
   // Requests from the oldest unanswered one on.
-  RequestContext* first_ = nullptr;
-  RequestContext* last_ = nullptr;
+  QueuedRequest* first_ = nullptr;
+  QueuedRequest* last_ = nullptr;
   unsigned in_flight_ = 0;      // in the queue
   unsigned contexts_ = 0;       // that point here
   unsigned put_aside_ = 0;      // wait for memory to be handled
   unsigned changing_ = 0;       // unanswered requests of RequestKind::kChanges
   unsigned producing_ = 0;      // those of kProduces
-  RequestContextPtr deferred_;  // waits for those
+  RequestContextPtr deferred_;  // the last one in the queue; waits for those, or for the connection to be muted no more
+  runtime::TimerId unmute_timer_;
+  int64_t muted_until_ms_ = 0;
   uint64_t unsent_bytes_ = 0;
   uint64_t sent_bytes_ = 0;
 

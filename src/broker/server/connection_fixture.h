@@ -11,6 +11,7 @@
 
 #include "broker/server/fake_socket.h"
 #include "broker/server/frontend.h"
+#include "broker/server/xor_socket.h"
 #include "protocol/messages/list_groups.h"
 #include "protocol/messages/produce.h"
 #include "testing/manual_loop.h"
@@ -26,11 +27,11 @@ class ConnectionTest : public ::testing::Test {
     listener_.name = listener_.security_protocol = "PLAINTEXT";
     // ListGroups answers when the test says so, Produce stands for requests with a large body.
     auto hold = [this](RequestContextPtr context) { held_.push_back(std::move(context)); };
-    dispatcher_.add(protocol::ApiKey::kListGroups, 0, 0, [this](RequestContextPtr context) {
+    dispatcher_.add({.key = protocol::ApiKey::kListGroups}, [this](RequestContextPtr context) {
       if (answer_at_once_) return answer(std::move(context));
       held_.push_back(std::move(context));
     });
-    dispatcher_.add(protocol::ApiKey::kProduce, 3, 3, hold);
+    dispatcher_.add({.key = protocol::ApiKey::kProduce, .min_version = 3, .max_version = 3, .carries_records = true}, hold);
     frontend_ = std::make_unique<Frontend>(world_.loop(), dispatcher_, budget_, limits_, metrics_, options_);
   }
   void TearDown() override {
@@ -42,9 +43,22 @@ class ConnectionTest : public ::testing::Test {
     turn();  // what was granted meanwhile goes before the budget does
   }
 
-  FakePeer& connect(const std::string& ip = "10.0.0.1") {
+  FakePeer& connect(const std::string& ip = "10.0.0.1") { return connect_to(*frontend_, ip); }
+  FakePeer& connect_to(Frontend& frontend, const std::string& ip = "10.0.0.1") {
     FakePeer& peer = peers_.emplace_back();
-    frontend_->accept(std::make_unique<FakeSocket>(peer, ip), listener_);
+    auto socket = std::make_unique<FakeSocket>(peer, ip);
+    if (!changed_) {
+      frontend.accept(std::move(socket), listener_);
+      return peer;
+    }
+    frontend.accept(std::make_unique<XorSocket>(std::move(socket)), listener_);
+    if (peer.closed) return peer;
+    peer.send(std::string(XorSocket::kHello));
+    EXPECT_EQ(peer.received, XorSocket::kReply);
+    peer.send(std::string(XorSocket::kDone));
+    peer.received.clear();
+    peer.key = XorSocket::kKey;
+    peer.writes = 0;
     return peer;
   }
   FakePeer& connect_from(int number) {
@@ -95,9 +109,16 @@ class ConnectionTest : public ::testing::Test {
   FrontendOptions options_;
   ListenerInfo listener_;
   bool answer_at_once_ = true;
+  bool changed_ = false;  // an XorSocket stands before the sockets of peers that connect
   std::deque<FakePeer> peers_;
   std::unique_ptr<Frontend> frontend_;
   std::deque<RequestContextPtr> held_;  // destroyed before the frontend
+};
+
+// Cases that hold whatever stands before the socket. The parameter: an XorSocket.
+class EitherSocketTest : public ConnectionTest, public ::testing::WithParamInterface<bool> {
+ protected:
+  EitherSocketTest() { changed_ = GetParam(); }
 };
 
 }  // namespace weir::broker

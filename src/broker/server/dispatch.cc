@@ -6,8 +6,6 @@
 
 #include "base/check.h"
 #include "base/printable.h"
-#include "broker/server/connection.h"
-#include "broker/server/slow_request.h"
 #include "protocol/api.h"
 
 namespace weir::broker {
@@ -23,43 +21,40 @@ std::string describe_api(int16_t key) {
 
 }  // namespace
 
-AnswerErrors::AnswerErrors(unsigned shards)
-    : cells_(std::make_unique<std::atomic<int64_t>[]>(size_t{kCodes} * shards)), shards_(shards) {}
-
-void AnswerErrors::add(unsigned shard, int16_t code, int64_t n) {
-  const int index = code - kLowest;
-  if (index < 0 || index >= kCodes) return;
-  std::atomic<int64_t>& cell = cells_[size_t{shard} * kCodes + static_cast<size_t>(index)];
-  cell.store(cell.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-}
-
-void AnswerErrors::add(unsigned shard, const protocol::Writer& answer) {
-  if (answer.successes() > 0) add(shard, 0, answer.successes());
-  for (const auto& [code, count] : answer.errors()) add(shard, code, count);
-}
-
-int64_t AnswerErrors::total(int16_t code) const {
-  int64_t sum = 0;
-  for (unsigned shard = 0; shard < shards_; ++shard) {
-    sum += cells_[size_t{shard} * kCodes + static_cast<size_t>(code - kLowest)].load(std::memory_order_relaxed);
+security::AclOperation ApiNeeds::of(security::ResourceType type) const {
+  switch (type) {
+    case security::ResourceType::kTopic:
+      return topic;
+    case security::ResourceType::kGroup:
+      return group;
+    case security::ResourceType::kTransactionalId:
+      return transactional_id;
+    case security::ResourceType::kCluster:
+      return cluster;
+    default:
+      return Operation::kNone;
   }
+}
+
+int64_t ApiRoute::request_count() const {
+  int64_t sum = 0;
+  for (const Counter* version : requests) sum += version->total();
   return sum;
 }
 
-void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_version, RequestHandler handler, RequestKind kind) {
-  const auto index = static_cast<size_t>(key);
+void Dispatcher::add(const ApiRow& row, RequestHandler handler) {
+  const auto index = static_cast<size_t>(row.key);
   if (routes_.size() <= index) routes_.resize(index + 1);
   WEIR_CHECK(!routes_[index]);
-  WEIR_CHECK(protocol::api(key).supports(min_version) && protocol::api(key).supports(max_version));
+  WEIR_CHECK(protocol::api(row.key).supports(row.min_version) && protocol::api(row.key).supports(row.max_version));
+  WEIR_CHECK((row.needs.cluster_right == ClusterRight::kRequired) == (row.deny != nullptr));
   auto route = std::make_unique<ApiRoute>();
-  route->key = key;
-  route->min_version = route->advertised_min_version = min_version;
-  route->max_version = max_version;
+  static_cast<ApiRow&>(*route) = row;
+  if (row.advertised_min_version < 0) route->advertised_min_version = row.min_version;
   route->handler = std::move(handler);
-  route->kind = kind;
-  route->allowed_wait_ms = kind == RequestKind::kWaitsForOthers ? kUnboundedWaitMs : 0;
-  const MetricLabels labels{{"request", std::string(protocol::api_name(key))}};
-  for (int version = min_version; version <= max_version; ++version) {
+  route->allowed_wait_ms = row.kind == RequestKind::kWaitsForOthers ? kUnboundedWaitMs : 0;
+  const MetricLabels labels{{"request", std::string(protocol::api_name(row.key))}};
+  for (int version = row.min_version; version <= row.max_version; ++version) {
     MetricLabels with_version = labels;
     with_version.emplace_back("version", std::to_string(version));
     route->requests.push_back(
@@ -75,17 +70,6 @@ void Dispatcher::add(protocol::ApiKey key, int16_t min_version, int16_t max_vers
   routes_[index] = std::move(route);
 }
 
-int64_t ApiRoute::request_count() const {
-  int64_t sum = 0;
-  for (const Counter* version : requests) sum += version->total();
-  return sum;
-}
-
-void Dispatcher::advertise_from(protocol::ApiKey key, int16_t min_version) {
-  WEIR_CHECK(route(static_cast<int16_t>(key)) != nullptr);
-  routes_[static_cast<size_t>(key)]->advertised_min_version = min_version;
-}
-
 std::vector<const ApiRoute*> Dispatcher::routes() const {
   std::vector<const ApiRoute*> result;
   for (const auto& route : routes_) {
@@ -99,37 +83,45 @@ const ApiRoute* Dispatcher::route(int16_t key) const {
   return routes_[static_cast<size_t>(key)].get();
 }
 
-void Dispatcher::dispatch(RequestContextPtr context) const {
-  protocol::Reader reader(context->frame_.bytes(), context->arena_);
+bool Dispatcher::carries_records(Bytes frame) const {
+  const ApiRoute* const route = this->route(load_be<int16_t>(frame.data()));
+  return route != nullptr && route->carries_records;
+}
+
+std::optional<std::string> Dispatcher::find_route(QueuedRequest& request) const {
+  protocol::Reader reader(request.frame().bytes(), request.arena());
   protocol::RequestHeader header;
   if (!protocol::decode_request_header(reader, header)) {
-    context->close(fmt::format("malformed request header: {}", reader.ok() ? "unknown" : reader.error()));
-    return;
+    return fmt::format("malformed request header: {}", reader.ok() ? "unknown" : reader.error());
   }
-  context->version_ = header.api_version;
-  context->correlation_id_ = header.correlation_id;
-  context->client_id_ = header.client_id.value_or(std::string_view());
-  context->body_ = reader.remaining();
+  request.set_header(header, reader.remaining());
   const ApiRoute* const route = this->route(header.api_key);
-  if (!route) {
-    context->close(fmt::format("{} (version {}) is not served here", describe_api(header.api_key), header.api_version));
-    return;
+  if (!route) return fmt::format("{} (version {}) is not served here", describe_api(header.api_key), header.api_version);
+  if (!route->serves(header.api_version) && !route->any_version) {
+    return fmt::format("{} version {} is not supported, only {} to {} (client id {})", describe_api(header.api_key),
+                       header.api_version, route->min_version, route->max_version, quoted(request.client_id()));
   }
-  context->api_key_ = route->key;
-  const bool known = context->version_ >= route->min_version && context->version_ <= route->max_version;
-  if (!known && route->key != protocol::ApiKey::kApiVersions) {
-    context->close(fmt::format("{} version {} is not supported, only {} to {} (client id {})", describe_api(header.api_key),
-                               header.api_version, route->min_version, route->max_version, quoted(context->client_id_)));
-    return;
+  if (const ConnectionFacts& facts = request.connection(); !facts.authenticated && !route->before_authentication) {
+    return fmt::format(
+        "a {} request arrived on the {} listener '{}' before its client had said who it is; set "
+        "security.protocol={} in the client",
+        describe_api(header.api_key), facts.listener->security_protocol, facts.listener->name, facts.listener->security_protocol);
   }
-  context->route_ = route;
-  context->allowed_wait_ms_ = route->allowed_wait_ms;
-  const unsigned shard = context->loop().index();
-  const auto counted = std::clamp(context->version_, route->min_version, route->max_version) - route->min_version;
+  request.set_route(*route, authorizer_, quotas_);
+  const unsigned shard = request.loop().index();
+  const auto counted = std::clamp(header.api_version, route->min_version, route->max_version) - route->min_version;
   route->requests[static_cast<size_t>(counted)]->add(shard);
-  route->request_bytes->add(shard, static_cast<int64_t>(context->frame_.size));
-  Connection& connection = *context->connection_;
-  connection.begin(std::move(context));
+  route->request_bytes->add(shard, static_cast<int64_t>(request.frame().size));
+  return std::nullopt;
+}
+
+void Dispatcher::handle(RequestContextPtr context) const {
+  const ApiRoute& route = context->route();
+  if (authorizer_ != nullptr && route.needs.cluster_right == ClusterRight::kRequired &&
+      !context->authorize(route.needs.cluster, {})) {
+    return route.deny(std::move(context), protocol::ErrorCode::kClusterAuthorizationFailed);
+  }
+  route.handler(std::move(context));
 }
 
 }  // namespace weir::broker

@@ -20,13 +20,17 @@ struct FakePeer {
   size_t room = SIZE_MAX;          // what it may still send
   size_t read_at_most = SIZE_MAX;  // per call
   int reads = 0, writes = 0, file_sends = 0;
+  uint8_t key = 0;      // not 0: what it sends and receives is changed on the way, as XorSocket does
   bool closed = false;  // by the server
   bool broken = false;  // reads and writes fail
   runtime::Socket::Handler* handler = nullptr;
 
   void send(const std::string& bytes) {
-    to_read += bytes;
+    for (const char c : bytes) to_read += static_cast<char>(c ^ key);
     if (!closed && handler) handler->on_readable();
+  }
+  void take_in(const uint8_t* data, size_t size) {
+    for (size_t i = 0; i < size; ++i) received += static_cast<char>(data[i] ^ key);
   }
   void finish() {
     finished = true;
@@ -65,12 +69,13 @@ class FakeSocket final : public runtime::Socket {
     size_t written = 0;
     for (const iovec& piece : pieces) {
       const size_t n = std::min(piece.iov_len, peer_.room);
-      peer_.received.append(static_cast<const char*>(piece.iov_base), n);
+      peer_.take_in(static_cast<const uint8_t*>(piece.iov_base), n);
       if (peer_.room != SIZE_MAX) peer_.room -= n;
       written += n;
     }
     return outcome(written);
   }
+  bool sends_files() const override { return true; }
   runtime::IoResult send_file(runtime::File& file, uint64_t offset, size_t length) override {
     ++peer_.file_sends;
     if (peer_.broken) return kReset;

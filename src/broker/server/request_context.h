@@ -13,6 +13,8 @@
 // holds. Both are reserved (MemoryShare::kAnswers) before they are made: decode() reserves for the elements, reserve() for
 // what the handler says. Without room the handler is told to return; it is called again, from its start, when there is. So it
 // changes nothing before it has its memory. When the handler has let go, only the encoded answer counts, until it is sent.
+//
+// Its connection sees a QueuedRequest in it.
 #pragma once
 
 #include <algorithm>
@@ -24,9 +26,13 @@
 #include <string_view>
 
 #include "base/buffer.h"
-#include "broker/config/listeners.h"
+#include "broker/server/answer_errors.h"
+#include "broker/server/api_route.h"
+#include "broker/server/client_quotas.h"
+#include "broker/server/connection_facts.h"
 #include "broker/server/memory_budget.h"
 #include "broker/server/outgoing_response.h"
+#include "broker/server/request_channel.h"
 #include "broker/server/request_times.h"
 #include "protocol/api.h"
 #include "protocol/arena.h"
@@ -35,44 +41,38 @@
 
 namespace weir::broker {
 
-class Connection;
-class ContextPool;
-struct ApiRoute;
-
-struct ConnectionFacts {
-  const ListenerInfo* listener = nullptr;
-  runtime::Endpoint local;
-  runtime::Endpoint peer;
-  std::string client_software_name;  // as of ApiVersions; empty before
-  std::string client_software_version;
-
-  // Where clients that use this connection's listener reach this broker.
-  const runtime::Endpoint& advertised() const { return listener->advertised ? *listener->advertised : local; }
-};
-
 class RequestContext {
  public:
-  explicit RequestContext(ContextPool& pool) : pool_(pool) {}
   RequestContext(const RequestContext&) = delete;
 
+  const ApiRoute& route() const { return *route_; }
   protocol::ApiKey api_key() const { return api_key_; }
   int16_t version() const { return version_; }
   int32_t correlation_id() const { return correlation_id_; }
   std::string_view client_id() const { return client_id_; }
-  ConnectionFacts& connection();
-  std::string client_text();  // for logs: client id and address
-  bool connection_closed() const;
+  ConnectionFacts& connection() const { return channel_->facts(); }
+  std::string client_text() const;  // for logs: client id and address
+  bool connection_closed() const { return channel_->closed(); }
   // The same for other threads: becomes true, at once or a little later.
-  std::shared_ptr<const std::atomic<bool>> connection_closed_flag();
-  runtime::Loop& loop();
+  std::shared_ptr<const std::atomic<bool>> connection_closed_flag() { return channel_->closed_flag(); }
+  runtime::Loop& loop() const { return *loop_; }
   // Whether the next bytes to go out are this request's: false while requests before it are unanswered or unsent. True on a
   // closed connection.
-  bool first_in_line() const;
+  virtual bool first_in_line() const = 0;
   // Posts `turn` once that is so; for a request that is not first_in_line() now.
   void when_first_in_line(Function<void()> turn) { turn_ = std::move(turn); }
   int64_t received_ns() const { return moments_.received; }  // monotonic
   // The request asked to be answered late (a fetch that waits for data): so much waiting does not make it slow.
   void may_wait_ms(int64_t wait_ms) { allowed_wait_ms_ = std::max<int64_t>(wait_ms, 0); }
+
+  // Whether its client may do this. What the row of its API demands of the cluster was asked before the handler was called.
+  bool authorize(security::AclOperation operation, const security::Resource& resource) const {
+    return authorizer_ == nullptr || operation == security::AclOperation::kNone || ask(operation, resource);
+  }
+  // All that its client may do with a resource, as answers tell it; nothing if it may not even describe it.
+  int32_t authorized_operations(const security::Resource& resource) const;
+  // Its client used up what is due to it: the answer says so, and the connection is muted for so long. The longest one counts.
+  void throttle(int32_t for_ms) { throttle_ms_ = std::max(throttle_ms_, for_ms); }
 
   protocol::Arena& arena() { return arena_; }
   // The request after its header. Its bytes may be changed in place (base offsets of batches).
@@ -128,36 +128,36 @@ class RequestContext {
   // Closes the connection; `reason` is logged.
   void close(std::string_view reason);
   bool ended() const { return state_ != State::kHandling; }
+  // By RequestContextPtr alone, and on any thread.
+  virtual void handle_dropped() = 0;
 
- private:
-  friend class Connection;
-  friend class ContextPool;
-  friend class Dispatcher;
-  friend class Frontend;
-  friend struct DropRequestContext;
+ protected:
   enum class State : uint8_t { kHandling, kEnded };  // a request that waits for memory is being handled
   static constexpr size_t kKeepArenaBytes = 4096;
+
+  RequestContext() { output_.writer().observe(&fields_); }
+  ~RequestContext() = default;
+
+  void drop_frame();
+  void forget_request();
 
   bool decoded(const protocol::Reader& reader);
   bool allow_more_elements();
   bool hold(uint64_t bytes);
-  void wait_for_memory();
-  void memory_granted(Reservation reservation);
-  void stop_waiting();
-  void drop_frame();
-  void forget_request();
+  bool ask(security::AclOperation operation, const security::Resource& resource) const;
   protocol::Writer& begin_response(int16_t version);
   void finish_response();
+  void charge();
   void end();
-  void handle_dropped();
-  void reset();
+  virtual void tell_answered() = 0;
 
-  ContextPool& pool_;
-  Connection* connection_ = nullptr;
-  RequestContext* next_ = nullptr;  // in the connection's queue
+ protected:
+  RequestChannel* channel_ = nullptr;
+  runtime::Loop* loop_ = nullptr;
+  MemoryBudget* budget_ = nullptr;
+  const security::Authorizer* authorizer_ = nullptr;  // nullptr: everything is allowed
+  ClientQuotas* quotas_ = nullptr;                    // nullptr: nothing is counted
   State state_ = State::kHandling;
-  bool has_handle_ = false;  // a RequestContextPtr exists, or will again
-  bool queued_ = false;      // in the connection's queue
   protocol::ApiKey api_key_{};
   int16_t version_ = 0;
   int32_t correlation_id_ = 0;
@@ -175,26 +175,15 @@ class RequestContext {
   size_t elements_max_ = kFreeElements;
   uint64_t decoded_bytes_ = 0;  // what memory_ is for
   uint64_t answer_bytes_ = 0;
-  std::shared_ptr<RequestContext*> waiter_;  // while it waits for memory: what the budget calls
-  MemoryBudget::Ticket ticket_ = 0;
+  uint64_t request_bytes_ = 0;
+  int32_t throttle_ms_ = 0;
   protocol::Arena arena_{protocol::Arena::kUnlimited, kKeepArenaBytes};
   OutgoingResponse output_;
+  AnswerFields fields_;  // of what is in output_
 };
 
 struct DropRequestContext {
   void operator()(RequestContext* context) const { context->handle_dropped(); }
-};
-using RequestContextPtr = std::unique_ptr<RequestContext, DropRequestContext>;
-
-// Contexts for reuse, so that a request in steady state allocates nothing. Loop thread only.
-class ContextPool {
- public:
-  RequestContext& take();
-  void give_back(RequestContext& context);
-
- private:
-  static constexpr size_t kKeep = 256;
-  std::vector<std::unique_ptr<RequestContext>> free_;
 };
 
 }  // namespace weir::broker

@@ -17,7 +17,7 @@ class RequestMemoryTest : public ConnectionTest {
 
   void SetUp() override {
     // DescribeGroups names many things; its answer is held until the test gives it, or at once and of some size.
-    dispatcher_.add(protocol::ApiKey::kDescribeGroups, 0, 0, [this](RequestContextPtr context) {
+    dispatcher_.add({.key = protocol::ApiKey::kDescribeGroups}, [this](RequestContextPtr context) {
       ++calls_;
       DescribeGroupsRequest request;
       if (!context->decode(request) || !context->reserve(reserved_)) return;

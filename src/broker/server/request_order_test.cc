@@ -10,11 +10,12 @@ class RequestOrderTest : public ConnectionTest {
     ConnectionTest::SetUp();
     answer_at_once_ = false;
     const auto hold = [this](RequestContextPtr context) { held_.push_back(std::move(context)); };
-    dispatcher_.add(protocol::ApiKey::kOffsetCommit, 2, 2, hold, RequestKind::kChanges);
-    dispatcher_.add(protocol::ApiKey::kInitProducerId, 0, 0, hold, RequestKind::kProduces);
-    dispatcher_.add(protocol::ApiKey::kJoinGroup, 0, 0, hold, RequestKind::kWaitsForOthers);
+    dispatcher_.add({.key = protocol::ApiKey::kOffsetCommit, .min_version = 2, .max_version = 2, .kind = RequestKind::kChanges},
+                    hold);
+    dispatcher_.add({.key = protocol::ApiKey::kInitProducerId, .kind = RequestKind::kProduces}, hold);
+    dispatcher_.add({.key = protocol::ApiKey::kJoinGroup, .kind = RequestKind::kWaitsForOthers}, hold);
   }
-  // One after the other on one connection; numbered from 1.
+  // Sends requests one after the other on one connection; they are numbered from 1.
   void send(const std::string& kinds) {
     std::string bytes;
     for (const char kind : kinds) {
@@ -27,7 +28,7 @@ class RequestOrderTest : public ConnectionTest {
     peer_.send(bytes);
     turn();
   }
-  // Those that were begun and are not answered.
+  // Requests that were begun and are not answered.
   std::vector<int32_t> begun() const {
     std::vector<int32_t> numbers;
     for (const auto& context : held_) numbers.push_back(context->correlation_id());
@@ -96,10 +97,10 @@ TEST_F(RequestOrderTest, AHalfClosedConnectionAnswersItsChanges) {
   held_.clear();
   turn();
   EXPECT_EQ(correlations(peer_.received), Numbers{1});
-  EXPECT_TRUE(peer_.closed) << "nobody waits for what is read";
+  EXPECT_TRUE(peer_.closed) << "nobody waits for the answer of a read";
 }
 
-// Whatever is before it on the connection.
+// A change is answered whatever is unanswered before it on the connection.
 TEST_F(RequestOrderTest, AHalfClosedConnectionEndsWithItsChanges) {
   frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
   send("wc");
@@ -110,7 +111,7 @@ TEST_F(RequestOrderTest, AHalfClosedConnectionEndsWithItsChanges) {
   EXPECT_TRUE(peer_.closed);
 }
 
-// It may be asked again elsewhere.
+// The client may ask again elsewhere.
 TEST_F(RequestOrderTest, NothingBeginsOnceTheBrokerStops) {
   frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
   send("cr");

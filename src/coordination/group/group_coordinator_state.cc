@@ -1,149 +1,144 @@
 #include "coordination/group/group_coordinator_state.h"
 
-#include <utility>
+#include <fmt/format.h>
 
-#include "base/check.h"
+#include <utility>
+#include <variant>
+
+#include "base/counted.h"
 
 namespace weir::coordination {
 
-ClassicGroup* GroupCoordinatorState::find(std::string_view group_id) {
-  const auto at = groups_.find(group_id);
-  return at == groups_.end() ? nullptr : at->second.get();
-}
+// --- the log --------------------------------------------------------------------------------------------------------
 
-ClassicGroup& GroupCoordinatorState::find_or_create(const std::string& group_id) {
-  auto& group = groups_[group_id];
-  if (!group) group = std::make_unique<ClassicGroup>(group_id, memory_, &state_counts_);
-  return *group;
-}
-
-// --- replay ---------------------------------------------------------------------------------------------------------
-
-Result<void> GroupCoordinatorState::replay(Bytes key, std::optional<Bytes> value) {
-  auto entry = parse_group_record(key, value);
-  if (!entry) return std::unexpected(entry.error());
-  if (auto* group = std::get_if<GroupMetadataEntry>(&*entry)) replay_group(std::move(*group));
-  if (auto* offset = std::get_if<OffsetEntry>(&*entry)) replay_offset(std::move(*offset));
+Result<void> GroupCoordinatorState::replay(int64_t /*offset*/, const Origin& /*origin*/, Bytes key, std::optional<Bytes> value) {
+  auto record = parse_group_record(key, value);
+  if (!record) return std::unexpected(record.error());
+  context_.apply(std::move(*record));
   return {};
 }
 
-void GroupCoordinatorState::replay_group(GroupMetadataEntry entry) {
-  groups_.erase(entry.group_id);
-  if (!entry.value) return;
-  GroupMetadataEntry::Value& value = *entry.value;
-  ClassicGroup& group = find_or_create(entry.group_id);
-  for (auto& stored : value.members) {
-    if (group.find(stored.id) != nullptr || (stored.instance_id && group.static_member(*stored.instance_id))) continue;
-    auto member = std::make_unique<ClassicMember>();
-    member->id = std::move(stored.id);
-    member->instance_id = std::move(stored.instance_id);
-    member->client_id = std::move(stored.client_id);
-    member->client_host = std::move(stored.client_host);
-    member->rebalance_timeout_ms = stored.rebalance_timeout_ms;
-    member->session_timeout_ms = stored.session_timeout_ms;
-    if (value.protocol_name) member->protocols = {{*value.protocol_name, std::move(stored.subscription)}};
-    member->assignment = std::move(stored.assignment);
-    group.add(std::move(member), value.protocol_type);
-  }
-  std::optional<std::string> type;
-  if (!value.protocol_type.empty()) type = std::move(value.protocol_type);
-  group.restore(std::move(type), std::move(value.protocol_name), std::move(value.leader), value.generation,
-                value.state_timestamp_ms);
-}
-
-void GroupCoordinatorState::replay_offset(OffsetEntry entry) {
-  if (!entry.value) return offsets_.erase(entry.group_id, entry.topic, entry.partition);
-  const bool first = offsets_.put(entry.group_id, entry.topic, entry.partition, std::move(*entry.value));
-  if (first) find_or_create(entry.group_id);
-}
-
-void GroupCoordinatorState::loaded(Instant now, Effects& effects) {
+void GroupCoordinatorState::loaded(const ImagePtr& image, Instant now, Effects& effects) {
+  context_.image = image;
   // Offsets whose group's tombstone came after them still belong to a group without members.
-  for (const auto& [group_id, offsets] : offsets_.groups()) find_or_create(group_id);
-  for (auto& [group_id, group] : groups_) {
-    for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
-    if (group->members().size() <= static_cast<size_t>(config_.max_size) || is_kept_back(group_id)) continue;
-    if (group->in(ClassicGroupState::kPreparingRebalance)) continue;
-    prepare_rebalance(*group, "more members were loaded than group.max.size allows", now, effects);
+  for (const auto& [group_id, offsets] : context_.offsets.groups()) {
+    if (context_.groups.find(group_id) == nullptr) context_.groups.find_or_make_classic(group_id);
   }
-  deadlines_.set({DeadlineKind::kOffsetCheck, {}, {}}, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
+  for (auto& [group_id, group] : context_.groups.all()) {
+    std::visit([&](ClassicGroup& classic) { classic_.loaded(classic, now, effects); }, group);
+  }
+  sweep_.loaded(now);
+}
+
+void GroupCoordinatorState::image_changed(const ImageChange& change, Instant now, Effects& /*effects*/) {
+  context_.image = change.after;
+  sweep_.topics_deleted(change.deleted, now);
+}
+
+std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
+  std::vector<CoordinatorRecord> records;
+  for (const auto& [id, group] : context_.groups.all()) {
+    for (const GroupRecord& record : stored_records(group)) records.push_back(encode(record));
+  }
+  for (const auto& [id, topics] : context_.offsets.groups()) {
+    for (const auto& [topic, partitions] : topics) {
+      for (const auto& [partition, offset] : partitions) records.push_back(encode(OffsetEntry{id, topic, partition, offset}));
+    }
+  }
+  return records;
+}
+
+std::string GroupCoordinatorState::summary() const {
+  if (group_count() == 0) return {};
+  return fmt::format("{} with {}", counted(group_count(), "group"), counted(offset_count(), "offset"));
 }
 
 // --- time -----------------------------------------------------------------------------------------------------------
 
 void GroupCoordinatorState::tick(Instant now, Effects& effects) {
-  while (const auto due = deadlines_.pop(now.monotonic_ms)) {
+  while (const auto due = context_.deadlines.pop(now.monotonic_ms)) {
     if (due->kind == DeadlineKind::kOffsetCheck) {
-      begin_sweep(now).expire = true;
-      deadlines_.set(*due, now.monotonic_ms + config_.offsets_retention_check_interval_ms);
-      continue;
-    }
-    if (due->kind == DeadlineKind::kSweep) {
-      sweep_slice(now, effects);
-      continue;
-    }
-    ClassicGroup* group = find(due->group_id);
-    if (group == nullptr || is_kept_back(due->group_id)) continue;
-    if (due->kind == DeadlineKind::kMember) member_expired(*group, due->member_id, now, effects);
-    if (due->kind == DeadlineKind::kSync) pending_syncs_expired(*group, now, effects);
-    if (due->kind == DeadlineKind::kJoin) {
-      if (group->initial_wait) initial_wait_over(*group, now, effects);
-      else complete_join(*group, now, effects);
+      sweep_.check(now);
+    } else if (due->kind == DeadlineKind::kSweep) {
+      sweep_.slice(now, effects);
+    } else if (Group* group = context_.groups.find(due->group_id); group != nullptr && !context_.is_kept_back(due->group_id)) {
+      std::visit([&](ClassicGroup& classic) { classic_.due(classic, *due, now, effects); }, *group);
     }
   }
-}
-
-void GroupCoordinatorState::expect_heartbeat(const ClassicGroup& group, const ClassicMember& member, Instant now) {
-  const int64_t timeout_ms = member.is_new ? config_.new_member_join_timeout_ms : member.session_timeout_ms;
-  deadlines_.set(member_key(group, member.id), now.monotonic_ms + timeout_ms);
-}
-
-void GroupCoordinatorState::set_join_deadline(ClassicGroup& group, int64_t delay_ms, Instant now) {
-  deadlines_.set({DeadlineKind::kJoin, group.id(), {}}, now.monotonic_ms + delay_ms);
-}
-
-void GroupCoordinatorState::cancel_join_deadline(ClassicGroup& group) {
-  group.initial_wait.reset();
-  deadlines_.cancel({DeadlineKind::kJoin, group.id(), {}});
 }
 
 void GroupCoordinatorState::abandon(ErrorCode error, Effects& effects) {
-  for (auto& [group_id, group] : groups_) {
-    for (const auto& [member_id, member] : group->members()) answer_waiting(*group, *member, error, effects);
+  for (auto& [group_id, group] : context_.groups.all()) {
+    std::visit([&](ClassicGroup& classic) { classic_.abandon(classic, error, effects); }, group);
   }
+}
+
+// --- members --------------------------------------------------------------------------------------------------------
+
+void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
+  classic_.join(std::move(request), std::move(reply), now, effects);
+}
+
+void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects) {
+  classic_.sync(std::move(request), std::move(reply), now, effects);
+}
+
+void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects) {
+  classic_.heartbeat(request, std::move(reply), now, effects);
+}
+
+void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {
+  classic_.leave(request, std::move(reply), now, effects);
+}
+
+// --- offsets --------------------------------------------------------------------------------------------------------
+
+ErrorCode GroupCoordinatorState::may_commit(const OffsetCommitRequest& request, Instant now) {
+  Group* group = context_.groups.find(request.group_id);
+  if (group == nullptr) {
+    if (request.generation < 0) return ErrorCode::kNone;
+    return request.group_not_found_known ? ErrorCode::kGroupIdNotFound : ErrorCode::kIllegalGeneration;
+  }
+  return std::visit([&](ClassicGroup& classic) { return classic_.may_commit(classic, request, now); }, *group);
+}
+
+void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now,
+                                           Effects& effects) {
+  if (const ErrorCode error = may_commit(request, now); error != ErrorCode::kNone) {
+    OffsetCommitResult refused;
+    refused.error = error;
+    refused.items.assign(request.items.size(), error);
+    return effects.answer(std::move(reply), std::move(refused));
+  }
+  offsets_.commit(request, std::move(reply), now, effects);
+}
+
+void GroupCoordinatorState::fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects) {
+  offsets_.fetch(request, std::move(reply), effects);
+}
+
+void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Instant now,
+                                           Effects& effects) {
+  offsets_.remove(request, std::move(reply), now, effects);
 }
 
 // --- administration -------------------------------------------------------------------------------------------------
 
 void GroupCoordinatorState::describe(const std::string& group_id, DescribeReply reply, Effects& effects) {
   GroupDescription result;
-  result.group_id = group_id;
-  const ClassicGroup* group = find(group_id);
-  if (group == nullptr) {
+  if (const Group* group = context_.groups.find(group_id)) {
+    result = coordination::describe(*group);
+  } else {
+    result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;
-    return effects.answer(std::move(reply), std::move(result));
-  }
-  result.state = state_name(group->state());
-  result.protocol_type = group->protocol_type().value_or("");
-  const bool stable = group->in(ClassicGroupState::kStable);
-  if (stable) result.protocol_name = group->protocol_name().value_or("");
-  for (const auto& [id, member] : group->members()) {
-    auto& shown = result.members.emplace_back();
-    shown.member_id = id;
-    shown.instance_id = member->instance_id;
-    shown.client_id = member->client_id;
-    shown.client_host = member->client_host;
-    if (!stable) continue;
-    shown.metadata = member->metadata(result.protocol_name);
-    shown.assignment = member->assignment;
   }
   effects.answer(std::move(reply), std::move(result));
 }
 
 void GroupCoordinatorState::list(ListReply reply, Effects& effects) {
   ListResult result;
-  for (const auto& [id, group] : groups_) {
-    result.groups.push_back({id, group->protocol_type().value_or(""), state_name(group->state())});
+  for (const auto& [id, group] : context_.groups.all()) {
+    result.groups.push_back({id, std::string(protocol_type(group)), state_name(group), type_name(group)});
   }
   effects.answer(std::move(reply), std::move(result));
 }
@@ -151,53 +146,30 @@ void GroupCoordinatorState::list(ListReply reply, Effects& effects) {
 void GroupCoordinatorState::delete_group(const std::string& group_id, const std::string& from, DeleteGroupReply reply,
                                          Instant now, Effects& effects) {
   DeleteGroupResult result;
-  const ClassicGroup* group = find(group_id);
+  const Group* group = context_.groups.find(group_id);
   if (group == nullptr) {
     result.error = ErrorCode::kGroupIdNotFound;
-  } else if (!group->in(ClassicGroupState::kEmpty)) {
+  } else if (!is_empty(*group)) {
     result.error = ErrorCode::kNonEmptyGroup;
   } else {
-    delete_all_offsets(group_id, effects);
-    remove_group(group_id, "is deleted by " + from, now, effects);
+    offsets_.remove_all(group_id, effects);
+    context_.remove(group_id, "is deleted by " + from, now, effects);
   }
   effects.answer(std::move(reply), result);
 }
 
-// Of a group without members and offsets.
-void GroupCoordinatorState::remove_group(const std::string& group_id, std::string_view why, Instant now, Effects& effects) {
-  const ClassicGroup* group = find(group_id);
-  WEIR_CHECK(group != nullptr && group->members().empty());
-  tell(*group, why, now);
-  effects.records.push_back(group_tombstone(group_id));
-  for (const std::string& member_id : group->pending_members()) deadlines_.cancel(member_key(*group, member_id));
-  groups_.erase(groups_.find(group_id));
-}
+// --- memory ---------------------------------------------------------------------------------------------------------
 
 int64_t GroupCoordinatorState::memory_bytes() const {
-  int64_t bytes = offsets_.memory_bytes();
-  for (const auto& [id, group] : groups_) bytes += group->memory_bytes();
+  int64_t bytes = context_.offsets.memory_bytes();
+  for (const auto& [id, group] : context_.groups.all()) bytes += coordination::memory_bytes(group);
   return bytes;
 }
 
 int64_t GroupCoordinatorState::counted_memory_bytes() const {
-  int64_t bytes = offsets_.memory_bytes();
-  for (const auto& [id, group] : groups_) bytes += group->counted_memory_bytes();
+  int64_t bytes = context_.offsets.memory_bytes();
+  for (const auto& [id, group] : context_.groups.all()) bytes += coordination::counted_memory_bytes(group);
   return bytes;
-}
-
-std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
-  std::vector<CoordinatorRecord> records;
-  for (const auto& [id, group] : groups_) {
-    if (group->in(ClassicGroupState::kEmpty) || group->in(ClassicGroupState::kStable)) {
-      records.push_back(group_metadata_record(*group));
-    }
-  }
-  for (const auto& [id, topics] : offsets_.groups()) {
-    for (const auto& [topic, partitions] : topics) {
-      for (const auto& [partition, offset] : partitions) records.push_back(offset_commit_record(id, topic, partition, offset));
-    }
-  }
-  return records;
 }
 
 }  // namespace weir::coordination

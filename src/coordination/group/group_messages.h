@@ -188,6 +188,7 @@ struct ListedGroup {
   std::string group_id;
   std::string protocol_type;
   std::string_view state;
+  std::string_view type;
 };
 struct ListResult {
   ErrorCode error{};

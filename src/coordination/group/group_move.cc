@@ -1,9 +1,9 @@
-// GroupCoordinatorState: groups whose records are in another partition than the one they belong to. They are copied with
-// adopt() into the right one and, once that is durable, forgotten in the wrong one. Each part may be repeated.
+#include "coordination/group/group_move.h"
+
 #include <utility>
+#include <variant>
 
 #include "base/check.h"
-#include "coordination/group/group_coordinator_state.h"
 
 namespace weir::coordination {
 namespace {
@@ -14,17 +14,24 @@ constexpr size_t kGroupsPerSlice = 4096;
 // More than that there is somebody who committed offsets.
 bool has_metadata(const ClassicGroup& group) { return group.generation() > 0 || group.protocol_type(); }
 
+GroupRecord parse(const CoordinatorRecord& record, std::optional<Bytes> value) {
+  auto entry = parse_group_record(as_bytes(record.key), value);
+  WEIR_CHECK(entry.has_value());
+  return std::move(*entry);
+}
+
 }  // namespace
 
 // A group's own record comes behind its offsets: as long as some of them are left, the group is.
-GroupCoordinatorState::MoveSlice GroupCoordinatorState::misplaced(const std::string& from_group, int32_t own,
-                                                                  const HomeOf& home_of) const {
-  MoveSlice slice;
-  auto group = groups_.lower_bound(from_group);
-  auto offsets = offsets_.groups().lower_bound(from_group);
+GroupMove::Slice GroupMove::misplaced(const std::string& from_group, int32_t own, const HomeOf& home_of) const {
+  Slice slice;
+  const Groups::Map& all_groups = context_.groups.all();
+  const CommittedOffsets::Groups& all_offsets = context_.offsets.groups();
+  auto group = all_groups.lower_bound(from_group);
+  auto offsets = all_offsets.lower_bound(from_group);
   for (size_t looked = 0;; ++looked) {
-    const bool more_groups = group != groups_.end();
-    const bool more_offsets = offsets != offsets_.groups().end();
+    const bool more_groups = group != all_groups.end();
+    const bool more_offsets = offsets != all_offsets.end();
     if (!more_groups && !more_offsets) {
       slice.finished = true;
       return slice;
@@ -42,48 +49,53 @@ GroupCoordinatorState::MoveSlice GroupCoordinatorState::misplaced(const std::str
         for (const auto& [topic, partitions] : offsets->second) {
           for (const auto& [partition, offset] : partitions) {
             if (slice.records.size() >= kRecordsPerSlice) return slice;
-            slice.records.push_back(offset_commit_record(id, topic, partition, offset));
+            slice.records.push_back(encode(OffsetEntry{id, topic, partition, offset}));
           }
         }
       }
-      if (take_group) slice.records.push_back(group_metadata_record(*group->second));
+      if (const auto* classic = take_group ? std::get_if<ClassicGroup>(&group->second) : nullptr) {
+        slice.records.push_back(encode(GroupMetadataEntry{id, classic->metadata()}));
+      }
     }
     if (take_group) ++group;
     if (take_offsets) ++offsets;
   }
 }
 
-void GroupCoordinatorState::adopt(const std::vector<CoordinatorRecord>& records, Instant now, Effects& effects) {
+bool GroupMove::wanted(const OffsetEntry& offset) const {
+  const CommittedOffset* have = context_.offsets.find(offset.group_id, offset.topic, offset.partition);
+  return have == nullptr || have->commit_timestamp_ms < offset.value->commit_timestamp_ms;
+}
+
+bool GroupMove::wanted(const GroupMetadataEntry& moved) const {
+  const Group* there = context_.groups.find(moved.group_id);
+  if (there == nullptr) return true;
+  const auto* have = std::get_if<ClassicGroup>(there);
+  const bool says_more = moved.value->generation > 0 || !moved.value->protocol_type.empty();
+  if (have == nullptr || !says_more) return false;
+  if (has_metadata(*have)) {
+    const bool settled = have->in(ClassicGroupState::kEmpty) || have->in(ClassicGroupState::kStable);
+    if (!settled || have->state_timestamp_ms() >= moved.value->state_timestamp_ms) return false;
+  }
+  return have->pending_members().empty();
+}
+
+void GroupMove::adopt(const std::vector<CoordinatorRecord>& records, Instant now, Effects& effects) {
   for (const CoordinatorRecord& record : records) {
-    const Bytes value = as_bytes(*record.value);
-    auto entry = parse_group_record(as_bytes(record.key), value);
-    WEIR_CHECK(entry.has_value());
-    if (const auto* offset = std::get_if<OffsetEntry>(&*entry)) {
-      const CommittedOffset* have = offsets_.find(offset->group_id, offset->topic, offset->partition);
-      if (have != nullptr && have->commit_timestamp_ms >= offset->value->commit_timestamp_ms) continue;
-      WEIR_CHECK(replay(as_bytes(record.key), value).has_value());
-    } else if (const auto* moved = std::get_if<GroupMetadataEntry>(&*entry)) {
-      const ClassicGroup* have = find(moved->group_id);
-      const bool says_more = moved->value->generation > 0 || !moved->value->protocol_type.empty();
-      if (have != nullptr && !says_more) continue;
-      if (have != nullptr && has_metadata(*have)) {
-        const bool settled = have->in(ClassicGroupState::kEmpty) || have->in(ClassicGroupState::kStable);
-        if (!settled || have->state_timestamp_ms() >= moved->value->state_timestamp_ms) continue;
-      }
-      if (have != nullptr && !have->pending_members().empty()) continue;
-      WEIR_CHECK(replay(as_bytes(record.key), value).has_value());
-      const ClassicGroup* group = find(moved->group_id);
-      for (const auto& [member_id, member] : group->members()) expect_heartbeat(*group, *member, now);
+    GroupRecord entry = parse(record, as_bytes(*record.value));
+    if (auto* offset = std::get_if<OffsetEntry>(&entry)) {
+      if (wanted(*offset)) context_.emit(std::move(entry), effects);
+    } else if (auto* moved = std::get_if<GroupMetadataEntry>(&entry)) {
+      if (!wanted(*moved)) continue;
+      const std::string id = moved->group_id;
+      context_.emit(std::move(entry), effects);
+      classic_.expect_heartbeats(*context_.groups.find_classic(id), now);
     }
-    effects.records.push_back(record);
   }
 }
 
-void GroupCoordinatorState::forget(const std::vector<CoordinatorRecord>& records, Effects& effects) {
-  for (const CoordinatorRecord& record : records) {
-    WEIR_CHECK(replay(as_bytes(record.key), std::nullopt).has_value());
-    effects.records.push_back({record.key, std::nullopt});
-  }
+void GroupMove::forget(const std::vector<CoordinatorRecord>& records, Effects& effects) {
+  for (const CoordinatorRecord& record : records) context_.emit(parse(record, std::nullopt), effects);
 }
 
 }  // namespace weir::coordination

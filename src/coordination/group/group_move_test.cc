@@ -22,14 +22,14 @@ class GroupMoveTest : public ::testing::Test {
   int move(bool forget = true) {
     std::string cursor;
     for (int slices = 0;; ++slices) {
-      const auto slice = wrong_.state->misplaced(cursor, kWrong, home_of);
+      const auto slice = wrong_.state->move().misplaced(cursor, kWrong, home_of);
       cursor = slice.next_group;
       if (slice.records.empty() && slice.finished) return slices;
       if (slice.records.empty()) continue;
       EXPECT_EQ(slice.to, kRight);
       EXPECT_LE(slice.records.size(), 600u);
-      right_.step([&](Effects& effects) { right_.state->adopt(slice.records, right_.now, effects); });
-      if (forget) wrong_.step([&](Effects& effects) { wrong_.state->forget(slice.records, effects); });
+      right_.step([&](Effects& effects) { right_.state->move().adopt(slice.records, right_.now, effects); });
+      if (forget) wrong_.step([&](Effects& effects) { wrong_.state->move().forget(slice.records, effects); });
       else cursor += '\0';  // the next group
     }
   }

@@ -52,7 +52,7 @@ bool decode_value(protocol::Reader& reader, Message& message) {
   return reader.ok() && version >= Message::kMinVersion && version <= Message::kMaxVersion && message.decode(reader, version);
 }
 
-Result<GroupEntry> parse_group(protocol::Reader& reader, std::optional<Bytes> value) {
+Result<GroupRecord> parse_group(protocol::Reader& reader, std::optional<Bytes> value) {
   protocol::GroupMetadataKey key;
   if (!key.decode(reader, 0)) return corrupt("key", reader);
   GroupMetadataEntry entry;
@@ -81,7 +81,7 @@ Result<GroupEntry> parse_group(protocol::Reader& reader, std::optional<Bytes> va
   return entry;
 }
 
-Result<GroupEntry> parse_offset(protocol::Reader& reader, std::optional<Bytes> value) {
+Result<GroupRecord> parse_offset(protocol::Reader& reader, std::optional<Bytes> value) {
   protocol::OffsetCommitKey key;
   if (!key.decode(reader, 0)) return corrupt("key", reader);
   OffsetEntry entry;
@@ -102,35 +102,36 @@ Result<GroupEntry> parse_offset(protocol::Reader& reader, std::optional<Bytes> v
   return entry;
 }
 
-}  // namespace
-
-CoordinatorRecord group_metadata_record(const ClassicGroup& group) {
+CoordinatorRecord encode_group(const GroupMetadataEntry& entry) {
+  if (!entry.value) return {group_key(entry.group_id), std::nullopt};
+  const GroupMetadata& group = *entry.value;
   std::vector<protocol::GroupMetadataValue::MemberMetadata> members;
-  for (const auto& [id, member] : group.members()) {
+  members.reserve(group.members.size());
+  for (const GroupMetadata::Member& member : group.members) {
     auto& stored = members.emplace_back();
-    stored.member_id = member->id;
-    stored.group_instance_id = member->instance_id;
-    stored.client_id = member->client_id;
-    stored.client_host = member->client_host;
-    stored.rebalance_timeout = member->rebalance_timeout_ms;
-    stored.session_timeout = member->session_timeout_ms;
-    stored.subscription = as_bytes(member->metadata(group.protocol_name().value_or("")));
-    stored.assignment = as_bytes(member->assignment);
+    stored.member_id = member.id;
+    stored.group_instance_id = member.instance_id;
+    stored.client_id = member.client_id;
+    stored.client_host = member.client_host;
+    stored.rebalance_timeout = member.rebalance_timeout_ms;
+    stored.session_timeout = member.session_timeout_ms;
+    stored.subscription = as_bytes(member.subscription);
+    stored.assignment = as_bytes(member.assignment);
   }
   protocol::GroupMetadataValue value;
-  value.protocol_type = group.protocol_type() ? std::string_view(*group.protocol_type()) : std::string_view();
-  value.generation = group.generation();
-  value.protocol = group.protocol_name();
-  value.leader = group.leader();
-  value.current_state_timestamp = group.state_timestamp_ms();
+  value.protocol_type = group.protocol_type;
+  value.generation = group.generation;
+  value.protocol = group.protocol_name;
+  value.leader = group.leader;
+  value.current_state_timestamp = group.state_timestamp_ms;
   value.members = members;
-  return {group_key(group.id()), encode(kGroupMetadataVersion, value, kGroupMetadataVersion)};
+  return {group_key(entry.group_id), encode(kGroupMetadataVersion, value, kGroupMetadataVersion)};
 }
 
-CoordinatorRecord group_tombstone(const std::string& group_id) { return {group_key(group_id), std::nullopt}; }
-
-CoordinatorRecord offset_commit_record(const std::string& group_id, const std::string& topic, int32_t partition,
-                                       const CommittedOffset& offset) {
+CoordinatorRecord encode_offset(const OffsetEntry& entry) {
+  std::string key = offset_key(entry.group_id, entry.topic, entry.partition);
+  if (!entry.value) return {std::move(key), std::nullopt};
+  const CommittedOffset& offset = *entry.value;
   protocol::OffsetCommitValue value;
   value.offset = offset.offset;
   value.leader_epoch = offset.leader_epoch;
@@ -139,14 +140,19 @@ CoordinatorRecord offset_commit_record(const std::string& group_id, const std::s
   value.expire_timestamp = offset.expire_timestamp_ms;
   value.topic_id = offset.topic_id;
   const int16_t version = offset.expire_timestamp_ms == -1 ? kOffsetVersion : kOffsetWithExpiryVersion;
-  return {offset_key(group_id, topic, partition), encode(version, value, version)};
+  return {std::move(key), encode(version, value, version)};
 }
 
-CoordinatorRecord offset_tombstone(const std::string& group_id, const std::string& topic, int32_t partition) {
-  return {offset_key(group_id, topic, partition), std::nullopt};
+}  // namespace
+
+CoordinatorRecord encode(const GroupRecord& record) {
+  if (const auto* group = std::get_if<GroupMetadataEntry>(&record)) return encode_group(*group);
+  const auto* offset = std::get_if<OffsetEntry>(&record);
+  WEIR_CHECK(offset != nullptr);
+  return encode_offset(*offset);
 }
 
-Result<GroupEntry> parse_group_record(Bytes key, std::optional<Bytes> value) {
+Result<GroupRecord> parse_group_record(Bytes key, std::optional<Bytes> value) {
   protocol::Arena arena(size_t{256} << 20);
   protocol::Reader reader(key, arena);
   const int16_t type = reader.i16();

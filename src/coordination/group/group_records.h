@@ -11,8 +11,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/uuid.h"
-#include "coordination/group/classic_group.h"
-#include "coordination/group/effects.h"
+#include "coordination/runtime/effects.h"
 
 namespace weir::coordination {
 
@@ -25,12 +24,6 @@ struct CommittedOffset {
   Uuid topic_id;                     // zero: committed by a version that did not know it
   bool operator==(const CommittedOffset&) const = default;
 };
-
-CoordinatorRecord group_metadata_record(const ClassicGroup& group);
-CoordinatorRecord group_tombstone(const std::string& group_id);
-CoordinatorRecord offset_commit_record(const std::string& group_id, const std::string& topic, int32_t partition,
-                                       const CommittedOffset& offset);
-CoordinatorRecord offset_tombstone(const std::string& group_id, const std::string& topic, int32_t partition);
 
 // A classic group as its record has it.
 struct GroupMetadata {
@@ -49,7 +42,7 @@ struct GroupMetadata {
     std::string subscription;
     std::string assignment;
   };
-  std::vector<Member> members;
+  std::vector<Member> members;  // by id, if the group made it
 };
 
 // What a record says.
@@ -67,9 +60,11 @@ struct OffsetEntry {
 struct UnknownEntry {
   int16_t type = -1;
 };
-using GroupEntry = std::variant<GroupMetadataEntry, OffsetEntry, UnknownEntry>;
+using GroupRecord = std::variant<GroupMetadataEntry, OffsetEntry, UnknownEntry>;
 
+// Of what is known.
+CoordinatorRecord encode(const GroupRecord& record);
 // kCorrupt if a record of a known type does not decode.
-Result<GroupEntry> parse_group_record(Bytes key, std::optional<Bytes> value);
+Result<GroupRecord> parse_group_record(Bytes key, std::optional<Bytes> value);
 
 }  // namespace weir::coordination

@@ -1,4 +1,4 @@
-// For tests: a coordinator's state with virtual time, a log of the records it made, and clients whose answers are kept.
+// For tests: requests to a group coordinator whose answers are kept, and a state machine with virtual time and a log in memory.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "coordination/group/group_coordinator_state.h"
+#include "coordination/runtime/coordinator_world.h"
 #include "protocol/messages/consumer_protocol.h"
 #include "testing/seeded_random.h"
 
@@ -34,11 +35,14 @@ inline std::string subscription(std::vector<std::string_view> topics) {
   return std::string(as_string(writer.bytes()));
 }
 
-class GroupWorld {
+// Who asks a coordinator; where the state machine is, a derived class knows.
+class GroupRequests {
  public:
-  explicit GroupWorld(GroupConfig config = {}) : config_(config) { restart(); }
+  virtual ~GroupRequests() = default;
+  // A step, and what its effects bring.
+  using Step = Function<void(GroupCoordinatorState&, Instant, Effects&)>;
+  virtual void run(Step step) = 0;
 
-  // --- requests
   struct JoinOptions {
     std::string group = "g";
     std::optional<std::string> instance = {};
@@ -64,7 +68,7 @@ class GroupWorld {
     request.requires_known_member_id = options.ask_for_member_id;
     request.can_skip_assignment = options.can_skip;
     Pending<JoinResult> answer;
-    step([&](Effects& effects) { state->join(std::move(request), answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) { state.join(std::move(request), answer.reply(), now, effects); });
     return answer;
   }
   Pending<JoinResult> join(const std::string& member_id) { return join(member_id, JoinOptions()); }
@@ -73,23 +77,27 @@ class GroupWorld {
                            const std::string& group = "g") {
     SyncRequest request{group, generation, member_id, std::move(instance), {}, {}, std::move(assignments)};
     Pending<SyncResult> answer;
-    step([&](Effects& effects) { state->sync(std::move(request), answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) { state.sync(std::move(request), answer.reply(), now, effects); });
     return answer;
   }
   ErrorCode heartbeat(const std::string& member_id, int32_t generation, std::optional<std::string> instance = {},
                       const std::string& group = "g") {
     Pending<HeartbeatResult> answer;
-    step([&](Effects& effects) { state->heartbeat({group, generation, member_id, instance}, answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) {
+      state.heartbeat({group, generation, member_id, instance}, answer.reply(), now, effects);
+    });
     return answer->error;
   }
   ErrorCode leave(const std::string& member_id, std::optional<std::string> instance = {}, const std::string& group = "g") {
     Pending<LeaveResult> answer;
-    step([&](Effects& effects) { state->leave({group, {{member_id, instance}}}, answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) {
+      state.leave({group, {{member_id, instance}}}, answer.reply(), now, effects);
+    });
     return answer->members.at(0);
   }
   ErrorCode commit(OffsetCommitRequest request) {
     Pending<OffsetCommitResult> answer;
-    step([&](Effects& effects) { state->commit_offsets(request, answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) { state.commit_offsets(request, answer.reply(), now, effects); });
     return answer->items.empty() ? answer->error : answer->items[0];
   }
   ErrorCode commit(const std::string& group, const std::string& topic, int32_t partition, int64_t offset,
@@ -103,26 +111,38 @@ class GroupWorld {
   }
   FetchedOffset fetch(const std::string& group, const std::string& topic, int32_t partition, Uuid topic_id = {}) {
     Pending<OffsetFetchResult> answer;
-    step(
-        [&](Effects& effects) { state->fetch_offsets({group, false, {{topic, topic_id, partition}}}, answer.reply(), effects); });
+    run([&](auto& state, Instant, Effects& effects) {
+      state.fetch_offsets({group, false, {{topic, topic_id, partition}}}, answer.reply(), effects);
+    });
     return answer->items.at(0);
   }
   ErrorCode delete_group(const std::string& group) {
     Pending<DeleteGroupResult> answer;
-    step([&](Effects& effects) { state->delete_group(group, "a test", answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) { state.delete_group(group, "a test", answer.reply(), now, effects); });
     return answer->error;
   }
   ErrorCode delete_offset(const std::string& group, const std::string& topic, int32_t partition) {
     Pending<OffsetDeleteResult> answer;
-    step([&](Effects& effects) { state->delete_offsets({group, "a test", {{topic, partition}}}, answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) {
+      state.delete_offsets({group, "a test", {{topic, partition}}}, answer.reply(), now, effects);
+    });
     return answer->items.at(0);
   }
   GroupDescription describe(const std::string& group = "g") {
     Pending<GroupDescription> answer;
-    step([&](Effects& effects) { state->describe(group, answer.reply(), effects); });
+    run([&](auto& state, Instant, Effects& effects) { state.describe(group, answer.reply(), effects); });
     return *answer;
   }
   std::string_view group_state(const std::string& group = "g") { return describe(group).state; }
+};
+
+class GroupWorld final : public GroupRequests {
+ public:
+  explicit GroupWorld(GroupConfig config = {}) : config_(config) { restart(); }
+
+  void run(Step change) override {
+    step([&](Effects& effects) { change(*state, now, effects); });
+  }
 
   // --- time
   void advance(int64_t ms) {
@@ -142,7 +162,7 @@ class GroupWorld {
   void step(Step run) {
     Effects effects;
     run(effects);
-    for (CoordinatorRecord& record : effects.records) log.push_back(std::move(record));
+    for (LogEntry& entry : effects.log) log.push_back(std::move(std::get<CoordinatorRecord>(entry.what)));
     for (Release& release : effects.replies) release(ErrorCode::kNone);
   }
 
@@ -152,17 +172,18 @@ class GroupWorld {
     for (const CoordinatorRecord& record : log) {
       std::optional<Bytes> value;
       if (record.value) value = as_bytes(*record.value);
-      if (!fresh->replay(as_bytes(record.key), value)) return nullptr;
+      if (!fresh->replay(-1, {}, as_bytes(record.key), value)) return nullptr;
     }
     return fresh;
   }
   void restart() {
     state = replayed();
-    step([&](Effects& effects) { state->loaded(now, effects); });
+    step([&](Effects& effects) { state->loaded(image, now, effects); });
   }
 
   Instant now{1'000, 1'735'689'600'000};
   std::vector<CoordinatorRecord> log;
+  ImagePtr image = std::make_shared<TestImage>();
   GroupMemory memory{1 << 30};
   std::unique_ptr<GroupCoordinatorState> state;
 

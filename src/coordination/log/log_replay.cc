@@ -107,8 +107,8 @@ bool LogReplay::begin_batch() {
   if (header.control()) {
     const storage::BatchFacts facts = storage::facts_of(header, batches_->batch());
     if (facts.ends_transaction()) {
-      callbacks_.marker({facts.base_offset, facts.producer_id, facts.producer_epoch, facts.coordinator_epoch,
-                         facts.control_type == storage::BatchFacts::kCommit});
+      callbacks_.marker(facts.base_offset, {facts.producer_id, facts.producer_epoch, facts.coordinator_epoch,
+                                            facts.control_type == storage::BatchFacts::kCommit});
     }
     next_offset_ = header.next_offset();
   } else if (header.compressed()) {

@@ -16,6 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/function.h"
+#include "coordination/log/origin.h"
 #include "protocol/record_batch.h"
 #include "runtime/runtime.h"
 #include "storage/log/log_shard.h"
@@ -30,22 +31,9 @@ class LogReplay {
     kOvertaken,    // retention removed what was to be read next
     kFailed,       // `reason` says why
   };
-  // The batch that a record came in. Of a transaction's records it is not known yet whether they count: a marker tells.
-  struct Origin {
-    int64_t producer_id = storage::kNoProducerId;
-    int16_t producer_epoch = -1;
-    bool transactional = false;
-  };
-  struct Marker {
-    int64_t offset = 0;
-    int64_t producer_id = storage::kNoProducerId;
-    int16_t producer_epoch = -1;
-    int32_t coordinator_epoch = -1;
-    bool commit = false;
-  };
   struct Callbacks {
     Function<void(const Origin&, const protocol::Record&)> record;  // with a key
-    Function<void(const Marker&)> marker;
+    Function<void(int64_t offset, const TransactionMarker&)> marker;
     Function<void(Outcome, const std::string& reason)> done;  // once, never inside start(); may destroy the object
   };
   static constexpr size_t kRecordsPerSlice = 256;

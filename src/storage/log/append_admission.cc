@@ -65,6 +65,7 @@ void AppendAdmission::check(Partition& partition, AwaitedAppend append) {
     return append.done(std::move(checked.result));
   }
   checked.records = std::move(append.records);
+  checked.from = append.from;
   checked.done = std::move(append.done);
   admitted_(partition, std::move(checked));
 }

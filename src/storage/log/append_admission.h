@@ -27,6 +27,7 @@ namespace weir::storage {
 // An append that was admitted.
 struct CheckedAppend {
   Slice records;
+  AppendFrom from = AppendFrom::kClient;
   ValidatedBatches batches;
   int64_t now_ms = 0;
   AppendResult result;

@@ -160,11 +160,19 @@ class HandoverWorld {
       producer.sent = false;
       if (r.error == ErrorCode::kNone) {
         producer.acked[producer.sequence++] = r.base_offset;
-        sim_.loop(shard_index(producer.partition)).post([this, &producer] { send(producer); });
+        send_soon(producer);
       } else {
         EXPECT_TRUE(r.error == ErrorCode::kNotLeaderOrFollower || sim_.server_died()) << r.message;
         producer.refused = true;
       }
+    });
+  }
+  // On the owner's loop; it may be another one by then.
+  void send_soon(Producer& producer) {
+    const unsigned owner = shard_index(producer.partition);
+    sim_.loop(owner).post([this, &producer, owner] {
+      if (shard_index(producer.partition) == owner) send(producer);
+      else send_soon(producer);
     });
   }
   AppendResult append(const Producer& producer, int32_t sequence) {

@@ -136,7 +136,8 @@ void LogShard::write_checked(Partition& partition, CheckedAppend append) {
   for (ValidatedBatch& batch : append.batches) {
     batch.facts.partition = partition.id();
     if (batch.facts.producer_id == kNoProducerId || batch.facts.control()) continue;
-    const auto verdict = partition.producers().check(batch.facts);
+    const bool sequence = append.from != AppendFrom::kBroker;  // coordinators write for a producer, and have none
+    const auto verdict = sequence ? partition.producers().check(batch.facts) : partition.producers().check_epoch(batch.facts);
     if (verdict.check == SequenceCheck::kAccept) continue;
     describe_verdict(verdict, batch.facts, partition.config(), result);
     return answers_.add(partition.last_append_chunk(), &partition, -1, std::move(result), std::move(append.done));

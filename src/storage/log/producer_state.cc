@@ -31,6 +31,11 @@ ProducerState::Verdict ProducerState::check(const BatchFacts& facts) const {
   return {facts.base_sequence == expected ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
 }
 
+ProducerState::Verdict ProducerState::check_epoch(const BatchFacts& facts) const {
+  const ProducerEntry* known = find(facts.producer_id);
+  return {known && facts.producer_epoch < known->producer_epoch ? SequenceCheck::kStaleEpoch : SequenceCheck::kAccept, {}};
+}
+
 ProducerState::Producer& ProducerState::newest(int64_t producer_id) {
   const auto [known, first] = by_id_.try_emplace(producer_id);
   if (first) known->second = by_age_.emplace(by_age_.end());

@@ -47,6 +47,8 @@ class ProducerState {
   };
   // Judges a batch of an idempotent producer (facts.producer_id >= 0, not a control batch) before it is appended.
   Verdict check(const BatchFacts& facts) const;
+  // The same for one that a coordinator of this broker wrote for the producer: it has no sequence.
+  Verdict check_epoch(const BatchFacts& facts) const;
 
   // Takes a batch into account that is appended (or recovered) now. Batches without producer id are ignored.
   TransactionStep update(const BatchFacts& facts, int64_t now_ms);

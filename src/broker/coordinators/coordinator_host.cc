@@ -1,0 +1,204 @@
+#include "broker/coordinators/coordinator_host.h"
+
+#include <utility>
+#include <variant>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/utf16.h"
+#include "broker/broker.h"
+#include "broker/coordinators/coordinator_image.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+
+uint32_t java_hash(std::string_view text) {
+  uint32_t hash = 0;
+  each_utf16(text, [&](uint32_t unit) { hash = 31 * hash + unit; });
+  return hash;
+}
+
+int32_t coordinator_hash(std::string_view key) {
+  const auto number = static_cast<int32_t>(java_hash(key));
+  if (number == INT32_MIN) return 0;
+  return number < 0 ? -number : number;
+}
+
+// What coordinators of one shard get of the broker.
+class CoordinatorHost::Services final : public coordination::CoordinatorServices {
+ public:
+  Services(CoordinatorHost& host, BrokerShard& shard) : host_(host), shard_(shard) {}
+
+  void call(coordination::ControllerRequest request, Function<void(coordination::ControllerResult)> done) override {
+    // Never inside the call: what is done runs a step.
+    auto later = [&loop = shard_.loop, done = std::move(done)](coordination::ControllerResult result) mutable {
+      loop.post([done = std::move(done), result]() mutable { done(result); });
+    };
+    if (auto* topic = std::get_if<coordination::CreateTopic>(&request)) return create(std::move(*topic), std::move(later));
+    host_.broker_.next_producer_id(shard_.index(), [later = std::move(later)](Result<int64_t> id) mutable {
+      later(id ? coordination::ControllerResult{{}, *id} : coordination::ControllerResult{ErrorCode::kCoordinatorNotAvailable});
+    });
+  }
+  void post(const storage::PartitionId& to, std::any message, Function<void(std::any)> done) override {
+    const unsigned owner = host_.broker_.owner(to);
+    Function<void(std::any)> home = [&loop = shard_.loop, done = std::move(done)](std::any result) mutable {
+      loop.post([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
+    };
+    host_.broker_.run_on(owner, [this, owner, to, message = std::move(message), home = std::move(home)]() mutable {
+      host_.deliver(host_.broker_.shard(owner), to, std::move(message), std::move(home));
+    });
+  }
+
+ private:
+  template <typename Done>
+  void create(coordination::CreateTopic asked, Done done) {
+    Controller::NewTopic topic;
+    topic.name = std::move(asked.name);
+    topic.partition_count = asked.partition_count;
+    std::vector<Controller::NewTopic> topics;
+    topics.push_back(std::move(topic));
+    host_.broker_.create_topics(shard_.index(), std::move(topics),
+                                [done = std::move(done)](Controller::Outcomes outcomes) mutable {
+                                  done(coordination::ControllerResult{outcomes.at(0).error});
+                                });
+  }
+
+  CoordinatorHost& host_;
+  BrokerShard& shard_;
+};
+
+CoordinatorHost::CoordinatorHost(Broker& broker, runtime::Pool& pool, InternalTopic topic)
+    : broker_(broker), pool_(pool), topic_(std::move(topic)) {
+  for (unsigned i = 0; i < broker_.shard_count(); ++i) {
+    BrokerShard& shard = broker_.shard(i);
+    auto& mine = shards_.emplace_back(std::make_unique<Shard>());
+    mine->services = std::make_unique<Services>(*this, shard);
+    mine->image = std::make_shared<CoordinatorImage>(shard.image);
+  }
+}
+
+CoordinatorHost::~CoordinatorHost() = default;
+
+void CoordinatorHost::begin() {
+  broker_.add_coordinators(*this);
+  for (unsigned i = 0; i < broker_.shard_count(); ++i) {
+    BrokerShard& shard = broker_.shard(i);
+    shard.loop.post([this, &shard] { start(shard); });
+  }
+}
+
+void CoordinatorHost::end() { shards_.clear(); }
+
+void CoordinatorHost::deliver(BrokerShard& /*shard*/, const storage::PartitionId& /*to*/, std::any /*message*/,
+                              Function<void(std::any)> /*done*/) {
+  WEIR_CHECK(false);  // a state machine that posts has a host that delivers
+}
+
+coordination::CoordinatorRuntime* CoordinatorHost::find_on(BrokerShard& shard, const Uuid& topic, int32_t index) {
+  Shard& mine = *shards_[shard.index()];
+  const auto partition = mine.partitions.find(index);
+  return mine.stopped || mine.topic != topic || partition == mine.partitions.end() ? nullptr : partition->second.get();
+}
+
+void CoordinatorHost::create_topic(unsigned home, Function<void(ErrorCode)> done) {
+  if (broker_.shard(home).image->find(topic_.name) != nullptr) return done(ErrorCode::kNone);
+  Controller::NewTopic topic;
+  topic.name = topic_.name;
+  topic.partition_count = topic_.partition_count;
+  topic.needed = true;
+  for (const auto& [key, value] : topic_.configs) topic.configs[key] = value;
+  std::vector<Controller::NewTopic> topics;
+  topics.push_back(std::move(topic));
+  broker_.create_topics(home, std::move(topics), [this, done = std::move(done)](Controller::Outcomes outcomes) mutable {
+    const Controller::Outcome& outcome = outcomes.at(0);
+    if (outcome.error != ErrorCode::kNone && outcome.error != ErrorCode::kTopicAlreadyExists) {
+      log_warn(topic_.kept, "{} could not be created: {}. Clients that look for a coordinator of {} are asked to retry.",
+               topic_.name, outcome.message, topic_.kept);
+      return done(ErrorCode::kCoordinatorNotAvailable);
+    }
+    for (unsigned i = 0; i < broker_.shard_count(); ++i) {
+      BrokerShard& shard = broker_.shard(i);
+      broker_.run_on(i, [this, &shard] { start(shard); });
+    }
+    done(ErrorCode::kNone);
+  });
+}
+
+int32_t CoordinatorHost::partition_count(unsigned home) const {
+  const auto* topic = broker_.shard(home).image->find(topic_.name);
+  return topic == nullptr ? 0 : topic->partition_count();
+}
+
+void CoordinatorHost::with_partition(unsigned home, int32_t number, bool may_be_kept_back, Use use) {
+  const auto* topic = broker_.shard(home).image->find(topic_.name);
+  if (topic == nullptr) return use(nullptr, ErrorCode::kNotCoordinator);
+  const int32_t index = number % topic->partition_count();
+  const unsigned owner = broker_.owner(topic->partition(index));
+  if (owner == home) return use_on_owner(broker_.shard(home), index, may_be_kept_back, use);
+  broker_.run_on(owner, [this, owner, index, may_be_kept_back, use = std::move(use)]() mutable {
+    use_on_owner(broker_.shard(owner), index, may_be_kept_back, use);
+  });
+}
+
+void CoordinatorHost::use_on_owner(BrokerShard& shard, int32_t index, bool may_be_kept_back, Use& use) {
+  start(shard);
+  Shard& mine = *shards_[shard.index()];
+  const auto partition = mine.partitions.find(index);
+  if (mine.stopped || partition == mine.partitions.end()) return use(nullptr, ErrorCode::kNotCoordinator);
+  const ErrorCode serving = partition->second->serving(may_be_kept_back);
+  use(serving == ErrorCode::kNone ? partition->second.get() : nullptr, serving);
+}
+
+void CoordinatorHost::image_changed(BrokerShard& shard, const MetadataChange& change) {
+  Shard& mine = *shards_[shard.index()];
+  coordination::ImageChange told;
+  told.before = std::exchange(mine.image, std::make_shared<CoordinatorImage>(change.image));
+  told.after = mine.image;
+  for (const TopicPtr& topic : change.removed) {
+    if (topic->id() == mine.topic) return start(shard);  // they are gone
+    told.deleted.push_back({topic->name(), topic->id()});
+  }
+  for (auto& [index, partition] : mine.partitions) partition->image_changed(told);
+}
+
+void CoordinatorHost::load_next(Shard& shard) {
+  while (shard.loading < kLoadsPerShard && !shard.to_load.empty() && !shard.stopped) {
+    auto& partition = *shard.partitions.at(shard.to_load.back());
+    shard.to_load.pop_back();
+    ++shard.loading;
+    partition.load([this, &shard] {
+      --shard.loading;
+      load_next(shard);
+    });
+  }
+}
+
+void CoordinatorHost::start(BrokerShard& shard) {
+  Shard& mine = *shards_[shard.index()];
+  const auto* topic = shard.image->find(topic_.name);
+  const Uuid id = topic == nullptr ? Uuid() : topic->id();
+  if (mine.topic == id || mine.stopped) return;
+  mine.topic = id;
+  // Of a topic that was deleted. One of them may be the caller's caller: they go in a turn of their own.
+  for (auto& [index, partition] : mine.partitions) partition->stop();
+  mine.to_load.clear();
+  shard.loop.post([gone = std::exchange(mine.partitions, {})] {});
+  if (topic == nullptr) return;
+  const coordination::CoordinatorRuntime::Surroundings surroundings{pool_, shard.loop, shard.log, *mine.services};
+  for (int32_t index = 0; index < topic->partition_count(); ++index) {
+    const storage::PartitionId partition = topic->partition(index);
+    if (broker_.owner(partition) != shard.index()) continue;
+    mine.partitions[index] = make_partition(shard, surroundings, partition, mine.image);
+    mine.to_load.insert(mine.to_load.begin(), index);
+  }
+  load_next(mine);
+  if (std::exchange(mine.noted_stop, true)) return;
+  // Members that wait for a rebalance would hold up the end of their connections.
+  shard.on_stop.push_back([&mine] {
+    mine.stopped = true;
+    for (auto& [index, partition] : mine.partitions) partition->stop();
+  });
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,112 @@
+#include "broker/coordinators/group_coordinators.h"
+
+#include <algorithm>
+
+#include "broker/broker.h"
+#include "broker/coordinators/group_placement.h"
+#include "broker/metadata/settled_transaction.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+
+namespace {
+
+// Without any delay, of two members that start together the second would find the first one's rebalance over, and would
+// have to wait for its next heartbeat. Kafka's timer takes about as long.
+constexpr int32_t kInitialDelayLeastMs = 10;
+constexpr int64_t kLeastSegmentBytes = 1 << 20;  // of any topic
+
+coordination::GroupConfig group_config(const BrokerConfig& config) {
+  const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
+  coordination::GroupConfig group;
+  group.min_session_timeout_ms = int32("group.min.session.timeout.ms");
+  group.max_session_timeout_ms = int32("group.max.session.timeout.ms");
+  group.max_size = int32("group.max.size");
+  group.initial_rebalance_delay_ms = std::max(int32("group.initial.rebalance.delay.ms"), kInitialDelayLeastMs);
+  group.offset_metadata_max_bytes = int32("offset.metadata.max.bytes");
+  group.offsets_retention_ms = config.integer("offsets.retention.minutes") * 60'000;
+  group.offsets_retention_check_interval_ms = config.integer("offsets.retention.check.interval.ms");
+  return group;
+}
+
+CoordinatorHost::InternalTopic offsets_topic(const BrokerConfig& config) {
+  CoordinatorHost::InternalTopic topic;
+  topic.name = GroupCoordinators::kTopic;
+  topic.kept = "groups";
+  topic.partition_count = static_cast<int32_t>(config.integer("offsets.topic.num.partitions"));
+  topic.configs["cleanup.policy"] = "compact";
+  topic.configs["compression.type"] = "producer";
+  topic.configs["segment.bytes"] = std::to_string(std::max(config.integer("offsets.topic.segment.bytes"), kLeastSegmentBytes));
+  return topic;
+}
+
+}  // namespace
+
+int32_t group_hash_before(std::string_view group_id) { return static_cast<int32_t>(java_hash(group_id) & INT32_MAX); }
+
+GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storage::MetaStore& store, const BrokerConfig& config,
+                                     std::optional<GroupPlacementRecord> placement)
+    : CoordinatorHost(broker, pool, offsets_topic(config)),
+      config_(group_config(config)),
+      memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes))) {
+  make_placement(store, placement);
+  begin();
+}
+
+GroupCoordinators::~GroupCoordinators() {
+  *alive_ = false;
+  end();
+}
+
+// A topic made from now on has its groups where they belong; the next start finds that out and notes it.
+void GroupCoordinators::make_placement(storage::MetaStore& store, const std::optional<GroupPlacementRecord>& before) {
+  const Topic* topic = broker_.shard(0).image->find(kTopic);
+  if (topic == nullptr || (before && before->topic == topic->id())) return;
+  unplaced_ = topic->id();
+  storage::MetaTransaction note;
+  storage::MetaCompare compare{std::string(GroupPlacementRecord::kKey), std::nullopt, std::nullopt};
+  if (before) compare.value = before->encode();
+  else compare.mod_revision = 0;
+  note.compares.push_back(std::move(compare));
+  note.operations.push_back(
+      {storage::MetaOperation::Kind::kPut, std::string(GroupPlacementRecord::kKey), GroupPlacementRecord{unplaced_}.encode()});
+  GroupPlacement::Ways ways;
+  ways.home = [this](runtime::Task task) { broker_.run_on(0, std::move(task)); };
+  ways.with_partition = [this](int32_t index, Function<void(coordination::GroupPartition*)> use) {
+    const unsigned owner = broker_.owner({unplaced_, index});
+    broker_.run_on(owner, [this, owner, index, use = std::move(use)]() mutable {
+      use(static_cast<coordination::GroupPartition*>(find_on(broker_.shard(owner), unplaced_, index)));
+    });
+  };
+  // Without the note the next start looks again, and finds nothing.
+  ways.finished = [this, &store, note = std::move(note)]() mutable {
+    settle(store, broker_.shard(0).loop, alive_, std::move(note), [](Result<bool>) {});
+  };
+  const int32_t count = topic->partition_count();
+  placement_ = std::make_unique<GroupPlacement>(
+      broker_.shard(0).loop, count, [count](std::string_view id) { return group_hash(id) % count; },
+      [count](std::string_view id) { return group_hash_before(id) % count; }, std::move(ways));
+}
+
+uint64_t GroupCoordinators::answer_bytes() const {
+  const auto kept = static_cast<uint64_t>(std::max<int64_t>(memory_.used_bytes(), 0));
+  return std::min(3 * kept, broker_.budget().limit(MemoryShare::kAnswers) / 2);
+}
+
+std::unique_ptr<coordination::CoordinatorRuntime> GroupCoordinators::make_partition(
+    BrokerShard& shard, const coordination::CoordinatorRuntime::Surroundings& surroundings, const storage::PartitionId& id,
+    coordination::ImagePtr image) {
+  auto partition = std::make_unique<coordination::GroupPartition>(
+      surroundings, id, coordination::CoordinatorRuntime::Names{kTopic, "groups"},
+      [this, &shard] { return std::make_unique<coordination::GroupCoordinatorState>(config_, shard.loop.random(), memory_); },
+      std::move(image));
+  if (id.topic == unplaced_ && placement_) {
+    partition->hold([this, index = id.index](bool loaded) {
+      broker_.run_on(0, [this, index, loaded] { loaded ? placement_->loaded(index) : placement_->failed(index); });
+    });
+  }
+  return partition;
+}
+
+}  // namespace weir::broker

@@ -1,0 +1,76 @@
+// The group coordinators of this broker, over `__consumer_offsets`. A group belongs to the partition that the hash of its id
+// names, as in Kafka.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/function.h"
+#include "broker/config/broker_config.h"
+#include "broker/coordinators/coordinator_host.h"
+#include "broker/metadata/group_placement_record.h"
+#include "coordination/group/group_partition.h"
+#include "storage/metadata/meta_store.h"
+
+namespace weir::broker {
+
+class GroupPlacement;
+
+// The group's number, as Kafka has it.
+inline int32_t group_hash(std::string_view group_id) { return coordinator_hash(group_id); }
+// As earlier versions had it: the hash without its sign. Another one where the hash is negative.
+int32_t group_hash_before(std::string_view group_id);
+
+class GroupCoordinators final : public CoordinatorHost {
+ public:
+  static constexpr std::string_view kTopic = "__consumer_offsets";
+
+  // Before the loops run.
+  GroupCoordinators(Broker& broker, runtime::Pool& pool, storage::MetaStore& store, const BrokerConfig& config,
+                    std::optional<GroupPlacementRecord> placement);
+  ~GroupCoordinators() override;
+
+  // One step of the group's coordinator: `step(state, reply, now, effects)`, or `reply` with an error.
+  template <typename Result, typename Step>
+  void call(unsigned home, std::string_view group_id, Function<void(Result)> reply, Step step) {
+    const int32_t number = group_hash(group_id);
+    const bool was_elsewhere = number != group_hash_before(group_id);
+    ask<coordination::GroupCoordinatorState>(home, number, was_elsewhere, std::move(reply), std::move(step));
+  }
+  // The same for one coordinator by its index: to ask all of them.
+  template <typename Result, typename Step>
+  void call_partition(unsigned home, int32_t index, Function<void(Result)> reply, Step step) {
+    ask<coordination::GroupCoordinatorState>(home, index, false, std::move(reply), std::move(step));
+  }
+  // `visit(state)` for each coordinator that serves; on the shard's loop.
+  template <typename Visit>
+  void for_each_state(unsigned shard, Visit visit) const {
+    for_each_serving(shard, [&](const coordination::CoordinatorRuntime& partition) {
+      visit(static_cast<const coordination::GroupCoordinatorState&>(partition.machine()));
+    });
+  }
+  const coordination::GroupMemory& memory() const { return memory_; }
+  // Whether somebody was refused for want of memory within the last minute.
+  bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }
+  // What an answer that names every group once takes at most: what is kept of them, decoded form and encoded. Not more than half
+  // of the memory for answers, for others must go on.
+  uint64_t answer_bytes() const;
+
+ private:
+  std::unique_ptr<coordination::CoordinatorRuntime> make_partition(
+      BrokerShard& shard, const coordination::CoordinatorRuntime::Surroundings& surroundings, const storage::PartitionId& id,
+      coordination::ImagePtr image) override;
+  void make_placement(storage::MetaStore& store, const std::optional<GroupPlacementRecord>& before);
+
+  coordination::GroupConfig config_;
+  coordination::GroupMemory memory_;
+  Uuid unplaced_;                              // the topic that placement_ is about
+  std::unique_ptr<GroupPlacement> placement_;  // shard 0; none if all groups are known to be in the right partitions
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::broker

@@ -1,0 +1,25 @@
+// What is known of a connection: where it came in, from where, and who is at its other end.
+#pragma once
+
+#include <string>
+
+#include "broker/config/listeners.h"
+#include "runtime/loop.h"
+#include "security/authorization/principal.h"
+
+namespace weir::broker {
+
+struct ConnectionFacts {
+  const ListenerInfo* listener = nullptr;
+  runtime::Endpoint local;
+  runtime::Endpoint peer;
+  security::Principal principal;
+  bool authenticated = false;        // or the listener does not ask
+  std::string client_software_name;  // as of ApiVersions; empty before
+  std::string client_software_version;
+
+  // Where clients that use this connection's listener reach this broker.
+  const runtime::Endpoint& advertised() const { return listener->advertised ? *listener->advertised : local; }
+};
+
+}  // namespace weir::broker

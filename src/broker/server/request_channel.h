@@ -1,0 +1,42 @@
+// The way back of a request to the connection it came on: all that requests know of connections.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "broker/server/connection_facts.h"
+
+namespace weir::broker {
+
+class QueuedRequest;
+
+enum class CloseReason : uint8_t { kPeer, kProtocol, kForeign, kIdle, kStalled, kIo, kShutdown, kDropped };
+
+// Outlives its requests. Loop thread only.
+class RequestChannel {
+ public:
+  virtual ConnectionFacts& facts() = 0;
+  virtual bool closed() const = 0;
+  // The same for other threads; made when it is asked for.
+  virtual std::shared_ptr<const std::atomic<bool>> closed_flag() = 0;
+  virtual void close(CloseReason reason, std::string_view what) = 0;
+  // No answer is due before the request's.
+  virtual bool is_first(const QueuedRequest& request) const = 0;
+
+  // The request's life, in this order. Its answer is encoded, or none is due.
+  virtual void answered(QueuedRequest& request) = 0;
+  // Nobody refers to it any more.
+  virtual void released() = 0;
+
+  // Before that, when there is no memory for it: its handler has returned, and what follows on the connection has to wait; the
+  // handler is to be called again.
+  virtual void put_aside() = 0;
+  virtual void take_up(QueuedRequest& request) = 0;
+
+ protected:
+  ~RequestChannel() = default;
+};
+
+}  // namespace weir::broker

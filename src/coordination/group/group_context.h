@@ -1,0 +1,82 @@
+// What the parts of a group coordinator's state share: the groups, their offsets, deadlines, configuration, and the one way to
+// change what is durable.
+//
+// Records say the durable part: emit() applies one and gives it to the log, and replay applies it by the same code. Members'
+// waiting answers, deadlines, ids that were given out, votes of a rebalance are the soft part: no record has them, apply() leaves
+// them alone, and a restart loses them.
+#pragma once
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <string_view>
+
+#include "base/rate_limit.h"
+#include "coordination/group/deadlines.h"
+#include "coordination/group/group.h"
+#include "coordination/group/group_config.h"
+#include "coordination/group/group_memory.h"
+#include "coordination/group/group_records.h"
+#include "coordination/group/offsets/committed_offsets.h"
+#include "coordination/runtime/state_machine.h"
+#include "runtime/clock.h"
+
+namespace weir::coordination {
+
+// What happened since the state was made.
+struct GroupTotals {
+  uint64_t rebalances = 0;  // that ended with an assignment
+  uint64_t offsets_committed = 0;
+  uint64_t offsets_expired = 0;  // or gone with their topic
+  uint64_t offsets_deleted = 0;  // on demand
+  GroupTotals& operator+=(const GroupTotals& other) {
+    rebalances += other.rebalances;
+    offsets_committed += other.offsets_committed;
+    offsets_expired += other.offsets_expired;
+    offsets_deleted += other.offsets_deleted;
+    return *this;
+  }
+};
+
+// What the process log says of groups: a bounded number of lines. Many members that come at once hide no rebalance.
+class GroupLines {
+ public:
+  void tell(std::string_view group_id, std::string_view what, Instant now) { tell(group_id, what, now, lines_); }
+  void tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what, Instant now);
+
+ private:
+  static void tell(std::string_view group_id, std::string_view what, Instant now, RateLimit& limit);
+  RateLimit lines_{20};
+  RateLimit member_lines_{20};
+};
+
+struct GroupContext {
+  // What is given outlives the context; `memory` is shared with other coordinators.
+  GroupContext(const GroupConfig& group_config, runtime::Random& chance, GroupMemory& all_memory)
+      : config(group_config), random(chance), memory(all_memory), groups(all_memory), offsets(all_memory) {}
+  GroupContext(const GroupContext&) = delete;
+  GroupContext& operator=(const GroupContext&) = delete;
+
+  void apply(GroupRecord record);
+  void emit(GroupRecord record, Effects& effects);
+
+  // Of a group without members and offsets.
+  void remove(const std::string& group_id, std::string_view why, Instant now, Effects& effects);
+  bool is_kept_back(std::string_view group_id) const { return kept_back && kept_back(group_id); }
+  // Somebody was refused.
+  void warn_of_memory(Instant now);
+
+  const GroupConfig config;
+  runtime::Random& random;
+  GroupMemory& memory;
+  ImagePtr image;
+  Groups groups;
+  CommittedOffsets offsets;  // whose group exists
+  Deadlines deadlines;
+  GroupTotals totals;
+  GroupLines lines;
+  StateMachine::KeptBack kept_back;
+  int64_t record_bytes_max = std::numeric_limits<int64_t>::max();
+};
+
+}  // namespace weir::coordination

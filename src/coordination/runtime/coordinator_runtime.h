@@ -1,0 +1,146 @@
+// A coordinator at work: the state machine of one partition of an internal topic, its log and its clock. The same for every
+// state machine; CoordinatorPartition<S> adds the type.
+//
+// load() replays the partition's log into a new state machine. While that goes on, serving() says COORDINATOR_LOAD_IN_PROGRESS;
+// a load that fails is tried again.
+// Then each run() is one step. Its log entries are appended together with those of the other steps of the same loop turn; the
+// entries of a transaction, and markers, within the step, behind those that wait already. No answer, call or post goes out before
+// all entries of its step and of earlier ones are durable; one of a step without entries waits only if something before it does.
+// If an append fails, everything that waits is answered with error_of_failed_append, and the state is built anew from what the
+// log holds; what arrives for the old one is dropped.
+//
+// Lives on the loop of the shard that owns the partition; loop thread only. Answers come on that loop, possibly inline.
+#pragma once
+
+#include <any>
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/function.h"
+#include "coordination/log/log_replay.h"
+#include "coordination/runtime/coordinator_services.h"
+#include "coordination/runtime/state_machine.h"
+#include "runtime/runtime.h"
+#include "storage/types.h"
+
+namespace weir::storage {
+class LogShard;
+struct AppendResult;
+}  // namespace weir::storage
+
+namespace weir::coordination {
+
+class CoordinatorRuntime {
+ public:
+  // All of it outlives the object.
+  struct Surroundings {
+    runtime::Pool& pool;
+    runtime::Loop& loop;
+    storage::LogShard& log;
+    CoordinatorServices& services;
+  };
+  struct Names {             // for the process log
+    std::string_view topic;  // "__consumer_offsets"
+    std::string_view kept;   // "groups"
+  };
+  using MakeMachine = Function<std::unique_ptr<StateMachine>()>;
+  using Step = Function<void(StateMachine&, Instant, Effects&)>;
+
+  CoordinatorRuntime(const Surroundings& surroundings, const storage::PartitionId& id, Names names, MakeMachine make_machine,
+                     ImagePtr image);
+  ~CoordinatorRuntime();
+  CoordinatorRuntime(const CoordinatorRuntime&) = delete;
+  CoordinatorRuntime& operator=(const CoordinatorRuntime&) = delete;
+
+  const storage::PartitionId& id() const { return id_; }
+  // `settled` is called once, possibly inline: when the partition serves, or the first attempt has failed.
+  void load(Function<void()> settled = {});
+  // Before load(): the state stays as the log has it, nothing expires, and requests are refused as while it loads, until
+  // release(). `tried` is called after each load, and after each that failed.
+  void hold(Function<void(bool loaded)> tried);
+  // Serves, but the keys that are kept back: they are refused as while it loads, and stay as they are, until release().
+  void release_but(StateMachine::KeptBack kept_back);
+  void release();
+  // kNone, or what requests are answered with now: those about a key that release_but() may keep back, and others.
+  protocol::ErrorCode serving(bool may_be_kept_back = false) const {
+    const bool refused = held_ || (may_be_kept_back && kept_back_);
+    return refused && loaded() ? protocol::ErrorCode::kCoordinatorLoadInProgress : serving_;
+  }
+  bool loaded() const { return serving_ == protocol::ErrorCode::kNone; }
+  void run(Step step);                                       // while loaded
+  const StateMachine& machine() const { return *machine_; }  // while loaded; ahead of the log
+  // A coordinator that loads sees the newest image when it has loaded.
+  void image_changed(const ImageChange& change);
+  // Answers everything that waits with NOT_COORDINATOR and serves no more.
+  void stop();
+
+ private:
+  struct Flight {  // entries on their way to the log, and what waits for them
+    size_t appends_left = 0;
+    std::vector<Release> replies;
+  };
+  static constexpr int64_t kReloadDelayNs = runtime::kSecond;
+
+  // Loading.
+  void replay(const Origin& origin, const protocol::Record& record);
+  void replayed(LogReplay::Outcome outcome, const std::string& reason);
+  void load_done();
+  void begin_service();
+
+  // Running.
+  Instant now() const;
+  void take(Effects effects);
+  void start_job(Job job);
+  void arrived(const Token& token, std::any result);
+  void flush_at_turn_end();
+  void flush();
+  void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight);
+  void appended(uint64_t session, const std::shared_ptr<Flight>& flight, const storage::AppendResult& result);
+  void release_durable();
+  void give_up(protocol::ErrorCode error);
+  void arm_timer();
+  void timer_fired();
+
+  // Wraps a callback that must not run once this object, or the session it belongs to, is gone.
+  template <typename Callback>
+  auto guarded(Callback callback) {
+    return [alive = alive_, session = session_, this, callback = std::move(callback)](auto&&... args) mutable {
+      if (*alive && session == session_) callback(std::forward<decltype(args)>(args)...);
+    };
+  }
+
+  runtime::Pool& pool_;
+  runtime::Loop& loop_;
+  storage::LogShard& log_;
+  CoordinatorServices& services_;
+  const storage::PartitionId id_;
+  const std::string name_;  // of the partition
+  const std::string kept_;
+  MakeMachine make_machine_;
+  ImagePtr image_;
+
+  protocol::ErrorCode serving_ = protocol::ErrorCode::kCoordinatorLoadInProgress;
+  uint64_t session_ = 0;  // one per state
+  std::unique_ptr<StateMachine> machine_;
+
+  std::unique_ptr<LogReplay> replay_;  // while it loads
+  uint64_t skipped_records_ = 0;
+  Function<void()> settled_;
+  bool held_ = false;
+  StateMachine::KeptBack kept_back_;
+  Function<void(bool)> on_held_load_;
+
+  std::vector<LogEntry> open_entries_;  // of this turn
+  std::vector<Release> open_replies_;
+  bool flush_scheduled_ = false;
+  std::deque<std::shared_ptr<Flight>> flights_;  // in append order
+  runtime::TimerId timer_;
+  int64_t timer_at_ms_ = 0;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace weir::coordination

@@ -1,0 +1,69 @@
+// For tests: what coordinators are given of the broker around them.
+#pragma once
+
+#include <any>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "coordination/runtime/coordinator_services.h"
+#include "coordination/runtime/image.h"
+#include "runtime/loop.h"
+
+namespace weir::coordination {
+
+// Has all topics but those that are gone.
+class TestImage final : public Image {
+ public:
+  explicit TestImage(std::set<std::string, std::less<>> gone = {}, std::set<Uuid> gone_ids = {})
+      : gone_(std::move(gone)), gone_ids_(std::move(gone_ids)) {}
+  bool has_topic(std::string_view name) const override { return !gone_.contains(name); }
+  bool has_topic(const Uuid& id) const override { return !gone_ids_.contains(id); }
+
+ private:
+  const std::set<std::string, std::less<>> gone_;
+  const std::set<Uuid> gone_ids_;
+};
+
+// Keeps calls and posts until the test answers them, each in a turn of its own.
+class TestServices final : public CoordinatorServices {
+ public:
+  explicit TestServices(runtime::Loop& loop) : loop_(loop) {}
+  void call(ControllerRequest request, Function<void(ControllerResult)> done) override {
+    requests.push_back(request);
+    calls_.push_back(std::move(done));
+  }
+  void post(const storage::PartitionId& to, std::any message, Function<void(std::any)> done) override {
+    posted.emplace_back(to, std::any_cast<int64_t>(message));
+    posts_.push_back(std::move(done));
+  }
+  void answer_call(ControllerResult result) {
+    loop_.post([done = take(calls_), result]() mutable { done(result); });
+  }
+  void answer_post(bool accepted) {
+    loop_.post([done = take(posts_), accepted]() mutable { done(accepted); });
+  }
+  void answer_all() {
+    while (!calls_.empty()) answer_call({{}, ++next_id_});
+    while (!posts_.empty()) answer_post(next_id_++ % 3 != 0);
+  }
+
+  std::vector<ControllerRequest> requests;
+  std::vector<std::pair<storage::PartitionId, int64_t>> posted;
+
+ private:
+  template <typename Done>
+  static Done take(std::vector<Done>& from) {
+    Done done = std::move(from.front());
+    from.erase(from.begin());
+    return done;
+  }
+  runtime::Loop& loop_;
+  std::vector<Function<void(ControllerResult)>> calls_;
+  std::vector<Function<void(std::any)>> posts_;
+  int64_t next_id_ = 0;
+};
+
+}  // namespace weir::coordination

@@ -1,0 +1,106 @@
+// What a step of a coordinator's state machine asks of the world: entries for its log, answers, and work that is done elsewhere
+// and comes back as a step of its own (StateMachine::arrived).
+#pragma once
+
+#include <any>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "base/function.h"
+#include "coordination/log/origin.h"
+#include "coordination/runtime/awaited.h"
+#include "protocol/errors.h"
+#include "storage/types.h"
+
+namespace weir::coordination {
+
+// The time of a step. Deadlines count in monotonic time; stored times are wall time.
+struct Instant {
+  int64_t monotonic_ms = 0;
+  int64_t wall_ms = 0;
+};
+
+// One record of an internal topic: its type is in the key, a missing value is a tombstone.
+struct CoordinatorRecord {
+  std::string key;
+  std::optional<std::string> value;
+  bool operator==(const CoordinatorRecord&) const = default;
+};
+
+// One entry of a coordinator's log. Entries are appended in the order of the steps.
+struct LogEntry {
+  std::variant<CoordinatorRecord, TransactionMarker> what;
+  Origin origin = {};   // of a record
+  bool joined = false;  // in one batch with the entry before it, so that no crash parts them
+};
+
+// Called once: with kNone when everything the answer depends on is durable, else with the error to answer instead.
+using Release = Function<void(protocol::ErrorCode failure)>;
+
+// Work for the pool: `work` may use what it captured and nothing of the state machine.
+struct Job {
+  Token token;
+  Function<std::any()> work;
+};
+
+// Work for the controller.
+struct CreateTopic {
+  std::string name;
+  int32_t partition_count = 1;
+};
+struct NextProducerId {};
+using ControllerRequest = std::variant<CreateTopic, NextProducerId>;
+struct ControllerResult {  // what arrives
+  protocol::ErrorCode error{};
+  int64_t producer_id = -1;
+};
+struct ControllerCall {
+  Token token;
+  ControllerRequest request;
+};
+
+// A message to the shard that owns a partition; sender and receiver agree on the type, and on that of what arrives.
+struct Post {
+  Token token;
+  storage::PartitionId to;
+  std::any message;
+};
+
+// Jobs start at once. Answers, calls and posts go out in their order, when all entries of their step and of earlier steps are
+// durable.
+struct Effects {
+  std::vector<LogEntry> log;
+  std::vector<Release> replies;
+  std::vector<Job> jobs;
+  std::vector<ControllerCall> calls;
+  std::vector<Post> posts;
+
+  void append(CoordinatorRecord record) { log.push_back({std::move(record)}); }
+  // In one batch with the entry before it, which has the same origin.
+  void append_joined(CoordinatorRecord record) {
+    const Origin origin = log.back().origin;
+    log.push_back({std::move(record), origin, true});
+  }
+  // As part of a transaction, or by the producer that ends one: appended within the step, in a batch of its own, so that the
+  // log judges producer and epoch as of this step.
+  void append(CoordinatorRecord record, const Origin& origin) { log.push_back({std::move(record), origin}); }
+  void append(const TransactionMarker& marker) { log.push_back({marker}); }
+
+  // Answers `result` through `reply` once that is allowed. Every result has an `error`.
+  template <typename Result>
+  void answer(Function<void(Result)> reply, Result result) {
+    replies.push_back([reply = std::move(reply), result = std::move(result)](protocol::ErrorCode failure) mutable {
+      if (failure != protocol::ErrorCode::kNone) {
+        result = Result();
+        result.error = failure;
+      }
+      reply(std::move(result));
+    });
+  }
+};
+
+}  // namespace weir::coordination

@@ -1,0 +1,33 @@
+// What coordinators see of the cluster's metadata: the broker's image behind an interface.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/uuid.h"
+
+namespace weir::coordination {
+
+// Immutable, of one moment; any thread.
+class Image {
+ public:
+  virtual ~Image() = default;
+  virtual bool has_topic(std::string_view name) const = 0;
+  virtual bool has_topic(const Uuid& id) const = 0;
+};
+using ImagePtr = std::shared_ptr<const Image>;
+
+// From one image to the next.
+struct ImageChange {
+  ImagePtr before;
+  ImagePtr after;
+  struct Topic {
+    std::string name;
+    Uuid id;
+  };
+  std::vector<Topic> deleted;
+};
+
+}  // namespace weir::coordination

@@ -1,0 +1,368 @@
+// Random histories over the runtime and a log on a simulated disk, with crashes: whatever the state machine, what the log says is
+// what the state is, at every point.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "base/log.h"
+#include "coordination/group/group_world.h"
+#include "coordination/runtime/coordinator_runtime.h"
+#include "coordination/runtime/coordinator_world.h"
+#include "coordination/runtime/ledger_world.h"
+#include "storage/log/log_on_disk_fixture.h"
+
+namespace weir::coordination {
+namespace {
+
+// Where a history takes place.
+class Place {
+ public:
+  virtual ~Place() = default;
+  // Returns when the step is durable; what it answers has come.
+  virtual void run(CoordinatorRuntime::Step step) = 0;
+  virtual void advance(int64_t ms) = 0;
+  virtual void image_changed(const ImageChange& change) = 0;
+  virtual TestServices& services() = 0;
+};
+
+// What happens to one kind of state machine.
+class History {
+ public:
+  explicit History(uint64_t seed) : random_(seed, 9) {}
+  virtual ~History() = default;
+  void take_place(Place& place) { place_ = &place; }
+  virtual std::unique_ptr<StateMachine> make() = 0;
+  virtual void act() = 0;
+  virtual void compare(const StateMachine& live, const StateMachine& replayed) const = 0;
+  // How far it got, to see that it gets anywhere.
+  virtual int progress() const = 0;
+
+  weir::testing::SeededRandom random_;
+
+ protected:
+  Place& place() { return *place_; }
+
+ private:
+  Place* place_ = nullptr;
+};
+
+// --- groups ---------------------------------------------------------------------------------------------------------
+
+// A client that does what the answers ask of it most of the time.
+struct Client {
+  std::string group;
+  std::string member_id;
+  std::optional<std::string> instance;
+  int32_t generation = -1;
+  bool leads = false;
+  Pending<JoinResult> join;
+  Pending<SyncResult> sync;
+};
+
+class GroupHistory final : public History, private GroupRequests {
+ public:
+  explicit GroupHistory(uint64_t seed) : History(seed), config_(config()) {
+    for (size_t i = 0; i < 7; ++i) {
+      Client client;
+      client.group = i < 4 ? "g" : "h";
+      if (i % 3 == 0) client.instance = "i" + std::to_string(i);
+      clients_.push_back(client);
+    }
+  }
+  std::unique_ptr<StateMachine> make() override { return std::make_unique<GroupCoordinatorState>(config_, member_ids_, memory_); }
+  int progress() const override { return generations_; }
+
+  void compare(const StateMachine& live, const StateMachine& replayed) const override {
+    const auto& state = static_cast<const GroupCoordinatorState&>(live);
+    const auto& copy = static_cast<const GroupCoordinatorState&>(replayed);
+    const auto records = state.snapshot();
+    ASSERT_EQ(settled(copy, records), records);
+    ASSERT_EQ(state.memory_bytes(), state.counted_memory_bytes());
+    ASSERT_EQ(memory_.used_bytes(), state.memory_bytes() + copy.memory_bytes());
+  }
+
+  void act() override {
+    Client& client = clients_[random_.below(clients_.size())];
+    switch (random_.below(10)) {
+      case 0:
+      case 1:
+      case 2:
+        return join(client);
+      case 3:
+      case 4:
+        return sync(client);
+      case 5: {
+        const ErrorCode error = heartbeat(client.member_id, client.generation, client.instance, client.group);
+        if (error == ErrorCode::kUnknownMemberId || error == ErrorCode::kFencedInstanceId) client.member_id.clear();
+        return;
+      }
+      case 6:
+        commit(client.group, random_.one_in(2) ? "t" : "u", static_cast<int32_t>(random_.below(3)),
+               static_cast<int64_t>(random_.below(100)), client.member_id, client.generation);
+        return;
+      case 7:
+        return place().advance(static_cast<int64_t>(random_.below(random_.one_in(4) ? 60'000 : 3'000)));
+      case 8:
+        if (random_.one_in(4)) delete_group(client.group);
+        else if (random_.one_in(3)) leave(client.member_id, client.instance, client.group);
+        else commit(client.group, "v", 0, 5);
+        return;
+      default:
+        delete_offset(client.group, "u", static_cast<int32_t>(random_.below(3)));
+        return;
+    }
+  }
+
+ private:
+  static GroupConfig config() {
+    GroupConfig config;
+    config.initial_rebalance_delay_ms = 500;
+    config.offsets_retention_ms = 200'000;
+    config.offsets_retention_check_interval_ms = 30'000;
+    config.max_size = 5;
+    return config;
+  }
+
+  void run(Step step) override {
+    place().run([&](StateMachine& machine, Instant at, Effects& effects) {
+      step(static_cast<GroupCoordinatorState&>(machine), at, effects);
+    });
+  }
+
+  void join(Client& client) {
+    take(client);
+    JoinOptions options;
+    options.group = client.group;
+    options.instance = client.instance;
+    options.ask_for_member_id = random_.one_in(2);
+    options.can_skip = random_.one_in(2);
+    if (random_.one_in(4)) options.protocols.push_back({"sticky", subscription({"t", "u"})});
+    if (random_.one_in(4)) options.protocols.insert(options.protocols.begin(), {"sticky", subscription({"u"})});
+    client.join = GroupRequests::join(client.member_id, options);
+    take(client);
+  }
+  void take(Client& client) {
+    if (!client.join.answered()) return;
+    const JoinResult& result = *client.join;
+    if (result.error == ErrorCode::kNone || result.error == ErrorCode::kMemberIdRequired) {
+      client.member_id = result.member_id;
+      client.generation = result.generation;
+      client.leads = result.leader == result.member_id;
+      if (result.error == ErrorCode::kNone) generations_ = std::max(generations_, result.generation);
+    } else if (result.error != ErrorCode::kRebalanceInProgress) {
+      client.member_id.clear();
+    }
+  }
+  void sync(Client& client) {
+    take(client);
+    std::vector<SyncRequest::Assignment> assignments;
+    if (client.leads) {
+      for (const Client& other : clients_) {
+        if (other.group == client.group) assignments.push_back({other.member_id, "a" + std::to_string(random_.below(9))});
+      }
+    }
+    client.sync = GroupRequests::sync(client.member_id, client.generation, assignments, client.instance, client.group);
+  }
+
+  // Groups in a rebalance are not in the log as they are: they are left out on both sides.
+  static std::vector<CoordinatorRecord> settled(const GroupCoordinatorState& from, const std::vector<CoordinatorRecord>& live) {
+    std::vector<CoordinatorRecord> all;
+    for (CoordinatorRecord& record : from.snapshot()) {
+      const bool group = record.key[1] == 2;
+      const bool known =
+          std::any_of(live.begin(), live.end(), [&](const CoordinatorRecord& one) { return one.key == record.key; });
+      if (!group || known) all.push_back(std::move(record));
+    }
+    return all;
+  }
+
+  const GroupConfig config_;
+  weir::testing::SeededRandom member_ids_{1};
+  GroupMemory memory_{1 << 30};
+  std::vector<Client> clients_;
+  int generations_ = 0;
+};
+
+// --- a ledger -------------------------------------------------------------------------------------------------------
+
+class LedgerHistory final : public History {
+ public:
+  explicit LedgerHistory(uint64_t seed) : History(seed) {}
+  std::unique_ptr<StateMachine> make() override { return std::make_unique<Ledger>(); }
+  int progress() const override { return commits_; }
+  void compare(const StateMachine& live, const StateMachine& replayed) const override {
+    ASSERT_EQ(replayed.snapshot(), live.snapshot());
+  }
+
+  void act() override {
+    const std::string name = one_of({"a", "b", "c", "t1", "t2"});
+    const std::string other = one_of({"a", "b", "c", "t1"});
+    const auto amount = static_cast<int64_t>(random_.below(100));
+    const Origin producer{static_cast<int64_t>(random_.below(3)), 0, true};
+    switch (random_.below(11)) {
+      case 0:
+        return step([&](Ledger& ledger, Instant, Effects& effects) { ledger.deposit(name, amount, ignore(), effects); });
+      case 1:
+        return step([&](Ledger& ledger, Instant, Effects& effects) { ledger.transfer(name, other, amount, ignore(), effects); });
+      case 2:
+        return step([&](Ledger& ledger, Instant, Effects& effects) { ledger.close(name, ignore(), effects); });
+      case 3:
+      case 4:
+        return step([&](Ledger& ledger, Instant now, Effects& effects) {
+          ledger.deposit(other, 1, ignore(), effects);
+          ledger.deposit_in_transaction(producer, name, amount, ignore(), now, effects);
+          ledger.deposit(name, 1, ignore(), effects);
+        });
+      case 5:
+        ++commits_;
+        return step([&](Ledger& ledger, Instant, Effects& effects) {
+          ledger.end({producer.producer_id, 0, 0, !random_.one_in(3)}, ignore(), effects);
+        });
+      case 6:
+        return step([&](Ledger& ledger, Instant, Effects& effects) { ledger.audit(ignore(), effects); });
+      case 7:
+        return step([&](Ledger& ledger, Instant, Effects& effects) { ledger.open_branch(name, ignore(), effects); });
+      case 8:
+        return step(
+            [&](Ledger& ledger, Instant, Effects& effects) { ledger.send(name, amount, {Uuid{{7}}, 0}, ignore(), effects); });
+      case 9:
+        if (random_.one_in(2)) place().services().answer_all();
+        return place().advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 70'000 : 100)));
+      default:
+        return place().image_changed({nullptr, std::make_shared<TestImage>(), {{"t1", Uuid{{1}}}}});
+    }
+  }
+
+ private:
+  std::string one_of(std::vector<std::string> names) { return names[random_.below(names.size())]; }
+  LedgerReply ignore() {
+    return [](LedgerResult) {};
+  }
+  template <typename Request>
+  void step(Request request) {
+    place().run(
+        [&](StateMachine& machine, Instant at, Effects& effects) { request(static_cast<Ledger&>(machine), at, effects); });
+  }
+  int commits_ = 0;
+};
+
+// --- the property ---------------------------------------------------------------------------------------------------
+
+class ReplayPropertyTest : public storage::testing::LogOnDisk, private Place {
+ protected:
+  // `steps` of it, and a crash now and then.
+  void run_history(History& history, int steps) {
+    history_ = &history;
+    history.take_place(*this);
+    ASSERT_EQ(open(), "");
+    start();
+    for (int i = 0; i < steps; ++i) {
+      history.act();
+      compare();
+      if (HasFatalFailure()) return;
+      if (!history.random_.one_in(40)) continue;
+      coordinator_.reset();
+      end(history.random_.one_in(2) ? storage::testing::Death::kPowerCut : storage::testing::Death::kKill);
+      ASSERT_EQ(open(), "");
+      start();
+    }
+    coordinator_.reset();
+    end(storage::testing::Death::kKill);
+    topics_.push_back(storage::testing::partition_id(next_topic_++));  // for the next history
+  }
+
+ private:
+  const storage::PartitionId& id() const { return topics_.back(); }
+  runtime::Loop& loop() { return sim_.loop(storage::shard_of(id(), 2)); }
+
+  std::unique_ptr<CoordinatorRuntime> make() {
+    const CoordinatorRuntime::Surroundings around{sim_.pool(), loop(), shard(id()), *services_};
+    return std::make_unique<CoordinatorRuntime>(
+        around, id(), CoordinatorRuntime::Names{"topic", "things"}, [this] { return history_->make(); },
+        std::make_shared<TestImage>());
+  }
+  void start() {
+    services_ = std::make_unique<TestServices>(loop());
+    coordinator_ = make();
+    coordinator_->load();
+    until([&] { return coordinator_->loaded(); });
+  }
+  template <typename Condition>
+  void until(Condition condition) {
+    ASSERT_EQ(sim_.run_until(condition, 60 * runtime::kSecond), storage::testing::SimRuntime::Stop::kDone);
+  }
+
+  // Place
+  void run(CoordinatorRuntime::Step step) override {
+    coordinator_->run(std::move(step));
+    settle();
+  }
+  void advance(int64_t ms) override {
+    sim_.run_for(ms * runtime::kMillisecond);
+    settle();
+  }
+  void image_changed(const ImageChange& change) override {
+    coordinator_->image_changed(change);
+    settle();
+  }
+  TestServices& services() override { return *services_; }
+
+  // An answer comes when all that was before is durable.
+  void settle() {
+    bool durable = false;
+    coordinator_->run([&](StateMachine&, Instant, Effects& effects) {
+      effects.replies.push_back([&](protocol::ErrorCode failure) {
+        EXPECT_EQ(failure, protocol::ErrorCode::kNone);
+        durable = true;
+      });
+    });
+    until([&] { return durable; });
+  }
+
+  void compare() {
+    std::unique_ptr<CoordinatorRuntime> copy;
+    std::vector<CoordinatorRecord> before;
+    do {  // again if a timer or an arrival came between
+      settle();
+      before = coordinator_->machine().snapshot();
+      copy = make();
+      copy->hold([](bool) {});  // it writes nothing
+      copy->load();
+      until([&] { return copy->loaded(); });
+    } while (before != coordinator_->machine().snapshot());
+    history_->compare(coordinator_->machine(), copy->machine());
+  }
+
+  History* history_ = nullptr;
+  std::unique_ptr<TestServices> services_;
+  std::unique_ptr<CoordinatorRuntime> coordinator_;
+  uint64_t next_topic_ = 100;
+};
+
+TEST_F(ReplayPropertyTest, OfGroups) {
+  int generations = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    GroupHistory history(seed);
+    run_history(history, 200);
+    generations += history.progress();
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(generations, 20) << "the histories do not get anywhere";
+}
+
+TEST_F(ReplayPropertyTest, OfALedger) {
+  int commits = 0;
+  for (uint64_t seed = 1; seed <= 20; ++seed) {
+    SCOPED_TRACE(seed);
+    LedgerHistory history(seed);
+    run_history(history, 200);
+    commits += history.progress();
+    if (HasFatalFailure()) return;
+  }
+  EXPECT_GT(commits, 100) << "the histories do not get anywhere";
+}
+
+}  // namespace
+}  // namespace weir::coordination
