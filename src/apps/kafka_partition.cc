@@ -221,12 +221,6 @@ Result<void> PartitionReader::check_producers() {
     entry.transaction_first_offset = -1;
     import_.producers.push_back(std::move(entry));
   }
-  if (state_.aborted_transactions > 0) {
-    import_.not_taken.push_back(
-        fmt::format("{} has {} aborted transactions: their records are there, and consumers with "
-                    "read_committed see them until transactions are supported.",
-                    name_, state_.aborted_transactions));
-  }
   if (const auto& open = state_.log.open_transactions(); !open.empty()) {
     const auto [first_offset, producer] = *open.begin();
     import_.not_taken.push_back(

@@ -44,8 +44,6 @@ void note(const storage::BatchFacts& facts, KafkaPartitionState& state) {
   state.max_producer_id = std::max(state.max_producer_id, facts.producer_id);
   state.log.apply(facts, facts.max_timestamp);
   state.log.note_durable(state.next_offset.value());
-  state.aborted_transactions += state.log.aborted().size();
-  state.log.forget_aborted_before(state.next_offset.value());
 }
 
 // What is wrong with the bytes at a batch's begin; empty if they are one.
@@ -78,7 +76,6 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
   result.info.base_offset = segment.base_offset;
   result.info.next_offset = segment.base_offset;
   const storage::IndexSpacing spacing;
-  const size_t aborted_before = state.log.aborted().size();
   uint64_t position = 0, last_entry = 0;
   if (state.next_offset && *state.next_offset > segment.base_offset) {
     result.damage = fmt::format("the segment before it goes on to offset {}", *state.next_offset - 1);
@@ -135,7 +132,8 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     result.info.next_offset = facts.next_offset();
   }
   result.info.length = position;
-  result.aborted.assign(state.log.aborted().begin() + static_cast<ptrdiff_t>(aborted_before), state.log.aborted().end());
+  result.aborted = state.log.aborted();
+  state.log.forget_aborted_before(result.info.next_offset);
   storage::add_aborted(result.info, result.aborted);
   result.trailing_bytes = *size - position;
   return result;

@@ -34,7 +34,6 @@ struct KafkaPartitionState {
   int64_t max_producer_id = -1;
   std::optional<int64_t> next_offset;  // nothing before the first segment
   uint64_t batches = 0;
-  uint64_t aborted_transactions = 0;
 };
 
 struct KafkaSegment {

@@ -55,6 +55,26 @@ class FetchTest : public BrokerTest {
     for (protocol::BatchSplitter batches(data.records.data); batches.next();) bases.push_back(batches.header().base_offset);
     return bases;
   }
+  // A transactional batch of a producer, or its marker. Clients write none yet, the broker may.
+  void append_as_broker(const std::string& topic, int64_t producer, std::optional<bool> commit = std::nullopt) {
+    protocol::RecordBatchBuilder builder(
+        {.producer_id = producer, .producer_epoch = 0, .transactional = true, .control = commit.has_value()});
+    if (commit) builder.append_end_marker(1000, *commit, 0);
+    else builder.append(1000, std::nullopt, Bytes());
+    const storage::PartitionId id = broker_->shard(0).image->find(topic)->partition(0);
+    storage::LogShard& log = *logs_[storage::shard_of(id, kShards)];
+    bool done = false;
+    log.append(*log.find(id), Slice::copy_of(builder.finish()), false, [&](storage::AppendResult result) {
+      EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << result.message;
+      done = true;
+    });
+    run_until([&] { return done; });
+  }
+  protocol::FetchRequest& committed_request(int64_t offset, int32_t max_wait_ms = 0) {
+    protocol::FetchRequest& asked = request({{"t", 0, offset}}, max_wait_ms);
+    asked.isolation_level = 1;
+    return asked;
+  }
   static const protocol::FetchResponse::PartitionData& partition(const Answer<protocol::FetchResponse>& answer, size_t topic = 0,
                                                                  size_t index = 0) {
     return answer->responses[topic].partitions[index];

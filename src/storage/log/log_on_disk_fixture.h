@@ -46,6 +46,7 @@ class LogOnDisk : public ::testing::Test {
     LogOptions options;
     options.log_dir = "/log";
     options.shard.producers_max = producers_max_;
+    options.shard.tail_cache_bytes = tail_cache_bytes_;
     auto runtime = sim_.runtime();
     runtime.loops.resize(shards);
     const auto wals = make_wals(runtime);
@@ -150,6 +151,7 @@ class LogOnDisk : public ::testing::Test {
   std::vector<std::unique_ptr<LogShard>> shards_;
   LogConfig config_;
   size_t producers_max_ = 100'000;
+  uint64_t tail_cache_bytes_ = 64 << 20;
   std::vector<PartitionId> topics_;
   std::set<PartitionId> deleted_;
   std::unordered_set<TopicId> remains_;

@@ -11,6 +11,7 @@
 #include "base/counted.h"
 #include "base/log.h"
 #include "protocol/record_batch.h"
+#include "storage/log/merge_input.h"
 #include "storage/log/offline_markers.h"
 #include "storage/log/recovered_partition.h"
 #include "storage/segment/record_timestamps.h"

@@ -4,6 +4,7 @@
 
 #include "storage/compaction/partition_cleaning.h"
 #include "storage/log/log_shard.h"
+#include "storage/log/turns.h"
 
 namespace weir::storage {
 
@@ -28,29 +29,28 @@ void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
   if (wal_->ended()) return done({});
   auto early = std::make_shared<bool>(false);
   const auto visit = [early](Partition& partition) {
-    if (!partition.config_.cleanup_compact || partition.offline() || partition.releasing_) return size_t{0};
+    if (!partition.config().cleanup_compact || partition.offline() || partition.of_shard.releasing) return size_t{0};
     // A busy shard's log files are merged soon enough anyway; the records of a slow compacted topic are merged as soon as a
     // segment of them is complete, or they would never be compacted.
-    if (partition.rolled()) partition.merge_early_ = *early = true;
+    if (partition.rolled()) partition.of_shard.merge_early = *early = true;
     return size_t{0};
   };
   walk(visit, [this, early, done = std::move(done)]() mutable {
-    early_merges_ |= *early;
-    if (!early_merges_) return list_cleanable(std::move(done));
+    if (*early) merger_.make_early();
+    if (!merger_.early()) return list_cleanable(std::move(done));
     // A merge that fails is tried again; the cleaner makes do with what there is.
-    next_commit_waiters_.push_back(
-        [this, done = std::move(done)](const Result<void>&) mutable { list_cleanable(std::move(done)); });
-    maybe_merge();
+    merger_.when_committed([this, done = std::move(done)](const Result<void>&) mutable { list_cleanable(std::move(done)); });
+    merger_.look();
   });
 }
 
 void LogShard::list_cleanable(Function<void(std::vector<Cleanable>)> done) {
   auto cleanable = std::make_shared<std::vector<Cleanable>>();
   const auto visit = [cleanable, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
-    if (!partition.config_.cleanup_compact || partition.offline() || partition.releasing_) return size_t{0};
-    if (partition.manifest_.segments.size() < 2) return size_t{0};  // the last one is active
-    const CompactionRules rules = rules_of(partition.config_);
-    Cleanable one{partition.id_, clean_range(partition.manifest_, partition.last_stable_offset(), rules, now_ms), false};
+    if (!partition.config().cleanup_compact || partition.offline() || partition.of_shard.releasing) return size_t{0};
+    if (partition.manifest().segments.size() < 2) return size_t{0};  // the last one is active
+    const CompactionRules rules = rules_of(partition.config());
+    Cleanable one{partition.id(), clean_range(partition.manifest(), partition.last_stable_offset(), rules, now_ms), false};
     one.due = one.range.due(rules);
     if (one.range.clean_bytes + one.range.cleanable_bytes > 0) cleanable->push_back(one);
     return size_t{0};
@@ -60,16 +60,17 @@ void LogShard::list_cleanable(Function<void(std::vector<Cleanable>)> done) {
 
 std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   Partition* partition = find(id);
-  if (!partition || partition->offline() || partition->releasing_ || !partition->config_.cleanup_compact) return nullptr;
+  if (!partition || partition->offline() || partition->of_shard.releasing || !partition->config().cleanup_compact) return nullptr;
   auto input = std::make_unique<CleaningInput>();
   input->now_ms = runtime_.clock->wall_ms();
-  input->manifest = partition->manifest_;
-  input->range = clean_range(partition->manifest_, partition->last_stable_offset(), rules_of(partition->config_), input->now_ms);
+  input->manifest = partition->manifest();
+  input->range =
+      clean_range(partition->manifest(), partition->last_stable_offset(), rules_of(partition->config()), input->now_ms);
   if (input->range.cleanable_bytes == 0) return nullptr;
   input->active_producers = last_offsets(partition->producers());
-  input->high_watermark = partition->high_watermark_;
-  input->delete_retention_ms = partition->config_.delete_retention_ms;
-  input->segment_bytes = partition->config_.segment_bytes;
+  input->high_watermark = partition->high_watermark();
+  input->delete_retention_ms = partition->config().delete_retention_ms;
+  input->segment_bytes = partition->config().segment_bytes;
   input->file_delete_delay_ms = file_delete_delay_ms(*partition);
   return input;
 }
@@ -77,7 +78,7 @@ std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
 void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<void>)> done) {
   Partition* partition = find(outcome.partition);
   // With another cleanup policy by now, what was old may be wanted.
-  if (!partition || partition->offline() || !partition->config_.cleanup_compact) {
+  if (!partition || partition->offline() || !partition->config().cleanup_compact) {
     store_.discard(outcome, loop_);
     return done(fail(weir::ErrorCode::kNotFound, "the partition is gone or not compacted any more"));
   }
@@ -92,11 +93,11 @@ void LogShard::finish_cleaning(SegmentReplacement outcome, Function<void(Result<
 void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const SegmentReplacement&)> then,
                                 Function<void(Result<void>)> done) {
   Partition* const partition = find(outcome.partition);
-  if (!partition || partition->releasing_) {  // another owner may have changed the manifest since
+  if (!partition || partition->of_shard.releasing) {  // another owner may have changed the manifest since
     store_.discard(outcome, loop_);
     return done(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
   }
-  ++partition->store_changes_;
+  ++partition->of_shard.store_changes;
   auto kept = std::make_shared<SegmentReplacement>(outcome);
   store_.replace(
       std::move(outcome), loop_,
@@ -107,18 +108,18 @@ void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const 
           store_changed(kept->partition);
           return done(std::unexpected(std::move(manifest.error())));
         }
-        in_store_order([this, kept, manifest = std::move(*manifest), then = std::move(then), done = std::move(done)]() mutable {
-          adopt_manifest(std::move(manifest));
-          then(*kept);
-          done({});
-          store_changed(kept->partition);
-        });
+        merger_.in_store_order(
+            [this, kept, manifest = std::move(*manifest), then = std::move(then), done = std::move(done)]() mutable {
+              merger_.adopt(std::move(manifest));
+              then(*kept);
+              done({});
+            });
       });
 }
 
 void LogShard::store_changed(const PartitionId& id) {
   Partition* const partition = find(id);
-  if (partition && partition->store_changes_ > 0) --partition->store_changes_;
+  if (partition && partition->of_shard.store_changes > 0) --partition->of_shard.store_changes;
   advance_releases();
 }
 
@@ -126,15 +127,7 @@ void LogShard::store_changed(const PartitionId& id) {
 void LogShard::forget_tail(const PartitionId& id, int64_t offset) {
   Partition* const partition = find(id);
   if (!partition) return;
-  const int64_t end = std::min(offset, partition->manifest_.end_offset);
-  for (size_t work = 0; work < kBatchesPerTurn; ++work) {
-    if (partition->cached_batches_ == 0) return;
-    const TailBatch& oldest = partition->tail_[partition->tail_head_];
-    if (oldest.facts.last_offset() >= end) return;
-    count_cached(-int64_t{oldest.facts.size});
-    partition->pop_tail();
-    ++partition->forgotten_batches_;
-  }
+  if (!tail_cache_.forget(*partition, offset, kBatchesPerTurn)) return;
   loop_.post([this, alive = alive_, id, offset] {
     if (*alive) forget_tail(id, offset);
   });

@@ -99,9 +99,8 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
             Function<void(Result<SegmentRead>)> done) override {
     ++reads_;
     const int64_t end = std::min(manifest.end_offset, limit.end_offset);
-    reply_to.post([offset, end, done = std::move(done)]() mutable {
-      done(SegmentRead{FileRange{nullptr, 0, 100}, offset, end});
-    });
+    reply_to.post(
+        [offset, end, done = std::move(done)]() mutable { done(SegmentRead{FileRange{nullptr, 0, 100}, offset, end}); });
   }
   void find_timestamp(PartitionManifest, int64_t, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override {

@@ -6,8 +6,6 @@
 
 namespace weir::storage {
 
-using protocol::ErrorCode;
-
 Partition& LogShard::acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail) {
   return add(recovered_partition(std::move(snapshot), config, leader_epoch, std::move(tail), runtime_.clock->wall_ms(),
                                  options_.producers_max));
@@ -16,45 +14,26 @@ Partition& LogShard::acquire(PartitionSnapshot snapshot, const LogConfig& config
 void LogShard::release(const PartitionId& id, Function<void(Result<PartitionSnapshot>)> done) {
   Partition* const partition = find(id);
   if (!partition) return done(fail(weir::ErrorCode::kNotFound, "the partition is not here"));
-  if (partition->releasing_) return done(fail(weir::ErrorCode::kExists, "the partition is being released already"));
+  if (partition->of_shard.releasing) return done(fail(weir::ErrorCode::kExists, "the partition is being released already"));
   if (partition->offline()) return done(fail(weir::ErrorCode::kInvalid, "the partition is offline"));
   if (wal_->ended()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
-  partition->releasing_ = true;
+  partition->of_shard.releasing = true;
   releases_.push_back({partition, std::move(done)});
-  refuse_held_appends(*partition);
+  admission_.released(*partition);
   wal_->flush_now();
   advance_releases();
 }
 
-// Those that wait at the bound got no offset yet.
-void LogShard::refuse_held_appends(Partition& partition) {
-  std::vector<Function<void(AppendResult)>> refused;
-  std::erase_if(held_, [&](PendingAppend& append) {
-    if (append.partition != &partition) return false;
-    refused.push_back(std::move(append.done));
-    return true;
-  });
-  for (auto& done : refused) done(not_leader(partition));
-}
-
-AppendResult LogShard::not_leader(const Partition& partition) {
-  AppendResult result;
-  result.error = ErrorCode::kNotLeaderOrFollower;
-  result.log_start_offset = partition.log_start_offset();
-  result.message = "The partition goes to another owner";
-  return result;
-}
-
 // True if nothing of this shard, nor of the store on its behalf, will change the partition any more. Asks for what is missing.
 bool LogShard::settled(Partition& partition) {
-  const auto refers = [&](const auto& entry) { return entry.partition == &partition; };
-  if (partition.last_append_chunk_ > wal_->durable() || std::ranges::any_of(acks_, refers)) return false;
-  if (partition.store_changes_ > 0) return false;
-  const bool merged = !partition.unmerged() && partition.expired_producers_.empty() &&
-                      partition.pending_log_start_ <= partition.manifest_.log_start_offset;
+  if (partition.last_append_chunk() > wal_->durable() || answers_.holds(partition)) return false;
+  if (partition.of_shard.store_changes > 0) return false;
+  const bool merged = !partition.unmerged() && partition.expired_producers().empty() &&
+                      partition.pending_log_start() <= partition.manifest().log_start_offset;
   if (merged) return true;
-  partition.merge_early_ = early_merges_ = true;
-  mark_dirty(partition);
+  partition.of_shard.merge_early = true;
+  merger_.make_early();
+  merger_.changed(partition);
   return false;
 }
 
@@ -76,14 +55,14 @@ void LogShard::advance_releases() {
     }
     i = 0;
   }
-  maybe_merge();
+  merger_.look();
 }
 
 PartitionSnapshot LogShard::let_go(Partition& partition) {
   PartitionSnapshot snapshot = snapshot_of(partition);
   moving_.erase(partition.id());
   forget(partition);
-  evict_tail();  // last, for it may end the partition
+  tail_cache_.evict();  // last, for it may end the partition
   return snapshot;
 }
 
@@ -92,7 +71,7 @@ void LogShard::fail_release(const Partition& partition, const Error& error) {
   if (found == releases_.end()) return;
   Release failed = std::move(*found);
   releases_.erase(found);
-  failed.partition->releasing_ = false;
+  failed.partition->of_shard.releasing = false;
   failed.done(std::unexpected(error));
 }
 

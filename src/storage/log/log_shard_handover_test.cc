@@ -200,7 +200,7 @@ TEST_F(LogShardHandoverTest, WhoWaitsForRecordsIsWokenWhenItGoes) {
   int woken = 0;
   append(batch(1));
   wal_->complete();
-  shard_->add_waiter(*partition_, [&] { ++woken; });
+  shard_->add_waiter(*partition_, false, [&] { ++woken; });
   release();
   EXPECT_EQ(woken, 0);
   world_.run_until([&] { return !released_.empty(); });

@@ -25,8 +25,8 @@ struct LogShard::TimesLeft {
 // First those that keep retention waiting, then those that need nothing but to be written anew, which takes space.
 LogShard::TimesLeft LogShard::times_left(const Partition& partition) const {
   const SegmentInfo* aged = nullptr;
-  const auto unreadable = unreadable_.find(partition.id_);
-  for (const SegmentInfo& segment : partition.manifest_.segments) {
+  const auto unreadable = unreadable_.find(partition.id());
+  for (const SegmentInfo& segment : partition.manifest().segments) {
     if (segment.times_known || (unreadable != unreadable_.end() && unreadable->second.contains(segment.base_offset))) continue;
     if (!segment.age_known) return {&segment, false};
     if (!aged) aged = &segment;
@@ -37,8 +37,8 @@ LogShard::TimesLeft LogShard::times_left(const Partition& partition) const {
 
 void LogShard::set_directory(Partition& partition, uint32_t directory, Function<void(Result<void>)> done) {
   const PartitionId id = partition.id();
-  if (partition.releasing_) return done(fail(ErrorCode::kClosed, "the partition goes to another owner"));
-  ++partition.store_changes_;
+  if (partition.of_shard.releasing) return done(fail(ErrorCode::kClosed, "the partition goes to another owner"));
+  ++partition.of_shard.store_changes;
   options_.directories->set_directory(id, directory, loop_,
                                       [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
                                         if (!*alive) return;
@@ -46,10 +46,10 @@ void LogShard::set_directory(Partition& partition, uint32_t directory, Function<
                                           store_changed(id);
                                           return done(std::unexpected(std::move(place.error())));
                                         }
-                                        in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
+                                        merger_.in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
                                           Partition* placed = find(id);
                                           if (placed) {
-                                            placed->manifest_.place = place;
+                                            placed->set_place(place);
                                             moving_.insert(id);
                                           }
                                           done({});
@@ -86,15 +86,15 @@ LogShard::MisplacedLook LogShard::find_misplaced(const std::set<PartitionId>& sk
     }
     const Partition* partition = find(id);
     const TimesLeft times = partition ? times_left(*partition) : TimesLeft{};
-    const SegmentInfo* misplaced = partition ? first_misplaced(partition->manifest_) : nullptr;
-    const PartitionPlace place = partition ? partition->manifest_.place : PartitionPlace{};
+    const SegmentInfo* misplaced = partition ? first_misplaced(partition->manifest()) : nullptr;
+    const PartitionPlace place = partition ? partition->manifest().place : PartitionPlace{};
     const bool in_place = !misplaced && place.directory == place.target;
     if (in_place && !times.next && !times.waits_for_space) {
       at = moving_.erase(at);
       continue;
     }
     ++at;
-    if (partition->offline() || partition->releasing_ || skipped.contains(id)) continue;
+    if (partition->offline() || partition->of_shard.releasing || skipped.contains(id)) continue;
     look.waits_for_space |= times.waits_for_space;
     if (in_place && !times.next) continue;
     const bool times_only = times.next != nullptr;
@@ -115,7 +115,7 @@ void LogShard::finish_check(SegmentReplacement outcome, const std::string& damag
     if (damage.empty() || !partition) return;
     const int64_t base_offset = checked.groups.front().sources.front().base_offset;
     // Retention may have been faster.
-    const auto& segments = partition->manifest_.segments;
+    const auto& segments = partition->manifest().segments;
     const bool there = std::ranges::binary_search(segments, base_offset, {}, &SegmentInfo::base_offset);
     if (there) unreadable_[checked.partition][base_offset] = damage;
   };
@@ -123,9 +123,9 @@ void LogShard::finish_check(SegmentReplacement outcome, const std::string& damag
 }
 
 void LogShard::forget_unreadable(const Partition& partition) {
-  const auto found = unreadable_.find(partition.id_);
+  const auto found = unreadable_.find(partition.id());
   if (found == unreadable_.end()) return;
-  const auto& left = partition.manifest_.segments;
+  const auto& left = partition.manifest().segments;
   const auto end = left.empty() ? found->second.end() : found->second.lower_bound(left.front().base_offset);
   found->second.erase(found->second.begin(), end);
   if (found->second.empty()) unreadable_.erase(found);

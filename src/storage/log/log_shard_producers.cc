@@ -9,7 +9,7 @@ namespace weir::storage {
 // After a batch of a producer that was not known.
 void LogShard::bound_producers() {
   while (producer_bound_.exceeded()) {
-    Partition& partition = producer_bound_.partition_to_shrink(listed_);
+    Partition& partition = producer_bound_.partition_to_shrink(listed_.all());
     if (partition.evict_producer() == 0) return;
     producers_forgotten(partition, 1);
     ++producers_evicted_;
@@ -18,7 +18,7 @@ void LogShard::bound_producers() {
           LogLevel::kWarn, "log",
           {.what = fmt::format("Idempotent producers of partition {} are forgotten before producer.id.expiration.ms ({} since "
                                "the start, of all partitions of shard {})",
-                               text_of(partition.id_), producers_evicted_, loop_.index()),
+                               text_of(partition.id()), producers_evicted_, loop_.index()),
            .reason = fmt::format("the shard may remember {} producers (weir.max.memory.bytes), and this partition has the most",
                                  producer_bound_.most()),
            .remedy = "Find the client that takes a new producer id again and again (one producer for a process is enough), or "
@@ -31,7 +31,7 @@ void LogShard::bound_producers() {
 void LogShard::producers_forgotten(Partition& partition, size_t count) {
   if (count == 0) return;
   producer_bound_.removed(count);
-  mark_dirty(partition);
+  merger_.changed(partition);
 }
 
 }  // namespace weir::storage

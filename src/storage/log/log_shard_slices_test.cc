@@ -3,6 +3,7 @@
 #include <set>
 
 #include "storage/log/log_shard_fixture.h"
+#include "storage/log/turns.h"
 
 namespace weir::storage {
 namespace {
@@ -57,7 +58,7 @@ TEST_F(LogShardSlicesTest, Retention) {
     return static_cast<size_t>(std::ranges::count_if(many_, [](const Partition* one) { return one->pending_log_start() > 0; }));
   };
   shard_->run_retention();
-  EXPECT_LE(most_in_a_turn(moved, 0, kMany), LogShard::kPartitionsPerTurn);
+  EXPECT_LE(most_in_a_turn(moved, 0, kMany), kPartitionsPerTurn);
   EXPECT_TRUE(world_.run_until(
       [&] { return std::ranges::all_of(many_, [](const Partition* one) { return one->log_start_offset() == 1; }); }));
 }
@@ -67,12 +68,12 @@ TEST_F(LogShardSlicesTest, PlanningAMergeAndTakingItsOutcome) {
   wal_->end_file();
   wal_->on_durable_(wal_->durable_);
   EXPECT_LE(most_in_a_turn([&] { return store_.asked_; }, 0, kMany), size_t{kMany});
-  EXPECT_GE(turns_, kMany / LogShard::kPartitionsPerTurn);
+  EXPECT_GE(turns_, kMany / kPartitionsPerTurn);
   const auto adopted = [&] {
     EXPECT_TRUE(wal_->released_ == 0 || merged() == kMany);
     return merged();
   };
-  EXPECT_LE(most_in_a_turn(adopted, 0, kMany), LogShard::kPartitionsPerTurn);
+  EXPECT_LE(most_in_a_turn(adopted, 0, kMany), kPartitionsPerTurn);
   EXPECT_TRUE(world_.run_until([&] { return wal_->released_ > 0; }));
 }
 
@@ -83,7 +84,7 @@ TEST_F(LogShardSlicesTest, ThePlanOfOnePartition) {
   wal_->on_durable_(wal_->durable_);
   append(batch(1));  // belongs to the next merge
   most_in_a_turn([&] { return store_.asked_; }, 0, 1);
-  EXPECT_GE(turns_, kBatches / LogShard::kBatchesPerTurn);
+  EXPECT_GE(turns_, kBatches / kBatchesPerTurn);
   ASSERT_TRUE(world_.run_until([&] { return wal_->released_ > 0; }));
   ASSERT_EQ(store_.merges_.size(), 1u);
   EXPECT_EQ(store_.merges_[0].at(0).batches.size(), size_t{kBatches});
@@ -99,7 +100,7 @@ TEST_F(LogShardSlicesTest, LettingGoOfWhatIsMerged) {
   wal_->end_file();
   wal_->on_durable_(wal_->durable_);
   const auto gone = [&] { return static_cast<size_t>(partition_->tail_start()); };
-  EXPECT_LE(most_in_a_turn(gone, 0, kBatches), LogShard::kBatchesPerTurn);
+  EXPECT_LE(most_in_a_turn(gone, 0, kBatches), kBatchesPerTurn);
   EXPECT_EQ(shard_->tail_cache_bytes(), 0u);
 }
 
@@ -144,7 +145,7 @@ TEST_F(LogShardSlicesTest, LookingForWhatCanBeCompacted) {
   shard_->find_cleanable([&](std::vector<LogShard::Cleanable>) { ++answers; });
   EXPECT_EQ(answers, 0u);
   most_in_a_turn([&] { return answers; }, 0, 1);
-  EXPECT_GE(turns_, kMany / LogShard::kPartitionsPerTurn);
+  EXPECT_GE(turns_, kMany / kPartitionsPerTurn);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // LogShard: offsets by timestamp (ListOffsets).
 #include <algorithm>
+#include <span>
 
 #include "storage/log/log_shard.h"
 #include "storage/segment/record_timestamps.h"
@@ -8,14 +9,15 @@ namespace weir::storage {
 namespace {
 
 // Largest timestamp of what readers may see, in segments and batches that are known to have it at or above the log start.
-int64_t largest_timestamp(const Partition& partition, const std::vector<TailBatch>& tail, size_t first) {
+int64_t largest_timestamp(const Partition& partition, std::span<const TailBatch> unmerged) {
   const int64_t start = partition.log_start_offset();
   int64_t largest = kNoTimestamp;
   for (const SegmentInfo& segment : partition.manifest().segments) {
     if (segment.times_known && segment.base_offset >= start) largest = std::max(largest, segment.max_timestamp);
   }
-  for (size_t i = first; i < tail.size() && tail[i].facts.last_offset() < partition.high_watermark(); ++i) {
-    if (tail[i].facts.base_offset >= start) largest = std::max(largest, tail[i].facts.max_timestamp);
+  for (const TailBatch& batch : unmerged) {
+    if (batch.facts.last_offset() >= partition.high_watermark()) break;
+    if (batch.facts.base_offset >= start) largest = std::max(largest, batch.facts.max_timestamp);
   }
   return largest;
 }
@@ -49,9 +51,9 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, bool read
       done(std::move(found));
     };
   }
-  const bool known = std::ranges::all_of(partition.manifest_.segments, &SegmentInfo::times_known);
+  const bool known = std::ranges::all_of(partition.manifest().segments, &SegmentInfo::times_known);
   TimestampSearches& searches = known ? searches_ : reading_searches_;
-  if (auto refused = searches.add(partition.id_, timestamp, {std::move(done), std::move(wanted)})) {
+  if (auto refused = searches.add(partition.id(), timestamp, {std::move(done), std::move(wanted)})) {
     return refused->done(fail(weir::ErrorCode::kClosed, "others search through segments whose times are not known yet"));
   }
   begin_searches(searches);
@@ -88,24 +90,23 @@ struct LogShard::SegmentSearch {
 };
 
 void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
-  const size_t first = partition.tail_index(partition.manifest_.end_offset);
+  const auto unmerged = partition.tail_from(partition.manifest().end_offset);
   const bool largest = timestamp == kLargestTimestamp;
-  if (largest) timestamp = largest_timestamp(partition, partition.tail_, first);  // of records without times the first, as Kafka
+  if (largest) timestamp = largest_timestamp(partition, unmerged);  // of records without times the first, as Kafka
   // The tail's candidate is found now; the segments are asked first, for their records come first.
   // One that begins below the log start may have its largest time there: then it is the next one.
-  const int64_t start = partition.log_start_offset_;
+  const int64_t start = partition.log_start_offset();
   std::vector<Slice> candidates;
-  for (size_t i = first; i < partition.tail_.size(); ++i) {
-    const TailBatch& batch = partition.tail_[i];
-    if (batch.facts.last_offset() >= partition.high_watermark_) break;
+  for (const TailBatch& batch : unmerged) {
+    if (batch.facts.last_offset() >= partition.high_watermark()) break;
     if (batch.facts.max_timestamp < timestamp || batch.facts.last_offset() < start) continue;
     candidates.push_back(batch.bytes);
     if (batch.facts.base_offset >= start) break;
   }
-  SegmentSearch search{partition.id_, timestamp, start, start, std::move(candidates), largest, std::move(done)};
+  SegmentSearch search{partition.id(), timestamp, start, start, std::move(candidates), largest, std::move(done)};
   const auto exceeds = [&](const SegmentInfo& segment) { return may_exceed(segment, start, timestamp); };
-  if (!largest || std::ranges::none_of(partition.manifest_.segments, exceeds)) return search_segments(std::move(search));
-  PartitionManifest all = part_of(partition.manifest_, kNoTimestamp, start, SIZE_MAX);
+  if (!largest || std::ranges::none_of(partition.manifest().segments, exceeds)) return search_segments(std::move(search));
+  PartitionManifest all = part_of(partition.manifest(), kNoTimestamp, start, SIZE_MAX);
   store_.find_timestamp(std::move(all), kLargestTimestamp, loop_,
                         [this, alive = alive_, search = std::move(search)](Result<TimestampPosition> found) mutable {
                           if (!*alive) return;
@@ -120,7 +121,7 @@ void LogShard::search_segments(SegmentSearch search) {
   constexpr size_t kSegmentsAtOnce = 16;
   const Partition* partition = find(search.partition);
   if (!partition) return search.done(fail(weir::ErrorCode::kNotFound, "the partition is gone"));
-  PartitionManifest part = part_of(partition->manifest_, search.timestamp, search.from, kSegmentsAtOnce);
+  PartitionManifest part = part_of(partition->manifest(), search.timestamp, search.from, kSegmentsAtOnce);
   if (part.segments.empty()) return find_in_batches(std::move(search));
   search.from = part.segments.back().next_offset;
   const int64_t timestamp = search.timestamp;

@@ -190,7 +190,7 @@ TEST_F(LogShardTransactionsTest, AReadFromDiskThatAMergeOvertakesBeginsAnew) {
   ASSERT_FALSE(shard_->read(*partition_, {0, 1 << 20, true, true}, result, [&](ReadResult) { answered = true; }));
   PartitionManifest merged = partition_->manifest();
   merged.end_offset = 2;
-  partition_->take_whole_merge(merged);
+  partition_->adopt(merged);
   world_.run_until([&] { return answered; });
   EXPECT_EQ(store_.reads_, 2u);
 }

@@ -1,6 +1,7 @@
 #include "storage/log/partition.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "base/check.h"
 #include "storage/segment/merge_plan.h"
@@ -88,8 +89,7 @@ size_t Partition::evict_producer() {
 void Partition::push_tail(TailBatch batch) {
   WEIR_CHECK(tail_.size() == tail_head_ || tail_.back().facts.next_offset() <= batch.facts.base_offset);
   extend_tail_segments(batch);
-  cached_bytes_ += batch.facts.size;
-  ++cached_batches_;
+  tail_bytes_ += batch.facts.size;
   tail_.push_back(std::move(batch));
 }
 
@@ -144,15 +144,33 @@ void Partition::take_manifest(PartitionManifest manifest) {
 void Partition::take_whole_merge(PartitionManifest manifest) {
   take_manifest(std::move(manifest));
   last_append_chunk_ = 0;
-  while (cached_batches_ > 0) pop_tail();
+  release_tail();
+}
+
+bool Partition::adopt(PartitionManifest manifest) {
+  take_manifest(std::move(manifest));
+  if (manifest_.log_start_offset <= log_start_offset_) return false;
+  log_start_offset_ = manifest_.log_start_offset;
+  state_.forget_epochs_before(log_start_offset_);
+  return true;
+}
+
+// Others may have been forgotten while it ran.
+void Partition::end_merge() {
+  expired_producers_.erase(expired_producers_.begin(), expired_producers_.begin() + static_cast<ptrdiff_t>(expiring_producers_));
+  expiring_producers_ = 0;
+}
+
+std::vector<TailBatch> Partition::release_tail() {
+  tail_head_ = tail_bytes_ = 0;
+  return std::exchange(tail_, {});
 }
 
 void Partition::pop_tail() {
   WEIR_CHECK(tail_head_ < tail_.size());
   tail_[tail_head_].bytes = {};
-  cached_bytes_ -= tail_[tail_head_].facts.size;
+  tail_bytes_ -= tail_[tail_head_].facts.size;
   ++tail_head_;
-  --cached_batches_;
   if (tail_head_ == tail_.size()) {
     tail_.clear();
     tail_head_ = 0;

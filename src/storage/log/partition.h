@@ -9,9 +9,7 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <list>
-#include <memory>
-#include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
@@ -44,6 +42,7 @@ class Partition {
 
   const PartitionId& id() const { return id_; }
   const LogConfig& config() const { return config_; }
+  void set_config(const LogConfig& config) { config_ = config; }
   int32_t leader_epoch() const { return leader_epoch_; }
 
   int64_t log_start_offset() const { return log_start_offset_; }
@@ -74,6 +73,7 @@ class Partition {
   // Where the log start goes with the next manifest commit; log_start_offset() if nowhere.
   int64_t pending_log_start() const { return pending_log_start_; }
   const PartitionTraffic& traffic() const { return traffic_; }
+  PartitionTraffic& traffic() { return traffic_; }
 
   // Taken offline by corruption of acknowledged data; reads and writes answer KAFKA_STORAGE_ERROR.
   bool offline() const { return !offline_reason_.empty(); }
@@ -85,6 +85,11 @@ class Partition {
 
   // First offset that is in memory; log_end_offset() if nothing is.
   int64_t tail_start() const { return tail_.empty() ? log_end_offset() : tail_[tail_head_].facts.base_offset; }
+  // What is in memory: from the batch that contains `offset` on.
+  std::span<const TailBatch> tail() const { return std::span(tail_).subspan(tail_head_); }
+  std::span<const TailBatch> tail_from(int64_t offset) const { return std::span(tail_).subspan(tail_index(offset)); }
+  uint64_t tail_bytes() const { return tail_bytes_; }
+  ChunkNumber last_append_chunk() const { return last_append_chunk_; }
 
   // Appends to `pieces` whole durable batches from the one that contains `offset` (>= tail_start()) on, up to
   // `max_bytes`, at least one if `at_least_one`; nothing at or past `limit_offset`.
@@ -106,14 +111,29 @@ class Partition {
     high_watermark_ = std::max(high_watermark_, offset);
     state_.note_durable(high_watermark_);
   }
+  // Has the next manifest commit move the log start, if it is not further already.
+  void move_log_start(int64_t offset) { pending_log_start_ = std::max(pending_log_start_, offset); }
   bool unmerged() const { return !tail_.empty() && tail_.back().facts.base_offset >= manifest_.end_offset; }
+  // A segment is complete, and not or not all of it merged.
+  bool rolled() const { return tail_segments_.size() > (tail_continues_ || manifest_.segments.empty() ? 1 : 0); }
+  bool changes_manifest() const { return pending_log_start_ > log_start_offset_ || !expired_producers_.empty(); }
+  // A merge begins, or has ended: the producers that were forgotten before it are not in its manifest.
+  void begin_merge() { expiring_producers_ = expired_producers_.size(); }
+  void end_merge();
+  // Takes what is committed as what is merged. True if the log start moved.
+  bool adopt(PartitionManifest manifest);
+  void set_place(PartitionPlace place) { manifest_.place = place; }
   // All of it is merged, and nothing stays in memory.
   void take_whole_merge(PartitionManifest manifest);
+  // Forgets the oldest batch in memory, or all of them; merged ones, unless nobody will ask for them.
+  void pop_tail();
+  std::vector<TailBatch> release_tail();
 
   // These forget producers, whose rows go with the next merge: those without a batch since `before`, at most
   // ProducerState::kExpiredAtOnce; or the oldest one. They return how many.
   size_t expire_producers(int64_t before);
   size_t evict_producer();
+  const std::vector<int64_t>& expired_producers() const { return expired_producers_; }
 
   void take_offline(std::string reason) { offline_reason_ = std::move(reason); }
 
@@ -123,18 +143,26 @@ class Partition {
   void wake_readers();  // the high watermark moved
   void wake_all();
 
- private:
-  friend class LogShard;
-  friend class MergeInput;
+  // What the parts of the owning shard note of it.
+  struct ShardNotes {
+    static constexpr size_t kUnlisted = SIZE_MAX;
+    size_t place = kUnlisted;        // in the list of all
+    size_t dirty_place = kUnlisted;  // in that of those with unmerged batches or a manifest change
+    uint64_t planned_merge = 0;      // the last merge that was asked what there is of it
+    bool merge_early = false;        // compacted, and rolled()
+    bool dropped = false;            // deleted topic, or released; lives until nothing refers to it
+    bool releasing = false;          // goes to another owner, or is there
+    uint32_t store_changes = 0;      // replacements of its segments and changes of its place that the store was asked for
+    uint32_t forgotten_batches = 0;  // gone from the tail, while the tail cache still counts them
+  };
+  ShardNotes of_shard;
 
+ private:
   // Index into tail_ of the batch that contains `offset`, or tail_.size().
   size_t tail_index(int64_t offset) const;
   void push_tail(TailBatch batch);
-  void pop_tail();  // forgets the oldest batch (merged)
   void extend_tail_segments(const TailBatch& batch);
   SegmentInfo tail_segment(size_t i) const;
-  // A segment is complete, and not or not all of it merged.
-  bool rolled() const { return tail_segments_.size() > (tail_continues_ || manifest_.segments.empty() ? 1 : 0); }
   void take_manifest(PartitionManifest manifest);
 
   PartitionId id_;
@@ -147,23 +175,12 @@ class Partition {
   PartitionState state_;
   std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
   size_t tail_head_ = 0;
+  uint64_t tail_bytes_ = 0;
   // What is not merged, in segments where Kafka would have rolled them, so that retention reaches it. If `tail_continues_` the
   // first one is the end of the manifest's last segment.
   std::vector<SegmentInfo> tail_segments_;
   bool tail_continues_ = false;
-  bool merge_early_ = false;  // compacted, and rolled()
-  // Where LogShard's lists have it: that of all, and that of those with unmerged batches or a manifest change.
-  static constexpr size_t kUnlisted = SIZE_MAX;
-  size_t place_ = kUnlisted;
-  size_t dirty_place_ = kUnlisted;
-  uint64_t planned_merge_ = 0;     // the last merge that was asked what there is of it
-  int64_t pending_log_start_ = 0;  // where the log start goes with the next manifest commit
-  bool dropped_ = false;           // deleted topic, or released; lives until the tail cache lets go of its batches
-  bool releasing_ = false;         // goes to another owner, or is there
-  uint32_t store_changes_ = 0;     // replacements of its segments and changes of its place that the store was asked for
-  uint32_t cached_batches_ = 0;
-  uint64_t cached_bytes_ = 0;
-  uint32_t forgotten_batches_ = 0;          // gone from tail_, while the shard's list of cached batches still counts them
+  int64_t pending_log_start_ = 0;           // where the log start goes with the next manifest commit
   std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
   size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the merge under way
   std::string offline_reason_;
@@ -176,23 +193,6 @@ class Partition {
     Function<void()> wake;
   };
   std::vector<Waiter> waiters_;
-};
-
-// Makes what a merge of all unmerged batches in chunks <= up_to writes, with the state as of the floor it reaches. In slices:
-// batches may be appended to the partition between two of them, but not merged.
-class MergeInput {
- public:
-  MergeInput(const Partition& partition, ChunkNumber up_to);
-  // Looks at up to `batches` more of them; 0 once there are none.
-  size_t add(size_t batches);
-  MergePartition take();
-
- private:
-  const Partition& partition_;
-  ChunkNumber up_to_;
-  int64_t floor_;
-  MergePartition input_;
-  ProducerState producers_;
 };
 
 }  // namespace weir::storage

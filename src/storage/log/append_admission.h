@@ -1,0 +1,98 @@
+// What an append passes before the log looks at it: it waits for the answers it needs (awaited_appends.h), among them the pool's
+// (preparation_turns.h); it is held back while the dirty tail is at its bound; and it is checked (append_validation.h).
+//
+// An append that is held back waits for a merge; if merges fail it is refused. Appends that are held back go on in their order.
+//
+// Loop thread only. A dropped partition has to live as long as it has appends here.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "runtime/runtime.h"
+#include "storage/log/append_validation.h"
+#include "storage/log/awaited_appends.h"
+#include "storage/log/log_merger.h"
+#include "storage/log/partition.h"
+#include "storage/log/preparation_turns.h"
+#include "storage/wal/wal.h"
+
+namespace weir::storage {
+
+// An append that was admitted.
+struct CheckedAppend {
+  Slice records;
+  AppendFrom from = AppendFrom::kClient;
+  ValidatedBatches batches;
+  int64_t now_ms = 0;
+  AppendResult result;
+  Function<void(AppendResult)> done;
+};
+
+class AppendAdmission {
+ public:
+  struct Limits {
+    uint64_t unmerged_bytes_max = 0;
+    OpeningMemory opening = {};
+  };
+  using Admitted = Function<void(Partition&, CheckedAppend)>;
+
+  // `held` is called when an append is held back.
+  AppendAdmission(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal, const LogMerger& merger, const Limits& limits,
+                  Admitted admitted, Function<void()> held);
+
+  // See LogShard::append. Others are answered here.
+  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
+              std::vector<AppendStage> stages);
+
+  // After a merge: those that may go on do. While merges fail nobody is held back, but refused.
+  void merge_ended();
+  // KAFKA_STORAGE_ERROR for those that are held back.
+  void fail(const std::string& reason);
+  // The partition goes to another owner: NOT_LEADER_OR_FOLLOWER for those that are held back, and got no offset yet. Later ones
+  // are refused likewise.
+  void released(const Partition& partition);
+
+  // While set, clients' appends are refused with a retriable error.
+  void set_disk_full(bool full) {
+    disk_full_ = full;
+    wal_.save_space(full);
+  }
+  bool lacks_space() const { return disk_full_ || wal_.stalled(); }
+
+  size_t held() const { return held_.size(); }
+  bool holds(const Partition& partition) const {
+    return awaited_.holds(partition) ||
+           std::ranges::any_of(held_, [&](const HeldAppend& held) { return held.partition == &partition; });
+  }
+
+ private:
+  struct HeldAppend {
+    Partition* partition;
+    AwaitedAppend append;
+  };
+
+  bool at_bound() const { return wal_.unreleased_bytes() >= limits_.unmerged_bytes_max; }
+  void hold_back(Partition& partition, AwaitedAppend append);
+  void check(Partition& partition, AwaitedAppend append);
+  bool refuse_at_once(const Partition& partition, AppendFrom from, AppendResult& result) const;
+  static void refuse_held(AwaitedAppend append, const std::string& reason);
+
+  runtime::Runtime& runtime_;
+  WalBackend& wal_;
+  const LogMerger& merger_;
+  const Limits limits_;
+  Admitted admitted_;
+  Function<void()> held_back_;
+  AwaitedAppends awaited_;
+  PreparationTurns preparation_;
+  std::deque<HeldAppend> held_;
+  bool disk_full_ = false;
+};
+
+}  // namespace weir::storage

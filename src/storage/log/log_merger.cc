@@ -1,0 +1,178 @@
+#include "storage/log/log_merger.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "storage/log/turns.h"
+
+namespace weir::storage {
+
+void LogMerger::dropped(Partition& partition) {
+  dirty_.remove(partition);
+  if (!plan_) return;
+  plan_->dropped = true;
+  if (plan_->partition == &partition) plan_->building.reset();
+}
+
+void LogMerger::look() {
+  if (merging_ || retry_ || wal_.ended()) return;
+  // A WAL file is merged once the next one has begun: large runs for busy partitions, and the dirty tail stays small.
+  ChunkNumber up_to = wal_.last_chunk_of_oldest_file();
+  if (up_to > wal_.durable() || up_to <= merged_) up_to = 0;           // on its way, or kept though nobody needs it
+  const bool everything = everything_ && !shard_.awaits_durability();  // otherwise once the flush under way is done
+  if (everything) up_to = wal_.durable();
+  if (up_to == 0 && next_waiters_.empty() && !everything && !early_) return;
+  start(up_to);
+}
+
+void LogMerger::start(ChunkNumber up_to) {
+  merging_ = true;
+  early_ = false;
+  started_ns_ = runtime_.clock->monotonic_ns();
+  waiters_ = std::exchange(next_waiters_, {});
+  ++number_;
+  plan_.emplace(Planning{});  // its own default constructor is not known where plan_ is declared
+  plan_->up_to = up_to;
+  plan_->left = dirty_.size();
+  plan_slice();
+}
+
+// Downwards: planned_merge says who was asked before. Those that come to the list meanwhile have nothing that is to be merged
+// now.
+void LogMerger::plan_slice() {
+  Planning& plan = *plan_;
+  for (size_t work = 0; work < kBatchesPerTurn;) {
+    if (plan.building) {
+      const size_t added = plan.building->add(kBatchesPerTurn - work);
+      work += added + kBatchesPerTurn / kPartitionsPerTurn;
+      if (added == 0) end_planning_of(*plan.partition);
+      continue;
+    }
+    plan.left = std::min(plan.left, dirty_.size());
+    if (plan.left == 0) return planned();
+    Partition& partition = dirty_[--plan.left];
+    if (std::exchange(partition.of_shard.planned_merge, number_) == number_) continue;
+    const bool early = std::exchange(partition.of_shard.merge_early, false);
+    plan.partition = &partition;
+    plan.building.emplace(partition, early ? std::max(plan.up_to, wal_.durable()) : plan.up_to);
+    partition.begin_merge();
+  }
+  loop_.post([this, alive = alive_] {
+    if (*alive) plan_slice();
+  });
+}
+
+void LogMerger::end_planning_of(Partition& partition) {
+  MergePartition input = plan_->building->take();
+  plan_->building.reset();
+  const bool changed = input.log_start_offset != partition.manifest().log_start_offset || !input.expired_producers.empty();
+  if (!input.batches.empty() || changed) plan_->input.push_back(std::move(input));
+  else if (!partition.unmerged() && partition.expired_producers().empty()) dirty_.remove(partition);
+}
+
+void LogMerger::planned() {
+  const ChunkNumber up_to = plan_->up_to;
+  std::vector<MergePartition> input = std::move(plan_->input);
+  if (plan_->dropped) std::erase_if(input, [this](const MergePartition& one) { return !shard_.find(one.partition); });
+  plan_.reset();
+  if (input.empty()) return completed(up_to, std::vector<PartitionManifest>{});
+  store_.merge(std::move(input), loop_, [this, alive = alive_, up_to](Result<std::vector<PartitionManifest>> result) {
+    if (*alive) completed(up_to, std::move(result));
+  });
+}
+
+void LogMerger::completed(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result) {
+  totals_.add(runtime_.clock->monotonic_ns() - started_ns_, result.has_value());
+  if (!result) return failed(result.error());
+  if (failing_) log_info("log", "Shard {}: moving data into segments works again", loop_.index());
+  failing_ = false;
+  adopting_ = std::move(*result);
+  adopt_slice(up_to);
+}
+
+void LogMerger::failed(const Error& error) {
+  merging_ = false;
+  auto waiters = std::exchange(waiters_, {});
+  if (!failing_) {
+    log_event(
+        LogLevel::kError, "log",
+        {.what = fmt::format("Shard {}: moving data into segments failed; nothing is lost, and it is tried again "
+                             "every second",
+                             loop_.index()),
+         .reason = error.message,
+         .remedy = remedy_of(error, fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
+                                                unmerged_bytes_max_ >> 20))});
+  }
+  failing_ = true;
+  retry_ = loop_.schedule_after(runtime::kSecond, [this] {
+    retry_ = {};
+    look();
+  });
+  const Result<void> failure = std::unexpected(error);
+  for (auto& waiter : waiters) waiter(failure);
+  finish_merge_all(failure);
+  shard_.merge_ended();
+}
+
+void LogMerger::adopt(PartitionManifest manifest) {
+  Partition* partition = shard_.find(manifest.partition);
+  if (!partition) return;  // deleted meanwhile
+  if (partition->adopt(std::move(manifest))) shard_.log_start_moved(*partition);
+}
+
+// The merge is over once all of it is adopted: until then the tail has everything.
+void LogMerger::adopt_slice(ChunkNumber up_to) {
+  for (size_t work = 0; work < kPartitionsPerTurn && !adopting_.empty(); ++work) {
+    PartitionManifest manifest = std::move(adopting_.back());
+    adopting_.pop_back();
+    Partition* const partition = shard_.find(manifest.partition);
+    if (!partition) continue;  // deleted meanwhile
+    partition->end_merge();
+    adopt(std::move(manifest));
+    if (!partition->unmerged() && !partition->changes_manifest()) dirty_.remove(*partition);
+  }
+  if (adopting_.empty()) return adopted(up_to);
+  loop_.post([this, alive = alive_, up_to] {
+    if (*alive) adopt_slice(up_to);
+  });
+}
+
+void LogMerger::adopted(ChunkNumber up_to) {
+  for (auto& task : std::exchange(after_adoption_, {})) task();
+  merging_ = false;
+  auto waiters = std::exchange(waiters_, {});
+  if (up_to > 0) {
+    merged_ = up_to;
+    wal_.release(up_to);
+  }
+  shard_.merged();
+  for (auto& waiter : waiters) waiter({});
+  if (everything_ && up_to >= wal_.durable() && !shard_.awaits_durability()) finish_merge_all({});
+  shard_.merge_ended();
+  look();
+}
+
+void LogMerger::in_store_order(runtime::Task task) {
+  if (adopting_.empty()) return task();
+  after_adoption_.push_back(std::move(task));
+}
+
+void LogMerger::merge_all(Waiter done) {
+  all_waiters_.push_back(std::move(done));
+  everything_ = true;
+}
+
+void LogMerger::finish_merge_all(const Result<void>& result) {
+  if (all_waiters_.empty()) return;
+  everything_ = false;
+  for (auto& waiter : std::exchange(all_waiters_, {})) waiter(result);
+}
+
+void LogMerger::fail(const Result<void>& failure) {
+  for (auto& waiter : std::exchange(next_waiters_, {})) waiter(failure);
+  finish_merge_all(failure);
+}
+
+}  // namespace weir::storage
