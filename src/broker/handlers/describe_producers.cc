@@ -41,7 +41,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
     size_t count = 0;
     for (const auto& topic : request_.topics) count += topic.partition_indexes.size();
     items_.reserve(count);
-    const TopicResolver topics(*context_, *home().image, {.tells_invalid_names = true});
+    const TopicResolver topics(*context_, *home().image, {.invalid_names = InvalidNames::kToldToEverybody});
     response_.topics = arena.array<DescribeProducersResponse::TopicResponse>(request_.topics.size());
     for (size_t t = 0; t < request_.topics.size(); ++t) {
       const auto& asked = request_.topics[t];
