@@ -58,7 +58,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
           response.error_message = fault.substr(0, 400);
         } else if (!named.emplace(asked.name, response.partition_index).second) {
           response.error_code = code(ProtocolError::kInvalidRequest);  // its producers may be many
-        } else if (const ProtocolError error = topic.error_of(response.partition_index); error != ProtocolError::kNone) {
+        } else if (const ProtocolError error = topic.error_of_led(response.partition_index); error != ProtocolError::kNone) {
           response.error_code = code(error);
         } else {
           items_.push_back({topic->partition(response.partition_index), &response, ProtocolError::kNone, 0, {}});

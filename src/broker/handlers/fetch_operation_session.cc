@@ -123,7 +123,7 @@ ErrorCode FetchOperation::find_partition(const Answer& answer, storage::Partitio
   if (topic.error == ErrorCode::kUnknownTopicId && answer.remembered != nullptr && !answer.remembered->topic.empty()) {
     return topics.error_of_lost(answer.remembered->topic, answer.index);
   }
-  if (const ErrorCode error = topic.error_of(answer.index); error != ErrorCode::kNone) return error;
+  if (const ErrorCode error = topic.error_of_led(answer.index); error != ErrorCode::kNone) return error;
   if (request_.replica_id >= 0 || request_.replica_state.replica_id >= 0) return ErrorCode::kNotLeaderOrFollower;
   id = topic->partition(answer.index);
   return ErrorCode::kNone;

@@ -31,7 +31,7 @@ ResolvedTopic TopicResolver::find(std::string_view name) const {
   if (!may(name) && !(topic == nullptr && naming_.describe_tells_absence && may(Operation::kDescribe, name))) {
     return {nullptr, ErrorCode::kTopicAuthorizationFailed};
   }
-  if (topic != nullptr) return {topic, ErrorCode::kNone};
+  if (topic != nullptr) return {topic, ErrorCode::kNone, &image_};
   if (naming_.invalid_names == InvalidNames::kTold && invalid()) return {nullptr, ErrorCode::kInvalidTopicException};
   return {nullptr, ErrorCode::kUnknownTopicOrPartition};
 }
@@ -40,7 +40,7 @@ ResolvedTopic TopicResolver::find(const TopicId& id) const {
   const Topic* topic = image_.find(id);
   if (topic == nullptr) return {nullptr, ErrorCode::kUnknownTopicId};
   if (!may(topic->name())) return {nullptr, ErrorCode::kTopicAuthorizationFailed};
-  return {topic, ErrorCode::kNone};
+  return {topic, ErrorCode::kNone, &image_};
 }
 
 ErrorCode TopicResolver::error_of_lost(std::string_view name, int32_t partition) const {

@@ -37,6 +37,7 @@ struct TopicNaming {
 struct ResolvedTopic {
   const Topic* topic = nullptr;
   protocol::ErrorCode error = protocol::ErrorCode::kNone;
+  const MetadataImage* image = nullptr;  // of a topic that is found
 
   explicit operator bool() const { return topic != nullptr; }
   const Topic* operator->() const { return topic; }
@@ -45,6 +46,12 @@ struct ResolvedTopic {
   protocol::ErrorCode error_of(int32_t partition) const {
     if (topic == nullptr) return error;
     return topic->has_partition(partition) ? protocol::ErrorCode::kNone : protocol::ErrorCode::kUnknownTopicOrPartition;
+  }
+  // The same for what its leader alone serves: NOT_LEADER_OR_FOLLOWER if another broker leads it, or none.
+  protocol::ErrorCode error_of_led(int32_t partition) const {
+    const protocol::ErrorCode refused = error_of(partition);
+    if (refused != protocol::ErrorCode::kNone) return refused;
+    return image->owner(*topic, partition).local() ? protocol::ErrorCode::kNone : protocol::ErrorCode::kNotLeaderOrFollower;
   }
 };
 
