@@ -144,7 +144,8 @@ class MetadataOperation : public runtime::Homebound {
     }
     response.cluster_id = broker_.cluster_id();
     response.controller_id = image_->controller_id();
-    if (request_.include_cluster_authorized_operations) response.cluster_authorized_operations = context_->authorized_operations({});
+    if (request_.include_cluster_authorized_operations)
+      response.cluster_authorized_operations = context_->authorized_operations({});
     leadership_.emplace(*image_, broker_.offline(), arena);
     if (all_topics()) add_all(response);
     else add_asked(response);
