@@ -57,7 +57,7 @@ FOLDERS = {
         "fetch": [],
         "telemetry": ["metadata", "server"],
         "transactions": ["server"],
-        "admin": ["metadata"],
+        "admin": ["metadata", "server"],
         "": ["metadata", "server", "fetch", "telemetry", "transactions"],
         "requests": [""],
         "coordinators": [""],

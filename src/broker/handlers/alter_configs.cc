@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "broker/admin/broker_loggers.h"
 #include "broker/admin/config_changes.h"
+#include "broker/admin/config_rights.h"
 #include "broker/admin/controller_answers.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/alter_configs.h"
@@ -103,6 +104,8 @@ class AlterConfigsOperation : public runtime::Homebound {
   void take(ResourceChange change, ResourceResponse& response, std::vector<Controller::ConfigChange>& changes) {
     const auto type = static_cast<ConfigResourceType>(change.type);
     Controller::Outcome outcome;
+    outcome.error = config_denial(*context_, change.type, change.name);
+    if (outcome.error != ErrorCode::kNone) return answers_.tell(response, outcome);
     if (!kIncremental && type == ConfigResourceType::kBrokerLogger) {
       outcome = {ErrorCode::kInvalidRequest, fmt::format("Unknown resource type {}", change.type), nullptr};
     } else {

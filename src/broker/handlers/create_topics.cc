@@ -13,6 +13,7 @@
 
 #include "broker/config/topic_config.h"
 #include "broker/metadata/topic_name.h"
+#include "broker/requests/topic_resolver.h"
 #include "protocol/messages/create_topics.h"
 #include "runtime/homebound.h"
 
@@ -115,6 +116,9 @@ class CreateTopicsOperation : public runtime::Homebound {
     if (asked.name == "__cluster_metadata") {
       return refuse(result, {ErrorCode::kInvalidRequest, "Creation of internal topic __cluster_metadata is prohibited."});
     }
+    if (!TopicResolver(*context_, *shard_.image).may(asked.name)) {
+      return refuse(result, {ErrorCode::kTopicAuthorizationFailed, {}});
+    }
     if (shard_.image->find(asked.name) != nullptr) {
       return refuse(result, {ErrorCode::kTopicAlreadyExists, fmt::format("Topic '{}' already exists.", asked.name)});
     }
@@ -210,6 +214,10 @@ class CreateTopicsOperation : public runtime::Homebound {
     protocol::Arena& arena = context_->arena();
     result.error_message = std::nullopt;
     result.topic_id = record.id;
+    if (!TopicResolver(*context_, *shard_.image).may(TopicResolver::Operation::kDescribeConfigs, record.name)) {
+      result.topic_config_error_code = code(ErrorCode::kTopicAuthorizationFailed);
+      return;
+    }
     result.num_partitions = record.partition_count;
     result.replication_factor = 1;
     const auto keys = topic_config_keys();

@@ -73,7 +73,7 @@ class DeleteRecordsOperation final : public ShardedOperation<DeleteItem> {
                          PartitionResult& result) {
     result.partition_index = partition.partition_index;
     result.low_watermark = -1;
-    if (const ProtocolError error = topic.error_of(partition.partition_index); error != ProtocolError::kNone) {
+    if (const ProtocolError error = topic.error_of_led(partition.partition_index); error != ProtocolError::kNone) {
       result.error_code = code(error);
     } else if (topic->internal) {
       result.error_code = code(ProtocolError::kInvalidTopicException);

@@ -64,14 +64,17 @@ class DeleteTopicsOperation : public runtime::Homebound {
   void resolve() {
     std::map<TopicId, std::string_view> chosen;
     std::set<TopicId> refused;
-    const TopicResolver topics(*context_, *image_);
+    const TopicResolver topics(*context_, *image_, {.describe_tells_absence = true});
     for (const auto& [id, times] : ids_) {
       const ResolvedTopic topic = topics.find(id);
       if (times > 1) {
         refused.insert(id);
         answer({}, id, ErrorCode::kInvalidRequest, "Duplicate topic id.");
       } else if (!topic) {
-        answer({}, id, topic.error, {});
+        // Whose name the client may know, it is told.
+        const Topic* denied = image_->find(id);
+        const bool named = denied != nullptr && topics.may(TopicResolver::Operation::kDescribe, denied->name());
+        answer(named ? std::optional<std::string_view>(denied->name()) : std::nullopt, id, topic.error, {});
       } else {
         chosen.emplace(id, topic->name());
       }

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "broker/admin/broker_loggers.h"
+#include "broker/admin/config_rights.h"
 #include "broker/config/resource_config.h"
 #include "broker/config/topic_config.h"
 #include "broker/metadata/topic_name.h"
@@ -57,8 +58,9 @@ class ConfigDescriber {
  public:
   ConfigDescriber(RequestContext& context, const MetadataImage& image, const DescribeConfigsRequest& request)
       : node_id_(image.self().id),
+        context_(context),
         image_(image),
-        topics_(context, image, {.tells_invalid_names = true}),
+        topics_(context, image, {.invalid_names = InvalidNames::kTold}),
         config_(*image_.config()),
         arena_(context.arena()),
         request_(request) {}
@@ -69,6 +71,10 @@ class ConfigDescriber {
     result.resource_name = asked.resource_name;
     configs_.clear();
     names_.clear();
+    const ErrorCode denial = config_denial(context_, asked.resource_type, asked.resource_name);
+    if (denial != ErrorCode::kNone) {
+      return refuse(result, denial, denial_text(denial));
+    }
     if (asked.configuration_keys) names_.insert(asked.configuration_keys->begin(), asked.configuration_keys->end());
     switch (static_cast<ConfigResourceType>(asked.resource_type)) {
       case ConfigResourceType::kTopic:
@@ -231,6 +237,7 @@ class ConfigDescriber {
   }
 
   const int32_t node_id_;
+  const RequestContext& context_;
   const MetadataImage& image_;
   const TopicResolver topics_;
   const BrokerConfig& config_;

@@ -41,7 +41,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
     size_t count = 0;
     for (const auto& topic : request_.topics) count += topic.partition_indexes.size();
     items_.reserve(count);
-    const TopicResolver topics(*context_, *home().image, {.tells_invalid_names = true});
+    const TopicResolver topics(*context_, *home().image, {.invalid_names = InvalidNames::kToldToEverybody});
     response_.topics = arena.array<DescribeProducersResponse::TopicResponse>(request_.topics.size());
     for (size_t t = 0; t < request_.topics.size(); ++t) {
       const auto& asked = request_.topics[t];
@@ -58,7 +58,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
           response.error_message = fault.substr(0, 400);
         } else if (!named.emplace(asked.name, response.partition_index).second) {
           response.error_code = code(ProtocolError::kInvalidRequest);  // its producers may be many
-        } else if (const ProtocolError error = topic.error_of(response.partition_index); error != ProtocolError::kNone) {
+        } else if (const ProtocolError error = topic.error_of_led(response.partition_index); error != ProtocolError::kNone) {
           response.error_code = code(error);
         } else {
           items_.push_back({topic->partition(response.partition_index), &response, ProtocolError::kNone, 0, {}});

@@ -27,11 +27,15 @@ bool cursor_valid(const DescribeTopicPartitionsRequest& request) {
                                                [&](const auto& topic) { return topic.name == request.cursor->topic_name; });
 }
 
-// The names to describe from the cursor on, sorted. Without names in the request: all.
-std::vector<std::string_view> names_of(const DescribeTopicPartitionsRequest& request, const MetadataImage& image) {
+// The names to describe from the cursor on, sorted. Without names in the request: all that the client may see.
+std::vector<std::string_view> names_of(const DescribeTopicPartitionsRequest& request, const MetadataImage& image,
+                                       const TopicResolver& topics) {
   std::vector<std::string_view> names;
-  if (request.topics.empty()) image.for_each([&](const TopicPtr& topic) { names.push_back(topic->name()); });
-  else
+  if (request.topics.empty()) {
+    image.for_each([&](const TopicPtr& topic) {
+      if (topics.may(topic->name())) names.push_back(topic->name());
+    });
+  } else
     for (const auto& topic : request.topics) names.push_back(topic.name);
   std::sort(names.begin(), names.end());
   names.erase(std::unique(names.begin(), names.end()), names.end());
@@ -74,13 +78,13 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
   const auto limit = static_cast<uint64_t>(std::max(broker.settings().max_request_partition_size_limit, 1));
   const uint64_t bytes = kPartitionBytes * limit + (request.topics.empty() ? kTopicBytes * image->topic_count() : 0);
   if (!context->reserve(std::min(bytes, context->most_answer_bytes()))) return;
-  const auto names = names_of(request, *image);
+  const TopicResolver topics(*context, *image, {.invalid_names = InvalidNames::kTold});
+  const auto names = names_of(request, *image, topics);
   LeadershipAnswers leadership(*image, broker.offline(), arena);
   int32_t left = std::max(1, std::min(broker.settings().max_request_partition_size_limit, request.response_partition_limit));
   auto* next = arena.create<DescribeTopicPartitionsResponse::Cursor>();
 
   response.topics = arena.array<ResponseTopic>(names.size());
-  const TopicResolver topics(*context, *image, {.tells_invalid_names = true});
   size_t count = 0;
   for (const std::string_view name : names) {
     if (left == 0) {
@@ -90,8 +94,10 @@ void handle_describe_topic_partitions(Broker& broker, RequestContextPtr context)
     }
     ResponseTopic& answer = response.topics[count++];
     answer.name = name;
-    answer.topic_authorized_operations = context->authorized_operations({security::ResourceType::kTopic, name});
     const ResolvedTopic topic = topics.find(name);
+    if (topic.error != ErrorCode::kTopicAuthorizationFailed) {
+      answer.topic_authorized_operations = context->authorized_operations({security::ResourceType::kTopic, name});
+    }
     if (!topic) {
       answer.error_code = code(topic.error);
       continue;

@@ -64,7 +64,7 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   void end_with(protocol::ErrorCode error, int32_t session_id);
   void add_from_request();
   void add_from_session();
-  void add(Answer answer, int64_t offset, int32_t max_bytes, int32_t leader_epoch, int32_t last_fetched_epoch);
+  void add(Answer answer, FetchItem asked);
   bool by_id() const { return context_->version() >= kNaming.ids_from; }
   protocol::ErrorCode find_partition(const Answer& answer, storage::PartitionId& id) const;
 

@@ -85,7 +85,12 @@ void FetchOperation::add_from_request() {
       if (repeated.superseded(mention++)) continue;
       Answer answer{topic.topic, topic.topic_id, asked.partition};
       answer.asked = &asked;
-      add(answer, asked.fetch_offset, asked.partition_max_bytes, asked.current_leader_epoch, asked.last_fetched_epoch);
+      FetchItem item;
+      item.offset = asked.fetch_offset;
+      item.max_bytes = static_cast<uint64_t>(std::max(asked.partition_max_bytes, 0));
+      item.leader_epoch = asked.current_leader_epoch;
+      item.last_fetched_epoch = asked.last_fetched_epoch;
+      add(answer, std::move(item));
     }
   }
 }
@@ -96,23 +101,21 @@ void FetchOperation::add_from_session() {
   for (SessionPartition& partition : session_->partitions()) {
     Answer answer{partition.topic, partition.topic_id, partition.index};
     answer.remembered = &partition;
-    add(answer, partition.fetch_offset, partition.max_bytes, partition.leader_epoch, partition.last_fetched_epoch);
+    FetchItem item;
+    item.offset = partition.fetch_offset;
+    item.max_bytes = static_cast<uint64_t>(std::max(partition.max_bytes, 0));
+    item.leader_epoch = partition.leader_epoch;
+    item.last_fetched_epoch = partition.last_fetched_epoch;
+    add(answer, std::move(item));
   }
 }
 
-void FetchOperation::add(Answer answer, int64_t offset, int32_t max_bytes, int32_t leader_epoch, int32_t last_fetched_epoch) {
-  storage::PartitionId id;
-  answer.error = find_partition(answer, id);
+void FetchOperation::add(Answer answer, FetchItem asked) {
+  answer.error = find_partition(answer, asked.id);
   if (answer.error == ErrorCode::kNone) {
     const bool nameless = answer.remembered != nullptr && answer.remembered->topic.empty();
-    if (nameless) session_->name(*answer.remembered, home().image->find(id.topic)->name());
-    FetchItem& item = items_.emplace_back();
-    item.id = id;
-    item.offset = offset;
-    item.max_bytes = static_cast<uint64_t>(std::max(max_bytes, 0));
-    item.leader_epoch = leader_epoch;
-    item.last_fetched_epoch = last_fetched_epoch;
-    answer.item = &item;
+    if (nameless) session_->name(*answer.remembered, home().image->find(asked.id.topic)->name());
+    answer.item = &items_.emplace_back(std::move(asked));
   }
   answers_.push_back(answer);
 }
@@ -123,7 +126,7 @@ ErrorCode FetchOperation::find_partition(const Answer& answer, storage::Partitio
   if (topic.error == ErrorCode::kUnknownTopicId && answer.remembered != nullptr && !answer.remembered->topic.empty()) {
     return topics.error_of_lost(answer.remembered->topic, answer.index);
   }
-  if (const ErrorCode error = topic.error_of(answer.index); error != ErrorCode::kNone) return error;
+  if (const ErrorCode error = topic.error_of_led(answer.index); error != ErrorCode::kNone) return error;
   if (request_.replica_id >= 0 || request_.replica_state.replica_id >= 0) return ErrorCode::kNotLeaderOrFollower;
   id = topic->partition(answer.index);
   return ErrorCode::kNone;

@@ -1,13 +1,16 @@
 // What clients are told of partitions that other brokers lead, and of those that nobody does.
 #include <gmock/gmock.h>
 
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/broker_fixture.h"
-#include "broker/handlers/group_coordinators.h"
 #include "protocol/errors.h"
 #include "protocol/messages/describe_cluster.h"
 #include "protocol/messages/describe_topic_partitions.h"
+#include "protocol/messages/fetch.h"
 #include "protocol/messages/find_coordinator.h"
+#include "protocol/messages/list_offsets.h"
 #include "protocol/messages/metadata.h"
+#include "protocol/messages/offset_for_leader_epoch.h"
 
 namespace weir::broker {
 namespace {
@@ -121,6 +124,60 @@ TEST_F(LeadershipTest, ACoordinatorIsWhoLeadsThePartitionOfItsGroup) {
   const auto unknown = ask();
   EXPECT_EQ(unknown->coordinators[0].error_code, code(ErrorCode::kCoordinatorNotAvailable));
   EXPECT_EQ(unknown->coordinators[0].node_id, -1);
+}
+
+// What the leader alone serves is refused of the others, and the client told where to go.
+TEST_F(LeadershipTest, OnlyTheLeaderServes) {
+  const TopicId topic = create_topic("t", 3);
+  share(topic);
+  restart(false);
+  const auto produced = [&](int32_t partition) {
+    return static_cast<ErrorCode>(produce("t", partition, {"x"})->responses[0].partition_responses[0].error_code);
+  };
+  const auto fetched = [&](int32_t partition) {
+    protocol::FetchRequest::FetchPartition asked;
+    asked.partition = partition;
+    asked.partition_max_bytes = 1000;
+    protocol::FetchRequest::FetchTopic topics;
+    topics.topic_id = topic;
+    topics.partitions = {&asked, 1};
+    protocol::FetchRequest request;
+    request.topics = {&topics, 1};
+    return call<protocol::FetchResponse>(16, request);
+  };
+  const auto fetch_error = [&](int32_t partition) {
+    return static_cast<ErrorCode>(fetched(partition)->responses[0].partitions[0].error_code);
+  };
+  const auto listed = [&](int32_t partition) {
+    protocol::ListOffsetsRequest::ListOffsetsPartition asked;
+    asked.partition_index = partition;
+    asked.timestamp = -1;
+    protocol::ListOffsetsRequest::ListOffsetsTopic topics;
+    topics.name = "t";
+    topics.partitions = {&asked, 1};
+    protocol::ListOffsetsRequest request;
+    request.topics = {&topics, 1};
+    return static_cast<ErrorCode>(call<protocol::ListOffsetsResponse>(11, request)->topics[0].partitions[0].error_code);
+  };
+  const auto ended = [&](int32_t partition) {
+    protocol::OffsetForLeaderEpochRequest::OffsetForLeaderPartition asked;
+    asked.partition = partition;
+    protocol::OffsetForLeaderEpochRequest::OffsetForLeaderTopic topics;
+    topics.topic = "t";
+    topics.partitions = {&asked, 1};
+    protocol::OffsetForLeaderEpochRequest request;
+    request.topics = {&topics, 1};
+    return static_cast<ErrorCode>(call<protocol::OffsetForLeaderEpochResponse>(4, request)->topics[0].partitions[0].error_code);
+  };
+  const std::vector<ErrorCode> served(4, ErrorCode::kNone), refused(4, ErrorCode::kNotLeaderOrFollower);
+  EXPECT_EQ((std::vector{produced(0), fetch_error(0), listed(0), ended(0)}), served);
+  EXPECT_EQ((std::vector{produced(1), fetch_error(1), listed(1), ended(1)}), refused) << "another broker's";
+  EXPECT_EQ((std::vector{produced(2), fetch_error(2), listed(2), ended(2)}), refused) << "nobody's";
+  EXPECT_EQ(produced(3), ErrorCode::kUnknownTopicOrPartition);
+  const auto elsewhere = fetched(1);
+  EXPECT_EQ(elsewhere->responses[0].partitions[0].current_leader.leader_id, kOther);
+  ASSERT_EQ(elsewhere->node_endpoints.size(), 2u);
+  EXPECT_EQ(elsewhere->node_endpoints[1].host, "other.example");
 }
 
 }  // namespace

@@ -95,7 +95,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
           response.error_code = code(ErrorCode::kInvalidRequest);
         } else if (context_->version() < version_of(partition.timestamp)) {
           response.error_code = code(ErrorCode::kUnsupportedVersion);
-        } else if (const ErrorCode error = topic.error_of(partition.partition_index); error != ErrorCode::kNone) {
+        } else if (const ErrorCode error = topic.error_of_led(partition.partition_index); error != ErrorCode::kNone) {
           response.error_code = code(error);
         } else {
           items_.push_back({topic->partition(partition.partition_index),

@@ -23,7 +23,7 @@ using protocol::MetadataRequest;
 using protocol::MetadataResponse;
 using ResponseTopic = MetadataResponse::MetadataResponseTopic;
 
-constexpr TopicNaming kNaming{.ids_from = 12, .tells_invalid_names = true};
+constexpr TopicNaming kNaming{.ids_from = 12, .invalid_names = InvalidNames::kTold};
 
 class MetadataOperation : public runtime::Homebound {
  public:
@@ -115,6 +115,10 @@ class MetadataOperation : public runtime::Homebound {
       const std::string_view name = asked.name.value_or(std::string_view());
       if (!seen.insert(name).second) continue;
       if (resolver.find(name).error != ErrorCode::kUnknownTopicOrPartition || is_internal_topic(name)) continue;
+      if (!resolver.may_create(name)) {
+        refused_.emplace(name, ErrorCode::kTopicAuthorizationFailed);
+        continue;
+      }
       if (broker_.settings().default_replication_factor > 1) {
         refused_.emplace(name, ErrorCode::kInvalidReplicationFactor);
         continue;
@@ -140,7 +144,8 @@ class MetadataOperation : public runtime::Homebound {
     }
     response.cluster_id = broker_.cluster_id();
     response.controller_id = image_->controller_id();
-    if (request_.include_cluster_authorized_operations) response.cluster_authorized_operations = context_->authorized_operations({});
+    if (request_.include_cluster_authorized_operations)
+      response.cluster_authorized_operations = context_->authorized_operations({});
     leadership_.emplace(*image_, broker_.offline(), arena);
     if (all_topics()) add_all(response);
     else add_asked(response);
@@ -149,8 +154,12 @@ class MetadataOperation : public runtime::Homebound {
 
   void add_all(MetadataResponse& response) {
     response.topics = context_->arena().array<ResponseTopic>(image_->topic_count());
-    size_t i = 0;
-    image_->for_each([&](const TopicPtr& topic) { fill(response.topics[i++], *topic); });
+    const TopicResolver resolver = topics_of(*image_);
+    size_t count = 0;
+    image_->for_each([&](const TopicPtr& topic) {
+      if (resolver.may(topic->name())) fill(response.topics[count++], *topic);
+    });
+    response.topics = response.topics.first(count);
   }
 
   void add_asked(MetadataResponse& response) {
@@ -175,7 +184,7 @@ class MetadataOperation : public runtime::Homebound {
       } else {
         answer.name = name;
         answer.error_code = code(error_of_missing(name, topic.error));
-        answer.is_internal = is_internal_topic(name);
+        answer.is_internal = topic.error != ErrorCode::kTopicAuthorizationFailed && is_internal_topic(name);
       }
     }
     response.topics = response.topics.first(count);

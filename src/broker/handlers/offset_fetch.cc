@@ -21,7 +21,7 @@ using protocol::ErrorCode;
 using protocol::OffsetFetchResponse;
 
 // A name that no topic can have has no offset either, but is no error.
-constexpr TopicNaming kNaming{.ids_from = 10, .tells_invalid_names = true};
+constexpr TopicNaming kNaming{.ids_from = 10, .invalid_names = InvalidNames::kTold};
 
 // One topic of the answer: partitions [first, first + count) of the group's.
 struct TopicPart {
@@ -86,6 +86,7 @@ class OffsetFetch final : public runtime::Homebound {
       if (topics.by_id()) key = as_string(asked.topic_id.bytes);
     }
     // Nobody can have committed for such a name, and it may be long.
+    const bool told = topic.error == ErrorCode::kUnknownTopicId || topic.error == ErrorCode::kTopicAuthorizationFailed;
     const bool known = topic.error == ErrorCode::kNone || topic.error == ErrorCode::kUnknownTopicOrPartition;
     for (const int32_t partition : asked.partition_indexes) {
       // Once: the metadata of an offset may be long.
@@ -93,7 +94,7 @@ class OffsetFetch final : public runtime::Homebound {
       ++part.count;
       FetchedOffset& offset = group.offsets.emplace_back();
       offset.partition = partition;
-      group.errors.push_back(topic.error == ErrorCode::kUnknownTopicId ? topic.error : ErrorCode::kNone);
+      group.errors.push_back(told ? topic.error : ErrorCode::kNone);
       if (!known) continue;
       // Offsets of a topic that is gone are gone with it, but those whose topic id nobody noted.
       group.request.items.push_back({topic ? topic->name() : part.name, topic ? topic->id() : Uuid{{0xff}}, partition});
@@ -135,7 +136,9 @@ class OffsetFetch final : public runtime::Homebound {
       for (size_t i = 0; i < group.asked.size(); ++i) group.offsets[group.asked[i]] = std::move(result.items[i]);
       return;
     }
+    const TopicResolver topics(*context_, *image_, kNaming);
     for (FetchedOffset& offset : result.items) {
+      if (!topics.may(offset.topic)) continue;
       const Topic* topic = image_->find(offset.topic);
       const bool gone = offset.topic_id.is_zero() ? false : topic == nullptr || topic->id() != offset.topic_id;
       if (gone || (topic == nullptr && context_->version() >= kNaming.ids_from)) continue;

@@ -43,7 +43,7 @@ class OffsetForLeaderEpochOperation final : public ShardedOperation<EpochItem> {
       for (size_t p = 0; p < asked.partitions.size(); ++p) {
         auto& result = response_.topics[t].partitions[p];
         result.partition = asked.partitions[p].partition;
-        if (const ErrorCode error = topic.error_of(result.partition); error != ErrorCode::kNone) {
+        if (const ErrorCode error = topic.error_of_led(result.partition); error != ErrorCode::kNone) {
           result.error_code = code(error);
         } else {
           items_.push_back({topic->partition(result.partition), &asked.partitions[p], &result, ErrorCode::kNone, {-1, -1}});

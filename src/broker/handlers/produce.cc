@@ -110,7 +110,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
 
   void prepare_partition(const ResolvedTopic& topic, const ProduceRequest::PartitionProduceData& asked,
                          PartitionResponse& response) {
-    if (const ErrorCode error = topic.error_of(asked.index); error != ErrorCode::kNone) return refuse(response, error, {});
+    if (const ErrorCode error = topic.error_of_led(asked.index); error != ErrorCode::kNone) return refuse(response, error, {});
     if (topic->internal && context_->client_id() != "__admin_client") {
       return refuse(response, ErrorCode::kInvalidTopicException, "Cannot append to an internal topic");
     }

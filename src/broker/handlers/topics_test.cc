@@ -47,7 +47,7 @@ TEST_F(TopicHandlersTest, CreateTopicsRefusals) {
   EXPECT_EQ(create_error(configured), 0);
 
   auto manual = topic("manual", -1, -1);
-  std::vector<int32_t> brokers = {broker_->settings().node_id};
+  std::vector<int32_t> brokers = {broker_->shard(0).image->self().id};
   protocol::CreateTopicsRequest::CreatableReplicaAssignment assignment;
   assignment.partition_index = 1;
   assignment.broker_ids = brokers;

@@ -1,6 +1,9 @@
 // Finds the topics and partitions that a request names, by name or by id, in an image: the one place that knows which error of
 // Kafka's a client gets for a topic or a partition it cannot have.
 //
+// It asks for the right that the row of the request's API needs of a topic (ApiNeeds), before it looks whether the topic is
+// there: who lacks the right does not learn that. Topic ids are no secret, but the names behind them are.
+//
 // A topic that is found is the image's and lives as long. On the shard of the connection.
 #pragma once
 
@@ -10,21 +13,31 @@
 #include "broker/metadata/metadata_image.h"
 #include "broker/server/request_context.h"
 #include "protocol/errors.h"
+#include "security/authorization/authorizer.h"
 
 namespace weir::broker {
+
+// Who is told INVALID_TOPIC_EXCEPTION of a name that no topic can have.
+enum class InvalidNames : uint8_t {
+  kUnknown,          // nobody: it is a topic that does not exist
+  kTold,             // who has the right to a topic of that name
+  kToldToEverybody,  // also who has not
+};
 
 // How an API names topics.
 struct TopicNaming {
   // The first version that names them by id.
   int16_t ids_from = INT16_MAX;
-  // Whether a name that no topic can have is INVALID_TOPIC_EXCEPTION. Otherwise it is a topic that does not exist.
-  bool tells_invalid_names = false;
+  InvalidNames invalid_names = InvalidNames::kUnknown;
+  // Who may describe a topic is told that it does not exist, even without the right that the API needs.
+  bool describe_tells_absence = false;
 };
 
 // A topic of the image, or why there is none.
 struct ResolvedTopic {
   const Topic* topic = nullptr;
   protocol::ErrorCode error = protocol::ErrorCode::kNone;
+  const MetadataImage* image = nullptr;  // of a topic that is found
 
   explicit operator bool() const { return topic != nullptr; }
   const Topic* operator->() const { return topic; }
@@ -34,34 +47,52 @@ struct ResolvedTopic {
     if (topic == nullptr) return error;
     return topic->has_partition(partition) ? protocol::ErrorCode::kNone : protocol::ErrorCode::kUnknownTopicOrPartition;
   }
+  // The same for what its leader alone serves: NOT_LEADER_OR_FOLLOWER if another broker leads it, or none.
+  protocol::ErrorCode error_of_led(int32_t partition) const {
+    const protocol::ErrorCode refused = error_of(partition);
+    if (refused != protocol::ErrorCode::kNone) return refused;
+    return image->owner(*topic, partition).local() ? protocol::ErrorCode::kNone : protocol::ErrorCode::kNotLeaderOrFollower;
+  }
 };
 
 class TopicResolver {
  public:
-  TopicResolver(const RequestContext& context, const MetadataImage& image, const TopicNaming& naming = {})
-      : TopicResolver(context.version(), image, naming) {}
-  // `version`: of the request.
-  TopicResolver(int16_t version, const MetadataImage& image, const TopicNaming& naming = {})
-      : image_(image), by_id_(version >= naming.ids_from), tells_invalid_names_(naming.tells_invalid_names) {}
+  using Operation = security::AclOperation;
+
+  // The context and the image outlive it.
+  TopicResolver(const RequestContext& context, const MetadataImage& image, const TopicNaming& naming = {});
 
   // Whether requests of this version name topics by id.
   bool by_id() const { return by_id_; }
 
   // As the request's version names it.
   ResolvedTopic find(std::string_view name, const TopicId& id) const { return by_id_ ? find(id) : find(name); }
-  // UNKNOWN_TOPIC_OR_PARTITION or INVALID_TOPIC_EXCEPTION.
+  // TOPIC_AUTHORIZATION_FAILED, UNKNOWN_TOPIC_OR_PARTITION or INVALID_TOPIC_EXCEPTION.
   ResolvedTopic find(std::string_view name) const;
-  // UNKNOWN_TOPIC_ID.
+  // UNKNOWN_TOPIC_ID or TOPIC_AUTHORIZATION_FAILED.
   ResolvedTopic find(const TopicId& id) const;
 
   // A partition by the id of a topic that was called `name` when the client began to use it, and that is not found any more:
   // INCONSISTENT_TOPIC_ID if there is another one of that name by now.
   protocol::ErrorCode error_of_lost(std::string_view name, int32_t partition) const;
 
+  // Whether the client has the right that the API needs, to a topic that need not exist. For requests that name none, or new
+  // ones.
+  bool may(std::string_view name) const { return may(operation_, name); }
+  bool may(Operation operation, std::string_view name) const {
+    return context_.authorize(operation, {security::ResourceType::kTopic, name});
+  }
+  // The right to create a topic of this name, or any.
+  bool may_create(std::string_view name) const {
+    return context_.authorize(Operation::kCreate, {}) || may(Operation::kCreate, name);
+  }
+
  private:
+  const RequestContext& context_;
   const MetadataImage& image_;
+  const TopicNaming naming_;
   const bool by_id_;
-  const bool tells_invalid_names_;
+  const Operation operation_;  // kNone: no right to a topic is needed
 };
 
 }  // namespace weir::broker

@@ -1,0 +1,32 @@
+#include "broker/admin/config_rights.h"
+
+#include "broker/metadata/config_record.h"
+
+namespace weir::broker {
+
+using protocol::ErrorCode;
+
+ErrorCode config_denial(const RequestContext& context, int8_t type, std::string_view name) {
+  const ApiNeeds& needs = context.route().needs;
+  switch (static_cast<ConfigResourceType>(type)) {
+    case ConfigResourceType::kTopic:
+      return context.authorize(needs.topic, {security::ResourceType::kTopic, name}) ? ErrorCode::kNone
+                                                                                    : ErrorCode::kTopicAuthorizationFailed;
+    case ConfigResourceType::kGroup:
+      return context.authorize(needs.group, {security::ResourceType::kGroup, name}) ? ErrorCode::kNone
+                                                                                    : ErrorCode::kGroupAuthorizationFailed;
+    case ConfigResourceType::kBroker:
+    case ConfigResourceType::kBrokerLogger:
+    case ConfigResourceType::kClientMetrics:
+      return context.authorize(needs.cluster, {}) ? ErrorCode::kNone : ErrorCode::kClusterAuthorizationFailed;
+  }
+  return ErrorCode::kNone;
+}
+
+std::string_view denial_text(ErrorCode denial) {
+  if (denial == ErrorCode::kTopicAuthorizationFailed) return "Topic authorization failed.";
+  if (denial == ErrorCode::kGroupAuthorizationFailed) return "Group authorization failed.";
+  return "Cluster authorization failed.";
+}
+
+}  // namespace weir::broker
