@@ -380,8 +380,9 @@ void Connection::close(Reason reason, std::string_view what) {
     RequestContext& context = *first_;
     first_ = context.next_;
     context.queued_ = false;
+    // A turn holds the handle, and goes at once with a loop that has ended: the context must not be looked at any more.
     if (context.turn_) frontend_.loop_.post(std::exchange(context.turn_, nullptr));
-    if (context.waiter_) context.stop_waiting();
+    else if (context.waiter_) context.stop_waiting();
     else if (!context.has_handle_) frontend_.contexts_.give_back(context);
   }
   last_ = nullptr;
