@@ -13,6 +13,22 @@
 
 namespace weir::testing {
 
+class Scheduler;
+
+// What a machine takes for the time: the world's, but its wall clock may be off. The monotonic one never is.
+class VirtualClock final : public runtime::Clock {
+ public:
+  explicit VirtualClock(const Scheduler& world) : world_(world) {}
+  int64_t monotonic_ns() const override;
+  int64_t wall_ms() const override;
+  void shift_wall(int64_t delta_ms) { wall_offset_ms_ += delta_ms; }
+  int64_t wall_offset_ms() const { return wall_offset_ms_; }
+
+ private:
+  const Scheduler& world_;
+  int64_t wall_offset_ms_ = 0;
+};
+
 enum class EventKind : uint8_t { kLoopStep = 1, kTimerDue, kPoolWork, kNetwork, kHarness };
 
 // Runs events one at a time in the order of their virtual time; equal times in an order drawn from the seed.
@@ -25,12 +41,13 @@ class Scheduler {
     auto operator<=>(const Key&) const = default;
   };
 
-  Scheduler(uint64_t seed, int64_t start_wall_ms) : random_(seed, 2), clock_(*this, start_wall_ms) {}
+  Scheduler(uint64_t seed, int64_t start_wall_ms) : start_wall_ms_(start_wall_ms), random_(seed, 2), clock_(*this) {}
 
   int64_t now_ns() const { return now_ns_; }
   runtime::Clock& clock() { return clock_; }
-  // Lets the wall clock jump, as an operator or NTP does.
-  void shift_wall_clock(int64_t delta_ms) { clock_.wall_offset_ms += delta_ms; }
+  // Lets the wall clock of the whole world jump, as an operator or NTP does.
+  void shift_wall_clock(int64_t delta_ms) { start_wall_ms_ += delta_ms; }
+  int64_t wall_ms() const { return start_wall_ms_ + now_ns_ / 1'000'000; }
   SeededRandom& random() { return random_; }
   TraceHash& trace() { return trace_; }
 
@@ -58,16 +75,10 @@ class Scheduler {
     uint32_t lane;
     Function<void()> run;
   };
-  struct VirtualClock final : runtime::Clock {
-    VirtualClock(const Scheduler& from, int64_t start_ms) : scheduler(from), wall_offset_ms(start_ms) {}
-    int64_t monotonic_ns() const override { return scheduler.now_ns(); }
-    int64_t wall_ms() const override { return wall_offset_ms + scheduler.now_ns() / 1'000'000; }
-    const Scheduler& scheduler;
-    int64_t wall_offset_ms;
-  };
 
   std::map<Key, Event> events_;
   int64_t now_ns_ = 1'000'000'000;
+  int64_t start_wall_ms_;
   uint64_t last_sequence_ = 0;
   uint64_t events_run_ = 0;
   uint32_t last_lane_ = 0;
@@ -77,5 +88,8 @@ class Scheduler {
   std::function<void(const std::string&)> trace_sink_;
   VirtualClock clock_;
 };
+
+inline int64_t VirtualClock::monotonic_ns() const { return world_.now_ns(); }
+inline int64_t VirtualClock::wall_ms() const { return world_.wall_ms() + wall_offset_ms_; }
 
 }  // namespace weir::testing

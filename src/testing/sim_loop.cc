@@ -7,12 +7,11 @@
 
 namespace weir::testing {
 
-SimLoop::SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process, uint64_t late_ends)
+SimLoop::SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, SimPlace place, uint64_t late_ends)
     : scheduler_(scheduler),
       network_(network),
-      random_(seed, 1000 + uint64_t{process} * 1000 + index),
-      index_(index),
-      process_(process),
+      random_(seed, 1000 + uint64_t{place.process} * 1000 + place.index),
+      place_(place),
       late_ends_(late_ends),
       lane_(scheduler.new_lane()) {}
 

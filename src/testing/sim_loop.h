@@ -14,19 +14,27 @@ namespace weir::testing {
 
 class SimNetwork;
 
+// Whose loop it is.
+struct SimPlace {
+  const runtime::Clock& clock;
+  uint32_t host = 0;     // a machine of the network, over all lives of its processes
+  uint32_t process = 0;  // one life
+  unsigned index = 0;    // of the loop in its process
+};
+
 // Runs in turns, as a thread does: what is ready when a turn starts runs in the order it became ready, one scheduler event
 // each (so that other loops run in between), then the tasks of at_turn_end. Between events, when no simulated code
 // runs, in_loop() is true for every loop: tests and constructors may use it directly.
 class SimLoop final : public runtime::Loop {
  public:
   // One task in `late_ends` is destroyed a moment after it ran; 0: none.
-  SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, unsigned index, uint32_t process, uint64_t late_ends);
+  SimLoop(Scheduler& scheduler, SimNetwork& network, uint64_t seed, SimPlace place, uint64_t late_ends);
   ~SimLoop() override;
 
   void post(runtime::Task task) override;
-  const runtime::Clock& clock() const override { return scheduler_.clock(); }
+  const runtime::Clock& clock() const override { return place_.clock; }
   runtime::Random& random() override { return random_; }
-  unsigned index() const override { return index_; }
+  unsigned index() const override { return place_.index; }
   bool in_loop() const override;
   bool may_touch() const override { return in_loop() || dead_; }
   runtime::TimerId schedule_after(int64_t delay_ns, runtime::Task task) override;
@@ -35,7 +43,8 @@ class SimLoop final : public runtime::Loop {
   Result<std::unique_ptr<runtime::Listener>> listen(const runtime::Endpoint& address, runtime::AcceptCallback on_accept) override;
   void connect(const runtime::Endpoint& address, runtime::ConnectCallback done) override;
 
-  uint32_t process() const { return process_; }
+  uint32_t process() const { return place_.process; }
+  uint32_t host() const { return place_.host; }
   uint32_t lane() const { return lane_; }
   bool dead() const { return dead_; }
   // Ends the loop: everything queued is destroyed without running, and so is what comes later.
@@ -54,8 +63,7 @@ class SimLoop final : public runtime::Loop {
   Scheduler& scheduler_;
   SimNetwork& network_;
   SeededRandom random_;
-  unsigned index_;
-  uint32_t process_;
+  const SimPlace place_;
   const uint64_t late_ends_;
   uint32_t lane_;
   bool dead_ = false;

@@ -23,6 +23,7 @@ struct SimPipe {
   size_t capacity = 0;
   bool ended = false;  // the end of the stream arrived
   bool reset = false;  // the connection broke; bytes that arrived before may still be read
+  bool stalled = false;
   int64_t last_arrival_ns = 0;
   size_t unread() const { return bytes.size() - head; }
 };
@@ -40,6 +41,7 @@ struct SimConnection {
     SimPipe inbound;
   };
   uint64_t id = 0;
+  bool lost = false;  // nothing arrives any more, and nobody is told
   std::array<Side, 2> sides;
 };
 
@@ -145,24 +147,34 @@ void SimNetwork::remove_listener(const SimListenerState& listener) {
 
 void SimNetwork::connect(SimLoop& loop, Endpoint address, runtime::ConnectCallback done) {
   address.host = numeric(address.host);
-  auto arrive = [this, &loop, address = std::move(address), done = std::move(done)]() mutable {
+  const Endpoint to = address;
+  auto arrive = [this, &loop, to, done = std::move(done)]() mutable {
     if (loop.dead()) return;
-    establish(loop, address, std::move(done));
+    establish(loop, to, std::move(done));
   };
-  scheduler_.after(latency_ns(), EventKind::kNetwork, 0, [this, arrive = std::move(arrive)]() mutable {
-    if (frozen_) {
-      held_back_.push_back(std::move(arrive));
-    } else {
-      arrive();
-    }
+  scheduler_.after(latency_ns(), EventKind::kNetwork, 0, [this, &loop, to, arrive = std::move(arrive)]() mutable {
+    if (may_connect(loop, to)) return arrive();
+    held_back_.push_back({[this, &loop, to] { return may_connect(loop, to); }, std::move(arrive)});
+  });
+}
+
+bool SimNetwork::listens_at(const SimListenerState& state, const Endpoint& address) const {
+  const bool matches = state.address.host == address.host || any_address(state.address.host);
+  return matches && state.address.port == address.port && !dead_(state.loop->process());
+}
+
+bool SimNetwork::may_connect(const SimLoop& loop, const Endpoint& address) const {
+  if (frozen_) return false;
+  return std::all_of(listeners_.begin(), listeners_.end(), [&](const auto& state) {
+    const uint32_t host = state->loop->host();
+    return !listens_at(*state, address) || (open_link(loop.host(), host) && open_link(host, loop.host()));
   });
 }
 
 void SimNetwork::establish(SimLoop& loop, const Endpoint& address, runtime::ConnectCallback done) {
   std::vector<std::shared_ptr<SimListenerState>> listening;
   for (const auto& state : listeners_) {
-    const bool matches = state->address.host == address.host || any_address(state->address.host);
-    if (matches && state->address.port == address.port && !dead_(state->loop->process())) listening.push_back(state);
+    if (listens_at(*state, address)) listening.push_back(state);
   }
   if (listening.empty()) {
     loop.post([done = std::move(done), address]() mutable {
@@ -303,12 +315,14 @@ IoResult SimNetwork::write(const std::shared_ptr<SimConnection>& connection, int
 void SimNetwork::deliver(const std::shared_ptr<SimConnection>& connection, int sender, Function<void()> arrive) {
   int64_t& last_ns = connection->sides[1 - sender].inbound.last_arrival_ns;
   last_ns = std::max(last_ns + 1, scheduler_.now_ns() + latency_ns());
-  scheduler_.at(last_ns, EventKind::kNetwork, 0, [this, arrive = std::move(arrive)]() mutable {
-    if (frozen_) {
-      held_back_.push_back(std::move(arrive));
-    } else {
-      arrive();
-    }
+  scheduler_.at(last_ns, EventKind::kNetwork, 0, [this, connection, sender, arrive = std::move(arrive)]() mutable {
+    if (connection->lost) return;
+    auto passes = [this, connection, sender] {
+      const auto& to = connection->sides[1 - sender];
+      return !to.inbound.stalled && open_link(connection->sides[sender].loop->host(), to.loop->host());
+    };
+    if (passes()) return arrive();
+    held_back_.push_back({std::move(passes), std::move(arrive)});
   });
 }
 
@@ -357,7 +371,8 @@ std::vector<std::shared_ptr<SimConnection>> SimNetwork::established() {
   std::erase_if(connections_, [](const auto& entry) { return entry.second.expired(); });
   for (const auto& [id, weak] : connections_) {
     auto connection = weak.lock();
-    if (connection->sides[0].open && connection->sides[1].open && !connection->sides[0].inbound.reset) {
+    const auto& [one, other] = connection->sides;
+    if (one.open && other.open && !one.inbound.reset && !other.inbound.reset && !connection->lost) {
       found.push_back(std::move(connection));
     }
   }
@@ -383,8 +398,53 @@ void SimNetwork::reset_one() {
 
 void SimNetwork::freeze(bool frozen) {
   frozen_ = frozen;
-  if (frozen) return;
-  for (auto& arrive : std::exchange(held_back_, {})) arrive();
+  release();
+}
+
+void SimNetwork::block(uint32_t from_host, uint32_t to_host, bool blocked) {
+  if (blocked) {
+    blocked_.emplace(from_host, to_host);
+    return;
+  }
+  blocked_.erase({from_host, to_host});
+  release();
+}
+
+void SimNetwork::stall_one() {
+  const auto all = established();
+  if (all.empty()) return;
+  const auto& connection = all[scheduler_.random().below(all.size())];
+  connection->sides[scheduler_.random().below(2)].inbound.stalled = true;
+}
+
+void SimNetwork::lose_one() {
+  const auto all = established();
+  if (all.empty()) return;
+  const auto& connection = all[scheduler_.random().below(all.size())];
+  connection->lost = true;
+  reset(connection, static_cast<int>(scheduler_.random().below(2)));
+}
+
+void SimNetwork::heal() {
+  frozen_ = false;
+  blocked_.clear();
+  for (const auto& [id, weak] : connections_) {
+    const auto connection = weak.lock();
+    if (!connection) continue;
+    for (auto& side : connection->sides) side.inbound.stalled = false;
+  }
+  release();
+}
+
+void SimNetwork::release() {
+  auto waiting = std::exchange(held_back_, {});
+  for (HeldBack& held : waiting) {
+    if (held.passes()) {
+      held.arrive();
+    } else {
+      held_back_.push_back(std::move(held));
+    }
+  }
 }
 
 void SimNetwork::end_process(uint32_t process) {

@@ -3,12 +3,16 @@
 // Bytes of a connection arrive in order after seeded delays, in pieces that have nothing to do with the writes. Reads
 // and writes now and then move fewer bytes than they could, and events now and then come although nothing is ready, as
 // both may with a kernel. A socket closed with unread bytes resets its peer.
+//
+// Hosts are the machines of the network, a link is a direction between two of them. What a blocked link or a stalled
+// connection holds back is not lost: it arrives in its order later, as TCP would send it again.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,9 +46,15 @@ class SimNetwork {
   void connect(SimLoop& loop, runtime::Endpoint address, runtime::ConnectCallback done);
 
   // Faults on demand.
-  void reset_all();          // every connection: both ends see ECONNRESET
-  void reset_one();          // one of the established connections, by the seed
-  void freeze(bool frozen);  // nothing arrives any more until thawed; connects wait
+  void reset_all();                                                // every connection: both ends see ECONNRESET
+  void reset_one();                                                // one of the established connections, by the seed
+  void freeze(bool frozen);                                        // nothing arrives any more until thawed; connects wait
+  void block(uint32_t from_host, uint32_t to_host, bool blocked);  // connects wait as well, for both directions
+  // Of one connection, by the seed: nothing of what one end sends arrives, what the other sends does.
+  void stall_one();
+  // One connection becomes half-open: an end sees it reset, the other hears nothing of it, and never again of the peer.
+  void lose_one();
+  void heal();  // thaws, unblocks and goes on with what stalls; lost connections stay lost
   // The process is dead: its listeners are gone, what it had sent arrives up to some byte, peers are reset.
   void end_process(uint32_t process);
 
@@ -72,6 +82,10 @@ class SimNetwork {
   int64_t latency_ns();
   // Runs after the latency, later than everything sent before in this direction.
   void deliver(const std::shared_ptr<SimConnection>& connection, int sender, Function<void()> arrive);
+  bool open_link(uint32_t from_host, uint32_t to_host) const { return !frozen_ && !blocked_.contains({from_host, to_host}); }
+  bool may_connect(const SimLoop& loop, const runtime::Endpoint& address) const;
+  bool listens_at(const SimListenerState& state, const runtime::Endpoint& address) const;
+  void release();
 
   Scheduler& scheduler_;
   Options options_;
@@ -82,7 +96,12 @@ class SimNetwork {
   uint64_t bytes_delivered_ = 0;
   uint16_t last_port_ = 20'000;
   bool frozen_ = false;
-  std::vector<Function<void()>> held_back_;  // while frozen
+  std::set<std::pair<uint32_t, uint32_t>> blocked_;  // links
+  struct HeldBack {
+    Function<bool()> passes;
+    Function<void()> arrive;
+  };
+  std::vector<HeldBack> held_back_;  // in the order it would have arrived
 };
 
 }  // namespace weir::testing

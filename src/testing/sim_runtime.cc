@@ -1,5 +1,6 @@
 #include "testing/sim_runtime.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -11,46 +12,69 @@ SimRuntime::SimRuntime(uint64_t seed, Options options)
       options_(options),
       random_(seed, 3),
       scheduler_(seed, options.start_wall_ms),
-      disk_(seed, options.disk),
       network_(scheduler_, options.network) {
-  clients_ = make_process(1);
-  server_ = make_process(options_.loops);
-  network_.set_death_check([this](uint32_t process) {
-    if (process == server_->number) return server_->ended || disk_.dead();
-    return process != clients_->number;
-  });
+  WEIR_CHECK(options.machines > 0);
+  for (unsigned i = 0; i < options.machines; ++i) {
+    machines_.push_back(std::make_unique<Machine>(i == 0 ? seed : mix(seed + i), options.disk, scheduler_));
+  }
+  clients_ = make_process(kClientHost, scheduler_.clock(), 1);
+  for (unsigned i = 0; i < options.machines; ++i) {
+    machines_[i]->server = make_process(host_of(i), machines_[i]->clock, options_.loops);
+  }
+  network_.set_death_check([this](uint32_t process) { return is_dead(process); });
+}
+
+bool SimRuntime::is_dead(uint32_t process) const {
+  for (const auto& machine : machines_) {
+    if (process == machine->server->number) return machine->server->ended || machine->disk.dead();
+  }
+  return process != clients_->number;
+}
+
+bool SimRuntime::server_died() const {
+  return std::any_of(machines_.begin(), machines_.end(), [](const auto& machine) { return machine->disk.dead(); });
+}
+
+uint64_t SimRuntime::trace_hash() const {
+  uint64_t hash = scheduler_trace().value();
+  for (const auto& machine : machines_) hash = mix(hash ^ machine->disk.trace_hash());
+  return hash;
 }
 
 // Tasks of one loop may own what goes home to another: all of them go before the first loop does, as in production.
 SimRuntime::~SimRuntime() {
   scheduler_.discard_lane(0);
-  for (const Process* process : {server_.get(), clients_.get()}) {
-    for (const auto& loop : process->loops) loop->shut_down();
-    process->pool->shut_down();
-  }
+  const auto shut_down = [](const Process& process) {
+    for (const auto& loop : process.loops) loop->shut_down();
+    process.pool->shut_down();
+  };
+  for (const auto& machine : machines_) shut_down(*machine->server);
+  shut_down(*clients_);
 }
 
-std::unique_ptr<SimRuntime::Process> SimRuntime::make_process(unsigned loops) {
+std::unique_ptr<SimRuntime::Process> SimRuntime::make_process(uint32_t host, const runtime::Clock& clock, unsigned loops) {
   auto process = std::make_unique<Process>();
   process->number = ++processes_;
   for (unsigned i = 0; i < loops; ++i) {
-    process->loops.push_back(std::make_unique<SimLoop>(scheduler_, network_, seed_, i, process->number, options_.late_ends));
+    const SimPlace place{.clock = clock, .host = host, .process = process->number, .index = i};
+    process->loops.push_back(std::make_unique<SimLoop>(scheduler_, network_, seed_, place, options_.late_ends));
   }
   process->pool = std::make_unique<SimPool>(scheduler_, options_.pool);
   return process;
 }
 
-runtime::Runtime SimRuntime::runtime() {
+runtime::Runtime SimRuntime::runtime(unsigned machine) {
+  Machine& on = *machines_.at(machine);
   runtime::Runtime runtime;
-  runtime.clock = &scheduler_.clock();
-  runtime.files = &disk_;
-  runtime.pool = server_->pool.get();
-  for (const auto& each : server_->loops) runtime.loops.push_back(each.get());
+  runtime.clock = &on.clock;
+  runtime.files = &on.disk;
+  runtime.pool = on.server->pool.get();
+  for (const auto& each : on.server->loops) runtime.loops.push_back(each.get());
   return runtime;
 }
 
 bool SimRuntime::step() {
-  if (scheduler_.idle() || disk_.dead()) return false;
+  if (scheduler_.idle() || server_died()) return false;
   scheduler_.step();
   return true;
 }
@@ -58,7 +82,7 @@ bool SimRuntime::step() {
 SimRuntime::Stop SimRuntime::run_until(const std::function<bool()>& predicate, int64_t max_virtual_ns) {
   const int64_t deadline_ns = scheduler_.now_ns() + max_virtual_ns;
   while (!predicate()) {
-    if (disk_.dead()) return Stop::kDied;
+    if (server_died()) return Stop::kDied;
     if (scheduler_.idle()) return Stop::kIdle;
     if (scheduler_.next_time_ns() > deadline_ns) {
       scheduler_.advance_to(deadline_ns);
@@ -66,7 +90,7 @@ SimRuntime::Stop SimRuntime::run_until(const std::function<bool()>& predicate, i
     }
     step();
   }
-  return disk_.dead() ? Stop::kDied : Stop::kDone;
+  return server_died() ? Stop::kDied : Stop::kDone;
 }
 
 SimRuntime::Stop SimRuntime::run_for(int64_t virtual_ns) {
@@ -85,23 +109,25 @@ void SimRuntime::schedule(int64_t delay_ns, Function<void()> task) {
   scheduler_.after(delay_ns, EventKind::kHarness, 0, std::move(task));
 }
 
-void SimRuntime::end_server(Death death) {
-  WEIR_CHECK(!server_->ended && scheduler_.running_lane() == 0);
-  server_->ended = true;
-  disk_.end_life(death);
-  network_.end_process(server_->number);
-  for (const auto& each : server_->loops) each->shut_down();
-  server_->pool->shut_down();
+void SimRuntime::end_server(Death death, unsigned machine) {
+  Machine& on = *machines_.at(machine);
+  WEIR_CHECK(!on.server->ended && scheduler_.running_lane() == 0);
+  on.server->ended = true;
+  on.disk.end_life(death);
+  network_.end_process(on.server->number);
+  for (const auto& each : on.server->loops) each->shut_down();
+  on.server->pool->shut_down();
 }
 
-void SimRuntime::start_server() {
-  WEIR_CHECK(server_->ended);
-  ended_.push_back(std::move(server_));
-  server_ = make_process(options_.loops);
+void SimRuntime::start_server(unsigned machine) {
+  Machine& on = *machines_.at(machine);
+  WEIR_CHECK(on.server->ended);
+  ended_.push_back(std::move(on.server));
+  on.server = make_process(host_of(machine), on.clock, options_.loops);
 }
 
 void SimRuntime::set_trace_sink(std::function<void(const std::string&)> sink) {
-  disk_.set_trace_sink(sink);
+  for (const auto& machine : machines_) machine->disk.set_trace_sink(sink);
   scheduler_.set_trace_sink(std::move(sink));
 }
 

@@ -14,6 +14,10 @@
 //   server = std::make_unique<Server>(sim.runtime(), ...);
 // Clients, virtual time and the network go on across it.
 //
+// A world may hold several machines with a server each (`Options::machines`): a disk and a wall clock of their own, and a
+// process that dies and starts without the others. Calls without a machine mean the first. Their servers listen on
+// different ports. Links between them and to the clients fail by direction (network().block, host_of).
+//
 // The same seed and the same calls give the same trace_hash(). Nothing in here reads real time, starts threads or
 // orders by addresses. Outlives everything built on it.
 #pragma once
@@ -34,7 +38,8 @@ namespace weir::testing {
 class SimRuntime {
  public:
   struct Options {
-    unsigned loops = 1;
+    unsigned machines = 1;
+    unsigned loops = 1;  // of each server
     SimDisk::Options disk = {};
     SimNetwork::Options network = {};
     SimPool::Options pool = {};
@@ -51,20 +56,25 @@ class SimRuntime {
   SimRuntime& operator=(const SimRuntime&) = delete;
 
   // For the server of the current life.
-  runtime::Runtime runtime();
-  SimLoop& loop(unsigned index = 0) { return *server_->loops.at(index); }
-  SimPool& pool() { return *server_->pool; }
+  runtime::Runtime runtime(unsigned machine = 0);
+  SimLoop& loop(unsigned index = 0, unsigned machine = 0) { return *machines_.at(machine)->server->loops.at(index); }
+  SimPool& pool() { return *machines_.front()->server->pool; }
   // For clients: a process of its own that outlives the server's lives.
   SimLoop& client_loop() { return *clients_->loops.front(); }
   SimPool& client_pool() { return *clients_->pool; }
 
-  SimDisk& disk() { return disk_; }
+  SimDisk& disk(unsigned machine = 0) { return machines_.at(machine)->disk; }
   SimNetwork& network() { return network_; }
-  runtime::Clock& clock() { return scheduler_.clock(); }
-  SeededRandom& random() { return random_; }  // for the test itself
+  static constexpr uint32_t kClientHost = 0;
+  static uint32_t host_of(unsigned machine) { return 1 + machine; }
+  runtime::Clock& clock() { return scheduler_.clock(); }  // the world's, and the clients'
+  SeededRandom& random() { return random_; }              // for the test itself
   uint64_t seed() const { return seed_; }
   int64_t now_ns() const { return scheduler_.now_ns(); }
+  // Of all machines, or of one.
   void shift_wall_clock(int64_t delta_ms) { scheduler_.shift_wall_clock(delta_ms); }
+  void shift_wall_clock(int64_t delta_ms, unsigned machine) { machines_.at(machine)->clock.shift_wall(delta_ms); }
+  int64_t wall_clock_offset_ms(unsigned machine = 0) const { return machines_.at(machine)->clock.wall_offset_ms(); }
 
   // Runs one event; false if there is none, or the server is dead.
   bool step();
@@ -76,11 +86,11 @@ class SimRuntime {
   // Runs `task` on the harness's behalf after `delay_ns`.
   void schedule(int64_t delay_ns, Function<void()> task);
 
-  void end_server(Death death);
-  void start_server();
-  bool server_died() const { return disk_.dead(); }
+  void end_server(Death death, unsigned machine = 0);
+  void start_server(unsigned machine = 0);
+  bool server_died() const;  // of any machine
 
-  uint64_t trace_hash() const { return mix(scheduler_trace().value() ^ disk_.trace_hash()); }
+  uint64_t trace_hash() const;
   uint64_t events_run() const { return scheduler_.events_run(); }
   // A line per event and disk operation, to find where two runs part.
   void set_trace_sink(std::function<void(const std::string&)> sink);
@@ -92,18 +102,24 @@ class SimRuntime {
     std::unique_ptr<SimPool> pool;
     bool ended = false;
   };
-  std::unique_ptr<Process> make_process(unsigned loops);
+  struct Machine {
+    Machine(uint64_t seed, const SimDisk::Options& options, const Scheduler& world) : disk(seed, options), clock(world) {}
+    SimDisk disk;
+    VirtualClock clock;
+    std::unique_ptr<Process> server;
+  };
+  std::unique_ptr<Process> make_process(uint32_t host, const runtime::Clock& clock, unsigned loops);
+  bool is_dead(uint32_t process) const;
   const TraceHash& scheduler_trace() const { return const_cast<Scheduler&>(scheduler_).trace(); }
 
   uint64_t seed_;
   Options options_;
   SeededRandom random_;
   Scheduler scheduler_;
-  SimDisk disk_;
   SimNetwork network_;
   uint32_t processes_ = 0;
+  std::vector<std::unique_ptr<Machine>> machines_;
   std::unique_ptr<Process> clients_;
-  std::unique_ptr<Process> server_;
   std::vector<std::unique_ptr<Process>> ended_;  // objects of ended lives may still refer to their loops
 };
 

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <deque>
+#include <map>
 #include <string>
 
 #include "base/crc32c.h"
@@ -62,9 +63,9 @@ class Peer final : public runtime::Socket::Handler {
 
 // A small server that echoes, keeps a log through a DurableWriter-less file, and uses timers and the pool.
 struct EchoServer {
-  explicit EchoServer(runtime::Runtime world_in) : world(std::move(world_in)) {
+  explicit EchoServer(runtime::Runtime world_in, uint16_t port = 9092) : world(std::move(world_in)) {
     for (runtime::Loop* loop : world.loops) {
-      listeners.push_back(loop->listen({"0.0.0.0", 9092},
+      listeners.push_back(loop->listen({"0.0.0.0", port},
                                        [this](std::unique_ptr<runtime::Socket> socket) {
                                          peers.push_back(std::make_unique<Peer>(std::move(socket), true));
                                        })
@@ -276,6 +277,89 @@ TEST(SimRuntime, FrozenNetworkDeliversAfterThaw) {
   EXPECT_EQ(talk.sim.run_until([&] { return talk.all_answered(); }, 60 * kSecond), SimRuntime::Stop::kDone);
 }
 
+TEST(SimRuntime, ABlockedLinkHoldsBackItsDirectionOnly) {
+  Conversation talk(4);
+  talk.connect();
+  ASSERT_EQ(talk.sim.run_until([&] { return talk.server->peers.size() == 1; }, kSecond), SimRuntime::Stop::kDone);
+  talk.sim.run_for(20 * kMillisecond);
+  const std::string before = talk.clients[0]->received;
+  talk.sim.network().block(SimRuntime::host_of(0), SimRuntime::kClientHost, true);
+  talk.server->peers[0]->send("x");
+  talk.clients[0]->send("more");
+  const size_t had = talk.server->peers[0]->received.size();
+  talk.sim.run_for(10 * kSecond);
+  EXPECT_EQ(talk.clients[0]->received, before) << "a byte came over the blocked link";
+  EXPECT_GT(talk.server->peers[0]->received.size(), had) << "the other direction is blocked, too";
+  talk.connect();  // has to wait for its answer
+  talk.sim.run_for(10 * kSecond);
+  EXPECT_EQ(talk.clients.size(), 1u);
+  talk.sim.network().heal();
+  const auto stop = talk.sim.run_until(
+      [&] { return talk.clients.size() == 2 && talk.clients[0]->received.size() == talk.message.size() + 5; }, 60 * kSecond);
+  EXPECT_EQ(stop, SimRuntime::Stop::kDone);
+}
+
+TEST(SimRuntime, AStalledConnectionGoesOnWhenHealed) {
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Conversation talk(seed);
+    talk.connect();
+    ASSERT_EQ(talk.sim.run_until([&] { return talk.server->peers.size() == 1; }, kSecond), SimRuntime::Stop::kDone);
+    talk.sim.network().stall_one();
+    talk.connect();  // is not concerned
+    talk.sim.run_until([&] { return talk.clients.size() == 2 && talk.clients[1]->received == talk.message; }, 60 * kSecond);
+    EXPECT_EQ(talk.clients.at(1)->received, talk.message);
+    EXPECT_NE(talk.clients[0]->received, talk.message);
+    talk.sim.network().heal();
+    EXPECT_EQ(talk.sim.run_until([&] { return talk.all_answered(); }, 60 * kSecond), SimRuntime::Stop::kDone);
+  }
+}
+
+TEST(SimRuntime, OneEndOfALostConnectionIsNeverTold) {
+  bool client_told = false, server_told = false;
+  for (uint64_t seed = 1; seed <= 10; ++seed) {
+    Conversation talk(seed);
+    talk.connect();
+    ASSERT_EQ(talk.sim.run_until([&] { return talk.server->peers.size() == 1; }, kSecond), SimRuntime::Stop::kDone);
+    talk.sim.network().lose_one();
+    talk.sim.run_for(60 * kSecond);
+    EXPECT_NE(talk.clients[0]->failed, talk.server->peers[0]->failed);
+    client_told |= talk.clients[0]->failed;
+    server_told |= talk.server->peers[0]->failed;
+    EXPECT_EQ(talk.sim.network().connections(), 0u);
+  }
+  EXPECT_TRUE(client_told && server_told);
+}
+
+TEST(SimRuntime, MachinesDieAndStartOneByOne) {
+  SimRuntime sim(5, {.machines = 2, .loops = 2});
+  auto first = std::make_unique<EchoServer>(sim.runtime(0), 9092);
+  const EchoServer second(sim.runtime(1), 9093);
+  std::map<uint16_t, std::unique_ptr<Peer>> clients;
+  const auto connect = [&](uint16_t port) {
+    sim.client_loop().connect({"localhost", port}, [&, port](Result<std::unique_ptr<runtime::Socket>> socket) {
+      ASSERT_TRUE(socket);
+      clients[port] = std::make_unique<Peer>(std::move(*socket), false);
+      clients[port]->send("hello");
+    });
+  };
+  const auto answered = [&](uint16_t port) { return clients.contains(port) && clients[port]->received == "hello"; };
+  connect(9092);
+  connect(9093);
+  ASSERT_EQ(sim.run_until([&] { return answered(9092) && answered(9093); }, kSecond), SimRuntime::Stop::kDone);
+  sim.end_server(Death::kPowerCut, 0);
+  first.reset();
+  clients[9093]->send(" again");
+  ASSERT_EQ(sim.run_until([&] { return clients[9093]->received == "hello again"; }, kSecond), SimRuntime::Stop::kDone);
+  EXPECT_TRUE(clients[9092]->failed);
+  EXPECT_FALSE(clients[9093]->failed);
+  sim.start_server(0);
+  first = std::make_unique<EchoServer>(sim.runtime(0), 9092);
+  clients.erase(9092);
+  connect(9092);
+  EXPECT_EQ(sim.run_until([&] { return answered(9092); }, kSecond), SimRuntime::Stop::kDone);
+  EXPECT_NE(sim.disk(0).all_files(), std::vector<std::string>{});
+}
+
 TEST(SimRuntime, CutAtAWriteStopsTheServerAndTheNextLifeGoesOn) {
   for (uint64_t n = 1; n <= 12; ++n) {
     Conversation talk(n);
@@ -328,6 +412,15 @@ TEST(SimRuntime, WallClockMayJumpTheMonotonicDoesNot) {
   sim.shift_wall_clock(-5'000);
   EXPECT_EQ(sim.clock().wall_ms(), wall_ms - 5'000);
   EXPECT_EQ(sim.clock().monotonic_ns(), monotonic_ns);
+}
+
+TEST(SimRuntime, TheClockOfOneMachineJumpsAlone) {
+  SimRuntime sim(1, {.machines = 2});
+  sim.shift_wall_clock(7'000, 1);
+  EXPECT_EQ(sim.runtime(1).clock->wall_ms(), sim.clock().wall_ms() + 7'000);
+  EXPECT_EQ(sim.loop(0, 1).clock().wall_ms(), sim.clock().wall_ms() + 7'000);
+  EXPECT_EQ(sim.runtime(0).clock->wall_ms(), sim.clock().wall_ms());
+  EXPECT_EQ(sim.runtime(1).clock->monotonic_ns(), sim.clock().monotonic_ns());
 }
 
 TEST(TempDir, IsAFolderOfItsOwn) {

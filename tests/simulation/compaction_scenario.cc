@@ -23,15 +23,37 @@ using testing::SimRuntime;
 namespace {
 
 constexpr const char* kLogDir = "/data/log";
-constexpr int64_t kDeleteRetentionMs = 40;  // a life is short: some horizons pass in it
-constexpr int64_t kFileDeleteDelayMs = 30;
+
+// Drawn per seed. A life is short, some tens of milliseconds: some horizons pass in it.
+struct CompactionScenarioOptions {
+  explicit CompactionScenarioOptions(DrawnOptions& drawn)
+      : steps(drawn.one_of("steps", {70, 40, 110})),
+        partitions(drawn.one_of("partitions", {3, 1, 5})),
+        at_once(drawn.one_of("at-once", {5, 2, 12})),
+        segment_bytes(drawn.one_of("segment.bytes", {1'500, 1'200, 10'000})),
+        wal_file_bytes(drawn.one_of("wal.file.bytes", {1 << 20, 256 << 10})),
+        tail_cache_bytes(drawn.one_of("tail.cache.bytes", {0, 64 << 10})),
+        delete_retention_ms(static_cast<int64_t>(drawn.one_of("delete.retention.ms", {40, 0, 200}))),
+        file_delete_delay_ms(static_cast<int64_t>(drawn.one_of("file.delete.delay.ms", {30, 0, 200}))),
+        read_bytes_max(drawn.one_of("read.bytes.max", {5'000, 500, 50'000})),
+        small_maps(drawn.feature("small-offset-map")),
+        repeats(drawn.feature("repeats")) {}
+  uint64_t steps;  // of the workload, per life
+  uint64_t partitions, at_once;
+  uint64_t segment_bytes, wal_file_bytes, tail_cache_bytes;
+  int64_t delete_retention_ms, file_delete_delay_ms;
+  uint64_t read_bytes_max;
+  bool small_maps;  // as small as it gets: several rounds
+  bool repeats;
+};
 
 class CompactionScenario final : public Scenario {
  public:
-  CompactionScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, CompactionScenarioOptions options)
+  CompactionScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options)
       : sim_(sim), oracle_(oracle), random_(random), options_(options) {
     const TopicId topic = random_.uuid();
-    for (int32_t index = 0; index < 3; ++index) logs_.push_back(std::make_unique<KeyedLog>(PartitionId{topic, index}, index + 1));
+    for (int32_t index = 0; index < static_cast<int32_t>(options_.partitions); ++index)
+      logs_.push_back(std::make_unique<KeyedLog>(PartitionId{topic, index}, index + 1));
   }
 
   void start() override;
@@ -40,6 +62,8 @@ class CompactionScenario final : public Scenario {
   bool verified() override { return reading_ == 0; }
   void work() override;
   bool worked() override { return steps_left_ == 0 && busy_ == 0; }
+  void settle() override;
+  bool settled() override { return unsettled_ == 0; }
   void stop() override;
   bool stopped() override { return stopped_; }
   std::string failure() override { return failure_; }
@@ -47,20 +71,20 @@ class CompactionScenario final : public Scenario {
     cleaner_.reset();
     if (engine_) engine_->shards.clear();
     engine_.reset();
-    busy_ = reading_ = 0;
+    busy_ = reading_ = unsettled_ = 0;
     cleaning_ = false;
     sending_.clear();
   }
 
  private:
-  static storage::LogConfig config() {
+  storage::LogConfig config() const {
     storage::LogConfig config;
-    config.segment_bytes = 1500;
+    config.segment_bytes = static_cast<decltype(config.segment_bytes)>(options_.segment_bytes);
     config.cleanup_delete = false;
     config.cleanup_compact = true;
     config.min_cleanable_dirty_ratio = 0.01;
-    config.delete_retention_ms = kDeleteRetentionMs;
-    config.file_delete_delay_ms = kFileDeleteDelayMs;
+    config.delete_retention_ms = options_.delete_retention_ms;
+    config.file_delete_delay_ms = options_.file_delete_delay_ms;
     return config;
   }
   unsigned shards() const { return static_cast<unsigned>(engine_->shards.size()); }
@@ -86,16 +110,17 @@ class CompactionScenario final : public Scenario {
   SimRuntime& sim_;
   Oracle& oracle_;
   SeededRandom random_;
-  CompactionScenarioOptions options_;
+  const CompactionScenarioOptions options_;
   std::vector<std::unique_ptr<KeyedLog>> logs_;
   std::set<const KeyedLog*> sending_;
   int32_t leader_epoch_ = 0;
   std::unique_ptr<LogEngine> engine_;
   std::unique_ptr<storage::LogCleaner> cleaner_;
   std::string failure_;
-  unsigned steps_left_ = 0;
+  uint64_t steps_left_ = 0;
   unsigned busy_ = 0;
   unsigned reading_ = 0;
+  unsigned unsettled_ = 0;  // producers and merges
   bool cleaning_ = false;
   bool stopped_ = false;
 };
@@ -106,8 +131,8 @@ void CompactionScenario::start() {
   ++leader_epoch_;
   storage::LogOptions options;
   options.log_dir = kLogDir;
-  options.shard.tail_cache_bytes = 0;
-  auto engine = LogEngine::open(sim_, options, 1 << 20, random_, [&](const PartitionId&) {
+  options.shard.tail_cache_bytes = options_.tail_cache_bytes;
+  auto engine = LogEngine::open(sim_, options, options_.wal_file_bytes, random_, [&](const PartitionId&) {
     return std::optional(storage::KnownPartition{config(), leader_epoch_});
   });
   if (!engine) return fail_life("start: " + engine.error().message);
@@ -117,7 +142,7 @@ void CompactionScenario::start() {
   storage::LogCleanerOptions cleaner;
   cleaner.step_bytes = random_.between(100, 8000);
   cleaner.throttle = engine_->throttle.get();
-  cleaner.dedupe_buffer_bytes = random_.one_in(2) ? 1 << 20 : 0;  // 0: as small as it gets, several rounds
+  cleaner.dedupe_buffer_bytes = options_.small_maps ? 0 : 1 << 20;
   cleaner_ = std::make_unique<storage::LogCleaner>(engine_->world, all, *engine_->store, cleaner);
   for (const auto& log : logs_) {
     if (!shard(*log).find(log->id())) shard(*log).add(std::make_unique<Partition>(log->id(), config(), leader_epoch_));
@@ -131,12 +156,12 @@ void CompactionScenario::on_loop(KeyedLog& log, Function<void(Partition&)> task)
 
 void CompactionScenario::finished() {
   --busy_;
-  if (steps_left_ > 0 && busy_ < 5) step();
+  if (steps_left_ > 0 && busy_ < options_.at_once) step();
 }
 
 void CompactionScenario::work() {
   steps_left_ = options_.steps;
-  for (int i = 0; i < 4 && steps_left_ > 0; ++i) step();
+  for (uint64_t i = 0; i + 1 < options_.at_once && steps_left_ > 0; ++i) step();
 }
 
 void CompactionScenario::step() {
@@ -150,7 +175,7 @@ void CompactionScenario::step() {
     case 3:
       return clean();
     case 4:
-      return repeat(log);
+      return options_.repeats ? repeat(log) : produce(log);
     case 5:
     case 6:
       return consume(log);
@@ -254,7 +279,7 @@ void CompactionScenario::consume(KeyedLog& log) {
     if (partition.high_watermark() == 0) return finished();
     storage::ReadRequest request;
     request.offset = static_cast<int64_t>(random_.below(static_cast<uint64_t>(partition.high_watermark())));
-    request.max_bytes = random_.between(1, 5000);
+    request.max_bytes = random_.between(1, options_.read_bytes_max);
     const auto done = [this, &log, offset = request.offset](storage::ReadResult result) {
       KeyedRecords records;
       int64_t next_offset = -1;
@@ -285,7 +310,7 @@ void CompactionScenario::verify() {
 void CompactionScenario::read_all(KeyedLog& log, int64_t offset, std::shared_ptr<KeyedRecords> found) {
   Partition& partition = *shard(log).find(log.id());
   if (offset >= partition.high_watermark()) {
-    log.judge(*found, now_ms(), kDeleteRetentionMs, oracle_);
+    log.judge(*found, now_ms(), options_.delete_retention_ms, oracle_);
     log.seen(*found, oracle_, now_ms());
     --reading_;
     return;
@@ -305,6 +330,30 @@ void CompactionScenario::read_all(KeyedLog& log, int64_t offset, std::shared_ptr
   if (shard(log).read(partition, request, result, done)) done(std::move(result));
 }
 
+// What got no answer in an earlier life gets one now; then everything is merged and cleaned.
+void CompactionScenario::settle() {
+  unsettled_ = 1;
+  for (const auto& log : logs_) {
+    if (!log->has_pending()) continue;
+    ++unsettled_;
+    on_loop(*log, [this, &log = *log](Partition& partition) {
+      shard(log).append(partition, Slice::copy_of(log.next(random_, oracle_, now_ms())), true,
+                        [this, &log](storage::AppendResult result) {
+                          if (result.error == ErrorCode::kNone) log.acked(result.base_offset, oracle_, now_ms());
+                          if (result.error != ErrorCode::kNone) fail_life("append refused: " + result.message);
+                          --unsettled_;
+                          finished();
+                        });
+    });
+  }
+  sim_.loop(0).post([this] {
+    cleaner_->clean_all([this] {
+      for (const auto& log : logs_) note_progress(*log);
+      --unsettled_;
+    });
+  });
+}
+
 void CompactionScenario::stop() {
   engine_->close(sim_, [this](Result<void> closed) {
     if (!closed && !sim_.server_died()) fail_life("cannot close: " + closed.error().message);
@@ -314,8 +363,8 @@ void CompactionScenario::stop() {
 
 }  // namespace
 
-ScenarioFactory compaction_scenario(CompactionScenarioOptions options) {
-  return [options](SimRuntime& sim, Oracle& oracle, SeededRandom random) {
+ScenarioFactory compaction_scenario() {
+  return [](SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options) {
     return std::make_unique<CompactionScenario>(sim, oracle, random, options);
   };
 }

@@ -7,10 +7,6 @@
 
 namespace weir::simulation {
 
-struct CompactionScenarioOptions {
-  unsigned steps = 70;  // of the workload, per life
-};
-
-ScenarioFactory compaction_scenario(CompactionScenarioOptions options = {});
+ScenarioFactory compaction_scenario();
 
 }  // namespace weir::simulation

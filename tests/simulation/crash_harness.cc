@@ -13,17 +13,31 @@ using testing::SimRuntime;
 
 namespace {
 
+// The machine and its network, as the seed wants them.
+SimRuntime::Options machine(DrawnOptions& options) {
+  SimRuntime::Options runtime;
+  runtime.loops = static_cast<unsigned>(options.one_of("shards", {2, 1, 3, 4}));
+  runtime.late_ends = options.one_of("late-ends", {0, 3});
+  runtime.disk.eviction_one_in = options.one_of("disk.eviction", {32, 3});
+  runtime.disk.durable_write_max_ns = static_cast<int64_t>(options.one_of("disk.write-us", {400, 60, 5'000})) * 1'000;
+  runtime.pool.max_delay_ns = static_cast<int64_t>(options.one_of("pool.us", {300, 30, 5'000})) * 1'000;
+  runtime.network.partial_one_in = options.one_of("network.partial", {16, 3});
+  runtime.network.max_latency_ns = static_cast<int64_t>(options.one_of("network.latency-us", {200, 20, 2'000})) * 1'000;
+  runtime.network.max_buffer = options.one_of("network.buffer", {262'144, 8'192});
+  return runtime;
+}
+
 class Run {
  public:
   Run(const ScenarioFactory& factory, uint64_t seed, uint64_t cut, const CrashOptions& options)
-      : options_(options), random_(seed ^ testing::mix(cut), 50), sim_(seed, options.runtime) {
+      : options_(options), random_(seed ^ testing::mix(cut), 50), drawn_(seed, options.fixed), sim_(seed, machine(drawn_)) {
     // SQLite draws nonces from a generator of its own, one for the process.
     sqlite3_test_control(SQLITE_TESTCTRL_PRNG_SEED, static_cast<int>(seed | 1), nullptr);
     result_.seed = seed;
     result_.cut = cut;
     if (options.trace) sim_.set_trace_sink(options.trace);
     // Workload and schedule depend on the seed alone: up to its cut every run of a seed is the same.
-    scenario_ = factory(sim_, oracle_, testing::SeededRandom(seed, 51));
+    scenario_ = factory(sim_, oracle_, testing::SeededRandom(seed, 51), drawn_);
   }
 
   CrashRun go() {
@@ -41,6 +55,8 @@ class Run {
     result_.happened = oracle_.happened();
     result_.violations = oracle_.violations();
     result_.trace_hash = sim_.trace_hash();
+    result_.options = drawn_.text();
+    for (const std::string& name : drawn_.unknown()) result_.violations.push_back("there is no option " + name);
     return std::move(result_);
   }
 
@@ -59,15 +75,28 @@ class Run {
     scenario_->verify();
     if (!phase("verification after work", [this] { return scenario_->verified(); })) return false;
     if (result_.lives == 1) result_.exhausted = true;
-    if (result_.lives >= options_.lives_max || !random_.one_in(3)) return true;
+    if (result_.lives >= options_.lives_max || !random_.one_in(3)) return settle();
     scenario_->stop();
     if (!phase("stop", [this] { return scenario_->stopped(); })) return false;
     result_.lives = std::max(result_.lives, options_.lives_max - 1);  // one more, to see what an orderly end left
     return false;
   }
 
-  bool phase(const char* name, const std::function<bool()>& finished) {
-    const auto stop = sim_.run_until([&] { return finished() || !scenario_->failure().empty(); }, options_.phase_max_ns);
+  // False if the disk's cut is still to come: then another life has to do it.
+  bool settle() {
+    sim_.disk().clear_faults();
+    sim_.disk().fail_next_sync(0);
+    sim_.disk().set_size_limit(UINT64_MAX);
+    sim_.network().heal();
+    scenario_->settle();
+    if (!phase("settling", [this] { return scenario_->settled(); }, options_.settle_max_ns)) return false;
+    scenario_->verify();
+    return phase("verification of what settled", [this] { return scenario_->verified(); });
+  }
+
+  bool phase(const char* name, const std::function<bool()>& finished) { return phase(name, finished, options_.phase_max_ns); }
+  bool phase(const char* name, const std::function<bool()>& finished, int64_t max_ns) {
+    const auto stop = sim_.run_until([&] { return finished() || !scenario_->failure().empty(); }, max_ns);
     if (stop == SimRuntime::Stop::kDone && !scenario_->failure().empty()) {
       if (!faulty_) oracle_.violation(fmt::format("life {}: {}", result_.lives, scenario_->failure()));
       return false;
@@ -114,6 +143,7 @@ class Run {
 
   const CrashOptions& options_;
   testing::SeededRandom random_;
+  DrawnOptions drawn_;
   SimRuntime sim_;
   Oracle oracle_;
   std::unique_ptr<Scenario> scenario_;
@@ -139,7 +169,9 @@ SweepResult sweep_crashes(const ScenarioFactory& factory, const CrashSweep& swee
       result.facts += run.facts;
       for (const auto& [what, times] : run.happened) result.happened[what] += times;
       if (run.cut_reached) ++result.cuts;
-      const bool last = run.exhausted || ++cuts == sweep.cuts_max;
+      // A first life that fails before its cut fails before all later ones.
+      const bool failed_early = !run.violations.empty() && !run.cut_reached;
+      const bool last = run.exhausted || failed_early || ++cuts == sweep.cuts_max;
       const bool go_on = !progress || progress(run);
       if (!run.violations.empty()) result.failed.push_back(std::move(run));
       if (!go_on) return result;
@@ -153,6 +185,7 @@ std::string describe(const CrashRun& run) {
   std::string text = fmt::format("seed {} cut {}: {} lives, {} writes, {} facts, trace {:016x}", run.seed, run.cut, run.lives,
                                  run.writes, run.facts, run.trace_hash);
   for (const std::string& violation : run.violations) text += "\n  " + violation;
+  if (!run.violations.empty()) text += "\n  options: " + run.options;
   return text;
 }
 

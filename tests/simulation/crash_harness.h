@@ -1,8 +1,11 @@
 // Runs a system against a seeded workload, cuts it off at the n-th write to its disk, starts it again on what survived,
 // and asks the oracle whether every promise was kept.
 //
-// One run is a seed and a cut: it is reproduced by those two numbers. Lives after the first may be cut as well (in
-// recovery, too), at writes drawn from the seed.
+// One run is a seed and a cut: it is reproduced by those two numbers, and by the options that were fixed instead of drawn.
+// Lives after the first may be cut as well (in recovery, too), at writes drawn from the seed.
+//
+// The last life ends by healing: no disk, link or clock fails any more, and everything under way has to come to its end within
+// bounded virtual time.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "simulation/drawn_options.h"
 #include "simulation/oracle.h"
 #include "testing/sim_runtime.h"
 
@@ -32,6 +36,9 @@ class Scenario {
   // The workload, a share of it per life; again after a restart, with retries of what got no answer.
   virtual void work() = 0;
   virtual bool worked() = 0;
+  // After the last work, when nothing fails any more: all clients are to get done. verify() comes after it.
+  virtual void settle() {}
+  virtual bool settled() { return true; }
   // An orderly end, after work; the power goes right after it.
   virtual void stop() {}
   virtual bool stopped() { return true; }
@@ -42,13 +49,14 @@ class Scenario {
   virtual void destroy() = 0;
 };
 
-using ScenarioFactory =
-    std::function<std::unique_ptr<Scenario>(testing::SimRuntime& sim, Oracle& oracle, testing::SeededRandom random)>;
+using ScenarioFactory = std::function<std::unique_ptr<Scenario>(testing::SimRuntime& sim, Oracle& oracle,
+                                                                testing::SeededRandom random, DrawnOptions& options)>;
 
 struct CrashOptions {
-  testing::SimRuntime::Options runtime = {};
+  DrawnOptions::Fixed fixed = {};                           // the others are drawn from the seed
   unsigned lives_max = 4;                                   // the last one is never cut
   int64_t phase_max_ns = 600 * runtime::kSecond;            // virtual; a phase that takes longer hangs
+  int64_t settle_max_ns = 120 * runtime::kSecond;           // until all clients are done, once nothing fails
   uint64_t later_cut_max = 60;                              // later lives are cut within so many writes
   bool failing_disk = false;                                // syncs and writes fail now and then
   std::function<void(const std::string&)> trace = nullptr;  // a line per event, for a single run
@@ -58,6 +66,7 @@ struct CrashRun {
   uint64_t seed = 0;
   uint64_t cut = 0;          // 0: no cut
   bool cut_reached = false;  // the first life died at its n-th write
+  std::string options;       // drawn and fixed
   bool exhausted = false;    // the first life ended as planned: it has fewer than n writes
   unsigned lives = 0;
   uint64_t writes = 0;  // write points of all lives

@@ -132,7 +132,7 @@ class LedgerScenario final : public Scenario {
 };
 
 ScenarioFactory ledger(Bug bug) {
-  return [bug](SimRuntime& sim, Oracle& oracle, SeededRandom random) {
+  return [bug](SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions&) {
     return std::make_unique<LedgerScenario>(sim, oracle, random, bug);
   };
 }
@@ -171,9 +171,45 @@ TEST(CrashHarness, HangsAreReported) {
     bool worked() override { return true; }
     void destroy() override {}
   };
-  const auto run = run_crash([](auto&, auto&, auto) { return std::make_unique<Hanging>(); }, 1, 1);
+  const auto run = run_crash([](auto&, auto&, auto, auto&) { return std::make_unique<Hanging>(); }, 1, 1);
   ASSERT_EQ(run.violations.size(), 1u);
   EXPECT_NE(run.violations[0].find("start does not end"), std::string::npos);
+}
+
+// Fills the disk and never empties it; what is under way ends only where there is room, or never.
+class Unsettled final : public Scenario {
+ public:
+  Unsettled(SimRuntime& sim, DrawnOptions& options) : sim_(sim), stuck_(options.feature("stuck")) {}
+  void start() override { sim_.disk().set_size_limit(0); }
+  bool started() override { return true; }
+  void verify() override {}
+  bool verified() override { return true; }
+  void work() override {}
+  bool worked() override { return true; }
+  void settle() override { has_room_ = *sim_.disk().free_bytes("/") > 0; }
+  bool settled() override { return has_room_ && !stuck_; }
+  void destroy() override {}
+
+ private:
+  SimRuntime& sim_;
+  bool stuck_;
+  bool has_room_ = false;
+};
+
+TEST(CrashHarness, EveryRunEndsHealedAndSettled) {
+  const ScenarioFactory factory = [](SimRuntime& sim, Oracle&, SeededRandom, DrawnOptions& options) {
+    return std::make_unique<Unsettled>(sim, options);
+  };
+  EXPECT_TRUE(run_crash(factory, 1, 0, {.fixed = {{"stuck", 0}}}).violations.empty());
+  const CrashRun stuck = run_crash(factory, 1, 0, {.fixed = {{"stuck", 1}}});
+  ASSERT_EQ(stuck.violations.size(), 1u);
+  EXPECT_NE(stuck.violations[0].find("settling does not end"), std::string::npos);
+  EXPECT_NE(describe(stuck).find("stuck=1"), std::string::npos) << "the options are not told";
+}
+
+TEST(CrashHarness, AMisspeltOptionIsReported) {
+  const CrashRun run = run_crash(ledger(Bug::kNone), 1, 0, {.fixed = {{"shrads", 1}}});
+  EXPECT_EQ(run.violations, std::vector<std::string>{"there is no option shrads"});
 }
 
 TEST(Oracle, JudgesRecords) {

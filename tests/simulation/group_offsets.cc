@@ -58,6 +58,38 @@ void GroupOffsets::commit(KafkaClient& connection, uint64_t group, const Partiti
       });
 }
 
+void GroupOffsets::topic_may_go(const Uuid& topic, int32_t partitions) {
+  for (uint64_t group = 0; group < kGroups; ++group) {
+    for (int32_t index = 0; index < partitions; ++index) oracle_.value_requested(key(group, {topic, index}), "");
+  }
+}
+
+void GroupOffsets::look(KafkaClient& connection, uint64_t group, const PartitionId& id, Done done) {
+  const std::string name = group_name(group);
+  int32_t index = id.index;
+  protocol::OffsetFetchRequest::OffsetFetchRequestTopics topic;
+  topic.topic_id = id.topic;
+  topic.partition_indexes = {&index, 1};
+  protocol::OffsetFetchRequest::OffsetFetchRequestGroup asked;
+  asked.group_id = name;
+  asked.topics = {&topic, 1};
+  protocol::OffsetFetchRequest request;
+  request.groups = {&asked, 1};
+  connection.call<protocol::OffsetFetchResponse>(10, request,
+                                                 [this, key = key(group, id), version = oracle_.value_version(key(group, id)),
+                                                  done = std::move(done)](const auto* response) mutable {
+                                                   if (!response) return done(std::nullopt);
+                                                   if (response->groups[0].error_code != 0)
+                                                     return done(static_cast<ErrorCode>(response->groups[0].error_code));
+                                                   const auto& partition = response->groups[0].topics[0].partitions[0];
+                                                   const auto error = static_cast<ErrorCode>(partition.error_code);
+                                                   const int64_t offset = partition.committed_offset;
+                                                   if (error == ErrorCode::kNone)
+                                                     oracle_.value_read(key, offset < 0 ? "" : std::to_string(offset), version);
+                                                   done(error);
+                                                 });
+}
+
 void GroupOffsets::check(KafkaClient& connection, const Names& partitions, Done done) {
   protocol::Arena arena;
   protocol::OffsetFetchRequest request;

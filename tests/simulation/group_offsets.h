@@ -24,6 +24,10 @@ class GroupOffsets {
   explicit GroupOffsets(Oracle& oracle) : oracle_(oracle) {}
 
   void commit(KafkaClient& connection, uint64_t group, const storage::PartitionId& partition, Done done);
+  // A deletion was asked for: the offsets go with the topic.
+  void topic_may_go(const Uuid& topic, int32_t partitions);
+  // Reads an offset while others may commit it.
+  void look(KafkaClient& connection, uint64_t group, const storage::PartitionId& partition, Done done);
   // Has the oracle judge what every group holds of the topics; nothing of it unless all groups answer.
   using Names = std::vector<std::pair<storage::PartitionId, std::string>>;
   void check(KafkaClient& connection, const Names& partitions, Done done);

@@ -15,7 +15,12 @@ namespace weir::simulation {
 
 class KafkaClient final : public runtime::Socket::Handler {
  public:
-  explicit KafkaClient(runtime::Loop& loop) : loop_(loop) {}
+  explicit KafkaClient(runtime::Loop& loop, uint16_t port = 9092) : loop_(loop), port_(port) {}
+
+  // A connection whose oldest request waits longer is given up; 0: never.
+  void set_timeout(int64_t timeout_ns) { timeout_ns_ = timeout_ns; }
+  // Reads a few bytes at a time, with pauses.
+  void read_slowly(bool slowly) { slow_ = slowly; }
 
   // Sends a request, connecting first if need be. `done` gets the answer, or null if the connection broke: then nobody
   // knows whether the server did it. Called on the client loop, never inline. Loop only, or between events.
@@ -58,14 +63,25 @@ class KafkaClient final : public runtime::Socket::Handler {
   void send(std::string_view frame, Answer answer);
   void connect();
   void broken();
+  void watch();
+  bool read_chunk(std::vector<uint8_t>& chunk);
 
+  struct Waiting {
+    Answer answer;
+    int64_t sent_ns = 0;
+  };
   runtime::Loop& loop_;
+  const uint16_t port_;
+  int64_t timeout_ns_ = 0;
+  bool slow_ = false;
+  bool watching_ = false;
+  bool pausing_ = false;
   std::unique_ptr<runtime::Socket> socket_;
   bool connecting_ = false;
   uint64_t attempt_ = 0;  // drop() makes the running one void
   std::string out_;
   std::string in_;
-  std::deque<Answer> waiting_;  // one per request sent, oldest first
+  std::deque<Waiting> waiting_;  // one per request sent, oldest first
   int32_t correlation_ = 0;
 };
 

@@ -29,6 +29,7 @@ class KeyedLog {
 
   // The batch to send: a new one, or the one that got no answer.
   const std::vector<uint8_t>& next(testing::SeededRandom& random, Oracle& oracle, int64_t now_ms);
+  bool has_pending() const { return pending_; }
   // The batch that was acknowledged last, to be sent again; empty: there is none.
   const std::vector<uint8_t>& last() const { return last_bytes_; }
   void acked(int64_t base_offset, Oracle& oracle, int64_t now_ms);

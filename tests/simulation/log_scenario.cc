@@ -23,15 +23,38 @@ namespace {
 
 constexpr const char* kLogDir = "/data/log";
 
-// The server's side of one life.
+// Drawn per seed.
+struct LogScenarioOptions {
+  explicit LogScenarioOptions(DrawnOptions& drawn)
+      : steps(drawn.one_of("steps", {60, 30, 100})),
+        topics(drawn.one_of("topics", {2, 1, 4})),
+        partitions(drawn.one_of("partitions", {2, 1, 4})),
+        producers(drawn.one_of("producers", {2, 1, 4})),
+        at_once(drawn.one_of("at-once", {6, 2, 20})),
+        segment_bytes(drawn.one_of("segment.bytes", {200 << 10, 150 << 10, 1 << 20})),
+        wal_file_bytes(drawn.one_of("wal.file.bytes", {1 << 20, 256 << 10, 4 << 20})),
+        unmerged_bytes_max(drawn.one_of("unmerged.bytes.max", {3 << 20, 8 << 20})),
+        tail_cache_bytes(drawn.one_of("tail.cache.bytes", {64 << 10, 0, 1 << 20})),
+        read_bytes_max(drawn.one_of("read.bytes.max", {100'000, 500})),
+        merges(drawn.feature("merges")),
+        deletions(drawn.feature("deletions")),
+        repeats(drawn.feature("repeats")),
+        topics_come_and_go(drawn.feature("topics-come-and-go")),
+        retention(drawn.feature("retention")) {}
+  uint64_t steps;  // of the workload, per life
+  uint64_t topics, partitions, producers, at_once;
+  uint64_t segment_bytes, wal_file_bytes, unmerged_bytes_max, tail_cache_bytes, read_bytes_max;
+  bool merges, deletions, repeats, topics_come_and_go;
+  bool retention;  // by time and size; else DeleteRecords alone
+};
 
 class LogScenario final : public Scenario {
  public:
-  LogScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, LogScenarioOptions options)
+  LogScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options)
       : sim_(sim), oracle_(oracle), random_(random), options_(options) {
-    for (int topic = 0; topic < 2; ++topic) {
+    for (uint64_t topic = 0; topic < options_.topics; ++topic) {
       const TopicId id = random_.uuid();
-      for (int32_t index = 0; index < 2; ++index) create({id, index});
+      for (uint64_t index = 0; index < options_.partitions; ++index) create({id, static_cast<int32_t>(index)});
     }
   }
 
@@ -41,13 +64,14 @@ class LogScenario final : public Scenario {
   bool verified() override { return reading_ == 0; }
   void work() override;
   bool worked() override { return steps_left_ == 0 && busy_ == 0; }
+  void settle() override;
+  bool settled() override { return unsettled_ == 0; }
   void stop() override;
   bool stopped() override { return stopped_; }
   void destroy() override {
     if (engine_) engine_->shards.clear();
     engine_.reset();
-    busy_ = 0;
-    reading_ = 0;
+    busy_ = reading_ = unsettled_ = 0;
   }
   std::string failure() override { return failure_; }
 
@@ -80,6 +104,7 @@ class LogScenario final : public Scenario {
   void repeat(const PartitionId& id);
   void consume(const PartitionId& id, int64_t offset);
   void delete_some(const PartitionId& id);
+  void remove_some(const PartitionId& id);
   void retain(const PartitionId& id);
   void note_retention(const PartitionId& id, int64_t log_start);
   void merge(const PartitionId& id);
@@ -90,7 +115,7 @@ class LogScenario final : public Scenario {
   SimRuntime& sim_;
   Oracle& oracle_;
   SeededRandom random_;
-  LogScenarioOptions options_;
+  const LogScenarioOptions options_;
   std::map<PartitionId, Living> living_;  // topics of the metadata
   std::vector<std::unique_ptr<LogProducer>> retired_;
   int64_t next_producer_id_ = 1;
@@ -103,15 +128,16 @@ class LogScenario final : public Scenario {
   std::map<PartitionId, Retained> retained_;
   std::unique_ptr<LogEngine> engine_;
   std::string failure_;
-  unsigned steps_left_ = 0;
+  uint64_t steps_left_ = 0;
   unsigned busy_ = 0;
   unsigned reading_ = 0;
+  unsigned unsettled_ = 0;  // producers and shards that have something to do
   bool stopped_ = false;
 };
 
 storage::LogConfig LogScenario::config() const {
   storage::LogConfig config;
-  config.segment_bytes = 200 * 1024;
+  config.segment_bytes = static_cast<decltype(config.segment_bytes)>(options_.segment_bytes);
   config.retention_ms = -1;
   if (!options_.retention) return config;
   // A life is short: some tens of milliseconds.
@@ -123,7 +149,8 @@ storage::LogConfig LogScenario::config() const {
 
 void LogScenario::create(const PartitionId& id) {
   Living& living = living_[id];
-  for (int i = 0; i < 2; ++i) living.producers.push_back(std::make_unique<LogProducer>(id, next_producer_id_++));
+  for (uint64_t i = 0; i < options_.producers; ++i)
+    living.producers.push_back(std::make_unique<LogProducer>(id, next_producer_id_++));
 }
 
 void LogScenario::add_partition(const PartitionId& id) {
@@ -138,13 +165,13 @@ void LogScenario::start() {
   ++leader_epoch_;  // as after every unclean start
   storage::LogOptions options;
   options.log_dir = kLogDir;
-  options.shard.unmerged_bytes_max = 3 << 20;
-  options.shard.tail_cache_bytes = 64 * 1024;
-  auto engine =
-      LogEngine::open(sim_, options, 1 << 20, random_, [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
-        if (!living_.contains(id)) return storage::KnownPartition{.deleted = true};
-        return storage::KnownPartition{config(), leader_epoch_};
-      });
+  options.shard.unmerged_bytes_max = options_.unmerged_bytes_max;
+  options.shard.tail_cache_bytes = options_.tail_cache_bytes;
+  auto engine = LogEngine::open(sim_, options, options_.wal_file_bytes, random_,
+                                [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
+                                  if (!living_.contains(id)) return storage::KnownPartition{.deleted = true};
+                                  return storage::KnownPartition{config(), leader_epoch_};
+                                });
   if (!engine) {
     if (!sim_.server_died()) fail_life("cannot start: " + engine.error().message);
     return;
@@ -164,12 +191,12 @@ void LogScenario::on_loop(const PartitionId& id, Function<void(Partition&)> task
 
 void LogScenario::finished() {
   --busy_;
-  if (steps_left_ > 0 && busy_ < 6) step();
+  if (steps_left_ > 0 && busy_ < options_.at_once) step();
 }
 
 void LogScenario::work() {
   steps_left_ = options_.steps;
-  for (int i = 0; i < 4 && steps_left_ > 0; ++i) step();
+  for (uint64_t i = 0; i < options_.at_once / 2 + 1 && steps_left_ > 0; ++i) step();
 }
 
 void LogScenario::step() {
@@ -179,22 +206,27 @@ void LogScenario::step() {
   const PartitionId id = chosen->first;
   switch (random_.below(16)) {
     case 0:
-      return merge(id);
+      return options_.merges ? merge(id) : produce(id);
     case 1:
-      return options_.retention ? retain(id) : delete_some(id);
+      return remove_some(id);
     case 2:
       return options_.topics_come_and_go && random_.one_in(3) ? replace_topic() : produce(id);
     case 3:
-      return repeat(id);
+      return options_.repeats ? repeat(id) : produce(id);
     case 4:
     case 5:
     case 6:
       return consume(id, -1);
     case 7:
-      return options_.retention && random_.one_in(3) ? delete_some(id) : options_.retention ? retain(id) : produce(id);
+      return options_.retention ? remove_some(id) : produce(id);
     default:
       return produce(id);
   }
+}
+
+void LogScenario::remove_some(const PartitionId& id) {
+  if (options_.retention && !(options_.deletions && random_.one_in(4))) return retain(id);
+  return options_.deletions ? delete_some(id) : consume(id, -1);
 }
 
 void LogScenario::produce(const PartitionId& id) {
@@ -220,7 +252,7 @@ void LogScenario::send(const PartitionId& id, LogProducer& producer) {
   on_loop(id, [this, id, &producer](Partition& partition) {
     const Slice batch = Slice::copy_of(producer.next(random_, oracle_, sim_.clock().wall_ms()).bytes);
     // Now and then twice, the second before the first is answered: a client that lost its connection does so.
-    const bool twice = random_.one_in(5);
+    const bool twice = options_.repeats && random_.one_in(5);
     const auto answered = [this, id, &producer](bool last, const storage::AppendResult& result) {
       if (living_.contains(id)) take_answer(living_.at(id), producer, last, result);
       finished();
@@ -298,7 +330,7 @@ void LogScenario::consume(const PartitionId& id, int64_t offset) {
     if (start == end) return finished();
     storage::ReadRequest request;
     request.offset = offset >= start ? offset : static_cast<int64_t>(random_.between(start, end - 1));
-    request.max_bytes = random_.between(1, 100'000);
+    request.max_bytes = random_.between(1, options_.read_bytes_max);
     const auto done = [this, id](storage::ReadResult result) {
       std::map<int64_t, uint64_t> records;
       if (result.error == ErrorCode::kNone && take(id, result, records)) {
@@ -428,6 +460,33 @@ void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_pt
   if (shard(id).read(*find(id), request, result, done)) done(std::move(result));
 }
 
+// What got no answer in an earlier life gets one now, and everything is merged.
+void LogScenario::settle() {
+  for (auto& [id, living] : living_) {
+    for (const auto& producer : living.producers) {
+      if (!producer->has_pending()) continue;
+      ++unsettled_;
+      on_loop(id, [this, id, &living, &producer = *producer](Partition& partition) {
+        const Slice batch = Slice::copy_of(producer.pending().bytes);
+        shard(id).append(partition, batch, true, [this, &living, &producer](storage::AppendResult result) {
+          take_answer(living, producer, true, result);
+          --unsettled_;
+          finished();
+        });
+      });
+    }
+  }
+  for (unsigned i = 0; i < engine_->shards.size(); ++i) {
+    ++unsettled_;
+    sim_.loop(i).post([this, i] {
+      engine_->shards[i]->merge_all([this](Result<void> merged) {
+        if (!merged) fail_life("merge: " + merged.error().message);
+        --unsettled_;
+      });
+    });
+  }
+}
+
 void LogScenario::stop() {
   engine_->close(sim_, [this](Result<void> closed) {
     if (!closed && !sim_.server_died()) fail_life("cannot close: " + closed.error().message);
@@ -437,8 +496,8 @@ void LogScenario::stop() {
 
 }  // namespace
 
-ScenarioFactory log_scenario(LogScenarioOptions options) {
-  return [options](SimRuntime& sim, Oracle& oracle, SeededRandom random) {
+ScenarioFactory log_scenario() {
+  return [](SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options) {
     return std::make_unique<LogScenario>(sim, oracle, random, options);
   };
 }

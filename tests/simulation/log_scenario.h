@@ -6,16 +6,10 @@
 
 namespace weir::simulation {
 
-struct LogScenarioOptions {
-  unsigned steps = 60;  // of the workload, per life
-  bool topics_come_and_go = true;
-  bool retention = false;  // by time and size; else DeleteRecords alone
-};
-
 // Oracle::happened.
 inline constexpr const char* kRetentionMovedAStart = "retention moved a log start";
 inline constexpr const char* kRetentionOutlivedADeath = "a log start that retention moved was there after a death";
 
-ScenarioFactory log_scenario(LogScenarioOptions options = {});
+ScenarioFactory log_scenario();
 
 }  // namespace weir::simulation

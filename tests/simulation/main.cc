@@ -28,7 +28,7 @@ namespace {
 struct Arguments {
   std::string scenario = "all";
   CrashSweep sweep{.seed_first = 1, .seed_last = 20, .cuts_max = 0, .every = 7};
-  unsigned loops = 2;
+  DrawnOptions::Fixed fixed;
   bool failing_disk = false;
   std::optional<uint64_t> cut;
   bool trace = false;
@@ -39,12 +39,13 @@ struct Arguments {
 
 constexpr std::string_view kUsage =
     "usage:\n"
-    "weir_simulation [--scenario compaction|log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K] [--loops N]\n"
-    "                [--failing-disk] [--cut N [--trace]] [--verbose]\n"
-    "weir_simulation --ci NAME,...|all [--first]\n"
+    "weir_simulation [--scenario compaction|log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K]\n"
+    "                [--set NAME=VALUE]... [--failing-disk] [--cut N [--trace]] [--verbose]\n"
+    "weir_simulation --ci NAME,...|all [--set NAME=VALUE]... [--first]\n"
     "  --cuts K         at most K cuts per seed (default: until the workload ends)\n"
     "  --every K        every K-th write only (default 7)\n"
     "  --cut N          one run per seed, cut at write N; 0 is a run without a cut\n"
+    "  --set NAME=VALUE this option is not drawn from the seed; a failure prints them all\n"
     "  --failing-disk   syncs, writes and reads fail now and then\n"
     "  --ci NAMES       the sweeps of ci_sweeps.cc, in this order\n"
     "  --first          stop at the first run that fails\n";
@@ -87,6 +88,13 @@ std::optional<Arguments> parse(int count, char** words) {
       arguments.ci = value;
       continue;
     }
+    if (flag == "--set") {
+      const size_t equals = std::min(value.find('='), value.size());
+      const auto set = number(value.substr(std::min(equals + 1, value.size())));
+      if (!set) return std::nullopt;
+      arguments.fixed[std::string(value.substr(0, equals))] = *set;
+      continue;
+    }
     const size_t dash = flag == "--seeds" ? value.find('-') : std::string_view::npos;
     const auto first = number(value.substr(0, dash));
     const auto last = dash == std::string_view::npos ? first : number(value.substr(dash + 1));
@@ -98,8 +106,6 @@ std::optional<Arguments> parse(int count, char** words) {
       arguments.sweep.cuts_max = *first;
     } else if (flag == "--every" && *first > 0) {
       arguments.sweep.every = *first;
-    } else if (flag == "--loops" && *first > 0) {
-      arguments.loops = static_cast<unsigned>(*first);
     } else if (flag == "--cut") {
       arguments.cut = *first;
     } else {
@@ -127,7 +133,7 @@ bool sweep(const std::string& name, const ScenarioFactory& factory, const CrashS
 // False if any run broke a promise.
 bool run(const std::string& name, const ScenarioFactory& factory, const Arguments& arguments) {
   CrashOptions options;
-  options.runtime.loops = arguments.loops;
+  options.fixed = arguments.fixed;
   options.failing_disk = arguments.failing_disk;
   if (arguments.trace) options.trace = [](const std::string& line) { fmt::print("{}\n", line); };
   if (arguments.cut) {
@@ -161,7 +167,9 @@ bool run_ci(const Arguments& arguments) {
   }
   bool good = true;
   for (const CiSweep* ci : chosen) {
-    good = sweep(ci->name, ci->factory, ci->sweep, ci->options, arguments) && good;
+    CrashOptions options = ci->options;
+    for (const auto& [option, value] : arguments.fixed) options.fixed[option] = value;
+    good = sweep(ci->name, ci->factory, ci->sweep, options, arguments) && good;
     if (!good && arguments.first) break;
   }
   return good;

@@ -21,8 +21,15 @@ namespace {
 
 class MetaScenario final : public Scenario {
  public:
-  MetaScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, unsigned steps)
-      : sim_(sim), oracle_(oracle), random_(random), steps_(steps) {}
+  MetaScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options)
+      : sim_(sim),
+        oracle_(oracle),
+        random_(random),
+        steps_(options.one_of("steps", {40, 15, 80})),
+        key_count_(options.one_of("keys", {12, 2, 60})),
+        at_once_(options.one_of("at-once", {4, 1, 16})),
+        large_values_(options.feature("large-values")),
+        removals_(options.feature("removals")) {}
 
   void start() override {
     failure_.clear();
@@ -77,7 +84,7 @@ class MetaScenario final : public Scenario {
   }
 
   void fill() {
-    while (left_ > 0 && busy_.size() < 4) step();
+    while (left_ > 0 && busy_.size() < at_once_) step();
   }
   void step() {
     --left_;
@@ -87,16 +94,16 @@ class MetaScenario final : public Scenario {
       case 1:
         return put_pair();
       default:
-        return put("/keys/" + std::to_string(random_.below(12)));
+        return put("/keys/" + std::to_string(random_.below(key_count_)));
     }
   }
 
   void put(const std::string& key) {
     if (busy_.contains(key)) return;
     keys_.insert(key);
-    const bool remove = random_.one_in(5);
+    const bool remove = removals_ && random_.one_in(5);
     std::string value = remove ? "" : fmt::format("v{:x}", random_.next());
-    if (random_.one_in(10)) value += std::string(random_.between(1000, 20'000), 'x');
+    if (large_values_ && random_.one_in(10)) value += std::string(random_.between(1000, 20'000), 'x');
     if (remove) value.clear();
     oracle_.value_requested(key, value);
     MetaTransaction transaction;
@@ -170,7 +177,9 @@ class MetaScenario final : public Scenario {
   SimRuntime& sim_;
   Oracle& oracle_;
   SeededRandom random_;
-  unsigned steps_;
+  const uint64_t steps_;  // per life
+  const uint64_t key_count_, at_once_;
+  const bool large_values_, removals_;
   std::unique_ptr<storage::SqliteMetaStore> store_;
   std::unique_ptr<storage::MetaWatch> watch_;
   int64_t told_ = 0;  // revision; 0: nothing since the start
@@ -178,15 +187,15 @@ class MetaScenario final : public Scenario {
   std::set<std::string> keys_;
   std::set<std::string> busy_;  // keys with a transaction under way
   uint64_t next_block_ = 0;
-  unsigned left_ = 0;
+  uint64_t left_ = 0;
   bool reading_ = false;
 };
 
 }  // namespace
 
-ScenarioFactory meta_scenario(unsigned steps) {
-  return [steps](SimRuntime& sim, Oracle& oracle, SeededRandom random) {
-    return std::make_unique<MetaScenario>(sim, oracle, random, steps);
+ScenarioFactory meta_scenario() {
+  return [](SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options) {
+    return std::make_unique<MetaScenario>(sim, oracle, random, options);
   };
 }
 

@@ -5,6 +5,6 @@
 
 namespace weir::simulation {
 
-ScenarioFactory meta_scenario(unsigned steps = 40);
+ScenarioFactory meta_scenario();
 
 }  // namespace weir::simulation

@@ -135,11 +135,26 @@ void Oracle::never_back(const std::string& what, int64_t value) {
   counter->second = std::max(counter->second, value);
 }
 
-void Oracle::value_requested(const std::string& key, const std::string& value) { values_[key].possible.insert(value); }
+void Oracle::value_requested(const std::string& key, const std::string& value) {
+  values_[key].possible.insert(value);
+  ++values_[key].version;
+}
 
 void Oracle::value_acked(const std::string& key, const std::string& value) {
   ++facts_;
   ValueFacts& facts = values_[key];
+  facts.acked = value;
+  facts.possible.erase(value);
+  ++facts.version;
+}
+
+void Oracle::value_read(const std::string& key, const std::string& value, uint64_t version) {
+  ValueFacts& facts = values_[key];
+  if (facts.version != version) return;  // which came first is not known
+  ++facts_;
+  if (value != facts.acked && !facts.possible.contains(value)) {
+    violation(fmt::format("key '{}' shows '{}', the acknowledged value is '{}'", key, value, facts.acked));
+  }
   facts.acked = value;
   facts.possible.erase(value);
 }

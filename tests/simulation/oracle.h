@@ -61,6 +61,9 @@ class Oracle {
   void value_requested(const std::string& key, const std::string& value);
   void value_acked(const std::string& key, const std::string& value);
   void value_found(const std::string& key, const std::string& value);  // "" if absent
+  // The same while writes are under way: `version` is value_version() when it was asked for.
+  void value_read(const std::string& key, const std::string& value, uint64_t version);
+  uint64_t value_version(const std::string& key) { return values_[key].version; }
 
   // What is no promise, but without which a sweep proves little.
   void happened(const std::string& what) { ++happened_[what]; }
@@ -82,6 +85,7 @@ class Oracle {
   struct ValueFacts {
     std::string acked;
     std::set<std::string> possible;  // requested since, outcome unknown
+    uint64_t version = 0;            // counts requests and acknowledgements
   };
   void expect(const TopicPartition& partition, int64_t offset, uint64_t payload, const char* how);
   static std::string name(const TopicPartition& partition);

@@ -1,11 +1,17 @@
 // The whole broker, as the weir program assembles it, with clients that speak Kafka's protocol over the simulated network:
-// idempotent producers, a consumer, an administrator who creates and deletes topics and records.
+// idempotent producers, consumers, groups with members, an administrator who creates and deletes topics and records and alters
+// configs; while connections break, links fail, the disk is full and the wall clock jumps (server_faults.h).
 #pragma once
 
 #include "simulation/crash_harness.h"
+#include "simulation/group_member.h"
+#include "simulation/server_faults.h"
 
 namespace weir::simulation {
 
-ScenarioFactory server_scenario(unsigned steps_per_client = 25);
+// Oracle::happened, besides those of faults and members.
+inline constexpr const char* kGroupsSettled = "groups of members read to the end";
+
+ScenarioFactory server_scenario();
 
 }  // namespace weir::simulation

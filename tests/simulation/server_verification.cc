@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "protocol/errors.h"
+#include "protocol/messages/describe_configs.h"
 #include "protocol/messages/list_offsets.h"
 #include "simulation/server_world.h"
 
@@ -12,20 +13,30 @@ namespace weir::simulation {
 using protocol::ErrorCode;
 using storage::PartitionId;
 
+namespace {
+constexpr int8_t kTopicConfigSource = 1;
+}  // namespace
+
 void ServerScenario::verify() {
   working_ = false;
+  if (faults_.of_network()) verifier_.drop();  // it may be half-open
+  ask_for_everything();
+}
+
+void ServerScenario::ask_for_everything() {
   verifying_ = 1;
   protocol::MetadataRequest request;
   request.topics = std::nullopt;
   verifier_.call<protocol::MetadataResponse>(13, request, [this, life = life_](const auto* response) {
     if (life != life_) return;
     // The connection of the last life may have been in use until now.
-    if (!response) return verify();
+    if (!response) return ask_for_everything();
     check_topics(*response);
     ranges_.clear();
     check_offsets();
+    check_configs();
     for (const auto& [id, topic] : topics_) {
-      for (int32_t index = 0; index < kTopicPartitions; ++index) {
+      for (int32_t index = 0; index < options_.partitions; ++index) {
         ++verifying_;
         find_start({id, index});
       }
@@ -40,7 +51,8 @@ void ServerScenario::check_topics(const protocol::MetadataResponse& response) {
     const std::string name(topic.name.value_or(""));
     found.insert(topic.topic_id);
     if (topic.error_code != 0) oracle_.violation(fmt::format("topic {} has error {}", name, topic.error_code));
-    if (topic.partitions.size() != kTopicPartitions) oracle_.violation("topic " + name + " has lost partitions");
+    if (topic.partitions.size() != static_cast<size_t>(options_.partitions))
+      oracle_.violation("topic " + name + " has lost partitions");
     for (const auto& partition : topic.partitions) {
       oracle_.never_back(fmt::format("leader epoch of {}-{}", topic.topic_id.to_string(), partition.partition_index),
                          partition.leader_epoch);
@@ -59,7 +71,7 @@ void ServerScenario::check_topics(const protocol::MetadataResponse& response) {
     oracle_.topic_deleted(entry.first);  // for good: seen once
     return true;
   });
-  creating_.clear();
+  if (!faults_.of_network()) creating_.clear();
 }
 
 // What was read under a leader epoch may be gone after a crash; then it must not be there under the same number.
@@ -75,7 +87,7 @@ void ServerScenario::check_epoch(const Uuid& topic, int32_t epoch) {
 void ServerScenario::check_offsets() {
   GroupOffsets::Names names;
   for (const auto& [id, topic] : topics_) {
-    for (int32_t index = 0; index < kTopicPartitions; ++index) names.push_back({{id, index}, topic.name});
+    for (int32_t index = 0; index < options_.partitions; ++index) names.push_back({{id, index}, topic.name});
   }
   offsets_.check(verifier_, names, [this, life = life_](std::optional<ErrorCode> error) {
     if (life != life_) return;
@@ -92,6 +104,29 @@ void ServerScenario::check_offsets() {
       fail_life(error ? fmt::format("OffsetFetch got error {}", static_cast<int>(*error)) : "OffsetFetch breaks off");
     }
   });
+}
+
+void ServerScenario::check_configs() {
+  for (const auto& [id, topic] : topics_) {
+    ++verifying_;
+    protocol::DescribeConfigsRequest::DescribeConfigsResource resource;
+    std::string_view wanted = "retention.ms";
+    resource.resource_type = kTopicResource;
+    resource.resource_name = topic.name;
+    resource.configuration_keys = std::span(&wanted, 1);
+    protocol::DescribeConfigsRequest request;
+    request.resources = {&resource, 1};
+    verifier_.call<protocol::DescribeConfigsResponse>(4, request, [this, id = id, life = life_](const auto* response) {
+      if (life != life_) return;
+      if (!response) return fail_life("DescribeConfigs breaks off");
+      const auto& result = response->results[0];
+      if (result.error_code != 0) return fail_life(fmt::format("DescribeConfigs got error {}", result.error_code));
+      const auto& config = result.configs[0];
+      const bool own = config.config_source == kTopicConfigSource;
+      oracle_.value_found(kRetention + id.to_string(), own ? std::string(config.value.value_or("")) : "");
+      --verifying_;
+    });
+  }
 }
 
 void ServerScenario::find_start(const PartitionId& id) {

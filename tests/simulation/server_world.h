@@ -4,6 +4,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <utility>
@@ -14,23 +15,41 @@
 #include "protocol/messages/metadata.h"
 #include "protocol/messages/produce.h"
 #include "simulation/crash_harness.h"
+#include "simulation/group_member.h"
 #include "simulation/group_offsets.h"
 #include "simulation/kafka_client.h"
 #include "simulation/log_clients.h"
+#include "simulation/server_faults.h"
+#include "simulation/server_scenario.h"
 
 namespace weir::simulation {
 
-constexpr int32_t kTopicPartitions = 2;
+// Drawn per seed.
+struct ServerScenarioOptions {
+  explicit ServerScenarioOptions(DrawnOptions& drawn);
+  uint64_t steps;  // of each client, per life
+  int32_t partitions;
+  uint64_t producers, consumers, committers, groups, members;
+  uint64_t offsets_partitions, segment_bytes, memory_bytes, fetch_bytes;
+  bool slow_readers, member_crashes, members_leave, alter_configs;
+};
+
+constexpr const char* kGroupTopic = "grouped";  // what members of groups read; never deleted
+constexpr int8_t kTopicResource = 2;
+constexpr const char* kRetention = "retention.ms of ";
 constexpr int64_t kRetryNs = 50 * runtime::kMillisecond;
 
 class ServerScenario final : public Scenario {
  public:
-  ServerScenario(testing::SimRuntime& sim, Oracle& oracle, testing::SeededRandom random, unsigned steps)
-      : sim_(sim), oracle_(oracle), random_(random), steps_(steps), offsets_(oracle), verifier_(sim.client_loop()) {
-    for (int i = 0; i < 3; ++i) clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kProducer));
-    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kConsumer));
-    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kAdministrator));
-    clients_.push_back(std::make_unique<Client>(sim.client_loop(), Client::kCommitter));
+  ServerScenario(testing::SimRuntime& sim, Oracle& oracle, testing::SeededRandom random, DrawnOptions& options)
+      : sim_(sim),
+        oracle_(oracle),
+        random_(random),
+        options_(options),
+        faults_(sim, oracle, testing::SeededRandom(sim.seed(), 60), options),
+        offsets_(oracle),
+        verifier_(sim.client_loop()) {
+    make_clients();
   }
 
   void start() override;
@@ -39,6 +58,8 @@ class ServerScenario final : public Scenario {
   bool verified() override { return verifying_ == 0; }
   void work() override;
   bool worked() override;
+  void settle() override;
+  bool settled() override;
   void stop() override {
     stopping_ = true;
     server_->stop([this] { drained_ = true; });
@@ -47,7 +68,8 @@ class ServerScenario final : public Scenario {
   void destroy() override {
     server_.reset();
     if (ready_ && !stopping_) ++crashes_;
-    ready_ = working_ = stopping_ = drained_ = false;
+    ready_ = working_ = stopping_ = drained_ = settling_ = false;
+    faults_.end();
     verifying_ = 0;
   }
   std::string failure() override { return failure_; }
@@ -55,10 +77,11 @@ class ServerScenario final : public Scenario {
  private:
   struct Client {
     enum Role { kProducer, kConsumer, kAdministrator, kCommitter };
-    Client(runtime::Loop& loop, Role does) : role(does), connection(loop) {}
+    Client(runtime::Loop& loop, Role does, uint64_t which) : role(does), number(which), connection(loop) {}
     Role role;
+    uint64_t number;  // among those of its role
     KafkaClient connection;
-    unsigned steps_left = 0;
+    uint64_t steps_left = 0;
     uint64_t life = 0;  // when the step began
     bool busy = false;
     std::unique_ptr<LogProducer> producer;
@@ -69,10 +92,13 @@ class ServerScenario final : public Scenario {
     bool deleting = false;  // asked for, not answered
   };
 
+  void make_clients();
+  std::optional<Uuid> group_topic() const;
   void fail_life(const std::string& why) {
     if (failure_.empty() && !sim_.server_died()) failure_ = why;
   }
   void refused(const Client& client, const char* what, int16_t error);
+  bool unfinished(const Client& client) const { return client.producer && client.producer->has_pending(); }
   // The client's step is over; `answered` false: try it again in a while.
   void finish_step(Client& client, bool answered);
   void step(Client& client);
@@ -82,6 +108,7 @@ class ServerScenario final : public Scenario {
   void consume(Client& client);
   void commit_offset(Client& client);
   void create_topic(Client& client);
+  void alter_topic(Client& client, const Uuid& id);
   void delete_topic(Client& client, const Uuid& id);
   void delete_records(Client& client, const Uuid& id);
   bool pick_partition(storage::PartitionId& id);
@@ -90,6 +117,8 @@ class ServerScenario final : public Scenario {
     return known == topics_.end() || known->second.deleting;
   }
 
+  void ask_for_everything();
+  void check_configs();
   void check_topics(const protocol::MetadataResponse& response);
   void fetch(KafkaClient& connection, const storage::PartitionId& id, int64_t offset,
              Function<void(const protocol::FetchResponse::PartitionData*)> done);
@@ -101,9 +130,12 @@ class ServerScenario final : public Scenario {
   testing::SimRuntime& sim_;
   Oracle& oracle_;
   testing::SeededRandom random_;
-  const unsigned steps_;
+  const ServerScenarioOptions options_;
+  ServerFaults faults_;
   std::vector<std::unique_ptr<Client>> clients_;
   GroupOffsets offsets_;
+  std::vector<std::unique_ptr<ConsumerGroup>> groups_;
+  std::vector<std::pair<ConsumerGroup*, std::unique_ptr<GroupMember>>> members_;
   KafkaClient verifier_;
 
   // What the clients know.
@@ -125,6 +157,10 @@ class ServerScenario final : public Scenario {
   std::string failure_;
   bool ready_ = false;
   bool working_ = false;
+  bool calm_ = false;  // nothing of what clients gave up is under way any more
+  bool calming_ = false;
+  bool settling_ = false;
+  int64_t producers_done_ns_ = -1;
   bool stopping_ = false;
   bool drained_ = false;
   unsigned verifying_ = 0;

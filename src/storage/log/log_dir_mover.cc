@@ -39,7 +39,7 @@ Result<void> LogDirMover::Move::begin_copy(ManifestStore& manifests, LogDirector
   target.directory = what.target;
   target.generation = *generation;
   outcome.groups = {{{*what.segment}, {target}}};
-  auto made = directories.copy_segment(what.partition, *what.segment, what.target, *generation);
+  auto made = directories.copy_segment(what.partition, *what.segment, {what.target, *generation});
   if (!made) return std::unexpected(std::move(made.error()));
   copy = std::move(*made);
   return {};

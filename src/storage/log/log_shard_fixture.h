@@ -61,7 +61,7 @@ class FakeWal final : public WalBackend {
 class FakeStore final : public SegmentStore, public LogDirectoryStore {
  public:
   LogDirectories& directories() override { return directories_; }
-  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId&, const SegmentInfo&, uint32_t, uint32_t) override {
+  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId&, const SegmentInfo&, CopyTarget) override {
     return unsupported();
   }
   Result<std::unique_ptr<SegmentSource>> open_segment(const PartitionId&, const SegmentInfo&) override { return unsupported(); }

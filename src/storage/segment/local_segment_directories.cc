@@ -225,11 +225,11 @@ Result<PartitionPlace> LocalSegmentStore::set_directory_now(const PartitionId& p
 }
 
 Result<std::unique_ptr<SegmentCopy>> LocalSegmentStore::copy_segment(const PartitionId& partition, const SegmentInfo& segment,
-                                                                     uint32_t directory, uint32_t generation) {
-  if (auto made = make_folder(partition, directory); !made) return std::unexpected(std::move(made.error()));
+                                                                     CopyTarget target) {
+  if (auto made = make_folder(partition, target.directory); !made) return std::unexpected(std::move(made.error()));
   SegmentInfo copy = segment;
-  copy.directory = directory;
-  copy.generation = generation;
+  copy.directory = target.directory;
+  copy.generation = target.generation;
   const auto paths = [&](const SegmentInfo& of) {
     return SegmentCopy::Paths{log_path(partition, of), index_path(partition, of), aborted_path(partition, of)};
   };

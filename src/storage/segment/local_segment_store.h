@@ -74,8 +74,8 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
   void discard(const SegmentReplacement& replacement, runtime::Executor& reply_to) override;
   void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
                      Function<void(Result<PartitionPlace>)> done) override;
-  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment, uint32_t directory,
-                                                    uint32_t generation) override;
+  Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment,
+                                                    CopyTarget target) override;
   Result<std::vector<WalSession>> wal_sessions() override;
   Result<std::vector<WalFile>> wal_files() override;
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override;

@@ -15,6 +15,12 @@ namespace weir::storage {
 
 class SegmentCopy;
 
+// Of a copy: the log directory it goes to, and the generation that begin_rewrite reserved.
+struct CopyTarget {
+  uint32_t directory = 0;
+  uint32_t generation = 0;
+};
+
 class LogDirectoryStore {
  public:
   virtual ~LogDirectoryStore() = default;
@@ -27,7 +33,7 @@ class LogDirectoryStore {
                              Function<void(Result<PartitionPlace>)> done) = 0;
   // Blocking, on any thread of the pool.
   virtual Result<std::unique_ptr<SegmentCopy>> copy_segment(const PartitionId& partition, const SegmentInfo& segment,
-                                                            uint32_t directory, uint32_t generation) = 0;
+                                                            CopyTarget target) = 0;
 };
 
 }  // namespace weir::storage

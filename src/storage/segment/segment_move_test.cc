@@ -113,7 +113,7 @@ class Store {
     outcome.partition = partition;
     outcome.move = true;
     outcome.file_delete_delay_ms = 1000;
-    auto copy = store->copy_segment(partition, source, manifest.place.target, *generation);
+    auto copy = store->copy_segment(partition, source, {manifest.place.target, *generation});
     if (!copy) return std::nullopt;
     outcome.groups = {{{source}, {(*copy)->info()}}};
     while (true) {

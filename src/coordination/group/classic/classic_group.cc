@@ -169,7 +169,8 @@ void ClassicGroup::count_protocols(const ClassicMember& member, int change) {
 
 bool ClassicGroup::all_support(std::string_view protocol) const {
   const auto at = supporters_.find(protocol);
-  return at != supporters_.end() && at->second == members_.size();
+  // All of none: members may be gone before their rebalance is over, and the next one is welcome.
+  return (at != supporters_.end() ? at->second : 0) == members_.size();
 }
 
 int32_t ClassicGroup::rebalance_timeout_ms() const {
