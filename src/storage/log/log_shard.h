@@ -79,7 +79,7 @@ struct LogShardOptions {
   LogDirectoryStore* directories = nullptr;  // null: a partition has no place; outlives the shard
 };
 
-class LogShard : private LogMerger::Shard, private Retention::Shard {
+class LogShard final : private LogMerger::Shard, private Retention::Shard {
  public:
   LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_ptr<WalBackend> wal, SegmentStore& store,
            LogShardOptions options);
