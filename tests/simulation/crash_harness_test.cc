@@ -305,6 +305,17 @@ TEST(Oracle, JudgesTopicsIdsCountersAndValues) {
               o.value_found("k", "");
             }),
             0u);
+  const auto reads = [&](bool in_order) {
+    return judge([&](Oracle& o) {
+      o.value_requested("k", "1");
+      const uint64_t before = o.value_version("k");
+      o.value_read("k", "1", before);
+      // Asked for before the first was answered, this one may be the older; asked for after it, the value went back.
+      o.value_read("k", "", in_order ? o.value_version("k") : before);
+    });
+  };
+  EXPECT_EQ(reads(false), 0u);
+  EXPECT_GT(reads(true), 0u);
 }
 
 }  // namespace

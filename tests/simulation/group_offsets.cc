@@ -40,6 +40,7 @@ void GroupOffsets::find_coordinator(KafkaClient& connection, Done done) {
 void GroupOffsets::commit(KafkaClient& connection, uint64_t group, const PartitionId& id, Done done) {
   const std::string value = std::to_string(next_offset_), name = group_name(group);
   oracle_.value_requested(key(group, id), value);
+  last_commit_ = {group, id};
   protocol::OffsetCommitRequest::OffsetCommitRequestPartition partition;
   partition.partition_index = id.index;
   partition.committed_offset = next_offset_++;

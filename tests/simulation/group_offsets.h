@@ -28,6 +28,12 @@ class GroupOffsets {
   void topic_may_go(const Uuid& topic, int32_t partitions);
   // Reads an offset while others may commit it.
   void look(KafkaClient& connection, uint64_t group, const storage::PartitionId& partition, Done done);
+  // The commit that was sent last; it may be on its way.
+  struct Place {
+    uint64_t group = 0;
+    storage::PartitionId partition;
+  };
+  const std::optional<Place>& last_commit() const { return last_commit_; }
   // Has the oracle judge what every group holds of the topics; nothing of it unless all groups answer.
   using Names = std::vector<std::pair<storage::PartitionId, std::string>>;
   void check(KafkaClient& connection, const Names& partitions, Done done);
@@ -39,6 +45,7 @@ class GroupOffsets {
   std::string key(uint64_t group, const storage::PartitionId& partition) const;
   Oracle& oracle_;
   int64_t next_offset_ = 1;
+  std::optional<Place> last_commit_;
 };
 
 }  // namespace weir::simulation

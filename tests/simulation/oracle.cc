@@ -155,6 +155,7 @@ void Oracle::value_read(const std::string& key, const std::string& value, uint64
   if (value != facts.acked && !facts.possible.contains(value)) {
     violation(fmt::format("key '{}' shows '{}', the acknowledged value is '{}'", key, value, facts.acked));
   }
+  if (value != facts.acked) ++facts.version;  // an older answer may still be on its way
   facts.acked = value;
   facts.possible.erase(value);
 }

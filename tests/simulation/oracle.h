@@ -85,7 +85,7 @@ class Oracle {
   struct ValueFacts {
     std::string acked;
     std::set<std::string> possible;  // requested since, outcome unknown
-    uint64_t version = 0;            // counts requests and acknowledgements
+    uint64_t version = 0;            // counts what was learnt of it
   };
   void expect(const TopicPartition& partition, int64_t offset, uint64_t payload, const char* how);
   static std::string name(const TopicPartition& partition);

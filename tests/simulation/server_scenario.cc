@@ -316,8 +316,9 @@ void ServerScenario::consume(Client& client) {
 void ServerScenario::commit_offset(Client& client) {
   PartitionId id;
   if (!pick_partition(id)) return finish_step(client, false);
-  const bool look = random_.one_in(3);
-  uint64_t group = random_.below(GroupOffsets::kGroups);
+  const bool look = offsets_.last_commit() && !gone(offsets_.last_commit()->partition.topic) && random_.one_in(3);
+  if (look) id = offsets_.last_commit()->partition;
+  uint64_t group = look ? offsets_.last_commit()->group : random_.below(GroupOffsets::kGroups);
   // Of two commits that are under way nobody knows which is the last: each group has one client who commits.
   while (!look && group % options_.committers != client.number) group = random_.below(GroupOffsets::kGroups);
   auto done = [this, &client, id](std::optional<ErrorCode> error) {
