@@ -234,6 +234,7 @@ TEST_F(LogImportTest, AbortedTransactionsAreKept) {
     else builder.append(1000, as_bytes("k"), as_bytes("v"));
     return std::string(as_string(builder.finish()));
   };
+  fs::remove(fs::path(source()) / segment(8));
   put(segment(5), batch(5, 3, {"f"}, 4711, 2) + batch(6, 3, {"g", "h"}) + transactional(8, false) + batch(9, 3, {"i"}) +
                       transactional(10, true));
   put("orders-0/00000000000000000005.txnindex", "damaged");

@@ -57,8 +57,11 @@ class FetchTest : public BrokerTest {
   }
   // A transactional batch of a producer, or its marker. Clients write none yet, the broker may.
   void append_as_broker(const std::string& topic, int64_t producer, std::optional<bool> commit = std::nullopt) {
-    protocol::RecordBatchBuilder builder(
-        {.producer_id = producer, .producer_epoch = 0, .transactional = true, .control = commit.has_value()});
+    protocol::RecordBatchBuilder builder({.producer_id = producer,
+                                          .producer_epoch = 0,
+                                          .base_sequence = commit ? -1 : 0,
+                                          .transactional = true,
+                                          .control = commit.has_value()});
     if (commit) builder.append_end_marker(1000, *commit, 0);
     else builder.append(1000, std::nullopt, Bytes());
     const storage::PartitionId id = broker_->shard(0).image->find(topic)->partition(0);

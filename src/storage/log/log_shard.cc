@@ -321,7 +321,10 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                     return read_cold(*now, request, end_offset, std::move(result), std::move(done));
                   }
                   result.aborted = std::move(read->aborted);
-                  if (request.read_committed) now->state().list_aborted(request.offset, read->next_offset, result.aborted);
+                  if (request.read_committed) {
+                    // The tail may know of some that are in the segments, too.
+                    now->state().list_aborted(std::max(request.offset, merged), read->next_offset, result.aborted);
+                  }
                   result.bytes = size_of(read->bytes);
                   result.pieces.emplace_back(std::move(read->bytes));
                 }

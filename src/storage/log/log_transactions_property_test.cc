@@ -37,6 +37,7 @@ class LogTransactionsProperty : public LogOnDisk {
       options.transactional = true;
     }
     options.control = batch.kind == Kind::kCommit || batch.kind == Kind::kAbort;
+    if (batch.kind == Kind::kTransactional) options.base_sequence = 0;
     protocol::RecordBatchBuilder builder(options);
     if (options.control) {
       builder.append_end_marker(1000, batch.kind == Kind::kCommit, 0);

@@ -44,6 +44,7 @@ MergePartition MergeInput::take() {
     if (epoch.start_offset < floor_) input_.epochs.push_back(epoch);
   }
   for (const AbortedTransaction& one : partition_.state().aborted()) {
+    if (one.last_offset < partition_.manifest().end_offset) continue;  // merged, and still in the tail
     if (one.last_offset >= floor_) break;
     // Of a marker that was deleted before it was merged nobody reads what it ended.
     if (one.last_offset >= input_.log_start_offset) input_.aborted.push_back(one);

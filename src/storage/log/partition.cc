@@ -138,8 +138,10 @@ void Partition::take_manifest(PartitionManifest manifest) {
     tail_continues_ = true;
   }
   if (manifest_.segments.empty()) tail_continues_ = false;
-  state_.forget_aborted_before(floor);
+  forget_aborted();
 }
+
+void Partition::forget_aborted() { state_.forget_aborted_before(std::min(manifest_.end_offset, tail_start())); }
 
 void Partition::take_whole_merge(PartitionManifest manifest) {
   take_manifest(std::move(manifest));
@@ -163,7 +165,9 @@ void Partition::end_merge() {
 
 std::vector<TailBatch> Partition::release_tail() {
   tail_head_ = tail_bytes_ = 0;
-  return std::exchange(tail_, {});
+  std::vector<TailBatch> released = std::exchange(tail_, {});
+  forget_aborted();
+  return released;
 }
 
 void Partition::pop_tail() {
@@ -179,6 +183,7 @@ void Partition::pop_tail() {
     tail_.erase(tail_.begin(), tail_.begin() + static_cast<ptrdiff_t>(tail_head_));
     tail_head_ = 0;
   }
+  forget_aborted();
 }
 
 void Partition::add_waiter(uint64_t id, bool stable, Function<void()> wake) {

@@ -164,6 +164,7 @@ class Partition {
   void extend_tail_segments(const TailBatch& batch);
   SegmentInfo tail_segment(size_t i) const;
   void take_manifest(PartitionManifest manifest);
+  void forget_aborted();  // whose markers are merged, and left the tail: readers of the tail know only those of memory
 
   PartitionId id_;
   LogConfig config_;
