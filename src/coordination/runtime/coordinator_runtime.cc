@@ -123,7 +123,7 @@ void CoordinatorRuntime::begin_service() {
 
 void CoordinatorRuntime::image_changed(const ImageChange& change) {
   image_ = change.after;
-  if (!loaded() || held_) return;
+  if (!loaded()) return;  // while it is held nothing ends by itself, but deleted topics are noted for later
   run([&change](StateMachine& machine, Instant at, Effects& effects) { machine.image_changed(change, at, effects); });
 }
 
@@ -230,7 +230,7 @@ void CoordinatorRuntime::appended(uint64_t session, const std::shared_ptr<Flight
   if (result.error != ErrorCode::kNone) {
     log_error(kept_, "{}: {} could not be stored: {}. They are loaded again.", name_, kept_,
               result.message.empty() ? protocol::error_name(result.error) : std::string_view(result.message));
-    return give_up(error_of_failed_append(result.error));
+    return give_up(error_of_failed_append(result.error), flight.get());
   }
   if (--flight->appends_left == 0) release_durable();
 }
@@ -245,25 +245,28 @@ void CoordinatorRuntime::release_durable() {
 }
 
 // The state in memory is ahead of the log for good: nobody may see it any more.
-void CoordinatorRuntime::give_up(ErrorCode error) {
+// `failed`: the flight that learns `error`. All others have to look for the coordinator again.
+void CoordinatorRuntime::give_up(ErrorCode error, const Flight* failed) {
+  const ErrorCode others = failed != nullptr ? ErrorCode::kNotCoordinator : error;
   ++session_;
   serving_ = ErrorCode::kCoordinatorLoadInProgress;
   if (timer_) loop_.cancel(timer_);
   timer_ = {};
   flush_scheduled_ = false;
-  std::vector<Release> replies;
+  std::vector<Release> replies, of_failed;
   for (const auto& flight : std::exchange(flights_, {})) {
-    std::move(flight->replies.begin(), flight->replies.end(), std::back_inserter(replies));
+    std::ranges::move(flight->replies, std::back_inserter(flight.get() == failed ? of_failed : replies));
   }
   std::move(open_replies_.begin(), open_replies_.end(), std::back_inserter(replies));
   open_replies_.clear();
   open_entries_.clear();
   Effects effects;
-  if (machine_) machine_->abandon(error, effects);
+  if (machine_) machine_->abandon(others, effects);
   machine_.reset();
   replay_.reset();
   loop_.schedule_after(kReloadDelayNs, guarded([this] { load(); }));
-  for (Release& release : replies) release(error);
+  for (Release& release : of_failed) release(error);
+  for (Release& release : replies) release(others);
   for (Release& release : effects.replies) release(ErrorCode::kNone);
 }
 

@@ -101,7 +101,7 @@ class CoordinatorRuntime {
   void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight);
   void appended(uint64_t session, const std::shared_ptr<Flight>& flight, const storage::AppendResult& result);
   void release_durable();
-  void give_up(protocol::ErrorCode error);
+  void give_up(protocol::ErrorCode error, const Flight* failed = nullptr);
   void arm_timer();
   void timer_fired();
 

@@ -12,10 +12,9 @@
 //  - A batch left without records stays as a header if it is the last of an active producer (its sequence is
 //  known from
 //    there when state is rebuilt from the log) or ends at the high watermark; otherwise it goes.
-//  - Control batches stay as they are. Transactions: the records of aborted ones are to be dropped, and a
-//  marker once all
-//    records of its transaction are gone and its horizon passed. Both are questions to a batch's header
-//    before its records are looked at, in clean(); the log accepts no transactional batches yet.
+//  - Control batches stay as they are. Transactions: the records of aborted ones replace no value, for their keys are in
+//    no map (PartitionCleaning); they are to be dropped, and a marker once all records of its transaction are gone and its
+//    horizon passed. Both are questions to a batch's header before its records are looked at, in clean().
 //
 // One thread at a time. A batch that decompresses to more than kWholeBytesMax is opened through a window, once for each look at
 // it, and compressed as its records come: memory is bounded by its largest record and by what is written.

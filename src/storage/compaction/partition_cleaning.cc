@@ -66,7 +66,28 @@ Result<void> PartitionCleaning::begin() {
   rules.delete_retention_ms = input_.delete_retention_ms;
   cleaner_ = std::make_unique<BatchCleaner>(rules);
   stage_ = Stage::kMap;
+  return find_aborted();
+}
+
+// A marker may lie behind all that is cleaned.
+Result<void> PartitionCleaning::find_aborted() {
+  const auto add = [this](const AbortedTransaction& one) {
+    all_aborted_.emplace(std::pair(one.producer_id, one.last_offset), one.first_offset);
+  };
+  std::ranges::for_each(input_.aborted, add);
+  for (const SegmentInfo& segment : input_.manifest.segments) {
+    if (segment.aborted == 0 || segment.next_offset <= input_.range.first_dirty_offset) continue;
+    auto entries = store_.aborted_transactions(input_.manifest.partition, segment);
+    if (!entries) return std::unexpected(std::move(entries.error()));
+    std::ranges::for_each(*entries, add);
+  }
   return {};
+}
+
+bool PartitionCleaning::is_aborted(const protocol::BatchHeader& header) const {
+  if (all_aborted_.empty() || !header.transactional() || header.control()) return false;
+  const auto ended = all_aborted_.lower_bound({header.producer_id, header.base_offset});
+  return ended != all_aborted_.end() && ended->first.first == header.producer_id && ended->second <= header.base_offset;
 }
 
 Result<void> PartitionCleaning::open_source(const SegmentInfo& segment) {
@@ -100,6 +121,10 @@ Result<void> PartitionCleaning::map_some(uint64_t bytes_max) {
     }
     worked_ += (*batch)->size();
     stats_.bytes_mapped += (*batch)->size();
+    if (const auto header = protocol::BatchHeader::parse((*batch)->data()); is_aborted(header)) {
+      map_.update_latest_offset(std::max(map_.latest_offset(), header.last_offset()));
+      continue;
+    }
     auto fitted = cleaner_->map_keys(**batch, start, map_);
     if (!fitted) return fail(fitted.error().code, source_->name() + ": " + fitted.error().message);
     if (!*fitted) return map_ended(true);

@@ -8,8 +8,10 @@
 
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "storage/compaction/batch_cleaner.h"
@@ -21,6 +23,7 @@ namespace weir::storage {
 
 struct CleaningInput {
   PartitionManifest manifest;
+  std::vector<AbortedTransaction> aborted;  // whose markers may be in no segment yet
   CleanRange range;
   LastOffsets active_producers;
   int64_t high_watermark = 0;
@@ -64,6 +67,8 @@ class PartitionCleaning {
 
  private:
   Result<void> begin();
+  Result<void> find_aborted();
+  bool is_aborted(const protocol::BatchHeader& header) const;
   Result<void> map_some(uint64_t bytes_max);
   Result<void> rewrite_some(uint64_t bytes_max);
   Result<void> open_source(const SegmentInfo& segment);
@@ -83,6 +88,8 @@ class PartitionCleaning {
   uint32_t generation_ = 0;
   OffsetMap map_;
   std::unique_ptr<BatchCleaner> cleaner_;
+  // First offsets of aborted transactions by their producers and last offsets. Their records replace no value of their keys.
+  std::map<std::pair<int64_t, int64_t>, int64_t> all_aborted_;
   std::unique_ptr<SegmentBatches> source_;
   size_t segment_ = 0;  // kMap: of the manifest; kRewrite: of the group
   std::vector<std::vector<SegmentInfo>> groups_;

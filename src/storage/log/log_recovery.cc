@@ -50,7 +50,9 @@ class LogRecovery final : public WalReplayVisitor {
     unsigned in_log_of = 0;  // the shard whose log has the tail
     const PartitionManifest& manifest() const { return snapshot.manifest; }
     bool offline() const { return !tail.offline_reason.empty(); }
-    bool unmerged() const { return !tail.batches.empty() && tail.batches.back().bytes.size > 0; }
+    bool unmerged() const {
+      return std::ranges::any_of(tail.batches, [](const TailBatch& one) { return one.bytes.size > 0; });
+    }
   };
   Result<void> load_manifests();
   Result<void> replay(unsigned shards, unsigned previous);

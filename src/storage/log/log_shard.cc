@@ -196,7 +196,7 @@ void LogShard::on_failed(const Error& error) {
 // The background must not fall behind, nor keep anybody waiting for it: then it is not held back.
 void LogShard::report_pressure() {
   if (!options_.throttle) return;
-  const bool awaited = admission_.held() > 0 || merger_.awaited();
+  const bool awaited = admission_.held() > 0 || merger_.awaited() || !releases_.empty();
   const double dirty =
       static_cast<double>(wal_->unreleased_bytes()) / static_cast<double>(std::max<uint64_t>(options_.unmerged_bytes_max, 1));
   options_.throttle->set_pressure(loop_.index(), awaited || lacks_space() ? 1.0 : dirty);
@@ -280,13 +280,11 @@ bool LogShard::read(Partition& partition, const ReadRequest& request, ReadResult
   return false;
 }
 
-void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_t offset, const Error& error) {
+void LogShard::read_failed(Partition& partition, uint64_t manifests_taken, const Error& error) {
   if (error.code == weir::ErrorCode::kCorrupt) return take_offline(partition, error.message);
-  // Compaction and retention remove files under a reader; then the rows have changed, too.
-  const size_t now = segment_of(partition.manifest(), offset);
-  const bool same = now < partition.manifest().segments.size() &&
-                    partition.manifest().segments[now].base_offset == from.base_offset &&
-                    partition.manifest().segments[now].generation == from.generation;
+  // Compaction and retention remove files under a reader; then the manifest has changed, too. A client that comes again finds
+  // out.
+  const bool same = partition.manifests_taken() == manifests_taken;
   if (error.code == weir::ErrorCode::kNotFound && same) return take_offline(partition, error.message, false);
   uint64_t suppressed = 0;
   if (!read_error_lines_.admit(runtime_.clock->monotonic_ns() / runtime::kMillisecond, suppressed)) return;
@@ -297,13 +295,11 @@ void LogShard::read_failed(Partition& partition, const SegmentInfo& from, int64_
 
 void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result,
                          Function<void(ReadResult)> done) {
-  const size_t segment = segment_of(partition.manifest(), request.offset);
-  SegmentInfo from;
-  if (segment < partition.manifest().segments.size()) from = partition.manifest().segments[segment];
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
   store_.read(partition.manifest(), request.offset, {max_bytes, end_offset, request.read_committed}, loop_,
-              [this, alive = alive_, id = partition.id(), request, from, end_offset, merged = partition.manifest().end_offset,
-               result = std::move(result), done = std::move(done)](Result<SegmentRead> read) mutable {
+              [this, alive = alive_, id = partition.id(), request, end_offset, taken = partition.manifests_taken(),
+               merged = partition.manifest().end_offset, result = std::move(result),
+               done = std::move(done)](Result<SegmentRead> read) mutable {
                 if (!*alive) return;
                 Partition* now = find(id);
                 if (!now) {
@@ -313,7 +309,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                   if (request.offset < now->log_start_offset()) {
                     result.error = ErrorCode::kOffsetOutOfRange;  // retention overtook the reader
                   } else {
-                    read_failed(*now, from, request.offset, read.error());
+                    read_failed(*now, taken, read.error());
                   }
                 } else if (size_of(read->bytes) > 0 && (size_of(read->bytes) <= request.max_bytes || request.at_least_one)) {
                   // Entries that a merge took from memory meanwhile are none of those that this read found.

@@ -288,7 +288,8 @@ class LogShard final : private LogMerger::Shard, private Retention::Shard {
   void search_segments(SegmentSearch search);
   void find_in_batches(SegmentSearch search);
   // `remember`: across restarts, though the files may be there then.
-  void read_failed(Partition& partition, const SegmentInfo& from, int64_t offset, const Error& error);
+  // `manifests_taken`: of the partition, when the read began.
+  void read_failed(Partition& partition, uint64_t manifests_taken, const Error& error);
   void take_offline(Partition& partition, const std::string& reason, bool remember = true);
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;

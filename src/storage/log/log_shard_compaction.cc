@@ -64,6 +64,7 @@ std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   auto input = std::make_unique<CleaningInput>();
   input->now_ms = runtime_.clock->wall_ms();
   input->manifest = partition->manifest();
+  input->aborted = partition->state().aborted();
   input->range =
       clean_range(partition->manifest(), partition->last_stable_offset(), rules_of(partition->config()), input->now_ms);
   if (input->range.cleanable_bytes == 0) return nullptr;
@@ -113,6 +114,7 @@ void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const 
               merger_.adopt(std::move(manifest));
               then(*kept);
               done({});
+              store_changed(kept->partition);
             });
       });
 }

@@ -21,6 +21,7 @@ void LogShard::release(const PartitionId& id, Function<void(Result<PartitionSnap
   releases_.push_back({partition, std::move(done)});
   admission_.released(*partition);
   wal_->flush_now();
+  report_pressure();
   advance_releases();
 }
 

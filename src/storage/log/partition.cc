@@ -122,6 +122,7 @@ SegmentInfo Partition::tail_segment(size_t i) const {
 
 // What is merged or deleted leaves the tail's segments; of one that is merged in part the rest continues the manifest's last.
 void Partition::take_manifest(PartitionManifest manifest) {
+  ++manifests_taken_;
   manifest_ = std::move(manifest);
   const int64_t floor = manifest_.end_offset;
   const auto left = std::ranges::find_if(tail_segments_, [&](const SegmentInfo& segment) {

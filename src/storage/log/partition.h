@@ -56,6 +56,8 @@ class Partition {
   const ProducerState& producers() const { return state_.producers(); }
   const PartitionState& state() const { return state_; }
   const PartitionManifest& manifest() const { return manifest_; }
+  // Grows with each manifest that is taken: files that the earlier ones named may be gone.
+  uint64_t manifests_taken() const { return manifests_taken_; }
   // Kafka's segments of this log, oldest first: those of the manifest, then those that the tail will be once it is merged.
   // `visit` says whether to go on.
   template <typename Visitor>
@@ -173,6 +175,7 @@ class Partition {
   int64_t high_watermark_ = 0;
   ChunkNumber last_append_chunk_ = 0;
   PartitionManifest manifest_;
+  uint64_t manifests_taken_ = 0;
   PartitionState state_;
   std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
   size_t tail_head_ = 0;
