@@ -116,16 +116,17 @@ void ServerScenario::check_configs() {
     resource.configuration_keys = std::span(&wanted, 1);
     protocol::DescribeConfigsRequest request;
     request.resources = {&resource, 1};
-    verifier_.call<protocol::DescribeConfigsResponse>(4, request, [this, id = id, life = life_](const auto* response) {
-      if (life != life_) return;
-      if (!response) return fail_life("DescribeConfigs breaks off");
-      const auto& result = response->results[0];
-      if (result.error_code != 0) return fail_life(fmt::format("DescribeConfigs got error {}", result.error_code));
-      const auto& config = result.configs[0];
-      const bool own = config.config_source == kTopicConfigSource;
-      oracle_.value_found(kRetention + id.to_string(), own ? std::string(config.value.value_or("")) : "");
-      --verifying_;
-    });
+    verifier_.call<protocol::DescribeConfigsResponse>(
+        4, request, [this, key = kRetention + id.to_string(), life = life_](const auto* response) {
+          if (life != life_) return;
+          if (!response) return fail_life("DescribeConfigs breaks off");
+          const auto& result = response->results[0];
+          if (result.error_code != 0) return fail_life(fmt::format("DescribeConfigs got error {}", result.error_code));
+          const auto& config = result.configs[0];
+          const bool own = config.config_source == kTopicConfigSource;
+          oracle_.value_found(key, own ? std::string(config.value.value_or("")) : "");
+          --verifying_;
+        });
   }
 }
 

@@ -119,11 +119,18 @@ void CoordinatorRuntime::release() {
 
 void CoordinatorRuntime::begin_service() {
   run([this](StateMachine& machine, Instant at, Effects& effects) { machine.loaded(image_, at, effects); });
+  // The present image does not tell of a topic that was deleted and made anew.
+  if (deleted_meanwhile_.empty()) return;
+  const ImageChange missed{nullptr, image_, std::exchange(deleted_meanwhile_, {})};
+  run([&missed](StateMachine& machine, Instant at, Effects& effects) { machine.image_changed(missed, at, effects); });
 }
 
 void CoordinatorRuntime::image_changed(const ImageChange& change) {
   image_ = change.after;
-  if (!loaded()) return;  // while it is held nothing ends by itself, but deleted topics are noted for later
+  if (!loaded() || held_) {
+    deleted_meanwhile_.insert(deleted_meanwhile_.end(), change.deleted.begin(), change.deleted.end());
+    return;
+  }
   run([&change](StateMachine& machine, Instant at, Effects& effects) { machine.image_changed(change, at, effects); });
 }
 

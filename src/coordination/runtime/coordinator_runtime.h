@@ -131,6 +131,7 @@ class CoordinatorRuntime {
   uint64_t skipped_records_ = 0;
   Function<void()> settled_;
   bool held_ = false;
+  std::vector<ImageChange::Topic> deleted_meanwhile_;  // while it loaded or was held
   StateMachine::KeptBack kept_back_;
   Function<void(bool)> on_held_load_;
 

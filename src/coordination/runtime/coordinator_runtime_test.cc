@@ -294,5 +294,19 @@ TEST_F(CoordinatorRuntimeTest, AHeldCoordinatorHasItsStateAndServesNobody) {
   EXPECT_EQ(coordinator_->state().balance("t"), 0);
 }
 
+TEST_F(CoordinatorRuntimeTest, AHeldCoordinatorHearsOfATopicThatWasDeletedAndMadeAnewWhenItServes) {
+  deposit("t", 5);
+  flush();
+  coordinator_.reset();
+  make();
+  coordinator_->hold([](bool) {});
+  coordinator_->load();
+  ASSERT_TRUE(world_.run_until([&] { return coordinator_->loaded(); }));
+  coordinator_->image_changed({image_, image_, {{"t", {}}}});
+  EXPECT_EQ(coordinator_->state().balance("t"), 5);
+  coordinator_->release();
+  EXPECT_EQ(coordinator_->state().balance("t"), 0);
+}
+
 }  // namespace
 }  // namespace weir::coordination

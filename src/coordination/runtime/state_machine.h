@@ -1,9 +1,9 @@
 // A coordinator's state machine: the state of one partition of an internal topic, without I/O.
 //
-// Each call after loaded(), and image_changed() before it, is one step: it changes the state at once and leaves in `effects` what
-// follows from it. The state runs ahead of the log: CoordinatorRuntime appends the entries of the steps in their order and gives
-// no answer of a step before all entries up to and including its own are durable; a read is a step like any other. If entries
-// cannot be appended, the state is of no more use: it is abandoned, and the log is replayed into a new one.
+// Each call after loaded() is one step: it changes the state at once and leaves in `effects` what follows from it. The state
+// runs ahead of the log: CoordinatorRuntime appends the entries of the steps in their order and gives no answer of a step
+// before all entries up to and including its own are durable; a read is a step like any other. If entries cannot be appended, the
+// state is of no more use: it is abandoned, and the log is replayed into a new one.
 //
 // Start: replay() and replay_marker() in the order of the log, then loaded(). After each step the runtime arranges that tick()
 // is called at next_deadline_ms(). Requests are calls of the concrete class. Not thread-safe. The only chance in it is the
