@@ -507,6 +507,47 @@ TEST_F(AbortedInCleaningTest, SegmentsThatNothingIsLeftOfStayForTheirEntries) {
   EXPECT_EQ(text(), "0:a=marker 1:a=2 2:active=x");
 }
 
+// The marker may be in no segment yet: then the log's owner knows of it.
+TEST_F(AbortedInCleaningTest, AnAbortedRecordReplacesNoValue) {
+  const auto transactional = [&](const std::string& key) {
+    protocol::RecordBatchBuilder builder({.base_offset = next_offset_++,
+                                          .partition_leader_epoch = 3,
+                                          .producer_id = 5,
+                                          .producer_epoch = 0,
+                                          .base_sequence = 0,
+                                          .transactional = true});
+    builder.append(1000, as_bytes(key), as_bytes("aborted"));
+    const Bytes bytes = builder.finish();
+    MergePartition merge;
+    merge.partition = partition_;
+    merge.epochs = {{3, 0}};
+    merge.segment_bytes = 1;
+    merge.batches.push_back(merge_batch(partition_, {bytes.begin(), bytes.end()}));
+    auto merged = store_->merge_now(merges(std::move(merge)));
+    ASSERT_TRUE(merged) << merged.error().message;
+    manifest_ = merged->front();
+  };
+  put("a", "1");
+  put("b", "1");
+  transactional("a");
+  marker("m", {5, 2, 3, 4});
+  transactional("b");
+  put("c", "1");
+  active();
+  CleaningInput in = input();
+  in.aborted = {{5, 4, 9, 10}};
+  PartitionCleaning cleaning(*store_, std::move(in), {});
+  for (bool done = false; !done;) {
+    auto step = cleaning.step(1 << 20);
+    ASSERT_TRUE(step) << step.error().message;
+    done = step->done;
+  }
+  auto replaced = store_->replace_now(cleaning.outcome());
+  ASSERT_TRUE(replaced) << replaced.error().message;
+  manifest_ = *replaced;
+  EXPECT_EQ(text(), "0:a=1 1:b=1 2:a=aborted 3:m=marker 4:b=aborted 5:c=1 6:active=x");
+}
+
 TEST_F(AbortedInCleaningTest, ADamagedIndexStopsTheCleaning) {
   put("a", "1");
   marker("m1", {5, 0, 1, 2});
