@@ -516,7 +516,8 @@ TEST_F(AbortedInCleaningTest, AnAbortedRecordReplacesNoValue) {
                                           .producer_epoch = 0,
                                           .base_sequence = 0,
                                           .transactional = true});
-    builder.append(1000, as_bytes(key), as_bytes("aborted"));
+    const std::vector<protocol::RecordHeader> headers{{"trace", as_bytes("trace")}};
+    builder.append(1000, as_bytes(key), as_bytes("aborted"), headers);
     const Bytes bytes = builder.finish();
     MergePartition merge;
     merge.partition = partition_;
