@@ -156,6 +156,8 @@ class CompactionTest : public ::testing::Test {
   void put(const std::string& key, const std::string& value, int64_t timestamp = 1000) {
     segment({{.records = {{key, value, timestamp}}}});
   }
+  // Closes what was put: the last segment is active and stays as it is.
+  void active() { segment({{.records = {{"active", "x"}}}}); }
   CleaningInput input() {
     CleaningInput in;
     in.manifest = manifest_;
