@@ -1,12 +1,12 @@
 #include "broker/handlers/denials.h"
 
-#include <set>
 #include <string_view>
+#include <utility>
 
+#include "broker/handlers/security_apis.h"
 #include "protocol/messages/alter_client_quotas.h"
 #include "protocol/messages/alter_partition_reassignments.h"
 #include "protocol/messages/alter_replica_log_dirs.h"
-#include "protocol/messages/alter_user_scram_credentials.h"
 #include "protocol/messages/create_acls.h"
 #include "protocol/messages/delete_acls.h"
 #include "protocol/messages/describe_acls.h"
@@ -116,20 +116,7 @@ void deny_alter_client_quotas(RequestContextPtr context, ErrorCode error) {
 }
 
 void deny_alter_user_scram_credentials(RequestContextPtr context, ErrorCode error) {
-  using Response = protocol::AlterUserScramCredentialsResponse;
-  protocol::AlterUserScramCredentialsRequest request;
-  if (!context->decode(request)) return;
-  std::set<std::string_view> names;
-  for (const auto& deletion : request.deletions) names.insert(deletion.name);
-  for (const auto& upsertion : request.upsertions) names.insert(upsertion.name);
-  Response response;
-  response.results = context->arena().array<Response::AlterUserScramCredentialsResult>(names.size());
-  size_t i = 0;
-  for (const std::string_view name : names) {
-    response.results[i].user = name;
-    set_error(response.results[i++], error);
-  }
-  context->respond(response);
+  refuse_scram_alterations(std::move(context), error, text_of(error));
 }
 
 // As Kafka, it does not say which results are whose.

@@ -21,17 +21,10 @@ void handle_describe_cluster(Broker& broker, RequestContextPtr context) {
     return context->respond(response);
   }
   const MetadataImagePtr image = broker.shard(context->loop().index()).image;
-  const std::vector<NodeAddress> nodes = addresses(*image, context->connection());
   response.cluster_id = broker.cluster_id();
   response.controller_id = image->controller_id();
-  response.brokers = context->arena().array<protocol::DescribeClusterResponse::DescribeClusterBroker>(nodes.size());
-  for (size_t i = 0; i < nodes.size(); ++i) {
-    auto& node = response.brokers[i];
-    node.broker_id = nodes[i].id;
-    node.host = nodes[i].host;
-    node.port = nodes[i].port;
-    if (!nodes[i].rack.empty()) node.rack = nodes[i].rack;
-  }
+  using Node = protocol::DescribeClusterResponse::DescribeClusterBroker;
+  response.brokers = nodes_of<Node>(*image, context->connection(), context->arena());
   if (request.include_cluster_authorized_operations) response.cluster_authorized_operations = context->authorized_operations({});
   context->respond(response);
 }

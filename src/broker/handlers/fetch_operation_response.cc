@@ -67,16 +67,7 @@ void FetchOperation::respond() {
   response.responses = topics.first(topic_count);
   if (new_session_) create_session(response);
   if (tell_leader) {
-    const MetadataImagePtr image = home().image;
-    const std::vector<NodeAddress> nodes = addresses(*image, context_->connection());
-    response.node_endpoints = arena.array<FetchResponse::NodeEndpoint>(nodes.size());
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      auto& node = response.node_endpoints[i];
-      node.node_id = nodes[i].id;
-      node.host = nodes[i].host;
-      node.port = nodes[i].port;
-      if (!nodes[i].rack.empty()) node.rack = nodes[i].rack;
-    }
+    response.node_endpoints = nodes_of<FetchResponse::NodeEndpoint>(*home().image, context_->connection(), arena);
   }
   memory_.release();  // the connection accounts for it from here on
   RequestContextPtr context = std::move(context_);

@@ -133,15 +133,7 @@ class MetadataOperation : public runtime::Homebound {
     MetadataResponse response;
     // Keeps the topics alive while they are encoded.
     image_ = shard_.image;
-    const std::vector<NodeAddress> nodes = addresses(*image_, context_->connection());
-    response.brokers = arena.array<MetadataResponse::MetadataResponseBroker>(nodes.size());
-    for (size_t i = 0; i < nodes.size(); ++i) {
-      auto& node = response.brokers[i];
-      node.node_id = nodes[i].id;
-      node.host = nodes[i].host;
-      node.port = nodes[i].port;
-      if (!nodes[i].rack.empty()) node.rack = nodes[i].rack;
-    }
+    response.brokers = nodes_of<MetadataResponse::MetadataResponseBroker>(*image_, context_->connection(), arena);
     response.cluster_id = broker_.cluster_id();
     response.controller_id = image_->controller_id();
     if (request_.include_cluster_authorized_operations)

@@ -67,6 +67,7 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
   if (!context->decode(request)) return;
   protocol::Arena& arena = context->arena();
   const MetadataImagePtr image = image_of(broker, *context);
+  const TopicResolver topics(*context, *image);
   Response response;
   if (request.election_type < 0 || request.election_type > kUnclean) {
     response.error_code = code(ErrorCode::kInvalidRequest);
@@ -79,7 +80,7 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
       topic.topic = asked[t].topic;
       topic.partition_result = arena.array<Response::PartitionResult>(asked[t].partitions.size());
       for (size_t p = 0; p < asked[t].partitions.size(); ++p) {
-        const Refusal answer = elect(TopicResolver(*context, *image), asked[t].topic, asked[t].partitions[p]);
+        const Refusal answer = elect(topics, asked[t].topic, asked[t].partitions[p]);
         topic.partition_result[p] = {asked[t].partitions[p], code(answer.error), arena.copy(answer.message)};
       }
     }
@@ -94,6 +95,7 @@ void handle_alter_partition_reassignments(Broker& broker, RequestContextPtr cont
   if (!context->decode(request) || !context->reserve(texts_bytes(request.topics))) return;
   protocol::Arena& arena = context->arena();
   const MetadataImagePtr image = image_of(broker, *context);
+  const TopicResolver topics(*context, *image);
   Response response;
   response.error_message = std::nullopt;
   response.allow_replication_factor_change = request.allow_replication_factor_change;
@@ -103,7 +105,7 @@ void handle_alter_partition_reassignments(Broker& broker, RequestContextPtr cont
     response.responses[t].name = asked.name;
     response.responses[t].partitions = arena.array<Response::ReassignablePartitionResponse>(asked.partitions.size());
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
-      const Refusal answer = reassign(TopicResolver(*context, *image), *image, asked.name, asked.partitions[p]);
+      const Refusal answer = reassign(topics, *image, asked.name, asked.partitions[p]);
       auto& result = response.responses[t].partitions[p];
       result.partition_index = asked.partitions[p].partition_index;
       result.error_code = code(answer.error);

@@ -120,7 +120,7 @@ void handle_describe_user_scram_credentials(Broker&, RequestContextPtr context) 
   context->respond(response);
 }
 
-void handle_alter_user_scram_credentials(Broker&, RequestContextPtr context) {
+void refuse_scram_alterations(RequestContextPtr context, ErrorCode error, std::string_view why) {
   using Response = protocol::AlterUserScramCredentialsResponse;
   protocol::AlterUserScramCredentialsRequest request;
   if (!context->decode(request)) return;
@@ -133,10 +133,15 @@ void handle_alter_user_scram_credentials(Broker&, RequestContextPtr context) {
   for (const std::string_view name : names) {
     auto& result = response.results[i++];
     result.user = name;
-    result.error_code = code(ErrorCode::kUnsupportedSaslMechanism);
-    result.error_message = "SASL is not available in this version: no listener would ask for these credentials.";
+    result.error_code = code(error);
+    result.error_message = why;
   }
   context->respond(response);
+}
+
+void handle_alter_user_scram_credentials(Broker&, RequestContextPtr context) {
+  refuse_scram_alterations(std::move(context), ErrorCode::kUnsupportedSaslMechanism,
+                           "SASL is not available in this version: no listener would ask for these credentials.");
 }
 
 void handle_describe_client_quotas(Broker&, RequestContextPtr context) {

@@ -41,6 +41,21 @@ inline std::vector<NodeAddress> addresses(const MetadataImage& image, const Conn
   return found;
 }
 
+// The brokers of an answer, in memory of the arena.
+template <typename Node>
+std::span<Node> nodes_of(const MetadataImage& image, const ConnectionFacts& connection, protocol::Arena& arena) {
+  const std::vector<NodeAddress> found = addresses(image, connection);
+  const std::span<Node> nodes = arena.array<Node>(found.size());
+  for (size_t i = 0; i < found.size(); ++i) {
+    if constexpr (requires { nodes[i].broker_id; }) nodes[i].broker_id = found[i].id;
+    else nodes[i].node_id = found[i].id;
+    nodes[i].host = found[i].host;
+    nodes[i].port = found[i].port;
+    if (!found[i].rack.empty()) nodes[i].rack = found[i].rack;
+  }
+  return nodes;
+}
+
 // Fills in leader and replicas of partitions. Replicas that are the same one after the other share their memory in the arena.
 class LeadershipAnswers {
  public:
