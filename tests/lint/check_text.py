@@ -1,4 +1,5 @@
-"""Checks that need only the text of the files: lengths (with a ratchet), names, parameters, and calls that would end determinism."""
+"""Checks that need only the text of the files: lengths (with a ratchet), names, parameters, and calls that would end
+determinism."""
 import pathlib
 import re
 import subprocess

@@ -9,8 +9,8 @@
 
 namespace weir::broker {
 
-// What a client is told that has not the right which the row of its API needs; kNone if it has it, or if there is no such `type`
-// (a ConfigResourceType, or what the client sent instead). Brokers, loggers and client metrics are the cluster's.
+// The error of a client that has not the right which the row of its API needs. kNone: it has the right, or there is no such
+// `type` (a ConfigResourceType, or what the client sent instead). Brokers, loggers and client metrics are the cluster's.
 protocol::ErrorCode config_denial(const RequestContext& context, int8_t type, std::string_view name);
 
 // As Kafka words it.

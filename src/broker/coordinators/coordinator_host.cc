@@ -25,7 +25,7 @@ int32_t coordinator_hash(std::string_view key) {
   return number < 0 ? -number : number;
 }
 
-// What coordinators of one shard get of the broker.
+// The broker as coordinators of one shard see it.
 class CoordinatorHost::Services final : public coordination::CoordinatorServices {
  public:
   Services(CoordinatorHost& host, BrokerShard& shard) : host_(host), shard_(shard) {}

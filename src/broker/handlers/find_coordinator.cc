@@ -34,7 +34,7 @@ ErrorCode check(int8_t type, std::string_view key, int16_t version) {
   return ErrorCode::kInvalidRequest;
 }
 
-// Who leads the partition of the offsets topic that has the group; nullptr if nobody does now.
+// The leader of the partition of the offsets topic that has the group; nullptr if it has none now.
 const BrokerRecord* group_coordinator(const MetadataImage& image, std::string_view group) {
   const Topic* topic = image.find(GroupCoordinators::kTopic);
   if (topic == nullptr) return &image.self();

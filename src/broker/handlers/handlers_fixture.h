@@ -1,4 +1,4 @@
-// What the tests of produce, offsets, topics and metadata ask a broker.
+// Requests to a broker, for the tests of produce, offsets, topics and metadata.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What clients are told of partitions that other brokers lead, and of those that nobody does.
+// Answers about partitions that other brokers lead, and about partitions without a leader.
 #include <gmock/gmock.h>
 
 #include "broker/coordinators/group_coordinators.h"
@@ -126,7 +126,7 @@ TEST_F(LeadershipTest, ACoordinatorIsWhoLeadsThePartitionOfItsGroup) {
   EXPECT_EQ(unknown->coordinators[0].node_id, -1);
 }
 
-// What the leader alone serves is refused of the others, and the client told where to go.
+// A broker refuses what only the leader of a partition serves, and tells the client where to go.
 TEST_F(LeadershipTest, OnlyTheLeaderServes) {
   const TopicId topic = create_topic("t", 3);
   share(topic);

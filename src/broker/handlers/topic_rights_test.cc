@@ -1,4 +1,4 @@
-// What clients learn of topics they have no right to: every API that names topics, with an authorizer.
+// Answers about topics that a client has no right to: every API that names topics, with an authorizer.
 #include <gtest/gtest.h>
 
 #include <functional>
