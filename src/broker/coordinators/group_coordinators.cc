@@ -55,7 +55,7 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storag
 }
 
 GroupCoordinators::~GroupCoordinators() {
-  *alive_ = false;
+  lifetime_.end();
   end();
 }
 
@@ -81,7 +81,7 @@ void GroupCoordinators::make_placement(storage::MetaStore& store, const std::opt
   };
   // Without the note the next start looks again, and finds nothing.
   ways.finished = [this, &store, note = std::move(note)]() mutable {
-    settle(store, broker_.shard(0).loop, alive_, std::move(note), [](Result<storage::MetaOutcome>) {});
+    settle(store, broker_.shard(0).loop, lifetime_.observe(), std::move(note), [](Result<storage::MetaOutcome>) {});
   };
   const int32_t count = topic->partition_count();
   placement_ = std::make_unique<GroupPlacement>(

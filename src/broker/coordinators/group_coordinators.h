@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "broker/config/broker_config.h"
 #include "broker/coordinators/coordinator_host.h"
 #include "broker/metadata/group_placement_record.h"
@@ -56,8 +57,8 @@ class GroupCoordinators final : public CoordinatorHost {
   const coordination::GroupMemory& memory() const { return memory_; }
   // Whether somebody was refused for want of memory within the last minute.
   bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }
-  // What an answer that names every group once takes at most: what is kept of them, decoded form and encoded. Not more than half
-  // of the memory for answers, for others must go on.
+  // Memory that an answer takes at most if it names every group once: decoded and encoded, as large as the groups themselves. Not
+  // more than half of the memory for answers, for others must go on.
   uint64_t answer_bytes() const;
 
  private:
@@ -70,7 +71,7 @@ class GroupCoordinators final : public CoordinatorHost {
   coordination::GroupMemory memory_;
   Uuid unplaced_;                              // the topic that placement_ is about
   std::unique_ptr<GroupPlacement> placement_;  // shard 0; none if all groups are known to be in the right partitions
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::broker

@@ -52,14 +52,14 @@ void GroupPlacement::serve_in_part(int32_t index) {
 }
 
 void GroupPlacement::move(int32_t from, std::string cursor) {
-  ways_.with_partition(from, [this, alive = alive_, home = ways_.home, home_of = home_of_, from,
+  ways_.with_partition(from, [this, alive = lifetime_.observe(), home = ways_.home, home_of = home_of_, from,
                               cursor = std::move(cursor)](GroupPartition* partition) {
     if (partition == nullptr) return;  // the topic was deleted
     std::shared_ptr<const MoveSlice> slice;
     if (partition->loaded())
       slice = std::make_shared<const MoveSlice>(partition->state().move().misplaced(cursor, from, home_of));
     home([this, alive, from, slice = std::move(slice)] {
-      if (!*alive) return;
+      if (!alive) return;
       if (!slice) return retry(from);
       if (!slice->records.empty()) return move_slice(from, slice);
       if (slice->finished) return moved_all(from);
@@ -90,17 +90,17 @@ void GroupPlacement::forget(int32_t from, std::shared_ptr<const MoveSlice> slice
 }
 
 void GroupPlacement::write(int32_t index, int32_t from, Change change, runtime::Task then) {
-  ways_.with_partition(index, [this, alive = alive_, home = ways_.home, from, change = std::move(change),
+  ways_.with_partition(index, [this, alive = lifetime_.observe(), home = ways_.home, from, change = std::move(change),
                                then = std::move(then)](GroupPartition* partition) mutable {
     if (partition == nullptr) return;
     if (!partition->loaded()) {
       return home([this, alive, from] {
-        if (*alive) retry(from);
+        if (alive) retry(from);
       });
     }
     Function<void(MoveResult)> reply = [this, alive, home, from, then = std::move(then)](MoveResult result) mutable {
       home([this, alive, from, then = std::move(then), result]() mutable {
-        if (!*alive) return;
+        if (!alive) return;
         if (result.error != ErrorCode::kNone) return retry(from);
         then();
       });
@@ -113,8 +113,8 @@ void GroupPlacement::write(int32_t index, int32_t from, Change change, runtime::
 }
 
 void GroupPlacement::retry(int32_t from) {
-  loop_.schedule_after(kRetryDelayNs, [this, alive = alive_, from] {
-    if (*alive) move(from, "");
+  loop_.schedule_after(kRetryDelayNs, [this, alive = lifetime_.observe(), from] {
+    if (alive) move(from, "");
   });
 }
 

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "coordination/group/group_partition.h"
 
 namespace weir::broker {
@@ -32,7 +33,7 @@ class GroupPlacement {
   using HomeOf = coordination::GroupMove::HomeOf;
   // `before`: where earlier versions had a group. Both may be called on any loop.
   GroupPlacement(runtime::Loop& loop, int32_t partition_count, HomeOf home_of, HomeOf before, Ways ways);
-  ~GroupPlacement() { *alive_ = false; }
+  ~GroupPlacement() { lifetime_.end(); }
   GroupPlacement(const GroupPlacement&) = delete;
 
   void loaded(int32_t index);
@@ -61,7 +62,7 @@ class GroupPlacement {
   std::set<int32_t> failed_;
   std::set<int32_t> moved_;  // nothing is in them that belongs elsewhere
   size_t records_moved_ = 0;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::broker

@@ -33,7 +33,7 @@ Controller::Controller(storage::MetaStore& store, runtime::Loop& loop, MetadataF
   });
 }
 
-Controller::~Controller() { *alive_ = false; }
+Controller::~Controller() { lifetime_.end(); }
 
 void Controller::note_name(const std::string& name, bool exists) {
   if (!has_collision_characters(name)) return;
@@ -219,9 +219,10 @@ void Controller::enqueue(std::string who, size_t count, Function<void(Call*, siz
   call.prepare = std::move(prepare);
   call.validate_only = validate_only;
   call.number = ++last_number_;
-  call.timer = loop_.schedule_after(done.timeout_ms() * runtime::kMillisecond, [this, alive = alive_, number = call.number] {
-    if (*alive) expire(number);
-  });
+  call.timer =
+      loop_.schedule_after(done.timeout_ms() * runtime::kMillisecond, [this, alive = lifetime_.observe(), number = call.number] {
+        if (alive) expire(number);
+      });
   call.done = std::move(done);
   calls_.push_back(std::move(call));
   if (!running_) run_next();
@@ -276,7 +277,7 @@ void Controller::commit_more() {
   call.group_size = call.one_by_one ? 1 : std::min(left, kStepsPerTransaction);
   storage::MetaTransaction transaction;
   for (size_t i = 0; i < call.group_size; ++i) add_to(transaction, call.steps[call.settled + i]);
-  settle(store_, loop_, alive_, std::move(transaction),
+  settle(store_, loop_, lifetime_.observe(), std::move(transaction),
          [this](Result<storage::MetaOutcome> outcome) { committed(std::move(outcome)); });
 }
 
@@ -319,8 +320,8 @@ void Controller::conflict(int64_t revision) {
   }
   // The second time, others of the group shall not suffer from one that does not come right.
   call.one_by_one = call.one_by_one || call.conflicts > 1;
-  follower_.when_served(revision, [this, alive = alive_] {
-    if (*alive) prepare_group_again();
+  follower_.when_served(revision, [this, alive = lifetime_.observe()] {
+    if (alive) prepare_group_again();
   });
 }
 
@@ -343,8 +344,8 @@ void Controller::prepare_group_again() {
 }
 
 void Controller::wait_for_image() {
-  follower_.when_served(calls_.front().revision, [this, alive = alive_] {
-    if (*alive) finish();
+  follower_.when_served(calls_.front().revision, [this, alive = lifetime_.observe()] {
+    if (alive) finish();
   });
 }
 

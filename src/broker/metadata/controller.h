@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "base/rate_limit.h"
 #include "broker/metadata/metadata_follower.h"
 #include "broker/metadata/metadata_image.h"
@@ -163,7 +164,7 @@ class Controller {
   bool running_ = false;
   uint64_t last_number_ = 0;
   RateLimit lines_{1000};
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::broker

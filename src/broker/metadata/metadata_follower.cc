@@ -26,12 +26,12 @@ MetadataFollower::MetadataFollower(storage::MetaStore& store, runtime::Loop& loo
   watch();
 }
 
-MetadataFollower::~MetadataFollower() { *alive_ = false; }
+MetadataFollower::~MetadataFollower() { lifetime_.end(); }
 
 void MetadataFollower::watch() {
   // All keys: only so every revision is told, and one that is missing is missed.
-  watch_ = store_.watch("", revision_ + 1, loop_, [this, alive = alive_](Result<MetaEvents> events) {
-    if (*alive) told(std::move(events));
+  watch_ = store_.watch("", revision_ + 1, loop_, [this, alive = lifetime_.observe()](Result<MetaEvents> events) {
+    if (alive) told(std::move(events));
   });
 }
 
@@ -75,8 +75,8 @@ void MetadataFollower::read_again(const std::string& why) {
 }
 
 void MetadataFollower::read_page(MetaRangeRequest request) {
-  store_.range(request, loop_, [this, alive = alive_, request](Result<MetaRange> page) mutable {
-    if (*alive) page_arrived(std::move(request), std::move(page));
+  store_.range(request, loop_, [this, alive = lifetime_.observe(), request](Result<MetaRange> page) mutable {
+    if (alive) page_arrived(std::move(request), std::move(page));
   });
 }
 
@@ -101,8 +101,8 @@ void MetadataFollower::page_arrived(MetaRangeRequest request, Result<MetaRange> 
 }
 
 void MetadataFollower::later(Function<void()> what) {
-  loop_.schedule_after(kRetryNs, [alive = alive_, what = std::move(what)]() mutable {
-    if (*alive) what();
+  loop_.schedule_after(kRetryNs, [alive = lifetime_.observe(), what = std::move(what)]() mutable {
+    if (alive) what();
   });
 }
 
@@ -118,8 +118,8 @@ void MetadataFollower::take(std::shared_ptr<const MetadataChange> change, int64_
   image_ = change->image;
   if (on_change_) on_change_(*change);
   ++publishing_;
-  publisher_.publish(std::move(change), [this, alive = alive_, revision] {
-    if (!*alive) return;
+  publisher_.publish(std::move(change), [this, alive = lifetime_.observe(), revision] {
+    if (!alive) return;
     --publishing_;
     served_ = publishing_ == 0 ? revision_ : std::max(served_, revision);
     wake();
@@ -146,8 +146,8 @@ void MetadataFollower::wake() {
 // A transaction that was answered and is not told: nothing may follow that would show the gap.
 void MetadataFollower::check_late() {
   const int64_t before = revision_;
-  late_timer_ = loop_.schedule_after(kLateNs, [this, alive = alive_, before] {
-    if (!*alive) return;
+  late_timer_ = loop_.schedule_after(kLateNs, [this, alive = lifetime_.observe(), before] {
+    if (!alive) return;
     late_timer_ = {};
     if (waiters_.empty()) return;
     if (revision_ == before && !reading_ && publishing_ == 0) {

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "broker/metadata/metadata_image.h"
 #include "runtime/loop.h"
 #include "storage/metadata/meta_store.h"
@@ -78,7 +79,7 @@ class MetadataFollower {
   std::vector<storage::MetaEntry> arrived_;  // of it
   std::vector<Waiter> waiters_;
   runtime::TimerId late_timer_;  // while somebody waits
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::broker

@@ -13,17 +13,18 @@ void ProducerIdAllocator::allocate(Done done) {
 }
 
 void ProducerIdAllocator::read() {
-  store_.range(std::string(ProducerIdsRecord::kKey), loop_, [this, alive = alive_](Result<storage::MetaRange> range) {
-    if (!*alive) return;
-    if (!range) return answer(std::unexpected(range.error()));
-    for (const storage::MetaEntry& entry : range->entries) {
-      if (entry.key != ProducerIdsRecord::kKey) continue;
-      auto record = ProducerIdsRecord::decode(entry.value);
-      if (!record) return answer(std::unexpected(record.error()));
-      return write(record->next, entry.value);
-    }
-    write(0, std::nullopt);
-  });
+  store_.range(std::string(ProducerIdsRecord::kKey), loop_,
+               [this, alive = lifetime_.observe()](Result<storage::MetaRange> range) {
+                 if (!alive) return;
+                 if (!range) return answer(std::unexpected(range.error()));
+                 for (const storage::MetaEntry& entry : range->entries) {
+                   if (entry.key != ProducerIdsRecord::kKey) continue;
+                   auto record = ProducerIdsRecord::decode(entry.value);
+                   if (!record) return answer(std::unexpected(record.error()));
+                   return write(record->next, entry.value);
+                 }
+                 write(0, std::nullopt);
+               });
 }
 
 void ProducerIdAllocator::write(int64_t begin, std::optional<std::string> before) {
@@ -38,7 +39,7 @@ void ProducerIdAllocator::write(int64_t begin, std::optional<std::string> before
   else compare.mod_revision = 0;
   transaction.compares.push_back(std::move(compare));
   transaction.operations.push_back({storage::MetaOperation::Kind::kPut, key, ProducerIdsRecord{block.end}.encode()});
-  settle(store_, loop_, alive_, std::move(transaction), [this, block](Result<storage::MetaOutcome> outcome) {
+  settle(store_, loop_, lifetime_.observe(), std::move(transaction), [this, block](Result<storage::MetaOutcome> outcome) {
     if (!outcome) return answer(std::unexpected(outcome.error()));
     if (!outcome->succeeded) return read();
     answer(block);

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "base/result.h"
 #include "broker/metadata/producer_ids_record.h"
 #include "runtime/loop.h"
@@ -17,7 +18,7 @@ namespace weir::broker {
 class ProducerIdAllocator {
  public:
   ProducerIdAllocator(storage::MetaStore& store, runtime::Loop& loop) : store_(store), loop_(loop) {}
-  ~ProducerIdAllocator() { *alive_ = false; }
+  ~ProducerIdAllocator() { lifetime_.end(); }
   ProducerIdAllocator(const ProducerIdAllocator&) = delete;
 
   using Done = Function<void(Result<ProducerIdBlock>)>;
@@ -31,7 +32,7 @@ class ProducerIdAllocator {
   storage::MetaStore& store_;
   runtime::Loop& loop_;
   std::vector<Done> waiting_;  // the first one is being served
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::broker

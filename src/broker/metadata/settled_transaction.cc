@@ -17,8 +17,8 @@ constexpr int64_t kRetryNs = 200 * runtime::kMillisecond;
 
 class Settling final : public runtime::Homebound {
  public:
-  Settling(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
-           storage::MetaTransaction transaction, Function<void(Result<MetaOutcome>)> done)
+  Settling(storage::MetaStore& store, runtime::Loop& loop, Lifetime::Observer alive, storage::MetaTransaction transaction,
+           Function<void(Result<MetaOutcome>)> done)
       : Homebound(loop),
         store_(store),
         loop_(loop),
@@ -31,7 +31,7 @@ class Settling final : public runtime::Homebound {
 
   void send() {
     store_.transact(transaction_, loop_, [self = runtime::HomeRef(this)](Result<MetaOutcome> outcome) {
-      if (*self->alive_) self->answered(std::move(outcome));
+      if (self->alive_) self->answered(std::move(outcome));
     });
   }
 
@@ -64,14 +64,14 @@ class Settling final : public runtime::Homebound {
   void read(Function<void(const MetaRange&)> then) {
     store_.range(transaction_.operations.front().key, loop_,
                  [self = runtime::HomeRef(this), then = std::move(then)](Result<MetaRange> range) mutable {
-                   if (!*self->alive_) return;
+                   if (!self->alive_) return;
                    if (range) return then(*range);
                    self->later([self, then = std::move(then)]() mutable { self->read(std::move(then)); });
                  });
   }
   void later(Function<void()> what) {
     loop_.schedule_after(kRetryNs, [self = runtime::HomeRef(this), what = std::move(what)]() mutable {
-      if (*self->alive_) what();
+      if (self->alive_) what();
     });
   }
   bool visible(const std::vector<storage::MetaEntry>& entries) const {
@@ -84,7 +84,7 @@ class Settling final : public runtime::Homebound {
 
   storage::MetaStore& store_;
   runtime::Loop& loop_;
-  std::shared_ptr<const bool> alive_;
+  const Lifetime::Observer alive_;
   storage::MetaTransaction transaction_;
   Function<void(Result<MetaOutcome>)> done_;
   bool in_doubt_ = false;
@@ -92,8 +92,8 @@ class Settling final : public runtime::Homebound {
 
 }  // namespace
 
-void settle(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
-            storage::MetaTransaction transaction, Function<void(Result<MetaOutcome>)> done) {
+void settle(storage::MetaStore& store, runtime::Loop& loop, Lifetime::Observer alive, storage::MetaTransaction transaction,
+            Function<void(Result<MetaOutcome>)> done) {
   runtime::make_homebound<Settling>(store, loop, std::move(alive), std::move(transaction), std::move(done))->send();
 }
 

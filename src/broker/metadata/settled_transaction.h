@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "base/lifetime.h"
 #include "runtime/loop.h"
 #include "storage/metadata/meta_store.h"
 
@@ -13,8 +14,8 @@ namespace weir::broker {
 // Completes on `loop` with an outcome that succeeded (done and durable), one that did not (a compare did not hold), or an error
 // (not done). The revision is that of the store when this was seen, at or after the transaction's own. Goes on until the outcome
 // is known. The transaction's first operation must change something only this transaction changes so: it is what is looked at.
-// Nothing is called any more once *alive is false.
-void settle(storage::MetaStore& store, runtime::Loop& loop, std::shared_ptr<const bool> alive,
-            storage::MetaTransaction transaction, Function<void(Result<storage::MetaOutcome>)> done);
+// Nothing is called any more once alive is false.
+void settle(storage::MetaStore& store, runtime::Loop& loop, Lifetime::Observer alive, storage::MetaTransaction transaction,
+            Function<void(Result<storage::MetaOutcome>)> done);
 
 }  // namespace weir::broker

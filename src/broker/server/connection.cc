@@ -248,8 +248,8 @@ void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t si
   owner_.deadline_moved(*this);
   ticket_ = shard_.budget.wait(
       MemoryShare::kRequests, first, shard_.loop,
-      [this, alive = std::weak_ptr<bool>(shard_.alive), length](Reservation granted) {
-        if (!alive.expired()) frame_memory_granted(length, std::move(granted));
+      [this, alive = shard_.lifetime.observe(), length](Reservation granted) {
+        if (alive) frame_memory_granted(length, std::move(granted));
       },
       whole);
 }
@@ -273,8 +273,8 @@ bool Connection::grow_frame() {
   frame_deadline_ms_ = shard_.now_ms() + 2 * shard_.options.frame_progress_ms;
   owner_.deadline_moved(*this);
   ticket_ = shard_.budget.wait_to_grow(frame_reservation_, more, shard_.loop,
-                                       [this, alive = std::weak_ptr<bool>(shard_.alive)](Reservation granted) {
-                                         if (!alive.expired()) frame_memory_grown(std::move(granted));
+                                       [this, alive = shard_.lifetime.observe()](Reservation granted) {
+                                         if (alive) frame_memory_grown(std::move(granted));
                                        });
   return false;
 }
@@ -368,8 +368,8 @@ void Connection::mute(int64_t for_ms) {
   if (muted() && until_ms <= muted_until_ms_) return;
   if (muted()) shard_.loop.cancel(unmute_timer_);
   muted_until_ms_ = until_ms;
-  unmute_timer_ = shard_.loop.schedule_after(for_ms * runtime::kMillisecond, [this, alive = std::weak_ptr<bool>(shard_.alive)] {
-    if (alive.expired()) return;
+  unmute_timer_ = shard_.loop.schedule_after(for_ms * runtime::kMillisecond, [this, alive = shard_.lifetime.observe()] {
+    if (!alive) return;
     unmute_timer_ = {};
     resume();
   });

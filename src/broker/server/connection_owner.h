@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/buffer.h"
+#include "base/lifetime.h"
 #include "broker/server/dispatch.h"
 #include "broker/server/memory_budget.h"
 #include "broker/server/queued_request.h"
@@ -38,7 +39,7 @@ struct ShardConnections {
   bool draining = false;       // the broker stops: nothing is read or begun any more
   Buffer file_bytes{};         // what was read of a file for a socket that sends none; made when there is one
   // For posted tasks that may outlive the frontend.
-  std::shared_ptr<bool> alive = std::make_shared<bool>(true);
+  Lifetime lifetime{};
 
   int64_t now_ns() const { return loop.clock().monotonic_ns(); }
   int64_t now_ms() const { return now_ns() / runtime::kMillisecond; }

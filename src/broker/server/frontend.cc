@@ -32,7 +32,7 @@ Frontend::Frontend(runtime::Loop& loop, const Dispatcher& dispatcher, MemoryBudg
 
 Frontend::~Frontend() {
   listeners_.clear();
-  shard_.alive.reset();
+  shard_.lifetime.end();
   if (tick_timer_) shard_.loop.cancel(tick_timer_);
   for (auto& connection : connections_) {
     connection->close(CloseReason::kShutdown, "the broker stops");
@@ -98,10 +98,10 @@ void Frontend::remove_later(Connection& connection) {
 }
 
 void Frontend::want_end_of_turn() {
-  if (end_of_turn_wanted_ || !shard_.alive) return;
+  if (end_of_turn_wanted_ || !shard_.lifetime) return;
   end_of_turn_wanted_ = true;
-  shard_.loop.at_turn_end([this, alive = std::weak_ptr<bool>(shard_.alive)] {
-    if (!alive.expired()) end_of_turn();
+  shard_.loop.at_turn_end([this, alive = shard_.lifetime.observe()] {
+    if (alive) end_of_turn();
   });
 }
 
@@ -139,8 +139,8 @@ void Frontend::read_later(Connection& connection) {
   connection.read_scheduled = true;
   to_read_.push_back(&connection);
   if (to_read_.size() > 1) return;
-  shard_.loop.post([this, alive = std::weak_ptr<bool>(shard_.alive)] {
-    if (alive.expired()) return;
+  shard_.loop.post([this, alive = shard_.lifetime.observe()] {
+    if (!alive) return;
     std::vector<Connection*> reading = std::move(to_read_);
     to_read_.clear();
     for (Connection* next : reading) {
@@ -155,8 +155,8 @@ void Frontend::wait_for_block(Connection& connection) {
   if (block_asked_) return;
   block_asked_ = true;
   shard_.budget.wait(MemoryShare::kRequests, ReceiveBuffers::kBlockBytes, shard_.loop,
-                     [this, alive = std::weak_ptr<bool>(shard_.alive)](Reservation granted) {
-                       if (!alive.expired()) block_granted(std::move(granted));
+                     [this, alive = shard_.lifetime.observe()](Reservation granted) {
+                       if (alive) block_granted(std::move(granted));
                      });
 }
 

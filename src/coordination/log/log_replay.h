@@ -16,6 +16,7 @@
 
 #include "base/buffer.h"
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "coordination/log/origin.h"
 #include "protocol/record_batch.h"
 #include "runtime/runtime.h"
@@ -44,7 +45,7 @@ class LogReplay {
   // Everything given outlives the object.
   LogReplay(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
             Callbacks callbacks);
-  ~LogReplay() { *alive_ = false; }
+  ~LogReplay() { lifetime_.end(); }
   LogReplay(const LogReplay&) = delete;
 
   void start();  // once
@@ -63,8 +64,8 @@ class LogReplay {
 
   template <typename Callback>
   auto guarded(Callback callback) {
-    return [alive = alive_, callback = std::move(callback)](auto&&... args) mutable {
-      if (*alive) callback(std::forward<decltype(args)>(args)...);
+    return [alive = lifetime_.observe(), callback = std::move(callback)](auto&&... args) mutable {
+      if (alive) callback(std::forward<decltype(args)>(args)...);
     };
   }
 
@@ -82,7 +83,7 @@ class LogReplay {
   Origin origin_;  // of them
   struct Opening;
   std::shared_ptr<Opening> opening_;  // what records_ points into if the batch is compressed
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::coordination

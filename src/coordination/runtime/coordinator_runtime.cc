@@ -29,7 +29,7 @@ CoordinatorRuntime::CoordinatorRuntime(const Surroundings& surroundings, const s
       image_(std::move(image)) {}
 
 CoordinatorRuntime::~CoordinatorRuntime() {
-  *alive_ = false;
+  lifetime_.end();
   if (timer_) loop_.cancel(timer_);
 }
 
@@ -224,9 +224,10 @@ void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std
     storage::Partition* partition = log_.find(id_);
     if (partition == nullptr) return give_up(error_of_failed_append(ErrorCode::kUnknownTopicOrPartition));
     ++flight->appends_left;
-    log_.append(*partition, Slice::copy_of(*batch), false, [alive = alive_, this, session, flight](storage::AppendResult result) {
-      if (*alive) appended(session, flight, result);
-    });
+    log_.append(*partition, Slice::copy_of(*batch), false,
+                [alive = lifetime_.observe(), this, session, flight](storage::AppendResult result) {
+                  if (alive) appended(session, flight, result);
+                });
   }
   storage::AppendResult under_way;
   appended(session, flight, under_way);

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "coordination/log/log_replay.h"
 #include "coordination/runtime/coordinator_services.h"
 #include "coordination/runtime/state_machine.h"
@@ -108,8 +109,8 @@ class CoordinatorRuntime {
   // Wraps a callback that must not run once this object, or the session it belongs to, is gone.
   template <typename Callback>
   auto guarded(Callback callback) {
-    return [alive = alive_, session = session_, this, callback = std::move(callback)](auto&&... args) mutable {
-      if (*alive && session == session_) callback(std::forward<decltype(args)>(args)...);
+    return [alive = lifetime_.observe(), session = session_, this, callback = std::move(callback)](auto&&... args) mutable {
+      if (alive && session == session_) callback(std::forward<decltype(args)>(args)...);
     };
   }
 
@@ -141,7 +142,7 @@ class CoordinatorRuntime {
   std::deque<std::shared_ptr<Flight>> flights_;  // in append order
   runtime::TimerId timer_;
   int64_t timer_at_ms_ = 0;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::coordination

@@ -32,8 +32,8 @@ void AwaitedAppends::add(Partition& partition, AwaitedAppend append, std::vector
   const auto waiting = std::make_shared<Waiting>(Waiting{std::move(append), stages.size(), SIZE_MAX});
   lines_[key].waiting.push_back(waiting);
   for (size_t i = 0; i < stages.size(); ++i) {
-    stages[i](waiting->append, [this, alive = alive_, key, waiting, i](AppendResult answer) {
-      if (*alive) answered(key, *waiting, i, std::move(answer));
+    stages[i](waiting->append, [this, alive = lifetime_.observe(), key, waiting, i](AppendResult answer) {
+      if (alive) answered(key, *waiting, i, std::move(answer));
     });
   }
   if (stages.empty()) take_ready(key);

@@ -18,6 +18,7 @@
 
 #include "base/buffer.h"
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "storage/log/append_result.h"
 #include "storage/log/partition.h"
 
@@ -40,7 +41,7 @@ class AwaitedAppends {
 
   // `take` is called with each append whose turn it is.
   explicit AwaitedAppends(Take take) : take_(std::move(take)) {}
-  ~AwaitedAppends() { *alive_ = false; }
+  ~AwaitedAppends() { lifetime_.end(); }
 
   // Whether a batch in `records` would have to wait behind others.
   bool in_line(Partition& partition, Bytes records) const;
@@ -75,7 +76,7 @@ class AwaitedAppends {
   Take take_;
   std::unordered_map<Key, Line, HashOfKey> lines_;
   // Answers may come after this object is gone.
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

@@ -58,7 +58,7 @@ LogCleaner::LogCleaner(const runtime::Runtime& runtime, std::vector<LogShard*> s
                        LogCleanerOptions options)
     : runtime_(runtime), home_(*runtime.loops[0]), shards_(std::move(shards)), store_(store), options_(options) {}
 
-LogCleaner::~LogCleaner() { *alive_ = false; }
+LogCleaner::~LogCleaner() { lifetime_.end(); }
 
 void LogCleaner::start() {
   started_ = true;
@@ -90,8 +90,8 @@ void LogCleaner::wait_and_look() {
   ++waiting_;
   constexpr int64_t kLongestMs = int64_t{365} * 24 * 3600 * 1000;
   const auto delay = std::clamp<int64_t>(options_.backoff_ms, 1, kLongestMs) * runtime::kMillisecond;
-  home_.schedule_after(delay, [this, alive = alive_, generation = generation_] {
-    if (!*alive || stopped_ || generation != generation_) return;
+  home_.schedule_after(delay, [this, alive = lifetime_.observe(), generation = generation_] {
+    if (!alive || stopped_ || generation != generation_) return;
     --waiting_;
     store_.maintain(home_, [] {});  // files that were replaced a while ago
     look([this] { wait_and_look(); });
@@ -105,11 +105,11 @@ void LogCleaner::look(Idle idle) {
   look->left = shards_.size();
   look->idle = std::move(idle);
   for (unsigned i = 0; i < shards_.size(); ++i) {
-    runtime_.loops[i]->post([this, alive = alive_, look, i] {
-      if (!*alive) return;
+    runtime_.loops[i]->post([this, alive = lifetime_.observe(), look, i] {
+      if (!alive) return;
       shards_[i]->find_cleanable([this, alive, look, i](std::vector<LogShard::Cleanable> found) {
         home_.post([this, alive, look, i, found = std::move(found)] {
-          if (!*alive) return;
+          if (!alive) return;
           for (const LogShard::Cleanable& one : found) look->candidates.push_back({one, i});
           if (--look->left == 0) choose(std::move(look->candidates), std::move(look->idle));
         });
@@ -168,11 +168,11 @@ void LogCleaner::begin(const Candidate& candidate, bool behind, Idle idle) {
     const std::lock_guard lock(stats_mutex_);
     ++stats_.running;
   }
-  runtime_.loops[run->shard]->post([this, alive = alive_, run] {
-    if (!*alive) return;
+  runtime_.loops[run->shard]->post([this, alive = lifetime_.observe(), run] {
+    if (!alive) return;
     run->input = shards_[run->shard]->begin_cleaning(run->partition);
     home_.post([this, alive, run] {
-      if (!*alive) return;
+      if (!alive) return;
       if (!run->input) return ended(*run, fail(weir::ErrorCode::kNotFound, "there is nothing to clean any more"));
       step(run);
     });
@@ -200,8 +200,8 @@ void LogCleaner::step(runtime::HomeRef<Run> run) {
         if (!run->stepped || run->stepped->done) run->cleaning.reset();
       },
       home_,
-      [this, alive = alive_, run] {
-        if (*alive) stepped(run);
+      [this, alive = lifetime_.observe(), run] {
+        if (alive) stepped(run);
       });
 }
 
@@ -232,17 +232,17 @@ void LogCleaner::wait_and_step(runtime::HomeRef<Run> run) {
   const auto limit = static_cast<int64_t>(std::clamp(ahead_ns, 0.0, 60.0 * static_cast<double>(runtime::kSecond)));
   const int64_t delay = std::max(limit, run->throttle ? run->throttle->wait_ns(BackgroundJob::kCompaction) : 0);
   if (delay < runtime::kMillisecond) return step(std::move(run));
-  home_.schedule_after(delay, [this, alive = alive_, run = std::move(run)] {
-    if (*alive) wait_and_step(run);
+  home_.schedule_after(delay, [this, alive = lifetime_.observe(), run = std::move(run)] {
+    if (alive) wait_and_step(run);
   });
 }
 
 void LogCleaner::put_in_place(runtime::HomeRef<Run> run) {
-  runtime_.loops[run->shard]->post([this, alive = alive_, run] {
-    if (!*alive) return;
+  runtime_.loops[run->shard]->post([this, alive = lifetime_.observe(), run] {
+    if (!alive) return;
     shards_[run->shard]->finish_cleaning(run->outcome, [this, alive, run](Result<void> result) {
       home_.post([this, alive, run, result = std::move(result)] {
-        if (*alive) ended(*run, result);
+        if (alive) ended(*run, result);
       });
     });
   });

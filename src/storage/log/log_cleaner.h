@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "runtime/homebound.h"
 #include "storage/compaction/partition_cleaning.h"
 #include "storage/log/log_shard.h"
@@ -125,7 +126,7 @@ class LogCleaner {
   mutable std::mutex stats_mutex_;
   LogCleanerStats stats_;  // changed at home
   bool stopped_ = false;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

@@ -81,16 +81,16 @@ LogDirMover::LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*>
   for (LogShard* shard : shards_) {
     to_check_.segments += shard->unknown_times().segments;
     to_check_.bytes += shard->unknown_times().bytes;
-    shard->watch_moves([this, alive = alive_] {
+    shard->watch_moves([this, alive = lifetime_.observe()] {
       home_.post([this, alive] {
-        if (*alive) look();
+        if (alive) look();
       });
     });
   }
 }
 
 LogDirMover::~LogDirMover() {
-  *alive_ = false;
+  lifetime_.end();
   for (LogShard* shard : shards_) shard->watch_moves({});
 }
 
@@ -132,19 +132,19 @@ void LogDirMover::ask(unsigned shard, const PartitionId& from) {
     busy_ = false;
     if (std::exchange(look_again_, false)) return look();
     if (std::exchange(waits_for_space_, false)) {
-      home_.schedule_after(kRetryNs, [this, alive = alive_] {
-        if (*alive) this->look();
+      home_.schedule_after(kRetryNs, [this, alive = lifetime_.observe()] {
+        if (alive) this->look();
       });
     } else if (skipped_.empty()) {
       tell_progress(true);
     }
     return;
   }
-  runtime_.loops[shard]->post([this, alive = alive_, shard, from, skipped = skipped_] {
-    if (!*alive) return;
+  runtime_.loops[shard]->post([this, alive = lifetime_.observe(), shard, from, skipped = skipped_] {
+    if (!alive) return;
     auto look = shards_[shard]->find_misplaced(skipped, from);
     home_.post([this, alive, shard, look = std::move(look)] {
-      if (!*alive) return;
+      if (!alive) return;
       waits_for_space_ |= look.waits_for_space;
       if (look.found) return begin(shard, *look.found);
       if (look.next) return ask(shard, *look.next);
@@ -172,11 +172,11 @@ void LogDirMover::begin(unsigned shard, LogShard::Misplaced misplaced) {
 
 // Nothing is left to be copied: retention took it, or the partition had nothing.
 void LogDirMover::arrive(const runtime::HomeRef<Move>& move) {
-  runtime_.loops[move->shard]->post([this, alive = alive_, move] {
-    if (!*alive) return;
+  runtime_.loops[move->shard]->post([this, alive = lifetime_.observe(), move] {
+    if (!alive) return;
     const auto tell = [this, alive, move](Result<void> result) {
       home_.post([this, alive, move, result = std::move(result)] {
-        if (*alive) ended(*move, result);
+        if (alive) ended(*move, result);
       });
     };
     Partition* partition = shards_[move->shard]->find(move->what.partition);
@@ -199,8 +199,8 @@ void LogDirMover::step(runtime::HomeRef<Move> move) {
         if (account && worked > 0) account->wrote(BackgroundJob::kCompaction, worked, clock->monotonic_ns() - began_ns);
       },
       home_,
-      [this, alive = alive_, move] {
-        if (*alive) stepped(move);
+      [this, alive = lifetime_.observe(), move] {
+        if (alive) stepped(move);
       });
 }
 
@@ -230,17 +230,17 @@ void LogDirMover::wait_and_step(runtime::HomeRef<Move> move) {
   if (stopped_) return;
   const int64_t delay = options_.throttle ? options_.throttle->wait_ns(BackgroundJob::kCompaction) : 0;
   if (delay < runtime::kMillisecond) return step(std::move(move));
-  home_.schedule_after(delay, [this, alive = alive_, move = std::move(move)] {
-    if (*alive) wait_and_step(move);
+  home_.schedule_after(delay, [this, alive = lifetime_.observe(), move = std::move(move)] {
+    if (alive) wait_and_step(move);
   });
 }
 
 void LogDirMover::put_in_place(const runtime::HomeRef<Move>& move) {
-  runtime_.loops[move->shard]->post([this, alive = alive_, move] {
-    if (!*alive) return;
+  runtime_.loops[move->shard]->post([this, alive = lifetime_.observe(), move] {
+    if (!alive) return;
     const auto done = [this, alive, move](Result<void> result) {
       home_.post([this, alive, move, result = std::move(result)] {
-        if (*alive) ended(*move, result);
+        if (alive) ended(*move, result);
       });
     };
     LogShard& shard = *shards_[move->shard];
@@ -282,8 +282,8 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
 
 // The old file goes once nobody can be reading it any more.
 void LogDirMover::remove_old_file_later(const Move& move) {
-  home_.schedule_after((move.what.file_delete_delay_ms + 1000) * runtime::kMillisecond, [this, alive = alive_] {
-    if (*alive && !stopped_) store_.maintain(home_, [] {});
+  home_.schedule_after((move.what.file_delete_delay_ms + 1000) * runtime::kMillisecond, [this, alive = lifetime_.observe()] {
+    if (alive && !stopped_) store_.maintain(home_, [] {});
   });
 }
 
@@ -341,8 +341,8 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
 
 void LogDirMover::skip(const PartitionId& partition, int64_t delay_ns) {
   skipped_.insert(partition);
-  home_.schedule_after(delay_ns, [this, alive = alive_, partition] {
-    if (!*alive) return;
+  home_.schedule_after(delay_ns, [this, alive = lifetime_.observe(), partition] {
+    if (!alive) return;
     skipped_.erase(partition);
     look();
   });

@@ -17,6 +17,7 @@
 #include <set>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "runtime/homebound.h"
 #include "runtime/runtime.h"
 #include "storage/background/background_throttle.h"
@@ -105,7 +106,7 @@ class LogDirMover {
   int64_t progress_told_ns_ = 0;
   mutable std::mutex stats_mutex_;
   Stats stats_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

@@ -59,8 +59,8 @@ void LogMerger::plan_slice() {
     plan.building.emplace(partition, early ? std::max(plan.up_to, wal_.durable()) : plan.up_to);
     partition.begin_merge();
   }
-  loop_.post([this, alive = alive_] {
-    if (*alive) plan_slice();
+  loop_.post([this, alive = lifetime_.observe()] {
+    if (alive) plan_slice();
   });
 }
 
@@ -78,9 +78,10 @@ void LogMerger::planned() {
   if (plan_->dropped) std::erase_if(input, [this](const MergePartition& one) { return !shard_.find(one.partition); });
   plan_.reset();
   if (input.empty()) return completed(up_to, std::vector<PartitionManifest>{});
-  store_.merge(std::move(input), loop_, [this, alive = alive_, up_to](Result<std::vector<PartitionManifest>> result) {
-    if (*alive) completed(up_to, std::move(result));
-  });
+  store_.merge(std::move(input), loop_,
+               [this, alive = lifetime_.observe(), up_to](Result<std::vector<PartitionManifest>> result) {
+                 if (alive) completed(up_to, std::move(result));
+               });
 }
 
 void LogMerger::completed(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result) {
@@ -134,8 +135,8 @@ void LogMerger::adopt_slice(ChunkNumber up_to) {
     if (!partition->unmerged() && !partition->changes_manifest()) dirty_.remove(*partition);
   }
   if (adopting_.empty()) return adopted(up_to);
-  loop_.post([this, alive = alive_, up_to] {
-    if (*alive) adopt_slice(up_to);
+  loop_.post([this, alive = lifetime_.observe(), up_to] {
+    if (alive) adopt_slice(up_to);
   });
 }
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "base/result.h"
 #include "runtime/runtime.h"
 #include "storage/log/merge_input.h"
@@ -60,7 +61,7 @@ class LogMerger {
   LogMerger(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal, SegmentStore& store, Shard& shard,
             uint64_t unmerged_bytes_max)
       : runtime_(runtime), loop_(loop), wal_(wal), store_(store), shard_(shard), unmerged_bytes_max_(unmerged_bytes_max) {}
-  ~LogMerger() { *alive_ = false; }
+  ~LogMerger() { lifetime_.end(); }
 
   // The partition has something for the next merge.
   void changed(Partition& partition) { dirty_.add(partition); }
@@ -132,7 +133,7 @@ class LogMerger {
   MergeTotals totals_;
   int64_t started_ns_ = 0;
   // Completions of the segment store may come after this object is gone.
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

@@ -38,7 +38,7 @@ LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_p
   wal_->on_ended([this](const Error& error) { on_failed(error); });
 }
 
-LogShard::~LogShard() { *alive_ = false; }
+LogShard::~LogShard() { lifetime_.end(); }
 
 Partition& LogShard::add(std::unique_ptr<Partition> partition) {
   Partition& added = *partition;
@@ -79,8 +79,8 @@ void LogShard::walk_down(Function<size_t(Partition&)> visit, Function<void()> do
     work += visit(partition);
   }
   if (left == 0) return done();
-  loop_.post([this, alive = alive_, visit = std::move(visit), done = std::move(done), left]() mutable {
-    if (*alive) walk_down(std::move(visit), std::move(done), left);
+  loop_.post([this, alive = lifetime_.observe(), visit = std::move(visit), done = std::move(done), left]() mutable {
+    if (alive) walk_down(std::move(visit), std::move(done), left);
   });
 }
 
@@ -90,10 +90,10 @@ void LogShard::drop(const PartitionId& id) {
   fail_release(*partition, {weir::ErrorCode::kNotFound, "the partition was dropped"});
   const int64_t delay_ms = std::clamp<int64_t>(partition->config().file_delete_delay_ms, 0, kLongestDelayMs);
   forget(*partition);
-  store_.drop(id, delay_ms, loop_, [this, alive = alive_, name = text_of(id), delay_ms](Result<void> result) {
-    if (result && *alive) {
+  store_.drop(id, delay_ms, loop_, [this, alive = lifetime_.observe(), name = text_of(id), delay_ms](Result<void> result) {
+    if (result && alive) {
       loop_.schedule_after((delay_ms + 1000) * runtime::kMillisecond, [this, alive] {
-        if (*alive) store_.maintain(loop_, [] {});
+        if (alive) store_.maintain(loop_, [] {});
       });
     } else if (!result) {
       log_warn("log", "Folder of deleted partition {} is not removed yet: {}. It is removed at the next start.", name,
@@ -224,8 +224,8 @@ void LogShard::merge_all(Function<void(Result<void>)> done) {
   if (wal_->ended()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
   merger_.merge_all([done = std::move(done)](const Result<void>& result) mutable { done(result); });
   report_pressure();
-  quiesce([this, alive = alive_] {
-    if (*alive) merger_.look();
+  quiesce([this, alive = lifetime_.observe()] {
+    if (alive) merger_.look();
   });
 }
 
@@ -297,10 +297,10 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                          Function<void(ReadResult)> done) {
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
   store_.read(partition.manifest(), request.offset, {max_bytes, end_offset, request.read_committed}, loop_,
-              [this, alive = alive_, id = partition.id(), request, end_offset, taken = partition.manifests_taken(),
+              [this, alive = lifetime_.observe(), id = partition.id(), request, end_offset, taken = partition.manifests_taken(),
                merged = partition.manifest().end_offset, result = std::move(result),
                done = std::move(done)](Result<SegmentRead> read) mutable {
-                if (!*alive) return;
+                if (!alive) return;
                 Partition* now = find(id);
                 if (!now) {
                   result.error = ErrorCode::kUnknownTopicOrPartition;

@@ -24,6 +24,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "base/rate_limit.h"
 #include "runtime/runtime.h"
 #include "storage/background/background_throttle.h"
@@ -326,7 +327,7 @@ class LogShard final : private LogMerger::Shard, private Retention::Shard {
   std::map<PartitionId, std::map<int64_t, std::string>> unreadable_;  // segments by base offset, and why
   PartitionTraffic dropped_traffic_;
   // Completions of the segment store may come after this object is gone.
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

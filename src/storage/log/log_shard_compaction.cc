@@ -100,23 +100,23 @@ void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const 
   }
   ++partition->of_shard.store_changes;
   auto kept = std::make_shared<SegmentReplacement>(outcome);
-  store_.replace(
-      std::move(outcome), loop_,
-      [this, alive = alive_, kept, then = std::move(then), done = std::move(done)](Result<PartitionManifest> manifest) mutable {
-        if (!*alive) return;
-        if (!manifest) {
-          store_.discard(*kept, loop_);
-          store_changed(kept->partition);
-          return done(std::unexpected(std::move(manifest.error())));
-        }
-        merger_.in_store_order(
-            [this, kept, manifest = std::move(*manifest), then = std::move(then), done = std::move(done)]() mutable {
-              merger_.adopt(std::move(manifest));
-              then(*kept);
-              done({});
-              store_changed(kept->partition);
-            });
-      });
+  store_.replace(std::move(outcome), loop_,
+                 [this, alive = lifetime_.observe(), kept, then = std::move(then),
+                  done = std::move(done)](Result<PartitionManifest> manifest) mutable {
+                   if (!alive) return;
+                   if (!manifest) {
+                     store_.discard(*kept, loop_);
+                     store_changed(kept->partition);
+                     return done(std::unexpected(std::move(manifest.error())));
+                   }
+                   merger_.in_store_order(
+                       [this, kept, manifest = std::move(*manifest), then = std::move(then), done = std::move(done)]() mutable {
+                         merger_.adopt(std::move(manifest));
+                         then(*kept);
+                         done({});
+                         store_changed(kept->partition);
+                       });
+                 });
 }
 
 void LogShard::store_changed(const PartitionId& id) {
@@ -130,8 +130,8 @@ void LogShard::forget_tail(const PartitionId& id, int64_t offset) {
   Partition* const partition = find(id);
   if (!partition) return;
   if (!tail_cache_.forget(*partition, offset, kBatchesPerTurn)) return;
-  loop_.post([this, alive = alive_, id, offset] {
-    if (*alive) forget_tail(id, offset);
+  loop_.post([this, alive = lifetime_.observe(), id, offset] {
+    if (alive) forget_tail(id, offset);
   });
 }
 

@@ -39,24 +39,25 @@ void LogShard::set_directory(Partition& partition, uint32_t directory, Function<
   const PartitionId id = partition.id();
   if (partition.of_shard.releasing) return done(fail(ErrorCode::kClosed, "the partition goes to another owner"));
   ++partition.of_shard.store_changes;
-  options_.directories->set_directory(id, directory, loop_,
-                                      [this, alive = alive_, id, done = std::move(done)](Result<PartitionPlace> place) mutable {
-                                        if (!*alive) return;
-                                        if (!place) {
-                                          store_changed(id);
-                                          return done(std::unexpected(std::move(place.error())));
-                                        }
-                                        merger_.in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
-                                          Partition* placed = find(id);
-                                          if (placed) {
-                                            placed->set_place(place);
-                                            moving_.insert(id);
-                                          }
-                                          done({});
-                                          if (placed && move_watcher_) move_watcher_();
-                                          store_changed(id);
-                                        });
-                                      });
+  options_.directories->set_directory(
+      id, directory, loop_,
+      [this, alive = lifetime_.observe(), id, done = std::move(done)](Result<PartitionPlace> place) mutable {
+        if (!alive) return;
+        if (!place) {
+          store_changed(id);
+          return done(std::unexpected(std::move(place.error())));
+        }
+        merger_.in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
+          Partition* placed = find(id);
+          if (placed) {
+            placed->set_place(place);
+            moving_.insert(id);
+          }
+          done({});
+          if (placed && move_watcher_) move_watcher_();
+          store_changed(id);
+        });
+      });
 }
 
 std::vector<LogShard::Replica> LogShard::replicas(const Partition& partition) {

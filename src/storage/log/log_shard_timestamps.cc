@@ -61,9 +61,9 @@ void LogShard::find_timestamp(Partition& partition, int64_t timestamp, bool read
 
 void LogShard::begin_searches(TimestampSearches& searches) {
   searches.begin([&](TimestampSearches::Search search) {
-    auto ended = [this, alive = alive_, &searches, id = search.partition,
+    auto ended = [this, alive = lifetime_.observe(), &searches, id = search.partition,
                   askers = std::move(search.askers)](Result<TimestampPosition> found) mutable {
-      if (!*alive) return;
+      if (!alive) return;
       // The leader epoch in a batch's header is outside of its checksum: the partition knows better.
       const Partition* now = found && found->offset >= 0 ? find(id) : nullptr;
       const int32_t epoch = now ? now->epoch_at(found->offset) : -1;
@@ -108,8 +108,8 @@ void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Functio
   if (!largest || std::ranges::none_of(partition.manifest().segments, exceeds)) return search_segments(std::move(search));
   PartitionManifest all = part_of(partition.manifest(), kNoTimestamp, start, SIZE_MAX);
   store_.find_timestamp(std::move(all), kLargestTimestamp, loop_,
-                        [this, alive = alive_, search = std::move(search)](Result<TimestampPosition> found) mutable {
-                          if (!*alive) return;
+                        [this, alive = lifetime_.observe(), search = std::move(search)](Result<TimestampPosition> found) mutable {
+                          if (!alive) return;
                           if (!found || (found->offset >= 0 && found->timestamp >= search.timestamp))
                             return search.done(std::move(found));
                           find_in_batches(std::move(search));
@@ -126,8 +126,8 @@ void LogShard::search_segments(SegmentSearch search) {
   search.from = part.segments.back().next_offset;
   const int64_t timestamp = search.timestamp;
   store_.find_timestamp(std::move(part), timestamp, loop_,
-                        [this, alive = alive_, search = std::move(search)](Result<TimestampPosition> found) mutable {
-                          if (!*alive) return;
+                        [this, alive = lifetime_.observe(), search = std::move(search)](Result<TimestampPosition> found) mutable {
+                          if (!alive) return;
                           if (found && found->offset < 0) return search_segments(std::move(search));
                           if (found) found->offset = std::max(found->offset, search.log_start_offset);
                           search.done(std::move(found));
@@ -157,8 +157,8 @@ void LogShard::find_in_batches(SegmentSearch search) {
         }
       },
       loop_,
-      [found, alive = alive_, done = std::move(search.done)]() mutable {
-        if (*alive) done(std::move(*found));
+      [found, alive = lifetime_.observe(), done = std::move(search.done)]() mutable {
+        if (alive) done(std::move(*found));
       });
 }
 

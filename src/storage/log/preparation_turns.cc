@@ -37,8 +37,8 @@ void PreparationTurns::begin_turn(Partition& partition, Queue& queue) {
         else prepare_turn(appends, config, *clock);
       },
       loop_,
-      [this, alive = alive_, &partition] {
-        if (*alive) end_turn(partition);
+      [this, alive = lifetime_.observe(), &partition] {
+        if (alive) end_turn(partition);
       },
       large ? kLargeKey + loop_.index() % memory_.large : kTurnKey + loop_.index() % memory_.turns);
 }

@@ -9,6 +9,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "base/lifetime.h"
 #include "runtime/runtime.h"
 #include "storage/log/awaited_appends.h"
 #include "storage/log/batch_preparation.h"
@@ -20,7 +21,7 @@ class PreparationTurns {
  public:
   PreparationTurns(runtime::Runtime& runtime, runtime::Loop& loop, const OpeningMemory& memory)
       : runtime_(runtime), loop_(loop), memory_(memory) {}
-  ~PreparationTurns() { *alive_ = false; }
+  ~PreparationTurns() { lifetime_.end(); }
 
   // Is a stage of `append`, whose records are what is to be stored once it has answered.
   void prepare(Partition& partition, AwaitedAppend& append, Function<void(AppendResult)> answered);
@@ -43,7 +44,7 @@ class PreparationTurns {
   runtime::Loop& loop_;
   const OpeningMemory memory_;
   std::unordered_map<Partition*, Queue> queues_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

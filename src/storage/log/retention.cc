@@ -62,8 +62,8 @@ void Retention::run() {
   shard_.walk(visit, [this, changed, more] {
     running_ = false;
     if (*more) {
-      loop_.post([this, alive = alive_] {
-        if (*alive) run();
+      loop_.post([this, alive = lifetime_.observe()] {
+        if (alive) run();
       });
     }
     shard_.retained(*changed);

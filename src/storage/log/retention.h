@@ -10,6 +10,7 @@
 #include <string>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "runtime/runtime.h"
 #include "storage/log/partition.h"
 #include "storage/wal/wal.h"
@@ -36,7 +37,7 @@ class Retention {
   Retention(runtime::Runtime& runtime, runtime::Loop& loop, const WalBackend& wal, Shard& shard,
             int64_t producer_id_expiration_ms)
       : runtime_(runtime), loop_(loop), wal_(wal), shard_(shard), producer_id_expiration_ms_(producer_id_expiration_ms) {}
-  ~Retention() { *alive_ = false; }
+  ~Retention() { lifetime_.end(); }
 
   void run();  // not once the log has failed
   void run_every(int64_t interval_ms);
@@ -52,7 +53,7 @@ class Retention {
   int64_t producer_id_expiration_ms_;
   bool running_ = false;
   runtime::TimerId timer_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

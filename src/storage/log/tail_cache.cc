@@ -21,8 +21,8 @@ void TailCache::evict() {
   while (!batches_.empty()) {
     if (++work > kBatchesPerTurn) {
       if (std::exchange(evicting_, true)) break;
-      loop_.post([this, alive = alive_] {
-        if (!*alive) return;
+      loop_.post([this, alive = lifetime_.observe()] {
+        if (!alive) return;
         evicting_ = false;
         evict();
       });

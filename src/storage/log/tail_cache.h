@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "base/function.h"
+#include "base/lifetime.h"
 #include "runtime/runtime.h"
 #include "storage/log/partition.h"
 
@@ -21,7 +22,7 @@ class TailCache {
   // `evicted` is called at the end of each evict(), also of those that go on in another turn.
   TailCache(runtime::Runtime& runtime, runtime::Loop& loop, uint64_t most_bytes, Function<void()> evicted)
       : runtime_(runtime), loop_(loop), most_bytes_(most_bytes), evicted_(std::move(evicted)) {}
-  ~TailCache() { *alive_ = false; }
+  ~TailCache() { lifetime_.end(); }
 
   void add(Partition& partition, uint32_t bytes);  // of a batch that it appended
   void add_all(Partition& partition);              // it is new here
@@ -50,7 +51,7 @@ class TailCache {
   std::deque<Batch> batches_;       // in append order
   std::atomic<uint64_t> bytes_{0};  // written on the loop only
   bool evicting_ = false;           // goes on in another turn
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

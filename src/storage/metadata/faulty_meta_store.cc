@@ -68,8 +68,8 @@ void FaultyMetaStore::range(MetaRangeRequest request, runtime::Executor& reply_t
 std::unique_ptr<MetaWatch> FaultyMetaStore::watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
                                                   Function<void(Result<MetaEvents>)> told) {
   ++watches_;
-  auto filter = [this, alive = alive_, ended = false, told = std::move(told)](Result<MetaEvents> events) mutable {
-    if (ended || !*alive) return;
+  auto filter = [this, alive = lifetime_.observe(), ended = false, told = std::move(told)](Result<MetaEvents> events) mutable {
+    if (ended || !alive) return;
     const WatchFault fault = events ? next_watch_fault() : WatchFault::kNone;
     if (fault == WatchFault::kLost) return;
     ended = fault == WatchFault::kCut || fault == WatchFault::kCompacted;
@@ -82,10 +82,11 @@ std::unique_ptr<MetaWatch> FaultyMetaStore::watch(std::string prefix, int64_t fr
 }
 
 void FaultyMetaStore::grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {
-  store_.grant_lease(ttl_ms, loop, [this, alive = alive_, &loop, done = std::move(done)](Result<MetaLease> lease) mutable {
-    if (lease && *alive) leases_.emplace_back(lease->id, &loop);
-    done(std::move(lease));
-  });
+  store_.grant_lease(ttl_ms, loop,
+                     [this, alive = lifetime_.observe(), &loop, done = std::move(done)](Result<MetaLease> lease) mutable {
+                       if (lease && alive) leases_.emplace_back(lease->id, &loop);
+                       done(std::move(lease));
+                     });
 }
 
 void FaultyMetaStore::keep_alive(int64_t lease, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "storage/metadata/meta_store.h"
 
 namespace weir::storage {
@@ -32,7 +33,7 @@ class FaultyMetaStore final : public MetaStore {
   };
 
   explicit FaultyMetaStore(MetaStore& store) : store_(store) {}
-  ~FaultyMetaStore() override { *alive_ = false; }
+  ~FaultyMetaStore() override { lifetime_.end(); }
 
   // Faults of the next transactions, in order; afterwards kNone.
   void plan(std::vector<Fault> faults) { planned_.insert(planned_.end(), faults.begin(), faults.end()); }
@@ -79,7 +80,7 @@ class FaultyMetaStore final : public MetaStore {
   bool held_ = false;
   std::vector<Function<void()>> waiting_;
   std::vector<std::pair<int64_t, runtime::Loop*>> leases_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

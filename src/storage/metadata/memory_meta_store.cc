@@ -77,14 +77,14 @@ void MemoryMetaStore::end_leases() {
 void MemoryMetaStore::watch_lease(runtime::Loop& loop, int64_t lease) {
   const int64_t left_ns = leases_.left_ns(lease, now_ns());
   if (left_ns == 0) return end_leases();
-  loop.schedule_after(left_ns, [this, alive = alive_, &loop, lease] {
-    if (*alive) watch_lease(loop, lease);
+  loop.schedule_after(left_ns, [this, alive = lifetime_.observe(), &loop, lease] {
+    if (alive) watch_lease(loop, lease);
   });
 }
 
 void MemoryMetaStore::grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {
-  loop.post([this, alive = alive_, ttl_ms, &loop, done = std::move(done)]() mutable {
-    if (!*alive) return;
+  loop.post([this, alive = lifetime_.observe(), ttl_ms, &loop, done = std::move(done)]() mutable {
+    if (!alive) return;
     if (clock_ == nullptr) return done(fail(ErrorCode::kUnsupported, "no leases without a clock"));
     const MetaLease lease = leases_.grant(ttl_ms, now_ns());
     watch_lease(loop, lease.id);

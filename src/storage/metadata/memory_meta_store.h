@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "base/lifetime.h"
 #include "storage/metadata/meta_table.h"
 
 namespace weir::storage {
@@ -14,7 +15,7 @@ class MemoryMetaStore final : public MetaStore {
  public:
   // Without a clock there are no leases.
   explicit MemoryMetaStore(const runtime::Clock* clock = nullptr) : clock_(clock) { feed_.begin(table_.revision()); }
-  ~MemoryMetaStore() override { *alive_ = false; }
+  ~MemoryMetaStore() override { lifetime_.end(); }
 
   void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
   void range(MetaRangeRequest request, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
@@ -52,7 +53,7 @@ class MemoryMetaStore final : public MetaStore {
   MetaLeases leases_;
   std::mutex mutex_;
   Table table_{feed_, leases_};  // mutex_
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 }  // namespace weir::storage

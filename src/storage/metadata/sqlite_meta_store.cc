@@ -168,8 +168,8 @@ Result<void> SqliteMetaStore::run(Call& call) {
 // --- leases ---------------------------------------------------------------------------------------------------------
 
 void SqliteMetaStore::grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<void(Result<MetaLease>)> done) {
-  loop.post([this, alive = alive_, ttl_ms, &loop, done = std::move(done)]() mutable {
-    if (!*alive) return;
+  loop.post([this, alive = lifetime_.observe(), ttl_ms, &loop, done = std::move(done)]() mutable {
+    if (!alive) return;
     if (options_.clock == nullptr) return done(fail(ErrorCode::kUnsupported, "no leases without a clock"));
     const MetaLease lease = leases_.grant(ttl_ms, now_ns());
     watch_lease(loop, lease.id);
@@ -180,8 +180,8 @@ void SqliteMetaStore::grant_lease(int64_t ttl_ms, runtime::Loop& loop, Function<
 void SqliteMetaStore::watch_lease(runtime::Loop& loop, int64_t lease) {
   const int64_t left_ns = leases_.left_ns(lease, now_ns());
   if (left_ns == 0) return enqueue({&loop, EndLeasesCall{[](Result<void>) {}, {}}});
-  loop.schedule_after(left_ns, [this, alive = alive_, &loop, lease] {
-    if (*alive) watch_lease(loop, lease);
+  loop.schedule_after(left_ns, [this, alive = lifetime_.observe(), &loop, lease] {
+    if (alive) watch_lease(loop, lease);
   });
 }
 

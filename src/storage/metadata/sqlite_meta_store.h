@@ -22,6 +22,7 @@
 #include <variant>
 #include <vector>
 
+#include "base/lifetime.h"
 #include "runtime/clock.h"
 #include "runtime/file.h"
 #include "storage/metadata/meta_table.h"
@@ -39,7 +40,7 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
   };
   // `files` and `pool` outlive the store; no task of the pool may run after it is gone.
   static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool, Options options);
-  ~SqliteMetaStore() override { *alive_ = false; }
+  ~SqliteMetaStore() override { lifetime_.end(); }
 
   void transact(MetaTransaction transaction, runtime::Executor& reply_to, Function<void(Result<MetaOutcome>)> done) override;
   void range(MetaRangeRequest request, runtime::Executor& reply_to, Function<void(Result<MetaRange>)> done) override;
@@ -111,7 +112,7 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
   const Options options_;
   MetaFeed feed_;
   MetaLeases leases_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // of timers
+  Lifetime lifetime_;  // of timers
 
   std::mutex queue_mutex_;  // never held while database_mutex_ is taken
   std::vector<Call> queue_;

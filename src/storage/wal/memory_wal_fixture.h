@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/lifetime.h"
 #include "storage/wal/wal_sessions.h"
 
 namespace weir::storage {
@@ -53,7 +54,7 @@ class MemoryWal final : public WalBackend {
       : loop_(loop), log_(log), options_(options), durable_(log.durable()), open_number_(durable_ + 1) {
     log_.sealed = false;
   }
-  ~MemoryWal() override { *alive_ = false; }
+  ~MemoryWal() override { lifetime_.end(); }
 
   Appended append(const BatchFacts& facts, const Slice& batch) override {
     const Slice bytes = Slice::copy_of(batch.bytes());
@@ -127,8 +128,8 @@ class MemoryWal final : public WalBackend {
  private:
   void flush_at_turn_end() {
     if (std::exchange(asked_, true)) return;
-    loop_.at_turn_end([this, alive = alive_] {
-      if (!*alive) return;
+    loop_.at_turn_end([this, alive = lifetime_.observe()] {
+      if (!alive) return;
       asked_ = false;
       send();
     });
@@ -140,8 +141,8 @@ class MemoryWal final : public WalBackend {
     unreleased_.emplace_back(number, std::exchange(open_bytes_, 0));
     if (options_.way_ns_max == 0) return;
     const auto way_ns = static_cast<int64_t>(loop_.random().next() % static_cast<uint64_t>(options_.way_ns_max));
-    loop_.schedule_after(way_ns, [this, alive = alive_, number] {
-      if (*alive) arrive(number);
+    loop_.schedule_after(way_ns, [this, alive = lifetime_.observe(), number] {
+      if (alive) arrive(number);
     });
   }
 
@@ -160,7 +161,7 @@ class MemoryWal final : public WalBackend {
   std::optional<Error> trouble_;
   Function<void(ChunkNumber)> on_durable_;
   Function<void(const Error&)> on_ended_;
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+  Lifetime lifetime_;
 };
 
 class MemoryWalSessions final : public WalSessions {
