@@ -276,7 +276,7 @@ def segment_bytes(folder: pathlib.Path) -> int:
 
 @workload("latency-background")
 def latency_background(settings: Settings) -> list[Row]:
-    """1,000 records/s alone, beside 60 MB/s that are merged, and beside the compaction of a GB; held back and not"""
+    """1,000 records/s alone, beside 60 MB/s that are checkpointed, and beside the compaction of a GB; held back and not"""
     rate, seconds = 1_000, settings.scaled(8, 30)
 
     def small(broker, for_seconds=seconds):
@@ -307,7 +307,7 @@ def latency_background(settings: Settings) -> list[Row]:
             broker.start()
             load(settings, broker, "produce", topic="warm", bytes=settings.warm_bytes)
             answers = {"alone": small(broker)}
-            answers["beside merges"] = beside(["produce", "--topic", "bulk", "--bytes-per-second", str(60 * MB), "--bytes",
+            answers["beside checkpoints"] = beside(["produce", "--topic", "bulk", "--bytes-per-second", str(60 * MB), "--bytes",
                                                str(100 * GB)], broker)
             load(settings, broker, "compact", topic="compacted", records=settings.scaled(1_000_000, 3_000_000), keys=100_000,
                  value_bytes=1000, segment_bytes=64 << 20)

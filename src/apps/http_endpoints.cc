@@ -33,13 +33,13 @@ struct Verdict {
 
 // The troubles of all shards together.
 struct Troubles {
-  size_t failed_shards = 0, failing_merges = 0;
+  size_t failed_shards = 0, failing_checkpoints = 0;
   uint64_t offline = 0, unreadable = 0;
   bool disk_full = false;
 };
 
-Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
-  const auto& [failed_shards, failing_merges, offline, unreadable, disk_full] = troubles;
+Verdict judge(const Troubles& troubles, const HealthInfo& info) {
+  const auto& [failed_shards, failing_checkpoints, offline, unreadable, disk_full] = troubles;
   if (failed_shards > 0) {
     return {"fail", fmt::format("writing the log failed on {} shards: nothing more is acknowledged", failed_shards),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
@@ -48,11 +48,11 @@ Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
     return {"warn", "no new log file can be prepared: the disk is full or refuses writes, or descriptors are used up",
             "do what the log says: free space, shorten retention or raise the limit of open files; it goes on by itself"};
   }
-  if (failing_merges > 0) {
+  if (failing_checkpoints > 0) {
     return {"warn",
             fmt::format("data cannot be moved into segments on {} shards: nothing is lost, but produce requests are refused "
                         "once too much waits",
-                        failing_merges),
+                        failing_checkpoints),
             "do what the log says: a directory or disk that is gone, no inodes left, a limit; it goes on by itself"};
   }
   if (offline > 0) {
@@ -60,7 +60,7 @@ Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
             "the log names them; restore their files from a copy, or stop the broker and run weir log salvage, or delete and "
             "recreate the topics"};
   }
-  if (facts.groups_refused) {
+  if (info.groups_refused) {
     return {"warn", "groups hold all the memory that they may: new offsets, groups or members are asked to try again later",
             "delete groups that are not needed, or raise weir.max.memory.bytes"};
   }
@@ -72,9 +72,9 @@ Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
             "see unreadable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
             "salvage; a start looks again"};
   }
-  if (facts.uncleanable_partitions > 0) {
+  if (info.uncleanable_partitions > 0) {
     return {"warn",
-            fmt::format("{} partitions are not compacted any more and grow: compaction met damage", facts.uncleanable_partitions),
+            fmt::format("{} partitions are not compacted any more and grow: compaction met damage", info.uncleanable_partitions),
             "see uncleanable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
             "salvage; a start tries again"};
   }
@@ -83,7 +83,7 @@ Verdict judge(const Troubles& troubles, const HealthFacts& facts) {
 
 }  // namespace
 
-http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthFacts& facts) {
+http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthInfo& info) {
   Troubles troubles;
   uint64_t dirty = 0, held = 0;
   storage::FlushLatency flush;
@@ -92,18 +92,18 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
     troubles.offline += shard.offline_partitions;
     troubles.unreadable += shard.unreadable_segments;
     troubles.disk_full |= shard.disk_full;
-    troubles.failing_merges += shard.merge_failing ? 1 : 0;
-    dirty += shard.unmerged_bytes;
+    troubles.failing_checkpoints += shard.checkpoint_failing ? 1 : 0;
+    dirty += shard.dirty_bytes;
     held += shard.held_appends;
     flush.merge(shard.wal.flushes);
   }
-  const Verdict verdict = judge(troubles, facts);
-  const storage::RecoveryStats& r = facts.recovery;
+  const Verdict verdict = judge(troubles, info);
+  const storage::RecoveryStats& r = info.recovery;
   std::string body = fmt::format("{{\"status\":\"{}\",\"version\":\"{}\"", verdict.status, WEIR_VERSION);
   if (!verdict.reason.empty()) body += fmt::format(",\"reason\":\"{}\",\"remedy\":\"{}\"", verdict.reason, verdict.remedy);
-  body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{},\"failing_merges\":{}",
-                      troubles.failed_shards, troubles.offline, troubles.disk_full, troubles.failing_merges);
-  body += fmt::format(",\"groups_refused\":{}", facts.groups_refused);
+  body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{},\"failing_checkpoints\":{}",
+                      troubles.failed_shards, troubles.offline, troubles.disk_full, troubles.failing_checkpoints);
+  body += fmt::format(",\"groups_refused\":{}", info.groups_refused);
   const auto entry = [](const std::string& partition, const std::string& reason) {
     return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
   };
@@ -111,17 +111,17 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   for (const broker::ShardSnapshot& shard : shards) {
     for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
   }
-  for (const auto& partition : facts.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
+  for (const auto& partition : info.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
   body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", troubles.unreadable, fmt::join(segments, ","));
-  body += fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", facts.uncleanable_partitions,
-                      fmt::join(partitions, ","));
-  body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", facts.flush_mode, flush.count(),
+  body +=
+      fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", info.uncleanable_partitions, fmt::join(partitions, ","));
+  body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", info.flush_mode, flush.count(),
                       flush.percentile_ns(0.5) / 1000, flush.percentile_ns(0.99) / 1000);
-  body += fmt::format(",\"dirty_bytes\":{},\"dirty_bytes_max\":{},\"held_appends\":{}", dirty, facts.dirty_bytes_max, held);
+  body += fmt::format(",\"dirty_bytes\":{},\"dirty_bytes_max\":{},\"held_appends\":{}", dirty, info.dirty_bytes_max, held);
   body += fmt::format(
       ",\"last_recovery\":{{\"first_start\":{},\"clean\":{},\"duration_ms\":{},\"partitions\":{},"
       "\"batches\":{},\"bytes_read\":{},\"torn_bytes\":{},\"offline_partitions\":{}}}}}\n",
-      facts.first_start, r.clean, r.duration_ms, r.partitions, r.batches, r.bytes_read, r.torn_bytes, r.offline_partitions);
+      info.first_start, r.clean, r.duration_ms, r.partitions, r.batches, r.bytes_read, r.torn_bytes, r.offline_partitions);
   return {troubles.failed_shards ? 503 : 200, std::move(body), kJson};
 }
 
@@ -144,7 +144,7 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
 void HttpEndpoints::health(http::Respond respond) {
   broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kShards,
                          lifetime_.guard([this, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
-                           reply(health_response(shards, server_.health_facts()));
+                           reply(health_response(shards, server_.health_info()));
                          }));
 }
 

@@ -15,7 +15,7 @@
 namespace weir::apps {
 
 // The answer of /health, from the snapshots of the shards. `reason` names the fault, and `remedy` what to do about it.
-struct HealthFacts {
+struct HealthInfo {
   std::string flush_mode;  // weir.flush
   storage::RecoveryStats recovery;
   bool first_start = false;
@@ -24,7 +24,7 @@ struct HealthFacts {
   size_t uncleanable_partitions = 0;
   std::vector<storage::UncleanablePartition> uncleanable;  // some of them
 };
-http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthFacts& facts);
+http::Response health_response(const std::vector<broker::ShardSnapshot>& shards, const HealthInfo& info);
 
 // On loop 0. `server` outlives it.
 class HttpEndpoints {

@@ -11,10 +11,10 @@ using ::testing::Not;
 
 // One bad batch ends a partition's compaction: whoever watches the broker sees it, with the file and what to do.
 TEST(Health, APartitionThatIsNotCompactedIsNamed) {
-  HealthFacts facts;
-  facts.uncleanable_partitions = 2;
-  facts.uncleanable.push_back({{}, "orders-3 (folder x-3)", "00000000000000000000.log at 120: \"bad\" checksum\n"});
-  const http::Response response = health_response({}, facts);
+  HealthInfo info;
+  info.uncleanable_partitions = 2;
+  info.uncleanable.push_back({{}, "orders-3 (folder x-3)", "00000000000000000000.log at 120: \"bad\" checksum\n"});
+  const http::Response response = health_response({}, info);
   EXPECT_EQ(response.status, 200) << "it serves";
   EXPECT_THAT(response.body, HasSubstr(R"("status":"warn")"));
   EXPECT_THAT(response.body, HasSubstr("2 partitions are not compacted any more"));

@@ -30,11 +30,11 @@ int64_t modified_ms(const std::string& path) {
 
 class PartitionReader {
  public:
-  PartitionReader(runtime::FileSystem& files, const KafkaPartitionFolder& folder, const KafkaPartitionFacts& facts)
-      : files_(files), folder_(folder), facts_(facts), name_(fmt::format("{}-{}", folder.topic, folder.partition)) {}
+  PartitionReader(runtime::FileSystem& files, const KafkaPartitionFolder& folder, const KafkaPartitionInfo& info)
+      : files_(files), folder_(folder), info_(info), name_(fmt::format("{}-{}", folder.topic, folder.partition)) {}
 
   Result<KafkaPartitionImport> run() {
-    import_.manifest.partition = {facts_.topic_id, folder_.partition};
+    import_.manifest.partition = {info_.topic_id, folder_.partition};
     choose_epochs();
     using Step = Result<void> (PartitionReader::*)();
     for (const Step step :
@@ -65,7 +65,7 @@ class PartitionReader {
 
   runtime::FileSystem& files_;
   const KafkaPartitionFolder& folder_;
-  const KafkaPartitionFacts& facts_;
+  const KafkaPartitionInfo& info_;
   const std::string name_;
   KafkaPartitionState state_;
   KafkaPartitionImport import_;
@@ -73,7 +73,7 @@ class PartitionReader {
 
 // The checkpoint has no checksum, and somebody may have edited it.
 void PartitionReader::choose_epochs() {
-  state_.highest_epoch = std::min(facts_.leader_epoch.value_or(kHighestKafkaEpoch), kHighestKafkaEpoch);
+  state_.highest_epoch = std::min(info_.leader_epoch.value_or(kHighestKafkaEpoch), kHighestKafkaEpoch);
   const auto descends = [](const auto& a, const auto& b) { return a.epoch >= b.epoch || a.start_offset > b.start_offset; };
   const auto& told = folder_.epochs;
   if (std::ranges::adjacent_find(told, descends) != told.end()) {
@@ -99,7 +99,7 @@ Result<void> PartitionReader::read_segments() {
                             segment->wrong_epochs));
     }
     while (state_.log.producers().size() > kProducersMax &&
-           !state_.log.producers().expire(facts_.now_ms - kProducerIdleMs).empty()) {
+           !state_.log.producers().expire(info_.now_ms - kProducerIdleMs).empty()) {
     }
     if (segment->info.length == 0) continue;
     // Whether the times that its headers say are right, the broker finds out (SegmentInfo::times_known).
@@ -129,7 +129,7 @@ Result<void> PartitionReader::accept_damage(const KafkaSegmentFile& file, const 
                   ". It is not the last segment, so acknowledged records are damaged: restore it from a copy, or delete "
                   "the topic in Kafka");
   }
-  if (facts_.clean && !facts_.accept_unclean) {
+  if (info_.clean && !info_.accept_unclean) {
     return refuse(what + ", although Kafka ended cleanly. Give --accept-unclean to cut the log there");
   }
   import_.cut.push_back(fmt::format("{} was cut after offset {}: {}.", name_, end() - 1, what));
@@ -138,7 +138,7 @@ Result<void> PartitionReader::accept_damage(const KafkaSegmentFile& file, const 
 
 // Segments follow each other without a gap, and so do their batches, but where compaction left something out.
 Result<void> PartitionReader::check_gaps() {
-  if (facts_.clean && !folder_.orphans.empty()) {
+  if (info_.clean && !folder_.orphans.empty()) {
     return refuse_missing(
         fmt::format("{} ({} such files) is of a segment that is not there", folder_.orphans.front(), folder_.orphans.size()));
   }
@@ -148,7 +148,7 @@ Result<void> PartitionReader::check_gaps() {
   }
   const KafkaGaps& between = state_.between;
   const KafkaGaps& within = state_.within;
-  if (facts_.compacted.value_or(false)) {
+  if (info_.compacted.value_or(false)) {
     if (between.count == 0) return {};
     uncertain(
         fmt::format("{} lacks {} offsets between segments, first {}: compaction leaves such gaps, and nothing tells whether a "
@@ -159,8 +159,8 @@ Result<void> PartitionReader::check_gaps() {
   if (between.count + within.count == 0) return {};
   const std::string what = fmt::format("{} lacks {} offsets, first {}", name_, between.offsets + within.offsets,
                                        between.count > 0 ? between.first : within.first);
-  if (facts_.compacted) return refuse_missing(what + ", and it was never compacted");
-  if (!facts_.accept_unclean) {
+  if (info_.compacted) return refuse_missing(what + ", and it was never compacted");
+  if (!info_.accept_unclean) {
     return refuse(what +
                   ", and neither a metadata log nor cleaner-offset-checkpoint tells whether it was compacted. If it was, give "
                   "--accept-unclean; else records are missing: bring the files back from a copy");
@@ -170,13 +170,13 @@ Result<void> PartitionReader::check_gaps() {
 }
 
 Result<void> PartitionReader::check_begin() {
-  if (folder_.segments.empty() || facts_.tiered) return {};
+  if (folder_.segments.empty() || info_.tiered) return {};
   const KafkaSegmentFile& first = folder_.segments.front();
   // Kafka notes a log start only if it lies above the first segment's begin, and does so when it stops.
-  if (facts_.log_start && *facts_.log_start < first.base_offset) {
+  if (info_.log_start && *info_.log_start < first.base_offset) {
     const std::string what = fmt::format("{} begins at offset {} (log-start-offset-checkpoint), but its first segment is {}",
-                                         name_, *facts_.log_start, first.path);
-    if (facts_.clean) return refuse_missing(what);
+                                         name_, *info_.log_start, first.path);
+    if (info_.clean) return refuse_missing(what);
     uncertain(what + ": retention may have removed those before it.");
   } else if (!state_.told_epochs.empty() && state_.told_epochs.front().start_offset < first.base_offset) {
     uncertain(
@@ -196,13 +196,13 @@ Result<void> PartitionReader::check_end() {
     noted = *offset;
     by = file;
   };
-  note(facts_.recovery_point, "recovery-point-offset-checkpoint");
-  note(facts_.log_start, "log-start-offset-checkpoint");
+  note(info_.recovery_point, "recovery-point-offset-checkpoint");
+  note(info_.log_start, "log-start-offset-checkpoint");
   if (!state_.told_epochs.empty()) note(state_.told_epochs.back().start_offset, "leader-epoch-checkpoint");
-  if (facts_.clean) note(folder_.last_snapshot, "the snapshot of its producers");
+  if (info_.clean) note(folder_.last_snapshot, "the snapshot of its producers");
   if (noted <= end()) return {};
   const std::string what = fmt::format("{} ends at offset {}, but {} says that it went on to {}", folder_.path, end(), by, noted);
-  if (!facts_.accept_unclean) {
+  if (!info_.accept_unclean) {
     return refuse(what +
                   ": acknowledged records are missing. Bring the files back from a copy, or give --accept-unclean to go on "
                   "without them");
@@ -233,7 +233,7 @@ Result<void> PartitionReader::check_producers() {
 
 Result<void> PartitionReader::settle() {
   storage::PartitionManifest& manifest = import_.manifest;
-  int64_t log_start = facts_.log_start.value_or(0);
+  int64_t log_start = info_.log_start.value_or(0);
   if (!folder_.segments.empty()) log_start = std::max(log_start, folder_.segments.front().base_offset);
   manifest.log_start_offset = std::min(log_start, end());
   manifest.end_offset = end();
@@ -283,8 +283,8 @@ Result<void> PartitionReader::fill_end() {
 }  // namespace
 
 Result<KafkaPartitionImport> read_kafka_partition(runtime::FileSystem& files, const KafkaPartitionFolder& folder,
-                                                  const KafkaPartitionFacts& facts) {
-  return PartitionReader(files, folder, facts).run();
+                                                  const KafkaPartitionInfo& info) {
+  return PartitionReader(files, folder, info).run();
 }
 
 }  // namespace weir::apps

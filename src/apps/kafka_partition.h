@@ -20,8 +20,8 @@ namespace weir::apps {
 inline constexpr int32_t kHighestKafkaEpoch = 1 << 30;
 inline constexpr int64_t kHighestKafkaProducerId = int64_t{1} << 62;
 
-// Facts of a partition that come from outside its folder.
-struct KafkaPartitionFacts {
+// Info of a partition that come from outside its folder.
+struct KafkaPartitionInfo {
   TopicId topic_id;
   int64_t now_ms = 0;
   bool clean = false;             // Kafka ended cleanly
@@ -55,6 +55,6 @@ struct KafkaPartitionImport {
 };
 
 Result<KafkaPartitionImport> read_kafka_partition(runtime::FileSystem& files, const KafkaPartitionFolder& folder,
-                                                  const KafkaPartitionFacts& facts);
+                                                  const KafkaPartitionInfo& info);
 
 }  // namespace weir::apps

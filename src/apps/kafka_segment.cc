@@ -6,9 +6,9 @@
 #include <cstring>
 
 #include "apps/file_window.h"
-#include "storage/batch_facts.h"
+#include "storage/batch_info.h"
 #include "storage/segment/aborted_index.h"
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/stored_batch.h"
 
 namespace weir::apps {
@@ -21,15 +21,15 @@ using protocol::BatchHeader;
 constexpr size_t kControlBytesMax = 64u << 10;
 
 // The leader epoch that a batch has; nothing if it cannot be told. Earlier ones of Kafka have none (-1).
-std::optional<int32_t> believed_epoch(const storage::BatchFacts& facts, const KafkaPartitionState& state) {
-  if (facts.leader_epoch == -1) return -1;
-  if (const int32_t told = epoch_at(state.told_epochs, facts.base_offset); told >= 0) return told;
+std::optional<int32_t> believed_epoch(const storage::BatchInfo& info, const KafkaPartitionState& state) {
+  if (info.leader_epoch == -1) return -1;
+  if (const int32_t told = epoch_at(state.told_epochs, info.base_offset); told >= 0) return told;
   const auto& epochs = state.log.epochs();
   const int32_t before = epochs.empty() ? 0 : epochs.back().epoch;
   const int32_t highest = state.told_epochs.empty() ? state.highest_epoch : state.told_epochs.front().epoch;
-  if (facts.leader_epoch < 0 || facts.leader_epoch > highest) return before;
-  if (facts.leader_epoch < before) return std::nullopt;
-  return facts.leader_epoch;
+  if (info.leader_epoch < 0 || info.leader_epoch > highest) return before;
+  if (info.leader_epoch < before) return std::nullopt;
+  return info.leader_epoch;
 }
 
 void note_gap(KafkaGaps& gaps, int64_t from, int64_t to, const std::string& path) {
@@ -38,11 +38,11 @@ void note_gap(KafkaGaps& gaps, int64_t from, int64_t to, const std::string& path
   gaps.offsets += to - from;
 }
 
-void note(const storage::BatchFacts& facts, KafkaPartitionState& state) {
+void note(const storage::BatchInfo& info, KafkaPartitionState& state) {
   ++state.batches;
-  state.next_offset = facts.next_offset();
-  state.max_producer_id = std::max(state.max_producer_id, facts.producer_id);
-  state.log.apply(facts, facts.max_timestamp);
+  state.next_offset = info.next_offset();
+  state.max_producer_id = std::max(state.max_producer_id, info.producer_id);
+  state.log.apply(info, info.max_timestamp);
   state.log.note_durable(state.next_offset.value());
 }
 
@@ -112,24 +112,24 @@ Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaS
     }
     auto batch = window.at(position, header->control() ? std::min<size_t>(header->size(), kControlBytesMax) : BatchHeader::kSize);
     if (!batch) return std::unexpected(batch.error());
-    storage::BatchFacts facts = storage::facts_of(*header, *batch);
-    const auto epoch = believed_epoch(facts, state);
+    storage::BatchInfo info = storage::info_of(*header, *batch);
+    const auto epoch = believed_epoch(info, state);
     if (!epoch) {
       return fail(
           ErrorCode::kCorrupt,
           fmt::format("{}: the batch at position {} (offset {}) is of leader epoch {}, one before it of {}, and there is no "
                       "leader-epoch-checkpoint to tell which is right; bring it back from a copy",
-                      segment.path, position, facts.base_offset, facts.leader_epoch, state.log.epochs().back().epoch));
+                      segment.path, position, info.base_offset, info.leader_epoch, state.log.epochs().back().epoch));
     }
-    if (*epoch != facts.leader_epoch) ++result.wrong_epochs;
-    facts.leader_epoch = *epoch;
-    note(facts, state);
+    if (*epoch != info.leader_epoch) ++result.wrong_epochs;
+    info.leader_epoch = *epoch;
+    note(info, state);
     if (result.batches == 0) result.info.first_timestamp = header->max_timestamp;
     // Batches that compaction emptied do not count, as in segments that were compacted here.
     if (header->record_count > 0) result.info.max_timestamp = std::max(result.info.max_timestamp, header->max_timestamp);
     ++result.batches;
     position += header->size();
-    result.info.next_offset = facts.next_offset();
+    result.info.next_offset = info.next_offset();
   }
   result.info.length = position;
   result.aborted = state.log.aborted();

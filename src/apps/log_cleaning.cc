@@ -49,11 +49,11 @@ void add_cleaner_metrics(broker::MetricsRegistry::Sink& sink, const storage::Log
 }
 
 void add_throttle_metrics(broker::MetricsRegistry::Sink& sink, const storage::BackgroundThrottle::State& state) {
-  sink.gauge("weir_background_holding", "1 while flushes are slow and merges, compaction and removals are held back.", {},
+  sink.gauge("weir_background_holding", "1 while flushes are slow and checkpoints, compaction and removals are held back.", {},
              state.holding ? 1 : 0);
-  sink.counter("weir_background_held_seconds_total", "Time that merges, compaction and removals were held back, added up.", {},
-               static_cast<double>(state.held_ns) / 1e9);
-  sink.counter("weir_background_bytes_total", "Bytes that merges and compaction have written and read.", {},
+  sink.counter("weir_background_held_seconds_total", "Time that checkpoints, compaction and removals were held back, added up.",
+               {}, static_cast<double>(state.held_ns) / 1e9);
+  sink.counter("weir_background_bytes_total", "Bytes that checkpoints and compaction have written and read.", {},
                static_cast<double>(state.bytes));
   sink.gauge("weir_background_disk_bytes_per_second", "Measured rate of the disk, of which the background gets a share.", {},
              state.bytes_per_second);

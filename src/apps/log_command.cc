@@ -47,7 +47,7 @@ bool ends_with_any(std::string_view name, std::initializer_list<std::string_view
 bool is_segment(std::string_view name) { return name.ends_with(".log"); }
 bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare"}); }
 
-// The files to look at, and the facts about them that the caller knows.
+// The files to look at, and what the caller knows of them.
 struct Findings {
   std::vector<std::string> paths;
   std::map<std::string, uint64_t> valid_bytes;  // of segments, where a manifest tells
@@ -91,7 +91,7 @@ Result<void> collect(runtime::FileSystem& files, const std::string& folder, cons
     } else if (entry.name.ends_with(".wal")) {
       into.paths.push_back(below);
     } else if (is_segment(entry.name)) {
-      // A merge or a deletion that did not come to its end leaves files that are part of no log.
+      // A checkpoint or a deletion that did not come to its end leaves files that are part of no log.
       if (manifests.has_manifests && !manifests.valid_bytes.contains(below)) continue;
       into.paths.push_back(below);
     }

@@ -29,7 +29,7 @@ namespace weir::apps {
 
 namespace {
 
-constexpr uint64_t kIndexedSegmentBytes = 1u << 20;  // as segments that were merged here
+constexpr uint64_t kIndexedSegmentBytes = 1u << 20;  // as segments that were checkpointed here
 constexpr size_t kPartitionsPerCommit = 500;
 
 // Coordinators of Kafka keep their state in these; a new one begins here.
@@ -73,7 +73,7 @@ class Importer {
   Result<void> check_topic(const KafkaTopic& topic);
   void choose_configs(const KafkaTopic& topic, broker::TopicRecord& record);
   Result<void> read_partitions();
-  KafkaPartitionFacts facts_of(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) const;
+  KafkaPartitionInfo info_of(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) const;
   Result<Import> read_partition(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic);
   Result<void> missing_partition(const std::string& topic, int32_t partition);
   Result<void> place_files();
@@ -289,36 +289,36 @@ Result<void> Importer::read_partitions() {
   return {};
 }
 
-KafkaPartitionFacts Importer::facts_of(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) const {
-  KafkaPartitionFacts facts;
-  facts.topic_id = topic.id;
-  facts.now_ms = clock_.wall_ms();
-  facts.clean = folder_.clean;
-  facts.accept_unclean = options_.accept_unclean;
+KafkaPartitionInfo Importer::info_of(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) const {
+  KafkaPartitionInfo info;
+  info.topic_id = topic.id;
+  info.now_ms = clock_.wall_ms();
+  info.clean = folder_.clean;
+  info.accept_unclean = options_.accept_unclean;
   const auto offset_in = [&](const KafkaOffsets& offsets) -> std::optional<int64_t> {
     const auto found = offsets.find({folder.topic, folder.partition});
     return found == offsets.end() ? std::nullopt : std::optional(found->second);
   };
-  facts.log_start = offset_in(folder_.log_starts);
-  facts.recovery_point = offset_in(folder_.recovery_points);
-  if (report_.has_metadata || folder_.cleaned) facts.compacted = false;
-  if (folder.topic == "__consumer_offsets" || (folder_.cleaned && offset_in(*folder_.cleaned))) facts.compacted = true;
+  info.log_start = offset_in(folder_.log_starts);
+  info.recovery_point = offset_in(folder_.recovery_points);
+  if (report_.has_metadata || folder_.cleaned) info.compacted = false;
+  if (folder.topic == "__consumer_offsets" || (folder_.cleaned && offset_in(*folder_.cleaned))) info.compacted = true;
   const auto known = metadata_.topics.find(folder.topic);
-  if (known == metadata_.topics.end()) return facts;
+  if (known == metadata_.topics.end()) return info;
   const auto& configs = known->second.configs;
   const auto policy = configs.find("cleanup.policy"), tiered = configs.find("remote.storage.enable");
-  if (policy != configs.end() && policy->second.find("compact") != std::string::npos) facts.compacted = true;
-  facts.tiered = tiered != configs.end() && tiered->second == "true";
+  if (policy != configs.end() && policy->second.find("compact") != std::string::npos) info.compacted = true;
+  info.tiered = tiered != configs.end() && tiered->second == "true";
   // A metadata log that lost its end may not know the last epochs.
   const auto partition = known->second.partitions.find(folder.partition);
   if (report_.has_metadata && metadata_.damage.empty() && partition != known->second.partitions.end()) {
-    facts.leader_epoch = partition->second.leader_epoch;
+    info.leader_epoch = partition->second.leader_epoch;
   }
-  return facts;
+  return info;
 }
 
 Result<Import> Importer::read_partition(const KafkaPartitionFolder& folder, const broker::TopicRecord& topic) {
-  auto import = read_kafka_partition(files_, folder, facts_of(folder, topic));
+  auto import = read_kafka_partition(files_, folder, info_of(folder, topic));
   if (!import) return import;
   report_.segments += import->files.size();
   report_.batches += import->batches;
@@ -394,14 +394,14 @@ Result<void> Importer::write_manifests() {
   int64_t row = 1;
   for (size_t begin = 0; begin < imports_.size(); begin += kPartitionsPerCommit) {
     const size_t end = std::min(imports_.size(), begin + kPartitionsPerCommit);
-    std::vector<storage::MergePlan> plans(end - begin);
-    std::vector<storage::MergePartition> merges(end - begin);
+    std::vector<storage::CheckpointPlan> plans(end - begin);
+    std::vector<storage::CheckpointPartition> checkpoints(end - begin);
     std::vector<storage::ManifestDatabase::Change> changes;
     for (size_t i = begin; i < end; ++i) {
       plans[i - begin].after = imports_[i].manifest;
-      merges[i - begin].partition = imports_[i].manifest.partition;
-      merges[i - begin].producers = imports_[i].producers;
-      changes.push_back({row++, true, &plans[i - begin], &merges[i - begin]});
+      checkpoints[i - begin].partition = imports_[i].manifest.partition;
+      checkpoints[i - begin].producers = imports_[i].producers;
+      changes.push_back({row++, true, &plans[i - begin], &checkpoints[i - begin]});
     }
     if (auto ok = (*database)->commit(changes); !ok) return ok;
   }

@@ -155,18 +155,18 @@ Result<void> Server::open_storage() {
 void Server::make_write_ahead_logs() {
   const broker::BrokerConfig& config = options_.config;
   const auto shards = static_cast<uint64_t>(runtime_.loops.size());
-  const int64_t unmerged = config.integer("weir.unmerged.bytes.max");
+  const int64_t dirty = config.integer("weir.dirty.bytes.max");
   const uint64_t free = runtime_.files->free_bytes(folder_->path()).value_or(UINT64_MAX);
   const uint64_t disk = runtime_.files->total_bytes(folder_->path()).value_or(UINT64_MAX);
   const uint64_t tail_bytes = broker::MemoryBudget::divide(max_memory_bytes_)[0];
-  const uint64_t unmerged_max = unmerged > 0 ? static_cast<uint64_t>(unmerged) : default_unmerged_bytes(tail_bytes, free, disk);
-  const uint64_t of_shard = std::max(unmerged_max / shards, 4 * kMiB);
+  const uint64_t dirty_max = dirty > 0 ? static_cast<uint64_t>(dirty) : default_dirty_bytes(tail_bytes, free, disk);
+  const uint64_t of_shard = std::max(dirty_max / shards, 4 * kMiB);
   dirty_bytes_max_ = of_shard * shards;
   storage::LocalWalSettings wal{.log_dir = folder_->path(),
                                 .incarnation = random_incarnation(runtime_.loops[0]->random()),
                                 .flush_to_device = config.text("weir.flush") != "os",
                                 .throttle = &throttle_};
-  // A file is merged once it is full and the next one begins: two must fit below the bound, or appends would wait for
+  // A file is checkpointed once it is full and the next one begins: two must fit below the bound, or appends would wait for
   // what never comes.
   wal.file_bytes = std::min(wal.file_bytes, of_shard / 2 / kMiB * kMiB);
   wals_ = std::make_unique<storage::LocalWalSessions>(runtime_, *segments_, std::move(wal));
@@ -197,7 +197,7 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   const auto shards = static_cast<uint64_t>(runtime_.loops.size());
   storage::LogOptions log;
   log.log_dir = folder_->path();
-  log.shard.unmerged_bytes_max = dirty_bytes_max_ / shards;
+  log.shard.dirty_bytes_max = dirty_bytes_max_ / shards;
   log.shard.throttle = &throttle_;
   log.shard.directories = directories_;
   log.shard.topic_names = [this](unsigned loop, const TopicId& id) {
@@ -285,7 +285,7 @@ void Server::make_reserve() {
   }
 }
 
-// A merge writes to all directories: with one of them full no shard may take more than it has.
+// A checkpoint writes to all directories: with one of them full no shard may take more than it has.
 void Server::watch_disk(storage::DiskReserveOptions options) {
   full_dirs_.push_back(false);
   const auto on_change = [this, index = reserves_.size()](bool now) {
@@ -360,7 +360,7 @@ std::vector<std::string> Server::http_host_names(const std::string& http_host) c
   return names;
 }
 
-HealthFacts Server::health_facts() const {
+HealthInfo Server::health_info() const {
   return {std::string(options_.config.text("weir.flush")),
           recovery(),
           first_start_,

@@ -37,7 +37,7 @@ namespace weir::apps {
 
 class HttpEndpoints;
 class TopicNamesFile;
-struct HealthFacts;
+struct HealthInfo;
 
 struct ServerOptions {
   broker::BrokerConfig config;
@@ -79,7 +79,7 @@ class Server {
   bool stopping() const { return stopping_.load(std::memory_order_relaxed); }
 
   // For /health and /metrics.
-  HealthFacts health_facts() const;
+  HealthInfo health_info() const;
   broker::MetricSources metric_sources() const { return {metrics_, dispatcher_, *frontend_metrics_, budget_}; }
 
   // Takes no further requests, answers those in flight, makes everything durable; `done` on loop 0.

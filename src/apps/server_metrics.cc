@@ -48,7 +48,7 @@ void Server::register_metrics() {
     sink.gauge("weir_recovery_batches", "Batches the recovery at start took from the write-ahead log.", {},
                static_cast<double>(recovery().batches));
     sink.gauge("weir_build_info", "1, with the version of this program.", {{"version", WEIR_VERSION}}, 1);
-    sink.gauge("weir_dirty_bytes_max", "Bound of weir_unmerged_bytes of all shards.", {}, static_cast<double>(dirty_bytes_max_));
+    sink.gauge("weir_dirty_bytes_max", "Bound of weir_dirty_bytes of all shards.", {}, static_cast<double>(dirty_bytes_max_));
     sink.gauge("weir_recovery_offline_partitions", "Partitions taken offline by damage found at start.", {},
                static_cast<double>(recovery().offline_partitions));
     add_client_telemetry(sink);

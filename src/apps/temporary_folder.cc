@@ -32,10 +32,10 @@ runtime::UniqueFd lock_marker(const std::string& folder) {
 
 // The lock of a folder that is certainly ours and whose owner is gone; none of any other.
 runtime::UniqueFd lock_of_the_dead(const std::string& folder) {
-  struct stat facts{};
-  if (::lstat(folder.c_str(), &facts) != 0 || !S_ISDIR(facts.st_mode) || facts.st_uid != ::geteuid()) return {};
+  struct stat info{};
+  if (::lstat(folder.c_str(), &info) != 0 || !S_ISDIR(info.st_mode) || info.st_uid != ::geteuid()) return {};
   runtime::UniqueFd lock(::open((folder + kMarker).c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!lock || ::fstat(lock.get(), &facts) != 0 || !S_ISREG(facts.st_mode) || facts.st_uid != ::geteuid()) return {};
+  if (!lock || ::fstat(lock.get(), &info) != 0 || !S_ISREG(info.st_mode) || info.st_uid != ::geteuid()) return {};
   if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return {};
   return lock;
 }

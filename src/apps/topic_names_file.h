@@ -2,8 +2,8 @@
 //
 //   <topic id> <name>
 //
-// The pool writes it anew soon after topics came or went. It is a copy of facts in the metadata: nothing depends on it, it is not
-// synced, and a reader takes the lines that make sense.
+// The pool writes it anew soon after topics came or went. It is a copy of what the metadata says: nothing depends on it, it is
+// not synced, and a reader takes the lines that make sense.
 #pragma once
 
 #include <map>

@@ -14,17 +14,17 @@ namespace weir::storage {
 class OpenTransactions {
  public:
   // The transaction that the batch is the end of, if it was aborted and began in the log.
-  std::optional<AbortedTransaction> note(const BatchFacts& facts) {
-    if (facts.producer_id < 0) return std::nullopt;
-    if (!facts.ends_transaction()) {
-      if (facts.transactional()) first_offsets_.try_emplace(facts.producer_id, facts.base_offset);
+  std::optional<AbortedTransaction> note(const BatchInfo& info) {
+    if (info.producer_id < 0) return std::nullopt;
+    if (!info.ends_transaction()) {
+      if (info.transactional()) first_offsets_.try_emplace(info.producer_id, info.base_offset);
       return std::nullopt;
     }
-    const auto open = first_offsets_.find(facts.producer_id);
+    const auto open = first_offsets_.find(info.producer_id);
     if (open == first_offsets_.end()) return std::nullopt;
-    AbortedTransaction ended{facts.producer_id, open->second, facts.last_offset(), facts.next_offset()};
+    AbortedTransaction ended{info.producer_id, open->second, info.last_offset(), info.next_offset()};
     first_offsets_.erase(open);
-    if (facts.control_type != BatchFacts::kAbort) return std::nullopt;
+    if (info.control_type != BatchInfo::kAbort) return std::nullopt;
     for (const auto& [producer, first] : first_offsets_) ended.last_stable_offset = std::min(ended.last_stable_offset, first);
     return ended;
   }

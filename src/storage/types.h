@@ -35,9 +35,9 @@ inline int64_t ms_between(int64_t from_ms, int64_t to_ms) {
   return between;
 }
 
-// Facts of one appended record batch. Written beside the batch in the WAL, so that recovery, merge and producer state
+// Info of one appended record batch. Written beside the batch in the WAL, so that recovery, checkpoint and producer state
 // need not parse batches.
-struct BatchFacts {
+struct BatchInfo {
   PartitionId partition;
   int32_t leader_epoch = 0;
   int64_t base_offset = 0;
@@ -64,7 +64,7 @@ struct BatchFacts {
   int64_t next_offset() const { return last_offset() + 1; }
   // Records without a time are as old as their append.
   int64_t largest_timestamp() const { return max_timestamp >= 0 ? max_timestamp : appended_ms; }
-  bool operator==(const BatchFacts&) const = default;
+  bool operator==(const BatchInfo&) const = default;
 };
 
 // Leader epoch history: `epoch` began at `start_offset`.

@@ -97,7 +97,7 @@ def max_connections_of_one_address(folder: pathlib.Path):
 @case
 def idle_connections_leave_descriptors_to_the_log(folder: pathlib.Path):
     """New files of the log and of segments need some, whatever clients do with theirs."""
-    arguments = ["--shards", "1", "--set", "weir.unmerged.bytes.max=1000000"]
+    arguments = ["--shards", "1", "--set", "weir.dirty.bytes.max=1000000"]
     with brokers.Weir(folder, arguments=arguments, open_files=200).start() as broker, wire.Client(broker.port) as client:
         held = [connection for _ in range(250) if (connection := served(broker.port, "127.0.0.1"))]
         assert 80 <= len(held) <= 100, f"{len(held)} connections with 200 descriptors"

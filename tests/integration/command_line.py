@@ -226,7 +226,7 @@ def verify_finds_files_that_are_gone_or_cut_short(folder: pathlib.Path):
         segment.write_bytes(whole + b"left over")
         verify(data, 0)
         segment.write_bytes(whole)
-    (segments[0].parent / ("0" * 20 + ".7.log")).write_bytes(b"of a merge that did not end")
+    (segments[0].parent / ("0" * 20 + ".7.log")).write_bytes(b"of a checkpoint that did not end")
     verify(data, 0)
     for wal in sorted(data.glob("wal/*/*.wal")):
         size = wal.stat().st_size

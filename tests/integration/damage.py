@@ -17,7 +17,7 @@ from harness import brokers
 
 TOPIC = "precious"
 RECORDS = 60
-ARGUMENTS = ["--shards", "1", "--set", "log.segment.bytes=1048576", "--set", "weir.unmerged.bytes.max=4194304"]
+ARGUMENTS = ["--shards", "1", "--set", "log.segment.bytes=1048576", "--set", "weir.dirty.bytes.max=4194304"]
 
 
 def payload(number: int) -> bytes:
@@ -43,7 +43,7 @@ def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
 
 
 def noted_wal_files(data: pathlib.Path) -> list[pathlib.Path]:
-    """Those that must be there; one whose chunks are all merged may lie beside them, when the stop came before its removal."""
+    """Those that must be there; one whose chunks are all checkpointed may lie beside them, when the stop came before its removal."""
     with contextlib.closing(sqlite3.connect(data / "manifest.db")) as database:
         database.create_function("row_hash", -1, lambda *values: 1, deterministic=True)
         rows = database.execute("SELECT shard, generation FROM wal_files ORDER BY shard, generation").fetchall()
@@ -51,7 +51,7 @@ def noted_wal_files(data: pathlib.Path) -> list[pathlib.Path]:
 
 
 def known_length(data: pathlib.Path, segment: pathlib.Path) -> int:
-    """Bytes of the segment by the manifest; a merge that the stop interrupted may have left more behind them."""
+    """Bytes of the segment by the manifest; a checkpoint that the stop interrupted may have left more behind them."""
     said = subprocess.run([brokers.WEIR, "log", "verify", data], capture_output=True, text=True, timeout=30).stdout
     return int(re.search(rf"{segment.name} .* (\d+) bytes; intact", said)[1])
 

@@ -132,8 +132,8 @@ def readers_that_do_not_read(broker):
     return f"{grown:.0f} MiB for {READERS}"
 
 
-@case("--shards", "1", "--set", "weir.unmerged.bytes.max=1000000")
-def a_small_bound_of_unmerged_bytes_stops_nobody(broker):
+@case("--shards", "1", "--set", "weir.dirty.bytes.max=1000000")
+def a_small_bound_of_dirty_bytes_stops_nobody(broker):
     with wire.Client(broker.port, 20) as client:
         client.create_topic("steady")
         records = wire.batch(os.urandom(500_000))

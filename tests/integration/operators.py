@@ -9,7 +9,7 @@ import wire
 from harness import brokers
 
 CASES = []
-SMALL = ["--shards", "1", "--set", "log.segment.bytes=1048576", "--set", "weir.unmerged.bytes.max=4194304"]
+SMALL = ["--shards", "1", "--set", "log.segment.bytes=1048576", "--set", "weir.dirty.bytes.max=4194304"]
 PIPE_BYTES = 64 << 10
 
 

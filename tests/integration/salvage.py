@@ -154,15 +154,15 @@ def salvage_rows_of_the_manifest(folder: pathlib.Path):
 @case
 def salvage_a_chunk_of_the_write_ahead_log(folder: pathlib.Path):
     data = damage.prepare(folder, orderly=True)
-    merged = sum(file.stat().st_size for file in segments(data)) // len(wire.batch(damage.payload(0)))
-    wanted = damage.payload(merged + 1)[:4000]
+    checkpointed = sum(file.stat().st_size for file in segments(data)) // len(wire.batch(damage.payload(0)))
+    wanted = damage.payload(checkpointed + 1)[:4000]
     for wal in sorted(data.glob("wal/*/*.wal")):
         at = wal.read_bytes().find(wanted)
         if at >= 0:
             flip(wal, at + 2000)
             break
     else:
-        raise AssertionError(f"record {merged + 1} is in no file of the write-ahead log")
+        raise AssertionError(f"record {checkpointed + 1} is in no file of the write-ahead log")
     # Found at a start: the partition is offline, and its later records are kept until they are asked for.
     with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker:
         assert f"{damage.TOPIC}-0 (folder " in broker.log_path.read_text() and "is offline" in broker.log_path.read_text()
@@ -175,9 +175,9 @@ def salvage_a_chunk_of_the_write_ahead_log(folder: pathlib.Path):
 @case
 def salvage_without_a_file_of_the_write_ahead_log(folder: pathlib.Path):
     data = damage.prepare(folder, orderly=False)
-    merged = sum(file.stat().st_size for file in segments(data)) // len(wire.batch(damage.payload(0)))
+    checkpointed = sum(file.stat().st_size for file in segments(data)) // len(wire.batch(damage.payload(0)))
     files = sorted(data.glob("wal/*/*.wal"))
-    victim = next(wal for wal in files if damage.payload(merged + 1)[:4000] in wal.read_bytes())
+    victim = next(wal for wal in files if damage.payload(checkpointed + 1)[:4000] in wal.read_bytes())
     victim.unlink()
     status, said = salvage(data)
     assert status == 1 and "the file is gone" in said, said

@@ -15,7 +15,7 @@ struct CiSweep {
   CrashOptions options = {};
   // A sweep below these proved little: the scenario does not work any more, or ends too early.
   uint64_t cuts_min = 0;
-  uint64_t facts_per_run_min = 0;
+  uint64_t info_per_run_min = 0;
   std::vector<std::string> must_happen = {};  // Oracle::happened, in some run
 };
 

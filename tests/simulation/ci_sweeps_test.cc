@@ -18,7 +18,7 @@ TEST_P(CiSweeps, KeepWhatWasAcknowledged) {
   const SweepResult result = sweep_crashes(ci.factory, ci.sweep, ci.options);
   for (const CrashRun& run : result.failed) ADD_FAILURE() << describe(run);
   EXPECT_GE(result.cuts, ci.cuts_min);
-  EXPECT_GT(result.facts, result.runs * ci.facts_per_run_min);
+  EXPECT_GT(result.info, result.runs * ci.info_per_run_min);
   for (const std::string& what : ci.must_happen) EXPECT_TRUE(result.happened.contains(what)) << what;
 }
 
@@ -37,7 +37,7 @@ TEST(LogUnderCrashes, KeepsEveryPromiseWithoutCuts) {
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     const CrashRun run = run_crash(log_scenario(), seed, 0, {.fixed = {{"steps", 100}}});
     EXPECT_TRUE(run.violations.empty()) << describe(run);
-    EXPECT_GT(run.facts, 20u);
+    EXPECT_GT(run.info, 20u);
   }
 }
 
@@ -53,7 +53,7 @@ TEST(ServerUnderCrashes, OneSeedOneTrace) {
   const CrashRun first = run_crash(server_scenario(), 11, 200, options);
   const CrashRun again = run_crash(server_scenario(), 11, 200, options);
   EXPECT_EQ(first.trace_hash, again.trace_hash);
-  EXPECT_EQ(first.facts, again.facts);
+  EXPECT_EQ(first.info, again.info);
 }
 
 }  // namespace

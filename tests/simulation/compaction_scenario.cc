@@ -100,7 +100,7 @@ class CompactionScenario final : public Scenario {
   void on_loop(KeyedLog& log, Function<void(Partition&)> task);
   void produce(KeyedLog& log);
   void repeat(KeyedLog& log);
-  void merge(KeyedLog& log);
+  void checkpoint(KeyedLog& log);
   void clean();
   void consume(KeyedLog& log);
   void read_all(KeyedLog& log, int64_t offset, std::shared_ptr<KeyedRecords> found);
@@ -120,7 +120,7 @@ class CompactionScenario final : public Scenario {
   uint64_t steps_left_ = 0;
   unsigned busy_ = 0;
   unsigned reading_ = 0;
-  unsigned unsettled_ = 0;  // producers and merges
+  unsigned unsettled_ = 0;  // producers and checkpoints
   bool cleaning_ = false;
   bool stopped_ = false;
 };
@@ -170,7 +170,7 @@ void CompactionScenario::step() {
   switch (random_.below(12)) {
     case 0:
     case 1:
-      return merge(log);
+      return checkpoint(log);
     case 2:
     case 3:
       return clean();
@@ -220,10 +220,10 @@ void CompactionScenario::repeat(KeyedLog& log) {
   });
 }
 
-void CompactionScenario::merge(KeyedLog& log) {
+void CompactionScenario::checkpoint(KeyedLog& log) {
   on_loop(log, [this, &log](Partition&) {
-    shard(log).merge_all([this](Result<void> merged) {
-      if (!merged) fail_life("merge: " + merged.error().message);
+    shard(log).checkpoint_all([this](Result<void> checkpointed) {
+      if (!checkpointed) fail_life("checkpoint: " + checkpointed.error().message);
       finished();
     });
   });
@@ -330,7 +330,7 @@ void CompactionScenario::read_all(KeyedLog& log, int64_t offset, std::shared_ptr
   if (shard(log).read(partition, request, result, done)) done(std::move(result));
 }
 
-// What got no answer in an earlier life gets one now; then everything is merged and cleaned.
+// What got no answer in an earlier life gets one now; then everything is checkpointed and cleaned.
 void CompactionScenario::settle() {
   unsettled_ = 1;
   for (const auto& log : logs_) {

@@ -1,4 +1,4 @@
-// Compacted partitions under crashes: keyed records and tombstones from idempotent producers, merges, cleanings, readers.
+// Compacted partitions under crashes: keyed records and tombstones from idempotent producers, checkpoints, cleanings, readers.
 // Of every key the newest record that was acknowledged or seen is there; a tombstone is for delete.retention.ms, and what it
 // deleted never comes back; what a cleaning did is never undone.
 #pragma once

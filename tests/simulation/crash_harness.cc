@@ -51,7 +51,7 @@ class Run {
     sim_.end_server(Death::kKill);
     scenario_->destroy();
     result_.writes = sim_.disk().write_points();
-    result_.facts = oracle_.facts();
+    result_.info = oracle_.info();
     result_.happened = oracle_.happened();
     result_.violations = oracle_.violations();
     result_.trace_hash = sim_.trace_hash();
@@ -166,7 +166,7 @@ SweepResult sweep_crashes(const ScenarioFactory& factory, const CrashSweep& swee
     for (uint64_t cut = 1 + testing::mix(seed) % sweep.every;; cut += sweep.every) {
       CrashRun run = run_crash(factory, seed, cut, options);
       ++result.runs;
-      result.facts += run.facts;
+      result.info += run.info;
       for (const auto& [what, times] : run.happened) result.happened[what] += times;
       if (run.cut_reached) ++result.cuts;
       // A first life that fails before its cut fails before all later ones.
@@ -182,8 +182,8 @@ SweepResult sweep_crashes(const ScenarioFactory& factory, const CrashSweep& swee
 }
 
 std::string describe(const CrashRun& run) {
-  std::string text = fmt::format("seed {} cut {}: {} lives, {} writes, {} facts, trace {:016x}", run.seed, run.cut, run.lives,
-                                 run.writes, run.facts, run.trace_hash);
+  std::string text = fmt::format("seed {} cut {}: {} lives, {} writes, {} info, trace {:016x}", run.seed, run.cut, run.lives,
+                                 run.writes, run.info, run.trace_hash);
   for (const std::string& violation : run.violations) text += "\n  " + violation;
   if (!run.violations.empty()) text += "\n  options: " + run.options;
   return text;

@@ -70,7 +70,7 @@ struct CrashRun {
   bool exhausted = false;    // the first life ended as planned: it has fewer than n writes
   unsigned lives = 0;
   uint64_t writes = 0;  // write points of all lives
-  uint64_t facts = 0;
+  uint64_t info = 0;
   std::map<std::string, uint64_t> happened;
   uint64_t trace_hash = 0;
   std::vector<std::string> violations;
@@ -88,7 +88,7 @@ struct CrashSweep {
 struct SweepResult {
   uint64_t runs = 0;
   uint64_t cuts = 0;
-  uint64_t facts = 0;
+  uint64_t info = 0;
   std::map<std::string, uint64_t> happened;
   std::vector<CrashRun> failed;
 };

@@ -141,7 +141,7 @@ TEST(CrashHarness, RightLedgerPassesEveryCut) {
   const auto result = sweep_crashes(ledger(Bug::kNone), {.seed_first = 1, .seed_last = 40});
   for (const CrashRun& run : result.failed) ADD_FAILURE() << describe(run);
   EXPECT_GT(result.cuts, 40u * 10);
-  EXPECT_GT(result.facts, result.runs * 5);
+  EXPECT_GT(result.info, result.runs * 5);
 }
 
 class CrashHarnessFinds : public ::testing::TestWithParam<Bug> {};

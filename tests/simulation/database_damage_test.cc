@@ -58,7 +58,7 @@ apps::ServerOptions server_options() {
   options.data_dir = "/data";
   options.disk_reserve = false;
   options.max_memory_bytes = 64 << 20;
-  for (const char* setting : {"listeners=PLAINTEXT://127.0.0.1:9092", "http.listener=off", "weir.unmerged.bytes.max=8388608"}) {
+  for (const char* setting : {"listeners=PLAINTEXT://127.0.0.1:9092", "http.listener=off", "weir.dirty.bytes.max=8388608"}) {
     EXPECT_TRUE(options.config.add_setting(setting)) << setting;
   }
   return options;
@@ -165,12 +165,12 @@ class World {
       run_until([&] { return done; });
     }
   }
-  void merge() {
+  void checkpoint() {
     for (unsigned i = 0; i < 2; ++i) {
       bool done = false;
       sim.loop(i).post([&, i] {
-        server->broker().shard(i).log.merge_all([&](Result<void> merged) {
-          EXPECT_TRUE(merged);
+        server->broker().shard(i).log.checkpoint_all([&](Result<void> checkpointed) {
+          EXPECT_TRUE(checkpointed);
           done = true;
         });
       });
@@ -225,23 +225,23 @@ class DatabaseDamageTest : public ::testing::Test {
     world.produce("orders", 0, 5);
     world.produce("gone", 1, 5);
     world.take_producer_id();
-    world.merge();
+    world.checkpoint();
     world.restart(false);
     early_ = world.files;
     world.start();
     world.remove("gone");
     world.create("payments", 2, {{"retention.bytes", "1000000"}});
     world.produce("orders", 1, 5);
-    world.merge();
+    world.checkpoint();
     world.produce("orders", 0, 3);
     world.create("newest", 1);
     world.restart(false);
     killed_ = world.files;
     world.start();
     world.produce("newest", 0, 1);
-    world.merge();
+    world.checkpoint();
     world.restart(false);
-    merged_ = world.files;
+    checkpointed_ = world.files;
     world.start();
     world.produce("payments", 0, 3);
     world.restart(true);
@@ -249,7 +249,7 @@ class DatabaseDamageTest : public ::testing::Test {
   }
   static void TearDownTestSuite() {
     set_log_level(LogLevel::kInfo);
-    early_ = killed_ = merged_ = ended_ = {};
+    early_ = killed_ = checkpointed_ = ended_ = {};
   }
 
   static bool every_byte() { return std::getenv("WEIR_EVERY_BYTE") != nullptr; }
@@ -396,14 +396,14 @@ class DatabaseDamageTest : public ::testing::Test {
     }
   }
 
-  static Files early_, killed_, merged_, ended_;
+  static Files early_, killed_, checkpointed_, ended_;
   const Files* sound_ = nullptr;
   std::string expected_, why_;
   SeededRandom random_{3, 4};
   uint64_t starts_ = 0, refused_ = 0;
 };
 
-Files DatabaseDamageTest::early_, DatabaseDamageTest::killed_, DatabaseDamageTest::merged_, DatabaseDamageTest::ended_;
+Files DatabaseDamageTest::early_, DatabaseDamageTest::killed_, DatabaseDamageTest::checkpointed_, DatabaseDamageTest::ended_;
 
 TEST_F(DatabaseDamageTest, AfterAKilledProcess) { sweep(killed_); }
 TEST_F(DatabaseDamageTest, AfterAnOrderlyEnd) { sweep(ended_); }
@@ -412,8 +412,8 @@ TEST_F(DatabaseDamageTest, AfterAnOrderlyEnd) { sweep(ended_); }
 TEST_F(DatabaseDamageTest, TheLossOfTheLatestTransactionsIsNoticed) {
   sound_ = &killed_;  // metadata changed last
   expect_end_missed("/data/meta.db", killed_);
-  sound_ = &merged_;  // manifests changed last
-  expect_end_missed("/data/manifest.db", merged_);
+  sound_ = &checkpointed_;  // manifests changed last
+  expect_end_missed("/data/manifest.db", checkpointed_);
 }
 
 }  // namespace

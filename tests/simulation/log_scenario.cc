@@ -33,18 +33,18 @@ struct LogScenarioOptions {
         at_once(drawn.one_of("at-once", {6, 2, 20})),
         segment_bytes(drawn.one_of("segment.bytes", {200 << 10, 150 << 10, 1 << 20})),
         wal_file_bytes(drawn.one_of("wal.file.bytes", {1 << 20, 256 << 10, 4 << 20})),
-        unmerged_bytes_max(drawn.one_of("unmerged.bytes.max", {3 << 20, 8 << 20})),
+        dirty_bytes_max(drawn.one_of("dirty.bytes.max", {3 << 20, 8 << 20})),
         tail_cache_bytes(drawn.one_of("tail.cache.bytes", {64 << 10, 0, 1 << 20})),
         read_bytes_max(drawn.one_of("read.bytes.max", {100'000, 500})),
-        merges(drawn.feature("merges")),
+        checkpoints(drawn.feature("checkpoints")),
         deletions(drawn.feature("deletions")),
         repeats(drawn.feature("repeats")),
         topics_come_and_go(drawn.feature("topics-come-and-go")),
         retention(drawn.feature("retention")) {}
   uint64_t steps;  // of the workload, per life
   uint64_t topics, partitions, producers, at_once;
-  uint64_t segment_bytes, wal_file_bytes, unmerged_bytes_max, tail_cache_bytes, read_bytes_max;
-  bool merges, deletions, repeats, topics_come_and_go;
+  uint64_t segment_bytes, wal_file_bytes, dirty_bytes_max, tail_cache_bytes, read_bytes_max;
+  bool checkpoints, deletions, repeats, topics_come_and_go;
   bool retention;  // by time and size; else DeleteRecords alone
 };
 
@@ -107,7 +107,7 @@ class LogScenario final : public Scenario {
   void remove_some(const PartitionId& id);
   void retain(const PartitionId& id);
   void note_retention(const PartitionId& id, int64_t log_start);
-  void merge(const PartitionId& id);
+  void checkpoint(const PartitionId& id);
   void replace_topic();
   void read_all(const PartitionId& id, int64_t offset, std::shared_ptr<Oracle::Found> found);
   bool take(const PartitionId& id, storage::ReadResult& result, std::map<int64_t, uint64_t>& records);
@@ -165,7 +165,7 @@ void LogScenario::start() {
   ++leader_epoch_;  // as after every unclean start
   storage::LogOptions options;
   options.log_dir = kLogDir;
-  options.shard.unmerged_bytes_max = options_.unmerged_bytes_max;
+  options.shard.dirty_bytes_max = options_.dirty_bytes_max;
   options.shard.tail_cache_bytes = options_.tail_cache_bytes;
   auto engine = LogEngine::open(sim_, options, options_.wal_file_bytes, random_,
                                 [&](const PartitionId& id) -> std::optional<storage::KnownPartition> {
@@ -206,7 +206,7 @@ void LogScenario::step() {
   const PartitionId id = chosen->first;
   switch (random_.below(16)) {
     case 0:
-      return options_.merges ? merge(id) : produce(id);
+      return options_.checkpoints ? checkpoint(id) : produce(id);
     case 1:
       return remove_some(id);
     case 2:
@@ -384,10 +384,10 @@ void LogScenario::note_retention(const PartitionId& id, int64_t log_start) {
   if (life_ > found->second.life) retained_.erase(found);
 }
 
-void LogScenario::merge(const PartitionId& id) {
+void LogScenario::checkpoint(const PartitionId& id) {
   on_loop(id, [this, id](Partition&) {
-    shard(id).merge_all([this](Result<void> merged) {
-      if (!merged) fail_life("merge: " + merged.error().message);
+    shard(id).checkpoint_all([this](Result<void> checkpointed) {
+      if (!checkpointed) fail_life("checkpoint: " + checkpointed.error().message);
       finished();
     });
   });
@@ -460,7 +460,7 @@ void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_pt
   if (shard(id).read(*find(id), request, result, done)) done(std::move(result));
 }
 
-// What got no answer in an earlier life gets one now, and everything is merged.
+// What got no answer in an earlier life gets one now, and everything is checkpointed.
 void LogScenario::settle() {
   for (auto& [id, living] : living_) {
     for (const auto& producer : living.producers) {
@@ -479,8 +479,8 @@ void LogScenario::settle() {
   for (unsigned i = 0; i < engine_->shards.size(); ++i) {
     ++unsettled_;
     sim_.loop(i).post([this, i] {
-      engine_->shards[i]->merge_all([this](Result<void> merged) {
-        if (!merged) fail_life("merge: " + merged.error().message);
+      engine_->shards[i]->checkpoint_all([this](Result<void> checkpointed) {
+        if (!checkpointed) fail_life("checkpoint: " + checkpointed.error().message);
         --unsettled_;
       });
     });

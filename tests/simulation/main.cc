@@ -126,7 +126,7 @@ bool sweep(const std::string& name, const ScenarioFactory& factory, const CrashS
     if (arguments.verbose || !once.violations.empty()) report(name, once);
     return once.violations.empty() || !arguments.first;
   });
-  fmt::print("{}: {} runs, {} cuts, {} facts, {} failed\n", name, result.runs, result.cuts, result.facts, result.failed.size());
+  fmt::print("{}: {} runs, {} cuts, {} info, {} failed\n", name, result.runs, result.cuts, result.info, result.failed.size());
   return result.failed.empty();
 }
 

@@ -22,13 +22,13 @@ void Oracle::violation(std::string what) {
 }
 
 void Oracle::expect(const TopicPartition& partition, int64_t offset, uint64_t payload, const char* how) {
-  ++facts_;
-  PartitionFacts& facts = partitions_[partition];
-  const auto [known, inserted] = facts.records.emplace(offset, payload);
+  ++info_;
+  PartitionInfo& info = partitions_[partition];
+  const auto [known, inserted] = info.records.emplace(offset, payload);
   if (!inserted && known->second != payload) {
     violation(fmt::format("{} offset {}: {} as {:x}, but was {:x} before", name(partition), offset, how, payload, known->second));
   }
-  if (!facts.sent.contains(payload)) {
+  if (!info.sent.contains(payload)) {
     violation(fmt::format("{} offset {}: {} with a payload nobody sent", name(partition), offset, how));
   }
 }
@@ -44,17 +44,17 @@ void Oracle::read(const TopicPartition& partition, int64_t offset, uint64_t payl
 }
 
 void Oracle::found(const TopicPartition& partition, const Found& found) {
-  PartitionFacts& facts = partitions_[partition];
+  PartitionInfo& info = partitions_[partition];
   const std::string where = name(partition);
-  if (found.log_start < facts.delete_acked) {
+  if (found.log_start < info.delete_acked) {
     violation(fmt::format("{}: log start {} is below {}, where an acknowledged deletion had moved it", where, found.log_start,
-                          facts.delete_acked));
+                          info.delete_acked));
   }
-  if (found.log_start > facts.delete_requested) {
+  if (found.log_start > info.delete_requested) {
     violation(fmt::format("{}: log start {} is past everything that was to be deleted ({})", where, found.log_start,
-                          facts.delete_requested));
+                          info.delete_requested));
   }
-  for (const auto& [offset, payload] : facts.records) {
+  for (const auto& [offset, payload] : info.records) {
     if (offset < found.log_start || found.records.contains(offset)) continue;
     violation(fmt::format("{}: record at offset {} was acknowledged or read, and is lost (log {}..{})", where, offset,
                           found.log_start, found.high_watermark));
@@ -81,14 +81,14 @@ void Oracle::delete_requested(const TopicPartition& partition, int64_t before_of
 }
 
 void Oracle::delete_acked(const TopicPartition& partition, int64_t before_offset) {
-  ++facts_;
+  ++info_;
   int64_t& highest = partitions_[partition].delete_acked;
   highest = std::max(highest, before_offset);
 }
 
 void Oracle::producer_acked(const TopicPartition& partition, int64_t producer_id, int16_t epoch, int32_t base_sequence,
                             int64_t base_offset) {
-  ++facts_;
+  ++info_;
   const auto [known, inserted] =
       partitions_[partition].sequences.emplace(std::tuple(producer_id, epoch, base_sequence), base_offset);
   if (!inserted && known->second != base_offset) {
@@ -98,13 +98,13 @@ void Oracle::producer_acked(const TopicPartition& partition, int64_t producer_id
 }
 
 void Oracle::topic_created(const Uuid& id) {
-  ++facts_;
+  ++info_;
   creating_.erase(id);
   if (!topics_.insert(id).second) violation("topic " + id.to_string() + " was created twice");
 }
 
 void Oracle::topic_deleted(const Uuid& id) {
-  ++facts_;
+  ++info_;
   deleting_.erase(id);
   topics_.erase(id);
   creating_.erase(id);
@@ -124,12 +124,12 @@ void Oracle::topics_found(const std::set<Uuid>& ids) {
 }
 
 void Oracle::id_allocated(const std::string& kind, uint64_t value) {
-  ++facts_;
+  ++info_;
   if (!ids_[kind].insert(value).second) violation(fmt::format("{} {} was handed out twice", kind, value));
 }
 
 void Oracle::never_back(const std::string& what, int64_t value) {
-  ++facts_;
+  ++info_;
   const auto [counter, first] = counters_.emplace(what, value);
   if (value < counter->second) violation(fmt::format("{} went from {} back to {}", what, counter->second, value));
   counter->second = std::max(counter->second, value);
@@ -141,34 +141,34 @@ void Oracle::value_requested(const std::string& key, const std::string& value) {
 }
 
 void Oracle::value_acked(const std::string& key, const std::string& value) {
-  ++facts_;
-  ValueFacts& facts = values_[key];
-  facts.acked = value;
-  facts.possible.erase(value);
-  ++facts.version;
+  ++info_;
+  ValueInfo& info = values_[key];
+  info.acked = value;
+  info.possible.erase(value);
+  ++info.version;
 }
 
 void Oracle::value_read(const std::string& key, const std::string& value, uint64_t version) {
-  ValueFacts& facts = values_[key];
-  if (facts.version != version) return;  // which came first is not known
-  ++facts_;
-  if (value != facts.acked && !facts.possible.contains(value)) {
-    violation(fmt::format("key '{}' shows '{}', the acknowledged value is '{}'", key, value, facts.acked));
+  ValueInfo& info = values_[key];
+  if (info.version != version) return;  // which came first is not known
+  ++info_;
+  if (value != info.acked && !info.possible.contains(value)) {
+    violation(fmt::format("key '{}' shows '{}', the acknowledged value is '{}'", key, value, info.acked));
   }
-  if (value != facts.acked) ++facts.version;  // an older answer may still be on its way
-  facts.acked = value;
-  facts.possible.erase(value);
+  if (value != info.acked) ++info.version;  // an older answer may still be on its way
+  info.acked = value;
+  info.possible.erase(value);
 }
 
 void Oracle::value_found(const std::string& key, const std::string& value) {
-  ++facts_;
-  ValueFacts& facts = values_[key];
-  if (value != facts.acked && !facts.possible.contains(value)) {
-    violation(fmt::format("key '{}' holds '{}', the acknowledged value is '{}'", key, value, facts.acked));
+  ++info_;
+  ValueInfo& info = values_[key];
+  if (value != info.acked && !info.possible.contains(value)) {
+    violation(fmt::format("key '{}' holds '{}', the acknowledged value is '{}'", key, value, info.acked));
   }
   // Seen once, it counts.
-  facts.acked = value;
-  facts.possible.clear();
+  info.acked = value;
+  info.possible.clear();
 }
 
 }  // namespace weir::simulation

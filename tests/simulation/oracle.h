@@ -71,18 +71,18 @@ class Oracle {
 
   void violation(std::string what);
   const std::vector<std::string>& violations() const { return violations_; }
-  // Facts collected; a run that collected few proved little.
-  uint64_t facts() const { return facts_; }
+  // Info collected; a run that collected few proved little.
+  uint64_t info() const { return info_; }
 
  private:
-  struct PartitionFacts {
+  struct PartitionInfo {
     std::set<uint64_t> sent;
     std::map<int64_t, uint64_t> records;  // acknowledged or seen
     std::map<std::tuple<int64_t, int16_t, int32_t>, int64_t> sequences;
     int64_t delete_requested = 0;
     int64_t delete_acked = 0;
   };
-  struct ValueFacts {
+  struct ValueInfo {
     std::string acked;
     std::set<std::string> possible;  // requested since, outcome unknown
     uint64_t version = 0;            // counts what was learnt of it
@@ -90,14 +90,14 @@ class Oracle {
   void expect(const TopicPartition& partition, int64_t offset, uint64_t payload, const char* how);
   static std::string name(const TopicPartition& partition);
 
-  std::map<TopicPartition, PartitionFacts> partitions_;
+  std::map<TopicPartition, PartitionInfo> partitions_;
   std::set<Uuid> topics_, creating_, deleting_, deleted_;
   std::map<std::string, std::set<uint64_t>> ids_;
   std::map<std::string, int64_t> counters_;
-  std::map<std::string, ValueFacts> values_;
+  std::map<std::string, ValueInfo> values_;
   std::map<std::string, uint64_t> happened_;
   std::vector<std::string> violations_;
-  uint64_t facts_ = 0;
+  uint64_t info_ = 0;
 };
 
 }  // namespace weir::simulation

@@ -9,7 +9,7 @@
 #include "broker/config/listeners.h"
 #include "broker/config/properties_file.h"
 #include "broker/config/topic_config.h"
-#include "broker/server/connection_facts.h"
+#include "broker/server/connection_info.h"
 
 namespace weir::broker {
 namespace {
@@ -372,10 +372,10 @@ TEST(Listeners, AllInterfacesWithoutAdvertisedTellClientsWhatTheyConnectedTo) {
     EXPECT_EQ((*found)[0].bound, (runtime::Endpoint{"", 9092}));  // IPv4 and IPv6
   }
   const auto listeners = combine_listeners("PLAINTEXT://:9092", "", "PLAINTEXT:PLAINTEXT");
-  ConnectionFacts facts;
-  facts.listener = &(*listeners)[0];
-  facts.local = {"10.1.2.3", 9092};
-  EXPECT_EQ(facts.advertised().host, "10.1.2.3");
+  ConnectionInfo info;
+  info.listener = &(*listeners)[0];
+  info.local = {"10.1.2.3", 9092};
+  EXPECT_EQ(info.advertised().host, "10.1.2.3");
 }
 
 TEST(Listeners, ExplainsMistakes) {

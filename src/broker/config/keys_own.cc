@@ -11,9 +11,9 @@ using enum ConfigSupport;
 // clang-format off
 constexpr ConfigKey kKeys[] = {
     {.name = "weir.background.io.percent", .type = kInt, .default_value = "25", .support = kWorks,
-     .doc = "Most of the disk's measured rate that merges, compaction and removals take together while the p99 of flushes is "
-            "above twice its idle value; 100: no limit. They take more when the log that is not merged nears "
-            "weir.unmerged.bytes.max, or when compaction falls behind.",
+     .doc = "Most of the disk's measured rate that checkpoints, compaction and removals take together while the p99 of flushes is "
+            "above twice its idle value; 100: no limit. They take more when the log that is not checkpointed nears "
+            "weir.dirty.bytes.max, or when compaction falls behind.",
      .min = 1, .max = 100},
     {.name = "weir.check.compressed.records", .type = kBoolean, .default_value = "true", .support = kNoEffect,
      .doc = "Compressed batches are always opened and their records checked, as in Apache Kafka: what a header says about time "
@@ -21,7 +21,7 @@ constexpr ConfigKey kKeys[] = {
      .dynamic = true},
     {.name = "weir.disk.reserve.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Space kept free for a full disk, when produce requests are refused and what was acknowledged still has to be "
-            "moved and deleted; -1 takes twice weir.unmerged.bytes.max, at least 256 MB or a hundredth of the file "
+            "moved and deleted; -1 takes twice weir.dirty.bytes.max, at least 256 MB or a hundredth of the file "
             "system, whichever is less, and at most a tenth of what is free; 0 none.",
      .min = -1},
     {.name = "weir.flush", .type = kString, .default_value = "durable", .support = kWorks,
@@ -51,8 +51,8 @@ constexpr ConfigKey kKeys[] = {
      .doc = "A request that takes this long is logged with the stages its time went into (a few lines in ten seconds at most; "
             "weir_slow_requests_total counts all); waiting that a client asked for does not count. -1: never.",
      .min = -1},
-    {.name = "weir.unmerged.bytes.max", .type = kLong, .default_value = "-1", .support = kWorks,
-     .doc = "Bound of the log that is not merged into segments yet, which is what a recovery reads; -1 takes the least of "
+    {.name = "weir.dirty.bytes.max", .type = kLong, .default_value = "-1", .support = kWorks,
+     .doc = "Bound of the log that is not checkpointed into segments yet, which is what a recovery reads; -1 takes the least of "
             "256 MB, a quarter of weir.max.memory.bytes, a 20th of what is free and a 200th of the file system.",
      .min = -1},
 };

@@ -90,7 +90,7 @@ constexpr TopicConfigKey kKeys[] = {
     {{.name = "segment.index.bytes", .type = kInt, .default_value = "10485760", .support = kNoEffect,
       .doc = "Indexes are laid out otherwise.", .min = 4}, {{"log.index.size.max.bytes"}}},
     {{.name = "segment.jitter.ms", .type = kLong, .default_value = "0", .support = kNoEffect,
-      .doc = "Segments of many partitions are written by one merge; there is no rolling storm to spread.", .min = 0},
+      .doc = "Segments of many partitions are written by one checkpoint; there is no rolling storm to spread.", .min = 0},
      {{"log.roll.jitter.ms"}, {"log.roll.jitter.hours", kHour}}},
     {{.name = "segment.ms", .type = kLong, .default_value = "604800000", .support = kWorks,
       .doc = "A segment is closed at the latest this long after its first record.", .min = 1},

@@ -76,9 +76,9 @@ TEST_F(AdminTest, LogDirsTellRealSizes) {
   produce(peer(0), "a", 1, records);
   const auto bytes = static_cast<int64_t>(records.size());
   EXPECT_EQ(described(std::nullopt).at("a1"), bytes);
-  bool merged = false;
-  for (auto& log : logs_) log->merge_all([&](Result<void>) { merged = true; });
-  run_until([&] { return merged; });
+  bool checkpointed = false;
+  for (auto& log : logs_) log->checkpoint_all([&](Result<void>) { checkpointed = true; });
+  run_until([&] { return checkpointed; });
   EXPECT_EQ(described(std::nullopt).at("a1"), bytes);
   int32_t indexes[] = {1, 7, 1};
   protocol::DescribeLogDirsRequest::DescribableLogDirTopic asked[2];

@@ -1,5 +1,5 @@
 // DescribeLogDirs (key 35), versions 1-5: the log directories with size and free space of their volumes, and the bytes of each
-// partition (segments and what is not merged into them yet). One that moves is told twice: where it is, and as the future
+// partition (segments and what is not checkpointed into them yet). One that moves is told twice: where it is, and as the future
 // replica with what has arrived where it goes. Deviations from Apache Kafka 4.4: none known.
 #pragma once
 

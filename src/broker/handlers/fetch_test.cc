@@ -273,16 +273,16 @@ TEST_F(FetchTest, LeaderEpochs) {
   EXPECT_EQ(offsets(partition(fetch({{"t", 0, 2, 1 << 20, 1, 0}}))), (std::vector<int64_t>{2}));
 }
 
-TEST_F(FetchTest, ReadsMergedDataFromSegmentsOnEveryShard) {
+TEST_F(FetchTest, ReadsCheckpointedDataFromSegmentsOnEveryShard) {
   shard_options_.tail_cache_bytes = 0;
   restart(false);
   create_topic("t", 6);
   for (int round = 0; round < 3; ++round) {
     for (int32_t p = 0; p < 6; ++p) produce("t", p, {std::string(3000, static_cast<char>('a' + round))});
   }
-  size_t merged = 0;
-  for (auto& log : logs_) log->merge_all([&](Result<void> result) { merged += result ? 1 : 0; });
-  run_until([&] { return merged == logs_.size(); });
+  size_t checkpointed = 0;
+  for (auto& log : logs_) log->checkpoint_all([&](Result<void> result) { checkpointed += result ? 1 : 0; });
+  run_until([&] { return checkpointed == logs_.size(); });
   produce("t", 0, {"in the tail"});
   std::vector<Ask> asks;
   for (int32_t p = 0; p < 6; ++p) asks.push_back({"t", p});

@@ -213,24 +213,25 @@ TEST_F(GroupsTest, OffsetsOfARecreatedTopicAreAbsent) {
 }
 
 // From segments, from the tail, and from both.
-TEST_F(GroupsTest, OffsetsAreLoadedFromMergedSegments) {
+TEST_F(GroupsTest, OffsetsAreLoadedFromCheckpointedSegments) {
   create_topic("t", 1);
   find_coordinator();
-  const auto merge = [&] {
-    size_t merged = 0;
+  const auto checkpoint = [&] {
+    size_t checkpointed = 0;
     for (unsigned shard = 0; shard < kShards; ++shard) {
-      sim_.loop(shard).post([&, shard] { logs_[shard]->merge_all([&](Result<void> result) { merged += result ? 1 : 0; }); });
+      sim_.loop(shard).post(
+          [&, shard] { logs_[shard]->checkpoint_all([&](Result<void> result) { checkpointed += result ? 1 : 0; }); });
     }
-    run_until([&] { return merged == kShards; });
+    run_until([&] { return checkpointed == kShards; });
   };
   for (int i = 0; i < 20; ++i) EXPECT_EQ(commit("g" + std::to_string(i), "t", i), 0);
-  merge();
+  checkpoint();
   restart_and_load(false);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i);
   for (int i = 0; i < 20; i += 2) EXPECT_EQ(commit("g" + std::to_string(i), "t", i + 100), 0);
   restart_and_load(true);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i % 2 == 0 ? i + 100 : i);
-  merge();
+  checkpoint();
   restart_and_load(true);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i % 2 == 0 ? i + 100 : i);
 }

@@ -59,9 +59,9 @@ class LogDirsTest : public BrokerTest {
     }
     return replicas;
   }
-  void merge_all() {
+  void checkpoint_all() {
     size_t left = logs_.size();
-    for (auto& log : logs_) log->merge_all([&](Result<void>) { --left; });
+    for (auto& log : logs_) log->checkpoint_all([&](Result<void>) { --left; });
     run_until([&] { return left == 0; });
   }
 };
@@ -117,7 +117,7 @@ TEST_F(SeveralLogDirsTest, APartitionIsInBothWhileItMovesAndThenInTheNewOne) {
   create_topic("a", 1);
   const auto records = batch({"one", "two"});
   produce(peer(0), "a", 0, records);
-  merge_all();
+  checkpoint_all();
   const std::string from = describe().at("a-0")[0].dir;
   const std::string to = from == "/most" ? "/more" : "/most";
   stop_mover();

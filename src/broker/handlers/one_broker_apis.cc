@@ -132,7 +132,7 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
   const MetadataImagePtr image = image_of(broker, *context);
   const int32_t node = image->controller_id();
   const int64_t now_ms = context->loop().clock().wall_ms();
-  const ConnectionFacts& connection = context->connection();
+  const ConnectionInfo& connection = context->connection();
   Response response;
   response.topics = arena.array<Response::TopicData>(request.topics.size());
   for (size_t t = 0; t < request.topics.size(); ++t) {

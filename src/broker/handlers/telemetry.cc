@@ -19,7 +19,7 @@ constexpr int8_t kCompressions[] = {4, 3, 1, 2};
 constexpr size_t kDecompressedBytesMax = 1 << 20;
 
 TelemetryClient client_of(RequestContext& context, const Uuid& instance_id) {
-  const ConnectionFacts& connection = context.connection();
+  const ConnectionInfo& connection = context.connection();
   return {instance_id,          context.client_id(), connection.client_software_name, connection.client_software_version,
           connection.peer.host, connection.peer.port};
 }

@@ -41,12 +41,12 @@ class GroupLagTest : public BrokerTest {
   }
   // Milliseconds by which a record's age differs from what is said.
   int64_t off_by(const GroupLag& row, int64_t record_ms) { return sim_.loop(0).clock().wall_ms() - record_ms - row.lag_ms; }
-  void merge() {
-    size_t merged = 0;
+  void checkpoint() {
+    size_t checkpointed = 0;
     for (unsigned i = 0; i < kShards; ++i) {
-      sim_.loop(i).post([&, i] { logs_[i]->merge_all([&](Result<void> result) { merged += result ? 1 : 0; }); });
+      sim_.loop(i).post([&, i] { logs_[i]->checkpoint_all([&](Result<void> result) { checkpointed += result ? 1 : 0; }); });
     }
-    run_until([&] { return merged == kShards; });
+    run_until([&] { return checkpointed == kShards; });
   }
 
   std::unique_ptr<GroupLagCollector> collector_;
@@ -78,7 +78,7 @@ TEST_F(GroupLagTest, AgesComeFromSegmentsToo) {
   produce("t", 0, {"a", "b", "c"});
   commit("g", "t", 0, 1);
   commit("odd \"group\"", "t", 0, 2);
-  merge();
+  checkpoint();
   restart(false);
   collector_ = std::make_unique<GroupLagCollector>(*broker_, sim_.pool());
   sim_.run_for(runtime::kSecond);

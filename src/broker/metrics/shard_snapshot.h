@@ -33,19 +33,19 @@ struct ShardSnapshot {
   MetadataImagePtr image;
   bool log_failed = false;
   bool disk_full = false;
-  bool merge_failing = false;
+  bool checkpoint_failing = false;
   uint64_t partitions = 0;
   uint64_t offline_partitions = 0;
   uint64_t unreadable_segments = 0;
   std::vector<storage::LogShard::UnreadableSegment> unreadable;  // some of them
-  uint64_t unmerged_bytes = 0;
+  uint64_t dirty_bytes = 0;
   uint64_t tail_cache_bytes = 0;
   uint64_t pending_appends = 0;
   uint64_t held_appends = 0;
   uint64_t producers = 0;
   uint64_t producers_evicted = 0;
   storage::WalMeasures wal;
-  storage::MergeTotals merges;
+  storage::CheckpointTotals checkpoints;
   int64_t idle_ns = 0;
   uint64_t waiting_fetches = 0;
   uint64_t fetch_sessions = 0;

@@ -24,7 +24,7 @@ struct NodeAddress {
 // Where clients of a connection reach a broker: each broker at its listener of the same name, this one where `connection` was
 // told. Nothing if it has no such listener. Valid as long as the image and the connection.
 inline std::optional<NodeAddress> address_of(const MetadataImage& image, const BrokerRecord& node,
-                                             const ConnectionFacts& connection) {
+                                             const ConnectionInfo& connection) {
   if (node.id == image.self().id) {
     return NodeAddress{node.id, connection.advertised().host, connection.advertised().port, node.rack};
   }
@@ -33,7 +33,7 @@ inline std::optional<NodeAddress> address_of(const MetadataImage& image, const B
   return NodeAddress{node.id, listener->address.host, listener->address.port, node.rack};
 }
 
-inline std::vector<NodeAddress> addresses(const MetadataImage& image, const ConnectionFacts& connection) {
+inline std::vector<NodeAddress> addresses(const MetadataImage& image, const ConnectionInfo& connection) {
   std::vector<NodeAddress> found;
   for (const BrokerPtr& node : image.brokers()) {
     if (const auto address = address_of(image, *node, connection)) found.push_back(*address);
@@ -43,7 +43,7 @@ inline std::vector<NodeAddress> addresses(const MetadataImage& image, const Conn
 
 // The brokers of an answer, in memory of the arena.
 template <typename Node>
-std::span<Node> nodes_of(const MetadataImage& image, const ConnectionFacts& connection, protocol::Arena& arena) {
+std::span<Node> nodes_of(const MetadataImage& image, const ConnectionInfo& connection, protocol::Arena& arena) {
   const std::vector<NodeAddress> found = addresses(image, connection);
   const std::span<Node> nodes = arena.array<Node>(found.size());
   for (size_t i = 0; i < found.size(); ++i) {

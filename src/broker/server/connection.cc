@@ -44,10 +44,10 @@ Buffer enlarged(const Buffer& frame, size_t filled, size_t size) {
 Connection::Connection(ConnectionOwner& owner, ShardConnections& shard, std::unique_ptr<runtime::Socket> socket,
                        const ListenerInfo& listener, ListenerMetrics& metrics)
     : owner_(owner), shard_(shard), socket_(std::move(socket)), metrics_(metrics) {
-  facts_.listener = &listener;
-  facts_.authenticated = !listener.asks_who();
-  facts_.peer = socket_->peer();
-  if (!listener.advertised) facts_.local = socket_->local();
+  info_.listener = &listener;
+  info_.authenticated = !listener.asks_who();
+  info_.peer = socket_->peer();
+  if (!listener.advertised) info_.local = socket_->local();
   last_activity_ms_ = shard_.now_ms();
 }
 
@@ -208,7 +208,7 @@ void Connection::refuse_foreign(Bytes begin) {
   if (is_tls(begin)) {
     return close(Reason::kForeign, fmt::format("a TLS handshake arrived on the {} listener '{}'; set "
                                                "security.protocol=PLAINTEXT in the client or use a TLS listener",
-                                               facts_.listener->security_protocol, facts_.listener->name));
+                                               info_.listener->security_protocol, info_.listener->name));
   }
   const std::string& address = shard_.http_address;
   const std::string where = address.empty() ? "health and metrics are served nowhere (http.listener is off)"

@@ -65,8 +65,8 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   void on_writable() override;
 
   // For requests.
-  ConnectionFacts& facts() override { return facts_; }
-  const ConnectionFacts& facts() const { return facts_; }
+  ConnectionInfo& info() override { return info_; }
+  const ConnectionInfo& info() const { return info_; }
   bool closed() const override { return closed_; }
   std::shared_ptr<const std::atomic<bool>> closed_flag() override;
   // Ends the connection; responses that are not sent yet are dropped. `what` is for the log.
@@ -148,7 +148,7 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   ShardConnections& shard_;
   std::unique_ptr<runtime::Socket> socket_;
   ListenerMetrics& metrics_;
-  ConnectionFacts facts_;
+  ConnectionInfo info_;
 
   uint8_t length_bytes_[4] = {};  // of a frame whose length is not complete
   uint8_t length_size_ = 0;

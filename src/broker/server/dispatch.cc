@@ -101,11 +101,11 @@ std::optional<std::string> Dispatcher::find_route(QueuedRequest& request) const 
     return fmt::format("{} version {} is not supported, only {} to {} (client id {})", describe_api(header.api_key),
                        header.api_version, route->min_version, route->max_version, quoted(request.client_id()));
   }
-  if (const ConnectionFacts& facts = request.connection(); !facts.authenticated && !route->before_authentication) {
+  if (const ConnectionInfo& info = request.connection(); !info.authenticated && !route->before_authentication) {
     return fmt::format(
         "a {} request arrived on the {} listener '{}' before its client had said who it is; set "
         "security.protocol={} in the client",
-        describe_api(header.api_key), facts.listener->security_protocol, facts.listener->name, facts.listener->security_protocol);
+        describe_api(header.api_key), info.listener->security_protocol, info.listener->name, info.listener->security_protocol);
   }
   request.set_route(*route, authorizer_, quotas_);
   const unsigned shard = request.loop().index();

@@ -36,7 +36,7 @@ Frontend::~Frontend() {
   if (tick_timer_) shard_.loop.cancel(tick_timer_);
   for (auto& connection : connections_) {
     connection->close(CloseReason::kShutdown, "the broker stops");
-    limits_.leave(connection->facts().peer.host);
+    limits_.leave(connection->info().peer.host);
     connection->metrics().connections.add(shard_.loop.index(), -1);
   }
 }
@@ -126,7 +126,7 @@ void Frontend::remove(Connection& connection) {
   if (connection.placed()) wheel_.remove(connection);
   std::erase(to_read_, &connection);
   std::erase(wait_for_block_, &connection);
-  limits_.leave(connection.facts().peer.host);
+  limits_.leave(connection.info().peer.host);
   connection.metrics().connections.add(shard_.loop.index(), -1);
   const size_t index = connection.index;
   std::swap(connections_[index], connections_.back());
@@ -182,7 +182,7 @@ void Frontend::log_slow(const Connection& connection, const QueuedRequest& reque
   SlowRequestText text = describe({.api = protocol::api_name(request.api_key()),
                                    .version = request.version(),
                                    .client_id = request.client_id(),
-                                   .peer = connection.facts().peer,
+                                   .peer = connection.info().peer,
                                    .moments = request.moments(),
                                    .allowed_wait_ms = request.allowed_wait_ms(),
                                    .threshold_ms = shard_.options.slow_request_ms});
@@ -193,8 +193,8 @@ void Frontend::log_slow(const Connection& connection, const QueuedRequest& reque
 void Frontend::note_closed(const Connection& connection, CloseReason reason, std::string_view what) {
   metrics_.closed[static_cast<size_t>(reason)]->add(shard_.loop.index());
   connection.metrics().closed.add(shard_.loop.index());
-  const runtime::Endpoint& peer = connection.facts().peer;
-  const std::string& listener = connection.facts().listener->name;
+  const runtime::Endpoint& peer = connection.info().peer;
+  const std::string& listener = connection.info().listener->name;
   if (reason == CloseReason::kPeer || reason == CloseReason::kShutdown || reason == CloseReason::kIdle ||
       reason == CloseReason::kIo) {
     log_debug(kModule, "Closed the connection from {}:{} on {}: {}", peer.host, peer.port, listener, what);

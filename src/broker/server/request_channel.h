@@ -6,7 +6,7 @@
 #include <memory>
 #include <string_view>
 
-#include "broker/server/connection_facts.h"
+#include "broker/server/connection_info.h"
 
 namespace weir::broker {
 
@@ -17,7 +17,7 @@ enum class CloseReason : uint8_t { kPeer, kProtocol, kForeign, kIdle, kStalled, 
 // Outlives its requests. Loop thread only.
 class RequestChannel {
  public:
-  virtual ConnectionFacts& facts() = 0;
+  virtual ConnectionInfo& info() = 0;
   virtual bool closed() const = 0;
   // The same for other threads; made when it is asked for.
   virtual std::shared_ptr<const std::atomic<bool>> closed_flag() = 0;

@@ -16,8 +16,8 @@ std::string RequestContext::client_text() const {
 }
 
 bool RequestContext::ask(security::AclOperation operation, const security::Resource& resource) const {
-  const ConnectionFacts& facts = connection();
-  return authorizer_->allowed(facts.principal, facts.peer.host, operation, resource);
+  const ConnectionInfo& info = connection();
+  return authorizer_->allowed(info.principal, info.peer.host, operation, resource);
 }
 
 int32_t RequestContext::authorized_operations(const security::Resource& resource) const {

@@ -29,7 +29,7 @@
 #include "broker/server/answer_errors.h"
 #include "broker/server/api_route.h"
 #include "broker/server/client_quotas.h"
-#include "broker/server/connection_facts.h"
+#include "broker/server/connection_info.h"
 #include "broker/server/memory_budget.h"
 #include "broker/server/outgoing_response.h"
 #include "broker/server/request_channel.h"
@@ -50,7 +50,7 @@ class RequestContext {
   int16_t version() const { return version_; }
   int32_t correlation_id() const { return correlation_id_; }
   std::string_view client_id() const { return client_id_; }
-  ConnectionFacts& connection() const { return channel_->facts(); }
+  ConnectionInfo& connection() const { return channel_->info(); }
   std::string client_text() const;  // for logs: client id and address
   bool connection_closed() const { return channel_->closed(); }
   // The same for other threads: becomes true, at once or a little later.

@@ -32,7 +32,7 @@ SlowRequestText describe(const SlowRequest& request) {
        "The request is large, or the machine gave the thread no time: ask for fewer partitions in one request, and see "
        "whether other processes take the CPU"},
       {m.remote() - waited, "the log and other shards",
-       "For Produce that is the flush: see weir_wal_flush_seconds and weir_unmerged_bytes; a slow or full device and a "
+       "For Produce that is the flush: see weir_wal_flush_seconds and weir_dirty_bytes; a slow or full device and a "
        "busy machine look alike there"},
       {m.send(), "sending the answer",
        "The client or the network between takes the bytes slowly: look at the client, or fetch less at a time "

@@ -62,12 +62,12 @@ void ClientTelemetry::refresh_matchers(const MetadataImage& image) {
   }
 }
 
-void ClientTelemetry::subscribe(Client& client, const TelemetryClient& facts) {
+void ClientTelemetry::subscribe(Client& client, const TelemetryClient& info) {
   std::set<std::string> metrics;
   int32_t interval_ms = 300'000;
   for (const Matcher& matcher : matchers_) {
     const bool matched = std::all_of(matcher.matches.begin(), matcher.matches.end(),
-                                     [&](const ClientMatch& match) { return matches(match, value_of(facts, match.parameter)); });
+                                     [&](const ClientMatch& match) { return matches(match, value_of(info, match.parameter)); });
     if (!matched) continue;
     for (std::string& metric : config_list_elements(override_of(*matcher.record, "metrics"))) metrics.insert(std::move(metric));
     const std::string_view interval = override_of(*matcher.record, "interval.ms");
@@ -80,16 +80,16 @@ void ClientTelemetry::subscribe(Client& client, const TelemetryClient& facts) {
   client.made_of = records_;
 }
 
-ClientTelemetry::Client& ClientTelemetry::find(const TelemetryClient& facts, const MetadataImage& image) {
+ClientTelemetry::Client& ClientTelemetry::find(const TelemetryClient& info, const MetadataImage& image) {
   refresh_matchers(image);
-  const auto known = by_id_.find(facts.instance_id);
+  const auto known = by_id_.find(info.instance_id);
   if (known != by_id_.end()) {
     clients_.splice(clients_.begin(), clients_, known->second);
     Client& client = clients_.front();
     if (client.made_of != records_) {
       // Asked for something else: it may come at once.
       client.last_get_ms = client.last_push_ms = kNever;
-      subscribe(client, facts);
+      subscribe(client, info);
     }
     return client;
   }
@@ -98,15 +98,15 @@ ClientTelemetry::Client& ClientTelemetry::find(const TelemetryClient& facts, con
     clients_.pop_back();
   }
   Client& client = clients_.emplace_front();
-  client.id = facts.instance_id;
+  client.id = info.instance_id;
   by_id_.emplace(client.id, clients_.begin());
   totals_.clients.store(static_cast<int64_t>(clients_.size()), std::memory_order_relaxed);
-  subscribe(client, facts);
+  subscribe(client, info);
   return client;
 }
 
-ClientTelemetry::Answer ClientTelemetry::subscription(const TelemetryClient& facts, const MetadataImage& image) {
-  Client& client = find(facts, image);
+ClientTelemetry::Answer ClientTelemetry::subscription(const TelemetryClient& info, const MetadataImage& image) {
+  Client& client = find(info, image);
   const int64_t now = now_ms();
   const bool in_time = now - std::max(client.last_get_ms, client.last_push_ms) >= client.subscription.push_interval_ms;
   if (in_time) client.last_get_ms = now;
@@ -129,9 +129,9 @@ ErrorCode ClientTelemetry::check_push(const Client& client, const Push& push, si
   return ErrorCode::kNone;
 }
 
-ErrorCode ClientTelemetry::push(const TelemetryClient& facts, const Push& push, size_t max_bytes, const MetadataImage& image) {
-  if (facts.instance_id.is_zero()) return ErrorCode::kInvalidRequest;
-  Client& client = find(facts, image);
+ErrorCode ClientTelemetry::push(const TelemetryClient& info, const Push& push, size_t max_bytes, const MetadataImage& image) {
+  if (info.instance_id.is_zero()) return ErrorCode::kInvalidRequest;
+  Client& client = find(info, image);
   const int64_t now = now_ms();
   // The first one after a subscription comes after half to one and a half intervals, as clients spread themselves.
   const bool in_time =
@@ -148,19 +148,19 @@ ErrorCode ClientTelemetry::push(const TelemetryClient& facts, const Push& push, 
   return ErrorCode::kNone;
 }
 
-bool ClientTelemetry::take(const TelemetryClient& facts, DecodedPush push, bool terminating) {
+bool ClientTelemetry::take(const TelemetryClient& info, DecodedPush push, bool terminating) {
   constexpr int64_t kIntervalsMissed = 3;  // until a client counts as gone
   if (!push.valid) {
     add(totals_.refused, 1);
     return false;
   }
   if (terminating) {
-    metrics_.remove(facts.instance_id);
+    metrics_.remove(info.instance_id);
     return true;
   }
-  const auto known = by_id_.find(facts.instance_id);
+  const auto known = by_id_.find(info.instance_id);
   const int64_t interval_ms = known == by_id_.end() ? 300'000 : known->second->subscription.push_interval_ms;
-  const size_t dropped = push.dropped + metrics_.merge(facts.instance_id, facts.client_id, std::move(push.series), now_ms(),
+  const size_t dropped = push.dropped + metrics_.merge(info.instance_id, info.client_id, std::move(push.series), now_ms(),
                                                        kIntervalsMissed * interval_ms);
   add(totals_.dropped_series, static_cast<int64_t>(dropped));
   return true;

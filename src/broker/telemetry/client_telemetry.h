@@ -92,7 +92,7 @@ class ClientTelemetry {
   int64_t now_ms() const { return clock_.monotonic_ns() / 1'000'000; }
   Client& find(const TelemetryClient& client, const MetadataImage& image);
   void refresh_matchers(const MetadataImage& image);
-  void subscribe(Client& client, const TelemetryClient& facts);
+  void subscribe(Client& client, const TelemetryClient& info);
   protocol::ErrorCode check_push(const Client& client, const Push& push, size_t max_bytes, bool in_time) const;
 
   const runtime::Clock& clock_;

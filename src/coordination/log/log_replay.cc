@@ -6,7 +6,7 @@
 #include "base/result.h"
 #include "protocol/compression.h"
 #include "protocol/record_window.h"
-#include "storage/batch_facts.h"
+#include "storage/batch_info.h"
 
 namespace weir::coordination {
 
@@ -105,10 +105,10 @@ bool LogReplay::begin_batch() {
   if (header.next_offset() <= next_offset_) return true;
   origin_ = {header.producer_id, header.producer_epoch, header.transactional()};
   if (header.control()) {
-    const storage::BatchFacts facts = storage::facts_of(header, batches_->batch());
-    if (facts.ends_transaction()) {
-      callbacks_.marker(facts.base_offset, {facts.producer_id, facts.producer_epoch, facts.coordinator_epoch,
-                                            facts.control_type == storage::BatchFacts::kCommit});
+    const storage::BatchInfo info = storage::info_of(header, batches_->batch());
+    if (info.ends_transaction()) {
+      callbacks_.marker(info.base_offset, {info.producer_id, info.producer_epoch, info.coordinator_epoch,
+                                           info.control_type == storage::BatchInfo::kCommit});
     }
     next_offset_ = header.next_offset();
   } else if (header.compressed()) {

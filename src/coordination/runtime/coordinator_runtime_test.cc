@@ -93,7 +93,7 @@ TEST_F(CoordinatorRuntimeTest, AnswersWaitForTheEntriesOfTheirStepAndOfEarlierOn
   deposit("b", 1);
   read("a");
   turn();
-  EXPECT_EQ(wal_->facts_.size(), 1u) << "one batch of a turn";
+  EXPECT_EQ(wal_->info_.size(), 1u) << "one batch of a turn";
   EXPECT_THAT(take_answers(), IsEmpty());
   deposit("a", 2);
   turn();
@@ -105,14 +105,14 @@ TEST_F(CoordinatorRuntimeTest, EntriesOfATransactionAreAppendedInTheirStep) {
   deposit("a", 5);
   deposit_in(producer_, "a", 10);
   deposit_in(producer_, "b", 20);
-  EXPECT_EQ(wal_->facts_.size(), 3u) << "the plain one before it, and one a step";
-  EXPECT_FALSE(wal_->facts_[0].transactional());
-  EXPECT_TRUE(wal_->facts_[1].transactional());
-  EXPECT_EQ(wal_->facts_[1].producer_id, 7);
+  EXPECT_EQ(wal_->info_.size(), 3u) << "the plain one before it, and one a step";
+  EXPECT_FALSE(wal_->info_[0].transactional());
+  EXPECT_TRUE(wal_->info_[1].transactional());
+  EXPECT_EQ(wal_->info_[1].producer_id, 7);
   end({7, 0, 4, true});
-  ASSERT_EQ(wal_->facts_.size(), 4u);
-  EXPECT_TRUE(wal_->facts_[3].ends_transaction());
-  EXPECT_EQ(wal_->facts_[3].coordinator_epoch, 4);
+  ASSERT_EQ(wal_->info_.size(), 4u);
+  EXPECT_TRUE(wal_->info_[3].ends_transaction());
+  EXPECT_EQ(wal_->info_[3].coordinator_epoch, 4);
   read("a");
   flush();
   EXPECT_THAT(take_answers(), ElementsAre("deposit 5", "pending 0", "pending 0", "end 0", "read 15"));
@@ -130,9 +130,9 @@ TEST_F(CoordinatorRuntimeTest, ATransactionNobodyEndsIsEndedByTime) {
   deposit_in(producer_, "a", 10);
   flush();
   world_.advance((Ledger::kTransactionTimeoutMs + 1) * runtime::kMillisecond);
-  ASSERT_EQ(wal_->facts_.size(), 2u);
-  EXPECT_TRUE(wal_->facts_[1].ends_transaction());
-  EXPECT_EQ(wal_->facts_[1].control_type, storage::BatchFacts::kAbort);
+  ASSERT_EQ(wal_->info_.size(), 2u);
+  EXPECT_TRUE(wal_->info_[1].ends_transaction());
+  EXPECT_EQ(wal_->info_[1].control_type, storage::BatchInfo::kAbort);
   EXPECT_EQ(coordinator_->state().balance("a"), 0);
 }
 
@@ -143,9 +143,9 @@ TEST_F(CoordinatorRuntimeTest, RecordsThatAreJoinedAreOneBatch) {
     ledger.transfer("2" + large, "3" + large, 1, reply("transfer"), effects);
   });
   turn();
-  ASSERT_EQ(wal_->facts_.size(), 2u);
-  EXPECT_EQ(wal_->facts_[0].last_offset_delta, 0);
-  EXPECT_EQ(wal_->facts_[1].last_offset_delta, 1);
+  ASSERT_EQ(wal_->info_.size(), 2u);
+  EXPECT_EQ(wal_->info_[0].last_offset_delta, 0);
+  EXPECT_EQ(wal_->info_[1].last_offset_delta, 1);
 }
 
 TEST_F(CoordinatorRuntimeTest, CallsAndPostsGoOutWhenTheirStepIsDurable) {

@@ -88,7 +88,7 @@ void BackgroundThrottle::wrote(BackgroundJob job, uint64_t bytes, int64_t busy_n
 void BackgroundThrottle::removed_file() {
   const int64_t now = clock_.monotonic_ns();
   const std::lock_guard lock(mutex_);
-  charge(BackgroundJob::kMerge, kRemovalBytes, 0, now);
+  charge(BackgroundJob::kCheckpoint, kRemovalBytes, 0, now);
 }
 
 void BackgroundThrottle::charge(BackgroundJob job, uint64_t bytes, int64_t busy_ns, int64_t now_ns) {

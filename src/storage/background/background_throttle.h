@@ -1,4 +1,4 @@
-// Holds back what the disk does in the background (merges, compaction, removal of files) while it makes flushes slow.
+// Holds back what the disk does in the background (checkpoints, compaction, removal of files) while it makes flushes slow.
 //
 // A flush is slow if it took more than twice the idle value: the p99 of flushes while nothing goes on in the background. The
 // time that its bytes take at the disk's rate is not counted, or every large flush would be called slow. While more than
@@ -10,7 +10,7 @@
 // every job gets on.
 //
 // Both measurements begin with what calibrate() is told; before that nothing is held back. The idle value follows the
-// flushes of quiet times, the rate the merges that were not held back.
+// flushes of quiet times, the rate the checkpoints that were not held back.
 //
 // How to use it: write a piece of at most piece_bytes(), say wrote(), ask wait_ns() before the next one. The segment
 // store and compaction have an account each and half of the share while both are at work, so that neither starves the
@@ -32,8 +32,8 @@ struct BackgroundThrottleOptions {
   uint64_t held_piece_bytes = 256 << 10;
 };
 
-// Who writes in the background: merges and removals, compaction.
-enum class BackgroundJob { kMerge, kCompaction };
+// Who writes in the background: checkpoints and removals, compaction.
+enum class BackgroundJob { kCheckpoint, kCompaction };
 
 class BackgroundThrottle {
  public:
@@ -55,7 +55,7 @@ class BackgroundThrottle {
   // `bytes` were written (or read) in the last `busy_ns`.
   void wrote(BackgroundJob job, uint64_t bytes, int64_t busy_ns);
   void removed_file();
-  // A merge wrote and synced so much without being held back.
+  // A checkpoint wrote and synced so much without being held back.
   void measured(uint64_t bytes, int64_t busy_ns);
   // How long to wait before asking again; 0: go on.
   int64_t wait_ns(BackgroundJob job);

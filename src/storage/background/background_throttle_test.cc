@@ -31,14 +31,14 @@ class BackgroundThrottleTest : public ::testing::Test {
   uint64_t write_for(int64_t ns) {
     uint64_t bytes = 0;
     for (const int64_t end = world_.clock().monotonic_ns() + ns; world_.clock().monotonic_ns() < end;) {
-      if (const int64_t wait = throttle_.wait_ns(BackgroundJob::kMerge); wait > 0) {
+      if (const int64_t wait = throttle_.wait_ns(BackgroundJob::kCheckpoint); wait > 0) {
         world_.advance(wait);
         continue;
       }
       const uint64_t piece = throttle_.piece_bytes();
       const auto took = static_cast<int64_t>(static_cast<double>(piece) / kRate * 1e9);
       world_.advance(took);
-      throttle_.wrote(BackgroundJob::kMerge, piece, took);
+      throttle_.wrote(BackgroundJob::kCheckpoint, piece, took);
       bytes += piece;
     }
     return bytes;
@@ -68,8 +68,8 @@ TEST_F(BackgroundThrottleTest, HoldsNothingBackWithoutFlushesAndBeforeTheDiskIsM
   EXPECT_GE(static_cast<double>(write_for(kSecond)), 0.99 * kRate);
   BackgroundThrottle unmeasured(world_.clock(), world_.loop(), {});
   flush_for(kSecond, 100, &unmeasured);
-  unmeasured.wrote(BackgroundJob::kMerge, 1 << 30, 0);
-  EXPECT_EQ(unmeasured.wait_ns(BackgroundJob::kMerge), 0);
+  unmeasured.wrote(BackgroundJob::kCheckpoint, 1 << 30, 0);
+  EXPECT_EQ(unmeasured.wait_ns(BackgroundJob::kCheckpoint), 0);
 }
 
 TEST_F(BackgroundThrottleTest, ForgetsSlowFlushesAfterSomeSeconds) {
@@ -103,29 +103,29 @@ TEST_F(BackgroundThrottleTest, DirtyBytesNearTheirBoundLiftIt) {
 
 TEST_F(BackgroundThrottleTest, AJobThatWaitsGoesOnOnceThePressureIsHigh) {
   flush_for(kSecond, 50);
-  throttle_.wrote(BackgroundJob::kMerge, 1 << 30, 0);  // to be paid for over ten seconds
-  EXPECT_EQ(throttle_.wait_ns(BackgroundJob::kMerge), BackgroundThrottle::kLongestWaitNs);
+  throttle_.wrote(BackgroundJob::kCheckpoint, 1 << 30, 0);  // to be paid for over ten seconds
+  EXPECT_EQ(throttle_.wait_ns(BackgroundJob::kCheckpoint), BackgroundThrottle::kLongestWaitNs);
   throttle_.set_pressure(3, 1);
-  EXPECT_EQ(throttle_.wait_ns(BackgroundJob::kMerge), 0);
+  EXPECT_EQ(throttle_.wait_ns(BackgroundJob::kCheckpoint), 0);
 }
 
 TEST_F(BackgroundThrottleTest, EveryJobGetsOnWhileOthersWriteAllTheyMay) {
   flush_for(kSecond, 50);
-  // A merge of pieces and a compaction of steps, both as soon as they may; the merge always asks first.
-  uint64_t merged = 0, compacted = 0;
+  // A checkpoint of pieces and a compaction of steps, both as soon as they may; the checkpoint always asks first.
+  uint64_t checkpointed = 0, compacted = 0;
   for (const int64_t end = world_.clock().monotonic_ns() + 3 * kSecond; world_.clock().monotonic_ns() < end;) {
     const auto turn = [&](BackgroundJob job, uint64_t& total, uint64_t bytes) {
       if (throttle_.wait_ns(job) > 0) return;
       throttle_.wrote(job, bytes, 0);
       total += bytes;
     };
-    turn(BackgroundJob::kMerge, merged, 256 << 10);
+    turn(BackgroundJob::kCheckpoint, checkpointed, 256 << 10);
     turn(BackgroundJob::kCompaction, compacted, 1 << 20);
     world_.advance(100'000);
   }
-  EXPECT_GT(merged, 100u << 20);
+  EXPECT_GT(checkpointed, 100u << 20);
   EXPECT_GT(compacted, 100u << 20);
-  EXPECT_LE(static_cast<double>(merged + compacted), 0.26 * kRate * 3);
+  EXPECT_LE(static_cast<double>(checkpointed + compacted), 0.26 * kRate * 3);
 }
 
 TEST_F(BackgroundThrottleTest, TheIdleValueIsThatOfQuietTimes) {
@@ -136,18 +136,18 @@ TEST_F(BackgroundThrottleTest, TheIdleValueIsThatOfQuietTimes) {
   EXPECT_NEAR(static_cast<double>(throttle_.state().idle_flush_ns), 300'000, 300'000 / 8 + 1000);
   flush_for(5 * kSecond, 0);
   EXPECT_FALSE(throttle_.state().holding);
-  // What flushes take beside a merge says nothing about the idle disk.
+  // What flushes take beside a checkpoint says nothing about the idle disk.
   const int64_t idle = throttle_.state().idle_flush_ns;
   for (int i = 0; i < 3000; ++i) {
     world_.advance(kMillisecond);
-    throttle_.wrote(BackgroundJob::kMerge, 4096, 0);
+    throttle_.wrote(BackgroundJob::kCheckpoint, 4096, 0);
     throttle_.flushed(5 * kMillisecond, 4096);
   }
   EXPECT_EQ(throttle_.state().idle_flush_ns, idle);
   EXPECT_TRUE(throttle_.state().holding);
 }
 
-TEST_F(BackgroundThrottleTest, TheRateFollowsMergesAndHasAFloor) {
+TEST_F(BackgroundThrottleTest, TheRateFollowsCheckpointsAndHasALeast) {
   throttle_.measured(1000, kSecond);  // too little to tell
   EXPECT_EQ(throttle_.state().bytes_per_second, kRate);
   for (int i = 0; i < 30; ++i) throttle_.measured(100'000'000, kSecond);
@@ -162,8 +162,8 @@ TEST_F(BackgroundThrottleTest, AShareOfOneIsNoLimit) {
   BackgroundThrottle unlimited(world_.clock(), world_.loop(), {.share = 1});
   unlimited.calibrate(kIdleNs, kRate);
   flush_for(kSecond, 100, &unlimited);
-  unlimited.wrote(BackgroundJob::kMerge, 1 << 30, 0);
-  EXPECT_EQ(unlimited.wait_ns(BackgroundJob::kMerge), 0);
+  unlimited.wrote(BackgroundJob::kCheckpoint, 1 << 30, 0);
+  EXPECT_EQ(unlimited.wait_ns(BackgroundJob::kCheckpoint), 0);
   EXPECT_FALSE(unlimited.state().holding);
 }
 

@@ -27,7 +27,7 @@ void PacedQueue::start(std::shared_ptr<Job> job) {
 
 void PacedQueue::run(std::shared_ptr<Job> job) {
   do {
-    const int64_t wait = throttle_ ? throttle_->wait_ns(BackgroundJob::kMerge) : 0;
+    const int64_t wait = throttle_ ? throttle_->wait_ns(BackgroundJob::kCheckpoint) : 0;
     if (wait > 0) return throttle_->after(wait, [this, job] { start(job); });
   } while (!job->turn());
   job->turn = nullptr;

@@ -14,14 +14,14 @@ class AbortedInCleaningTest : public CompactionTest {
  protected:
   // A segment of its own.
   void marker(const std::string& key, const AbortedTransaction& entry) {
-    MergePartition merge;
-    merge.partition = partition_;
-    merge.epochs = {{3, 0}};
-    merge.segment_bytes = 1;
-    add_abort(merge, merge_batch(partition_, encode({.records = {{key, "marker"}}}, next_offset_++)), entry);
-    auto merged = store_->merge_now(merges(std::move(merge)));
-    ASSERT_TRUE(merged) << merged.error().message;
-    manifest_ = merged->front();
+    CheckpointPartition checkpoint;
+    checkpoint.partition = partition_;
+    checkpoint.epochs = {{3, 0}};
+    checkpoint.segment_bytes = 1;
+    add_abort(checkpoint, checkpoint_batch(partition_, encode({.records = {{key, "marker"}}}, next_offset_++)), entry);
+    auto checkpointed = store_->checkpoint_now(checkpoints(std::move(checkpoint)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+    manifest_ = checkpointed->front();
   }
   std::vector<AbortedTransaction> aborted() {
     auto found = store_->read_now(manifest_, manifest_.segments.front().base_offset, {1 << 20, INT64_MAX, true});
@@ -72,14 +72,14 @@ TEST_F(AbortedInCleaningTest, AnAbortedRecordReplacesNoValue) {
     const std::vector<protocol::RecordHeader> headers{{"trace", as_bytes("trace")}};
     builder.append(1000, as_bytes(key), as_bytes("aborted"), headers);
     const Bytes bytes = builder.finish();
-    MergePartition merge;
-    merge.partition = partition_;
-    merge.epochs = {{3, 0}};
-    merge.segment_bytes = 1;
-    merge.batches.push_back(merge_batch(partition_, {bytes.begin(), bytes.end()}));
-    auto merged = store_->merge_now(merges(std::move(merge)));
-    ASSERT_TRUE(merged) << merged.error().message;
-    manifest_ = merged->front();
+    CheckpointPartition checkpoint;
+    checkpoint.partition = partition_;
+    checkpoint.epochs = {{3, 0}};
+    checkpoint.segment_bytes = 1;
+    checkpoint.batches.push_back(checkpoint_batch(partition_, {bytes.begin(), bytes.end()}));
+    auto checkpointed = store_->checkpoint_now(checkpoints(std::move(checkpoint)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+    manifest_ = checkpointed->front();
   };
   put("a", "1");
   put("b", "1");

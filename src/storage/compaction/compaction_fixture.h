@@ -67,19 +67,19 @@ inline std::vector<uint8_t> encode(const KeyedBatch& batch, int64_t base_offset)
   return {plain.begin(), plain.end()};
 }
 
-inline MergePartition::Batch merge_batch(const PartitionId& partition, const std::vector<uint8_t>& bytes) {
+inline CheckpointPartition::Batch checkpoint_batch(const PartitionId& partition, const std::vector<uint8_t>& bytes) {
   const BatchHeader header = BatchHeader::parse(bytes.data());
-  MergePartition::Batch out;
-  out.facts.partition = partition;
-  out.facts.leader_epoch = header.partition_leader_epoch;
-  out.facts.base_offset = header.base_offset;
-  out.facts.last_offset_delta = header.last_offset_delta;
-  out.facts.size = static_cast<uint32_t>(bytes.size());
-  out.facts.max_timestamp = header.max_timestamp;
-  out.facts.attributes = header.attributes;
-  out.facts.producer_id = header.producer_id;
-  out.facts.producer_epoch = header.producer_epoch;
-  out.facts.base_sequence = header.base_sequence;
+  CheckpointPartition::Batch out;
+  out.info.partition = partition;
+  out.info.leader_epoch = header.partition_leader_epoch;
+  out.info.base_offset = header.base_offset;
+  out.info.last_offset_delta = header.last_offset_delta;
+  out.info.size = static_cast<uint32_t>(bytes.size());
+  out.info.max_timestamp = header.max_timestamp;
+  out.info.attributes = header.attributes;
+  out.info.producer_id = header.producer_id;
+  out.info.producer_epoch = header.producer_epoch;
+  out.info.base_sequence = header.base_sequence;
   out.bytes = Slice::copy_of(bytes);
   return out;
 }
@@ -134,23 +134,23 @@ class CompactionTest : public ::testing::Test {
   }
   // Appends the batches as a segment of their own.
   void segment(const std::vector<KeyedBatch>& batches) {
-    MergePartition merge;
-    merge.partition = partition_;
-    merge.epochs = {{3, 0}};
-    merge.segment_bytes = 1;
+    CheckpointPartition checkpoint;
+    checkpoint.partition = partition_;
+    checkpoint.epochs = {{3, 0}};
+    checkpoint.segment_bytes = 1;
     std::vector<std::vector<uint8_t>> encoded;
     for (const KeyedBatch& batch : batches) {
       const auto bytes = encode(batch, next_offset_);
       next_offset_ += static_cast<int64_t>(batch.records.size());
-      merge.batches.push_back(merge_batch(partition_, bytes));
-      merge.log_start_offset = manifest_.log_start_offset;
-      auto merged = store_->merge_now(merges(std::move(merge)));
-      ASSERT_TRUE(merged) << merged.error().message;
-      manifest_ = merged->front();
-      merge = {};
-      merge.partition = partition_;
-      merge.epochs = {{3, 0}};
-      merge.segment_bytes = 1 << 30;
+      checkpoint.batches.push_back(checkpoint_batch(partition_, bytes));
+      checkpoint.log_start_offset = manifest_.log_start_offset;
+      auto checkpointed = store_->checkpoint_now(checkpoints(std::move(checkpoint)));
+      ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+      manifest_ = checkpointed->front();
+      checkpoint = {};
+      checkpoint.partition = partition_;
+      checkpoint.epochs = {{3, 0}};
+      checkpoint.segment_bytes = 1 << 30;
     }
   }
   void put(const std::string& key, const std::string& value, int64_t timestamp = 1000) {

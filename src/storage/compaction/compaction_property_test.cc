@@ -53,13 +53,13 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
       batch.producer_epoch = 1;
       batch.base_sequence = next;
       next = sequence_after(next, static_cast<int32_t>(records));
-      BatchFacts facts;
-      facts.base_offset = end_;
-      facts.last_offset_delta = static_cast<int32_t>(records) - 1;
-      facts.producer_id = batch.producer_id;
-      facts.producer_epoch = 1;
-      facts.base_sequence = batch.base_sequence;
-      producers_.update(facts, now_ms_);
+      BatchInfo info;
+      info.base_offset = end_;
+      info.last_offset_delta = static_cast<int32_t>(records) - 1;
+      info.producer_id = batch.producer_id;
+      info.producer_epoch = 1;
+      info.base_sequence = batch.base_sequence;
+      producers_.update(info, now_ms_);
     }
     end_ += static_cast<int64_t>(records);
   }
@@ -108,25 +108,25 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
     ProducerState rebuilt;
     for (const BatchHeader& header : batches()) {
       if (header.producer_id < 0) continue;
-      BatchFacts facts;
-      facts.base_offset = header.base_offset;
-      facts.last_offset_delta = header.last_offset_delta;
-      facts.producer_id = header.producer_id;
-      facts.producer_epoch = header.producer_epoch;
-      facts.base_sequence = header.base_sequence;
-      rebuilt.update(facts, header.max_timestamp);
+      BatchInfo info;
+      info.base_offset = header.base_offset;
+      info.last_offset_delta = header.last_offset_delta;
+      info.producer_id = header.producer_id;
+      info.producer_epoch = header.producer_epoch;
+      info.base_sequence = header.base_sequence;
+      rebuilt.update(info, header.max_timestamp);
     }
     for (const ProducerEntry& entry : producers_.entries()) {
       const ProducerBatch& last = entry.batches.back();
       for (int32_t distance = -1; distance <= 2; ++distance) {
-        BatchFacts next;
+        BatchInfo next;
         next.producer_id = entry.producer_id;
         next.producer_epoch = 1;
         next.base_sequence = sequence_after(last.last_sequence, 1) + distance;
         next.last_offset_delta = 70;  // no batch has so many records
         ASSERT_EQ(rebuilt.check(next).check, producers_.check(next).check) << "producer " << entry.producer_id;
       }
-      BatchFacts again;
+      BatchInfo again;
       again.producer_id = entry.producer_id;
       again.producer_epoch = 1;
       again.base_sequence = last.base_sequence;

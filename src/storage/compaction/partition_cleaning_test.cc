@@ -390,11 +390,11 @@ TEST_F(PartitionCleaningTest, TheLogStartMayPassWhatIsBeingCleaned) {
   auto outcome = run_cleaning();
   ASSERT_TRUE(outcome);
   ASSERT_EQ(outcome->groups.size(), 2u);
-  MergePartition trim;
+  CheckpointPartition trim;
   trim.partition = partition_;
   trim.epochs = {{3, 0}};
   trim.log_start_offset = 5;  // the first group is gone, of the second one source of three is left
-  auto trimmed = store_->merge_now(merges(std::move(trim)));
+  auto trimmed = store_->checkpoint_now(checkpoints(std::move(trim)));
   ASSERT_TRUE(trimmed);
   replace(*outcome);
   EXPECT_EQ(text(), "5:k5=v 6:active=x");
@@ -405,7 +405,7 @@ TEST_F(PartitionCleaningTest, TheLogStartMayPassWhatIsBeingCleaned) {
   EXPECT_THAT(files(), ElementsAre("00000000000000000003.1.log", "00000000000000000006.log"));
 }
 
-TEST_F(PartitionCleaningTest, MergesGoOnBesideACleaning) {
+TEST_F(PartitionCleaningTest, CheckpointsGoOnBesideACleaning) {
   for (int i = 0; i < 4; ++i) put("a", std::to_string(i));
   active();
   auto outcome = run_cleaning();
@@ -436,11 +436,11 @@ TEST_F(PartitionCleaningTest, TimestampsAreFoundInCleanedSegments) {
 TEST_F(PartitionCleaningTest, LogAppendTimeStaysWithTheBatch) {
   std::vector<uint8_t> bytes = encode({.records = {{"a", "1", 10}, {"b", "1", 20}}, .log_append_time = true}, 0);
   protocol::patch_timestamps(bytes, true, 777);
-  MergePartition merge;
-  merge.partition = partition_;
-  merge.epochs = {{3, 0}};
-  merge.batches.push_back(merge_batch(partition_, bytes));
-  ASSERT_TRUE(store_->merge_now(merges(std::move(merge))));
+  CheckpointPartition checkpoint;
+  checkpoint.partition = partition_;
+  checkpoint.epochs = {{3, 0}};
+  checkpoint.batches.push_back(checkpoint_batch(partition_, bytes));
+  ASSERT_TRUE(store_->checkpoint_now(checkpoints(std::move(checkpoint))));
   next_offset_ = 2;
   put("a", "2");
   active();

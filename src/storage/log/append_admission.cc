@@ -9,7 +9,7 @@ namespace weir::storage {
 using protocol::ErrorCode;
 
 namespace {
-constexpr const char* kMergesFail = "The log cannot be written to its segments (disk full or failing); retry later";
+constexpr const char* kCheckpointsFail = "The log cannot be written to its segments (disk full or failing); retry later";
 
 AppendResult not_leader(const Partition& partition) {
   AppendResult result;
@@ -20,11 +20,12 @@ AppendResult not_leader(const Partition& partition) {
 }
 }  // namespace
 
-AppendAdmission::AppendAdmission(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal, const LogMerger& merger,
-                                 const Limits& limits, Admitted admitted, Function<void()> held)
+AppendAdmission::AppendAdmission(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal,
+                                 const LogCheckpointer& checkpointer, const Limits& limits, Admitted admitted,
+                                 Function<void()> held)
     : runtime_(runtime),
       wal_(wal),
-      merger_(merger),
+      checkpointer_(checkpointer),
       limits_(limits),
       admitted_(std::move(admitted)),
       held_back_(std::move(held)),
@@ -51,7 +52,7 @@ void AppendAdmission::hold_back(Partition& partition, AwaitedAppend append) {
   ++partition.traffic().produce_requests;
   if (partition.of_shard.releasing) return append.done(not_leader(partition));
   if (wal_.ended() || (!at_bound() && held_.empty())) return check(partition, std::move(append));
-  if (at_bound() && merger_.failing()) return refuse_held(std::move(append), kMergesFail);
+  if (at_bound() && checkpointer_.failing()) return refuse_held(std::move(append), kCheckpointsFail);
   held_.push_back({&partition, std::move(append)});
   held_back_();
 }
@@ -89,13 +90,13 @@ bool AppendAdmission::refuse_at_once(const Partition& partition, AppendFrom from
   return true;
 }
 
-void AppendAdmission::merge_ended() {
+void AppendAdmission::checkpoint_ended() {
   while (!held_.empty() && !wal_.ended() && !at_bound()) {
     HeldAppend next = std::move(held_.front());
     held_.pop_front();
     check(*next.partition, std::move(next.append));
   }
-  if (merger_.failing()) fail(kMergesFail);
+  if (checkpointer_.failing()) fail(kCheckpointsFail);
 }
 
 void AppendAdmission::fail(const std::string& reason) {

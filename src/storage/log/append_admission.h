@@ -1,7 +1,8 @@
 // What an append passes before the log looks at it: it waits for the answers it needs (awaited_appends.h), among them the pool's
 // (preparation_turns.h); it is held back while the dirty tail is at its bound; and it is checked (append_validation.h).
 //
-// An append that is held back waits for a merge; if merges fail it is refused. Appends that are held back go on in their order.
+// An append that is held back waits for a checkpoint; if checkpoints fail it is refused. Appends that are held back go on in
+// their order.
 //
 // Loop thread only. A dropped partition has to live as long as it has appends here.
 #pragma once
@@ -17,7 +18,7 @@
 #include "runtime/runtime.h"
 #include "storage/log/append_validation.h"
 #include "storage/log/awaited_appends.h"
-#include "storage/log/log_merger.h"
+#include "storage/log/log_checkpointer.h"
 #include "storage/log/partition.h"
 #include "storage/log/preparation_turns.h"
 #include "storage/wal/wal.h"
@@ -37,21 +38,21 @@ struct CheckedAppend {
 class AppendAdmission {
  public:
   struct Limits {
-    uint64_t unmerged_bytes_max = 0;
+    uint64_t dirty_bytes_max = 0;
     OpeningMemory opening = {};
   };
   using Admitted = Function<void(Partition&, CheckedAppend)>;
 
   // `held` is called when an append is held back.
-  AppendAdmission(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal, const LogMerger& merger, const Limits& limits,
-                  Admitted admitted, Function<void()> held);
+  AppendAdmission(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal, const LogCheckpointer& checkpointer,
+                  const Limits& limits, Admitted admitted, Function<void()> held);
 
   // See LogShard::append. Others are answered here.
   void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
               std::vector<AppendStage> stages);
 
-  // After a merge: those that may go on do. While merges fail nobody is held back, but refused.
-  void merge_ended();
+  // After a checkpoint: those that may go on do. While checkpoints fail nobody is held back, but refused.
+  void checkpoint_ended();
   // KAFKA_STORAGE_ERROR for those that are held back.
   void fail(const std::string& reason);
   // The partition goes to another owner: NOT_LEADER_OR_FOLLOWER for those that are held back, and got no offset yet. Later ones
@@ -77,7 +78,7 @@ class AppendAdmission {
     AwaitedAppend append;
   };
 
-  bool at_bound() const { return wal_.unreleased_bytes() >= limits_.unmerged_bytes_max; }
+  bool at_bound() const { return wal_.unreleased_bytes() >= limits_.dirty_bytes_max; }
   void hold_back(Partition& partition, AwaitedAppend append);
   void check(Partition& partition, AwaitedAppend append);
   bool refuse_at_once(const Partition& partition, AppendFrom from, AppendResult& result) const;
@@ -85,7 +86,7 @@ class AppendAdmission {
 
   runtime::Runtime& runtime_;
   WalBackend& wal_;
-  const LogMerger& merger_;
+  const LogCheckpointer& checkpointer_;
   const Limits limits_;
   Admitted admitted_;
   Function<void()> held_back_;

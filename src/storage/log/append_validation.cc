@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "protocol/record_batch.h"
-#include "storage/batch_facts.h"
+#include "storage/batch_info.h"
 
 namespace weir::storage {
 
@@ -191,8 +191,8 @@ bool validate_append(const Slice& records, const LogConfig& config, AppendFrom f
     if (!check_one(batch, config, from, now_ms, header, result)) return false;
     ValidatedBatch& out = batches.emplace_back();
     out.data = {const_cast<uint8_t*>(batch.data()), batch.size()};
-    out.facts = facts_of(header, batch);
-    if (out.facts.control() && !out.facts.ends_transaction()) {
+    out.info = info_of(header, batch);
+    if (out.info.control() && !out.info.ends_transaction()) {
       return refuse(result, ErrorCode::kInvalidRecord, "The control batch is no transaction marker");
     }
   }
@@ -206,15 +206,15 @@ bool validate_append(const Slice& records, const LogConfig& config, AppendFrom f
 
 void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms) {
   if (config.log_append_time) {
-    batch.facts.max_timestamp = now_ms;
-    batch.facts.attributes |= BatchHeader::kLogAppendTime;
+    batch.info.max_timestamp = now_ms;
+    batch.info.attributes |= BatchHeader::kLogAppendTime;
   }
-  protocol::patch_timestamps(batch.data, (batch.facts.attributes & BatchHeader::kLogAppendTime) != 0, batch.facts.max_timestamp);
-  protocol::patch_base_offset(batch.data.data(), batch.facts.base_offset);
-  protocol::patch_leader_epoch(batch.data.data(), batch.facts.leader_epoch);
+  protocol::patch_timestamps(batch.data, (batch.info.attributes & BatchHeader::kLogAppendTime) != 0, batch.info.max_timestamp);
+  protocol::patch_base_offset(batch.data.data(), batch.info.base_offset);
+  protocol::patch_leader_epoch(batch.data.data(), batch.info.leader_epoch);
 }
 
-void describe_verdict(const ProducerState::Verdict& verdict, const BatchFacts& facts, const LogConfig& config,
+void describe_verdict(const ProducerState::Verdict& verdict, const BatchInfo& info, const LogConfig& config,
                       AppendResult& result) {
   switch (verdict.check) {
     case SequenceCheck::kAccept:
@@ -227,15 +227,15 @@ void describe_verdict(const ProducerState::Verdict& verdict, const BatchFacts& f
       break;
     case SequenceCheck::kOutOfOrder:
       refuse(result, ErrorCode::kOutOfOrderSequenceNumber,
-             fmt::format("Out of order sequence number for producer {}: {} does not follow the last batch", facts.producer_id,
-                         facts.base_sequence));
+             fmt::format("Out of order sequence number for producer {}: {} does not follow the last batch", info.producer_id,
+                         info.base_sequence));
       break;
     case SequenceCheck::kStaleEpoch:
       refuse(result, ErrorCode::kInvalidProducerEpoch,
-             fmt::format("Epoch {} of producer {} is smaller than the last seen epoch", facts.producer_epoch, facts.producer_id));
+             fmt::format("Epoch {} of producer {} is smaller than the last seen epoch", info.producer_epoch, info.producer_id));
       break;
     case SequenceCheck::kUnknownProducer:
-      refuse(result, ErrorCode::kUnknownProducerId, fmt::format("Producer {} is not known", facts.producer_id));
+      refuse(result, ErrorCode::kUnknownProducerId, fmt::format("Producer {} is not known", info.producer_id));
       break;
   }
 }

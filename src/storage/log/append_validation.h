@@ -15,7 +15,7 @@
 namespace weir::storage {
 
 struct ValidatedBatch {
-  BatchFacts facts;   // partition, base offset and leader epoch are not known yet; times are those of the records
+  BatchInfo info;     // partition, base offset and leader epoch are not known yet; times are those of the records
   MutableBytes data;  // the batch in the caller's memory
 };
 using ValidatedBatches = std::vector<ValidatedBatch>;
@@ -35,7 +35,7 @@ bool check_opened(protocol::BatchFault fault, const protocol::BatchHeader& heade
 // Against max.message.bytes.
 bool check_client_size(size_t bytes, const LogConfig& config, AppendResult& result);
 
-// Checks the batches in `records` and gathers their facts. On refusal fills result's error and messages and returns
+// Checks the batches in `records` and gathers their info. On refusal fills result's error and messages and returns
 // false. Clients: produce request rules (exactly one batch, no control batch).
 bool validate_append(const Slice& records, const LogConfig& config, AppendFrom from, int64_t now_ms, ValidatedBatches& batches,
                      AppendResult& result);
@@ -45,7 +45,7 @@ bool validate_append(const Slice& records, const LogConfig& config, AppendFrom f
 void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms);
 
 // Turns a verdict other than kAccept into the answer for the client.
-void describe_verdict(const ProducerState::Verdict& verdict, const BatchFacts& facts, const LogConfig& config,
+void describe_verdict(const ProducerState::Verdict& verdict, const BatchInfo& info, const LogConfig& config,
                       AppendResult& result);
 
 }  // namespace weir::storage

@@ -30,7 +30,7 @@ class AwaitedAppendsTest : public LogShardTest {
   // Who appended, in the order of the log.
   std::vector<int64_t> producers() const {
     std::vector<int64_t> all;
-    for (const BatchFacts& facts : wal_->facts_) all.push_back(facts.producer_id);
+    for (const BatchInfo& info : wal_->info_) all.push_back(info.producer_id);
     return all;
   }
 
@@ -58,9 +58,9 @@ TEST_F(AwaitedAppendsTest, BatchesWithoutAProducerAreOfOne) {
   append(of(1, 0));
   EXPECT_EQ(producers(), (std::vector<int64_t>{1}));
   answer(0);
-  ASSERT_EQ(wal_->facts_.size(), 3u);
-  EXPECT_EQ(wal_->facts_[1].last_offset_delta, 0);
-  EXPECT_EQ(wal_->facts_[2].last_offset_delta, 1);
+  ASSERT_EQ(wal_->info_.size(), 3u);
+  EXPECT_EQ(wal_->info_[1].last_offset_delta, 0);
+  EXPECT_EQ(wal_->info_[2].last_offset_delta, 1);
 }
 
 TEST_F(AwaitedAppendsTest, AnswersMayComeInAnyOrder) {
@@ -103,7 +103,7 @@ TEST_F(AwaitedAppendsTest, AnAnswerMayComeAtOnce) {
   std::vector<AppendStage> stages;
   stages.push_back([](AwaitedAppend&, Function<void(AppendResult)> answered) { answered({}); });
   shard_->append(*partition_, batch(1), true, [this](AppendResult r) { answers_.push_back(std::move(r)); }, std::move(stages));
-  EXPECT_EQ(wal_->facts_.size(), 1u);
+  EXPECT_EQ(wal_->info_.size(), 1u);
 }
 
 // The pool opens its records meanwhile.
@@ -114,13 +114,13 @@ TEST_F(AwaitedAppendsTest, ACompressedBatchAwaitsThePoolAndItsOtherAnswer) {
   append_awaiting(compressed());
   append(batch(1));
   world_.run();
-  EXPECT_TRUE(wal_->facts_.empty());
+  EXPECT_TRUE(wal_->info_.empty());
   answer(0);
-  EXPECT_EQ(wal_->facts_.size(), 2u);
+  EXPECT_EQ(wal_->info_.size(), 2u);
   append_awaiting(compressed());
   answer(1);
-  EXPECT_EQ(wal_->facts_.size(), 2u);
-  EXPECT_TRUE(world_.run_until([&] { return wal_->facts_.size() == 3; }));
+  EXPECT_EQ(wal_->info_.size(), 2u);
+  EXPECT_TRUE(world_.run_until([&] { return wal_->info_.size() == 3; }));
 }
 
 TEST_F(AwaitedAppendsTest, AClientThatAppendsWhenItIsAnsweredComesLast) {
@@ -129,9 +129,9 @@ TEST_F(AwaitedAppendsTest, AClientThatAppendsWhenItIsAnsweredComesLast) {
   shard_->append(*partition_, batch(1), true, [this](AppendResult) { append(batch(3)); }, std::move(stages));
   append(batch(2));
   answer(0, ErrorCode::kInvalidTxnState);
-  ASSERT_EQ(wal_->facts_.size(), 2u);
-  EXPECT_EQ(wal_->facts_[0].last_offset_delta, 1);
-  EXPECT_EQ(wal_->facts_[1].last_offset_delta, 2);
+  ASSERT_EQ(wal_->info_.size(), 2u);
+  EXPECT_EQ(wal_->info_[0].last_offset_delta, 1);
+  EXPECT_EQ(wal_->info_[1].last_offset_delta, 2);
 }
 
 TEST_F(AwaitedAppendsTest, APartitionDroppedMeanwhileIsUnknown) {
@@ -143,7 +143,7 @@ TEST_F(AwaitedAppendsTest, APartitionDroppedMeanwhileIsUnknown) {
   answer(0);
   ASSERT_EQ(answers_.size(), 2u);
   for (const AppendResult& each : answers_) EXPECT_EQ(each.error, ErrorCode::kUnknownTopicOrPartition);
-  EXPECT_TRUE(wal_->facts_.empty());
+  EXPECT_TRUE(wal_->info_.empty());
 }
 
 TEST_F(AwaitedAppendsTest, AShardThatFailedMeanwhileRefuses) {

@@ -1,7 +1,7 @@
 // Keeps a broker working on a full disk: space that is set aside, and a gate for produce requests.
 //
 // While the disk has room, two files of half the reserve each lie in the data folder. When free space falls below the low
-// mark, produce requests are refused with a retriable error: what is left belongs to those who make room (merge of what is
+// mark, produce requests are refused with a retriable error: what is left belongs to those who make room (checkpoint of what is
 // acknowledged, metadata, deletion of topics, retention, compaction). If it falls on, the reserve is given to them, one
 // file after the other. Once enough is free for the whole reserve and twice the low mark it is set aside again and produce
 // requests are taken again, by itself. A broker that starts on a full disk has no reserve; it gets one as soon as there is

@@ -280,7 +280,7 @@ TEST_F(HandoverPowerCut, NothingIsLostWhereverItComes) {
   }
 }
 
-// A tail in the log of a shard that will not serve the partition: it is merged at the start, and the other log let go of,
+// A tail in the log of a shard that will not serve the partition: it is checkpointed at the start, and the other log let go of,
 // whatever write of the second start is the last.
 TEST_F(HandoverPowerCut, ASecondCutWhileTheLogIsOpened) {
   for (uint64_t cut = 1; cut <= 60 && !HasFailure(); ++cut) {

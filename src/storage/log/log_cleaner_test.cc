@@ -76,12 +76,12 @@ class LogCleanerTest : public ::testing::Test {
   // `count` records with `keys` different keys of about 100 bytes, in segments.
   void fill(const PartitionId& id, int count, int keys) {
     for (int i = 0; i < count; ++i) put(id, "k" + std::to_string(i % keys), std::to_string(i) + std::string(100, '.'));
-    merge(id);
+    checkpoint(id);
   }
-  void merge(const PartitionId& id) {
-    bool merged = false;
-    shard(id).merge_all([&](Result<void>) { merged = true; });
-    wait([&] { return merged; });
+  void checkpoint(const PartitionId& id) {
+    bool checkpointed = false;
+    shard(id).checkpoint_all([&](Result<void>) { checkpointed = true; });
+    wait([&] { return checkpointed; });
   }
   void wait(const std::function<bool()>& condition) {
     ASSERT_EQ(sim_.run_until(condition, 3600 * runtime::kSecond), SimRuntime::Stop::kDone);
@@ -250,7 +250,7 @@ TEST_F(LogCleanerTest, ADiskThatFailsOnceIsTriedAgain) {
   EXPECT_TRUE(cleaner_->uncleanable(id));
 }
 
-TEST_F(LogCleanerTest, ASlowTopicIsMergedAndCompactedWithoutAFullLogFile) {
+TEST_F(LogCleanerTest, ASlowTopicIsCheckpointedAndCompactedWithoutAFullLogFile) {
   const PartitionId id = partition_id(1);
   add(id);
   make_cleaner({.backoff_ms = 1000});
@@ -301,7 +301,7 @@ TEST_F(LogCleanerTest, OldAgeRollsASegmentThatCompactionWaitsFor) {
   EXPECT_EQ(partition(id).manifest().end_offset, 0);
   sim_.run_for(6 * runtime::kSecond);
   put(id, "a", "3");
-  clean_all();  // merged and cleaned in one look
+  clean_all();  // checkpointed and cleaned in one look
   EXPECT_EQ(partition(id).manifest().segments.size(), 2u);
   EXPECT_EQ(cleaner_->stats().runs, 1u);
   size_t records = 0;

@@ -91,13 +91,13 @@ class LogDirMoverTest : public ::testing::Test {
       ++ends_[id];
     }
   }
-  void merge(const PartitionId& id) {
-    bool merged = false;
-    shard(id).merge_all([&](Result<void> result) {
+  void checkpoint(const PartitionId& id) {
+    bool checkpointed = false;
+    shard(id).checkpoint_all([&](Result<void> result) {
       EXPECT_TRUE(result);
-      merged = true;
+      checkpointed = true;
     });
-    wait([&] { return merged; });
+    wait([&] { return checkpointed; });
   }
   void move(const PartitionId& id, uint32_t directory) {
     bool done = false;
@@ -153,7 +153,7 @@ TEST_F(LogDirMoverTest, APartitionMovesWhileItIsWrittenAndRead) {
   add(id);
   ASSERT_TRUE(arrived(id, 0));
   put(id, 20);
-  merge(id);
+  checkpoint(id);
   put(id, 2);
   move(id, 1);
   const auto replicas = LogShard::replicas(partition(id));
@@ -166,7 +166,7 @@ TEST_F(LogDirMoverTest, APartitionMovesWhileItIsWrittenAndRead) {
   for (int i = 0; i < 5; ++i) {
     put(id, 1);
     expect_readable(id);
-    merge(id);
+    checkpoint(id);
   }
   wait([&] { return arrived(id, 1); });
   EXPECT_EQ(LogShard::replicas(partition(id)).size(), 1u);
@@ -186,7 +186,7 @@ TEST_F(LogDirMoverTest, OneAmongThousandsIsFound) {
     last = std::max(last, partition_id(i));
   }
   put(last, 2);
-  merge(last);
+  checkpoint(last);
   move(last, 1);
   wait([&] { return arrived(last, 1); });
   expect_readable(last);
@@ -196,7 +196,7 @@ TEST_F(LogDirMoverTest, AMoveThatADeathEndedGoesOn) {
   const PartitionId id = partition_id(1);
   add(id);
   put(id, 40);
-  merge(id);
+  checkpoint(id);
   move(id, 1);
   int lives = 0;
   while (!arrived(id, 1)) {
@@ -214,7 +214,7 @@ TEST_F(LogDirMoverTest, AFailingDirectoryIsTriedAgain) {
   const PartitionId id = partition_id(1);
   add(id);
   put(id, 10);
-  merge(id);
+  checkpoint(id);
   sim_.disk().inject({.pattern = "/b/*", .operation = weir::testing::DiskOperation::kWrite, .times = 3, .os_errno = ENOSPC});
   move(id, 1);
   wait([&] { return mover_->stats().failures == 1; });
@@ -227,7 +227,7 @@ TEST_F(LogDirMoverTest, APartitionThatIsCompactedWaits) {
   const PartitionId id = partition_id(1);
   add(id);
   put(id, 10);
-  merge(id);
+  checkpoint(id);
   ASSERT_TRUE(cleaner_->hold(id));
   move(id, 1);
   sim_.run_for(10 * runtime::kSecond);
@@ -241,7 +241,7 @@ TEST_F(LogDirMoverTest, ADeletedTopicLeavesNothingBehind) {
   const PartitionId id = partition_id(1);
   add(id);
   put(id, 40);
-  merge(id);
+  checkpoint(id);
   move(id, 1);
   wait([&] { return mover_->stats().segments > 0; });
   shard(id).drop(id);

@@ -84,7 +84,7 @@ class LogOnDisk : public ::testing::Test {
 
   LogShard& shard(const PartitionId& id) { return *shards_[shard_of(id, static_cast<unsigned>(shards_.size()))]; }
   void put(const PartitionId& id, size_t bytes) {
-    const MergePartition::Batch batch = make_batch(id, {.value_bytes = bytes});
+    const CheckpointPartition::Batch batch = make_batch(id, {.value_bytes = bytes});
     bool done = false;
     shard(id).append(*shard(id).find(id), batch.bytes, true, [&](AppendResult result) {
       EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << result.message;
@@ -93,7 +93,7 @@ class LogOnDisk : public ::testing::Test {
     ASSERT_EQ(sim_.run_until([&] { return done; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   }
   // Batches of the partition until the second file of its shard's log is in use and the third one ready. Nothing is
-  // merged, so all of them stay.
+  // checkpointed, so all of them stay.
   void begin_second_file(const PartitionId& id) {
     sim_.disk().inject({.pattern = "*.log", .operation = weir::testing::DiskOperation::kCreate, .times = 1'000'000});
     for (int i = 0; i < 40 && wal_files(id).size() < 3; ++i) {
@@ -111,10 +111,10 @@ class LogOnDisk : public ::testing::Test {
     }
     return files;
   }
-  void merge_all(const PartitionId& id) {
-    bool merged = false;
-    shard(id).merge_all([&](Result<void>) { merged = true; });
-    ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  void checkpoint_all(const PartitionId& id) {
+    bool checkpointed = false;
+    shard(id).checkpoint_all([&](Result<void>) { checkpointed = true; });
+    ASSERT_EQ(sim_.run_until([&] { return checkpointed; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   }
   void lose(const std::string& path) { ASSERT_TRUE(sim_.disk().remove(path)); }
   void give_up(const std::string& path) {

@@ -31,7 +31,7 @@ class LogOverMemoryTest : public ::testing::Test {
     world_.run_until([&] { return done; });
     EXPECT_TRUE(done);
   }
-  void merge() {
+  void checkpoint() {
     wal_->end_file();
     append(batch("end", "of the file"));
     world_.run_until([&] { return wal_->released_ > 0; });
@@ -50,7 +50,7 @@ class LogOverMemoryTest : public ::testing::Test {
 TEST_F(LogOverMemoryTest, AColdReadGivesMemory) {
   append(batch("a", "1"));
   append(batch("b", "2"));
-  merge();
+  checkpoint();
   ReadResult result;
   bool answered = false;
   const auto take = [&](ReadResult late) {
@@ -73,13 +73,13 @@ TEST_F(LogOverMemoryTest, CompactionGoesThroughTheSeam) {
   int64_t end = 0;
   PartitionManifest manifest;
   for (const char* value : {"1", "2", "3"}) {
-    MergePartition one;
+    CheckpointPartition one;
     one.partition = id_;
     one.segment_bytes = 1;
-    one.batches.push_back(merge_batch(id_, encode({.records = {{"a", value}}}, end++)));
-    auto merged = store_.merge_now(merges(std::move(one)));
-    ASSERT_TRUE(merged) << merged.error().message;
-    manifest = merged->front();
+    one.batches.push_back(checkpoint_batch(id_, encode({.records = {{"a", value}}}, end++)));
+    auto checkpointed = store_.checkpoint_now(checkpoints(std::move(one)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+    manifest = checkpointed->front();
   }
   CleaningInput input;
   input.manifest = manifest;

@@ -11,7 +11,7 @@
 #include "base/counted.h"
 #include "base/log.h"
 #include "protocol/record_batch.h"
-#include "storage/log/merge_input.h"
+#include "storage/log/checkpoint_input.h"
 #include "storage/log/offline_markers.h"
 #include "storage/log/recovered_partition.h"
 #include "storage/segment/record_timestamps.h"
@@ -38,7 +38,7 @@ class LogRecovery final : public WalReplayVisitor {
 
   Result<OpenedLog> run();
 
-  void on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) override;
+  void on_batch(ChunkNumber chunk, const BatchInfo& info, Slice bytes) override;
   void on_corruption(const WalCorruption& corruption) override;
 
  private:
@@ -50,7 +50,7 @@ class LogRecovery final : public WalReplayVisitor {
     unsigned in_log_of = 0;  // the shard whose log has the tail
     const PartitionManifest& manifest() const { return snapshot.manifest; }
     bool offline() const { return !tail.offline_reason.empty(); }
-    bool unmerged() const {
+    bool has_dirty_batches() const {
       return std::ranges::any_of(tail.batches, [](const TailBatch& one) { return one.bytes.size > 0; });
     }
   };
@@ -58,7 +58,7 @@ class LogRecovery final : public WalReplayVisitor {
   Result<void> replay(unsigned shards, unsigned previous);
   void end_suspicion(unsigned shard, unsigned previous);
   Result<void> mark_offline_durably();
-  Result<void> merge_tails(unsigned shards, bool resharded);
+  Result<void> checkpoint_tails(unsigned shards, bool resharded);
   void open_shards(OpenedLog& opened);
   Recovered* find(const PartitionId& id);
   std::unique_ptr<Partition> partition_of(Recovered recovered) const;
@@ -85,7 +85,7 @@ class LogRecovery final : public WalReplayVisitor {
   // gap lost none.
   std::string suspicion_;
   std::unordered_set<PartitionId> trusted_;
-  std::unordered_map<PartitionId, std::vector<Slice>> stranded_;  // of offline partitions: batches that nobody merges
+  std::unordered_map<PartitionId, std::vector<Slice>> stranded_;  // of offline partitions: batches that nobody checkpoints
   RecoveryStats stats_;
 };
 
@@ -103,9 +103,10 @@ Result<OpenedLog> LogRecovery::run() {
   if (auto r = refuse_unknown(); !r) return std::unexpected(r.error());
   if (auto r = mark_offline_durably(); !r) return std::unexpected(r.error());
   if (resharded) {
-    log_info("log", "The number of shards changed from {} to {}: merging the write-ahead log before serving", previous, shards);
+    log_info("log", "The number of shards changed from {} to {}: checkpointing the write-ahead log before serving", previous,
+             shards);
   }
-  if (auto r = merge_tails(shards, resharded); !r) return std::unexpected(r.error());
+  if (auto r = checkpoint_tails(shards, resharded); !r) return std::unexpected(r.error());
   if (auto r = wals_.begin(shards, resharded); !r) return std::unexpected(r.error());
 
   OpenedLog opened;
@@ -136,7 +137,7 @@ Result<void> LogRecovery::load_manifests() {
       if (entry.has_row) orphans_.push_back(id);
       continue;
     }
-    if (!entry.has_row) continue;  // of a merge that is repeated
+    if (!entry.has_row) continue;  // of a checkpoint that is repeated
     Recovered& recovered = *find(id);
     recovered.end = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
     recovered.snapshot = {std::move(entry.manifest), std::move(entry.producers)};
@@ -217,44 +218,44 @@ void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
   trusted_.clear();
 }
 
-void LogRecovery::on_batch(ChunkNumber chunk, const BatchFacts& noted, Slice bytes) {
-  BatchFacts facts = noted;
-  Recovered* recovered = find(facts.partition);
+void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice bytes) {
+  BatchInfo info = noted;
+  Recovered* recovered = find(info.partition);
   if (!recovered) {
-    if (!deleted(facts.partition)) unknown_.try_emplace(facts.partition, "records in the write-ahead log");
+    if (!deleted(info.partition)) unknown_.try_emplace(info.partition, "records in the write-ahead log");
     return;
   }
   const int64_t end = recovered->end;
-  if (facts.last_offset() < end) {
-    // Merged already, or its records were deleted before they were: then the producer is known from here only, and a
+  if (info.last_offset() < end) {
+    // Checkpointed already, or its records were deleted before they were: then the producer is known from here only, and a
     // batch that it sends again is still a duplicate.
-    if (!suspicion_.empty()) trusted_.insert(facts.partition);
-    if (facts.base_offset >= recovered->manifest().end_offset && !recovered->offline()) {
-      recovered->tail.batches.push_back({facts, {}, chunk});
+    if (!suspicion_.empty()) trusted_.insert(info.partition);
+    if (info.base_offset >= recovered->manifest().end_offset && !recovered->offline()) {
+      recovered->tail.batches.push_back({info, {}, chunk});
     }
     return;
   }
   if (recovered->offline()) {
-    stranded_[facts.partition].push_back(std::move(bytes));
+    stranded_[info.partition].push_back(std::move(bytes));
     return;
   }
-  if (facts.base_offset != end) {
+  if (info.base_offset != end) {
     // Offsets below a log start that lies in the WAL were deleted and need not be there.
-    const bool covered = facts.base_offset < end && end == recovered->manifest().log_start_offset;
+    const bool covered = info.base_offset < end && end == recovered->manifest().log_start_offset;
     if (!covered) {
-      stranded_[facts.partition].push_back(std::move(bytes));
+      stranded_[info.partition].push_back(std::move(bytes));
       return take_offline(*recovered, fmt::format("the write-ahead log lacks acknowledged records between offsets {} and {}", end,
-                                                  facts.base_offset));
+                                                  info.base_offset));
     }
   }
-  if (!suspicion_.empty()) trusted_.insert(facts.partition);
-  if (facts.appended_ms == 0) {
-    facts.max_timestamp = mend_times(bytes);
-    facts.appended_ms = now_ms_;
+  if (!suspicion_.empty()) trusted_.insert(info.partition);
+  if (info.appended_ms == 0) {
+    info.max_timestamp = mend_times(bytes);
+    info.appended_ms = now_ms_;
   }
-  recovered->end = facts.next_offset();
+  recovered->end = info.next_offset();
   recovered->in_log_of = replaying_;
-  recovered->tail.batches.push_back({facts, std::move(bytes), chunk});
+  recovered->tail.batches.push_back({info, std::move(bytes), chunk});
   ++stats_.batches;
 }
 
@@ -269,7 +270,7 @@ int64_t LogRecovery::mend_times(const Slice& bytes) const {
 
 void LogRecovery::on_corruption(const WalCorruption& corruption) {
   log_error("log", "{}", corruption.message);
-  for (const BatchFacts& batch : corruption.lost) {
+  for (const BatchInfo& batch : corruption.lost) {
     Recovered* recovered = find(batch.partition);
     if (!recovered || batch.last_offset() < recovered->end) continue;  // deleted, or in a segment already
     take_offline(*recovered, corruption.message);
@@ -313,23 +314,23 @@ std::unique_ptr<Partition> LogRecovery::partition_of(Recovered recovered) const 
 
 // A tail that lies in the log of another shard than will serve the partition goes into segments now: the owner's log could not
 // release it. So do all of them if the number of shards changed, and the old logs are not needed any more.
-Result<void> LogRecovery::merge_tails(unsigned shards, bool resharded) {
+Result<void> LogRecovery::checkpoint_tails(unsigned shards, bool resharded) {
   std::vector<std::unique_ptr<Partition>> partitions;
-  std::vector<MergePartition> input;
+  std::vector<CheckpointPartition> input;
   for (auto& [id, recovered] : partitions_) {
-    if (!recovered.unmerged() || (!resharded && recovered.in_log_of == shard_of(id, shards))) continue;
+    if (!recovered.has_dirty_batches() || (!resharded && recovered.in_log_of == shard_of(id, shards))) continue;
     std::string offline_reason = recovered.tail.offline_reason;
     partitions.push_back(partition_of(std::exchange(recovered, {})));
     recovered.tail.offline_reason = std::move(offline_reason);
-    MergeInput one(*partitions.back(), UINT64_MAX);
+    CheckpointInput one(*partitions.back(), UINT64_MAX);
     one.add(SIZE_MAX);
     input.push_back(one.take());
   }
   if (input.empty()) return {};
-  auto merged = store_.merge_now(input);
-  if (!merged) return std::unexpected(merged.error());
+  auto checkpointed = store_.checkpoint_now(input);
+  if (!checkpointed) return std::unexpected(checkpointed.error());
   for (size_t i = 0; i < partitions.size(); ++i) {
-    partitions[i]->take_whole_merge(std::move((*merged)[i]));
+    partitions[i]->take_whole_checkpoint(std::move((*checkpointed)[i]));
     partitions_.at(partitions[i]->id()).snapshot = snapshot_of(*partitions[i]);
   }
   return {};

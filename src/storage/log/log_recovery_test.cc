@@ -14,11 +14,11 @@ class LogRecoveryTest : public LogOnDisk {};
 void put_manifest(SimRuntime& sim, PartitionManifest manifest) {
   auto database = ManifestDatabase::open(sim.disk(), "/log/manifest.db", &sim.clock());
   ASSERT_TRUE(database) << database.error().message;
-  MergePlan plan;
+  CheckpointPlan plan;
   plan.after = std::move(manifest);
-  MergePartition merge;
-  merge.partition = plan.after.partition;
-  const ManifestDatabase::Change change{1, true, &plan, &merge};
+  CheckpointPartition checkpoint;
+  checkpoint.partition = plan.after.partition;
+  const ManifestDatabase::Change change{1, true, &plan, &checkpoint};
   ASSERT_TRUE((*database)->commit({&change, 1}));
 }
 
@@ -34,7 +34,7 @@ TEST_F(LogRecoveryTest, AnEpochAboveTheBrokersIsNotBelieved) {
   EXPECT_EQ(partition.leader_epoch(), 0);
   EXPECT_EQ(partition.epochs(), (std::vector<EpochStart>{{0, 0}}));
   put(id, 100);
-  merge_all(id);
+  checkpoint_all(id);
   ASSERT_EQ(restart(), "");
   EXPECT_EQ(shard(id).find(id)->epochs(), (std::vector<EpochStart>{{0, 0}}));
 }
@@ -53,7 +53,7 @@ TEST_F(LogRecoveryTest, ProducersAreBoundedFromTheStart) {
     ASSERT_EQ(sim_.run_until([&] { return done; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   };
   flood(topics_[0], 1000);
-  merge_all(topics_[0]);
+  checkpoint_all(topics_[0]);
   flood(topics_[0], 2000);
   flood(topics_[1], 3000);
   EXPECT_EQ(shard(topics_[0]).find(topics_[0])->producers().size(), 100u);
@@ -63,7 +63,7 @@ TEST_F(LogRecoveryTest, ProducersAreBoundedFromTheStart) {
   const ProducerState& left = shard(topics_[0]).find(topics_[0])->producers();
   EXPECT_GT(left.size(), 0u);
   for (const ProducerEntry& entry : left.entries()) EXPECT_GE(entry.producer_id, 2043) << "the newest stay";
-  for (const PartitionId& id : {topics_[0], topics_[1]}) merge_all(id);
+  for (const PartitionId& id : {topics_[0], topics_[1]}) checkpoint_all(id);
   producers_max_ = 100'000;
   ASSERT_EQ(restart(), "");
   size_t all = 0;
@@ -164,7 +164,7 @@ TEST_F(LogRecoveryTest, AFileOfNoSessionIsRefused) {
   EXPECT_NE(restart().find("not of any session"), std::string::npos);
 }
 
-// What is not known is not deleted: in the write-ahead log, in segments, in a folder of a merge that did not commit, as a
+// What is not known is not deleted: in the write-ahead log, in segments, in a folder of a checkpoint that did not commit, as a
 // note that it is offline.
 TEST_F(LogRecoveryTest, APartitionThatNobodyKnowsIsRefusedAndStays) {
   const auto ids = three();
@@ -196,9 +196,9 @@ TEST_F(LogRecoveryTest, APartitionThatNobodyKnowsIsRefusedAndStays) {
     EXPECT_EQ(shard(id).find(id)->high_watermark(), 1);
   };
   forget("write-ahead log");
-  bool merged = false;
-  shard(id).merge_all([&](Result<void>) { merged = true; });
-  ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  bool checkpointed = false;
+  shard(id).checkpoint_all([&](Result<void>) { checkpointed = true; });
+  ASSERT_EQ(sim_.run_until([&] { return checkpointed; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   forget("1 segment up to offset 1");
   const PartitionId stray = partition_id(99);
   const std::string folder = "/log/" + partition_folder_name(stray);
@@ -214,9 +214,9 @@ TEST_F(LogRecoveryTest, WhatIsLeftOfADeletedPartitionGoesAndIsTold) {
   const auto ids = three();
   ASSERT_EQ(open(), "");
   for (int i = 0; i < 2; ++i) put(ids[i], 100);
-  bool merged = false;
-  shard(ids[0]).merge_all([&](Result<void>) { merged = true; });
-  ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  bool checkpointed = false;
+  shard(ids[0]).checkpoint_all([&](Result<void>) { checkpointed = true; });
+  ASSERT_EQ(sim_.run_until([&] { return checkpointed; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   const std::string folder = "/log/" + partition_folder_name(ids[0]);
   ASSERT_TRUE(sim_.disk().exists(folder).value_or(false));
   ASSERT_TRUE(OfflineMarkers(sim_.disk(), "/log").put(ids[0], "why"));
@@ -231,7 +231,7 @@ TEST_F(LogRecoveryTest, WhatIsLeftOfADeletedPartitionGoesAndIsTold) {
   EXPECT_EQ(shard(ids[1]).find(ids[1])->high_watermark(), 1);
 }
 
-// Every start changes the number of shards and dies at another write: the log that was merged goes step by step.
+// Every start changes the number of shards and dies at another write: the log that was checkpointed goes step by step.
 TEST_F(LogRecoveryTest, WhatRetentionTookOfTheTailStaysAway) {
   config_.segment_bytes = 50'000;  // two batches
   config_.retention_bytes = 100'000;
@@ -258,9 +258,9 @@ TEST_F(LogRecoveryTest, WhatRetentionTookOfTheTailStaysAway) {
   put(id, 20'000);
   put(id, 20'000);
   retain(6);
-  bool merged = false;
-  shard(id).merge_all([&](Result<void> result) { merged = result.has_value(); });
-  ASSERT_EQ(sim_.run_until([&] { return merged; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  bool checkpointed = false;
+  shard(id).checkpoint_all([&](Result<void> result) { checkpointed = result.has_value(); });
+  ASSERT_EQ(sim_.run_until([&] { return checkpointed; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   ASSERT_EQ(partition()->manifest().segments.size(), 3u);
   EXPECT_EQ(partition()->manifest().segments.front().base_offset, 6);
   put(id, 20'000);
@@ -301,7 +301,7 @@ TEST_F(LogRecoveryTest, FilesOfADeletedTopicStayForTheLongestDelay) {
   const auto ids = three();
   ASSERT_EQ(open(), "");
   put(ids[0], 100);
-  merge_all(ids[0]);
+  checkpoint_all(ids[0]);
   const auto segments = [&] {
     const auto files = sim_.disk().all_files();
     return std::ranges::count_if(files, [](const std::string& path) { return path.ends_with(".log"); });

@@ -108,7 +108,7 @@ Result<void> LogSalvage::load_markers() {
 }
 
 // Segments by their rows, where these can be trusted, else by the files that are there. A partition without a row has none in a
-// sound log, or a merge wrote some that did not come to its end: then the write-ahead log still has all of it.
+// sound log, or a checkpoint wrote some that did not come to its end: then the write-ahead log still has all of it.
 Result<void> LogSalvage::find_files() {
   for (const auto& [number, path] : directories_) {
     auto entries = files_.list(path);
@@ -286,18 +286,18 @@ Result<void> LogSalvage::replay() {
   return {};
 }
 
-void LogSalvage::on_batch(ChunkNumber, const BatchFacts& facts, Slice bytes) {
-  Piece* piece = piece_of(facts.partition);
+void LogSalvage::on_batch(ChunkNumber, const BatchInfo& info, Slice bytes) {
+  Piece* piece = piece_of(info.partition);
   if (!piece) return;
   // What is missing of it before this batch is known.
-  if (suspicion_) trusted_.insert(facts.partition);
-  if (piece->has_row && piece->sound && facts.last_offset() < piece->rows.partition.manifest.end_offset) return;
-  piece->tail.try_emplace(facts.base_offset, std::move(bytes));
+  if (suspicion_) trusted_.insert(info.partition);
+  if (piece->has_row && piece->sound && info.last_offset() < piece->rows.partition.manifest.end_offset) return;
+  piece->tail.try_emplace(info.base_offset, std::move(bytes));
 }
 
 void LogSalvage::on_corruption(const WalCorruption& corruption) {
   log_damage_.push_back(corruption.message);
-  for (const BatchFacts& batch : corruption.lost) {
+  for (const BatchInfo& batch : corruption.lost) {
     if (Piece* piece = piece_of(batch.partition)) piece->lost_tail.push_back({batch.base_offset, batch.next_offset()});
   }
   if (!corruption.unknown_partitions) return;

@@ -5,7 +5,7 @@
 // Works on the files of a data folder that no broker has open. look() only reads. apply() writes new segment files, copies
 // damaged ones aside, replaces the rows of the partitions in one transaction, and only then removes anything: whenever it ends
 // early, it can be run again. Where the end of a log is lost, a batch without records holds the place of its offsets.
-// If the write-ahead log itself is damaged, all of it is merged and set aside; the next start counts as one after an
+// If the write-ahead log itself is damaged, all of it is checkpointed and set aside; the next start counts as one after an
 // unclean end, so leader epochs move on.
 //
 // A further log directory may be given up: what lay in it counts as gone, and nobody asks for it any more.
@@ -74,7 +74,7 @@ class LogSalvage final : public WalReplayVisitor {
   // After look(). `aside`: a folder that does not exist yet, in home.
   Result<void> apply(const std::string& aside);
 
-  void on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) override;
+  void on_batch(ChunkNumber chunk, const BatchInfo& info, Slice bytes) override;
   void on_corruption(const WalCorruption& corruption) override;
 
  private:

@@ -7,7 +7,7 @@
 #include "base/paths.h"
 #include "protocol/record_batch_builder.h"
 #include "runtime/copy_file.h"
-#include "storage/batch_facts.h"
+#include "storage/batch_info.h"
 #include "storage/compaction/segment_batches.h"
 #include "storage/log/log_salvage.h"
 #include "storage/log/producer_state.h"
@@ -42,15 +42,15 @@ struct LogSalvage::Output {
 
   // Every batch of the log. `unknown`: what it says no row does. The transaction that it ends, if that was aborted.
   std::optional<AbortedTransaction> note(Bytes batch, bool unknown) {
-    const BatchFacts facts = facts_of(BatchHeader::parse(batch.data()), batch);
-    if (unknown) note_producer(facts);
-    return transactions.note(facts);
+    const BatchInfo info = info_of(BatchHeader::parse(batch.data()), batch);
+    if (unknown) note_producer(info);
+    return transactions.note(info);
   }
-  void note_producer(const BatchFacts& facts) {
-    if (facts.leader_epoch >= 0 && (epochs.empty() || facts.leader_epoch > epochs.back().epoch)) {
-      epochs.push_back({facts.leader_epoch, facts.base_offset});
+  void note_producer(const BatchInfo& info) {
+    if (info.leader_epoch >= 0 && (epochs.empty() || info.leader_epoch > epochs.back().epoch)) {
+      epochs.push_back({info.leader_epoch, info.base_offset});
     }
-    producers.update(facts, now_ms);
+    producers.update(info, now_ms);
   }
 
   Result<void> begin(int64_t base_offset, int64_t created_ms) {

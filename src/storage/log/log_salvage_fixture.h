@@ -99,10 +99,10 @@ class LogSalvageTest : public LogOnDisk {
     }
     return files;
   }
-  // So many batches, merged.
+  // So many batches, checkpointed.
   void fill(const PartitionId& id, int batches, size_t bytes = 1000) {
     for (int i = 0; i < batches; ++i) put(id, bytes);
-    merge_all(id);
+    checkpoint_all(id);
   }
   static std::vector<int64_t> range(int64_t first, int64_t next) {
     std::vector<int64_t> all;

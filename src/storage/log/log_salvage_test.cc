@@ -9,7 +9,7 @@
 
 #include "base/crc32c.h"
 #include "protocol/record_batch_builder.h"
-#include "storage/batch_facts.h"
+#include "storage/batch_info.h"
 #include "storage/log/log_salvage_fixture.h"
 #include "storage/segment/segment_names.h"
 
@@ -354,18 +354,18 @@ class LogSalvageOfTransactionsTest : public LogSalvageTest {
                                             .control = marker});
       if (marker) builder.append_end_marker(1000, false, 0);
       else builder.append(1000, as_bytes("k"), as_bytes("v"));
-      MergePartition::Batch batch;
+      CheckpointPartition::Batch batch;
       batch.bytes = Slice::copy_of(builder.finish());
-      batch.facts = facts_of(BatchHeader::parse(batch.bytes.data), batch.bytes.bytes());
-      batch.facts.partition = ids_[0];
-      MergePartition merge;
-      merge.partition = ids_[0];
-      merge.epochs = {{0, 0}};
-      merge.segment_bytes = 1;
-      if (marker) merge.aborted.push_back(aborted_[at == 2 ? 0 : 1]);
-      merge.batches.push_back(std::move(batch));
-      auto merged = (*store)->merge_now(merges(std::move(merge)));
-      ASSERT_TRUE(merged) << merged.error().message;
+      batch.info = info_of(BatchHeader::parse(batch.bytes.data), batch.bytes.bytes());
+      batch.info.partition = ids_[0];
+      CheckpointPartition checkpoint;
+      checkpoint.partition = ids_[0];
+      checkpoint.epochs = {{0, 0}};
+      checkpoint.segment_bytes = 1;
+      if (marker) checkpoint.aborted.push_back(aborted_[at == 2 ? 0 : 1]);
+      checkpoint.batches.push_back(std::move(batch));
+      auto checkpointed = (*store)->checkpoint_now(checkpoints(std::move(checkpoint)));
+      ASSERT_TRUE(checkpointed) << checkpointed.error().message;
     }
     store->reset();
     ASSERT_EQ(open(), "");

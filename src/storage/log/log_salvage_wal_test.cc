@@ -87,7 +87,7 @@ TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
   sim_.disk().flip_bits(wal_files(ids_[0]).at(0), 4096 + 3000, 4);
   ASSERT_EQ(open(), "");
   EXPECT_THAT(offline(), ElementsAre(ids_[0]));
-  ASSERT_EQ(restart(1), "") << "another number of shards: the write-ahead log is merged and removed";
+  ASSERT_EQ(restart(1), "") << "another number of shards: the write-ahead log is checkpointed and removed";
   ASSERT_EQ(restart(2), "");
   const SalvageReport report = bring_back();
   ASSERT_THAT(report.partitions, SizeIs(1));

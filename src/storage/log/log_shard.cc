@@ -24,13 +24,13 @@ LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_p
       options_(options),
       answers_(*wal_),
       tail_cache_(runtime_, loop, options_.tail_cache_bytes, [this] { let_dropped_go(); }),
-      merger_(runtime_, loop, *wal_, store, *this, options_.unmerged_bytes_max),
+      checkpointer_(runtime_, loop, *wal_, store, *this, options_.dirty_bytes_max),
       admission_(
-          runtime_, loop, *wal_, merger_, {options_.unmerged_bytes_max, options_.opening},
+          runtime_, loop, *wal_, checkpointer_, {options_.dirty_bytes_max, options_.opening},
           [this](Partition& partition, CheckedAppend append) { write_checked(partition, std::move(append)); },
           [this] {
             report_pressure();
-            merger_.look();
+            checkpointer_.look();
           }),
       retention_(runtime_, loop, *wal_, *this, options_.producer_id_expiration_ms),
       producer_bound_(options_.producers_max) {
@@ -55,7 +55,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
     unknown_times_.bytes += segment.length;
   }
   if (in_several_directories() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
-  if (added.unmerged() || added.pending_log_start() != added.manifest().log_start_offset) merger_.changed(added);
+  if (added.has_dirty_batches() || added.pending_log_start() != added.manifest().log_start_offset) checkpointer_.changed(added);
   bound_producers();  // at the start: there may be less memory than before
   return added;
 }
@@ -110,7 +110,7 @@ void LogShard::forget(Partition& partition) {
   listed_.remove(partition);
   unreadable_.erase(id);
   producer_bound_.dropped(partition);
-  merger_.dropped(partition);
+  checkpointer_.dropped(partition);
   dropped_traffic_ += partition.traffic();
   // Others still point at it, so it is kept until they let go.
   const auto it = partitions_.find(id);
@@ -127,19 +127,19 @@ void LogShard::forget(Partition& partition) {
 void LogShard::write_checked(Partition& partition, CheckedAppend append) {
   AppendResult& result = append.result;
   int64_t wanted = 0;
-  for (const ValidatedBatch& batch : append.batches) wanted += int64_t{batch.facts.last_offset_delta} + 1;
+  for (const ValidatedBatch& batch : append.batches) wanted += int64_t{batch.info.last_offset_delta} + 1;
   if (wanted > std::numeric_limits<int64_t>::max() - partition.log_end_offset()) {
     result.error = ErrorCode::kUnknownServerError;  // no client may try again
     result.message = "The offsets of this partition are used up";
     return append.done(std::move(result));
   }
   for (ValidatedBatch& batch : append.batches) {
-    batch.facts.partition = partition.id();
-    if (batch.facts.producer_id == kNoProducerId || batch.facts.control()) continue;
+    batch.info.partition = partition.id();
+    if (batch.info.producer_id == kNoProducerId || batch.info.control()) continue;
     const bool sequence = append.from != AppendFrom::kBroker;  // coordinators write for a producer, and have none
-    const auto verdict = sequence ? partition.producers().check(batch.facts) : partition.producers().check_epoch(batch.facts);
+    const auto verdict = sequence ? partition.producers().check(batch.info) : partition.producers().check_epoch(batch.info);
     if (verdict.check == SequenceCheck::kAccept) continue;
-    describe_verdict(verdict, batch.facts, partition.config(), result);
+    describe_verdict(verdict, batch.info, partition.config(), result);
     return answers_.add(partition.last_append_chunk(), &partition, -1, std::move(result), std::move(append.done));
   }
 
@@ -156,18 +156,18 @@ void LogShard::write_checked(Partition& partition, CheckedAppend append) {
 }
 
 void LogShard::write(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms) {
-  BatchFacts& facts = batch.facts;
-  facts.base_offset = partition.log_end_offset();
-  facts.appended_ms = now_ms;
-  facts.leader_epoch = partition.leader_epoch();
+  BatchInfo& info = batch.info;
+  info.base_offset = partition.log_end_offset();
+  info.appended_ms = now_ms;
+  info.leader_epoch = partition.leader_epoch();
   stamp_batch(batch, partition.config(), now_ms);
   Slice bytes{records.owner, batch.data.data(), batch.data.size()};
-  WalBackend::Appended appended = wal_->append(facts, bytes);
-  partition.append(facts, std::move(appended.bytes), appended.chunk, now_ms);
-  partition.traffic().messages_in += facts.last_offset_delta + 1;
-  partition.traffic().bytes_in += facts.size;
-  tail_cache_.add(partition, facts.size);
-  merger_.changed(partition);
+  WalBackend::Appended appended = wal_->append(info, bytes);
+  partition.append(info, std::move(appended.bytes), appended.chunk, now_ms);
+  partition.traffic().messages_in += info.last_offset_delta + 1;
+  partition.traffic().bytes_in += info.size;
+  tail_cache_.add(partition, info.size);
+  checkpointer_.changed(partition);
 }
 
 void LogShard::on_durable(ChunkNumber durable) {
@@ -175,7 +175,7 @@ void LogShard::on_durable(ChunkNumber durable) {
   tail_cache_.evict();
   report_pressure();
   advance_releases();
-  merger_.look();
+  checkpointer_.look();
 }
 
 void LogShard::on_failed(const Error& error) {
@@ -190,15 +190,15 @@ void LogShard::on_failed(const Error& error) {
   admission_.fail(reason);
   const Result<void> failure = fail(weir::ErrorCode::kIo, reason);
   while (!releases_.empty()) fail_release(*releases_.back().partition, failure.error());
-  merger_.fail(failure);
+  checkpointer_.fail(failure);
 }
 
 // The background must not fall behind, nor keep anybody waiting for it: then it is not held back.
 void LogShard::report_pressure() {
   if (!options_.throttle) return;
-  const bool awaited = admission_.held() > 0 || merger_.awaited() || !releases_.empty();
+  const bool awaited = admission_.held() > 0 || checkpointer_.awaited() || !releases_.empty();
   const double dirty =
-      static_cast<double>(wal_->unreleased_bytes()) / static_cast<double>(std::max<uint64_t>(options_.unmerged_bytes_max, 1));
+      static_cast<double>(wal_->unreleased_bytes()) / static_cast<double>(std::max<uint64_t>(options_.dirty_bytes_max, 1));
   options_.throttle->set_pressure(loop_.index(), awaited || lacks_space() ? 1.0 : dirty);
 }
 
@@ -207,25 +207,25 @@ void LogShard::quiesce(Function<void()> done) {
   answers_.add_last(std::move(done));
 }
 
-// --- merge ----------------------------------------------------------------------------------------------------------
+// --- checkpoint ----------------------------------------------------------------------------------------------------------
 
 void LogShard::log_start_moved(Partition& partition) {
   forget_unreadable(partition);
   partition.wake_all();
 }
 
-void LogShard::merge_ended() {
-  admission_.merge_ended();
+void LogShard::checkpoint_ended() {
+  admission_.checkpoint_ended();
   report_pressure();
   advance_releases();  // what was asked for is asked for again if it failed
 }
 
-void LogShard::merge_all(Function<void(Result<void>)> done) {
+void LogShard::checkpoint_all(Function<void(Result<void>)> done) {
   if (wal_->ended()) return done(fail(weir::ErrorCode::kIo, "the log is offline"));
-  merger_.merge_all([done = std::move(done)](const Result<void>& result) mutable { done(result); });
+  checkpointer_.checkpoint_all([done = std::move(done)](const Result<void>& result) mutable { done(result); });
   report_pressure();
   quiesce([this, alive = lifetime_.observe()] {
-    if (alive) merger_.look();
+    if (alive) checkpointer_.look();
   });
 }
 
@@ -238,19 +238,19 @@ void LogShard::delete_records(Partition& partition, int64_t offset, Function<voi
   if (partition.of_shard.releasing) return done(fail(weir::ErrorCode::kClosed, "the partition goes to another owner"));
   if (target <= partition.log_start_offset()) return done(partition.log_start_offset());
   partition.move_log_start(target);
-  merger_.changed(partition);
-  merger_.when_committed([target, done = std::move(done)](const Result<void>& result) mutable {
+  checkpointer_.changed(partition);
+  checkpointer_.when_committed([target, done = std::move(done)](const Result<void>& result) mutable {
     if (result) return done(target);
     done(std::unexpected(result.error()));
   });
   report_pressure();
-  merger_.look();
+  checkpointer_.look();
 }
 
 void LogShard::retained(bool changed) {
   if (!changed) return;
-  merger_.make_early();
-  merger_.look();
+  checkpointer_.make_early();
+  checkpointer_.look();
 }
 
 // --- read -----------------------------------------------------------------------------------------------------------
@@ -298,7 +298,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
   const auto max_bytes = static_cast<uint32_t>(std::min<uint64_t>(request.max_bytes, 1u << 30));
   store_.read(partition.manifest(), request.offset, {max_bytes, end_offset, request.read_committed}, loop_,
               [this, alive = lifetime_.observe(), id = partition.id(), request, end_offset, taken = partition.manifests_taken(),
-               merged = partition.manifest().end_offset, result = std::move(result),
+               checkpointed = partition.manifest().end_offset, result = std::move(result),
                done = std::move(done)](Result<SegmentRead> read) mutable {
                 if (!alive) return;
                 Partition* now = find(id);
@@ -312,14 +312,14 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                     read_failed(*now, taken, read.error());
                   }
                 } else if (size_of(read->bytes) > 0 && (size_of(read->bytes) <= request.max_bytes || request.at_least_one)) {
-                  // Entries that a merge took from memory meanwhile are none of those that this read found.
-                  if (request.read_committed && now->manifest().end_offset != merged) {
+                  // Entries that a checkpoint took from memory meanwhile are none of those that this read found.
+                  if (request.read_committed && now->manifest().end_offset != checkpointed) {
                     return read_cold(*now, request, end_offset, std::move(result), std::move(done));
                   }
                   result.aborted = std::move(read->aborted);
                   if (request.read_committed) {
                     // The tail may know of some that are in the segments, too.
-                    now->state().list_aborted(std::max(request.offset, merged), read->next_offset, result.aborted);
+                    now->state().list_aborted(std::max(request.offset, checkpointed), read->next_offset, result.aborted);
                   }
                   result.bytes = size_of(read->bytes);
                   result.pieces.emplace_back(std::move(read->bytes));

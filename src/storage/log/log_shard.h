@@ -3,7 +3,7 @@
 //   AppendAdmission   what an append passes before it is looked at: answers it awaits, the bound of the dirty tail, checks
 //   PendingAnswers    answers in the order in which chunks become durable
 //   TailCache         memory of the tails
-//   LogMerger         tails become segments
+//   LogCheckpointer         tails become segments
 //   Retention         old segments and idle producers go
 //
 // Append: admission -> producer state -> offset -> WAL chunk -> (flush) -> durable: the high watermark advances and the append
@@ -30,7 +30,7 @@
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/log/append_admission.h"
-#include "storage/log/log_merger.h"
+#include "storage/log/log_checkpointer.h"
 #include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
 #include "storage/log/partition_set.h"
@@ -68,10 +68,10 @@ struct ReadResult {
 struct CleaningInput;  // partition_cleaning.h
 
 struct LogShardOptions {
-  std::string log_dir;                         // for offline markers (offline_markers.h)
-  uint64_t unmerged_bytes_max = 256ull << 20;  // the bound on the dirty tail; appends are held back at it
-  uint64_t tail_cache_bytes = 64ull << 20;     // kept in memory, merged or not
-  OpeningMemory opening = {};                  // of compressed batches, of all shards
+  std::string log_dir;                      // for offline markers (offline_markers.h)
+  uint64_t dirty_bytes_max = 256ull << 20;  // the bound on the dirty tail; appends are held back at it
+  uint64_t tail_cache_bytes = 64ull << 20;  // kept in memory, checkpointed or not
+  OpeningMemory opening = {};               // of compressed batches, of all shards
   int64_t retention_check_interval_ms = 300'000;
   int64_t producer_id_expiration_ms = 86'400'000;
   size_t producers_max = 100'000;            // that are remembered, see ProducerBound
@@ -80,7 +80,7 @@ struct LogShardOptions {
   LogDirectoryStore* directories = nullptr;  // null: a partition has no place; outlives the shard
 };
 
-class LogShard final : private LogMerger::Shard, private Retention::Shard {
+class LogShard final : private LogCheckpointer::Shard, private Retention::Shard {
  public:
   LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_ptr<WalBackend> wal, SegmentStore& store,
            LogShardOptions options);
@@ -92,9 +92,9 @@ class LogShard final : private LogMerger::Shard, private Retention::Shard {
   // else serves it.
   Partition& acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail = {});
   // Gives the partition to another owner. From now on appends to it are refused with NOT_LEADER_OR_FOLLOWER; those that have an
-  // offset are answered as ever, and readers are served. Once all of it is durable and merged, the shard has forgotten it, and
-  // `done` has what acquire() takes: neither this shard nor the store on its behalf changes the partition any more. Fails if that
-  // cannot be: the log ends, the partition goes offline or is dropped. It is not released then.
+  // offset are answered as ever, and readers are served. Once all of it is durable and checkpointed, the shard has forgotten it,
+  // and `done` has what acquire() takes: neither this shard nor the store on its behalf changes the partition any more. Fails if
+  // that cannot be: the log ends, the partition goes offline or is dropped. It is not released then.
   void release(const PartitionId& id, Function<void(Result<PartitionSnapshot>)> done);
   Partition* find(const PartitionId& id) override;
   void set_config(const PartitionId& id, const LogConfig& config);
@@ -145,11 +145,11 @@ class LogShard final : private LogMerger::Shard, private Retention::Shard {
     report_pressure();
   }
   bool lacks_space() const { return admission_.lacks_space(); }
-  bool merge_failing() const { return merger_.failing(); }
+  bool checkpoint_failing() const { return checkpointer_.failing(); }
 
   WalBackend& wal() { return *wal_; }
   bool failed() const { return wal_->ended(); }
-  uint64_t unmerged_bytes() const { return wal_->unreleased_bytes(); }
+  uint64_t dirty_bytes() const { return wal_->unreleased_bytes(); }
   // Memory of the tails; thread-safe.
   uint64_t tail_cache_bytes() const { return tail_cache_.bytes(); }
   // Appends that wait: for durability, and those held back because the dirty tail is at its bound.
@@ -158,22 +158,22 @@ class LogShard final : private LogMerger::Shard, private Retention::Shard {
   // Idempotent producers that are remembered, and how many were forgotten early because there were more than there is memory for.
   size_t producers() const { return producer_bound_.count(); }
   uint64_t producers_evicted() const { return producers_evicted_; }
-  const MergeTotals& merge_totals() const { return merger_.totals(); }
+  const CheckpointTotals& checkpoint_totals() const { return checkpointer_.totals(); }
   const PartitionTraffic& dropped_traffic() const { return dropped_traffic_; }  // of partitions that are gone
 
   // Flushes what is open and calls `done` once every append so far has completed.
   void quiesce(Function<void()> done);
 
-  // Starts merging everything that is durable now and calls `done` when the WAL holds nothing unmerged (shard count
+  // Starts checkpointing everything that is durable now and calls `done` when the WAL holds nothing dirty (shard count
   // changes, tests).
-  void merge_all(Function<void(Result<void>)> done);
+  void checkpoint_all(Function<void(Result<void>)> done);
   // Compaction (log_shard_compaction.cc), driven by the LogCleaner.
   struct Cleanable {
     PartitionId partition;
     CleanRange range;
     bool due = false;
   };
-  // Partitions of compacted topics with more than an active segment. What would roll an active segment is merged first.
+  // Partitions of compacted topics with more than an active segment. What would roll an active segment is checkpointed first.
   // `done` may be called inline; not at all once the log has failed.
   void find_cleanable(Function<void(std::vector<Cleanable>)> done);
   // What a cleaning needs to know; null if there is nothing to clean (any more).
@@ -243,15 +243,15 @@ class LogShard final : private LogMerger::Shard, private Retention::Shard {
     Function<void(Result<PartitionSnapshot>)> done;
   };
 
-  // Of LogMerger::Shard.
+  // Of LogCheckpointer::Shard.
   bool awaits_durability() const override { return !answers_.empty(); }
   void log_start_moved(Partition& partition) override;
-  void merged() override { tail_cache_.evict(); }
-  void merge_ended() override;
+  void checkpointed() override { tail_cache_.evict(); }
+  void checkpoint_ended() override;
   // Of Retention::Shard. Partitions that come while it walks may be left out.
   void walk(Function<size_t(Partition&)> visit, Function<void()> done) override { walk_down(std::move(visit), std::move(done)); }
   void producers_forgotten(Partition& partition, size_t count) override;
-  void log_start_moves(Partition& partition) override { merger_.changed(partition); }
+  void log_start_moves(Partition& partition) override { checkpointer_.changed(partition); }
   void retained(bool changed) override;
   std::string text_of(const PartitionId& partition) const override {
     return partition_text(options_.topic_names, loop_.index(), partition);
@@ -310,7 +310,7 @@ class LogShard final : private LogMerger::Shard, private Retention::Shard {
   std::vector<Release> releases_;                       // under way
   PendingAnswers answers_;
   TailCache tail_cache_;
-  LogMerger merger_;
+  LogCheckpointer checkpointer_;
   AppendAdmission admission_;
   Retention retention_;
   uint64_t next_waiter_ = 1;

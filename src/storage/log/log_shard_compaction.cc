@@ -30,17 +30,18 @@ void LogShard::find_cleanable(Function<void(std::vector<Cleanable>)> done) {
   auto early = std::make_shared<bool>(false);
   const auto visit = [early](Partition& partition) {
     if (!partition.config().cleanup_compact || partition.offline() || partition.of_shard.releasing) return size_t{0};
-    // A busy shard's log files are merged soon enough anyway; the records of a slow compacted topic are merged as soon as a
-    // segment of them is complete, or they would never be compacted.
-    if (partition.rolled()) partition.of_shard.merge_early = *early = true;
+    // A busy shard's log files are checkpointed soon enough anyway; the records of a slow compacted topic are checkpointed as
+    // soon as a segment of them is complete, or they would never be compacted.
+    if (partition.rolled()) partition.of_shard.checkpoint_early = *early = true;
     return size_t{0};
   };
   walk(visit, [this, early, done = std::move(done)]() mutable {
-    if (*early) merger_.make_early();
-    if (!merger_.early()) return list_cleanable(std::move(done));
-    // A merge that fails is tried again; the cleaner makes do with what there is.
-    merger_.when_committed([this, done = std::move(done)](const Result<void>&) mutable { list_cleanable(std::move(done)); });
-    merger_.look();
+    if (*early) checkpointer_.make_early();
+    if (!checkpointer_.early()) return list_cleanable(std::move(done));
+    // A checkpoint that fails is tried again; the cleaner makes do with what there is.
+    checkpointer_.when_committed(
+        [this, done = std::move(done)](const Result<void>&) mutable { list_cleanable(std::move(done)); });
+    checkpointer_.look();
   });
 }
 
@@ -109,9 +110,9 @@ void LogShard::replace_segments(SegmentReplacement outcome, Function<void(const 
                      store_changed(kept->partition);
                      return done(std::unexpected(std::move(manifest.error())));
                    }
-                   merger_.in_store_order(
+                   checkpointer_.in_store_order(
                        [this, kept, manifest = std::move(*manifest), then = std::move(then), done = std::move(done)]() mutable {
-                         merger_.adopt(std::move(manifest));
+                         checkpointer_.adopt(std::move(manifest));
                          then(*kept);
                          done({});
                          store_changed(kept->partition);

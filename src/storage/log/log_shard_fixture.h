@@ -10,7 +10,7 @@
 #include "protocol/record_batch.h"
 #include "protocol/record_batch_builder.h"
 #include "storage/log/log_shard.h"
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/segment_copy.h"
 #include "testing/manual_loop.h"
 
@@ -19,8 +19,8 @@ namespace weir::storage {
 // Chunks become durable when the test says so.
 class FakeWal final : public WalBackend {
  public:
-  Appended append(const BatchFacts& facts, const Slice& batch) override {
-    facts_.push_back(facts);
+  Appended append(const BatchInfo& info, const Slice& batch) override {
+    info_.push_back(info);
     unreleased_ += batch.size;
     return {open_, Slice::copy_of(batch.bytes())};
   }
@@ -50,7 +50,7 @@ class FakeWal final : public WalBackend {
     on_ended_(*trouble_);
   }
 
-  std::vector<BatchFacts> facts_;
+  std::vector<BatchInfo> info_;
   ChunkNumber durable_ = 0, open_ = 1, oldest_file_end_ = 0, released_ = 0;
   uint64_t unreleased_ = 0;
   std::optional<Error> trouble_;
@@ -75,18 +75,18 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
   }
   void discard(const SegmentReplacement&, runtime::Executor&) override {}
   Result<std::vector<LoadedPartition>> load(const PartitionDeleted&) override { return std::vector<LoadedPartition>{}; }
-  void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
-             Function<void(Result<std::vector<PartitionManifest>>)> done) override {
+  void checkpoint(std::vector<CheckpointPartition> partitions, runtime::Executor& reply_to,
+                  Function<void(Result<std::vector<PartitionManifest>>)> done) override {
     asked_ += partitions.size();
     reply_to.post([this, partitions = std::move(partitions), done = std::move(done)]() mutable {
       if (broken_) return done(fail(weir::ErrorCode::kNoSpace, "disk full"));
       std::vector<PartitionManifest> out;
       for (auto& partition : partitions) out.push_back(apply(partition));
-      merges_.push_back(std::move(partitions));
+      checkpoints_.push_back(std::move(partitions));
       done(std::move(out));
     });
   }
-  Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>&) override {
+  Result<std::vector<PartitionManifest>> checkpoint_now(const std::vector<CheckpointPartition>&) override {
     return std::vector<PartitionManifest>{};
   }
   void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
@@ -120,18 +120,18 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
 
   static std::unexpected<Error> unsupported() { return fail(weir::ErrorCode::kUnsupported, "not in this test"); }
 
-  PartitionManifest apply(const MergePartition& merge) {
-    PartitionManifest& manifest = manifests_[merge.partition];
-    manifest.partition = merge.partition;
-    const auto plan = plan_merge(manifest, merge, {}, {});
+  PartitionManifest apply(const CheckpointPartition& checkpoint) {
+    PartitionManifest& manifest = manifests_[checkpoint.partition];
+    manifest.partition = checkpoint.partition;
+    const auto plan = plan_checkpoint(manifest, checkpoint, {}, {});
     WEIR_CHECK(plan);
     return manifest = plan->after;
   }
 
   LogDirectories directories_;
   std::map<PartitionId, PartitionManifest> manifests_;
-  std::vector<std::vector<MergePartition>> merges_;
-  size_t asked_ = 0;  // partitions that were to be merged
+  std::vector<std::vector<CheckpointPartition>> checkpoints_;
+  size_t asked_ = 0;  // partitions that were to be checkpointed
   size_t searches_ = 0;
   size_t reads_ = 0;
   bool broken_ = false;
@@ -187,7 +187,7 @@ class LogShardTest : public ::testing::Test {
     EXPECT_TRUE(answered);
     return result;
   }
-  void merge_now() {
+  void checkpoint_now() {
     wal_->end_file();
     append(batch(1));
     wal_->complete();  // looks for finished files

@@ -29,12 +29,12 @@ void LogShard::release(const PartitionId& id, Function<void(Result<PartitionSnap
 bool LogShard::settled(Partition& partition) {
   if (partition.last_append_chunk() > wal_->durable() || answers_.holds(partition)) return false;
   if (partition.of_shard.store_changes > 0) return false;
-  const bool merged = !partition.unmerged() && partition.expired_producers().empty() &&
-                      partition.pending_log_start() <= partition.manifest().log_start_offset;
-  if (merged) return true;
-  partition.of_shard.merge_early = true;
-  merger_.make_early();
-  merger_.changed(partition);
+  const bool checkpointed = !partition.has_dirty_batches() && partition.expired_producers().empty() &&
+                            partition.pending_log_start() <= partition.manifest().log_start_offset;
+  if (checkpointed) return true;
+  partition.of_shard.checkpoint_early = true;
+  checkpointer_.make_early();
+  checkpointer_.changed(partition);
   return false;
 }
 
@@ -56,7 +56,7 @@ void LogShard::advance_releases() {
     }
     i = 0;
   }
-  merger_.look();
+  checkpointer_.look();
 }
 
 PartitionSnapshot LogShard::let_go(Partition& partition) {

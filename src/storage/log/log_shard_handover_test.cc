@@ -107,14 +107,15 @@ TEST_F(LogShardHandoverTest, OthersAreServedMeanwhile) {
   ASSERT_EQ(answers.size(), 1u);
   EXPECT_EQ(answers[0].error, ErrorCode::kNone);
   EXPECT_EQ(shard_->find(other), &stays);
-  for (const auto& merge : store_.merges_) {
-    for (const MergePartition& merged : merge) EXPECT_EQ(merged.partition, id()) << "nobody else is merged early";
+  for (const auto& checkpoint : store_.checkpoints_) {
+    for (const CheckpointPartition& checkpointed : checkpoint)
+      EXPECT_EQ(checkpointed.partition, id()) << "nobody else is checkpointed early";
   }
 }
 
 TEST_F(LogShardHandoverTest, AppendsThatWaitAtTheBoundAreRefused) {
   LogShardOptions options;
-  options.unmerged_bytes_max = 100;
+  options.dirty_bytes_max = 100;
   open(options);
   append(batch(1, {}, 1000, 200));
   append(batch(1));
@@ -126,14 +127,14 @@ TEST_F(LogShardHandoverTest, AppendsThatWaitAtTheBoundAreRefused) {
   EXPECT_EQ(released().manifest.end_offset, 1);
 }
 
-TEST_F(LogShardHandoverTest, AMergeThatFailsIsTriedAgain) {
+TEST_F(LogShardHandoverTest, ACheckpointThatFailsIsTriedAgain) {
   append(batch(1));
   store_.broken_ = true;
   release();
   wal_->complete();
   world_.advance(3 * runtime::kSecond);
   EXPECT_TRUE(released_.empty());
-  EXPECT_TRUE(shard_->merge_failing());
+  EXPECT_TRUE(shard_->checkpoint_failing());
   store_.broken_ = false;
   world_.run_until([&] { return !released_.empty(); });
   ASSERT_TRUE(released_.at(0));

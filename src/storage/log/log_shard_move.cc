@@ -47,7 +47,7 @@ void LogShard::set_directory(Partition& partition, uint32_t directory, Function<
           store_changed(id);
           return done(std::unexpected(std::move(place.error())));
         }
-        merger_.in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
+        checkpointer_.in_store_order([this, id, place = *place, done = std::move(done)]() mutable {
           Partition* placed = find(id);
           if (placed) {
             placed->set_place(place);

@@ -27,11 +27,11 @@ void LogShard::bound_producers() {
   }
 }
 
-// Their rows go with the next merge.
+// Their rows go with the next checkpoint.
 void LogShard::producers_forgotten(Partition& partition, size_t count) {
   if (count == 0) return;
   producer_bound_.removed(count);
-  merger_.changed(partition);
+  checkpointer_.changed(partition);
 }
 
 }  // namespace weir::storage

@@ -42,7 +42,7 @@ class LogShardSlicesTest : public LogShardTest {
     EXPECT_TRUE(world_.run_until([&] { return before == all; }));
     return most;
   }
-  size_t merged() const {
+  size_t checkpointed() const {
     return static_cast<size_t>(std::ranges::count_if(many_, [](const Partition* one) { return one->manifest().end_offset > 0; }));
   }
 
@@ -63,15 +63,15 @@ TEST_F(LogShardSlicesTest, Retention) {
       [&] { return std::ranges::all_of(many_, [](const Partition* one) { return one->log_start_offset() == 1; }); }));
 }
 
-TEST_F(LogShardSlicesTest, PlanningAMergeAndTakingItsOutcome) {
+TEST_F(LogShardSlicesTest, PlanningACheckpointAndTakingItsOutcome) {
   add_many();
   wal_->end_file();
   wal_->on_durable_(wal_->durable_);
   EXPECT_LE(most_in_a_turn([&] { return store_.asked_; }, 0, kMany), size_t{kMany});
   EXPECT_GE(turns_, kMany / kPartitionsPerTurn);
   const auto adopted = [&] {
-    EXPECT_TRUE(wal_->released_ == 0 || merged() == kMany);
-    return merged();
+    EXPECT_TRUE(wal_->released_ == 0 || checkpointed() == kMany);
+    return checkpointed();
   };
   EXPECT_LE(most_in_a_turn(adopted, 0, kMany), kPartitionsPerTurn);
   EXPECT_TRUE(world_.run_until([&] { return wal_->released_ > 0; }));
@@ -82,16 +82,16 @@ TEST_F(LogShardSlicesTest, ThePlanOfOnePartition) {
   fill(kBatches);
   wal_->end_file();
   wal_->on_durable_(wal_->durable_);
-  append(batch(1));  // belongs to the next merge
+  append(batch(1));  // belongs to the next checkpoint
   most_in_a_turn([&] { return store_.asked_; }, 0, 1);
   EXPECT_GE(turns_, kBatches / kBatchesPerTurn);
   ASSERT_TRUE(world_.run_until([&] { return wal_->released_ > 0; }));
-  ASSERT_EQ(store_.merges_.size(), 1u);
-  EXPECT_EQ(store_.merges_[0].at(0).batches.size(), size_t{kBatches});
+  ASSERT_EQ(store_.checkpoints_.size(), 1u);
+  EXPECT_EQ(store_.checkpoints_[0].at(0).batches.size(), size_t{kBatches});
   EXPECT_EQ(partition_->manifest().end_offset, kBatches);
 }
 
-TEST_F(LogShardSlicesTest, LettingGoOfWhatIsMerged) {
+TEST_F(LogShardSlicesTest, LettingGoOfWhatIsCheckpointed) {
   constexpr int kBatches = 20'000;
   LogShardOptions options;
   options.tail_cache_bytes = 0;
@@ -116,12 +116,12 @@ TEST_F(LogShardSlicesTest, TopicsDeletedBetweenSlices) {
   }
   ASSERT_TRUE(world_.run_until([&] { return wal_->released_ > 0; }));
   std::set<PartitionId> written;
-  for (const MergePartition& one : store_.merges_.at(0)) EXPECT_TRUE(written.insert(one.partition).second);
+  for (const CheckpointPartition& one : store_.checkpoints_.at(0)) EXPECT_TRUE(written.insert(one.partition).second);
   EXPECT_EQ(written, left);
   EXPECT_EQ(shard_->partition_count(), left.size() + 1);
 }
 
-TEST_F(LogShardSlicesTest, WhatTheStoreDoesAfterAMergeIsNotUndoneByIt) {
+TEST_F(LogShardSlicesTest, WhatTheStoreDoesAfterACheckpointIsNotUndoneByIt) {
   add_many();
   wal_->end_file();
   wal_->on_durable_(wal_->durable_);
@@ -132,7 +132,7 @@ TEST_F(LogShardSlicesTest, WhatTheStoreDoesAfterAMergeIsNotUndoneByIt) {
     shard_->set_directory(*partition, 5, [&](Result<void> result) { placed = result.has_value(); });
   }
   ASSERT_TRUE(world_.run_until([&] { return placed && wal_->released_ > 0; }));
-  EXPECT_EQ(merged(), size_t{kMany});
+  EXPECT_EQ(checkpointed(), size_t{kMany});
   EXPECT_EQ(many_.front()->manifest().place.target, 5u);
   EXPECT_EQ(many_.back()->manifest().place.target, 5u);
 }

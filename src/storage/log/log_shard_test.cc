@@ -1,4 +1,4 @@
-// LogShard over a WAL and a segment store in memory: what happens between append, durability and merge. The real ones
+// LogShard over a WAL and a segment store in memory: what happens between append, durability and checkpoint. The real ones
 // under power cuts are tested in tests/simulation.
 #include "storage/log/log_shard.h"
 
@@ -58,8 +58,8 @@ TEST_F(LogShardTest, BatchesThatAreCompressedKeepTheirPlaceAmongThoseOfTheirProd
   EXPECT_EQ(answers_[1].base_offset, 1);
   EXPECT_EQ(answers_[2].error, ErrorCode::kOutOfOrderSequenceNumber);
   EXPECT_EQ(answers_[3].base_offset, 3);
-  EXPECT_EQ(wal_->facts_[0].attributes, 0);
-  EXPECT_EQ(wal_->facts_[1].attributes & protocol::BatchHeader::kCompressionMask, 4);
+  EXPECT_EQ(wal_->info_[0].attributes, 0);
+  EXPECT_EQ(wal_->info_[1].attributes & protocol::BatchHeader::kCompressionMask, 4);
 }
 
 // Whatever comes to other partitions, and however much of it: a partition's batch waits for one turn of each.
@@ -138,7 +138,7 @@ TEST_F(LogShardTest, AFailedFlushEndsTheSession) {
   EXPECT_GT(read(0).bytes, 0u);  // what is durable stays readable
 }
 
-TEST_F(LogShardTest, WhoWaitsForAMergeThatNeverComesIsAnswered) {
+TEST_F(LogShardTest, WhoWaitsForACheckpointThatNeverComesIsAnswered) {
   append(batch(1));
   wal_->complete();
   store_.broken_ = true;
@@ -146,7 +146,7 @@ TEST_F(LogShardTest, WhoWaitsForAMergeThatNeverComesIsAnswered) {
   const auto remove = [&] { shard_->delete_records(*partition_, 1, [&](Result<int64_t> result) { deleted.push_back(result); }); };
   remove();
   ASSERT_TRUE(world_.run_until([&] { return deleted.size() == 1; }));
-  remove();  // waits until the merge is tried again
+  remove();  // waits until the checkpoint is tried again
   bool looked = false;
   shard_->find_cleanable([&](const auto&) { looked = true; });
   append(batch(1));
@@ -193,30 +193,30 @@ TEST_F(LogShardTest, ReadsReturnWholeBatchesWithinTheLimitButAtLeastOne) {
   EXPECT_EQ(none.bytes, 0u);
 }
 
-TEST_F(LogShardTest, AFinishedFileIsMergedAndReleased) {
+TEST_F(LogShardTest, AFinishedFileIsCheckpointedAndReleased) {
   append(idempotent(0, 2));
   append(idempotent(2, 2));
   wal_->complete();
-  merge_now();
-  ASSERT_EQ(store_.merges_.size(), 1u);
-  const MergePartition& merged = store_.merges_[0].at(0);
-  EXPECT_EQ(merged.batches.size(), 2u);  // not the batch of the next file
-  ASSERT_EQ(merged.producers.size(), 1u);
-  EXPECT_EQ(merged.producers[0].batches.size(), 2u);
-  EXPECT_EQ(merged.producers[0].batches.back().last_sequence, 3);
+  checkpoint_now();
+  ASSERT_EQ(store_.checkpoints_.size(), 1u);
+  const CheckpointPartition& checkpointed = store_.checkpoints_[0].at(0);
+  EXPECT_EQ(checkpointed.batches.size(), 2u);  // not the batch of the next file
+  ASSERT_EQ(checkpointed.producers.size(), 1u);
+  EXPECT_EQ(checkpointed.producers[0].batches.size(), 2u);
+  EXPECT_EQ(checkpointed.producers[0].batches.back().last_sequence, 3);
   EXPECT_EQ(partition_->manifest().end_offset, 4);
   EXPECT_EQ(wal_->released_, 1u);
   EXPECT_TRUE(std::holds_alternative<Slice>(read(0).pieces.at(0)));  // still from memory
 }
 
-TEST_F(LogShardTest, MergedBatchesAreEvictedAndThenReadFromTheStore) {
+TEST_F(LogShardTest, CheckpointedBatchesAreEvictedAndThenReadFromTheStore) {
   LogShardOptions options;
   options.tail_cache_bytes = 1;
   open(options);
   append(batch(2));
   wal_->complete();
-  EXPECT_EQ(partition_->tail_start(), 0);  // not merged: never evicted
-  merge_now();
+  EXPECT_EQ(partition_->tail_start(), 0);  // not checkpointed: never evicted
+  checkpoint_now();
   EXPECT_EQ(partition_->tail_start(), 2);
   const auto result = read(0);
   ASSERT_EQ(result.pieces.size(), 1u);
@@ -224,27 +224,27 @@ TEST_F(LogShardTest, MergedBatchesAreEvictedAndThenReadFromTheStore) {
   EXPECT_EQ(result.high_watermark, 3);
 }
 
-TEST_F(LogShardTest, AppendsAreHeldBackAtTheBoundAndGoOnAfterTheMerge) {
+TEST_F(LogShardTest, AppendsAreHeldBackAtTheBoundAndGoOnAfterTheCheckpoint) {
   LogShardOptions options;
-  options.unmerged_bytes_max = 100;
+  options.dirty_bytes_max = 100;
   open(options);
   append(batch(1, {}, 1000, 200));
   wal_->complete();
   append(batch(1));
   append(batch(1));
-  EXPECT_EQ(wal_->facts_.size(), 1u);
+  EXPECT_EQ(wal_->info_.size(), 1u);
   wal_->end_file();
   wal_->on_durable_(wal_->durable_);
-  ASSERT_TRUE(world_.run_until([&] { return wal_->facts_.size() == 3; }));
+  ASSERT_TRUE(world_.run_until([&] { return wal_->info_.size() == 3; }));
   wal_->complete();
   ASSERT_EQ(answers_.size(), 3u);
   EXPECT_EQ(answers_[1].base_offset, 1);
   EXPECT_EQ(answers_[2].base_offset, 2);
 }
 
-TEST_F(LogShardTest, WhenMergingFailsHeldAppendsAreRefusedAndItRecoversByItself) {
+TEST_F(LogShardTest, WhenCheckpointsFailHeldAppendsAreRefusedAndItRecoversByItself) {
   LogShardOptions options;
-  options.unmerged_bytes_max = 100;
+  options.dirty_bytes_max = 100;
   open(options);
   append(batch(1, {}, 1000, 200));
   wal_->complete();
@@ -308,7 +308,7 @@ TEST_F(LogShardTest, ATopicDeletedWhileAppendsAreInFlightStaysSafe) {
 TEST_F(LogShardTest, TheTailOfADeletedTopicGoesAtOnceOnAnIdleShard) {
   const PartitionId other{Uuid::from_random(3, 4), 0};
   Partition& first = shard_->add(std::make_unique<Partition>(other, LogConfig{}, 0));
-  shard_->append(first, batch(1), true, [](AppendResult) {});  // not merged, and before the other's in the cache
+  shard_->append(first, batch(1), true, [](AppendResult) {});  // not checkpointed, and before the other's in the cache
   wal_->complete();
   const uint64_t left = shard_->tail_cache_bytes();
   append(batch(1, {}, 1000, 10'000));
@@ -320,7 +320,7 @@ TEST_F(LogShardTest, TheTailOfADeletedTopicGoesAtOnceOnAnIdleShard) {
   EXPECT_EQ(shard_->tail_cache_bytes(), 0u);
 }
 
-TEST_F(LogShardTest, ProducersThatExpireWhileAMergeRunsAreForgottenByTheNextOne) {
+TEST_F(LogShardTest, ProducersThatExpireWhileACheckpointRunsAreForgottenByTheNextOne) {
   LogShardOptions options;
   options.producer_id_expiration_ms = 1000;
   open(options);
@@ -329,12 +329,12 @@ TEST_F(LogShardTest, ProducersThatExpireWhileAMergeRunsAreForgottenByTheNextOne)
   world_.advance(2 * runtime::kSecond);
   append(idempotent(0, 1, 8));
   wal_->complete();
-  shard_->run_retention();  // begins a merge that forgets 7
+  shard_->run_retention();  // begins a checkpoint that forgets 7
   shard_->set_producer_id_expiration_ms(-1'000'000);
   shard_->run_retention();  // 8 expires while it runs
-  ASSERT_TRUE(world_.run_until([&] { return store_.merges_.size() == 2; }));
-  EXPECT_THAT(store_.merges_[0].at(0).expired_producers, ElementsAre(7));
-  EXPECT_THAT(store_.merges_[1].at(0).expired_producers, ::testing::Contains(8));
+  ASSERT_TRUE(world_.run_until([&] { return store_.checkpoints_.size() == 2; }));
+  EXPECT_THAT(store_.checkpoints_[0].at(0).expired_producers, ElementsAre(7));
+  EXPECT_THAT(store_.checkpoints_[1].at(0).expired_producers, ::testing::Contains(8));
 }
 
 TEST_F(LogShardTest, RefusesWhatKafkaRefuses) {
@@ -381,7 +381,7 @@ TEST_F(LogShardTest, WhatAHeaderSaysAboutTimeDeletesAndHidesNothing) {
   const int64_t now = runtime_.clock->wall_ms();
   for (const int64_t claimed : {int64_t{-1}, int64_t{0}, now - 5000, now + (int64_t{1} << 40)}) {
     append(claiming(batch(3, {}, now - 2), {false, claimed}));
-    EXPECT_EQ(wal_->facts_.back().max_timestamp, now);
+    EXPECT_EQ(wal_->info_.back().max_timestamp, now);
   }
   wal_->complete();
   ASSERT_EQ(answers_.size(), 4u);
@@ -415,8 +415,8 @@ TEST_F(LogShardTest, TheBrokersMarkersEndTransactions) {
   wal_->complete();
   ASSERT_EQ(answers_.size(), 3u);
   for (const AppendResult& answer : answers_) EXPECT_EQ(answer.error, ErrorCode::kNone) << answer.message;
-  EXPECT_EQ(wal_->facts_[1].control_type, BatchFacts::kCommit);
-  EXPECT_EQ(wal_->facts_[1].coordinator_epoch, 3);
+  EXPECT_EQ(wal_->info_[1].control_type, BatchInfo::kCommit);
+  EXPECT_EQ(wal_->info_[1].coordinator_epoch, 3);
 }
 
 // Records below the log start have no time, in the tail and in the batch that the log start divides.
@@ -439,11 +439,11 @@ TEST_F(LogShardTest, TheLargestTimeIsOfARecordThatIsThere) {
   EXPECT_EQ(largest_from(7).offset, -1);
 }
 
-// The rows of a partition as the merges leave them.
+// The rows of a partition as the checkpoints leave them.
 std::set<int64_t> producer_rows(const FakeStore& store, const PartitionId& partition) {
   std::set<int64_t> rows;
-  for (const auto& merge : store.merges_) {
-    for (const MergePartition& one : merge) {
+  for (const auto& checkpoint : store.checkpoints_) {
+    for (const CheckpointPartition& one : checkpoint) {
       if (one.partition != partition) continue;
       for (const int64_t id : one.expired_producers) rows.erase(id);
       for (const ProducerEntry& entry : one.producers) rows.insert(entry.producer_id);
@@ -475,9 +475,9 @@ TEST_F(LogShardTest, ProducersAreBounded) {
   wal_->complete();
   for (const AppendResult& answer : answers_) EXPECT_EQ(answer.error, ErrorCode::kNone);
   // What was forgotten has no row.
-  bool merged = false;
-  shard_->merge_all([&](Result<void> result) { merged = result.has_value(); });
-  ASSERT_TRUE(world_.run_until([&] { return merged; }));
+  bool checkpointed = false;
+  shard_->checkpoint_all([&](Result<void> result) { checkpointed = result.has_value(); });
+  ASSERT_TRUE(world_.run_until([&] { return checkpointed; }));
   const auto rows = producer_rows(store_, flooded.id());
   EXPECT_EQ(rows.size(), 89u);
   EXPECT_FALSE(rows.contains(1900));
@@ -500,8 +500,8 @@ TEST_F(LogShardTest, AFloodOfProducersLeavesThoseOfOtherPartitions) {
   EXPECT_EQ(flooded->producers().size(), 900u);
 }
 
-// A merge that takes none of its batches has removed a row that is not there yet.
-TEST_F(LogShardTest, ForgottenProducersHaveNoRowWhenTheirBatchesAreMerged) {
+// A checkpoint that takes none of its batches has removed a row that is not there yet.
+TEST_F(LogShardTest, ForgottenProducersHaveNoRowWhenTheirBatchesAreCheckpointed) {
   LogConfig config;
   config.retention_ms = -1;
   shard_->set_config(partition_->id(), config);
@@ -510,30 +510,30 @@ TEST_F(LogShardTest, ForgottenProducersHaveNoRowWhenTheirBatchesAreMerged) {
   world_.advance(10 * runtime::kSecond);
   shard_->set_producer_id_expiration_ms(1000);
   shard_->run_retention();
-  ASSERT_TRUE(world_.run_until([&] { return !store_.merges_.empty(); }));
+  ASSERT_TRUE(world_.run_until([&] { return !store_.checkpoints_.empty(); }));
   EXPECT_EQ(partition_->producers().size(), 0u);
   EXPECT_EQ(partition_->manifest().end_offset, 0);
-  merge_now();
+  checkpoint_now();
   EXPECT_GE(partition_->manifest().end_offset, 1);
   EXPECT_EQ(producer_rows(store_, partition_->id()), std::set<int64_t>());
 }
 
-// One that is forgotten while a merge is planned still has its row written: it goes with the next merge, and until then what the
-// row says is no older than the segments.
-TEST_F(LogShardTest, AProducerForgottenDuringAMergeGoesWithTheNext) {
+// One that is forgotten while a checkpoint is planned still has its row written: it goes with the next checkpoint, and until then
+// what the row says is no older than the segments.
+TEST_F(LogShardTest, AProducerForgottenDuringACheckpointGoesWithTheNext) {
   LogShardOptions options;
   options.producers_max = 1;
   open(options);
   append(idempotent(0, 1, 5));
   wal_->complete();
-  bool merged = false;
-  shard_->merge_all([&](Result<void> result) { merged = result.has_value(); });
-  append(idempotent(0, 1, 6));  // the merge is planned, and 5 forgotten
+  bool checkpointed = false;
+  shard_->checkpoint_all([&](Result<void> result) { checkpointed = result.has_value(); });
+  append(idempotent(0, 1, 6));  // the checkpoint is planned, and 5 forgotten
   EXPECT_EQ(partition_->producers().find(5), nullptr);
   wal_->complete();
-  ASSERT_TRUE(world_.run_until([&] { return merged; }));
-  ASSERT_GE(store_.merges_.size(), 2u);
-  const auto& [first, second] = std::tie(store_.merges_[0].at(0), store_.merges_[1].at(0));
+  ASSERT_TRUE(world_.run_until([&] { return checkpointed; }));
+  ASSERT_GE(store_.checkpoints_.size(), 2u);
+  const auto& [first, second] = std::tie(store_.checkpoints_[0].at(0), store_.checkpoints_[1].at(0));
   ASSERT_EQ(first.producers.size(), 1u);
   EXPECT_EQ(first.producers[0].producer_id, 5);
   EXPECT_THAT(first.expired_producers, ::testing::IsEmpty());
@@ -572,7 +572,7 @@ TEST_F(LogShardTest, AProducerCannotSayLogAppendTime) {
   const auto header = sound_header_at(0);
   EXPECT_FALSE(header.log_append_time());
   EXPECT_EQ(header.max_timestamp, now);
-  EXPECT_EQ(wal_->facts_.back().attributes, 0);
+  EXPECT_EQ(wal_->info_.back().attributes, 0);
 
   append(claiming(batch(2, {}, now), {true, -1}));
   append(claiming(batch(2, {}, now), {true, now + 7'200'000}));
@@ -623,7 +623,7 @@ TEST_F(LogShardTest, EpochsOfTheHistory) {
 TEST_F(LogShardTest, EqualLookUpsByTimeAreOneAndThoseThatNobodyWantsDoNotBegin) {
   append(batch(3));
   wal_->complete();
-  merge_now();
+  checkpoint_now();
   ASSERT_FALSE(partition_->manifest().segments.empty());
   int answers = 0, refused = 0;
   const auto answered = [&](const Result<TimestampPosition>& found) { ++(found ? answers : refused); };

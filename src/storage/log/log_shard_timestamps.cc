@@ -9,15 +9,15 @@ namespace weir::storage {
 namespace {
 
 // Largest timestamp of what readers may see, in segments and batches that are known to have it at or above the log start.
-int64_t largest_timestamp(const Partition& partition, std::span<const TailBatch> unmerged) {
+int64_t largest_timestamp(const Partition& partition, std::span<const TailBatch> dirty) {
   const int64_t start = partition.log_start_offset();
   int64_t largest = kNoTimestamp;
   for (const SegmentInfo& segment : partition.manifest().segments) {
     if (segment.times_known && segment.base_offset >= start) largest = std::max(largest, segment.max_timestamp);
   }
-  for (const TailBatch& batch : unmerged) {
-    if (batch.facts.last_offset() >= partition.high_watermark()) break;
-    if (batch.facts.base_offset >= start) largest = std::max(largest, batch.facts.max_timestamp);
+  for (const TailBatch& batch : dirty) {
+    if (batch.info.last_offset() >= partition.high_watermark()) break;
+    if (batch.info.base_offset >= start) largest = std::max(largest, batch.info.max_timestamp);
   }
   return largest;
 }
@@ -90,18 +90,18 @@ struct LogShard::SegmentSearch {
 };
 
 void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Function<void(Result<TimestampPosition>)> done) {
-  const auto unmerged = partition.tail_from(partition.manifest().end_offset);
+  const auto dirty = partition.tail_from(partition.manifest().end_offset);
   const bool largest = timestamp == kLargestTimestamp;
-  if (largest) timestamp = largest_timestamp(partition, unmerged);  // of records without times the first, as Kafka
+  if (largest) timestamp = largest_timestamp(partition, dirty);  // of records without times the first, as Kafka
   // The tail's candidate is found now; the segments are asked first, for their records come first.
   // One that begins below the log start may have its largest time there: then it is the next one.
   const int64_t start = partition.log_start_offset();
   std::vector<Slice> candidates;
-  for (const TailBatch& batch : unmerged) {
-    if (batch.facts.last_offset() >= partition.high_watermark()) break;
-    if (batch.facts.max_timestamp < timestamp || batch.facts.last_offset() < start) continue;
+  for (const TailBatch& batch : dirty) {
+    if (batch.info.last_offset() >= partition.high_watermark()) break;
+    if (batch.info.max_timestamp < timestamp || batch.info.last_offset() < start) continue;
     candidates.push_back(batch.bytes);
-    if (batch.facts.base_offset >= start) break;
+    if (batch.info.base_offset >= start) break;
   }
   SegmentSearch search{partition.id(), timestamp, start, start, std::move(candidates), largest, std::move(done)};
   const auto exceeds = [&](const SegmentInfo& segment) { return may_exceed(segment, start, timestamp); };

@@ -21,9 +21,9 @@ class LogShardTransactionsTest : public LogShardTest {
     return end;
   }
   // All that is appended, in segments and no longer in memory.
-  void merge_out_of_memory() {
+  void checkpoint_out_of_memory() {
     bool done = false;
-    shard_->merge_all([&](Result<void> merged) { done = merged.has_value(); });
+    shard_->checkpoint_all([&](Result<void> checkpointed) { done = checkpointed.has_value(); });
     wal_->complete();
     ASSERT_TRUE(world_.run_until([&] { return done; }));
   }
@@ -130,7 +130,7 @@ TEST_F(LogShardTransactionsTest, CommittedReadersWakeWhenTheLastStableOffsetMove
   EXPECT_EQ(stable, 2);
 }
 
-TEST_F(LogShardTransactionsTest, AMergeTakesTheAbortedTransactionsWhoseMarkersItTakes) {
+TEST_F(LogShardTransactionsTest, ACheckpointTakesTheAbortedTransactionsWhoseMarkersItTakes) {
   add(transactional(1, 0));  // 0
   add(transactional(2, 0));  // 1
   add(marker(1, false));     // 2
@@ -139,12 +139,12 @@ TEST_F(LogShardTransactionsTest, AMergeTakesTheAbortedTransactionsWhoseMarkersIt
   add(marker(2, false));  // 3, in a chunk of its own
   wal_->complete();
   world_.run_until([&] { return partition_->manifest().end_offset == 3; });
-  ASSERT_EQ(store_.merges_.size(), 1u);
-  EXPECT_THAT(store_.merges_[0].at(0).aborted, ElementsAre(AbortedTransaction{1, 0, 2, 1}));
+  ASSERT_EQ(store_.checkpoints_.size(), 1u);
+  EXPECT_THAT(store_.checkpoints_[0].at(0).aborted, ElementsAre(AbortedTransaction{1, 0, 2, 1}));
   // Readers of the tail know only what is in memory.
   EXPECT_THAT(partition_->state().aborted(), ElementsAre(AbortedTransaction{1, 0, 2, 1}, AbortedTransaction{2, 1, 3, 4}));
-  merge_out_of_memory();
-  EXPECT_THAT(store_.merges_.back().at(0).aborted, ElementsAre(AbortedTransaction{2, 1, 3, 4}));
+  checkpoint_out_of_memory();
+  EXPECT_THAT(store_.checkpoints_.back().at(0).aborted, ElementsAre(AbortedTransaction{2, 1, 3, 4}));
 }
 
 TEST_F(LogShardTransactionsTest, ARowTellsOfATransactionThatIsOpenAtItsFloor) {
@@ -155,10 +155,10 @@ TEST_F(LogShardTransactionsTest, ARowTellsOfATransactionThatIsOpenAtItsFloor) {
   add(marker(1, false));
   wal_->complete();
   world_.run_until([&] { return partition_->manifest().end_offset == 2; });
-  ASSERT_EQ(store_.merges_.at(0).at(0).producers.size(), 1u);
-  EXPECT_EQ(store_.merges_[0][0].producers[0].transaction_first_offset, 0);
-  merge_out_of_memory();
-  EXPECT_EQ(store_.merges_.back()[0].producers.at(0).transaction_first_offset, -1);
+  ASSERT_EQ(store_.checkpoints_.at(0).at(0).producers.size(), 1u);
+  EXPECT_EQ(store_.checkpoints_[0][0].producers[0].transaction_first_offset, 0);
+  checkpoint_out_of_memory();
+  EXPECT_EQ(store_.checkpoints_.back()[0].producers.at(0).transaction_first_offset, -1);
 }
 
 TEST_F(LogShardTransactionsTest, AReadFromDiskHearsOfMarkersInMemory) {
@@ -167,7 +167,7 @@ TEST_F(LogShardTransactionsTest, AReadFromDiskHearsOfMarkersInMemory) {
   open(options);
   add(transactional(1, 0));  // 0
   wal_->complete();
-  merge_out_of_memory();
+  checkpoint_out_of_memory();
   add(marker(1, false));  // 1
   wal_->complete();
   ASSERT_EQ(partition_->tail_start(), 1);
@@ -175,22 +175,22 @@ TEST_F(LogShardTransactionsTest, AReadFromDiskHearsOfMarkersInMemory) {
   EXPECT_THAT(read(0).aborted, IsEmpty());
 }
 
-// The store has looked for entries where they were when the read began, and the merge took more of them from memory.
-TEST_F(LogShardTransactionsTest, AReadFromDiskThatAMergeOvertakesBeginsAnew) {
+// The store has looked for entries where they were when the read began, and the checkpoint took more of them from memory.
+TEST_F(LogShardTransactionsTest, AReadFromDiskThatACheckpointOvertakesBeginsAnew) {
   LogShardOptions options;
   options.tail_cache_bytes = 0;
   open(options);
   add(transactional(1, 0));  // 0
   wal_->complete();
-  merge_out_of_memory();
+  checkpoint_out_of_memory();
   add(marker(1, false));  // 1
   wal_->complete();
   bool answered = false;
   ReadResult result;
   ASSERT_FALSE(shard_->read(*partition_, {0, 1 << 20, true, true}, result, [&](ReadResult) { answered = true; }));
-  PartitionManifest merged = partition_->manifest();
-  merged.end_offset = 2;
-  partition_->adopt(merged);
+  PartitionManifest checkpointed = partition_->manifest();
+  checkpointed.end_offset = 2;
+  partition_->adopt(checkpointed);
   world_.run_until([&] { return answered; });
   EXPECT_EQ(store_.reads_, 2u);
 }

@@ -47,18 +47,18 @@ TEST_F(LogShardWalTest, ChunksThatArriveInAnyOrderAreAnsweredByPrefix) {
   EXPECT_EQ(answered(), 4u);
 }
 
-TEST_F(LogShardWalTest, OnlyThePrefixIsMerged) {
+TEST_F(LogShardWalTest, OnlyThePrefixIsCheckpointed) {
   for (int i = 0; i < 3; ++i) send();
   memory_->arrive(1);
   memory_->arrive(3);
-  std::optional<Result<void>> merged;
-  shard_->merge_all([&](Result<void> result) { merged = std::move(result); });
+  std::optional<Result<void>> checkpointed;
+  shard_->checkpoint_all([&](Result<void> result) { checkpointed = std::move(result); });
   world_.advance(runtime::kMillisecond);
-  EXPECT_FALSE(merged) << "chunk 2 is on its way";
+  EXPECT_FALSE(checkpointed) << "chunk 2 is on its way";
   EXPECT_LT(partition_->manifest().end_offset, 2);
   memory_->arrive(2);
-  world_.run_until([&] { return merged.has_value(); });
-  ASSERT_TRUE(merged && *merged);
+  world_.run_until([&] { return checkpointed.has_value(); });
+  ASSERT_TRUE(checkpointed && *checkpointed);
   EXPECT_EQ(partition_->manifest().end_offset, 3);
   EXPECT_EQ(device_.logs[0].released, 3u);
 }

@@ -1,11 +1,11 @@
-// Transactions of several producers in one partition, with merges, restarts and power cuts at any write, against a model: what is
-// durable alone says what is open, what readers of committed records see, and what they skip.
+// Transactions of several producers in one partition, with checkpoints, restarts and power cuts at any write, against a model:
+// what is durable alone says what is open, what readers of committed records see, and what they skip.
 #include <map>
 #include <optional>
 #include <set>
 
 #include "protocol/record_batch.h"
-#include "storage/batch_facts.h"
+#include "storage/batch_info.h"
 #include "storage/log/log_on_disk_fixture.h"
 #include "testing/seeded_random.h"
 
@@ -74,11 +74,11 @@ class LogTransactionsProperty : public LogOnDisk {
       case 6:
         return append({Kind::kAbort, producer});
       default:
-        return shard(topics_[0]).merge_all([](Result<void>) {});
+        return shard(topics_[0]).checkpoint_all([](Result<void>) {});
     }
   }
 
-  // Until everything is durable and merged as far as it was asked for; false if the machine went down.
+  // Until everything is durable and checkpointed as far as it was asked for; false if the machine went down.
   bool all_durable() {
     const int64_t all = static_cast<int64_t>(model_.size());
     sim_.run_until([&] { return acknowledged_ == all; }, 60 * runtime::kSecond);
@@ -154,11 +154,11 @@ class LogTransactionsProperty : public LogOnDisk {
           skipped.insert(aborted.begin()->second);
           aborted.erase(aborted.begin());
         }
-        const BatchFacts facts = facts_of(header, batches.batch());
-        if (facts.control_type == BatchFacts::kAbort) skipped.erase(facts.producer_id);
-        const bool keep = !facts.control() && !(facts.transactional() && skipped.contains(facts.producer_id));
-        if (keep && facts.base_offset >= offset) kept.push_back(facts.base_offset);
-        offset = std::max(offset, facts.next_offset());
+        const BatchInfo info = info_of(header, batches.batch());
+        if (info.control_type == BatchInfo::kAbort) skipped.erase(info.producer_id);
+        const bool keep = !info.control() && !(info.transactional() && skipped.contains(info.producer_id));
+        if (keep && info.base_offset >= offset) kept.push_back(info.base_offset);
+        offset = std::max(offset, info.next_offset());
       }
     }
     return kept;

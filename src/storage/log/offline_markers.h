@@ -2,7 +2,7 @@
 // `<log dir>/offline/<topic id>-<index>`, holding the reason. The WAL that showed the damage is recycled one day; the
 // partition must not come back as if nothing had happened. An operator who has restored the data removes the file.
 // Beside it, in `<topic id>-<index>.batches`, lie the acknowledged batches that the write-ahead log held behind the damage, one
-// after the other: nobody merges them, and it is recycled. `weir log salvage` brings them back. Blocking.
+// after the other: nobody checkpoints them, and it is recycled. `weir log salvage` brings them back. Blocking.
 #pragma once
 
 #include <string>

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "base/check.h"
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 
 namespace weir::storage {
 
@@ -35,7 +35,7 @@ EpochStart Partition::epoch_end(int32_t epoch) const {
 
 size_t Partition::tail_index(int64_t offset) const {
   const auto it = std::lower_bound(tail_.begin() + static_cast<ptrdiff_t>(tail_head_), tail_.end(), offset,
-                                   [](const TailBatch& batch, int64_t value) { return batch.facts.last_offset() < value; });
+                                   [](const TailBatch& batch, int64_t value) { return batch.info.last_offset() < value; });
   return static_cast<size_t>(it - tail_.begin());
 }
 
@@ -44,11 +44,11 @@ Partition::TailRead Partition::read_tail(int64_t offset, uint64_t max_bytes, boo
   TailRead read{0, offset};
   for (size_t i = tail_index(offset); i < tail_.size(); ++i) {
     const TailBatch& batch = tail_[i];
-    if (batch.facts.last_offset() >= limit_offset) break;
+    if (batch.info.last_offset() >= limit_offset) break;
     const bool first = read.bytes == 0;
     if (read.bytes + batch.bytes.size > max_bytes && !(first && at_least_one)) break;
     read.bytes += batch.bytes.size;
-    read.next_offset = batch.facts.next_offset();
+    read.next_offset = batch.info.next_offset();
     // Batches that lie next to each other in a chunk go out as one piece.
     if (!first) {
       if (auto* last = std::get_if<Slice>(&pieces.back());
@@ -68,10 +68,10 @@ void Partition::restore(PartitionManifest manifest, std::vector<ProducerEntry> p
   manifest_ = std::move(manifest);
 }
 
-void Partition::append(const BatchFacts& facts, Slice bytes, ChunkNumber chunk, int64_t time_ms) {
-  state_.apply(facts, time_ms);
+void Partition::append(const BatchInfo& info, Slice bytes, ChunkNumber chunk, int64_t time_ms) {
+  state_.apply(info, time_ms);
   last_append_chunk_ = chunk;
-  push_tail({facts, std::move(bytes), chunk});
+  push_tail({info, std::move(bytes), chunk});
 }
 
 size_t Partition::expire_producers(int64_t before) {
@@ -87,55 +87,56 @@ size_t Partition::evict_producer() {
 }
 
 void Partition::push_tail(TailBatch batch) {
-  WEIR_CHECK(tail_.size() == tail_head_ || tail_.back().facts.next_offset() <= batch.facts.base_offset);
+  WEIR_CHECK(tail_.size() == tail_head_ || tail_.back().info.next_offset() <= batch.info.base_offset);
   extend_tail_segments(batch);
-  tail_bytes_ += batch.facts.size;
+  tail_bytes_ += batch.info.size;
   tail_.push_back(std::move(batch));
 }
 
 void Partition::extend_tail_segments(const TailBatch& batch) {
   const auto rolls = [&](const SegmentInfo& active) {
     // What is about to be deleted goes without this one.
-    return active.next_offset <= pending_log_start_ || must_roll(active, batch.facts, config_.segment_bytes, config_.roll_ms());
+    return active.next_offset <= pending_log_start_ || must_roll(active, batch.info, config_.segment_bytes, config_.roll_ms());
   };
   const bool first = tail_segments_.empty();
   if (first) tail_continues_ = !manifest_.segments.empty() && !rolls(manifest_.segments.back());
   if (first || rolls(tail_segment(tail_segments_.size() - 1))) {
-    tail_segments_.push_back(begin_segment(batch.facts));
+    tail_segments_.push_back(begin_segment(batch.info));
   }
-  extend_segment(tail_segments_.back(), batch.facts);
+  extend_segment(tail_segments_.back(), batch.info);
 }
 
 SegmentInfo Partition::tail_segment(size_t i) const {
   SegmentInfo segment = tail_segments_[i];
   if (i > 0 || !tail_continues_) return segment;
-  const SegmentInfo& merged = manifest_.segments.back();
-  segment.base_offset = merged.base_offset;
-  segment.length += merged.length;
-  segment.max_timestamp = std::max(segment.max_timestamp, merged.max_timestamp);
-  segment.first_timestamp = merged.first_timestamp;
-  segment.created_ms = merged.created_ms;
-  segment.modified_ms = std::max(segment.modified_ms, merged.modified_ms);
-  segment.times_known = merged.times_known;
+  const SegmentInfo& checkpointed = manifest_.segments.back();
+  segment.base_offset = checkpointed.base_offset;
+  segment.length += checkpointed.length;
+  segment.max_timestamp = std::max(segment.max_timestamp, checkpointed.max_timestamp);
+  segment.first_timestamp = checkpointed.first_timestamp;
+  segment.created_ms = checkpointed.created_ms;
+  segment.modified_ms = std::max(segment.modified_ms, checkpointed.modified_ms);
+  segment.times_known = checkpointed.times_known;
   return segment;
 }
 
-// What is merged or deleted leaves the tail's segments; of one that is merged in part the rest continues the manifest's last.
+// What is checkpointed or deleted leaves the tail's segments; of one that is checkpointed in part the rest continues the
+// manifest's last.
 void Partition::take_manifest(PartitionManifest manifest) {
   ++manifests_taken_;
   manifest_ = std::move(manifest);
-  const int64_t floor = manifest_.end_offset;
+  const int64_t recovery_point = manifest_.end_offset;
   const auto left = std::ranges::find_if(tail_segments_, [&](const SegmentInfo& segment) {
-    return segment.next_offset > std::max(floor, manifest_.log_start_offset);
+    return segment.next_offset > std::max(recovery_point, manifest_.log_start_offset);
   });
   if (left != tail_segments_.begin()) tail_continues_ = false;
   tail_segments_.erase(tail_segments_.begin(), left);
-  if (!tail_segments_.empty() && tail_segments_.front().base_offset < floor) {
+  if (!tail_segments_.empty() && tail_segments_.front().base_offset < recovery_point) {
     SegmentInfo& front = tail_segments_.front();
     const int64_t end = front.next_offset;
-    size_t i = tail_index(floor);
-    front = begin_segment(tail_[i].facts);
-    for (; i < tail_.size() && tail_[i].facts.base_offset < end; ++i) extend_segment(front, tail_[i].facts);
+    size_t i = tail_index(recovery_point);
+    front = begin_segment(tail_[i].info);
+    for (; i < tail_.size() && tail_[i].info.base_offset < end; ++i) extend_segment(front, tail_[i].info);
     tail_continues_ = true;
   }
   if (manifest_.segments.empty()) tail_continues_ = false;
@@ -144,7 +145,7 @@ void Partition::take_manifest(PartitionManifest manifest) {
 
 void Partition::forget_aborted() { state_.forget_aborted_before(std::min(manifest_.end_offset, tail_start())); }
 
-void Partition::take_whole_merge(PartitionManifest manifest) {
+void Partition::take_whole_checkpoint(PartitionManifest manifest) {
   take_manifest(std::move(manifest));
   last_append_chunk_ = 0;
   release_tail();
@@ -159,7 +160,7 @@ bool Partition::adopt(PartitionManifest manifest) {
 }
 
 // Others may have been forgotten while it ran.
-void Partition::end_merge() {
+void Partition::end_checkpoint() {
   expired_producers_.erase(expired_producers_.begin(), expired_producers_.begin() + static_cast<ptrdiff_t>(expiring_producers_));
   expiring_producers_ = 0;
 }
@@ -174,7 +175,7 @@ std::vector<TailBatch> Partition::release_tail() {
 void Partition::pop_tail() {
   WEIR_CHECK(tail_head_ < tail_.size());
   tail_[tail_head_].bytes = {};
-  tail_bytes_ -= tail_[tail_head_].facts.size;
+  tail_bytes_ -= tail_[tail_head_].info.size;
   ++tail_head_;
   if (tail_head_ == tail_.size()) {
     tail_.clear();

@@ -1,10 +1,10 @@
 // One partition's log as its shard sees it: offsets, producers, leader epochs, the tail in memory and the manifest of
-// what is merged. Used on the owning shard's loop only. LogShard drives it; handlers read its offsets.
+// what is checkpointed. Used on the owning shard's loop only. LogShard drives it; handlers read its offsets.
 //
 // Offsets:  log_start <= last_stable <= high_watermark <= log_end
 //   high_watermark  everything below is durable; readers see nothing else
 //   log_end         next offset to assign; speculative, ahead of durability
-// The tail holds [tail_start, log_end) in memory: at least everything that is not merged (>= manifest.end_offset).
+// The tail holds [tail_start, log_end) in memory: at least everything that is not checkpointed (>= manifest.end_offset).
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ namespace weir::storage {
 
 // A batch in the tail.
 struct TailBatch {
-  BatchFacts facts;
+  BatchInfo info;
   Slice bytes;
   ChunkNumber chunk = 0;
 };
@@ -58,13 +58,13 @@ class Partition {
   const PartitionManifest& manifest() const { return manifest_; }
   // Grows with each manifest that is taken: files that the earlier ones named may be gone.
   uint64_t manifests_taken() const { return manifests_taken_; }
-  // Kafka's segments of this log, oldest first: those of the manifest, then those that the tail will be once it is merged.
+  // Kafka's segments of this log, oldest first: those of the manifest, then those that the tail will be once it is checkpointed.
   // `visit` says whether to go on.
   template <typename Visitor>
   void for_each_segment(Visitor visit) const {
-    const auto& merged = manifest_.segments;
-    for (size_t i = 0; i + (tail_continues_ ? 1 : 0) < merged.size(); ++i) {
-      if (!visit(merged[i])) return;
+    const auto& checkpointed = manifest_.segments;
+    for (size_t i = 0; i + (tail_continues_ ? 1 : 0) < checkpointed.size(); ++i) {
+      if (!visit(checkpointed[i])) return;
     }
     for (size_t i = 0; i < tail_segments_.size(); ++i) {
       if (!visit(tail_segment(i))) return;
@@ -86,7 +86,7 @@ class Partition {
   int32_t epoch_at(int64_t offset) const { return state_.epoch_at(offset); }
 
   // First offset that is in memory; log_end_offset() if nothing is.
-  int64_t tail_start() const { return tail_.empty() ? log_end_offset() : tail_[tail_head_].facts.base_offset; }
+  int64_t tail_start() const { return tail_.empty() ? log_end_offset() : tail_[tail_head_].info.base_offset; }
   // What is in memory: from the batch that contains `offset` on.
   std::span<const TailBatch> tail() const { return std::span(tail_).subspan(tail_head_); }
   std::span<const TailBatch> tail_from(int64_t offset) const { return std::span(tail_).subspan(tail_index(offset)); }
@@ -102,12 +102,12 @@ class Partition {
   TailRead read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
                      std::vector<FetchPiece>& pieces) const;
 
-  // A start: what is merged, then the batches above it, in order, then all that was found is durable.
+  // A start: what is checkpointed, then the batches above it, in order, then all that was found is durable.
   void restore(PartitionManifest manifest, std::vector<ProducerEntry> producers);
   // Appends a batch, which is at or beyond the end and lies in `chunk`. Replay does so again.
-  void append(const BatchFacts& facts, Slice bytes, ChunkNumber chunk, int64_t time_ms);
-  // Instead of append: its records were deleted before they were merged.
-  void append_deleted(const BatchFacts& facts, int64_t time_ms) { state_.apply(facts, time_ms); }
+  void append(const BatchInfo& info, Slice bytes, ChunkNumber chunk, int64_t time_ms);
+  // Instead of append: its records were deleted before they were checkpointed.
+  void append_deleted(const BatchInfo& info, int64_t time_ms) { state_.apply(info, time_ms); }
   // Everything below `offset` is durable.
   void advance_high_watermark(int64_t offset) {
     high_watermark_ = std::max(high_watermark_, offset);
@@ -115,23 +115,23 @@ class Partition {
   }
   // Has the next manifest commit move the log start, if it is not further already.
   void move_log_start(int64_t offset) { pending_log_start_ = std::max(pending_log_start_, offset); }
-  bool unmerged() const { return !tail_.empty() && tail_.back().facts.base_offset >= manifest_.end_offset; }
-  // A segment is complete, and not or not all of it merged.
+  bool has_dirty_batches() const { return !tail_.empty() && tail_.back().info.base_offset >= manifest_.end_offset; }
+  // A segment is complete, and not or not all of it checkpointed.
   bool rolled() const { return tail_segments_.size() > (tail_continues_ || manifest_.segments.empty() ? 1 : 0); }
   bool changes_manifest() const { return pending_log_start_ > log_start_offset_ || !expired_producers_.empty(); }
-  // A merge begins, or has ended: the producers that were forgotten before it are not in its manifest.
-  void begin_merge() { expiring_producers_ = expired_producers_.size(); }
-  void end_merge();
-  // Takes what is committed as what is merged. True if the log start moved.
+  // A checkpoint begins, or has ended: the producers that were forgotten before it are not in its manifest.
+  void begin_checkpoint() { expiring_producers_ = expired_producers_.size(); }
+  void end_checkpoint();
+  // Takes what is committed as what is checkpointed. True if the log start moved.
   bool adopt(PartitionManifest manifest);
   void set_place(PartitionPlace place) { manifest_.place = place; }
-  // All of it is merged, and nothing stays in memory.
-  void take_whole_merge(PartitionManifest manifest);
-  // Forgets the oldest batch in memory, or all of them; merged ones, unless nobody will ask for them.
+  // All of it is checkpointed, and nothing stays in memory.
+  void take_whole_checkpoint(PartitionManifest manifest);
+  // Forgets the oldest batch in memory, or all of them; checkpointed ones, unless nobody will ask for them.
   void pop_tail();
   std::vector<TailBatch> release_tail();
 
-  // These forget producers, whose rows go with the next merge: those without a batch since `before`, at most
+  // These forget producers, whose rows go with the next checkpoint: those without a batch since `before`, at most
   // ProducerState::kExpiredAtOnce; or the oldest one. They return how many.
   size_t expire_producers(int64_t before);
   size_t evict_producer();
@@ -148,14 +148,14 @@ class Partition {
   // What the parts of the owning shard note of it.
   struct ShardNotes {
     static constexpr size_t kUnlisted = SIZE_MAX;
-    size_t place = kUnlisted;        // in the list of all
-    size_t dirty_place = kUnlisted;  // in that of those with unmerged batches or a manifest change
-    uint64_t planned_merge = 0;      // the last merge that was asked what there is of it
-    bool merge_early = false;        // compacted, and rolled()
-    bool dropped = false;            // deleted topic, or released; lives until nothing refers to it
-    bool releasing = false;          // goes to another owner, or is there
-    uint32_t store_changes = 0;      // replacements of its segments and changes of its place that the store was asked for
-    uint32_t forgotten_batches = 0;  // gone from the tail, while the tail cache still counts them
+    size_t place = kUnlisted;         // in the list of all
+    size_t dirty_place = kUnlisted;   // in that of those with dirty batches or a manifest change
+    uint64_t planned_checkpoint = 0;  // the last checkpoint that was asked what there is of it
+    bool checkpoint_early = false;    // compacted, and rolled()
+    bool dropped = false;             // deleted topic, or released; lives until nothing refers to it
+    bool releasing = false;           // goes to another owner, or is there
+    uint32_t store_changes = 0;       // replacements of its segments and changes of its place that the store was asked for
+    uint32_t forgotten_batches = 0;   // gone from the tail, while the tail cache still counts them
   };
   ShardNotes of_shard;
 
@@ -166,7 +166,7 @@ class Partition {
   void extend_tail_segments(const TailBatch& batch);
   SegmentInfo tail_segment(size_t i) const;
   void take_manifest(PartitionManifest manifest);
-  void forget_aborted();  // whose markers are merged, and left the tail: readers of the tail know only those of memory
+  void forget_aborted();  // whose markers are checkpointed, and left the tail: readers of the tail know only those of memory
 
   PartitionId id_;
   LogConfig config_;
@@ -180,13 +180,13 @@ class Partition {
   std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
   size_t tail_head_ = 0;
   uint64_t tail_bytes_ = 0;
-  // What is not merged, in segments where Kafka would have rolled them, so that retention reaches it. If `tail_continues_` the
-  // first one is the end of the manifest's last segment.
+  // What is not checkpointed, in segments where Kafka would have rolled them, so that retention reaches it. If `tail_continues_`
+  // the first one is the end of the manifest's last segment.
   std::vector<SegmentInfo> tail_segments_;
   bool tail_continues_ = false;
   int64_t pending_log_start_ = 0;           // where the log start goes with the next manifest commit
-  std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next merge
-  size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the merge under way
+  std::vector<int64_t> expired_producers_;  // to be deleted from the manifest at the next checkpoint
+  size_t expiring_producers_ = 0;           // so many of them, the first ones, are part of the checkpoint under way
   std::string offline_reason_;
   PartitionTraffic traffic_;
 

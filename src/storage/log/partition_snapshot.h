@@ -1,6 +1,6 @@
 // All that must be known of a partition to serve it, as one value: where its records are, from where to where they go, leader
 // epochs, producers and their open transactions. LogShard::acquire takes it, LogShard::release gives it back, whoever the next
-// owner is. It is as of the floor: a tail that is not merged is no part of it.
+// owner is. It is as of the recovery point: a tail that is not checkpointed is no part of it.
 //
 // Encoded: docs/formats/partition-snapshot.md.
 #pragma once
@@ -15,8 +15,8 @@
 namespace weir::storage {
 
 struct PartitionSnapshot {
-  PartitionManifest manifest;            // with log start, floor and leader epochs
-  std::vector<ProducerEntry> producers;  // as of the floor
+  PartitionManifest manifest;            // with log start, recovery point and leader epochs
+  std::vector<ProducerEntry> producers;  // as of the recovery point
   bool operator==(const PartitionSnapshot&) const = default;
 };
 

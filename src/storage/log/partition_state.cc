@@ -13,22 +13,22 @@ void PartitionState::restore(int64_t end_offset, const std::vector<EpochStart>& 
   producers_.restore(std::move(producers));
 }
 
-void PartitionState::apply(const BatchFacts& facts, int64_t time_ms) {
-  if (facts.next_offset() > end_offset_) {
-    note_epoch(facts.leader_epoch, facts.base_offset);
-    end_offset_ = facts.next_offset();
+void PartitionState::apply(const BatchInfo& info, int64_t time_ms) {
+  if (info.next_offset() > end_offset_) {
+    note_epoch(info.leader_epoch, info.base_offset);
+    end_offset_ = info.next_offset();
   }
-  if (facts.producer_id < 0) return;
-  const auto [begun, ended] = producers_.update(facts, time_ms);
-  if (begun >= 0) open_.emplace(begun, facts.producer_id);
-  if (ended >= 0) end_transaction(ended, facts);
+  if (info.producer_id < 0) return;
+  const auto [begun, ended] = producers_.update(info, time_ms);
+  if (begun >= 0) open_.emplace(begun, info.producer_id);
+  if (ended >= 0) end_transaction(ended, info);
 }
 
-void PartitionState::end_transaction(int64_t first_offset, const BatchFacts& marker) {
+void PartitionState::end_transaction(int64_t first_offset, const BatchInfo& marker) {
   open_.erase(first_offset);
   while (!decided_.empty() && decided_.back().first_offset > first_offset) decided_.pop_back();
   decided_.push_back({first_offset, marker.last_offset()});
-  if (marker.control_type != BatchFacts::kAbort) return;
+  if (marker.control_type != BatchInfo::kAbort) return;
   const int64_t stable = open_.empty() ? marker.next_offset() : open_.begin()->first;
   aborted_.push_back({marker.producer_id, first_offset, marker.last_offset(), stable});
 }

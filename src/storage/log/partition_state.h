@@ -24,8 +24,8 @@ class PartitionState {
   // The state as of `end_offset`, as a manifest and its rows have it.
   void restore(int64_t end_offset, const std::vector<EpochStart>& epochs, std::vector<ProducerEntry> producers);
   // `time_ms` is the time of the append, as far as it is known: expiry of producers counts from it. A batch below the end, whose
-  // records were deleted before they were merged, tells of its producer only: a resend of it is still a duplicate.
-  void apply(const BatchFacts& facts, int64_t time_ms);
+  // records were deleted before they were checkpointed, tells of its producer only: a resend of it is still a duplicate.
+  void apply(const BatchInfo& info, int64_t time_ms);
 
   int64_t end_offset() const { return end_offset_; }
   const std::vector<EpochStart>& epochs() const { return epochs_; }
@@ -50,7 +50,7 @@ class PartitionState {
 
  private:
   void note_epoch(int32_t epoch, int64_t start_offset);
-  void end_transaction(int64_t first_offset, const BatchFacts& marker);
+  void end_transaction(int64_t first_offset, const BatchInfo& marker);
   struct Decided {
     int64_t first_offset;
     int64_t marker_offset;

@@ -14,27 +14,27 @@ class PartitionStateTest : public ::testing::Test {
  protected:
   // Appends `count` records; a producer's are part of a transaction.
   void add(int64_t producer, int count = 1, int32_t epoch = 0) {
-    BatchFacts facts;
-    facts.base_offset = state_.end_offset();
-    facts.last_offset_delta = count - 1;
-    facts.leader_epoch = epoch;
-    facts.producer_id = producer;
+    BatchInfo info;
+    info.base_offset = state_.end_offset();
+    info.last_offset_delta = count - 1;
+    info.leader_epoch = epoch;
+    info.producer_id = producer;
     if (producer != kNoProducerId) {
-      facts.producer_epoch = 0;
-      facts.attributes = BatchFacts::kTransactional;
-      facts.base_sequence = 0;
+      info.producer_epoch = 0;
+      info.attributes = BatchInfo::kTransactional;
+      info.base_sequence = 0;
     }
-    state_.apply(facts, 1000);
+    state_.apply(info, 1000);
   }
   void end(int64_t producer, int16_t how) {
-    BatchFacts facts;
-    facts.base_offset = state_.end_offset();
-    facts.producer_id = producer;
-    facts.producer_epoch = 0;
-    facts.attributes = BatchFacts::kTransactional | BatchFacts::kControl;
-    facts.control_type = how;
-    facts.coordinator_epoch = 3;
-    state_.apply(facts, 1000);
+    BatchInfo info;
+    info.base_offset = state_.end_offset();
+    info.producer_id = producer;
+    info.producer_epoch = 0;
+    info.attributes = BatchInfo::kTransactional | BatchInfo::kControl;
+    info.control_type = how;
+    info.coordinator_epoch = 3;
+    state_.apply(info, 1000);
   }
 
   PartitionState state_{5};
@@ -61,16 +61,16 @@ TEST_F(PartitionStateTest, TakesNoEpochAboveTheHighestNorABatchWithoutOne) {
 
 TEST_F(PartitionStateTest, ABatchBelowTheEndTellsOfItsProducerOnly) {
   state_.restore(100, {{1, 0}}, {});
-  BatchFacts facts;
-  facts.base_offset = 40;
-  facts.leader_epoch = 4;
-  facts.producer_id = 7;
-  facts.producer_epoch = 0;
-  facts.base_sequence = 0;
-  state_.apply(facts, 1000);
+  BatchInfo info;
+  info.base_offset = 40;
+  info.leader_epoch = 4;
+  info.producer_id = 7;
+  info.producer_epoch = 0;
+  info.base_sequence = 0;
+  state_.apply(info, 1000);
   EXPECT_EQ(state_.end_offset(), 100);
   EXPECT_THAT(state_.epochs(), ElementsAre(EpochStart{1, 0}));
-  EXPECT_EQ(state_.producers().check(facts).check, SequenceCheck::kDuplicate);
+  EXPECT_EQ(state_.producers().check(info).check, SequenceCheck::kDuplicate);
 }
 
 TEST_F(PartitionStateTest, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
@@ -79,7 +79,7 @@ TEST_F(PartitionStateTest, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
   add(2);
   add(1);
   EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(5, 1), Pair(7, 2)));
-  end(1, BatchFacts::kCommit);
+  end(1, BatchInfo::kCommit);
   EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(7, 2)));
   add(1);
   EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(7, 2), Pair(10, 1)));
@@ -89,15 +89,15 @@ TEST_F(PartitionStateTest, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
 TEST_F(PartitionStateTest, AnAbortLeavesAnEntryWithTheStableOffsetBehindIt) {
   add(1);
   add(2);
-  end(2, BatchFacts::kAbort);
-  end(1, BatchFacts::kAbort);
+  end(2, BatchInfo::kAbort);
+  end(1, BatchInfo::kAbort);
   EXPECT_THAT(state_.aborted(), ElementsAre(AbortedTransaction{2, 1, 2, 0}, AbortedTransaction{1, 0, 3, 4}));
 }
 
 TEST_F(PartitionStateTest, AMarkerWithoutATransactionLeavesNothing) {
-  end(1, BatchFacts::kAbort);
+  end(1, BatchInfo::kAbort);
   add(2);
-  end(1, BatchFacts::kAbort);
+  end(1, BatchInfo::kAbort);
   EXPECT_THAT(state_.aborted(), IsEmpty());
   EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(1, 2)));
   EXPECT_EQ(state_.producers().find(1)->coordinator_epoch, 3);
@@ -109,7 +109,7 @@ TEST_F(PartitionStateTest, ADecidedTransactionIsUnstableUntilItsMarkerIsDurable)
   add(1);
   add(2);
   EXPECT_EQ(state_.first_unstable_offset(), 1);
-  end(1, BatchFacts::kCommit);  // offset 3
+  end(1, BatchInfo::kCommit);  // offset 3
   EXPECT_EQ(state_.first_unstable_offset(), 1);
   state_.note_durable(3);
   EXPECT_EQ(state_.first_unstable_offset(), 1);
@@ -120,12 +120,12 @@ TEST_F(PartitionStateTest, ADecidedTransactionIsUnstableUntilItsMarkerIsDurable)
 // 1 began first and ends last: what 2 and 3 decide meanwhile does not matter.
 TEST_F(PartitionStateTest, TheDecidedTransactionThatBeganFirstCounts) {
   for (const int64_t producer : {1, 2, 3}) add(producer);
-  for (const int64_t producer : {3, 2, 1}) end(producer, BatchFacts::kCommit);
+  for (const int64_t producer : {3, 2, 1}) end(producer, BatchInfo::kCommit);
   EXPECT_EQ(state_.first_unstable_offset(), 0);
   state_.note_durable(5);
   EXPECT_EQ(state_.first_unstable_offset(), 0);
   add(4);
-  end(4, BatchFacts::kAbort);
+  end(4, BatchInfo::kAbort);
   state_.note_durable(6);
   EXPECT_EQ(state_.first_unstable_offset(), 6);
   state_.note_durable(8);
@@ -140,14 +140,14 @@ TEST_F(PartitionStateTest, ReadersAreToldOfWhatWasAbortedWhereTheyRead) {
     for (const auto& one : aborted) firsts.push_back(one.first_offset);
     return firsts;
   };
-  add(1);                       // 0
-  end(1, BatchFacts::kAbort);   // 1
-  add(2);                       // 2
-  add(3);                       // 3
-  end(3, BatchFacts::kAbort);   // 4
-  end(2, BatchFacts::kCommit);  // 5
-  add(4);                       // 6
-  end(4, BatchFacts::kAbort);   // 7
+  add(1);                      // 0
+  end(1, BatchInfo::kAbort);   // 1
+  add(2);                      // 2
+  add(3);                      // 3
+  end(3, BatchInfo::kAbort);   // 4
+  end(2, BatchInfo::kCommit);  // 5
+  add(4);                      // 6
+  end(4, BatchInfo::kAbort);   // 7
   EXPECT_THAT(told(0, 8), ElementsAre(0, 3, 6));
   EXPECT_THAT(told(1, 6), ElementsAre(0, 3));
   EXPECT_THAT(told(2, 6), ElementsAre(3));
@@ -168,7 +168,7 @@ TEST_F(PartitionStateTest, OpenTransactionsAreRestoredWithTheirProducers) {
   none.producer_id = 10;
   state_.restore(50, {}, {open, none});
   EXPECT_THAT(state_.open_transactions(), ElementsAre(Pair(20, 9)));
-  end(9, BatchFacts::kAbort);
+  end(9, BatchInfo::kAbort);
   EXPECT_THAT(state_.open_transactions(), IsEmpty());
   EXPECT_THAT(state_.aborted(), ElementsAre(AbortedTransaction{9, 20, 50, 51}));
 }

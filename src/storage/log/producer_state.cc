@@ -12,28 +12,28 @@ int32_t sequence_after(int32_t sequence, int32_t count) {
   return static_cast<int32_t>(sum % kModulus);
 }
 
-ProducerState::Verdict ProducerState::check(const BatchFacts& facts) const {
-  const ProducerEntry* known = find(facts.producer_id);
+ProducerState::Verdict ProducerState::check(const BatchInfo& info) const {
+  const ProducerEntry* known = find(info.producer_id);
   if (!known) return {};
   const ProducerEntry& entry = *known;
-  if (facts.producer_epoch < entry.producer_epoch) return {SequenceCheck::kStaleEpoch, {}};
-  if (facts.producer_epoch > entry.producer_epoch) {
-    return {facts.base_sequence == 0 ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
+  if (info.producer_epoch < entry.producer_epoch) return {SequenceCheck::kStaleEpoch, {}};
+  if (info.producer_epoch > entry.producer_epoch) {
+    return {info.base_sequence == 0 ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
   }
-  const int32_t last_sequence = sequence_after(facts.base_sequence, facts.last_offset_delta);
+  const int32_t last_sequence = sequence_after(info.base_sequence, info.last_offset_delta);
   for (const ProducerBatch& batch : entry.batches) {
-    if (batch.base_sequence == facts.base_sequence && batch.last_sequence == last_sequence) {
+    if (batch.base_sequence == info.base_sequence && batch.last_sequence == last_sequence) {
       return {SequenceCheck::kDuplicate, batch};
     }
   }
   if (entry.batches.empty()) return {};  // only markers seen in this epoch
   const int32_t expected = sequence_after(entry.batches.back().last_sequence, 1);
-  return {facts.base_sequence == expected ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
+  return {info.base_sequence == expected ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
 }
 
-ProducerState::Verdict ProducerState::check_epoch(const BatchFacts& facts) const {
-  const ProducerEntry* known = find(facts.producer_id);
-  return {known && facts.producer_epoch < known->producer_epoch ? SequenceCheck::kStaleEpoch : SequenceCheck::kAccept, {}};
+ProducerState::Verdict ProducerState::check_epoch(const BatchInfo& info) const {
+  const ProducerEntry* known = find(info.producer_id);
+  return {known && info.producer_epoch < known->producer_epoch ? SequenceCheck::kStaleEpoch : SequenceCheck::kAccept, {}};
 }
 
 ProducerState::Producer& ProducerState::newest(int64_t producer_id) {
@@ -44,36 +44,36 @@ ProducerState::Producer& ProducerState::newest(int64_t producer_id) {
   return *known->second;
 }
 
-ProducerState::TransactionStep ProducerState::update(const BatchFacts& facts, int64_t now_ms) {
+ProducerState::TransactionStep ProducerState::update(const BatchInfo& info, int64_t now_ms) {
   TransactionStep step;
-  if (facts.producer_id == kNoProducerId) return step;
-  Producer& producer = newest(facts.producer_id);
-  if (facts.producer_epoch != producer.producer_epoch) {
-    producer.producer_epoch = facts.producer_epoch;
+  if (info.producer_id == kNoProducerId) return step;
+  Producer& producer = newest(info.producer_id);
+  if (info.producer_epoch != producer.producer_epoch) {
+    producer.producer_epoch = info.producer_epoch;
     producer.batches.clear();
   }
   producer.last_timestamp = now_ms;
-  if (facts.control()) {
-    if (!facts.ends_transaction()) return step;
-    producer.coordinator_epoch = facts.coordinator_epoch;
+  if (info.control()) {
+    if (!info.ends_transaction()) return step;
+    producer.coordinator_epoch = info.coordinator_epoch;
     step.ended = std::exchange(producer.transaction_first_offset, -1);
-    if (step.ended >= 0) producer.last_end_offset = facts.last_offset();
+    if (step.ended >= 0) producer.last_end_offset = info.last_offset();
     return step;
   }
-  if (facts.transactional() && producer.transaction_first_offset < 0) {
-    step.begun = producer.transaction_first_offset = facts.base_offset;
+  if (info.transactional() && producer.transaction_first_offset < 0) {
+    step.begun = producer.transaction_first_offset = info.base_offset;
   }
-  if (facts.base_sequence == kNoSequence) return step;
+  if (info.base_sequence == kNoSequence) return step;
   if (producer.batches.size() == kProducerBatches) producer.batches.erase(producer.batches.begin());
-  producer.batches.push_back({facts.base_sequence, sequence_after(facts.base_sequence, facts.last_offset_delta),
-                              facts.last_offset(), facts.last_offset_delta, facts.max_timestamp});
+  producer.batches.push_back({info.base_sequence, sequence_after(info.base_sequence, info.last_offset_delta), info.last_offset(),
+                              info.last_offset_delta, info.max_timestamp});
   return step;
 }
 
-std::vector<int64_t> ProducerState::expire(int64_t before, int64_t merged_end) {
+std::vector<int64_t> ProducerState::expire(int64_t before, int64_t checkpointed_end) {
   std::vector<int64_t> expired;
   for (size_t looks = std::min(size(), kExpiredAtOnce); looks > 0 && by_age_.front().last_timestamp < before; --looks) {
-    if (by_age_.front().may_be_forgotten(merged_end)) {
+    if (by_age_.front().may_be_forgotten(checkpointed_end)) {
       expired.push_back(by_age_.front().producer_id);
       forget_oldest();
     } else {
@@ -84,10 +84,10 @@ std::vector<int64_t> ProducerState::expire(int64_t before, int64_t merged_end) {
   return expired;
 }
 
-std::optional<int64_t> ProducerState::evict(int64_t merged_end) {
+std::optional<int64_t> ProducerState::evict(int64_t checkpointed_end) {
   for (size_t looks = std::min(size(), kEvictionLooks); looks > 0; --looks) {
     const Producer& oldest = by_age_.front();
-    if (oldest.may_be_forgotten(merged_end)) {
+    if (oldest.may_be_forgotten(checkpointed_end)) {
       const int64_t id = oldest.producer_id;
       forget_oldest();
       return id;

@@ -30,11 +30,13 @@ class ProducerState {
   ProducerState(ProducerState&&) = default;
   ProducerState& operator=(ProducerState&&) = default;
 
-  // As its row in the manifest, and what is needed only while the log above the manifest's floor may be replayed.
+  // As its row in the manifest, and what is needed only while the log above the manifest's recovery point may be replayed.
   struct Producer : ProducerEntry {
     int64_t last_end_offset = -1;  // of the marker of its last transaction
 
-    bool may_be_forgotten(int64_t merged_end) const { return transaction_first_offset < 0 && last_end_offset < merged_end; }
+    bool may_be_forgotten(int64_t checkpointed_end) const {
+      return transaction_first_offset < 0 && last_end_offset < checkpointed_end;
+    }
   };
   // What a batch does to its producer's transaction: first offset of the one that it begins, or ends; -1: none.
   struct TransactionStep {
@@ -45,21 +47,21 @@ class ProducerState {
     SequenceCheck check = SequenceCheck::kAccept;
     ProducerBatch original;  // with kDuplicate
   };
-  // Judges a batch of an idempotent producer (facts.producer_id >= 0, not a control batch) before it is appended.
-  Verdict check(const BatchFacts& facts) const;
+  // Judges a batch of an idempotent producer (info.producer_id >= 0, not a control batch) before it is appended.
+  Verdict check(const BatchInfo& info) const;
   // The same for one that a coordinator of this broker wrote for the producer: it has no sequence.
-  Verdict check_epoch(const BatchFacts& facts) const;
+  Verdict check_epoch(const BatchInfo& info) const;
 
   // Takes a batch into account that is appended (or recovered) now. Batches without producer id are ignored.
-  TransactionStep update(const BatchFacts& facts, int64_t now_ms);
+  TransactionStep update(const BatchInfo& info, int64_t now_ms);
 
   // Forgets producers that were updated before `before`, at most so many at once. Returns their ids. Those with an open
-  // transaction stay, and those with one that ended at or above `merged_end`: recovery has to know where it began.
+  // transaction stay, and those with one that ended at or above `checkpointed_end`: recovery has to know where it began.
   static constexpr size_t kExpiredAtOnce = 4096;
-  std::vector<int64_t> expire(int64_t before, int64_t merged_end = std::numeric_limits<int64_t>::max());
+  std::vector<int64_t> expire(int64_t before, int64_t checkpointed_end = std::numeric_limits<int64_t>::max());
   // Forgets the one whose last update is the longest ago, of those that may be.
   static constexpr size_t kEvictionLooks = 64;
-  std::optional<int64_t> evict(int64_t merged_end = std::numeric_limits<int64_t>::max());
+  std::optional<int64_t> evict(int64_t checkpointed_end = std::numeric_limits<int64_t>::max());
 
   void restore(std::vector<ProducerEntry> entries);
   const ProducerEntry* find(int64_t producer_id) const;

@@ -7,14 +7,14 @@
 namespace weir::storage {
 namespace {
 
-BatchFacts batch(int64_t offset, int32_t sequence, int32_t count, int16_t epoch = 0, int64_t producer = 7) {
-  BatchFacts facts;
-  facts.base_offset = offset;
-  facts.last_offset_delta = count - 1;
-  facts.producer_id = producer;
-  facts.producer_epoch = epoch;
-  facts.base_sequence = sequence;
-  return facts;
+BatchInfo batch(int64_t offset, int32_t sequence, int32_t count, int16_t epoch = 0, int64_t producer = 7) {
+  BatchInfo info;
+  info.base_offset = offset;
+  info.last_offset_delta = count - 1;
+  info.producer_id = producer;
+  info.producer_epoch = epoch;
+  info.base_sequence = sequence;
+  return info;
 }
 
 TEST(ProducerState, AcceptsTheNextSequenceOnly) {
@@ -76,13 +76,13 @@ TEST(ProducerState, ExpiryForgetsIdleProducersWithoutTransaction) {
 TEST(ProducerState, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
   ProducerState state;
   const auto transactional = [](int64_t offset, int32_t sequence) {
-    BatchFacts facts = batch(offset, sequence, 1);
-    facts.attributes = BatchFacts::kTransactional;
-    return facts;
+    BatchInfo info = batch(offset, sequence, 1);
+    info.attributes = BatchInfo::kTransactional;
+    return info;
   };
-  BatchFacts marker = transactional(12, kNoSequence);
-  marker.attributes |= BatchFacts::kControl;
-  marker.control_type = BatchFacts::kCommit;
+  BatchInfo marker = transactional(12, kNoSequence);
+  marker.attributes |= BatchInfo::kControl;
+  marker.control_type = BatchInfo::kCommit;
   marker.coordinator_epoch = 4;
   state.update(batch(9, 0, 1), 1);
   EXPECT_EQ(state.find(7)->transaction_first_offset, -1);
@@ -98,13 +98,13 @@ TEST(ProducerState, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
 }
 
 // Recovery has to know where a transaction began whose marker it finds in the log.
-TEST(ProducerState, WhoseMarkerIsNotMergedStays) {
+TEST(ProducerState, WhoseMarkerIsNotCheckpointedStays) {
   ProducerState state;
-  BatchFacts first = batch(10, 0, 1);
-  first.attributes = BatchFacts::kTransactional;
-  BatchFacts marker = batch(11, kNoSequence, 1);
-  marker.attributes = BatchFacts::kTransactional | BatchFacts::kControl;
-  marker.control_type = BatchFacts::kAbort;
+  BatchInfo first = batch(10, 0, 1);
+  first.attributes = BatchInfo::kTransactional;
+  BatchInfo marker = batch(11, kNoSequence, 1);
+  marker.attributes = BatchInfo::kTransactional | BatchInfo::kControl;
+  marker.control_type = BatchInfo::kAbort;
   state.update(first, 1);
   state.update(marker, 1);
   EXPECT_TRUE(state.expire(100, 11).empty());
@@ -152,10 +152,10 @@ TEST(ProducerState, ManyExpireInSlices) {
 // Whenever it is taken into account: with LogAppendTime it is what a resend is answered with.
 TEST(ProducerState, ABatchHasTheTimeOfItsRecords) {
   ProducerState state;
-  BatchFacts facts = batch(0, 0, 1);
-  facts.max_timestamp = 77;
-  state.update(facts, 1000);
-  EXPECT_EQ(state.check(facts).original.timestamp, 77);
+  BatchInfo info = batch(0, 0, 1);
+  info.max_timestamp = 77;
+  state.update(info, 1000);
+  EXPECT_EQ(state.check(info).original.timestamp, 77);
   EXPECT_EQ(state.find(7)->last_timestamp, 1000);
 }
 

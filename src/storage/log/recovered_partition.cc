@@ -12,10 +12,10 @@ std::unique_ptr<Partition> recovered_partition(PartitionSnapshot snapshot, const
   auto partition = std::make_unique<Partition>(snapshot.manifest.partition, config, leader_epoch);
   partition->restore(std::move(snapshot.manifest), std::move(snapshot.producers));
   for (TailBatch& batch : tail.batches) {
-    if (batch.facts.last_offset() < partition->log_end_offset()) {
-      partition->append_deleted(batch.facts, now_ms);
+    if (batch.info.last_offset() < partition->log_end_offset()) {
+      partition->append_deleted(batch.info, now_ms);
     } else {
-      partition->append(batch.facts, std::move(batch.bytes), batch.chunk, now_ms);
+      partition->append(batch.info, std::move(batch.bytes), batch.chunk, now_ms);
     }
     // Forgotten producers come back with their batches; all partitions of a shard together are bounded once they are there.
     while (partition->producers().size() > producers_max && partition->evict_producer() > 0) {
@@ -27,7 +27,7 @@ std::unique_ptr<Partition> recovered_partition(PartitionSnapshot snapshot, const
 }
 
 PartitionSnapshot snapshot_of(const Partition& partition) {
-  WEIR_CHECK(!partition.unmerged());
+  WEIR_CHECK(!partition.has_dirty_batches());
   PartitionSnapshot snapshot{partition.manifest(), {}};
   const auto& producers = partition.producers().entries();
   snapshot.producers.assign(producers.begin(), producers.end());

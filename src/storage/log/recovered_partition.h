@@ -12,8 +12,8 @@ namespace weir::storage {
 
 // What a start finds of a partition in the write-ahead log and beside it.
 struct RecoveredTail {
-  // Above the snapshot, in order and without a gap. One below the log start has no bytes: it was deleted before it was merged,
-  // and tells of its producer only.
+  // Above the snapshot, in order and without a gap. One below the log start has no bytes: it was deleted before it was
+  // checkpointed, and tells of its producer only.
   std::vector<TailBatch> batches;
   std::string offline_reason;  // why the partition cannot be served; empty if it can
 };
@@ -23,7 +23,7 @@ struct RecoveredTail {
 std::unique_ptr<Partition> recovered_partition(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
                                                RecoveredTail tail, int64_t now_ms, size_t producers_max);
 
-// Of a partition whose log is merged to its end.
+// Of a partition whose log is checkpointed to its end.
 PartitionSnapshot snapshot_of(const Partition& partition);
 
 }  // namespace weir::storage

@@ -1,5 +1,5 @@
 // What goes by itself: segments that are too old or too many (retention.ms, retention.bytes), and idempotent producers that were
-// idle for long. Looks at all partitions of a shard now and then, in slices. What it decides, the next merge makes durable.
+// idle for long. Looks at all partitions of a shard now and then, in slices. What it decides, the next checkpoint makes durable.
 //
 // Loop thread only.
 #pragma once
@@ -27,8 +27,8 @@ class Retention {
     virtual void walk(Function<size_t(Partition&)> visit, Function<void()> done) = 0;
     virtual std::string text_of(const PartitionId& partition) const = 0;
     virtual void producers_forgotten(Partition& partition, size_t count) = 0;
-    virtual void log_start_moves(Partition& partition) = 0;  // with the next merge
-    virtual void retained(bool changed) = 0;                 // all of it: some partition has to be merged soon
+    virtual void log_start_moves(Partition& partition) = 0;  // with the next checkpoint
+    virtual void retained(bool changed) = 0;                 // all of it: some partition has to be checkpointed soon
 
    protected:
     ~Shard() = default;

@@ -1,5 +1,5 @@
-// Retention and rolling of what is not merged yet, beside a model of Kafka's log (UnifiedLog, LogSegment): the same records are
-// kept whether they lie in segments or in the tail.
+// Retention and rolling of what is not checkpointed yet, beside a model of Kafka's log (UnifiedLog, LogSegment): the same records
+// are kept whether they lie in segments or in the tail.
 #include <vector>
 
 #include "storage/log/log_shard_fixture.h"
@@ -14,7 +14,7 @@ class KafkaLog {
   explicit KafkaLog(int64_t created_ms) { segments_.push_back({.created_ms = created_ms, .modified_ms = created_ms}); }
 
   // UnifiedLog.maybeRoll, LogSegment.shouldRoll and append.
-  void append(const BatchFacts& batch, const LogConfig& config, int64_t now_ms) {
+  void append(const BatchInfo& batch, const LogConfig& config, int64_t now_ms) {
     const Segment& active = segments_.back();
     const int64_t waited_ms =
         active.first_timestamp >= 0 ? batch.max_timestamp - active.first_timestamp : now_ms - active.created_ms;
@@ -97,7 +97,7 @@ class RetentionTest : public LogShardTest {
   int64_t now_ms() { return runtime_.clock->wall_ms(); }
   void append_at(int64_t timestamp, size_t bytes) {
     append(batch(1, {}, timestamp, bytes));
-    kafka_.append(wal_->facts_.back(), config_, now_ms());
+    kafka_.append(wal_->info_.back(), config_, now_ms());
   }
   void retain() {
     shard_->run_retention();
@@ -111,17 +111,17 @@ class RetentionTest : public LogShardTest {
     EXPECT_EQ(partition_->log_start_offset(), kafka_.log_start());
     EXPECT_EQ(partition_->size_bytes(), kafka_.size());
   }
-  void merge_all() {
-    bool merged = false;
-    shard_->merge_all([&](Result<void> result) { merged = result.has_value(); });
-    ASSERT_TRUE(world_.run_until([&] { return merged; }));
+  void checkpoint_all() {
+    bool checkpointed = false;
+    shard_->checkpoint_all([&](Result<void> result) { checkpointed = result.has_value(); });
+    ASSERT_TRUE(world_.run_until([&] { return checkpointed; }));
   }
 
   LogConfig config_;
   KafkaLog kafka_{runtime_.clock->wall_ms()};
 };
 
-TEST_F(RetentionTest, TimeReachesSegmentsThatAreNotMerged) {
+TEST_F(RetentionTest, TimeReachesSegmentsThatAreNotCheckpointed) {
   LogShardOptions options;
   options.retention_check_interval_ms = 1000;
   open(options);
@@ -141,31 +141,31 @@ TEST_F(RetentionTest, TimeReachesSegmentsThatAreNotMerged) {
     wal_->complete();
   }
   EXPECT_EQ(partition_->high_watermark(), 28);
-  EXPECT_EQ(partition_->manifest().end_offset, 0);  // nothing was merged for it
+  EXPECT_EQ(partition_->manifest().end_offset, 0);  // nothing was checkpointed for it
   EXPECT_EQ(partition_->log_start_offset(), 20);
   EXPECT_EQ(kafka_.log_start(), 20);
   EXPECT_EQ(read(19).error, protocol::ErrorCode::kOffsetOutOfRange);
   EXPECT_GT(read(20).bytes, 0u);
 }
 
-TEST_F(RetentionTest, SizeReachesSegmentsThatAreNotMerged) {
+TEST_F(RetentionTest, SizeReachesSegmentsThatAreNotCheckpointed) {
   LogConfig config;
   config.retention_bytes = 1'000'000;
   config.segment_bytes = 1 << 20;
   set_config(config);
   for (int i = 0; i < 14; ++i) append_at(now_ms(), 300'000 - 72);
   wal_->complete();
-  ASSERT_EQ(wal_->facts_.back().size, 300'000u);
+  ASSERT_EQ(wal_->info_.back().size, 300'000u);
   EXPECT_EQ(partition_->size_bytes(), 4'200'000u);
   retain();
   EXPECT_EQ(partition_->log_start_offset(), 9);
   EXPECT_EQ(partition_->size_bytes(), 1'500'000u);
   EXPECT_EQ(partition_->manifest().end_offset, 0);
   expect_as_kafka();
-  // What was deleted does not count any more, and is not written when the rest is merged.
+  // What was deleted does not count any more, and is not written when the rest is checkpointed.
   retain();
   EXPECT_EQ(partition_->log_start_offset(), 9);
-  merge_all();
+  checkpoint_all();
   EXPECT_EQ(partition_->manifest().segments.front().base_offset, 9);
   EXPECT_EQ(partition_->size_bytes(), 1'500'000u);
 }
@@ -176,7 +176,7 @@ TEST_F(RetentionTest, TheActiveSegmentGoesOnceAllOfItIsOld) {
   set_config(config);
   append_at(now_ms(), 8);
   wal_->complete();
-  merge_all();  // one half of the active segment is merged, the other is not
+  checkpoint_all();  // one half of the active segment is checkpointed, the other is not
   world_.advance(900 * runtime::kMillisecond);
   append_at(now_ms(), 8);
   wal_->complete();
@@ -203,7 +203,7 @@ TEST_F(RetentionTest, RecordsWithoutTimesAreAsOldAsTheirAppend) {
   append_at(-1, 8);
   wal_->complete();
   world_.advance(3 * runtime::kSecond);
-  merge_all();  // makes nothing younger
+  checkpoint_all();  // makes nothing younger
   EXPECT_EQ(partition_->manifest().segments.size(), 2u);
   retain();
   EXPECT_EQ(partition_->log_start_offset(), 1);
@@ -237,14 +237,14 @@ TEST_F(RetentionTest, OtherPoliciesKeepEverything) {
   EXPECT_EQ(partition_->log_start_offset(), 0);
 }
 
-// Whatever is merged when, durable when and checked when.
+// Whatever is checkpointed when, durable when and checked when.
 TEST_F(RetentionTest, KeepsWhatKafkaKeeps) {
   size_t rolled = 0, moved = 0;
   for (uint64_t seed = 1; seed <= 300; ++seed) {
     SCOPED_TRACE(seed);
     weir::testing::SeededRandom random(seed);
     open({});
-    world_.advance(runtime::kSecond);  // a merge of the last round may be under way
+    world_.advance(runtime::kSecond);  // a checkpoint of the last round may be under way
     store_.manifests_.clear();
     kafka_ = KafkaLog(now_ms());
     LogConfig config;
@@ -258,10 +258,10 @@ TEST_F(RetentionTest, KeepsWhatKafkaKeeps) {
       switch (random.below(8)) {
         case 0:
           wal_->complete();
-          merge_all();
+          checkpoint_all();
           break;
         case 1:
-          if (!wal_->facts_.empty() && wal_->durable_ > 0) wal_->end_file();
+          if (!wal_->info_.empty() && wal_->durable_ > 0) wal_->end_file();
           break;
         case 2:
           retain();
@@ -276,7 +276,7 @@ TEST_F(RetentionTest, KeepsWhatKafkaKeeps) {
           append_at(times ? now_ms() - static_cast<int64_t>(random.below(1000)) : -1, random.below(300));
           break;
       }
-      if (step % 8 == 7) {  // a merge takes what is complete only
+      if (step % 8 == 7) {  // a checkpoint takes what is complete only
         wal_->complete();
         world_.advance(runtime::kMillisecond);
         retain();

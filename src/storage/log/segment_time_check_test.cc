@@ -49,32 +49,32 @@ class SegmentTimeCheckTest : public ::testing::Test {
     store_ = std::move(*store);
   }
   // Three records, 1 ms apart, the last one at `timestamp`. The header says `claimed`.
-  MergePartition::Batch batch(int64_t timestamp, int64_t claimed, CompressionType type = CompressionType::kNone) {
+  CheckpointPartition::Batch batch(int64_t timestamp, int64_t claimed, CompressionType type = CompressionType::kNone) {
     auto made = make_batch(id_, {.base_offset = end_, .records = 3, .timestamp = timestamp - 2});
     if (type != CompressionType::kNone) {
       made.bytes = Slice::copy_of(protocol::compressed_batch(made.bytes.bytes(), type));
-      made.facts.attributes = static_cast<int16_t>(type);
-      made.facts.size = static_cast<uint32_t>(made.bytes.size);
+      made.info.attributes = static_cast<int16_t>(type);
+      made.info.size = static_cast<uint32_t>(made.bytes.size);
     }
     protocol::patch_timestamps({made.bytes.owner.data(), made.bytes.size}, false, claimed);
-    made.facts.max_timestamp = claimed;
+    made.info.max_timestamp = claimed;
     end_ += 3;
     batch_bytes_ = made.bytes.size;
     return made;
   }
-  // Merges them into a segment of their own, as earlier versions did: with the header's times.
-  void segment(std::vector<MergePartition::Batch> batches) {
+  // Checkpoints them into a segment of their own, as earlier versions did: with the header's times.
+  void segment(std::vector<CheckpointPartition::Batch> batches) {
     ASSERT_TRUE(store_->load());
-    MergePartition merge;
-    merge.partition = id_;
-    merge.epochs = {{0, 0}};
+    CheckpointPartition checkpoint;
+    checkpoint.partition = id_;
+    checkpoint.epochs = {{0, 0}};
     uint64_t bytes = 0;
     for (const auto& each : batches) bytes += each.bytes.size;
-    merge.segment_bytes = bytes;
-    merge.segment_ms = INT64_MAX;
-    merge.batches = std::move(batches);
-    auto merged = store_->merge_now(merges(std::move(merge)));
-    ASSERT_TRUE(merged) << merged.error().message;
+    checkpoint.segment_bytes = bytes;
+    checkpoint.segment_ms = INT64_MAX;
+    checkpoint.batches = std::move(batches);
+    auto checkpointed = store_->checkpoint_now(checkpoints(std::move(checkpoint)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
   }
   void as_an_earlier_version_left_it() { as_it_was_imported(0); }
   void as_it_was_imported(int64_t modified_ms) {
@@ -145,10 +145,10 @@ class SegmentTimeCheckTest : public ::testing::Test {
         auto footer = decode_footer(Bytes(block).subspan(header->footer_offset));
         ASSERT_TRUE(footer && footer->entries.size() == 1 && header->length == kWalBlock);
         FooterEntry& one = footer->entries[0];
-        const MutableBytes bytes = MutableBytes(block).subspan(one.position, one.facts.size);
+        const MutableBytes bytes = MutableBytes(block).subspan(one.position, one.info.size);
         protocol::patch_timestamps(bytes, false, claimed);
         one.crc = BatchHeader::parse(bytes.data()).crc;
-        one.facts.max_timestamp = claimed;
+        one.info.max_timestamp = claimed;
         encode_version_1(*header, one, block);
         ASSERT_TRUE((*file)->write_at(at, block));
         ++chunks;
@@ -183,9 +183,9 @@ class SegmentTimeCheckTest : public ::testing::Test {
   }
   void retain() {
     shards_[0]->run_retention();
-    bool merged = false;
-    shards_[0]->merge_all([&](Result<void>) { merged = true; });
-    wait([&] { return merged; });
+    bool checkpointed = false;
+    shards_[0]->checkpoint_all([&](Result<void>) { checkpointed = true; });
+    wait([&] { return checkpointed; });
   }
   int64_t find(int64_t timestamp) {
     std::optional<Result<TimestampPosition>> found;
@@ -346,7 +346,7 @@ TEST_F(SegmentTimeCheckTest, RecordsWithoutATimeAreAsOldAsTheFile) {
   EXPECT_EQ(partition().log_start_offset(), 2);
 }
 
-TEST_F(SegmentTimeCheckTest, RecordsWithoutATimeAreAsOldAsTheirAppendOverRestartsMergesAndCompaction) {
+TEST_F(SegmentTimeCheckTest, RecordsWithoutATimeAreAsOldAsTheirAppendOverRestartsCheckpointsAndCompaction) {
   config_.cleanup_compact = true;
   config_.segment_ms = 60'000;
   open();
@@ -359,7 +359,7 @@ TEST_F(SegmentTimeCheckTest, RecordsWithoutATimeAreAsOldAsTheirAppendOverRestart
   restart();
   sim_.run_for(20 * minutes);
   append(-1);
-  retain();  // merges as well
+  retain();  // checkpoints as well
   ASSERT_EQ(segments().size(), 3u);
   EXPECT_EQ(find(LogShard::kLargestTimestamp), 0);  // the first, as in Kafka
   EXPECT_EQ(find(0), -1);

@@ -13,7 +13,7 @@ void TailCache::add(Partition& partition, uint32_t bytes) {
 }
 
 void TailCache::add_all(Partition& partition) {
-  for (const TailBatch& batch : partition.tail()) add(partition, batch.facts.size);
+  for (const TailBatch& batch : partition.tail()) add(partition, batch.info.size);
 }
 
 void TailCache::evict() {
@@ -35,7 +35,7 @@ void TailCache::evict() {
       continue;
     }
     if (bytes() <= most_bytes_) break;
-    if (partition.tail().front().facts.last_offset() >= partition.manifest().end_offset) break;  // not merged yet
+    if (partition.tail().front().info.last_offset() >= partition.manifest().end_offset) break;  // not checkpointed yet
     count(-int64_t{batches_.front().bytes});
     batches_.pop_front();
     partition.pop_tail();
@@ -46,8 +46,8 @@ void TailCache::evict() {
 bool TailCache::forget(Partition& partition, int64_t offset, size_t most) {
   const int64_t end = std::min(offset, partition.manifest().end_offset);
   for (size_t work = 0; work < most; ++work) {
-    if (partition.tail().empty() || partition.tail().front().facts.last_offset() >= end) return false;
-    count(-int64_t{partition.tail().front().facts.size});
+    if (partition.tail().empty() || partition.tail().front().info.last_offset() >= end) return false;
+    count(-int64_t{partition.tail().front().info.size});
     partition.pop_tail();
     ++partition.of_shard.forgotten_batches;
   }

@@ -1,5 +1,5 @@
-// The memory of a shard's tails. Batches leave it in the order in which all partitions' were appended, once they are merged and
-// there is more than its bound; unmerged ones stay whatever it says. Those of a dropped partition go at once.
+// The memory of a shard's tails. Batches leave it in the order in which all partitions' were appended, once they are checkpointed
+// and there is more than its bound; dirty ones stay whatever it says. Those of a dropped partition go at once.
 //
 // Loop thread only, but for bytes().
 #pragma once
@@ -26,9 +26,9 @@ class TailCache {
 
   void add(Partition& partition, uint32_t bytes);  // of a batch that it appended
   void add_all(Partition& partition);              // it is new here
-  // Has merged batches go, so many in one turn.
+  // Has checkpointed batches go, so many in one turn.
   void evict();
-  // Forgets up to `most` of the partition's batches that are merged and end at or below `offset`; true if there are more.
+  // Forgets up to `most` of the partition's batches that are checkpointed and end at or below `offset`; true if there are more.
   bool forget(Partition& partition, int64_t offset, size_t most);
   // Of a dropped partition, all of it.
   void release(Partition& partition);

@@ -1,4 +1,4 @@
-// What has to do with all partitions of a shard, or all that a merge is about, is done in slices: so much in one turn of the
+// What has to do with all partitions of a shard, or all that a checkpoint is about, is done in slices: so much in one turn of the
 // loop.
 #pragma once
 

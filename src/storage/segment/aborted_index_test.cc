@@ -71,23 +71,23 @@ class AbortedTransactionsTest : public ::testing::Test {
     ASSERT_TRUE(loaded) << loaded.error().message;
     if (!loaded->empty()) manifest_ = loaded->front().manifest;
   }
-  // Up to `end`, with markers at the ends of `aborted`; true if it was merged.
-  bool merge(int64_t end, const std::vector<AbortedTransaction>& aborted, uint64_t segment_bytes = 1 << 20,
-             int64_t log_start = 0) {
-    MergePartition merge;
-    merge.partition = id_;
-    merge.epochs = {{0, 0}};
-    merge.segment_bytes = segment_bytes;
-    merge.log_start_offset = log_start;
+  // Up to `end`, with markers at the ends of `aborted`; true if it was checkpointed.
+  bool checkpoint(int64_t end, const std::vector<AbortedTransaction>& aborted, uint64_t segment_bytes = 1 << 20,
+                  int64_t log_start = 0) {
+    CheckpointPartition checkpoint;
+    checkpoint.partition = id_;
+    checkpoint.epochs = {{0, 0}};
+    checkpoint.segment_bytes = segment_bytes;
+    checkpoint.log_start_offset = log_start;
     for (int64_t at = manifest_.end_offset; at < end; ++at) {
       const auto entry = std::ranges::find(aborted, at, &AbortedTransaction::last_offset);
       auto batch = make_batch(id_, {.base_offset = at});
-      if (entry != aborted.end()) add_abort(merge, std::move(batch), *entry);
-      else merge.batches.push_back(std::move(batch));
+      if (entry != aborted.end()) add_abort(checkpoint, std::move(batch), *entry);
+      else checkpoint.batches.push_back(std::move(batch));
     }
-    auto merged = store_->merge_now(merges(std::move(merge)));
-    if (merged) manifest_ = merged->front();
-    return merged.has_value();
+    auto checkpointed = store_->checkpoint_now(checkpoints(std::move(checkpoint)));
+    if (checkpointed) manifest_ = checkpointed->front();
+    return checkpointed.has_value();
   }
   // What a reader of committed records is told.
   Result<SegmentRead> read(int64_t offset, uint32_t bytes = 1 << 20, int64_t end = INT64_MAX) {
@@ -111,7 +111,7 @@ class AbortedTransactionsTest : public ::testing::Test {
 
 TEST_F(AbortedTransactionsTest, AReadNamesThoseThatItsRecordsMayBeOf) {
   const AbortedTransaction a{1, 0, 4, 2}, b{2, 2, 6, 7}, c{3, 8, 9, 10};
-  ASSERT_TRUE(merge(12, {a, b, c}));
+  ASSERT_TRUE(checkpoint(12, {a, b, c}));
   EXPECT_THAT(aborted(0), ElementsAre(a, b, c));
   EXPECT_THAT(aborted(4), ElementsAre(a, b, c)) << "a marker at the offset counts";
   EXPECT_THAT(aborted(5), ElementsAre(b, c));
@@ -125,7 +125,7 @@ TEST_F(AbortedTransactionsTest, AReadNamesThoseThatItsRecordsMayBeOf) {
 
 TEST_F(AbortedTransactionsTest, MarkersInLaterSegmentsCount) {
   const AbortedTransaction a{1, 0, 5, 2}, b{2, 2, 7, 8}, c{3, 8, 9, 10};
-  ASSERT_TRUE(merge(12, {a, b, c}, 1));
+  ASSERT_TRUE(checkpoint(12, {a, b, c}, 1));
   ASSERT_EQ(manifest_.segments.size(), 12u);
   EXPECT_THAT(aborted(1), ElementsAre(a));
   EXPECT_THAT(aborted(2), ElementsAre(a, b));
@@ -136,11 +136,11 @@ TEST_F(AbortedTransactionsTest, MarkersInLaterSegmentsCount) {
   EXPECT_FALSE(world_.disk().has(path(4))) << "made on first need";
 }
 
-TEST_F(AbortedTransactionsTest, MergesAddToTheFileAndReadersSeeMore) {
+TEST_F(AbortedTransactionsTest, CheckpointsAddToTheFileAndReadersSeeMore) {
   std::vector<AbortedTransaction> all;
   for (int64_t at = 1; at < 40; at += 2) {
     all.push_back({at % 3, at - 1, at, at + 1});
-    ASSERT_TRUE(merge(at + 1, {all.back()}));
+    ASSERT_TRUE(checkpoint(at + 1, {all.back()}));
     EXPECT_EQ(aborted(0), all);
   }
   EXPECT_EQ(world_.disk().contents(path(0)), encode_aborted(all));
@@ -148,7 +148,7 @@ TEST_F(AbortedTransactionsTest, MergesAddToTheFileAndReadersSeeMore) {
 }
 
 TEST_F(AbortedTransactionsTest, ASecondReadNeedsNoDisk) {
-  ASSERT_TRUE(merge(6, {{1, 0, 3, 4}}));
+  ASSERT_TRUE(checkpoint(6, {{1, 0, 3, 4}}));
   auto first = read(0, 1);
   ASSERT_TRUE(first);
   ASSERT_TRUE(world_.disk().remove(path(0)));
@@ -159,24 +159,24 @@ TEST_F(AbortedTransactionsTest, ASecondReadNeedsNoDisk) {
   EXPECT_TRUE(got);
 }
 
-TEST_F(AbortedTransactionsTest, WhatWasDeletedBeforeItsMergeLeavesNone) {
+TEST_F(AbortedTransactionsTest, WhatWasDeletedBeforeItsCheckpointLeavesNone) {
   const AbortedTransaction a{1, 0, 1, 2}, b{1, 4, 5, 6};
-  ASSERT_TRUE(merge(8, {a, b}, 1 << 20, 3));
+  ASSERT_TRUE(checkpoint(8, {a, b}, 1 << 20, 3));
   EXPECT_THAT(aborted(3), ElementsAre(b));
   EXPECT_EQ(manifest_.segments[0].aborted, 1u);
 }
 
 TEST_F(AbortedTransactionsTest, TheFileGoesWithItsSegment) {
-  ASSERT_TRUE(merge(4, {{1, 0, 1, 2}}, 1));
+  ASSERT_TRUE(checkpoint(4, {{1, 0, 1, 2}}, 1));
   ASSERT_TRUE(world_.disk().has(path(1)));
-  ASSERT_TRUE(merge(5, {}, 1, 3));
+  ASSERT_TRUE(checkpoint(5, {}, 1, 3));
   EXPECT_FALSE(world_.disk().has(path(1)));
 }
 
-// A merge ended between its files and its transaction: what it left does not exist.
+// A checkpoint ended between its files and its transaction: what it left does not exist.
 TEST_F(AbortedTransactionsTest, BytesBehindTheLastEntryDoNotExist) {
   const AbortedTransaction a{1, 0, 1, 2}, b{1, 2, 3, 4}, c{2, 4, 5, 6};
-  ASSERT_TRUE(merge(2, {a}));
+  ASSERT_TRUE(checkpoint(2, {a}));
   const auto file = encode_aborted({&a, 1});
   for (const size_t torn : {size_t{1}, size_t{33}, size_t{34}, size_t{100}}) {
     auto longer = file;
@@ -185,14 +185,14 @@ TEST_F(AbortedTransactionsTest, BytesBehindTheLastEntryDoNotExist) {
     open();
     EXPECT_THAT(aborted(0), ElementsAre(a));
   }
-  ASSERT_TRUE(merge(4, {b}));
+  ASSERT_TRUE(checkpoint(4, {b}));
   EXPECT_THAT(aborted(0), ElementsAre(a, b));
-  ASSERT_TRUE(merge(6, {c}));
+  ASSERT_TRUE(checkpoint(6, {c}));
   EXPECT_EQ(world_.disk().contents(path(0)).size(), 3 * kAbortedEntryBytes);
 }
 
 TEST_F(AbortedTransactionsTest, DamageOfAnyByteIsToldAndHarmsNoOtherReader) {
-  ASSERT_TRUE(merge(6, {{1, 0, 1, 2}, {2, 2, 4, 5}}));
+  ASSERT_TRUE(checkpoint(6, {{1, 0, 1, 2}, {2, 2, 4, 5}}));
   const auto sound = world_.disk().contents(path(0));
   const auto put = [&](const std::vector<uint8_t>& bytes) {
     auto file = world_.files().open(path(0), {.write = true, .create = true, .truncate = true});
@@ -219,28 +219,28 @@ TEST_F(AbortedTransactionsTest, DamageOfAnyByteIsToldAndHarmsNoOtherReader) {
 
 // What comes goes to a new segment, so that one bad file does not hold up the rest.
 TEST_F(AbortedTransactionsTest, AShortFileIsNotAddedTo) {
-  ASSERT_TRUE(merge(4, {{1, 0, 1, 2}}));
+  ASSERT_TRUE(checkpoint(4, {{1, 0, 1, 2}}));
   ASSERT_TRUE((*world_.files().open(path(0), {.write = true}))->truncate(10));
   open();
-  ASSERT_TRUE(merge(6, {})) << "needs no index";
+  ASSERT_TRUE(checkpoint(6, {})) << "needs no index";
   EXPECT_EQ(manifest_.segments.size(), 1u);
-  ASSERT_TRUE(merge(8, {{1, 6, 7, 8}}));
+  ASSERT_TRUE(checkpoint(8, {{1, 6, 7, 8}}));
   EXPECT_EQ(manifest_.segments.size(), 2u);
   EXPECT_THAT(aborted(6), ElementsAre(AbortedTransaction{1, 6, 7, 8}));
   EXPECT_FALSE(read(0));
 }
 
-TEST_F(AbortedTransactionsTest, EntriesAreThoseOfMarkersInTheMerge) {
-  EXPECT_FALSE(merge(4, {{1, 3, 2, 3}})) << "begins behind its end";
-  EXPECT_FALSE(merge(4, {{-1, 0, 2, 3}}));
-  MergePartition merge;
-  merge.partition = id_;
-  merge.epochs = {{0, 0}};
-  merge.batches.push_back(make_batch(id_, {}));
-  merge.aborted.push_back({1, 0, 0, 1});
-  EXPECT_EQ(store_->merge_now({merge}).error().code, ErrorCode::kInvalid) << "no marker";
-  merge.aborted[0].last_offset = 7;
-  EXPECT_EQ(store_->merge_now({merge}).error().code, ErrorCode::kInvalid) << "not in the merge";
+TEST_F(AbortedTransactionsTest, EntriesAreThoseOfMarkersInTheCheckpoint) {
+  EXPECT_FALSE(checkpoint(4, {{1, 3, 2, 3}})) << "begins behind its end";
+  EXPECT_FALSE(checkpoint(4, {{-1, 0, 2, 3}}));
+  CheckpointPartition checkpoint;
+  checkpoint.partition = id_;
+  checkpoint.epochs = {{0, 0}};
+  checkpoint.batches.push_back(make_batch(id_, {}));
+  checkpoint.aborted.push_back({1, 0, 0, 1});
+  EXPECT_EQ(store_->checkpoint_now({checkpoint}).error().code, ErrorCode::kInvalid) << "no marker";
+  checkpoint.aborted[0].last_offset = 7;
+  EXPECT_EQ(store_->checkpoint_now({checkpoint}).error().code, ErrorCode::kInvalid) << "not in the checkpoint";
 }
 
 TEST_F(AbortedTransactionsTest, ASegmentHasSoManyAtMost) {
@@ -248,7 +248,7 @@ TEST_F(AbortedTransactionsTest, ASegmentHasSoManyAtMost) {
   full.length = 100;
   full.times_known = true;
   full.aborted = kAbortedPerSegment - 1;
-  const BatchFacts next = make_batch(id_, {}).facts;
+  const BatchInfo next = make_batch(id_, {}).info;
   EXPECT_FALSE(must_roll(full, next, 1 << 20, INT64_MAX));
   full.aborted = kAbortedPerSegment;
   EXPECT_TRUE(must_roll(full, next, 1 << 20, INT64_MAX));

@@ -125,7 +125,7 @@ Result<void> LocalSegmentStore::load_places(std::vector<LoadedPartition>& loaded
   return {};
 }
 
-// Folders of partitions without a row are left by merges that did not commit, which repeat themselves, or by drops; those
+// Folders of partitions without a row are left by checkpoints that did not commit, which repeat themselves, or by drops; those
 // that were dropped go in the background. In those of partitions that were compacted or may have moved only what the
 // manifest names stays.
 Result<void> LocalSegmentStore::sort_out_folders(const LogDirectories::Directory& directory, const PartitionDeleted& deleted,

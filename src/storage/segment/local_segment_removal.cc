@@ -11,7 +11,7 @@ namespace weir::storage {
 
 namespace {
 
-constexpr size_t kRemovedPerJob = 64;   // merges wait meanwhile
+constexpr size_t kRemovedPerJob = 64;   // checkpoints wait meanwhile
 constexpr size_t kEntriesPerPiece = 8;  // of a folder: half of them are small indexes
 constexpr int64_t kRetryMs = 60'000;
 
@@ -38,13 +38,13 @@ void LocalSegmentStore::submit_maintenance(runtime::Executor& reply_to, runtime:
           if (!remove_something(clock_.wall_ms())) return true;
         }
         if (--left > 0) return false;
-        submit_maintenance(reply_to, [] {});  // behind the merges that wait
+        submit_maintenance(reply_to, [] {});  // behind the checkpoints that wait
         return true;
       },
       reply_to, std::move(done));
 }
 
-// Of a merge that somebody waits for to the end.
+// Of a checkpoint that somebody waits for to the end.
 void LocalSegmentStore::remove_dropped_segments() {
   std::lock_guard lock(mutex_);
   while (remove_doomed_segment(kDueAtOnce)) {

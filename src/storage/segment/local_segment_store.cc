@@ -58,11 +58,11 @@ Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_d
 
 }  // namespace
 
-// A merge on its way.
+// A checkpoint on its way.
 struct LocalSegmentStore::Cycle {
-  const std::vector<MergePartition>& partitions;
+  const std::vector<CheckpointPartition>& partitions;
   int64_t next_row = 0;
-  std::vector<MergePlan> plans = {};                   // as partitions
+  std::vector<CheckpointPlan> plans = {};              // as partitions
   std::vector<ManifestDatabase::Change> changes = {};  // as partitions
   // Being written: a partition's run. At the end of the plans all is.
   size_t partition = 0, run = 0;
@@ -73,8 +73,8 @@ struct LocalSegmentStore::Cycle {
   bool held = false;
 };
 
-struct LocalSegmentStore::MergeCall {
-  const std::vector<MergePartition>& partitions;
+struct LocalSegmentStore::CheckpointCall {
+  const std::vector<CheckpointPartition>& partitions;
   std::unique_ptr<Cycle> cycle;
   Result<std::vector<PartitionManifest>> result;
 };
@@ -126,22 +126,22 @@ Result<std::vector<LoadedPartition>> LocalSegmentStore::load(const PartitionDele
   return loaded;
 }
 
-void LocalSegmentStore::merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
-                              Function<void(Result<std::vector<PartitionManifest>>)> done) {
+void LocalSegmentStore::checkpoint(std::vector<CheckpointPartition> partitions, runtime::Executor& reply_to,
+                                   Function<void(Result<std::vector<PartitionManifest>>)> done) {
   struct Call {
-    std::vector<MergePartition> partitions;
+    std::vector<CheckpointPartition> partitions;
     Function<void(Result<std::vector<PartitionManifest>>)> done;
-    MergeCall merge{partitions, nullptr, {}};
+    CheckpointCall checkpoint{partitions, nullptr, {}};
   };
   std::shared_ptr<Call> call(new Call{std::move(partitions), std::move(done)});
   queue_.submit(
       [this, call, &reply_to] {
-        if (!merge_turn(call->merge)) return false;
+        if (!checkpoint_turn(call->checkpoint)) return false;
         call->partitions.clear();  // lets go of the batches' memory
         submit_maintenance(reply_to, [] {});
         return true;
       },
-      reply_to, [call] { call->done(std::move(call->merge.result)); });
+      reply_to, [call] { call->done(std::move(call->checkpoint.result)); });
 }
 
 void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
@@ -193,19 +193,19 @@ void LocalSegmentStore::drop(const PartitionId& partition, int64_t delay_ms, run
       reply_to, [call] { call->done(std::move(call->result)); });
 }
 
-Result<std::vector<PartitionManifest>> LocalSegmentStore::merge_now(const std::vector<MergePartition>& partitions) {
-  MergeCall call{partitions, nullptr, {}};
-  while (!merge_turn(call)) {
+Result<std::vector<PartitionManifest>> LocalSegmentStore::checkpoint_now(const std::vector<CheckpointPartition>& partitions) {
+  CheckpointCall call{partitions, nullptr, {}};
+  while (!checkpoint_turn(call)) {
   }
   remove_dropped_segments();
   return std::move(call.result);
 }
 
 // True once it is done; `call.result` says how it went.
-bool LocalSegmentStore::merge_turn(MergeCall& call) {
+bool LocalSegmentStore::checkpoint_turn(CheckpointCall& call) {
   std::lock_guard lock(mutex_);
   if (!call.cycle) {
-    // Files of a merge that a power cut might still bring to life must not be touched.
+    // Files of a checkpoint that a power cut might still bring to life must not be touched.
     if (auto done = manifests_->settle(); !done) {
       call.result = std::unexpected(std::move(done.error()));
       return true;
@@ -258,26 +258,27 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
   cycle.plans.reserve(cycle.partitions.size());
   cycle.changes.reserve(cycle.partitions.size());
   std::unordered_set<PartitionId> seen;
-  for (const MergePartition& merge : cycle.partitions) {
-    if (!seen.insert(merge.partition).second) {
-      return fail(ErrorCode::kInvalid, fmt::format("merge names {} twice", partition_folder_name(merge.partition)));
+  for (const CheckpointPartition& checkpoint : cycle.partitions) {
+    if (!seen.insert(checkpoint.partition).second) {
+      return fail(ErrorCode::kInvalid, fmt::format("checkpoint names {} twice", partition_folder_name(checkpoint.partition)));
     }
-    const auto found = partitions_.find(merge.partition);
+    const auto found = partitions_.find(checkpoint.partition);
     const bool created = found == partitions_.end();
     PartitionManifest fresh;
     if (created) {
-      fresh.partition = merge.partition;
-      fresh.log_start_offset = merge.log_start_offset;
-      // The log start may lie inside a batch that is still to be merged: the floor must not pass its base
+      fresh.partition = checkpoint.partition;
+      fresh.log_start_offset = checkpoint.log_start_offset;
+      // The log start may lie inside a batch that is still to be checkpointed: the recovery point must not pass its base
       // offset.
-      fresh.end_offset = merge.batches.empty() ? 0 : merge.batches.front().facts.base_offset;
-      fresh.place = directories_.place(merge.partition);
+      fresh.end_offset = checkpoint.batches.empty() ? 0 : checkpoint.batches.front().info.base_offset;
+      fresh.place = directories_.place(checkpoint.partition);
     }
-    auto planned = plan_merge(created ? fresh : found->second.manifest, merge, created ? PendingIndex{} : found->second.pending,
-                              options_.reading.spacing, created ? -1 : found->second.damaged_segment);
+    auto planned =
+        plan_checkpoint(created ? fresh : found->second.manifest, checkpoint, created ? PendingIndex{} : found->second.pending,
+                        options_.reading.spacing, created ? -1 : found->second.damaged_segment);
     if (!planned) return std::unexpected(std::move(planned.error()));
     cycle.plans.push_back(std::move(*planned));
-    cycle.changes.push_back({created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &merge,
+    cycle.changes.push_back({created ? cycle.next_row++ : found->second.row, created, &cycle.plans.back(), &checkpoint,
                              created && directories_.several()});
   }
   return {};
@@ -304,7 +305,7 @@ Result<bool> LocalSegmentStore::write_piece(Cycle& cycle) {
     const int64_t busy_ns = clock_.monotonic_ns() - began_ns;
     cycle.busy_ns += busy_ns;
     cycle.held |= throttle->state().holding;
-    throttle->wrote(BackgroundJob::kMerge, bytes, busy_ns);
+    throttle->wrote(BackgroundJob::kCheckpoint, bytes, busy_ns);
   }
   return cycle.partition == cycle.plans.size();
 }
@@ -312,23 +313,23 @@ Result<bool> LocalSegmentStore::write_piece(Cycle& cycle) {
 // Begins the next run, or goes on to the next partition. Damaged segments are remembered, so that a new plan avoids them;
 // only a partition's first run can meet damage: the others create their files.
 Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
-  const MergePlan& plan = cycle.plans[cycle.partition];
+  const CheckpointPlan& plan = cycle.plans[cycle.partition];
   if (cycle.run == plan.writes.size()) {
     ++cycle.partition;
     cycle.run = 0;
     return {};
   }
-  const MergePartition& merge = cycle.partitions[cycle.partition];
-  const std::string folder = partition_folder_name(merge.partition);
-  const auto known = partitions_.find(merge.partition);
+  const CheckpointPartition& checkpoint = cycle.partitions[cycle.partition];
+  const std::string folder = partition_folder_name(checkpoint.partition);
+  const auto known = partitions_.find(checkpoint.partition);
   const SegmentWrite& run = plan.writes[cycle.run];
   const std::string& log_dir = directories_.path(run.directory);
   if (cycle.run == 0 && (known == partitions_.end() || known->second.manifest.segments.empty() || run.created)) {
-    if (auto done = make_folder(merge.partition, run.directory); !done) return done;
+    if (auto done = make_folder(checkpoint.partition, run.directory); !done) return done;
     writer_.note_folder(log_dir);
   }
-  const auto batches = std::span(merge.batches).subspan(run.first_batch, run.batch_count);
-  const auto aborted = std::span(merge.aborted).subspan(run.first_aborted, run.aborted_count);
+  const auto batches = std::span(checkpoint.batches).subspan(run.first_batch, run.batch_count);
+  const auto aborted = std::span(checkpoint.aborted).subspan(run.first_aborted, run.aborted_count);
   Result<void> done;
   if (!aborted.empty()) {
     done = writer_.add_aborted(log_dir, folder, aborted_index_file_name(run.base_offset, run.generation), run.aborted_before,
@@ -352,7 +353,7 @@ std::vector<PartitionManifest> LocalSegmentStore::adopt(Cycle& cycle) {
   std::vector<PartitionManifest> manifests;
   manifests.reserve(cycle.plans.size());
   for (size_t i = 0; i < cycle.plans.size(); ++i) {
-    MergePlan& plan = cycle.plans[i];
+    CheckpointPlan& plan = cycle.plans[i];
     doom_dropped_segments(plan);
     write_indexes(plan);
     PartitionState& state = partitions_[plan.after.partition];
@@ -365,7 +366,7 @@ std::vector<PartitionManifest> LocalSegmentStore::adopt(Cycle& cycle) {
 }
 
 // `plan` is not adopted yet: the segments are still in the manifest in memory.
-void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
+void LocalSegmentStore::doom_dropped_segments(const CheckpointPlan& plan) {
   if (plan.dropped.empty()) return;
   const auto known = partitions_.find(plan.after.partition);
   for (const int64_t base_offset : plan.dropped) {
@@ -380,7 +381,7 @@ void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
   }
   if (known == partitions_.end() || std::exchange(known->second.swept, true)) return;
   if (directories_.several()) return;  // swept at the start
-  // What an earlier process did not come to remove. Only merges make files of generation 0, and none below the end.
+  // What an earlier process did not come to remove. Only checkpoints make files of generation 0, and none below the end.
   const auto& left = plan.after.segments;
   const int64_t first = left.empty() ? plan.after.end_offset : left.front().base_offset;
   auto entries = files_.list(folder_of(plan.after.partition, 0));
@@ -395,7 +396,7 @@ void LocalSegmentStore::doom_dropped_segments(const MergePlan& plan) {
   }
 }
 
-void LocalSegmentStore::write_indexes(const MergePlan& plan) {
+void LocalSegmentStore::write_indexes(const CheckpointPlan& plan) {
   for (const IndexWrite& write : plan.index_writes) {
     SegmentInfo segment;
     segment.base_offset = write.base_offset;

@@ -1,10 +1,10 @@
 // SegmentStore in local log directories: files `<topic id>-<index>/<base offset>.log`, manifests of all of them in home's
 // `manifest.db`. Format: docs/formats/segments.md.
 //
-// Merges and drops run one after the other on the pool; reads run beside them and may overtake them. A merge
+// Checkpoints and drops run one after the other on the pool; reads run beside them and may overtake them. A checkpoint
 // is: write every partition's run, make all files durable, commit one transaction. Only then the manifests in
 // memory change, index entries are written and old files go. A failure before that leaves all manifests as
-// they were. A merge writes in pieces, and so are files removed; between two of them the throttle may hold it back.
+// they were. A checkpoint writes in pieces, and so are files removed; between two of them the throttle may hold it back.
 //
 // The log directories are locked by this process. `files` and `pool` outlive the store; no task of the pool may
 // run after it is gone.
@@ -20,9 +20,9 @@
 #include "runtime/clock.h"
 #include "runtime/file.h"
 #include "storage/background/paced_queue.h"
+#include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/log_directory_store.h"
 #include "storage/segment/manifest_database.h"
-#include "storage/segment/merge_plan.h"
 #include "storage/segment/segment_reader.h"
 #include "storage/segment/segment_store.h"
 #include "storage/segment/segment_writer.h"
@@ -56,8 +56,8 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
 
   Result<std::vector<LoadedPartition>> load(const PartitionDeleted& deleted = {}) override;
   Result<void> sync_removals() override;
-  void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
-             Function<void(Result<std::vector<PartitionManifest>>)> done) override;
+  void checkpoint(std::vector<CheckpointPartition> partitions, runtime::Executor& reply_to,
+                  Function<void(Result<std::vector<PartitionManifest>>)> done) override;
   void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
             Function<void(Result<SegmentRead>)> done) override;
   void find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
@@ -80,15 +80,15 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
   Result<std::vector<WalFile>> wal_files() override;
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override;
   Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) override;
-  // These do not wait for a merge under way: the write-ahead log waits for them.
+  // These do not wait for a checkpoint under way: the write-ahead log waits for them.
   Result<void> note_wal_file(uint32_t shard, uint64_t generation) override;
   Result<void> forget_wal_file(uint32_t shard, uint64_t generation) override;
   size_t index_bytes() const override { return reader_.index_bytes(); }
-  // Removes folders of dropped partitions whose delay is over; called now and then (merges do it too).
+  // Removes folders of dropped partitions whose delay is over; called now and then (checkpoints do it too).
   void maintain(runtime::Executor& reply_to, Function<void()> done) override;
 
   // The blocking forms behind the calls, for start-up, tools and tests. No asynchronous call may be under way.
-  Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) override;
+  Result<std::vector<PartitionManifest>> checkpoint_now(const std::vector<CheckpointPartition>& partitions) override;
   Result<SegmentRead> read_now(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
     return reader_.read(manifest, offset, limit);
   }
@@ -124,17 +124,17 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
   };
   static constexpr int64_t kDueAtOnce = INT64_MIN;
   struct Cycle;
-  struct MergeCall;
+  struct CheckpointCall;
 
   LocalSegmentStore(runtime::FileSystem& files, runtime::Pool& pool, const runtime::Clock& clock, Options options);
-  bool merge_turn(MergeCall& call);
+  bool checkpoint_turn(CheckpointCall& call);
   Result<bool> advance(Cycle& cycle);
   Result<void> plan(Cycle& cycle);
   Result<bool> write_piece(Cycle& cycle);
   Result<void> begin_run(Cycle& cycle);
   std::vector<PartitionManifest> adopt(Cycle& cycle);
-  void doom_dropped_segments(const MergePlan& plan);
-  void write_indexes(const MergePlan& plan);
+  void doom_dropped_segments(const CheckpointPlan& plan);
+  void write_indexes(const CheckpointPlan& plan);
   void remove_segment_files(const PartitionId& partition, const SegmentInfo& segment);
   void submit_maintenance(runtime::Executor& reply_to, runtime::Task done);
   void remove_dropped_segments();
@@ -164,14 +164,14 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
   SegmentReader reader_;
   std::unique_ptr<ManifestDatabase> manifests_;
 
-  // One merge at a time for all shards. They share one device, and each of them writes it in a large sequential run: side
+  // One checkpoint at a time for all shards. They share one device, and each of them writes it in a large sequential run: side
   // by side they would end no sooner, take turns on the device in smaller pieces, and need a transaction of the
   // one database each anyway. Nobody waits for it: a shard whose dirty bytes near their bound meanwhile lifts the
   // throttle for whoever is at work (BackgroundThrottle::set_pressure). With several log directories on several devices a
-  // merge writes to one after the other.
+  // checkpoint writes to one after the other.
   PacedQueue queue_;
 
-  std::mutex mutex_;  // everything below: merges, drops and the blocking calls exclude each other
+  std::mutex mutex_;  // everything below: checkpoints, drops and the blocking calls exclude each other
   SegmentWriter writer_;
   std::unordered_map<PartitionId, PartitionState> partitions_;
   int64_t next_row_ = 1;

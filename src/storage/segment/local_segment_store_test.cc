@@ -29,10 +29,10 @@ class LocalSegmentStoreTest : public ::testing::Test {
     ASSERT_TRUE(loaded) << loaded.error().message;
     loaded_ = std::move(*loaded);
   }
-  std::vector<PartitionManifest> merge(std::vector<MergePartition> partitions) {
-    auto merged = store_->merge_now(partitions);
-    EXPECT_TRUE(merged) << merged.error().message;
-    return merged ? std::move(*merged) : std::vector<PartitionManifest>(partitions.size());
+  std::vector<PartitionManifest> checkpoint(std::vector<CheckpointPartition> partitions) {
+    auto checkpointed = store_->checkpoint_now(partitions);
+    EXPECT_TRUE(checkpointed) << checkpointed.error().message;
+    return checkpointed ? std::move(*checkpointed) : std::vector<PartitionManifest>(partitions.size());
   }
   std::string path(const PartitionId& partition, int64_t base_offset) {
     return "/log/" + partition_folder_name(partition) + "/" + segment_file_name(base_offset);
@@ -59,16 +59,16 @@ class LocalSegmentStoreTest : public ::testing::Test {
   std::vector<LoadedPartition> loaded_;
 };
 
-TEST_F(LocalSegmentStoreTest, MergedBatchesAreReadBackAfterARestart) {
+TEST_F(LocalSegmentStoreTest, CheckpointedBatchesAreReadBackAfterARestart) {
   const PartitionId a = partition_id(1), b = partition_id(1, 1);
   int64_t end_a = 0, end_b = 0;
   std::vector<uint8_t> wrote;
   PartitionManifest manifest;
   for (int round = 0; round < 5; ++round) {
-    auto one = make_merge(a, end_a, 3 + round, {.records = 2, .value_bytes = 50});
+    auto one = make_checkpoint(a, end_a, 3 + round, {.records = 2, .value_bytes = 50});
     const auto bytes = bytes_of(one.batches);
     wrote.insert(wrote.end(), bytes.begin(), bytes.end());
-    const auto manifests = merge(merges(std::move(one), make_merge(b, end_b, 1)));
+    const auto manifests = checkpoint(checkpoints(std::move(one), make_checkpoint(b, end_b, 1)));
     ASSERT_EQ(manifests.size(), 2u);
     manifest = manifests[0];
     EXPECT_EQ(manifest.end_offset, end_a);
@@ -91,10 +91,10 @@ TEST_F(LocalSegmentStoreTest, LargeRunsEndWhereTheirLastBatchDoes) {
   std::vector<uint8_t> wrote;
   PartitionManifest manifest;
   for (const size_t value : {10u, 70'000u, 3'000'000u, 1u, 200'000u, 65'500u}) {
-    auto one = make_merge(a, end, 2, {.records = 3, .value_bytes = value});
+    auto one = make_checkpoint(a, end, 2, {.records = 3, .value_bytes = value});
     const auto bytes = bytes_of(one.batches);
     wrote.insert(wrote.end(), bytes.begin(), bytes.end());
-    manifest = merge(merges(std::move(one)))[0];
+    manifest = checkpoint(checkpoints(std::move(one)))[0];
     EXPECT_EQ(world_.disk().contents(path(a, 0)).size(), wrote.size());
   }
   EXPECT_EQ(world_.disk().contents(path(a, 0)), wrote);
@@ -104,16 +104,16 @@ TEST_F(LocalSegmentStoreTest, LargeRunsEndWhereTheirLastBatchDoes) {
 TEST_F(LocalSegmentStoreTest, SegmentsRollAndGoBelowTheLogStart) {
   const PartitionId a = partition_id(1);
   int64_t end = 0;
-  auto one = make_merge(a, end, 10, {.value_bytes = 1000});
+  auto one = make_checkpoint(a, end, 10, {.value_bytes = 1000});
   one.segment_bytes = 3000;
-  auto manifest = merge(merges(std::move(one)))[0];
+  auto manifest = checkpoint(checkpoints(std::move(one)))[0];
   ASSERT_EQ(manifest.segments.size(), 5u);
   EXPECT_EQ(manifest.segments[1].base_offset, 2);
-  MergePartition trim;
+  CheckpointPartition trim;
   trim.partition = a;
   trim.log_start_offset = 5;
   trim.epochs = {{0, 0}};
-  manifest = merge(merges(std::move(trim)))[0];
+  manifest = checkpoint(checkpoints(std::move(trim)))[0];
   ASSERT_EQ(manifest.segments.size(), 3u);
   EXPECT_EQ(manifest.segments[0].base_offset, 4);
   EXPECT_EQ(manifest.log_start_offset, 5);
@@ -132,10 +132,11 @@ TEST_F(LocalSegmentStoreTest, AsynchronousCallsAnswerOnTheLoop) {
   const PartitionId a = partition_id(1);
   int64_t end = 0;
   PartitionManifest manifest;
-  store_->merge(merges(make_merge(a, end, 3)), world_.loop(), [&](Result<std::vector<PartitionManifest>> merged) {
-    ASSERT_TRUE(merged);
-    manifest = (*merged)[0];
-  });
+  store_->checkpoint(checkpoints(make_checkpoint(a, end, 3)), world_.loop(),
+                     [&](Result<std::vector<PartitionManifest>> checkpointed) {
+                       ASSERT_TRUE(checkpointed);
+                       manifest = (*checkpointed)[0];
+                     });
   world_.run();
   ASSERT_EQ(manifest.end_offset, 3);
   int answers = 0;
@@ -163,7 +164,7 @@ TEST_F(LocalSegmentStoreTest, AsynchronousCallsAnswerOnTheLoop) {
 TEST_F(LocalSegmentStoreTest, ADroppedPartitionStaysForItsDelayAndIsForgotten) {
   const PartitionId a = partition_id(1), b = partition_id(2);
   int64_t end_a = 0, end_b = 0;
-  const auto manifests = merge(merges(make_merge(a, end_a, 3), make_merge(b, end_b, 3)));
+  const auto manifests = checkpoint(checkpoints(make_checkpoint(a, end_a, 3), make_checkpoint(b, end_b, 3)));
   auto open_range = store_->read_now(manifests[0], 0, 1000);
   ASSERT_TRUE(open_range);
   ASSERT_TRUE(store_->drop_now(a, 60'000));
@@ -179,14 +180,14 @@ TEST_F(LocalSegmentStoreTest, ADroppedPartitionStaysForItsDelayAndIsForgotten) {
   EXPECT_EQ(folders(), with_folder - 1);
   // A new life under the same id starts from nothing.
   end_a = 0;
-  EXPECT_EQ(merge(merges(make_merge(a, end_a, 1)))[0].end_offset, 1);
+  EXPECT_EQ(checkpoint(checkpoints(make_checkpoint(a, end_a, 1)))[0].end_offset, 1);
   open();
   EXPECT_EQ(loaded_.size(), 2u);
 }
 
 TEST_F(LocalSegmentStoreTest, FoldersOfDeletedPartitionsGoButNeverWithoutTheDatabase) {
   int64_t end = 0;
-  merge(merges(make_merge(partition_id(1), end, 1)));
+  checkpoint(checkpoints(make_checkpoint(partition_id(1), end, 1)));
   const std::string stray = "/log/" + partition_folder_name(partition_id(9));
   ASSERT_TRUE(world_.files().create_directories(stray));
   ASSERT_TRUE(world_.files().create_directories("/log/lost+found"));
@@ -210,10 +211,10 @@ TEST_F(LocalSegmentStoreTest, ProducersKeepTheirLastFiveBatches) {
   int64_t end = 0;
   const auto batch = [](int32_t n) { return ProducerBatch{n, n, 100 + n, 0, 1000 + n}; };
   const auto with = [&](std::vector<ProducerEntry> producers, std::vector<int64_t> expired = {}) {
-    auto one = make_merge(a, end, 1);
+    auto one = make_checkpoint(a, end, 1);
     one.producers = std::move(producers);
     one.expired_producers = std::move(expired);
-    merge(merges(std::move(one)));
+    checkpoint(checkpoints(std::move(one)));
     open();
     return loaded_[0].producers;
   };
@@ -234,8 +235,8 @@ TEST_F(LocalSegmentStoreTest, ProducersKeepTheirLastFiveBatches) {
   EXPECT_EQ(stored[0].batches, (std::vector{batch(9)}));
 }
 
-// A cycle without a marker changes neither: as when a long transaction goes on over several merges.
-TEST_F(LocalSegmentStoreTest, AnOpenTransactionStaysUntilItsMarkerIsMerged) {
+// A cycle without a marker changes neither: as when a long transaction goes on over several checkpoints.
+TEST_F(LocalSegmentStoreTest, AnOpenTransactionStaysUntilItsMarkerIsCheckpointed) {
   const ProducerBatch batch{1, 1, 100, 0, 1000};
   const ProducerEntry open{7, 1, 3, 1000, 50, {batch}}, none{7, 1, 3, 1000, -1, {batch}};
   EXPECT_EQ(complete_producer(open, {7, 1, -1, 1001, 60, {}}), (ProducerEntry{7, 1, 3, 1001, 50, {batch}}));
@@ -270,32 +271,33 @@ TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {
   EXPECT_TRUE(store_->wal_files()->empty());
 }
 
-TEST_F(LocalSegmentStoreTest, AMergeThatDoesNotContinueTheLogIsRefused) {
+TEST_F(LocalSegmentStoreTest, ACheckpointThatDoesNotContinueTheLogIsRefused) {
   const PartitionId a = partition_id(1);
   int64_t end = 0;
-  merge(merges(make_merge(a, end, 2)));
+  checkpoint(checkpoints(make_checkpoint(a, end, 2)));
   int64_t back = 1;
-  auto refused = store_->merge_now(merges(make_merge(a, back, 1)));
+  auto refused = store_->checkpoint_now(checkpoints(make_checkpoint(a, back, 1)));
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, ErrorCode::kInvalid);
-  auto wrong_facts = make_merge(a, end, 1);
-  wrong_facts.batches[0].facts.last_offset_delta = 5;
-  EXPECT_FALSE(store_->merge_now(merges(std::move(wrong_facts))));
+  auto wrong_info = make_checkpoint(a, end, 1);
+  wrong_info.batches[0].info.last_offset_delta = 5;
+  EXPECT_FALSE(store_->checkpoint_now(checkpoints(std::move(wrong_info))));
   end = 2;
-  EXPECT_EQ(merge(merges(make_merge(a, end, 1)))[0].end_offset, 3);
+  EXPECT_EQ(checkpoint(checkpoints(make_checkpoint(a, end, 1)))[0].end_offset, 3);
 }
 
-TEST_F(LocalSegmentStoreTest, AFailedMergeChangesNothingAndSucceedsLater) {
+TEST_F(LocalSegmentStoreTest, AFailedCheckpointChangesNothingAndSucceedsLater) {
   const PartitionId a = partition_id(1), b = partition_id(2);
   int64_t end = 0;
-  const auto before = merge(merges(make_merge(a, end, 2)));
+  const auto before = checkpoint(checkpoints(make_checkpoint(a, end, 2)));
   const auto size_before = world_.disk().contents(path(a, 0)).size();
   using weir::testing::DiskOperation;
   for (const auto operation :
        {DiskOperation::kWrite, DiskOperation::kSync, DiskOperation::kSyncDirectory, DiskOperation::kCreate}) {
     world_.disk().inject({.pattern = "*", .operation = operation, .times = 1, .os_errno = ENOSPC});
     int64_t next_a = end, next_b = 0;
-    auto failed = store_->merge_now(merges(make_merge(a, next_a, 1, {.value_bytes = 200'000}), make_merge(b, next_b, 1)));
+    auto failed = store_->checkpoint_now(
+        checkpoints(make_checkpoint(a, next_a, 1, {.value_bytes = 200'000}), make_checkpoint(b, next_b, 1)));
     ASSERT_FALSE(failed);
     EXPECT_EQ(failed.error().code, ErrorCode::kNoSpace) << failed.error().message;
     EXPECT_EQ(world_.disk().contents(path(a, 0)).size(), size_before);
@@ -303,25 +305,25 @@ TEST_F(LocalSegmentStoreTest, AFailedMergeChangesNothingAndSucceedsLater) {
     EXPECT_EQ(read_all(before[0], 1000), world_.disk().contents(path(a, 0)));
   }
   int64_t next_b = 0;
-  const auto after = merge(merges(make_merge(a, end, 1, {.value_bytes = 200'000}), make_merge(b, next_b, 1)));
+  const auto after = checkpoint(checkpoints(make_checkpoint(a, end, 1, {.value_bytes = 200'000}), make_checkpoint(b, next_b, 1)));
   EXPECT_EQ(after[0].end_offset, end);
   open();
   EXPECT_EQ(loaded_[0].manifest, after[0]);
   EXPECT_EQ(loaded_[1].manifest, after[1]);
 }
 
-TEST_F(LocalSegmentStoreTest, AnUncertainCommitIsUndoneBeforeTheNextMerge) {
+TEST_F(LocalSegmentStoreTest, AnUncertainCommitIsUndoneBeforeTheNextCheckpoint) {
   const PartitionId a = partition_id(1);
   int64_t end = 0;
-  const auto before = merge(merges(make_merge(a, end, 2)));
+  const auto before = checkpoint(checkpoints(make_checkpoint(a, end, 2)));
   using weir::testing::DiskOperation;
   world_.disk().inject({.pattern = "*manifest.db*", .operation = DiskOperation::kSync, .times = 1000});
   int64_t next = end;
-  EXPECT_FALSE(store_->merge_now(merges(make_merge(a, next, 1))));
+  EXPECT_FALSE(store_->checkpoint_now(checkpoints(make_checkpoint(a, next, 1))));
   next = end;
-  EXPECT_FALSE(store_->merge_now(merges(make_merge(a, next, 1))));
+  EXPECT_FALSE(store_->checkpoint_now(checkpoints(make_checkpoint(a, next, 1))));
   world_.disk().clear_faults();
-  const auto after = merge(merges(make_merge(a, end, 1, {.fill = 'w'})));
+  const auto after = checkpoint(checkpoints(make_checkpoint(a, end, 1, {.fill = 'w'})));
   EXPECT_EQ(after[0].end_offset, 3);
   open();
   EXPECT_EQ(loaded_[0].manifest, after[0]);
@@ -332,32 +334,32 @@ TEST_F(LocalSegmentStoreTest, AnUncertainCommitIsUndoneBeforeTheNextMerge) {
 TEST_F(LocalSegmentStoreTest, AFullDiskCanStillBeTrimmed) {
   const PartitionId a = partition_id(1), b = partition_id(2);
   int64_t end_a = 0, end_b = 0;
-  merge(merges(make_merge(b, end_b, 1)));
+  checkpoint(checkpoints(make_checkpoint(b, end_b, 1)));
   const auto trim = [&](int64_t log_start) {
-    MergePartition one;
+    CheckpointPartition one;
     one.partition = a;
     one.log_start_offset = log_start;
     one.epochs = {{0, 0}};
-    return merges(std::move(one));
+    return checkpoints(std::move(one));
   };
   for (int round = 0; round < 3; ++round) {
-    auto large = make_merge(a, end_a, 20, {.value_bytes = 50'000});
+    auto large = make_checkpoint(a, end_a, 20, {.value_bytes = 50'000});
     large.segment_bytes = 60'000;
-    merge(merges(std::move(large)));
+    checkpoint(checkpoints(std::move(large)));
     if (round == 1) open();
     world_.disk().set_size_limit(world_.disk().used_bytes());
     int64_t next = end_a;
-    auto full = store_->merge_now(merges(make_merge(a, next, 5, {.value_bytes = 50'000})));
+    auto full = store_->checkpoint_now(checkpoints(make_checkpoint(a, next, 5, {.value_bytes = 50'000})));
     ASSERT_FALSE(full);
     EXPECT_EQ(full.error().code, ErrorCode::kNoSpace) << full.error().message;
     const uint64_t used = world_.disk().used_bytes();
-    for (int64_t start = end_a - 19; start < end_a; ++start) merge(trim(start));
+    for (int64_t start = end_a - 19; start < end_a; ++start) checkpoint(trim(start));
     ASSERT_TRUE(store_->drop_now(b, 0));
     EXPECT_LT(world_.disk().used_bytes(), used - 900'000);
-    merge(merges(make_merge(a, end_a, 5, {.value_bytes = 50'000})));
+    checkpoint(checkpoints(make_checkpoint(a, end_a, 5, {.value_bytes = 50'000})));
     world_.disk().set_size_limit(UINT64_MAX);
     end_b = 0;
-    merge(merges(make_merge(b, end_b, 1)));
+    checkpoint(checkpoints(make_checkpoint(b, end_b, 1)));
   }
 }
 

@@ -28,7 +28,7 @@ class LogDirectoryStore {
   virtual LogDirectories& directories() = 0;
   // From now on new segments of the partition go to `directory`; the old ones are moved by whoever copies them (copy_segment
   // after ManifestStore::begin_rewrite, then replace). Durable when `done` tells the new place, which has arrived there if
-  // nothing was elsewhere. In order with merges. Called by the owning shard only.
+  // nothing was elsewhere. In order with checkpoints. Called by the owning shard only.
   virtual void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
                              Function<void(Result<PartitionPlace>)> done) = 0;
   // Blocking, on any thread of the pool.

@@ -17,7 +17,7 @@ struct SegmentInfo {
   int64_t max_timestamp = kNoTimestamp;
   int64_t first_timestamp = kNoTimestamp;  // max timestamp of its first batch; rolling by time counts from it
   int64_t created_ms = 0;                  // wall clock of the first append to it
-  uint32_t generation = 0;                 // of its file; 0 as merged, more once compaction rewrote or a move copied it
+  uint32_t generation = 0;                 // of its file; 0 as checkpointed, more once compaction rewrote or a move copied it
   uint32_t directory = 0;                  // number of the log directory its file is in
   int64_t modified_ms = 0;                 // wall clock of the last append to it, whatever file it is in
   // Whether its timestamps are those of its records. Earlier versions and Kafka's folders took them from batch headers, which
@@ -37,12 +37,12 @@ struct SegmentInfo {
   bool operator==(const SegmentInfo&) const = default;
 };
 
-// A partition as of its floor: everything below `end_offset` is in segments, everything from it on in the
+// A partition as of its recovery point: everything below `end_offset` is in segments, everything from it on in the
 // WAL.
 struct PartitionManifest {
   PartitionId partition;
   int64_t log_start_offset = 0;
-  int64_t end_offset = 0;             // the floor
+  int64_t end_offset = 0;             // the recovery point
   std::vector<SegmentInfo> segments;  // ascending, the last one is active; may be empty
   std::vector<EpochStart> epochs;     // ascending
   int64_t first_dirty_offset = 0;     // compaction is done with everything below

@@ -346,10 +346,10 @@ Result<void> ManifestDatabase::store_change(const Change& change) {
   for (size_t i = change.plan->first_changed; i < after.segments.size(); ++i) {
     if (done = put_segment(change.row, after.segments[i]); !done) return done;
   }
-  for (const int64_t producer_id : change.merge->expired_producers) {
+  for (const int64_t producer_id : change.checkpoint->expired_producers) {
     if (done = remove_producer_.bind(1, change.row).bind(2, producer_id).run(); !done) return done;
   }
-  for (const ProducerEntry& producer : change.merge->producers) {
+  for (const ProducerEntry& producer : change.checkpoint->producers) {
     if (done = store_producer(change.row, producer); !done) return done;
   }
   return {};

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/segment_store.h"
 #include "storage/sqlite/noted_database.h"
 
@@ -49,8 +49,8 @@ class ManifestDatabase final : public NotedDatabase {
   struct Change {
     int64_t row = 0;
     bool created = false;
-    const MergePlan* plan = nullptr;
-    const MergePartition* merge = nullptr;
+    const CheckpointPlan* plan = nullptr;
+    const CheckpointPartition* checkpoint = nullptr;
     bool place = false;  // is stored as well
   };
   // One transaction; the only sync is its commit's.
@@ -128,8 +128,8 @@ class ManifestDatabase final : public NotedDatabase {
   Statement put_place_, remove_place_, put_directory_;
 };
 
-// The producer after a merge. `before` is its stored row. `seen` is what its batches of this cycle (or its whole window) make of
-// a producer that was not known: its coordinator epoch is that of the last marker among them, -1 if there was none.
+// The producer after a checkpoint. `before` is its stored row. `seen` is what its batches of this cycle (or its whole window)
+// make of a producer that was not known: its coordinator epoch is that of the last marker among them, -1 if there was none.
 ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen);
 
 }  // namespace weir::storage

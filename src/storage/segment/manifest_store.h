@@ -1,7 +1,7 @@
-// The manifests of all partitions: which segments there are, where each partition's merged end is, and what its producers did. A
-// manifest is the truth: what it does not name does not exist.
+// The manifests of all partitions: which segments there are, where each partition's checkpointed end is, and what its producers
+// did. A manifest is the truth: what it does not name does not exist.
 //
-// A merge writes the data of many partitions, makes all of it durable, then commits all manifests and producer rows at once.
+// A checkpoint writes the data of many partitions, makes all of it durable, then commits all manifests and producer rows at once.
 #pragma once
 
 #include <cstdint>
@@ -16,19 +16,19 @@
 
 namespace weir::storage {
 
-// The new state of one partition in a merge cycle.
-struct MergePartition {
+// The new state of one partition in a checkpoint cycle.
+struct CheckpointPartition {
   PartitionId partition;
   struct Batch {
-    BatchFacts facts;
+    BatchInfo info;
     Slice bytes;
   };
   std::vector<Batch> batches;      // contiguous from the manifest's end_offset; may be empty (manifest change only)
   int64_t log_start_offset = 0;    // new log start (never goes back); segments wholly below it are dropped
-  std::vector<EpochStart> epochs;  // complete history as of the new floor
-  // Producers that wrote in `batches`, as of the new floor but for what they did before this cycle: the store completes the
-  // window of five, the open transaction and the coordinator's epoch from its previous row (complete_producer). An epoch change
-  // drops the older batches.
+  std::vector<EpochStart> epochs;  // complete history as of the new recovery point
+  // Producers that wrote in `batches`, as of the new recovery point but for what they did before this cycle: the store completes
+  // the window of five, the open transaction and the coordinator's epoch from its previous row (complete_producer). An epoch
+  // change drops the older batches.
   std::vector<ProducerEntry> producers;
   std::vector<int64_t> expired_producers;   // rows to delete
   std::vector<AbortedTransaction> aborted;  // whose markers are in `batches`, in their order
@@ -54,7 +54,7 @@ struct SegmentReplacement {
 struct LoadedPartition {
   PartitionManifest manifest;
   std::vector<ProducerEntry> producers;
-  // Without a row it is a folder: of a merge that did not commit, or of a partition that was dropped.
+  // Without a row it is a folder: of a checkpoint that did not commit, or of a partition that was dropped.
   bool has_row = true;
   bool has_files = false;  // in a folder without a row that does not wait for its removal
 
@@ -65,7 +65,7 @@ struct LoadedPartition {
 using PartitionDeleted = std::function<bool(const PartitionId&)>;
 
 // Asynchronous calls complete on `reply_to`, those that change a partition in order. Manifests are changed by the owning shard
-// only, one merge at a time per shard.
+// only, one checkpoint at a time per shard.
 class ManifestStore {
  public:
   virtual ~ManifestStore() = default;
@@ -78,10 +78,10 @@ class ManifestStore {
 
   // Writes and commits; answers the new manifests in the order of `partitions`. After an error the caller
   // reloads nothing: no manifest changed, the files may hold garbage past their valid length.
-  virtual void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
-                     Function<void(Result<std::vector<PartitionManifest>>)> done) = 0;
+  virtual void checkpoint(std::vector<CheckpointPartition> partitions, runtime::Executor& reply_to,
+                          Function<void(Result<std::vector<PartitionManifest>>)> done) = 0;
   // The same, blocking (start-up).
-  virtual Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) = 0;
+  virtual Result<std::vector<PartitionManifest>> checkpoint_now(const std::vector<CheckpointPartition>& partitions) = 0;
 
   // Forgets the partition durably; its segments go after `delay_ms` (file.delete.delay.ms).
   virtual void drop(const PartitionId& partition, int64_t delay_ms, runtime::Executor& reply_to,

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "base/check.h"
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/replace_plan.h"
 #include "storage/segment/segment_store.h"
 #include "storage/segment/stored_batch.h"
@@ -31,21 +31,21 @@ class MemorySegmentStore final : public SegmentStore {
     return all;
   }
 
-  void merge(std::vector<MergePartition> partitions, runtime::Executor& reply_to,
-             Function<void(Result<std::vector<PartitionManifest>>)> done) override {
-    answer(reply_to, std::move(done), merge_now(partitions));
+  void checkpoint(std::vector<CheckpointPartition> partitions, runtime::Executor& reply_to,
+                  Function<void(Result<std::vector<PartitionManifest>>)> done) override {
+    answer(reply_to, std::move(done), checkpoint_now(partitions));
   }
 
-  Result<std::vector<PartitionManifest>> merge_now(const std::vector<MergePartition>& partitions) override {
+  Result<std::vector<PartitionManifest>> checkpoint_now(const std::vector<CheckpointPartition>& partitions) override {
     std::lock_guard lock(mutex_);
-    std::vector<MergePlan> plans;
-    for (const MergePartition& merge : partitions) {
-      const auto known = partitions_.find(merge.partition);
+    std::vector<CheckpointPlan> plans;
+    for (const CheckpointPartition& checkpoint : partitions) {
+      const auto known = partitions_.find(checkpoint.partition);
       PartitionManifest fresh;
-      fresh.partition = merge.partition;
-      fresh.log_start_offset = merge.log_start_offset;
-      fresh.end_offset = merge.batches.empty() ? 0 : merge.batches.front().facts.base_offset;
-      auto plan = plan_merge(known == partitions_.end() ? fresh : known->second.manifest, merge, {}, {});
+      fresh.partition = checkpoint.partition;
+      fresh.log_start_offset = checkpoint.log_start_offset;
+      fresh.end_offset = checkpoint.batches.empty() ? 0 : checkpoint.batches.front().info.base_offset;
+      auto plan = plan_checkpoint(known == partitions_.end() ? fresh : known->second.manifest, checkpoint, {}, {});
       if (!plan) return std::unexpected(std::move(plan.error()));
       plans.push_back(std::move(*plan));
     }
@@ -232,21 +232,21 @@ class MemorySegmentStore final : public SegmentStore {
     reply_to.post([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
   }
 
-  PartitionManifest apply(MergePlan& plan, const MergePartition& merge) {
-    State& state = partitions_[merge.partition];
+  PartitionManifest apply(CheckpointPlan& plan, const CheckpointPartition& checkpoint) {
+    State& state = partitions_[checkpoint.partition];
     for (const SegmentWrite& write : plan.writes) {
       Stored& stored = state.segments[{write.base_offset, write.generation}];
-      for (const auto& batch : std::span(merge.batches).subspan(write.first_batch, write.batch_count)) {
+      for (const auto& batch : std::span(checkpoint.batches).subspan(write.first_batch, write.batch_count)) {
         stored.bytes.insert(stored.bytes.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
       }
-      const auto aborted = std::span(merge.aborted).subspan(write.first_aborted, write.aborted_count);
+      const auto aborted = std::span(checkpoint.aborted).subspan(write.first_aborted, write.aborted_count);
       stored.aborted.insert(stored.aborted.end(), aborted.begin(), aborted.end());
     }
     for (const SegmentInfo& before : state.manifest.segments) {
       if (!find_segment(plan.after.segments, before)) state.segments.erase(name_of(before));
     }
-    for (const int64_t producer_id : merge.expired_producers) state.producers.erase(producer_id);
-    for (const ProducerEntry& entry : merge.producers) state.producers[entry.producer_id] = entry;
+    for (const int64_t producer_id : checkpoint.expired_producers) state.producers.erase(producer_id);
+    for (const ProducerEntry& entry : checkpoint.producers) state.producers[entry.producer_id] = entry;
     return state.manifest = std::move(plan.after);
   }
 

@@ -9,7 +9,7 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/segment_data.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/stored_batch.h"

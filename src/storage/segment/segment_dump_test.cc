@@ -18,10 +18,10 @@ class SegmentDumpTest : public ::testing::Test {
  protected:
   SegmentDumpTest() {
     int64_t end = 20;
-    const auto merge = make_merge(partition_id(1), end, 3, {.records = 2, .value_bytes = 3, .fill = 'x'});
-    batch_bytes_ = merge.batches[0].bytes.size;
+    const auto checkpoint = make_checkpoint(partition_id(1), end, 3, {.records = 2, .value_bytes = 3, .fill = 'x'});
+    batch_bytes_ = checkpoint.batches[0].bytes.size;
     auto file = disk_.open(path_, {.write = true, .create = true});
-    EXPECT_TRUE((*file)->write_at(0, Bytes(bytes_of(merge.batches))));
+    EXPECT_TRUE((*file)->write_at(0, Bytes(bytes_of(checkpoint.batches))));
   }
   SegmentDumpSummary dump(SegmentDumpOptions options = {}) {
     lines_.clear();

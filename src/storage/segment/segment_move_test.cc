@@ -26,7 +26,7 @@ using weir::testing::SimRuntime;
 const Uuid kIdOfB = Uuid::from_random(11, 12), kIdOfC = Uuid::from_random(13, 14);
 using Extra = std::vector<LocalSegmentStore::ExtraDirectory>;
 
-MergePartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
+CheckpointPartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
   BatchShape shape;
   shape.base_offset = offset;
   shape.value_bytes = offset % 4 == 0 ? 9'000 : 300;
@@ -70,20 +70,20 @@ class Store {
     sim.start_server();
   }
 
-  bool merge(const PartitionId& partition, int batches, int64_t log_start = 0) {
-    MergePartition merge;
-    merge.partition = partition;
-    merge.epochs = {{0, 0}};
-    merge.segment_bytes = 20'000;
-    merge.log_start_offset = log_start;
+  bool checkpoint(const PartitionId& partition, int batches, int64_t log_start = 0) {
+    CheckpointPartition checkpoint;
+    checkpoint.partition = partition;
+    checkpoint.epochs = {{0, 0}};
+    checkpoint.segment_bytes = 20'000;
+    checkpoint.log_start_offset = log_start;
     int64_t end = manifests.contains(partition) ? manifests[partition].end_offset : 0;
     for (int i = 0; i < batches; ++i, ++end) {
-      if (end % 3 == 2) add_abort(merge, batch_at(partition, end), aborted_at(end));
-      else merge.batches.push_back(batch_at(partition, end));
+      if (end % 3 == 2) add_abort(checkpoint, batch_at(partition, end), aborted_at(end));
+      else checkpoint.batches.push_back(batch_at(partition, end));
     }
-    auto merged = store->merge_now({merge});
-    if (!merged) return false;
-    manifests[partition] = merged->front();
+    auto checkpointed = store->checkpoint_now({checkpoint});
+    if (!checkpointed) return false;
+    manifests[partition] = checkpointed->front();
     return true;
   }
   bool place(const PartitionId& partition, uint32_t directory) {
@@ -95,7 +95,7 @@ class Store {
   std::string begin_at_home(const PartitionId& partition, int batches) {
     if (std::string refusal = open(); !refusal.empty()) return refusal;
     if (!place(partition, 0)) return "not placed";
-    return merge(partition, batches) ? "" : "not merged";
+    return checkpoint(partition, batches) ? "" : "not checkpointed";
   }
   static const SegmentInfo* misplaced(const PartitionManifest& manifest) {
     for (const SegmentInfo& segment : manifest.segments) {
@@ -209,7 +209,7 @@ TEST(SegmentMoveTest, NewPartitionsGoWhereTheFewestAreAndStayThere) {
   directories.create("other", partition_id(51, 4));
   EXPECT_EQ(directories.place(partition_id(50, 4)).directory, 1u);
   EXPECT_EQ(directories.place(partition_id(51, 4)).directory, 0u);
-  for (uint64_t topic = 1; topic <= 3; ++topic) ASSERT_TRUE(world.merge(partition_id(topic), 3));
+  for (uint64_t topic = 1; topic <= 3; ++topic) ASSERT_TRUE(world.checkpoint(partition_id(topic), 3));
   world.store->maintain_now();  // those that are empty are noted as well
   world.die(Death::kPowerCut);
   ASSERT_EQ(world.open({{"/c", kIdOfC}, {"/b", kIdOfB}}), "") << "in any order";
@@ -228,7 +228,7 @@ TEST(SegmentMoveTest, SegmentsMoveAndReadersKeepTheOldFilesForAWhile) {
   ASSERT_GT(before.segments.size(), 2u);
   ASSERT_TRUE(world.place(id, 1));
   EXPECT_EQ(world.manifests[id].place, (PartitionPlace{0, 1})) << "on its way";
-  ASSERT_TRUE(world.merge(id, 1));
+  ASSERT_TRUE(world.checkpoint(id, 1));
   EXPECT_EQ(world.manifests[id].segments.back().directory, 1u) << "what is new goes there at once";
   EXPECT_EQ(world.manifests[id].segments.size(), before.segments.size() + 1);
   ASSERT_TRUE(world.move_all(id));
@@ -236,7 +236,7 @@ TEST(SegmentMoveTest, SegmentsMoveAndReadersKeepTheOldFilesForAWhile) {
   EXPECT_EQ(world.directories_of(id), std::set{1u});
   world.verify(id);
   EXPECT_TRUE(world.store->read_now(before, 3, 1000)) << "who began with the old manifest goes on";
-  ASSERT_TRUE(world.merge(id, 3)) << "goes on in the moved segment or a new one";
+  ASSERT_TRUE(world.checkpoint(id, 3)) << "goes on in the moved segment or a new one";
   world.clock.advance_ms(2000);
   world.store->maintain_now();
   world.expect_no_other_files();
@@ -254,7 +254,7 @@ TEST(SegmentMoveTest, TheActiveSegmentMovesAndGrowsOn) {
   ASSERT_EQ(world.begin_at_home(id, 2), "");
   ASSERT_TRUE(world.place(id, 1));
   ASSERT_TRUE(world.move_all(id));
-  ASSERT_TRUE(world.merge(id, 1));
+  ASSERT_TRUE(world.checkpoint(id, 1));
   ASSERT_EQ(world.manifests[id].segments.size(), 1u);
   EXPECT_EQ(world.manifests[id].segments[0].directory, 1u);
   EXPECT_EQ(world.manifests[id].segments[0].next_offset, 3);
@@ -270,7 +270,7 @@ TEST(SegmentMoveTest, ACopyOfWhatChangedMeanwhileIsNotTaken) {
   ASSERT_TRUE(outcome);
   ASSERT_TRUE(world.place(id, 0)) << "back";
   EXPECT_EQ(world.manifests[id].place, (PartitionPlace{0, 0}));
-  ASSERT_TRUE(world.merge(id, 1));
+  ASSERT_TRUE(world.checkpoint(id, 1));
   ASSERT_EQ(world.manifests[id].segments.size(), 1u) << "appended to";
   ASSERT_TRUE(world.place(id, 1)) << "and there again, before the copy is put in place";
   ASSERT_TRUE(world.put(*outcome));
@@ -307,7 +307,7 @@ TEST(SegmentMoveTest, RetentionGoesOnInBothDirectories) {
   auto outcome = world.copy(id);
   ASSERT_TRUE(outcome && world.put(*outcome));
   const int64_t start = world.manifests[id].segments[1].next_offset;
-  ASSERT_TRUE(world.merge(id, 0, start));
+  ASSERT_TRUE(world.checkpoint(id, 0, start));
   EXPECT_EQ(world.manifests[id].segments.front().base_offset, start);
   world.clock.advance_ms(2000);
   world.store->maintain_now();
@@ -321,7 +321,7 @@ TEST(SegmentMoveTest, ADirectoryThatHoldsSegmentsIsMissed) {
   const PartitionId id = partition_id(1);
   ASSERT_EQ(world.open(), "");
   ASSERT_TRUE(world.place(id, 1));
-  ASSERT_TRUE(world.merge(id, 3));
+  ASSERT_TRUE(world.checkpoint(id, 3));
   EXPECT_THAT(world.open({}), HasSubstr("/b (directory.id " + kIdOfB.to_string() + ") holds 1 segment"));
   EXPECT_THAT(world.open({{"/b", kIdOfC, true}}), HasSubstr("is empty now"));
   EXPECT_THAT(world.open({{"/b", kIdOfC}}), HasSubstr("another directory.id"));
@@ -332,7 +332,7 @@ TEST(SegmentMoveTest, ADirectoryThatHoldsSegmentsIsMissed) {
   ASSERT_TRUE(world.move_all(id));
   ASSERT_EQ(world.open({}), "");
   world.verify(id);
-  EXPECT_TRUE(world.merge(id, 1));
+  EXPECT_TRUE(world.checkpoint(id, 1));
 }
 
 TEST(SegmentMoveTest, ADirectoryWithSegmentsOfOthersIsRefused) {
@@ -341,24 +341,24 @@ TEST(SegmentMoveTest, ADirectoryWithSegmentsOfOthersIsRefused) {
   EXPECT_THAT(world.open(), HasSubstr("/b (directory.id"));
 }
 
-// A life: merges, moves there and back, drops. Ends where the disk dies or an operation fails.
+// A life: checkpoints, moves there and back, drops. Ends where the disk dies or an operation fails.
 bool live(Store& world, std::map<PartitionId, int64_t>& acknowledged) {
   const PartitionId moved = partition_id(1), other = partition_id(2);
-  const auto merge = [&](const PartitionId& id, int batches) {
-    if (!world.merge(id, batches)) return false;
+  const auto checkpoint = [&](const PartitionId& id, int batches) {
+    if (!world.checkpoint(id, batches)) return false;
     acknowledged[id] = world.manifests[id].end_offset;
     return true;
   };
-  if (!world.place(moved, 0) || !merge(moved, 6) || !merge(other, 2)) return false;
+  if (!world.place(moved, 0) || !checkpoint(moved, 6) || !checkpoint(other, 2)) return false;
   if (!world.place(moved, 1)) return false;
   auto first = world.copy(moved);
-  if (!first || !merge(moved, 3) || !world.put(*first)) return false;
+  if (!first || !checkpoint(moved, 3) || !world.put(*first)) return false;
   world.clock.advance_ms(2000);
   world.store->maintain_now();
-  if (!world.move_all(moved) || !merge(moved, 3)) return false;
+  if (!world.move_all(moved) || !checkpoint(moved, 3)) return false;
   world.clock.advance_ms(2000);
   world.store->maintain_now();
-  return world.place(moved, 0) && world.move_all(moved) && merge(moved, 2);
+  return world.place(moved, 0) && world.move_all(moved) && checkpoint(moved, 2);
 }
 
 void check_after(Store& world, const std::map<PartitionId, int64_t>& acknowledged) {

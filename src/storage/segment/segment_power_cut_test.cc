@@ -1,4 +1,4 @@
-// Power cuts, dying processes and failing flushes at every write of a history of merges, trims and drops.
+// Power cuts, dying processes and failing flushes at every write of a history of checkpoints, trims and drops.
 // Afterwards the store loads, what was acknowledged is there byte for byte, and the history can go on.
 #include <gtest/gtest.h>
 
@@ -22,8 +22,8 @@ using weir::testing::SimRuntime;
 
 constexpr int kPartitions = 3;
 
-// What the write-ahead log would hold: the batch at an offset is always the same, however often it is merged.
-MergePartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
+// What the write-ahead log would hold: the batch at an offset is always the same, however often it is checkpointed.
+CheckpointPartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
   const auto mixed = weir::testing::mix(static_cast<uint64_t>(offset) * 31 + static_cast<uint64_t>(partition.index));
   BatchShape shape;
   shape.base_offset = offset;
@@ -43,12 +43,12 @@ std::optional<AbortedTransaction> aborted_at(int64_t offset) {
                             std::max<int64_t>(0, offset - static_cast<int64_t>(mixed % 2))};
 }
 
-void add_batch(MergePartition& merge, int64_t& end) {
-  auto batch = batch_at(merge.partition, end);
-  const auto aborted = batch.facts.last_offset_delta == 0 ? aborted_at(end) : std::nullopt;
-  end = batch.facts.next_offset();
-  if (aborted) add_abort(merge, std::move(batch), *aborted);
-  else merge.batches.push_back(std::move(batch));
+void add_batch(CheckpointPartition& checkpoint, int64_t& end) {
+  auto batch = batch_at(checkpoint.partition, end);
+  const auto aborted = batch.info.last_offset_delta == 0 ? aborted_at(end) : std::nullopt;
+  end = batch.info.next_offset();
+  if (aborted) add_abort(checkpoint, std::move(batch), *aborted);
+  else checkpoint.batches.push_back(std::move(batch));
 }
 
 // The log of one partition as the caller knows it.
@@ -106,7 +106,7 @@ class History {
     sim_.start_server();
   }
 
-  // Every partition reads back as what was merged.
+  // Every partition reads back as what was checkpointed.
   void verify() {
     for (auto& [index, manifest] : manifests_) {
       int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
@@ -115,9 +115,9 @@ class History {
       for (int64_t at = offset; at < manifest.end_offset;) {
         const auto batch = batch_at(manifest.partition, at);
         expected.insert(expected.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
-        const auto ended = batch.facts.last_offset_delta == 0 ? aborted_at(at) : std::nullopt;
+        const auto ended = batch.info.last_offset_delta == 0 ? aborted_at(at) : std::nullopt;
         if (ended) aborted[at] = *ended;
-        at = batch.facts.next_offset();
+        at = batch.info.next_offset();
       }
       // Batches below the log start are still in the first segment's file, but nobody may ask for them.
       manifest.log_start_offset = 0;
@@ -151,24 +151,24 @@ class History {
 
   bool next_step() {
     if (random_.one_in(6) && !acknowledged_.empty()) return drop(acknowledged_.begin()->first);
-    std::vector<MergePartition> partitions;
+    std::vector<CheckpointPartition> partitions;
     State after = acknowledged_;
     for (int index = 0; index < kPartitions; ++index) {
       if (random_.one_in(3)) continue;
       Known& known = after[index];
-      MergePartition merge;
-      merge.partition = partition_id(1, index);
-      merge.epochs = {{0, 0}};
-      merge.segment_bytes = 60'000;
-      for (uint64_t i = random_.below(5); i > 0; --i) add_batch(merge, known.end);
+      CheckpointPartition checkpoint;
+      checkpoint.partition = partition_id(1, index);
+      checkpoint.epochs = {{0, 0}};
+      checkpoint.segment_bytes = 60'000;
+      for (uint64_t i = random_.below(5); i > 0; --i) add_batch(checkpoint, known.end);
       if (random_.one_in(3)) known.log_start = std::max(known.log_start, known.end / 2);
-      merge.log_start_offset = known.log_start;
-      partitions.push_back(std::move(merge));
+      checkpoint.log_start_offset = known.log_start;
+      partitions.push_back(std::move(checkpoint));
     }
     attempted_.push_back(after);
-    auto merged = store_->merge_now(partitions);
-    if (!merged) return after_failure(merged.error());
-    for (auto& manifest : *merged) {
+    auto checkpointed = store_->checkpoint_now(partitions);
+    if (!checkpointed) return after_failure(checkpointed.error());
+    for (auto& manifest : *checkpointed) {
       const int index = manifest.partition.index;
       manifests_[index] = std::move(manifest);
     }
@@ -229,7 +229,7 @@ void survive_death(Death death, uint64_t every) {
 TEST(SegmentPowerCutTest, SurvivesAPowerCutAtEveryWrite) { survive_death(Death::kPowerCut, 1); }
 TEST(SegmentPowerCutTest, SurvivesAKillAtManyWrites) { survive_death(Death::kKill, 2); }
 
-// The manifest's commit fails and stays open for a while; the power goes during a later merge. What the open
+// The manifest's commit fails and stays open for a while; the power goes during a later checkpoint. What the open
 // commit would bring back must find its files untouched.
 TEST(SegmentPowerCutTest, SurvivesAPowerCutAfterAnOpenCommit) {
   for (uint64_t skip = 4; skip < 24; ++skip) {

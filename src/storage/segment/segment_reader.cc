@@ -255,7 +255,7 @@ Result<SegmentReader::Index> SegmentReader::rebuild_index(const Segment& segment
     }
     max_timestamp = std::max(max_timestamp, (*position)->header.max_timestamp);
   }
-  // Merges append to the active segment's file; it is replaced only once nobody else writes it.
+  // Checkpoints append to the active segment's file; it is replaced only once nobody else writes it.
   if (!segment.active) {
     auto written = rebuilt->index.write(files_, path(segment.key, true), segment.key.base_offset);
     if (!written) log_warn("storage", "could not write the rebuilt index of {}: {}", segment.path, written.error().message);

@@ -16,10 +16,10 @@
 
 #include "base/result.h"
 #include "runtime/file.h"
+#include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/header_scanner.h"
 #include "storage/segment/log_directories.h"
 #include "storage/segment/lru_cache.h"
-#include "storage/segment/merge_plan.h"
 #include "storage/segment/segment_data.h"
 #include "storage/segment/segment_index.h"
 

@@ -33,16 +33,16 @@ class SegmentReaderTest : public ::testing::Test {
     ASSERT_TRUE(loaded) << loaded.error().message;
     if (!loaded->empty()) manifest_ = (*loaded)[0].manifest;
   }
-  void merge(MergePartition one) {
-    for (const auto& batch : one.batches) starts_.push_back(batch.facts.base_offset);
-    auto merged = store_->merge_now(merges(std::move(one)));
-    ASSERT_TRUE(merged) << merged.error().message;
-    manifest_ = (*merged)[0];
+  void checkpoint(CheckpointPartition one) {
+    for (const auto& batch : one.batches) starts_.push_back(batch.info.base_offset);
+    auto checkpointed = store_->checkpoint_now(checkpoints(std::move(one)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+    manifest_ = (*checkpointed)[0];
   }
-  // Batches of three records with timestamps 1000 + offset, `each` a merge.
+  // Batches of three records with timestamps 1000 + offset, `each` a checkpoint.
   void fill(int batches, int each, size_t value_bytes = 100) {
     for (int i = 0; i < batches; i += each)
-      merge(make_merge(id_, end_, each, {.records = 3, .value_bytes = value_bytes, .timestamp = 1000 + end_}));
+      checkpoint(make_checkpoint(id_, end_, each, {.records = 3, .value_bytes = value_bytes, .timestamp = 1000 + end_}));
   }
   std::string path(const std::string& name) const { return "/log/" + partition_folder_name(id_) + "/" + name; }
 
@@ -109,9 +109,9 @@ TEST_F(SegmentReaderTest, AMissingOrDamagedIndexCostsAScanOnly) {
   fill(600, 20);
   const auto sound = world_.disk().contents(path(index_file_name(0)));
   // Sealed, so that a rebuilt index is written back.
-  auto rolling = make_merge(id_, end_, 1, {.records = 3});
+  auto rolling = make_checkpoint(id_, end_, 1, {.records = 3});
   rolling.segment_bytes = 1;
-  merge(std::move(rolling));
+  checkpoint(std::move(rolling));
   ASSERT_EQ(manifest_.segments.size(), 2u);
 
   ASSERT_TRUE(world_.files().remove(path(index_file_name(0))));
@@ -179,7 +179,7 @@ TEST_F(SegmentReaderTest, DamagedHeadersAreCorruptionNotAnswers) {
   EXPECT_EQ(read.error().code, ErrorCode::kCorrupt) << read.error().message;
 }
 
-// One bad file costs its own records, not the merges of everybody.
+// One bad file costs its own records, not the checkpoints of everybody.
 TEST_F(SegmentReaderTest, ADamagedActiveSegmentIsSetAside) {
   for (const bool missing : {false, true}) {
     fill(20, 20);
@@ -193,15 +193,16 @@ TEST_F(SegmentReaderTest, ADamagedActiveSegmentIsSetAside) {
     open();
     const size_t segments = manifest_.segments.size();
     int64_t end_other = 0;
-    auto merged = store_->merge_now(merges(make_merge(id_, end_, 2), make_merge(partition_id(2 + missing), end_other, 1)));
-    ASSERT_TRUE(merged) << merged.error().message;
-    EXPECT_EQ((*merged)[1].end_offset, 1);
-    manifest_ = (*merged)[0];
+    auto checkpointed = store_->checkpoint_now(
+        checkpoints(make_checkpoint(id_, end_, 2), make_checkpoint(partition_id(2 + missing), end_other, 1)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+    EXPECT_EQ((*checkpointed)[1].end_offset, 1);
+    manifest_ = (*checkpointed)[0];
     ASSERT_EQ(manifest_.segments.size(), segments + 1);
     EXPECT_EQ(manifest_.segments.back().base_offset, damaged_end);
     EXPECT_TRUE(store_->read_now(manifest_, damaged_end, 1000));
     EXPECT_FALSE(store_->read_now(manifest_, damaged_end - 1, 1000));
-    EXPECT_EQ(store_->merge_now(merges(make_merge(id_, end_, 1)))->at(0).segments.size(), segments + 1);
+    EXPECT_EQ(store_->checkpoint_now(checkpoints(make_checkpoint(id_, end_, 1)))->at(0).segments.size(), segments + 1);
     open();
     EXPECT_EQ(manifest_.end_offset, end_);
   }
@@ -262,9 +263,9 @@ TEST_F(SegmentReaderTest, NothingThatEndsBeyondTheLimitIsRead) {
 TEST_F(SegmentReaderTest, OpenFilesAreBounded) {
   options_.open_files = 4;
   open();
-  auto rolling = make_merge(id_, end_, 20);
+  auto rolling = make_checkpoint(id_, end_, 20);
   rolling.segment_bytes = 1;
-  merge(std::move(rolling));
+  checkpoint(std::move(rolling));
   ASSERT_EQ(manifest_.segments.size(), 20u);
   std::vector<SegmentRead> held;
   for (int64_t offset = 0; offset < end_; ++offset) held.push_back(*store_->read_now(manifest_, offset, 1000));
@@ -275,8 +276,8 @@ TEST_F(SegmentReaderTest, OpenFilesAreBounded) {
 
 TEST_F(SegmentReaderTest, TimestampsAreSearchedByRecord) {
   fill(300, 10);
-  merge(make_merge(id_, end_, 1, {.records = 3, .timestamp = 500}));  // late records
-  merge(make_merge(id_, end_, 1, {.records = 3, .timestamp = 5000}));
+  checkpoint(make_checkpoint(id_, end_, 1, {.records = 3, .timestamp = 500}));  // late records
+  checkpoint(make_checkpoint(id_, end_, 1, {.records = 3, .timestamp = 5000}));
   for (const int64_t timestamp : {0, 1000, 1001, 1500, 1899}) {
     auto found = store_->find_timestamp_now(manifest_, timestamp);
     ASSERT_TRUE(found) << found.error().message;
@@ -293,8 +294,8 @@ TEST_F(SegmentReaderTest, TimestampsAreSearchedByRecord) {
 }
 
 TEST_F(SegmentReaderTest, TheLargestTimestampIsOfARecordAtOrAboveTheLogStart) {
-  merge(make_merge(id_, end_, 1, {.records = 3, .timestamp = 5000}));  // 5000 to 5002
-  merge(make_merge(id_, end_, 1, {.records = 3, .timestamp = 4000}));
+  checkpoint(make_checkpoint(id_, end_, 1, {.records = 3, .timestamp = 5000}));  // 5000 to 5002
+  checkpoint(make_checkpoint(id_, end_, 1, {.records = 3, .timestamp = 4000}));
   fill(100, 10);  // from 1000 on
   const auto largest_from = [&](int64_t start) {
     manifest_.log_start_offset = start;
@@ -312,11 +313,11 @@ TEST_F(SegmentReaderTest, TheLargestTimestampIsOfARecordAtOrAboveTheLogStart) {
 TEST_F(SegmentReaderTest, TimestampsInCompressedBatches) {
   using protocol::CompressionType;
   for (const auto type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
-    auto one = make_merge(id_, end_, 1, {.records = 500, .value_bytes = 1000, .timestamp = 1000 + end_});
+    auto one = make_checkpoint(id_, end_, 1, {.records = 500, .value_bytes = 1000, .timestamp = 1000 + end_});
     auto& batch = one.batches[0];
     batch.bytes = Slice::copy_of(protocol::compressed_batch(batch.bytes.bytes(), type));
-    batch.facts.size = static_cast<uint32_t>(batch.bytes.size);
-    merge(std::move(one));
+    batch.info.size = static_cast<uint32_t>(batch.bytes.size);
+    checkpoint(std::move(one));
   }
   for (const int64_t offset : {0, 499, 500, 700, 1300, 1999}) {
     auto found = store_->find_timestamp_now(manifest_, 1000 + offset);

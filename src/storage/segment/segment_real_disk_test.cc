@@ -49,13 +49,13 @@ TEST_F(SegmentRealDiskTest, MixedRunsAreReadBackByteForByte) {
   PartitionManifest manifest;
   for (int round = 0; round < 40; ++round) {
     const size_t value = round % 3 == 0 ? 300'000 : round % 3 == 1 ? 10 : 4000;
-    auto one = make_merge(a, end, 1 + round % 4, {.records = 2, .value_bytes = value, .fill = static_cast<uint8_t>(round)});
+    auto one = make_checkpoint(a, end, 1 + round % 4, {.records = 2, .value_bytes = value, .fill = static_cast<uint8_t>(round)});
     one.segment_bytes = 8 << 20;
     const auto bytes = bytes_of(one.batches);
     wrote.insert(wrote.end(), bytes.begin(), bytes.end());
-    auto merged = store_->merge_now(merges(std::move(one)));
-    ASSERT_TRUE(merged) << merged.error().message;
-    manifest = (*merged)[0];
+    auto checkpointed = store_->checkpoint_now(checkpoints(std::move(one)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+    manifest = (*checkpointed)[0];
     // Readers have the unaligned last page in the page cache while it grows.
     auto last = store_->read_now(manifest, end - 1, 1);
     ASSERT_TRUE(last) << last.error().message;
@@ -83,22 +83,22 @@ TEST_F(SegmentRealDiskTest, TenThousandPartitions) {
   open();
   std::vector<int64_t> ends(kPartitions);
   const auto cycle = [&](const char* what) {
-    std::vector<MergePartition> all;
+    std::vector<CheckpointPartition> all;
     for (int i = 0; i < kPartitions; ++i)
-      all.push_back(make_merge(partition_id(static_cast<uint64_t>(i) / 100, i % 100), ends[static_cast<size_t>(i)], 1,
-                               {.value_bytes = 100}));
+      all.push_back(make_checkpoint(partition_id(static_cast<uint64_t>(i) / 100, i % 100), ends[static_cast<size_t>(i)], 1,
+                                    {.value_bytes = 100}));
     const auto start = std::chrono::steady_clock::now();
-    auto merged = store_->merge_now(all);
-    ASSERT_TRUE(merged) << merged.error().message;
+    auto checkpointed = store_->checkpoint_now(all);
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
     std::printf("  %s: %.0f ms\n", what, elapsed_ms(start));
   };
-  cycle("first merge of 10,000 partitions");
-  cycle("second merge");
+  cycle("first checkpoint of 10,000 partitions");
+  cycle("second checkpoint");
   const auto start = std::chrono::steady_clock::now();
   const auto loaded = open();
   std::printf("  load: %.0f ms\n", elapsed_ms(start));
   EXPECT_EQ(loaded.size(), static_cast<size_t>(kPartitions));
-  cycle("merge after load");
+  cycle("checkpoint after load");
 }
 
 TEST_F(SegmentRealDiskTest, LargeSequentialRuns) {
@@ -108,15 +108,15 @@ TEST_F(SegmentRealDiskTest, LargeSequentialRuns) {
   double ms = 0;
   PartitionManifest manifest;
   for (int round = 0; round < 16; ++round) {
-    auto one = merges(make_merge(partition_id(1), end, 256, {.records = 16, .value_bytes = 1000}));
+    auto one = checkpoints(make_checkpoint(partition_id(1), end, 256, {.records = 16, .value_bytes = 1000}));
     bytes += bytes_of(one[0].batches).size();
     const auto start = std::chrono::steady_clock::now();
-    auto merged = store_->merge_now(one);
-    ASSERT_TRUE(merged) << merged.error().message;
+    auto checkpointed = store_->checkpoint_now(one);
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
     ms += elapsed_ms(start);
-    manifest = (*merged)[0];
+    manifest = (*checkpointed)[0];
   }
-  std::printf("  merged %.0f MB at %.0f MB/s\n", static_cast<double>(bytes) / 1e6, static_cast<double>(bytes) / 1e3 / ms);
+  std::printf("  checkpointed %.0f MB at %.0f MB/s\n", static_cast<double>(bytes) / 1e6, static_cast<double>(bytes) / 1e3 / ms);
   const auto start = std::chrono::steady_clock::now();
   int reads = 0;
   for (int64_t offset = 0; offset < end; ++reads) {

@@ -18,9 +18,9 @@ class SegmentSalvageTest : public ::testing::Test {
   // Ten batches of three records from `first` on.
   void fill(int64_t first = 0, int batches = 10) {
     next_ = first_ = first;
-    const MergePartition merge = make_merge(kId, next_, batches, {.records = 3});
-    file_ = bytes_of(merge.batches);
-    for (const auto& batch : merge.batches) sizes_.push_back(batch.bytes.size);
+    const CheckpointPartition checkpoint = make_checkpoint(kId, next_, batches, {.records = 3});
+    file_ = bytes_of(checkpoint.batches);
+    for (const auto& batch : checkpoint.batches) sizes_.push_back(batch.bytes.size);
   }
   size_t begin_of(size_t batch) const {
     size_t at = 0;
@@ -102,11 +102,12 @@ TEST_F(SegmentSalvageTest, ZerosAndACutCostWhatTheyCover) {
 
 TEST_F(SegmentSalvageTest, ABatchInsideARecordIsNoBatchOfTheLog) {
   // The value of the second batch is an intact batch with an offset that is possible there.
-  const MergePartition::Batch inner = make_batch(kId, {.base_offset = 1});
+  const CheckpointPartition::Batch inner = make_batch(kId, {.base_offset = 1});
   protocol::RecordBatchBuilder builder({.base_offset = 1, .partition_leader_epoch = 0});
   builder.append(1000, std::nullopt, Bytes(inner.bytes.data, inner.bytes.size));
   const Bytes outer = builder.finish();
-  const std::vector<MergePartition::Batch> around = {make_batch(kId, {.base_offset = 0}), make_batch(kId, {.base_offset = 2})};
+  const std::vector<CheckpointPartition::Batch> around = {make_batch(kId, {.base_offset = 0}),
+                                                          make_batch(kId, {.base_offset = 2})};
   for (const size_t at : {size_t{8}, size_t{16}, size_t{20}, size_t{40}}) {
     file_.assign(around[0].bytes.data, around[0].bytes.data + around[0].bytes.size);
     const size_t second = file_.size();

@@ -25,7 +25,7 @@ using protocol::CompressionType;
 
 class Sample {
  public:
-  explicit Sample(const PartitionId& partition) { merge_.partition = partition; }
+  explicit Sample(const PartitionId& partition) { checkpoint_.partition = partition; }
 
   void data(int records, size_t value_bytes, CompressionType type = CompressionType::kNone, protocol::BatchOptions options = {}) {
     options.base_offset = end_;
@@ -54,32 +54,32 @@ class Sample {
     builder.set_last_offset(end_ + 9);
     add(builder.finish(), CompressionType::kNone);
   }
-  const MergePartition& merge() const { return merge_; }
+  const CheckpointPartition& checkpoint() const { return checkpoint_; }
 
  private:
   void add(Bytes plain, CompressionType type) {
     std::vector<uint8_t> bytes(plain.begin(), plain.end());
     if (type != CompressionType::kNone) bytes = protocol::compressed_batch(plain, type);
     const BatchHeader header = BatchHeader::parse(bytes.data());
-    MergePartition::Batch batch;
-    batch.facts.partition = merge_.partition;
-    batch.facts.base_offset = header.base_offset;
-    batch.facts.last_offset_delta = header.last_offset_delta;
-    batch.facts.max_timestamp = header.max_timestamp;
-    batch.facts.size = static_cast<uint32_t>(bytes.size());
+    CheckpointPartition::Batch batch;
+    batch.info.partition = checkpoint_.partition;
+    batch.info.base_offset = header.base_offset;
+    batch.info.last_offset_delta = header.last_offset_delta;
+    batch.info.max_timestamp = header.max_timestamp;
+    batch.info.size = static_cast<uint32_t>(bytes.size());
     batch.bytes = Slice::copy_of(bytes);
-    merge_.batches.push_back(std::move(batch));
+    checkpoint_.batches.push_back(std::move(batch));
     end_ = header.next_offset();
   }
 
-  MergePartition merge_;
+  CheckpointPartition checkpoint_;
   int64_t end_ = 0;
 };
 
 // A line per batch in the words of Kafka's tool.
-void write_expected(const std::string& path, const MergePartition& merge) {
+void write_expected(const std::string& path, const CheckpointPartition& checkpoint) {
   std::ofstream out(path);
-  for (const auto& batch : merge.batches) {
+  for (const auto& batch : checkpoint.batches) {
     const BatchHeader header = BatchHeader::parse(batch.bytes.data);
     out << "baseOffset: " << header.base_offset << " lastOffset: " << header.last_offset() << " count: " << header.record_count
         << " producerId: " << header.producer_id << " isTransactional: " << (header.transactional() ? "true" : "false")
@@ -107,7 +107,7 @@ TEST(SegmentSampleTest, EveryKindOfBatchIsStoredAsItCame) {
   sample.data(100, 3000);  // written unbuffered
   for (int i = 0; i < 20; ++i) sample.data(5, 20'000);
   sample.data(1, 0);
-  write_expected(folder + "/expected.txt", sample.merge());
+  write_expected(folder + "/expected.txt", sample.checkpoint());
 
   runtime::PosixFileSystem files(runtime::FlushEngineKind::kThread);
   weir::testing::ManualLoop world;
@@ -115,20 +115,20 @@ TEST(SegmentSampleTest, EveryKindOfBatchIsStoredAsItCame) {
   auto store = LocalSegmentStore::open(files, world.pool(), clock, {.log_dir = folder});
   ASSERT_TRUE(store) << store.error().message;
   ASSERT_TRUE((*store)->load());
-  // In three merges, the last of them over a roll.
-  MergePartition rest = sample.merge();
+  // In three checkpoints, the last of them over a roll.
+  CheckpointPartition rest = sample.checkpoint();
   std::vector<PartitionManifest> manifests;
   for (const size_t count : {2u, 7u, 1000u}) {
-    MergePartition part;
+    CheckpointPartition part;
     part.partition = rest.partition;
     part.segment_bytes = 1 << 20;
     while (part.batches.size() < count && !rest.batches.empty()) {
       part.batches.push_back(std::move(rest.batches.front()));
       rest.batches.erase(rest.batches.begin());
     }
-    auto merged = (*store)->merge_now(merges(std::move(part)));
-    ASSERT_TRUE(merged) << merged.error().message;
-    manifests = std::move(*merged);
+    auto checkpointed = (*store)->checkpoint_now(checkpoints(std::move(part)));
+    ASSERT_TRUE(checkpointed) << checkpointed.error().message;
+    manifests = std::move(*checkpointed);
   }
   ASSERT_GT(manifests[0].segments.size(), 1u);
   uint64_t batches = 0;
@@ -142,7 +142,7 @@ TEST(SegmentSampleTest, EveryKindOfBatchIsStoredAsItCame) {
     EXPECT_EQ(summary->valid_bytes, segment.length);
     batches += summary->batches;
   }
-  EXPECT_EQ(batches, sample.merge().batches.size());
+  EXPECT_EQ(batches, sample.checkpoint().batches.size());
 }
 
 }  // namespace

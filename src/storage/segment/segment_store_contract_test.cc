@@ -62,14 +62,14 @@ class SegmentStoreContract : public ::testing::Test {
     world_.run_until([&] { return result.has_value(); });
     return std::move(*result);
   }
-  Result<std::vector<PartitionManifest>> try_merge(std::vector<MergePartition> partitions) {
+  Result<std::vector<PartitionManifest>> try_checkpoint(std::vector<CheckpointPartition> partitions) {
     return wait<Result<std::vector<PartitionManifest>>>(
-        [&](auto done) { store_->merge(std::move(partitions), world_.loop(), std::move(done)); });
+        [&](auto done) { store_->checkpoint(std::move(partitions), world_.loop(), std::move(done)); });
   }
-  PartitionManifest merge(MergePartition one) {
-    auto merged = try_merge(merges(std::move(one)));
-    EXPECT_TRUE(merged) << merged.error().message;
-    return merged ? merged->front() : PartitionManifest();
+  PartitionManifest checkpoint(CheckpointPartition one) {
+    auto checkpointed = try_checkpoint(checkpoints(std::move(one)));
+    EXPECT_TRUE(checkpointed) << checkpointed.error().message;
+    return checkpointed ? checkpointed->front() : PartitionManifest();
   }
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit) {
     return wait<Result<SegmentRead>>([&](auto done) { store_->read(manifest, offset, limit, world_.loop(), std::move(done)); });
@@ -98,9 +98,9 @@ class SegmentStoreContract : public ::testing::Test {
   }
   // Batches of one record each, a segment each.
   PartitionManifest segments(int count) {
-    auto one = make_merge(id_, end_, count);
+    auto one = make_checkpoint(id_, end_, count);
     one.segment_bytes = 1;
-    return merge(std::move(one));
+    return checkpoint(std::move(one));
   }
   // The segment's batches, written anew.
   SegmentReplacement copy_of(const SegmentInfo& source) {
@@ -136,15 +136,15 @@ class SegmentStoreContract : public ::testing::Test {
 using Backends = ::testing::Types<LocalBackend, MemoryBackend>;
 TYPED_TEST_SUITE(SegmentStoreContract, Backends);
 
-TYPED_TEST(SegmentStoreContract, WhatWasMergedIsReadAndLoaded) {
+TYPED_TEST(SegmentStoreContract, WhatWasCheckpointedIsReadAndLoaded) {
   std::vector<uint8_t> wrote;
   PartitionManifest manifest;
   for (int round = 0; round < 4; ++round) {
-    auto one = make_merge(this->id_, this->end_, 3, {.records = 2});
+    auto one = make_checkpoint(this->id_, this->end_, 3, {.records = 2});
     one.epochs = {{0, 0}, {7, 5}};
     const auto bytes = bytes_of(one.batches);
     wrote.insert(wrote.end(), bytes.begin(), bytes.end());
-    manifest = this->merge(std::move(one));
+    manifest = this->checkpoint(std::move(one));
   }
   EXPECT_EQ(manifest.end_offset, this->end_);
   for (const uint32_t bytes : {1u, 400u, 1u << 20}) EXPECT_EQ(this->read_all(manifest, bytes), wrote) << bytes;
@@ -155,7 +155,7 @@ TYPED_TEST(SegmentStoreContract, WhatWasMergedIsReadAndLoaded) {
 }
 
 TYPED_TEST(SegmentStoreContract, AReadIsWholeBatchesWithinItsLimit) {
-  const auto manifest = this->merge(make_merge(this->id_, this->end_, 4, {.records = 2}));
+  const auto manifest = this->checkpoint(make_checkpoint(this->id_, this->end_, 4, {.records = 2}));
   auto first = this->read(manifest, 0, 1);
   ASSERT_TRUE(first);
   const uint64_t size = size_of(first->bytes);
@@ -177,37 +177,37 @@ TYPED_TEST(SegmentStoreContract, SegmentsBelowTheLogStartGo) {
   auto manifest = this->segments(5);
   ASSERT_EQ(manifest.segments.size(), 5u);
   EXPECT_EQ(this->read(manifest, 1, 1 << 20)->next_offset, 2) << "a read stays in a segment";
-  MergePartition trim;
+  CheckpointPartition trim;
   trim.partition = this->id_;
   trim.log_start_offset = 3;
-  manifest = this->merge(std::move(trim));
+  manifest = this->checkpoint(std::move(trim));
   EXPECT_EQ(manifest.segments.size(), 2u);
   EXPECT_EQ(this->read(manifest, 2, 100).error().code, ErrorCode::kNotFound);
   this->reopen();
   EXPECT_EQ(this->loaded_[0].manifest, manifest);
 }
 
-TYPED_TEST(SegmentStoreContract, AMergeIsAllOrNothing) {
+TYPED_TEST(SegmentStoreContract, ACheckpointIsAllOrNothing) {
   int64_t other_end = 0;
-  auto good = make_merge(partition_id(2), other_end, 2);
-  auto bad = make_merge(this->id_, this->end_, 2);
-  bad.batches[1].facts.base_offset = 77;
-  EXPECT_EQ(this->try_merge(merges(std::move(good), std::move(bad))).error().code, ErrorCode::kInvalid);
+  auto good = make_checkpoint(partition_id(2), other_end, 2);
+  auto bad = make_checkpoint(this->id_, this->end_, 2);
+  bad.batches[1].info.base_offset = 77;
+  EXPECT_EQ(this->try_checkpoint(checkpoints(std::move(good), std::move(bad))).error().code, ErrorCode::kInvalid);
   this->reopen();
   EXPECT_THAT(this->loaded_, IsEmpty());
 }
 
 TYPED_TEST(SegmentStoreContract, ProducersComeBackAndExpire) {
-  auto one = make_merge(this->id_, this->end_, 1);
+  auto one = make_checkpoint(this->id_, this->end_, 1);
   one.producers = {{5, 1, 2, 3, -1, {{0, 0, 0, 0, 1000}}}, {6, 0, -1, 3, -1, {}}};
-  this->merge(std::move(one));
+  this->checkpoint(std::move(one));
   this->reopen();
   EXPECT_THAT(this->loaded_[0].producers,
               ElementsAre(ProducerEntry{5, 1, 2, 3, -1, {{0, 0, 0, 0, 1000}}}, ProducerEntry{6, 0, -1, 3, -1, {}}));
-  MergePartition expiry;
+  CheckpointPartition expiry;
   expiry.partition = this->id_;
   expiry.expired_producers = {5};
-  this->merge(std::move(expiry));
+  this->checkpoint(std::move(expiry));
   this->reopen();
   ASSERT_EQ(this->loaded_[0].producers.size(), 1u);
   EXPECT_EQ(this->loaded_[0].producers[0].producer_id, 6);
@@ -215,7 +215,7 @@ TYPED_TEST(SegmentStoreContract, ProducersComeBackAndExpire) {
 
 TYPED_TEST(SegmentStoreContract, AbortedTransactionsGoWithTheirSegments) {
   const AbortedTransaction a{1, 0, 1, 1}, b{2, 1, 3, 4};
-  MergePartition one;
+  CheckpointPartition one;
   one.partition = this->id_;
   one.segment_bytes = 1;
   for (int64_t at = 0; at < 5; ++at) {
@@ -224,7 +224,7 @@ TYPED_TEST(SegmentStoreContract, AbortedTransactionsGoWithTheirSegments) {
     else if (at == 3) add_abort(one, std::move(batch), b);
     else one.batches.push_back(std::move(batch));
   }
-  auto manifest = this->merge(std::move(one));
+  auto manifest = this->checkpoint(std::move(one));
   EXPECT_THAT(this->read(manifest, 0, {1, INT64_MAX, true})->aborted, ElementsAre(a));
   EXPECT_THAT(this->read(manifest, 1, {1, INT64_MAX, true})->aborted, ElementsAre(a, b));
   EXPECT_THAT(this->read(manifest, 1, 1)->aborted, IsEmpty());
@@ -236,9 +236,9 @@ TYPED_TEST(SegmentStoreContract, AbortedTransactionsGoWithTheirSegments) {
 }
 
 TYPED_TEST(SegmentStoreContract, TimestampsAreFound) {
-  auto one = make_merge(this->id_, this->end_, 3, {.records = 2, .timestamp = 1000});
+  auto one = make_checkpoint(this->id_, this->end_, 3, {.records = 2, .timestamp = 1000});
   one.segment_bytes = 1;
-  const auto manifest = this->merge(std::move(one));
+  const auto manifest = this->checkpoint(std::move(one));
   EXPECT_EQ(this->find(manifest, 0).offset, 0);
   EXPECT_EQ(this->find(manifest, 1003).offset, 3);
   EXPECT_EQ(this->find(manifest, 1003).timestamp, 1003);
@@ -269,10 +269,10 @@ TYPED_TEST(SegmentStoreContract, ASegmentWrittenAnewTakesTheOldOnesPlace) {
 TYPED_TEST(SegmentStoreContract, AReplacementOfWhatIsGoneIsLeftOut) {
   const auto before = this->segments(3);
   const SegmentReplacement copy = this->copy_of(before.segments[0]);
-  MergePartition trim;
+  CheckpointPartition trim;
   trim.partition = this->id_;
   trim.log_start_offset = 2;
-  const auto trimmed = this->merge(std::move(trim));
+  const auto trimmed = this->checkpoint(std::move(trim));
   auto after = this->replace(copy);
   ASSERT_TRUE(after);
   EXPECT_EQ(after->segments, trimmed.segments);

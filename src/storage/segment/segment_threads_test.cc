@@ -1,4 +1,4 @@
-// Merges, reads, searches and drops on the production pool and real files, all at once.
+// Checkpoints, reads, searches and drops on the production pool and real files, all at once.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -56,7 +56,7 @@ class SegmentThreadsTest : public ::testing::Test {
   runtime::ThreadPool pool_{4};
 };
 
-TEST_F(SegmentThreadsTest, ReadsRunBesideMerges) {
+TEST_F(SegmentThreadsTest, ReadsRunBesideCheckpoints) {
   SegmentReader::Options reading;
   reading.open_files = 3;
   reading.index_bytes = 2000;
@@ -66,7 +66,7 @@ TEST_F(SegmentThreadsTest, ReadsRunBesideMerges) {
   LocalSegmentStore& store = **opened;
   ASSERT_TRUE(store.load());
 
-  constexpr int kPartitions = 3, kMerges = 40;
+  constexpr int kPartitions = 3, kCheckpoints = 40;
   std::vector<int64_t> ends(kPartitions);
   std::vector<PartitionManifest> manifests(kPartitions);
   int running = 0, reads = 0;
@@ -89,26 +89,26 @@ TEST_F(SegmentThreadsTest, ReadsRunBesideMerges) {
       EXPECT_EQ(found->offset, offset);
     });
   };
-  for (int round = 0; round < kMerges; ++round) {
-    std::vector<MergePartition> cycle;
+  for (int round = 0; round < kCheckpoints; ++round) {
+    std::vector<CheckpointPartition> cycle;
     for (int i = 0; i < kPartitions; ++i) {
       auto& end = ends[static_cast<size_t>(i)];
-      cycle.push_back(make_merge(partition_id(1, i), end, 5,
-                                 {.records = 4, .value_bytes = round % 4 == 0 ? 6000u : 100u, .timestamp = 1000 + end}));
+      cycle.push_back(make_checkpoint(partition_id(1, i), end, 5,
+                                      {.records = 4, .value_bytes = round % 4 == 0 ? 6000u : 100u, .timestamp = 1000 + end}));
       cycle.back().segment_bytes = 300'000;
     }
-    bool merged = false;
-    store.merge(std::move(cycle), inbox_, [&](Result<std::vector<PartitionManifest>> after) {
+    bool checkpointed = false;
+    store.checkpoint(std::move(cycle), inbox_, [&](Result<std::vector<PartitionManifest>> after) {
       ASSERT_TRUE(after) << after.error().message;
       manifests = std::move(*after);
-      merged = true;
+      checkpointed = true;
     });
     for (const auto& manifest : manifests) {
       for (int64_t offset = round % 7; offset < manifest.end_offset; offset += manifest.end_offset / 3 + 1) {
         read_somewhere(manifest, offset);
       }
     }
-    while (!merged) inbox_.run_one();
+    while (!checkpointed) inbox_.run_one();
   }
   while (running > 0) inbox_.run_one();
   bool dropped = false;

@@ -20,7 +20,7 @@ constexpr size_t kPiecesMax = 512;  // of one gathered write; the kernel takes 1
 // Reads the bytes of a run of batches in order, as if they were one.
 class RunReader {
  public:
-  explicit RunReader(std::span<const MergePartition::Batch> batches) : batches_(batches) {}
+  explicit RunReader(std::span<const CheckpointPartition::Batch> batches) : batches_(batches) {}
 
   // The next piece without copying, at most `limit` bytes.
   Bytes take(size_t limit) {
@@ -44,7 +44,7 @@ class RunReader {
   }
 
  private:
-  std::span<const MergePartition::Batch> batches_;
+  std::span<const CheckpointPartition::Batch> batches_;
   size_t batch_ = 0;
   size_t within_ = 0;
 };
@@ -116,7 +116,7 @@ Result<void> SegmentWriter::add_aborted(const std::string& log_dir, const std::s
 }
 
 Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::string& folder, const std::string& name,
-                                      uint64_t position, bool create, std::span<const MergePartition::Batch> batches) {
+                                      uint64_t position, bool create, std::span<const CheckpointPartition::Batch> batches) {
   WEIR_CHECK(!run_);
   const std::string folder_path = log_dir + "/" + folder;
   const std::string path = folder_path + "/" + name;
@@ -133,7 +133,7 @@ Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::str
     if (*size < position) {
       return fail(ErrorCode::kCorrupt, fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
     }
-    // Left by a merge that did not commit.
+    // Left by a checkpoint that did not commit.
     if (*size > position) {
       if (auto done = (*file)->truncate(position); !done) return done;
     }
@@ -220,7 +220,7 @@ void SegmentWriter::undo() {
       auto size = (*file)->size();
       if (size && *size > touched.valid_length) done = (*file)->truncate(touched.valid_length);
     }
-    if (!done) log_debug("storage", "could not take back a failed merge of {}: {}", touched.path, done.error().message);
+    if (!done) log_debug("storage", "could not take back a failed checkpoint of {}: {}", touched.path, done.error().message);
   }
   start();
 }

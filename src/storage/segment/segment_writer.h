@@ -1,4 +1,4 @@
-// Writes one merge cycle's data into segment files and makes it durable with as few syncs as possible.
+// Writes one checkpoint cycle's data into segment files and makes it durable with as few syncs as possible.
 //
 // Runs of less than kDirectBytes are appended through the page cache. Larger ones go unbuffered out of an
 // aligned staging buffer; only what precedes the first and follows the last 4096-byte boundary is written
@@ -39,7 +39,7 @@ class SegmentWriter {
   // Opens the file that `batches` are appended to at `position`, its valid length. What lies beyond is cut off; kCorrupt
   // if it is shorter.
   Result<void> begin_run(const std::string& log_dir, const std::string& folder, const std::string& name, uint64_t position,
-                         bool create, std::span<const MergePartition::Batch> batches);
+                         bool create, std::span<const CheckpointPartition::Batch> batches);
   // Writes `entries` behind the first `before` of an index of aborted transactions; kCorrupt as begin_run.
   Result<void> add_aborted(const std::string& log_dir, const std::string& folder, const std::string& name, uint32_t before,
                            std::span<const AbortedTransaction> entries);

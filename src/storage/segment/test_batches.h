@@ -1,4 +1,4 @@
-// Batches and merges for the tests of the segment store.
+// Batches and checkpoints for the tests of the segment store.
 #pragma once
 
 #include <string>
@@ -25,47 +25,47 @@ struct BatchShape {
   int64_t appended_ms = 1'000'000;
 };
 
-inline MergePartition::Batch make_batch(const PartitionId& partition, const BatchShape& shape) {
+inline CheckpointPartition::Batch make_batch(const PartitionId& partition, const BatchShape& shape) {
   protocol::RecordBatchBuilder builder({.base_offset = shape.base_offset, .partition_leader_epoch = shape.leader_epoch});
   const std::vector<uint8_t> value(shape.value_bytes, shape.fill);
   for (int i = 0; i < shape.records; ++i) builder.append(shape.timestamp + i, std::nullopt, Bytes(value));
   const Bytes bytes = builder.finish();
-  MergePartition::Batch batch;
-  batch.facts.partition = partition;
-  batch.facts.leader_epoch = shape.leader_epoch;
-  batch.facts.base_offset = shape.base_offset;
-  batch.facts.last_offset_delta = shape.records - 1;
-  batch.facts.size = static_cast<uint32_t>(bytes.size());
-  batch.facts.max_timestamp = shape.timestamp + shape.records - 1;
-  batch.facts.appended_ms = shape.appended_ms;
+  CheckpointPartition::Batch batch;
+  batch.info.partition = partition;
+  batch.info.leader_epoch = shape.leader_epoch;
+  batch.info.base_offset = shape.base_offset;
+  batch.info.last_offset_delta = shape.records - 1;
+  batch.info.size = static_cast<uint32_t>(bytes.size());
+  batch.info.max_timestamp = shape.timestamp + shape.records - 1;
+  batch.info.appended_ms = shape.appended_ms;
   batch.bytes = Slice::copy_of(bytes);
   return batch;
 }
 
 // `count` batches from `offset` on; advances offset.
-inline MergePartition make_merge(const PartitionId& partition, int64_t& offset, int count, BatchShape shape = {}) {
-  MergePartition merge;
-  merge.partition = partition;
-  merge.epochs = {{0, 0}};
+inline CheckpointPartition make_checkpoint(const PartitionId& partition, int64_t& offset, int count, BatchShape shape = {}) {
+  CheckpointPartition checkpoint;
+  checkpoint.partition = partition;
+  checkpoint.epochs = {{0, 0}};
   for (int i = 0; i < count; ++i) {
     shape.base_offset = offset;
-    merge.batches.push_back(make_batch(partition, shape));
+    checkpoint.batches.push_back(make_batch(partition, shape));
     offset += shape.records;
     shape.timestamp += shape.records;
   }
-  return merge;
+  return checkpoint;
 }
 
-// Adds a batch of one record as the marker of an aborted transaction: its facts say so.
-inline void add_abort(MergePartition& merge, MergePartition::Batch marker, const AbortedTransaction& entry) {
-  marker.facts.attributes = BatchFacts::kTransactional | BatchFacts::kControl;
-  marker.facts.producer_id = entry.producer_id;
-  marker.facts.control_type = BatchFacts::kAbort;
-  merge.batches.push_back(std::move(marker));
-  merge.aborted.push_back(entry);
+// Adds a batch of one record as the marker of an aborted transaction: its info says so.
+inline void add_abort(CheckpointPartition& checkpoint, CheckpointPartition::Batch marker, const AbortedTransaction& entry) {
+  marker.info.attributes = BatchInfo::kTransactional | BatchInfo::kControl;
+  marker.info.producer_id = entry.producer_id;
+  marker.info.control_type = BatchInfo::kAbort;
+  checkpoint.batches.push_back(std::move(marker));
+  checkpoint.aborted.push_back(entry);
 }
 
-inline std::vector<uint8_t> bytes_of(const std::vector<MergePartition::Batch>& batches) {
+inline std::vector<uint8_t> bytes_of(const std::vector<CheckpointPartition::Batch>& batches) {
   std::vector<uint8_t> all;
   for (const auto& batch : batches) all.insert(all.end(), batch.bytes.data, batch.bytes.data + batch.bytes.size);
   return all;
@@ -80,11 +80,11 @@ inline std::vector<uint8_t> bytes_of(const StoredBytes& stored) {
   return bytes;
 }
 
-// One vector of the moved-in merges (initialiser lists copy).
-template <typename... Merges>
-std::vector<MergePartition> merges(Merges&&... each) {
-  std::vector<MergePartition> all;
-  (all.push_back(std::forward<Merges>(each)), ...);
+// One vector of the moved-in checkpoints (initialiser lists copy).
+template <typename... Checkpoints>
+std::vector<CheckpointPartition> checkpoints(Checkpoints&&... each) {
+  std::vector<CheckpointPartition> all;
+  (all.push_back(std::forward<Checkpoints>(each)), ...);
   return all;
 }
 

@@ -100,48 +100,48 @@ bool resembles_chunk_header(Bytes bytes, const WalFileIdentity& file) {
 }
 
 void encode_footer_entry(const FooterEntry& entry, uint8_t* out) {
-  const BatchFacts& facts = entry.facts;
-  std::memcpy(out, facts.partition.topic.bytes.data(), 16);
-  store_be(out + 16, facts.partition.index);
-  store_be(out + 20, facts.leader_epoch);
-  store_be(out + 24, facts.base_offset);
-  store_be(out + 32, facts.last_offset_delta);
-  store_be(out + 36, facts.size);
+  const BatchInfo& info = entry.info;
+  std::memcpy(out, info.partition.topic.bytes.data(), 16);
+  store_be(out + 16, info.partition.index);
+  store_be(out + 20, info.leader_epoch);
+  store_be(out + 24, info.base_offset);
+  store_be(out + 32, info.last_offset_delta);
+  store_be(out + 36, info.size);
   store_be(out + 40, entry.position);
   store_be(out + 44, entry.crc);
-  store_be(out + 48, facts.max_timestamp);
-  store_be(out + 56, facts.producer_id);
-  store_be(out + 64, facts.producer_epoch);
-  store_be(out + 66, facts.attributes);
-  store_be(out + 68, facts.base_sequence);
-  store_be(out + 72, facts.control_type);
-  store_be(out + 74, facts.transaction_version);
-  store_be(out + 76, facts.coordinator_epoch);
-  store_be(out + 80, facts.appended_ms);
+  store_be(out + 48, info.max_timestamp);
+  store_be(out + 56, info.producer_id);
+  store_be(out + 64, info.producer_epoch);
+  store_be(out + 66, info.attributes);
+  store_be(out + 68, info.base_sequence);
+  store_be(out + 72, info.control_type);
+  store_be(out + 74, info.transaction_version);
+  store_be(out + 76, info.coordinator_epoch);
+  store_be(out + 80, info.appended_ms);
 }
 
 namespace {
 
 FooterEntry decode_footer_entry(const uint8_t* p, size_t bytes) {
   FooterEntry entry;
-  BatchFacts& facts = entry.facts;
-  std::memcpy(facts.partition.topic.bytes.data(), p, 16);
-  facts.partition.index = load_be<int32_t>(p + 16);
-  facts.leader_epoch = load_be<int32_t>(p + 20);
-  facts.base_offset = load_be<int64_t>(p + 24);
-  facts.last_offset_delta = load_be<int32_t>(p + 32);
-  facts.size = load_be<uint32_t>(p + 36);
+  BatchInfo& info = entry.info;
+  std::memcpy(info.partition.topic.bytes.data(), p, 16);
+  info.partition.index = load_be<int32_t>(p + 16);
+  info.leader_epoch = load_be<int32_t>(p + 20);
+  info.base_offset = load_be<int64_t>(p + 24);
+  info.last_offset_delta = load_be<int32_t>(p + 32);
+  info.size = load_be<uint32_t>(p + 36);
   entry.position = load_be<uint32_t>(p + 40);
   entry.crc = load_be<uint32_t>(p + 44);
-  facts.max_timestamp = load_be<int64_t>(p + 48);
-  facts.producer_id = load_be<int64_t>(p + 56);
-  facts.producer_epoch = load_be<int16_t>(p + 64);
-  facts.attributes = load_be<int16_t>(p + 66);
-  facts.base_sequence = load_be<int32_t>(p + 68);
-  facts.control_type = load_be<int16_t>(p + 72);
-  facts.transaction_version = load_be<int16_t>(p + 74);
-  facts.coordinator_epoch = load_be<int32_t>(p + 76);
-  if (bytes > kFooterEntryBytesOfVersion1) facts.appended_ms = load_be<int64_t>(p + 80);
+  info.max_timestamp = load_be<int64_t>(p + 48);
+  info.producer_id = load_be<int64_t>(p + 56);
+  info.producer_epoch = load_be<int16_t>(p + 64);
+  info.attributes = load_be<int16_t>(p + 66);
+  info.base_sequence = load_be<int32_t>(p + 68);
+  info.control_type = load_be<int16_t>(p + 72);
+  info.transaction_version = load_be<int16_t>(p + 74);
+  info.coordinator_epoch = load_be<int32_t>(p + 76);
+  if (bytes > kFooterEntryBytesOfVersion1) info.appended_ms = load_be<int64_t>(p + 80);
   return entry;
 }
 
@@ -178,9 +178,9 @@ std::optional<ChunkFooter> decode_footer(Bytes bytes) {
   for (uint32_t i = 0; i < count; ++i) {
     footer.entries.push_back(decode_footer_entry(p + footer_bytes(i, entry_bytes), entry_bytes));
     // Offsets are added up from here on.
-    const BatchFacts& facts = footer.entries.back().facts;
+    const BatchInfo& info = footer.entries.back().info;
     const bool possible =
-        facts.base_offset >= 0 && facts.last_offset_delta >= 0 && facts.base_offset <= INT64_MAX - 1 - facts.last_offset_delta;
+        info.base_offset >= 0 && info.last_offset_delta >= 0 && info.base_offset <= INT64_MAX - 1 - info.last_offset_delta;
     if (!possible) return std::nullopt;
   }
   return footer;
@@ -188,9 +188,9 @@ std::optional<ChunkFooter> decode_footer(Bytes bytes) {
 
 bool batch_matches(const FooterEntry& entry, Bytes batch) {
   const uint8_t* p = batch.data();
-  if (batch.size() != entry.facts.size || batch.size() < kRecordBatchHeaderBytes) return false;
-  return load_be<int64_t>(p) == entry.facts.base_offset && load_be<uint32_t>(p + 8) == batch.size() - 12 &&
-         load_be<int32_t>(p + 12) == entry.facts.leader_epoch && p[16] == 2 && load_be<uint32_t>(p + 17) == entry.crc &&
+  if (batch.size() != entry.info.size || batch.size() < kRecordBatchHeaderBytes) return false;
+  return load_be<int64_t>(p) == entry.info.base_offset && load_be<uint32_t>(p + 8) == batch.size() - 12 &&
+         load_be<int32_t>(p + 12) == entry.info.leader_epoch && p[16] == 2 && load_be<uint32_t>(p + 17) == entry.crc &&
          crc32c(batch.subspan(kRecordBatchCrcStart)) == entry.crc;
 }
 

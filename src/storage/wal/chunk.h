@@ -74,7 +74,7 @@ bool resembles_chunk_header(Bytes bytes, const WalFileIdentity& file);
 
 // One batch of a chunk.
 struct FooterEntry {
-  BatchFacts facts;
+  BatchInfo info;
   uint32_t position = 0;  // of the batch, from the chunk's start
   uint32_t crc = 0;       // the batch's own checksum field; binds the batch to this entry
   bool operator==(const FooterEntry&) const = default;
@@ -99,7 +99,7 @@ uint32_t encode_footer_header(uint64_t salt, ChunkNumber number, uint32_t offset
 // Nothing unless magic, checksum and count fit. `bytes` begins with the footer and may go on behind it.
 std::optional<ChunkFooter> decode_footer(Bytes bytes);
 
-// True if `batch` (entry.facts.size bytes) is what the entry says: the fields outside the batch's checksum
+// True if `batch` (entry.info.size bytes) is what the entry says: the fields outside the batch's checksum
 // against the entry, everything else against the checksum.
 bool batch_matches(const FooterEntry& entry, Bytes batch);
 

@@ -55,12 +55,12 @@ TEST(ChunkFormat, ChunkHeaderIsTheDocumentedOne) {
 }
 
 TEST(ChunkFormat, FooterIsTheDocumentedOne) {
-  FooterEntry entry{make_batch(5, 1000, 100).facts, 64, 0x11223344};
-  entry.facts.attributes = 0x10;
-  entry.facts.control_type = 1;
-  entry.facts.coordinator_epoch = 6;
-  entry.facts.transaction_version = 2;
-  entry.facts.appended_ms = 1'700'000'000'005;
+  FooterEntry entry{make_batch(5, 1000, 100).info, 64, 0x11223344};
+  entry.info.attributes = 0x10;
+  entry.info.control_type = 1;
+  entry.info.coordinator_epoch = 6;
+  entry.info.transaction_version = 2;
+  entry.info.appended_ms = 1'700'000'000'005;
   std::vector<uint8_t> bytes(footer_bytes(1));
   encode_footer_entry(entry, bytes.data() + kFooterHeaderBytes);
   const uint32_t crc = encode_footer_header(kExampleFile.salt, 42, 168, bytes);
@@ -96,18 +96,18 @@ TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
   store_be(p + 57, int32_t{1});
   std::memcpy(p + 61, "\x16\0\0\0\x01\x0ahello\0", 12);
   store_be(p + 17, crc32c({p + 21, 52}));
-  BatchFacts facts;
-  for (size_t i = 0; i < 16; ++i) facts.partition.topic.bytes[i] = static_cast<uint8_t>(i + 1);
-  facts.partition.index = 5;
-  facts.leader_epoch = 7;
-  facts.base_offset = 1000;
-  facts.size = 73;
-  facts.max_timestamp = 1'700'000'000'000;
-  facts.appended_ms = 1'700'000'000'005;
+  BatchInfo info;
+  for (size_t i = 0; i < 16; ++i) info.partition.topic.bytes[i] = static_cast<uint8_t>(i + 1);
+  info.partition.index = 5;
+  info.leader_epoch = 7;
+  info.base_offset = 1000;
+  info.size = 73;
+  info.max_timestamp = 1'700'000'000'000;
+  info.appended_ms = 1'700'000'000'005;
 
   PackedMemory memory(64 * 1024);
   OpenChunk chunk(memory);
-  chunk.add(facts, {frame, p, 73});
+  chunk.add(info, {frame, p, 73});
   chunk.seal();
   chunk.address(kExampleFile, 3 * kWalBlock, 42);
   ASSERT_EQ(chunk.pieces().size(), 1u);
@@ -143,15 +143,15 @@ TEST(ChunkFormat, Version1IsRead) {
   EXPECT_EQ(footer->bytes, bytes.size());
   ASSERT_EQ(footer->entries.size(), 1u);
   EXPECT_EQ(footer->entries[0].crc, 0xe641a44b);
-  EXPECT_EQ(footer->entries[0].facts.coordinator_epoch, -1);
-  EXPECT_EQ(footer->entries[0].facts.appended_ms, 0);
+  EXPECT_EQ(footer->entries[0].info.coordinator_epoch, -1);
+  EXPECT_EQ(footer->entries[0].info.appended_ms, 0);
 }
 
 // With a checksum that is right: offsets are added up by whoever reads them.
 TEST(ChunkFormat, AFooterWithImpossibleOffsetsIsDamaged) {
   const auto decodes = [](int64_t base_offset, int32_t last_offset_delta) {
-    FooterEntry entry{make_batch(5, base_offset, 100).facts, 64, 1};
-    entry.facts.last_offset_delta = last_offset_delta;
+    FooterEntry entry{make_batch(5, base_offset, 100).info, 64, 1};
+    entry.info.last_offset_delta = last_offset_delta;
     std::vector<uint8_t> footer(footer_bytes(1));
     encode_footer_entry(entry, footer.data() + kFooterHeaderBytes);
     encode_footer_header(1, 42, 168, footer);
@@ -172,7 +172,7 @@ TEST(ChunkFormat, EveryFlippedBitIsNoticed) {
   encode_chunk_header({kExampleFile, 42, 4096, 1, 168, 120, 1}, header.data());
   std::vector<uint8_t> footer(footer_bytes(2));
   const TestBatch batch = make_batch(5, 1000, 100);
-  const FooterEntry entry{batch.facts, 64, load_be<uint32_t>(batch.bytes.data + 17)};
+  const FooterEntry entry{batch.info, 64, load_be<uint32_t>(batch.bytes.data + 17)};
   encode_footer_entry(entry, footer.data() + kFooterHeaderBytes);
   encode_footer_entry(entry, footer.data() + kFooterHeaderBytes + kFooterEntryBytes);
   encode_footer_header(1, 42, 168, footer);

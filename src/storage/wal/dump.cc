@@ -90,24 +90,24 @@ class WalDump {
   }
 
   static bool intact(const FooterEntry& entry, Bytes chunk) {
-    if (uint64_t{entry.position} + entry.facts.size > chunk.size()) return false;
-    return batch_matches(entry, chunk.subspan(entry.position, entry.facts.size));
+    if (uint64_t{entry.position} + entry.info.size > chunk.size()) return false;
+    return batch_matches(entry, chunk.subspan(entry.position, entry.info.size));
   }
 
   void show_batch(const FooterEntry& entry, bool good, uint64_t chunk_offset) {
     good ? ++summary_.batches : ++summary_.damaged_batches;
     if (!options_.batches) return;
-    const BatchFacts& facts = entry.facts;
-    std::string name = options_.topic_name ? options_.topic_name(facts.partition.topic) : std::string();
+    const BatchInfo& info = entry.info;
+    std::string name = options_.topic_name ? options_.topic_name(info.partition.topic) : std::string();
     if (!options_.json && !name.empty()) name = " (" + name + ")";
     const char* form =
         options_.json
             ? R"({{"type":"batch","offset":{},"topic_id":"{}","topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"appended_ms":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
             : "  at {} topic {}{} partition {} offsets {}-{} epoch {} bytes {} time {} appended {} attributes {:#x} "
               "producer {}/{} sequence {} control {} intact {}";
-    show(form, chunk_offset + entry.position, facts.partition.topic.to_string(), name, facts.partition.index, facts.base_offset,
-         facts.last_offset(), facts.leader_epoch, facts.size, facts.max_timestamp, facts.appended_ms, facts.attributes,
-         facts.producer_id, facts.producer_epoch, facts.base_sequence, facts.control_type, good);
+    show(form, chunk_offset + entry.position, info.partition.topic.to_string(), name, info.partition.index, info.base_offset,
+         info.last_offset(), info.leader_epoch, info.size, info.max_timestamp, info.appended_ms, info.attributes,
+         info.producer_id, info.producer_epoch, info.base_sequence, info.control_type, good);
   }
 
   void show_end() {

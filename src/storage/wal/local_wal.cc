@@ -79,17 +79,17 @@ void LocalWal::seal_open_chunk() {
   ++open_number_;
 }
 
-WalBackend::Appended LocalWal::append(const BatchFacts& facts, const Slice& batch) {
+WalBackend::Appended LocalWal::append(const BatchInfo& info, const Slice& batch) {
   WEIR_CHECK(batch.size <= kMaxBatchBytes);
   if (end_) {
     // The session is over and nothing of this is kept, but the caller still gets bytes that live on their
     // own.
     open_->reset();
-    return {open_number_, open_->add(facts, batch)};
+    return {open_number_, open_->add(info, batch)};
   }
   const bool full = open_->length_with(batch.size) > options_.chunk_bytes || open_->piece_count() >= kMaxPieces;
   if (full && !open_->empty()) seal_open_chunk();
-  const Appended appended{open_number_, open_->add(facts, batch)};
+  const Appended appended{open_number_, open_->add(info, batch)};
   if (!in_flight_) flush_at_turn_end();
   return appended;
 }

@@ -74,7 +74,7 @@ class LocalWal final : public WalBackend {
                                           LocalWalOptions options);
   ~LocalWal() override;
 
-  Appended append(const BatchFacts& facts, const Slice& batch) override;
+  Appended append(const BatchInfo& info, const Slice& batch) override;
   void flush_now() override;
   ChunkNumber durable() const override { return durable_; }
   ChunkNumber open() const override { return open_number_; }

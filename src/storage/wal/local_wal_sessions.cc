@@ -65,7 +65,7 @@ std::vector<SegmentStore::WalSession> LocalWalSessions::sealed_sessions() const 
 
 // The files are forgotten first and removed in order, so that a start after a crash in between misses nothing and finds nothing
 // that no session knows.
-Result<void> LocalWalSessions::remove_merged_logs() {
+Result<void> LocalWalSessions::remove_checkpointed_logs() {
   if (auto r = store_.put_wal_sessions_and_files(sealed_sessions(), {}); !r) return r;
   for (auto& [shard, result] : replayed_) {
     for (const EarlierWalFile& file : result.files) {
@@ -81,11 +81,11 @@ Result<void> LocalWalSessions::remove_merged_logs() {
   return files_.sync_directory(settings_.log_dir + "/wal");
 }
 
-Result<void> LocalWalSessions::begin(unsigned shards, bool merged) {
+Result<void> LocalWalSessions::begin(unsigned shards, bool checkpointed) {
   std::vector<SegmentStore::WalSession> rows;
   std::vector<SegmentStore::WalFile> files;
-  if (merged) {
-    if (auto r = remove_merged_logs(); !r) return r;
+  if (checkpointed) {
+    if (auto r = remove_checkpointed_logs(); !r) return r;
   } else {
     rows = sealed_sessions();
     for (const auto& [shard, result] : replayed_) {

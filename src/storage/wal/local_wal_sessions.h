@@ -31,13 +31,13 @@ class LocalWalSessions final : public WalSessions {
 
   Result<Earlier> earlier() override;
   Result<Replayed> replay(unsigned shard, WalReplayVisitor& visitor) override;
-  Result<void> begin(unsigned shards, bool merged) override;
+  Result<void> begin(unsigned shards, bool checkpointed) override;
   std::unique_ptr<WalBackend> open(unsigned shard, runtime::Loop& loop, bool save_space) override;
   Result<void> end(const std::vector<const WalBackend*>& logs) override;
 
  private:
   Result<void> read_rows();
-  Result<void> remove_merged_logs();
+  Result<void> remove_checkpointed_logs();
   std::vector<SegmentStore::WalSession> sealed_sessions() const;
   std::string directory(unsigned shard) const { return settings_.log_dir + "/wal/" + std::to_string(shard); }
 

@@ -37,7 +37,7 @@ class FlushPolicy : public ::testing::Test {
   }
   void append(uint32_t size = 200) {
     const TestBatch batch = make_batch(0, offset_++, size);
-    wal_->append(batch.facts, batch.bytes);
+    wal_->append(batch.info, batch.bytes);
   }
   // As from a request: in a turn of the loop.
   void append_in_turn(int count = 1, uint32_t size = 200) {

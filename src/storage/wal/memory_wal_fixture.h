@@ -23,7 +23,7 @@ namespace weir::storage {
 
 struct MemoryWalStore {
   struct Batch {
-    BatchFacts facts;
+    BatchInfo info;
     Slice bytes;
   };
   using Chunk = std::vector<Batch>;
@@ -56,10 +56,10 @@ class MemoryWal final : public WalBackend {
   }
   ~MemoryWal() override { lifetime_.end(); }
 
-  Appended append(const BatchFacts& facts, const Slice& batch) override {
+  Appended append(const BatchInfo& info, const Slice& batch) override {
     const Slice bytes = Slice::copy_of(batch.bytes());
     if (ended()) return {open_number_, bytes};
-    open_.push_back({facts, bytes});
+    open_.push_back({info, bytes});
     open_bytes_ += batch.size;
     flush_at_turn_end();
     return {open_number_, bytes};
@@ -180,15 +180,15 @@ class MemoryWalSessions final : public WalSessions {
     Replayed replayed;
     MemoryWalStore::Log& log = store_.logs[shard];
     for (ChunkNumber number = log.released + 1; number <= log.durable(); ++number, ++replayed.chunks) {
-      for (const MemoryWalStore::Batch& batch : log.arrived.at(number)) visitor.on_batch(number, batch.facts, batch.bytes);
+      for (const MemoryWalStore::Batch& batch : log.arrived.at(number)) visitor.on_batch(number, batch.info, batch.bytes);
     }
     return replayed;
   }
-  Result<void> begin(unsigned shards, bool merged) override {
+  Result<void> begin(unsigned shards, bool checkpointed) override {
     for (auto& [shard, log] : store_.logs) {
       const ChunkNumber end = log.durable();
-      std::erase_if(log.arrived, [&](const auto& chunk) { return chunk.first > end || merged; });
-      if (merged) log.released = end;
+      std::erase_if(log.arrived, [&](const auto& chunk) { return chunk.first > end || checkpointed; });
+      if (checkpointed) log.released = end;
     }
     std::erase_if(store_.logs, [&](const auto& log) { return log.first >= shards; });
     return {};

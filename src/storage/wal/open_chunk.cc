@@ -35,12 +35,12 @@ uint64_t OpenChunk::length() const {
 
 bool OpenChunk::footer_fits() const { return footer_at() + footer_bytes(entries_.size()) <= packed_.back().buffer.capacity(); }
 
-Slice OpenChunk::add(const BatchFacts& facts, const Slice& batch) {
+Slice OpenChunk::add(const BatchInfo& info, const Slice& batch) {
   WEIR_CHECK(!sealed_);
-  WEIR_CHECK(batch.size == facts.size && batch.size >= kRecordBatchHeaderBytes);
-  WEIR_CHECK(load_be<int64_t>(batch.data) == facts.base_offset);
-  WEIR_CHECK(load_be<int32_t>(batch.data + 12) == facts.leader_epoch);
-  Entry entry{{facts, 0, load_be<uint32_t>(batch.data + 17)}, 0, 0};
+  WEIR_CHECK(batch.size == info.size && batch.size >= kRecordBatchHeaderBytes);
+  WEIR_CHECK(load_be<int64_t>(batch.data) == info.base_offset);
+  WEIR_CHECK(load_be<int32_t>(batch.data + 12) == info.leader_epoch);
+  Entry entry{{info, 0, load_be<uint32_t>(batch.data + 17)}, 0, 0};
   Slice placed = batch;
   if (batch.size <= WalBackend::kCopyLimit) {
     placed = add_packed(batch, entry);

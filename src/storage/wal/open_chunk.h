@@ -55,7 +55,7 @@ class OpenChunk {
 
   // Adds a batch; answers where it lies from now on. Copies it unless it is larger than
   // WalBackend::kCopyLimit.
-  Slice add(const BatchFacts& facts, const Slice& batch);
+  Slice add(const BatchInfo& info, const Slice& batch);
 
   // Places the footer. No batch is added after it.
   void seal();

@@ -42,9 +42,9 @@ void expect_readable(OpenChunk& chunk, const std::vector<TestBatch>& batches) {
   ASSERT_EQ(footer->entries.size(), batches.size());
   for (size_t i = 0; i < batches.size(); ++i) {
     const FooterEntry& entry = footer->entries[i];
-    EXPECT_EQ(entry.facts, batches[i].facts);
-    ASSERT_LE(entry.position + entry.facts.size, bytes.size());
-    const Bytes stored = Bytes(bytes).subspan(entry.position, entry.facts.size);
+    EXPECT_EQ(entry.info, batches[i].info);
+    ASSERT_LE(entry.position + entry.info.size, bytes.size());
+    const Bytes stored = Bytes(bytes).subspan(entry.position, entry.info.size);
     EXPECT_TRUE(batch_matches(entry, stored));
     EXPECT_TRUE(std::ranges::equal(stored, batches[i].bytes.bytes()));
   }
@@ -55,7 +55,7 @@ TEST(OpenChunk, ALoneSmallBatchTakesOneBlock) {
   for (const uint32_t size : {61u, 100u, 1000u, 3900u}) {
     OpenChunk chunk(memory);
     const TestBatch batch = make_batch(0, 0, size);
-    const Slice placed = chunk.add(batch.facts, batch.bytes);
+    const Slice placed = chunk.add(batch.info, batch.bytes);
     EXPECT_NE(placed.data, batch.bytes.data);
     EXPECT_TRUE(std::ranges::equal(placed.bytes(), batch.bytes.bytes()));
     EXPECT_EQ(chunk.length(), kWalBlock) << size;
@@ -75,7 +75,7 @@ TEST(OpenChunk, LargeBatchesAreWrittenFromTheirFrame) {
   const TestBatch small = make_batch(3, 0, 300);
   std::vector<uint8_t> before(frame.data(), frame.data() + frame.capacity());
   for (const TestBatch* batch : {&a, &b, &small, &c}) {
-    const Slice placed = chunk.add(batch->facts, batch->bytes);
+    const Slice placed = chunk.add(batch->info, batch->bytes);
     EXPECT_EQ(placed.data == batch->bytes.data, batch != &small);
   }
   expect_readable(chunk, {a, b, small, c});
@@ -92,7 +92,7 @@ TEST(OpenChunk, NothingAroundALargeBatchIsRead) {
       Buffer frame = Buffer::allocate(1 << 18);
       std::memset(frame.data(), 0x5a, frame.capacity());
       const TestBatch batch = make_batch(0, 0, size, frame, at);
-      chunk.add(batch.facts, batch.bytes);
+      chunk.add(batch.info, batch.bytes);
       expect_readable(chunk, {batch});
       for (const iovec& piece : chunk.pieces()) {
         const auto* from = static_cast<const uint8_t*>(piece.iov_base);
@@ -117,8 +117,8 @@ TEST(OpenChunk, LargeBatchAddedBeforeItsLowerNeighbour) {
   std::memset(frame.data(), 1, frame.capacity());
   const TestBatch low = make_batch(0, 0, 70'000, frame, 5000);
   const TestBatch high = make_batch(1, 0, 70'000, frame, 75'000);
-  chunk.add(high.facts, high.bytes);
-  chunk.add(low.facts, low.bytes);
+  chunk.add(high.info, high.bytes);
+  chunk.add(low.info, low.bytes);
   expect_readable(chunk, {high, low});
   EXPECT_EQ(chunk.pieces().size(), 7u);
 }
@@ -137,7 +137,7 @@ TEST(OpenChunk, AnyMixtureReadsBackAndItsLengthIsKnownBefore) {
       if (random.next() % 16 == 0) size = 65'537 + static_cast<uint32_t>(random.next() % 100'000);
       batches.push_back(make_batch(static_cast<int32_t>(i), static_cast<int64_t>(i), size));
       const uint64_t bound = chunk.length_with(size);
-      placed.push_back(chunk.add(batches.back().facts, batches.back().bytes));
+      placed.push_back(chunk.add(batches.back().info, batches.back().bytes));
       ASSERT_LE(chunk.length(), bound);
     }
     expect_readable(chunk, batches);
@@ -153,7 +153,7 @@ TEST(OpenChunk, FooterLargerThanABuffer) {
   std::vector<TestBatch> batches;
   for (int i = 0; i < 4000; ++i) {
     batches.push_back(make_batch(i, i, 61));
-    chunk.add(batches.back().facts, batches.back().bytes);
+    chunk.add(batches.back().info, batches.back().bytes);
   }
   expect_readable(chunk, batches);
 }
@@ -163,7 +163,7 @@ TEST(OpenChunk, IsReusable) {
   OpenChunk chunk(memory);
   for (int i = 0; i < 3; ++i) {
     const TestBatch batch = make_batch(i, i, 500);
-    chunk.add(batch.facts, batch.bytes);
+    chunk.add(batch.info, batch.bytes);
     expect_readable(chunk, {batch});
     chunk.reset();
     EXPECT_TRUE(chunk.empty());

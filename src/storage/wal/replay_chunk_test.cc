@@ -166,7 +166,7 @@ TEST(ReplayChunk, ALargeBatchDamagedInTheMiddle) {
   log.look();
   EXPECT_EQ(log.seen.batches, log.without(1, 1));
   ASSERT_EQ(log.seen.corruptions.size(), 1u);
-  EXPECT_EQ(log.seen.corruptions[0].lost, std::vector<BatchFacts>{log.world.appended_batches[1].facts});
+  EXPECT_EQ(log.seen.corruptions[0].lost, std::vector<BatchInfo>{log.world.appended_batches[1].info});
   EXPECT_EQ(log.seen.corruptions[0].partitions, std::vector<PartitionId>{log.partition(1)});
 }
 

@@ -98,8 +98,8 @@ void check(uint64_t seed, bool sealed) {
       continue;
     }
     const bool torn = !sealed && batch.chunk > end;
-    EXPECT_TRUE(torn || seen.unknown() || reported.contains(batch.facts.partition.index))
-        << "chunk " << batch.chunk << " partition " << batch.facts.partition.index << " is missing and not reported; end " << end
+    EXPECT_TRUE(torn || seen.unknown() || reported.contains(batch.info.partition.index))
+        << "chunk " << batch.chunk << " partition " << batch.info.partition.index << " is missing and not reported; end " << end
         << " of " << durable;
   }
   EXPECT_TRUE(delivered == seen.batches.end()) << "delivered what was not there before, or in another order";

@@ -40,11 +40,11 @@ struct OneFile {
   std::vector<ReplayedBatch> without(ChunkNumber chunk, int32_t partition = -1) const {
     std::vector<ReplayedBatch> batches;
     for (const auto& batch : world.appended_batches) {
-      if (batch.chunk != chunk || (partition >= 0 && batch.facts.partition.index != partition)) batches.push_back(batch);
+      if (batch.chunk != chunk || (partition >= 0 && batch.info.partition.index != partition)) batches.push_back(batch);
     }
     return batches;
   }
-  PartitionId partition(int32_t index) const { return make_batch(index, 0, 61).facts.partition; }
+  PartitionId partition(int32_t index) const { return make_batch(index, 0, 61).info.partition; }
   void flip(uint64_t offset, uint8_t mask = 0x10) { world.sim.disk().flip_bits(path, offset, mask); }
   void seal(ChunkNumber last) {
     world.rows.back().sealed = true;

@@ -19,8 +19,8 @@ bool all_zero(Bytes bytes) {
 
 // The bytes of the entry's batch inside its chunk; empty if the entry points outside.
 Bytes batch_in(const FooterEntry& entry, Bytes chunk) {
-  if (uint64_t{entry.position} + entry.facts.size > chunk.size()) return {};
-  return chunk.subspan(entry.position, entry.facts.size);
+  if (uint64_t{entry.position} + entry.info.size > chunk.size()) return {};
+  return chunk.subspan(entry.position, entry.info.size);
 }
 
 bool intact(const FooterEntry& entry, Bytes chunk) { return batch_matches(entry, batch_in(entry, chunk)); }
@@ -40,7 +40,7 @@ bool lacks_a_sector(Bytes chunk, size_t begin, size_t size) {
 bool may_be_torn(const ChunkHeader& header, const std::optional<ChunkFooter>& footer, Bytes chunk) {
   if (!footer) return lacks_a_sector(chunk, header.footer_offset, header.footer_length);
   return std::ranges::all_of(footer->entries, [&](const FooterEntry& entry) {
-    return intact(entry, chunk) || lacks_a_sector(chunk, entry.position, entry.facts.size);
+    return intact(entry, chunk) || lacks_a_sector(chunk, entry.position, entry.info.size);
   });
 }
 
@@ -277,11 +277,11 @@ std::vector<SessionReplay::Saved> SessionReplay::salvage(size_t index, uint64_t 
 
 void SessionReplay::deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory,
                                     const char* what) {
-  std::vector<BatchFacts> lost;
+  std::vector<BatchInfo> lost;
   std::vector<bool> good;
   for (const FooterEntry& entry : footer.entries) {
     good.push_back(intact(entry, chunk));
-    if (!good.back()) lost.push_back(entry.facts);
+    if (!good.back()) lost.push_back(entry.info);
   }
   report(place, footer.number, footer.number, std::move(lost), false, what);
   for (size_t i = 0; i < good.size(); ++i) {
@@ -291,11 +291,11 @@ void SessionReplay::deliver_damaged(const ChunkFooter& footer, const Place& plac
 
 void SessionReplay::deliver(ChunkNumber number, const FooterEntry& entry, const Slice& chunk) {
   ++result_.batches;
-  result_.batch_bytes += entry.facts.size;
-  visitor_.on_batch(number, entry.facts, Slice{chunk.owner, chunk.data + entry.position, entry.facts.size});
+  result_.batch_bytes += entry.info.size;
+  visitor_.on_batch(number, entry.info, Slice{chunk.owner, chunk.data + entry.position, entry.info.size});
 }
 
-void SessionReplay::report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost, bool unknown,
+void SessionReplay::report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchInfo> lost, bool unknown,
                            std::string message) {
   ++result_.corruptions;
   const std::string numbers = first == last ? fmt::format("chunk {}", first) : fmt::format("chunks {} to {}", first, last);
@@ -304,7 +304,7 @@ void SessionReplay::report(const Place& place, ChunkNumber first, ChunkNumber la
   corruption.offset = place.offset;
   corruption.first_chunk = first;
   corruption.last_chunk = last;
-  for (const BatchFacts& facts : lost) corruption.partitions.push_back(facts.partition);
+  for (const BatchInfo& info : lost) corruption.partitions.push_back(info.partition);
   auto& partitions = corruption.partitions;
   std::sort(partitions.begin(), partitions.end());
   partitions.erase(std::unique(partitions.begin(), partitions.end()), partitions.end());

@@ -60,7 +60,7 @@ class SessionReplay {
   // Delivers the intact batches of a chunk at `place` and reports the others.
   void deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory, const char* what);
   void deliver(ChunkNumber number, const FooterEntry& entry, const Slice& chunk);
-  void report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchFacts> lost, bool unknown,
+  void report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchInfo> lost, bool unknown,
               std::string message);
   bool device_failed() const;
   WalLogFile& file(const Place& place) { return *files_[place.file]; }

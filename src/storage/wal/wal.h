@@ -48,8 +48,8 @@ class WalBackend {
   // Adds a batch to the open chunk. `batch` has its final bytes (base offset and epoch patched). Batches of
   // at most kCopyLimit bytes are copied; larger ones are shared without copying: they must lie in a Buffer and
   // must not change any more; what is around them there is not looked at. Loop thread only. Never blocks; the caller keeps
-  // unmerged_bytes() within its bound.
-  virtual Appended append(const BatchFacts& facts, const Slice& batch) = 0;
+  // dirty_bytes() within its bound.
+  virtual Appended append(const BatchInfo& info, const Slice& batch) = 0;
 
   // Asks for the open chunk to be flushed without waiting for more (internal topics, shutdown).
   virtual void flush_now() = 0;
@@ -69,14 +69,14 @@ class WalBackend {
   bool stalled() const { return state() == WalState::kStalled; }
   bool ended() const { return state() == WalState::kEnded; }
 
-  // Space. Files are filled in order; a file is recycled when release() says that everything in it is merged.
-  // The disk is nearly full and what is left of it belongs to merges and deletion: takes no space before it must, and
+  // Space. Files are filled in order; a file is recycled when release() says that everything in it is checkpointed.
+  // The disk is nearly full and what is left of it belongs to checkpoints and deletion: takes no space before it must, and
   // no more than it must.
   virtual void save_space(bool) {}
 
   virtual uint64_t unreleased_bytes() const = 0;              // written or open chunks not released
   virtual ChunkNumber last_chunk_of_oldest_file() const = 0;  // 0 if only the current file holds chunks
-  virtual void release(ChunkNumber up_to) = 0;                // all chunks <= up_to are merged durably
+  virtual void release(ChunkNumber up_to) = 0;                // all chunks <= up_to are checkpointed durably
 
   virtual WalMeasures measures() const = 0;
 

@@ -23,7 +23,7 @@ inline constexpr const char* kWalTestDirectory = "/data/wal/3";
 inline constexpr uint32_t kWalTestShard = 3;
 
 struct TestBatch {
-  BatchFacts facts;
+  BatchInfo info;
   Slice bytes;
 };
 
@@ -31,24 +31,24 @@ struct TestBatch {
 // size. With `frame` it lies there at `at`, else in memory of its own.
 inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, Buffer frame = {}, size_t at = 0) {
   TestBatch batch;
-  for (size_t i = 0; i < 16; ++i) batch.facts.partition.topic.bytes[i] = static_cast<uint8_t>(i + 1);
-  batch.facts.partition.index = index;
-  batch.facts.leader_epoch = 7;
-  batch.facts.base_offset = base_offset;
-  batch.facts.last_offset_delta = 2;
-  batch.facts.size = size;
+  for (size_t i = 0; i < 16; ++i) batch.info.partition.topic.bytes[i] = static_cast<uint8_t>(i + 1);
+  batch.info.partition.index = index;
+  batch.info.leader_epoch = 7;
+  batch.info.base_offset = base_offset;
+  batch.info.last_offset_delta = 2;
+  batch.info.size = size;
   const int64_t later = base_offset % 1'000'000;
-  batch.facts.max_timestamp = 1'700'000'000'000 + later;
-  batch.facts.appended_ms = 1'700'000'100'000 + later;
-  batch.facts.producer_id = 4000 + index;
-  batch.facts.producer_epoch = 1;
-  batch.facts.base_sequence = static_cast<int32_t>(base_offset);
+  batch.info.max_timestamp = 1'700'000'000'000 + later;
+  batch.info.appended_ms = 1'700'000'100'000 + later;
+  batch.info.producer_id = 4000 + index;
+  batch.info.producer_epoch = 1;
+  batch.info.base_sequence = static_cast<int32_t>(base_offset);
   if (!frame) frame = Buffer::allocate(at + size);
   uint8_t* p = frame.data() + at;
   for (uint32_t i = 0; i < size; ++i) p[i] = static_cast<uint8_t>((i * 31 + static_cast<uint64_t>(base_offset) * 7) >> 2);
   store_be(p, base_offset);
   store_be(p + 8, size - 12);
-  store_be(p + 12, batch.facts.leader_epoch);
+  store_be(p + 12, batch.info.leader_epoch);
   p[16] = 2;
   store_be(p + 17, crc32c({p + kRecordBatchCrcStart, size - kRecordBatchCrcStart}));
   batch.bytes = {frame, p, size};
@@ -57,19 +57,19 @@ inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, B
 
 struct ReplayedBatch {
   ChunkNumber chunk;
-  BatchFacts facts;
+  BatchInfo info;
   std::vector<uint8_t> bytes;
   bool operator==(const ReplayedBatch&) const = default;
   friend void PrintTo(const ReplayedBatch& batch, std::ostream* out) {
-    *out << "chunk " << batch.chunk << " partition " << batch.facts.partition.index << " offset " << batch.facts.base_offset
-         << " size " << batch.facts.size;
+    *out << "chunk " << batch.chunk << " partition " << batch.info.partition.index << " offset " << batch.info.base_offset
+         << " size " << batch.info.size;
   }
 };
 
 class CollectingVisitor : public WalReplayVisitor {
  public:
-  void on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) override {
-    batches.push_back({chunk, facts, {bytes.data, bytes.data + bytes.size}});
+  void on_batch(ChunkNumber chunk, const BatchInfo& info, Slice bytes) override {
+    batches.push_back({chunk, info, {bytes.data, bytes.data + bytes.size}});
   }
   void on_corruption(const WalCorruption& corruption) override { corruptions.push_back(corruption); }
 
@@ -172,8 +172,8 @@ class WalWorld {
   WalBackend::Appended append(int32_t index, uint32_t size, Buffer frame = {}, size_t at = 0) {
     TestBatch batch = make_batch(index, next_offset[index], size, std::move(frame), at);
     next_offset[index] += 3;
-    const auto appended = wal->append(batch.facts, batch.bytes);
-    appended_batches.push_back({appended.chunk, batch.facts, {batch.bytes.data, batch.bytes.data + size}});
+    const auto appended = wal->append(batch.info, batch.bytes);
+    appended_batches.push_back({appended.chunk, batch.info, {batch.bytes.data, batch.bytes.data + size}});
     return appended;
   }
   // Until everything appended is durable (or the log failed).

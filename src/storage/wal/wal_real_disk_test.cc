@@ -53,8 +53,8 @@ class WalLoad {
       uint32_t size = 61 + static_cast<uint32_t>(random_.next() % 3000);
       if (random_.next() % large_one_in_ == 0) size = 70'000 + static_cast<uint32_t>(random_.next() % 300'000);
       const TestBatch batch = make_batch(sent_ % 5, sent_, size);
-      const auto appended = wal_->append(batch.facts, batch.bytes);
-      appended_.push_back({appended.chunk, batch.facts, {batch.bytes.data, batch.bytes.data + size}});
+      const auto appended = wal_->append(batch.info, batch.bytes);
+      appended_.push_back({appended.chunk, batch.info, {batch.bytes.data, batch.bytes.data + size}});
       ++sent_;
     }
     if (sent_ == total_ && wal_->idle() && !done_) {

@@ -24,7 +24,7 @@ struct WalCorruption {
   ChunkNumber first_chunk = 0;  // damaged chunks
   ChunkNumber last_chunk = 0;
   std::vector<PartitionId> partitions;  // that lost batches; ascending
-  std::vector<BatchFacts> lost;         // the batches, so that those in segments already can be told apart
+  std::vector<BatchInfo> lost;          // the batches, so that those in segments already can be told apart
   bool unknown_partitions = false;      // others may have lost batches as well: which is not known
   std::string message;                  // for the operator
 };
@@ -33,7 +33,7 @@ class WalReplayVisitor {
  public:
   virtual ~WalReplayVisitor() = default;
   // Batches come in the order they were appended. `bytes` shares its memory with neighbours.
-  virtual void on_batch(ChunkNumber chunk, const BatchFacts& facts, Slice bytes) = 0;
+  virtual void on_batch(ChunkNumber chunk, const BatchInfo& info, Slice bytes) = 0;
   // Comes before the batches of the damaged chunk that are intact, and before all later ones.
   virtual void on_corruption(const WalCorruption& corruption) = 0;
 };
@@ -59,9 +59,9 @@ class WalSessions {
   virtual Result<Replayed> replay(unsigned shard, WalReplayVisitor& visitor) = 0;
 
   // Ends the earlier sessions where replay found their ends and begins those of shards 0 to shards - 1, in one durable step.
-  // Every earlier shard was replayed. `merged`: all that was replayed is in segments, so the earlier logs go. Otherwise they stay
-  // until the shards' new logs release them.
-  virtual Result<void> begin(unsigned shards, bool merged) = 0;
+  // Every earlier shard was replayed. `checkpointed`: all that was replayed is in segments, so the earlier logs go. Otherwise
+  // they stay until the shards' new logs release them.
+  virtual Result<void> begin(unsigned shards, bool checkpointed) = 0;
   // The log of a session that began. Once for each shard; outlived by `loop`, not by this object.
   virtual std::unique_ptr<WalBackend> open(unsigned shard, runtime::Loop& loop, bool save_space) = 0;
 

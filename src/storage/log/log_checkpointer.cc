@@ -1,4 +1,4 @@
-#include "storage/log/log_merger.h"
+#include "storage/log/log_checkpointer.h"
 
 #include <fmt/format.h>
 
@@ -9,26 +9,26 @@
 
 namespace weir::storage {
 
-void LogMerger::dropped(Partition& partition) {
+void LogCheckpointer::dropped(Partition& partition) {
   dirty_.remove(partition);
   if (!plan_) return;
   plan_->dropped = true;
   if (plan_->partition == &partition) plan_->building.reset();
 }
 
-void LogMerger::look() {
-  if (merging_ || retry_ || wal_.ended()) return;
-  // A WAL file is merged once the next one has begun: large runs for busy partitions, and the dirty tail stays small.
+void LogCheckpointer::look() {
+  if (checkpointing_ || retry_ || wal_.ended()) return;
+  // A WAL file is checkpointed once the next one has begun: large runs for busy partitions, and the dirty tail stays small.
   ChunkNumber up_to = wal_.last_chunk_of_oldest_file();
-  if (up_to > wal_.durable() || up_to <= merged_) up_to = 0;           // on its way, or kept though nobody needs it
+  if (up_to > wal_.durable() || up_to <= checkpointed_) up_to = 0;     // on its way, or kept though nobody needs it
   const bool everything = everything_ && !shard_.awaits_durability();  // otherwise once the flush under way is done
   if (everything) up_to = wal_.durable();
   if (up_to == 0 && next_waiters_.empty() && !everything && !early_) return;
   start(up_to);
 }
 
-void LogMerger::start(ChunkNumber up_to) {
-  merging_ = true;
+void LogCheckpointer::start(ChunkNumber up_to) {
+  checkpointing_ = true;
   early_ = false;
   started_ns_ = runtime_.clock->monotonic_ns();
   waiters_ = std::exchange(next_waiters_, {});
@@ -39,9 +39,9 @@ void LogMerger::start(ChunkNumber up_to) {
   plan_slice();
 }
 
-// Downwards: planned_merge says who was asked before. Those that come to the list meanwhile have nothing that is to be merged
-// now.
-void LogMerger::plan_slice() {
+// Downwards: planned_checkpoint says who was asked before. Those that come to the list meanwhile have nothing that is to be
+// checkpointed now.
+void LogCheckpointer::plan_slice() {
   Planning& plan = *plan_;
   for (size_t work = 0; work < kBatchesPerTurn;) {
     if (plan.building) {
@@ -53,38 +53,38 @@ void LogMerger::plan_slice() {
     plan.left = std::min(plan.left, dirty_.size());
     if (plan.left == 0) return planned();
     Partition& partition = dirty_[--plan.left];
-    if (std::exchange(partition.of_shard.planned_merge, number_) == number_) continue;
-    const bool early = std::exchange(partition.of_shard.merge_early, false);
+    if (std::exchange(partition.of_shard.planned_checkpoint, number_) == number_) continue;
+    const bool early = std::exchange(partition.of_shard.checkpoint_early, false);
     plan.partition = &partition;
     plan.building.emplace(partition, early ? std::max(plan.up_to, wal_.durable()) : plan.up_to);
-    partition.begin_merge();
+    partition.begin_checkpoint();
   }
   loop_.post([this, alive = lifetime_.observe()] {
     if (alive) plan_slice();
   });
 }
 
-void LogMerger::end_planning_of(Partition& partition) {
-  MergePartition input = plan_->building->take();
+void LogCheckpointer::end_planning_of(Partition& partition) {
+  CheckpointPartition input = plan_->building->take();
   plan_->building.reset();
   const bool changed = input.log_start_offset != partition.manifest().log_start_offset || !input.expired_producers.empty();
   if (!input.batches.empty() || changed) plan_->input.push_back(std::move(input));
-  else if (!partition.unmerged() && partition.expired_producers().empty()) dirty_.remove(partition);
+  else if (!partition.has_dirty_batches() && partition.expired_producers().empty()) dirty_.remove(partition);
 }
 
-void LogMerger::planned() {
+void LogCheckpointer::planned() {
   const ChunkNumber up_to = plan_->up_to;
-  std::vector<MergePartition> input = std::move(plan_->input);
-  if (plan_->dropped) std::erase_if(input, [this](const MergePartition& one) { return !shard_.find(one.partition); });
+  std::vector<CheckpointPartition> input = std::move(plan_->input);
+  if (plan_->dropped) std::erase_if(input, [this](const CheckpointPartition& one) { return !shard_.find(one.partition); });
   plan_.reset();
   if (input.empty()) return completed(up_to, std::vector<PartitionManifest>{});
-  store_.merge(std::move(input), loop_,
-               [this, alive = lifetime_.observe(), up_to](Result<std::vector<PartitionManifest>> result) {
-                 if (alive) completed(up_to, std::move(result));
-               });
+  store_.checkpoint(std::move(input), loop_,
+                    [this, alive = lifetime_.observe(), up_to](Result<std::vector<PartitionManifest>> result) {
+                      if (alive) completed(up_to, std::move(result));
+                    });
 }
 
-void LogMerger::completed(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result) {
+void LogCheckpointer::completed(ChunkNumber up_to, Result<std::vector<PartitionManifest>> result) {
   totals_.add(runtime_.clock->monotonic_ns() - started_ns_, result.has_value());
   if (!result) return failed(result.error());
   if (failing_) log_info("log", "Shard {}: moving data into segments works again", loop_.index());
@@ -93,8 +93,8 @@ void LogMerger::completed(ChunkNumber up_to, Result<std::vector<PartitionManifes
   adopt_slice(up_to);
 }
 
-void LogMerger::failed(const Error& error) {
-  merging_ = false;
+void LogCheckpointer::failed(const Error& error) {
+  checkpointing_ = false;
   auto waiters = std::exchange(waiters_, {});
   if (!failing_) {
     log_event(
@@ -104,7 +104,7 @@ void LogMerger::failed(const Error& error) {
                              loop_.index()),
          .reason = error.message,
          .remedy = remedy_of(error, fmt::format("Free space or check the disk: produce requests are refused once {} MiB wait",
-                                                unmerged_bytes_max_ >> 20))});
+                                                dirty_bytes_max_ >> 20))});
   }
   failing_ = true;
   retry_ = loop_.schedule_after(runtime::kSecond, [this] {
@@ -113,26 +113,26 @@ void LogMerger::failed(const Error& error) {
   });
   const Result<void> failure = std::unexpected(error);
   for (auto& waiter : waiters) waiter(failure);
-  finish_merge_all(failure);
-  shard_.merge_ended();
+  finish_checkpoint_all(failure);
+  shard_.checkpoint_ended();
 }
 
-void LogMerger::adopt(PartitionManifest manifest) {
+void LogCheckpointer::adopt(PartitionManifest manifest) {
   Partition* partition = shard_.find(manifest.partition);
   if (!partition) return;  // deleted meanwhile
   if (partition->adopt(std::move(manifest))) shard_.log_start_moved(*partition);
 }
 
-// The merge is over once all of it is adopted: until then the tail has everything.
-void LogMerger::adopt_slice(ChunkNumber up_to) {
+// The checkpoint is over once all of it is adopted: until then the tail has everything.
+void LogCheckpointer::adopt_slice(ChunkNumber up_to) {
   for (size_t work = 0; work < kPartitionsPerTurn && !adopting_.empty(); ++work) {
     PartitionManifest manifest = std::move(adopting_.back());
     adopting_.pop_back();
     Partition* const partition = shard_.find(manifest.partition);
     if (!partition) continue;  // deleted meanwhile
-    partition->end_merge();
+    partition->end_checkpoint();
     adopt(std::move(manifest));
-    if (!partition->unmerged() && !partition->changes_manifest()) dirty_.remove(*partition);
+    if (!partition->has_dirty_batches() && !partition->changes_manifest()) dirty_.remove(*partition);
   }
   if (adopting_.empty()) return adopted(up_to);
   loop_.post([this, alive = lifetime_.observe(), up_to] {
@@ -140,40 +140,40 @@ void LogMerger::adopt_slice(ChunkNumber up_to) {
   });
 }
 
-void LogMerger::adopted(ChunkNumber up_to) {
+void LogCheckpointer::adopted(ChunkNumber up_to) {
   for (auto& task : std::exchange(after_adoption_, {})) task();
-  merging_ = false;
+  checkpointing_ = false;
   auto waiters = std::exchange(waiters_, {});
   if (up_to > 0) {
-    merged_ = up_to;
+    checkpointed_ = up_to;
     wal_.release(up_to);
   }
-  shard_.merged();
+  shard_.checkpointed();
   for (auto& waiter : waiters) waiter({});
-  if (everything_ && up_to >= wal_.durable() && !shard_.awaits_durability()) finish_merge_all({});
-  shard_.merge_ended();
+  if (everything_ && up_to >= wal_.durable() && !shard_.awaits_durability()) finish_checkpoint_all({});
+  shard_.checkpoint_ended();
   look();
 }
 
-void LogMerger::in_store_order(runtime::Task task) {
+void LogCheckpointer::in_store_order(runtime::Task task) {
   if (adopting_.empty()) return task();
   after_adoption_.push_back(std::move(task));
 }
 
-void LogMerger::merge_all(Waiter done) {
+void LogCheckpointer::checkpoint_all(Waiter done) {
   all_waiters_.push_back(std::move(done));
   everything_ = true;
 }
 
-void LogMerger::finish_merge_all(const Result<void>& result) {
+void LogCheckpointer::finish_checkpoint_all(const Result<void>& result) {
   if (all_waiters_.empty()) return;
   everything_ = false;
   for (auto& waiter : std::exchange(all_waiters_, {})) waiter(result);
 }
 
-void LogMerger::fail(const Result<void>& failure) {
+void LogCheckpointer::fail(const Result<void>& failure) {
   for (auto& waiter : std::exchange(next_waiters_, {})) waiter(failure);
-  finish_merge_all(failure);
+  finish_checkpoint_all(failure);
 }
 
 }  // namespace weir::storage

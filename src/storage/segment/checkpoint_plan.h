@@ -1,4 +1,4 @@
-// What a merge does to one partition, decided before anything is written: which batches go to which segment,
+// What a checkpoint does to one partition, decided before anything is written: which batches go to which segment,
 // where segments are rolled and dropped, and the manifest afterwards. Pure; the rules of rolling are Kafka's.
 #pragma once
 
@@ -18,10 +18,10 @@ struct SegmentWrite {
   bool created = false;     // the file is new
   uint32_t generation = 0;  // of the file
   uint32_t directory = 0;   // it is in
-  size_t first_batch = 0;   // into MergePartition::batches
+  size_t first_batch = 0;   // into CheckpointPartition::batches
   size_t batch_count = 0;
   uint64_t bytes = 0;
-  // Of MergePartition::aborted, behind those that the segment had before.
+  // Of CheckpointPartition::aborted, behind those that the segment had before.
   uint32_t aborted_before = 0;
   size_t first_aborted = 0, aborted_count = 0;
 };
@@ -32,7 +32,7 @@ struct PendingIndex {
   std::vector<IndexEntry> entries;
   uint64_t last_position = 0;  // of the last entry made, written or not
   bool has_entry = false;
-  uint64_t unindexed_bytes = 0;  // merged since entries were last written
+  uint64_t unindexed_bytes = 0;  // checkpointed since entries were last written
 };
 
 struct IndexWrite {
@@ -41,7 +41,7 @@ struct IndexWrite {
   std::vector<IndexEntry> entries;
 };
 
-struct MergePlan {
+struct CheckpointPlan {
   PartitionManifest after;
   std::vector<SegmentWrite> writes;
   std::vector<int64_t> dropped;  // base offsets of segments that go
@@ -56,14 +56,14 @@ struct IndexSpacing {
 };
 
 // Whether a new segment begins with the batch (Kafka's LogSegment.shouldRoll), and what segments are told of their batches.
-bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segment_bytes, int64_t segment_ms);
-SegmentInfo begin_segment(const BatchFacts& batch);
-void extend_segment(SegmentInfo& segment, const BatchFacts& batch);
+bool must_roll(const SegmentInfo& active, const BatchInfo& batch, uint64_t segment_bytes, int64_t segment_ms);
+SegmentInfo begin_segment(const BatchInfo& batch);
+void extend_segment(SegmentInfo& segment, const BatchInfo& batch);
 
 // `before` is the manifest so far; for a partition without one: an empty one with log start and end where the
 // batches begin. `damaged_segment` (its base offset, or -1) is not appended to. kInvalid if the batches do
-// not continue the manifest or contradict their facts, or aborted transactions are not those of their markers.
-Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
-                             const IndexSpacing& spacing, int64_t damaged_segment = -1);
+// not continue the manifest or contradict their info, or aborted transactions are not those of their markers.
+Result<CheckpointPlan> plan_checkpoint(const PartitionManifest& before, const CheckpointPartition& checkpoint,
+                                       const PendingIndex& pending, const IndexSpacing& spacing, int64_t damaged_segment = -1);
 
 }  // namespace weir::storage

@@ -1,4 +1,4 @@
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 
 #include <fmt/format.h>
 
@@ -16,37 +16,40 @@ namespace {
 // Kafka reads segment files with 32 bit positions.
 constexpr uint64_t kMaxSegmentBytes = std::numeric_limits<int32_t>::max();
 
-Result<void> check_batch(const MergePartition& merge, const MergePartition::Batch& batch, int64_t expected_offset) {
+Result<void> check_batch(const CheckpointPartition& checkpoint, const CheckpointPartition::Batch& batch,
+                         int64_t expected_offset) {
   const auto header = parse_stored_header(batch.bytes.bytes());
-  const BatchFacts& facts = batch.facts;
-  if (header && header->size() == batch.bytes.size && facts.size == batch.bytes.size &&
-      header->base_offset == facts.base_offset && header->last_offset_delta == facts.last_offset_delta &&
-      facts.base_offset >= expected_offset && facts.partition == merge.partition) {
+  const BatchInfo& info = batch.info;
+  if (header && header->size() == batch.bytes.size && info.size == batch.bytes.size && header->base_offset == info.base_offset &&
+      header->last_offset_delta == info.last_offset_delta && info.base_offset >= expected_offset &&
+      info.partition == checkpoint.partition) {
     return {};
   }
   return fail(ErrorCode::kInvalid,
-              fmt::format("merge of {}: batch at offset {} of {} bytes does not "
-                          "continue the log at {} or contradicts its facts",
-                          partition_folder_name(merge.partition), facts.base_offset, batch.bytes.size, expected_offset));
+              fmt::format("checkpoint of {}: batch at offset {} of {} bytes does not "
+                          "continue the log at {} or contradicts its description",
+                          partition_folder_name(checkpoint.partition), info.base_offset, batch.bytes.size, expected_offset));
 }
 
 // The aborted transactions whose marker is the batch, of those from `next` on; `next` passes them.
-Result<std::span<const AbortedTransaction>> take_aborted(const MergePartition& merge, const BatchFacts& batch, size_t& next) {
+Result<std::span<const AbortedTransaction>> take_aborted(const CheckpointPartition& checkpoint, const BatchInfo& batch,
+                                                         size_t& next) {
   const size_t first = next;
   bool sound = true;
-  while (next < merge.aborted.size() && merge.aborted[next].last_offset < batch.next_offset()) {
-    const AbortedTransaction& entry = merge.aborted[next++];
-    sound = sound && batch.control_type == BatchFacts::kAbort && entry.producer_id == batch.producer_id &&
+  while (next < checkpoint.aborted.size() && checkpoint.aborted[next].last_offset < batch.next_offset()) {
+    const AbortedTransaction& entry = checkpoint.aborted[next++];
+    sound = sound && batch.control_type == BatchInfo::kAbort && entry.producer_id == batch.producer_id &&
             entry.last_offset == batch.last_offset() && entry.first_offset >= 0 && entry.first_offset <= entry.last_offset &&
             entry.producer_id >= 0 && entry.last_stable_offset >= 0;
   }
-  if (sound && next - first <= 1) return std::span(merge.aborted).subspan(first, next - first);
-  return fail(ErrorCode::kInvalid, fmt::format("merge of {}: the batch at offset {} is not the marker of an aborted transaction",
-                                               partition_folder_name(merge.partition), batch.base_offset));
+  if (sound && next - first <= 1) return std::span(checkpoint.aborted).subspan(first, next - first);
+  return fail(ErrorCode::kInvalid,
+              fmt::format("checkpoint of {}: the batch at offset {} is not the marker of an aborted transaction",
+                          partition_folder_name(checkpoint.partition), batch.base_offset));
 }
 
 // Hands the entries of a complete or well-filled segment over to be written.
-void write_pending(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment) {
+void write_pending(CheckpointPlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment) {
   PendingIndex& pending = plan.pending;
   if (segment.length >= spacing.write_bytes && !pending.entries.empty()) {
     plan.index_writes.push_back({pending.base_offset, segment.generation, segment.directory, std::move(pending.entries)});
@@ -55,7 +58,7 @@ void write_pending(MergePlan& plan, const IndexSpacing& spacing, const SegmentIn
   }
 }
 
-void note_in_index(MergePlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment, const BatchFacts& batch) {
+void note_in_index(CheckpointPlan& plan, const IndexSpacing& spacing, const SegmentInfo& segment, const BatchInfo& batch) {
   PendingIndex& pending = plan.pending;
   if (pending.base_offset != segment.base_offset) {
     pending = PendingIndex{};
@@ -70,7 +73,7 @@ void note_in_index(MergePlan& plan, const IndexSpacing& spacing, const SegmentIn
   pending.unindexed_bytes += batch.size;
 }
 
-void drop_old_segments(MergePlan& plan) {
+void drop_old_segments(CheckpointPlan& plan) {
   auto& segments = plan.after.segments;
   size_t gone = 0;
   while (gone < segments.size() && segments[gone].next_offset <= plan.after.log_start_offset) ++gone;
@@ -85,7 +88,7 @@ void drop_old_segments(MergePlan& plan) {
 
 }  // namespace
 
-bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segment_bytes, int64_t segment_ms) {
+bool must_roll(const SegmentInfo& active, const BatchInfo& batch, uint64_t segment_bytes, int64_t segment_ms) {
   if (active.length == 0) return false;
   if (!active.times_known) return true;  // it may be written anew meanwhile
   if (active.aborted >= kAbortedPerSegment) return true;
@@ -96,7 +99,7 @@ bool must_roll(const SegmentInfo& active, const BatchFacts& batch, uint64_t segm
   return age > segment_ms;
 }
 
-SegmentInfo begin_segment(const BatchFacts& batch) {
+SegmentInfo begin_segment(const BatchInfo& batch) {
   SegmentInfo segment;
   segment.base_offset = segment.next_offset = batch.base_offset;
   segment.first_timestamp = batch.max_timestamp;
@@ -105,40 +108,41 @@ SegmentInfo begin_segment(const BatchFacts& batch) {
   return segment;
 }
 
-void extend_segment(SegmentInfo& segment, const BatchFacts& batch) {
+void extend_segment(SegmentInfo& segment, const BatchInfo& batch) {
   segment.length += batch.size;
   segment.max_timestamp = std::max(segment.max_timestamp, batch.max_timestamp);
   segment.next_offset = batch.next_offset();
   segment.modified_ms = std::max(segment.modified_ms, batch.appended_ms);
 }
 
-Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartition& merge, const PendingIndex& pending,
-                             const IndexSpacing& spacing, int64_t damaged_segment) {
-  MergePlan plan;
+Result<CheckpointPlan> plan_checkpoint(const PartitionManifest& before, const CheckpointPartition& checkpoint,
+                                       const PendingIndex& pending, const IndexSpacing& spacing, int64_t damaged_segment) {
+  CheckpointPlan plan;
   plan.after = before;
   plan.pending = pending;
-  plan.after.epochs = merge.epochs;
-  plan.after.log_start_offset = std::max(before.log_start_offset, merge.log_start_offset);
+  plan.after.epochs = checkpoint.epochs;
+  plan.after.log_start_offset = std::max(before.log_start_offset, checkpoint.log_start_offset);
   auto& segments = plan.after.segments;
   plan.first_changed = segments.size();
   size_t next_aborted = 0;
-  for (size_t i = 0; i < merge.batches.size(); ++i) {
-    const auto& batch = merge.batches[i];
-    if (auto sound = check_batch(merge, batch, plan.after.end_offset); !sound) return std::unexpected(std::move(sound.error()));
-    plan.after.end_offset = batch.facts.next_offset();
+  for (size_t i = 0; i < checkpoint.batches.size(); ++i) {
+    const auto& batch = checkpoint.batches[i];
+    if (auto sound = check_batch(checkpoint, batch, plan.after.end_offset); !sound)
+      return std::unexpected(std::move(sound.error()));
+    plan.after.end_offset = batch.info.next_offset();
     const size_t first_aborted = next_aborted;
-    const auto aborted = take_aborted(merge, batch.facts, next_aborted);
+    const auto aborted = take_aborted(checkpoint, batch.info, next_aborted);
     if (!aborted) return std::unexpected(aborted.error());
-    // What was deleted before it was merged is not written, nor is a segment kept for what follows it.
-    if (batch.facts.next_offset() <= plan.after.log_start_offset) continue;
+    // What was deleted before it was checkpointed is not written, nor is a segment kept for what follows it.
+    if (batch.info.next_offset() <= plan.after.log_start_offset) continue;
     // What is to be moved elsewhere is not appended to.
     const bool roll = segments.empty() || segments.back().base_offset == damaged_segment ||
                       segments.back().directory != plan.after.place.target ||
                       segments.back().next_offset <= plan.after.log_start_offset ||
-                      must_roll(segments.back(), batch.facts, merge.segment_bytes, merge.segment_ms);
+                      must_roll(segments.back(), batch.info, checkpoint.segment_bytes, checkpoint.segment_ms);
     if (roll) {
       if (!segments.empty()) write_pending(plan, spacing, segments.back());
-      segments.push_back(begin_segment(batch.facts));
+      segments.push_back(begin_segment(batch.info));
       segments.back().directory = plan.after.place.target;
     }
     SegmentInfo& active = segments.back();
@@ -147,17 +151,17 @@ Result<MergePlan> plan_merge(const PartitionManifest& before, const MergePartiti
                              active.aborted, first_aborted, 0});
       plan.first_changed = std::min(plan.first_changed, segments.size() - 1);
     }
-    note_in_index(plan, spacing, active, batch.facts);
+    note_in_index(plan, spacing, active, batch.info);
     ++plan.writes.back().batch_count;
-    plan.writes.back().bytes += batch.facts.size;
+    plan.writes.back().bytes += batch.info.size;
     plan.writes.back().aborted_count += aborted->size();
     add_aborted(active, *aborted);
-    extend_segment(active, batch.facts);
+    extend_segment(active, batch.info);
   }
-  if (next_aborted < merge.aborted.size()) {
+  if (next_aborted < checkpoint.aborted.size()) {
     return fail(ErrorCode::kInvalid,
-                fmt::format("merge of {}: the marker of an aborted transaction at offset {} is not in it",
-                            partition_folder_name(merge.partition), merge.aborted[next_aborted].last_offset));
+                fmt::format("checkpoint of {}: the marker of an aborted transaction at offset {} is not in it",
+                            partition_folder_name(checkpoint.partition), checkpoint.aborted[next_aborted].last_offset));
   }
   if (plan.pending.unindexed_bytes >= spacing.write_bytes) write_pending(plan, spacing, segments.back());
   drop_old_segments(plan);

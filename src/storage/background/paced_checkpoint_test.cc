@@ -1,4 +1,4 @@
-// Merges, removals and compaction beside flushes that are slow: held back, but never so that the write-ahead log fills up.
+// Checkpoints, removals and compaction beside flushes that are slow: held back, but never so that the write-ahead log fills up.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ using weir::testing::SimRuntime;
 // The share is 2 MB/s: a quarter of the least rate there is.
 constexpr double kShare = BackgroundThrottle::kLeastRate / 4;
 
-class PacedMergeTest : public ::testing::Test {
+class PacedCheckpointTest : public ::testing::Test {
  protected:
   void SetUp() override {
     set_log_level(LogLevel::kError);
@@ -43,10 +43,10 @@ class PacedMergeTest : public ::testing::Test {
     return sim_.run_until(condition, 600 * kSecond) == SimRuntime::Stop::kDone;
   }
   // How long it took.
-  double merge(std::vector<MergePartition> partitions) {
+  double checkpoint(std::vector<CheckpointPartition> partitions) {
     const double began = seconds();
     bool done = false;
-    store_->merge(std::move(partitions), sim_.loop(), [&](Result<std::vector<PartitionManifest>> result) {
+    store_->checkpoint(std::move(partitions), sim_.loop(), [&](Result<std::vector<PartitionManifest>> result) {
       EXPECT_TRUE(result) << result.error().message;
       if (result) manifests_ = std::move(*result);
       done = true;
@@ -64,19 +64,19 @@ class PacedMergeTest : public ::testing::Test {
   std::vector<PartitionManifest> manifests_;
 };
 
-TEST_F(PacedMergeTest, AMergeIsSpreadOverTimeAndCompleteAtItsEnd) {
+TEST_F(PacedCheckpointTest, ACheckpointIsSpreadOverTimeAndCompleteAtItsEnd) {
   const PartitionId a = partition_id(1), b = partition_id(2);
   int64_t end_a = 0, end_b = 0;
   std::vector<uint8_t> wrote;
   uint64_t total = 0;
   for (int round = 0; round < 3; ++round) {
     // Offsets within blocks, runs above and below what is written unbuffered.
-    auto large = make_merge(a, end_a, 30, {.value_bytes = 33'333});
-    auto small = make_merge(b, end_b, 2, {.value_bytes = 5'000});
+    auto large = make_checkpoint(a, end_a, 30, {.value_bytes = 33'333});
+    auto small = make_checkpoint(b, end_b, 2, {.value_bytes = 5'000});
     const auto bytes = bytes_of(large.batches);
     wrote.insert(wrote.end(), bytes.begin(), bytes.end());
     total = bytes.size() + bytes_of(small.batches).size();
-    const double took = merge(merges(std::move(large), std::move(small)));
+    const double took = checkpoint(checkpoints(std::move(large), std::move(small)));
     EXPECT_GT(took, 0.85 * static_cast<double>(total) / kShare);
     EXPECT_LT(took, 1.5 * static_cast<double>(total) / kShare);
   }
@@ -85,15 +85,16 @@ TEST_F(PacedMergeTest, AMergeIsSpreadOverTimeAndCompleteAtItsEnd) {
   EXPECT_EQ(manifests_[1].end_offset, end_b);
   EXPECT_GT(throttle_.state().held_ns, kSecond / 2);
   throttle_.set_pressure(0, 1);
-  EXPECT_LT(merge(merges(make_merge(a, end_a, 30, {.value_bytes = 33'333}))), 0.1);
+  EXPECT_LT(checkpoint(checkpoints(make_checkpoint(a, end_a, 30, {.value_bytes = 33'333}))), 0.1);
 }
 
-TEST_F(PacedMergeTest, AMergeThatWaitsHoldsNeitherThreadsNorTheStoreAndKeepsItsPlaceInTheOrder) {
+TEST_F(PacedCheckpointTest, ACheckpointThatWaitsHoldsNeitherThreadsNorTheStoreAndKeepsItsPlaceInTheOrder) {
   const PartitionId a = partition_id(1), b = partition_id(2);
   int64_t end_a = 0, end_b = 0;
-  merge(merges(make_merge(b, end_b, 1)));
+  checkpoint(checkpoints(make_checkpoint(b, end_b, 1)));
   std::vector<std::string> order;
-  store_->merge(merges(make_merge(a, end_a, 30, {.value_bytes = 50'000})), sim_.loop(), [&](auto) { order.push_back("merge"); });
+  store_->checkpoint(checkpoints(make_checkpoint(a, end_a, 30, {.value_bytes = 50'000})), sim_.loop(),
+                     [&](auto) { order.push_back("checkpoint"); });
   store_->drop(a, 0, sim_.loop(), [&](Result<void> dropped) {
     EXPECT_TRUE(dropped);
     order.push_back("drop");
@@ -106,20 +107,20 @@ TEST_F(PacedMergeTest, AMergeThatWaitsHoldsNeitherThreadsNorTheStoreAndKeepsItsP
   sim_.run_for(30 * kMillisecond);
   EXPECT_TRUE(read);
   ASSERT_TRUE(wait([&] { return order.size() == 2; }));
-  EXPECT_THAT(order, ElementsAre("merge", "drop"));
+  EXPECT_THAT(order, ElementsAre("checkpoint", "drop"));
 }
 
-TEST_F(PacedMergeTest, DroppedSegmentsGoOneByOneAfterTheMergeHasAnswered) {
+TEST_F(PacedCheckpointTest, DroppedSegmentsGoOneByOneAfterTheCheckpointHasAnswered) {
   const PartitionId a = partition_id(1);
   int64_t end = 0;
-  auto many = make_merge(a, end, 40, {.value_bytes = 3'000});
+  auto many = make_checkpoint(a, end, 40, {.value_bytes = 3'000});
   many.segment_bytes = 4'000;
-  merge(merges(std::move(many)));
+  checkpoint(checkpoints(std::move(many)));
   const auto files = [&] { return sim_.disk().list("/log/" + partition_folder_name(a))->size(); };
   ASSERT_EQ(files(), 40u);
-  MergePartition trim = make_merge(a, end, 0);
+  CheckpointPartition trim = make_checkpoint(a, end, 0);
   trim.log_start_offset = end;
-  const double took = merge(merges(std::move(trim)));
+  const double took = checkpoint(checkpoints(std::move(trim)));
   EXPECT_LT(took, 0.2);
   EXPECT_GT(files(), 30u);
   // Each counts for a MiB, which is half a second here.
@@ -130,23 +131,23 @@ TEST_F(PacedMergeTest, DroppedSegmentsGoOneByOneAfterTheMergeHasAnswered) {
   ASSERT_TRUE(wait([&] { return files() == 0; }));
 }
 
-TEST_F(PacedMergeTest, SegmentsThatACrashKeptFromBeingRemovedGoWithTheNextOnes) {
+TEST_F(PacedCheckpointTest, SegmentsThatACrashKeptFromBeingRemovedGoWithTheNextOnes) {
   const PartitionId a = partition_id(1);
   int64_t end = 0;
-  auto some = make_merge(a, end, 6, {.value_bytes = 3'000});
+  auto some = make_checkpoint(a, end, 6, {.value_bytes = 3'000});
   some.segment_bytes = 4'000;
-  merge(merges(std::move(some)));
-  MergePartition trim = make_merge(a, end, 0);
+  checkpoint(checkpoints(std::move(some)));
+  CheckpointPartition trim = make_checkpoint(a, end, 0);
   trim.log_start_offset = 3;
-  merge(merges(std::move(trim)));
+  checkpoint(checkpoints(std::move(trim)));
   ASSERT_TRUE(sim_.disk().has(path(a, 2)));
   sim_.end_server(weir::testing::Death::kKill);
   sim_.start_server();
   auto store = LocalSegmentStore::open(sim_.disk(), sim_.pool(), sim_.clock(), {.log_dir = "/log"});
   ASSERT_TRUE(store && (*store)->load());
-  trim = make_merge(a, end, 0);
+  trim = make_checkpoint(a, end, 0);
   trim.log_start_offset = 4;
-  ASSERT_TRUE((*store)->merge_now(merges(std::move(trim))));
+  ASSERT_TRUE((*store)->checkpoint_now(checkpoints(std::move(trim))));
   EXPECT_FALSE(sim_.disk().has(path(a, 2)));
   EXPECT_FALSE(sim_.disk().has(path(a, 3)));
   EXPECT_TRUE(sim_.disk().has(path(a, 4)));
@@ -155,14 +156,14 @@ TEST_F(PacedMergeTest, SegmentsThatACrashKeptFromBeingRemovedGoWithTheNextOnes) 
 
 // --- with the write-ahead log
 
-class PacedLogTest : public PacedMergeTest {
+class PacedLogTest : public PacedCheckpointTest {
  protected:
   static constexpr uint64_t kBound = 4 << 20;
 
   void open() {
     LogOptions options;
     options.log_dir = "/log";
-    options.shard.unmerged_bytes_max = kBound;
+    options.shard.dirty_bytes_max = kBound;
     options.shard.tail_cache_bytes = 0;
     options.shard.throttle = &throttle_;
     auto runtime = sim_.runtime();
@@ -180,7 +181,7 @@ class PacedLogTest : public PacedMergeTest {
       ++answered_;
     });
     ++appended_;
-    highest_ = std::max(highest_, shards_[0]->unmerged_bytes());
+    highest_ = std::max(highest_, shards_[0]->dirty_bytes());
   }
 
   LogConfig config_;
@@ -190,13 +191,13 @@ class PacedLogTest : public PacedMergeTest {
   uint64_t highest_ = 0;
 };
 
-TEST_F(PacedLogTest, FlushesAreHeardOfAndTheMergeOfAFullFileIsHeldBack) {
+TEST_F(PacedLogTest, FlushesAreHeardOfAndTheCheckpointOfAFullFileIsHeldBack) {
   open();
-  while (shards_[0]->merge_totals().merges == 0) {
+  while (shards_[0]->checkpoint_totals().checkpoints == 0) {
     append(20'000);
     sim_.run_for(10 * kMillisecond);  // 2 MB/s
   }
-  EXPECT_GT(static_cast<double>(shards_[0]->merge_totals().last_ns), 0.8 * 1e9 * (1 << 20) / kShare);
+  EXPECT_GT(static_cast<double>(shards_[0]->checkpoint_totals().last_ns), 0.8 * 1e9 * (1 << 20) / kShare);
   EXPECT_GT(throttle_.state().held_ns, 0);
   EXPECT_TRUE(throttle_.state().holding);
   ASSERT_TRUE(wait([&] { return answered_ == appended_; }));
@@ -214,26 +215,26 @@ TEST_F(PacedLogTest, ProducersThatAreFasterThanTheShareAreNotHeldAtTheBound) {
   ASSERT_TRUE(wait([&] { return answered_ == appended_; }));
   EXPECT_LT(seconds() - began, 2.5) << "the share alone would take ten seconds";
   EXPECT_LE(highest_, kBound);
-  EXPECT_GT(highest_, kBound / 2) << "merges were held back until it mattered";
+  EXPECT_GT(highest_, kBound / 2) << "checkpoints were held back until it mattered";
   EXPECT_EQ(held, 0u);
   EXPECT_GT(throttle_.state().held_ns, 0);
 }
 
-TEST_F(PacedLogTest, WhoWaitsForAMergeWaitsForNothingElse) {
+TEST_F(PacedLogTest, WhoWaitsForACheckpointWaitsForNothingElse) {
   open();
   for (int i = 0; i < 45; ++i) {
     append(20'000);
     sim_.run_for(2 * kMillisecond);
   }
   ASSERT_TRUE(wait([&] { return answered_ == appended_; }));
-  ASSERT_EQ(shards_[0]->merge_totals().merges, 0u);
+  ASSERT_EQ(shards_[0]->checkpoint_totals().checkpoints, 0u);
   const double began = seconds();
   bool done = false;
   shards_[0]->delete_records(*partition_, 10, [&](Result<int64_t> result) { done = result.has_value(); });
   ASSERT_TRUE(wait([&] { return done; }));
-  bool merged = false;
-  shards_[0]->merge_all([&](Result<void> result) { merged = result.has_value(); });
-  ASSERT_TRUE(wait([&] { return merged; }));
+  bool checkpointed = false;
+  shards_[0]->checkpoint_all([&](Result<void> result) { checkpointed = result.has_value(); });
+  ASSERT_TRUE(wait([&] { return checkpointed; }));
   EXPECT_LT(seconds() - began, 0.2) << "at the share it would take half a second";
 }
 
@@ -250,9 +251,9 @@ TEST_F(PacedLogTest, CompactionIsHeldBackAndGetsOn) {
       ++appended_;
       sim_.run_for(kMillisecond);
     }
-    bool merged = false;
-    shards_[0]->merge_all([&](Result<void> result) { merged = result.has_value(); });
-    ASSERT_TRUE(wait([&] { return merged && answered_ == appended_; }));
+    bool checkpointed = false;
+    shards_[0]->checkpoint_all([&](Result<void> result) { checkpointed = result.has_value(); });
+    ASSERT_TRUE(wait([&] { return checkpointed && answered_ == appended_; }));
   };
   LogCleaner cleaner(sim_.runtime(), {shards_[0].get()}, *store_, {.throttle = &throttle_});
   const auto clean = [&] {

@@ -9,7 +9,7 @@
 
 namespace weir::broker {
 
-struct ConnectionFacts {
+struct ConnectionInfo {
   const ListenerInfo* listener = nullptr;
   runtime::Endpoint local;
   runtime::Endpoint peer;

@@ -1,4 +1,4 @@
-#include "storage/segment/merge_plan.h"
+#include "storage/segment/checkpoint_plan.h"
 
 #include <gtest/gtest.h>
 
@@ -11,11 +11,11 @@ using namespace storage::testing;
 
 constexpr int64_t kNow = 1'000'000;
 
-class MergePlanTest : public ::testing::Test {
+class CheckpointPlanTest : public ::testing::Test {
  protected:
-  MergePlanTest() { manifest_.partition = id_; }
-  MergePlan plan(MergePartition merge) {
-    auto planned = plan_merge(manifest_, merge, pending_, spacing_);
+  CheckpointPlanTest() { manifest_.partition = id_; }
+  CheckpointPlan plan(CheckpointPartition checkpoint) {
+    auto planned = plan_checkpoint(manifest_, checkpoint, pending_, spacing_);
     EXPECT_TRUE(planned) << planned.error().message;
     if (!planned) return {};
     manifest_ = planned->after;
@@ -30,10 +30,10 @@ class MergePlanTest : public ::testing::Test {
   int64_t end_ = 0;
 };
 
-TEST_F(MergePlanTest, AppendsToTheActiveSegment) {
-  plan(make_merge(id_, end_, 2));
+TEST_F(CheckpointPlanTest, AppendsToTheActiveSegment) {
+  plan(make_checkpoint(id_, end_, 2));
   const uint64_t before = manifest_.segments[0].length;
-  const MergePlan second = plan(make_merge(id_, end_, 3, {.timestamp = 5000}));
+  const CheckpointPlan second = plan(make_checkpoint(id_, end_, 3, {.timestamp = 5000}));
   ASSERT_EQ(second.writes.size(), 1u);
   EXPECT_FALSE(second.writes[0].created);
   EXPECT_EQ(second.writes[0].position, before);
@@ -47,49 +47,49 @@ TEST_F(MergePlanTest, AppendsToTheActiveSegment) {
   EXPECT_EQ(segment.created_ms, kNow);
 }
 
-TEST_F(MergePlanTest, RollsWhenABatchDoesNotFit) {
-  auto merge = make_merge(id_, end_, 6, {.value_bytes = 400});
-  merge.segment_bytes = 2 * merge.batches[0].bytes.size;
-  const MergePlan rolled = plan(std::move(merge));
+TEST_F(CheckpointPlanTest, RollsWhenABatchDoesNotFit) {
+  auto checkpoint = make_checkpoint(id_, end_, 6, {.value_bytes = 400});
+  checkpoint.segment_bytes = 2 * checkpoint.batches[0].bytes.size;
+  const CheckpointPlan rolled = plan(std::move(checkpoint));
   ASSERT_EQ(rolled.writes.size(), 3u);
   EXPECT_EQ(rolled.writes[1].first_batch, 2u);
   EXPECT_TRUE(rolled.writes[1].created);
   EXPECT_EQ(rolled.after.segments[2].base_offset, 4);
   // One that is larger than a segment gets one of its own.
-  auto large = make_merge(id_, end_, 1, {.value_bytes = 5000});
+  auto large = make_checkpoint(id_, end_, 1, {.value_bytes = 5000});
   large.segment_bytes = 100;
   EXPECT_EQ(plan(std::move(large)).after.segments.size(), 4u);
 }
 
-TEST_F(MergePlanTest, RollsByTheTimeOfRecordsOrElseOfTheClock) {
-  auto first = make_merge(id_, end_, 1, {.timestamp = 1000});
+TEST_F(CheckpointPlanTest, RollsByTheTimeOfRecordsOrElseOfTheClock) {
+  auto first = make_checkpoint(id_, end_, 1, {.timestamp = 1000});
   plan(std::move(first));
-  auto same = make_merge(id_, end_, 1, {.timestamp = 1100, .appended_ms = kNow + 5000});
+  auto same = make_checkpoint(id_, end_, 1, {.timestamp = 1100, .appended_ms = kNow + 5000});
   same.segment_ms = 100;
   EXPECT_EQ(plan(std::move(same)).after.segments.size(), 1u);
-  auto later = make_merge(id_, end_, 1, {.timestamp = 1101});
+  auto later = make_checkpoint(id_, end_, 1, {.timestamp = 1101});
   later.segment_ms = 100;
   EXPECT_EQ(plan(std::move(later)).after.segments.size(), 2u);
   // Without timestamps the segment's age counts.
   manifest_.segments.back().first_timestamp = kNoTimestamp;
-  auto aged = make_merge(id_, end_, 1, {.appended_ms = kNow + 100});
+  auto aged = make_checkpoint(id_, end_, 1, {.appended_ms = kNow + 100});
   aged.segment_ms = 100;
   EXPECT_EQ(plan(std::move(aged)).after.segments.size(), 2u);
-  auto older = make_merge(id_, end_, 1, {.appended_ms = kNow + 101});
+  auto older = make_checkpoint(id_, end_, 1, {.appended_ms = kNow + 101});
   older.segment_ms = 100;
   EXPECT_EQ(plan(std::move(older)).after.segments.size(), 3u);
 }
 
-TEST_F(MergePlanTest, ASegmentIsAsOldAsItsLastAppendAndNotAsItsMerge) {
-  plan(make_merge(id_, end_, 1, {.appended_ms = 100}));
-  plan(make_merge(id_, end_, 1, {.appended_ms = 300}));
-  const SegmentInfo segment = plan(make_merge(id_, end_, 1, {.appended_ms = 200})).after.segments.at(0);
+TEST_F(CheckpointPlanTest, ASegmentIsAsOldAsItsLastAppendAndNotAsItsCheckpoint) {
+  plan(make_checkpoint(id_, end_, 1, {.appended_ms = 100}));
+  plan(make_checkpoint(id_, end_, 1, {.appended_ms = 300}));
+  const SegmentInfo segment = plan(make_checkpoint(id_, end_, 1, {.appended_ms = 200})).after.segments.at(0);
   EXPECT_EQ(segment.created_ms, 100);
   EXPECT_EQ(segment.modified_ms, 300);  // the clock went back
 }
 
 // Times are what records and rows say, however far apart.
-TEST_F(MergePlanTest, TimesWithoutEndAreFarApart) {
+TEST_F(CheckpointPlanTest, TimesWithoutEndAreFarApart) {
   EXPECT_EQ(ms_between(1, 3), 2);
   EXPECT_EQ(ms_between(INT64_MIN, 1), INT64_MAX);
   EXPECT_EQ(ms_between(INT64_MAX, -2), INT64_MIN);
@@ -97,54 +97,54 @@ TEST_F(MergePlanTest, TimesWithoutEndAreFarApart) {
   active.length = 100;
   active.times_known = true;
   active.created_ms = INT64_MIN + 1;
-  EXPECT_TRUE(must_roll(active, make_batch(id_, {.timestamp = -1}).facts, 1 << 20, 1000));
+  EXPECT_TRUE(must_roll(active, make_batch(id_, {.timestamp = -1}).info, 1 << 20, 1000));
 }
 
-TEST_F(MergePlanTest, WhatHasUnknownTimesIsNotAppendedTo) {
-  plan(make_merge(id_, end_, 1));
+TEST_F(CheckpointPlanTest, WhatHasUnknownTimesIsNotAppendedTo) {
+  plan(make_checkpoint(id_, end_, 1));
   EXPECT_TRUE(manifest_.segments.back().times_known);
   manifest_.segments.back().times_known = false;
-  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 2u);
-  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 2u);
+  EXPECT_EQ(plan(make_checkpoint(id_, end_, 1)).after.segments.size(), 2u);
+  EXPECT_EQ(plan(make_checkpoint(id_, end_, 1)).after.segments.size(), 2u);
 }
 
-TEST_F(MergePlanTest, RollsWhereRelativeOffsetsEnd) {
-  plan(make_merge(id_, end_, 1));
+TEST_F(CheckpointPlanTest, RollsWhereRelativeOffsetsEnd) {
+  plan(make_checkpoint(id_, end_, 1));
   end_ = INT64_C(0x7fffffff);
-  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 1u);
-  EXPECT_EQ(plan(make_merge(id_, end_, 1)).after.segments.size(), 2u);
+  EXPECT_EQ(plan(make_checkpoint(id_, end_, 1)).after.segments.size(), 1u);
+  EXPECT_EQ(plan(make_checkpoint(id_, end_, 1)).after.segments.size(), 2u);
 }
 
-TEST_F(MergePlanTest, LogStartDropsWholeSegmentsOnly) {
-  auto merge = make_merge(id_, end_, 6, {.value_bytes = 400});
-  merge.segment_bytes = 1;
-  plan(std::move(merge));
-  MergePartition trim;
+TEST_F(CheckpointPlanTest, LogStartDropsWholeSegmentsOnly) {
+  auto checkpoint = make_checkpoint(id_, end_, 6, {.value_bytes = 400});
+  checkpoint.segment_bytes = 1;
+  plan(std::move(checkpoint));
+  CheckpointPartition trim;
   trim.partition = id_;
   trim.log_start_offset = 3;
-  const MergePlan trimmed = plan(std::move(trim));
+  const CheckpointPlan trimmed = plan(std::move(trim));
   EXPECT_EQ(trimmed.dropped, (std::vector<int64_t>{0, 1, 2}));
   EXPECT_EQ(trimmed.first_changed, trimmed.after.segments.size());
   // It never goes back.
-  auto more = make_merge(id_, end_, 1);
+  auto more = make_checkpoint(id_, end_, 1);
   more.log_start_offset = 1;
   EXPECT_EQ(plan(std::move(more)).after.log_start_offset, 3);
   // Everything may go; the next batch begins a new segment.
-  MergePartition all;
+  CheckpointPartition all;
   all.partition = id_;
   all.log_start_offset = end_;
   EXPECT_TRUE(plan(std::move(all)).after.segments.empty());
-  const MergePlan fresh = plan(make_merge(id_, end_, 1));
+  const CheckpointPlan fresh = plan(make_checkpoint(id_, end_, 1));
   EXPECT_TRUE(fresh.writes.at(0).created);
   EXPECT_EQ(fresh.after.segments.at(0).base_offset, 7);
 }
 
-TEST_F(MergePlanTest, IndexEntriesComeByDistanceAndAreWrittenByTheMegabyte) {
+TEST_F(CheckpointPlanTest, IndexEntriesComeByDistanceAndAreWrittenByTheMegabyte) {
   spacing_ = {.entry_bytes = 1000, .write_bytes = 10'000};
   std::vector<IndexEntry> written;
   uint64_t length = 0;
   for (int i = 0; i < 60; ++i) {
-    const MergePlan one = plan(make_merge(id_, end_, 1, {.value_bytes = 400, .timestamp = 1000 + i}));
+    const CheckpointPlan one = plan(make_checkpoint(id_, end_, 1, {.value_bytes = 400, .timestamp = 1000 + i}));
     for (const IndexWrite& write : one.index_writes) {
       EXPECT_EQ(write.base_offset, 0);
       written.insert(written.end(), write.entries.begin(), write.entries.end());
@@ -160,35 +160,35 @@ TEST_F(MergePlanTest, IndexEntriesComeByDistanceAndAreWrittenByTheMegabyte) {
   }
   EXPECT_LT(length - written.back().position, 12'000u);
   // A roll writes what waits.
-  auto rolling = make_merge(id_, end_, 1);
+  auto rolling = make_checkpoint(id_, end_, 1);
   rolling.segment_bytes = 1;
   const std::vector<IndexEntry> waiting = pending_.entries;
   ASSERT_FALSE(waiting.empty());
-  const MergePlan rolled = plan(std::move(rolling));
+  const CheckpointPlan rolled = plan(std::move(rolling));
   ASSERT_EQ(rolled.index_writes.size(), 1u);
   EXPECT_EQ(rolled.index_writes[0].entries, waiting);
 }
 
-TEST_F(MergePlanTest, RefusesWhatContradictsItself) {
-  plan(make_merge(id_, end_, 2));
-  const auto refused = [&](MergePartition merge) {
-    auto planned = plan_merge(manifest_, merge, pending_, spacing_);
+TEST_F(CheckpointPlanTest, RefusesWhatContradictsItself) {
+  plan(make_checkpoint(id_, end_, 2));
+  const auto refused = [&](CheckpointPartition checkpoint) {
+    auto planned = plan_checkpoint(manifest_, checkpoint, pending_, spacing_);
     return !planned && planned.error().code == ErrorCode::kInvalid;
   };
   int64_t back = 1;
-  EXPECT_TRUE(refused(make_merge(id_, back, 1)));
-  auto wrong_size = make_merge(id_, end_, 1);
-  wrong_size.batches[0].facts.size += 1;
+  EXPECT_TRUE(refused(make_checkpoint(id_, back, 1)));
+  auto wrong_size = make_checkpoint(id_, end_, 1);
+  wrong_size.batches[0].info.size += 1;
   EXPECT_TRUE(refused(std::move(wrong_size)));
-  auto wrong_bytes = make_merge(id_, end_, 1);
+  auto wrong_bytes = make_checkpoint(id_, end_, 1);
   wrong_bytes.batches[0].bytes.size -= 1;
   EXPECT_TRUE(refused(std::move(wrong_bytes)));
-  auto wrong_partition = make_merge(id_, end_, 1);
-  wrong_partition.batches[0].facts.partition.index = 5;
+  auto wrong_partition = make_checkpoint(id_, end_, 1);
+  wrong_partition.batches[0].info.partition.index = 5;
   EXPECT_TRUE(refused(std::move(wrong_partition)));
   // A gap is fine: compaction and aborted appends leave them.
   end_ += 100;
-  EXPECT_FALSE(refused(make_merge(id_, end_, 1)));
+  EXPECT_FALSE(refused(make_checkpoint(id_, end_, 1)));
 }
 
 }  // namespace

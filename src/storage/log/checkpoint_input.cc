@@ -1,0 +1,60 @@
+#include "storage/log/checkpoint_input.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace weir::storage {
+
+CheckpointInput::CheckpointInput(const Partition& partition, ChunkNumber up_to)
+    : partition_(partition), up_to_(up_to), recovery_point_(partition.manifest().end_offset) {
+  input_.partition = partition.id();
+  input_.log_start_offset = partition.pending_log_start();
+  input_.segment_bytes = partition.config().segment_bytes;
+  input_.segment_ms = partition.config().roll_ms();
+  input_.expired_producers = partition.expired_producers();
+}
+
+// The producers as of the new recovery point, not as of now: rebuilt from the batches below it; the store completes the window
+// of five from its previous row. State ahead of the recovery point would refuse what recovery replays. Batches that were
+// deleted before they were checkpointed count as well: nobody sees them again, yet a resend of them is a duplicate.
+size_t CheckpointInput::add(size_t batches) {
+  size_t added = 0;
+  for (const TailBatch& batch : partition_.tail_from(recovery_point_)) {
+    if (added == batches) break;
+    const bool checkpointed = batch.chunk <= up_to_;
+    if (!checkpointed && batch.info.last_offset() >= input_.log_start_offset) break;
+    if (checkpointed) input_.batches.push_back({batch.info, batch.bytes});
+    recovery_point_ = batch.info.next_offset();
+    ++added;
+    if (batch.info.producer_id == kNoProducerId) continue;
+    const ProducerEntry* current = partition_.producers().find(batch.info.producer_id);
+    // A forgotten producer has no row after this checkpoint, though an earlier one may have left or removed it. A row that this
+    // checkpoint has begun is a whole one, and goes with the next.
+    if (!current && !producers_.find(batch.info.producer_id)) {
+      input_.expired_producers.push_back(batch.info.producer_id);
+      continue;
+    }
+    producers_.update(batch.info, current ? current->last_timestamp : batch.info.max_timestamp);
+  }
+  return added;
+}
+
+CheckpointPartition CheckpointInput::take() {
+  for (const EpochStart& epoch : partition_.epochs()) {
+    if (epoch.start_offset < recovery_point_) input_.epochs.push_back(epoch);
+  }
+  for (const AbortedTransaction& one : partition_.state().aborted()) {
+    if (one.last_offset < partition_.manifest().end_offset) continue;  // checkpointed, and still in the tail
+    if (one.last_offset >= recovery_point_) break;
+    // Of a marker that was deleted before it was checkpointed nobody reads what it ended.
+    if (one.last_offset >= input_.log_start_offset) input_.aborted.push_back(one);
+  }
+  for (const ProducerEntry& entry : producers_.entries()) input_.producers.push_back(entry);
+  std::ranges::sort(input_.producers, {}, &ProducerEntry::producer_id);
+  std::ranges::sort(input_.expired_producers);
+  const auto twice = std::ranges::unique(input_.expired_producers);
+  input_.expired_producers.erase(twice.begin(), twice.end());
+  return std::move(input_);
+}
+
+}  // namespace weir::storage
