@@ -38,8 +38,11 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
   auto all = runtime::make_homebound<DeleteGroups>(context->loop());
-  for (const std::string_view name : request.groups_names) all->names.emplace_back(name);
-  all->errors.resize(all->names.size());
+  const GroupResolver groups(*context);
+  for (const std::string_view name : request.groups_names) {
+    all->names.emplace_back(name);
+    all->errors.push_back(groups.error_of(name));
+  }
   all->pending = all->names.size() + 1;
   const std::string from = context->client_text();
   all->context = std::move(context);
@@ -47,6 +50,10 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
     if (--all->pending == 0) all->respond();
   };
   for (size_t i = 0; i < all->names.size(); ++i) {
+    if (all->errors[i] != ErrorCode::kNone) {
+      arrived();
+      continue;
+    }
     const std::string group_id = all->names[i];
     broker.groups().call<DeleteGroupResult>(home, group_id,
                                             reply_on<DeleteGroupResult>(broker, home,

@@ -70,8 +70,12 @@ void handle_describe_groups(Broker& broker, RequestContextPtr context) {
   all->operations_asked = request.include_authorized_operations;
   // Each group once: its members may be many.
   std::unordered_set<std::string_view> named;
+  const GroupResolver groups(*context);
   for (const std::string_view group_id : request.groups) {
-    if (named.insert(group_id).second) all->groups.emplace_back().group_id = group_id;
+    if (!named.insert(group_id).second) continue;
+    GroupDescription& group = all->groups.emplace_back();
+    group.group_id = group_id;
+    group.error = groups.error_of(group_id);
   }
   all->pending = all->groups.size() + 1;
   all->context = std::move(context);
@@ -79,6 +83,10 @@ void handle_describe_groups(Broker& broker, RequestContextPtr context) {
     if (--all->pending == 0) all->respond();
   };
   for (size_t i = 0; i < all->groups.size(); ++i) {
+    if (all->groups[i].error != ErrorCode::kNone) {
+      arrived();
+      continue;
+    }
     const std::string group_id = all->groups[i].group_id;
     broker.groups().call<GroupDescription>(
         home, group_id,

@@ -9,6 +9,7 @@
 
 #include "broker/broker.h"
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/requests/group_resolver.h"
 #include "broker/server/request_context.h"
 #include "runtime/homebound.h"
 

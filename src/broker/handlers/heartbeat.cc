@@ -11,9 +11,9 @@ using protocol::ErrorCode;
 void handle_heartbeat(Broker& broker, RequestContextPtr context) {
   protocol::HeartbeatRequest request;
   if (!context->decode(request)) return;
-  protocol::HeartbeatResponse response;
-  if (request.group_id.empty()) {
-    response.error_code = code(ErrorCode::kInvalidGroupId);
+  if (const ErrorCode refused = GroupResolver(*context).error_of_named(request.group_id); refused != ErrorCode::kNone) {
+    protocol::HeartbeatResponse response;
+    response.error_code = code(refused);
     return context->respond(response);
   }
   HeartbeatRequest beat{std::string(request.group_id), request.generation_id, std::string(request.member_id),

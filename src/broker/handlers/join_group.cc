@@ -56,8 +56,8 @@ void handle_join_group(Broker& broker, RequestContextPtr context) {
   JoinGroupRequest request;
   if (!context->decode(request)) return;
   JoinResult refused;
-  refused.member_id = request.member_id;
-  if (request.group_id.empty()) refused.error = ErrorCode::kInvalidGroupId;
+  refused.error = GroupResolver(*context).error_of_named(request.group_id);
+  if (refused.error == ErrorCode::kInvalidGroupId) refused.member_id = request.member_id;
   if (refused.error != ErrorCode::kNone) return respond(*context, refused);
   JoinRequest join = owned_request(*context, request);
   context->release_frame();  // the answer may take minutes

@@ -40,11 +40,9 @@ void handle_leave_group(Broker& broker, RequestContextPtr context) {
   for (const auto& member : request.members) {
     leave.members.push_back({std::string(member.member_id), owned(member.group_instance_id)});
   }
-  if (leave.group_id.empty()) {
-    LeaveResult refused;
-    refused.error = ErrorCode::kInvalidGroupId;
-    return respond(*context, leave, refused);
-  }
+  LeaveResult refused;
+  refused.error = GroupResolver(*context).error_of_named(leave.group_id);
+  if (refused.error != ErrorCode::kNone) return respond(*context, leave, refused);
   const unsigned home = context->loop().index();
   const std::string group_id = leave.group_id;
   broker.groups().call<LeaveResult>(

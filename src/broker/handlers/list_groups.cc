@@ -39,8 +39,10 @@ struct ListGroups final : runtime::Homebound {
   void respond() {
     ListGroupsResponse response;
     response.error_code = code(error);
-    std::erase_if(groups,
-                  [&](const ListedGroup& group) { return !contains(states, group.state) || !contains(types, group.type); });
+    const GroupResolver shown(*context);
+    std::erase_if(groups, [&](const ListedGroup& group) {
+      return !contains(states, group.state) || !contains(types, group.type) || !shown.may(group.group_id);
+    });
     if (error != ErrorCode::kNone) groups.clear();
     std::sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.group_id < b.group_id; });
     response.groups = context->arena().array<ListGroupsResponse::ListedGroup>(groups.size());

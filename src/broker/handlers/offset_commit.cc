@@ -32,6 +32,7 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
   const unsigned home = context->loop().index();
   const MetadataImagePtr image = broker.shard(home).image;
   const TopicResolver topics(*context, *image, {.ids_from = 10});
+  const ErrorCode refused = GroupResolver(*context).error_of(request.group_id);
   auto all = runtime::make_homebound<OffsetCommit>(context->loop());
   protocol::Arena& arena = context->arena();
   coordination::OffsetCommitRequest commit;
@@ -48,7 +49,8 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
     answer.name = asked.name;
     answer.topic_id = asked.topic_id;
     answer.partitions = arena.array<OffsetCommitResponse::OffsetCommitResponsePartition>(asked.partitions.size());
-    const ResolvedTopic topic = topics.find(asked.name, asked.topic_id);
+    const ResolvedTopic topic =
+        refused == ErrorCode::kNone ? topics.find(asked.name, asked.topic_id) : ResolvedTopic{nullptr, refused};
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
       const auto& partition = asked.partitions[p];
       answer.partitions[p].partition_index = partition.partition_index;

@@ -25,9 +25,9 @@ struct OffsetDelete final : runtime::Homebound {
 void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   protocol::OffsetDeleteRequest request;
   if (!context->decode(request)) return;
-  if (request.group_id.empty()) {
+  if (const ErrorCode error = GroupResolver(*context).error_of_named(request.group_id); error != ErrorCode::kNone) {
     OffsetDeleteResponse refused;
-    refused.error_code = code(ErrorCode::kInvalidGroupId);
+    refused.error_code = code(error);
     return context->respond(refused);
   }
   const unsigned home = context->loop().index();

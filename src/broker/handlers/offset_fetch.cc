@@ -39,7 +39,7 @@ struct GroupPart {
   std::vector<FetchedOffset> offsets;  // in the order of topics
   std::vector<ErrorCode> errors;       // of each of them
   std::vector<size_t> asked;           // offsets that the coordinator knows, in the order of request.items
-  ErrorCode error{};
+  ErrorCode error{};                   // not kNone before it is asked for: the client may not
 };
 
 class OffsetFetch final : public runtime::Homebound {
@@ -58,7 +58,10 @@ class OffsetFetch final : public runtime::Homebound {
     }
     if (!context_->reserve(std::min(answer_bytes(), context_->most_answer_bytes()))) return;
     pending_ = groups_.size() + 1;
-    for (size_t i = 0; i < groups_.size(); ++i) ask(i);
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      if (groups_[i].error == ErrorCode::kNone) ask(i);
+      else arrived();
+    }
     arrived();
   }
 
@@ -70,6 +73,7 @@ class OffsetFetch final : public runtime::Homebound {
     GroupPart& group = groups_.emplace_back();
     group.group_id = group.request.group_id = group_id;
     group.all = group.request.all = !topics.has_value();
+    group.error = GroupResolver(*context_).error_of(group_id);
     if (group.all) return;
     for (const auto& topic : *topics) add_topic(group, topic);
   }
@@ -108,6 +112,7 @@ class OffsetFetch final : public runtime::Homebound {
     const auto metadata = static_cast<uint64_t>(broker_.config().integer("offset.metadata.max.bytes"));
     uint64_t partitions = 0;
     for (const GroupPart& group : groups_) {
+      if (group.error != ErrorCode::kNone) continue;
       if (group.all) return broker_.groups().answer_bytes() + 2 * name_bytes_;
       partitions += group.asked.size();
     }

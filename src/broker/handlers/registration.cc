@@ -64,7 +64,7 @@ constexpr ApiNeeds configs(AclOperation operation) {
 }
 
 // Kafka asks for more where a request does more: Metadata that makes a topic, for what CreateTopics needs; CreateTopics that
-// tells a topic's configs, for kDescribeConfigs; an InitProducerId without a transactional id, for kWrite on any topic at all.
+// tells a topic's configs, for kDescribeConfigs. An InitProducerId without a transactional id needs kWrite on any topic at all.
 constexpr Entry kEntries[] = {
     // librdkafka takes a broker that does not know Produce 0 for one that cannot do compression.
     {{.key = ApiKey::kProduce,
@@ -90,7 +90,10 @@ constexpr Entry kEntries[] = {
     {{.key = ApiKey::kFindCoordinator,
       .min_version = 0,
       .max_version = 6,
-      .needs = {.group = kDescribe, .transactional_id = kDescribe}},
+      .needs = {.group = kDescribe,
+                .transactional_id = kDescribe,
+                .cluster = kClusterAction,  // of a share coordinator
+                .cluster_right = ClusterRight::kIfNamed}},
      handle_find_coordinator},
     {{.key = ApiKey::kJoinGroup, .min_version = 0, .max_version = 9, .kind = kWaitsForOthers, .needs = group(kRead)},
      handle_join_group},

@@ -24,10 +24,9 @@ void handle_sync_group(Broker& broker, RequestContextPtr context) {
   protocol::SyncGroupRequest request;
   if (!context->decode(request)) return;
   SyncResult refused;
-  if (request.group_id.empty()) refused.error = ErrorCode::kInvalidGroupId;
-  else if (context->version() >= 5 && (!request.protocol_type || !request.protocol_name)) {
-    refused.error = ErrorCode::kInconsistentGroupProtocol;
-  }
+  const bool lacks_protocol = context->version() >= 5 && (!request.protocol_type || !request.protocol_name);
+  refused.error =
+      lacks_protocol ? ErrorCode::kInconsistentGroupProtocol : GroupResolver(*context).error_of_named(request.group_id);
   if (refused.error != ErrorCode::kNone) return respond(*context, refused);
   SyncRequest sync;
   sync.group_id = request.group_id;

@@ -42,7 +42,7 @@ enum class ThrottleClass : uint8_t {
 enum class ClusterRight : uint8_t {
   kNone,      // nothing
   kRequired,  // everything: without it the dispatcher denies the request
-  kSuffices,  // as much as the right to each resource it names. Asked first, and not having it is no denial
+  kSuffices,  // as much as the right to each topic and group it names. Asked first, and not having it is no denial
   kIfNamed,   // the cluster is one of the resources it may name
 };
 

@@ -20,6 +20,23 @@ bool RequestContext::ask(security::AclOperation operation, const security::Resou
   return authorizer_->allowed(info.principal, info.peer.host, operation, resource);
 }
 
+bool RequestContext::ask_of_any(security::ResourceType type) const {
+  const ConnectionInfo& info = connection();
+  const security::AclOperation operation = needed(type);
+  return operation == security::AclOperation::kNone ||
+         authorizer_->allowed_with_any(info.principal, info.peer.host, operation, type);
+}
+
+security::AclOperation RequestContext::needed(security::ResourceType type) const {
+  using security::ResourceType;
+  const ApiNeeds& needs = route_->needs;
+  const bool cluster_counts = type == ResourceType::kTopic || type == ResourceType::kGroup;
+  if (needs.cluster_right == ClusterRight::kSuffices && cluster_counts && authorize(needs.cluster, {})) {
+    return security::AclOperation::kNone;
+  }
+  return needs.of(type);
+}
+
 int32_t RequestContext::authorized_operations(const security::Resource& resource) const {
   int32_t operations = security::operations_of(resource.type);
   if (authorizer_ == nullptr) return operations;

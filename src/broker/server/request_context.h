@@ -69,6 +69,15 @@ class RequestContext {
   bool authorize(security::AclOperation operation, const security::Resource& resource) const {
     return authorizer_ == nullptr || operation == security::AclOperation::kNone || ask(operation, resource);
   }
+  // What its API needs of each resource of a type (ApiNeeds). kNone: no right, or the client has the right to the cluster, and
+  // that suffices.
+  security::AclOperation needed(security::ResourceType type) const;
+  // Whether its client has the right that its API needs of a resource. It need not exist.
+  bool may(const security::Resource& resource) const {
+    return authorizer_ == nullptr || authorize(needed(resource.type), resource);
+  }
+  // The same, of at least one resource of the type.
+  bool may_with_any(security::ResourceType type) const { return authorizer_ == nullptr || ask_of_any(type); }
   // All that its client may do with a resource, as answers tell it; nothing if it may not even describe it.
   int32_t authorized_operations(const security::Resource& resource) const;
   // Its client used up what is due to it: the answer says so, and the connection is muted for so long. The longest one counts.
@@ -145,6 +154,7 @@ class RequestContext {
   bool allow_more_elements();
   bool hold(uint64_t bytes);
   bool ask(security::AclOperation operation, const security::Resource& resource) const;
+  bool ask_of_any(security::ResourceType type) const;
   protocol::Writer& begin_response(int16_t version);
   void finish_response();
   void charge();
