@@ -4,8 +4,9 @@
 // its loop only; crossing is Broker::run_on. The metadata image of a shard is replaced by a message, so readers on the
 // shard never lock, and two reads in one task see the same image only if they keep the pointer.
 //
-// Lifecycle: construct after the log was opened and before the loops run; register_handlers (handlers/registration.h);
-// run; stop() ends long polls; destroyed when the loops do not run any more.
+// Lifecycle: construct after the log was opened and before the loops run; coordinators over it (follow_images);
+// register_handlers (handlers/registration.h); run; stop() ends long polls; destroyed when the loops do not run any more, after
+// the coordinators.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,6 @@
 namespace weir::broker {
 
 class ClientTelemetry;      // telemetry/client_telemetry.h
-class CoordinatorHost;      // coordinators/coordinator_host.h
-class GroupCoordinators;    // coordinators/group_coordinators.h
 class TransactionRefusals;  // transactions/transaction_refusals.h
 
 // The settings the handlers act on, under Kafka's names.
@@ -103,7 +102,6 @@ class Broker final : public MetadataPublisher {
   const OfflinePartitions& offline() const { return offline_; }
   storage::LogDirectories& log_directories() { return shards_.front()->log.directories(); }
   ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
-  GroupCoordinators& groups() { return *groups_; }
   TransactionRefusals& transaction_refusals() { return *transaction_refusals_; }
 
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
@@ -125,9 +123,9 @@ class Broker final : public MetadataPublisher {
   void follow_config(std::function<void(const BrokerConfig&)> apply);
   // `told` gets the image now, and on shard 0 each one with other topics. Before the loops run.
   void follow_topics(std::function<void(const MetadataImagePtr&)> told);
-
-  // On every shard it hears of each image from now on. Before the loops run; outlives them.
-  void add_coordinators(CoordinatorHost& host) { coordinators_.push_back(&host); }
+  // `told` gets each image on every shard, after the shard's log has what changed. Before the loops run.
+  using ImageFollower = std::function<void(BrokerShard&, const MetadataChange&)>;
+  void follow_images(ImageFollower told) { image_followers_.push_back(std::move(told)); }
 
   // A producer id nobody was given before. Inline while the shard's block lasts.
   void next_producer_id(unsigned home, Function<void(Result<int64_t>)> done);
@@ -152,6 +150,7 @@ class Broker final : public MetadataPublisher {
   MemoryBudget& budget_;
   std::vector<std::function<void(const BrokerConfig&)>> config_followers_;     // shard 0
   std::vector<std::function<void(const MetadataImagePtr&)>> topic_followers_;  // shard 0
+  std::vector<ImageFollower> image_followers_;                                 // every shard; constant while the loops run
   const runtime::Runtime runtime_;
   OfflinePartitions offline_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;
@@ -159,8 +158,6 @@ class Broker final : public MetadataPublisher {
   MetadataFollower follower_;                                // shard 0
   Controller controller_;                                    // shard 0
   ProducerIdAllocator producer_ids_;                         // shard 0
-  std::vector<CoordinatorHost*> coordinators_;
-  std::unique_ptr<GroupCoordinators> groups_;
   std::unique_ptr<TransactionRefusals> transaction_refusals_;
 };
 

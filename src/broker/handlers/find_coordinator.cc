@@ -28,8 +28,8 @@ bool share_key_valid(std::string_view key) {
          std::all_of(index.begin(), index.end(), digit);
 }
 
-ErrorCode check(const RequestContext& context, const GroupResolver& groups, int8_t type, std::string_view key) {
-  if (type == kGroup) return groups.error_of(key);
+ErrorCode check(const RequestContext& context, const GroupResolver& resolver, int8_t type, std::string_view key) {
+  if (type == kGroup) return resolver.error_of(key);
   if (type == kTransaction) return ErrorCode::kTransactionalIdAuthorizationFailed;
   if (type != kShare || context.version() < 6) return ErrorCode::kInvalidRequest;
   if (!context.may({security::ResourceType::kCluster})) return ErrorCode::kClusterAuthorizationFailed;
@@ -46,10 +46,10 @@ const BrokerRecord* group_coordinator(const MetadataImage& image, std::string_vi
 // `availability` is what coordinators of groups have come to.
 void respond(Broker& broker, RequestContext& context, const protocol::FindCoordinatorRequest& request, ErrorCode availability) {
   const MetadataImagePtr image = broker.shard(context.loop().index()).image;
-  const GroupResolver groups(context);
+  const GroupResolver resolver(context);
   // Fills what a single answer and one of many have in common.
   const auto fill = [&](auto& answer, std::string_view key) {
-    ErrorCode error = check(context, groups, request.key_type, key);
+    ErrorCode error = check(context, resolver, request.key_type, key);
     if (error == ErrorCode::kNone) error = availability;
     std::optional<NodeAddress> node;
     if (error == ErrorCode::kNone) {
@@ -83,15 +83,15 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
 
 }  // namespace
 
-void handle_find_coordinator(Broker& broker, RequestContextPtr context) {
+void handle_find_coordinator(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::FindCoordinatorRequest request;
   if (!context->decode(request)) return;
-  const GroupResolver groups(*context);
-  const auto may = [&](std::string_view key) { return groups.may(key); };
+  const GroupResolver resolver(*context);
+  const auto may = [&](std::string_view key) { return resolver.may(key); };
   const bool any = context->version() < 4 ? may(request.key) : std::ranges::any_of(request.coordinator_keys, may);
-  if (request.key_type != kGroup || !any) return respond(broker, *context, request, ErrorCode::kNone);
+  if (request.key_type != kGroup || !any) return respond(groups.broker(), *context, request, ErrorCode::kNone);
   const unsigned home = context->loop().index();
-  broker.groups().create_topic(home, [&broker, request, context = std::move(context)](ErrorCode availability) {
+  groups.create_topic(home, [&broker = groups.broker(), request, context = std::move(context)](ErrorCode availability) {
     respond(broker, *context, request, availability);
   });
 }

@@ -6,11 +6,11 @@
 // client has the right, the message of the error says the real reason.
 #pragma once
 
-#include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/server/request_context.h"
 
 namespace weir::broker {
 
-void handle_find_coordinator(Broker& broker, RequestContextPtr context);
+void handle_find_coordinator(GroupCoordinators& groups, RequestContextPtr context);
 
 }  // namespace weir::broker

@@ -15,22 +15,22 @@
 
 namespace weir::broker {
 
-void handle_join_group(Broker& broker, RequestContextPtr context);
-void handle_heartbeat(Broker& broker, RequestContextPtr context);
-void handle_leave_group(Broker& broker, RequestContextPtr context);
-void handle_sync_group(Broker& broker, RequestContextPtr context);
-void handle_describe_groups(Broker& broker, RequestContextPtr context);
-void handle_list_groups(Broker& broker, RequestContextPtr context);
-void handle_delete_groups(Broker& broker, RequestContextPtr context);
-void handle_offset_commit(Broker& broker, RequestContextPtr context);
-void handle_offset_fetch(Broker& broker, RequestContextPtr context);
-void handle_offset_delete(Broker& broker, RequestContextPtr context);
+void handle_join_group(GroupCoordinators& groups, RequestContextPtr context);
+void handle_heartbeat(GroupCoordinators& groups, RequestContextPtr context);
+void handle_leave_group(GroupCoordinators& groups, RequestContextPtr context);
+void handle_sync_group(GroupCoordinators& groups, RequestContextPtr context);
+void handle_describe_groups(GroupCoordinators& groups, RequestContextPtr context);
+void handle_list_groups(GroupCoordinators& groups, RequestContextPtr context);
+void handle_delete_groups(GroupCoordinators& groups, RequestContextPtr context);
+void handle_offset_commit(GroupCoordinators& groups, RequestContextPtr context);
+void handle_offset_fetch(GroupCoordinators& groups, RequestContextPtr context);
+void handle_offset_delete(GroupCoordinators& groups, RequestContextPtr context);
 
 // A reply for a coordinator, which calls it on its own shard: `respond(result)` runs on shard `home`.
 template <typename Result, typename Respond>
-Function<void(Result)> reply_on(Broker& broker, unsigned home, Respond respond) {
-  return [&broker, home, respond = std::move(respond)](Result result) mutable {
-    broker.run_on(home, [respond = std::move(respond), result = std::move(result)]() mutable { respond(result); });
+Function<void(Result)> reply_on(GroupCoordinators& groups, unsigned home, Respond respond) {
+  return [&groups, home, respond = std::move(respond)](Result result) mutable {
+    groups.broker().run_on(home, [respond = std::move(respond), result = std::move(result)]() mutable { respond(result); });
   };
 }
 

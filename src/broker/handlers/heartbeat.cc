@@ -8,7 +8,7 @@ using coordination::HeartbeatRequest;
 using coordination::HeartbeatResult;
 using protocol::ErrorCode;
 
-void handle_heartbeat(Broker& broker, RequestContextPtr context) {
+void handle_heartbeat(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::HeartbeatRequest request;
   if (!context->decode(request)) return;
   if (const ErrorCode refused = GroupResolver(*context).error_of_named(request.group_id); refused != ErrorCode::kNone) {
@@ -20,9 +20,9 @@ void handle_heartbeat(Broker& broker, RequestContextPtr context) {
                         owned(request.group_instance_id)};
   const unsigned home = context->loop().index();
   const std::string group_id = beat.group_id;
-  broker.groups().call<HeartbeatResult>(
+  groups.call<HeartbeatResult>(
       home, group_id,
-      reply_on<HeartbeatResult>(broker, home,
+      reply_on<HeartbeatResult>(groups, home,
                                 [context = std::move(context)](const HeartbeatResult& result) {
                                   protocol::HeartbeatResponse answer;
                                   // A client that beats while the groups load has nothing to do about it.

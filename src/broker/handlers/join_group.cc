@@ -52,7 +52,7 @@ JoinRequest owned_request(RequestContext& context, const JoinGroupRequest& reque
 
 }  // namespace
 
-void handle_join_group(Broker& broker, RequestContextPtr context) {
+void handle_join_group(GroupCoordinators& groups, RequestContextPtr context) {
   JoinGroupRequest request;
   if (!context->decode(request)) return;
   JoinResult refused;
@@ -63,9 +63,9 @@ void handle_join_group(Broker& broker, RequestContextPtr context) {
   context->release_frame();  // the answer may take minutes
   const unsigned home = context->loop().index();
   const std::string group_id = join.group_id;
-  broker.groups().call<JoinResult>(
+  groups.call<JoinResult>(
       home, group_id,
-      reply_on<JoinResult>(broker, home, [context = std::move(context)](const JoinResult& result) { respond(*context, result); }),
+      reply_on<JoinResult>(groups, home, [context = std::move(context)](const JoinResult& result) { respond(*context, result); }),
       [join = std::move(join)](auto& state, auto reply, auto now, auto& effects) mutable {
         state.join(std::move(join), std::move(reply), now, effects);
       });

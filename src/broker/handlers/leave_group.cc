@@ -30,7 +30,7 @@ void respond(RequestContext& context, const LeaveRequest& request, const LeaveRe
 
 }  // namespace
 
-void handle_leave_group(Broker& broker, RequestContextPtr context) {
+void handle_leave_group(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::LeaveGroupRequest request;
   if (!context->decode(request)) return;
   LeaveRequest leave;
@@ -45,10 +45,10 @@ void handle_leave_group(Broker& broker, RequestContextPtr context) {
   if (refused.error != ErrorCode::kNone) return respond(*context, leave, refused);
   const unsigned home = context->loop().index();
   const std::string group_id = leave.group_id;
-  broker.groups().call<LeaveResult>(
+  groups.call<LeaveResult>(
       home, group_id,
       reply_on<LeaveResult>(
-          broker, home, [context = std::move(context), leave](const LeaveResult& result) { respond(*context, leave, result); }),
+          groups, home, [context = std::move(context), leave](const LeaveResult& result) { respond(*context, leave, result); }),
       [leave](auto& state, auto reply, auto now, auto& effects) { state.leave(leave, std::move(reply), now, effects); });
 }
 

@@ -26,11 +26,11 @@ struct OffsetCommit final : runtime::Homebound {
 
 }  // namespace
 
-void handle_offset_commit(Broker& broker, RequestContextPtr context) {
+void handle_offset_commit(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::OffsetCommitRequest request;
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
-  const MetadataImagePtr image = broker.shard(home).image;
+  const MetadataImagePtr image = groups.broker().shard(home).image;
   const TopicResolver topics(*context, *image, {.ids_from = 10});
   const ErrorCode refused = GroupResolver(*context).error_of(request.group_id);
   auto all = runtime::make_homebound<OffsetCommit>(context->loop());
@@ -66,9 +66,9 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
   if (commit.items.empty()) return context->respond(all->response);
   all->context = std::move(context);
   const std::string group_id = commit.group_id;
-  broker.groups().call<coordination::OffsetCommitResult>(
+  groups.call<coordination::OffsetCommitResult>(
       home, group_id,
-      reply_on<coordination::OffsetCommitResult>(broker, home,
+      reply_on<coordination::OffsetCommitResult>(groups, home,
                                                  [all](const coordination::OffsetCommitResult& result) {
                                                    if (result.error != ErrorCode::kNone) all->fill_all(result.error);
                                                    else

@@ -44,13 +44,13 @@ struct GroupPart {
 
 class OffsetFetch final : public runtime::Homebound {
  public:
-  OffsetFetch(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), home_(context->loop().index()), context_(std::move(context)) {}
+  OffsetFetch(GroupCoordinators& groups, RequestContextPtr context)
+      : Homebound(context->loop()), coordinators_(groups), home_(context->loop().index()), context_(std::move(context)) {}
 
   void start() {
     protocol::OffsetFetchRequest request;
     if (!context_->decode(request)) return;
-    image_ = broker_.shard(home_).image;
+    image_ = coordinators_.broker().shard(home_).image;
     if (context_->version() >= 8) {
       for (const auto& group : request.groups) add_group(group.group_id, group.topics);
     } else {
@@ -109,22 +109,22 @@ class OffsetFetch final : public runtime::Homebound {
 
   // At most: every offset has its metadata.
   uint64_t answer_bytes() const {
-    const auto metadata = static_cast<uint64_t>(broker_.config().integer("offset.metadata.max.bytes"));
+    const auto metadata = static_cast<uint64_t>(coordinators_.broker().config().integer("offset.metadata.max.bytes"));
     uint64_t partitions = 0;
     for (const GroupPart& group : groups_) {
       if (group.error != ErrorCode::kNone) continue;
-      if (group.all) return broker_.groups().answer_bytes() + 2 * name_bytes_;
+      if (group.all) return coordinators_.answer_bytes() + 2 * name_bytes_;
       partitions += group.asked.size();
     }
-    return std::min(3 * partitions * metadata, broker_.groups().answer_bytes()) + 2 * name_bytes_;
+    return std::min(3 * partitions * metadata, coordinators_.answer_bytes()) + 2 * name_bytes_;
   }
 
   void ask(size_t index) {
     GroupPart& group = groups_[index];
     auto request = std::move(group.request);
-    broker_.groups().call<OffsetFetchResult>(
+    coordinators_.call<OffsetFetchResult>(
         home_, group.group_id,
-        reply_on<OffsetFetchResult>(broker_, home_,
+        reply_on<OffsetFetchResult>(coordinators_, home_,
                                     [self = runtime::HomeRef(this), index](OffsetFetchResult& result) {
                                       self->take(self->groups_[index], result);
                                       self->arrived();
@@ -203,7 +203,7 @@ class OffsetFetch final : public runtime::Homebound {
     return topics;
   }
 
-  Broker& broker_;
+  GroupCoordinators& coordinators_;
   const unsigned home_;
   RequestContextPtr context_;
   MetadataImagePtr image_;
@@ -216,8 +216,8 @@ class OffsetFetch final : public runtime::Homebound {
 
 }  // namespace
 
-void handle_offset_fetch(Broker& broker, RequestContextPtr context) {
-  runtime::make_homebound<OffsetFetch>(broker, std::move(context))->start();
+void handle_offset_fetch(GroupCoordinators& groups, RequestContextPtr context) {
+  runtime::make_homebound<OffsetFetch>(groups, std::move(context))->start();
 }
 
 }  // namespace weir::broker

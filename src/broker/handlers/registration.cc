@@ -1,6 +1,7 @@
 #include "broker/handlers/registration.h"
 
 #include <utility>
+#include <variant>
 
 #include "broker/handlers/alter_configs.h"
 #include "broker/handlers/alter_replica_log_dirs.h"
@@ -39,10 +40,21 @@ using enum security::AclOperation;
 using enum RequestKind;
 using enum ThrottleClass;
 
+// A handler works with the broker, or with the coordinators that it asks.
+template <typename Part>
+using Handle = void (*)(Part&, RequestContextPtr);
+
 struct Entry {
   ApiRow row;
-  void (*handle)(Broker&, RequestContextPtr);
+  std::variant<Handle<Broker>, Handle<GroupCoordinators>> handle;
 };
+
+RequestHandler bind(Handle<Broker> handle, Broker& broker, GroupCoordinators& /*groups*/) {
+  return [handle, &broker](RequestContextPtr context) { handle(broker, std::move(context)); };
+}
+RequestHandler bind(Handle<GroupCoordinators> handle, Broker& /*broker*/, GroupCoordinators& groups) {
+  return [handle, &groups](RequestContextPtr context) { handle(groups, std::move(context)); };
+}
 
 // For APIs about the cluster as a whole.
 constexpr ApiNeeds cluster(AclOperation operation) { return {.cluster = operation, .cluster_right = ClusterRight::kRequired}; }
@@ -272,10 +284,9 @@ constexpr ApiRow kApiVersions = {
 
 }  // namespace
 
-void register_handlers(Dispatcher& dispatcher, Broker& broker) {
+void register_handlers(Dispatcher& dispatcher, Broker& broker, GroupCoordinators& groups) {
   for (const Entry& entry : kEntries) {
-    dispatcher.add(entry.row,
-                   [&broker, handle = entry.handle](RequestContextPtr context) { handle(broker, std::move(context)); });
+    dispatcher.add(entry.row, std::visit([&](auto handle) { return bind(handle, broker, groups); }, entry.handle));
   }
   dispatcher.add(kApiVersions, [&broker, &dispatcher](RequestContextPtr context) {
     handle_api_versions(broker, dispatcher, std::move(context));

@@ -20,7 +20,7 @@ void respond(RequestContext& context, const SyncResult& result) {
 
 }  // namespace
 
-void handle_sync_group(Broker& broker, RequestContextPtr context) {
+void handle_sync_group(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::SyncGroupRequest request;
   if (!context->decode(request)) return;
   SyncResult refused;
@@ -41,9 +41,9 @@ void handle_sync_group(Broker& broker, RequestContextPtr context) {
   context->release_frame();
   const unsigned home = context->loop().index();
   const std::string group_id = sync.group_id;
-  broker.groups().call<SyncResult>(
+  groups.call<SyncResult>(
       home, group_id,
-      reply_on<SyncResult>(broker, home, [context = std::move(context)](const SyncResult& result) { respond(*context, result); }),
+      reply_on<SyncResult>(groups, home, [context = std::move(context)](const SyncResult& result) { respond(*context, result); }),
       [sync = std::move(sync)](auto& state, auto reply, auto now, auto& effects) mutable {
         state.sync(std::move(sync), std::move(reply), now, effects);
       });
