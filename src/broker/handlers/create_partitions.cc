@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "broker/admin/controller_answers.h"
+#include "broker/admin/refusal.h"
+#include "broker/admin/replica_assignment.h"
 #include "broker/coordinators/group_coordinators.h"
-#include "broker/handlers/create_topics.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/create_partitions.h"
 #include "runtime/homebound.h"

@@ -4,7 +4,8 @@
 
 #include <string>
 
-#include "broker/handlers/create_topics.h"
+#include "broker/admin/refusal.h"
+#include "broker/admin/replica_assignment.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_partition_reassignments.h"

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "broker/admin/refusal.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_client_quotas.h"
 #include "protocol/messages/alter_user_scram_credentials.h"
@@ -22,11 +23,6 @@ namespace {
 using protocol::ErrorCode;
 
 constexpr std::string_view kNoAuthorizer = "No Authorizer is configured.";
-
-struct Refusal {
-  ErrorCode error;
-  std::string message;
-};
 
 // What is wrong with the filter of a DescribeClientQuotas: as Kafka has it, whatever quotas there are.
 std::optional<Refusal> check_filter(const protocol::DescribeClientQuotasRequest& request) {
