@@ -41,7 +41,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
       config_(config),
       budget_(budget),
       runtime_(runtime),
-      follower_(store, *runtime.loops[0], *this, metadata.image),
+      follower_(store, *runtime.loops[0], *this, metadata.image, metadata.revision()),
       controller_(store, *runtime.loops[0], follower_, budget.limit(MemoryShare::kRequests)),
       producer_ids_(store, *runtime.loops[0]),
       transaction_refusals_(std::make_unique<TransactionRefusals>()) {

@@ -16,13 +16,8 @@ using storage::MetaRange;
 using storage::MetaRangeRequest;
 
 MetadataFollower::MetadataFollower(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher,
-                                   MetadataImagePtr image)
-    : store_(store),
-      loop_(loop),
-      publisher_(publisher),
-      image_(std::move(image)),
-      revision_(image_->revision()),
-      served_(revision_) {
+                                   MetadataImagePtr image, int64_t revision)
+    : store_(store), loop_(loop), publisher_(publisher), image_(std::move(image)), revision_(revision), served_(revision_) {
   watch();
 }
 

@@ -38,8 +38,9 @@ class MetadataFollower {
   static constexpr int64_t kRetryNs = 200 * runtime::kMillisecond;
   static constexpr size_t kPageEntries = 1000;
 
-  // From `image` on, whose revision is known.
-  MetadataFollower(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image);
+  // From `image` on, which is as of `revision`.
+  MetadataFollower(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image,
+                   int64_t revision);
   ~MetadataFollower();
   MetadataFollower(const MetadataFollower&) = delete;
 

@@ -2,6 +2,7 @@
 // broker epoch after an unclean end.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -20,6 +21,9 @@ struct LoadedMetadata {
   MetadataImagePtr image;
   DeletedTopics deleted;
   std::optional<GroupPlacementRecord> group_placement;
+
+  // That `image` is as of, and what `deleted` wrote since.
+  int64_t revision() const { return deleted.revision_after(image->revision()); }
 };
 
 // `unclean`: the previous process did not end its log cleanly, so leader epochs move on before anything is served.
