@@ -65,7 +65,7 @@ class CreatePartitionsOperation : public runtime::Homebound {
   }
 
  private:
-  // What the controller will find as well, and the assignments.
+  // Finds the faults that the controller would find as well, and those of the assignments.
   std::optional<Refusal> check(const CreatePartitionsRequest::CreatePartitionsTopic& asked) const {
     const ResolvedTopic topic = TopicResolver(*context_, *shard_.image).find(asked.name);
     if (!topic) return Refusal{topic.error, {}};

@@ -88,7 +88,7 @@ class CreateTopicsOperation : public runtime::Homebound {
     if (!refusal.message.empty()) result.error_message = context_->arena().copy(refusal.message);
   }
 
-  // Everything but what the controller decides (whether the name is free), on the way of a topic into topics_.
+  // Checks everything but whether the name is free, which the controller decides, and adds the topic to topics_.
   void prepare(const CreateTopicsRequest::CreatableTopic& asked, TopicResult& result) {
     if (asked.name == "__cluster_metadata") {
       return refuse(result, {ErrorCode::kInvalidRequest, "Creation of internal topic __cluster_metadata is prohibited."});

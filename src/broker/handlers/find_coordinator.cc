@@ -43,11 +43,11 @@ const BrokerRecord* group_coordinator(const MetadataImage& image, std::string_vi
   return image.find_broker(image.owner(*topic, group_hash(group) % topic->partition_count()).broker);
 }
 
-// `availability` is what coordinators of groups have come to.
+// `availability` is the error that coordinators of groups have now, or none.
 void respond(Broker& broker, RequestContext& context, const protocol::FindCoordinatorRequest& request, ErrorCode availability) {
   const MetadataImagePtr image = broker.shard(context.loop().index()).image;
   const GroupResolver resolver(context);
-  // Fills what a single answer and one of many have in common.
+  // Fills the fields that a single answer shares with one of many.
   const auto fill = [&](auto& answer, std::string_view key) {
     ErrorCode error = check(context, resolver, request.key_type, key);
     if (error == ErrorCode::kNone) error = availability;
@@ -58,7 +58,7 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
       if (!node) error = ErrorCode::kCoordinatorNotAvailable;
     }
     answer.error_code = code(error);
-    // What Kafka says: of a single coordinator the error's text, NONE included; of several nothing.
+    // As in Kafka: a single coordinator has the error's text, NONE included. Several have none.
     answer.error_message = context.version() < 4 ? protocol::error_name(error) : std::string_view();
     if (error == ErrorCode::kTransactionalIdAuthorizationFailed) {
       const std::string_view reason = broker.transaction_refusals().refuse(context, key);

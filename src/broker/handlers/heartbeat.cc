@@ -25,7 +25,7 @@ void handle_heartbeat(GroupCoordinators& groups, RequestContextPtr context) {
       reply_on<HeartbeatResult>(groups, home,
                                 [context = std::move(context)](const HeartbeatResult& result) {
                                   protocol::HeartbeatResponse answer;
-                                  // A client that beats while the groups load has nothing to do about it.
+                                  // A client that beats while the groups load need not act.
                                   answer.error_code = code(
                                       result.error == ErrorCode::kCoordinatorLoadInProgress ? ErrorCode::kNone : result.error);
                                   context->respond(answer);

@@ -12,7 +12,7 @@ namespace {
 using protocol::ErrorCode;
 using protocol::OffsetCommitResponse;
 
-// The answer is made beforehand; partitions the coordinator is asked about are filled in when it answered.
+// The answer is laid out beforehand. Partitions that the coordinator is asked about are filled in when it has answered.
 struct OffsetCommit final : runtime::Homebound {
   explicit OffsetCommit(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;

@@ -39,7 +39,7 @@ struct GroupPart {
   std::vector<FetchedOffset> offsets;  // in the order of topics
   std::vector<ErrorCode> errors;       // of each of them
   std::vector<size_t> asked;           // offsets that the coordinator knows, in the order of request.items
-  ErrorCode error{};                   // not kNone before it is asked for: the client may not
+  ErrorCode error{};                   // of a group that the client may not describe: set before any request
 };
 
 class OffsetFetch final : public runtime::Homebound {
@@ -100,14 +100,14 @@ class OffsetFetch final : public runtime::Homebound {
       offset.partition = partition;
       group.errors.push_back(told ? topic.error : ErrorCode::kNone);
       if (!known) continue;
-      // Offsets of a topic that is gone are gone with it, but those whose topic id nobody noted.
+      // Offsets of a topic are gone with it, but for those that have no topic id.
       group.request.items.push_back({topic ? topic->name() : part.name, topic ? topic->id() : Uuid{{0xff}}, partition});
       group.asked.push_back(group.offsets.size() - 1);
       name_bytes_ += part.name.size();
     }
   }
 
-  // At most: every offset has its metadata.
+  // At most: with metadata for every offset.
   uint64_t answer_bytes() const {
     const auto metadata = static_cast<uint64_t>(coordinators_.broker().config().integer("offset.metadata.max.bytes"));
     uint64_t partitions = 0;

@@ -51,7 +51,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   }
 
  private:
-  // The error that holds for every partition of the request, in refused_; and why.
+  // Sets refused_ to the error of every partition of the request, and returns its text.
   std::string_view refuse_all() {
     bool transactional = request_.transactional_id.has_value();
     for (const auto& topic : request_.topic_data) {
@@ -71,7 +71,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
     return "acks must be -1, 0 or 1";
   }
 
-  // Lays out the response in the request's order; makes an item of every partition that can be appended to.
+  // Lays out the response in the request's order. Makes an item of every partition that takes records.
   void prepare(std::string_view refused) {
     protocol::Arena& arena = context_->arena();
     const TopicResolver topics_of(*context_, *home().image, kNaming);

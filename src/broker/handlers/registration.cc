@@ -75,10 +75,11 @@ constexpr ApiNeeds configs(AclOperation operation) {
   return {.topic = operation, .group = operation, .cluster = operation, .cluster_right = ClusterRight::kIfNamed};
 }
 
-// Kafka asks for more where a request does more: Metadata that makes a topic, for what CreateTopics needs; CreateTopics that
-// tells a topic's configs, for kDescribeConfigs. An InitProducerId without a transactional id needs kWrite on any topic at all.
+// A request that does more needs more, as in Kafka. Metadata that creates a topic needs the right of CreateTopics. CreateTopics
+// tells a topic's configs with kDescribeConfigs only. An InitProducerId without a transactional id needs kWrite on any topic at
+// all.
 constexpr Entry kEntries[] = {
-    // librdkafka takes a broker that does not know Produce 0 for one that cannot do compression.
+    // librdkafka believes that a broker without Produce 0 does not know compression.
     {{.key = ApiKey::kProduce,
       .min_version = 3,
       .max_version = 13,

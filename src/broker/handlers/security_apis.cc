@@ -24,7 +24,7 @@ using protocol::ErrorCode;
 
 constexpr std::string_view kNoAuthorizer = "No Authorizer is configured.";
 
-// What is wrong with the filter of a DescribeClientQuotas: as Kafka has it, whatever quotas there are.
+// Returns the fault of a filter of DescribeClientQuotas, in Kafka's words. It does not depend on the quotas.
 std::optional<Refusal> check_filter(const protocol::DescribeClientQuotasRequest& request) {
   constexpr std::string_view kMatchTypes[] = {"MATCH_TYPE_EXACT", "MATCH_TYPE_DEFAULT", "MATCH_TYPE_SPECIFIED"};
   std::set<std::string_view> seen;
