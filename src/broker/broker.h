@@ -1,8 +1,8 @@
 // One broker process: its shards, the metadata they serve from, and the one controller.
 //
-// A shard is a loop, its partitions (LogShard) and what its connections share. Everything in BrokerShard is touched on
-// its loop only; crossing is Broker::run_on. The metadata image of a shard is replaced by a message, so readers on the
-// shard never lock, and two reads in one task see the same image only if they keep the pointer.
+// A shard is a loop, its partitions (LogShard) and the shared parts of its connections. A BrokerShard is touched on its loop
+// only. Broker::run_on crosses to it. A message replaces the metadata image of a shard, so readers on the shard never lock. Two
+// reads in one task see the same image only if they keep the pointer.
 //
 // Lifecycle: construct after the log was opened and before the loops run; coordinators over it (follow_images);
 // register_handlers (handlers/registration.h); run; stop() ends long polls; destroyed when the loops do not run any more, after
@@ -38,7 +38,7 @@ namespace weir::broker {
 class ClientTelemetry;      // telemetry/client_telemetry.h
 class TransactionRefusals;  // transactions/transaction_refusals.h
 
-// The settings the handlers act on, under Kafka's names.
+// The settings that handlers act on, under Kafka's names.
 struct BrokerSettings {
   bool auto_create_topics_enable = true;
   bool delete_topic_enable = true;
@@ -51,7 +51,7 @@ struct BrokerSettings {
   static BrokerSettings from(const BrokerConfig& config);
 };
 
-// What one shard owns beside its log.
+// The parts of one shard beside its log.
 struct BrokerShard {
   BrokerShard(runtime::Loop& shard_loop, storage::LogShard& shard_log, FetchSessionCache cache)
       : loop(shard_loop), log(shard_log), fetch_sessions(std::move(cache)) {}
@@ -73,7 +73,7 @@ struct BrokerShard {
   unsigned index() const { return loop.index(); }
 };
 
-// Who asks the controller for a change: the shard to answer on, and what the log says of them.
+// A caller of the controller: the shard to answer on, and its name in the log.
 struct Caller {
   Caller(unsigned shard) : home(shard) {}  // the broker itself; implicit, for it has nothing else to say
   explicit Caller(RequestContext& context) : home(context.loop().index()), who(context.client_text()) {}
@@ -81,7 +81,7 @@ struct Caller {
   std::string who = "the broker";
 };
 
-// The log says what a client changed beside the controller's affairs; a bounded number of lines. On the shard of `context`.
+// Tells the log a client's change that did not go through the controller. A bounded number of lines. On the shard of `context`.
 void tell_change(BrokerShard& shard, RequestContext& context, std::string_view what);
 
 class Broker final : public MetadataPublisher {
@@ -95,7 +95,7 @@ class Broker final : public MetadataPublisher {
 
   const BrokerSettings& settings() const { return settings_; }
   const std::string& cluster_id() const { return cluster_id_; }
-  // As the broker was started; with what was altered since: MetadataImage::config().
+  // As the broker was started. MetadataImage::config() has the alterations since.
   const BrokerConfig& config() const { return config_; }
   MemoryBudget& budget() { return budget_; }
   const runtime::Runtime& runtime() const { return runtime_; }
@@ -123,11 +123,11 @@ class Broker final : public MetadataPublisher {
   void follow_config(std::function<void(const BrokerConfig&)> apply);
   // `told` gets the image now, and on shard 0 each one with other topics. Before the loops run.
   void follow_topics(std::function<void(const MetadataImagePtr&)> told);
-  // `told` gets each image on every shard, after the shard's log has what changed. Before the loops run.
+  // `told` gets each image on every shard, after the shard's log has the changes. Before the loops run.
   using ImageFollower = std::function<void(BrokerShard&, const MetadataChange&)>;
   void follow_images(ImageFollower told) { image_followers_.push_back(std::move(told)); }
 
-  // A producer id nobody was given before. Inline while the shard's block lasts.
+  // A new producer id. Inline while the shard's block lasts.
   void next_producer_id(unsigned home, Function<void(Result<int64_t>)> done);
 
   // MetadataPublisher
