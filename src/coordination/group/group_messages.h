@@ -1,5 +1,5 @@
-// Requests to a group coordinator and their results, owned and independent of protocol versions. Lists of partitions are
-// flat: the handler puts them into the shape of its version.
+// Requests to a group coordinator and their results, owned and independent of protocol versions. Lists of partitions are flat.
+// The handler puts them into the shape of its version.
 #pragma once
 
 #include <cstdint>
