@@ -18,13 +18,13 @@ enum class ConfigOperation : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtr
 
 struct ConfigChange {
   std::string name;
-  int8_t operation = 0;  // ConfigOperation, or what the client sent instead
+  int8_t operation = 0;  // ConfigOperation, or the client's number in its place
   std::optional<std::string> value;
 };
 
 // One resource of a request.
 struct ResourceChange {
-  int8_t type = 0;  // ConfigResourceType, or what the client sent instead
+  int8_t type = 0;  // ConfigResourceType, or the client's number in its place
   std::string name;
   std::vector<ConfigChange> changes;
   bool replaces_all = false;  // AlterConfigs: a config that is not named goes back to its default

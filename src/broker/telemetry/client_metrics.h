@@ -21,7 +21,7 @@ struct ClientSeries {
   MetricLabels labels;  // the point's attributes
   double value = 0;
   bool counter = false;
-  bool delta = false;  // to be added to what is known
+  bool delta = false;  // to be added to the known value
 };
 
 struct ClientMetrics {

@@ -96,7 +96,7 @@ struct LeaveRequest {
     std::optional<std::string> instance_id;
   };
   std::vector<Member> members;
-  std::string from = "a client";  // who asks, for the log
+  std::string from = "a client";  // the client, for the log
 };
 struct LeaveResult {
   ErrorCode error{};
@@ -153,7 +153,7 @@ using OffsetFetchReply = Function<void(OffsetFetchResult)>;
 
 struct OffsetDeleteRequest {
   std::string group_id;
-  std::string from;  // who asks, for the log
+  std::string from;  // the client, for the log
   struct Item {
     std::string topic;
     int32_t partition = 0;

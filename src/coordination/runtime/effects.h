@@ -54,7 +54,7 @@ struct CreateTopic {
 };
 struct NextProducerId {};
 using ControllerRequest = std::variant<CreateTopic, NextProducerId>;
-struct ControllerResult {  // what arrives
+struct ControllerResult {  // of such a request
   protocol::ErrorCode error{};
   int64_t producer_id = -1;
 };
