@@ -9,6 +9,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 #include "apps/data_folder.h"
 #include "apps/kafka_metadata.h"
@@ -715,6 +716,23 @@ TEST_F(LogImportTest, WithoutAMetadataLogFoldersTellTheTopics) {
   EXPECT_EQ(report->topics, 1u);
   EXPECT_EQ(report->next_producer_id, 4712) << "above every id in the logs";
   EXPECT_THAT(report->not_taken, Contains(HasSubstr("configs")));
+}
+
+// Kafka takes any producer id from a client, also the highest one.
+TEST_F(LogImportTest, ProducerIdsThatNoBrokerGaveAreTaken) {
+  constexpr int64_t kHighest = std::numeric_limits<int64_t>::max();
+  put(segment(8), batch(8, 3, {"i"}, kHighest, 0));
+  auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->next_producer_id, 5000) << "the metadata log's";
+  const auto loaded = load();
+  ASSERT_EQ(loaded[0].producers.size(), 2u);
+  EXPECT_EQ(loaded[0].producers[1].producer_id, kHighest);
+  fs::remove_all(target());
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->next_producer_id, 4712) << "above those in the logs that a broker may have given";
 }
 
 TEST_F(LogImportTest, TheReportIsJsonToo) {
