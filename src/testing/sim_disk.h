@@ -111,7 +111,7 @@ class SimDisk final : public runtime::FileSystem {
   void flip_bits(const std::string& path, uint64_t offset, uint8_t mask);
   void overwrite_raw(const std::string& path, uint64_t offset, Bytes bytes);
   void truncate_raw(const std::string& path, uint64_t length);
-  // Drops the file's pages from the page cache: after a failed sync a reader then sees what the device has.
+  // Drops the file's pages from the page cache: after a failed sync a reader then sees the bytes of the device.
   void evict(const std::string& path);
 
   uint64_t trace_hash() const { return trace_.value(); }

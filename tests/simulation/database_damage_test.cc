@@ -255,7 +255,7 @@ class DatabaseDamageTest : public ::testing::Test {
 
   static bool every_byte() { return std::getenv("WEIR_EVERY_BYTE") != nullptr; }
 
-  // Starts a broker over `files`. Returns what it shows, or nothing if it refuses.
+  // Starts a broker over `files`. Returns everything that it shows, or nothing if it refuses.
   std::optional<std::string> start(const Files& files) {
     SimRuntime sim(9, {.loops = 2});
     put(sim, files);

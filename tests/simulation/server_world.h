@@ -138,7 +138,7 @@ class ServerScenario final : public Scenario {
   std::vector<std::pair<ConsumerGroup*, std::unique_ptr<GroupMember>>> members_;
   KafkaClient verifier_;
 
-  // What the clients know.
+  // The clients' knowledge.
   std::map<Uuid, Topic> topics_;
   std::set<std::string> creating_;                                      // names of creations without an answer
   std::map<storage::PartitionId, std::pair<int64_t, int64_t>> ranges_;  // log start and high watermark seen last

@@ -92,7 +92,7 @@ class PartitionCleaning {
   size_t segment_ = 0;  // kMap: of the manifest; kRewrite: of the group
   std::vector<std::vector<SegmentInfo>> groups_;
   size_t group_ = 0;
-  std::deque<AbortedTransaction> aborted_;  // of the group's sources; those that are in no output yet
+  std::deque<AbortedTransaction> aborted_;  // of the group's sources, not yet in an output
   std::unique_ptr<SegmentSink> output_;
   SegmentReplacement outcome_;
   CleaningStats stats_;

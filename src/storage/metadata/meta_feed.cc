@@ -82,7 +82,7 @@ void MetaFeed::compact() {
   trim(0);
 }
 
-// Revisions go as a whole, and those that are not published stay.
+// Revisions go as a whole. Unpublished revisions stay.
 void MetaFeed::trim(size_t bytes_max) {
   while (!changes_.empty() && changes_.front().revision() <= published_ &&
          (bytes_ > bytes_max || changes_.front().revision() == compacted_)) {

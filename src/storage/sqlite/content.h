@@ -22,7 +22,7 @@ struct sqlite3_value;
 
 namespace weir::storage {
 
-// The differences from what was committed, for a tool that brings back what it can.
+// The differences from the committed rows, for a tool that brings back sound ones.
 struct ContentDamage {
   struct Row {
     std::string table;
