@@ -81,7 +81,7 @@ CoordinatorHost::CoordinatorHost(Broker& broker, runtime::Pool& pool, InternalTo
 CoordinatorHost::~CoordinatorHost() = default;
 
 void CoordinatorHost::begin() {
-  broker_.add_coordinators(*this);
+  broker_.follow_images([this](BrokerShard& shard, const MetadataChange& change) { image_changed(shard, change); });
   for (unsigned i = 0; i < broker_.shard_count(); ++i) {
     BrokerShard& shard = broker_.shard(i);
     shard.loop.post([this, &shard] { start(shard); });

@@ -48,12 +48,11 @@ class CoordinatorHost {
   CoordinatorHost(const CoordinatorHost&) = delete;
   CoordinatorHost& operator=(const CoordinatorHost&) = delete;
 
+  Broker& broker() const { return broker_; }
   // Makes sure that coordinators exist; `done` on the caller's shard `home`.
   void create_topic(unsigned home, Function<void(protocol::ErrorCode)> done);
   // As the caller's shard knows it; 0 while there is none.
   int32_t partition_count(unsigned home) const;
-  // On the shard's loop, when `change` is its image.
-  void image_changed(BrokerShard& shard, const MetadataChange& change);
 
  protected:
   using Use = Function<void(coordination::CoordinatorRuntime* partition, protocol::ErrorCode refusal)>;
@@ -108,6 +107,7 @@ class CoordinatorHost {
   void use_on_owner(BrokerShard& shard, int32_t index, bool may_be_kept_back, Use& use);
   void start(BrokerShard& shard);
   void load_next(Shard& shard);
+  void image_changed(BrokerShard& shard, const MetadataChange& change);
 
   struct Shard {  // on its loop only
     std::unique_ptr<coordination::CoordinatorServices> services;

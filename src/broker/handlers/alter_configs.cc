@@ -30,7 +30,7 @@ int8_t operation_of(const Config&) {
   return static_cast<int8_t>(ConfigOperation::kSet);
 }
 
-// Whoever sets a session timeout or a number of threads should learn from the log why nothing changes.
+// An operator who sets a session timeout or a number of threads learns from the log why nothing changes.
 void tell_of_no_effect(const ResourceChange& change) {
   const auto type = static_cast<ConfigResourceType>(change.type);
   for (const ConfigChange& one : change.changes) {

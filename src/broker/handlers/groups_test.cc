@@ -346,7 +346,7 @@ TEST_F(GroupsTest, DeletingATopicRemovesItsOffsets) {
   const auto count = [&] {
     size_t offsets = 0;
     for (unsigned shard = 0; shard < kShards; ++shard) {
-      broker_->groups().for_each_state(shard, [&](const auto& state) { offsets += state.offset_count(); });
+      groups_->for_each_state(shard, [&](const auto& state) { offsets += state.offset_count(); });
     }
     return offsets;
   };

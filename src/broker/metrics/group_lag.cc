@@ -6,7 +6,6 @@
 #include <iterator>
 #include <tuple>
 
-#include "broker/coordinators/group_coordinators.h"
 #include "broker/server/metrics.h"
 #include "protocol/record_batch.h"
 
@@ -159,8 +158,9 @@ class GroupLagCollector::Lookup final : public runtime::Homebound {
   size_t pending_ = 1;  // the walk itself
 };
 
-GroupLagCollector::GroupLagCollector(Broker& broker, runtime::Pool& pool) : broker_(broker), pool_(pool) {
-  for (unsigned i = 0; i < broker.shard_count(); ++i) shards_.push_back(std::make_unique<Shard>());
+GroupLagCollector::GroupLagCollector(GroupCoordinators& groups, runtime::Pool& pool)
+    : groups_(groups), broker_(groups.broker()), pool_(pool) {
+  for (unsigned i = 0; i < broker_.shard_count(); ++i) shards_.push_back(std::make_unique<Shard>());
 }
 
 GroupLagCollector::~GroupLagCollector() = default;
@@ -194,7 +194,7 @@ void GroupLagCollector::list(unsigned shard, Round& round) const {
     }
   };
   uint64_t all = 0;
-  broker_.groups().for_each_state(shard, [&](const coordination::GroupCoordinatorState& state) {
+  groups_.for_each_state(shard, [&](const coordination::GroupCoordinatorState& state) {
     all += state.offset_count();
     for (const auto& [group, topics] : state.offsets().groups()) {
       if (rows.size() == most) return;
@@ -222,7 +222,7 @@ void GroupLagCollector::listed(runtime::HomeRef<Round> round) {
             std::move(rows.begin(), rows.end(), std::back_inserter(lags.rows));
           }
           for (const uint64_t unlisted : round->unlisted) lags.unlisted += unlisted;
-          lags.memory_bytes = broker_.groups().memory().used_bytes();
+          lags.memory_bytes = groups_.memory().used_bytes();
           round->done(std::move(lags));
         });
       };

@@ -18,6 +18,7 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "runtime/homebound.h"
 
 namespace weir::broker {
@@ -42,8 +43,8 @@ class GroupLagCollector {
   static constexpr size_t kListedMax = 10'000;
   static constexpr size_t kReadsPerScrape = 256;
 
-  // The broker and the pool outlive the collector, and the loops stop before it goes.
-  GroupLagCollector(Broker& broker, runtime::Pool& pool);
+  // The coordinators and the pool outlive the collector, and the loops stop before it goes.
+  GroupLagCollector(GroupCoordinators& groups, runtime::Pool& pool);
   ~GroupLagCollector();
 
   void collect(unsigned home, Function<void(GroupLags)> done);
@@ -56,7 +57,8 @@ class GroupLagCollector {
   void list(unsigned shard, Round& round) const;
   void listed(runtime::HomeRef<Round> round);
 
-  Broker& broker_;
+  GroupCoordinators& groups_;
+  Broker& broker_;  // that they belong to
   runtime::Pool& pool_;
   std::vector<std::unique_ptr<Shard>> shards_;
 };

@@ -10,6 +10,7 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_metrics.h"
 #include "coordination/group/group_coordinator_state.h"
 #include "storage/log/partition_traffic.h"
@@ -63,7 +64,8 @@ struct ShardSnapshot {
 
 enum class SnapshotDetail { kShards, kPartitions };
 
-// One snapshot per shard. Called on shard `home`; `done` runs there.
-void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail, Function<void(std::vector<ShardSnapshot>)> done);
+// One snapshot per shard of the broker that `groups` belong to. Called on shard `home`; `done` runs there.
+void take_snapshots(GroupCoordinators& groups, unsigned home, SnapshotDetail detail,
+                    Function<void(std::vector<ShardSnapshot>)> done);
 
 }  // namespace weir::broker
