@@ -64,7 +64,7 @@ class Collection final : public runtime::Homebound {
     snapshot_.gone_partitions = log.dropped_traffic();
   }
 
-  // Partitions may come and go between two slices: those that went are in the total of the gone ones next time.
+  // Partitions may come and go between two slices. The next snapshot has a lost one in the total of gone partitions.
   void slice() {
     for (const size_t end = std::min(ids_.size(), next_ + kPartitionsPerSlice); next_ < end; ++next_) {
       storage::Partition* const partition = shard_.log.find(ids_[next_]);

@@ -1,6 +1,6 @@
-// What each shard says of itself for /metrics and /health, taken on the shard's own thread and put together on the
-// asking one. With partitions, a shard copies a few hundred of them between its other work, so that no client waits for
-// a scrape however many there are; the numbers of one snapshot are therefore not all of one moment.
+// The values of each shard for /metrics and /health, taken on the shard's own thread and put together on the caller's. With
+// partitions, a shard copies a few hundred of them between its other work, so no client waits for a scrape, even of many
+// partitions. The numbers of one snapshot are therefore not all of one moment.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct PartitionSnapshot {
 
 struct ShardSnapshot {
   int64_t taken_ns = 0;  // monotonic
-  int64_t pause_ns = 0;  // the longest that taking it held the shard at a stretch
+  int64_t pause_ns = 0;  // the longest time that it held up the shard at a stretch
   MetadataImagePtr image;
   bool log_failed = false;
   bool disk_full = false;

@@ -55,7 +55,7 @@ Connection::~Connection() { WEIR_CHECK(contexts_ == 0); }
 
 void Connection::start() {
   socket_->set_handler(this);
-  on_readable();  // what came before the handler was set
+  on_readable();  // bytes that came before the handler was set
 }
 
 std::shared_ptr<const std::atomic<bool>> Connection::closed_flag() {

@@ -20,7 +20,7 @@ Result<void> GroupCoordinatorState::replay(int64_t /*offset*/, const Origin& /*o
 
 void GroupCoordinatorState::loaded(const ImagePtr& image, Instant now, Effects& effects) {
   context_.image = image;
-  // Offsets whose group's tombstone came after them still belong to a group without members.
+  // Offsets before a tombstone of their group still belong to a group without members.
   for (const auto& [group_id, offsets] : context_.offsets.groups()) {
     if (context_.groups.find(group_id) == nullptr) context_.groups.find_or_make_classic(group_id);
   }

@@ -1,8 +1,8 @@
-// The state machine of group coordinators: the groups and committed offsets of one partition of `__consumer_offsets`. It is made
-// of what the groups of each type do (ClassicGroups), of what is common to all types (GroupOffsets, OffsetSweep, GroupMove), and
-// of what they share (GroupContext). This class says which of them a request, a record or a deadline is for.
+// The state machine of group coordinators: the groups and committed offsets of one partition of `__consumer_offsets`. Its parts
+// are the actions of each type of group (ClassicGroups), those common to all types (GroupOffsets, OffsetSweep, GroupMove), and
+// their shared state (GroupContext). This class finds the part for a request, a record or a deadline.
 //
-// Joins and syncs may be answered by a later step. Deterministic but for the member ids it draws.
+// A later step may answer joins and syncs. Deterministic but for the member ids that it draws.
 #pragma once
 
 #include <any>
@@ -44,7 +44,7 @@ class GroupCoordinatorState final : public StateMachine {
   // Groups in the middle of a rebalance are left out.
   std::vector<CoordinatorRecord> snapshot() const override;
 
-  // Requests. `from`: who asks, for the log.
+  // Requests. `from`: the client, for the log.
   void join(JoinRequest request, JoinReply reply, Instant now, Effects& effects);
   void sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects);
   void heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects);

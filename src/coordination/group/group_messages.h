@@ -1,5 +1,5 @@
-// Requests to a group coordinator and their results, owned and independent of protocol versions. Lists of partitions are
-// flat: the handler puts them into the shape of its version.
+// Requests to a group coordinator and their results, owned and independent of protocol versions. Lists of partitions are flat.
+// The handler puts them into the shape of its version.
 #pragma once
 
 #include <cstdint>
@@ -96,7 +96,7 @@ struct LeaveRequest {
     std::optional<std::string> instance_id;
   };
   std::vector<Member> members;
-  std::string from = "a client";  // who asks, for the log
+  std::string from = "a client";  // the client, for the log
 };
 struct LeaveResult {
   ErrorCode error{};
@@ -153,7 +153,7 @@ using OffsetFetchReply = Function<void(OffsetFetchResult)>;
 
 struct OffsetDeleteRequest {
   std::string group_id;
-  std::string from;  // who asks, for the log
+  std::string from;  // the client, for the log
   struct Item {
     std::string topic;
     int32_t partition = 0;

@@ -35,11 +35,11 @@ inline std::string subscription(std::vector<std::string_view> topics) {
   return std::string(as_string(writer.bytes()));
 }
 
-// Who asks a coordinator; where the state machine is, a derived class knows.
+// Asks a coordinator. A derived class has the state machine.
 class GroupRequests {
  public:
   virtual ~GroupRequests() = default;
-  // A step, and what its effects bring.
+  // A step, with its effects.
   using Step = Function<void(GroupCoordinatorState&, Instant, Effects&)>;
   virtual void run(Step step) = 0;
 

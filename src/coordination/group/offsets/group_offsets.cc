@@ -73,7 +73,7 @@ void GroupOffsets::fetch(const OffsetFetchRequest& request, OffsetFetchReply rep
   result.items.reserve(request.items.size());
   for (const OffsetFetchRequest::Item& item : request.items) {
     const CommittedOffset* offset = context_.offsets.find(request.group_id, item.topic, item.partition);
-    // What was committed to a topic of that name before this one was created is not this topic's.
+    // An offset of an earlier topic with this name is not this topic's.
     const bool other_topic =
         offset != nullptr && !offset->topic_id.is_zero() && !item.topic_id.is_zero() && offset->topic_id != item.topic_id;
     add(item.topic, item.partition, other_topic ? nullptr : offset);

@@ -1,4 +1,4 @@
-// Requests about committed offsets, for groups of all types: who may commit, the type has said before. Part of a group
+// Requests about committed offsets, for groups of all types. The type has checked the right to commit before. Part of a group
 // coordinator's state: each call is within a step.
 #pragma once
 

@@ -13,7 +13,7 @@ const DeadlineKey kCheckKey{DeadlineKind::kOffsetCheck, {}, {}};
 
 }  // namespace
 
-// What is asked for while a walk is under way begins it again: groups that it has passed may be concerned.
+// A request while a walk is under way begins the walk again: it may concern groups that the walk has passed.
 OffsetSweep::Sweep& OffsetSweep::begin(Instant now) {
   if (!sweep_) sweep_ = Sweep{};
   sweep_->next_group.clear();
@@ -59,7 +59,7 @@ void OffsetSweep::slice(Instant now, Effects& effects) {
   else context_.deadlines.set(kSweepKey, now.monotonic_ms + 1);
 }
 
-// Returns the number of offsets that were looked at.
+// Returns the number of offsets that it looked at.
 size_t OffsetSweep::sweep_group(const Group& group, Instant now, Effects& effects) {
   const CommittedOffsets::Topics* topics = context_.offsets.topics(id_of(group));
   if (topics == nullptr) return 0;
@@ -77,14 +77,14 @@ size_t OffsetSweep::sweep_group(const Group& group, Instant now, Effects& effect
   return seen;
 }
 
-// Offsets that do not say which topic of the name they mean are taken for the deleted one's.
+// An offset without a topic id counts as the deleted topic's.
 bool OffsetSweep::topic_gone(const std::string& topic, const CommittedOffset& offset) const {
   const auto ids = sweep_->deleted.find(topic);
   if (ids != sweep_->deleted.end()) {
     if (offset.topic_id.is_zero()) return true;
     if (std::find(ids->second.begin(), ids->second.end(), offset.topic_id) != ids->second.end()) return true;
   }
-  // What was committed since may be for a topic that this shard has not heard of yet.
+  // Later offsets may be of a topic that this shard has not heard of yet.
   if (!sweep_->loaded_wall_ms || offset.commit_timestamp_ms >= *sweep_->loaded_wall_ms) return false;
   return offset.topic_id.is_zero() ? !context_.image->has_topic(topic) : !context_.image->has_topic(offset.topic_id);
 }

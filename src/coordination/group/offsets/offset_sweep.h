@@ -1,6 +1,6 @@
-// The walk over all groups that removes offsets whose time is over or whose topic is gone, and groups that nothing is left of. It
-// goes in slices, a millisecond apart, so that a coordinator with very many offsets holds up nobody. Part of a group
-// coordinator's state: each call is within a step.
+// The walk over all groups that removes offsets whose time is over or whose topic is gone, and groups without anything left. It
+// goes in slices, a millisecond apart, so a coordinator with very many offsets holds up nobody. Part of a group coordinator's
+// state: each call is within a step.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ class OffsetSweep {
  public:
   explicit OffsetSweep(GroupContext& context) : context_(context) {}
 
-  // From now on looks for what expired, every offsets.retention.check.interval.ms. Topics may have been deleted while nobody was
-  // there to remove their offsets: it looks for those, too.
+  // Looks for expired offsets from now on, every offsets.retention.check.interval.ms. It also looks for offsets of topics that
+  // were deleted while no coordinator was there.
   void loaded(Instant now);
   void topics_deleted(const std::vector<ImageChange::Topic>& topics, Instant now);
   // Deadlines kOffsetCheck and kSweep.
