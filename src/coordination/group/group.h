@@ -31,6 +31,8 @@ bool is_awaited(const Group& group);  // somebody was given a member id and has 
 bool subscribed_to(const Group& group, std::string_view topic);
 // kNone, or why nobody may delete committed offsets.
 ErrorCode may_delete_offsets(const Group& group);
+// kNone, or why the request may not commit offsets in a transaction.
+ErrorCode may_commit_in_transaction(const Group& group, const TxnOffsetCommitRequest& request);
 // Since when an offset that was committed at `committed_ms` is of no use to members; nothing: it is of use. Wall time.
 std::optional<int64_t> unused_since_ms(const Group& group, int64_t committed_ms);
 GroupDescription describe(const Group& group);
