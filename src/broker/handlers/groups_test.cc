@@ -310,6 +310,7 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
 // What open transactions have committed is told to those who ask for stable offsets, partition by partition.
 TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
   create_topic("t", 2);
+  find_coordinator();
   EXPECT_EQ(commit("g", "t", 5), 0);
   using coordination::OffsetCommitResult, coordination::MarkerResult;
   coordination::TxnOffsetCommitRequest request;
