@@ -19,7 +19,7 @@ namespace weir::apps {
 // Epochs above it are damage: they grow by one, and there must be room for as many again.
 inline constexpr int32_t kHighestKafkaEpoch = 1 << 30;
 
-// Info of a partition that come from outside its folder.
+// Information about a partition from outside its folder.
 struct KafkaPartitionInfo {
   TopicId topic_id;
   int64_t now_ms = 0;

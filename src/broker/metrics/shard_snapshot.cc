@@ -54,6 +54,7 @@ class Collection final : public runtime::Homebound {
     groups_.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
       snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();
+      snapshot_.pending_offsets += state.pending_offset_count();
       for (size_t i = 0; i < snapshot_.group_states.size(); ++i) snapshot_.group_states[i] += state.state_counts()[i];
       snapshot_.group_totals += state.totals();
     });

@@ -53,6 +53,7 @@ struct ShardSnapshot {
   uint64_t fetch_session_evictions = 0;
   uint64_t groups = 0;
   uint64_t group_offsets = 0;
+  uint64_t pending_offsets = 0;  // of open transactions
   std::vector<ClientMetricsPtr> client_metrics;
   coordination::GroupStateCounts group_states{};
   coordination::GroupTotals group_totals;

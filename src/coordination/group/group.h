@@ -30,6 +30,8 @@ bool is_awaited(const Group& group);  // somebody was given a member id and has 
 bool subscribed_to(const Group& group, std::string_view topic);
 // kNone, or the error of a deletion of committed offsets.
 ErrorCode may_delete_offsets(const Group& group);
+// kNone, or why the request may not commit offsets in a transaction.
+ErrorCode may_commit_in_transaction(const Group& group, const TxnOffsetCommitRequest& request);
 // The time from which an offset committed at `committed_ms` is of no use to members. Nothing: it is of use. Wall time.
 std::optional<int64_t> unused_since_ms(const Group& group, int64_t committed_ms);
 GroupDescription describe(const Group& group);

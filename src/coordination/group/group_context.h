@@ -18,6 +18,7 @@
 #include "coordination/group/group_memory.h"
 #include "coordination/group/group_records.h"
 #include "coordination/group/offsets/committed_offsets.h"
+#include "coordination/group/offsets/pending_offsets.h"
 #include "coordination/runtime/state_machine.h"
 #include "runtime/clock.h"
 
@@ -53,14 +54,18 @@ class GroupLines {
 struct GroupContext {
   // The arguments outlive the context. `memory` is shared with other coordinators.
   GroupContext(const GroupConfig& group_config, runtime::Random& chance, GroupMemory& all_memory)
-      : config(group_config), random(chance), memory(all_memory), groups(all_memory), offsets(all_memory) {}
+      : config(group_config), random(chance), memory(all_memory), groups(all_memory), offsets(all_memory), pending(all_memory) {}
   GroupContext(const GroupContext&) = delete;
   GroupContext& operator=(const GroupContext&) = delete;
 
-  void apply(GroupRecord record);
-  void emit(GroupRecord record, Effects& effects);
+  // `origin`: of the batch that the record is in. Offsets of a transaction are pending until its marker: those of a commit take
+  // the place of what is older in the log, those of an abort are dropped.
+  void apply(GroupRecord record, const Origin& origin = {});
+  void apply(const TransactionMarker& marker);
+  void emit(GroupRecord record, Effects& effects, const Origin& origin = {});
+  void emit(const TransactionMarker& marker, Effects& effects);
 
-  // Of a group without members and offsets.
+  // Of a group without members, offsets and pending offsets.
   void remove(const std::string& group_id, std::string_view why, Instant now, Effects& effects);
   bool is_kept_back(std::string_view group_id) const { return kept_back && kept_back(group_id); }
   // A client was refused.
@@ -72,6 +77,10 @@ struct GroupContext {
   ImagePtr image;
   Groups groups;
   CommittedOffsets offsets;  // whose group exists
+  PendingOffsets pending;    // so does theirs
+  // What `log_order` is next. Records are applied in the order of the log, in a step as in a replay, so a count does for what
+  // Kafka has the offsets of the records for, which a step does not know yet.
+  int64_t next_log_order = 0;
   Deadlines deadlines;
   GroupTotals totals;
   GroupLines lines;

@@ -22,6 +22,9 @@ struct CommittedOffset {
   int64_t commit_timestamp_ms = -1;
   int64_t expire_timestamp_ms = -1;  // -1: offsets.retention.minutes decides
   Uuid topic_id;                     // zero: committed by a version that did not know it
+  // Not in the record: which of the records that were applied it was. Of two offsets the one that is later in the log has the
+  // greater.
+  int64_t log_order = -1;
   bool operator==(const CommittedOffset&) const = default;
 };
 

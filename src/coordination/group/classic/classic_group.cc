@@ -383,6 +383,16 @@ ErrorCode ClassicGroup::may_delete_offsets() const {
   return is_empty() || uses_consumer_protocol() ? ErrorCode::kNone : ErrorCode::kNonEmptyGroup;
 }
 
+// Versions that name no member are not checked, and a rebalance does not matter: as in Kafka, the transaction's own fencing has
+// to do.
+ErrorCode ClassicGroup::may_commit_in_transaction(const OffsetCommitRequest& request) const {
+  const bool names_member = !request.member_id.empty() || request.instance_id || request.generation >= 0;
+  if (!names_member || (request.generation < 0 && is_empty())) return ErrorCode::kNone;
+  const ErrorCode error = validate_member(request.member_id, request.instance_id);
+  if (error != ErrorCode::kNone) return error;
+  return request.generation == generation_ ? ErrorCode::kNone : ErrorCode::kIllegalGeneration;
+}
+
 // Retention of a group with a protocol counts from the loss of its last member. Retention of offsets that no member subscribes
 // to, or of a group that never had members, counts from their commit.
 std::optional<int64_t> ClassicGroup::unused_since_ms(int64_t committed_ms) const {

@@ -126,6 +126,7 @@ class ClassicGroup {
   bool is_empty() const { return in(ClassicGroupState::kEmpty); }
   bool is_awaited() const { return !pending_members_.empty(); }
   ErrorCode may_delete_offsets() const;
+  ErrorCode may_commit_in_transaction(const OffsetCommitRequest& request) const;
   std::optional<int64_t> unused_since_ms(int64_t committed_ms) const;
   GroupDescription describe() const;
   std::vector<GroupRecord> stored_records() const;

@@ -34,8 +34,11 @@ class OffsetSweep {
     std::optional<int64_t> loaded_wall_ms;             // offsets that are older go if their topic does not exist
   };
   Sweep& begin(Instant now);
+  bool has_offsets() const { return context_.offsets.count() + context_.pending.count() > 0; }
+  bool is_unused(const Group& group) const;
   size_t sweep_group(const Group& group, Instant now, Effects& effects);
   bool topic_gone(const std::string& topic, const CommittedOffset& offset) const;
+  bool pending_ones_gone(GroupTopicPartitionView of) const;
   bool expired(const Group& group, const CommittedOffset& offset, int64_t wall_ms) const;
 
   GroupContext& context_;
