@@ -198,6 +198,21 @@ TEST_P(FaultTest, APeerThatIsGoneEndsItAtOnce) {
   expect_nothing_left();
 }
 
+TEST_P(FaultTest, AMutedConnectionIsNotKeptForThat) {
+  FakePeer& peer = connect();
+  peer.send(list_groups(1) + list_groups(2) + list_groups(3));
+  held_[0]->throttle(5000);
+  answer_held(0);
+  held_[1]->close("a fault");
+  held_.pop_back();
+  answer_held(0);
+  turn();
+  EXPECT_THAT(correlations(peer.received), ElementsAre(1, 2));
+  EXPECT_TRUE(peer.closed);
+  pass_ms(6000);
+  expect_nothing_left();
+}
+
 TEST_P(FaultTest, WhileTheBrokerStopsTheAnswersAreGivenAsWell) {
   FakePeer& peer = connect();
   peer.send(list_groups(1) + frame(999, 0, 2));
