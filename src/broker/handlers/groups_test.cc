@@ -341,11 +341,12 @@ TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
   const auto told = [&](int16_t version, bool require_stable, bool all) {
     OffsetFetchRequest fetch_request;
     OffsetFetchRequest::OffsetFetchRequestGroup group;
-    group.group_id = fetch_request.group_id = "g";
-    if (!all) {
-      fetch_request.topics = topics;
-      group.topics = of_group;
-    }
+    group.group_id = "g";
+    if (version < 8) fetch_request.group_id = "g";
+    group.topics = std::nullopt;
+    if (!all) group.topics = of_group;
+    if (version < 8 && all) fetch_request.topics = std::nullopt;
+    else if (version < 8) fetch_request.topics = topics;
     if (version >= 8) fetch_request.groups = {&group, 1};
     fetch_request.require_stable = require_stable;
     const auto answer = call<OffsetFetchResponse>(version, fetch_request);
