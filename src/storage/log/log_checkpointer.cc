@@ -107,7 +107,8 @@ void LogCheckpointer::failed(const Error& error) {
                                                 dirty_bytes_max_ >> 20))});
   }
   failing_ = true;
-  retry_ = loop_.schedule_after(runtime::kSecond, [this] {
+  retry_ = loop_.schedule_after(runtime::kSecond, [this, alive = lifetime_.observe()] {
+    if (!alive) return;
     retry_ = {};
     look();
   });

@@ -121,6 +121,8 @@ class Partition {
   bool changes_manifest() const { return pending_log_start_ > log_start_offset_ || !expired_producers_.empty(); }
   // A checkpoint begins, or has ended: the producers that were forgotten before it are not in its manifest.
   void begin_checkpoint() { expiring_producers_ = expired_producers_.size(); }
+  // The rows of a checkpoint that begins; see ProducerState.
+  void rows_are_written(int64_t as_of, std::span<const ProducerEntry> rows) { state_.producers().rows_are_written(as_of, rows); }
   void end_checkpoint();
   // Takes what is committed as what is checkpointed. True if the log start moved.
   bool adopt(PartitionManifest manifest);
@@ -166,6 +168,8 @@ class Partition {
   void extend_tail_segments(const TailBatch& batch);
   SegmentInfo tail_segment(size_t i) const;
   void take_manifest(PartitionManifest manifest);
+  // What was deleted before it was checkpointed has had its rows with the move of the log start.
+  void take_rows() { state_.producers().rows_are_stored(std::max(manifest_.end_offset, manifest_.log_start_offset)); }
   void forget_aborted();  // whose markers are checkpointed, and left the tail: readers of the tail know only those of memory
 
   PartitionId id_;

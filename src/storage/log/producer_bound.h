@@ -14,8 +14,8 @@ namespace weir::storage {
 
 class ProducerBound {
  public:
-  // Memory of one with its last five batches, in all indexes.
-  static constexpr size_t kProducerBytes = 512;
+  // Memory of one with its last five batches, in all indexes, and with what its row says.
+  static constexpr size_t kProducerBytes = 640;
 
   explicit ProducerBound(size_t most) : most_(most) {}
 

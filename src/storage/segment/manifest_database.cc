@@ -118,26 +118,6 @@ Result<void> check_manifest(const PartitionManifest& manifest, int64_t generatio
 
 }  // namespace
 
-ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen) {
-  // Without a marker in this cycle a transaction that was open still is, whatever came since.
-  if (seen.coordinator_epoch < 0) {
-    seen.coordinator_epoch = before.coordinator_epoch;
-    if (before.transaction_first_offset >= 0) seen.transaction_first_offset = before.transaction_first_offset;
-  }
-  if (before.producer_epoch == seen.producer_epoch) {
-    std::vector<ProducerBatch> batches;
-    for (const ProducerBatch& batch : before.batches) {
-      if (seen.batches.empty() || batch.last_offset < seen.batches.front().last_offset) batches.push_back(batch);
-    }
-    batches.insert(batches.end(), seen.batches.begin(), seen.batches.end());
-    seen.batches = std::move(batches);
-  }
-  if (seen.batches.size() > kProducerBatches) {
-    seen.batches.erase(seen.batches.begin(), seen.batches.end() - static_cast<ptrdiff_t>(kProducerBatches));
-  }
-  return seen;
-}
-
 ManifestDatabase::ManifestDatabase()
     : NotedDatabase({.schema = all_tables() + kFirstRow,
                      .cache_bytes = 2 << 20,
@@ -178,7 +158,6 @@ Result<void> ManifestDatabase::prepare() {
       {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
       {&remove_segments_, "DELETE FROM segments WHERE partition_id = ?1"},
-      {&get_producer_, "SELECT entry FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
       {&put_producer_, "INSERT OR REPLACE INTO producers VALUES (?1, ?2, ?3)"},
       {&remove_producer_, "DELETE FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
       {&remove_producers_, "DELETE FROM producers WHERE partition_id = ?1"},
@@ -395,19 +374,7 @@ Result<void> ManifestDatabase::replace_segments(int64_t row, std::span<const int
 }
 
 Result<void> ManifestDatabase::store_producer(int64_t row, const ProducerEntry& entry) {
-  auto found = get_producer_.bind(1, row).bind(2, entry.producer_id).step();
-  if (!found) return std::unexpected(std::move(found.error()));
-  ProducerEntry before;
-  if (*found) {
-    auto decoded = decode_producer(entry.producer_id, get_producer_.blob(0));
-    if (!decoded) {
-      get_producer_.reset();
-      return std::unexpected(std::move(decoded.error()));
-    }
-    before = std::move(*decoded);
-  }
-  get_producer_.reset();
-  const std::vector<uint8_t> bytes = encode_producer(complete_producer(before, entry));
+  const std::vector<uint8_t> bytes = encode_producer(entry);
   return put_producer_.bind(1, row).bind(2, entry.producer_id).bind(3, bytes).run();
 }
 

@@ -122,14 +122,10 @@ class ManifestDatabase final : public NotedDatabase {
   // database_mutex_
   Statement insert_partition_, update_partition_, remove_partition_;
   Statement put_segment_, remove_segment_, remove_segments_;
-  Statement get_producer_, put_producer_, remove_producer_, remove_producers_;
+  Statement put_producer_, remove_producer_, remove_producers_;
   Statement put_session_, note_file_, forget_file_;
   Statement put_generation_, put_dirty_;
   Statement put_place_, remove_place_, put_directory_;
 };
-
-// The producer after a checkpoint. `before` is its stored row. `seen` is what its batches of this cycle (or its whole window)
-// make of a producer that was not known: its coordinator epoch is that of the last marker among them, -1 if there was none.
-ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen);
 
 }  // namespace weir::storage

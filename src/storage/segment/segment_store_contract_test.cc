@@ -213,6 +213,21 @@ TYPED_TEST(SegmentStoreContract, ProducersComeBackAndExpire) {
   EXPECT_EQ(this->loaded_[0].producers[0].producer_id, 6);
 }
 
+// Whole rows, whatever the earlier ones said.
+TYPED_TEST(SegmentStoreContract, ProducerRowsAreAsTheCheckpointGivesThem) {
+  const ProducerBatch first{0, 0, 0, 0, 1000}, second{1, 1, 1, 0, 1001};
+  auto one = make_checkpoint(this->id_, this->end_, 1);
+  one.producers = {{5, 1, 2, 3, 0, {first}}, {6, 1, 2, 3, 0, {first}}, {7, 1, 2, 3, 0, {first}}};
+  this->checkpoint(std::move(one));
+  auto other = make_checkpoint(this->id_, this->end_, 1);
+  const std::vector<ProducerEntry> rows = {{5, 1, -1, 4, -1, {second}}, {6, 1, 2, 4, 1, {}}};
+  other.producers = rows;
+  other.expired_producers = {6, 7};  // 6 was forgotten, and wrote again
+  this->checkpoint(std::move(other));
+  this->reopen();
+  EXPECT_EQ(this->loaded_[0].producers, rows);
+}
+
 TYPED_TEST(SegmentStoreContract, AbortedTransactionsGoWithTheirSegments) {
   const AbortedTransaction a{1, 0, 1, 1}, b{2, 1, 3, 4};
   CheckpointPartition one;
