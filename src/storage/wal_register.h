@@ -1,11 +1,12 @@
-// The register of the write-ahead logs' sessions and files: what must be there at the next start (docs/formats/wal.md).
-// Blocking, from any thread.
+// The register of the write-ahead logs: their sessions and files, which must be there at the next start, and whose batches they
+// hold (docs/formats/wal.md). Blocking, from any thread.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "base/result.h"
+#include "storage/types.h"
 
 namespace weir::storage {
 
@@ -22,6 +23,14 @@ struct WalFile {
   uint32_t shard = 0;
   uint64_t generation = 0;
   bool operator==(const WalFile&) const = default;
+};
+
+// A partition that a shard acquired from another owner. Its hash says another shard, but what is lost of this shard's log may be
+// its batches.
+struct WalGuest {
+  uint32_t shard = 0;
+  PartitionId partition;
+  auto operator<=>(const WalGuest&) const = default;
 };
 
 // Which files the write-ahead logs consist of, so that one that vanished is missed at the next start. A file is
@@ -43,6 +52,10 @@ class WalRegister : public WalFileRegister {
   virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // replaces all durably
   // Replaces the sessions and the files in one transaction.
   virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) = 0;
+  // Of the shard's session that has not ended, before the partition's first batch in it is acknowledged. Once more changes
+  // nothing. Goes with the session.
+  virtual Result<void> note_wal_guest(const WalGuest& guest) = 0;
+  virtual Result<std::vector<WalGuest>> wal_guests() = 0;
 };
 
 }  // namespace weir::storage

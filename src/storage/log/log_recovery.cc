@@ -80,7 +80,8 @@ class LogRecovery final : public WalReplayVisitor {
   std::vector<PartitionId> orphans_;            // have a manifest, but their topic was deleted
   std::unordered_set<TopicId> remains_;         // deleted topics of which something is left
   std::map<PartitionId, std::string> unknown_;  // and what was found of them
-  unsigned replaying_ = 0;                      // the log of this shard
+  std::vector<WalGuest> guests_;
+  unsigned replaying_ = 0;  // the log of this shard
   // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
   // gap lost none.
   std::string suspicion_;
@@ -122,6 +123,9 @@ Result<OpenedLog> LogRecovery::run() {
 }
 
 Result<void> LogRecovery::load_manifests() {
+  auto guests = store_.wal_guests();
+  if (!guests) return std::unexpected(guests.error());
+  guests_ = std::move(*guests);
   auto loaded = store_.load([this](const PartitionId& id) { return deleted(id); });
   if (!loaded) return std::unexpected(loaded.error());
   for (LoadedPartition& entry : *loaded) {
@@ -205,14 +209,20 @@ Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
   return {};
 }
 
-// Whoever has not shown since that nothing of it is missing may have lost records.
+// A partition may have had batches in the log by its hash or as a guest. It may have lost some of them, unless a later batch
+// has shown that nothing is missing before it.
 void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
   if (suspicion_.empty()) return;
   if (all_) {
     for (const PartitionId& id : all_()) (void)find(id);
   }
+  std::unordered_set<PartitionId> guests;
+  for (const WalGuest& guest : guests_) {
+    if (guest.shard == shard && find(guest.partition)) guests.insert(guest.partition);
+  }
   for (auto& [id, recovered] : partitions_) {
-    if (shard_of(id, previous) == shard && !trusted_.contains(id)) take_offline(recovered, suspicion_);
+    const bool in_log = shard_of(id, previous) == shard || guests.contains(id);
+    if (in_log && !trusted_.contains(id)) take_offline(recovered, suspicion_);
   }
   suspicion_.clear();
   trusted_.clear();
@@ -348,8 +358,8 @@ void LogRecovery::open_shards(OpenedLog& opened) {
   }
   for (auto& [id, recovered] : partitions_) {
     const auto known = known_(id);
-    opened.shards[shard_of(id, shards)]->acquire(std::move(recovered.snapshot), known->config, known->leader_epoch,
-                                                 std::move(recovered.tail));
+    opened.shards[shard_of(id, shards)]->add_recovered(std::move(recovered.snapshot), known->config, known->leader_epoch,
+                                                       std::move(recovered.tail));
   }
 }
 

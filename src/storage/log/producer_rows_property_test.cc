@@ -134,7 +134,7 @@ class ProducerRowsProperty : public LogShardTest {
     auto wal = std::make_unique<FakeWal>();
     wal_ = wal.get();
     shard_ = std::make_unique<LogShard>(runtime_, world_.loop(), std::move(wal), store_, options_);
-    partition_ = &shard_->acquire(std::move(snapshot), LogConfig{}, 0, std::move(tail));
+    partition_ = &shard_->add_recovered(std::move(snapshot), LogConfig{}, 0, std::move(tail));
   }
 
   void run(uint64_t seed) {

@@ -458,4 +458,8 @@ Result<void> LocalSegmentStore::forget_wal_file(uint32_t shard, uint64_t generat
   return manifests_->forget_wal_file({shard, generation});
 }
 
+Result<void> LocalSegmentStore::note_wal_guest(const WalGuest& guest) { return manifests_->note_wal_guest(guest); }
+
+Result<std::vector<WalGuest>> LocalSegmentStore::wal_guests() { return manifests_->wal_guests(); }
+
 }  // namespace weir::storage

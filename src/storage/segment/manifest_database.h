@@ -89,6 +89,8 @@ class ManifestDatabase final : public NotedDatabase {
   Result<void> put_wal(const std::vector<SegmentStore::WalSession>& sessions, const std::vector<SegmentStore::WalFile>* files);
   Result<void> note_wal_file(const SegmentStore::WalFile& file);
   Result<void> forget_wal_file(const SegmentStore::WalFile& file);
+  Result<void> note_wal_guest(const WalGuest& guest);
+  Result<std::vector<WalGuest>> wal_guests();
 
   // After a commit whose outcome a power cut could still decide: makes it undone. Done before anything else
   // is written.
@@ -123,7 +125,7 @@ class ManifestDatabase final : public NotedDatabase {
   Statement insert_partition_, update_partition_, remove_partition_;
   Statement put_segment_, remove_segment_, remove_segments_;
   Statement put_producer_, remove_producer_, remove_producers_;
-  Statement put_session_, note_file_, forget_file_;
+  Statement put_session_, note_file_, forget_file_, note_guest_;
   Statement put_generation_, put_dirty_;
   Statement put_place_, remove_place_, put_directory_;
 };

@@ -1,4 +1,5 @@
-// ManifestDatabase: the write-ahead log's sessions and files.
+// ManifestDatabase: the write-ahead log's sessions, files and guests.
+#include <cstring>
 #include <utility>
 
 #include "storage/segment/manifest_database.h"
@@ -46,6 +47,32 @@ Result<void> ManifestDatabase::put_files(const std::vector<SegmentStore::WalFile
   return {};
 }
 
+Result<void> ManifestDatabase::note_wal_guest(const WalGuest& guest) {
+  return in_transaction([&] {
+    return note_guest_.bind(1, guest.shard).bind(2, Bytes(guest.partition.topic.bytes)).bind(3, guest.partition.index).run();
+  });
+}
+
+Result<std::vector<WalGuest>> ManifestDatabase::wal_guests() {
+  std::lock_guard lock(database_mutex_);
+  auto scan = database_->prepare("SELECT DISTINCT shard, topic, partition FROM wal_guests ORDER BY shard, topic, partition");
+  if (!scan) return std::unexpected(std::move(scan.error()));
+  std::vector<WalGuest> guests;
+  while (true) {
+    auto row = scan->step();
+    if (!row) return std::unexpected(std::move(row.error()));
+    if (!*row) return guests;
+    WalGuest& guest = guests.emplace_back();
+    guest.shard = static_cast<uint32_t>(scan->integer(0));
+    guest.partition.index = static_cast<int32_t>(scan->integer(2));
+    const Bytes topic = scan->blob(1);
+    if (topic.size() != guest.partition.topic.bytes.size()) {
+      return fail(ErrorCode::kCorrupt, "manifest.db: a row of wal_guests has a malformed topic id");
+    }
+    std::memcpy(guest.partition.topic.bytes.data(), topic.data(), topic.size());
+  }
+}
+
 Result<void> ManifestDatabase::note_wal_file(const SegmentStore::WalFile& file) {
   return in_transaction([&] { return put_file(file); });
 }
@@ -70,7 +97,10 @@ Result<void> ManifestDatabase::put_wal(const std::vector<SegmentStore::WalSessio
                       .run();
       if (!done) return done;
     }
-    return {};
+    return database_->execute(
+        "DELETE FROM wal_guests WHERE NOT EXISTS (SELECT 1 FROM wal_sessions AS session WHERE session.shard = wal_guests.shard "
+        "AND"
+        " session.incarnation = wal_guests.incarnation)");
   });
 }
 

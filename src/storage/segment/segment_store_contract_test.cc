@@ -17,6 +17,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 struct LocalBackend {
   explicit LocalBackend(weir::testing::ManualLoop& given) : world(given) {
@@ -315,6 +316,24 @@ TYPED_TEST(SegmentStoreContract, TheRegisterOfTheLogsIsKept) {
   ASSERT_TRUE(this->store_->put_wal_sessions_and_files({}, {}));
   EXPECT_THAT(*this->store_->wal_sessions(), IsEmpty());
   EXPECT_THAT(*this->store_->wal_files(), IsEmpty());
+}
+
+TYPED_TEST(SegmentStoreContract, GuestsOfALogStayAsLongAsTheirSessions) {
+  const WalGuest here{1, partition_id(2)}, there{2, partition_id(2)}, other{2, {partition_id(3).topic, 7}};
+  EXPECT_FALSE(this->store_->note_wal_guest(here)) << "there is no session";
+  const WalSession first{1, 5, 1, 9, true}, second{1, 6, 10, 0, false}, beside{2, 6, 1, 0, false};
+  ASSERT_TRUE(this->store_->put_wal_sessions({{1, 5, 1, 0, false}, beside}));
+  for (const WalGuest& guest : {there, other, here, here}) ASSERT_TRUE(this->store_->note_wal_guest(guest));
+  this->reopen();
+  EXPECT_THAT(*this->store_->wal_guests(), UnorderedElementsAre(here, there, other));
+  ASSERT_TRUE(this->store_->put_wal_sessions_and_files({first, second, beside}, {}));
+  ASSERT_TRUE(this->store_->note_wal_guest(here));
+  EXPECT_THAT(*this->store_->wal_guests(), UnorderedElementsAre(here, there, other)) << "each once";
+  ASSERT_TRUE(this->store_->put_wal_sessions_and_files({second}, {}));
+  this->reopen();
+  EXPECT_THAT(*this->store_->wal_guests(), UnorderedElementsAre(here));
+  ASSERT_TRUE(this->store_->put_wal_sessions({first}));
+  EXPECT_THAT(*this->store_->wal_guests(), IsEmpty());
 }
 
 }  // namespace
