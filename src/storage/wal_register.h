@@ -45,8 +45,6 @@ class WalFileRegister {
 
 class WalRegister : public WalFileRegister {
  public:
-  using WalSession = storage::WalSession;
-  using WalFile = storage::WalFile;
   virtual Result<std::vector<WalSession>> wal_sessions() = 0;
   virtual Result<std::vector<WalFile>> wal_files() = 0;                           // those noted
   virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // replaces all durably

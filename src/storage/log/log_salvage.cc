@@ -267,7 +267,7 @@ Result<void> LogSalvage::replay() {
   const auto there = [&] { return files_.exists(fmt::format("{}/wal/{}", log_dir_, shards)).value_or(false); };
   while (!manifests_.distrusted().empty() && there()) ++shards;
   for (uint32_t shard = 0; shard < shards; ++shard) {
-    std::vector<SegmentStore::WalSession> rows;
+    std::vector<WalSession> rows;
     for (const auto& session : *sessions) {
       if (session.shard == shard) rows.push_back(session);
     }

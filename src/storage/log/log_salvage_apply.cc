@@ -84,7 +84,7 @@ Result<void> LogSalvage::apply(const std::string& aside) {
     rows.push_back(piece.rows);
   }
   for (const auto& row : nobodys_) rows.push_back(row);
-  const std::vector<SegmentStore::WalFile> no_files;
+  const std::vector<WalFile> no_files;
   const bool log_too = !log_damage_.empty();
   auto remaining = remaining_directories();
   if (!remaining) return std::unexpected(remaining.error());
@@ -282,7 +282,7 @@ Result<void> LogSalvage::remove_used_up() {
 
 // All of the log lies in segments now. First the files go, the oldest first, then what the rows say of them.
 Result<void> LogSalvage::put_log_aside(const std::string& aside) {
-  std::vector<SegmentStore::WalSession> sessions;
+  std::vector<WalSession> sessions;
   for (const auto& [shard, result] : replayed_) {
     const std::string from = fmt::format("{}/wal/{}", log_dir_, shard), to = fmt::format("{}/wal-{}", aside, shard);
     auto entries = files_.list(from);

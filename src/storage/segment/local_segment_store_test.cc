@@ -207,7 +207,7 @@ TEST_F(LocalSegmentStoreTest, FoldersOfDeletedPartitionsGoButNeverWithoutTheData
 }
 
 TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {
-  using Session = SegmentStore::WalSession;
+  using Session = WalSession;
   EXPECT_TRUE(store_->wal_sessions()->empty());
   const std::vector<Session> first = {{0, ~0ull - 5, 1, 9, true}, {0, 77, 10, 0, false}, {1, 3, 1, 0, false}};
   ASSERT_TRUE(store_->put_wal_sessions(first));
@@ -217,7 +217,7 @@ TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {
   ASSERT_TRUE(store_->put_wal_sessions({first[1]}));
   EXPECT_EQ(*store_->wal_sessions(), std::vector{first[1]});
 
-  using File = SegmentStore::WalFile;
+  using File = WalFile;
   ASSERT_TRUE(store_->put_wal_sessions_and_files(first, {{0, 1}, {1, 1}}));
   ASSERT_TRUE(store_->note_wal_file(0, 2));
   ASSERT_TRUE(store_->forget_wal_file(0, 1));

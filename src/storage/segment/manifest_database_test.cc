@@ -120,7 +120,7 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
     ASSERT_EQ((*manifests)->wal_files()->size(), static_cast<size_t>(start));
     ASSERT_TRUE((*manifests)->note_wal_file({0, ~0ull}));
     ASSERT_TRUE((*manifests)->note_wal_file({0, ~0ull}));  // whether the first try had an effect may be unknown
-    EXPECT_EQ(*(*manifests)->wal_files(), (std::vector<SegmentStore::WalFile>{{0, ~0ull}}));
+    EXPECT_EQ(*(*manifests)->wal_files(), (std::vector<WalFile>{{0, ~0ull}}));
     // Format 5: whether times are known.
     EXPECT_FALSE((*loaded)[0].partition.manifest.segments[0].times_known);
     // Format 4: several log directories.

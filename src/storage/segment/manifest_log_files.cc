@@ -6,13 +6,13 @@
 
 namespace weir::storage {
 
-Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
+Result<std::vector<WalSession>> ManifestDatabase::wal_sessions() {
   std::lock_guard lock(database_mutex_);
   auto scan = database_->prepare(
       "SELECT shard, incarnation, first_chunk, last_chunk, sealed FROM wal_sessions ORDER BY shard, "
       "first_chunk, incarnation");
   if (!scan) return std::unexpected(std::move(scan.error()));
-  std::vector<SegmentStore::WalSession> sessions;
+  std::vector<WalSession> sessions;
   while (true) {
     auto row = scan->step();
     if (!row) return std::unexpected(std::move(row.error()));
@@ -22,11 +22,11 @@ Result<std::vector<SegmentStore::WalSession>> ManifestDatabase::wal_sessions() {
   }
 }
 
-Result<std::vector<SegmentStore::WalFile>> ManifestDatabase::wal_files() {
+Result<std::vector<WalFile>> ManifestDatabase::wal_files() {
   std::lock_guard lock(database_mutex_);
   auto scan = database_->prepare("SELECT shard, generation FROM wal_files ORDER BY shard, generation");
   if (!scan) return std::unexpected(std::move(scan.error()));
-  std::vector<SegmentStore::WalFile> files;
+  std::vector<WalFile> files;
   while (true) {
     auto row = scan->step();
     if (!row) return std::unexpected(std::move(row.error()));
@@ -35,11 +35,11 @@ Result<std::vector<SegmentStore::WalFile>> ManifestDatabase::wal_files() {
   }
 }
 
-Result<void> ManifestDatabase::put_file(const SegmentStore::WalFile& file) {
+Result<void> ManifestDatabase::put_file(const WalFile& file) {
   return note_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run();
 }
 
-Result<void> ManifestDatabase::put_files(const std::vector<SegmentStore::WalFile>& files) {
+Result<void> ManifestDatabase::put_files(const std::vector<WalFile>& files) {
   if (auto done = database_->execute("DELETE FROM wal_files"); !done) return done;
   for (const auto& file : files) {
     if (auto done = put_file(file); !done) return done;
@@ -73,16 +73,15 @@ Result<std::vector<WalGuest>> ManifestDatabase::wal_guests() {
   }
 }
 
-Result<void> ManifestDatabase::note_wal_file(const SegmentStore::WalFile& file) {
+Result<void> ManifestDatabase::note_wal_file(const WalFile& file) {
   return in_transaction([&] { return put_file(file); });
 }
 
-Result<void> ManifestDatabase::forget_wal_file(const SegmentStore::WalFile& file) {
+Result<void> ManifestDatabase::forget_wal_file(const WalFile& file) {
   return in_transaction([&] { return forget_file_.bind(1, file.shard).bind(2, static_cast<int64_t>(file.generation)).run(); });
 }
 
-Result<void> ManifestDatabase::put_wal(const std::vector<SegmentStore::WalSession>& sessions,
-                                       const std::vector<SegmentStore::WalFile>* files) {
+Result<void> ManifestDatabase::put_wal(const std::vector<WalSession>& sessions, const std::vector<WalFile>* files) {
   return in_transaction([&]() -> Result<void> {
     if (files) {
       if (auto done = put_files(*files); !done) return done;

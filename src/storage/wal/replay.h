@@ -18,9 +18,9 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/segment/segment_store.h"
 #include "storage/wal/local_wal.h"
 #include "storage/wal/wal_sessions.h"
+#include "storage/wal_register.h"
 
 namespace weir::storage {
 
@@ -40,7 +40,7 @@ struct WalReplayOptions {
 
 struct WalReplayResult {
   struct Session {
-    SegmentStore::WalSession row;
+    WalSession row;
     ChunkNumber end_chunk = 0;  // what a row not yet sealed is to be sealed with
     bool has_files = false;     // without any, the row is not needed any more
   };
@@ -63,7 +63,7 @@ struct WalReplayResult {
 // `sessions`: the rows of this shard in the order they began. Fails on errors of the device, on a file that is
 // missing and on one that no session knows: both would cost acknowledged batches and may still be put right.
 Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
+                                   const std::vector<WalSession>& sessions, WalReplayVisitor& visitor,
                                    const WalReplayOptions& options = {});
 
 }  // namespace weir::storage
