@@ -77,16 +77,16 @@ class LogRecovery final : public WalReplayVisitor {
   OfflineMarkers markers_;
   const int64_t now_ms_;
   std::unordered_map<PartitionId, Recovered> partitions_;
-  std::vector<PartitionId> orphans_;            // have a manifest, but their topic was deleted
-  std::unordered_set<TopicId> remains_;         // deleted topics of which something is left
-  std::map<PartitionId, std::string> unknown_;  // and what was found of them
+  std::vector<PartitionId> orphans_;            // partitions of deleted topics that have a manifest
+  std::unordered_set<TopicId> remains_;         // deleted topics with data left
+  std::map<PartitionId, std::string> unknown_;  // partitions that the metadata does not know, with a description of their data
   std::vector<WalGuest> guests_;
   unsigned replaying_ = 0;  // the log of this shard
-  // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
-  // gap lost none.
+  // State of the log that is replayed. A suspicion says that records of unknown partitions are lost. A partition is trusted once
+  // a batch behind the loss followed its log without a gap.
   std::string suspicion_;
   std::unordered_set<PartitionId> trusted_;
-  std::unordered_map<PartitionId, std::vector<Slice>> stranded_;  // of offline partitions: batches that nobody checkpoints
+  std::unordered_map<PartitionId, std::vector<Slice>> stranded_;  // batches of offline partitions, which no checkpoint takes
   RecoveryStats stats_;
 };
 
@@ -141,7 +141,7 @@ Result<void> LogRecovery::load_manifests() {
       if (entry.has_row) orphans_.push_back(id);
       continue;
     }
-    if (!entry.has_row) continue;  // of a checkpoint that is repeated
+    if (!entry.has_row) continue;  // the checkpoint that left it comes again
     Recovered& recovered = *find(id);
     recovered.end = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
     recovered.snapshot = {std::move(entry.manifest), std::move(entry.producers)};
@@ -185,7 +185,7 @@ Result<void> LogRecovery::refuse_unknown() const {
                           options_.log_dir, named, options_.log_dir));
 }
 
-// The partition, created on first sight; null if it was deleted, or is not known.
+// Returns the partition, and creates it on first sight. Null if it was deleted, or is not known.
 LogRecovery::Recovered* LogRecovery::find(const PartitionId& id) {
   const auto it = partitions_.find(id);
   if (it != partitions_.end()) return &it->second;
@@ -237,8 +237,8 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
   }
   const int64_t end = recovered->end;
   if (info.last_offset() < end) {
-    // Checkpointed already, or its records were deleted before they were: then the producer is known from here only, and a
-    // batch that it sends again is still a duplicate.
+    // The batch is checkpointed, or its records were deleted before a checkpoint. A deleted batch still tells of its producer:
+    // the same batch sent again is a duplicate.
     if (!suspicion_.empty()) trusted_.insert(info.partition);
     if (info.base_offset >= recovered->manifest().end_offset && !recovered->offline()) {
       recovered->tail.batches.push_back({info, {}, chunk});
@@ -250,7 +250,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
     return;
   }
   if (info.base_offset != end) {
-    // Offsets below a log start that lies in the WAL were deleted and need not be there.
+    // A log start within the WAL hides deleted offsets: their batches need not be there.
     const bool covered = info.base_offset < end && end == recovered->manifest().log_start_offset;
     if (!covered) {
       stranded_[info.partition].push_back(std::move(bytes));
@@ -269,7 +269,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
   ++stats_.batches;
 }
 
-// An earlier version appended what producers' headers say about time. Records that cannot be read are as old as this start.
+// An earlier version took the times of batches from producers' headers. Unreadable records count as old as this start.
 int64_t LogRecovery::mend_times(const Slice& bytes) const {
   const auto found = max_timestamp_in(bytes.bytes());
   if (!found) return now_ms_;
@@ -322,8 +322,8 @@ std::unique_ptr<Partition> LogRecovery::partition_of(Recovered recovered) const 
                              now_ms_, options_.shard.producers_max);
 }
 
-// A tail that lies in the log of another shard than will serve the partition goes into segments now: the owner's log could not
-// release it. So do all of them if the number of shards changed, and the old logs are not needed any more.
+// Checkpoints each tail that lies in another log than that of the shard which will serve the partition: the shard's own log could
+// not release it. If the number of shards changed, all tails are checkpointed, and the old logs are not needed any more.
 Result<void> LogRecovery::checkpoint_tails(unsigned shards, bool resharded) {
   std::vector<std::unique_ptr<Partition>> partitions;
   std::vector<CheckpointPartition> input;

@@ -40,7 +40,8 @@ void LogShard::release(const PartitionId& id, Function<void(Result<PartitionSnap
   advance_releases();
 }
 
-// True if nothing of this shard, nor of the store on its behalf, will change the partition any more. Asks for what is missing.
+// Returns true if neither this shard nor the store on its behalf will change the partition any more. Otherwise asks for the
+// checkpoint that is missing.
 bool LogShard::settled(Partition& partition) {
   if (partition.last_append_chunk() > wal_->durable() || answers_.holds(partition)) return false;
   if (partition.of_shard.store_changes > 0) return false;
@@ -53,7 +54,7 @@ bool LogShard::settled(Partition& partition) {
   return false;
 }
 
-// Whoever is told may begin or end other releases, so one is taken at a time, until all that are left wait.
+// A caller that is told may begin or end other releases. So it takes one release at a time, until all that are left wait.
 void LogShard::advance_releases() {
   if (releases_.empty()) return;
   for (size_t i = 0; i < releases_.size();) {

@@ -97,7 +97,7 @@ void Partition::push_tail(TailBatch batch) {
 
 void Partition::extend_tail_segments(const TailBatch& batch) {
   const auto rolls = [&](const SegmentInfo& active) {
-    // What is about to be deleted goes without this one.
+    // A segment that is about to be deleted goes without this batch.
     return active.next_offset <= pending_log_start_ || must_roll(active, batch.info, config_.segment_bytes, config_.roll_ms());
   };
   const bool first = tail_segments_.empty();
@@ -122,7 +122,7 @@ SegmentInfo Partition::tail_segment(size_t i) const {
   return segment;
 }
 
-// What is checkpointed or deleted leaves the tail's segments; of one that is checkpointed in part the rest continues the
+// Checkpointed and deleted batches leave the tail's segments. The rest of a segment that is checkpointed in part continues the
 // manifest's last.
 void Partition::take_manifest(PartitionManifest manifest) {
   ++manifests_taken_;

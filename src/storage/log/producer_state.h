@@ -1,7 +1,7 @@
 // What a partition remembers of idempotent producers: epoch, and the last five batches of each, to refuse gaps and to
 // answer duplicates with the original offset (KIP-98, KIP-360). Runs ahead of durability like the offsets do.
 //
-// Who is forgotten may go on: the first batch of an unknown producer is taken whatever its sequence, as in Kafka.
+// A forgotten producer may go on: the first batch of an unknown producer is taken whatever its sequence, as in Kafka.
 //
 // The rows in a manifest are as of its recovery point, and the state runs ahead of them. So of a producer that has written since,
 // it keeps as well what the producer was there (docs/decisions/0030-producer-rows-are-snapshots.md).

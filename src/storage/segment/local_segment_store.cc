@@ -404,7 +404,7 @@ void LocalSegmentStore::write_indexes(const CheckpointPlan& plan) {
     segment.directory = write.directory;
     const std::string path = index_path(plan.after.partition, segment);
     auto written = SegmentIndex::append(files_, path, write.base_offset, write.entries);
-    // Only costs time: what is missing is found by scanning.
+    // A missing entry only costs time: a scan finds the batch.
     if (!written) log_warn("storage", "index entries could not be written: {}", written.error().message);
   }
 }
