@@ -84,7 +84,7 @@ class LogSalvage final : public WalReplayVisitor {
     std::string path = {};
     bool there = true;
     bool whole = true;         // and used as it is
-    int64_t from = 0;          // what is below is in another file
+    int64_t from = 0;          // another file has the records below
     bool length_known = true;  // else the file is taken to its end, and its last offset is not known
   };
   struct Piece {
