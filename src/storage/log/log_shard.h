@@ -232,7 +232,11 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   void watch_moves(Function<void()> watcher) { move_watcher_ = std::move(watcher); }
 
   void run_retention() { retention_.run(); }  // also by timer, once start_timers was called
-  void start_timers() { retention_.run_every(std::min(options_.retention_check_interval_ms, kLongestDelayMs)); }
+  // Also checkpoints what earlier sessions left: without it their files would stay until somebody writes.
+  void start_timers() {
+    retention_.run_every(std::min(options_.retention_check_interval_ms, kLongestDelayMs));
+    checkpointer_.look();
+  }
   // Told of each partition that goes offline while the shard runs.
   void watch_offline(Function<void(const PartitionId&)> watcher) { offline_watcher_ = std::move(watcher); }
   void set_producer_id_expiration_ms(int64_t ms) { retention_.set_producer_id_expiration_ms(ms); }
