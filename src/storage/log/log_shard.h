@@ -30,6 +30,7 @@
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/log/append_admission.h"
+#include "storage/log/failing_reads.h"
 #include "storage/log/log_checkpointer.h"
 #include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
@@ -220,6 +221,10 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
     std::string reason;     // names the file
   };
   static constexpr size_t kUnreadableListed = 10;
+  const FailingReads& failing_reads() const { return failing_reads_; }
+  std::vector<FailingRead> list_failing_reads() const {
+    return failing_reads_.list([this](const PartitionId& id) { return text_of(id); });
+  }
   size_t unreadable_segments() const;
   std::vector<UnreadableSegment> list_unreadable() const;  // some of them
   // Segments whose times were not known at the start.
@@ -295,6 +300,7 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   // `remember`: across restarts, though the files may be there then.
   // `manifests_taken`: of the partition, when the read began.
   void read_failed(Partition& partition, uint64_t manifests_taken, const Error& error);
+  void tell_failed_read(const PartitionId& partition, const Error& error);  // that is no damage
   void take_offline(Partition& partition, const std::string& reason, bool remember = true);
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;
@@ -319,6 +325,7 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   Retention retention_;
   uint64_t next_waiter_ = 1;
   RateLimit read_error_lines_;
+  FailingReads failing_reads_;
   ProducerBound producer_bound_;
   uint64_t producers_evicted_ = 0;
   RateLimit producer_lines_{1};
