@@ -1,5 +1,5 @@
-// Preloaded into a broker, counts its allocations: each call of the malloc family adds one to a counter in a file that the
-// measuring side maps (WEIR_ALLOCATION_COUNT names it; 8 bytes). glibc only.
+// Counts the allocations of a broker into which it is preloaded: each call of the malloc family adds one to a counter in a file
+// that the measuring side maps (WEIR_ALLOCATION_COUNT names the file; it has 8 bytes). glibc only.
 #include <fcntl.h>
 #include <malloc.h>
 #include <sys/mman.h>

@@ -16,7 +16,7 @@ from harness import brokers, maven  # noqa: E402
 from turns import GB, Row, Settings  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402
 
-# What runs when nothing is named: a few minutes.
+# The workloads that run when none is named.
 SHORT = ["start", "produce-1m", "produce-16k", "tiny", "tiny-16", "fetch-cache", "fetch-tail", "latency-1k", "partitions",
          "kill", "connections"]
 PREWARM_BYTES = 22 * GB

@@ -1,9 +1,9 @@
-// What one durable write costs, by flush engine: latency and CPU, the kernel's worker threads included.
+// The cost of one durable write, by flush engine: latency and CPU, the kernel's worker threads included.
 //
 //   weir_flush_cost FOLDER [writes per round] [bytes per write] [pause between writes in us]
 //
-// Engines take turns on the same preallocated file. CPU is the process's (loop, flush thread, io_uring workers) plus
-// what kernel worker threads gained in the same time, less what they gain in a pause of the same length.
+// Engines take turns on the same preallocated file. CPU is the time of the process (loop, flush thread, io_uring workers) plus
+// the time of kernel worker threads meanwhile, less the time of those threads in a pause of the same length.
 #include <dirent.h>
 #include <fmt/core.h>
 #include <sys/resource.h>
@@ -35,7 +35,7 @@ double process_cpu_us() {
   return us(usage.ru_utime) + us(usage.ru_stime);
 }
 
-// Nanoseconds on CPU of all kworker threads together.
+// Microseconds on CPU of all kworker threads together.
 double kernel_workers_cpu_us() {
   double total = 0;
   DIR* proc = ::opendir("/proc");

@@ -69,7 +69,7 @@ class Connection:
         return fields
 
     def close(self) -> None:
-        """At once, as the end of a process does it."""
+        """Closes the connection at once, as the end of a process does."""
         self.writer.transport.abort()
 
 
@@ -93,7 +93,7 @@ async def await_coordinator(connection: Connection, group: str) -> None:
 
 
 async def commit(connection: Connection, group: str, topic: str, partitions: range, offset: int) -> int:
-    """Without being a member. The first error of a partition, or 0."""
+    """Commits without being a member. Returns the first error of a partition, or 0."""
     items = [struct.pack(">iq", partition, offset) + string("") for partition in partitions]
     answer = await connection.call(OFFSET_COMMIT, string(group) + struct.pack(">i", -1) + string("") + struct.pack(">q", -1) +
                                    array([string(topic) + array(items)]))
@@ -107,7 +107,7 @@ async def commit(connection: Connection, group: str, topic: str, partitions: ran
 
 
 async def committed(connection: Connection, group: str, topic: str, partitions: range) -> tuple[int, list[int]]:
-    """The error and the offsets."""
+    """Returns the error and the offsets."""
     items = [struct.pack(">i", partition) for partition in partitions]
     answer = await connection.call(OFFSET_FETCH, string(group) + array([string(topic) + array(items)]))
     answer.take("i")

@@ -1,4 +1,4 @@
-"""A member of a classic group, as its broker sees one: it joins, syncs, beats, and joins again when it is told to."""
+"""A member of a classic group, as its broker sees it: it joins, syncs, sends heartbeats, and joins again when the broker says so."""
 import asyncio
 import struct
 
@@ -7,7 +7,7 @@ from group_client import (HEARTBEAT, ILLEGAL_GENERATION, JOIN_GROUP, LEAVE_GROUP
 
 
 class Group:
-    """What all its members agree on, and what they note about it."""
+    """The common settings of a group's members, and their notes about the group."""
 
     def __init__(self, address: str, name: str, topic: str, partitions: int, session_ms: int = 10_000, beat_s: float = 0.25):
         self.address, self.name, self.topic, self.partitions = address, name, topic, partitions
@@ -17,7 +17,7 @@ class Group:
         self.told_at: float | None = None  # when a member first heard of a rebalance
 
     def stable(self) -> bool:
-        """Whether the members that should be there, and no others, have their parts of one generation."""
+        """True if exactly the present members share the partitions in one generation."""
         generations = {member.generation for member in self.members}
         return len(generations) == 1 and None not in generations and \
             sum(len(member.owned) for member in self.members) == self.partitions and \
@@ -43,7 +43,7 @@ class Member:
     def __init__(self, group: Group):
         self.group = group
         self.id = ""
-        self.generation: int | None = None  # None: in between two
+        self.generation: int | None = None  # None: between two generations
         self.size = 0
         self.leads = False
         self.owned: list[int] = []
@@ -131,6 +131,6 @@ class Member:
         goodbye.close()
 
     async def die(self) -> None:
-        """As a process that is killed: the connection ends, and nobody says goodbye."""
+        """Ends the connection without leaving the group, as a killed process does."""
         await self.end()
         self.connection.close()

@@ -18,7 +18,7 @@ def cpu_s(broker: brokers.Broker) -> float:
 
 
 def on_each(settings: Settings, measure) -> dict[str, tuple]:
-    """measure(broker) is a coroutine; the brokers run one after the other."""
+    """Runs the coroutine measure(broker) for each broker, one after the other."""
     answers = {}
     makers = [brokers.Weir] + ([brokers.Kafka] if settings.with_kafka else [])
     for make in makers:
@@ -111,7 +111,7 @@ def group_load(settings: Settings) -> list[Row]:
         connection.close()
 
     async def served(broker) -> int:
-        """How often the broker said that it still loads."""
+        """Returns how often the broker said that it still loads."""
         loading = 0
         connection = await group_client.Connection.open(broker.address)
         for number in range(groups):

@@ -1,10 +1,10 @@
-// What checking and opening produced batches costs: seconds of one core for each GB of records, by codec and size of a batch.
+// The cost of checking and opening produced batches: seconds of one core for each GB of records, by codec and size of a batch.
 //
 //   weir_preparation_cost [rounds]
 //
-// Three numbers a row: the work on the pool (prepare_batch), the loop's check of a batch as it came, and its check of one that
-// was prepared. Rounds take turns over all rows and the best of each counts, so a busy machine changes little. Ratios between
-// rows of one run are what can be compared.
+// Each row has three numbers: the work on the pool (prepare_batch), the loop's check of a batch as it came, and the loop's
+// check of a prepared batch. Rounds take turns over all rows and the best of each counts, so a busy machine changes little.
+// Compare only the ratios between rows of one run.
 #include <fmt/core.h>
 #include <time.h>
 

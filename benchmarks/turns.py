@@ -1,4 +1,4 @@
-"""Runs one piece of work on several brokers in turns, and keeps what it cost."""
+"""Runs one piece of work on several brokers in turns, and keeps its costs."""
 import dataclasses
 import json
 import os
@@ -56,8 +56,8 @@ def machine_busy_s() -> float:
 
 
 def load(settings: Settings, broker: brokers.Broker | None, workload: str, **options) -> dict:
-    """Runs the load generator on the clients' core. The answer's `others_s` is what the whole machine spent beside the
-    client, until all that was written has reached the disk: kernel threads are in it, and so are strangers."""
+    """Runs the load generator on the clients' core. `others_s` of its answer is the processor time of the whole machine beside the
+    client's, until all written data has reached the disk. Kernel threads and other processes are in it."""
     arguments = [str(LOAD), workload]
     if broker:
         arguments += ["--broker", broker.address, "--pid", str(broker.pid)]
@@ -74,7 +74,7 @@ def load(settings: Settings, broker: brokers.Broker | None, workload: str, **opt
 
 
 class Arena:
-    """The brokers of one workload, started together and measured one after the other; who has no turn stands still."""
+    """The brokers of one workload, started together and measured one after the other. A broker without a turn stands still."""
 
     def __init__(self, settings: Settings, with_kafka: bool = True, weir_arguments: list[str] = (), pinned: bool = True):
         self.settings = settings
@@ -82,7 +82,7 @@ class Arena:
         self.weir = brokers.Weir(settings.folder, cores, weir_arguments)
         self.brokers: list[brokers.Broker] = [self.weir]
         if with_kafka and settings.with_kafka:
-            # It stands still while the other has its turn, and must not be fenced for that.
+            # Kafka stands still while Weir has its turn, and must not be fenced for that.
             patience = {"broker.session.timeout.ms": "3600000"}
             self.brokers.append(brokers.Kafka(settings.folder, cores, patience, settings.kafka_flush))
 
@@ -104,7 +104,7 @@ class Arena:
         shutil.rmtree(self.settings.folder, ignore_errors=True)
 
     def once(self, work) -> dict[str, object]:
-        """work(broker) on each broker; by name what each returned."""
+        """Runs work(broker) on each broker. Returns the results by name."""
         answers = {}
         for broker in self.brokers:
             broker.resume()
@@ -113,7 +113,7 @@ class Arena:
         return answers
 
     def in_turns(self, work) -> dict[str, list]:
-        """A B A B: work(broker, round) for as many pairs as are set."""
+        """Runs work(broker, round) in turns, A B A B, for as many pairs as are set."""
         answers: dict[str, list] = {broker.name: [] for broker in self.brokers}
         for turn in range(self.settings.pairs):
             for name, answer in self.once(lambda broker, turn=turn: work(broker, turn)).items():
@@ -127,7 +127,7 @@ class Arena:
 
 def median_row(answers: dict[str, list[dict]], workload: str, figure: str, unit: str, per, scale: float,
                gate: float | None = None) -> Row:
-    """The median of cost / amount; `per` gives the amount from an answer."""
+    """The median of cost / amount. `per` gives the amount of an answer."""
     def medians(key):
         return {name: statistics.median(answer[key] / per(answer) * scale for answer in given)
                 for name, given in answers.items()}

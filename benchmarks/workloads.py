@@ -1,4 +1,4 @@
-"""The workloads, by name; each returns the lines it adds to the table. What each gate means is in README.md."""
+"""The workloads, by name. Each returns the lines that it adds to the table. README.md explains the gates."""
 import os
 import pathlib
 import shutil
@@ -13,7 +13,7 @@ WORKLOADS: dict[str, tuple] = {}
 
 
 def workload(name: str):
-    """Registers a function; its first line of documentation is what `--list` shows."""
+    """Registers a function. `--list` shows its first line of documentation."""
     def register(function):
         WORKLOADS[name] = (function, function.__doc__.splitlines()[0])
         return function
@@ -45,7 +45,7 @@ def produce_16k(settings: Settings) -> list[Row]:
 
 @workload("produce-16k-single")
 def produce_16k_single(settings: Settings) -> list[Row]:
-    """the same with one batch a request, 5 in flight: a client that waits for little answers"""
+    """the same with one batch a request, 5 in flight"""
     return produce(settings, "produce-16k-single", settings.scaled(GB // 4, 2 * GB), None, batch_bytes=16 << 10)
 
 
@@ -132,7 +132,7 @@ def tiny_calls(settings: Settings) -> list[Row]:
 
 
 def forget_pages(folder: pathlib.Path) -> None:
-    """Drops what the page cache holds of the files below."""
+    """Drops the pages of all files in the folder from the page cache."""
     os.sync()
     for path in folder.rglob("*"):
         if path.is_file():
@@ -197,8 +197,8 @@ def probe(settings: Settings, rate: int) -> dict:
 
 
 def latency(settings: Settings, name: str, rate: int, gates) -> list[Row]:
-    """`gates` gives from the raw quantiles a gate for each quantile that has one."""
-    # One writer of 4 KB blocks ends at some 10,000 a second; nearer to that the probe would measure its own queue.
+    """`gates` computes the gates of quantiles from the raw quantiles."""
+    # One writer writes at most some 10,000 blocks of 4 KB a second. Nearer to that the probe would measure its own queue.
     raw_rate = min(rate, 2_000)
     seconds = settings.scaled(10, 60)
     with Arena(settings) as arena:
@@ -264,7 +264,7 @@ def latency_catch_up(settings: Settings) -> list[Row]:
 
 
 def segment_bytes(folder: pathlib.Path) -> int:
-    """What the segments of the largest partition take. Kafka renames those that are to go."""
+    """Bytes of the segments of the largest partition. Kafka renames segments that it will remove."""
     partitions: dict[pathlib.Path, int] = {}
     for path in folder.rglob("*.log"):
         try:
@@ -276,7 +276,7 @@ def segment_bytes(folder: pathlib.Path) -> int:
 
 @workload("latency-background")
 def latency_background(settings: Settings) -> list[Row]:
-    """1,000 records/s alone, beside 60 MB/s that are checkpointed, and beside the compaction of a GB; held back and not"""
+    """1,000 records/s alone, beside checkpoints of 60 MB/s, and beside the compaction of a GB; held back and not"""
     rate, seconds = 1_000, settings.scaled(8, 30)
 
     def small(broker, for_seconds=seconds):
@@ -286,7 +286,7 @@ def latency_background(settings: Settings) -> list[Row]:
         other = subprocess.Popen(["taskset", "-c", settings.client_cores, str(LOAD), *command, "--broker", broker.address],
                                  stdout=subprocess.DEVNULL)
         try:
-            time.sleep(1)  # until it is at work
+            time.sleep(1)  # until the writer is at work
             return small(broker)
         finally:
             other.terminate()
@@ -296,11 +296,11 @@ def latency_background(settings: Settings) -> list[Row]:
         # A rewritten segment has its generation in its name.
         while not any(path.name.count(".") == 2 for path in (broker.folder / "data").rglob("*.log")):
             time.sleep(0.05)
-        return small(broker, seconds // 2)  # it does not take much longer when nothing holds it back
+        return small(broker, seconds // 2)  # compaction takes less time when nothing holds it back
 
     rows = []
     for says, percent in (("held back", 25), ("not held back", 100)):
-        # Compaction begins when all is there.
+        # Compaction begins when all records are there.
         arguments = ["--set", f"weir.background.io.percent={percent}", "--set", f"log.cleaner.backoff.ms={settings.scaled(45_000, 150_000)}"]
         broker = brokers.Weir(settings.folder, None, arguments)
         try:
@@ -364,7 +364,7 @@ def broker_cpu_s(broker) -> float:
 
 @workload("start")
 def start(settings: Settings) -> list[Row]:
-    """from the spawn until the first answer with empty data, and what it then holds"""
+    """from the spawn until the first answer with an empty data folder, and the memory then"""
     def measure(make, rounds):
         times, memory = [], []
         for _ in range(rounds):
@@ -412,7 +412,7 @@ def partitions(settings: Settings) -> list[Row]:
 
 @workload("kill")
 def kill(settings: Settings) -> list[Row]:
-    """kill -9 while it holds a few GB (20 with --full): time to serve again, bytes read for it, records lost"""
+    """kill -9 of a broker with a few GB (20 with --full): time to serve again, bytes read for it, records lost"""
     def measure(broker):
         with broker.start():
             sent = load(settings, broker, "produce", topic="kept", bytes=settings.scaled(3 * GB, 20 * GB))["records"]

@@ -1,5 +1,5 @@
-// Keyed records for a compacted topic: `--records` of them over `--keys` keys, in an order that spreads each key over the
-// whole log. What the broker then does with them is watched from outside.
+// Keyed records for a compacted topic: `--records` of them over `--keys` keys, in an order that spreads each key over the whole
+// log. The benchmark watches the broker's compaction from outside.
 #include <algorithm>
 #include <cstring>
 

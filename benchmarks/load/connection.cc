@@ -215,7 +215,7 @@ void create_topic(Connection& connection, const std::string& topic, int32_t part
     if (tries == kTriesMax) die("no leader for all partitions of " + topic);
     ::usleep(kPauseUs);
   }
-  // The metadata may name a leader that does not know of it yet; one that answers here takes records.
+  // The metadata may name a leader that does not know the partition yet. A leader that answers here takes records.
   for (int32_t i = 0; i < partitions; ++i) list_offset(connection, {topic, i}, -1);
 }
 

@@ -19,7 +19,7 @@ struct TopicPartition {
 
 class Connection {
  public:
-  // `address` is host:port. Dies when the broker cannot be reached.
+  // `address` is host:port. Dies if the broker cannot be reached.
   explicit Connection(const std::string& address);
   Connection(Connection&&) noexcept;
   Connection& operator=(Connection&&) = delete;
@@ -34,8 +34,8 @@ class Connection {
   }
   void send_raw(std::span<const uint8_t> bytes);
 
-  // Blocks until one whole response is there. The bytes start after the response header and are valid until
-  // the next call. Responses come in the order of the requests.
+  // Blocks until one whole response is there. The bytes start after the response header and are valid until the next call.
+  // Responses come in the order of the requests.
   std::span<const uint8_t> receive(bool flexible);
   // True if a response is complete without another wait on the socket.
   bool has_buffered_response() const;
@@ -52,7 +52,7 @@ class Connection {
 
 // Returns how many APIs the broker announces.
 int api_versions(Connection& connection);
-// Creates the topic or finds it there; returns when all partitions have a leader.
+// Creates the topic, unless it exists. Returns when all partitions have a leader.
 void create_topic(Connection& connection, const std::string& topic, int32_t partitions,
                   const std::map<std::string, std::string>& configs);
 int64_t list_offset(Connection& connection, const TopicPartition& where, int64_t timestamp);
@@ -73,7 +73,7 @@ struct ProduceFrame {
   std::vector<uint8_t> after;
   static std::vector<uint8_t> between(int32_t partition, size_t records_bytes);
 };
-// Dies on an error code of any partition; returns the base offset of the last one.
+// Returns the base offset of the last partition. Dies on an error code of any partition.
 int64_t check_produce_response(std::span<const uint8_t> response);
 
 struct FetchPosition {
@@ -92,7 +92,7 @@ struct FetchCount {
   uint64_t bytes = 0;
   uint64_t records = 0;
 };
-// Advances the positions and calls back for each batch, if there is a callback.
+// Advances the positions, and calls the callback for each batch if there is one.
 FetchCount read_fetch(std::span<const uint8_t> response, std::vector<FetchPosition>& positions,
                       const std::function<void(const BatchView&)>& callback);
 

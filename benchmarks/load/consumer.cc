@@ -1,4 +1,4 @@
-// Reading: a topic from its start, or at its end while it is written.
+// Reads a topic from its start, or at its end while it is written.
 #include <atomic>
 #include <thread>
 
@@ -24,7 +24,7 @@ std::vector<FetchPosition> positions_at(Connection& connection, const std::strin
 
 }  // namespace
 
-// One fetch in flight over all partitions, as a consumer does, until --bytes are read or all is.
+// Keeps one fetch in flight over all partitions, as a consumer does, until --bytes or the whole topic is read.
 void run_fetch(Options& options) {
   Connection connection(options.broker());
   std::string topic = options.topic();
@@ -97,7 +97,7 @@ void run_fanout(Options& options) {
   out.put(used);
 }
 
-// How many records all partitions hold: what a restart must bring back.
+// Counts the records of all partitions: a restart must bring them back.
 void run_offsets(Options& options) {
   Connection connection(options.broker());
   int64_t topics = options.number("topics", 1);

@@ -1,6 +1,6 @@
-// The client's half of the crash tests. Each record's value begins with the offset it must get: one producer
-// writes a partition in order, so record i stands at offset i or nowhere. Plain producers send nothing twice;
-// idempotent ones send again, once the broker is back, whatever was not acknowledged.
+// The client's half of the crash tests. Each record's value begins with the offset that it must get: one producer writes a
+// partition in order, so record i stands at offset i or nowhere. Plain producers send nothing twice. Once the broker is back,
+// idempotent producers send again every record without an acknowledgement.
 
 #include <time.h>
 
@@ -42,7 +42,7 @@ Connection connect_again(const std::string& broker) {
   }
 }
 
-// Round robin over the lanes until the broker is gone, and on from where it stood when it is back.
+// Writes round robin over the lanes until the broker is gone, and goes on from there when it is back.
 class ThroughDeath {
  public:
   ThroughDeath(const std::string& broker, std::vector<Lane>& lanes, Shape shape)
@@ -62,7 +62,7 @@ class ThroughDeath {
       reason_ = end.what();
     }
     if (shape_.more_batches == 0 || wrong_) return;
-    // The dying broker's port may take a connection once more.
+    // The port of the dying broker may take a connection once more.
     constexpr int kDeathsMax = 5;
     for (int deaths = 1; !done_; ++deaths) {
       try {
@@ -127,8 +127,8 @@ class ThroughDeath {
 
 }  // namespace
 
-// Produces until the broker dies, or with --more through its death and that many batches more, and prints for each
-// partition below which offset all was acknowledged.
+// Produces until the broker dies, or with --more through its death and that many batches more. Prints for each partition the
+// offset below which every record was acknowledged.
 void run_acked(Options& options) {
   std::vector<Lane> lanes;
   for (auto& where : create_topics(options)) lanes.push_back({where});
@@ -145,8 +145,7 @@ void run_acked(Options& options) {
   }
 }
 
-// Reads one partition from its start and dies unless it holds record i at offset i, for all below --acked at
-// least.
+// Reads one partition from its start. Dies unless it holds record i at offset i, at least for all offsets below --acked.
 void run_check(Options& options) {
   Connection connection(options.broker());
   TopicPartition where{options.topic(), static_cast<int32_t>(options.number("partition", 0))};

@@ -1,5 +1,4 @@
-// Time from the moment a record was due to be sent until it has come back through a long-polling fetch, at a
-// fixed rate.
+// Time from the moment at which a record was due to be sent until it has come back through a long-polling fetch, at a fixed rate.
 #include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -21,8 +20,8 @@ namespace {
 constexpr int kInFlightMax = 5;
 constexpr int kStickyRecords = 160;  // a partition is kept for some 16 KB of 100-byte records
 
-// Open loop: record i is due at start + i / rate, whatever became of those before. One thread does both
-// sides, so that neither waits for the other to be scheduled.
+// Open loop: record i is due at start + i / rate, whatever became of the records before. One thread does both sides, so that
+// neither waits for the other to be scheduled.
 class LatencyRun {
  public:
   LatencyRun(Options& options, const std::vector<TopicPartition>& partitions)
@@ -58,7 +57,7 @@ class LatencyRun {
  private:
   int64_t due_ns(uint64_t record) const { return start_ns_ + static_cast<int64_t>(static_cast<double>(record) * interval_ns_); }
 
-  // Sends what is due as one batch; when five requests are unanswered it gathers, as producers do.
+  // Sends all due records as one batch. While five requests are unanswered it gathers records, as producers do.
   void send_due(int64_t now) {
     while (in_flight_ < kInFlightMax && sent_ < records_ && now >= due_ns(sent_) + linger_ns_) {
       size_t lane = (sent_ / kStickyRecords) % partitions_.size();
@@ -145,7 +144,7 @@ void run_latency(Options& options) {
   run.run();
 }
 
-// What the disk itself takes for 4 KB written through, at the same rate: the yardstick of the latency gates.
+// The time that the disk itself takes to write 4 KB through, at the same rate: the yardstick of the latency gates.
 void run_disk_probe(Options& options) {
   constexpr size_t kBlock = 4096;
   constexpr size_t kFileBytes = 64 << 20;
@@ -182,8 +181,8 @@ void run_disk_probe(Options& options) {
   out.put_quantiles(std::move(samples_ns));
 }
 
-// Opens --count connections and holds them until its input ends. --announce sends the length of a request
-// that never comes; otherwise each asks for the versions once.
+// Opens --count connections and holds them until its input ends. With --announce each sends the length of a request that never
+// comes. Otherwise each asks for the versions once.
 void run_connections(Options& options) {
   auto count = static_cast<size_t>(options.number("count", 1000));
   auto announced = static_cast<int32_t>(options.number("announce", 0));

@@ -1,4 +1,4 @@
-// What a piece of work cost: the broker's processor time, the machine's, ours, and the wall clock's.
+// The cost of a piece of work: processor time of the broker, of the machine and of this client, and wall-clock time.
 #pragma once
 
 #include <cstdint>
@@ -10,14 +10,14 @@ namespace load {
 
 struct Usage {
   double wall_s = 0;
-  double broker_cpu_s = 0;  // utime + stime of the process, kernel threads working for it not included
+  double broker_cpu_s = 0;  // utime + stime of the process, without kernel threads that work for it
   double client_cpu_s = 0;
-  double machine_busy_s = 0;  // all cores; less the client's it bounds what the broker cost, kernel threads included
+  double machine_busy_s = 0;  // of all cores; less the client's time it bounds the broker's cost, kernel threads included
   uint64_t disk_read_bytes = 0;
   uint64_t disk_write_bytes = 0;
 };
 
-// Reads the counters now. `broker_pid` 0 leaves the broker's at zero.
+// Reads the counters now. With `broker_pid` 0 the broker's counter stays zero.
 Usage usage_now(int broker_pid);
 Usage operator-(const Usage& after, const Usage& before);
 

@@ -16,12 +16,12 @@ class Options {
   std::string broker() { return text("broker", "127.0.0.1:9092"); }
   std::string topic() { return text("topic", "load"); }
   int broker_pid() { return static_cast<int>(number("pid", 0)); }
-  // Dies if an option was given that nobody asked for.
+  // Dies if the user gave an option that no workload asked for.
   void refuse_unknown() const;
 
  private:
   std::map<std::string, std::string> given_;
-  std::set<std::string> asked_ = {"broker", "pid"};  // every workload may be told these
+  std::set<std::string> asked_ = {"broker", "pid"};  // every workload takes these
 };
 
 // Each runs one workload and prints one JSON line.

@@ -11,7 +11,7 @@ std::vector<TopicPartition> create_topics(Options& options) {
   Connection connection(options.broker());
   int64_t topics = options.number("topics", 1);
   auto partitions = static_cast<int32_t>(options.number("partitions", 6));
-  // Old timestamps must not make the broker delete what the run still reads.
+  // The broker must not delete records that the run still reads because of their old timestamps.
   std::map<std::string, std::string> configs = {{"retention.ms", "-1"}};
   std::vector<TopicPartition> all;
   for (int64_t i = 0; i < topics; ++i) {

@@ -1,5 +1,4 @@
-// Keeps a fixed number of produce requests in flight on each of its connections, round robin over the
-// partitions.
+// Keeps a fixed number of produce requests in flight on each of its connections, round robin over the partitions.
 #pragma once
 
 #include <memory>
@@ -22,13 +21,13 @@ struct ProducerSettings {
   int connections;
   bool idempotent;
   size_t batches_per_request;  // of as many partitions, as a busy producer sends them
-  int64_t bytes_per_s;         // 0: as fast as it goes
+  int64_t bytes_per_s;         // 0: as fast as possible
 };
 
 class Producer {
  public:
   explicit Producer(const ProducerSettings& settings);
-  // Sends that many requests and returns when all are answered.
+  // Sends `requests` requests. Returns when all are answered.
   void run(uint64_t requests);
   size_t request_bytes() const { return lanes_.front().batch.bytes().size() * settings_.batches_per_request; }
   uint64_t request_records() const { return static_cast<uint64_t>(settings_.batch_records) * settings_.batches_per_request; }
@@ -60,7 +59,7 @@ class Producer {
   int64_t sent_bytes_ = 0;
 };
 
-// Creates the topics that --topic, --topics and --partitions name; fetches and latency runs use the same.
+// Creates the topics that --topic, --topics and --partitions name. Fetches and latency runs use the same options.
 std::vector<TopicPartition> create_topics(Options& options);
 
 }  // namespace load

@@ -1,5 +1,4 @@
-// The little of the protocol that a load generator speaks: big-endian fields, record batches, one version of
-// each API.
+// The part of the protocol that a load generator speaks: big-endian fields, record batches, one version of each API.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +11,7 @@
 
 namespace load {
 
-// What ends the program, unless a workload expects it: a load generator that goes on after an error measures
-// nothing.
+// Ends the program, unless a workload expects it: a load generator that goes on after an error measures nothing.
 struct Failure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -44,7 +42,7 @@ class Writer {
   std::vector<uint8_t> bytes_;
 };
 
-// Reads a response; dies where it ends too early.
+// Reads a response. Dies if it ends too early.
 class Reader {
  public:
   explicit Reader(std::span<const uint8_t> bytes) : rest_(bytes) {}
@@ -72,13 +70,12 @@ class Reader {
 
 uint32_t crc32c(std::span<const uint8_t> bytes);
 
-// One record batch (format 2), built once and sent many times. What changes between two sends is patched in
-// place.
+// One record batch (format 2), built once and sent many times. Fields that change between two sends are patched in place.
 class Batch {
  public:
   // `record_bytes` is the size of each value; values do not compress.
   Batch(int record_count, int record_bytes, uint64_t seed);
-  // A record for each of the keys; an empty one is none.
+  // A record for each of the keys. An empty string stands for no key.
   Batch(const std::vector<std::string>& keys, int record_bytes, uint64_t seed);
   std::span<const uint8_t> bytes() const { return bytes_; }
   int record_count() const { return record_count_; }
@@ -100,9 +97,9 @@ struct BatchView {
   size_t bytes;  // of the whole batch
   std::span<const uint8_t> records;
 };
-// Calls back for each whole batch; a batch cut off at the end is left out, as fetch responses may hold one.
+// Calls `callback` for each whole batch. Leaves out a batch that is cut off at the end: fetch responses may hold one.
 void for_each_batch(std::span<const uint8_t> bytes, const std::function<void(const BatchView&)>& callback);
-// Calls back with the value of each record of an uncompressed batch.
+// Calls `callback` with the value of each record of an uncompressed batch.
 void for_each_value(const BatchView& batch, const std::function<void(std::span<const uint8_t>)>& callback);
 
 int64_t monotonic_ns();

@@ -146,7 +146,7 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
       pool_(pool),
       server_(server),
       exposition_(std::make_shared<broker::Exposition>(server.metric_sources(), loop.clock().monotonic_ns())),
-      group_lags_(server.broker(), pool),
+      group_lags_(server.groups(), pool),
       http_(loop, http_options(std::move(host_names))) {
   http_.get("/", [](http::Respond respond) {
     respond({200, "Weir " WEIR_VERSION "\n/health   what is wrong, if anything, and what to do; 503 if nothing can be written\n"
@@ -158,7 +158,7 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
 }
 
 void HttpEndpoints::health(http::Respond respond) {
-  broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kShards,
+  broker::take_snapshots(server_.groups(), 0, broker::SnapshotDetail::kShards,
                          lifetime_.guard([this, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
                            reply(health_response(shards, server_.health_info()));
                          }));
@@ -170,7 +170,7 @@ void HttpEndpoints::ready(http::Respond respond) {
     return http::Response{503, fmt::format("{{\"ready\":false,\"reason\":\"{}\"}}\n", reason), kJson};
   };
   if (!server_.ready()) return respond(no(server_.stopping() ? "the broker stops" : "the broker starts"));
-  broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kShards,
+  broker::take_snapshots(server_.groups(), 0, broker::SnapshotDetail::kShards,
                          lifetime_.guard([no, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
                            const auto failed = [](const auto& shard) { return shard.log_failed; };
                            if (std::any_of(shards.begin(), shards.end(), failed)) {
@@ -183,7 +183,7 @@ void HttpEndpoints::ready(http::Respond respond) {
 void HttpEndpoints::metrics(http::Respond respond) {
   scrapers_.push_back(std::move(respond));
   if (scrapers_.size() > 1) return;
-  broker::take_snapshots(server_.broker(), 0, broker::SnapshotDetail::kPartitions,
+  broker::take_snapshots(server_.groups(), 0, broker::SnapshotDetail::kPartitions,
                          lifetime_.guard([this](std::vector<broker::ShardSnapshot> shards) {
                            group_lags_.collect(
                                0, lifetime_.guard([this, shards = std::move(shards)](broker::GroupLags lags) mutable {

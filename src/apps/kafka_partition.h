@@ -20,7 +20,7 @@ namespace weir::apps {
 inline constexpr int32_t kHighestKafkaEpoch = 1 << 30;
 inline constexpr int64_t kHighestKafkaProducerId = int64_t{1} << 62;
 
-// Info of a partition that come from outside its folder.
+// Information about a partition from outside its folder.
 struct KafkaPartitionInfo {
   TopicId topic_id;
   int64_t now_ms = 0;

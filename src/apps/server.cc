@@ -15,7 +15,6 @@
 #include "apps/topic_names_file.h"
 #include "base/log.h"
 #include "broker/config/listeners.h"
-#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/registration.h"
 #include "runtime/homebound.h"
 #include "storage/log/opening_memory.h"
@@ -239,8 +238,10 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   mover_ = std::make_unique<storage::LogDirMover>(
       runtime_, logs, *segments_, *cleaner_,
       storage::LogDirMoverOptions{.throttle = &throttle_, .directories = directories_, .topic_names = log.shard.topic_names});
+  const auto placement = metadata.group_placement;
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
-  broker::register_handlers(dispatcher_, *broker_);
+  groups_ = std::make_unique<broker::GroupCoordinators>(*broker_, *runtime_.pool, *meta_, config, placement);
+  broker::register_handlers(dispatcher_, *broker_, *groups_);
   broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
     cleaner_->set_options(cleaning(now));
     limits_.set_limits(now.integer("max.connections"), now.integer("max.connections.per.ip"));
@@ -365,7 +366,7 @@ HealthInfo Server::health_info() const {
           recovery(),
           first_start_,
           dirty_bytes_max_,
-          broker_->groups().refused_lately(runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond),
+          groups_->refused_lately(runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond),
           cleaner_->stats().uncleanable_partitions,
           cleaner_->stats().uncleanable};
 }

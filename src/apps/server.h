@@ -19,6 +19,7 @@
 #include "base/result.h"
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/metrics/exposition.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
@@ -68,6 +69,7 @@ class Server {
   size_t topic_count() const { return topic_count_; }  // when it became ready
   broker::MetricsRegistry& metrics() { return metrics_; }
   broker::Broker& broker() { return *broker_; }
+  broker::GroupCoordinators& groups() { return *groups_; }
   const std::optional<runtime::Endpoint>& http_address() const { return http_address_; }
 
   // Creates the topics of the options; `done` on loop 0 with what went wrong. Call once the loops run, or in
@@ -138,7 +140,9 @@ class Server {
   std::vector<std::unique_ptr<storage::DiskReserve>> reserves_;  // of each log directory; the first one's has files
   std::vector<bool> full_dirs_;                                  // as reserves_; loop 0
   std::optional<runtime::Endpoint> http_address_;
-  std::unique_ptr<broker::Broker> broker_;  // holds requests: goes before the frontends
+  // These hold requests: they go before the frontends.
+  std::unique_ptr<broker::Broker> broker_;
+  std::unique_ptr<broker::GroupCoordinators> groups_;
   std::unique_ptr<HttpEndpoints> http_;
   std::unique_ptr<TopicNamesFile> names_;
 };

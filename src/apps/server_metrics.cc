@@ -1,7 +1,6 @@
 // Server: the metrics of the server itself. docs/observability.md lists them, and the metrics of its parts.
 #include "apps/log_cleaning.h"
 #include "apps/server.h"
-#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 
 namespace weir::apps {
@@ -13,7 +12,7 @@ uint64_t Server::memory_used(broker::MemoryShare share) const {
     for (const auto& shard : opened_.shards) used += shard->tail_cache_bytes();
   }
   if (share == broker::MemoryShare::kIndexes) {
-    used += segments_->index_bytes() + static_cast<uint64_t>(broker_->groups().memory().used_bytes());
+    used += segments_->index_bytes() + static_cast<uint64_t>(groups_->memory().used_bytes());
   }
   return used;
 }

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "base/counted.h"
 #include "base/log.h"
-#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 #include "broker/transactions/transaction_refusals.h"
 #include "runtime/homebound.h"
@@ -42,7 +41,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
       config_(config),
       budget_(budget),
       runtime_(runtime),
-      follower_(store, *runtime.loops[0], *this, metadata.image),
+      follower_(store, *runtime.loops[0], *this, metadata.image, metadata.revision()),
       controller_(store, *runtime.loops[0], follower_, budget.limit(MemoryShare::kRequests)),
       producer_ids_(store, *runtime.loops[0]),
       transaction_refusals_(std::make_unique<TransactionRefusals>()) {
@@ -63,7 +62,6 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
   metadata.image->for_each([&](const TopicPtr& topic) {
     for (auto& shard : shards_) add_partitions(*shard, *metadata.image, *topic, 0);
   });
-  groups_ = std::make_unique<GroupCoordinators>(*this, *runtime.pool, store, config, metadata.group_placement);
 }
 
 Broker::~Broker() {
@@ -109,7 +107,7 @@ void Broker::apply(BrokerShard& shard, const MetadataChange& change) {
   if (change.broker_config_changed) {
     shard.log.set_producer_id_expiration_ms(change.image->config()->integer("producer.id.expiration.ms"));
   }
-  for (CoordinatorHost* host : coordinators_) host->image_changed(shard, change);
+  for (const ImageFollower& told : image_followers_) told(shard, change);
 }
 
 void Broker::run_on_all(std::function<void(BrokerShard&)> task, Function<void()> done) {

@@ -1,11 +1,12 @@
 // One broker process: its shards, the metadata they serve from, and the one controller.
 //
-// A shard is a loop, its partitions (LogShard) and what its connections share. Everything in BrokerShard is touched on
-// its loop only; crossing is Broker::run_on. The metadata image of a shard is replaced by a message, so readers on the
-// shard never lock, and two reads in one task see the same image only if they keep the pointer.
+// A shard is a loop, its partitions (LogShard) and the shared parts of its connections. A BrokerShard is touched on its loop
+// only. Broker::run_on crosses to it. A message replaces the metadata image of a shard, so readers on the shard never lock. Two
+// reads in one task see the same image only if they keep the pointer.
 //
-// Lifecycle: construct after the log was opened and before the loops run; register_handlers (handlers/registration.h);
-// run; stop() ends long polls; destroyed when the loops do not run any more.
+// Lifecycle: construct after the log was opened and before the loops run; coordinators over it (follow_images);
+// register_handlers (handlers/registration.h); run; stop() ends long polls; destroyed when the loops do not run any more, after
+// the coordinators.
 #pragma once
 
 #include <cstdint>
@@ -35,11 +36,9 @@
 namespace weir::broker {
 
 class ClientTelemetry;      // telemetry/client_telemetry.h
-class CoordinatorHost;      // coordinators/coordinator_host.h
-class GroupCoordinators;    // coordinators/group_coordinators.h
 class TransactionRefusals;  // transactions/transaction_refusals.h
 
-// The settings the handlers act on, under Kafka's names.
+// The settings that handlers act on, under Kafka's names.
 struct BrokerSettings {
   bool auto_create_topics_enable = true;
   bool delete_topic_enable = true;
@@ -52,7 +51,7 @@ struct BrokerSettings {
   static BrokerSettings from(const BrokerConfig& config);
 };
 
-// What one shard owns beside its log.
+// The parts of one shard beside its log.
 struct BrokerShard {
   BrokerShard(runtime::Loop& shard_loop, storage::LogShard& shard_log, FetchSessionCache cache)
       : loop(shard_loop), log(shard_log), fetch_sessions(std::move(cache)) {}
@@ -74,7 +73,7 @@ struct BrokerShard {
   unsigned index() const { return loop.index(); }
 };
 
-// Who asks the controller for a change: the shard to answer on, and what the log says of them.
+// A caller of the controller: the shard to answer on, and its name in the log.
 struct Caller {
   Caller(unsigned shard) : home(shard) {}  // the broker itself; implicit, for it has nothing else to say
   explicit Caller(RequestContext& context) : home(context.loop().index()), who(context.client_text()) {}
@@ -82,7 +81,7 @@ struct Caller {
   std::string who = "the broker";
 };
 
-// The log says what a client changed beside the controller's affairs; a bounded number of lines. On the shard of `context`.
+// Tells the log a client's change that did not go through the controller. A bounded number of lines. On the shard of `context`.
 void tell_change(BrokerShard& shard, RequestContext& context, std::string_view what);
 
 class Broker final : public MetadataPublisher {
@@ -96,14 +95,13 @@ class Broker final : public MetadataPublisher {
 
   const BrokerSettings& settings() const { return settings_; }
   const std::string& cluster_id() const { return cluster_id_; }
-  // As the broker was started; with what was altered since: MetadataImage::config().
+  // As the broker was started. MetadataImage::config() has the alterations since.
   const BrokerConfig& config() const { return config_; }
   MemoryBudget& budget() { return budget_; }
   const runtime::Runtime& runtime() const { return runtime_; }
   const OfflinePartitions& offline() const { return offline_; }
   storage::LogDirectories& log_directories() { return shards_.front()->log.directories(); }
   ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
-  GroupCoordinators& groups() { return *groups_; }
   TransactionRefusals& transaction_refusals() { return *transaction_refusals_; }
 
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
@@ -125,11 +123,11 @@ class Broker final : public MetadataPublisher {
   void follow_config(std::function<void(const BrokerConfig&)> apply);
   // `told` gets the image now, and on shard 0 each one with other topics. Before the loops run.
   void follow_topics(std::function<void(const MetadataImagePtr&)> told);
+  // `told` gets each image on every shard, after the shard's log has the changes. Before the loops run.
+  using ImageFollower = std::function<void(BrokerShard&, const MetadataChange&)>;
+  void follow_images(ImageFollower told) { image_followers_.push_back(std::move(told)); }
 
-  // On every shard it hears of each image from now on. Before the loops run; outlives them.
-  void add_coordinators(CoordinatorHost& host) { coordinators_.push_back(&host); }
-
-  // A producer id nobody was given before. Inline while the shard's block lasts.
+  // A new producer id. Inline while the shard's block lasts.
   void next_producer_id(unsigned home, Function<void(Result<int64_t>)> done);
 
   // MetadataPublisher
@@ -152,6 +150,7 @@ class Broker final : public MetadataPublisher {
   MemoryBudget& budget_;
   std::vector<std::function<void(const BrokerConfig&)>> config_followers_;     // shard 0
   std::vector<std::function<void(const MetadataImagePtr&)>> topic_followers_;  // shard 0
+  std::vector<ImageFollower> image_followers_;                                 // every shard; constant while the loops run
   const runtime::Runtime runtime_;
   OfflinePartitions offline_;
   std::vector<std::unique_ptr<BrokerShard>> shards_;
@@ -159,8 +158,6 @@ class Broker final : public MetadataPublisher {
   MetadataFollower follower_;                                // shard 0
   Controller controller_;                                    // shard 0
   ProducerIdAllocator producer_ids_;                         // shard 0
-  std::vector<CoordinatorHost*> coordinators_;
-  std::unique_ptr<GroupCoordinators> groups_;
   std::unique_ptr<TransactionRefusals> transaction_refusals_;
 };
 

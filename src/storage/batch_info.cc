@@ -9,7 +9,7 @@ namespace {
 static_assert(BatchInfo::kTransactional == protocol::BatchHeader::kTransactional);
 static_assert(BatchInfo::kControl == protocol::BatchHeader::kControl);
 
-// The first record; there is one.
+// Reads the first record. There is one.
 void read_marker(Bytes batch, BatchInfo& info) {
   protocol::RecordIterator records(batch);
   protocol::Record record;

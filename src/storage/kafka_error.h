@@ -1,5 +1,5 @@
-// Kafka's error for a failed operation of the log or of a metadata store: the one mapping of weir::ErrorCode to a client's.
-// Appends and reads carry Kafka's error themselves, for they know more of them.
+// Kafka's error for a failed operation of the log or of a metadata store. This is the only place that maps weir::ErrorCode to
+// Kafka's errors. Results of appends and reads carry Kafka's error themselves, because the log knows more about those.
 #pragma once
 
 #include "base/result.h"
@@ -7,7 +7,7 @@
 
 namespace weir::storage {
 
-// `invalid`: the error of input that the operation refuses. All else is trouble of the broker, and clients retry it.
+// `invalid`: Kafka's error for input that the operation refuses. All other errors are trouble of the broker, and clients retry.
 inline protocol::ErrorCode kafka_error(const Error& error,
                                        protocol::ErrorCode invalid = protocol::ErrorCode::kKafkaStorageError) {
   switch (error.code) {

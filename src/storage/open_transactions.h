@@ -1,5 +1,5 @@
-// Which transactions are open in a log, by its batches from first to last. For tools that read files; a running partition knows
-// more (log/partition.h).
+// Finds the open transactions of a log from its batches, first to last. For tools that read files. A running partition knows more
+// (log/partition.h).
 #pragma once
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace weir::storage {
 
 class OpenTransactions {
  public:
-  // The transaction that the batch is the end of, if it was aborted and began in the log.
+  // Takes the next batch. Returns the transaction that the batch ends, if that transaction was aborted and began in the log.
   std::optional<AbortedTransaction> note(const BatchInfo& info) {
     if (info.producer_id < 0) return std::nullopt;
     if (!info.ends_transaction()) {

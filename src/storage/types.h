@@ -1,4 +1,5 @@
-// Terms shared by the log: who a batch belongs to, and what the log knows about a batch without reading it again.
+// The types that all folders of the storage module share: whose a batch is, and what the log knows of a batch without reading it
+// again.
 #pragma once
 
 #include <compare>
@@ -19,8 +20,8 @@ struct PartitionId {
 
 // In which log directories a partition lives, by their numbers (segment/log_directories.h).
 struct PartitionPlace {
-  uint32_t directory = 0;  // where it is said to be
-  uint32_t target = 0;     // where new segments go; another one while the partition moves there
+  uint32_t directory = 0;  // where clients see the partition
+  uint32_t target = 0;     // where new segments go; differs from `directory` while the partition moves
   bool operator==(const PartitionPlace&) const = default;
 };
 
@@ -28,15 +29,15 @@ inline constexpr int64_t kNoProducerId = -1;
 inline constexpr int32_t kNoSequence = -1;
 inline constexpr int64_t kNoTimestamp = -1;
 
-// Saturates: times are those of records, files and rows, which hold what anybody wrote into them.
+// Saturates, because times come from records, files and rows, and anybody may have written anything into those.
 inline int64_t ms_between(int64_t from_ms, int64_t to_ms) {
   int64_t between = 0;
   if (__builtin_sub_overflow(to_ms, from_ms, &between)) return to_ms < from_ms ? INT64_MIN : INT64_MAX;
   return between;
 }
 
-// Info of one appended record batch. Written beside the batch in the WAL, so that recovery, checkpoint and producer state
-// need not parse batches.
+// What the log knows of one appended record batch. The write-ahead log holds it beside the batch, so that recovery, checkpoints
+// and producer state need not parse batches.
 struct BatchInfo {
   PartitionId partition;
   int32_t leader_epoch = 0;
@@ -52,7 +53,7 @@ struct BatchInfo {
   int16_t control_type = -1;  // kAbort and kCommit are transaction markers
   int32_t coordinator_epoch = -1;
   int16_t transaction_version = 0;
-  // Wall clock of the append. 0: by an earlier version, which took max_timestamp from the batch's header.
+  // Wall clock of the append. 0: an earlier version appended the batch and took max_timestamp from the batch's header.
   int64_t appended_ms = 0;
 
   static constexpr int16_t kTransactional = 0x10, kControl = 0x20;  // of attributes
@@ -84,7 +85,7 @@ struct ProducerBatch {
   bool operator==(const ProducerBatch&) const = default;
 };
 
-// What a partition remembers of one producer id.
+// A partition remembers this of one producer id.
 struct ProducerEntry {
   int64_t producer_id = kNoProducerId;
   int16_t producer_epoch = -1;
@@ -96,13 +97,13 @@ struct ProducerEntry {
 };
 inline constexpr size_t kProducerBatches = 5;
 
-// A transaction that was aborted in a partition: readers of committed records skip its producer's records from its first offset
-// to its marker. As Kafka's files `.txnindex` have it.
+// A transaction that was aborted in a partition. Readers of committed records skip its producer's records from its first offset
+// to its marker. Kafka's `.txnindex` files hold the same.
 struct AbortedTransaction {
   int64_t producer_id = kNoProducerId;
   int64_t first_offset = 0;
   int64_t last_offset = 0;         // of the marker
-  int64_t last_stable_offset = 0;  // as the marker leaves it; no transaction that ends later begins below
+  int64_t last_stable_offset = 0;  // after the marker; no transaction that ends later begins below it
   bool operator==(const AbortedTransaction&) const = default;
 };
 

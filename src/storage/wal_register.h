@@ -1,5 +1,5 @@
-// The register of the write-ahead logs' sessions and files: what must be there at the next start (docs/formats/wal.md).
-// Blocking, from any thread.
+// The register of the write-ahead logs' sessions and files: all of them must be there at the next start (docs/formats/wal.md).
+// Calls block and may come from any thread.
 #pragma once
 
 #include <cstdint>
@@ -24,9 +24,8 @@ struct WalFile {
   bool operator==(const WalFile&) const = default;
 };
 
-// Which files the write-ahead logs consist of, so that one that vanished is missed at the next start. A file is
-// noted after its name is durable and before its first chunk, and forgotten before it loses its name: what is
-// noted must be there.
+// The list of the write-ahead logs' files, so that the next start notices a file that vanished. A file is noted after its name is
+// durable and before its first chunk. It is forgotten before it loses its name. So every noted file must be there.
 class WalFileRegister {
  public:
   virtual ~WalFileRegister() = default;
@@ -39,7 +38,7 @@ class WalRegister : public WalFileRegister {
   using WalSession = storage::WalSession;
   using WalFile = storage::WalFile;
   virtual Result<std::vector<WalSession>> wal_sessions() = 0;
-  virtual Result<std::vector<WalFile>> wal_files() = 0;                           // those noted
+  virtual Result<std::vector<WalFile>> wal_files() = 0;                           // the noted files
   virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // replaces all durably
   // Replaces the sessions and the files in one transaction.
   virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) = 0;

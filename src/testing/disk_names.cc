@@ -101,8 +101,8 @@ void DiskNames::apply(const Change& change) {
 }
 
 void DiskNames::sync(const DiskNode& directory) {
-  // An earlier change of the same file goes along wherever it was made, or losing the directory of one of the two could
-  // show the file under both names.
+  // An earlier change of the same file becomes durable as well, in whatever directory it was made. Otherwise a power cut that
+  // loses one of the two directories could show the file under both names.
   std::vector<bool> durable(pending_.size());
   for (size_t i = pending_.size(); i-- > 0;) {
     durable[i] = pending_[i].in(directory);
@@ -144,7 +144,7 @@ void DiskNames::fail_sync_all(SeededRandom& random) {
 
 void DiskNames::cut_power(SeededRandom& random) {
   fail_sync_all(random);
-  // Directories reached over durable names show what is durable in them; everything else is lost.
+  // Directories that durable names lead to show their durable entries. Everything else is lost.
   std::vector<std::shared_ptr<DiskNode>> open{root_};
   for (const auto& [path, node] : walk()) node->links = 0;
   while (!open.empty()) {

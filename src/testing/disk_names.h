@@ -1,7 +1,7 @@
-// The directories of a simulated disk: the names that are visible, those that are durable, and the changes in between.
+// The directories of a simulated disk: visible names, durable names, and the changes in between.
 //
-// A change (link, rename, unlink) is durable after its directory is synced. Until then a power cut keeps or loses
-// each one on its own; a rename is lost or kept as a whole.
+// A change (link, rename, unlink) is durable after its directory is synced. Until then a power cut keeps or loses each change
+// on its own. A rename is lost or kept as a whole.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct DiskNode {
   uint64_t charged = 0;      // against the size limit
   unsigned links = 0;        // visible names: 0 or 1
   unsigned handles = 0;      // open Files of this life
-  uint64_t locked_life = 0;  // life whose process holds the lock
+  uint64_t locked_life = 0;  // the life whose process holds the lock
   std::vector<bool> cached;  // page cache, by 64 KB
 };
 

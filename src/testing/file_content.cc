@@ -62,7 +62,7 @@ void FileContent::set_length(uint64_t length) {
   length_ = length;
 }
 
-// Kept: the device loses what lay behind the new end. Lost: so is everything written there since.
+// Kept: the device loses the bytes behind the new end. Lost: everything written behind it since is lost as well.
 void FileContent::settle_truncation(bool kept) {
   if (!truncated_to_) return;
   if (kept) {
@@ -104,7 +104,7 @@ void FileContent::keep_some_dirty(SeededRandom& random) {
 
 void FileContent::fail_flush(SeededRandom& random) {
   const bool metadata = random.one_in(2);
-  // Without it the truncation stays pending, to be lost or kept later.
+  // Without metadata the truncation stays pending, to be lost or kept later.
   if (metadata) settle_truncation(true);
   if (!truncated_to_) keep_some_dirty(random);
   dirty_.clear();
@@ -116,7 +116,7 @@ void FileContent::fail_flush(SeededRandom& random) {
 
 void FileContent::write_durable(uint64_t offset, Bytes bytes) {
   if (bytes.empty()) return;
-  settle_truncation(true);  // what the write needs to be found is durable with it
+  settle_truncation(true);  // the metadata that the write needs is durable with it
   current_.write(offset, bytes);
   durable_.write(offset, bytes);
   for (uint64_t page = offset / kPage; page <= (offset + bytes.size() - 1) / kPage; ++page) {

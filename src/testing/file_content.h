@@ -1,8 +1,8 @@
-// One simulated file: the view that reads see, and what a power cut may leave of it.
+// One simulated file: the view that reads see, and the state that a power cut may leave of it.
 //
-// Dirty 512-byte sectors are those whose durable copy may differ from the view. A dirty sector that is written again may
-// reach the device in between, so that a power cut can also show an intermediate version. A truncation that was not synced
-// is lost as a whole, with what was written behind it since, or kept as a whole.
+// A 512-byte sector is dirty if its durable copy may differ from the view. A dirty sector that is written again may reach the
+// device in between, so that a power cut can also show an intermediate version. A power cut keeps an un-synced truncation as a
+// whole or loses it as a whole, with everything written behind it since.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +16,8 @@
 
 namespace weir::testing {
 
-// How much of un-synced state one power cut keeps of one file: nothing, everything, or each sector by chance. Whole
-// outcomes are drawn often because they are the ones that bugs depend on.
+// How much of one file's un-synced state one power cut keeps: nothing, everything, or each sector by chance. Nothing and
+// everything are drawn often, because bugs depend on these.
 class Survival {
  public:
   explicit Survival(SeededRandom& random) : random_(random), shape_(random.below(4)), eighths_(random.between(1, 7)) {}
@@ -45,24 +45,24 @@ class FileContent {
   void set_length(uint64_t length);
   // A finished sync.
   void flush();
-  // A failed sync: of the dirty sectors some reached the device; all are clean now, so no later sync writes them.
+  // A failed sync: some dirty sectors reached the device. All are clean now, so no later sync writes the others.
   void fail_flush(SeededRandom& random);
-  // A finished write with DSYNC: its bytes are durable, and the length as far as they need it.
+  // A finished write with DSYNC: its bytes are durable, and so is the length as far as they need it.
   void write_durable(uint64_t offset, Bytes bytes);
-  // Part of a write with DSYNC whose end nobody saw: each sector is written or not.
+  // A write with DSYNC whose end nobody saw: each sector is written or not.
   void write_torn(uint64_t offset, Bytes bytes, SeededRandom& random);
 
-  // DSYNC writes on their way to the device; the number names one of them.
+  // Writes with DSYNC on their way to the device. The number names one of them.
   uint64_t begin_write(uint64_t offset, std::vector<uint8_t> bytes);
   std::vector<uint8_t> end_write(uint64_t number);
-  // The process died: the kernel still has what it was writing, the device it or some of it; the page cache stays.
+  // The process died: the kernel has all bytes of the writes in flight, the device all or some of them. The page cache stays.
   void leave_writes(SeededRandom& random);
-  // The power went: settles everything that is not durable; the view becomes what the device has.
+  // The power went: settles everything that is not durable. The view then equals the device.
   void cut_power(SeededRandom& random);
 
-  // The page cache forgets clean pages: they show what the device has.
+  // The page cache forgets clean pages: they then show the bytes of the device.
   void drop_clean();
-  // For tests: changes the stored bytes behind everybody's back, in the view and on the device.
+  // For tests: changes the stored bytes unseen, in the view and on the device.
   void overwrite_raw(uint64_t offset, Bytes bytes);
   void truncate_raw(uint64_t length);
 
@@ -82,8 +82,8 @@ class FileContent {
   uint64_t durable_length_ = 0;
   std::vector<uint64_t> lengths_;      // taken since the last sync; a cut may show any of them
   std::map<uint64_t, uint8_t> dirty_;  // page -> its dirty sectors
-  // The lowest end of a truncation since the last sync, and the lengths from before it. The device still has what lies
-  // behind it.
+  // The lowest end of a truncation since the last sync, and the lengths before it. The device still has the bytes behind that
+  // end.
   std::optional<uint64_t> truncated_to_;
   std::vector<uint64_t> lengths_before_;
   std::map<uint64_t, PendingWrite> in_flight_;

@@ -1,4 +1,4 @@
-// One loop, one pool and one disk for unit tests of things that live on a loop: the test calls them directly, then lets
+// One loop, one pool and one disk for unit tests of objects that live on a loop. The test calls the objects directly, then lets
 // virtual time pass.
 //
 //   ManualLoop world;
@@ -23,7 +23,7 @@ class ManualLoop {
   SimDisk& disk() { return sim_.disk(); }
   SimRuntime& sim() { return sim_; }
 
-  // Runs everything that is due, timers included however far away; not for things that keep a periodic timer.
+  // Runs until no event is left, timers included, however far away they are. Not for objects that keep a periodic timer.
   void run() { sim_.run_until_idle(); }
   void advance(int64_t virtual_ns) { sim_.run_for(virtual_ns); }
   bool run_until(const std::function<bool()>& predicate, int64_t max_virtual_ns = 60 * runtime::kSecond) {

@@ -1,5 +1,5 @@
-// How much more memory the process has had since a moment, at its highest. It sets the kernel's mark back: one at a time.
-// Nothing with sanitizers, which keep what was freed.
+// The largest growth of the process's memory since this object was made. Resets the kernel's mark, so only one object at a time.
+// Returns 0 with sanitizers, because they keep freed memory.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace weir::testing {
 
-// GCC and clang tell them in different ways.
+// GCC and clang announce sanitizers in different ways.
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 inline constexpr bool kMemoryIsMeasured = false;
 #elif defined(__has_feature)

@@ -14,7 +14,7 @@ Scheduler::Key Scheduler::at(int64_t time_ns, EventKind kind, uint32_t lane, Fun
 }
 
 void Scheduler::discard_lane(uint32_t lane) {
-  std::vector<Event> discarded;  // their destructors may come back here
+  std::vector<Event> discarded;  // their destructors may call back
   for (auto event = events_.begin(); event != events_.end();) {
     if (event->second.lane == lane) {
       discarded.push_back(std::move(event->second));
@@ -36,7 +36,7 @@ void Scheduler::step() {
   if (trace_sink_) trace_sink_(fmt::format("{} kind {} lane {}", now_ns_, static_cast<int>(event.kind), event.lane));
   running_lane_ = event.lane;
   event.run();
-  event.run = nullptr;  // what it holds goes in its own context
+  event.run = nullptr;  // objects that the event holds are destroyed in its own lane
   running_lane_ = 0;
 }
 

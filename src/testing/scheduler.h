@@ -1,4 +1,4 @@
-// Virtual time and the queue of everything that is going to happen in a simulation.
+// Virtual time and the queue of all future events of a simulation.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace weir::testing {
 
 class Scheduler;
 
-// What a machine takes for the time: the world's, but its wall clock may be off. The monotonic one never is.
+// A machine's clock. Its monotonic time is the world's. Its wall clock may be off.
 class VirtualClock final : public runtime::Clock {
  public:
   explicit VirtualClock(const Scheduler& world) : world_(world) {}
@@ -51,7 +51,7 @@ class Scheduler {
   SeededRandom& random() { return random_; }
   TraceHash& trace() { return trace_; }
 
-  // `lane` is who runs the event (a loop or a pool); 0 is the world outside.
+  // `lane` names the loop or pool that runs the event. 0: the world outside.
   Key at(int64_t time_ns, EventKind kind, uint32_t lane, Function<void()> run);
   Key after(int64_t delay_ns, EventKind kind, uint32_t lane, Function<void()> run) {
     return at(now_ns_ + delay_ns, kind, lane, std::move(run));

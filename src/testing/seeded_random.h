@@ -1,4 +1,4 @@
-// Randomness of the simulation: one stream per use, all derived from the run's seed.
+// Randomness of the simulation: one stream for each use, all derived from the run's seed.
 #pragma once
 
 #include <array>
@@ -52,7 +52,7 @@ class SeededRandom final : public runtime::Random {
   std::array<uint64_t, 4> state_;
 };
 
-// Running 64-bit digest of what a simulation did. Two runs of one seed must end with the same value.
+// Running 64-bit digest of the events of a simulation. Two runs of one seed must end with the same value.
 class TraceHash {
  public:
   void add(uint64_t word) { value_ = mix(value_ ^ word) + count_++; }

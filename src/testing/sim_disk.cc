@@ -284,7 +284,7 @@ void SimDisk::begin_life() {
     node->handles = 0;
     node->charged = 0;
     const uint64_t limit = options_.size_limit;
-    options_.size_limit = UINT64_MAX;  // what is there is there
+    options_.size_limit = UINT64_MAX;  // files that exist count, whatever the limit
     if (!node->directory) charge(*node, 0);
     options_.size_limit = limit;
   }

@@ -1,16 +1,16 @@
-// A disk that takes every liberty the contract of runtime/file.h leaves: what a power cut, a dying process, a failed
-// flush, a full or a broken device may do to files, chosen by a seed.
+// A disk that takes every liberty that the contract of runtime/file.h leaves. A power cut, a dying process, a failed flush, a
+// full or a broken device do to files whatever the seed chooses.
 //
-// Everything happens inline on the caller's thread, apart from the completions of DurableWriters, which their loop runs
-// after a seeded delay. Outlives the loops given to durable_writer and all Files. Not thread-safe.
+// Everything happens inline on the caller's thread, apart from the completions of DurableWriters: their loop runs them after a
+// seeded delay. Outlives the loops given to durable_writer(), and all Files. Not thread-safe.
 //
-// Lives of the process on this disk: it starts with the first one. kill_process() ends it and keeps the page cache;
-// cut_power() ends it and keeps what is durable and, by the seed, parts of the rest. Files, writers and locks of an ended
-// life do nothing but fail. The next life may start at once: open the files again.
+// Lives: the disk begins with the first life of a process. kill_process() ends a life and keeps the page cache. cut_power()
+// ends a life and keeps everything durable and, by the seed, parts of the rest. Files, writers and locks of an ended life
+// always fail. The next life may start at once: it opens the files again.
 //
-// Mutating operations are numbered (write_points). cut_at_write(n) ends the current life at the n-th: the operation
-// and all later ones fail without effect on what others see, and dead() is true, which stops SimRuntime after the
-// event that is running. What the power cut left is settled by cut_power(), which SimRuntime::end_server calls.
+// Mutating operations are numbered (write_points). cut_at_write(n) ends the current life at the n-th operation. That operation
+// and all later ones fail without an effect that others see, and dead() is true, which stops SimRuntime after the running
+// event. SimRuntime::end_server then calls cut_power(), which settles what the power cut leaves.
 #pragma once
 
 #include <cstdint>
@@ -45,8 +45,9 @@ enum class DiskOperation : uint8_t {
   kDurableWriteEnd,  // faults of a DurableWriter's write go here
 };
 
-// Makes operations fail: those on paths matching `pattern` (as fnmatch: '*' also matches '/'), after the first `skip` of
-// them, `times` times. A failed write may have written any part, a failed sync drops what it did not write.
+// Makes operations on paths that match `pattern` fail (as fnmatch: '*' also matches '/'): skips the first `skip` of them, then
+// fails
+// `times`. A failed write may have written any part. A failed sync drops the bytes that it did not write.
 struct DiskFault {
   std::string pattern = "*";
   DiskOperation operation = DiskOperation::kAny;
@@ -64,7 +65,7 @@ class SimDisk final : public runtime::FileSystem {
     int64_t durable_write_min_ns = 20'000;
     int64_t durable_write_max_ns = 400'000;
     int64_t durable_write_slow_ns = 15'000'000;  // one in 64 takes up to this long
-    uint64_t eviction_one_in = 32;               // resident() answers of a cached range that turn into an eviction
+    uint64_t eviction_one_in = 32;               // calls of resident() for a cached range that evict it instead
   };
   explicit SimDisk(uint64_t seed) : SimDisk(seed, Options{}) {}
   SimDisk(uint64_t seed, Options options);
@@ -101,7 +102,7 @@ class SimDisk final : public runtime::FileSystem {
   void set_size_limit(uint64_t bytes) { options_.size_limit = bytes; }
   uint64_t used_bytes() const { return used_bytes_; }
 
-  // Looking at and damaging what is stored, for tests. Paths must exist.
+  // For tests: look at the stored bytes and damage them. Paths must exist.
   bool has(const std::string& path) const;
   bool has_durable(const std::string& path) const;  // a power cut now could not lose the name
   std::vector<uint8_t> contents(const std::string& path) const;
@@ -111,19 +112,19 @@ class SimDisk final : public runtime::FileSystem {
   void overwrite_raw(const std::string& path, uint64_t offset, Bytes bytes);
   void truncate_raw(const std::string& path, uint64_t length);
   void make_hole(const std::string& path);  // of all of it, as a sparse copy does with zeros; until it is written or allocated
-  // Drops the file's pages from the page cache: after a failed sync a reader then sees what the device has.
+  // Drops the file's pages from the page cache: after a failed sync a reader then sees the bytes of the device.
   void evict(const std::string& path);
 
   uint64_t trace_hash() const { return trace_.value(); }
-  // Called with a line per mutating operation, to find where two runs part.
+  // Gets a line for each mutating operation, to find where two runs part.
   void set_trace_sink(std::function<void(const std::string&)> sink) { trace_sink_ = std::move(sink); }
 
  private:
   friend class SimFile;
   friend class SimDurableWriter;
 
-  // Opens a mutating operation: counts it, ends the life if this one was chosen, injects faults. The operation that is the
-  // `last` of its life still leaves its un-synced effect, and then answers died().
+  // Begins a mutating operation: counts it, ends the life if this operation was chosen, injects faults. The `last` operation of a
+  // life still leaves its un-synced effect, and then returns died().
   struct Admission {
     bool last = false;
     int os_errno = 0;  // injected
@@ -134,7 +135,7 @@ class SimDisk final : public runtime::FileSystem {
   Result<std::shared_ptr<DiskNode>> find_file(const std::string& path) const;
   DiskNode& must_find(const std::string& path) const;
   Result<std::shared_ptr<DiskNode>> create_node(const std::string& path, bool directory);
-  // Charges the node's size against the limit; false if it does not fit.
+  // Charges the node's size against the limit. False if it does not fit.
   bool charge(DiskNode& node, uint64_t bytes);
   void release_if_gone(DiskNode& node);
   void begin_life();

@@ -27,7 +27,7 @@ std::unique_ptr<runtime::File> durable_file(SimDisk& disk, const std::string& pa
   return file;
 }
 
-// Runs `scene` over many seeds and collects what it answers.
+// Runs `scene` with many seeds and collects its results.
 template <typename Scene>
 auto over_seeds(Scene scene) {
   std::set<decltype(scene(std::declval<SimDisk&>()))> outcomes;

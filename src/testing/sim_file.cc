@@ -198,7 +198,7 @@ void SimDurableWriter::write(uint64_t offset, std::span<const iovec> pieces, Fun
   for (const iovec& piece : pieces) {
     WEIR_CHECK(aligned(piece.iov_len) && aligned(reinterpret_cast<uintptr_t>(piece.iov_base)));
   }
-  if (life_ != disk_.life_) return;  // a process that is dead hears of nothing any more
+  if (life_ != disk_.life_) return;  // a dead process gets no completion
   auto bytes = gather(pieces);
   const auto admission = disk_.admit(DiskOperation::kDurableWriteStart, path_, mix(offset) ^ crc32c(bytes));
   if (!admission) return;
@@ -218,7 +218,7 @@ void SimDurableWriter::write(uint64_t offset, std::span<const iovec> pieces, Fun
 void SimDurableWriter::finish(SimDisk& disk, DiskNode& node, const std::string& path, bool flush_to_device, InFlight& write,
                               Function<void(Result<void>)> done) {
   const auto admission = disk.admit(DiskOperation::kDurableWriteEnd, path, write.offset);
-  if (!admission || admission->last) return;  // stays in flight, for the cut to decide about
+  if (!admission || admission->last) return;  // stays in flight; cut_power() decides about it
   const std::vector<uint8_t> bytes = node.content.end_write(write.number);
   if (!write.abandoned) WEIR_CHECK(gather(write.pieces) == bytes);
   const int error = write.os_errno ? write.os_errno : admission->os_errno;

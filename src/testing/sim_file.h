@@ -1,4 +1,4 @@
-// Files and durable writers of SimDisk; made by it.
+// Files and durable writers of SimDisk, which makes them.
 #pragma once
 
 #include <memory>
@@ -41,9 +41,9 @@ class SimFile final : public runtime::File {
 class SimDurableWriter final : public runtime::DurableWriter {
  public:
   SimDurableWriter(SimDisk& disk, std::shared_ptr<DiskNode> node, std::string path, runtime::Loop& loop, bool flush_to_device);
-  // A write in flight goes on in the kernel, and lands later; its completion is not called.
+  // A write in flight goes on in the kernel and lands later. Its completion is not called.
   ~SimDurableWriter() override;
-  // The memory must stay as it is until `done`: the device reads it at any time in between (checked).
+  // The memory must not change before `done`: the device may read it at any time in between (checked).
   void write(uint64_t offset, std::span<const iovec> pieces, Function<void(Result<void>)> done) override;
 
  private:

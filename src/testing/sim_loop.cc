@@ -53,7 +53,7 @@ void SimLoop::step() {
     run_first(turn_end_);
   }
   if (dead_) return;
-  // Other loops may be quicker to do what the task told them than this one is to let go of what the task owned.
+  // Other loops may do the work that the task gave them before this loop destroys the task.
   if (ended_) return schedule_step(static_cast<int64_t>(scheduler_.random().between(200, 60'000)));
   if (left_in_turn_ > 0 || !turn_end_.empty()) {
     schedule_step(static_cast<int64_t>(scheduler_.random().between(200, 4'000)));
@@ -79,7 +79,7 @@ runtime::TimerId SimLoop::schedule_after(int64_t delay_ns, runtime::Task task) {
   const auto due = scheduler_.after(std::max<int64_t>(delay_ns, 0) + late_ns, EventKind::kTimerDue, lane_, [this, id] {
     const auto timer = timers_.find(id);
     timer->second.due = {};
-    // It may still be cancelled by what runs before it.
+    // An earlier task of the turn may still cancel the timer.
     ready_.push_back([this, id] {
       auto entry = timers_.extract(id);
       if (entry.empty()) return;

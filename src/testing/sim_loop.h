@@ -14,7 +14,7 @@ namespace weir::testing {
 
 class SimNetwork;
 
-// Whose loop it is.
+// The owner of a loop.
 struct SimPlace {
   const runtime::Clock& clock;
   uint32_t host = 0;     // a machine of the network, over all lives of its processes
@@ -22,9 +22,9 @@ struct SimPlace {
   unsigned index = 0;    // of the loop in its process
 };
 
-// Runs in turns, as a thread does: what is ready when a turn starts runs in the order it became ready, one scheduler event
-// each (so that other loops run in between), then the tasks of at_turn_end. Between events, when no simulated code
-// runs, in_loop() is true for every loop: tests and constructors may use it directly.
+// Runs in turns, as a thread does: the tasks that are ready when a turn starts run in the order in which they became ready,
+// each as an event of the scheduler (so that other loops run in between). Then the tasks of at_turn_end run. Between events,
+// when no simulated code runs, in_loop() is true for every loop: tests and constructors may use the loop directly.
 class SimLoop final : public runtime::Loop {
  public:
   // One task in `late_ends` is destroyed a moment after it ran; 0: none.
@@ -47,7 +47,7 @@ class SimLoop final : public runtime::Loop {
   uint32_t host() const { return place_.host; }
   uint32_t lane() const { return lane_; }
   bool dead() const { return dead_; }
-  // Ends the loop: everything queued is destroyed without running, and so is what comes later.
+  // Ends the loop: destroys all queued tasks without running them, and all tasks that come later.
   void shut_down();
 
  private:
@@ -69,15 +69,15 @@ class SimLoop final : public runtime::Loop {
   bool dead_ = false;
   bool step_scheduled_ = false;
   std::deque<runtime::Task> ready_;
-  size_t left_in_turn_ = 0;  // of ready_; the rest waits for the next turn
+  size_t left_in_turn_ = 0;  // of ready_; the other tasks wait for the next turn
   bool in_turn_ = false;
-  runtime::Task ended_;  // has run, and is not destroyed yet
+  runtime::Task ended_;  // a task that has run and is not destroyed yet
   std::deque<runtime::Task> turn_end_;
   std::map<uint64_t, Timer> timers_;
   uint64_t last_timer_ = 0;
 };
 
-// Work runs after a seeded delay, on no loop (in_loop() is false everywhere), inline in one event.
+// Runs each piece of work after a seeded delay, inline in one event, on no loop (in_loop() is false everywhere).
 class SimPool final : public runtime::Pool {
  public:
   struct Options {
@@ -104,7 +104,7 @@ class SimPool final : public runtime::Pool {
   Options options_;
   uint32_t lane_;
   bool dead_ = false;
-  std::map<uint64_t, std::deque<Job>> waiting_;  // behind a job of the same key, which is under way
+  std::map<uint64_t, std::deque<Job>> waiting_;  // behind a job of the same key that is under way
 };
 
 }  // namespace weir::testing

@@ -19,7 +19,7 @@ using runtime::IoResult;
 struct SimPipe {
   std::vector<uint8_t> bytes;  // sent and not read
   size_t head = 0;             // first unread byte in `bytes`
-  size_t arrived = 0;          // of the unread bytes, those that may be read
+  size_t arrived = 0;          // how many of the unread bytes may be read
   size_t capacity = 0;
   bool ended = false;  // the end of the stream arrived
   bool reset = false;  // the connection broke; bytes that arrived before may still be read
@@ -41,7 +41,7 @@ struct SimConnection {
     SimPipe inbound;
   };
   uint64_t id = 0;
-  bool lost = false;  // nothing arrives any more, and nobody is told
+  bool lost = false;  // nothing arrives any more, and no end hears of it
   std::array<Side, 2> sides;
 };
 
@@ -335,7 +335,7 @@ void SimNetwork::send(const std::shared_ptr<SimConnection>& connection, int side
       auto& receiver = connection->sides[1 - side];
       SimPipe& pipe = receiver.inbound;
       if (pipe.reset || !receiver.open) return;
-      // Less is left if the sender's process died in between.
+      // Fewer bytes are left if the sender's process died in between.
       pipe.arrived = std::min(pipe.arrived + piece, pipe.unread());
       if (receiver.read_armed || scheduler_.random().one_in(options_.spurious_one_in)) notify(connection, 1 - side, true);
     });
@@ -460,7 +460,7 @@ void SimNetwork::end_process(uint32_t process) {
       own.handler = nullptr;
       SimPipe& outbound = connection->sides[1 - side].inbound;
       if (!connection->sides[1 - side].open) continue;
-      // Of what is under way some prefix still arrives.
+      // Some prefix of the bytes under way still arrives.
       const size_t under_way = outbound.unread() - outbound.arrived;
       outbound.bytes.resize(outbound.bytes.size() - random.between(0, under_way));
       if (random.one_in(options_.half_open_one_in)) continue;

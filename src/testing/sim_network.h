@@ -1,11 +1,11 @@
-// The network of a simulation: listeners and stream sockets as in-memory byte pipes with bounded buffers.
+// The network of a simulation: listeners and stream sockets, as byte pipes in memory with bounded buffers.
 //
-// Bytes of a connection arrive in order after seeded delays, in pieces that have nothing to do with the writes. Reads
-// and writes now and then move fewer bytes than they could, and events now and then come although nothing is ready, as
-// both may with a kernel. A socket closed with unread bytes resets its peer.
+// Bytes of a connection arrive in order after seeded delays, in pieces of any size. Now and then reads and writes move fewer
+// bytes than they could, and events come although nothing is ready, as with a kernel. A socket that is closed with unread bytes
+// resets its peer.
 //
-// Hosts are the machines of the network, a link is a direction between two of them. What a blocked link or a stalled
-// connection holds back is not lost: it arrives in its order later, as TCP would send it again.
+// Hosts are the machines of the network. A link is a direction between two hosts. Bytes that a blocked link or a stalled
+// connection holds back are not lost: they arrive in their order later, as if TCP had sent them again.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class SimNetwork {
     uint64_t partial_one_in = 16;   // reads and writes that move less than they could
     uint64_t spurious_one_in = 64;  // writes refused though there is room, events without cause
     uint64_t reset_one_in = 0;      // writes that reset the connection instead
-    uint64_t half_open_one_in = 0;  // connections of a dead process whose peers are never told
+    uint64_t half_open_one_in = 0;  // connections of a dead process whose peers never hear of it
   };
 
   SimNetwork(Scheduler& scheduler, Options options) : scheduler_(scheduler), options_(options) {}
@@ -50,17 +50,17 @@ class SimNetwork {
   void reset_one();                                                // one of the established connections, by the seed
   void freeze(bool frozen);                                        // nothing arrives any more until thawed; connects wait
   void block(uint32_t from_host, uint32_t to_host, bool blocked);  // connects wait as well, for both directions
-  // Of one connection, by the seed: nothing of what one end sends arrives, what the other sends does.
+  // Stalls one connection in one direction, by the seed: bytes of one end do not arrive, bytes of the other end do.
   void stall_one();
-  // One connection becomes half-open: an end sees it reset, the other hears nothing of it, and never again of the peer.
+  // Makes one connection half-open: one end sees a reset, the other end hears nothing of it, and never again of its peer.
   void lose_one();
-  void heal();  // thaws, unblocks and goes on with what stalls; lost connections stay lost
-  // The process is dead: its listeners are gone, what it had sent arrives up to some byte, peers are reset.
+  void heal();  // thaws, unblocks and ends stalls; lost connections stay lost
+  // The process is dead: its listeners are gone, the bytes that it had sent arrive up to some byte, peers see a reset.
   void end_process(uint32_t process);
 
   size_t connections() const;  // established
   uint64_t bytes_delivered() const { return bytes_delivered_; }
-  // Tells which processes are dead: what they still do inside their last event reaches nobody.
+  // `dead` says which processes are dead: nothing that they still do in their last event reaches anybody.
   void set_death_check(std::function<bool(uint32_t process)> dead) { dead_ = std::move(dead); }
 
  private:
@@ -80,7 +80,7 @@ class SimNetwork {
   void attach(const std::shared_ptr<SimConnection>& connection, int side, runtime::Socket::Handler* handler);
   void remove_listener(const SimListenerState& listener);
   int64_t latency_ns();
-  // Runs after the latency, later than everything sent before in this direction.
+  // Runs `arrive` after the latency, and after everything sent before in this direction.
   void deliver(const std::shared_ptr<SimConnection>& connection, int sender, Function<void()> arrive);
   bool open_link(uint32_t from_host, uint32_t to_host) const { return !frozen_ && !blocked_.contains({from_host, to_host}); }
   bool may_connect(const SimLoop& loop, const runtime::Endpoint& address) const;
@@ -101,7 +101,7 @@ class SimNetwork {
     Function<bool()> passes;
     Function<void()> arrive;
   };
-  std::vector<HeldBack> held_back_;  // in the order it would have arrived
+  std::vector<HeldBack> held_back_;  // in the order of arrival without faults
 };
 
 }  // namespace weir::testing

@@ -41,7 +41,7 @@ uint64_t SimRuntime::trace_hash() const {
   return hash;
 }
 
-// Tasks of one loop may own what goes home to another: all of them go before the first loop does, as in production.
+// Tasks of one loop may own objects that die on another loop. So all tasks go before the first loop does, as in production.
 SimRuntime::~SimRuntime() {
   scheduler_.discard_lane(0);
   const auto shut_down = [](const Process& process) {

@@ -1,25 +1,25 @@
 // The outside world of a server in one thread, from a seed: time, loops, pool, network and disk. The server under test is
-// production code given runtime() instead of the real one.
+// production code that gets runtime() instead of the real runtime.
 //
 //   SimRuntime sim(seed, {.loops = 2});
 //   auto server = std::make_unique<Server>(sim.runtime(), ...);
 //   ... clients on sim.client_loop() ...
 //   sim.run_until([&] { return finished; }, 60 * kSecond);
 //
-// A crash: either the disk ends the server's life at a chosen write (sim.disk().cut_at_write(n), then run_until returns
-// kDied), or the test does at any time between events. Then
+// A crash: the disk ends the server's life at a chosen write (sim.disk().cut_at_write(n); run_until then returns kDied), or the
+// test ends it at any time between events. Then
 //   sim.end_server(Death::kPowerCut);   // every callback of the server is destroyed without running
 //   server.reset();                     // destructors run on dead loops and a dead disk: without effect
-//   sim.start_server();                 // new loops; the disk holds what survived
+//   sim.start_server();                 // new loops; the disk holds the bytes that survived
 //   server = std::make_unique<Server>(sim.runtime(), ...);
-// Clients, virtual time and the network go on across it.
+// Clients, virtual time and the network go on across a crash.
 //
-// A world may hold several machines with a server each (`Options::machines`): a disk and a wall clock of their own, and a
-// process that dies and starts without the others. Calls without a machine mean the first. Their servers listen on
-// different ports. Links between them and to the clients fail by direction (network().block, host_of).
+// A world may hold several machines with a server each (`Options::machines`). Each machine has a disk and a wall clock of its
+// own, and a process that dies and starts without the others. Calls without a machine mean the first one. The servers listen on
+// different ports. Links between machines and to the clients fail by direction (network().block, host_of).
 //
-// The same seed and the same calls give the same trace_hash(). Nothing in here reads real time, starts threads or
-// orders by addresses. Outlives everything built on it.
+// The same seed and the same calls give the same trace_hash(). Nothing in here reads real time, starts threads or orders by
+// addresses. Outlives everything built on it.
 #pragma once
 
 #include <cstdint>
@@ -43,7 +43,7 @@ class SimRuntime {
     SimDisk::Options disk = {};
     SimNetwork::Options network = {};
     SimPool::Options pool = {};
-    // What a task owned goes a moment after it ran, for one in so many: what it told other loops may be faster. 0: never.
+    // One task in so many is destroyed a moment after it ran, so that other loops may act on it before. 0: none.
     uint64_t late_ends = 0;
     int64_t start_wall_ms = 1'735'689'600'000;  // 2025-01-01
   };
@@ -78,8 +78,8 @@ class SimRuntime {
 
   // Runs one event; false if there is none, or the server is dead.
   bool step();
-  // Until `predicate` is true (looked at between events), no event is left, the server died on its disk, or
-  // `max_virtual_ns` have passed.
+  // Runs until `predicate` is true (checked between events), no event is left, the server died on its disk, or `max_virtual_ns`
+  // have passed.
   Stop run_until(const std::function<bool()>& predicate, int64_t max_virtual_ns);
   Stop run_for(int64_t virtual_ns);  // kTimeout when all is well
   Stop run_until_idle(int64_t max_virtual_ns = 3600 * runtime::kSecond);
@@ -92,7 +92,7 @@ class SimRuntime {
 
   uint64_t trace_hash() const;
   uint64_t events_run() const { return scheduler_.events_run(); }
-  // A line per event and disk operation, to find where two runs part.
+  // The sink gets a line for each event and disk operation, to find where two runs part.
   void set_trace_sink(std::function<void(const std::string&)> sink);
 
  private:
@@ -120,7 +120,7 @@ class SimRuntime {
   uint32_t processes_ = 0;
   std::vector<std::unique_ptr<Machine>> machines_;
   std::unique_ptr<Process> clients_;
-  std::vector<std::unique_ptr<Process>> ended_;  // objects of ended lives may still refer to their loops
+  std::vector<std::unique_ptr<Process>> ended_;  // kept: objects of ended lives may still refer to their loops
 };
 
 }  // namespace weir::testing

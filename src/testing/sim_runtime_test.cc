@@ -17,7 +17,7 @@ using runtime::IoResult;
 using runtime::kMillisecond;
 using runtime::kSecond;
 
-// Reads until it would block, as the contract asks; sends back what it got, or what it was given.
+// Reads until it would block, as the contract asks. Sends back the bytes it got, or the bytes the test gave it.
 class Peer final : public runtime::Socket::Handler {
  public:
   Peer(std::unique_ptr<runtime::Socket> socket, bool echo) : socket_(std::move(socket)), echo_(echo) {
@@ -61,7 +61,7 @@ class Peer final : public runtime::Socket::Handler {
   std::string out_;
 };
 
-// A small server that echoes, keeps a log through a DurableWriter-less file, and uses timers and the pool.
+// A small server that echoes, keeps a log in a file without a DurableWriter, and uses timers and the pool.
 struct EchoServer {
   explicit EchoServer(runtime::Runtime world_in, uint16_t port = 9092) : world(std::move(world_in)) {
     for (runtime::Loop* loop : world.loops) {

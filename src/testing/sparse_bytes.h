@@ -19,10 +19,10 @@ class SparseBytes {
   void read(uint64_t offset, MutableBytes into) const;  // zeros where nothing was written
   void write(uint64_t offset, Bytes bytes);
   void clear_from(uint64_t offset);  // zeros from here on
-  // Takes over the whole 512-byte sector `sector` of `from`.
+  // Copies the whole 512-byte sector `sector` of `from`.
   void copy_sector(const SparseBytes& from, uint64_t sector);
   void copy_page(const SparseBytes& from, uint64_t page);
-  // Calls visit(page number) for every page from `first` on that may hold something other than zeros.
+  // Calls visit(page number) for every page from `first` on that may hold other bytes than zeros.
   template <typename Visit>
   void for_pages_from(uint64_t first, Visit visit) const {
     for (auto page = pages_.lower_bound(first); page != pages_.end(); ++page) visit(page->first);

@@ -1,4 +1,4 @@
-// A folder of its own for a test on real files; removed with everything in it at the end.
+// A folder of its own for a test on real files. It goes with the object, and everything in it.
 #pragma once
 
 #include <string>

@@ -1,8 +1,8 @@
 """Kills the broker with SIGKILL while clients write, starts it on the same data, and reads everything back.
 
-What was acknowledged must be there, at its offset, and nothing may stand where something else was acknowledged. An
-idempotent producer sends again what was not acknowledged: each record must be there once. With --minutes rounds take turns
-with simulated power cuts, from a new seed each time.
+Every acknowledged record must be there, at its offset, and no other record may stand at that offset. An idempotent producer sends
+records without an acknowledgement again: each record must be there once. With --minutes, rounds take turns with simulated power
+cuts, from a new seed each time.
 """
 import argparse
 import json
@@ -21,7 +21,7 @@ from harness import brokers  # noqa: E402
 LOAD = ROOT / "build/release/bin/weir_load"
 SIMULATION = ROOT / "build/release/bin/weir_simulation"
 PARTITIONS = 4
-# Small batches hit the log's group commit, large ones its segments. The idempotent producer goes on after the crash.
+# Small batches test the log's group commit, large ones its segments. The idempotent producer goes on after the crash.
 SHAPES = [("small", 1, 100, 0), ("middle", 20, 500, 0), ("large", 500, 1000, 0), ("idempotent", 7, 200, 100)]
 
 
@@ -33,7 +33,7 @@ def load(broker: brokers.Broker, workload: str, **options) -> subprocess.Popen:
 
 
 def check(broker: brokers.Broker, acked: dict[str, dict[str, int]]) -> int:
-    """Reads all partitions of all topics; how many records they hold."""
+    """Reads all partitions of all topics. Returns the number of their records."""
     records = 0
     for topic, partitions in acked.items():
         for partition, count in partitions.items():
@@ -80,7 +80,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="./dev crash", description=__doc__)
     parser.add_argument("rounds", nargs="?", type=int, default=10)
     parser.add_argument("--minutes", type=float, help="as many rounds as begin in this time")
-    parser.add_argument("--seed", type=int, help="of the moments at which it is killed and of the power cuts (default: 1; with --minutes any)")
+    parser.add_argument("--seed", type=int, help="of the kills and power cuts (default: 1; with --minutes any)")
     args = parser.parse_args()
     if args.seed is None:
         args.seed = random.randrange(1 << 31) if args.minutes else 1

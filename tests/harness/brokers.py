@@ -17,8 +17,7 @@ from . import maven
 ROOT = maven.ROOT
 WEIR = pathlib.Path(os.environ.get("WEIR_BINARY", ROOT / "build/release/bin/weir")).absolute()
 START_SECONDS_MAX = 120
-# A broker that takes longer is killed by those who supervise it; ours stops waiting for others after 4 s. One that was
-# built with sanitizers is slower.
+# A supervisor kills a broker that takes longer to stop. Weir stops waiting after 4 s. A broker with sanitizers is slower.
 WEIR_STOP_SECONDS_MAX = float(os.environ.get("WEIR_TEST_STOP_SECONDS", "5"))
 
 
@@ -29,7 +28,7 @@ def free_port() -> int:
 
 
 def announced_apis(port: int) -> set[int]:
-    """The keys of the APIs that ApiVersions names; empty if there is no answer."""
+    """Returns the keys of the APIs that ApiVersions names. Empty if there is no answer."""
     request = struct.pack(">hhih", 18, 0, 1, -1)
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
@@ -44,7 +43,7 @@ def announced_apis(port: int) -> set[int]:
 
 
 class Broker:
-    """A process with a port. Subclasses say how it is spawned."""
+    """A process with a port. Subclasses spawn it."""
 
     name = "broker"
     stop_seconds_max = 60
@@ -70,7 +69,7 @@ class Broker:
         return ["taskset", "-c", self.cores, *command] if self.cores else command
 
     def start(self) -> "Broker":
-        """Returns when the first ApiVersions request is answered; start_seconds is the time from the spawn."""
+        """Returns when the first ApiVersions request is answered. start_seconds is the time from the spawn."""
         started = time.monotonic()
         self.spawn()
         while not (self.port and announced_apis(self.port)):
@@ -99,7 +98,7 @@ class Broker:
         self.process.send_signal(signal.SIGCONT)
 
     def stop(self, by: signal.Signals = signal.SIGTERM) -> None:
-        """In order, in time, and with the status of success."""
+        """Stops the broker in order. It has to end in time and with a status of success."""
         if not self.process:
             return
         if (status := self.process.poll()) is not None:
@@ -123,7 +122,7 @@ class Broker:
         self.process.wait()
 
     def remove(self) -> None:
-        """Stops it and deletes its data."""
+        """Stops the broker and deletes its data."""
         try:
             self.stop()
         finally:
@@ -136,7 +135,7 @@ class Broker:
         self.remove()
 
     def status_kb(self, field: str) -> int:
-        """VmRSS, VmHWM and the like."""
+        """Returns a value of /proc/PID/status: VmRSS, VmHWM and the like."""
         for line in pathlib.Path(f"/proc/{self.pid}/status").read_text().splitlines():
             if line.startswith(field + ":"):
                 return int(line.split()[1])
@@ -162,7 +161,8 @@ class Broker:
 
 
 class Weir(Broker):
-    """`arguments` are added to `weir serve`; without --listeners among them it takes one free port, and keeps it. Its flush policy is the default: acknowledged means on disk."""
+    """The weir binary. `arguments` go to `weir serve`. Without --listeners among them the broker takes one free port, and keeps it. The
+    flush policy is the default: acknowledged means on disk."""
 
     name = "weir"
     flush_policy = "on disk before the answer (its default)"
@@ -202,7 +202,7 @@ class Weir(Broker):
 
 
 class Kafka(Broker):
-    """Apache Kafka, one KRaft node. Raises maven.Unavailable where it cannot be fetched."""
+    """Apache Kafka, one KRaft node. Raises maven.Unavailable if it cannot be fetched."""
 
     name = "kafka"
 

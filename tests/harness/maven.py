@@ -1,4 +1,4 @@
-"""Java archives by way of Maven, kept under build/."""
+"""Fetches Java archives with Maven and keeps them under build/."""
 import pathlib
 import shutil
 import subprocess
@@ -7,11 +7,11 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 class Unavailable(Exception):
-    """A part that cannot be had on this machine; the text says why."""
+    """A part is not available on this machine. The text says why."""
 
 
 def class_path(pom: pathlib.Path) -> str:
-    """The class path of what `pom` depends on; fetched once, and again when the pom changes."""
+    """Returns the class path of the dependencies of `pom`. Fetches them once, and again when the pom changes."""
     folder = ROOT / "build" / "java" / pom.parent.relative_to(ROOT) / pom.stem
     stamp = folder / "complete"
     if not stamp.exists() or stamp.stat().st_mtime < pom.stat().st_mtime:

@@ -1,4 +1,4 @@
-"""Where the broker listens, what it tells clients to connect to, and how many of them it takes."""
+"""The addresses that the broker listens on and announces, and the number of clients that it takes."""
 import pathlib
 import socket
 
@@ -96,7 +96,7 @@ def max_connections_of_one_address(folder: pathlib.Path):
 
 @case
 def idle_connections_leave_descriptors_to_the_log(folder: pathlib.Path):
-    """New files of the log and of segments need some, whatever clients do with theirs."""
+    """New files of the log and of segments need descriptors, however many the clients use."""
     arguments = ["--shards", "1", "--set", "weir.dirty.bytes.max=1000000"]
     with brokers.Weir(folder, arguments=arguments, open_files=200).start() as broker, wire.Client(broker.port) as client:
         held = [connection for _ in range(250) if (connection := served(broker.port, "127.0.0.1"))]

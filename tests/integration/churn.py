@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Clients that come, ask something valid and go again in every way, beside one that must go on being served.
+"""Clients that come, send a valid request and go again in every way, beside one that the broker must go on serving.
 
     churn.py [--minutes N] [--seed N] [--shards N]...
 
@@ -29,7 +29,7 @@ WAIT_FOR_OTHERS = (11, 14)  # JoinGroup, SyncGroup; the others may have joined w
 LEAVE_GROUP, NOT_SERVING = 13, (14, 15, 16)  # the errors of coordinators that load or are elsewhere
 CLIENTS = 8
 ROUNDS = int(os.environ.get("WEIR_TEST_CHURN_ROUNDS", "10"))
-# Long past what an answer takes, also from a broker with sanitizers.
+# Much longer than an answer takes, even from a broker with sanitizers.
 ANSWER_SECONDS = 60
 ENDINGS = ("answered", "closed at once", "closed a little later", "half closed", "reset", "reset a little later", "torn", "behind another")
 # One member waits for another, or for data, no longer than that.
@@ -37,7 +37,7 @@ ARGUMENTS = ("--set", "group.min.session.timeout.ms=100")
 
 
 class Canary(threading.Thread):
-    """Produces and reads back all that was acknowledged, on one connection and now and then on a new one."""
+    """Produces, and reads back every acknowledged record, on one connection and now and then on a new one."""
 
     def __init__(self, port: int):
         super().__init__(daemon=True)
@@ -96,7 +96,7 @@ class Churn:
                     time.sleep(0.01)
 
     def learn_ids(self) -> None:
-        """Of the topics that are there now, by Metadata 10."""
+        """Reads the ids of the present topics, by Metadata 10."""
         body = valid_requests.unsigned(len(self.names.topics) + 1)
         for name in self.names.topics:
             body += bytes(16) + valid_requests.unsigned(len(name) + 1) + name.encode() + b"\0"
@@ -111,7 +111,7 @@ class Churn:
         self.names.ids = ids
 
     def rounds(self, count: int) -> None:
-        """Every API and version with every ending, `count` times, in an order by the seed."""
+        """Sends every API and version with every ending, `count` times, in an order by the seed."""
         todo = [(m, v, ending) for m, v in self.served for ending in ENDINGS for _ in range(count)]
         random.Random(self.seed).shuffle(todo)
         self.work([iter(todo[i::CLIENTS]) for i in range(CLIENTS)], fuzz=False)
@@ -176,7 +176,7 @@ class Churn:
     def take_answer(self, message, version: int, connection: socket.socket, correlation: int) -> None:
         with connection.makefile("rb") as answer:
             head = answer.read(8)
-            # Of a request that cannot be right in its version: said by closing.
+            # The broker answers a request that cannot be right in its version by closing the connection.
             if len(head) < 8:
                 return
             size, got = struct.unpack(">ii", head)
@@ -196,7 +196,7 @@ def leave(connection: socket.socket, whole: bytes, ending: str, chance: random.R
         time.sleep(chance.random() * 0.002)
     if ending.startswith("reset"):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    # A changed request may ask for a wait of days; the broker notices within seconds that nobody waits any more.
+    # A changed request may ask for a wait of days. The broker notices within seconds that nobody waits any more.
     if ending in ("half closed", "answered or not"):
         connection.shutdown(socket.SHUT_WR)
         while connection.recv(1 << 16):
@@ -204,7 +204,7 @@ def leave(connection: socket.socket, whole: bytes, ending: str, chance: random.R
 
 
 def mutate(whole: bytes, chance: random.Random) -> bytes:
-    """Bytes behind the API key and version changed, taken away or added; the length is right again."""
+    """Changes, removes or adds bytes behind the API key and version. The length is right again."""
     body = bytearray(whole[8:])
     for _ in range(chance.choice((1, 1, 2, 5))):
         at = chance.randrange(len(body)) if body else 0

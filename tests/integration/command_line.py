@@ -25,7 +25,7 @@ def case(function):
 
 
 def weir(*arguments, environment: dict[str, str] | None = None) -> tuple[int, str]:
-    """Its exit code and all it printed."""
+    """Runs the program. Returns its exit code and its output."""
     done = subprocess.run([str(brokers.WEIR), *map(str, arguments)], env=os.environ | (environment or {}), timeout=30,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     return done.returncode, done.stdout
@@ -222,7 +222,7 @@ def verify_finds_files_that_are_gone_or_cut_short(folder: pathlib.Path):
         verify(data, 1, "MISSING", segment.name)
         (folder / "away").rename(segment)
         segment.write_bytes(whole)
-        # What is behind the length in the manifest is no part of the log.
+        # Bytes behind the length in the manifest are no part of the log.
         segment.write_bytes(whole + b"left over")
         verify(data, 0)
         segment.write_bytes(whole)

@@ -25,14 +25,14 @@ def payload(number: int) -> bytes:
 
 
 def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
-    """A data folder with records in segments and in the write-ahead log; its path."""
+    """Makes a data folder with records in segments and in the write-ahead log. Returns its path."""
     broker = brokers.Weir(folder, arguments=ARGUMENTS).start()
     try:
         with wire.Client(broker.port) as client:
             client.create_topic(TOPIC)
             for number in range(RECORDS):
                 assert client.produce(TOPIC, wire.batch(payload(number))) == (0, number)
-            # A damaged newest chunk looks like one that was being written when the machine died: let it hold another's.
+            # A damaged newest chunk looks like one that was being written when the machine died. So it holds another topic's records.
             client.create_topic("newest")
             assert client.produce("newest", wire.batch(b"newest")) == (0, 0)
         if orderly:
@@ -43,7 +43,7 @@ def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
 
 
 def noted_wal_files(data: pathlib.Path) -> list[pathlib.Path]:
-    """Those that must be there; one whose chunks are all checkpointed may lie beside them, when the stop came before its removal."""
+    """The files that must be there. A released file may lie beside them, if the stop came before its removal."""
     with contextlib.closing(sqlite3.connect(data / "manifest.db")) as database:
         database.create_function("row_hash", -1, lambda *values: 1, deterministic=True)
         rows = database.execute("SELECT shard, generation FROM wal_files ORDER BY shard, generation").fetchall()
@@ -51,7 +51,7 @@ def noted_wal_files(data: pathlib.Path) -> list[pathlib.Path]:
 
 
 def known_length(data: pathlib.Path, segment: pathlib.Path) -> int:
-    """Bytes of the segment by the manifest; a checkpoint that the stop interrupted may have left more behind them."""
+    """Length of the segment by the manifest. A checkpoint that the stop interrupted may have left more bytes behind it."""
     said = subprocess.run([brokers.WEIR, "log", "verify", data], capture_output=True, text=True, timeout=30).stdout
     return int(re.search(rf"{segment.name} .* (\d+) bytes; intact", said)[1])
 
@@ -88,7 +88,7 @@ def ways(seed: int):
     for _ in range(4):
         share = chance.random()
         yield f"byte at {share:.3f}", flip(lambda size, share=share: int(size * share))
-    # Most of a prepared file is still empty; what counts is at its begin.
+    # Most of a prepared file is still empty. Its chunks lie at the beginning.
     for _ in range(4):
         offset = chance.randrange(40_000)
         yield f"byte {offset}", flip(lambda size, offset=offset: min(offset, size - 1))
@@ -100,7 +100,7 @@ def ways(seed: int):
 
 
 def whole(batches: bytes, errors: set):
-    """Records up to the first batch that does not match its checksum: a client looks at it, too."""
+    """Records up to the first batch that does not match its checksum. A client checks it, too."""
     at = 0
     for offset, data in wire.payloads(batches):
         if not (0 <= offset < RECORDS and data == payload(offset)) and not wire.intact(batches, at):
@@ -111,7 +111,7 @@ def whole(batches: bytes, errors: set):
 
 
 def judge(folder: pathlib.Path, name: str) -> str:
-    """What became of it: served, lost (and said so) or refused. What a start refuses `weir log verify` knew before."""
+    """Starts the broker over the damage. Returns "served", "lost" (the broker told it) or "refused" (`weir log verify` saw it, too)."""
     verified = subprocess.run([brokers.WEIR, "log", "verify", folder / "weir/data"], capture_output=True, text=True)
     assert verified.returncode in (0, 1), f"{name}: weir log verify ended with {verified.returncode}: {verified.stderr}"
     broker = brokers.Weir(folder, arguments=ARGUMENTS)

@@ -45,7 +45,7 @@ class Writer:
         return (b"%012d" % number) * (RECORD_BYTES // 12)
 
     def write(self, client) -> int:
-        """The error code."""
+        """Produces the next record. Returns the error code."""
         number, self.next = self.next, self.next + 1
         error, offset = client.produce(self.topic, wire.batch(self.payload(number)))
         if error == 0:
@@ -53,7 +53,7 @@ class Writer:
         return error
 
     def check(self, client) -> None:
-        """Every record that was acknowledged is at its offset."""
+        """Checks that every acknowledged record is at its offset."""
         found, offset, end = {}, 0, 1
         while offset < end:
             error, end, batches = client.fetch(self.topic, offset, 8 << 20)
@@ -89,7 +89,7 @@ def fill_and_free(broker, place: pathlib.Path) -> str:
         while not errors and writer.next * RECORD_BYTES < 2 * DISK_BYTES:
             errors |= {writer.write(client)} - {0}
         assert errors, f"{writer.next} records were taken by a disk that cannot hold them"
-        for _ in range(5):  # and goes on being refused, or is taken for good
+        for _ in range(5):  # the broker goes on refusing, or goes on taking
             errors |= {writer.write(client)} - {0}
         written = len(writer.acked)
         unknown = {error for error in errors if not wire.RETRIABLE.get(error)}
@@ -125,7 +125,7 @@ def take_all_space(place: pathlib.Path) -> None:
 
 
 def starts_without_a_free_block(folder: pathlib.Path) -> str:
-    """It serves reads and deletions, refuses produce requests, and sets its reserve aside once there is room."""
+    """The broker serves reads and deletions, refuses produce requests, and sets its reserve aside once there is room."""
     with small_file_system(folder) as place:
         broker = brokers.Weir(folder, arguments=["--set", "weir.disk.reserve.bytes=0"])  # its log is on another disk
         (place / "data").mkdir()

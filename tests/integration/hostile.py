@@ -21,7 +21,7 @@ CASES = []
 
 
 def case(*arguments):
-    """Of `weir serve`."""
+    """`arguments` are those of `weir serve`."""
     def register(function):
         CASES.append((function.__name__.replace("_", " "), function, list(arguments)))
         return function
@@ -51,7 +51,7 @@ def wait_for(condition, seconds: float, what: str) -> None:
 
 
 def closed(sockets) -> list[socket.socket]:
-    """Those the broker has closed."""
+    """The connections that the broker has closed."""
     poll = select.poll()
     by_number = {each.fileno(): each for each in sockets}
     for number in by_number:
@@ -60,7 +60,7 @@ def closed(sockets) -> list[socket.socket]:
 
 
 def expect_service(broker, topic: str, seconds: float = 5, record_bytes: int = 100) -> None:
-    """A new client is served within the time."""
+    """Checks that a new client is served within the time."""
     started = time.monotonic()
     with wire.Client(broker.port, seconds) as client:
         client.create_topic(topic)
@@ -146,13 +146,13 @@ def a_small_bound_of_dirty_bytes_stops_nobody(broker):
 def clients_that_are_half_gone(broker):
     expect_service(broker, "before")
     sockets = broker.sockets()  # files come and go by themselves
-    # One that sends no more is answered or not, and let go.
+    # The broker answers a client that sends no more, or does not, and closes the connection.
     with wire.Client(broker.port) as client:
         client.socket.sendall(wire.request(wire.API_VERSIONS, 0, b""))
         client.socket.shutdown(socket.SHUT_WR)
         while client.socket.recv(1 << 16):
             pass
-    # Others vanish in the middle of a request, or with one under way.
+    # Other clients vanish in the middle of a request, or with a request under way.
     for begin in (struct.pack(">i", 5000) + b"abc", struct.pack(">i", 5 << 20) + b"abc", b"\0\0",
                   wire.fetch_request("before", 1)):
         for each in connect(broker.port, 50):
@@ -231,7 +231,7 @@ def counts_past_all_bounds(broker):
                     pass
                 except TimeoutError:
                     raise AssertionError(f"{name}: neither an answer nor an end") from None
-    # Valid, and as large as it may be: a million empty names.
+    # A valid request of the largest size: a million empty names.
     with wire.Client(broker.port) as client:
         client.socket.sendall(wire.request(wire.METADATA, 4, struct.pack(">i", 1_000_000) + wire.text("") * 1_000_000 + b"\0"))
         try:
@@ -246,7 +246,7 @@ def counts_past_all_bounds(broker):
 
 @contextlib.contextmanager
 def canary(broker, seconds: float = 5):
-    """A client that is served within the time, again and again, whatever is done meanwhile."""
+    """Runs a client beside the case. The broker must serve it within the time, again and again."""
     slowest, failure, stop = 0.0, None, threading.Event()
 
     def watch():
@@ -274,7 +274,7 @@ def canary(broker, seconds: float = 5):
 
 @case("--set", "weir.max.memory.bytes=1073741824")
 def announced_bytes_hold_nobody_up(broker):
-    """60 that stay and 300 that come again and again announce 100 MiB and send 1 KB; frames of 200 KB go through meanwhile."""
+    """60 clients stay and 300 come again and again. They announce 100 MiB and send 1 KB. Frames of 200 KB go through meanwhile."""
     begin = struct.pack(">i", ANNOUNCED) + b"\0" * 1000
     with canary(broker) as slowest:
         staying = connect(broker.port, 60)
@@ -305,7 +305,7 @@ DESCRIBE_CONFIGS, ELECT_LEADERS = 32, 43
 
 
 def describe_configs(resources: list[tuple[int, str]]) -> bytes:
-    """With synonyms and documentation."""
+    """A DescribeConfigs request with synonyms and documentation."""
     body = struct.pack(">i", len(resources))
     body += b"".join(struct.pack(">b", kind) + wire.text(name) + struct.pack(">i", -1) for kind, name in resources)
     return wire.request(DESCRIBE_CONFIGS, 3, body + b"\1\1")
@@ -345,14 +345,14 @@ def send_aside(connection: socket.socket, data: bytes) -> threading.Thread:
 
 @case("--set", "weir.max.memory.bytes=536870912")
 def requests_that_multiply(broker):
-    """Each twice, by eight clients at once."""
+    """Eight clients at once send each request twice. Two clients send a large one once."""
     with canary(broker) as slowest:
         expect_service(broker, "before")
         before = broker.status_kb("VmRSS")
         for name, make in MULTIPLIED.items():
             data = make()
             clients = connect(broker.port, 8 if len(data) < 10 << 20 else 2)
-            # While they read: an answer as long as the request would stop both sides, as long as the kernel has no room.
+            # The clients read meanwhile: an answer as long as the request would stop both sides while the kernel has no room.
             senders = [send_aside(each, data * (2 if len(data) < 10 << 20 else 1)) for each in clients]
             for each in clients:  # an answer, or the end
                 try:
@@ -370,7 +370,7 @@ def requests_that_multiply(broker):
                 sender.join()
                 each.close()
             grown = (broker.status_kb("VmHWM") - before) / 1024
-            # Frames have 128 MiB, each at most half of it; answers have 32, and half as much again while they grow.
+            # Frames have 128 MiB, and each may take half of it. Answers have 32 MiB, and half as much again while they grow.
             assert grown < 250 * MEMORY_FACTOR, f"{name}: {grown:.0f} MiB"
     return f"{grown:.0f} MiB at most, 200 KB within {slowest():.2f} s"
 
@@ -446,7 +446,7 @@ def strings(names: list[str]) -> bytes:
 
 @case("--set", "weir.shards=2")
 def connections_that_close_behind_an_answer_of_other_shards(broker):
-    """The last reference to a request must not die on the shard that answered it."""
+    """A request must not die on the shard that answered it, whoever drops the last reference."""
     names = [f"group-{i}" for i in range(12)]
     with wire.Client(broker.port) as first:  # the groups' topic is there afterwards
         first.ask(wire.request(wire.FIND_COORDINATOR, 0, wire.text(names[0])))

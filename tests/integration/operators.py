@@ -1,4 +1,4 @@
-"""What people and machines do to a broker that runs: a log that nobody reads, files and folders that go away."""
+"""Mishaps of a running broker: a log that nobody reads, files and folders that go away."""
 import json
 import os
 import pathlib
@@ -19,7 +19,7 @@ def case(function):
 
 
 def read_all(port: int, topic: str = damage.TOPIC) -> tuple[int, set[int]]:
-    """How far it goes, and the errors that end it."""
+    """Reads the topic. Returns the end that it reached, and the errors that ended it."""
     with wire.Client(port, 30) as client:
         offset, end = 0, 1
         while offset < end:
@@ -33,7 +33,7 @@ def read_all(port: int, topic: str = damage.TOPIC) -> tuple[int, set[int]]:
 
 
 def produce(port: int, count: int, seconds: float = 30) -> tuple[int, set[int]]:
-    """Of `count` batches of 100 KB, those that were acknowledged, and the errors of others; -1: no answer within `seconds`."""
+    """Produces `count` batches of 100 KB. Returns how many were acknowledged, and the errors of the others. -1: no answer in time."""
     answers = []
     with wire.Client(port, seconds) as client:
         for number in range(count):
@@ -46,7 +46,7 @@ def produce(port: int, count: int, seconds: float = 30) -> tuple[int, set[int]]:
 
 
 def expect_all_back(broker: brokers.Weir, acknowledged: int) -> None:
-    """Starts the broker over what was put back where it was."""
+    """Starts the broker after everything was put back in its place."""
     broker.start()
     found, errors = read_all(broker.port)
     assert not errors and found >= acknowledged, f"{found} of {acknowledged}, {errors}"
@@ -63,7 +63,7 @@ def with_http(folder: pathlib.Path, *arguments: str) -> brokers.Weir:
 
 
 def log_into_pipe(folder: pathlib.Path) -> tuple[brokers.Weir, int]:
-    """A broker whose standard error is a pipe, and the end to read from."""
+    """Returns a broker whose standard error is a pipe, and the end to read from."""
     broker = brokers.Weir(folder, arguments=SMALL)
     os.mkfifo(broker.log_path)
     reader = os.open(broker.log_path, os.O_RDONLY | os.O_NONBLOCK)
@@ -114,7 +114,7 @@ def a_folder_that_is_moved_away_is_not_made_anew(folder: pathlib.Path):
         assert not errors, errors
         data.rename(aside)
         after, errors = produce(broker.port, 200, 5)
-        # What waits for a file of the log is not answered, what comes after it is refused.
+        # Requests that wait for a file of the log get no answer. Later ones are refused.
         assert errors and produce(broker.port, 1) == (0, {56}), errors
         assert not data.exists(), "the folder was made anew"
         assert health(broker)["status"] == "warn", health(broker)
@@ -131,14 +131,14 @@ def a_log_directory_that_goes_away_is_not_made_anew(folder: pathlib.Path):
     broker = with_http(folder, "--set", f"log.dirs={folder / 'weir/data'},{second}").start()
     try:
         with wire.Client(broker.port) as client:
-            client.create_topic("first")  # where the fewest are: the first one that gets a record is home's
+            client.create_topic("first")  # a partition goes where the fewest are: the first one to home, the next to `second`
             assert client.produce("first", wire.batch(b"home")) == (0, 0)
             client.create_topic(damage.TOPIC)
         before, errors = produce(broker.port, 120)
         assert not errors, errors
         assert list(second.glob("*/*.log")), "it lives in the second directory"
         second.rename(aside)
-        second.mkdir()  # where its disk was mounted
+        second.mkdir()  # an empty mount point
         after, errors = produce(broker.port, 200)
         assert not list(second.iterdir()), list(second.iterdir())
         assert errors == {56}, errors
@@ -159,7 +159,7 @@ def a_segment_that_is_gone_takes_its_partition_offline(folder: pathlib.Path):
             client.create_topic(damage.TOPIC)
         acknowledged, errors = produce(broker.port, 120)
         assert not errors, errors
-        broker.stop()  # none of it is in memory afterwards
+        broker.stop()  # so that no record is in memory afterwards
         broker.start()
         segment = sorted((broker.folder / "data").glob("*/*.log"))[1]
         segment.rename(folder / "aside")

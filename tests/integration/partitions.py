@@ -44,7 +44,7 @@ def expect_in_all(client: wire.Client, payloads: list[bytes]) -> None:
 
 
 def ten_thousand_partitions(folder: pathlib.Path) -> str:
-    """They cost little memory and no descriptor each, survive a kill, and do not delay the start."""
+    """Partitions cost little memory and no descriptor each, survive a kill, and do not delay the start."""
     with brokers.Weir(folder) as broker:
         broker.start()
         with wire.Client(broker.port) as client:

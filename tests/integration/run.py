@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The real binary against hostile clients, a full disk, and those who start and stop it: run.py [WORD-OF-A-CASE...] [--not WORD-OF-A-CASE...]"""
+"""The real binary against hostile clients, failing machines and operators: run.py [WORD-OF-A-CASE...] [--not WORD-OF-A-CASE...]"""
 import pathlib
 import resource
 import sys

@@ -1,5 +1,5 @@
-"""`weir log salvage` on damage in each kind of file that a partition lives in: a client reads everything that is intact
-afterwards, what is not is named, and damaged files are kept."""
+"""`weir log salvage` on damage in each kind of file of a partition. Afterwards a client reads every intact record, the report names
+the others, and damaged files are kept."""
 import json
 import os
 import pathlib
@@ -51,7 +51,7 @@ def read_all(broker: brokers.Weir, topic: str = damage.TOPIC) -> dict[int, bytes
 
 
 def bring_back(folder: pathlib.Path, data: pathlib.Path, lost_max: int, *words: str) -> dict:
-    """Salvages what is damaged; all but at most `lost_max` records, which the report names, are read then. The report."""
+    """Salvages the folder. Then all records are read but at most `lost_max`, which the report names. Returns the report."""
     before = contents(data)
     status, said = salvage(data)
     assert status == 1 and "Nothing was changed" in said, f"status {status}\n{said}"
@@ -163,7 +163,7 @@ def salvage_a_chunk_of_the_write_ahead_log(folder: pathlib.Path):
             break
     else:
         raise AssertionError(f"record {checkpointed + 1} is in no file of the write-ahead log")
-    # Found at a start: the partition is offline, and its later records are kept until they are asked for.
+    # A start finds the damage: the partition is offline, and its later records are kept until salvage asks for them.
     with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker:
         assert f"{damage.TOPIC}-0 (folder " in broker.log_path.read_text() and "is offline" in broker.log_path.read_text()
         broker.stop()
@@ -185,7 +185,7 @@ def salvage_without_a_file_of_the_write_ahead_log(folder: pathlib.Path):
 
 
 def bring_back_without_the_newest(folder: pathlib.Path, data: pathlib.Path) -> None:
-    """The report tells of the newest records that they may be lost; offsets begin again where the intact ones end."""
+    """The report says that the newest records may be lost. New offsets begin where the intact ones end."""
     status, said = salvage(data, "--apply", "--json")
     assert status == 0, said
     report = json.loads(said)
@@ -205,7 +205,7 @@ def bring_back_without_the_newest(folder: pathlib.Path, data: pathlib.Path) -> N
 
 @case
 def salvage_without_a_log_directory(folder: pathlib.Path):
-    """Its disk is lost: a start refuses and leaves no trace, what lay there is named, and the rest is served."""
+    """The disk of a directory is lost: a start refuses and leaves no trace, the report names the lost records, the rest is served."""
     more = folder / "more"
     arguments = [*damage.ARGUMENTS, "--set", f"log.dirs={folder / 'weir' / 'data'},{more}"]
     topics = ["a", "b", "c", "d"]

@@ -1,4 +1,4 @@
-"""What is stored with times that only its producers' headers say: imported, then served by the real binary."""
+"""Records whose times only their producers' headers say: imported, then served by the real binary."""
 import gzip
 import pathlib
 import subprocess
@@ -12,7 +12,7 @@ SECONDS_MAX = 60
 
 
 def kafka_folder(folder: pathlib.Path, now: int) -> pathlib.Path:
-    """Two segments of four batches of three records each, 10 ms apart, plain and compressed; no header is right."""
+    """Makes two segments of four batches of three records each, 10 ms apart, plain and compressed. No header is right."""
     source = folder / "kafka"
     (source / f"{TOPIC}-0").mkdir(parents=True)
     (source / "meta.properties").write_text("version=1\ncluster.id=MkU3OEVBNTcwNTJENDM2Qk\nnode.id=1\n")

@@ -16,7 +16,7 @@ from schema import load  # noqa: E402
 
 FORMATS = {"int8": ">b", "int16": ">h", "uint16": ">H", "int32": ">i", "int64": ">q", "float64": ">d"}
 NO_ID = bytes(16)
-# Fields by name; what is not here is a small number or a short text.
+# Values of fields by name. All other fields get a small number or a short text.
 NUMBERS = {
     "timeout_ms": (50, 500), "max_wait_ms": (0, 20, 100), "min_bytes": (0, 1), "max_bytes": (1, 1 << 20),
     "partition_max_bytes": (1, 1 << 20), "acks": (-1, -1, 1, 0), "replica_id": (-1,), "session_id": (0,),
@@ -36,14 +36,14 @@ CONFIGS = {"retention.ms": ("60000", "-1"), "segment.bytes": ("1048576",), "clea
 
 @dataclass
 class Names:
-    """What requests name. `ids` of topics may be out of date: they are deleted and created all the time."""
+    """The names that requests use. `ids` of topics may be out of date: topics are deleted and created all the time."""
     topics: list[str]
     groups: list[str]
     ids: list[bytes] = field(default_factory=list)
 
 
 def served(port: int) -> list[tuple]:
-    """(message, version) of each request that the broker advertises and the schemas know."""
+    """Returns (message, version) of each request that the broker advertises and the schemas know."""
     requests = {m.api_key: m for each in load(PROTOCOL / "schema") for m in each.messages if m.kind == "request"}
     with wire.Client(port) as client:
         answer = client.ask(wire.request(wire.API_VERSIONS, 0, b""))
@@ -64,7 +64,7 @@ def frame(message, version: int, names: Names, chance: random.Random, correlatio
 
 
 def expects_answer(message, version: int, whole: bytes) -> bool:
-    """A produce request with acks=0 is answered by nothing."""
+    """False for a produce request with acks=0: it gets no answer."""
     if message.api_key != wire.PRODUCE:
         return True
     at = 4 + 8 + 2 + len("churn")
@@ -146,7 +146,7 @@ class Encoder:
         if each.name in TOPIC_FIELDS:
             return self.topic()
         if each.name in GROUP_FIELDS:
-            # Of groups that somebody else is in, a join waits for the others.
+            # A join of a group with other members waits for them.
             return self.chance.choice(self.names.groups) if self.chance.random() < 0.8 else f"g{self.chance.getrandbits(32)}"
         if each.name in ("name", "resource_name", "value", "configuration_keys"):
             return self.chance.choice((self.topic(), self.topic(), self.chance.choice(list(CONFIGS)), "60000", "1"))

@@ -1,4 +1,4 @@
-"""Kafka's protocol by hand, as much of it as hostile clients need: one connection, old versions without tagged fields."""
+"""Kafka's protocol by hand, as far as hostile clients need it: one connection, old versions without tagged fields."""
 import socket
 import struct
 import time
@@ -41,7 +41,7 @@ def varint(value: int) -> bytes:
 
 
 def batch(payload: bytes) -> bytes:
-    """One record without a key, of now: retention takes what is of 1970 within minutes."""
+    """A batch of one record without a key, with the present time: retention takes records of 1970 within minutes."""
     record = b"\0" + varint(0) + varint(0) + varint(-1) + varint(len(payload)) + payload + varint(0)
     now_ms = int(time.time() * 1000)
     rest = struct.pack(">hiqqqhii", 0, 0, now_ms, now_ms, -1, -1, -1, 1) + varint(len(record)) + record
@@ -50,7 +50,7 @@ def batch(payload: bytes) -> bytes:
 
 def timed_batch(times: list[int], largest: int, attributes: int = 0, key: bytes = b"k", value: bytes = b"v" * 20,
                 base_offset: int = 0, compress=lambda records: records) -> bytes:
-    """Records at these times under a header that says `largest`."""
+    """A batch of records at these times, under a header that says `largest`."""
     records = b""
     for delta, at in enumerate(times):
         record = b"\0" + varint(at - times[0]) + varint(delta) + varint(len(key)) + key
@@ -105,7 +105,7 @@ class Client:
         return self.answer()
 
     def brokers(self) -> list[tuple[str, int]]:
-        """Host and port of each, as Metadata tells."""
+        """Returns host and port of each broker, by Metadata."""
         answer = self.ask(request(METADATA, 1, struct.pack(">i", 0)))
         (count,), at, found = struct.unpack_from(">i", answer), 4, []
         for _ in range(count):
@@ -117,7 +117,7 @@ class Client:
         return found
 
     def coordinator(self, group: str) -> tuple[str, int]:
-        """Host and port."""
+        """Returns host and port of the group's coordinator."""
         answer = self.ask(request(FIND_COORDINATOR, 0, text(group)))
         error, _, size = struct.unpack_from(">hih", answer)
         if error:
@@ -125,7 +125,7 @@ class Client:
         return answer[8:8 + size].decode(), struct.unpack_from(">i", answer, 8 + size)[0]
 
     def create_topic(self, name: str, partitions: int = 1, **configs: str) -> None:
-        """Of configurations with `_` where the name has a dot."""
+        """`configs`: configurations, with `_` where the name has a dot."""
         body = struct.pack(">i", 1) + text(name) + struct.pack(">ihii", partitions, 1, 0, len(configs))
         body += b"".join(text(key.replace("_", ".")) + text(value) for key, value in configs.items()) + struct.pack(">ib", 30000, 0)
         answer = self.ask(request(CREATE_TOPICS, 2, body))
@@ -134,18 +134,18 @@ class Client:
             raise AssertionError(f"CreateTopics of {name}: error {error}")
 
     def delete_topic(self, name: str) -> int:
-        """The error code."""
+        """Returns the error code."""
         answer = self.ask(request(DELETE_TOPICS, 1, struct.pack(">i", 1) + text(name) + struct.pack(">i", 30000)))
         return struct.unpack_from(">h", answer, 4 + 4 + 2 + len(name))[0]
 
     def produce(self, topic: str, records: bytes) -> tuple[int, int]:
-        """Error code and base offset."""
+        """Returns error code and base offset."""
         answer = self.ask(produce_request(topic, records))
         error, offset = struct.unpack_from(">hq", answer, 4 + 2 + len(topic) + 4 + 4)
         return error, offset
 
     def fetch(self, topic: str, offset: int, most: int = 1 << 20) -> tuple[int, int, bytes]:
-        """Error code, high watermark and whole batches."""
+        """Returns error code, high watermark and whole batches."""
         answer = self.ask(fetch_request(topic, offset, most))
         at = 4 + 4 + 2 + len(topic) + 4 + 4
         error, high_watermark, _ = struct.unpack_from(">hqq", answer, at)
@@ -155,7 +155,7 @@ class Client:
         return error, high_watermark, answer[at + 4:at + 4 + max(size, 0)]
 
     def batches(self, topic: str, offset: int = 0) -> list[tuple[int, int, int, int, int]]:
-        """Of each: base offset, attributes, base and max timestamp, number of records."""
+        """Returns of each batch: base offset, attributes, base and max timestamp, number of records."""
         found = []
         while True:
             error, high_watermark, data = self.fetch(topic, offset)
@@ -171,7 +171,7 @@ class Client:
                 return found
 
     def offset_for(self, topic: str, timestamp: int) -> tuple[int, int, int]:
-        """Error code, offset and timestamp, by ListOffsets 7 (-3 asks for the largest)."""
+        """Returns error code, offset and timestamp, by ListOffsets 7 (-3 asks for the largest timestamp)."""
         name = bytes([len(topic) + 1]) + topic.encode()
         body = struct.pack(">ib", -1, 0) + b"\2" + name + b"\2" + struct.pack(">iiq", 0, -1, timestamp) + b"\0\0\0"
         frame = struct.pack(">hhi", LIST_OFFSETS, 7, 1) + text("times") + b"\0" + body
@@ -181,13 +181,13 @@ class Client:
 
 
 def intact(batches: bytes, at: int) -> bool:
-    """Whether the batch there matches its checksum."""
+    """True if the batch at `at` matches its checksum."""
     (length,) = struct.unpack_from(">i", batches, at + 8)
     return struct.unpack_from(">I", batches, at + 17)[0] == crc32c(batches[at + 21:at + 12 + length])
 
 
 def payloads(batches: bytes):
-    """Base offset and payload of batches as batch() makes them."""
+    """Yields base offset and payload of batches as batch() makes them."""
     at = 0
     while at + 12 <= len(batches):
         base, length = struct.unpack_from(">qi", batches, at)

@@ -68,10 +68,6 @@ FOLDERS = {
 }
 # Generated from a folder of the source: anybody in the module may include it.
 GENERATED = {"protocol/messages"}
-# (file, what it includes) against the order, each until its reason is gone. None may be added.
-AGAINST_THE_ORDER = {
-    ("broker/broker.cc", "broker/coordinators/group_coordinators.h"),
-}
 ARCHITECTURE = ROOT / "docs/ARCHITECTURE.md"
 TABLE_BEGIN = "<!-- tests/lint/check_layers.py --write -->"
 TABLE_END = "<!-- end -->"
@@ -122,7 +118,7 @@ def folder_of(header: str) -> str:
     return folder
 
 
-def problems_of(path: pathlib.Path, modules: set[str], used: set[tuple[str, str]]) -> list[str]:
+def problems_of(path: pathlib.Path, modules: set[str]) -> list[str]:
     name = str(path.relative_to(ROOT / "src"))
     module = name.split("/")[0]
     if module in UNRESTRICTED:
@@ -149,10 +145,7 @@ def problems_of(path: pathlib.Path, modules: set[str], used: set[tuple[str, str]
             found.append(f"{where}:{number}: {module} must not include {header}")
         if bracket == '"' and target == module and not is_test and folder_of(header) not in allowed_folders \
                 and f"{module}/{folder_of(header)}" not in GENERATED:
-            if (name, header) in AGAINST_THE_ORDER:
-                used.add((name, header))
-            else:
-                found.append(f"{where}:{number}: within {module}, {folder or 'its own files'} must not include {header}")
+            found.append(f"{where}:{number}: within {module}, {folder or 'its own files'} must not include {header}")
         if bracket == "<" and KERNEL_HEADER.match(header) and module not in KERNEL_MODULES \
                 and not is_test and (module, header) not in HARMLESS:
             found.append(f"{where}:{number}: only runtime/ touches the kernel, but {module} includes <{header}>")
@@ -194,11 +187,8 @@ def main() -> int:
     present = {path.name for path in (ROOT / "src").iterdir() if path.is_dir()}
     modules = present | set(BUILDS_ON) | UNRESTRICTED
     problems = documentation_problems(present, "--write" in sys.argv[1:])
-    used: set[tuple[str, str]] = set()
     for path in sorted(sources):
-        problems += problems_of(path, modules, used)
-    problems += [f"{name}: does not include {header} any more; take it out of AGAINST_THE_ORDER"
-                 for name, header in sorted(AGAINST_THE_ORDER - used)]
+        problems += problems_of(path, modules)
     for module, folders in FOLDERS.items():
         problems += [f"src/{module}/{folder}: is not there any more; take it out of FOLDERS" for folder in folders
                      if folder and not (ROOT / "src" / module / folder).is_dir()]

@@ -10,7 +10,7 @@
 
 namespace weir::simulation {
 
-// Uneven steps, so that over the seeds every kind of write is hit; the `every-write` ones pull the plug at all of one workload.
+// Steps are uneven, so that over the seeds every kind of write is cut. The `every-write` sweeps cut every write of one workload.
 const std::vector<CiSweep>& ci_sweeps() {
   static const std::vector<CiSweep> sweeps = {
       {"log-one-shard",

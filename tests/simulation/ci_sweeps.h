@@ -1,4 +1,4 @@
-// The crash sweeps every build runs: the tests, and `weir_simulation --ci`, which the planted defects go through.
+// The crash sweeps of every build. ci_sweeps_test.cc runs them, and `weir_simulation --ci` runs them over planted defects.
 #pragma once
 
 #include <string>
@@ -13,10 +13,10 @@ struct CiSweep {
   ScenarioFactory factory;
   CrashSweep sweep;
   CrashOptions options = {};
-  // A sweep below these proved little: the scenario does not work any more, or ends too early.
+  // A sweep below these proved little: its scenario does not work any more, or ends too early.
   uint64_t cuts_min = 0;
-  uint64_t info_per_run_min = 0;
-  std::vector<std::string> must_happen = {};  // Oracle::happened, in some run
+  uint64_t info_per_run_min = 0;              // Oracle::info
+  std::vector<std::string> must_happen = {};  // Oracle::happened, in at least one run
 };
 
 const std::vector<CiSweep>& ci_sweeps();

@@ -1,4 +1,4 @@
-// Whole systems with the plug pulled: the sweeps of ci_sweeps.cc, in every build. Long runs: weir_simulation.
+// Runs the sweeps of ci_sweeps.cc in every build. weir_simulation makes long runs.
 #include "simulation/ci_sweeps.h"
 
 #include <gtest/gtest.h>

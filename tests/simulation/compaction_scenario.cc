@@ -24,7 +24,7 @@ namespace {
 
 constexpr const char* kLogDir = "/data/log";
 
-// Drawn per seed. A life is short, some tens of milliseconds: some horizons pass in it.
+// Drawn from the seed. A life has some tens of milliseconds, so some horizons pass in it.
 struct CompactionScenarioOptions {
   explicit CompactionScenarioOptions(DrawnOptions& drawn)
       : steps(drawn.one_of("steps", {70, 40, 110})),
@@ -43,7 +43,7 @@ struct CompactionScenarioOptions {
   uint64_t segment_bytes, wal_file_bytes, tail_cache_bytes;
   int64_t delete_retention_ms, file_delete_delay_ms;
   uint64_t read_bytes_max;
-  bool small_maps;  // as small as it gets: several rounds
+  bool small_maps;  // as small as possible, so that a partition takes several cleanings
   bool repeats;
 };
 
@@ -212,7 +212,7 @@ void CompactionScenario::repeat(KeyedLog& log) {
       } else if (result.error == ErrorCode::kKafkaStorageError) {
         fail_life("append refused: " + result.message);
       } else {
-        // Also with a batch pending that may be in the log already: then the one before it is among the last five.
+        // A pending batch may be in the log already. The repeated batch is among the producer's last five all the same.
         oracle_.violation(fmt::format("a repeated batch got error {} ({})", static_cast<int>(result.error), result.message));
       }
       finished();
@@ -229,7 +229,7 @@ void CompactionScenario::checkpoint(KeyedLog& log) {
   });
 }
 
-// Files that were replaced go with the next look for something to clean.
+// maintain() removes the files that earlier cleanings replaced.
 void CompactionScenario::clean() {
   if (std::exchange(cleaning_, true)) return produce(*logs_.front());
   ++busy_;
@@ -245,7 +245,7 @@ void CompactionScenario::clean() {
   });
 }
 
-// What was cleaned stays cleaned: the manifest was durable before anybody saw it.
+// A cleaning is never undone: the manifest was durable before anybody saw it.
 void CompactionScenario::note_progress(const KeyedLog& log) {
   loop(log).post([this, &log] {
     const Partition& partition = *shard(log).find(log.id());
@@ -330,7 +330,7 @@ void CompactionScenario::read_all(KeyedLog& log, int64_t offset, std::shared_ptr
   if (shard(log).read(partition, request, result, done)) done(std::move(result));
 }
 
-// What got no answer in an earlier life gets one now; then everything is checkpointed and cleaned.
+// Batches that got no answer in an earlier life get one now. Then everything is checkpointed and cleaned.
 void CompactionScenario::settle() {
   unsettled_ = 1;
   for (const auto& log : logs_) {

@@ -1,6 +1,6 @@
 // Compacted partitions under crashes: keyed records and tombstones from idempotent producers, checkpoints, cleanings, readers.
-// Of every key the newest record that was acknowledged or seen is there; a tombstone is for delete.retention.ms, and what it
-// deleted never comes back; what a cleaning did is never undone.
+// Of every key the newest record that was acknowledged or seen is there. A tombstone is there for delete.retention.ms, and the
+// records that it deleted never come back. No cleaning is ever undone.
 #pragma once
 
 #include "simulation/crash_harness.h"

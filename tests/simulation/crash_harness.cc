@@ -13,7 +13,7 @@ using testing::SimRuntime;
 
 namespace {
 
-// The machine and its network, as the seed wants them.
+// The machine and its network, drawn from the seed.
 SimRuntime::Options machine(DrawnOptions& options) {
   SimRuntime::Options runtime;
   runtime.loops = static_cast<unsigned>(options.one_of("shards", {2, 1, 3, 4}));
@@ -68,7 +68,7 @@ class Run {
     if (!phase("start", [this] { return scenario_->started(); })) return false;
     scenario_->verify();
     if (!phase("verification", [this] { return scenario_->verified(); })) return false;
-    // What was just shown to readers must be safe without any further write.
+    // Records that readers have just seen must be safe without any further write.
     if (std::exchange(cut_when_verified_, false)) return false;
     scenario_->work();
     if (!phase("work", [this] { return scenario_->worked(); })) return false;
@@ -78,11 +78,11 @@ class Run {
     if (result_.lives >= options_.lives_max || !random_.one_in(3)) return settle();
     scenario_->stop();
     if (!phase("stop", [this] { return scenario_->stopped(); })) return false;
-    result_.lives = std::max(result_.lives, options_.lives_max - 1);  // one more, to see what an orderly end left
+    result_.lives = std::max(result_.lives, options_.lives_max - 1);  // one more life, to see what an orderly end left
     return false;
   }
 
-  // False if the disk's cut is still to come: then another life has to do it.
+  // False if the disk's cut came meanwhile: then another life has to settle.
   bool settle() {
     sim_.disk().clear_faults();
     sim_.disk().fail_next_sync(0);

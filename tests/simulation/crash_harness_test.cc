@@ -1,4 +1,5 @@
-// The harness itself: a small ledger that is right passes everywhere, and each way to get it wrong is found.
+// Tests the harness itself: a correct small ledger passes everywhere, and the harness finds each bug that is planted in the
+// ledger.
 #include "simulation/crash_harness.h"
 
 #include <gtest/gtest.h>
@@ -19,11 +20,11 @@ enum class Bug {
   kAckBeforeSync,
   kNoDirectorySync,
   kNoChecksum,        // recovery believes every record it can read
-  kServesPageCache,   // recovery serves what it read without making it durable
+  kServesPageCache,   // recovery serves records that it has read and not made durable
   kIgnoresSyncError,  // acknowledges after a failed sync
 };
 
-// Appends fixed records to one file; acknowledges after a sync.
+// Appends fixed records to one file. Acknowledges them after a sync.
 class Ledger {
  public:
   static constexpr size_t kRecord = 640;  // crosses sectors
@@ -150,7 +151,7 @@ TEST_P(CrashHarnessFinds, TheBug) {
   const auto result = sweep_crashes(ledger(GetParam()), {.seed_first = 1, .seed_last = 40}, {},
                                     [](const CrashRun& run) { return run.violations.empty(); });
   ASSERT_EQ(result.failed.size(), 1u);
-  // The numbers it reports repeat it.
+  // The numbers in the report repeat the run.
   const CrashRun& first = result.failed.front();
   const CrashRun again = run_crash(ledger(GetParam()), first.seed, first.cut);
   EXPECT_EQ(again.violations, first.violations);
@@ -176,7 +177,7 @@ TEST(CrashHarness, HangsAreReported) {
   EXPECT_NE(run.violations[0].find("start does not end"), std::string::npos);
 }
 
-// Fills the disk and never empties it; what is under way ends only where there is room, or never.
+// Fills the disk and never empties it. Its work ends only when there is room, or never.
 class Unsettled final : public Scenario {
  public:
   Unsettled(SimRuntime& sim, DrawnOptions& options) : sim_(sim), stuck_(options.feature("stuck")) {}
@@ -310,7 +311,8 @@ TEST(Oracle, JudgesTopicsIdsCountersAndValues) {
       o.value_requested("k", "1");
       const uint64_t before = o.value_version("k");
       o.value_read("k", "1", before);
-      // Asked for before the first was answered, this one may be the older; asked for after it, the value went back.
+      // If the second read began before the answer to the first, it may be the older one. If it began after that answer, the
+      // value went back.
       o.value_read("k", "", in_order ? o.value_version("k") : before);
     });
   };

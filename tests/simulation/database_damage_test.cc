@@ -1,5 +1,6 @@
-// Damage of every kind to the two databases and their logs before a start of the whole broker: it shows exactly what it
-// would have shown, or refuses and changes nothing. A sample in every build; every byte with WEIR_EVERY_BYTE=1 (an hour).
+// Damage of every kind to the two databases and their logs before a start of the whole broker. The broker shows exactly the
+// same as without the damage, or refuses and changes nothing. Every build runs a sample. WEIR_EVERY_BYTE=1 runs every byte (an
+// hour).
 #include <fmt/core.h>
 #include <gtest/gtest.h>
 
@@ -64,7 +65,7 @@ apps::ServerOptions server_options() {
   return options;
 }
 
-// Rows of the databases that a start leaves as they are, or changes in the same way each time.
+// Rows of the databases that a start does not change, or changes in the same way each time.
 std::string rows_of(SimRuntime& sim, const std::string& path, const std::string& sql) {
   auto database = storage::Database::open(sim.disk(), path, {});
   if (!database) return "cannot be read: " + database.error().message;
@@ -80,7 +81,7 @@ std::string rows_of(SimRuntime& sim, const std::string& path, const std::string&
   }
 }
 
-// All that a broker shows of what it found.
+// Everything that a broker shows of its data.
 std::string shown(SimRuntime& sim, apps::Server& server) {
   std::string all;
   const broker::MetadataImage& image = *server.broker().shard(0).image;
@@ -104,7 +105,7 @@ std::string shown(SimRuntime& sim, apps::Server& server) {
   return all;
 }
 
-// A broker that lives through what leaves rows of all kinds.
+// A broker whose life leaves rows of all kinds.
 class World {
  public:
   World() : client_(sim.client_loop()) { start(); }
@@ -254,7 +255,7 @@ class DatabaseDamageTest : public ::testing::Test {
 
   static bool every_byte() { return std::getenv("WEIR_EVERY_BYTE") != nullptr; }
 
-  // A start over `files`: what it shows; nothing if it refuses.
+  // Starts a broker over `files`. Returns everything that it shows, or nothing if it refuses.
   std::optional<std::string> start(const Files& files) {
     SimRuntime sim(9, {.loops = 2});
     put(sim, files);
@@ -305,7 +306,7 @@ class DatabaseDamageTest : public ::testing::Test {
     EXPECT_FALSE(start(files)) << "a start over it";
     EXPECT_NE(why_.find("/data/"), std::string::npos) << why_;
   }
-  // The other database's note is what tells.
+  // Only the note in the other database shows the loss.
   void expect_end_missed(const std::string& database, Files files) {
     auto& log = files[database + "-wal"];
     const size_t frame = 24 + load_be<uint32_t>(&log[8]);
@@ -320,7 +321,7 @@ class DatabaseDamageTest : public ::testing::Test {
     files[path][at] ^= static_cast<uint8_t>(1 << random_.below(8));
     expect_refused_or_exact(fmt::format("{}: byte {}", path, at), files);
   }
-  // Those of [begin, end), or `some` of them.
+  // Flips every byte of [begin, end), or `some` of them.
   void flips(const std::string& path, size_t begin, size_t end, size_t some) {
     if (every_byte() || end - begin <= some) {
       for (size_t at = begin; at < end; ++at) flip(path, at);
@@ -329,7 +330,8 @@ class DatabaseDamageTest : public ::testing::Test {
     }
   }
 
-  // Headers of the file and of its pages, pointers to cells, cells (they fill a page from its end), free pages, what is unused.
+  // Damages the headers of the file and of its pages, pointers to cells, cells (they fill a page from its end), free pages and
+  // unused bytes.
   void pages(const std::string& path) {
     const auto& file = sound_->at(path);
     const size_t page = load_be<uint16_t>(&file[16]);
@@ -358,7 +360,8 @@ class DatabaseDamageTest : public ::testing::Test {
     }
   }
 
-  // Its header, each frame's header, their pages; cuts within, between and at the last byte.
+  // Damages the log's header, the frames' headers and their pages, and cuts the log within and between frames and at the last
+  // byte.
   void log(const std::string& path) {
     const auto& file = sound_->at(path);
     if (file.empty()) return;
@@ -371,13 +374,13 @@ class DatabaseDamageTest : public ::testing::Test {
         if (!every_byte() && cut != at && cut + 1 != at + frame && random_.below(3) != 0) continue;
         Files files = *sound_;
         files[path].resize(cut);
-        // What is cut off may have been in the database before.
+        // The database may have held the transactions already that the cut takes from the log.
         expect_refused_or_exact(fmt::format("{}: cut to {}", path, cut), files);
       }
     }
   }
 
-  // Files of another time, or none.
+  // Replaces files by those of another time, or removes them.
   void whole(const std::string& path) {
     const std::string log = path + "-wal", mark = path + "-wal-in-use";
     for (const auto& names : {std::set{path}, std::set{log}, std::set{mark}, std::set{path, log}, std::set{path, log, mark}}) {
@@ -408,7 +411,7 @@ Files DatabaseDamageTest::early_, DatabaseDamageTest::killed_, DatabaseDamageTes
 TEST_F(DatabaseDamageTest, AfterAKilledProcess) { sweep(killed_); }
 TEST_F(DatabaseDamageTest, AfterAnOrderlyEnd) { sweep(ended_); }
 
-// Half of the log's last transaction that is no note: what somebody was told of.
+// Cuts the log in half. Somebody was told of the transactions in its second half.
 TEST_F(DatabaseDamageTest, TheLossOfTheLatestTransactionsIsNoticed) {
   sound_ = &killed_;  // metadata changed last
   expect_end_missed("/data/meta.db", killed_);

@@ -1,7 +1,7 @@
-// The options of a run: shards, sizes, rates, which features are on. Drawn from its seed, or fixed by hand; a failure prints
-// them, in the form the command line takes.
+// The options of a run: shards, sizes, rates and features. They are drawn from the run's seed, or fixed by hand. A failure prints
+// them in the form that the command line takes.
 //
-// An option's draw follows from the seed and its name alone: a new option, or one that is fixed, leaves the others as they were.
+// The draw of an option follows from the seed and the option's name alone: a new or a fixed option does not change the others.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +19,14 @@ class DrawnOptions {
 
   explicit DrawnOptions(uint64_t seed, Fixed fixed = {}) : seed_(seed), fixed_(std::move(fixed)) {}
 
-  // One of the values. Asked again, it is the same.
+  // Returns one of the values, always the same one.
   uint64_t one_of(const std::string& name, std::initializer_list<uint64_t> values);
-  // On in every other seed.
+  // True for every other seed.
   bool feature(const std::string& name) { return one_of(name, {0, 1}) != 0; }
 
   // "name=value name=value", by name.
   std::string text() const;
-  // Fixed options that nobody asked for: a misspelt name.
+  // Fixed options that nobody asked for: their names are misspelt.
   std::vector<std::string> unknown() const;
 
  private:

@@ -104,7 +104,7 @@ void GroupMember::crash() {
 
 void GroupMember::troubled(std::optional<int16_t> error) {
   joined_ = false;
-  // A commit may be on its way without us knowing: whoever goes on has to be another member.
+  // A commit may still be on its way. So the member comes back under another id.
   if (!error) member_id_.clear();
   if (!error) return again(kRetryNs);
   const auto code = static_cast<ErrorCode>(*error);

@@ -1,6 +1,6 @@
-// Consumer groups with members (the classic protocol): they join, take the assignment of their leader, read on from what was
-// committed, commit, crash, leave and come back. ConsumerGroup is what all members of a group know together, and judges:
-// a partition has one owner in a generation, generations and committed offsets never go back, nothing is skipped.
+// Consumer groups with members (the classic protocol). Members join, take the assignment of their leader, read on from the
+// committed offsets, commit, crash, leave and come back. ConsumerGroup holds the common knowledge of a group's members, and
+// judges: a partition has one owner in a generation, generations and committed offsets never go back, and no record is skipped.
 #pragma once
 
 #include <cstdint>
@@ -39,14 +39,14 @@ class ConsumerGroup {
   // Generations.
   int32_t synced_generation() const { return synced_generation_; }
   void assigned(int32_t generation, const Assignment& assignment) { assignments_[generation].push_back(assignment); }
-  // `at_least` is the generation that was known when the member asked.
+  // `at_least`: the generation that was known when the member asked.
   void synced(int32_t generation, int32_t at_least, const std::string& member, const std::string& partitions);
 
   // Committed offsets.
   int64_t committed(int32_t partition) { return committed_[partition]; }  // acknowledged or seen
   void commit_requested(int32_t partition, int64_t offset) { requested_[partition].insert(offset); }
   void commit_acked(int32_t partition, int64_t offset);
-  // `at_least` was committed when the member asked; -1 is nothing.
+  // `at_least`: the offset that was committed when the member asked. -1: none.
   void commit_found(int32_t partition, int64_t offset, int64_t at_least);
 
  private:
@@ -67,19 +67,19 @@ struct MemberOptions {
   bool leaves = false;
 };
 
-// Does one thing after the other on the client loop, for as long as its scenario lives.
+// Does one thing after the other on the client loop, as long as its scenario lives.
 class GroupMember {
  public:
-  // `topic`: where to read, once it is there.
+  // `topic`: the topic to read, once it exists.
   GroupMember(runtime::Loop& loop, ConsumerGroup& group, testing::SeededRandom random, MemberOptions options,
               std::function<std::optional<Uuid>()> topic);
 
   void start();
   // The connection is gone, as after a restart of the broker.
   void drop() { connection_.drop(); }
-  // No more crashes: stays, and reads to the end.
+  // The member crashes and leaves no more, and reads to the end.
   void settle(int64_t now_ns);
-  // Reached the end of all its partitions, as they were after settle(), and has committed that.
+  // True once the member has reached the end of all its partitions, as of a moment after settle(), and has committed that.
   bool settled();
   int32_t generation() const { return joined_ ? generation_ : -1; }
   const std::string& assignment() const { return assignment_; }
@@ -116,7 +116,7 @@ class GroupMember {
   struct Position {
     int64_t offset = 0;
     int64_t committed = 0;
-    int64_t at_end_ns = -1;  // asked then, and there was nothing after `offset`
+    int64_t at_end_ns = -1;  // when the member asked and there was no record from `offset` on
   };
   std::map<int32_t, Position> positions_;
   int64_t heartbeat_due_ns_ = 0;

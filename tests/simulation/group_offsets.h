@@ -1,5 +1,5 @@
-// Offsets committed to groups without members, and what is asked for again after a restart. They are committed by topic id
-// and asked for by name: a name that went to another topic must not bring its offsets along.
+// Commits offsets to groups without members, and asks for them after a restart. They are committed by topic id and asked for by
+// name: a name that went to another topic must not bring its offsets along.
 #pragma once
 
 #include <cstdint>
@@ -24,20 +24,20 @@ class GroupOffsets {
   explicit GroupOffsets(Oracle& oracle) : oracle_(oracle) {}
 
   void commit(KafkaClient& connection, uint64_t group, const storage::PartitionId& partition, Done done);
-  // A deletion was asked for: the offsets go with the topic.
+  // A deletion of the topic was requested: its offsets go with it.
   void topic_may_go(const Uuid& topic, int32_t partitions);
   // Reads an offset while others may commit it.
   void look(KafkaClient& connection, uint64_t group, const storage::PartitionId& partition, Done done);
-  // The commit that was sent last; it may be on its way.
+  // The commit that was sent last. It may still be on its way.
   struct Place {
     uint64_t group = 0;
     storage::PartitionId partition;
   };
   const std::optional<Place>& last_commit() const { return last_commit_; }
-  // Has the oracle judge what every group holds of the topics; nothing of it unless all groups answer.
+  // Has the oracle judge the offsets of all groups for the topics. Unless all groups answer, it judges none of them.
   using Names = std::vector<std::pair<storage::PartitionId, std::string>>;
   void check(KafkaClient& connection, const Names& partitions, Done done);
-  // For errors that say where the coordinator is not, or not yet.
+  // True for errors that say where the coordinator is not, or not yet.
   static bool retriable(protocol::ErrorCode error);
   static void find_coordinator(KafkaClient& connection, Done done);
 

@@ -35,7 +35,7 @@ void KafkaClient::broken() {
   socket_.reset();
   in_.clear();
   out_.clear();
-  // Those who ask again during this are a new connection's business.
+  // A callback may call again: that request belongs to a new connection.
   for (Waiting& waiting : std::exchange(waiting_, {})) {
     loop_.post([answer = std::move(waiting.answer)]() mutable { answer(nullptr); });
   }

@@ -1,4 +1,4 @@
-// A client of the simulated server: one connection on the client loop, requests in the Kafka protocol, answers in order.
+// A client of the simulated server: one connection on the client loop, with requests of Kafka's protocol and answers in order.
 #pragma once
 
 #include <deque>
@@ -17,13 +17,14 @@ class KafkaClient final : public runtime::Socket::Handler {
  public:
   explicit KafkaClient(runtime::Loop& loop, uint16_t port = 9092) : loop_(loop), port_(port) {}
 
-  // A connection whose oldest request waits longer is given up; 0: never.
+  // The client gives up a connection whose oldest request waits longer. 0: never.
   void set_timeout(int64_t timeout_ns) { timeout_ns_ = timeout_ns; }
-  // Reads a few bytes at a time, with pauses.
+  // True: the client reads a few bytes at a time, with pauses.
   void read_slowly(bool slowly) { slow_ = slowly; }
 
-  // Sends a request, connecting first if need be. `done` gets the answer, or null if the connection broke: then nobody
-  // knows whether the server did it. Called on the client loop, never inline. Loop only, or between events.
+  // Sends a request. Connects first if need be. `done` gets the answer, or null if the connection broke: then nobody knows
+  // whether the server carried out the request. `done` is called on the client loop, never inline. Loop only, or between
+  // events.
   template <typename Response, typename Request>
   void call(int16_t version, const Request& request, Function<void(const Response*)> done) {
     protocol::Writer writer;
@@ -52,7 +53,7 @@ class KafkaClient final : public runtime::Socket::Handler {
          });
   }
 
-  // Gives the connection up, with what waits to be sent: the client that was in the middle of it is gone.
+  // Gives up the connection with all bytes that wait to be sent, as if the client were gone.
   void drop();
 
   void on_readable() override;
@@ -78,7 +79,7 @@ class KafkaClient final : public runtime::Socket::Handler {
   bool pausing_ = false;
   std::unique_ptr<runtime::Socket> socket_;
   bool connecting_ = false;
-  uint64_t attempt_ = 0;  // drop() makes the running one void
+  uint64_t attempt_ = 0;  // drop() makes the running attempt void
   std::string out_;
   std::string in_;
   std::deque<Waiting> waiting_;  // one per request sent, oldest first

@@ -17,7 +17,7 @@ KeyedRecord keyed_record(Bytes key, std::optional<Bytes> value, int64_t timestam
   KeyedRecord record;
   record.key = as_string(key);
   record.tombstone = !value;
-  // Timestamps are unique within a partition, so that tombstones of one key are told apart.
+  // Timestamps are unique within a partition, so that tombstones of one key have different hashes.
   std::string all = record.key + '\0' + std::to_string(timestamp) + '\0';
   if (value) all += as_string(*value);
   record.payload = payload_hash(as_bytes(all));

@@ -1,4 +1,4 @@
-// What the compaction scenario knows of one partition: a producer, and the records that were acknowledged or seen.
+// The compaction scenario's knowledge of one partition: its producer, and the records that were acknowledged or seen.
 #pragma once
 
 #include <cstdint>
@@ -27,19 +27,19 @@ class KeyedLog {
 
   const storage::PartitionId& id() const { return id_; }
 
-  // The batch to send: a new one, or the one that got no answer.
+  // The batch to send: the one that got no answer, or a new one.
   const std::vector<uint8_t>& next(testing::SeededRandom& random, Oracle& oracle, int64_t now_ms);
   bool has_pending() const { return pending_; }
-  // The batch that was acknowledged last, to be sent again; empty: there is none.
+  // The batch that was acknowledged last, to be sent again. Empty if there is none.
   const std::vector<uint8_t>& last() const { return last_bytes_; }
   void acked(int64_t base_offset, Oracle& oracle, int64_t now_ms);
   void repeat_acked(int64_t base_offset, Oracle& oracle) const;
 
   void seen(const KeyedRecords& records, Oracle& oracle, int64_t now_ms);
-  // `found` is everything from the start of the log to the high watermark.
+  // `found`: all records from the start of the log to the high watermark.
   void judge(const KeyedRecords& found, int64_t now_ms, int64_t delete_retention_ms, Oracle& oracle) const;
 
-  // Adds the records of the batches in `bytes`; false with a reason if they are not valid batches.
+  // Adds the records of the batches in `bytes`. False, with the reason in `problem`, if they are no valid batches.
   static bool collect(Bytes bytes, KeyedRecords& records, int64_t& next_offset, std::string& problem);
 
  private:

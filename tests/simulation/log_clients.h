@@ -1,4 +1,4 @@
-// Producers of the log scenario: what they send and when they send it again.
+// Producers of the log scenario: they make batches and know which of them to send again.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct OutgoingBatch {
   int32_t base_sequence = -1;
 };
 
-// One producer id writing to one partition, one batch at a time. A batch without an answer is sent again, in the next life
+// A producer id that writes to one partition, one batch at a time. It sends a batch without an answer again, in the next life
 // if need be, with the same sequence.
 class LogProducer {
  public:
@@ -33,14 +33,14 @@ class LogProducer {
   bool has_pending() const { return pending_; }
   // The batch to send now: the pending one, or a new one.
   const OutgoingBatch& next(testing::SeededRandom& random, Oracle& oracle, int64_t now_ms);
-  // The last acknowledged batch once more; empty bytes if there is none.
+  // The last acknowledged batch, to be sent once more. Its bytes are empty if there is none.
   const OutgoingBatch& last() const { return last_; }
   int64_t last_offset() const { return last_offset_; }
   const OutgoingBatch& pending() const { return batch_; }
-  // The pending batch got its offset; it is over if nothing more is expected of it.
+  // The pending batch got its offset. `over`: no further answer to it is expected.
   void acked(int64_t base_offset, bool over, Oracle& oracle);
 
-  // A batch without producer id; never sent twice.
+  // A batch without a producer id. It is never sent twice.
   static OutgoingBatch plain(const storage::PartitionId& partition, testing::SeededRandom& random, Oracle& oracle,
                              int64_t now_ms);
 
@@ -54,7 +54,7 @@ class LogProducer {
   int64_t last_offset_ = -1;
 };
 
-// Adds the records of the batches in `bytes` by offset; false with a reason if they are not valid batches.
+// Adds the records of the batches in `bytes` by offset. False, with the reason in `problem`, if they are no valid batches.
 bool collect_records(Bytes bytes, std::map<int64_t, uint64_t>& records, std::string& problem);
 
 }  // namespace weir::simulation

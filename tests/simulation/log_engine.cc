@@ -13,7 +13,8 @@ Result<std::unique_ptr<LogEngine>> LogEngine::open(testing::SimRuntime& sim, con
   for (const char* parent : {"/", "/data"}) {
     if (auto synced = world.files->sync_directory(parent); !synced) return std::unexpected(synced.error());
   }
-  // In every other world the background is held back all the time, so that lives end between two pieces of a checkpoint as well.
+  // In every other world the throttle always holds the background back, so that lives also end between two pieces of a
+  // checkpoint.
   engine->throttle = std::make_unique<storage::BackgroundThrottle>(*world.clock, *world.loops[0],
                                                                    storage::BackgroundThrottleOptions{.held_piece_bytes = 4096});
   if (sim.seed() % 2 == 1) engine->throttle->calibrate(1, 1);

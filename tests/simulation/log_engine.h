@@ -1,4 +1,4 @@
-// The storage engine of a life: segment store and log shards in one folder of the simulated machine.
+// The storage engine of one life: segment store and log shards in one folder of the simulated machine.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,11 @@ namespace weir::simulation {
 struct LogEngine {
   using Known = std::function<std::optional<storage::KnownPartition>(const storage::PartitionId&)>;
 
-  // Makes the folder `options.log_dir` (below /data) and recovers what is in it. `random` gives the incarnation, and
-  // nothing if the start does not come that far.
+  // Makes the folder `options.log_dir` (below /data) and recovers its contents. Draws the incarnation from `random`, unless the
+  // start fails before that.
   static Result<std::unique_ptr<LogEngine>> open(testing::SimRuntime& sim, const storage::LogOptions& options,
                                                  uint64_t wal_file_bytes, testing::SeededRandom& random, const Known& known);
-  // An orderly end: `done` on one of the loops, with what close_log said. The engine has to live until then.
+  // An orderly end. Calls `done` on one of the loops with the result of close_log. The engine has to live until then.
   void close(testing::SimRuntime& sim, std::function<void(Result<void>)> done);
 
   runtime::Runtime world;

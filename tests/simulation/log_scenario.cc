@@ -23,7 +23,7 @@ namespace {
 
 constexpr const char* kLogDir = "/data/log";
 
-// Drawn per seed.
+// Drawn from the seed.
 struct LogScenarioOptions {
   explicit LogScenarioOptions(DrawnOptions& drawn)
       : steps(drawn.one_of("steps", {60, 30, 100})),
@@ -45,7 +45,7 @@ struct LogScenarioOptions {
   uint64_t topics, partitions, producers, at_once;
   uint64_t segment_bytes, wal_file_bytes, dirty_bytes_max, tail_cache_bytes, read_bytes_max;
   bool checkpoints, deletions, repeats, topics_come_and_go;
-  bool retention;  // by time and size; else DeleteRecords alone
+  bool retention;  // by time and size; if false, only DeleteRecords moves the log start
 };
 
 class LogScenario final : public Scenario {
@@ -90,7 +90,7 @@ class LogScenario final : public Scenario {
     return sim_.loop(storage::shard_of(id, static_cast<unsigned>(engine_->shards.size())));
   }
   Partition* find(const PartitionId& id) { return shard(id).find(id); }
-  // Runs `task` on the partition's loop, counted as under way until done() is called.
+  // Runs `task` on the partition's loop. It counts as under way until finished() is called.
   void on_loop(const PartitionId& id, Function<void(Partition&)> task);
   void finished();
   void fail_life(const std::string& why) {
@@ -122,8 +122,8 @@ class LogScenario final : public Scenario {
   int32_t leader_epoch_ = 0;
   int life_ = 0;
   struct Retained {
-    int64_t log_start = 0;  // where retention wanted it at first
-    int life = 0;           // in this one
+    int64_t log_start = 0;  // where retention first wanted it
+    int life = 0;           // in this life
   };
   std::map<PartitionId, Retained> retained_;
   std::unique_ptr<LogEngine> engine_;
@@ -251,7 +251,8 @@ void LogScenario::produce(const PartitionId& id) {
 void LogScenario::send(const PartitionId& id, LogProducer& producer) {
   on_loop(id, [this, id, &producer](Partition& partition) {
     const Slice batch = Slice::copy_of(producer.next(random_, oracle_, sim_.clock().wall_ms()).bytes);
-    // Now and then twice, the second before the first is answered: a client that lost its connection does so.
+    // Now and then the batch goes out twice, the second time before the answer to the first, as from a client that lost its
+    // connection.
     const bool twice = options_.repeats && random_.one_in(5);
     const auto answered = [this, id, &producer](bool last, const storage::AppendResult& result) {
       if (living_.contains(id)) take_answer(living_.at(id), producer, last, result);
@@ -266,7 +267,7 @@ void LogScenario::send(const PartitionId& id, LogProducer& producer) {
   });
 }
 
-// Answers come in the order of the requests; the one that is not the `last` leaves the batch pending.
+// Answers come in the order of the requests. The batch stays pending until the `last` of them.
 void LogScenario::take_answer(Living& living, LogProducer& producer, bool last, const storage::AppendResult& result) {
   if (last) living.sending = false;
   const PartitionId& id = producer.partition();
@@ -280,7 +281,7 @@ void LogScenario::take_answer(Living& living, LogProducer& producer, bool last, 
   }
 }
 
-// Sends an acknowledged batch once more: a duplicate has the original offset.
+// Sends an acknowledged batch once more. The answer has the original offset.
 void LogScenario::repeat(const PartitionId& id) {
   Living& living = living_.at(id);
   LogProducer& producer = *living.producers[0];
@@ -351,7 +352,7 @@ void LogScenario::delete_some(const PartitionId& id) {
     const int64_t start = partition.log_start_offset(), end = partition.high_watermark();
     if (start == end) return finished();
     const auto before = static_cast<int64_t>(random_.between(start, start + (end - start) / 3));
-    retained_.erase(id);  // whose doing it is would not be known
+    retained_.erase(id);  // retention and DeleteRecords could not be told apart
     oracle_.delete_requested(name_of(id), before);
     shard(id).delete_records(partition, before, [this, id](Result<int64_t> log_start) {
       if (log_start) oracle_.delete_acked(name_of(id), *log_start);
@@ -360,7 +361,7 @@ void LogScenario::delete_some(const PartitionId& id) {
   });
 }
 
-// Where retention wants a log to start is known before it is durable: nothing else may go.
+// The log start that retention wants is known before it is durable. No record above it may go.
 void LogScenario::retain(const PartitionId& id) {
   on_loop(id, [this, id](Partition&) {
     std::map<PartitionId, int64_t> before;
@@ -441,7 +442,7 @@ void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_pt
   }
   const auto done = [this, id, offset, found](storage::ReadResult result) {
     const int64_t start = find(id)->log_start_offset();
-    if (result.error == ErrorCode::kOffsetOutOfRange && offset < start) {  // what retention wanted is durable now
+    if (result.error == ErrorCode::kOffsetOutOfRange && offset < start) {  // a move by retention has become durable
       found->log_start = start;
       found->records.erase(found->records.begin(), found->records.lower_bound(start));
       return read_all(id, std::max(offset, start), found);
@@ -460,7 +461,7 @@ void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_pt
   if (shard(id).read(*find(id), request, result, done)) done(std::move(result));
 }
 
-// What got no answer in an earlier life gets one now, and everything is checkpointed.
+// Batches that got no answer in an earlier life get one now. Then everything is checkpointed.
 void LogScenario::settle() {
   for (auto& [id, living] : living_) {
     for (const auto& producer : living.producers) {

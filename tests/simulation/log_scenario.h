@@ -1,5 +1,5 @@
-// The storage engine under its real recovery: LogShards over LocalWal and LocalSegmentStore, several shards, idempotent
-// and plain producers, readers, DeleteRecords, checkpoints, topics that come and go.
+// The storage engine with its real recovery: several LogShards over LocalWal and LocalSegmentStore, idempotent and plain
+// producers, readers, DeleteRecords, retention, checkpoints, topics that come and go.
 #pragma once
 
 #include "simulation/crash_harness.h"

@@ -1,8 +1,8 @@
-// Long runs of the crash scenarios, and single runs for looking closer.
+// Long runs of the crash scenarios, and single runs for a closer look.
 //
 //   weir_simulation --scenario log --seeds 1-1000 --cuts 50     many short runs
 //   weir_simulation --scenario log --seed 7 --cut 31 --trace    one run, a line per event
-//   weir_simulation --ci server,log-one-shard --first           what every build runs, until something is found
+//   weir_simulation --ci server,log-one-shard --first           sweeps of every build, until one finds something
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -57,7 +57,7 @@ std::optional<uint64_t> number(std::string_view text) {
   return value;
 }
 
-// Nothing if the line makes no sense.
+// Nothing if the command line makes no sense.
 std::optional<Arguments> parse(int count, char** words) {
   Arguments arguments;
   for (int i = 1; i < count; ++i) {
@@ -148,7 +148,7 @@ bool run(const std::string& name, const ScenarioFactory& factory, const Argument
   return sweep(name, factory, arguments.sweep, options, arguments);
 }
 
-// False also if a name is not known.
+// False if a run broke a promise, or if a name is not known.
 bool run_ci(const Arguments& arguments) {
   std::vector<const CiSweep*> chosen;
   for (const CiSweep& ci : ci_sweeps()) {

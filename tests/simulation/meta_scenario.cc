@@ -124,7 +124,7 @@ class MetaScenario final : public Scenario {
     if (found["/pair/a"] != found["/pair/b"]) oracle_.violation("half a transaction is there");
   }
 
-  // A watch of all keys is told of every revision, and of what is answered before it is.
+  // A watch of all keys gets every revision, and gets it before the transaction is answered.
   void check_told(Result<storage::MetaEvents> told) {
     if (!told) return oracle_.violation("a watch ended: " + told.error().message);
     for (const storage::MetaEvent& event : told->events) {
@@ -137,7 +137,7 @@ class MetaScenario final : public Scenario {
     oracle_.happened("told by a watch");
   }
 
-  // As producer ids are: a block is durable before ids from it are used.
+  // Ids come as producer ids do: a block is durable before ids from it are used.
   void allocate_block() {
     const std::string key = "/ids/next";
     if (busy_.contains(key)) return;
@@ -182,7 +182,7 @@ class MetaScenario final : public Scenario {
   const bool large_values_, removals_;
   std::unique_ptr<storage::SqliteMetaStore> store_;
   std::unique_ptr<storage::MetaWatch> watch_;
-  int64_t told_ = 0;  // revision; 0: nothing since the start
+  int64_t told_ = 0;  // the last revision of the watch; 0: none since the start
   std::string failure_;
   std::set<std::string> keys_;
   std::set<std::string> busy_;  // keys with a transaction under way

@@ -150,7 +150,7 @@ void Oracle::value_acked(const std::string& key, const std::string& value) {
 
 void Oracle::value_read(const std::string& key, const std::string& value, uint64_t version) {
   ValueInfo& info = values_[key];
-  if (info.version != version) return;  // which came first is not known
+  if (info.version != version) return;  // the order of write and read is not known
   ++info_;
   if (value != info.acked && !info.possible.contains(value)) {
     violation(fmt::format("key '{}' shows '{}', the acknowledged value is '{}'", key, value, info.acked));
@@ -166,7 +166,7 @@ void Oracle::value_found(const std::string& key, const std::string& value) {
   if (value != info.acked && !info.possible.contains(value)) {
     violation(fmt::format("key '{}' holds '{}', the acknowledged value is '{}'", key, value, info.acked));
   }
-  // Seen once, it counts.
+  // A value that was seen counts as acknowledged.
   info.acked = value;
   info.possible.clear();
 }

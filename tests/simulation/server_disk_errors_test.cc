@@ -1,5 +1,5 @@
-// A whole broker on a disk that fails: produce requests are refused with an error that clients retry, reads
-// are served on, and a restart finds everything that was acknowledged.
+// A whole broker on a disk that fails. It refuses produce requests with an error that clients retry, goes on serving reads, and
+// finds every acknowledged record after a restart.
 #include <gtest/gtest.h>
 
 #include "base/log.h"

@@ -90,7 +90,7 @@ void ServerFaults::fill_disk() {
 
 void ServerFaults::jump() {
   const auto far_ms = static_cast<int64_t>(random_.between(1, random_.one_in(2) ? 2'000 : 30 * 3'600'000));
-  // Less than a day off: what expires by the clock is another matter.
+  // Less than a day off, so that nothing expires by the clock.
   constexpr int64_t kFarMs = 20 * 3'600'000;
   const int64_t offset_ms = sim_.wall_clock_offset_ms() + (random_.one_in(2) ? far_ms : -far_ms);
   sim_.shift_wall_clock(std::clamp(offset_ms, -kFarMs, kFarMs) - sim_.wall_clock_offset_ms(), 0);

@@ -1,5 +1,5 @@
-// What goes wrong around the broker while clients work: connections break, stall or are half gone, links carry one direction
-// only, the disk is full for a while, the wall clock jumps. Which of it and how often is drawn per seed.
+// Faults around the broker while clients work: connections break, stall or become half-open, links carry one direction only,
+// the disk is full for a while, the wall clock jumps. The seed decides which faults come, and how often.
 #pragma once
 
 #include <cstdint>
@@ -19,14 +19,14 @@ class ServerFaults {
  public:
   ServerFaults(testing::SimRuntime& sim, Oracle& oracle, testing::SeededRandom random, DrawnOptions& options);
 
-  // While clients work; end() heals all but lost connections. Between events, or on the client loop.
+  // Faults come between begin() and end(). end() heals all but lost connections. Call both between events, or on the client loop.
   void begin();
   void end();
 
   // Answers may be missing, and requests arrive after their client gave up.
   bool of_network() const { return network_; }
   bool of_disk() const { return disk_; }
-  // A client that waits longer should give its connection up; 0: none has to.
+  // A client that waits longer should give up its connection. 0: none has to.
   int64_t timeout_ns() const { return network_ ? 400 * runtime::kMillisecond : 0; }
 
  private:
@@ -39,7 +39,7 @@ class ServerFaults {
   void stall();
   void fill_disk();
   void jump();
-  // Ends what lasts, after so many milliseconds.
+  // Ends the fault that lasts, after so many milliseconds at most.
   void pass(uint64_t at_most_ms);
 
   testing::SimRuntime& sim_;
@@ -49,7 +49,7 @@ class ServerFaults {
   uint64_t every_ms_;
   bool network_ = false;
   bool disk_ = false;
-  uint64_t round_ = 0;  // begin() and end() make the timers of the last one void
+  uint64_t round_ = 0;  // begin() and end() make the timers of the last round void
   bool working_ = false;
   bool lasting_ = false;
 };

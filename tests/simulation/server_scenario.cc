@@ -72,7 +72,7 @@ std::optional<Uuid> ServerScenario::group_topic() const {
 void ServerScenario::start() {
   failure_.clear();
   ++life_;
-  // Nothing asked of the last life may reach this one while it is being judged.
+  // No request to the last life may reach this one while it is being judged.
   for (const auto& client : clients_) client->connection.drop();
   for (const auto& [group, member] : members_) member->drop();
   verifier_.drop();
@@ -108,7 +108,7 @@ bool ServerScenario::stopped() {
 }
 
 void ServerScenario::refused(const Client& client, const char* what, int16_t error) {
-  if (client.life != life_) return;  // the last words of a server that is dead
+  if (client.life != life_) return;  // an answer of a server that is dead
   const auto code = static_cast<ErrorCode>(error);
   if (code == ErrorCode::kKafkaStorageError && faults_.of_disk()) return;
   if (code == ErrorCode::kKafkaStorageError || code == ErrorCode::kCoordinatorLoadInProgress) {
@@ -319,7 +319,7 @@ void ServerScenario::commit_offset(Client& client) {
   const bool look = offsets_.last_commit() && !gone(offsets_.last_commit()->partition.topic) && random_.one_in(3);
   if (look) id = offsets_.last_commit()->partition;
   uint64_t group = look ? offsets_.last_commit()->group : random_.below(GroupOffsets::kGroups);
-  // Of two commits that are under way nobody knows which is the last: each group has one client who commits.
+  // Nobody knows the order of two commits that are under way. So only one client commits to each group.
   while (!look && group % options_.committers != client.number) group = random_.below(GroupOffsets::kGroups);
   auto done = [this, &client, id](std::optional<ErrorCode> error) {
     if (error && GroupOffsets::retriable(*error)) {
@@ -335,7 +335,7 @@ void ServerScenario::commit_offset(Client& client) {
 }
 
 void ServerScenario::create_topic(Client& client) {
-  // A request that is late may meet whatever has its name by then.
+  // A late request may meet another topic of the same name. With network faults every name is new.
   const uint64_t number = faults_.of_network() ? next_name_++ : next_name_++ % 5;
   const bool grouped = options_.groups > 0 && !group_topic() && (!creating_.contains(kGroupTopic) || random_.one_in(2));
   const std::string name = grouped ? kGroupTopic : "topic-" + std::to_string(number);

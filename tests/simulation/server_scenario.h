@@ -1,6 +1,6 @@
 // The whole broker, as the weir program assembles it, with clients that speak Kafka's protocol over the simulated network:
-// idempotent producers, consumers, groups with members, an administrator who creates and deletes topics and records and alters
-// configs; while connections break, links fail, the disk is full and the wall clock jumps (server_faults.h).
+// idempotent producers, consumers, groups with members, and an administrator who creates and deletes topics, deletes records
+// and alters configs. Meanwhile connections break, links fail, the disk is full and the wall clock jumps (server_faults.h).
 #pragma once
 
 #include "simulation/crash_harness.h"
@@ -9,7 +9,7 @@
 
 namespace weir::simulation {
 
-// Oracle::happened, besides those of faults and members.
+// Oracle::happened, besides the events of faults and members.
 inline constexpr const char* kGroupsSettled = "groups of members read to the end";
 
 ScenarioFactory server_scenario();

@@ -1,4 +1,4 @@
-// The server scenario after a restart: everything is asked for, and the oracle judges it.
+// The server scenario after a restart: the verifier asks for everything, and the oracle judges the answers.
 #include <fmt/core.h>
 
 #include <utility>
@@ -19,7 +19,7 @@ constexpr int8_t kTopicConfigSource = 1;
 
 void ServerScenario::verify() {
   working_ = false;
-  if (faults_.of_network()) verifier_.drop();  // it may be half-open
+  if (faults_.of_network()) verifier_.drop();  // its connection may be half-open
   ask_for_everything();
 }
 
@@ -68,13 +68,13 @@ void ServerScenario::check_topics(const protocol::MetadataResponse& response) {
   oracle_.topics_found(found);
   std::erase_if(topics_, [&](const auto& entry) {
     if (found.contains(entry.first)) return false;
-    oracle_.topic_deleted(entry.first);  // for good: seen once
+    oracle_.topic_deleted(entry.first);  // a deletion that was seen holds for good
     return true;
   });
   if (!faults_.of_network()) creating_.clear();
 }
 
-// What was read under a leader epoch may be gone after a crash; then it must not be there under the same number.
+// A crash may take records that were read under a leader epoch. Then the same epoch must not come again.
 void ServerScenario::check_epoch(const Uuid& topic, int32_t epoch) {
   const auto [seen, first] = epochs_.emplace(topic, SeenEpoch{epoch, crashes_});
   if (!first && seen->second.crashes < crashes_ && epoch <= seen->second.epoch) {
@@ -83,7 +83,7 @@ void ServerScenario::check_epoch(const Uuid& topic, int32_t epoch) {
   seen->second = {epoch, crashes_};
 }
 
-// Counts as the one verification that is under way.
+// Counts as one of the verifications under way.
 void ServerScenario::check_offsets() {
   GroupOffsets::Names names;
   for (const auto& [id, topic] : topics_) {

@@ -1,5 +1,5 @@
-// The server scenario: a broker of one process, clients of all kinds, and what they know. The workload is in
-// server_scenario.cc, what is asked after a restart in server_verification.cc.
+// The server scenario: a broker of one process, clients of all kinds, and their knowledge. The workload is in
+// server_scenario.cc, the questions after a restart are in server_verification.cc.
 #pragma once
 
 #include <map>
@@ -34,7 +34,7 @@ struct ServerScenarioOptions {
   bool slow_readers, member_crashes, members_leave, alter_configs;
 };
 
-constexpr const char* kGroupTopic = "grouped";  // what members of groups read; never deleted
+constexpr const char* kGroupTopic = "grouped";  // members of groups read it; it is never deleted
 constexpr int8_t kTopicResource = 2;
 constexpr const char* kRetention = "retention.ms of ";
 constexpr int64_t kRetryNs = 50 * runtime::kMillisecond;
@@ -89,7 +89,7 @@ class ServerScenario final : public Scenario {
   };
   struct Topic {
     std::string name;
-    bool deleting = false;  // asked for, not answered
+    bool deleting = false;  // the deletion is requested and not answered
   };
 
   void make_clients();
@@ -99,7 +99,7 @@ class ServerScenario final : public Scenario {
   }
   void refused(const Client& client, const char* what, int16_t error);
   bool unfinished(const Client& client) const { return client.producer && client.producer->has_pending(); }
-  // The client's step is over; `answered` false: try it again in a while.
+  // The client's step is over. `answered` false: the client tries it again in a while.
   void finish_step(Client& client, bool answered);
   void step(Client& client);
   void init_producer(Client& client);
@@ -138,9 +138,9 @@ class ServerScenario final : public Scenario {
   std::vector<std::pair<ConsumerGroup*, std::unique_ptr<GroupMember>>> members_;
   KafkaClient verifier_;
 
-  // What the clients know.
+  // The clients' knowledge.
   std::map<Uuid, Topic> topics_;
-  std::set<std::string> creating_;                                      // names asked for without an answer
+  std::set<std::string> creating_;                                      // names of creations without an answer
   std::map<storage::PartitionId, std::pair<int64_t, int64_t>> ranges_;  // log start and high watermark seen last
   unsigned next_name_ = 0;
   struct SeenEpoch {
@@ -157,7 +157,7 @@ class ServerScenario final : public Scenario {
   std::string failure_;
   bool ready_ = false;
   bool working_ = false;
-  bool calm_ = false;  // nothing of what clients gave up is under way any more
+  bool calm_ = false;  // no request that a client gave up is under way any more
   bool calming_ = false;
   bool settling_ = false;
   int64_t producers_done_ns_ = -1;

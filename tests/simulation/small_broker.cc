@@ -74,7 +74,7 @@ std::optional<ErrorCode> SmallBroker::produce() {
     bool answered = false;
     std::optional<ErrorCode> error;
   };
-  // The answer may come after a death, when nobody waits for it here.
+  // The answer may come after a death, when this call has returned.
   const auto outcome = std::make_shared<Outcome>();
   const OutgoingBatch batch = LogProducer::plain(partition_, random_, sent_, sim_.clock().wall_ms());
   std::vector<uint8_t> bytes = batch.bytes;

@@ -1,4 +1,4 @@
-// A broker on a machine of the simulation with one topic of one partition, and a client that knows what was acknowledged.
+// A broker on a machine of the simulation with one topic of one partition, and a client that knows the acknowledged records.
 // Calls let virtual time pass until they are answered.
 #pragma once
 
@@ -23,16 +23,16 @@ class SmallBroker {
   ~SmallBroker();
 
   void kill(testing::Death death);
-  void start();  // on what the disk has kept
+  void start();  // on the disk as it is
   void restart(testing::Death death) {
     kill(death);
     start();
   }
   bool serves() const { return server_ != nullptr; }
 
-  // Records that are acknowledged are noted. Nothing: the machine died meanwhile, or the connection broke.
+  // Notes the record if it is acknowledged. Nothing: the machine died meanwhile, or the connection broke.
   std::optional<protocol::ErrorCode> produce();
-  // What of the acknowledged records cannot be read as it was sent; empty: all is there.
+  // Names the acknowledged records that cannot be read as they were sent. Empty: all of them can.
   std::string missing();
   size_t acked() const { return acked_.size(); }
 

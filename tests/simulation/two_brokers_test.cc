@@ -1,4 +1,4 @@
-// Two brokers that know nothing of each other, on two machines of one world: what happens to one is nothing to the other.
+// Two brokers that know nothing of each other, on two machines of one world. The fate of one does not touch the other.
 #include <gtest/gtest.h>
 
 #include "base/log.h"
@@ -19,7 +19,7 @@ struct TwoBrokers : ::testing::TestWithParam<uint64_t> {
 
 TEST_P(TwoBrokers, OneServesWhileTheOtherDiesAndComesBack) {
   sim.disk(0).cut_at_write(1 + GetParam() * 5);
-  // The world stands still with the first death, whoever waits.
+  // The world stands still at the first death.
   for (int i = 0; i < 1000 && !sim.disk(0).dead(); ++i) {
     (void)first.produce();
     if (!sim.disk(0).dead()) (void)second.produce();

@@ -7,18 +7,16 @@ namespace weir::broker {
 using protocol::ErrorCode;
 
 ErrorCode config_denial(const RequestContext& context, int8_t type, std::string_view name) {
-  const ApiNeeds& needs = context.route().needs;
+  using security::ResourceType;
   switch (static_cast<ConfigResourceType>(type)) {
     case ConfigResourceType::kTopic:
-      return context.authorize(needs.topic, {security::ResourceType::kTopic, name}) ? ErrorCode::kNone
-                                                                                    : ErrorCode::kTopicAuthorizationFailed;
+      return context.may({ResourceType::kTopic, name}) ? ErrorCode::kNone : ErrorCode::kTopicAuthorizationFailed;
     case ConfigResourceType::kGroup:
-      return context.authorize(needs.group, {security::ResourceType::kGroup, name}) ? ErrorCode::kNone
-                                                                                    : ErrorCode::kGroupAuthorizationFailed;
+      return context.may({ResourceType::kGroup, name}) ? ErrorCode::kNone : ErrorCode::kGroupAuthorizationFailed;
     case ConfigResourceType::kBroker:
     case ConfigResourceType::kBrokerLogger:
     case ConfigResourceType::kClientMetrics:
-      return context.authorize(needs.cluster, {}) ? ErrorCode::kNone : ErrorCode::kClusterAuthorizationFailed;
+      return context.may({}) ? ErrorCode::kNone : ErrorCode::kClusterAuthorizationFailed;
   }
   return ErrorCode::kNone;
 }

@@ -16,7 +16,7 @@ namespace {
 
 constexpr size_t kFaultsShown = 20;
 
-// As Kafka takes every value.
+// As Kafka does with every value.
 std::string_view trim(std::string_view text) {
   const auto blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
   while (!text.empty() && blank(text.front())) text.remove_prefix(1);

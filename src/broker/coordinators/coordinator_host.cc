@@ -31,7 +31,7 @@ class CoordinatorHost::Services final : public coordination::CoordinatorServices
   Services(CoordinatorHost& host, BrokerShard& shard) : host_(host), shard_(shard) {}
 
   void call(coordination::ControllerRequest request, Function<void(coordination::ControllerResult)> done) override {
-    // Never inside the call: what is done runs a step.
+    // Never inside the call: `done` runs a step.
     auto later = [&loop = shard_.loop, done = std::move(done)](coordination::ControllerResult result) mutable {
       loop.post([done = std::move(done), result]() mutable { done(result); });
     };
@@ -81,7 +81,7 @@ CoordinatorHost::CoordinatorHost(Broker& broker, runtime::Pool& pool, InternalTo
 CoordinatorHost::~CoordinatorHost() = default;
 
 void CoordinatorHost::begin() {
-  broker_.add_coordinators(*this);
+  broker_.follow_images([this](BrokerShard& shard, const MetadataChange& change) { image_changed(shard, change); });
   for (unsigned i = 0; i < broker_.shard_count(); ++i) {
     BrokerShard& shard = broker_.shard(i);
     shard.loop.post([this, &shard] { start(shard); });
@@ -180,7 +180,7 @@ void CoordinatorHost::start(BrokerShard& shard) {
   const Uuid id = topic == nullptr ? Uuid() : topic->id();
   if (mine.topic == id || mine.stopped) return;
   mine.topic = id;
-  // Of a topic that was deleted. One of them may be the caller's caller: they go in a turn of their own.
+  // Coordinators of a deleted topic. One of them may be the caller's caller, so they go in a turn of their own.
   for (auto& [index, partition] : mine.partitions) partition->stop();
   mine.to_load.clear();
   shard.loop.post([gone = std::exchange(mine.partitions, {})] {});

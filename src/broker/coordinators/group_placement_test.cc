@@ -94,7 +94,7 @@ TEST_F(GroupPlacementTest, NobodyIsServedBeforeTheMove) {
   registry_.reset();
   start(false);
   int served = 0;
-  broker_->groups().call<coordination::OffsetFetchResult>(
+  groups_->call<coordination::OffsetFetchResult>(
       0, kGroup,
       [&](coordination::OffsetFetchResult result) {
         ++served;

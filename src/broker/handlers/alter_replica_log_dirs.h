@@ -1,6 +1,6 @@
-// AlterReplicaLogDirs (key 34), versions 1-2: has partitions live in another log directory. Answered once that is durable; the
-// segments are moved in the background, and DescribeLogDirs tells how far that is. For a topic that does not exist the wish is
-// remembered until it is created, and UNKNOWN_TOPIC_OR_PARTITION is answered, as by Kafka.
+// AlterReplicaLogDirs (key 34), versions 1-2: moves partitions to another log directory. The answer comes once the wish is
+// durable. Segments move in the background, and DescribeLogDirs tells how far they are. For a topic that does not exist the
+// broker answers UNKNOWN_TOPIC_OR_PARTITION and remembers the wish until the topic is created, as Kafka does.
 //
 // Deviation: no topic's name is too long, for folders have topic ids.
 #pragma once

@@ -40,8 +40,8 @@ bool of_telemetry(protocol::ApiKey key) {
   return key == protocol::ApiKey::kGetTelemetrySubscriptions || key == protocol::ApiKey::kPushTelemetry;
 }
 
-// Clients need not ask for their metrics subscriptions, and log that they did, where there are none: as with Kafka that has
-// no receiver of client metrics.
+// Without subscriptions to client metrics the telemetry APIs are not announced, as by a Kafka without a receiver of client
+// metrics. Clients would ask for their subscriptions, and log that they did.
 void fill_api_keys(ApiVersionsResponse& response, const Dispatcher& dispatcher, bool telemetry, protocol::Arena& arena) {
   const auto routes = dispatcher.routes();
   response.api_keys = arena.array<ApiVersionsResponse::ApiVersion>(routes.size());

@@ -1,9 +1,9 @@
 // ApiVersions (key 18), versions 0-5: the first request of every client.
 //
-// Answers what is registered with the dispatcher, nothing else. A version that is not known is answered in version 0
-// with UNSUPPORTED_VERSION and the list, so that the client can choose. From version 5 on a client says which broker it
-// believes to talk to; a wrong belief is answered with REBOOTSTRAP_REQUIRED (KIP-1242). Java clients take over finalized
-// features only if their epoch is at least 0 and grows.
+// Lists the APIs that are registered with the dispatcher, nothing else. An unknown version is answered in version 0, with
+// UNSUPPORTED_VERSION and the list, so that the client can choose. From version 5 on a client names the broker that it believes
+// to talk to. A wrong belief is answered with REBOOTSTRAP_REQUIRED (KIP-1242). Java clients take over finalized features only if
+// their epoch is at least 0 and grows.
 #pragma once
 
 #include "broker/broker.h"

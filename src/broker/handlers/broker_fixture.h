@@ -12,6 +12,7 @@
 
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/registration.h"
 #include "broker/server/fake_socket.h"
 #include "broker/server/frontend.h"
@@ -75,11 +76,13 @@ class BrokerTest : public ::testing::Test {
     logs_ = std::move(opened->shards);
     std::vector<storage::LogShard*> logs;
     for (auto& log : logs_) logs.push_back(log.get());
+    const auto placement = metadata->group_placement;
     broker_ = std::make_unique<Broker>(runtime_, logs, faulty_, budget_, config_, std::move(*metadata));
+    groups_ = std::make_unique<GroupCoordinators>(*broker_, *runtime_.pool, faulty_, config_, placement);
     registry_ = std::make_unique<MetricsRegistry>(kShards);
     frontend_metrics_ = std::make_unique<FrontendMetrics>(*registry_);
     dispatcher_ = std::make_unique<Dispatcher>(*registry_);
-    register_handlers(*dispatcher_, *broker_);
+    register_handlers(*dispatcher_, *broker_, *groups_);
     listener_.name = listener_.security_protocol = "PLAINTEXT";
     listener_.advertised = runtime::Endpoint{"broker.example", 9092};
     for (unsigned i = 0; i < kShards; ++i) {
@@ -96,6 +99,7 @@ class BrokerTest : public ::testing::Test {
     sim_.run_for(runtime::kSecond);
     frontends_.clear();
     dispatcher_.reset();
+    groups_.reset();
     broker_.reset();
     for (auto& log : logs_) log->quiesce([] {});
     sim_.run_for(runtime::kSecond);
@@ -185,7 +189,7 @@ class BrokerTest : public ::testing::Test {
     return call<Response>(peer(0), version, request);
   }
 
-  // Shorthand for what most tests begin with.
+  // Shorthand for the begin of most tests.
   TopicId create_topic(const std::string& name, int32_t partitions, ConfigOverrides configs = {}) {
     protocol::CreateTopicsRequest request;
     protocol::CreateTopicsRequest::CreatableTopic topic;
@@ -239,6 +243,7 @@ class BrokerTest : public ::testing::Test {
   std::unique_ptr<storage::WalSessions> wals_;
   std::vector<std::unique_ptr<storage::LogShard>> logs_;
   std::unique_ptr<Broker> broker_;
+  std::unique_ptr<GroupCoordinators> groups_;
   std::unique_ptr<MetricsRegistry> registry_;
   std::unique_ptr<FrontendMetrics> frontend_metrics_;
   std::unique_ptr<Dispatcher> dispatcher_;

@@ -10,8 +10,9 @@
 #include <vector>
 
 #include "broker/admin/controller_answers.h"
+#include "broker/admin/refusal.h"
+#include "broker/admin/replica_assignment.h"
 #include "broker/coordinators/group_coordinators.h"
-#include "broker/handlers/create_topics.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/create_partitions.h"
 #include "runtime/homebound.h"
@@ -64,7 +65,7 @@ class CreatePartitionsOperation : public runtime::Homebound {
   }
 
  private:
-  // What the controller will find as well, and the assignments.
+  // Finds the faults that the controller would find as well, and those of the assignments.
   std::optional<Refusal> check(const CreatePartitionsRequest::CreatePartitionsTopic& asked) const {
     const ResolvedTopic topic = TopicResolver(*context_, *shard_.image).find(asked.name);
     if (!topic) return Refusal{topic.error, {}};

@@ -11,6 +11,8 @@
 #include <utility>
 #include <vector>
 
+#include "broker/admin/refusal.h"
+#include "broker/admin/replica_assignment.h"
 #include "broker/config/topic_config.h"
 #include "broker/metadata/topic_name.h"
 #include "broker/requests/topic_resolver.h"
@@ -23,31 +25,6 @@ using protocol::CreateTopicsRequest;
 using protocol::CreateTopicsResponse;
 using protocol::ErrorCode;
 using TopicResult = CreateTopicsResponse::CreatableTopicResult;
-
-std::optional<Refusal> check_assignment(std::span<const int32_t> brokers, const MetadataImage& image) {
-  if (brokers.empty()) {
-    return Refusal{ErrorCode::kInvalidReplicaAssignment, "The manual partition assignment includes an empty replica list."};
-  }
-  std::vector<int32_t> sorted(brokers.begin(), brokers.end());
-  std::sort(sorted.begin(), sorted.end());
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    if (image.find_broker(sorted[i]) == nullptr) {
-      return Refusal{
-          ErrorCode::kInvalidReplicaAssignment,
-          fmt::format("The manual partition assignment includes broker {}, but no such broker is registered.", sorted[i])};
-    }
-    if (i > 0 && sorted[i] == sorted[i - 1]) {
-      return Refusal{ErrorCode::kInvalidReplicaAssignment,
-                     fmt::format("The manual partition assignment includes the broker {} more than once.", sorted[i])};
-    }
-    if (sorted[i] != image.self().id) {
-      return Refusal{ErrorCode::kInvalidReplicaAssignment,
-                     fmt::format("The manual partition assignment includes broker {}, but broker {} keeps all partitions.",
-                                 sorted[i], image.self().id)};
-    }
-  }
-  return std::nullopt;
-}
 
 namespace {
 
@@ -111,7 +88,7 @@ class CreateTopicsOperation : public runtime::Homebound {
     if (!refusal.message.empty()) result.error_message = context_->arena().copy(refusal.message);
   }
 
-  // Everything but what the controller decides (whether the name is free), on the way of a topic into topics_.
+  // Checks everything but whether the name is free, which the controller decides, and adds the topic to topics_.
   void prepare(const CreateTopicsRequest::CreatableTopic& asked, TopicResult& result) {
     if (asked.name == "__cluster_metadata") {
       return refuse(result, {ErrorCode::kInvalidRequest, "Creation of internal topic __cluster_metadata is prohibited."});

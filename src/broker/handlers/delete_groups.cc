@@ -33,13 +33,16 @@ struct DeleteGroups final : runtime::Homebound {
 
 }  // namespace
 
-void handle_delete_groups(Broker& broker, RequestContextPtr context) {
+void handle_delete_groups(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::DeleteGroupsRequest request;
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
   auto all = runtime::make_homebound<DeleteGroups>(context->loop());
-  for (const std::string_view name : request.groups_names) all->names.emplace_back(name);
-  all->errors.resize(all->names.size());
+  const GroupResolver resolver(*context);
+  for (const std::string_view name : request.groups_names) {
+    all->names.emplace_back(name);
+    all->errors.push_back(resolver.error_of(name));
+  }
   all->pending = all->names.size() + 1;
   const std::string from = context->client_text();
   all->context = std::move(context);
@@ -47,16 +50,20 @@ void handle_delete_groups(Broker& broker, RequestContextPtr context) {
     if (--all->pending == 0) all->respond();
   };
   for (size_t i = 0; i < all->names.size(); ++i) {
+    if (all->errors[i] != ErrorCode::kNone) {
+      arrived();
+      continue;
+    }
     const std::string group_id = all->names[i];
-    broker.groups().call<DeleteGroupResult>(home, group_id,
-                                            reply_on<DeleteGroupResult>(broker, home,
-                                                                        [all, arrived, i](const DeleteGroupResult& result) {
-                                                                          all->errors[i] = result.error;
-                                                                          arrived();
-                                                                        }),
-                                            [group_id, from](auto& state, auto reply, auto now, auto& effects) {
-                                              state.delete_group(group_id, from, std::move(reply), now, effects);
-                                            });
+    groups.call<DeleteGroupResult>(home, group_id,
+                                   reply_on<DeleteGroupResult>(groups, home,
+                                                               [all, arrived, i](const DeleteGroupResult& result) {
+                                                                 all->errors[i] = result.error;
+                                                                 arrived();
+                                                               }),
+                                   [group_id, from](auto& state, auto reply, auto now, auto& effects) {
+                                     state.delete_group(group_id, from, std::move(reply), now, effects);
+                                   });
   }
   arrived();
 }

@@ -1,4 +1,4 @@
-// DeleteRecords (key 21), versions 0-2: moves the log start of partitions; answered when the move is durable. Offset -1
+// DeleteRecords (key 21), versions 0-2: moves the log start of partitions. The answer comes when the move is durable. Offset -1
 // means the high watermark. Deviations from Apache Kafka 4.4: timeout_ms is not applied.
 #pragma once
 

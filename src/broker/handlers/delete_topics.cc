@@ -40,7 +40,8 @@ class DeleteTopicsOperation : public runtime::Homebound {
   }
 
  private:
-  // Sorts what was asked into names_ and ids_ with how often each was given; refuses what is neither.
+  // Sorts the topics asked for into names_ and ids_, with the number of times that each was given. Refuses a topic with both, and
+  // one with neither.
   void collect() {
     for (const std::string_view name : request_.topic_names) ++names_[name];
     for (const auto& topic : request_.topics) {
@@ -71,7 +72,7 @@ class DeleteTopicsOperation : public runtime::Homebound {
         refused.insert(id);
         answer({}, id, ErrorCode::kInvalidRequest, "Duplicate topic id.");
       } else if (!topic) {
-        // Whose name the client may know, it is told.
+        // A client that may know the name is told it.
         const Topic* denied = image_->find(id);
         const bool named = denied != nullptr && topics.may(TopicResolver::Operation::kDescribe, denied->name());
         answer(named ? std::optional<std::string_view>(denied->name()) : std::nullopt, id, topic.error, {});

@@ -1,7 +1,7 @@
-// DeleteTopics (key 20), versions 1-6: by name, from 6 on by id as well. Answered when the deletion is durable; the
-// files go after file.delete.delay.ms.
+// DeleteTopics (key 20), versions 1-6: by name, from 6 on by id as well. The answer comes when the deletion is durable. The files
+// go after file.delete.delay.ms.
 //
-// Deviation from Apache Kafka 4.4: results are in a fixed order (Kafka shuffles them, to hide what a client may not see).
+// Deviation from Apache Kafka 4.4: results are in a fixed order. Kafka shuffles them, to hide topics that a client may not see.
 #pragma once
 
 #include "broker/broker.h"

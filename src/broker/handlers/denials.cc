@@ -119,7 +119,7 @@ void deny_alter_user_scram_credentials(RequestContextPtr context, ErrorCode erro
   refuse_scram_alterations(std::move(context), error, text_of(error));
 }
 
-// As Kafka, it does not say which results are whose.
+// Like Kafka, it does not name the users of the results.
 void deny_describe_user_scram_credentials(RequestContextPtr context, ErrorCode error) {
   using Response = protocol::DescribeUserScramCredentialsResponse;
   protocol::DescribeUserScramCredentialsRequest request;

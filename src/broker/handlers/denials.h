@@ -1,5 +1,5 @@
-// Answers to requests that are denied as a whole, each in the form that its API has for an error, as Kafka answers them: for the
-// rows of the table of APIs whose ClusterRight is kRequired.
+// Answers to requests that are denied as a whole, in Kafka's form. Each function has the form that its API has for an error. The
+// rows of the table of APIs with ClusterRight::kRequired name them.
 #pragma once
 
 #include "broker/server/request_context.h"

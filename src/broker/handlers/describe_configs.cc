@@ -110,7 +110,7 @@ class ConfigDescriber {
     result.error_message = arena_.copy(message);
   }
 
-  // One config with what is said of any: where its value comes from is the first of `synonyms`.
+  // Fills in one config. The first of `synonyms` is the source of its value.
   ConfigResult& add(const ConfigKey& key, std::optional<std::string_view> value, const std::vector<Synonym>& synonyms) {
     ConfigResult& config = configs_.emplace_back();
     config.name = key.name;
@@ -216,7 +216,7 @@ class ConfigDescriber {
       add(key, config_.described(key), broker_synonyms(key.name)).read_only = !key.dynamic;
     }
   }
-  // What was altered for all brokers.
+  // The overrides of all brokers.
   void describe_all_brokers() {
     for (const auto& [name, value] : config_.dynamic_of_all_brokers()) {
       if (!wanted(name)) continue;
@@ -244,11 +244,11 @@ class ConfigDescriber {
   protocol::Arena& arena_;
   const DescribeConfigsRequest& request_;
   std::vector<ConfigResult> configs_;
-  std::unordered_set<std::string_view> names_;  // that are asked for; empty: all
+  std::unordered_set<std::string_view> names_;  // of the keys asked for; empty: all
 };
 
-// Thousands of resources make an answer of a hundred megabytes, and seconds of work: it is made in slices. A resource that is
-// named again is not answered again.
+// Thousands of resources make an answer of a hundred megabytes, and seconds of work. So the work is done in slices. A resource
+// that is named again is not answered again.
 class DescribeConfigs final : public runtime::Homebound {
  public:
   DescribeConfigs(Broker& broker, RequestContextPtr context)
@@ -291,7 +291,7 @@ class DescribeConfigs final : public runtime::Homebound {
     }
     return 1;
   }
-  // At most, decoded and encoded. What was set to long texts counts on top.
+  // At most, decoded and encoded. Long texts of overrides count on top.
   uint64_t answer_bytes(const Resource& asked) const {
     const uint64_t of_key = 250 + (request_.include_synonyms ? 400u : 0u) + (request_.include_documentation ? 350u : 0u);
     return keys_of(asked) * of_key + text_bytes(asked) * (request_.include_synonyms ? 4 : 2);

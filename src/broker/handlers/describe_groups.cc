@@ -61,17 +61,21 @@ struct DescribeGroups final : runtime::Homebound {
 
 }  // namespace
 
-void handle_describe_groups(Broker& broker, RequestContextPtr context) {
+void handle_describe_groups(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::DescribeGroupsRequest request;
   if (!context->decode(request)) return;
-  if (!context->reserve(std::min(broker.groups().answer_bytes(), context->most_answer_bytes()))) return;
+  if (!context->reserve(std::min(groups.answer_bytes(), context->most_answer_bytes()))) return;
   const unsigned home = context->loop().index();
   auto all = runtime::make_homebound<DescribeGroups>(context->loop());
   all->operations_asked = request.include_authorized_operations;
   // Each group once: its members may be many.
   std::unordered_set<std::string_view> named;
+  const GroupResolver resolver(*context);
   for (const std::string_view group_id : request.groups) {
-    if (named.insert(group_id).second) all->groups.emplace_back().group_id = group_id;
+    if (!named.insert(group_id).second) continue;
+    GroupDescription& group = all->groups.emplace_back();
+    group.group_id = group_id;
+    group.error = resolver.error_of(group_id);
   }
   all->pending = all->groups.size() + 1;
   all->context = std::move(context);
@@ -79,10 +83,14 @@ void handle_describe_groups(Broker& broker, RequestContextPtr context) {
     if (--all->pending == 0) all->respond();
   };
   for (size_t i = 0; i < all->groups.size(); ++i) {
+    if (all->groups[i].error != ErrorCode::kNone) {
+      arrived();
+      continue;
+    }
     const std::string group_id = all->groups[i].group_id;
-    broker.groups().call<GroupDescription>(
+    groups.call<GroupDescription>(
         home, group_id,
-        reply_on<GroupDescription>(broker, home,
+        reply_on<GroupDescription>(groups, home,
                                    [all, arrived, i](GroupDescription& group) {
                                      group.group_id = all->groups[i].group_id;
                                      all->groups[i] = std::move(group);

@@ -1,6 +1,6 @@
 // DescribeLogDirs (key 35), versions 1-5: the log directories with size and free space of their volumes, and the bytes of each
-// partition (segments and what is not checkpointed into them yet). One that moves is told twice: where it is, and as the future
-// replica with what has arrived where it goes. Deviations from Apache Kafka 4.4: none known.
+// partition: its segments, and batches that are not checkpointed yet. A partition that moves is listed twice: where it is, and as
+// the future replica with the bytes that have arrived. Deviations from Apache Kafka 4.4: none known.
 #pragma once
 
 #include "broker/broker.h"

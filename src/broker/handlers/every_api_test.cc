@@ -85,6 +85,10 @@ class NobodyMay final : public security::Authorizer {
   bool allowed(const security::Principal&, std::string_view, security::AclOperation, const security::Resource&) const override {
     return false;
   }
+  bool allowed_with_any(const security::Principal&, std::string_view, security::AclOperation,
+                        security::ResourceType) const override {
+    return false;
+  }
 };
 
 class ThrottlesAll final : public ClientQuotas {

@@ -32,7 +32,7 @@ void FetchOperation::begin() {
 
 // --- read round -----------------------------------------------------------------------------------------------------
 
-// On the shard of the part. Each shard reads as if the whole budget were its own; trim() cuts what is too much.
+// On the shard of the part. Each shard reads as if the whole budget were its own. trim() cuts the excess.
 void FetchOperation::run(Part& part) {
   ++part.walk;
   read_some(part, 0, max_bytes_, true);
@@ -74,14 +74,14 @@ void FetchOperation::read_item(Part& part, FetchItem& item, uint64_t& budget, bo
                                                     item.read = std::move(read);
                                                     item_done(part);
                                                   });
-  // A read from disk is not known yet; it counts with what it may bring.
+  // The bytes of a read from disk are not known yet. It counts with the most that it may bring.
   const uint64_t taken = inline_answer ? item.read.bytes : std::max<uint64_t>(request.max_bytes, 1);
   budget -= std::min(budget, taken);
   if (taken > 0) at_least_one = false;
   if (inline_answer) item_done(part);
 }
 
-// Whether the client's idea of the leader epoch is current, and its log a prefix of ours (KIP-320, KIP-595).
+// Whether the client knows the current leader epoch, and has a prefix of our log (KIP-320, KIP-595).
 ErrorCode FetchOperation::check_epochs(const storage::Partition& partition, FetchItem& item) {
   const ErrorCode error = leader_epoch_error(partition, item.leader_epoch);
   if (error != ErrorCode::kNone) return error;
@@ -102,8 +102,8 @@ void FetchOperation::complete() {
   wait();
 }
 
-// The shards read independently of each other: gives each partition its share of max_bytes in order. One whole batch is
-// always allowed, whatever the limits of its partition and of the request, but one in all and not one a shard.
+// Gives each partition its share of max_bytes in order, for the shards read independently of each other. One whole batch is
+// allowed above the limits of its partition and of the request: one in all, not one a shard.
 void FetchOperation::trim() {
   bytes_ = 0;
   failed_ = false;
@@ -143,7 +143,7 @@ void FetchOperation::wait() {
   });
 }
 
-// On the shard of the part. What changed since the read counts as a wake, so nothing is missed in between.
+// On the shard of the part. A change since the read counts as a wake, so none is missed.
 void FetchOperation::wait_on(Part& part, size_t first) {
   if (part.noticed) return;
   const size_t end = end_of_turn(part, first);
@@ -175,7 +175,7 @@ void FetchOperation::walk_on(Part& part, Rest rest) {
 void FetchOperation::notice(Part& part, bool inline_at_home) {
   if (part.noticed) return;
   part.noticed = true;
-  // The log wakes waiters after all that its flush made durable is visible: reading right there sees everything.
+  // The log wakes waiters once all of its flush is visible, so a read at once sees everything.
   if (inline_at_home && part.shard->index() == home_) return woken();
   broker_.shard(home_).loop.post([self = runtime::HomeRef(this), this] { woken(); });
 }
@@ -199,7 +199,7 @@ void FetchOperation::woken() {
   start_round();
 }
 
-// Looks now and then whether the client is still there, and whether others wait for the request's memory: max_wait_ms may be
+// Checks now and then whether the client is still there, and whether others wait for the request's memory. max_wait_ms may be
 // days.
 void FetchOperation::arm_timer() {
   constexpr int64_t kLookNs = 1 * runtime::kSecond;
@@ -229,14 +229,14 @@ void FetchOperation::stop_called() {
 
 // --- end ------------------------------------------------------------------------------------------------------------
 
-// The answer is settled but for the memory it holds.
+// The answer is settled, but for its memory.
 void FetchOperation::finish() {
   if (!reserve_memory()) return;
   respond();
 }
 
-// Readers share a budget of their own. Without room the data is let go and read again when it is this request's turn; then
-// it is little, so that a few who take much and do not read it cannot keep the turn of all others away.
+// Readers share a budget of their own. Without room the data is let go, and read again when it is this request's turn. Then it is
+// little: a few clients that ask for much and do not read it cannot keep all others from their turn.
 bool FetchOperation::reserve_memory() {
   constexpr uint64_t kWaitingReaderBytes = 1 << 20;
   uint64_t in_memory = 0;
@@ -250,8 +250,8 @@ bool FetchOperation::reserve_memory() {
     }
   }
   if (in_memory <= memory_.bytes()) return true;
-  // One answer a connection: what is behind it could not be sent, and a client that pipelines and does not read would hold
-  // the memory of all.
+  // One answer a connection, for later ones could not be sent. A client that pipelines and does not read would otherwise hold the
+  // memory of all.
   if (!context_->first_in_line()) {
     let_data_go(State::kWaitingForTurn);
     context_->when_first_in_line([self = runtime::HomeRef(this), this] { read_again(State::kWaitingForTurn); });

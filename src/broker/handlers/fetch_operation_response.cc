@@ -1,4 +1,4 @@
-// FetchOperation: the response, and what the session remembers of it.
+// FetchOperation: the response, and the session's memory of it.
 #include <algorithm>
 #include <utility>
 
@@ -21,7 +21,7 @@ void FetchOperation::respond() {
   if (stop_noted_) --home().waiting_fetches;
   stop_noted_ = false;
 
-  // A later request of the session may have changed what our answers point to.
+  // A later request of the session may have changed the partitions that our answers point to.
   if (session_ && session_->epoch() != FetchSession::epoch_after(request_.session_epoch)) {
     return end_with(ErrorCode::kInvalidFetchSessionEpoch, session_->id());
   }
@@ -123,7 +123,7 @@ void FetchOperation::attach_records(PartitionData& data, FetchItem& item) {
   for (storage::FetchPiece& piece : item.read.pieces) context_->attach(std::move(piece));
 }
 
-// A full fetch that asked for a session gets one if the cache has room; it begins with what this response says.
+// A full fetch that asked for a session gets one if the cache has room. The session begins with the contents of this response.
 void FetchOperation::create_session(FetchResponse& response) {
   BrokerShard& shard = home();
   const int64_t now_ms = shard.loop.clock().monotonic_ns() / runtime::kMillisecond;

@@ -1,4 +1,4 @@
-// FetchOperation: which partitions are asked for, from the request or from its session.
+// FetchOperation: the partitions asked for, from the request or from its session.
 #include <utility>
 
 #include "broker/handlers/fetch_operation.h"
@@ -8,7 +8,7 @@ namespace weir::broker {
 
 using protocol::ErrorCode;
 
-// Of items and answers, of the request and its session. Before anything is changed, for the request may have to wait for it.
+// Memory of items and answers, of the request and its session. Reserved before any change, for the request may have to wait.
 uint64_t FetchOperation::memory_of_partitions() const {
   size_t partitions = 0;
   for (const auto& topic : request_.topics) partitions += topic.partitions.size();
@@ -18,7 +18,7 @@ uint64_t FetchOperation::memory_of_partitions() const {
   return partitions * (sizeof(FetchItem) + sizeof(Answer) + 256);
 }
 
-// False if the request was answered with an error of its session.
+// Returns false if the request was answered with an error of its session.
 bool FetchOperation::open_session() {
   FetchSessionCache& cache = home().fetch_sessions;
   const int32_t id = request_.session_id;

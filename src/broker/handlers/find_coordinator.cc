@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/requests/group_resolver.h"
 #include "broker/requests/node_answers.h"
 #include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/find_coordinator.h"
@@ -27,11 +28,12 @@ bool share_key_valid(std::string_view key) {
          std::all_of(index.begin(), index.end(), digit);
 }
 
-ErrorCode check(int8_t type, std::string_view key, int16_t version) {
-  if (type == kGroup) return ErrorCode::kNone;
+ErrorCode check(const RequestContext& context, const GroupResolver& resolver, int8_t type, std::string_view key) {
+  if (type == kGroup) return resolver.error_of(key);
   if (type == kTransaction) return ErrorCode::kTransactionalIdAuthorizationFailed;
-  if (type == kShare && version >= 6 && share_key_valid(key)) return ErrorCode::kNone;
-  return ErrorCode::kInvalidRequest;
+  if (type != kShare || context.version() < 6) return ErrorCode::kInvalidRequest;
+  if (!context.may({security::ResourceType::kCluster})) return ErrorCode::kClusterAuthorizationFailed;
+  return share_key_valid(key) ? ErrorCode::kNone : ErrorCode::kInvalidRequest;
 }
 
 // The leader of the partition of the offsets topic that has the group; nullptr if it has none now.
@@ -41,13 +43,13 @@ const BrokerRecord* group_coordinator(const MetadataImage& image, std::string_vi
   return image.find_broker(image.owner(*topic, group_hash(group) % topic->partition_count()).broker);
 }
 
-// `availability` is what coordinators of groups have come to.
+// `availability` is the error that coordinators of groups have now, or none.
 void respond(Broker& broker, RequestContext& context, const protocol::FindCoordinatorRequest& request, ErrorCode availability) {
   const MetadataImagePtr image = broker.shard(context.loop().index()).image;
-  bool told = false;
-  // Fills what a single answer and one of many have in common.
+  const GroupResolver resolver(context);
+  // Fills the fields that a single answer shares with one of many.
   const auto fill = [&](auto& answer, std::string_view key) {
-    ErrorCode error = check(request.key_type, key, context.version());
+    ErrorCode error = check(context, resolver, request.key_type, key);
     if (error == ErrorCode::kNone) error = availability;
     std::optional<NodeAddress> node;
     if (error == ErrorCode::kNone) {
@@ -56,11 +58,11 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
       if (!node) error = ErrorCode::kCoordinatorNotAvailable;
     }
     answer.error_code = code(error);
-    // What Kafka says: of a single coordinator the error's text, NONE included; of several nothing.
+    // As in Kafka: a single coordinator has the error's text, NONE included. Several have none.
     answer.error_message = context.version() < 4 ? protocol::error_name(error) : std::string_view();
     if (error == ErrorCode::kTransactionalIdAuthorizationFailed) {
-      if (!std::exchange(told, true)) broker.transaction_refusals().tell(context, key);
-      answer.error_message = TransactionRefusals::kReason;
+      const std::string_view reason = broker.transaction_refusals().refuse(context, key);
+      if (!reason.empty()) answer.error_message = reason;
     }
     answer.node_id = node ? node->id : -1;
     answer.host = node ? node->host : std::string_view();
@@ -81,12 +83,15 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
 
 }  // namespace
 
-void handle_find_coordinator(Broker& broker, RequestContextPtr context) {
+void handle_find_coordinator(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::FindCoordinatorRequest request;
   if (!context->decode(request)) return;
-  if (request.key_type != kGroup) return respond(broker, *context, request, ErrorCode::kNone);
+  const GroupResolver resolver(*context);
+  const auto may = [&](std::string_view key) { return resolver.may(key); };
+  const bool any = context->version() < 4 ? may(request.key) : std::ranges::any_of(request.coordinator_keys, may);
+  if (request.key_type != kGroup || !any) return respond(groups.broker(), *context, request, ErrorCode::kNone);
   const unsigned home = context->loop().index();
-  broker.groups().create_topic(home, [&broker, request, context = std::move(context)](ErrorCode availability) {
+  groups.create_topic(home, [&broker = groups.broker(), request, context = std::move(context)](ErrorCode availability) {
     respond(broker, *context, request, availability);
   });
 }

@@ -1,35 +1,35 @@
 // Groups of the classic protocol and committed offsets: JoinGroup 0-9, Heartbeat 0-4, LeaveGroup 0-5, SyncGroup 0-5,
 // DescribeGroups 0-6, ListGroups 0-5, DeleteGroups 0-3, OffsetCommit 2-10, OffsetFetch 1-10, OffsetDelete 0. One .cc each.
-// As in Apache Kafka 4.4, but that committed offsets of a topic that was deleted and created again count as absent in all
-// versions, and that what one request names again (a group in DescribeGroups, a group or partition in OffsetFetch) is answered
-// once.
+// As in Apache Kafka 4.4, with two deviations. Committed offsets of a topic that was deleted and created again count as absent in
+// all versions. A group that DescribeGroups names again is answered once, and so is a group or partition of OffsetFetch.
 #pragma once
 
 #include <utility>
 
 #include "broker/broker.h"
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/requests/group_resolver.h"
 #include "broker/server/request_context.h"
 #include "runtime/homebound.h"
 
 namespace weir::broker {
 
-void handle_join_group(Broker& broker, RequestContextPtr context);
-void handle_heartbeat(Broker& broker, RequestContextPtr context);
-void handle_leave_group(Broker& broker, RequestContextPtr context);
-void handle_sync_group(Broker& broker, RequestContextPtr context);
-void handle_describe_groups(Broker& broker, RequestContextPtr context);
-void handle_list_groups(Broker& broker, RequestContextPtr context);
-void handle_delete_groups(Broker& broker, RequestContextPtr context);
-void handle_offset_commit(Broker& broker, RequestContextPtr context);
-void handle_offset_fetch(Broker& broker, RequestContextPtr context);
-void handle_offset_delete(Broker& broker, RequestContextPtr context);
+void handle_join_group(GroupCoordinators& groups, RequestContextPtr context);
+void handle_heartbeat(GroupCoordinators& groups, RequestContextPtr context);
+void handle_leave_group(GroupCoordinators& groups, RequestContextPtr context);
+void handle_sync_group(GroupCoordinators& groups, RequestContextPtr context);
+void handle_describe_groups(GroupCoordinators& groups, RequestContextPtr context);
+void handle_list_groups(GroupCoordinators& groups, RequestContextPtr context);
+void handle_delete_groups(GroupCoordinators& groups, RequestContextPtr context);
+void handle_offset_commit(GroupCoordinators& groups, RequestContextPtr context);
+void handle_offset_fetch(GroupCoordinators& groups, RequestContextPtr context);
+void handle_offset_delete(GroupCoordinators& groups, RequestContextPtr context);
 
-// A reply for a coordinator, which calls it on its own shard: `respond(result)` runs on shard `home`.
+// A reply for a coordinator. The coordinator calls it on its own shard, and `respond(result)` runs on shard `home`.
 template <typename Result, typename Respond>
-Function<void(Result)> reply_on(Broker& broker, unsigned home, Respond respond) {
-  return [&broker, home, respond = std::move(respond)](Result result) mutable {
-    broker.run_on(home, [respond = std::move(respond), result = std::move(result)]() mutable { respond(result); });
+Function<void(Result)> reply_on(GroupCoordinators& groups, unsigned home, Respond respond) {
+  return [&groups, home, respond = std::move(respond)](Result result) mutable {
+    groups.broker().run_on(home, [respond = std::move(respond), result = std::move(result)]() mutable { respond(result); });
   };
 }
 

@@ -11,9 +11,13 @@ namespace {
 
 using ProtocolError = protocol::ErrorCode;
 
-ProtocolError check(const protocol::InitProducerIdRequest& request) {
-  if (request.transactional_id && request.transactional_id->empty()) return ProtocolError::kInvalidRequest;
-  if (request.transactional_id) return ProtocolError::kTransactionalIdAuthorizationFailed;
+ProtocolError check(Broker& broker, RequestContext& context, const protocol::InitProducerIdRequest& request) {
+  if (const auto& id = request.transactional_id) {
+    if (id->empty() && context.may({security::ResourceType::kTransactionalId, *id})) return ProtocolError::kInvalidRequest;
+    broker.transaction_refusals().refuse(context, *id);
+    return ProtocolError::kTransactionalIdAuthorizationFailed;
+  }
+  if (!context.may_with_any(security::ResourceType::kTopic)) return ProtocolError::kClusterAuthorizationFailed;
   // Id and epoch come together, or neither.
   if ((request.producer_id == -1) != (request.producer_epoch == -1)) return ProtocolError::kInvalidRequest;
   return ProtocolError::kNone;
@@ -26,10 +30,7 @@ void handle_init_producer_id(Broker& broker, RequestContextPtr context) {
   if (!context->decode(request)) return;
   protocol::InitProducerIdResponse response;
   response.producer_epoch = -1;
-  if (const ProtocolError error = check(request); error != ProtocolError::kNone) {
-    if (error == ProtocolError::kTransactionalIdAuthorizationFailed) {
-      broker.transaction_refusals().tell(*context, *request.transactional_id);
-    }
+  if (const ProtocolError error = check(broker, *context, request); error != ProtocolError::kNone) {
     response.error_code = code(error);
     return context->respond(response);
   }

@@ -52,20 +52,20 @@ JoinRequest owned_request(RequestContext& context, const JoinGroupRequest& reque
 
 }  // namespace
 
-void handle_join_group(Broker& broker, RequestContextPtr context) {
+void handle_join_group(GroupCoordinators& groups, RequestContextPtr context) {
   JoinGroupRequest request;
   if (!context->decode(request)) return;
   JoinResult refused;
-  refused.member_id = request.member_id;
-  if (request.group_id.empty()) refused.error = ErrorCode::kInvalidGroupId;
+  refused.error = GroupResolver(*context).error_of_named(request.group_id);
+  if (refused.error == ErrorCode::kInvalidGroupId) refused.member_id = request.member_id;
   if (refused.error != ErrorCode::kNone) return respond(*context, refused);
   JoinRequest join = owned_request(*context, request);
   context->release_frame();  // the answer may take minutes
   const unsigned home = context->loop().index();
   const std::string group_id = join.group_id;
-  broker.groups().call<JoinResult>(
+  groups.call<JoinResult>(
       home, group_id,
-      reply_on<JoinResult>(broker, home, [context = std::move(context)](const JoinResult& result) { respond(*context, result); }),
+      reply_on<JoinResult>(groups, home, [context = std::move(context)](const JoinResult& result) { respond(*context, result); }),
       [join = std::move(join)](auto& state, auto reply, auto now, auto& effects) mutable {
         state.join(std::move(join), std::move(reply), now, effects);
       });

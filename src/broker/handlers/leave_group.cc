@@ -30,7 +30,7 @@ void respond(RequestContext& context, const LeaveRequest& request, const LeaveRe
 
 }  // namespace
 
-void handle_leave_group(Broker& broker, RequestContextPtr context) {
+void handle_leave_group(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::LeaveGroupRequest request;
   if (!context->decode(request)) return;
   LeaveRequest leave;
@@ -40,17 +40,15 @@ void handle_leave_group(Broker& broker, RequestContextPtr context) {
   for (const auto& member : request.members) {
     leave.members.push_back({std::string(member.member_id), owned(member.group_instance_id)});
   }
-  if (leave.group_id.empty()) {
-    LeaveResult refused;
-    refused.error = ErrorCode::kInvalidGroupId;
-    return respond(*context, leave, refused);
-  }
+  LeaveResult refused;
+  refused.error = GroupResolver(*context).error_of_named(leave.group_id);
+  if (refused.error != ErrorCode::kNone) return respond(*context, leave, refused);
   const unsigned home = context->loop().index();
   const std::string group_id = leave.group_id;
-  broker.groups().call<LeaveResult>(
+  groups.call<LeaveResult>(
       home, group_id,
       reply_on<LeaveResult>(
-          broker, home, [context = std::move(context), leave](const LeaveResult& result) { respond(*context, leave, result); }),
+          groups, home, [context = std::move(context), leave](const LeaveResult& result) { respond(*context, leave, result); }),
       [leave](auto& state, auto reply, auto now, auto& effects) { state.leave(leave, std::move(reply), now, effects); });
 }
 

@@ -1,5 +1,5 @@
 // ListConfigResources (key 74), versions 0-1: names of resources that have configs. Version 0 lists client metrics
-// subscriptions; from version 1 on the client says which kinds, and none means all.
+// subscriptions. From version 1 on the client names the kinds, and none means all.
 #pragma once
 
 #include "broker/broker.h"

@@ -39,8 +39,10 @@ struct ListGroups final : runtime::Homebound {
   void respond() {
     ListGroupsResponse response;
     response.error_code = code(error);
-    std::erase_if(groups,
-                  [&](const ListedGroup& group) { return !contains(states, group.state) || !contains(types, group.type); });
+    const GroupResolver shown(*context);
+    std::erase_if(groups, [&](const ListedGroup& group) {
+      return !contains(states, group.state) || !contains(types, group.type) || !shown.may(group.group_id);
+    });
     if (error != ErrorCode::kNone) groups.clear();
     std::sort(groups.begin(), groups.end(), [](const auto& a, const auto& b) { return a.group_id < b.group_id; });
     response.groups = context->arena().array<ListGroupsResponse::ListedGroup>(groups.size());
@@ -56,24 +58,24 @@ struct ListGroups final : runtime::Homebound {
 
 }  // namespace
 
-void handle_list_groups(Broker& broker, RequestContextPtr context) {
+void handle_list_groups(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::ListGroupsRequest request;
   if (!context->decode(request)) return;
-  if (!context->reserve(std::min(broker.groups().answer_bytes(), context->most_answer_bytes()))) return;
+  if (!context->reserve(std::min(groups.answer_bytes(), context->most_answer_bytes()))) return;
   const unsigned home = context->loop().index();
   auto all = runtime::make_homebound<ListGroups>(context->loop());
   for (const std::string_view state : request.states_filter) all->states.insert(lower_case(state));
   for (const std::string_view type : request.types_filter) all->types.insert(lower_case(type));
   all->context = std::move(context);
-  const int32_t partitions = broker.groups().partition_count(home);
+  const int32_t partitions = groups.partition_count(home);
   all->pending = partitions + 1;
   const auto arrived = [all] {
     if (--all->pending == 0) all->respond();
   };
   for (int32_t i = 0; i < partitions; ++i) {
-    broker.groups().call_partition<ListResult>(
+    groups.call_partition<ListResult>(
         home, i,
-        reply_on<ListResult>(broker, home,
+        reply_on<ListResult>(groups, home,
                              [all, arrived](ListResult& result) {
                                all->add(result);
                                arrived();

@@ -27,7 +27,7 @@ constexpr int64_t kEarliestLocal = -4;
 constexpr int64_t kLatestTiered = -5;
 constexpr int64_t kEarliestPendingUpload = -6;
 
-// The version from which on a special timestamp is understood; 0 for real timestamps, above all for unknown ones.
+// The first version that understands a special timestamp. 0 for real timestamps. Above all versions for unknown ones.
 int16_t version_of(int64_t timestamp) {
   switch (timestamp) {
     case kLatest:
@@ -128,7 +128,7 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
       case kEarliest:
       case kEarliestLocal:
         item.found.offset = partition->log_start_offset();
-        // A log that nothing was appended to yet has no history; its first epoch is the present one.
+        // An empty log has no history. Its first epoch is the present one.
         item.found.leader_epoch =
             partition->epochs().empty() ? partition->leader_epoch() : partition->epoch_at(item.found.offset);
         return item_done(part);

@@ -182,7 +182,7 @@ class MetadataOperation : public runtime::Homebound {
     response.topics = response.topics.first(count);
   }
 
-  // Of a topic that could have been created it says why it was not.
+  // A topic that could not be created has the reason as its error.
   ErrorCode error_of_missing(std::string_view name, ErrorCode error) const {
     if (error != ErrorCode::kUnknownTopicOrPartition) return error;
     const auto refused = refused_.find(std::string(name));

@@ -12,7 +12,7 @@ namespace {
 using protocol::ErrorCode;
 using protocol::OffsetCommitResponse;
 
-// The answer is made beforehand; partitions the coordinator is asked about are filled in when it answered.
+// The answer is laid out beforehand. Partitions that the coordinator is asked about are filled in when it has answered.
 struct OffsetCommit final : runtime::Homebound {
   explicit OffsetCommit(runtime::Loop& home) : Homebound(home) {}
   RequestContextPtr context;
@@ -26,12 +26,13 @@ struct OffsetCommit final : runtime::Homebound {
 
 }  // namespace
 
-void handle_offset_commit(Broker& broker, RequestContextPtr context) {
+void handle_offset_commit(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::OffsetCommitRequest request;
   if (!context->decode(request)) return;
   const unsigned home = context->loop().index();
-  const MetadataImagePtr image = broker.shard(home).image;
+  const MetadataImagePtr image = groups.broker().shard(home).image;
   const TopicResolver topics(*context, *image, {.ids_from = 10});
+  const ErrorCode refused = GroupResolver(*context).error_of(request.group_id);
   auto all = runtime::make_homebound<OffsetCommit>(context->loop());
   protocol::Arena& arena = context->arena();
   coordination::OffsetCommitRequest commit;
@@ -48,7 +49,8 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
     answer.name = asked.name;
     answer.topic_id = asked.topic_id;
     answer.partitions = arena.array<OffsetCommitResponse::OffsetCommitResponsePartition>(asked.partitions.size());
-    const ResolvedTopic topic = topics.find(asked.name, asked.topic_id);
+    const ResolvedTopic topic =
+        refused == ErrorCode::kNone ? topics.find(asked.name, asked.topic_id) : ResolvedTopic{nullptr, refused};
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
       const auto& partition = asked.partitions[p];
       answer.partitions[p].partition_index = partition.partition_index;
@@ -64,9 +66,9 @@ void handle_offset_commit(Broker& broker, RequestContextPtr context) {
   if (commit.items.empty()) return context->respond(all->response);
   all->context = std::move(context);
   const std::string group_id = commit.group_id;
-  broker.groups().call<coordination::OffsetCommitResult>(
+  groups.call<coordination::OffsetCommitResult>(
       home, group_id,
-      reply_on<coordination::OffsetCommitResult>(broker, home,
+      reply_on<coordination::OffsetCommitResult>(groups, home,
                                                  [all](const coordination::OffsetCommitResult& result) {
                                                    if (result.error != ErrorCode::kNone) all->fill_all(result.error);
                                                    else

@@ -22,16 +22,16 @@ struct OffsetDelete final : runtime::Homebound {
 
 }  // namespace
 
-void handle_offset_delete(Broker& broker, RequestContextPtr context) {
+void handle_offset_delete(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::OffsetDeleteRequest request;
   if (!context->decode(request)) return;
-  if (request.group_id.empty()) {
+  if (const ErrorCode error = GroupResolver(*context).error_of_named(request.group_id); error != ErrorCode::kNone) {
     OffsetDeleteResponse refused;
-    refused.error_code = code(ErrorCode::kInvalidGroupId);
+    refused.error_code = code(error);
     return context->respond(refused);
   }
   const unsigned home = context->loop().index();
-  const MetadataImagePtr image = broker.shard(home).image;
+  const MetadataImagePtr image = groups.broker().shard(home).image;
   const TopicResolver topics(*context, *image);
   auto all = runtime::make_homebound<OffsetDelete>(context->loop());
   coordination::OffsetDeleteRequest remove;
@@ -57,21 +57,21 @@ void handle_offset_delete(Broker& broker, RequestContextPtr context) {
   }
   all->context = std::move(context);
   const std::string group_id = remove.group_id;
-  broker.groups().call<OffsetDeleteResult>(home, group_id,
-                                           reply_on<OffsetDeleteResult>(broker, home,
-                                                                        [all](const OffsetDeleteResult& result) {
-                                                                          if (result.error != ErrorCode::kNone) {
-                                                                            OffsetDeleteResponse refused;
-                                                                            refused.error_code = code(result.error);
-                                                                            return all->context->respond(refused);
-                                                                          }
-                                                                          for (size_t i = 0; i < all->asked.size(); ++i)
-                                                                            all->asked[i]->error_code = code(result.items[i]);
-                                                                          all->context->respond(all->response);
-                                                                        }),
-                                           [remove = std::move(remove)](auto& state, auto reply, auto now, auto& effects) {
-                                             state.delete_offsets(remove, std::move(reply), now, effects);
-                                           });
+  groups.call<OffsetDeleteResult>(home, group_id,
+                                  reply_on<OffsetDeleteResult>(groups, home,
+                                                               [all](const OffsetDeleteResult& result) {
+                                                                 if (result.error != ErrorCode::kNone) {
+                                                                   OffsetDeleteResponse refused;
+                                                                   refused.error_code = code(result.error);
+                                                                   return all->context->respond(refused);
+                                                                 }
+                                                                 for (size_t i = 0; i < all->asked.size(); ++i)
+                                                                   all->asked[i]->error_code = code(result.items[i]);
+                                                                 all->context->respond(all->response);
+                                                               }),
+                                  [remove = std::move(remove)](auto& state, auto reply, auto now, auto& effects) {
+                                    state.delete_offsets(remove, std::move(reply), now, effects);
+                                  });
 }
 
 }  // namespace weir::broker

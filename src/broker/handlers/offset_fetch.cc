@@ -39,18 +39,19 @@ struct GroupPart {
   std::vector<FetchedOffset> offsets;  // in the order of topics
   std::vector<ErrorCode> errors;       // of each of them
   std::vector<size_t> asked;           // offsets that the coordinator knows, in the order of request.items
-  ErrorCode error{};
+  ErrorCode error{};                   // of a group that the client may not describe: set before any request
 };
 
 class OffsetFetch final : public runtime::Homebound {
  public:
-  OffsetFetch(Broker& broker, RequestContextPtr context)
-      : Homebound(context->loop()), broker_(broker), home_(context->loop().index()), context_(std::move(context)) {}
+  OffsetFetch(GroupCoordinators& groups, RequestContextPtr context)
+      : Homebound(context->loop()), coordinators_(groups), home_(context->loop().index()), context_(std::move(context)) {}
 
   void start() {
     protocol::OffsetFetchRequest request;
     if (!context_->decode(request)) return;
-    image_ = broker_.shard(home_).image;
+    image_ = coordinators_.broker().shard(home_).image;
+    require_stable_ = request.require_stable;
     if (context_->version() >= 8) {
       for (const auto& group : request.groups) add_group(group.group_id, group.topics);
     } else {
@@ -58,7 +59,10 @@ class OffsetFetch final : public runtime::Homebound {
     }
     if (!context_->reserve(std::min(answer_bytes(), context_->most_answer_bytes()))) return;
     pending_ = groups_.size() + 1;
-    for (size_t i = 0; i < groups_.size(); ++i) ask(i);
+    for (size_t i = 0; i < groups_.size(); ++i) {
+      if (groups_[i].error == ErrorCode::kNone) ask(i);
+      else arrived();
+    }
     arrived();
   }
 
@@ -70,6 +74,8 @@ class OffsetFetch final : public runtime::Homebound {
     GroupPart& group = groups_.emplace_back();
     group.group_id = group.request.group_id = group_id;
     group.all = group.request.all = !topics.has_value();
+    group.request.require_stable = require_stable_;
+    group.error = GroupResolver(*context_).error_of(group_id);
     if (group.all) return;
     for (const auto& topic : *topics) add_topic(group, topic);
   }
@@ -96,30 +102,31 @@ class OffsetFetch final : public runtime::Homebound {
       offset.partition = partition;
       group.errors.push_back(told ? topic.error : ErrorCode::kNone);
       if (!known) continue;
-      // Offsets of a topic that is gone are gone with it, but those whose topic id nobody noted.
+      // Offsets of a topic are gone with it, but for those that have no topic id.
       group.request.items.push_back({topic ? topic->name() : part.name, topic ? topic->id() : Uuid{{0xff}}, partition});
       group.asked.push_back(group.offsets.size() - 1);
       name_bytes_ += part.name.size();
     }
   }
 
-  // At most: every offset has its metadata.
+  // At most: with metadata for every offset.
   uint64_t answer_bytes() const {
-    const auto metadata = static_cast<uint64_t>(broker_.config().integer("offset.metadata.max.bytes"));
+    const auto metadata = static_cast<uint64_t>(coordinators_.broker().config().integer("offset.metadata.max.bytes"));
     uint64_t partitions = 0;
     for (const GroupPart& group : groups_) {
-      if (group.all) return broker_.groups().answer_bytes() + 2 * name_bytes_;
+      if (group.error != ErrorCode::kNone) continue;
+      if (group.all) return coordinators_.answer_bytes() + 2 * name_bytes_;
       partitions += group.asked.size();
     }
-    return std::min(3 * partitions * metadata, broker_.groups().answer_bytes()) + 2 * name_bytes_;
+    return std::min(3 * partitions * metadata, coordinators_.answer_bytes()) + 2 * name_bytes_;
   }
 
   void ask(size_t index) {
     GroupPart& group = groups_[index];
     auto request = std::move(group.request);
-    broker_.groups().call<OffsetFetchResult>(
+    coordinators_.call<OffsetFetchResult>(
         home_, group.group_id,
-        reply_on<OffsetFetchResult>(broker_, home_,
+        reply_on<OffsetFetchResult>(coordinators_, home_,
                                     [self = runtime::HomeRef(this), index](OffsetFetchResult& result) {
                                       self->take(self->groups_[index], result);
                                       self->arrived();
@@ -133,7 +140,10 @@ class OffsetFetch final : public runtime::Homebound {
     group.error = result.error;
     if (result.error != ErrorCode::kNone) return;
     if (!group.all) {
-      for (size_t i = 0; i < group.asked.size(); ++i) group.offsets[group.asked[i]] = std::move(result.items[i]);
+      for (size_t i = 0; i < group.asked.size(); ++i) {
+        group.errors[group.asked[i]] = result.items[i].error;
+        group.offsets[group.asked[i]] = std::move(result.items[i]);
+      }
       return;
     }
     const TopicResolver topics(*context_, *image_, kNaming);
@@ -146,8 +156,8 @@ class OffsetFetch final : public runtime::Homebound {
         group.topics.push_back({offset.topic, topic ? topic->id() : Uuid(), group.offsets.size(), 0});
       }
       ++group.topics.back().count;
+      group.errors.push_back(offset.error);
       group.offsets.push_back(std::move(offset));
-      group.errors.push_back(ErrorCode::kNone);
     }
   }
 
@@ -198,10 +208,11 @@ class OffsetFetch final : public runtime::Homebound {
     return topics;
   }
 
-  Broker& broker_;
+  GroupCoordinators& coordinators_;
   const unsigned home_;
   RequestContextPtr context_;
   MetadataImagePtr image_;
+  bool require_stable_ = false;  // since version 7
   std::vector<GroupPart> groups_;
   std::unordered_set<std::string_view> named_groups_;
   std::set<std::pair<std::string_view, int32_t>> named_partitions_;  // of the group that is added; names lie in the request
@@ -211,8 +222,8 @@ class OffsetFetch final : public runtime::Homebound {
 
 }  // namespace
 
-void handle_offset_fetch(Broker& broker, RequestContextPtr context) {
-  runtime::make_homebound<OffsetFetch>(broker, std::move(context))->start();
+void handle_offset_fetch(GroupCoordinators& groups, RequestContextPtr context) {
+  runtime::make_homebound<OffsetFetch>(groups, std::move(context))->start();
 }
 
 }  // namespace weir::broker

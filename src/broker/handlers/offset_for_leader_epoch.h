@@ -1,5 +1,5 @@
-// OffsetForLeaderEpoch (key 23), versions 2-4: where a leader epoch ended, so that a client finds out whether its
-// position still exists after the leader changed. Deviations from Apache Kafka 4.4: none known.
+// OffsetForLeaderEpoch (key 23), versions 2-4: the end of a leader epoch. It tells a client whether its position still exists
+// after the leader changed. Deviations from Apache Kafka 4.4: none known.
 #pragma once
 
 #include "broker/broker.h"

@@ -4,7 +4,8 @@
 
 #include <string>
 
-#include "broker/handlers/create_topics.h"
+#include "broker/admin/refusal.h"
+#include "broker/admin/replica_assignment.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_partition_reassignments.h"
@@ -20,9 +21,9 @@ using protocol::ErrorCode;
 
 MetadataImagePtr image_of(Broker& broker, RequestContext& context) { return broker.shard(context.loop().index()).image; }
 
-// For a text that is told of each partition: no topic has a longer name, a request may.
+// Bounds a text that is repeated for each partition. No topic has a longer name, but a request may.
 std::string_view shown(std::string_view name) { return name.substr(0, 249); }
-// What such texts take at most, in structures and bytes.
+// The most that such texts take, in structures and bytes.
 template <typename Topics>
 uint64_t texts_bytes(const Topics& topics) {
   uint64_t bytes = 0;
@@ -85,7 +86,7 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
       }
     }
   }
-  // Asked for all partitions: none needed it, and those are left out.
+  // A request for all partitions: none needed an election, and such partitions are left out.
   context->respond(response);
 }
 

@@ -2,9 +2,9 @@
 // AlterPartitionReassignments (key 45, versions 0-1), ListPartitionReassignments (key 46), DescribeQuorum (key 55, versions 0-2),
 // UnregisterBroker (key 64).
 //
-// Deviations: there is no metadata log. DescribeQuorum takes the number of metadata entries read and changed since the
-// start for its length, the broker epoch for the leader's, and names the client's listener as the controller's. The broker
-// itself cannot be unregistered.
+// Deviations: there is no metadata log. DescribeQuorum gives the number of metadata entries read and changed since the start as
+// its length, and the broker epoch as the leader's. It names the client's listener as the controller's. The broker itself cannot
+// be unregistered.
 #pragma once
 
 #include "broker/broker.h"

@@ -51,12 +51,8 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   }
 
  private:
-  // The error that holds for every partition of the request, in refused_; and why.
+  // Sets refused_ to the error of every partition of the request, and returns its text.
   std::string_view refuse_all() {
-    if (request_.acks < -1 || request_.acks > 1) {
-      refused_ = ErrorCode::kInvalidRequiredAcks;
-      return "acks must be -1, 0 or 1";
-    }
     bool transactional = request_.transactional_id.has_value();
     for (const auto& topic : request_.topic_data) {
       for (const auto& partition : topic.partition_data) {
@@ -66,13 +62,16 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
         }
       }
     }
-    if (!transactional) return {};
-    refused_ = ErrorCode::kTransactionalIdAuthorizationFailed;
-    broker_.transaction_refusals().tell(*context_, request_.transactional_id.value_or(""));
-    return TransactionRefusals::kReason;
+    if (transactional) {
+      refused_ = ErrorCode::kTransactionalIdAuthorizationFailed;
+      return broker_.transaction_refusals().refuse(*context_, request_.transactional_id.value_or(""));
+    }
+    if (request_.acks >= -1 && request_.acks <= 1) return {};
+    refused_ = ErrorCode::kInvalidRequiredAcks;
+    return "acks must be -1, 0 or 1";
   }
 
-  // Lays out the response in the request's order; makes an item of every partition that can be appended to.
+  // Lays out the response in the request's order. Makes an item of every partition that takes records.
   void prepare(std::string_view refused) {
     protocol::Arena& arena = context_->arena();
     const TopicResolver topics_of(*context_, *home().image, kNaming);

@@ -1,6 +1,7 @@
 #include "broker/handlers/registration.h"
 
 #include <utility>
+#include <variant>
 
 #include "broker/handlers/alter_configs.h"
 #include "broker/handlers/alter_replica_log_dirs.h"
@@ -39,10 +40,21 @@ using enum security::AclOperation;
 using enum RequestKind;
 using enum ThrottleClass;
 
+// A handler works with the broker, or with the coordinators that it asks.
+template <typename Part>
+using Handle = void (*)(Part&, RequestContextPtr);
+
 struct Entry {
   ApiRow row;
-  void (*handle)(Broker&, RequestContextPtr);
+  std::variant<Handle<Broker>, Handle<GroupCoordinators>> handle;
 };
+
+RequestHandler handler_of(Handle<Broker> handle, Broker& broker, GroupCoordinators& /*groups*/) {
+  return [handle, &broker](RequestContextPtr context) { handle(broker, std::move(context)); };
+}
+RequestHandler handler_of(Handle<GroupCoordinators> handle, Broker& /*broker*/, GroupCoordinators& groups) {
+  return [handle, &groups](RequestContextPtr context) { handle(groups, std::move(context)); };
+}
 
 // For APIs about the cluster as a whole.
 constexpr ApiNeeds cluster(AclOperation operation) { return {.cluster = operation, .cluster_right = ClusterRight::kRequired}; }
@@ -63,10 +75,11 @@ constexpr ApiNeeds configs(AclOperation operation) {
   return {.topic = operation, .group = operation, .cluster = operation, .cluster_right = ClusterRight::kIfNamed};
 }
 
-// Kafka asks for more where a request does more: Metadata that makes a topic, for what CreateTopics needs; CreateTopics that
-// tells a topic's configs, for kDescribeConfigs; an InitProducerId without a transactional id, for kWrite on any topic at all.
+// A request that does more needs more, as in Kafka. Metadata that creates a topic needs the right of CreateTopics. CreateTopics
+// tells a topic's configs with kDescribeConfigs only. An InitProducerId without a transactional id needs kWrite on any topic at
+// all.
 constexpr Entry kEntries[] = {
-    // librdkafka takes a broker that does not know Produce 0 for one that cannot do compression.
+    // librdkafka believes that a broker without Produce 0 does not know compression.
     {{.key = ApiKey::kProduce,
       .min_version = 3,
       .max_version = 13,
@@ -90,7 +103,10 @@ constexpr Entry kEntries[] = {
     {{.key = ApiKey::kFindCoordinator,
       .min_version = 0,
       .max_version = 6,
-      .needs = {.group = kDescribe, .transactional_id = kDescribe}},
+      .needs = {.group = kDescribe,
+                .transactional_id = kDescribe,
+                .cluster = kClusterAction,  // of a share coordinator
+                .cluster_right = ClusterRight::kIfNamed}},
      handle_find_coordinator},
     {{.key = ApiKey::kJoinGroup, .min_version = 0, .max_version = 9, .kind = kWaitsForOthers, .needs = group(kRead)},
      handle_join_group},
@@ -269,10 +285,9 @@ constexpr ApiRow kApiVersions = {
 
 }  // namespace
 
-void register_handlers(Dispatcher& dispatcher, Broker& broker) {
+void register_handlers(Dispatcher& dispatcher, Broker& broker, GroupCoordinators& groups) {
   for (const Entry& entry : kEntries) {
-    dispatcher.add(entry.row,
-                   [&broker, handle = entry.handle](RequestContextPtr context) { handle(broker, std::move(context)); });
+    dispatcher.add(entry.row, std::visit([&](auto handle) { return handler_of(handle, broker, groups); }, entry.handle));
   }
   dispatcher.add(kApiVersions, [&broker, &dispatcher](RequestContextPtr context) {
     handle_api_versions(broker, dispatcher, std::move(context));

@@ -2,11 +2,12 @@
 #pragma once
 
 #include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/server/dispatch.h"
 
 namespace weir::broker {
 
-// `broker` outlives the dispatcher's use.
-void register_handlers(Dispatcher& dispatcher, Broker& broker);
+// `broker` and `groups` outlive the dispatcher's use.
+void register_handlers(Dispatcher& dispatcher, Broker& broker, GroupCoordinators& groups);
 
 }  // namespace weir::broker

@@ -7,6 +7,7 @@
 #include <set>
 #include <string>
 
+#include "broker/admin/refusal.h"
 #include "protocol/errors.h"
 #include "protocol/messages/alter_client_quotas.h"
 #include "protocol/messages/alter_user_scram_credentials.h"
@@ -23,12 +24,7 @@ using protocol::ErrorCode;
 
 constexpr std::string_view kNoAuthorizer = "No Authorizer is configured.";
 
-struct Refusal {
-  ErrorCode error;
-  std::string message;
-};
-
-// What is wrong with the filter of a DescribeClientQuotas: as Kafka has it, whatever quotas there are.
+// Returns the fault of a filter of DescribeClientQuotas, in Kafka's words. It does not depend on the quotas.
 std::optional<Refusal> check_filter(const protocol::DescribeClientQuotasRequest& request) {
   constexpr std::string_view kMatchTypes[] = {"MATCH_TYPE_EXACT", "MATCH_TYPE_DEFAULT", "MATCH_TYPE_SPECIFIED"};
   std::set<std::string_view> seen;

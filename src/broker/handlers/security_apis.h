@@ -1,6 +1,6 @@
-// The APIs of a broker without authorizer, credentials and quotas, as Kafka answers them: DescribeAcls, CreateAcls,
-// DeleteAcls (keys 29-31, versions 1-3): SECURITY_DISABLED. DescribeUserScramCredentials (key 50), DescribeClientQuotas
-// (key 48, versions 0-1): there are none.
+// The APIs of a broker without authorizer, credentials and quotas, as Kafka answers them. DescribeAcls, CreateAcls and DeleteAcls
+// (keys 29-31, versions 1-3) answer SECURITY_DISABLED. DescribeUserScramCredentials (key 50) and DescribeClientQuotas (key 48,
+// versions 0-1) find none.
 //
 // Deviation: AlterUserScramCredentials (key 51) and AlterClientQuotas (key 49) are refused, since nothing would act on them.
 #pragma once

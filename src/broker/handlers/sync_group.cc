@@ -20,14 +20,13 @@ void respond(RequestContext& context, const SyncResult& result) {
 
 }  // namespace
 
-void handle_sync_group(Broker& broker, RequestContextPtr context) {
+void handle_sync_group(GroupCoordinators& groups, RequestContextPtr context) {
   protocol::SyncGroupRequest request;
   if (!context->decode(request)) return;
   SyncResult refused;
-  if (request.group_id.empty()) refused.error = ErrorCode::kInvalidGroupId;
-  else if (context->version() >= 5 && (!request.protocol_type || !request.protocol_name)) {
-    refused.error = ErrorCode::kInconsistentGroupProtocol;
-  }
+  const bool lacks_protocol = context->version() >= 5 && (!request.protocol_type || !request.protocol_name);
+  refused.error =
+      lacks_protocol ? ErrorCode::kInconsistentGroupProtocol : GroupResolver(*context).error_of_named(request.group_id);
   if (refused.error != ErrorCode::kNone) return respond(*context, refused);
   SyncRequest sync;
   sync.group_id = request.group_id;
@@ -42,9 +41,9 @@ void handle_sync_group(Broker& broker, RequestContextPtr context) {
   context->release_frame();
   const unsigned home = context->loop().index();
   const std::string group_id = sync.group_id;
-  broker.groups().call<SyncResult>(
+  groups.call<SyncResult>(
       home, group_id,
-      reply_on<SyncResult>(broker, home, [context = std::move(context)](const SyncResult& result) { respond(*context, result); }),
+      reply_on<SyncResult>(groups, home, [context = std::move(context)](const SyncResult& result) { respond(*context, result); }),
       [sync = std::move(sync)](auto& state, auto reply, auto now, auto& effects) mutable {
         state.sync(std::move(sync), std::move(reply), now, effects);
       });

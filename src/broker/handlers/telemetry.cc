@@ -15,7 +15,7 @@ namespace {
 // Compressions a client may use, in the order Kafka prefers them: zstd, lz4, gzip, snappy.
 constexpr int8_t kCompressions[] = {4, 3, 1, 2};
 
-// telemetry.max.bytes bounds what comes over the network; a little of that may decompress to a lot.
+// telemetry.max.bytes bounds the bytes of the network. A few of them may decompress to many.
 constexpr size_t kDecompressedBytesMax = 1 << 20;
 
 TelemetryClient client_of(RequestContext& context, const Uuid& instance_id) {

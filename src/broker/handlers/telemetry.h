@@ -1,8 +1,8 @@
-// GetTelemetrySubscriptions (key 71) and PushTelemetry (key 72), version 0 (KIP-714): clients learn which of their metrics
-// are wanted, by the client-metrics resources, and push them.
+// GetTelemetrySubscriptions (key 71) and PushTelemetry (key 72), version 0 (KIP-714). Clients learn which of their metrics the
+// client-metrics resources ask for, and push them.
 //
-// What arrives is checked and shown at /metrics until the client ends (docs/observability.md): Kafka hands it to a
-// plugin, of which there is none.
+// Pushed metrics are checked and shown at /metrics until the client ends (docs/observability.md). Kafka hands them to a plugin,
+// and here is none.
 #pragma once
 
 #include "broker/broker.h"

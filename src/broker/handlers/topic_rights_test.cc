@@ -2,12 +2,12 @@
 #include <gtest/gtest.h>
 
 #include <functional>
-#include <set>
 #include <string>
 #include <tuple>
 #include <vector>
 
 #include "broker/handlers/broker_fixture.h"
+#include "broker/handlers/rights_fixture.h"
 #include "broker/metadata/config_record.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/create_partitions.h"
@@ -32,21 +32,6 @@ namespace {
 using protocol::ErrorCode;
 using security::AclOperation;
 using security::ResourceType;
-
-// Everything but topics and the cluster is allowed; of those, what was granted.
-class Grants final : public security::Authorizer {
- public:
-  void add(AclOperation operation, std::string name) { topics_.emplace(operation, std::move(name)); }
-  void clear() { topics_.clear(); }
-  bool allowed(const security::Principal&, std::string_view, AclOperation operation,
-               const security::Resource& resource) const override {
-    if (resource.type == ResourceType::kCluster) return false;
-    return resource.type != ResourceType::kTopic || topics_.contains({operation, std::string(resource.name)});
-  }
-
- private:
-  std::set<std::pair<AclOperation, std::string>> topics_;
-};
 
 class TopicRightsTest : public BrokerTest {
  protected:
@@ -231,7 +216,7 @@ class TopicRightsTest : public BrokerTest {
     dispatcher_->set_authorizer(&grants_);
   }
 
-  Grants grants_;
+  Grants grants_{ResourceType::kTopic, ResourceType::kCluster};
   TopicId id_;
 };
 
@@ -269,8 +254,8 @@ TEST_F(TopicRightsTest, ByNameIsDeniedBeforeItIsLookedFor) {
     grants_.clear();
     EXPECT_EQ(ask("there"), ErrorCode::kTopicAuthorizationFailed);
     EXPECT_EQ(ask("absent"), ErrorCode::kTopicAuthorizationFailed);
-    grants_.add(operation, "there");
-    grants_.add(operation, "absent");
+    grants_.add(operation, ResourceType::kTopic, "there");
+    grants_.add(operation, ResourceType::kTopic, "absent");
     EXPECT_EQ(ask("there"), ErrorCode::kNone);
     EXPECT_EQ(ask("absent"), ErrorCode::kUnknownTopicOrPartition);
   }
@@ -305,7 +290,7 @@ TEST_F(TopicRightsTest, AllTopicsAreThoseThatMayBeDescribed) {
   dispatcher_->set_authorizer(nullptr);
   create_topic("other", 1);
   dispatcher_->set_authorizer(&grants_);
-  grants_.add(AclOperation::kDescribe, "other");
+  grants_.add(AclOperation::kDescribe, ResourceType::kTopic, "other");
   protocol::MetadataRequest all;
   all.topics = std::nullopt;
   const auto answer = call<protocol::MetadataResponse>(13, all);
@@ -320,7 +305,7 @@ TEST_F(TopicRightsTest, CommittedOffsetsAreShownOfTopicsThatMayBeDescribed) {
   make_group();
   EXPECT_TRUE(offsets_fetched(std::nullopt)->groups[0].topics.empty());
   EXPECT_EQ(offset_fetched("there"), ErrorCode::kTopicAuthorizationFailed);
-  grants_.add(AclOperation::kDescribe, "there");
+  grants_.add(AclOperation::kDescribe, ResourceType::kTopic, "there");
   EXPECT_EQ(offsets_fetched(std::nullopt)->groups[0].topics.size(), 1u);
   EXPECT_EQ(offset_fetched("there"), ErrorCode::kNone);
 }
@@ -328,23 +313,23 @@ TEST_F(TopicRightsTest, CommittedOffsetsAreShownOfTopicsThatMayBeDescribed) {
 TEST_F(TopicRightsTest, CreatingNeedsTheRightToTheName) {
   EXPECT_EQ(error(created("new")->topics[0].error_code), ErrorCode::kTopicAuthorizationFailed);
   EXPECT_EQ(error(created("there")->topics[0].error_code), ErrorCode::kTopicAuthorizationFailed);
-  grants_.add(AclOperation::kCreate, "new");
-  grants_.add(AclOperation::kCreate, "there");
+  grants_.add(AclOperation::kCreate, ResourceType::kTopic, "new");
+  grants_.add(AclOperation::kCreate, ResourceType::kTopic, "there");
   EXPECT_EQ(error(created("there")->topics[0].error_code), ErrorCode::kTopicAlreadyExists);
   const auto blind = created("new");
   EXPECT_EQ(error(blind->topics[0].error_code), ErrorCode::kNone);
   EXPECT_EQ(error(blind->topics[0].topic_config_error_code), ErrorCode::kTopicAuthorizationFailed);
   EXPECT_EQ(blind->topics[0].num_partitions, -1);
-  grants_.add(AclOperation::kCreate, "newer");
-  grants_.add(AclOperation::kDescribeConfigs, "newer");
+  grants_.add(AclOperation::kCreate, ResourceType::kTopic, "newer");
+  grants_.add(AclOperation::kDescribeConfigs, ResourceType::kTopic, "newer");
   EXPECT_EQ(created("newer")->topics[0].num_partitions, 1);
 }
 
 TEST_F(TopicRightsTest, MetadataCreatesForWhomMayCreate) {
-  grants_.add(AclOperation::kDescribe, "new");
+  grants_.add(AclOperation::kDescribe, ResourceType::kTopic, "new");
   EXPECT_EQ(error(metadata("new", {}, true)->topics[0].error_code), ErrorCode::kTopicAuthorizationFailed);
   EXPECT_EQ(broker_->shard(0).image->find("new"), nullptr);
-  grants_.add(AclOperation::kCreate, "new");
+  grants_.add(AclOperation::kCreate, ResourceType::kTopic, "new");
   EXPECT_EQ(error(metadata("new", {}, true)->topics[0].error_code), ErrorCode::kNone);
 }
 
@@ -354,12 +339,12 @@ TEST_F(TopicRightsTest, DeletingTellsTheNameToWhomMayDescribe) {
   const auto nameless = deleted(std::nullopt, id_);
   EXPECT_EQ(error(nameless->responses[0].error_code), ErrorCode::kTopicAuthorizationFailed);
   EXPECT_FALSE(nameless->responses[0].name.has_value());
-  grants_.add(AclOperation::kDescribe, "there");
-  grants_.add(AclOperation::kDescribe, "absent");
+  grants_.add(AclOperation::kDescribe, ResourceType::kTopic, "there");
+  grants_.add(AclOperation::kDescribe, ResourceType::kTopic, "absent");
   EXPECT_EQ(error(deleted("there")->responses[0].error_code), ErrorCode::kTopicAuthorizationFailed);
   EXPECT_EQ(error(deleted("absent")->responses[0].error_code), ErrorCode::kUnknownTopicOrPartition);
   EXPECT_EQ(deleted(std::nullopt, id_)->responses[0].name, "there");
-  grants_.add(AclOperation::kDelete, "there");
+  grants_.add(AclOperation::kDelete, ResourceType::kTopic, "there");
   EXPECT_EQ(error(deleted(std::nullopt, id_)->responses[0].error_code), ErrorCode::kNone);
 }
 

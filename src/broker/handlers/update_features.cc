@@ -61,7 +61,7 @@ Controller::Outcome apply_one(const Update& update, FeaturesRecord& record, int3
   return {};
 }
 
-// What a feature needs of metadata.version counts as the whole request leaves it.
+// The level of metadata.version that a feature needs is compared with the one that the whole request leaves.
 Controller::Outcome check_needs(const Update& update, const FeaturesRecord& record) {
   const int16_t needed = update.level > 0 ? find_supported_feature(update.feature)->needs_metadata_level : int16_t{0};
   if (record.levels.at("metadata.version") >= needed) return {};

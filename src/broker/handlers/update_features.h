@@ -1,5 +1,5 @@
-// UpdateFeatures (key 57), versions 0-2: raises or lowers finalized features within what is supported. All updates of a
-// request or none; durable, and ApiVersions on every shard says so, before the answer.
+// UpdateFeatures (key 57), versions 0-2: raises or lowers finalized features within the supported levels. All updates of a
+// request are done, or none. They are durable before the answer, and ApiVersions on every shard tells them.
 #pragma once
 
 #include "broker/broker.h"

@@ -1,5 +1,5 @@
-// `/broker/epoch`: grows with every start after an unclean end. The leader epoch of a partition is this epoch less that
-// of its topic's creation, so one durable write moves the leader epochs of all partitions.
+// `/broker/epoch`: grows with every start after an unclean end. The leader epoch of a partition is this epoch minus the epoch of
+// its topic's creation. So one durable write moves the leader epochs of all partitions.
 #pragma once
 
 #include <cstdint>

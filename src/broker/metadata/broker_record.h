@@ -1,5 +1,5 @@
-// `/brokers/<id>`: one broker of the cluster, while it lives. The entry is put under a lease of the broker itself, so it goes
-// when the broker is gone.
+// `/brokers/<id>`: one broker of the cluster, while it lives. The broker puts the entry under its own lease, so the entry goes
+// with the broker.
 #pragma once
 
 #include <cstdint>
@@ -24,7 +24,7 @@ struct BrokerRecord {
   };
 
   int32_t id = 0;     // in the key
-  int32_t epoch = 0;  // `/broker/epoch` of its present life; leader epochs of its partitions grow with it
+  int32_t epoch = 0;  // `/broker/epoch` of its present life. The leader epochs of its partitions grow with it
   std::string rack;   // empty: none
   std::vector<Listener> listeners;
 

@@ -1,5 +1,5 @@
-// What the log says of a change of metadata: which topic or other resource, from what to what. Who asked is added by the
-// controller. Values of passwords, and of keys that nobody knows, are not told.
+// Lines of the log about changes of metadata: the topic or other resource, its old state and its new one. The controller adds the
+// client that asked. Lines do not show values of passwords and of unknown keys.
 #pragma once
 
 #include <string>
@@ -14,7 +14,7 @@ namespace weir::broker {
 
 // "topic 'orders'", "all brokers".
 std::string resource_text(ConfigResourceType type, std::string_view name);
-// The value in quotes, cut to a line; "(hidden)" if it is or may be a secret; "the default" for none.
+// The value in quotes, cut to one line. "(hidden)" for a value that is or may be a secret, "the default" for no value.
 std::string value_text(ConfigResourceType type, const std::string& key, const std::string* value);
 
 // A line for each change. `before` is null for a new topic, `after` for a deleted one.

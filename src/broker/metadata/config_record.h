@@ -1,5 +1,5 @@
-// `/configs/<kind>/<name>`: what was set for one broker (or, with an empty name, for all), group or client metrics
-// subscription. Topics keep theirs in their own entry. A resource without overrides has no entry.
+// `/configs/<kind>/<name>`: the overrides of one broker (of all brokers, if the name is empty), group or client metrics
+// subscription. The overrides of a topic are in the topic's entry. A resource without overrides has no entry.
 #pragma once
 
 #include <cstdint>

@@ -166,7 +166,7 @@ void Controller::prepare_config_change(Call& call, size_t index, ConfigChange& c
   const ConfigOverrides before = record->overrides;
   outcome = change.edit(record->overrides, *image().config());
   if (outcome.error != ErrorCode::kNone || record->overrides == before) return;
-  // There are two of brokers at most, and they may be what helps.
+  // There are at most two entries of brokers, and they may be the remedy.
   if (!present && change.type != ConfigResourceType::kBroker) outcome = check_room(call, 1);
   if (outcome.error != ErrorCode::kNone) return;
   call.steps.push_back({index, nullptr, nullptr, std::move(record), present});
@@ -309,7 +309,7 @@ void Controller::settle_group(const Outcome& failure) {
   commit_more();
 }
 
-// Somebody else changed what the group was made from. `revision` has it.
+// Somebody else changed an entry that the group was made from. `revision` has the change.
 void Controller::conflict(int64_t revision) {
   Call& call = calls_.front();
   if (++call.conflicts > kConflictsMax) {
@@ -318,7 +318,7 @@ void Controller::conflict(int64_t revision) {
     return settle_group({new_topic ? ErrorCode::kTopicAlreadyExists : ErrorCode::kUnknownServerError,
                          "The metadata was changed by somebody else", nullptr});
   }
-  // The second time, others of the group shall not suffer from one that does not come right.
+  // The second time one by one: a step that fails again does not hold up the others of its group.
   call.one_by_one = call.one_by_one || call.conflicts > 1;
   follower_.when_served(revision, [this, alive = lifetime_.observe()] {
     if (alive) prepare_group_again();
@@ -337,7 +337,7 @@ void Controller::prepare_group_again() {
     call.outcomes[index] = {};
     call.prepare(&call, index);
   }
-  // Next, so that it is them that the conflicts are counted of.
+  // They come next, so that conflicts are counted of them.
   std::rotate(call.steps.begin() + static_cast<ptrdiff_t>(call.settled), call.steps.begin() + static_cast<ptrdiff_t>(left),
               call.steps.end());
   commit_more();
@@ -349,7 +349,7 @@ void Controller::wait_for_image() {
   });
 }
 
-// What is durable now; bounded, for clients can change much.
+// Tells the log what is durable now. Bounded, for clients can change much.
 void Controller::tell(const Call& call, const Step& step) {
   std::vector<std::string> lines;
   if (step.features) {

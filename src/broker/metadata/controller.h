@@ -1,10 +1,10 @@
 // The writer of metadata: topics, configurations, features. Each call becomes durable metadata transactions. Their changes come
-// back through the MetadataFollower, which brings the new image to every shard, partitions included; only then is the call
-// answered: whoever was told of a topic can use it.
+// back through the MetadataFollower, which brings the new image to every shard, partitions included. Only then is the call
+// answered, so a client that was told of a topic can use it.
 //
-// Calls run one after the other in call order, so each sees the image its predecessor left. What somebody else changed at the
-// same time makes a compare fail: then the controller waits for that image, checks the part of the call anew and tries again, a
-// few times. Lives on shard 0: loop thread only. Completions run on the loop, possibly inline.
+// Calls run one after the other in call order, so each sees the image that its predecessor left. If somebody else changes the
+// same entries, a compare fails. The controller then waits for that image, checks the part of the call anew and tries again, a
+// few times. Lives on shard 0. All calls are on its loop. Completions run there, possibly inline.
 #pragma once
 
 #include <algorithm>
@@ -35,10 +35,10 @@ class Controller {
     std::string message;  // why, for the client; empty on success
     TopicPtr topic;       // as it is now; of a deleted one as it was
   };
-  // In the order of what was asked.
+  // In the order of the call.
   using Outcomes = std::vector<Outcome>;
-  // The completion of a call, and how long its caller waits. Then it is answered with REQUEST_TIMED_OUT; a call that has not
-  // begun by then never does, one that has may still be done.
+  // The completion of a call, and how long its caller waits. After that time the call is answered with REQUEST_TIMED_OUT. A call
+  // that has not begun by then never begins. One that has begun may still be done.
   class Done {
    public:
     template <typename Callback>
@@ -53,13 +53,13 @@ class Controller {
    private:
     // Less than the 30 s that Kafka's clients wait for an answer.
     static constexpr int64_t kTimeoutMs = 20'000;
-    // Some clients name 0, in order not to wait. What nothing is in the way of takes less than this.
+    // Some clients name 0, in order not to wait. A call that nothing holds up takes less than this.
     static constexpr int64_t kLeastTimeoutMs = 1000;
     int64_t timeout_ms_ = kTimeoutMs;
     Function<void(Outcomes)> callback_;
   };
 
-  // Metadata is in memory, in each image and on each shard. What it may take is told in entries: partitions, and resources with
+  // Metadata is in memory, in each image and on each shard. Its bound counts entries: partitions, and resources with
   // configurations of their own.
   static constexpr uint64_t kEntryBytes = 4096;
   static constexpr int64_t kLeastEntriesMax = 10'000;
@@ -74,8 +74,8 @@ class Controller {
     ConfigOverrides configs;  // valid
     bool needed = false;      // by the broker itself, whatever memory there is
   };
-  // `who` asks, as the log tells it. Refuses bad names, taken ones and those that collide with others. `validate_only`: the
-  // outcomes are what they would be, and nothing is created.
+  // `who` is the client for the log. Refuses names that are bad, taken, or that collide with others. `validate_only`: tells the
+  // outcomes that there would be, and creates nothing.
   void create_topics(std::string who, std::vector<NewTopic> topics, Done done, bool validate_only = false);
 
   void delete_topics(std::string who, std::vector<TopicId> topics, Done done);
@@ -86,8 +86,9 @@ class Controller {
   };
   void create_partitions(std::string who, std::vector<NewPartitions> topics, Done done, bool validate_only = false);
 
-  // Changes the overrides of one topic, broker, group or client metrics subscription: `edit` gets the present ones and the
-  // configuration in force, and leaves the new ones or says why not. It is called again when the change is tried again.
+  // Changes the overrides of one topic, broker, group or client metrics subscription. `edit` gets the present overrides and the
+  // configuration in force. It leaves the new overrides there, or says why not. The controller calls it again when it tries
+  // again.
   struct ConfigChange {
     ConfigResourceType type{};
     std::string name;
@@ -99,7 +100,7 @@ class Controller {
   void change_features(std::string who, Function<Outcome(FeaturesRecord&)> edit, Done done);
 
   const MetadataImage& image() const { return *follower_.image(); }
-  // What a creation of `name` would be refused for now; kNone if it would not.
+  // The error that refuses a creation of `name` now. kNone: none does.
   Outcome check_new_name(const std::string& name) const;
 
  private:

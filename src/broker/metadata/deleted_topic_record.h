@@ -1,8 +1,8 @@
-// `/deleted-topics/<id>`: a topic whose deletion is decided and may not have reached all of its data. Written with the deletion
-// itself; it goes at a start that finds nothing of the topic any more. Data of a topic that has neither this nor a record
-// of its own is a sign of damage.
+// `/deleted-topics/<id>`: a topic whose deletion is decided and may not have reached all of its data. The transaction that
+// deletes the topic writes this note. A start that finds no data of the topic removes it. Data of a topic that has neither this
+// note nor a record is a sign of damage.
 //
-// `/deletions-noted`: all deletions are. Folders of earlier versions do not have it.
+// `/deletions-noted`: every deletion has a note. Folders of earlier versions do not have this entry.
 #pragma once
 
 #include <string>

@@ -1,28 +1,15 @@
 #include "broker/metadata/deleted_topics.h"
 
 #include <algorithm>
+#include <string>
 #include <utility>
-#include <vector>
 
 #include "base/log.h"
 #include "broker/metadata/deleted_topic_record.h"
 
 namespace weir::broker {
-namespace {
 
 using storage::MetaOperation;
-
-Result<void> write(storage::MetaStore& store, std::vector<MetaOperation> operations) {
-  auto outcome = store.transact_blocking({{}, std::move(operations)});
-  if (!outcome) return std::unexpected(outcome.error());
-  return {};
-}
-
-Result<void> note_all_from_now_on(storage::MetaStore& store) {
-  return write(store, {{MetaOperation::Kind::kPut, std::string(DeletionsNotedRecord::kKey), DeletionsNotedRecord::encode()}});
-}
-
-}  // namespace
 
 Result<DeletedTopics> DeletedTopics::load(storage::MetaStore& store, bool new_cluster) {
   DeletedTopics topics(store);
@@ -31,7 +18,7 @@ Result<DeletedTopics> DeletedTopics::load(storage::MetaStore& store, bool new_cl
   for (const storage::MetaEntry& entry : entries->entries) {
     auto record = DeletedTopicRecord::decode(entry.key, entry.value);
     if (!record) return std::unexpected(record.error());
-    topics.names_.emplace(record->id, std::move(record->name));
+    topics.notes_.emplace(record->id, entry.mod_revision);
   }
   auto noted = store.range_blocking(std::string(DeletionsNotedRecord::kKey));
   if (!noted) return std::unexpected(noted.error());
@@ -40,7 +27,7 @@ Result<DeletedTopics> DeletedTopics::load(storage::MetaStore& store, bool new_cl
     return topics;
   }
   if (new_cluster) {
-    if (auto written = note_all_from_now_on(store); !written) return std::unexpected(written.error());
+    if (auto written = topics.note_all_from_now_on(); !written) return std::unexpected(written.error());
   } else {
     topics.complete_ = false;
   }
@@ -55,7 +42,7 @@ storage::PartitionLookup DeletedTopics::lookup(const MetadataImage& image, std::
           return storage::KnownPartition{topic->log_config, image.leader_epoch(*topic, id.index), false, topic->name()};
         }
         if (topic) return std::nullopt;  // partitions are never taken away
-        if (names_.contains(id.topic)) return storage::KnownPartition{.deleted = true};
+        if (notes_.contains(id.topic)) return storage::KnownPartition{.deleted = true};
         if (complete_ && !(given_up && given_up(id.topic))) return std::nullopt;
         if (!note(id.topic)) return std::nullopt;
         log_warn("metadata", "Topic {} is not known: {}", id.topic.to_string(),
@@ -64,36 +51,60 @@ storage::PartitionLookup DeletedTopics::lookup(const MetadataImage& image, std::
       };
 }
 
+Result<bool> DeletedTopics::write(std::vector<storage::MetaCompare> compares, std::vector<MetaOperation> operations) {
+  auto outcome = store_->transact_blocking({std::move(compares), std::move(operations)});
+  if (!outcome) return std::unexpected(outcome.error());
+  if (!outcome->succeeded) return false;
+  if (outcome->revision != own_to_ + 1) own_from_ = outcome->revision - 1;
+  own_to_ = outcome->revision;
+  return true;
+}
+
+Result<void> DeletedTopics::note_all_from_now_on() {
+  auto written =
+      write({}, {{MetaOperation::Kind::kPut, std::string(DeletionsNotedRecord::kKey), DeletionsNotedRecord::encode()}});
+  if (!written) return std::unexpected(written.error());
+  return {};
+}
+
 bool DeletedTopics::note(const TopicId& topic) {
   if (failure_) return false;
   const DeletedTopicRecord record{topic, {}};
-  auto written = write(*store_, {{MetaOperation::Kind::kPut, record.key(), record.encode()}});
+  auto written = write({}, {{MetaOperation::Kind::kPut, record.key(), record.encode()}});
   if (!written) {
     failure_ = std::move(written.error());
     return false;
   }
-  names_.emplace(topic, std::string());
+  notes_.emplace(topic, own_to_);
   return true;
 }
 
 bool DeletedTopics::outdated(const std::unordered_set<TopicId>& remains) const {
-  return std::ranges::any_of(names_, [&](const auto& noted) { return !remains.contains(noted.first); });
+  return std::ranges::any_of(notes_, [&](const auto& noted) { return !remains.contains(noted.first); });
 }
 
 Result<void> DeletedTopics::settle(const std::unordered_set<TopicId>& remains) {
   if (!complete_) {
-    if (auto written = note_all_from_now_on(*store_); !written) return written;
+    if (auto written = note_all_from_now_on(); !written) return written;
     complete_ = true;
   }
+  std::vector<storage::MetaCompare> compares;
   std::vector<MetaOperation> operations;
-  const auto flush = [&] { return operations.empty() ? Result<void>() : write(*store_, std::exchange(operations, {})); };
-  for (auto at = names_.begin(); at != names_.end();) {
+  const auto flush = [&]() -> Result<void> {
+    if (operations.empty()) return {};
+    auto written = write(std::exchange(compares, {}), std::exchange(operations, {}));
+    if (!written) return std::unexpected(written.error());
+    return {};
+  };
+  for (auto at = notes_.begin(); at != notes_.end();) {
     if (remains.contains(at->first)) {
       ++at;
       continue;
     }
-    operations.push_back({MetaOperation::Kind::kDelete, DeletedTopicRecord::key_of(at->first), {}});
-    at = names_.erase(at);
+    const std::string key = DeletedTopicRecord::key_of(at->first);
+    compares.push_back({key, at->second, std::nullopt});
+    operations.push_back({MetaOperation::Kind::kDelete, key, {}});
+    at = notes_.erase(at);
     if (operations.size() < storage::MetaStore::kMaxOperations) continue;
     if (auto written = flush(); !written) return written;
   }

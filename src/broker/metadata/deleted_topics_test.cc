@@ -54,6 +54,31 @@ TEST_F(DeletedTopicsTest, ANoteStaysUntilNothingOfTheTopicIsFound) {
   EXPECT_FALSE(deleted(later.lookup(image_), 1));
 }
 
+// An image as of the revision before need not look at what came then, unless somebody else wrote.
+TEST_F(DeletedTopicsTest, TheRevisionGoesOnWithItsOwnWritesOnly) {
+  note(id_of(1));
+  note(id_of(2));
+  DeletedTopics topics = load();
+  const auto now = [&] { return store_.range_blocking("")->revision; };
+  const int64_t loaded = now();
+  EXPECT_EQ(topics.revision_after(loaded), loaded);
+  EXPECT_TRUE(deleted(topics.lookup(image_), 3));
+  ASSERT_TRUE(topics.settle({id_of(1)}));
+  EXPECT_GT(now(), loaded);
+  EXPECT_EQ(topics.revision_after(loaded), now());
+  note(id_of(9));
+  ASSERT_TRUE(topics.settle({}));
+  EXPECT_EQ(topics.revision_after(loaded), loaded);
+}
+
+TEST_F(DeletedTopicsTest, ANoteThatSomebodyElseChangedStays) {
+  note(id_of(1));
+  DeletedTopics topics = load(true);
+  note(id_of(1));
+  ASSERT_TRUE(topics.settle({}));
+  EXPECT_EQ(notes(), 1u);
+}
+
 // An earlier version noted nothing: the first start over its folder does, for what it finds.
 TEST_F(DeletedTopicsTest, AFolderOfAnEarlierVersionIsTakenOverOnce) {
   DeletedTopics topics = load();

@@ -7,9 +7,9 @@
 namespace weir::broker {
 namespace {
 
-// metadata.version: from 3.3-IV3 to 4.4-IV2, what Kafka 4.4 begins with.
+// metadata.version: from 3.3-IV3 to 4.4-IV2, with which Kafka 4.4 begins.
 // eligible.leader.replicas.version (KIP-966): with one copy of each partition there are no eligible replicas beside the
-// leader; level 1 is kept and told, and there is nothing it could change.
+// leader. The broker keeps and announces level 1, which changes nothing here.
 constexpr SupportedFeature kFeatures[] = {
     {.name = "eligible.leader.replicas.version", .max_level = 1, .needs_metadata_level = 23},
     {.name = "metadata.version", .min_level = 7, .max_level = 33, .initial_level = 33},

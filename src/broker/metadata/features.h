@@ -1,5 +1,5 @@
-// The features this program supports, in Kafka's names and levels, and which of them a store that does not say otherwise
-// has finalized. A feature that is not served (yet) has no row: clients are told what works, nothing else.
+// The features that this program supports, with Kafka's names and levels. Each has an initial level: a store without a level of
+// the feature has finalized that one. A feature that is not served yet has no row, for clients learn only of what works.
 #pragma once
 
 #include <cstdint>
@@ -18,14 +18,15 @@ struct SupportedFeature {
   int16_t needs_metadata_level = 0;  // of metadata.version, for a level above 0
 };
 
-// Whether metadata of `high` may hold what `low` < `high` has no words for, by the levels of Kafka's metadata.version.
+// Whether metadata of level `high` may hold something that the lower level `low` cannot express. Both are levels of Kafka's
+// metadata.version.
 bool metadata_changed_between(int16_t low, int16_t high);
 
 std::span<const SupportedFeature> supported_features();
 const SupportedFeature* find_supported_feature(std::string_view name);
 
-// Adds the features a record does not mention, at their initial levels; true if there were any. The epoch grows then.
-// One that was set to 0 is mentioned and stays so.
+// Adds the features that the record does not mention, at their initial levels. Returns whether there were any; then the epoch
+// grows. The record mentions a feature that was set to 0, so that one stays.
 bool complete_features(FeaturesRecord& record);
 
 }  // namespace weir::broker

@@ -26,9 +26,16 @@ class FollowerTest : public ::testing::Test, public MetadataPublisher {
 
   FollowerTest() {
     add_topic(1, "orders", 3);
+    follow(load());
+  }
+
+  LoadedMetadata load() {
     auto loaded = load_metadata(memory_, false, world_.loop().random(), BrokerConfig());
     EXPECT_TRUE(loaded) << loaded.error().message;
-    follower_ = std::make_unique<MetadataFollower>(store_, world_.loop(), *this, loaded->image);
+    return std::move(*loaded);
+  }
+  void follow(const LoadedMetadata& from) {
+    follower_ = std::make_unique<MetadataFollower>(store_, world_.loop(), *this, from.image, from.revision());
   }
 
   // MetadataPublisher: the shards have it a moment later.
@@ -80,11 +87,7 @@ class FollowerTest : public ::testing::Test, public MetadataPublisher {
     for (const BrokerPtr& broker : image.brokers()) text += broker->key() + "=" + broker->encode() + "\n";
     return text + image.features()->encode() + std::to_string(image.partition_count());
   }
-  void expect_image_of_the_store() {
-    auto loaded = load_metadata(memory_, false, world_.loop().random(), BrokerConfig());
-    ASSERT_TRUE(loaded) << loaded.error().message;
-    EXPECT_EQ(text_of(image()), text_of(*loaded->image));
-  }
+  void expect_image_of_the_store() { EXPECT_EQ(text_of(image()), text_of(*load().image)); }
 
   weir::testing::ManualLoop world_;
   storage::MemoryMetaStore memory_{&world_.clock()};

@@ -1,5 +1,5 @@
-// `/groups/placement`: the `__consumer_offsets` topic whose groups are all where Kafka's hash puts them. Earlier versions
-// used another hash; a folder without this entry is looked through once (coordinators/group_placement.h).
+// `/groups/placement`: the id of the `__consumer_offsets` topic that has every group in the partition of Kafka's hash. Earlier
+// versions used another hash. A folder without this entry is looked through once (coordinators/group_placement.h).
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// The next image, made of one and of what changed in the store since. Whatever changed it, this broker, another one or a reading
-// of the whole store, goes through here.
+// Makes the next image of an image and of the changes in the store since. All changes go through it: those of this broker, those
+// of other brokers, and those that a reading of the whole store finds.
 #pragma once
 
 #include <memory>
@@ -14,12 +14,12 @@ class MetadataDelta {
  public:
   explicit MetadataDelta(const MetadataImage& before);
 
-  // Keys that images do not hold are passed over; so are entries that cannot be read, which the log tells. A key comes once at
-  // most.
+  // Passes over keys that images do not hold, and over entries that cannot be read; the log tells the latter. A key comes at most
+  // once.
   void apply(const storage::MetaEvent& event);
-  // Instead of that: all entries of the store. What the image has and they do not is gone.
+  // Takes all entries of the store, in the place of apply(). An entry of the image that is not among them is gone.
   void apply_all(const std::vector<storage::MetaEntry>& entries);
-  // nullptr if the image is as it was. Once.
+  // Returns nullptr if the image did not change. Call it once.
   std::shared_ptr<const MetadataChange> finish(int64_t revision);
 
  private:

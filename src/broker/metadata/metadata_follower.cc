@@ -16,20 +16,15 @@ using storage::MetaRange;
 using storage::MetaRangeRequest;
 
 MetadataFollower::MetadataFollower(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher,
-                                   MetadataImagePtr image)
-    : store_(store),
-      loop_(loop),
-      publisher_(publisher),
-      image_(std::move(image)),
-      revision_(image_->revision()),
-      served_(revision_) {
+                                   MetadataImagePtr image, int64_t revision)
+    : store_(store), loop_(loop), publisher_(publisher), image_(std::move(image)), revision_(revision), served_(revision_) {
   watch();
 }
 
 MetadataFollower::~MetadataFollower() { lifetime_.end(); }
 
 void MetadataFollower::watch() {
-  // All keys: only so every revision is told, and one that is missing is missed.
+  // All keys: such a watch is told of every revision, so a missing one is noticed.
   watch_ = store_.watch("", revision_ + 1, loop_, [this, alive = lifetime_.observe()](Result<MetaEvents> events) {
     if (alive) told(std::move(events));
   });
@@ -82,7 +77,7 @@ void MetadataFollower::read_page(MetaRangeRequest request) {
 
 void MetadataFollower::page_arrived(MetaRangeRequest request, Result<MetaRange> page) {
   if (!page) {
-    // If its revision was compacted in the meantime, from the start.
+    // Its revision may be compacted by now: begin again.
     const std::string why = page.error().message;
     return later([this, why] { read_again(why); });
   }
@@ -108,7 +103,7 @@ void MetadataFollower::later(Function<void()> what) {
 
 // --- to the shards --------------------------------------------------------------------------------------------------
 
-// `change` is nullptr if images do not hold what was changed.
+// `change` is nullptr if images do not hold the entries that changed.
 void MetadataFollower::take(std::shared_ptr<const MetadataChange> change, int64_t revision) {
   revision_ = revision;
   if (change == nullptr) {
@@ -143,7 +138,7 @@ void MetadataFollower::wake() {
   for (auto& done : ready) done();
 }
 
-// A transaction that was answered and is not told: nothing may follow that would show the gap.
+// Finds a transaction that was answered and never told. Without a later revision nothing else would show the gap.
 void MetadataFollower::check_late() {
   const int64_t before = revision_;
   late_timer_ = loop_.schedule_after(kLateNs, [this, alive = lifetime_.observe(), before] {

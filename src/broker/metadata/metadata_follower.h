@@ -1,11 +1,11 @@
-// Keeps the image of this broker as the store has it: watches all changes, makes each transaction the next image, and brings it
-// to all shards. The controller of this broker and other brokers change the store; the way of a change into the image is the
-// same.
+// Keeps the image of this broker as the store is. It watches all changes, makes the next image of each transaction, and brings it
+// to all shards. The controller of this broker changes the store, and so do other brokers; their changes come into the image in
+// one way.
 //
-// Revisions are without gaps. If one was not told, if the watch cannot go on from where it was, or if somebody waits for a
-// revision that does not come, all of the store is read anew. So no image misses a change that a later one has.
+// Revisions have no gaps. The follower reads the whole store again if a revision was not told, if the watch cannot go on from its
+// revision, or if a revision does not come that somebody waits for. So an image never misses a change that a later one has.
 //
-// Lives on shard 0: loop thread only, but for the construction, which is before the loops run.
+// Lives on shard 0. All calls are on its loop, but for the construction, which comes before the loops run.
 #pragma once
 
 #include <cstdint>
@@ -38,14 +38,15 @@ class MetadataFollower {
   static constexpr int64_t kRetryNs = 200 * runtime::kMillisecond;
   static constexpr size_t kPageEntries = 1000;
 
-  // From `image` on, whose revision is known.
-  MetadataFollower(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image);
+  // From `image` on, which is as of `revision`.
+  MetadataFollower(storage::MetaStore& store, runtime::Loop& loop, MetadataPublisher& publisher, MetadataImagePtr image,
+                   int64_t revision);
   ~MetadataFollower();
   MetadataFollower(const MetadataFollower&) = delete;
 
-  // Of all that was told. Shards may have earlier ones.
+  // Has all that the watch told. Shards may still have earlier images.
   const MetadataImagePtr& image() const { return image_; }
-  // `done` once every shard serves from what the store had at `revision`, or from something later. Perhaps inline.
+  // Calls `done` once every shard serves from an image as of `revision` or later. The call may be inline.
   void when_served(int64_t revision, Function<void()> done);
   // `told` gets each change before the shards do. Before the loops run.
   void on_change(std::function<void(const MetadataChange&)> told) { on_change_ = std::move(told); }
@@ -71,8 +72,8 @@ class MetadataFollower {
   MetadataPublisher& publisher_;
   std::function<void(const MetadataChange&)> on_change_;
   MetadataImagePtr image_;
-  int64_t revision_;  // up to here all is in image_
-  int64_t served_;    // up to here all is on every shard
+  int64_t revision_;  // image_ has all up to here
+  int64_t served_;    // every shard has all up to here
   size_t publishing_ = 0;
   std::unique_ptr<storage::MetaWatch> watch_;
   bool reading_ = false;                     // the whole store

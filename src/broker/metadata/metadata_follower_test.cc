@@ -1,4 +1,6 @@
 // The image is as the store is, whoever changes it and whatever a watch does.
+#include "base/log.h"
+#include "broker/metadata/deleted_topic_record.h"
 #include "broker/metadata/follower_fixture.h"
 #include "testing/sim_runtime.h"
 
@@ -116,6 +118,34 @@ TEST_F(MetadataFollowerTest, AfterACompactionAllIsReadAgain) {
   EXPECT_EQ(changes_[0]->added.size(), 1u);
   EXPECT_EQ(changes_[0]->removed.size(), 1u);
   EXPECT_TRUE(served(add_topic(3, "after", 1)));
+  expect_image_of_the_store();
+}
+
+// A start removes the notes of deletions that it does not need any more: more of them than the store keeps for watches.
+TEST_F(MetadataFollowerTest, AStartThatRemovesManyNotesReadsNothingAgain) {
+  for (uint64_t i = 0; i < 5000; ++i) {
+    const DeletedTopicRecord record{Uuid::from_random(1, i), "orders"};
+    write({put(record.key(), record.encode())});
+  }
+  settle();
+  follower_.reset();
+  LoadedMetadata loaded = load();
+  ASSERT_TRUE(loaded.deleted.settle({}));
+  EXPECT_EQ(memory_.range_blocking(std::string(DeletedTopicRecord::kPrefix))->entries.size(), 0u);
+  EXPECT_FALSE(memory_.range_blocking([&] {
+    storage::MetaRangeRequest then("");
+    then.revision = loaded.image->revision();
+    return then;
+  }()))
+      << "compacted";
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, std::string_view, std::string_view line) { lines.emplace_back(line); });
+  follow(loaded);
+  add_topic(2, "payments", 2);
+  settle();
+  set_log_sink({});
+  EXPECT_TRUE(lines.empty()) << lines.front();
+  EXPECT_EQ(changes_.size(), 1u) << "the topic";
   expect_image_of_the_store();
 }
 

@@ -1,5 +1,5 @@
-// What the brokers serve metadata from: an immutable picture of all topics, brokers, configurations and features as of one
-// metadata transaction. A shard holds the current one and never locks; the next one reaches it as a message.
+// The metadata that a broker serves from: an immutable picture of all topics, brokers, configurations and features as of one
+// metadata transaction. A shard holds the current image and never locks. The next image reaches it as a message.
 #pragma once
 
 #include <cstdint>
@@ -42,12 +42,12 @@ struct Topic {
 using TopicPtr = std::shared_ptr<const Topic>;
 using BrokerPtr = std::shared_ptr<const BrokerRecord>;
 
-// Who leads a partition, as the broker of an image sees it.
+// The leader of a partition, as the broker of an image sees it.
 struct PartitionOwner {
   enum class Where {
     kLocal,    // this broker
-    kRemote,   // another one that lives
-    kUnknown,  // none, or one that is gone
+    kRemote,   // another living broker
+    kUnknown,  // none, or a broker that is gone
   };
   Where where = Where::kUnknown;
   int32_t broker = PartitionRecord::kNoLeader;  // only if it lives
@@ -58,13 +58,13 @@ struct PartitionOwner {
 
 // With its configuration in force; the overrides are valid.
 TopicPtr make_topic(TopicRecord record, const BrokerConfig& config);
-// Topics that belong to Kafka's own machinery: clients cannot write to them, tools hide them.
+// Whether a topic belongs to Kafka's own machinery: clients cannot write to it, and tools hide it.
 bool is_internal_topic(std::string_view name);
 
 class MetadataImage {
  public:
-  // Of the broker that `config` describes, in the life with that epoch. `config` is the static configuration; dynamic ones come
-  // with put_configs.
+  // The image of the broker that `config` describes, in the life with this epoch. `config` is the static configuration. Dynamic
+  // ones come with put_configs.
   explicit MetadataImage(int32_t broker_epoch, const BrokerConfig& config = {});
 
   // nullptr if there is no such topic. The pointer is valid as long as this image or any later one that has the topic.
@@ -92,25 +92,25 @@ class MetadataImage {
   size_t client_metrics_count() const { return client_metrics_count_; }
   const std::shared_ptr<const FeaturesRecord>& features() const { return features_; }
 
-  // Of the store, when it was like this.
+  // The store's revision when it was like this.
   int64_t revision() const { return revision_; }
   // Entries put and removed, those of the start included: the length of a log of them, if there were one.
   int64_t changes() const { return changes_; }
 
-  // The broker whose image this is. It counts as alive whether its entry is there or not.
+  // The broker whose image this is. It counts as alive with and without an entry.
   const BrokerRecord& self() const { return *self_; }
-  // All that live, by id, this one among them.
+  // All living brokers by id, this one among them.
   std::span<const BrokerPtr> brokers() const { return *brokers_; }
   // nullptr if it does not live.
   const BrokerRecord* find_broker(int32_t id) const;
-  // Who changes the metadata: with one broker that one.
+  // The broker that changes the metadata. With one broker it is that one.
   int32_t controller_id() const { return self_->id; }
 
-  // Who leads the partition, and in which epoch: one function of the records of partition, topic and brokers. So one durable
-  // write of a broker's epoch moves the leader epochs of all its partitions.
+  // The leader of the partition and its epoch: a function of the records of partition, topic and brokers. So one durable write of
+  // a broker's epoch moves the leader epochs of all its partitions.
   PartitionOwner owner(const Topic& topic, int32_t index) const;
   int32_t leader_epoch(const Topic& topic, int32_t index) const { return owner(topic, index).leader_epoch; }
-  // The brokers that have it. Valid as long as this image.
+  // The brokers with a replica of it. Valid as long as this image.
   std::span<const int32_t> replicas(const Topic& topic, int32_t index) const;
   int32_t broker_epoch() const { return self_->epoch; }
 
@@ -118,8 +118,8 @@ class MetadataImage {
   void set_revision(int64_t revision) { revision_ = revision; }
   void put(TopicPtr topic);  // new, or in the place of the one with its id
   void remove(const TopicId& id);
-  // Without overrides the resource is forgotten. Of this broker or of all: config() changes, and with it what topics take
-  // as defaults, which the caller then puts in again.
+  // A resource without overrides is forgotten. Overrides of this broker or of all brokers change config(), and with it the
+  // defaults of topics. The caller then puts in the topics again.
   void put_configs(std::shared_ptr<const ConfigRecord> record);
   void put_features(FeaturesRecord features);
   void put_broker(BrokerRecord broker);  // new, or in the place of the one with its id
@@ -150,7 +150,7 @@ class MetadataImage {
 };
 using MetadataImagePtr = std::shared_ptr<const MetadataImage>;
 
-// What changed from one image to the next, for those who own partitions.
+// The changes from one image to the next, for owners of partitions.
 struct MetadataChange {
   MetadataImagePtr image;
   struct Added {

@@ -36,7 +36,7 @@ Result<Entry> read_key(MetaStore& store, std::string_view key) {
   return Entry{};
 }
 
-// Ascending by key, as the range is.
+// Ascending by key, like the range.
 std::span<const MetaEntry> entries_of(const MetaRange& all, std::string_view prefix) {
   const auto first = std::ranges::lower_bound(all.entries, prefix, {}, &MetaEntry::key);
   const auto last = std::find_if(first, all.entries.end(), [&](const auto& entry) { return !entry.key.starts_with(prefix); });
@@ -120,7 +120,7 @@ Result<std::optional<GroupPlacementRecord>> load_group_placement(MetaStore& stor
   return std::optional(*record);
 }
 
-// Changes are made only to what is as the image has it.
+// Overrides change only if the entry is still as the image has it.
 Result<void> store_what_is_left(MetaStore& store, const MetaEntry& before, std::string value) {
   return write_key(store, before.key, {true, {}, before.mod_revision}, std::move(value));
 }
@@ -194,7 +194,7 @@ Result<void> check_topic_names(const MetaRange& all, const MetadataImage& image)
   return {};
 }
 
-// The entry of this broker, if there is one, is of a life that ended.
+// An entry of this broker is of a life that ended.
 Result<void> load_brokers(const MetaRange& all, MetadataImage& image) {
   for (const MetaEntry& entry : entries_of(all, BrokerRecord::kPrefix)) {
     auto record = BrokerRecord::decode(entry.key, entry.value);
@@ -223,7 +223,7 @@ Result<void> load_partitions(const MetaRange& all, MetadataImage& image) {
 Result<LoadedMetadata> load_metadata(MetaStore& store, bool unclean, runtime::Random& random, const BrokerConfig& config) {
   auto has_id = read_key(store, ClusterIdRecord::kKey);
   if (!has_id) return std::unexpected(has_id.error());
-  // Before the cluster has an id: a start that dies in between is as new.
+  // Before the cluster has an id: after a start that dies in between the folder still counts as new.
   auto deleted = DeletedTopics::load(store, !has_id->exists);
   if (!deleted) return std::unexpected(deleted.error());
   auto cluster_id = load_cluster_id(store, random);

@@ -1,7 +1,8 @@
-// Reads all metadata at start and makes what the start itself changes durable: the cluster's id at the first start, the
-// broker epoch after an unclean end.
+// Reads all metadata at start. Makes durable what the start itself changes: the cluster's id at the first start, the broker epoch
+// after an unclean end.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 
@@ -20,11 +21,13 @@ struct LoadedMetadata {
   MetadataImagePtr image;
   DeletedTopics deleted;
   std::optional<GroupPlacementRecord> group_placement;
+
+  // The revision that `image` is as of, with the writes of `deleted` since.
+  int64_t revision() const { return deleted.revision_after(image->revision()); }
 };
 
-// `unclean`: the previous process did not end its log cleanly, so leader epochs move on before anything is served.
-// `config`: the static one. Blocking. A corrupt entry is an error, and so are
-// entries of topics that contradict each other.
+// `unclean`: the previous process did not end its log cleanly, so leader epochs move on before anything is served. `config` is
+// the static configuration. Blocking. Corrupt entries are errors, and so are entries of topics that contradict each other.
 Result<LoadedMetadata> load_metadata(storage::MetaStore& store, bool unclean, runtime::Random& random,
                                      const BrokerConfig& config);
 

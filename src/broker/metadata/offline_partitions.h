@@ -1,5 +1,5 @@
-// The partitions that cannot serve because their data is damaged, known to all shards: metadata names them leaderless.
-// They stay so until a restart. Thread-safe.
+// The partitions that cannot serve because their data is damaged. All shards know them, and metadata shows them without a leader.
+// They stay offline until a restart. Thread-safe.
 #pragma once
 
 #include <atomic>

@@ -1,5 +1,5 @@
-// `/partitions/<topic id>/<index>`: who leads a partition and who has replicas of it. A partition without an entry is led by the
-// broker of the folder, its only replica, in epoch 0 as of its topic's creation; on one machine there is none.
+// `/partitions/<topic id>/<index>`: the leader of a partition and its replicas. A partition without an entry has the folder's
+// broker as its leader and only replica, in epoch 0 as of its topic's creation. On one machine no partition has an entry.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ struct PartitionRecord {
 
   storage::PartitionId id;     // in the key
   int32_t leader = kNoLeader;  // broker id
-  int32_t leader_epoch = 0;    // as of `broker_epoch`; one more for each that the leader's has grown by since
+  int32_t leader_epoch = 0;    // as of `broker_epoch`; it grows with the leader's epoch
   int32_t broker_epoch = 0;    // the leader's when this was written
   std::vector<int32_t> replicas;
 

@@ -1,5 +1,5 @@
-// `/producer-ids/next`: the first producer id that was never handed out in a block. A block is durable here before an
-// id of it is used, so that no id is given twice; what is left of a block at a restart is never used.
+// `/producer-ids/next`: the first producer id that no block has had. A block is durable here before an id of it is used, so no id
+// is given twice. Ids of a block that are left at a restart are never used.
 #pragma once
 
 #include <cstdint>

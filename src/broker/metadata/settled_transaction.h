@@ -1,6 +1,6 @@
-// A metadata transaction whose outcome is found out. The store may answer that it does not know; then what the
-// transaction should have written is read, and if it is not there the identical transaction is sent again. Its compares
-// see to it that it happens once at most.
+// A metadata transaction that settles its outcome. The store may answer that the outcome is unknown. settle() then reads what the
+// transaction should have written. If that is not there, it sends the identical transaction again. The compares of the
+// transaction make sure that it happens at most once.
 #pragma once
 
 #include <memory>
@@ -11,10 +11,10 @@
 
 namespace weir::broker {
 
-// Completes on `loop` with an outcome that succeeded (done and durable), one that did not (a compare did not hold), or an error
-// (not done). The revision is that of the store when this was seen, at or after the transaction's own. Goes on until the outcome
-// is known. The transaction's first operation must change something only this transaction changes so: it is what is looked at.
-// Nothing is called any more once alive is false.
+// Completes on `loop`, and goes on until the outcome is known. An outcome that succeeded is done and durable. In one that did not
+// succeed, a compare did not hold. With an error the transaction is not done. The revision is the store's when the outcome was
+// seen: the transaction's own, or a later one. The first operation must change something in a way that no other transaction does:
+// settle() looks for this change. Once `alive` is false, settle() calls nothing any more.
 void settle(storage::MetaStore& store, runtime::Loop& loop, Lifetime::Observer alive, storage::MetaTransaction transaction,
             Function<void(Result<storage::MetaOutcome>)> done);
 

@@ -1,5 +1,5 @@
-// A map whose copies share their content: copying costs a fixed few hundred pointers and a change copies one bucket.
-// So each metadata image is immutable, and making the next one out of it is cheap with thousands of topics as well.
+// A map whose copies share their content. A copy costs a fixed few hundred pointers, and a change copies one bucket. So a
+// metadata image is immutable, and the next one is cheap to make, even with thousands of topics.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace weir::broker {
 
-// Hash and Equal must be transparent if find() is to take something else than a Key.
+// If find() takes another type than Key, Hash and Equal are transparent.
 template <typename Key, typename Value, typename Hash = std::hash<Key>, typename Equal = std::equal_to<>>
 class SharedMap {
  public:

@@ -1,4 +1,4 @@
-// For tests: ids of topics that are told apart by a number.
+// For tests: ids of topics, made from numbers.
 #pragma once
 
 #include <cstdint>

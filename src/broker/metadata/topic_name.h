@@ -7,10 +7,10 @@
 
 namespace weir::broker {
 
-// Why `name` cannot be a topic's name, as Kafka words it; nothing if it can.
+// Returns why `name` cannot be a topic's name, in Kafka's words. Nothing if it can.
 std::optional<std::string> topic_name_fault(std::string_view name);
 
-// '.' and '_' become one in metric names: two names that are equal after this cannot both exist.
+// Metric names do not tell '.' from '_'. Two names that are equal after this cannot both exist.
 bool has_collision_characters(std::string_view name);
 std::string unify_collision_characters(std::string_view name);
 

@@ -1,4 +1,4 @@
-// `/topic-names/<name>`: the id of the topic of that name. Makes names unique: creation compares that it is absent.
+// `/topic-names/<name>`: the id of the topic of that name. It keeps names unique: a creation compares that the entry is absent.
 #pragma once
 
 #include <string>

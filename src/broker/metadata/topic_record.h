@@ -1,5 +1,5 @@
-// `/topics/<id>`: one topic. Partitions are a count, so a topic of any size is one entry. The entry is the topic:
-// what has none does not exist. Its data goes if the deletion is noted (deleted_topic_record.h).
+// `/topics/<id>`: one topic. Partitions are a count, so a topic of any size is one entry. A topic without this entry does not
+// exist. Its data goes if the deletion is noted (deleted_topic_record.h).
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,5 @@
-// Overrides of another version that this one cannot read. They have no effect, and the log says so. Their defaults must not
-// delete what they kept: if one of those that decide over deletion is among them, nothing is deleted until somebody sets them
-// anew.
+// Drops overrides of another version that this one cannot read. They have no effect, and the log says so. Data that such an
+// override kept must not go by a default: if it decides over deletion, nothing is deleted until somebody sets it anew.
 #pragma once
 
 #include "broker/metadata/config_record.h"
@@ -8,7 +7,7 @@
 
 namespace weir::broker {
 
-// True if something was dropped.
+// Returns whether it dropped something.
 bool drop_unusable_overrides(TopicRecord& topic);
 bool drop_unusable_overrides(ConfigRecord& broker);
 

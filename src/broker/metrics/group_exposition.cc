@@ -24,12 +24,13 @@ GroupExposition::GroupExposition(int64_t start_ns)
       deleted_(start_ns, kWindowNs) {}
 
 void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink) {
-  uint64_t groups = 0, offsets = 0;
+  uint64_t groups = 0, offsets = 0, pending_offsets = 0;
   coordination::GroupStateCounts states{};
   coordination::GroupTotals totals;
   for (const ShardSnapshot& shard : shards) {
     groups += shard.groups;
     offsets += shard.group_offsets;
+    pending_offsets += shard.pending_offsets;
     for (size_t i = 0; i < states.size(); ++i) states[i] += shard.group_states[i];
     totals += shard.group_totals;
   }
@@ -40,6 +41,8 @@ void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t n
   sink.gauge(family + "group_count", "Groups by the protocol they rebalance with.", {{"protocol", "classic"}},
              static_cast<double>(groups));
   sink.gauge(family + "offset_count", "Committed offsets of these groups.", {}, static_cast<double>(offsets));
+  sink.gauge("weir_group_pending_offsets", "Offsets that open transactions have committed.", {},
+             static_cast<double>(pending_offsets));
   for (size_t i = 0; i < states.size(); ++i) {
     const std::string state(coordination::state_name(static_cast<ClassicGroupState>(i)));
     sink.gauge(older + "numgroups" + lower_case(state), "Groups in the state " + state + ".", {}, static_cast<double>(states[i]));

@@ -6,7 +6,6 @@
 #include <iterator>
 #include <tuple>
 
-#include "broker/coordinators/group_coordinators.h"
 #include "broker/server/metrics.h"
 #include "protocol/record_batch.h"
 
@@ -15,10 +14,11 @@ namespace weir::broker {
 namespace {
 
 constexpr size_t kRowsPerSlice = 256;
-// Of a batch on disk: enough for the record of most.
+// Read of a batch on disk: enough for the record, in most batches.
 constexpr size_t kHeadBytes = size_t{64} << 10;
 
-// When the record at `offset`, or the next one after it, was made. `batches` may end in the middle of a batch; -1: not there.
+// The timestamp of the record at `offset`, or of the next one after it. `batches` may end in the middle of a batch. -1: not
+// there.
 int64_t timestamp_of(Bytes batches, int64_t offset) {
   while (batches.size() >= protocol::BatchHeader::kSize) {
     const protocol::BatchHeader header = protocol::BatchHeader::parse(batches.data());
@@ -159,8 +159,9 @@ class GroupLagCollector::Lookup final : public runtime::Homebound {
   size_t pending_ = 1;  // the walk itself
 };
 
-GroupLagCollector::GroupLagCollector(Broker& broker, runtime::Pool& pool) : broker_(broker), pool_(pool) {
-  for (unsigned i = 0; i < broker.shard_count(); ++i) shards_.push_back(std::make_unique<Shard>());
+GroupLagCollector::GroupLagCollector(GroupCoordinators& groups, runtime::Pool& pool)
+    : groups_(groups), broker_(groups.broker()), pool_(pool) {
+  for (unsigned i = 0; i < broker_.shard_count(); ++i) shards_.push_back(std::make_unique<Shard>());
 }
 
 GroupLagCollector::~GroupLagCollector() = default;
@@ -178,7 +179,7 @@ void GroupLagCollector::collect(unsigned home, Function<void(GroupLags)> done) {
   }
 }
 
-// What the coordinators of a shard have.
+// Lists the offsets of a shard's coordinators.
 void GroupLagCollector::list(unsigned shard, Round& round) const {
   const MetadataImage& image = *broker_.shard(shard).image;
   std::vector<GroupLag>& rows = round.rows[shard];
@@ -194,7 +195,7 @@ void GroupLagCollector::list(unsigned shard, Round& round) const {
     }
   };
   uint64_t all = 0;
-  broker_.groups().for_each_state(shard, [&](const coordination::GroupCoordinatorState& state) {
+  groups_.for_each_state(shard, [&](const coordination::GroupCoordinatorState& state) {
     all += state.offset_count();
     for (const auto& [group, topics] : state.offsets().groups()) {
       if (rows.size() == most) return;
@@ -222,7 +223,7 @@ void GroupLagCollector::listed(runtime::HomeRef<Round> round) {
             std::move(rows.begin(), rows.end(), std::back_inserter(lags.rows));
           }
           for (const uint64_t unlisted : round->unlisted) lags.unlisted += unlisted;
-          lags.memory_bytes = broker_.groups().memory().used_bytes();
+          lags.memory_bytes = groups_.memory().used_bytes();
           round->done(std::move(lags));
         });
       };

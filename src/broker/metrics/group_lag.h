@@ -1,10 +1,9 @@
-// How far the groups are behind, by group, topic and partition: in records, and in seconds since the first record that is
-// not committed was made. Computed when somebody asks, from the committed offsets and the partitions; groups cost nothing
-// in between.
+// The lag of groups by group, topic and partition: in records, and in seconds since the first uncommitted record was made. It is
+// computed at each scrape, from the committed offsets and the partitions. Groups cost nothing in between.
 //
-// The age needs a record's timestamp: of a compressed batch its first record's is taken. Timestamps are remembered from
-// scrape to scrape, so that a group that stands still is read for once; records that are not in memory are read by the
-// pool, kReadsPerScrape at most, and the ages of others are left out until a later scrape.
+// The age needs a record's timestamp. A compressed batch gives that of its first record. Timestamps are remembered from scrape to
+// scrape, so a group that stands still is read for once. The pool reads records that are not in memory, kReadsPerScrape at most.
+// Other ages are left out until a later scrape.
 //
 // collect() and the destructor on loop `home`; the rest runs on the shards. One collect() at a time.
 #pragma once
@@ -18,6 +17,7 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "runtime/homebound.h"
 
 namespace weir::broker {
@@ -42,21 +42,22 @@ class GroupLagCollector {
   static constexpr size_t kListedMax = 10'000;
   static constexpr size_t kReadsPerScrape = 256;
 
-  // The broker and the pool outlive the collector, and the loops stop before it goes.
-  GroupLagCollector(Broker& broker, runtime::Pool& pool);
+  // The coordinators and the pool outlive the collector, and the loops stop before it goes.
+  GroupLagCollector(GroupCoordinators& groups, runtime::Pool& pool);
   ~GroupLagCollector();
 
   void collect(unsigned home, Function<void(GroupLags)> done);
 
  private:
-  struct Shard;  // what is remembered of a shard's partitions; on its loop only
+  struct Shard;  // the remembered timestamps of a shard's partitions; on its loop only
   struct Round;  // one collect()
   class Lookup;  // rows of one shard's partitions being filled in
 
   void list(unsigned shard, Round& round) const;
   void listed(runtime::HomeRef<Round> round);
 
-  Broker& broker_;
+  GroupCoordinators& groups_;
+  Broker& broker_;  // that they belong to
   runtime::Pool& pool_;
   std::vector<std::unique_ptr<Shard>> shards_;
 };

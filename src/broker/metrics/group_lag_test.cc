@@ -15,7 +15,7 @@ class GroupLagTest : public BrokerTest {
 
   void SetUp() override {
     BrokerTest::SetUp();
-    collector_ = std::make_unique<GroupLagCollector>(*broker_, sim_.pool());
+    collector_ = std::make_unique<GroupLagCollector>(*groups_, sim_.pool());
     protocol::FindCoordinatorRequest request;
     request.key = "g";
     EXPECT_EQ(call<protocol::FindCoordinatorResponse>(3, request)->error_code, 0);
@@ -80,7 +80,7 @@ TEST_F(GroupLagTest, AgesComeFromSegmentsToo) {
   commit("odd \"group\"", "t", 0, 2);
   checkpoint();
   restart(false);
-  collector_ = std::make_unique<GroupLagCollector>(*broker_, sim_.pool());
+  collector_ = std::make_unique<GroupLagCollector>(*groups_, sim_.pool());
   sim_.run_for(runtime::kSecond);
   for (int scrape = 0; scrape < 2; ++scrape) {  // read, then remembered
     const GroupLags lags = collect();

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 #include "runtime/homebound.h"
 
@@ -15,8 +14,8 @@ constexpr size_t kPartitionsPerSlice = 256;
 // One shard's snapshot in the making; on that shard's loop.
 class Collection final : public runtime::Homebound {
  public:
-  Collection(Broker& broker, BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
-      : Homebound(shard.loop), broker_(broker), shard_(shard), detail_(detail), done_(std::move(done)) {}
+  Collection(GroupCoordinators& groups, BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
+      : Homebound(shard.loop), groups_(groups), shard_(shard), detail_(detail), done_(std::move(done)) {}
 
   void begin() {
     slice_began_ns_ = shard_.loop.clock().monotonic_ns();
@@ -54,10 +53,11 @@ class Collection final : public runtime::Homebound {
     snapshot_.fetch_sessions = shard_.fetch_sessions.size();
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
     snapshot_.client_metrics =
-        broker_.telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
-    broker_.groups().for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
+        groups_.broker().telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
+    groups_.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
       snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();
+      snapshot_.pending_offsets += state.pending_offset_count();
       for (size_t i = 0; i < snapshot_.group_states.size(); ++i) snapshot_.group_states[i] += state.state_counts()[i];
       snapshot_.group_totals += state.totals();
     });
@@ -68,7 +68,7 @@ class Collection final : public runtime::Homebound {
     snapshot_.gone_partitions = log.dropped_traffic();
   }
 
-  // Partitions may come and go between two slices: those that went are in the total of the gone ones next time.
+  // Partitions may come and go between two slices. The next snapshot has a lost one in the total of gone partitions.
   void slice() {
     for (const size_t end = std::min(ids_.size(), next_ + kPartitionsPerSlice); next_ < end; ++next_) {
       storage::Partition* const partition = shard_.log.find(ids_[next_]);
@@ -95,7 +95,7 @@ class Collection final : public runtime::Homebound {
     row.traffic = partition.traffic();
   }
 
-  Broker& broker_;
+  GroupCoordinators& groups_;
   BrokerShard& shard_;
   const SnapshotDetail detail_;
   Function<void(ShardSnapshot)> done_;
@@ -107,7 +107,8 @@ class Collection final : public runtime::Homebound {
 
 }  // namespace
 
-void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail, Function<void(std::vector<ShardSnapshot>)> done) {
+void take_snapshots(GroupCoordinators& groups, unsigned home, SnapshotDetail detail,
+                    Function<void(std::vector<ShardSnapshot>)> done) {
   struct Round final : runtime::Homebound {
     Round(runtime::Loop& on, size_t shards, Function<void(std::vector<ShardSnapshot>)> end)
         : Homebound(on), snapshots(shards), left(shards), done(std::move(end)) {}
@@ -115,17 +116,18 @@ void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail, Functi
     size_t left;
     Function<void(std::vector<ShardSnapshot>)> done;
   };
+  Broker& broker = groups.broker();
   const unsigned count = broker.shard_count();
   auto round = runtime::make_homebound<Round>(broker.shard(home).loop, count, std::move(done));
   for (unsigned i = 0; i < count; ++i) {
-    broker.run_on(i, [&broker, round, i, home, detail] {
+    broker.run_on(i, [&groups, &broker, round, i, home, detail] {
       auto arrived = [&broker, round, i, home](ShardSnapshot snapshot) {
         broker.run_on(home, [round, i, arrived = std::move(snapshot)]() mutable {
           round->snapshots[i] = std::move(arrived);
           if (--round->left == 0) round->done(std::move(round->snapshots));
         });
       };
-      runtime::make_homebound<Collection>(broker, broker.shard(i), detail, std::move(arrived))->begin();
+      runtime::make_homebound<Collection>(groups, broker.shard(i), detail, std::move(arrived))->begin();
     });
   }
 }

@@ -1,6 +1,6 @@
-// What each shard says of itself for /metrics and /health, taken on the shard's own thread and put together on the
-// asking one. With partitions, a shard copies a few hundred of them between its other work, so that no client waits for
-// a scrape however many there are; the numbers of one snapshot are therefore not all of one moment.
+// The values of each shard for /metrics and /health, taken on the shard's own thread and put together on the caller's. With
+// partitions, a shard copies a few hundred of them between its other work, so no client waits for a scrape, even of many
+// partitions. The numbers of one snapshot are therefore not all of one moment.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
+#include "broker/coordinators/group_coordinators.h"
 #include "broker/telemetry/client_metrics.h"
 #include "coordination/group/group_coordinator_state.h"
 #include "storage/log/partition_traffic.h"
@@ -29,7 +30,7 @@ struct PartitionSnapshot {
 
 struct ShardSnapshot {
   int64_t taken_ns = 0;  // monotonic
-  int64_t pause_ns = 0;  // the longest that taking it held the shard at a stretch
+  int64_t pause_ns = 0;  // the longest time that it held up the shard at a stretch
   MetadataImagePtr image;
   bool log_failed = false;
   bool disk_full = false;
@@ -55,6 +56,7 @@ struct ShardSnapshot {
   uint64_t fetch_session_evictions = 0;
   uint64_t groups = 0;
   uint64_t group_offsets = 0;
+  uint64_t pending_offsets = 0;  // of open transactions
   std::vector<ClientMetricsPtr> client_metrics;
   coordination::GroupStateCounts group_states{};
   coordination::GroupTotals group_totals;
@@ -66,7 +68,8 @@ struct ShardSnapshot {
 
 enum class SnapshotDetail { kShards, kPartitions };
 
-// One snapshot per shard. Called on shard `home`; `done` runs there.
-void take_snapshots(Broker& broker, unsigned home, SnapshotDetail detail, Function<void(std::vector<ShardSnapshot>)> done);
+// One snapshot per shard of the broker that `groups` belong to. Called on shard `home`; `done` runs there.
+void take_snapshots(GroupCoordinators& groups, unsigned home, SnapshotDetail detail,
+                    Function<void(std::vector<ShardSnapshot>)> done);
 
 }  // namespace weir::broker

@@ -6,23 +6,12 @@ namespace weir::broker {
 
 using protocol::ErrorCode;
 
-namespace {
-
-// The right to the cluster may be as good as that to every topic.
-security::AclOperation needed_of_topics(const RequestContext& context) {
-  const ApiNeeds& needs = context.route().needs;
-  const bool suffices = needs.cluster_right == ClusterRight::kSuffices && context.authorize(needs.cluster, {});
-  return suffices ? security::AclOperation::kNone : needs.topic;
-}
-
-}  // namespace
-
 TopicResolver::TopicResolver(const RequestContext& context, const MetadataImage& image, const TopicNaming& naming)
     : context_(context),
       image_(image),
       naming_(naming),
       by_id_(context.version() >= naming.ids_from),
-      operation_(needed_of_topics(context)) {}
+      operation_(context.needed(security::ResourceType::kTopic)) {}
 
 ResolvedTopic TopicResolver::find(std::string_view name) const {
   const Topic* topic = image_.find(name);

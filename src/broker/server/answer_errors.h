@@ -1,4 +1,4 @@
-// What the broker notes of the answers of an API as they are encoded, for its metrics and for its throttles.
+// Notes on the answers of an API, taken as they are encoded: for metrics and throttles.
 #pragma once
 
 #include <atomic>
@@ -13,7 +13,7 @@
 
 namespace weir::broker {
 
-// Of one answer: which error codes it has and how often, and where its throttle_time_ms lies. Loop thread only.
+// Of one answer: its error codes with their counts, and the position of its throttle_time_ms. Loop thread only.
 class AnswerFields final : public protocol::FieldObserver {
  public:
   void error_code(int16_t code) override {
@@ -38,7 +38,7 @@ class AnswerFields final : public protocol::FieldObserver {
   std::optional<size_t> throttle_position_;
 };
 
-// Error codes in the answers of one API, by code. Written by the shards, each its own cells; read by anyone.
+// Counts error codes in the answers of one API. Each shard writes its own cells. Any thread may read.
 class AnswerErrors {
  public:
   static constexpr int16_t kLowest = -1;  // UNKNOWN_SERVER_ERROR

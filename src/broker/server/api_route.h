@@ -1,4 +1,4 @@
-// A row of the table of APIs: which versions are served, and what has to be known of a request before its handler sees it.
+// A row of the table of APIs: the versions served, and all that must be known of a request before its handler sees it.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,16 @@ struct DropRequestContext;
 using RequestContextPtr = std::unique_ptr<RequestContext, DropRequestContext>;
 using RequestHandler = std::function<void(RequestContextPtr)>;
 
-// What a request does, for the order in which the requests of one connection are handled (connection.h). Kafka handles one after
-// the other.
+// The effect of a request. It decides the order in which the requests of one connection are handled (connection.h). Kafka handles
+// one after the other.
 enum class RequestKind : uint8_t {
   kReads,
   kChanges,         // requests behind it wait until it is answered
   kProduces,        // the same, but requests of this kind keep their order by themselves
-  kWaitsForOthers,  // changes something, but is answered when other clients have come: nobody waits for it, and it is not slow
+  kWaitsForOthers,  // changes something, and its answer waits for other clients: no request waits for it, and it is not slow
 };
 
-// Which quota of its client a request counts against (ClientQuotas), as in Kafka.
+// The quota of its client that a request counts against (ClientQuotas), as in Kafka.
 enum class ThrottleClass : uint8_t {
   kRequest,             // the time it takes; all below count it as well
   kProduce,             // bytes in
@@ -38,16 +38,16 @@ enum class ThrottleClass : uint8_t {
   kExempt,              // nothing
 };
 
-// What the right to an operation on the cluster is worth to a request.
+// The worth of the right to an operation on the cluster, for a request.
 enum class ClusterRight : uint8_t {
   kNone,      // nothing
   kRequired,  // everything: without it the dispatcher denies the request
-  kSuffices,  // as much as the right to each resource it names. Asked first, and not having it is no denial
+  kSuffices,  // as much as the right to each topic and group it names. Asked first. Lacking it is no denial
   kIfNamed,   // the cluster is one of the resources it may name
 };
 
-// What a request needs to be allowed (AclOperation): the operation on each resource it names, by the resource's type. What
-// depends on more than the type is in the handler's header.
+// The rights that a request needs (AclOperation): for each type of resource, the operation on each resource that it names. Needs
+// that depend on more than the type are in the handler's header.
 struct ApiNeeds {
   using Operation = security::AclOperation;
   Operation topic = Operation::kNone;
@@ -70,16 +70,16 @@ struct ApiRow {
   ApiNeeds needs = {};
   Denial deny = nullptr;  // with ClusterRight::kRequired
   ThrottleClass throttle = ThrottleClass::kRequest;
-  bool before_authentication = false;  // answered to clients of whom nobody knows yet who they are
+  bool before_authentication = false;  // answered also before the client is authenticated
   // The handler is given requests of other versions as well, and answers them in a form that any client can read.
   bool any_version = false;
-  // Its body is records in the main: they are not told again in the answer, and are left where they were received.
+  // Its body is mainly records. The answer does not repeat them, and they stay where they were received.
   bool carries_records = false;
-  // Advertised instead of min_version, for clients that conclude something else from it.
+  // Advertised in the place of min_version, for clients that draw other conclusions from it.
   int16_t advertised_min_version = -1;
 };
 
-// A row in force: with its handler and what is counted for it.
+// A row in force, with its handler and its metrics.
 struct ApiRoute : ApiRow {
   RequestHandler handler;
   int64_t allowed_wait_ms = 0;     // see RequestContext::may_wait_ms

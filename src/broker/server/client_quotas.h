@@ -1,4 +1,4 @@
-// Quotas of clients: how much each may use in a time, and how long its connection is muted after it used more.
+// Quotas of clients. A client that uses more than its quota in a time has its connection muted.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace weir::broker {
 
-// What a request used.
+// The use of one request.
 struct QuotaUse {
   ThrottleClass throttle = ThrottleClass::kRequest;
   const security::Principal& principal;
@@ -22,7 +22,7 @@ struct QuotaUse {
 class ClientQuotas {
  public:
   virtual ~ClientQuotas() = default;
-  // Counts it. Returns for how many milliseconds its connection is muted now; the answer says so and goes at once.
+  // Counts the use. Returns for how many milliseconds the connection is muted now. The answer says so and goes at once.
   virtual int32_t count(const QuotaUse& use) = 0;
 };
 

@@ -15,7 +15,7 @@ namespace weir::broker {
 namespace {
 
 constexpr int32_t kLeastRequestBytes = 8;  // api key, version, correlation id
-// Larger frames get their addresses when they have shown that they come: then they are copied once, as far as they are.
+// A larger frame gets all of its addresses once it has shown that it comes. Its bytes so far are then copied, once.
 constexpr uint32_t kFrameAtOnceBytes = 4 << 20;
 
 bool is_tls(Bytes begin) { return begin[0] == 0x16 && begin[1] == 0x03; }
@@ -55,7 +55,7 @@ Connection::~Connection() { WEIR_CHECK(contexts_ == 0); }
 
 void Connection::start() {
   socket_->set_handler(this);
-  on_readable();  // what came before the handler was set
+  on_readable();  // bytes that came before the handler was set
 }
 
 std::shared_ptr<const std::atomic<bool>> Connection::closed_flag() {
@@ -106,8 +106,8 @@ bool Connection::received(const runtime::IoResult& result, size_t asked) {
   return false;
 }
 
-// A peer that sends no more may still read. It learns what became of its changes, if it takes the answers and no request before
-// them waits for something. For the rest nobody waits.
+// A peer that sends no more may still read. It learns the outcome of its changes, if it takes the answers and no request before
+// them waits for something. Nobody waits for other answers.
 void Connection::close_if_done() {
   const bool answers_due =
       changing_ > 0 || producing_ > 0 || deferred_ || (writable_ && first_ && first_->ended()) || socket_->keeps_bytes();
@@ -124,7 +124,7 @@ bool Connection::read_into_block() {
   const MutableBytes room = blocks.room();
   std::memcpy(room.data(), length_bytes_, length_size_);
   MutableBytes into = room.subspan(length_size_);
-  // What is read of a request that has to wait stays in memory meanwhile; of many it may be much.
+  // Read bytes of requests that have to wait stay in memory meanwhile. Of many requests they may be much.
   if (shard_.budget.forced_much(MemoryShare::kRequests)) into = into.first(std::min(into.size(), kCrowdedReadBytes));
   const runtime::IoResult result = socket_->read(into);
   if (!received(result, into.size())) return false;
@@ -248,7 +248,7 @@ void Connection::begin_frame(const Buffer& owner, const uint8_t* data, size_t si
   if (reservation) return allocate_frame(length, {data + 4, size - 4}, std::move(*reservation));
   keep_leftover(owner, data, size);
   waiting_for_memory_ = true;
-  // Twice: time for a stalled one in front to be found out.
+  // Twice the time, so that a stalled request in front is found out.
   frame_deadline_ms_ = shard_.now_ms() + 2 * shard_.options.frame_progress_ms;
   owner_.deadline_moved(*this);
   ticket_ = shard_.budget.wait(
@@ -269,7 +269,7 @@ void Connection::frame_memory_granted(uint32_t length, Reservation reservation) 
   read();
 }
 
-// The next part of the frame; false if it has to be waited for.
+// Gets memory for the next part of the frame. Returns false if the frame has to wait for it.
 bool Connection::grow_frame() {
   const uint64_t have = frame_reservation_.bytes();
   const uint64_t more = std::min(have, align_up(frame_size_, kBufferAlignment) - have);
@@ -342,7 +342,7 @@ void Connection::begin(QueuedRequest& request, RequestContextPtr handle) {
   shard_.dispatcher.handle(std::move(handle));
 }
 
-// Its time begins now: what it waited for had a time of its own.
+// Its time begins now: the requests that it waited for had times of their own.
 void Connection::begin_deferred() {
   if (!deferred_ || muted() || must_wait(*last_)) return;
   QueuedRequest& request = *last_;
@@ -423,7 +423,7 @@ void Connection::close(Reason reason, std::string_view what) {
 }
 
 Connection::Due Connection::due(int64_t now_ms) {
-  // Many in front may have announced what they will never send; after that long the client has given up as well.
+  // Many in front may have announced bytes that they never send. After that long the client has given up as well.
   if (waiting_for_memory_ && now_ms >= frame_deadline_ms_) return Due::kNoMemory;
   if (frame_deadline_ms_ != 0 && now_ms >= frame_deadline_ms_) {
     const bool progressed = frame_filled_ - frame_filled_at_deadline_ >= kLeastFrameProgress;
@@ -437,7 +437,7 @@ Connection::Due Connection::due(int64_t now_ms) {
 }
 
 void Connection::press(int64_t now_ms, bool requests, bool answers, bool responses) {
-  // A request whose rest is not read because the answers before it are not: that is the client's doing as well.
+  // The rest of a request is not read because the client does not read the answers before it: its own doing, too.
   const bool unread = unsent_bytes_ >= kMaxUnsentBytes && !waiting_for_memory_;
   const bool receives = requests && !closed_ && frame_ && (unread || may_read());
   if (arriving_.too_slow(receives, now_ms, frame_filled_ + (unread ? sent_bytes_ : 0), frame_reservation_.bytes())) {
@@ -451,7 +451,7 @@ void Connection::press(int64_t now_ms, bool requests, bool answers, bool respons
   }
 }
 
-// Beside the first request under way, which minds others itself.
+// Of requests beside the first one under way, which looks after others itself.
 bool Connection::holds(bool answers, bool responses) const {
   for (const QueuedRequest* request = first_; request != nullptr; request = request->next) {
     if (request == first_ && !request->ended()) continue;
@@ -461,7 +461,7 @@ bool Connection::holds(bool answers, bool responses) const {
   return false;
 }
 
-// What has to move grows with what is held, so that nobody keeps much for long.
+// The bytes that must move grow with the memory held, so that nobody keeps much for long.
 bool Connection::Progress::too_slow(bool expected, int64_t now_ms, uint64_t moved, uint64_t held) {
   if (!expected) {
     since_ms = 0;

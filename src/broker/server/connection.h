@@ -1,23 +1,23 @@
 // One accepted connection: frames in, responses out in the order of their requests.
 //
-// Reading. A receive takes what many pipelined requests sent into the shard's shared block; whole frames are handed to
-// the dispatcher from there. A frame that is not complete gets memory of its own, into which the rest is received directly. It
-// is reserved in the budget as its bytes come, twice what there is, before it is touched (docs/decisions/0011). Nothing is read
-// while the connection or one of its requests waits for memory, or it has kMaxRequestsInFlight unanswered requests or more than
-// kMaxUnsentBytes to send: the peer feels TCP's back-pressure.
+// Reading. A receive takes the bytes of many pipelined requests into the shard's shared block. Whole frames go to the dispatcher
+// from there. An incomplete frame gets memory of its own, into which the rest is received directly. That memory is reserved in
+// the budget as the frame's bytes come, twice their number, before it is touched (docs/decisions/0011). The connection reads
+// nothing while it or one of its requests waits for memory, and with kMaxRequestsInFlight unanswered requests, or more than
+// kMaxUnsentBytes to send. The peer then feels TCP's back-pressure.
 //
-// Order. Requests are handled while earlier ones of the connection are, but whoever asks finds what he changed before: while a
-// request that changes something is unanswered, only Produce behind Produce is handled (RequestKind). Others wait, and all behind
+// Order. Requests are handled while earlier ones of the connection are. But a client finds its own changes: while a request that
+// changes something is unanswered, only Produce behind Produce is handled (RequestKind). Other requests wait, and all behind
 // them.
 //
 // Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send. Ranges of files are sent by
 // the socket, or read and written like all else if it sends no files.
 //
-// Throttling. A client that used up what is due to it is muted for a time: nothing of it is read or handled, also nothing that
-// was received already. Requests that were begun go on and are answered.
+// Throttling. A client that used up its quota is muted for a time. None of its requests is read or handled, also none that was
+// received already. Requests that were begun go on and are answered.
 //
-// Lifecycle: created by its owner on accept; close() ends it, the socket goes at the end of the turn; the object
-// stays until the last request lets go of it. Loop thread only.
+// Lifecycle: the owner creates it on accept, and close() ends it. The socket goes at the end of the turn. The object stays until
+// the last request lets go of it. Loop thread only.
 #pragma once
 
 #include <memory>
@@ -48,11 +48,11 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   static constexpr size_t kCopiedFrameBytes = 2048;
   // A frame that is being received must grow by this much within the deadline (or end).
   static constexpr uint64_t kLeastFrameProgress = 256 * 1024;
-  // While others wait for memory it, and what is sent, must move faster: by this much in each such time, or an eighth of what
-  // is held.
+  // While others wait for memory, such a frame and the bytes to send must move faster: by this much in each such time, or by an
+  // eighth of the memory held.
   static constexpr uint64_t kLeastPressedProgress = 16 * 1024;
   static constexpr int64_t kPressedMs = 1000;
-  // Received at a time while the bytes of requests that wait for memory are many.
+  // Received at a time while many bytes of requests wait for memory.
   static constexpr size_t kCrowdedReadBytes = 4096;
 
   using Reason = CloseReason;
@@ -69,7 +69,7 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   const ConnectionInfo& info() const { return info_; }
   bool closed() const override { return closed_; }
   std::shared_ptr<const std::atomic<bool>> closed_flag() override;
-  // Ends the connection; responses that are not sent yet are dropped. `what` is for the log.
+  // Ends the connection, and drops responses that are not sent yet. `what` is for the log.
   void close(Reason reason, std::string_view what) override;
   bool is_first(const QueuedRequest& request) const override { return first_ == &request; }
   void answered(QueuedRequest& request) override;
@@ -85,9 +85,9 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory };
   Due due(int64_t now_ms);
   int64_t next_deadline_ms() const;
-  // Others wait for memory of requests, of answers, or of what was fetched.
+  // Others wait for memory of requests, of answers, or of fetched data.
   void press(int64_t now_ms, bool requests, bool answers, bool responses);
-  // The socket goes, once the connection is closed. Not within the socket's own callback.
+  // Destroys the socket of a closed connection. Not within the socket's own callback.
   void drop_socket() { socket_.reset(); }
   // Nothing refers to the object any more.
   bool removable() const { return closed_ && contexts_ == 0 && !waiting_for_memory_; }

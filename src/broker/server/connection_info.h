@@ -1,4 +1,4 @@
-// What is known of a connection: where it came in, from where, and who is at its other end.
+// The known facts of a connection: its listener, the address of its peer, and the client's identity.
 #pragma once
 
 #include <string>
@@ -18,7 +18,7 @@ struct ConnectionInfo {
   std::string client_software_name;  // as of ApiVersions; empty before
   std::string client_software_version;
 
-  // Where clients that use this connection's listener reach this broker.
+  // The address at which clients of this connection's listener reach this broker.
   const runtime::Endpoint& advertised() const { return listener->advertised ? *listener->advertised : local; }
 };
 

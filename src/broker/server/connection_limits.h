@@ -1,5 +1,5 @@
-// Bounds the connections of the process: by what is configured, and by its descriptors, of which some are kept back for the
-// log, the segments and the databases. Thread-safe.
+// Bounds the connections of the process: by the configured numbers, and by its descriptors. Some descriptors are kept back for
+// the log, the segments and the databases. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@ class ConnectionLimits {
   // A quarter is kept back, at least 512 (half, where there are fewer) and at most 2048.
   static int64_t descriptors_for_connections(uint64_t open_files);
 
-  // nullptr if admitted; otherwise the name of the limit that refuses.
+  // Returns nullptr if the connection is admitted, otherwise the name of the limit that refuses it.
   const char* admit(const std::string& ip);
   void leave(const std::string& ip);
   int64_t connections() const;

@@ -1,4 +1,4 @@
-// What a connection knows of the frontend that owns it: what all connections of the shard share, and the calls it may make.
+// A connection's view of the frontend that owns it: the parts that all connections of the shard share, and the calls it may make.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ struct ShardConnections {
   ContextPool requests{};
   std::string http_address{};  // where HTTP is spoken; empty: nowhere
   bool draining = false;       // the broker stops: nothing is read or begun any more
-  Buffer file_bytes{};         // what was read of a file for a socket that sends none; made when there is one
+  Buffer file_bytes{};         // bytes read of a file for a socket that sends no files; made for the first one
   // For posted tasks that may outlive the frontend.
   Lifetime lifetime{};
 

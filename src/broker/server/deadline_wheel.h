@@ -1,6 +1,6 @@
-// Coarse deadlines for many objects without a timer each: an object sits in the bucket of a tick; when the tick comes
-// it is taken out and its owner looks whether it is really due, and places it again if not. So touching an object costs
-// a store to a field of its own, and nothing here. Loop thread only.
+// Coarse deadlines for many objects without a timer each. An object sits in the bucket of a tick. When the tick comes the wheel
+// takes it out. Its owner checks whether it is really due, and places it again if not. So a later deadline costs a store to a
+// field of the object, and nothing here. Loop thread only.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@ class DeadlineWheel {
  public:
   static constexpr int64_t kBuckets = 128;
 
-  // Base of what is placed. Not copied or moved while placed.
+  // Base of the objects. Not copied or moved while placed.
   struct Entry {
     Entry() = default;
     Entry(const Entry&) = delete;

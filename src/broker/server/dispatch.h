@@ -1,7 +1,7 @@
 // The table of the APIs this broker serves, and the way of a request to its handler.
 //
-// Filled by the wiring before the shards run, constant afterwards and shared by them. Only what is registered is served
-// and advertised. A handler is a plain function of the request context; it finds its shard through the context.
+// The wiring fills it before the shards run. Afterwards it is constant, and all shards share it. Only registered APIs are served
+// and advertised. A handler is a plain function of the request context, through which it finds its shard.
 #pragma once
 
 #include <memory>
@@ -20,7 +20,7 @@ class Dispatcher {
  public:
   explicit Dispatcher(MetricsRegistry& metrics) : metrics_(metrics) {}
 
-  // Serves what the row says. Once per key.
+  // Serves the row's API. Once per key.
   void add(const ApiRow& row, RequestHandler handler);
   // Without one everything is allowed. It outlives the requests.
   void set_authorizer(const security::Authorizer* authorizer) { authorizer_ = authorizer; }
@@ -33,9 +33,10 @@ class Dispatcher {
   // Whether a frame stays where it was received (ApiRow::carries_records).
   bool carries_records(Bytes frame) const;
   // Decodes the header and finds the row. Otherwise returns why the connection is to be closed: the key or version is unknown, or
-  // the client has to say who it is first.
+  // the client is not authenticated yet.
   std::optional<std::string> find_route(QueuedRequest& request) const;
-  // Calls the handler, or denies what the row demands. Once find_route() was content; again when there is memory for it.
+  // Calls the handler, or denies the request if it lacks a required right. After find_route() found the row, and again when there
+  // is memory for it.
   void handle(RequestContextPtr context) const;
 
  private:

@@ -169,7 +169,7 @@ void Frontend::block_granted(Reservation reservation) {
   for (Connection* connection : waiting) connection->block_granted();
 }
 
-// Waiting that the client asked for is no fault.
+// A wait that the client asked for is no fault.
 void Frontend::note_sent(const Connection& connection, const QueuedRequest& request) {
   const RequestMoments& moments = request.moments();
   const int64_t waited_ns = std::min(moments.remote(), request.allowed_wait_ms() * runtime::kMillisecond);

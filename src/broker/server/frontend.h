@@ -1,8 +1,8 @@
-// The network side of one shard: listens, accepts, owns its connections and what they share (receive blocks, request
-// contexts, deadlines).
+// The network side of one shard: listens, accepts, owns its connections and their shared parts (receive blocks, request contexts,
+// deadlines).
 //
-// Lifecycle: construct, listen(), run the loop; drain() for shutdown; destruction closes all connections and
-// needs every request context that handlers still hold to be gone. Loop thread only, or before the loop runs.
+// Lifecycle: construct, listen(), run the loop, drain() for shutdown. Destruction closes all connections. By then no handler
+// holds a request context any more. Loop thread only, or before the loop runs.
 #pragma once
 
 #include <memory>
@@ -25,17 +25,17 @@ class Frontend final : public ConnectionOwner {
            FrontendMetrics& metrics, FrontendOptions options);
   ~Frontend();
 
-  // Listens on listener.bound; answers the real address. `listener` outlives the frontend.
+  // Listens on listener.bound, and returns the real address. `listener` outlives the frontend.
   Result<runtime::Endpoint> listen(const ListenerInfo& listener);
-  // host:port where HTTP is spoken, for those who speak it here. Before the loop runs.
+  // The host:port of HTTP, for clients that speak HTTP here. Before the loop runs.
   void tell_http_clients(std::string address) { shard_.http_address = std::move(address); }
   // Stops accepting and takes no further request; those in flight are answered.
   void drain();
   // Takes over a connected socket as if it had been accepted.
   void accept(std::unique_ptr<runtime::Socket> socket, const ListenerInfo& listener);
 
-  // Half of the memory for requests: two fit, so that one of this size that stops arriving, or is not answered, holds up only
-  // those that are nearly as large.
+  // Half of the memory for requests, so that two fit. A request of this size that stops arriving, or is not answered, then holds
+  // up only requests that are nearly as large.
   static uint64_t most_request_bytes(const MemoryBudget& budget) {
     return budget.limit(MemoryShare::kRequests) / 2 / kBufferAlignment * kBufferAlignment;
   }

@@ -1,15 +1,15 @@
-// The memory the process may use for bytes that clients make it hold, divided among shares so that one kind of load
+// The memory that the process may use for bytes that clients make it hold. It is divided among shares, so that one kind of load
 // cannot starve another: a broker full of requests still answers fetches.
 //
-// Thread-safe. A Reservation gives its bytes back when it is destroyed, on any thread. Waiters of a share are served
-// strictly first come first served: a large one in front holds back smaller ones behind it, so it is never starved. A
-// request larger than the whole share is granted alone, once everything that was granted before is back.
+// Thread-safe. A Reservation gives its bytes back when it is destroyed, on any thread. Waiters of a share are served strictly
+// first come first served. A large one in front holds back smaller ones behind it, so it is never starved. A request larger than
+// the whole share is granted alone, once all that was granted before is back.
 //
-// Parts. A reservation may begin with a part of what it needs and grow (docs/decisions/0011). What is not whole cannot end, so
-// parts could fill the share and wait for each other for ever. They do not: a part is granted only while there is an order in
-// which all of them can become whole one after the other with what the ones before gave back (the banker's algorithm), and
-// those who wait to grow come before those who wait to begin. Of them a few are tried at each return, however many wait: those
-// who have waited longest, and those who lack least, of whom one can always go on.
+// Parts. A reservation may begin with a part of its need and grow (docs/decisions/0011). A part cannot end before it is whole, so
+// parts could fill the share and wait for each other for ever. They do not. A part is granted only while there is an order in
+// which all can become whole one after the other, each with the bytes that earlier ones gave back (the banker's algorithm).
+// Waiters that grow come before waiters that begin. Each return tries only a few of them: the ones that have waited longest, and
+// the ones that lack least. One of the latter can always go on.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@
 
 namespace weir::broker {
 
-// kResponses is what fetches send; kAnswers is what other requests are decoded into and answered with.
+// kResponses is for the data that fetches send. kAnswers is for the decoded form and the answers of other requests.
 enum class MemoryShare : uint8_t { kTail, kRequests, kResponses, kIndexes, kAnswers };
 inline constexpr size_t kMemoryShares = 5;
 
@@ -46,14 +46,14 @@ class Reservation {
 
   uint64_t bytes() const { return bytes_; }
   void release();
-  // Gives back what is more than `bytes`; not of a part.
+  // Gives back the bytes above `bytes`; not of a part.
   void shrink_to(uint64_t bytes);
-  // Adds what this one was granted to grow by.
+  // Adds the bytes that this one was granted to grow by.
   void absorb(Reservation grown);
 
  private:
   friend class MemoryBudget;
-  // Of a reservation that is not whole; the budget's mutex protects it.
+  // Of a reservation that is not whole. The budget's mutex protects it.
   struct Part {
     uint64_t held;
     uint64_t rest;
@@ -82,27 +82,28 @@ class MemoryBudget {
   using Ticket = uint64_t;
 
   // Divides `total` bytes: tail min(256 MB, a quarter), requests a quarter, responses a quarter, indexes an eighth, answers a
-  // sixteenth. The rest is for what is not counted (code, maps, sockets).
+  // sixteenth. The rest is for uncounted memory (code, maps, sockets).
   static Limits divide(uint64_t total);
 
   explicit MemoryBudget(Limits limits) {
     for (size_t i = 0; i < kMemoryShares; ++i) shares_[i].limit = limits[i];
   }
 
-  // Grants at once or not at all. Nothing while others wait for the share. With `whole` above `bytes` it is a part; `whole`
-  // must not be above the limit.
+  // Grants at once or not at all, and nothing while others wait for the share. With `whole` above `bytes` it is a part. `whole`
+  // is at most the limit.
   std::optional<Reservation> try_reserve(MemoryShare share, uint64_t bytes, uint64_t whole = 0);
   // Posts `granted` to `reply_to` when it is this waiter's turn and there is room.
   Ticket wait(MemoryShare share, uint64_t bytes, runtime::Executor& reply_to, Function<void(Reservation)> granted,
               uint64_t whole = 0);
   // Adds to a part, at once or not at all; nothing while others wait to grow.
   bool try_grow(Reservation& part, uint64_t bytes);
-  // As wait, for a part: it absorbs what is granted. The part outlives the wait, or cancels it.
+  // As wait, for a part, which absorbs the grant. The part outlives the wait, or cancels it.
   Ticket wait_to_grow(Reservation& part, uint64_t bytes, runtime::Executor& reply_to, Function<void(Reservation)> granted);
-  // True if the waiter was still waiting: its callback will not be called. Otherwise the callback is on its way.
+  // Returns true if the waiter was still waiting: its callback will not be called. Otherwise the callback is on its way.
   bool cancel(MemoryShare share, Ticket ticket);
-  // Grants in any case and counts, so that those who begin wait longer: up to a quarter of the share, and not if nothing else is
-  // granted, so that they do not wait for ever. For small amounts that are already in memory, and that others bound.
+  // Grants in any case. It counts the bytes, so that waiters that begin wait longer: up to a quarter of the share, and not if
+  // nothing else is granted, so that they do not wait for ever. For small amounts that are already in memory and have other
+  // bounds.
   Reservation reserve_now(MemoryShare share, uint64_t bytes);
 
   uint64_t limit(MemoryShare share) const;
@@ -110,7 +111,7 @@ class MemoryBudget {
   size_t waiting(MemoryShare share) const;
   // How often somebody had to wait so far.
   uint64_t waits(MemoryShare share) const;
-  // Whether what was granted in any case is more than what counts. This and the next cost nothing.
+  // Whether more was granted in any case than counts. This and the next cost nothing.
   bool forced_much(MemoryShare share) const {
     return shares_[static_cast<size_t>(share)].forced_much.load(std::memory_order_relaxed);
   }
@@ -149,7 +150,7 @@ class MemoryBudget {
     void add(Part& part);
     void remove(Part& part);
     std::unique_ptr<Part> begin(uint64_t bytes, uint64_t whole);  // nullptr if not all could end then
-    Waiters::node_type grow_one();                                // the next who waits to grow and may
+    Waiters::node_type grow_one();                                // the next waiter that may grow
     bool grow(Part& part, uint64_t bytes);  // false, and as before, if there is no room or not all could end then
   };
   Share& at(MemoryShare share) { return shares_[static_cast<size_t>(share)]; }

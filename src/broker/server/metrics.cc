@@ -59,7 +59,7 @@ void append_head(std::string& out, std::string_view name, std::string_view help,
   fmt::format_to(std::back_inserter(out), "# HELP {} {}\n# TYPE {} {}\n", name, help, name, type);
 }
 
-// Groups what collectors report by family, as the text format asks for.
+// Groups the reports of collectors by family, as the text format asks for.
 class TextSink : public MetricsRegistry::Sink {
  public:
   void gauge(std::string_view name, std::string_view help, const MetricLabels& labels, double value) override {

@@ -1,7 +1,7 @@
 // Counters, gauges and histograms, written by the shards without locks and merged when they are scraped.
 //
-// A metric is registered before the shards run and has one cell per shard; only that shard writes its cell (a plain
-// add, no locked instruction), anyone may read. Collectors are asked at scrape for values that live elsewhere.
+// A metric is registered before the shards run, and has one cell per shard. Only that shard writes its cell (a plain add, no
+// locked instruction). Any thread may read. Collectors give values that live elsewhere, at each scrape.
 #pragma once
 
 #include <array>
@@ -20,7 +20,7 @@ namespace weir::broker {
 
 using MetricLabels = std::vector<std::pair<std::string, std::string>>;
 
-// Appends the value of a label as the text format wants it between quotes: any text will do.
+// Appends the value of a label, any text, in the form that the text format has between quotes.
 void append_label_value(std::string& out, std::string_view value);
 
 // A sum over the shards: counts events, or holds a level (add may be negative).
@@ -69,7 +69,7 @@ class Histogram {
     int64_t count = 0;
     // Upper bound of the bucket that holds the quantile (0 < q <= 1); 0 without observations.
     int64_t quantile_ns(double q) const;
-    // What was observed after `earlier`.
+    // The observations after `earlier`.
     Snapshot since(const Snapshot& earlier) const;
   };
   Snapshot snapshot() const;
@@ -81,7 +81,7 @@ class Histogram {
     const size_t bucket = static_cast<size_t>(2 * (octave - 1)) + ((units >> (octave - 1)) & 1) + 1;
     return bucket < kBuckets ? bucket : kBuckets - 1;
   }
-  static int64_t upper_bound_ns(size_t bucket);  // inclusive; the last bucket has none and answers INT64_MAX
+  static int64_t upper_bound_ns(size_t bucket);  // inclusive; the last bucket has none and returns INT64_MAX
 
  private:
   struct alignas(64) Cells {
@@ -111,7 +111,7 @@ class MetricsRegistry {
   Counter& shard_counter(std::string_view name, std::string_view help, MetricLabels labels);
   Gauge& shard_gauge(std::string_view name, std::string_view help, MetricLabels labels);
 
-  // What a collector writes its values to.
+  // A collector writes its values to it.
   class Sink {
    public:
     virtual ~Sink() = default;

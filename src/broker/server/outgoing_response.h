@@ -1,5 +1,5 @@
-// The bytes of one response on their way to a socket: what was encoded, with slices of memory and ranges of files in
-// between. Keeps track of how much was sent. Loop thread only; reused from response to response.
+// The bytes of one response on their way to a socket: encoded bytes, with slices of memory and ranges of files in between. Keeps
+// track of the bytes sent. Loop thread only. Reused from response to response.
 #pragma once
 
 #include <cstdint>
@@ -20,17 +20,17 @@ class OutgoingResponse {
  public:
   protocol::Writer& writer() { return writer_; }
 
-  // Adds external bytes and answers their id, for Records::external_id. A Records field may be made of several pieces
-  // attached one after the other: it carries the id of the first and the size of all.
+  // Adds external bytes and returns their id, for Records::external_id. A Records field may be made of several pieces attached
+  // one after the other. It has the id of the first and the size of all.
   uint32_t attach(ExternalBytes piece) {
     pieces_.push_back(std::move(piece));
     return static_cast<uint32_t>(pieces_.size() - 1);
   }
   uint32_t next_id() const { return static_cast<uint32_t>(pieces_.size()); }
 
-  // The message is complete: lays out its segments. False if the insertions do not match the pieces attached.
+  // The message is complete: lays out its segments. Returns false if the insertions do not match the pieces attached.
   bool seal();
-  // Drops what was written and attached; keeps moderate memory.
+  // Drops all that was written and attached. Keeps moderate memory.
   void clear();
 
   uint64_t size() const { return size_; }            // after seal
@@ -39,16 +39,16 @@ class OutgoingResponse {
 
   // Fills `into` with memory from the current position up to the next file range or the end.
   size_t gather(std::span<iovec> into) const;
-  // True if everything that is left was gathered by `pieces` pieces, so that the next response may follow.
+  // Whether `pieces` pieces gathered all that is left, so that the next response may follow.
   bool gathered_all(size_t pieces) const { return at_ + pieces == segments_.size(); }
-  // The file range at the current position, if there is one, with what is left of it.
+  // The rest of the file range at the current position, if there is one.
   struct FilePart {
     runtime::File* file = nullptr;
     uint64_t offset = 0;
     uint64_t length = 0;
   };
   FilePart file_part() const;
-  // Moves the position by sent bytes; answers those that belong to a later response.
+  // Moves the position by sent bytes. Returns those that belong to a later response.
   uint64_t advance(uint64_t bytes);
 
  private:

@@ -24,7 +24,7 @@ void QueuedRequest::arrive(RequestChannel& channel, const RequestSurroundings& s
     const std::string_view copy = arena_.copy(as_string(frame.bytes()));
     frame = Slice{Buffer(), as_bytes(copy).data(), copy.size()};
   }
-  // What hostile input can make a decoder allocate, beside the bound of elements; lifted once the request is decoded.
+  // Bounds the memory that hostile input makes a decoder allocate, beside the bound of elements. Lifted after decoding.
   arena_.set_limit(arena_.used_bytes() + (1u << 20) + 128 * frame.size);
   request_bytes_ = frame.size;
   frame_ = std::move(frame);
@@ -60,7 +60,7 @@ void QueuedRequest::handle_dropped() {
     channel_->close(CloseReason::kDropped,
                     fmt::format("a {} request was given up without an answer", protocol::api_name(api_key_)));
   }
-  has_handle_ = false;  // only now: close() takes back what has none
+  has_handle_ = false;  // only now: close() takes back a request without one
   if (!queued_) return pool_.give_back(*this);
   if (memory_.bytes() == 0) return;
   forget_request();

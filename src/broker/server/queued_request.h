@@ -1,4 +1,4 @@
-// A request as its connection has it: in the queue of those whose answers are due, from its frame until its answer is sent.
+// A request as its connection has it. It is in the queue of due answers from its frame until its answer is sent.
 //
 // It is in two hands, its handler's (RequestContextPtr) and the queue's, and goes back to its pool when both have let go.
 #pragma once
@@ -13,7 +13,7 @@ namespace weir::broker {
 
 class ContextPool;
 
-// What the requests of a shard share.
+// The shared parts of a shard's requests.
 struct RequestSurroundings {
   runtime::Loop& loop;
   MemoryBudget& budget;
@@ -27,7 +27,7 @@ class QueuedRequest final : public RequestContext {
   void arrive(RequestChannel& channel, const RequestSurroundings& surroundings, Slice frame, Reservation reservation);
   // The hand of the handler, which is there from arrive() on.
   RequestContextPtr handle() { return RequestContextPtr(this); }
-  // The dispatcher finds out what it is.
+  // The dispatcher finds its row.
   void set_header(const protocol::RequestHeader& header, Bytes body);
   void set_route(const ApiRoute& route, const security::Authorizer* authorizer, ClientQuotas* quotas);
   bool routed() const { return route_ != nullptr; }
@@ -39,7 +39,7 @@ class QueuedRequest final : public RequestContext {
   void turn_has_come() {
     if (turn_) loop_->post(std::exchange(turn_, nullptr));
   }
-  // Its answer is sent, or never will be.
+  // Its answer is sent, or is never sent.
   void leave_queue();
   // The memory it holds beside what its handler needs: decoded and encoded, and the part of the answer that this does not cover.
   uint64_t memory_bytes() const { return memory_.bytes(); }
@@ -66,7 +66,7 @@ class QueuedRequest final : public RequestContext {
   ContextPool& pool_;
   bool has_handle_ = false;  // a RequestContextPtr exists, or will again
   bool queued_ = false;
-  std::shared_ptr<QueuedRequest*> waiter_;  // while it waits for memory: what the budget calls
+  std::shared_ptr<QueuedRequest*> waiter_;  // while it waits for memory: the budget's callback has it
   MemoryBudget::Ticket ticket_ = 0;
 };
 

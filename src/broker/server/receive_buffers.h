@@ -1,6 +1,6 @@
-// The memory a shard receives into: blocks of 64 KiB shared by all its connections, so that a connection that waits for
-// data holds none. Requests point into a block until they are released; a block is reused when nobody points into it.
-// Blocks beyond the first few are reserved in the budget. Loop thread only.
+// The memory that a shard receives into: blocks of 64 KiB that all its connections share. So a connection that waits for data
+// holds none. Requests point into a block until they are released. A block without such requests is reused. Blocks beyond the
+// first few are reserved in the budget. Loop thread only.
 #pragma once
 
 #include <vector>
@@ -16,9 +16,9 @@ class ReceiveBuffers {
 
   explicit ReceiveBuffers(MemoryBudget& budget) : budget_(budget) {}
 
-  // Makes room for at least kLeastRoom bytes. False if the budget has none for another block.
+  // Makes room for at least kLeastRoom bytes. Returns false if the budget has no room for another block.
   bool make_room();
-  // Gives back what is reserved and idle. False once nothing is reserved.
+  // Gives back reserved blocks that are idle. Returns false once none is reserved.
   bool give_back_idle();
   // Adds a block from a reservation of kBlockBytes that was waited for.
   void add_block(Reservation reservation);

@@ -1,4 +1,4 @@
-// The way back of a request to the connection it came on: all that requests know of connections.
+// The way back of a request to its connection. Requests know nothing else of connections.
 #pragma once
 
 #include <atomic>
@@ -19,7 +19,7 @@ class RequestChannel {
  public:
   virtual ConnectionInfo& info() = 0;
   virtual bool closed() const = 0;
-  // The same for other threads; made when it is asked for.
+  // The same for other threads. Made at the first call.
   virtual std::shared_ptr<const std::atomic<bool>> closed_flag() = 0;
   virtual void close(CloseReason reason, std::string_view what) = 0;
   // No answer is due before the request's.
@@ -30,8 +30,8 @@ class RequestChannel {
   // Nobody refers to it any more.
   virtual void released() = 0;
 
-  // Before that, when there is no memory for it: its handler has returned, and what follows on the connection has to wait; the
-  // handler is to be called again.
+  // Before that, when there is no memory for it. Its handler has returned and is to be called again. Later requests of the
+  // connection have to wait.
   virtual void put_aside() = 0;
   virtual void take_up(QueuedRequest& request) = 0;
 

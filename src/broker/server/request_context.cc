@@ -20,6 +20,23 @@ bool RequestContext::ask(security::AclOperation operation, const security::Resou
   return authorizer_->allowed(info.principal, info.peer.host, operation, resource);
 }
 
+bool RequestContext::ask_of_any(security::ResourceType type) const {
+  const ConnectionInfo& info = connection();
+  const security::AclOperation operation = needed(type);
+  return operation == security::AclOperation::kNone ||
+         authorizer_->allowed_with_any(info.principal, info.peer.host, operation, type);
+}
+
+security::AclOperation RequestContext::needed(security::ResourceType type) const {
+  using security::ResourceType;
+  const ApiNeeds& needs = route_->needs;
+  const bool cluster_counts = type == ResourceType::kTopic || type == ResourceType::kGroup;
+  if (needs.cluster_right == ClusterRight::kSuffices && cluster_counts && authorize(needs.cluster, {})) {
+    return security::AclOperation::kNone;
+  }
+  return needs.of(type);
+}
+
 int32_t RequestContext::authorized_operations(const security::Resource& resource) const {
   int32_t operations = security::operations_of(resource.type);
   if (authorizer_ == nullptr) return operations;
@@ -57,7 +74,7 @@ bool RequestContext::decoded(const protocol::Reader& reader) {
   // Bytes after the last field are no fault, as in Kafka: librdkafka 2.16 leaves three behind a request for the
   // metadata of all topics.
   if (reader.ok()) {
-    // What is named is mostly told again, once in an answer's structure and, as it grows, twice in its bytes. Records are not.
+    // Answers mostly repeat the names of a request: once in their structure and, as they grow, twice in their bytes. Not records.
     const bool told_again = !route_->carries_records && body_.size() > kFreeBytes;
     decoded_bytes_ = reader.elements() > kFreeElements ? reader.elements() * kElementBytes : 0;
     if (told_again) decoded_bytes_ += 3 * body_.size();
@@ -100,7 +117,7 @@ bool RequestContext::reserve(uint64_t bytes) {
 
 uint64_t RequestContext::most_answer_bytes() const { return budget_->limit(MemoryShare::kAnswers) - decoded_bytes_; }
 
-// All or nothing: who waits holds nothing that others wait for.
+// All or nothing: a request that waits holds nothing that others wait for.
 bool RequestContext::hold(uint64_t bytes) {
   if (bytes <= memory_.bytes()) {
     memory_.shrink_to(bytes);
@@ -157,7 +174,7 @@ void RequestContext::close(std::string_view reason) {
   drop_frame();
 }
 
-// What it used is counted once it is known, the answer's bytes included.
+// Its use is counted once it is known, with the answer's bytes.
 void RequestContext::charge() {
   if (quotas_ != nullptr && route_->throttle != ThrottleClass::kExempt && !connection_closed()) {
     throttle(quotas_->count({.throttle = route_->throttle,

@@ -1,20 +1,20 @@
-// One request from its frame to its response: what a handler is given.
+// One request from its frame to its response. A handler is given it.
 //
 // A handler owns the context through a RequestContextPtr and ends it exactly once: respond(), no_response() or close().
-// It may do so now or at any later time, but only on the loop of the connection (loop()); the pointer may be carried
-// through another shard's tasks as long as nobody there touches it; dropped there, it goes home by itself. Responses leave
-// in the order of the requests, whatever the order in which handlers end. Dropping the pointer without an end closes the
-// connection. If the connection closes first, the context stays usable and the end has no effect (connection_closed() tells).
+// It may do so now or at any later time, but only on the loop of the connection (loop()). Tasks of another shard may carry the
+// pointer, as long as they do not touch the context. A pointer that is dropped there goes home by itself. Responses leave in the
+// order of the requests, even if handlers end in another order. A pointer that is dropped without an end closes the connection.
+// If the connection closes first, the context stays usable and the end has no effect (connection_closed() tells).
 //
 // Lifetimes: frame(), body(), everything decoded from them and the arena's memory are valid until the end call returns, or until
 // release_frame().
 //
-// Memory. What a request can multiply is the elements of its arrays, and what it can ask for is as large as what the broker
-// holds. Both are reserved (MemoryShare::kAnswers) before they are made: decode() reserves for the elements, reserve() for
-// what the handler says. Without room the handler is told to return; it is called again, from its start, when there is. So it
-// changes nothing before it has its memory. When the handler has let go, only the encoded answer counts, until it is sent.
+// Memory. A request can multiply the elements of its arrays, and can ask for all that the broker holds. Both are reserved
+// (MemoryShare::kAnswers) before they are made: decode() reserves for the elements, and reserve() for the handler's answer.
+// Without room the handler is told to return. It is called again, from its start, when there is room. So it changes nothing
+// before it has its memory. When the handler has let go, only the encoded answer counts, until it is sent.
 //
-// Its connection sees a QueuedRequest in it.
+// Its connection has it as a QueuedRequest.
 #pragma once
 
 #include <algorithm>
@@ -62,35 +62,44 @@ class RequestContext {
   // Posts `turn` once that is so; for a request that is not first_in_line() now.
   void when_first_in_line(Function<void()> turn) { turn_ = std::move(turn); }
   int64_t received_ns() const { return moments_.received; }  // monotonic
-  // The request asked to be answered late (a fetch that waits for data): so much waiting does not make it slow.
+  // The request asked for a late answer (a fetch that waits for data). A wait up to this time does not make it slow.
   void may_wait_ms(int64_t wait_ms) { allowed_wait_ms_ = std::max<int64_t>(wait_ms, 0); }
 
-  // Whether its client may do this. What the row of its API demands of the cluster was asked before the handler was called.
+  // Whether its client may do this. A right to the cluster that the row requires was asked before the handler was called.
   bool authorize(security::AclOperation operation, const security::Resource& resource) const {
     return authorizer_ == nullptr || operation == security::AclOperation::kNone || ask(operation, resource);
   }
-  // All that its client may do with a resource, as answers tell it; nothing if it may not even describe it.
+  // The operation that its API needs on each resource of a type (ApiNeeds). kNone: no right is needed, or the client has the
+  // right to the cluster, and that suffices.
+  security::AclOperation needed(security::ResourceType type) const;
+  // Whether its client has the right that its API needs of a resource. It need not exist.
+  bool may(const security::Resource& resource) const {
+    return authorizer_ == nullptr || authorize(needed(resource.type), resource);
+  }
+  // The same for any resource of the type: one is enough.
+  bool may_with_any(security::ResourceType type) const { return authorizer_ == nullptr || ask_of_any(type); }
+  // The operations that its client may do with a resource, in the form of answers. None if the client may not describe it.
   int32_t authorized_operations(const security::Resource& resource) const;
-  // Its client used up what is due to it: the answer says so, and the connection is muted for so long. The longest one counts.
+  // Its client used up its quota. The answer says so, and the connection is muted for this long. The longest time counts.
   void throttle(int32_t for_ms) { throttle_ms_ = std::max(throttle_ms_, for_ms); }
 
   protocol::Arena& arena() { return arena_; }
   // The request after its header. Its bytes may be changed in place (base offsets of batches).
   Bytes body() const { return body_; }
-  // The whole request without its length. Frames above kCopyLimit of the WAL lie in a Buffer of their own, at its
-  // begin; of smaller ones the owner may be empty (then the bytes live as long as the arena).
+  // The whole request without its length. A frame above kCopyLimit of the WAL lies in a Buffer of its own, at its begin. A
+  // smaller one may have no owner: then its bytes live as long as the arena.
   const Slice& frame() const { return frame_; }
-  // For handlers that wait long: frame, arena and their memory go.
+  // For handlers that wait long: gives back frame, arena and their memory.
   void release_frame();
 
-  // An element may cost this much of decoded form, of what the handler keeps for it and of answer. A handler whose answers hold
-  // more for one says so to reserve().
+  // An element may cost this much in its decoded form, in the handler and in the answer. A handler whose answers hold more for an
+  // element says so to reserve().
   static constexpr size_t kElementBytes = 512;
   static constexpr size_t kMaxElements = 100'000;  // also for the time they take
   static constexpr size_t kFreeElements = 128;
   static constexpr uint64_t kFreeBytes = 16 * 1024;
 
-  // Decodes the body. Otherwise the handler just returns: the connection is closed, or the handler is called again.
+  // Decodes the body. If it returns false the handler just returns: the connection is closed, or the handler is called again.
   template <typename Request>
   bool decode(Request& request) {
     for (;; request = Request()) {
@@ -101,12 +110,12 @@ class RequestContext {
       if (!allow_more_elements()) return false;
     }
   }
-  // Reserves for the answer, beyond what its elements have. False: the handler just returns, and is called again; or the
-  // connection is closed, for the bytes are more than there are for anybody.
+  // Reserves for the answer, beyond the bytes of its elements. If it returns false the handler just returns: it is called again,
+  // or the connection is closed, for nobody could have so many bytes.
   bool reserve(uint64_t bytes);
-  // The most that can be reserved. What is as large as all that the broker has is answered even so, when nobody else is.
+  // The most that can be reserved. An answer with all that the broker holds takes this much, and waits until it is alone.
   uint64_t most_answer_bytes() const;
-  // For a request that waits for something to happen: others wait for the memory that it holds.
+  // For a request that waits for an event: whether others wait for the memory that it holds.
   bool holds_up_others() const;
 
   // External bytes of the response; see OutgoingResponse.
@@ -117,7 +126,7 @@ class RequestContext {
   void respond(const Response& response) {
     respond_as(response, version_);
   }
-  // With another version than the request's (ApiVersions answers unknown versions with version 0).
+  // With another version than the request's: ApiVersions answers unknown versions in version 0.
   template <typename Response>
   void respond_as(const Response& response, int16_t version) {
     response.encode(begin_response(version), version);
@@ -145,6 +154,7 @@ class RequestContext {
   bool allow_more_elements();
   bool hold(uint64_t bytes);
   bool ask(security::AclOperation operation, const security::Resource& resource) const;
+  bool ask_of_any(security::ResourceType type) const;
   protocol::Writer& begin_response(int16_t version);
   void finish_response();
   void charge();
@@ -169,11 +179,11 @@ class RequestContext {
   Bytes body_;
   Slice frame_;
   Reservation frame_reservation_;
-  Reservation response_reservation_;  // of what memory_ does not cover
-  Reservation memory_;                // for what is decoded and answered
+  Reservation response_reservation_;  // of bytes that memory_ does not cover
+  Reservation memory_;                // for decoded form and answer
   uint64_t memory_wanted_ = 0;        // not 0: there was no room, the handler is to be called again
   size_t elements_max_ = kFreeElements;
-  uint64_t decoded_bytes_ = 0;  // what memory_ is for
+  uint64_t decoded_bytes_ = 0;  // that memory_ is for
   uint64_t answer_bytes_ = 0;
   uint64_t request_bytes_ = 0;
   int32_t throttle_ms_ = 0;

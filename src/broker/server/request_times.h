@@ -2,12 +2,12 @@
 //
 //   last byte received | queue | handler runs | remote: flush, other shards, waiting for data | (turn) | send | last byte sent
 //
-// Requests before it on its connection have times of their own. What it waits for them is not its time, as in Kafka, which
-// receives one request of a connection after the other: `received` is when it could begin, and waiting for its turn to be sent is
-// no stage.
+// Requests before it on its connection have times of their own. A wait for them is not its time, as in Kafka, which receives one
+// request of a connection after the other. So `received` is the moment when it could begin, and the wait for its turn to be sent
+// is no stage.
 //
-// One object per API; every shard writes its own cells. A request that is answered while its handler runs has no remote
-// time, and its handler's time ends with the answer.
+// One object per API. Every shard writes its own cells. A request that is answered while its handler runs has no remote time, and
+// its handler's time ends with the answer.
 #pragma once
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// What the log says of a request that took too long: which, whose, where its time went, and what helps.
+// The log's line about a request that took too long: its API, its client, where its time went, and a remedy.
 #pragma once
 
 #include <string>

@@ -4,8 +4,8 @@ namespace weir::broker {
 
 using protocol::ErrorCode;
 
-// As in Kafka, what a client caused by its own idea of the cluster or by too large a batch is no failure of a request;
-// what it did against the topic's rules is, and so is everything that went wrong here.
+// As in Kafka, errors by a client's outdated view of the cluster, or by too large a batch, are no failures of a request. Offences
+// against the topic's rules are, and so are all faults of the broker.
 void TopicTraffic::produce_failed(const TopicId& topic, ErrorCode error, uint64_t bytes) {
   switch (error) {
     case ErrorCode::kMessageTooLarge:

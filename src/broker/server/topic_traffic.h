@@ -1,7 +1,7 @@
-// What the connections of one shard count by topic: what is known only where a response is made. (What is known where
-// an append or a read happens is counted in the partition, see storage/log/partition_traffic.h.)
+// Counts of one shard's connections by topic, of facts that are known only where a response is made. Facts of an append or a read
+// are counted in the partition (storage/log/partition_traffic.h).
 //
-// On the shard's loop only. Nothing is allocated but for a topic seen for the first time; bounded by forget().
+// On the shard's loop only. It allocates only for a topic that it sees for the first time. forget() bounds it.
 #pragma once
 
 #include <cstdint>
@@ -36,7 +36,7 @@ class TopicTraffic {
   void fetch_failed(const TopicId& topic, protocol::ErrorCode error);
 
   const std::unordered_map<TopicId, TopicCounts>& by_topic() const { return by_topic_; }
-  // Moves the counts of topics that `exists` does not know to the total of those that are gone.
+  // Moves the counts of topics that `exists` does not know to the total of gone topics.
   template <typename Exists>
   void forget_unless(Exists exists) {
     for (auto it = by_topic_.begin(); it != by_topic_.end();) {

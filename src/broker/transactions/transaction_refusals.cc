@@ -6,6 +6,12 @@
 
 namespace weir::broker {
 
+std::string_view TransactionRefusals::refuse(RequestContext& context, std::string_view transactional_id) {
+  if (!context.may({security::ResourceType::kTransactionalId, transactional_id})) return {};
+  tell(context, transactional_id);
+  return kReason;
+}
+
 void TransactionRefusals::tell(RequestContext& context, std::string_view transactional_id) {
   constexpr size_t kShown = 100;
   const std::string& host = context.connection().peer.host;
@@ -14,7 +20,7 @@ void TransactionRefusals::tell(RequestContext& context, std::string_view transac
   std::string key = fmt::format("{}@{}", client, host);
   uint64_t suppressed = 0;
   if (told_.contains(key)) return;
-  // Who gets no line now is told of when it asks again.
+  // A client that gets no line now gets one when it asks again.
   if (!lines_.admit(context.loop().clock().monotonic_ns() / runtime::kMillisecond, suppressed)) return;
   if (told_.size() == kClientsMax) told_.clear();
   told_.insert(std::move(key));

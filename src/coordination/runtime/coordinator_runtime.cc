@@ -119,7 +119,7 @@ void CoordinatorRuntime::release() {
 
 void CoordinatorRuntime::begin_service() {
   run([this](StateMachine& machine, Instant at, Effects& effects) { machine.loaded(image_, at, effects); });
-  // The present image does not tell of a topic that was deleted and made anew.
+  // The present image does not show a topic that was deleted and made anew.
   if (deleted_meanwhile_.empty()) return;
   const ImageChange missed{nullptr, image_, std::exchange(deleted_meanwhile_, {})};
   run([&missed](StateMachine& machine, Instant at, Effects& effects) { machine.image_changed(missed, at, effects); });
@@ -140,7 +140,7 @@ void CoordinatorRuntime::run(Step step) {
   WEIR_CHECK(serving_ == ErrorCode::kNone);
   Effects effects;
   const Instant at = now();
-  // A batch holds one record that is large, and nothing else.
+  // A batch has one large record, and nothing else.
   constexpr int64_t kBatchOverhead = 4096;
   const storage::Partition* partition = log_.find(id_);
   if (partition != nullptr) machine_->limit_record(static_cast<int64_t>(partition->config().segment_bytes) - kBatchOverhead);
@@ -253,7 +253,7 @@ void CoordinatorRuntime::release_durable() {
 }
 
 // The state in memory is ahead of the log for good: nobody may see it any more.
-// `failed`: the flight that learns `error`. All others have to look for the coordinator again.
+// `failed`: the flight that is answered with `error`. All others have to look for the coordinator again.
 void CoordinatorRuntime::give_up(ErrorCode error, const Flight* failed) {
   const ErrorCode others = failed != nullptr ? ErrorCode::kNotCoordinator : error;
   ++session_;

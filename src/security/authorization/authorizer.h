@@ -48,6 +48,9 @@ class Authorizer {
   // `host`: the address that the principal comes from, as text.
   virtual bool allowed(const Principal& principal, std::string_view host, AclOperation operation,
                        const Resource& resource) const = 0;
+  // Whether there may be a resource of the type that the operation is allowed on.
+  virtual bool allowed_with_any(const Principal& principal, std::string_view host, AclOperation operation,
+                                ResourceType type) const = 0;
 };
 
 // What can be done with a type of resource: bit n stands for operation n. The form of the fields `*_authorized_operations`.

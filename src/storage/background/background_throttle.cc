@@ -8,8 +8,8 @@ namespace weir::storage {
 namespace {
 
 constexpr double kNsPerSecond = static_cast<double>(runtime::kSecond);
-constexpr uint64_t kPieceBytes = 4 << 20;     // while nothing is held back: how soon a slow flush is noticed
-constexpr uint64_t kLeastMeasured = 8 << 20;  // less is a measurement of the latency
+constexpr uint64_t kPieceBytes = 4 << 20;     // while nothing is held back; small enough to notice a slow flush soon
+constexpr uint64_t kLeastMeasured = 8 << 20;  // a smaller write measures the latency, not the rate
 constexpr double kWeightOfNewest = 0.25;
 constexpr int64_t kAtWorkNs = runtime::kSecond / 10;  // since a job's last piece
 constexpr int64_t kTimerNs = runtime::kMillisecond;   // shorter waits are put off until they add up
@@ -51,7 +51,7 @@ void BackgroundThrottle::set_pressure(unsigned shard, double pressure) {
   pressure_[shard] = pressure;
 }
 
-// The p99 is above a value if more than one in a hundred are.
+// The p99 is above a value if more than one flush in a hundred is.
 bool BackgroundThrottle::flushes_are_slow(int64_t now_ns) const {
   const int64_t oldest = now_ns / kSliceNs - static_cast<int64_t>(kSlices) + 1;
   uint64_t flushes = 0, slow = 0;
@@ -63,7 +63,7 @@ bool BackgroundThrottle::flushes_are_slow(int64_t now_ns) const {
   return options_.share < 1 && slow * 100 > flushes;
 }
 
-// 1: the background gets its share and no more, 0: all it can take.
+// 1: the background gets its share and no more. 0: it gets all it can take.
 double BackgroundThrottle::held_part() const {
   double highest = 0;
   for (const double pressure : pressure_) highest = std::max(highest, pressure);
@@ -123,7 +123,7 @@ int64_t BackgroundThrottle::wait_ns(BackgroundJob job) {
   const std::lock_guard lock(mutex_);
   const int64_t left = accounts_[static_cast<size_t>(job)].free_at_ns - now;
   if (left < kTimerNs || !flushes_are_slow(now) || held_part() == 0) return 0;
-  // Not for long at a time: pressure may rise meanwhile, or flushes be quick again.
+  // A single wait is short: pressure may rise meanwhile, or flushes may become quick again.
   const int64_t wait = std::min(left, kLongestWaitNs);
   held_ns_ += wait;
   return wait;

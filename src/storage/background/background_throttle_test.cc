@@ -27,7 +27,7 @@ class BackgroundThrottleTest : public ::testing::Test {
       told.flushed(static_cast<int>(i % 100) < slow ? 3 * kIdleNs : kIdleNs, 4096);
     }
   }
-  // What a job writes in `ns` on a disk that takes no time, while flushes are as they were.
+  // The bytes that a job writes in `ns` on a disk that takes no time, while flushes are as before.
   uint64_t write_for(int64_t ns) {
     uint64_t bytes = 0;
     for (const int64_t end = world_.clock().monotonic_ns() + ns; world_.clock().monotonic_ns() < end;) {
@@ -136,7 +136,7 @@ TEST_F(BackgroundThrottleTest, TheIdleValueIsThatOfQuietTimes) {
   EXPECT_NEAR(static_cast<double>(throttle_.state().idle_flush_ns), 300'000, 300'000 / 8 + 1000);
   flush_for(5 * kSecond, 0);
   EXPECT_FALSE(throttle_.state().holding);
-  // What flushes take beside a checkpoint says nothing about the idle disk.
+  // The time of flushes beside a checkpoint says nothing about the idle disk.
   const int64_t idle = throttle_.state().idle_flush_ns;
   for (int i = 0; i < 3000; ++i) {
     world_.advance(kMillisecond);

@@ -1,5 +1,5 @@
-// Histogram of flush latencies for the banner, /health and metrics: 8 buckets per power of two, so a
-// percentile is off by at most an eighth. Old flushes fade: counts are halved every kWindow flushes.
+// Histogram of flush latencies for the banner, /health and metrics. It has 8 buckets per power of two, so a percentile is off by
+// at most an eighth. Old flushes fade: counts are halved every kWindow flushes.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ class FlushLatency {
     if (++in_window_ >= kWindow) fade();
   }
 
-  // Latency that `fraction` (0..1) of the recent flushes did not exceed; 0 without flushes.
+  // The latency that `fraction` (0 to 1) of the recent flushes did not exceed. 0 without flushes.
   int64_t percentile_ns(double fraction) const {
     uint64_t sum = 0;
     for (const uint32_t count : buckets_) sum += count;
@@ -39,7 +39,7 @@ class FlushLatency {
   const std::array<uint64_t, kDoublings>& doublings() const { return doublings_; }
   static constexpr int64_t doubling_bound_ns(size_t index) { return int64_t{8000} << index; }
 
-  // Adds what another log recorded.
+  // Adds the flushes of another log.
   void merge(const FlushLatency& other) {
     for (size_t i = 0; i < buckets_.size(); ++i) buckets_[i] += other.buckets_[i];
     for (size_t i = 0; i < doublings_.size(); ++i) doublings_[i] += other.doublings_[i];

@@ -1,4 +1,5 @@
-// Checkpoints, removals and compaction beside flushes that are slow: held back, but never so that the write-ahead log fills up.
+// Checkpoints, removals and compaction beside slow flushes: they are held back, but never so much that the write-ahead log fills
+// up.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -22,7 +23,7 @@ using runtime::kSecond;
 using ::testing::ElementsAre;
 using weir::testing::SimRuntime;
 
-// The share is 2 MB/s: a quarter of the least rate there is.
+// The share is 2 MB/s: a quarter of the least rate that the throttle assumes.
 constexpr double kShare = BackgroundThrottle::kLeastRate / 4;
 
 class PacedCheckpointTest : public ::testing::Test {
@@ -42,7 +43,7 @@ class PacedCheckpointTest : public ::testing::Test {
   bool wait(const std::function<bool()>& condition) {
     return sim_.run_until(condition, 600 * kSecond) == SimRuntime::Stop::kDone;
   }
-  // How long it took.
+  // Returns how many seconds the checkpoint took.
   double checkpoint(std::vector<CheckpointPartition> partitions) {
     const double began = seconds();
     bool done = false;
@@ -70,7 +71,7 @@ TEST_F(PacedCheckpointTest, ACheckpointIsSpreadOverTimeAndCompleteAtItsEnd) {
   std::vector<uint8_t> wrote;
   uint64_t total = 0;
   for (int round = 0; round < 3; ++round) {
-    // Offsets within blocks, runs above and below what is written unbuffered.
+    // Positions within blocks, and runs above and below the length that is written unbuffered.
     auto large = make_checkpoint(a, end_a, 30, {.value_bytes = 33'333});
     auto small = make_checkpoint(b, end_b, 2, {.value_bytes = 5'000});
     const auto bytes = bytes_of(large.batches);
@@ -123,7 +124,7 @@ TEST_F(PacedCheckpointTest, DroppedSegmentsGoOneByOneAfterTheCheckpointHasAnswer
   const double took = checkpoint(checkpoints(std::move(trim)));
   EXPECT_LT(took, 0.2);
   EXPECT_GT(files(), 30u);
-  // Each counts for a MiB, which is half a second here.
+  // Each removal counts for a MiB, which is half a second here.
   sim_.run_for(2 * kSecond);
   EXPECT_GT(files(), 34u);
   EXPECT_LT(files(), 38u);
@@ -264,7 +265,7 @@ TEST_F(PacedLogTest, CompactionIsHeldBackAndGetsOn) {
     return seconds() - began;
   };
   fill(200);
-  for (int i = 0; i < 10; ++i) throttle_.flushed(kMillisecond, 4096);  // more than one in a hundred of those before
+  for (int i = 0; i < 10; ++i) throttle_.flushed(kMillisecond, 4096);  // more than one in a hundred is slow again
   const int64_t held = throttle_.state().held_ns;
   const double took = clean();
   ASSERT_EQ(cleaner.stats().runs, 1u);

@@ -1,8 +1,8 @@
-// The segment store's background work on the pool, one job after the other in the order they came. A job works in turns; before
-// each one the throttle is asked, and while it says wait the job holds no thread of the pool: a timer brings it back.
+// Runs the segment store's background jobs on the pool, one after the other in the order of submit(). A job works in turns. The
+// queue asks the throttle before each turn. A job that has to wait holds no thread of the pool: a timer brings it back.
 //
-// submit() is thread-safe. `pool` and `throttle` outlive the queue. It may go once every job's `done` was posted, or when no task
-// of the pool and of the throttle's loop runs any more.
+// submit() is thread-safe. `pool` and `throttle` outlive the queue. The queue may be destroyed once every job's `done` was
+// posted, or when no task of the pool and of the throttle's loop runs any more.
 #pragma once
 
 #include <deque>
@@ -15,13 +15,13 @@ namespace weir::storage {
 
 class PacedQueue {
  public:
-  // Does some of the work on a thread of the pool; true once all is done.
+  // Does some of the work on a thread of the pool. Returns true once all of it is done.
   using Turn = Function<bool()>;
 
   // Without a throttle no job ever waits.
   PacedQueue(runtime::Pool& pool, BackgroundThrottle* throttle) : pool_(pool), throttle_(throttle) {}
 
-  // `done` is posted before the next job begins.
+  // Posts `done` to `reply_to` before the next job begins.
   void submit(Turn turn, runtime::Executor& reply_to, runtime::Task done);
 
  private:

@@ -60,7 +60,7 @@ TEST_F(AbortedInCleaningTest, SegmentsThatNothingIsLeftOfStayForTheirEntries) {
   EXPECT_EQ(text(), "0:a=marker 1:a=2 2:active=x");
 }
 
-// The marker may be in no segment yet: then the log's owner knows of it.
+// The marker may be in no segment yet. Then the owner of the log knows the transaction.
 TEST_F(AbortedInCleaningTest, AnAbortedRecordReplacesNoValue) {
   const auto transactional = [&](const std::string& key) {
     protocol::RecordBatchBuilder builder({.base_offset = next_offset_++,

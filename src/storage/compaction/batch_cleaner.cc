@@ -123,7 +123,7 @@ void BatchCleaner::each_record(const BatchHeader& header, Bytes batch, Visit vis
       const Bytes records = window.whole_records(part.record_count);
       if (part.record_count == 0 || !visit_all(part, records)) break;
     }
-    // What a large record needed is not kept.
+    // The memory of a large record does not stay.
     if (window_.size() > kWholeBytesMax) std::vector<uint8_t>().swap(window_);
     decompressor_.trim(kCodecBytesMax);
   }

@@ -1,23 +1,21 @@
-// What compaction does to one record batch: keep it byte for byte, write it again without some of its
-// records, keep only its header, or drop it. The rules are Kafka's (Cleaner, MemoryRecords.filterTo of 4.4):
+// Compaction of one record batch: it stays byte for byte, is written again without some of its records, keeps only its header, or
+// goes. The rules are Kafka's (Cleaner, MemoryRecords.filterTo of 4.4):
 //
-//  - A record stays if no newer one of its key is known. Records without a key go. A record above the map
-//  stays.
-//  - A tombstone (null value) stays until its batch's delete horizon. The first cleaning that meets one sets
-//  the horizon to
-//    now + delete.retention.ms: attribute bit 6, base timestamp = horizon, timestamp deltas counted from it.
-//    A later cleaning drops tombstones whose horizon has passed. So readers that are not further behind than
-//    that see every delete.
-//  - Offsets, the last offset delta, sequence, epoch and producer stay what they were, whatever is taken out.
-//  - A batch left without records stays as a header if it is the last of an active producer (its sequence is
-//  known from
-//    there when state is rebuilt from the log) or ends at the high watermark; otherwise it goes.
-//  - Control batches stay as they are. Transactions: the records of aborted ones replace no value, for their keys are in
-//    no map (PartitionCleaning); they are to be dropped, and a marker once all records of its transaction are gone and its
-//    horizon passed. Both are questions to a batch's header before its records are looked at, in clean().
+//  - A record stays if no newer record of its key is known. Records without a key go. A record above the map stays.
+//  - A tombstone (null value) stays until its batch's delete horizon. The first cleaning that meets a tombstone sets the horizon
+//    to now + delete.retention.ms: attribute bit 6, base timestamp = horizon, timestamp deltas counted from it. A later cleaning
+//    drops tombstones whose horizon has passed. So a reader that is no further behind than that sees every delete.
+//  - Offsets, the last offset delta, sequence, epoch and producer never change.
+//  - A batch without records left stays as a header if it is the last batch of an active producer (its sequence is known from
+//    there when state is rebuilt from the log) or ends at the high watermark. Otherwise it goes.
+//  - Control batches stay as they are. Records of aborted transactions replace no value, because their keys are in no map
+//    (PartitionCleaning).
 //
-// One thread at a time. A batch that decompresses to more than kWholeBytesMax is opened through a window, once for each look at
-// it, and compressed as its records come: memory is bounded by its largest record and by what is written.
+// Not done yet: to drop the records of aborted transactions, and a marker once all records of its transaction are gone and its
+// horizon passed. clean() can decide both from a batch's header, before it looks at records.
+//
+// One thread at a time. A batch that decompresses to more than kWholeBytesMax is opened through a window, once for each pass over
+// it, and compressed as its records come. So memory is bounded by the batch's largest record and by the bytes that are written.
 #pragma once
 
 #include <cstdint>
@@ -31,7 +29,7 @@
 
 namespace weir::storage {
 
-// The last batch of a producer that is still known; an older batch of it carries nothing that is needed.
+// The last batch of each producer that is still known. Nobody needs the header of an older batch of the producer.
 using LastOffsets = std::unordered_map<int64_t, int64_t>;  // producer id -> last offset
 
 struct RetentionRules {
@@ -48,7 +46,7 @@ class BatchCleaner {
  public:
   static constexpr uint64_t kUnpackedMax = uint64_t{256} << 20;
   static constexpr uint64_t kWholeBytesMax = uint64_t{1} << 20;
-  static constexpr uint64_t kCodecBytesMax = uint64_t{128} << 20;  // whatever a log may have: a broker with more memory took it
+  static constexpr uint64_t kCodecBytesMax = uint64_t{128} << 20;  // generous: a broker with more memory may have taken the batch
 
   // Counted over all batches.
   struct Totals {
@@ -59,22 +57,21 @@ class BatchCleaner {
 
   explicit BatchCleaner(RetentionRules rules = {}) : rules_(rules) {}
 
-  // `batch` holds exactly one. kRewrite: rewritten() is what takes its place, until the next call. kCorrupt:
-  // the batch is damaged.
+  // `batch` holds exactly one batch. kRewrite: rewritten() takes its place and is valid until the next call. Error kCorrupt: the
+  // batch is damaged.
   Result<BatchFate> clean(Bytes batch);
   Bytes rewritten() const { return out_; }
 
-  // Enters the batch's keys at or above `start_offset` into `map`. False: the map is full and the batch is in
-  // it in part.
+  // Enters the batch's keys at or above `start_offset` into `map`. False: the map is full and holds only a part of the batch.
   Result<bool> map_keys(Bytes batch, int64_t start_offset, OffsetMap& map);
 
   const Totals& totals() const { return totals_; }
 
  private:
-  // Checks the batch and its records, which each_record can then be asked for.
+  // Checks the batch and its records. each_record() may follow.
   Result<void> open(Bytes batch, BatchHeader& header);
   void open_window(const BatchHeader& header, Bytes batch);
-  // Until `visit` returns false.
+  // Calls `visit` for each record until it returns false.
   template <typename Visit>
   void each_record(const BatchHeader& header, Bytes batch, Visit visit);
   bool keeps(const BatchHeader& header, const protocol::Record& record);

@@ -12,7 +12,7 @@ namespace {
 constexpr int64_t kOffsetSpanMax = std::numeric_limits<int32_t>::max();
 constexpr uint64_t kSegmentBytesMax = std::numeric_limits<int32_t>::max();
 
-// Segments of which at least a part is at or above `offset`.
+// True if at least a part of the segment is at or above `offset`.
 bool reaches(const SegmentInfo& segment, int64_t offset) { return segment.next_offset > offset; }
 
 }  // namespace
@@ -20,10 +20,10 @@ bool reaches(const SegmentInfo& segment, int64_t offset) { return segment.next_o
 CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_offset, const CompactionRules& rules,
                        int64_t now_ms) {
   CleanRange range;
-  // The log start passes the checkpoint when retention or DeleteRecords work beside compaction.
+  // The log start passes the stored first dirty offset when retention or DeleteRecords work beside compaction.
   range.first_dirty_offset = range.first_uncleanable_offset = std::max(manifest.first_dirty_offset, manifest.log_start_offset);
   int64_t earliest_dirty = INT64_MAX;
-  // What was written anew for its times is not cleaned at the same time.
+  // While the times of a segment are unknown, LogDirMover may write it anew. Nothing is cleaned at the same time.
   bool cleanable = std::ranges::all_of(manifest.segments, &SegmentInfo::times_known);
   for (size_t i = 0; i + 1 < manifest.segments.size(); ++i) {
     const SegmentInfo& segment = manifest.segments[i];
@@ -48,7 +48,7 @@ std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentIn
   std::vector<std::vector<SegmentInfo>> groups;
   uint64_t bytes = 0, aborted = 0;
   const uint64_t limit = std::min(segment_bytes, kSegmentBytesMax);
-  // The last one is active.
+  // The last segment is active.
   for (size_t i = 0; i + 1 < segments.size() && segments[i].base_offset < end_offset; ++i) {
     const SegmentInfo& segment = segments[i];
     const bool fits = !groups.empty() && bytes + segment.length <= limit && aborted + segment.aborted <= kAbortedPerSegment &&

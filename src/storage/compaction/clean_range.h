@@ -17,15 +17,15 @@ struct CompactionRules {
 
 struct CleanRange {
   int64_t first_dirty_offset = 0;
-  int64_t first_uncleanable_offset = 0;  // begins a segment; the active one is never cleaned
+  int64_t first_uncleanable_offset = 0;  // where a segment begins; the active segment is never cleaned
   uint64_t clean_bytes = 0;
   uint64_t cleanable_bytes = 0;  // of dirty segments
-  bool overdue = false;          // max.compaction.lag.ms is over
+  bool overdue = false;          // max.compaction.lag.ms has passed
   double dirty_ratio() const {
     const uint64_t total = clean_bytes + cleanable_bytes;
     return total == 0 ? 0 : static_cast<double>(cleanable_bytes) / static_cast<double>(total);
   }
-  // Whether it is time to clean.
+  // True if it is time to clean.
   bool due(const CompactionRules& rules) const {
     return cleanable_bytes > 0 && (overdue || dirty_ratio() > rules.min_cleanable_dirty_ratio);
   }
@@ -34,8 +34,8 @@ struct CleanRange {
 CleanRange clean_range(const PartitionManifest& manifest, int64_t last_stable_offset, const CompactionRules& rules,
                        int64_t now_ms);
 
-// The segments that begin below `end_offset`, in runs that become one segment each: a run has at most
-// `segment_bytes` (or is one segment), and no more offsets or aborted transactions than a segment may have.
+// The segments that begin below `end_offset`, in groups that become one segment each. A group has at most `segment_bytes` (or
+// is a single segment), and no more offsets or aborted transactions than a segment may have.
 std::vector<std::vector<SegmentInfo>> group_segments(const std::vector<SegmentInfo>& segments, int64_t end_offset,
                                                      uint64_t segment_bytes);
 

@@ -7,7 +7,7 @@ namespace {
 
 constexpr int64_t kNow = 1'000'000;
 
-// Segments of ten offsets and 100 bytes each, the last one is active.
+// Segments of ten offsets and 100 bytes each. The last one is active.
 PartitionManifest manifest(int count) {
   PartitionManifest made;
   for (int i = 0; i < count; ++i) {
@@ -49,7 +49,7 @@ TEST(CleanRange, BeginsAtTheCheckpointOrTheLogStart) {
   EXPECT_EQ(range.clean_bytes, 200u);
   EXPECT_EQ(range.cleanable_bytes, 200u);
   EXPECT_EQ(range.dirty_ratio(), 0.5);
-  made.first_dirty_offset = 25;  // a segment that is clean in part counts as both, as in Kafka
+  made.first_dirty_offset = 25;  // a segment that is clean in part counts as clean and as dirty, as in Kafka
   range = clean_range(made, 50, {}, kNow);
   EXPECT_EQ(range.clean_bytes, 300u);
   EXPECT_EQ(range.cleanable_bytes, 200u);

@@ -37,7 +37,7 @@ struct KeyedBatch {
   bool log_append_time = false;
 };
 
-// A record as a reader finds it, with its batch's header.
+// A record as a reader sees it, with its batch's header.
 struct FoundRecord {
   int64_t offset = 0;
   std::string key, value;
@@ -156,7 +156,7 @@ class CompactionTest : public ::testing::Test {
   void put(const std::string& key, const std::string& value, int64_t timestamp = 1000) {
     segment({{.records = {{key, value, timestamp}}}});
   }
-  // Closes what was put: the last segment is active and stays as it is.
+  // Adds one more segment. It is the active one and stays as it is, so everything before it can be cleaned.
   void active() { segment({{.records = {{"active", "x"}}}}); }
   CleaningInput input() {
     CleaningInput in;
@@ -203,7 +203,7 @@ class CompactionTest : public ::testing::Test {
     }
     return found;
   }
-  // "offset:key=value" of everything, tombstones as "key!".
+  // All records as "offset:key=value", tombstones as "offset:key!".
   std::string text(int64_t offset = 0) {
     std::string all;
     for (const FoundRecord& record : read(offset)) {

@@ -1,5 +1,5 @@
-// Cleanings at random points of random logs. Whatever was taken out: the newest value of each key is there, a reader from
-// any offset sees what was written and ends with the same values, and a log read anew judges every live producer as before.
+// Cleanings at random points of random logs. After each, the newest value of each key is there. A reader from any offset sees
+// only records that were written, and ends with the same values. And a log read anew judges every live producer as before.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -72,7 +72,7 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
     clean(1 + random_.below(5000));
   }
 
-  // What a key has after the records from `offset` on; nothing: deleted. Keys without a record are not in it.
+  // The value of each key after the records from `offset` on. Nothing: the key is deleted. Keys without a record are not in it.
   using Values = std::map<std::string, std::optional<std::string>>;
   Values written_from(int64_t offset) const {
     Values values;
@@ -158,7 +158,7 @@ TEST_P(CompactionProperty, NothingThatCountsIsLost) {
     if (HasFatalFailure()) return;
   }
   for (int64_t offset = 0; offset <= end_; offset += 3) check_reader(offset);
-  // Cleaned out, a log of 12 keys is short.
+  // A log of 12 keys is short once it is cleaned.
   now_ms_ += 10'000;
   write_segment();
   write_segment();

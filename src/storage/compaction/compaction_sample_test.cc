@@ -1,5 +1,6 @@
-// Batches before and after two cleanings, for tests/compatibility/compaction.sh: Kafka's own filter must make the same of
-// them. Written to the folder WEIR_COMPACTION_SAMPLE names; without it the test only looks whether there is something to see.
+// Batches before and after two cleanings, for tests/compatibility/compaction.sh: Kafka's own filter must have the same outcome.
+// The test writes them to the folder that WEIR_COMPACTION_SAMPLE names. Without it the test only checks that the sample shows
+// something.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -81,7 +82,7 @@ TEST(CompactionSample, TwoCleanings) {
     SeededRandom random(seed);
     LastOffsets producers;
     int64_t end = 0;
-    Pass passes[2] = {{1000, {}, {}}, {2000, {}, {}}};  // the second: when the first one's horizons are over
+    Pass passes[2] = {{1000, {}, {}}, {2000, {}, {}}};  // in the second, the horizons of the first have passed
     passes[0].before = random_log(random, producers, end);
     producers.erase(7);  // expired
     passes[0].after = cleaned(passes[0], producers, end);

@@ -1,5 +1,5 @@
-// A fingerprint of a record key: SipHash-2-4 with 128 bits of output. Keyed, so that nobody who does not know
-// the key can make two record keys that look the same (docs/decisions/0007-offset-map-of-fingerprints.md).
+// A fingerprint of a record key: SipHash-2-4 with 128 bits of output. A secret enters it, so that nobody without the secret can
+// make two record keys with the same fingerprint (docs/decisions/0007-offset-map-of-fingerprints.md).
 #pragma once
 
 #include <cstdint>

@@ -51,8 +51,7 @@ bool OffsetMap::put(Bytes key, int64_t offset) {
 
 int64_t OffsetMap::get(Bytes key) const { return slots_[place(hash_key(secret_, key))].offset; }
 
-// Both tables exist while the entries move, so the last size that can be reached this way is 2/3 of the
-// bound.
+// Both tables exist while the entries move, so doubling reaches at most 2/3 of the bound.
 bool OffsetMap::grow() {
   const size_t room = slots_max_ - std::min(slots_max_, slots_.size());
   const size_t wanted = std::min(slots_.size() * 2, room);

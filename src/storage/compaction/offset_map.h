@@ -1,6 +1,6 @@
-// The newest offset of each key in a part of a log: what decides which records compaction keeps. Keys are
-// known by their 128-bit fingerprints only, so an entry is 24 bytes however long its key is. Memory is
-// bounded: full() says that the part has to end here, and another round goes on behind it.
+// The newest offset of each key in a part of a log. Compaction decides by it which records stay. The map knows keys by their
+// 128-bit fingerprints only, so an entry has 24 bytes, however long its key is. Memory is bounded: when put() returns false, the
+// part ends there, and another cleaning goes on behind it.
 //
 // One thread at a time.
 #pragma once
@@ -15,16 +15,16 @@ namespace weir::storage {
 
 class OffsetMap {
  public:
-  // `bytes_max`: what the table may take, while it grows included. It begins with room for `keys_expected`.
+  // The table takes at most `bytes_max`, also while it grows. It begins with room for `keys_expected`.
   OffsetMap(size_t bytes_max, size_t keys_expected, HashSecret secret, double load_factor = 0.9);
 
   static constexpr size_t kEntryBytes = 24;
 
-  // False if the key is new and there is no room for it.
+  // Keeps the larger offset of a known key. False if the key is new and there is no room for it.
   bool put(Bytes key, int64_t offset);
-  int64_t get(Bytes key) const;  // -1: not there
+  int64_t get(Bytes key) const;  // -1: the key is not there
 
-  // Everything up to here is in the map.
+  // The map covers everything up to this offset.
   int64_t latest_offset() const { return latest_offset_; }
   void update_latest_offset(int64_t offset) { latest_offset_ = offset; }
 
@@ -38,7 +38,7 @@ class OffsetMap {
   };
   static_assert(sizeof(Slot) == kEntryBytes);
 
-  size_t place(const KeyHash& hash) const;  // where it is, or belongs
+  size_t place(const KeyHash& hash) const;  // the slot of the hash, or the free slot where it belongs
   bool grow();
 
   const HashSecret secret_;

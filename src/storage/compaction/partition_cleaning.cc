@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint64_t kSegmentBytesMax = std::numeric_limits<int32_t>::max();
 constexpr int64_t kOffsetSpanMax = std::numeric_limits<int32_t>::max();
-// For the first size of the map; it grows if there are more keys.
+// Gives the first size of the map. The map grows if there are more keys.
 constexpr uint64_t kBytesPerKeyGuess = 128;
 
 }  // namespace
@@ -69,7 +69,7 @@ Result<void> PartitionCleaning::begin() {
   return find_aborted();
 }
 
-// A marker may lie behind all that is cleaned.
+// Reads the segments up to the last one, because a marker may lie behind everything that is cleaned.
 Result<void> PartitionCleaning::find_aborted() {
   const auto add = [this](const AbortedTransaction& one) {
     all_aborted_.emplace(std::pair(one.producer_id, one.last_offset), one.first_offset);
@@ -114,7 +114,7 @@ Result<void> PartitionCleaning::map_some(uint64_t bytes_max) {
     if (!batch) return std::unexpected(std::move(batch.error()));
     if (!*batch) {
       source_.reset();
-      // Offsets that are missing at its end are done as well.
+      // Offsets that are missing at the segment's end are covered as well.
       map_.update_latest_offset(std::max(map_.latest_offset(), segments[segment_].next_offset - 1));
       ++segment_;
       continue;
@@ -139,7 +139,7 @@ Result<void> PartitionCleaning::map_ended(bool full) {
                 fmt::format("one batch has more keys than {} bytes of memory hold; raise log.cleaner.dedupe.buffer.size",
                             limits_.map_bytes));
   }
-  // Without a full map all of the range is done, missing offsets included.
+  // If the map is not full, it covers all of the range, missing offsets included.
   const int64_t end = full ? map_.latest_offset() + 1 : input_.range.first_uncleanable_offset;
   map_.update_latest_offset(end - 1);
   outcome_.first_dirty_offset = end;
@@ -187,14 +187,14 @@ Result<void> PartitionCleaning::rewrite_some(uint64_t bytes_max) {
 
 Result<void> PartitionCleaning::put(Bytes batch) {
   const BatchHeader header = BatchHeader::parse(batch.data());
-  // Packing again may make a batch larger than it was; and a single one may be larger than any limit.
+  // Compressing again may make a batch larger, and a single batch may be larger than any limit.
   if (output_ && output_->info().length > 0 &&
       (output_->info().length + batch.size() > kSegmentBytesMax ||
        header.last_offset() - output_->info().base_offset > kOffsetSpanMax)) {
     if (auto done = end_output(); !done) return done;
   }
   if (!output_) {
-    // The first one has the name of the segments it replaces, as in Kafka.
+    // The first output has the base offset of the segments that it replaces, as in Kafka.
     const int64_t base_offset = outcome_.groups.back().outputs.empty() ? groups_[group_].front().base_offset : header.base_offset;
     auto output = store_.create_segment(input_.manifest.partition, base_offset, generation_);
     if (!output) return std::unexpected(std::move(output.error()));
@@ -217,7 +217,7 @@ Result<void> PartitionCleaning::begin_group() {
   return {};
 }
 
-// Their data may still be there, so all stay, each beside its marker.
+// All entries stay, each in the output of its marker, because records of their transactions may still be there.
 void PartitionCleaning::keep_aborted_below(int64_t offset) {
   for (; !aborted_.empty() && aborted_.front().last_offset < offset; aborted_.pop_front()) output_->add_aborted(aborted_.front());
 }
@@ -238,7 +238,7 @@ Result<void> PartitionCleaning::end_group() {
     keep_aborted_below(INT64_MAX);
     if (auto done = end_output(); !done) return done;
   }
-  // Nothing is left that could hold them: the sources stay.
+  // No output is left that could hold the entries, so the sources stay.
   if (!aborted_.empty()) outcome_.groups.back().sources.clear();
   ++group_;
   segment_ = 0;

@@ -1,9 +1,8 @@
-// One cleaning of one partition: reads the dirty part of its log into an OffsetMap, then writes everything up
-// to where the map ends again without what the map says is old. Works on the segments as they were when it
-// began; nothing is visible before the owning shard has the outcome replace them (SegmentStore::replace).
+// One cleaning of one partition. Reads the dirty part of its log into an OffsetMap. Then writes everything below the map's end
+// again, without the records that the map shows to be old. Works on the segments as they were at the beginning. Nothing of it is
+// visible before the owning shard has the outcome replace them (SegmentStore::replace).
 //
-// Blocking, in steps of bounded size, so that the caller can slow it down or give it up between two of them.
-// One thread at a time.
+// Blocks, in steps of bounded size, so that the caller can slow it down or give it up between two steps. One thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -23,7 +22,7 @@ namespace weir::storage {
 
 struct CleaningInput {
   PartitionManifest manifest;
-  std::vector<AbortedTransaction> aborted;  // whose markers may be in no segment yet
+  std::vector<AbortedTransaction> aborted;  // those in memory: their markers may be in no segment yet
   CleanRange range;
   LastOffsets active_producers;
   int64_t high_watermark = 0;
@@ -56,12 +55,11 @@ class PartitionCleaning {
     bool done = false;
     uint64_t bytes = 0;  // read and written
   };
-  // Works on until about `bytes_max` were read and written. After an error only outcome() may be called, to
-  // clean up: kCorrupt is a damaged segment, kInvalid a map that cannot hold one batch, kNotFound a partition
-  // that is gone.
+  // Works on until it has read and written about `bytes_max`. After an error the caller may only call outcome(), to clean up.
+  // kCorrupt: a segment is damaged. kInvalid: the map cannot hold one batch. kNotFound: the partition is gone.
   Result<Step> step(uint64_t bytes_max);
 
-  // What to replace once step() said done; before, what was written so far, to be discarded.
+  // After a step with `done`: the replacement to make. Before that: the files written so far, to be discarded.
   const SegmentReplacement& outcome() const { return outcome_; }
   CleaningStats stats() const;
 
@@ -88,13 +86,13 @@ class PartitionCleaning {
   uint32_t generation_ = 0;
   OffsetMap map_;
   std::unique_ptr<BatchCleaner> cleaner_;
-  // First offsets of aborted transactions by their producers and last offsets. Their records replace no value of their keys.
+  // First offsets of aborted transactions, by producer and last offset. Records of these transactions replace no value.
   std::map<std::pair<int64_t, int64_t>, int64_t> all_aborted_;
   std::unique_ptr<SegmentBatches> source_;
   size_t segment_ = 0;  // kMap: of the manifest; kRewrite: of the group
   std::vector<std::vector<SegmentInfo>> groups_;
   size_t group_ = 0;
-  std::deque<AbortedTransaction> aborted_;  // of the group's sources, that are in no output yet
+  std::deque<AbortedTransaction> aborted_;  // of the group's sources, not yet in an output
   std::unique_ptr<SegmentSink> output_;
   SegmentReplacement outcome_;
   CleaningStats stats_;

@@ -99,7 +99,8 @@ TEST_F(PartitionCleaningTest, CompressedBatchesKeepTheirCodec) {
   }
 }
 
-// It is opened and written through windows: neither what it decompresses to nor what is left of it is in memory.
+// The batch is opened and written through windows: neither its decompressed records nor the remaining ones are in memory as a
+// whole.
 TEST_F(PartitionCleaningTest, AHugeCompressedBatchIsCleanedWithLittleMemory) {
   for (const auto type : {CompressionType::kGzip, CompressionType::kSnappy, CompressionType::kLz4, CompressionType::kZstd}) {
     KeyedBatch batch{.records = {}, .compression = type};
@@ -194,7 +195,7 @@ TEST_F(PartitionCleaningTest, AnActiveProducersLastBatchStaysAsAHeader) {
   EXPECT_EQ(all[0].last_sequence(), 8);
   EXPECT_EQ(all[0].max_timestamp, 20);
   EXPECT_EQ(all[0].base_timestamp, -1);
-  // Still there after the next cleaning, gone once the producer is.
+  // The header is still there after the next cleaning, and gone once the producer is.
   put("b", "1");
   active();
   clean();
@@ -279,7 +280,7 @@ TEST_F(PartitionCleaningTest, ATombstoneThatIsNotInTheMapStaysHoweverOld) {
   for (int i = 0; i < 12; ++i) many.records.push_back({"k" + std::to_string(i), "v"});
   put("a", "1");
   segment({many});
-  // Of this segment the first batch fits into the map, the rest is above it.
+  // The first batch of this segment fits into the map, the others are above the map.
   segment({{.records = {{"k0", "2"}}},
            {.records = {{"b", "1"}, {"c", "1"}, {"d", "1"}, {"e", "1"}}},
            {.records = {{"a", std::nullopt}}}});
@@ -393,7 +394,7 @@ TEST_F(PartitionCleaningTest, TheLogStartMayPassWhatIsBeingCleaned) {
   CheckpointPartition trim;
   trim.partition = partition_;
   trim.epochs = {{3, 0}};
-  trim.log_start_offset = 5;  // the first group is gone, of the second one source of three is left
+  trim.log_start_offset = 5;  // the first group is gone; one source of the second group's three is left
   auto trimmed = store_->checkpoint_now(checkpoints(std::move(trim)));
   ASSERT_TRUE(trimmed);
   replace(*outcome);
@@ -451,8 +452,6 @@ TEST_F(PartitionCleaningTest, LogAppendTimeStaysWithTheBatch) {
   EXPECT_TRUE(found[0].header.log_append_time());
   EXPECT_EQ(found[0].timestamp, 777);
 }
-
-// Aborted transactions stay with their markers, whose place keyed records take here.
 
 }  // namespace
 }  // namespace weir::storage::testing

@@ -1,5 +1,5 @@
-// Reads the batches of one segment in order, in large unbuffered reads: a pass over a whole log must not
-// push what consumers read out of the page cache. kCorrupt where the bytes are no chain of batches. Blocking.
+// Reads the batches of one segment in order, in large unbuffered reads: a pass over a whole log must not push out of the page
+// cache the data that consumers read. kCorrupt where the bytes are no chain of batches. Blocks.
 #pragma once
 
 #include <memory>

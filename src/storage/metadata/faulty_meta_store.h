@@ -1,8 +1,8 @@
-// Test wrapper of a MetaStore that makes the contract's unpleasant outcomes happen: kUnknown although the
-// transaction was done, kUnknown although it was not, a plain failure, answers held back until the test
-// lets them go, watches that are cut, compacted or silent about something, leases that end early.
+// Wraps a MetaStore for tests and makes the contract's unpleasant outcomes happen: kUnknown although the transaction was done,
+// kUnknown although it was not, plain failures, answers held back until the test releases them, watches that are cut, compacted,
+// silent or repeat themselves, and leases that end early.
 //
-// Set the faults from the thread that calls, use it on one loop or in a simulation; the wrapped store outlives the wrapper.
+// Set the faults from the calling thread. Use it on one loop or in a simulation. The wrapped store outlives the wrapper.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,16 @@ class FaultyMetaStore final : public MetaStore {
  public:
   enum class Fault {
     kNone,
-    kUnknownDone,     // done, but the answer says kUnknown
-    kUnknownNotDone,  // not done, and the answer says kUnknown
-    kFailed,          // not done, kIo
+    kUnknownDone,     // done, but the outcome is kUnknown
+    kUnknownNotDone,  // not done, and the outcome is kUnknown
+    kFailed,          // not done, and the outcome is kIo
   };
   enum class WatchFault {
     kNone,
-    kLost,       // the events are not told (a bug that etcd had)
-    kTwice,      // told twice
+    kLost,       // the events never come (a bug that etcd had)
+    kTwice,      // the events come twice
     kCut,        // the watch ends instead
-    kCompacted,  // it ends, and what it should have told cannot be watched any more
+    kCompacted,  // the watch ends, and its revisions cannot be watched any more
   };
 
   explicit FaultyMetaStore(MetaStore& store) : store_(store) {}
@@ -37,11 +37,11 @@ class FaultyMetaStore final : public MetaStore {
 
   // Faults of the next transactions, in order; afterwards kNone.
   void plan(std::vector<Fault> faults) { planned_.insert(planned_.end(), faults.begin(), faults.end()); }
-  // Of the next times that any watch tells something.
+  // Faults of the next events of any watch, in order; afterwards kNone.
   void plan_watches(std::vector<WatchFault> faults) {
     planned_watches_.insert(planned_watches_.end(), faults.begin(), faults.end());
   }
-  // From a seed: each transaction, and each telling of a watch, gets a fault with probability 1/`one_in`. 0 turns it off.
+  // From a seed: each transaction, and each call of a watch, gets a fault with probability 1/`one_in`. 0 turns that off.
   void random_faults(uint64_t seed, uint32_t one_in) {
     random_state_ = seed * 2 + 1;
     one_in_ = one_in;
@@ -67,7 +67,7 @@ class FaultyMetaStore final : public MetaStore {
  private:
   Fault next_fault();
   WatchFault next_watch_fault();
-  // 0 as a rule, else one of 1 to `kinds`.
+  // Returns 0 as a rule, else a number from 1 to `kinds`.
   uint64_t draw(uint64_t kinds);
 
   MetaStore& store_;

@@ -1,5 +1,5 @@
-// MetaStore in memory, for tests: same rules and revisions, nothing survives. Calls from any thread;
-// completions are posted, never inline.
+// MetaStore in memory, for tests: the same rules and revisions, but nothing survives. Calls from any thread. Completions are
+// posted, never inline.
 #pragma once
 
 #include <map>

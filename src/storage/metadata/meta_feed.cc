@@ -20,7 +20,7 @@ struct MetaFeed::Watcher {
   Watcher(runtime::Executor& executor, Function<void(Result<MetaEvents>)> callback)
       : reply_to(executor), told(std::move(callback)) {}
 
-  // The caller's reference goes along, so that the last one is dropped where the watcher lives.
+  // The caller's reference goes along, so that the last reference is dropped on the watcher's executor.
   static void post(std::shared_ptr<Watcher> watcher, Result<MetaEvents> what) {
     runtime::Executor& executor = watcher->reply_to;
     executor.post([watcher = std::move(watcher), what = std::move(what)]() mutable {
@@ -82,7 +82,7 @@ void MetaFeed::compact() {
   trim(0);
 }
 
-// Revisions go as a whole, and those that are not published stay.
+// Revisions go as a whole. Unpublished revisions stay.
 void MetaFeed::trim(size_t bytes_max) {
   while (!changes_.empty() && changes_.front().revision() <= published_ &&
          (bytes_ > bytes_max || changes_.front().revision() == compacted_)) {
@@ -92,7 +92,7 @@ void MetaFeed::trim(size_t bytes_max) {
   }
 }
 
-// Nothing if none of them concerns it.
+// Nothing if no event concerns the watcher.
 std::optional<MetaEvents> MetaFeed::events_for(Registered& registered, int64_t up_to) const {
   MetaEvents events;
   events.revision = up_to;

@@ -1,7 +1,8 @@
-// The latest changes of a store that lives in this process: for its watchers, and for ranges as of an earlier revision.
+// The latest changes of a store that lives in this process, for its watchers and for ranges as of an earlier revision.
 //
-// Changes are recorded when they are committed and told when they are published, which is when others may rely on them. What
-// exceeds `bytes_max` is compacted, oldest first. Thread-safe; record() and publish() are called in the order of revisions.
+// The store records changes when they are committed, and publishes them when others may rely on them; watchers then learn of
+// them. Changes beyond `bytes_max` are compacted, oldest first. Thread-safe. record() and publish() are called in the order of
+// revisions.
 #pragma once
 
 #include <cstdint>
@@ -20,23 +21,23 @@ class MetaFeed {
  public:
   struct Change {
     MetaEvent event;
-    std::optional<MetaEntry> before;  // what was in its place
+    std::optional<MetaEntry> before;  // the key's entry before the change
     int64_t revision() const { return event.entry.mod_revision; }
   };
   static constexpr size_t kBytesMax = 1 << 20;
 
   explicit MetaFeed(size_t bytes_max = kBytesMax) : bytes_max_(bytes_max) {}
-  // The store begins at `revision`; what was before is not known.
+  // The store begins at `revision`. Earlier changes are not known.
   void begin(int64_t revision);
   void record(std::vector<Change> changes);
   void publish(int64_t up_to);
-  // Forgets all that is published: as etcd does when it is told to.
+  // Forgets all published changes, as an etcd that is told to compact.
   void compact();
 
   std::unique_ptr<MetaWatch> watch(std::string prefix, int64_t from, runtime::Executor& reply_to,
                                    Function<void(Result<MetaEvents>)> told);
-  // `entries` are those with keys in [first, end) (an empty `end`: no end) as of all that was recorded and of `unrecorded` after
-  // it; makes them what they were as of `revision`. kNotFound if that is compacted.
+  // `entries`: those with keys in [first, end) (an empty `end`: no end), after all recorded changes and then `unrecorded`. Makes
+  // them the entries as of `revision`. kNotFound if that revision is compacted.
   Result<void> rewind(std::vector<MetaEntry>& entries, const std::string& first, const std::string& end, int64_t revision,
                       const std::vector<Change>& unrecorded) const;
 

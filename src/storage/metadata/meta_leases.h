@@ -1,5 +1,5 @@
-// The leases of a store that lives in this process: none outlives it. Which keys are under them is known by the entries.
-// Thread-safe.
+// The leases of a store that lives in this process. No lease outlives the process. The store's entries say which keys are under a
+// lease. Thread-safe.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +15,11 @@ class MetaLeases {
   static constexpr int64_t kLeastTtlMs = 100;
 
   MetaLease grant(int64_t ttl_ms, int64_t now_ns);
-  // kNotFound: it has ended.
+  // kNotFound: the lease has ended.
   Result<MetaLease> keep_alive(int64_t id, int64_t now_ns);
   void revoke(int64_t id);
   bool alive(int64_t id, int64_t now_ns) const { return left_ns(id, now_ns) > 0; }
-  // Until it ends, if nobody keeps it alive; 0: it has.
+  // Time until the lease ends, if nobody keeps it alive. 0: it has ended.
   int64_t left_ns(int64_t id, int64_t now_ns) const;
 
   static Error ended(int64_t id);
@@ -30,7 +30,7 @@ class MetaLeases {
     int64_t ends_ns;
   };
   mutable std::mutex mutex_;
-  std::map<int64_t, Lease> leases_;  // mutex_; some have ended by their time
+  std::map<int64_t, Lease> leases_;  // mutex_; the time of some may have passed
   int64_t last_ = 0;                 // mutex_
 };
 

@@ -1,5 +1,4 @@
-// What every MetaStore checks before it does anything, so that a transaction one backend takes is taken by
-// all.
+// Every MetaStore makes these checks before it does anything, so that all backends take the same transactions.
 #pragma once
 
 #include <string>
@@ -9,15 +8,14 @@
 
 namespace weir::storage {
 
-// Keys, values and compares of one transaction together; etcd's default limit of a request.
+// Limit of the keys, values and compares of one transaction together: etcd's default limit of a request.
 inline constexpr size_t kMaxTransactionBytes = 1536 * 1024;
 
-// kInvalid if the transaction has too many compares or operations, is too large, writes one key twice, or
-// puts a key that it also deletes (etcd refuses those too).
+// kInvalid if the transaction has too many compares, operations or reads, is too large, has an empty key, puts one key twice,
+// or puts a key that it also deletes (etcd refuses the latter two as well).
 Result<void> check_transaction(const MetaTransaction& transaction);
 
-// The smallest key above every key that starts with `prefix`; empty if there is none (all bytes 0xff or no
-// prefix).
+// The smallest key above every key that starts with `prefix`. Empty if there is none (all bytes are 0xff, or there is no prefix).
 std::string prefix_end(std::string prefix);
 
 }  // namespace weir::storage

@@ -1,4 +1,4 @@
-// For tests of what every MetaStore promises: a store of each backend on a simulated machine. A new backend is one more row.
+// For tests of the contract of MetaStore: a store of each backend on a simulated machine. A new backend is one more row.
 #pragma once
 
 #include <gmock/gmock.h>

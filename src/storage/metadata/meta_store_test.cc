@@ -159,7 +159,7 @@ TEST_F(SqliteMetaStoreTest, AFailedCommitIsUndoneOrUnknown) {
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error().code, ErrorCode::kIo);
   EXPECT_EQ(store->range_blocking("k")->entries[0].value, "1");
-  // Everything fails: nobody knows, and nothing is answered until it is certain.
+  // Every sync fails: the outcome is unknown, and the store takes nothing until it is certain.
   world_.disk().inject({.pattern = "*meta.db*", .operation = weir::testing::DiskOperation::kSync, .times = 1000});
   auto unknown = store->transact_blocking(put("k", "3"));
   ASSERT_FALSE(unknown);
@@ -219,8 +219,8 @@ TEST_F(SqliteMetaStoreTest, ADatabaseOfFormat1IsTakenOverAtEveryPowerCut) {
   }
 }
 
-// Cuts the power at every write of a run of transactions: what was acknowledged is there afterwards, the rest
-// is whole or absent.
+// Cuts the power at every write of a run of transactions. Afterwards every acknowledged transaction is there, and every other
+// one is there as a whole or not at all.
 TEST_F(SqliteMetaStoreTest, SurvivesAPowerCutAtEveryWrite) {
   for (uint64_t cut = 1;; ++cut) {
     weir::testing::ManualLoop world(cut);

@@ -1,5 +1,5 @@
-// What the stores of one process do alike: transactions, ranges and the end of leases, over a table of entries that each keeps in
-// its own way. Not thread-safe: the store's mutex covers the table and what stands here.
+// The common part of the stores of one process: transactions, ranges and the end of leases. Each store keeps the table's
+// entries in its own way. Not thread-safe: the store's mutex covers this object and its entries.
 #pragma once
 
 #include <cstdint>
@@ -22,15 +22,15 @@ class MetaTable {
   int64_t revision() const { return revision_; }
   void begin(int64_t revision) { revision_ = revision; }
 
-  // After an error of the table itself some of it may be done: the store undoes all since its last commit and calls undone().
-  // Nothing is done if the call is refused(): nobody else's call suffers then.
+  // If the error is refused(), nothing is done, and other calls of the group go on. After an error of the table itself a part
+  // may be done: the store then undoes everything since its last commit and calls undone().
   Result<MetaOutcome> transact(const MetaTransaction& transaction, int64_t now_ns);
   Result<MetaRange> range(const MetaRangeRequest& request);
   static bool refused(const Error& error) { return error.code == ErrorCode::kInvalid || error.code == ErrorCode::kNotFound; }
-  // Deletes what is under leases that have ended; one revision, if there is something.
+  // Deletes the keys under leases that have ended. Takes one revision if there are any.
   Result<void> end_leases(int64_t now_ns);
 
-  // All since the last of these is durable: the feed has it now, to be published.
+  // committed(): everything since the last of these calls is durable; records it in the feed. undone(): the store has undone it.
   void committed();
   void undone(int64_t revision);
 
@@ -38,7 +38,7 @@ class MetaTable {
   virtual Result<std::optional<MetaEntry>> find(const std::string& key) = 0;
   virtual Result<void> put(const MetaEntry& entry) = 0;
   virtual Result<void> erase(const MetaEntry& entry) = 0;
-  // With keys in [first, end), ascending; an empty `end`: no end. `limit` 0: all.
+  // The entries with keys in [first, end), ascending. An empty `end`: no end. `limit` 0: all.
   virtual Result<std::vector<MetaEntry>> scan(const std::string& first, const std::string& end, size_t limit) = 0;
   virtual std::vector<MetaEntry> leased() const = 0;
 
@@ -51,7 +51,7 @@ class MetaTable {
   MetaFeed& feed_;
   const MetaLeases& leases_;
   int64_t revision_ = 1;
-  std::vector<MetaFeed::Change> changes_;  // that are not committed yet
+  std::vector<MetaFeed::Change> changes_;  // not committed yet
 };
 
 }  // namespace weir::storage

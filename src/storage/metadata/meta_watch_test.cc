@@ -9,7 +9,7 @@ using ::testing::IsEmpty;
 
 class MetaWatchContract : public MetaStoreContract {
  protected:
-  // "key=value@revision", "-key@revision" of a deletion, "error" of the end, a bar between two tellings.
+  // "key=value@revision" for a put, "-key@revision" for a deletion, "error" for the end, and a bar between two calls.
   struct Log {
     std::vector<std::string> lines;
     std::unique_ptr<MetaWatch> watch;
@@ -192,9 +192,9 @@ TEST_P(MetaWatchContract, ALeaseCanBeRevoked) {
   const MetaLease lease = grant(100'000), another = grant(100'000);
   EXPECT_NE(lease.id, another.id);
   transact({{}, {{Kind::kPut, "a", "1", lease.id}, {Kind::kPut, "b", "1", another.id}, {Kind::kPut, "c", "1", lease.id}}});
-  // It is a key as all others.
+  // A key under a lease can be compared and put as all others.
   EXPECT_TRUE(transact({{{"a", {}, "1"}}, {{Kind::kPut, "a", "2", lease.id}}}).succeeded);
-  // A put without it takes the key out.
+  // A put without the lease takes the key out of it.
   transact(put("c", "2"));
   bool done = false;
   store_->revoke_lease(lease.id, world_.loop(), [&](Result<void> result) { done = result.has_value(); });
@@ -220,7 +220,7 @@ TEST_P(MetaWatchContract, LeasedKeysAreInRangesAndPrefixes) {
 
 INSTANTIATE_TEST_SUITE_P(Backends, MetaWatchContract, ::testing::ValuesIn(kMetaBackends), backend_name);
 
-// What the stores of one process do beyond the contract: so that an image costs no time of its own.
+// Promises of the stores of one process beyond the contract, so that an image costs no time of its own.
 class LocalWatchTest : public MetaWatchContract {};
 
 TEST_P(LocalWatchTest, WatchersAreToldBeforeTheTransactionIsAnswered) {

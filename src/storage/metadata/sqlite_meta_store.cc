@@ -153,7 +153,7 @@ Result<void> SqliteMetaStore::run_in_transaction(std::vector<Call>& calls) {
   return done;
 }
 
-// An error is one of the database. What a caller did wrong is in the result only.
+// Returns errors of the database only. A caller's fault is in the call's result.
 Result<void> SqliteMetaStore::run(Call& call) {
   if (auto* transact = std::get_if<TransactCall>(&call.work)) {
     transact->result = table_.transact(transact->transaction, now_ns());

@@ -1,17 +1,17 @@
 // MetaStore on one machine: a table of keys in `<data dir>/meta.db`. Format: docs/formats/metadata.md.
 //
-// Calls from any thread. They queue, and one task at a time on the pool takes the whole queue into one SQLite
-// transaction, so that transactions that arrive together share a sync. Completions are posted to each
-// caller's executor in call order. Blocking calls take their turn between two groups.
+// Calls from any thread. Calls queue, and one task at a time on the pool takes the whole queue into one SQLite transaction. So
+// transactions that arrive together share a sync. Completions are posted to each caller's executor in call order. Blocking
+// calls take their turn between two groups.
 //
-// An answer waits until the manifest database has noted the revision, too (NotedDatabase), if they are a pair. So do watchers,
-// who are told of a transaction before it is answered. Changes are kept for them since the store was opened, within a bound.
+// If the store is paired (NotedDatabase), answers and watchers wait until the manifest database has noted the revision. Watchers
+// learn of a transaction before it is answered. The store keeps changes for watchers since it was opened, within a bound.
 //
-// Leases end with the process. So what is put under one is in memory only; of the disk it asks that its revision is not given
-// again.
+// Leases end with the process. So entries under a lease are in memory only. The disk only has to keep the revision, so that no
+// revision comes twice.
 //
-// A commit that fails is undone at once where that can be made certain (the answer is then the failure
-// itself); where it cannot, the answer is kUnknown and nothing is accepted until it can.
+// A failed commit is undone at once if that can be made certain; the caller then gets the failure itself. If it cannot be made
+// certain, the outcome is kUnknown, and the store takes nothing until it can.
 #pragma once
 
 #include <cstdint>
@@ -34,9 +34,9 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
  public:
   struct Options {
     std::string path;                    // of the database file; its folder exists and is locked by this process
-    uint64_t ordering_key = 0x6d657461;  // of the pool; no other user of the pool has it
+    uint64_t ordering_key = 0x6d657461;  // for tasks on the pool; no other user of the pool has it
     const runtime::Clock* clock = nullptr;
-    bool paired = false;  // NotedDatabase::pair comes before anything else
+    bool paired = false;  // the caller calls NotedDatabase::pair before anything else
   };
   // `files` and `pool` outlive the store; no task of the pool may run after it is gone.
   static Result<std::unique_ptr<SqliteMetaStore>> open(runtime::FileSystem& files, runtime::Pool& pool, Options options);
@@ -67,7 +67,7 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
     Function<void(Result<MetaRange>)> done;
     Result<MetaRange> result;
   };
-  // Takes away what is under leases that have ended.
+  // Deletes the entries under leases that have ended.
   struct EndLeasesCall {
     Function<void(Result<void>)> done;
     Result<void> result;
@@ -77,7 +77,7 @@ class SqliteMetaStore final : public MetaStore, public NotedDatabase {
     std::variant<TransactCall, RangeCall, EndLeasesCall> work;
   };
 
-  // The entries: those under leases in memory, the others in the database.
+  // The entries: in memory if they are under a lease, else in the database.
   class Table final : public MetaTable {
    public:
     using MetaTable::MetaTable;

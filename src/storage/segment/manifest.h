@@ -17,7 +17,7 @@ struct SegmentInfo {
   int64_t max_timestamp = kNoTimestamp;
   int64_t first_timestamp = kNoTimestamp;  // max timestamp of its first batch; rolling by time counts from it
   int64_t created_ms = 0;                  // wall clock of the first append to it
-  uint32_t generation = 0;                 // of its file; 0 as checkpointed, more once compaction rewrote or a move copied it
+  uint32_t generation = 0;                 // of its file: 0 if a checkpoint wrote it, higher after compaction or a move
   uint32_t directory = 0;                  // number of the log directory its file is in
   int64_t modified_ms = 0;                 // wall clock of the last append to it, whatever file it is in
   // Whether its timestamps are those of its records. Earlier versions and Kafka's folders took them from batch headers, which

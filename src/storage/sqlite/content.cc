@@ -25,8 +25,8 @@ constexpr const char* kSchema =
     " noted INTEGER NOT NULL, hash INTEGER NOT NULL AS (row_hash('content', id, revision, sum, noted)) STORED);"
     "INSERT INTO content VALUES (1, 0, 0, 0)";
 
-// FNV-1a, each step of which is one-to-one: a single changed byte always shows. Rows are added up, so that it does not
-// matter in which order they change; the mixing at the end keeps sums of similar rows apart.
+// FNV-1a. Each of its steps is one-to-one, so a single changed byte always shows. The hashes of rows are added up, so the order
+// of changes does not matter. The mixing at the end keeps sums of similar rows apart.
 class Hash {
  public:
   Hash& add(const void* data, size_t size) {
@@ -77,7 +77,7 @@ std::string text_of(sqlite3_stmt* row, int column) {
   return {static_cast<const char*>(data), data ? static_cast<size_t>(sqlite3_column_bytes(row, column)) : 0};
 }
 
-// A value for people: keys of the metadata are text though they are kept as bytes.
+// A value for people: keys of the metadata are text, though the table has them as bytes.
 std::string readable(sqlite3_stmt* row, int column) {
   if (sqlite3_column_type(row, column) == SQLITE_INTEGER) return std::to_string(sqlite3_column_int64(row, column));
   constexpr size_t kShown = 100;
@@ -88,7 +88,7 @@ std::string readable(sqlite3_stmt* row, int column) {
   return hex + "'";
 }
 
-// By the columns of its primary key.
+// Names a row by the columns of its primary key.
 std::string name_of(sqlite3* handle, const std::string& table, sqlite3_stmt* row) {
   std::string name;
   for (int i = 0; i < sqlite3_column_count(row); ++i) {
@@ -110,7 +110,7 @@ struct ContentCalls {
     sqlite3_result_int64(context, static_cast<int64_t>(hash.value()));
   }
 
-  // Before a row changes.
+  // SQLite calls this before a row changes.
   static void changes(void* self, sqlite3* handle, int operation, const char*, const char* table, sqlite3_int64, sqlite3_int64) {
     auto& content = *static_cast<DatabaseContent*>(self);
     if (!content.kept_ || std::string_view(table) == kContentTable) return;
@@ -120,7 +120,7 @@ struct ContentCalls {
   }
 };
 
-// The disk may fail when the rest of a long row is read: then the transaction does.
+// The disk may fail while SQLite reads the rest of a long row. Then the transaction fails as well.
 uint64_t DatabaseContent::sum_of_row(sqlite3* handle, const char* table, int (*value_of)(sqlite3*, int, sqlite3_value**)) {
   Hash hash = hash_of(table);
   for (int i = 0; i < sqlite3_preupdate_count(handle); ++i) {
@@ -138,7 +138,7 @@ struct DatabaseContent::Found {
 };
 
 DatabaseContent::DatabaseContent(sqlite3* handle, std::string path) : handle_(handle), path_(std::move(path)) {
-  // INNOCUOUS: it may stand in a schema.
+  // INNOCUOUS: the function may stand in a schema.
   const int flags = SQLITE_UTF8 | SQLITE_DETERMINISTIC | SQLITE_INNOCUOUS;
   WEIR_CHECK(sqlite3_create_function_v2(handle_, "row_hash", -1, flags, nullptr, ContentCalls::row_hash, nullptr, nullptr,
                                         nullptr) == SQLITE_OK);
@@ -261,7 +261,7 @@ Result<void> DatabaseContent::put_changes() {
   return {};
 }
 
-// By what SQLite says; a failure of the disk is none of the database.
+// Tells by SQLite's error whether the disk failed or the database is damaged.
 std::unexpected<Error> DatabaseContent::failed(const std::string& what) const {
   const std::string told = fmt::format("{} ({})", sqlite3_errmsg(handle_), what);
   switch (sqlite3_errcode(handle_) & 0xff) {

@@ -1,11 +1,11 @@
-// What a database holds, held against what was committed in it: SQLite's pages carry no checksums, and an older state of
-// a database is as sound as the present one.
+// Compares the rows of a database with the rows that were committed in it. SQLite does not see the difference: its pages carry no
+// checksums, and an older state of a database is as sound as the present one.
 //
 // Every table ends with a column `hash INTEGER NOT NULL AS (row_hash('<table>', <all other columns>)) STORED`, which SQLite
-// itself keeps up to date: a row whose bytes have changed is known, and named. The table `content` has one row: the sum of
-// the hashes of all rows and of the schema, so that a row that is missing, that came back or is of another time is noticed
-// as well; the revision, which grows with every transaction that changes a row; and what this database knows of another
-// one's revision (noted_database.h). Format: docs/formats/metadata.md.
+// itself keeps up to date. So a row with changed bytes is found and named. The table `content` has one row with three numbers.
+// The sum of the hashes of all rows and of the schema shows a row that is missing, that came back or that is of another time.
+// The revision grows with every transaction that changes a row. The note is the revision of another database, as far as this
+// one has noted it (noted_database.h). Format: docs/formats/metadata.md.
 //
 // One thread at a time, as its Database.
 #pragma once
@@ -22,40 +22,39 @@ struct sqlite3_value;
 
 namespace weir::storage {
 
-// What is not as it was committed, for a tool that brings back what it can.
+// The differences from the committed rows, for a tool that brings back sound ones.
 struct ContentDamage {
   struct Row {
     std::string table;
-    int64_t number = 0;  // its first column, as it is now
+    int64_t number = 0;  // the row's first column, as it is now
     std::string what;    // a message
   };
-  std::vector<Row> rows;  // whose bytes have changed
-  std::string whole;      // a message if, with no row changed, they are not those that were committed last; else empty
+  std::vector<Row> rows;  // with changed bytes
+  std::string whole;      // a message if no row has changed, but the rows are not those that were committed last; else empty
 };
 
 class DatabaseContent {
  public:
-  // Registers row_hash() and follows every change from now on. `path` is for messages. Goes before the handle is closed.
+  // Registers row_hash() and follows every change from now on. `path` is for messages. Destroy it before the handle is closed.
   DatabaseContent(sqlite3* handle, std::string path);
   ~DatabaseContent();
   DatabaseContent(const DatabaseContent&) = delete;
 
-  // Reads everything and compares; SQLite's own check of all pages comes with it. Of a database of an earlier format, which
-  // has no table `content`, only that can be checked: kept() is false then. With `damage`, rows that are wrong are listed there
-  // instead of being an error.
+  // Reads all rows and compares them. Has SQLite check all pages as well. A database of an earlier format has no table `content`:
+  // only its pages can be checked, and kept() is false then. With `damage`, wrong rows are listed there and are no error.
   Result<void> check(ContentDamage* damage);
   bool kept() const { return kept_; }
-  // In the transaction that made or upgraded the tables: takes what they hold as right. If check() found damage, and with another
-  // schema it may not show any more, the next check() says that the rows are not those that were committed, unless mend() comes.
+  // In the transaction that made or upgraded the tables: takes their rows as right. If check() found damage, the new schema may
+  // hide it. The next check() then still says that the rows are not those that were committed, unless mend() was called.
   Result<void> keep();
 
-  int64_t revision() const { return committed_.revision; }         // 0 if it is not kept
+  int64_t revision() const { return committed_.revision; }         // 0 if kept() is false
   int64_t noted() const { return committed_.noted; }               // of the other database
   void set_noted(int64_t revision) { current_.noted = revision; }  // in a transaction
-  // In a transaction that ends what was found damaged: what is there counts from its commit on, under this revision at least.
+  // In a transaction that ends a damage that was found: from its commit on the present rows count, under this revision at least.
   void mend(int64_t revision);
 
-  // In a transaction, before its commit; what it came to, after it.
+  // put_changes(): in a transaction, before its commit. One of the other two: after the commit, or after the rollback.
   Result<void> put_changes();
   void committed() { committed_ = current_; }
   void rolled_back() {
@@ -68,7 +67,7 @@ class DatabaseContent {
     int64_t revision = 0;
     uint64_t sum = 0;
     int64_t noted = 0;
-    uint64_t wrong_by = 0;  // the sum is, so that damage is not forgotten before it is mended
+    uint64_t wrong_by = 0;  // added to the sum, so that damage is not forgotten before mend()
     bool operator==(const State&) const = default;
   };
   struct Found;
@@ -84,12 +83,12 @@ class DatabaseContent {
   sqlite3* const handle_;
   const std::string path_;
   bool kept_ = false;
-  bool unreadable_ = false;  // a row that changed in this transaction
-  bool damaged_ = false;     // told of by check()
+  bool unreadable_ = false;  // a row that changes in this transaction cannot be read
+  bool damaged_ = false;     // check() found damage
   State committed_, current_;
 };
 
-// What an operator does about a database that is damaged or went back.
+// Advice to an operator whose database is damaged or went back.
 std::string database_remedy(const std::string& path);
 
 }  // namespace weir::storage

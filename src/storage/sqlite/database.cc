@@ -140,14 +140,14 @@ Result<std::unique_ptr<Database>> Database::open(runtime::FileSystem& files, con
   auto database = connect(files, path, options, "FULL", true);
   if (!database) return database;
   (*database)->log_marked_ = *marked;
-  // A killed process leaves commits that are seen although they may not be on the device: adopt() sees to that.
+  // A killed process leaves commits that are visible, though they may not be on the device. adopt() makes them durable.
   (*database)->suspect_ = *holds;
   if (auto done = (*database)->content_->check(options.damage); !done) return std::unexpected(std::move(done.error()));
   return database;
 }
 
-// SQLite would sync nine times on its way from nothing to a schema. Here the file is built under another name
-// without any, then synced and renamed.
+// SQLite would sync nine times on its way from nothing to a schema. This builds the file under another name without any sync,
+// then syncs and renames it.
 Result<void> Database::create(runtime::FileSystem& files, const std::string& path, const Options& options) {
   const std::string folder = parent_of(path);
   const std::string draft = path + ".new";
@@ -194,7 +194,7 @@ Result<std::unique_ptr<Database>> Database::connect(runtime::FileSystem& files, 
 
 Result<void> Database::configure(const Options& options, const char* synchronous) {
   sqlite3_extended_result_codes(handle_, 1);
-  // SQLite's own allocator of small objects: 64 KB are enough for our handful of statements.
+  // SQLite's own allocator of small objects: 64 KB are enough for our few statements.
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_LOOKASIDE, nullptr, 512, 128);
   sqlite3_db_config(handle_, SQLITE_DBCONFIG_DEFENSIVE, 1, nullptr);
   // Exclusive locking before the first access: the index of the write-ahead log then lives on the heap.
@@ -215,7 +215,7 @@ Result<void> Database::configure(const Options& options, const char* synchronous
 
 Database::~Database() {
   if (!handle_) return;
-  // Moves the write-ahead log into the database and empties it; if that fails, the next open does it.
+  // Moves the write-ahead log into the database and empties it. If that fails, the next begin() does it.
   if (!adopted_ || (log_marked_ && !resolve())) sqlite3_db_config(handle_, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, nullptr);
   content_.reset();
   WEIR_CHECK(sqlite3_close(handle_) == SQLITE_OK);
@@ -245,8 +245,9 @@ Result<Statement> Database::prepare(std::string_view sql) {
   return Statement(this, statement);
 }
 
-// What a killed process left is seen, but if a sync had failed before, the device may lack it, and no later sync brings it
-// there: only what is written again is. Copying the log while it is not safe would leave pages of two times.
+// The log of a killed process is visible. But if a sync had failed before, the device may lack parts of it, and no later sync
+// brings them there: only bytes that are written again reach the device. A log copied into the database before it is safe could
+// leave pages of two times.
 Result<void> Database::write_log_again() {
   auto log = files_.open(log_of(path_), {.write = true});
   if (!log) return std::unexpected(std::move(log.error()));
@@ -314,7 +315,7 @@ Result<void> Database::note(int64_t revision) {
   return commit();
 }
 
-// After the first commit, before the next: from now on the log must be there.
+// After the first commit, before the next one: from now on the log must be there.
 void Database::mark_log() {
   log_marked_ = true;
   auto mark = files_.open(mark_of(path_), {.write = true, .create = true});
@@ -335,8 +336,8 @@ Result<void> Database::unmark_log() {
 }
 
 Result<void> Database::resolve() {
-  // Copies every committed page into the database and syncs it, then empties the write-ahead log with
-  // whatever a failed transaction left in it. The mark goes before it is empty, and copying comes before that.
+  // Copies every committed page into the database and syncs it. Then removes the mark. Then empties the write-ahead log, with the
+  // remains of a failed transaction in it.
   const int copied = sqlite3_wal_checkpoint_v2(handle_, nullptr, SQLITE_CHECKPOINT_FULL, nullptr, nullptr);
   if (copied != SQLITE_OK) return error(copied, "copying the write-ahead log");
   if (auto done = unmark_log(); !done) return done;

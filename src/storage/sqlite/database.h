@@ -1,16 +1,16 @@
-// A SQLite database of ours: opened through FileSystemVfs in WAL mode with exclusive locking (no shared
-// memory, one sync a commit) and synchronous=FULL.
+// A SQLite database, opened through FileSystemVfs in WAL mode with exclusive locking (no shared memory, one sync for each commit)
+// and synchronous=FULL.
 //
-// A transaction is durable when commit() succeeded. After a failed commit the database is *suspect*: whether
-// the transaction would be there after a power cut is not known. resolve() (and the next begin()) takes the
-// write-ahead log out of the game, after which the failed transaction is certainly undone; until that
-// succeeds nothing is written.
+// A transaction is durable when commit() succeeded. After a failed commit the database is *suspect*: nobody knows whether the
+// transaction would be there after a power cut. resolve() (and the next begin()) copies the committed pages into the database and
+// empties the write-ahead log. After that the failed transaction is certainly undone. Until it succeeds nothing is written.
 //
-// The write-ahead log stays beside the database, empty once it was closed. While it holds transactions a mark, the file
-// `<path>-wal-in-use`, says so: a log that is missing or empty then has lost them, and open() refuses.
+// The write-ahead log stays beside the database. It is empty once the database was closed. While it holds transactions, a mark,
+// the file `<path>-wal-in-use`, says so: if the log is missing or empty then, transactions are lost, and open() refuses.
 //
-// open() reads all that is there and compares it with what was committed (content.h), and changes nothing: the log is
-// not copied into the database before adopt(), or the first begin(). A Database that goes before leaves both as they were.
+// open() reads all rows and compares them with those that were committed (content.h). It changes nothing in a database that
+// exists: only adopt(), or the first begin(), copies the log into the database. A Database that is destroyed before leaves both
+// unchanged.
 //
 // One thread at a time. Statements must go before their Database.
 #pragma once
@@ -35,8 +35,7 @@ namespace weir::storage {
 
 class Database;
 
-// A prepared statement. Bind, step, read columns, reset; parameters and columns count from 1 and 0 as in
-// SQLite.
+// A prepared statement: bind, step, read columns, reset. Parameters count from 1 and columns from 0, as in SQLite.
 class Statement {
  public:
   Statement() = default;
@@ -45,7 +44,7 @@ class Statement {
   ~Statement();
 
   Statement& bind(int parameter, int64_t value);
-  Statement& bind(int parameter, Bytes blob);  // not copied: lives until the next reset
+  Statement& bind(int parameter, Bytes blob);  // not copied: the bytes live until the next reset
 
   // True if there is a row.
   Result<bool> step();
@@ -70,11 +69,11 @@ class Database {
     size_t cache_bytes = 1 << 20;
     const runtime::Clock* clock = nullptr;
     const char* schema = "";          // run once, in a database that does not exist yet
-    ContentDamage* damage = nullptr;  // gets rows that are wrong, which are refused else
+    ContentDamage* damage = nullptr;  // takes the list of wrong rows; without it open() refuses them
   };
 
-  // Creates the database with its schema if the file is missing (its folder exists): it appears complete or
-  // not at all. kCorrupt if what it holds is not what was committed, as far as it can know that by itself.
+  // If the file is missing, creates the database with its schema (its folder exists): it appears complete or not at all. kCorrupt
+  // if its rows are not those that were committed, as far as a database can know that by itself.
   static Result<std::unique_ptr<Database>> open(runtime::FileSystem& files, const std::string& path, Options options);
   ~Database();
   Database(const Database&) = delete;
@@ -83,32 +82,32 @@ class Database {
   Result<void> execute(const char* sql);  // statements without rows
   Result<Statement> prepare(std::string_view sql);
 
-  // What was found at open is what counts: it becomes durable. Afterwards rows may be relied upon.
+  // Makes the rows that open() found durable. Callers may rely on rows afterwards.
   Result<void> adopt();
 
-  // Rows change between these only.
+  // Rows change only between begin() and commit().
   Result<void> begin();
   Result<void> commit();
   void rollback();
   bool suspect() const { return suspect_; }
   Result<void> resolve();
 
-  // False: of an earlier format. keep_content() ends the transaction's upgrade of the tables.
+  // False: the database is of an earlier format. A transaction that upgrades tables calls keep_content() at its end.
   bool content_kept() const { return content_->kept(); }
   Result<void> keep_content() { return content_->keep(); }
-  // Makes tables anew, `schema`, with the rows of those that have the same names and the same columns but `hash`.
+  // Makes `tables` anew by `schema` and moves their rows. A new table has the same columns as the old one, and then `hash`.
   Result<void> rebuild(std::initializer_list<const char*> tables, const char* schema);
   // Grows with every committed transaction that changed a row.
   int64_t revision() const { return content_->revision(); }
-  // Another database's revision, as note() was told.
+  // The other database's revision that note() stored last.
   int64_t noted() const { return content_->noted(); }
   Result<void> note(int64_t revision);
-  // In a transaction, after an open() that told of damage (DatabaseContent::mend).
+  // In a transaction, after an open() that found damage (DatabaseContent::mend).
   void mend(int64_t revision) { content_->mend(revision); }
 
   const std::string& path() const { return path_; }
 
-  // Rows changed by the last statement.
+  // Number of rows that the last statement changed.
   int64_t changes() const;
   uint64_t syncs() const { return vfs_->syncs(); }
 
@@ -131,7 +130,7 @@ class Database {
   std::unique_ptr<DatabaseContent> content_;
   bool adopted_ = false;
   bool suspect_ = false;
-  bool log_marked_ = false;  // perhaps: the mark may be there
+  bool log_marked_ = false;  // the mark is there, or may be
 };
 
 }  // namespace weir::storage

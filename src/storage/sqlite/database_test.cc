@@ -1,4 +1,4 @@
-// What SQLite would pass over in silence is noticed at open; what a power cut leaves is no cause for alarm.
+// open() notices damage that SQLite passes over in silence. The remains of a power cut are no cause for alarm.
 #include "storage/sqlite/database.h"
 
 #include <gtest/gtest.h>
@@ -78,7 +78,7 @@ class DatabaseTest : public ::testing::Test {
     }
     return all;
   }
-  // On top of what is there.
+  // Adds transactions to those that are there.
   void killed_with_more() {
     ASSERT_TRUE(open());
     ASSERT_TRUE(add(100));
@@ -145,7 +145,7 @@ TEST_F(DatabaseTest, AMissingDatabaseBesideALogInUseIsNotMadeAnew) {
   EXPECT_FALSE(disk_.has(kPath));
 }
 
-// A transaction is some frames of 24 bytes and a page here, equally many.
+// Here every transaction has the same number of frames, of 24 bytes and a page each.
 TEST_F(DatabaseTest, ADamagedTransactionInFrontOfAnotherIsNoticed) {
   killed_with(5);
   const uint64_t frame = (disk_.contents(kLog).size() - 32) / 5;
@@ -170,7 +170,8 @@ TEST_F(DatabaseTest, TheLastTransactionMayBeTorn) {
   EXPECT_EQ(count(), 4);
 }
 
-// A flipped byte: what was committed, or a refusal that changes nothing. (tests/simulation has all of a broker's.)
+// With a flipped byte open() finds the committed rows, or refuses and changes nothing. (tests/simulation has all databases of a
+// broker.)
 TEST_F(DatabaseTest, ADamagedByteIsNoticedOrDoesNotMatter) {
   ASSERT_TRUE(open());
   ASSERT_TRUE(change("INSERT INTO hashed SELECT zeroblob(number * 40), 'value' FROM numbers"));
@@ -215,7 +216,7 @@ TEST_F(DatabaseTest, ADamagedRowIsNamed) {
   EXPECT_NE(opened.error().message.find("table hashed (key /topics/orders)"), std::string::npos) << opened.error().message;
 }
 
-// Each of the two is sound.
+// Each of the two files is sound.
 TEST_F(DatabaseTest, ADatabaseOfAnotherTimeThanItsLogIsNoticed) {
   ASSERT_TRUE(open());
   ASSERT_TRUE(add(1));
@@ -268,7 +269,7 @@ TEST_F(DatabaseTest, TheRevisionGrowsWithChangesOnly) {
   EXPECT_EQ(database_->noted(), 17);
 }
 
-// One life: numbers are added until the disk ends it, syncs fail now and then.
+// Each life adds numbers until the disk ends it. Syncs fail now and then.
 TEST_F(DatabaseTest, PowerCutsAndFailedSyncsAreNoCauseForAlarm) {
   set_log_level(LogLevel::kError);
   SeededRandom random(11);

@@ -13,11 +13,11 @@ namespace weir::storage {
 
 namespace {
 
-// Days from the start of the Julian calendar to 1970 in milliseconds: SQLite's epoch.
+// Milliseconds from SQLite's epoch, the start of the Julian calendar, to 1970.
 constexpr int64_t kUnixEpochJulianMs = 210866760000000;
 
-// Space is reserved ahead, so that small transactions go on when the disk is full: without them nothing could
-// be deleted. The write-ahead log is checkpointed at 1,000 pages; it keeps its blocks.
+// Space is reserved ahead, so that small transactions go on when the disk is full: without them nothing could be deleted. SQLite
+// checkpoints its write-ahead log at 1,000 pages; the log keeps its blocks.
 constexpr uint64_t kLogReserve = 4608 * 1024;
 constexpr uint64_t kDatabaseReserve = 512 * 1024;
 
@@ -27,14 +27,14 @@ struct OpenFile {
   std::string path;
   uint64_t reserve = 0;           // bytes to have reserved beyond the end
   uint64_t reserved = 0;          // [0, reserved) has blocks, as far as we know
-  bool name_not_durable = false;  // nobody knows yet whether the directory's entry is
-  bool written = false;           // since it was last emptied
+  bool name_not_durable = false;  // the directory's entry may not be durable yet
+  bool written = false;           // since the file was last emptied
   bool is_log() const;
 };
 
 bool OpenFile::is_log() const { return reserve == kLogReserve; }
 
-// What SQLite allocates and hands back: its base and our pointer.
+// SQLite allocates this and hands it back: its base and our pointer.
 struct Handle {
   sqlite3_file base;
   OpenFile* open;
@@ -72,7 +72,7 @@ struct VfsCalls {
     if (flags & SQLITE_OPEN_CREATE) {
       how.create = true;
       how.exclusive = (flags & SQLITE_OPEN_EXCLUSIVE) != 0;
-      // Even if it exists: a process that was killed may have created it.
+      // Even if the file exists: a process that was killed may have created it.
       state->name_not_durable = true;
     }
     auto file = owner.files_.open(state->path, how);
@@ -172,8 +172,8 @@ struct VfsCalls {
     return done ? SQLITE_OK : failed(*state.owner, done.error(), SQLITE_IOERR_WRITE);
   }
 
-  // Ahead of a write that goes beyond what is reserved. If it fails, the write shows whether it fits all the
-  // same.
+  // Called ahead of a write that goes beyond the reserved space. If the reservation fails, the write shows whether it fits all
+  // the same.
   static void reserve_for(OpenFile& state, uint64_t end) {
     if (state.reserve == 0 || end <= state.reserved) return;
     state.reserved = std::max(state.reserve, align_up(end, kDatabaseReserve) + kDatabaseReserve);

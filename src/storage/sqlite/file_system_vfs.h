@@ -1,12 +1,12 @@
-// SQLite's files through runtime::FileSystem, so that power cuts, failed flushes and the simulation cover the
+// SQLite's files through runtime::FileSystem, so that the simulation, with its power cuts and failed flushes, covers the
 // databases.
 //
-// One instance serves one Database and is registered with SQLite under a name of its own for as long as it
-// lives. It relies on the folder being locked by the process: SQLite's own file locks are not taken.
-// Durability: the first sync of a file that may have been created syncs its directory too; a truncated
-// write-ahead log is synced at once (it must not come back after a power cut). Space is reserved ahead
-// of small writes, so that a full disk does not stop the transactions that deletion needs. Not thread-safe
-// beyond what its Database is.
+// One instance serves one Database. SQLite knows it under a name of its own as long as it lives. The process has locked the
+// folder, so the instance takes no file locks. Not thread-safe beyond its Database.
+//
+// Durability: the first sync of a file that may have been created also syncs its directory. A truncated write-ahead log is
+// synced at once (it must not come back after a power cut). Space is reserved ahead of small writes, so that a full disk does
+// not stop the transactions that deletion needs.
 #pragma once
 
 #include <memory>
@@ -22,10 +22,9 @@ namespace weir::storage {
 
 class FileSystemVfs {
  public:
-  // `clock` is for SQL's date functions only; without one the time is constant. `files` outlives the
-  // instance.
-  // `keep_log`: closing leaves the write-ahead log in place, so that its reserved blocks are there at the next start,
-  // however full the disk is by then.
+  // `files` outlives the instance. `clock` is for SQL's date functions only; without a clock the time is constant. `keep_log`:
+  // the write-ahead log stays when the database is closed, so that its reserved blocks are there at the next start, however
+  // full the disk is then.
   FileSystemVfs(runtime::FileSystem& files, const runtime::Clock* clock, bool keep_log);
   ~FileSystemVfs();
   FileSystemVfs(const FileSystemVfs&) = delete;
@@ -33,14 +32,14 @@ class FileSystemVfs {
 
   const char* name() const { return name_.c_str(); }
 
-  // The last failure of a file operation: SQLite only passes on a number.
+  // The last failure of a file operation: SQLite passes on only a number.
   const Error& last_error() const { return last_error_; }
   void clear_error() { last_error_ = {}; }
 
-  // Number of syncs done (files and directories), for tests and measurements.
+  // Number of syncs (files and directories), for tests and measurements.
   uint64_t syncs() const { return syncs_; }
 
-  // Something was written to the write-ahead log and synced since it was last emptied.
+  // True if something was written to the write-ahead log and synced since it was last emptied.
   bool log_in_use() const { return log_in_use_; }
 
  private:

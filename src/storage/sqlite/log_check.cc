@@ -65,8 +65,8 @@ class LogCheck {
     return sum_ == Checksum::stored(header + 24);
   }
 
-  // A header that never became durable may be there in part, and length and contents become durable apart, so zeros may
-  // follow. Frames prove that there was a whole one once.
+  // A header that never became durable may be there in part. Length and contents become durable apart, so zeros may follow it.
+  // Frames prove that there was a whole header once.
   Result<bool> without_header() {
     std::vector<uint8_t> bytes(1 << 20);
     for (uint64_t at = kHeader; at < size_;) {
@@ -96,7 +96,8 @@ class LogCheck {
     return {};
   }
 
-  // `at`: the first frame that is not whole. A cut leaves parts of one transaction, whose last frame says so.
+  // `at`: the first frame that is not whole. A power cut leaves parts of one transaction, and the last frame of a transaction is
+  // marked. So a frame behind a last frame shows damage.
   Result<void> check_rest(uint64_t at) {
     const uint64_t broken = at;
     bool ended = false;
@@ -125,7 +126,7 @@ class LogCheck {
   const uint64_t size_;
   bool big_endian_ = false;
   uint32_t page_ = 0;
-  uint64_t salt_ = 0;  // of both halves: frames of an earlier round carry others
+  uint64_t salt_ = 0;  // both halves; frames of an earlier round carry another salt
   Checksum sum_;
 };
 

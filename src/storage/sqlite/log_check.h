@@ -1,10 +1,9 @@
-// Looks at SQLite's own write-ahead log before SQLite does.
+// Checks SQLite's own write-ahead log before SQLite reads it.
 //
-// SQLite takes the first damage in it for the end of what was committed: a bad header makes all of it vanish, without
-// a word. Here damage is told from what a power cut leaves. SQLite syncs the header before the first frame and every
-// commit before the next one (synchronous=FULL), so frames without a sound header, and frames of another transaction
-// behind one that is not whole, have been damaged later. What cannot be told: damage to the last transaction, and a
-// file that was cut off.
+// SQLite takes the first damage in the log for the end of the committed transactions: a bad header makes all of them vanish
+// silently. This check tells damage from the remains of a power cut. SQLite syncs the header before the first frame, and every
+// commit before the next one (synchronous=FULL). So frames without a sound header were damaged later, and so was a transaction
+// that is not whole in front of another one. The check cannot see damage to the last transaction, nor a file that was cut off.
 #pragma once
 
 #include <string>

@@ -11,7 +11,7 @@ namespace weir::storage {
 Result<void> NotedDatabase::pair(NotedDatabase& first, NotedDatabase& second) {
   if (auto ok = first.check_noted_by(second); !ok) return ok;
   if (auto ok = second.check_noted_by(first); !ok) return ok;
-  // The larger one first: what fails for lack of space shall fail before anything is of a new format.
+  // The larger database first: a lack of space should show before anything is of a new format.
   if (auto ok = second.adopt(); !ok) return ok;
   if (auto ok = first.adopt(); !ok) return ok;
   first.announced_ = second.database_->noted();
@@ -67,7 +67,7 @@ Result<void> NotedDatabase::adopt() {
   auto from = read_format();
   if (!from) return std::unexpected(std::move(from.error()));
   if (*from == kind_.newest_format) return prepare();
-  // In one transaction: there is the earlier format, or the present one.
+  // In one transaction, so that a crash leaves the earlier format or the present one.
   if (auto done = database_->begin(); !done) return done;
   auto done = upgrade(*from);
   if (done) done = database_->keep_content();
@@ -99,7 +99,7 @@ Result<void> NotedDatabase::note(int64_t revision) {
   std::lock_guard lock(database_mutex_);
   if (database_->noted() >= revision) return {};
   auto done = database_->note(revision);
-  // Certainly not there, or there: nothing else waits for it.
+  // The note is then certainly there, or certainly not there. Nobody waits for more.
   if (!done && database_->suspect()) (void)database_->resolve();
   return done;
 }

@@ -1,10 +1,10 @@
-// A database of ours that is taken over from earlier formats, and notes the revision of another one, so that one that went back
-// is known: by an older copy, or by a write-ahead log whose end was cut off or damaged, which SQLite takes for the end of what
-// was committed.
+// A database that can be of an earlier format, and that notes the revision of another database. So a start notices a database
+// that went back: an older copy took its place, or the end of its write-ahead log was cut off or damaged (SQLite takes that for
+// the end of the committed transactions).
 //
-// A note is durable before anybody is told of the transaction that it is about (one more sync), and follows that
-// transaction's commit, so it is a lower bound whatever a power cut leaves. A note changes no revision: the other database
-// need not note it in turn. Not noticed: both went back together.
+// The note of a transaction follows the transaction's commit and is durable before anybody is told of the transaction (one more
+// sync). So it is a lower bound, whatever a power cut leaves. A note changes no revision: the other database need not note it in
+// turn. Not noticed: both databases went back together.
 #pragma once
 
 #include <cstdint>
@@ -23,34 +23,34 @@ class NotedDatabase {
   NotedDatabase(const NotedDatabase&) = delete;
   virtual ~NotedDatabase() = default;
 
-  // What is there counts, is made durable and brought to the present format. Before it nothing has changed.
+  // Makes the rows durable and brings them to the present format. Nothing has changed before this call.
   Result<void> adopt();
 
-  // At start, both opened and not adopted: kCorrupt if one of them went back, else adopts both. From then on each notes
-  // the other's revision; none may announce once the other one is gone. `second`: the larger one.
+  // At a start, after both are opened and before they are adopted: kCorrupt if one of them went back, else adopts both. From
+  // then on each notes the other's revision. Neither may announce once the other is destroyed. `second`: the larger one.
   static Result<void> pair(NotedDatabase& first, NotedDatabase& second);
-  // kCorrupt if this one went back since `other` noted its revision.
+  // kCorrupt if this database went back since `other` noted its revision.
   Result<void> check_noted_by(const NotedDatabase& other) const;
-  int64_t noted() const { return database_->noted(); }  // of the other one
+  int64_t noted() const { return database_->noted(); }  // revision of the other database
 
  protected:
   struct Kind {
-    std::string schema;  // of a new one
+    std::string schema;  // of a new database
     size_t cache_bytes = 1 << 20;
-    const char* select_format = "";  // reads the number of its format
+    const char* select_format = "";  // the statement that reads the number of the format
     int64_t newest_format = 1;
-    int64_t last_unchecked_format = 0;  // those up to it have no content to check them by
+    int64_t last_unchecked_format = 0;  // formats up to this one have no table `content`
   };
   explicit NotedDatabase(Kind kind) : kind_(std::move(kind)) {}
-  // kUnsupported if it is of a newer format, kCorrupt if it is damaged, or contradicts its format. What is damaged is listed in
-  // `damage` instead, if it is given.
+  // kUnsupported if the database is of a newer format. kCorrupt if it is damaged or contradicts its format. With `damage`, wrong
+  // rows are listed there and are no error.
   Result<void> open_file(runtime::FileSystem& files, const std::string& path, const runtime::Clock* clock,
                          ContentDamage* damage = nullptr);
-  // In a transaction, with the mutex: makes of the format `from` the newest one.
+  // Called in a transaction, with the mutex held: brings the tables from the format `from` to the newest one.
   virtual Result<void> upgrade(int64_t from) = 0;
-  // With the mutex, once it is of the newest format: statements, and what is kept in memory.
+  // Called with the mutex held, once the tables are of the newest format: prepares statements and reads what memory keeps.
   virtual Result<void> prepare() = 0;
-  // After a commit, without the mutex, before anybody is told. Blocking.
+  // Has the other database note the revision. Call it after a commit, without the mutex, before anybody is told. Blocks.
   void announce();
 
   std::mutex database_mutex_;  // the database

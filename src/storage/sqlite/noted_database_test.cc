@@ -1,4 +1,4 @@
-// A database that went back is noticed by the other one's note; nothing that a power cut leaves looks like that.
+// The other database's note shows that a database went back. Nothing that a power cut leaves looks like that.
 #include "storage/sqlite/noted_database.h"
 
 #include <gtest/gtest.h>
@@ -136,7 +136,7 @@ TEST_F(NotedDatabaseTest, AnOlderCopyIsNoticed) {
   }
 }
 
-// What the other one knows is a lower bound: a note that did not become durable is no reason to refuse.
+// A note is a lower bound: one that did not become durable is no reason to refuse.
 TEST_F(NotedDatabaseTest, ANoteThatFailsCostsNothing) {
   set_log_level(LogLevel::kError);
   ASSERT_TRUE(open());

@@ -1,4 +1,4 @@
-// For tests: a database as an earlier version made it, or a disk or a program of SQLite changed it.
+// For tests: a database as an earlier version made it, or as a disk or another program changed it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 namespace weir::storage {
 
 enum class HashFunction {
-  kNone,   // as it was before rows had hashes
-  kWrong,  // rows that change get a hash that is not theirs
+  kNone,   // as before rows had hashes
+  kWrong,  // changed rows get a wrong hash
 };
 
 inline void run_sql(runtime::FileSystem& files, const std::string& path, const std::string& sql,

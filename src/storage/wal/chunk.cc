@@ -177,7 +177,7 @@ std::optional<ChunkFooter> decode_footer(Bytes bytes) {
   footer.entries.reserve(count);
   for (uint32_t i = 0; i < count; ++i) {
     footer.entries.push_back(decode_footer_entry(p + footer_bytes(i, entry_bytes), entry_bytes));
-    // Offsets are added up from here on.
+    // The code behind this adds offsets up.
     const BatchInfo& info = footer.entries.back().info;
     const bool possible =
         info.base_offset >= 0 && info.last_offset_delta >= 0 && info.base_offset <= INT64_MAX - 1 - info.last_offset_delta;

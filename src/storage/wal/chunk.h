@@ -1,6 +1,6 @@
 // The bytes of WAL files: file header, chunk header, footer. Grammar and worked example: docs/formats/wal.md.
 //
-// Pure encoding and checking; nothing here reads or writes a file. All integers are big-endian.
+// Only encodes and checks: nothing here reads or writes a file. All integers are big-endian.
 #pragma once
 
 #include <cstdint>
@@ -25,8 +25,8 @@ inline constexpr size_t kFooterEntryBytesOfVersion1 = 80;  // without the time o
 inline constexpr size_t kRecordBatchHeaderBytes = 61;      // smallest record batch: no records
 inline constexpr size_t kRecordBatchCrcStart = 21;         // first byte that a record batch's own checksum covers
 
-// What every chunk of a file repeats, so that nothing else is ever taken for one: neither a stale chunk of a
-// recycled file nor bytes a client sent (it cannot know the salt).
+// Every chunk of a file repeats this identity, so that recovery takes nothing else for a chunk of the file: neither a stale chunk
+// of a recycled file nor bytes that a client sent (a client cannot know the salt).
 struct WalFileIdentity {
   uint64_t incarnation = 0;
   uint64_t generation = 0;
@@ -38,7 +38,7 @@ struct WalFileIdentity {
 struct WalFileHeader {
   WalFileIdentity identity;
   uint32_t shard = 0;
-  bool recycled = false;  // what follows the chunks may be stale bytes instead of zeros
+  bool recycled = false;  // stale bytes may follow the chunks instead of zeros
   uint64_t file_bytes = 0;
   ChunkNumber durable_before = 0;  // chunks up to this one were durable when the file was prepared
   bool operator==(const WalFileHeader&) const = default;
@@ -68,25 +68,24 @@ struct ChunkHeader {
 void encode_chunk_header(const ChunkHeader& header, uint8_t* out);
 // Nothing unless magic, version, checksum and the relations between the lengths are right.
 std::optional<ChunkHeader> decode_chunk_header(Bytes bytes);
-// True if the bytes have a chunk header's magic and `file`'s identity whatever the checksum says: a damaged
-// header.
+// True if the bytes look like a chunk header of `file`, whatever the checksum says: at least two of magic, incarnation,
+// generation and salt are right. With a wrong checksum they are a damaged header.
 bool resembles_chunk_header(Bytes bytes, const WalFileIdentity& file);
 
 // One batch of a chunk.
 struct FooterEntry {
   BatchInfo info;
   uint32_t position = 0;  // of the batch, from the chunk's start
-  uint32_t crc = 0;       // the batch's own checksum field; binds the batch to this entry
+  uint32_t crc = 0;       // the batch's own checksum field: binds the batch to this entry
   bool operator==(const FooterEntry&) const = default;
 };
 
-// The footer repeats salt, chunk number and its own place, so that it can be found when the chunk's header is
-// lost.
+// The footer repeats salt, chunk number and its own place, so that recovery finds it when the chunk's header is lost.
 struct ChunkFooter {
   uint64_t salt = 0;
   ChunkNumber number = 0;
   uint32_t offset = 0;  // of the footer, from the chunk's start
-  size_t bytes = 0;     // its own
+  size_t bytes = 0;     // length of the footer
   std::vector<FooterEntry> entries;
 };
 
@@ -94,17 +93,17 @@ constexpr size_t footer_bytes(size_t batch_count, size_t entry_bytes = kFooterEn
   return kFooterHeaderBytes + batch_count * entry_bytes;
 }
 void encode_footer_entry(const FooterEntry& entry, uint8_t* out);
-// Fills the footer's header in front of entries that are in place already; returns the footer's checksum.
+// Fills the footer's header in front of entries that are in place already. Returns the footer's checksum.
 uint32_t encode_footer_header(uint64_t salt, ChunkNumber number, uint32_t offset, MutableBytes footer);
 // Nothing unless magic, checksum and count fit. `bytes` begins with the footer and may go on behind it.
 std::optional<ChunkFooter> decode_footer(Bytes bytes);
 
-// True if `batch` (entry.info.size bytes) is what the entry says: the fields outside the batch's checksum
-// against the entry, everything else against the checksum.
+// True if `batch` (entry.info.size bytes) is the batch that the entry names. Compares the fields outside the batch's checksum
+// with the entry, and everything else with the checksum.
 bool batch_matches(const FooterEntry& entry, Bytes batch);
 
-// Names of files: `<16 hex digits>.wal`, in preparation `.tmp`, waiting to be recycled `.spare`; `.lost` is put in
-// place of a `.wal` by an operator who gives it up.
+// Names of files: `<16 hex digits>.wal`; `.tmp` in preparation; `.spare` while it waits to be recycled. An operator who gives up
+// a `.wal` puts a `.lost` in its place.
 enum class WalFileKind { kLog, kPreparing, kSpare, kGivenUp };
 std::string wal_file_name(uint64_t generation, WalFileKind kind);
 struct WalFileName {

@@ -126,7 +126,7 @@ TEST(ChunkFormat, ChunkIsTheDocumentedOne) {
   for (size_t i = 264; i < kWalBlock; ++i) ASSERT_EQ(block[i], 0);
 }
 
-// What the document showed before chunks told when a batch was appended.
+// The document's example of the time when footer entries had no time of the append.
 TEST(ChunkFormat, Version1IsRead) {
   const std::vector<uint8_t> header = unhex(
       "57414c430001000001020304050607080000000000000009a0a1a2a3a4a5a6a7000000000000002a"
@@ -147,7 +147,7 @@ TEST(ChunkFormat, Version1IsRead) {
   EXPECT_EQ(footer->entries[0].info.appended_ms, 0);
 }
 
-// With a checksum that is right: offsets are added up by whoever reads them.
+// The checksum is right all the same. Readers of a footer add offsets up.
 TEST(ChunkFormat, AFooterWithImpossibleOffsetsIsDamaged) {
   const auto decodes = [](int64_t base_offset, int32_t last_offset_delta) {
     FooterEntry entry{make_batch(5, base_offset, 100).info, 64, 1};

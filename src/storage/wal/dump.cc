@@ -169,7 +169,7 @@ Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::stri
   auto header = decode_file_header(block.bytes());
   const bool header_damaged = !header;
   if (!header) {
-    // The first chunk repeats what is needed.
+    // The first chunk repeats the identity.
     const Slice first = (*reader)->read(kWalBlock, kWalBlock);
     const auto chunk = decode_chunk_header(first.bytes());
     if (!chunk) return fail(ErrorCode::kCorrupt, path + " is not a WAL file, or its header is damaged");

@@ -1,5 +1,5 @@
-// Shows and checks one WAL file: `weir log dump` and `weir log verify`. Reads only; works on files of a
-// running broker (the end of the log may then look cut off).
+// Shows and checks one WAL file: `weir log dump` and `weir log verify`. Only reads. Works on files of a running broker, too; the
+// end of the log may then look cut off.
 #pragma once
 
 #include <functional>
@@ -30,7 +30,7 @@ struct WalDumpSummary {
   uint64_t end = 0;             // offset behind the last chunk
   bool header_damaged = false;  // of the file
   uint64_t bytes = 0;           // of the file
-  uint64_t bytes_promised = 0;  // by its header: files are made whole before they are used
+  uint64_t bytes_promised = 0;  // by the file's header: the log writes a file in full before it uses it
   bool short_file() const { return bytes < bytes_promised; }
   // Damage other than at the end, where a write may have been cut off.
   bool damaged() const {

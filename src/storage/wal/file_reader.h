@@ -1,5 +1,4 @@
-// Reads a WAL file from front to back in large pieces. What it answers stays valid as long as the slice is
-// held.
+// Reads a WAL file from front to back in large pieces. The bytes of a returned slice stay valid as long as the caller holds it.
 #pragma once
 
 #include <memory>
@@ -17,8 +16,7 @@ class WalFileReader {
   // With `write` the file can be synced.
   static Result<std::unique_ptr<WalFileReader>> open(runtime::FileSystem& files, const std::string& path, bool write);
 
-  // The bytes [offset, offset + length), fewer at the end of the file and none after an error of the device,
-  // which is kept in error().
+  // The bytes [offset, offset + length). Fewer at the end of the file. None after an error of the device, which error() returns.
   Slice read(uint64_t offset, size_t length);
 
   uint64_t size() const { return size_; }

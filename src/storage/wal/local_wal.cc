@@ -82,8 +82,7 @@ void LocalWal::seal_open_chunk() {
 WalBackend::Appended LocalWal::append(const BatchInfo& info, const Slice& batch) {
   WEIR_CHECK(batch.size <= kMaxBatchBytes);
   if (end_) {
-    // The session is over and nothing of this is kept, but the caller still gets bytes that live on their
-    // own.
+    // The session is over and the log keeps nothing, but the caller still gets bytes that live on their own.
     open_->reset();
     return {open_number_, open_->add(info, batch)};
   }
@@ -153,7 +152,7 @@ void LocalWal::wait_for_spacing() {
 void LocalWal::write_chunk() {
   const uint64_t length = sealed_.empty() ? open_->length() : sealed_.front()->length();
   lacks_file_ = !use_file_for(length);
-  if (lacks_file_) return;  // goes on when the next file is ready
+  if (lacks_file_) return;  // file_prepared() goes on
   if (sealed_.empty()) seal_open_chunk();
   flight_->chunk = std::move(sealed_.front());
   sealed_.pop_front();
@@ -173,8 +172,8 @@ void LocalWal::write_chunk() {
 bool LocalWal::use_file_for(uint64_t bytes) {
   if (current_ && current_->fits(bytes)) return true;
   if (next_ && !next_->fits(bytes)) {
-    // A giant gets a file of its own size. The small one goes before any older file does: an empty file in
-    // front of the oldest chunk would tell recovery that chunks are missing.
+    // The chunk gets a file of its own size. The small file goes before any older file does: an empty file in front of the oldest
+    // chunk would tell recovery that chunks are missing.
     directory_.retire(next_->header.identity.generation, next_->header.file_bytes);
     next_.reset();
   }
@@ -185,7 +184,7 @@ bool LocalWal::use_file_for(uint64_t bytes) {
   if (current_) {
     full_.push_back(
         {current_->header.identity.generation, current_->header.file_bytes, current_->position, current_->last_chunk});
-    // Its completion may be what called us: let the writer go once the stack is unwound.
+    // The writer's own completion may have called us: it goes once the stack is unwound.
     loop_.post([writer = std::move(current_->writer)] {});
   }
   current_ = std::exchange(next_, std::nullopt);
@@ -217,7 +216,7 @@ void LocalWal::end_session(const Error& error) {
   end_ = error;
   log_error("wal", "shard {}: flush of chunk {} to {} failed: {}; nothing more is written until the log is recovered",
             options_.shard, durable_ + 1, directory_.path_of(current_->header.identity.generation), error.message);
-  // What waited will never be written. Slices handed out keep their memory themselves.
+  // Chunks that waited will never be written. Slices handed out keep their memory themselves.
   flight_->chunk.reset();
   sealed_.clear();
   sealed_bytes_ = 0;
@@ -232,7 +231,7 @@ void LocalWal::save_space(bool save) {
   if (!end_) prepare_ahead();
 }
 
-// One ahead, but not before the current file is in earnest use: an idle broker takes no space.
+// Prepares one file ahead, but not before an eighth of the current file is used: an idle broker takes no space.
 void LocalWal::prepare_ahead() {
   if (save_space_ || next_) return;
   if (!current_ || current_->position >= current_->header.file_bytes / 8) prepare_next_file();

@@ -1,25 +1,22 @@
-// The WAL of a shard in files of a local directory.
+// The write-ahead log of a shard in files of a local directory. append() never blocks and never fails.
 //
-// Appends collect in the open chunk. One write is in flight at a time and carries one chunk: only so does a
-// valid later chunk prove that an earlier one was durable (recovery tells torn from corrupt by it). When the
-// write of chunk n completes, n is durable, so are all before it, and the next one may start.
+// Lifecycle: create() (before the loop runs, or on it), on_durable(), on_ended(), appends. To stop, call flush_now() and wait
+// until idle(). If the log is destroyed earlier, the outcome of the write in flight is unknown, and no callback comes any more.
+// Loop thread only.
 //
-// When a flush starts: at the end of the loop turn of an append, as soon as one of these holds: as many batches
-// are pending as are to be expected, Options::batch_bytes are pending, or Options::spacing_ns passed since the
-// last completion. To be expected is what the last flush carried plus what arrived while it was in flight: that
-// many the clients have under way at a time, and those that wait for answers send the next ones soon after them.
-// A lone client is therefore never held back, five requests in flight share one flush instead of two or three.
+// Trouble: the log is stalled while a chunk waits for a file that cannot be prepared (disk full); it tries again until that
+// works. It ends with the first flush that fails: nothing is written to that file any more.
 //
-// Files are prepared ahead by the pool. If a chunk does not fit the current file and the next one is not
-// ready, chunks wait in memory; append never blocks or fails. A failed preparation (disk full) is tried again
-// until it works.
+// Writing: appends collect in the open chunk. One write is in flight at a time, and it carries one chunk. Only so does a valid
+// later chunk prove that an earlier one was durable (recovery tells torn from corrupt by it). When the write of chunk n
+// completes, n is durable, so are all chunks before it, and the next write may start. The pool prepares files ahead. If a chunk
+// does not fit the current file and the next file is not ready, chunks wait in memory.
 //
-// It is stalled while a chunk waits for a file that cannot be prepared (disk full), and ends with the first flush that fails:
-// that file is never flushed again.
-//
-// Lifecycle: create() (before the loop runs or on it), on_durable, on_ended, appends. To stop, flush_now()
-// and wait until idle(); destroyed earlier, the outcome of what is in flight is unknown and no callback comes
-// any more. Loop thread only.
+// When a flush starts: at the end of the loop turn of an append, as soon as one of these holds. As many batches are pending as
+// the log expects; or LocalWalOptions::batch_bytes are pending; or LocalWalOptions::spacing_ns passed since the last
+// completion. The log expects as many batches as the last flush carried plus as many as arrived while that flush was in flight:
+// clients have so many under way at a time, and a client that waited for an answer soon sends its next batch. So the log never
+// holds back a lone client, and five requests in flight share one flush instead of two or three.
 #pragma once
 
 #include <deque>
@@ -42,7 +39,7 @@ struct EarlierWalFile {
   uint64_t generation = 0;
   uint64_t bytes = 0;          // length of the file
   uint64_t used_bytes = 0;     // up to the end of its last chunk
-  ChunkNumber last_chunk = 0;  // 0: holds none that matters
+  ChunkNumber last_chunk = 0;  // 0: the file holds no chunk that matters
   bool operator==(const EarlierWalFile&) const = default;
 };
 
@@ -58,10 +55,10 @@ struct LocalWalOptions {
 
   bool flush_to_device = true;              // false: flush=os
   uint64_t file_bytes = 64ull << 20;        // multiples of 1 MiB unless tiny (tests)
-  uint64_t first_file_bytes = 16ull << 20;  // of the first file of a session: ready sooner
+  uint64_t first_file_bytes = 16ull << 20;  // of the first file of a session, so that it is ready sooner
   uint64_t chunk_bytes = 4ull << 20;        // a chunk with more than one batch stays below; at most half of file_bytes
   size_t batch_bytes = 128 * 1024;          // pending bytes that start a flush at once
-  int64_t spacing_ns = 500'000;             // so long after the last completion nothing is waited for any more
+  int64_t spacing_ns = 500'000;             // so long after the last completion a flush waits for no more batches
   int64_t retry_ns = runtime::kSecond;      // until a failed preparation is tried again
   size_t kept_spares = 2;                   // released files kept for recycling
   BackgroundThrottle* throttle = nullptr;   // told of each flush; outlives the log
@@ -82,15 +79,16 @@ class LocalWal final : public WalBackend {
   void on_ended(Function<void(const Error&)> callback) override { on_ended_ = std::move(callback); }
   WalState state() const override;
   std::optional<Error> trouble() const override;
-  // Meanwhile no file is prepared ahead, and new ones are as small as what waits allows; spare ones are used as ever.
+  // While saving, the log prepares no file ahead, and makes new files as small as the waiting chunk allows. It uses spares as
+  // ever.
   void save_space(bool save) override;
   uint64_t unreleased_bytes() const override;
   ChunkNumber last_chunk_of_oldest_file() const override { return full_.empty() ? 0 : full_.front().last_chunk; }
   void release(ChunkNumber up_to) override;
   WalMeasures measures() const override { return {latency_, written_bytes_, pending_bytes()}; }
 
-  // Refuse larger ones before append: one write of the kernel takes less than 2 GiB. A batch above file_bytes
-  // gets a file of its own size.
+  // The caller refuses larger batches before append(): one write of the kernel takes less than 2 GiB. A batch that does not fit
+  // a file of file_bytes gets a larger file.
   static constexpr uint64_t kMaxBatchBytes = 1ull << 30;
   // Nothing is in flight and nothing waits.
   bool idle() const { return !in_flight_ && sealed_.empty() && open_->empty(); }
@@ -108,7 +106,7 @@ class LocalWal final : public WalBackend {
     ChunkNumber number;
     uint64_t bytes;
   };
-  // Completions outlive the log; they reach it through this. Holds what a write on its way points to.
+  // A completion may outlive the log: it reaches the log through this. Holds the memory that a write in flight points to.
   struct InFlight {
     LocalWal* wal = nullptr;  // null once the log is destroyed
     std::unique_ptr<OpenChunk> chunk;

@@ -63,8 +63,8 @@ std::vector<SegmentStore::WalSession> LocalWalSessions::sealed_sessions() const 
   return rows;
 }
 
-// The files are forgotten first and removed in order, so that a start after a crash in between misses nothing and finds nothing
-// that no session knows.
+// Forgets the files first and removes them in order. After a crash in between, a start then misses no file and finds no file of
+// an unknown session.
 Result<void> LocalWalSessions::remove_checkpointed_logs() {
   if (auto r = store_.put_wal_sessions_and_files(sealed_sessions(), {}); !r) return r;
   for (auto& [shard, result] : replayed_) {

@@ -1,5 +1,5 @@
-// The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. Which sessions and files there
-// are, the segment store's database has noted (docs/formats/wal.md).
+// The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. The segment store's database lists
+// the sessions and files (docs/formats/wal.md).
 //
 // `files`, `pool` and `store` outlive this object and the logs it opens.
 #pragma once
@@ -47,7 +47,7 @@ class LocalWalSessions final : public WalSessions {
   const LocalWalSettings settings_;
   bool rows_read_ = false;
   std::vector<SegmentStore::WalSession> rows_;    // as the start found them
-  std::vector<SegmentStore::WalFile> noted_;      // likewise
+  std::vector<SegmentStore::WalFile> noted_;      // as the start found them
   std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process, until its new log is opened
 };
 

@@ -39,7 +39,7 @@ class FlushPolicy : public ::testing::Test {
     const TestBatch batch = make_batch(0, offset_++, size);
     wal_->append(batch.info, batch.bytes);
   }
-  // As from a request: in a turn of the loop.
+  // Appends in a turn of the loop, as a request does.
   void append_in_turn(int count = 1, uint32_t size = 200) {
     sim_.loop().post([this, count, size] {
       for (int i = 0; i < count; ++i) append(size);
@@ -236,7 +236,7 @@ TEST(LocalWal, AFailedFlushEndsTheSession) {
   EXPECT_EQ(world.failed_calls, 1);
   EXPECT_EQ(world.wal->durable(), 1u);
   const std::vector<uint8_t> file = world.sim.disk().contents(world.path(1));
-  const auto appended = world.append(0, 300);  // goes nowhere
+  const auto appended = world.append(0, 300);  // is lost
   EXPECT_GT(appended.chunk, world.wal->durable());
   EXPECT_TRUE(std::ranges::equal(appended.bytes.bytes(), Bytes(world.appended_batches.back().bytes)));
   world.wal->flush_now();
@@ -303,7 +303,7 @@ TEST(LocalWal, ItsFilesAreInTheRegisterWhileTheyHoldChunks) {
   EXPECT_EQ(world.file_register.noted, files());
 }
 
-// Perhaps the register has it all the same: then it must stay, and nothing is written to it before that is certain.
+// Perhaps the register knows the file all the same: then it must stay, and nothing is written to it before that is certain.
 TEST(LocalWal, AFileThatTheRegisterDidNotTakeIsKeptAndOffered) {
   for (const bool taken : {false, true}) {
     WalWorld world;
@@ -322,7 +322,7 @@ TEST(LocalWal, AFileThatTheRegisterDidNotTakeIsKeptAndOffered) {
   }
 }
 
-// What is left of the disk belongs to others: no file ahead, and small ones.
+// The rest of the disk belongs to others: the log prepares no file ahead, and new files are small.
 TEST(LocalWal, SavesSpaceOnAFullDisk) {
   WalWorld world;
   LocalWalOptions options = world.small_files();

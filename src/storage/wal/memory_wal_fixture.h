@@ -1,9 +1,9 @@
-// Write-ahead logs in memory, for tests of what stands above the seam: nothing of the local log's files, but all that WalBackend
-// allows. Several chunks are on their way at a time and arrive in any order; the log can be stalled, resumed and ended.
+// Write-ahead logs in memory, for tests of the code above the seam. They do all that WalBackend allows: several chunks are on
+// their way at a time and arrive in any order, and a test can stall, resume and end a log.
 //
-//   MemoryWalStore  what lasts: chunks that arrived, by shard
+//   MemoryWalStore  the durable part: chunks that arrived, by shard
 //   MemoryWal       the log of a session
-//   MemoryWalSessions  its WalSessions; an unfinished prefix is cut off by replay, as a torn end is
+//   MemoryWalSessions  its WalSessions; replay cuts off chunks behind a gap, as it does a torn end
 #pragma once
 
 #include <algorithm>
@@ -31,7 +31,7 @@ struct MemoryWalStore {
     std::map<ChunkNumber, Chunk> arrived;
     ChunkNumber released = 0;
     bool sealed = true;
-    // The longest prefix: what a reader of the log may take for durable.
+    // The end of the longest prefix without a gap: a reader of the log may take it for durable.
     ChunkNumber durable() const {
       ChunkNumber last = released;
       while (arrived.contains(last + 1)) ++last;
@@ -93,7 +93,7 @@ class MemoryWal final : public WalBackend {
     for (const auto& [number, chunk] : flight_) numbers.push_back(number);
     return numbers;
   }
-  // The chunk is in the store now, or once a stall is over; durable with all before it.
+  // The chunk reaches the store now, or once a stall is over. It is durable as soon as all chunks before it are.
   void arrive(ChunkNumber number) {
     if (ended()) return;
     if (stalled()) return late_.push_back(number);

@@ -9,7 +9,7 @@ namespace weir::storage {
 
 PackedMemory::Room PackedMemory::room(size_t need) {
   if (!buffer_ || used_ + need > buffer_.capacity()) {
-    // What does not fit a whole buffer gets one of its own, and the current one stays in use.
+    // A piece that does not fit a whole buffer gets a buffer of its own, and the current one stays in use.
     if (need > buffer_bytes_) return {Buffer::allocate(need), 0};
     buffer_ = Buffer::allocate(buffer_bytes_);
     used_ = 0;
@@ -77,8 +77,8 @@ Slice OpenChunk::add_packed(const Slice& batch, Entry& entry) {
   return {piece.buffer, to, batch.size};
 }
 
-// The blocks that the batch begins and ends in hold bytes of others as well. Another shard may be patching those at this
-// moment, so its own bytes are copied out of them; all whole blocks are written from where they are.
+// The blocks in which the batch begins and ends hold bytes of other batches as well. Another shard may be patching those at this
+// moment, so the batch's own bytes are copied out of these two blocks. All whole blocks are written from where they are.
 void OpenChunk::add_shared(const Slice& batch, Entry& entry) {
   WEIR_CHECK(batch.owner && batch.data >= batch.owner.data());
   const size_t begin = static_cast<size_t>(batch.data - batch.owner.data());
@@ -97,7 +97,7 @@ void OpenChunk::add_shared(const Slice& batch, Entry& entry) {
   if (whole_to < end) add_edge(0, {batch.owner.data() + whole_to, end - whole_to});
 }
 
-// A block with the bytes at `at` of it, else zero. Answers where they are in its buffer.
+// Adds a block that holds `bytes` at `at` and zeros elsewhere. Returns where the bytes are in the block's buffer.
 size_t OpenChunk::add_edge(size_t at, Bytes bytes) {
   PackedMemory::Room room = edges_.room(kWalBlock);
   const size_t begin = room.begin;

@@ -1,10 +1,10 @@
-// A chunk in memory: filled by appends, then sealed, then written as one gathered write.
+// A chunk in memory: appends fill it, then it is sealed, then one gathered write takes it to the file.
 //
 //   packed pieces (header, copied batches, footer)  |  shared pieces (whole blocks of frame memory, and copies of
 //                                                      the blocks at both ends of a batch)
 //
-// The footer's place is known when the chunk is sealed; number, file and checksums are filled in when it is
-// addressed to a file just before the write, because a chunk may wait for the next file.
+// seal() fixes the footer's place. address() fills in number, file and checksums just before the write, because a chunk may wait
+// for the next file.
 #pragma once
 
 #include <sys/uio.h>
@@ -17,19 +17,19 @@
 
 namespace weir::storage {
 
-// Buffers that packed pieces are carved from, in whole blocks, one after the other. The bytes carved stay
-// valid as long as somebody holds a slice of them.
+// Buffers from which packed pieces are carved, in whole blocks, one after the other. A buffer lives as long as somebody holds a
+// slice of it.
 class PackedMemory {
  public:
   explicit PackedMemory(size_t buffer_bytes) : buffer_bytes_(buffer_bytes) {}
 
-  // The current buffer from its first unused block on, a new one unless `need` bytes fit.
+  // The current buffer from its first unused block on, or a new buffer if `need` bytes do not fit.
   struct Room {
     Buffer buffer;
     size_t begin;
   };
   Room room(size_t need);
-  // Tells that `buffer`, which room() handed out, is used up to `end`.
+  // Says that `buffer`, which room() returned, is used up to `end`.
   void used_up_to(const Buffer& buffer, size_t end) {
     if (buffer.same(buffer_)) used_ = align_up(end, kWalBlock);
   }
@@ -42,7 +42,7 @@ class PackedMemory {
 
 class OpenChunk {
  public:
-  // `memory` is shared by the chunks of one log, of which only one is open (not sealed) at a time.
+  // The chunks of one log share `memory`. Only one of them is open (not sealed) at a time.
   explicit OpenChunk(PackedMemory& memory) : memory_(&memory) {}
 
   bool empty() const { return entries_.empty(); }
@@ -53,18 +53,17 @@ class OpenChunk {
   uint64_t length_with(size_t size) const { return length() + align_up(size, kWalBlock) + 4 * kWalBlock; }
   size_t piece_count() const { return packed_.size() + shared_.size(); }
 
-  // Adds a batch; answers where it lies from now on. Copies it unless it is larger than
-  // WalBackend::kCopyLimit.
+  // Adds a batch and returns where it lies from now on. Copies it unless it is larger than WalBackend::kCopyLimit.
   Slice add(const BatchInfo& info, const Slice& batch);
 
-  // Places the footer. No batch is added after it.
+  // Places the footer. add() is not called after it.
   void seal();
   bool sealed() const { return sealed_; }
-  // Makes the sealed chunk the one with this number, at `offset` of this file. Once.
+  // Gives the sealed chunk its number, and its place at `offset` of `file`. Once.
   void address(const WalFileIdentity& file, uint64_t offset, ChunkNumber number);
   std::span<const iovec> pieces() const { return iovecs_; }
 
-  // Forgets everything (memory is kept for the next use).
+  // Forgets everything, but keeps memory for the next use.
   void reset();
 
  private:
@@ -82,7 +81,7 @@ class OpenChunk {
   Slice add_packed(const Slice& batch, Entry& entry);
   void add_shared(const Slice& batch, Entry& entry);
   size_t add_edge(size_t at, Bytes bytes);
-  // Begins a packed piece with room for `need` bytes; pads the one before to whole blocks.
+  // Begins a packed piece with room for `need` bytes. Pads the piece before to whole blocks.
   void open_packed_piece(size_t need);
   static void pad(Piece& piece);
   bool footer_fits() const;

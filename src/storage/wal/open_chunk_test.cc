@@ -79,11 +79,11 @@ TEST(OpenChunk, LargeBatchesAreWrittenFromTheirFrame) {
     EXPECT_EQ(placed.data == batch->bytes.data, batch != &small);
   }
   expect_readable(chunk, {a, b, small, c});
-  EXPECT_EQ(chunk.pieces().size(), 10u);                                // packed; two ends and what is between them of a, b and c
+  EXPECT_EQ(chunk.pieces().size(), 10u);                                // packed; of a, b and c two ends and a middle each
   EXPECT_TRUE(std::equal(before.begin(), before.end(), frame.data()));  // nothing in it was touched
 }
 
-// Around a batch lie those of other shards, which patch them while this chunk is being written.
+// Batches of other shards lie around the batch. Those shards patch them while this chunk is being written.
 TEST(OpenChunk, NothingAroundALargeBatchIsRead) {
   PackedMemory memory(kPacked);
   for (const size_t at : {size_t{0}, size_t{1}, size_t{4095}, size_t{4096}, size_t{123}}) {

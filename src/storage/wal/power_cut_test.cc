@@ -1,5 +1,5 @@
-// Ends the process at every write the log makes, by power cut and by kill, over several lives, and checks
-// what is left: everything reported durable, a prefix of what was appended, and no false alarm.
+// Ends the process at every write of the log, by power cut and by kill, over several lives. Everything reported durable must be
+// left, all that is left must be a prefix of the appends, and there must be no false alarm.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,7 +14,7 @@ using testing::Death;
 struct Lives {
   explicit Lives(uint64_t seed, bool flush_to_device) : world(seed), random(seed * 77 + 1), to_device(flush_to_device) {}
 
-  // One life, which ends at its `cut`-th disk operation or when its work is done.
+  // One life. It ends at its `cut`-th disk operation, or when its work is done.
   void live(uint64_t cut, Death death) {
     world.sim.disk().cut_at_write(cut);
     LocalWalOptions options = world.small_files();
@@ -56,7 +56,7 @@ struct Lives {
     world.append(static_cast<int32_t>(random.next() % 3), size);
   }
 
-  // What the start replayed against what was appended before.
+  // Compares the batches that the start replayed with the appends before it.
   void check() {
     const auto& seen = world.visitor.batches;
     auto& history = world.appended_batches;
@@ -125,7 +125,7 @@ TEST(PowerCut, AfterFailedFlushes) {
   }
 }
 
-// With flush=os everything acknowledged survives the death of the process, though not of the machine.
+// With flush=os everything acknowledged survives the death of the process, but not the death of the machine.
 TEST(PowerCut, KillWithoutFlushing) {
   for (uint64_t seed = 200; seed <= 240; ++seed) {
     SCOPED_TRACE(::testing::Message() << "seed " << seed);

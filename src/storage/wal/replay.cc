@@ -53,7 +53,7 @@ class WalReplay {
     return {};
   }
 
-  // The register is durable: what it knows and is not there has vanished, with whatever was acknowledged in it.
+  // The register is durable: a file that it knows and that is not there has vanished, with the acknowledged batches in it.
   Result<void> check_noted() {
     std::string missing;
     for (const uint64_t generation : options_.noted) {
@@ -75,7 +75,7 @@ class WalReplay {
                     shard_, missing));
   }
 
-  // Told before what came after it, so that the visitor sees which partitions go on without a gap.
+  // Reports a lost file before the batches behind it, so that the visitor sees which partitions go on without a gap.
   void report_lost_before(uint64_t generation) {
     while (!lost_.empty() && *lost_.begin() < generation) {
       report(directory_ + "/" + wal_file_name(*lost_.begin(), WalFileKind::kLog), true,
@@ -103,8 +103,7 @@ class WalReplay {
       return {};
     }
     if (!header) {
-      // It was durable before the file got its name: whatever was acknowledged in here cannot be told apart
-      // any more.
+      // The header was durable before the file got its name, so this is damage. The file's batches cannot be attributed any more.
       report(path, true, "the file's header and its first chunk's are damaged; its batches cannot be attributed");
       result_.unknown_files.push_back(path);
       return {};
@@ -171,7 +170,7 @@ class WalReplay {
     return {};
   }
 
-  // Bytes and names seen after a crash may be in the page cache only; that a name is gone as well.
+  // After a crash, bytes and names may be in the page cache only, and so may the removal of a name.
   Result<void> make_durable() {
     for (WalLogFile& log : logs_) {
       if (log.last_chunk == 0) continue;

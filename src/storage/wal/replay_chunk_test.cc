@@ -1,4 +1,4 @@
-// What replay makes of a chunk that is cut off, changed or wiped out, in a log of one file.
+// Replay of a log of one file with a chunk that is cut off, changed or wiped out.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace {
 using testing::Death;
 
 TEST(ReplayChunk, ATornLastChunkIsDroppedWhateverIsLeftOfIt) {
-  // Every block of the last chunk in turn keeps what was there before the write.
+  // Every block of the last chunk in turn keeps its bytes from before the write.
   OneFile log(Chunks{{100}, {300, 70'000, 5'000}});
   const std::vector<uint8_t> whole = log.world.sim.disk().contents(log.path);
   const std::vector<uint8_t> zeros(kWalBlock, 0);
@@ -32,7 +32,7 @@ TEST(ReplayChunk, ATornLastChunkIsDroppedWhateverIsLeftOfIt) {
   EXPECT_GE(dropped, static_cast<int>((log.starts[2] - log.starts[1]) / kWalBlock) - 1);
 }
 
-// A file is written in full before it is used: one that ends early was cut, and what was behind the cut is not known.
+// The log writes a file in full before it uses it. A file that ends early was cut, and nobody knows what was behind the cut.
 TEST(ReplayChunk, TruncatedAtEveryBlock) {
   OneFile log(Chunks{{100}, {5'000, 5'000}, {70'000}, {200}});
   const uint64_t end = log.starts.back();
@@ -118,7 +118,7 @@ TEST(ReplayChunk, EveryFlippedByteOfTheLastChunkIsKnownFromATornOne) {
     }
     log.flip(start + i);
   }
-  // In a sealed session the same is corruption, of just what was hit.
+  // In a sealed session the same is corruption, and costs only the batch that was hit.
   log.seal(2);
   log.flip(start + 64 + 300 + 100);
   log.look();
@@ -143,7 +143,7 @@ TEST(ReplayChunk, EveryFlippedByteOfTheFileHeaderIsSurvived) {
   EXPECT_TRUE(log.seen.unknown());
   EXPECT_TRUE(log.seen.batches.empty());
   EXPECT_EQ(result.unknown_files, std::vector<std::string>{log.path});
-  EXPECT_TRUE(result.files.empty());  // is not recycled
+  EXPECT_TRUE(result.files.empty());  // so it is not recycled
 }
 
 TEST(ReplayChunk, AWholeChunkWipedOutInTheMiddle) {
@@ -186,7 +186,7 @@ TEST(ReplayChunk, ASealedSessionEndsWhereItsRowSays) {
   EXPECT_EQ(log.seen.corruptions[0].last_chunk, 5u);
 }
 
-// A recycled file holds stale bytes where a write did not come: there a torn chunk cannot be told from a damaged one.
+// A recycled file holds stale bytes where a write did not arrive. So replay cannot tell a torn chunk in it from a damaged one.
 TEST(ReplayChunk, ADamagedLastChunkOfARecycledFileIsDroppedAsTorn) {
   WalWorld world;
   ASSERT_TRUE(world.start());

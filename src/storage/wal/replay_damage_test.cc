@@ -1,5 +1,5 @@
-// Damages files at random and checks the promise of replay: what it delivers was appended, in order; what it
-// does not deliver it reports.
+// Damages files at random and checks the promise of replay: it delivers only appended batches, in order, and it reports every
+// batch that it does not deliver.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -13,7 +13,7 @@ namespace {
 using testing::Death;
 using testing::SeededRandom;
 
-// A log of several files, some of them recycled, with small and large batches; the oldest released.
+// A log of several files, some of them recycled, with small and large batches. The oldest files are released.
 void fill(WalWorld& world, SeededRandom& random) {
   ASSERT_TRUE(world.start());
   const uint64_t count = 10 + random.next() % 60;

@@ -1,4 +1,4 @@
-// What replay makes of files that are missing, recycled, or damaged where one follows the other.
+// Replay of files that are missing, recycled, or damaged where one file follows the other.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,7 +26,7 @@ struct ManyFiles : WalWorld {
   CollectingVisitor seen;
 };
 
-// Whichever it is, the whole directory included.
+// Whichever file it is, and if the whole directory is gone.
 TEST(ReplayFiles, AMissingFileThatTheRegisterKnowsIsRefused) {
   for (const std::vector<uint64_t>& missing : {std::vector<uint64_t>{1}, {2}, {3}, {4}, {1, 2, 3, 4}}) {
     ManyFiles log(20);
@@ -65,7 +65,7 @@ TEST(ReplayFiles, AMissingFileThatWasGivenUpIsReportedBeforeWhatCameAfterIt) {
 TEST(ReplayFiles, AMissingFileInTheMiddle) {
   ManyFiles log(20);
   log.end(Death::kKill);
-  log.file_register.noted.clear();  // as a folder of an earlier format
+  log.file_register.noted.clear();  // as in a folder of an earlier format
   ASSERT_TRUE(log.sim.disk().remove(log.path(2)));
   log.look_again();
   EXPECT_EQ(log.seen.batches.size(), 13u);

@@ -1,4 +1,4 @@
-// A log of one file, of which a test damages or moves something before it is replayed.
+// A log of one file. A test damages or moves a part of it before the replay.
 #pragma once
 
 #include <gtest/gtest.h>

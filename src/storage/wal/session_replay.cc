@@ -25,8 +25,8 @@ Bytes batch_in(const FooterEntry& entry, Bytes chunk) {
 
 bool intact(const FooterEntry& entry, Bytes chunk) { return batch_matches(entry, batch_in(entry, chunk)); }
 
-// True if a write that was cut off may have left these bytes of a chunk in a file that was zero before: at least one
-// of their sectors was not written. Devices write a sector as a whole or not at all.
+// True if a write that was cut off may have left these bytes of a chunk in a file that was zero before: at least one of their
+// sectors is zero. Devices write a sector as a whole or not at all.
 bool lacks_a_sector(Bytes chunk, size_t begin, size_t size) {
   const size_t end = std::min(align_up(begin + size, kSector), chunk.size());
   for (size_t at = align_down(begin, kSector); at < end; at += kSector) {
@@ -35,8 +35,9 @@ bool lacks_a_sector(Bytes chunk, size_t begin, size_t size) {
   return false;
 }
 
-// True if a chunk that is not whole may be what a write that was cut off left of it; false if it was written in full
-// and damaged afterwards. `footer` is null if it cannot be read.
+// True if a write that was cut off may have left the chunk as it is. False if the chunk was written in full and damaged
+// afterwards.
+// `footer` is empty if it is unreadable.
 bool may_be_torn(const ChunkHeader& header, const std::optional<ChunkFooter>& footer, Bytes chunk) {
   if (!footer) return lacks_a_sector(chunk, header.footer_offset, header.footer_length);
   return std::ranges::all_of(footer->entries, [&](const FooterEntry& entry) {
@@ -77,7 +78,7 @@ void SessionReplay::step() {
     return;
   }
   if (const auto header = header_at(place_, expected_)) {
-    // The first chunk of the oldest file says from where on nothing was released.
+    // The first chunk of the oldest file is the first one that was not released.
     if (header->number > expected_ && first_seen_) lose(header->number - 1, place_);
     expected_ = header->number;
     return read_chunk(*header);
@@ -160,14 +161,13 @@ void SessionReplay::accept(const ChunkHeader& header) {
 
 // --- Looking for later chunks
 
-// The next chunk behind `from`, where none begins (any more). In the normal course it is the first of the
-// next file.
+// The next chunk behind `from`, at which no readable chunk begins. In the normal course it is the first chunk of the next file.
 std::optional<SessionReplay::Found> SessionReplay::find_chunk(const Place& from, ChunkNumber least) {
   if (from.file + 1 < files_.size()) {
     const Place next{from.file + 1, kWalBlock};
     if (const auto header = header_at(next, least); header && header->number == least) return Found{next, least};
   }
-  // Something must be there if it is known to have been durable, or if what is here was a chunk once.
+  // There must be a later chunk if the wanted one is known to have been durable. There may well be one if a chunk was here once.
   const bool exists = (first_seen_ && least <= known_durable_) || damaged_header_at(from);
   for (Place at = from; at.file < files_.size(); at = {at.file + 1, kWalBlock}) {
     if (auto found = scan(at, least, exists ? UINT64_MAX : options_.probe_bytes)) return found;
@@ -197,17 +197,17 @@ bool SessionReplay::cut_short(const Place& place, uint64_t end) {
   return log.reader->size() < log.header.file_bytes && log.reader->size() < end;
 }
 
-// `damaged`: what is at place_ was a chunk's header once.
+// `damaged`: the bytes at place_ were a chunk's header once.
 void SessionReplay::end_without_later_chunk(bool damaged) {
   done_ = true;
   const bool first_file_present = files_.front()->header.durable_before < session_.first_chunk;
   if (session_.sealed && !first_seen_ && !damaged && !first_file_present) {
-    // Prepared files that were never used, while those with chunks were released.
+    // These files were prepared and never used. The files with chunks were released.
     expected_ = session_.last_chunk + 1;
   } else if (expected_ <= known_durable_) {
     lose(known_durable_, std::nullopt);
   } else if (!first_seen_ && !first_file_present) {
-    lose(expected_, std::nullopt);  // while a session lasts, the file with its newest chunk is not released
+    lose(expected_, std::nullopt);  // a running session does not release the file with its newest chunk
   } else if (cut_short(place_, place_.offset + kWalBlock)) {
     lose(expected_, std::nullopt);
   } else if (damaged && !file(place_).header.recycled) {
@@ -224,8 +224,7 @@ void SessionReplay::end_without_later_chunk(bool damaged) {
 
 // --- Damage
 
-// Chunks expected_..last are not where they should be, between place_ and `until` (the end of the log
-// without).
+// Chunks expected_ to `last` are not where they should be, between place_ and `until` (the end of the log if that is empty).
 void SessionReplay::lose(ChunkNumber last, const std::optional<Place>& until) {
   ChunkNumber first = expected_;
   std::vector<Saved> saved;
@@ -234,13 +233,13 @@ void SessionReplay::lose(ChunkNumber last, const std::optional<Place>& until) {
     const uint64_t begin = i == place_.file ? place_.offset : kWalBlock;
     const uint64_t end = until && i == until->file ? until->offset : files_[i]->reader->size();
     if (begin >= end) continue;
-    // What lies here is not released before the chunks that are missing.
+    // This file may hold some of the missing chunks: it is released with them, not before.
     files_[i]->last_chunk = std::max(files_[i]->last_chunk, last);
     files_[i]->used_bytes = std::max(files_[i]->used_bytes, end);
     for (const Saved& chunk : salvage(i, begin, end, first, last)) saved.push_back(chunk);
     if (device_failed()) return;
   }
-  // A first chunk saved at the very start of the oldest file: those in front of it were released.
+  // The first saved chunk lies at the very start of the oldest file: the chunks in front of it were released.
   if (!first_seen_ && !saved.empty() && saved[0].place.file == 0 && saved[0].place.offset == kWalBlock) {
     first = saved[0].number;
   }
@@ -252,13 +251,13 @@ void SessionReplay::lose(ChunkNumber last, const std::optional<Place>& until) {
   expected_ = last + 1;
 }
 
-// Finds chunks whose header is lost by their footers, and delivers what they hold.
+// Finds chunks without a readable header by their footers, and delivers their batches.
 std::vector<SessionReplay::Saved> SessionReplay::salvage(size_t index, uint64_t begin, uint64_t end, ChunkNumber first,
                                                          ChunkNumber last) {
   std::vector<Saved> saved;
   WalLogFile& log = *files_[index];
   const Slice region = log.reader->read(begin, static_cast<size_t>(end - begin));
-  uint64_t chunk_from = 0;  // of the region: behind the last one saved
+  uint64_t chunk_from = 0;  // in the region: behind the last saved chunk
   for (size_t at = 0; at + kFooterHeaderBytes <= region.size; at += 8) {
     auto footer = decode_footer(region.bytes().subspan(at));
     if (!footer || footer->salt != log.header.identity.salt || footer->number < first || footer->number > last) continue;

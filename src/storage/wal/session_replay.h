@@ -1,5 +1,4 @@
-// Replays the files of one session; the part of replay_wal that decides what is whole, torn, corrupt or
-// released.
+// Replays the files of one session. This part of replay_wal decides whether a chunk is whole, torn, corrupt or released.
 #pragma once
 
 #include <memory>
@@ -28,7 +27,7 @@ class SessionReplay {
   SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
                 const WalReplayOptions& options, WalReplayResult& result);
 
-  // Delivers the session; answers its end chunk.
+  // Delivers the batches of the session. Returns its end chunk.
   Result<ChunkNumber> run();
 
  private:
@@ -55,9 +54,9 @@ class SessionReplay {
   void lose(ChunkNumber last, const std::optional<Place>& until);
   std::vector<Saved> salvage(size_t file, uint64_t begin, uint64_t end, ChunkNumber first, ChunkNumber last);
   void end_without_later_chunk(bool damaged);
-  // True if the file is shorter than it was made and ends before `end`: what was there cannot be known.
+  // True if the file is shorter than the log made it and ends before `end`: nobody can know what was there.
   bool cut_short(const Place& place, uint64_t end);
-  // Delivers the intact batches of a chunk at `place` and reports the others.
+  // Reports the damaged batches of a chunk at `place` and delivers the intact ones.
   void deliver_damaged(const ChunkFooter& footer, const Place& place, Bytes chunk, const Slice& memory, const char* what);
   void deliver(ChunkNumber number, const FooterEntry& entry, const Slice& chunk);
   void report(const Place& place, ChunkNumber first, ChunkNumber last, std::vector<BatchInfo> lost, bool unknown,

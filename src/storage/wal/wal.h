@@ -1,13 +1,13 @@
-// The write-ahead log of a shard: where a batch becomes durable. One of the engine's seams (with SegmentStore and MetaStore);
-// how logs are found, replayed, begun and ended is WalSessions' affair. The local one's format: docs/formats/wal.md.
+// The write-ahead log of a shard: a batch becomes durable here. This is one of the engine's seams (with SegmentStore and
+// MetaStore). WalSessions finds, replays, begins and ends logs. Format of the local log: docs/formats/wal.md.
 //
-// A chunk holds the batches that all partitions of the shard appended since the last flush and is made durable as a whole. Chunks
-// are numbered. Several may be on their way at a time and arrive in any order, but completion is by prefix: when chunk n is
-// durable, so is every chunk before it, and durable() may grow by several at once.
+// A chunk holds the batches that all partitions of the shard appended since the last flush. It becomes durable as a whole.
+// Chunks are numbered. Several chunks may be on their way at a time and arrive in any order, but completion is by prefix: when
+// chunk n is durable, so is every chunk before it. durable() may therefore grow by several at once.
 //
-// Two things go wrong. A log that is stalled makes nothing durable for a while: it keeps what was appended and goes on by itself
-// once the cause is gone. A log that has ended makes nothing durable any more: its session is over, what was in flight has an
-// unknown outcome, and only the next replay tells what survived.
+// A log fails in two ways. A stalled log makes nothing durable for a while: it keeps every appended batch and goes on by itself
+// once the cause is gone. A log that has ended makes nothing durable any more: its session is over, chunks in flight have an
+// unknown outcome, and only the next replay tells which of them survived.
 #pragma once
 
 #include <cstdint>
@@ -23,13 +23,12 @@
 
 namespace weir::storage {
 
-// Number of a chunk; grows by one per chunk for the life of the shard's log, over restarts. 0: before the
-// first.
+// Number of a chunk. Grows by one per chunk for the life of the shard's log, over restarts. 0: before the first chunk.
 using ChunkNumber = uint64_t;
 
 enum class WalState : uint8_t { kRunning, kStalled, kEnded };
 
-// What a log measured of itself, for metrics.
+// Measurements of a log, for metrics.
 struct WalMeasures {
   FlushLatency flushes;
   uint64_t written_bytes = 0;
@@ -45,36 +44,38 @@ class WalBackend {
     Slice bytes;        // where the batch lies in memory from now on (the tail cache shares it)
   };
 
-  // Adds a batch to the open chunk. `batch` has its final bytes (base offset and epoch patched). Batches of
-  // at most kCopyLimit bytes are copied; larger ones are shared without copying: they must lie in a Buffer and
-  // must not change any more; what is around them there is not looked at. Loop thread only. Never blocks; the caller keeps
-  // dirty_bytes() within its bound.
+  // Adds a batch to the open chunk. `batch` has its final bytes (base offset and epoch are patched). The log copies batches of
+  // at most kCopyLimit bytes. It shares larger ones without copying: such a batch must lie in a Buffer and must not change any
+  // more; the log does not read the bytes around it. Loop thread only. Never blocks; the caller keeps unreleased_bytes() within
+  // its bound.
   virtual Appended append(const BatchInfo& info, const Slice& batch) = 0;
 
-  // Asks for the open chunk to be flushed without waiting for more (internal topics, shutdown).
+  // Has the open chunk flushed without waiting for more batches (internal topics, shutdown).
   virtual void flush_now() = 0;
 
   virtual ChunkNumber durable() const = 0;  // every chunk up to this one is durable
   virtual ChunkNumber open() const = 0;     // the chunk that append writes into
 
-  // Called on the loop whenever durable() grew, and once when the log ended. Set before the first append.
+  // The log calls these on the loop: the first whenever durable() grew, the second once, when the log ended. Set both before the
+  // first append.
   virtual void on_durable(Function<void(ChunkNumber durable)> callback) = 0;
   virtual void on_ended(Function<void(const Error&)> callback) = 0;
 
-  // A log that is merely slow runs. While it is stalled, clients should not add to what waits. An append to one that has ended is
-  // lost, but its bytes are good memory all the same.
+  // A log that is merely slow is kRunning. While the log is stalled, clients should append no more. An append to a log that has
+  // ended is lost, but Appended::bytes is valid memory all the same.
   virtual WalState state() const = 0;
-  // Why it is stalled or has ended; nothing while it runs.
+  // Why the log is stalled or has ended. Nothing while it runs.
   virtual std::optional<Error> trouble() const = 0;
   bool stalled() const { return state() == WalState::kStalled; }
   bool ended() const { return state() == WalState::kEnded; }
 
-  // Space. Files are filled in order; a file is recycled when release() says that everything in it is checkpointed.
-  // The disk is nearly full and what is left of it belongs to checkpoints and deletion: takes no space before it must, and
-  // no more than it must.
+  // Space. The log fills files in order. It recycles a file after release() said that everything in the file is checkpointed.
+
+  // True: the disk is nearly full, and its free space belongs to checkpoints and deletion. The log then takes no space before it
+  // must, and no more than it must.
   virtual void save_space(bool) {}
 
-  virtual uint64_t unreleased_bytes() const = 0;              // written or open chunks not released
+  virtual uint64_t unreleased_bytes() const = 0;              // of written, waiting and open chunks that are not released
   virtual ChunkNumber last_chunk_of_oldest_file() const = 0;  // 0 if only the current file holds chunks
   virtual void release(ChunkNumber up_to) = 0;                // all chunks <= up_to are checkpointed durably
 

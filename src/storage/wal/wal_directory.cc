@@ -19,7 +19,7 @@ std::string parent_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-// Creates the directory and makes its name durable up to the log directory (<log dir>/wal/<shard>), which exists.
+// Creates the directory <log dir>/wal/<shard> and makes its name durable up to the log directory, which exists.
 Result<void> create_directory(runtime::FileSystem& files, const std::string& path) {
   const std::string wal = parent_of(path);
   if (auto made = files.create_directory(wal); !made) return made;
@@ -30,7 +30,7 @@ Result<void> create_directory(runtime::FileSystem& files, const std::string& pat
 
 }  // namespace
 
-// Work of one prepare(), done by turns on the pool. The loop does not touch it while a step is under way.
+// The work of one prepare(), in steps on the pool. The loop does not touch it while a step is under way.
 struct WalDirectory::Preparation {
   runtime::FileSystem* files;
   std::string directory;
@@ -52,8 +52,8 @@ struct WalDirectory::Preparation {
     outcome = complete ? note() : file ? fill_or_finish() : open();
     if (outcome) return;
     finished = true;
-    if (complete) return;  // perhaps the register has it all the same: then it must stay
-    // Leave nothing behind: on a full disk every try would cost another file.
+    if (complete) return;  // perhaps the register knows the file all the same: then it must stay
+    // Nothing stays behind: on a full disk every try would cost another file.
     file.reset();
     if (auto removed = files->remove(temporary); !removed && removed.error().code != ErrorCode::kNotFound) {
       log_warn("wal", "Cannot remove {}: {}", temporary, removed.error().message);
@@ -127,7 +127,7 @@ WalDirectory::~WalDirectory() { *self_ = nullptr; }
 void WalDirectory::take_leftovers() {
   std::vector<std::string> useless;
   for (const Leftover& file : options_.leftovers) {
-    // A spare had a .wal name once, so it is complete; how far a preparation came is not known.
+    // A spare had a .wal name once, so it is complete. A .tmp may be incomplete.
     const bool complete = file.name.kind == WalFileKind::kSpare && file.bytes == options_.file_bytes;
     if (complete && spares_.size() < options_.kept_spares) {
       spares_.push_back(file.name.generation);

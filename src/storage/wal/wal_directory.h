@@ -1,10 +1,9 @@
-// The files of one shard's WAL directory: prepares the next file ahead of its use and takes back released
-// ones.
+// The files of one shard's WAL directory: prepares the next file ahead of its use and takes back released files.
 //
-// All disk work runs on the pool, in steps of at most 1 MiB so that flushes and cold reads get their turn.
-// Names change in an order that recovery relies on: a `.wal` name appears only after its header and size are
-// durable, and a file loses it only after every older file's removal is durable. While it may hold a chunk it is
-// noted in the register. Loop thread only.
+// Recovery relies on the order in which names change: a `.wal` name appears only after the file's header and size are durable,
+// and a file loses it only after every older file's removal is durable. The register knows a file as long as the file may hold
+// a chunk. Loop thread only. All disk work runs on the pool, in steps of at most 1 MiB, so that flushes and cold reads get their
+// turn.
 #pragma once
 
 #include <deque>
@@ -44,14 +43,14 @@ class WalDirectory {
   WalDirectory(const WalDirectory&) = delete;
   WalDirectory& operator=(const WalDirectory&) = delete;
 
-  // Makes a file ready to be written to: a new one of `bytes`, zero-filled, or a recycled one of at least
-  // that size; header and name are durable, and the register knows it. One that the register did not take is
-  // kept and is what the next call makes ready, whatever its size. One at a time.
+  // Makes a file ready for chunks: a new file of `bytes`, filled with zeros, or a recycled file of at least that size. Its header
+  // and name are then durable, and the register knows it. If the register did not take the note, the file stays, and the next
+  // call makes that file ready, whatever its size. One call at a time.
   void prepare(uint64_t bytes, ChunkNumber durable_before, Function<void(Result<WalFileHeader>)> done);
   bool preparing() const { return preparing_; }
 
-  // Takes back a `.wal` file whose chunks are not needed any more. Call in the order of the files. A failure
-  // is logged and tried again with the next call.
+  // Takes back a `.wal` file whose chunks nobody needs any more. Call in the order of the files. The directory logs a failure and
+  // tries again with the next call.
   void retire(uint64_t generation, uint64_t bytes);
 
   std::string path_of(uint64_t generation, WalFileKind kind = WalFileKind::kLog) const {
@@ -73,10 +72,10 @@ class WalDirectory {
   runtime::Pool& pool_;
   const Options options_;
   const uint64_t ordering_key_;
-  std::shared_ptr<WalDirectory*> self_;  // null once destroyed; completions on the way check it
+  std::shared_ptr<WalDirectory*> self_;  // points to null once this is destroyed; late completions check it
 
   uint64_t next_generation_;
-  std::optional<WalFileHeader> unnoted_;  // complete, but whether the register has it is not known
+  std::optional<WalFileHeader> unnoted_;  // of a complete file that the register may or may not know
   bool preparing_ = false;
   bool retiring_ = false;
   std::deque<Retired> retired_;

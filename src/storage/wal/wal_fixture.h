@@ -1,4 +1,4 @@
-// What the WAL's tests share: record batches, a shard's log on a simulated disk, and a visitor that collects.
+// Shared by the tests of the write-ahead log: record batches, a shard's log on a simulated disk, and a visitor that collects.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -27,8 +27,8 @@ struct TestBatch {
   Slice bytes;
 };
 
-// A record batch of `size` bytes for partition `index` of one topic; contents follow from its offset and
-// size. With `frame` it lies there at `at`, else in memory of its own.
+// A record batch of `size` bytes for partition `index` of one topic. Its contents follow from its offset and size. With `frame`
+// the batch lies in that buffer at `at`, else in memory of its own.
 inline TestBatch make_batch(int32_t index, int64_t base_offset, uint32_t size, Buffer frame = {}, size_t at = 0) {
   TestBatch batch;
   for (size_t i = 0; i < 16; ++i) batch.info.partition.topic.bytes[i] = static_cast<uint8_t>(i + 1);
@@ -84,7 +84,7 @@ class CollectingVisitor : public WalReplayVisitor {
   std::vector<WalCorruption> corruptions;
 };
 
-// Stands for the rows in the manifest database: durable at once.
+// Stands for the rows in the manifest database. A note is durable at once.
 struct TestFileRegister final : WalFileRegister {
   Result<void> note_wal_file(uint32_t, uint64_t generation) override {
     if (failures > 0) {
@@ -101,10 +101,10 @@ struct TestFileRegister final : WalFileRegister {
   }
   std::set<uint64_t> noted;
   int failures = 0;           // of the next notes
-  bool takes_failed = false;  // they have an effect all the same
+  bool takes_failed = false;  // a failed note has its effect all the same
 };
 
-// A log of one shard over restarts: keeps the session rows as the broker does.
+// A log of one shard over restarts. Keeps the session rows as the broker does.
 class WalWorld {
  public:
   explicit WalWorld(uint64_t seed = 1) : sim(seed) {
@@ -185,7 +185,7 @@ class WalWorld {
     append(index, size);
     flush();
   }
-  // Looks only: like a start that goes no further.
+  // Replays and changes nothing, like a start that goes no further.
   Result<WalReplayResult> look(CollectingVisitor& into) {
     return replay_wal(sim.disk(), kWalTestDirectory, kWalTestShard, rows, into, with_noted());
   }

@@ -14,8 +14,8 @@ namespace {
 
 using runtime::FlushEngineKind;
 
-// Appends `total` batches on the loop, a few a turn, keeping a bounded number of bytes unreleased; ends when
-// all are durable.
+// Appends `total` batches on the loop, a few in each turn. Keeps the number of unreleased bytes bounded. Ends when all batches
+// are durable.
 class WalLoad {
  public:
   WalLoad(runtime::RealRuntime& runtime, std::unique_ptr<LocalWal> wal, int total, uint32_t large_one_in)
@@ -37,7 +37,7 @@ class WalLoad {
   LocalWal& wal() { return *wal_; }
   ChunkNumber released() const { return released_; }
   const std::vector<ReplayedBatch>& appended() const { return appended_; }
-  // On the loop, which its timers and writes belong to.
+  // On the loop, because timers and writes of the log belong to it.
   void destroy() {
     std::promise<void> gone;
     loop_.post([&] {

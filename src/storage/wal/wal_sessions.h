@@ -1,8 +1,9 @@
-// The write-ahead logs of all shards of a process over its life: what earlier sessions left, its replay, the sessions that begin,
-// and their end. With WalBackend the seam behind which the logs lie, in files of this machine or elsewhere.
+// The write-ahead logs of all shards of a process: replays earlier sessions, begins new sessions and ends them. Together with
+// WalBackend this is the seam behind which the logs lie, in files of this machine or elsewhere.
 //
-// A session is the life of one WalBackend. At a start, in this order: earlier(), replay() of each shard, begin(), open() of each
-// shard; at an orderly stop end(). All but open() block. One thread, before anything is served and after.
+// A session is the life of one WalBackend. Order of calls at a start: earlier(), replay() of each shard, begin(), open() of
+// each shard. At an orderly stop: end(). All but open() block. One thread makes the calls, before the broker serves anything
+// and after.
 #pragma once
 
 #include <cstdint>
@@ -24,17 +25,17 @@ struct WalCorruption {
   ChunkNumber first_chunk = 0;  // damaged chunks
   ChunkNumber last_chunk = 0;
   std::vector<PartitionId> partitions;  // that lost batches; ascending
-  std::vector<BatchInfo> lost;          // the batches, so that those in segments already can be told apart
-  bool unknown_partitions = false;      // others may have lost batches as well: which is not known
+  std::vector<BatchInfo> lost;          // the lost batches; some of them may be in segments already
+  bool unknown_partitions = false;      // any other partition may have lost batches as well
   std::string message;                  // for the operator
 };
 
 class WalReplayVisitor {
  public:
   virtual ~WalReplayVisitor() = default;
-  // Batches come in the order they were appended. `bytes` shares its memory with neighbours.
+  // Batches come in the order of their appends. `bytes` shares its memory with neighbours.
   virtual void on_batch(ChunkNumber chunk, const BatchInfo& info, Slice bytes) = 0;
-  // Comes before the batches of the damaged chunk that are intact, and before all later ones.
+  // Comes before the intact batches of the damaged chunk, and before all later batches.
   virtual void on_corruption(const WalCorruption& corruption) = 0;
 };
 
@@ -43,10 +44,10 @@ class WalSessions {
   virtual ~WalSessions() = default;
 
   struct Earlier {
-    unsigned shards = 0;  // that the last process had; 0 at the first start
-    bool clean = true;    // all of its sessions were ended by end()
+    unsigned shards = 0;  // of the last process; 0 at the first start
+    bool clean = true;    // end() ended all of its sessions
   };
-  // Changes nothing; may be asked more than once before begin().
+  // Changes nothing. May be called more than once before begin().
   virtual Result<Earlier> earlier() = 0;
 
   struct Replayed {
@@ -54,18 +55,19 @@ class WalSessions {
     uint64_t chunks = 0;
     uint64_t torn_bytes = 0;  // of the unacknowledged end that was cut off
   };
-  // Delivers what the shard's log has. All of it is durable when this returns. Fails if what was acknowledged is not there and
-  // may still be brought back; changes nothing.
+  // Delivers all batches of the shard's log. All of them are durable when this returns. Fails if acknowledged batches are missing
+  // and an operator may still bring them back; nothing has changed then.
   virtual Result<Replayed> replay(unsigned shard, WalReplayVisitor& visitor) = 0;
 
-  // Ends the earlier sessions where replay found their ends and begins those of shards 0 to shards - 1, in one durable step.
-  // Every earlier shard was replayed. `checkpointed`: all that was replayed is in segments, so the earlier logs go. Otherwise
-  // they stay until the shards' new logs release them.
+  // Ends the earlier sessions where replay found their ends, and begins the sessions of shards 0 to shards - 1, in one durable
+  // step. Call it after replay() of every earlier shard. `checkpointed`: all replayed batches are in segments, so the earlier
+  // logs go. Otherwise the earlier logs stay until the shards' new logs release them.
   virtual Result<void> begin(unsigned shards, bool checkpointed) = 0;
-  // The log of a session that began. Once for each shard; outlived by `loop`, not by this object.
+  // The log of a session that begin() began. Once for each shard. `loop` outlives the log; this object need not.
   virtual std::unique_ptr<WalBackend> open(unsigned shard, runtime::Loop& loop, bool save_space) = 0;
 
-  // Ends the sessions of `logs`, by shard, cleanly: all that was appended is durable. A log that has ended is left to recovery.
+  // Ends the sessions of `logs`, by shard, cleanly. Every appended batch must be durable. Leaves a log that has ended to
+  // recovery.
   virtual Result<void> end(const std::vector<const WalBackend*>& logs) = 0;
 };
 
