@@ -123,6 +123,22 @@ TEST_F(LogImportTest, TheTargetMustBeNew) {
   EXPECT_THAT(again.error().message, HasSubstr("is not empty"));
 }
 
+// Root imports into the empty folder of a service.
+TEST_F(LogImportTest, TheOwnerOfTheFolderStaysItsOwner) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+  fs::create_directories(target());
+  fs::permissions(target(), fs::perms::owner_all);
+  ASSERT_EQ(::chown(target().c_str(), 12345, 23456), 0);
+  ASSERT_TRUE(import(with(&LogImportOptions::copy)));
+  struct stat entry{};
+  for (const fs::path& path : {fs::path(target()), fs::path(target()) / "meta.db", fs::path(target()) / ".lock",
+                               fs::path(target()) / (kOrders.to_string() + "-0") / "00000000000000000000.log"}) {
+    ASSERT_EQ(::stat(path.c_str(), &entry), 0) << path;
+    EXPECT_EQ(std::pair(entry.st_uid, entry.st_gid), std::pair(uid_t{12345}, gid_t{23456})) << path;
+  }
+  EXPECT_EQ(fs::status(target()).permissions(), fs::perms::owner_all);
+}
+
 TEST_F(LogImportTest, OneImportAtATimeMakesAFolder) {
   fs::create_directories(target() + ".importing");
   auto other = files_.lock(target() + ".importing/.lock");

@@ -44,6 +44,9 @@ class Collection final : public runtime::Homebound {
     snapshot_.checkpoint_failing = log.checkpoint_failing();
     snapshot_.unreadable_segments = log.unreadable_segments();
     snapshot_.unreadable = log.list_unreadable();
+    snapshot_.failing_reads = log.failing_reads().partitions();
+    snapshot_.read_failures = log.failing_reads().failures();
+    snapshot_.failing = log.list_failing_reads();
     snapshot_.wal = log.wal().measures();
     snapshot_.idle_ns = shard_.loop.idle_ns();
     snapshot_.waiting_fetches = shard_.waiting_fetches;

@@ -39,6 +39,9 @@ struct ShardSnapshot {
   uint64_t offline_partitions = 0;
   uint64_t unreadable_segments = 0;
   std::vector<storage::LogShard::UnreadableSegment> unreadable;  // some of them
+  uint64_t failing_reads = 0;                                    // partitions
+  uint64_t read_failures = 0;
+  std::vector<storage::FailingRead> failing;  // some of them
   uint64_t dirty_bytes = 0;
   uint64_t tail_cache_bytes = 0;
   uint64_t pending_appends = 0;

@@ -34,7 +34,7 @@ class DiskReserve {
   struct State {
     bool full = false;  // produce requests are refused
     uint64_t free_bytes = 0;
-    uint64_t reserved_bytes = 0;
+    uint64_t reserved_bytes = 0;  // that the files really occupy
   };
 
   DiskReserve(const runtime::Runtime& runtime, runtime::Loop& loop, DiskReserveOptions options,

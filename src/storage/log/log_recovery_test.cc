@@ -87,6 +87,20 @@ TEST_F(LogRecoveryTest, OffsetsEndBeforeTheyTurnNegative) {
   EXPECT_EQ(shard(id).find(id)->high_watermark(), INT64_MAX);
 }
 
+// A supervisor may start a broker that nobody writes to again and again.
+TEST_F(LogRecoveryTest, StartsWithoutAWriteAddNoFiles) {
+  ASSERT_EQ(open(), "");
+  const PartitionId id = topics_.front();
+  put(id, 1000);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(restart(), "");
+    for (const auto& each : shards_) each->start_timers();
+    sim_.run_for(5 * runtime::kSecond);
+  }
+  EXPECT_LE(wal_files(id).size(), 4u);
+  EXPECT_EQ(shard(id).find(id)->log_end_offset(), 1);
+}
+
 TEST_F(LogRecoveryTest, ALostFileIsRefusedAndWhatCameBackIsWhole) {
   const auto ids = three();
   ASSERT_EQ(open(), "");

@@ -30,6 +30,7 @@
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/log/append_admission.h"
+#include "storage/log/failing_reads.h"
 #include "storage/log/log_checkpointer.h"
 #include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
@@ -223,6 +224,10 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
     std::string reason;     // names the file
   };
   static constexpr size_t kUnreadableListed = 10;
+  const FailingReads& failing_reads() const { return failing_reads_; }
+  std::vector<FailingRead> list_failing_reads() const {
+    return failing_reads_.list([this](const PartitionId& id) { return text_of(id); });
+  }
   size_t unreadable_segments() const;
   std::vector<UnreadableSegment> list_unreadable() const;  // some of them
   // Segments whose times were not known at the start.
@@ -235,7 +240,11 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   void watch_moves(Function<void()> watcher) { move_watcher_ = std::move(watcher); }
 
   void run_retention() { retention_.run(); }  // also by timer, once start_timers was called
-  void start_timers() { retention_.run_every(std::min(options_.retention_check_interval_ms, kLongestDelayMs)); }
+  // Also checkpoints what earlier sessions left: without it their files would stay until somebody writes.
+  void start_timers() {
+    retention_.run_every(std::min(options_.retention_check_interval_ms, kLongestDelayMs));
+    checkpointer_.look();
+  }
   // Told of each partition that goes offline while the shard runs.
   void watch_offline(Function<void(const PartitionId&)> watcher) { offline_watcher_ = std::move(watcher); }
   void set_producer_id_expiration_ms(int64_t ms) { retention_.set_producer_id_expiration_ms(ms); }
@@ -294,6 +303,7 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   // `remember`: across restarts, though the files may be there then.
   // `manifests_taken`: of the partition, when the read began.
   void read_failed(Partition& partition, uint64_t manifests_taken, const Error& error);
+  void tell_failed_read(const PartitionId& partition, const Error& error);  // that is no damage
   void take_offline(Partition& partition, const std::string& reason, bool remember = true);
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;
@@ -318,6 +328,7 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   Retention retention_;
   uint64_t next_waiter_ = 1;
   RateLimit read_error_lines_;
+  FailingReads failing_reads_;
   ProducerBound producer_bound_;
   uint64_t producers_evicted_ = 0;
   RateLimit producer_lines_{1};

@@ -99,8 +99,10 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
             Function<void(Result<SegmentRead>)> done) override {
     ++reads_;
     const int64_t end = std::min(manifest.end_offset, limit.end_offset);
-    reply_to.post(
-        [offset, end, done = std::move(done)]() mutable { done(SegmentRead{FileRange{nullptr, 0, 100}, offset, end}); });
+    reply_to.post([this, offset, end, done = std::move(done)]() mutable {
+      if (read_failure_) return done(std::unexpected(*read_failure_));
+      done(SegmentRead{FileRange{nullptr, 0, 100}, offset, end});
+    });
   }
   void find_timestamp(PartitionManifest, int64_t, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override {
@@ -141,6 +143,7 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
   size_t asked_ = 0;  // partitions that were to be checkpointed
   size_t searches_ = 0;
   size_t reads_ = 0;
+  std::optional<Error> read_failure_;
   bool broken_ = false;
 };
 

@@ -2,6 +2,9 @@
 // under power cuts are tested in tests/simulation.
 #include "storage/log/log_shard.h"
 
+#include <cerrno>
+
+#include "base/log.h"
 #include "protocol/compressed_batch_fixture.h"
 #include "storage/log/log_shard_fixture.h"
 
@@ -173,6 +176,39 @@ TEST_F(LogShardTest, ReadsReturnWholeBatchesWithinTheLimitButAtLeastOne) {
   ReadResult none;
   EXPECT_TRUE(shard_->read(*partition_, {0, 10, false, false}, none, {}));
   EXPECT_EQ(none.bytes, 0u);
+}
+
+// A tool that ran as root, a disk that fails now and then: the partition stays online, but nobody is to believe that all is well.
+TEST_F(LogShardTest, ReadsThatFailWithoutDamageAreNotedUntilOneSucceeds) {
+  LogShardOptions options;
+  options.tail_cache_bytes = 1;
+  open(options);
+  append(batch(2));
+  wal_->complete();
+  checkpoint_now();
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, std::string_view, std::string_view line) { lines.emplace_back(line); });
+  for (const int refused : {EACCES, EIO}) {
+    store_.read_failure_ = fail_errno("cannot open 0.log", refused).error();
+    EXPECT_EQ(read(0).error, ErrorCode::kKafkaStorageError);
+    EXPECT_FALSE(partition_->offline());
+    EXPECT_EQ(shard_->failing_reads().partitions(), 1u);
+    ASSERT_EQ(shard_->list_failing_reads().size(), 1u);
+    EXPECT_TRUE(shard_->list_failing_reads()[0].reason.starts_with("cannot open 0.log: "));
+    store_.read_failure_.reset();
+    EXPECT_EQ(read(0).error, ErrorCode::kNone);
+    EXPECT_EQ(shard_->failing_reads().partitions(), 0u);
+  }
+  set_log_sink({});
+  EXPECT_EQ(shard_->failing_reads().failures(), 2u);
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_NE(lines[0].find("chown"), std::string::npos) << lines[0];
+  EXPECT_NE(lines[1].find("Check the disk"), std::string::npos) << lines[1];
+
+  store_.read_failure_ = fail_errno("cannot open 0.log", EIO).error();
+  read(0);
+  shard_->drop(partition_->id());
+  EXPECT_EQ(shard_->failing_reads().partitions(), 0u) << "nobody reads it any more";
 }
 
 TEST_F(LogShardTest, DeleteRecordsMovesTheStartOnceItIsDurable) {

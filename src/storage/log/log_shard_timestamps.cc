@@ -68,6 +68,7 @@ void LogShard::begin_searches(TimestampSearches& searches) {
       const Partition* now = found && found->offset >= 0 ? find(id) : nullptr;
       const int32_t epoch = now ? now->epoch_at(found->offset) : -1;
       if (epoch >= 0) found->leader_epoch = epoch;
+      if (!found && found.error().code == weir::ErrorCode::kIo && find(id)) tell_failed_read(id, found.error());
       searches.ended();
       for (auto& asker : askers) asker.done(found);
       begin_searches(searches);

@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/counted.h"
 #include "storage/segment/aborted_index.h"
 #include "storage/segment/batch_check.h"
 #include "storage/segment/header_scanner.h"
@@ -34,6 +36,11 @@ std::string quoted(const std::optional<Bytes>& bytes) {
     }
   }
   return out + '"';
+}
+
+std::string compression_text(int bits) {
+  static constexpr const char* kNames[] = {"uncompressed", "gzip", "snappy", "lz4", "zstd"};
+  return static_cast<size_t>(bits) < std::size(kNames) ? kNames[bits] : fmt::format("compression {}", bits);
 }
 
 Result<std::vector<uint8_t>> read_if_there(runtime::FileSystem& files, const std::string& path) {
@@ -95,18 +102,23 @@ class SegmentDump {
       ++summary_.aborted_transactions;
       if (options_.verify_only) continue;
       show(options_.json ? R"({{"type":"aborted","producer_id":{},"first_offset":{},"last_offset":{},"last_stable_offset":{}}})"
-                         : "aborted: producer {}, offsets {}-{}, last stable offset then {}",
+                         : "aborted: producer {}, offsets {} to {}, last stable offset then {}",
            entry.producer_id, entry.first_offset, entry.last_offset, entry.last_stable_offset);
     }
   }
 
   SegmentDumpSummary end() {
     if (!options_.verify_only) {
+      if (!options_.json) {
+        line_(fmt::format(
+            "end at {}: {}, {}, next offset {}; damaged: {}, {} at the end; index: {}, {} wrong; aborted: {}",
+            summary_.valid_bytes, counted(summary_.batches, "batch", "batches"), counted(summary_.records, "record"),
+            summary_.next_offset, counted(summary_.damaged_batches, "batch", "batches"), counted(summary_.trailing_bytes, "byte"),
+            counted(summary_.index_entries, "entry", "entries"), summary_.wrong_index_entries, summary_.aborted_transactions));
+        return summary_;
+      }
       show(
-          options_.json
-              ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{},"aborted_transactions":{}}})"
-              : "end at {}: {} batches, {} records, next offset {}; damaged: {} batches, {} bytes at the "
-                "end; index: {} entries, {} wrong; aborted: {}",
+          R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{},"aborted_transactions":{}}})",
           summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset, summary_.damaged_batches,
           summary_.trailing_bytes, summary_.index_entries, summary_.wrong_index_entries, summary_.aborted_transactions);
     }
@@ -129,18 +141,38 @@ class SegmentDump {
     if (!fault.empty()) ++summary_.damaged_batches;
     if (fault.empty()) summary_.records += static_cast<uint64_t>(header.record_count);
     if (fault.empty() && options_.verify_only) return {};
+    if (options_.json) show_batch_as_object(position, fault);
+    else line_(batch_text(position, fault));
+    if (options_.records && fault.empty()) show_records(header, check_.records());
+    return {};
+  }
+
+  void show_batch_as_object(const HeaderScanner::Position& position, std::string_view fault) {
+    const BatchHeader& header = position.header;
     show(
-        options_.json
-            ? R"({{"type":"batch","position":{},"bytes":{},"base_offset":{},"last_offset":{},"records":{},"leader_epoch":{},"compression":{},"log_append_time":{},"transactional":{},"control":{},"delete_horizon":{},"base_timestamp":{},"max_timestamp":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"crc":{},"state":"{}"}})"
-            : "at {}: {} bytes, offsets {}-{}, {} records, epoch {}, compression {}, append time {}, "
-              "transactional {}, control {}, delete horizon {}, time {}-{}, producer {}/{}, sequence {}, crc "
-              "{}: {}",
+        R"({{"type":"batch","position":{},"bytes":{},"base_offset":{},"last_offset":{},"records":{},"leader_epoch":{},"compression":{},"log_append_time":{},"transactional":{},"control":{},"delete_horizon":{},"base_timestamp":{},"max_timestamp":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"crc":{},"state":"{}"}})",
         position.offset, header.size(), header.base_offset, header.last_offset(), header.record_count,
         header.partition_leader_epoch, header.compression_bits(), header.log_append_time(), header.transactional(),
         header.control(), header.delete_horizon(), header.base_timestamp, header.max_timestamp, header.producer_id,
         header.producer_epoch, header.base_sequence, header.crc, fault.empty() ? "ok" : fault);
-    if (options_.records && fault.empty()) show_records(header, check_.records());
-    return {};
+  }
+
+  // Only what is so: most batches are not compressed, of no transaction, and of no producer with an id.
+  static std::string batch_text(const HeaderScanner::Position& position, std::string_view fault) {
+    const BatchHeader& header = position.header;
+    std::string out =
+        fmt::format("at {}: offsets {} to {}, {}, {}, epoch {}", position.offset, header.base_offset, header.last_offset(),
+                    counted(header.record_count, "record"), counted(header.size(), "byte"), header.partition_leader_epoch);
+    if (header.compression_bits() != 0) out += ", " + compression_text(header.compression_bits());
+    if (header.transactional()) out += ", transactional";
+    if (header.control()) out += ", control";
+    if (header.delete_horizon()) out += ", delete horizon";
+    out += fmt::format(", {} {}", header.log_append_time() ? "append time" : "time", header.base_timestamp);
+    if (header.max_timestamp != header.base_timestamp) out += fmt::format(" to {}", header.max_timestamp);
+    if (header.producer_id != -1) {
+      out += fmt::format(", producer {} epoch {} sequence {}", header.producer_id, header.producer_epoch, header.base_sequence);
+    }
+    return out + fmt::format(", crc {}: {}", header.crc, fault.empty() ? "ok" : fault);
   }
 
   void show_records(const BatchHeader& header, Bytes records) {
