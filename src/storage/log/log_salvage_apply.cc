@@ -49,6 +49,14 @@ struct LogSalvage::Output {
     return ended;
   }
 
+  // A batch without records in the place of offsets from `first` on, before `end`.
+  std::vector<uint8_t> placeholder(int64_t first, int64_t end) const {
+    protocol::RecordBatchBuilder empty({.base_offset = first, .partition_leader_epoch = std::max(state.epoch_at(first), 0)});
+    empty.set_last_offset(first + std::min<int64_t>(end - 1 - first, INT32_MAX / 2));
+    const Bytes batch = empty.finish();
+    return {batch.begin(), batch.end()};
+  }
+
   Result<void> begin(int64_t base_offset, int64_t created_ms) {
     if (auto done = files.create_directories(folder); !done) return done;
     auto made = RewrittenSegment::create(
@@ -159,9 +167,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   }
   // The log's end is where it was, so that no offset is given twice: batches without records take the place of what is lost.
   while (end < piece.told.log_end_offset) {
-    protocol::RecordBatchBuilder empty({.base_offset = end, .partition_leader_epoch = std::max(output.state.epoch_at(end), 0)});
-    empty.set_last_offset(end + std::min<int64_t>(piece.told.log_end_offset - 1 - end, INT32_MAX / 2));
-    if (auto done = append(empty.finish()); !done) return done;
+    if (auto done = append(output.placeholder(end, piece.told.log_end_offset)); !done) return done;
   }
   if (auto done = output.end(kNotKnown); !done) return done;
   for (const auto& [number, path] : directories_) {
@@ -186,19 +192,25 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
 }
 
 Result<void> LogSalvage::add_part(Piece& piece, const Part& part, Output& output) {
-  if (!part.there) return {};
-  if (part.whole) return add_whole_part(piece, part, output);
+  if (given_up_.contains(part.info.directory)) return {};
+  if (part.there && part.whole) return add_whole_part(piece, part, output);
   Buffer memory;
-  auto salvaged = read_damaged(part, memory);
+  auto salvaged = part.there ? read_damaged(part, memory) : Result<SegmentSalvage>();
   if (!salvaged) return std::unexpected(salvaged.error());
-  if (salvaged->batches.empty()) return {};
+  // Markers may be lost: entries that are intact know more than the batches.
+  const auto known = piece.sound ? load_aborted(files_, aborted_path(part), part.info) : std::vector<AbortedTransaction>();
+  const bool derived = !piece.sound || !known;
+  std::vector<uint8_t> placeholder;
+  if (salvaged->batches.empty()) {
+    if (derived || known->empty()) return {};
+    // Records of these transactions are in earlier segments, and readers look for the entries from there on.
+    placeholder = output.placeholder(part.info.base_offset, part.info.next_offset);
+    salvaged->batches.push_back(placeholder);
+  }
   output.directory = part.info.directory;
   output.folder = folder_of(output.partition, output.directory);
   const int64_t first = BatchHeader::parse(salvaged->batches.front().data()).base_offset;
   if (auto done = output.begin(piece.sound ? part.info.base_offset : first, part.info.created_ms); !done) return done;
-  // Markers may be lost: entries that are intact know more than the batches.
-  const auto known = piece.sound ? load_aborted(files_, aborted_path(part), part.info) : std::vector<AbortedTransaction>();
-  const bool derived = !piece.sound || !known;
   for (const Bytes batch : salvaged->batches) {
     const auto aborted = output.apply(batch, piece.sound ? output.below_rows : output.state);
     if (auto done = output.open->append(batch); !done) return done;

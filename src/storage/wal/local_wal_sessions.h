@@ -1,5 +1,5 @@
-// The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. The register lists the sessions and
-// files (docs/formats/wal.md).
+// The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. The register lists the sessions
+// and files (docs/formats/wal.md).
 //
 // `files`, `pool` and `wal_register` outlive this object and the logs it opens.
 #pragma once
