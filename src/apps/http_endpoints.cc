@@ -34,12 +34,12 @@ struct Verdict {
 // The troubles of all shards together.
 struct Troubles {
   size_t failed_shards = 0, failing_checkpoints = 0;
-  uint64_t offline = 0, unreadable = 0;
+  uint64_t offline = 0, failed_coordinators = 0, unreadable = 0;
   bool disk_full = false;
 };
 
 Verdict judge(const Troubles& troubles, const HealthInfo& info) {
-  const auto& [failed_shards, failing_checkpoints, offline, unreadable, disk_full] = troubles;
+  const auto& [failed_shards, failing_checkpoints, offline, failed_coordinators, unreadable, disk_full] = troubles;
   if (failed_shards > 0) {
     return {"fail", fmt::format("writing the log failed on {} shards: nothing more is acknowledged", failed_shards),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
@@ -59,6 +59,12 @@ Verdict judge(const Troubles& troubles, const HealthInfo& info) {
     return {"warn", fmt::format("{} partitions are offline: acknowledged data of theirs is damaged", offline),
             "the log names them; restore their files from a copy, or stop the broker and run weir log salvage, or delete and "
             "recreate the topics"};
+  }
+  if (failed_coordinators > 0) {
+    return {"warn",
+            fmt::format("{} partitions of __consumer_offsets cannot be loaded: their groups are not served", failed_coordinators),
+            "see unloaded: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
+            "salvage; loading is tried again meanwhile"};
   }
   if (info.groups_refused) {
     return {"warn", "groups hold all the memory that they may: new offsets, groups or members are asked to try again later",
@@ -90,6 +96,7 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   for (const broker::ShardSnapshot& shard : shards) {
     troubles.failed_shards += shard.log_failed ? 1 : 0;
     troubles.offline += shard.offline_partitions;
+    troubles.failed_coordinators += shard.coordinators.failed;
     troubles.unreadable += shard.unreadable_segments;
     troubles.disk_full |= shard.disk_full;
     troubles.failing_checkpoints += shard.checkpoint_failing ? 1 : 0;
@@ -107,11 +114,14 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   const auto entry = [](const std::string& partition, const std::string& reason) {
     return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
   };
-  std::vector<std::string> segments, partitions;
+  std::vector<std::string> coordinators, segments, partitions;
   for (const broker::ShardSnapshot& shard : shards) {
+    for (const auto& failed : shard.coordinators.some_failed) coordinators.push_back(entry(failed.partition, failed.reason));
     for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
   }
   for (const auto& partition : info.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
+  body +=
+      fmt::format(",\"failed_coordinators\":{},\"unloaded\":[{}]", troubles.failed_coordinators, fmt::join(coordinators, ","));
   body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", troubles.unreadable, fmt::join(segments, ","));
   body +=
       fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", info.uncleanable_partitions, fmt::join(partitions, ","));

@@ -1,10 +1,13 @@
 // Reads a partition of an internal topic from its start to its high watermark and hands every record and every marker of a
 // transaction to a visitor, as often as a coordinator's state is built anew.
 //
-// Segments are read by the pool, a piece at a time, and compressed batches are opened there, some records at a time. The loop
-// gets a turn after at most kRecordsPerSlice records, so that loading a large partition does not hold up the requests of others;
-// at most kReadBytes (or one batch as it is stored) and a window of opened records (or one of them) are in memory. Destroying the
-// object ends it without another call. Loop thread only.
+// What a segment says is believed only if checksums match and offsets go up to the high watermark without going back: nobody
+// behind the visitor would notice.
+//
+// Segments are read and checked by the pool, a piece at a time, and compressed batches are opened there, some records at a time.
+// The loop gets a turn after at most kRecordsPerSlice records, so that loading a large partition does not hold up the requests of
+// others; at most kReadBytes (or one batch as it is stored) and a window of opened records (or one of them) are in memory.
+// Destroying the object ends it without another call. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -76,6 +79,9 @@ class LogReplay {
   Callbacks callbacks_;
 
   int64_t next_offset_ = 0;
+  int64_t read_from_ = -1;                  // where the last read began
+  int64_t least_base_offset_ = 0;           // of the next batch
+  int64_t end_offset_ = 0;                  // the high watermark at the last read
   std::deque<storage::FetchPiece> pieces_;  // of the last read, not replayed yet
   Slice piece_;                             // being replayed, and where
   std::optional<protocol::BatchSplitter> batches_;

@@ -1,8 +1,8 @@
 // A coordinator at work: the state machine of one partition of an internal topic, its log and its clock. The same for every
 // state machine; CoordinatorPartition<S> adds the type.
 //
-// load() replays the partition's log into a new state machine. While that goes on, serving() says COORDINATOR_LOAD_IN_PROGRESS;
-// a load that fails is tried again.
+// load() replays the partition's log into a new state machine. While that goes on, serving() says COORDINATOR_LOAD_IN_PROGRESS.
+// A load that fails is tried again, less and less often; until one succeeds, serving() says NOT_COORDINATOR, as in Kafka.
 // Then each run() is one step. Its log entries are appended together with those of the other steps of the same loop turn; the
 // entries of a transaction, and markers, within the step, behind those that wait already. No answer, call or post goes out before
 // all entries of its step and of earlier ones are durable; one of a step without entries waits only if something before it does.
@@ -63,15 +63,20 @@ class CoordinatorRuntime {
   // Before load(): the state stays as the log has it, nothing expires, and requests are refused as while it loads, until
   // release(). `tried` is called after each load, and after each that failed.
   void hold(Function<void(bool loaded)> tried);
-  // Serves, but the keys that are kept back: they are refused as while it loads, and stay as they are, until release().
+  // Serves, but the keys that are kept back: they are refused with NOT_COORDINATOR, and stay as they are, until release().
   void release_but(StateMachine::KeptBack kept_back);
   void release();
   // kNone, or what requests are answered with now: those about a key that release_but() may keep back, and others.
   protocol::ErrorCode serving(bool may_be_kept_back = false) const {
-    const bool refused = held_ || (may_be_kept_back && kept_back_);
-    return refused && loaded() ? protocol::ErrorCode::kCoordinatorLoadInProgress : serving_;
+    if (!loaded()) return serving_;
+    if (held_) return protocol::ErrorCode::kCoordinatorLoadInProgress;
+    return may_be_kept_back && kept_back_ ? protocol::ErrorCode::kNotCoordinator : protocol::ErrorCode::kNone;
   }
   bool loaded() const { return serving_ == protocol::ErrorCode::kNone; }
+  // Why the last load failed; empty if none has, or a later one succeeded.
+  const std::string& failure() const { return failure_; }
+  bool failed() const { return !failure_.empty(); }
+  const std::string& name() const { return name_; }          // of the partition
   void run(Step step);                                       // while loaded
   const StateMachine& machine() const { return *machine_; }  // while loaded; ahead of the log
   // A coordinator that loads sees the newest image when it has loaded.
@@ -85,10 +90,13 @@ class CoordinatorRuntime {
     std::vector<Release> replies;
   };
   static constexpr int64_t kReloadDelayNs = runtime::kSecond;
+  static constexpr int64_t kLongestRetryNs = 16 * runtime::kSecond;
+  static constexpr int64_t kTellAgainMs = 600'000;
 
   // Loading.
   void replay(const Origin& origin, const protocol::Record& record);
   void replayed(LogReplay::Outcome outcome, const std::string& reason);
+  void load_failed(const std::string& reason);
   void load_done();
   void begin_service();
 
@@ -130,6 +138,9 @@ class CoordinatorRuntime {
 
   std::unique_ptr<LogReplay> replay_;  // while it loads
   uint64_t skipped_records_ = 0;
+  std::string failure_;
+  int64_t failure_told_ms_ = 0;
+  int64_t retry_delay_ns_ = kReloadDelayNs;
   Function<void()> settled_;
   bool held_ = false;
   std::vector<ImageChange::Topic> deleted_meanwhile_;  // while it loaded or was held
