@@ -35,12 +35,12 @@ struct Verdict {
 // The troubles of all shards together.
 struct Troubles {
   size_t failed_shards = 0, failing_checkpoints = 0;
-  uint64_t offline = 0, unreadable = 0, failing_reads = 0;
+  uint64_t offline = 0, failed_coordinators = 0, unreadable = 0, failing_reads = 0;
   bool disk_full = false;
 };
 
 Verdict judge(const Troubles& troubles, const HealthInfo& info) {
-  const auto& [failed_shards, failing_checkpoints, offline, unreadable, failing_reads, disk_full] = troubles;
+  const auto& [failed_shards, failing_checkpoints, offline, failed_coordinators, unreadable, failing_reads, disk_full] = troubles;
   if (failed_shards > 0) {
     return {"fail", fmt::format("writing the log failed on {}: nothing more is acknowledged", counted(failed_shards, "shard")),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
@@ -69,6 +69,12 @@ Verdict judge(const Troubles& troubles, const HealthInfo& info) {
                     counted(failing_reads, "partition")),
         "see failing: give the files to the user that Weir runs as (chown -R), or check the disk; the next read that succeeds "
         "ends this"};
+  }
+  if (failed_coordinators > 0) {
+    return {"warn",
+            fmt::format("{} partitions of __consumer_offsets cannot be loaded: their groups are not served", failed_coordinators),
+            "see unloaded: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
+            "salvage; loading is tried again meanwhile"};
   }
   if (info.groups_refused) {
     return {"warn", "groups hold all the memory that they may: new offsets, groups or members are asked to try again later",
@@ -101,6 +107,7 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   for (const broker::ShardSnapshot& shard : shards) {
     troubles.failed_shards += shard.log_failed ? 1 : 0;
     troubles.offline += shard.offline_partitions;
+    troubles.failed_coordinators += shard.coordinators.failed;
     troubles.unreadable += shard.unreadable_segments;
     troubles.failing_reads += shard.failing_reads;
     troubles.disk_full |= shard.disk_full;
@@ -119,14 +126,17 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   const auto entry = [](const std::string& partition, const std::string& reason) {
     return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
   };
-  std::vector<std::string> segments, partitions, reads;
+  std::vector<std::string> coordinators, segments, partitions, reads;
   for (const broker::ShardSnapshot& shard : shards) {
+    for (const auto& failed : shard.coordinators.some_failed) coordinators.push_back(entry(failed.partition, failed.reason));
     for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
   }
   for (const broker::ShardSnapshot& shard : shards) {
     for (const auto& read : shard.failing) reads.push_back(entry(read.partition, read.reason));
   }
   for (const auto& partition : info.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
+  body +=
+      fmt::format(",\"failed_coordinators\":{},\"unloaded\":[{}]", troubles.failed_coordinators, fmt::join(coordinators, ","));
   body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", troubles.unreadable, fmt::join(segments, ","));
   body += fmt::format(",\"failing_reads\":{},\"failing\":[{}]", troubles.failing_reads, fmt::join(reads, ","));
   body +=

@@ -52,8 +52,8 @@ bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare
 // The files to look at, and what the caller knows of them.
 struct Findings {
   std::vector<std::string> paths;
-  std::map<std::string, uint64_t> valid_bytes;  // of segments, where a manifest tells
-  size_t problems = 0;                          // beside those of files that were read
+  std::map<std::string, storage::ManifestedSegment> segments;  // where a manifest tells
+  size_t problems = 0;                                         // beside those of files that were read
   size_t damaged_files = 0;
   bool intact() const { return problems == 0 && damaged_files == 0; }
 };
@@ -94,7 +94,7 @@ Result<void> collect(runtime::FileSystem& files, const std::string& folder, cons
       into.paths.push_back(below);
     } else if (is_segment(entry.name)) {
       // A checkpoint or a deletion that did not come to its end leaves files that are part of no log.
-      if (manifests.has_manifests && !manifests.valid_bytes.contains(below)) continue;
+      if (manifests.has_manifests && !manifests.segments.contains(below)) continue;
       into.paths.push_back(below);
     }
   }
@@ -119,7 +119,7 @@ Result<void> collect_named(runtime::FileSystem& files, std::string named, const 
   into.problems += check->problems.size();
   const size_t before = into.paths.size();
   if (auto ok = collect(files, named, *check, into); !ok) return ok;
-  into.valid_bytes.merge(check->valid_bytes);
+  into.segments.merge(check->segments);
   if (into.paths.size() == before && into.problems == 0) {
     return fail(ErrorCode::kNotFound,
                 fmt::format("there is no log in {}: no segment file (*.log) and no WAL file (*.wal)", named));
@@ -196,12 +196,13 @@ Function<void(std::string_view)> below_title(const cli::LogCommand& command, std
   };
 }
 
-bool process_segment(runtime::FileSystem& files, const std::string& path, uint64_t valid_bytes, const cli::LogCommand& command,
-                     const std::map<TopicId, std::string>& names) {
+// `manifest`: null if none tells of the file.
+bool process_segment(runtime::FileSystem& files, const std::string& path, const storage::ManifestedSegment* manifest,
+                     const cli::LogCommand& command, const std::map<TopicId, std::string>& names) {
   const Owner owner = owner_of(path, names);
   if (command.json && !verifies_in_json(command)) print_file_line(path, owner);
   storage::SegmentDumpOptions options;
-  options.valid_bytes = valid_bytes;
+  options.manifest = manifest;
   options.verify_only = command.action == cli::LogCommand::Action::kVerify;
   options.records = command.print_records;
   options.json = command.json;
@@ -215,8 +216,9 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, uint64
     fmt::print("{}{}: {}, {}, {}, {}{}\n", path, owner.text(), counted(summary->batches, "batch", "batches"),
                counted(summary->records, "record"), offsets_text(*summary), counted(summary->valid_bytes, "byte"),
                summary->damaged()
-                   ? fmt::format("; DAMAGED: {}, {} after the last whole batch",
-                                 counted(summary->damaged_batches, "batch", "batches"), counted(summary->trailing_bytes, "byte"))
+                   ? fmt::format("; DAMAGED: {}, {} after the last whole batch{}",
+                                 counted(summary->damaged_batches, "batch", "batches"), counted(summary->trailing_bytes, "byte"),
+                                 summary->contradictions > 0 ? ", other offsets, times or leader epochs than in manifest.db" : "")
                    : std::string("; intact"));
   }
   return !summary->damaged();
@@ -299,9 +301,9 @@ int look_at_all(runtime::FileSystem& files, const cli::LogCommand& command, Find
     const std::string folder = names_folder_of(path);
     if (!names.contains(folder)) names[folder] = read_topic_names(files, folder);
     if (is_segment(path)) {
-      const auto known = findings.valid_bytes.find(path);
-      const uint64_t valid_bytes = known == findings.valid_bytes.end() ? UINT64_MAX : known->second;
-      findings.damaged_files += !process_segment(files, path, valid_bytes, command, names[folder]);
+      const auto known = findings.segments.find(path);
+      const storage::ManifestedSegment* manifest = known == findings.segments.end() ? nullptr : &known->second;
+      findings.damaged_files += !process_segment(files, path, manifest, command, names[folder]);
     } else if (is_wal(path)) {
       findings.damaged_files += !process_wal(files, path, command, names[folder]);
     } else {

@@ -160,6 +160,19 @@ TEST_F(LogImportTest, TheMetadataLogIsWhole) {
   EXPECT_THAT(refusal(), HasSubstr("a snapshot ends with a footer"));
 }
 
+// Cut there, no topic might be left, and every folder would be one of a topic that does not exist.
+TEST_F(LogImportTest, AMetadataLogDamagedInItsMiddleIsNotCut) {
+  std::string first = as_log({record(22, 0, [](protocol::Writer&) {})});
+  const std::string rest =
+      as_log({topic_record("orders", kOrders), partition_record(0, kOrders), partition_record(1, kOrders)}, 1);
+  first[protocol::BatchHeader::kSize + 3] ^= 1;
+  put_metadata(first + rest);
+  EXPECT_THAT(refusal(with(&LogImportOptions::accept_unclean)), HasSubstr("Intact batches follow"));
+  first[8] = 100;  // the length of the batch leads nowhere
+  put_metadata(first + rest);
+  EXPECT_THAT(refusal(with(&LogImportOptions::accept_unclean)), HasSubstr("Intact batches follow"));
+}
+
 TEST_F(LogImportTest, TopicsHaveNamesAndIdsOfTheirOwn) {
   const auto log = [&](const std::string& name, const TopicId& id) {
     put_metadata(as_log({topic_record("orders", kOrders), partition_record(0, kOrders), partition_record(1, kOrders),

@@ -54,6 +54,7 @@ class Collection final : public runtime::Homebound {
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
     snapshot_.client_metrics =
         groups_.broker().telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
+    snapshot_.coordinators = groups_.count(shard_.index());
     groups_.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
       snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();

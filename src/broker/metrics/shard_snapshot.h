@@ -54,6 +54,7 @@ struct ShardSnapshot {
   uint64_t waiting_fetches = 0;
   uint64_t fetch_sessions = 0;
   uint64_t fetch_session_evictions = 0;
+  CoordinatorCounts coordinators;
   uint64_t groups = 0;
   uint64_t group_offsets = 0;
   uint64_t pending_offsets = 0;  // of open transactions

@@ -241,6 +241,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
     // the same batch sent again is a duplicate.
     if (!suspicion_.empty()) trusted_.insert(info.partition);
     if (info.base_offset >= recovered->manifest().end_offset && !recovered->offline()) {
+      if (info.appended_ms == 0) info.appended_ms = now_ms_;  // an earlier version did not note it
       recovered->tail.batches.push_back({info, {}, chunk});
     }
     return;
@@ -319,7 +320,7 @@ Result<void> LogRecovery::mark_offline_durably() {
 std::unique_ptr<Partition> LogRecovery::partition_of(Recovered recovered) const {
   const auto known = known_(recovered.manifest().partition);
   return recovered_partition(std::move(recovered.snapshot), known->config, known->leader_epoch, std::move(recovered.tail),
-                             now_ms_, options_.shard.producers_max);
+                             options_.shard.producers_max);
 }
 
 // Checkpoints each tail that lies in another log than that of the shard which will serve the partition: the shard's own log could

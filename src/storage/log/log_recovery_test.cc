@@ -71,6 +71,21 @@ TEST_F(LogRecoveryTest, ProducersAreBoundedFromTheStart) {
   EXPECT_LE(all, 14u) << "the rows of the others are gone";
 }
 
+TEST_F(LogRecoveryTest, AProducerIsAsOldAsItsLastAppend) {
+  ASSERT_EQ(open(), "");
+  const PartitionId id = topics_[0];
+  protocol::RecordBatchBuilder builder({.producer_id = 9, .producer_epoch = 0, .base_sequence = 0});
+  builder.append(1000, std::nullopt, std::nullopt);
+  bool done = false;
+  shard(id).append(*shard(id).find(id), Slice::copy_of(builder.finish()), true, [&](AppendResult) { done = true; });
+  ASSERT_EQ(sim_.run_until([&] { return done; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  const int64_t appended_ms = shard(id).find(id)->producers().find(9)->last_timestamp;
+  sim_.run_for(3600 * runtime::kSecond);
+  ASSERT_EQ(restart(), "");
+  EXPECT_EQ(shard(id).find(id)->producers().find(9)->last_timestamp, appended_ms);
+  EXPECT_EQ(shard(id).find(id)->expire_producers(appended_ms + 1), 1u);
+}
+
 TEST_F(LogRecoveryTest, OffsetsEndBeforeTheyTurnNegative) {
   const PartitionId id = topics_[0];
   PartitionManifest manifest;

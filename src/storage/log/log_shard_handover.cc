@@ -9,8 +9,7 @@ namespace weir::storage {
 
 Partition& LogShard::add_recovered(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
                                    RecoveredTail tail) {
-  return add(recovered_partition(std::move(snapshot), config, leader_epoch, std::move(tail), runtime_.clock->wall_ms(),
-                                 options_.producers_max));
+  return add(recovered_partition(std::move(snapshot), config, leader_epoch, std::move(tail), options_.producers_max));
 }
 
 void LogShard::acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,

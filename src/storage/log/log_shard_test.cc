@@ -273,6 +273,12 @@ TEST_F(LogShardTest, RefusesWhatKafkaRefuses) {
   EXPECT_EQ(answers_[2].error, ErrorCode::kCorruptMessage);
   append(batch(1, {}, runtime_.clock->wall_ms() + 7'200'000));
   EXPECT_EQ(answers_[3].error, ErrorCode::kInvalidTimestamp);
+  shard_->set_config(partition_->id(), config);
+  const Slice large = batch(1, {}, 1000, 500);
+  std::vector<uint8_t> two(large.bytes().begin(), large.bytes().end());
+  two.insert(two.end(), large.bytes().begin(), large.bytes().end());
+  append(Slice::copy_of(Bytes(two)));
+  EXPECT_EQ(answers_[4].error, ErrorCode::kInvalidRecord) << "that there are two comes before their size";
   EXPECT_EQ(partition_->log_end_offset(), 0);
 }
 

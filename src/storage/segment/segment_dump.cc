@@ -77,6 +77,7 @@ class SegmentDump {
     }
     summary_.valid_bytes = scanner.position();
     summary_.trailing_bytes = size_ - scanner.position();
+    if (options_.manifest != nullptr && !summary_.damaged()) compare(*options_.manifest);
     return summary_;
   }
 
@@ -126,6 +127,44 @@ class SegmentDump {
   }
 
  private:
+  void compare(const ManifestedSegment& manifest) {
+    const SegmentInfo& info = manifest.info;
+    if (summary_.next_offset != info.next_offset) {
+      contradiction(fmt::format("the last batch ends before offset {}, but manifest.db says {}",
+                                std::max(summary_.next_offset, base_offset_), info.next_offset));
+    }
+    if (info.times_known && summary_.max_timestamp != info.max_timestamp) {
+      contradiction(fmt::format("the largest time is {}, but manifest.db says {}", summary_.max_timestamp, info.max_timestamp));
+    }
+    if (wrong_epochs_ > 0) {
+      contradiction(fmt::format("{}: the first one, at offset {}, says {}, but manifest.db says {}",
+                                counted(wrong_epochs_, "batch has another leader epoch", "batches have other leader epochs"),
+                                wrong_epoch_.start_offset, wrong_epoch_.epoch,
+                                epoch_at(manifest.epochs, wrong_epoch_.start_offset)));
+    }
+  }
+
+  // -1: not known.
+  static int32_t epoch_at(const std::vector<EpochStart>& epochs, int64_t offset) {
+    const auto next = std::ranges::upper_bound(epochs, offset, {}, &EpochStart::start_offset);
+    return next == epochs.begin() ? -1 : std::prev(next)->epoch;
+  }
+
+  // Early versions of Kafka wrote batches without an epoch.
+  void note_epoch(const BatchHeader& header) {
+    if (options_.manifest == nullptr || header.partition_leader_epoch == -1 || header.record_count == 0) return;
+    if (header.base_offset < options_.manifest->log_start_offset) return;
+    const int32_t known = epoch_at(options_.manifest->epochs, header.base_offset);
+    if (known == -1 || known == header.partition_leader_epoch) return;
+    if (wrong_epochs_++ == 0) wrong_epoch_ = {header.partition_leader_epoch, header.base_offset};
+  }
+
+  void contradiction(const std::string& what) {
+    ++summary_.contradictions;
+    if (options_.json) show(R"({{"type":"damage","what":{}}})", quoted(as_bytes(what)));
+    else show("DAMAGED: {}", what);
+  }
+
   Result<void> show_batch(const HeaderScanner::Position& position) {
     const BatchHeader& header = position.header;
     const Buffer memory = Buffer::allocate(header.size());
@@ -136,6 +175,8 @@ class SegmentDump {
     ++summary_.batches;
     if (summary_.first_offset < 0) summary_.first_offset = header.base_offset;
     summary_.next_offset = header.next_offset();
+    summary_.max_timestamp = std::max(summary_.max_timestamp, header.max_timestamp);
+    note_epoch(header);
 
     const std::string_view fault = check_.fault(header, bytes);
     if (!fault.empty()) ++summary_.damaged_batches;
@@ -143,7 +184,7 @@ class SegmentDump {
     if (fault.empty() && options_.verify_only) return {};
     if (options_.json) show_batch_as_object(position, fault);
     else line_(batch_text(position, fault));
-    if (options_.records && fault.empty()) show_records(header, check_.records());
+    if (options_.records && fault.empty()) show_records(header, bytes);
     return {};
   }
 
@@ -175,15 +216,13 @@ class SegmentDump {
     return out + fmt::format(", crc {}: {}", header.crc, fault.empty() ? "ok" : fault);
   }
 
-  void show_records(const BatchHeader& header, Bytes records) {
-    protocol::RecordIterator iterator(header, records);
-    protocol::Record record;
-    while (iterator.next(record)) {
+  void show_records(const BatchHeader& header, Bytes batch) {
+    check_.each_record(header, batch, [&](const protocol::Record& record) {
       show(options_.json ? R"({{"type":"record","offset":{},"timestamp":{},"headers":{},"key":{},"value":{}}})"
                          : "  offset {} time {} headers {} key {} value {}",
            record.offset, header.log_append_time() ? header.max_timestamp : record.timestamp, record.header_count,
            quoted(record.key), quoted(record.value));
-    }
+    });
   }
 
   void show_break(uint64_t position, const std::string& why) {
@@ -206,6 +245,8 @@ class SegmentDump {
   const SegmentDumpOptions options_;
   Function<void(std::string_view)>& line_;
   BatchCheck check_;
+  uint64_t wrong_epochs_ = 0;
+  EpochStart wrong_epoch_;  // the first one
   SegmentDumpSummary summary_;
 };
 
@@ -223,7 +264,8 @@ Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const s
   if (!file) return std::unexpected(std::move(file.error()));
   auto size = (*file)->size();
   if (!size) return std::unexpected(std::move(size.error()));
-  SegmentDump dump(**file, path, std::min(*size, options.valid_bytes), parsed->base_offset, options, line);
+  const uint64_t valid_bytes = options.manifest != nullptr ? options.manifest->info.length : options.valid_bytes;
+  SegmentDump dump(**file, path, std::min(*size, valid_bytes), parsed->base_offset, options, line);
   auto summary = dump.run();
   if (!summary) return summary;
   const std::string folder = slash == std::string::npos ? std::string() : path.substr(0, slash + 1);
