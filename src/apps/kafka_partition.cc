@@ -215,9 +215,6 @@ Result<void> PartitionReader::check_end() {
 }
 
 Result<void> PartitionReader::check_producers() {
-  if (state_.max_producer_id > kHighestKafkaProducerId) {
-    return refuse(fmt::format("{}: a batch has producer id {}, which no Kafka gives", folder_.path, state_.max_producer_id));
-  }
   import_.max_producer_id = state_.max_producer_id;
   // Nobody would end their transactions here.
   for (storage::ProducerEntry entry : state_.log.producers().entries()) {

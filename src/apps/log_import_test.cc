@@ -1,4 +1,6 @@
 // Import of a Kafka log directory: what is taken, and where it may go.
+#include <limits>
+
 #include "apps/log_import_fixture.h"
 
 namespace weir::apps {
@@ -180,6 +182,23 @@ TEST_F(LogImportTest, ALinkToTheTargetStaysOne) {
   ASSERT_TRUE(import());
   EXPECT_TRUE(fs::is_symlink(target()));
   EXPECT_TRUE(fs::exists(std::string(folder_ / "disk/weir/meta.db")));
+}
+
+// Kafka takes any producer id from a client, also the highest one.
+TEST_F(LogImportTest, ProducerIdsThatNoBrokerGaveAreTaken) {
+  constexpr int64_t kHighest = std::numeric_limits<int64_t>::max();
+  put(segment(8), batch(8, 3, {"i"}, kHighest, 0));
+  auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->next_producer_id, 5000) << "the metadata log's";
+  const auto loaded = load();
+  ASSERT_EQ(loaded[0].producers.size(), 2u);
+  EXPECT_EQ(loaded[0].producers[1].producer_id, kHighest);
+  fs::remove_all(target());
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->next_producer_id, 4712) << "above those in the logs that a broker may have given";
 }
 
 TEST_F(LogImportTest, TheReportIsJsonToo) {

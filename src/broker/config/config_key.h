@@ -71,6 +71,11 @@ std::string_view renamed_own_key(std::string_view name);
 // The known key closest to `name`, or an empty one if none is near.
 std::string_view nearest_broker_key(std::string_view name);
 
+// As Kafka does with every value before it looks at it.
+std::string_view trimmed_config_value(std::string_view value);
+// The parsed value as text, as Kafka describes it: `+05 ` is 5, `TRUE` is true, `a , b` is a,b.
+std::string described_config_value(const ConfigKey& key, std::string_view value);
+
 // Parsers for values that were checked.
 int64_t parse_config_integer(std::string_view value);
 double parse_config_double(std::string_view value);

@@ -234,6 +234,8 @@ void Frontend::tick() {
             CloseReason::kStalled,
             "the memory for its request was not free in time (twice weir.frame.progress.ms): requests of others "
             "hold it (weir.max.memory.bytes)");
+      case Connection::Due::kUnsent:
+        return connection.end_unsent();
     }
   });
   press_slow_clients(now);

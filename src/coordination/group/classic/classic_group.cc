@@ -415,9 +415,8 @@ GroupDescription ClassicGroup::describe() const {
     shown.instance_id = member->instance_id;
     shown.client_id = member->client_id;
     shown.client_host = member->client_host;
-    if (!stable) continue;
-    shown.metadata = member->metadata(result.protocol_name);
-    shown.assignment = member->assignment;
+    if (stable) shown.metadata = member->metadata(result.protocol_name);
+    shown.assignment = member->assignment;  // in a rebalance the one before it, which its members work by
   }
   return result;
 }

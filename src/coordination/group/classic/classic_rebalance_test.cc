@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "base/log.h"
 #include "coordination/group/group_world.h"
 
@@ -110,6 +112,36 @@ TEST_F(ClassicRebalanceTest, EagerMembersShareOneGeneration) {
   EXPECT_EQ(first->members.size(), 3u);
   EXPECT_TRUE(second->members.empty());
   EXPECT_EQ(world.heartbeat(ids[0], generation), ErrorCode::kIllegalGeneration);
+}
+
+// Tools that describe groups show who works on what while members come and go.
+TEST_F(ClassicRebalanceTest, TheLastAssignmentIsDescribedInARebalance) {
+  const auto ids = stable_group(2);
+  const auto described = [&](const std::string& state) {
+    const GroupDescription group = world.describe();
+    EXPECT_EQ(group.state, state);
+    EXPECT_EQ(group.protocol_name, "");
+    std::map<std::string, std::string> assignments;
+    for (const auto& member : group.members) {
+      EXPECT_EQ(member.metadata, "");
+      assignments[member.member_id] = member.assignment;
+    }
+    return assignments;
+  };
+  const auto third = world.join("");
+  auto assignments = described("PreparingRebalance");
+  EXPECT_EQ(assignments[ids[0]], "for " + ids[0]);
+  EXPECT_EQ(assignments[ids[1]], "for " + ids[1]);
+  const auto first = world.join(ids[0]);
+  const auto second = world.join(ids[1]);
+  ASSERT_TRUE(third.answered());
+  assignments = described("CompletingRebalance");
+  EXPECT_EQ(assignments.size(), 3u);
+  EXPECT_EQ(assignments[ids[0]], "for " + ids[0]);
+  EXPECT_EQ(assignments[third->member_id], "");
+  // Broken off: what the leader would have said is unknown, and the old assignment is void.
+  world.leave(ids[1]);
+  EXPECT_EQ(described("PreparingRebalance")[ids[0]], "");
 }
 
 TEST_F(ClassicRebalanceTest, FollowerThatAsksForNothingNewKeepsTheGeneration) {
