@@ -158,8 +158,10 @@ std::string text_of(const SalvageReport& report) {
                          counted(range.next - range.first, "record"));
     }
     if (one.end_unknown) out += "  lost    perhaps the newest records; how many is not known\n";
-    out += fmt::format("  served  offsets {} to {}; {} written anew", one.log_start_offset, one.log_end_offset,
-                       counted(one.rescued, "batch", "batches"));
+    out += one.log_end_offset > one.log_start_offset
+               ? fmt::format("  served  offsets {} to {}", one.log_start_offset, one.log_end_offset - 1)
+               : fmt::format("  served  none; the log goes on at {}", one.log_end_offset);
+    out += fmt::format("; {} written anew", counted(one.rescued, "batch", "batches"));
     out += one.mended ? fmt::format(", {} of them mended\n", one.mended) : "\n";
   }
   return out;

@@ -58,6 +58,9 @@ Result<void> BrokerConfig::set(std::string_view name, std::string_view text) {
                               "more: take the line out",
                               name));
     }
+    if (const std::string_view now = renamed_own_key(name); !now.empty()) {
+      return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' is called '{}' now: change the name", name, now));
+    }
     const std::string_view near = nearest_broker_key(name);
     return fail(weir::ErrorCode::kInvalid, near.empty()
                                                ? fmt::format("unknown configuration '{}'", name)

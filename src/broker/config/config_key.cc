@@ -257,6 +257,10 @@ Result<void> check_config_value(const ConfigKey& key, std::string_view text) {
   return {};
 }
 
+std::string_view renamed_own_key(std::string_view name) {
+  return name == "weir.unmerged.bytes.max" ? "weir.dirty.bytes.max" : std::string_view();
+}
+
 std::string_view nearest_broker_key(std::string_view name) {
   std::vector<std::string_view> names;
   for (const ConfigKey& key : all_keys()) names.emplace_back(key.name);

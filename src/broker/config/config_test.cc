@@ -151,6 +151,8 @@ TEST(BrokerConfig, ExplainsMistakes) {
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().message,
             "server.properties, line 2: unknown configuration 'num.partition'; did you mean 'num.partitions'?");
+  EXPECT_EQ(config.add_setting("weir.unmerged.bytes.max=1").error().message,
+            "'weir.unmerged.bytes.max' is called 'weir.dirty.bytes.max' now: change the name");
   EXPECT_FALSE(config.add_setting("num.partitions"));
   EXPECT_FALSE(config.add_setting("num.partitions=0"));
   EXPECT_FALSE(config.add_setting("completely.different.thing=0"));

@@ -130,6 +130,23 @@ int32_t CoordinatorHost::partition_count(unsigned home) const {
   return topic == nullptr ? 0 : topic->partition_count();
 }
 
+CoordinatorCounts CoordinatorHost::count(unsigned shard) const {
+  CoordinatorCounts counts;
+  for (const auto& [index, partition] : shards_[shard]->partitions) {
+    if (partition->failed()) {
+      ++counts.failed;
+      if (counts.some_failed.size() < CoordinatorCounts::kNamedMax) {
+        counts.some_failed.push_back({partition->name(), partition->failure()});
+      }
+    } else if (partition->loaded()) {
+      ++counts.active;
+    } else {
+      ++counts.loading;
+    }
+  }
+  return counts;
+}
+
 void CoordinatorHost::with_partition(unsigned home, int32_t number, bool may_be_kept_back, Use use) {
   const auto* topic = broker_.shard(home).image->find(topic_.name);
   if (topic == nullptr) return use(nullptr, ErrorCode::kNotCoordinator);

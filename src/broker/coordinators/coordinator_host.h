@@ -31,6 +31,18 @@ uint32_t java_hash(std::string_view text);
 // Its absolute value. Modulo the number of partitions it gives a key's partition, as in Kafka.
 int32_t coordinator_hash(std::string_view key);
 
+// How many coordinators do what, and some of those that could not be loaded.
+struct CoordinatorCounts {
+  struct Failed {
+    std::string partition;
+    std::string reason;
+  };
+  static constexpr size_t kNamedMax = 10;
+
+  uint64_t loading = 0, active = 0, failed = 0;
+  std::vector<Failed> some_failed;
+};
+
 class CoordinatorHost {
  public:
   // One replays its records while the other reads.
@@ -53,6 +65,8 @@ class CoordinatorHost {
   void create_topic(unsigned home, Function<void(protocol::ErrorCode)> done);
   // As the caller's shard knows it; 0 while there is none.
   int32_t partition_count(unsigned home) const;
+  // Of one shard, on its loop.
+  CoordinatorCounts count(unsigned shard) const;
 
  protected:
   using Use = Function<void(coordination::CoordinatorRuntime* partition, protocol::ErrorCode refusal)>;

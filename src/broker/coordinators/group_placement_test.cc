@@ -129,7 +129,7 @@ TEST_F(GroupPlacementTest, APartitionServesWhatCannotBeInACounterpartThatCannotB
   sim_.run_for(10 * runtime::kSecond);
   const auto refused = [&] {
     for (const std::string& group : {std::string(kGroup), unreadable, misplaced, name_in(kRight, true)}) {
-      EXPECT_EQ(refusal(group), ErrorCode::kCoordinatorLoadInProgress) << group;
+      EXPECT_EQ(refusal(group), ErrorCode::kNotCoordinator) << group;
     }
   };
   EXPECT_EQ(fetch(served), 7);

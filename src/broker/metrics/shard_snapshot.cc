@@ -44,6 +44,9 @@ class Collection final : public runtime::Homebound {
     snapshot_.checkpoint_failing = log.checkpoint_failing();
     snapshot_.unreadable_segments = log.unreadable_segments();
     snapshot_.unreadable = log.list_unreadable();
+    snapshot_.failing_reads = log.failing_reads().partitions();
+    snapshot_.read_failures = log.failing_reads().failures();
+    snapshot_.failing = log.list_failing_reads();
     snapshot_.wal = log.wal().measures();
     snapshot_.idle_ns = shard_.loop.idle_ns();
     snapshot_.waiting_fetches = shard_.waiting_fetches;
@@ -51,6 +54,7 @@ class Collection final : public runtime::Homebound {
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
     snapshot_.client_metrics =
         groups_.broker().telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
+    snapshot_.coordinators = groups_.count(shard_.index());
     groups_.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
       snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();

@@ -39,6 +39,9 @@ struct ShardSnapshot {
   uint64_t offline_partitions = 0;
   uint64_t unreadable_segments = 0;
   std::vector<storage::LogShard::UnreadableSegment> unreadable;  // some of them
+  uint64_t failing_reads = 0;                                    // partitions
+  uint64_t read_failures = 0;
+  std::vector<storage::FailingRead> failing;  // some of them
   uint64_t dirty_bytes = 0;
   uint64_t tail_cache_bytes = 0;
   uint64_t pending_appends = 0;
@@ -51,6 +54,7 @@ struct ShardSnapshot {
   uint64_t waiting_fetches = 0;
   uint64_t fetch_sessions = 0;
   uint64_t fetch_session_evictions = 0;
+  CoordinatorCounts coordinators;
   uint64_t groups = 0;
   uint64_t group_offsets = 0;
   uint64_t pending_offsets = 0;  // of open transactions

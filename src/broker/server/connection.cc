@@ -179,11 +179,16 @@ bool Connection::check_length(int32_t length, Bytes begin) {
     refuse_foreign(begin);
     return false;
   }
-  if (length < kLeastRequestBytes || length > shard_.options.socket_request_max_bytes) {
+  const int32_t most = shard_.options.socket_request_max_bytes;
+  if (length < kLeastRequestBytes || (length > most && !seen_frame_)) {
     end(Reason::kProtocol,
         fmt::format("a request of {} bytes is outside of [{}, {}] (socket.request.max.bytes); the peer does not "
                     "speak Kafka's protocol or lost its framing",
-                    length, kLeastRequestBytes, shard_.options.socket_request_max_bytes));
+                    length, kLeastRequestBytes, most));
+    return false;
+  }
+  if (length > most) {
+    end(Reason::kProtocol, fmt::format("a request of {} bytes is larger than socket.request.max.bytes ({})", length, most));
     return false;
   }
   if (static_cast<uint64_t>(length) > shard_.most_request_bytes) {

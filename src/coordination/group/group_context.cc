@@ -101,9 +101,11 @@ void GroupLines::tell_member(const ClassicGroup& group, const std::string& membe
   if (member == group.members().end()) {
     return tell(group.id(), fmt::format("has member {} that {}", quoted(member_id, 128), what), now, member_lines_);
   }
+  std::string_view host = member->second->client_host;
+  if (host.starts_with('/')) host.remove_prefix(1);  // as Java writes an address; other lines do not
   tell(group.id(),
        fmt::format("(generation {}): member {} of client {} at {} {}", group.generation(), quoted(member_id, 128),
-                   quoted(member->second->client_id), member->second->client_host, what),
+                   quoted(member->second->client_id), host, what),
        now, member_lines_);
 }
 

@@ -2,11 +2,12 @@
 // state machine. CoordinatorPartition<S> adds the type.
 //
 // load() replays the partition's log into a new state machine. Meanwhile serving() returns COORDINATOR_LOAD_IN_PROGRESS. A load
-// that fails is tried again. Then each run() is one step. Its log entries are appended together with those of other steps of the
-// same loop turn. Entries of a transaction, and markers, are appended within the step, behind waiting entries. No answer, call or
-// post goes out before all entries of its step and of earlier ones are durable. One of a step without entries waits only for
-// earlier ones. If an append fails, all waiting requests are answered with error_of_failed_append, and the state is built anew
-// from the log. Results for the old state are dropped.
+// that fails is tried again, less and less often; until one succeeds, serving() returns NOT_COORDINATOR, as in Kafka. Then each
+// run() is one step. Its log entries are appended together with those of other steps of the same loop turn. Entries of a
+// transaction, and markers, are appended within the step, behind waiting entries. No answer, call or post goes out before all
+// entries of its step and of earlier ones are durable. One of a step without entries waits only for earlier ones. If an append
+// fails, all waiting requests are answered with error_of_failed_append, and the state is built anew from the log. Results for the
+// old state are dropped.
 //
 // Lives on the loop of the shard that owns the partition. Loop thread only. Answers come on that loop, possibly inline.
 #pragma once
@@ -62,15 +63,20 @@ class CoordinatorRuntime {
   // Call it before load(). Until release() the state stays as in the log, nothing expires, and requests are refused as during a
   // load. `tried` is called after each load, also after one that failed.
   void hold(Function<void(bool loaded)> tried);
-  // Serves all keys but those that are kept back. Until release() these are refused as during a load, and stay as they are.
+  // Serves all keys but those that are kept back. Until release() these are refused with NOT_COORDINATOR, and stay as they are.
   void release_but(StateMachine::KeptBack kept_back);
   void release();
   // kNone, or the error of requests now: of those about a key that release_but() may keep back, and of others.
   protocol::ErrorCode serving(bool may_be_kept_back = false) const {
-    const bool refused = held_ || (may_be_kept_back && kept_back_);
-    return refused && loaded() ? protocol::ErrorCode::kCoordinatorLoadInProgress : serving_;
+    if (!loaded()) return serving_;
+    if (held_) return protocol::ErrorCode::kCoordinatorLoadInProgress;
+    return may_be_kept_back && kept_back_ ? protocol::ErrorCode::kNotCoordinator : protocol::ErrorCode::kNone;
   }
   bool loaded() const { return serving_ == protocol::ErrorCode::kNone; }
+  // Why the last load failed; empty if none has, or a later one succeeded.
+  const std::string& failure() const { return failure_; }
+  bool failed() const { return !failure_.empty(); }
+  const std::string& name() const { return name_; }          // of the partition
   void run(Step step);                                       // while loaded
   const StateMachine& machine() const { return *machine_; }  // while loaded; ahead of the log
   // A coordinator that loads gets the newest image when it has loaded.
@@ -84,10 +90,13 @@ class CoordinatorRuntime {
     std::vector<Release> replies;
   };
   static constexpr int64_t kReloadDelayNs = runtime::kSecond;
+  static constexpr int64_t kLongestRetryNs = 16 * runtime::kSecond;
+  static constexpr int64_t kTellAgainMs = 600'000;
 
   // Loading.
   void replay(const Origin& origin, const protocol::Record& record);
   void replayed(LogReplay::Outcome outcome, const std::string& reason);
+  void load_failed(const std::string& reason);
   void load_done();
   void begin_service();
 
@@ -129,6 +138,9 @@ class CoordinatorRuntime {
 
   std::unique_ptr<LogReplay> replay_;  // while it loads
   uint64_t skipped_records_ = 0;
+  std::string failure_;
+  int64_t failure_told_ms_ = 0;
+  int64_t retry_delay_ns_ = kReloadDelayNs;
   Function<void()> settled_;
   bool held_ = false;
   std::vector<ImageChange::Topic> deleted_meanwhile_;  // while it loaded or was held
