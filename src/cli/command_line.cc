@@ -47,7 +47,7 @@ and the damaged files move to a new folder salvaged-<time> in the data folder; n
 lay in it is lost, and named; everything else is served again.
 
 Exit code: 0 if nothing is damaged, or all of it was brought back as far as it goes; 1 if something is damaged and nothing was
-changed, or it failed.
+changed, if a start refuses the folder all the same (then it says why), or if it failed.
 
 Examples:
   systemctl stop weir

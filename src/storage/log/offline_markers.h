@@ -29,9 +29,11 @@ class OfflineMarkers {
   Result<void> put(const PartitionId& partition, const std::string& reason);  // durable
   Result<void> remove(const PartitionId& partition);                          // and what was kept
 
-  // Adds to what is kept of the partition; durable.
+  // Adds to what is kept of the partition; durable. Reads what is there through a small window.
   Result<void> keep(const PartitionId& partition, std::vector<Slice> batches);
-  Result<std::vector<Slice>> kept(const PartitionId& partition);  // what is intact, ascending
+  // The bytes of what is kept, unchecked; empty if nothing is.
+  Result<Buffer> kept(const PartitionId& partition, size_t& size);
+  std::string kept_path(const PartitionId& partition) const { return path_of(partition) + ".batches"; }
 
  private:
   std::string path_of(const PartitionId& partition) const {
