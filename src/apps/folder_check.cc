@@ -14,6 +14,7 @@
 #include "apps/server.h"
 #include "base/counted.h"
 #include "base/log.h"
+#include "base/printable.h"
 #include "runtime/real_runtime.h"
 #include "storage/segment/aborted_index.h"
 #include "storage/segment/manifest_database.h"
@@ -67,7 +68,7 @@ Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::s
     }
     const std::string name = storage::segment_file_name(segment.base_offset, segment.generation);
     const std::string path = place + "/" + name;
-    check.valid_bytes[path] = segment.length;
+    check.segments[path] = {segment, manifest.log_start_offset, manifest.epochs};
     const auto file = there->second.find(name);
     const std::string lost = fmt::format("offsets {} to {}", segment.base_offset, segment.next_offset - 1);
     if (file == there->second.end()) {
@@ -129,7 +130,7 @@ void try_start(OverlayFiles& overlay, const std::string& folder, const Manifests
   LogLines lines(LogLevel::kError);
   const auto tried = Server::try_storage(runtime, std::move(options));
   machine.stop();
-  for (std::string& line : lines.take()) check.problems.push_back({"damaged", folder, std::move(line)});
+  for (std::string& line : lines.take()) check.problems.push_back({"damaged", folder, one_line(line)});
   if (!tried) {
     check.problems.push_back(
         {"refused", folder, fmt::format("{}: weir serve would refuse it: {}", folder, tried.error().message)});

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "runtime/file.h"
+#include "storage/segment/segment_dump.h"
 
 namespace weir::apps {
 
@@ -22,7 +23,7 @@ struct FolderProblem {
 struct FolderCheck {
   bool has_manifests = false;  // otherwise no data folder, or one that a broker has open: each file stands for itself
   std::string note;            // why there is nothing to compare with, if that is worth a line
-  std::map<std::string, uint64_t> valid_bytes;  // of every segment file that a manifest names, by path
+  std::map<std::string, storage::ManifestedSegment> segments;  // whatever a manifest names, by path of the file
   std::vector<FolderProblem> problems;
 };
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/counted.h"
 #include "base/json.h"
 
 namespace weir::apps {
@@ -34,14 +35,14 @@ struct Verdict {
 // The troubles of all shards together.
 struct Troubles {
   size_t failed_shards = 0, failing_checkpoints = 0;
-  uint64_t offline = 0, unreadable = 0;
+  uint64_t offline = 0, failed_coordinators = 0, unreadable = 0, failing_reads = 0;
   bool disk_full = false;
 };
 
 Verdict judge(const Troubles& troubles, const HealthInfo& info) {
-  const auto& [failed_shards, failing_checkpoints, offline, unreadable, disk_full] = troubles;
+  const auto& [failed_shards, failing_checkpoints, offline, failed_coordinators, unreadable, failing_reads, disk_full] = troubles;
   if (failed_shards > 0) {
-    return {"fail", fmt::format("writing the log failed on {} shards: nothing more is acknowledged", failed_shards),
+    return {"fail", fmt::format("writing the log failed on {}: nothing more is acknowledged", counted(failed_shards, "shard")),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
   }
   if (disk_full) {
@@ -50,15 +51,30 @@ Verdict judge(const Troubles& troubles, const HealthInfo& info) {
   }
   if (failing_checkpoints > 0) {
     return {"warn",
-            fmt::format("data cannot be moved into segments on {} shards: nothing is lost, but produce requests are refused "
+            fmt::format("data cannot be moved into segments on {}: nothing is lost, but produce requests are refused "
                         "once too much waits",
-                        failing_checkpoints),
+                        counted(failing_checkpoints, "shard")),
             "do what the log says: a directory or disk that is gone, no inodes left, a limit; it goes on by itself"};
   }
   if (offline > 0) {
-    return {"warn", fmt::format("{} partitions are offline: acknowledged data of theirs is damaged", offline),
+    return {"warn",
+            fmt::format("{} offline: acknowledged data of theirs is damaged", counted(offline, "partition is", "partitions are")),
             "the log names them; restore their files from a copy, or stop the broker and run weir log salvage, or delete and "
             "recreate the topics"};
+  }
+  if (failing_reads > 0) {
+    return {
+        "warn",
+        fmt::format("segments of {} could not be read the last time: the process may not open them, or the disk fails",
+                    counted(failing_reads, "partition")),
+        "see failing: give the files to the user that Weir runs as (chown -R), or check the disk; the next read that succeeds "
+        "ends this"};
+  }
+  if (failed_coordinators > 0) {
+    return {"warn",
+            fmt::format("{} partitions of __consumer_offsets cannot be loaded: their groups are not served", failed_coordinators),
+            "see unloaded: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
+            "salvage; loading is tried again meanwhile"};
   }
   if (info.groups_refused) {
     return {"warn", "groups hold all the memory that they may: new offsets, groups or members are asked to try again later",
@@ -66,15 +82,16 @@ Verdict judge(const Troubles& troubles, const HealthInfo& info) {
   }
   if (unreadable > 0) {
     return {"warn",
-            fmt::format("{} segments of earlier versions or of an import cannot be looked into for the times of their records: "
-                        "they are damaged, or the disk fails. Their partitions are not compacted",
-                        unreadable),
+            fmt::format("{} of earlier versions or of an import cannot be looked into for the times of their records: damage, or "
+                        "the disk fails. Their partitions are not compacted",
+                        counted(unreadable, "segment")),
             "see unreadable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
             "salvage; a start looks again"};
   }
   if (info.uncleanable_partitions > 0) {
     return {"warn",
-            fmt::format("{} partitions are not compacted any more and grow: compaction met damage", info.uncleanable_partitions),
+            fmt::format("{} not compacted any more: compaction met damage, and the log grows",
+                        counted(info.uncleanable_partitions, "partition is", "partitions are")),
             "see uncleanable: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
             "salvage; a start tries again"};
   }
@@ -90,7 +107,9 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   for (const broker::ShardSnapshot& shard : shards) {
     troubles.failed_shards += shard.log_failed ? 1 : 0;
     troubles.offline += shard.offline_partitions;
+    troubles.failed_coordinators += shard.coordinators.failed;
     troubles.unreadable += shard.unreadable_segments;
+    troubles.failing_reads += shard.failing_reads;
     troubles.disk_full |= shard.disk_full;
     troubles.failing_checkpoints += shard.checkpoint_failing ? 1 : 0;
     dirty += shard.dirty_bytes;
@@ -107,12 +126,19 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   const auto entry = [](const std::string& partition, const std::string& reason) {
     return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
   };
-  std::vector<std::string> segments, partitions;
+  std::vector<std::string> coordinators, segments, partitions, reads;
   for (const broker::ShardSnapshot& shard : shards) {
+    for (const auto& failed : shard.coordinators.some_failed) coordinators.push_back(entry(failed.partition, failed.reason));
     for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
   }
+  for (const broker::ShardSnapshot& shard : shards) {
+    for (const auto& read : shard.failing) reads.push_back(entry(read.partition, read.reason));
+  }
   for (const auto& partition : info.uncleanable) partitions.push_back(entry(partition.name, partition.reason));
+  body +=
+      fmt::format(",\"failed_coordinators\":{},\"unloaded\":[{}]", troubles.failed_coordinators, fmt::join(coordinators, ","));
   body += fmt::format(",\"unreadable_segments\":{},\"unreadable\":[{}]", troubles.unreadable, fmt::join(segments, ","));
+  body += fmt::format(",\"failing_reads\":{},\"failing\":[{}]", troubles.failing_reads, fmt::join(reads, ","));
   body +=
       fmt::format(",\"uncleanable_partitions\":{},\"uncleanable\":[{}]", info.uncleanable_partitions, fmt::join(partitions, ","));
   body += fmt::format(",\"flush\":{{\"mode\":\"{}\",\"count\":{},\"p50_us\":{},\"p99_us\":{}}}", info.flush_mode, flush.count(),

@@ -39,5 +39,32 @@ TEST(Health, ASegmentThatCannotBeLookedIntoIsNamed) {
               HasSubstr(R"x("unreadable_segments":3,"unreadable":[{"partition":"orders-3 (folder x-3)","reason":"0000)x"));
 }
 
+// Without it the broker looks well, and its readers get nothing.
+TEST(Health, APartitionThatCannotBeReadIsNamed) {
+  std::vector<broker::ShardSnapshot> shards(2);
+  shards[1].failing_reads = 1;
+  shards[1].failing.push_back({"orders-3 (folder x-3)", "cannot open /data/x-3/0.log: Permission denied"});
+  const http::Response response = health_response(shards, {});
+  EXPECT_EQ(response.status, 200) << "it serves others";
+  EXPECT_THAT(response.body, HasSubstr(R"("status":"warn","version")"));
+  EXPECT_THAT(response.body, HasSubstr("segments of 1 partition could not be read"));
+  EXPECT_THAT(response.body, HasSubstr("chown"));
+  EXPECT_THAT(response.body,
+              HasSubstr(R"x("failing_reads":1,"failing":[{"partition":"orders-3 (folder x-3)","reason":"cannot)x"));
+}
+
+// Nobody who looks at clients that ask again and again would think of the internal topic.
+TEST(Health, APartitionOfGroupsThatCannotBeLoadedIsNamed) {
+  std::vector<broker::ShardSnapshot> shards(2);
+  shards[1].coordinators.failed = 2;
+  shards[1].coordinators.some_failed.push_back({"__consumer_offsets-3", "at offset 7: \"bad\" checksum"});
+  const http::Response response = health_response(shards, {});
+  EXPECT_EQ(response.status, 200) << "it serves others";
+  EXPECT_THAT(response.body, HasSubstr(R"("status":"warn")"));
+  EXPECT_THAT(response.body, HasSubstr("2 partitions of __consumer_offsets cannot be loaded"));
+  EXPECT_THAT(response.body, HasSubstr(R"x("failed_coordinators":2,"unloaded":[{"partition":"__consumer_offsets-3",)x"
+                                       R"x("reason":"at offset 7: \"bad\" checksum"}])x"));
+}
+
 }  // namespace
 }  // namespace weir::apps

@@ -1,9 +1,14 @@
 #include "apps/import_target.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <filesystem>
+
+#include "runtime/unique_fd.h"
 
 namespace weir::apps {
 
@@ -48,6 +53,7 @@ Result<void> ImportTarget::check(const std::string& source) {
 
 Result<void> ImportTarget::lock(const std::string& source) {
   if (auto ok = files_.create_directories(path_); !ok) return ok;
+  if (auto ok = take_owner(); !ok) return ok;
   auto lock = files_.lock(path_ + "/" + kLockFile);
   if (!lock && lock.error().code == ErrorCode::kExists) {
     return fail(ErrorCode::kExists, fmt::format("another import is making {}; wait for its end", name_));
@@ -55,6 +61,18 @@ Result<void> ImportTarget::lock(const std::string& source) {
   if (!lock) return std::unexpected(lock.error());
   lock_ = std::move(*lock);
   return check(source);  // one that was at work just now may have made it
+}
+
+// The folder whose place is taken may be that of a service, and what is made in the new one has its owner.
+Result<void> ImportTarget::take_owner() {
+  struct stat folder{};
+  if (::stat(name_.c_str(), &folder) != 0) return {};
+  const runtime::UniqueFd made(::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!made || ::fchmod(made.get(), folder.st_mode & 07777) != 0) return fail_errno("cannot open " + path_, errno);
+  if (::geteuid() == 0 && ::fchown(made.get(), folder.st_uid, folder.st_gid) != 0) {
+    return fail_errno("cannot give " + path_ + " to the owner of " + name_, errno);
+  }
+  return {};
 }
 
 Result<void> ImportTarget::clear() {

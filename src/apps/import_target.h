@@ -27,6 +27,8 @@ class ImportTarget {
   const std::string& path() const { return path_; }  // while it is made
 
  private:
+  Result<void> take_owner();
+
   runtime::FileSystem& files_;
   std::string name_;  // without links, once it was checked
   std::string path_;

@@ -240,8 +240,9 @@ void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
 struct ReadFile {
   int64_t first_offset = -1;
   int64_t next_offset = -1;
-  bool footer = false;  // its last batch says that the snapshot is whole
-  std::string damage;   // where it does not go on, and why
+  bool footer = false;   // its last batch says that the snapshot is whole
+  std::string damage;    // where it does not go on, and why
+  bool goes_on = false;  // but an intact batch stands behind: that is no end that was cut off
 };
 
 // A batch that ends a snapshot (Kafka's ControlRecordType).
@@ -251,6 +252,23 @@ bool is_snapshot_footer(Bytes batch) {
   protocol::Record record;
   return records.next(record) && record.key && record.key->size() >= 4 &&
          load_be<int16_t>(record.key->data() + 2) == kSnapshotFooter;
+}
+
+// Whether a batch behind the damage at `position` is intact, of `next_offset` or later.
+Result<bool> goes_on_behind(FileWindow& window, uint64_t position, uint64_t size, int64_t next_offset) {
+  for (uint64_t at = position + 1; at + protocol::BatchHeader::kSize <= size; ++at) {
+    auto start = window.at(at, protocol::BatchHeader::kSize);
+    if (!start) return std::unexpected(start.error());
+    const auto header = storage::parse_stored_header(*start);
+    // Each record takes bytes. So few headers that are none get so far that their checksum is computed.
+    const bool possible = header && header->size() <= size - at && header->size() <= kBatchBytesMax &&
+                          header->base_offset >= next_offset && static_cast<uint64_t>(header->base_offset - next_offset) <= size;
+    if (!possible) continue;
+    auto crc = window.crc(at + protocol::BatchHeader::kCrcStart, at + header->size());
+    if (!crc) return std::unexpected(crc.error());
+    if (*crc == header->crc) return true;
+  }
+  return false;
 }
 
 Result<void> apply_batch(Bytes batch, const protocol::BatchHeader& header, int64_t from_offset, KafkaMetadata& metadata) {
@@ -292,6 +310,9 @@ Result<ReadFile> apply_file(runtime::FileSystem& files, const std::string& path,
     const auto fault = whole ? protocol::check_batch(*batch, rules, header) : protocol::BatchFault::kTruncated;
     if (fault != protocol::BatchFault::kNone) {
       read.damage = fmt::format("{}: the batch at position {}: {}", path, position, protocol::batch_fault_name(fault));
+      auto more = goes_on_behind(window, position, *size, std::max<int64_t>(read.next_offset, 0));
+      if (!more) return std::unexpected(more.error());
+      read.goes_on = *more;
       return read;
     }
     if (read.first_offset < 0) read.first_offset = header.base_offset;
@@ -327,6 +348,12 @@ Result<void> apply_log(runtime::FileSystem& files, const std::string& folder, co
       return fail(ErrorCode::kCorrupt, fmt::format("{} begins with offset {}", path, read->first_offset));
     }
     if (!read->damage.empty() && i + 1 < logs.size()) return fail(ErrorCode::kCorrupt, read->damage);
+    if (read->goes_on) {
+      return fail(ErrorCode::kCorrupt,
+                  read->damage +
+                      ". Intact batches follow, so it is damaged, not cut off: what they say of topics would be lost. "
+                      "Bring the file back from a copy, or let Kafka write a snapshot without it");
+    }
     metadata.damage = read->damage;
     next = std::max(next, read->next_offset);
   }

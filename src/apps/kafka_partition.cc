@@ -6,6 +6,7 @@
 #include <chrono>
 #include <filesystem>
 
+#include "base/counted.h"
 #include "protocol/record_batch_builder.h"
 
 namespace weir::apps {
@@ -132,7 +133,9 @@ Result<void> PartitionReader::accept_damage(const KafkaSegmentFile& file, const 
   if (info_.clean && !info_.accept_unclean) {
     return refuse(what + ", although Kafka ended cleanly. Give --accept-unclean to cut the log there");
   }
-  import_.cut.push_back(fmt::format("{} was cut after offset {}: {}.", name_, end() - 1, what));
+  const std::string left =
+      end() > 0 ? fmt::format("{} was cut after offset {}", name_, end() - 1) : "Nothing of " + name_ + " is left";
+  import_.cut.push_back(fmt::format("{}: {}.", left, what));
   return {};
 }
 
@@ -212,9 +215,6 @@ Result<void> PartitionReader::check_end() {
 }
 
 Result<void> PartitionReader::check_producers() {
-  if (state_.max_producer_id > kHighestKafkaProducerId) {
-    return refuse(fmt::format("{}: a batch has producer id {}, which no Kafka gives", folder_.path, state_.max_producer_id));
-  }
   import_.max_producer_id = state_.max_producer_id;
   // Nobody would end their transactions here.
   for (storage::ProducerEntry entry : state_.log.producers().entries()) {
@@ -224,9 +224,9 @@ Result<void> PartitionReader::check_producers() {
   if (const auto& open = state_.log.open_transactions(); !open.empty()) {
     const auto [first_offset, producer] = *open.begin();
     import_.not_taken.push_back(
-        fmt::format("{}: {} transactions were never ended, the first of producer {} from offset {} on; their "
+        fmt::format("{}: {} never ended, the first of producer {} from offset {} on; their "
                     "records are visible.",
-                    name_, open.size(), producer, first_offset));
+                    name_, counted(open.size(), "transaction was", "transactions were"), producer, first_offset));
   }
   return {};
 }

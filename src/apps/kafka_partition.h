@@ -16,9 +16,8 @@
 
 namespace weir::apps {
 
-// Epochs and ids above these are damage: they grow by one or by a thousand, and there must be room for as many again.
+// Epochs above it are damage: they grow by one, and there must be room for as many again.
 inline constexpr int32_t kHighestKafkaEpoch = 1 << 30;
-inline constexpr int64_t kHighestKafkaProducerId = int64_t{1} << 62;
 
 // Information about a partition from outside its folder.
 struct KafkaPartitionInfo {

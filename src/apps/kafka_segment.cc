@@ -41,7 +41,8 @@ void note_gap(KafkaGaps& gaps, int64_t from, int64_t to, const std::string& path
 void note(const storage::BatchInfo& info, KafkaPartitionState& state) {
   ++state.batches;
   state.next_offset = info.next_offset();
-  state.max_producer_id = std::max(state.max_producer_id, info.producer_id);
+  // A client may have made up a higher one, and Kafka takes it. No broker comes so far, so none is given twice.
+  if (info.producer_id <= kHighestKafkaProducerId) state.max_producer_id = std::max(state.max_producer_id, info.producer_id);
   state.log.apply(info, info.max_timestamp);
   state.log.note_durable(state.next_offset.value());
 }

@@ -15,6 +15,9 @@
 
 namespace weir::apps {
 
+// Brokers give no higher producer id: they give a thousand at a time, and there must be room for as many again.
+inline constexpr int64_t kHighestKafkaProducerId = int64_t{1} << 62;
+
 // Offsets that no batch has. Kafka leaves none out but where it compacted.
 struct KafkaGaps {
   uint64_t count = 0;
@@ -29,9 +32,9 @@ struct KafkaPartitionState {
   std::vector<storage::EpochStart> told_epochs;
   int32_t highest_epoch = 0;
 
-  storage::PartitionState log;  // its leader epochs as far as believed
-  KafkaGaps between, within;    // segments
-  int64_t max_producer_id = -1;
+  storage::PartitionState log;         // its leader epochs as far as believed
+  KafkaGaps between, within;           // segments
+  int64_t max_producer_id = -1;        // of those that a broker may have given
   std::optional<int64_t> next_offset;  // nothing before the first segment
   uint64_t batches = 0;
 };

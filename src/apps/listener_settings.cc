@@ -5,17 +5,28 @@
 #include <algorithm>
 #include <utility>
 
+#include "base/ascii_case.h"
+
 namespace weir::apps {
 
 namespace {
 
+std::vector<std::string> names_of_controllers(const broker::BrokerConfig& config) {
+  auto names = broker::config_list_elements(config.text("controller.listener.names"));
+  for (std::string& name : names) name = upper_case(name);
+  return names;
+}
+
+// A controller's listener needs no protocol, for it is not opened. Kafka's default for those that the map does not name.
 Result<std::vector<broker::ListenerInfo>> all_listeners(const broker::BrokerConfig& config) {
-  return broker::combine_listeners(config.text("listeners"), config.text("advertised.listeners"),
-                                   config.text("listener.security.protocol.map"));
+  std::string protocols;
+  for (const std::string& name : names_of_controllers(config)) protocols += name + ":PLAINTEXT,";
+  protocols += config.text("listener.security.protocol.map");  // what it says stands later, and holds
+  return broker::combine_listeners(config.text("listeners"), config.text("advertised.listeners"), protocols);
 }
 
 bool is_of_controllers(const broker::BrokerConfig& config, const broker::ListenerInfo& listener) {
-  const auto names = broker::config_list_elements(config.text("controller.listener.names"));
+  const auto names = names_of_controllers(config);
   return std::ranges::find(names, listener.name) != names.end();
 }
 

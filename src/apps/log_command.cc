@@ -2,11 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "apps/absolute_path.h"
@@ -50,8 +52,8 @@ bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare
 // The files to look at, and what the caller knows of them.
 struct Findings {
   std::vector<std::string> paths;
-  std::map<std::string, uint64_t> valid_bytes;  // of segments, where a manifest tells
-  size_t problems = 0;                          // beside those of files that were read
+  std::map<std::string, storage::ManifestedSegment> segments;  // where a manifest tells
+  size_t problems = 0;                                         // beside those of files that were read
   size_t damaged_files = 0;
   bool intact() const { return problems == 0 && damaged_files == 0; }
 };
@@ -92,7 +94,7 @@ Result<void> collect(runtime::FileSystem& files, const std::string& folder, cons
       into.paths.push_back(below);
     } else if (is_segment(entry.name)) {
       // A checkpoint or a deletion that did not come to its end leaves files that are part of no log.
-      if (manifests.has_manifests && !manifests.valid_bytes.contains(below)) continue;
+      if (manifests.has_manifests && !manifests.segments.contains(below)) continue;
       into.paths.push_back(below);
     }
   }
@@ -117,7 +119,7 @@ Result<void> collect_named(runtime::FileSystem& files, std::string named, const 
   into.problems += check->problems.size();
   const size_t before = into.paths.size();
   if (auto ok = collect(files, named, *check, into); !ok) return ok;
-  into.valid_bytes.merge(check->valid_bytes);
+  into.segments.merge(check->segments);
   if (into.paths.size() == before && into.problems == 0) {
     return fail(ErrorCode::kNotFound,
                 fmt::format("there is no log in {}: no segment file (*.log) and no WAL file (*.wal)", named));
@@ -145,7 +147,7 @@ Owner owner_of(const std::string& path, const std::map<TopicId, std::string>& na
   return {name == names.end() ? std::string() : name->second, id ? id->index : -1};
 }
 
-// Says in JSON which file it is: of a dump before its lines, of a check behind them, with `found`.
+// Says in JSON which file it is: of a segment's dump before its lines, of a check behind them, with `found`.
 void print_file_line(const std::string& path, const Owner& owner, std::string_view found = {}) {
   fmt::print("{{\"type\":\"file\",\"path\":{}", json_string(path));
   if (owner.partition >= 0) fmt::print(",\"topic\":{},\"partition\":{}", json_string(owner.topic), owner.partition);
@@ -176,28 +178,47 @@ std::string json_of(const storage::WalDumpSummary& found) {
       found.damaged_chunks, found.missing_chunks, found.header_damaged, found.damaged() ? "damaged" : "intact");
 }
 
-bool process_segment(runtime::FileSystem& files, const std::string& path, uint64_t valid_bytes, const cli::LogCommand& command,
-                     const std::map<TopicId, std::string>& names) {
+std::string offsets_text(const storage::SegmentDumpSummary& found) {
+  if (found.batches == 0) return "no offsets";
+  return fmt::format("offsets {} to {}", found.first_offset, found.next_offset - 1);
+}
+
+std::string chunks_text(const storage::WalDumpSummary& found) {
+  if (found.chunks == 0) return "no chunks";
+  return fmt::format("chunks {} to {}", found.first_chunk, found.last_chunk);
+}
+
+// Prints the lines of a file; for people its name in front of them.
+Function<void(std::string_view)> below_title(const cli::LogCommand& command, std::string title) {
+  return [title = std::move(title), told = command.json](std::string_view line) mutable {
+    if (!std::exchange(told, true)) print_line(title + ":");
+    print_line(line);
+  };
+}
+
+// `manifest`: null if none tells of the file.
+bool process_segment(runtime::FileSystem& files, const std::string& path, const storage::ManifestedSegment* manifest,
+                     const cli::LogCommand& command, const std::map<TopicId, std::string>& names) {
   const Owner owner = owner_of(path, names);
   if (command.json && !verifies_in_json(command)) print_file_line(path, owner);
   storage::SegmentDumpOptions options;
-  options.valid_bytes = valid_bytes;
+  options.manifest = manifest;
   options.verify_only = command.action == cli::LogCommand::Action::kVerify;
   options.records = command.print_records;
   options.json = command.json;
-  const auto summary = storage::dump_segment_file(files, path, options, print_line);
+  const auto summary = storage::dump_segment_file(files, path, options, below_title(command, path + owner.text()));
   if (!summary) {
     tell_unreadable(command, path, owner, summary.error());
     return false;
   }
   if (verifies_in_json(command)) print_file_line(path, owner, json_of(*summary));
   if (!command.json) {
-    fmt::print("{}{}: {}, {}, offsets {} to {}, {}{}\n", path, owner.text(), counted(summary->batches, "batch", "batches"),
-               counted(summary->records, "record"), summary->first_offset, summary->next_offset,
-               counted(summary->valid_bytes, "byte"),
+    fmt::print("{}{}: {}, {}, {}, {}{}\n", path, owner.text(), counted(summary->batches, "batch", "batches"),
+               counted(summary->records, "record"), offsets_text(*summary), counted(summary->valid_bytes, "byte"),
                summary->damaged()
-                   ? fmt::format("; DAMAGED: {}, {} after the last whole batch",
-                                 counted(summary->damaged_batches, "batch", "batches"), counted(summary->trailing_bytes, "byte"))
+                   ? fmt::format("; DAMAGED: {}, {} after the last whole batch{}",
+                                 counted(summary->damaged_batches, "batch", "batches"), counted(summary->trailing_bytes, "byte"),
+                                 summary->contradictions > 0 ? ", other offsets, times or leader epochs than in manifest.db" : "")
                    : std::string("; intact"));
   }
   return !summary->damaged();
@@ -205,7 +226,6 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, uint64
 
 bool process_wal(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command,
                  const std::map<TopicId, std::string>& names) {
-  if (command.json && !verifies_in_json(command)) print_file_line(path, {});
   storage::WalDumpOptions options;
   options.json = command.json;
   options.topic_name = [&names](const TopicId& id) {
@@ -213,8 +233,9 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
     return name == names.end() ? std::string() : name->second;
   };
   const bool verify = command.action == cli::LogCommand::Action::kVerify;
+  auto print = below_title(command, path);
   const auto summary = storage::dump_wal_file(files, path, options, [&](std::string_view line) {
-    if (!verify) print_line(line);
+    if (!verify) print(line);
   });
   if (!summary) {
     tell_unreadable(command, path, {}, summary.error());
@@ -222,8 +243,7 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
   }
   if (verifies_in_json(command)) print_file_line(path, {}, json_of(*summary));
   if (!command.json) {
-    fmt::print("{}: chunks {} to {}, {}{}\n", path, summary->first_chunk, summary->last_chunk,
-               counted(summary->batches, "batch", "batches"),
+    fmt::print("{}: {}, {}{}\n", path, chunks_text(*summary), counted(summary->batches, "batch", "batches"),
                summary->damaged()
                    ? fmt::format("; DAMAGED: {}, {}, {} missing{}{}", counted(summary->damaged_batches, "batch", "batches"),
                                  counted(summary->damaged_chunks, "chunk"), counted(summary->missing_chunks, "chunk"),
@@ -273,14 +293,17 @@ int look_at_all(runtime::FileSystem& files, const cli::LogCommand& command, Find
       return 1;
     }
   }
+  if (command.print_records && std::ranges::any_of(findings.paths, is_wal)) {
+    fmt::print(stderr, "weir log dump: records are printed of segment files (*.log) only; of WAL files their batches\n");
+  }
   std::map<std::string, std::map<TopicId, std::string>> names;  // by folder
   for (const std::string& path : findings.paths) {
     const std::string folder = names_folder_of(path);
     if (!names.contains(folder)) names[folder] = read_topic_names(files, folder);
     if (is_segment(path)) {
-      const auto known = findings.valid_bytes.find(path);
-      const uint64_t valid_bytes = known == findings.valid_bytes.end() ? UINT64_MAX : known->second;
-      findings.damaged_files += !process_segment(files, path, valid_bytes, command, names[folder]);
+      const auto known = findings.segments.find(path);
+      const storage::ManifestedSegment* manifest = known == findings.segments.end() ? nullptr : &known->second;
+      findings.damaged_files += !process_segment(files, path, manifest, command, names[folder]);
     } else if (is_wal(path)) {
       findings.damaged_files += !process_wal(files, path, command, names[folder]);
     } else {

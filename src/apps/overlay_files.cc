@@ -23,6 +23,7 @@ class NoFile final : public runtime::File {
   Result<void> truncate(uint64_t) override { return {}; }
   Result<void> allocate(uint64_t) override { return {}; }
   Result<uint64_t> size() override { return uint64_t{0}; }
+  Result<uint64_t> allocated() override { return uint64_t{0}; }
   bool resident(uint64_t, size_t) override { return false; }
   Result<void> make_resident(uint64_t, size_t) override { return {}; }
 };

@@ -192,8 +192,9 @@ std::string text_of(const SalvageReport& report) {
                          one.log_end_offset);
     }
     const int64_t served = one.log_end_offset - (one.end_unknown ? storage::kOffsetsOfUnknownEnd : 0);
-    out += fmt::format("  served  offsets {} to {}; {} written anew", one.log_start_offset, served,
-                       counted(one.rescued, "batch", "batches"));
+    out += served > one.log_start_offset ? fmt::format("  served  offsets {} to {}", one.log_start_offset, served - 1)
+                                         : fmt::format("  served  none; the log goes on at {}", one.log_end_offset);
+    out += fmt::format("; {} written anew", counted(one.rescued, "batch", "batches"));
     out += one.mended ? fmt::format(", {} of them mended\n", one.mended) : "\n";
   }
   return out;

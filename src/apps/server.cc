@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 #include "apps/disk_shares.h"
 #include "apps/http_endpoints.h"
 #include "apps/listener_settings.h"
 #include "apps/log_cleaning.h"
+#include "apps/memory_setting.h"
 #include "apps/start_notes.h"
 #include "apps/topic_names_file.h"
 #include "base/log.h"
@@ -26,11 +28,6 @@ namespace {
 
 constexpr std::string_view kModule = "server";
 constexpr uint64_t kMiB = 1 << 20;
-
-uint64_t memory_of(const ServerOptions& options) {
-  const int64_t configured = options.config.integer("weir.max.memory.bytes");
-  return configured > 0 ? static_cast<uint64_t>(configured) : options.max_memory_bytes;
-}
 
 broker::FrontendOptions frontend_options(const broker::BrokerConfig& config) {
   broker::FrontendOptions options;
@@ -66,11 +63,11 @@ Server::~Server() = default;
 Result<void> Server::check(const broker::BrokerConfig& config) {
   if (auto listeners = client_listeners(config); !listeners) return std::unexpected(listeners.error());
   if (auto http = http_listener(config); !http) return std::unexpected(http.error());
-  return {};
+  return check_memory(config);
 }
 
 Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, ServerOptions options) {
-  const uint64_t memory = memory_of(options);
+  const uint64_t memory = memory_of(options.config, options.max_memory_bytes);
   std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
   const broker::BrokerConfig& config = server->options_.config;
   note_settings(config);
@@ -99,7 +96,7 @@ Result<std::unique_ptr<Server>> Server::start(const runtime::Runtime& runtime, S
 }
 
 Result<storage::RecoveryStats> Server::try_storage(const runtime::Runtime& runtime, ServerOptions options) {
-  const uint64_t memory = memory_of(options);
+  const uint64_t memory = memory_of(options.config, options.max_memory_bytes);
   std::unique_ptr<Server> server(new Server(runtime, std::move(options), memory));
   if (auto ok = server->open_storage(); !ok) return std::unexpected(ok.error());
   return server->recovery();
@@ -313,7 +310,10 @@ Result<void> Server::listen() {
     for (broker::ListenerInfo& listener : listeners_) {
       auto address = frontends_.back()->listen(listener);
       if (!address) {
-        return fail(address.error().code, fmt::format("listener {}: {}", listener.name, address.error().message));
+        return fail(address.error().code,
+                    fmt::format("listener {}: {}; {}choose another address with --listeners NAME://HOST:PORT", listener.name,
+                                address.error().message,
+                                address.error().os_errno == EADDRINUSE ? "is another broker running there? Else " : ""));
       }
       // The other loops listen on what the first one got.
       listener.bound.port = address->port;

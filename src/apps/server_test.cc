@@ -228,6 +228,15 @@ TEST_F(ServerTest, TellsOfSettingsWithoutEffect) {
   stop();
 }
 
+// As Kafka's own config/server.properties is without its last lines.
+TEST_F(ServerTest, AListenerOfControllersNeedsNoProtocol) {
+  start(options({"process.roles=broker,controller", "listeners=PLAINTEXT://127.0.0.1:9092,CONTROLLER://127.0.0.1:9093",
+                 "controller.listener.names=controller"}));
+  ASSERT_EQ(server_->listeners().size(), 1u);
+  EXPECT_EQ(server_->listeners()[0].name, "PLAINTEXT");
+  stop();
+}
+
 TEST_F(ServerTest, SaysHowLargeARequestMayBeWhereTheMemoryBoundsIt) {
   const auto lines_with = [&](const std::string& memory) {
     std::vector<std::string> lines;
@@ -307,12 +316,15 @@ TEST_F(ServerTest, TheReadyLineNamesWhatIsBoundAndWhatIsAdvertised) {
 }
 
 TEST_F(ServerTest, SettingsThatAreWrongAreFoundWithoutStarting) {
-  for (const char* wrong :
-       {"listeners=nonsense", "listeners=SSL://127.0.0.1:9093", "listeners=PLAINTEXT://h:99999",
-        "advertised.listeners=OTHER://h:1", "http.listener=nonsense", "controller.listener.names=PLAINTEXT"}) {
+  for (const char* wrong : {"listeners=nonsense", "listeners=SSL://127.0.0.1:9093", "listeners=PLAINTEXT://h:99999",
+                            "advertised.listeners=OTHER://h:1", "http.listener=nonsense", "controller.listener.names=PLAINTEXT",
+                            "weir.max.memory.bytes=1000", "weir.max.memory.bytes=16777215"}) {
     EXPECT_FALSE(Server::check(options({wrong}).config)) << wrong;
   }
-  EXPECT_TRUE(Server::check(options({"http.listener=off"}).config));
+  for (const char* right : {"http.listener=off", "weir.max.memory.bytes=0", "weir.max.memory.bytes=16777216"}) {
+    EXPECT_TRUE(Server::check(options({right}).config)) << right;
+  }
+  EXPECT_THAT(Server::check(options({"weir.max.memory.bytes=1"}).config).error().message, HasSubstr("at least 16777216"));
 }
 
 TEST_F(ServerTest, StartsAfterAPowerCut) {

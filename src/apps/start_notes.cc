@@ -76,7 +76,8 @@ void note_open_listeners(const std::vector<broker::ListenerInfo>& listeners) {
               {.what = fmt::format("Listener {}://{} is open to every network of this machine", listener.name,
                                    broker::endpoint_text(listener.bound)),
                .reason = "it neither encrypts nor asks who connects",
-               .remedy = "Where the network is not trusted, name an address: --listeners PLAINTEXT://127.0.0.1:9092"});
+               .remedy = fmt::format("Where the network is not trusted, name an address: --listeners {}://127.0.0.1:{}",
+                                     listener.name, listener.bound.port)});
   }
 }
 

@@ -16,7 +16,7 @@ struct Name {
 constexpr Name kNames[] = {{"TRACE", 0}, {"DEBUG", 0}, {"INFO", 1}, {"WARN", 2}, {"ERROR", 3}, {"FATAL", 4}};
 constexpr int kFollowsRoot = -1;
 
-constexpr std::string_view kModules[] = {"broker",  "config",  "groups", "http",    "log", "metadata",
+constexpr std::string_view kModules[] = {"broker",  "groups",  "http",   "log",     "metadata",
                                          "network", "runtime", "server", "storage", "wal"};
 
 struct Levels {

@@ -14,6 +14,9 @@ std::unexpected<Error> fail_errno(std::string what, int os_errno) {
 }
 
 std::string remedy_of(const Error& error, std::string usual) {
+  if (error.os_errno == EACCES || error.os_errno == EPERM) {
+    return "Give the folder and all that is in it to the user that Weir runs as (chown -R USER: FOLDER)";
+  }
   if (error.os_errno != EMFILE && error.os_errno != ENFILE) return usual;
   return "Raise the limit of open files (ulimit -n, LimitNOFILE) or lower max.connections; it goes on by itself once descriptors "
          "are free";

@@ -17,5 +17,11 @@ TEST(Result, TheRemedyForUsedUpDescriptorsIsNotDiskSpace) {
   }
 }
 
+TEST(Result, TheRemedyForAMissingRightIsNotTheDisk) {
+  for (const int refused : {EACCES, EPERM}) {
+    EXPECT_NE(remedy_of(fail_errno("cannot open f", refused).error(), "Check the disk").find("chown"), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace weir

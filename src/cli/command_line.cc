@@ -16,21 +16,25 @@ namespace {
 
 constexpr const char* kExamples = R"(
 Examples:
-  weir serve --ephemeral                       a broker on 127.0.0.1:9092 that forgets everything at its end
-  weir serve --data-dir /var/lib/weir          a durable one
-  weir log verify /var/lib/weir                checks every file of the log
-  weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
+  weir serve --ephemeral              a broker on 127.0.0.1:9092; nothing is kept
+  weir serve --data-dir /var/lib/weir                               a durable one
+  weir log verify /var/lib/weir                     checks every file of the log
+  weir log import /var/lib/kafka/data --data-dir /var/lib/weir
+                                               takes over a stopped Apache Kafka
 
 `weir COMMAND --help` tells more.
 )";
 
 constexpr const char* kServeExamples = R"(
 Examples:
-  weir serve --ephemeral                       a broker on 127.0.0.1:9092 that forgets everything at its end
-  weir serve --data-dir /var/lib/weir          a durable one
-  weir serve --data-dir d --topic orders:6 --topic users:3,cleanup.policy=compact
-  weir serve --data-dir d --listeners PLAINTEXT://0.0.0.0:9092 --advertised-listeners PLAINTEXT://broker.example:9092
-  weir serve --data-dir d --set num.partitions=6 --set log.retention.ms=86400000
+  weir serve --ephemeral              a broker on 127.0.0.1:9092; nothing is kept
+  weir serve --data-dir /var/lib/weir                               a durable one
+  weir serve --data-dir d --topic orders:6 \
+      --topic users:3,cleanup.policy=compact
+  weir serve --data-dir d --listeners PLAINTEXT://0.0.0.0:9092 \
+      --advertised-listeners PLAINTEXT://broker.example:9092
+  weir serve --data-dir d --set num.partitions=6 \
+      --set log.retention.ms=86400000
 
 Then, with any Kafka client:
   kcat -b 127.0.0.1:9092 -L
@@ -39,31 +43,69 @@ Then, with any Kafka client:
 )";
 
 constexpr const char* kSalvageNotes = R"(
-Finds what is damaged: batches, segment files that are gone or cut short, rows of partitions in manifest.db, files of the
-write-ahead log. With --apply everything that is intact is served again at the next start. What is not is named by its offsets,
-and the damaged files move to a new folder salvaged-<time> in the data folder; nothing is thrown away.
+Finds what is damaged: batches, segment files that are gone or cut short, rows
+of partitions in manifest.db, files of the write-ahead log. With --apply
+everything that is intact is served again at the next start. What is not is
+named by its offsets, and the damaged files move to a new folder
+salvaged-<time> in the data folder; nothing is thrown away. Run by root, it
+makes files that belong to the owner of the folder.
 
---without DIR is for a further log directory of log.dirs whose disk will not come back, and which a start therefore misses: what
-lay in it is lost, and named; everything else is served again.
+--without DIR is for a further log directory of log.dirs whose disk will not
+come back, and which a start therefore misses: what lay in it is lost, and
+named; everything else is served again.
 
-Exit code: 0 if nothing is damaged, or all of it was brought back as far as it goes; 1 if something is damaged and nothing was
-changed, if a start refuses the folder all the same (then it says why), or if it failed.
+Exit code: 0 if nothing is damaged, or all of it was brought back as far as it
+goes; 1 if something is damaged and nothing was changed, if a start refuses the
+folder all the same (then it says why), or if it failed.
 
 Examples:
   systemctl stop weir
-  weir log salvage /var/lib/weir               says what is damaged and what would be done; changes nothing
-  weir log salvage /var/lib/weir --apply       does it
+  weir log salvage /var/lib/weir           says what is damaged; changes nothing
+  weir log salvage /var/lib/weir --apply                 brings back what it can
   weir log salvage /var/lib/weir --without /mnt/lost/weir --apply
   systemctl start weir
 )";
 
 constexpr const char* kLogExamples = R"(
 Examples:
-  weir log verify /var/lib/weir                checks every file of the log
-  weir log salvage /var/lib/weir               what could be brought back of damaged partitions
-  weir log dump --records /var/lib/weir/<partition folder>/00000000000000000000.log
-  weir log import /var/lib/kafka/data --data-dir /var/lib/weir     takes over a stopped Apache Kafka
+  weir log verify /var/lib/weir                     checks every file of the log
+  weir log salvage /var/lib/weir                what of the damage could come back
+  weir log dump --records \
+      /var/lib/weir/<partition folder>/00000000000000000000.log
+  weir log import /var/lib/kafka/data --data-dir /var/lib/weir
+                                               takes over a stopped Apache Kafka
 )";
+
+// Help that fits a terminal of 80 columns.
+class NarrowHelp : public CLI::Formatter {
+ public:
+  std::string make_option_desc(const CLI::Option* option) const override { return wrapped(Formatter::make_option_desc(option)); }
+  std::string make_subcommand(const CLI::App* command) const override {
+    std::ostringstream out;
+    CLI::detail::format_help(out, command->get_display_name(true), wrapped(command->get_description()), get_column_width());
+    return out.str();
+  }
+
+ private:
+  std::string wrapped(const std::string& text) const {
+    const size_t width = 80 - get_column_width();
+    std::string out;
+    size_t column = 0;
+    std::istringstream words(text);
+    for (std::string word; words >> word;) {
+      if (column > 0 && column + 1 + word.size() > width) {
+        out += '\n';
+        column = 0;
+      } else if (column > 0) {
+        out += ' ';
+        ++column;
+      }
+      out += word;
+      column += word.size();
+    }
+    return out;
+  }
+};
 
 CLI::Validator number_between(int64_t min, int64_t max) {
   const auto fault = [min, max](const std::string& text) {
@@ -135,18 +177,23 @@ struct Definition {
 
   Definition() {
     app.require_subcommand(1);
+    app.formatter(std::make_shared<NarrowHelp>());
     app.add_flag("--version", version, "Print the version");
     serve_app = app.add_subcommand("serve", "Run a broker");
     describe_serve(*serve_app, serve);
-    log_app = app.add_subcommand("log", "Look at log files, or take over those of Apache Kafka");
+    log_app = app.add_subcommand("log", "Check, print or repair log files, or take over those of Apache Kafka");
     log_app->require_subcommand(1);
     verify_app = log_app->add_subcommand("verify", "Check every batch; exit code 1 if one is damaged");
     dump_app = log_app->add_subcommand("dump", "Print the batches");
     for (CLI::App* const action : {verify_app, dump_app}) {
-      action->add_option("files", log.files, "Segment files (*.log), WAL files (*.wal), or folders of them")->required();
+      action
+          ->add_option("files", log.files,
+                       "A data folder (verify holds its files against its manifests), or segment files (*.log), WAL files "
+                       "(*.wal) and folders of them")
+          ->required();
       action->add_flag("--json", log.json, "An object a line");
     }
-    dump_app->add_flag("--records", log.print_records, "Print the records as well");
+    dump_app->add_flag("--records", log.print_records, "Print the records of segment files as well");
     import_app = log_app->add_subcommand("import", "Make a data folder of the log directory of a stopped Apache Kafka");
     describe_import(*import_app, log);
     salvage_app = log_app->add_subcommand("salvage", "Bring damaged partitions back: what is intact is served again");

@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 namespace weir::cli {
 namespace {
 
@@ -93,6 +95,22 @@ TEST(CommandLine, EachHelpShowsItsOwnExamples) {
   EXPECT_EQ(all.text, std::get<PrintAndExit>(parse({"--help"})).text);
 }
 
+TEST(CommandLine, EveryHelpFitsATerminal) {
+  for (const std::vector<const char*>& of : {std::vector<const char*>{},
+                                             {"serve"},
+                                             {"log"},
+                                             {"log", "verify"},
+                                             {"log", "dump"},
+                                             {"log", "import"},
+                                             {"log", "salvage"},
+                                             {"version"}}) {
+    std::vector<const char*> words = of;
+    words.push_back("--help");
+    std::istringstream lines(std::get<PrintAndExit>(parse(words)).text);
+    for (std::string line; std::getline(lines, line);) EXPECT_LE(line.size(), 80u) << line;
+  }
+}
+
 TEST(CommandLine, LogAndVersion) {
   EXPECT_TRUE(std::holds_alternative<VersionCommand>(parse({"--version"})));
   const Command command = parse({"log", "dump", "x.log", "--records"});
@@ -104,7 +122,9 @@ TEST(CommandLine, LogAndVersion) {
 
 TEST(CommandLine, EveryWrongArgumentIsToldWithItsCommand) {
   const std::pair<std::vector<const char*>, const char*> cases[] = {
-      {{"log", "verify"}, "weir log verify: 'files' is missing: Segment files (*.log), WAL files (*.wal), or folders of them"},
+      {{"log", "verify"},
+       "weir log verify: 'files' is missing: A data folder (verify holds its files against its manifests), or segment files "
+       "(*.log), WAL files (*.wal) and folders of them"},
       {{"log", "salvage", "a", "b"}, "weir log salvage: takes one 'folder' only, and 2 are given"},
       {{"log", "import", "x"}, "weir log import: say where the new data folder goes: --data-dir DIR, or --dry-run to check only"},
       {{"serve", "x"}, "weir serve: 'x' is not expected"},

@@ -8,7 +8,7 @@ namespace {
 constexpr const char* kDescription = R"(.SH DESCRIPTION
 .B weir serve
 runs a broker: it stores streams of records durably and serves them to clients of Apache Kafka. A record is on
-the disk before it is acknowledged. SIGTERM or SIGINT end it in order; a second one at once. What was acknowledged is
+the disk before it is acknowledged. SIGTERM, SIGINT, SIGQUIT or SIGHUP end it in order; a second one at once. What was acknowledged is
 there after either, and after SIGKILL or a power cut.
 .PP
 .B weir log verify

@@ -61,6 +61,7 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
   }
 
   void on_readable() override {
+    if (peer_finished_) return end_if_settled();
     while (!closed_) {
       uint8_t bytes[kReadBytes];
       if (in_.size() > server_.options_.max_header_bytes) {
@@ -70,7 +71,12 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
       }
       const runtime::IoResult result = socket_->read(bytes);
       if (result.status == runtime::IoResult::Status::kWouldBlock) return;
-      if (result.status != runtime::IoResult::Status::kOk || result.bytes == 0) return close();
+      using Status = runtime::IoResult::Status;
+      if (result.status == Status::kClosed || (result.status == Status::kOk && result.bytes == 0)) {
+        peer_finished_ = true;
+        return end_if_settled();
+      }
+      if (result.status != Status::kOk) return close();
       touch();
       if (request_begin_ms_ == 0) request_begin_ms_ = last_activity_ms_;
       in_.append(reinterpret_cast<const char*>(bytes), result.bytes);
@@ -121,6 +127,12 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
       }
     }
     parsing_ = false;
+    end_if_settled();
+  }
+
+  // A client that has closed its side waits for its answers, and sends nothing more.
+  void end_if_settled() {
+    if (peer_finished_ && !parsing_ && !owes_answer()) close();
   }
 
   void handle() {
@@ -211,6 +223,8 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
       if (more_may_come && !parsing_) {
         parse();
         on_readable();
+      } else if (in_.empty()) {
+        end_if_settled();
       }
     } else if (out_.size() > sent_ + server_.options_.max_waiting_bytes) {
       close();
@@ -237,6 +251,7 @@ class HttpServer::Connection final : public runtime::Socket::Handler,
   int64_t last_activity_ms_ = 0;
   int64_t settled_ms_ = 0;
   int64_t request_begin_ms_ = 0;  // 0: none has begun
+  bool peer_finished_ = false;
   bool parsing_ = false;
   bool answering_ = false;
   bool keep_alive_ = true;

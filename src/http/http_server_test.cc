@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "testing/manual_loop.h"
 
 namespace weir::http {
@@ -198,8 +200,52 @@ TEST_F(HttpServerTest, AnAnswerAfterTheCloseIsDropped) {
     client.ask("GET /late HTTP/1.1\r\nHost: a\r\n\r\n");
   }
   world_.advance(runtime::kSecond);
-  EXPECT_EQ(server_->connections(), 0u);
   late_({200, "nobody\n"});
+  world_.advance(runtime::kSecond);
+  EXPECT_EQ(server_->connections(), 0u);
+}
+
+// As probes do that end their sending side behind the request (`nc -N`).
+TEST_F(HttpServerTest, WhoHasClosedItsSideGetsItsAnswers) {
+  struct HalfClosed final : runtime::Socket {
+    explicit HalfClosed(std::string text) : request(std::move(text)) {}
+    void set_handler(Handler* /*handler*/) override {}
+    runtime::IoResult read(MutableBytes into) override {
+      if (request.empty()) return {runtime::IoResult::Status::kClosed, 0, 0};
+      const size_t size = std::min(into.size(), request.size());
+      std::copy_n(request.data(), size, into.data());
+      request.erase(0, size);
+      return {runtime::IoResult::Status::kOk, size, 0};
+    }
+    runtime::IoResult write(std::span<const iovec> pieces) override {
+      sent->append(static_cast<const char*>(pieces[0].iov_base), pieces[0].iov_len);
+      return {runtime::IoResult::Status::kOk, pieces[0].iov_len, 0};
+    }
+    const runtime::Endpoint& local() const override { return endpoint; }
+    const runtime::Endpoint& peer() const override { return endpoint; }
+    std::string request;
+    std::shared_ptr<std::string> sent = std::make_shared<std::string>();
+    runtime::Endpoint endpoint;
+  };
+  const auto body = std::make_shared<const std::string>(1'000'000, 'x');
+  server_->get("/large", [&](Respond respond) { respond({200, {}, "text/plain", body}); });
+  const std::string host = " HTTP/1.1\r\nHost: a\r\n\r\n";
+  // The last read takes a whole buffer, so that the end of the stream is read at once.
+  std::string requests = "GET /late" + host + "GET /large" + host + "GET /hello?";
+  const std::string cut = "GET /never";
+  requests += std::string(4096 - requests.size() - host.size() - cut.size(), 'q') + host + cut;
+  auto socket = std::make_unique<HalfClosed>(requests);
+  const auto sent = socket->sent;
+  server_->accept(std::move(socket));
+  world_.advance(runtime::kSecond);
+  EXPECT_EQ(*sent, "");
+  ASSERT_EQ(server_->connections(), 1u);
+  late_({200, "late\n"});
+  world_.advance(runtime::kSecond);
+  EXPECT_THAT(*sent, HasSubstr("\r\n\r\nlate\nHTTP/1.1 200 OK"));
+  EXPECT_THAT(*sent, ::testing::EndsWith(
+                         "xHTTP/1.1 200 OK\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: 6\r\n\r\nhello\n"));
+  EXPECT_EQ(server_->connections(), 0u) << "the rest is no request";
 }
 
 TEST_F(HttpServerTest, LargeBodiesAreSentInPiecesAndInOrder) {

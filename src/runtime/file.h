@@ -44,6 +44,7 @@ class File {
   // Makes sure the blocks of [0, length) exist without changing what is read (fallocate); ENOSPC surfaces here.
   virtual Result<void> allocate(uint64_t length) = 0;
   virtual Result<uint64_t> size() = 0;
+  virtual Result<uint64_t> allocated() = 0;  // bytes of the blocks that it occupies: fewer than its size if it has holes
   // Non-blocking knowledge: true if the range is known to be in the page cache.
   virtual bool resident(uint64_t offset, size_t length) = 0;
   // Brings the range into the page cache (blocking; pool only).

@@ -87,6 +87,12 @@ Result<uint64_t> PosixFile::size() {
   return static_cast<uint64_t>(file.st_size);
 }
 
+Result<uint64_t> PosixFile::allocated() {
+  struct stat file{};
+  if (::fstat(fd_.get(), &file) != 0) return fail_errno("cannot ask for the space of " + path_, errno);
+  return static_cast<uint64_t>(file.st_blocks) * 512;
+}
+
 // True if the byte's page is in the cache and up to date; never waits for the device.
 bool PosixFile::probe(uint64_t offset) {
   uint8_t byte = 0;

@@ -22,6 +22,7 @@ class PosixFile : public File {
   // space only.
   Result<void> allocate(uint64_t length) override;
   Result<uint64_t> size() override;
+  Result<uint64_t> allocated() override;
   // Two system calls (cachestat and a read of one byte that may not wait); a probe per page on kernels
   // before 6.5.
   bool resident(uint64_t offset, size_t length) override;

@@ -22,13 +22,55 @@ namespace {
 
 constexpr mode_t kFileMode = 0640;
 
-Result<UniqueFd> open_fd(const std::string& path, int flags) {
+Result<UniqueFd> open_named(const std::string& path, int flags) {
   int fd = -1;
   do {
     fd = ::open(path.c_str(), flags | O_CLOEXEC, kFileMode);
   } while (fd < 0 && errno == EINTR);
   if (fd < 0) return fail_errno("cannot open " + path, errno);
   return UniqueFd(fd);
+}
+
+std::string folder_of(const std::string& path) {
+  const std::string folder = std::filesystem::path(path).parent_path().string();
+  return folder.empty() ? "." : folder;
+}
+
+// What root makes belongs to whom the folder belongs to: a service that is not root has to open it. Where the kernel refuses
+// (a user it does not know here, NFS), it stays root's.
+void give_to_owner_of_folder(const UniqueFd& made, const std::string& path) {
+  struct stat folder{}, own{};
+  if (::stat(folder_of(path).c_str(), &folder) != 0 || ::fstat(made.get(), &own) != 0) return;
+  if (own.st_uid == folder.st_uid && own.st_gid == folder.st_gid) return;
+  [[maybe_unused]] const int status = ::fchown(made.get(), folder.st_uid, folder.st_gid);
+}
+
+// Made first and opened then, for O_DIRECT may make a file and fail all the same.
+Result<UniqueFd> open_as_root(const std::string& path, int flags) {
+  const Result<UniqueFd> made = open_named(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW);
+  if (made) give_to_owner_of_folder(*made, path);
+  else if (made.error().code != ErrorCode::kExists || (flags & O_EXCL))
+    return fail_errno("cannot open " + path, made.error().os_errno);
+  Result<UniqueFd> fd = open_named(path, flags & ~(O_CREAT | O_EXCL));
+  if (!fd && fd.error().code == ErrorCode::kNotFound) return open_named(path, flags);  // a link to what is not there yet
+  return fd;
+}
+
+Result<UniqueFd> open_fd(const std::string& path, int flags) {
+  return (flags & O_CREAT) && ::geteuid() == 0 ? open_as_root(path, flags) : open_named(path, flags);
+}
+
+// 0, or an error number.
+int make_directory(const std::string& path) {
+  if (::mkdir(path.c_str(), 0777) != 0) return errno;
+  if (::geteuid() != 0) return 0;
+  if (const auto made = open_named(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW)) give_to_owner_of_folder(*made, path);
+  return 0;
+}
+
+bool is_directory(const std::string& path) {
+  struct stat entry{};
+  return ::stat(path.c_str(), &entry) == 0 && S_ISDIR(entry.st_mode);
 }
 
 const char* kind_of(mode_t mode) {
@@ -103,17 +145,19 @@ Result<std::unique_ptr<File>> PosixFileSystem::open(const std::string& path, Ope
 }
 
 Result<void> PosixFileSystem::create_directories(const std::string& path) {
-  std::error_code error;
-  std::filesystem::create_directories(path, error);
-  if (error) return fail_errno("cannot create directory " + path, error.value());
+  std::string upper;
+  for (const auto& part : std::filesystem::path(path)) {
+    upper = (std::filesystem::path(upper) / part).string();
+    if (is_directory(upper)) continue;
+    const int error = make_directory(upper);
+    if (error != 0 && !is_directory(upper)) return fail_errno("cannot create directory " + path, error);
+  }
   return {};
 }
 
 Result<void> PosixFileSystem::create_directory(const std::string& path) {
-  if (::mkdir(path.c_str(), 0777) == 0) return {};
-  const int error = errno;
-  struct stat status{};
-  if (error == EEXIST && ::stat(path.c_str(), &status) == 0 && S_ISDIR(status.st_mode)) return {};
+  const int error = make_directory(path);
+  if (error == 0 || (error == EEXIST && is_directory(path))) return {};
   return fail_errno("cannot create directory " + path, error);
 }
 
@@ -217,8 +261,7 @@ Result<std::unique_ptr<File>> PosixFileSystem::lock(const std::string& path) {
     if (!*same) continue;
     // The folder as well: anybody can remove the file and make it anew while it is locked. Where a folder cannot be locked (NFS),
     // the file has to do.
-    const std::string parent = std::filesystem::path(path).parent_path().string();
-    Result<UniqueFd> folder = open_fd(parent.empty() ? "." : parent, O_RDONLY | O_DIRECTORY);
+    Result<UniqueFd> folder = open_fd(folder_of(path), O_RDONLY | O_DIRECTORY);
     if (!folder) return std::unexpected(folder.error());
     if (::flock(folder->get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
       return fail(ErrorCode::kExists, path + " was removed while another process uses this directory", EWOULDBLOCK);

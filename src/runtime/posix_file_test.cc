@@ -73,6 +73,38 @@ TEST_F(PosixFileTest, OpenFlags) {
   EXPECT_EQ(*open("f", {.write = true, .truncate = true})->size(), 0u);
 }
 
+// A tool that root runs must not leave files that the service, which is somebody else, cannot open.
+TEST_F(PosixFileTest, WhatRootMakesBelongsToTheOwnerOfTheFolder) {
+  if (::geteuid() != 0) GTEST_SKIP() << "only root may give files away";
+  const auto owner = [&](const std::string& name) {
+    struct stat entry{};
+    EXPECT_EQ(::stat(folder_.path(name).c_str(), &entry), 0) << name;
+    return std::pair(entry.st_uid, entry.st_gid);
+  };
+  open("of-root", {.write = true, .create = true});
+  ASSERT_EQ(::chown(folder_.path().c_str(), 12345, 23456), 0);
+  const auto expected = std::pair(uid_t{12345}, gid_t{23456});
+  ASSERT_TRUE(files().create_directory(folder_.path("a")));
+  ASSERT_TRUE(files().create_directories(folder_.path("b/c/d")));
+  open("f", {.write = true, .create = true});
+  open("b/c/exclusive", {.write = true, .create = true, .exclusive = true});
+  open("b/direct", {.write = true, .create = true, .exclusive = true, .direct = true});
+  ASSERT_TRUE(files().lock(folder_.path("a/.lock")));
+  for (const char* name : {"a", "b", "b/c", "b/c/d", "f", "b/c/exclusive", "b/direct", "a/.lock"}) {
+    EXPECT_EQ(owner(name), expected) << name;
+  }
+  open("of-root", {.write = true, .create = true});
+  EXPECT_EQ(owner("of-root"), std::pair(uid_t{0}, ::getegid())) << "it was there";
+}
+
+TEST_F(PosixFileTest, TellsTheBlocksOfAFile) {
+  const auto file = open("f", {.write = true, .create = true});
+  ASSERT_TRUE(file->truncate(1 << 20));
+  EXPECT_EQ(*file->allocated(), 0u) << "a hole";
+  ASSERT_TRUE(file->write_at(0, std::vector<uint8_t>(1 << 16, 1)));
+  EXPECT_GE(*file->allocated(), 1u << 16);
+}
+
 TEST_F(PosixFileTest, DirectFile) {
   const auto file = open("f", {.write = true, .create = true, .direct = true});
   Buffer out = Buffer::allocate(3 * 4096);

@@ -340,6 +340,13 @@ void SimDisk::overwrite_raw(const std::string& path, uint64_t offset, Bytes byte
 
 void SimDisk::truncate_raw(const std::string& path, uint64_t length) { must_find(path).content.truncate_raw(length); }
 
+void SimDisk::make_hole(const std::string& path) {
+  DiskNode& node = must_find(path);
+  used_bytes_ -= node.charged;
+  node.charged = 0;
+  node.reserved = 0;
+}
+
 void SimDisk::evict(const std::string& path) {
   DiskNode& node = must_find(path);
   node.cached.clear();

@@ -111,6 +111,7 @@ class SimDisk final : public runtime::FileSystem {
   void flip_bits(const std::string& path, uint64_t offset, uint8_t mask);
   void overwrite_raw(const std::string& path, uint64_t offset, Bytes bytes);
   void truncate_raw(const std::string& path, uint64_t length);
+  void make_hole(const std::string& path);  // of all of it, as a sparse copy does with zeros; until it is written or allocated
   // Drops the file's pages from the page cache: after a failed sync a reader then sees the bytes of the device.
   void evict(const std::string& path);
 

@@ -140,6 +140,11 @@ Result<uint64_t> SimFile::size() {
   return node_->content.length();
 }
 
+Result<uint64_t> SimFile::allocated() {
+  if (auto ok = usable(); !ok) return std::unexpected(ok.error());
+  return node_->charged;
+}
+
 bool SimFile::resident(uint64_t offset, size_t length) {
   if (!usable() || length == 0) return false;
   const size_t last = (offset + length - 1) / kCacheUnit;

@@ -21,6 +21,7 @@ class SimFile final : public runtime::File {
   Result<void> truncate(uint64_t length) override;
   Result<void> allocate(uint64_t length) override;
   Result<uint64_t> size() override;
+  Result<uint64_t> allocated() override;
   bool resident(uint64_t offset, size_t length) override;
   Result<void> make_resident(uint64_t offset, size_t length) override;
 

@@ -1,5 +1,5 @@
 // The broker's loggers as resources of DescribeConfigs and IncrementalAlterConfigs: one for each module that logs, and
-// `root` for those without a level of their own. Kafka's levels; TRACE is as much as DEBUG, FATAL says nothing here.
+// `root` for modules without a level of their own. The levels are Kafka's. TRACE logs as much as DEBUG, and FATAL nothing.
 #pragma once
 
 #include <map>

@@ -45,7 +45,7 @@ const ConfigKey* find_key(ConfigResourceType type, std::string_view name) {
   return key ? &key->key : nullptr;
 }
 
-// What a list begins with when a client adds to it.
+// The elements of a list before a client adds to it.
 std::string list_in_force(ConfigResourceType type, const std::string& name, const ConfigOverrides& overrides,
                           const BrokerConfig& broker) {
   if (const auto own = overrides.find(name); own != overrides.end()) return own->second;

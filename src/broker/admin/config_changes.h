@@ -1,5 +1,5 @@
-// What a request for other configs means for one resource: pure functions of the present overrides and the configuration
-// in force, shared by AlterConfigs and IncrementalAlterConfigs.
+// The effect of a request for other configs on one resource. Pure functions of the present overrides and the configuration in
+// force, for AlterConfigs and IncrementalAlterConfigs.
 #pragma once
 
 #include <cstdint>
@@ -18,21 +18,21 @@ enum class ConfigOperation : int8_t { kSet = 0, kDelete = 1, kAppend = 2, kSubtr
 
 struct ConfigChange {
   std::string name;
-  int8_t operation = 0;  // ConfigOperation, or what the client sent instead
+  int8_t operation = 0;  // ConfigOperation, or the client's number in its place
   std::optional<std::string> value;
 };
 
 // One resource of a request.
 struct ResourceChange {
-  int8_t type = 0;  // ConfigResourceType, or what the client sent instead
+  int8_t type = 0;  // ConfigResourceType, or the client's number in its place
   std::string name;
   std::vector<ConfigChange> changes;
-  bool replaces_all = false;  // AlterConfigs: what is not named goes back to its default
+  bool replaces_all = false;  // AlterConfigs: a config that is not named goes back to its default
 };
 
-// What is wrong with the request itself: an unknown kind of resource, another broker's id, a name twice, no value.
+// Returns the fault of the request itself: an unknown kind of resource, another broker's id, a name twice, no value.
 Controller::Outcome check_change(const ResourceChange& change, int32_t node_id);
-// `overrides` as they are to be, or why they cannot be so. Of a kind that is stored.
+// Makes `overrides` the new ones, or returns why they cannot be. For a kind of resource that is stored.
 Controller::Outcome apply_change(const ResourceChange& change, ConfigOverrides& overrides, const BrokerConfig& broker);
 
 }  // namespace weir::broker

@@ -9,11 +9,11 @@
 
 namespace weir::broker {
 
-// The error of a client that has not the right which the row of its API needs. kNone: it has the right, or there is no such
-// `type` (a ConfigResourceType, or what the client sent instead). Brokers, loggers and client metrics are the cluster's.
+// Returns the error of a client without the right that the row of its API needs. kNone: it has the right, or there is no such
+// `type` (a ConfigResourceType, or the client's number in its place). Brokers, loggers and client metrics belong to the cluster.
 protocol::ErrorCode config_denial(const RequestContext& context, int8_t type, std::string_view name);
 
-// As Kafka words it.
+// In Kafka's words.
 std::string_view denial_text(protocol::ErrorCode denial);
 
 }  // namespace weir::broker

@@ -1,4 +1,4 @@
-// The parts of a response that wait for the controller: each is filled in from the outcome of what was asked for it.
+// The parts of a response that wait for the controller. Each is filled in from the outcome of its own call.
 #pragma once
 
 #include <optional>

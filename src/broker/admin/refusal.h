@@ -1,4 +1,4 @@
-// What a client is told of a request, or of a part of one, that is not done.
+// The answer for a request, or a part of one, that is not done: an error and its text.
 #pragma once
 
 #include <string>

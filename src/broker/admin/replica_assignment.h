@@ -1,4 +1,4 @@
-// What requests share that say which brokers keep the replicas of a partition, and that make partitions.
+// Checks and bounds of requests that create partitions or assign their replicas to brokers.
 #pragma once
 
 #include <cstdint>

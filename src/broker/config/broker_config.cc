@@ -16,14 +16,6 @@ namespace {
 
 constexpr size_t kFaultsShown = 20;
 
-// As Kafka takes every value.
-std::string_view trim(std::string_view text) {
-  const auto blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  return text;
-}
-
 }  // namespace
 
 Result<void> BrokerConfig::add_file(std::string_view text, std::string_view source) {
@@ -51,7 +43,7 @@ Result<void> BrokerConfig::add_setting(std::string_view assignment) {
 }
 
 Result<void> BrokerConfig::set(std::string_view name, std::string_view text) {
-  const std::string_view value = trim(text);
+  const std::string_view value = trimmed_config_value(text);
   const ConfigKey* key = find_broker_config_key(name);
   if (!key) {
     if (name.starts_with("listener.name.")) {
@@ -65,6 +57,9 @@ Result<void> BrokerConfig::set(std::string_view name, std::string_view text) {
                   fmt::format("'{}' was a setting of Apache Kafka before version 4 and means nothing any "
                               "more: take the line out",
                               name));
+    }
+    if (const std::string_view now = renamed_own_key(name); !now.empty()) {
+      return fail(weir::ErrorCode::kInvalid, fmt::format("'{}' is called '{}' now: change the name", name, now));
     }
     const std::string_view near = nearest_broker_key(name);
     return fail(weir::ErrorCode::kInvalid, near.empty()
@@ -111,7 +106,7 @@ ConfigSource BrokerConfig::source(std::string_view name) const {
 
 std::string_view BrokerConfig::text(std::string_view name) const {
   ConfigSource source{};
-  if (const std::string* value = find(name, source)) return *value;
+  if (const std::string* value = find(name, source)) return trimmed_config_value(*value);
   const ConfigKey* key = find_broker_config_key(name);
   WEIR_CHECK(key != nullptr);
   return key->default_value ? key->default_value : "";
@@ -152,7 +147,7 @@ std::optional<std::string> BrokerConfig::described(const ConfigKey& key) const {
   const std::string_view name = key.name;
   if (name == "node.id" || name == "broker.id") return std::to_string(node_id());
   if (is_null(name)) return std::nullopt;
-  return std::string(text(name));
+  return described_config_value(key, text(name));
 }
 
 std::vector<BrokerConfig::WithoutEffect> BrokerConfig::without_effect() const {

@@ -1,7 +1,7 @@
-// The broker's configuration: defaults, below a properties file, below single settings (both: static), below what was
-// altered for all brokers, below what was altered for this one (both: dynamic). Values are checked when they are set, so
-// reading one cannot fail. The static one is constant after start; a dynamic change makes a new object, which reaches the
-// shards with the metadata image.
+// The broker's configuration. Its layers, lowest first: defaults, a properties file and single settings (both static),
+// alterations for all brokers and for this one (both dynamic). Values are checked when they are set, so reading one cannot fail.
+// The static configuration is constant after start. A dynamic change makes a new object, which reaches the shards with the
+// metadata image.
 #pragma once
 
 #include <map>
@@ -27,7 +27,7 @@ struct ConfigSynonymValue {
 
 class BrokerConfig {
  public:
-  // Text of a properties file; `source` names it in errors. The error tells of every line that is wrong; the others count.
+  // Text of a properties file; `source` names it in errors. The error tells every wrong line. The other lines count.
   Result<void> add_file(std::string_view text, std::string_view source);
   // key=value
   Result<void> add_setting(std::string_view assignment);
@@ -40,21 +40,21 @@ class BrokerConfig {
   // The value as text: set, or the default; an empty text for null. `key` exists.
   std::string_view text(std::string_view key) const;
   bool is_null(std::string_view key) const;
-  // What holds, for those who ask the broker about itself: the value, or what is in force in its place; none for null.
+  // The true value, for questions about the broker: the value set, or the one in force in its place. None for null.
   std::optional<std::string> described(const ConfigKey& key) const;
   int64_t integer(std::string_view key) const { return parse_config_integer(text(key)); }
   bool boolean(std::string_view key) const { return parse_config_boolean(text(key)); }
 
   ConfigSource source(std::string_view key) const;
 
-  // What was set statically, by name.
+  // The static settings, by name.
   const ConfigOverrides& values() const { return values_; }
   const ConfigOverrides& dynamic_of_all_brokers() const { return dynamic_of_all_; }
-  // Where a value of `key` is looked for, in order: its own layers and those of the keys that mean the same in other
-  // units, as Kafka's DescribeConfigs lists them. Empty if only keys of other units have one.
+  // The places of a value of `key`, in order: its own layers, and those of keys with the same meaning in other units, as Kafka's
+  // DescribeConfigs lists them. Empty if only keys of other units have a value.
   std::vector<ConfigSynonymValue> synonyms(std::string_view key) const;
-  // Keys that were set but have no effect here, for the log. `asks`: the value is neither what holds here, nor, where that says
-  // nothing, Kafka's default: somebody expects something of it.
+  // Keys that were set but have no effect here, for the log. `asks`: somebody expects something of the value. It differs from the
+  // one that holds here or, for a key without one, from Kafka's default.
   struct WithoutEffect {
     const ConfigKey* key;
     bool asks;
@@ -71,7 +71,7 @@ class BrokerConfig {
   ConfigOverrides dynamic_of_all_;
 };
 
-// Whether these may be the dynamic configs of a broker (or of all). The error is written for the client.
+// Checks dynamic configs of a broker, or of all brokers. The error is written for the client.
 Result<void> check_dynamic_configs(const ConfigOverrides& overrides);
 // log.roll.ms: {log.roll.ms, log.roll.hours}; for most keys just themselves.
 std::vector<std::string_view> broker_key_synonyms(std::string_view key);

@@ -1,8 +1,10 @@
 #include "broker/config/config_key.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <vector>
@@ -29,12 +31,6 @@ const std::vector<ConfigKey>& all_keys() {
   return keys;
 }
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
 std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::string_view want) {
   // Kafka's words; an empty value would not be seen.
   return fail(weir::ErrorCode::kInvalid,
@@ -42,14 +38,17 @@ std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::st
 }
 
 bool parse_integer(std::string_view text, int64_t& value) {
-  text = trim(text);
-  if (!text.empty() && text.front() == '+') text.remove_prefix(1);
+  text = trimmed_config_value(text);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
 
 bool parse_double(std::string_view text, double& value) {
-  text = trim(text);
+  text = trimmed_config_value(text);
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  // Java takes a number with the suffix of its type.
+  if (text.size() > 1 && std::string_view("dDfF").find(text.back()) != std::string_view::npos) text.remove_suffix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
@@ -73,6 +72,37 @@ Result<void> check_integer(const ConfigKey& key, std::string_view text) {
   if (value < low) return bad(key, text, fmt::format("Value must be at least {}", low));
   if (value > high) return bad(key, text, fmt::format("Value must be no more than {}", high));
   return {};
+}
+
+// As Double.toString writes it.
+std::string java_double(double value) {
+  const double size = std::abs(value);
+  if (size == 0 || (size >= 1e-3 && size < 1e7)) {
+    std::string text = fmt::format("{}", value);
+    return text.find('.') == std::string::npos ? text + ".0" : text;
+  }
+  // The shortest digits that give the value: 1.5e-05.
+  std::array<char, 32> room;
+  const auto [end, error] = std::to_chars(room.data(), room.data() + room.size(), value, std::chars_format::scientific);
+  const std::string_view text(room.data(), static_cast<size_t>(end - room.data()));
+  const size_t e = text.find('e');
+  const std::string_view digits = text.substr(0, e);
+  const char* const exponent = text.data() + e + (text[e + 1] == '+' ? 2 : 1);
+  int power = 0;
+  std::from_chars(exponent, end, power);
+  return fmt::format("{}{}E{}", digits, digits.find('.') == std::string_view::npos ? ".0" : "", power);
+}
+
+// With the empty ones; none of an empty list.
+std::vector<std::string_view> all_elements(std::string_view list) {
+  std::vector<std::string_view> elements;
+  if (list.empty()) return elements;
+  for (;;) {
+    const size_t comma = list.find(',');
+    elements.push_back(trimmed_config_value(list.substr(0, comma)));
+    if (comma == std::string_view::npos) return elements;
+    list.remove_prefix(comma + 1);
+  }
 }
 
 Result<void> check_double(const ConfigKey& key, std::string_view text) {
@@ -168,11 +198,42 @@ const ConfigKey* find_broker_config_key(std::string_view name) {
   return it != keys.end() && it->name == name ? &*it : nullptr;
 }
 
-Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
+std::string_view trimmed_config_value(std::string_view value) {
+  const auto blank = [](char c) { return static_cast<unsigned char>(c) <= ' '; };
+  while (!value.empty() && blank(value.front())) value.remove_prefix(1);
+  while (!value.empty() && blank(value.back())) value.remove_suffix(1);
+  return value;
+}
+
+std::string described_config_value(const ConfigKey& key, std::string_view value) {
+  value = trimmed_config_value(value);
+  int64_t integer = 0;
+  double number = 0;
+  switch (key.type) {
+    case ConfigType::kBoolean:
+      return lower_case(value);
+    case ConfigType::kShort:
+    case ConfigType::kInt:
+    case ConfigType::kLong:
+      return parse_integer(value, integer) ? std::to_string(integer) : std::string(value);
+    case ConfigType::kDouble:
+      return parse_double(value, number) ? java_double(number) : std::string(value);
+    case ConfigType::kList:
+      return fmt::format("{}", fmt::join(all_elements(value), ","));
+    case ConfigType::kString:
+    case ConfigType::kPassword:
+    case ConfigType::kClass:
+      return std::string(value);
+  }
+  return std::string(value);
+}
+
+Result<void> check_config_value(const ConfigKey& key, std::string_view text) {
+  const std::string_view value = trimmed_config_value(text);
   switch (key.type) {
     case ConfigType::kBoolean: {
-      const std::string text = lower_case(trim(value));
-      if (text != "true" && text != "false") return bad(key, value, "Expected value to be either true or false");
+      const std::string word = lower_case(value);
+      if (word != "true" && word != "false") return bad(key, value, "Expected value to be either true or false");
       return {};
     }
     case ConfigType::kShort:
@@ -183,11 +244,8 @@ Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
       return check_double(key, value);
     case ConfigType::kList:
       if (key.throttled_replicas) return check_throttled_replicas(key, value);
-      for (std::string_view left = value; !left.empty();) {
-        const size_t comma = left.find(',');
-        if (auto ok = check_choice(key, trim(left.substr(0, comma))); !ok) return ok;
-        if (comma == std::string_view::npos) break;
-        left.remove_prefix(comma + 1);
+      for (const std::string_view element : all_elements(value)) {
+        if (auto ok = check_choice(key, element); !ok) return ok;
       }
       return {};
     case ConfigType::kString:
@@ -197,6 +255,10 @@ Result<void> check_config_value(const ConfigKey& key, std::string_view value) {
       return {};
   }
   return {};
+}
+
+std::string_view renamed_own_key(std::string_view name) {
+  return name == "weir.unmerged.bytes.max" ? "weir.dirty.bytes.max" : std::string_view();
 }
 
 std::string_view nearest_broker_key(std::string_view name) {
@@ -217,13 +279,14 @@ double parse_config_double(std::string_view value) {
   return result;
 }
 
-bool parse_config_boolean(std::string_view value) { return lower_case(trim(value)) == "true"; }
+bool parse_config_boolean(std::string_view value) { return lower_case(trimmed_config_value(value)) == "true"; }
 
 std::vector<std::string> config_list_elements(std::string_view list) {
   std::vector<std::string> elements;
   while (!list.empty()) {
     const size_t comma = std::min(list.find(','), list.size());
-    if (const std::string_view element = trim(list.substr(0, comma)); !element.empty()) elements.emplace_back(element);
+    if (const std::string_view element = trimmed_config_value(list.substr(0, comma)); !element.empty())
+      elements.emplace_back(element);
     list.remove_prefix(std::min(comma + 1, list.size()));
   }
   return elements;

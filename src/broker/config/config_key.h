@@ -1,5 +1,5 @@
-// The broker's configuration keys: Kafka's names, types, defaults and bounds, what each means here, and our own keys
-// (weir.*). One row a key; nothing about a key is said anywhere else.
+// The broker's configuration keys: Kafka's names, types, defaults and bounds, the meaning of each here, and our own keys
+// (weir.*). One row a key. Nothing about a key is said anywhere else.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ enum class ConfigSupport : uint8_t {
   kRefused,   // refused if set to anything but its default: it promises something that Weir does not do (yet)
 };
 
-// Where a value comes from, as DescribeConfigs has it.
+// The source of a value, as in DescribeConfigs.
 enum class ConfigSource : int8_t {
   kUnknown = 0,
   kTopic = 1,
@@ -48,7 +48,7 @@ struct ConfigKey {
   const char* choices = nullptr;    // "a|b|c"; of a list: each element
   bool minus_one = false;           // -1 stands for no limit, or the codec's own choice, besides min..max
   bool throttled_replicas = false;  // a list of partition:broker, or * alone
-  // May be altered while the broker runs, and then acts at once; without effect: is kept and described, as tools expect.
+  // May be altered while the broker runs, and acts at once. A key without effect is kept and described, as tools expect.
   bool dynamic = false;
   // The value in force, whatever the default or a file say: of a key without effect that states a fact about the broker.
   const char* holds = nullptr;
@@ -59,14 +59,22 @@ struct ConfigKey {
 std::span<const ConfigKey> broker_config_keys();
 const ConfigKey* find_broker_config_key(std::string_view name);
 
-// Checks a value against type, bounds and choices. The error names the key and what would be right.
+// Checks a value against type, bounds and choices. The error names the key and a right value.
 Result<void> check_config_value(const ConfigKey& key, std::string_view value);
 
-// Whether earlier versions of Kafka had it, with ZooKeeper or message formats that are gone, and Kafka 4 does not.
+// Whether earlier versions of Kafka had the key, with ZooKeeper or old message formats, and Kafka 4 does not.
 bool is_former_kafka_key(std::string_view name);
+
+// What a key of earlier builds of Weir is called now; empty if it is none.
+std::string_view renamed_own_key(std::string_view name);
 
 // The known key closest to `name`, or an empty one if none is near.
 std::string_view nearest_broker_key(std::string_view name);
+
+// As Kafka does with every value before it looks at it.
+std::string_view trimmed_config_value(std::string_view value);
+// The parsed value as text, as Kafka describes it: `+05 ` is 5, `TRUE` is true, `a , b` is a,b.
+std::string described_config_value(const ConfigKey& key, std::string_view value);
 
 // Parsers for values that were checked.
 int64_t parse_config_integer(std::string_view value);

@@ -107,6 +107,34 @@ TEST(TopicConfig, RefusesWhatKafkaRefuses) {
   EXPECT_FALSE(check_topic_configs({{"min.compaction.lag.ms", "9"}, {"max.compaction.lag.ms", "8"}}, BrokerConfig()));
 }
 
+TEST(TopicConfig, ValuesAreReadAsKafkaReadsThem) {
+  const auto described = [](const char* name, const char* value) -> std::string {
+    if (!check_topic_config(name, value)) return "refused";
+    return described_config_value(find_topic_config_key(name)->key, value);
+  };
+  const char* ms = "retention.ms";
+  for (const char* bad : {"5e3", "5_000", "", " ", "0x10", "+-5", "1000L", "1 000"})
+    EXPECT_EQ(described(ms, bad), "refused") << bad;
+  EXPECT_EQ(described(ms, "\t5000\n"), "5000");
+  EXPECT_EQ(described(ms, "-0"), "0");
+  EXPECT_EQ(described("preallocate", " False"), "false");
+  EXPECT_EQ(described("preallocate", "yes"), "refused");
+  const char* policy = "cleanup.policy";
+  for (const char* bad : {"compact,", ",", ",delete", "COMPACT"}) EXPECT_EQ(described(policy, bad), "refused") << bad;
+  EXPECT_EQ(described(policy, "compact , delete"), "compact,delete");
+  EXPECT_EQ(described(policy, " "), "");
+  const char* ratio = "min.cleanable.dirty.ratio";
+  for (const char* half : {"0.50", " .5", "5E-1", "0.5f", "0.5d", "+.5"}) EXPECT_EQ(described(ratio, half), "0.5") << half;
+  EXPECT_EQ(described(ratio, "1"), "1.0");
+  EXPECT_EQ(described(ratio, "0"), "0.0");
+  EXPECT_EQ(described(ratio, "0.001"), "0.001");
+  EXPECT_EQ(described(ratio, "0.00015"), "1.5E-4");
+  EXPECT_EQ(described(ratio, "0.0001"), "1.0E-4");
+  for (const char* bad : {"1.1", "0,5", "d", "inf", "NaN"}) EXPECT_EQ(described(ratio, bad), "refused") << bad;
+  EXPECT_EQ(described("compression.type", " gzip"), "gzip");
+  EXPECT_EQ(described("compression.type", "GZIP"), "refused");
+}
+
 TEST(BrokerConfig, SettingsWinOverTheFile) {
   BrokerConfig config;
   ASSERT_TRUE(config.add_file("num.partitions=3\nnode.id : 7\n", "server.properties"));
@@ -123,6 +151,8 @@ TEST(BrokerConfig, ExplainsMistakes) {
   ASSERT_FALSE(unknown);
   EXPECT_EQ(unknown.error().message,
             "server.properties, line 2: unknown configuration 'num.partition'; did you mean 'num.partitions'?");
+  EXPECT_EQ(config.add_setting("weir.unmerged.bytes.max=1").error().message,
+            "'weir.unmerged.bytes.max' is called 'weir.dirty.bytes.max' now: change the name");
   EXPECT_FALSE(config.add_setting("num.partitions"));
   EXPECT_FALSE(config.add_setting("num.partitions=0"));
   EXPECT_FALSE(config.add_setting("completely.different.thing=0"));

@@ -1,4 +1,4 @@
-// Keys that Kafka takes and does not tell of: for its own tests, and for a few who know them. One row a key; see config_key.h.
+// Keys that Kafka takes but does not document: for its own tests, and for a few experts. One row a key; see config_key.h.
 #include "broker/config/config_key.h"
 
 namespace weir::broker {

@@ -1,4 +1,4 @@
-// Topics and how their logs are kept. One row a key; see config_key.h.
+// Topics and their logs. One row a key; see config_key.h.
 #include "broker/config/config_key.h"
 
 namespace weir::broker {

@@ -43,7 +43,7 @@ constexpr ConfigKey kKeys[] = {
      .choices = "text|json"},
     {.name = "weir.max.memory.bytes", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Bound of the memory for requests, responses, the tail of the log, its indexes and the compressed batches that are "
-            "opened (a sixteenth, at least 24 MiB); -1 takes half of what the machine or container has.",
+            "opened (a sixteenth, at least 24 MiB); at least 16777216. -1 and 0 take half of what the machine or container has.",
      .min = -1},
     {.name = "weir.shards", .type = kInt, .default_value = "0", .support = kWorks,
      .doc = "Threads that serve connections and partitions; 0 takes one per core.", .min = 0, .max = 256},
@@ -52,7 +52,7 @@ constexpr ConfigKey kKeys[] = {
             "weir_slow_requests_total counts all); waiting that a client asked for does not count. -1: never.",
      .min = -1},
     {.name = "weir.dirty.bytes.max", .type = kLong, .default_value = "-1", .support = kWorks,
-     .doc = "Bound of the log that is not checkpointed into segments yet, which is what a recovery reads; -1 takes the least of "
+     .doc = "Bound of the log that is not checkpointed into segments yet, which is what a recovery reads; -1 and 0 take the least of "
             "256 MB, a quarter of weir.max.memory.bytes, a 20th of what is free and a 200th of the file system.",
      .min = -1},
 };

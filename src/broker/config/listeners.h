@@ -11,15 +11,15 @@
 
 namespace weir::broker {
 
-// An address the broker listens on. `advertised` is empty if it was not configured and the listener is bound to all
-// interfaces: then clients are told the address they connected to.
+// An address that the broker listens on. `advertised` is empty if it was not configured and the listener is bound to all
+// interfaces. Clients are then told the address that they connected to.
 struct ListenerInfo {
   std::string name;               // e.g. PLAINTEXT
   std::string security_protocol;  // PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL
   runtime::Endpoint bound;
   std::optional<runtime::Endpoint> advertised;
 
-  // Its clients say who they are before anything else is answered.
+  // Whether its clients authenticate before any other answer.
   bool asks_who() const { return security_protocol.starts_with("SASL_"); }
 };
 
@@ -37,8 +37,8 @@ Result<runtime::Endpoint> parse_endpoint(std::string_view text);
 // The other way: host:port, an IPv6 address in brackets.
 std::string endpoint_text(const runtime::Endpoint& endpoint);
 
-// Puts both together by name. `protocol_map` is listener.security.protocol.map. A listener on one address advertises
-// that address; one on all interfaces with nothing advertised answers clients the address they connected to. Port 0 in an
+// Puts both together by name. `protocol_map` is listener.security.protocol.map. A listener on one address advertises that
+// address. One on all interfaces, with nothing advertised, tells clients the address that they connected to. Port 0 in an
 // advertised listener stands for the real port.
 Result<std::vector<ListenerInfo>> combine_listeners(std::string_view listeners, std::string_view advertised,
                                                     std::string_view protocol_map);

@@ -77,12 +77,6 @@ constexpr std::string_view kClientParameters[] = {"client_instance_id",    "clie
                                                   "client_software_name",  "client_software_version",
                                                   "client_source_address", "client_source_port"};
 
-std::string_view trim(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
 // A group's value lies between two of the broker's.
 struct GroupBounds {
   const char* key;
@@ -128,7 +122,8 @@ Result<void> check_between(const ConfigOverrides& overrides, const BrokerConfig&
 std::optional<ClientMatch> parse_client_match(std::string_view text) {
   const size_t equals = text.find('=');
   if (equals == std::string_view::npos || text.find('=', equals + 1) != std::string_view::npos) return std::nullopt;
-  const std::string_view parameter = trim(text.substr(0, equals)), pattern = trim(text.substr(equals + 1));
+  const std::string_view parameter = trimmed_config_value(text.substr(0, equals)),
+                         pattern = trimmed_config_value(text.substr(equals + 1));
   const auto known = std::find(std::begin(kClientParameters), std::end(kClientParameters), parameter);
   if (known == std::end(kClientParameters) || pattern.empty()) return std::nullopt;
   re2::RE2::Options options;
@@ -152,7 +147,8 @@ const ResourceConfigKey* find_resource_key(std::span<const ResourceConfigKey> ke
 }
 
 Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerConfig& broker) {
-  for (const auto& [name, value] : overrides) {
+  for (const auto& [name, text] : overrides) {
+    const std::string_view value = trimmed_config_value(text);
     const ResourceConfigKey* key = find_resource_key(kGroupKeys, name);
     if (!key) return fail(weir::ErrorCode::kInvalid, "Unknown group config name: " + name);
     if (auto ok = check_config_value(key->key, value); !ok) return ok;

@@ -21,12 +21,12 @@ std::span<const ResourceConfigKey> group_resource_keys();
 std::span<const ResourceConfigKey> client_metrics_keys();
 const ResourceConfigKey* find_resource_key(std::span<const ResourceConfigKey> keys, std::string_view name);
 
-// The errors are written for the client. All configs of groups are for kinds of groups that this broker does not serve yet;
-// they are kept all the same, and classic groups know nothing of them, as in Kafka.
+// The errors are written for the client. All configs of groups are for kinds of groups that this broker does not serve yet. It
+// keeps them all the same. Classic groups do not use them, as in Kafka.
 Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerConfig& broker);
 Result<void> check_client_metrics_configs(const ConfigOverrides& overrides);
 
-// One element of `match`: what of a client is looked at, and a regular expression for all of it.
+// One element of `match`: a property of a client, and a regular expression for all of its text.
 enum class ClientParameter : uint8_t { kInstanceId, kClientId, kSoftwareName, kSoftwareVersion, kSourceAddress, kSourcePort };
 struct ClientMatch {
   ClientParameter parameter{};

@@ -111,7 +111,8 @@ class Reader {
  public:
   Reader(const ConfigOverrides& overrides, const BrokerConfig& broker) : overrides_(overrides), broker_(broker) {}
   std::string text(const char* name) const {
-    return effective_topic_config(*find_topic_config_key(name), overrides_, broker_).value;
+    const EffectiveConfig effective = effective_topic_config(*find_topic_config_key(name), overrides_, broker_);
+    return std::string(trimmed_config_value(effective.value));
   }
   int64_t i64(const char* name) const { return parse_config_integer(text(name)); }
   int32_t i32(const char* name) const { return static_cast<int32_t>(i64(name)); }
@@ -142,7 +143,7 @@ Result<void> check_topic_config(std::string_view name, std::string_view value) {
                                                : fmt::format("Unknown topic config name: {} (did you mean {}?)", name, near));
   }
   if (auto ok = check_config_value(key->key, value); !ok) return ok;
-  if (key->key.support == kRefused && value != key->key.default_value) {
+  if (key->key.support == kRefused && described_config_value(key->key, value) != key->key.default_value) {
     return fail(weir::ErrorCode::kUnsupported, fmt::format("{} cannot be set: {}", name, key->key.doc));
   }
   return {};

@@ -1,5 +1,5 @@
-// Kafka's topic configs: names, defaults, bounds, and the broker keys they take their defaults from. A topic stores its
-// overrides as text (ConfigOverrides); what is in force is computed from them and the broker's configuration.
+// Kafka's topic configs: names, defaults, bounds, and the broker keys of their defaults. A topic stores its overrides as text
+// (ConfigOverrides). The configs in force are computed from them and the broker's configuration.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace weir::broker {
 
-// A topic config in broker configuration; `factor` is what one of its units is in the topic's.
+// The broker key of a topic config. One unit of the key is `factor` units of the topic config.
 struct ConfigSynonym {
   const char* broker_key = nullptr;
   int64_t factor = 1;
@@ -37,9 +37,9 @@ Result<void> check_topic_configs(const ConfigOverrides& overrides, const BrokerC
 struct EffectiveConfig {
   std::string value;
   ConfigSource source = ConfigSource::kDefault;
-  const char* broker_key = nullptr;  // where it came from, with a broker's source
+  const char* broker_key = nullptr;  // the key of its value, with a broker's source
 };
-// What a topic without an override takes.
+// The value of a topic without an override.
 EffectiveConfig topic_config_default(const ResourceConfigKey& key, const BrokerConfig& broker);
 EffectiveConfig effective_topic_config(const TopicConfigKey& key, const ConfigOverrides& overrides, const BrokerConfig& broker);
 

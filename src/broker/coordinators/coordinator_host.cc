@@ -31,7 +31,7 @@ class CoordinatorHost::Services final : public coordination::CoordinatorServices
   Services(CoordinatorHost& host, BrokerShard& shard) : host_(host), shard_(shard) {}
 
   void call(coordination::ControllerRequest request, Function<void(coordination::ControllerResult)> done) override {
-    // Never inside the call: what is done runs a step.
+    // Never inside the call: `done` runs a step.
     auto later = [&loop = shard_.loop, done = std::move(done)](coordination::ControllerResult result) mutable {
       loop.post([done = std::move(done), result]() mutable { done(result); });
     };
@@ -130,6 +130,23 @@ int32_t CoordinatorHost::partition_count(unsigned home) const {
   return topic == nullptr ? 0 : topic->partition_count();
 }
 
+CoordinatorCounts CoordinatorHost::count(unsigned shard) const {
+  CoordinatorCounts counts;
+  for (const auto& [index, partition] : shards_[shard]->partitions) {
+    if (partition->failed()) {
+      ++counts.failed;
+      if (counts.some_failed.size() < CoordinatorCounts::kNamedMax) {
+        counts.some_failed.push_back({partition->name(), partition->failure()});
+      }
+    } else if (partition->loaded()) {
+      ++counts.active;
+    } else {
+      ++counts.loading;
+    }
+  }
+  return counts;
+}
+
 void CoordinatorHost::with_partition(unsigned home, int32_t number, bool may_be_kept_back, Use use) {
   const auto* topic = broker_.shard(home).image->find(topic_.name);
   if (topic == nullptr) return use(nullptr, ErrorCode::kNotCoordinator);
@@ -180,7 +197,7 @@ void CoordinatorHost::start(BrokerShard& shard) {
   const Uuid id = topic == nullptr ? Uuid() : topic->id();
   if (mine.topic == id || mine.stopped) return;
   mine.topic = id;
-  // Of a topic that was deleted. One of them may be the caller's caller: they go in a turn of their own.
+  // Coordinators of a deleted topic. One of them may be the caller's caller, so they go in a turn of their own.
   for (auto& [index, partition] : mine.partitions) partition->stop();
   mine.to_load.clear();
   shard.loop.post([gone = std::exchange(mine.partitions, {})] {});

@@ -1,8 +1,8 @@
 // The coordinators of one kind on this broker: one for each partition of an internal topic, on the shard that owns the partition.
-// The same for every state machine; a derived class names the topic and has the requests (group_coordinators.h).
+// The same for every state machine. A derived class names the topic and has the requests (group_coordinators.h).
 //
 // The topic is created when a client asks for the first coordinator. From then on, and at each start of the broker, its
-// coordinators load, a few of a shard at a time. They hear of every image. May be called on any shard; answers come on the
+// coordinators load, a few of a shard at a time. They hear of every image. Calls may come on any shard. Answers come on the
 // coordinator's shard, refusals on the caller's or the coordinator's.
 #pragma once
 
@@ -28,18 +28,30 @@ struct MetadataChange;
 
 // Java's hash of the text.
 uint32_t java_hash(std::string_view text);
-// Its absolute value: modulo the number of partitions it names a key's partition, as in Kafka.
+// Its absolute value. Modulo the number of partitions it gives a key's partition, as in Kafka.
 int32_t coordinator_hash(std::string_view key);
+
+// How many coordinators do what, and some of those that could not be loaded.
+struct CoordinatorCounts {
+  struct Failed {
+    std::string partition;
+    std::string reason;
+  };
+  static constexpr size_t kNamedMax = 10;
+
+  uint64_t loading = 0, active = 0, failed = 0;
+  std::vector<Failed> some_failed;
+};
 
 class CoordinatorHost {
  public:
-  // One replays what it read while the other reads.
+  // One replays its records while the other reads.
   static constexpr size_t kLoadsPerShard = 2;
 
   struct InternalTopic {
     std::string_view name;
     std::string_view kept;  // in it, for the log: "groups"
-    // Of a topic that is made: what there is counts.
+    // For a new topic. A topic that exists stays as it is.
     int32_t partition_count = 1;
     std::map<std::string, std::string> configs;
   };
@@ -49,10 +61,12 @@ class CoordinatorHost {
   CoordinatorHost& operator=(const CoordinatorHost&) = delete;
 
   Broker& broker() const { return broker_; }
-  // Makes sure that coordinators exist; `done` on the caller's shard `home`.
+  // Makes sure that coordinators exist. `done` runs on the caller's shard `home`.
   void create_topic(unsigned home, Function<void(protocol::ErrorCode)> done);
   // As the caller's shard knows it; 0 while there is none.
   int32_t partition_count(unsigned home) const;
+  // Of one shard, on its loop.
+  CoordinatorCounts count(unsigned shard) const;
 
  protected:
   using Use = Function<void(coordination::CoordinatorRuntime* partition, protocol::ErrorCode refusal)>;
@@ -66,11 +80,11 @@ class CoordinatorHost {
   virtual std::unique_ptr<coordination::CoordinatorRuntime> make_partition(
       BrokerShard& shard, const coordination::CoordinatorRuntime::Surroundings& surroundings, const storage::PartitionId& id,
       coordination::ImagePtr image) = 0;
-  // On the shard that owns the partition `to`: what a coordinator posted to it. `done` may be called on any shard.
+  // Delivers a coordinator's message to the partition `to`, on the shard that owns it. `done` may be called on any shard.
   virtual void deliver(BrokerShard& shard, const storage::PartitionId& to, std::any message, Function<void(std::any)> done);
 
-  // One step of a coordinator: `step(state, reply, now, effects)`, or `reply` with an error. `number` modulo the partitions that
-  // the topic has, whatever the configuration says now, is its index. Every result has an `error`.
+  // One step of a coordinator: calls `step(state, reply, now, effects)`, or `reply` with an error. The coordinator's index is
+  // `number` modulo the topic's partitions, whatever the configuration says now. Every result has an `error`.
   template <typename S, typename Result, typename Step>
   void ask(unsigned home, int32_t number, bool may_be_kept_back, Function<void(Result)> reply, Step step) {
     with_partition(
@@ -87,9 +101,9 @@ class CoordinatorHost {
           });
         });
   }
-  // The partition if `topic` is the one whose coordinators are there; on the shard's loop.
+  // Returns the partition if its coordinators are of `topic`, else nullptr. On the shard's loop.
   coordination::CoordinatorRuntime* find_on(BrokerShard& shard, const Uuid& topic, int32_t index);
-  // `visit(partition)` for each coordinator that serves; on the shard's loop.
+  // Calls `visit(partition)` for each coordinator that serves. On the shard's loop.
   template <typename Visit>
   void for_each_serving(unsigned shard, Visit visit) const {
     for (const auto& [index, partition] : shards_[shard]->partitions) {

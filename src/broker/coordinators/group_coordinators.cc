@@ -12,8 +12,8 @@ using protocol::ErrorCode;
 
 namespace {
 
-// Without any delay, of two members that start together the second would find the first one's rebalance over, and would
-// have to wait for its next heartbeat. Kafka's timer takes about as long.
+// Of two members that start together, without a delay the second would find the first one's rebalance over. It would have to wait
+// for the first one's next heartbeat. Kafka's timer takes about as long.
 constexpr int32_t kInitialDelayLeastMs = 10;
 constexpr int64_t kLeastSegmentBytes = 1 << 20;  // of any topic
 
@@ -59,7 +59,7 @@ GroupCoordinators::~GroupCoordinators() {
   end();
 }
 
-// A topic made from now on has its groups where they belong; the next start finds that out and notes it.
+// A topic that is made from now on has its groups in the right partitions. The next start finds that out and notes it.
 void GroupCoordinators::make_placement(storage::MetaStore& store, const std::optional<GroupPlacementRecord>& before) {
   const Topic* topic = broker_.shard(0).image->find(kTopic);
   if (topic == nullptr || (before && before->topic == topic->id())) return;

@@ -1,5 +1,4 @@
-// The group coordinators of this broker, over `__consumer_offsets`. A group belongs to the partition that the hash of its id
-// names, as in Kafka.
+// The group coordinators of this broker, over `__consumer_offsets`. The hash of a group's id gives its partition, as in Kafka.
 #pragma once
 
 #include <algorithm>
@@ -21,9 +20,9 @@ namespace weir::broker {
 
 class GroupPlacement;
 
-// The group's number, as Kafka has it.
+// The group's number, as in Kafka.
 inline int32_t group_hash(std::string_view group_id) { return coordinator_hash(group_id); }
-// As earlier versions had it: the hash without its sign. Another one where the hash is negative.
+// The number of earlier versions: the hash without its sign bit. It differs where the hash is negative.
 int32_t group_hash_before(std::string_view group_id);
 
 class GroupCoordinators final : public CoordinatorHost {
@@ -35,7 +34,7 @@ class GroupCoordinators final : public CoordinatorHost {
                     std::optional<GroupPlacementRecord> placement);
   ~GroupCoordinators() override;
 
-  // One step of the group's coordinator: `step(state, reply, now, effects)`, or `reply` with an error.
+  // One step of the group's coordinator: calls `step(state, reply, now, effects)`, or `reply` with an error.
   template <typename Result, typename Step>
   void call(unsigned home, std::string_view group_id, Function<void(Result)> reply, Step step) {
     const int32_t number = group_hash(group_id);
@@ -47,7 +46,7 @@ class GroupCoordinators final : public CoordinatorHost {
   void call_partition(unsigned home, int32_t index, Function<void(Result)> reply, Step step) {
     ask<coordination::GroupCoordinatorState>(home, index, false, std::move(reply), std::move(step));
   }
-  // `visit(state)` for each coordinator that serves; on the shard's loop.
+  // Calls `visit(state)` for each coordinator that serves. On the shard's loop.
   template <typename Visit>
   void for_each_state(unsigned shard, Visit visit) const {
     for_each_serving(shard, [&](const coordination::CoordinatorRuntime& partition) {
@@ -55,10 +54,10 @@ class GroupCoordinators final : public CoordinatorHost {
     });
   }
   const coordination::GroupMemory& memory() const { return memory_; }
-  // Whether somebody was refused for want of memory within the last minute.
+  // Whether a client was refused for want of memory within the last minute.
   bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }
-  // Memory that an answer takes at most if it names every group once: decoded and encoded, as large as the groups themselves. Not
-  // more than half of the memory for answers, for others must go on.
+  // The most memory of an answer that names every group once: decoded and encoded, each as large as the groups. At most half of
+  // the memory for answers, for other requests must go on.
   uint64_t answer_bytes() const;
 
  private:

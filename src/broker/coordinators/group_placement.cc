@@ -22,7 +22,7 @@ int32_t GroupPlacement::counterpart(int32_t index) const {
   return static_cast<int32_t>(((int64_t{1} << 31) - index) % partition_count_);
 }
 
-// Called again when a partition had to be loaded anew; what goes on then is retried.
+// Called again when a partition had to be loaded anew. Its steps are then tried again.
 void GroupPlacement::loaded(int32_t index) {
   failed_.erase(index);
   if (!loaded_.insert(index).second) return;
@@ -40,7 +40,7 @@ void GroupPlacement::failed(int32_t index) {
   if (failed_.insert(index).second && other != index && loaded_.contains(other) && !moved_both(index)) serve_in_part(other);
 }
 
-// Of groups that are here by one hash and there by the other nobody knows all.
+// A group may be in either partition, by one hash or the other. Without the counterpart its records may be incomplete.
 void GroupPlacement::serve_in_part(int32_t index) {
   log_warn("groups",
            "__consumer_offsets-{} cannot be read: groups that earlier versions had in it are not served by partition {} either",

@@ -1,11 +1,11 @@
-// Moves the groups of a `__consumer_offsets` topic to the partitions that Kafka's hash names, at the first start of a
-// version that uses it. Versions before hashed negative numbers differently: with n partitions a group is in its own
-// partition p or in (2^31 - p) mod n. So a partition serves when its counterpart was loaded as well and nothing of either is
-// in the wrong one any more. While the counterpart cannot be read, it serves the groups that cannot be in there.
+// Moves the groups of a `__consumer_offsets` topic to the partitions of Kafka's hash, at the first start of a version that uses
+// it. Earlier versions hashed negative numbers differently: with n partitions a group is in its own partition p or in (2^31 - p)
+// mod n. So a partition serves when its counterpart is loaded as well and neither has groups of the other any more. While the
+// counterpart cannot be read, a partition serves the groups that cannot be in it.
 //
-// Records are copied, a slice at a time; what the right partition has newer stays; when the copy is durable the wrong
-// partition gets tombstones. A crash at any point repeats some of it. In the end `/groups/placement` says that all is done.
-// Lives on shard 0: loop thread only.
+// Records are copied, a slice at a time. Newer records of the right partition stay. When the copy is durable the wrong partition
+// gets tombstones. A start after a crash repeats some of it. In the end `/groups/placement` notes that all is done. Lives on
+// shard 0: loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -23,15 +23,15 @@ class GroupPlacement {
  public:
   static constexpr int64_t kRetryDelayNs = runtime::kSecond;
 
-  // `with_partition(index, use)` calls `use` on the owner's loop, with nullptr if there is no such partition any more;
-  // `home(task)` runs a task on shard 0; `finished` is called there when every partition was released.
+  // `with_partition(index, use)` calls `use` on the owner's loop, with nullptr if there is no such partition any more.
+  // `home(task)` runs a task on shard 0. `finished` is called there when every partition was released.
   struct Ways {
     std::function<void(int32_t index, Function<void(coordination::GroupPartition*)> use)> with_partition;
     std::function<void(runtime::Task task)> home;
     Function<void()> finished;
   };
   using HomeOf = coordination::GroupMove::HomeOf;
-  // `before`: where earlier versions had a group. Both may be called on any loop.
+  // `before`: a group's partition in earlier versions. Both may be called on any loop.
   GroupPlacement(runtime::Loop& loop, int32_t partition_count, HomeOf home_of, HomeOf before, Ways ways);
   ~GroupPlacement() { lifetime_.end(); }
   GroupPlacement(const GroupPlacement&) = delete;
@@ -46,7 +46,7 @@ class GroupPlacement {
   void move(int32_t from, std::string cursor);
   void move_slice(int32_t from, std::shared_ptr<const MoveSlice> slice);
   void forget(int32_t from, std::shared_ptr<const MoveSlice> slice);
-  // Changes partition `index`; `then` follows when that is durable, and a retry of `from` where it cannot be done.
+  // Changes partition `index`. `then` follows when the change is durable. If the change fails, `from` is tried again.
   void write(int32_t index, int32_t from, Change change, runtime::Task then);
   void retry(int32_t from);
   // `index` is loaded, its counterpart cannot be read.
@@ -60,7 +60,7 @@ class GroupPlacement {
   Ways ways_;
   std::set<int32_t> loaded_;
   std::set<int32_t> failed_;
-  std::set<int32_t> moved_;  // nothing is in them that belongs elsewhere
+  std::set<int32_t> moved_;  // they have no group that belongs elsewhere
   size_t records_moved_ = 0;
   Lifetime lifetime_;
 };

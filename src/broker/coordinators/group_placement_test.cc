@@ -94,7 +94,7 @@ TEST_F(GroupPlacementTest, NobodyIsServedBeforeTheMove) {
   registry_.reset();
   start(false);
   int served = 0;
-  broker_->groups().call<coordination::OffsetFetchResult>(
+  groups_->call<coordination::OffsetFetchResult>(
       0, kGroup,
       [&](coordination::OffsetFetchResult result) {
         ++served;
@@ -129,7 +129,7 @@ TEST_F(GroupPlacementTest, APartitionServesWhatCannotBeInACounterpartThatCannotB
   sim_.run_for(10 * runtime::kSecond);
   const auto refused = [&] {
     for (const std::string& group : {std::string(kGroup), unreadable, misplaced, name_in(kRight, true)}) {
-      EXPECT_EQ(refusal(group), ErrorCode::kCoordinatorLoadInProgress) << group;
+      EXPECT_EQ(refusal(group), ErrorCode::kNotCoordinator) << group;
     }
   };
   EXPECT_EQ(fetch(served), 7);

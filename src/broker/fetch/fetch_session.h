@@ -1,11 +1,10 @@
-// Incremental fetch sessions (KIP-227): the broker remembers which partitions a consumer fetches and what it was told of
-// them, so that requests and responses only name what changed.
+// Incremental fetch sessions (KIP-227). The broker remembers the partitions that a consumer fetches and the last answers about
+// them, so requests and responses name changes only.
 //
-// Each shard caches the sessions that its connections created; ids tell the shard (id % shards). A client that comes
-// back on another shard's connection is answered FETCH_SESSION_ID_NOT_FOUND and starts a new session, as after a restart
-// of the broker. The cache is bounded, by slots and by memory: a full one takes a new session only in the place of a stale or
-// smaller one. A session that grows above the memory is forgotten, and its client fetches without one.
-// Loop thread only.
+// Each shard caches the sessions that its connections created. An id tells its shard (id % shards). A client that comes back on
+// another shard's connection is answered FETCH_SESSION_ID_NOT_FOUND and starts a new session, as after a restart of the broker.
+// Slots and memory bound the cache. A full cache takes a new session only in the place of a stale or smaller one. A session that
+// grows above the memory is forgotten, and its client fetches without one. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -22,9 +21,9 @@
 
 namespace weir::broker {
 
-// One partition of a session: what is asked, and what the client was told last.
+// One partition of a session: the client's request, and the last answer.
 struct SessionPartition {
-  std::string topic;  // sessions by id: once it was found, to tell a topic that is gone from one that was never there
+  std::string topic;  // sessions by id: set once it was found, to tell a topic that is gone from one that never was
   TopicId topic_id;   // sessions by id
   int32_t index = 0;
 
@@ -37,7 +36,7 @@ struct SessionPartition {
   int64_t log_start_offset = -1;
 
   void take(const protocol::FetchRequest::FetchPartition& asked);
-  // Whether the client must be told of this answer; `remember` notes what it is told.
+  // Whether the client must be told of this answer. `remember` notes the answer.
   bool must_respond(const protocol::FetchResponse::PartitionData& answer, bool has_records, bool remember);
 };
 
@@ -58,10 +57,10 @@ class FetchSession {
   int32_t epoch() const { return epoch_; }
   size_t size() const { return index_.size(); }
   uint64_t bytes() const { return bytes_; }  // of memory, about
-  // What the partitions of a request would add.
+  // The bytes that the partitions of a request would add.
   static uint64_t bytes_of(const protocol::FetchRequest& request);
   static constexpr uint64_t kPartitionBytes = 320;  // without its topic's name, which is kept twice
-  // In the order they are to be read: those that returned data go to the end.
+  // In the order of reading. Partitions that returned data go to the end.
   std::list<SessionPartition>& partitions() { return partitions_; }
 
   void add(SessionPartition partition);
@@ -89,7 +88,7 @@ class FetchSession {
 
   int32_t id_;
   bool by_id_;
-  int32_t epoch_ = 1;  // what the next request must carry
+  int32_t epoch_ = 1;  // the next request must carry it
   int64_t created_ms_;
   int64_t used_ms_;
   size_t cached_size_ = 0;  // as the cache's order knows it
@@ -107,15 +106,15 @@ class FetchSessionCache {
   FetchSessionCache(unsigned shard, unsigned shards, size_t slots, uint64_t most_bytes)
       : shard_(shard), shards_(shards), slots_(slots), most_bytes_(most_bytes) {}
 
-  // A new session with an unused id, empty; nothing if the cache is full of sessions worth more than one with `size`
-  // partitions of `bytes`.
+  // Makes an empty session with an unused id. Returns nothing if the cache is full of sessions that are worth more than one with
+  // `size` partitions of `bytes`.
   FetchSessionPtr create(int64_t now_ms, bool by_id, size_t size, uint64_t bytes, runtime::Random& random);
   FetchSessionPtr find(int32_t id) const;
   void remove(int32_t id);
   // The session was used (and its size may have changed).
   void touch(FetchSession& session, int64_t now_ms);
 
-  // For so much more in a session.
+  // Makes room for this many more bytes of a session.
   bool has_room(uint64_t bytes) const { return bytes_ + bytes <= most_bytes_; }
 
   size_t size() const { return sessions_.size(); }

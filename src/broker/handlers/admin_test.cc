@@ -107,6 +107,11 @@ TEST_F(AdminTest, ElectionsAreNotNeeded) {
   EXPECT_EQ(call<protocol::ElectLeadersResponse>(2, request)->error_code, 0);
   request.election_type = 4;
   EXPECT_EQ(call<protocol::ElectLeadersResponse>(1, request)->error_code, code(ErrorCode::kInvalidRequest));
+  request.topic_partitions = std::span(asked);
+  const auto refused = call<protocol::ElectLeadersResponse>(1, request);
+  EXPECT_EQ(refused->error_code, code(ErrorCode::kInvalidRequest));
+  ASSERT_EQ(refused->replica_election_results.size(), 2u);
+  EXPECT_EQ(refused->replica_election_results[0].partition_result[1].error_code, code(ErrorCode::kInvalidRequest));
 }
 
 TEST_F(AdminTest, ReassignmentsOfOneBroker) {
@@ -143,11 +148,12 @@ TEST_F(AdminTest, ProducersOfAPartition) {
   options.base_sequence = 0;
   EXPECT_EQ(produce(peer(0), "a", 0, batch({"x", "y", "z"}, options))->responses[0].partition_responses[0].error_code, 0);
   int32_t indexes[] = {0, 1};
-  protocol::DescribeProducersRequest::TopicRequest asked[2];
+  protocol::DescribeProducersRequest::TopicRequest asked[3];
   asked[0].name = "a";
   asked[0].partition_indexes = indexes;
   asked[1].name = "bad/name";
-  asked[1].partition_indexes = {indexes, 1};
+  asked[2].name = "absent";
+  asked[1].partition_indexes = asked[2].partition_indexes = {indexes, 1};
   protocol::DescribeProducersRequest request;
   request.topics = asked;
   const auto answer = call<protocol::DescribeProducersResponse>(0, request);
@@ -160,7 +166,10 @@ TEST_F(AdminTest, ProducersOfAPartition) {
   EXPECT_GE(partitions[0].active_producers[0].last_timestamp, sim_.clock().wall_ms() - 1000);
   EXPECT_EQ(partitions[0].active_producers[0].current_txn_start_offset, -1);
   EXPECT_EQ(partitions[1].error_code, code(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_FALSE(partitions[1].error_message.has_value());
   EXPECT_EQ(answer->topics[1].partitions[0].error_code, code(ErrorCode::kInvalidTopicException));
+  EXPECT_EQ(answer->topics[2].partitions[0].error_code, code(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_EQ(answer->topics[2].partitions[0].error_message, "This server does not host this topic-partition.");
 }
 
 TEST_F(AdminTest, QuorumOfOne) {
@@ -170,7 +179,7 @@ TEST_F(AdminTest, QuorumOfOne) {
   topics[1].topic_name = "a";
   topics[0].partitions = topics[1].partitions = {&partition, 1};
   protocol::DescribeQuorumRequest request;
-  request.topics = topics;
+  request.topics = {topics, 1};
   const auto before = call<protocol::DescribeQuorumResponse>(2, request);
   create_topic("a", 1);
   const auto after = call<protocol::DescribeQuorumResponse>(2, request);
@@ -182,8 +191,16 @@ TEST_F(AdminTest, QuorumOfOne) {
   EXPECT_EQ(after->nodes[0].listeners[0].host, "broker.example");
   EXPECT_EQ(after->error_message, "") << "empty where Kafka leaves its default";
   EXPECT_EQ(of.error_message, "");
-  EXPECT_EQ(after->topics[1].partitions[0].error_code, code(ErrorCode::kUnknownTopicOrPartition));
-  EXPECT_EQ(after->topics[1].partitions[0].error_message, "This server does not host this topic-partition.");
+  // With anything else, nothing is described, and nothing of the nodes told.
+  request.topics = topics;
+  const auto mixed = call<protocol::DescribeQuorumResponse>(2, request);
+  ASSERT_EQ(mixed->topics.size(), 2u);
+  for (const auto& topic : mixed->topics) {
+    EXPECT_EQ(topic.partitions[0].error_code, code(ErrorCode::kUnknownTopicOrPartition));
+    EXPECT_EQ(topic.partitions[0].error_message, "This server does not host this topic-partition.");
+  }
+  EXPECT_TRUE(mixed->nodes.empty());
+  EXPECT_TRUE(call<protocol::DescribeQuorumResponse>(2, protocol::DescribeQuorumRequest())->nodes.empty());
 }
 
 TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {

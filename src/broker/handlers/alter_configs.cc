@@ -8,11 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
 #include "broker/admin/broker_loggers.h"
 #include "broker/admin/config_changes.h"
 #include "broker/admin/config_rights.h"
 #include "broker/admin/controller_answers.h"
+#include "broker/metadata/change_log.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/incremental_alter_configs.h"
@@ -30,21 +30,29 @@ int8_t operation_of(const Config&) {
   return static_cast<int8_t>(ConfigOperation::kSet);
 }
 
-// An operator who sets a session timeout or a number of threads learns from the log why nothing changes.
-void tell_of_no_effect(const ResourceChange& change) {
+// Of one change: what is kept and changes nothing.
+struct WithoutEffect {
+  size_t outcome = 0;  // of which one
+  size_t count = 0;
+  std::string first;
+};
+
+WithoutEffect without_effect(const ResourceChange& change) {
+  WithoutEffect found;
   const auto type = static_cast<ConfigResourceType>(change.type);
+  const auto note = [&](const ConfigChange& one, std::string_view why) {
+    if (found.count++ > 0) return;
+    if (why.ends_with('.')) why.remove_suffix(1);
+    found.first = fmt::format("{} of {} ({})", one.name, resource_text(type, change.name), why);
+  };
   for (const ConfigChange& one : change.changes) {
-    if (type == ConfigResourceType::kGroup) {
-      log_info("config",
-               "{} of group {} is kept, but has no effect yet: consumer, share and streams groups are not served in this "
-               "version, and a classic group takes its timeouts from its members.",
-               one.name, change.name);
-    }
+    if (one.operation == static_cast<int8_t>(ConfigOperation::kDelete)) continue;
+    if (type == ConfigResourceType::kGroup) note(one, "only classic groups are served: they take their timeouts from members");
     if (type != ConfigResourceType::kBroker) continue;
     const ConfigKey* key = find_broker_config_key(one.name);
-    if (key && key->support == ConfigSupport::kNoEffect)
-      log_info("config", "{} is kept, but has no effect: {}", one.name, key->doc);
+    if (key && key->support == ConfigSupport::kNoEffect) note(one, key->doc);
   }
+  return found;
 }
 
 // Request and Response: of one of the two APIs.
@@ -78,6 +86,7 @@ class AlterConfigsOperation : public runtime::Homebound {
     }
     broker_.change_configs(Caller(*context_), std::move(changes), [self = runtime::HomeRef(this)](Controller::Outcomes outcomes) {
       self->answers_.tell_all(outcomes);
+      self->tell_of_no_effect(outcomes);
       self->context_->respond(self->response_);
     });
   }
@@ -118,14 +127,33 @@ class AlterConfigsOperation : public runtime::Homebound {
     if (outcome.error != ErrorCode::kNone) return answers_.tell(response, outcome);
     if (type == ConfigResourceType::kBrokerLogger) return alter_loggers(change, response);
     if (request_.validate_only) return answers_.tell(response, validate(change));
+    if (WithoutEffect found = without_effect(change); found.count > 0) {
+      found.outcome = changes.size();
+      if (without_effect_.size() >= kWithoutEffectTold) found.first.clear();
+      without_effect_.push_back(std::move(found));
+    }
     std::string name = change.name;
     changes.push_back(
         {type, std::move(name), [change = std::move(change)](ConfigOverrides& overrides, const BrokerConfig& config) {
-           Controller::Outcome result = apply_change(change, overrides, config);
-           if (result.error == ErrorCode::kNone) tell_of_no_effect(change);
-           return result;
+           return apply_change(change, overrides, config);
          }});
     answers_.expect(response);
+  }
+
+  // Whoever sets a session timeout or a number of threads should learn from the log why nothing changes. One line a request.
+  void tell_of_no_effect(const Controller::Outcomes& outcomes) {
+    std::string told;
+    size_t left = 0;
+    for (const WithoutEffect& one : without_effect_) {
+      if (outcomes[one.outcome].error != ErrorCode::kNone) continue;
+      left += one.count;
+      if (one.first.empty()) continue;
+      --left;
+      told += (told.empty() ? "" : ", ") + one.first;
+    }
+    if (told.empty() && left == 0) return;
+    if (left > 0) told += fmt::format("{}{} more", told.empty() ? "" : " and ", left);
+    tell_change(shard_, *context_, fmt::format("Kept, but without effect here: {};", told));
   }
 
   void alter_loggers(const ResourceChange& change, ResourceResponse& response) {
@@ -152,6 +180,8 @@ class AlterConfigsOperation : public runtime::Homebound {
   Request request_;
   Response response_;
   ControllerAnswers<ResourceResponse> answers_;
+  static constexpr size_t kWithoutEffectTold = 3;
+  std::vector<WithoutEffect> without_effect_;
 };
 
 }  // namespace

@@ -189,7 +189,7 @@ class BrokerTest : public ::testing::Test {
     return call<Response>(peer(0), version, request);
   }
 
-  // Shorthand for what most tests begin with.
+  // Shorthand for the begin of most tests.
   TopicId create_topic(const std::string& name, int32_t partitions, ConfigOverrides configs = {}) {
     protocol::CreateTopicsRequest request;
     protocol::CreateTopicsRequest::CreatableTopic topic;

@@ -85,6 +85,44 @@ TEST_F(ChangeLogTest, LevelsOfLoggersAndDeletedRecordsAreTold) {
   alter(8, std::to_string(config_.node_id()), "groups", 1, std::nullopt);
 }
 
+// Whoever sets it waits for an effect. A line for each would be a flood that one request makes, and a name is the client's.
+TEST_F(ChangeLogTest, WhatIsKeptWithoutEffectIsToldInOneLine) {
+  const auto told = [&](std::string_view text) {
+    std::vector<std::string> found;
+    for (std::string& line : take_lines()) {
+      if (line.find(text) != std::string::npos) found.push_back(std::move(line));
+    }
+    return found;
+  };
+  constexpr std::string_view kKept = "Kept, but without effect here: ";
+  alter(4, "", "num.io.threads", 0, "9");
+  EXPECT_THAT(told(kKept), ElementsAre(HasSubstr("num.io.threads of all brokers (")));
+  alter(4, "", "num.io.threads", 1, std::nullopt);
+  alter(32, "g", "consumer.session.timeout.ms", 1, std::nullopt);
+  EXPECT_THAT(told(kKept), SizeIs(0)) << "it is taken back";
+
+  const std::string long_name = std::string("evil\ngroup' ") + std::string(5000, 'x');
+  std::vector<std::string> names{long_name};
+  for (int i = 0; i < 50; ++i) names.push_back("g" + std::to_string(i));
+  protocol::IncrementalAlterConfigsRequest::AlterableConfig config;
+  config.name = "consumer.session.timeout.ms";
+  config.value = "50000";
+  std::vector<protocol::IncrementalAlterConfigsRequest::AlterConfigsResource> resources(names.size());
+  for (size_t i = 0; i < names.size(); ++i) {
+    resources[i].resource_type = 32;
+    resources[i].resource_name = names[i];
+    resources[i].configs = {&config, 1};
+  }
+  protocol::IncrementalAlterConfigsRequest request;
+  request.resources = resources;
+  call<protocol::IncrementalAlterConfigsResponse>(1, request);
+  const auto lines = told(kKept);
+  ASSERT_THAT(lines, SizeIs(1));
+  EXPECT_THAT(lines[0], HasSubstr("of group 'evil?group\\' x"));
+  EXPECT_THAT(lines[0], HasSubstr(" and 48 more; by client 'test' at "));
+  EXPECT_LT(lines[0].size(), 1000u);
+}
+
 TEST_F(ChangeLogTest, NothingIsToldOfWhatDoesNotChange) {
   create_topic("orders", 1, {{"retention.ms", "5000"}});
   take_lines();

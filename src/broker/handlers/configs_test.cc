@@ -222,6 +222,34 @@ TEST_F(ConfigsTest, ElementsOfListsAreKeptOnce) {
   EXPECT_EQ(describe(kTopic, "t").configs["cleanup.policy"].value, "delete,compact");
 }
 
+TEST_F(ConfigsTest, ValuesAreDescribedParsed) {
+  const TopicId id = create_topic("t", 1);
+  const auto described = [&](const char* key, const char* value) {
+    EXPECT_EQ(alter(kTopic, "t", key, kSet, value), ErrorCode::kNone) << key << "=" << value;
+    const Config config = describe(kTopic, "t").configs[key];
+    EXPECT_EQ(config.synonyms.front(), std::string(key) + "=" + config.value + "@1");
+    return config.value;
+  };
+  EXPECT_EQ(described("retention.ms", " 5000 "), "5000");
+  EXPECT_EQ(described("retention.ms", "+0007"), "7");
+  EXPECT_EQ(in_force(id).retention_ms, 7);
+  EXPECT_EQ(described("preallocate", "TRUE"), "true");
+  EXPECT_EQ(described("cleanup.policy", " compact , delete"), "compact,delete");
+  EXPECT_EQ(described("min.cleanable.dirty.ratio", "0.50"), "0.5");
+  EXPECT_EQ(described("message.timestamp.type", "LogAppendTime "), "LogAppendTime");
+  EXPECT_TRUE(in_force(id).log_append_time);
+  EXPECT_EQ(described("compression.type", " gzip"), "gzip");
+  EXPECT_EQ(in_force(id).compression, protocol::CompressionType::kGzip);
+  EXPECT_EQ(alter(kTopic, "t", "cleanup.policy", kSet, "compact,"), ErrorCode::kInvalidConfig);
+  EXPECT_EQ(alter(kBroker, "", "log.message.timestamp.type", kSet, " LogAppendTime"), ErrorCode::kNone);
+  EXPECT_EQ(of_broker("log.message.timestamp.type").value, "LogAppendTime");
+  const TopicId other = create_topic("other", 1);
+  EXPECT_TRUE(in_force(other).log_append_time);
+  EXPECT_EQ(alter(kGroup, "g", "consumer.session.timeout.ms", kSet, " 50000"), ErrorCode::kNone);
+  EXPECT_EQ(describe(kGroup, "g").configs.at("consumer.session.timeout.ms").value, "50000");
+  EXPECT_EQ(alter(kGroup, "g", "share.auto.offset.reset", kSet, "earliest "), ErrorCode::kNone);
+}
+
 TEST_F(ConfigsTest, WhatBrokersAreToldAppliesAtOnceAndStays) {
   set("log.retention.ms", "1000");
   restart(false);

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <unordered_set>
 #include <vector>
 
 #include "broker/handlers/group_handlers.h"
@@ -39,7 +40,9 @@ void handle_delete_groups(GroupCoordinators& groups, RequestContextPtr context) 
   const unsigned home = context->loop().index();
   auto all = runtime::make_homebound<DeleteGroups>(context->loop());
   const GroupResolver resolver(*context);
+  std::unordered_set<std::string_view> named;
   for (const std::string_view name : request.groups_names) {
+    if (!named.insert(name).second) continue;
     all->names.emplace_back(name);
     all->errors.push_back(resolver.error_of(name));
   }

@@ -116,7 +116,7 @@ class ConfigDescriber {
     config.name = key.name;
     config.is_sensitive = key.type == ConfigType::kPassword;
     config.value = std::nullopt;
-    if (value && !config.is_sensitive) config.value = arena_.copy(*value);
+    if (value && !config.is_sensitive) config.value = arena_.copy(described_config_value(key, *value));
     config.config_source = synonyms.empty() ? static_cast<int8_t>(ConfigSource::kDefault) : synonyms.front().source;
     config.config_type = wire_type(key.type);
     config.documentation = std::nullopt;
@@ -144,6 +144,11 @@ class ConfigDescriber {
     return {arena_.copy(name), arena_.copy(value), static_cast<int8_t>(source)};
   }
 
+  // A resource's own value is told parsed here as well, as by Kafka; those of the broker are not.
+  Synonym own_synonym(const ConfigKey& key, std::string_view value, ConfigSource source) {
+    return synonym(key.name, request_.include_synonyms ? described_config_value(key, value) : std::string(), source);
+  }
+
   // Of a resource with overrides above broker keys.
   void add_resource(std::span<const ResourceConfigKey> keys, const ConfigOverrides& overrides, ConfigSource own,
                     bool with_defaults) {
@@ -151,7 +156,7 @@ class ConfigDescriber {
       if (!wanted(key.key.name)) continue;
       const EffectiveConfig effective = effective_resource_config(key, overrides, config_, own);
       std::vector<Synonym> synonyms;
-      if (overrides.contains(key.key.name)) synonyms.push_back(synonym(key.key.name, effective.value, own));
+      if (overrides.contains(key.key.name)) synonyms.push_back(own_synonym(key.key, effective.value, own));
       if (const char* broker_key = key.synonyms[0].broker_key) {
         const std::vector<Synonym> below = broker_synonyms(broker_key);
         synonyms.insert(synonyms.end(), below.begin(), below.end());

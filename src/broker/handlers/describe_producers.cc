@@ -60,6 +60,7 @@ class DescribeProducersOperation final : public ShardedOperation<ProducersItem> 
           response.error_code = code(ProtocolError::kInvalidRequest);  // its producers may be many
         } else if (const ProtocolError error = topic.error_of_led(response.partition_index); error != ProtocolError::kNone) {
           response.error_code = code(error);
+          if (!topic) response.error_message = "This server does not host this topic-partition.";
         } else {
           items_.push_back({topic->partition(response.partition_index), &response, ProtocolError::kNone, 0, {}});
         }

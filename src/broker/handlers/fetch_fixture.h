@@ -1,4 +1,4 @@
-// Fetch requests of a test, and what is looked at in the answers.
+// Fetch requests of a test, and the parts of their answers that tests look at.
 #pragma once
 
 #include <deque>

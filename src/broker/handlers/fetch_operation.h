@@ -114,7 +114,7 @@ class FetchOperation final : public ShardedOperation<FetchItem> {
   bool failed_ = false;      // some partition answers with an error or has diverged
   bool last_round_ = false;  // whatever it finds is the answer
 
-  Reservation memory_;  // for what the response holds
+  Reservation memory_;  // for the response's data
   MemoryBudget::Ticket ticket_ = 0;
 
   State state_ = State::kReading;

@@ -81,6 +81,8 @@ void FetchOperation::fill(PartitionData& data, const Answer& answer) {
   data.last_stable_offset = -1;
   data.log_start_offset = -1;
   data.aborted_transactions = std::nullopt;
+  // As in Kafka, of what was refused before its log was looked at.
+  if (answer.item == nullptr) data.aborted_transactions = std::span<FetchResponse::AbortedTransaction>();
   const ErrorCode error = answer.item ? answer.item->read.error : answer.error;
   data.error_code = code(error);
   if (error != ErrorCode::kNone) {

@@ -80,6 +80,15 @@ TEST_F(FetchTest, ABatchAboveItsPartitionsLimitIsSentOnceInAllNotOnceAShard) {
   }
 }
 
+TEST_F(FetchTest, APartitionThatIsRefusedHasNoAbortedTransactionsNotNull) {
+  create_topic("t", 1);
+  const auto answer = fetch({{"t", 7, 0}, {"t", 0, 99}});
+  EXPECT_EQ(partition(answer, 0, 0).error_code, code(ErrorCode::kUnknownTopicOrPartition));
+  EXPECT_TRUE(partition(answer, 0, 0).aborted_transactions.has_value());
+  EXPECT_EQ(partition(answer, 0, 1).error_code, code(ErrorCode::kOffsetOutOfRange));
+  EXPECT_FALSE(partition(answer, 0, 1).aborted_transactions.has_value());
+}
+
 TEST_F(FetchTest, APartitionNamedTwiceIsAnsweredOnceForTheLast) {
   create_topic("t", 2);
   for (int i = 0; i < 3; ++i) produce("t", 1, {"x"});

@@ -28,10 +28,14 @@ bool share_key_valid(std::string_view key) {
          std::all_of(index.begin(), index.end(), digit);
 }
 
+bool knows_key_type(const RequestContext& context, int8_t type) {
+  return type == kGroup || type == kTransaction || (type == kShare && context.version() >= 6);
+}
+
 ErrorCode check(const RequestContext& context, const GroupResolver& resolver, int8_t type, std::string_view key) {
   if (type == kGroup) return resolver.error_of(key);
   if (type == kTransaction) return ErrorCode::kTransactionalIdAuthorizationFailed;
-  if (type != kShare || context.version() < 6) return ErrorCode::kInvalidRequest;
+  if (!knows_key_type(context, type)) return ErrorCode::kInvalidRequest;
   if (!context.may({security::ResourceType::kCluster})) return ErrorCode::kClusterAuthorizationFailed;
   return share_key_valid(key) ? ErrorCode::kNone : ErrorCode::kInvalidRequest;
 }
@@ -60,6 +64,11 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
     answer.error_code = code(error);
     // As in Kafka: a single coordinator has the error's text, NONE included. Several have none.
     answer.error_message = context.version() < 4 ? protocol::error_name(error) : std::string_view();
+    if (error == ErrorCode::kInvalidRequest && !knows_key_type(context, request.key_type)) {
+      answer.error_message =
+          "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
+          "incompatible broker. See the broker logs for more details.";
+    }
     if (error == ErrorCode::kTransactionalIdAuthorizationFailed) {
       const std::string_view reason = broker.transaction_refusals().refuse(context, key);
       if (!reason.empty()) answer.error_message = reason;

@@ -1,5 +1,7 @@
 // What the handlers of the group APIs answer, version by version: each case is a request, the versions it is sent in, and
 // the error that is to come back.
+#include <gmock/gmock.h>
+
 #include <functional>
 
 #include "broker/handlers/broker_fixture.h"
@@ -267,6 +269,9 @@ TEST_F(GroupCasesTest, DescribeListDelete) {
   name = "empty";
   expect<DeleteGroupsResponse>("an empty group", {0, 0}, remove, of_result, ErrorCode::kNone);
   expect<DeleteGroupsResponse>("twice", {1, 2}, remove, of_result, ErrorCode::kGroupIdNotFound);
+  std::string_view twice[] = {"empty", "missing", "empty"};
+  remove.groups_names = twice;
+  EXPECT_EQ(call<DeleteGroupsResponse>(2, remove)->results.size(), 2u) << "named twice, answered once";
 
   OffsetDeleteRequest::OffsetDeleteRequestPartition partition;
   OffsetDeleteRequest::OffsetDeleteRequestTopic topic;
@@ -287,6 +292,31 @@ TEST_F(GroupCasesTest, DescribeListDelete) {
   partition.partition_index = 0;
   expect<OffsetDeleteResponse>("an offset", {0, 0}, offsets, of_item, ErrorCode::kNone);
   expect<OffsetDeleteResponse>("an offset that is gone", {0, 0}, offsets, of_item, ErrorCode::kNone);
+}
+
+TEST_F(GroupCasesTest, CoordinatorsOfAnUnknownTypeAreRefusedWithAReason) {
+  FindCoordinatorRequest request;
+  std::string_view keys[] = {"a"};
+  request.coordinator_keys = keys;
+  request.key_type = 9;
+  const auto answer = call<FindCoordinatorResponse>(4, request);
+  EXPECT_EQ(answer->coordinators[0].error_code, code(ErrorCode::kInvalidRequest));
+  EXPECT_THAT(std::string(answer->coordinators[0].error_message.value_or("")),
+              ::testing::StartsWith("This most likely occurs because of a request being malformed by the client library"));
+}
+
+TEST_F(GroupCasesTest, ATopicWithoutPartitionsIsNotAnswered) {
+  OffsetCommitRequest::OffsetCommitRequestPartition partition;
+  OffsetCommitRequest::OffsetCommitRequestTopic topics[2];
+  topics[0].name = topics[1].name = "t";
+  topics[1].partitions = {&partition, 1};
+  OffsetCommitRequest request;
+  request.group_id = "simple";
+  request.generation_id_or_member_epoch = -1;
+  request.topics = topics;
+  const auto answer = call<OffsetCommitResponse>(8, request);
+  ASSERT_EQ(answer->topics.size(), 1u);
+  EXPECT_EQ(answer->topics[0].partitions.size(), 1u);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 #include "protocol/messages/offset_fetch.h"
 #include "protocol/messages/sync_group.h"
 #include "storage/log/log_cleaner.h"
+#include "storage/segment/segment_names.h"
 
 namespace weir::broker {
 namespace {
@@ -77,6 +78,19 @@ class GroupsTest : public BrokerTest {
     const auto answer = call<OffsetFetchResponse>(version, request);
     EXPECT_EQ(answer->error_code, 0);
     return answer->topics[0].partitions[0].committed_offset;
+  }
+  int16_t fetch_error(const std::string& group) {
+    OffsetFetchRequest request;
+    request.group_id = group;
+    return call<OffsetFetchResponse>(7, request)->error_code;
+  }
+  void checkpoint() {
+    size_t checkpointed = 0;
+    for (unsigned shard = 0; shard < kShards; ++shard) {
+      sim_.loop(shard).post(
+          [&, shard] { logs_[shard]->checkpoint_all([&](Result<void> result) { checkpointed += result ? 1 : 0; }); });
+    }
+    run_until([&] { return checkpointed == kShards; });
   }
   void delete_topic(const std::string& name) {
     std::string_view view = name;
@@ -216,14 +230,6 @@ TEST_F(GroupsTest, OffsetsOfARecreatedTopicAreAbsent) {
 TEST_F(GroupsTest, OffsetsAreLoadedFromCheckpointedSegments) {
   create_topic("t", 1);
   find_coordinator();
-  const auto checkpoint = [&] {
-    size_t checkpointed = 0;
-    for (unsigned shard = 0; shard < kShards; ++shard) {
-      sim_.loop(shard).post(
-          [&, shard] { logs_[shard]->checkpoint_all([&](Result<void> result) { checkpointed += result ? 1 : 0; }); });
-    }
-    run_until([&] { return checkpointed == kShards; });
-  };
   for (int i = 0; i < 20; ++i) EXPECT_EQ(commit("g" + std::to_string(i), "t", i), 0);
   checkpoint();
   restart_and_load(false);
@@ -234,6 +240,60 @@ TEST_F(GroupsTest, OffsetsAreLoadedFromCheckpointedSegments) {
   checkpoint();
   restart_and_load(true);
   for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i % 2 == 0 ? i + 100 : i);
+}
+
+// Nobody but the broker reads this topic, so no client's checksum finds the damage. Waiting for the load would have no end.
+TEST_F(GroupsTest, DamagedOffsetsAreNotServedAndClientsAreSentAway) {
+  create_topic("t", 1);
+  find_coordinator();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(commit("g", "t", 100 + i), 0);
+  checkpoint();
+  const TopicId topic = broker_->shard(0).image->find(GroupCoordinators::kTopic)->id();
+  stop();
+  frontend_metrics_.reset();
+  registry_.reset();
+  const std::string folder = storage::partition_folder_name({topic, group_hash("g") % 50});
+  std::string segment;
+  for (const std::string& path : sim_.disk().all_files()) {
+    if (path.find(folder) != std::string::npos && path.ends_with(".log")) segment = path;
+  }
+  const std::vector<uint8_t> bytes = sim_.disk().contents(segment);
+  std::vector<size_t> batches;
+  for (size_t at = 0; at < bytes.size(); at += BatchHeader::parse(bytes.data() + at).size()) batches.push_back(at);
+  ASSERT_EQ(batches.size(), 3u);
+  ASSERT_EQ(bytes.size() - batches[2], batches[1]) << "they are alike";
+  struct Damage {
+    const char* what;
+    size_t at;
+    uint8_t mask;
+  };
+  for (const Damage& damage : {Damage{"a value", bytes.size() - 30, 1}, Damage{"a key", batches[1] + BatchHeader::kSize + 8, 16},
+                               Damage{"an offset beyond the high watermark", batches[2] + 2, 8},
+                               Damage{"an offset that goes back", batches[1] + 7, 1}}) {
+    sim_.disk().flip_bits(segment, damage.at, damage.mask);
+    start();
+    sim_.run_for(runtime::kSecond);
+    EXPECT_EQ(fetch_error("g"), code(ErrorCode::kNotCoordinator)) << damage.what;
+    EXPECT_EQ(fetch_error("another"), 0) << damage.what;
+    CoordinatorCounts counts;
+    for (unsigned shard = 0; shard < kShards; ++shard) {
+      const CoordinatorCounts more = groups_->count(shard);
+      counts.failed += more.failed;
+      counts.loading += more.loading;
+      counts.active += more.active;
+      for (const auto& failed : more.some_failed) EXPECT_THAT(failed.partition, ::testing::StartsWith("__consumer_offsets-"));
+    }
+    EXPECT_EQ(counts.failed, 1u) << damage.what;
+    EXPECT_EQ(counts.loading, 0u) << damage.what;
+    EXPECT_EQ(counts.active, 49u) << damage.what;
+    sim_.disk().flip_bits(segment, damage.at, damage.mask);
+    run_until([&] { return fetch_error("g") == 0; });
+    EXPECT_EQ(fetch("g", "t"), 102) << damage.what;
+    stop();
+    frontend_metrics_.reset();
+    registry_.reset();
+  }
+  start();
 }
 
 TEST_F(GroupsTest, TheOffsetsTopicIsCompactedAndLoadedFromWhatIsLeft) {
@@ -305,6 +365,83 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
   run_until([&] { return done; });
   EXPECT_THAT(seen, ::testing::ElementsAre("0: 7/2 in a transaction", "1: 7/2 commit by 4", "2: 7/2 in a transaction",
                                            "3: 7/3 abort by 4", "4: -1/-1"));
+}
+
+// What open transactions have committed is told to those who ask for stable offsets, partition by partition.
+TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
+  create_topic("t", 2);
+  find_coordinator();
+  EXPECT_EQ(commit("g", "t", 5), 0);
+  using coordination::OffsetCommitResult, coordination::MarkerResult;
+  coordination::TxnOffsetCommitRequest request;
+  request.group_id = "g";
+  request.producer_id = 7;
+  request.producer_epoch = 2;
+  request.items.push_back({"t", {}, 0, 8, -1, ""});
+  std::optional<ErrorCode> committed;
+  sim_.loop(0).post([&] {
+    groups_->call<OffsetCommitResult>(
+        0, "g", [&](OffsetCommitResult result) { committed = result.items.at(0); },
+        [&](auto& state, auto reply, auto now, auto& effects) {
+          state.commit_transactional_offsets(request, std::move(reply), now, effects);
+        });
+  });
+  run_until([&] { return committed.has_value(); });
+  EXPECT_EQ(committed, ErrorCode::kNone);
+
+  std::vector<int32_t> indexes{0, 1};
+  OffsetFetchRequest::OffsetFetchRequestTopic asked;
+  asked.name = "t";
+  asked.partition_indexes = indexes;
+  OffsetFetchRequest::OffsetFetchRequestTopics named;
+  named.name = "t";
+  named.partition_indexes = indexes;
+  std::span<OffsetFetchRequest::OffsetFetchRequestTopic> topics{&asked, 1};
+  std::span<OffsetFetchRequest::OffsetFetchRequestTopics> of_group{&named, 1};
+  const auto told = [&](int16_t version, bool require_stable, bool all) {
+    OffsetFetchRequest fetch_request;
+    OffsetFetchRequest::OffsetFetchRequestGroup group;
+    group.group_id = "g";
+    if (version < 8) fetch_request.group_id = "g";
+    group.topics = std::nullopt;
+    if (!all) group.topics = of_group;
+    if (version < 8 && all) fetch_request.topics = std::nullopt;
+    else if (version < 8) fetch_request.topics = topics;
+    if (version >= 8) fetch_request.groups = {&group, 1};
+    fetch_request.require_stable = require_stable;
+    const auto answer = call<OffsetFetchResponse>(version, fetch_request);
+    std::string text;
+    const auto add = [&](const auto& partitions) {
+      for (const auto& partition : partitions) {
+        text += fmt::format("{}:{}:{} ", partition.partition_index, partition.error_code, partition.committed_offset);
+      }
+    };
+    if (version >= 8) add(answer->groups[0].topics[0].partitions);
+    else add(answer->topics[0].partitions);
+    return text;
+  };
+  for (int life = 0; life < 2; ++life) {
+    for (const int16_t version : {7, 8, 9}) {
+      EXPECT_EQ(told(version, true, false), "0:88:-1 1:0:-1 ") << version;
+      EXPECT_EQ(told(version, true, true), "0:88:-1 ") << version;
+      EXPECT_EQ(told(version, false, false), "0:0:5 1:0:-1 ") << version;
+      EXPECT_EQ(told(version, false, true), "0:0:5 ") << version;
+    }
+    EXPECT_EQ(told(6, false, false), "0:0:5 1:0:-1 ");
+    restart_and_load(false);
+  }
+
+  std::optional<ErrorCode> ended;
+  sim_.loop(0).post([&] {
+    groups_->call<MarkerResult>(
+        0, "g", [&](MarkerResult result) { ended = result.error; },
+        [](auto& state, auto reply, auto now, auto& effects) {
+          state.end_transaction({7, 2, 0, true}, std::move(reply), now, effects);
+        });
+  });
+  run_until([&] { return ended.has_value(); });
+  EXPECT_EQ(ended, ErrorCode::kNone);
+  EXPECT_EQ(told(9, true, false), "0:0:8 1:0:-1 ");
 }
 
 TEST_F(GroupsTest, CompressedBatchesAreReplayed) {

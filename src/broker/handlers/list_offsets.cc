@@ -79,20 +79,24 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
     items_.reserve(count);
     const TopicResolver topics(*context_, *home().image);
     response_.topics = arena.array<ListOffsetsResponse::ListOffsetsTopicResponse>(request_.topics.size());
-    for (size_t t = 0; t < request_.topics.size(); ++t) {
-      const auto& asked = request_.topics[t];
-      response_.topics[t].name = asked.name;
-      response_.topics[t].partitions = arena.array<PartitionResponse>(asked.partitions.size());
+    size_t topic_count = 0;
+    for (const auto& asked : request_.topics) {
+      size_t answered = 0;
+      auto& answer = response_.topics[topic_count];
+      answer.name = asked.name;
+      answer.partitions = arena.array<PartitionResponse>(asked.partitions.size());
       const ResolvedTopic topic = topics.find(asked.name);
-      for (size_t p = 0; p < asked.partitions.size(); ++p) {
-        PartitionResponse& response = response_.topics[t].partitions[p];
-        const auto& partition = asked.partitions[p];
+      for (const auto& partition : asked.partitions) {
+        int& mentions = times[{asked.name, partition.partition_index}];
+        if (mentions == 0) continue;  // it was answered where it was named first
+        PartitionResponse& response = answer.partitions[answered++];
         response.partition_index = partition.partition_index;
         response.timestamp = -1;
         response.offset = -1;
         response.leader_epoch = -1;
-        if (times[{asked.name, partition.partition_index}] > 1) {
+        if (mentions > 1) {
           response.error_code = code(ErrorCode::kInvalidRequest);
+          mentions = 0;
         } else if (context_->version() < version_of(partition.timestamp)) {
           response.error_code = code(ErrorCode::kUnsupportedVersion);
         } else if (const ErrorCode error = topic.error_of_led(partition.partition_index); error != ErrorCode::kNone) {
@@ -106,7 +110,10 @@ class ListOffsetsOperation final : public ShardedOperation<OffsetItem> {
                             {}});
         }
       }
+      answer.partitions = answer.partitions.first(answered);
+      if (answered > 0 || asked.partitions.empty()) ++topic_count;
     }
+    response_.topics = response_.topics.first(topic_count);
   }
 
   // On the owning shard.

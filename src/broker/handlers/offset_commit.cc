@@ -43,9 +43,10 @@ void handle_offset_commit(GroupCoordinators& groups, RequestContextPtr context) 
   commit.retention_ms = request.retention_time_ms;
   commit.group_not_found_known = context->version() >= 9;
   all->response.topics = arena.array<OffsetCommitResponse::OffsetCommitResponseTopic>(request.topics.size());
-  for (size_t t = 0; t < request.topics.size(); ++t) {
-    const auto& asked = request.topics[t];
-    auto& answer = all->response.topics[t];
+  size_t answered = 0;
+  for (const auto& asked : request.topics) {
+    if (asked.partitions.empty()) continue;  // is not answered, as in Kafka
+    auto& answer = all->response.topics[answered++];
     answer.name = asked.name;
     answer.topic_id = asked.topic_id;
     answer.partitions = arena.array<OffsetCommitResponse::OffsetCommitResponsePartition>(asked.partitions.size());
@@ -63,6 +64,7 @@ void handle_offset_commit(GroupCoordinators& groups, RequestContextPtr context) 
       all->asked.push_back(&answer.partitions[p]);
     }
   }
+  all->response.topics = all->response.topics.first(answered);
   if (commit.items.empty()) return context->respond(all->response);
   all->context = std::move(context);
   const std::string group_id = commit.group_id;

@@ -51,6 +51,7 @@ class OffsetFetch final : public runtime::Homebound {
     protocol::OffsetFetchRequest request;
     if (!context_->decode(request)) return;
     image_ = coordinators_.broker().shard(home_).image;
+    require_stable_ = request.require_stable;
     if (context_->version() >= 8) {
       for (const auto& group : request.groups) add_group(group.group_id, group.topics);
     } else {
@@ -73,6 +74,7 @@ class OffsetFetch final : public runtime::Homebound {
     GroupPart& group = groups_.emplace_back();
     group.group_id = group.request.group_id = group_id;
     group.all = group.request.all = !topics.has_value();
+    group.request.require_stable = require_stable_;
     group.error = GroupResolver(*context_).error_of(group_id);
     if (group.all) return;
     for (const auto& topic : *topics) add_topic(group, topic);
@@ -138,7 +140,10 @@ class OffsetFetch final : public runtime::Homebound {
     group.error = result.error;
     if (result.error != ErrorCode::kNone) return;
     if (!group.all) {
-      for (size_t i = 0; i < group.asked.size(); ++i) group.offsets[group.asked[i]] = std::move(result.items[i]);
+      for (size_t i = 0; i < group.asked.size(); ++i) {
+        group.errors[group.asked[i]] = result.items[i].error;
+        group.offsets[group.asked[i]] = std::move(result.items[i]);
+      }
       return;
     }
     const TopicResolver topics(*context_, *image_, kNaming);
@@ -151,8 +156,8 @@ class OffsetFetch final : public runtime::Homebound {
         group.topics.push_back({offset.topic, topic ? topic->id() : Uuid(), group.offsets.size(), 0});
       }
       ++group.topics.back().count;
+      group.errors.push_back(offset.error);
       group.offsets.push_back(std::move(offset));
-      group.errors.push_back(ErrorCode::kNone);
     }
   }
 
@@ -207,6 +212,7 @@ class OffsetFetch final : public runtime::Homebound {
   const unsigned home_;
   RequestContextPtr context_;
   MetadataImagePtr image_;
+  bool require_stable_ = false;  // since version 7
   std::vector<GroupPart> groups_;
   std::unordered_set<std::string_view> named_groups_;
   std::set<std::pair<std::string_view, int32_t>> named_partitions_;  // of the group that is added; names lie in the request

@@ -36,6 +36,26 @@ TEST_F(OffsetHandlersTest, ListOffsetsSpecials) {
   EXPECT_EQ(offset("t", 1, -1).error_code, code(ErrorCode::kUnknownTopicOrPartition));
 }
 
+TEST_F(OffsetHandlersTest, APartitionNamedTwiceIsRefusedOnce) {
+  create_topic("t", 2);
+  protocol::ListOffsetsRequest::ListOffsetsPartition partitions[3];
+  for (auto& partition : partitions) partition.timestamp = -1;
+  partitions[0].partition_index = partitions[2].partition_index = 1;
+  protocol::ListOffsetsRequest::ListOffsetsTopic topics[2];
+  topics[0].name = topics[1].name = "t";
+  topics[0].partitions = partitions;
+  topics[1].partitions = {partitions, 1};
+  protocol::ListOffsetsRequest request;
+  request.topics = topics;
+  const auto answer = call<protocol::ListOffsetsResponse>(8, request);
+  ASSERT_EQ(answer->topics.size(), 1u);
+  ASSERT_EQ(answer->topics[0].partitions.size(), 2u);
+  EXPECT_EQ(answer->topics[0].partitions[0].partition_index, 1);
+  EXPECT_EQ(answer->topics[0].partitions[0].error_code, code(ErrorCode::kInvalidRequest));
+  EXPECT_EQ(answer->topics[0].partitions[1].partition_index, 0);
+  EXPECT_EQ(answer->topics[0].partitions[1].offset, 0);
+}
+
 TEST_F(OffsetHandlersTest, DeleteRecordsMovesTheStart) {
   create_topic("t", 1);
   create_topic("c", 1, {{"cleanup.policy", "compact"}});

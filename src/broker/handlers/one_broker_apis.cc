@@ -70,9 +70,9 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
   const MetadataImagePtr image = image_of(broker, *context);
   const TopicResolver topics(*context, *image);
   Response response;
-  if (request.election_type < 0 || request.election_type > kUnclean) {
-    response.error_code = code(ErrorCode::kInvalidRequest);
-  } else if (request.topic_partitions) {
+  const bool known_type = request.election_type >= 0 && request.election_type <= kUnclean;
+  if (!known_type) response.error_code = code(ErrorCode::kInvalidRequest);
+  if (request.topic_partitions) {
     const auto& asked = *request.topic_partitions;
     if (!context->reserve(texts_bytes(asked))) return;
     response.replica_election_results = arena.array<Response::ReplicaElectionResult>(asked.size());
@@ -81,6 +81,10 @@ void handle_elect_leaders(Broker& broker, RequestContextPtr context) {
       topic.topic = asked[t].topic;
       topic.partition_result = arena.array<Response::PartitionResult>(asked[t].partitions.size());
       for (size_t p = 0; p < asked[t].partitions.size(); ++p) {
+        if (!known_type) {
+          topic.partition_result[p] = {asked[t].partitions[p], response.error_code, std::nullopt};
+          continue;
+        }
         const Refusal answer = elect(topics, asked[t].topic, asked[t].partitions[p]);
         topic.partition_result[p] = {asked[t].partitions[p], code(answer.error), arena.copy(answer.message)};
       }
@@ -134,6 +138,9 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
   const int32_t node = image->controller_id();
   const int64_t now_ms = context->loop().clock().wall_ms();
   const ConnectionInfo& connection = context->connection();
+  // As Kafka: with anything else beside it, the metadata log is not described either.
+  const bool of_metadata = request.topics.size() == 1 && request.topics[0].topic_name == "__cluster_metadata" &&
+                           request.topics[0].partitions.size() == 1 && request.topics[0].partitions[0].partition_index == 0;
   Response response;
   response.topics = arena.array<Response::TopicData>(request.topics.size());
   for (size_t t = 0; t < request.topics.size(); ++t) {
@@ -143,7 +150,7 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
     for (size_t p = 0; p < asked.partitions.size(); ++p) {
       Response::PartitionData& partition = response.topics[t].partitions[p];
       partition.partition_index = asked.partitions[p].partition_index;
-      if (asked.topic_name != "__cluster_metadata" || partition.partition_index != 0) {
+      if (!of_metadata) {
         partition.error_code = code(ErrorCode::kUnknownTopicOrPartition);
         partition.error_message = "This server does not host this topic-partition.";
         continue;
@@ -158,7 +165,7 @@ void handle_describe_quorum(Broker& broker, RequestContextPtr context) {
       partition.current_voters[0].last_caught_up_timestamp = now_ms;
     }
   }
-  if (context->version() >= 2) {
+  if (context->version() >= 2 && of_metadata) {
     response.nodes = arena.array<Response::Node>(1);
     response.nodes[0].node_id = image->self().id;
     response.nodes[0].listeners = arena.array<Response::Listener>(1);

@@ -30,6 +30,22 @@ bool is_zstd(Bytes records) {
          header.compression() == protocol::CompressionType::kZstd;
 }
 
+// Kafka does not for refusals that it makes before it looks at a log, and for those of a log that it cannot read.
+bool tells_log_start(ErrorCode refusal) {
+  switch (refusal) {
+    case ErrorCode::kUnknownTopicOrPartition:
+    case ErrorCode::kUnknownTopicId:
+    case ErrorCode::kNotLeaderOrFollower:
+    case ErrorCode::kMessageTooLarge:
+    case ErrorCode::kRecordListTooLarge:
+    case ErrorCode::kCorruptMessage:
+    case ErrorCode::kKafkaStorageError:
+      return false;
+    default:
+      return true;
+  }
+}
+
 struct ProduceItem {
   storage::PartitionId id;
   Bytes records;
@@ -102,7 +118,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
         else prepare_partition(topic, data, response);
       }
       answer.partition_responses = answer.partition_responses.first(answered);
-      if (answered > 0 || asked.partition_data.empty()) ++topics;
+      if (answered > 0) ++topics;
     }
     response_.responses = response_.responses.first(topics);
   }
@@ -161,6 +177,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   void fill(PartitionResponse& response, const storage::AppendResult& result, protocol::Arena& arena) {
     if (result.error != ErrorCode::kNone) {
       refuse(response, result.error, result.message);
+      if (tells_log_start(result.error)) response.log_start_offset = result.log_start_offset;
       response.record_errors = arena.array<ProduceResponse::BatchIndexAndErrorMessage>(result.record_errors.size());
       for (size_t i = 0; i < response.record_errors.size(); ++i) {
         response.record_errors[i].batch_index = result.record_errors[i].index;

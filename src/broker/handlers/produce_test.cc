@@ -95,6 +95,36 @@ TEST_F(ProduceTest, ProduceRefusals) {
   EXPECT_EQ(offset("t", 0, -1).offset, 0);  // nothing of all that was appended
 }
 
+TEST_F(ProduceTest, ARefusalThatLookedAtTheLogTellsWhereItBegins) {
+  create_topic("t", 1);
+  produce("t", 0, {"a", "b", "c"});
+  protocol::DeleteRecordsRequest::DeleteRecordsPartition partition;
+  partition.offset = 2;
+  protocol::DeleteRecordsRequest::DeleteRecordsTopic topic;
+  topic.name = "t";
+  topic.partitions = {&partition, 1};
+  protocol::DeleteRecordsRequest remove;
+  remove.topics = {&topic, 1};
+  EXPECT_EQ(call<protocol::DeleteRecordsResponse>(2, remove)->topics[0].partitions[0].low_watermark, 2);
+  const auto refusal = [&](std::string_view name, Bytes records) {
+    const auto answer = produce(peer(1), std::string(name), 0, records);
+    const auto& one = answer->responses[0].partition_responses[0];
+    return std::pair(static_cast<ErrorCode>(one.error_code), one.log_start_offset);
+  };
+  EXPECT_EQ(refusal("t", batch({"v"}, {.base_offset = 3})), std::pair(ErrorCode::kInvalidRecord, int64_t{2}));
+  const auto first = batch({"v"}, {.producer_id = 1, .producer_epoch = 0, .base_sequence = 0});
+  EXPECT_EQ(refusal("t", first), std::pair(ErrorCode::kNone, int64_t{2}));
+  const auto gap = batch({"v"}, {.producer_id = 1, .producer_epoch = 0, .base_sequence = 7});
+  EXPECT_EQ(refusal("t", gap), std::pair(ErrorCode::kOutOfOrderSequenceNumber, int64_t{2}));
+  // A compressed batch is looked into before it comes to the log.
+  const auto wrong = protocol::compressed_batch(batch({"v"}, {}, -5), protocol::CompressionType::kGzip);
+  EXPECT_EQ(refusal("t", wrong), std::pair(ErrorCode::kInvalidTimestamp, int64_t{2}));
+  auto corrupt = batch({"v"});
+  corrupt.back() ^= 1;
+  EXPECT_EQ(refusal("t", corrupt), std::pair(ErrorCode::kCorruptMessage, int64_t{-1}));
+  EXPECT_EQ(refusal("absent", first), std::pair(ErrorCode::kUnknownTopicOrPartition, int64_t{-1}));
+}
+
 TEST_F(ProduceTest, ProduceWithoutAcks) {
   create_topic("t", 1);
   FakePeer& quiet = connect(2);

@@ -49,10 +49,10 @@ struct Entry {
   std::variant<Handle<Broker>, Handle<GroupCoordinators>> handle;
 };
 
-RequestHandler bind(Handle<Broker> handle, Broker& broker, GroupCoordinators& /*groups*/) {
+RequestHandler handler_of(Handle<Broker> handle, Broker& broker, GroupCoordinators& /*groups*/) {
   return [handle, &broker](RequestContextPtr context) { handle(broker, std::move(context)); };
 }
-RequestHandler bind(Handle<GroupCoordinators> handle, Broker& /*broker*/, GroupCoordinators& groups) {
+RequestHandler handler_of(Handle<GroupCoordinators> handle, Broker& /*broker*/, GroupCoordinators& groups) {
   return [handle, &groups](RequestContextPtr context) { handle(groups, std::move(context)); };
 }
 
@@ -287,7 +287,7 @@ constexpr ApiRow kApiVersions = {
 
 void register_handlers(Dispatcher& dispatcher, Broker& broker, GroupCoordinators& groups) {
   for (const Entry& entry : kEntries) {
-    dispatcher.add(entry.row, std::visit([&](auto handle) { return bind(handle, broker, groups); }, entry.handle));
+    dispatcher.add(entry.row, std::visit([&](auto handle) { return handler_of(handle, broker, groups); }, entry.handle));
   }
   dispatcher.add(kApiVersions, [&broker, &dispatcher](RequestContextPtr context) {
     handle_api_versions(broker, dispatcher, std::move(context));

@@ -309,7 +309,7 @@ void Controller::settle_group(const Outcome& failure) {
   commit_more();
 }
 
-// Somebody else changed what the group was made from. `revision` has it.
+// Somebody else changed an entry that the group was made from. `revision` has the change.
 void Controller::conflict(int64_t revision) {
   Call& call = calls_.front();
   if (++call.conflicts > kConflictsMax) {

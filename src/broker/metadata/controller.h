@@ -35,7 +35,7 @@ class Controller {
     std::string message;  // why, for the client; empty on success
     TopicPtr topic;       // as it is now; of a deleted one as it was
   };
-  // In the order of what was asked.
+  // In the order of the call.
   using Outcomes = std::vector<Outcome>;
   // The completion of a call, and how long its caller waits. After that time the call is answered with REQUEST_TIMED_OUT. A call
   // that has not begun by then never begins. One that has begun may still be done.

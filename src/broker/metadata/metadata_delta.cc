@@ -14,7 +14,7 @@ namespace weir::broker {
 
 namespace {
 
-// Tells what cannot be read, and goes on without it.
+// Tells the log of an entry that cannot be read, and goes on without it.
 template <typename Record, typename Use>
 void use(Result<Record> record, Use what) {
   if (record) return what(std::move(*record));
@@ -97,7 +97,7 @@ void MetadataDelta::put_configs(ConfigRecord record) {
   image_->put_configs(std::make_shared<const ConfigRecord>(std::move(record)));
 }
 
-// The broker's configuration is where topics take from what they do not set themselves.
+// Topics take the configs that they do not set from the broker's configuration.
 void MetadataDelta::reconfigure_topics() {
   std::vector<TopicPtr> changed;
   image_->for_each([&](const TopicPtr& topic) {

@@ -120,7 +120,7 @@ Result<std::optional<GroupPlacementRecord>> load_group_placement(MetaStore& stor
   return std::optional(*record);
 }
 
-// Changes are made only to what is as the image has it.
+// Overrides change only if the entry is still as the image has it.
 Result<void> store_what_is_left(MetaStore& store, const MetaEntry& before, std::string value) {
   return write_key(store, before.key, {true, {}, before.mod_revision}, std::move(value));
 }

@@ -44,7 +44,7 @@ class Settling final : public runtime::Homebound {
       }
       return look();
     }
-    // After a doubt only what is stored counts: an earlier attempt may have been the one that succeeded.
+    // After a doubt only the store's content counts: an earlier attempt may have been the one that succeeded.
     if (in_doubt_ && !outcome) return look_last(std::move(outcome));
     if (in_doubt_ && !outcome->succeeded) outcome->succeeded = visible(outcome->found);
     done_(std::move(outcome));

@@ -15,7 +15,7 @@ namespace {
 constexpr int64_t kQuantileSpanNs = 300 * runtime::kSecond;
 constexpr int64_t kRateSpanNs = 60 * runtime::kSecond;
 
-// Those that Kafka's timers report, as Strimzi's rules write them.
+// The quantiles that Kafka's timers report, in the form of Strimzi's rules.
 constexpr std::pair<double, const char*> kQuantiles[] = {{0.5, "0.50"},  {0.75, "0.75"}, {0.95, "0.95"},
                                                          {0.98, "0.98"}, {0.99, "0.99"}, {0.999, "0.999"}};
 
@@ -86,7 +86,7 @@ void Exposition::broker_state(const std::vector<ShardSnapshot>& shards, Sink& si
   gauge("kafka_server_replicamanager_partitioncount", "Partitions of this broker.", partitions);
   gauge("kafka_server_replicamanager_leadercount", "Partitions this broker leads.", partitions - offline);
   gauge("kafka_server_replicamanager_offlinereplicacount", "Partitions that are offline.", offline);
-  // A partition has one replica here, and that is in sync while the partition is online.
+  // A partition has one replica here. It is in sync while the partition is online.
   gauge("kafka_server_replicamanager_underreplicatedpartitions", "Partitions with too few replicas in sync.", 0);
   gauge("kafka_server_replicamanager_underminisrpartitioncount", "Partitions with fewer replicas in sync than asked for.", 0);
   gauge("kafka_server_replicamanager_atminisrpartitioncount", "Partitions with just as many replicas in sync as asked for.",
@@ -135,7 +135,7 @@ void Exposition::topic_traffic(const std::vector<ShardSnapshot>& shards, Sink& s
       if (TopicTotals* topic = of(id)) topic->counts += counts;
     }
   }
-  // As in Kafka, a topic appears once something was asked of it.
+  // As in Kafka, a topic appears after the first request for it.
   std::erase_if(topics, [](const auto& entry) { return !entry.second.any(); });
   const auto write = [&](const char* name, const char* help, auto get) {
     const std::string full = fmt::format("kafka_server_brokertopicmetrics_{}_total", name);
@@ -308,6 +308,10 @@ void Exposition::own(const std::vector<ShardSnapshot>& shards, Sink& sink) const
        [](const ShardSnapshot& s) { return s.checkpoint_failing ? 1.0 : 0.0; }},
       {"weir_unreadable_segments", "Segments that cannot be looked into for the times of their records, for damage.", false,
        [](const ShardSnapshot& s) { return number(s.unreadable_segments); }},
+      {"weir_failing_reads", "Partitions whose segments could not be read the last time, for another reason than damage.", false,
+       [](const ShardSnapshot& s) { return number(s.failing_reads); }},
+      {"weir_read_failures_total", "Reads of segments that failed, for another reason than damage.", true,
+       [](const ShardSnapshot& s) { return number(s.read_failures); }},
       {"weir_wal_written_bytes_total", "Bytes written to the write-ahead log.", true,
        [](const ShardSnapshot& s) { return number(s.wal.written_bytes); }},
       {"weir_checkpoints_total", "Times the tail of the log was moved into segments.", true,

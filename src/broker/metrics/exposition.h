@@ -1,8 +1,8 @@
-// The text of /metrics: the registry's counters and what the shards' snapshots say, under the names that the JMX exporter
-// with Strimzi's rules gives Apache Kafka's metrics, and under weir_* what Kafka has no name for. docs/observability.md
-// lists them.
+// The text of /metrics: the registry's counters and the values of the shards' snapshots. Names are those that the JMX exporter
+// with Strimzi's rules gives Apache Kafka's metrics. Values without a name in Kafka have weir_*. docs/observability.md lists
+// them.
 //
-// render() belongs on a pool thread: with many partitions it makes megabytes of text. One call at a time.
+// Call render() on a pool thread: with many partitions it makes megabytes of text. One call at a time.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@
 
 namespace weir::broker {
 
-// What lives as long as the process, thread-safe all of it.
+// Objects that live as long as the process, all of them thread-safe.
 struct MetricSources {
   const MetricsRegistry& registry;
   const Dispatcher& dispatcher;
@@ -29,7 +29,7 @@ struct MetricSources {
 
 class Exposition {
  public:
-  // Partitions beyond this are not listed one by one; weir_unlisted_partitions says how many.
+  // Partitions above this number are not listed. weir_unlisted_partitions has their number.
   static constexpr size_t kListedPartitionsMax = 20'000;
 
   Exposition(MetricSources sources, int64_t start_ns);

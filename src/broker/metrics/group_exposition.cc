@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "base/ascii_case.h"
 #include "coordination/group/classic/classic_group.h"
@@ -24,12 +25,17 @@ GroupExposition::GroupExposition(int64_t start_ns)
       deleted_(start_ns, kWindowNs) {}
 
 void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink) {
-  uint64_t groups = 0, offsets = 0;
+  uint64_t groups = 0, offsets = 0, pending_offsets = 0;
   coordination::GroupStateCounts states{};
   coordination::GroupTotals totals;
+  CoordinatorCounts coordinators;
   for (const ShardSnapshot& shard : shards) {
+    coordinators.loading += shard.coordinators.loading;
+    coordinators.active += shard.coordinators.active;
+    coordinators.failed += shard.coordinators.failed;
     groups += shard.groups;
     offsets += shard.group_offsets;
+    pending_offsets += shard.pending_offsets;
     for (size_t i = 0; i < states.size(); ++i) states[i] += shard.group_states[i];
     totals += shard.group_totals;
   }
@@ -37,9 +43,16 @@ void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t n
   sink.gauge(older + "numgroups", "Groups of this broker's coordinators.", {}, static_cast<double>(groups));
   sink.gauge(older + "numoffsets", "Committed offsets of these groups.", {}, static_cast<double>(offsets));
   const std::string family = "kafka_server_group_coordinator_metrics_";
+  for (const auto& [state, count] : {std::pair("active", coordinators.active), std::pair("loading", coordinators.loading),
+                                     std::pair("failed", coordinators.failed)}) {
+    sink.gauge(family + "num_partitions", "Partitions of __consumer_offsets by the state of their coordinators.",
+               {{"state", state}}, static_cast<double>(count));
+  }
   sink.gauge(family + "group_count", "Groups by the protocol they rebalance with.", {{"protocol", "classic"}},
              static_cast<double>(groups));
   sink.gauge(family + "offset_count", "Committed offsets of these groups.", {}, static_cast<double>(offsets));
+  sink.gauge("weir_group_pending_offsets", "Offsets that open transactions have committed.", {},
+             static_cast<double>(pending_offsets));
   for (size_t i = 0; i < states.size(); ++i) {
     const std::string state(coordination::state_name(static_cast<ClassicGroupState>(i)));
     sink.gauge(older + "numgroups" + lower_case(state), "Groups in the state " + state + ".", {}, static_cast<double>(states[i]));

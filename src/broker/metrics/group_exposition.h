@@ -1,5 +1,5 @@
-// The numbers of consumer groups for /metrics, under Kafka's names: groups by state, and how often offsets are committed and
-// rebalances end. One thread at a time.
+// The numbers of consumer groups for /metrics, under Kafka's names: groups by state, and rates of commits and of completed
+// rebalances. One thread at a time.
 #pragma once
 
 #include <vector>

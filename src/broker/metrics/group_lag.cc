@@ -14,10 +14,11 @@ namespace weir::broker {
 namespace {
 
 constexpr size_t kRowsPerSlice = 256;
-// Of a batch on disk: enough for the record of most.
+// Read of a batch on disk: enough for the record, in most batches.
 constexpr size_t kHeadBytes = size_t{64} << 10;
 
-// When the record at `offset`, or the next one after it, was made. `batches` may end in the middle of a batch; -1: not there.
+// The timestamp of the record at `offset`, or of the next one after it. `batches` may end in the middle of a batch. -1: not
+// there.
 int64_t timestamp_of(Bytes batches, int64_t offset) {
   while (batches.size() >= protocol::BatchHeader::kSize) {
     const protocol::BatchHeader header = protocol::BatchHeader::parse(batches.data());
@@ -178,7 +179,7 @@ void GroupLagCollector::collect(unsigned home, Function<void(GroupLags)> done) {
   }
 }
 
-// What the coordinators of a shard have.
+// Lists the offsets of a shard's coordinators.
 void GroupLagCollector::list(unsigned shard, Round& round) const {
   const MetadataImage& image = *broker_.shard(shard).image;
   std::vector<GroupLag>& rows = round.rows[shard];

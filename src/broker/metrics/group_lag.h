@@ -1,10 +1,9 @@
-// How far the groups are behind, by group, topic and partition: in records, and in seconds since the first record that is
-// not committed was made. Computed when somebody asks, from the committed offsets and the partitions; groups cost nothing
-// in between.
+// The lag of groups by group, topic and partition: in records, and in seconds since the first uncommitted record was made. It is
+// computed at each scrape, from the committed offsets and the partitions. Groups cost nothing in between.
 //
-// The age needs a record's timestamp: of a compressed batch its first record's is taken. Timestamps are remembered from
-// scrape to scrape, so that a group that stands still is read for once; records that are not in memory are read by the
-// pool, kReadsPerScrape at most, and the ages of others are left out until a later scrape.
+// The age needs a record's timestamp. A compressed batch gives that of its first record. Timestamps are remembered from scrape to
+// scrape, so a group that stands still is read for once. The pool reads records that are not in memory, kReadsPerScrape at most.
+// Other ages are left out until a later scrape.
 //
 // collect() and the destructor on loop `home`; the rest runs on the shards. One collect() at a time.
 #pragma once
@@ -50,7 +49,7 @@ class GroupLagCollector {
   void collect(unsigned home, Function<void(GroupLags)> done);
 
  private:
-  struct Shard;  // what is remembered of a shard's partitions; on its loop only
+  struct Shard;  // the remembered timestamps of a shard's partitions; on its loop only
   struct Round;  // one collect()
   class Lookup;  // rows of one shard's partitions being filled in
 

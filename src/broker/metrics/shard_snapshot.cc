@@ -44,6 +44,9 @@ class Collection final : public runtime::Homebound {
     snapshot_.checkpoint_failing = log.checkpoint_failing();
     snapshot_.unreadable_segments = log.unreadable_segments();
     snapshot_.unreadable = log.list_unreadable();
+    snapshot_.failing_reads = log.failing_reads().partitions();
+    snapshot_.read_failures = log.failing_reads().failures();
+    snapshot_.failing = log.list_failing_reads();
     snapshot_.wal = log.wal().measures();
     snapshot_.idle_ns = shard_.loop.idle_ns();
     snapshot_.waiting_fetches = shard_.waiting_fetches;
@@ -51,9 +54,11 @@ class Collection final : public runtime::Homebound {
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
     snapshot_.client_metrics =
         groups_.broker().telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
+    snapshot_.coordinators = groups_.count(shard_.index());
     groups_.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
       snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();
+      snapshot_.pending_offsets += state.pending_offset_count();
       for (size_t i = 0; i < snapshot_.group_states.size(); ++i) snapshot_.group_states[i] += state.state_counts()[i];
       snapshot_.group_totals += state.totals();
     });
@@ -64,7 +69,7 @@ class Collection final : public runtime::Homebound {
     snapshot_.gone_partitions = log.dropped_traffic();
   }
 
-  // Partitions may come and go between two slices: those that went are in the total of the gone ones next time.
+  // Partitions may come and go between two slices. The next snapshot has a lost one in the total of gone partitions.
   void slice() {
     for (const size_t end = std::min(ids_.size(), next_ + kPartitionsPerSlice); next_ < end; ++next_) {
       storage::Partition* const partition = shard_.log.find(ids_[next_]);

@@ -1,6 +1,6 @@
-// What each shard says of itself for /metrics and /health, taken on the shard's own thread and put together on the
-// asking one. With partitions, a shard copies a few hundred of them between its other work, so that no client waits for
-// a scrape however many there are; the numbers of one snapshot are therefore not all of one moment.
+// The values of each shard for /metrics and /health, taken on the shard's own thread and put together on the caller's. With
+// partitions, a shard copies a few hundred of them between its other work, so no client waits for a scrape, even of many
+// partitions. The numbers of one snapshot are therefore not all of one moment.
 #pragma once
 
 #include <cstdint>
@@ -30,7 +30,7 @@ struct PartitionSnapshot {
 
 struct ShardSnapshot {
   int64_t taken_ns = 0;  // monotonic
-  int64_t pause_ns = 0;  // the longest that taking it held the shard at a stretch
+  int64_t pause_ns = 0;  // the longest time that it held up the shard at a stretch
   MetadataImagePtr image;
   bool log_failed = false;
   bool disk_full = false;
@@ -39,6 +39,9 @@ struct ShardSnapshot {
   uint64_t offline_partitions = 0;
   uint64_t unreadable_segments = 0;
   std::vector<storage::LogShard::UnreadableSegment> unreadable;  // some of them
+  uint64_t failing_reads = 0;                                    // partitions
+  uint64_t read_failures = 0;
+  std::vector<storage::FailingRead> failing;  // some of them
   uint64_t dirty_bytes = 0;
   uint64_t tail_cache_bytes = 0;
   uint64_t pending_appends = 0;
@@ -51,8 +54,10 @@ struct ShardSnapshot {
   uint64_t waiting_fetches = 0;
   uint64_t fetch_sessions = 0;
   uint64_t fetch_session_evictions = 0;
+  CoordinatorCounts coordinators;
   uint64_t groups = 0;
   uint64_t group_offsets = 0;
+  uint64_t pending_offsets = 0;  // of open transactions
   std::vector<ClientMetricsPtr> client_metrics;
   coordination::GroupStateCounts group_states{};
   coordination::GroupTotals group_totals;

@@ -1,5 +1,5 @@
-// What a growing total was some time ago, so that rates, idle shares and quantiles speak of the last minutes and not of
-// the whole life of the process. Not thread-safe.
+// Earlier values of a growing total. With them rates, idle shares and quantiles are of the last minutes, not of the whole life of
+// the process. Not thread-safe.
 #pragma once
 
 #include <cstdint>

@@ -48,7 +48,7 @@ constexpr Note kNotes[] = {
     {ApiKey::kPushTelemetry, "announced while there is a subscription"},
 };
 
-// The first version of an API in which a proposal can be seen. Those without one are not listed.
+// The first version of an API that shows a proposal. Proposals without such a version are not listed.
 struct Proposal {
   int number;
   const char* title;

@@ -1,4 +1,4 @@
-// docs/apis.md: which of Kafka's APIs and proposals (KIPs) are served, made from the dispatcher's table.
+// docs/apis.md: the APIs and proposals (KIPs) of Kafka that are served, made from the dispatcher's table.
 #pragma once
 
 #include <string>

@@ -1,5 +1,5 @@
-// Says whether a client may have the groups that its request names: the one place that knows which error of Kafka's it gets for a
-// group that it cannot have.
+// Says whether a client may use the groups that its request names. It is the one place that knows Kafka's error for a group that
+// a client cannot have.
 //
 // It asks for the right that the row of the request's API needs of a group (ApiNeeds). It does so before a coordinator is asked:
 // a client without the right changes nothing, and does not learn whether the group is there. On the shard of the connection.

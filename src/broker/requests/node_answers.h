@@ -1,4 +1,4 @@
-// What answers tell of brokers, and of the partitions that they lead. All of it comes from one metadata image.
+// Brokers, and the partitions that they lead, in the form of answers. All of it comes from one metadata image.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct NodeAddress {
   std::string_view rack;  // empty: none
 };
 
-// Where clients of a connection reach a broker: each broker at its listener of the same name, this one where `connection` was
-// told. Nothing if it has no such listener. Valid as long as the image and the connection.
+// The address of a broker for clients of a connection: its listener of the same name, or the connection's own address for this
+// broker. Nothing if it has no such listener. Valid as long as the image and the connection.
 inline std::optional<NodeAddress> address_of(const MetadataImage& image, const BrokerRecord& node,
                                              const ConnectionInfo& connection) {
   if (node.id == image.self().id) {
@@ -56,7 +56,7 @@ std::span<Node> nodes_of(const MetadataImage& image, const ConnectionInfo& conne
   return nodes;
 }
 
-// Fills in leader and replicas of partitions. Replicas that are the same one after the other share their memory in the arena.
+// Fills in leader and replicas of partitions. Partitions in a row with the same replicas share their memory in the arena.
 class LeadershipAnswers {
  public:
   LeadershipAnswers(const MetadataImage& image, const OfflinePartitions& offline, protocol::Arena& arena)
@@ -99,7 +99,7 @@ class LeadershipAnswers {
   const MetadataImage& image_;
   const OfflinePartitions& offline_;
   protocol::Arena& arena_;
-  std::span<const int32_t> copied_;  // what the others are made of
+  std::span<const int32_t> copied_;  // the others are made of these
   std::span<int32_t> replicas_, in_sync_, gone_;
 };
 

@@ -1,4 +1,4 @@
-// A partition on the shard that owns it, as operations on it begin.
+// Finds a partition on its shard, at the begin of an operation.
 #pragma once
 
 #include "broker/broker.h"
@@ -6,7 +6,7 @@
 
 namespace weir::broker {
 
-// nullptr, and why, if it is gone or offline.
+// Returns nullptr, with the reason, if it is gone or offline.
 inline storage::Partition* serving_partition(BrokerShard& owner, const storage::PartitionId& id, protocol::ErrorCode& error) {
   storage::Partition* partition = owner.log.find(id);
   if (partition == nullptr) error = protocol::ErrorCode::kUnknownTopicOrPartition;
@@ -15,7 +15,7 @@ inline storage::Partition* serving_partition(BrokerShard& owner, const storage::
   return nullptr;
 }
 
-// Whether the client's idea of the partition's leader is current (KIP-320); -1 if it has none.
+// Whether the client knows the current leader epoch (KIP-320). -1: it names none.
 inline protocol::ErrorCode leader_epoch_error(const storage::Partition& partition, int32_t client_epoch) {
   if (client_epoch >= 0 && client_epoch < partition.leader_epoch()) return protocol::ErrorCode::kFencedLeaderEpoch;
   return client_epoch > partition.leader_epoch() ? protocol::ErrorCode::kUnknownLeaderEpoch : protocol::ErrorCode::kNone;

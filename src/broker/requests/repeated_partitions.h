@@ -1,5 +1,5 @@
-// Partitions that a request names several times. Kafka puts a request's partitions into a map, so of those the last one
-// counts, and it is answered once. Of a few partitions, as most requests have, nothing is allocated.
+// Finds partitions that a request names several times. Kafka puts a request's partitions into a map, so the last mention counts,
+// and the partition is answered once. For a few partitions, as in most requests, nothing is allocated.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class RepeatedPartitions {
     superseded_.resize(count);
     mentions_.reserve(count);
   }
-  // What names the topic outlives the object.
+  // The name of the topic outlives the object.
   void mention(const Uuid& topic_id, std::string_view topic, int32_t index) {
     if (count_ <= 1) return;
     if (count_ > kFew) return mentions_.push_back({&topic_id, topic, index, mentions_.size()});

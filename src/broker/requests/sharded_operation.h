@@ -1,11 +1,11 @@
-// A request about many partitions, spread over the shards that own them: at most one message to each shard per round and
-// one back, and none at all for what the connection's own shard owns.
+// A request about many partitions, spread over the shards that own them. A round has at most one message to each shard and one
+// back, and none for partitions of the connection's own shard.
 //
 // It dies on the home shard (runtime/homebound.h), whichever shard drops the last reference.
 //
-// The derived class holds the request's context. run() is called on each owning shard with that shard's items and calls
-// item_done() once for each of them, at once or later, on the same shard; when all are done complete() is called on the
-// home shard. Between start_round() and complete() the home shard must not touch the items.
+// The derived class holds the request's context. run() is called on each owning shard with that shard's items. It calls
+// item_done() once for each of them, at once or later, on the same shard. When all are done complete() is called on the home
+// shard. Between start_round() and complete() the home shard must not touch the items.
 #pragma once
 
 #include <algorithm>

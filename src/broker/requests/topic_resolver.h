@@ -1,10 +1,10 @@
-// Finds the topics and partitions that a request names, by name or by id, in an image: the one place that knows which error of
-// Kafka's a client gets for a topic or a partition it cannot have.
+// Finds the topics and partitions that a request names, by name or by id, in an image. It is the one place that knows Kafka's
+// error for a topic or a partition that a client cannot have.
 //
 // It asks for the right that the row of the request's API needs of a topic (ApiNeeds), before it looks whether the topic is
-// there: who lacks the right does not learn that. Topic ids are no secret, but the names behind them are.
+// there. A client without the right does not learn that. Topic ids are no secret, but the names behind them are.
 //
-// A topic that is found is the image's and lives as long. On the shard of the connection.
+// A topic that is found belongs to the image and lives as long. On the shard of the connection.
 #pragma once
 
 #include <cstdint>
@@ -17,11 +17,11 @@
 
 namespace weir::broker {
 
-// Who is told INVALID_TOPIC_EXCEPTION of a name that no topic can have.
+// The clients that get INVALID_TOPIC_EXCEPTION for a name that no topic can have.
 enum class InvalidNames : uint8_t {
-  kUnknown,          // nobody: it is a topic that does not exist
-  kTold,             // who has the right to a topic of that name
-  kToldToEverybody,  // also who has not
+  kUnknown,          // none: it is a topic that does not exist
+  kTold,             // those with the right to a topic of that name
+  kToldToEverybody,  // also those without it
 };
 
 // How an API names topics.
@@ -29,7 +29,7 @@ struct TopicNaming {
   // The first version that names them by id.
   int16_t ids_from = INT16_MAX;
   InvalidNames invalid_names = InvalidNames::kUnknown;
-  // Who may describe a topic is told that it does not exist, even without the right that the API needs.
+  // A client that may describe a topic is told that it does not exist, even without the right that the API needs.
   bool describe_tells_absence = false;
 };
 
@@ -47,7 +47,7 @@ struct ResolvedTopic {
     if (topic == nullptr) return error;
     return topic->has_partition(partition) ? protocol::ErrorCode::kNone : protocol::ErrorCode::kUnknownTopicOrPartition;
   }
-  // The same for what its leader alone serves: NOT_LEADER_OR_FOLLOWER if another broker leads it, or none.
+  // The same for requests that its leader alone serves: NOT_LEADER_OR_FOLLOWER if another broker leads it, or none.
   protocol::ErrorCode error_of_led(int32_t partition) const {
     const protocol::ErrorCode refused = error_of(partition);
     if (refused != protocol::ErrorCode::kNone) return refused;
@@ -72,11 +72,11 @@ class TopicResolver {
   // UNKNOWN_TOPIC_ID or TOPIC_AUTHORIZATION_FAILED.
   ResolvedTopic find(const TopicId& id) const;
 
-  // A partition by the id of a topic that was called `name` when the client began to use it, and that is not found any more:
-  // INCONSISTENT_TOPIC_ID if there is another one of that name by now.
+  // The error of a partition whose topic id is not found any more. The topic was called `name` when the client began to use it.
+  // INCONSISTENT_TOPIC_ID: another topic has the name by now.
   protocol::ErrorCode error_of_lost(std::string_view name, int32_t partition) const;
 
-  // Whether the client has the right that the API needs, to a topic that need not exist. For requests that name none, or new
+  // Whether the client has the right that the API needs to a topic, which need not exist. For requests that name no topic, or new
   // ones.
   bool may(std::string_view name) const { return may(operation_, name); }
   bool may(Operation operation, std::string_view name) const {

@@ -55,7 +55,7 @@ Connection::~Connection() { WEIR_CHECK(contexts_ == 0); }
 
 void Connection::start() {
   socket_->set_handler(this);
-  on_readable();  // what came before the handler was set
+  on_readable();  // bytes that came before the handler was set
 }
 
 std::shared_ptr<const std::atomic<bool>> Connection::closed_flag() {
@@ -75,7 +75,7 @@ void Connection::on_writable() {
 }
 
 bool Connection::may_read() const {
-  return !closed_ && !shard_.draining && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ &&
+  return !closed_ && !shard_.draining && !waiting_for_memory_ && !waiting_for_block_ && !taking_frames_ && !ending_ &&
          leftover_.bytes.size == 0 && !full();
 }
 
@@ -104,14 +104,6 @@ bool Connection::received(const runtime::IoResult& result, size_t asked) {
     close_if_done();
   }
   return false;
-}
-
-// A peer that sends no more may still read. It learns the outcome of its changes, if it takes the answers and no request before
-// them waits for something. Nobody waits for other answers.
-void Connection::close_if_done() {
-  const bool answers_due =
-      changing_ > 0 || producing_ > 0 || deferred_ || (writable_ && first_ && first_->ended()) || socket_->keeps_bytes();
-  if (peer_done_ && !answers_due) close(Reason::kPeer, "closed by the peer");
 }
 
 bool Connection::read_into_block() {
@@ -158,7 +150,7 @@ bool Connection::read_into_frame() {
 
 void Connection::take_frames(const Buffer& owner, const uint8_t* data, size_t size) {
   taking_frames_ = true;
-  while (size >= 4 && !closed_) {
+  while (size >= 4 && !closed_ && !ending_) {
     if (full() || shard_.draining) {
       keep_leftover(owner, data, size);
       break;
@@ -176,7 +168,7 @@ void Connection::take_frames(const Buffer& owner, const uint8_t* data, size_t si
     size -= 4 + frame_bytes;
   }
   taking_frames_ = false;
-  if (size > 0 && size < 4 && !closed_) {
+  if (size > 0 && size < 4 && !closed_ && !ending_) {
     std::memcpy(length_bytes_, data, size);
     length_size_ = static_cast<uint8_t>(size);
   }
@@ -187,18 +179,23 @@ bool Connection::check_length(int32_t length, Bytes begin) {
     refuse_foreign(begin);
     return false;
   }
-  if (length < kLeastRequestBytes || length > shard_.options.socket_request_max_bytes) {
-    close(Reason::kProtocol,
-          fmt::format("a request of {} bytes is outside of [{}, {}] (socket.request.max.bytes); the peer does not "
-                      "speak Kafka's protocol or lost its framing",
-                      length, kLeastRequestBytes, shard_.options.socket_request_max_bytes));
+  const int32_t most = shard_.options.socket_request_max_bytes;
+  if (length < kLeastRequestBytes || (length > most && !seen_frame_)) {
+    end(Reason::kProtocol,
+        fmt::format("a request of {} bytes is outside of [{}, {}] (socket.request.max.bytes); the peer does not "
+                    "speak Kafka's protocol or lost its framing",
+                    length, kLeastRequestBytes, most));
+    return false;
+  }
+  if (length > most) {
+    end(Reason::kProtocol, fmt::format("a request of {} bytes is larger than socket.request.max.bytes ({})", length, most));
     return false;
   }
   if (static_cast<uint64_t>(length) > shard_.most_request_bytes) {
-    close(Reason::kProtocol,
-          fmt::format("a request of {} bytes is larger than half of the memory for requests, {} bytes (an eighth of "
-                      "weir.max.memory.bytes)",
-                      length, shard_.most_request_bytes));
+    end(Reason::kProtocol,
+        fmt::format("a request of {} bytes is larger than half of the memory for requests, {} bytes (an eighth of "
+                    "weir.max.memory.bytes)",
+                    length, shard_.most_request_bytes));
     return false;
   }
   return true;
@@ -258,6 +255,7 @@ void Connection::frame_memory_granted(uint32_t length, Reservation reservation) 
   waiting_for_memory_ = false;
   frame_deadline_ms_ = 0;
   if (closed_) return owner_.remove_later(*this);
+  if (ending_) return;
   const Leftover begin = std::move(leftover_);
   leftover_ = Leftover();
   allocate_frame(length, begin.bytes.bytes().subspan(4), std::move(reservation));
@@ -290,6 +288,7 @@ bool Connection::grown() {
 void Connection::frame_memory_grown(Reservation reservation) {
   waiting_for_memory_ = false;
   if (closed_) return owner_.remove_later(*this);
+  if (ending_) return;
   frame_reservation_.absorb(std::move(reservation));
   frame_deadline_ms_ = shard_.now_ms() + shard_.options.frame_progress_ms;
   frame_filled_at_deadline_ = frame_filled_;
@@ -322,13 +321,13 @@ void Connection::deliver(Slice frame, Reservation reservation) {
   ++in_flight_;
   ++contexts_;
   RequestContextPtr handle = request.handle();
-  if (const auto refusal = shard_.dispatcher.find_route(request)) return close(Reason::kProtocol, *refusal);
+  if (const auto refusal = shard_.dispatcher.find_route(request)) return fail(request, Reason::kProtocol, *refusal);
   if (must_wait(request)) {
     deferred_ = std::move(handle);
   } else {
     begin(request, std::move(handle));
   }
-  if (closed_) return;  // the request may be gone; otherwise it stays queued at least until the end of the turn
+  if (closed_ || ending_) return;  // the request may be gone; otherwise it stays queued at least until the end of the turn
   dispatch_time_ns_ = request.moments().handled = shard_.now_ns();
 }
 
@@ -343,7 +342,7 @@ void Connection::begin_deferred() {
   QueuedRequest& request = *last_;
   request.moments().received = request.moments().dispatched = shard_.now_ns();
   begin(request, std::move(deferred_));
-  if (!closed_) request.moments().handled = shard_.now_ns();
+  if (!closed_ && !ending_) request.moments().handled = shard_.now_ns();
 }
 
 bool Connection::must_wait(const QueuedRequest& request) const {
@@ -382,7 +381,7 @@ void Connection::block_granted() {
 
 void Connection::resume() {
   if (!closed_ && !shard_.draining) begin_deferred();
-  if (closed_ || waiting_for_memory_ || taking_frames_ || shard_.draining) return;
+  if (closed_ || ending_ || waiting_for_memory_ || taking_frames_ || shard_.draining) return;
   if (leftover_.bytes.size > 0) {
     if (full()) return;
     Leftover from = std::move(leftover_);
@@ -392,89 +391,6 @@ void Connection::resume() {
     if (leftover_.bytes.owner.same(from.bytes.owner)) leftover_.reservation = std::move(from.reservation);
   }
   read();
-}
-
-void Connection::close(Reason reason, std::string_view what) {
-  if (closed_) return;
-  closed_ = true;
-  if (closed_flag_) closed_flag_->store(true, std::memory_order_relaxed);
-  owner_.note_closed(*this, reason, what);
-  if (waiting_for_memory_ && shard_.budget.cancel(MemoryShare::kRequests, ticket_)) waiting_for_memory_ = false;
-  if (muted()) shard_.loop.cancel(std::exchange(unmute_timer_, {}));
-  frame_ = Buffer();
-  frame_reservation_.release();
-  leftover_ = Leftover();
-  while (first_) {
-    QueuedRequest& request = *first_;
-    first_ = request.next;
-    request.turn_has_come();
-    request.leave_queue();
-  }
-  last_ = nullptr;
-  deferred_.reset();
-  in_flight_ = 0;
-  unsent_bytes_ = 0;
-  owner_.remove_later(*this);
-}
-
-Connection::Due Connection::due(int64_t now_ms) {
-  // Many in front may have announced bytes that they never send. After that long the client has given up as well.
-  if (waiting_for_memory_ && now_ms >= frame_deadline_ms_) return Due::kNoMemory;
-  if (frame_deadline_ms_ != 0 && now_ms >= frame_deadline_ms_) {
-    const bool progressed = frame_filled_ - frame_filled_at_deadline_ >= kLeastFrameProgress;
-    if (may_read() && !progressed) return Due::kStalled;
-    frame_filled_at_deadline_ = frame_filled_;
-    frame_deadline_ms_ = now_ms + shard_.options.frame_progress_ms;
-  }
-  if (now_ms - last_activity_ms_ < shard_.options.connections_max_idle_ms) return Due::kNo;
-  const bool waits_for_us = first_ && !first_->ended();
-  return waits_for_us ? Due::kNo : Due::kIdle;
-}
-
-void Connection::press(int64_t now_ms, bool requests, bool answers, bool responses) {
-  // The rest of a request is not read because the client does not read the answers before it: its own doing, too.
-  const bool unread = unsent_bytes_ >= kMaxUnsentBytes && !waiting_for_memory_;
-  const bool receives = requests && !closed_ && frame_ && (unread || may_read());
-  if (arriving_.too_slow(receives, now_ms, frame_filled_ + (unread ? sent_bytes_ : 0), frame_reservation_.bytes())) {
-    return close(Reason::kStalled, "its request arrives slowly, and others wait for the memory");
-  }
-  // The same with answers behind a request that waits for data or for a group.
-  const bool behind = first_ && !first_->ended();
-  const bool sends = (answers || responses) && !closed_ && (behind || !writable_) && holds(answers, responses);
-  if (leaving_.too_slow(sends, now_ms, sent_bytes_, unsent_bytes_)) {
-    close(Reason::kStalled, "it reads its answers slowly, and others wait for the memory");
-  }
-}
-
-// Of requests beside the first one under way, which looks after others itself.
-bool Connection::holds(bool answers, bool responses) const {
-  for (const QueuedRequest* request = first_; request != nullptr; request = request->next) {
-    if (request == first_ && !request->ended()) continue;
-    if (answers && request->memory_bytes() > 0) return true;
-    if (responses && request->response_bytes() > 0) return true;
-  }
-  return false;
-}
-
-// The bytes that must move grow with the memory held, so that nobody keeps much for long.
-bool Connection::Progress::too_slow(bool expected, int64_t now_ms, uint64_t moved, uint64_t held) {
-  if (!expected) {
-    since_ms = 0;
-    return false;
-  }
-  if (since_ms != 0) {
-    if (now_ms - since_ms < kPressedMs) return false;
-    if (moved - moved_then < std::max<uint64_t>(kLeastPressedProgress, held / 8)) return true;
-  }
-  since_ms = now_ms;
-  moved_then = moved;
-  return false;
-}
-
-int64_t Connection::next_deadline_ms() const {
-  int64_t soonest = last_activity_ms_ + shard_.options.connections_max_idle_ms;
-  if (frame_deadline_ms_ != 0) soonest = std::min(soonest, frame_deadline_ms_);
-  return soonest;
 }
 
 }  // namespace weir::broker

@@ -13,6 +13,11 @@
 // Writing. Responses that are ready go out at the end of the loop's turn, many in one gathered send. Ranges of files are sent by
 // the socket, or read and written like all else if it sends no files.
 //
+// Faults. A request that cannot be answered (an unknown API, a malformed body, acks=0 and a failure) ends the connection. Its
+// client is given the answers of the requests before it, as by Kafka, which reads a request only when the one before it is
+// answered. Meanwhile nothing is read or begun, and requests behind the fault, which may have been begun, get no answer. All this
+// takes weir.frame.progress.ms at most.
+//
 // Throttling. A client that used up its quota is muted for a time. None of its requests is read or handled, also none that was
 // received already. Requests that were begun go on and are answered.
 //
@@ -21,6 +26,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -69,8 +75,7 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   const ConnectionInfo& info() const { return info_; }
   bool closed() const override { return closed_; }
   std::shared_ptr<const std::atomic<bool>> closed_flag() override;
-  // Ends the connection, and drops responses that are not sent yet. `what` is for the log.
-  void close(Reason reason, std::string_view what) override;
+  void fail(QueuedRequest& request, Reason reason, std::string_view what) override;
   bool is_first(const QueuedRequest& request) const override { return first_ == &request; }
   void answered(QueuedRequest& request) override;
   void released() override;
@@ -78,13 +83,16 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   void take_up(QueuedRequest& request) override;
 
   // For the owner.
+  // Ends the connection at once, and drops responses that are not sent yet. `what` is for the log.
+  void close(Reason reason, std::string_view what);
   void start();  // the socket's events come from now on
   void send();
   void read();
   void block_granted();
-  enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory };
+  enum class Due : uint8_t { kNo, kIdle, kStalled, kNoMemory, kUnsent };
   Due due(int64_t now_ms);
   int64_t next_deadline_ms() const;
+  void end_unsent();  // for Due::kUnsent
   // Others wait for memory of requests, of answers, or of fetched data.
   void press(int64_t now_ms, bool requests, bool answers, bool responses);
   // Destroys the socket of a closed connection. Not within the socket's own callback.
@@ -98,6 +106,13 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   struct Leftover {
     Slice bytes;
     Reservation reservation;
+  };
+
+  // It closes for a fault once the answers before it are sent, or at the deadline.
+  struct Ending {
+    Reason reason;
+    std::string what;
+    int64_t deadline_ms;
   };
 
   // How much has moved since press() looked first.
@@ -128,6 +143,9 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   void deliver(Slice frame, Reservation reservation);
   void refuse_foreign(Bytes begin);
   void close_if_done();
+  void end(Reason reason, std::string_view what);
+  void stop_receiving();
+  void give_up_from(QueuedRequest& request);
   void resume();
 
   // Requests and writing
@@ -155,6 +173,7 @@ class Connection final : public runtime::Socket::Handler, public RequestChannel,
   bool readable_ = true;
   bool writable_ = true;
   bool closed_ = false;
+  std::optional<Ending> ending_;
   bool peer_done_ = false;  // it has closed its side
   std::shared_ptr<std::atomic<bool>> closed_flag_;
   bool seen_frame_ = false;

@@ -40,7 +40,7 @@ class ConnectionTest : public ::testing::Test {
       turn();
     } while (!held_.empty());
     frontend_.reset();
-    turn();  // what was granted meanwhile goes before the budget does
+    turn();  // grants of the meantime go before the budget does
   }
 
   FakePeer& connect(const std::string& ip = "10.0.0.1") { return connect_to(*frontend_, ip); }

@@ -1,6 +1,9 @@
 // What arrives: frames in any pieces, hostile ones, and what is not Kafka's protocol.
 #include <gmock/gmock.h>
 
+#include <utility>
+
+#include "base/log.h"
 #include "broker/server/connection_fixture.h"
 #include "protocol/messages/produce.h"
 
@@ -9,6 +12,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Reason = CloseReason;
 
 // Here for the other files as well.
@@ -34,6 +38,25 @@ TEST_P(EitherSocketTest, RefusesHostileSizes) {
   EXPECT_EQ(closed(Reason::kProtocol), 5);
   EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
   EXPECT_EQ(frontend_->connections(), 0u);
+}
+
+// Who sends too much is told which setting bounds it, not that it speaks another protocol.
+TEST_P(EitherSocketTest, ARequestAboveTheSettingIsNoForeignProtocol) {
+  std::string told;
+  set_log_sink([&](LogLevel, std::string_view, std::string_view line) { told += line; });
+  FakePeer& first = connect();
+  first.send(big_endian((100ull << 20) + 1, 4) + "abcdefgh");
+  turn();
+  EXPECT_THAT(std::exchange(told, {}), HasSubstr("does not speak Kafka's protocol"));
+  FakePeer& peer = connect();
+  peer.send(list_groups(7));
+  turn();
+  peer.send(big_endian((100ull << 20) + 1, 4) + "abcdefgh");
+  turn();
+  set_log_sink({});
+  EXPECT_TRUE(peer.closed);
+  EXPECT_THAT(told, HasSubstr("a request of 104857601 bytes is larger than socket.request.max.bytes (104857600)"));
+  EXPECT_THAT(told, Not(HasSubstr("does not speak")));
 }
 
 TEST_P(EitherSocketTest, RecognisesTlsAndHttp) {

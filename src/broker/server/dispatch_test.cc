@@ -150,6 +150,8 @@ TEST_F(DispatchTest, AnyVersionReachesTheHandlerWhereTheRowSaysSo) {
   FakePeer& other = connect();
   other.send(api_versions(1, 77));
   EXPECT_EQ(held_.size(), 2u);
+  answer(std::move(held_[0]));
+  held_.pop_front();
   turn();
   EXPECT_TRUE(peer.closed);
   EXPECT_FALSE(other.closed);

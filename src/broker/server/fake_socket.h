@@ -16,7 +16,7 @@ namespace weir::broker {
 struct FakePeer {
   std::string to_read;             // not read yet by the server
   bool finished = false;           // end of stream after to_read
-  std::string received;            // what the server sent
+  std::string received;            // bytes that the server sent
   size_t room = SIZE_MAX;          // what it may still send
   size_t read_at_most = SIZE_MAX;  // per call
   int reads = 0, writes = 0, file_sends = 0;

@@ -62,7 +62,8 @@ void Frontend::accept(std::unique_ptr<runtime::Socket> socket, const ListenerInf
     uint64_t suppressed = 0;
     if (refuse_lines_.admit(shard_.now_ms(), suppressed)) {
       log_event(LogLevel::kWarn, kModule,
-                {.what = fmt::format("Refused a connection from {} ({} more refused unreported)", ip, suppressed),
+                {.what = fmt::format("Refused a connection from {}{}", ip,
+                                     suppressed ? fmt::format(" ({} more refused unreported)", suppressed) : std::string()),
                  .reason = fmt::format("{} is reached", limit),
                  .remedy = "Look for clients that open connections and do not close them, or raise the limit"});
     }
@@ -233,6 +234,8 @@ void Frontend::tick() {
             CloseReason::kStalled,
             "the memory for its request was not free in time (twice weir.frame.progress.ms): requests of others "
             "hold it (weir.max.memory.bytes)");
+      case Connection::Due::kUnsent:
+        return connection.end_unsent();
     }
   });
   press_slow_clients(now);

@@ -37,7 +37,7 @@ MemoryBudget::Limits MemoryBudget::divide(uint64_t total) {
   return limits;
 }
 
-// Whether the parts can become whole in the order of what they lack. What is whole comes back by itself.
+// Whether the parts can become whole in the order of their missing bytes. A whole reservation comes back by itself.
 bool MemoryBudget::Share::all_can_end() const {
   if (parts_held > limit) return false;
   uint64_t spare = limit - parts_held;

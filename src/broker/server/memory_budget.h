@@ -48,7 +48,7 @@ class Reservation {
   void release();
   // Gives back the bytes above `bytes`; not of a part.
   void shrink_to(uint64_t bytes);
-  // Adds what this one was granted to grow by.
+  // Adds the bytes that this one was granted to grow by.
   void absorb(Reservation grown);
 
  private:

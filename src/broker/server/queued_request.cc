@@ -54,13 +54,13 @@ void QueuedRequest::handle_dropped() {
     loop_->post([request = RequestContextPtr(this)] {});
     return;
   }
-  if (state_ == State::kHandling && memory_wanted_ > 0 && !connection_closed()) return wait_for_memory();  // keeps the handle
+  if (state_ == State::kHandling && memory_wanted_ > 0 && queued_) return wait_for_memory();  // keeps the handle
   if (state_ == State::kHandling) {
     state_ = State::kEnded;
-    channel_->close(CloseReason::kDropped,
-                    fmt::format("a {} request was given up without an answer", protocol::api_name(api_key_)));
+    channel_->fail(*this, CloseReason::kDropped,
+                   fmt::format("a {} request was given up without an answer", protocol::api_name(api_key_)));
   }
-  has_handle_ = false;  // only now: close() takes back a request without one
+  has_handle_ = false;  // only now: fail() takes back a request without one
   if (!queued_) return pool_.give_back(*this);
   if (memory_.bytes() == 0) return;
   forget_request();

@@ -31,6 +31,8 @@ class QueuedRequest final : public RequestContext {
   void set_header(const protocol::RequestHeader& header, Bytes body);
   void set_route(const ApiRoute& route, const security::Authorizer* authorizer, ClientQuotas* quotas);
   bool routed() const { return route_ != nullptr; }
+  bool queued() const { return queued_; }
+  bool waits_for_memory() const { return waiter_ != nullptr; }
 
   bool first_in_line() const override { return !queued_ || channel_->is_first(*this); }
   void handle_dropped() override;
@@ -59,7 +61,10 @@ class QueuedRequest final : public RequestContext {
   void reset();
 
  private:
-  void tell_answered() override { channel_->answered(*this); }
+  void tell_answered() override {
+    if (queued_) channel_->answered(*this);
+  }
+  void tell_failed(std::string_view what) override { channel_->fail(*this, CloseReason::kProtocol, what); }
   void wait_for_memory();
   void memory_granted(Reservation reservation);
 

@@ -21,12 +21,14 @@ class RequestChannel {
   virtual bool closed() const = 0;
   // The same for other threads. Made at the first call.
   virtual std::shared_ptr<const std::atomic<bool>> closed_flag() = 0;
-  virtual void close(CloseReason reason, std::string_view what) = 0;
   // No answer is due before the request's.
   virtual bool is_first(const QueuedRequest& request) const = 0;
 
   // The request's life, in this order. Its answer is encoded, or none is due.
   virtual void answered(QueuedRequest& request) = 0;
+  // Or it cannot be answered. The connection ends once the answers before it are sent, and drops those behind it. `what` is for
+  // the log. No effect on a request that has left the queue.
+  virtual void fail(QueuedRequest& request, CloseReason reason, std::string_view what) = 0;
   // Nobody refers to it any more.
   virtual void released() = 0;
 

@@ -170,7 +170,7 @@ void RequestContext::close(std::string_view reason) {
   WEIR_CHECK(state_ == State::kHandling);
   output_.clear();
   state_ = State::kEnded;
-  channel_->close(CloseReason::kProtocol, reason);
+  tell_failed(reason);
   drop_frame();
 }
 

@@ -134,7 +134,7 @@ class RequestContext {
   }
   // acks=0: the client does not expect an answer.
   void no_response();
-  // Closes the connection; `reason` is logged.
+  // Closes the connection, once the answers before this one are given; `reason` is logged.
   void close(std::string_view reason);
   bool ended() const { return state_ != State::kHandling; }
   // By RequestContextPtr alone, and on any thread.
@@ -160,6 +160,7 @@ class RequestContext {
   void charge();
   void end();
   virtual void tell_answered() = 0;
+  virtual void tell_failed(std::string_view what) = 0;
 
  protected:
   RequestChannel* channel_ = nullptr;

@@ -1,4 +1,4 @@
-// A socket before another one that changes every byte, after a handshake of two steps: what TLS is to a connection, for tests.
+// For tests: a socket before another one that changes every byte, after a handshake of two steps. To a connection it is like TLS.
 //
 // As TLS does, it sends within a read (its part of the handshake), keeps what it has taken and the other socket has not, and
 // cannot send files.
@@ -72,7 +72,7 @@ class XorSocket final : public runtime::Socket, private runtime::Socket::Handler
   }
   void on_writable() override {
     if (step_ != Step::kOpen) return on_readable();
-    (void)flush();  // an error is seen by who writes next
+    (void)flush();  // the next write sees an error
     tell_writable();
   }
   void tell_writable() {

@@ -86,7 +86,7 @@ size_t ClientMetricsStore::merge(const Uuid& client, std::string_view client_id,
                                  int64_t fresh_for_ms) {
   drop_old(now_ms);
   const auto known = clients_.find(client);
-  // A snapshot may be in use elsewhere: what it points to does not change.
+  // A snapshot may be in use elsewhere, so its objects do not change.
   auto next = known == clients_.end() ? std::make_shared<ClientMetrics>() : std::make_shared<ClientMetrics>(*known->second);
   next->client_id = label_value(client_id);
   next->instance_id = client.to_string();

@@ -21,7 +21,7 @@ struct ClientSeries {
   MetricLabels labels;  // the point's attributes
   double value = 0;
   bool counter = false;
-  bool delta = false;  // to be added to what is known
+  bool delta = false;  // to be added to the known value
 };
 
 struct ClientMetrics {
@@ -32,25 +32,25 @@ struct ClientMetrics {
 };
 using ClientMetricsPtr = std::shared_ptr<const ClientMetrics>;
 
-// What a push holds, decompressed and decoded. Work of a pool thread.
+// The content of a push, decompressed and decoded by a pool thread.
 struct DecodedPush {
-  bool valid = false;  // it was what it says; otherwise there is no series
+  bool valid = false;  // it could be decoded; otherwise there is no series
   std::vector<ClientSeries> series;
   size_t dropped = 0;  // points without a place here: too many, no number, a name of the broker's own
 };
 DecodedPush decode_push(int8_t compression, Bytes data, size_t bytes_max);
 
-// Of the clients of one shard. Loop thread only; what snapshot() gives may go to other threads.
+// The metrics of one shard's clients. Loop thread only. The results of snapshot() may go to other threads.
 class ClientMetricsStore {
  public:
-  static constexpr size_t kSeriesMax = 4'000;  // of all clients; those that come when it is full find no place
+  static constexpr size_t kSeriesMax = 4'000;  // of all clients; further ones find no place
   static constexpr size_t kSeriesPerClientMax = 500;
 
-  // Answers how many series found no place.
+  // Returns how many series found no place.
   size_t merge(const Uuid& client, std::string_view client_id, std::vector<ClientSeries> pushed, int64_t now_ms,
                int64_t fresh_for_ms);
   void remove(const Uuid& client);
-  // Without those that have grown too old; in no order.
+  // Without clients that have grown too old. In no order.
   std::vector<ClientMetricsPtr> snapshot(int64_t now_ms);
   size_t series_count() const { return series_count_; }
 

@@ -39,7 +39,7 @@ std::string_view override_of(const ConfigRecord& record, std::string_view name) 
   return it == record.overrides.end() ? std::string_view() : std::string_view(it->second);
 }
 
-// Says which subscription it is, and that it changed.
+// Identifies the subscription, and changes with it.
 int32_t subscription_id(const std::set<std::string>& metrics, int32_t interval_ms, const Uuid& client) {
   std::string text = std::to_string(interval_ms);
   for (const std::string& metric : metrics) text += "," + metric;
@@ -87,7 +87,7 @@ ClientTelemetry::Client& ClientTelemetry::find(const TelemetryClient& info, cons
     clients_.splice(clients_.begin(), clients_, known->second);
     Client& client = clients_.front();
     if (client.made_of != records_) {
-      // Asked for something else: it may come at once.
+      // The client is asked for other metrics by now: it may come at once.
       client.last_get_ms = client.last_push_ms = kNever;
       subscribe(client, info);
     }

@@ -1,6 +1,6 @@
-// What one shard knows of the clients that push metrics (KIP-714): which metrics each was asked for, and when it last
-// came. A client that comes back on another shard starts over, as it would with another broker. Bounded: the client that
-// was quiet longest is forgotten. Loop thread only, except the totals.
+// One shard's knowledge of the clients that push metrics (KIP-714): the metrics that each was asked for, and the time of its last
+// request. A client that comes back on another shard starts over, as it would with another broker. Bounded: the client that was
+// quiet longest is forgotten. Loop thread only, except the totals.
 #pragma once
 
 #include <atomic>
@@ -20,7 +20,7 @@
 
 namespace weir::broker {
 
-// What subscriptions are matched with.
+// The properties of a client that subscriptions match.
 struct TelemetryClient {
   Uuid instance_id;
   std::string_view client_id;
@@ -55,7 +55,7 @@ class ClientTelemetry {
   ClientTelemetry(const runtime::Clock& clock, runtime::Random& random) : clock_(clock), random_(random) {}
 
   Uuid new_instance_id() { return random_.uuid(); }
-  // What the client is asked for, by the subscriptions of `image`. Refused if it asks too often.
+  // The metrics asked of the client, by the subscriptions of `image`. Refused if the client calls too often.
   Answer subscription(const TelemetryClient& client, const MetadataImage& image);
 
   struct Push {
@@ -66,7 +66,7 @@ class ClientTelemetry {
   };
   protocol::ErrorCode push(const TelemetryClient& client, const Push& push, size_t max_bytes, const MetadataImage& image);
 
-  // What an accepted push held. False: it was not what it says, and nothing was taken.
+  // Takes the content of an accepted push. Returns false if it could not be decoded: then nothing was taken.
   bool take(const TelemetryClient& client, DecodedPush push, bool terminating);
 
   ClientMetricsStore& metrics() { return metrics_; }
@@ -76,7 +76,7 @@ class ClientTelemetry {
   struct Client {
     Uuid id;
     Subscription subscription;
-    // By their identity: a subscription that changes is another record.
+    // Compared by identity: a subscription that changes is another record.
     std::vector<std::shared_ptr<const ConfigRecord>> made_of;
     int64_t last_get_ms = kNever;
     int64_t last_push_ms = kNever;

@@ -19,8 +19,7 @@ class TransactionRefusals {
       "This broker does not serve transactions yet (no permission is missing); remove transactional.id from the producer's "
       "configuration";
 
-  // Returns the text that goes with the error, and tells the log. For a client that has no right to the id the error says all:
-  // then there is no text.
+  // Returns the text for the error, and tells the log. A client without the right to the id gets no text, for the error says all.
   std::string_view refuse(RequestContext& context, std::string_view transactional_id);
 
  private:

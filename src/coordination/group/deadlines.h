@@ -1,5 +1,5 @@
-// Deadlines of one coordinator, by key. Moving a deadline to a later time, which every heartbeat does, only notes the new
-// time: the queue is corrected when the old time comes.
+// Deadlines of one coordinator, by key. A move to a later time, as by every heartbeat, only notes the new time. The queue is
+// corrected when the old time comes.
 #pragma once
 
 #include <cstdint>
@@ -37,7 +37,7 @@ class Deadlines {
   void cancel(const DeadlineKey& key) { entries_.erase(key); }
   bool contains(const DeadlineKey& key) const { return entries_.contains(key); }
 
-  // The earliest time at which something may be due; never later than the earliest deadline.
+  // The earliest time at which a deadline may be due. Never later than the earliest deadline.
   int64_t next_ms() const { return queue_.empty() ? kNever : queue_.top().first; }
 
   // Takes one deadline that is due.

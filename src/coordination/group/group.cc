@@ -34,6 +34,10 @@ ErrorCode may_delete_offsets(const Group& group) {
   return std::visit([](const auto& of) { return of.may_delete_offsets(); }, group);
 }
 
+ErrorCode may_commit_in_transaction(const Group& group, const TxnOffsetCommitRequest& request) {
+  return std::visit([&](const auto& of) { return of.may_commit_in_transaction(request); }, group);
+}
+
 std::optional<int64_t> unused_since_ms(const Group& group, int64_t committed_ms) {
   return std::visit([&](const auto& of) { return of.unused_since_ms(committed_ms); }, group);
 }

@@ -1,8 +1,7 @@
 // A group of any type, and the questions that are asked of all types.
 //
-// Each type is a class of its own in a folder of its own. To add one: an alternative here, whose class has the members that
-// group.cc visits, and where the types differ in what they do (not in what they are), a case at each `std::visit` of
-// group_coordinator_state.cc.
+// Each type is a class of its own in a folder of its own. A new type is an alternative here, whose class has the members that
+// group.cc visits. Where types differ in their actions, it is also a case at each `std::visit` of group_coordinator_state.cc.
 #pragma once
 
 #include <cstdint>
@@ -27,14 +26,16 @@ std::string_view state_name(const Group& group);
 std::string_view protocol_type(const Group& group);
 bool is_empty(const Group& group);    // has no members
 bool is_awaited(const Group& group);  // somebody was given a member id and has not joined yet
-// Whether members use committed offsets of the topic, as far as is known.
+// Whether members use committed offsets of the topic, as far as the group knows.
 bool subscribed_to(const Group& group, std::string_view topic);
-// kNone, or why nobody may delete committed offsets.
+// kNone, or the error of a deletion of committed offsets.
 ErrorCode may_delete_offsets(const Group& group);
-// Since when an offset that was committed at `committed_ms` is of no use to members; nothing: it is of use. Wall time.
+// kNone, or why the request may not commit offsets in a transaction.
+ErrorCode may_commit_in_transaction(const Group& group, const TxnOffsetCommitRequest& request);
+// The time from which an offset committed at `committed_ms` is of no use to members. Nothing: it is of use. Wall time.
 std::optional<int64_t> unused_since_ms(const Group& group, int64_t committed_ms);
 GroupDescription describe(const Group& group);
-// What the log has of the group when all is durable; not in the middle of a rebalance.
+// The group's records in the log when all is durable. Not in the middle of a rebalance.
 std::vector<GroupRecord> stored_records(const Group& group);
 std::vector<GroupRecord> tombstones(const Group& group);
 // Estimated, and the same by a walk over everything to check it.

@@ -15,36 +15,64 @@ namespace {
 
 class Apply {
  public:
-  Apply(Groups& groups, CommittedOffsets& offsets) : groups_(groups), offsets_(offsets) {}
+  Apply(GroupContext& context, const Origin& origin) : context_(context), origin_(origin) {}
 
   void operator()(GroupMetadataEntry& entry) const {
-    if (!entry.value) return groups_.erase(entry.group_id);
-    groups_.find_or_make_classic(entry.group_id).apply(std::move(*entry.value));
+    if (!entry.value) return context_.groups.erase(entry.group_id);
+    context_.groups.find_or_make_classic(entry.group_id).apply(std::move(*entry.value));
   }
   void operator()(OffsetEntry& entry) const {
-    if (!entry.value) return offsets_.erase(entry.group_id, entry.topic, entry.partition);
-    const bool first = offsets_.put(entry.group_id, entry.topic, entry.partition, std::move(*entry.value));
-    if (first && groups_.find(entry.group_id) == nullptr) groups_.find_or_make_classic(entry.group_id);
+    if (!entry.value) {
+      context_.pending.erase({entry.group_id, entry.topic, entry.partition});
+      return context_.offsets.erase(entry.group_id, entry.topic, entry.partition);
+    }
+    entry.value->log_order = context_.next_log_order++;
+    if (!origin_.transactional) return put(context_, entry.group_id, entry.topic, entry.partition, std::move(*entry.value));
+    if (context_.groups.find(entry.group_id) == nullptr) context_.groups.find_or_make_classic(entry.group_id);
+    context_.pending.put(origin_.producer_id, {std::move(entry.group_id), std::move(entry.topic), entry.partition},
+                         std::move(*entry.value));
   }
   void operator()(UnknownEntry& /*entry*/) const {}
 
+  static void put(GroupContext& context, const std::string& group_id, const std::string& topic, int32_t partition,
+                  CommittedOffset offset) {
+    const bool first = context.offsets.put(group_id, topic, partition, std::move(offset));
+    if (first && context.groups.find(group_id) == nullptr) context.groups.find_or_make_classic(group_id);
+  }
+
  private:
-  Groups& groups_;
-  CommittedOffsets& offsets_;
+  GroupContext& context_;
+  const Origin& origin_;
 };
 
 }  // namespace
 
-void GroupContext::apply(GroupRecord record) { std::visit(Apply(groups, offsets), record); }
+void GroupContext::apply(GroupRecord record, const Origin& origin) { std::visit(Apply(*this, origin), record); }
 
-void GroupContext::emit(GroupRecord record, Effects& effects) {
-  effects.append(encode(record));
-  apply(std::move(record));
+// When records of a partition were committed decides, not when transactions ended: compaction keeps the last record.
+void GroupContext::apply(const TransactionMarker& marker) {
+  PendingOffsets::OfProducer ended = pending.take(marker.producer_id);
+  if (!marker.commit) return;
+  for (auto& [of, offset] : ended) {
+    const CommittedOffset* stored = offsets.find(of.group_id, of.topic, of.partition);
+    if (stored != nullptr && stored->log_order > offset.log_order) continue;
+    Apply::put(*this, of.group_id, of.topic, of.partition, std::move(offset));
+  }
+}
+
+void GroupContext::emit(GroupRecord record, Effects& effects, const Origin& origin) {
+  effects.append(encode(record), origin);
+  apply(std::move(record), origin);
+}
+
+void GroupContext::emit(const TransactionMarker& marker, Effects& effects) {
+  effects.append(marker);
+  apply(marker);
 }
 
 void GroupContext::remove(const std::string& group_id, std::string_view why, Instant now, Effects& effects) {
   const Group* group = groups.find(group_id);
-  WEIR_CHECK(group != nullptr && is_empty(*group));
+  WEIR_CHECK(group != nullptr && is_empty(*group) && !pending.contains(group_id));
   lines.tell(group_id, why, now);
   if (const auto* classic = std::get_if<ClassicGroup>(group)) {
     for (const std::string& id : classic->pending_members()) deadlines.cancel({DeadlineKind::kMember, group_id, id});
@@ -73,9 +101,11 @@ void GroupLines::tell_member(const ClassicGroup& group, const std::string& membe
   if (member == group.members().end()) {
     return tell(group.id(), fmt::format("has member {} that {}", quoted(member_id, 128), what), now, member_lines_);
   }
+  std::string_view host = member->second->client_host;
+  if (host.starts_with('/')) host.remove_prefix(1);  // as Java writes an address; other lines do not
   tell(group.id(),
        fmt::format("(generation {}): member {} of client {} at {} {}", group.generation(), quoted(member_id, 128),
-                   quoted(member->second->client_id), member->second->client_host, what),
+                   quoted(member->second->client_id), host, what),
        now, member_lines_);
 }
 

@@ -1,9 +1,9 @@
-// What the parts of a group coordinator's state share: the groups, their offsets, deadlines, configuration, and the one way to
-// change what is durable.
+// The shared state of a group coordinator's parts: the groups, their offsets, deadlines, configuration, and the one way to change
+// durable state.
 //
-// Records say the durable part: emit() applies one and gives it to the log, and replay applies it by the same code. Members'
-// waiting answers, deadlines, ids that were given out, votes of a rebalance are the soft part: no record has them, apply() leaves
-// them alone, and a restart loses them.
+// Records have the durable part. emit() applies a record and gives it to the log, and replay applies it by the same code. The
+// soft part is members' waiting answers, deadlines, ids that were given out, and votes of a rebalance. No record has it, apply()
+// leaves it alone, and a restart loses it.
 #pragma once
 
 #include <cstdint>
@@ -18,12 +18,13 @@
 #include "coordination/group/group_memory.h"
 #include "coordination/group/group_records.h"
 #include "coordination/group/offsets/committed_offsets.h"
+#include "coordination/group/offsets/pending_offsets.h"
 #include "coordination/runtime/state_machine.h"
 #include "runtime/clock.h"
 
 namespace weir::coordination {
 
-// What happened since the state was made.
+// Counts of events since the state was made.
 struct GroupTotals {
   uint64_t rebalances = 0;  // that ended with an assignment
   uint64_t offsets_committed = 0;
@@ -38,7 +39,7 @@ struct GroupTotals {
   }
 };
 
-// What the process log says of groups: a bounded number of lines. Many members that come at once hide no rebalance.
+// Lines of the process log about groups, a bounded number. Many members that come at once hide no rebalance.
 class GroupLines {
  public:
   void tell(std::string_view group_id, std::string_view what, Instant now) { tell(group_id, what, now, lines_); }
@@ -51,19 +52,23 @@ class GroupLines {
 };
 
 struct GroupContext {
-  // What is given outlives the context; `memory` is shared with other coordinators.
+  // The arguments outlive the context. `memory` is shared with other coordinators.
   GroupContext(const GroupConfig& group_config, runtime::Random& chance, GroupMemory& all_memory)
-      : config(group_config), random(chance), memory(all_memory), groups(all_memory), offsets(all_memory) {}
+      : config(group_config), random(chance), memory(all_memory), groups(all_memory), offsets(all_memory), pending(all_memory) {}
   GroupContext(const GroupContext&) = delete;
   GroupContext& operator=(const GroupContext&) = delete;
 
-  void apply(GroupRecord record);
-  void emit(GroupRecord record, Effects& effects);
+  // `origin`: of the batch that the record is in. Offsets of a transaction are pending until its marker: those of a commit take
+  // the place of what is older in the log, those of an abort are dropped.
+  void apply(GroupRecord record, const Origin& origin = {});
+  void apply(const TransactionMarker& marker);
+  void emit(GroupRecord record, Effects& effects, const Origin& origin = {});
+  void emit(const TransactionMarker& marker, Effects& effects);
 
-  // Of a group without members and offsets.
+  // Of a group without members, offsets and pending offsets.
   void remove(const std::string& group_id, std::string_view why, Instant now, Effects& effects);
   bool is_kept_back(std::string_view group_id) const { return kept_back && kept_back(group_id); }
-  // Somebody was refused.
+  // A client was refused.
   void warn_of_memory(Instant now);
 
   const GroupConfig config;
@@ -72,6 +77,10 @@ struct GroupContext {
   ImagePtr image;
   Groups groups;
   CommittedOffsets offsets;  // whose group exists
+  PendingOffsets pending;    // so does theirs
+  // What `log_order` is next. Records are applied in the order of the log, in a step as in a replay, so a count does for what
+  // Kafka has the offsets of the records for, which a step does not know yet.
+  int64_t next_log_order = 0;
   Deadlines deadlines;
   GroupTotals totals;
   GroupLines lines;

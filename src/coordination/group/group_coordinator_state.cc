@@ -11,18 +11,23 @@ namespace weir::coordination {
 
 // --- the log --------------------------------------------------------------------------------------------------------
 
-Result<void> GroupCoordinatorState::replay(int64_t /*offset*/, const Origin& /*origin*/, Bytes key, std::optional<Bytes> value) {
+Result<void> GroupCoordinatorState::replay(int64_t /*offset*/, const Origin& origin, Bytes key, std::optional<Bytes> value) {
   auto record = parse_group_record(key, value);
   if (!record) return std::unexpected(record.error());
-  context_.apply(std::move(*record));
+  context_.apply(std::move(*record), origin);
   return {};
 }
 
+void GroupCoordinatorState::replay_marker(int64_t /*offset*/, const TransactionMarker& marker) { context_.apply(marker); }
+
 void GroupCoordinatorState::loaded(const ImagePtr& image, Instant now, Effects& effects) {
   context_.image = image;
-  // Offsets whose group's tombstone came after them still belong to a group without members.
+  // Offsets before a tombstone of their group still belong to a group without members.
   for (const auto& [group_id, offsets] : context_.offsets.groups()) {
     if (context_.groups.find(group_id) == nullptr) context_.groups.find_or_make_classic(group_id);
+  }
+  for (const auto& [of, producers] : context_.pending.partitions()) {
+    if (context_.groups.find(of.group_id) == nullptr) context_.groups.find_or_make_classic(of.group_id);
   }
   for (auto& [group_id, group] : context_.groups.all()) {
     std::visit([&](ClassicGroup& classic) { classic_.loaded(classic, now, effects); }, group);
@@ -45,12 +50,31 @@ std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
       for (const auto& [partition, offset] : partitions) records.push_back(encode(OffsetEntry{id, topic, partition, offset}));
     }
   }
+  for (const auto& [producer_id, offsets] : context_.pending.producers()) {
+    for (const auto& [of, offset] : offsets) records.push_back(pending_record(producer_id, of, offset));
+  }
   return records;
+}
+
+CoordinatorRecord GroupCoordinatorState::pending_record(int64_t producer_id, const GroupTopicPartition& of,
+                                                        const CommittedOffset& offset) const {
+  int older = 0;
+  const auto look_at = [&](const CommittedOffset* other) {
+    if (other != nullptr && other->log_order < offset.log_order) ++older;
+  };
+  const GroupTopicPartitionView view{of.group_id, of.topic, of.partition};
+  look_at(context_.offsets.find(of.group_id, of.topic, of.partition));
+  for (const int64_t other : context_.pending.partitions().find(view)->second) look_at(context_.pending.find(other, view));
+  CoordinatorRecord record = encode(OffsetEntry{of.group_id, of.topic, of.partition, offset});
+  record.key.insert(0, fmt::format("pending of producer {}, newer than {}: ", producer_id, older));
+  return record;
 }
 
 std::string GroupCoordinatorState::summary() const {
   if (group_count() == 0) return {};
-  return fmt::format("{} with {}", counted(group_count(), "group"), counted(offset_count(), "offset"));
+  std::string line = fmt::format("{} with {}", counted(group_count(), "group"), counted(offset_count(), "offset"));
+  if (pending_offset_count() > 0) line += fmt::format(" and {} of open transactions", pending_offset_count());
+  return line;
 }
 
 // --- time -----------------------------------------------------------------------------------------------------------
@@ -93,24 +117,48 @@ void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply,
 
 // --- offsets --------------------------------------------------------------------------------------------------------
 
+namespace {
+
+// Whoever names no generation makes a group that has offsets only.
+ErrorCode may_commit_to_no_group(const OffsetCommitRequest& request) {
+  if (request.generation < 0) return ErrorCode::kNone;
+  return request.group_not_found_known ? ErrorCode::kGroupIdNotFound : ErrorCode::kIllegalGeneration;
+}
+
+void refuse(const OffsetCommitRequest& request, OffsetCommitReply reply, ErrorCode error, Effects& effects) {
+  OffsetCommitResult refused;
+  refused.error = error;
+  refused.items.assign(request.items.size(), error);
+  effects.answer(std::move(reply), std::move(refused));
+}
+
+}  // namespace
+
 ErrorCode GroupCoordinatorState::may_commit(const OffsetCommitRequest& request, Instant now) {
   Group* group = context_.groups.find(request.group_id);
-  if (group == nullptr) {
-    if (request.generation < 0) return ErrorCode::kNone;
-    return request.group_not_found_known ? ErrorCode::kGroupIdNotFound : ErrorCode::kIllegalGeneration;
-  }
+  if (group == nullptr) return may_commit_to_no_group(request);
   return std::visit([&](ClassicGroup& classic) { return classic_.may_commit(classic, request, now); }, *group);
 }
 
 void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now,
                                            Effects& effects) {
-  if (const ErrorCode error = may_commit(request, now); error != ErrorCode::kNone) {
-    OffsetCommitResult refused;
-    refused.error = error;
-    refused.items.assign(request.items.size(), error);
-    return effects.answer(std::move(reply), std::move(refused));
-  }
-  offsets_.commit(request, std::move(reply), now, effects);
+  const ErrorCode error = may_commit(request, now);
+  if (error != ErrorCode::kNone) return refuse(request, std::move(reply), error, effects);
+  offsets_.commit(request, {}, std::move(reply), now, effects);
+}
+
+void GroupCoordinatorState::commit_transactional_offsets(const TxnOffsetCommitRequest& request, OffsetCommitReply reply,
+                                                         Instant now, Effects& effects) {
+  const Group* group = context_.groups.find(request.group_id);
+  const ErrorCode error = group == nullptr ? may_commit_to_no_group(request) : may_commit_in_transaction(*group, request);
+  if (error != ErrorCode::kNone) return refuse(request, std::move(reply), error, effects);
+  offsets_.commit(request, {request.producer_id, request.producer_epoch, true}, std::move(reply), now, effects);
+}
+
+void GroupCoordinatorState::end_transaction(const TransactionMarker& marker, MarkerReply reply, Instant /*now*/,
+                                            Effects& effects) {
+  context_.emit(marker, effects);
+  effects.answer(std::move(reply), MarkerResult());
 }
 
 void GroupCoordinatorState::fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects) {
@@ -161,13 +209,13 @@ void GroupCoordinatorState::delete_group(const std::string& group_id, const std:
 // --- memory ---------------------------------------------------------------------------------------------------------
 
 int64_t GroupCoordinatorState::memory_bytes() const {
-  int64_t bytes = context_.offsets.memory_bytes();
+  int64_t bytes = context_.offsets.memory_bytes() + context_.pending.memory_bytes();
   for (const auto& [id, group] : context_.groups.all()) bytes += coordination::memory_bytes(group);
   return bytes;
 }
 
 int64_t GroupCoordinatorState::counted_memory_bytes() const {
-  int64_t bytes = context_.offsets.memory_bytes();
+  int64_t bytes = context_.offsets.memory_bytes() + context_.pending.counted_memory_bytes();
   for (const auto& [id, group] : context_.groups.all()) bytes += coordination::counted_memory_bytes(group);
   return bytes;
 }

@@ -1,8 +1,8 @@
-// The state machine of group coordinators: the groups and committed offsets of one partition of `__consumer_offsets`. It is made
-// of what the groups of each type do (ClassicGroups), of what is common to all types (GroupOffsets, OffsetSweep, GroupMove), and
-// of what they share (GroupContext). This class says which of them a request, a record or a deadline is for.
+// The state machine of group coordinators: the groups and committed offsets of one partition of `__consumer_offsets`. Its parts
+// are the actions of each type of group (ClassicGroups), those common to all types (GroupOffsets, OffsetSweep, GroupMove), and
+// their shared state (GroupContext). This class finds the part for a request, a record or a deadline.
 //
-// Joins and syncs may be answered by a later step. Deterministic but for the member ids it draws.
+// A later step may answer joins and syncs. Deterministic but for the member ids that it draws.
 #pragma once
 
 #include <any>
@@ -31,7 +31,7 @@ class GroupCoordinatorState final : public StateMachine {
 
   // StateMachine
   Result<void> replay(int64_t offset, const Origin& origin, Bytes key, std::optional<Bytes> value) override;
-  void replay_marker(int64_t /*offset*/, const TransactionMarker& /*marker*/) override {}  // no offsets of transactions yet
+  void replay_marker(int64_t offset, const TransactionMarker& marker) override;
   void loaded(const ImagePtr& image, Instant now, Effects& effects) override;
   void image_changed(const ImageChange& change, Instant now, Effects& effects) override;
   void arrived(const Token& /*token*/, std::any /*result*/, Instant /*now*/, Effects& /*effects*/) override {}  // nothing is sent
@@ -41,15 +41,20 @@ class GroupCoordinatorState final : public StateMachine {
   void limit_record(int64_t bytes) override { context_.record_bytes_max = bytes; }
   void keep_back(KeptBack kept_back) override { context_.kept_back = std::move(kept_back); }
   std::string summary() const override;
-  // Groups in the middle of a rebalance are left out.
+  // Groups in the middle of a rebalance are left out. Pending offsets are in it under the key of their record behind a text that
+  // says whose they are, and of how many offsets of the partition, pending ones or not, they are the newer.
   std::vector<CoordinatorRecord> snapshot() const override;
 
-  // Requests. `from`: who asks, for the log.
+  // Requests. `from`: the client, for the log.
   void join(JoinRequest request, JoinReply reply, Instant now, Effects& effects);
   void sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects);
   void heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects);
   void leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects);
   void commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now, Effects& effects);
+  // In a transaction: the offsets are pending until the marker. Whether the producer may write, the log says.
+  void commit_transactional_offsets(const TxnOffsetCommitRequest& request, OffsetCommitReply reply, Instant now,
+                                    Effects& effects);
+  void end_transaction(const TransactionMarker& marker, MarkerReply reply, Instant now, Effects& effects);
   void fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects);
   void delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Instant now, Effects& effects);
   void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
@@ -64,6 +69,7 @@ class GroupCoordinatorState final : public StateMachine {
   const GroupStateCounts& state_counts() const { return context_.groups.classic_counts(); }
   size_t group_count() const { return context_.groups.size(); }
   size_t offset_count() const { return context_.offsets.count(); }
+  size_t pending_offset_count() const { return context_.pending.count(); }
   const CommittedOffsets& offsets() const { return context_.offsets; }
   // Estimated, and the same by a walk over everything to check it.
   int64_t memory_bytes() const;
@@ -71,6 +77,7 @@ class GroupCoordinatorState final : public StateMachine {
 
  private:
   ErrorCode may_commit(const OffsetCommitRequest& request, Instant now);
+  CoordinatorRecord pending_record(int64_t producer_id, const GroupTopicPartition& of, const CommittedOffset& offset) const;
 
   GroupContext context_;
   ClassicGroups classic_;

@@ -1,8 +1,8 @@
-// What the groups of all coordinators of a process hold in memory, estimated, and the bound on it. Past the bound nothing
-// new is taken: members, groups and offsets that are known already go on. What one client can make without end is bounded
-// first, so that those who are there already find room: offsets, then groups, then members of groups that exist.
+// The estimated memory of the groups of all coordinators of a process, and its bound. Past the bound nothing new is taken. Known
+// members, groups and offsets go on. Things that one client can make without end are bounded first, so present clients find room:
+// offsets, then groups, then members of existing groups.
 //
-// GroupMemory is thread-safe; a MemoryCharge belongs to one coordinator and gives back what it holds.
+// GroupMemory is thread-safe. A MemoryCharge belongs to one coordinator and gives back its bytes.
 #pragma once
 
 #include <atomic>
@@ -24,7 +24,7 @@ class GroupMemory {
     constexpr int64_t kEighths[] = {6, 7, 8};
     return used_bytes() >= limit_bytes_ / 8 * kEighths[static_cast<size_t>(what)];
   }
-  // Somebody was refused. True for one caller per minute: it says so.
+  // Notes a refusal. Returns true for one caller per minute, which tells the log.
   bool refused(int64_t now_ms) {
     constexpr int64_t kMinuteMs = 60'000;
     last_refusal_ms_.store(now_ms, std::memory_order_relaxed);

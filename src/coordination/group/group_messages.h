@@ -1,5 +1,5 @@
-// Requests to a group coordinator and their results, owned and independent of protocol versions. Lists of partitions are
-// flat: the handler puts them into the shape of its version.
+// Requests to a group coordinator and their results, owned and independent of protocol versions. Lists of partitions are flat.
+// The handler puts them into the shape of its version.
 #pragma once
 
 #include <cstdint>
@@ -96,7 +96,7 @@ struct LeaveRequest {
     std::optional<std::string> instance_id;
   };
   std::vector<Member> members;
-  std::string from = "a client";  // who asks, for the log
+  std::string from = "a client";  // the client, for the log
 };
 struct LeaveResult {
   ErrorCode error{};
@@ -127,6 +127,20 @@ struct OffsetCommitResult {
 };
 using OffsetCommitReply = Function<void(OffsetCommitResult)>;
 
+// In a transaction: the offsets count when its marker says so. Versions below 3 name no member; groups that are not found are
+// known since version 6.
+struct TxnOffsetCommitRequest : OffsetCommitRequest {
+  std::string transactional_id;
+  int64_t producer_id = -1;
+  int16_t producer_epoch = -1;
+};
+
+// Of the marker that ends a transaction.
+struct MarkerResult {
+  ErrorCode error{};
+};
+using MarkerReply = Function<void(MarkerResult)>;
+
 struct OffsetFetchRequest {
   std::string group_id;
   bool all = false;  // everything the group has instead of `items`
@@ -136,8 +150,10 @@ struct OffsetFetchRequest {
     int32_t partition = 0;
   };
   std::vector<Item> items;
+  bool require_stable = false;  // no offset that an open transaction may replace
 };
 struct FetchedOffset {
+  ErrorCode error{};  // kUnstableOffsetCommit: an open transaction has committed one
   std::string topic;
   Uuid topic_id;  // as committed
   int32_t partition = 0;
@@ -153,7 +169,7 @@ using OffsetFetchReply = Function<void(OffsetFetchResult)>;
 
 struct OffsetDeleteRequest {
   std::string group_id;
-  std::string from;  // who asks, for the log
+  std::string from;  // the client, for the log
   struct Item {
     std::string topic;
     int32_t partition = 0;

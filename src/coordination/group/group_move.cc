@@ -11,7 +11,7 @@ namespace {
 constexpr size_t kRecordsPerSlice = 512;
 constexpr size_t kGroupsPerSlice = 4096;
 
-// More than that there is somebody who committed offsets.
+// Whether the group has more than committed offsets.
 bool has_metadata(const ClassicGroup& group) { return group.generation() > 0 || group.protocol_type(); }
 
 GroupRecord parse(const CoordinatorRecord& record, std::optional<Bytes> value) {
@@ -22,7 +22,7 @@ GroupRecord parse(const CoordinatorRecord& record, std::optional<Bytes> value) {
 
 }  // namespace
 
-// A group's own record comes behind its offsets: as long as some of them are left, the group is.
+// A group's own record comes behind its offsets: while some of them are left, so is the group.
 GroupMove::Slice GroupMove::misplaced(const std::string& from_group, int32_t own, const HomeOf& home_of) const {
   Slice slice;
   const Groups::Map& all_groups = context_.groups.all();

@@ -1,6 +1,5 @@
-// Groups whose records are in another partition than the one they belong to. They are copied with adopt() into the right one and,
-// once that is durable, forgotten in the wrong one. Each part may be repeated. Part of a group coordinator's state: each change
-// is within a step.
+// Moves groups whose records are in the wrong partition. adopt() copies them into the right one. Once that is durable, they are
+// forgotten in the wrong one. Each part may be repeated. Part of a group coordinator's state: each change is within a step.
 #pragma once
 
 #include <cstdint>
@@ -20,14 +19,14 @@ class GroupMove {
   struct Slice {
     std::vector<CoordinatorRecord> records;  // all of groups that belong to partition `to`
     int32_t to = -1;
-    std::string next_group;  // where to go on once the records were forgotten
+    std::string next_group;  // the next slice begins here, once the records were forgotten
     bool finished = false;   // nothing comes after this slice
   };
 
   GroupMove(GroupContext& context, ClassicGroups& classic) : context_(context), classic_(classic) {}
 
   Slice misplaced(const std::string& from_group, int32_t own, const HomeOf& home_of) const;
-  void adopt(const std::vector<CoordinatorRecord>& records, Instant now, Effects& effects);  // what is not newer here
+  void adopt(const std::vector<CoordinatorRecord>& records, Instant now, Effects& effects);  // records that are not newer here
   void forget(const std::vector<CoordinatorRecord>& records, Effects& effects);
 
  private:

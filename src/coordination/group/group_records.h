@@ -1,5 +1,5 @@
-// Records of `__consumer_offsets` in Kafka's formats: an int16 in front of the key tells the record's type, one in front
-// of the value its version.
+// Records of `__consumer_offsets` in Kafka's formats. An int16 in front of the key is the record's type, one in front of the
+// value is its version.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,13 @@ struct CommittedOffset {
   int64_t commit_timestamp_ms = -1;
   int64_t expire_timestamp_ms = -1;  // -1: offsets.retention.minutes decides
   Uuid topic_id;                     // zero: committed by a version that did not know it
+  // Not in the record: which of the records that were applied it was. Of two offsets the one that is later in the log has the
+  // greater.
+  int64_t log_order = -1;
   bool operator==(const CommittedOffset&) const = default;
 };
 
-// A classic group as its record has it.
+// A classic group in the form of its record.
 struct GroupMetadata {
   std::string protocol_type;
   int32_t generation = 0;
@@ -45,7 +48,7 @@ struct GroupMetadata {
   std::vector<Member> members;  // by id, if the group made it
 };
 
-// What a record says.
+// The content of a record.
 struct GroupMetadataEntry {
   std::string group_id;
   using Value = GroupMetadata;
@@ -62,7 +65,7 @@ struct UnknownEntry {
 };
 using GroupRecord = std::variant<GroupMetadataEntry, OffsetEntry, UnknownEntry>;
 
-// Of what is known.
+// The records of a known type.
 CoordinatorRecord encode(const GroupRecord& record);
 // kCorrupt if a record of a known type does not decode.
 Result<GroupRecord> parse_group_record(Bytes key, std::optional<Bytes> value);

@@ -1,10 +1,13 @@
 // For tests: requests to a group coordinator whose answers are kept, and a state machine with virtual time and a log in memory.
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "coordination/group/group_coordinator_state.h"
@@ -35,11 +38,11 @@ inline std::string subscription(std::vector<std::string_view> topics) {
   return std::string(as_string(writer.bytes()));
 }
 
-// Who asks a coordinator; where the state machine is, a derived class knows.
+// Asks a coordinator. A derived class has the state machine.
 class GroupRequests {
  public:
   virtual ~GroupRequests() = default;
-  // A step, and what its effects bring.
+  // A step, with its effects.
   using Step = Function<void(GroupCoordinatorState&, Instant, Effects&)>;
   virtual void run(Step step) = 0;
 
@@ -109,12 +112,39 @@ class GroupRequests {
     request.items.push_back({topic, {}, partition, offset, 3, "meta"});
     return commit(std::move(request));
   }
-  FetchedOffset fetch(const std::string& group, const std::string& topic, int32_t partition, Uuid topic_id = {}) {
-    Pending<OffsetFetchResult> answer;
-    run([&](auto& state, Instant, Effects& effects) {
-      state.fetch_offsets({group, false, {{topic, topic_id, partition}}}, answer.reply(), effects);
+  ErrorCode commit_in_transaction(TxnOffsetCommitRequest request) {
+    Pending<OffsetCommitResult> answer;
+    run([&](auto& state, Instant now, Effects& effects) {
+      state.commit_transactional_offsets(request, answer.reply(), now, effects);
     });
-    return answer->items.at(0);
+    return answer->items.empty() ? answer->error : answer->items[0];
+  }
+  ErrorCode commit_in_transaction(int64_t producer_id, const std::string& group, const std::string& topic, int32_t partition,
+                                  int64_t offset, Uuid topic_id = {}) {
+    TxnOffsetCommitRequest request;
+    request.group_id = group;
+    request.producer_id = producer_id;
+    request.producer_epoch = 0;
+    request.items.push_back({topic, topic_id, partition, offset, 3, "meta"});
+    return commit_in_transaction(std::move(request));
+  }
+  ErrorCode end_transaction(int64_t producer_id, bool commit) {
+    Pending<MarkerResult> answer;
+    run([&](auto& state, Instant now, Effects& effects) {
+      state.end_transaction({producer_id, 0, 0, commit}, answer.reply(), now, effects);
+    });
+    return answer->error;
+  }
+  std::vector<FetchedOffset> fetch(const OffsetFetchRequest& request) {
+    Pending<OffsetFetchResult> answer;
+    run([&](auto& state, Instant, Effects& effects) { state.fetch_offsets(request, answer.reply(), effects); });
+    return answer->items;
+  }
+  FetchedOffset fetch(const std::string& group, const std::string& topic, int32_t partition, Uuid topic_id = {}) {
+    return fetch({group, false, {{topic, topic_id, partition}}}).at(0);
+  }
+  FetchedOffset fetch_stable(const std::string& group, const std::string& topic, int32_t partition) {
+    return fetch({group, false, {{topic, {}, partition}}, true}).at(0);
   }
   ErrorCode delete_group(const std::string& group) {
     Pending<DeleteGroupResult> answer;
@@ -162,17 +192,23 @@ class GroupWorld final : public GroupRequests {
   void step(Step run) {
     Effects effects;
     run(effects);
-    for (LogEntry& entry : effects.log) log.push_back(std::move(std::get<CoordinatorRecord>(entry.what)));
+    std::ranges::move(effects.log, std::back_inserter(log));
     for (Release& release : effects.replies) release(ErrorCode::kNone);
   }
 
   // A new state out of the log, as after a crash.
   std::unique_ptr<GroupCoordinatorState> replayed() {
     auto fresh = std::make_unique<GroupCoordinatorState>(config_, random_, memory);
-    for (const CoordinatorRecord& record : log) {
+    for (size_t i = 0; i < log.size(); ++i) {
+      const auto offset = static_cast<int64_t>(i);
+      if (const auto* marker = std::get_if<TransactionMarker>(&log[i].what)) {
+        fresh->replay_marker(offset, *marker);
+        continue;
+      }
+      const auto& record = std::get<CoordinatorRecord>(log[i].what);
       std::optional<Bytes> value;
       if (record.value) value = as_bytes(*record.value);
-      if (!fresh->replay(-1, {}, as_bytes(record.key), value)) return nullptr;
+      if (!fresh->replay(offset, log[i].origin, as_bytes(record.key), value)) return nullptr;
     }
     return fresh;
   }
@@ -182,7 +218,7 @@ class GroupWorld final : public GroupRequests {
   }
 
   Instant now{1'000, 1'735'689'600'000};
-  std::vector<CoordinatorRecord> log;
+  std::vector<LogEntry> log;
   ImagePtr image = std::make_shared<TestImage>();
   GroupMemory memory{1 << 30};
   std::unique_ptr<GroupCoordinatorState> state;

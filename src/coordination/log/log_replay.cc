@@ -1,14 +1,30 @@
 #include "coordination/log/log_replay.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <utility>
 
+#include "base/crc32c.h"
 #include "base/result.h"
 #include "protocol/compression.h"
 #include "protocol/record_window.h"
 #include "storage/batch_info.h"
 
 namespace weir::coordination {
+
+namespace {
+
+// Where the bytes are no chain of batches any more, begin_batch() says so.
+bool checksums_match(Bytes piece) {
+  protocol::BatchSplitter batches(piece);
+  while (batches.next()) {
+    if (crc32c(batches.batch().subspan(protocol::BatchHeader::kCrcStart)) != batches.header().crc) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 LogReplay::LogReplay(runtime::Pool& pool, runtime::Loop& loop, storage::LogShard& log, const storage::PartitionId& id,
                      Callbacks callbacks)
@@ -24,6 +40,8 @@ void LogReplay::read_more() {
   if (partition->offline()) return finish(Outcome::kFailed, partition->offline_reason());  // also if nothing of it is left
   next_offset_ = std::max(next_offset_, partition->log_start_offset());
   if (next_offset_ >= partition->high_watermark()) return finish(Outcome::kComplete);
+  if (next_offset_ == read_from_) return finish(Outcome::kFailed, "the segments end before the next batch");
+  read_from_ = next_offset_;
   storage::ReadRequest request;
   request.offset = next_offset_;
   request.max_bytes = kReadBytes;
@@ -37,6 +55,7 @@ void LogReplay::read_arrived(storage::ReadResult result) {
   if (result.error == protocol::ErrorCode::kOffsetOutOfRange) return finish(Outcome::kOvertaken);
   if (result.error != protocol::ErrorCode::kNone) return finish(Outcome::kFailed, "the log cannot be read");
   if (result.pieces.empty()) return finish(Outcome::kFailed, "the log ends before its high watermark");
+  end_offset_ = result.high_watermark;
   pieces_.assign(result.pieces.begin(), result.pieces.end());
   next_piece();
 }
@@ -50,18 +69,22 @@ void LogReplay::next_piece() {
     storage::FileRange range;
     Buffer buffer;
     Result<size_t> read = size_t{0};
+    bool intact = true;
   };
   auto loaded = std::make_shared<Loaded>();
   loaded->range = std::get<storage::FileRange>(piece);
   pool_.submit(
       [loaded] {
         loaded->buffer = Buffer::allocate(loaded->range.length);
-        loaded->read = loaded->range.file->read_at(loaded->range.offset, {loaded->buffer.data(), loaded->range.length});
+        const MutableBytes bytes{loaded->buffer.data(), loaded->range.length};
+        loaded->read = loaded->range.file->read_at(loaded->range.offset, bytes);
+        if (loaded->read && *loaded->read == bytes.size()) loaded->intact = checksums_match(bytes);
       },
       loop_, guarded([this, loaded] {
         if (!loaded->read || *loaded->read != loaded->range.length) {
           return finish(Outcome::kFailed, "a segment cannot be read");
         }
+        if (!loaded->intact) return finish(Outcome::kFailed, "the checksum of a batch in a segment does not match");
         Slice slice;
         slice.owner = std::move(loaded->buffer);
         slice.data = slice.owner.data();
@@ -102,7 +125,16 @@ bool LogReplay::begin_batch() {
     return false;
   }
   const protocol::BatchHeader& header = batches_->header();
-  if (header.next_offset() <= next_offset_) return true;
+  // No checksum covers where a batch stands. The first one may have begun before the log start.
+  const bool in_place = header.last_offset_delta >= 0 && header.base_offset >= least_base_offset_ &&
+                        header.next_offset() > next_offset_ && header.next_offset() <= end_offset_ &&
+                        header.base_offset <= header.last_offset();
+  if (!in_place) {
+    finish(Outcome::kFailed, fmt::format("a batch of offsets {} to {} stands where those from {} to {} have their place",
+                                         header.base_offset, header.last_offset(), next_offset_, end_offset_ - 1));
+    return false;
+  }
+  least_base_offset_ = header.next_offset();
   origin_ = {header.producer_id, header.producer_epoch, header.transactional()};
   if (header.control()) {
     const storage::BatchInfo info = storage::info_of(header, batches_->batch());

@@ -1,10 +1,13 @@
-// Reads a partition of an internal topic from its start to its high watermark and hands every record and every marker of a
-// transaction to a visitor, as often as a coordinator's state is built anew.
+// Reads a partition of an internal topic from its start to its high watermark. It hands every record and every transaction marker
+// to a visitor. A coordinator uses it each time that it builds its state anew.
 //
-// Segments are read by the pool, a piece at a time, and compressed batches are opened there, some records at a time. The loop
-// gets a turn after at most kRecordsPerSlice records, so that loading a large partition does not hold up the requests of others;
-// at most kReadBytes (or one batch as it is stored) and a window of opened records (or one of them) are in memory. Destroying the
-// object ends it without another call. Loop thread only.
+// A segment's bytes are believed only if checksums match and offsets go up to the high watermark without going back: nobody
+// behind the visitor would notice.
+//
+// The pool reads and checks segments, a piece at a time, and opens compressed batches, some records at a time. The loop gets a
+// turn after at most kRecordsPerSlice records, so a large partition that loads does not hold up other requests. At most
+// kReadBytes (or one batch as it is stored) and a window of opened records (or one of them) are in memory. Destruction of the
+// object ends the replay, without another call. Loop thread only.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +32,7 @@ class LogReplay {
   enum class Outcome {
     kComplete,
     kNoPartition,  // the topic was deleted
-    kOvertaken,    // retention removed what was to be read next
+    kOvertaken,    // retention removed the next records
     kFailed,       // `reason` says why
   };
   struct Callbacks {
@@ -76,13 +79,16 @@ class LogReplay {
   Callbacks callbacks_;
 
   int64_t next_offset_ = 0;
+  int64_t read_from_ = -1;                  // where the last read began
+  int64_t least_base_offset_ = 0;           // of the next batch
+  int64_t end_offset_ = 0;                  // the high watermark at the last read
   std::deque<storage::FetchPiece> pieces_;  // of the last read, not replayed yet
   Slice piece_;                             // being replayed, and where
   std::optional<protocol::BatchSplitter> batches_;
   std::optional<protocol::RecordIterator> records_;
   Origin origin_;  // of them
   struct Opening;
-  std::shared_ptr<Opening> opening_;  // what records_ points into if the batch is compressed
+  std::shared_ptr<Opening> opening_;  // records_ points into it if the batch is compressed
   Lifetime lifetime_;
 };
 

@@ -1,11 +1,11 @@
-// Where a record of an internal topic comes from, and how a transaction ends in it.
+// The origin of a record of an internal topic, and the end of a transaction in it.
 #pragma once
 
 #include <cstdint>
 
 namespace weir::coordination {
 
-// The batch that a record is in. Whether a transaction's records count, a marker says later.
+// The batch of a record. A later marker says whether a transaction's records count.
 struct Origin {
   int64_t producer_id = -1;
   int16_t producer_epoch = -1;

@@ -1,4 +1,4 @@
-// What a client is told when the records of its step could not be appended, as Kafka maps it.
+// The error for a client whose step's records could not be appended, as Kafka maps it.
 #pragma once
 
 #include "protocol/errors.h"

@@ -1,5 +1,5 @@
-// What a state machine waits for: jobs, calls and posts that are under way. Of one kind about one key (a group, a transactional
-// id) only the newest counts. The answer of an older one, or one that was given up, finds its token unknown and is ignored.
+// The jobs, calls and posts that a state machine waits for. Of one kind about one key (a group, a transactional id) only the
+// newest counts. The answer of an older one, or of one that was given up, finds its token unknown and is ignored.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,7 @@ class Awaited {
     serials_[{key, kind}] = serial;
     return {std::move(key), kind, serial};
   }
-  // Whether the token is the one that is waited for. If so, it is not any more.
+  // Returns whether the token is waited for, and ends the wait.
   bool take(const Token& token) {
     const auto at = serials_.find({token.key, token.kind});
     if (at == serials_.end() || at->second != token.serial) return false;

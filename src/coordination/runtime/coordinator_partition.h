@@ -1,4 +1,4 @@
-// A coordinator whose state machine is an `S`: CoordinatorRuntime with the type put back, for those who send requests.
+// A coordinator whose state machine is an `S`: CoordinatorRuntime with the type put back, for senders of requests.
 #pragma once
 
 #include <utility>

@@ -41,7 +41,8 @@ Instant CoordinatorRuntime::now() const {
 
 void CoordinatorRuntime::load(Function<void()> settled) {
   ++session_;
-  serving_ = ErrorCode::kCoordinatorLoadInProgress;
+  // Clients must not wait for one that failed: whether the next attempt does better nobody knows.
+  serving_ = failed() ? ErrorCode::kNotCoordinator : ErrorCode::kCoordinatorLoadInProgress;
   if (settled) settled_ = std::move(settled);
   machine_ = make_machine_();
   machine_->keep_back(kept_back_);
@@ -79,10 +80,8 @@ void CoordinatorRuntime::replayed(LogReplay::Outcome outcome, const std::string&
       stop();
       break;
     case LogReplay::Outcome::kFailed:
-      log_error(kept_, "{}: {} cannot be loaded at offset {}: {}. It is tried again.", name_, kept_, finished->next_offset(),
-                reason);
-      if (held_ || kept_back_) on_held_load_(false);
-      [[fallthrough]];
+      load_failed(fmt::format("at offset {}: {}", finished->next_offset(), reason));
+      break;
     case LogReplay::Outcome::kOvertaken:
       ++session_;
       loop_.schedule_after(kReloadDelayNs, guarded([this] { load(); }));
@@ -90,8 +89,30 @@ void CoordinatorRuntime::replayed(LogReplay::Outcome outcome, const std::string&
   if (settled) settled();
 }
 
+void CoordinatorRuntime::load_failed(const std::string& reason) {
+  const int64_t now_ms = now().monotonic_ms;
+  if (reason != failure_ || now_ms - failure_told_ms_ >= kTellAgainMs) {
+    failure_told_ms_ = now_ms;
+    log_event(LogLevel::kError, kept_,
+              {.what = fmt::format("{}: {} cannot be loaded, and clients that ask for them are sent away", name_, kept_),
+               .reason = reason,
+               .remedy = "It is tried again now and then. If it does not come to an end: stop the broker, check with weir log "
+                         "verify, and bring the files back from a copy or run weir log salvage"});
+  }
+  failure_ = reason;
+  serving_ = ErrorCode::kNotCoordinator;
+  machine_.reset();
+  if (held_ || kept_back_) on_held_load_(false);
+  ++session_;
+  loop_.schedule_after(retry_delay_ns_, guarded([this] { load(); }));
+  retry_delay_ns_ = std::min(2 * retry_delay_ns_, kLongestRetryNs);
+}
+
 void CoordinatorRuntime::load_done() {
   serving_ = ErrorCode::kNone;
+  retry_delay_ns_ = kReloadDelayNs;
+  if (failed()) log_info(kept_, "{}: {} are loaded after all", name_, kept_);
+  failure_.clear();
   if (log_enabled(LogLevel::kDebug)) {
     if (const std::string loaded = machine_->summary(); !loaded.empty()) log_debug(kept_, "{}: {} loaded", name_, loaded);
   }
@@ -119,7 +140,7 @@ void CoordinatorRuntime::release() {
 
 void CoordinatorRuntime::begin_service() {
   run([this](StateMachine& machine, Instant at, Effects& effects) { machine.loaded(image_, at, effects); });
-  // The present image does not tell of a topic that was deleted and made anew.
+  // The present image does not show a topic that was deleted and made anew.
   if (deleted_meanwhile_.empty()) return;
   const ImageChange missed{nullptr, image_, std::exchange(deleted_meanwhile_, {})};
   run([&missed](StateMachine& machine, Instant at, Effects& effects) { machine.image_changed(missed, at, effects); });
@@ -140,7 +161,7 @@ void CoordinatorRuntime::run(Step step) {
   WEIR_CHECK(serving_ == ErrorCode::kNone);
   Effects effects;
   const Instant at = now();
-  // A batch holds one record that is large, and nothing else.
+  // A batch has one large record, and nothing else.
   constexpr int64_t kBatchOverhead = 4096;
   const storage::Partition* partition = log_.find(id_);
   if (partition != nullptr) machine_->limit_record(static_cast<int64_t>(partition->config().segment_bytes) - kBatchOverhead);
@@ -253,7 +274,7 @@ void CoordinatorRuntime::release_durable() {
 }
 
 // The state in memory is ahead of the log for good: nobody may see it any more.
-// `failed`: the flight that learns `error`. All others have to look for the coordinator again.
+// `failed`: the flight that is answered with `error`. All others have to look for the coordinator again.
 void CoordinatorRuntime::give_up(ErrorCode error, const Flight* failed) {
   const ErrorCode others = failed != nullptr ? ErrorCode::kNotCoordinator : error;
   ++session_;

@@ -1,15 +1,15 @@
-// A coordinator at work: the state machine of one partition of an internal topic, its log and its clock. The same for every
-// state machine; CoordinatorPartition<S> adds the type.
+// A coordinator at work: the state machine of one partition of an internal topic, its log and its clock. It is the same for every
+// state machine. CoordinatorPartition<S> adds the type.
 //
-// load() replays the partition's log into a new state machine. While that goes on, serving() says COORDINATOR_LOAD_IN_PROGRESS;
-// a load that fails is tried again.
-// Then each run() is one step. Its log entries are appended together with those of the other steps of the same loop turn; the
-// entries of a transaction, and markers, within the step, behind those that wait already. No answer, call or post goes out before
-// all entries of its step and of earlier ones are durable; one of a step without entries waits only if something before it does.
-// If an append fails, everything that waits is answered with error_of_failed_append, and the state is built anew from what the
-// log holds; what arrives for the old one is dropped.
+// load() replays the partition's log into a new state machine. Meanwhile serving() returns COORDINATOR_LOAD_IN_PROGRESS. A load
+// that fails is tried again, less and less often; until one succeeds, serving() returns NOT_COORDINATOR, as in Kafka. Then each
+// run() is one step. Its log entries are appended together with those of other steps of the same loop turn. Entries of a
+// transaction, and markers, are appended within the step, behind waiting entries. No answer, call or post goes out before all
+// entries of its step and of earlier ones are durable. One of a step without entries waits only for earlier ones. If an append
+// fails, all waiting requests are answered with error_of_failed_append, and the state is built anew from the log. Results for the
+// old state are dropped.
 //
-// Lives on the loop of the shard that owns the partition; loop thread only. Answers come on that loop, possibly inline.
+// Lives on the loop of the shard that owns the partition. Loop thread only. Answers come on that loop, possibly inline.
 #pragma once
 
 #include <any>
@@ -58,37 +58,45 @@ class CoordinatorRuntime {
   CoordinatorRuntime& operator=(const CoordinatorRuntime&) = delete;
 
   const storage::PartitionId& id() const { return id_; }
-  // `settled` is called once, possibly inline: when the partition serves, or the first attempt has failed.
+  // Calls `settled` once, possibly inline: when the partition serves, or when the first attempt has failed.
   void load(Function<void()> settled = {});
-  // Before load(): the state stays as the log has it, nothing expires, and requests are refused as while it loads, until
-  // release(). `tried` is called after each load, and after each that failed.
+  // Call it before load(). Until release() the state stays as in the log, nothing expires, and requests are refused as during a
+  // load. `tried` is called after each load, also after one that failed.
   void hold(Function<void(bool loaded)> tried);
-  // Serves, but the keys that are kept back: they are refused as while it loads, and stay as they are, until release().
+  // Serves all keys but those that are kept back. Until release() these are refused with NOT_COORDINATOR, and stay as they are.
   void release_but(StateMachine::KeptBack kept_back);
   void release();
-  // kNone, or what requests are answered with now: those about a key that release_but() may keep back, and others.
+  // kNone, or the error of requests now: of those about a key that release_but() may keep back, and of others.
   protocol::ErrorCode serving(bool may_be_kept_back = false) const {
-    const bool refused = held_ || (may_be_kept_back && kept_back_);
-    return refused && loaded() ? protocol::ErrorCode::kCoordinatorLoadInProgress : serving_;
+    if (!loaded()) return serving_;
+    if (held_) return protocol::ErrorCode::kCoordinatorLoadInProgress;
+    return may_be_kept_back && kept_back_ ? protocol::ErrorCode::kNotCoordinator : protocol::ErrorCode::kNone;
   }
   bool loaded() const { return serving_ == protocol::ErrorCode::kNone; }
+  // Why the last load failed; empty if none has, or a later one succeeded.
+  const std::string& failure() const { return failure_; }
+  bool failed() const { return !failure_.empty(); }
+  const std::string& name() const { return name_; }          // of the partition
   void run(Step step);                                       // while loaded
   const StateMachine& machine() const { return *machine_; }  // while loaded; ahead of the log
-  // A coordinator that loads sees the newest image when it has loaded.
+  // A coordinator that loads gets the newest image when it has loaded.
   void image_changed(const ImageChange& change);
-  // Answers everything that waits with NOT_COORDINATOR and serves no more.
+  // Answers all waiting requests with NOT_COORDINATOR, and serves no more.
   void stop();
 
  private:
-  struct Flight {  // entries on their way to the log, and what waits for them
+  struct Flight {  // entries on their way to the log, and the answers that wait for them
     size_t appends_left = 0;
     std::vector<Release> replies;
   };
   static constexpr int64_t kReloadDelayNs = runtime::kSecond;
+  static constexpr int64_t kLongestRetryNs = 16 * runtime::kSecond;
+  static constexpr int64_t kTellAgainMs = 600'000;
 
   // Loading.
   void replay(const Origin& origin, const protocol::Record& record);
   void replayed(LogReplay::Outcome outcome, const std::string& reason);
+  void load_failed(const std::string& reason);
   void load_done();
   void begin_service();
 
@@ -130,6 +138,9 @@ class CoordinatorRuntime {
 
   std::unique_ptr<LogReplay> replay_;  // while it loads
   uint64_t skipped_records_ = 0;
+  std::string failure_;
+  int64_t failure_told_ms_ = 0;
+  int64_t retry_delay_ns_ = kReloadDelayNs;
   Function<void()> settled_;
   bool held_ = false;
   std::vector<ImageChange::Topic> deleted_meanwhile_;  // while it loaded or was held

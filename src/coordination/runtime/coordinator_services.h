@@ -1,4 +1,4 @@
-// What a coordinator is given of the broker around it.
+// The services of the broker for a coordinator.
 #pragma once
 
 #include <any>

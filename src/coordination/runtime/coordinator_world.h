@@ -1,4 +1,4 @@
-// For tests: what coordinators are given of the broker around them.
+// For tests: the services of a broker for coordinators.
 #pragma once
 
 #include <any>

@@ -1,5 +1,5 @@
-// What a step of a coordinator's state machine asks of the world: entries for its log, answers, and work that is done elsewhere
-// and comes back as a step of its own (StateMachine::arrived).
+// The requests of a state machine's step to the world: entries for its log, answers, and work that is done elsewhere. Such work
+// comes back as a step of its own (StateMachine::arrived).
 #pragma once
 
 #include <any>
@@ -24,7 +24,7 @@ struct Instant {
   int64_t wall_ms = 0;
 };
 
-// One record of an internal topic: its type is in the key, a missing value is a tombstone.
+// One record of an internal topic. Its type is in the key. A missing value is a tombstone.
 struct CoordinatorRecord {
   std::string key;
   std::optional<std::string> value;
@@ -38,10 +38,10 @@ struct LogEntry {
   bool joined = false;  // in one batch with the entry before it, so that no crash parts them
 };
 
-// Called once: with kNone when everything the answer depends on is durable, else with the error to answer instead.
+// Called once: with kNone when all entries that the answer depends on are durable, otherwise with the error to answer.
 using Release = Function<void(protocol::ErrorCode failure)>;
 
-// Work for the pool: `work` may use what it captured and nothing of the state machine.
+// Work for the pool. `work` may use its captures and nothing of the state machine.
 struct Job {
   Token token;
   Function<std::any()> work;
@@ -54,7 +54,7 @@ struct CreateTopic {
 };
 struct NextProducerId {};
 using ControllerRequest = std::variant<CreateTopic, NextProducerId>;
-struct ControllerResult {  // what arrives
+struct ControllerResult {  // of such a request
   protocol::ErrorCode error{};
   int64_t producer_id = -1;
 };
@@ -63,7 +63,7 @@ struct ControllerCall {
   ControllerRequest request;
 };
 
-// A message to the shard that owns a partition; sender and receiver agree on the type, and on that of what arrives.
+// A message to the shard that owns a partition. Sender and receiver agree on its type, and on the type of the result.
 struct Post {
   Token token;
   storage::PartitionId to;
@@ -85,12 +85,12 @@ struct Effects {
     const Origin origin = log.back().origin;
     log.push_back({std::move(record), origin, true});
   }
-  // As part of a transaction, or by the producer that ends one: appended within the step, in a batch of its own, so that the
-  // log judges producer and epoch as of this step.
+  // As part of a transaction, or by the producer that ends one. Appended within the step, in a batch of its own, so the log
+  // judges producer and epoch as of this step.
   void append(CoordinatorRecord record, const Origin& origin) { log.push_back({std::move(record), origin}); }
   void append(const TransactionMarker& marker) { log.push_back({marker}); }
 
-  // Answers `result` through `reply` once that is allowed. Every result has an `error`.
+  // Calls `reply` with `result` once that is allowed. Every result has an `error`.
   template <typename Result>
   void answer(Function<void(Result)> reply, Result result) {
     replies.push_back([reply = std::move(reply), result = std::move(result)](protocol::ErrorCode failure) mutable {

@@ -5,7 +5,7 @@
 namespace weir::coordination {
 namespace {
 
-// Of a record beside its key and value, at most.
+// The most bytes of a record beside its key and value.
 constexpr size_t kRecordOverhead = 32;
 
 size_t size_of(const LogEntry& entry) {
@@ -39,7 +39,7 @@ std::optional<Bytes> EntryBatches::next(int64_t timestamp_ms) {
   options.producer_id = first.origin.producer_id;
   options.producer_epoch = first.origin.producer_epoch;
   options.transactional = first.origin.transactional;
-  if (options.producer_id >= 0) options.base_sequence = 0;  // as Kafka's coordinators say it: they have no sequence of their own
+  if (options.producer_id >= 0) options.base_sequence = 0;  // as in Kafka, whose coordinators have no sequence of their own
   builder_.clear(options);
   while (next_ < entries_.size() && !is_marker(entries_[next_]) && entries_[next_].origin == first.origin) {
     const size_t end = end_of_joined(next_);

@@ -1,5 +1,5 @@
 // Packs the entries of a coordinator's log into record batches, in their order. Entries of one origin share a batch up to
-// kBatchBytes; joined ones do in any case. A marker is a batch of its own.
+// kBatchBytes. Joined entries share one in any case. A marker is a batch of its own.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ class EntryBatches {
   std::optional<Bytes> next(int64_t timestamp_ms);
 
  private:
-  // Where the entries end that may not be parted from entry `first`.
+  // The end of the entries that may not be parted from entry `first`.
   size_t end_of_joined(size_t first) const;
 
   std::vector<LogEntry> entries_;

@@ -1,4 +1,4 @@
-// What coordinators see of the cluster's metadata: the broker's image behind an interface.
+// The cluster's metadata as coordinators see it: the broker's image behind an interface.
 #pragma once
 
 #include <memory>

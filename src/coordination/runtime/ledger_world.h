@@ -1,4 +1,4 @@
-// For tests: a small state machine that uses all that the runtime has to give.
+// For tests: a small state machine that uses every service of the runtime.
 //
 // It keeps balances of accounts. One whose name begins with "t" is closed with the topic of that name. A deposit by a producer is
 // pending until the marker of its transaction. Records: "a<name>" -> balance, or a tombstone; "p<name>" -> amount, in a
@@ -161,7 +161,7 @@ class Ledger final : public StateMachine {
     return at == balances_.end() ? 0 : at->second;
   }
   int64_t last_offset = -1;  // that was replayed
-  int ignored = 0;           // what arrived and nobody waited for
+  int ignored = 0;           // results that arrived and nobody waited for
 
  private:
   struct Open {
@@ -171,7 +171,7 @@ class Ledger final : public StateMachine {
 
   static CoordinatorRecord account(const std::string& name, int64_t amount) { return {"a" + name, std::to_string(amount)}; }
 
-  // The one way to change what is durable: a live step applies what replay applies.
+  // The one way to change durable state: a live step applies a record as replay does.
   void emit(Effects& effects, CoordinatorRecord record, const Origin& origin = {}, bool joined = false) {
     apply(record, origin);
     if (joined) effects.append_joined(std::move(record));
@@ -212,11 +212,11 @@ class Ledger final : public StateMachine {
     if (waiting_.contains({kind, key})) effects.answer(take_waiting(kind, key), LedgerResult{error, 0});
   }
 
-  // What records say.
+  // State that records have.
   std::map<std::string, int64_t> balances_;
   std::map<std::string, int64_t> branches_;
   std::map<int64_t, Open> pending_;  // by producer
-  // What a restart loses.
+  // State that a restart loses.
   std::map<int64_t, int64_t> expiry_;  // of pending ones
   Awaited awaited_;
   std::map<std::pair<int, std::string>, LedgerReply> waiting_;

@@ -72,6 +72,7 @@ class GroupHistory final : public History, private GroupRequests {
   }
   std::unique_ptr<StateMachine> make() override { return std::make_unique<GroupCoordinatorState>(config_, member_ids_, memory_); }
   int progress() const override { return generations_; }
+  int offsets_of_transactions() const { return offsets_of_transactions_; }
 
   void compare(const StateMachine& live, const StateMachine& replayed) const override {
     const auto& state = static_cast<const GroupCoordinatorState&>(live);
@@ -84,7 +85,7 @@ class GroupHistory final : public History, private GroupRequests {
 
   void act() override {
     Client& client = clients_[random_.below(clients_.size())];
-    switch (random_.below(10)) {
+    switch (random_.below(15)) {
       case 0:
       case 1:
       case 2:
@@ -107,6 +108,15 @@ class GroupHistory final : public History, private GroupRequests {
         if (random_.one_in(4)) delete_group(client.group);
         else if (random_.one_in(3)) leave(client.member_id, client.instance, client.group);
         else commit(client.group, "v", 0, 5);
+        return;
+      case 9:
+      case 10:
+      case 11:
+        return commit_in_transaction(client);
+      case 12:
+        return end_transaction();
+      case 13:
+        if (random_.one_in(4)) place().image_changed({nullptr, std::make_shared<TestImage>(), {{"v", Uuid{{1}}}}});
         return;
       default:
         delete_offset(client.group, "u", static_cast<int32_t>(random_.below(3)));
@@ -165,6 +175,33 @@ class GroupHistory final : public History, private GroupRequests {
     client.sync = GroupRequests::sync(client.member_id, client.generation, assignments, client.instance, client.group);
   }
 
+  void commit_in_transaction(const Client& client) {
+    TxnOffsetCommitRequest request;
+    request.group_id = random_.one_in(4) ? "only pending" : client.group;
+    request.producer_id = static_cast<int64_t>(random_.below(3));
+    request.producer_epoch = 0;
+    if (random_.one_in(2)) {
+      request.member_id = client.member_id;
+      request.generation = client.generation;
+    }
+    for (uint64_t left = random_.below(3); left <= 2; ++left) {
+      const std::string topic = random_.one_in(3) ? "t" : random_.one_in(2) ? "u" : "v";
+      const Uuid topic_id = topic == "v" && random_.one_in(2) ? Uuid{{1}} : Uuid();
+      request.items.push_back({topic, topic_id, static_cast<int32_t>(random_.below(2)), static_cast<int64_t>(random_.below(100)),
+                               -1, std::string(random_.below(20), 'm')});
+    }
+    GroupRequests::commit_in_transaction(std::move(request));
+  }
+  void end_transaction() {
+    const auto producer_id = static_cast<int64_t>(random_.below(3));
+    const bool commits = !random_.one_in(3);
+    run([&](GroupCoordinatorState& state, Instant now, Effects& effects) {
+      const size_t before = state.pending_offset_count();
+      state.end_transaction({producer_id, 0, 0, commits}, [](MarkerResult) {}, now, effects);
+      if (commits) offsets_of_transactions_ += static_cast<int>(before - state.pending_offset_count());
+    });
+  }
+
   // Groups in a rebalance are not in the log as they are: they are left out on both sides.
   static std::vector<CoordinatorRecord> settled(const GroupCoordinatorState& from, const std::vector<CoordinatorRecord>& live) {
     std::vector<CoordinatorRecord> all;
@@ -182,6 +219,7 @@ class GroupHistory final : public History, private GroupRequests {
   GroupMemory memory_{1 << 30};
   std::vector<Client> clients_;
   int generations_ = 0;
+  int offsets_of_transactions_ = 0;  // that a marker made count
 };
 
 // --- a ledger -------------------------------------------------------------------------------------------------------
@@ -341,15 +379,17 @@ class ReplayPropertyTest : public storage::testing::LogOnDisk, private Place {
 };
 
 TEST_F(ReplayPropertyTest, OfGroups) {
-  int generations = 0;
+  int generations = 0, offsets_of_transactions = 0;
   for (uint64_t seed = 1; seed <= 20; ++seed) {
     SCOPED_TRACE(seed);
     GroupHistory history(seed);
-    run_history(history, 200);
+    run_history(history, 300);
     generations += history.progress();
+    offsets_of_transactions += history.offsets_of_transactions();
     if (HasFatalFailure()) return;
   }
   EXPECT_GT(generations, 20) << "the histories do not get anywhere";
+  EXPECT_GT(offsets_of_transactions, 200);
 }
 
 TEST_F(ReplayPropertyTest, OfALedger) {

@@ -48,7 +48,10 @@ void AppendAdmission::append(Partition& partition, Slice records, bool client, F
 
 // Unless there is room.
 void AppendAdmission::hold_back(Partition& partition, AwaitedAppend append) {
-  if (append.refusal.error != ErrorCode::kNone) return append.done(std::move(append.refusal));
+  if (append.refusal.error != ErrorCode::kNone) {
+    append.refusal.log_start_offset = partition.log_start_offset();
+    return append.done(std::move(append.refusal));
+  }
   ++partition.traffic().produce_requests;
   if (partition.of_shard.releasing) return append.done(not_leader(partition));
   if (wal_.ended() || (!at_bound() && held_.empty())) return check(partition, std::move(append));

@@ -140,14 +140,17 @@ bool check_one(Bytes batch, const LogConfig& config, AppendFrom from, int64_t no
   return check_structure(batch, rules, header, result);
 }
 
+bool check_base_offset(const BatchHeader& header, AppendResult& result) {
+  // As in Kafka: who decides where a batch goes is the broker.
+  if (header.base_offset == 0) return true;
+  return refuse(result, ErrorCode::kInvalidRecord,
+                fmt::format("The baseOffset of the record batch should be 0, but it is {}", header.base_offset));
+}
+
 }  // namespace
 
 bool check_client_batch(Bytes batch, const LogConfig& config, int64_t now_ms, BatchHeader& header, AppendResult& result) {
-  // As in Kafka: who decides where a batch goes is the broker.
-  if (protocol::peek_batch(batch, header) == BatchFault::kNone && header.base_offset != 0) {
-    return refuse(result, ErrorCode::kInvalidRecord,
-                  fmt::format("The baseOffset of the record batch should be 0, but it is {}", header.base_offset));
-  }
+  if (protocol::peek_batch(batch, header) == BatchFault::kNone && !check_base_offset(header, result)) return false;
   protocol::BatchRules rules;
   rules.keys_required = config.cleanup_compact;
   rules.create_time = true;
@@ -178,10 +181,12 @@ bool validate_append(const Slice& records, const LogConfig& config, AppendFrom f
   const bool client = from != AppendFrom::kBroker;
   protocol::BatchSplitter splitter(records.bytes());
   while (splitter.next()) {
-    if (client && !batches.empty()) {
+    BatchHeader behind;
+    if (client && protocol::peek_batch(splitter.rest(), behind) == BatchFault::kNone) {
       return refuse(result, ErrorCode::kInvalidRecord, "Produce requests must contain exactly one record batch per partition");
     }
     const Bytes batch = splitter.batch();
+    if (client && !check_base_offset(splitter.header(), result)) return false;
     if (client && !check_client_size(batch.size(), config, result)) return false;
     if (batch.size() > config.segment_bytes) {
       return refuse(result, ErrorCode::kRecordListTooLarge,

@@ -151,7 +151,9 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
     if (fault != CompressionFault::kNone) return refuse_fault(refusal, fault, limits);
     plain = opener.plain;
   }
-  header.attributes = static_cast<int16_t>((header.attributes & ~BatchHeader::kCompressionMask) | static_cast<int16_t>(type));
+  // As in Kafka: a batch that is made anew is one that no compaction has seen.
+  constexpr int kNotKept = BatchHeader::kCompressionMask | BatchHeader::kDeleteHorizon;
+  header.attributes = static_cast<int16_t>((header.attributes & ~kNotKept) | static_cast<int16_t>(type));
   if (type == CompressionType::kNone) {
     if (!check_client_size(BatchHeader::kSize + plain.size(), config, refusal)) return false;
     records = stored(header, plain);

@@ -364,6 +364,19 @@ TEST(BatchPreparation, ATurnLeavesWhatIsLarge) {
   EXPECT_EQ(appends[1]->refusal.error, ErrorCode::kNone);
 }
 
+TEST(BatchPreparation, WhatIsCompressedAnewHasNoDeleteHorizon) {
+  Slice records = make_batch(some_records());
+  BatchHeader header = BatchHeader::parse(records.data);
+  header.attributes = static_cast<int16_t>(header.attributes | BatchHeader::kDeleteHorizon);
+  header.store(records.owner.data());
+  protocol::patch_crc({records.owner.data(), records.size});
+  LogConfig config;
+  config.compression = CompressionType::kLz4;
+  AppendResult refusal;
+  ASSERT_TRUE(prepare_batch(records, config, kNow, refusal)) << refusal.message;
+  EXPECT_FALSE(BatchHeader::parse(records.data).delete_horizon());
+}
+
 TEST(BatchPreparation, ABombIsRefused) {
   Slice records = compressed_batch(CompressionType::kZstd, one_large_record(200 << 20));
   ASSERT_LT(records.size, 1u << 20);

@@ -27,6 +27,7 @@ struct DiskReserve::Shared {
   void settle_size(uint64_t free);
   bool set_aside();
   void release_one();
+  uint64_t occupied_by(size_t number) const;
   uint64_t held_bytes() const { return half * static_cast<uint64_t>(std::ranges::count(held, true)); }
   uint64_t low_bytes() const { return half > 0 ? std::min(options.low_bytes, half * kFiles / 4) : options.low_bytes; }
 
@@ -43,7 +44,8 @@ struct DiskReserve::Shared {
   std::atomic<uint64_t> reserved_bytes{0};
 };
 
-// The files of an earlier run stay as they are: on a full disk there would be no room for new ones.
+// The files of an earlier run stay as they are: on a full disk there would be no room for new ones. A copy of them may have
+// holes: then they reserve nothing, and are made anew once there is room.
 void DiskReserve::Shared::take_over() {
   taken_over = true;
   std::array<uint64_t, kFiles> sizes{};
@@ -53,9 +55,14 @@ void DiskReserve::Shared::take_over() {
   half = *std::ranges::max_element(sizes);
   if (half > options.reserve_bytes / kFiles / kBlock * kBlock) half = 0;
   for (size_t i = 0; i < kFiles; ++i) {
-    held[i] = half > 0 && sizes[i] == half;
+    held[i] = half > 0 && sizes[i] == half && occupied_by(i) == half;
     if (!held[i]) (void)files.remove(file_of(options.folder, i));
   }
+}
+
+uint64_t DiskReserve::Shared::occupied_by(size_t number) const {
+  const auto file = files.open(file_of(options.folder, number), {});
+  return file ? std::min((*file)->allocated().value_or(0), half) : 0;
 }
 
 // A tenth of the free space, up to what is asked for. It never shrinks, and grows in big steps, so that a start on a
@@ -115,7 +122,9 @@ void DiskReserve::Shared::look(bool change_files) {
   else if (*free >= missing + 2 * low) now_full = change_files && !set_aside();
   if (change_files && now_full && *free < low / 4) release_one();
   free_bytes.store(files.free_bytes(options.folder).value_or(*free), std::memory_order_relaxed);
-  reserved_bytes.store(held_bytes(), std::memory_order_relaxed);
+  uint64_t reserved = 0;  // less than is held where the file system cannot allocate
+  for (size_t i = 0; i < kFiles; ++i) reserved += held[i] ? occupied_by(i) : 0;
+  reserved_bytes.store(reserved, std::memory_order_relaxed);
   full.store(now_full, std::memory_order_relaxed);
 }
 

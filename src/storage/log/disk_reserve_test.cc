@@ -72,6 +72,25 @@ TEST_F(DiskReserveTest, ARestartOnAFullDiskKeepsIt) {
   EXPECT_TRUE(reserve_->state().full);
 }
 
+TEST_F(DiskReserveTest, FilesThatASparseCopyMadeHolesOfAreMadeAnew) {
+  start();
+  for (const char* file : {"/data/reserve.0", "/data/reserve.1"}) world_.disk().make_hole(file);
+  ASSERT_EQ(world_.files().free_bytes("/data").value(), 1000 * kMiB);
+  start();
+  EXPECT_EQ(reserve_->state().reserved_bytes, 80 * kMiB);
+  EXPECT_EQ(world_.files().free_bytes("/data").value(), 920 * kMiB);
+}
+
+TEST_F(DiskReserveTest, WhatIsAHoleIsNotTold) {
+  start();
+  for (const char* file : {"/data/reserve.0", "/data/reserve.1"}) world_.disk().make_hole(file);
+  look();
+  EXPECT_EQ(reserve_->state().reserved_bytes, 0u);
+  fill_to(30 * kMiB);
+  start();
+  EXPECT_EQ(reserve_->state().reserved_bytes, 0u) << "there is no room for it";
+}
+
 TEST_F(DiskReserveTest, ASmallerReserveOrNoneReplacesIt) {
   start();
   start(40 * kMiB);

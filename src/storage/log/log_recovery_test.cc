@@ -71,6 +71,21 @@ TEST_F(LogRecoveryTest, ProducersAreBoundedFromTheStart) {
   EXPECT_LE(all, 14u) << "the rows of the others are gone";
 }
 
+TEST_F(LogRecoveryTest, AProducerIsAsOldAsItsLastAppend) {
+  ASSERT_EQ(open(), "");
+  const PartitionId id = topics_[0];
+  protocol::RecordBatchBuilder builder({.producer_id = 9, .producer_epoch = 0, .base_sequence = 0});
+  builder.append(1000, std::nullopt, std::nullopt);
+  bool done = false;
+  shard(id).append(*shard(id).find(id), Slice::copy_of(builder.finish()), true, [&](AppendResult) { done = true; });
+  ASSERT_EQ(sim_.run_until([&] { return done; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
+  const int64_t appended_ms = shard(id).find(id)->producers().find(9)->last_timestamp;
+  sim_.run_for(3600 * runtime::kSecond);
+  ASSERT_EQ(restart(), "");
+  EXPECT_EQ(shard(id).find(id)->producers().find(9)->last_timestamp, appended_ms);
+  EXPECT_EQ(shard(id).find(id)->expire_producers(appended_ms + 1), 1u);
+}
+
 TEST_F(LogRecoveryTest, OffsetsEndBeforeTheyTurnNegative) {
   const PartitionId id = topics_[0];
   PartitionManifest manifest;
@@ -85,6 +100,20 @@ TEST_F(LogRecoveryTest, OffsetsEndBeforeTheyTurnNegative) {
   EXPECT_EQ(refused.error, protocol::ErrorCode::kUnknownServerError);
   EXPECT_EQ(refused.message, "The offsets of this partition are used up");
   EXPECT_EQ(shard(id).find(id)->high_watermark(), INT64_MAX);
+}
+
+// A supervisor may start a broker that nobody writes to again and again.
+TEST_F(LogRecoveryTest, StartsWithoutAWriteAddNoFiles) {
+  ASSERT_EQ(open(), "");
+  const PartitionId id = topics_.front();
+  put(id, 1000);
+  for (int i = 0; i < 20; ++i) {
+    ASSERT_EQ(restart(), "");
+    for (const auto& each : shards_) each->start_timers();
+    sim_.run_for(5 * runtime::kSecond);
+  }
+  EXPECT_LE(wal_files(id).size(), 4u);
+  EXPECT_EQ(shard(id).find(id)->log_end_offset(), 1);
 }
 
 TEST_F(LogRecoveryTest, ALostFileIsRefusedAndWhatCameBackIsWhole) {

@@ -295,12 +295,14 @@ Result<void> LogSalvage::replay() {
   if (!sessions) return std::unexpected(sessions.error());
   auto noted = manifests_.wal_files();
   if (!noted) return std::unexpected(noted.error());
+  auto guests = manifests_.wal_guests();
+  if (!guests) return std::unexpected(guests.error());
   unsigned shards = 0;
   for (const auto& session : *sessions) shards = std::max(shards, session.shard + 1);
   const auto there = [&] { return files_.exists(fmt::format("{}/wal/{}", log_dir_, shards)).value_or(false); };
   while (!manifests_.distrusted().empty() && there()) ++shards;
   for (uint32_t shard = 0; shard < shards; ++shard) {
-    std::vector<SegmentStore::WalSession> rows;
+    std::vector<WalSession> rows;
     for (const auto& session : *sessions) {
       if (session.shard == shard) rows.push_back(session);
     }
@@ -315,7 +317,7 @@ Result<void> LogSalvage::replay() {
     auto result = replay_wal(files_, fmt::format("{}/wal/{}", log_dir_, shard), shard, rows, *this, how);
     if (!result) return std::unexpected(result.error());
     replayed_.emplace(shard, std::move(*result));
-    end_suspicion(shard, shards);
+    end_suspicion(shard, shards, *guests);
   }
   // Where the damage still shows, it has told by now what is lost.
   for (auto& [id, piece] : pieces_) {
@@ -326,15 +328,21 @@ Result<void> LogSalvage::replay() {
 }
 
 // As a start does it: also of partitions of which nothing is left anywhere.
-void LogSalvage::end_suspicion(uint32_t shard, uint32_t shards) {
+void LogSalvage::end_suspicion(uint32_t shard, uint32_t shards, std::span<const WalGuest> guests) {
   if (!suspicion_) return;
-  if (all_) {
-    for (const PartitionId& id : all_()) {
-      if (shard_of(id, shards) == shard) (void)piece_of(id);
-    }
+  std::set<PartitionId> in_log;
+  for (const auto& [id, piece] : pieces_) {
+    if (shard_of(id, shards) == shard) in_log.insert(id);
   }
-  for (auto& [id, piece] : pieces_) {
-    if (shard_of(id, shards) == shard && !trusted_.contains(id)) piece.told.end_unknown = true;
+  for (const PartitionId& id : all_ ? all_() : std::vector<PartitionId>()) {
+    if (shard_of(id, shards) == shard) in_log.insert(id);
+  }
+  for (const WalGuest& guest : guests) {
+    if (guest.shard == shard) in_log.insert(guest.partition);
+  }
+  for (const PartitionId& id : in_log) {
+    if (trusted_.contains(id)) continue;
+    if (Piece* piece = piece_of(id)) piece->told.end_unknown = true;
   }
   suspicion_ = false;
   trusted_.clear();

@@ -4,8 +4,9 @@
 //
 // Works on the files of a data folder that no broker has open. look() only reads. apply() writes new segment files, copies
 // damaged ones aside, replaces the rows of the partitions in one transaction, and only then removes anything: whenever it ends
-// early, it can be run again. Where the end of a log is lost, a batch without records holds the place of its offsets. Where
-// nobody knows how far the log went, it holds the place of kOffsetsOfUnknownEnd offsets, which is more than can be lost
+// early, it can be run again. Where the end of a log is lost, a batch without records holds the place of its offsets; so does one
+// where a segment has no batch left, if transactions ended there that were aborted. Where nobody knows how far the log went, it
+// holds the place of kOffsetsOfUnknownEnd offsets, which is more than can be lost
 // (docs/decisions/0036-a-log-of-unknown-end-goes-on-far-behind-it.md).
 // If the write-ahead log itself is damaged, all of it is checkpointed and set aside. Then, and if an end is not known, the next
 // start counts as one after an unclean end, so leader epochs move on.
@@ -19,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -89,7 +91,7 @@ class LogSalvage final : public WalReplayVisitor {
     std::string path = {};
     bool there = true;
     bool whole = true;         // and used as it is
-    int64_t from = 0;          // what is below is in another file
+    int64_t from = 0;          // another file has the records below
     bool length_known = true;  // else the file is taken to its end, and its last offset is not known
     bool contiguous = false;   // compaction never took anything of it
   };
@@ -115,7 +117,7 @@ class LogSalvage final : public WalReplayVisitor {
   Result<void> find_files();
   Result<void> load_kept(const PartitionId& id, Piece& piece);
   Result<void> replay();
-  void end_suspicion(uint32_t shard, uint32_t shards);
+  void end_suspicion(uint32_t shard, uint32_t shards, std::span<const WalGuest> guests);
   Piece* piece_of(const PartitionId& partition);  // null if deleted, or not known
   Result<void> check_parts(Piece& piece);
   Result<std::string> fault_of(const Part& part, SegmentInfo& found);

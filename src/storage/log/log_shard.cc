@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "base/counted.h"
 #include "base/log.h"
 #include "storage/log/offline_markers.h"
 #include "storage/log/turns.h"
@@ -109,6 +110,7 @@ void LogShard::forget(Partition& partition) {
   partition.of_shard.dropped = true;
   listed_.remove(partition);
   unreadable_.erase(id);
+  failing_reads_.ended(id);
   producer_bound_.dropped(partition);
   checkpointer_.dropped(partition);
   dropped_traffic_ += partition.traffic();
@@ -286,11 +288,20 @@ void LogShard::read_failed(Partition& partition, uint64_t manifests_taken, const
   // out.
   const bool same = partition.manifests_taken() == manifests_taken;
   if (error.code == weir::ErrorCode::kNotFound && same) return take_offline(partition, error.message, false);
+  if (error.code != weir::ErrorCode::kNotFound) tell_failed_read(partition.id(), error);
+}
+
+void LogShard::tell_failed_read(const PartitionId& partition, const Error& error) {
+  failing_reads_.failed(partition, error.message);
   uint64_t suppressed = 0;
   if (!read_error_lines_.admit(runtime_.clock->monotonic_ns() / runtime::kMillisecond, suppressed)) return;
-  log_error("log", "Reading partition {} failed{}: {}", text_of(partition.id()),
-            suppressed > 0 ? fmt::format(" (as {} reads before, of which nothing was said)", suppressed) : std::string(),
-            error.message);
+  log_event(
+      LogLevel::kError, "log",
+      {.what = fmt::format("Reading partition {} failed{}", text_of(partition),
+                           suppressed > 0 ? fmt::format(" (as {} before, of which nothing was said)", counted(suppressed, "read"))
+                                          : std::string()),
+       .reason = error.message,
+       .remedy = remedy_of(error, "Check the disk. Clients try again, and are served once it can be read")});
 }
 
 void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64_t end_offset, ReadResult result,
@@ -311,7 +322,8 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
                   } else {
                     read_failed(*now, taken, read.error());
                   }
-                } else if (size_of(read->bytes) > 0 && (size_of(read->bytes) <= request.max_bytes || request.at_least_one)) {
+                } else if (failing_reads_.ended(id);
+                           size_of(read->bytes) > 0 && (size_of(read->bytes) <= request.max_bytes || request.at_least_one)) {
                   // Entries that a checkpoint took from memory meanwhile are none of those that this read found.
                   if (request.read_committed && now->manifest().end_offset != checkpointed) {
                     return read_cold(*now, request, end_offset, std::move(result), std::move(done));
@@ -331,6 +343,7 @@ void LogShard::read_cold(Partition& partition, const ReadRequest& request, int64
 void LogShard::take_offline(Partition& partition, const std::string& reason, bool remember) {
   if (partition.offline()) return;
   partition.take_offline(reason);
+  failing_reads_.ended(partition.id());
   log_event(LogLevel::kError, "log",
             {.what = fmt::format("Partition {} is offline, others serve on", text_of(partition.id())),
              .reason = reason,

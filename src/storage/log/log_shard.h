@@ -30,6 +30,7 @@
 #include "storage/background/background_throttle.h"
 #include "storage/compaction/clean_range.h"
 #include "storage/log/append_admission.h"
+#include "storage/log/failing_reads.h"
 #include "storage/log/log_checkpointer.h"
 #include "storage/log/opening_memory.h"
 #include "storage/log/partition.h"
@@ -88,9 +89,12 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
 
   // Partitions. `add` takes a new one.
   Partition& add(std::unique_ptr<Partition> partition);
-  // Serves a partition that is there already, as a start found it or another owner released it (log_shard_handover.cc). Nobody
-  // else serves it.
-  Partition& acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail = {});
+  // Serves a partition as a start found it: one that is this shard's by its hash.
+  Partition& add_recovered(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail);
+  // Serves a partition that another owner released (log_shard_handover.cc), once it is noted durably that its batches may be in
+  // this shard's log. `done` has it then. If that fails nobody serves it, and it can be acquired again.
+  void acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
+               Function<void(Result<Partition*>)> done);
   // Gives the partition to another owner. From now on appends to it are refused with NOT_LEADER_OR_FOLLOWER; those that have an
   // offset are answered as ever, and readers are served. Once all of it is durable and checkpointed, the shard has forgotten it,
   // and `done` has what acquire() takes: neither this shard nor the store on its behalf changes the partition any more. Fails if
@@ -220,6 +224,10 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
     std::string reason;     // names the file
   };
   static constexpr size_t kUnreadableListed = 10;
+  const FailingReads& failing_reads() const { return failing_reads_; }
+  std::vector<FailingRead> list_failing_reads() const {
+    return failing_reads_.list([this](const PartitionId& id) { return text_of(id); });
+  }
   size_t unreadable_segments() const;
   std::vector<UnreadableSegment> list_unreadable() const;  // some of them
   // Segments whose times were not known at the start.
@@ -232,7 +240,11 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   void watch_moves(Function<void()> watcher) { move_watcher_ = std::move(watcher); }
 
   void run_retention() { retention_.run(); }  // also by timer, once start_timers was called
-  void start_timers() { retention_.run_every(std::min(options_.retention_check_interval_ms, kLongestDelayMs)); }
+  // Also checkpoints what earlier sessions left: without it their files would stay until somebody writes.
+  void start_timers() {
+    retention_.run_every(std::min(options_.retention_check_interval_ms, kLongestDelayMs));
+    checkpointer_.look();
+  }
   // Told of each partition that goes offline while the shard runs.
   void watch_offline(Function<void(const PartitionId&)> watcher) { offline_watcher_ = std::move(watcher); }
   void set_producer_id_expiration_ms(int64_t ms) { retention_.set_producer_id_expiration_ms(ms); }
@@ -291,6 +303,7 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   // `remember`: across restarts, though the files may be there then.
   // `manifests_taken`: of the partition, when the read began.
   void read_failed(Partition& partition, uint64_t manifests_taken, const Error& error);
+  void tell_failed_read(const PartitionId& partition, const Error& error);  // that is no damage
   void take_offline(Partition& partition, const std::string& reason, bool remember = true);
   struct TimesLeft;
   TimesLeft times_left(const Partition& partition) const;
@@ -315,6 +328,7 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   Retention retention_;
   uint64_t next_waiter_ = 1;
   RateLimit read_error_lines_;
+  FailingReads failing_reads_;
   ProducerBound producer_bound_;
   uint64_t producers_evicted_ = 0;
   RateLimit producer_lines_{1};

@@ -99,8 +99,10 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
             Function<void(Result<SegmentRead>)> done) override {
     ++reads_;
     const int64_t end = std::min(manifest.end_offset, limit.end_offset);
-    reply_to.post(
-        [offset, end, done = std::move(done)]() mutable { done(SegmentRead{FileRange{nullptr, 0, 100}, offset, end}); });
+    reply_to.post([this, offset, end, done = std::move(done)]() mutable {
+      if (read_failure_) return done(std::unexpected(*read_failure_));
+      done(SegmentRead{FileRange{nullptr, 0, 100}, offset, end});
+    });
   }
   void find_timestamp(PartitionManifest, int64_t, runtime::Executor& reply_to,
                       Function<void(Result<TimestampPosition>)> done) override {
@@ -117,6 +119,12 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
   Result<void> put_wal_sessions_and_files(const std::vector<WalSession>&, const std::vector<WalFile>&) override { return {}; }
   Result<void> note_wal_file(uint32_t, uint64_t) override { return {}; }
   Result<void> forget_wal_file(uint32_t, uint64_t) override { return {}; }
+  Result<void> note_wal_guest(const WalGuest& guest) override {
+    if (broken_) return fail(weir::ErrorCode::kNoSpace, "disk full");
+    guests_.push_back(guest);
+    return {};
+  }
+  Result<std::vector<WalGuest>> wal_guests() override { return guests_; }
 
   static std::unexpected<Error> unsupported() { return fail(weir::ErrorCode::kUnsupported, "not in this test"); }
 
@@ -131,9 +139,11 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
   LogDirectories directories_;
   std::map<PartitionId, PartitionManifest> manifests_;
   std::vector<std::vector<CheckpointPartition>> checkpoints_;
+  std::vector<WalGuest> guests_;
   size_t asked_ = 0;  // partitions that were to be checkpointed
   size_t searches_ = 0;
   size_t reads_ = 0;
+  std::optional<Error> read_failure_;
   bool broken_ = false;
 };
 

@@ -68,6 +68,7 @@ void LogShard::begin_searches(TimestampSearches& searches) {
       const Partition* now = found && found->offset >= 0 ? find(id) : nullptr;
       const int32_t epoch = now ? now->epoch_at(found->offset) : -1;
       if (epoch >= 0) found->leader_epoch = epoch;
+      if (!found && found.error().code == weir::ErrorCode::kIo && find(id)) tell_failed_read(id, found.error());
       searches.ended();
       for (auto& asker : askers) asker.done(found);
       begin_searches(searches);
@@ -78,7 +79,7 @@ void LogShard::begin_searches(TimestampSearches& searches) {
   });
 }
 
-// What is left of a look-up: segments with records at or above `from`, then the tail.
+// The rest of a look-up: segments with records at or above `from`, then the tail.
 struct LogShard::SegmentSearch {
   PartitionId partition;
   int64_t timestamp = 0;
@@ -116,7 +117,7 @@ void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Functio
                         });
 }
 
-// Some segments at a time: what is handed over stays small however many there are, and others come between.
+// Hands over some segments at a time. So a message stays small however many there are, and other work comes between.
 void LogShard::search_segments(SegmentSearch search) {
   constexpr size_t kSegmentsAtOnce = 16;
   const Partition* partition = find(search.partition);

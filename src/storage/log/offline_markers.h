@@ -27,11 +27,11 @@ class OfflineMarkers {
 
   Result<std::vector<std::pair<PartitionId, std::string>>> load();
   Result<void> put(const PartitionId& partition, const std::string& reason);  // durable
-  Result<void> remove(const PartitionId& partition);                          // and what was kept
+  Result<void> remove(const PartitionId& partition);                          // and the kept batches
 
-  // Adds to what is kept of the partition; durable. Reads what is there through a small window.
+  // Adds batches to the kept ones of the partition; durable. Reads the kept ones through a small window.
   Result<void> keep(const PartitionId& partition, std::vector<Slice> batches);
-  // The bytes of what is kept, unchecked; empty if nothing is.
+  // The bytes of the kept batches, unchecked; empty if there are none.
   Result<Buffer> kept(const PartitionId& partition, size_t& size);
   std::string kept_path(const PartitionId& partition) const { return path_of(partition) + ".batches"; }
 

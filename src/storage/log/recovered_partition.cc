@@ -8,14 +8,14 @@
 namespace weir::storage {
 
 std::unique_ptr<Partition> recovered_partition(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
-                                               RecoveredTail tail, int64_t now_ms, size_t producers_max) {
+                                               RecoveredTail tail, size_t producers_max) {
   auto partition = std::make_unique<Partition>(snapshot.manifest.partition, config, leader_epoch);
   partition->restore(std::move(snapshot.manifest), std::move(snapshot.producers));
   for (TailBatch& batch : tail.batches) {
     if (batch.info.last_offset() < partition->log_end_offset()) {
-      partition->append_deleted(batch.info, now_ms);
+      partition->append_deleted(batch.info, batch.info.appended_ms);
     } else {
-      partition->append(batch.info, std::move(batch.bytes), batch.chunk, now_ms);
+      partition->append(batch.info, std::move(batch.bytes), batch.chunk, batch.info.appended_ms);
     }
     // Forgotten producers come back with their batches; all partitions of a shard together are bounded once they are there.
     while (partition->producers().size() > producers_max && partition->evict_producer() > 0) {

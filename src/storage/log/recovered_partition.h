@@ -1,4 +1,4 @@
-// A partition from what is known of it: its snapshot, and at a start the batches above it.
+// Makes a partition of its snapshot, and at a start of the batches above it.
 #pragma once
 
 #include <memory>
@@ -18,10 +18,10 @@ struct RecoveredTail {
   std::string offline_reason;  // why the partition cannot be served; empty if it can
 };
 
-// All of it is durable. Replayed batches count as of `now_ms` for the expiry of producers; more than `producers_max` of those are
+// All of it is durable. Producers are as old as the appends of their last batches; more than `producers_max` of them are
 // forgotten, the oldest first.
 std::unique_ptr<Partition> recovered_partition(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
-                                               RecoveredTail tail, int64_t now_ms, size_t producers_max);
+                                               RecoveredTail tail, size_t producers_max);
 
 // Of a partition whose log is checkpointed to its end.
 PartitionSnapshot snapshot_of(const Partition& partition);

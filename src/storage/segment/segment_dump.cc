@@ -3,12 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/counted.h"
 #include "storage/segment/aborted_index.h"
 #include "storage/segment/batch_check.h"
 #include "storage/segment/header_scanner.h"
@@ -34,6 +36,11 @@ std::string quoted(const std::optional<Bytes>& bytes) {
     }
   }
   return out + '"';
+}
+
+std::string compression_text(int bits) {
+  static constexpr const char* kNames[] = {"uncompressed", "gzip", "snappy", "lz4", "zstd"};
+  return static_cast<size_t>(bits) < std::size(kNames) ? kNames[bits] : fmt::format("compression {}", bits);
 }
 
 Result<std::vector<uint8_t>> read_if_there(runtime::FileSystem& files, const std::string& path) {
@@ -70,6 +77,7 @@ class SegmentDump {
     }
     summary_.valid_bytes = scanner.position();
     summary_.trailing_bytes = size_ - scanner.position();
+    if (options_.manifest != nullptr && !summary_.damaged()) compare(*options_.manifest);
     return summary_;
   }
 
@@ -95,18 +103,23 @@ class SegmentDump {
       ++summary_.aborted_transactions;
       if (options_.verify_only) continue;
       show(options_.json ? R"({{"type":"aborted","producer_id":{},"first_offset":{},"last_offset":{},"last_stable_offset":{}}})"
-                         : "aborted: producer {}, offsets {}-{}, last stable offset then {}",
+                         : "aborted: producer {}, offsets {} to {}, last stable offset then {}",
            entry.producer_id, entry.first_offset, entry.last_offset, entry.last_stable_offset);
     }
   }
 
   SegmentDumpSummary end() {
     if (!options_.verify_only) {
+      if (!options_.json) {
+        line_(fmt::format(
+            "end at {}: {}, {}, next offset {}; damaged: {}, {} at the end; index: {}, {} wrong; aborted: {}",
+            summary_.valid_bytes, counted(summary_.batches, "batch", "batches"), counted(summary_.records, "record"),
+            summary_.next_offset, counted(summary_.damaged_batches, "batch", "batches"), counted(summary_.trailing_bytes, "byte"),
+            counted(summary_.index_entries, "entry", "entries"), summary_.wrong_index_entries, summary_.aborted_transactions));
+        return summary_;
+      }
       show(
-          options_.json
-              ? R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{},"aborted_transactions":{}}})"
-              : "end at {}: {} batches, {} records, next offset {}; damaged: {} batches, {} bytes at the "
-                "end; index: {} entries, {} wrong; aborted: {}",
+          R"({{"type":"end","position":{},"batches":{},"records":{},"next_offset":{},"damaged_batches":{},"trailing_bytes":{},"index_entries":{},"wrong_index_entries":{},"aborted_transactions":{}}})",
           summary_.valid_bytes, summary_.batches, summary_.records, summary_.next_offset, summary_.damaged_batches,
           summary_.trailing_bytes, summary_.index_entries, summary_.wrong_index_entries, summary_.aborted_transactions);
     }
@@ -114,6 +127,44 @@ class SegmentDump {
   }
 
  private:
+  void compare(const ManifestedSegment& manifest) {
+    const SegmentInfo& info = manifest.info;
+    if (summary_.next_offset != info.next_offset) {
+      contradiction(fmt::format("the last batch ends before offset {}, but manifest.db says {}",
+                                std::max(summary_.next_offset, base_offset_), info.next_offset));
+    }
+    if (info.times_known && summary_.max_timestamp != info.max_timestamp) {
+      contradiction(fmt::format("the largest time is {}, but manifest.db says {}", summary_.max_timestamp, info.max_timestamp));
+    }
+    if (wrong_epochs_ > 0) {
+      contradiction(fmt::format("{}: the first one, at offset {}, says {}, but manifest.db says {}",
+                                counted(wrong_epochs_, "batch has another leader epoch", "batches have other leader epochs"),
+                                wrong_epoch_.start_offset, wrong_epoch_.epoch,
+                                epoch_at(manifest.epochs, wrong_epoch_.start_offset)));
+    }
+  }
+
+  // -1: not known.
+  static int32_t epoch_at(const std::vector<EpochStart>& epochs, int64_t offset) {
+    const auto next = std::ranges::upper_bound(epochs, offset, {}, &EpochStart::start_offset);
+    return next == epochs.begin() ? -1 : std::prev(next)->epoch;
+  }
+
+  // Early versions of Kafka wrote batches without an epoch.
+  void note_epoch(const BatchHeader& header) {
+    if (options_.manifest == nullptr || header.partition_leader_epoch == -1 || header.record_count == 0) return;
+    if (header.base_offset < options_.manifest->log_start_offset) return;
+    const int32_t known = epoch_at(options_.manifest->epochs, header.base_offset);
+    if (known == -1 || known == header.partition_leader_epoch) return;
+    if (wrong_epochs_++ == 0) wrong_epoch_ = {header.partition_leader_epoch, header.base_offset};
+  }
+
+  void contradiction(const std::string& what) {
+    ++summary_.contradictions;
+    if (options_.json) show(R"({{"type":"damage","what":{}}})", quoted(as_bytes(what)));
+    else show("DAMAGED: {}", what);
+  }
+
   Result<void> show_batch(const HeaderScanner::Position& position) {
     const BatchHeader& header = position.header;
     const Buffer memory = Buffer::allocate(header.size());
@@ -124,34 +175,54 @@ class SegmentDump {
     ++summary_.batches;
     if (summary_.first_offset < 0) summary_.first_offset = header.base_offset;
     summary_.next_offset = header.next_offset();
+    summary_.max_timestamp = std::max(summary_.max_timestamp, header.max_timestamp);
+    note_epoch(header);
 
     const std::string_view fault = check_.fault(header, bytes);
     if (!fault.empty()) ++summary_.damaged_batches;
     if (fault.empty()) summary_.records += static_cast<uint64_t>(header.record_count);
     if (fault.empty() && options_.verify_only) return {};
+    if (options_.json) show_batch_as_object(position, fault);
+    else line_(batch_text(position, fault));
+    if (options_.records && fault.empty()) show_records(header, bytes);
+    return {};
+  }
+
+  void show_batch_as_object(const HeaderScanner::Position& position, std::string_view fault) {
+    const BatchHeader& header = position.header;
     show(
-        options_.json
-            ? R"({{"type":"batch","position":{},"bytes":{},"base_offset":{},"last_offset":{},"records":{},"leader_epoch":{},"compression":{},"log_append_time":{},"transactional":{},"control":{},"delete_horizon":{},"base_timestamp":{},"max_timestamp":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"crc":{},"state":"{}"}})"
-            : "at {}: {} bytes, offsets {}-{}, {} records, epoch {}, compression {}, append time {}, "
-              "transactional {}, control {}, delete horizon {}, time {}-{}, producer {}/{}, sequence {}, crc "
-              "{}: {}",
+        R"({{"type":"batch","position":{},"bytes":{},"base_offset":{},"last_offset":{},"records":{},"leader_epoch":{},"compression":{},"log_append_time":{},"transactional":{},"control":{},"delete_horizon":{},"base_timestamp":{},"max_timestamp":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"crc":{},"state":"{}"}})",
         position.offset, header.size(), header.base_offset, header.last_offset(), header.record_count,
         header.partition_leader_epoch, header.compression_bits(), header.log_append_time(), header.transactional(),
         header.control(), header.delete_horizon(), header.base_timestamp, header.max_timestamp, header.producer_id,
         header.producer_epoch, header.base_sequence, header.crc, fault.empty() ? "ok" : fault);
-    if (options_.records && fault.empty()) show_records(header, check_.records());
-    return {};
   }
 
-  void show_records(const BatchHeader& header, Bytes records) {
-    protocol::RecordIterator iterator(header, records);
-    protocol::Record record;
-    while (iterator.next(record)) {
+  // Only what is so: most batches are not compressed, of no transaction, and of no producer with an id.
+  static std::string batch_text(const HeaderScanner::Position& position, std::string_view fault) {
+    const BatchHeader& header = position.header;
+    std::string out =
+        fmt::format("at {}: offsets {} to {}, {}, {}, epoch {}", position.offset, header.base_offset, header.last_offset(),
+                    counted(header.record_count, "record"), counted(header.size(), "byte"), header.partition_leader_epoch);
+    if (header.compression_bits() != 0) out += ", " + compression_text(header.compression_bits());
+    if (header.transactional()) out += ", transactional";
+    if (header.control()) out += ", control";
+    if (header.delete_horizon()) out += ", delete horizon";
+    out += fmt::format(", {} {}", header.log_append_time() ? "append time" : "time", header.base_timestamp);
+    if (header.max_timestamp != header.base_timestamp) out += fmt::format(" to {}", header.max_timestamp);
+    if (header.producer_id != -1) {
+      out += fmt::format(", producer {} epoch {} sequence {}", header.producer_id, header.producer_epoch, header.base_sequence);
+    }
+    return out + fmt::format(", crc {}: {}", header.crc, fault.empty() ? "ok" : fault);
+  }
+
+  void show_records(const BatchHeader& header, Bytes batch) {
+    check_.each_record(header, batch, [&](const protocol::Record& record) {
       show(options_.json ? R"({{"type":"record","offset":{},"timestamp":{},"headers":{},"key":{},"value":{}}})"
                          : "  offset {} time {} headers {} key {} value {}",
            record.offset, header.log_append_time() ? header.max_timestamp : record.timestamp, record.header_count,
            quoted(record.key), quoted(record.value));
-    }
+    });
   }
 
   void show_break(uint64_t position, const std::string& why) {
@@ -174,6 +245,8 @@ class SegmentDump {
   const SegmentDumpOptions options_;
   Function<void(std::string_view)>& line_;
   BatchCheck check_;
+  uint64_t wrong_epochs_ = 0;
+  EpochStart wrong_epoch_;  // the first one
   SegmentDumpSummary summary_;
 };
 
@@ -191,7 +264,8 @@ Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const s
   if (!file) return std::unexpected(std::move(file.error()));
   auto size = (*file)->size();
   if (!size) return std::unexpected(std::move(size.error()));
-  SegmentDump dump(**file, path, std::min(*size, options.valid_bytes), parsed->base_offset, options, line);
+  const uint64_t valid_bytes = options.manifest != nullptr ? options.manifest->info.length : options.valid_bytes;
+  SegmentDump dump(**file, path, std::min(*size, valid_bytes), parsed->base_offset, options, line);
   auto summary = dump.run();
   if (!summary) return summary;
   const std::string folder = slash == std::string::npos ? std::string() : path.substr(0, slash + 1);

@@ -6,18 +6,28 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/function.h"
 #include "base/result.h"
 #include "runtime/file.h"
+#include "storage/segment/manifest.h"
 
 namespace weir::storage {
 
+// What the manifest says of a segment. Offsets and leader epochs of batches have no checksum: only this tells.
+struct ManifestedSegment {
+  SegmentInfo info;
+  int64_t log_start_offset = 0;
+  std::vector<EpochStart> epochs;  // of its partition
+};
+
 struct SegmentDumpOptions {
-  bool json = false;                  // an object a line
-  bool verify_only = false;           // lines for damage only
-  bool records = false;               // a line for every record, with its key and value
-  uint64_t valid_bytes = UINT64_MAX;  // of the file, where a manifest tells: what is behind does not exist
+  bool json = false;                            // an object a line
+  bool verify_only = false;                     // lines for damage only
+  bool records = false;                         // a line for every record, with its key and value
+  const ManifestedSegment* manifest = nullptr;  // if there is one: what is in the file behind its length does not exist
+  uint64_t valid_bytes = UINT64_MAX;            // of the file, for callers that compare by themselves
 };
 
 struct SegmentDumpSummary {
@@ -31,7 +41,9 @@ struct SegmentDumpSummary {
   uint64_t index_entries = 0;
   uint64_t wrong_index_entries = 0;  // hints that do not fit; harmless
   uint64_t aborted_transactions = 0;
-  bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0; }
+  int64_t max_timestamp = kNoTimestamp;  // that a batch says
+  uint64_t contradictions = 0;           // of an intact chain of batches, to the manifest
+  bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0 || contradictions != 0; }
 };
 
 // Calls `line` for every line of the listing. Fails if the file cannot be read or its name is not that of a

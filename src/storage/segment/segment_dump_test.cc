@@ -3,16 +3,21 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "protocol/compression.h"
 #include "storage/segment/segment_index.h"
 #include "storage/segment/segment_names.h"
+#include "storage/segment/segment_salvage.h"
 #include "storage/segment/test_batches.h"
+#include "testing/peak_memory.h"
 #include "testing/sim_disk.h"
 
 namespace weir::storage {
 namespace {
 
 using namespace storage::testing;
+using protocol::BatchHeader;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 class SegmentDumpTest : public ::testing::Test {
  protected:
@@ -44,7 +49,9 @@ TEST_F(SegmentDumpTest, ListsBatchesAndRecords) {
   EXPECT_EQ(summary.first_offset, 20);
   EXPECT_EQ(summary.next_offset, 26);
   ASSERT_EQ(lines_.size(), 4u);
-  EXPECT_THAT(lines_[1], HasSubstr("offsets 22-23, 2 records"));
+  EXPECT_THAT(lines_[1], HasSubstr("offsets 22 to 23, 2 records"));
+  EXPECT_THAT(lines_[1], Not(HasSubstr("transactional")));
+  EXPECT_LE(lines_[1].size(), 120u);
   dump({.json = true, .records = true});
   ASSERT_EQ(lines_.size(), 10u);
   EXPECT_THAT(lines_[2], HasSubstr(R"("offset":21,"timestamp":1001,"headers":0,"key":null,"value":"xxx"})"));
@@ -80,6 +87,76 @@ TEST_F(SegmentDumpTest, IndexEntriesThatDoNotFitAreShownButNoDamage) {
   EXPECT_FALSE(summary.damaged());
   EXPECT_EQ(summary.index_entries, 2u);
   EXPECT_EQ(summary.wrong_index_entries, 1u);
+}
+
+// No checksum covers offsets and leader epochs: only the manifest tells.
+TEST_F(SegmentDumpTest, WhatContradictsTheManifestIsNamed) {
+  ManifestedSegment manifest;
+  manifest.info = {.base_offset = 20, .next_offset = 26, .length = 3 * batch_bytes_, .max_timestamp = 1005, .times_known = true};
+  manifest.log_start_offset = 20;
+  manifest.epochs = {{0, 20}};
+  const SegmentDumpOptions options{.verify_only = true, .manifest = &manifest};
+  EXPECT_FALSE(dump(options).damaged());
+  EXPECT_TRUE(lines_.empty());
+  const auto named = [&](const char* what) {
+    EXPECT_EQ(dump(options).contradictions, 1u) << what;
+    EXPECT_THAT(lines_, ::testing::ElementsAre(HasSubstr(what)));
+  };
+  const uint64_t last_offset_byte = 2 * batch_bytes_ + 7;
+  disk_.flip_bits(path_, last_offset_byte, 0x40);
+  named("ends before offset 90, but manifest.db says 26");
+  disk_.flip_bits(path_, last_offset_byte, 0x40);
+  disk_.flip_bits(path_, batch_bytes_ + 15, 4);
+  named("1 batch has another leader epoch: the first one, at offset 22, says 4, but manifest.db says 0");
+  manifest.log_start_offset = 24;
+  EXPECT_FALSE(dump(options).damaged()) << "what was deleted does not count";
+  disk_.flip_bits(path_, batch_bytes_ + 15, 4);
+  manifest.epochs = {{0, 20}, {1, 24}};
+  named("at offset 24, says 0, but manifest.db says 1");
+  manifest.epochs = {{0, 24}};
+  manifest.info.max_timestamp = 2000;
+  named("the largest time is 1005, but manifest.db says 2000");
+  manifest.info.times_known = false;
+  EXPECT_FALSE(dump(options).damaged());
+}
+
+// Kafka takes it, and consumers read it. It is opened a window at a time.
+TEST_F(SegmentDumpTest, ABatchThatDecompressesToALotIsNoDamage) {
+  protocol::RecordBatchBuilder builder({.base_offset = 20});
+  constexpr int kRecords = 9;
+  {
+    const std::vector<uint8_t> value(64 << 20, 'v');
+    builder.append(1000, std::nullopt, Bytes(value));
+  }
+  std::vector<uint8_t> batch;
+  {
+    const Bytes plain = builder.finish();
+    std::vector<uint8_t> record(plain.begin() + BatchHeader::kSize, plain.end());
+    constexpr size_t kOffsetDelta = 4 + 2;  // behind length, attributes and time
+    batch.assign(plain.begin(), plain.begin() + BatchHeader::kSize);
+    for (int i = 0; i < kRecords; ++i) {
+      record[kOffsetDelta] = static_cast<uint8_t>(2 * i);
+      ASSERT_TRUE(protocol::compress(protocol::CompressionType::kZstd, record, batch));
+    }
+  }
+  BatchHeader header = BatchHeader::parse(batch.data());
+  header.attributes = static_cast<int16_t>(protocol::CompressionType::kZstd);
+  header.batch_length = static_cast<int32_t>(batch.size() - BatchHeader::kLengthEnd);
+  header.last_offset_delta = kRecords - 1;
+  header.record_count = kRecords;
+  header.store(batch.data());
+  protocol::patch_crc(batch);
+  auto file = disk_.open(path_, {.write = true, .create = true, .truncate = true});
+  ASSERT_TRUE((*file)->write_at(0, batch));
+  const weir::testing::PeakMemory memory;
+  const SegmentDumpSummary summary = dump({.verify_only = true});
+  EXPECT_FALSE(summary.damaged());
+  EXPECT_EQ(summary.records, static_cast<uint64_t>(kRecords));
+  EXPECT_THAT(lines_, ::testing::IsEmpty());
+  EXPECT_LT(memory.grown_bytes(), 64u << 20);
+  const SegmentSalvage salvaged = salvage_segment(batch, 20, 20 + kRecords);
+  EXPECT_EQ(salvaged.batches.size(), 1u);
+  EXPECT_TRUE(salvaged.lost.empty());
 }
 
 TEST_F(SegmentDumpTest, OtherFilesAreRefused) {

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "base/counted.h"
+#include "base/json.h"
 #include "storage/wal/chunk.h"
 #include "storage/wal/file_reader.h"
 
@@ -12,9 +14,9 @@ namespace {
 
 class WalDump {
  public:
-  WalDump(WalFileReader& reader, const WalFileHeader& header, const WalDumpOptions& options,
+  WalDump(WalFileReader& reader, const std::string& path, const WalFileHeader& header, const WalDumpOptions& options,
           Function<void(std::string_view)>& line)
-      : reader_(reader), header_(header), options_(options), line_(line) {}
+      : reader_(reader), path_(path), header_(header), options_(options), line_(line) {}
 
   Result<WalDumpSummary> run(bool header_damaged) {
     summary_.header_damaged = header_damaged;
@@ -45,12 +47,18 @@ class WalDump {
 
  private:
   void show_file() {
-    const char* form =
-        options_.json
-            ? R"({{"type":"file","shard":{},"generation":{},"incarnation":{},"bytes":{},"recycled":{},"durable_before":{}}})"
-            : "file: shard {} generation {} incarnation {} bytes {} recycled {} durable before {}";
-    show(form, header_.shard, header_.identity.generation, header_.identity.incarnation, header_.file_bytes, header_.recycled,
-         header_.durable_before);
+    if (options_.json) {
+      show(
+          R"({{"type":"file","path":{},"shard":{},"generation":{},"incarnation":{},"bytes":{},"recycled":{},"durable_before":{}}})",
+          json_string(path_), header_.shard, header_.identity.generation, header_.identity.incarnation, header_.file_bytes,
+          header_.recycled, header_.durable_before);
+    } else {
+      show("file: shard {}, generation {}, incarnation {}, {}{}, durable before {}", header_.shard, header_.identity.generation,
+           header_.identity.incarnation, counted(header_.file_bytes, "byte"), header_.recycled ? ", recycled" : "",
+           header_.durable_before);
+    }
+    if (summary_.header_damaged)
+      line_(options_.json ? R"({"type":"damage","what":"file header"})" : "DAMAGED: the file's header");
     summary_.end = kWalBlock;
     if (!summary_.short_file()) return;
     show(options_.json ? R"({{"type":"damage","what":"file cut short","bytes":{},"of":{}}})"
@@ -82,9 +90,13 @@ class WalDump {
     summary_.last_is_damaged = !footer || damaged != 0;
     summary_.damaged_chunks += summary_.last_is_damaged;
     const char* state = !footer ? "footer damaged" : damaged != 0 ? "batches damaged" : "ok";
-    const char* form = options_.json ? R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})"
-                                     : "chunk {} at {}: {} bytes, {} batches: {}";
-    show(form, chunk.number, offset, chunk.length, chunk.batch_count(), state);
+    if (options_.json) {
+      show(R"({{"type":"chunk","chunk":{},"offset":{},"bytes":{},"batches":{},"state":"{}"}})", chunk.number, offset,
+           chunk.length, chunk.batch_count(), state);
+    } else {
+      show("chunk {} at {}: {}, {}: {}", chunk.number, offset, counted(chunk.length, "byte"),
+           counted(chunk.batch_count(), "batch", "batches"), state);
+    }
     if (!footer) return;
     for (const FooterEntry& entry : footer->entries) show_batch(entry, intact(entry, bytes.bytes()), offset);
   }
@@ -98,25 +110,39 @@ class WalDump {
     good ? ++summary_.batches : ++summary_.damaged_batches;
     if (!options_.batches) return;
     const BatchInfo& info = entry.info;
-    std::string name = options_.topic_name ? options_.topic_name(info.partition.topic) : std::string();
-    if (!options_.json && !name.empty()) name = " (" + name + ")";
-    const char* form =
-        options_.json
-            ? R"({{"type":"batch","offset":{},"topic_id":"{}","topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"appended_ms":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})"
-            : "  at {} topic {}{} partition {} offsets {}-{} epoch {} bytes {} time {} appended {} attributes {:#x} "
-              "producer {}/{} sequence {} control {} intact {}";
-    show(form, chunk_offset + entry.position, info.partition.topic.to_string(), name, info.partition.index, info.base_offset,
-         info.last_offset(), info.leader_epoch, info.size, info.max_timestamp, info.appended_ms, info.attributes,
-         info.producer_id, info.producer_epoch, info.base_sequence, info.control_type, good);
+    const std::string name = options_.topic_name ? options_.topic_name(info.partition.topic) : std::string();
+    if (!options_.json) return line_(batch_text(info, chunk_offset + entry.position, name, good));
+    show(
+        R"({{"type":"batch","offset":{},"topic_id":"{}","topic":"{}","partition":{},"base_offset":{},"last_offset":{},"leader_epoch":{},"bytes":{},"max_timestamp":{},"appended_ms":{},"attributes":{},"producer_id":{},"producer_epoch":{},"base_sequence":{},"control_type":{},"intact":{}}})",
+        chunk_offset + entry.position, info.partition.topic.to_string(), name, info.partition.index, info.base_offset,
+        info.last_offset(), info.leader_epoch, info.size, info.max_timestamp, info.appended_ms, info.attributes, info.producer_id,
+        info.producer_epoch, info.base_sequence, info.control_type, good);
+  }
+
+  // Only what is so.
+  static std::string batch_text(const BatchInfo& info, uint64_t position, const std::string& topic, bool good) {
+    std::string out = fmt::format("  at {}: topic {}{}, partition {}, offsets {} to {}, {}, epoch {}, time {}, appended {}",
+                                  position, info.partition.topic.to_string(), topic.empty() ? "" : " (" + topic + ")",
+                                  info.partition.index, info.base_offset, info.last_offset(), counted(info.size, "byte"),
+                                  info.leader_epoch, info.max_timestamp, info.appended_ms);
+    if (info.attributes != 0) out += fmt::format(", attributes {:#x}", info.attributes);
+    if (info.producer_id != kNoProducerId) {
+      out += fmt::format(", producer {} epoch {} sequence {}", info.producer_id, info.producer_epoch, info.base_sequence);
+    }
+    if (info.control_type >= 0) out += fmt::format(", control {}", info.control_type);
+    return out + (good ? "" : ": DAMAGED");
   }
 
   void show_end() {
-    const char* form =
-        options_.json
-            ? R"({{"type":"end","offset":{},"chunks":{},"batches":{},"damaged_chunks":{},"damaged_batches":{},"missing_chunks":{}}})"
-            : "end at {}: {} chunks, {} batches; damaged: {} chunks, {} batches; missing: {} chunks";
-    show(form, summary_.end, summary_.chunks, summary_.batches, summary_.damaged_chunks, summary_.damaged_batches,
-         summary_.missing_chunks);
+    if (options_.json) {
+      return show(
+          R"({{"type":"end","offset":{},"chunks":{},"batches":{},"damaged_chunks":{},"damaged_batches":{},"missing_chunks":{}}})",
+          summary_.end, summary_.chunks, summary_.batches, summary_.damaged_chunks, summary_.damaged_batches,
+          summary_.missing_chunks);
+    }
+    show("end at {}: {}, {}; damaged: {}, {}; missing: {}", summary_.end, counted(summary_.chunks, "chunk"),
+         counted(summary_.batches, "batch", "batches"), counted(summary_.damaged_chunks, "chunk"),
+         counted(summary_.damaged_batches, "batch", "batches"), counted(summary_.missing_chunks, "chunk"));
   }
 
   template <typename... Args>
@@ -125,6 +151,7 @@ class WalDump {
   }
 
   WalFileReader& reader_;
+  const std::string& path_;
   const WalFileHeader header_;
   const WalDumpOptions options_;
   Function<void(std::string_view)>& line_;
@@ -146,10 +173,9 @@ Result<WalDumpSummary> dump_wal_file(runtime::FileSystem& files, const std::stri
     const Slice first = (*reader)->read(kWalBlock, kWalBlock);
     const auto chunk = decode_chunk_header(first.bytes());
     if (!chunk) return fail(ErrorCode::kCorrupt, path + " is not a WAL file, or its header is damaged");
-    line(options.json ? R"({"type":"damage","what":"file header"})" : "DAMAGED: the file's header");
     header = WalFileHeader{.identity = chunk->file, .file_bytes = (*reader)->size()};
   }
-  return WalDump(**reader, *header, options, line).run(header_damaged);
+  return WalDump(**reader, path, *header, options, line).run(header_damaged);
 }
 
 }  // namespace weir::storage

@@ -33,7 +33,7 @@ std::string_view ClassicMember::metadata(std::string_view protocol) const {
 
 namespace {
 
-// Of what lies in maps and strings besides the text itself.
+// The memory of maps and strings beside the text itself.
 constexpr int64_t kGroupBytes = 640;
 constexpr int64_t kMemberBytes = 720;
 constexpr int64_t kPendingMemberBytes = 160;
@@ -169,7 +169,7 @@ void ClassicGroup::count_protocols(const ClassicMember& member, int change) {
 
 bool ClassicGroup::all_support(std::string_view protocol) const {
   const auto at = supporters_.find(protocol);
-  // All of none: members may be gone before their rebalance is over, and the next one is welcome.
+  // Without members any protocol is supported: members may be gone before their rebalance is over, and the next may join.
   return (at != supporters_.end() ? at->second : 0) == members_.size();
 }
 
@@ -265,7 +265,7 @@ bool ClassicGroup::elect_joined_leader() {
 }
 
 void ClassicGroup::begin_next_generation(int64_t wall_ms) {
-  // Generations are never negative: what a stored record says may be anything.
+  // Generations are never negative, but a stored record may have any number.
   generation_ = generation_ == INT32_MAX ? 1 : generation_ + 1;
   pending_syncs_.clear();
   if (members_.empty()) {
@@ -297,7 +297,7 @@ void ClassicGroup::compute_subscriptions() {
   std::set<std::string, std::less<>> topics;
   for (const auto& [id, member] : members_) {
     if (!protocol_name_) return;
-    // Later versions add fields behind those of version 0: it can read them all.
+    // Later versions add fields behind those of version 0, which can read them all.
     protocol::Arena arena(size_t{1} << 20);
     protocol::Reader reader(as_bytes(member->metadata(*protocol_name_)), arena);
     protocol::ConsumerProtocolSubscription subscription;
@@ -350,7 +350,7 @@ void ClassicGroup::apply(GroupMetadata metadata) {
   if (changed) compute_subscriptions();
 }
 
-// Whether somebody new came, or one with another subscription.
+// Whether a new member came, or one with another subscription.
 bool ClassicGroup::apply(GroupMetadata::Member& stored, const std::optional<std::string>& protocol,
                          const std::string& protocol_type) {
   ClassicMember* member = find(stored.id);
@@ -377,14 +377,24 @@ bool ClassicGroup::apply(GroupMetadata::Member& stored, const std::optional<std:
   return true;
 }
 
-// --- what is asked of groups of all types ---------------------------------------------------------------------------
+// --- questions asked of groups of all types -------------------------------------------------------------------------
 
 ErrorCode ClassicGroup::may_delete_offsets() const {
   return is_empty() || uses_consumer_protocol() ? ErrorCode::kNone : ErrorCode::kNonEmptyGroup;
 }
 
-// Retention of a group with a protocol counts from when it lost its last member; of offsets that no member subscribes to,
-// or of a group that never had members, from their commit.
+// Versions that name no member are not checked, and a rebalance does not matter: as in Kafka, the transaction's own fencing has
+// to do.
+ErrorCode ClassicGroup::may_commit_in_transaction(const OffsetCommitRequest& request) const {
+  const bool names_member = !request.member_id.empty() || request.instance_id || request.generation >= 0;
+  if (!names_member || (request.generation < 0 && is_empty())) return ErrorCode::kNone;
+  const ErrorCode error = validate_member(request.member_id, request.instance_id);
+  if (error != ErrorCode::kNone) return error;
+  return request.generation == generation_ ? ErrorCode::kNone : ErrorCode::kIllegalGeneration;
+}
+
+// Retention of a group with a protocol counts from the loss of its last member. Retention of offsets that no member subscribes
+// to, or of a group that never had members, counts from their commit.
 std::optional<int64_t> ClassicGroup::unused_since_ms(int64_t committed_ms) const {
   if (!protocol_type_) return committed_ms;
   if (is_empty()) return state_timestamp_ms_ >= 0 ? state_timestamp_ms_ : committed_ms;
@@ -405,9 +415,8 @@ GroupDescription ClassicGroup::describe() const {
     shown.instance_id = member->instance_id;
     shown.client_id = member->client_id;
     shown.client_host = member->client_host;
-    if (!stable) continue;
-    shown.metadata = member->metadata(result.protocol_name);
-    shown.assignment = member->assignment;
+    if (stable) shown.metadata = member->metadata(result.protocol_name);
+    shown.assignment = member->assignment;  // in a rebalance the one before it, which its members work by
   }
   return result;
 }

@@ -1,5 +1,5 @@
-// One group of the classic protocol: its members, what they support, and where its rebalance stands. Data and the rules
-// that need nothing else; time, records and answers are ClassicGroups'.
+// One group of the classic protocol: its members, their protocols, and the state of its rebalance. It has the data, and the rules
+// that need nothing else. ClassicGroups has time, records and answers.
 //
 //   Empty -> PreparingRebalance -> CompletingRebalance -> Stable
 //     ^------------'  ^------------------'----------------'      any state -> Dead (deleted)
@@ -48,7 +48,7 @@ struct ClassicMember {
   std::string_view metadata(std::string_view protocol) const;
 };
 
-// Groups by their state; those that are Dead are gone here.
+// Groups by their state. Dead groups are gone here.
 using GroupStateCounts = std::array<size_t, 4>;
 
 class ClassicGroup {
@@ -105,9 +105,9 @@ class ClassicGroup {
   // Gives a static member another id. Its replies must be taken before.
   ClassicMember& replace_static(const std::string& instance_id, const std::string& new_id);
 
-  // The protocol that all support and most prefer. The group is not empty.
+  // The protocol that all members support and most prefer. The group is not empty.
   std::string select_protocol() const;
-  // False if nobody joined. A leader that did not rejoin loses its role.
+  // Returns false if nobody joined. A leader that did not rejoin loses its role.
   bool elect_joined_leader();
   void begin_next_generation(int64_t wall_ms);
   std::vector<JoinedMember> joined_members() const;
@@ -116,16 +116,17 @@ class ClassicGroup {
   bool subscribed_to(std::string_view topic) const;
   bool uses_consumer_protocol() const { return protocol_type_ && *protocol_type_ == kConsumerProtocolType; }
 
-  // The group's record: as it is, and to make it so. A member that is known keeps what no record has, its waiting answers and
-  // the protocols that were not chosen. Those that go must not wait for anything.
+  // Returns the group's record, or takes its state. A known member keeps the state that no record has: its waiting answers and
+  // the protocols that were not chosen. Members that go must not wait for anything.
   GroupMetadata metadata() const;
   void apply(GroupMetadata metadata);
 
-  // What is asked of groups of all types (group.h).
+  // The questions asked of groups of all types (group.h).
   static std::string_view type_name() { return "classic"; }
   bool is_empty() const { return in(ClassicGroupState::kEmpty); }
   bool is_awaited() const { return !pending_members_.empty(); }
   ErrorCode may_delete_offsets() const;
+  ErrorCode may_commit_in_transaction(const OffsetCommitRequest& request) const;
   std::optional<int64_t> unused_since_ms(int64_t committed_ms) const;
   GroupDescription describe() const;
   std::vector<GroupRecord> stored_records() const;

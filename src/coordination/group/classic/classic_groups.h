@@ -1,4 +1,4 @@
-// Groups of the classic protocol at work: members join, synchronise, send heartbeats, leave and are removed. Part of a group
+// Groups of the classic protocol at work. Members join, synchronise, send heartbeats, leave and are removed. Part of a group
 // coordinator's state: each call is within a step.
 #pragma once
 
@@ -24,11 +24,11 @@ class ClassicGroups {
   // A group that was read from the log, or came from another partition: its members get full sessions.
   void loaded(ClassicGroup& group, Instant now, Effects& effects);
   void expect_heartbeats(const ClassicGroup& group, Instant now);
-  // A deadline of the kinds that are about members.
+  // A deadline of a kind that is about members.
   void due(ClassicGroup& group, const DeadlineKey& key, Instant now, Effects& effects);
-  // Whatever its members wait for ends with `error`.
+  // Ends all waits of its members with `error`.
   void abandon(ClassicGroup& group, ErrorCode error, Effects& effects);
-  // Who may commit: members of the current generation, and anybody as long as the group has no members.
+  // Checks the right to commit: of members of the current generation, and of any client while the group has no members.
   ErrorCode may_commit(ClassicGroup& group, const OffsetCommitRequest& request, Instant now);
 
  private:

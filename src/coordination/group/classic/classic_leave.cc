@@ -1,4 +1,4 @@
-// ClassicGroups: how members of classic groups go.
+// ClassicGroups: members of classic groups go.
 #include <fmt/format.h>
 
 #include <utility>
@@ -37,7 +37,7 @@ ErrorCode ClassicGroups::leave_one(ClassicGroup& group, const LeaveRequest::Memb
                                    Effects& effects) {
   std::string member_id = leaving.member_id;
   if (member_id.empty()) {
-    // An administrator removes a static member whose member id nobody needs to know.
+    // An administrator removes a static member, and need not know its member id.
     const std::string* existing = leaving.instance_id ? group.static_member(*leaving.instance_id) : nullptr;
     if (existing == nullptr) return ErrorCode::kUnknownMemberId;
     member_id = *existing;

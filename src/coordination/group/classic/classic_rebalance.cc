@@ -1,4 +1,4 @@
-// ClassicGroups: how members of classic groups come and rebalance; how they go is in classic_leave.cc.
+// ClassicGroups: members of classic groups come and rebalance. They go in classic_leave.cc.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -46,7 +46,7 @@ void ClassicGroups::answer_join_error(JoinReply reply, const std::string& member
   effects.answer(std::move(reply), std::move(result));
 }
 
-// Whatever a member waits for ends with `error`.
+// Ends all waits of a member with `error`.
 void ClassicGroups::answer_waiting(ClassicGroup& group, ClassicMember& member, ErrorCode error, Effects& effects) {
   if (auto reply = group.take_join(member)) {
     const bool fenced = error == ErrorCode::kFencedInstanceId;
@@ -95,7 +95,7 @@ void ClassicGroups::join(JoinRequest request, JoinReply reply, Instant now, Effe
   else join_existing_member(request, *group, std::move(reply), now, effects);
 }
 
-// Whether the group with what the member says of itself can be one record.
+// Whether the group, with this member's data, fits into one record.
 bool ClassicGroups::fits(ClassicGroup* group, const JoinRequest& request) const {
   const ClassicMember* before = group != nullptr ? group->find(request.member_id) : nullptr;
   const int64_t more =
@@ -106,7 +106,7 @@ bool ClassicGroups::fits(ClassicGroup* group, const JoinRequest& request) const 
   return (group != nullptr ? group->record_bytes() : 0) + static_cast<int64_t>(largest) <= context_.record_bytes_max;
 }
 
-// Whether one more fits. Members that are in anyway always do; during a rebalance those count that rejoined already.
+// Whether one more member fits. Present members always do. During a rebalance the members that have rejoined count.
 bool ClassicGroups::accepts(ClassicGroup& group, const std::string& member_id) const {
   const auto max_size = static_cast<size_t>(config_.max_size);
   const ClassicMember* member = group.find(member_id);
@@ -126,7 +126,7 @@ void ClassicGroups::join_new_member(JoinRequest& request, ClassicGroup& group, J
     return add_member(request, group, member_id, std::move(reply), now, effects);
   }
   if (!request.requires_known_member_id) return add_member(request, group, member_id, std::move(reply), now, effects);
-  // The client joins again with this id, so that one that gave up on its first answer leaves nothing behind.
+  // The client joins again with this id. A client that gave up on its first answer so leaves nothing behind.
   group.add_pending(member_id);
   deadlines_.set(member_key(group, member_id), now.monotonic_ms + request.session_timeout_ms);
   answer_join_error(std::move(reply), member_id, ErrorCode::kMemberIdRequired, effects);
@@ -154,7 +154,7 @@ void ClassicGroups::join_existing_member(JoinRequest& request, ClassicGroup& gro
   rebalance_or_complete(group, unchanged ? "its leader joins again" : "a member changed what it subscribes to", now, effects);
 }
 
-// A member that did not get the answer, or a follower that asks for nothing new.
+// A member that did not get the answer, or a follower with the same protocols.
 void ClassicGroups::answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply,
                                               Effects& effects) {
   JoinResult result;
@@ -187,7 +187,7 @@ void ClassicGroups::add_member(JoinRequest& request, ClassicGroup& group, const 
 
 void ClassicGroups::update_member(JoinRequest& request, ClassicGroup& group, ClassicMember& member, JoinReply reply,
                                   Effects& effects) {
-  // A repeated request takes the place of the one that waits.
+  // A repeated request takes the place of the waiting one.
   if (auto earlier = group.take_join(member)) {
     answer_join_error(std::move(earlier), member.id, ErrorCode::kRebalanceInProgress, effects);
   }
@@ -197,7 +197,7 @@ void ClassicGroups::update_member(JoinRequest& request, ClassicGroup& group, Cla
   group.await_join(member, std::move(reply));
 }
 
-// A static member came back without its member id: it takes over what it had, and the old id is fenced.
+// A static member came back without its member id. It takes over its old place, and the old id is fenced.
 void ClassicGroups::replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id, JoinReply reply,
                                           Instant now, Effects& effects) {
   const std::string old_id = *group.static_member(*request.instance_id);
@@ -341,7 +341,7 @@ void ClassicGroups::sync(SyncRequest request, SyncReply reply, Instant now, Effe
     return effects.answer(std::move(reply), std::move(result));
   }
   if (member.sync_reply) {
-    result.error = ErrorCode::kRebalanceInProgress;  // a repeated request takes the place of the one that waits
+    result.error = ErrorCode::kRebalanceInProgress;  // a repeated request takes the place of the waiting one
     effects.answer(std::exchange(member.sync_reply, nullptr), std::move(result));
   }
   member.sync_reply = std::move(reply);
@@ -349,7 +349,8 @@ void ClassicGroups::sync(SyncRequest request, SyncReply reply, Instant now, Effe
   int64_t bytes = 0;
   for (const SyncRequest::Assignment& assigned : request.assignments) bytes += static_cast<int64_t>(assigned.assignment.size());
   if (group->memory_bytes() + bytes > context_.record_bytes_max && group->record_bytes() + bytes > context_.record_bytes_max) {
-    // As Kafka answers what its log refuses. The others wait until the leader does better, or is removed for its silence.
+    // Kafka's answer for records that its log refuses. The others wait until the leader does better, or is removed for its
+    // silence.
     result.error = ErrorCode::kUnknownServerError;
     log_warn("groups",
              "Group {}: an assignment of {} bytes in all is refused: the group would be larger than a segment of "

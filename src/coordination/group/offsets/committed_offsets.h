@@ -36,7 +36,7 @@ class CommittedOffsets {
   Partitions& partitions_of(const std::string& group_id, const std::string& topic);
 
   Groups groups_;
-  // Where the last offset was put: those of a request, and so those of a log, come by topic.
+  // The place of the last offset. The offsets of a request come by topic, and so do those of a log.
   Groups::value_type* last_group_ = nullptr;
   Topics::value_type* last_topic_ = nullptr;
   size_t count_ = 0;

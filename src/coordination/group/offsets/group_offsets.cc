@@ -11,24 +11,37 @@ namespace weir::coordination {
 
 // --- commit ---------------------------------------------------------------------------------------------------------
 
-ErrorCode GroupOffsets::check(const OffsetCommitRequest& request, const OffsetCommitRequest::Item& item, Instant now) {
+// What is known goes on while memory is short. A transaction keeps an offset a second time, and producers can do so without end:
+// they leave room for members.
+bool GroupOffsets::has_room(const std::string& group_id, const OffsetCommitRequest::Item& item, const Origin& origin) const {
+  using For = GroupMemory::For;
+  if (!context_.memory.full(For::kOffset)) return true;
+  if (origin.transactional) {
+    if (context_.pending.find(origin.producer_id, {group_id, item.topic, item.partition}) != nullptr) return true;
+    if (context_.memory.full(For::kGroup)) return false;
+  }
+  return context_.offsets.find(group_id, item.topic, item.partition) != nullptr;
+}
+
+ErrorCode GroupOffsets::check(const OffsetCommitRequest& request, const OffsetCommitRequest::Item& item, const Origin& origin,
+                              Instant now) {
   // Bytes by its name; Kafka counts UTF-16 units.
   if (utf16_length(item.metadata) > static_cast<size_t>(context_.config.offset_metadata_max_bytes) ||
       static_cast<int64_t>(item.metadata.size()) > context_.record_bytes_max / 2) {
     return ErrorCode::kOffsetMetadataTooLarge;
   }
-  if (context_.memory.full(GroupMemory::For::kOffset) &&
-      context_.offsets.find(request.group_id, item.topic, item.partition) == nullptr) {
+  if (!has_room(request.group_id, item, origin)) {
     context_.warn_of_memory(now);
     return ErrorCode::kCoordinatorNotAvailable;  // clients try again
   }
   return ErrorCode::kNone;
 }
 
-void GroupOffsets::commit(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now, Effects& effects) {
+void GroupOffsets::commit(const OffsetCommitRequest& request, const Origin& origin, OffsetCommitReply reply, Instant now,
+                          Effects& effects) {
   OffsetCommitResult result;
   for (const OffsetCommitRequest::Item& item : request.items) {
-    result.items.push_back(check(request, item, now));
+    result.items.push_back(check(request, item, origin, now));
     if (result.items.back() != ErrorCode::kNone) continue;
     CommittedOffset offset;
     offset.offset = item.offset;
@@ -43,7 +56,7 @@ void GroupOffsets::commit(const OffsetCommitRequest& request, OffsetCommitReply 
       offset.topic_id = Uuid();
     }
     ++context_.totals.offsets_committed;
-    context_.emit(OffsetEntry{request.group_id, item.topic, item.partition, std::move(offset)}, effects);
+    context_.emit(OffsetEntry{request.group_id, item.topic, item.partition, std::move(offset)}, effects, origin);
   }
   effects.answer(std::move(reply), std::move(result));
 }
@@ -56,8 +69,12 @@ void GroupOffsets::fetch(const OffsetFetchRequest& request, OffsetFetchReply rep
     FetchedOffset& item = result.items.emplace_back();
     item.topic = topic;
     item.partition = partition;
+    if (offset != nullptr) item.topic_id = offset->topic_id;
+    if (request.require_stable && context_.pending.contains({request.group_id, topic, partition})) {
+      item.error = ErrorCode::kUnstableOffsetCommit;
+      return;
+    }
     if (offset == nullptr) return;
-    item.topic_id = offset->topic_id;
     item.offset = offset->offset;
     item.leader_epoch = offset->leader_epoch;
     item.metadata = offset->metadata;
@@ -73,7 +90,7 @@ void GroupOffsets::fetch(const OffsetFetchRequest& request, OffsetFetchReply rep
   result.items.reserve(request.items.size());
   for (const OffsetFetchRequest::Item& item : request.items) {
     const CommittedOffset* offset = context_.offsets.find(request.group_id, item.topic, item.partition);
-    // What was committed to a topic of that name before this one was created is not this topic's.
+    // An offset of an earlier topic with this name is not this topic's.
     const bool other_topic =
         offset != nullptr && !offset->topic_id.is_zero() && !item.topic_id.is_zero() && offset->topic_id != item.topic_id;
     add(item.topic, item.partition, other_topic ? nullptr : offset);
@@ -96,7 +113,8 @@ void GroupOffsets::remove(const OffsetDeleteRequest& request, OffsetDeleteReply 
     const OffsetDeleteRequest::Item& item = request.items[i];
     if (subscribed_to(*group, item.topic)) {
       result.items[i] = ErrorCode::kGroupSubscribedToTopic;
-    } else if (context_.offsets.find(request.group_id, item.topic, item.partition) != nullptr) {
+    } else if (context_.offsets.find(request.group_id, item.topic, item.partition) != nullptr ||
+               context_.pending.contains({request.group_id, item.topic, item.partition})) {
       context_.emit(OffsetEntry{request.group_id, item.topic, item.partition, std::nullopt}, effects);
       ++context_.totals.offsets_deleted;
       if (deleted++ < kToldMax) told += fmt::format("{}{}-{}", told.empty() ? "" : ", ", item.topic, item.partition);
@@ -111,11 +129,15 @@ void GroupOffsets::remove(const OffsetDeleteRequest& request, OffsetDeleteReply 
 }
 
 void GroupOffsets::remove_all(const std::string& group_id, Effects& effects) {
-  const CommittedOffsets::Topics* topics = context_.offsets.topics(group_id);
-  if (topics == nullptr) return;
   std::vector<OffsetEntry> tombstones;
-  for (const auto& [topic, partitions] : *topics) {
-    for (const auto& [partition, offset] : partitions) tombstones.push_back({group_id, topic, partition, std::nullopt});
+  if (const CommittedOffsets::Topics* topics = context_.offsets.topics(group_id)) {
+    for (const auto& [topic, partitions] : *topics) {
+      for (const auto& [partition, offset] : partitions) tombstones.push_back({group_id, topic, partition, std::nullopt});
+    }
+  }
+  for (const auto& [of, producers] : context_.pending.partitions_of(group_id)) {
+    if (context_.offsets.find(group_id, of.topic, of.partition) != nullptr) continue;  // has one already
+    tombstones.push_back({group_id, of.topic, of.partition, std::nullopt});
   }
   for (OffsetEntry& tombstone : tombstones) context_.emit(std::move(tombstone), effects);
 }

@@ -13,7 +13,7 @@ const DeadlineKey kCheckKey{DeadlineKind::kOffsetCheck, {}, {}};
 
 }  // namespace
 
-// What is asked for while a walk is under way begins it again: groups that it has passed may be concerned.
+// A request while a walk is under way begins the walk again: it may concern groups that the walk has passed.
 OffsetSweep::Sweep& OffsetSweep::begin(Instant now) {
   if (!sweep_) sweep_ = Sweep{};
   sweep_->next_group.clear();
@@ -23,11 +23,11 @@ OffsetSweep::Sweep& OffsetSweep::begin(Instant now) {
 
 void OffsetSweep::loaded(Instant now) {
   context_.deadlines.set(kCheckKey, now.monotonic_ms + context_.config.offsets_retention_check_interval_ms);
-  if (context_.offsets.count() > 0) begin(now).loaded_wall_ms = now.wall_ms;
+  if (has_offsets()) begin(now).loaded_wall_ms = now.wall_ms;
 }
 
 void OffsetSweep::topics_deleted(const std::vector<ImageChange::Topic>& topics, Instant now) {
-  if (topics.empty() || context_.offsets.count() == 0) return;
+  if (topics.empty() || !has_offsets()) return;
   Sweep& sweep = begin(now);
   for (const ImageChange::Topic& topic : topics) sweep.deleted[topic.name].push_back(topic.id);
 }
@@ -47,8 +47,7 @@ void OffsetSweep::slice(Instant now, Effects& effects) {
   for (; group != all.end() && groups < kGroupsPerSlice && offsets < kOffsetsPerSlice; ++group, ++groups) {
     if (context_.is_kept_back(group->first)) continue;
     offsets += sweep_group(group->second, now, effects);
-    const bool unused = context_.offsets.topics(group->first) == nullptr && is_empty(group->second) && !is_awaited(group->second);
-    if (sweep_->expire && unused) gone.push_back(group->first);
+    if (sweep_->expire && is_unused(group->second)) gone.push_back(group->first);
   }
   const bool finished = group == all.end();
   if (!finished) sweep_->next_group = group->first;
@@ -59,17 +58,33 @@ void OffsetSweep::slice(Instant now, Effects& effects) {
   else context_.deadlines.set(kSweepKey, now.monotonic_ms + 1);
 }
 
-// Returns the number of offsets that were looked at.
+bool OffsetSweep::is_unused(const Group& group) const {
+  const std::string& id = id_of(group);
+  return context_.offsets.topics(id) == nullptr && !context_.pending.contains(id) && is_empty(group) && !is_awaited(group);
+}
+
+// Returns the number of offsets that it looked at. A tombstone takes the pending offsets of its partition along: while there
+// are any, the stored one does not expire, and all go with their topic only if none is of one that is there.
 size_t OffsetSweep::sweep_group(const Group& group, Instant now, Effects& effects) {
-  const CommittedOffsets::Topics* topics = context_.offsets.topics(id_of(group));
-  if (topics == nullptr) return 0;
+  const std::string& id = id_of(group);
   size_t seen = 0;
   std::vector<OffsetEntry> gone;
-  for (const auto& [topic, partitions] : *topics) {
-    for (const auto& [partition, offset] : partitions) {
-      ++seen;
-      const bool over = sweep_->expire && !subscribed_to(group, topic) && expired(group, offset, now.wall_ms);
-      if (over || topic_gone(topic, offset)) gone.push_back({id_of(group), topic, partition, std::nullopt});
+  if (const CommittedOffsets::Topics* topics = context_.offsets.topics(id)) {
+    for (const auto& [topic, partitions] : *topics) {
+      for (const auto& [partition, offset] : partitions) {
+        ++seen;
+        const bool over = sweep_->expire && !subscribed_to(group, topic) && expired(group, offset, now.wall_ms) &&
+                          !context_.pending.contains({id, topic, partition});
+        const bool gone_with_topic = topic_gone(topic, offset) && pending_ones_gone({id, topic, partition});
+        if (over || gone_with_topic) gone.push_back({id, topic, partition, std::nullopt});
+      }
+    }
+  }
+  for (const auto& [of, producers] : context_.pending.partitions_of(id)) {
+    seen += producers.size();
+    const bool only_pending = context_.offsets.find(id, of.topic, of.partition) == nullptr;
+    if (only_pending && pending_ones_gone({id, of.topic, of.partition})) {
+      gone.push_back({id, of.topic, of.partition, std::nullopt});
     }
   }
   context_.totals.offsets_expired += gone.size();
@@ -77,16 +92,24 @@ size_t OffsetSweep::sweep_group(const Group& group, Instant now, Effects& effect
   return seen;
 }
 
-// Offsets that do not say which topic of the name they mean are taken for the deleted one's.
+// An offset without a topic id counts as the deleted topic's.
 bool OffsetSweep::topic_gone(const std::string& topic, const CommittedOffset& offset) const {
   const auto ids = sweep_->deleted.find(topic);
   if (ids != sweep_->deleted.end()) {
     if (offset.topic_id.is_zero()) return true;
     if (std::find(ids->second.begin(), ids->second.end(), offset.topic_id) != ids->second.end()) return true;
   }
-  // What was committed since may be for a topic that this shard has not heard of yet.
+  // Later offsets may be of a topic that this shard has not heard of yet.
   if (!sweep_->loaded_wall_ms || offset.commit_timestamp_ms >= *sweep_->loaded_wall_ms) return false;
   return offset.topic_id.is_zero() ? !context_.image->has_topic(topic) : !context_.image->has_topic(offset.topic_id);
+}
+
+bool OffsetSweep::pending_ones_gone(GroupTopicPartitionView of) const {
+  const auto partition = context_.pending.partitions().find(of);
+  if (partition == context_.pending.partitions().end()) return true;
+  return std::all_of(partition->second.begin(), partition->second.end(), [&](int64_t producer_id) {
+    return topic_gone(partition->first.topic, *context_.pending.find(producer_id, of));
+  });
 }
 
 bool OffsetSweep::expired(const Group& group, const CommittedOffset& offset, int64_t wall_ms) const {
