@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "apps/absolute_path.h"
+#include "apps/folder_check.h"
 #include "apps/folder_properties.h"
 #include "apps/overlay_files.h"
 #include "base/counted.h"
@@ -110,6 +111,15 @@ struct Topics {
       return files.exists(fmt::format("{}/{}.deleted", folder, topic.to_string())).value_or(false);
     });
   }
+  storage::PartitionList all() const {
+    return [this] {
+      std::vector<storage::PartitionId> partitions;
+      metadata->image->for_each([&](const broker::TopicPtr& topic) {
+        for (int32_t i = 0; i < topic->partition_count(); ++i) partitions.push_back(topic->partition(i));
+      });
+      return partitions;
+    };
+  }
 };
 
 std::string new_folder(runtime::FileSystem& files, const std::string& home, int64_t now_ms) {
@@ -137,14 +147,34 @@ std::string json_of(const SalvagedPartition& one) {
       json_list(one.damage), lost, one.end_unknown, one.log_start_offset, one.log_end_offset, one.rescued, one.mended);
 }
 
-std::string json_of(const SalvageReport& report, const std::string& folder, const std::string& aside, bool applied) {
+// What a start refuses all the same, or would find: files that salvage does not mend. The folder is not locked any more.
+std::vector<std::string> troubles_of_a_start(runtime::FileSystem& files, const std::string& folder) {
+  const auto check = check_folder(files, folder);
+  if (!check) return {fmt::format("whether a start takes it could not be tried: {}", check.error().message)};
+  std::vector<std::string> troubles;
+  for (const FolderProblem& problem : check->problems) troubles.push_back(problem.text);
+  return troubles;
+}
+
+// What was found, and done.
+struct Outcome {
+  std::string folder;
+  SalvageReport report;
+  std::string aside;
+  bool applied = false;
+  std::vector<std::string> troubles;  // of a start that comes next
+};
+
+std::string json_of(const Outcome& outcome) {
+  const SalvageReport& report = outcome.report;
   std::string partitions;
   for (const SalvagedPartition& one : report.partitions) partitions += (partitions.empty() ? "" : ",") + json_of(one);
   return fmt::format(
       "{{\"folder\":{},\"intact\":{},\"applied\":{},\"partitions\":[{}],\"damage\":{},\"set_aside_in\":{},"
-      "\"set_aside\":{}}}",
-      json_string(folder), report.intact(), applied, partitions, json_list(report.damage), json_string(aside),
-      json_list(report.set_aside));
+      "\"set_aside\":{},\"start\":{}}}",
+      json_string(outcome.folder), report.intact() && outcome.troubles.empty(), outcome.applied, partitions,
+      json_list(report.damage), json_string(report.set_aside.empty() ? "" : outcome.aside), json_list(report.set_aside),
+      json_list(outcome.troubles));
 }
 
 std::string text_of(const SalvageReport& report) {
@@ -157,10 +187,13 @@ std::string text_of(const SalvageReport& report) {
       out += fmt::format("  lost    offsets {} to {} (at most {})\n", range.first, range.next - 1,
                          counted(range.next - range.first, "record"));
     }
-    if (one.end_unknown) out += "  lost    perhaps the newest records; how many is not known\n";
-    out += one.log_end_offset > one.log_start_offset
-               ? fmt::format("  served  offsets {} to {}", one.log_start_offset, one.log_end_offset - 1)
-               : fmt::format("  served  none; the log goes on at {}", one.log_end_offset);
+    if (one.end_unknown) {
+      out += fmt::format("  lost    perhaps the newest records; how many is not known, so new ones begin at offset {}\n",
+                         one.log_end_offset);
+    }
+    const int64_t served = one.log_end_offset - (one.end_unknown ? storage::kOffsetsOfUnknownEnd : 0);
+    out += served > one.log_start_offset ? fmt::format("  served  offsets {} to {}", one.log_start_offset, served - 1)
+                                         : fmt::format("  served  none; the log goes on at {}", one.log_end_offset);
     out += fmt::format("; {} written anew", counted(one.rescued, "batch", "batches"));
     out += one.mended ? fmt::format(", {} of them mended\n", one.mended) : "\n";
   }
@@ -176,10 +209,8 @@ Result<void> write_report(runtime::FileSystem& files, const std::string& aside, 
   return files.sync_directory(aside);
 }
 
-Result<int> salvage(const cli::LogCommand& command) {
-  runtime::RealRuntime machine({.loops = 1, .pool_threads = 1});
-  runtime::Runtime runtime = machine.runtime();
-  const std::string folder = absolute_path(command.files.front());
+// Holds the locks only meanwhile.
+Result<Outcome> look_and_apply(const cli::LogCommand& command, runtime::Runtime& runtime, const std::string& folder) {
   auto overlay = OverlayFiles::create(*runtime.files);
   if (!overlay) return std::unexpected(overlay.error());
   runtime::FileSystem& files = command.apply ? *runtime.files : **overlay;
@@ -205,27 +236,47 @@ Result<int> salvage(const cli::LogCommand& command) {
   auto given_up = lock_more(files, **manifests, command.without, locked);
   if (!given_up) return std::unexpected(given_up.error());
 
-  storage::LogSalvage job(files, *runtime.clock, **manifests, folder, topics.lookup(files, folder), std::move(*given_up));
+  storage::LogSalvage job(files, *runtime.clock, **manifests, folder, topics.lookup(files, folder), topics.all(),
+                          std::move(*given_up));
   auto report = job.look();
   if (!report) return std::unexpected(report.error());
-  const std::string aside = new_folder(files, folder, runtime.clock->wall_ms());
-  const bool work = command.apply && !report->intact();
-  const std::string json = json_of(*report, folder, report->set_aside.empty() ? "" : aside, work);
-  if (work) {
-    if (auto done = write_report(files, aside, json); !done) return std::unexpected(done.error());
-    if (auto done = job.apply(aside); !done) return std::unexpected(done.error());
-  }
-  if (command.json) {
-    fmt::print("{}\n", json);
-  } else if (report->intact()) {
-    fmt::print("{}: nothing is damaged\n", folder);
+  Outcome outcome{.folder = folder, .report = std::move(*report), .aside = {}, .troubles = {}};
+  outcome.aside = new_folder(files, folder, runtime.clock->wall_ms());
+  outcome.applied = command.apply && !outcome.report.intact();
+  if (!outcome.applied) return outcome;
+  if (auto done = write_report(files, outcome.aside, json_of(outcome)); !done) return std::unexpected(done.error());
+  if (auto done = job.apply(outcome.aside); !done) return std::unexpected(done.error());
+  return outcome;
+}
+
+void print(const Outcome& outcome) {
+  if (outcome.report.intact() && outcome.troubles.empty()) {
+    fmt::print("{}: nothing is damaged\n", outcome.folder);
+  } else if (outcome.report.intact()) {
+    fmt::print("{}: nothing is damaged that weir log salvage mends\n", outcome.folder);
   } else {
-    fmt::print("{}", text_of(*report));
-    for (const std::string& path : report->set_aside) fmt::print("{}  {}\n", work ? "set aside" : "would be set aside", path);
-    if (work) fmt::print("What was set aside and this report are in {}. The next start serves what is left.\n", aside);
+    fmt::print("{}", text_of(outcome.report));
+    for (const std::string& path : outcome.report.set_aside) {
+      fmt::print("{}  {}\n", outcome.applied ? "set aside" : "would be set aside", path);
+    }
+    if (outcome.applied) fmt::print("What was set aside and this report are in {}.", outcome.aside);
     else fmt::print("Nothing was changed; --apply does it.\n");
+    if (outcome.applied) fmt::print("{}\n", outcome.troubles.empty() ? " The next start serves what is left." : "");
   }
-  return report->intact() || work ? 0 : 1;
+  for (const std::string& line : outcome.troubles) fmt::print("{}\n", line);
+}
+
+Result<int> salvage(const cli::LogCommand& command) {
+  runtime::RealRuntime machine({.loops = 1, .pool_threads = 1});
+  runtime::Runtime runtime = machine.runtime();
+  const std::string folder = absolute_path(command.files.front());
+  auto outcome = look_and_apply(command, runtime, folder);
+  if (!outcome) return std::unexpected(outcome.error());
+  const bool nothing_left = outcome->report.intact() || outcome->applied;
+  if (nothing_left) outcome->troubles = troubles_of_a_start(*runtime.files, folder);
+  if (command.json) fmt::print("{}\n", json_of(*outcome));
+  else print(*outcome);
+  return nothing_left && outcome->troubles.empty() ? 0 : 1;
 }
 
 }  // namespace

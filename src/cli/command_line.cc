@@ -55,7 +55,8 @@ come back, and which a start therefore misses: what lay in it is lost, and
 named; everything else is served again.
 
 Exit code: 0 if nothing is damaged, or all of it was brought back as far as it
-goes; 1 if something is damaged and nothing was changed, or it failed.
+goes; 1 if something is damaged and nothing was changed, if a start refuses the
+folder all the same (then it says why), or if it failed.
 
 Examples:
   systemctl stop weir

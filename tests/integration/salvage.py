@@ -204,6 +204,56 @@ def bring_back_without_the_newest(folder: pathlib.Path, data: pathlib.Path) -> N
 
 
 @case
+def salvage_names_partitions_that_lived_only_in_a_lost_file(folder: pathlib.Path):
+    """As in a young broker. No offset is given twice, and who had read to the end goes on."""
+    broker = brokers.Weir(folder, arguments=damage.ARGUMENTS).start()
+    topics = ["a", "b", "c"]
+    with wire.Client(broker.port) as client:
+        for topic in topics:
+            client.create_topic(topic)
+            for number in range(5):
+                assert client.produce(topic, wire.batch(damage.payload(number)[:100])) == (0, number)
+    broker.kill()
+    data = broker.folder / "data"
+    for wal in data.glob("wal/*/*1.wal"):
+        wal.unlink()
+    status, said = salvage(data, "--apply", "--json")
+    assert status == 0, said
+    named = {one["topic"]: one["log_end_offset"] for one in json.loads(said)["partitions"] if one["more_may_be_lost"]}
+    assert set(topics) <= set(named), said
+    with brokers.Weir(folder, arguments=damage.ARGUMENTS).start() as broker, wire.Client(broker.port, 20) as client:
+        for topic in topics:
+            assert client.produce(topic, wire.batch(b"new")) == (0, named[topic])
+            error, end, batches = client.fetch(topic, 5)
+            assert error == 0 and end == named[topic] + 1 and batches, "who had read all goes on behind the loss"
+            assert read_all(broker, topic) == {named[topic]: b"new"}
+
+
+@case
+def salvage_files_of_the_write_ahead_log_under_each_others_names(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=False)
+    one, other = sorted(data.glob("wal/0/*.wal"))[:2]
+    aside = folder / "aside"
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+    bring_back(folder, data, 0, "it is read as that")
+
+
+@case
+def salvage_says_what_a_start_refuses(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=True)
+    (data / "meta.properties").write_text("nonsense")
+    before = contents(data)
+    status, said = salvage(data)
+    assert status == 1 and "nothing is damaged that weir log salvage mends" in said and "meta.properties" in said, said
+    status, said = salvage(data, "--apply", "--json")
+    report = json.loads(said)
+    assert status == 1 and not report["intact"] and not report["applied"] and report["start"], said
+    assert contents(data) == before
+
+
+@case
 def salvage_without_a_log_directory(folder: pathlib.Path):
     """The disk of a directory is lost: a start refuses and leaves no trace, the report names the lost records, the rest is served."""
     more = folder / "more"

@@ -56,6 +56,7 @@ LogSalvage::Piece* LogSalvage::piece_of(const PartitionId& partition) {
   if (fresh) {
     piece.rows.partition.manifest.partition = piece.told.partition = partition;
     piece.told.topic = known->topic_name;
+    piece.compacted = known->config.cleanup_compact;
   }
   return &piece;
 }
@@ -97,13 +98,39 @@ Result<void> LogSalvage::load_markers() {
     if (!piece) continue;
     piece->offline = piece->rewrite = true;
     piece->told.damage.push_back("marked offline: " + reason);
-    auto kept = markers_.kept(id);
-    if (!kept) return std::unexpected(kept.error());
-    for (Slice& batch : *kept) {
-      const int64_t offset = BatchHeader::parse(batch.data).base_offset;
-      piece->tail.try_emplace(offset, std::move(batch));
-    }
+    if (auto done = load_kept(id, *piece); !done) return done;
+    // Batches that are kept came behind what is lost.
+    if (piece->tail.empty() && reason.find(".wal") != std::string::npos) piece->lost_in_log = reason;
   }
+  return {};
+}
+
+// No checksum covers base offsets. Where one does not fit its neighbours, or lies further off than records can be lost, it is
+// damaged.
+Result<void> LogSalvage::load_kept(const PartitionId& id, Piece& piece) {
+  size_t size = 0;
+  const auto memory = markers_.kept(id, size);
+  if (!memory) return std::unexpected(memory.error());
+  if (size == 0) return {};
+  auto kept = salvage_segment({memory->data(), size}, {});
+  const bool end_known = piece.has_row ? piece.sound : manifests_.distrusted().empty();
+  int64_t at = end_known ? piece.rows.partition.manifest.end_offset : -1;
+  for (const Bytes batch : kept.batches) {
+    const BatchHeader header = BatchHeader::parse(batch.data());
+    if (at >= 0 && header.base_offset > at && header.base_offset - at > kOffsetsOfUnknownEnd) {
+      kept.damaged_bytes += batch.size();
+      continue;
+    }
+    piece.tail.try_emplace(header.base_offset, Slice::copy_of(batch));
+    at = header.next_offset();
+  }
+  piece.told.mended += kept.mended;
+  if (kept.damaged_bytes == 0) return {};
+  piece.kept_damaged = true;
+  piece.told.damage.push_back(
+      fmt::format("{} has {} of no batch that fits", markers_.kept_path(id), counted(kept.damaged_bytes, "byte")));
+  // What is damaged may have been the last batch.
+  piece.told.end_unknown = true;
   return {};
 }
 
@@ -145,6 +172,9 @@ Result<void> LogSalvage::find_files() {
     }
     for (const SegmentInfo& info : piece.rows.partition.manifest.segments) {
       piece.parts.push_back({info, folder_of(id, info.directory) + "/" + segment_file_name(info.base_offset, info.generation)});
+      // Compaction and salvage make files of higher generations. Kafka's files of a compacted topic may have gaps.
+      piece.parts.back().contiguous =
+          info.generation == 0 && !piece.compacted && piece.rows.partition.manifest.first_dirty_offset == 0;
     }
   }
   return {};
@@ -212,6 +242,9 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
       Buffer memory;
       auto salvaged = read_damaged(part, memory);
       if (!salvaged) return std::unexpected(salvaged.error());
+      if (!salvaged->foreign.empty()) {
+        told.damage.back() += fmt::format("; it is another file, and nothing of it is taken: {}", salvaged->foreign);
+      }
       told.rescued += salvaged->batches.size();
       told.mended += salvaged->mended;
       told.lost.insert(told.lost.end(), salvaged->lost.begin(), salvaged->lost.end());
@@ -247,8 +280,10 @@ Result<SegmentSalvage> LogSalvage::read_damaged(const Part& part, Buffer& memory
   memory = Buffer::allocate(std::max<size_t>(length, 1));
   auto got = (*file)->read_at(0, {memory.data(), length});
   if (!got) return std::unexpected(got.error());
-  auto salvaged =
-      salvage_segment({memory.data(), *got}, part.info.base_offset, part.length_known ? part.info.next_offset : kUnknownOffset);
+  ExpectedSegment expected{.base_offset = part.info.base_offset, .contiguous = part.contiguous};
+  if (part.length_known) expected.next_offset = part.info.next_offset;
+  if (part.length_known && part.info.times_known) expected.first_timestamp = part.info.first_timestamp;
+  auto salvaged = salvage_segment({memory.data(), *got}, expected);
   std::erase_if(salvaged.batches, [&](Bytes batch) { return BatchHeader::parse(batch.data()).base_offset < part.from; });
   return salvaged;
 }
@@ -273,20 +308,44 @@ Result<void> LogSalvage::replay() {
     }
     WalReplayOptions how;
     how.take_what_is_there = true;
+    for (uint32_t other = 0; other < shards; ++other) {
+      if (other != shard) how.more_directories.push_back(fmt::format("{}/wal/{}", log_dir_, other));
+    }
     for (const auto& file : *noted) {
       if (file.shard == shard) how.noted.push_back(file.generation);
     }
     auto result = replay_wal(files_, fmt::format("{}/wal/{}", log_dir_, shard), shard, rows, *this, how);
     if (!result) return std::unexpected(result.error());
     replayed_.emplace(shard, std::move(*result));
-    for (auto& [id, piece] : pieces_) {
-      const bool in_log = shard_of(id, shards) == shard || std::ranges::find(*guests, WalGuest{shard, id}) != guests->end();
-      if (suspicion_ && in_log && !trusted_.contains(id)) piece.told.end_unknown = true;
-    }
-    suspicion_ = false;
-    trusted_.clear();
+    end_suspicion(shard, shards, *guests);
+  }
+  // Where the damage still shows, it has told by now what is lost.
+  for (auto& [id, piece] : pieces_) {
+    if (piece.lost_in_log.empty()) continue;
+    piece.told.end_unknown |= std::ranges::find(log_damage_, piece.lost_in_log) == log_damage_.end();
   }
   return {};
+}
+
+// As a start does it: also of partitions of which nothing is left anywhere.
+void LogSalvage::end_suspicion(uint32_t shard, uint32_t shards, std::span<const WalGuest> guests) {
+  if (!suspicion_) return;
+  std::set<PartitionId> in_log;
+  for (const auto& [id, piece] : pieces_) {
+    if (shard_of(id, shards) == shard) in_log.insert(id);
+  }
+  for (const PartitionId& id : all_ ? all_() : std::vector<PartitionId>()) {
+    if (shard_of(id, shards) == shard) in_log.insert(id);
+  }
+  for (const WalGuest& guest : guests) {
+    if (guest.shard == shard) in_log.insert(guest.partition);
+  }
+  for (const PartitionId& id : in_log) {
+    if (trusted_.contains(id)) continue;
+    if (Piece* piece = piece_of(id)) piece->told.end_unknown = true;
+  }
+  suspicion_ = false;
+  trusted_.clear();
 }
 
 void LogSalvage::on_batch(ChunkNumber, const BatchInfo& info, Slice bytes) {
@@ -332,7 +391,9 @@ void LogSalvage::close_tail(Piece& piece) {
     if (lost.next > at) lose(lost.next);
   }
   if (piece.least_end > at) lose(piece.least_end);
-  piece.rewrite |= !told.damage.empty() || !told.lost.empty() || (!log_damage_.empty() && !piece.tail.empty());
+  if (told.end_unknown) at += kOffsetsOfUnknownEnd;
+  piece.rewrite |=
+      !told.damage.empty() || !told.lost.empty() || told.end_unknown || (!log_damage_.empty() && !piece.tail.empty());
   std::erase_if(told.lost, [&](const OffsetRange& lost) { return lost.next <= manifest.log_start_offset; });
   std::ranges::sort(told.lost, {}, &OffsetRange::first);
   if (piece.rewrite) told.rescued += piece.tail.size();
@@ -355,13 +416,12 @@ SalvageReport LogSalvage::report() const {
     for (const Part& part : piece.parts) {
       if (part.there && !part.whole) all.set_aside.push_back(part.path);
     }
+    if (piece.kept_damaged) all.set_aside.push_back(markers_.kept_path(id));
   }
   if (log_damage_.empty()) return all;
   for (const auto& [shard, result] : replayed_) {
-    const std::string directory = fmt::format("{}/wal/{}/", log_dir_, shard);
-    for (const EarlierWalFile& file : result.files)
-      all.set_aside.push_back(directory + wal_file_name(file.generation, WalFileKind::kLog));
-    all.set_aside.insert(all.set_aside.end(), result.unknown_files.begin(), result.unknown_files.end());
+    all.set_aside.insert(all.set_aside.end(), result.all_files.begin(), result.all_files.end());
+    all.set_aside.insert(all.set_aside.end(), result.given_up.begin(), result.given_up.end());
   }
   return all;
 }

@@ -5,8 +5,11 @@
 // Works on the files of a data folder that no broker has open. look() only reads. apply() writes new segment files, copies
 // damaged ones aside, replaces the rows of the partitions in one transaction, and only then removes anything: whenever it ends
 // early, it can be run again. Where the end of a log is lost, a batch without records holds the place of its offsets; so does one
-// where a segment has no batch left, if transactions ended there that were aborted. If the write-ahead log itself is damaged, all
-// of it is checkpointed and set aside; the next start counts as one after an unclean end, so leader epochs move on.
+// where a segment has no batch left, if transactions ended there that were aborted. Where nobody knows how far the log went, it
+// holds the place of kOffsetsOfUnknownEnd offsets, which is more than can be lost
+// (docs/decisions/0036-a-log-of-unknown-end-goes-on-far-behind-it.md).
+// If the write-ahead log itself is damaged, all of it is checkpointed and set aside. Then, and if an end is not known, the next
+// start counts as one after an unclean end, so leader epochs move on.
 //
 // A further log directory may be given up: what lay in it counts as gone, and nobody asks for it any more.
 //
@@ -17,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -36,6 +40,8 @@ class RewrittenSegment;
 
 // How the folders are called that salvages put files aside in.
 inline constexpr const char* kSalvagedPrefix = "salvaged-";
+
+inline constexpr int64_t kOffsetsOfUnknownEnd = int64_t{1} << 30;
 
 struct SalvagedPartition {
   PartitionId partition;
@@ -57,15 +63,16 @@ struct SalvageReport {
 
 class LogSalvage final : public WalReplayVisitor {
  public:
-  // `log_dir`: home. `known`: as for open_log. `without`: the numbers of directories that are given up, and never touched.
+  // `log_dir`: home. `known`, `all`: as for open_log. `without`: the numbers of directories that are given up, and never touched.
   // Everything outlives it.
   LogSalvage(runtime::FileSystem& files, const runtime::Clock& clock, ManifestDatabase& manifests, std::string log_dir,
-             PartitionLookup known, std::set<uint32_t> without = {})
+             PartitionLookup known, PartitionList all = {}, std::set<uint32_t> without = {})
       : files_(files),
         clock_(clock),
         manifests_(manifests),
         log_dir_(std::move(log_dir)),
         known_(std::move(known)),
+        all_(std::move(all)),
         without_(std::move(without)),
         markers_(files, log_dir_) {}
 
@@ -86,6 +93,7 @@ class LogSalvage final : public WalReplayVisitor {
     bool whole = true;         // and used as it is
     int64_t from = 0;          // another file has the records below
     bool length_known = true;  // else the file is taken to its end, and its last offset is not known
+    bool contiguous = false;   // compaction never took anything of it
   };
   struct Piece {
     ManifestDatabase::Loaded rows = {};
@@ -95,8 +103,11 @@ class LogSalvage final : public WalReplayVisitor {
     std::vector<Part> parts;        // ascending
     std::map<int64_t, Slice> tail;  // intact batches from elsewhere, by base offset
     std::vector<OffsetRange> lost_tail;
-    bool offline = false;  // marked so
-    bool rewrite = false;  // apply() gives it new rows
+    std::string lost_in_log;    // its marker's reason, if that is a loss in the write-ahead log with nothing behind it
+    bool offline = false;       // marked so
+    bool kept_damaged = false;  // what lies beside the marker
+    bool compacted = false;     // by its topic's configuration
+    bool rewrite = false;       // apply() gives it new rows
     SalvagedPartition told;
   };
   struct Output;
@@ -104,7 +115,9 @@ class LogSalvage final : public WalReplayVisitor {
   Result<void> load_rows();
   Result<void> load_markers();
   Result<void> find_files();
+  Result<void> load_kept(const PartitionId& id, Piece& piece);
   Result<void> replay();
+  void end_suspicion(uint32_t shard, uint32_t shards, std::span<const WalGuest> guests);
   Piece* piece_of(const PartitionId& partition);  // null if deleted, or not known
   Result<void> check_parts(Piece& piece);
   Result<std::string> fault_of(const Part& part, SegmentInfo& found);
@@ -119,7 +132,8 @@ class LogSalvage final : public WalReplayVisitor {
   Result<void> put_aborted(const Part& part, std::span<const AbortedTransaction> entries, SegmentInfo& info);
   Result<SegmentSalvage> read_damaged(const Part& part, Buffer& memory);
   Result<ManifestDatabase::Remaining> remaining_directories();
-  Result<void> copy_aside(const Part& part, const std::string& aside);
+  Result<void> copy_aside(const std::vector<std::string>& paths, const std::string& folder_name, const std::string& aside);
+  Result<void> unseal_last_session();
   Result<void> remove_used_up();
   Result<void> put_log_aside(const std::string& aside);
   std::string directory_path(uint32_t number) const;
@@ -130,6 +144,7 @@ class LogSalvage final : public WalReplayVisitor {
   ManifestDatabase& manifests_;
   const std::string log_dir_;
   const PartitionLookup known_;
+  const PartitionList all_;
   const std::set<uint32_t> without_;
   OfflineMarkers markers_;
 

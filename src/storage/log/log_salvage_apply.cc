@@ -87,13 +87,20 @@ Result<void> LogSalvage::apply(const std::string& aside) {
     if (auto done = rebuild(piece); !done) return done;
     for (const Part& part : piece.parts) {
       if (!part.there || part.whole) continue;
-      if (auto done = copy_aside(part, aside); !done) return done;
+      if (auto done = copy_aside({part.path, aborted_path(part)}, name_in(parent_of(part.path)), aside); !done) return done;
+    }
+    if (piece.kept_damaged) {
+      if (auto done = copy_aside({markers_.kept_path(id)}, "offline", aside); !done) return done;
     }
     rows.push_back(piece.rows);
   }
   for (const auto& row : nobodys_) rows.push_back(row);
   const std::vector<WalFile> no_files;
   const bool log_too = !log_damage_.empty();
+  const bool unknown_end = std::ranges::any_of(pieces_, [](const auto& each) { return each.second.told.end_unknown; });
+  if (unknown_end && !log_too) {
+    if (auto done = unseal_last_session(); !done) return done;
+  }
   auto remaining = remaining_directories();
   if (!remaining) return std::unexpected(remaining.error());
   if (auto done = manifests_.put_partitions(rows, log_too ? &no_files : nullptr, given_up_.empty() ? nullptr : &*remaining);
@@ -103,6 +110,16 @@ Result<void> LogSalvage::apply(const std::string& aside) {
   // From here on nothing that is removed is needed.
   if (auto done = remove_used_up(); !done) return done;
   return log_too ? put_log_aside(aside) : Result<void>();
+}
+
+// Leader epochs move on at the next start. The log is intact, so its end is found without the seal.
+Result<void> LogSalvage::unseal_last_session() {
+  auto sessions = manifests_.wal_sessions();
+  if (!sessions) return std::unexpected(sessions.error());
+  if (sessions->empty() || !sessions->back().sealed) return {};
+  sessions->back().sealed = false;
+  sessions->back().last_chunk = 0;
+  return manifests_.put_wal(*sessions, nullptr);
 }
 
 // A partition that was moving is where it can still be; one that has no place left is at home.
@@ -187,6 +204,10 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
     entry.transaction_first_offset = -1;  // nobody would end it, and the producer would never be forgotten
     piece.rows.partition.producers.push_back(std::move(entry));
   }
+  // Batches that only hold places have an epoch too: who asks for that of records that are lost learns that the log went on.
+  if (manifest.epochs.empty() && manifest.end_offset > manifest.log_start_offset) {
+    manifest.epochs.push_back({0, manifest.log_start_offset});
+  }
   if (!piece.has_row) piece.rows.row = next_row_++;
   return {};
 }
@@ -254,11 +275,12 @@ Result<void> LogSalvage::put_aborted(const Part& part, std::span<const AbortedTr
   return file ? (*file)->sync() : std::unexpected(file.error());
 }
 
-// A copy, durable before the row goes: files without rows are swept.
-Result<void> LogSalvage::copy_aside(const Part& part, const std::string& aside) {
-  const std::string folder = aside + "/" + name_in(parent_of(part.path));
+// Copies, durable before the row goes: files without rows are swept.
+Result<void> LogSalvage::copy_aside(const std::vector<std::string>& paths, const std::string& folder_name,
+                                    const std::string& aside) {
+  const std::string folder = aside + "/" + folder_name;
   if (auto done = files_.create_directories(folder); !done) return done;
-  for (const std::string& path : {part.path, aborted_path(part)}) {
+  for (const std::string& path : paths) {
     auto there = files_.exists(path);
     if (!there) return std::unexpected(there.error());
     if (!*there) continue;

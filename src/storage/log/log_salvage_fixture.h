@@ -36,9 +36,9 @@ class LogSalvageTest : public LogOnDisk {
         sim_.disk(), sim_.clock(), **manifests, "/log",
         [this](const PartitionId& id) {
           const bool known = std::ranges::find(topics_, id) != topics_.end();
-          return known ? std::optional(KnownPartition{.topic_name = "orders"}) : std::nullopt;
+          return known ? std::optional(KnownPartition{.config = config_, .topic_name = "orders"}) : std::nullopt;
         },
-        std::move(without));
+        [this] { return topics_; }, std::move(without));
     auto report = job.look();
     EXPECT_TRUE(report) << report.error().message;
     if (!report) return {};
@@ -98,6 +98,37 @@ class LogSalvageTest : public LogOnDisk {
       if (path.starts_with("/log/" + partition_folder_name(id) + "/") && path.ends_with(".log")) files.push_back(path);
     }
     return files;
+  }
+  void replace(const std::string& path, const std::vector<uint8_t>& bytes) {
+    auto file = sim_.disk().open(path, {.write = true, .create = true, .truncate = true});
+    ASSERT_TRUE(file);
+    ASSERT_TRUE((*file)->write_at(0, Bytes(bytes)));
+    ASSERT_TRUE((*file)->sync());
+  }
+  // As the orderly end of a session that appended nothing.
+  void seal_last_session() {
+    auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+    ASSERT_TRUE(manifests);
+    auto sessions = (*manifests)->wal_sessions();
+    ASSERT_TRUE(sessions);
+    for (auto& session : *sessions) {
+      if (!session.sealed) session.last_chunk = session.first_chunk - 1;
+      session.sealed = true;
+    }
+    ASSERT_TRUE((*manifests)->put_wal(*sessions, nullptr));
+  }
+  bool last_session_is_sealed() {
+    auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
+    EXPECT_TRUE(manifests);
+    const auto sessions = (*manifests)->wal_sessions();
+    EXPECT_TRUE(sessions);
+    return sessions->back().sealed;
+  }
+  void swap(const std::string& one, const std::string& other) {
+    const std::string aside = "/log/aside";
+    ASSERT_TRUE(sim_.disk().rename(one, aside));
+    ASSERT_TRUE(sim_.disk().rename(other, one));
+    ASSERT_TRUE(sim_.disk().rename(aside, other));
   }
   // So many batches, checkpointed.
   void fill(const PartitionId& id, int batches, size_t bytes = 1000) {

@@ -135,6 +135,53 @@ TEST_F(LogSalvageTest, ASegmentFileThatIsCutShort) {
   EXPECT_EQ(read_all(ids_[0]), range(0, report.partitions[0].lost[0].first));
 }
 
+// Nothing in a batch says whose it is.
+TEST_F(LogSalvageTest, ASegmentOfAnotherPartitionIsNotTaken) {
+  config_.segment_bytes = 3000;
+  ASSERT_EQ(restart(), "");
+  fill(ids_[0], 10);
+  fill(ids_[1], 10, 500);
+  const std::string file = segment_files(ids_[0]).at(2), other = segment_files(ids_[1]).at(1);
+  ASSERT_THAT(file, HasSubstr(segment_file_name(4, 0)));
+  ASSERT_THAT(other, HasSubstr(segment_file_name(5, 0)));
+  replace(file, sim_.disk().contents(other));
+  const SalvageReport report = bring_back();
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_THAT(report.partitions[0].damage, ElementsAre(HasSubstr("it is another file, and nothing of it is taken")));
+  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{4, 6}));
+  EXPECT_EQ(read_all(ids_[0]), (std::vector<int64_t>{0, 1, 2, 3, 6, 7, 8, 9}));
+}
+
+TEST_F(LogSalvageTest, ASegmentWithTheSameOffsetsAndOtherTimesIsNotTaken) {
+  fill(ids_[0], 10);
+  int64_t at = 0;
+  replace(segment_files(ids_[0]).at(0), bytes_of(make_checkpoint(ids_[1], at, 3, {.timestamp = 5000}).batches));
+  EXPECT_THAT(bring_back().partitions.at(0).lost, ElementsAre(OffsetRange{0, 10}));
+  EXPECT_THAT(read_all(ids_[0]), IsEmpty());
+}
+
+TEST_F(LogSalvageTest, AGapIsNamedWhereNothingWasCompacted) {
+  for (const bool compacted : {false, true}) {
+    SCOPED_TRACE(compacted);
+    end(Death::kKill);
+    (void)sim_.disk().remove_all("/log");
+    ASSERT_TRUE(sim_.disk().create_directories("/log"));
+    config_.cleanup_compact = false;
+    ASSERT_EQ(open(), "");
+    fill(ids_[0], 10);
+    config_.cleanup_compact = compacted;  // an append would need keys
+    const std::string file = segment_files(ids_[0]).at(0);
+    std::vector<uint8_t> bytes = sim_.disk().contents(file);
+    const auto batch = static_cast<ptrdiff_t>(BatchHeader::parse(bytes.data()).size());
+    bytes.erase(bytes.begin() + 3 * batch, bytes.begin() + 5 * batch);
+    replace(file, bytes);
+    const SalvageReport report = bring_back();
+    if (compacted) EXPECT_THAT(report.partitions.at(0).lost, IsEmpty());
+    else EXPECT_THAT(report.partitions.at(0).lost, ElementsAre(OffsetRange{3, 5}));
+    EXPECT_EQ(read_all(ids_[0]), (std::vector<int64_t>{0, 1, 2, 5, 6, 7, 8, 9}));
+  }
+}
+
 // Index entries are hints: a reader notices what is wrong with them, and no record depends on them.
 TEST_F(LogSalvageTest, AnIndexCostsNothing) {
   fill(ids_[0], 40, 60'000);

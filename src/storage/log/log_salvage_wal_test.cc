@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
 #include <utility>
 
 #include "base/crc32c.h"
@@ -14,6 +15,14 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+
+std::set<PartitionId> of_unknown_end(const SalvageReport& report) {
+  std::set<PartitionId> found;
+  for (const SalvagedPartition& told : report.partitions) {
+    if (told.end_unknown) found.insert(told.partition);
+  }
+  return found;
+}
 
 // What the write-ahead log holds would be put aside unread.
 TEST_F(LogSalvageTest, SessionsThatAreMissingAreNotGuessed) {
@@ -73,8 +82,115 @@ TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogThatIsGone) {
   ASSERT_NE(told, report.partitions.end());
   ASSERT_THAT(told->lost, SizeIs(1));
   EXPECT_EQ(told->lost[0].first, 0);
+  EXPECT_FALSE(told->end_unknown) << "it went on behind the loss";
+  std::set<PartitionId> all = all_of_the_shard_of(ids_[0]);
+  all.erase(ids_[1]);
+  all.erase(ids_[2]);
+  EXPECT_EQ(of_unknown_end(report), all);
   EXPECT_EQ(read_all(ids_[1]).back(), end1);
   EXPECT_EQ(read_all(ids_[2]), range(0, 1));
+}
+
+// Nothing of these partitions is anywhere but in the write-ahead log.
+TEST_F(LogSalvageTest, PartitionsThatLivedOnlyInAFileThatIsGone) {
+  for (const PartitionId& id : ids_) {
+    for (int i = 0; i < 3; ++i) put(id, 100);
+  }
+  end(Death::kKill);
+  for (const std::string& file : wal_files(ids_[0])) lose(file);
+  EXPECT_THAT(open(), HasSubstr("are gone"));
+  const SalvageReport report = bring_back();
+  EXPECT_EQ(of_unknown_end(report), all_of_the_shard_of(ids_[0]));
+  for (const SalvagedPartition& told : report.partitions) EXPECT_THAT(told.lost, IsEmpty());
+  EXPECT_THAT(read_all(ids_[0]), IsEmpty()) << "who had read further goes on behind the loss";
+  EXPECT_THAT(shard(ids_[0]).find(ids_[0])->manifest().epochs, ElementsAre(EpochStart{0, 0}));
+  put(ids_[0], 100);
+  EXPECT_EQ(read_all(ids_[0]), range(kOffsetsOfUnknownEnd, kOffsetsOfUnknownEnd + 1));
+}
+
+TEST_F(LogSalvageTest, ThePartOfALogThatIsLeftIsServedAndNewOffsetsAreFarBehindIt) {
+  fill(ids_[0], 3);
+  put(ids_[0], 100);
+  end(Death::kKill);
+  for (const std::string& file : wal_files(ids_[0])) lose(file);
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(of_unknown_end(report), ::testing::Contains(ids_[0]));
+  EXPECT_EQ(read_all(ids_[0]), range(0, 3));
+  EXPECT_EQ(shard(ids_[0]).find(ids_[0])->log_end_offset(), 3 + kOffsetsOfUnknownEnd);
+}
+
+// The start that took them offline has forgotten the file by now.
+TEST_F(LogSalvageTest, PartitionsThatAFileWhichWasGivenUpTookOffline) {
+  put(ids_[0], 100);
+  end(Death::kKill);
+  for (const std::string& file : wal_files(ids_[0])) {
+    lose(file);
+    give_up(file);
+  }
+  ASSERT_EQ(open(), "");
+  ASSERT_EQ(offline(), all_of_the_shard_of(ids_[0]));
+  end(Death::kKill);
+  seal_last_session();
+  const SalvageReport report = salvage(true);
+  EXPECT_EQ(of_unknown_end(report), all_of_the_shard_of(ids_[0]));
+  EXPECT_FALSE(last_session_is_sealed()) << "leader epochs move on";
+  EXPECT_TRUE(salvage(false).intact());
+  ASSERT_EQ(open(), "");
+  EXPECT_THAT(offline(), IsEmpty());
+  put(ids_[0], 100);
+  EXPECT_EQ(read_all(ids_[0]), range(kOffsetsOfUnknownEnd, kOffsetsOfUnknownEnd + 1));
+}
+
+TEST_F(LogSalvageTest, FilesOfTheWriteAheadLogUnderEachOthersNames) {
+  put(ids_[0], 100);
+  begin_second_file(ids_[1]);
+  put(ids_[1], 100);
+  put(ids_[2], 100);
+  const int64_t end1 = shard(ids_[1]).find(ids_[1])->high_watermark();
+  end(Death::kKill);
+  sim_.disk().clear_faults();
+  const auto files = wal_files(ids_[0]);
+  swap(files[0], files[1]);
+  EXPECT_THAT(open(), HasSubstr("By its header it is"));
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions, IsEmpty()) << "nothing is lost";
+  EXPECT_THAT(report.damage, ElementsAre(HasSubstr("read as that"), HasSubstr("read as that")));
+  EXPECT_THAT(report.set_aside, ::testing::IsSupersetOf(files));
+  EXPECT_EQ(read_all(ids_[0]), range(0, 1));
+  EXPECT_EQ(read_all(ids_[1]), range(0, end1));
+  EXPECT_EQ(read_all(ids_[2]), range(0, 1));
+}
+
+TEST_F(LogSalvageTest, FilesOfTheWriteAheadLogUnderNamesOfAnotherShard) {
+  uint64_t topic = 100;
+  while (shard_of(partition_id(topic), 2) == 0) ++topic;
+  const PartitionId other = partition_id(topic);
+  topics_.push_back(other);
+  ASSERT_EQ(restart(), "");
+  put(ids_[0], 100);
+  put(other, 100);
+  put(other, 100);
+  end(Death::kKill);
+  swap(wal_files(ids_[0]).at(0), wal_files(other).at(0));
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions, IsEmpty());
+  EXPECT_EQ(read_all(ids_[0]), range(0, 1));
+  EXPECT_EQ(read_all(other), range(0, 2));
+}
+
+TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogInThePlaceOfAnother) {
+  put(ids_[0], 100);
+  begin_second_file(ids_[1]);
+  put(ids_[2], 100);
+  end(Death::kKill);
+  sim_.disk().clear_faults();
+  const auto files = wal_files(ids_[0]);
+  replace(files[1], sim_.disk().contents(files[0]));
+  const SalvageReport report = bring_back();
+  EXPECT_EQ(of_unknown_end(report), all_of_the_shard_of(ids_[0]));
+  EXPECT_THAT(report.set_aside, ::testing::IsSupersetOf(files));
+  EXPECT_EQ(read_all(ids_[0]), range(0, 1));
+  EXPECT_GT(shard(ids_[2]).find(ids_[2])->log_end_offset(), 1);
 }
 
 // What the write-ahead log holds behind the damage is kept when the partition goes offline, for the log is recycled.
@@ -92,7 +208,32 @@ TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
   const SalvageReport report = bring_back();
   ASSERT_THAT(report.partitions, SizeIs(1));
   EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
+  EXPECT_FALSE(report.partitions[0].end_unknown);
   EXPECT_EQ(read_all(ids_[0]), range(1, 3));
+}
+
+// No checksum covers the offsets of what is kept.
+TEST_F(LogSalvageTest, AnOffsetInWhatIsKeptBesideAMarkerIsNotBelieved) {
+  put(ids_[0], 5000);
+  put(ids_[0], 100);
+  put(ids_[0], 200);
+  end(Death::kKill);
+  sim_.disk().flip_bits(wal_files(ids_[0]).at(0), 4096 + 3000, 4);
+  ASSERT_EQ(open(), "");
+  ASSERT_EQ(restart(1), "");
+  end(Death::kKill);
+  const std::string kept = "/log/offline/" + partition_folder_name(ids_[0]) + ".batches";
+  const std::vector<uint8_t> bytes = sim_.disk().contents(kept);
+  sim_.disk().flip_bits(kept, BatchHeader::parse(bytes.data()).size() + 1, 0x55);
+  const SalvageReport report = bring_back();
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_THAT(report.partitions[0].damage, ::testing::Contains(HasSubstr(kept)));
+  EXPECT_THAT(report.partitions[0].lost, ElementsAre(OffsetRange{0, 1}));
+  EXPECT_TRUE(report.partitions[0].end_unknown);
+  EXPECT_EQ(report.partitions[0].log_end_offset, 2 + kOffsetsOfUnknownEnd);
+  EXPECT_THAT(report.set_aside, ElementsAre(kept));
+  EXPECT_TRUE(sim_.disk().exists(kAside + kept.substr(4)).value_or(false));
+  EXPECT_EQ(read_all(ids_[0]), range(1, 2));
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 #include "storage/log/offline_markers.h"
 
+#include <algorithm>
 #include <charconv>
+#include <functional>
 #include <map>
 #include <optional>
 
@@ -10,9 +12,51 @@
 namespace weir::storage {
 namespace {
 
-constexpr const char* kBatches = ".batches";
-
 int64_t base_offset_of(const Slice& batch) { return BatchHeader::parse(batch.data).base_offset; }
+
+struct KeptBatch {
+  int64_t base_offset;
+  uint64_t at;
+  uint64_t size;
+};
+
+// Calls `use` with the bytes of the file from `at` on, a window at a time. True if all were there.
+Result<bool> read_windows(runtime::File& file, uint64_t at, uint64_t size, const std::function<Result<void>(Bytes)>& use) {
+  std::vector<uint8_t> window(std::min<uint64_t>(size, 64 * 1024));
+  while (size > 0) {
+    const MutableBytes into = MutableBytes(window).first(std::min<uint64_t>(size, window.size()));
+    const auto got = file.read_at(at, into);
+    if (!got) return std::unexpected(got.error());
+    if (*got < into.size()) return false;
+    if (auto used = use(into); !used) return std::unexpected(used.error());
+    at += into.size();
+    size -= into.size();
+  }
+  return true;
+}
+
+// The intact batches of a file.
+Result<void> for_each_kept(runtime::File& file, const std::function<Result<void>(const KeptBatch&)>& use) {
+  for (uint64_t at = 0;;) {
+    uint8_t start[BatchHeader::kSize];
+    const auto got = file.read_at(at, start);
+    if (!got) return std::unexpected(got.error());
+    const auto header = parse_stored_header(Bytes(start, *got));
+    if (!header) return {};
+    uint32_t crc = 0;
+    const auto whole = read_windows(file, at + BatchHeader::kCrcStart, header->size() - BatchHeader::kCrcStart,
+                                    [&](Bytes bytes) -> Result<void> {
+                                      crc = crc32c(bytes, crc);
+                                      return {};
+                                    });
+    if (!whole) return std::unexpected(whole.error());
+    if (!*whole) return {};
+    if (crc == header->crc) {
+      if (auto used = use({header->base_offset, at, header->size()}); !used) return used;
+    }
+    at += header->size();
+  }
+}
 
 std::optional<PartitionId> parse_name(const std::string& name) {
   constexpr size_t kIdLength = 22;
@@ -64,56 +108,71 @@ Result<void> OfflineMarkers::put(const PartitionId& partition, const std::string
 }
 
 Result<void> OfflineMarkers::remove(const PartitionId& partition) {
-  auto gone = files_.remove(path_of(partition) + kBatches);
+  auto gone = files_.remove(kept_path(partition));
   if (!gone && gone.error().code != ErrorCode::kNotFound) return gone;
   return files_.remove(path_of(partition));
 }
 
 Result<void> OfflineMarkers::keep(const PartitionId& partition, std::vector<Slice> batches) {
-  auto before = kept(partition);
-  if (!before) return std::unexpected(before.error());
-  std::map<int64_t, Slice> all;
-  for (auto* const each : {&*before, &batches}) {
-    for (Slice& batch : *each) all.try_emplace(base_offset_of(batch), std::move(batch));
-  }
-  if (all.size() == before->size()) return {};
-  if (auto r = files_.create_directory(directory_); !r) return r;
-  const std::string path = path_of(partition) + kBatches, draft = path + ".tmp";
+  std::map<int64_t, Slice> added;
+  for (Slice& batch : batches) added.try_emplace(base_offset_of(batch), std::move(batch));
+  const std::string path = kept_path(partition), draft = path + ".tmp";
+  auto before = files_.open(path, {});
+  const bool first = !before && before.error().code == ErrorCode::kNotFound;
+  if (!before && !first) return std::unexpected(before.error());
+  const auto for_each_before = [&](const std::function<Result<void>(const KeptBatch&)>& use) {
+    return first ? Result<void>() : for_each_kept(**before, use);
+  };
+  // Every start comes here with the same batches, until the write-ahead log lets them go.
+  auto r = for_each_before([&](const KeptBatch& batch) -> Result<void> {
+    added.erase(batch.base_offset);
+    return {};
+  });
+  if (!r || added.empty()) return r;
+  if (r = files_.create_directory(directory_); !r) return r;
   auto file = files_.open(draft, {.write = true, .create = true, .truncate = true});
   if (!file) return std::unexpected(file.error());
-  uint64_t at = 0;
-  for (const auto& [offset, batch] : all) {
-    if (auto r = (*file)->write_at(at, batch.bytes()); !r) return r;
-    at += batch.size;
-  }
-  if (auto r = (*file)->sync(); !r) return r;
+  uint64_t end = 0;
+  const auto write = [&](Bytes bytes) {
+    auto written = (*file)->write_at(end, bytes);
+    end += bytes.size();
+    return written;
+  };
+  const auto write_added_below = [&](int64_t offset) -> Result<void> {
+    for (; !added.empty() && added.begin()->first < offset; added.erase(added.begin())) {
+      if (auto written = write(added.begin()->second.bytes()); !written) return written;
+    }
+    return {};
+  };
+  r = for_each_before([&](const KeptBatch& batch) -> Result<void> {
+    if (auto written = write_added_below(batch.base_offset); !written) return written;
+    auto copied = read_windows(**before, batch.at, batch.size, write);
+    return copied ? Result<void>() : std::unexpected(copied.error());
+  });
+  if (!r) return r;
+  if (r = write_added_below(INT64_MAX); !r) return r;
+  if (r = (*file)->sync(); !r) return r;
   file->reset();
-  if (auto r = files_.rename(draft, path); !r) return r;
-  if (auto r = files_.sync_directory(directory_); !r) return r;
+  if (r = files_.rename(draft, path); !r) return r;
+  if (r = files_.sync_directory(directory_); !r) return r;
   return files_.sync_directory(parent_);
 }
 
-Result<std::vector<Slice>> OfflineMarkers::kept(const PartitionId& partition) {
-  std::vector<Slice> batches;
-  const std::string path = path_of(partition) + kBatches;
+Result<Buffer> OfflineMarkers::kept(const PartitionId& partition, size_t& size) {
+  size = 0;
+  const std::string path = kept_path(partition);
   const auto exists = files_.exists(path);
   if (!exists) return std::unexpected(exists.error());
-  if (!*exists) return batches;
+  if (!*exists) return Buffer();
   auto file = files_.open(path, {});
   if (!file) return std::unexpected(file.error());
-  auto size = (*file)->size();
-  if (!size) return std::unexpected(size.error());
-  Buffer memory = Buffer::allocate(*size);
-  const auto got = (*file)->read_at(0, {memory.data(), static_cast<size_t>(*size)});
+  auto bytes = (*file)->size();
+  if (!bytes) return std::unexpected(bytes.error());
+  Buffer memory = Buffer::allocate(std::max<uint64_t>(*bytes, 1));
+  const auto got = (*file)->read_at(0, {memory.data(), static_cast<size_t>(*bytes)});
   if (!got) return std::unexpected(got.error());
-  for (size_t at = 0; at < *got;) {
-    const auto header = parse_stored_header(Bytes(memory.data() + at, *got - at));
-    if (!header || header->size() > *got - at) break;
-    const Bytes batch(memory.data() + at, header->size());
-    if (crc32c(batch.subspan(BatchHeader::kCrcStart)) == header->crc) batches.push_back(Slice::copy_of(batch));
-    at += batch.size();
-  }
-  return batches;
+  size = *got;
+  return memory;
 }
 
 }  // namespace weir::storage

@@ -29,9 +29,11 @@ class OfflineMarkers {
   Result<void> put(const PartitionId& partition, const std::string& reason);  // durable
   Result<void> remove(const PartitionId& partition);                          // and the kept batches
 
-  // Adds batches to the kept ones of the partition; durable.
+  // Adds batches to the kept ones of the partition; durable. Reads the kept ones through a small window.
   Result<void> keep(const PartitionId& partition, std::vector<Slice> batches);
-  Result<std::vector<Slice>> kept(const PartitionId& partition);  // the intact ones, ascending
+  // The bytes of the kept batches, unchecked; empty if there are none.
+  Result<Buffer> kept(const PartitionId& partition, size_t& size);
+  std::string kept_path(const PartitionId& partition) const { return path_of(partition) + ".batches"; }
 
  private:
   std::string path_of(const PartitionId& partition) const {

@@ -1,5 +1,7 @@
 #include "storage/segment/segment_salvage.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 
@@ -12,9 +14,11 @@ namespace {
 
 class Salvage {
  public:
-  Salvage(MutableBytes file, int64_t first, int64_t next) : file_(file), expected_(first), next_(next) {}
+  Salvage(MutableBytes file, const ExpectedSegment& segment)
+      : file_(file), segment_(segment), expected_(segment.base_offset), next_(segment.next_offset) {}
 
   SegmentSalvage run() {
+    if (find_foreign()) return std::move(result_);
     while (at_ < file_.size()) {
       if (const auto header = intact(at_); header && fits_what_follows(*header)) {
         take(*header);
@@ -27,6 +31,33 @@ class Salvage {
   }
 
  private:
+  // A whole batch at `at`, whatever its offset.
+  std::optional<BatchHeader> whole(size_t at) {
+    const Bytes rest = Bytes(file_).subspan(std::min(at, file_.size()));
+    const auto header = parse_stored_header(rest);
+    if (!header || header->size() > rest.size()) return std::nullopt;
+    return check_.fault(*header, rest.first(header->size())).empty() ? header : std::nullopt;
+  }
+
+  // The checksum covers times. It does not cover offsets, but a damaged one does not fit the next batch.
+  bool find_foreign() {
+    const auto first = whole(0);
+    if (!first) return false;
+    if (segment_.first_timestamp && first->max_timestamp != *segment_.first_timestamp) {
+      result_.foreign = fmt::format("its first batch is of time {}, and the segment's of time {}", first->max_timestamp,
+                                    *segment_.first_timestamp);
+    } else if (segment_.contiguous && first->base_offset != segment_.base_offset) {
+      const auto second = whole(first->size());
+      if (!second || second->base_offset != first->next_offset()) return false;
+      result_.foreign =
+          fmt::format("it begins with offset {}, and the segment with offset {}", first->base_offset, segment_.base_offset);
+    }
+    if (result_.foreign.empty()) return false;
+    result_.damaged_bytes = file_.size();
+    if (next_ != kUnknownOffset) lose(next_);
+    return true;
+  }
+
   // Of a whole batch at `at` that continues the log.
   std::optional<BatchHeader> intact(size_t at) {
     const Bytes rest = Bytes(file_).subspan(at);
@@ -46,6 +77,7 @@ class Salvage {
   }
 
   void take(const BatchHeader& header) {
+    if (segment_.contiguous) lose(header.base_offset);
     result_.batches.push_back(Bytes(file_).subspan(at_, header.size()));
     at_ += header.size();
     expected_ = header.next_offset();
@@ -117,6 +149,7 @@ class Salvage {
   static constexpr size_t kLengthAt = 8, kMagicAt = BatchHeader::kMagicOffset;
 
   const MutableBytes file_;
+  const ExpectedSegment segment_;
   size_t at_ = 0;
   int64_t expected_;
   const int64_t next_;
@@ -126,6 +159,6 @@ class Salvage {
 
 }  // namespace
 
-SegmentSalvage salvage_segment(MutableBytes file, int64_t first, int64_t next) { return Salvage(file, first, next).run(); }
+SegmentSalvage salvage_segment(MutableBytes file, const ExpectedSegment& expected) { return Salvage(file, expected).run(); }
 
 }  // namespace weir::storage

@@ -2,9 +2,14 @@
 //
 // Batches are told apart by their checksums, not by the chain of their lengths, which may be broken. No checksum covers a
 // batch's base offset, length and magic: where only these were damaged they follow from its neighbours, and are mended.
+//
+// Nothing in a batch says whose it is. A file that begins otherwise than its segment does is another one, and nothing of it is
+// taken.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "base/bytes.h"
@@ -22,12 +27,20 @@ struct SegmentSalvage {
   std::vector<OffsetRange> lost;  // what may have been there and cannot be read; compaction may have taken some of it before
   uint64_t mended = 0;            // batches among the intact ones
   uint64_t damaged_bytes = 0;     // that are part of none
+  std::string foreign;            // why the file is another one; else empty
 };
 
 inline constexpr int64_t kUnknownOffset = INT64_MAX;
 
-// `file`: the valid bytes of the segment, changed where a batch is mended. `first`: its base offset. `next`: the offset after
-// its last batch, or kUnknownOffset.
-SegmentSalvage salvage_segment(MutableBytes file, int64_t first, int64_t next);
+// What is known of the segment that the file should be.
+struct ExpectedSegment {
+  int64_t base_offset = 0;
+  int64_t next_offset = kUnknownOffset;         // after its last batch
+  bool contiguous = false;                      // compaction never took anything of it
+  std::optional<int64_t> first_timestamp = {};  // max timestamp of its first batch
+};
+
+// `file`: the valid bytes of the segment, changed where a batch is mended.
+SegmentSalvage salvage_segment(MutableBytes file, const ExpectedSegment& expected);
 
 }  // namespace weir::storage

@@ -28,7 +28,7 @@ class SegmentSalvageTest : public ::testing::Test {
     return at;
   }
   void flip(size_t at) { file_[at] ^= 0x41; }
-  SegmentSalvage run() { return salvage_segment(file_, first_, next_); }
+  SegmentSalvage run() { return salvage_segment(file_, {.base_offset = first_, .next_offset = next_}); }
   static std::vector<int64_t> offsets(const SegmentSalvage& salvaged) {
     std::vector<int64_t> found;
     for (const Bytes batch : salvaged.batches) found.push_back(BatchHeader::parse(batch.data()).base_offset);
@@ -114,7 +114,7 @@ TEST_F(SegmentSalvageTest, ABatchInsideARecordIsNoBatchOfTheLog) {
     file_.insert(file_.end(), outer.begin(), outer.end());
     file_.insert(file_.end(), around[1].bytes.data, around[1].bytes.data + around[1].bytes.size);
     file_[second + at] ^= 0x41;
-    const auto salvaged = salvage_segment(file_, 0, 3);
+    const auto salvaged = salvage_segment(file_, {.base_offset = 0, .next_offset = 3});
     const bool mended = at < 17;
     EXPECT_EQ(offsets(salvaged), mended ? (std::vector<int64_t>{0, 1, 2}) : (std::vector<int64_t>{0, 2})) << at;
     if (mended) {
@@ -126,9 +126,52 @@ TEST_F(SegmentSalvageTest, ABatchInsideARecordIsNoBatchOfTheLog) {
 TEST_F(SegmentSalvageTest, WithoutTheLastOffsetTheFileIsTakenToItsEnd) {
   fill();
   flip(begin_of(9) + 100);
-  const auto salvaged = salvage_segment(file_, first_, kUnknownOffset);
+  const auto salvaged = salvage_segment(file_, {.base_offset = first_});
   EXPECT_EQ(offsets(salvaged), all_but({9}));
   EXPECT_TRUE(salvaged.lost.empty());
+}
+
+TEST_F(SegmentSalvageTest, AGapIsALossIfCompactionMadeNone) {
+  fill();
+  flip(begin_of(7) + 100);
+  file_.erase(file_.begin() + static_cast<ptrdiff_t>(begin_of(3)), file_.begin() + static_cast<ptrdiff_t>(begin_of(5)));
+  const std::vector<uint8_t> damaged = file_;
+  EXPECT_EQ(run().lost, (std::vector<OffsetRange>{{21, 24}}));
+  file_ = damaged;
+  const auto salvaged = salvage_segment(file_, {.base_offset = first_, .next_offset = next_, .contiguous = true});
+  EXPECT_EQ(salvaged.lost, (std::vector<OffsetRange>{{9, 15}, {21, 24}}));
+  EXPECT_EQ(offsets(salvaged), all_but({3, 4, 7}));
+}
+
+TEST_F(SegmentSalvageTest, NothingIsTakenOfAFileThatBeginsWithAnotherOffset) {
+  fill(12);  // of another partition
+  const auto salvaged = salvage_segment(file_, {.base_offset = 9, .next_offset = 60, .contiguous = true});
+  EXPECT_NE(salvaged.foreign, "");
+  EXPECT_TRUE(salvaged.batches.empty());
+  EXPECT_EQ(salvaged.lost, (std::vector<OffsetRange>{{9, 60}}));
+  // A damaged offset does not fit the batch behind it.
+  sizes_.clear();
+  fill(9);
+  file_[7] += 2;
+  const auto damaged = salvage_segment(file_, {.base_offset = 9, .next_offset = next_, .contiguous = true});
+  EXPECT_EQ(damaged.foreign, "");
+  EXPECT_EQ(offsets(damaged), all_but({}));
+  // Compaction may have taken the first batches.
+  sizes_.clear();
+  fill(12);
+  EXPECT_EQ(offsets(salvage_segment(file_, {.base_offset = 9, .next_offset = next_})), all_but({}));
+}
+
+TEST_F(SegmentSalvageTest, NothingIsTakenOfAFileThatBeginsWithAnotherTime) {
+  fill();
+  const int64_t time = BatchHeader::parse(file_.data()).max_timestamp;
+  file_.resize(begin_of(9));
+  const auto ours = salvage_segment(file_, {.base_offset = 0, .next_offset = 30, .first_timestamp = time});
+  EXPECT_EQ(offsets(ours), all_but({9}));
+  const auto others = salvage_segment(file_, {.base_offset = 0, .next_offset = 30, .first_timestamp = time + 1});
+  EXPECT_NE(others.foreign, "");
+  EXPECT_TRUE(others.batches.empty());
+  EXPECT_EQ(others.lost, (std::vector<OffsetRange>{{0, 30}}));
 }
 
 // Whatever is damaged, what is shown was written.
@@ -140,7 +183,7 @@ TEST_F(SegmentSalvageTest, NothingIsInvented) {
     const std::vector<uint8_t> before = file_;
     const int changes = 1 + static_cast<int>(chance() % 8);
     for (int i = 0; i < changes; ++i) file_[chance() % file_.size()] = static_cast<uint8_t>(chance());
-    const auto salvaged = run();
+    const auto salvaged = salvage_segment(file_, {.base_offset = first_, .next_offset = next_, .contiguous = round % 2 == 0});
     for (const Bytes batch : salvaged.batches) {
       const auto header = BatchHeader::parse(batch.data());
       ASSERT_EQ(header.base_offset % 3, 0);

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -20,6 +21,7 @@ class WalReplay {
 
   Result<WalReplayResult> run() {
     if (auto listed = list(); !listed) return std::unexpected(listed.error());
+    if (auto claimed = claim_strangers(); !claimed) return std::unexpected(claimed.error());
     if (auto complete = check_noted(); !complete) return std::unexpected(complete.error());
     for (const auto& row : sessions_) {
       if (auto replayed = replay_session(row); !replayed) return std::unexpected(replayed.error());
@@ -46,8 +48,8 @@ class WalReplay {
       } else if (name->kind != WalFileKind::kLog) {
         result_.leftovers.push_back({*name, entry.size});
       } else {
-        present_.insert(name->generation);
-        if (auto opened = open(directory_ + "/" + entry.name, name->generation); !opened) return opened;
+        result_.all_files.push_back(directory_ + "/" + entry.name);
+        if (auto opened = open(result_.all_files.back(), name->generation); !opened) return opened;
       }
     }
     return {};
@@ -59,7 +61,7 @@ class WalReplay {
     for (const uint64_t generation : options_.noted) {
       if (present_.contains(generation)) continue;
       if (given_up_.contains(generation) || options_.take_what_is_there) {
-        lost_.insert(generation);
+        lost_.try_emplace(generation, "the file is gone; which partitions had records in it is not known");
       } else {
         missing += (missing.empty() ? "" : ", ") + directory_ + "/" + wal_file_name(generation, WalFileKind::kLog);
       }
@@ -77,9 +79,8 @@ class WalReplay {
 
   // Reports a lost file before the batches behind it, so that the visitor sees which partitions go on without a gap.
   void report_lost_before(uint64_t generation) {
-    while (!lost_.empty() && *lost_.begin() < generation) {
-      report(directory_ + "/" + wal_file_name(*lost_.begin(), WalFileKind::kLog), true,
-             "the file is gone; which partitions had records in it is not known");
+    while (!lost_.empty() && lost_.begin()->first < generation) {
+      report(directory_ + "/" + wal_file_name(lost_.begin()->first, WalFileKind::kLog), true, lost_.begin()->second);
       lost_.erase(lost_.begin());
     }
   }
@@ -88,44 +89,126 @@ class WalReplay {
     return std::any_of(sessions_.begin(), sessions_.end(), [&](const auto& row) { return row.incarnation == incarnation; });
   }
 
-  Result<void> open(const std::string& path, uint64_t generation) {
+  bool noted(uint64_t generation) const { return std::ranges::find(options_.noted, generation) != options_.noted.end(); }
+
+  bool of_this_log(const WalFileHeader& header) const {
+    return header.shard == shard_ && known_incarnation(header.identity.incarnation);
+  }
+
+  Result<WalLogFile> read_header(const std::string& path, std::optional<WalFileHeader>& header) {
     auto reader = WalFileReader::open(files_, path, true);
     if (!reader) return std::unexpected(reader.error());
     WalLogFile log{.path = path, .header = {}, .reader = std::move(*reader)};
-    const Slice block = log.reader->read(0, kWalBlock);
-    auto header = decode_file_header(block.bytes());
-    const bool damaged = !header;
-    if (damaged) header = header_from_first_chunk(log, generation);
+    header = decode_file_header(log.reader->read(0, kWalBlock).bytes());
     if (log.reader->error()) return std::unexpected(*log.reader->error());
-    if (!header && !options_.noted.empty() && std::ranges::find(options_.noted, generation) == options_.noted.end()) {
+    return log;
+  }
+
+  Result<void> open(const std::string& path, uint64_t generation) {
+    std::optional<WalFileHeader> header;
+    auto log = read_header(path, header);
+    if (!log) return std::unexpected(log.error());
+    const bool damaged = !header;
+    if (damaged) header = header_from_first_chunk(*log, generation);
+    if (log->reader->error()) return std::unexpected(*log->reader->error());
+    if (!header && !options_.noted.empty() && !noted(generation)) {
       log_warn("wal", "{} is unreadable, as an earlier start found already, and is left alone", path);
       result_.unknown_files.push_back(path);
       return {};
     }
     if (!header) {
       // The header was durable before the file got its name, so this is damage. The file's batches cannot be attributed any more.
-      report(path, true, "the file's header and its first chunk's are damaged; its batches cannot be attributed");
+      present_.insert(generation);
+      lost_[generation] = "the file's header and its first chunk's are damaged; its batches cannot be attributed";
       result_.unknown_files.push_back(path);
       return {};
     }
-    if (header->identity.generation != generation || header->shard != shard_ ||
-        !known_incarnation(header->identity.incarnation)) {
-      if (options_.take_what_is_there) {
-        report(path, false, "the file is of no session of this shard; its records are left where they are");
-        result_.unknown_files.push_back(path);
-        return {};
-      }
-      return fail(ErrorCode::kCorrupt,
-                  fmt::format("{} is not of any session of shard {} that manifest.db knows: it was moved or renamed, files "
-                              "of different data folders were mixed, or manifest.db lost its latest changes. Its records "
-                              "cannot be served. Bring back what belongs together, or move the file away to go on "
-                              "without it",
-                              path, shard_));
-    }
+    if (header->identity.generation != generation || !of_this_log(*header)) return open_stranger(path, generation, *header);
+    present_.insert(generation);
     if (damaged) report(path, false, "the file's header is damaged; its chunks are readable");
-    log.header = *header;
-    logs_.push_back(std::move(log));
+    log->header = *header;
+    logs_.push_back(std::move(*log));
     return {};
+  }
+
+  Result<void> open_stranger(const std::string& path, uint64_t generation, const WalFileHeader& header) {
+    if (options_.take_what_is_there) {
+      strangers_.push_back({path, generation, header});
+      return {};
+    }
+    return fail(
+        ErrorCode::kCorrupt,
+        fmt::format("{} is not of any session of shard {} that manifest.db knows: it was moved or renamed, files "
+                    "of different data folders were mixed, or manifest.db lost its latest changes. By its header it is {}. "
+                    "Its records cannot be served. Bring back what belongs together, or move the file away to go on "
+                    "without it",
+                    path, shard_, text_of(header)));
+  }
+
+  static std::string text_of(const WalFileHeader& header) {
+    return fmt::format("{} of shard {}", wal_file_name(header.identity.generation, WalFileKind::kLog), header.shard);
+  }
+
+  // Files under wrong names: taken if they are what the log lacks. A noted file in whose place another one lies is as good as
+  // gone.
+  Result<void> claim_strangers() {
+    std::vector<Stranger> left;
+    for (const Stranger& stranger : strangers_) {
+      auto taken = claim(stranger.path, stranger.header);
+      if (!taken) return std::unexpected(taken.error());
+      if (!*taken) left.push_back(stranger);
+    }
+    if (options_.take_what_is_there) {
+      for (const std::string& directory : options_.more_directories) {
+        if (auto done = claim_from(directory); !done) return done;
+      }
+    }
+    for (const Stranger& stranger : left) {
+      result_.unknown_files.push_back(stranger.path);
+      const std::string what =
+          fmt::format("by its header it is {}, and no file that shard {} lacks", text_of(stranger.header), shard_);
+      const bool misses = options_.noted.empty() || noted(stranger.generation);
+      if (!misses || present_.contains(stranger.generation)) {
+        report(stranger.path, false, what);
+        continue;
+      }
+      present_.insert(stranger.generation);
+      lost_[stranger.generation] = what + "; the file of this name is gone, and which partitions had records in it is not known";
+    }
+    return {};
+  }
+
+  Result<void> claim_from(const std::string& directory) {
+    const auto entries = files_.list(directory);
+    if (!entries && entries.error().code == ErrorCode::kNotFound) return {};
+    if (!entries) return std::unexpected(entries.error());
+    for (const runtime::DirectoryEntry& entry : *entries) {
+      const auto name = parse_wal_file_name(entry.name);
+      if (!name || entry.is_directory || name->kind != WalFileKind::kLog) continue;
+      const std::string path = directory + "/" + entry.name;
+      std::optional<WalFileHeader> header;
+      if (auto log = read_header(path, header); !log) return std::unexpected(log.error());
+      if (!header) continue;
+      if (auto taken = claim(path, *header); !taken) return std::unexpected(taken.error());
+    }
+    return {};
+  }
+
+  Result<bool> claim(const std::string& path, const WalFileHeader& header) {
+    const uint64_t generation = header.identity.generation;
+    if (!of_this_log(header) || (!options_.noted.empty() && !noted(generation))) return false;
+    if (std::ranges::any_of(logs_, [&](const WalLogFile& log) { return log.header.identity.generation == generation; }))
+      return false;
+    std::optional<WalFileHeader> again;
+    auto log = read_header(path, again);
+    if (!log) return std::unexpected(log.error());
+    log->header = header;
+    logs_.push_back(std::move(*log));
+    present_.insert(generation);
+    lost_.erase(generation);
+    result_.next_generation = std::max(result_.next_generation, generation + 1);
+    report(path, false, fmt::format("by its header it is {}, and it is read as that", text_of(header)));
+    return true;
   }
 
   std::optional<WalFileHeader> header_from_first_chunk(WalLogFile& log, uint64_t generation) {
@@ -137,7 +220,7 @@ class WalReplay {
     return WalFileHeader{.identity = chunk->file, .shard = shard_, .recycled = true, .file_bytes = log.reader->size()};
   }
 
-  void report(const std::string& path, bool unknown, const char* what) {
+  void report(const std::string& path, bool unknown, const std::string& what) {
     ++result_.corruptions;
     WalCorruption corruption;
     corruption.file = path;
@@ -185,9 +268,18 @@ class WalReplay {
   const std::vector<WalSession>& sessions_;
   WalReplayVisitor& visitor_;
   const WalReplayOptions options_;
+  // A file that is not what its name says.
+  struct Stranger {
+    std::string path;
+    uint64_t generation;  // of its name
+    WalFileHeader header;
+  };
+
   bool directory_exists_ = false;
   std::vector<WalLogFile> logs_;
-  std::set<uint64_t> present_, given_up_, lost_;  // generations
+  std::vector<Stranger> strangers_;
+  std::set<uint64_t> present_, given_up_;  // generations
+  std::map<uint64_t, std::string> lost_;   // generations, and what became of them
   WalReplayResult result_;
 };
 

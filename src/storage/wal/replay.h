@@ -32,9 +32,12 @@ struct WalReplayOptions {
   // Generations of the files that the register knows. A missing one fails the replay, unless an operator gave it up (`.lost`):
   // then replay reports it as corruption.
   std::vector<uint64_t> noted;
-  // Only an error of the device fails the replay. Replay reports missing files as if an operator had given them up, and files of
-  // no session as damage. For `weir log salvage`.
+  // Only an error of the device fails the replay. Replay reports missing files as if an operator had given them up. It takes a
+  // file under a wrong name by its header, if session and register agree, and reports files of no session as damage. For
+  // `weir log salvage`.
   bool take_what_is_there = false;
+  // Then: the directories of other shards, where files of this one may lie.
+  std::vector<std::string> more_directories = {};
 };
 
 struct WalReplayResult {
@@ -48,7 +51,8 @@ struct WalReplayResult {
   uint64_t next_generation = 1;
   std::vector<EarlierWalFile> files;              // LocalWalOptions::earlier
   std::vector<WalDirectory::Leftover> leftovers;  // LocalWalOptions::leftovers
-  std::vector<std::string> unknown_files;         // unreadable and left alone
+  std::vector<std::string> unknown_files;         // in the directory; unreadable or of no session, and left alone
+  std::vector<std::string> all_files;             // every `.wal` in the directory, whatever it is
   std::vector<std::string> given_up;              // `.lost` files, to be removed once the register is up to date
 
   uint64_t bytes_read = 0;

@@ -156,6 +156,94 @@ TEST(ReplayFiles, AFilePreparedLaterProvesThatAChunkWasDurable) {
   EXPECT_GE(result.next_chunk, 2u);
 }
 
+// Which partitions go on without a gap behind a loss shows only if the loss is reported where it is.
+struct OrderVisitor : CollectingVisitor {
+  void on_corruption(const WalCorruption& corruption) override {
+    batches_before.push_back(batches.size());
+    CollectingVisitor::on_corruption(corruption);
+  }
+  std::vector<size_t> batches_before;
+};
+
+TEST(ReplayFiles, AnUnreadableFileIsReportedBehindTheBatchesInFrontOfIt) {
+  ManyFiles log(9);
+  log.sim.run_for(runtime::kSecond);
+  log.end(Death::kKill);
+  log.file_register.noted.erase(3);  // the next one: it would show that chunks are missing
+  ASSERT_TRUE(log.sim.disk().remove(log.path(3)));
+  log.sim.disk().overwrite_raw(log.path(2), 0, std::vector<uint8_t>(2 * kWalBlock, 0));
+  OrderVisitor seen;
+  ASSERT_TRUE(log.look(seen));
+  EXPECT_TRUE(seen.unknown());
+  EXPECT_EQ(seen.batches.size(), 7u);
+  EXPECT_EQ(seen.batches_before, std::vector<size_t>{7});
+}
+
+// As `weir log salvage` replays.
+struct TakenFiles : ManyFiles {
+  TakenFiles() : ManyFiles(20) { end(Death::kKill); }
+  WalReplayResult take(std::vector<std::string> more_directories = {}) {
+    WalReplayOptions how = with_noted();
+    how.take_what_is_there = true;
+    how.more_directories = std::move(more_directories);
+    seen = CollectingVisitor();
+    auto result = replay_wal(sim.disk(), kWalTestDirectory, kWalTestShard, rows, seen, how);
+    EXPECT_TRUE(result);
+    return result ? *result : WalReplayResult{};
+  }
+  void rename(const std::string& from, const std::string& to) { ASSERT_TRUE(sim.disk().rename(from, to)); }
+};
+
+TEST(ReplayFiles, FilesUnderEachOthersNamesAreTakenByTheirHeaders) {
+  TakenFiles log;
+  log.rename(log.path(1), "/data/one");
+  log.rename(log.path(3), log.path(1));
+  log.rename("/data/one", log.path(3));
+  CollectingVisitor refused;
+  const auto start = log.look(refused);
+  ASSERT_FALSE(start);
+  EXPECT_NE(start.error().message.find("By its header it is " + wal_file_name(3, WalFileKind::kLog)), std::string::npos)
+      << start.error().message;
+  const auto result = log.take();
+  EXPECT_EQ(log.seen.batches, log.appended_batches);
+  EXPECT_FALSE(log.seen.unknown());
+  EXPECT_EQ(log.seen.corruptions.size(), 2u);
+  EXPECT_TRUE(result.unknown_files.empty());
+  EXPECT_EQ(result.all_files.size(), 4u);
+}
+
+TEST(ReplayFiles, AFileThatLiesWithAnotherShardIsTaken) {
+  TakenFiles log;
+  ASSERT_TRUE(log.sim.disk().create_directories("/data/other"));
+  log.rename(log.path(2), "/data/other/" + wal_file_name(9, WalFileKind::kLog));
+  log.take({"/data/other", "/data/none"});
+  EXPECT_EQ(log.seen.batches, log.appended_batches);
+  EXPECT_FALSE(log.seen.unknown());
+  EXPECT_EQ(log.seen.corruptions.size(), 1u);
+}
+
+TEST(ReplayFiles, AFileInThePlaceOfAnotherIsAsBadAsNone) {
+  TakenFiles log;
+  const std::vector<uint8_t> first = log.sim.disk().contents(log.path(1));
+  ASSERT_TRUE(log.sim.disk().remove(log.path(3)));
+  ASSERT_TRUE(log.sim.disk().open(log.path(3), {.write = true, .create = true}));
+  log.sim.disk().overwrite_raw(log.path(3), 0, first);
+  const auto result = log.take();
+  EXPECT_EQ(log.seen.batches.size(), 14u);
+  EXPECT_TRUE(log.seen.unknown());
+  EXPECT_EQ(log.seen.corruptions[0].file, log.path(3));
+  EXPECT_EQ(result.unknown_files, std::vector<std::string>{log.path(3)});
+}
+
+TEST(ReplayFiles, AFileThatTheRegisterDoesNotKnowIsNotTaken) {
+  TakenFiles log;
+  log.file_register.noted = {2, 3, 4};
+  log.rename(log.path(1), log.path(7));
+  log.take();
+  EXPECT_EQ(log.seen.batches.size(), 13u) << "it was released";
+  EXPECT_FALSE(log.seen.unknown());
+}
+
 TEST(ReplayFiles, StaleChunksOfARecycledFileAreNeverAccepted) {
   // Everything is recycled many times over, at places that match; the log ends at each of them once.
   for (int last = 0; last < 9; ++last) {
