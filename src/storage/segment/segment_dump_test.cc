@@ -154,7 +154,7 @@ TEST_F(SegmentDumpTest, ABatchThatDecompressesToALotIsNoDamage) {
   EXPECT_EQ(summary.records, static_cast<uint64_t>(kRecords));
   EXPECT_THAT(lines_, ::testing::IsEmpty());
   EXPECT_LT(memory.grown_bytes(), 64u << 20);
-  const SegmentSalvage salvaged = salvage_segment(batch, 20, 20 + kRecords);
+  const SegmentSalvage salvaged = salvage_segment(batch, {.base_offset = 20, .next_offset = 20 + kRecords});
   EXPECT_EQ(salvaged.batches.size(), 1u);
   EXPECT_TRUE(salvaged.lost.empty());
 }
