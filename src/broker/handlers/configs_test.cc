@@ -392,7 +392,7 @@ TEST_F(ConfigsTest, LoggersChangeAtOnce) {
   EXPECT_EQ(alter(kLogger, "77", "storage", kSet, "INFO").message,
             "Unexpected node id. Expected " + node() + ", but received 77");
   EXPECT_EQ(alter(kLogger, node(), "shoes", kSet, "INFO").message,
-            "Logger shoes does not exist! There are root, broker, config, groups, http, log, metadata, network, runtime, server, "
+            "Logger shoes does not exist! There are root, broker, groups, http, log, metadata, network, runtime, server, "
             "storage, wal");
   EXPECT_EQ(alter(kLogger, node(), "root", kDelete, std::nullopt), ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kLogger, node(), "wal", kAppend, "INFO").message,
