@@ -24,9 +24,9 @@ def payload(number: int) -> bytes:
     return (b"%08d" % number) * 12500
 
 
-def prepare(folder: pathlib.Path, orderly: bool) -> pathlib.Path:
+def prepare(folder: pathlib.Path, orderly: bool, arguments: list[str] = ARGUMENTS) -> pathlib.Path:
     """Makes a data folder with records in segments and in the write-ahead log. Returns its path."""
-    broker = brokers.Weir(folder, arguments=ARGUMENTS).start()
+    broker = brokers.Weir(folder, arguments=arguments).start()
     try:
         with wire.Client(broker.port) as client:
             client.create_topic(TOPIC)

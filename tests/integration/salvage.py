@@ -231,8 +231,8 @@ def salvage_names_partitions_that_lived_only_in_a_lost_file(folder: pathlib.Path
 
 @case
 def salvage_files_of_the_write_ahead_log_under_each_others_names(folder: pathlib.Path):
-    data = damage.prepare(folder, orderly=False)
-    one, other = sorted(data.glob("wal/0/*.wal"))[:2]
+    data = damage.prepare(folder, orderly=False, arguments=["--shards", "2", *damage.ARGUMENTS[2:]])
+    one, other = sorted(data.glob("wal/*/*.wal"))[:2]
     aside = folder / "aside"
     one.rename(aside)
     other.rename(one)

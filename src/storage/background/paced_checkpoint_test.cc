@@ -200,7 +200,12 @@ TEST_F(PacedLogTest, FlushesAreHeardOfAndTheCheckpointOfAFullFileIsHeldBack) {
   }
   EXPECT_GT(static_cast<double>(shards_[0]->checkpoint_totals().last_ns), 0.8 * 1e9 * (1 << 20) / kShare);
   EXPECT_GT(throttle_.state().held_ns, 0);
-  EXPECT_TRUE(throttle_.state().holding);
+  // So many quick flushes outweigh the slow one, if they are heard of.
+  for (int i = 0; i < 100; ++i) {
+    append(20'000);
+    sim_.run_for(10 * kMillisecond);
+  }
+  EXPECT_FALSE(throttle_.state().holding);
   ASSERT_TRUE(wait([&] { return answered_ == appended_; }));
 }
 
