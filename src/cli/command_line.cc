@@ -16,8 +16,8 @@ namespace {
 
 constexpr const char* kExamples = R"(
 Examples:
-  weir serve --ephemeral              a broker on 127.0.0.1:9092; nothing is kept
-  weir serve --data-dir /var/lib/weir                               a durable one
+  weir serve --ephemeral            a broker on 127.0.0.1:9092; nothing is kept
+  weir serve --data-dir /var/lib/weir                             a durable one
   weir log verify /var/lib/weir                     checks every file of the log
   weir log import /var/lib/kafka/data --data-dir /var/lib/weir
                                                takes over a stopped Apache Kafka
@@ -27,8 +27,8 @@ Examples:
 
 constexpr const char* kServeExamples = R"(
 Examples:
-  weir serve --ephemeral              a broker on 127.0.0.1:9092; nothing is kept
-  weir serve --data-dir /var/lib/weir                               a durable one
+  weir serve --ephemeral            a broker on 127.0.0.1:9092; nothing is kept
+  weir serve --data-dir /var/lib/weir                             a durable one
   weir serve --data-dir d --topic orders:6 \
       --topic users:3,cleanup.policy=compact
   weir serve --data-dir d --listeners PLAINTEXT://0.0.0.0:9092 \
@@ -69,7 +69,7 @@ Examples:
 constexpr const char* kLogExamples = R"(
 Examples:
   weir log verify /var/lib/weir                     checks every file of the log
-  weir log salvage /var/lib/weir                what of the damage could come back
+  weir log salvage /var/lib/weir             what of the damage could come back
   weir log dump --records \
       /var/lib/weir/<partition folder>/00000000000000000000.log
   weir log import /var/lib/kafka/data --data-dir /var/lib/weir
