@@ -1,11 +1,12 @@
-// The register of the write-ahead logs' sessions and files: all of them must be there at the next start (docs/formats/wal.md).
-// Calls block and may come from any thread.
+// The register of the write-ahead logs: their sessions and files, which must be there at the next start, and whose batches they
+// hold (docs/formats/wal.md). Calls block and may come from any thread.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
 #include "base/result.h"
+#include "storage/types.h"
 
 namespace weir::storage {
 
@@ -24,6 +25,14 @@ struct WalFile {
   bool operator==(const WalFile&) const = default;
 };
 
+// A partition that a shard acquired from another owner. Its hash says another shard, but what is lost of this shard's log may be
+// its batches.
+struct WalGuest {
+  uint32_t shard = 0;
+  PartitionId partition;
+  auto operator<=>(const WalGuest&) const = default;
+};
+
 // The list of the write-ahead logs' files, so that the next start notices a file that vanished. A file is noted after its name is
 // durable and before its first chunk. It is forgotten before it loses its name. So every noted file must be there.
 class WalFileRegister {
@@ -35,13 +44,15 @@ class WalFileRegister {
 
 class WalRegister : public WalFileRegister {
  public:
-  using WalSession = storage::WalSession;
-  using WalFile = storage::WalFile;
   virtual Result<std::vector<WalSession>> wal_sessions() = 0;
   virtual Result<std::vector<WalFile>> wal_files() = 0;                           // the noted files
   virtual Result<void> put_wal_sessions(const std::vector<WalSession>& all) = 0;  // replaces all durably
   // Replaces the sessions and the files in one transaction.
   virtual Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) = 0;
+  // Of the shard's session that has not ended, before the partition's first batch in it is acknowledged. Once more changes
+  // nothing. Goes with the session.
+  virtual Result<void> note_wal_guest(const WalGuest& guest) = 0;
+  virtual Result<std::vector<WalGuest>> wal_guests() = 0;
 };
 
 }  // namespace weir::storage

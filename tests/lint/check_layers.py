@@ -41,7 +41,7 @@ FOLDERS = {
         "metadata": ["sqlite"],
         "background": [""],
         "segment": ["sqlite", "background"],
-        "wal": ["segment", "background"],
+        "wal": ["background"],
         "compaction": ["segment"],
         "log": ["compaction", "wal"],
     },

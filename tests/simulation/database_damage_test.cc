@@ -99,7 +99,8 @@ std::string shown(SimRuntime& sim, apps::Server& server) {
     all += "\n";
   }
   all += rows_of(sim, "/data/meta.db", "SELECT key, value, create_revision, mod_revision FROM entries ORDER BY key");
-  for (const char* table : {"format", "partitions", "segments", "producers", "wal_files", "directories", "places"}) {
+  for (const char* table :
+       {"format", "partitions", "segments", "producers", "wal_files", "wal_guests", "directories", "places"}) {
     all += table + std::string("\n") + rows_of(sim, "/data/manifest.db", fmt::format("SELECT * FROM {} ORDER BY 1, 2", table));
   }
   return all;

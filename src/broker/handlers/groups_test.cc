@@ -310,6 +310,7 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
 // What open transactions have committed is told to those who ask for stable offsets, partition by partition.
 TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
   create_topic("t", 2);
+  find_coordinator();
   EXPECT_EQ(commit("g", "t", 5), 0);
   using coordination::OffsetCommitResult, coordination::MarkerResult;
   coordination::TxnOffsetCommitRequest request;
@@ -340,11 +341,12 @@ TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
   const auto told = [&](int16_t version, bool require_stable, bool all) {
     OffsetFetchRequest fetch_request;
     OffsetFetchRequest::OffsetFetchRequestGroup group;
-    group.group_id = fetch_request.group_id = "g";
-    if (!all) {
-      fetch_request.topics = topics;
-      group.topics = of_group;
-    }
+    group.group_id = "g";
+    if (version < 8) fetch_request.group_id = "g";
+    group.topics = std::nullopt;
+    if (!all) group.topics = of_group;
+    if (version < 8 && all) fetch_request.topics = std::nullopt;
+    else if (version < 8) fetch_request.topics = topics;
     if (version >= 8) fetch_request.groups = {&group, 1};
     fetch_request.require_stable = require_stable;
     const auto answer = call<OffsetFetchResponse>(version, fetch_request);

@@ -51,12 +51,12 @@ class AppendAdmission {
   void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
               std::vector<AppendStage> stages);
 
-  // After a checkpoint: those that may go on do. While checkpoints fail nobody is held back, but refused.
+  // After a checkpoint: held appends go on if they may. While checkpoints fail the shard holds no append back, but refuses it.
   void checkpoint_ended();
-  // KAFKA_STORAGE_ERROR for those that are held back.
+  // Held appends get KAFKA_STORAGE_ERROR.
   void fail(const std::string& reason);
-  // The partition goes to another owner: NOT_LEADER_OR_FOLLOWER for those that are held back, and got no offset yet. Later ones
-  // are refused likewise.
+  // The partition goes to another owner. Its held appends, which have no offset yet, get NOT_LEADER_OR_FOLLOWER. So do later
+  // ones.
   void released(const Partition& partition);
 
   // While set, clients' appends are refused with a retriable error.

@@ -1,9 +1,10 @@
-// Appends that wait for answers before they may be taken: from the pool, which opens their records (preparation_turns.h), or from
-// whoever else is asked about them. Meanwhile the order of each producer in each partition is kept: an append waits behind those
-// of its producer that came before it. Other producers pass. Batches without a producer id are of one producer.
+// Appends that wait for answers before the shard may take them. The pool answers, which opens their records
+// (preparation_turns.h), or another component that is asked about them. Meanwhile each producer keeps its order in each
+// partition: an append waits behind the producer's earlier ones. Other producers pass. Batches without a producer id count as one
+// producer's.
 //
-// An answer may come at any time, also inline, and after the partition was dropped or the shard failed: the append is taken then,
-// and refused by those who take it. A dropped partition has to live as long as it has appends here.
+// An answer may come at any time, also inline, and also after the partition was dropped or the shard failed. The shard takes the
+// append then, and refuses it. A dropped partition has to live as long as it has appends here.
 //
 // Loop thread only.
 #pragma once

@@ -5,7 +5,7 @@
 
 namespace weir::storage {
 
-CheckpointInput::CheckpointInput(const Partition& partition, ChunkNumber up_to)
+CheckpointInput::CheckpointInput(Partition& partition, ChunkNumber up_to)
     : partition_(partition), up_to_(up_to), recovery_point_(partition.manifest().end_offset) {
   input_.partition = partition.id();
   input_.log_start_offset = partition.pending_log_start();
@@ -14,9 +14,8 @@ CheckpointInput::CheckpointInput(const Partition& partition, ChunkNumber up_to)
   input_.expired_producers = partition.expired_producers();
 }
 
-// The producers as of the new recovery point, not as of now: rebuilt from the batches below it; the store completes the window
-// of five from its previous row. State ahead of the recovery point would refuse what recovery replays. Batches that were
-// deleted before they were checkpointed count as well: nobody sees them again, yet a resend of them is a duplicate.
+// Batches that were deleted before they were checkpointed count as well: nobody sees them again, yet a resend of them is a
+// duplicate.
 size_t CheckpointInput::add(size_t batches) {
   size_t added = 0;
   for (const TailBatch& batch : partition_.tail_from(recovery_point_)) {
@@ -26,17 +25,23 @@ size_t CheckpointInput::add(size_t batches) {
     if (checkpointed) input_.batches.push_back({batch.info, batch.bytes});
     recovery_point_ = batch.info.next_offset();
     ++added;
-    if (batch.info.producer_id == kNoProducerId) continue;
-    const ProducerEntry* current = partition_.producers().find(batch.info.producer_id);
-    // A forgotten producer has no row after this checkpoint, though an earlier one may have left or removed it. A row that this
-    // checkpoint has begun is a whole one, and goes with the next.
-    if (!current && !producers_.find(batch.info.producer_id)) {
-      input_.expired_producers.push_back(batch.info.producer_id);
-      continue;
-    }
-    producers_.update(batch.info, current ? current->last_timestamp : batch.info.max_timestamp);
+    add_producer(batch.info);
   }
   return added;
+}
+
+void CheckpointInput::add_producer(const BatchInfo& info) {
+  if (info.producer_id == kNoProducerId) return;
+  const ProducerState& producers = partition_.producers();
+  if (info.last_offset() < producers.rows_stored_as_of()) return;  // deleted, and counted when the log start moved
+  const ProducerEntry* current = producers.find(info.producer_id);
+  if (!rows_.find(info.producer_id)) {
+    // A forgotten producer has no row after this checkpoint, though an earlier one may have left or removed it. A row that this
+    // checkpoint has begun is a whole one, and goes with the next.
+    if (!current) return input_.expired_producers.push_back(info.producer_id);
+    rows_.restore({producers.stored_row(info.producer_id)});
+  }
+  rows_.update(info, current ? current->last_timestamp : info.max_timestamp);
 }
 
 CheckpointPartition CheckpointInput::take() {
@@ -49,11 +54,12 @@ CheckpointPartition CheckpointInput::take() {
     // Of a marker that was deleted before it was checkpointed nobody reads what it ended.
     if (one.last_offset >= input_.log_start_offset) input_.aborted.push_back(one);
   }
-  for (const ProducerEntry& entry : producers_.entries()) input_.producers.push_back(entry);
+  for (const ProducerEntry& entry : rows_.entries()) input_.producers.push_back(entry);
   std::ranges::sort(input_.producers, {}, &ProducerEntry::producer_id);
   std::ranges::sort(input_.expired_producers);
   const auto twice = std::ranges::unique(input_.expired_producers);
   input_.expired_producers.erase(twice.begin(), twice.end());
+  partition_.rows_are_written(std::max(recovery_point_, input_.log_start_offset), input_.producers);
   return std::move(input_);
 }
 

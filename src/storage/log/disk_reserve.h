@@ -1,14 +1,14 @@
-// Keeps a broker working on a full disk: space that is set aside, and a gate for produce requests.
+// Keeps a broker working on a full disk. It sets space aside, and it is a gate for produce requests.
 //
-// While the disk has room, two files of half the reserve each lie in the data folder. When free space falls below the low
-// mark, produce requests are refused with a retriable error: what is left belongs to those who make room (checkpoint of what is
-// acknowledged, metadata, deletion of topics, retention, compaction). If it falls on, the reserve is given to them, one
-// file after the other. Once enough is free for the whole reserve and twice the low mark it is set aside again and produce
-// requests are taken again, by itself. A broker that starts on a full disk has no reserve; it gets one as soon as there is
-// room, and one of the size that was asked for once a tenth of the free space is that much.
+// While the disk has room, two files of half the reserve each lie in the data folder. When free space falls below the low mark,
+// the broker refuses produce requests with a retriable error. The rest of the disk belongs to the work that makes room:
+// checkpoints of acknowledged records, metadata, deletion of topics, retention, compaction. If free space shrinks further, that
+// work gets the reserve, one file after the other. Once the disk has room for the whole reserve and twice the low mark, the
+// reserve is set aside again and the broker takes produce requests again. A broker that starts on a full disk has no reserve. It
+// gets a small one as soon as there is room, and the configured size once a tenth of the free space is that much.
 //
-// Lifecycle: construct, full_before_start(), start(), stop() or destroy; all on the loop's thread, and `on_change` is
-// called there. Files are looked at on the pool.
+// Lifecycle: construct, full_before_start(), start(), stop() or destroy. All of it, and `on_change`, on the loop's thread. The
+// pool looks at the files.
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,7 @@ namespace weir::storage {
 
 struct DiskReserveOptions {
   std::string folder;
-  // On a small disk a tenth of what is free. 0: nothing is set aside, and the low mark alone counts.
+  // On a small disk a tenth of the free space. 0: no reserve, the low mark alone counts.
   uint64_t reserve_bytes = 256ull << 20;
   uint64_t low_bytes = 64ull << 20;  // at most a quarter of the reserve, if there is one
   int64_t check_interval_ns = runtime::kSecond;
@@ -41,8 +41,8 @@ class DiskReserve {
               Function<void(bool full)> on_change);
   ~DiskReserve();
 
-  // Whether produce requests are to be refused from the very start. Blocking; sets nothing aside. `on_change` is not called for
-  // it, but tells once it is over.
+  // Returns whether produce requests are to be refused from the very start. Blocking; sets nothing aside. `on_change` is not
+  // called for that state, but for its end.
   bool full_before_start();
   void start();
   void stop();

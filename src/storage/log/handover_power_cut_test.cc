@@ -199,7 +199,12 @@ class HandoverWorld {
     EXPECT_TRUE(*released);
     if (!*released) return false;
     owner_ = 1 - owner_;
-    shards_[owner_]->acquire(std::move(**released), config_, ++epoch_);
+    bool acquired = false;
+    shards_[owner_]->acquire(std::move(**released), config_, ++epoch_, [&](Result<Partition*> result) {
+      EXPECT_TRUE(result);
+      acquired = true;
+    });
+    if (!until([&] { return acquired; })) return false;
     for (Producer& producer : producers_) {
       if (producer.refused) send(producer);
     }

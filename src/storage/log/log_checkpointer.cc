@@ -39,8 +39,8 @@ void LogCheckpointer::start(ChunkNumber up_to) {
   plan_slice();
 }
 
-// Downwards: planned_checkpoint says who was asked before. Those that come to the list meanwhile have nothing that is to be
-// checkpointed now.
+// Walks downwards. planned_checkpoint tells the partitions that it has asked. A partition that comes to the list meanwhile has
+// nothing for this checkpoint.
 void LogCheckpointer::plan_slice() {
   Planning& plan = *plan_;
   for (size_t work = 0; work < kBatchesPerTurn;) {
@@ -107,7 +107,8 @@ void LogCheckpointer::failed(const Error& error) {
                                                 dirty_bytes_max_ >> 20))});
   }
   failing_ = true;
-  retry_ = loop_.schedule_after(runtime::kSecond, [this] {
+  retry_ = loop_.schedule_after(runtime::kSecond, [this, alive = lifetime_.observe()] {
+    if (!alive) return;
     retry_ = {};
     look();
   });

@@ -133,7 +133,7 @@ class LogCheckpointer {
   runtime::TimerId retry_;
   CheckpointTotals totals_;
   int64_t started_ns_ = 0;
-  // Completions of the segment store may come after this object is gone.
+  // Completions of the segment store and the timer may come after this object is gone.
   Lifetime lifetime_;
 };
 

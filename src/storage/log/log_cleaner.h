@@ -65,12 +65,12 @@ class LogCleaner {
   void start();
   // For messages; before start().
   void name_topics(TopicNames names) { names_ = std::move(names); }
-  // No further step begins; what is under way is given up.
+  // No further step begins. A cleaning under way is given up.
   void stop() { stopped_ = true; }
-  // Other settings for what begins from now on; a cleaning under way keeps its memory and takes the next step at the new rate.
-  // More cleaners start at once, those that are too many end with their run.
+  // Other settings for cleanings that begin from now on. A cleaning under way keeps its memory and takes the next step at the new
+  // rate. Additional cleaners start at once. Surplus cleaners end with their run.
   void set_options(LogCleanerOptions options);
-  // Cleans what is due, also without start(); `done` when nothing more is. For tests and simulation.
+  // Cleans all partitions that are due, also without start(). `done` is called when none is left. For tests and simulation.
   void clean_all(Function<void()> done);
 
   // Keeps away from a partition whose segments somebody else is about to replace; false while it is being cleaned.

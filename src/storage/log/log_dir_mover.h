@@ -46,7 +46,7 @@ class LogDirMover {
               LogDirMoverOptions options);
   ~LogDirMover();
 
-  // Looks for what is to be moved; later whenever a shard says that there is something.
+  // Looks for segments to move, now and whenever a shard says that it has some.
   void start();
   // No further piece is copied; the next start goes on.
   void stop() { stopped_ = true; }

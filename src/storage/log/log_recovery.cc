@@ -77,15 +77,16 @@ class LogRecovery final : public WalReplayVisitor {
   OfflineMarkers markers_;
   const int64_t now_ms_;
   std::unordered_map<PartitionId, Recovered> partitions_;
-  std::vector<PartitionId> orphans_;            // have a manifest, but their topic was deleted
-  std::unordered_set<TopicId> remains_;         // deleted topics of which something is left
-  std::map<PartitionId, std::string> unknown_;  // and what was found of them
-  unsigned replaying_ = 0;                      // the log of this shard
-  // Of the shard that is replayed: records of unknown partitions are lost; those whose next batch followed without a
-  // gap lost none.
+  std::vector<PartitionId> orphans_;            // partitions of deleted topics that have a manifest
+  std::unordered_set<TopicId> remains_;         // deleted topics with data left
+  std::map<PartitionId, std::string> unknown_;  // partitions that the metadata does not know, with a description of their data
+  std::vector<WalGuest> guests_;
+  unsigned replaying_ = 0;  // the log of this shard
+  // State of the log that is replayed. A suspicion says that records of unknown partitions are lost. A partition is trusted once
+  // a batch behind the loss followed its log without a gap.
   std::string suspicion_;
   std::unordered_set<PartitionId> trusted_;
-  std::unordered_map<PartitionId, std::vector<Slice>> stranded_;  // of offline partitions: batches that nobody checkpoints
+  std::unordered_map<PartitionId, std::vector<Slice>> stranded_;  // batches of offline partitions, which no checkpoint takes
   RecoveryStats stats_;
 };
 
@@ -122,6 +123,9 @@ Result<OpenedLog> LogRecovery::run() {
 }
 
 Result<void> LogRecovery::load_manifests() {
+  auto guests = store_.wal_guests();
+  if (!guests) return std::unexpected(guests.error());
+  guests_ = std::move(*guests);
   auto loaded = store_.load([this](const PartitionId& id) { return deleted(id); });
   if (!loaded) return std::unexpected(loaded.error());
   for (LoadedPartition& entry : *loaded) {
@@ -137,7 +141,7 @@ Result<void> LogRecovery::load_manifests() {
       if (entry.has_row) orphans_.push_back(id);
       continue;
     }
-    if (!entry.has_row) continue;  // of a checkpoint that is repeated
+    if (!entry.has_row) continue;  // the checkpoint that left it comes again
     Recovered& recovered = *find(id);
     recovered.end = std::max(entry.manifest.end_offset, entry.manifest.log_start_offset);
     recovered.snapshot = {std::move(entry.manifest), std::move(entry.producers)};
@@ -181,7 +185,7 @@ Result<void> LogRecovery::refuse_unknown() const {
                           options_.log_dir, named, options_.log_dir));
 }
 
-// The partition, created on first sight; null if it was deleted, or is not known.
+// Returns the partition, and creates it on first sight. Null if it was deleted, or is not known.
 LogRecovery::Recovered* LogRecovery::find(const PartitionId& id) {
   const auto it = partitions_.find(id);
   if (it != partitions_.end()) return &it->second;
@@ -205,14 +209,20 @@ Result<void> LogRecovery::replay(unsigned shards, unsigned previous) {
   return {};
 }
 
-// Whoever has not shown since that nothing of it is missing may have lost records.
+// A partition may have had batches in the log by its hash or as a guest. It may have lost some of them, unless a later batch
+// has shown that nothing is missing before it.
 void LogRecovery::end_suspicion(unsigned shard, unsigned previous) {
   if (suspicion_.empty()) return;
   if (all_) {
     for (const PartitionId& id : all_()) (void)find(id);
   }
+  std::unordered_set<PartitionId> guests;
+  for (const WalGuest& guest : guests_) {
+    if (guest.shard == shard && find(guest.partition)) guests.insert(guest.partition);
+  }
   for (auto& [id, recovered] : partitions_) {
-    if (shard_of(id, previous) == shard && !trusted_.contains(id)) take_offline(recovered, suspicion_);
+    const bool in_log = shard_of(id, previous) == shard || guests.contains(id);
+    if (in_log && !trusted_.contains(id)) take_offline(recovered, suspicion_);
   }
   suspicion_.clear();
   trusted_.clear();
@@ -227,8 +237,8 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
   }
   const int64_t end = recovered->end;
   if (info.last_offset() < end) {
-    // Checkpointed already, or its records were deleted before they were: then the producer is known from here only, and a
-    // batch that it sends again is still a duplicate.
+    // The batch is checkpointed, or its records were deleted before a checkpoint. A deleted batch still tells of its producer:
+    // the same batch sent again is a duplicate.
     if (!suspicion_.empty()) trusted_.insert(info.partition);
     if (info.base_offset >= recovered->manifest().end_offset && !recovered->offline()) {
       recovered->tail.batches.push_back({info, {}, chunk});
@@ -240,7 +250,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
     return;
   }
   if (info.base_offset != end) {
-    // Offsets below a log start that lies in the WAL were deleted and need not be there.
+    // A log start within the WAL hides deleted offsets: their batches need not be there.
     const bool covered = info.base_offset < end && end == recovered->manifest().log_start_offset;
     if (!covered) {
       stranded_[info.partition].push_back(std::move(bytes));
@@ -259,7 +269,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
   ++stats_.batches;
 }
 
-// An earlier version appended what producers' headers say about time. Records that cannot be read are as old as this start.
+// An earlier version took the times of batches from producers' headers. Unreadable records count as old as this start.
 int64_t LogRecovery::mend_times(const Slice& bytes) const {
   const auto found = max_timestamp_in(bytes.bytes());
   if (!found) return now_ms_;
@@ -312,8 +322,8 @@ std::unique_ptr<Partition> LogRecovery::partition_of(Recovered recovered) const 
                              now_ms_, options_.shard.producers_max);
 }
 
-// A tail that lies in the log of another shard than will serve the partition goes into segments now: the owner's log could not
-// release it. So do all of them if the number of shards changed, and the old logs are not needed any more.
+// Checkpoints each tail that lies in another log than that of the shard which will serve the partition: the shard's own log could
+// not release it. If the number of shards changed, all tails are checkpointed, and the old logs are not needed any more.
 Result<void> LogRecovery::checkpoint_tails(unsigned shards, bool resharded) {
   std::vector<std::unique_ptr<Partition>> partitions;
   std::vector<CheckpointPartition> input;
@@ -348,8 +358,8 @@ void LogRecovery::open_shards(OpenedLog& opened) {
   }
   for (auto& [id, recovered] : partitions_) {
     const auto known = known_(id);
-    opened.shards[shard_of(id, shards)]->acquire(std::move(recovered.snapshot), known->config, known->leader_epoch,
-                                                 std::move(recovered.tail));
+    opened.shards[shard_of(id, shards)]->add_recovered(std::move(recovered.snapshot), known->config, known->leader_epoch,
+                                                       std::move(recovered.tail));
   }
 }
 

@@ -260,12 +260,14 @@ Result<void> LogSalvage::replay() {
   if (!sessions) return std::unexpected(sessions.error());
   auto noted = manifests_.wal_files();
   if (!noted) return std::unexpected(noted.error());
+  auto guests = manifests_.wal_guests();
+  if (!guests) return std::unexpected(guests.error());
   unsigned shards = 0;
   for (const auto& session : *sessions) shards = std::max(shards, session.shard + 1);
   const auto there = [&] { return files_.exists(fmt::format("{}/wal/{}", log_dir_, shards)).value_or(false); };
   while (!manifests_.distrusted().empty() && there()) ++shards;
   for (uint32_t shard = 0; shard < shards; ++shard) {
-    std::vector<SegmentStore::WalSession> rows;
+    std::vector<WalSession> rows;
     for (const auto& session : *sessions) {
       if (session.shard == shard) rows.push_back(session);
     }
@@ -278,7 +280,8 @@ Result<void> LogSalvage::replay() {
     if (!result) return std::unexpected(result.error());
     replayed_.emplace(shard, std::move(*result));
     for (auto& [id, piece] : pieces_) {
-      if (suspicion_ && shard_of(id, shards) == shard && !trusted_.contains(id)) piece.told.end_unknown = true;
+      const bool in_log = shard_of(id, shards) == shard || std::ranges::find(*guests, WalGuest{shard, id}) != guests->end();
+      if (suspicion_ && in_log && !trusted_.contains(id)) piece.told.end_unknown = true;
     }
     suspicion_ = false;
     trusted_.clear();

@@ -4,7 +4,8 @@
 //
 // Works on the files of a data folder that no broker has open. look() only reads. apply() writes new segment files, copies
 // damaged ones aside, replaces the rows of the partitions in one transaction, and only then removes anything: whenever it ends
-// early, it can be run again. Where the end of a log is lost, a batch without records holds the place of its offsets.
+// early, it can be run again. Where the end of a log is lost, a batch without records holds the place of its offsets; so does one where
+// a segment has no batch left, if transactions ended there that were aborted.
 // If the write-ahead log itself is damaged, all of it is checkpointed and set aside; the next start counts as one after an
 // unclean end, so leader epochs move on.
 //
@@ -84,7 +85,7 @@ class LogSalvage final : public WalReplayVisitor {
     std::string path = {};
     bool there = true;
     bool whole = true;         // and used as it is
-    int64_t from = 0;          // what is below is in another file
+    int64_t from = 0;          // another file has the records below
     bool length_known = true;  // else the file is taken to its end, and its last offset is not known
   };
   struct Piece {

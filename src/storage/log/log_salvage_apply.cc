@@ -10,8 +10,7 @@
 #include "storage/batch_info.h"
 #include "storage/compaction/segment_batches.h"
 #include "storage/log/log_salvage.h"
-#include "storage/log/producer_state.h"
-#include "storage/open_transactions.h"
+#include "storage/log/partition_state.h"
 #include "storage/segment/aborted_index.h"
 #include "storage/segment/file_source.h"
 #include "storage/segment/rewritten_segment.h"
@@ -35,22 +34,27 @@ struct LogSalvage::Output {
   std::string folder = {};  // of new files
   uint32_t directory = 0;
   std::vector<SegmentInfo> segments = {};
-  std::vector<EpochStart> epochs = {};
-  ProducerState producers = {};
-  OpenTransactions transactions = {};
+  PartitionState state{};       // by the rows, if they are sound, and what they do not tell of
+  PartitionState below_rows{};  // by the batches that sound rows tell of: which transactions these end
   std::unique_ptr<RewrittenSegment> open = {};
 
-  // Every batch of the log. `unknown`: what it says no row does. The transaction that it ends, if that was aborted.
-  std::optional<AbortedTransaction> note(Bytes batch, bool unknown) {
+  // Takes the next batch of the log into account. Returns the transaction that it ends, if that was aborted.
+  std::optional<AbortedTransaction> apply(Bytes batch, PartitionState& to) const {
     const BatchInfo info = info_of(BatchHeader::parse(batch.data()), batch);
-    if (unknown) note_producer(info);
-    return transactions.note(info);
+    if (&to == &below_rows && !info.transactional()) return std::nullopt;  // the rows know the producer
+    to.apply(info, now_ms);
+    std::optional<AbortedTransaction> ended;
+    if (!to.aborted().empty()) ended = to.aborted().back();
+    to.forget_aborted_before(info.next_offset());
+    return ended;
   }
-  void note_producer(const BatchInfo& info) {
-    if (info.leader_epoch >= 0 && (epochs.empty() || info.leader_epoch > epochs.back().epoch)) {
-      epochs.push_back({info.leader_epoch, info.base_offset});
-    }
-    producers.update(info, now_ms);
+
+  // A batch without records in the place of offsets from `first` on, before `end`.
+  std::vector<uint8_t> placeholder(int64_t first, int64_t end) const {
+    protocol::RecordBatchBuilder empty({.base_offset = first, .partition_leader_epoch = std::max(state.epoch_at(first), 0)});
+    empty.set_last_offset(first + std::min<int64_t>(end - 1 - first, INT32_MAX / 2));
+    const Bytes batch = empty.finish();
+    return {batch.begin(), batch.end()};
   }
 
   Result<void> begin(int64_t base_offset, int64_t created_ms) {
@@ -88,7 +92,7 @@ Result<void> LogSalvage::apply(const std::string& aside) {
     rows.push_back(piece.rows);
   }
   for (const auto& row : nobodys_) rows.push_back(row);
-  const std::vector<SegmentStore::WalFile> no_files;
+  const std::vector<WalFile> no_files;
   const bool log_too = !log_damage_.empty();
   auto remaining = remaining_directories();
   if (!remaining) return std::unexpected(remaining.error());
@@ -135,8 +139,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   const int64_t now_ms = std::max<int64_t>(clock_.wall_ms(), 1);
   Output output{.files = files_, .partition = manifest.partition, .generation = ++generation, .now_ms = now_ms};
   if (piece.sound) {
-    output.epochs = manifest.epochs;
-    output.producers.restore(piece.rows.partition.producers);
+    output.state.restore(manifest.end_offset, manifest.epochs, piece.rows.partition.producers);
   }
   for (const Part& part : piece.parts) {
     if (auto done = add_part(piece, part, output); !done) return done;
@@ -158,16 +161,13 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
     return output.open->append(batch);
   };
   for (const auto& [offset, batch] : piece.tail) {
-    const auto aborted = output.note(batch.bytes(), true);
+    const auto aborted = output.apply(batch.bytes(), output.state);
     if (auto done = append(batch.bytes()); !done) return done;
     if (aborted) output.open->add_aborted(*aborted);
   }
   // The log's end is where it was, so that no offset is given twice: batches without records take the place of what is lost.
   while (end < piece.told.log_end_offset) {
-    protocol::RecordBatchBuilder empty(
-        {.base_offset = end, .partition_leader_epoch = output.epochs.empty() ? 0 : output.epochs.back().epoch});
-    empty.set_last_offset(end + std::min<int64_t>(piece.told.log_end_offset - 1 - end, INT32_MAX / 2));
-    if (auto done = append(empty.finish()); !done) return done;
+    if (auto done = append(output.placeholder(end, piece.told.log_end_offset)); !done) return done;
   }
   if (auto done = output.end(kNotKnown); !done) return done;
   for (const auto& [number, path] : directories_) {
@@ -180,10 +180,10 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   }
   manifest.segments = std::move(output.segments);
   manifest.end_offset = std::max(end, piece.told.log_end_offset);
-  manifest.epochs = std::move(output.epochs);
+  manifest.epochs = output.state.epochs();
   piece.rows.generation = generation;
   piece.rows.partition.producers.clear();
-  for (ProducerEntry entry : output.producers.entries()) {
+  for (ProducerEntry entry : output.state.producers().entries()) {
     entry.transaction_first_offset = -1;  // nobody would end it, and the producer would never be forgotten
     piece.rows.partition.producers.push_back(std::move(entry));
   }
@@ -192,21 +192,27 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
 }
 
 Result<void> LogSalvage::add_part(Piece& piece, const Part& part, Output& output) {
-  if (!part.there) return {};
-  if (part.whole) return add_whole_part(piece, part, output);
+  if (given_up_.contains(part.info.directory)) return {};
+  if (part.there && part.whole) return add_whole_part(piece, part, output);
   Buffer memory;
-  auto salvaged = read_damaged(part, memory);
+  auto salvaged = part.there ? read_damaged(part, memory) : Result<SegmentSalvage>();
   if (!salvaged) return std::unexpected(salvaged.error());
-  if (salvaged->batches.empty()) return {};
+  // Markers may be lost: entries that are intact know more than the batches.
+  const auto known = piece.sound ? load_aborted(files_, aborted_path(part), part.info) : std::vector<AbortedTransaction>();
+  const bool derived = !piece.sound || !known;
+  std::vector<uint8_t> placeholder;
+  if (salvaged->batches.empty()) {
+    if (derived || known->empty()) return {};
+    // Records of these transactions are in earlier segments, and readers look for the entries from there on.
+    placeholder = output.placeholder(part.info.base_offset, part.info.next_offset);
+    salvaged->batches.push_back(placeholder);
+  }
   output.directory = part.info.directory;
   output.folder = folder_of(output.partition, output.directory);
   const int64_t first = BatchHeader::parse(salvaged->batches.front().data()).base_offset;
   if (auto done = output.begin(piece.sound ? part.info.base_offset : first, part.info.created_ms); !done) return done;
-  // Markers may be lost: entries that are intact know more than the batches.
-  const auto known = piece.sound ? load_aborted(files_, aborted_path(part), part.info) : std::vector<AbortedTransaction>();
-  const bool derived = !piece.sound || !known;
   for (const Bytes batch : salvaged->batches) {
-    const auto aborted = output.note(batch, !piece.sound);
+    const auto aborted = output.apply(batch, piece.sound ? output.below_rows : output.state);
     if (auto done = output.open->append(batch); !done) return done;
     if (aborted && derived) output.open->add_aborted(*aborted);
   }
@@ -224,7 +230,7 @@ Result<void> LogSalvage::add_whole_part(const Piece& piece, const Part& part, Ou
     auto batch = batches.next();
     if (!batch) return std::unexpected(batch.error());
     if (!*batch) break;
-    if (const auto ended = output.note(**batch, !piece.sound)) aborted.push_back(*ended);
+    if (const auto ended = output.apply(**batch, piece.sound ? output.below_rows : output.state)) aborted.push_back(*ended);
     if (piece.sound) continue;
     const int64_t time = BatchHeader::parse((*batch)->data()).max_timestamp;
     if (info.first_timestamp == kNoTimestamp) info.first_timestamp = time;
@@ -288,7 +294,7 @@ Result<void> LogSalvage::remove_used_up() {
 
 // All of the log lies in segments now. First the files go, the oldest first, then what the rows say of them.
 Result<void> LogSalvage::put_log_aside(const std::string& aside) {
-  std::vector<SegmentStore::WalSession> sessions;
+  std::vector<WalSession> sessions;
   for (const auto& [shard, result] : replayed_) {
     const std::string from = fmt::format("{}/wal/{}", log_dir_, shard), to = fmt::format("{}/wal-{}", aside, shard);
     auto entries = files_.list(from);

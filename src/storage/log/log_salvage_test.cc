@@ -401,6 +401,16 @@ TEST_F(LogSalvageOfTransactionsTest, AnIndexThatIsMissingIsMadeAnew) {
   expect_aborted();
 }
 
+// What they ended is in other segments. A batch without records holds the place of the marker.
+TEST_F(LogSalvageOfTransactionsTest, EntriesOutliveTheBatchesOfTheirSegment) {
+  const std::string folder = "/log/" + partition_folder_name(ids_[0]) + "/";
+  sim_.disk().flip_bits(folder + segment_file_name(2), 70, 1);
+  ASSERT_TRUE(sim_.disk().remove(folder + segment_file_name(4)));
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(report.partitions.at(0).lost, ElementsAre(OffsetRange{2, 3}, OffsetRange{4, 5}));
+  expect_aborted();
+}
+
 TEST_F(LogSalvageOfTransactionsTest, WithoutRowsTheBatchesTell) {
   ASSERT_TRUE(sim_.disk().remove(index(4)));
   end(Death::kKill);

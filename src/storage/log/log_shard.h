@@ -89,9 +89,12 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
 
   // Partitions. `add` takes a new one.
   Partition& add(std::unique_ptr<Partition> partition);
-  // Serves a partition that is there already, as a start found it or another owner released it (log_shard_handover.cc). Nobody
-  // else serves it.
-  Partition& acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail = {});
+  // Serves a partition as a start found it: one that is this shard's by its hash.
+  Partition& add_recovered(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail);
+  // Serves a partition that another owner released (log_shard_handover.cc), once it is noted durably that its batches may be in
+  // this shard's log. `done` has it then. If that fails nobody serves it, and it can be acquired again.
+  void acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
+               Function<void(Result<Partition*>)> done);
   // Gives the partition to another owner. From now on appends to it are refused with NOT_LEADER_OR_FOLLOWER; those that have an
   // offset are answered as ever, and readers are served. Once all of it is durable and checkpointed, the shard has forgotten it,
   // and `done` has what acquire() takes: neither this shard nor the store on its behalf changes the partition any more. Fails if

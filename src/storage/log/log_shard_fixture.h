@@ -119,6 +119,12 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
   Result<void> put_wal_sessions_and_files(const std::vector<WalSession>&, const std::vector<WalFile>&) override { return {}; }
   Result<void> note_wal_file(uint32_t, uint64_t) override { return {}; }
   Result<void> forget_wal_file(uint32_t, uint64_t) override { return {}; }
+  Result<void> note_wal_guest(const WalGuest& guest) override {
+    if (broken_) return fail(weir::ErrorCode::kNoSpace, "disk full");
+    guests_.push_back(guest);
+    return {};
+  }
+  Result<std::vector<WalGuest>> wal_guests() override { return guests_; }
 
   static std::unexpected<Error> unsupported() { return fail(weir::ErrorCode::kUnsupported, "not in this test"); }
 
@@ -133,6 +139,7 @@ class FakeStore final : public SegmentStore, public LogDirectoryStore {
   LogDirectories directories_;
   std::map<PartitionId, PartitionManifest> manifests_;
   std::vector<std::vector<CheckpointPartition>> checkpoints_;
+  std::vector<WalGuest> guests_;
   size_t asked_ = 0;  // partitions that were to be checkpointed
   size_t searches_ = 0;
   size_t reads_ = 0;

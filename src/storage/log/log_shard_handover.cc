@@ -1,14 +1,29 @@
 // LogShard: partitions that come from another owner and go to one, while all others are served.
 #include <algorithm>
+#include <memory>
 #include <utility>
 
 #include "storage/log/log_shard.h"
 
 namespace weir::storage {
 
-Partition& LogShard::acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch, RecoveredTail tail) {
+Partition& LogShard::add_recovered(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
+                                   RecoveredTail tail) {
   return add(recovered_partition(std::move(snapshot), config, leader_epoch, std::move(tail), runtime_.clock->wall_ms(),
                                  options_.producers_max));
+}
+
+void LogShard::acquire(PartitionSnapshot snapshot, const LogConfig& config, int32_t leader_epoch,
+                       Function<void(Result<Partition*>)> done) {
+  auto noted = std::make_shared<Result<void>>();
+  const WalGuest guest{static_cast<uint32_t>(loop_.index()), snapshot.manifest.partition};
+  runtime_.pool->submit([&store = store_, noted, guest] { *noted = store.note_wal_guest(guest); }, loop_,
+                        [this, alive = lifetime_.observe(), noted, snapshot = std::move(snapshot), config, leader_epoch,
+                         done = std::move(done)]() mutable {
+                          if (!alive) return;
+                          if (!*noted) return done(std::unexpected(noted->error()));
+                          done(&add_recovered(std::move(snapshot), config, leader_epoch, {}));
+                        });
 }
 
 void LogShard::release(const PartitionId& id, Function<void(Result<PartitionSnapshot>)> done) {
@@ -25,7 +40,8 @@ void LogShard::release(const PartitionId& id, Function<void(Result<PartitionSnap
   advance_releases();
 }
 
-// True if nothing of this shard, nor of the store on its behalf, will change the partition any more. Asks for what is missing.
+// Returns true if neither this shard nor the store on its behalf will change the partition any more. Otherwise asks for the
+// checkpoint that is missing.
 bool LogShard::settled(Partition& partition) {
   if (partition.last_append_chunk() > wal_->durable() || answers_.holds(partition)) return false;
   if (partition.of_shard.store_changes > 0) return false;
@@ -38,7 +54,7 @@ bool LogShard::settled(Partition& partition) {
   return false;
 }
 
-// Whoever is told may begin or end other releases, so one is taken at a time, until all that are left wait.
+// A caller that is told may begin or end other releases. So it takes one release at a time, until all that are left wait.
 void LogShard::advance_releases() {
   if (releases_.empty()) return;
   for (size_t i = 0; i < releases_.size();) {

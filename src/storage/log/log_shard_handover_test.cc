@@ -1,4 +1,5 @@
 // Release and acquire of partitions on running shards, over a log and a store in memory.
+#include <optional>
 #include <utility>
 
 #include "storage/log/log_shard_fixture.h"
@@ -8,6 +9,7 @@ namespace weir::storage {
 namespace {
 
 using protocol::ErrorCode;
+using ::testing::ElementsAre;
 
 class LogShardHandoverTest : public LogShardTest {
  protected:
@@ -29,6 +31,15 @@ class LogShardHandoverTest : public LogShardTest {
     world_.run_until([&] { return !released_.empty(); });
     EXPECT_TRUE(released_.at(0));
     return std::move(*released_.at(0));
+  }
+
+  Partition& acquire(LogShard& owner, PartitionSnapshot snapshot, int32_t leader_epoch) {
+    std::optional<Result<Partition*>> acquired;
+    owner.acquire(std::move(snapshot), LogConfig{}, leader_epoch,
+                  [&](Result<Partition*> result) { acquired = std::move(result); });
+    EXPECT_EQ(owner.find(id()), nullptr) << "not before it is noted";
+    world_.run_until([&] { return acquired.has_value(); });
+    return *acquired.value().value();
   }
 
   std::unique_ptr<LogShard> next_owner_;
@@ -64,7 +75,7 @@ TEST_F(LogShardHandoverTest, TheNextOwnerGoesOnWhereItEnded) {
   // As it travels from one owner to the other.
   const auto snapshot = decode_partition_snapshot(encode_partition_snapshot(released()));
   ASSERT_TRUE(snapshot);
-  Partition& acquired = next_owner_->acquire(*snapshot, LogConfig{}, 3);
+  Partition& acquired = acquire(*next_owner_, *snapshot, 3);
   EXPECT_EQ(acquired.high_watermark(), 3);
   EXPECT_EQ(acquired.log_end_offset(), 3);
   EXPECT_EQ(acquired.leader_epoch(), 3);
@@ -84,13 +95,27 @@ TEST_F(LogShardHandoverTest, TheNextOwnerGoesOnWhereItEnded) {
   EXPECT_EQ(acquired.epochs(), (std::vector<EpochStart>{{0, 0}, {3, 3}}));
 }
 
+TEST_F(LogShardHandoverTest, ItIsServedOnceTheNextOwnersLogIsKnownToHaveIt) {
+  append(batch(1));
+  PartitionSnapshot snapshot = released();
+  store_.broken_ = true;
+  std::optional<Result<Partition*>> acquired;
+  next_owner_->acquire(snapshot, LogConfig{}, 1, [&](Result<Partition*> result) { acquired = std::move(result); });
+  world_.run_until([&] { return acquired.has_value(); });
+  EXPECT_FALSE(*acquired);
+  EXPECT_EQ(next_owner_->find(id()), nullptr);
+  store_.broken_ = false;
+  EXPECT_EQ(acquire(*next_owner_, std::move(snapshot), 1).high_watermark(), 1);
+  EXPECT_THAT(store_.guests_, ElementsAre(WalGuest{world_.loop().index(), id()}));
+}
+
 TEST_F(LogShardHandoverTest, AnIdleOrEmptyPartitionGoesAtOnce) {
   release();
   ASSERT_EQ(released_.size(), 1u);
   EXPECT_EQ(released_[0]->manifest.partition, id());
   EXPECT_EQ(released_[0]->manifest.end_offset, 0);
   // And comes back.
-  partition_ = &shard_->acquire(std::move(*released_[0]), LogConfig{}, 0);
+  partition_ = &acquire(*shard_, std::move(*released_[0]), 0);
   append(batch(1));
   wal_->complete();
   EXPECT_EQ(answers_.at(0).error, ErrorCode::kNone);

@@ -22,7 +22,7 @@ struct LogShard::TimesLeft {
   bool waits_for_space = false;
 };
 
-// First those that keep retention waiting, then those that need nothing but to be written anew, which takes space.
+// Segments that keep retention waiting come first. The other ones only need to be written anew, which takes space.
 LogShard::TimesLeft LogShard::times_left(const Partition& partition) const {
   const SegmentInfo* aged = nullptr;
   const auto unreadable = unreadable_.find(partition.id());

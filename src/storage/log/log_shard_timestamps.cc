@@ -79,7 +79,7 @@ void LogShard::begin_searches(TimestampSearches& searches) {
   });
 }
 
-// What is left of a look-up: segments with records at or above `from`, then the tail.
+// The rest of a look-up: segments with records at or above `from`, then the tail.
 struct LogShard::SegmentSearch {
   PartitionId partition;
   int64_t timestamp = 0;
@@ -117,7 +117,7 @@ void LogShard::search_timestamp(Partition& partition, int64_t timestamp, Functio
                         });
 }
 
-// Some segments at a time: what is handed over stays small however many there are, and others come between.
+// Hands over some segments at a time. So a message stays small however many there are, and other work comes between.
 void LogShard::search_segments(SegmentSearch search) {
   constexpr size_t kSegmentsAtOnce = 16;
   const Partition* partition = find(search.partition);

@@ -27,11 +27,11 @@ class OfflineMarkers {
 
   Result<std::vector<std::pair<PartitionId, std::string>>> load();
   Result<void> put(const PartitionId& partition, const std::string& reason);  // durable
-  Result<void> remove(const PartitionId& partition);                          // and what was kept
+  Result<void> remove(const PartitionId& partition);                          // and the kept batches
 
-  // Adds to what is kept of the partition; durable.
+  // Adds batches to the kept ones of the partition; durable.
   Result<void> keep(const PartitionId& partition, std::vector<Slice> batches);
-  Result<std::vector<Slice>> kept(const PartitionId& partition);  // what is intact, ascending
+  Result<std::vector<Slice>> kept(const PartitionId& partition);  // the intact ones, ascending
 
  private:
   std::string path_of(const PartitionId& partition) const {

@@ -11,6 +11,7 @@ namespace weir::storage {
 Partition::Partition(PartitionId id, LogConfig config, int32_t leader_epoch)
     : id_(id), config_(config), leader_epoch_(leader_epoch), state_(leader_epoch) {
   manifest_.partition = id;
+  take_rows();
 }
 
 uint64_t Partition::size_bytes() const {
@@ -66,6 +67,7 @@ void Partition::restore(PartitionManifest manifest, std::vector<ProducerEntry> p
   log_start_offset_ = pending_log_start_ = manifest.log_start_offset;
   state_.restore(std::max(manifest.end_offset, manifest.log_start_offset), manifest.epochs, std::move(producers));
   manifest_ = std::move(manifest);
+  take_rows();
 }
 
 void Partition::append(const BatchInfo& info, Slice bytes, ChunkNumber chunk, int64_t time_ms) {
@@ -95,7 +97,7 @@ void Partition::push_tail(TailBatch batch) {
 
 void Partition::extend_tail_segments(const TailBatch& batch) {
   const auto rolls = [&](const SegmentInfo& active) {
-    // What is about to be deleted goes without this one.
+    // A segment that is about to be deleted goes without this batch.
     return active.next_offset <= pending_log_start_ || must_roll(active, batch.info, config_.segment_bytes, config_.roll_ms());
   };
   const bool first = tail_segments_.empty();
@@ -120,11 +122,12 @@ SegmentInfo Partition::tail_segment(size_t i) const {
   return segment;
 }
 
-// What is checkpointed or deleted leaves the tail's segments; of one that is checkpointed in part the rest continues the
+// Checkpointed and deleted batches leave the tail's segments. The rest of a segment that is checkpointed in part continues the
 // manifest's last.
 void Partition::take_manifest(PartitionManifest manifest) {
   ++manifests_taken_;
   manifest_ = std::move(manifest);
+  take_rows();
   const int64_t recovery_point = manifest_.end_offset;
   const auto left = std::ranges::find_if(tail_segments_, [&](const SegmentInfo& segment) {
     return segment.next_offset > std::max(recovery_point, manifest_.log_start_offset);

@@ -1,5 +1,5 @@
 // One partition's log as its shard sees it: offsets, producers, leader epochs, the tail in memory and the manifest of
-// what is checkpointed. Used on the owning shard's loop only. LogShard drives it; handlers read its offsets.
+// the checkpointed part. Used on the owning shard's loop only. LogShard drives it; handlers read its offsets.
 //
 // Offsets:  log_start <= last_stable <= high_watermark <= log_end
 //   high_watermark  everything below is durable; readers see nothing else
@@ -87,7 +87,7 @@ class Partition {
 
   // First offset that is in memory; log_end_offset() if nothing is.
   int64_t tail_start() const { return tail_.empty() ? log_end_offset() : tail_[tail_head_].info.base_offset; }
-  // What is in memory: from the batch that contains `offset` on.
+  // Batches in memory, from the one that contains `offset` on.
   std::span<const TailBatch> tail() const { return std::span(tail_).subspan(tail_head_); }
   std::span<const TailBatch> tail_from(int64_t offset) const { return std::span(tail_).subspan(tail_index(offset)); }
   uint64_t tail_bytes() const { return tail_bytes_; }
@@ -102,7 +102,7 @@ class Partition {
   TailRead read_tail(int64_t offset, uint64_t max_bytes, bool at_least_one, int64_t limit_offset,
                      std::vector<FetchPiece>& pieces) const;
 
-  // A start: what is checkpointed, then the batches above it, in order, then all that was found is durable.
+  // At a start: restore(), then append() of the batches above the recovery point, in order, then advance_high_watermark().
   void restore(PartitionManifest manifest, std::vector<ProducerEntry> producers);
   // Appends a batch, which is at or beyond the end and lies in `chunk`. Replay does so again.
   void append(const BatchInfo& info, Slice bytes, ChunkNumber chunk, int64_t time_ms);
@@ -121,8 +121,10 @@ class Partition {
   bool changes_manifest() const { return pending_log_start_ > log_start_offset_ || !expired_producers_.empty(); }
   // A checkpoint begins, or has ended: the producers that were forgotten before it are not in its manifest.
   void begin_checkpoint() { expiring_producers_ = expired_producers_.size(); }
+  // The rows of a checkpoint that begins; see ProducerState.
+  void rows_are_written(int64_t as_of, std::span<const ProducerEntry> rows) { state_.producers().rows_are_written(as_of, rows); }
   void end_checkpoint();
-  // Takes what is committed as what is checkpointed. True if the log start moved.
+  // Takes a committed manifest. Returns true if the log start moved.
   bool adopt(PartitionManifest manifest);
   void set_place(PartitionPlace place) { manifest_.place = place; }
   // All of it is checkpointed, and nothing stays in memory.
@@ -166,6 +168,8 @@ class Partition {
   void extend_tail_segments(const TailBatch& batch);
   SegmentInfo tail_segment(size_t i) const;
   void take_manifest(PartitionManifest manifest);
+  // What was deleted before it was checkpointed has had its rows with the move of the log start.
+  void take_rows() { state_.producers().rows_are_stored(std::max(manifest_.end_offset, manifest_.log_start_offset)); }
   void forget_aborted();  // whose markers are checkpointed, and left the tail: readers of the tail know only those of memory
 
   PartitionId id_;
@@ -180,8 +184,8 @@ class Partition {
   std::vector<TailBatch> tail_;  // [tail_head_, size) are live; compacted now and then
   size_t tail_head_ = 0;
   uint64_t tail_bytes_ = 0;
-  // What is not checkpointed, in segments where Kafka would have rolled them, so that retention reaches it. If `tail_continues_`
-  // the first one is the end of the manifest's last segment.
+  // The part that is not checkpointed, in segments where Kafka would have rolled them, so that retention reaches it. If
+  // `tail_continues_` the first one is the end of the manifest's last segment.
   std::vector<SegmentInfo> tail_segments_;
   bool tail_continues_ = false;
   int64_t pending_log_start_ = 0;           // where the log start goes with the next manifest commit

@@ -1,5 +1,5 @@
-// Partitions of a shard, in no order. Who goes has the last one take its place, so a walk downwards by index misses nobody that
-// stays, and meets some twice.
+// Partitions of a shard, in no order. The last partition takes the place of one that goes. So a walk downwards by index misses no
+// partition that stays, and meets some twice.
 #pragma once
 
 #include <cstddef>

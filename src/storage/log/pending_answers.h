@@ -24,7 +24,7 @@ class PendingAnswers {
   // `done` is told `result` once `chunk` is durable, and all answers before it. The high watermark of `partition` is
   // `next_offset` then; -1: nothing was appended.
   void add(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result, Function<void(AppendResult)> done);
-  // The same for who waits for all answers so far.
+  // `done` is called after all answers so far.
   void add_last(Function<void()> done);
   void complete(ChunkNumber durable);
   // KAFKA_STORAGE_ERROR for all of them.

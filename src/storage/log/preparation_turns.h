@@ -23,7 +23,7 @@ class PreparationTurns {
       : runtime_(runtime), loop_(loop), memory_(memory) {}
   ~PreparationTurns() { lifetime_.end(); }
 
-  // Is a stage of `append`, whose records are what is to be stored once it has answered.
+  // Is a stage of `append`. Once it has answered, the append's records are in the form in which they are stored.
   void prepare(Partition& partition, AwaitedAppend& append, Function<void(AppendResult)> answered);
 
  private:

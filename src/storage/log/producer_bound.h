@@ -1,6 +1,6 @@
-// How many idempotent producers the partitions of a shard remember together. Their ids are the clients' to choose, so somebody
-// who takes a new one for each batch would fill the memory. Above the bound the oldest producers of the partition that has most
-// are forgotten: whoever brings many loses those of his own partition, not others'.
+// How many idempotent producers the partitions of a shard remember together. Clients choose the ids, so a client that takes a new
+// one for each batch would fill the memory. Above the bound the oldest producers of the partition with the most are forgotten. So
+// a client with many producers makes its own partition forget, not other ones.
 //
 // Loop thread only.
 #pragma once
@@ -14,8 +14,8 @@ namespace weir::storage {
 
 class ProducerBound {
  public:
-  // Memory of one with its last five batches, in all indexes.
-  static constexpr size_t kProducerBytes = 512;
+  // Memory of one with its last five batches, in all indexes, and with what its row says.
+  static constexpr size_t kProducerBytes = 640;
 
   explicit ProducerBound(size_t most) : most_(most) {}
 
@@ -42,7 +42,7 @@ class ProducerBound {
 
   const size_t most_;
   size_t count_ = 0;
-  Partition* largest_ = nullptr;  // of those that were looked at
+  Partition* largest_ = nullptr;  // of the partitions seen so far
   size_t next_look_ = 0;
 };
 

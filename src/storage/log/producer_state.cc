@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <ranges>
 #include <utility>
 
 namespace weir::storage {
@@ -48,6 +49,7 @@ ProducerState::TransactionStep ProducerState::update(const BatchInfo& info, int6
   TransactionStep step;
   if (info.producer_id == kNoProducerId) return step;
   Producer& producer = newest(info.producer_id);
+  keep_earlier(producer, info.last_offset());
   if (info.producer_epoch != producer.producer_epoch) {
     producer.producer_epoch = info.producer_epoch;
     producer.batches.clear();
@@ -65,9 +67,51 @@ ProducerState::TransactionStep ProducerState::update(const BatchInfo& info, int6
   }
   if (info.base_sequence == kNoSequence) return step;
   if (producer.batches.size() == kProducerBatches) producer.batches.erase(producer.batches.begin());
+  else if (producer.batches.size() == kProducerBatches - 1) producer.batches.reserve(kProducerBatches);  // not eight
   producer.batches.push_back({info.base_sequence, sequence_after(info.base_sequence, info.last_offset_delta), info.last_offset(),
                               info.last_offset_delta, info.max_timestamp});
   return step;
+}
+
+void ProducerState::drop_stale(Producer& producer) const {
+  auto& earlier = producer.earlier;
+  if (producer.last_offset < stored_as_of_) earlier.clear();  // the row is as the producer is
+  while (earlier.size() > 1 && earlier[1].from <= stored_as_of_) earlier.erase(earlier.begin());
+}
+
+// Only the first batch after the point of some rows changes what they say of the producer.
+void ProducerState::keep_earlier(Producer& producer, int64_t batch_end) const {
+  const auto crosses = [&](int64_t as_of) { return producer.last_offset < as_of && as_of <= batch_end; };
+  if (crosses(stored_as_of_) || crosses(written_as_of_)) {
+    drop_stale(producer);
+    producer.earlier.push_back({producer.last_offset + 1, producer});
+  }
+  producer.last_offset = batch_end;
+}
+
+void ProducerState::rows_are_written(int64_t as_of, std::span<const ProducerEntry> rows) {
+  written_as_of_ = as_of;
+  for (const ProducerEntry& row : rows) {
+    const auto known = by_id_.find(row.producer_id);
+    if (known == by_id_.end()) continue;  // forgotten since
+    Producer& producer = *known->second;
+    drop_stale(producer);
+    // The first one is as of the stored rows. A second one is of a checkpoint that failed.
+    if (producer.earlier.size() > 1) producer.earlier.resize(1);
+    if (producer.last_offset >= as_of) producer.earlier.push_back({as_of, row});
+  }
+}
+
+ProducerEntry ProducerState::stored_row(int64_t producer_id) const {
+  const auto known = by_id_.find(producer_id);
+  if (known == by_id_.end()) return {.producer_id = producer_id, .batches = {}};
+  const Producer& producer = *known->second;
+  if (producer.last_offset >= stored_as_of_) {
+    for (const Earlier& one : std::views::reverse(producer.earlier)) {
+      if (one.from <= stored_as_of_) return one.entry;
+    }
+  }
+  return producer;
 }
 
 std::vector<int64_t> ProducerState::expire(int64_t before, int64_t checkpointed_end) {

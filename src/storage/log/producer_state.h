@@ -1,13 +1,17 @@
 // What a partition remembers of idempotent producers: epoch, and the last five batches of each, to refuse gaps and to
 // answer duplicates with the original offset (KIP-98, KIP-360). Runs ahead of durability like the offsets do.
 //
-// Who is forgotten may go on: the first batch of an unknown producer is taken whatever its sequence, as in Kafka.
+// A forgotten producer may go on: the first batch of an unknown producer is taken whatever its sequence, as in Kafka.
+//
+// The rows in a manifest are as of its recovery point, and the state runs ahead of them. So of a producer that has written since,
+// it keeps as well what the producer was there (docs/decisions/0030-producer-rows-are-snapshots.md).
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <list>
 #include <optional>
+#include <span>
 #include <unordered_map>
 #include <vector>
 
@@ -30,9 +34,18 @@ class ProducerState {
   ProducerState(ProducerState&&) = default;
   ProducerState& operator=(ProducerState&&) = default;
 
+  // What a producer was from an offset on, up to the next earlier one or the producer's last batch.
+  struct Earlier {
+    int64_t from = 0;
+    ProducerEntry entry;
+  };
   // As its row in the manifest, and what is needed only while the log above the manifest's recovery point may be replayed.
   struct Producer : ProducerEntry {
     int64_t last_end_offset = -1;  // of the marker of its last transaction
+    int64_t last_offset = -1;      // of its last batch; -1: none since restore()
+    // Oldest first, at most two: as of the rows that are stored, and of those of a checkpoint under way. Those that no row needs
+    // any more go with the producer's next batch.
+    std::vector<Earlier> earlier;
 
     bool may_be_forgotten(int64_t checkpointed_end) const {
       return transaction_first_offset < 0 && last_end_offset < checkpointed_end;
@@ -64,6 +77,16 @@ class ProducerState {
   std::optional<int64_t> evict(int64_t checkpointed_end = std::numeric_limits<int64_t>::max());
 
   void restore(std::vector<ProducerEntry> entries);
+
+  // Rows are as of an offset if they tell of all batches that end below it. Without a call nothing earlier is kept.
+  void rows_are_stored(int64_t as_of) { stored_as_of_ = as_of; }
+  int64_t rows_stored_as_of() const { return stored_as_of_; }
+  // A checkpoint writes `rows`, of all producers that have a batch between the stored rows and `as_of`. If it fails, the next one
+  // says so again.
+  void rows_are_written(int64_t as_of, std::span<const ProducerEntry> rows);
+  // What the stored row says of a producer that has written since; a new entry if there is none.
+  ProducerEntry stored_row(int64_t producer_id) const;
+
   const ProducerEntry* find(int64_t producer_id) const;
   // By their last updates, the oldest first, but for those that had to stay.
   const std::list<Producer>& entries() const { return by_age_; }
@@ -71,7 +94,13 @@ class ProducerState {
 
  private:
   Producer& newest(int64_t producer_id);
+  void keep_earlier(Producer& producer, int64_t batch_end) const;
+  void drop_stale(Producer& producer) const;
   void forget_oldest();
+
+  static constexpr int64_t kNoRows = -1;
+  int64_t stored_as_of_ = kNoRows;
+  int64_t written_as_of_ = kNoRows;
 
   std::list<Producer> by_age_;
   std::unordered_map<int64_t, std::list<Producer>::iterator> by_id_;

@@ -1,4 +1,4 @@
-// A partition from what is known of it: its snapshot, and at a start the batches above it.
+// Makes a partition of its snapshot, and at a start of the batches above it.
 #pragma once
 
 #include <memory>

@@ -1,6 +1,6 @@
-// Look-ups by time that wait for their turn, oldest first: each may read from a disk that is slow, on threads that others need.
-// Those that ask the same and have not begun are one, whose outcome all of them get. One that nobody waits for any more does not
-// begin. Belongs to one loop.
+// Look-ups by time that wait for their turn, oldest first: each may read from a slow disk, on threads that other work needs.
+// Equal look-ups that have not begun become one, whose outcome all of them get. A look-up without a caller that still waits does
+// not begin. Belongs to one loop.
 #pragma once
 
 #include <cstddef>

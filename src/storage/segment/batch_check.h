@@ -12,7 +12,7 @@ namespace weir::storage {
 
 class BatchCheck {
  public:
-  // What is wrong; empty if nothing is. `batch` is as long as its header says.
+  // Returns the fault, empty if there is none. `batch` is as long as its header says.
   std::string_view fault(const BatchHeader& header, Bytes batch);
   // Of the batch checked last, which had no fault: its records, decompressed. Valid until the next call.
   Bytes records() const { return records_; }

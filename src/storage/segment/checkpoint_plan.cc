@@ -135,7 +135,7 @@ Result<CheckpointPlan> plan_checkpoint(const PartitionManifest& before, const Ch
     if (!aborted) return std::unexpected(aborted.error());
     // What was deleted before it was checkpointed is not written, nor is a segment kept for what follows it.
     if (batch.info.next_offset() <= plan.after.log_start_offset) continue;
-    // What is to be moved elsewhere is not appended to.
+    // A segment that is to move elsewhere gets no more batches.
     const bool roll = segments.empty() || segments.back().base_offset == damaged_segment ||
                       segments.back().directory != plan.after.place.target ||
                       segments.back().next_offset <= plan.after.log_start_offset ||

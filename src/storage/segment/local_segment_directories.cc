@@ -1,5 +1,5 @@
-// LocalSegmentStore: several log directories. Which directories there are is settled before anything is loaded; where a
-// partition lives is a row of its own, beside its manifest.
+// LocalSegmentStore: several log directories. The store learns the directories before it loads anything. A partition's place is a
+// row of its own, beside the manifest.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,7 +18,7 @@ namespace {
 
 Result<bool> has_partition_folders(runtime::FileSystem& files, const std::string& path) {
   auto entries = files.list(path);
-  if (!entries && entries.error().code == ErrorCode::kNotFound) return false;  // a new one, which comes into being later
+  if (!entries && entries.error().code == ErrorCode::kNotFound) return false;  // a new directory, made later
   if (!entries) return std::unexpected(std::move(entries.error()));
   return std::ranges::any_of(*entries, [](const runtime::DirectoryEntry& entry) {
     return entry.is_directory && parse_partition_folder_name(entry.name);
@@ -41,7 +41,7 @@ std::unexpected<Error> missing(runtime::FileSystem& files, const std::string& ho
                           what.ends_with('?') ? what : what + ".", home, known.path));
 }
 
-// Whether a folder of the partition belongs there.
+// Returns whether the partition may have a folder in the directory.
 bool lives_in(const PartitionManifest& manifest, uint32_t directory) {
   return manifest.place.target == directory ||
          std::ranges::find(manifest.segments, directory, &SegmentInfo::directory) != manifest.segments.end();
@@ -91,7 +91,7 @@ Result<void> LocalSegmentStore::use_directories(const std::vector<ExtraDirectory
   return {};
 }
 
-// After the manifests. Partitions without one may have a place as well.
+// Comes after the manifests are loaded. A partition without a manifest may have a place as well.
 Result<void> LocalSegmentStore::load_places(std::vector<LoadedPartition>& loaded) {
   for (const auto& [id, state] : partitions_) {
     for (const SegmentInfo& segment : state.manifest.segments) {
@@ -125,9 +125,9 @@ Result<void> LocalSegmentStore::load_places(std::vector<LoadedPartition>& loaded
   return {};
 }
 
-// Folders of partitions without a row are left by checkpoints that did not commit, which repeat themselves, or by drops; those
-// that were dropped go in the background. In those of partitions that were compacted or may have moved only what the
-// manifest names stays.
+// A folder of a partition without a row is left by a checkpoint that did not commit, or by a drop. The checkpoint comes again and
+// uses the folder. A dropped partition's folder goes in the background. In the folder of a partition that was compacted or may
+// have moved, only files stay that the manifest names.
 Result<void> LocalSegmentStore::sort_out_folders(const LogDirectories::Directory& directory, const PartitionDeleted& deleted,
                                                  std::vector<LoadedPartition>& loaded) {
   auto entries = files_.list(directory.path);
@@ -236,7 +236,7 @@ Result<std::unique_ptr<SegmentCopy>> LocalSegmentStore::copy_segment(const Parti
   return SegmentCopy::create(files_, paths(segment), paths(copy), copy);
 }
 
-// What is written into the place where a disk was mounted would be hidden by the disk when it is back.
+// A file written to the mount point of a missing disk would be hidden once the disk is back.
 Result<void> LocalSegmentStore::make_folder(const PartitionId& partition, uint32_t directory) {
   const std::string& marker = directories_.at(directory).marker;
   if (!marker.empty()) {
@@ -252,7 +252,7 @@ Result<void> LocalSegmentStore::make_folder(const PartitionId& partition, uint32
   return files_.create_directory(folder_of(partition, directory));
 }
 
-// Names of new files, and of the folders they are in.
+// Makes the names of new files and of their folders durable.
 Result<void> LocalSegmentStore::sync_names(const PartitionId& partition, const std::vector<SegmentInfo>& added) {
   std::set<uint32_t> touched;
   for (const SegmentInfo& segment : added) touched.insert(segment.directory);
@@ -264,7 +264,7 @@ Result<void> LocalSegmentStore::sync_names(const PartitionId& partition, const s
   return {};
 }
 
-// Where nothing of the partition is left after a move. Should it not be empty, the next start looks after it.
+// Removes the partition's folder if a move left nothing there. The next start cleans up a folder that is not empty.
 void LocalSegmentStore::remove_empty_folder(const PartitionId& partition, uint32_t directory) {
   if (!directories_.knows(directory)) return;
   const auto known = partitions_.find(partition);
@@ -276,8 +276,8 @@ void LocalSegmentStore::remove_empty_folder(const PartitionId& partition, uint32
   (void)files_.remove(folder_of(partition, directory));
 }
 
-// Places that were chosen for new partitions. Until then a restart may choose others, which matters to nobody: nothing is
-// there yet.
+// Stores the places chosen for new partitions. Before that a restart may choose others. That does no harm, for the partitions
+// have no files yet.
 void LocalSegmentStore::save_places() {
   if (!directories_.several()) return;
   const auto places = directories_.take_unsaved();

@@ -134,8 +134,8 @@ Result<PartitionManifest> LocalSegmentStore::replace_now(const SegmentReplacemen
   return state.manifest;
 }
 
-// Files of rewrites that a crash ended, and those that their successors did not outlive. Only partitions that
-// were ever rewritten have any, and those that may have moved.
+// Removes files of rewrites that a crash ended, and replaced files that the crash kept from going. Only a partition that was ever
+// rewritten or may have moved has any.
 Result<void> LocalSegmentStore::sweep_segments(const PartitionManifest& manifest, uint32_t directory) {
   const std::string folder = folder_of(manifest.partition, directory);
   auto entries = files_.list(folder);

@@ -404,7 +404,7 @@ void LocalSegmentStore::write_indexes(const CheckpointPlan& plan) {
     segment.directory = write.directory;
     const std::string path = index_path(plan.after.partition, segment);
     auto written = SegmentIndex::append(files_, path, write.base_offset, write.entries);
-    // Only costs time: what is missing is found by scanning.
+    // A missing entry only costs time: a scan finds the batch.
     if (!written) log_warn("storage", "index entries could not be written: {}", written.error().message);
   }
 }
@@ -457,5 +457,9 @@ Result<void> LocalSegmentStore::note_wal_file(uint32_t shard, uint64_t generatio
 Result<void> LocalSegmentStore::forget_wal_file(uint32_t shard, uint64_t generation) {
   return manifests_->forget_wal_file({shard, generation});
 }
+
+Result<void> LocalSegmentStore::note_wal_guest(const WalGuest& guest) { return manifests_->note_wal_guest(guest); }
+
+Result<std::vector<WalGuest>> LocalSegmentStore::wal_guests() { return manifests_->wal_guests(); }
 
 }  // namespace weir::storage

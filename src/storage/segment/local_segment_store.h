@@ -83,6 +83,8 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
   // These do not wait for a checkpoint under way: the write-ahead log waits for them.
   Result<void> note_wal_file(uint32_t shard, uint64_t generation) override;
   Result<void> forget_wal_file(uint32_t shard, uint64_t generation) override;
+  Result<void> note_wal_guest(const WalGuest& guest) override;
+  Result<std::vector<WalGuest>> wal_guests() override;
   size_t index_bytes() const override { return reader_.index_bytes(); }
   // Removes folders of dropped partitions whose delay is over; called now and then (checkpoints do it too).
   void maintain(runtime::Executor& reply_to, Function<void()> done) override;

@@ -206,48 +206,8 @@ TEST_F(LocalSegmentStoreTest, FoldersOfDeletedPartitionsGoButNeverWithoutTheData
   EXPECT_TRUE(world_.disk().has(path(partition_id(1), 0)));
 }
 
-TEST_F(LocalSegmentStoreTest, ProducersKeepTheirLastFiveBatches) {
-  const PartitionId a = partition_id(1);
-  int64_t end = 0;
-  const auto batch = [](int32_t n) { return ProducerBatch{n, n, 100 + n, 0, 1000 + n}; };
-  const auto with = [&](std::vector<ProducerEntry> producers, std::vector<int64_t> expired = {}) {
-    auto one = make_checkpoint(a, end, 1);
-    one.producers = std::move(producers);
-    one.expired_producers = std::move(expired);
-    checkpoint(checkpoints(std::move(one)));
-    open();
-    return loaded_[0].producers;
-  };
-  with({{7, 1, 3, 1001, -1, {batch(1), batch(2)}}, {8, 0, -1, 5, 50, {}}});
-  auto stored = with({{7, 1, 3, 1006, 104, {batch(3), batch(4), batch(5), batch(6)}}});
-  ASSERT_EQ(stored.size(), 2u);
-  EXPECT_EQ(stored[0], (ProducerEntry{7, 1, 3, 1006, 104, {batch(2), batch(3), batch(4), batch(5), batch(6)}}));
-  EXPECT_EQ(stored[1], (ProducerEntry{8, 0, -1, 5, 50, {}}));
-  // The whole window given again, and a marker without batches.
-  stored = with({{7, 1, 3, 1007, -1, {batch(3), batch(4), batch(5), batch(6), batch(7)}}});
-  EXPECT_EQ(stored[0].batches, (std::vector{batch(3), batch(4), batch(5), batch(6), batch(7)}));
-  stored = with({{7, 1, 4, 1008, -1, {}}});
-  EXPECT_EQ(stored[0].batches.size(), 5u);
-  EXPECT_EQ(stored[0].coordinator_epoch, 4);
-  // A new epoch forgets the old one's batches.
-  stored = with({{7, 2, 4, 1009, -1, {batch(9)}}}, {8});
-  ASSERT_EQ(stored.size(), 1u);
-  EXPECT_EQ(stored[0].batches, (std::vector{batch(9)}));
-}
-
-// A cycle without a marker changes neither: as when a long transaction goes on over several checkpoints.
-TEST_F(LocalSegmentStoreTest, AnOpenTransactionStaysUntilItsMarkerIsCheckpointed) {
-  const ProducerBatch batch{1, 1, 100, 0, 1000};
-  const ProducerEntry open{7, 1, 3, 1000, 50, {batch}}, none{7, 1, 3, 1000, -1, {batch}};
-  EXPECT_EQ(complete_producer(open, {7, 1, -1, 1001, 60, {}}), (ProducerEntry{7, 1, 3, 1001, 50, {batch}}));
-  EXPECT_EQ(complete_producer(open, {7, 1, -1, 1001, -1, {}}), (ProducerEntry{7, 1, 3, 1001, 50, {batch}}));
-  EXPECT_EQ(complete_producer(none, {7, 1, -1, 1001, 60, {}}), (ProducerEntry{7, 1, 3, 1001, 60, {batch}}));
-  EXPECT_EQ(complete_producer(open, {7, 1, 4, 1001, -1, {}}), (ProducerEntry{7, 1, 4, 1001, -1, {batch}}));
-  EXPECT_EQ(complete_producer(open, {7, 1, 4, 1001, 70, {}}), (ProducerEntry{7, 1, 4, 1001, 70, {batch}}));
-}
-
 TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {
-  using Session = SegmentStore::WalSession;
+  using Session = WalSession;
   EXPECT_TRUE(store_->wal_sessions()->empty());
   const std::vector<Session> first = {{0, ~0ull - 5, 1, 9, true}, {0, 77, 10, 0, false}, {1, 3, 1, 0, false}};
   ASSERT_TRUE(store_->put_wal_sessions(first));
@@ -257,7 +217,7 @@ TEST_F(LocalSegmentStoreTest, WalSessionsAreReplacedAsAWhole) {
   ASSERT_TRUE(store_->put_wal_sessions({first[1]}));
   EXPECT_EQ(*store_->wal_sessions(), std::vector{first[1]});
 
-  using File = SegmentStore::WalFile;
+  using File = WalFile;
   ASSERT_TRUE(store_->put_wal_sessions_and_files(first, {{0, 1}, {1, 1}}));
   ASSERT_TRUE(store_->note_wal_file(0, 2));
   ASSERT_TRUE(store_->forget_wal_file(0, 1));

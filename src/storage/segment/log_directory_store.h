@@ -26,7 +26,7 @@ class LogDirectoryStore {
   virtual ~LogDirectoryStore() = default;
 
   virtual LogDirectories& directories() = 0;
-  // From now on new segments of the partition go to `directory`; the old ones are moved by whoever copies them (copy_segment
+  // From now on new segments of the partition go to `directory`; the old ones move when a caller copies them (copy_segment
   // after ManifestStore::begin_rewrite, then replace). Durable when `done` tells the new place, which has arrived there if
   // nothing was elsewhere. In order with checkpoints. Called by the owning shard only.
   virtual void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,

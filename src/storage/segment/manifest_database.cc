@@ -15,7 +15,7 @@ namespace weir::storage {
 
 namespace {
 
-constexpr int64_t kFormat = 7;
+constexpr int64_t kFormat = 8;
 constexpr int64_t kLastUncheckedFormat = 5;
 constexpr const char* kSalvage =
     ". Bring the file back from a copy, or have `weir log salvage` read the partition's files instead";
@@ -29,8 +29,14 @@ constexpr const char* kSegmentsTable =
     " first_timestamp, created_ms, generation, directory, modified_ms, times_known, aborted, aborted_crc)) STORED,"
     " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;";
 
+constexpr const char* kGuestsTable =
+    "CREATE TABLE wal_guests (shard INTEGER NOT NULL, incarnation INTEGER NOT NULL, topic BLOB NOT NULL, partition INTEGER NOT "
+    "NULL,"
+    " hash INTEGER NOT NULL AS (row_hash('wal_guests', shard, incarnation, topic, partition)) STORED,"
+    " PRIMARY KEY (shard, incarnation, topic, partition)) WITHOUT ROWID;";
+
 // Partitions have a short row number because it is repeated in every segment and producer row.
-// Those beside `segments`.
+// Those beside `segments` and `wal_guests`.
 constexpr const char* kOtherTables =
     "CREATE TABLE format (version INTEGER NOT NULL, hash INTEGER NOT NULL AS (row_hash('format', version)) STORED);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
@@ -53,7 +59,7 @@ constexpr const char* kOtherTables =
     "CREATE TABLE places (topic BLOB NOT NULL, partition INTEGER NOT NULL, directory INTEGER NOT NULL, target INTEGER NOT NULL,"
     " hash INTEGER NOT NULL AS (row_hash('places', topic, partition, directory, target)) STORED,"
     " PRIMARY KEY (topic, partition)) WITHOUT ROWID;";
-constexpr const char* kFirstRow = "INSERT INTO format VALUES (7);";
+constexpr const char* kFirstRow = "INSERT INTO format VALUES (8);";
 
 // Format 1 knew no compaction.
 constexpr const char* kFromFormat1 =
@@ -92,9 +98,10 @@ constexpr const char* kFromFormat6 =
     "INSERT INTO segments SELECT partition_id, base_offset, next_offset, length, max_timestamp, first_timestamp, created_ms,"
     " generation, directory, modified_ms, times_known, 0, 0 FROM earlier_segments;"
     "DROP TABLE earlier_segments;";
-constexpr const char* kPresentFormat = "UPDATE format SET version = 7;";
+// Format 7 did not note guests; no partition was ever handed over.
+constexpr const char* kPresentFormat = "UPDATE format SET version = 8;";
 
-std::string all_tables() { return std::string(kOtherTables) + kSegmentsTable; }
+std::string all_tables() { return std::string(kOtherTables) + kSegmentsTable + kGuestsTable; }
 
 // Values of segments.times_known.
 constexpr int64_t kTimesKnown = 1;
@@ -117,26 +124,6 @@ Result<void> check_manifest(const PartitionManifest& manifest, int64_t generatio
 }
 
 }  // namespace
-
-ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen) {
-  // Without a marker in this cycle a transaction that was open still is, whatever came since.
-  if (seen.coordinator_epoch < 0) {
-    seen.coordinator_epoch = before.coordinator_epoch;
-    if (before.transaction_first_offset >= 0) seen.transaction_first_offset = before.transaction_first_offset;
-  }
-  if (before.producer_epoch == seen.producer_epoch) {
-    std::vector<ProducerBatch> batches;
-    for (const ProducerBatch& batch : before.batches) {
-      if (seen.batches.empty() || batch.last_offset < seen.batches.front().last_offset) batches.push_back(batch);
-    }
-    batches.insert(batches.end(), seen.batches.begin(), seen.batches.end());
-    seen.batches = std::move(batches);
-  }
-  if (seen.batches.size() > kProducerBatches) {
-    seen.batches.erase(seen.batches.begin(), seen.batches.end() - static_cast<ptrdiff_t>(kProducerBatches));
-  }
-  return seen;
-}
 
 ManifestDatabase::ManifestDatabase()
     : NotedDatabase({.schema = all_tables() + kFirstRow,
@@ -164,8 +151,9 @@ Result<void> ManifestDatabase::upgrade(int64_t from) {
         all_tables().c_str());
   } else if (done) {
     for (const char* step : {kMoveSegments, kSegmentsTable, kFromFormat6}) {
-      if (done) done = database_->execute(step);
+      if (done && from == 6) done = database_->execute(step);
     }
+    if (done) done = database_->execute(kGuestsTable);
   }
   return done ? database_->execute(kPresentFormat) : done;
 }
@@ -178,7 +166,6 @@ Result<void> ManifestDatabase::prepare() {
       {&put_segment_, "INSERT OR REPLACE INTO segments VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"},
       {&remove_segment_, "DELETE FROM segments WHERE partition_id = ?1 AND base_offset = ?2"},
       {&remove_segments_, "DELETE FROM segments WHERE partition_id = ?1"},
-      {&get_producer_, "SELECT entry FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
       {&put_producer_, "INSERT OR REPLACE INTO producers VALUES (?1, ?2, ?3)"},
       {&remove_producer_, "DELETE FROM producers WHERE partition_id = ?1 AND producer_id = ?2"},
       {&remove_producers_, "DELETE FROM producers WHERE partition_id = ?1"},
@@ -190,6 +177,10 @@ Result<void> ManifestDatabase::prepare() {
       {&put_session_, "INSERT INTO wal_sessions VALUES (?1, ?2, ?3, ?4, ?5)"},
       {&note_file_, "INSERT OR REPLACE INTO wal_files VALUES (?1, ?2)"},
       {&forget_file_, "DELETE FROM wal_files WHERE shard = ?1 AND generation = ?2"},
+      {&note_guest_,
+       "INSERT OR REPLACE INTO wal_guests VALUES (?1, (SELECT incarnation FROM wal_sessions WHERE shard = ?1 AND sealed = 0), "
+       "?2, "
+       "?3)"},
   };
   for (const auto& [statement, sql] : statements) {
     auto prepared = database_->prepare(sql);
@@ -395,19 +386,7 @@ Result<void> ManifestDatabase::replace_segments(int64_t row, std::span<const int
 }
 
 Result<void> ManifestDatabase::store_producer(int64_t row, const ProducerEntry& entry) {
-  auto found = get_producer_.bind(1, row).bind(2, entry.producer_id).step();
-  if (!found) return std::unexpected(std::move(found.error()));
-  ProducerEntry before;
-  if (*found) {
-    auto decoded = decode_producer(entry.producer_id, get_producer_.blob(0));
-    if (!decoded) {
-      get_producer_.reset();
-      return std::unexpected(std::move(decoded.error()));
-    }
-    before = std::move(*decoded);
-  }
-  get_producer_.reset();
-  const std::vector<uint8_t> bytes = encode_producer(complete_producer(before, entry));
+  const std::vector<uint8_t> bytes = encode_producer(entry);
   return put_producer_.bind(1, row).bind(2, entry.producer_id).bind(3, bytes).run();
 }
 

@@ -43,8 +43,7 @@ class ManifestDatabase final : public NotedDatabase {
   // The rows of `all` are these and no others; in one transaction, with the rows of the write-ahead log's files and of the
   // directories, if they are given. What open_damaged() found is mended then: `all` has every partition that was told of.
   struct Remaining;
-  Result<void> put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files,
-                              const Remaining* directories);
+  Result<void> put_partitions(std::span<const Loaded> all, const std::vector<WalFile>* files, const Remaining* directories);
 
   struct Change {
     int64_t row = 0;
@@ -83,12 +82,14 @@ class ManifestDatabase final : public NotedDatabase {
   Result<void> replace_segments(int64_t row, std::span<const int64_t> removed, std::span<const SegmentInfo> added,
                                 int64_t first_dirty_offset, const Places& places = {});
 
-  Result<std::vector<SegmentStore::WalSession>> wal_sessions();
-  Result<std::vector<SegmentStore::WalFile>> wal_files();
+  Result<std::vector<WalSession>> wal_sessions();
+  Result<std::vector<WalFile>> wal_files();
   // Replaces all sessions and, if there are any given, all files.
-  Result<void> put_wal(const std::vector<SegmentStore::WalSession>& sessions, const std::vector<SegmentStore::WalFile>* files);
-  Result<void> note_wal_file(const SegmentStore::WalFile& file);
-  Result<void> forget_wal_file(const SegmentStore::WalFile& file);
+  Result<void> put_wal(const std::vector<WalSession>& sessions, const std::vector<WalFile>* files);
+  Result<void> note_wal_file(const WalFile& file);
+  Result<void> forget_wal_file(const WalFile& file);
+  Result<void> note_wal_guest(const WalGuest& guest);
+  Result<std::vector<WalGuest>> wal_guests();
 
   // After a commit whose outcome a power cut could still decide: makes it undone. Done before anything else
   // is written.
@@ -105,8 +106,8 @@ class ManifestDatabase final : public NotedDatabase {
   Result<void> store_directories(std::span<const Directory> all);
   Result<void> store_place(const PartitionId& partition, PartitionPlace place);
   Result<void> put_segment(int64_t row, const SegmentInfo& segment);
-  Result<void> put_file(const SegmentStore::WalFile& file);
-  Result<void> put_files(const std::vector<SegmentStore::WalFile>& files);
+  Result<void> put_file(const WalFile& file);
+  Result<void> put_files(const std::vector<WalFile>& files);
   static std::vector<Loaded>::iterator orphan(std::vector<Loaded>& partitions, int64_t row);
   Result<void> in_transaction(Function<Result<void>()> work);
   Result<void> store_change(const Change& change);
@@ -122,14 +123,10 @@ class ManifestDatabase final : public NotedDatabase {
   // database_mutex_
   Statement insert_partition_, update_partition_, remove_partition_;
   Statement put_segment_, remove_segment_, remove_segments_;
-  Statement get_producer_, put_producer_, remove_producer_, remove_producers_;
-  Statement put_session_, note_file_, forget_file_;
+  Statement put_producer_, remove_producer_, remove_producers_;
+  Statement put_session_, note_file_, forget_file_, note_guest_;
   Statement put_generation_, put_dirty_;
   Statement put_place_, remove_place_, put_directory_;
 };
-
-// The producer after a checkpoint. `before` is its stored row. `seen` is what its batches of this cycle (or its whole window)
-// make of a producer that was not known: its coordinator epoch is that of the last marker among them, -1 if there was none.
-ProducerEntry complete_producer(const ProducerEntry& before, ProducerEntry seen);
 
 }  // namespace weir::storage

@@ -82,7 +82,7 @@ TEST_F(ManifestDatabaseTest, RowsThatContradictEachOtherAreNotLoaded) {
         "INSERT INTO producers VALUES (1, 1, zeroblob(3))", "INSERT INTO producers VALUES (2, 1, zeroblob(23))"}) {
     EXPECT_EQ(load_after(sound + damage), ErrorCode::kCorrupt) << damage;
   }
-  EXPECT_EQ(load_after("UPDATE format SET version = 8"), ErrorCode::kUnsupported);
+  EXPECT_EQ(load_after("UPDATE format SET version = 9"), ErrorCode::kUnsupported);
 }
 
 TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
@@ -120,7 +120,7 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
     ASSERT_EQ((*manifests)->wal_files()->size(), static_cast<size_t>(start));
     ASSERT_TRUE((*manifests)->note_wal_file({0, ~0ull}));
     ASSERT_TRUE((*manifests)->note_wal_file({0, ~0ull}));  // whether the first try had an effect may be unknown
-    EXPECT_EQ(*(*manifests)->wal_files(), (std::vector<SegmentStore::WalFile>{{0, ~0ull}}));
+    EXPECT_EQ(*(*manifests)->wal_files(), (std::vector<WalFile>{{0, ~0ull}}));
     // Format 5: whether times are known.
     EXPECT_FALSE((*loaded)[0].partition.manifest.segments[0].times_known);
     // Format 4: several log directories.
@@ -143,6 +143,7 @@ void make_format_6(weir::testing::SimDisk& disk) {
   ASSERT_TRUE(database);
   ASSERT_TRUE((*database)->begin());
   auto done = (*database)->execute(
+      "DROP TABLE wal_guests;"
       "DROP TABLE segments;"
       "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
       " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
@@ -170,6 +171,32 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat6IsTakenOver) {
     ASSERT_EQ(loaded->size(), 1u);
     EXPECT_EQ((*loaded)[0].partition.manifest.segments,
               (std::vector<SegmentInfo>{{0, 5, 100, 2, 3, 4, 2, 0, 6, true, false}, {5, 9, 100, 1, 1, 1, 0, 0, 1, false, true}}));
+  }
+}
+
+TEST(ManifestMigrationTest, ADatabaseOfFormat7IsTakenOver) {
+  weir::testing::SimDisk disk(1);
+  ASSERT_TRUE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
+  {
+    auto database = Database::open(disk, "/manifest.db", {});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->begin());
+    auto done = (*database)->execute(
+        "DROP TABLE wal_guests;"
+        "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
+        "UPDATE format SET version = 7");
+    ASSERT_TRUE(done) << done.error().message;
+    ASSERT_TRUE((*database)->keep_content());
+    ASSERT_TRUE((*database)->commit());
+  }
+  const WalGuest guest{1, {}};
+  for (int start = 0; start < 2; ++start) {
+    auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
+    ASSERT_TRUE(manifests) << manifests.error().message;
+    EXPECT_EQ((*manifests)->load()->size(), 1u);
+    EXPECT_EQ((*manifests)->wal_guests()->size(), start == 0 ? 0u : 1u);
+    ASSERT_TRUE((*manifests)->put_wal({{1, 7, 1, 0, false}}, nullptr));
+    ASSERT_TRUE((*manifests)->note_wal_guest(guest));
   }
 }
 

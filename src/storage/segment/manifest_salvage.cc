@@ -104,7 +104,7 @@ Result<void> ManifestDatabase::put_exactly(const Loaded& loaded) {
   return {};
 }
 
-Result<void> ManifestDatabase::put_partitions(std::span<const Loaded> all, const std::vector<SegmentStore::WalFile>* files,
+Result<void> ManifestDatabase::put_partitions(std::span<const Loaded> all, const std::vector<WalFile>* files,
                                               const Remaining* directories) {
   return in_transaction([&]() -> Result<void> {
     for (const Loaded& loaded : all) {

@@ -26,11 +26,9 @@ struct CheckpointPartition {
   std::vector<Batch> batches;      // contiguous from the manifest's end_offset; may be empty (manifest change only)
   int64_t log_start_offset = 0;    // new log start (never goes back); segments wholly below it are dropped
   std::vector<EpochStart> epochs;  // complete history as of the new recovery point
-  // Producers that wrote in `batches`, as of the new recovery point but for what they did before this cycle: the store completes
-  // the window of five, the open transaction and the coordinator's epoch from its previous row (complete_producer). An epoch
-  // change drops the older batches.
+  // Rows that are written after others are deleted: the producers of `batches`, whole, as of the new recovery point.
   std::vector<ProducerEntry> producers;
-  std::vector<int64_t> expired_producers;   // rows to delete
+  std::vector<int64_t> expired_producers;   // whose rows are deleted
   std::vector<AbortedTransaction> aborted;  // whose markers are in `batches`, in their order
   // Limits that decide when the active segment is rolled.
   uint64_t segment_bytes = 1ull << 30;

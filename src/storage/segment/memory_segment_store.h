@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -146,12 +147,16 @@ class MemorySegmentStore final : public SegmentStore {
   Result<std::vector<WalFile>> wal_files() override { return wal_files_; }
   Result<void> put_wal_sessions(const std::vector<WalSession>& all) override {
     sessions_ = all;
+    std::erase_if(guests_, [&](const auto& guest) {
+      return std::ranges::none_of(sessions_, [&](const WalSession& session) {
+        return session.shard == guest.first.shard && session.incarnation == guest.second;
+      });
+    });
     return {};
   }
   Result<void> put_wal_sessions_and_files(const std::vector<WalSession>& sessions, const std::vector<WalFile>& files) override {
-    sessions_ = sessions;
     wal_files_ = files;
-    return {};
+    return put_wal_sessions(sessions);
   }
   Result<void> note_wal_file(uint32_t shard, uint64_t generation) override {
     if (std::ranges::find(wal_files_, WalFile{shard, generation}) == wal_files_.end()) wal_files_.push_back({shard, generation});
@@ -160,6 +165,21 @@ class MemorySegmentStore final : public SegmentStore {
   Result<void> forget_wal_file(uint32_t shard, uint64_t generation) override {
     std::erase(wal_files_, WalFile{shard, generation});
     return {};
+  }
+  Result<void> note_wal_guest(const WalGuest& guest) override {
+    for (const WalSession& session : sessions_) {
+      if (session.shard != guest.shard || session.sealed) continue;
+      guests_.emplace(guest, session.incarnation);
+      return {};
+    }
+    return fail(ErrorCode::kInvalid, "the shard has no session");
+  }
+  Result<std::vector<WalGuest>> wal_guests() override {
+    std::vector<WalGuest> guests;
+    for (const auto& [guest, incarnation] : guests_) {
+      if (guests.empty() || guests.back() != guest) guests.push_back(guest);
+    }
+    return guests;
   }
 
  private:
@@ -309,6 +329,7 @@ class MemorySegmentStore final : public SegmentStore {
   std::map<PartitionId, State> partitions_;
   std::vector<WalSession> sessions_;
   std::vector<WalFile> wal_files_;
+  std::set<std::pair<WalGuest, uint64_t>> guests_;  // with the incarnations of their sessions
 };
 
 }  // namespace weir::storage::testing

@@ -80,7 +80,7 @@ Result<SegmentInfo> RewrittenSegment::finish() {
   if (info_.max_timestamp == kNoTimestamp) info_.max_timestamp = max_timestamp_of_empty_;
   if (info_.length >= spacing_.write_bytes) {
     auto written = index_.write(files_, paths_.index, info_.base_offset);
-    // Only costs time: what is missing is found by scanning.
+    // A missing entry only costs time: a scan finds the batch.
     if (!written) log_warn("storage", "index entries could not be written: {}", written.error().message);
   }
   direct_.reset();

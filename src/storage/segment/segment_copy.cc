@@ -88,7 +88,7 @@ Result<void> SegmentCopy::copy_aborted() {
   return (*to)->sync();
 }
 
-// Only costs time if it fails: what is missing is found by scanning.
+// A failure only costs time: a scan finds batches without an entry.
 void SegmentCopy::copy_index() {
   auto from = files_.open(source_.index, {});
   if (!from) return;

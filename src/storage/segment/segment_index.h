@@ -37,7 +37,7 @@ class SegmentIndex {
   // Replaces the file.
   Result<void> write(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset) const;
 
-  // The last entry at or before what is asked for; nullptr: begin at the start of the segment.
+  // The last entry at or before the position asked for; nullptr: begin at the start of the segment.
   const IndexEntry* before_offset(int64_t offset) const;
   const IndexEntry* before_position(uint64_t position) const;
   // The last entry such that no batch before it has a timestamp >= `timestamp`.

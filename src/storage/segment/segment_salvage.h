@@ -1,4 +1,4 @@
-// What is intact in a segment file that was damaged: for `weir log salvage`. Pure.
+// Finds the intact batches of a damaged segment file, for `weir log salvage`. Pure.
 //
 // Batches are told apart by their checksums, not by the chain of their lengths, which may be broken. No checksum covers a
 // batch's base offset, length and magic: where only these were damaged they follow from its neighbours, and are mended.

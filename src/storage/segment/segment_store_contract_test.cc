@@ -17,6 +17,7 @@ namespace {
 
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
 
 struct LocalBackend {
   explicit LocalBackend(weir::testing::ManualLoop& given) : world(given) {
@@ -213,6 +214,21 @@ TYPED_TEST(SegmentStoreContract, ProducersComeBackAndExpire) {
   EXPECT_EQ(this->loaded_[0].producers[0].producer_id, 6);
 }
 
+// Whole rows, whatever the earlier ones said.
+TYPED_TEST(SegmentStoreContract, ProducerRowsAreAsTheCheckpointGivesThem) {
+  const ProducerBatch first{0, 0, 0, 0, 1000}, second{1, 1, 1, 0, 1001};
+  auto one = make_checkpoint(this->id_, this->end_, 1);
+  one.producers = {{5, 1, 2, 3, 0, {first}}, {6, 1, 2, 3, 0, {first}}, {7, 1, 2, 3, 0, {first}}};
+  this->checkpoint(std::move(one));
+  auto other = make_checkpoint(this->id_, this->end_, 1);
+  const std::vector<ProducerEntry> rows = {{5, 1, -1, 4, -1, {second}}, {6, 1, 2, 4, 1, {}}};
+  other.producers = rows;
+  other.expired_producers = {6, 7};  // 6 was forgotten, and wrote again
+  this->checkpoint(std::move(other));
+  this->reopen();
+  EXPECT_EQ(this->loaded_[0].producers, rows);
+}
+
 TYPED_TEST(SegmentStoreContract, AbortedTransactionsGoWithTheirSegments) {
   const AbortedTransaction a{1, 0, 1, 1}, b{2, 1, 3, 4};
   CheckpointPartition one;
@@ -300,6 +316,24 @@ TYPED_TEST(SegmentStoreContract, TheRegisterOfTheLogsIsKept) {
   ASSERT_TRUE(this->store_->put_wal_sessions_and_files({}, {}));
   EXPECT_THAT(*this->store_->wal_sessions(), IsEmpty());
   EXPECT_THAT(*this->store_->wal_files(), IsEmpty());
+}
+
+TYPED_TEST(SegmentStoreContract, GuestsOfALogStayAsLongAsTheirSessions) {
+  const WalGuest here{1, partition_id(2)}, there{2, partition_id(2)}, other{2, {partition_id(3).topic, 7}};
+  EXPECT_FALSE(this->store_->note_wal_guest(here)) << "there is no session";
+  const WalSession first{1, 5, 1, 9, true}, second{1, 6, 10, 0, false}, beside{2, 6, 1, 0, false};
+  ASSERT_TRUE(this->store_->put_wal_sessions({{1, 5, 1, 0, false}, beside}));
+  for (const WalGuest& guest : {there, other, here, here}) ASSERT_TRUE(this->store_->note_wal_guest(guest));
+  this->reopen();
+  EXPECT_THAT(*this->store_->wal_guests(), UnorderedElementsAre(here, there, other));
+  ASSERT_TRUE(this->store_->put_wal_sessions_and_files({first, second, beside}, {}));
+  ASSERT_TRUE(this->store_->note_wal_guest(here));
+  EXPECT_THAT(*this->store_->wal_guests(), UnorderedElementsAre(here, there, other)) << "each once";
+  ASSERT_TRUE(this->store_->put_wal_sessions_and_files({second}, {}));
+  this->reopen();
+  EXPECT_THAT(*this->store_->wal_guests(), UnorderedElementsAre(here));
+  ASSERT_TRUE(this->store_->put_wal_sessions({first}));
+  EXPECT_THAT(*this->store_->wal_guests(), IsEmpty());
 }
 
 }  // namespace

@@ -7,16 +7,16 @@
 
 namespace weir::storage {
 
-LocalWalSessions::LocalWalSessions(const runtime::Runtime& runtime, SegmentStore& store, LocalWalSettings settings)
-    : files_(*runtime.files), pool_(*runtime.pool), store_(store), settings_(std::move(settings)) {
+LocalWalSessions::LocalWalSessions(const runtime::Runtime& runtime, WalRegister& wal_register, LocalWalSettings settings)
+    : files_(*runtime.files), pool_(*runtime.pool), register_(wal_register), settings_(std::move(settings)) {
   WEIR_CHECK(settings_.incarnation != 0);
 }
 
 Result<void> LocalWalSessions::read_rows() {
   if (rows_read_) return {};
-  auto rows = store_.wal_sessions();
+  auto rows = register_.wal_sessions();
   if (!rows) return std::unexpected(rows.error());
-  auto noted = store_.wal_files();
+  auto noted = register_.wal_files();
   if (!noted) return std::unexpected(noted.error());
   rows_ = std::move(*rows);
   noted_ = std::move(*noted);
@@ -36,7 +36,7 @@ Result<WalSessions::Earlier> LocalWalSessions::earlier() {
 
 Result<WalSessions::Replayed> LocalWalSessions::replay(unsigned shard, WalReplayVisitor& visitor) {
   if (auto r = read_rows(); !r) return std::unexpected(r.error());
-  std::vector<SegmentStore::WalSession> rows;
+  std::vector<WalSession> rows;
   std::ranges::copy_if(rows_, std::back_inserter(rows), [&](const auto& row) { return row.shard == shard; });
   WalReplayOptions how;
   for (const auto& file : noted_) {
@@ -50,8 +50,8 @@ Result<WalSessions::Replayed> LocalWalSessions::replay(unsigned shard, WalReplay
 }
 
 // The sessions that were replayed and still have files, sealed where they end.
-std::vector<SegmentStore::WalSession> LocalWalSessions::sealed_sessions() const {
-  std::vector<SegmentStore::WalSession> rows;
+std::vector<WalSession> LocalWalSessions::sealed_sessions() const {
+  std::vector<WalSession> rows;
   for (const auto& [shard, result] : replayed_) {
     for (const auto& session : result.sessions) {
       if (!session.has_files) continue;
@@ -66,7 +66,7 @@ std::vector<SegmentStore::WalSession> LocalWalSessions::sealed_sessions() const 
 // Forgets the files first and removes them in order. After a crash in between, a start then misses no file and finds no file of
 // an unknown session.
 Result<void> LocalWalSessions::remove_checkpointed_logs() {
-  if (auto r = store_.put_wal_sessions_and_files(sealed_sessions(), {}); !r) return r;
+  if (auto r = register_.put_wal_sessions_and_files(sealed_sessions(), {}); !r) return r;
   for (auto& [shard, result] : replayed_) {
     for (const EarlierWalFile& file : result.files) {
       auto r = files_.remove(directory(shard) + "/" + wal_file_name(file.generation, WalFileKind::kLog));
@@ -82,8 +82,8 @@ Result<void> LocalWalSessions::remove_checkpointed_logs() {
 }
 
 Result<void> LocalWalSessions::begin(unsigned shards, bool checkpointed) {
-  std::vector<SegmentStore::WalSession> rows;
-  std::vector<SegmentStore::WalFile> files;
+  std::vector<WalSession> rows;
+  std::vector<WalFile> files;
   if (checkpointed) {
     if (auto r = remove_checkpointed_logs(); !r) return r;
   } else {
@@ -95,7 +95,7 @@ Result<void> LocalWalSessions::begin(unsigned shards, bool checkpointed) {
   for (unsigned shard = 0; shard < shards; ++shard) {
     rows.push_back({shard, settings_.incarnation, replayed_.at(shard).next_chunk, 0, false});
   }
-  if (auto r = store_.put_wal_sessions_and_files(rows, files); !r) return r;
+  if (auto r = register_.put_wal_sessions_and_files(rows, files); !r) return r;
   for (const auto& [shard, result] : replayed_) {
     for (const std::string& mark : result.given_up) {
       if (auto r = files_.remove(mark); !r && r.error().code != ErrorCode::kNotFound) return r;
@@ -113,7 +113,7 @@ std::unique_ptr<WalBackend> LocalWalSessions::open(unsigned shard, runtime::Loop
   options.incarnation = settings_.incarnation;
   options.flush_to_device = settings_.flush_to_device;
   options.throttle = settings_.throttle;
-  options.file_register = &store_;
+  options.file_register = &register_;
   options.save_space = save_space;
   options.file_bytes = settings_.file_bytes;
   options.first_file_bytes = std::min(options.first_file_bytes, settings_.file_bytes);
@@ -125,7 +125,7 @@ std::unique_ptr<WalBackend> LocalWalSessions::open(unsigned shard, runtime::Loop
 }
 
 Result<void> LocalWalSessions::end(const std::vector<const WalBackend*>& logs) {
-  auto rows = store_.wal_sessions();
+  auto rows = register_.wal_sessions();
   if (!rows) return std::unexpected(rows.error());
   for (auto& row : *rows) {
     if (row.sealed || row.shard >= logs.size()) continue;
@@ -134,7 +134,7 @@ Result<void> LocalWalSessions::end(const std::vector<const WalBackend*>& logs) {
     row.sealed = true;
     row.last_chunk = log.durable();
   }
-  return store_.put_wal_sessions(*rows);
+  return register_.put_wal_sessions(*rows);
 }
 
 }  // namespace weir::storage

@@ -1,7 +1,7 @@
-// The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. The segment store's database lists
-// the sessions and files (docs/formats/wal.md).
+// The write-ahead logs of all shards in files of this machine, `<log directory>/wal/<shard>/`. The register lists the sessions
+// and files (docs/formats/wal.md).
 //
-// `files`, `pool` and `store` outlive this object and the logs it opens.
+// `files`, `pool` and `wal_register` outlive this object and the logs it opens.
 #pragma once
 
 #include <map>
@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "runtime/runtime.h"
-#include "storage/segment/segment_store.h"
 #include "storage/wal/local_wal.h"
 #include "storage/wal/replay.h"
 #include "storage/wal/wal_sessions.h"
+#include "storage/wal_register.h"
 
 namespace weir::storage {
 
@@ -27,7 +27,7 @@ struct LocalWalSettings {
 
 class LocalWalSessions final : public WalSessions {
  public:
-  LocalWalSessions(const runtime::Runtime& runtime, SegmentStore& store, LocalWalSettings settings);
+  LocalWalSessions(const runtime::Runtime& runtime, WalRegister& wal_register, LocalWalSettings settings);
 
   Result<Earlier> earlier() override;
   Result<Replayed> replay(unsigned shard, WalReplayVisitor& visitor) override;
@@ -38,16 +38,16 @@ class LocalWalSessions final : public WalSessions {
  private:
   Result<void> read_rows();
   Result<void> remove_checkpointed_logs();
-  std::vector<SegmentStore::WalSession> sealed_sessions() const;
+  std::vector<WalSession> sealed_sessions() const;
   std::string directory(unsigned shard) const { return settings_.log_dir + "/wal/" + std::to_string(shard); }
 
   runtime::FileSystem& files_;
   runtime::Pool& pool_;
-  SegmentStore& store_;
+  WalRegister& register_;
   const LocalWalSettings settings_;
   bool rows_read_ = false;
-  std::vector<SegmentStore::WalSession> rows_;    // as the start found them
-  std::vector<SegmentStore::WalFile> noted_;      // as the start found them
+  std::vector<WalSession> rows_;                  // as the start found them
+  std::vector<WalFile> noted_;                    // as the start found them
   std::map<unsigned, WalReplayResult> replayed_;  // by shard of the previous process, until its new log is opened
 };
 

@@ -14,8 +14,8 @@ namespace {
 
 class WalReplay {
  public:
-  WalReplay(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-            const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor, const WalReplayOptions& options)
+  WalReplay(runtime::FileSystem& files, const std::string& directory, uint32_t shard, const std::vector<WalSession>& sessions,
+            WalReplayVisitor& visitor, const WalReplayOptions& options)
       : files_(files), directory_(directory), shard_(shard), sessions_(sessions), visitor_(visitor), options_(options) {}
 
   Result<WalReplayResult> run() {
@@ -146,7 +146,7 @@ class WalReplay {
     visitor_.on_corruption(corruption);
   }
 
-  Result<void> replay_session(const SegmentStore::WalSession& row) {
+  Result<void> replay_session(const WalSession& row) {
     std::vector<WalLogFile*> logs;
     for (WalLogFile& log : logs_) {
       if (log.header.identity.incarnation == row.incarnation) logs.push_back(&log);
@@ -182,7 +182,7 @@ class WalReplay {
   runtime::FileSystem& files_;
   const std::string directory_;
   const uint32_t shard_;
-  const std::vector<SegmentStore::WalSession>& sessions_;
+  const std::vector<WalSession>& sessions_;
   WalReplayVisitor& visitor_;
   const WalReplayOptions options_;
   bool directory_exists_ = false;
@@ -194,7 +194,7 @@ class WalReplay {
 }  // namespace
 
 Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
+                                   const std::vector<WalSession>& sessions, WalReplayVisitor& visitor,
                                    const WalReplayOptions& options) {
   return WalReplay(files, directory, shard, sessions, visitor, options).run();
 }

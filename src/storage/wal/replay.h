@@ -17,9 +17,9 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "runtime/file.h"
-#include "storage/segment/segment_store.h"
 #include "storage/wal/local_wal.h"
 #include "storage/wal/wal_sessions.h"
+#include "storage/wal_register.h"
 
 namespace weir::storage {
 
@@ -39,7 +39,7 @@ struct WalReplayOptions {
 
 struct WalReplayResult {
   struct Session {
-    SegmentStore::WalSession row;
+    WalSession row;
     ChunkNumber end_chunk = 0;  // the last chunk, with which a row not yet sealed is to be sealed
     bool has_files = false;     // false: the row is not needed any more
   };
@@ -62,7 +62,7 @@ struct WalReplayResult {
 // `sessions`: the rows of this shard in the order of their beginning. Fails on an error of the device, on a missing file and on a
 // file of no session. The latter two would cost acknowledged batches, and an operator may still put them right.
 Result<WalReplayResult> replay_wal(runtime::FileSystem& files, const std::string& directory, uint32_t shard,
-                                   const std::vector<SegmentStore::WalSession>& sessions, WalReplayVisitor& visitor,
+                                   const std::vector<WalSession>& sessions, WalReplayVisitor& visitor,
                                    const WalReplayOptions& options = {});
 
 }  // namespace weir::storage

@@ -47,7 +47,7 @@ bool may_be_torn(const ChunkHeader& header, const std::optional<ChunkFooter>& fo
 
 }  // namespace
 
-SessionReplay::SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
+SessionReplay::SessionReplay(const WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
                              const WalReplayOptions& options, WalReplayResult& result)
     : session_(session), files_(std::move(files)), visitor_(visitor), options_(options), result_(result) {
   expected_ = std::max(session_.first_chunk, files_.front()->header.durable_before + 1);

@@ -24,7 +24,7 @@ struct WalLogFile {
 class SessionReplay {
  public:
   // `files` in the order of their generations; not empty.
-  SessionReplay(const SegmentStore::WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
+  SessionReplay(const WalSession& session, std::vector<WalLogFile*> files, WalReplayVisitor& visitor,
                 const WalReplayOptions& options, WalReplayResult& result);
 
   // Delivers the batches of the session. Returns its end chunk.
@@ -64,7 +64,7 @@ class SessionReplay {
   bool device_failed() const;
   WalLogFile& file(const Place& place) { return *files_[place.file]; }
 
-  const SegmentStore::WalSession session_;
+  const WalSession session_;
   const std::vector<WalLogFile*> files_;
   WalReplayVisitor& visitor_;
   const WalReplayOptions options_;

@@ -16,8 +16,8 @@
 #include "base/result.h"
 #include "runtime/file.h"
 #include "runtime/loop.h"
-#include "storage/segment/segment_store.h"
 #include "storage/wal/chunk.h"
+#include "storage/wal_register.h"
 
 namespace weir::storage {
 

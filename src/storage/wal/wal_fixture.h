@@ -136,7 +136,7 @@ class WalWorld {
       return false;
     }
     replayed = std::move(*result);
-    std::vector<SegmentStore::WalSession> next_rows;
+    std::vector<WalSession> next_rows;
     for (const auto& session : replayed.sessions) {
       if (!session.has_files) continue;
       next_rows.push_back(session.row);
@@ -201,7 +201,7 @@ class WalWorld {
   testing::SimRuntime sim;
   TestFileRegister file_register;
   std::unique_ptr<LocalWal> wal;
-  std::vector<SegmentStore::WalSession> rows;
+  std::vector<WalSession> rows;
   uint64_t incarnation = 100;
   CollectingVisitor visitor;  // of the last start
   WalReplayResult replayed;

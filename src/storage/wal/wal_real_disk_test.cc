@@ -80,7 +80,7 @@ class WalRealDisk : public ::testing::TestWithParam<FlushEngineKind> {};
 TEST_P(WalRealDisk, TwoSessionsUnderLoadReadBack) {
   testing::TempDir folder;
   const std::string directory = folder / "wal/0";
-  std::vector<SegmentStore::WalSession> rows;
+  std::vector<WalSession> rows;
   std::vector<ReplayedBatch> before;
   WalReplayResult replayed;
   for (uint64_t incarnation = 1; incarnation <= 2; ++incarnation) {
