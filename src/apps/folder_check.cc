@@ -158,6 +158,7 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
     if (locked) {
       lock = std::move(*locked);
     } else if (locked.error().code == ErrorCode::kExists) {
+      check.in_use = true;
       check.note = fmt::format("{} is in use by a broker: missing and shortened files are found only when it is stopped", folder);
       return check;
     }

@@ -22,6 +22,7 @@ struct FolderProblem {
 
 struct FolderCheck {
   bool has_manifests = false;  // otherwise no data folder, or one that a broker has open: each file stands for itself
+  bool in_use = false;         // a broker has it open: files come and go
   std::string note;            // why there is nothing to compare with, if that is worth a line
   std::map<std::string, storage::ManifestedSegment> segments;  // whatever a manifest names, by path of the file
   std::vector<FolderProblem> problems;

@@ -53,6 +53,7 @@ bool is_wal(std::string_view name) { return ends_with_any(name, {".wal", ".spare
 struct Findings {
   std::vector<std::string> paths;
   std::map<std::string, storage::ManifestedSegment> segments;  // where a manifest tells
+  bool in_use = false;                                         // by a broker: a file may go before it is looked at
   size_t problems = 0;                                         // beside those of files that were read
   size_t damaged_files = 0;
   bool intact() const { return problems == 0 && damaged_files == 0; }
@@ -117,6 +118,7 @@ Result<void> collect_named(runtime::FileSystem& files, std::string named, const 
   else if (!check->note.empty()) fmt::print(stderr, "weir log {}: {}\n", action_name(command), check->note);
   for (const FolderProblem& problem : check->problems) tell(command, problem);
   into.problems += check->problems.size();
+  into.in_use = into.in_use || check->in_use;
   const size_t before = into.paths.size();
   if (auto ok = collect(files, named, *check, into); !ok) return ok;
   into.segments.merge(check->segments);
@@ -198,7 +200,7 @@ Function<void(std::string_view)> below_title(const cli::LogCommand& command, std
 
 // `manifest`: null if none tells of the file.
 bool process_segment(runtime::FileSystem& files, const std::string& path, const storage::ManifestedSegment* manifest,
-                     const cli::LogCommand& command, const std::map<TopicId, std::string>& names) {
+                     bool may_be_gone, const cli::LogCommand& command, const std::map<TopicId, std::string>& names) {
   const Owner owner = owner_of(path, names);
   if (command.json && !verifies_in_json(command)) print_file_line(path, owner);
   storage::SegmentDumpOptions options;
@@ -208,6 +210,7 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, const 
   options.json = command.json;
   const auto summary = storage::dump_segment_file(files, path, options, below_title(command, path + owner.text()));
   if (!summary) {
+    if (may_be_gone && summary.error().code == ErrorCode::kNotFound) return true;
     tell_unreadable(command, path, owner, summary.error());
     return false;
   }
@@ -224,7 +227,7 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, const 
   return !summary->damaged();
 }
 
-bool process_wal(runtime::FileSystem& files, const std::string& path, const cli::LogCommand& command,
+bool process_wal(runtime::FileSystem& files, const std::string& path, bool may_be_gone, const cli::LogCommand& command,
                  const std::map<TopicId, std::string>& names) {
   storage::WalDumpOptions options;
   options.json = command.json;
@@ -238,6 +241,7 @@ bool process_wal(runtime::FileSystem& files, const std::string& path, const cli:
     if (!verify) print(line);
   });
   if (!summary) {
+    if (may_be_gone && summary.error().code == ErrorCode::kNotFound) return true;
     tell_unreadable(command, path, {}, summary.error());
     return false;
   }
@@ -303,9 +307,9 @@ int look_at_all(runtime::FileSystem& files, const cli::LogCommand& command, Find
     if (is_segment(path)) {
       const auto known = findings.segments.find(path);
       const storage::ManifestedSegment* manifest = known == findings.segments.end() ? nullptr : &known->second;
-      findings.damaged_files += !process_segment(files, path, manifest, command, names[folder]);
+      findings.damaged_files += !process_segment(files, path, manifest, findings.in_use, command, names[folder]);
     } else if (is_wal(path)) {
-      findings.damaged_files += !process_wal(files, path, command, names[folder]);
+      findings.damaged_files += !process_wal(files, path, findings.in_use, command, names[folder]);
     } else {
       tell_fault(command, "not a log file", path, path + " is neither a segment file (*.log) nor a WAL file (*.wal)");
       ++findings.problems;
