@@ -130,8 +130,6 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   for (const broker::ShardSnapshot& shard : shards) {
     for (const auto& failed : shard.coordinators.some_failed) coordinators.push_back(entry(failed.partition, failed.reason));
     for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
-  }
-  for (const broker::ShardSnapshot& shard : shards) {
     for (const auto& read : shard.failing) reads.push_back(entry(read.partition, read.reason));
   }
   for (const auto& partition : info.uncleanable) partitions.push_back(entry(partition.name, partition.reason));

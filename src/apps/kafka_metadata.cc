@@ -236,7 +236,7 @@ void apply_config(protocol::Reader& in, KafkaMetadata& metadata) {
   else topic->second.configs.erase(name);
 }
 
-// What one file of batches says: the snapshot, or a segment of the log.
+// Reads one file of batches: the snapshot, or a segment of the log.
 struct ReadFile {
   int64_t first_offset = -1;
   int64_t next_offset = -1;

@@ -1,4 +1,4 @@
-// What weir.max.memory.bytes says, or its default.
+// The value of weir.max.memory.bytes, or its default.
 #pragma once
 
 #include <fmt/format.h>

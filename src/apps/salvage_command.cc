@@ -147,7 +147,8 @@ std::string json_of(const SalvagedPartition& one) {
       json_list(one.damage), lost, one.end_unknown, one.log_start_offset, one.log_end_offset, one.rescued, one.mended);
 }
 
-// What a start refuses all the same, or would find: files that salvage does not mend. The folder is not locked any more.
+// Lists faults for which a start refuses the folder all the same, or that it would find: salvage does not mend their files. The
+// folder is not locked any more.
 std::vector<std::string> troubles_of_a_start(runtime::FileSystem& files, const std::string& folder) {
   const auto check = check_folder(files, folder);
   if (!check) return {fmt::format("whether a start takes it could not be tried: {}", check.error().message)};
@@ -156,7 +157,7 @@ std::vector<std::string> troubles_of_a_start(runtime::FileSystem& files, const s
   return troubles;
 }
 
-// What was found, and done.
+// The findings of a salvage, and its changes.
 struct Outcome {
   std::string folder;
   SalvageReport report;

@@ -37,16 +37,20 @@ std::unexpected<Error> bad(const ConfigKey& key, std::string_view value, std::st
               fmt::format("Invalid value {} for configuration {}: {}", value.empty() ? "''" : value, key.name, want));
 }
 
-bool parse_integer(std::string_view text, int64_t& value) {
-  text = trimmed_config_value(text);
+// Java takes a number with its sign, from_chars one without a plus.
+std::string_view without_plus(std::string_view text) {
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  return text;
+}
+
+bool parse_integer(std::string_view text, int64_t& value) {
+  text = without_plus(trimmed_config_value(text));
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size();
 }
 
 bool parse_double(std::string_view text, double& value) {
-  text = trimmed_config_value(text);
-  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  text = without_plus(trimmed_config_value(text));
   // Java takes a number with the suffix of its type.
   if (text.size() > 1 && std::string_view("dDfF").find(text.back()) != std::string_view::npos) text.remove_suffix(1);
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -283,11 +287,8 @@ bool parse_config_boolean(std::string_view value) { return lower_case(trimmed_co
 
 std::vector<std::string> config_list_elements(std::string_view list) {
   std::vector<std::string> elements;
-  while (!list.empty()) {
-    const size_t comma = std::min(list.find(','), list.size());
-    if (const std::string_view element = trimmed_config_value(list.substr(0, comma)); !element.empty())
-      elements.emplace_back(element);
-    list.remove_prefix(std::min(comma + 1, list.size()));
+  for (const std::string_view element : all_elements(list)) {
+    if (!element.empty()) elements.emplace_back(element);
   }
   return elements;
 }

@@ -65,7 +65,7 @@ Result<void> check_config_value(const ConfigKey& key, std::string_view value);
 // Whether earlier versions of Kafka had the key, with ZooKeeper or old message formats, and Kafka 4 does not.
 bool is_former_kafka_key(std::string_view name);
 
-// What a key of earlier builds of Weir is called now; empty if it is none.
+// The present name of a key of earlier builds of Weir; empty if it is none.
 std::string_view renamed_own_key(std::string_view name);
 
 // The known key closest to `name`, or an empty one if none is near.

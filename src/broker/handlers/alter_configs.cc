@@ -140,7 +140,8 @@ class AlterConfigsOperation : public runtime::Homebound {
     answers_.expect(response);
   }
 
-  // Whoever sets a session timeout or a number of threads should learn from the log why nothing changes. One line a request.
+  // A client that sets a session timeout or a number of threads should learn from the log why nothing changes. One line a
+  // request.
   void tell_of_no_effect(const Controller::Outcomes& outcomes) {
     std::string told;
     size_t left = 0;

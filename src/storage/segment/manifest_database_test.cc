@@ -136,33 +136,36 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
   }
 }
 
-// As the version before transactions made it.
-void make_format_6(weir::testing::SimDisk& disk) {
+// A database of an earlier version: `statements` make it of a new one.
+void make_older(weir::testing::SimDisk& disk, const char* statements) {
   ASSERT_TRUE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
   auto database = Database::open(disk, "/manifest.db", {});
   ASSERT_TRUE(database);
   ASSERT_TRUE((*database)->begin());
-  auto done = (*database)->execute(
-      "DROP TABLE wal_guests;"
-      "DROP TABLE segments;"
-      "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
-      " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
-      " generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0, modified_ms INTEGER NOT NULL DEFAULT 0,"
-      " times_known INTEGER NOT NULL DEFAULT 0,"
-      " hash INTEGER NOT NULL AS (row_hash('segments', partition_id, base_offset, next_offset, length, max_timestamp,"
-      " first_timestamp, created_ms, generation, directory, modified_ms, times_known)) STORED,"
-      " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
-      "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
-      "INSERT INTO segments VALUES (1, 0, 5, 100, 2, 3, 4, 2, 0, 6, 1), (1, 5, 9, 100, 1, 1, 1, 0, 0, 1, 2);"
-      "UPDATE format SET version = 6");
+  auto done = (*database)->execute(statements);
   ASSERT_TRUE(done) << done.error().message;
   ASSERT_TRUE((*database)->keep_content());
   ASSERT_TRUE((*database)->commit());
 }
 
+// As the version before transactions made it.
+constexpr const char* kFormat6 =
+    "DROP TABLE wal_guests;"
+    "DROP TABLE segments;"
+    "CREATE TABLE segments (partition_id INTEGER NOT NULL, base_offset INTEGER NOT NULL, next_offset INTEGER NOT NULL,"
+    " length INTEGER NOT NULL, max_timestamp INTEGER NOT NULL, first_timestamp INTEGER NOT NULL, created_ms INTEGER NOT NULL,"
+    " generation INTEGER NOT NULL DEFAULT 0, directory INTEGER NOT NULL DEFAULT 0, modified_ms INTEGER NOT NULL DEFAULT 0,"
+    " times_known INTEGER NOT NULL DEFAULT 0,"
+    " hash INTEGER NOT NULL AS (row_hash('segments', partition_id, base_offset, next_offset, length, max_timestamp,"
+    " first_timestamp, created_ms, generation, directory, modified_ms, times_known)) STORED,"
+    " PRIMARY KEY (partition_id, base_offset)) WITHOUT ROWID;"
+    "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
+    "INSERT INTO segments VALUES (1, 0, 5, 100, 2, 3, 4, 2, 0, 6, 1), (1, 5, 9, 100, 1, 1, 1, 0, 0, 1, 2);"
+    "UPDATE format SET version = 6";
+
 TEST(ManifestMigrationTest, ADatabaseOfFormat6IsTakenOver) {
   weir::testing::SimDisk disk(1);
-  make_format_6(disk);
+  make_older(disk, kFormat6);
   for (int start = 0; start < 2; ++start) {
     auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
     ASSERT_TRUE(manifests) << manifests.error().message;
@@ -176,19 +179,10 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat6IsTakenOver) {
 
 TEST(ManifestMigrationTest, ADatabaseOfFormat7IsTakenOver) {
   weir::testing::SimDisk disk(1);
-  ASSERT_TRUE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
-  {
-    auto database = Database::open(disk, "/manifest.db", {});
-    ASSERT_TRUE(database);
-    ASSERT_TRUE((*database)->begin());
-    auto done = (*database)->execute(
-        "DROP TABLE wal_guests;"
-        "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
-        "UPDATE format SET version = 7");
-    ASSERT_TRUE(done) << done.error().message;
-    ASSERT_TRUE((*database)->keep_content());
-    ASSERT_TRUE((*database)->commit());
-  }
+  make_older(disk,
+             "DROP TABLE wal_guests;"
+             "INSERT INTO partitions VALUES (1, zeroblob(16), 0, 0, 9, zeroblob(12), 5, 2);"
+             "UPDATE format SET version = 7");
   const WalGuest guest{1, {}};
   for (int start = 0; start < 2; ++start) {
     auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
@@ -214,7 +208,7 @@ void mend(weir::testing::SimDisk& disk) {
 // Rows get new hashes when their table is made anew: what was damaged must not look right then.
 TEST(ManifestMigrationTest, DamageInADatabaseOfFormat6IsNotForgotten) {
   weir::testing::SimDisk disk(1);
-  make_format_6(disk);
+  make_older(disk, kFormat6);
   run_sql(disk, "/manifest.db", "UPDATE segments SET next_offset = 4 WHERE base_offset = 0", HashFunction::kWrong);
   for (int attempt = 0; attempt < 2; ++attempt) {
     auto manifests = ManifestDatabase::open_damaged(disk, "/manifest.db", nullptr, nullptr);
@@ -229,7 +223,7 @@ TEST(ManifestMigrationTest, DamageInADatabaseOfFormat6IsNotForgotten) {
 
 TEST(ManifestMigrationTest, DamageInADatabaseOfFormat6IsMendedAtOnce) {
   weir::testing::SimDisk disk(1);
-  make_format_6(disk);
+  make_older(disk, kFormat6);
   run_sql(disk, "/manifest.db", "UPDATE segments SET next_offset = 4 WHERE base_offset = 0", HashFunction::kWrong);
   mend(disk);
   auto manifests = ManifestDatabase::open(disk, "/manifest.db", nullptr);
