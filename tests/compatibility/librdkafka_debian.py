@@ -16,7 +16,8 @@ UNFIT = {
     "0036_partial_fetch": "its topic needs a broker of its version",
     "0045_subscribe_update": "it calls kafka-topics.sh", "0045_subscribe_update_topic_remove": "it calls kafka-topics.sh",
     "0045_subscribe_update_non_exist_and_partchange": "it calls kafka-topics.sh",
-    "0052_msg_timestamps": "it calls kafka-topics.sh", "0107_topic_recreate": "it asks for three replicas",
+    "0052_msg_timestamps": "it calls kafka-topics.sh", "0077_compaction": "it calls kafka-topics.sh",
+    "0109_auto_create_topics": "it calls kafka-topics.sh", "0107_topic_recreate": "it asks for three replicas",
     "0111_delay_create_topics": "it asks for three replicas", "0113_cooperative_rebalance": "it has a Java client",
 }
 

@@ -5,6 +5,7 @@
 
 import java.time.Duration;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -18,6 +19,7 @@ import org.apache.kafka.clients.admin.ListOffsetsResult.ListOffsetsResultInfo;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.admin.RecordsToDelete;
+import org.apache.kafka.clients.consumer.ConsumerRebalanceListener;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndTimestamp;
@@ -187,10 +189,17 @@ public class CompactedTopics {
             for (String reset : List.of("earliest", "latest")) {
                 try (KafkaConsumer<String, String> consumer = consumer(Map.of("group.id", topic + "-" + reset,
                         "auto.offset.reset", reset, "max.poll.records", 37))) {
-                    consumer.subscribe(List.of(topic));
+                    // The poll that brings the assignment may bring records as well.
+                    List<Long> began = new ArrayList<>();
+                    consumer.subscribe(List.of(topic), new ConsumerRebalanceListener() {
+                        public void onPartitionsAssigned(Collection<TopicPartition> assigned) {
+                            began.add(consumer.position(partition));
+                        }
+                        public void onPartitionsRevoked(Collection<TopicPartition> revoked) {}
+                    });
                     long deadline = System.nanoTime() + 20_000_000_000L;
-                    while (consumer.assignment().isEmpty() && System.nanoTime() < deadline) consumer.poll(Duration.ofMillis(50));
-                    say(reset + " position", consumer.position(partition));
+                    while (began.isEmpty() && System.nanoTime() < deadline) consumer.poll(Duration.ofMillis(50));
+                    say(reset + " position", began);
                     int count = readToEnd(consumer).size();
                     say(reset + " reads", (reset.equals("latest") ? count : "to the end"));
                     say(reset + " position then, lag", consumer.position(partition) + " " + consumer.currentLag(partition));
