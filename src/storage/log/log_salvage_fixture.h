@@ -87,7 +87,7 @@ class LogSalvageTest : public LogOnDisk {
     for (size_t at = 0; at < bytes.size();) {
       const auto header = BatchHeader::parse(bytes.data() + at);
       if (header.record_count > 0) offsets.push_back(header.base_offset);
-      EXPECT_EQ(crc32c(Bytes(bytes).subspan(at + BatchHeader::kCrcStart, header.size() - BatchHeader::kCrcStart)), header.crc);
+      EXPECT_TRUE(protocol::crc_matches(header, Bytes(bytes).subspan(at, header.size())));
       next = header.next_offset();
       at += header.size();
     }

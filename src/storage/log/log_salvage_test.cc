@@ -7,7 +7,6 @@
 
 #include <utility>
 
-#include "base/crc32c.h"
 #include "protocol/record_batch_builder.h"
 #include "storage/batch_info.h"
 #include "storage/log/log_salvage_fixture.h"

@@ -5,7 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "storage/log/log_salvage_fixture.h"
 
 namespace weir::storage::testing {

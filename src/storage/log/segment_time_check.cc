@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "storage/segment/record_timestamps.h"
 #include "storage/segment/segment_names.h"
 
@@ -54,7 +53,7 @@ Result<void> SegmentTimeCheck::take(Bytes batch) {
   const BatchHeader header = BatchHeader::parse(batch.data());
   // Damage keeps its wrong checksum, by which others see it: nothing is believed of such a batch, nor written into it.
   const auto found = max_timestamp_in(batch);
-  const bool readable = found && crc32c(batch.subspan(BatchHeader::kCrcStart)) == header.crc;
+  const bool readable = found && protocol::crc_matches(header, batch);
   const int64_t timestamp = readable ? *found : unreadable_ms_;
   unreadable_ += !readable;
   const bool lies = readable && *found != header.max_timestamp;

@@ -1,13 +1,11 @@
 #include "storage/segment/batch_check.h"
 
-#include "base/crc32c.h"
 #include "protocol/record_window.h"
 
 namespace weir::storage {
 
 std::string_view BatchCheck::fault(const BatchHeader& header, Bytes batch) {
-  if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
-    return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
+  if (!protocol::crc_matches(header, batch)) return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
   const Bytes stored = batch.subspan(BatchHeader::kSize);
   protocol::BatchFault fault{};
   if (header.compressed()) {

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/crc32c.h"
 #include "storage/segment/batch_check.h"
 
 namespace weir::storage {
@@ -134,7 +133,7 @@ class Salvage {
     const MutableBytes batch = file_.subspan(at_, end - at_);
     if (batch.size() < BatchHeader::kSize || batch.size() > INT32_MAX) return false;
     BatchHeader header = BatchHeader::parse(batch.data());
-    if (crc32c(Bytes(batch).subspan(BatchHeader::kCrcStart)) != header.crc) return false;
+    if (!protocol::crc_matches(header, batch)) return false;
     const int64_t count = int64_t{header.last_offset_delta} + 1;
     if (header.last_offset_delta < 0) return false;
     const bool contiguous = follows != kUnknownOffset && follows - expected_ == count;
