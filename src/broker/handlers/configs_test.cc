@@ -158,7 +158,7 @@ TEST_F(ConfigsTest, BrokersListAllOfKafkasKeysWithWhatHolds) {
   EXPECT_FALSE(configs.contains("producer.id.expiration.check.interval.ms"));
   EXPECT_EQ(configs.at("log.initial.task.delay.ms").value, "1");
   EXPECT_EQ(configs.at("log.initial.task.delay.ms").source, 4);
-  // Info are told as they are.
+  // A single broker has one replica of everything, whatever the default of the key.
   for (const char* one : {"offsets.topic.replication.factor", "transaction.state.log.replication.factor",
                           "transaction.state.log.min.isr", "default.replication.factor"}) {
     EXPECT_EQ(configs.at(one).value, "1") << one;
