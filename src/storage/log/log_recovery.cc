@@ -148,9 +148,10 @@ Result<void> LogRecovery::load_manifests() {
   }
   auto offline = markers_.load();
   if (!offline) return std::unexpected(offline.error());
-  for (const auto& [id, reason] : *offline) {
+  for (const OfflineMarker& marker : *offline) {
+    const PartitionId& id = marker.partition;
     if (Recovered* recovered = find(id)) {
-      take_offline(*recovered, reason);
+      take_offline(*recovered, marker.reason);
     } else if (deleted(id)) {
       if (auto r = markers_.remove(id); !r) return r;
     } else {
@@ -309,7 +310,7 @@ Result<void> LogRecovery::mark_offline_durably() {
   for (auto& [id, recovered] : partitions_) {
     if (!recovered.offline()) continue;
     ++stats_.offline_partitions;
-    if (auto r = markers_.put(id, recovered.tail.offline_reason); !r) return r;
+    if (auto r = markers_.put(id, recovered.tail.offline_reason, OfflineKind::kWriteAheadLog); !r) return r;
     if (const auto found = stranded_.find(id); found != stranded_.end()) {
       if (auto r = markers_.keep(id, std::move(found->second)); !r) return r;
     }

@@ -93,14 +93,14 @@ Result<void> LogSalvage::load_rows() {
 Result<void> LogSalvage::load_markers() {
   auto offline = markers_.load();
   if (!offline) return std::unexpected(offline.error());
-  for (const auto& [id, reason] : *offline) {
-    Piece* piece = piece_of(id);
+  for (const OfflineMarker& marker : *offline) {
+    Piece* piece = piece_of(marker.partition);
     if (!piece) continue;
     piece->offline = piece->rewrite = true;
-    piece->told.damage.push_back("marked offline: " + reason);
-    if (auto done = load_kept(id, *piece); !done) return done;
-    // Batches that are kept came behind what is lost.
-    if (piece->tail.empty() && reason.find(".wal") != std::string::npos) piece->lost_in_log = reason;
+    piece->told.damage.push_back("marked offline: " + marker.reason);
+    if (auto done = load_kept(marker.partition, *piece); !done) return done;
+    // Batches that are kept came behind the lost ones.
+    if (piece->tail.empty() && marker.lost_in_write_ahead_log()) piece->lost_in_log = marker.reason;
   }
   return {};
 }

@@ -140,6 +140,34 @@ TEST_F(LogSalvageTest, PartitionsThatAFileWhichWasGivenUpTookOffline) {
   EXPECT_EQ(read_all(ids_[0]), range(kOffsetsOfUnknownEnd, kOffsetsOfUnknownEnd + 1));
 }
 
+// The kind of the marker tells it. A path in the reason may contain anything.
+TEST_F(LogSalvageTest, AMarkerForASegmentSaysNothingOfTheEnd) {
+  fill(ids_[0], 3);
+  fill(ids_[1], 3);
+  end(Death::kKill);
+  const std::string reason = "/mnt/old.wal/00000000000000000000.log ends early";
+  OfflineMarkers markers(sim_.disk(), "/log");
+  ASSERT_TRUE(markers.put(ids_[0], reason, OfflineKind::kSegment));
+  ASSERT_TRUE(markers.put(ids_[1], reason, OfflineKind::kWriteAheadLog));
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(of_unknown_end(report), ElementsAre(ids_[1]));
+  EXPECT_EQ(shard(ids_[0]).find(ids_[0])->log_end_offset(), 3);
+}
+
+// Of an earlier version.
+TEST_F(LogSalvageTest, TheReasonOfAMarkerWithoutAKindTellsOfTheEnd) {
+  fill(ids_[0], 3);
+  fill(ids_[1], 3);
+  end(Death::kKill);
+  ASSERT_TRUE(sim_.disk().create_directories("/log/offline"));
+  const auto mark = [&](const PartitionId& id, std::string_view text) {
+    replace("/log/offline/" + partition_folder_name(id), {text.begin(), text.end()});
+  };
+  mark(ids_[0], "00000000000000000000.log ends early");
+  mark(ids_[1], "/log/wal/0/0000000000000001.wal is gone");
+  EXPECT_THAT(of_unknown_end(bring_back()), ElementsAre(ids_[1]));
+}
+
 TEST_F(LogSalvageTest, FilesOfTheWriteAheadLogUnderEachOthersNames) {
   put(ids_[0], 100);
   begin_second_file(ids_[1]);
