@@ -1,6 +1,7 @@
 #include "storage/log/log_salvage.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -185,7 +186,7 @@ void LogSalvage::order_found_files(Piece& piece) {
   std::ranges::sort(piece.parts, {}, [](const Part& part) { return std::pair(part.info.base_offset, part.info.generation); });
 }
 
-Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
+Result<std::string> LogSalvage::fault_of(const Piece& piece, const Part& part, SegmentInfo& found) {
   if (given_up_.contains(part.info.directory)) return "is missing";
   auto file = files_.open(part.path, {});
   if (!file && file.error().code == ErrorCode::kNotFound) return "is missing";
@@ -194,7 +195,9 @@ Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
   if (!size) return std::unexpected(size.error());
   SegmentDumpOptions options;
   options.verify_only = true;
-  if (part.length_known) options.valid_bytes = part.info.length;
+  const PartitionManifest& manifest = piece.rows.partition.manifest;
+  const ManifestedSegment by_rows{part.info, manifest.log_start_offset, manifest.epochs};
+  if (part.length_known) options.manifest = &by_rows;
   auto summary = dump_segment_file(files_, part.path, options, [](std::string_view) {});
   if (!summary) return std::unexpected(summary.error());
   found.length = summary->valid_bytes;
@@ -202,12 +205,10 @@ Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
   if (part.length_known && *size < part.info.length) {
     return fmt::format("is cut short: {} bytes of {} are there", *size, part.info.length);
   }
+  if (!summary->contradictions.empty()) return fmt::format("is not as it was: {}", fmt::join(summary->contradictions, "; "));
   if (summary->damaged()) {
     return fmt::format("has {} and {} of no batch", counted(summary->damaged_batches, "damaged batch", "damaged batches"),
                        counted(summary->trailing_bytes, "byte"));
-  }
-  if (part.length_known && summary->next_offset != part.info.next_offset) {
-    return fmt::format("ends before offset {}, but manifest.db says {}", summary->next_offset, part.info.next_offset);
   }
   if (!part.length_known) return std::string();
   auto aborted = load_aborted(files_, aborted_path(part), part.info);
@@ -226,7 +227,7 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
   int64_t next = 0;
   for (Part& part : piece.parts) {
     SegmentInfo found = part.info;
-    auto fault = fault_of(part, found);
+    auto fault = fault_of(piece, part, found);
     if (!fault) return std::unexpected(fault.error());
     part.there = *fault != "is missing";
     part.whole = fault->empty();
@@ -240,7 +241,7 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
     if (!part.there) told.lost.push_back({part.info.base_offset, part.info.next_offset});
     if (part.there && !part.whole) {
       Buffer memory;
-      auto salvaged = read_damaged(part, memory);
+      auto salvaged = read_damaged(piece, part, memory);
       if (!salvaged) return std::unexpected(salvaged.error());
       if (!salvaged->foreign.empty()) {
         told.damage.back() += fmt::format("; it is another file, and nothing of it is taken: {}", salvaged->foreign);
@@ -271,7 +272,7 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
   return {};
 }
 
-Result<SegmentSalvage> LogSalvage::read_damaged(const Part& part, Buffer& memory) {
+Result<SegmentSalvage> LogSalvage::read_damaged(const Piece& piece, const Part& part, Buffer& memory) {
   auto file = files_.open(part.path, {});
   if (!file) return std::unexpected(file.error());
   auto size = (*file)->size();
@@ -283,6 +284,7 @@ Result<SegmentSalvage> LogSalvage::read_damaged(const Part& part, Buffer& memory
   ExpectedSegment expected{.base_offset = part.info.base_offset, .contiguous = part.contiguous};
   if (part.length_known) expected.next_offset = part.info.next_offset;
   if (part.length_known && part.info.times_known) expected.first_timestamp = part.info.first_timestamp;
+  if (part.length_known) expected.epochs = piece.rows.partition.manifest.epochs;
   auto salvaged = salvage_segment({memory.data(), *got}, expected);
   std::erase_if(salvaged.batches, [&](Bytes batch) { return BatchHeader::parse(batch.data()).base_offset < part.from; });
   return salvaged;

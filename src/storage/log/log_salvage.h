@@ -51,7 +51,7 @@ struct SalvagedPartition {
   bool end_unknown = false;                          // records above the last one may be lost as well, how many is not known
   int64_t log_start_offset = 0, log_end_offset = 0;  // afterwards
   uint64_t rescued = 0;                              // batches that are written anew
-  uint64_t mended = 0;                               // of them, whose offset or length followed from their neighbours
+  uint64_t mended = 0;                               // of them, whose offset, length or leader epoch followed from others
 };
 
 struct SalvageReport {
@@ -120,7 +120,7 @@ class LogSalvage final : public WalReplayVisitor {
   void end_suspicion(uint32_t shard, uint32_t shards, std::span<const WalGuest> guests);
   Piece* piece_of(const PartitionId& partition);  // null if deleted, or not known
   Result<void> check_parts(Piece& piece);
-  Result<std::string> fault_of(const Part& part, SegmentInfo& found);
+  Result<std::string> fault_of(const Piece& piece, const Part& part, SegmentInfo& found);
   static std::string aborted_path(const Part& part);
   void order_found_files(Piece& piece);
   void close_tail(Piece& piece);
@@ -130,7 +130,7 @@ class LogSalvage final : public WalReplayVisitor {
   Result<void> add_part(Piece& piece, const Part& part, Output& output);
   Result<void> add_whole_part(const Piece& piece, const Part& part, Output& output);
   Result<void> put_aborted(const Part& part, std::span<const AbortedTransaction> entries, SegmentInfo& info);
-  Result<SegmentSalvage> read_damaged(const Part& part, Buffer& memory);
+  Result<SegmentSalvage> read_damaged(const Piece& piece, const Part& part, Buffer& memory);
   Result<ManifestDatabase::Remaining> remaining_directories();
   Result<void> copy_aside(const std::vector<std::string>& paths, const std::string& folder_name, const std::string& aside);
   Result<void> unseal_last_session();

@@ -216,7 +216,7 @@ Result<void> LogSalvage::add_part(Piece& piece, const Part& part, Output& output
   if (given_up_.contains(part.info.directory)) return {};
   if (part.there && part.whole) return add_whole_part(piece, part, output);
   Buffer memory;
-  auto salvaged = part.there ? read_damaged(part, memory) : Result<SegmentSalvage>();
+  auto salvaged = part.there ? read_damaged(piece, part, memory) : Result<SegmentSalvage>();
   if (!salvaged) return std::unexpected(salvaged.error());
   // Markers may be lost: entries that are intact know more than the batches.
   const auto known = piece.sound ? load_aborted(files_, aborted_path(part), part.info) : std::vector<AbortedTransaction>();

@@ -101,6 +101,22 @@ TEST_F(LogSalvageTest, ABatchInASegment) {
   EXPECT_EQ(read_all(ids_[0]).back(), 11);
 }
 
+// No checksum covers it, and consumers would compare it with the epochs that the broker tells.
+TEST_F(LogSalvageTest, ALeaderEpochInASegment) {
+  fill(ids_[0], 10);
+  const std::string file = segment_files(ids_[0]).at(0);
+  const std::vector<uint8_t> before = sim_.disk().contents(file);
+  sim_.disk().flip_bits(file, 4 * BatchHeader::parse(before.data()).size() + 15, 4);
+  const SalvageReport report = bring_back();
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_THAT(report.partitions[0].damage, ElementsAre(HasSubstr("at offset 4, says 4, but manifest.db says 0")));
+  EXPECT_THAT(report.partitions[0].lost, IsEmpty());
+  EXPECT_EQ(report.partitions[0].mended, 1u);
+  EXPECT_THAT(report.set_aside, ElementsAre(file));
+  EXPECT_EQ(sim_.disk().contents(segment_files(ids_[0]).at(0)), before);
+  EXPECT_EQ(read_all(ids_[0]), range(0, 10));
+}
+
 // The log's end is where it was: no offset is given twice.
 TEST_F(LogSalvageTest, TheLastBatchOfTheLastSegment) {
   fill(ids_[0], 10);
@@ -154,7 +170,8 @@ TEST_F(LogSalvageTest, ASegmentOfAnotherPartitionIsNotTaken) {
 TEST_F(LogSalvageTest, ASegmentWithTheSameOffsetsAndOtherTimesIsNotTaken) {
   fill(ids_[0], 10);
   int64_t at = 0;
-  replace(segment_files(ids_[0]).at(0), bytes_of(make_checkpoint(ids_[1], at, 3, {.timestamp = 5000}).batches));
+  const auto other = make_checkpoint(ids_[1], at, 10, {.value_bytes = 1000, .timestamp = 5000});
+  replace(segment_files(ids_[0]).at(0), bytes_of(other.batches));
   EXPECT_THAT(bring_back().partitions.at(0).lost, ElementsAre(OffsetRange{0, 10}));
   EXPECT_THAT(read_all(ids_[0]), IsEmpty());
 }

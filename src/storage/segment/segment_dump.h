@@ -27,7 +27,6 @@ struct SegmentDumpOptions {
   bool verify_only = false;                     // lines for damage only
   bool records = false;                         // a line for every record, with its key and value
   const ManifestedSegment* manifest = nullptr;  // if there is one: what is in the file behind its length does not exist
-  uint64_t valid_bytes = UINT64_MAX;            // of the file, for callers that compare by themselves
 };
 
 struct SegmentDumpSummary {
@@ -41,9 +40,8 @@ struct SegmentDumpSummary {
   uint64_t index_entries = 0;
   uint64_t wrong_index_entries = 0;  // hints that do not fit; harmless
   uint64_t aborted_transactions = 0;
-  int64_t max_timestamp = kNoTimestamp;  // that a batch says
-  uint64_t contradictions = 0;           // of an intact chain of batches, to the manifest
-  bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0 || contradictions != 0; }
+  std::vector<std::string> contradictions;  // of an intact chain of batches, to the manifest
+  bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0 || !contradictions.empty(); }
 };
 
 // Calls `line` for every line of the listing. Fails if the file cannot be read or its name is not that of a

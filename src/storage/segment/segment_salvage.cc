@@ -75,9 +75,15 @@ class Salvage {
     return !following || following->base_offset >= header.next_offset();
   }
 
-  void take(const BatchHeader& header) {
+  void take(const BatchHeader& header, bool mended = false) {
     if (segment_.contiguous) lose(header.base_offset);
-    result_.batches.push_back(Bytes(file_).subspan(at_, header.size()));
+    const MutableBytes batch = file_.subspan(at_, header.size());
+    if (const auto epoch = other_epoch(header, segment_.epochs)) {
+      protocol::patch_leader_epoch(batch.data(), *epoch);
+      mended = true;
+    }
+    result_.mended += mended;
+    result_.batches.push_back(batch);
     at_ += header.size();
     expected_ = header.next_offset();
   }
@@ -93,10 +99,7 @@ class Salvage {
   void step_over_damage() {
     const size_t end = next_intact();
     const int64_t follows = end < file_.size() ? BatchHeader::parse(file_.data() + end).base_offset : next_;
-    if (mend(end, follows)) {
-      ++result_.mended;
-      return take(BatchHeader::parse(file_.data() + at_));
-    }
+    if (mend(end, follows)) return take(BatchHeader::parse(file_.data() + at_), true);
     result_.damaged_bytes += end - at_;
     at_ = end;
     if (follows != kUnknownOffset) lose(follows);

@@ -1,7 +1,8 @@
 // Finds the intact batches of a damaged segment file, for `weir log salvage`. Pure.
 //
 // Batches are told apart by their checksums, not by the chain of their lengths, which may be broken. No checksum covers a
-// batch's base offset, length and magic: where only these were damaged they follow from its neighbours, and are mended.
+// batch's base offset, length and magic: where only these were damaged they follow from its neighbours, and are mended. Nor does
+// one cover its leader epoch: the partition's history tells that, and a batch that says another one is mended.
 //
 // Nothing in a batch says whose it is. A file that begins otherwise than its segment does is another one, and nothing of it is
 // taken.
@@ -9,10 +10,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "base/bytes.h"
+#include "storage/types.h"
 
 namespace weir::storage {
 
@@ -38,6 +41,7 @@ struct ExpectedSegment {
   int64_t next_offset = kUnknownOffset;         // after its last batch
   bool contiguous = false;                      // compaction never took anything of it
   std::optional<int64_t> first_timestamp = {};  // max timestamp of its first batch
+  std::span<const EpochStart> epochs = {};      // of its partition; empty if they are not known
 };
 
 // `file`: the valid bytes of the segment, changed where a batch is mended.
