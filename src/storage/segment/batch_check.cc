@@ -14,7 +14,7 @@ std::string_view BatchCheck::fault(const BatchHeader& header, Bytes batch) {
     fault = protocol::check_records(header, records, {.contiguous = false});
     const auto why = decompressor_.fault();
     trim();
-    // Its checksum is right. That it cannot be opened in so little memory is no damage.
+    // The checksum is right. A batch that needs more memory than there is for it is no damage.
     if (why == protocol::CompressionFault::kTooLarge) return {};
     if (why != protocol::CompressionFault::kNone) return protocol::compression_fault_name(why);
   } else {

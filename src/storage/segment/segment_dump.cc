@@ -21,7 +21,7 @@ namespace weir::storage {
 
 namespace {
 
-// As a JSON string; bytes that are no printable ASCII become \u00xx.
+// Returns the bytes as a JSON string. Bytes that are no printable ASCII become \u00xx.
 std::string quoted(const std::optional<Bytes>& bytes) {
   if (!bytes) return "null";
   std::string out = "\"";
@@ -192,7 +192,7 @@ class SegmentDump {
         header.producer_epoch, header.base_sequence, header.crc, fault.empty() ? "ok" : fault);
   }
 
-  // Only what is so: most batches are not compressed, of no transaction, and of no producer with an id.
+  // The line leaves out absent properties. Most batches have no compression, no transaction and no producer id.
   static std::string batch_text(const HeaderScanner::Position& position, std::string_view fault) {
     const BatchHeader& header = position.header;
     std::string out =

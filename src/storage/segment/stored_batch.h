@@ -1,4 +1,4 @@
-// The header of a record batch as it is met in a segment file, where any byte may have been damaged.
+// The header of a record batch in a segment file, where any byte may be damaged.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace weir::storage {
 
 using protocol::BatchHeader;
 
-// Nothing if `bytes` (at least BatchHeader::kSize) cannot be the start of a stored batch.
+// Returns the header at the start of `bytes`. Nothing if they are too few, or cannot be the start of a stored batch.
 inline std::optional<BatchHeader> parse_stored_header(Bytes bytes) {
   if (bytes.size() < BatchHeader::kSize) return std::nullopt;
   const BatchHeader header = BatchHeader::parse(bytes.data());
