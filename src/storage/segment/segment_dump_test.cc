@@ -89,7 +89,7 @@ TEST_F(SegmentDumpTest, IndexEntriesThatDoNotFitAreShownButNoDamage) {
   EXPECT_EQ(summary.wrong_index_entries, 1u);
 }
 
-// No checksum covers offsets and leader epochs: only the manifest tells.
+// No checksum covers offsets and leader epochs. Only the manifest shows their damage.
 TEST_F(SegmentDumpTest, WhatContradictsTheManifestIsNamed) {
   ManifestedSegment manifest;
   manifest.info = {.base_offset = 20, .next_offset = 26, .length = 3 * batch_bytes_, .max_timestamp = 1005, .times_known = true};

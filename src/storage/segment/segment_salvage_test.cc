@@ -199,7 +199,7 @@ TEST_F(SegmentSalvageTest, NothingIsTakenOfAFileThatBeginsWithAnotherTime) {
   EXPECT_EQ(others.lost, (std::vector<OffsetRange>{{0, 30}}));
 }
 
-// Whatever is damaged, what is shown was written.
+// Whatever is damaged, each batch that comes back was written.
 TEST_F(SegmentSalvageTest, NothingIsInvented) {
   std::mt19937 chance(7);
   for (int round = 0; round < 300; ++round) {
@@ -214,7 +214,7 @@ TEST_F(SegmentSalvageTest, NothingIsInvented) {
       ASSERT_EQ(header.base_offset % 3, 0);
       const size_t at = begin_of(static_cast<size_t>(header.base_offset / 3));
       ASSERT_EQ(batch.size(), sizes_[static_cast<size_t>(header.base_offset / 3)]);
-      // But for the leader epoch.
+      // No history tells the leader epoch here.
       ASSERT_TRUE(std::equal(batch.begin() + 16, batch.end(), before.begin() + static_cast<ptrdiff_t>(at) + 16)) << round;
     }
     int64_t lost = 0;
