@@ -1,4 +1,4 @@
-// Damage in the write-ahead log and in what is known of it: what is intact is read again afterwards.
+// Damage in the write-ahead log and in the rows about it. Intact batches are read again afterwards.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,7 +23,7 @@ std::set<PartitionId> of_unknown_end(const SalvageReport& report) {
   return found;
 }
 
-// What the write-ahead log holds would be put aside unread.
+// Otherwise the batches of the write-ahead log would be put aside unread.
 TEST_F(LogSalvageTest, SessionsThatAreMissingAreNotGuessed) {
   put(ids_[0], 100);
   end(Death::kKill);
@@ -90,7 +90,7 @@ TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogThatIsGone) {
   EXPECT_EQ(read_all(ids_[2]), range(0, 1));
 }
 
-// Nothing of these partitions is anywhere but in the write-ahead log.
+// These partitions have data in the write-ahead log only.
 TEST_F(LogSalvageTest, PartitionsThatLivedOnlyInAFileThatIsGone) {
   for (const PartitionId& id : ids_) {
     for (int i = 0; i < 3; ++i) put(id, 100);
@@ -154,7 +154,7 @@ TEST_F(LogSalvageTest, AMarkerForASegmentSaysNothingOfTheEnd) {
   EXPECT_EQ(shard(ids_[0]).find(ids_[0])->log_end_offset(), 3);
 }
 
-// Of an earlier version.
+// An earlier version wrote the markers.
 TEST_F(LogSalvageTest, TheReasonOfAMarkerWithoutAKindTellsOfTheEnd) {
   fill(ids_[0], 3);
   fill(ids_[1], 3);
@@ -220,7 +220,7 @@ TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogInThePlaceOfAnother) {
   EXPECT_GT(shard(ids_[2]).find(ids_[2])->log_end_offset(), 1);
 }
 
-// What the write-ahead log holds behind the damage is kept when the partition goes offline, for the log is recycled.
+// When a partition goes offline, its batches behind the damage are kept, because the write-ahead log is recycled.
 TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
   put(ids_[0], 5000);
   put(ids_[0], 100);
@@ -239,7 +239,7 @@ TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
   EXPECT_EQ(read_all(ids_[0]), range(1, 3));
 }
 
-// No checksum covers the offsets of what is kept.
+// No checksum covers the offsets of kept batches.
 TEST_F(LogSalvageTest, AnOffsetInWhatIsKeptBesideAMarkerIsNotBelieved) {
   put(ids_[0], 5000);
   put(ids_[0], 100);

@@ -28,7 +28,7 @@ std::string text_of(OfflineKind kind, const std::string& reason) {
   return reason;
 }
 
-// Takes the first line off, if the text has one.
+// Takes the line of the kind off, if the text has one.
 OfflineKind take_kind(std::string& text) {
   for (const auto& [kind, name] : kKinds) {
     const std::string line = fmt::format("{}{}\n", kKindLine, name);
@@ -47,7 +47,7 @@ struct KeptBatch {
   uint64_t size;
 };
 
-// Calls `use` with the bytes of the file from `at` on, a window at a time. True if all were there.
+// Calls `use` with the bytes of the file from `at` on, a window at a time. Returns whether all were there.
 Result<bool> read_windows(runtime::File& file, uint64_t at, uint64_t size, const std::function<Result<void>(Bytes)>& use) {
   std::vector<uint8_t> window(std::min<uint64_t>(size, 64 * 1024));
   while (size > 0) {
@@ -62,7 +62,7 @@ Result<bool> read_windows(runtime::File& file, uint64_t at, uint64_t size, const
   return true;
 }
 
-// The intact batches of a file.
+// Calls `use` for each intact batch of a file.
 Result<void> for_each_kept(runtime::File& file, const std::function<Result<void>(const KeptBatch&)>& use) {
   for (uint64_t at = 0;;) {
     uint8_t start[BatchHeader::kSize];

@@ -1,7 +1,7 @@
-// Remembers across restarts which partitions lost acknowledged data. Each of them has a small text file,
-// `<log dir>/offline/<topic id>-<index>`, with the kind of the loss and the reason (docs/formats/segments.md). The write-ahead log
-// that showed the damage is recycled one day, and the partition must not come back as if nothing had happened. An operator who
-// has restored the data removes the file.
+// Remembers across restarts which partitions lost acknowledged data. Each of them has a small text file, `<log
+// dir>/offline/<topic id>-<index>`, with the kind of the loss and the reason (docs/formats/segments.md). The write-ahead log that
+// showed the damage is recycled one day, and the partition must not come back as if nothing had happened. An operator who has
+// restored the data removes the file.
 //
 // The write-ahead log may hold batches of the partition behind the damage. No checkpoint takes them, so they are kept beside the
 // marker, in `<topic id>-<index>.batches`. `weir log salvage` brings them back.
@@ -52,16 +52,16 @@ class OfflineMarkers {
   Result<std::vector<OfflineMarker>> load();
   // Durable. The first marker of a partition stays.
   Result<void> put(const PartitionId& partition, const std::string& reason, OfflineKind kind = OfflineKind::kSegment);
-  Result<void> remove(const PartitionId& partition);  // and the kept batches
+  Result<void> remove(const PartitionId& partition);  // with the kept batches
 
-  // Adds batches to the kept ones of the partition; durable. Reads the kept ones through a small window.
+  // Adds batches to the kept ones of the partition. Durable. Reads the kept ones through a small window.
   Result<void> keep(const PartitionId& partition, std::vector<Slice> batches);
-  // The bytes of the kept batches, unchecked; empty if there are none.
+  // Returns the bytes of the kept batches, unchecked; empty without any.
   Result<Buffer> kept(const PartitionId& partition, size_t& size);
   std::string kept_path(const PartitionId& partition) const { return path_of(partition) + ".batches"; }
 
  private:
-  // Writes a file that is there as a whole after a power cut, or not at all.
+  // Writes a file. After a power cut it is there as a whole, or not at all.
   Result<void> put_in_place(const std::string& path, const std::function<Result<void>(runtime::File&)>& write);
   std::string path_of(const PartitionId& partition) const {
     return directory_ + "/" + partition.topic.to_string() + "-" + std::to_string(partition.index);

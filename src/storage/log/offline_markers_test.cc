@@ -49,7 +49,7 @@ class OfflineMarkersTest : public ::testing::Test {
     const std::vector<uint8_t> bytes = sim_.disk().contents(path_of(id));
     return {bytes.begin(), bytes.end()};
   }
-  // As an earlier version wrote it.
+  // Writes a marker as an earlier version did.
   void write(const PartitionId& id, const std::string& text) {
     auto file = sim_.disk().open(path_of(id), {.write = true, .create = true, .truncate = true});
     ASSERT_TRUE(file);
