@@ -28,6 +28,7 @@
 #include "broker/handlers/produce.h"
 #include "broker/handlers/security_apis.h"
 #include "broker/handlers/telemetry.h"
+#include "broker/handlers/transactional_offsets.h"
 #include "broker/handlers/update_features.h"
 
 namespace weir::broker {
@@ -141,6 +142,18 @@ constexpr Entry kEntries[] = {
       .needs =
           {.topic = kWrite, .transactional_id = kWrite, .cluster = kIdempotentWrite, .cluster_right = ClusterRight::kSuffices}},
      handle_init_producer_id},
+    {{.key = ApiKey::kAddOffsetsToTxn,
+      .min_version = 0,
+      .max_version = 4,
+      .kind = kChanges,
+      .needs = {.group = kRead, .transactional_id = kWrite}},
+     handle_add_offsets_to_txn},
+    {{.key = ApiKey::kTxnOffsetCommit,
+      .min_version = 0,
+      .max_version = 6,
+      .kind = kChanges,
+      .needs = {.topic = kRead, .group = kRead, .transactional_id = kWrite}},
+     handle_txn_offset_commit},
     {{.key = ApiKey::kOffsetForLeaderEpoch,
       .min_version = 2,
       .max_version = 4,
