@@ -80,7 +80,7 @@ class CoordinatorHost {
   virtual std::unique_ptr<coordination::CoordinatorRuntime> make_partition(
       BrokerShard& shard, const coordination::CoordinatorRuntime::Surroundings& surroundings, const storage::PartitionId& id,
       coordination::ImagePtr image) = 0;
-  // Delivers a coordinator's message to the partition `to`, on the shard that owns it. `done` may be called on any shard.
+  // Delivers a coordinator's message to the partition `to`, on the shard that owns it. `done` is called there.
   virtual void deliver(BrokerShard& shard, const storage::PartitionId& to, std::any message, Function<void(std::any)> done);
 
   // One step of a coordinator: calls `step(state, reply, now, effects)`, or `reply` with an error. The coordinator's index is
@@ -124,7 +124,7 @@ class CoordinatorHost {
   void image_changed(BrokerShard& shard, const MetadataChange& change);
 
   struct Shard {  // on its loop only
-    std::unique_ptr<coordination::CoordinatorServices> services;
+    std::unique_ptr<Services> services;
     Uuid topic;
     coordination::ImagePtr image;
     std::map<int32_t, std::unique_ptr<coordination::CoordinatorRuntime>> partitions;
