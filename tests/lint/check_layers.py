@@ -49,6 +49,7 @@ FOLDERS = {
         "log": [],
         "runtime": ["log"],
         "group": ["runtime"],
+        "transaction": ["runtime"],
     },
     "broker": {
         "config": [],

@@ -21,6 +21,15 @@ class TestImage final : public Image {
       : gone_(std::move(gone)), gone_ids_(std::move(gone_ids)) {}
   bool has_topic(std::string_view name) const override { return !gone_.contains(name); }
   bool has_topic(const Uuid& id) const override { return !gone_ids_.contains(id); }
+  std::optional<storage::PartitionId> partition(std::string_view topic, int32_t index) const override {
+    if (!has_topic(topic)) return std::nullopt;
+    return storage::PartitionId{id_of(topic), index};
+  }
+  static Uuid id_of(std::string_view topic) {
+    Uuid id;
+    for (size_t i = 0; i < topic.size(); ++i) id.bytes[i % id.bytes.size()] += static_cast<uint8_t>(topic[i]);
+    return id;
+  }
 
  private:
   const std::set<std::string, std::less<>> gone_;
