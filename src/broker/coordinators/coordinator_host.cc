@@ -1,5 +1,6 @@
 #include "broker/coordinators/coordinator_host.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -23,6 +24,15 @@ int32_t coordinator_hash(std::string_view key) {
   const auto number = static_cast<int32_t>(java_hash(key));
   if (number == INT32_MIN) return 0;
   return number < 0 ? -number : number;
+}
+
+CoordinatorCounts& CoordinatorCounts::operator+=(const CoordinatorCounts& other) {
+  loading += other.loading;
+  active += other.active;
+  failed += other.failed;
+  load_ms_max = std::max(load_ms_max, other.load_ms_max);
+  load_ms_sum += other.load_ms_sum;
+  return *this;
 }
 
 // The broker as coordinators of one shard see it. Messages to another shard, and the results for it, go at the end of the turn,
@@ -161,6 +171,8 @@ CoordinatorCounts CoordinatorHost::count(unsigned shard) const {
       }
     } else if (partition->loaded()) {
       ++counts.active;
+      counts.load_ms_max = std::max(counts.load_ms_max, partition->load_ms());
+      counts.load_ms_sum += partition->load_ms();
     } else {
       ++counts.loading;
     }

@@ -40,7 +40,10 @@ struct CoordinatorCounts {
   static constexpr size_t kNamedMax = 10;
 
   uint64_t loading = 0, active = 0, failed = 0;
+  int64_t load_ms_max = 0, load_ms_sum = 0;  // of the active ones
   std::vector<Failed> some_failed;
+
+  CoordinatorCounts& operator+=(const CoordinatorCounts& other);  // some_failed stays as it is
 };
 
 class CoordinatorHost {

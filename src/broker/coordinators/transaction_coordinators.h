@@ -46,7 +46,7 @@ class TransactionCoordinators final : public CoordinatorHost {
     });
   }
   // Writes markers into the partitions of a shard. On the shard's loop.
-  MarkerWriter& markers(unsigned shard) { return *markers_[shard]; }
+  MarkerWriter& markers(unsigned shard) const { return *markers_[shard]; }
   const OrphanSweep& orphans() const { return *orphans_; }  // on shard 0
   const coordination::TransactionMemory& memory() const { return memory_; }
   // Whether a client was refused for want of memory within the last minute.
