@@ -82,6 +82,8 @@ class Collection final : public runtime::Homebound {
     transactions.for_each_state(shard_.index(), [this](const coordination::TransactionCoordinatorState& state) {
       snapshot_.transactions += state.totals();
     });
+    const int64_t start_ms = snapshot_.transactions.oldest_open_start_ms;
+    if (start_ms >= 0) snapshot_.oldest_transaction_ms = std::max<int64_t>(shard_.loop.clock().wall_ms() - start_ms, 0);
     if (shard_.index() != 0) return;
     snapshot_.orphan_transactions = transactions.orphans().orphans();
     snapshot_.orphans_aborted = transactions.orphans().aborted();

@@ -65,6 +65,7 @@ struct ShardSnapshot {
   coordination::GroupTotals group_totals;
   CoordinatorCounts transaction_coordinators;
   coordination::TransactionTotals transactions;
+  int64_t oldest_transaction_ms = 0;  // age of the oldest open one; 0 if none is open
   uint64_t markers_written = 0;
   // Of the sweep for open transactions that no coordinator knows; shard 0 has it.
   uint64_t orphan_transactions = 0;

@@ -14,11 +14,13 @@ void render_transactions(const std::vector<ShardSnapshot>& shards, MetricsRegist
   TransactionTotals totals;
   CoordinatorCounts coordinators;
   uint64_t producers = 0, markers = 0;
+  int64_t oldest_ms = 0;
   for (const ShardSnapshot& shard : shards) {
     coordinators += shard.transaction_coordinators;
     totals += shard.transactions;
     producers += shard.producers;
     markers += shard.markers_written;
+    oldest_ms = std::max(oldest_ms, shard.oldest_transaction_ms);
   }
   const auto gauge = [&](const std::string& name, const char* help, auto value) {
     sink.gauge(name, help, {}, static_cast<double>(value));
@@ -48,12 +50,12 @@ void render_transactions(const std::vector<ShardSnapshot>& shards, MetricsRegist
   sink.counter("weir_transaction_marker_retries_total", "Markers that were tried again.", {},
                static_cast<double>(totals.marker_retries));
   const char* commit = "Time from the decision to end a transaction until its markers are everywhere.";
+  const auto ended = static_cast<double>(totals.commits + totals.aborts);
+  sink.histogram("weir_transaction_commit_seconds", commit, "_bucket", {{"le", "+Inf"}}, ended);
   sink.histogram("weir_transaction_commit_seconds", commit, "_sum", {}, static_cast<double>(totals.ending_ms) / 1e3);
-  sink.histogram("weir_transaction_commit_seconds", commit, "_count", {}, static_cast<double>(totals.commits + totals.aborts));
+  sink.histogram("weir_transaction_commit_seconds", commit, "_count", {}, ended);
   gauge("weir_transaction_parked", "Writes that wait for the end of their producer's transaction before.", totals.parked);
-  const int64_t oldest = totals.oldest_open_start_ms;
-  gauge("weir_transaction_oldest_open_timestamp_seconds", "When the oldest open transaction began; 0: none is open.",
-        oldest < 0 ? 0.0 : static_cast<double>(oldest) / 1e3);
+  gauge("weir_transaction_oldest_open_seconds", "Age of the oldest open transaction.", static_cast<double>(oldest_ms) / 1e3);
   gauge("weir_orphan_transactions", "Open transactions in partitions that no coordinator knows, as of the last look.",
         shards.front().orphan_transactions);
   sink.counter("weir_orphan_transactions_aborted_total", "Such transactions that were aborted.", {},
