@@ -31,6 +31,7 @@ BrokerSettings BrokerSettings::from(const BrokerConfig& config) {
   settings.fetch_max_bytes = int32("fetch.max.bytes");
   settings.max_incremental_fetch_session_cache_slots = int32("max.incremental.fetch.session.cache.slots");
   settings.max_request_partition_size_limit = int32("max.request.partition.size.limit");
+  settings.add_partitions_to_txn_retry_backoff_max_ms = int32("add.partitions.to.txn.retry.backoff.max.ms");
   return settings;
 }
 

@@ -47,6 +47,7 @@ struct BrokerSettings {
   int32_t fetch_max_bytes = 55 << 20;
   int32_t max_incremental_fetch_session_cache_slots = 1000;
   int32_t max_request_partition_size_limit = 2000;
+  int32_t add_partitions_to_txn_retry_backoff_max_ms = 100;
 
   static BrokerSettings from(const BrokerConfig& config);
 };

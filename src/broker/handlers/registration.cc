@@ -28,6 +28,7 @@
 #include "broker/handlers/security_apis.h"
 #include "broker/handlers/telemetry.h"
 #include "broker/handlers/transaction_handlers.h"
+#include "broker/handlers/transactional_offsets.h"
 #include "broker/handlers/update_features.h"
 
 namespace weir::broker {
@@ -149,6 +150,12 @@ constexpr Entry kEntries[] = {
       .kind = kChanges,
       .needs = {.topic = kWrite, .transactional_id = kWrite, .cluster = kClusterAction, .cluster_right = ClusterRight::kIfNamed}},
      handle_add_partitions_to_txn},
+    {{.key = ApiKey::kAddOffsetsToTxn,
+      .min_version = 0,
+      .max_version = 4,
+      .kind = kChanges,
+      .needs = {.group = kRead, .transactional_id = kWrite}},
+     handle_add_offsets_to_txn},
     {{.key = ApiKey::kEndTxn, .min_version = 0, .max_version = 5, .kind = kChanges, .needs = {.transactional_id = kWrite}},
      handle_end_txn},
     {{.key = ApiKey::kWriteTxnMarkers,
@@ -158,6 +165,12 @@ constexpr Entry kEntries[] = {
       .needs = {.cluster = kAlter, .cluster_right = ClusterRight::kIfNamed},
       .throttle = kExempt},
      handle_write_txn_markers},
+    {{.key = ApiKey::kTxnOffsetCommit,
+      .min_version = 0,
+      .max_version = 6,
+      .kind = kChanges,
+      .needs = {.topic = kRead, .group = kRead, .transactional_id = kWrite}},
+     handle_txn_offset_commit},
     {{.key = ApiKey::kOffsetForLeaderEpoch,
       .min_version = 2,
       .max_version = 4,
