@@ -364,11 +364,13 @@ std::vector<std::string> Server::http_host_names(const std::string& http_host) c
 }
 
 HealthInfo Server::health_info() const {
+  const int64_t now_ms = runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond;
   return {std::string(options_.config.text("weir.flush")),
           recovery(),
           first_start_,
           dirty_bytes_max_,
-          groups_->refused_lately(runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond),
+          groups_->refused_lately(now_ms),
+          transactions_->refused_lately(now_ms),
           cleaner_->stats().uncleanable_partitions,
           cleaner_->stats().uncleanable};
 }

@@ -71,7 +71,7 @@ class Server {
   size_t topic_count() const { return topic_count_; }  // when it became ready
   broker::MetricsRegistry& metrics() { return metrics_; }
   broker::Broker& broker() { return *broker_; }
-  broker::GroupCoordinators& groups() { return *groups_; }
+  broker::Coordinators& coordinators() { return *coordinators_; }
   const std::optional<runtime::Endpoint>& http_address() const { return http_address_; }
 
   // Creates the topics of the options; `done` on loop 0 with what went wrong. Call once the loops run, or in

@@ -12,8 +12,9 @@
 #include "broker/config/broker_config.h"
 #include "broker/coordinators/coordinator_host.h"
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/coordinators/orphan_sweep.h"
 #include "broker/transactions/marker_writer.h"
-#include "coordination/transaction/transaction_coordinator_state.h"
+#include "coordination/transaction/transaction_partition.h"
 
 namespace weir::broker {
 
@@ -45,7 +46,13 @@ class TransactionCoordinators final : public CoordinatorHost {
     });
   }
   // Writes markers into the partitions of a shard. On the shard's loop.
-  MarkerWriter& markers(unsigned shard) { return *markers_[shard]; }
+  MarkerWriter& markers(unsigned shard) const { return *markers_[shard]; }
+  const OrphanSweep& orphans() const { return *orphans_; }  // on shard 0
+  const coordination::TransactionMemory& memory() const { return memory_; }
+  // Whether a client was refused for want of memory within the last minute.
+  bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }
+  // The most memory of an answer that names every transaction once, as GroupCoordinators::answer_bytes.
+  uint64_t answer_bytes() const;
 
  private:
   std::unique_ptr<coordination::CoordinatorRuntime> make_partition(
@@ -53,7 +60,11 @@ class TransactionCoordinators final : public CoordinatorHost {
       coordination::ImagePtr image) override;
   void deliver(BrokerShard& shard, const storage::PartitionId& to, std::any message, Function<void(std::any)> done) override;
 
+  const coordination::TransactionConfig config_;
+  coordination::TransactionMemory memory_;
+  coordination::TransactionLevel level_;
   std::vector<std::unique_ptr<MarkerWriter>> markers_;  // one per shard
+  std::unique_ptr<OrphanSweep> orphans_;                // shard 0
 };
 
 }  // namespace weir::broker

@@ -5,7 +5,6 @@
 
 #include "base/log.h"
 #include "broker/handlers/transaction_handlers.h"
-#include "broker/metadata/features.h"
 
 namespace weir::broker {
 namespace {
@@ -51,19 +50,18 @@ void handle_init_producer_id(TransactionCoordinators& transactions, RequestConte
   protocol::InitProducerIdRequest request;
   if (!context->decode(request)) return;
   if (const ProtocolError error = check(*context, request); error != ProtocolError::kNone) return respond(*context, {error});
-  Broker& broker = transactions.broker();
-  if (!request.transactional_id) return give_id(broker, std::move(context));
+  if (!request.transactional_id) return give_id(transactions.broker(), std::move(context));
   const unsigned home = context->loop().index();
   InitProducerRequest init{std::string(*request.transactional_id), request.transaction_timeout_ms, request.producer_id,
-                           request.producer_epoch, finalized_transaction_version(*broker.shard(home).image)};
+                           request.producer_epoch};
   const std::string id = init.transactional_id;
   transactions.call<InitProducerResult>(
       home, id,
       reply_on<InitProducerResult>(
           transactions, home,
           [context = std::move(context)](const InitProducerResult& result) { respond(*context, result); }),
-      [init = std::move(init)](auto& state, auto reply, auto now, auto& effects) {
-        state.init_producer(init, std::move(reply), now, effects);
+      [init = std::move(init)](auto& state, auto reply, auto now, auto& effects) mutable {
+        state.init_producer(std::move(init), std::move(reply), now, effects);
       });
 }
 

@@ -41,6 +41,7 @@ Instant CoordinatorRuntime::now() const {
 
 void CoordinatorRuntime::load(Function<void()> settled) {
   ++session_;
+  load_began_ms_ = now().monotonic_ms;
   // Clients must not wait for one that failed: whether the next attempt does better nobody knows.
   serving_ = failed() ? ErrorCode::kNotCoordinator : ErrorCode::kCoordinatorLoadInProgress;
   if (settled) settled_ = std::move(settled);
@@ -110,6 +111,7 @@ void CoordinatorRuntime::load_failed(const std::string& reason) {
 
 void CoordinatorRuntime::load_done() {
   serving_ = ErrorCode::kNone;
+  load_ms_ = now().monotonic_ms - load_began_ms_;
   retry_delay_ns_ = kReloadDelayNs;
   if (failed()) log_info(kept_, "{}: {} are loaded after all", name_, kept_);
   failure_.clear();

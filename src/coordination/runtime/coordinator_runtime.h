@@ -77,6 +77,7 @@ class CoordinatorRuntime {
   // Why the last load failed; empty if none has, or a later one succeeded.
   const std::string& failure() const { return failure_; }
   bool failed() const { return !failure_.empty(); }
+  int64_t load_ms() const { return load_ms_; }  // what the last load took that succeeded
   const std::string& name() const { return name_; }          // of the partition
   void run(Step step);                                       // while loaded
   const StateMachine& machine() const { return *machine_; }  // while loaded; ahead of the log
@@ -139,6 +140,8 @@ class CoordinatorRuntime {
 
   std::unique_ptr<LogReplay> replay_;  // while it loads
   uint64_t skipped_records_ = 0;
+  int64_t load_began_ms_ = 0;
+  int64_t load_ms_ = 0;
   std::string failure_;
   int64_t failure_told_ms_ = 0;
   int64_t retry_delay_ns_ = kReloadDelayNs;
