@@ -19,7 +19,9 @@
 #include "base/result.h"
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
+#include "broker/coordinators/coordinators.h"
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/coordinators/transaction_coordinators.h"
 #include "broker/metrics/exposition.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
@@ -143,6 +145,8 @@ class Server {
   // These hold requests: they go before the frontends.
   std::unique_ptr<broker::Broker> broker_;
   std::unique_ptr<broker::GroupCoordinators> groups_;
+  std::unique_ptr<broker::TransactionCoordinators> transactions_;
+  std::unique_ptr<broker::Coordinators> coordinators_;
   std::unique_ptr<HttpEndpoints> http_;
   std::unique_ptr<TopicNamesFile> names_;
 };

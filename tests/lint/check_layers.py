@@ -56,7 +56,7 @@ FOLDERS = {
         "server": ["config"],
         "fetch": [],
         "telemetry": ["metadata", "server"],
-        "transactions": ["server"],
+        "transactions": ["metadata", "server"],
         "admin": ["metadata", "server"],
         "": ["metadata", "server", "fetch", "telemetry", "transactions"],
         "requests": [""],

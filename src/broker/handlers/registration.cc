@@ -40,21 +40,21 @@ using enum security::AclOperation;
 using enum RequestKind;
 using enum ThrottleClass;
 
-// A handler works with the broker, or with the coordinators that it asks.
+// A handler works with the broker, or with the coordinators that it asks: those of groups, or several kinds.
 template <typename Part>
 using Handle = void (*)(Part&, RequestContextPtr);
 
 struct Entry {
   ApiRow row;
-  std::variant<Handle<Broker>, Handle<GroupCoordinators>> handle;
+  std::variant<Handle<Broker>, Handle<GroupCoordinators>, Handle<Coordinators>> handle;
 };
 
-RequestHandler handler_of(Handle<Broker> handle, Broker& broker, GroupCoordinators& /*groups*/) {
-  return [handle, &broker](RequestContextPtr context) { handle(broker, std::move(context)); };
+template <typename Part>
+RequestHandler handler_of(Handle<Part> handle, Part& part) {
+  return [handle, &part](RequestContextPtr context) { handle(part, std::move(context)); };
 }
-RequestHandler handler_of(Handle<GroupCoordinators> handle, Broker& /*broker*/, GroupCoordinators& groups) {
-  return [handle, &groups](RequestContextPtr context) { handle(groups, std::move(context)); };
-}
+RequestHandler handler_of(Handle<Broker> handle, Coordinators& all) { return handler_of(handle, all.broker); }
+RequestHandler handler_of(Handle<GroupCoordinators> handle, Coordinators& all) { return handler_of(handle, all.groups); }
 
 // For APIs about the cluster as a whole.
 constexpr ApiNeeds cluster(AclOperation operation) { return {.cluster = operation, .cluster_right = ClusterRight::kRequired}; }
@@ -285,11 +285,11 @@ constexpr ApiRow kApiVersions = {
 
 }  // namespace
 
-void register_handlers(Dispatcher& dispatcher, Broker& broker, GroupCoordinators& groups) {
+void register_handlers(Dispatcher& dispatcher, Coordinators& coordinators) {
   for (const Entry& entry : kEntries) {
-    dispatcher.add(entry.row, std::visit([&](auto handle) { return handler_of(handle, broker, groups); }, entry.handle));
+    dispatcher.add(entry.row, std::visit([&](auto handle) { return handler_of(handle, coordinators); }, entry.handle));
   }
-  dispatcher.add(kApiVersions, [&broker, &dispatcher](RequestContextPtr context) {
+  dispatcher.add(kApiVersions, [&broker = coordinators.broker, &dispatcher](RequestContextPtr context) {
     handle_api_versions(broker, dispatcher, std::move(context));
   });
 }

@@ -197,7 +197,7 @@ void CoordinatorRuntime::take(Effects effects) {
   });
   std::move(effects.log.begin(), effects.log.end(), std::back_inserter(open_entries_));
   std::move(effects.replies.begin(), effects.replies.end(), std::back_inserter(open_replies_));
-  if (of_producers) flush();
+  if (of_producers) flush(effects.options);
   else flush_at_turn_end();
 }
 
@@ -219,11 +219,11 @@ void CoordinatorRuntime::flush_at_turn_end() {
   if (std::exchange(flush_scheduled_, true)) return;
   loop_.at_turn_end(guarded([this] {
     flush_scheduled_ = false;
-    flush();
+    flush({});
   }));
 }
 
-void CoordinatorRuntime::flush() {
+void CoordinatorRuntime::flush(const storage::AppendOptions& options) {
   if (open_entries_.empty() && flights_.empty()) {
     for (Release& release : std::exchange(open_replies_, {})) release(ErrorCode::kNone);
     return;
@@ -231,10 +231,11 @@ void CoordinatorRuntime::flush() {
   auto flight = std::make_shared<Flight>();
   flight->replies = std::exchange(open_replies_, {});
   flights_.push_back(flight);
-  append_batches(std::exchange(open_entries_, {}), flight);
+  append_batches(std::exchange(open_entries_, {}), flight, options);
 }
 
-void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight) {
+void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight,
+                                        const storage::AppendOptions& options) {
   const uint64_t session = session_;
   const int64_t timestamp = loop_.clock().wall_ms();
   flight->appends_left = 1;  // until all are under way
@@ -248,7 +249,8 @@ void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std
     log_.append(*partition, Slice::copy_of(*batch), false,
                 [alive = lifetime_.observe(), this, session, flight](storage::AppendResult result) {
                   if (alive) appended(session, flight, result);
-                });
+                },
+                options);
   }
   storage::AppendResult under_way;
   appended(session, flight, under_way);

@@ -30,6 +30,7 @@
 
 namespace weir::storage {
 class LogShard;
+struct AppendOptions;
 struct AppendResult;
 }  // namespace weir::storage
 
@@ -106,8 +107,8 @@ class CoordinatorRuntime {
   void start_job(Job job);
   void arrived(const Token& token, std::any result);
   void flush_at_turn_end();
-  void flush();
-  void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight);
+  void flush(const storage::AppendOptions& options);
+  void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight, const storage::AppendOptions& options);
   void appended(uint64_t session, const std::shared_ptr<Flight>& flight, const storage::AppendResult& result);
   void release_durable();
   void give_up(protocol::ErrorCode error, const Flight* failed = nullptr);

@@ -14,6 +14,7 @@
 #include "coordination/log/origin.h"
 #include "coordination/runtime/awaited.h"
 #include "protocol/errors.h"
+#include "storage/log/transactions.h"
 #include "storage/types.h"
 
 namespace weir::coordination {
@@ -74,6 +75,7 @@ struct Post {
 // durable.
 struct Effects {
   std::vector<LogEntry> log;
+  storage::AppendOptions options;  // of the entries of producers: the guard of a transaction's, the version of a marker
   std::vector<Release> replies;
   std::vector<Job> jobs;
   std::vector<ControllerCall> calls;
