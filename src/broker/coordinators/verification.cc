@@ -91,8 +91,8 @@ void VerificationQuestion::ask(Coordinators& coordinators, BrokerShard& shard) {
       [&broker, home = shard.index(), answered = std::move(answered)](AddPartitionsResult result) mutable {
         broker.run_on(home, [answered = std::move(answered), result = std::move(result)] { answered(result); });
       },
-      [asked = std::move(asked_)](auto& state, auto reply, auto now, auto& effects) {
-        state.add_partitions(asked, std::move(reply), now, effects);
+      [asked = std::move(asked_)](auto& state, auto reply, auto now, auto& effects) mutable {
+        state.add_partitions(std::move(asked), std::move(reply), now, effects);
       });
 }
 

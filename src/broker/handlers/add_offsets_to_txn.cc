@@ -38,8 +38,8 @@ void add(Coordinators& coordinators, AddPartitionsRequest request, RequestContex
       reply_on<AddPartitionsResult>(
           coordinators.transactions, home,
           [context = std::move(context)](const AddPartitionsResult& result) { respond(*context, result.error); }),
-      [request = std::move(request)](auto& state, auto reply, auto now, auto& effects) {
-        state.add_partitions(request, std::move(reply), now, effects);
+      [request = std::move(request)](auto& state, auto reply, auto now, auto& effects) mutable {
+        state.add_partitions(std::move(request), std::move(reply), now, effects);
       });
 }
 

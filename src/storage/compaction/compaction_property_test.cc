@@ -131,10 +131,10 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
       again.producer_epoch = 1;
       again.base_sequence = last.base_sequence;
       again.last_offset_delta = last.offset_delta;
-      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kDuplicate) << "producer " << entry.producer_id;
+      ASSERT_EQ(rebuilt.check(again).check, ProducerCheck::kDuplicate) << "producer " << entry.producer_id;
       ASSERT_EQ(rebuilt.check(again).original.last_offset, last.last_offset);
       again.producer_epoch = 0;
-      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kStaleEpoch);
+      ASSERT_EQ(rebuilt.check(again).check, ProducerCheck::kStaleEpoch);
     }
   }
 

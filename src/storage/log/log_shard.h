@@ -122,9 +122,9 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   //
   // To be asked of each transactional batch of a client just before append(), and of a coordinator's before the step that appends
   // it. If a guard is needed, append() gets it; a batch without one is appended only to an open transaction. If `ask`, the
-  // caller asks the transaction's coordinator about this partition, once for all batches with that guard, and calls verified().
-  // A caller that asks nobody (transaction.partition.verification.enable=false) calls verified() at once. Errors are for the
-  // append to find: it holds them back until what they rest on is durable.
+  // caller then asks the transaction's coordinator about this partition, once for all batches with that guard, and calls
+  // verified(). A caller that asks nobody (transaction.partition.verification.enable=false) calls verified() at once. Errors are
+  // for the append to find: it holds them back until what they rest on is durable.
   Verification check_producer(Partition& partition, const TransactionalBatch& batch);
   // The coordinator's answer, without an error or with that of the batches. NOT_ENOUGH_REPLICAS and CONCURRENT_TRANSACTIONS mean
   // that the client tries again. Any other error ends the guard. One whose partition has gone is ignored.
@@ -294,13 +294,16 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   void walk(Function<size_t(Partition&)> visit, Function<void()> done) override { walk_down(std::move(visit), std::move(done)); }
   void producers_forgotten(Partition& partition, size_t count) override;
   void log_start_moves(Partition& partition) override { checkpointer_.changed(partition); }
+  void expire_guards(int64_t before_ms) override { guards_.expire(before_ms); }
   void retained(bool changed) override;
   std::string text_of(const PartitionId& partition) const override {
     return partition_text(options_.topic_names, loop_.index(), partition);
   }
 
   void write_checked(Partition& partition, CheckedAppend append);
+  ProducerState::Verdict judge(const Partition& partition, const CheckedAppend& append, const BatchInfo& info) const;
   void write(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
+  void note_transactions(Partition& partition);
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
   void bound_producers();

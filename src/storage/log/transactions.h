@@ -25,10 +25,17 @@ struct TransactionalBatch {
   int16_t transaction_version = 0;
 };
 
+// What the producer's guard says of a batch.
+struct GuardState {
+  bool verified = false;                            // the batch has this guard, and the coordinator agreed
+  bool epoch_per_transaction = false;               // transaction version 2
+  std::optional<int32_t> lowest_sequence = {};  // that came for the guard, if there is one
+};
+
 // The answer of LogShard::check_producer.
 struct Verification {
   GuardSerial guard = kNoGuard;  // kNoGuard: the batch needs none
-  bool ask = false;              // nobody has asked the transaction's coordinator for this guard yet, or the answer was "later"
+  bool ask = false;              // the transaction's coordinator has to be asked
 };
 
 // The end of a transaction in a partition. `transaction_version` decides which epochs it may have.
@@ -44,8 +51,9 @@ struct MarkerAppend {
 
 // What an append brings beside its records.
 struct AppendOptions {
-  GuardSerial guard = kNoGuard;     // of a transactional batch
-  int16_t transaction_version = 0;  // of a marker
+  GuardSerial guard = kNoGuard;                       // of a transactional batch
+  int16_t transaction_version = 0;                    // of a marker
+  std::optional<int64_t> only_first_offset = {};  // as in MarkerAppend
 };
 
 // A transaction that has neither been committed nor aborted in a partition.
