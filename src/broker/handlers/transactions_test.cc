@@ -504,20 +504,27 @@ TEST_F(TransactionApisTest, NothingIsListedWhileACoordinatorLoads) {
 
 // --- levels of the feature ------------------------------------------------------------------------------------------
 
-TEST_F(TransactionApisTest, TheLevelOfTheFeatureDecidesHowTheBrokerAborts) {
-  const auto fenced_epoch = [&](const std::string& id) {
-    Producer producer = init(id);
-    EXPECT_EQ(write(kFirst, producer, 0, {"v"}), ErrorCode::kNone);
-    const int16_t before = producer.epoch;
-    return init(id).epoch - before;
+TEST_F(TransactionApisTest, TheLevelOfTheFeatureDecidesTheFormatOfRecords) {
+  const auto format = [&](const std::string& id) {
+    init(id);
+    const auto& partition = partition_of("__transaction_state", coordinator_hash(id) % 3);
+    const storage::TailBatch& last = partition.tail().back();
+    protocol::RecordIterator records(protocol::BatchHeader::parse(last.bytes.bytes().data()),
+                                     last.bytes.bytes().subspan(protocol::BatchHeader::kSize));
+    protocol::Record record;
+    int16_t version = -1;
+    while (records.next(record)) version = load_be<int16_t>(record.value->data());
+    return version;
   };
-  EXPECT_EQ(fenced_epoch("x"), 2) << "one for the fence, one for the new producer";
+  EXPECT_EQ(format("x"), 1);
   set_level(1);
-  EXPECT_EQ(fenced_epoch("y"), 2);
+  EXPECT_EQ(format("x"), 1);
   set_level(0);
-  EXPECT_EQ(fenced_epoch("z"), 2);
+  EXPECT_EQ(format("x"), 0);
+  EXPECT_EQ(format("y"), 0);
   restart_and_load(true);
-  EXPECT_THAT(list().ids, ElementsAre("x", "y", "z"));
+  EXPECT_THAT(list().ids, ElementsAre("x", "y"));
+  EXPECT_EQ(format("y"), 0) << "the level is durable";
 }
 
 }  // namespace
