@@ -1,6 +1,6 @@
 // Answers about transactional ids that a client has no right to, and about the right to be an idempotent producer: every API that
 // names transactional ids, in every version, with an authorizer.
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include <functional>
 #include <set>
@@ -11,9 +11,14 @@
 #include "broker/handlers/broker_fixture.h"
 #include "broker/handlers/rights_fixture.h"
 #include "protocol/messages/add_offsets_to_txn.h"
+#include "protocol/messages/add_partitions_to_txn.h"
+#include "protocol/messages/describe_transactions.h"
+#include "protocol/messages/end_txn.h"
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/init_producer_id.h"
+#include "protocol/messages/list_transactions.h"
 #include "protocol/messages/txn_offset_commit.h"
+#include "protocol/messages/write_txn_markers.h"
 
 namespace weir::broker {
 namespace {
@@ -22,6 +27,7 @@ using namespace protocol;
 using protocol::ErrorCode;
 using security::AclOperation;
 using security::ResourceType;
+
 class TransactionalRightsTest : public BrokerTest {
  protected:
   struct Api {
@@ -33,6 +39,8 @@ class TransactionalRightsTest : public BrokerTest {
   void SetUp() override {
     BrokerTest::SetUp();
     topic_ = create_topic("t", 1);
+    EXPECT_EQ(found(6, "x"), ErrorCode::kNone);
+    EXPECT_EQ(initialized(5, "x"), ErrorCode::kNone);
     dispatcher_->set_authorizer(&grants_);
   }
 
@@ -60,12 +68,15 @@ class TransactionalRightsTest : public BrokerTest {
   Answer<InitProducerIdResponse> init(int16_t version, std::optional<std::string_view> id) {
     InitProducerIdRequest request;
     request.transactional_id = id;
+    request.transaction_timeout_ms = 1000;
     return call<InitProducerIdResponse>(version, request);
   }
   ErrorCode initialized(int16_t version, std::string_view id) {
     const auto answer = init(version, id);
-    EXPECT_EQ(answer->producer_id, -1);
-    EXPECT_EQ(answer->producer_epoch, -1);
+    if (answer->error_code != 0) {
+      EXPECT_EQ(answer->producer_id, -1);
+      EXPECT_EQ(answer->producer_epoch, -1);
+    }
     return error(answer->error_code);
   }
   ErrorCode found(int16_t version, std::string_view id) {
@@ -76,48 +87,89 @@ class TransactionalRightsTest : public BrokerTest {
     const auto answer = call<FindCoordinatorResponse>(version, request);
     return error(version < 4 ? answer->error_code : answer->coordinators[0].error_code);
   }
+  ErrorCode added(int16_t version, std::string_view id) {
+    int32_t partition = 0;
+    AddPartitionsToTxnRequest::AddPartitionsToTxnTopic topic;
+    topic.name = "t";
+    topic.partitions = {&partition, 1};
+    AddPartitionsToTxnRequest::AddPartitionsToTxnTransaction transaction;
+    transaction.transactional_id = id;
+    transaction.topics = {&topic, 1};
+    AddPartitionsToTxnRequest request;
+    if (version < 4) {
+      request.v3_and_below_transactional_id = id;
+      request.v3_and_below_topics = {&topic, 1};
+    } else {
+      request.transactions = {&transaction, 1};
+    }
+    const auto answer = call<AddPartitionsToTxnResponse>(version, request);
+    if (answer->error_code != 0) return error(answer->error_code);
+    const auto& topics =
+        version < 4 ? answer->results_by_topic_v3_and_below : answer->results_by_transaction[0].topic_results;
+    return error(topics[0].results_by_partition[0].partition_error_code);
+  }
   ErrorCode offsets_added(int16_t version, std::string_view id) {
     AddOffsetsToTxnRequest request;
     request.transactional_id = id;
     request.group_id = "g";
     return error(call<AddOffsetsToTxnResponse>(version, request)->error_code);
   }
-  ErrorCode offsets_committed(int16_t version, std::string_view id) {
+  ErrorCode ended(int16_t version, std::string_view id) {
+    EndTxnRequest request;
+    request.transactional_id = id;
+    return error(call<EndTxnResponse>(version, request)->error_code);
+  }
+  ErrorCode committed(int16_t version, std::string_view id) {
     TxnOffsetCommitRequest::TxnOffsetCommitRequestPartition partition;
-    TxnOffsetCommitRequest::TxnOffsetCommitRequestTopic asked[2];
-    asked[0].name = "t";
-    asked[0].topic_id = topic_;
-    asked[1].name = "absent";
-    asked[1].topic_id = Uuid::from_random(9, 9);
-    for (auto& topic : asked) topic.partitions = {&partition, 1};
+    TxnOffsetCommitRequest::TxnOffsetCommitRequestTopic topic;
+    topic.name = "t";
+    topic.topic_id = topic_;
+    topic.partitions = {&partition, 1};
     TxnOffsetCommitRequest request;
     request.transactional_id = id;
     request.group_id = "g";
-    request.topics = asked;
-    const auto answer = call<TxnOffsetCommitResponse>(version, request);
-    const ErrorCode told = error(answer->topics[0].partitions[0].error_code);
-    if (told == ErrorCode::kTransactionalIdAuthorizationFailed) {
-      EXPECT_EQ(error(answer->topics[1].partitions[0].error_code), told) << "not that it is absent";
-    }
-    return told;
+    request.topics = {&topic, 1};
+    return error(call<TxnOffsetCommitResponse>(version, request)->topics[0].partitions[0].error_code);
+  }
+  ErrorCode described(int16_t version, std::string_view id) {
+    DescribeTransactionsRequest request;
+    request.transactional_ids = {&id, 1};
+    const auto answer = call<DescribeTransactionsResponse>(version, request);
+    EXPECT_EQ(answer->transaction_states[0].transactional_id, id);
+    return error(answer->transaction_states[0].error_code);
+  }
+  // What is left out of a list is not there for the client.
+  ErrorCode listed(int16_t version, std::string_view id) {
+    const auto answer = call<ListTransactionsResponse>(version, ListTransactionsRequest());
+    EXPECT_EQ(answer->error_code, 0);
+    const bool there = std::ranges::any_of(answer->transaction_states, [&](const auto& of) { return of.transactional_id == id; });
+    return there ? ErrorCode::kNone : ErrorCode::kTransactionalIdAuthorizationFailed;
   }
   std::vector<Api> apis() {
     using enum AclOperation;
-    const auto of = [this](ErrorCode (TransactionalRightsTest::*ask)(int16_t, std::string_view)) {
-      return [this, ask](int16_t version, std::string_view id) { return (this->*ask)(version, id); };
+    const auto api = [this](ApiKey key, AclOperation operation, auto ask) {
+      return Api{key, operation, [this, ask](int16_t version, std::string_view id) { return (this->*ask)(version, id); }};
     };
-    return {{ApiKey::kProduce, kWrite, of(&TransactionalRightsTest::produced)},
-            {ApiKey::kInitProducerId, kWrite, of(&TransactionalRightsTest::initialized)},
-            {ApiKey::kFindCoordinator, kDescribe, of(&TransactionalRightsTest::found)},
-            {ApiKey::kAddOffsetsToTxn, kWrite, of(&TransactionalRightsTest::offsets_added)},
-            {ApiKey::kTxnOffsetCommit, kWrite, of(&TransactionalRightsTest::offsets_committed)}};
+    using Test = TransactionalRightsTest;
+    return {api(ApiKey::kProduce, kWrite, &Test::produced),
+            api(ApiKey::kInitProducerId, kWrite, &Test::initialized),
+            api(ApiKey::kFindCoordinator, kDescribe, &Test::found),
+            api(ApiKey::kAddPartitionsToTxn, kWrite, &Test::added),
+            api(ApiKey::kAddOffsetsToTxn, kWrite, &Test::offsets_added),
+            api(ApiKey::kEndTxn, kWrite, &Test::ended),
+            api(ApiKey::kTxnOffsetCommit, kWrite, &Test::committed),
+            api(ApiKey::kDescribeTransactions, kDescribe, &Test::described),
+            api(ApiKey::kListTransactions, kDescribe, &Test::listed)};
   }
-  // FindCoordinator 0 knows groups only.
+  // FindCoordinator 0 knows groups only. Versions of AddPartitionsToTxn above 3 are of brokers.
   static int16_t first_version(const ApiRoute& route) {
     return route.key == ApiKey::kFindCoordinator ? int16_t{1} : route.min_version;
   }
+  static int16_t last_version(const ApiRoute& route) {
+    return route.key == ApiKey::kAddPartitionsToTxn ? int16_t{3} : route.max_version;
+  }
 
-  Grants grants_{ResourceType::kTransactionalId, ResourceType::kCluster, ResourceType::kTopic};
+  Grants grants_{ResourceType::kTransactionalId, ResourceType::kCluster, ResourceType::kTopic, ResourceType::kGroup};
   TopicId topic_;
   std::vector<uint8_t> records_;
   ProduceRequest::PartitionProduceData data_;
@@ -132,13 +184,12 @@ TEST_F(TransactionalRightsTest, EveryApiIsTested) {
   }
 }
 
-// A client without the right is told so and no more, whether there is such an id or not.
 TEST_F(TransactionalRightsTest, AnIdIsDenied) {
   for (const Api& api : apis()) {
     const ApiRoute& route = *dispatcher_->route(static_cast<int16_t>(api.key));
     grants_.clear();
     allow(api.operation, "other");
-    for (int16_t version = first_version(route); version <= route.max_version; ++version) {
+    for (int16_t version = first_version(route); version <= last_version(route); ++version) {
       SCOPED_TRACE(std::string(api_name(api.key)) + " " + std::to_string(version));
       EXPECT_EQ(api.ask(version, "x"), ErrorCode::kTransactionalIdAuthorizationFailed);
     }
@@ -150,11 +201,9 @@ TEST_F(TransactionalRightsTest, TheRightOfItsRowIsEnough) {
   for (const Api& api : apis()) {
     const ApiRoute& route = *dispatcher_->route(static_cast<int16_t>(api.key));
     grants_.clear();
-    grants_.add(AclOperation::kRead, ResourceType::kTopic, "t");
-    grants_.add(AclOperation::kWrite, ResourceType::kTopic, "t");
     allow(api.operation, "x");
-    EXPECT_NE(api.ask(route.max_version, "x"), ErrorCode::kTransactionalIdAuthorizationFailed) << api_name(api.key);
-    EXPECT_EQ(api.ask(route.max_version, "y"), ErrorCode::kTransactionalIdAuthorizationFailed) << api_name(api.key);
+    SCOPED_TRACE(api_name(api.key));
+    EXPECT_NE(api.ask(last_version(route), "x"), ErrorCode::kTransactionalIdAuthorizationFailed);
   }
 }
 
@@ -167,7 +216,81 @@ TEST_F(TransactionalRightsTest, IdsOfOneRequestAreDeniedOneByOne) {
   const auto answer = call<FindCoordinatorResponse>(6, request);
   ASSERT_EQ(answer->coordinators.size(), 2u);
   EXPECT_EQ(error(answer->coordinators[0].error_code), ErrorCode::kTransactionalIdAuthorizationFailed);
-  EXPECT_EQ(error(answer->coordinators[1].error_code), ErrorCode::kNone);
+  EXPECT_EQ(answer->coordinators[0].node_id, -1);
+  EXPECT_EQ(answer->coordinators[1].error_code, 0);
+  DescribeTransactionsRequest describe;
+  describe.transactional_ids = keys;
+  const auto described = call<DescribeTransactionsResponse>(0, describe);
+  EXPECT_EQ(error(described->transaction_states[0].error_code), ErrorCode::kTransactionalIdAuthorizationFailed);
+  EXPECT_EQ(error(described->transaction_states[1].error_code), ErrorCode::kTransactionalIdNotFound);
+}
+
+// The right to the id is none to its partitions.
+TEST_F(TransactionalRightsTest, TopicsAndGroupsOfATransactionNeedTheirOwnRights) {
+  using enum AclOperation;
+  allow(kWrite, "x");
+  allow(kDescribe, "x");
+  EXPECT_EQ(added(3, "x"), ErrorCode::kTopicAuthorizationFailed);
+  EXPECT_EQ(offsets_added(4, "x"), ErrorCode::kGroupAuthorizationFailed);
+  EXPECT_EQ(committed(5, "x"), ErrorCode::kGroupAuthorizationFailed);
+  grants_.add(kRead, ResourceType::kGroup, "g");
+  EXPECT_EQ(committed(5, "x"), ErrorCode::kTopicAuthorizationFailed);
+  EXPECT_EQ(offsets_added(4, "x"), ErrorCode::kInvalidProducerIdMapping);
+
+  grants_.add(kWrite, ResourceType::kTopic, "t");
+  const auto producer = init(5, "x");
+  int32_t partition = 0;
+  AddPartitionsToTxnRequest::AddPartitionsToTxnTopic topic;
+  topic.name = "t";
+  topic.partitions = {&partition, 1};
+  AddPartitionsToTxnRequest request;
+  request.v3_and_below_transactional_id = "x";
+  request.v3_and_below_producer_id = producer->producer_id;
+  request.v3_and_below_producer_epoch = producer->producer_epoch;
+  request.v3_and_below_topics = {&topic, 1};
+  EXPECT_EQ(call<AddPartitionsToTxnResponse>(3, request)
+                ->results_by_topic_v3_and_below[0]
+                .results_by_partition[0]
+                .partition_error_code,
+            0);
+  const auto topics = [this] {
+    std::string_view id = "x";
+    DescribeTransactionsRequest describe;
+    describe.transactional_ids = {&id, 1};
+    return call<DescribeTransactionsResponse>(0, describe)->transaction_states[0].topics.size();
+  };
+  EXPECT_EQ(topics(), 0u);
+  grants_.add(kDescribe, ResourceType::kTopic, "t");
+  EXPECT_EQ(topics(), 1u);
+}
+
+TEST_F(TransactionalRightsTest, WhatBrokersAskNeedsTheCluster) {
+  using enum AclOperation;
+  allow(kWrite, "x");
+  grants_.add(kWrite, ResourceType::kTopic, "t");
+  for (const int16_t version : {4, 5}) EXPECT_EQ(added(version, "x"), ErrorCode::kClusterAuthorizationFailed);
+  const auto marked = [this](int16_t version) {
+    int32_t partition = 0;
+    WriteTxnMarkersRequest::WritableTxnMarkerTopic topic;
+    topic.name = "t";
+    topic.partition_indexes = {&partition, 1};
+    WriteTxnMarkersRequest::WritableTxnMarker marker;
+    marker.producer_id = 1;
+    marker.topics = {&topic, 1};
+    WriteTxnMarkersRequest request;
+    request.markers = {&marker, 1};
+    return error(call<WriteTxnMarkersResponse>(version, request)->markers[0].topics[0].partitions[0].error_code);
+  };
+  for (const int16_t version : {1, 2}) EXPECT_EQ(marked(version), ErrorCode::kClusterAuthorizationFailed);
+  for (const AclOperation operation : {kClusterAction, kAlter}) {
+    grants_.clear();
+    grants_.add(operation, ResourceType::kCluster, security::kClusterName);
+    for (const int16_t version : {1, 2}) EXPECT_EQ(marked(version), ErrorCode::kNone);
+    for (const int16_t version : {4, 5}) {
+      EXPECT_EQ(added(version, "x"), operation == kClusterAction ? ErrorCode::kInvalidProducerIdMapping
+                                                                 : ErrorCode::kClusterAuthorizationFailed);
+    }
+  }
 }
 
 TEST_F(TransactionalRightsTest, ADeniedProduceIsDeniedBeforeAnythingElseOfIt) {
