@@ -6,6 +6,7 @@
 
 #include "broker/coordinators/group_coordinators.h"
 #include "broker/handlers/broker_fixture.h"
+#include "coordination/runtime/verified_step.h"
 #include "protocol/messages/delete_groups.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_groups.h"
@@ -17,6 +18,7 @@
 #include "protocol/messages/offset_fetch.h"
 #include "protocol/messages/sync_group.h"
 #include "storage/log/log_cleaner.h"
+#include "storage/log/transaction_fixture.h"
 #include "storage/segment/segment_names.h"
 
 namespace weir::broker {
@@ -334,10 +336,12 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
     if (commit) builder.append_end_marker(1000, *commit, 4);
     else builder.append(1000, as_bytes(key), std::nullopt);
     sim_.loop(shard).post([&, records = Slice::copy_of(builder.finish())] {
-      logs_[shard]->append(*logs_[shard]->find(id), records, false, [&](storage::AppendResult result) {
+      const auto done = [&](const storage::AppendResult& result) {
         EXPECT_EQ(result.error, ErrorCode::kNone) << result.message;
         ++appended;
-      });
+      };
+      storage::LogShard& log = *logs_[shard];
+      log.append(*log.find(id), records, false, done, storage::as_verified(log, *log.find(id), records.bytes()));
     });
   };
   append({.producer_id = 7, .producer_epoch = 2, .base_sequence = 0, .transactional = true}, {});
@@ -378,12 +382,15 @@ TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
   request.producer_id = 7;
   request.producer_epoch = 2;
   request.items.push_back({"t", {}, 0, 8, -1, ""});
+  const int32_t index = coordinator_hash("g") % groups_->partition_count(0);
+  const storage::PartitionId coordinators = broker_->shard(0).image->find("__consumer_offsets")->partition(index);
   std::optional<ErrorCode> committed;
   sim_.loop(0).post([&] {
     groups_->call<OffsetCommitResult>(
         0, "g", [&](OffsetCommitResult result) { committed = result.items.at(0); },
         [&](auto& state, auto reply, auto now, auto& effects) {
           state.commit_transactional_offsets(request, std::move(reply), now, effects);
+          coordination::verify(effects, *logs_[broker_->owner(coordinators)], coordinators);
         });
   });
   run_until([&] { return committed.has_value(); });
