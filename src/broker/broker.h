@@ -35,8 +35,7 @@
 
 namespace weir::broker {
 
-class ClientTelemetry;      // telemetry/client_telemetry.h
-class TransactionRefusals;  // transactions/transaction_refusals.h
+class ClientTelemetry;  // telemetry/client_telemetry.h
 
 // The settings that handlers act on, under Kafka's names.
 struct BrokerSettings {
@@ -103,7 +102,6 @@ class Broker final : public MetadataPublisher {
   const OfflinePartitions& offline() const { return offline_; }
   storage::LogDirectories& log_directories() { return shards_.front()->log.directories(); }
   ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
-  TransactionRefusals& transaction_refusals() { return *transaction_refusals_; }
 
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   BrokerShard& shard(unsigned index) { return *shards_[index]; }
@@ -159,7 +157,6 @@ class Broker final : public MetadataPublisher {
   MetadataFollower follower_;                                // shard 0
   Controller controller_;                                    // shard 0
   ProducerIdAllocator producer_ids_;                         // shard 0
-  std::unique_ptr<TransactionRefusals> transaction_refusals_;
 };
 
 }  // namespace weir::broker
