@@ -183,7 +183,6 @@ TEST_F(TransactionalProduceTest, PartitionsOfOneRequestAreAskedAboutAlone) {
 }
 
 TEST_F(TransactionalProduceTest, ErrorsOfTheCoordinatorAreToldAsProducersKnowThem) {
-  using Told = std::pair<ErrorCode, ErrorCode>;
   const auto told = [](int16_t version, ErrorCode error) {
     return verification_answer(error, VerifiedRequest::produce(version)).error;
   };
