@@ -1,19 +1,15 @@
 // Produce and InitProducerId as clients see them.
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
-#include "base/log.h"
 #include "broker/handlers/handlers_fixture.h"
 #include "protocol/compressed_batch_fixture.h"
 #include "protocol/messages/delete_records.h"
-#include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/init_producer_id.h"
 
 namespace weir::broker {
 namespace {
 
 using protocol::ErrorCode;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
 
 class ProduceTest : public HandlersTest {};
 

@@ -9,6 +9,7 @@
 #include "coordination/runtime/coordinator_partition.h"
 #include "coordination/runtime/coordinator_world.h"
 #include "coordination/runtime/ledger_world.h"
+#include "coordination/runtime/verified_step.h"
 #include "protocol/record_batch.h"
 #include "storage/log/log_shard_fixture.h"
 
@@ -50,7 +51,10 @@ class CoordinatorRuntimeTest : public storage::LogShardTest {
   }
   template <typename Request>
   void step(Request request) {
-    coordinator_->run([&](Ledger& ledger, Instant now, Effects& effects) { request(ledger, now, effects); });
+    coordinator_->run([&](Ledger& ledger, Instant now, Effects& effects) {
+      request(ledger, now, effects);
+      verify(effects, *shard_, partition_->id());
+    });
   }
   void deposit(const std::string& name, int64_t amount) {
     step([&](Ledger& ledger, Instant, Effects& effects) { ledger.deposit(name, amount, reply("deposit"), effects); });

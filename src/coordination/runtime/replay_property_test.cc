@@ -10,6 +10,7 @@
 #include "coordination/runtime/coordinator_runtime.h"
 #include "coordination/runtime/coordinator_world.h"
 #include "coordination/runtime/ledger_world.h"
+#include "coordination/runtime/verified_step.h"
 #include "storage/log/log_on_disk_fixture.h"
 
 namespace weir::coordination {
@@ -333,7 +334,10 @@ class ReplayPropertyTest : public storage::testing::LogOnDisk, private Place {
 
   // Place
   void run(CoordinatorRuntime::Step step) override {
-    coordinator_->run(std::move(step));
+    coordinator_->run([this, &step](StateMachine& machine, Instant at, Effects& effects) {
+      step(machine, at, effects);
+      verify(effects, shard(id()), id());
+    });
     settle();
   }
   void advance(int64_t ms) override {

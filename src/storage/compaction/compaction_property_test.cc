@@ -67,8 +67,8 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
   void clean_here() {
     active_producers_.clear();
     for (const ProducerEntry& entry : producers_.entries())
-      active_producers_[entry.producer_id] = entry.batches.back().last_offset;
-    if (clean_range(manifest_, manifest_.end_offset, rules_, now_ms_).cleanable_bytes == 0) return;
+      active_producers_[entry.producer_id] = {entry.batches.back().last_offset, entry.producer_epoch};
+    if (range().cleanable_bytes == 0) return;
     clean(1 + random_.below(5000));
   }
 
