@@ -21,7 +21,7 @@
 
 #include "base/lifetime.h"
 #include "protocol/errors.h"
-#include "runtime/clock.h"
+#include "runtime/loop.h"
 #include "storage/log/transactions.h"
 #include "storage/types.h"
 

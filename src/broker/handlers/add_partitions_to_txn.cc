@@ -8,6 +8,7 @@
 #include "broker/broker.h"
 #include "broker/handlers/transaction_handlers.h"
 #include "broker/requests/topic_resolver.h"
+#include "runtime/homebound.h"
 
 namespace weir::broker {
 namespace {
@@ -78,11 +79,12 @@ struct AddPartitions final : runtime::Homebound {
 
   void ask(TransactionCoordinators& transactions, const AddPartitionsToTxnRequest::AddPartitionsToTxnTransaction& asked,
            std::span<TopicResult> results) {
-    coordination::AddPartitionsRequest add{.transactional_id = std::string(asked.transactional_id),
-                                           .producer_id = asked.producer_id,
-                                           .producer_epoch = asked.producer_epoch,
-                                           .version = from_broker() ? TransactionVersion::kTwo : TransactionVersion::kZero,
-                                           .verify_only = asked.verify_only};
+    coordination::AddPartitionsRequest add;
+    add.transactional_id = asked.transactional_id;
+    add.producer_id = asked.producer_id;
+    add.producer_epoch = asked.producer_epoch;
+    add.version = from_broker() ? TransactionVersion::kTwo : TransactionVersion::kZero;
+    add.verify_only = asked.verify_only;
     for (const auto& topic : asked.topics) {
       for (const int32_t index : topic.partitions) add.partitions.push_back({std::string(topic.name), index});
     }

@@ -65,8 +65,8 @@ struct ListTransactions final : runtime::Homebound {
   void arrived() {
     if (--pending > 0) return;
     if (error != ErrorCode::kNone) return refuse(error);
-    std::erase_if(transactions, [this](const ListedTransaction& listed) {
-      return !context->may({security::ResourceType::kTransactionalId, listed.transactional_id});
+    std::erase_if(transactions, [this](const ListedTransaction& transaction) {
+      return !context->may({security::ResourceType::kTransactionalId, transaction.transactional_id});
     });
     std::ranges::sort(transactions, {}, &ListedTransaction::transactional_id);
     protocol::Arena& arena = context->arena();
@@ -76,13 +76,13 @@ struct ListTransactions final : runtime::Homebound {
                        return !coordination::is_transaction_state(name);
                      }).out;
     response.unknown_state_filters = unknown.first(static_cast<size_t>(end - unknown.begin()));
-    const auto states = arena.array<ListTransactionsResponse::TransactionState>(transactions.size());
+    const auto listed = arena.array<ListTransactionsResponse::TransactionState>(transactions.size());
     for (size_t i = 0; i < transactions.size(); ++i) {
-      states[i].transactional_id = transactions[i].transactional_id;
-      states[i].producer_id = transactions[i].producer_id;
-      states[i].transaction_state = transactions[i].state;
+      listed[i].transactional_id = transactions[i].transactional_id;
+      listed[i].producer_id = transactions[i].producer_id;
+      listed[i].transaction_state = transactions[i].state;
     }
-    response.transaction_states = states;
+    response.transaction_states = listed;
     context->respond(response);
   }
   void refuse(ErrorCode why) {

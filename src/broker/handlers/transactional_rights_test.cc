@@ -121,15 +121,22 @@ class TransactionalRightsTest : public BrokerTest {
   }
   ErrorCode committed(int16_t version, std::string_view id) {
     TxnOffsetCommitRequest::TxnOffsetCommitRequestPartition partition;
-    TxnOffsetCommitRequest::TxnOffsetCommitRequestTopic topic;
-    topic.name = "t";
-    topic.topic_id = topic_;
-    topic.partitions = {&partition, 1};
+    TxnOffsetCommitRequest::TxnOffsetCommitRequestTopic asked[2];
+    asked[0].name = "t";
+    asked[0].topic_id = topic_;
+    asked[1].name = "absent";
+    asked[1].topic_id = Uuid::from_random(9, 9);
+    for (auto& topic : asked) topic.partitions = {&partition, 1};
     TxnOffsetCommitRequest request;
     request.transactional_id = id;
     request.group_id = "g";
-    request.topics = {&topic, 1};
-    return error(call<TxnOffsetCommitResponse>(version, request)->topics[0].partitions[0].error_code);
+    request.topics = asked;
+    const auto answer = call<TxnOffsetCommitResponse>(version, request);
+    const ErrorCode told = error(answer->topics[0].partitions[0].error_code);
+    if (told == ErrorCode::kTransactionalIdAuthorizationFailed) {
+      EXPECT_EQ(error(answer->topics[1].partitions[0].error_code), told) << "not that it is absent";
+    }
+    return told;
   }
   ErrorCode described(int16_t version, std::string_view id) {
     DescribeTransactionsRequest request;
@@ -150,16 +157,16 @@ class TransactionalRightsTest : public BrokerTest {
     const auto api = [this](ApiKey key, AclOperation operation, auto ask) {
       return Api{key, operation, [this, ask](int16_t version, std::string_view id) { return (this->*ask)(version, id); }};
     };
-    using Test = TransactionalRightsTest;
-    return {api(ApiKey::kProduce, kWrite, &Test::produced),
-            api(ApiKey::kInitProducerId, kWrite, &Test::initialized),
-            api(ApiKey::kFindCoordinator, kDescribe, &Test::found),
-            api(ApiKey::kAddPartitionsToTxn, kWrite, &Test::added),
-            api(ApiKey::kAddOffsetsToTxn, kWrite, &Test::offsets_added),
-            api(ApiKey::kEndTxn, kWrite, &Test::ended),
-            api(ApiKey::kTxnOffsetCommit, kWrite, &Test::committed),
-            api(ApiKey::kDescribeTransactions, kDescribe, &Test::described),
-            api(ApiKey::kListTransactions, kDescribe, &Test::listed)};
+    using Self = TransactionalRightsTest;
+    return {api(ApiKey::kProduce, kWrite, &Self::produced),
+            api(ApiKey::kInitProducerId, kWrite, &Self::initialized),
+            api(ApiKey::kFindCoordinator, kDescribe, &Self::found),
+            api(ApiKey::kAddPartitionsToTxn, kWrite, &Self::added),
+            api(ApiKey::kAddOffsetsToTxn, kWrite, &Self::offsets_added),
+            api(ApiKey::kEndTxn, kWrite, &Self::ended),
+            api(ApiKey::kTxnOffsetCommit, kWrite, &Self::committed),
+            api(ApiKey::kDescribeTransactions, kDescribe, &Self::described),
+            api(ApiKey::kListTransactions, kDescribe, &Self::listed)};
   }
   // FindCoordinator 0 knows groups only. Versions of AddPartitionsToTxn above 3 are of brokers.
   static int16_t first_version(const ApiRoute& route) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "broker/handlers/transactions_fixture.h"
+#include "broker/metadata/features.h"
 #include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_transactions.h"
 #include "protocol/messages/find_coordinator.h"
@@ -78,7 +79,8 @@ class TransactionApisTest : public TransactionsTest {
     ErrorCode error{};
     std::vector<std::string> ids, unknown_states;
   };
-  Listed list(Filter filter = {}, int16_t version = 2) {
+  Listed list() { return list(Filter{}); }
+  Listed list(Filter filter, int16_t version = 2) {
     ListTransactionsRequest request;
     request.state_filters = filter.states;
     request.producer_id_filters = filter.producer_ids;
