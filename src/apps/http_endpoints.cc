@@ -35,12 +35,13 @@ struct Verdict {
 // The troubles of all shards together.
 struct Troubles {
   size_t failed_shards = 0, failing_checkpoints = 0;
-  uint64_t offline = 0, failed_coordinators = 0, unreadable = 0, failing_reads = 0;
+  uint64_t offline = 0, failed_coordinators = 0, failed_transactions = 0, unreadable = 0, failing_reads = 0, orphans = 0;
   bool disk_full = false;
 };
 
 Verdict judge(const Troubles& troubles, const HealthInfo& info) {
-  const auto& [failed_shards, failing_checkpoints, offline, failed_coordinators, unreadable, failing_reads, disk_full] = troubles;
+  const auto& [failed_shards, failing_checkpoints, offline, failed_coordinators, failed_transactions, unreadable, failing_reads,
+               orphans, disk_full] = troubles;
   if (failed_shards > 0) {
     return {"fail", fmt::format("writing the log failed on {}: nothing more is acknowledged", counted(failed_shards, "shard")),
             "check the disk and the log above, then restart; what was acknowledged is recovered"};
@@ -71,14 +72,27 @@ Verdict judge(const Troubles& troubles, const HealthInfo& info) {
         "ends this"};
   }
   if (failed_coordinators > 0) {
-    return {"warn",
-            fmt::format("{} partitions of __consumer_offsets cannot be loaded: their groups are not served", failed_coordinators),
+    const std::string what = failed_transactions == 0 ? "__consumer_offsets cannot be loaded: their groups are not served"
+                             : failed_transactions == failed_coordinators
+                                 ? "__transaction_state cannot be loaded: their transactional producers are not served"
+                                 : "internal topics cannot be loaded: their groups and transactional producers are not served";
+    return {"warn", fmt::format("{} partitions of {}", failed_coordinators, what),
             "see unloaded: stop the broker, check with weir log verify, and bring the files back from a copy or run weir log "
             "salvage; loading is tried again meanwhile"};
   }
   if (info.groups_refused) {
     return {"warn", "groups hold all the memory that they may: new offsets, groups or members are asked to try again later",
             "delete groups that are not needed, or raise weir.max.memory.bytes"};
+  }
+  if (info.transactions_refused) {
+    return {"warn", "transactions hold all the memory that they may: new transactional ids or partitions are refused",
+            "shorten transactional.id.expiration.ms if clients make ids without end, or raise weir.max.memory.bytes"};
+  }
+  if (orphans > 0) {
+    return {"warn",
+            fmt::format("{} in partitions without a coordinator that knows: readers of committed records get nothing behind them",
+                        counted(orphans, "open transaction")),
+            "the log names them: abort them with kafka-transactions.sh abort, or set weir.transaction.abort.orphans=true"};
   }
   if (unreadable > 0) {
     return {"warn",
@@ -107,7 +121,9 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   for (const broker::ShardSnapshot& shard : shards) {
     troubles.failed_shards += shard.log_failed ? 1 : 0;
     troubles.offline += shard.offline_partitions;
-    troubles.failed_coordinators += shard.coordinators.failed;
+    troubles.failed_coordinators += shard.coordinators.failed + shard.transaction_coordinators.failed;
+    troubles.failed_transactions += shard.transaction_coordinators.failed;
+    troubles.orphans += shard.orphan_transactions;
     troubles.unreadable += shard.unreadable_segments;
     troubles.failing_reads += shard.failing_reads;
     troubles.disk_full |= shard.disk_full;
@@ -122,13 +138,16 @@ http::Response health_response(const std::vector<broker::ShardSnapshot>& shards,
   if (!verdict.reason.empty()) body += fmt::format(",\"reason\":\"{}\",\"remedy\":\"{}\"", verdict.reason, verdict.remedy);
   body += fmt::format(",\"failed_shards\":{},\"offline_partitions\":{},\"disk_full\":{},\"failing_checkpoints\":{}",
                       troubles.failed_shards, troubles.offline, troubles.disk_full, troubles.failing_checkpoints);
-  body += fmt::format(",\"groups_refused\":{}", info.groups_refused);
+  body += fmt::format(",\"groups_refused\":{},\"transactions_refused\":{},\"orphan_transactions\":{}", info.groups_refused,
+                      info.transactions_refused, troubles.orphans);
   const auto entry = [](const std::string& partition, const std::string& reason) {
     return fmt::format("{{\"partition\":{},\"reason\":{}}}", json_string(partition), json_string(reason));
   };
   std::vector<std::string> coordinators, segments, partitions, reads;
   for (const broker::ShardSnapshot& shard : shards) {
-    for (const auto& failed : shard.coordinators.some_failed) coordinators.push_back(entry(failed.partition, failed.reason));
+    for (const auto* counts : {&shard.coordinators, &shard.transaction_coordinators}) {
+      for (const auto& failed : counts->some_failed) coordinators.push_back(entry(failed.partition, failed.reason));
+    }
     for (const auto& segment : shard.unreadable) segments.push_back(entry(segment.partition, segment.reason));
     for (const auto& read : shard.failing) reads.push_back(entry(read.partition, read.reason));
   }
@@ -154,7 +173,7 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
       pool_(pool),
       server_(server),
       exposition_(std::make_shared<broker::Exposition>(server.metric_sources(), loop.clock().monotonic_ns())),
-      group_lags_(server.groups(), pool),
+      group_lags_(server.coordinators().groups, pool),
       http_(loop, http_options(std::move(host_names))) {
   http_.get("/", [](http::Respond respond) {
     respond({200, "Weir " WEIR_VERSION "\n/health   what is wrong, if anything, and what to do; 503 if nothing can be written\n"
@@ -166,7 +185,7 @@ HttpEndpoints::HttpEndpoints(runtime::Loop& loop, runtime::Pool& pool, Server& s
 }
 
 void HttpEndpoints::health(http::Respond respond) {
-  broker::take_snapshots(server_.groups(), 0, broker::SnapshotDetail::kShards,
+  broker::take_snapshots(server_.coordinators(), 0, broker::SnapshotDetail::kShards,
                          lifetime_.guard([this, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
                            reply(health_response(shards, server_.health_info()));
                          }));
@@ -178,7 +197,7 @@ void HttpEndpoints::ready(http::Respond respond) {
     return http::Response{503, fmt::format("{{\"ready\":false,\"reason\":\"{}\"}}\n", reason), kJson};
   };
   if (!server_.ready()) return respond(no(server_.stopping() ? "the broker stops" : "the broker starts"));
-  broker::take_snapshots(server_.groups(), 0, broker::SnapshotDetail::kShards,
+  broker::take_snapshots(server_.coordinators(), 0, broker::SnapshotDetail::kShards,
                          lifetime_.guard([no, reply = std::move(respond)](std::vector<broker::ShardSnapshot> shards) mutable {
                            const auto failed = [](const auto& shard) { return shard.log_failed; };
                            if (std::any_of(shards.begin(), shards.end(), failed)) {
@@ -191,7 +210,7 @@ void HttpEndpoints::ready(http::Respond respond) {
 void HttpEndpoints::metrics(http::Respond respond) {
   scrapers_.push_back(std::move(respond));
   if (scrapers_.size() > 1) return;
-  broker::take_snapshots(server_.groups(), 0, broker::SnapshotDetail::kPartitions,
+  broker::take_snapshots(server_.coordinators(), 0, broker::SnapshotDetail::kPartitions,
                          lifetime_.guard([this](std::vector<broker::ShardSnapshot> shards) {
                            group_lags_.collect(
                                0, lifetime_.guard([this, shards = std::move(shards)](broker::GroupLags lags) mutable {

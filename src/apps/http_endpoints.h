@@ -21,6 +21,7 @@ struct HealthInfo {
   bool first_start = false;
   uint64_t dirty_bytes_max = 0;
   bool groups_refused = false;  // for want of memory, within the last minute
+  bool transactions_refused = false;
   size_t uncleanable_partitions = 0;
   std::vector<storage::UncleanablePartition> uncleanable;  // some of them
 };

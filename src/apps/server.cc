@@ -241,7 +241,9 @@ Result<void> Server::make_broker(broker::LoadedMetadata metadata) {
   const auto placement = metadata.group_placement;
   broker_ = std::make_unique<broker::Broker>(runtime_, std::move(logs), *meta_, budget_, config, std::move(metadata));
   groups_ = std::make_unique<broker::GroupCoordinators>(*broker_, *runtime_.pool, *meta_, config, placement);
-  broker::register_handlers(dispatcher_, *broker_, *groups_);
+  transactions_ = std::make_unique<broker::TransactionCoordinators>(*broker_, *groups_, *runtime_.pool, config);
+  coordinators_ = std::make_unique<broker::Coordinators>(*broker_, *groups_, *transactions_);
+  broker::register_handlers(dispatcher_, *coordinators_);
   broker_->follow_config([this, cleaning](const broker::BrokerConfig& now) {
     cleaner_->set_options(cleaning(now));
     limits_.set_limits(now.integer("max.connections"), now.integer("max.connections.per.ip"));
@@ -362,11 +364,13 @@ std::vector<std::string> Server::http_host_names(const std::string& http_host) c
 }
 
 HealthInfo Server::health_info() const {
+  const int64_t now_ms = runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond;
   return {std::string(options_.config.text("weir.flush")),
           recovery(),
           first_start_,
           dirty_bytes_max_,
-          groups_->refused_lately(runtime_.loops[0]->clock().monotonic_ns() / runtime::kMillisecond),
+          groups_->refused_lately(now_ms),
+          transactions_->refused_lately(now_ms),
           cleaner_->stats().uncleanable_partitions,
           cleaner_->stats().uncleanable};
 }

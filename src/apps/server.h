@@ -19,7 +19,9 @@
 #include "base/result.h"
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
+#include "broker/coordinators/coordinators.h"
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/coordinators/transaction_coordinators.h"
 #include "broker/metrics/exposition.h"
 #include "broker/server/frontend.h"
 #include "runtime/runtime.h"
@@ -69,7 +71,7 @@ class Server {
   size_t topic_count() const { return topic_count_; }  // when it became ready
   broker::MetricsRegistry& metrics() { return metrics_; }
   broker::Broker& broker() { return *broker_; }
-  broker::GroupCoordinators& groups() { return *groups_; }
+  broker::Coordinators& coordinators() { return *coordinators_; }
   const std::optional<runtime::Endpoint>& http_address() const { return http_address_; }
 
   // Creates the topics of the options; `done` on loop 0 with what went wrong. Call once the loops run, or in
@@ -143,6 +145,8 @@ class Server {
   // These hold requests: they go before the frontends.
   std::unique_ptr<broker::Broker> broker_;
   std::unique_ptr<broker::GroupCoordinators> groups_;
+  std::unique_ptr<broker::TransactionCoordinators> transactions_;
+  std::unique_ptr<broker::Coordinators> coordinators_;
   std::unique_ptr<HttpEndpoints> http_;
   std::unique_ptr<TopicNamesFile> names_;
 };

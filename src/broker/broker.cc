@@ -9,7 +9,6 @@
 #include "base/counted.h"
 #include "base/log.h"
 #include "broker/telemetry/client_telemetry.h"
-#include "broker/transactions/transaction_refusals.h"
 #include "runtime/homebound.h"
 #include "storage/log/log_recovery.h"
 
@@ -31,6 +30,7 @@ BrokerSettings BrokerSettings::from(const BrokerConfig& config) {
   settings.fetch_max_bytes = int32("fetch.max.bytes");
   settings.max_incremental_fetch_session_cache_slots = int32("max.incremental.fetch.session.cache.slots");
   settings.max_request_partition_size_limit = int32("max.request.partition.size.limit");
+  settings.add_partitions_to_txn_retry_backoff_max_ms = int32("add.partitions.to.txn.retry.backoff.max.ms");
   return settings;
 }
 
@@ -43,8 +43,7 @@ Broker::Broker(runtime::Runtime& runtime, std::vector<storage::LogShard*> logs, 
       runtime_(runtime),
       follower_(store, *runtime.loops[0], *this, metadata.image, metadata.revision()),
       controller_(store, *runtime.loops[0], follower_, budget.limit(MemoryShare::kRequests)),
-      producer_ids_(store, *runtime.loops[0]),
-      transaction_refusals_(std::make_unique<TransactionRefusals>()) {
+      producer_ids_(store, *runtime.loops[0]) {
   WEIR_CHECK(logs.size() == runtime.loops.size());
   const auto count = static_cast<unsigned>(logs.size());
   const size_t slots = static_cast<size_t>(std::max(0, settings_.max_incremental_fetch_session_cache_slots)) / count;

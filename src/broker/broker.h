@@ -35,8 +35,7 @@
 
 namespace weir::broker {
 
-class ClientTelemetry;      // telemetry/client_telemetry.h
-class TransactionRefusals;  // transactions/transaction_refusals.h
+class ClientTelemetry;  // telemetry/client_telemetry.h
 
 // The settings that handlers act on, under Kafka's names.
 struct BrokerSettings {
@@ -47,6 +46,7 @@ struct BrokerSettings {
   int32_t fetch_max_bytes = 55 << 20;
   int32_t max_incremental_fetch_session_cache_slots = 1000;
   int32_t max_request_partition_size_limit = 2000;
+  int32_t add_partitions_to_txn_retry_backoff_max_ms = 100;
 
   static BrokerSettings from(const BrokerConfig& config);
 };
@@ -102,7 +102,6 @@ class Broker final : public MetadataPublisher {
   const OfflinePartitions& offline() const { return offline_; }
   storage::LogDirectories& log_directories() { return shards_.front()->log.directories(); }
   ClientTelemetry& telemetry(unsigned shard) { return *telemetry_[shard]; }
-  TransactionRefusals& transaction_refusals() { return *transaction_refusals_; }
 
   unsigned shard_count() const { return static_cast<unsigned>(shards_.size()); }
   BrokerShard& shard(unsigned index) { return *shards_[index]; }
@@ -158,7 +157,6 @@ class Broker final : public MetadataPublisher {
   MetadataFollower follower_;                                // shard 0
   Controller controller_;                                    // shard 0
   ProducerIdAllocator producer_ids_;                         // shard 0
-  std::unique_ptr<TransactionRefusals> transaction_refusals_;
 };
 
 }  // namespace weir::broker

@@ -51,6 +51,10 @@ constexpr ConfigKey kKeys[] = {
      .doc = "A request that takes this long is logged with the stages its time went into (a few lines in ten seconds at most; "
             "weir_slow_requests_total counts all); waiting that a client asked for does not count. -1: never.",
      .min = -1},
+    {.name = "weir.transaction.abort.orphans", .type = kBoolean, .default_value = "true", .support = kWorks,
+     .doc = "Whether an open transaction that no coordinator knows is aborted; else it is only counted and logged, and holds up readers "
+            "of committed records.",
+     .dynamic = true},
     {.name = "weir.dirty.bytes.max", .type = kLong, .default_value = "-1", .support = kWorks,
      .doc = "Bound of the log that is not checkpointed into segments yet, which is what a recovery reads; -1 and 0 take the least of "
             "256 MB, a quarter of weir.max.memory.bytes, a 20th of what is free and a 200th of the file system.",

@@ -1,5 +1,6 @@
 #include "broker/coordinators/coordinator_host.h"
 
+#include <algorithm>
 #include <utility>
 #include <variant>
 
@@ -25,10 +26,20 @@ int32_t coordinator_hash(std::string_view key) {
   return number < 0 ? -number : number;
 }
 
-// The broker as coordinators of one shard see it.
+CoordinatorCounts& CoordinatorCounts::operator+=(const CoordinatorCounts& other) {
+  loading += other.loading;
+  active += other.active;
+  failed += other.failed;
+  load_ms_max = std::max(load_ms_max, other.load_ms_max);
+  load_ms_sum += other.load_ms_sum;
+  return *this;
+}
+
+// The broker as coordinators of one shard see it. Messages to another shard, and the results for it, go at the end of the turn,
+// all in one task.
 class CoordinatorHost::Services final : public coordination::CoordinatorServices {
  public:
-  Services(CoordinatorHost& host, BrokerShard& shard) : host_(host), shard_(shard) {}
+  Services(CoordinatorHost& host, BrokerShard& shard) : host_(host), shard_(shard), mail_(host.broker_.shard_count()) {}
 
   void call(coordination::ControllerRequest request, Function<void(coordination::ControllerResult)> done) override {
     // Never inside the call: `done` runs a step.
@@ -42,15 +53,33 @@ class CoordinatorHost::Services final : public coordination::CoordinatorServices
   }
   void post(const storage::PartitionId& to, std::any message, Function<void(std::any)> done) override {
     const unsigned owner = host_.broker_.owner(to);
-    Function<void(std::any)> home = [&loop = shard_.loop, done = std::move(done)](std::any result) mutable {
-      loop.post([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); });
-    };
-    host_.broker_.run_on(owner, [this, owner, to, message = std::move(message), home = std::move(home)]() mutable {
-      host_.deliver(host_.broker_.shard(owner), to, std::move(message), std::move(home));
+    mail_[owner].push_back([this, to, message = std::move(message), done = std::move(done)](Services& there) mutable {
+      host_.deliver(there.shard_, to, std::move(message),
+                    [&there, home = shard_.index(), done = std::move(done)](std::any result) mutable {
+                      there.mail_[home].push_back([done = std::move(done), result = std::move(result)](Services&) mutable {
+                        done(std::move(result));
+                      });
+                      there.send_at_turn_end();
+                    });
     });
+    send_at_turn_end();
   }
 
  private:
+  using Letter = Function<void(Services& there)>;
+
+  void send_at_turn_end() {
+    if (std::exchange(send_scheduled_, true)) return;
+    shard_.loop.at_turn_end([this] {
+      send_scheduled_ = false;
+      for (unsigned to = 0; to < mail_.size(); ++to) {
+        if (mail_[to].empty()) continue;
+        host_.broker_.run_on(to, [&there = *host_.shards_[to]->services, letters = std::exchange(mail_[to], {})]() mutable {
+          for (Letter& letter : letters) letter(there);
+        });
+      }
+    });
+  }
   template <typename Done>
   void create(coordination::CreateTopic asked, Done done) {
     Controller::NewTopic topic;
@@ -66,6 +95,8 @@ class CoordinatorHost::Services final : public coordination::CoordinatorServices
 
   CoordinatorHost& host_;
   BrokerShard& shard_;
+  std::vector<std::vector<Letter>> mail_;  // by shard
+  bool send_scheduled_ = false;
 };
 
 CoordinatorHost::CoordinatorHost(Broker& broker, runtime::Pool& pool, InternalTopic topic)
@@ -140,6 +171,8 @@ CoordinatorCounts CoordinatorHost::count(unsigned shard) const {
       }
     } else if (partition->loaded()) {
       ++counts.active;
+      counts.load_ms_max = std::max(counts.load_ms_max, partition->load_ms());
+      counts.load_ms_sum += partition->load_ms();
     } else {
       ++counts.loading;
     }

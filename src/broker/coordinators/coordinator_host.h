@@ -40,7 +40,10 @@ struct CoordinatorCounts {
   static constexpr size_t kNamedMax = 10;
 
   uint64_t loading = 0, active = 0, failed = 0;
+  int64_t load_ms_max = 0, load_ms_sum = 0;  // of the active ones
   std::vector<Failed> some_failed;
+
+  CoordinatorCounts& operator+=(const CoordinatorCounts& other);  // some_failed stays as it is
 };
 
 class CoordinatorHost {
@@ -80,7 +83,7 @@ class CoordinatorHost {
   virtual std::unique_ptr<coordination::CoordinatorRuntime> make_partition(
       BrokerShard& shard, const coordination::CoordinatorRuntime::Surroundings& surroundings, const storage::PartitionId& id,
       coordination::ImagePtr image) = 0;
-  // Delivers a coordinator's message to the partition `to`, on the shard that owns it. `done` may be called on any shard.
+  // Delivers a coordinator's message to the partition `to`, on the shard that owns it. `done` is called there.
   virtual void deliver(BrokerShard& shard, const storage::PartitionId& to, std::any message, Function<void(std::any)> done);
 
   // One step of a coordinator: calls `step(state, reply, now, effects)`, or `reply` with an error. The coordinator's index is
@@ -124,7 +127,7 @@ class CoordinatorHost {
   void image_changed(BrokerShard& shard, const MetadataChange& change);
 
   struct Shard {  // on its loop only
-    std::unique_ptr<coordination::CoordinatorServices> services;
+    std::unique_ptr<Services> services;
     Uuid topic;
     coordination::ImagePtr image;
     std::map<int32_t, std::unique_ptr<coordination::CoordinatorRuntime>> partitions;

@@ -89,6 +89,23 @@ void GroupCoordinators::make_placement(storage::MetaStore& store, const std::opt
       [count](std::string_view id) { return group_hash_before(id) % count; }, std::move(ways));
 }
 
+// Nothing can come between the check and the step: the log takes the marker within the step.
+void GroupCoordinators::end_transaction(BrokerShard& shard, const storage::PartitionId& partition,
+                                        const storage::MarkerAppend& marker, Function<void(ErrorCode)> done) {
+  auto* coordinator = static_cast<coordination::GroupPartition*>(find_on(shard, partition.topic, partition.index));
+  const storage::Partition* log = shard.log.find(partition);
+  if (coordinator == nullptr || log == nullptr) return done(ErrorCode::kNotCoordinator);
+  ErrorCode refused = coordinator->serving();
+  if (refused == ErrorCode::kNone) refused = shard.log.check_marker(*log, marker);
+  if (refused != ErrorCode::kNone) return done(refused);
+  coordinator->run([&](coordination::GroupCoordinatorState& state, coordination::Instant now, coordination::Effects& effects) {
+    effects.options.transaction_version = marker.transaction_version;
+    state.end_transaction(
+        {marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, marker.commit},
+        [done = std::move(done)](coordination::MarkerResult result) mutable { done(result.error); }, now, effects);
+  });
+}
+
 uint64_t GroupCoordinators::answer_bytes() const {
   const auto kept = static_cast<uint64_t>(std::max<int64_t>(memory_.used_bytes(), 0));
   return std::min(3 * kept, broker_.budget().limit(MemoryShare::kAnswers) / 2);

@@ -14,6 +14,7 @@
 #include "broker/coordinators/coordinator_host.h"
 #include "broker/metadata/group_placement_record.h"
 #include "coordination/group/group_partition.h"
+#include "storage/log/transactions.h"
 #include "storage/metadata/meta_store.h"
 
 namespace weir::broker {
@@ -53,6 +54,10 @@ class GroupCoordinators final : public CoordinatorHost {
       visit(static_cast<const coordination::GroupCoordinatorState&>(partition.machine()));
     });
   }
+  // The marker of a transaction as a step of the coordinator that has the partition of the topic. `done` is called once it is
+  // durable, or with an error: of the coordinator, or why the log would refuse the marker. On the shard's loop.
+  void end_transaction(BrokerShard& shard, const storage::PartitionId& partition, const storage::MarkerAppend& marker,
+                       Function<void(protocol::ErrorCode)> done);
   const coordination::GroupMemory& memory() const { return memory_; }
   // Whether a client was refused for want of memory within the last minute.
   bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }

@@ -206,7 +206,7 @@ TEST_F(AdminTest, QuorumOfOne) {
 TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   const auto level = [&] {
     const auto answer = versions();
-    EXPECT_EQ(answer->finalized_features.size(), 1u);
+    EXPECT_EQ(answer->finalized_features.size(), 2u);
     EXPECT_EQ(answer->finalized_features[0].name, "metadata.version");
     return answer->finalized_features[0].max_version_level;
   };
@@ -282,6 +282,31 @@ TEST_F(AdminTest, EligibleLeaderReplicasAreAFeatureOfLevelZeroAndOne) {
   });
   run_until([&] { return changed; });
   EXPECT_THAT(update_feature(kFeature, 1).second, ::testing::HasSubstr("depends on metadata.version level 23"));
+}
+
+TEST_F(AdminTest, TheVersionOfTransactionsIsAFeatureOfThreeLevels) {
+  constexpr const char* kFeature = "transaction.version";
+  const auto level = [&] {
+    const auto answer = versions();
+    EXPECT_EQ(answer->supported_features[2].name, kFeature);
+    EXPECT_EQ(answer->supported_features[2].min_version, 0);
+    EXPECT_EQ(answer->supported_features[2].max_version, 2);
+    for (const auto& feature : answer->finalized_features) {
+      if (feature.name == kFeature) return feature.max_version_level;
+    }
+    return int16_t{0};
+  };
+  EXPECT_EQ(level(), 2) << "that of a new cluster";
+  EXPECT_THAT(update_feature(kFeature, 3).second, ::testing::HasSubstr("only supports versions 0-2"));
+  EXPECT_EQ(update_feature(kFeature, 0).first, ErrorCode::kInvalidUpdateVersion);
+  for (const int16_t lower : {1, 0}) {
+    EXPECT_EQ(update_feature(kFeature, lower, 2).first, ErrorCode::kNone);
+    EXPECT_EQ(level(), lower);
+  }
+  restart(true);
+  EXPECT_EQ(level(), 0) << "what was chosen stays";
+  EXPECT_EQ(update_feature(kFeature, 2).first, ErrorCode::kNone);
+  EXPECT_EQ(level(), 2);
 }
 
 TEST_F(AdminTest, NamesOfClientSoftwareMayBeLong) {

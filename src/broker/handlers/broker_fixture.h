@@ -12,7 +12,9 @@
 
 #include "broker/broker.h"
 #include "broker/config/broker_config.h"
+#include "broker/coordinators/coordinators.h"
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/coordinators/transaction_coordinators.h"
 #include "broker/handlers/registration.h"
 #include "broker/server/fake_socket.h"
 #include "broker/server/frontend.h"
@@ -79,10 +81,12 @@ class BrokerTest : public ::testing::Test {
     const auto placement = metadata->group_placement;
     broker_ = std::make_unique<Broker>(runtime_, logs, faulty_, budget_, config_, std::move(*metadata));
     groups_ = std::make_unique<GroupCoordinators>(*broker_, *runtime_.pool, faulty_, config_, placement);
+    transactions_ = std::make_unique<TransactionCoordinators>(*broker_, *groups_, *runtime_.pool, config_);
+    coordinators_ = std::make_unique<Coordinators>(*broker_, *groups_, *transactions_);
     registry_ = std::make_unique<MetricsRegistry>(kShards);
     frontend_metrics_ = std::make_unique<FrontendMetrics>(*registry_);
     dispatcher_ = std::make_unique<Dispatcher>(*registry_);
-    register_handlers(*dispatcher_, *broker_, *groups_);
+    register_handlers(*dispatcher_, *coordinators_);
     listener_.name = listener_.security_protocol = "PLAINTEXT";
     listener_.advertised = runtime::Endpoint{"broker.example", 9092};
     for (unsigned i = 0; i < kShards; ++i) {
@@ -99,6 +103,8 @@ class BrokerTest : public ::testing::Test {
     sim_.run_for(runtime::kSecond);
     frontends_.clear();
     dispatcher_.reset();
+    coordinators_.reset();
+    transactions_.reset();
     groups_.reset();
     broker_.reset();
     for (auto& log : logs_) log->quiesce([] {});
@@ -244,6 +250,8 @@ class BrokerTest : public ::testing::Test {
   std::vector<std::unique_ptr<storage::LogShard>> logs_;
   std::unique_ptr<Broker> broker_;
   std::unique_ptr<GroupCoordinators> groups_;
+  std::unique_ptr<TransactionCoordinators> transactions_;
+  std::unique_ptr<Coordinators> coordinators_;
   std::unique_ptr<MetricsRegistry> registry_;
   std::unique_ptr<FrontendMetrics> frontend_metrics_;
   std::unique_ptr<Dispatcher> dispatcher_;

@@ -78,10 +78,10 @@ class CreatePartitionsOperation : public runtime::Homebound {
                      fmt::format("The topic {} currently has {} partition(s); {} would not be an increase.", asked.name, present,
                                  asked.count)};
     }
-    if (asked.name == GroupCoordinators::kTopic) {
+    if (topic->internal) {
       return Refusal{ErrorCode::kInvalidPartitions,
-                     fmt::format("The partitions of {} stay as many as they are: by their number groups "
-                                 "are found, and their offsets would be looked for elsewhere.",
+                     fmt::format("The partitions of {} stay as many as they are: coordinators are found by their number, and what "
+                                 "they know would be looked for elsewhere.",
                                  asked.name)};
     }
     const int32_t additional = asked.count - present;

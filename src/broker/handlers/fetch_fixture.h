@@ -8,6 +8,7 @@
 #include "broker/handlers/broker_fixture.h"
 #include "protocol/errors.h"
 #include "protocol/messages/fetch.h"
+#include "storage/log/transaction_fixture.h"
 
 namespace weir::broker {
 
@@ -55,7 +56,7 @@ class FetchTest : public BrokerTest {
     for (protocol::BatchSplitter batches(data.records.data); batches.next();) bases.push_back(batches.header().base_offset);
     return bases;
   }
-  // Appends a transactional batch of a producer, or its marker. Clients cannot write them yet, but the broker can.
+  // A transactional batch of a producer, or its marker.
   void append_as_broker(const std::string& topic, int64_t producer, std::optional<bool> commit = std::nullopt) {
     protocol::RecordBatchBuilder builder({.producer_id = producer,
                                           .producer_epoch = 0,
@@ -66,11 +67,13 @@ class FetchTest : public BrokerTest {
     else builder.append(1000, std::nullopt, Bytes());
     const storage::PartitionId id = broker_->shard(0).image->find(topic)->partition(0);
     storage::LogShard& log = *logs_[storage::shard_of(id, kShards)];
+    const Slice records = Slice::copy_of(builder.finish());
     bool done = false;
-    log.append(*log.find(id), Slice::copy_of(builder.finish()), false, [&](storage::AppendResult result) {
+    const auto appended = [&](const storage::AppendResult& result) {
       EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << result.message;
       done = true;
-    });
+    };
+    log.append(*log.find(id), records, false, appended, storage::as_verified(log, *log.find(id), records.bytes()));
     run_until([&] { return done; });
   }
   protocol::FetchRequest& committed_request(int64_t offset, int32_t max_wait_ms = 0) {

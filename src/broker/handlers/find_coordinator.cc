@@ -5,9 +5,9 @@
 #include <utility>
 
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/coordinators/transaction_coordinators.h"
 #include "broker/requests/group_resolver.h"
 #include "broker/requests/node_answers.h"
-#include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/find_coordinator.h"
 
 namespace weir::broker {
@@ -34,20 +34,24 @@ bool knows_key_type(const RequestContext& context, int8_t type) {
 
 ErrorCode check(const RequestContext& context, const GroupResolver& resolver, int8_t type, std::string_view key) {
   if (type == kGroup) return resolver.error_of(key);
-  if (type == kTransaction) return ErrorCode::kTransactionalIdAuthorizationFailed;
+  if (type == kTransaction) {
+    const bool may = context.may({security::ResourceType::kTransactionalId, key});
+    return may ? ErrorCode::kNone : ErrorCode::kTransactionalIdAuthorizationFailed;
+  }
   if (!knows_key_type(context, type)) return ErrorCode::kInvalidRequest;
   if (!context.may({security::ResourceType::kCluster})) return ErrorCode::kClusterAuthorizationFailed;
   return share_key_valid(key) ? ErrorCode::kNone : ErrorCode::kInvalidRequest;
 }
 
-// The leader of the partition of the offsets topic that has the group; nullptr if it has none now.
-const BrokerRecord* group_coordinator(const MetadataImage& image, std::string_view group) {
-  const Topic* topic = image.find(GroupCoordinators::kTopic);
-  if (topic == nullptr) return &image.self();
-  return image.find_broker(image.owner(*topic, group_hash(group) % topic->partition_count()).broker);
+// The leader of the partition of the internal topic that has the key; nullptr if it has none now.
+const BrokerRecord* coordinator_of(const MetadataImage& image, int8_t type, std::string_view key) {
+  if (type == kShare) return &image.self();
+  const Topic* topic = image.find(type == kGroup ? GroupCoordinators::kTopic : TransactionCoordinators::kTopic);
+  if (topic == nullptr) return nullptr;
+  return image.find_broker(image.owner(*topic, coordinator_hash(key) % topic->partition_count()).broker);
 }
 
-// `availability` is the error that coordinators of groups have now, or none.
+// `availability` is the error that coordinators have now, or none.
 void respond(Broker& broker, RequestContext& context, const protocol::FindCoordinatorRequest& request, ErrorCode availability) {
   const MetadataImagePtr image = broker.shard(context.loop().index()).image;
   const GroupResolver resolver(context);
@@ -57,7 +61,7 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
     if (error == ErrorCode::kNone) error = availability;
     std::optional<NodeAddress> node;
     if (error == ErrorCode::kNone) {
-      const BrokerRecord* coordinator = request.key_type == kGroup ? group_coordinator(*image, key) : &image->self();
+      const BrokerRecord* coordinator = coordinator_of(*image, request.key_type, key);
       if (coordinator) node = address_of(*image, *coordinator, context.connection());
       if (!node) error = ErrorCode::kCoordinatorNotAvailable;
     }
@@ -68,10 +72,6 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
       answer.error_message =
           "This most likely occurs because of a request being malformed by the client library or the message was sent to an "
           "incompatible broker. See the broker logs for more details.";
-    }
-    if (error == ErrorCode::kTransactionalIdAuthorizationFailed) {
-      const std::string_view reason = broker.transaction_refusals().refuse(context, key);
-      if (!reason.empty()) answer.error_message = reason;
     }
     answer.node_id = node ? node->id : -1;
     answer.host = node ? node->host : std::string_view();
@@ -92,15 +92,18 @@ void respond(Broker& broker, RequestContext& context, const protocol::FindCoordi
 
 }  // namespace
 
-void handle_find_coordinator(GroupCoordinators& groups, RequestContextPtr context) {
+void handle_find_coordinator(Coordinators& coordinators, RequestContextPtr context) {
   protocol::FindCoordinatorRequest request;
   if (!context->decode(request)) return;
   const GroupResolver resolver(*context);
-  const auto may = [&](std::string_view key) { return resolver.may(key); };
+  const auto may = [&](std::string_view key) { return check(*context, resolver, request.key_type, key) == ErrorCode::kNone; };
   const bool any = context->version() < 4 ? may(request.key) : std::ranges::any_of(request.coordinator_keys, may);
-  if (request.key_type != kGroup || !any) return respond(groups.broker(), *context, request, ErrorCode::kNone);
+  Broker& broker = coordinators.broker;
+  if (!any || request.key_type == kShare) return respond(broker, *context, request, ErrorCode::kNone);
+  CoordinatorHost* host = &coordinators.groups;
+  if (request.key_type == kTransaction) host = &coordinators.transactions;
   const unsigned home = context->loop().index();
-  groups.create_topic(home, [&broker = groups.broker(), request, context = std::move(context)](ErrorCode availability) {
+  host->create_topic(home, [&broker, request, context = std::move(context)](ErrorCode availability) {
     respond(broker, *context, request, availability);
   });
 }

@@ -8,6 +8,7 @@
 
 #include "broker/broker.h"
 #include "broker/coordinators/group_coordinators.h"
+#include "broker/handlers/coordinator_reply.h"
 #include "broker/requests/group_resolver.h"
 #include "broker/server/request_context.h"
 #include "runtime/homebound.h"
@@ -24,14 +25,6 @@ void handle_delete_groups(GroupCoordinators& groups, RequestContextPtr context);
 void handle_offset_commit(GroupCoordinators& groups, RequestContextPtr context);
 void handle_offset_fetch(GroupCoordinators& groups, RequestContextPtr context);
 void handle_offset_delete(GroupCoordinators& groups, RequestContextPtr context);
-
-// A reply for a coordinator. The coordinator calls it on its own shard, and `respond(result)` runs on shard `home`.
-template <typename Result, typename Respond>
-Function<void(Result)> reply_on(GroupCoordinators& groups, unsigned home, Respond respond) {
-  return [&groups, home, respond = std::move(respond)](Result result) mutable {
-    groups.broker().run_on(home, [respond = std::move(respond), result = std::move(result)]() mutable { respond(result); });
-  };
-}
 
 inline std::optional<std::string> owned(const std::optional<std::string_view>& text) {
   if (!text) return std::nullopt;

@@ -11,6 +11,7 @@
 #include "broker/handlers/broker_fixture.h"
 #include "broker/handlers/rights_fixture.h"
 #include "broker/metadata/config_record.h"
+#include "protocol/messages/add_offsets_to_txn.h"
 #include "protocol/messages/alter_configs.h"
 #include "protocol/messages/delete_groups.h"
 #include "protocol/messages/describe_configs.h"
@@ -25,6 +26,7 @@
 #include "protocol/messages/offset_delete.h"
 #include "protocol/messages/offset_fetch.h"
 #include "protocol/messages/sync_group.h"
+#include "protocol/messages/txn_offset_commit.h"
 
 namespace weir::broker {
 namespace {
@@ -137,6 +139,31 @@ class GroupRightsTest : public BrokerTest {
           << "not that it is absent";
     }
     return error(answer->topics[0].partitions[0].error_code);
+  }
+  ErrorCode offsets_added(int16_t version, std::string_view group) {
+    AddOffsetsToTxnRequest request;
+    request.transactional_id = "id";
+    request.group_id = group;
+    return error(call<AddOffsetsToTxnResponse>(version, request)->error_code);
+  }
+  ErrorCode committed_in_transaction(int16_t version, std::string_view group) {
+    TxnOffsetCommitRequest::TxnOffsetCommitRequestPartition partition;
+    TxnOffsetCommitRequest::TxnOffsetCommitRequestTopic asked[2];
+    asked[0].name = "t";
+    asked[0].topic_id = topic_;
+    asked[1].name = "absent";
+    asked[1].topic_id = Uuid::from_random(9, 9);
+    for (auto& topic : asked) topic.partitions = {&partition, 1};
+    TxnOffsetCommitRequest request;
+    request.transactional_id = "id";
+    request.group_id = group;
+    request.topics = asked;
+    const auto answer = call<TxnOffsetCommitResponse>(version, request);
+    const ErrorCode told = error(answer->topics[0].partitions[0].error_code);
+    if (told == ErrorCode::kGroupAuthorizationFailed) {
+      EXPECT_EQ(error(answer->topics[1].partitions[0].error_code), told) << "not that it is absent";
+    }
+    return told;
   }
   Answer<OffsetFetchResponse> fetch(int16_t version, std::vector<std::string_view> groups) {
     int32_t partition = 0;
@@ -259,6 +286,8 @@ class GroupRightsTest : public BrokerTest {
         {ApiKey::kOffsetCommit, kRead, of(&GroupRightsTest::committed)},
         {ApiKey::kOffsetFetch, kDescribe, of(&GroupRightsTest::fetched)},
         {ApiKey::kOffsetDelete, kDelete, of(&GroupRightsTest::offset_deleted)},
+        {ApiKey::kAddOffsetsToTxn, kRead, of(&GroupRightsTest::offsets_added)},
+        {ApiKey::kTxnOffsetCommit, kRead, of(&GroupRightsTest::committed_in_transaction)},
         {ApiKey::kDescribeGroups, kDescribe, of(&GroupRightsTest::described)},
         {ApiKey::kDeleteGroups, kDelete, of(&GroupRightsTest::removed)},
         {ApiKey::kFindCoordinator, kDescribe, of(&GroupRightsTest::found)},

@@ -17,6 +17,7 @@
 #include "protocol/messages/offset_fetch.h"
 #include "protocol/messages/sync_group.h"
 #include "storage/log/log_cleaner.h"
+#include "storage/log/transaction_fixture.h"
 #include "storage/segment/segment_names.h"
 
 namespace weir::broker {
@@ -335,10 +336,12 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
     if (commit) builder.append_end_marker(1000, *commit, 4);
     else builder.append(1000, as_bytes(key), std::nullopt);
     sim_.loop(shard).post([&, records = Slice::copy_of(builder.finish())] {
-      logs_[shard]->append(*logs_[shard]->find(id), records, false, [&](storage::AppendResult result) {
+      const auto done = [&](const storage::AppendResult& result) {
         EXPECT_EQ(result.error, ErrorCode::kNone) << result.message;
         ++appended;
-      });
+      };
+      storage::LogShard& log = *logs_[shard];
+      log.append(*log.find(id), records, false, done, storage::as_verified(log, *log.find(id), records.bytes()));
     });
   };
   append({.producer_id = 7, .producer_epoch = 2, .base_sequence = 0, .transactional = true}, {});
@@ -366,83 +369,6 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
   run_until([&] { return done; });
   EXPECT_THAT(seen, ::testing::ElementsAre("0: 7/2 in a transaction", "1: 7/2 commit by 4", "2: 7/2 in a transaction",
                                            "3: 7/3 abort by 4", "4: -1/-1"));
-}
-
-// A client that asks for stable offsets learns which partitions have offsets of open transactions.
-TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
-  create_topic("t", 2);
-  find_coordinator();
-  EXPECT_EQ(commit("g", "t", 5), 0);
-  using coordination::OffsetCommitResult, coordination::MarkerResult;
-  coordination::TxnOffsetCommitRequest request;
-  request.group_id = "g";
-  request.producer_id = 7;
-  request.producer_epoch = 2;
-  request.items.push_back({"t", {}, 0, 8, -1, ""});
-  std::optional<ErrorCode> committed;
-  sim_.loop(0).post([&] {
-    groups_->call<OffsetCommitResult>(
-        0, "g", [&](OffsetCommitResult result) { committed = result.items.at(0); },
-        [&](auto& state, auto reply, auto now, auto& effects) {
-          state.commit_transactional_offsets(request, std::move(reply), now, effects);
-        });
-  });
-  run_until([&] { return committed.has_value(); });
-  EXPECT_EQ(committed, ErrorCode::kNone);
-
-  std::vector<int32_t> indexes{0, 1};
-  OffsetFetchRequest::OffsetFetchRequestTopic asked;
-  asked.name = "t";
-  asked.partition_indexes = indexes;
-  OffsetFetchRequest::OffsetFetchRequestTopics named;
-  named.name = "t";
-  named.partition_indexes = indexes;
-  std::span<OffsetFetchRequest::OffsetFetchRequestTopic> topics{&asked, 1};
-  std::span<OffsetFetchRequest::OffsetFetchRequestTopics> of_group{&named, 1};
-  const auto told = [&](int16_t version, bool require_stable, bool all) {
-    OffsetFetchRequest fetch_request;
-    OffsetFetchRequest::OffsetFetchRequestGroup group;
-    group.group_id = "g";
-    if (version < 8) fetch_request.group_id = "g";
-    group.topics = std::nullopt;
-    if (!all) group.topics = of_group;
-    if (version < 8 && all) fetch_request.topics = std::nullopt;
-    else if (version < 8) fetch_request.topics = topics;
-    if (version >= 8) fetch_request.groups = {&group, 1};
-    fetch_request.require_stable = require_stable;
-    const auto answer = call<OffsetFetchResponse>(version, fetch_request);
-    std::string text;
-    const auto add = [&](const auto& partitions) {
-      for (const auto& partition : partitions) {
-        text += fmt::format("{}:{}:{} ", partition.partition_index, partition.error_code, partition.committed_offset);
-      }
-    };
-    if (version >= 8) add(answer->groups[0].topics[0].partitions);
-    else add(answer->topics[0].partitions);
-    return text;
-  };
-  for (int life = 0; life < 2; ++life) {
-    for (const int16_t version : {7, 8, 9}) {
-      EXPECT_EQ(told(version, true, false), "0:88:-1 1:0:-1 ") << version;
-      EXPECT_EQ(told(version, true, true), "0:88:-1 ") << version;
-      EXPECT_EQ(told(version, false, false), "0:0:5 1:0:-1 ") << version;
-      EXPECT_EQ(told(version, false, true), "0:0:5 ") << version;
-    }
-    EXPECT_EQ(told(6, false, false), "0:0:5 1:0:-1 ");
-    restart_and_load(false);
-  }
-
-  std::optional<ErrorCode> ended;
-  sim_.loop(0).post([&] {
-    groups_->call<MarkerResult>(
-        0, "g", [&](MarkerResult result) { ended = result.error; },
-        [](auto& state, auto reply, auto now, auto& effects) {
-          state.end_transaction({7, 2, 0, true}, std::move(reply), now, effects);
-        });
-  });
-  run_until([&] { return ended.has_value(); });
-  EXPECT_EQ(ended, ErrorCode::kNone);
-  EXPECT_EQ(told(9, true, false), "0:0:8 1:0:-1 ");
 }
 
 TEST_F(GroupsTest, CompressedBatchesAreReplayed) {

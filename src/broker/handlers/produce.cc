@@ -6,10 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "broker/coordinators/verification.h"
 #include "broker/requests/repeated_partitions.h"
 #include "broker/requests/sharded_operation.h"
 #include "broker/requests/topic_resolver.h"
-#include "broker/transactions/transaction_refusals.h"
 #include "protocol/messages/produce.h"
 #include "protocol/record_batch.h"
 
@@ -40,6 +40,10 @@ bool tells_log_start(ErrorCode refusal) {
     case ErrorCode::kRecordListTooLarge:
     case ErrorCode::kCorruptMessage:
     case ErrorCode::kKafkaStorageError:
+    case ErrorCode::kNotEnoughReplicas:
+    case ErrorCode::kConcurrentTransactions:
+    case ErrorCode::kInvalidProducerIdMapping:
+    case ErrorCode::kTransactionAbortable:
       return false;
     default:
       return true;
@@ -55,13 +59,15 @@ struct ProduceItem {
 
 class ProduceOperation final : public ShardedOperation<ProduceItem> {
  public:
-  ProduceOperation(Broker& broker, RequestContextPtr context) : ShardedOperation(broker, std::move(context)) {}
+  ProduceOperation(Coordinators& coordinators, RequestContextPtr context)
+      : ShardedOperation(coordinators.broker, std::move(context)), coordinators_(coordinators) {}
 
   void start() {
     if (!context_->decode(request_)) return;
     frame_ = context_->frame().owner;
     const std::string_view refused = refuse_all();
     prepare(refused);
+    if (transactional_) find_producer();
     assign(items_);
     start_round();
   }
@@ -69,18 +75,20 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
  private:
   // Sets refused_ to the error of every partition of the request, and returns its text.
   std::string_view refuse_all() {
-    bool transactional = request_.transactional_id.has_value();
     for (const auto& topic : request_.topic_data) {
       for (const auto& partition : topic.partition_data) {
         protocol::BatchHeader header;
         if (protocol::peek_batch(partition.records.data, header) == protocol::BatchFault::kNone) {
-          transactional = transactional || header.transactional();
+          transactional_ = transactional_ || header.transactional();
         }
       }
     }
-    if (transactional) {
-      refused_ = ErrorCode::kTransactionalIdAuthorizationFailed;
-      return broker_.transaction_refusals().refuse(*context_, request_.transactional_id.value_or(""));
+    if (transactional_) {
+      const auto& id = request_.transactional_id;
+      if (!id || !context_->may({security::ResourceType::kTransactionalId, *id})) {
+        refused_ = ErrorCode::kTransactionalIdAuthorizationFailed;
+        return {};
+      }
     }
     if (request_.acks >= -1 && request_.acks <= 1) return {};
     refused_ = ErrorCode::kInvalidRequiredAcks;
@@ -138,6 +146,33 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
     items_.push_back({topic->partition(asked.index), asked.records.data, &response, {}});
   }
 
+  static bool transactional(Bytes records, protocol::BatchHeader& header) {
+    return protocol::peek_batch(records, header) == protocol::BatchFault::kNone && header.transactional() &&
+           header.producer_id >= 0;
+  }
+
+  // The one whose transactional batches the request holds. If there are two, all of the request is refused.
+  void find_producer() {
+    version_ = context_->version();
+    protocol::BatchHeader header;
+    for (const ProduceItem& item : items_) {
+      if (!transactional(item.records, header)) continue;
+      if (producer_id_ == storage::kNoProducerId) {
+        producer_id_ = header.producer_id;
+        producer_epoch_ = header.producer_epoch;
+      } else if (header.producer_id != producer_id_ || header.producer_epoch != producer_epoch_) {
+        items_.clear();
+        for (auto& topic : response_.responses) {
+          for (PartitionResponse& partition : topic.partition_responses) {
+            refuse(partition, ErrorCode::kInvalidProducerIdMapping,
+                   "Transactional records contained more than one producer ID");
+          }
+        }
+        return;
+      }
+    }
+  }
+
   void refuse(PartitionResponse& response, ErrorCode error, std::string_view message) {
     failed_ = failed_ || error != ErrorCode::kNone;
     response.error_code = code(error);
@@ -149,19 +184,42 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
 
   // On the owning shard.
   void run(Part& part) override {
+    if (producer_id_ != storage::kNoProducerId) return run_in_transaction(part);
     for (ProduceItem* item : part.items) {
-      storage::Partition* partition = part.shard->log.find(item->id);
-      if (partition == nullptr) {
-        item->result.error = ErrorCode::kUnknownTopicOrPartition;
-        item_done(part);
-        continue;
-      }
-      part.shard->log.append(*partition, Slice{frame_, item->records.data(), item->records.size()}, true,
-                             [self = runtime::HomeRef(this), this, item, &part](storage::AppendResult result) {
-                               item->result = std::move(result);
-                               item_done(part);
-                             });
+      if (storage::Partition* partition = find(part, *item)) append(part, *item, *partition, {});
     }
+  }
+
+  void run_in_transaction(Part& part) {
+    VerificationQuestion question(VerifiedRequest::produce(version_), *request_.transactional_id, producer_id_, producer_epoch_);
+    for (ProduceItem* item : part.items) {
+      storage::Partition* partition = find(part, *item);
+      if (partition == nullptr) continue;
+      storage::AppendOptions options;
+      protocol::BatchHeader header;
+      if (transactional(item->records, header)) options.guard = question.guard(*part.shard, *partition, header.base_sequence);
+      append(part, *item, *partition, options);
+    }
+    question.ask(coordinators_, *part.shard);
+  }
+
+  storage::Partition* find(Part& part, ProduceItem& item) {
+    storage::Partition* partition = part.shard->log.find(item.id);
+    if (partition == nullptr) {
+      item.result.error = ErrorCode::kUnknownTopicOrPartition;
+      item_done(part);
+    }
+    return partition;
+  }
+
+  void append(Part& part, ProduceItem& item, storage::Partition& partition, const storage::AppendOptions& options) {
+    part.shard->log.append(
+        partition, Slice{frame_, item.records.data(), item.records.size()}, true,
+        [self = runtime::HomeRef(this), this, &item, &part](storage::AppendResult result) {
+          item.result = std::move(result);
+          item_done(part);
+        },
+        options);
   }
 
   void complete() override {
@@ -190,18 +248,24 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
     response.log_start_offset = result.log_start_offset;
   }
 
+  Coordinators& coordinators_;
   ProduceRequest request_;
   ProduceResponse response_;
   Buffer frame_;  // keeps large batches alive for the log
   std::vector<ProduceItem> items_;
   ErrorCode refused_ = ErrorCode::kNone;
   bool failed_ = false;
+  bool transactional_ = false;  // some batch is
+  // Of the transactional batches, if the request has some that are to be appended.
+  int64_t producer_id_ = storage::kNoProducerId;
+  int16_t producer_epoch_ = -1;
+  int16_t version_ = 0;
 };
 
 }  // namespace
 
-void handle_produce(Broker& broker, RequestContextPtr context) {
-  runtime::make_homebound<ProduceOperation>(broker, std::move(context))->start();
+void handle_produce(Coordinators& coordinators, RequestContextPtr context) {
+  runtime::make_homebound<ProduceOperation>(coordinators, std::move(context))->start();
 }
 
 }  // namespace weir::broker

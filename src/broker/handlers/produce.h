@@ -4,16 +4,19 @@
 // fails closes the connection. The log appends the bytes as they were received. A partition that is named twice takes its last
 // records, and is answered once, as in Kafka.
 //
-// Deviations from Apache Kafka 4.4: timeout_ms is not applied, for there is no replica to wait for, and an append either
-// completes or fails. There are no transactions yet. Transactional requests and batches are refused with
-// TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which every client treats as fatal and never retries.
+// A request with transactional batches needs the right to its transactional id. Before the first batch of a transaction in a
+// partition, the transaction's coordinator is asked about the partition (coordinators/verification.h): whether it is part of the
+// transaction (versions 3-11), or to add it (from version 12 on, transaction.version 2). Batches of the same producer wait behind it.
+//
+// Deviation from Apache Kafka 4.4: timeout_ms is not applied, for there is no replica to wait for, and an append either completes or
+// fails.
 #pragma once
 
-#include "broker/broker.h"
+#include "broker/coordinators/coordinators.h"
 #include "broker/server/request_context.h"
 
 namespace weir::broker {
 
-void handle_produce(Broker& broker, RequestContextPtr context);
+void handle_produce(Coordinators& coordinators, RequestContextPtr context);
 
 }  // namespace weir::broker

@@ -1,19 +1,15 @@
 // Produce and InitProducerId as clients see them.
-#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
-#include "base/log.h"
 #include "broker/handlers/handlers_fixture.h"
 #include "protocol/compressed_batch_fixture.h"
 #include "protocol/messages/delete_records.h"
-#include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/init_producer_id.h"
 
 namespace weir::broker {
 namespace {
 
 using protocol::ErrorCode;
-using ::testing::AllOf;
-using ::testing::HasSubstr;
 
 class ProduceTest : public HandlersTest {};
 
@@ -169,9 +165,6 @@ TEST_F(ProduceTest, IdempotentProducer) {
   EXPECT_EQ(send_sequence(1), std::pair(ErrorCode::kNone, int64_t{1}));
   EXPECT_EQ(send_sequence(0), std::pair(ErrorCode::kNone, int64_t{0}));  // a duplicate
   EXPECT_EQ(send_sequence(5).first, ErrorCode::kOutOfOrderSequenceNumber);
-  init.transactional_id = "tx";
-  EXPECT_EQ(call<protocol::InitProducerIdResponse>(5, init)->error_code, code(ErrorCode::kTransactionalIdAuthorizationFailed));
-  init.transactional_id = std::nullopt;
   init.producer_id = 5;
   EXPECT_EQ(call<protocol::InitProducerIdResponse>(5, init)->error_code, code(ErrorCode::kInvalidRequest));
 }
@@ -224,33 +217,6 @@ TEST_F(ProduceTest, APartitionNamedTwiceCountsAsItIsNamedLast) {
   const auto deleted = call<protocol::DeleteRecordsResponse>(2, deletion);
   ASSERT_EQ(deleted->topics[0].partitions.size(), 1u);
   EXPECT_EQ(deleted->topics[0].partitions[0].low_watermark, 1);
-}
-
-TEST_F(ProduceTest, TransactionsAreRefusedWithTheReasonAndOneLineOfTheLog) {
-  std::vector<std::string> lines;
-  set_log_event_sink([&](LogLevel, std::string_view, const LogEvent& event) {
-    lines.push_back(std::string(event.what) + ": " + std::string(event.reason));
-  });
-  protocol::FindCoordinatorRequest find;
-  find.key = "orders-tx";
-  find.key_type = 1;
-  const auto old = call<protocol::FindCoordinatorResponse>(3, find);
-  EXPECT_EQ(old->error_code, code(ErrorCode::kTransactionalIdAuthorizationFailed));
-  EXPECT_EQ(old->node_id, -1);
-  EXPECT_THAT(std::string(old->error_message.value_or("")), HasSubstr("does not serve transactions"));
-  std::vector<std::string_view> keys = {"orders-tx"};
-  find.key = {};
-  find.coordinator_keys = keys;
-  const auto answer = call<protocol::FindCoordinatorResponse>(6, find);
-  ASSERT_EQ(answer->coordinators.size(), 1u);
-  EXPECT_EQ(answer->coordinators[0].error_code, code(ErrorCode::kTransactionalIdAuthorizationFailed));
-  EXPECT_THAT(std::string(answer->coordinators[0].error_message.value_or("")), HasSubstr("does not serve transactions"));
-  protocol::InitProducerIdRequest init;
-  init.transactional_id = "orders-tx";
-  for (int i = 0; i < 20; ++i) call<protocol::InitProducerIdResponse>(5, init);
-  set_log_event_sink({});
-  ASSERT_EQ(lines.size(), 1u) << "one for each client";
-  EXPECT_THAT(lines[0], AllOf(HasSubstr("'orders-tx'"), HasSubstr("does not serve transactions")));
 }
 
 }  // namespace

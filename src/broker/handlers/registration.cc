@@ -19,7 +19,6 @@
 #include "broker/handlers/fetch.h"
 #include "broker/handlers/find_coordinator.h"
 #include "broker/handlers/group_handlers.h"
-#include "broker/handlers/init_producer_id.h"
 #include "broker/handlers/list_config_resources.h"
 #include "broker/handlers/list_offsets.h"
 #include "broker/handlers/metadata.h"
@@ -28,6 +27,8 @@
 #include "broker/handlers/produce.h"
 #include "broker/handlers/security_apis.h"
 #include "broker/handlers/telemetry.h"
+#include "broker/handlers/transaction_handlers.h"
+#include "broker/handlers/transactional_offsets.h"
 #include "broker/handlers/update_features.h"
 
 namespace weir::broker {
@@ -40,21 +41,22 @@ using enum security::AclOperation;
 using enum RequestKind;
 using enum ThrottleClass;
 
-// A handler works with the broker, or with the coordinators that it asks.
+// A handler works with the broker, or with the coordinators that it asks: of one kind, or of several.
 template <typename Part>
 using Handle = void (*)(Part&, RequestContextPtr);
 
 struct Entry {
   ApiRow row;
-  std::variant<Handle<Broker>, Handle<GroupCoordinators>> handle;
+  std::variant<Handle<Broker>, Handle<GroupCoordinators>, Handle<TransactionCoordinators>, Handle<Coordinators>> handle;
 };
 
-RequestHandler handler_of(Handle<Broker> handle, Broker& broker, GroupCoordinators& /*groups*/) {
-  return [handle, &broker](RequestContextPtr context) { handle(broker, std::move(context)); };
+template <typename Part>
+RequestHandler handler_of(Handle<Part> handle, Part& part) {
+  return [handle, &part](RequestContextPtr context) { handle(part, std::move(context)); };
 }
-RequestHandler handler_of(Handle<GroupCoordinators> handle, Broker& /*broker*/, GroupCoordinators& groups) {
-  return [handle, &groups](RequestContextPtr context) { handle(groups, std::move(context)); };
-}
+RequestHandler handler_of(Handle<Broker> handle, Coordinators& all) { return handler_of(handle, all.broker); }
+RequestHandler handler_of(Handle<GroupCoordinators> handle, Coordinators& all) { return handler_of(handle, all.groups); }
+RequestHandler handler_of(Handle<TransactionCoordinators> handle, Coordinators& all) { return handler_of(handle, all.transactions); }
 
 // For APIs about the cluster as a whole.
 constexpr ApiNeeds cluster(AclOperation operation) { return {.cluster = operation, .cluster_right = ClusterRight::kRequired}; }
@@ -77,7 +79,8 @@ constexpr ApiNeeds configs(AclOperation operation) {
 
 // A request that does more needs more, as in Kafka. Metadata that creates a topic needs the right of CreateTopics. CreateTopics
 // tells a topic's configs with kDescribeConfigs only. An InitProducerId without a transactional id needs kWrite on any topic at
-// all.
+// all. Versions 4 and 5 of AddPartitionsToTxn need the right to the cluster instead of the others. WriteTxnMarkers needs kAlter or
+// kClusterAction.
 constexpr Entry kEntries[] = {
     // librdkafka believes that a broker without Produce 0 does not know compression.
     {{.key = ApiKey::kProduce,
@@ -141,6 +144,33 @@ constexpr Entry kEntries[] = {
       .needs =
           {.topic = kWrite, .transactional_id = kWrite, .cluster = kIdempotentWrite, .cluster_right = ClusterRight::kSuffices}},
      handle_init_producer_id},
+    {{.key = ApiKey::kAddPartitionsToTxn,
+      .min_version = 0,
+      .max_version = 5,
+      .kind = kChanges,
+      .needs = {.topic = kWrite, .transactional_id = kWrite, .cluster = kClusterAction, .cluster_right = ClusterRight::kIfNamed}},
+     handle_add_partitions_to_txn},
+    {{.key = ApiKey::kAddOffsetsToTxn,
+      .min_version = 0,
+      .max_version = 4,
+      .kind = kChanges,
+      .needs = {.group = kRead, .transactional_id = kWrite}},
+     handle_add_offsets_to_txn},
+    {{.key = ApiKey::kEndTxn, .min_version = 0, .max_version = 5, .kind = kChanges, .needs = {.transactional_id = kWrite}},
+     handle_end_txn},
+    {{.key = ApiKey::kWriteTxnMarkers,
+      .min_version = 1,
+      .max_version = 2,
+      .kind = kChanges,
+      .needs = {.cluster = kAlter, .cluster_right = ClusterRight::kIfNamed},
+      .throttle = kExempt},
+     handle_write_txn_markers},
+    {{.key = ApiKey::kTxnOffsetCommit,
+      .min_version = 0,
+      .max_version = 6,
+      .kind = kChanges,
+      .needs = {.topic = kRead, .group = kRead, .transactional_id = kWrite}},
+     handle_txn_offset_commit},
     {{.key = ApiKey::kOffsetForLeaderEpoch,
       .min_version = 2,
       .max_version = 4,
@@ -276,6 +306,13 @@ constexpr Entry kEntries[] = {
      handle_unregister_broker},
     {{.key = ApiKey::kGetTelemetrySubscriptions, .min_version = 0, .max_version = 0}, handle_get_telemetry_subscriptions},
     {{.key = ApiKey::kPushTelemetry, .min_version = 0, .max_version = 0, .kind = kChanges}, handle_push_telemetry},
+    {{.key = ApiKey::kDescribeTransactions,
+      .min_version = 0,
+      .max_version = 0,
+      .needs = {.topic = kDescribe, .transactional_id = kDescribe}},
+     handle_describe_transactions},
+    {{.key = ApiKey::kListTransactions, .min_version = 0, .max_version = 2, .needs = {.transactional_id = kDescribe}},
+     handle_list_transactions},
     {{.key = ApiKey::kDescribeTopicPartitions, .min_version = 0, .max_version = 0, .needs = topic(kDescribe)},
      handle_describe_topic_partitions},
 };
@@ -285,11 +322,11 @@ constexpr ApiRow kApiVersions = {
 
 }  // namespace
 
-void register_handlers(Dispatcher& dispatcher, Broker& broker, GroupCoordinators& groups) {
+void register_handlers(Dispatcher& dispatcher, Coordinators& coordinators) {
   for (const Entry& entry : kEntries) {
-    dispatcher.add(entry.row, std::visit([&](auto handle) { return handler_of(handle, broker, groups); }, entry.handle));
+    dispatcher.add(entry.row, std::visit([&](auto handle) { return handler_of(handle, coordinators); }, entry.handle));
   }
-  dispatcher.add(kApiVersions, [&broker, &dispatcher](RequestContextPtr context) {
+  dispatcher.add(kApiVersions, [&broker = coordinators.broker, &dispatcher](RequestContextPtr context) {
     handle_api_versions(broker, dispatcher, std::move(context));
   });
 }

@@ -24,6 +24,7 @@
 #include "protocol/messages/offset_delete.h"
 #include "protocol/messages/offset_fetch.h"
 #include "protocol/messages/offset_for_leader_epoch.h"
+#include "protocol/messages/txn_offset_commit.h"
 #include "security/authorization/authorizer.h"
 
 namespace weir::broker {
@@ -179,6 +180,21 @@ class TopicRightsTest : public BrokerTest {
     request.topics = {&asked, 1};
     return error(call<protocol::OffsetCommitResponse>(version, request)->topics[0].partitions[0].error_code);
   }
+  // Without a transaction: the coordinator refuses what gets to it.
+  ErrorCode committed_in_transaction(std::string_view topic, int16_t version = 5, const TopicId& id = {}) {
+    protocol::TxnOffsetCommitRequest::TxnOffsetCommitRequestPartition partition;
+    protocol::TxnOffsetCommitRequest::TxnOffsetCommitRequestTopic asked;
+    asked.name = topic;
+    asked.topic_id = id;
+    asked.partitions = {&partition, 1};
+    protocol::TxnOffsetCommitRequest request;
+    request.transactional_id = "id";
+    request.group_id = "group";
+    request.topics = {&asked, 1};
+    const auto answer = call<protocol::TxnOffsetCommitResponse>(version, request);
+    const ErrorCode told = error(answer->topics[0].partitions[0].error_code);
+    return told == ErrorCode::kNotCoordinator ? ErrorCode::kNone : told;
+  }
   // Fetches the offsets of one topic, or of all topics of the group.
   Answer<protocol::OffsetFetchResponse> offsets_fetched(std::optional<std::string_view> topic, int16_t version = 9,
                                                         const TopicId& id = {}) {
@@ -248,6 +264,7 @@ TEST_F(TopicRightsTest, ByNameIsDeniedBeforeItIsLookedFor) {
       {"DescribeConfigs", kDescribeConfigs, [&](std::string_view topic) { return configs_described(topic); }},
       {"OffsetCommit", kRead, [&](std::string_view topic) { return offset_committed(topic); }},
       {"OffsetDelete", kRead, [&](std::string_view topic) { return offset_deleted(topic); }},
+      {"TxnOffsetCommit", kRead, [&](std::string_view topic) { return committed_in_transaction(topic); }},
   };
   for (const auto& [name, operation, ask] : apis) {
     SCOPED_TRACE(name);
@@ -270,6 +287,8 @@ TEST_F(TopicRightsTest, ByIdIsDeniedWithoutItsName) {
   EXPECT_EQ(fetched("", 13, unknown), ErrorCode::kUnknownTopicId);
   EXPECT_EQ(offset_committed("", 10, id_), ErrorCode::kTopicAuthorizationFailed);
   EXPECT_EQ(offset_committed("", 10, unknown), ErrorCode::kUnknownTopicId);
+  EXPECT_EQ(committed_in_transaction("", 6, id_), ErrorCode::kTopicAuthorizationFailed);
+  EXPECT_EQ(committed_in_transaction("", 6, unknown), ErrorCode::kUnknownTopicId);
   EXPECT_EQ(offset_fetched("", 10, id_), ErrorCode::kTopicAuthorizationFailed);
   EXPECT_EQ(offset_fetched("", 10, unknown), ErrorCode::kUnknownTopicId);
   const auto denied = metadata(std::nullopt, id_);

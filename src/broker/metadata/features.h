@@ -22,11 +22,17 @@ struct SupportedFeature {
 // metadata.version.
 bool metadata_changed_between(int16_t low, int16_t high);
 
+// Its level says which protocol of transactions is offered to clients, and how the coordinator writes its records (KIP-890).
+inline constexpr std::string_view kTransactionVersion = "transaction.version";
+
 std::span<const SupportedFeature> supported_features();
 const SupportedFeature* find_supported_feature(std::string_view name);
 
 // Adds the features that the record does not mention, at their initial levels. Returns whether there were any; then the epoch
 // grows. The record mentions a feature that was set to 0, so that one stays.
 bool complete_features(FeaturesRecord& record);
+
+// 0 if the record does not mention it.
+int16_t finalized_level(const FeaturesRecord& record, std::string_view feature);
 
 }  // namespace weir::broker

@@ -64,6 +64,7 @@ std::string Exposition::render(const std::vector<ShardSnapshot>& shards, int64_t
     requests(now_ns, sink);
     errors(sink);
     groups_.render(shards, now_ns, sink);
+    render_transactions(shards, sink);
     network(shards, now_ns, sink);
     flushes(shards, sink);
     own(shards, sink);

@@ -13,6 +13,7 @@
 
 #include "broker/metrics/group_exposition.h"
 #include "broker/metrics/shard_snapshot.h"
+#include "broker/metrics/transaction_exposition.h"
 #include "broker/metrics/window.h"
 #include "broker/server/dispatch.h"
 #include "broker/server/frontend.h"

@@ -18,6 +18,20 @@ constexpr int64_t kWindowNs = 60 * runtime::kSecond;
 
 }  // namespace
 
+void render_coordinators(const std::string& family, std::string_view topic, const CoordinatorCounts& counts,
+                         MetricsRegistry::Sink& sink) {
+  for (const auto& [state, count] :
+       {std::pair("active", counts.active), std::pair("loading", counts.loading), std::pair("failed", counts.failed)}) {
+    sink.gauge(family + "num_partitions", fmt::format("Partitions of {} by the state of their coordinators.", topic),
+               {{"state", state}}, static_cast<double>(count));
+  }
+  const std::string what = fmt::format("Time to load a partition of {} in ms, of those that are served: ", topic);
+  const double average =
+      counts.active == 0 ? 0 : static_cast<double>(counts.load_ms_sum) / static_cast<double>(counts.active);
+  sink.gauge(family + "partition_load_time_max", what + "the longest.", {}, static_cast<double>(counts.load_ms_max));
+  sink.gauge(family + "partition_load_time_avg", what + "the average.", {}, average);
+}
+
 GroupExposition::GroupExposition(int64_t start_ns)
     : rebalances_(start_ns, kWindowNs),
       committed_(start_ns, kWindowNs),
@@ -30,9 +44,7 @@ void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t n
   coordination::GroupTotals totals;
   CoordinatorCounts coordinators;
   for (const ShardSnapshot& shard : shards) {
-    coordinators.loading += shard.coordinators.loading;
-    coordinators.active += shard.coordinators.active;
-    coordinators.failed += shard.coordinators.failed;
+    coordinators += shard.coordinators;
     groups += shard.groups;
     offsets += shard.group_offsets;
     pending_offsets += shard.pending_offsets;
@@ -43,11 +55,7 @@ void GroupExposition::render(const std::vector<ShardSnapshot>& shards, int64_t n
   sink.gauge(older + "numgroups", "Groups of this broker's coordinators.", {}, static_cast<double>(groups));
   sink.gauge(older + "numoffsets", "Committed offsets of these groups.", {}, static_cast<double>(offsets));
   const std::string family = "kafka_server_group_coordinator_metrics_";
-  for (const auto& [state, count] : {std::pair("active", coordinators.active), std::pair("loading", coordinators.loading),
-                                     std::pair("failed", coordinators.failed)}) {
-    sink.gauge(family + "num_partitions", "Partitions of __consumer_offsets by the state of their coordinators.",
-               {{"state", state}}, static_cast<double>(count));
-  }
+  render_coordinators(family, "__consumer_offsets", coordinators, sink);
   sink.gauge(family + "group_count", "Groups by the protocol they rebalance with.", {{"protocol", "classic"}},
              static_cast<double>(groups));
   sink.gauge(family + "offset_count", "Committed offsets of these groups.", {}, static_cast<double>(offsets));

@@ -2,6 +2,8 @@
 // rebalances. One thread at a time.
 #pragma once
 
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "broker/metrics/shard_snapshot.h"
@@ -9,6 +11,10 @@
 #include "broker/server/metrics.h"
 
 namespace weir::broker {
+
+// The numbers of the coordinators of one kind, whose partitions are those of `topic`.
+void render_coordinators(const std::string& family, std::string_view topic, const CoordinatorCounts& counts,
+                         MetricsRegistry::Sink& sink);
 
 class GroupExposition {
  public:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "broker/coordinators/group_coordinators.h"
+#include "broker/coordinators/transaction_coordinators.h"
 #include "broker/telemetry/client_telemetry.h"
 #include "runtime/homebound.h"
 
@@ -14,8 +16,8 @@ constexpr size_t kPartitionsPerSlice = 256;
 // One shard's snapshot in the making; on that shard's loop.
 class Collection final : public runtime::Homebound {
  public:
-  Collection(GroupCoordinators& groups, BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
-      : Homebound(shard.loop), groups_(groups), shard_(shard), detail_(detail), done_(std::move(done)) {}
+  Collection(const Coordinators& coordinators, BrokerShard& shard, SnapshotDetail detail, Function<void(ShardSnapshot)> done)
+      : Homebound(shard.loop), coordinators_(coordinators), shard_(shard), detail_(detail), done_(std::move(done)) {}
 
   void begin() {
     slice_began_ns_ = shard_.loop.clock().monotonic_ns();
@@ -53,20 +55,39 @@ class Collection final : public runtime::Homebound {
     snapshot_.fetch_sessions = shard_.fetch_sessions.size();
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
     snapshot_.client_metrics =
-        groups_.broker().telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
-    snapshot_.coordinators = groups_.count(shard_.index());
-    groups_.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
+        coordinators_.broker.telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
+    take_groups();
+    take_transactions();
+    const MetadataImage& image = *shard_.image;
+    shard_.traffic.forget_unless([&](const TopicId& topic) { return image.find(topic) != nullptr; });
+    snapshot_.topics.assign(shard_.traffic.by_topic().begin(), shard_.traffic.by_topic().end());
+    snapshot_.gone_topics = shard_.traffic.gone();
+    snapshot_.gone_partitions = log.dropped_traffic();
+  }
+  void take_groups() {
+    const GroupCoordinators& groups = coordinators_.groups;
+    snapshot_.coordinators = groups.count(shard_.index());
+    groups.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
       snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();
       snapshot_.pending_offsets += state.pending_offset_count();
       for (size_t i = 0; i < snapshot_.group_states.size(); ++i) snapshot_.group_states[i] += state.state_counts()[i];
       snapshot_.group_totals += state.totals();
     });
-    const MetadataImage& image = *shard_.image;
-    shard_.traffic.forget_unless([&](const TopicId& topic) { return image.find(topic) != nullptr; });
-    snapshot_.topics.assign(shard_.traffic.by_topic().begin(), shard_.traffic.by_topic().end());
-    snapshot_.gone_topics = shard_.traffic.gone();
-    snapshot_.gone_partitions = log.dropped_traffic();
+  }
+  void take_transactions() {
+    const TransactionCoordinators& transactions = coordinators_.transactions;
+    snapshot_.transaction_coordinators = transactions.count(shard_.index());
+    snapshot_.markers_written = transactions.markers(shard_.index()).written();
+    transactions.for_each_state(shard_.index(), [this](const coordination::TransactionCoordinatorState& state) {
+      snapshot_.transactions += state.totals();
+    });
+    const int64_t start_ms = snapshot_.transactions.oldest_open_start_ms;
+    if (start_ms >= 0) snapshot_.oldest_transaction_ms = std::max<int64_t>(shard_.loop.clock().wall_ms() - start_ms, 0);
+    if (shard_.index() != 0) return;
+    snapshot_.orphan_transactions = transactions.orphans().orphans();
+    snapshot_.orphans_aborted = transactions.orphans().aborted();
+    snapshot_.late_partitions = transactions.orphans().late_partitions();
   }
 
   // Partitions may come and go between two slices. The next snapshot has a lost one in the total of gone partitions.
@@ -96,7 +117,7 @@ class Collection final : public runtime::Homebound {
     row.traffic = partition.traffic();
   }
 
-  GroupCoordinators& groups_;
+  const Coordinators& coordinators_;
   BrokerShard& shard_;
   const SnapshotDetail detail_;
   Function<void(ShardSnapshot)> done_;
@@ -108,7 +129,7 @@ class Collection final : public runtime::Homebound {
 
 }  // namespace
 
-void take_snapshots(GroupCoordinators& groups, unsigned home, SnapshotDetail detail,
+void take_snapshots(const Coordinators& coordinators, unsigned home, SnapshotDetail detail,
                     Function<void(std::vector<ShardSnapshot>)> done) {
   struct Round final : runtime::Homebound {
     Round(runtime::Loop& on, size_t shards, Function<void(std::vector<ShardSnapshot>)> end)
@@ -117,18 +138,18 @@ void take_snapshots(GroupCoordinators& groups, unsigned home, SnapshotDetail det
     size_t left;
     Function<void(std::vector<ShardSnapshot>)> done;
   };
-  Broker& broker = groups.broker();
+  Broker& broker = coordinators.broker;
   const unsigned count = broker.shard_count();
   auto round = runtime::make_homebound<Round>(broker.shard(home).loop, count, std::move(done));
   for (unsigned i = 0; i < count; ++i) {
-    broker.run_on(i, [&groups, &broker, round, i, home, detail] {
+    broker.run_on(i, [&coordinators, &broker, round, i, home, detail] {
       auto arrived = [&broker, round, i, home](ShardSnapshot snapshot) {
         broker.run_on(home, [round, i, arrived = std::move(snapshot)]() mutable {
           round->snapshots[i] = std::move(arrived);
           if (--round->left == 0) round->done(std::move(round->snapshots));
         });
       };
-      runtime::make_homebound<Collection>(groups, broker.shard(i), detail, std::move(arrived))->begin();
+      runtime::make_homebound<Collection>(coordinators, broker.shard(i), detail, std::move(arrived))->begin();
     });
   }
 }

@@ -10,9 +10,11 @@
 
 #include "base/function.h"
 #include "broker/broker.h"
-#include "broker/coordinators/group_coordinators.h"
+#include "broker/coordinators/coordinator_host.h"
+#include "broker/coordinators/coordinators.h"
 #include "broker/telemetry/client_metrics.h"
 #include "coordination/group/group_coordinator_state.h"
+#include "coordination/transaction/transaction_messages.h"
 #include "storage/log/partition_traffic.h"
 #include "storage/wal/wal.h"
 
@@ -61,6 +63,14 @@ struct ShardSnapshot {
   std::vector<ClientMetricsPtr> client_metrics;
   coordination::GroupStateCounts group_states{};
   coordination::GroupTotals group_totals;
+  CoordinatorCounts transaction_coordinators;
+  coordination::TransactionTotals transactions;
+  int64_t oldest_transaction_ms = 0;  // age of the oldest open one; 0 if none is open
+  uint64_t markers_written = 0;
+  // Of the sweep for open transactions that no coordinator knows; shard 0 has it.
+  uint64_t orphan_transactions = 0;
+  uint64_t orphans_aborted = 0;
+  uint64_t late_partitions = 0;
   std::vector<std::pair<TopicId, TopicCounts>> topics;
   TopicCounts gone_topics;
   storage::PartitionTraffic gone_partitions;
@@ -69,8 +79,8 @@ struct ShardSnapshot {
 
 enum class SnapshotDetail { kShards, kPartitions };
 
-// One snapshot per shard of the broker that `groups` belong to. Called on shard `home`; `done` runs there.
-void take_snapshots(GroupCoordinators& groups, unsigned home, SnapshotDetail detail,
+// One snapshot per shard of the broker. Called on shard `home`; `done` runs there. `coordinators` outlives it.
+void take_snapshots(const Coordinators& coordinators, unsigned home, SnapshotDetail detail,
                     Function<void(std::vector<ShardSnapshot>)> done);
 
 }  // namespace weir::broker

@@ -12,17 +12,26 @@
 #include <string_view>
 
 #include "base/rate_limit.h"
-#include "coordination/group/deadlines.h"
 #include "coordination/group/group.h"
 #include "coordination/group/group_config.h"
 #include "coordination/group/group_memory.h"
 #include "coordination/group/group_records.h"
 #include "coordination/group/offsets/committed_offsets.h"
 #include "coordination/group/offsets/pending_offsets.h"
+#include "coordination/runtime/deadlines.h"
 #include "coordination/runtime/state_machine.h"
 #include "runtime/clock.h"
 
 namespace weir::coordination {
+
+enum class DeadlineKind : uint8_t { kMember, kJoin, kSync, kOffsetCheck, kSweep };
+
+struct DeadlineKey {
+  DeadlineKind kind{};
+  std::string group_id;
+  std::string member_id;
+  auto operator<=>(const DeadlineKey&) const = default;
+};
 
 // Counts of events since the state was made.
 struct GroupTotals {
@@ -81,7 +90,7 @@ struct GroupContext {
   // What `log_order` is next. Records are applied in the order of the log, in a step as in a replay, so a count does for what
   // Kafka has the offsets of the records for, which a step does not know yet.
   int64_t next_log_order = 0;
-  Deadlines deadlines;
+  Deadlines<DeadlineKey> deadlines;
   GroupTotals totals;
   GroupLines lines;
   StateMachine::KeptBack kept_back;

@@ -41,14 +41,21 @@ Instant CoordinatorRuntime::now() const {
 
 void CoordinatorRuntime::load(Function<void()> settled) {
   ++session_;
+  load_began_ms_ = now().monotonic_ms;
   // Clients must not wait for one that failed: whether the next attempt does better nobody knows.
   serving_ = failed() ? ErrorCode::kNotCoordinator : ErrorCode::kCoordinatorLoadInProgress;
   if (settled) settled_ = std::move(settled);
+  const storage::Partition* partition = log_.find(id_);
+  const bool readable = partition != nullptr && !partition->offline();
+  if (readable && !log_.failed() && partition->log_end_offset() > partition->high_watermark()) {
+    // Entries of the state before this one are on their way. They will be durable, so the new one must have them.
+    loop_.schedule_after(kReloadDelayNs, guarded([this] { load(); }));
+    return;
+  }
   machine_ = make_machine_();
   machine_->keep_back(kept_back_);
   skipped_records_ = 0;
-  const storage::Partition* partition = log_.find(id_);
-  if (partition != nullptr && !partition->offline() && partition->log_start_offset() >= partition->high_watermark()) {
+  if (readable && partition->log_start_offset() >= partition->high_watermark()) {
     // Nothing to read: a new coordinator serves at once.
     auto done = std::exchange(settled_, {});
     load_done();
@@ -110,6 +117,7 @@ void CoordinatorRuntime::load_failed(const std::string& reason) {
 
 void CoordinatorRuntime::load_done() {
   serving_ = ErrorCode::kNone;
+  load_ms_ = now().monotonic_ms - load_began_ms_;
   retry_delay_ns_ = kReloadDelayNs;
   if (failed()) log_info(kept_, "{}: {} are loaded after all", name_, kept_);
   failure_.clear();
@@ -166,7 +174,7 @@ void CoordinatorRuntime::run(Step step) {
   const storage::Partition* partition = log_.find(id_);
   if (partition != nullptr) machine_->limit_record(static_cast<int64_t>(partition->config().segment_bytes) - kBatchOverhead);
   step(*machine_, at, effects);
-  if (!held_) {
+  if (!held_ && !effects.stale) {
     if (machine_->next_deadline_ms() <= at.monotonic_ms) machine_->tick(at, effects);
     arm_timer();
   }
@@ -174,6 +182,11 @@ void CoordinatorRuntime::run(Step step) {
 }
 
 void CoordinatorRuntime::take(Effects effects) {
+  if (effects.stale) {
+    log_warn(kept_, "{}: the {} here are stale. They are loaded again.", name_, kept_);
+    std::ranges::move(effects.replies, std::back_inserter(open_replies_));
+    return give_up(ErrorCode::kNotCoordinator);
+  }
   for (Job& job : effects.jobs) start_job(std::move(job));
   for (ControllerCall& call : effects.calls) {
     auto done = guarded([this, token = call.token](ControllerResult result) { arrived(token, result); });
@@ -197,7 +210,7 @@ void CoordinatorRuntime::take(Effects effects) {
   });
   std::move(effects.log.begin(), effects.log.end(), std::back_inserter(open_entries_));
   std::move(effects.replies.begin(), effects.replies.end(), std::back_inserter(open_replies_));
-  if (of_producers) flush();
+  if (of_producers) flush(effects.options);
   else flush_at_turn_end();
 }
 
@@ -219,11 +232,11 @@ void CoordinatorRuntime::flush_at_turn_end() {
   if (std::exchange(flush_scheduled_, true)) return;
   loop_.at_turn_end(guarded([this] {
     flush_scheduled_ = false;
-    flush();
+    flush({});
   }));
 }
 
-void CoordinatorRuntime::flush() {
+void CoordinatorRuntime::flush(const storage::AppendOptions& options) {
   if (open_entries_.empty() && flights_.empty()) {
     for (Release& release : std::exchange(open_replies_, {})) release(ErrorCode::kNone);
     return;
@@ -231,10 +244,11 @@ void CoordinatorRuntime::flush() {
   auto flight = std::make_shared<Flight>();
   flight->replies = std::exchange(open_replies_, {});
   flights_.push_back(flight);
-  append_batches(std::exchange(open_entries_, {}), flight);
+  append_batches(std::exchange(open_entries_, {}), flight, options);
 }
 
-void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight) {
+void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight,
+                                        const storage::AppendOptions& options) {
   const uint64_t session = session_;
   const int64_t timestamp = loop_.clock().wall_ms();
   flight->appends_left = 1;  // until all are under way
@@ -248,7 +262,8 @@ void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std
     log_.append(*partition, Slice::copy_of(*batch), false,
                 [alive = lifetime_.observe(), this, session, flight](storage::AppendResult result) {
                   if (alive) appended(session, flight, result);
-                });
+                },
+                options);
   }
   storage::AppendResult under_way;
   appended(session, flight, under_way);

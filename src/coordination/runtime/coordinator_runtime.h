@@ -7,7 +7,7 @@
 // transaction, and markers, are appended within the step, behind waiting entries. No answer, call or post goes out before all
 // entries of its step and of earlier ones are durable. One of a step without entries waits only for earlier ones. If an append
 // fails, all waiting requests are answered with error_of_failed_append, and the state is built anew from the log. Results for the
-// old state are dropped.
+// old state are dropped. A step that finds the state stale (Effects::stale) ends it in the same way, with NOT_COORDINATOR.
 //
 // Lives on the loop of the shard that owns the partition. Loop thread only. Answers come on that loop, possibly inline.
 #pragma once
@@ -30,6 +30,7 @@
 
 namespace weir::storage {
 class LogShard;
+struct AppendOptions;
 struct AppendResult;
 }  // namespace weir::storage
 
@@ -76,6 +77,7 @@ class CoordinatorRuntime {
   // Why the last load failed; empty if none has, or a later one succeeded.
   const std::string& failure() const { return failure_; }
   bool failed() const { return !failure_.empty(); }
+  int64_t load_ms() const { return load_ms_; }  // what the last load took that succeeded
   const std::string& name() const { return name_; }          // of the partition
   void run(Step step);                                       // while loaded
   const StateMachine& machine() const { return *machine_; }  // while loaded; ahead of the log
@@ -106,8 +108,8 @@ class CoordinatorRuntime {
   void start_job(Job job);
   void arrived(const Token& token, std::any result);
   void flush_at_turn_end();
-  void flush();
-  void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight);
+  void flush(const storage::AppendOptions& options);
+  void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight, const storage::AppendOptions& options);
   void appended(uint64_t session, const std::shared_ptr<Flight>& flight, const storage::AppendResult& result);
   void release_durable();
   void give_up(protocol::ErrorCode error, const Flight* failed = nullptr);
@@ -138,6 +140,8 @@ class CoordinatorRuntime {
 
   std::unique_ptr<LogReplay> replay_;  // while it loads
   uint64_t skipped_records_ = 0;
+  int64_t load_began_ms_ = 0;
+  int64_t load_ms_ = 0;
   std::string failure_;
   int64_t failure_told_ms_ = 0;
   int64_t retry_delay_ns_ = kReloadDelayNs;

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <any>
+#include <cstdint>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -14,6 +17,18 @@
 
 namespace weir::coordination {
 
+// An answer that may come later.
+template <typename Result>
+struct Pending {
+  std::shared_ptr<std::optional<Result>> slot = std::make_shared<std::optional<Result>>();
+  bool answered() const { return slot->has_value(); }
+  const Result& operator*() const { return slot->value(); }
+  const Result* operator->() const { return &slot->value(); }
+  Function<void(Result)> reply() const {
+    return [to = slot](Result result) { *to = std::move(result); };
+  }
+};
+
 // Has all topics but those that are gone.
 class TestImage final : public Image {
  public:
@@ -21,6 +36,15 @@ class TestImage final : public Image {
       : gone_(std::move(gone)), gone_ids_(std::move(gone_ids)) {}
   bool has_topic(std::string_view name) const override { return !gone_.contains(name); }
   bool has_topic(const Uuid& id) const override { return !gone_ids_.contains(id); }
+  std::optional<storage::PartitionId> partition(std::string_view topic, int32_t index) const override {
+    if (!has_topic(topic)) return std::nullopt;
+    return storage::PartitionId{id_of(topic), index};
+  }
+  static Uuid id_of(std::string_view topic) {
+    Uuid id;
+    for (size_t i = 0; i < topic.size(); ++i) id.bytes[i % id.bytes.size()] += static_cast<uint8_t>(topic[i]);
+    return id;
+  }
 
  private:
   const std::set<std::string, std::less<>> gone_;
@@ -36,22 +60,24 @@ class TestServices final : public CoordinatorServices {
     calls_.push_back(std::move(done));
   }
   void post(const storage::PartitionId& to, std::any message, Function<void(std::any)> done) override {
-    posted.emplace_back(to, std::any_cast<int64_t>(message));
+    posted.emplace_back(to, std::move(message));
     posts_.push_back(std::move(done));
   }
   void answer_call(ControllerResult result) {
     loop_.post([done = take(calls_), result]() mutable { done(result); });
   }
-  void answer_post(bool accepted) {
-    loop_.post([done = take(posts_), accepted]() mutable { done(accepted); });
+  void answer_post(std::any result) {
+    loop_.post([done = take(posts_), result = std::move(result)]() mutable { done(std::move(result)); });
   }
-  void answer_all() {
+  // `result` has what comes back for the next post.
+  template <typename Result>
+  void answer_all(Result result) {
     while (!calls_.empty()) answer_call({{}, ++next_id_});
-    while (!posts_.empty()) answer_post(next_id_++ % 3 != 0);
+    while (!posts_.empty()) answer_post(result());
   }
 
   std::vector<ControllerRequest> requests;
-  std::vector<std::pair<storage::PartitionId, int64_t>> posted;
+  std::vector<std::pair<storage::PartitionId, std::any>> posted;
 
  private:
   template <typename Done>

@@ -10,6 +10,7 @@
 #include "coordination/runtime/coordinator_runtime.h"
 #include "coordination/runtime/coordinator_world.h"
 #include "coordination/runtime/ledger_world.h"
+#include "coordination/runtime/verified_step.h"
 #include "storage/log/log_on_disk_fixture.h"
 
 namespace weir::coordination {
@@ -265,7 +266,7 @@ class LedgerHistory final : public History {
         return step(
             [&](Ledger& ledger, Instant, Effects& effects) { ledger.send(name, amount, {Uuid{{7}}, 0}, ignore(), effects); });
       case 9:
-        if (random_.one_in(2)) place().services().answer_all();
+        if (random_.one_in(2)) place().services().answer_all([this] { return std::any(!random_.one_in(3)); });
         return place().advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 70'000 : 100)));
       default:
         return place().image_changed({nullptr, std::make_shared<TestImage>(), {{"t1", Uuid{{1}}}}});
@@ -333,7 +334,10 @@ class ReplayPropertyTest : public storage::testing::LogOnDisk, private Place {
 
   // Place
   void run(CoordinatorRuntime::Step step) override {
-    coordinator_->run(std::move(step));
+    coordinator_->run([this, &step](StateMachine& machine, Instant at, Effects& effects) {
+      step(machine, at, effects);
+      verify(effects, shard(id()), id());
+    });
     settle();
   }
   void advance(int64_t ms) override {

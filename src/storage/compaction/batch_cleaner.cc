@@ -155,19 +155,25 @@ bool BatchCleaner::keeps(const BatchHeader& header, const protocol::Record& reco
 bool BatchCleaner::stays_when_empty(const BatchHeader& header) const {
   if (header.next_offset() == rules_.high_watermark) return true;
   if (!header.has_producer_id()) return false;
-  const auto last = rules_.active_producers->find(header.producer_id);
-  return last != rules_.active_producers->end() && last->second == header.last_offset();
+  const auto known = rules_.active_producers->find(header.producer_id);
+  if (known == rules_.active_producers->end()) return false;
+  const LastOfProducer& last = known->second;
+  return last.batch >= 0 ? last.batch == header.last_offset() : header.control() && last.epoch == header.producer_epoch;
 }
 
-Result<BatchFate> BatchCleaner::clean(Bytes batch) {
+int64_t BatchCleaner::new_horizon() const {
+  int64_t horizon = 0;
+  const bool overflows = __builtin_add_overflow(rules_.now_ms, rules_.delete_retention_ms, &horizon);
+  return overflows ? std::numeric_limits<int64_t>::max() : horizon;
+}
+
+Result<BatchFate> BatchCleaner::clean(Bytes batch, bool needless) {
   BatchHeader header;
   if (auto opened = open(batch, header); !opened) return std::unexpected(std::move(opened.error()));
   totals_.records_read += static_cast<uint64_t>(header.record_count);
-  if (header.control()) {
-    totals_.records_kept += static_cast<uint64_t>(header.record_count);
-    return BatchFate::kKeep;
-  }
   kept_ = {};
+  if (header.control()) return clean_marker(header, batch, needless);
+  if (needless) return empty(header);
   bool tombstones = false;
   each_record(header, batch, [&](const protocol::Record& record) {
     const bool keep = keeps(header, record);
@@ -176,18 +182,33 @@ Result<BatchFate> BatchCleaner::clean(Bytes batch) {
     return true;
   });
   totals_.records_kept += static_cast<uint64_t>(kept_.count);
-  if (kept_.count == 0) {
-    if (!stays_when_empty(header)) return BatchFate::kDrop;
-    if (header.record_count == 0) return BatchFate::kKeep;
-    write_empty(header);
-    return BatchFate::kRewrite;
-  }
+  if (kept_.count == 0) return empty(header);
   const bool sets_horizon = tombstones && !header.delete_horizon();
   if (kept_.count == header.record_count && !sets_horizon) return BatchFate::kKeep;
-  int64_t horizon = header.delete_horizon() ? header.base_timestamp : kNoTimestamp;
-  if (sets_horizon && __builtin_add_overflow(rules_.now_ms, rules_.delete_retention_ms, &horizon))
-    horizon = std::numeric_limits<int64_t>::max();
-  write(header, batch, horizon);
+  const int64_t horizon = header.delete_horizon() ? header.base_timestamp : kNoTimestamp;
+  write(header, batch, sets_horizon ? new_horizon() : horizon);
+  return BatchFate::kRewrite;
+}
+
+// Without a record it was cleaned before.
+BatchFate BatchCleaner::clean_marker(const BatchHeader& header, Bytes batch, bool needless) {
+  const bool expired = header.delete_horizon() && header.base_timestamp <= rules_.now_ms;
+  if (header.record_count == 0 || (needless && expired)) return empty(header);
+  totals_.records_kept += static_cast<uint64_t>(header.record_count);
+  if (!needless || header.delete_horizon()) return BatchFate::kKeep;
+  each_record(header, batch, [&](const protocol::Record& record) {
+    kept_.add(true, record.timestamp);
+    return true;
+  });
+  write(header, batch, new_horizon());
+  return BatchFate::kRewrite;
+}
+
+// What becomes of a batch that no record is left of.
+BatchFate BatchCleaner::empty(const BatchHeader& header) {
+  if (!stays_when_empty(header)) return BatchFate::kDrop;
+  if (header.record_count == 0) return BatchFate::kKeep;
+  write_empty(header);
   return BatchFate::kRewrite;
 }
 

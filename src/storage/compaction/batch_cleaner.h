@@ -8,11 +8,10 @@
 //  - Offsets, the last offset delta, sequence, epoch and producer never change.
 //  - A batch without records left stays as a header if it is the last batch of an active producer (its sequence is known from
 //    there when state is rebuilt from the log) or ends at the high watermark. Otherwise it goes.
-//  - Control batches stay as they are. Records of aborted transactions replace no value, because their keys are in no map
-//    (PartitionCleaning).
-//
-// Not done yet: to drop the records of aborted transactions, and a marker once all records of its transaction are gone and its
-// horizon passed. clean() can decide both from a batch's header, before it looks at records.
+//  - Records of aborted transactions go at once. They replace no value, because their keys are in no map (PartitionCleaning).
+//  - A marker stays until no batch of its transaction is left. The cleaning that finds so sets its delete horizon, as for
+//    tombstones, and a cleaning after that drops it. So a reader has seen it if it has seen records of the transaction.
+//  - If a producer has no batches, the log knows its epoch from its last marker, whose header stays.
 //
 // One thread at a time. A batch that decompresses to more than kWholeBytesMax is opened through a window, once for each pass over
 // it, and compressed as its records come. So memory is bounded by the batch's largest record and by the bytes that are written.
@@ -29,12 +28,16 @@
 
 namespace weir::storage {
 
-// The last batch of each producer that is still known. Nobody needs the header of an older batch of the producer.
-using LastOffsets = std::unordered_map<int64_t, int64_t>;  // producer id -> last offset
+// What the log knows of each producer that is still known. Nobody needs the header of an older batch of the producer.
+struct LastOfProducer {
+  int64_t batch = -1;  // last offset of the last batch; -1: the last thing is a marker of its epoch
+  int16_t epoch = -1;
+};
+using ActiveProducers = std::unordered_map<int64_t, LastOfProducer>;  // by producer id
 
 struct RetentionRules {
   const OffsetMap* newest = nullptr;
-  const LastOffsets* active_producers = nullptr;
+  const ActiveProducers* active_producers = nullptr;
   int64_t high_watermark = 0;
   int64_t now_ms = 0;
   int64_t delete_retention_ms = 0;
@@ -57,9 +60,9 @@ class BatchCleaner {
 
   explicit BatchCleaner(RetentionRules rules = {}) : rules_(rules) {}
 
-  // `batch` holds exactly one batch. kRewrite: rewritten() takes its place and is valid until the next call. Error kCorrupt: the
-  // batch is damaged.
-  Result<BatchFate> clean(Bytes batch);
+  // `batch` holds exactly one batch. `needless`: it is of an aborted transaction, or the marker of one that no batch is left of.
+  // kRewrite: rewritten() takes its place and is valid until the next call. Error kCorrupt: the batch is damaged.
+  Result<BatchFate> clean(Bytes batch, bool needless = false);
   Bytes rewritten() const { return out_; }
 
   // Enters the batch's keys at or above `start_offset` into `map`. False: the map is full and holds only a part of the batch.
@@ -75,7 +78,10 @@ class BatchCleaner {
   template <typename Visit>
   void each_record(const BatchHeader& header, Bytes batch, Visit visit);
   bool keeps(const BatchHeader& header, const protocol::Record& record);
+  BatchFate clean_marker(const BatchHeader& header, Bytes batch, bool needless);
+  BatchFate empty(const BatchHeader& header);
   bool stays_when_empty(const BatchHeader& header) const;
+  int64_t new_horizon() const;
   void write(const BatchHeader& header, Bytes batch, int64_t delete_horizon_ms);
   void write_empty(const BatchHeader& header);
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <memory>
@@ -13,7 +14,9 @@
 
 #include "protocol/compressed_batch_fixture.h"
 #include "protocol/record_batch_builder.h"
+#include "storage/batch_info.h"
 #include "storage/compaction/partition_cleaning.h"
+#include "storage/log/partition_state.h"
 #include "storage/segment/local_segment_store.h"
 #include "storage/segment/segment_names.h"
 #include "storage/segment/test_batches.h"
@@ -29,12 +32,15 @@ struct KeyedRecord {
 };
 
 struct KeyedBatch {
-  std::vector<KeyedRecord> records;
+  std::vector<KeyedRecord> records = {};
   protocol::CompressionType compression = protocol::CompressionType::kNone;
   int64_t producer_id = -1;
   int16_t producer_epoch = -1;
   int32_t base_sequence = -1;
   bool log_append_time = false;
+  bool transactional = false;
+  std::optional<bool> commit = {};  // of a marker, which has no records of its own
+  int64_t offsets() const { return commit ? 1 : static_cast<int64_t>(records.size()); }
 };
 
 // A record as a reader sees it, with its batch's header.
@@ -57,7 +63,10 @@ inline std::vector<uint8_t> encode(const KeyedBatch& batch, int64_t base_offset)
                                         .producer_id = batch.producer_id,
                                         .producer_epoch = batch.producer_epoch,
                                         .base_sequence = batch.base_sequence,
+                                        .transactional = batch.transactional,
+                                        .control = batch.commit.has_value(),
                                         .log_append_time = batch.log_append_time});
+  if (batch.commit) builder.append_end_marker(1000, *batch.commit, 0);
   const std::string trace = "trace";
   const std::vector<protocol::RecordHeader> headers{{trace, as_bytes(trace)}};
   for (const KeyedRecord& record : batch.records)
@@ -68,23 +77,14 @@ inline std::vector<uint8_t> encode(const KeyedBatch& batch, int64_t base_offset)
 }
 
 inline CheckpointPartition::Batch checkpoint_batch(const PartitionId& partition, const std::vector<uint8_t>& bytes) {
-  const BatchHeader header = BatchHeader::parse(bytes.data());
   CheckpointPartition::Batch out;
+  out.info = info_of(BatchHeader::parse(bytes.data()), bytes);
   out.info.partition = partition;
-  out.info.leader_epoch = header.partition_leader_epoch;
-  out.info.base_offset = header.base_offset;
-  out.info.last_offset_delta = header.last_offset_delta;
-  out.info.size = static_cast<uint32_t>(bytes.size());
-  out.info.max_timestamp = header.max_timestamp;
-  out.info.attributes = header.attributes;
-  out.info.producer_id = header.producer_id;
-  out.info.producer_epoch = header.producer_epoch;
-  out.info.base_sequence = header.base_sequence;
   out.bytes = Slice::copy_of(bytes);
   return out;
 }
 
-// Appends the records of whole batches to `found`.
+// Appends the records of whole batches to `found`, but no markers.
 inline void collect(Bytes bytes, std::vector<FoundRecord>& found, std::vector<BatchHeader>* batches = nullptr) {
   protocol::BatchSplitter splitter(bytes);
   protocol::Decompressor decompressor;
@@ -92,6 +92,7 @@ inline void collect(Bytes bytes, std::vector<FoundRecord>& found, std::vector<Ba
     BatchHeader header;
     ASSERT_EQ(protocol::check_batch(splitter.batch(), {.contiguous = false}, header), protocol::BatchFault::kNone);
     if (batches) batches->push_back(header);
+    if (header.control()) continue;
     std::vector<uint8_t> unpacked;
     Bytes records = splitter.batch().subspan(BatchHeader::kSize);
     if (header.compressed() && header.record_count > 0) {
@@ -141,8 +142,12 @@ class CompactionTest : public ::testing::Test {
     std::vector<std::vector<uint8_t>> encoded;
     for (const KeyedBatch& batch : batches) {
       const auto bytes = encode(batch, next_offset_);
-      next_offset_ += static_cast<int64_t>(batch.records.size());
+      next_offset_ += batch.offsets();
       checkpoint.batches.push_back(checkpoint_batch(partition_, bytes));
+      const size_t aborted = state_.aborted().size();
+      state_.apply(checkpoint.batches.back().info, now_ms_);
+      state_.note_durable(next_offset_);
+      if (state_.aborted().size() > aborted) checkpoint.aborted.push_back(state_.aborted().back());
       checkpoint.log_start_offset = manifest_.log_start_offset;
       auto checkpointed = store_->checkpoint_now(checkpoints(std::move(checkpoint)));
       ASSERT_TRUE(checkpointed) << checkpointed.error().message;
@@ -158,11 +163,13 @@ class CompactionTest : public ::testing::Test {
   }
   // Adds one more segment. It is the active one and stays as it is, so everything before it can be cleaned.
   void active() { segment({{.records = {{"active", "x"}}}}); }
+  int64_t last_stable_offset() const { return std::min(manifest_.end_offset, state_.first_unstable_offset()); }
+  CleanRange range() const { return clean_range(manifest_, last_stable_offset(), rules_, now_ms_); }
   CleaningInput input() {
     CleaningInput in;
     in.manifest = manifest_;
     in.now_ms = now_ms_;
-    in.range = clean_range(manifest_, manifest_.end_offset, rules_, now_ms_);
+    in.range = range();
     in.high_watermark = manifest_.end_offset;
     in.delete_retention_ms = 1000;
     in.segment_bytes = segment_bytes_;
@@ -237,7 +244,8 @@ class CompactionTest : public ::testing::Test {
   int64_t now_ms_ = 1'000'000;
   CompactionRules rules_;
   uint64_t segment_bytes_ = 1 << 20;
-  LastOffsets active_producers_;
+  ActiveProducers active_producers_;
+  PartitionState state_;  // what the whole log tells, cleaned or not
   PartitionCleaning::Limits limits_;
   CleaningStats stats_;
 };

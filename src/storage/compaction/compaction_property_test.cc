@@ -67,8 +67,8 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
   void clean_here() {
     active_producers_.clear();
     for (const ProducerEntry& entry : producers_.entries())
-      active_producers_[entry.producer_id] = entry.batches.back().last_offset;
-    if (clean_range(manifest_, manifest_.end_offset, rules_, now_ms_).cleanable_bytes == 0) return;
+      active_producers_[entry.producer_id] = {entry.batches.back().last_offset, entry.producer_epoch};
+    if (range().cleanable_bytes == 0) return;
     clean(1 + random_.below(5000));
   }
 
@@ -131,10 +131,10 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
       again.producer_epoch = 1;
       again.base_sequence = last.base_sequence;
       again.last_offset_delta = last.offset_delta;
-      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kDuplicate) << "producer " << entry.producer_id;
+      ASSERT_EQ(rebuilt.check(again).check, ProducerCheck::kDuplicate) << "producer " << entry.producer_id;
       ASSERT_EQ(rebuilt.check(again).original.last_offset, last.last_offset);
       again.producer_epoch = 0;
-      ASSERT_EQ(rebuilt.check(again).check, SequenceCheck::kStaleEpoch);
+      ASSERT_EQ(rebuilt.check(again).check, ProducerCheck::kStaleEpoch);
     }
   }
 

@@ -21,7 +21,7 @@ struct Pass {
 
 constexpr int64_t kDeleteRetentionMs = 1000;
 
-std::vector<uint8_t> random_log(SeededRandom& random, LastOffsets& producers, int64_t& end) {
+std::vector<uint8_t> random_log(SeededRandom& random, ActiveProducers& producers, int64_t& end) {
   std::vector<uint8_t> log;
   std::map<int64_t, int32_t> sequences;
   for (int i = 0; i < 300; ++i) {
@@ -44,12 +44,12 @@ std::vector<uint8_t> random_log(SeededRandom& random, LastOffsets& producers, in
     const auto bytes = encode(batch, end);
     log.insert(log.end(), bytes.begin(), bytes.end());
     end += static_cast<int64_t>(records);
-    if (batch.producer_id >= 0) producers[batch.producer_id] = end - 1;
+    if (batch.producer_id >= 0) producers[batch.producer_id] = {end - 1, 1};
   }
   return log;
 }
 
-std::vector<uint8_t> cleaned(const Pass& pass, const LastOffsets& producers, int64_t high_watermark) {
+std::vector<uint8_t> cleaned(const Pass& pass, const ActiveProducers& producers, int64_t high_watermark) {
   OffsetMap map(1 << 20, 1000, {1, 2});
   BatchCleaner cleaner({&map, &producers, high_watermark, pass.now_ms, kDeleteRetentionMs});
   std::vector<uint8_t> out;
@@ -80,7 +80,7 @@ TEST(CompactionSample, TwoCleanings) {
   const char* folder = std::getenv("WEIR_COMPACTION_SAMPLE");
   for (uint64_t seed = 1; seed <= 5; ++seed) {
     SeededRandom random(seed);
-    LastOffsets producers;
+    ActiveProducers producers;
     int64_t end = 0;
     Pass passes[2] = {{1000, {}, {}}, {2000, {}, {}}};  // in the second, the horizons of the first have passed
     passes[0].before = random_log(random, producers, end);
@@ -96,7 +96,7 @@ TEST(CompactionSample, TwoCleanings) {
       write(name + ".after", passes[i].after);
       std::ofstream rules(name + ".rules");
       rules << passes[i].now_ms << ' ' << kDeleteRetentionMs << ' ' << end << '\n';
-      for (const auto& [id, offset] : producers) rules << id << ' ' << offset << '\n';
+      for (const auto& [id, last] : producers) rules << id << ' ' << last.batch << '\n';
     }
   }
 }

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "storage/segment/aborted_index.h"
 #include "storage/segment/segment_names.h"
 
 namespace weir::storage {
@@ -36,6 +37,9 @@ Result<PartitionCleaning::Step> PartitionCleaning::step(uint64_t bytes_max) {
       case Stage::kBegin:
         done = begin();
         break;
+      case Stage::kFindAborted:
+        done = find_aborted(bytes_max);
+        break;
       case Stage::kMap:
         done = map_some(bytes_max);
         break;
@@ -65,33 +69,33 @@ Result<void> PartitionCleaning::begin() {
   rules.now_ms = input_.now_ms;
   rules.delete_retention_ms = input_.delete_retention_ms;
   cleaner_ = std::make_unique<BatchCleaner>(rules);
-  stage_ = Stage::kMap;
-  return find_aborted();
-}
-
-// Reads the segments up to the last one, because a marker may lie behind everything that is cleaned.
-Result<void> PartitionCleaning::find_aborted() {
-  const auto add = [this](const AbortedTransaction& one) {
-    all_aborted_.emplace(std::pair(one.producer_id, one.last_offset), one.first_offset);
-  };
-  std::ranges::for_each(input_.aborted, add);
-  for (const SegmentInfo& segment : input_.manifest.segments) {
-    if (segment.aborted == 0 || segment.next_offset <= input_.range.first_dirty_offset) continue;
-    auto entries = store_.aborted_transactions(input_.manifest.partition, segment);
-    if (!entries) return std::unexpected(std::move(entries.error()));
-    std::ranges::for_each(*entries, add);
-  }
+  transactions_.add_spanning(input_.aborted, INT64_MAX, input_.range.first_uncleanable_offset);
+  stage_ = Stage::kFindAborted;
   return {};
 }
 
-bool PartitionCleaning::is_aborted(const protocol::BatchHeader& header) const {
-  if (all_aborted_.empty() || !header.transactional() || header.control()) return false;
-  const auto ended = all_aborted_.lower_bound({header.producer_id, header.base_offset});
-  return ended != all_aborted_.end() && ended->first.first == header.producer_id && ended->second <= header.base_offset;
+// In all segments, because a marker may lie behind everything that is cleaned.
+Result<void> PartitionCleaning::find_aborted(uint64_t bytes_max) {
+  const auto& segments = input_.manifest.segments;
+  for (; segment_ < segments.size() && worked_ < bytes_max; ++segment_) {
+    const SegmentInfo& segment = segments[segment_];
+    if (segment.aborted == 0) continue;
+    auto entries = store_.aborted_transactions(input_.manifest.partition, segment);
+    if (!entries) return std::unexpected(std::move(entries.error()));
+    transactions_.add_spanning(*entries, segment.base_offset, input_.range.first_uncleanable_offset);
+    worked_ += entries->size() * kAbortedEntryBytes;
+  }
+  if (segment_ < segments.size()) return {};
+  segment_ = 0;
+  stage_ = Stage::kMap;
+  return {};
 }
 
 Result<void> PartitionCleaning::open_source(const SegmentInfo& segment) {
   const PartitionId& partition = input_.manifest.partition;
+  auto entries = store_.aborted_transactions(partition, segment);
+  if (!entries) return std::unexpected(std::move(entries.error()));
+  transactions_.begin_segment(*entries);
   auto source = store_.open_segment(partition, segment);
   if (!source) return std::unexpected(std::move(source.error()));
   source_ = std::make_unique<SegmentBatches>(
@@ -121,7 +125,7 @@ Result<void> PartitionCleaning::map_some(uint64_t bytes_max) {
     }
     worked_ += (*batch)->size();
     stats_.bytes_mapped += (*batch)->size();
-    if (const auto header = protocol::BatchHeader::parse((*batch)->data()); is_aborted(header)) {
+    if (const auto header = protocol::BatchHeader::parse((*batch)->data()); transactions_.is_aborted(header)) {
       map_.update_latest_offset(std::max(map_.latest_offset(), header.last_offset()));
       continue;
     }
@@ -155,9 +159,7 @@ Result<void> PartitionCleaning::rewrite_some(uint64_t bytes_max) {
       stage_ = Stage::kDone;
       return {};
     }
-    if (outcome_.groups.size() == group_) {
-      if (auto done = begin_group(); !done) return done;
-    }
+    if (outcome_.groups.size() == group_) outcome_.groups.push_back({groups_[group_], {}});
     if (!source_) {
       if (segment_ == groups_[group_].size()) {
         if (auto done = end_group(); !done) return done;
@@ -174,13 +176,17 @@ Result<void> PartitionCleaning::rewrite_some(uint64_t bytes_max) {
     }
     worked_ += (*batch)->size();
     stats_.bytes_read += (*batch)->size();
-    auto fate = cleaner_->clean(**batch);
+    const auto header = protocol::BatchHeader::parse((*batch)->data());
+    const bool needless = transactions_.is_needless(header);
+    auto fate = cleaner_->clean(**batch, needless);
     if (!fate) return fail(fate.error().code, source_->name() + ": " + fate.error().message);
     if (*fate == BatchFate::kDrop) {
       ++stats_.batches_dropped;
       continue;
     }
     if (auto done = put(*fate == BatchFate::kKeep ? **batch : cleaner_->rewritten()); !done) return done;
+    const AbortedTransaction* entry = header.control() && !needless ? transactions_.entry_of(header) : nullptr;
+    if (entry) output_->add_aborted(*entry);
   }
   return {};
 }
@@ -206,24 +212,7 @@ Result<void> PartitionCleaning::put(Bytes batch) {
   return output_->append(batch);
 }
 
-Result<void> PartitionCleaning::begin_group() {
-  outcome_.groups.push_back({groups_[group_], {}});
-  aborted_.clear();
-  for (const SegmentInfo& source : groups_[group_]) {
-    auto entries = store_.aborted_transactions(input_.manifest.partition, source);
-    if (!entries) return std::unexpected(std::move(entries.error()));
-    aborted_.insert(aborted_.end(), entries->begin(), entries->end());
-  }
-  return {};
-}
-
-// All entries stay, each in the output of its marker, because records of their transactions may still be there.
-void PartitionCleaning::keep_aborted_below(int64_t offset) {
-  for (; !aborted_.empty() && aborted_.front().last_offset < offset; aborted_.pop_front()) output_->add_aborted(aborted_.front());
-}
-
 Result<void> PartitionCleaning::end_output() {
-  keep_aborted_below(output_->info().next_offset);
   auto info = output_->finish();
   if (!info) return std::unexpected(std::move(info.error()));
   info->created_ms = groups_[group_].back().created_ms;
@@ -235,11 +224,8 @@ Result<void> PartitionCleaning::end_output() {
 
 Result<void> PartitionCleaning::end_group() {
   if (output_) {
-    keep_aborted_below(INT64_MAX);
     if (auto done = end_output(); !done) return done;
   }
-  // No output is left that could hold the entries, so the sources stay.
-  if (!aborted_.empty()) outcome_.groups.back().sources.clear();
   ++group_;
   segment_ = 0;
   return {};

@@ -6,15 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
-#include <map>
 #include <memory>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "storage/compaction/batch_cleaner.h"
 #include "storage/compaction/clean_range.h"
+#include "storage/compaction/cleaned_transactions.h"
 #include "storage/compaction/segment_batches.h"
 #include "storage/segment/segment_store.h"
 
@@ -22,9 +20,9 @@ namespace weir::storage {
 
 struct CleaningInput {
   PartitionManifest manifest;
-  std::vector<AbortedTransaction> aborted;  // those in memory: their markers may be in no segment yet
+  std::vector<AbortedTransaction> aborted;  // whose markers are in no segment yet
   CleanRange range;
-  LastOffsets active_producers;
+  ActiveProducers active_producers;
   int64_t high_watermark = 0;
   int64_t now_ms = 0;
   int64_t delete_retention_ms = 0;
@@ -65,19 +63,16 @@ class PartitionCleaning {
 
  private:
   Result<void> begin();
-  Result<void> find_aborted();
-  bool is_aborted(const protocol::BatchHeader& header) const;
+  Result<void> find_aborted(uint64_t bytes_max);
   Result<void> map_some(uint64_t bytes_max);
   Result<void> rewrite_some(uint64_t bytes_max);
   Result<void> open_source(const SegmentInfo& segment);
   Result<void> put(Bytes batch);
-  Result<void> begin_group();
-  void keep_aborted_below(int64_t offset);
   Result<void> end_group();
   Result<void> end_output();
   Result<void> map_ended(bool full);
 
-  enum class Stage { kBegin, kMap, kRewrite, kDone };
+  enum class Stage { kBegin, kFindAborted, kMap, kRewrite, kDone };
 
   SegmentStore& store_;
   const CleaningInput input_;
@@ -86,13 +81,11 @@ class PartitionCleaning {
   uint32_t generation_ = 0;
   OffsetMap map_;
   std::unique_ptr<BatchCleaner> cleaner_;
-  // First offsets of aborted transactions, by producer and last offset. Records of these transactions replace no value.
-  std::map<std::pair<int64_t, int64_t>, int64_t> all_aborted_;
+  CleanedTransactions transactions_;
   std::unique_ptr<SegmentBatches> source_;
-  size_t segment_ = 0;  // kMap: of the manifest; kRewrite: of the group
+  size_t segment_ = 0;  // of the manifest; kRewrite: of the group
   std::vector<std::vector<SegmentInfo>> groups_;
   size_t group_ = 0;
-  std::deque<AbortedTransaction> aborted_;  // of the group's sources, not yet in an output
   std::unique_ptr<SegmentSink> output_;
   SegmentReplacement outcome_;
   CleaningStats stats_;

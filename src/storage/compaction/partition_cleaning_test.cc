@@ -183,7 +183,7 @@ TEST_F(PartitionCleaningTest, AnActiveProducersLastBatchStaysAsAHeader) {
            {.records = {{"a", "3", 30}}, .producer_id = 6, .producer_epoch = 1, .base_sequence = 0}});
   put("a", "4");
   active();
-  active_producers_ = {{5, 1}, {6, 99}};
+  active_producers_ = {{5, {1, 1}}, {6, {99, 1}}};
   clean();
   EXPECT_EQ(text(), "3:a=4 4:active=x");
   auto all = batches();

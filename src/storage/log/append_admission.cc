@@ -33,15 +33,15 @@ AppendAdmission::AppendAdmission(runtime::Runtime& runtime, runtime::Loop& loop,
       preparation_(runtime, loop, limits.opening) {}
 
 void AppendAdmission::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
-                             std::vector<AppendStage> stages) {
-  const AppendFrom from = client ? AppendFrom::kClient : AppendFrom::kBroker;
-  if (client && !partition.of_shard.dropped && needs_preparation(records.bytes(), partition.config())) {
-    stages.push_back([this, &partition](AwaitedAppend& append, Function<void(AppendResult)> answered) {
-      preparation_.prepare(partition, append, std::move(answered));
+                             AppendOptions options, std::vector<AppendStage> stages) {
+  AwaitedAppend append{std::move(records), client ? AppendFrom::kClient : AppendFrom::kBroker, options, std::move(done)};
+  if (!client) return hold_back(partition, std::move(append));
+  if (!partition.of_shard.dropped && needs_preparation(append.records.bytes(), partition.config())) {
+    stages.push_back([this, &partition](AwaitedAppend& waiting, Function<void(AppendResult)> answered) {
+      preparation_.prepare(partition, waiting, std::move(answered));
     });
   }
-  const bool waits = !stages.empty() || awaited_.in_line(partition, records.bytes());
-  AwaitedAppend append{std::move(records), from, std::move(done), {}};
+  const bool waits = !stages.empty() || awaited_.in_line(partition, append.records.bytes());
   if (waits) awaited_.add(partition, std::move(append), std::move(stages));
   else hold_back(partition, std::move(append));
 }
@@ -56,6 +56,7 @@ void AppendAdmission::hold_back(Partition& partition, AwaitedAppend append) {
   if (partition.of_shard.releasing) return append.done(not_leader(partition));
   if (wal_.ended() || (!at_bound() && held_.empty())) return check(partition, std::move(append));
   if (at_bound() && checkpointer_.failing()) return refuse_held(std::move(append), kCheckpointsFail);
+  if (append.from == AppendFrom::kBroker) return check(partition, std::move(append));
   held_.push_back({&partition, std::move(append)});
   held_back_();
 }
@@ -70,6 +71,7 @@ void AppendAdmission::check(Partition& partition, AwaitedAppend append) {
   }
   checked.records = std::move(append.records);
   checked.from = append.from;
+  checked.options = append.options;
   checked.done = std::move(append.done);
   admitted_(partition, std::move(checked));
 }

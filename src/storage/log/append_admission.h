@@ -4,6 +4,9 @@
 // An append that is held back waits for a checkpoint; if checkpoints fail it is refused. Appends that are held back go on in
 // their order.
 //
+// The broker's own appends wait for nothing, neither answers nor the bound: a coordinator's step rests on its records, and a
+// marker frees those that wait. They are refused as well while checkpoints fail at the bound.
+//
 // Loop thread only. A dropped partition has to live as long as it has appends here.
 #pragma once
 
@@ -29,6 +32,7 @@ namespace weir::storage {
 struct CheckedAppend {
   Slice records;
   AppendFrom from = AppendFrom::kClient;
+  AppendOptions options;
   ValidatedBatches batches;
   int64_t now_ms = 0;
   AppendResult result;
@@ -47,9 +51,9 @@ class AppendAdmission {
   AppendAdmission(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal, const LogCheckpointer& checkpointer,
                   const Limits& limits, Admitted admitted, Function<void()> held);
 
-  // See LogShard::append. Others are answered here.
-  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
-              std::vector<AppendStage> stages);
+  // See LogShard::append. Others are answered here. `stages`: what a client's append waits for, beside its preparation.
+  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done, AppendOptions options = {},
+              std::vector<AppendStage> stages = {});
 
   // After a checkpoint: held appends go on if they may. While checkpoints fail the shard holds no append back, but refuses it.
   void checkpoint_ended();

@@ -222,25 +222,36 @@ void stamp_batch(ValidatedBatch& batch, const LogConfig& config, int64_t now_ms)
 void describe_verdict(const ProducerState::Verdict& verdict, const BatchInfo& info, const LogConfig& config,
                       AppendResult& result) {
   switch (verdict.check) {
-    case SequenceCheck::kAccept:
+    case ProducerCheck::kAccept:
       WEIR_CHECK(false);
       break;
-    case SequenceCheck::kDuplicate:
+    case ProducerCheck::kDuplicate:
       result.base_offset = verdict.original.last_offset - verdict.original.offset_delta;
       result.last_offset = verdict.original.last_offset;
       if (config.log_append_time) result.log_append_time_ms = verdict.original.timestamp;
       break;
-    case SequenceCheck::kOutOfOrder:
+    case ProducerCheck::kOutOfOrder:
       refuse(result, ErrorCode::kOutOfOrderSequenceNumber,
              fmt::format("Out of order sequence number for producer {}: {} does not follow the last batch", info.producer_id,
                          info.base_sequence));
       break;
-    case SequenceCheck::kStaleEpoch:
+    case ProducerCheck::kStaleEpoch:
       refuse(result, ErrorCode::kInvalidProducerEpoch,
-             fmt::format("Epoch {} of producer {} is smaller than the last seen epoch", info.producer_epoch, info.producer_id));
+             fmt::format("Epoch {} of producer {} is {} the last seen epoch", info.producer_epoch, info.producer_id,
+                         info.control() ? "not above" : "smaller than"));
       break;
-    case SequenceCheck::kUnknownProducer:
-      refuse(result, ErrorCode::kUnknownProducerId, fmt::format("Producer {} is not known", info.producer_id));
+    case ProducerCheck::kNoTransaction:
+      refuse(result, ErrorCode::kInvalidTxnState,
+             fmt::format("The batch of producer {} is not part of an open transaction", info.producer_id));
+      break;
+    case ProducerCheck::kInTransaction:
+      refuse(result, ErrorCode::kInvalidTxnState,
+             fmt::format("Producer {} has an open transaction, but the batch is not part of it", info.producer_id));
+      break;
+    case ProducerCheck::kFencedCoordinator:
+      refuse(result, ErrorCode::kTransactionCoordinatorFenced,
+             fmt::format("Producer {} had a marker of a later coordinator than that of epoch {}", info.producer_id,
+                         info.coordinator_epoch));
       break;
   }
 }

@@ -22,14 +22,16 @@
 #include "base/lifetime.h"
 #include "storage/log/append_result.h"
 #include "storage/log/partition.h"
+#include "storage/log/transactions.h"
 
 namespace weir::storage {
 
 struct AwaitedAppend {
   Slice records;
   AppendFrom from = AppendFrom::kClient;
+  AppendOptions options;
   Function<void(AppendResult)> done;
-  AppendResult refusal;  // if its error is set, it is the answer
+  AppendResult refusal = {};  // if its error is set, it is the answer
 };
 
 // Something that an append waits for. Asked once, on the loop; calls `answered` once, on the loop, with an error if the append is

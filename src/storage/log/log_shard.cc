@@ -33,6 +33,7 @@ LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_p
             report_pressure();
             checkpointer_.look();
           }),
+      guards_(loop, options_.producers_max),
       retention_(runtime_, loop, *wal_, *this, options_.producer_id_expiration_ms),
       producer_bound_(options_.producers_max) {
   wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });
@@ -56,6 +57,7 @@ Partition& LogShard::add(std::unique_ptr<Partition> partition) {
     unknown_times_.bytes += segment.length;
   }
   if (in_several_directories() || unknown_times_.segments > unknown_before) moving_.insert(added.id());
+  note_transactions(added);
   if (added.has_dirty_batches() || added.pending_log_start() != added.manifest().log_start_offset) checkpointer_.changed(added);
   bound_producers();  // at the start: there may be less memory than before
   return added;
@@ -111,6 +113,8 @@ void LogShard::forget(Partition& partition) {
   listed_.remove(partition);
   unreadable_.erase(id);
   failing_reads_.ended(id);
+  in_transaction_.erase(id);
+  guards_.forget(id);
   producer_bound_.dropped(partition);
   checkpointer_.dropped(partition);
   dropped_traffic_ += partition.traffic();
@@ -137,10 +141,10 @@ void LogShard::write_checked(Partition& partition, CheckedAppend append) {
   }
   for (ValidatedBatch& batch : append.batches) {
     batch.info.partition = partition.id();
-    if (batch.info.producer_id == kNoProducerId || batch.info.control()) continue;
-    const bool sequence = append.from != AppendFrom::kBroker;  // coordinators write for a producer, and have none
-    const auto verdict = sequence ? partition.producers().check(batch.info) : partition.producers().check_epoch(batch.info);
-    if (verdict.check == SequenceCheck::kAccept) continue;
+    if (batch.info.producer_id == kNoProducerId) continue;
+    if (batch.info.control()) batch.info.transaction_version = append.options.transaction_version;
+    const auto verdict = judge(partition, append, batch.info);
+    if (verdict.check == ProducerCheck::kAccept) continue;
     describe_verdict(verdict, batch.info, partition.config(), result);
     return answers_.add(partition.last_append_chunk(), &partition, -1, std::move(result), std::move(append.done));
   }
@@ -166,6 +170,10 @@ void LogShard::write(Partition& partition, const Slice& records, ValidatedBatch&
   Slice bytes{records.owner, batch.data.data(), batch.data.size()};
   WalBackend::Appended appended = wal_->append(info, bytes);
   partition.append(info, std::move(appended.bytes), appended.chunk, now_ms);
+  if (info.transactional()) {
+    guards_.appended(partition.id(), info);
+    note_transactions(partition);
+  }
   partition.traffic().messages_in += info.last_offset_delta + 1;
   partition.traffic().bytes_in += info.size;
   tail_cache_.add(partition, info.size);

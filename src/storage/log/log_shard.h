@@ -42,6 +42,8 @@
 #include "storage/log/tail_cache.h"
 #include "storage/log/timestamp_searches.h"
 #include "storage/log/topic_names.h"
+#include "storage/log/transaction_guards.h"
+#include "storage/log/transactions.h"
 #include "storage/segment/log_directory_store.h"
 #include "storage/segment/segment_store.h"
 #include "storage/wal/wal.h"
@@ -111,12 +113,40 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   }
   // Appends the record batches in `records`: memory that nobody else reads, whose base offsets, epochs and (with
   // LogAppendTime) timestamps are patched in place. `client` true: the rules for produce requests (one batch, no control
-  // batches). Completes when durable, or at once with an error. `stages`: what it waits for before it is looked at; appends of
-  // its producer that come meanwhile wait behind it (awaited_appends.h).
-  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
-              std::vector<AppendStage> stages = {}) {
-    admission_.append(partition, std::move(records), client, std::move(done), std::move(stages));
-  }
+  // batches). Completes when durable, or at once with an error. With a guard it waits for verified() first; appends of its producer
+  // that come meanwhile wait behind it (awaited_appends.h). The broker's own appends wait for nobody: they are looked at within
+  // the call, so a check made just before still holds.
+  void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done, AppendOptions options = {});
+
+  // Transactions (log_shard_transactions.cc; KIP-890).
+  //
+  // To be asked of each transactional batch of a client just before append(), and of a coordinator's before the step that appends
+  // it. If a guard is needed, append() gets it; a batch without one is appended only to an open transaction. If `ask`, the
+  // caller then asks the transaction's coordinator about this partition, once for all batches with that guard, and calls
+  // verified(). A caller that asks nobody (transaction.partition.verification.enable=false) calls verified() at once. Errors are
+  // for the append to find: it holds them back until what they rest on is durable.
+  Verification check_producer(Partition& partition, const TransactionalBatch& batch);
+  // The coordinator's answer, without an error or with that of the batches. NOT_ENOUGH_REPLICAS and CONCURRENT_TRANSACTIONS mean
+  // that the client tries again. Any other error ends the guard. One whose partition has gone is ignored.
+  void verified(GuardSerial guard, const AppendResult& answer);
+  // Calls `answered` with the answer for the guard, maybe inline: for a coordinator's step, which has to wait before it appends.
+  void when_verified(GuardSerial guard, Function<void(AppendResult)> answered);
+  // The error that a coordinator's transactional batch would be refused with now; kNone: it may be appended.
+  protocol::ErrorCode check_batch(const Partition& partition, const TransactionalBatch& batch, GuardSerial guard) const;
+
+  // Appends the marker that ends a transaction here; completes when it is durable. INVALID_PRODUCER_EPOCH: the producer has gone
+  // on. TRANSACTION_COORDINATOR_FENCED: a marker of a later coordinator is here. A marker without an open transaction is taken. It
+  // waits for no other append.
+  void append_marker(Partition& partition, const MarkerAppend& marker, Function<void(AppendResult)> done);
+  // The error that append_marker() would refuse it with now, for a coordinator that appends it in a step of its own. Pass the
+  // transaction version with that append.
+  protocol::ErrorCode check_marker(const Partition& partition, const MarkerAppend& marker) const;
+
+  // Open transactions of all partitions, some at a time: from `from` on, at most kOpenTransactionsListed. Those that begin or end
+  // between two calls may be missing.
+  static constexpr size_t kOpenTransactionsListed = 1000;
+  OpenTransactions list_open_transactions(const OpenTransactions::Position& from) const;
+  size_t guards() const { return guards_.size(); }
 
   // True if answered inline into `result`. Otherwise the data is not in memory and `done` is called later.
   bool read(Partition& partition, const ReadRequest& request, ReadResult& result, Function<void(ReadResult)> done);
@@ -264,13 +294,16 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   void walk(Function<size_t(Partition&)> visit, Function<void()> done) override { walk_down(std::move(visit), std::move(done)); }
   void producers_forgotten(Partition& partition, size_t count) override;
   void log_start_moves(Partition& partition) override { checkpointer_.changed(partition); }
+  void expire_guards(int64_t before_ms) override { guards_.expire(before_ms); }
   void retained(bool changed) override;
   std::string text_of(const PartitionId& partition) const override {
     return partition_text(options_.topic_names, loop_.index(), partition);
   }
 
   void write_checked(Partition& partition, CheckedAppend append);
+  ProducerState::Verdict judge(const Partition& partition, const CheckedAppend& append, const BatchInfo& info) const;
   void write(Partition& partition, const Slice& records, ValidatedBatch& batch, int64_t now_ms);
+  void note_transactions(Partition& partition);
   void on_durable(ChunkNumber durable);
   void on_failed(const Error& error);
   void bound_producers();
@@ -325,6 +358,8 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   TailCache tail_cache_;
   LogCheckpointer checkpointer_;
   AppendAdmission admission_;
+  TransactionGuards guards_;
+  std::set<PartitionId> in_transaction_;  // partitions with open transactions
   Retention retention_;
   uint64_t next_waiter_ = 1;
   RateLimit read_error_lines_;

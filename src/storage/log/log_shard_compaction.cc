@@ -1,6 +1,7 @@
 // LogShard: the shard's part in compaction. LogCleaner decides what is cleaned when; the shard says what could be, and puts
 // the outcome in place.
 #include <algorithm>
+#include <iterator>
 
 #include "storage/compaction/partition_cleaning.h"
 #include "storage/log/log_shard.h"
@@ -14,13 +15,12 @@ CompactionRules rules_of(const LogConfig& config) {
   return {config.min_cleanable_dirty_ratio, config.min_compaction_lag_ms, config.max_compaction_lag_ms};
 }
 
-// Transactions: a producer whose last batch is a marker has none here; that marker is to be kept by its epoch then.
-LastOffsets last_offsets(const ProducerState& producers) {
-  LastOffsets last;
+ActiveProducers active_producers(const ProducerState& producers) {
+  ActiveProducers active;
   for (const ProducerEntry& entry : producers.entries()) {
-    if (!entry.batches.empty()) last[entry.producer_id] = entry.batches.back().last_offset;
+    active[entry.producer_id] = {entry.batches.empty() ? -1 : entry.batches.back().last_offset, entry.producer_epoch};
   }
-  return last;
+  return active;
 }
 
 }  // namespace
@@ -65,11 +65,12 @@ std::unique_ptr<CleaningInput> LogShard::begin_cleaning(const PartitionId& id) {
   auto input = std::make_unique<CleaningInput>();
   input->now_ms = runtime_.clock->wall_ms();
   input->manifest = partition->manifest();
-  input->aborted = partition->state().aborted();
+  std::ranges::copy_if(partition->state().aborted(), std::back_inserter(input->aborted),
+                       [&](const AbortedTransaction& one) { return one.last_offset >= input->manifest.end_offset; });
   input->range =
       clean_range(partition->manifest(), partition->last_stable_offset(), rules_of(partition->config()), input->now_ms);
   if (input->range.cleanable_bytes == 0) return nullptr;
-  input->active_producers = last_offsets(partition->producers());
+  input->active_producers = active_producers(partition->producers());
   input->high_watermark = partition->high_watermark();
   input->delete_retention_ms = partition->config().delete_retention_ms;
   input->segment_bytes = partition->config().segment_bytes;

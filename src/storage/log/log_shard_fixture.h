@@ -10,6 +10,7 @@
 #include "protocol/record_batch.h"
 #include "protocol/record_batch_builder.h"
 #include "storage/log/log_shard.h"
+#include "storage/log/transaction_fixture.h"
 #include "storage/segment/checkpoint_plan.h"
 #include "storage/segment/segment_copy.h"
 #include "testing/manual_loop.h"
@@ -172,18 +173,22 @@ class LogShardTest : public ::testing::Test {
     options.base_sequence = sequence;
     return batch(count, options);
   }
-  // Of a transaction; clients may not write them yet, so the broker does.
-  Slice transactional(int64_t producer, int32_t sequence, int count = 1) {
-    return batch(count, {.producer_id = producer, .producer_epoch = 0, .base_sequence = sequence, .transactional = true});
+  Slice transactional(int64_t producer, int32_t sequence, int count = 1, int16_t epoch = 0) {
+    return batch(count, {.producer_id = producer, .producer_epoch = epoch, .base_sequence = sequence, .transactional = true});
   }
-  Slice marker(int64_t producer, bool commit) {
-    protocol::RecordBatchBuilder builder({.producer_id = producer, .producer_epoch = 0, .transactional = true, .control = true});
-    builder.append_end_marker(1000, commit, 0);
+  Slice marker(int64_t producer, bool commit, int16_t epoch = 0, int32_t coordinator_epoch = 0) {
+    protocol::RecordBatchBuilder builder({.producer_id = producer, .producer_epoch = epoch, .transactional = true, .control = true});
+    builder.append_end_marker(1000, commit, coordinator_epoch);
     return Slice::copy_of(builder.finish());
   }
-  // Results land in answers_ in completion order.
+  // Results land in answers_ in completion order. What begins a transaction is verified.
   void append(Slice records, bool client = true) {
-    shard_->append(*partition_, std::move(records), client, [this](AppendResult r) { answers_.push_back(std::move(r)); });
+    const AppendOptions options = as_verified(*shard_, *partition_, records.bytes());
+    append(std::move(records), client, options);
+  }
+  void append(Slice records, bool client, const AppendOptions& options) {
+    shard_->append(
+        *partition_, std::move(records), client, [this](AppendResult r) { answers_.push_back(std::move(r)); }, options);
   }
   ReadResult read(int64_t offset, uint64_t max_bytes = 1 << 20, bool read_committed = false) {
     ReadResult result;

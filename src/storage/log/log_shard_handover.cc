@@ -34,6 +34,7 @@ void LogShard::release(const PartitionId& id, Function<void(Result<PartitionSnap
   partition->of_shard.releasing = true;
   releases_.push_back({partition, std::move(done)});
   admission_.released(*partition);
+  guards_.forget(id);
   wal_->flush_now();
   report_pressure();
   advance_releases();

@@ -7,6 +7,7 @@
 #include "protocol/record_batch.h"
 #include "storage/batch_info.h"
 #include "storage/log/log_on_disk_fixture.h"
+#include "storage/log/transaction_fixture.h"
 #include "testing/seeded_random.h"
 
 namespace weir::storage::testing {
@@ -52,11 +53,14 @@ class LogTransactionsProperty : public LogOnDisk {
   void append(const Batch& batch) {
     const auto offset = static_cast<int64_t>(model_.size());
     model_.push_back(batch);
-    shard(topics_[0]).append(partition(), bytes_of_batch(batch), false, [this, offset](AppendResult result) {
+    const Slice bytes = bytes_of_batch(batch);
+    const auto appended = [this, offset](AppendResult result) {
       if (result.error != protocol::ErrorCode::kNone) return;
       EXPECT_EQ(result.base_offset, offset);
       acknowledged_ = std::max(acknowledged_, offset + 1);
-    });
+    };
+    LogShard& log = shard(topics_[0]);
+    log.append(partition(), bytes, false, appended, as_verified(log, partition(), bytes.bytes()));
   }
 
   void act() {

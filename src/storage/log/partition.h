@@ -156,6 +156,7 @@ class Partition {
     bool checkpoint_early = false;    // compacted, and rolled()
     bool dropped = false;             // deleted topic, or released; lives until nothing refers to it
     bool releasing = false;           // goes to another owner, or is there
+    bool in_transaction = false;      // listed among those with open transactions
     uint32_t store_changes = 0;       // replacements of its segments and changes of its place that the store was asked for
     uint32_t forgotten_batches = 0;   // gone from the tail, while the tail cache still counts them
   };

@@ -70,7 +70,7 @@ TEST_F(PartitionStateTest, ABatchBelowTheEndTellsOfItsProducerOnly) {
   state_.apply(info, 1000);
   EXPECT_EQ(state_.end_offset(), 100);
   EXPECT_THAT(state_.epochs(), ElementsAre(EpochStart{1, 0}));
-  EXPECT_EQ(state_.producers().check(info).check, SequenceCheck::kDuplicate);
+  EXPECT_EQ(state_.producers().check(info).check, ProducerCheck::kDuplicate);
 }
 
 TEST_F(PartitionStateTest, ATransactionIsOpenFromItsFirstBatchToItsMarker) {

@@ -16,16 +16,18 @@ class ProducerRowsProperty : public LogShardTest {
 
   uint64_t below(uint64_t bound) { return random_->next() % bound; }
 
-  // Appends any batch. A coordinator's batches are not checked against sequences.
+  // Appends any batch that the log takes. A coordinator's batches are not checked against sequences.
   void append_any() {
     const auto producer = static_cast<int64_t>(below(kProducers)) + 1;
     int16_t& epoch = epochs_[producer];
     if (below(12) == 0) ++epoch;
-    protocol::BatchOptions options{.producer_id = producer, .producer_epoch = epoch, .transactional = below(3) == 0};
+    const ProducerEntry* const known = partition_->producers().find(producer);
+    const bool open = known && known->transaction_first_offset >= 0;
+    protocol::BatchOptions options{.producer_id = producer, .producer_epoch = epoch, .transactional = open || below(3) == 0};
     options.control = options.transactional && below(2) == 0;
     if (!options.control) options.base_sequence = static_cast<int32_t>(below(1000));
     protocol::RecordBatchBuilder builder(options);
-    if (options.control) builder.append_end_marker(1000, below(2) == 0, static_cast<int32_t>(below(5)));
+    if (options.control) builder.append_end_marker(1000, below(2) == 0, coordinator_epoch_ += static_cast<int32_t>(below(2)));
     else
       for (uint64_t records = 1 + below(3); records > 0; --records) builder.append(1000, std::nullopt, std::nullopt);
     append(Slice::copy_of(builder.finish()), false);
@@ -147,6 +149,7 @@ class ProducerRowsProperty : public LogShardTest {
     model_.clear();
     rows_.clear();
     epochs_.clear();
+    coordinator_epoch_ = 0;
     open(options_);
     for (int step = 0; step < 150 && !HasFailure(); ++step) {
       act();
@@ -165,6 +168,7 @@ class ProducerRowsProperty : public LogShardTest {
   bool forgets_ = false;
   std::vector<BatchInfo> model_;
   std::map<int64_t, int16_t> epochs_;
+  int32_t coordinator_epoch_ = 0;
   std::map<int64_t, ProducerEntry> rows_;
 };
 

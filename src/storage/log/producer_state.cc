@@ -13,28 +13,59 @@ int32_t sequence_after(int32_t sequence, int32_t count) {
   return static_cast<int32_t>(sum % kModulus);
 }
 
-ProducerState::Verdict ProducerState::check(const BatchInfo& info) const {
-  const ProducerEntry* known = find(info.producer_id);
-  if (!known) return {};
-  const ProducerEntry& entry = *known;
-  if (info.producer_epoch < entry.producer_epoch) return {SequenceCheck::kStaleEpoch, {}};
-  if (info.producer_epoch > entry.producer_epoch) {
-    return {info.base_sequence == 0 ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
+namespace {
+
+bool in_transaction(const ProducerEntry* entry) { return entry && entry->transaction_first_offset >= 0; }
+
+// Kafka's checks of the sequence (ProducerAppendInfo.checkSequence).
+bool in_sequence(const ProducerEntry* entry, const BatchInfo& info, const GuardState& guard) {
+  if (guard.lowest_sequence) {
+    const bool first = !entry || entry->batches.empty();
+    if (first && guard.epoch_per_transaction && info.base_sequence != 0) return false;
+    if (info.base_sequence > *guard.lowest_sequence) return false;
   }
-  const int32_t last_sequence = sequence_after(info.base_sequence, info.last_offset_delta);
-  for (const ProducerBatch& batch : entry.batches) {
-    if (batch.base_sequence == info.base_sequence && batch.last_sequence == last_sequence) {
-      return {SequenceCheck::kDuplicate, batch};
-    }
-  }
-  if (entry.batches.empty()) return {};  // only markers seen in this epoch
-  const int32_t expected = sequence_after(entry.batches.back().last_sequence, 1);
-  return {info.base_sequence == expected ? SequenceCheck::kAccept : SequenceCheck::kOutOfOrder, {}};
+  if (!entry) return true;
+  const bool begins_epoch = info.producer_epoch != entry->producer_epoch || entry->batches.empty();
+  return info.base_sequence == (begins_epoch ? 0 : sequence_after(entry->batches.back().last_sequence, 1));
 }
 
-ProducerState::Verdict ProducerState::check_epoch(const BatchInfo& info) const {
-  const ProducerEntry* known = find(info.producer_id);
-  return {known && info.producer_epoch < known->producer_epoch ? SequenceCheck::kStaleEpoch : SequenceCheck::kAccept, {}};
+}  // namespace
+
+// The order of the checks is Kafka's (UnifiedLog.analyzeAndValidateProducerState, ProducerAppendInfo). A client whose epoch is
+// stale hears of that before it hears that its transaction is not open: only so does it know that it may begin a new one.
+ProducerState::Verdict ProducerState::check(const BatchInfo& info, const GuardState& guard) const {
+  const ProducerEntry* const entry = find(info.producer_id);
+  if (entry && info.producer_epoch == entry->producer_epoch) {
+    const int32_t last_sequence = sequence_after(info.base_sequence, info.last_offset_delta);
+    for (const ProducerBatch& batch : entry->batches) {
+      if (batch.base_sequence == info.base_sequence && batch.last_sequence == last_sequence) {
+        return {ProducerCheck::kDuplicate, batch};
+      }
+    }
+  }
+  const ProducerCheck coordinator = check_coordinator(info, guard).check;
+  if (coordinator != ProducerCheck::kAccept && coordinator != ProducerCheck::kInTransaction) return {coordinator};
+  return {in_sequence(entry, info, guard) ? coordinator : ProducerCheck::kOutOfOrder};
+}
+
+ProducerState::Verdict ProducerState::check_coordinator(const BatchInfo& info, const GuardState& guard) const {
+  const ProducerEntry* const entry = find(info.producer_id);
+  if (entry && info.producer_epoch < entry->producer_epoch) return {ProducerCheck::kStaleEpoch};
+  if (!info.transactional()) return {in_transaction(entry) ? ProducerCheck::kInTransaction : ProducerCheck::kAccept};
+  const bool goes_on = in_transaction(entry) && info.producer_epoch == entry->producer_epoch;
+  return {goes_on || guard.verified ? ProducerCheck::kAccept : ProducerCheck::kNoTransaction};
+}
+
+ProducerState::Verdict ProducerState::check_marker(const BatchInfo& info) const {
+  const ProducerEntry* const entry = find(info.producer_id);
+  if (!entry) return {};
+  const bool same_epoch = info.producer_epoch == entry->producer_epoch;
+  const bool raised = info.transaction_version >= kEpochPerTransaction;
+  // An epoch that cannot be raised any more has to be enough.
+  const bool again = !in_transaction(entry) || info.producer_epoch == std::numeric_limits<int16_t>::max();
+  if (info.producer_epoch < entry->producer_epoch || (same_epoch && raised && !again)) return {ProducerCheck::kStaleEpoch};
+  if (info.coordinator_epoch < entry->coordinator_epoch) return {ProducerCheck::kFencedCoordinator};
+  return {};
 }
 
 ProducerState::Producer& ProducerState::newest(int64_t producer_id) {

@@ -1,5 +1,5 @@
-// What a partition remembers of idempotent producers: epoch, and the last five batches of each, to refuse gaps and to
-// answer duplicates with the original offset (KIP-98, KIP-360). Runs ahead of durability like the offsets do.
+// What a partition remembers of idempotent producers: epoch, open transaction, and the last five batches of each, to refuse gaps
+// and to answer duplicates with the original offset (KIP-98, KIP-360, KIP-890). Runs ahead of durability like the offsets do.
 //
 // A forgotten producer may go on: the first batch of an unknown producer is taken whatever its sequence, as in Kafka.
 //
@@ -15,16 +15,19 @@
 #include <unordered_map>
 #include <vector>
 
+#include "storage/log/transactions.h"
 #include "storage/types.h"
 
 namespace weir::storage {
 
-enum class SequenceCheck {
+enum class ProducerCheck {
   kAccept,
-  kDuplicate,       // the very batch is one of the last five: answer it with its original offset
-  kOutOfOrder,      // OUT_OF_ORDER_SEQUENCE_NUMBER
-  kStaleEpoch,      // INVALID_PRODUCER_EPOCH
-  kUnknownProducer  // UNKNOWN_PRODUCER_ID: not known here, and the sequence is not a first one
+  kDuplicate,          // the very batch is one of the last five: answer it with its original offset
+  kOutOfOrder,         // OUT_OF_ORDER_SEQUENCE_NUMBER
+  kStaleEpoch,         // INVALID_PRODUCER_EPOCH
+  kNoTransaction,      // INVALID_TXN_STATE: transactional, and no transaction is open or verified to be
+  kInTransaction,      // INVALID_TXN_STATE: not transactional, though a transaction is open
+  kFencedCoordinator,  // TRANSACTION_COORDINATOR_FENCED
 };
 
 class ProducerState {
@@ -57,15 +60,19 @@ class ProducerState {
     int64_t ended = -1;
   };
   struct Verdict {
-    SequenceCheck check = SequenceCheck::kAccept;
-    ProducerBatch original;  // with kDuplicate
+    ProducerCheck check = ProducerCheck::kAccept;
+    ProducerBatch original = {};  // with kDuplicate
   };
   // Judges a batch of an idempotent producer (info.producer_id >= 0, not a control batch) before it is appended.
-  Verdict check(const BatchInfo& info) const;
+  Verdict check(const BatchInfo& info, const GuardState& guard = {}) const;
   // The same for one that a coordinator of this broker wrote for the producer: it has no sequence.
-  Verdict check_epoch(const BatchInfo& info) const;
+  Verdict check_coordinator(const BatchInfo& info, const GuardState& guard) const;
+  // The same for a marker. Of a transaction version from 2 on it needs an epoch above the producer's, or the same one if no
+  // transaction is open: then it came before, and its answer was lost.
+  Verdict check_marker(const BatchInfo& info) const;
 
-  // Takes a batch into account that is appended (or recovered) now. Batches without producer id are ignored.
+  // Takes a batch into account that is appended (or recovered) now, whatever would be said of it. Batches without producer id are
+  // ignored.
   TransactionStep update(const BatchInfo& info, int64_t now_ms);
 
   // Forgets producers that were updated before `before`, at most so many at once. Returns their ids. Those with an open

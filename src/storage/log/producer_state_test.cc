@@ -19,32 +19,32 @@ BatchInfo batch(int64_t offset, int32_t sequence, int32_t count, int16_t epoch =
 
 TEST(ProducerState, AcceptsTheNextSequenceOnly) {
   ProducerState state;
-  EXPECT_EQ(state.check(batch(0, 0, 3)).check, SequenceCheck::kAccept);
+  EXPECT_EQ(state.check(batch(0, 0, 3)).check, ProducerCheck::kAccept);
   state.update(batch(0, 0, 3), 1);
-  EXPECT_EQ(state.check(batch(3, 3, 1)).check, SequenceCheck::kAccept);
-  EXPECT_EQ(state.check(batch(3, 4, 1)).check, SequenceCheck::kOutOfOrder);
-  EXPECT_EQ(state.check(batch(3, 2, 1)).check, SequenceCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(batch(3, 3, 1)).check, ProducerCheck::kAccept);
+  EXPECT_EQ(state.check(batch(3, 4, 1)).check, ProducerCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(batch(3, 2, 1)).check, ProducerCheck::kOutOfOrder);
 }
 
 TEST(ProducerState, AnswersTheLastFiveBatchesAsDuplicates) {
   ProducerState state;
   for (int i = 0; i < 6; ++i) state.update(batch(i * 10, i * 2, 2), i);
-  EXPECT_EQ(state.check(batch(99, 0, 2)).check, SequenceCheck::kOutOfOrder);  // the sixth is forgotten
+  EXPECT_EQ(state.check(batch(99, 0, 2)).check, ProducerCheck::kOutOfOrder);  // the sixth is forgotten
   for (int i = 1; i < 6; ++i) {
     const auto verdict = state.check(batch(99, i * 2, 2));
-    ASSERT_EQ(verdict.check, SequenceCheck::kDuplicate);
+    ASSERT_EQ(verdict.check, ProducerCheck::kDuplicate);
     EXPECT_EQ(verdict.original.last_offset - verdict.original.offset_delta, i * 10);
   }
-  EXPECT_EQ(state.check(batch(99, 4, 1)).check, SequenceCheck::kOutOfOrder);  // same start, other length
+  EXPECT_EQ(state.check(batch(99, 4, 1)).check, ProducerCheck::kOutOfOrder);  // same start, other length
 }
 
 TEST(ProducerState, NewEpochStartsAtZeroAndFencesTheOld) {
   ProducerState state;
   state.update(batch(0, 0, 5), 1);
-  EXPECT_EQ(state.check(batch(5, 5, 1, 1)).check, SequenceCheck::kOutOfOrder);
-  EXPECT_EQ(state.check(batch(5, 0, 1, 1)).check, SequenceCheck::kAccept);
+  EXPECT_EQ(state.check(batch(5, 5, 1, 1)).check, ProducerCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(batch(5, 0, 1, 1)).check, ProducerCheck::kAccept);
   state.update(batch(5, 0, 1, 1), 2);
-  EXPECT_EQ(state.check(batch(6, 5, 1, 0)).check, SequenceCheck::kStaleEpoch);
+  EXPECT_EQ(state.check(batch(6, 5, 1, 0)).check, ProducerCheck::kStaleEpoch);
   EXPECT_EQ(state.find(7)->batches.size(), 1u);
 }
 
@@ -54,7 +54,7 @@ TEST(ProducerState, SequencesWrap) {
   ProducerState state;
   state.update(batch(0, kMax - 1, 4), 1);  // kMax-1, kMax, 0, 1
   EXPECT_EQ(state.find(7)->batches.back().last_sequence, 1);
-  EXPECT_EQ(state.check(batch(4, 2, 1)).check, SequenceCheck::kAccept);
+  EXPECT_EQ(state.check(batch(4, 2, 1)).check, ProducerCheck::kAccept);
 }
 
 TEST(ProducerState, ExpiryForgetsIdleProducersWithoutTransaction) {

@@ -51,9 +51,11 @@ void Retention::run() {
   if (wal_.ended() || std::exchange(running_, true)) return;
   constexpr size_t kExpiredAsOneLook = 16;
   auto changed = std::make_shared<bool>(false), more = std::make_shared<bool>(false);
-  const auto visit = [this, changed, more, now_ms = runtime_.clock->wall_ms()](Partition& partition) {
+  const int64_t now_ms = runtime_.clock->wall_ms(), idle_since = now_ms - producer_id_expiration_ms_;
+  shard_.expire_guards(idle_since);
+  const auto visit = [this, changed, more, now_ms, idle_since](Partition& partition) {
     if (partition.offline() || partition.of_shard.releasing) return size_t{0};
-    const size_t expired = partition.expire_producers(now_ms - producer_id_expiration_ms_);
+    const size_t expired = partition.expire_producers(idle_since);
     shard_.producers_forgotten(partition, expired);
     if (expired == ProducerState::kExpiredAtOnce) *more = true;
     if (retain(partition, now_ms) || expired > 0) *changed = true;

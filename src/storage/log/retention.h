@@ -27,6 +27,7 @@ class Retention {
     virtual void walk(Function<size_t(Partition&)> visit, Function<void()> done) = 0;
     virtual std::string text_of(const PartitionId& partition) const = 0;
     virtual void producers_forgotten(Partition& partition, size_t count) = 0;
+    virtual void expire_guards(int64_t before_ms) = 0;       // of transactions
     virtual void log_start_moves(Partition& partition) = 0;  // with the next checkpoint
     virtual void retained(bool changed) = 0;                 // all of it: some partition has to be checkpointed soon
 

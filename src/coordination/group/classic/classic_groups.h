@@ -81,7 +81,7 @@ class ClassicGroups {
 
   GroupContext& context_;
   const GroupConfig& config_;
-  Deadlines& deadlines_;
+  Deadlines<DeadlineKey>& deadlines_;
 };
 
 }  // namespace weir::coordination

@@ -1,5 +1,5 @@
-// Deadlines of one coordinator, by key. A move to a later time, as by every heartbeat, only notes the new time. The queue is
-// corrected when the old time comes.
+// Deadlines of one coordinator, by key: a type of the state machine's, with an order. A move to a later time, as by every
+// heartbeat, only notes the new time. The queue is corrected when the old time comes.
 #pragma once
 
 #include <cstdint>
@@ -7,41 +7,31 @@
 #include <map>
 #include <optional>
 #include <queue>
-#include <string>
-#include <tuple>
 #include <utility>
 #include <vector>
 
 namespace weir::coordination {
 
-enum class DeadlineKind : uint8_t { kMember, kJoin, kSync, kOffsetCheck, kSweep };
-
-struct DeadlineKey {
-  DeadlineKind kind{};
-  std::string group_id;
-  std::string member_id;
-  auto operator<=>(const DeadlineKey&) const = default;
-};
-
+template <typename Key>
 class Deadlines {
  public:
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
-  void set(const DeadlineKey& key, int64_t at_ms) {
+  void set(const Key& key, int64_t at_ms) {
     Entry& entry = entries_[key];
     entry.at_ms = at_ms;
     if (at_ms >= entry.queued_ms) return;
     entry.queued_ms = at_ms;
     queue_.emplace(at_ms, key);
   }
-  void cancel(const DeadlineKey& key) { entries_.erase(key); }
-  bool contains(const DeadlineKey& key) const { return entries_.contains(key); }
+  void cancel(const Key& key) { entries_.erase(key); }
+  bool contains(const Key& key) const { return entries_.contains(key); }
 
   // The earliest time at which a deadline may be due. Never later than the earliest deadline.
   int64_t next_ms() const { return queue_.empty() ? kNever : queue_.top().first; }
 
   // Takes one deadline that is due.
-  std::optional<DeadlineKey> pop(int64_t now_ms) {
+  std::optional<Key> pop(int64_t now_ms) {
     while (!queue_.empty() && queue_.top().first <= now_ms) {
       auto [queued_ms, key] = queue_.top();
       queue_.pop();
@@ -62,9 +52,9 @@ class Deadlines {
     int64_t at_ms = kNever;
     int64_t queued_ms = kNever;  // the one queue item that counts for it
   };
-  using Item = std::pair<int64_t, DeadlineKey>;
+  using Item = std::pair<int64_t, Key>;
 
-  std::map<DeadlineKey, Entry> entries_;
+  std::map<Key, Entry> entries_;
   std::priority_queue<Item, std::vector<Item>, std::greater<>> queue_;
 };
 

@@ -1,0 +1,114 @@
+#include "protocol/messages/write_txn_markers.h"
+
+#include <utility>
+#include <vector>
+
+#include "broker/handlers/transaction_handlers.h"
+#include "broker/requests/sharded_operation.h"
+
+namespace weir::broker {
+namespace {
+
+using protocol::ErrorCode;
+using protocol::WriteTxnMarkersRequest;
+using protocol::WriteTxnMarkersResponse;
+using MarkerResult = WriteTxnMarkersResponse::WritableTxnMarkerResult;
+using TopicResult = WriteTxnMarkersResponse::WritableTxnMarkerTopicResult;
+using PartitionResult = WriteTxnMarkersResponse::WritableTxnMarkerPartitionResult;
+
+struct MarkerItem {
+  storage::PartitionId id;
+  storage::MarkerAppend marker;
+  PartitionResult* result = nullptr;
+  ErrorCode error{};
+};
+
+// A group coordinator that cannot take a marker now is, to another broker, a partition that has no leader here.
+ErrorCode told(ErrorCode error) {
+  switch (error) {
+    case ErrorCode::kCoordinatorNotAvailable:
+    case ErrorCode::kCoordinatorLoadInProgress:
+    case ErrorCode::kNotCoordinator:
+      return ErrorCode::kNotLeaderOrFollower;
+    default:
+      return error;
+  }
+}
+
+class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
+ public:
+  WriteMarkersOperation(TransactionCoordinators& transactions, RequestContextPtr context)
+      : ShardedOperation(transactions.broker(), std::move(context)), transactions_(transactions) {}
+
+  void start() {
+    using enum security::AclOperation;
+    if (!context_->decode(request_)) return;
+    const bool may = context_->authorize(kAlter, {}) || context_->authorize(kClusterAction, {});
+    size_t count = 0;
+    for (const auto& marker : request_.markers) {
+      for (const auto& topic : marker.topics) count += topic.partition_indexes.size();
+    }
+    items_.reserve(count);
+    const std::span<MarkerResult> results = context_->arena().array<MarkerResult>(request_.markers.size());
+    for (size_t i = 0; i < results.size(); ++i) prepare(request_.markers[i], may, results[i]);
+    response_.markers = results;
+    assign(items_);
+    start_round();
+  }
+
+ private:
+  void prepare(const WriteTxnMarkersRequest::WritableTxnMarker& asked, bool may, MarkerResult& answer) {
+    protocol::Arena& arena = context_->arena();
+    const storage::MarkerAppend marker{.producer_id = asked.producer_id,
+                                       .producer_epoch = asked.producer_epoch,
+                                       .coordinator_epoch = asked.coordinator_epoch,
+                                       .commit = asked.transaction_result,
+                                       .transaction_version = asked.transaction_version};
+    answer.producer_id = asked.producer_id;
+    answer.topics = arena.array<TopicResult>(asked.topics.size());
+    for (size_t t = 0; t < asked.topics.size(); ++t) {
+      const auto& indexes = asked.topics[t].partition_indexes;
+      const Topic* topic = home().image->find(asked.topics[t].name);
+      answer.topics[t].name = asked.topics[t].name;
+      answer.topics[t].partitions = arena.array<PartitionResult>(indexes.size());
+      for (size_t p = 0; p < indexes.size(); ++p) {
+        PartitionResult& result = answer.topics[t].partitions[p];
+        result.partition_index = indexes[p];
+        ErrorCode error{};
+        if (!may) error = ErrorCode::kClusterAuthorizationFailed;
+        else if (topic == nullptr || !topic->has_partition(indexes[p])) error = ErrorCode::kUnknownTopicOrPartition;
+        else if (asked.producer_id < 0 || asked.producer_epoch < 0) error = ErrorCode::kInvalidRequest;
+        result.error_code = code(error);
+        if (error == ErrorCode::kNone) items_.push_back({topic->partition(indexes[p]), marker, &result});
+      }
+    }
+  }
+
+  void run(Part& part) override {
+    MarkerWriter& writer = transactions_.markers(part.shard->index());
+    for (MarkerItem* item : part.items) {
+      writer.write(item->id, item->marker, [self = runtime::HomeRef(this), &part, item](ErrorCode error) {
+        item->error = error;
+        self->item_done(part);
+      });
+    }
+  }
+  void complete() override {
+    for (const MarkerItem& item : items_) item.result->error_code = code(told(item.error));
+    context_->respond(response_);
+    context_.reset();
+  }
+
+  TransactionCoordinators& transactions_;
+  WriteTxnMarkersRequest request_;
+  WriteTxnMarkersResponse response_;
+  std::vector<MarkerItem> items_;
+};
+
+}  // namespace
+
+void handle_write_txn_markers(TransactionCoordinators& transactions, RequestContextPtr context) {
+  runtime::make_homebound<WriteMarkersOperation>(transactions, std::move(context))->start();
+}
+
+}  // namespace weir::broker

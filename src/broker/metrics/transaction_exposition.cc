@@ -1,0 +1,65 @@
+#include "broker/metrics/transaction_exposition.h"
+
+#include <algorithm>
+#include <string>
+
+#include "broker/metrics/group_exposition.h"
+
+namespace weir::broker {
+
+using coordination::TransactionState;
+using coordination::TransactionTotals;
+
+void render_transactions(const std::vector<ShardSnapshot>& shards, MetricsRegistry::Sink& sink) {
+  TransactionTotals totals;
+  CoordinatorCounts coordinators;
+  uint64_t producers = 0, markers = 0;
+  int64_t oldest_ms = 0;
+  for (const ShardSnapshot& shard : shards) {
+    coordinators += shard.transaction_coordinators;
+    totals += shard.transactions;
+    producers += shard.producers;
+    markers += shard.markers_written;
+    oldest_ms = std::max(oldest_ms, shard.oldest_transaction_ms);
+  }
+  const auto gauge = [&](const std::string& name, const char* help, auto value) {
+    sink.gauge(name, help, {}, static_cast<double>(value));
+  };
+  render_coordinators("kafka_server_transaction_coordinator_metrics_", "__transaction_state", coordinators, sink);
+  const std::string channel = "kafka_coordinator_transaction_transactionmarkerchannelmanager_";
+  gauge(channel + "unknowndestinationqueuesize", "Markers whose partition cannot take them now.", totals.markers_to_retry);
+  gauge(channel + "logappendretryqueuesize", "Ends of transactions that could not be noted: none, the coordinator loads anew.", 0);
+  gauge("kafka_server_replicamanager_produceridcount", "Producers that partitions remember.", producers);
+  gauge("kafka_server_replicamanager_partitionswithlatetransactionscount",
+        "Partitions with a transaction that is open for longer than transaction.max.timeout.ms and five minutes, as of the last "
+        "look five minutes ago at most.",
+        shards.front().late_partitions);
+
+  for (size_t i = 0; i < totals.by_state.size(); ++i) {
+    sink.gauge("weir_transactions", "Transactional ids by the state of their transaction.",
+               {{"state", std::string(coordination::name_of(static_cast<TransactionState>(i)))}},
+               static_cast<double>(totals.by_state[i]));
+  }
+  for (const auto& [result, count] : {std::pair("commit", totals.commits), std::pair("abort", totals.aborts)}) {
+    sink.counter("weir_transactions_ended_total", "Transactions that ended, by how.", {{"result", result}},
+                 static_cast<double>(count));
+  }
+  sink.counter("weir_transaction_timeouts_total", "Transactions aborted because their time was over.", {},
+               static_cast<double>(totals.timeouts));
+  sink.counter("weir_transaction_markers_total", "Markers written into partitions.", {}, static_cast<double>(markers));
+  sink.counter("weir_transaction_marker_retries_total", "Markers that were tried again.", {},
+               static_cast<double>(totals.marker_retries));
+  const char* commit = "Time from the decision to end a transaction until its markers are everywhere.";
+  const auto ended = static_cast<double>(totals.commits + totals.aborts);
+  sink.histogram("weir_transaction_commit_seconds", commit, "_bucket", {{"le", "+Inf"}}, ended);
+  sink.histogram("weir_transaction_commit_seconds", commit, "_sum", {}, static_cast<double>(totals.ending_ms) / 1e3);
+  sink.histogram("weir_transaction_commit_seconds", commit, "_count", {}, ended);
+  gauge("weir_transaction_parked", "Writes that wait for the end of their producer's transaction before.", totals.parked);
+  gauge("weir_transaction_oldest_open_seconds", "Age of the oldest open transaction.", static_cast<double>(oldest_ms) / 1e3);
+  gauge("weir_orphan_transactions", "Open transactions in partitions that no coordinator knows, as of the last look.",
+        shards.front().orphan_transactions);
+  sink.counter("weir_orphan_transactions_aborted_total", "Such transactions that were aborted.", {},
+               static_cast<double>(shards.front().orphans_aborted));
+}
+
+}  // namespace weir::broker
