@@ -17,18 +17,6 @@
 
 namespace weir::coordination {
 
-// An answer that may come later.
-template <typename Result>
-struct Pending {
-  std::shared_ptr<std::optional<Result>> slot = std::make_shared<std::optional<Result>>();
-  bool answered() const { return slot->has_value(); }
-  const Result& operator*() const { return slot->value(); }
-  const Result* operator->() const { return &slot->value(); }
-  Function<void(Result)> reply() const {
-    return [to = slot](Result result) { *to = std::move(result); };
-  }
-};
-
 inline std::string subscription(std::vector<std::string_view> topics) {
   protocol::ConsumerProtocolSubscription message;
   message.topics = topics;

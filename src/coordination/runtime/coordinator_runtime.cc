@@ -45,11 +45,17 @@ void CoordinatorRuntime::load(Function<void()> settled) {
   // Clients must not wait for one that failed: whether the next attempt does better nobody knows.
   serving_ = failed() ? ErrorCode::kNotCoordinator : ErrorCode::kCoordinatorLoadInProgress;
   if (settled) settled_ = std::move(settled);
+  const storage::Partition* partition = log_.find(id_);
+  const bool readable = partition != nullptr && !partition->offline();
+  if (readable && !log_.failed() && partition->log_end_offset() > partition->high_watermark()) {
+    // Entries of the state before this one are on their way. They will be durable, so the new one must have them.
+    loop_.schedule_after(kReloadDelayNs, guarded([this] { load(); }));
+    return;
+  }
   machine_ = make_machine_();
   machine_->keep_back(kept_back_);
   skipped_records_ = 0;
-  const storage::Partition* partition = log_.find(id_);
-  if (partition != nullptr && !partition->offline() && partition->log_start_offset() >= partition->high_watermark()) {
+  if (readable && partition->log_start_offset() >= partition->high_watermark()) {
     // Nothing to read: a new coordinator serves at once.
     auto done = std::exchange(settled_, {});
     load_done();
@@ -168,7 +174,7 @@ void CoordinatorRuntime::run(Step step) {
   const storage::Partition* partition = log_.find(id_);
   if (partition != nullptr) machine_->limit_record(static_cast<int64_t>(partition->config().segment_bytes) - kBatchOverhead);
   step(*machine_, at, effects);
-  if (!held_) {
+  if (!held_ && !effects.stale) {
     if (machine_->next_deadline_ms() <= at.monotonic_ms) machine_->tick(at, effects);
     arm_timer();
   }
@@ -176,6 +182,11 @@ void CoordinatorRuntime::run(Step step) {
 }
 
 void CoordinatorRuntime::take(Effects effects) {
+  if (effects.stale) {
+    log_warn(kept_, "{}: the {} here are stale. They are loaded again.", name_, kept_);
+    std::ranges::move(effects.replies, std::back_inserter(open_replies_));
+    return give_up(ErrorCode::kNotCoordinator);
+  }
   for (Job& job : effects.jobs) start_job(std::move(job));
   for (ControllerCall& call : effects.calls) {
     auto done = guarded([this, token = call.token](ControllerResult result) { arrived(token, result); });

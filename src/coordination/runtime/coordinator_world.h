@@ -2,6 +2,9 @@
 #pragma once
 
 #include <any>
+#include <cstdint>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 #include <string_view>
@@ -13,6 +16,18 @@
 #include "runtime/loop.h"
 
 namespace weir::coordination {
+
+// An answer that may come later.
+template <typename Result>
+struct Pending {
+  std::shared_ptr<std::optional<Result>> slot = std::make_shared<std::optional<Result>>();
+  bool answered() const { return slot->has_value(); }
+  const Result& operator*() const { return slot->value(); }
+  const Result* operator->() const { return &slot->value(); }
+  Function<void(Result)> reply() const {
+    return [to = slot](Result result) { *to = std::move(result); };
+  }
+};
 
 // Has all topics but those that are gone.
 class TestImage final : public Image {
@@ -45,22 +60,24 @@ class TestServices final : public CoordinatorServices {
     calls_.push_back(std::move(done));
   }
   void post(const storage::PartitionId& to, std::any message, Function<void(std::any)> done) override {
-    posted.emplace_back(to, std::any_cast<int64_t>(message));
+    posted.emplace_back(to, std::move(message));
     posts_.push_back(std::move(done));
   }
   void answer_call(ControllerResult result) {
     loop_.post([done = take(calls_), result]() mutable { done(result); });
   }
-  void answer_post(bool accepted) {
-    loop_.post([done = take(posts_), accepted]() mutable { done(accepted); });
+  void answer_post(std::any result) {
+    loop_.post([done = take(posts_), result = std::move(result)]() mutable { done(std::move(result)); });
   }
-  void answer_all() {
+  // `result` has what comes back for the next post.
+  template <typename Result>
+  void answer_all(Result result) {
     while (!calls_.empty()) answer_call({{}, ++next_id_});
-    while (!posts_.empty()) answer_post(next_id_++ % 3 != 0);
+    while (!posts_.empty()) answer_post(result());
   }
 
   std::vector<ControllerRequest> requests;
-  std::vector<std::pair<storage::PartitionId, int64_t>> posted;
+  std::vector<std::pair<storage::PartitionId, std::any>> posted;
 
  private:
   template <typename Done>

@@ -266,7 +266,7 @@ class LedgerHistory final : public History {
         return step(
             [&](Ledger& ledger, Instant, Effects& effects) { ledger.send(name, amount, {Uuid{{7}}, 0}, ignore(), effects); });
       case 9:
-        if (random_.one_in(2)) place().services().answer_all();
+        if (random_.one_in(2)) place().services().answer_all([this] { return std::any(!random_.one_in(3)); });
         return place().advance(static_cast<int64_t>(random_.below(random_.one_in(8) ? 70'000 : 100)));
       default:
         return place().image_changed({nullptr, std::make_shared<TestImage>(), {{"t1", Uuid{{1}}}}});

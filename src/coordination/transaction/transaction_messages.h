@@ -3,6 +3,7 @@
 
 #include <array>
 #include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -25,6 +26,11 @@ enum class TransactionVersion : int8_t {
   kTwo = 2,  // every transaction has an epoch of its own; partitions are added by what writes to them
 };
 
+// As records note a client's version.
+constexpr TransactionVersion noted_version(TransactionVersion of_client) {
+  return of_client == TransactionVersion::kTwo ? TransactionVersion::kTwo : TransactionVersion::kZero;
+}
+
 enum class TransactionState : int8_t {  // by the numbers of records
   kEmpty = 0,
   kOngoing = 1,
@@ -34,6 +40,10 @@ enum class TransactionState : int8_t {  // by the numbers of records
   kCompleteAbort = 5,
 };
 inline constexpr size_t kTransactionStates = 6;
+constexpr bool is_being_ended(TransactionState state) {
+  return state == TransactionState::kPrepareCommit || state == TransactionState::kPrepareAbort;
+}
+constexpr bool is_open(TransactionState state) { return state == TransactionState::kOngoing || is_being_ended(state); }
 
 // "PrepareCommit", as tools show it.
 std::string_view name_of(TransactionState state);
