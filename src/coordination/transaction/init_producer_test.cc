@@ -37,9 +37,7 @@ TEST_F(InitProducerTest, ANewIdGetsANewProducer) {
   EXPECT_EQ(world_.init({}, "y"), (Identity{1'001, 0}));
 }
 
-TEST_F(InitProducerTest, AnIdThatExpiredIsNewWhateverTheProducerHas) {
-  EXPECT_EQ(world_.init({77, 5}), (Identity{1'000, 0}));
-}
+TEST_F(InitProducerTest, AnIdThatExpiredIsNewWhateverTheProducerHas) { EXPECT_EQ(world_.init({77, 5}), (Identity{1'000, 0})); }
 
 TEST_F(InitProducerTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(world_.ask_init({}, 60'000, "")->error, ErrorCode::kInvalidRequest);

@@ -111,9 +111,11 @@ TEST_F(TransactionCoordinatorStateTest, ALoadKeepsTheTimeOfAnOpenTransaction) {
 }
 
 TEST_F(TransactionCoordinatorStateTest, WhatWasOverAtTheLoadIsAbortedAtOnce) {
-  for (const auto& [start_ms, timeout_ms] :
-       {std::tuple{world_.now.wall_ms - 60'000, 60'000}, {int64_t{-1}, 1}, {std::numeric_limits<int64_t>::min(), 1},
-        {world_.now.wall_ms, 0}, {world_.now.wall_ms, -5}}) {
+  for (const auto& [start_ms, timeout_ms] : {std::tuple{world_.now.wall_ms - 60'000, 60'000},
+                                             {int64_t{-1}, 1},
+                                             {std::numeric_limits<int64_t>::min(), 1},
+                                             {world_.now.wall_ms, 0},
+                                             {world_.now.wall_ms, -5}}) {
     TransactionMetadata open = metadata(kOngoing, producer_, {{"t", 0}});
     open.start_ms = start_ms;
     open.timeout_ms = timeout_ms;
