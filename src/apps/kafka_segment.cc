@@ -62,11 +62,6 @@ Result<std::string> fault_of(FileWindow& window, uint64_t position, uint64_t siz
 
 }  // namespace
 
-int32_t epoch_at(const std::vector<storage::EpochStart>& epochs, int64_t offset) {
-  const auto next = std::ranges::upper_bound(epochs, offset, {}, &storage::EpochStart::start_offset);
-  return next == epochs.begin() ? -1 : std::prev(next)->epoch;
-}
-
 Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment, KafkaPartitionState& state) {
   auto file = files.open(segment.path, {});
   if (!file) return std::unexpected(file.error());

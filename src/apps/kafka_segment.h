@@ -49,9 +49,6 @@ struct KafkaSegment {
   std::string damage;           // why the chain ends before the file does; empty if it does not
 };
 
-// The epoch of `epochs` at an offset; -1: they begin later.
-int32_t epoch_at(const std::vector<storage::EpochStart>& epochs, int64_t offset);
-
 // kUnsupported for message formats 0 and 1, kIo if the file cannot be read, kCorrupt if nothing says which leader epochs are
 // right. Other damage is no error: the result says where the intact part ends, and `state` is as of there.
 Result<KafkaSegment> read_kafka_segment(runtime::FileSystem& files, const KafkaSegmentFile& segment, KafkaPartitionState& state);

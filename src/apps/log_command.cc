@@ -216,13 +216,14 @@ bool process_segment(runtime::FileSystem& files, const std::string& path, const 
   }
   if (verifies_in_json(command)) print_file_line(path, owner, json_of(*summary));
   if (!command.json) {
+    const char* contradicted =
+        summary->contradictions.empty() ? "" : ", other offsets, times or leader epochs than in manifest.db";
     fmt::print("{}{}: {}, {}, {}, {}{}\n", path, owner.text(), counted(summary->batches, "batch", "batches"),
                counted(summary->records, "record"), offsets_text(*summary), counted(summary->valid_bytes, "byte"),
-               summary->damaged()
-                   ? fmt::format("; DAMAGED: {}, {} after the last whole batch{}",
-                                 counted(summary->damaged_batches, "batch", "batches"), counted(summary->trailing_bytes, "byte"),
-                                 summary->contradictions > 0 ? ", other offsets, times or leader epochs than in manifest.db" : "")
-                   : std::string("; intact"));
+               summary->damaged() ? fmt::format("; DAMAGED: {}, {} after the last whole batch{}",
+                                                counted(summary->damaged_batches, "batch", "batches"),
+                                                counted(summary->trailing_bytes, "byte"), contradicted)
+                                  : std::string("; intact"));
   }
   return !summary->damaged();
 }

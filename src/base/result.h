@@ -34,7 +34,7 @@ inline std::unexpected<Error> fail(ErrorCode code, std::string message, int os_e
 // An Error for a failed system call; adds the errno's text and maps ENOSPC, ENOENT, EEXIST.
 std::unexpected<Error> fail_errno(std::string what, int os_errno);
 
-// What an operator does about `error`: the usual remedy, unless the process ran out of descriptors or lacks a right.
+// Returns the advice to an operator: `usual`, unless the process ran out of descriptors or lacks a right.
 std::string remedy_of(const Error& error, std::string usual);
 
 }  // namespace weir

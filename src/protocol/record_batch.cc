@@ -300,7 +300,7 @@ BatchFault check_header(const BatchHeader& header, const BatchRules& rules) {
 BatchFault check_batch(Bytes batch, const BatchRules& rules, BatchHeader& header) {
   if (const BatchFault fault = peek_batch(batch, header); fault != BatchFault::kNone) return fault;
   if (header.size() != batch.size()) return BatchFault::kTrailingBytes;
-  if (rules.check_crc && crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc) return BatchFault::kBadCrc;
+  if (rules.check_crc && !crc_matches(header, batch)) return BatchFault::kBadCrc;
   if (const BatchFault fault = check_header(header, rules); fault != BatchFault::kNone) return fault;
   if (rules.create_time) header.attributes = static_cast<int16_t>(header.attributes & ~BatchHeader::kLogAppendTime);
   if (!rules.walk_records || header.compressed()) return BatchFault::kNone;
@@ -408,6 +408,8 @@ bool HeaderIterator::next(RecordHeader& header) {
   header.value = value.optional();
   return true;
 }
+
+bool crc_matches(const BatchHeader& header, Bytes batch) { return crc32c(batch.subspan(BatchHeader::kCrcStart)) == header.crc; }
 
 void patch_base_offset(uint8_t* batch, int64_t base_offset) { store_be(batch, base_offset); }
 void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch) { store_be(batch + kLeaderEpochOffset, leader_epoch); }

@@ -187,6 +187,9 @@ class HeaderIterator {
   int32_t left_;
 };
 
+// Whether `batch`, which is the whole batch of this header, has the CRC that the header says.
+bool crc_matches(const BatchHeader& header, Bytes batch);
+
 // Patches of fields that the CRC does not cover. `batch` is the start of a batch.
 void patch_base_offset(uint8_t* batch, int64_t base_offset);
 void patch_leader_epoch(uint8_t* batch, int32_t leader_epoch);

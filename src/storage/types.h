@@ -2,9 +2,12 @@
 // again.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstdint>
 #include <functional>
+#include <iterator>
+#include <span>
 #include <vector>
 
 #include "base/uuid.h"
@@ -74,6 +77,12 @@ struct EpochStart {
   int64_t start_offset = 0;
   bool operator==(const EpochStart&) const = default;
 };
+
+// Leader epoch of the batch at `offset`. -1: the history, which ascends, begins later.
+inline int32_t epoch_at(std::span<const EpochStart> history, int64_t offset) {
+  const auto next = std::ranges::upper_bound(history, offset, {}, &EpochStart::start_offset);
+  return next == history.begin() ? -1 : std::prev(next)->epoch;
+}
 
 // One of the last five batches of an idempotent producer: enough to recognise a duplicate and answer it.
 struct ProducerBatch {

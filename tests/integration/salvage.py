@@ -109,6 +109,15 @@ def salvage_a_damaged_batch(folder: pathlib.Path):
 
 
 @case
+def salvage_a_damaged_leader_epoch_costs_nothing(folder: pathlib.Path):
+    data = damage.prepare(folder, orderly=True)
+    target = segments(data)[1]
+    flip(target, len(wire.batch(damage.payload(0))) + 12)  # of the second batch
+    report = bring_back(folder, data, 0, target.name, "leader epoch")
+    assert sum(partition["batches_mended"] for partition in report["partitions"]) == 1
+
+
+@case
 def salvage_a_damaged_offset_costs_nothing(folder: pathlib.Path):
     data = damage.prepare(folder, orderly=False)
     target = segments(data)[1]

@@ -2,13 +2,13 @@
 
 #include <fmt/core.h>
 
-#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
 
 #include "simulation/log_clients.h"
 #include "simulation/log_engine.h"
+#include "simulation/log_reader.h"
 
 namespace weir::simulation {
 
@@ -109,11 +109,10 @@ class LogScenario final : public Scenario {
   void note_retention(const PartitionId& id, int64_t log_start);
   void checkpoint(const PartitionId& id);
   void replace_topic();
-  void read_all(const PartitionId& id, int64_t offset, std::shared_ptr<Oracle::Found> found);
-  bool take(const PartitionId& id, storage::ReadResult& result, std::map<int64_t, uint64_t>& records);
 
   SimRuntime& sim_;
   Oracle& oracle_;
+  LogReader reader_{oracle_};
   SeededRandom random_;
   const LogScenarioOptions options_;
   std::map<PartitionId, Living> living_;  // topics of the metadata
@@ -304,27 +303,6 @@ void LogScenario::repeat(const PartitionId& id) {
   });
 }
 
-bool LogScenario::take(const PartitionId& id, storage::ReadResult& result, std::map<int64_t, uint64_t>& records) {
-  const auto complain = [&](const std::string& what) {
-    oracle_.violation(fmt::format("reading {}-{}: {}", id.topic.to_string(), id.index, what));
-    return false;
-  };
-  for (const storage::FetchPiece& piece : result.pieces) {
-    std::string problem;
-    if (const auto* slice = std::get_if<Slice>(&piece)) {
-      if (!collect_records(slice->bytes(), records, problem)) return complain(problem);
-      continue;
-    }
-    const auto& range = std::get<storage::FileRange>(piece);
-    std::vector<uint8_t> bytes(range.length);
-    const auto got = range.file->read_at(range.offset, bytes);
-    if (!got) return false;
-    if (*got != range.length) return complain("the file is shorter than the segment");
-    if (!collect_records(bytes, records, problem)) return complain(problem);
-  }
-  return true;
-}
-
 void LogScenario::consume(const PartitionId& id, int64_t offset) {
   on_loop(id, [this, id, offset](Partition& partition) {
     const int64_t start = partition.log_start_offset(), end = partition.high_watermark();
@@ -334,7 +312,7 @@ void LogScenario::consume(const PartitionId& id, int64_t offset) {
     request.max_bytes = random_.between(1, options_.read_bytes_max);
     const auto done = [this, id](storage::ReadResult result) {
       std::map<int64_t, uint64_t> records;
-      if (result.error == ErrorCode::kNone && take(id, result, records)) {
+      if (result.error == ErrorCode::kNone && reader_.take(id, result, records)) {
         for (const auto& [at, payload] : records) {
           if (at < result.high_watermark) oracle_.read(name_of(id), at, payload);
           if (at >= result.high_watermark) oracle_.violation(fmt::format("read at {}, past the high watermark", at));
@@ -418,47 +396,21 @@ void LogScenario::replace_topic() {
 void LogScenario::verify() {
   for (const auto& entry : living_) {
     ++reading_;
-    auto found = std::make_shared<Oracle::Found>();
-    loop(entry.first).post([this, id = entry.first, found] {
+    loop(entry.first).post([this, id = entry.first] {
       Partition* partition = find(id);
       if (!partition) return oracle_.violation("partition " + id.topic.to_string() + " is gone");
       if (partition->offline()) return oracle_.violation("offline: " + partition->offline_reason());
-      found->log_start = partition->log_start_offset();
-      note_retention(id, found->log_start);
-      found->high_watermark = partition->high_watermark();
+      note_retention(id, partition->log_start_offset());
       const std::string name = fmt::format("{}-{}", id.topic.to_string(), id.index);
       if (!partition->epochs().empty()) oracle_.never_back("leader epoch of " + name, partition->epochs().back().epoch);
       if (partition->log_end_offset() < partition->high_watermark()) oracle_.violation(name + ": end below high watermark");
-      read_all(id, found->log_start, found);
+      reader_.read_all(shard(id), id, [this, id](Result<Oracle::Found> found) {
+        if (!found) return fail_life(found.error().message);
+        oracle_.found(name_of(id), *found);
+        --reading_;
+      });
     });
   }
-}
-
-void LogScenario::read_all(const PartitionId& id, int64_t offset, std::shared_ptr<Oracle::Found> found) {
-  if (offset >= found->high_watermark) {
-    oracle_.found(name_of(id), *found);
-    --reading_;
-    return;
-  }
-  const auto done = [this, id, offset, found](storage::ReadResult result) {
-    const int64_t start = find(id)->log_start_offset();
-    if (result.error == ErrorCode::kOffsetOutOfRange && offset < start) {  // a move by retention has become durable
-      found->log_start = start;
-      found->records.erase(found->records.begin(), found->records.lower_bound(start));
-      return read_all(id, std::max(offset, start), found);
-    }
-    const bool good = result.error == ErrorCode::kNone && take(id, result, found->records);
-    if (!good || found->records.empty() || found->records.rbegin()->first < offset) {
-      return fail_life(fmt::format("reading {}-{} at {}: error {}, {} bytes", id.topic.to_string(), id.index, offset,
-                                   static_cast<int>(result.error), result.bytes));
-    }
-    read_all(id, found->records.rbegin()->first + 1, found);
-  };
-  storage::ReadRequest request;
-  request.offset = offset;
-  request.max_bytes = 30'000;
-  storage::ReadResult result;
-  if (shard(id).read(*find(id), request, result, done)) done(std::move(result));
 }
 
 // Batches that got no answer in an earlier life get one now. Then everything is checkpointed.

@@ -161,7 +161,7 @@ TEST(BrokerConfig, ExplainsMistakes) {
   EXPECT_EQ(refused.error().code, weir::ErrorCode::kUnsupported);
 }
 
-// The settings of the file that Apache Kafka 4.4 is shipped with.
+// The settings in the file of Apache Kafka 4.4's distribution.
 TEST(BrokerConfig, KafkasOwnFileIsTaken) {
   std::ifstream in(WEIR_CONFIG_TESTDATA "/kafka-4.4-server.properties");
   const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
@@ -245,7 +245,7 @@ TEST(BrokerConfig, KeysThatActAtOnceAreThoseOfKafka) {
   EXPECT_FALSE(check_dynamic_configs({{"log.retention.hours", "5"}}));
 }
 
-// A retention of 0 would delete everything: every way in checks, as Kafka does.
+// A retention of 0 would delete everything. Each way to set it checks the value, as in Kafka.
 TEST(BrokerConfig, LimitsAreMinusOneOrAtLeastOne) {
   for (const char* key : {"log.retention.ms", "log.retention.minutes", "log.retention.hours"}) {
     BrokerConfig config;

@@ -191,7 +191,7 @@ TEST_F(AdminTest, QuorumOfOne) {
   EXPECT_EQ(after->nodes[0].listeners[0].host, "broker.example");
   EXPECT_EQ(after->error_message, "") << "empty where Kafka leaves its default";
   EXPECT_EQ(of.error_message, "");
-  // With anything else, nothing is described, and nothing of the nodes told.
+  // If the request names anything else, the answer describes nothing, and has no nodes.
   request.topics = topics;
   const auto mixed = call<protocol::DescribeQuorumResponse>(2, request);
   ASSERT_EQ(mixed->topics.size(), 2u);
@@ -213,7 +213,7 @@ TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   const int64_t first = versions()->finalized_features_epoch;
   EXPECT_GE(first, 0);
   EXPECT_EQ(level(), 33);
-  // Every level of 33 on the way down to another holds metadata that one has no words for.
+  // Levels between 33 and the lower one have metadata that the lower one cannot express.
   EXPECT_THAT(update_feature("metadata.version", 25).second, ::testing::HasSubstr("without setting the upgrade type"));
   EXPECT_THAT(update_feature("metadata.version", 25, 2).second, ::testing::HasSubstr("it might delete metadata"));
   EXPECT_THAT(update_feature("metadata.version", 32, 3).second,
@@ -224,7 +224,7 @@ TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   EXPECT_EQ(versions()->finalized_features_epoch, first);
   EXPECT_THAT(update_feature("metadata.version", 34).second, ::testing::HasSubstr("only supports versions 7-33"));
   EXPECT_THAT(update_feature("shoe.version", 1).second, ::testing::HasSubstr("does not support this feature"));
-  // As an older program left it.
+  // An older program left this level.
   bool changed = false;
   sim_.loop(0).post([&] {
     broker_->change_features(

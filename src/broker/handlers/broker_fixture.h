@@ -128,7 +128,7 @@ class BrokerTest : public ::testing::Test {
     frontends_[shard]->accept(std::make_unique<FakeSocket>(peer, "10.0.0.1"), listener_);
     return peer;
   }
-  // The connection of a shard that calls without one use.
+  // Returns the connection to a shard that calls use if they name none.
   FakePeer& peer(unsigned shard) {
     if (!default_peers_[shard] || default_peers_[shard]->closed) default_peers_[shard] = &connect(shard);
     return *default_peers_[shard];
@@ -143,7 +143,7 @@ class BrokerTest : public ::testing::Test {
       to.send(bytes);
     });
   }
-  // With a correlation id of its own.
+  // Makes a request with a correlation id of its own.
   std::string request_frame(int16_t key, int16_t version, Bytes body, const std::string& client = "test") {
     protocol::Writer writer;
     const size_t frame = writer.begin_frame();
@@ -161,7 +161,7 @@ class BrokerTest : public ::testing::Test {
     const auto size = static_cast<size_t>(load_be<int32_t>(reinterpret_cast<const uint8_t*>(from.received.data())));
     return from.received.size() >= 4 + size;
   }
-  // Takes the next response, which must be there.
+  // Takes the next response. It must be there.
   template <typename Response>
   Answer<Response> take(FakePeer& from, int16_t version) {
     Answer<Response> answer;
@@ -189,7 +189,7 @@ class BrokerTest : public ::testing::Test {
     return call<Response>(peer(0), version, request);
   }
 
-  // Shorthand for the begin of most tests.
+  // Creates a topic, as most tests do first.
   TopicId create_topic(const std::string& name, int32_t partitions, ConfigOverrides configs = {}) {
     protocol::CreateTopicsRequest request;
     protocol::CreateTopicsRequest::CreatableTopic topic;

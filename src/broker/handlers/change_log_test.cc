@@ -85,7 +85,8 @@ TEST_F(ChangeLogTest, LevelsOfLoggersAndDeletedRecordsAreTold) {
   alter(8, std::to_string(config_.node_id()), "groups", 1, std::nullopt);
 }
 
-// A client that sets it waits for an effect. A line for each would be a flood that one request makes, and a name is the client's.
+// A client that sets such keys waits for an effect. A line for each key would let one request flood the log, and names come from
+// the client.
 TEST_F(ChangeLogTest, WhatIsKeptWithoutEffectIsToldInOneLine) {
   const auto told = [&](std::string_view text) {
     std::vector<std::string> found;

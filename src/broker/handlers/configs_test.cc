@@ -22,7 +22,7 @@ using ::testing::UnorderedElementsAre;
 constexpr int8_t kTopic = 2, kBroker = 4, kLogger = 8, kClientMetrics = 16, kGroup = 32;
 constexpr int8_t kSet = 0, kDelete = 1, kAppend = 2, kSubtract = 3;
 
-// Texts of their own: an answer's point into its bytes.
+// Copies of texts, because the texts of an answer point into its bytes.
 struct Config {
   std::string value;
   int source = 0;
@@ -127,7 +127,7 @@ TEST_F(ConfigsTest, TopicsSayWhereTheirValuesComeFrom) {
   EXPECT_EQ(topic.configs["max.message.bytes"].type, 3);
   EXPECT_THAT(topic.configs["max.message.bytes"].synonyms,
               ElementsAre("max.message.bytes=2000@1", "message.max.bytes=3000@4", "message.max.bytes=1048588@5"));
-  // As Kafka: the value counts, but a key of another unit is not a synonym of the one in milliseconds.
+  // As in Kafka, the value counts, but a key of another unit is not a synonym of the key in milliseconds.
   EXPECT_EQ(topic.configs["retention.ms"].value, "86400000");
   EXPECT_EQ(topic.configs["retention.ms"].source, 5);
   EXPECT_THAT(topic.configs["retention.ms"].synonyms, IsEmpty());
@@ -150,7 +150,7 @@ TEST_F(ConfigsTest, BrokersListAllOfKafkasKeysWithWhatHolds) {
   EXPECT_EQ(configs.at("log.retention.ms").value, "<null>");
   EXPECT_FALSE(configs.at("log.retention.ms").read_only);
   EXPECT_TRUE(configs.at("listeners").read_only);
-  // What has no effect, or cannot be set, is listed as it is; internal keys are if they are set.
+  // Keys without an effect, and keys that cannot be set, are listed as they are. Internal keys are listed if they are set.
   EXPECT_GE(configs.size(), 352u);
   EXPECT_EQ(configs.at("num.io.threads").value, "8");
   EXPECT_EQ(configs.at("ssl.keystore.location").value, "<null>");
@@ -158,7 +158,7 @@ TEST_F(ConfigsTest, BrokersListAllOfKafkasKeysWithWhatHolds) {
   EXPECT_FALSE(configs.contains("producer.id.expiration.check.interval.ms"));
   EXPECT_EQ(configs.at("log.initial.task.delay.ms").value, "1");
   EXPECT_EQ(configs.at("log.initial.task.delay.ms").source, 4);
-  // Info are told as they are.
+  // A single broker has one replica of everything, whatever the default of the key.
   for (const char* one : {"offsets.topic.replication.factor", "transaction.state.log.replication.factor",
                           "transaction.state.log.min.isr", "default.replication.factor"}) {
     EXPECT_EQ(configs.at(one).value, "1") << one;
@@ -384,7 +384,7 @@ TEST_F(ConfigsTest, LoggersChangeAtOnce) {
   EXPECT_EQ(describe(kLogger, node()).configs.at("wal").value, "INFO");
   EXPECT_EQ(alter(kLogger, node(), "storage", kDelete, std::nullopt), ErrorCode::kNone);
   EXPECT_FALSE(log_enabled(LogLevel::kDebug));
-  // As in Kafka: a value that is no level is an invalid configuration, one that is missing an invalid request.
+  // As in Kafka, a value that is no level is an invalid configuration, and a missing value is an invalid request.
   EXPECT_EQ(alter(kLogger, node(), "storage", kSet, "LOUD").error, ErrorCode::kInvalidConfig);
   EXPECT_EQ(alter(kLogger, node(), "storage", kSet, std::nullopt).error, ErrorCode::kInvalidRequest);
   EXPECT_EQ(alter(kLogger, node(), "storage", 9, "INFO").message,

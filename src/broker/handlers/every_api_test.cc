@@ -1,4 +1,4 @@
-// Every API in every version that is advertised answers whatever it is asked, in a form that its version can read.
+// Every API answers any request in each advertised version, and the answer can be read in that version.
 #include "broker/handlers/broker_fixture.h"
 #include "protocol/catalog/message_catalog.h"
 #include "protocol/messages/find_coordinator.h"
@@ -18,7 +18,7 @@ class EveryApiTest : public BrokerTest {
     return nullptr;
   }
 
-  // Random values are mostly wrong ones: unknown names, impossible numbers.
+  // Makes a frame of random values. Most of them are wrong: unknown names, impossible numbers.
   std::string frame_of(const MessageType& type, int16_t version, uint64_t seed, protocol::Filler::Known known = {}) {
     protocol::Arena arena;
     protocol::Filler filler(seed, arena, known);
@@ -36,7 +36,7 @@ class EveryApiTest : public BrokerTest {
     sim_.run_for(runtime::kSecond);
   }
 
-  // Of topics that are there from now on; requests delete and create them.
+  // Creates missing topics and returns their ids. Requests delete and create topics.
   std::vector<TopicId> ids_of(std::span<const std::string_view> names) {
     std::vector<TopicId> ids;
     for (const std::string_view name : names) {
@@ -46,7 +46,7 @@ class EveryApiTest : public BrokerTest {
     return ids;
   }
 
-  // Whether the answer can be read in this version, to its last byte; and its fields that all answers share.
+  // Checks that the answer can be read in this version, to its last byte. Returns the fields that all answers share.
   AnswerFields check_answer(FakePeer& from, int16_t key, int16_t version) {
     AnswerFields fields;
     throttle_time_ms_.reset();
@@ -64,7 +64,7 @@ class EveryApiTest : public BrokerTest {
     if (fields.throttle_position()) throttle_time_ms_ = load_be<int32_t>(again.bytes().data() + *fields.throttle_position());
     return fields;
   }
-  // Sends a random request on a connection of its own; false if it was closed.
+  // Sends a random request on a connection of its own. Returns false if the broker closed the connection.
   bool ask(const ApiRoute& route, int16_t version, AnswerFields& fields, uint64_t seed = 1) {
     const auto key = static_cast<int16_t>(route.key);
     FakePeer& peer = connect(0);
@@ -146,7 +146,7 @@ TEST_F(EveryApiTest, TellsForHowLongItIsThrottled) {
       for (uint64_t seed = 0; seed < 8 && !ask(*route, version, fields, seed); ++seed) {
       }
       EXPECT_EQ(throttle_time_ms_.value_or(777), 777);
-      // All have the field, but for the oldest versions and DescribeQuorum.
+      // All answers have the field, apart from the oldest versions and DescribeQuorum.
       const bool newest = version == route->max_version;
       EXPECT_TRUE(!newest || throttle_time_ms_.has_value() != (route->key == protocol::ApiKey::kDescribeQuorum));
     }
@@ -173,7 +173,7 @@ TEST_F(EveryApiTest, Answers) {
           ++answered;
           check_answer(peer, key, version);
         }
-        // Produce without an answer can say what is wrong in no other way; Metadata cannot name a topic that has no name.
+        // Produce without an answer can tell of a fault in no other way. Metadata cannot name a topic that has no name.
         EXPECT_TRUE(!peer.closed || route->key == protocol::ApiKey::kProduce ||
                     (route->key == protocol::ApiKey::kMetadata && version >= 10 && version <= 11))
             << "seed " << seed;
@@ -212,7 +212,7 @@ TEST_F(EveryApiTest, ConnectionsMayEndAtAnyMoment) {
       sim_.run_for(100 * runtime::kMillisecond);
     }
   }
-  // Others are served.
+  // Other clients are served.
   create_topic("served", 5);
   EXPECT_EQ(produce("served", 4, {"x"})->responses[0].partition_responses[0].error_code, 0);
 }

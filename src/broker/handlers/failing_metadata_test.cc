@@ -1,4 +1,4 @@
-// The answers to clients while the metadata cannot be written: every change is answered in time.
+// The answers to clients while the metadata cannot be written. Every change is answered in time.
 #include <gmock/gmock.h>
 
 #include "broker/handlers/broker_fixture.h"

@@ -21,7 +21,7 @@ class FetchTest : public BrokerTest {
     int32_t leader_epoch = -1;
     int32_t last_fetched_epoch = -1;
   };
-  // A request whose memory lives as long as the test.
+  // Makes a request whose memory lives as long as the test.
   protocol::FetchRequest& request(const std::vector<Ask>& asks, int32_t max_wait_ms = 0, int32_t min_bytes = 1) {
     auto& memory = requests_.emplace_back();
     memory.asks = asks;
@@ -49,13 +49,13 @@ class FetchTest : public BrokerTest {
   Answer<protocol::FetchResponse> fetch(const std::vector<Ask>& asks, int32_t max_wait_ms = 0, int32_t min_bytes = 1) {
     return call<protocol::FetchResponse>(peer(0), 12, request(asks, max_wait_ms, min_bytes));
   }
-  // Base offsets of the batches of each answered partition.
+  // Returns the base offsets of the batches in an answered partition.
   static std::vector<int64_t> offsets(const protocol::FetchResponse::PartitionData& data) {
     std::vector<int64_t> bases;
     for (protocol::BatchSplitter batches(data.records.data); batches.next();) bases.push_back(batches.header().base_offset);
     return bases;
   }
-  // A transactional batch of a producer, or its marker. Clients write none yet, the broker may.
+  // Appends a transactional batch of a producer, or its marker. Clients cannot write them yet, but the broker can.
   void append_as_broker(const std::string& topic, int64_t producer, std::optional<bool> commit = std::nullopt) {
     protocol::RecordBatchBuilder builder({.producer_id = producer,
                                           .producer_epoch = 0,

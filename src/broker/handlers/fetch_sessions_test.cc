@@ -17,7 +17,7 @@ class FetchSessionsTest : public FetchTest {
   void expect_overtaken(std::vector<int32_t> forget);
 };
 
-// A request on another connection forgets partitions under the feet of one that waits.
+// A request on another connection forgets partitions while an earlier request still waits for them.
 void FetchSessionsTest::expect_overtaken(std::vector<int32_t> forget) {
   auto& full = request({{"t", 0}, {"t", 1}});
   full.session_epoch = 0;
@@ -59,7 +59,7 @@ TEST_F(FetchSessionsTest, SessionNamesOnlyWhatChanged) {
   ASSERT_EQ(changed->responses.size(), 1u);
   EXPECT_EQ(partition(changed).partition_index, 2);
 
-  // The same data again as long as the client does not move on; then the partition is forgotten.
+  // The client gets the same data until it moves on. Then the partition is forgotten.
   next.session_epoch = 3;
   EXPECT_EQ(call<FetchResponse>(peer(0), 13, next)->responses.size(), 1u);
   auto& moved = request({{"t", 2, 1}});
@@ -128,7 +128,7 @@ TEST_F(FetchSessionsTest, SessionErrors) {
   EXPECT_EQ(broker_->shard(0).fetch_sessions.size(), 0u);
 }
 
-// As Kafka, which knows the name that a session's topic had.
+// As in Kafka, a session knows the former name of its topic.
 TEST_F(FetchSessionsTest, SessionsTellWhatBecameOfTheirTopic) {
   create_topic("t", 1);
   auto& full = request({{"t", 0}, {"absent", 0}});
@@ -162,7 +162,7 @@ TEST_F(FetchSessionsTest, SessionRequestThatOvertakesALongPoll) {
   expect_overtaken({1});
 }
 
-// Which ends the session.
+// Such a request ends the session.
 TEST_F(FetchSessionsTest, SessionRequestThatForgetsAllUnderALongPoll) {
   create_topic("t", 2);
   expect_overtaken({0, 1});
@@ -174,7 +174,7 @@ TEST_F(FetchSessionsTest, ASessionThatGrowsAboveTheMemoryIsForgotten) {
   first.session_epoch = 0;
   const int32_t id = call<FetchResponse>(peer(0), 12, first)->session_id;
   ASSERT_NE(id, 0);
-  // Names that are long, and partitions that need not exist.
+  // The names are long, and the partitions need not exist.
   const std::string name(20'000, 'n');
   std::vector<FetchRequest::FetchPartition> partitions(50'000);
   for (size_t i = 0; i < partitions.size(); ++i) partitions[i].partition = static_cast<int32_t>(i);

@@ -123,7 +123,7 @@ TEST_F(FetchTest, ManyPartitionsAreReadAndWaitedForInSlices) {
   create_topic("t", kMany);
   std::vector<Ask> asks;
   for (int32_t i = 0; i < kMany; ++i) asks.push_back({"t", i});
-  // Reads of partitions, by shard, looked at in every turn.
+  // Reads of partitions by shard, checked in every turn.
   std::vector<uint64_t> seen(kShards), most(kShards);
   bool over = false;
   std::function<void(unsigned)> look = [&](unsigned shard) {
@@ -153,7 +153,7 @@ TEST_F(FetchTest, ManyPartitionsAreReadAndWaitedForInSlices) {
     EXPECT_GT(seen[shard], 6 * FetchOperation::kPartitionsPerTurn);
     EXPECT_LE(most[shard], FetchOperation::kPartitionsPerTurn);
   }
-  // Nobody waits any more.
+  // No fetch waits any more.
   sim_.run_for(runtime::kSecond);
 }
 
@@ -354,7 +354,7 @@ TEST_F(FetchTest, ClosedWhileFetchesWaitForTheirTurn) {
   EXPECT_EQ(budget_.used(MemoryShare::kResponses), 0u);
 }
 
-// A long poll may be as long as the client likes; it must not keep memory from others for so long.
+// A long poll may be as long as the client likes. It must not keep memory from other requests for so long.
 TEST_F(FetchTest, ALongPollEndsWhenOthersWaitForItsMemory) {
   create_topic("t", 200);
   std::vector<Ask> asks;

@@ -1,5 +1,4 @@
-// What the handlers of the group APIs answer, version by version: each case is a request, the versions it is sent in, and
-// the error that is to come back.
+// The answers of the group APIs, version by version. Each case is a request, its versions, and the expected error.
 #include <gmock/gmock.h>
 
 #include <functional>
@@ -63,7 +62,7 @@ class GroupCasesTest : public BrokerTest {
     request.protocols = protocols_;
     return request;
   }
-  // One member that has its assignment; returns its id. Generation 1.
+  // Makes a group of one member with its assignment, in generation 1. Returns the id of the member.
   std::string stable_group(std::string_view group) {
     const std::string id(call<JoinGroupResponse>(5, join(group))->member_id);
     EXPECT_EQ(call<JoinGroupResponse>(5, join(group, id))->generation_id, 1);

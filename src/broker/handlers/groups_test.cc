@@ -1,4 +1,4 @@
-// Groups through a whole broker in simulation: from requests of connections on different shards to the log and back.
+// Groups through a whole broker in simulation, from requests on connections of different shards to the log and back.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 
@@ -116,7 +116,7 @@ TEST_F(GroupsTest, TheHashIsJavas) {
   EXPECT_EQ(group_hash("polygenelubricants"), 0);  // the smallest integer has no absolute value
 }
 
-// What Java makes of bytes that are no UTF-8.
+// Java replaces bytes that are no UTF-8.
 TEST_F(GroupsTest, TheHashOfBrokenTextIsJavas) {
   EXPECT_EQ(group_hash("g\xff"), 68726);
   EXPECT_EQ(group_hash("\xc0\xaf"), 2097056);
@@ -226,7 +226,7 @@ TEST_F(GroupsTest, OffsetsOfARecreatedTopicAreAbsent) {
   EXPECT_EQ(fetch("g", "t"), 6);
 }
 
-// From segments, from the tail, and from both.
+// Offsets come from segments, from the tail, and from both.
 TEST_F(GroupsTest, OffsetsAreLoadedFromCheckpointedSegments) {
   create_topic("t", 1);
   find_coordinator();
@@ -242,7 +242,8 @@ TEST_F(GroupsTest, OffsetsAreLoadedFromCheckpointedSegments) {
   for (int i = 0; i < 20; ++i) EXPECT_EQ(fetch("g" + std::to_string(i), "t"), i % 2 == 0 ? i + 100 : i);
 }
 
-// Nobody but the broker reads this topic, so no client's checksum finds the damage. Waiting for the load would have no end.
+// Only the broker reads this topic, so no client's checksum finds the damage. A client that waited for the load would wait for
+// ever.
 TEST_F(GroupsTest, DamagedOffsetsAreNotServedAndClientsAreSentAway) {
   create_topic("t", 1);
   find_coordinator();
@@ -367,7 +368,7 @@ TEST_F(GroupsTest, MarkersAndProducersAreReplayed) {
                                            "3: 7/3 abort by 4", "4: -1/-1"));
 }
 
-// What open transactions have committed is told to those who ask for stable offsets, partition by partition.
+// A client that asks for stable offsets learns which partitions have offsets of open transactions.
 TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
   create_topic("t", 2);
   find_coordinator();
@@ -446,7 +447,7 @@ TEST_F(GroupsTest, OffsetsOfOpenTransactionsAreUnstable) {
 
 TEST_F(GroupsTest, CompressedBatchesAreReplayed) {
   const TopicId topic = create_topic("c", 1, {{"compression.type", "gzip"}});
-  // More than one window, and a record larger than one.
+  // The batch has more than one window, and a record that is larger than a window.
   std::vector<std::string> first(1'000, std::string(200, 'r'));
   first[500] = std::string(300'000, 'l');
   const std::vector<std::string> second{"a", "b"};

@@ -25,7 +25,7 @@ class LeadershipTest : public BrokerTest {
   void put(std::string key, std::string value) {
     ASSERT_TRUE(meta_.transact_blocking({{}, {{storage::MetaOperation::Kind::kPut, std::move(key), std::move(value)}}}));
   }
-  // Another broker lives and leads partition 1; partition 2 was led by one that is gone.
+  // Another broker lives and leads partition 1. The leader of partition 2 is gone.
   void share(const TopicId& topic) {
     const BrokerRecord other{kOther, 4, "far", {{"PLAINTEXT", "PLAINTEXT", {"other.example", 9192}}}};
     put(other.key(), other.encode());
@@ -126,7 +126,7 @@ TEST_F(LeadershipTest, ACoordinatorIsWhoLeadsThePartitionOfItsGroup) {
   EXPECT_EQ(unknown->coordinators[0].node_id, -1);
 }
 
-// A broker refuses what only the leader of a partition serves, and tells the client where to go.
+// A broker refuses requests that only the leader of a partition serves, and names the leader to the client.
 TEST_F(LeadershipTest, OnlyTheLeaderServes) {
   const TopicId topic = create_topic("t", 3);
   share(topic);

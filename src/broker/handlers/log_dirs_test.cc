@@ -40,7 +40,7 @@ class LogDirsTest : public BrokerTest {
     int64_t lag = 0;
     bool future = false;
   };
-  // By "topic-partition", in the order of the directories.
+  // Returns replicas by "topic-partition", in the order of the directories.
   std::map<std::string, std::vector<Replica>> describe() {
     protocol::DescribeLogDirsRequest request;
     request.topics = std::nullopt;

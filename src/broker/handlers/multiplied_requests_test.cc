@@ -1,4 +1,4 @@
-// What a request can multiply is bounded by what is reserved for it, whichever API it is.
+// A request of any API can multiply its elements only within the memory that is reserved for it.
 #include <fmt/format.h>
 #include <malloc.h>
 
@@ -30,7 +30,7 @@ class MultipliedRequestsTest : public BrokerTest {
     }
     std::abort();
   }
-  // One thing named again and again; empty if the API has no array so deep.
+  // Makes a request that names one element again and again. Empty if the API has no array so deep.
   std::string frame_of(const MessageType& type, int16_t version, const protocol::Filler::Repetition& repetition) {
     protocol::Arena arena;
     protocol::Filler filler(1, arena);
@@ -41,7 +41,7 @@ class MultipliedRequestsTest : public BrokerTest {
     return request_frame(type.api_key, version, body.bytes());
   }
   void expect_bounded(const std::string& bytes, size_t count) {
-    constexpr uint64_t kSlack = 24 << 20;  // buffers, stacks, what earlier requests left behind
+    constexpr uint64_t kSlack = 24 << 20;  // buffers, stacks, and memory of earlier requests
     FakePeer& peer = connect(0);
     malloc_trim(0);
     const weir::testing::PeakMemory peak;
@@ -130,7 +130,7 @@ TEST_F(MultipliedRequestsTest, ALongAnswerIsMadeInSlices) {
   EXPECT_EQ(take<DescribeConfigsResponse>(asks, 4)->results.size(), kGroups);
 }
 
-// A few bytes ask for all topics: the answers of clients that do not read them are bounded as well.
+// A few bytes ask for all topics. The answers to clients that do not read are bounded as well.
 TEST_F(MultipliedRequestsTest, AnswersThatAreNotReadStayWithinTheBudget) {
   for (int i = 0; i < 4; ++i) create_topic("topic-" + std::to_string(i), 4000);
   protocol::MetadataRequest all;

@@ -1,4 +1,4 @@
-// An authorizer that tests grant rights with.
+// An authorizer for tests. They grant it rights.
 #pragma once
 
 #include <initializer_list>
@@ -12,7 +12,7 @@
 
 namespace weir::broker {
 
-// Of the types under test it allows what was granted, and everything of other types.
+// Allows granted rights to resources of the types under test, and everything of other types.
 class Grants final : public security::Authorizer {
  public:
   using Operation = security::AclOperation;

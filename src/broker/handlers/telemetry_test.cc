@@ -1,4 +1,4 @@
-// Client metrics (KIP-714): who is asked for what, and what of the pushes is accepted.
+// Client metrics (KIP-714): which metrics a client is asked for, and which of its pushes the broker accepts.
 #include <gmock/gmock.h>
 
 #include "broker/handlers/broker_fixture.h"
@@ -37,7 +37,7 @@ class TelemetryTest : public BrokerTest {
             {answer->requested_metrics.begin(), answer->requested_metrics.end()}};
   }
   ErrorCode push(const Subscribed& to, size_t bytes = 10, bool terminating = false, int8_t compression = 0) {
-    // One field that nobody knows.
+    // One field is unknown.
     const std::string metrics =
         bytes < 2 ? std::string() : std::string("\x7a") + static_cast<char>(bytes - 2) + std::string(bytes - 2, 'm');
     return push_bytes(to, metrics, terminating, compression);
@@ -145,7 +145,7 @@ TEST_F(TelemetryTest, PushesThatAreRefused) {
   other.id += 1;
   sim_.run_for(2 * runtime::kSecond);
   EXPECT_EQ(push(other), ErrorCode::kUnknownSubscriptionId);
-  // It may ask at once what it should push now.
+  // The client may ask at once which metrics to push now.
   set_subscription("a", {{"metrics", "x.,y."}});
   EXPECT_EQ(push(got), ErrorCode::kUnknownSubscriptionId);
   got = subscribe(got.instance);

@@ -1,4 +1,4 @@
-// Answers about topics that a client has no right to: every API that names topics, with an authorizer.
+// Answers about topics that a client has no right to, of every API that names topics.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -179,7 +179,7 @@ class TopicRightsTest : public BrokerTest {
     request.topics = {&asked, 1};
     return error(call<protocol::OffsetCommitResponse>(version, request)->topics[0].partitions[0].error_code);
   }
-  // All topics of the group, if none is named.
+  // Fetches the offsets of one topic, or of all topics of the group.
   Answer<protocol::OffsetFetchResponse> offsets_fetched(std::optional<std::string_view> topic, int16_t version = 9,
                                                         const TopicId& id = {}) {
     int32_t partition = 0;
@@ -208,7 +208,7 @@ class TopicRightsTest : public BrokerTest {
     request.topics = {&asked, 1};
     return error(call<protocol::OffsetDeleteResponse>(0, request)->topics[0].partitions[0].error_code);
   }
-  // A client that may do everything has made the group.
+  // Makes the group, as a client with all rights.
   void make_group() {
     dispatcher_->set_authorizer(nullptr);
     create_topic("__consumer_offsets", 1);
@@ -220,7 +220,7 @@ class TopicRightsTest : public BrokerTest {
   TopicId id_;
 };
 
-// A topic by name is denied whether it is there or not; with the right that the API needs, it is found or unknown.
+// A topic by name is denied whether it exists or not. With the right that the API needs, it is found or unknown.
 TEST_F(TopicRightsTest, ByNameIsDeniedBeforeItIsLookedFor) {
   using enum AclOperation;
   using Ask = std::function<ErrorCode(std::string_view)>;

@@ -1,4 +1,4 @@
-// Topics that are created, deleted and grow, as clients see them.
+// Creation, deletion and growth of topics as clients see them.
 #include <gtest/gtest.h>
 
 #include "broker/handlers/handlers_fixture.h"
@@ -60,7 +60,7 @@ TEST_F(TopicHandlersTest, CreateTopicsRefusals) {
   EXPECT_EQ(create_error(manual), code(ErrorCode::kInvalidRequest));
 }
 
-// In memory they are for good, and whoever may create topics would fill it.
+// Partitions stay in memory for good, so a client that may create topics could fill the memory.
 TEST_F(TopicHandlersTest, PartitionsAreBoundedByTheMemory) {
   const auto most = static_cast<int32_t>(budget_.limit(MemoryShare::kRequests) / Controller::kEntryBytes);
   create_topic("first", 10'000);

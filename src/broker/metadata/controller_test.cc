@@ -1,4 +1,4 @@
-// Changes that somebody else is in the way of, and outcomes that nobody knows.
+// Changes that conflict with another writer, and changes with an unknown outcome.
 #include "broker/metadata/controller.h"
 
 #include "broker/metadata/follower_fixture.h"
@@ -39,7 +39,7 @@ class ControllerTest : public FollowerTest {
     controller_.change_configs("a test", std::move(changes), take(outcomes));
     return finish(outcomes);
   }
-  // Somebody else changes the store; the watch tells it when `late` is over.
+  // Changes the store as another writer. The watch tells of it when `late` is over.
   void unnoticed(const std::function<void()>& change) {
     store_.plan_watches({WatchFault::kLost});
     change();
@@ -97,7 +97,7 @@ TEST_F(ControllerTest, ATopicThatSomebodyElseDeletedIsGone) {
   EXPECT_EQ(finish(deleted)[0].error, ErrorCode::kUnknownTopicId);
 }
 
-// A name that is taken and leads nowhere: no image will ever show why.
+// The name is taken and leads nowhere, so no image will ever show the reason.
 TEST_F(ControllerTest, AConflictThatDoesNotEndIsAnswered) {
   const TopicNameRecord nowhere{"b", id_of(9)};
   write({put(nowhere.key(), nowhere.encode())});
@@ -121,7 +121,7 @@ TEST_F(ControllerTest, UnknownOutcomesAreFoundOut) {
   expect_image_of_the_store();
 }
 
-// Done later than it was looked for: sent again it fails, and what it found tells why.
+// The attempt was done after the look for it. The second attempt fails, and the entries that it found show why.
 TEST_F(ControllerTest, AnAttemptThatWasDoneLateIsNoConflict) {
   store_.plan({Fault::kUnknownNotDone});
   const TopicRecord late{id_of(1), "orders", 3, 0, {{"retention.ms", "9"}}};

@@ -54,7 +54,7 @@ TEST_F(DeletedTopicsTest, ANoteStaysUntilNothingOfTheTopicIsFound) {
   EXPECT_FALSE(deleted(later.lookup(image_), 1));
 }
 
-// An image as of the revision before need not look at what came then, unless somebody else wrote.
+// An image as of the revision before need not look at the new revision, unless another writer made it.
 TEST_F(DeletedTopicsTest, TheRevisionGoesOnWithItsOwnWritesOnly) {
   note(id_of(1));
   note(id_of(2));
@@ -79,7 +79,7 @@ TEST_F(DeletedTopicsTest, ANoteThatSomebodyElseChangedStays) {
   EXPECT_EQ(notes(), 1u);
 }
 
-// An earlier version noted nothing: the first start over its folder does, for what it finds.
+// An earlier version noted nothing. The first start over its folder notes the topics that it finds.
 TEST_F(DeletedTopicsTest, AFolderOfAnEarlierVersionIsTakenOverOnce) {
   DeletedTopics topics = load();
   EXPECT_TRUE(deleted(topics.lookup(image_), 1));

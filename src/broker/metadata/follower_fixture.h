@@ -1,4 +1,4 @@
-// For tests: a follower over a store with faults, and somebody else who changes the same store.
+// For tests: a follower over a store with faults, and another writer of the same store.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -38,7 +38,7 @@ class FollowerTest : public ::testing::Test, public MetadataPublisher {
     follower_ = std::make_unique<MetadataFollower>(store_, world_.loop(), *this, from.image, from.revision());
   }
 
-  // MetadataPublisher: the shards have it a moment later.
+  // MetadataPublisher. The shards have the change a moment later.
   void publish(std::shared_ptr<const MetadataChange> change, Function<void()> done) override {
     changes_.push_back(std::move(change));
     world_.loop().post([this, done = std::move(done)]() mutable {
@@ -47,7 +47,7 @@ class FollowerTest : public ::testing::Test, public MetadataPublisher {
     });
   }
 
-  // Changes by somebody else; the revision.
+  // Writes as another writer. Returns the revision.
   int64_t write(std::vector<storage::MetaOperation> operations) {
     auto outcome = memory_.transact_blocking({{}, std::move(operations)});
     EXPECT_TRUE(outcome && outcome->succeeded);
@@ -67,13 +67,13 @@ class FollowerTest : public ::testing::Test, public MetadataPublisher {
   }
   const MetadataImage& image() const { return *follower_->image(); }
   void settle() { world_.advance(10 * runtime::kMillisecond); }
-  // Until every shard has it; whether that came.
+  // Waits until every shard has the revision. Returns whether that came.
   bool served(int64_t revision, int64_t within_ns = 30 * runtime::kSecond) {
     bool done = false;
     world_.loop().post([&] { follower_->when_served(revision, [&] { done = true; }); });
     return world_.run_until([&] { return done; }, within_ns);
   }
-  // What an image says of everything, as text.
+  // Returns all contents of an image as text.
   static std::string text_of(const MetadataImage& image) {
     std::string text;
     for (const TopicPtr& topic : image.sorted_by_name()) {

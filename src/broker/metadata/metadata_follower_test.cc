@@ -1,4 +1,4 @@
-// The image is as the store is, whoever changes it and whatever a watch does.
+// The image is as the store is, whichever writer changes the store, and whatever a watch does.
 #include "base/log.h"
 #include "broker/metadata/deleted_topic_record.h"
 #include "broker/metadata/follower_fixture.h"
@@ -113,7 +113,7 @@ TEST_F(MetadataFollowerTest, AfterACompactionAllIsReadAgain) {
   add_topic(2, "payments", 2);
   EXPECT_TRUE(served(remove_topic(1, "orders")));
   expect_image_of_the_store();
-  // In one change, with all that was missed.
+  // One change brings all missed writes.
   ASSERT_EQ(changes_.size(), 1u);
   EXPECT_EQ(changes_[0]->added.size(), 1u);
   EXPECT_EQ(changes_[0]->removed.size(), 1u);
@@ -121,7 +121,7 @@ TEST_F(MetadataFollowerTest, AfterACompactionAllIsReadAgain) {
   expect_image_of_the_store();
 }
 
-// A start removes the notes of deletions that it does not need any more: more of them than the store keeps for watches.
+// A start removes the notes of deletions that it does not need any more. Here it removes more than the store keeps for watches.
 TEST_F(MetadataFollowerTest, AStartThatRemovesManyNotesReadsNothingAgain) {
   for (uint64_t i = 0; i < 5000; ++i) {
     const DeletedTopicRecord record{Uuid::from_random(1, i), "orders"};
@@ -157,7 +157,7 @@ TEST_F(MetadataFollowerTest, ATopicMadeAnewUnderItsNameReplacesTheOld) {
   expect_image_of_the_store();
 }
 
-// More entries than a page, changed while they are read.
+// There are more entries than a page has, and they change during the read.
 TEST_F(MetadataFollowerTest, PagesAreOfOneRevision) {
   std::vector<storage::MetaOperation> operations;
   for (size_t i = 0; i < MetadataFollower::kPageEntries + 50; ++i) {

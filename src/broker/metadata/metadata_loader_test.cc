@@ -35,7 +35,7 @@ class MetadataLoaderTest : public ::testing::Test {
     put(record.key(), record.encode());
   }
   void remove(const std::string& key) { ASSERT_TRUE(store_.transact_blocking({{}, {{MetaOperation::Kind::kDelete, key, {}}}})); }
-  // Empty: loaded.
+  // Loads the metadata. Returns the reason of a refusal; empty without one.
   std::string refusal() {
     auto loaded = load_metadata(store_, false, sim_.loop().random(), BrokerConfig());
     if (loaded) return "";
@@ -99,7 +99,7 @@ TEST_F(MetadataLoaderTest, AnEpochThatNoPartitionCanHaveIsRefused) {
 TEST_F(MetadataLoaderTest, BrokersAndLeadersAreInTheImage) {
   const BrokerRecord other{7, 2, "r", {}};
   put(other.key(), other.encode());
-  // Of an earlier life.
+  // The record of an earlier life.
   put(BrokerRecord::key_of(BrokerConfig().node_id()), BrokerRecord{BrokerConfig().node_id(), 3, "", {}}.encode());
   const PartitionRecord moved{{id_of(1), 1}, 7, 5, 2, {7}};
   put(moved.key(), moved.encode());
@@ -118,7 +118,7 @@ TEST_F(MetadataLoaderTest, ALeaderOfAPartitionThatIsNotThereIsRefused) {
   expect_refusal("partition 3 of topic " + id_of(1).to_string() + " has a leader");
 }
 
-// Its default would delete records.
+// The default would delete records.
 TEST_F(MetadataLoaderTest, AnOverrideThatCannotBeReadDeletesNothing) {
   const ConfigOverrides everything = {{"cleanup.policy", "delete"}, {"retention.bytes", "-1"}, {"retention.ms", "-1"}};
   put(TopicRecord{id_of(1), "orders", 3, 2, {{"retention.ms", "m1"}, {"retention.bytes", "5"}}});
@@ -128,7 +128,7 @@ TEST_F(MetadataLoaderTest, AnOverrideThatCannotBeReadDeletesNothing) {
   EXPECT_EQ(loaded->image->find("orders")->record.configs, everything);
   EXPECT_EQ(loaded->image->find("payments")->record.configs, everything);
   EXPECT_EQ(loaded->image->find("payments")->log_config.retention_ms, -1);
-  // A change compares with what is stored.
+  // A change compares with the stored record.
   auto stored = store_.range_blocking(TopicRecord::key_of(id_of(2)));
   ASSERT_TRUE(stored && stored->entries.size() == 1);
   EXPECT_EQ(stored->entries[0].value, loaded->image->find("payments")->record.encode());

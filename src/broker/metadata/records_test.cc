@@ -1,4 +1,4 @@
-// Round trips of every metadata key type, and what damaged values decode to.
+// Round trips of every type of metadata record, and the decoding of damaged values.
 #include <gtest/gtest.h>
 
 #include "broker/metadata/broker_epoch_record.h"

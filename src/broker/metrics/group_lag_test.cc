@@ -39,7 +39,7 @@ class GroupLagTest : public BrokerTest {
     run_until([&] { return lags.has_value(); });
     return std::move(*lags);
   }
-  // Milliseconds by which a record's age differs from what is said.
+  // Returns the milliseconds by which the lag in time differs from the record's age.
   int64_t off_by(const GroupLag& row, int64_t record_ms) { return sim_.loop(0).clock().wall_ms() - record_ms - row.lag_ms; }
   void checkpoint() {
     size_t checkpointed = 0;

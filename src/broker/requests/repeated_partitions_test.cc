@@ -9,7 +9,7 @@
 namespace weir::broker {
 namespace {
 
-// As many as are looked at without memory, and more.
+// Few repetitions are compared without memory, many with it.
 TEST(RepeatedPartitions, TheLastOfEachCounts) {
   testing::SeededRandom random(5);
   const std::string names[] = {"a", "b", ""};

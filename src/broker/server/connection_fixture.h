@@ -25,7 +25,7 @@ class ConnectionTest : public ::testing::Test {
 
   void SetUp() override {
     listener_.name = listener_.security_protocol = "PLAINTEXT";
-    // ListGroups answers when the test says so, Produce stands for requests with a large body.
+    // ListGroups answers when the test says so. Produce stands for requests with a large body.
     auto hold = [this](RequestContextPtr context) { held_.push_back(std::move(context)); };
     dispatcher_.add({.key = protocol::ApiKey::kListGroups}, [this](RequestContextPtr context) {
       if (answer_at_once_) return answer(std::move(context));
@@ -86,7 +86,7 @@ class ConnectionTest : public ::testing::Test {
     }
     context->respond_as(response, 0);
   }
-  // Correlation ids of the whole responses in `bytes`.
+  // Returns the correlation ids of the whole responses in `bytes`.
   static std::vector<int32_t> correlations(const std::string& bytes) {
     std::vector<int32_t> result;
     const auto* at = reinterpret_cast<const uint8_t*>(bytes.data());
@@ -115,7 +115,7 @@ class ConnectionTest : public ::testing::Test {
   std::deque<RequestContextPtr> held_;  // destroyed before the frontend
 };
 
-// Cases that hold whatever stands before the socket. The parameter: an XorSocket.
+// Cases that hold with and without a socket before the other one. The parameter: with an XorSocket.
 class EitherSocketTest : public ConnectionTest, public ::testing::WithParamInterface<bool> {
  protected:
   EitherSocketTest() { changed_ = GetParam(); }

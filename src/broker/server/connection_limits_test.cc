@@ -1,4 +1,4 @@
-// How many connections there may be, and for how long.
+// The limits of connections: their number, and their time.
 #include "broker/server/connection_fixture.h"
 
 namespace weir::broker {

@@ -59,7 +59,7 @@ TEST_P(EitherSocketTest, ARequestLargerThanHalfTheMemoryForRequestsIsRefused) {
   EXPECT_EQ(held_.size(), 1u);
 }
 
-// It is not answered for long, and neither is another one's beginning sent on: there is room beside each.
+// One large request waits long for its answer, and the rest of another one does not come. There is room beside each.
 TEST_P(EitherSocketTest, ARequestOfTheLargestSizeHoldsNobodyUp) {
   answer_at_once_ = false;
   connect().send(produce(1, kRequestsLimit / 2 - 100));
@@ -146,7 +146,7 @@ TEST_P(EitherSocketTest, RequestsThatHaveStoppedMakeRoomSoonWhileOthersWait) {
   turn();
   EXPECT_EQ(held_.size(), 0u);
   EXPECT_LE(budget_.used(MemoryShare::kRequests), kRequestsLimit + 31 * 64'000) << "what came, and no more";
-  // Those who come again and again stand behind it.
+  // Clients that come again and again stand behind it.
   size_t seconds = 0;
   for (; held_.empty() && seconds < 60; ++seconds) {
     for (int i = 0; i < 5; ++i) {
@@ -167,7 +167,7 @@ TEST_P(EitherSocketTest, WithoutWaitersARequestMayTakeItsTime) {
   EXPECT_FALSE(peer.closed);
 }
 
-// A connection that sends a whole request of which the memory holds only some is read as the others end.
+// The memory holds only some of the whole requests. Each connection is read on as the others end.
 TEST_P(EitherSocketTest, RequestsThatArriveTogetherAllEndWithinTheBudget) {
   const std::string bytes = produce(1, 500'000);
   constexpr size_t kPeers = 12;
@@ -196,7 +196,7 @@ TEST_P(EitherSocketTest, SmallRequestsNeedNoneOfTheMemoryOfLargeOnes) {
   connect("10.0.0.2").send(produce(2, 200'000));
   turn();
   EXPECT_EQ(budget_.waiting(MemoryShare::kRequests), 1u);
-  // Each keeps a part of a block.
+  // Each connection keeps a part of a block.
   for (int i = 0; i < 40; ++i) connect_from(i).send(produce(100 + i, 10'000));
   turn();
   EXPECT_EQ(held_.size(), 42u);

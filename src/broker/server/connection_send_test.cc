@@ -1,4 +1,4 @@
-// Answers: their order, how they are sent, and what is told of them.
+// Answers: their order, their sends, and their metrics.
 #include <gmock/gmock.h>
 
 #include <limits>
@@ -202,7 +202,7 @@ TEST_P(EitherSocketTest, LogsSlowRequestsWithTheirStagesAndNotTooMany) {
     peer.send(list_groups(i));
     turn();
     if (i == 1) held_.back()->may_wait_ms(std::numeric_limits<int32_t>::min());  // as a client may say it: not at all
-    // The third one may wait for as long.
+    // The third request may wait for a minute.
     if (i == 2) held_.back()->may_wait_ms(60'000);
     world_.advance((i == 1 ? 900 : 1500) * runtime::kMillisecond);
     answer(std::move(held_.back()));

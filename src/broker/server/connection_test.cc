@@ -1,4 +1,4 @@
-// What arrives: frames in any pieces, hostile ones, and what is not Kafka's protocol.
+// Incoming bytes: frames in any pieces, hostile frames, and other protocols than Kafka's.
 #include <gmock/gmock.h>
 
 #include <utility>
@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using Reason = CloseReason;
 
-// Here for the other files as well.
+// Instantiates the cases of the other files as well.
 INSTANTIATE_TEST_SUITE_P(Sockets, EitherSocketTest, ::testing::Bool());
 
 TEST_P(EitherSocketTest, TakesARequestByteByByte) {
@@ -40,7 +40,7 @@ TEST_P(EitherSocketTest, RefusesHostileSizes) {
   EXPECT_EQ(frontend_->connections(), 0u);
 }
 
-// Who sends too much is told which setting bounds it, not that it speaks another protocol.
+// The log names the setting that bounds a request. It does not say that the client speaks another protocol.
 TEST_P(EitherSocketTest, ARequestAboveTheSettingIsNoForeignProtocol) {
   std::string told;
   set_log_sink([&](LogLevel, std::string_view, std::string_view line) { told += line; });

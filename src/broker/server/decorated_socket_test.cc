@@ -1,4 +1,4 @@
-// A connection whose socket stands before another one, as that of TLS will: handshakes, and bytes it keeps.
+// A connection whose socket stands before another one, as the socket of TLS will: handshakes, and bytes that it keeps.
 #include <gmock/gmock.h>
 
 #include "broker/server/connection_fixture.h"
@@ -15,7 +15,7 @@ class DecoratedSocketTest : public ConnectionTest {
     dispatcher_.add({.key = protocol::ApiKey::kOffsetCommit, .min_version = 2, .max_version = 2, .kind = RequestKind::kChanges},
                     [this](RequestContextPtr context) { held_.push_back(std::move(context)); });
   }
-  // Before the handshake.
+  // Accepts a connection. Its handshake is still to come.
   FakePeer& accept() {
     FakePeer& peer = peers_.emplace_back();
     frontend_->accept(std::make_unique<XorSocket>(std::make_unique<FakeSocket>(peer, "10.0.0.1")), listener_);
@@ -50,7 +50,7 @@ TEST_F(DecoratedSocketTest, AHandshakeByteByByteReadsNothingBeforeItsEnd) {
   EXPECT_THAT(correlations(changed(peer.received.substr(4))), ElementsAre(1));
 }
 
-// A read that has to write first.
+// The read must write first.
 TEST_F(DecoratedSocketTest, AHandshakeThatCannotWriteGoesOnWhenItCan) {
   FakePeer& peer = accept();
   peer.room = 0;
@@ -88,7 +88,7 @@ TEST_F(DecoratedSocketTest, AHandshakeThatStallsIsIdle) {
   EXPECT_EQ(closed(CloseReason::kIdle), 1);
 }
 
-// The answer is the socket's when it is written, the peer's only later.
+// A write hands the answer to the socket. The peer gets it only later.
 TEST_F(DecoratedSocketTest, AHalfClosedConnectionStaysUntilItsSocketKeepsNothing) {
   changed_ = true;
   FakePeer& peer = connect();

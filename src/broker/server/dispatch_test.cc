@@ -15,7 +15,7 @@ using security::ResourceType;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Allows what the test says, and notes who asked for what.
+// Allows the rights that the test names, and notes each question.
 class NotingAuthorizer final : public security::Authorizer {
  public:
   bool allowed(const security::Principal& principal, std::string_view host, AclOperation operation,
@@ -79,7 +79,7 @@ TEST_F(DispatchTest, WhatARowDemandsOfTheClusterIsAskedBeforeTheHandler) {
   EXPECT_EQ(errors.total(31), 1);
 }
 
-// It returns and is called again: the rights may be others by then.
+// The handler returns and is called again. The rights may have changed by then.
 TEST_F(DispatchTest, AHandlerThatWaitedForMemoryIsDeniedWhatIsForbiddenNow) {
   answer_at_once_ = false;
   dispatcher_.set_authorizer(&authorizer_);

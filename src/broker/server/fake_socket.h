@@ -1,4 +1,4 @@
-// A socket in memory for tests: the test says what arrives and how much the peer takes.
+// A socket in memory for tests. The test chooses the incoming bytes, and how much the peer takes.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@ struct FakePeer {
   std::string to_read;             // not read yet by the server
   bool finished = false;           // end of stream after to_read
   std::string received;            // bytes that the server sent
-  size_t room = SIZE_MAX;          // what it may still send
+  size_t room = SIZE_MAX;          // bytes that the server may still send
   size_t read_at_most = SIZE_MAX;  // per call
   int reads = 0, writes = 0, file_sends = 0;
-  uint8_t key = 0;      // not 0: what it sends and receives is changed on the way, as XorSocket does
+  uint8_t key = 0;      // not 0: changes all bytes on the way, as XorSocket does
   bool closed = false;  // by the server
   bool broken = false;  // reads and writes fail
   runtime::Socket::Handler* handler = nullptr;

@@ -111,7 +111,7 @@ TEST(MemoryBudget, AGrantNobodyTakesIsReturned) {
   EXPECT_EQ(budget.used(kShare), 0u);
 }
 
-// A loop that has ended: what is posted to it is destroyed there and then.
+// A loop that has ended. It destroys posted tasks at once.
 class EndedLoop : public runtime::Executor {
  public:
   void post(runtime::Task) override {}
@@ -169,7 +169,7 @@ TEST(MemoryBudget, APartThatGoesAwayFreesThoseWhoWaitToGrow) {
   EXPECT_TRUE(budget.try_grow(*other, 40));
 }
 
-// Parts of any size that come in any order all become whole, in turn, and never more than the share is granted.
+// Parts of any size that come in any order all become whole, in turn. The budget never grants more than the share.
 TEST(MemoryBudget, PartsNeverFillTheShareForEver) {
   constexpr uint64_t kLimit = 1000;
   std::mt19937_64 random(7);

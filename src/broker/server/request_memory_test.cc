@@ -1,4 +1,4 @@
-// The memory of what requests are decoded into and answered with.
+// The memory of decoded requests and of answers.
 #include <gmock/gmock.h>
 
 #include "broker/server/connection_fixture.h"
@@ -16,7 +16,7 @@ class RequestMemoryTest : public ConnectionTest {
   static constexpr uint64_t kElement = RequestContext::kElementBytes;
 
   void SetUp() override {
-    // DescribeGroups names many things; its answer is held until the test gives it, or at once and of some size.
+    // DescribeGroups names many groups. Its answer waits for the test, or comes at once with some size.
     dispatcher_.add({.key = protocol::ApiKey::kDescribeGroups}, [this](RequestContextPtr context) {
       ++calls_;
       DescribeGroupsRequest request;
@@ -161,7 +161,7 @@ TEST_F(RequestMemoryTest, AnswersBehindARequestThatWaitsMakeRoomSoonWhileOthersW
   held_.clear();
 }
 
-// Of what fetches sent as well: it has a share of its own.
+// The same holds for responses of fetches, which have a share of their own.
 TEST_F(RequestMemoryTest, ResponsesThatAreNotReadMakeRoomSoonWhileOthersWait) {
   answer_at_once_ = false;
   FakePeer& silent = connect();
@@ -194,7 +194,7 @@ TEST_F(RequestMemoryTest, BlocksOfABusyMomentAreGivenBackOnAQuietShard) {
   EXPECT_EQ(budget_.used(MemoryShare::kRequests), 0u);
 }
 
-// Its rest is not read, because the answers before it are not.
+// The rest of the request is not read, because its client does not read the answers before it.
 TEST_F(RequestMemoryTest, ARequestBehindUnreadAnswersMakesRoomSoonWhileOthersWait) {
   FakePeer& silent = connect();
   silent.room = 0;

@@ -1,4 +1,4 @@
-// Which requests of a connection are handled while earlier ones are, and which wait.
+// Some requests of a connection are handled beside earlier ones, and others wait.
 #include "broker/server/connection_fixture.h"
 
 namespace weir::broker {
@@ -15,7 +15,7 @@ class RequestOrderTest : public ConnectionTest {
     dispatcher_.add({.key = protocol::ApiKey::kInitProducerId, .kind = RequestKind::kProduces}, hold);
     dispatcher_.add({.key = protocol::ApiKey::kJoinGroup, .kind = RequestKind::kWaitsForOthers}, hold);
   }
-  // Sends requests one after the other on one connection; they are numbered from 1.
+  // Sends requests one after the other on one connection. Their numbers begin with 1.
   void send(const std::string& kinds) {
     std::string bytes;
     for (const char kind : kinds) {
@@ -28,7 +28,7 @@ class RequestOrderTest : public ConnectionTest {
     peer_.send(bytes);
     turn();
   }
-  // Requests that were begun and are not answered.
+  // Returns the requests that have begun and have no answer.
   std::vector<int32_t> begun() const {
     std::vector<int32_t> numbers;
     for (const auto& context : held_) numbers.push_back(context->correlation_id());
@@ -85,7 +85,7 @@ TEST_F(RequestOrderTest, NobodyWaitsForOneThatWaitsForOtherClients) {
   EXPECT_EQ(begun(), (Numbers{1, 3, 4}));
 }
 
-// The peer has closed its side only: it is told what became of its changes.
+// The peer has closed its own side only. It still gets the answers to its changes.
 TEST_F(RequestOrderTest, AHalfClosedConnectionAnswersItsChanges) {
   frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
   send("cr");
@@ -100,7 +100,7 @@ TEST_F(RequestOrderTest, AHalfClosedConnectionAnswersItsChanges) {
   EXPECT_TRUE(peer_.closed) << "nobody waits for the answer of a read";
 }
 
-// A change is answered whatever is unanswered before it on the connection.
+// A change is answered, whichever requests before it on the connection are not.
 TEST_F(RequestOrderTest, AHalfClosedConnectionEndsWithItsChanges) {
   frontend_->accept(std::make_unique<FakeSocket>(peer_, "10.0.0.1"), listener_);
   send("wc");

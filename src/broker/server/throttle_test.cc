@@ -1,4 +1,4 @@
-// Clients that used up what is due to them are told so and muted.
+// A client that used up its quota is told so and muted.
 #include <gmock/gmock.h>
 
 #include "broker/server/connection_fixture.h"
@@ -34,7 +34,7 @@ class ThrottleTest : public ConnectionTest {
     options_.connections_max_idle_ms = 60'000;
     ConnectionTest::SetUp();
     dispatcher_.set_quotas(&quotas_);
-    // ListGroups as it is in the table of APIs counts as a request; these stand for other classes.
+    // ListGroups counts as a request, as in the table of APIs. These stand for other classes.
     const auto answer_1 = [](RequestContextPtr context) { context->respond_as(protocol::ListGroupsResponse(), 1); };
     dispatcher_.add(
         {.key = ApiKey::kCreateTopics, .min_version = 2, .max_version = 2, .throttle = ThrottleClass::kControllerMutation},
@@ -47,7 +47,7 @@ class ThrottleTest : public ConnectionTest {
   static std::string mutation(int32_t correlation) { return frame(19, 2, correlation); }
   static std::string exempt(int32_t correlation) { return frame(15, 0, correlation); }
   static std::string unanswered_mutation(int32_t correlation) { return frame(8, 2, correlation); }
-  // ListGroups 1 begins with it.
+  // Returns the throttle time, with which an answer of ListGroups 1 begins.
   static int32_t throttle_time_ms(const std::string& answers) {
     return load_be<int32_t>(reinterpret_cast<const uint8_t*>(answers.data()) + 8);
   }

@@ -1,6 +1,6 @@
 // For tests: a socket before another one that changes every byte, after a handshake of two steps. To a connection it is like TLS.
 //
-// As TLS does, it sends within a read (its part of the handshake), keeps what it has taken and the other socket has not, and
+// As TLS does, it sends within a read, for its part of the handshake. It keeps bytes that the other socket has not taken, and
 // cannot send files.
 #pragma once
 
@@ -18,7 +18,7 @@ namespace weir::broker {
 class XorSocket final : public runtime::Socket, private runtime::Socket::Handler {
  public:
   static constexpr uint8_t kKey = 0x5a;
-  // The peer says the first and the last of these, unchanged.
+  // The peer sends the first and the last of these bytes, unchanged.
   static constexpr std::string_view kHello = "HELO";
   static constexpr std::string_view kReply = "OLEH";
   static constexpr std::string_view kDone = "DONE";
@@ -108,7 +108,7 @@ class XorSocket final : public runtime::Socket, private runtime::Socket::Handler
   void change(const uint8_t* data, size_t size) {
     for (size_t i = 0; i < size; ++i) kept_ += static_cast<char>(data[i] ^ kKey);
   }
-  // Fine if the other socket is full, too.
+  // Succeeds if the other socket is full, too.
   runtime::IoResult flush() {
     if (kept_.empty()) return kFine;
     const iovec piece{kept_.data(), kept_.size()};

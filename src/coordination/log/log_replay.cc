@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "base/result.h"
 #include "protocol/compression.h"
 #include "protocol/record_window.h"
@@ -19,7 +18,7 @@ namespace {
 bool checksums_match(Bytes piece) {
   protocol::BatchSplitter batches(piece);
   while (batches.next()) {
-    if (crc32c(batches.batch().subspan(protocol::BatchHeader::kCrcStart)) != batches.header().crc) return false;
+    if (!protocol::crc_matches(batches.header(), batches.batch())) return false;
   }
   return true;
 }

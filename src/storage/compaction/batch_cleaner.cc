@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "base/check.h"
-#include "base/crc32c.h"
 #include "base/varint.h"
 #include "protocol/record_window.h"
 #include "storage/types.h"
@@ -75,8 +74,7 @@ void BatchCleaner::open_window(const BatchHeader& header, Bytes batch) {
 Result<void> BatchCleaner::open(Bytes batch, BatchHeader& header) {
   header = BatchHeader::parse(batch.data());
   WEIR_CHECK(header.size() == batch.size());
-  if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
-    return damaged(header, protocol::batch_fault_name(protocol::BatchFault::kBadCrc));
+  if (!protocol::crc_matches(header, batch)) return damaged(header, protocol::batch_fault_name(protocol::BatchFault::kBadCrc));
   const Bytes records = batch.subspan(BatchHeader::kSize);
   const protocol::BatchRules rules{.contiguous = false};
   if (!header.compressed() || header.record_count == 0) {

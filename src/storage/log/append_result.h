@@ -1,4 +1,4 @@
-// An append to a partition: who asks for it, and what becomes of it.
+// The outcome of an append to a partition, and the origin of its batches.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace weir::storage {
 
-// Whose batches are appended: a client's, such after batch_preparation.h has checked them, or the broker's own.
+// The origin of batches: a client, a client whose batches batch_preparation.h has checked, or the broker itself.
 enum class AppendFrom : uint8_t { kClient, kPreparation, kBroker };
 
 struct AppendResult {
@@ -18,7 +18,7 @@ struct AppendResult {
   int64_t last_offset = -1;
   int64_t log_append_time_ms = -1;  // only with LogAppendTime
   int64_t log_start_offset = -1;
-  std::string message;  // why, for the client; empty on success
+  std::string message;  // the reason, for the client; empty on success
   struct RecordError {
     int32_t index;
     std::string message;

@@ -32,7 +32,7 @@ CompressionType stored_type(const BatchHeader& header, const LogConfig& config) 
   return config.compression.value_or(header.compression());
 }
 
-// Kafka's default level of lz4, 9, is its fast mode; our library's default is the same, its own 9 is not.
+// Kafka's default level of lz4 is 9, which is its fast mode. The default of our library is that mode, and its level 9 is not.
 std::optional<int> level_of(CompressionType type, const LogConfig& config) {
   constexpr int kKafkasFastLz4 = 9;
   switch (type) {
@@ -48,13 +48,14 @@ std::optional<int> level_of(CompressionType type, const LogConfig& config) {
   }
 }
 
-// Less than 10 MB/s.
+// Returns whether the codec compresses less than 10 MB/s.
 bool takes_its_time(CompressionType type, const LogConfig& config) {
   constexpr int kLastQuickZstd = 9;
   return type == CompressionType::kZstd && config.compression_zstd_level > kLastQuickZstd;
 }
 
-// A pool thread's means to open batches. They are kept, but for what is large: fresh memory costs more than most codecs.
+// The codecs and memory with which a thread of the pool opens batches. The thread keeps them, but not large memory, because fresh
+// memory costs more than most codecs.
 struct Opener {
   static constexpr size_t kKeptBytes = 4 << 20;
   protocol::Decompressor decompressor;
@@ -80,12 +81,12 @@ bool refuse_too_large(AppendResult& refusal, const OpeningLimits& limits) {
 
 bool refuse_fault(AppendResult& refusal, CompressionFault fault, const OpeningLimits& limits) {
   if (fault == CompressionFault::kTooLarge) return refuse_too_large(refusal, limits);
-  // Not CORRUPT_MESSAGE, which clients retry: the CRC was right, the producer made it so.
+  // CORRUPT_MESSAGE would be wrong, because clients retry it. The CRC is right, so the producer made the batch like this.
   return refuse(refusal, ErrorCode::kInvalidRecord,
                 fmt::format("The record batch cannot be decompressed: {}", protocol::compression_fault_name(fault)));
 }
 
-// Checks the records of a compressed batch; `header` receives their times.
+// Checks the records of a compressed batch. Sets the times of `header` by the records.
 bool check_compressed(Bytes batch, Opener& opener, const LogConfig& config, int64_t now_ms, const OpeningLimits& limits,
                       BatchHeader& header, AppendResult& refusal) {
   const Bytes compressed = batch.subspan(BatchHeader::kSize);
@@ -151,7 +152,7 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
     if (fault != CompressionFault::kNone) return refuse_fault(refusal, fault, limits);
     plain = opener.plain;
   }
-  // As in Kafka: a batch that is made anew is one that no compaction has seen.
+  // As in Kafka, no compaction has seen a batch that is made anew.
   constexpr int kNotKept = BatchHeader::kCompressionMask | BatchHeader::kDeleteHorizon;
   header.attributes = static_cast<int16_t>((header.attributes & ~kNotKept) | static_cast<int16_t>(type));
   if (type == CompressionType::kNone) {
@@ -174,7 +175,7 @@ bool prepare_with(Opener& opener, Slice& records, const LogConfig& config, int64
 
 bool needs_preparation(Bytes records, const LogConfig& config) {
   BatchHeader header;
-  // What is not a batch is refused by the append itself.
+  // The append itself refuses bytes that are no batch.
   if (protocol::peek_batch(records, header) != BatchFault::kNone || header.size() != records.size()) return false;
   if (header.control() || header.compression_bits() >= protocol::kCompressionTypes) return false;
   return header.compressed() || stored_type(header, config) != header.compression();

@@ -1,10 +1,9 @@
-// Work on a produced batch that is too much for the loop's thread: looking into compressed records and compressing
-// anew. It is done on the pool before the append (preparation_turns.h), which keeps its place in line meanwhile
-// (awaited_appends.h).
+// Prepares a produced batch for its append: opens compressed records and compresses anew. That is too much work for the loop's
+// thread, so the pool does it (preparation_turns.h). The append keeps its place in line meanwhile (awaited_appends.h).
 //
-// Prepared are batches whose compression is not what `compression.type` asks for, and all compressed ones: their records are
-// checked as those of others are, and their times are taken from the records, as Kafka does. A header is never believed about
-// time: it decides what is deleted and found (docs/decisions/0010-times-come-from-records.md).
+// All compressed batches are prepared, and so are batches with another compression than `compression.type` asks for. The
+// preparation checks records as an append checks uncompressed ones, and takes the times from the records, as Kafka does. A header
+// is never believed about time, because times decide what is deleted and found (docs/decisions/0010-times-come-from-records.md).
 #pragma once
 
 #include <cstdint>
@@ -22,22 +21,22 @@ namespace weir::storage {
 struct PreparedAppend {
   Slice records;
   bool ready = false;
-  bool large = false;    // more than a turn is for
-  AppendResult refusal;  // if its error is set, it is the answer
+  bool large = false;    // too much work for a turn
+  AppendResult refusal;  // the answer, if its error is set
 };
 
-// Whether `records`, as a producer sent them, have to be prepared. Looks at the header of the first batch only.
+// Returns whether `records`, as a producer sent them, have to be prepared. Looks at the header of the first batch only.
 bool needs_preparation(Bytes records, const LogConfig& config);
 
-// Checks all records and has `records` (memory that nobody else reads) be what is to be stored. On refusal fills `refusal`
-// and returns false. Thread-safe.
+// Checks all records, and turns `records` into the bytes to store. Nobody else reads that memory. On refusal fills `refusal` and
+// returns false. Thread-safe.
 bool prepare_batch(Slice& records, const LogConfig& config, int64_t now_ms, AppendResult& refusal,
                    const OpeningLimits& limits = {});
 
-// The same for an append, which is ready then. On a thread of the pool, while nobody else touches it.
+// The same for an append, which is ready then. On a thread of the pool, while nobody else uses the append.
 void prepare_one(PreparedAppend& append, const LogConfig& config, const runtime::Clock& clock, const OpeningLimits& limits);
-// Prepares them in their order as long as there is time. One that needs more than a turn's limits is marked as large, and those
-// behind it stay as they are.
+// Prepares appends in their order, as long as there is time. Marks an append that needs more than the limits of a turn as large.
+// Appends behind it stay as they are.
 void prepare_turn(std::span<const std::shared_ptr<PreparedAppend>> appends, const LogConfig& config, const runtime::Clock& clock);
 
 }  // namespace weir::storage

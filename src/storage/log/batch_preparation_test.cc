@@ -31,7 +31,7 @@ struct TestRecord {
   int64_t timestamp = 1000;
 };
 
-// As a producer sends it.
+// Makes a batch as a producer sends it.
 Slice make_batch(const std::vector<TestRecord>& records, CompressionType type = CompressionType::kNone) {
   protocol::BatchOptions options;
   options.producer_id = 77;
@@ -150,7 +150,7 @@ TEST(BatchPreparation, CompressedBatchesAreOpenedWhateverTheRules) {
   EXPECT_FALSE(needs_preparation(make_batch(some_records()).bytes(), LogConfig{}));
 }
 
-// Nobody looks at its records again, whatever the limit is by then.
+// Nobody checks the records of a stored batch against the limit again.
 TEST(BatchPreparation, WhatIsTooLargeIsRefusedHere) {
   LogConfig config;
   config.max_message_bytes = 100;
@@ -172,7 +172,7 @@ TEST(BatchPreparation, UnreadableRecordsAreRefused) {
   EXPECT_TRUE(prepare_batch(sound, {}, kNow, refusal)) << refusal.message;
 }
 
-// As some producers send them: none, zero, the last record's, far too high.
+// Max timestamps as some producers send them: none, zero, the last record's, far too high.
 class LyingHeader : public ::testing::TestWithParam<std::tuple<CompressionType, int64_t>> {};
 
 TEST_P(LyingHeader, SaysWhatTheRecordsSayAndNothingElseChanges) {
@@ -216,7 +216,7 @@ TEST(BatchPreparation, TheProducersLogAppendTimeIsForgotten) {
   EXPECT_EQ(refusal.record_errors.size(), 3u);
 }
 
-// Valid, however large: one record, whose value is zeros, with a header that has no name and no value.
+// Makes one valid record of any size. Its value is zeros, and it has a header without a name and a value.
 std::vector<uint8_t> one_large_record(size_t value_bytes) {
   const auto number = [](int64_t value) {
     uint8_t bytes[10];
@@ -231,7 +231,7 @@ std::vector<uint8_t> one_large_record(size_t value_bytes) {
   return plain;
 }
 
-// Compresses as somebody does who wants the reader to keep all of it.
+// Compresses with a window of the whole size, so that a reader must keep all of it.
 std::vector<uint8_t> with_largest_window(Bytes plain) {
   std::vector<uint8_t> out(ZSTD_compressBound(plain.size()));
   ZSTD_CCtx* context = ZSTD_createCCtx();
@@ -277,7 +277,7 @@ TEST(BatchPreparation, ARecordOfAnySizeIsCheckedWithLittleMemory) {
     const weir::testing::PeakMemory peak;
     EXPECT_TRUE(prepare_batch(records, config, kNow, refusal, kLeastLimits)) << refusal.message;  // snappy's in blocks of 32 KiB
     EXPECT_LE(peak.grown_bytes(), kLeast);
-    // Wrong bytes behind such a record are seen.
+    // The preparation sees wrong bytes behind such a record.
     auto longer = plain;
     longer.push_back(0);
     Slice wrong = compressed_batch(type, longer);
@@ -331,7 +331,7 @@ TEST(BatchPreparation, MemoryIsASixteenthButEnoughForOneOfEach) {
   EXPECT_GE(OpeningMemory::of(uint64_t{1} << 30).turns, 4u) << "shards do not wait for each other";
 }
 
-// Of a turn, only what is large is left, and what is behind it.
+// A turn leaves a large batch, and the batches behind it.
 TEST(BatchPreparation, ATurnLeavesWhatIsLarge) {
   std::vector<std::shared_ptr<PreparedAppend>> appends;
   const Slice small = make_batch(some_records(), CompressionType::kGzip);

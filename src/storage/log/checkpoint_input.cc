@@ -14,8 +14,7 @@ CheckpointInput::CheckpointInput(Partition& partition, ChunkNumber up_to)
   input_.expired_producers = partition.expired_producers();
 }
 
-// Batches that were deleted before they were checkpointed count as well: nobody sees them again, yet a resend of them is a
-// duplicate.
+// Batches that were deleted before their checkpoint count as well. Nobody sees them again, but a resend of them is a duplicate.
 size_t CheckpointInput::add(size_t batches) {
   size_t added = 0;
   for (const TailBatch& batch : partition_.tail_from(recovery_point_)) {
@@ -51,7 +50,7 @@ CheckpointPartition CheckpointInput::take() {
   for (const AbortedTransaction& one : partition_.state().aborted()) {
     if (one.last_offset < partition_.manifest().end_offset) continue;  // checkpointed, and still in the tail
     if (one.last_offset >= recovery_point_) break;
-    // Of a marker that was deleted before it was checkpointed nobody reads what it ended.
+    // If a marker was deleted before its checkpoint, nobody reads the records of its transaction.
     if (one.last_offset >= input_.log_start_offset) input_.aborted.push_back(one);
   }
   for (const ProducerEntry& entry : rows_.entries()) input_.producers.push_back(entry);

@@ -1,4 +1,4 @@
-// What a checkpoint writes of a partition.
+// Gathers the part of a partition that a checkpoint writes.
 #pragma once
 
 #include <cstddef>
@@ -10,17 +10,17 @@
 
 namespace weir::storage {
 
-// Makes what a checkpoint of all dirty batches in chunks <= up_to writes, with the state as of the recovery point it reaches. In
-// slices: batches may be appended to the partition between two of them, but not checkpointed.
+// Gathers all dirty batches in chunks <= up_to, and the state as of the recovery point that the checkpoint reaches. It works in
+// slices. Between two of them batches may be appended to the partition, but not checkpointed.
 //
-// The rows of producers are as of that recovery point too, not as of now: what the stored row says, and the batches since. A
-// state ahead of the recovery point would refuse what recovery replays.
+// The rows of producers are as of that recovery point as well, not as of now: the stored row, and the batches since. A state
+// ahead of the recovery point would refuse batches that recovery replays.
 class CheckpointInput {
  public:
   CheckpointInput(Partition& partition, ChunkNumber up_to);
-  // Looks at up to `batches` more of them; 0 once there are none.
+  // Adds up to `batches` more batches. Returns their number; 0 once there are none.
   size_t add(size_t batches);
-  CheckpointPartition take();  // at the end; the partition takes note of the rows
+  CheckpointPartition take();  // at the end; the partition notes the rows
 
  private:
   void add_producer(const BatchInfo& info);

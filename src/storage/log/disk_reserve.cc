@@ -36,7 +36,7 @@ struct DiskReserve::Shared {
   bool taken_over = false;
   std::array<bool, kFiles> held{};
   uint64_t half = 0;    // size of one file
-  std::string refusal;  // why nothing can be set aside, if it is not for want of space
+  std::string refusal;  // why nothing can be set aside, apart from lack of space
   bool alive = true;    // loop thread only
 
   std::atomic<bool> full{false};
@@ -44,8 +44,8 @@ struct DiskReserve::Shared {
   std::atomic<uint64_t> reserved_bytes{0};
 };
 
-// The files of an earlier run stay as they are: on a full disk there would be no room for new ones. A copy of them may have
-// holes: then they reserve nothing, and are made anew once there is room.
+// The files of an earlier run stay as they are, because a full disk has no room for new ones. If they are a copy with holes, they
+// reserve nothing, and are made anew once there is room.
 void DiskReserve::Shared::take_over() {
   taken_over = true;
   std::array<uint64_t, kFiles> sizes{};
@@ -65,8 +65,9 @@ uint64_t DiskReserve::Shared::occupied_by(size_t number) const {
   return file ? std::min((*file)->allocated().value_or(0), half) : 0;
 }
 
-// A tenth of the free space, up to what is asked for. It never shrinks, and grows in big steps, so that a start on a
-// disk that is already full is made good for once there is room. 0 while there is too little for a reserve that helps.
+// The reserve takes a tenth of the free space, up to the configured size. It never shrinks and grows in big steps. So a broker
+// that started on a full disk gets its reserve once there is room. The size is 0 while the space is too little for a reserve that
+// helps.
 void DiskReserve::Shared::settle_size(uint64_t free) {
   const uint64_t wanted = options.reserve_bytes / kFiles / kBlock * kBlock;
   const uint64_t affordable = std::min(wanted, (free + held_bytes()) / 10 / kFiles / kBlock * kBlock);
@@ -108,7 +109,7 @@ void DiskReserve::Shared::release_one() {
 
 void DiskReserve::Shared::look(bool change_files) {
   auto free = files.free_bytes(options.folder);
-  if (!free) return;  // the next look may tell
+  if (!free) return;  // the next look may succeed
   if (!taken_over) {
     take_over();
     free = files.free_bytes(options.folder).value_or(*free);

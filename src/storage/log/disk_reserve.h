@@ -41,8 +41,8 @@ class DiskReserve {
               Function<void(bool full)> on_change);
   ~DiskReserve();
 
-  // Returns whether produce requests are to be refused from the very start. Blocking; sets nothing aside. `on_change` is not
-  // called for that state, but for its end.
+  // Returns whether produce requests are refused from the very start. Blocking. Sets nothing aside. `on_change` is not called for
+  // that state, but for its end.
   bool full_before_start();
   void start();
   void stop();

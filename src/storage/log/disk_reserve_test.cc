@@ -26,7 +26,7 @@ class DiskReserveTest : public ::testing::Test {
     look();
   }
   void look() { world_.advance(1100 * runtime::kMillisecond); }
-  // Others' files take all but `left`.
+  // Other files take all space but `left`.
   void fill_to(uint64_t left) {
     const uint64_t free = world_.files().free_bytes("/data").value();
     ASSERT_GE(free, left);

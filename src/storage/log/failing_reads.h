@@ -1,6 +1,6 @@
-// Partitions whose segments could not be read when they were last, for another reason than damage: the process may not open
-// them, the disk fails, descriptors are used up. They stay online, for it may pass; /health and a metric tell of them until a
-// read succeeds.
+// Partitions whose last read of segments failed without damage: the process may not open the files, the disk fails, or
+// descriptors are used up. Such a partition stays online, because the trouble may pass. /health and a metric name it until a read
+// succeeds.
 //
 // Loop thread only.
 #pragma once
@@ -30,13 +30,13 @@ class FailingReads {
     ++failures_;
     reasons_.insert_or_assign(partition, std::move(reason));
   }
-  // A read succeeded, or nobody reads it any more.
+  // A read of the partition succeeded, or nobody reads it any more.
   void ended(const PartitionId& partition) {
     if (!reasons_.empty()) reasons_.erase(partition);
   }
   size_t partitions() const { return reasons_.size(); }
   uint64_t failures() const { return failures_; }  // reads since the start
-  // Some of them.
+  // Returns some of the partitions.
   std::vector<FailingRead> list(Function<std::string(const PartitionId&)> text_of) const {
     std::vector<FailingRead> listed;
     for (const auto& [partition, reason] : reasons_) {

@@ -1,5 +1,5 @@
-// A partition goes from shard to shard while idempotent producers write to it and to others, and the power is cut at every write:
-// nothing that was acknowledged is lost, and what is sent again is recognised.
+// A partition goes from shard to shard while idempotent producers write to it and to others, and the power is cut at every write.
+// No acknowledged batch is lost, and resent batches are recognised.
 #include <gtest/gtest.h>
 
 #include <map>
@@ -25,7 +25,7 @@ using weir::testing::SimRuntime;
 
 constexpr unsigned kShards = 2;
 
-// Sends one batch after the other to a partition, and again what was not answered or refused.
+// Sends one batch after the other to a partition. Sends a batch again that got no answer or was refused.
 struct Producer {
   int64_t id = 0;
   PartitionId partition;
@@ -35,7 +35,7 @@ struct Producer {
   std::map<int32_t, int64_t> acked;  // sequences and their offsets
 };
 
-// Partitions that never move, one of each shard. It takes a while to find them: hashes of small numbers are alike.
+// Returns partitions that never move, one of each shard. The search takes a while, because hashes of small numbers are alike.
 std::vector<PartitionId> one_of_each_shard() {
   std::vector<PartitionId> found;
   for (uint64_t topic = 2; found.size() < kShards; ++topic) {
@@ -84,7 +84,7 @@ class HandoverWorld {
     for (Producer& producer : producers_) producer.sent = producer.refused = false;
     return true;
   }
-  // All producers write before, during and after each move. False if the power went.
+  // All producers write before, during and after each move. Returns false if the power went.
   bool work(int moves) {
     for (; moves > 0; --moves) {
       wanted_ += 3;
@@ -101,7 +101,7 @@ class HandoverWorld {
     sim_.start_server();
   }
 
-  // The log has each acknowledged batch where it was said to be, and none twice.
+  // The log has each acknowledged batch at its offset, and no batch twice.
   void expect_nothing_lost() {
     for (const Producer& producer : producers_) {
       const auto found = read_all(producer.partition);
@@ -116,7 +116,7 @@ class HandoverWorld {
       }
     }
   }
-  // The last acknowledged batch has its offset still; the one that was under way is taken, or was.
+  // The last acknowledged batch still has its offset. The batch under way is taken now, or was taken before.
   void expect_producers_known() {
     for (Producer& producer : producers_) {
       if (!producer.acked.empty()) {
@@ -174,7 +174,7 @@ class HandoverWorld {
       }
     });
   }
-  // On the owner's loop; it may be another one by then.
+  // Sends on the owner's loop. The owner may be another one by then.
   void send_soon(Producer& producer) {
     const unsigned owner = shard_index(producer.partition);
     sim_.loop(owner).post([this, &producer, owner] {
@@ -210,7 +210,7 @@ class HandoverWorld {
     }
     return true;
   }
-  // Producer and sequence of each batch, by offset; as a consumer reads.
+  // Reads as a consumer. Returns producer and sequence of each batch, by offset.
   std::map<int64_t, std::pair<int64_t, int32_t>> read_all(const PartitionId& id) {
     std::map<int64_t, std::pair<int64_t, int32_t>> found;
     LogShard& shard = shard_for(id);
@@ -285,7 +285,7 @@ TEST_F(HandoverPowerCut, NothingIsLostWhereverItComes) {
   }
 }
 
-// A tail in the log of a shard that will not serve the partition: it is checkpointed at the start, and the other log let go of,
+// A tail lies in the log of a shard that will not serve the partition. The start checkpoints it, and releases the other log,
 // whatever write of the second start is the last.
 TEST_F(HandoverPowerCut, ASecondCutWhileTheLogIsOpened) {
   for (uint64_t cut = 1; cut <= 60 && !HasFailure(); ++cut) {

@@ -1,9 +1,9 @@
-// Moves the tails of a shard's partitions into segments, and writes what else changes their manifests: moves of the log start,
-// and producers that were forgotten. One checkpoint at a time, of all that needs it, whenever a file of the write-ahead log is
-// complete or somebody waits; the log is released once the checkpoint is committed and adopted. Planning and adopting go in
-// slices.
+// Moves the tails of a shard's partitions into segments. Also writes other changes of manifests: moves of the log start, and
+// forgotten producers.
 //
-// A checkpoint that fails changes nothing and is tried again every second.
+// There is one checkpoint at a time, of all partitions that need it. It begins when a file of the write-ahead log is complete, or
+// when somebody waits for it. The log is released once the checkpoint is committed and adopted. Planning and adopting go in
+// slices. A checkpoint that fails changes nothing, and is tried again every second.
 //
 // Loop thread only. Waiters are called on the loop, possibly inline.
 #pragma once
@@ -44,21 +44,21 @@ struct CheckpointTotals {
 
 class LogCheckpointer {
  public:
-  // The shard whose partitions are checkpointed.
+  // The checkpointer's view of its shard.
   class Shard {
    public:
     virtual Partition* find(const PartitionId& id) = 0;
-    virtual bool awaits_durability() const = 0;  // some append does
+    virtual bool awaits_durability() const = 0;  // an append waits for it
     virtual void log_start_moved(Partition& partition) = 0;
     virtual void checkpointed() = 0;      // the tails may be evicted
-    virtual void checkpoint_ended() = 0;  // or failed
+    virtual void checkpoint_ended() = 0;  // or has failed
 
    protected:
     ~Shard() = default;
   };
   using Waiter = Function<void(const Result<void>&)>;
 
-  // `dirty_bytes_max` is told if checkpoints fail.
+  // `dirty_bytes_max`: for messages when checkpoints fail.
   LogCheckpointer(runtime::Runtime& runtime, runtime::Loop& loop, WalBackend& wal, SegmentStore& store, Shard& shard,
                   uint64_t dirty_bytes_max)
       : runtime_(runtime), loop_(loop), wal_(wal), store_(store), shard_(shard), dirty_bytes_max_(dirty_bytes_max) {}
@@ -66,28 +66,28 @@ class LogCheckpointer {
 
   // The partition has something for the next checkpoint.
   void changed(Partition& partition) { dirty_.add(partition); }
-  // It is dropped: a checkpoint under way must not bring it back.
+  // The partition is dropped. A checkpoint under way must not bring it back.
   void dropped(Partition& partition);
 
   // Begins a checkpoint if it is time for one.
   void look();
-  // The next one does not wait for a complete file: some partition has checkpoint_early, or its manifest is to change.
+  // The next checkpoint does not wait for a complete file, because a partition has checkpoint_early or a change of its manifest.
   void make_early() { early_ = true; }
-  // Told of the end of the next checkpoint that begins.
+  // `waiter` is called at the end of the next checkpoint that begins.
   void when_committed(Waiter waiter) { next_waiters_.push_back(std::move(waiter)); }
   // Checkpoints everything that is durable by and by, until the log holds nothing dirty.
   void checkpoint_all(Waiter done);
   // No checkpoint begins any more.
   void fail(const Result<void>& failure);
 
-  // What the store completed after a checkpoint waits until that checkpoint is adopted, or an older manifest would take the place
-  // of a newer one.
+  // Runs `task`, a completion of the store, once all earlier checkpoints are adopted. Otherwise an older manifest could take the
+  // place of a newer one.
   void in_store_order(runtime::Task task);
-  // A manifest that the store committed comes into force.
+  // Puts a manifest into force that the store has committed.
   void adopt(PartitionManifest manifest);
 
   bool early() const { return early_; }
-  bool failing() const { return failing_; }  // the last one failed
+  bool failing() const { return failing_; }  // the last checkpoint failed
   bool awaited() const { return everything_ || !waiters_.empty() || !next_waiters_.empty(); }
   const CheckpointTotals& totals() const { return totals_; }
 
@@ -96,7 +96,7 @@ class LogCheckpointer {
     ChunkNumber up_to = 0;
     size_t left = 0;  // of dirty_
     std::vector<CheckpointPartition> input;
-    bool dropped = false;  // some partition of `input` is, so it must not come back
+    bool dropped = false;  // a partition of `input` was dropped and must not come back
     Partition* partition = nullptr;
     std::optional<CheckpointInput> building;  // of `partition`
   };

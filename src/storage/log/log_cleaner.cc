@@ -46,7 +46,7 @@ struct LogCleaner::Run final : runtime::Homebound {
   CleaningStats stats;
   int64_t started_ns = 0;
   uint64_t bytes = 0;
-  // Since when, and from how many bytes on, the rate of the options in force is kept.
+  // The present options, and the time and bytes from which on their rate is kept.
   uint64_t generation = 0;
   uint64_t paced_from_bytes = 0;
   int64_t paced_from_ns = 0;
@@ -77,7 +77,7 @@ void LogCleaner::set_options(LogCleanerOptions options) {
   options_ = options;
   ++generation_;
   if (!started_ || stopped_) return;
-  // Those that wait do so anew, as long as is said now.
+  // Waiting cleaners wait anew, by the new settings.
   for (unsigned waiting = std::exchange(waiting_, 0u); waiting > 0; --waiting) wait_and_look();
   start_cleaners();
 }
@@ -180,7 +180,7 @@ void LogCleaner::begin(const Candidate& candidate, bool behind, Idle idle) {
 }
 
 void LogCleaner::step(runtime::HomeRef<Run> run) {
-  // Reads and writes are of a MiB each.
+  // Each read and write has a MiB.
   const uint64_t bytes_max = run->throttle
                                  ? std::min(options_.step_bytes, std::max<uint64_t>(run->throttle->piece_bytes(), 1 << 20))
                                  : options_.step_bytes;
@@ -211,7 +211,7 @@ void LogCleaner::stepped(runtime::HomeRef<Run> run) {
     return ended(*run, std::unexpected(run->stepped.error()));
   }
   if (stopped_) {
-    // The process ends; the next start sweeps what was written.
+    // The process ends. The next start sweeps the written files.
     return ended(*run, fail(weir::ErrorCode::kClosed, "the cleaner was stopped"));
   }
   if (run->stepped->done) return put_in_place(std::move(run));
@@ -221,7 +221,7 @@ void LogCleaner::stepped(runtime::HomeRef<Run> run) {
 void LogCleaner::wait_and_step(runtime::HomeRef<Run> run) {
   if (stopped_) return stepped(std::move(run));
   if (run->generation != generation_) {
-    // What was done at another rate is not made up for.
+    // Work at the former rate does not count.
     run->generation = generation_;
     run->paced_from_bytes = run->bytes;
     run->paced_from_ns = runtime_.clock->monotonic_ns();
@@ -270,7 +270,7 @@ void LogCleaner::ended(Run& run, const Result<void>& result) {
   idle();
 }
 
-// A disk may fail once; a partition that cannot be read again and again must not hold up the others.
+// A disk may fail once. But a partition whose reads fail again and again must not hold up the others.
 bool LogCleaner::is_damage(const PartitionId& partition, ErrorCode code) {
   if (code == ErrorCode::kCorrupt || code == ErrorCode::kInvalid) return true;
   return code == ErrorCode::kIo && ++io_errors_[partition] >= kIoErrorsMax;

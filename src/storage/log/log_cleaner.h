@@ -1,9 +1,9 @@
-// Compacts the partitions of a log directory: the dirtiest one of all shards first, one at a time per cleaner. The work is
-// done on the pool, in steps that are spread over time if the settings limit I/O or the throttle holds the background back;
-// the owning shard puts the outcome in place. A cleaner that loses ground, with more to clean than when the last run began,
-// is not held back. A damaged partition is left out until a restart, the others go on.
+// Compacts the partitions of all shards. Each cleaner takes one partition at a time, the dirtiest first. The work is done on the
+// pool, in steps. Steps are spread over time if the settings limit I/O, or if the throttle holds the background back. The owning
+// shard puts the outcome in place. A cleaner that loses ground, with more to clean than when the last run began, is not held
+// back. A damaged partition is left out until a restart, and the others go on.
 //
-// Belongs to one loop, home: all calls there. It goes before the shards and after the loops have stopped.
+// It belongs to one loop, home. All calls come from there. It is destroyed before the shards, after the loops have stopped.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ struct LogCleanerOptions {
   bool operator==(const LogCleanerOptions&) const = default;
 };
 
-// A partition that is left out: compaction met damage, or the disk failed again and again.
+// A partition that compaction leaves out, because it met damage or the disk failed again and again.
 struct UncleanablePartition {
   PartitionId partition;
   std::string name;    // partition_text()
@@ -51,8 +51,8 @@ struct LogCleanerStats {
   int max_dirty_percent = 0;  // of the partitions seen in the last look
   int64_t last_look_ms = -1;  // wall clock
   int64_t last_run_ms = 0;    // how long the last run took
-  uint64_t bytes_before = 0;  // of all runs: what was rewritten,
-  uint64_t bytes_after = 0;   // and what was left of it
+  uint64_t bytes_before = 0;  // of all runs, the rewritten bytes
+  uint64_t bytes_after = 0;   // and the bytes that were left
   CleaningStats last_run;
 };
 
@@ -63,17 +63,17 @@ class LogCleaner {
   ~LogCleaner();
 
   void start();
-  // For messages; before start().
+  // Gives names for messages. Before start().
   void name_topics(TopicNames names) { names_ = std::move(names); }
-  // No further step begins. A cleaning under way is given up.
+  // Begins no further step. A cleaning under way is given up.
   void stop() { stopped_ = true; }
-  // Other settings for cleanings that begin from now on. A cleaning under way keeps its memory and takes the next step at the new
-  // rate. Additional cleaners start at once. Surplus cleaners end with their run.
+  // Sets the settings of cleanings that begin from now on. A cleaning under way keeps its memory and takes the next step at the
+  // new rate. Additional cleaners start at once. Surplus cleaners end with their run.
   void set_options(LogCleanerOptions options);
   // Cleans all partitions that are due, also without start(). `done` is called when none is left. For tests and simulation.
   void clean_all(Function<void()> done);
 
-  // Keeps away from a partition whose segments somebody else is about to replace; false while it is being cleaned.
+  // Keeps away from a partition whose segments the caller will replace. Returns false if the partition is being cleaned.
   bool hold(const PartitionId& partition) { return in_progress_.insert(partition).second; }
   void release(const PartitionId& partition) { in_progress_.erase(partition); }
 
@@ -114,15 +114,15 @@ class LogCleaner {
   const std::vector<LogShard*> shards_;
   SegmentStore& store_;
   LogCleanerOptions options_;
-  uint64_t generation_ = 0;  // of options_: timers of former ones do nothing
+  uint64_t generation_ = 0;  // of options_: timers of former options do nothing
   bool started_ = false;
   TopicNames names_;
-  unsigned cleaners_ = 0;  // that wait, look or clean since start()
+  unsigned cleaners_ = 0;  // they wait, look or clean since start()
   unsigned waiting_ = 0;   // of them
   std::set<PartitionId> in_progress_;
   std::map<PartitionId, std::string> uncleanable_;  // and why
   std::map<PartitionId, int> io_errors_;            // in a row
-  uint64_t due_bytes_ = 0;                          // to be cleaned when the last run began
+  uint64_t due_bytes_ = 0;                          // waited for cleaning when the last run began
   mutable std::mutex stats_mutex_;
   LogCleanerStats stats_;  // changed at home
   bool stopped_ = false;

@@ -1,4 +1,5 @@
-// Compaction through whole log shards on simulated loops: what is chosen, how it is put in place, what may come between.
+// Compaction through whole log shards on simulated loops: the choice of partitions, the replacement of segments, and events
+// between.
 #include "storage/log/log_cleaner.h"
 
 #include <gtest/gtest.h>
@@ -73,7 +74,7 @@ class LogCleanerTest : public ::testing::Test {
     });
     wait([&] { return done; });
   }
-  // `count` records with `keys` different keys of about 100 bytes, in segments.
+  // Appends `count` records of about 100 bytes with `keys` different keys, and checkpoints them.
   void fill(const PartitionId& id, int count, int keys) {
     for (int i = 0; i < count; ++i) put(id, "k" + std::to_string(i % keys), std::to_string(i) + std::string(100, '.'));
     checkpoint(id);
@@ -91,7 +92,7 @@ class LogCleanerTest : public ::testing::Test {
     cleaner_->clean_all([&] { done = true; });
     wait([&] { return done; });
   }
-  // Values by key, as a consumer that reads everything has them.
+  // Reads everything as a consumer. Returns values by key.
   std::map<std::string, std::string> read(const PartitionId& id, size_t* records = nullptr) {
     std::map<std::string, std::string> values;
     Partition& from = partition(id);
@@ -242,7 +243,7 @@ TEST_F(LogCleanerTest, ADiskThatFailsOnceIsTriedAgain) {
   EXPECT_FALSE(cleaner_->uncleanable(id));
   clean_all();
   EXPECT_EQ(cleaner_->stats().runs, 1u);
-  // Each time: it is given up.
+  // Each time the cleaning is given up.
   fill(id, 100, 4);
   sim_.disk().inject({.pattern = pattern, .operation = weir::testing::DiskOperation::kRead, .times = 1000});
   for (int i = 0; i < 4; ++i) clean_all();
@@ -282,7 +283,7 @@ TEST_F(LogCleanerTest, ConsumersReadWhatIsLeftThoughAllIsInMemory) {
   EXPECT_LT(shard(id).tail_cache_bytes(), in_memory / 2);
   EXPECT_EQ(read(id, &records).at("k0").substr(0, 3), "99.");
   EXPECT_LT(records, 30u);
-  // What is appended, evicted and deleted later adds up.
+  // Later appends, evictions and deletions add up.
   fill(id, 100, 3);
   EXPECT_EQ(read(id).at("k0").substr(0, 3), "99.");
   clean_all();
@@ -375,7 +376,7 @@ TEST_F(LogCleanerTest, WhatChangesMeanwhileCounts) {
     change();
     wait([&] { return done || cleaner_->stats().running == 0; });
   };
-  // All three are equally dirty, so which one is cleaned is not known: all change.
+  // All three are equally dirty, and any of them may be cleaned. So all change.
   meanwhile([&] {
     for (const PartitionId& one : {id, gone, trimmed}) {
       LogConfig config = config_;

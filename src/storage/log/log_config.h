@@ -1,4 +1,4 @@
-// The topic settings the log itself acts on (Kafka's topic configs of the same names). Units are in the names.
+// The settings of a topic that the log itself acts on. They have the names of Kafka's topic configs, with units.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct LogConfig {
   int64_t max_compaction_lag_ms = INT64_MAX;
   int64_t delete_retention_ms = 24ll * 3600 * 1000;  // of tombstones, once compaction has met them
 
-  // Age at which the active segment is rolled: compaction must get at it in time.
+  // Returns the age at which the active segment is rolled, early enough for compaction.
   int64_t roll_ms() const { return cleanup_compact && max_compaction_lag_ms < segment_ms ? max_compaction_lag_ms : segment_ms; }
   bool operator==(const LogConfig&) const = default;
 };

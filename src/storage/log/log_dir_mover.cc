@@ -22,9 +22,9 @@ struct LogDirMover::Move final : runtime::Homebound {
   SegmentReplacement outcome;
   std::unique_ptr<SegmentCopy> copy;
   std::unique_ptr<SegmentTimeCheck> check;  // instead of a copy
-  uint64_t mended = 0, unreadable = 0;      // batches that it found
-  SegmentInfo aged;                         // if it fails
-  std::string damage;                       // for which it is given up
+  uint64_t mended = 0, unreadable = 0;      // batches of the check
+  SegmentInfo aged;                         // if the check fails
+  std::string damage;                       // the reason to give up the check
   Result<bool> stepped = false;
 
   Result<void> begin_copy(ManifestStore& manifests, LogDirectoryStore& directories);
@@ -126,7 +126,7 @@ void LogDirMover::look() {
   ask(0);
 }
 
-// One shard after the other: the first that has something to be moved gets its turn.
+// Asks one shard after the other. The first one with something to move gets its turn.
 void LogDirMover::ask(unsigned shard, const PartitionId& from) {
   if (shard == shards_.size() || stopped_) {
     busy_ = false;
@@ -165,12 +165,12 @@ void LogDirMover::begin(unsigned shard, LogShard::Misplaced misplaced) {
   move->outcome.partition = move->what.partition;
   move->outcome.file_delete_delay_ms = move->what.file_delete_delay_ms;
   move->outcome.move = !move->what.times_only;
-  // What found no room is looked at without writing, then tried again.
+  // A segment that found no room is checked without writing, then tried again.
   if (move->what.times_only && no_room_.erase(move->what.partition) > 0) move->what.may_write = false;
   step(std::move(move));
 }
 
-// Nothing is left to be copied: retention took it, or the partition had nothing.
+// The partition has no segment left to copy. Retention took them, or there were none.
 void LogDirMover::arrive(const runtime::HomeRef<Move>& move) {
   runtime_.loops[move->shard]->post([this, alive = lifetime_.observe(), move] {
     if (!alive) return;
@@ -214,12 +214,12 @@ void LogDirMover::stepped(runtime::HomeRef<Move> move) {
     move->outcome.groups = {{{*move->what.segment}, {move->aged}}};
     return put_in_place(move);
   }
-  if (stopped_) return;  // the next start sweeps what was copied
+  if (stopped_) return;  // the next start sweeps the copy
   if (*move->stepped) return put_in_place(move);
   wait_and_step(std::move(move));
 }
 
-// A disk may fail once, and what is damaged stays so.
+// A disk may fail once, but damage stays.
 bool LogDirMover::stays_unreadable(const Move& move) {
   const ErrorCode code = move.stepped.error().code;
   if (code == ErrorCode::kCorrupt || code == ErrorCode::kInvalid) return true;
@@ -280,7 +280,7 @@ void LogDirMover::ended(const Move& move, const Result<void>& result) {
   ask(static_cast<unsigned>(shards_.size()));
 }
 
-// The old file goes once nobody can be reading it any more.
+// The old file goes once no reader can use it any more.
 void LogDirMover::remove_old_file_later(const Move& move) {
   home_.schedule_after((move.what.file_delete_delay_ms + 1000) * runtime::kMillisecond, [this, alive = lifetime_.observe()] {
     if (alive && !stopped_) store_.maintain(home_, [] {});
@@ -298,7 +298,7 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
       log_debug(kModule, "Partition {}: the times of {} from offset {} on were mended", text_of(partition),
                 counted(move.mended, "batch", "batches"), after.base_offset);
     }
-    // What is left to be written anew comes again.
+    // A segment that must still be written anew comes again.
     if (after.times_known || !move.damage.empty()) {
       ++checked_.segments;
       checked_.bytes += before.length;
@@ -332,7 +332,7 @@ void LogDirMover::check_ended(const Move& move, const Result<void>& result) {
                .remedy = "Check the disk and `weir log verify`. It is tried again in 30 seconds"});
     const bool no_space = result.error().code == ErrorCode::kNoSpace;
     if (no_space && !before.age_known) no_room_.insert(partition);
-    // A disk that is nearly full is not filled again and again.
+    // The check must not fill a nearly full disk again and again.
     skip(partition, no_space && before.age_known ? kNoSpaceRetryNs : kRetryNs);
   }
   look_again_ = true;

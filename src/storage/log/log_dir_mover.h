@@ -1,14 +1,16 @@
-// Moves the segments of partitions that were told to live in another log directory (AlterReplicaLogDirs), one segment after
-// the other: copied on the pool in pieces for which the throttle is asked, synced, then put in place by the owning shard in one
-// transaction. A crash at any time leaves each segment in the one place or the other; the next start goes on. Compaction
-// keeps away from a partition while a segment of it is copied. What fails is tried again after kRetryNs; others go on.
+// Moves the segments of partitions whose target is another log directory (AlterReplicaLogDirs), one segment after the other. The
+// pool copies a segment in pieces, asks the throttle between them, and syncs the copy. Then the owning shard puts the copy in
+// place in one transaction. A crash at any time leaves each segment in the one place or the other, and the next start goes on.
+// Compaction keeps away from a partition while a segment of it is copied. A failed move is tried again after kRetryNs, and others
+// go on.
 //
-// In the same way it finds out the times of segments whose rows say what batch headers said (segment_time_check.h), one after
-// the other, before it moves them; the log tells how far it is. While producers lack space nothing is written anew for that, but
-// retention learns how old segments are. One that is damaged, or cannot be read again and again, is left to the shard, which
-// tells of it (LogShard::unreadable_segments), and the next one is looked at.
+// In the same way it finds out the times of segments whose rows have the times of batch headers (segment_time_check.h), one after
+// the other, before it moves them. The process log tells the progress. While producers lack space nothing is written anew for
+// that, but retention learns how old segments are. A segment that is damaged, or whose reads fail again and again, is left to the
+// shard, which tells of it (LogShard::unreadable_segments). Then the next segment is checked.
 //
-// Belongs to one loop, home: all calls there. It goes before the shards and the cleaner, and after the loops have stopped.
+// It belongs to one loop, home. All calls come from there. It is destroyed before the shards and the cleaner, after the loops
+// have stopped.
 #pragma once
 
 #include <map>
@@ -29,7 +31,7 @@ namespace weir::storage {
 struct LogDirMoverOptions {
   uint64_t step_bytes = 4 << 20;
   BackgroundThrottle* throttle = nullptr;    // outlives the mover
-  LogDirectoryStore* directories = nullptr;  // those of the store; null: it has none, and nothing moves
+  LogDirectoryStore* directories = nullptr;  // of the store; null: it has none, and nothing moves
   TopicNames topic_names = {};               // for messages
 };
 
@@ -39,7 +41,7 @@ class LogDirMover {
   static constexpr int64_t kNoSpaceRetryNs = 3600 * runtime::kSecond;
   static constexpr int64_t kProgressNs = 30 * runtime::kSecond;
   static constexpr int64_t kCleanedNs = runtime::kSecond;  // looks again at a partition that was being compacted
-  static constexpr int kFailuresMax = 3;                   // of looks at times of one partition, in a row
+  static constexpr int kFailuresMax = 3;                   // failed checks of one partition in a row
 
   // shards[i] belongs to runtime.loops[i]; home is loops[0]. Before the loops run.
   LogDirMover(const runtime::Runtime& runtime, std::vector<LogShard*> shards, SegmentStore& store, LogCleaner& cleaner,
@@ -48,7 +50,7 @@ class LogDirMover {
 
   // Looks for segments to move, now and whenever a shard says that it has some.
   void start();
-  // No further piece is copied; the next start goes on.
+  // Copies no further piece. The next start goes on.
   void stop() { stopped_ = true; }
 
   struct Stats {
@@ -90,10 +92,10 @@ class LogDirMover {
   const LogDirMoverOptions options_;
   bool busy_ = false;
   bool look_again_ = false;
-  bool waits_for_space_ = false;  // segments that are only to be written anew, as far as this round has seen
+  bool waits_for_space_ = false;  // this round has seen segments that lack only the space to be written anew
   bool stopped_ = false;
   std::set<PartitionId> skipped_;  // until a timer says otherwise
-  // Partitions whose times are being found out: failures in a row, and those where there was no room to write a segment anew.
+  // Partitions whose times are checked: failures in a row, and partitions without room to write a segment anew.
   std::map<PartitionId, int> failures_;
   std::set<PartitionId> no_room_;
   LogShard::UnknownTimes to_check_;  // at the start

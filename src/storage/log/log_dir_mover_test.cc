@@ -110,7 +110,7 @@ class LogDirMoverTest : public ::testing::Test {
   bool arrived(const PartitionId& id, uint32_t directory) {
     return partition(id).manifest().place == PartitionPlace{directory, directory};
   }
-  // Offsets of all batches, as a consumer that begins at the start sees them.
+  // A consumer that begins at the start sees the offsets of all batches.
   void expect_readable(const PartitionId& id) {
     int64_t offset = partition(id).log_start_offset();
     while (offset < ends_[id]) {
@@ -178,7 +178,7 @@ TEST_F(LogDirMoverTest, APartitionMovesWhileItIsWrittenAndRead) {
   expect_readable(id);
 }
 
-// They are looked at in slices.
+// The search goes in slices.
 TEST_F(LogDirMoverTest, OneAmongThousandsIsFound) {
   PartitionId last;
   for (uint64_t i = 1; i <= 2 * LogShard::kMisplacedLooks * kShards + 10; ++i) {

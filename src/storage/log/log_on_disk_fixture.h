@@ -36,7 +36,7 @@ class LogOnDisk : public ::testing::Test {
   }
   void TearDown() override { set_log_level(LogLevel::kInfo); }
 
-  // Opens the log; "" or why not.
+  // Opens the log. Returns "", or why it does not open.
   std::string open(unsigned shards = 2) {
     shards_.clear();
     store_.reset();
@@ -92,8 +92,8 @@ class LogOnDisk : public ::testing::Test {
     });
     ASSERT_EQ(sim_.run_until([&] { return done; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   }
-  // Batches of the partition until the second file of its shard's log is in use and the third one ready. Nothing is
-  // checkpointed, so all of them stay.
+  // Appends batches to the partition until its shard's log uses the second file and has the third one ready. Checkpoints fail, so
+  // all files stay.
   void begin_second_file(const PartitionId& id) {
     sim_.disk().inject({.pattern = "*.log", .operation = weir::testing::DiskOperation::kCreate, .times = 1'000'000});
     for (int i = 0; i < 40 && wal_files(id).size() < 3; ++i) {
@@ -102,7 +102,7 @@ class LogOnDisk : public ::testing::Test {
     }
     ASSERT_EQ(wal_files(id).size(), 3u);
   }
-  // Paths, oldest first.
+  // Returns paths, the oldest first.
   std::vector<std::string> wal_files(const PartitionId& id) {
     const std::string folder = "/log/wal/" + std::to_string(shard_of(id, 2)) + "/";
     std::vector<std::string> files;
@@ -136,7 +136,7 @@ class LogOnDisk : public ::testing::Test {
     }
     return found;
   }
-  // Three partitions of one shard.
+  // Adds three partitions of one shard.
   std::vector<PartitionId> three() {
     std::vector<PartitionId> found;
     for (uint64_t topic = 10; found.size() < 3; ++topic) {

@@ -1,4 +1,4 @@
-// A log whose segments are not files: reads give memory, and compaction knows no file either.
+// A log whose segments are not files. Reads return memory, and compaction needs no file either.
 #include <gtest/gtest.h>
 
 #include "storage/compaction/compaction_fixture.h"

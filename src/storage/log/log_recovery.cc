@@ -77,7 +77,7 @@ class LogRecovery final : public WalReplayVisitor {
   OfflineMarkers markers_;
   const int64_t now_ms_;
   std::unordered_map<PartitionId, Recovered> partitions_;
-  std::vector<PartitionId> orphans_;            // partitions of deleted topics that have a manifest
+  std::vector<PartitionId> orphans_;            // partitions of deleted topics with a manifest
   std::unordered_set<TopicId> remains_;         // deleted topics with data left
   std::map<PartitionId, std::string> unknown_;  // partitions that the metadata does not know, with a description of their data
   std::vector<WalGuest> guests_;
@@ -148,9 +148,10 @@ Result<void> LogRecovery::load_manifests() {
   }
   auto offline = markers_.load();
   if (!offline) return std::unexpected(offline.error());
-  for (const auto& [id, reason] : *offline) {
+  for (const OfflineMarker& marker : *offline) {
+    const PartitionId& id = marker.partition;
     if (Recovered* recovered = find(id)) {
-      take_offline(*recovered, reason);
+      take_offline(*recovered, marker.reason);
     } else if (deleted(id)) {
       if (auto r = markers_.remove(id); !r) return r;
     } else {
@@ -251,7 +252,7 @@ void LogRecovery::on_batch(ChunkNumber chunk, const BatchInfo& noted, Slice byte
     return;
   }
   if (info.base_offset != end) {
-    // A log start within the WAL hides deleted offsets: their batches need not be there.
+    // A log start within the write-ahead log hides deleted offsets. Their batches need not be there.
     const bool covered = info.base_offset < end && end == recovered->manifest().log_start_offset;
     if (!covered) {
       stranded_[info.partition].push_back(std::move(bytes));
@@ -309,7 +310,7 @@ Result<void> LogRecovery::mark_offline_durably() {
   for (auto& [id, recovered] : partitions_) {
     if (!recovered.offline()) continue;
     ++stats_.offline_partitions;
-    if (auto r = markers_.put(id, recovered.tail.offline_reason); !r) return r;
+    if (auto r = markers_.put(id, recovered.tail.offline_reason, OfflineKind::kWriteAheadLog); !r) return r;
     if (const auto found = stranded_.find(id); found != stranded_.end()) {
       if (auto r = markers_.keep(id, std::move(found->second)); !r) return r;
     }
@@ -323,8 +324,9 @@ std::unique_ptr<Partition> LogRecovery::partition_of(Recovered recovered) const 
                              options_.shard.producers_max);
 }
 
-// Checkpoints each tail that lies in another log than that of the shard which will serve the partition: the shard's own log could
-// not release it. If the number of shards changed, all tails are checkpointed, and the old logs are not needed any more.
+// Checkpoints each tail that lies in another log than the log of the shard which will serve the partition, because the shard's
+// own log could not release it. If the number of shards changed, all tails are checkpointed, and the old logs are not needed any
+// more.
 Result<void> LogRecovery::checkpoint_tails(unsigned shards, bool resharded) {
   std::vector<std::unique_ptr<Partition>> partitions;
   std::vector<CheckpointPartition> input;

@@ -1,7 +1,7 @@
-// Opens the log at start: manifests, then the write-ahead log above them, then a new WAL session per shard.
+// Opens the log at a start: manifests, then the write-ahead log above them, then a new WAL session for each shard.
 //
-// After open_log every acknowledged record is readable, producer state is as it was, and nothing that a reader may see
-// is only in the page cache. Blocking; called before anything is served.
+// After open_log every acknowledged record is readable, producer state is as it was, and no record that a reader may see is in
+// the page cache only. Blocking. Called before anything is served.
 #pragma once
 
 #include <functional>
@@ -25,8 +25,8 @@ struct LogOptions {
   LogShardOptions shard;
 };
 
-// What the metadata knows of a partition; nothing if it does not know it. Only a deletion that it has noted deletes: data of
-// a partition it does not know is a sign of damage, and refuses the start.
+// A partition as the metadata knows it. Only a noted deletion deletes data. Data of a partition that the metadata does not know
+// is a sign of damage, and refuses the start.
 struct KnownPartition {
   LogConfig config = {};
   int32_t leader_epoch = 0;
@@ -51,21 +51,21 @@ struct RecoveryStats {
 struct OpenedLog {
   std::vector<std::unique_ptr<LogShard>> shards;  // one per loop
   RecoveryStats stats;
-  // Deleted topics of which something was found. The note of any other deletion is not needed any more.
+  // Deleted topics with data left. The note of any other deletion is not needed any more.
   std::unordered_set<TopicId> remains;
 };
 
-// Which shard owns a partition.
+// Returns the shard that owns a partition.
 unsigned shard_of(const PartitionId& partition, unsigned shards);
 
-// Every partition that `known` knows of and that has data is opened; the caller adds those without data itself. `all` is asked
-// when records are lost and nobody knows of which partitions: one whose every record is gone looks like one that was never
-// written to. Fails, and changes nothing, if files of the write-ahead log are missing or belong to another folder, or there are
-// partitions that are not known and not deleted.
+// Opens each partition with data that `known` knows. The caller adds partitions without data itself. `all` is asked when records
+// of unknown partitions are lost, because a partition whose every record is gone looks like one without any write. Fails, and
+// changes nothing, if files of the write-ahead log are missing or belong to another folder, or if there is data of partitions
+// that are neither known nor deleted.
 Result<OpenedLog> open_log(runtime::Runtime& runtime, SegmentStore& store, WalSessions& wals, const LogOptions& options,
                            const PartitionLookup& known, const PartitionList& all = {});
 
-// Ends the sessions cleanly: everything appended is durable (quiesced) and no further append follows. Blocking.
+// Ends the sessions cleanly. All appends are durable (quiesced) by then, and no further append follows. Blocking.
 Result<void> close_log(WalSessions& wals, const std::vector<std::unique_ptr<LogShard>>& shards);
 
 }  // namespace weir::storage

@@ -1,4 +1,5 @@
-// Starts over a data folder from which something vanished: refused, or exactly what may have lost records is offline.
+// Starts over a data folder from which something vanished. The start is refused, or exactly the partitions that may have lost
+// records are offline.
 #include "storage/log/log_recovery.h"
 
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@ namespace {
 
 class LogRecoveryTest : public LogOnDisk {};
 
-// A log without records, as its manifest tells of it.
+// Writes the manifest of a log without records.
 void put_manifest(SimRuntime& sim, PartitionManifest manifest) {
   auto database = ManifestDatabase::open(sim.disk(), "/log/manifest.db", &sim.clock());
   ASSERT_TRUE(database) << database.error().message;
@@ -39,7 +40,7 @@ TEST_F(LogRecoveryTest, AnEpochAboveTheBrokersIsNotBelieved) {
   EXPECT_EQ(shard(id).find(id)->epochs(), (std::vector<EpochStart>{{0, 0}}));
 }
 
-// From the WAL and from rows all come back; there may be less memory than before.
+// All producers come back from the write-ahead log and from rows. There may be less memory for them than before.
 TEST_F(LogRecoveryTest, ProducersAreBoundedFromTheStart) {
   ASSERT_EQ(open(), "");
   const auto flood = [&](const PartitionId& id, int64_t first) {
@@ -185,7 +186,7 @@ TEST_F(LogRecoveryTest, WithoutItsDatabaseAWriteAheadLogIsRefused) {
   EXPECT_NE(open().find("write-ahead log"), std::string::npos);
 }
 
-// The rows of the sessions went with the database's last transactions: the files must not be taken for garbage.
+// The rows of the sessions went with the database's last transactions. The files must not look like garbage.
 TEST_F(LogRecoveryTest, AFileOfNoSessionIsRefused) {
   ASSERT_EQ(open(), "");
   put(topics_[0], 100);
@@ -193,8 +194,8 @@ TEST_F(LogRecoveryTest, AFileOfNoSessionIsRefused) {
   EXPECT_NE(restart().find("not of any session"), std::string::npos);
 }
 
-// What is not known is not deleted: in the write-ahead log, in segments, in a folder of a checkpoint that did not commit, as a
-// note that it is offline.
+// Data of an unknown partition is not deleted. It may be in the write-ahead log, in segments, in a folder of a checkpoint that
+// did not commit, or in an offline marker.
 TEST_F(LogRecoveryTest, APartitionThatNobodyKnowsIsRefusedAndStays) {
   const auto ids = three();
   const PartitionId id = ids[0];
@@ -260,7 +261,7 @@ TEST_F(LogRecoveryTest, WhatIsLeftOfADeletedPartitionGoesAndIsTold) {
   EXPECT_EQ(shard(ids[1]).find(ids[1])->high_watermark(), 1);
 }
 
-// Every start changes the number of shards and dies at another write: the log that was checkpointed goes step by step.
+// Every start changes the number of shards and dies at another write. The checkpointed log goes step by step.
 TEST_F(LogRecoveryTest, WhatRetentionTookOfTheTailStaysAway) {
   config_.segment_bytes = 50'000;  // two batches
   config_.retention_bytes = 100'000;
@@ -324,7 +325,7 @@ TEST_F(LogRecoveryTest, AChangeOfShardsMayEndAtAnyWrite) {
   }
 }
 
-// However long somebody sets it: no sum of times overflows into the past.
+// However long the delay is, no sum of times overflows into the past.
 TEST_F(LogRecoveryTest, FilesOfADeletedTopicStayForTheLongestDelay) {
   config_.file_delete_delay_ms = INT64_MAX;
   const auto ids = three();

@@ -1,6 +1,7 @@
 #include "storage/log/log_salvage.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <utility>
@@ -27,7 +28,7 @@ Result<SalvageReport> LogSalvage::look() {
   if (auto done = load_rows(); !done) return std::unexpected(done.error());
   if (auto done = load_markers(); !done) return std::unexpected(done.error());
   if (auto done = replay(); !done) return std::unexpected(done.error());
-  // Rows of the log's sessions may be among what is missing.
+  // Rows of the log's sessions may be missing as well.
   const bool unknown_files =
       std::ranges::any_of(replayed_, [](const auto& shard) { return !shard.second.unknown_files.empty(); });
   if (!manifests_.distrusted().empty() && unknown_files) return fail(ErrorCode::kCorrupt, manifests_.distrusted());
@@ -74,7 +75,7 @@ Result<void> LogSalvage::load_rows() {
   for (auto& loaded : *rows) {
     next_row_ = std::max(next_row_, loaded.row + 1);
     const PartitionId id = loaded.partition.manifest.partition;
-    // An id may be what was damaged.
+    // The damage may be in the id.
     const auto known = known_(id);
     if (!loaded.fault.empty() && (!known || known->deleted)) {
       nobodys_.push_back(std::move(loaded));
@@ -93,20 +94,20 @@ Result<void> LogSalvage::load_rows() {
 Result<void> LogSalvage::load_markers() {
   auto offline = markers_.load();
   if (!offline) return std::unexpected(offline.error());
-  for (const auto& [id, reason] : *offline) {
-    Piece* piece = piece_of(id);
+  for (const OfflineMarker& marker : *offline) {
+    Piece* piece = piece_of(marker.partition);
     if (!piece) continue;
     piece->offline = piece->rewrite = true;
-    piece->told.damage.push_back("marked offline: " + reason);
-    if (auto done = load_kept(id, *piece); !done) return done;
-    // Batches that are kept came behind what is lost.
-    if (piece->tail.empty() && reason.find(".wal") != std::string::npos) piece->lost_in_log = reason;
+    piece->told.damage.push_back("marked offline: " + marker.reason);
+    if (auto done = load_kept(marker.partition, *piece); !done) return done;
+    // Kept batches came behind the lost ones.
+    if (piece->tail.empty() && marker.lost_in_write_ahead_log()) piece->lost_in_log = marker.reason;
   }
   return {};
 }
 
-// No checksum covers base offsets. Where one does not fit its neighbours, or lies further off than records can be lost, it is
-// damaged.
+// No checksum covers base offsets. An offset is damaged if it does not fit its neighbours, or lies further off than records can
+// be lost.
 Result<void> LogSalvage::load_kept(const PartitionId& id, Piece& piece) {
   size_t size = 0;
   const auto memory = markers_.kept(id, size);
@@ -129,13 +130,13 @@ Result<void> LogSalvage::load_kept(const PartitionId& id, Piece& piece) {
   piece.kept_damaged = true;
   piece.told.damage.push_back(
       fmt::format("{} has {} of no batch that fits", markers_.kept_path(id), counted(kept.damaged_bytes, "byte")));
-  // What is damaged may have been the last batch.
+  // The last batch may be among the damaged bytes.
   piece.told.end_unknown = true;
   return {};
 }
 
-// Segments by their rows, where these can be trusted, else by the files that are there. A partition without a row has none in a
-// sound log, or a checkpoint wrote some that did not come to its end: then the write-ahead log still has all of it.
+// Takes segments from rows that can be trusted, else from the files. In a sound log, a partition without a row has no segments,
+// or only files of a checkpoint that did not commit. Then the write-ahead log still has all of its batches.
 Result<void> LogSalvage::find_files() {
   for (const auto& [number, path] : directories_) {
     auto entries = files_.list(path);
@@ -180,12 +181,12 @@ Result<void> LogSalvage::find_files() {
   return {};
 }
 
-// Compaction and moves leave files for a while whose offsets others have as well.
+// Compaction and moves leave old files for a while. Their offsets are in the new files as well.
 void LogSalvage::order_found_files(Piece& piece) {
   std::ranges::sort(piece.parts, {}, [](const Part& part) { return std::pair(part.info.base_offset, part.info.generation); });
 }
 
-Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
+Result<std::string> LogSalvage::fault_of(const Piece& piece, const Part& part, SegmentInfo& found) {
   if (given_up_.contains(part.info.directory)) return "is missing";
   auto file = files_.open(part.path, {});
   if (!file && file.error().code == ErrorCode::kNotFound) return "is missing";
@@ -194,7 +195,9 @@ Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
   if (!size) return std::unexpected(size.error());
   SegmentDumpOptions options;
   options.verify_only = true;
-  if (part.length_known) options.valid_bytes = part.info.length;
+  const PartitionManifest& manifest = piece.rows.partition.manifest;
+  const ManifestedSegment by_rows{part.info, manifest.log_start_offset, manifest.epochs};
+  if (part.length_known) options.manifest = &by_rows;
   auto summary = dump_segment_file(files_, part.path, options, [](std::string_view) {});
   if (!summary) return std::unexpected(summary.error());
   found.length = summary->valid_bytes;
@@ -202,12 +205,10 @@ Result<std::string> LogSalvage::fault_of(const Part& part, SegmentInfo& found) {
   if (part.length_known && *size < part.info.length) {
     return fmt::format("is cut short: {} bytes of {} are there", *size, part.info.length);
   }
+  if (!summary->contradictions.empty()) return fmt::format("is not as it was: {}", fmt::join(summary->contradictions, "; "));
   if (summary->damaged()) {
     return fmt::format("has {} and {} of no batch", counted(summary->damaged_batches, "damaged batch", "damaged batches"),
                        counted(summary->trailing_bytes, "byte"));
-  }
-  if (part.length_known && summary->next_offset != part.info.next_offset) {
-    return fmt::format("ends before offset {}, but manifest.db says {}", summary->next_offset, part.info.next_offset);
   }
   if (!part.length_known) return std::string();
   auto aborted = load_aborted(files_, aborted_path(part), part.info);
@@ -226,7 +227,7 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
   int64_t next = 0;
   for (Part& part : piece.parts) {
     SegmentInfo found = part.info;
-    auto fault = fault_of(part, found);
+    auto fault = fault_of(piece, part, found);
     if (!fault) return std::unexpected(fault.error());
     part.there = *fault != "is missing";
     part.whole = fault->empty();
@@ -240,7 +241,7 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
     if (!part.there) told.lost.push_back({part.info.base_offset, part.info.next_offset});
     if (part.there && !part.whole) {
       Buffer memory;
-      auto salvaged = read_damaged(part, memory);
+      auto salvaged = read_damaged(piece, part, memory);
       if (!salvaged) return std::unexpected(salvaged.error());
       if (!salvaged->foreign.empty()) {
         told.damage.back() += fmt::format("; it is another file, and nothing of it is taken: {}", salvaged->foreign);
@@ -257,10 +258,10 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
   }
   piece.rewrite |= !told.damage.empty();
   if (piece.sound) return {};
-  // Which of its segments were in a directory that is given up, no row tells.
+  // No row tells which segments were in a directory that is given up.
   told.end_unknown |= !given_up_.empty();
   PartitionManifest& manifest = piece.rows.partition.manifest;
-  // What was deleted stays so, and no offset is given twice: a log without files may have had many.
+  // Deleted records stay deleted, and no offset is given twice. A log without files may have had many offsets.
   const bool bounded = piece.has_row && piece.rows.bounds_known && manifest.log_start_offset >= 0 &&
                        manifest.log_start_offset <= manifest.end_offset;
   if (bounded) piece.least_end = manifest.end_offset;
@@ -271,7 +272,7 @@ Result<void> LogSalvage::check_parts(Piece& piece) {
   return {};
 }
 
-Result<SegmentSalvage> LogSalvage::read_damaged(const Part& part, Buffer& memory) {
+Result<SegmentSalvage> LogSalvage::read_damaged(const Piece& piece, const Part& part, Buffer& memory) {
   auto file = files_.open(part.path, {});
   if (!file) return std::unexpected(file.error());
   auto size = (*file)->size();
@@ -283,6 +284,7 @@ Result<SegmentSalvage> LogSalvage::read_damaged(const Part& part, Buffer& memory
   ExpectedSegment expected{.base_offset = part.info.base_offset, .contiguous = part.contiguous};
   if (part.length_known) expected.next_offset = part.info.next_offset;
   if (part.length_known && part.info.times_known) expected.first_timestamp = part.info.first_timestamp;
+  if (part.length_known) expected.epochs = piece.rows.partition.manifest.epochs;
   auto salvaged = salvage_segment({memory.data(), *got}, expected);
   std::erase_if(salvaged.batches, [&](Bytes batch) { return BatchHeader::parse(batch.data()).base_offset < part.from; });
   return salvaged;
@@ -319,7 +321,7 @@ Result<void> LogSalvage::replay() {
     replayed_.emplace(shard, std::move(*result));
     end_suspicion(shard, shards, *guests);
   }
-  // Where the damage still shows, it has told by now what is lost.
+  // Damage that the log still shows has told by now which records are lost.
   for (auto& [id, piece] : pieces_) {
     if (piece.lost_in_log.empty()) continue;
     piece.told.end_unknown |= std::ranges::find(log_damage_, piece.lost_in_log) == log_damage_.end();
@@ -327,7 +329,7 @@ Result<void> LogSalvage::replay() {
   return {};
 }
 
-// As a start does it: also of partitions of which nothing is left anywhere.
+// As a start does, also suspects partitions without any data left.
 void LogSalvage::end_suspicion(uint32_t shard, uint32_t shards, std::span<const WalGuest> guests) {
   if (!suspicion_) return;
   std::set<PartitionId> in_log;
@@ -351,7 +353,7 @@ void LogSalvage::end_suspicion(uint32_t shard, uint32_t shards, std::span<const 
 void LogSalvage::on_batch(ChunkNumber, const BatchInfo& info, Slice bytes) {
   Piece* piece = piece_of(info.partition);
   if (!piece) return;
-  // What is missing of it before this batch is known.
+  // Its missing batches before this one are known.
   if (suspicion_) trusted_.insert(info.partition);
   if (piece->has_row && piece->sound && info.last_offset() < piece->rows.partition.manifest.end_offset) return;
   piece->tail.try_emplace(info.base_offset, std::move(bytes));
@@ -367,7 +369,7 @@ void LogSalvage::on_corruption(const WalCorruption& corruption) {
   trusted_.clear();
 }
 
-// What of the tail continues the segments, and what between is lost.
+// Finds the batches of the tail that continue the segments, and the lost offsets between them.
 void LogSalvage::close_tail(Piece& piece) {
   const PartitionManifest& manifest = piece.rows.partition.manifest;
   SalvagedPartition& told = piece.told;

@@ -1,4 +1,4 @@
-// LogSalvage: what look() found becomes the log.
+// LogSalvage::apply: the findings of look() become the log.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -34,8 +34,8 @@ struct LogSalvage::Output {
   std::string folder = {};  // of new files
   uint32_t directory = 0;
   std::vector<SegmentInfo> segments = {};
-  PartitionState state{};       // by the rows, if they are sound, and what they do not tell of
-  PartitionState below_rows{};  // by the batches that sound rows tell of: which transactions these end
+  PartitionState state{};       // by the rows, if they are sound, and by the batches behind them
+  PartitionState below_rows{};  // by the batches that sound rows count: for the transactions that these end
   std::unique_ptr<RewrittenSegment> open = {};
 
   // Takes the next batch of the log into account. Returns the transaction that it ends, if that was aborted.
@@ -49,7 +49,7 @@ struct LogSalvage::Output {
     return ended;
   }
 
-  // A batch without records in the place of offsets from `first` on, before `end`.
+  // Makes a batch without records in the place of offsets from `first` on, below `end`.
   std::vector<uint8_t> placeholder(int64_t first, int64_t end) const {
     protocol::RecordBatchBuilder empty({.base_offset = first, .partition_leader_epoch = std::max(state.epoch_at(first), 0)});
     empty.set_last_offset(first + std::min<int64_t>(end - 1 - first, INT32_MAX / 2));
@@ -73,7 +73,7 @@ struct LogSalvage::Output {
     auto info = std::exchange(open, nullptr)->finish();
     if (!info) return std::unexpected(std::move(info.error()));
     info->modified_ms = modified_ms;
-    // An earlier version may have appended what headers said: the times are looked at while the broker runs.
+    // An earlier version may have taken times from headers. The broker checks them while it runs.
     info->times_known = false;
     segments.push_back(*info);
     return {};
@@ -107,12 +107,12 @@ Result<void> LogSalvage::apply(const std::string& aside) {
       !done) {
     return done;
   }
-  // From here on nothing that is removed is needed.
+  // Nothing needs the files that go from here on.
   if (auto done = remove_used_up(); !done) return done;
   return log_too ? put_log_aside(aside) : Result<void>();
 }
 
-// Leader epochs move on at the next start. The log is intact, so its end is found without the seal.
+// Without the seal, leader epochs move on at the next start. The log is intact, so a start finds its end.
 Result<void> LogSalvage::unseal_last_session() {
   auto sessions = manifests_.wal_sessions();
   if (!sessions) return std::unexpected(sessions.error());
@@ -122,7 +122,7 @@ Result<void> LogSalvage::unseal_last_session() {
   return manifests_.put_wal(*sessions, nullptr);
 }
 
-// A partition that was moving is where it can still be; one that has no place left is at home.
+// A partition that was moving gets the place that is left. A partition without any place left is at home.
 Result<ManifestDatabase::Remaining> LogSalvage::remaining_directories() {
   ManifestDatabase::Remaining remaining;
   auto directories = manifests_.directories();
@@ -182,7 +182,7 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
     if (auto done = append(batch.bytes()); !done) return done;
     if (aborted) output.open->add_aborted(*aborted);
   }
-  // The log's end is where it was, so that no offset is given twice: batches without records take the place of what is lost.
+  // The log ends where it did, so that no offset is given twice. Batches without records take the place of lost ones.
   while (end < piece.told.log_end_offset) {
     if (auto done = append(output.placeholder(end, piece.told.log_end_offset)); !done) return done;
   }
@@ -201,10 +201,11 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   piece.rows.generation = generation;
   piece.rows.partition.producers.clear();
   for (ProducerEntry entry : output.state.producers().entries()) {
-    entry.transaction_first_offset = -1;  // nobody would end it, and the producer would never be forgotten
+    entry.transaction_first_offset = -1;  // nobody would end it, and its producer would stay for good
     piece.rows.partition.producers.push_back(std::move(entry));
   }
-  // Batches that only hold places have an epoch too: who asks for that of records that are lost learns that the log went on.
+  // Batches that only hold places have an epoch, too. A client that asks for the epoch of lost records learns that the log went
+  // on.
   if (manifest.epochs.empty() && manifest.end_offset > manifest.log_start_offset) {
     manifest.epochs.push_back({0, manifest.log_start_offset});
   }
@@ -216,9 +217,9 @@ Result<void> LogSalvage::add_part(Piece& piece, const Part& part, Output& output
   if (given_up_.contains(part.info.directory)) return {};
   if (part.there && part.whole) return add_whole_part(piece, part, output);
   Buffer memory;
-  auto salvaged = part.there ? read_damaged(part, memory) : Result<SegmentSalvage>();
+  auto salvaged = part.there ? read_damaged(piece, part, memory) : Result<SegmentSalvage>();
   if (!salvaged) return std::unexpected(salvaged.error());
-  // Markers may be lost: entries that are intact know more than the batches.
+  // Markers may be lost, so intact entries know more than the batches.
   const auto known = piece.sound ? load_aborted(files_, aborted_path(part), part.info) : std::vector<AbortedTransaction>();
   const bool derived = !piece.sound || !known;
   std::vector<uint8_t> placeholder;
@@ -258,7 +259,7 @@ Result<void> LogSalvage::add_whole_part(const Piece& piece, const Part& part, Ou
     info.max_timestamp = std::max(info.max_timestamp, time);
   }
   if (!piece.sound) {
-    // Its times are looked at while the broker runs (SegmentInfo::times_known).
+    // The broker checks its times while it runs (SegmentInfo::times_known).
     info.created_ms = clock_.wall_ms();
     if (auto done = put_aborted(part, aborted, info); !done) return done;
   }
@@ -266,7 +267,7 @@ Result<void> LogSalvage::add_whole_part(const Piece& piece, const Part& part, Ou
   return {};
 }
 
-// What the batches tell, where no row says what the file holds. The same if it is done again.
+// Writes the aborted transactions of the batches, if no row tells the entries of the file. A second run writes the same.
 Result<void> LogSalvage::put_aborted(const Part& part, std::span<const AbortedTransaction> entries, SegmentInfo& info) {
   if (entries.empty()) return {};
   add_aborted(info, entries);
@@ -275,7 +276,7 @@ Result<void> LogSalvage::put_aborted(const Part& part, std::span<const AbortedTr
   return file ? (*file)->sync() : std::unexpected(file.error());
 }
 
-// Copies, durable before the row goes: files without rows are swept.
+// Makes copies, which are durable before the rows go. A start would sweep files without rows.
 Result<void> LogSalvage::copy_aside(const std::vector<std::string>& paths, const std::string& folder_name,
                                     const std::string& aside) {
   const std::string folder = aside + "/" + folder_name;
@@ -314,7 +315,7 @@ Result<void> LogSalvage::remove_used_up() {
   return {};
 }
 
-// All of the log lies in segments now. First the files go, the oldest first, then what the rows say of them.
+// All of the log lies in segments now. The files go first, the oldest before the others, then their rows.
 Result<void> LogSalvage::put_log_aside(const std::string& aside) {
   std::vector<WalSession> sessions;
   for (const auto& [shard, result] : replayed_) {
@@ -333,7 +334,7 @@ Result<void> LogSalvage::put_log_aside(const std::string& aside) {
     for (const std::string& each : {to, aside, log_dir_}) {
       if (auto done = files_.sync_directory(each); !done) return done;
     }
-    // Not sealed: leader epochs move on.
+    // The session is not sealed, so leader epochs move on.
     if (!result.sessions.empty())
       sessions.push_back({shard, result.sessions.back().row.incarnation, result.next_chunk, 0, false});
   }

@@ -1,4 +1,4 @@
-// Partitions of one shard, salvaged after damage.
+// Partitions of one shard, for tests that damage and salvage them.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -26,7 +26,7 @@ class LogSalvageTest : public LogOnDisk {
     ids_ = three();
     ASSERT_EQ(open(), "");
   }
-  // Looks, and applies if asked to; the log is closed before.
+  // Closes the log, looks, and applies if asked to.
   SalvageReport salvage(bool apply, std::set<uint32_t> without = {}) {
     end(Death::kKill);
     auto manifests = ManifestDatabase::open_damaged(sim_.disk(), "/log/manifest.db", &sim_.clock(), metadata_.get());
@@ -48,7 +48,7 @@ class LogSalvageTest : public LogOnDisk {
     }
     return std::move(*report);
   }
-  // Salvages, starts, and expects that a second look finds nothing.
+  // Salvages and starts. Expects that a second look finds nothing.
   SalvageReport bring_back() {
     const auto before = sim_.disk().all_files();
     const SalvageReport looked = salvage(false);
@@ -60,7 +60,7 @@ class LogSalvageTest : public LogOnDisk {
     EXPECT_THAT(offline(), ::testing::IsEmpty());
     return report;
   }
-  // Base offsets of all batches with records, read from the start as a consumer does.
+  // Reads from the start as a consumer. Returns the base offsets of all batches with records.
   std::vector<int64_t> read_all(const PartitionId& id) {
     std::vector<int64_t> offsets;
     Partition& partition = *shard(id).find(id);
@@ -87,7 +87,7 @@ class LogSalvageTest : public LogOnDisk {
     for (size_t at = 0; at < bytes.size();) {
       const auto header = BatchHeader::parse(bytes.data() + at);
       if (header.record_count > 0) offsets.push_back(header.base_offset);
-      EXPECT_EQ(crc32c(Bytes(bytes).subspan(at + BatchHeader::kCrcStart, header.size() - BatchHeader::kCrcStart)), header.crc);
+      EXPECT_TRUE(protocol::crc_matches(header, Bytes(bytes).subspan(at, header.size())));
       next = header.next_offset();
       at += header.size();
     }
@@ -105,7 +105,7 @@ class LogSalvageTest : public LogOnDisk {
     ASSERT_TRUE((*file)->write_at(0, Bytes(bytes)));
     ASSERT_TRUE((*file)->sync());
   }
-  // As the orderly end of a session that appended nothing.
+  // Seals as the orderly end of a session without appends.
   void seal_last_session() {
     auto manifests = ManifestDatabase::open(sim_.disk(), "/log/manifest.db", &sim_.clock());
     ASSERT_TRUE(manifests);
@@ -130,7 +130,7 @@ class LogSalvageTest : public LogOnDisk {
     ASSERT_TRUE(sim_.disk().rename(other, one));
     ASSERT_TRUE(sim_.disk().rename(aside, other));
   }
-  // So many batches, checkpointed.
+  // Appends so many batches, and checkpoints them.
   void fill(const PartitionId& id, int batches, size_t bytes = 1000) {
     for (int i = 0; i < batches; ++i) put(id, bytes);
     checkpoint_all(id);
@@ -142,7 +142,7 @@ class LogSalvageTest : public LogOnDisk {
   }
 
   std::vector<PartitionId> ids_;
-  std::unique_ptr<SqliteMetaStore> metadata_;  // if the manifests are held against it
+  std::unique_ptr<SqliteMetaStore> metadata_;  // if the manifests are compared with it
 };
 
 }  // namespace weir::storage::testing

@@ -1,5 +1,5 @@
-// Damage in each kind of file that a partition lives in: what is intact is read again afterwards, what is not is named, and
-// damaged files are kept.
+// Damage in each kind of file of a partition. Intact batches are read again afterwards, lost ones are named, and damaged files
+// are kept.
 #include "storage/log/log_salvage.h"
 
 #include <gmock/gmock.h>
@@ -7,7 +7,6 @@
 
 #include <utility>
 
-#include "base/crc32c.h"
 #include "protocol/record_batch_builder.h"
 #include "storage/batch_info.h"
 #include "storage/log/log_salvage_fixture.h"
@@ -95,14 +94,30 @@ TEST_F(LogSalvageTest, ABatchInASegment) {
   EXPECT_FALSE(sim_.disk().exists(file).value_or(true));
   EXPECT_EQ(read_all(ids_[0]), (std::vector<int64_t>{0, 1, 2, 3, 5, 6, 7, 8, 9, 10}));
   EXPECT_EQ(read_all(ids_[1]), range(0, 3));
-  // What headers say of times is not believed; the broker looks at the records.
+  // Salvage does not believe the times in headers. The broker checks the records.
   const auto& segments = shard(ids_[0]).find(ids_[0])->manifest().segments;
   EXPECT_TRUE(std::ranges::none_of(segments, &SegmentInfo::times_known));
   put(ids_[0], 100);
   EXPECT_EQ(read_all(ids_[0]).back(), 11);
 }
 
-// The log's end is where it was: no offset is given twice.
+// No checksum covers it, and consumers would compare it with the epochs that the broker tells.
+TEST_F(LogSalvageTest, ALeaderEpochInASegment) {
+  fill(ids_[0], 10);
+  const std::string file = segment_files(ids_[0]).at(0);
+  const std::vector<uint8_t> before = sim_.disk().contents(file);
+  sim_.disk().flip_bits(file, 4 * BatchHeader::parse(before.data()).size() + 15, 4);
+  const SalvageReport report = bring_back();
+  ASSERT_THAT(report.partitions, SizeIs(1));
+  EXPECT_THAT(report.partitions[0].damage, ElementsAre(HasSubstr("at offset 4, says 4, but manifest.db says 0")));
+  EXPECT_THAT(report.partitions[0].lost, IsEmpty());
+  EXPECT_EQ(report.partitions[0].mended, 1u);
+  EXPECT_THAT(report.set_aside, ElementsAre(file));
+  EXPECT_EQ(sim_.disk().contents(segment_files(ids_[0]).at(0)), before);
+  EXPECT_EQ(read_all(ids_[0]), range(0, 10));
+}
+
+// The log ends where it did, so no offset is given twice.
 TEST_F(LogSalvageTest, TheLastBatchOfTheLastSegment) {
   fill(ids_[0], 10);
   sim_.disk().flip_bits(segment_files(ids_[0]).at(0), 10 * 1069 - 300, 4);
@@ -135,7 +150,7 @@ TEST_F(LogSalvageTest, ASegmentFileThatIsCutShort) {
   EXPECT_EQ(read_all(ids_[0]), range(0, report.partitions[0].lost[0].first));
 }
 
-// Nothing in a batch says whose it is.
+// A batch does not say to which partition it belongs.
 TEST_F(LogSalvageTest, ASegmentOfAnotherPartitionIsNotTaken) {
   config_.segment_bytes = 3000;
   ASSERT_EQ(restart(), "");
@@ -155,7 +170,8 @@ TEST_F(LogSalvageTest, ASegmentOfAnotherPartitionIsNotTaken) {
 TEST_F(LogSalvageTest, ASegmentWithTheSameOffsetsAndOtherTimesIsNotTaken) {
   fill(ids_[0], 10);
   int64_t at = 0;
-  replace(segment_files(ids_[0]).at(0), bytes_of(make_checkpoint(ids_[1], at, 3, {.timestamp = 5000}).batches));
+  const auto other = make_checkpoint(ids_[1], at, 10, {.value_bytes = 1000, .timestamp = 5000});
+  replace(segment_files(ids_[0]).at(0), bytes_of(other.batches));
   EXPECT_THAT(bring_back().partitions.at(0).lost, ElementsAre(OffsetRange{0, 10}));
   EXPECT_THAT(read_all(ids_[0]), IsEmpty());
 }
@@ -182,7 +198,7 @@ TEST_F(LogSalvageTest, AGapIsNamedWhereNothingWasCompacted) {
   }
 }
 
-// Index entries are hints: a reader notices what is wrong with them, and no record depends on them.
+// Index entries are hints. A reader notices wrong ones, and no record depends on them.
 TEST_F(LogSalvageTest, AnIndexCostsNothing) {
   fill(ids_[0], 40, 60'000);
   std::string index;
@@ -234,7 +250,7 @@ TEST_F(LogSalvageTest, AManifestRowThatIsGone) {
   EXPECT_EQ(read_all(ids_[0]), range(0, 11));
 }
 
-// As a bit that changed does: a statement without our function cannot compute the hash.
+// A statement without our function cannot compute the hash, so the row looks like one with a changed bit.
 TEST_F(LogSalvageTest, ManifestRowsThatAreNotAsTheyWereWritten) {
   constexpr const char* kDamage[] = {
       "UPDATE segments SET max_timestamp = 7 WHERE partition_id = 1",
@@ -261,7 +277,7 @@ TEST_F(LogSalvageTest, ManifestRowsThatAreNotAsTheyWereWritten) {
   }
 }
 
-// A log that is empty because all of it was deleted goes on where it was, whoever's rows are damaged.
+// A log whose records were all deleted goes on at its end, whichever partition's rows are damaged.
 TEST_F(LogSalvageTest, AnEmptiedLogKeepsItsOffsets) {
   fill(ids_[0], 10);
   fill(ids_[1], 3);
@@ -336,7 +352,7 @@ TEST_F(LogSalvageTest, DataOfPartitionsThatNobodyKnowsIsLeftAlone) {
   EXPECT_THAT(report.error().message, HasSubstr(partition_folder_name(ids_[0])));
 }
 
-// Whatever write it dies at: it can be run again, and nothing that is intact is lost.
+// Whatever write salvage dies at, it can be run again, and no intact batch is lost.
 TEST_F(LogSalvageTest, MayEndAtAnyWrite) {
   for (uint64_t cut = 1; cut <= 60 && !HasFailure(); ++cut) {
     SCOPED_TRACE(::testing::Message() << "cut at write " << cut);
@@ -448,7 +464,7 @@ TEST_F(LogSalvageOfTransactionsTest, AnIndexThatIsMissingIsMadeAnew) {
   expect_aborted();
 }
 
-// What they ended is in other segments. A batch without records holds the place of the marker.
+// The records of these transactions are in other segments. A batch without records holds the place of the marker.
 TEST_F(LogSalvageOfTransactionsTest, EntriesOutliveTheBatchesOfTheirSegment) {
   const std::string folder = "/log/" + partition_folder_name(ids_[0]) + "/";
   sim_.disk().flip_bits(folder + segment_file_name(2), 70, 1);

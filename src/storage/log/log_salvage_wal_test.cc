@@ -1,11 +1,10 @@
-// Damage in the write-ahead log and in what is known of it: what is intact is read again afterwards.
+// Damage in the write-ahead log and in the rows about it. Intact batches are read again afterwards.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <set>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "storage/log/log_salvage_fixture.h"
 
 namespace weir::storage::testing {
@@ -24,7 +23,7 @@ std::set<PartitionId> of_unknown_end(const SalvageReport& report) {
   return found;
 }
 
-// What the write-ahead log holds would be put aside unread.
+// Otherwise the batches of the write-ahead log would be put aside unread.
 TEST_F(LogSalvageTest, SessionsThatAreMissingAreNotGuessed) {
   put(ids_[0], 100);
   end(Death::kKill);
@@ -91,7 +90,7 @@ TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogThatIsGone) {
   EXPECT_EQ(read_all(ids_[2]), range(0, 1));
 }
 
-// Nothing of these partitions is anywhere but in the write-ahead log.
+// These partitions have data in the write-ahead log only.
 TEST_F(LogSalvageTest, PartitionsThatLivedOnlyInAFileThatIsGone) {
   for (const PartitionId& id : ids_) {
     for (int i = 0; i < 3; ++i) put(id, 100);
@@ -139,6 +138,34 @@ TEST_F(LogSalvageTest, PartitionsThatAFileWhichWasGivenUpTookOffline) {
   EXPECT_THAT(offline(), IsEmpty());
   put(ids_[0], 100);
   EXPECT_EQ(read_all(ids_[0]), range(kOffsetsOfUnknownEnd, kOffsetsOfUnknownEnd + 1));
+}
+
+// The kind of the marker tells it. A path in the reason may contain anything.
+TEST_F(LogSalvageTest, AMarkerForASegmentSaysNothingOfTheEnd) {
+  fill(ids_[0], 3);
+  fill(ids_[1], 3);
+  end(Death::kKill);
+  const std::string reason = "/mnt/old.wal/00000000000000000000.log ends early";
+  OfflineMarkers markers(sim_.disk(), "/log");
+  ASSERT_TRUE(markers.put(ids_[0], reason, OfflineKind::kSegment));
+  ASSERT_TRUE(markers.put(ids_[1], reason, OfflineKind::kWriteAheadLog));
+  const SalvageReport report = bring_back();
+  EXPECT_THAT(of_unknown_end(report), ElementsAre(ids_[1]));
+  EXPECT_EQ(shard(ids_[0]).find(ids_[0])->log_end_offset(), 3);
+}
+
+// An earlier version wrote the markers.
+TEST_F(LogSalvageTest, TheReasonOfAMarkerWithoutAKindTellsOfTheEnd) {
+  fill(ids_[0], 3);
+  fill(ids_[1], 3);
+  end(Death::kKill);
+  ASSERT_TRUE(sim_.disk().create_directories("/log/offline"));
+  const auto mark = [&](const PartitionId& id, std::string_view text) {
+    replace("/log/offline/" + partition_folder_name(id), {text.begin(), text.end()});
+  };
+  mark(ids_[0], "00000000000000000000.log ends early");
+  mark(ids_[1], "/log/wal/0/0000000000000001.wal is gone");
+  EXPECT_THAT(of_unknown_end(bring_back()), ElementsAre(ids_[1]));
 }
 
 TEST_F(LogSalvageTest, FilesOfTheWriteAheadLogUnderEachOthersNames) {
@@ -193,7 +220,7 @@ TEST_F(LogSalvageTest, AFileOfTheWriteAheadLogInThePlaceOfAnother) {
   EXPECT_GT(shard(ids_[2]).find(ids_[2])->log_end_offset(), 1);
 }
 
-// What the write-ahead log holds behind the damage is kept when the partition goes offline, for the log is recycled.
+// When a partition goes offline, its batches behind the damage are kept, because the write-ahead log is recycled.
 TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
   put(ids_[0], 5000);
   put(ids_[0], 100);
@@ -212,7 +239,7 @@ TEST_F(LogSalvageTest, WhatCameBehindTheDamageOutlivesTheWriteAheadLog) {
   EXPECT_EQ(read_all(ids_[0]), range(1, 3));
 }
 
-// No checksum covers the offsets of what is kept.
+// No checksum covers the offsets of kept batches.
 TEST_F(LogSalvageTest, AnOffsetInWhatIsKeptBesideAMarkerIsNotBelieved) {
   put(ids_[0], 5000);
   put(ids_[0], 100);

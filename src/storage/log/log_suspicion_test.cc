@@ -1,4 +1,5 @@
-// Files of the write-ahead log are lost: which partitions may have had batches there, if some were handed over.
+// Files of the write-ahead log are lost after partitions were handed over. The start suspects the partitions that may have had
+// batches there.
 #include "storage/log/log_on_disk_fixture.h"
 #include "storage/log/log_salvage.h"
 
@@ -7,7 +8,7 @@ namespace {
 
 class LogSuspicionTest : public LogOnDisk {
  protected:
-  // From the shard of its hash to the other one.
+  // Hands the partition over from the shard of its hash to the other one.
   Partition& hand_over(const PartitionId& id) {
     LogShard& next = *shards_[1 - shard_of(id, 2)];
     Partition* acquired = nullptr;
@@ -26,7 +27,7 @@ class LogSuspicionTest : public LogOnDisk {
     });
     ASSERT_EQ(sim_.run_until([&] { return done; }, 60 * runtime::kSecond), SimRuntime::Stop::kDone);
   }
-  // Before the start.
+  // Adds a partition of the shard. Called before the start.
   PartitionId of_shard(unsigned shard) {
     uint64_t topic = 30;
     while (shard_of(partition_id(topic), 2) != shard) ++topic;
@@ -69,7 +70,7 @@ TEST_F(LogSuspicionTest, AGuestIsSuspectedWithTheLogOfItsHashAsWell) {
   EXPECT_EQ(offline(), all_of_the_shard_of(moved));
 }
 
-// The session in which it was there has no file any more, so nothing of it can be missing.
+// The guest's session has no file any more, so no batch of the guest can be missing.
 TEST_F(LogSuspicionTest, AGuestIsForgottenWithTheFilesOfItsSession) {
   const PartitionId moved = of_shard(0), resident = of_shard(1);
   ASSERT_EQ(open(), "");

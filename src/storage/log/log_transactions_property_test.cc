@@ -1,5 +1,5 @@
-// Transactions of several producers in one partition, with checkpoints, restarts and power cuts at any write, against a model:
-// what is durable alone says what is open, what readers of committed records see, and what they skip.
+// Transactions of several producers in one partition, with checkpoints, restarts and power cuts at any write, against a model.
+// The durable batches alone decide which transactions are open, and which records readers of committed records see and skip.
 #include <map>
 #include <optional>
 #include <set>
@@ -48,7 +48,7 @@ class LogTransactionsProperty : public LogOnDisk {
     return Slice::copy_of(builder.finish());
   }
 
-  // Does not wait for it.
+  // Appends without waiting.
   void append(const Batch& batch) {
     const auto offset = static_cast<int64_t>(model_.size());
     model_.push_back(batch);
@@ -78,7 +78,7 @@ class LogTransactionsProperty : public LogOnDisk {
     }
   }
 
-  // Until everything is durable and checkpointed as far as it was asked for; false if the machine went down.
+  // Waits until everything is durable, and checkpointed as far as the test asked. Returns false if the machine went down.
   bool all_durable() {
     const int64_t all = static_cast<int64_t>(model_.size());
     sim_.run_until([&] { return acknowledged_ == all; }, 60 * runtime::kSecond);
@@ -97,7 +97,7 @@ class LogTransactionsProperty : public LogOnDisk {
     acknowledged_ = end;
   }
 
-  // What the model says of [0, size).
+  // The model's view of the first `size` batches.
   struct Expected {
     std::map<int64_t, int64_t> open;  // first offset -> producer
     std::set<int64_t> visible;        // offsets of data outside of transactions, and in committed ones
@@ -136,7 +136,7 @@ class LogTransactionsProperty : public LogOnDisk {
     return result;
   }
 
-  // As a consumer does: skips what the answer says was aborted. Returns the data it keeps; `offset` moves on.
+  // Reads as a consumer, and skips records that the answer names as aborted. Returns the kept data, and moves `offset` on.
   std::vector<int64_t> consume(int64_t& offset, bool committed) {
     const ReadResult result = read(offset, 1 + below(4000), committed);
     std::multimap<int64_t, int64_t> aborted;  // first offset -> producer

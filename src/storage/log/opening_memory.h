@@ -1,16 +1,15 @@
-// What opening produced compressed batches (batch_preparation.h) may take of memory and of the others' time, whatever a few bytes
-// decompress to.
+// Bounds the memory and time of opening produced compressed batches (batch_preparation.h), whatever a few bytes decompress to.
 #pragma once
 
 #include <cstdint>
 
 namespace weir::storage {
 
-// Records that decompress to more are refused: what opens a batch later has to hold it, or takes its time.
+// Records that decompress to more are refused. Later readers of the batch must hold them in memory, or need time for them.
 inline constexpr uint64_t kDecompressedBytesMax = 128ull << 20;
 
-// Of one batch, which is opened through a window. Half of the memory is for the codec, half for its records if they are
-// compressed anew.
+// Limits of one batch, which is opened through a window. Half of the memory is for the codec. The other half is for its records,
+// if they are compressed anew.
 struct OpeningLimits {
   uint64_t memory_bytes = 64 << 20;
   uint64_t decompressed_bytes = kDecompressedBytesMax;
@@ -19,19 +18,19 @@ struct OpeningLimits {
   uint64_t thoroughly_compressed_bytes = UINT64_MAX;
 };
 
-// Batches are opened in turns of their partitions, within limits of some milliseconds. One that exceeds them is tried again
-// beside the turns, where only others like it wait for it.
+// Batches are opened in turns of their partitions, within limits of some milliseconds. A batch that exceeds them is tried again
+// beside the turns, where only other such batches wait for it.
 struct OpeningMemory {
   static constexpr OpeningLimits kTurn = {8 << 20, 8 << 20, 256 << 10, 4 << 10};
   static constexpr uint64_t kLeastLargeBytes = 16 << 20;
-  // Leaves threads of the pool to the turns.
+  // The bound leaves threads of the pool to the turns.
   static constexpr unsigned kLargeMax = 2;
 
   unsigned turns = 4;  // at once, of all shards
   unsigned large = kLargeMax;
   OpeningLimits large_limits = {};
 
-  // For a broker that may use `total` bytes: a sixteenth of it, or what one turn and one large batch need.
+  // Returns the bounds of a broker that may use `total` bytes: a sixteenth of it, or the need of one turn and one large batch.
   static OpeningMemory of(uint64_t total);
 };
 

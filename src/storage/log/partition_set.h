@@ -1,4 +1,4 @@
-// Partitions of a shard, in no order. The last partition takes the place of one that goes. So a walk downwards by index misses no
+// Partitions of a shard, in no order. If a partition goes, the last one takes its place. So a walk downwards by index misses no
 // partition that stays, and meets some twice.
 #pragma once
 

@@ -40,7 +40,7 @@ class Encoder {
   std::vector<uint8_t> bytes_;
 };
 
-// After the first thing that is wrong everything is zero.
+// After the first fault it returns zeros only.
 class Decoder {
  public:
   explicit Decoder(Bytes bytes) : left_(bytes) {}
@@ -76,7 +76,7 @@ class Decoder {
     require(std::in_range<T>(value));
     return ok_ ? static_cast<T>(value) : T{};
   }
-  // How many elements follow that take so many bytes each at least.
+  // Reads a count of elements that take so many bytes each at least.
   size_t elements(size_t least_bytes) {
     const auto number = count<size_t>();
     require(number <= left_.size() / least_bytes);
@@ -169,7 +169,7 @@ ProducerEntry decode_producer(Decoder& in) {
   return entry;
 }
 
-// What the parts say of each other.
+// Checks that the parts do not contradict each other.
 bool sound(const PartitionSnapshot& snapshot) {
   const PartitionManifest& manifest = snapshot.manifest;
   if (manifest.partition.index < 0 || manifest.log_start_offset < 0 || manifest.first_dirty_offset < 0) return false;

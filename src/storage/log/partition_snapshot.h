@@ -1,6 +1,6 @@
-// All that must be known of a partition to serve it, as one value: where its records are, from where to where they go, leader
-// epochs, producers and their open transactions. LogShard::acquire takes it, LogShard::release gives it back, whoever the next
-// owner is. It is as of the recovery point: a tail that is not checkpointed is no part of it.
+// All that an owner must know of a partition to serve it, as one value: its segments, its bounds, leader epochs, producers and
+// their open transactions. LogShard::acquire takes a snapshot, and LogShard::release gives it back for any next owner. It is as
+// of the recovery point. A tail that is not checkpointed is no part of it.
 //
 // Encoded: docs/formats/partition-snapshot.md.
 #pragma once
@@ -21,7 +21,7 @@ struct PartitionSnapshot {
 };
 
 std::vector<uint8_t> encode_partition_snapshot(const PartitionSnapshot& snapshot);
-// Fails for bytes that are not as encode_partition_snapshot made them. Takes memory in proportion to the bytes.
+// Fails for bytes that encode_partition_snapshot did not make. Takes memory in proportion to the bytes.
 Result<PartitionSnapshot> decode_partition_snapshot(Bytes bytes);
 
 }  // namespace weir::storage

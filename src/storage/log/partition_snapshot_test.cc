@@ -103,7 +103,7 @@ TEST(PartitionSnapshotTest, WhatIsCutShortOrChangedIsAnError) {
   EXPECT_FALSE(decode_partition_snapshot(longer));
 }
 
-// Whatever has a checksum that fits is refused, or is the state that it encodes.
+// Bytes with a checksum that fits are refused, or are the state that they encode.
 TEST(PartitionSnapshotTest, ChangedBytesAreDecodedSafely) {
   const std::vector<uint8_t> good = encode_partition_snapshot(example());
   for (size_t at = 0; at + 4 < good.size(); ++at) {
@@ -121,7 +121,7 @@ TEST(PartitionSnapshotTest, ChangedBytesAreDecodedSafely) {
   }
 }
 
-// Counts that promise more than there are bytes for take no memory.
+// A count for which there are too few bytes takes no memory.
 TEST(PartitionSnapshotTest, CountsAreHeldAgainstTheBytesThatAreLeft) {
   std::vector<uint8_t> bytes = encode_partition_snapshot({});
   const size_t segments = bytes.size() - 4 - 3;  // three counts of 0 are last

@@ -1,5 +1,5 @@
-// What went through one partition since the broker started; for metrics. Written on the shard that owns the partition,
-// by plain additions.
+// The traffic of one partition since the broker started, for metrics. The shard that owns the partition writes it, by plain
+// additions.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
-// Answers of appends that wait until the chunk they depend on is durable: those of appended batches, and refusals that looked at
-// speculative state. One queue a shard, in chunk order.
+// Answers of appends that wait until their chunk is durable: answers of appended batches, and refusals that looked at speculative
+// state. One queue a shard, in chunk order.
 //
 // Loop thread only. Answers are called on the loop, possibly inline.
 #pragma once
@@ -21,13 +21,13 @@ class PendingAnswers {
  public:
   explicit PendingAnswers(const WalBackend& wal) : wal_(wal) {}
 
-  // `done` is told `result` once `chunk` is durable, and all answers before it. The high watermark of `partition` is
-  // `next_offset` then; -1: nothing was appended.
+  // `done` gets `result` once `chunk` is durable, after all answers before it. The high watermark of `partition` is `next_offset`
+  // then; -1: nothing was appended.
   void add(ChunkNumber chunk, Partition* partition, int64_t next_offset, AppendResult result, Function<void(AppendResult)> done);
   // `done` is called after all answers so far.
   void add_last(Function<void()> done);
   void complete(ChunkNumber durable);
-  // KAFKA_STORAGE_ERROR for all of them.
+  // Answers all of them with KAFKA_STORAGE_ERROR.
   void fail(const std::string& reason);
 
   bool empty() const { return answers_.empty(); }

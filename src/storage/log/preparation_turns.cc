@@ -8,7 +8,7 @@
 namespace weir::storage {
 
 namespace {
-// The pool does one after the other what has the same key.
+// The pool runs tasks with the same key one after the other.
 constexpr uint64_t kTurnKey = 0x7072'6570'0000'0000;
 constexpr uint64_t kLargeKey = kTurnKey + (1 << 16);  // OpeningMemory::turns is less
 constexpr size_t kAppendsPerTurn = 64;
@@ -22,7 +22,7 @@ void PreparationTurns::prepare(Partition& partition, AwaitedAppend& append, Func
   if (!queue.out) begin_turn(partition, queue);
 }
 
-// The next turn, or the large batch that is first.
+// Begins the next turn, or the large batch that is first.
 void PreparationTurns::begin_turn(Partition& partition, Queue& queue) {
   std::vector<std::shared_ptr<PreparedAppend>> appends;
   const bool large = queue.waiting.front().prepared->large;
@@ -43,7 +43,7 @@ void PreparationTurns::begin_turn(Partition& partition, Queue& queue) {
       large ? kLargeKey + loop_.index() % memory_.large : kTurnKey + loop_.index() % memory_.turns);
 }
 
-// Still out until all are told: an answered client may append at once.
+// `out` stays true until all are answered, because an answered client may append at once.
 void PreparationTurns::end_turn(Partition& partition) {
   for (;;) {
     auto& waiting = queues_.at(&partition).waiting;

@@ -1,8 +1,8 @@
-// Appends of a shard that are prepared on the pool (batch_preparation.h), each partition's in their order. Time is shared: a
-// partition has one turn in the pool's queue at a time, and a batch that takes longer than a turn does not hold up the turns of
-// others (docs/decisions/0016-compressed-batches-are-opened-through-a-window.md).
+// Has the pool prepare appends of a shard (batch_preparation.h), in the order of each partition. Partitions share the time: each
+// has one turn in the pool's queue at a time, and a batch that takes longer than a turn does not hold up the turns of others
+// (docs/decisions/0016-compressed-batches-are-opened-through-a-window.md).
 //
-// Loop thread only. A dropped partition has to live as long as it has appends here.
+// Loop thread only. A dropped partition must live as long as it has appends here.
 #pragma once
 
 #include <deque>
@@ -23,12 +23,12 @@ class PreparationTurns {
       : runtime_(runtime), loop_(loop), memory_(memory) {}
   ~PreparationTurns() { lifetime_.end(); }
 
-  // Is a stage of `append`. Once it has answered, the append's records are in the form in which they are stored.
+  // A stage of `append`. Once `answered` is called, the records of the append are as they will be stored.
   void prepare(Partition& partition, AwaitedAppend& append, Function<void(AppendResult)> answered);
 
  private:
   struct Waiting {
-    std::shared_ptr<PreparedAppend> prepared;  // the pool may have it, then nobody else touches it
+    std::shared_ptr<PreparedAppend> prepared;  // while the pool has it, nobody else uses it
     AwaitedAppend* append;
     Function<void(AppendResult)> answered;
   };

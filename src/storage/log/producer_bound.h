@@ -1,5 +1,5 @@
-// How many idempotent producers the partitions of a shard remember together. Clients choose the ids, so a client that takes a new
-// one for each batch would fill the memory. Above the bound the oldest producers of the partition with the most are forgotten. So
+// Bounds the idempotent producers that the partitions of a shard remember together. Clients choose the ids, so a client with a
+// new id for each batch would fill the memory. Above the bound the partition with the most producers forgets its oldest ones. So
 // a client with many producers makes its own partition forget, not other ones.
 //
 // Loop thread only.
@@ -14,12 +14,12 @@ namespace weir::storage {
 
 class ProducerBound {
  public:
-  // Memory of one with its last five batches, in all indexes, and with what its row says.
+  // Memory of a producer with its last five batches, in all indexes, and with its row.
   static constexpr size_t kProducerBytes = 640;
 
   explicit ProducerBound(size_t most) : most_(most) {}
 
-  // To a partition, which has them now.
+  // Counts new producers of a partition.
   void added(Partition& partition, size_t producers) {
     count_ += producers;
     note(partition);
@@ -32,7 +32,8 @@ class ProducerBound {
   bool exceeded() const { return count_ > most_; }
   size_t count() const { return count_; }
   size_t most() const { return most_; }
-  // Whose oldest producer is to go, if exceeded(): the one with the most of those looked at so far. Each call looks at some more.
+  // If exceeded(): returns the partition whose oldest producer should go. It has the most producers of the partitions seen so
+  // far. Each call sees some more.
   Partition& partition_to_shrink(std::span<Partition* const> all);
 
  private:

@@ -1,5 +1,5 @@
-// Rows of producers as checkpoints write them, against a model: all batches below the recovery point, applied one after the
-// other. With checkpoints that fail, producers that write while one is under way or are forgotten, deletions and restarts.
+// Rows of producers as checkpoints write them, against a model that applies all batches below the recovery point one after the
+// other. Checkpoints fail, producers write during checkpoints and are forgotten, records are deleted, and the log restarts.
 #include <map>
 #include <optional>
 
@@ -16,7 +16,7 @@ class ProducerRowsProperty : public LogShardTest {
 
   uint64_t below(uint64_t bound) { return random_->next() % bound; }
 
-  // Any batch: what a coordinator writes is not held against sequences.
+  // Appends any batch. A coordinator's batches are not checked against sequences.
   void append_any() {
     const auto producer = static_cast<int64_t>(below(kProducers)) + 1;
     int16_t& epoch = epochs_[producer];
@@ -53,7 +53,7 @@ class ProducerRowsProperty : public LogShardTest {
     }
   }
 
-  // What the checkpoints that succeeded since the last look wrote.
+  // Takes the rows of the successful checkpoints since the last call.
   void take_rows() {
     for (const auto& checkpoint : std::exchange(store_.checkpoints_, {})) {
       for (const int64_t expired : checkpoint.at(0).expired_producers) rows_.erase(expired);
@@ -93,7 +93,7 @@ class ProducerRowsProperty : public LogShardTest {
       EXPECT_EQ(rows.size(), expected.size());
       return;
     }
-    // The row of one that was forgotten may begin later.
+    // The row of a forgotten producer may begin later.
     for (const auto& [id, row] : rows) {
       const ProducerEntry& model = expected.at(id);
       EXPECT_EQ(row.producer_epoch, model.producer_epoch);
@@ -117,7 +117,7 @@ class ProducerRowsProperty : public LogShardTest {
     }
   }
 
-  // The log holds what is above the rows; all of it was durable.
+  // The log holds the batches above the rows. All of them were durable.
   void restart() {
     wal_->complete();
     store_.broken_ = false;

@@ -17,7 +17,7 @@ std::unique_ptr<Partition> recovered_partition(PartitionSnapshot snapshot, const
     } else {
       partition->append(batch.info, std::move(batch.bytes), batch.chunk, batch.info.appended_ms);
     }
-    // Forgotten producers come back with their batches; all partitions of a shard together are bounded once they are there.
+    // Forgotten producers come back with their batches. ProducerBound bounds all partitions of a shard together later.
     while (partition->producers().size() > producers_max && partition->evict_producer() > 0) {
     }
   }

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/crc32c.h"
 #include "storage/segment/record_timestamps.h"
 #include "storage/segment/segment_names.h"
 
@@ -21,7 +20,7 @@ Result<void> SegmentTimeCheck::open() {
   return {};
 }
 
-// From the beginning: what was read so far was right, but is in the old file.
+// Begins anew. The batches so far were right, but they are in the old file only.
 Result<void> SegmentTimeCheck::rewrite() {
   auto generation = store_.begin_rewrite(partition_);
   if (!generation) return std::unexpected(std::move(generation.error()));
@@ -52,9 +51,10 @@ Result<bool> SegmentTimeCheck::step(uint64_t bytes_max) {
 Result<void> SegmentTimeCheck::take(Bytes batch) {
   worked_ += batch.size();
   const BatchHeader header = BatchHeader::parse(batch.data());
-  // Damage keeps its wrong checksum, by which others see it: nothing is believed of such a batch, nor written into it.
+  // A damaged batch keeps its wrong checksum, which shows the damage to others. The check does not believe or change such a
+  // batch.
   const auto found = max_timestamp_in(batch);
-  const bool readable = found && crc32c(batch.subspan(BatchHeader::kCrcStart)) == header.crc;
+  const bool readable = found && protocol::crc_matches(header, batch);
   const int64_t timestamp = readable ? *found : unreadable_ms_;
   unreadable_ += !readable;
   const bool lies = readable && *found != header.max_timestamp;

@@ -1,9 +1,9 @@
-// Looks at the records of a segment whose times are what batch headers said (SegmentInfo::times_known). If all headers told
-// the truth, only the segment's row gets better; otherwise the segment is written anew with headers that do, so that
-// look-ups, consumers and compaction read the truth from then on. Where that may not be, because the disk is full, or cannot,
-// because of damage, at least retention learns how old the segment is. Why: docs/decisions/0010-times-come-from-records.md.
+// Reads the records of a segment whose times come from batch headers (SegmentInfo::times_known). If all headers are right, only
+// the segment's row changes. Otherwise the segment is written anew with right headers, for look-ups, consumers and compaction. A
+// full disk or damage may prevent that. Then retention learns at least how old the segment is. Why:
+// docs/decisions/0010-times-come-from-records.md.
 //
-// step until it says that all is done; after an error what was written is worthless. Blocking, one thread at a time.
+// Call step() until it returns true. After an error the written files are worthless. Blocking, one thread at a time.
 #pragma once
 
 #include <memory>
@@ -17,7 +17,7 @@ namespace weir::storage {
 
 class SegmentTimeCheck {
  public:
-  // Without `may_write` nothing is written anew.
+  // Without `may_write` the check writes nothing.
   SegmentTimeCheck(SegmentStore& store, PartitionId partition, SegmentInfo segment, int64_t now_ms, bool may_write)
       : store_(store),
         partition_(partition),
@@ -26,14 +26,14 @@ class SegmentTimeCheck {
         unreadable_ms_(segment.modified_ms > 0 ? segment.modified_ms : now_ms),
         may_write_(may_write) {}
 
-  // Works on about `bytes_max`.
+  // Works on about `bytes_max`. Returns true once all is done.
   Result<bool> step(uint64_t bytes_max);
   uint64_t worked_bytes() const { return worked_; }  // read and written
   uint64_t mended_batches() const { return mended_; }
   uint64_t unreadable_batches() const { return unreadable_; }
-  // What takes the segment's place: itself with another row, or its successor (incomplete before the end).
+  // Returns the row that takes the segment's place: of the same file, or of its successor. It is incomplete before the end.
   const SegmentInfo& result() const { return result_; }
-  // After an error that stays: the segment with its age, as far as it is known.
+  // Returns the row of a segment whose check fails for good, with its age as far as that is known.
   SegmentInfo aged() const;
 
  private:
@@ -46,13 +46,13 @@ class SegmentTimeCheck {
   const PartitionId partition_;
   const SegmentInfo segment_;
   SegmentInfo result_;
-  // Records that cannot be read (compressed ones were not looked at before they were appended) are as old as the segment's last
-  // append. When that was is not known of segments of earlier versions: then as old as the first look.
+  // Records that cannot be read are as old as the segment's last append. Earlier versions did not note the time of that append,
+  // so records in their segments are as old as the first check. (They did not look into compressed records before an append.)
   const int64_t unreadable_ms_;
   const bool may_write_;
-  bool lies_ = false;  // of headers, that stay
+  bool lies_ = false;  // wrong headers stay
   std::unique_ptr<SegmentBatches> source_;
-  std::unique_ptr<SegmentSink> output_;  // once some header lied
+  std::unique_ptr<SegmentSink> output_;  // once a header was wrong
   std::vector<uint8_t> mended_batch_;
   bool has_records_ = false, has_batches_ = false;
   int64_t max_timestamp_ = kNoTimestamp, first_timestamp_ = kNoTimestamp, max_of_empty_ = kNoTimestamp;

@@ -1,4 +1,4 @@
-// A data folder of an earlier version, whose times are what producers' headers said, and a broker's log over it.
+// A data folder of an earlier version, with the times of producers' headers, and a broker's log over it.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -47,7 +47,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
     ASSERT_TRUE(store) << store.error().message;
     store_ = std::move(*store);
   }
-  // Three records, 1 ms apart, the last one at `timestamp`. The header says `claimed`.
+  // Makes a batch of three records, 1 ms apart, the last one at `timestamp`. The header says `claimed`.
   CheckpointPartition::Batch batch(int64_t timestamp, int64_t claimed, CompressionType type = CompressionType::kNone) {
     auto made = make_batch(id_, {.base_offset = end_, .records = 3, .timestamp = timestamp - 2});
     if (type != CompressionType::kNone) {
@@ -61,7 +61,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
     batch_bytes_ = made.bytes.size;
     return made;
   }
-  // Checkpoints them into a segment of their own, as earlier versions did: with the header's times.
+  // Checkpoints batches into a segment of their own, with the times of headers, as earlier versions did.
   void segment(std::vector<CheckpointPartition::Batch> batches) {
     ASSERT_TRUE(store_->load());
     CheckpointPartition checkpoint;
@@ -113,7 +113,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
     shards_.clear();
     store_.reset();
   }
-  // One record.
+  // Appends one record.
   void append(int64_t timestamp) {
     if (!shards_[0]->find(id_)) shards_[0]->add(std::make_unique<Partition>(id_, config_, 0));
     protocol::RecordBatchBuilder builder(protocol::BatchOptions{});
@@ -128,7 +128,7 @@ class SegmentTimeCheckTest : public ::testing::Test {
     cleaner_->clean_all([&] { done = true; });
     wait([&] { return done; });
   }
-  // Chunks of version 1, whose batches and footers say that `claimed` is the largest timestamp.
+  // Writes chunks of version 1. Their batches and footers say that `claimed` is the largest timestamp.
   void write_ahead_log_of_an_earlier_version(int64_t claimed) {
     const auto entries = sim_.disk().list("/log/wal/0");
     ASSERT_TRUE(entries);

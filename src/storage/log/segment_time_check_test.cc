@@ -1,5 +1,5 @@
-// Data folders of earlier versions, whose times are what producers' headers said: nothing is deleted or hidden for them, and
-// the broker finds out the true ones.
+// Data folders of earlier versions have the times of producers' headers. No record is deleted or hidden by such times, and the
+// broker finds out the true ones.
 #include "storage/log/segment_time_check_fixture.h"
 
 namespace weir::storage::testing {

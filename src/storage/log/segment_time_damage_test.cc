@@ -43,7 +43,7 @@ TEST_F(SegmentTimeCheckTest, WhatCannotBeReadIsKept) {
   EXPECT_EQ(partition().log_start_offset(), 0);
 }
 
-// One damaged old segment must not keep all that comes after it for good, nor go unnoticed.
+// A damaged old segment must not keep all later segments for good, nor go unnoticed.
 TEST_F(SegmentTimeCheckTest, ADamagedSegmentIsToldOfAndExpiresAsOldAsTheFirstLook) {
   segment({batch(now_ - 9'000'000, now_), batch(now_ - 9'000'000, now_)});
   segment({batch(now_ - 9'000'000, now_)});
@@ -72,7 +72,7 @@ TEST_F(SegmentTimeCheckTest, ADamagedSegmentIsToldOfAndExpiresAsOldAsTheFirstLoo
   EXPECT_EQ(shards_[0]->unreadable_segments(), 0u);
 }
 
-// As Kafka, which takes the file's time where a segment has none. Imports have it.
+// Kafka takes the time of the file if a segment has no time. Imports have that time.
 TEST_F(SegmentTimeCheckTest, AnImportedSegmentThatIsDamagedIsAsOldAsItsFileOrWhatCanBeReadOfIt) {
   segment({batch(now_ - 9'000'000, now_), batch(now_, now_)});
   segment({batch(now_ - 10, now_ - 10), batch(now_ - 9'000'000, now_)});
@@ -105,7 +105,7 @@ TEST_F(SegmentTimeCheckTest, WhatTheDiskDoesNotGiveAgainAndAgainHoldsUpNoOthers)
   EXPECT_EQ(mover_->stats().failures, 3u);
 }
 
-// What frees a full disk must not wait for space.
+// Work that frees a full disk must not wait for space.
 TEST_F(SegmentTimeCheckTest, AFullDiskIsFreedByAgeThoughNothingCanBeWrittenAnew) {
   segment({batch(now_ - 9'000'000, now_ - 9'000'000)});
   segment({batch(now_ - 9'000'000, now_)});

@@ -54,7 +54,7 @@ bool TailCache::forget(Partition& partition, int64_t offset, size_t most) {
   return true;
 }
 
-// It may be long, so the pool lets go of it.
+// The tail may be long, so the pool frees it.
 void TailCache::release(Partition& partition) {
   count(-static_cast<int64_t>(partition.tail_bytes()));
   partition.of_shard.forgotten_batches += static_cast<uint32_t>(partition.tail().size());

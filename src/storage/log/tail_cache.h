@@ -1,5 +1,5 @@
-// The memory of a shard's tails. Batches leave it in the order in which all partitions' were appended, once they are checkpointed
-// and there is more than its bound; dirty ones stay whatever it says. Those of a dropped partition go at once.
+// The memory of a shard's tails. Above the bound, checkpointed batches leave it in the order of their appends to all partitions.
+// Dirty batches stay, whatever the bound is. The batches of a dropped partition go at once.
 //
 // Loop thread only, but for bytes().
 #pragma once
@@ -19,20 +19,20 @@ namespace weir::storage {
 
 class TailCache {
  public:
-  // `evicted` is called at the end of each evict(), also of those that go on in another turn.
+  // `evicted` is called at the end of each evict(), even if it ends in another turn.
   TailCache(runtime::Runtime& runtime, runtime::Loop& loop, uint64_t most_bytes, Function<void()> evicted)
       : runtime_(runtime), loop_(loop), most_bytes_(most_bytes), evicted_(std::move(evicted)) {}
   ~TailCache() { lifetime_.end(); }
 
-  void add(Partition& partition, uint32_t bytes);  // of a batch that it appended
-  void add_all(Partition& partition);              // it is new here
-  // Has checkpointed batches go, so many in one turn.
+  void add(Partition& partition, uint32_t bytes);  // of an appended batch
+  void add_all(Partition& partition);              // of a partition that is new here
+  // Evicts checkpointed batches, a bounded number in each turn.
   void evict();
-  // Forgets up to `most` of the partition's batches that are checkpointed and end at or below `offset`; true if there are more.
+  // Forgets up to `most` checkpointed batches of the partition that end at or below `offset`. Returns whether there are more.
   bool forget(Partition& partition, int64_t offset, size_t most);
-  // Of a dropped partition, all of it.
+  // Forgets all of a dropped partition.
   void release(Partition& partition);
-  // Whether something here refers to the partition.
+  // Returns whether something here refers to the partition.
   static bool holds(const Partition& partition) { return !partition.tail().empty() || partition.of_shard.forgotten_batches > 0; }
   uint64_t bytes() const { return bytes_.load(std::memory_order_relaxed); }  // thread-safe
 

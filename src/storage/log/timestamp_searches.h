@@ -1,6 +1,6 @@
-// Look-ups by time that wait for their turn, oldest first: each may read from a slow disk, on threads that other work needs.
-// Equal look-ups that have not begun become one, whose outcome all of them get. A look-up without a caller that still waits does
-// not begin. Belongs to one loop.
+// Look-ups by time wait here for their turn, oldest first, because each may read from a slow disk, on threads that other work
+// needs. Equal look-ups that have not begun become one, and all callers get its outcome. A look-up does not begin if no caller
+// waits for it any more. Belongs to one loop.
 #pragma once
 
 #include <cstddef>
@@ -29,10 +29,10 @@ class TimestampSearches {
     std::vector<Asker> askers;
   };
 
-  // `most`: that run or wait.
+  // `most`: bound of look-ups that run or wait.
   TimestampSearches(size_t at_once, size_t most) : at_once_(at_once), most_(most) {}
 
-  // Null: it waits, alone or with others. Otherwise too many do, and the asker comes back.
+  // Adds a look-up, alone or to an equal one, and returns nothing. If too many wait already, returns the asker.
   std::optional<Asker> add(const PartitionId& partition, int64_t timestamp, Asker asker) {
     const Key key{partition, timestamp};
     auto found = waiting_.find(key);
@@ -45,7 +45,7 @@ class TimestampSearches {
     return std::nullopt;
   }
 
-  // Calls `run` with each one whose turn it is; ended() once it is done, also within `run`.
+  // Calls `run` with each look-up whose turn it is. The caller calls ended() at its end, which may be within `run`.
   template <typename Run>
   void begin(Run run) {
     if (std::exchange(beginning_, true)) return;

@@ -1,4 +1,4 @@
-// What messages call a partition: people know topics by their names, folders have ids.
+// Names of partitions in messages. People know topics by their names, and folders have ids.
 #pragma once
 
 #include <fmt/format.h>
@@ -12,7 +12,7 @@
 
 namespace weir::storage {
 
-// The name of a topic, asked on the loop of this index; empty if nobody knows it (yet).
+// Returns the name of a topic. Called on the loop of this index. Empty if the name is not known (yet).
 using TopicNames = std::function<std::string(unsigned loop, const TopicId&)>;
 
 // `orders-3 (folder AAAAAAAATvCAAAAAAAAAAg-3)`

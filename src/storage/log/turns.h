@@ -1,5 +1,5 @@
-// What has to do with all partitions of a shard, or all that a checkpoint is about, is done in slices: so much in one turn of the
-// loop.
+// Bounds of slices. Work on all partitions of a shard, or on all batches of a checkpoint, is done in slices: so many in one turn
+// of the loop.
 #pragma once
 
 #include <cstddef>

@@ -82,7 +82,7 @@ Result<std::unique_ptr<runtime::File>> write_aborted(runtime::FileSystem& files,
   if (*size < position) {
     return fail(ErrorCode::kCorrupt, fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
   }
-  // Left by a checkpoint that did not commit.
+  // A checkpoint that did not commit left the rest.
   if (*size > position) {
     if (auto done = (*file)->truncate(position); !done) return std::unexpected(std::move(done.error()));
   }

@@ -71,7 +71,7 @@ class AbortedTransactionsTest : public ::testing::Test {
     ASSERT_TRUE(loaded) << loaded.error().message;
     if (!loaded->empty()) manifest_ = loaded->front().manifest;
   }
-  // Up to `end`, with markers at the ends of `aborted`; true if it was checkpointed.
+  // Checkpoints batches up to `end`, with markers at the ends of `aborted`. Returns whether that worked.
   bool checkpoint(int64_t end, const std::vector<AbortedTransaction>& aborted, uint64_t segment_bytes = 1 << 20,
                   int64_t log_start = 0) {
     CheckpointPartition checkpoint;
@@ -89,7 +89,7 @@ class AbortedTransactionsTest : public ::testing::Test {
     if (checkpointed) manifest_ = checkpointed->front();
     return checkpointed.has_value();
   }
-  // What a reader of committed records is told.
+  // Reads as a reader of committed records does.
   Result<SegmentRead> read(int64_t offset, uint32_t bytes = 1 << 20, int64_t end = INT64_MAX) {
     return store_->read_now(manifest_, offset, {bytes, end, true});
   }
@@ -173,7 +173,7 @@ TEST_F(AbortedTransactionsTest, TheFileGoesWithItsSegment) {
   EXPECT_FALSE(world_.disk().has(path(1)));
 }
 
-// A checkpoint ended between its files and its transaction: what it left does not exist.
+// A checkpoint ended between its files and its transaction. The bytes that it left do not exist.
 TEST_F(AbortedTransactionsTest, BytesBehindTheLastEntryDoNotExist) {
   const AbortedTransaction a{1, 0, 1, 2}, b{1, 2, 3, 4}, c{2, 4, 5, 6};
   ASSERT_TRUE(checkpoint(2, {a}));
@@ -217,7 +217,7 @@ TEST_F(AbortedTransactionsTest, DamageOfAnyByteIsToldAndHarmsNoOtherReader) {
   EXPECT_TRUE(read(0));
 }
 
-// What comes goes to a new segment, so that one bad file does not hold up the rest.
+// Later batches go to a new segment, so that one bad file does not hold up the rest.
 TEST_F(AbortedTransactionsTest, AShortFileIsNotAddedTo) {
   ASSERT_TRUE(checkpoint(4, {{1, 0, 1, 2}}));
   ASSERT_TRUE((*world_.files().open(path(0), {.write = true}))->truncate(10));

@@ -1,13 +1,11 @@
 #include "storage/segment/batch_check.h"
 
-#include "base/crc32c.h"
 #include "protocol/record_window.h"
 
 namespace weir::storage {
 
 std::string_view BatchCheck::fault(const BatchHeader& header, Bytes batch) {
-  if (crc32c(batch.subspan(BatchHeader::kCrcStart)) != header.crc)
-    return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
+  if (!protocol::crc_matches(header, batch)) return protocol::batch_fault_name(protocol::BatchFault::kBadCrc);
   const Bytes stored = batch.subspan(BatchHeader::kSize);
   protocol::BatchFault fault{};
   if (header.compressed()) {
@@ -16,7 +14,7 @@ std::string_view BatchCheck::fault(const BatchHeader& header, Bytes batch) {
     fault = protocol::check_records(header, records, {.contiguous = false});
     const auto why = decompressor_.fault();
     trim();
-    // Its checksum is right. That it cannot be opened in so little memory is no damage.
+    // The checksum is right. A batch that needs more memory than there is for it is no damage.
     if (why == protocol::CompressionFault::kTooLarge) return {};
     if (why != protocol::CompressionFault::kNone) return protocol::compression_fault_name(why);
   } else {

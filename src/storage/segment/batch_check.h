@@ -1,5 +1,5 @@
-// Whether a stored batch is what was appended once, and can be read: checksum, compression, records. Compressed batches are
-// opened through a window, so that it takes little memory whatever they decompress to.
+// Checks that a stored batch is as it was appended, and that it can be read: checksum, compression, records. A compressed batch
+// is opened through a window, so a check takes little memory whatever the batch decompresses to.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,10 @@ namespace weir::storage {
 
 class BatchCheck {
  public:
-  // Returns the fault, empty if there is none. `batch` is as long as its header says.
+  // Returns the fault; empty if the batch has none. `batch` is as long as its header says.
   std::string_view fault(const BatchHeader& header, Bytes batch);
-  // Of a batch that has no fault. A record is valid during its call; one that is larger than a window is in memory as a whole.
+  // Calls `visit` for each record of a batch without a fault. A record is valid during its call. A record that is larger than a
+  // window is in memory as a whole.
   using Visit = std::function<void(const protocol::Record& record)>;
   void each_record(const BatchHeader& header, Bytes batch, const Visit& visit);
 

@@ -31,7 +31,7 @@ Result<void> check_batch(const CheckpointPartition& checkpoint, const Checkpoint
                           partition_folder_name(checkpoint.partition), info.base_offset, batch.bytes.size, expected_offset));
 }
 
-// The aborted transactions whose marker is the batch, of those from `next` on; `next` passes them.
+// Returns the aborted transactions, from number `next` on, whose marker is the batch. Moves `next` behind them.
 Result<std::span<const AbortedTransaction>> take_aborted(const CheckpointPartition& checkpoint, const BatchInfo& batch,
                                                          size_t& next) {
   const size_t first = next;
@@ -133,7 +133,7 @@ Result<CheckpointPlan> plan_checkpoint(const PartitionManifest& before, const Ch
     const size_t first_aborted = next_aborted;
     const auto aborted = take_aborted(checkpoint, batch.info, next_aborted);
     if (!aborted) return std::unexpected(aborted.error());
-    // What was deleted before it was checkpointed is not written, nor is a segment kept for what follows it.
+    // A batch that was deleted before its checkpoint is not written. The batch behind it begins a new segment.
     if (batch.info.next_offset() <= plan.after.log_start_offset) continue;
     // A segment that is to move elsewhere gets no more batches.
     const bool roll = segments.empty() || segments.back().base_offset == damaged_segment ||

@@ -55,7 +55,7 @@ TEST_F(CheckpointPlanTest, RollsWhenABatchDoesNotFit) {
   EXPECT_EQ(rolled.writes[1].first_batch, 2u);
   EXPECT_TRUE(rolled.writes[1].created);
   EXPECT_EQ(rolled.after.segments[2].base_offset, 4);
-  // One that is larger than a segment gets one of its own.
+  // A batch that is larger than a segment gets a segment of its own.
   auto large = make_checkpoint(id_, end_, 1, {.value_bytes = 5000});
   large.segment_bytes = 100;
   EXPECT_EQ(plan(std::move(large)).after.segments.size(), 4u);
@@ -125,11 +125,11 @@ TEST_F(CheckpointPlanTest, LogStartDropsWholeSegmentsOnly) {
   const CheckpointPlan trimmed = plan(std::move(trim));
   EXPECT_EQ(trimmed.dropped, (std::vector<int64_t>{0, 1, 2}));
   EXPECT_EQ(trimmed.first_changed, trimmed.after.segments.size());
-  // It never goes back.
+  // The log start never goes back.
   auto more = make_checkpoint(id_, end_, 1);
   more.log_start_offset = 1;
   EXPECT_EQ(plan(std::move(more)).after.log_start_offset, 3);
-  // Everything may go; the next batch begins a new segment.
+  // All segments may go. The next batch begins a new one.
   CheckpointPartition all;
   all.partition = id_;
   all.log_start_offset = end_;
@@ -159,7 +159,7 @@ TEST_F(CheckpointPlanTest, IndexEntriesComeByDistanceAndAreWrittenByTheMegabyte)
     EXPECT_GE(written[i].position - (i == 0 ? 0 : written[i - 1].position), 1000u);
   }
   EXPECT_LT(length - written.back().position, 12'000u);
-  // A roll writes what waits.
+  // A roll writes the waiting entries.
   auto rolling = make_checkpoint(id_, end_, 1);
   rolling.segment_bytes = 1;
   const std::vector<IndexEntry> waiting = pending_.entries;

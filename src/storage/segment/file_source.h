@@ -1,4 +1,4 @@
-// A segment's file as SegmentSource.
+// Reads a segment's file as a SegmentSource.
 #pragma once
 
 #include <memory>

@@ -10,8 +10,7 @@ Result<Bytes> HeaderScanner::bytes_at(uint64_t offset) {
   if (offset >= block_offset_ && offset + BatchHeader::kSize <= block_offset_ + block_size_) {
     return Bytes(block_.data() + (offset - block_offset_), BatchHeader::kSize);
   }
-  // The header lies just behind the block: batches are small, larger blocks pay. Otherwise headers are far
-  // apart.
+  // If the header lies just behind the block, batches are small, and a larger block pays. Otherwise headers are far apart.
   const bool adjacent = block_size_ > 0 && offset < block_offset_ + block_size_ + kSmallest;
   next_read_ = adjacent ? std::min(next_read_ * 8, kLargest) : kSmallest;
   const uint64_t readable = std::max(read_limit_, offset + BatchHeader::kSize) - offset;

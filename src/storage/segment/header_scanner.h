@@ -1,5 +1,5 @@
-// Walks the batch headers of a range of a segment file without reading the records: in blocks of up to 64 KiB
-// while the batches are small, header by header when they are large.
+// Walks the batch headers of a range of a segment file without reading the records. It reads blocks of up to 64 KiB while batches
+// are small, and single headers when batches are large.
 #pragma once
 
 #include <algorithm>
@@ -22,15 +22,14 @@ class HeaderScanner {
     uint64_t end() const { return offset + header.size(); }
   };
 
-  // `begin` must be the start of a batch, `end` the end of one (the valid length of the segment). `name` is
-  // for messages. Offsets below `lowest_offset` are corruption, as is an offset that goes back. `file` and
-  // `name` outlive the scanner.
+  // `begin`: the start of a batch. `end`: the end of a batch, such as the valid length of the segment. `name`: for messages. An
+  // offset below `lowest_offset` is corruption, and so is an offset that goes back. `file` and `name` outlive the scanner.
   HeaderScanner(runtime::File& file, const std::string& name, uint64_t begin, uint64_t end, int64_t lowest_offset)
       : file_(file), name_(name), position_(begin), end_(end), read_limit_(end), lowest_offset_(lowest_offset) {}
 
-  // The next batch; nothing at the end of the range; kCorrupt where the bytes are no chain of batches.
+  // Returns the next batch; nothing at the end of the range; kCorrupt where the bytes are no chain of batches.
   Result<std::optional<Position>> next();
-  uint64_t position() const { return position_; }  // of the batch that next() will answer
+  uint64_t position() const { return position_; }  // of the batch that next() will return
   // Keeps reads below `limit`, for callers that know what is in memory and do not ask for headers beyond it.
   void read_below(uint64_t limit) { read_limit_ = std::min(limit, end_); }
 

@@ -1,6 +1,6 @@
-// LocalSegmentStore: removing files that nobody needs any more (segments that retention dropped or compaction replaced,
-// folders of dropped partitions). One after the other, each paid for at the throttle. What a crash leaves is found at the
-// next start, or, of segments below the log start, when the partition next drops some.
+// LocalSegmentStore: removes files that nobody needs any more. These are segments that retention dropped or compaction replaced,
+// and folders of dropped partitions. Files go one after the other, and the throttle counts each. If a crash leaves some, the next
+// start finds them. It leaves segments below the log start until the partition drops segments again.
 #include <algorithm>
 
 #include "base/log.h"
@@ -44,14 +44,14 @@ void LocalSegmentStore::submit_maintenance(runtime::Executor& reply_to, runtime:
       reply_to, std::move(done));
 }
 
-// Of a checkpoint that somebody waits for to the end.
+// For a checkpoint whose caller waits until its files are gone.
 void LocalSegmentStore::remove_dropped_segments() {
   std::lock_guard lock(mutex_);
   while (remove_doomed_segment(kDueAtOnce)) {
   }
 }
 
-// False if nothing is due.
+// Returns false if nothing is due.
 bool LocalSegmentStore::remove_something(int64_t now_ms) {
   if (!remove_doomed_segment(now_ms) && !remove_from_doomed_folder(now_ms)) return false;
   if (options_.throttle) options_.throttle->removed_file();

@@ -22,7 +22,7 @@ Result<uint32_t> LocalSegmentStore::begin_rewrite(const PartitionId& partition) 
   if (found == partitions_.end()) return fail(ErrorCode::kNotFound, "the partition is gone");
   if (auto done = manifests_->settle(); !done) return std::unexpected(std::move(done.error()));
   PartitionState& state = found->second;
-  // Never used twice, whatever became of the transaction.
+  // No generation is used twice, whatever became of the transaction.
   const uint32_t generation = ++state.generation;
   if (auto done = manifests_->put_generation(state.row, generation); !done) return std::unexpected(std::move(done.error()));
   return generation;

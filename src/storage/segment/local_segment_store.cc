@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* kDatabaseName = "manifest.db";
 
-// True if <log dir>/wal/<shard>/ holds files of a write-ahead log.
+// Returns whether <log dir>/wal/<shard>/ holds files of a write-ahead log.
 Result<bool> has_wal_files(runtime::FileSystem& files, const std::string& log_dir) {
   const std::string wal = log_dir + "/wal";
   auto exists = files.exists(wal);
@@ -31,8 +31,8 @@ Result<bool> has_wal_files(runtime::FileSystem& files, const std::string& log_di
   return false;
 }
 
-// Without its database a log directory's folders would look like garbage and be removed, and the files of the
-// write-ahead log like those of somebody else.
+// Without the database, the folders of a log directory would look like garbage and be removed. The files of the write-ahead log
+// would look as if they belonged to another broker.
 Result<void> refuse_orphans(runtime::FileSystem& files, const std::string& log_dir) {
   auto exists = files.exists(log_dir + "/" + kDatabaseName);
   if (!exists) return std::unexpected(std::move(exists.error()));
@@ -64,9 +64,9 @@ struct LocalSegmentStore::Cycle {
   int64_t next_row = 0;
   std::vector<CheckpointPlan> plans = {};              // as partitions
   std::vector<ManifestDatabase::Change> changes = {};  // as partitions
-  // Being written: a partition's run. At the end of the plans all is.
+  // The run that is written now. Everything is written when `partition` is behind the last plan.
   size_t partition = 0, run = 0;
-  bool damaged = false;  // some segment is, so that this plan cannot be carried out
+  bool damaged = false;  // a segment is damaged, so this plan cannot be carried out
   // For the throttle.
   uint64_t bytes = 0;
   int64_t busy_ns = 0;
@@ -155,7 +155,7 @@ void LocalSegmentStore::read(const PartitionManifest& manifest, int64_t offset, 
     reply_to.post([done = std::move(done), read = std::move(*ready)]() mutable { done(std::move(read)); });
     return;
   }
-  // Manifests have thousands of segments: what goes to the pool is one of them.
+  // A manifest may have thousands of segments. Only one of them goes to the pool.
   struct Call {
     SegmentReader::Target target;
     Function<void(Result<SegmentRead>)> done;
@@ -201,11 +201,11 @@ Result<std::vector<PartitionManifest>> LocalSegmentStore::checkpoint_now(const s
   return std::move(call.result);
 }
 
-// True once it is done; `call.result` says how it went.
+// Returns true once the checkpoint is over. `call.result` is its outcome then.
 bool LocalSegmentStore::checkpoint_turn(CheckpointCall& call) {
   std::lock_guard lock(mutex_);
   if (!call.cycle) {
-    // Files of a checkpoint that a power cut might still bring to life must not be touched.
+    // A power cut might still bring an earlier checkpoint to life. Its files must not be touched.
     if (auto done = manifests_->settle(); !done) {
       call.result = std::unexpected(std::move(done.error()));
       return true;
@@ -226,14 +226,13 @@ bool LocalSegmentStore::checkpoint_turn(CheckpointCall& call) {
     call.result = adopt(*call.cycle);
     return true;
   }
-  // Damaged segments are set aside now: what comes goes to new ones, so that one bad file does not hold up
-  // the rest.
+  // Damaged segments are set aside now, and later batches go to new segments. So one bad file does not hold up the rest.
   if (call.cycle->partition == call.cycle->plans.size()) call.cycle.reset();
   return false;
 }
 
-// Writes a piece; after the last one makes all of it durable and commits: true then. False with everything
-// written: damage was found, nothing is committed and a new plan is needed.
+// Writes a piece. After the last piece it makes all of them durable, commits, and returns true. If it returns false though
+// everything is written, it found damage: nothing is committed, and a new plan is needed.
 Result<bool> LocalSegmentStore::advance(Cycle& cycle) {
   auto written = write_piece(cycle);
   const int64_t began_ns = clock_.monotonic_ns();
@@ -247,8 +246,8 @@ Result<bool> LocalSegmentStore::advance(Cycle& cycle) {
   if (cycle.damaged) return false;
   cycle.busy_ns += clock_.monotonic_ns() - began_ns;
   if (options_.throttle && !cycle.held) options_.throttle->measured(cycle.bytes, cycle.busy_ns);
-  // From here on nothing is taken back: if the commit fails its outcome may be open. So may be one that came
-  // between two pieces (begin_rewrite).
+  // From here on nothing is taken back. If the commit fails, its outcome may be open. The outcome of a commit between two pieces
+  // (begin_rewrite) may be open as well.
   if (auto settled = manifests_->settle(); !settled) return std::unexpected(std::move(settled.error()));
   if (auto committed = manifests_->commit(cycle.changes); !committed) return std::unexpected(std::move(committed.error()));
   return true;
@@ -268,8 +267,7 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
     if (created) {
       fresh.partition = checkpoint.partition;
       fresh.log_start_offset = checkpoint.log_start_offset;
-      // The log start may lie inside a batch that is still to be checkpointed: the recovery point must not pass its base
-      // offset.
+      // The log start may lie inside a batch of this checkpoint. The recovery point must not pass the base offset of that batch.
       fresh.end_offset = checkpoint.batches.empty() ? 0 : checkpoint.batches.front().info.base_offset;
       fresh.place = directories_.place(checkpoint.partition);
     }
@@ -284,7 +282,7 @@ Result<void> LocalSegmentStore::plan(Cycle& cycle) {
   return {};
 }
 
-// True once all is written.
+// Returns true once all is written.
 Result<bool> LocalSegmentStore::write_piece(Cycle& cycle) {
   BackgroundThrottle* const throttle = options_.throttle;
   const uint64_t bytes_max = throttle ? throttle->piece_bytes() : UINT64_MAX;
@@ -310,8 +308,8 @@ Result<bool> LocalSegmentStore::write_piece(Cycle& cycle) {
   return cycle.partition == cycle.plans.size();
 }
 
-// Begins the next run, or goes on to the next partition. Damaged segments are remembered, so that a new plan avoids them;
-// only a partition's first run can meet damage: the others create their files.
+// Begins the next run, or goes on to the next partition. Remembers damaged segments, so that a new plan avoids them. Only the
+// first run of a partition can meet damage, because the others create their files.
 Result<void> LocalSegmentStore::begin_run(Cycle& cycle) {
   const CheckpointPlan& plan = cycle.plans[cycle.partition];
   if (cycle.run == plan.writes.size()) {
@@ -381,7 +379,7 @@ void LocalSegmentStore::doom_dropped_segments(const CheckpointPlan& plan) {
   }
   if (known == partitions_.end() || std::exchange(known->second.swept, true)) return;
   if (directories_.several()) return;  // swept at the start
-  // What an earlier process did not come to remove. Only checkpoints make files of generation 0, and none below the end.
+  // An earlier process may have left files. Only checkpoints make files of generation 0, and they make none below the end.
   const auto& left = plan.after.segments;
   const int64_t first = left.empty() ? plan.after.end_offset : left.front().base_offset;
   auto entries = files_.list(folder_of(plan.after.partition, 0));
@@ -423,7 +421,7 @@ Result<void> LocalSegmentStore::drop_now(const PartitionId& partition, int64_t d
   directories_.forget(partition);
   const std::vector<SegmentInfo> segments = std::move(found->second.manifest.segments);
   partitions_.erase(found);
-  // The partition is forgotten durably; what is left of its folder goes now or at the next start.
+  // The partition is forgotten durably. The rest of its folder goes now, or at the next start.
   for (const LogDirectories::Directory& directory : directories_.all()) {
     auto renamed = doom_folder(directory.path, partition_folder_name(partition), clock_.wall_ms() + delay_ms);
     if (renamed) continue;

@@ -1,10 +1,10 @@
-// SegmentStore in local log directories: files `<topic id>-<index>/<base offset>.log`, manifests of all of them in home's
-// `manifest.db`. Format: docs/formats/segments.md.
+// SegmentStore in local log directories. Segments are files `<topic id>-<index>/<base offset>.log`, and `manifest.db` in home has
+// the manifests of all of them. Format: docs/formats/segments.md.
 //
-// Checkpoints and drops run one after the other on the pool; reads run beside them and may overtake them. A checkpoint
-// is: write every partition's run, make all files durable, commit one transaction. Only then the manifests in
-// memory change, index entries are written and old files go. A failure before that leaves all manifests as
-// they were. A checkpoint writes in pieces, and so are files removed; between two of them the throttle may hold it back.
+// Checkpoints and drops run one after the other on the pool. Reads run beside them and may overtake them. A checkpoint writes the
+// runs of all partitions, makes all files durable, and commits one transaction. Only then the manifests in memory change, index
+// entries are written and old files go. A failure before the commit leaves all manifests as they were. Checkpoints write, and
+// removals go, in pieces. Between two pieces the throttle may hold them back.
 //
 // The log directories are locked by this process. `files` and `pool` outlive the store; no task of the pool may
 // run after it is gone.
@@ -45,13 +45,13 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
     std::string path;
     Uuid id;
     bool fresh = false;
-    std::string marker = {};  // a file that is in it from the first use on: without it nothing new is made there
+    std::string marker = {};  // a file in it, from its first use on: without that file nothing new is made there
   };
   NotedDatabase& manifest_database() { return *manifests_; }
 
   LogDirectories& directories() override { return directories_; }
-  // Blocking, once, before load(): these and no others. Refuses, and changes nothing, if one is missing that holds segments,
-  // or one holds segments that are not of this store.
+  // Names all directories beside home. Blocking, once, before load(). Refuses, and changes nothing, if a directory with segments
+  // is missing, or if a directory holds segments of another store.
   Result<void> use_directories(const std::vector<ExtraDirectory>& extra);
 
   Result<std::vector<LoadedPartition>> load(const PartitionDeleted& deleted = {}) override;
@@ -86,7 +86,7 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
   Result<void> note_wal_guest(const WalGuest& guest) override;
   Result<std::vector<WalGuest>> wal_guests() override;
   size_t index_bytes() const override { return reader_.index_bytes(); }
-  // Removes folders of dropped partitions whose delay is over; called now and then (checkpoints do it too).
+  // Removes folders of dropped partitions whose delay is over. Called now and then; checkpoints do it, too.
   void maintain(runtime::Executor& reply_to, Function<void()> done) override;
 
   // The blocking forms behind the calls, for start-up, tools and tests. No asynchronous call may be under way.
@@ -111,7 +111,7 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
     int64_t row = 0;
     PartitionManifest manifest;
     PendingIndex pending;
-    int64_t damaged_segment = -1;  // base offset of one that cannot be appended to
+    int64_t damaged_segment = -1;  // base offset of a segment that cannot be appended to
     uint32_t generation = 0;       // the highest that a rewrite reserved
     bool swept = false;            // of files that an earlier process was to remove
   };
@@ -166,11 +166,10 @@ class LocalSegmentStore final : public SegmentStore, public LogDirectoryStore {
   SegmentReader reader_;
   std::unique_ptr<ManifestDatabase> manifests_;
 
-  // One checkpoint at a time for all shards. They share one device, and each of them writes it in a large sequential run: side
-  // by side they would end no sooner, take turns on the device in smaller pieces, and need a transaction of the
-  // one database each anyway. Nobody waits for it: a shard whose dirty bytes near their bound meanwhile lifts the
-  // throttle for whoever is at work (BackgroundThrottle::set_pressure). With several log directories on several devices a
-  // checkpoint writes to one after the other.
+  // Checkpoints of all shards run one at a time. They share one device, and each of them writes a large sequential run. Side by
+  // side they would end no sooner, take turns on the device in smaller pieces, and still need a transaction each of the one
+  // database. No shard suffers from the queue: when its dirty bytes near their bound, it lifts the throttle for the checkpoint at
+  // work (BackgroundThrottle::set_pressure). With several log directories a checkpoint writes to one after the other.
   PacedQueue queue_;
 
   std::mutex mutex_;  // everything below: checkpoints, drops and the blocking calls exclude each other

@@ -37,7 +37,7 @@ class LocalSegmentStoreTest : public ::testing::Test {
   std::string path(const PartitionId& partition, int64_t base_offset) {
     return "/log/" + partition_folder_name(partition) + "/" + segment_file_name(base_offset);
   }
-  // Everything from the log start on, read in steps.
+  // Returns all bytes from the log start on, read in steps.
   std::vector<uint8_t> read_all(const PartitionManifest& manifest, uint32_t max_bytes) {
     std::vector<uint8_t> all;
     int64_t offset = manifest.segments.empty() ? manifest.end_offset : manifest.segments.front().base_offset;
@@ -290,7 +290,7 @@ TEST_F(LocalSegmentStoreTest, AnUncertainCommitIsUndoneBeforeTheNextCheckpoint) 
   EXPECT_EQ(read_all(after[0], 1), world_.disk().contents(path(a, 0)));
 }
 
-// Deleting records is how a full disk is emptied: it must not need space.
+// A full disk is emptied by deleting records, so that must not need space.
 TEST_F(LocalSegmentStoreTest, AFullDiskCanStillBeTrimmed) {
   const PartitionId a = partition_id(1), b = partition_id(2);
   int64_t end_a = 0, end_b = 0;

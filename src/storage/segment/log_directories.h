@@ -1,8 +1,8 @@
-// The log directories of a broker, and in which of them each partition lives. Number 0 is home: it holds the databases and the
-// write-ahead logs as well; the others hold segments only. A directory's number is its name in manifest.db; it stays the
-// same wherever the directory is mounted (docs/decisions/0009-several-log-directories.md).
+// Knows the log directories of a broker, and the directory of each partition. Number 0 is home, which holds the databases and the
+// write-ahead logs as well. The others hold segments only. A directory's number is its name in manifest.db, and stays the same
+// wherever the directory is mounted (docs/decisions/0009-several-log-directories.md).
 //
-// Set up before anything else uses it. After that the list does not change; placement is thread-safe and never waits for a
+// It is set up before anything else uses it. After that the list does not change. Placement is thread-safe and never waits for a
 // disk. With one directory nothing is kept.
 #pragma once
 
@@ -25,13 +25,13 @@ class LogDirectories {
   struct Directory {
     uint32_t number = 0;
     std::string path;
-    std::string marker;  // a file that is there as long as the directory is; empty: none
+    std::string marker;  // a file that is there as long as the directory is; may be empty
   };
 
   explicit LogDirectories(std::string home = {}) : all_{{0, std::move(home), {}}} {}
   LogDirectories(const LogDirectories&) = delete;
 
-  // Once, at start: those beside home, in the order of the configuration.
+  // Adds a directory beside home. At the start, in the order of the configuration.
   void add(uint32_t number, std::string path, std::string marker) {
     all_.push_back({number, std::move(path), std::move(marker)});
   }
@@ -39,22 +39,23 @@ class LogDirectories {
   const std::vector<Directory>& all() const { return all_; }  // home first
   bool several() const { return all_.size() > 1; }
   bool knows(uint32_t number) const;
-  const Directory& at(uint32_t number) const;  // one that is known
+  const Directory& at(uint32_t number) const;  // of a known directory
   const std::string& path(uint32_t number) const { return at(number).path; }
   std::optional<uint32_t> find(std::string_view path) const;
 
-  // Where the partition lives. One that is new goes where the fewest are, as in Kafka, or where prefer() asked for.
+  // Returns where the partition lives. A new partition goes where prefer() asked for, or to the directory with the fewest
+  // partitions, as in Kafka.
   PartitionPlace place(const PartitionId& partition);
-  // Of a partition that does not exist yet, by its topic's name. The most recent kPreferencesMax are remembered, until the
-  // process ends.
+  // Chooses the directory of a partition that does not exist yet, by its topic's name. The last kPreferencesMax choices are
+  // remembered until the process ends.
   void prefer(const std::string& topic, int32_t index, uint32_t directory);
-  // The partition comes into being: takes the preference for its name, if there is one.
+  // Gives a new partition the directory that prefer() chose for its name, if any.
   void create(const std::string& topic, const PartitionId& partition);
 
-  // What is durable, by the store.
+  // The store says what is durable.
   void set(const PartitionId& partition, PartitionPlace place);
   void forget(const PartitionId& partition);
-  // Places that were chosen and not stored since.
+  // Returns places that were chosen and not stored since.
   std::vector<std::pair<PartitionId, PartitionPlace>> take_unsaved();
   void not_saved(const std::vector<std::pair<PartitionId, PartitionPlace>>& places);
 

@@ -1,5 +1,5 @@
-// What a store of segments in several log directories can do beside SegmentStore: say in which of them a partition lives, and
-// have it move to another one.
+// A store of segments in several log directories, beside SegmentStore. It knows the directory of each partition, and can have a
+// partition move to another one.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace weir::storage {
 
 class SegmentCopy;
 
-// Of a copy: the log directory it goes to, and the generation that begin_rewrite reserved.
+// The log directory that a copy goes to, and the generation that begin_rewrite reserved for it.
 struct CopyTarget {
   uint32_t directory = 0;
   uint32_t generation = 0;
@@ -26,9 +26,9 @@ class LogDirectoryStore {
   virtual ~LogDirectoryStore() = default;
 
   virtual LogDirectories& directories() = 0;
-  // From now on new segments of the partition go to `directory`; the old ones move when a caller copies them (copy_segment
-  // after ManifestStore::begin_rewrite, then replace). Durable when `done` tells the new place, which has arrived there if
-  // nothing was elsewhere. In order with checkpoints. Called by the owning shard only.
+  // From now on new segments of the partition go to `directory`. The old ones move when a caller copies them: begin_rewrite,
+  // copy_segment, then replace. The new place is durable when `done` gets it. A partition without segments elsewhere has arrived
+  // then. In order with checkpoints. Called by the owning shard only.
   virtual void set_directory(const PartitionId& partition, uint32_t directory, runtime::Executor& reply_to,
                              Function<void(Result<PartitionPlace>)> done) = 0;
   // Blocking, on any thread of the pool.

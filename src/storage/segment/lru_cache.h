@@ -1,5 +1,4 @@
-// A bounded map that forgets what was used least recently. Thread-safe; values are shared pointers or small
-// copies.
+// A bounded map that forgets the values that were used least recently. Thread-safe. Values are shared pointers or small copies.
 #pragma once
 
 #include <cstddef>

@@ -1,4 +1,4 @@
-// What a partition's log consists of, as its manifest says it. Format: docs/formats/segments.md.
+// The manifest of a partition: its segments and its bounds. Format: docs/formats/segments.md.
 #pragma once
 
 #include <algorithm>
@@ -20,25 +20,24 @@ struct SegmentInfo {
   uint32_t generation = 0;                 // of its file: 0 if a checkpoint wrote it, higher after compaction or a move
   uint32_t directory = 0;                  // number of the log directory its file is in
   int64_t modified_ms = 0;                 // wall clock of the last append to it, whatever file it is in
-  // Whether its timestamps are those of its records. Earlier versions and Kafka's folders took them from batch headers, which
-  // producers get wrong: until somebody looked at the records (log/segment_time_check.h), nothing goes or is hidden for them.
+  // Whether its timestamps are the times of its records. Earlier versions and Kafka's folders took them from batch headers, which
+  // producers get wrong. Until SegmentTimeCheck has read the records, no segment is deleted or passed over for its times.
   bool times_known = false;
-  // Without times_known: somebody looked, and largest_timestamp() is no less than the times of the records. But headers still
-  // lie, for there was no room to write them anew, or some of it cannot be read.
+  // Without times_known: SegmentTimeCheck has read the records, and none is younger than largest_timestamp(). But headers still
+  // lie, because there was no room to write the segment anew, or a part of it cannot be read.
   bool age_known = false;
-  // Entries of its index of aborted transactions (aborted_index.h), and the CRC-32C of all their bytes.
+  // Number of entries in its index of aborted transactions (aborted_index.h), and the CRC-32C of all their bytes.
   uint32_t aborted = 0;
   uint32_t aborted_crc = 0;
 
   bool has_age() const { return times_known || age_known; }
 
-  // As Kafka has it, with the time of the file's last change: records without a time are as old as their append.
+  // Records without a time are as old as their append. Kafka takes the time of the file's last change instead.
   int64_t largest_timestamp() const { return max_timestamp >= 0 ? max_timestamp : modified_ms; }
   bool operator==(const SegmentInfo&) const = default;
 };
 
-// A partition as of its recovery point: everything below `end_offset` is in segments, everything from it on in the
-// WAL.
+// A partition as of its recovery point. All batches below `end_offset` are in segments, all others in the write-ahead log.
 struct PartitionManifest {
   PartitionId partition;
   int64_t log_start_offset = 0;
@@ -50,7 +49,7 @@ struct PartitionManifest {
   bool operator==(const PartitionManifest&) const = default;
 };
 
-// The segment that ends beyond the offset, by number; segments.size() if there is none.
+// Returns the number of the segment that ends beyond the offset; segments.size() without one.
 inline size_t segment_of(const PartitionManifest& manifest, int64_t offset) {
   // Offsets that compaction took lie before the first batch of the next segment.
   if (offset < manifest.log_start_offset) return manifest.segments.size();

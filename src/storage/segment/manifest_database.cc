@@ -35,8 +35,8 @@ constexpr const char* kGuestsTable =
     " hash INTEGER NOT NULL AS (row_hash('wal_guests', shard, incarnation, topic, partition)) STORED,"
     " PRIMARY KEY (shard, incarnation, topic, partition)) WITHOUT ROWID;";
 
-// Partitions have a short row number because it is repeated in every segment and producer row.
-// Those beside `segments` and `wal_guests`.
+// All tables but `segments` and `wal_guests`. Partitions have a short row number because it is repeated in every segment and
+// producer row.
 constexpr const char* kOtherTables =
     "CREATE TABLE format (version INTEGER NOT NULL, hash INTEGER NOT NULL AS (row_hash('format', version)) STORED);"
     "CREATE TABLE partitions (id INTEGER PRIMARY KEY, topic BLOB NOT NULL, partition INTEGER NOT NULL,"
@@ -107,7 +107,7 @@ std::string all_tables() { return std::string(kOtherTables) + kSegmentsTable + k
 constexpr int64_t kTimesKnown = 1;
 constexpr int64_t kAgeKnown = 2;
 
-// Rows that contradict each other would be acted upon: better to stop with the name of the partition.
+// Nobody should act upon rows that contradict each other. So the start stops with the name of the partition.
 Result<void> check_manifest(const PartitionManifest& manifest, int64_t generation) {
   int64_t next = 0;
   bool sound = generation >= 0 && generation <= UINT32_MAX && manifest.first_dirty_offset >= 0 &&
@@ -204,7 +204,7 @@ Result<void> ManifestDatabase::in_transaction(Function<Result<void>()> work) {
       return done;
     }
     auto committed = database_->commit();
-    // Try at once to make the failure certain; the caller may retry either way.
+    // This tries at once to make the failure certain. The caller may retry either way.
     if (!committed) {
       (void)settle_now();
       return committed;

@@ -1,5 +1,5 @@
 // Manifests, producers, WAL sessions and log directories as rows of `manifest.db` in home, the first log directory. Format:
-// docs/formats/segments.md. From any thread: calls take turns, so one waits for at most one transaction.
+// docs/formats/segments.md. Any thread may call. Calls take turns, so each waits for at most one transaction.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +22,11 @@ class ManifestDatabase final : public NotedDatabase {
   // `paired`: NotedDatabase::pair comes before anything else.
   static Result<std::unique_ptr<ManifestDatabase>> open(runtime::FileSystem& files, const std::string& path,
                                                         const runtime::Clock* clock, bool paired = false);
-  // Whose rows may have changed on the disk, if they are those of partitions. For `weir log salvage`. kCorrupt if what is wrong
-  // cannot be found out from the files of the partitions. `metadata`: not changed; may be null.
+  // Opens a database in which rows of partitions may have changed on the disk, for `weir log salvage`. kCorrupt if the files of
+  // the partitions cannot tell the right rows. `metadata`: not changed; may be null.
   static Result<std::unique_ptr<ManifestDatabase>> open_damaged(runtime::FileSystem& files, const std::string& path,
                                                                 const runtime::Clock* clock, const NotedDatabase* metadata);
-  // Why no partition's rows can be trusted, and some may be missing; else empty.
+  // Returns why rows of all partitions cannot be trusted, and some may be missing. Empty if they can.
   const std::string& distrusted() const { return damage_.whole; }
 
   struct Loaded {
@@ -34,14 +34,14 @@ class ManifestDatabase final : public NotedDatabase {
     int64_t generation = 0;  // the highest that a rewrite reserved
     LoadedPartition partition = {};
     std::string fault = {};    // of its rows, as load_damaged() finds them
-    bool bounds_known = true;  // its log reaches from log_start_offset to end_offset at least, whatever else is wrong
+    bool bounds_known = true;  // the log reaches from log_start_offset to end_offset at least, whatever else is wrong
   };
   Result<std::vector<Loaded>> load();
-  // Partitions whose rows cannot be right come with what is wrong instead of failing all; without an id if that is it. For
+  // A partition whose rows cannot be right comes with its fault, and without an id if the id is wrong. load() fails instead. For
   // `weir log salvage`.
   Result<std::vector<Loaded>> load_damaged();
-  // The rows of `all` are these and no others; in one transaction, with the rows of the write-ahead log's files and of the
-  // directories, if they are given. What open_damaged() found is mended then: `all` has every partition that was told of.
+  // Replaces the rows of the partitions in `all`. If they are given, also replaces the rows of the write-ahead log's files and of
+  // the directories, in the same transaction. It mends the damage that open_damaged() found, so `all` has each damaged partition.
   struct Remaining;
   Result<void> put_partitions(std::span<const Loaded> all, const std::vector<WalFile>* files, const Remaining* directories);
 
@@ -50,7 +50,7 @@ class ManifestDatabase final : public NotedDatabase {
     bool created = false;
     const CheckpointPlan* plan = nullptr;
     const CheckpointPartition* checkpoint = nullptr;
-    bool place = false;  // is stored as well
+    bool place = false;  // the place is stored as well
   };
   // One transaction; the only sync is its commit's.
   Result<void> commit(std::span<const Change> changes);
@@ -65,9 +65,9 @@ class ManifestDatabase final : public NotedDatabase {
   };
   Result<std::vector<Directory>> directories();
   Result<void> put_directories(std::span<const Directory> all);
-  // Where partitions live, whether they have a row or not.
+  // The places of partitions, with and without rows.
   using Places = std::vector<std::pair<PartitionId, PartitionPlace>>;
-  // All directories beside home, and places of partitions that change.
+  // All directories beside home, and the places that change.
   struct Remaining {
     std::vector<Directory> directories;
     Places places;
@@ -76,23 +76,22 @@ class ManifestDatabase final : public NotedDatabase {
   Result<void> put_places(const Places& places);
   Result<void> drop_place(const PartitionId& partition);
 
-  // Reserves file names for a rewrite; load() tells the highest reserved.
+  // Reserves the file names of a rewrite. load() returns the highest generation that was reserved.
   Result<void> put_generation(int64_t row, uint32_t generation);
-  // The rows of `removed` (base offsets) go, those of `added` come, in one transaction.
+  // Removes the rows of the segments at the base offsets `removed`, and adds rows for `added`, in one transaction.
   Result<void> replace_segments(int64_t row, std::span<const int64_t> removed, std::span<const SegmentInfo> added,
                                 int64_t first_dirty_offset, const Places& places = {});
 
   Result<std::vector<WalSession>> wal_sessions();
   Result<std::vector<WalFile>> wal_files();
-  // Replaces all sessions and, if there are any given, all files.
+  // Replaces all sessions. Replaces all files as well, if they are given.
   Result<void> put_wal(const std::vector<WalSession>& sessions, const std::vector<WalFile>* files);
   Result<void> note_wal_file(const WalFile& file);
   Result<void> forget_wal_file(const WalFile& file);
   Result<void> note_wal_guest(const WalGuest& guest);
   Result<std::vector<WalGuest>> wal_guests();
 
-  // After a commit whose outcome a power cut could still decide: makes it undone. Done before anything else
-  // is written.
+  // Undoes a commit whose outcome a power cut could still decide. Called before anything else is written.
   Result<void> settle();
   uint64_t syncs() const { return database_->syncs(); }
 
@@ -118,7 +117,7 @@ class ManifestDatabase final : public NotedDatabase {
   Result<void> load_producers(std::vector<Loaded>& partitions);
 
   ContentDamage damage_;
-  int64_t least_revision_ = 0;  // of what is mended
+  int64_t least_revision_ = 0;  // of the mended database
 
   // database_mutex_
   Statement insert_partition_, update_partition_, remove_partition_;

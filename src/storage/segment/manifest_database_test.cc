@@ -45,7 +45,7 @@ TEST(ManifestCodecTest, OtherLengthsAreCorruption) {
 
 class ManifestDatabaseTest : public ::testing::Test {
  protected:
-  // The store's tables, then whatever `sql` does to them, then a load.
+  // Makes the store's tables, runs `sql` on them, and returns the outcome of a load.
   ErrorCode load_after(const std::string& sql) {
     weir::testing::SimDisk disk(1);
     EXPECT_TRUE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
@@ -136,7 +136,7 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat1IsTakenOver) {
   }
 }
 
-// A database of an earlier version: `statements` make it of a new one.
+// Makes a database of an earlier version: runs `statements` on a new one.
 void make_older(weir::testing::SimDisk& disk, const char* statements) {
   ASSERT_TRUE(ManifestDatabase::open(disk, "/manifest.db", nullptr));
   auto database = Database::open(disk, "/manifest.db", {});
@@ -148,7 +148,7 @@ void make_older(weir::testing::SimDisk& disk, const char* statements) {
   ASSERT_TRUE((*database)->commit());
 }
 
-// As the version before transactions made it.
+// Tables as the version before transactions made them.
 constexpr const char* kFormat6 =
     "DROP TABLE wal_guests;"
     "DROP TABLE segments;"
@@ -194,7 +194,7 @@ TEST(ManifestMigrationTest, ADatabaseOfFormat7IsTakenOver) {
   }
 }
 
-// What is there counts; twice.
+// Takes the damaged rows for right and writes them, twice.
 void mend(weir::testing::SimDisk& disk) {
   auto manifests = ManifestDatabase::open_damaged(disk, "/manifest.db", nullptr, nullptr);
   ASSERT_TRUE(manifests) << manifests.error().message;
@@ -205,7 +205,7 @@ void mend(weir::testing::SimDisk& disk) {
   ASSERT_TRUE((*manifests)->put_partitions(*loaded, nullptr, nullptr));
 }
 
-// Rows get new hashes when their table is made anew: what was damaged must not look right then.
+// Rows get new hashes when their table is made anew. Damaged rows must not look right then.
 TEST(ManifestMigrationTest, DamageInADatabaseOfFormat6IsNotForgotten) {
   weir::testing::SimDisk disk(1);
   make_older(disk, kFormat6);

@@ -1,4 +1,4 @@
-// ManifestDatabase: the log directories and where partitions live.
+// ManifestDatabase: the log directories, and the places of partitions.
 #include <cstring>
 
 #include "storage/segment/manifest_database.h"

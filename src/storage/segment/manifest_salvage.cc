@@ -24,7 +24,7 @@ Result<void> ManifestDatabase::find_damage(const NotedDatabase* metadata) {
   for (const ContentDamage::Row& row : damage_.rows) {
     if (row.table == "partitions") continue;
     if (row.table != "segments" && row.table != "producers") return fail(ErrorCode::kCorrupt, row.what);
-    // The partition that it names may be what has changed: then another one lacks it.
+    // The change may be in the name of the partition. Then another partition lacks the row.
     damage_.whole = row.what;
   }
   if (auto known = check_directories(); !known) return known;
@@ -37,7 +37,7 @@ Result<void> ManifestDatabase::find_damage(const NotedDatabase* metadata) {
   return {};
 }
 
-// Without its row nobody would look into a directory, nor miss what lies there.
+// Without the row of a directory nobody would look into it, or miss its files.
 Result<void> ManifestDatabase::check_directories() {
   if (!database_->content_kept()) return {};
   auto scan = database_->prepare(
@@ -66,7 +66,7 @@ void ManifestDatabase::tell_damage(std::vector<Loaded>& partitions) const {
   }
 }
 
-// Rows of a partition that has none itself.
+// Finds or adds the place of a partition that has segments or producers, but no row of its own.
 std::vector<ManifestDatabase::Loaded>::iterator ManifestDatabase::orphan(std::vector<Loaded>& partitions, int64_t row) {
   const auto after = std::ranges::find_if(partitions, [&](const Loaded& loaded) { return loaded.row >= row; });
   if (after != partitions.end() && after->row == row) return after;

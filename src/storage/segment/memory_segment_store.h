@@ -1,5 +1,5 @@
-// SegmentStore in memory, for tests: what is not of local files in the contract of the seam, and reads that give memory.
-// Compressed batches are not looked into.
+// SegmentStore in memory, for tests. It keeps the contract of the seam as far as that is not about local files. Reads return
+// memory. It does not look into compressed batches.
 #pragma once
 
 #include <algorithm>
@@ -85,7 +85,7 @@ class MemorySegmentStore final : public SegmentStore {
     }
   }
 
-  // What was replaced goes now, whatever its delay.
+  // Replaced segments go now, whatever their delay.
   void maintain(runtime::Executor& reply_to, Function<void()> done) override {
     std::lock_guard lock(mutex_);
     for (auto& [id, state] : partitions_) {

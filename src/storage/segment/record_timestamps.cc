@@ -14,7 +14,7 @@ namespace weir::storage {
 
 namespace {
 
-// Of one record; keys and values are passed over.
+// The time of one record. Keys and values are passed over.
 struct RecordTime {
   int64_t timestamp = 0;
   int64_t offset = 0;
@@ -35,11 +35,11 @@ class RecordTimes {
     }
   }
 
-  // What a large window or block needed is not kept.
+  // The memory of a large window or block is not kept.
   ~RecordTimes() { unpack_.trim(kKeptBytes); }
   RecordTimes(const RecordTimes&) = delete;
 
-  // False at the end and if the records are damaged.
+  // Returns false at the end, and if the records are damaged.
   bool next(RecordTime& record) {
     if (left_ <= 0) return false;
     --left_;
@@ -69,7 +69,7 @@ class RecordTimes {
   static constexpr size_t kWindowBytes = 64 * 1024;
   static constexpr size_t kRecordStartBytes = 32;  // two lengths, attributes and two deltas at most
 
-  // Nobody checked the deltas of what was damaged since.
+  // Damage may have changed the deltas since they were checked.
   bool place(int64_t timestamp_delta, int32_t offset_delta, RecordTime& record) const {
     if (offset_delta < 0 || offset_delta > header_.last_offset_delta ||
         __builtin_add_overflow(header_.base_offset, offset_delta, &record.offset)) {
@@ -111,7 +111,7 @@ class RecordTimes {
     return false;
   }
 
-  // A new one for each small batch would cost more than what it does.
+  // A new decompressor for each small batch would cost more than its work.
   static protocol::Decompressor& decompressor_of_thread() {
     thread_local protocol::Decompressor decompressor;
     return decompressor;

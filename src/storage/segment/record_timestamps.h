@@ -1,4 +1,4 @@
-// What the records of one stored batch say about time.
+// Finds the times of the records of one stored batch.
 #pragma once
 
 #include <cstdint>
@@ -12,17 +12,15 @@
 
 namespace weir::storage {
 
-// The largest timestamp of the records of `batch` (all its bytes); of a batch without any, or with LogAppendTime, what the
-// header says. kCorrupt if the records cannot be read.
-// Only of those at or above `lowest_offset`, if some lie below.
+// Returns the largest timestamp of the records of `batch` (all its bytes) at or above `lowest_offset`. For a batch without
+// records, or with LogAppendTime, returns the time in the header. kCorrupt if the records cannot be read.
 Result<int64_t> max_timestamp_in(Bytes batch, int64_t lowest_offset = 0);
 
-// The first record of `batch` (all its bytes) at or above `lowest_offset` with a timestamp >= `timestamp`;
-// nothing if it has none. kCorrupt if the records contradict the header. Compressed batches are unpacked in
-// small steps.
+// Returns the first record of `batch` (all its bytes) at or above `lowest_offset` with a timestamp >= `timestamp`; nothing
+// without one. kCorrupt if the records contradict the header. Compressed batches are unpacked in small steps.
 Result<std::optional<TimestampPosition>> first_record_in(Bytes batch, int64_t timestamp, int64_t lowest_offset);
 
-// All bytes of a batch in a file. `name` is for messages.
+// Returns all bytes of a batch in a file. `name` is for messages.
 Result<Slice> read_batch(runtime::File& file, const std::string& name, const HeaderScanner::Position& batch);
 
 // first_record_in for a batch in a file.

@@ -26,7 +26,7 @@ Result<ReplacePlan> plan_replacement(const PartitionManifest& manifest, const Se
       if (!outdated) present.push_back(*found);
     }
     for (const SegmentInfo& output : group.outputs) {
-      // The log start may have moved past some of it meanwhile, and segments below it went.
+      // The log start may have moved meanwhile. Segments below it are gone then.
       const bool wanted = !present.empty() && output.next_offset > manifest.log_start_offset;
       (wanted ? plan.added : plan.unused).push_back(output);
     }

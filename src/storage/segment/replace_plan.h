@@ -1,4 +1,4 @@
-// What a replacement of segments does to a partition's manifest as it is now. Pure.
+// Plans how a replacement of segments changes the present manifest of a partition. Pure.
 #pragma once
 
 #include <vector>
@@ -13,7 +13,7 @@ struct ReplacePlan {
   std::vector<SegmentInfo> removed, added, unused;
 };
 
-// The segment with the same name; null if there is none. `segments` ascend.
+// Returns the segment with the same name; null without one. `segments` ascend.
 const SegmentInfo* find_segment(const std::vector<SegmentInfo>& segments, const SegmentInfo& wanted);
 
 // kInvalid if segments would overlap.

@@ -1,5 +1,4 @@
-// A segment file that compaction writes, batch by batch: unbuffered, so that it does not push what readers
-// use out of the page cache.
+// A segment file that compaction writes, batch by batch. It writes unbuffered, so that readers' data stays in the page cache.
 #pragma once
 
 #include <memory>
@@ -26,7 +25,7 @@ class RewrittenSegment final : public SegmentSink {
     std::string aborted;
     uint32_t directory = 0;  // number of the log directory they are in
   };
-  // Creates the file. `created_ms` is what the segment's row will say of both its times.
+  // Creates the file. `created_ms` is both times of the segment's row.
   static Result<std::unique_ptr<RewrittenSegment>> create(runtime::FileSystem& files, Paths paths, int64_t base_offset,
                                                           uint32_t generation, int64_t created_ms, IndexSpacing spacing);
 

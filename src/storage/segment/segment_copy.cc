@@ -70,7 +70,7 @@ Result<void> SegmentCopy::finish() {
   return {};
 }
 
-// As it is, too: whether it is damaged the reader finds out.
+// The index is copied as it is, too. If it is damaged, the reader finds that out.
 Result<void> SegmentCopy::copy_aborted() {
   if (info_.aborted == 0) return {};
   auto from = files_.open(source_.aborted, {});

@@ -1,7 +1,7 @@
-// Copies a segment that nobody writes to any more, byte for byte, into another log directory: unbuffered, so that it does
-// not push what readers use out of the page cache. The copy is no part of the log before a manifest names it.
+// Copies a segment that nobody writes to any more, byte for byte, into another log directory. It copies unbuffered, so that
+// readers' data stays in the page cache. The copy is no part of the log before a manifest names it.
 //
-// step until it says that all is done; after an error the copy is worthless. Blocking, one thread at a time.
+// Call step() until it returns true. After an error the copy is worthless. Blocking, one thread at a time.
 #pragma once
 
 #include <memory>
@@ -23,10 +23,10 @@ class SegmentCopy {
     std::string index;
     std::string aborted;
   };
-  // `copy`: as the row of the copy will say. Creates the file; its folder exists.
+  // Creates the file in a folder that exists. `copy`: the row of the copy.
   static Result<std::unique_ptr<SegmentCopy>> create(runtime::FileSystem& files, Paths source, Paths target, SegmentInfo copy);
 
-  // Copies about `bytes_max`; true once contents and length of everything are durable, the file's name not yet.
+  // Copies about `bytes_max`. Returns true once contents and length of all files are durable. Their names are not durable yet.
   Result<bool> step(uint64_t bytes_max);
   uint64_t copied_bytes() const { return copied_; }
   const SegmentInfo& info() const { return info_; }

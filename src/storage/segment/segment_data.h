@@ -1,5 +1,5 @@
-// The bytes of segments: reading them for fetches and look-ups, and the passes over whole segments that compaction and checks
-// make. Which segments there are is the manifest's affair (manifest_store.h).
+// Reads the bytes of segments for fetches and look-ups, and offers passes over whole segments to compaction and checks. The
+// manifest knows which segments there are (manifest_store.h).
 #pragma once
 
 #include <cstdint>
@@ -17,7 +17,7 @@
 
 namespace weir::storage {
 
-// A range of a file whose pages were brought in, to be sent from there.
+// A range of a file that is sent from the page cache. Its pages are in memory.
 struct FileRange {
   std::shared_ptr<runtime::File> file;
   uint64_t offset = 0;
@@ -31,22 +31,22 @@ inline uint64_t size_of(const StoredBytes& bytes) {
   return slice ? slice->size : std::get<FileRange>(bytes).length;
 }
 
-// What a read returns at most: whole batches of so many bytes, at least one, all of which end at or below an offset. Between that
-// and the end of the segments may be what the reader must not see, such as records of open transactions.
+// The bound of a read: whole batches of so many bytes, at least one, which all end at or below an offset. Above that offset may
+// be records that the reader must not see, such as records of open transactions.
 struct ReadLimit {
   uint32_t bytes = 0;
   int64_t end_offset = std::numeric_limits<int64_t>::max();
-  bool with_aborted = false;  // SegmentRead::aborted is wanted, for readers of committed records
+  bool with_aborted = false;  // for readers of committed records: SegmentRead::aborted is wanted
   ReadLimit(uint32_t max_bytes, int64_t end = std::numeric_limits<int64_t>::max(), bool aborted = false)
       : bytes(max_bytes), end_offset(end), with_aborted(aborted) {}
 };
 
 struct SegmentRead {
-  StoredBytes bytes;         // whole batches, from the one that contains the asked offset; empty if that one is beyond the limit
+  StoredBytes bytes;         // whole batches, from the batch with the offset on; empty if that batch is beyond the limit
   int64_t first_offset = 0;  // base offset of the first batch in them
   int64_t next_offset = 0;   // after the last one
-  // If they were asked for: transactions whose marker is at or above the asked offset, and that began below next_offset, as far
-  // as their markers are in the segments. By marker.
+  // If the read asked for them: transactions whose marker is in the segments and at or above the read's offset, and that began
+  // below next_offset. In the order of their markers.
   std::vector<AbortedTransaction> aborted = {};
 };
 
@@ -56,26 +56,27 @@ struct TimestampPosition {
   int32_t leader_epoch = -1;
 };
 
-// The bytes of one segment, for a pass over all of it. Blocking, one thread at a time.
+// Reads one segment from start to end. Blocking, one thread at a time.
 class SegmentSource {
  public:
   virtual ~SegmentSource() = default;
-  // Fewer than asked for only at the end of what is there. `into` is aligned as Buffer::allocate aligns, and so is `offset`.
+  // Reads less than the size of `into` only at the end of the segment. `into` and `offset` are aligned as Buffer::allocate
+  // aligns.
   virtual Result<size_t> read_at(uint64_t offset, MutableBytes into) = 0;
 };
 
-// A segment in the making, which is no part of the log before a manifest names it. append, append, ..., finish; after an error or
-// without finish what was written is worthless. Blocking, one thread at a time.
+// A segment in the making. It is no part of the log before a manifest names it. Call append() for each batch, then finish().
+// After an error, or without finish(), its files are worthless. Blocking, one thread at a time.
 class SegmentSink {
  public:
   virtual ~SegmentSink() = default;
-  // `batch`: all bytes of a batch above those before it.
+  // `batch`: all bytes of a batch. Its offsets are above those of the batch before.
   virtual Result<void> append(Bytes batch) = 0;
-  // The aborted transactions that belong into it, in the order of their markers; before, between or after its batches.
+  // Adds an aborted transaction whose marker is in the segment, in the order of the markers. Before, between or after append().
   virtual void add_aborted(const AbortedTransaction& entry) = 0;
-  // Makes all of it durable. The segment's name may not be before ManifestStore::replace.
+  // Makes the contents durable. The segment's name may become durable with ManifestStore::replace only.
   virtual Result<SegmentInfo> finish() = 0;
-  // So far; length 0: nothing was appended.
+  // Describes the segment so far. Its length is 0 if nothing was appended.
   virtual const SegmentInfo& info() const = 0;
 };
 
@@ -84,23 +85,24 @@ class SegmentData {
   virtual ~SegmentData() = default;
 
   // Asynchronous calls complete on `reply_to`, in any order.
-  // Finds and brings into memory whole batches from the one that contains `offset` on, within `limit`; stays within one segment.
-  // `manifest` is the caller's current one; what is needed of it is copied.
+
+  // Finds whole batches within `limit`, from the batch that contains `offset` on, and brings them into memory. Stays within one
+  // segment. `manifest`: the caller's current one. The call copies the parts of it that it needs.
   virtual void read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit, runtime::Executor& reply_to,
                     Function<void(Result<SegmentRead>)> done) = 0;
 
-  // First record with timestamp >= `timestamp` in the segments of `manifest`, which need not be all (batches of compressed topics
-  // are decompressed); kLargestTimestamp asks for the first one with the largest.
+  // Finds the first record with a timestamp >= `timestamp` in the segments of `manifest`, which may be some of the partition's.
+  // kLargestTimestamp asks for the first record with the largest timestamp. Compressed batches are decompressed.
   static constexpr int64_t kLargestTimestamp = -3;
   virtual void find_timestamp(PartitionManifest manifest, int64_t timestamp, runtime::Executor& reply_to,
                               Function<void(Result<TimestampPosition>)> done) = 0;
 
-  // These block, on any thread of the pool.
+  // The next three calls block, on any thread of the pool.
   virtual Result<std::unique_ptr<SegmentSource>> open_segment(const PartitionId& partition, const SegmentInfo& segment) = 0;
-  // Those whose markers the segment holds, by marker.
+  // Returns the transactions whose markers the segment holds, in the order of the markers.
   virtual Result<std::vector<AbortedTransaction>> aborted_transactions(const PartitionId& partition,
                                                                        const SegmentInfo& segment) = 0;
-  // `generation`: as ManifestStore::begin_rewrite reserved it.
+  // `generation`: from ManifestStore::begin_rewrite.
   virtual Result<std::unique_ptr<SegmentSink>> create_segment(const PartitionId& partition, int64_t base_offset,
                                                               uint32_t generation) = 0;
 

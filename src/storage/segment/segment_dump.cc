@@ -21,7 +21,7 @@ namespace weir::storage {
 
 namespace {
 
-// As a JSON string; bytes that are no printable ASCII become \u00xx.
+// Returns the bytes as a JSON string. Bytes that are no printable ASCII become \u00xx.
 std::string quoted(const std::optional<Bytes>& bytes) {
   if (!bytes) return "null";
   std::string out = "\"";
@@ -133,8 +133,10 @@ class SegmentDump {
       contradiction(fmt::format("the last batch ends before offset {}, but manifest.db says {}",
                                 std::max(summary_.next_offset, base_offset_), info.next_offset));
     }
-    if (info.times_known && summary_.max_timestamp != info.max_timestamp) {
-      contradiction(fmt::format("the largest time is {}, but manifest.db says {}", summary_.max_timestamp, info.max_timestamp));
+    // The time of a batch without records counts if no record has one (docs/formats/segments.md).
+    const bool without_times = max_timestamp_ == kNoTimestamp && info.max_timestamp == max_of_empty_;
+    if (info.times_known && max_timestamp_ != info.max_timestamp && !without_times) {
+      contradiction(fmt::format("the largest time is {}, but manifest.db says {}", max_timestamp_, info.max_timestamp));
     }
     if (wrong_epochs_ > 0) {
       contradiction(fmt::format("{}: the first one, at offset {}, says {}, but manifest.db says {}",
@@ -144,23 +146,14 @@ class SegmentDump {
     }
   }
 
-  // -1: not known.
-  static int32_t epoch_at(const std::vector<EpochStart>& epochs, int64_t offset) {
-    const auto next = std::ranges::upper_bound(epochs, offset, {}, &EpochStart::start_offset);
-    return next == epochs.begin() ? -1 : std::prev(next)->epoch;
-  }
-
-  // Early versions of Kafka wrote batches without an epoch.
   void note_epoch(const BatchHeader& header) {
-    if (options_.manifest == nullptr || header.partition_leader_epoch == -1 || header.record_count == 0) return;
-    if (header.base_offset < options_.manifest->log_start_offset) return;
-    const int32_t known = epoch_at(options_.manifest->epochs, header.base_offset);
-    if (known == -1 || known == header.partition_leader_epoch) return;
+    if (options_.manifest == nullptr || header.base_offset < options_.manifest->log_start_offset) return;
+    if (!other_epoch(header, options_.manifest->epochs)) return;
     if (wrong_epochs_++ == 0) wrong_epoch_ = {header.partition_leader_epoch, header.base_offset};
   }
 
   void contradiction(const std::string& what) {
-    ++summary_.contradictions;
+    summary_.contradictions.push_back(what);
     if (options_.json) show(R"({{"type":"damage","what":{}}})", quoted(as_bytes(what)));
     else show("DAMAGED: {}", what);
   }
@@ -175,7 +168,8 @@ class SegmentDump {
     ++summary_.batches;
     if (summary_.first_offset < 0) summary_.first_offset = header.base_offset;
     summary_.next_offset = header.next_offset();
-    summary_.max_timestamp = std::max(summary_.max_timestamp, header.max_timestamp);
+    int64_t& highest = header.record_count > 0 ? max_timestamp_ : max_of_empty_;
+    highest = std::max(highest, header.max_timestamp);
     note_epoch(header);
 
     const std::string_view fault = check_.fault(header, bytes);
@@ -198,7 +192,7 @@ class SegmentDump {
         header.producer_epoch, header.base_sequence, header.crc, fault.empty() ? "ok" : fault);
   }
 
-  // Only what is so: most batches are not compressed, of no transaction, and of no producer with an id.
+  // The line leaves out absent properties. Most batches have no compression, no transaction and no producer id.
   static std::string batch_text(const HeaderScanner::Position& position, std::string_view fault) {
     const BatchHeader& header = position.header;
     std::string out =
@@ -245,6 +239,7 @@ class SegmentDump {
   const SegmentDumpOptions options_;
   Function<void(std::string_view)>& line_;
   BatchCheck check_;
+  int64_t max_timestamp_ = kNoTimestamp, max_of_empty_ = kNoTimestamp;  // of batches with and without records
   uint64_t wrong_epochs_ = 0;
   EpochStart wrong_epoch_;  // the first one
   SegmentDumpSummary summary_;
@@ -264,7 +259,7 @@ Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const s
   if (!file) return std::unexpected(std::move(file.error()));
   auto size = (*file)->size();
   if (!size) return std::unexpected(std::move(size.error()));
-  const uint64_t valid_bytes = options.manifest != nullptr ? options.manifest->info.length : options.valid_bytes;
+  const uint64_t valid_bytes = options.manifest != nullptr ? options.manifest->info.length : UINT64_MAX;
   SegmentDump dump(**file, path, std::min(*size, valid_bytes), parsed->base_offset, options, line);
   auto summary = dump.run();
   if (!summary) return summary;

@@ -1,6 +1,8 @@
-// Shows and checks one segment file: `weir log dump` and `weir log verify`. Reads only; on a running broker's
-// active segment the end may look cut off, for only the manifest knows how much of it is valid. So it is with its index of
-// aborted transactions, which is shown as far as it can be one; whether it is right the manifest says (apps/folder_check.h).
+// Shows and checks one segment file, for `weir log dump` and `weir log verify`. Reads only.
+//
+// The end of a running broker's active segment may look cut off, because only the manifest knows the valid length. The same holds
+// for its index of aborted transactions. The dump shows the entries that are possible; apps/folder_check.h compares them with the
+// manifest.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +17,7 @@
 
 namespace weir::storage {
 
-// What the manifest says of a segment. Offsets and leader epochs of batches have no checksum: only this tells.
+// A segment by its manifest. Offsets and leader epochs of batches have no checksum, so only the manifest shows their damage.
 struct ManifestedSegment {
   SegmentInfo info;
   int64_t log_start_offset = 0;
@@ -26,8 +28,7 @@ struct SegmentDumpOptions {
   bool json = false;                            // an object a line
   bool verify_only = false;                     // lines for damage only
   bool records = false;                         // a line for every record, with its key and value
-  const ManifestedSegment* manifest = nullptr;  // if there is one: what is in the file behind its length does not exist
-  uint64_t valid_bytes = UINT64_MAX;            // of the file, for callers that compare by themselves
+  const ManifestedSegment* manifest = nullptr;  // if known: bytes behind its length do not exist
 };
 
 struct SegmentDumpSummary {
@@ -41,13 +42,11 @@ struct SegmentDumpSummary {
   uint64_t index_entries = 0;
   uint64_t wrong_index_entries = 0;  // hints that do not fit; harmless
   uint64_t aborted_transactions = 0;
-  int64_t max_timestamp = kNoTimestamp;  // that a batch says
-  uint64_t contradictions = 0;           // of an intact chain of batches, to the manifest
-  bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0 || contradictions != 0; }
+  std::vector<std::string> contradictions;  // of an intact chain of batches, to the manifest
+  bool damaged() const { return damaged_batches != 0 || trailing_bytes != 0 || !contradictions.empty(); }
 };
 
-// Calls `line` for every line of the listing. Fails if the file cannot be read or its name is not that of a
-// segment.
+// Calls `line` for every line of the listing. Fails if the file cannot be read, or if it is not named as a segment.
 Result<SegmentDumpSummary> dump_segment_file(runtime::FileSystem& files, const std::string& path,
                                              const SegmentDumpOptions& options, Function<void(std::string_view line)> line);
 

@@ -11,7 +11,7 @@ namespace weir::storage {
 namespace {
 
 constexpr std::string_view kMagic = "WEIRIDX1";
-// Index files are small (one entry of 28 bytes per 64 KiB of at most 2 GiB); a larger one is damaged.
+// Index files are small: an entry of 28 bytes for each 64 KiB of at most 2 GiB. A larger file is damaged.
 constexpr uint64_t kMaxFileBytes = 64 << 20;
 
 void encode_entry(const IndexEntry& entry, std::vector<uint8_t>& out) {

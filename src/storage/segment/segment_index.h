@@ -1,8 +1,8 @@
-// Sparse index of a segment: hints that save reading headers from the start of the file. Format:
+// Sparse index of a segment. Its entries are hints, with which a reader need not read headers from the start of the file. Format:
 // docs/formats/segments.md.
 //
-// Entries are never trusted: each has its own checksum, and the header at its position is compared before
-// use. A missing or damaged index costs a scan, never wrong data. Nothing of it is synced.
+// Entries are never trusted. Each has its own checksum, and a reader compares the header at its position before use. A missing or
+// damaged index costs a scan, and never gives wrong data. No index is synced.
 #pragma once
 
 #include <cstdint>
@@ -27,20 +27,20 @@ class SegmentIndex {
   static constexpr size_t kHeaderBytes = 16;
   static constexpr size_t kEntryBytes = 28;
 
-  // The sound entries of the file up to `valid_length` of the log; none if it is missing or not an index of
+  // Returns the sound entries of the file up to `valid_length` of the log. It has none if the file is missing, or is no index of
   // this segment. Fails only if reading fails.
   static Result<SegmentIndex> load(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset,
                                    uint64_t valid_length);
-  // Adds entries to the file, which is created if missing.
+  // Adds entries to the file. Creates the file if it is missing.
   static Result<void> append(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset,
                              std::span<const IndexEntry> entries);
   // Replaces the file.
   Result<void> write(runtime::FileSystem& files, const std::string& path, int64_t segment_base_offset) const;
 
-  // The last entry at or before the position asked for; nullptr: begin at the start of the segment.
+  // Returns the last entry at or before the offset or position; nullptr: begin at the start of the segment.
   const IndexEntry* before_offset(int64_t offset) const;
   const IndexEntry* before_position(uint64_t position) const;
-  // The last entry such that no batch before it has a timestamp >= `timestamp`.
+  // Returns the last entry such that no batch before it has a timestamp >= `timestamp`.
   const IndexEntry* before_timestamp(int64_t timestamp) const;
 
   void add(const IndexEntry& entry) { entries_.push_back(entry); }

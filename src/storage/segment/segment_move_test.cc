@@ -46,7 +46,7 @@ class Store {
   }
   ~Store() { set_log_level(LogLevel::kInfo); }
 
-  // "" or why not.
+  // Returns "", or why the store does not open.
   std::string open(const Extra& extra = {{"/b", kIdOfB}}) {
     store.reset();
     manifests.clear();
@@ -91,7 +91,7 @@ class Store {
     if (placed) manifests[partition].place = *placed;
     return placed.has_value();
   }
-  // A store with a partition in the first directory; "" or what went wrong.
+  // Makes a store with a partition in the first directory. Returns "", or the trouble.
   std::string begin_at_home(const PartitionId& partition, int batches) {
     if (std::string refusal = open(); !refusal.empty()) return refusal;
     if (!place(partition, 0)) return "not placed";
@@ -103,7 +103,7 @@ class Store {
     }
     return nullptr;
   }
-  // As the mover does it; false if something failed.
+  // Copies a segment as LogDirMover does. Returns nothing if a step failed.
   std::optional<SegmentReplacement> copy(const PartitionId& partition) {
     const PartitionManifest& manifest = manifests[partition];
     const SegmentInfo source = *misplaced(manifest);
@@ -168,7 +168,7 @@ class Store {
     EXPECT_EQ(found_aborted, aborted);
     ASSERT_TRUE(found == expected) << partition_folder_name(partition);
   }
-  // Every file of a segment, and those that manifests name.
+  // The manifests name each file of a segment.
   void expect_no_other_files() {
     std::set<std::string> wanted, found;
     for (const auto& [id, manifest] : manifests) {
@@ -210,7 +210,7 @@ TEST(SegmentMoveTest, NewPartitionsGoWhereTheFewestAreAndStayThere) {
   EXPECT_EQ(directories.place(partition_id(50, 4)).directory, 1u);
   EXPECT_EQ(directories.place(partition_id(51, 4)).directory, 0u);
   for (uint64_t topic = 1; topic <= 3; ++topic) ASSERT_TRUE(world.checkpoint(partition_id(topic), 3));
-  world.store->maintain_now();  // those that are empty are noted as well
+  world.store->maintain_now();  // notes empty directories as well
   world.die(Death::kPowerCut);
   ASSERT_EQ(world.open({{"/c", kIdOfC}, {"/b", kIdOfB}}), "") << "in any order";
   for (const auto& [id, place] : places) EXPECT_EQ(world.store->directories().place(id), place);
@@ -341,7 +341,7 @@ TEST(SegmentMoveTest, ADirectoryWithSegmentsOfOthersIsRefused) {
   EXPECT_THAT(world.open(), HasSubstr("/b (directory.id"));
 }
 
-// A life: checkpoints, moves there and back, drops. Ends where the disk dies or an operation fails.
+// Runs one life: checkpoints, moves there and back, drops. Ends where the disk dies or an operation fails.
 bool live(Store& world, std::map<PartitionId, int64_t>& acknowledged) {
   const PartitionId moved = partition_id(1), other = partition_id(2);
   const auto checkpoint = [&](const PartitionId& id, int batches) {
@@ -369,7 +369,7 @@ void check_after(Store& world, const std::map<PartitionId, int64_t>& acknowledge
     world.verify(id);
   }
   world.expect_no_other_files();
-  // What was begun is ended.
+  // The moves that were under way come to their end.
   for (auto& [id, manifest] : world.manifests) {
     ASSERT_TRUE(world.place(id, manifest.place.target));
     ASSERT_TRUE(world.move_all(id));

@@ -1,6 +1,6 @@
-// Names below a log directory: folders `<topic id>-<index>`, files `<base offset, 20 digits>.log` and
-// `.index`, `.txnindex`; those of rewritten segments `<base offset>.<generation>.log`. Folders that wait for their removal
-// end in `-delete`.
+// Names below a log directory. A partition has a folder `<topic id>-<index>`, a segment files `<base offset, 20 digits>.log`,
+// `.index` and `.txnindex`. The files of a rewritten segment are named `<base offset>.<generation>.log`. A folder that waits for
+// its removal ends in `-delete`.
 #pragma once
 
 #include <cstdint>

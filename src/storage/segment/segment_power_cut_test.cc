@@ -22,7 +22,8 @@ using weir::testing::SimRuntime;
 
 constexpr int kPartitions = 3;
 
-// What the write-ahead log would hold: the batch at an offset is always the same, however often it is checkpointed.
+// Makes the batch that the write-ahead log would hold. The batch at an offset is always the same, however often it is
+// checkpointed.
 CheckpointPartition::Batch batch_at(const PartitionId& partition, int64_t offset) {
   const auto mixed = weir::testing::mix(static_cast<uint64_t>(offset) * 31 + static_cast<uint64_t>(partition.index));
   BatchShape shape;
@@ -34,7 +35,7 @@ CheckpointPartition::Batch batch_at(const PartitionId& partition, int64_t offset
   return make_batch(partition, shape);
 }
 
-// At some offsets a transaction ends, which was aborted.
+// Aborted transactions end at some offsets.
 std::optional<AbortedTransaction> aborted_at(int64_t offset) {
   const auto mixed = weir::testing::mix(static_cast<uint64_t>(offset) * 17 + 3);
   if (mixed % 3 != 0) return std::nullopt;
@@ -201,7 +202,7 @@ class History {
   std::unique_ptr<LocalSegmentStore> store_;
   std::map<int, PartitionManifest> manifests_;
   State acknowledged_;
-  std::vector<State> attempted_;  // since then, and failed: a power cut may bring one of them
+  std::vector<State> attempted_;  // failed since then; a power cut may bring one of them back
   int step_ = 0;
 };
 
@@ -214,7 +215,7 @@ void survive_death(Death death, uint64_t every) {
     history.die(death);
     ASSERT_TRUE(history.open());
     if (death == Death::kKill) {
-      // What a reader was shown after the kill must not go with a power cut.
+      // Records that a reader saw after the kill must survive a power cut.
       history.die(Death::kPowerCut);
       ASSERT_TRUE(history.open());
     }
@@ -229,8 +230,8 @@ void survive_death(Death death, uint64_t every) {
 TEST(SegmentPowerCutTest, SurvivesAPowerCutAtEveryWrite) { survive_death(Death::kPowerCut, 1); }
 TEST(SegmentPowerCutTest, SurvivesAKillAtManyWrites) { survive_death(Death::kKill, 2); }
 
-// The manifest's commit fails and stays open for a while; the power goes during a later checkpoint. What the open
-// commit would bring back must find its files untouched.
+// A commit of manifests fails, its outcome stays open, and the power goes during a later checkpoint. If the open commit comes
+// back, it must find its files untouched.
 TEST(SegmentPowerCutTest, SurvivesAPowerCutAfterAnOpenCommit) {
   for (uint64_t skip = 4; skip < 24; ++skip) {
     for (uint64_t cut = 1; cut < 40; ++cut) {

@@ -39,7 +39,7 @@ Result<SegmentReader::Segment> SegmentReader::open(const PartitionId& partition,
   }
   auto file = files_.open(opened.path, {});
   if (!file) return std::unexpected(std::move(file.error()));
-  // What is missing would be noticed only when half of a response is sent.
+  // Otherwise a missing end would be noticed only when half of a response is sent.
   auto size = (*file)->size();
   if (!size) return std::unexpected(std::move(size.error()));
   if (*size < info.length) {
@@ -140,7 +140,7 @@ Result<bool> SegmentReader::add_aborted(const PartitionId& partition, std::span<
     if (info.aborted == 0) continue;
     const SegmentKey key = key_of(partition, info);
     auto cached = aborted_.get(key);
-    // Those of the active segment become more.
+    // The active segment gets more entries.
     if (!cached || (*cached)->size() < info.aborted) {
       if (!load) return false;
       auto loaded = aborted_of(key, info);
@@ -171,8 +171,7 @@ Result<HeaderScanner::Position> SegmentReader::locate(const Segment& segment, in
       hint && hint->is_in(*segment.info) && hint->position < segment.info->length) {
     HeaderScanner scanner(*segment.file, segment.path, hint->position, segment.info->length, offset);
     auto position = scanner.next();
-    // Whatever is wrong here, the search below finds it too.
-    // In a compacted segment the next batch may begin later.
+    // In a compacted segment the next batch may begin later. If anything is wrong here, the search below finds it, too.
     if (position && *position && (*position)->header.base_offset >= offset) return **position;
   }
   const auto from = position_before(segment, &SegmentIndex::before_offset, offset);
@@ -255,7 +254,7 @@ Result<SegmentReader::Index> SegmentReader::rebuild_index(const Segment& segment
     }
     max_timestamp = std::max(max_timestamp, (*position)->header.max_timestamp);
   }
-  // Checkpoints append to the active segment's file; it is replaced only once nobody else writes it.
+  // Checkpoints append to the index file of the active segment. So it is replaced only once the segment is complete.
   if (!segment.active) {
     auto written = rebuilt->index.write(files_, path(segment.key, true), segment.key.base_offset);
     if (!written) log_warn("storage", "could not write the rebuilt index of {}: {}", segment.path, written.error().message);

@@ -1,9 +1,7 @@
-// Finds batches in segment files: by offset for fetches, by timestamp for ListOffsets. Blocking calls, from
-// any thread.
+// Finds batches in segment files: by offset for fetches, by timestamp for ListOffsets. Blocking calls, from any thread.
 //
-// Descriptors, indexes and the places where sequential readers go on are cached, each within a bound. What is
-// found is checked on the way: a chain of headers that goes wrong is kCorrupt, a damaged index is rebuilt by
-// scanning.
+// Descriptors, indexes and the positions of sequential readers are cached, each within a bound. Reads check headers and indexes
+// on the way. A chain of headers that goes wrong is kCorrupt; a damaged index is rebuilt by a scan.
 #pragma once
 
 #include <atomic>
@@ -39,19 +37,19 @@ class SegmentReader {
   // `directories` outlives the reader.
   SegmentReader(runtime::FileSystem& files, const LogDirectories& directories, Options options);
 
-  // The segment that a read is about: all of the manifest that it needs, and small enough to be handed to another thread.
+  // The segment of a read. It holds all that the read needs of the manifest, and is small enough for another thread.
   struct Target {
     PartitionId partition;
     SegmentInfo segment;
     bool active = false;
-    std::vector<SegmentInfo> aborted_in = {};  // if the limit asks for it: it and later ones, as far as they name aborted ones
+    std::vector<SegmentInfo> aborted_in = {};  // if the limit asks: from it on, the segments with aborted transactions
   };
   // `number`: of one of the segments.
   static Target target_of(const PartitionManifest& manifest, size_t number, ReadLimit limit);
   Result<SegmentRead> read(const Target& target, int64_t offset, ReadLimit limit);
   Result<SegmentRead> read(const PartitionManifest& manifest, int64_t offset, ReadLimit limit);
-  // The same for a reader that goes on where it was, if all of it is in memory: never waits for a disk.
-  // Nothing: call read. `number`: of the segment that has the offset.
+  // The same for a reader that goes on where it was, if all of the range is in memory. Never waits for a disk. Returns nothing if
+  // the caller must call read(). `number`: of the segment with the offset.
   std::optional<SegmentRead> read_cached(const PartitionManifest& manifest, size_t number, int64_t offset, ReadLimit limit);
   Result<TimestampPosition> find_timestamp(const PartitionManifest& manifest, int64_t timestamp);
 
@@ -108,23 +106,23 @@ class SegmentReader {
   Result<Segment> open(const PartitionId& partition, const SegmentInfo& info, bool active);
   Result<Index> index_of(const Segment& segment, uint64_t wanted_position);
   Result<Index> rebuild_index(const Segment& segment);
-  // The index is not needed to find the end of what fits.
+  // Returns whether the range goes to the end of the segment. Then the index is not needed to find its end.
   static bool ends_with_segment(const Segment& segment, const HeaderScanner::Position& first, ReadLimit limit);
-  // Where a search begins: at the batch of the entry that `lookup` finds for `key`, or at the start. An index that does not fit
-  // is made anew.
+  // Returns where a search begins: at the batch of the index entry that `lookup` finds for `key`, or at the start. Rebuilds an
+  // index that does not fit.
   using Lookup = const IndexEntry* (SegmentIndex::*)(int64_t) const;
   Result<uint64_t> position_before(const Segment& segment, Lookup lookup, int64_t key);
-  // Whether the batch that the entry names is there.
+  // Returns whether the batch of the entry is where the entry says.
   Result<bool> confirmed(const Segment& segment, const IndexEntry& entry);
   Result<HeaderScanner::Position> locate(const Segment& segment, int64_t offset);
   Result<std::optional<HeaderScanner::Position>> scan_to(const Segment& segment, uint64_t from, int64_t offset);
   Result<SegmentRead> whole_batches(const Segment& segment, const Index& index, const HeaderScanner::Position& first,
                                     ReadLimit limit);
-  // False: they are not in memory, and `load` forbids to read them.
+  // Returns false if entries are not in memory, and `load` forbids to read them.
   Result<bool> add_aborted(const PartitionId& partition, std::span<const SegmentInfo> segments, int64_t offset, bool load,
                            SegmentRead& read);
   Result<Aborted> aborted_of(const SegmentKey& key, const SegmentInfo& info);
-  // Of the records of all segments; of those whose times are not known all are looked at.
+  // Returns the largest timestamp of the records of all segments. Reads all records of a segment whose times are not known.
   Result<int64_t> largest_timestamp(const PartitionManifest& manifest);
   Result<std::optional<TimestampPosition>> find_timestamp_in(const Segment& segment, int64_t timestamp, int64_t lowest_offset);
 

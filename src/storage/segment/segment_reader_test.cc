@@ -39,7 +39,7 @@ class SegmentReaderTest : public ::testing::Test {
     ASSERT_TRUE(checkpointed) << checkpointed.error().message;
     manifest_ = (*checkpointed)[0];
   }
-  // Batches of three records with timestamps 1000 + offset, `each` a checkpoint.
+  // Checkpoints batches of three records with timestamps 1000 + offset, `each` of them at a time.
   void fill(int batches, int each, size_t value_bytes = 100) {
     for (int i = 0; i < batches; i += each)
       checkpoint(make_checkpoint(id_, end_, each, {.records = 3, .value_bytes = value_bytes, .timestamp = 1000 + end_}));
@@ -229,7 +229,7 @@ TEST_F(SegmentReaderTest, SequentialReadersGoOnWithoutSearching) {
   EXPECT_GT(cached, reads / 2);
 }
 
-// As for readers that must not see the records of open transactions, which begin somewhere below the end.
+// Some readers must not see the records of open transactions, which begin somewhere below the end.
 TEST_F(SegmentReaderTest, NothingThatEndsBeyondTheLimitIsRead) {
   fill(300, 10);
   SegmentReader reader(world_.files(), store_->directories(), options_);

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <optional>
 
-#include "base/crc32c.h"
 #include "storage/segment/batch_check.h"
 
 namespace weir::storage {
@@ -31,7 +30,7 @@ class Salvage {
   }
 
  private:
-  // A whole batch at `at`, whatever its offset.
+  // Returns the whole batch at `at`, whatever its offset.
   std::optional<BatchHeader> whole(size_t at) {
     const Bytes rest = Bytes(file_).subspan(std::min(at, file_.size()));
     const auto header = parse_stored_header(rest);
@@ -39,7 +38,7 @@ class Salvage {
     return check_.fault(*header, rest.first(header->size())).empty() ? header : std::nullopt;
   }
 
-  // The checksum covers times. It does not cover offsets, but a damaged one does not fit the next batch.
+  // The checksum covers times. It does not cover offsets, but a damaged offset does not fit the next batch.
   bool find_foreign() {
     const auto first = whole(0);
     if (!first) return false;
@@ -58,7 +57,7 @@ class Salvage {
     return true;
   }
 
-  // Of a whole batch at `at` that continues the log.
+  // Returns the whole batch at `at`, if it continues the log.
   std::optional<BatchHeader> intact(size_t at) {
     const Bytes rest = Bytes(file_).subspan(at);
     const auto header = parse_stored_header(rest);
@@ -68,7 +67,7 @@ class Salvage {
     return header;
   }
 
-  // An offset may have become one that is possible by itself.
+  // A damaged offset may still be possible by itself.
   bool fits_what_follows(const BatchHeader& header) {
     const size_t behind = at_ + header.size();
     if (behind == file_.size()) return next_ == kUnknownOffset || header.next_offset() == next_;
@@ -76,9 +75,15 @@ class Salvage {
     return !following || following->base_offset >= header.next_offset();
   }
 
-  void take(const BatchHeader& header) {
+  void take(const BatchHeader& header, bool mended = false) {
     if (segment_.contiguous) lose(header.base_offset);
-    result_.batches.push_back(Bytes(file_).subspan(at_, header.size()));
+    const MutableBytes batch = file_.subspan(at_, header.size());
+    if (const auto epoch = other_epoch(header, segment_.epochs)) {
+      protocol::patch_leader_epoch(batch.data(), *epoch);
+      mended = true;
+    }
+    result_.mended += mended;
+    result_.batches.push_back(batch);
     at_ += header.size();
     expected_ = header.next_offset();
   }
@@ -94,17 +99,14 @@ class Salvage {
   void step_over_damage() {
     const size_t end = next_intact();
     const int64_t follows = end < file_.size() ? BatchHeader::parse(file_.data() + end).base_offset : next_;
-    if (mend(end, follows)) {
-      ++result_.mended;
-      return take(BatchHeader::parse(file_.data() + at_));
-    }
+    if (mend(end, follows)) return take(BatchHeader::parse(file_.data() + at_), true);
     result_.damaged_bytes += end - at_;
     at_ = end;
     if (follows != kUnknownOffset) lose(follows);
   }
 
-  // Where the next intact batch begins; the end of the file without one. What looks like a batch may lie in a record's value:
-  // the real one is behind the length that the damaged header says, or the chain from it leads to the end of the file.
+  // Returns where the next intact batch begins; the end of the file without one. Bytes in a record's value may look like a batch.
+  // The real batch lies behind the length of the damaged header, or its chain leads to the end of the file.
   size_t next_intact() {
     const auto header = parse_stored_header(Bytes(file_).subspan(at_));
     if (header && header->size() <= file_.size() - at_) {
@@ -129,12 +131,12 @@ class Salvage {
     return true;
   }
 
-  // True if the bytes up to `end` are one batch, whose offset, length and magic are right now.
+  // Returns true if the bytes up to `end` are one batch. Its offset, length and magic are right then.
   bool mend(size_t end, int64_t follows) {
     const MutableBytes batch = file_.subspan(at_, end - at_);
     if (batch.size() < BatchHeader::kSize || batch.size() > INT32_MAX) return false;
     BatchHeader header = BatchHeader::parse(batch.data());
-    if (crc32c(Bytes(batch).subspan(BatchHeader::kCrcStart)) != header.crc) return false;
+    if (!protocol::crc_matches(header, batch)) return false;
     const int64_t count = int64_t{header.last_offset_delta} + 1;
     if (header.last_offset_delta < 0) return false;
     const bool contiguous = follows != kUnknownOffset && follows - expected_ == count;

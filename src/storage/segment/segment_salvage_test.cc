@@ -68,7 +68,7 @@ TEST_F(SegmentSalvageTest, ADamagedBatchCostsItsOwnRecordsOnly) {
   }
 }
 
-// Base offset, length and magic follow from the neighbours. The leader epoch at 12 no checksum covers and nothing tells.
+// Base offset, length and magic follow from the neighbours.
 TEST_F(SegmentSalvageTest, WhatFollowsFromTheNeighboursIsMended) {
   for (const size_t batch : {size_t{0}, size_t{4}, size_t{9}}) {
     for (const size_t at : {size_t{0}, size_t{3}, size_t{7}, size_t{8}, size_t{11}, size_t{16}}) {
@@ -82,6 +82,31 @@ TEST_F(SegmentSalvageTest, WhatFollowsFromTheNeighboursIsMended) {
       EXPECT_EQ(file_, before);
       sizes_.clear();
     }
+  }
+}
+
+TEST_F(SegmentSalvageTest, TheLeaderEpochFollowsFromTheHistory) {
+  fill(1000);
+  const std::vector<uint8_t> before = file_;
+  flip(begin_of(4) + 12);
+  flip(begin_of(6) + 15);
+  flip(begin_of(6) + 7);  // and its offset
+  const std::vector<EpochStart> history = {{0, 1000}};
+  const auto salvaged = salvage_segment(file_, {.base_offset = first_, .next_offset = next_, .epochs = history});
+  EXPECT_EQ(offsets(salvaged), all_but({}));
+  EXPECT_EQ(salvaged.mended, 2u) << "batches";
+  EXPECT_EQ(file_, before);
+}
+
+TEST_F(SegmentSalvageTest, ALeaderEpochThatNoHistoryTellsIsTakenAsItIs) {
+  fill(1000);
+  flip(begin_of(4) + 12);
+  const std::vector<uint8_t> before = file_;
+  const std::vector<EpochStart> later = {{0, 1015}};
+  for (const std::vector<EpochStart>& history : {std::vector<EpochStart>(), later}) {
+    const auto salvaged = salvage_segment(file_, {.base_offset = first_, .next_offset = next_, .epochs = history});
+    EXPECT_EQ(salvaged.mended, 0u);
+    EXPECT_EQ(file_, before);
   }
 }
 
@@ -174,7 +199,7 @@ TEST_F(SegmentSalvageTest, NothingIsTakenOfAFileThatBeginsWithAnotherTime) {
   EXPECT_EQ(others.lost, (std::vector<OffsetRange>{{0, 30}}));
 }
 
-// Whatever is damaged, what is shown was written.
+// Whatever is damaged, each batch that comes back was written.
 TEST_F(SegmentSalvageTest, NothingIsInvented) {
   std::mt19937 chance(7);
   for (int round = 0; round < 300; ++round) {
@@ -189,7 +214,7 @@ TEST_F(SegmentSalvageTest, NothingIsInvented) {
       ASSERT_EQ(header.base_offset % 3, 0);
       const size_t at = begin_of(static_cast<size_t>(header.base_offset / 3));
       ASSERT_EQ(batch.size(), sizes_[static_cast<size_t>(header.base_offset / 3)]);
-      // But for the leader epoch.
+      // No history tells the leader epoch here.
       ASSERT_TRUE(std::equal(batch.begin() + 16, batch.end(), before.begin() + static_cast<ptrdiff_t>(at) + 16)) << round;
     }
     int64_t lost = 0;

@@ -1,5 +1,5 @@
-// A log with every kind of batch, checked with our own reader. With WEIR_SEGMENT_SAMPLE set to an empty
-// folder it stays there, for Kafka's dump tool: tests/compatibility/dump_log.sh.
+// A log with every kind of batch, checked with our own reader. If WEIR_SEGMENT_SAMPLE names an empty folder, the log stays there
+// for Kafka's dump tool: tests/compatibility/dump_log.sh.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// What every SegmentStore promises to those who know nothing but the seam, over each implementation.
+// The contract of SegmentStore, over each implementation. These tests know the seam only.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -97,13 +97,13 @@ class SegmentStoreContract : public ::testing::Test {
     EXPECT_TRUE(found) << found.error().message;
     return found.value_or(TimestampPosition());
   }
-  // Batches of one record each, a segment each.
+  // Checkpoints batches of one record, each in a segment of its own.
   PartitionManifest segments(int count) {
     auto one = make_checkpoint(id_, end_, count);
     one.segment_bytes = 1;
     return checkpoint(std::move(one));
   }
-  // The segment's batches, written anew.
+  // Writes the segment's batches anew.
   SegmentReplacement copy_of(const SegmentInfo& source) {
     SegmentReplacement outcome;
     outcome.partition = id_;
@@ -214,7 +214,7 @@ TYPED_TEST(SegmentStoreContract, ProducersComeBackAndExpire) {
   EXPECT_EQ(this->loaded_[0].producers[0].producer_id, 6);
 }
 
-// Whole rows, whatever the earlier ones said.
+// A checkpoint writes whole rows, whatever was in the earlier ones.
 TYPED_TEST(SegmentStoreContract, ProducerRowsAreAsTheCheckpointGivesThem) {
   const ProducerBatch first{0, 0, 0, 0, 1000}, second{1, 1, 1, 0, 1001};
   auto one = make_checkpoint(this->id_, this->end_, 1);

@@ -22,7 +22,7 @@ class RunReader {
  public:
   explicit RunReader(std::span<const CheckpointPartition::Batch> batches) : batches_(batches) {}
 
-  // The next piece without copying, at most `limit` bytes.
+  // Returns the next piece, at most `limit` bytes, without copying.
   Bytes take(size_t limit) {
     const Slice& bytes = batches_[batch_].bytes;
     const size_t size = std::min(limit, bytes.size - within_);
@@ -95,7 +95,7 @@ void SegmentWriter::touch(const std::string& log_dir, const std::string& folder_
   if (created && (new_names_in_.empty() || new_names_in_.back() != folder_path)) new_names_in_.push_back(folder_path);
 }
 
-// Of the file touched last, until it is synced. With many files the file system is.
+// Keeps the last file open until it is synced. If there are many files, the file system is synced instead.
 void SegmentWriter::keep_open(std::unique_ptr<runtime::File> file) {
   if (touched_.size() <= kSyncedSingly) {
     touched_.back().file = std::move(file);
@@ -133,7 +133,7 @@ Result<void> SegmentWriter::begin_run(const std::string& log_dir, const std::str
     if (*size < position) {
       return fail(ErrorCode::kCorrupt, fmt::format("{}: has {} bytes though {} of it are valid", path, *size, position));
     }
-    // Left by a checkpoint that did not commit.
+    // A checkpoint that did not commit left the rest.
     if (*size > position) {
       if (auto done = (*file)->truncate(position); !done) return done;
     }

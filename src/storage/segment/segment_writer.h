@@ -1,12 +1,11 @@
-// Writes one checkpoint cycle's data into segment files and makes it durable with as few syncs as possible.
+// Writes the data of one checkpoint into segment files, and makes it durable with as few syncs as possible.
 //
-// Runs of less than kDirectBytes are appended through the page cache. Larger ones go unbuffered out of an
-// aligned staging buffer; only what precedes the first and follows the last 4096-byte boundary is written
-// through the page cache, so that a file always ends with its last batch and its unaligned last block is
-// never read back. Bytes that were valid before are never written again.
+// Runs of less than kDirectBytes are appended through the page cache. Larger runs go unbuffered out of an aligned staging buffer,
+// but the bytes before their first and after their last 4096-byte boundary are written through the page cache. So a file always
+// ends with its last batch, and its unaligned last block is never read back. Valid bytes are never written again.
 //
-// One cycle: for every run add_aborted if it has any, begin_run, and write_some until it is written; then make_durable, or undo
-// after a failure of any. Blocking, one thread at a time.
+// The order of calls: start(). For each run add_aborted() if it has any, begin_run(), and write_some() until the run is written.
+// Then make_durable(), or undo() after a failure. Blocking, one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -34,22 +33,21 @@ class SegmentWriter {
 
   // Forgets the last cycle.
   void start();
-  // A folder directly below a log directory that holds files of this cycle; created if missing.
+  // Notes a new folder directly below a log directory. It will hold files of this cycle.
   void note_folder(const std::string& log_dir) { new_folders_in_.insert(log_dir); }
-  // Opens the file that `batches` are appended to at `position`, its valid length. What lies beyond is cut off; kCorrupt
-  // if it is shorter.
+  // Opens the file to which `batches` are appended at `position`, its valid length. Cuts off bytes behind it. kCorrupt if the
+  // file is shorter.
   Result<void> begin_run(const std::string& log_dir, const std::string& folder, const std::string& name, uint64_t position,
                          bool create, std::span<const CheckpointPartition::Batch> batches);
-  // Writes `entries` behind the first `before` of an index of aborted transactions; kCorrupt as begin_run.
+  // Writes `entries` behind the first `before` entries of an index of aborted transactions. kCorrupt if the file has fewer.
   Result<void> add_aborted(const std::string& log_dir, const std::string& folder, const std::string& name, uint32_t before,
                            std::span<const AbortedTransaction> entries);
   bool in_run() const { return run_ != nullptr; }
-  // Writes about `bytes_max` of the run, or all of a small one, and says how much it was. The run ends with its last byte
-  // or an error.
+  // Writes about `bytes_max` of the run, or all of a small run. Returns the number of bytes. The run ends with its last byte, or
+  // with an error.
   Result<uint64_t> write_some(uint64_t bytes_max);
   Result<void> make_durable();
-  // Takes back what the cycle wrote, to free the space. Best effort: what stays lies beyond the valid
-  // lengths.
+  // Takes back the writes of the cycle, to free their space, as far as that works. Bytes that stay lie behind the valid lengths.
   void undo();
 
  private:

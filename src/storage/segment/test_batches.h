@@ -42,7 +42,7 @@ inline CheckpointPartition::Batch make_batch(const PartitionId& partition, const
   return batch;
 }
 
-// `count` batches from `offset` on; advances offset.
+// Makes `count` batches from `offset` on, and advances `offset`.
 inline CheckpointPartition make_checkpoint(const PartitionId& partition, int64_t& offset, int count, BatchShape shape = {}) {
   CheckpointPartition checkpoint;
   checkpoint.partition = partition;
