@@ -24,6 +24,9 @@ std::string text_of(double value) {
   return {buffer, end.ptr};
 }
 
+// protozero's get_bool() reads a byte that may be missing.
+bool bool_of(pbf_reader& message) { return message.get_uint64() != 0; }
+
 // An AnyValue; nothing of lists and the like.
 std::string any_value(pbf_reader message) {
   std::string value;
@@ -33,7 +36,7 @@ std::string any_value(pbf_reader message) {
         value = text_of(message.get_view());
         break;
       case varint_at(2):
-        value = message.get_bool() ? "true" : "false";
+        value = bool_of(message) ? "true" : "false";
         break;
       case varint_at(3):
         value = std::to_string(message.get_int64());
@@ -107,7 +110,7 @@ class Decoder {
           point.delta = fields.get_uint32() == kDelta;
           break;
         case varint_at(3):
-          point.monotonic = fields.get_bool();
+          point.monotonic = bool_of(fields);
           break;
         default:
           fields.skip();
