@@ -132,6 +132,16 @@ TEST_F(InitProducerTest, BelowLevelTwoTheFenceIsOfAnEarlierVersion) {
   }
 }
 
+TEST_F(InitProducerTest, AFenceOfAnEarlierVersionForgetsTheEpochBefore) {
+  world_.level.set(TransactionVersion::kOne);
+  const Identity first = world_.init();
+  const Identity second = world_.init(first);
+  begin(second);
+  EXPECT_EQ(refused(), ErrorCode::kConcurrentTransactions);
+  world_.answer_markers();
+  EXPECT_EQ(refused(first), ErrorCode::kProducerFenced) << "it would get the epoch of whoever fenced it";
+}
+
 TEST_F(InitProducerTest, AZombieDoesNotAbortWhatItsSuccessorDoes) {
   const Identity zombie = world_.init();
   const Identity successor = world_.init();

@@ -134,6 +134,19 @@ TEST_F(TransactionCoordinatorStateTest, TheLongestTimeoutIsNone) {
   EXPECT_EQ(state(), "Ongoing");
 }
 
+TEST_F(TransactionCoordinatorStateTest, TheTimeOfAnEarlierTransactionDoesNotEndOneWithoutTimeout) {
+  TransactionConfig config;
+  config.transaction_max_timeout_ms = std::numeric_limits<int32_t>::max();
+  TransactionWorld world(config);
+  const auto first = world.ask_init({}, 1'000);
+  ASSERT_EQ(world.add({first->producer_id, first->producer_epoch}, {{"t", 0}}), ErrorCode::kNone);
+  world.end({first->producer_id, first->producer_epoch});
+  const auto second = world.ask_init({}, std::numeric_limits<int32_t>::max());
+  ASSERT_EQ(world.add({second->producer_id, second->producer_epoch}, {{"t", 0}}), ErrorCode::kNone);
+  world.advance(5'000);
+  EXPECT_EQ(world.describe().state, "Ongoing");
+}
+
 TEST_F(TransactionCoordinatorStateTest, ATimeoutThatNeedsAProducerIdIsTriedAgain) {
   world_.load(metadata(kOngoing, {5, 32'766}, {{"t", 0}}));
   world_.give_ids = false;
@@ -188,6 +201,8 @@ TEST_F(TransactionCoordinatorStateTest, AnUseDelaysExpiry) {
   EXPECT_EQ(state(), "Empty");
   world_.advance(3 * kDayMs);
   EXPECT_EQ(world_.describe().error, ErrorCode::kTransactionalIdNotFound);
+  EXPECT_EQ(world_.state->memory_bytes(), 0);
+  EXPECT_THAT(world_.state->totals().by_state, ElementsAre(0, 0, 0, 0, 0, 0));
   EXPECT_EQ(world_.init(by).epoch, 0) << "of another producer";
 }
 
