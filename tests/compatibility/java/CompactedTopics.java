@@ -235,8 +235,17 @@ public class CompactedTopics {
             admin.incrementalAlterConfigs(Map.of(resource, List.of(
                 new AlterConfigOp(new ConfigEntry("retention.ms", "-1"), AlterConfigOp.OpType.SET),
                 new AlterConfigOp(new ConfigEntry("cleanup.policy", "delete"), AlterConfigOp.OpType.APPEND)))).all().get();
-            long low = admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(925))).lowWatermarks().get(partition).get()
-                .lowWatermark();
+            // Apache Kafka's broker may learn of the new policy after the answer.
+            long low = -1;
+            for (long end = System.nanoTime() + 20_000_000_000L; low < 0;) {
+                try {
+                    low = admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(925))).lowWatermarks().get(partition).get()
+                        .lowWatermark();
+                } catch (java.util.concurrent.ExecutionException refused) {
+                    if (System.nanoTime() > end) throw refused;
+                    Thread.sleep(100);
+                }
+            }
             say("low watermark", low);
             for (String reset : List.of("earliest", "none", "latest")) {
                 try (KafkaConsumer<String, String> consumer = consumer(Map.of("auto.offset.reset", reset))) {
