@@ -11,6 +11,7 @@
 #include "coordination/runtime/coordinator_world.h"
 #include "coordination/runtime/ledger_world.h"
 #include "coordination/runtime/verified_step.h"
+#include "coordination/transaction/transaction_world.h"
 #include "storage/log/log_on_disk_fixture.h"
 
 namespace weir::coordination {
