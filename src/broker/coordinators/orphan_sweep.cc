@@ -33,12 +33,10 @@ void OrphanSweep::begin() {
 // --- open transactions ----------------------------------------------------------------------------------------------
 
 void OrphanSweep::list(unsigned shard, const Open::Position& from) {
-  broker_.shard(shard).loop.post([this, alive = lifetime_.observe(), shard, from] {
+  broker_.shard(shard).loop.post(lifetime_.guard([this, shard, from] {
     Open open = broker_.shard(shard).log.list_open_transactions(from);
-    broker_.run_on(0, [this, alive, shard, open = std::move(open)] {
-      if (alive) listed(shard, open);
-    });
-  });
+    broker_.run_on(0, lifetime_.guard([this, shard, open = std::move(open)] { listed(shard, open); }));
+  }));
 }
 
 void OrphanSweep::listed(unsigned shard, const Open& open) {
@@ -60,14 +58,14 @@ void OrphanSweep::listed(unsigned shard, const Open& open) {
 
 void OrphanSweep::ask(int32_t coordinator) {
   if (unclaimed_.empty() || coordinator == coordinators_.partition_count(0)) return found();
-  Function<void(Claims)> reply = [this, alive = lifetime_.observe(), coordinator](Claims claims) {
-    broker_.run_on(0, [this, alive, coordinator, claims = std::make_shared<const Claims>(std::move(claims))]() mutable {
-      if (!alive) return;
+  Function<void(Claims)> reply = lifetime_.guard([this, coordinator](Claims claims) {
+    auto shared = std::make_shared<const Claims>(std::move(claims));
+    broker_.run_on(0, lifetime_.guard([this, coordinator, claims = std::move(shared)]() mutable {
       if (claims->error == ErrorCode::kNone) return claimed(coordinator, std::move(claims), 0);
       end(retry_delay_ns_);
       retry_delay_ns_ = std::min(2 * retry_delay_ns_, kIntervalNs);
-    });
-  };
+    }));
+  });
   coordinators_.call_partition<Claims>(
       0, coordinator, std::move(reply),
       [image = broker_.shard(0).image](const auto& state, auto answer, auto, coordination::Effects& effects) {
@@ -125,20 +123,19 @@ void OrphanSweep::abort_next() {
   if (unclaimed_.empty()) return end(kIntervalNs);
   const storage::OpenTransaction orphan = unclaimed_.extract(unclaimed_.begin()).mapped();
   const unsigned owner = broker_.owner(orphan.partition);
-  broker_.shard(owner).loop.post([this, alive = lifetime_.observe(), orphan, owner] {
+  broker_.shard(owner).loop.post(lifetime_.guard([this, orphan, owner] {
     const storage::MarkerAppend marker{.producer_id = orphan.producer_id,
                                        .producer_epoch = orphan.producer_epoch,
                                        .coordinator_epoch = std::max(orphan.coordinator_epoch, 0),
                                        .only_first_offset = orphan.first_offset};
-    coordinators_.markers(owner).write(orphan.partition, marker, [this, alive](ErrorCode error) {
-      broker_.run_on(0, [this, alive, error] {
-        if (!alive) return;
+    coordinators_.markers(owner).write(orphan.partition, marker, lifetime_.guard([this](ErrorCode error) {
+      broker_.run_on(0, lifetime_.guard([this, error] {
         // One that could not be aborted is found again.
         if (error == ErrorCode::kNone) ++aborted_;
         abort_next();
-      });
-    });
-  });
+      }));
+    }));
+  }));
 }
 
 void OrphanSweep::end(int64_t next_delay_ns) {

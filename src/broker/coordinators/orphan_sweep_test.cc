@@ -56,6 +56,8 @@ class OrphanSweepTest : public TransactionsTest {
     run_until([&] { return done; });
   }
   const OrphanSweep& sweep() const { return transactions_->orphans(); }
+  // The looks that follow the start are over: the next one is that of run_one_look().
+  void pass_first_look() { sim_.run_for(10 * runtime::kSecond); }
   void run_one_look() { sim_.run_for(OrphanSweep::kIntervalNs + 10 * runtime::kSecond); }
 
   std::vector<std::string> lines_;
@@ -82,7 +84,7 @@ TEST_F(OrphanSweepTest, AnOrphanIsAbortedAfterTheStart) {
 }
 
 TEST_F(OrphanSweepTest, AnOrphanIsAbortedWhileTheBrokerRuns) {
-  sim_.run_for(10 * runtime::kSecond);
+  pass_first_look();
   write_orphan(kOrphan, 2);
   EXPECT_TRUE(in_transaction("t", 2));
   run_one_look();
@@ -102,6 +104,7 @@ TEST_F(OrphanSweepTest, WithoutCoordinatorsAllAreOrphans) {
 }
 
 TEST_F(OrphanSweepTest, TransactionsThatAreKnownGoOn) {
+  pass_first_look();
   std::vector<Producer> open;
   for (int i = 0; i < 20; ++i) {
     Producer producer = init("x" + std::to_string(i), 900'000);
@@ -132,6 +135,7 @@ TEST_F(OrphanSweepTest, OffsetsOfAnOrphanGo) {
 TEST_F(OrphanSweepTest, OrphansAreKeptIfTheConfigurationSaysSo) {
   set("weir.transaction.abort.orphans", "false");
   restart(true);
+  pass_first_look();
   write_orphan(kOrphan, 0);
   run_one_look();
   EXPECT_EQ(sweep().orphans(), 1u);
@@ -178,6 +182,7 @@ TEST_F(OrphanSweepTest, PartitionsWithLateTransactionsAreCounted) {
   set("transaction.max.timeout.ms", "60000");
   set("weir.transaction.abort.orphans", "false");
   restart(true);
+  pass_first_look();
   write_orphan(kOrphan, 0);
   write_orphan(kOrphan + 1, 0);
   write_orphan(kOrphan, 1);
