@@ -66,5 +66,27 @@ TEST(Health, APartitionOfGroupsThatCannotBeLoadedIsNamed) {
                                        R"x("reason":"at offset 7: \"bad\" checksum"}])x"));
 }
 
+TEST(Health, APartitionOfTransactionsThatCannotBeLoadedIsNamed) {
+  std::vector<broker::ShardSnapshot> shards(2);
+  shards[0].transaction_coordinators.failed = 1;
+  shards[0].transaction_coordinators.some_failed.push_back({"__transaction_state-3", "bad"});
+  EXPECT_THAT(health_response(shards, {}).body, HasSubstr("1 partitions of __transaction_state cannot be loaded"));
+  EXPECT_THAT(health_response(shards, {}).body,
+              HasSubstr(R"x("failed_coordinators":1,"unloaded":[{"partition":"__transaction_state-3","reason":"bad"}])x"));
+  shards[1].coordinators.failed = 2;
+  EXPECT_THAT(health_response(shards, {}).body, HasSubstr("3 partitions of internal topics cannot be loaded"));
+}
+
+TEST(Health, TransactionsThatHoldUpReadersAreTold) {
+  std::vector<broker::ShardSnapshot> shards(2);
+  HealthInfo info;
+  EXPECT_THAT(health_response(shards, info).body, HasSubstr(R"("status":"pass")"));
+  shards[0].orphan_transactions = 2;
+  EXPECT_THAT(health_response(shards, info).body, HasSubstr("2 open transactions in partitions without a coordinator"));
+  EXPECT_THAT(health_response(shards, info).body, HasSubstr(R"("orphan_transactions":2)"));
+  info.transactions_refused = true;
+  EXPECT_THAT(health_response(shards, info).body, HasSubstr("transactions hold all the memory that they may"));
+}
+
 }  // namespace
 }  // namespace weir::apps

@@ -13,6 +13,7 @@ uint64_t Server::memory_used(broker::MemoryShare share) const {
   }
   if (share == broker::MemoryShare::kIndexes) {
     used += segments_->index_bytes() + static_cast<uint64_t>(groups_->memory().used_bytes());
+    used += static_cast<uint64_t>(transactions_->memory().used_bytes());
   }
   return used;
 }

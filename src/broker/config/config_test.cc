@@ -156,6 +156,8 @@ TEST(BrokerConfig, ExplainsMistakes) {
   EXPECT_FALSE(config.add_setting("num.partitions"));
   EXPECT_FALSE(config.add_setting("num.partitions=0"));
   EXPECT_FALSE(config.add_setting("completely.different.thing=0"));
+  EXPECT_TRUE(config.add_setting("transaction.two.phase.commit.enable=false"));
+  EXPECT_FALSE(config.add_setting("transaction.two.phase.commit.enable=true"));
   const auto refused = config.add_setting("ssl.keystore.location=/x");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, weir::ErrorCode::kUnsupported);

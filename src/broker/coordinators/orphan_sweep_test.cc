@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "broker/handlers/transactions_fixture.h"
 #include "protocol/messages/delete_topics.h"
+#include "protocol/messages/incremental_alter_configs.h"
 #include "storage/log/offline_markers.h"
 
 namespace weir::broker {
@@ -137,6 +138,18 @@ TEST_F(OrphanSweepTest, OrphansAreKeptIfTheConfigurationSaysSo) {
   EXPECT_EQ(sweep().aborted(), 0u);
   EXPECT_TRUE(in_transaction("t", 0));
   EXPECT_EQ(lines_.size(), 1u);
+  protocol::IncrementalAlterConfigsRequest::AlterableConfig config;
+  config.name = "weir.transaction.abort.orphans";
+  config.value = "true";
+  protocol::IncrementalAlterConfigsRequest::AlterConfigsResource resource;
+  resource.resource_type = 4;
+  resource.configs = {&config, 1};
+  protocol::IncrementalAlterConfigsRequest request;
+  request.resources = {&resource, 1};
+  EXPECT_EQ(call<protocol::IncrementalAlterConfigsResponse>(1, request)->responses[0].error_code, 0);
+  run_one_look();
+  EXPECT_EQ(sweep().aborted(), 1u);
+  EXPECT_FALSE(in_transaction("t", 0));
 }
 
 TEST_F(OrphanSweepTest, NothingIsAbortedWhileACoordinatorDoesNotServe) {

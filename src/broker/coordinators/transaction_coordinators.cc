@@ -51,7 +51,8 @@ TransactionCoordinators::TransactionCoordinators(Broker& broker, GroupCoordinato
                                                  const BrokerConfig& config)
     : CoordinatorHost(broker, pool, state_topic(config)),
       config_(transaction_config(config)),
-      memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes) / 4)) {
+      memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes) / 4)),
+      verifications_(broker.shard_count()) {
   for (unsigned i = 0; i < broker.shard_count(); ++i) {
     BrokerShard& shard = broker.shard(i);
     markers_.push_back(std::make_unique<MarkerWriter>(

@@ -13,6 +13,7 @@
 #include "broker/coordinators/coordinator_host.h"
 #include "broker/coordinators/group_coordinators.h"
 #include "broker/coordinators/orphan_sweep.h"
+#include "broker/server/metrics.h"
 #include "broker/transactions/marker_writer.h"
 #include "coordination/transaction/transaction_partition.h"
 
@@ -45,6 +46,14 @@ class TransactionCoordinators final : public CoordinatorHost {
       visit(static_cast<const coordination::TransactionCoordinatorState&>(partition.machine()));
     });
   }
+  // Questions about the partitions of writes (verification.h).
+  struct Verifications {
+    explicit Verifications(unsigned shards) : times(shards), refused(shards) {}
+    Histogram times;
+    Counter refused;  // partitions
+  };
+  Verifications& verifications() { return verifications_; }
+  const Verifications& verifications() const { return verifications_; }
   // Writes markers into the partitions of a shard. On the shard's loop.
   MarkerWriter& markers(unsigned shard) const { return *markers_[shard]; }
   const OrphanSweep& orphans() const { return *orphans_; }  // on shard 0
@@ -63,6 +72,7 @@ class TransactionCoordinators final : public CoordinatorHost {
   const coordination::TransactionConfig config_;
   coordination::TransactionMemory memory_;
   coordination::TransactionLevel level_;
+  Verifications verifications_;
   std::vector<std::unique_ptr<MarkerWriter>> markers_;  // one per shard
   std::unique_ptr<OrphanSweep> orphans_;                // shard 0
 };

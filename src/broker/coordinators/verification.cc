@@ -75,10 +75,14 @@ storage::GuardSerial VerificationQuestion::guard(BrokerShard& shard, storage::Pa
 
 void VerificationQuestion::ask(Coordinators& coordinators, BrokerShard& shard) {
   if (guards_.empty()) return;
-  auto answered = [&log = shard.log, request = request_, guards = std::move(guards_)](const AddPartitionsResult& result) {
+  auto answered = [&shard, &totals = coordinators.transactions.verifications(), began_ns = shard.loop.clock().monotonic_ns(),
+                   request = request_, guards = std::move(guards_)](const AddPartitionsResult& result) {
+    totals.times.observe_ns(shard.index(), shard.loop.clock().monotonic_ns() - began_ns);
     for (size_t i = 0; i < guards.size(); ++i) {
       const bool of_each = result.error == ErrorCode::kNone && !result.partition_errors.empty();
-      log.verified(guards[i], verification_answer(of_each ? result.partition_errors.at(i) : result.error, request));
+      const ErrorCode error = of_each ? result.partition_errors.at(i) : result.error;
+      if (error != ErrorCode::kNone) totals.refused.add(shard.index());
+      shard.log.verified(guards[i], verification_answer(error, request));
     }
   };
   if (!request_.adds() && !shard.image->config()->boolean("transaction.partition.verification.enable")) return answered({});

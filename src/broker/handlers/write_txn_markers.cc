@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/counted.h"
 #include "broker/handlers/transaction_handlers.h"
 #include "broker/requests/sharded_operation.h"
 
@@ -94,7 +95,12 @@ class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
     }
   }
   void complete() override {
-    for (const MarkerItem& item : items_) item.result->error_code = code(told(item.error));
+    size_t written = 0;
+    for (const MarkerItem& item : items_) {
+      item.result->error_code = code(told(item.error));
+      written += item.error == ErrorCode::kNone ? 1 : 0;
+    }
+    if (written > 0) tell_change(home(), *context_, counted(written, "marker of a transaction", "markers of transactions") + " written");
     context_->respond(response_);
     context_.reset();
   }

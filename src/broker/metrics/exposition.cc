@@ -12,12 +12,9 @@ namespace weir::broker {
 
 namespace {
 
-constexpr int64_t kQuantileSpanNs = 300 * runtime::kSecond;
 constexpr int64_t kRateSpanNs = 60 * runtime::kSecond;
 
 // The quantiles that Kafka's timers report, in the form of Strimzi's rules.
-constexpr std::pair<double, const char*> kQuantiles[] = {{0.5, "0.50"},  {0.75, "0.75"}, {0.95, "0.95"},
-                                                         {0.98, "0.98"}, {0.99, "0.99"}, {0.999, "0.999"}};
 
 double number(auto value) { return static_cast<double>(value); }
 
@@ -55,7 +52,7 @@ Exposition::Traffic::Traffic(int64_t start_ns)
       bytes_out(start_ns, kRateSpanNs) {}
 
 Exposition::Exposition(MetricSources sources, int64_t start_ns)
-    : sources_(sources), start_ns_(start_ns), groups_(start_ns), idle_(start_ns, kRateSpanNs) {}
+    : sources_(sources), start_ns_(start_ns), groups_(start_ns), transactions_(start_ns), idle_(start_ns, kRateSpanNs) {}
 
 std::string Exposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns) {
   std::string out = sources_.registry.scrape([&](Sink& sink) {
@@ -64,7 +61,7 @@ std::string Exposition::render(const std::vector<ShardSnapshot>& shards, int64_t
     requests(now_ns, sink);
     errors(sink);
     groups_.render(shards, now_ns, sink);
-    render_transactions(shards, sink);
+    transactions_.render(shards, now_ns, sink);
     network(shards, now_ns, sink);
     flushes(shards, sink);
     own(shards, sink);

@@ -55,6 +55,7 @@ class Exposition {
   const int64_t start_ns_;
   std::map<const ApiRoute*, std::unique_ptr<Times>> times_;  // of those that were asked for
   GroupExposition groups_;
+  TransactionExposition transactions_;
   Window<int64_t> idle_;  // of all shards together
   struct Traffic {
     Traffic(int64_t start_ns);

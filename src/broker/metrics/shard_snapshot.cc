@@ -85,6 +85,9 @@ class Collection final : public runtime::Homebound {
     const int64_t start_ms = snapshot_.transactions.oldest_open_start_ms;
     if (start_ms >= 0) snapshot_.oldest_transaction_ms = std::max<int64_t>(shard_.loop.clock().wall_ms() - start_ms, 0);
     if (shard_.index() != 0) return;
+    snapshot_.verification_times = transactions.verifications().times.snapshot();
+    snapshot_.verifications_refused = transactions.verifications().refused.total();
+    snapshot_.transaction_memory_bytes = transactions.memory().used_bytes();
     snapshot_.orphan_transactions = transactions.orphans().orphans();
     snapshot_.orphans_aborted = transactions.orphans().aborted();
     snapshot_.late_partitions = transactions.orphans().late_partitions();

@@ -12,6 +12,7 @@
 #include "broker/broker.h"
 #include "broker/coordinators/coordinator_host.h"
 #include "broker/coordinators/coordinators.h"
+#include "broker/server/metrics.h"
 #include "broker/telemetry/client_metrics.h"
 #include "coordination/group/group_coordinator_state.h"
 #include "coordination/transaction/transaction_messages.h"
@@ -67,7 +68,11 @@ struct ShardSnapshot {
   coordination::TransactionTotals transactions;
   int64_t oldest_transaction_ms = 0;  // age of the oldest open one; 0 if none is open
   uint64_t markers_written = 0;
-  // Of the sweep for open transactions that no coordinator knows; shard 0 has it.
+  // Of all shards together, in the snapshot of shard 0: questions about the partitions of writes, memory, and the sweep for open
+  // transactions that no coordinator knows.
+  Histogram::Snapshot verification_times;
+  int64_t verifications_refused = 0;
+  int64_t transaction_memory_bytes = 0;
   uint64_t orphan_transactions = 0;
   uint64_t orphans_aborted = 0;
   uint64_t late_partitions = 0;

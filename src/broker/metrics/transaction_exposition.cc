@@ -10,7 +10,23 @@ namespace weir::broker {
 using coordination::TransactionState;
 using coordination::TransactionTotals;
 
-void render_transactions(const std::vector<ShardSnapshot>& shards, MetricsRegistry::Sink& sink) {
+TransactionExposition::TransactionExposition(int64_t start_ns) : verification_times_(start_ns, kQuantileSpanNs) {}
+
+void TransactionExposition::verifications(const ShardSnapshot& all, int64_t now_ns, MetricsRegistry::Sink& sink) {
+  const std::string family = "kafka_server_addpartitionstotxnmanager_verification";
+  const Histogram::Snapshot& times = all.verification_times;
+  sink.counter(family + "timems_count", "Questions to coordinators about the partitions of writes.", {},
+               static_cast<double>(times.count));
+  const Histogram::Snapshot recent = times.since(verification_times_.look(now_ns, times).total);
+  for (const auto& [q, label] : kQuantiles) {
+    if (recent.count == 0) break;
+    sink.gauge(family + "timems", "Time of such a question.", {{"quantile", label}},
+               static_cast<double>(recent.quantile_ns(q)) / 1e6);
+  }
+  sink.counter(family + "failurerate_count", "Partitions that were refused.", {}, static_cast<double>(all.verifications_refused));
+}
+
+void TransactionExposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink) {
   TransactionTotals totals;
   CoordinatorCounts coordinators;
   uint64_t producers = 0, markers = 0;
@@ -29,6 +45,7 @@ void render_transactions(const std::vector<ShardSnapshot>& shards, MetricsRegist
   const std::string channel = "kafka_coordinator_transaction_transactionmarkerchannelmanager_";
   gauge(channel + "unknowndestinationqueuesize", "Markers whose partition cannot take them now.", totals.markers_to_retry);
   gauge(channel + "logappendretryqueuesize", "Ends of transactions that could not be noted: none, the coordinator loads anew.", 0);
+  verifications(shards.front(), now_ns, sink);
   gauge("kafka_server_replicamanager_produceridcount", "Producers that partitions remember.", producers);
   gauge("kafka_server_replicamanager_partitionswithlatetransactionscount",
         "Partitions with a transaction that is open for longer than transaction.max.timeout.ms and five minutes, as of the last "
@@ -56,6 +73,7 @@ void render_transactions(const std::vector<ShardSnapshot>& shards, MetricsRegist
   sink.histogram("weir_transaction_commit_seconds", commit, "_count", {}, ended);
   gauge("weir_transaction_parked", "Writes that wait for the end of their producer's transaction before.", totals.parked);
   gauge("weir_transaction_oldest_open_seconds", "Age of the oldest open transaction.", static_cast<double>(oldest_ms) / 1e3);
+  gauge("weir_transaction_memory_bytes", "What transactions hold in memory, estimated.", shards.front().transaction_memory_bytes);
   gauge("weir_orphan_transactions", "Open transactions in partitions that no coordinator knows, as of the last look.",
         shards.front().orphan_transactions);
   sink.counter("weir_orphan_transactions_aborted_total", "Such transactions that were aborted.", {},

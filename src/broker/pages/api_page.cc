@@ -29,9 +29,7 @@ struct Note {
 };
 
 constexpr Note kNotes[] = {
-    {ApiKey::kProduce, "versions 0 to 2 are announced, as by Kafka, and not served; no transactional batches"},
-    {ApiKey::kInitProducerId, "idempotent producers; a transactional id is refused"},
-    {ApiKey::kFindCoordinator, "coordinators of transactions are refused"},
+    {ApiKey::kProduce, "versions 0 to 2 are announced, as by Kafka, and not served"},
     {ApiKey::kDescribeAcls, "as Kafka without an authorizer: SECURITY_DISABLED"},
     {ApiKey::kCreateAcls, "likewise"},
     {ApiKey::kDeleteAcls, "likewise"},
