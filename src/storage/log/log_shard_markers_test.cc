@@ -17,7 +17,7 @@ class LogShardMarkersTest : public LogShardTest {
     const ErrorCode expected = shard_->check_marker(*partition_, marker);
     std::optional<ErrorCode> told;
     shard_->append_marker(*partition_, marker, [&](const AppendResult& result) { told = result.error; });
-    EXPECT_EQ(told.has_value(), expected != ErrorCode::kNone) << "a marker that is taken is not durable yet";
+    EXPECT_FALSE(told && expected == ErrorCode::kNone) << "it is not durable yet";
     wal_->complete();
     EXPECT_EQ(told, expected);
     return expected;
