@@ -146,9 +146,10 @@ TEST_F(EveryApiTest, TellsForHowLongItIsThrottled) {
       for (uint64_t seed = 0; seed < 8 && !ask(*route, version, fields, seed); ++seed) {
       }
       EXPECT_EQ(throttle_time_ms_.value_or(777), 777);
-      // All answers have the field, apart from the oldest versions and DescribeQuorum.
+      // All answers have the field, apart from the oldest versions, DescribeQuorum and WriteTxnMarkers.
       const bool newest = version == route->max_version;
-      EXPECT_TRUE(!newest || throttle_time_ms_.has_value() != (route->key == protocol::ApiKey::kDescribeQuorum));
+      const bool without = route->key == protocol::ApiKey::kDescribeQuorum || route->key == protocol::ApiKey::kWriteTxnMarkers;
+      EXPECT_TRUE(!newest || throttle_time_ms_.has_value() != without);
     }
   }
 }

@@ -184,6 +184,8 @@ TEST_F(FetchTest, CommittedReadersHearOfAbortedTransactionsAndEndAtTheOpenOne) {
 }
 
 TEST_F(FetchTest, CommittedReadersWaitForTheLastStableOffset) {
+  set("weir.transaction.abort.orphans", "false");
+  restart(false);
   create_topic("t", 1);
   append_as_broker("t", 1);
   FakePeer& consumer = peer(1);

@@ -361,7 +361,7 @@ TEST_F(TransactionalProduceTest, OtherProducersDoNotWait) {
 // The first batch has to be sent again: those behind it are not taken in its place.
 TEST_F(TransactionalProduceTest, LaterBatchesAreNotTakenBeforeTheFirst) {
   Producer producer = init("id");
-  restart(false);
+  restart(true);
   auto& first = produce_request("id", {{"t", 0, next_batch(producer, "t", 0, {"0"})}});
   auto& second = produce_request("id", {{"t", 0, next_batch(producer, "t", 0, {"1"})}});
   const auto errors = write_at_once(peer(0), {&first, &second}, 12);

@@ -235,23 +235,23 @@ TEST_F(TransactionalRightsTest, IdsOfOneRequestAreDeniedOneByOne) {
 // The right to the id is none to its partitions.
 TEST_F(TransactionalRightsTest, TopicsAndGroupsOfATransactionNeedTheirOwnRights) {
   using enum AclOperation;
-  allow(kWrite, "x");
-  allow(kDescribe, "x");
-  EXPECT_EQ(added(3, "x"), ErrorCode::kTopicAuthorizationFailed);
-  EXPECT_EQ(offsets_added(4, "x"), ErrorCode::kGroupAuthorizationFailed);
-  EXPECT_EQ(committed(5, "x"), ErrorCode::kGroupAuthorizationFailed);
+  allow(kWrite, "y");
+  allow(kDescribe, "y");
+  EXPECT_EQ(added(3, "y"), ErrorCode::kTopicAuthorizationFailed);
+  EXPECT_EQ(offsets_added(4, "y"), ErrorCode::kGroupAuthorizationFailed);
+  EXPECT_EQ(committed(5, "y"), ErrorCode::kGroupAuthorizationFailed);
   grants_.add(kRead, ResourceType::kGroup, "g");
-  EXPECT_EQ(committed(5, "x"), ErrorCode::kTopicAuthorizationFailed);
-  EXPECT_EQ(offsets_added(4, "x"), ErrorCode::kInvalidProducerIdMapping);
+  EXPECT_EQ(committed(5, "y"), ErrorCode::kTopicAuthorizationFailed);
+  EXPECT_EQ(offsets_added(4, "y"), ErrorCode::kInvalidProducerIdMapping);
 
   grants_.add(kWrite, ResourceType::kTopic, "t");
-  const auto producer = init(5, "x");
+  const auto producer = init(5, "y");
   int32_t partition = 0;
   AddPartitionsToTxnRequest::AddPartitionsToTxnTopic topic;
   topic.name = "t";
   topic.partitions = {&partition, 1};
   AddPartitionsToTxnRequest request;
-  request.v3_and_below_transactional_id = "x";
+  request.v3_and_below_transactional_id = "y";
   request.v3_and_below_producer_id = producer->producer_id;
   request.v3_and_below_producer_epoch = producer->producer_epoch;
   request.v3_and_below_topics = {&topic, 1};
@@ -261,7 +261,7 @@ TEST_F(TransactionalRightsTest, TopicsAndGroupsOfATransactionNeedTheirOwnRights)
                 .partition_error_code,
             0);
   const auto topics = [this] {
-    std::string_view id = "x";
+    std::string_view id = "y";
     DescribeTransactionsRequest describe;
     describe.transactional_ids = {&id, 1};
     return call<DescribeTransactionsResponse>(0, describe)->transaction_states[0].topics.size();
@@ -273,9 +273,9 @@ TEST_F(TransactionalRightsTest, TopicsAndGroupsOfATransactionNeedTheirOwnRights)
 
 TEST_F(TransactionalRightsTest, WhatBrokersAskNeedsTheCluster) {
   using enum AclOperation;
-  allow(kWrite, "x");
+  allow(kWrite, "y");
   grants_.add(kWrite, ResourceType::kTopic, "t");
-  for (const int16_t version : {4, 5}) EXPECT_EQ(added(version, "x"), ErrorCode::kClusterAuthorizationFailed);
+  for (const int16_t version : {4, 5}) EXPECT_EQ(added(version, "y"), ErrorCode::kClusterAuthorizationFailed);
   const auto marked = [this](int16_t version) {
     int32_t partition = 0;
     WriteTxnMarkersRequest::WritableTxnMarkerTopic topic;
@@ -294,7 +294,7 @@ TEST_F(TransactionalRightsTest, WhatBrokersAskNeedsTheCluster) {
     grants_.add(operation, ResourceType::kCluster, security::kClusterName);
     for (const int16_t version : {1, 2}) EXPECT_EQ(marked(version), ErrorCode::kNone);
     for (const int16_t version : {4, 5}) {
-      EXPECT_EQ(added(version, "x"), operation == kClusterAction ? ErrorCode::kInvalidProducerIdMapping
+      EXPECT_EQ(added(version, "y"), operation == kClusterAction ? ErrorCode::kInvalidProducerIdMapping
                                                                  : ErrorCode::kClusterAuthorizationFailed);
     }
   }

@@ -161,7 +161,21 @@ class TransactionsTest : public FetchTest {
 
   // Values that a reader of committed records sees, without those of aborted transactions; and those of an uncommitted reader.
   std::vector<std::string> read(const std::string& topic, int32_t partition, bool committed = true) {
-    auto& asked = request({{topic, partition, 0}});
+    std::vector<std::string> values;
+    const storage::Partition& log = partition_of(topic, partition);
+    for (int64_t offset = 0; offset < (committed ? log.last_stable_offset() : log.high_watermark());) {
+      const int64_t from = offset;
+      read_some(topic, partition, committed, offset, values);
+      if (offset == from) {
+        ADD_FAILURE() << "nothing more at " << offset;
+        break;
+      }
+    }
+    return values;
+  }
+  // One fetch: it may end before the partition does. Moves `offset` behind it.
+  void read_some(const std::string& topic, int32_t partition, bool committed, int64_t& offset, std::vector<std::string>& values) {
+    auto& asked = request({{topic, partition, offset}});
     asked.isolation_level = committed ? 1 : 0;
     const auto answer = call<protocol::FetchResponse>(12, asked);
     const auto& data = answer->responses[0].partitions[0];
@@ -172,9 +186,9 @@ class TransactionsTest : public FetchTest {
       for (const auto& one : *data.aborted_transactions) aborted[one.producer_id].push_back(one.first_offset);
     }
     for (auto& [id, first_offsets] : aborted) std::ranges::sort(first_offsets, std::greater());
-    std::vector<std::string> values;
     for (protocol::BatchSplitter batches(data.records.data); batches.next();) {
       const protocol::BatchHeader& header = batches.header();
+      offset = header.last_offset() + 1;
       auto& first_offsets = aborted[header.producer_id];
       const bool of_aborted = !first_offsets.empty() && first_offsets.back() <= header.base_offset;
       if (header.control()) {
@@ -185,7 +199,6 @@ class TransactionsTest : public FetchTest {
       protocol::RecordIterator records(header, batches.batch().subspan(protocol::BatchHeader::kSize));
       for (protocol::Record record; records.next(record);) values.emplace_back(as_string(*record.value));
     }
-    return values;
   }
   // Once the markers are there.
   std::vector<std::string> read_settled(const std::string& topic, int32_t partition) {
