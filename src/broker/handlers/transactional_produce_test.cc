@@ -360,10 +360,10 @@ TEST_F(TransactionalProduceTest, OtherProducersDoNotWait) {
 
 // The first batch has to be sent again: those behind it are not taken in its place.
 TEST_F(TransactionalProduceTest, LaterBatchesAreNotTakenBeforeTheFirst) {
-  Producer producer = init("id");
+  Producer producer = init("b");  // its coordinator is not the first one that is loaded
   restart(true);
-  auto& first = produce_request("id", {{"t", 0, next_batch(producer, "t", 0, {"0"})}});
-  auto& second = produce_request("id", {{"t", 0, next_batch(producer, "t", 0, {"1"})}});
+  auto& first = produce_request("b", {{"t", 0, next_batch(producer, "t", 0, {"0"})}});
+  auto& second = produce_request("b", {{"t", 0, next_batch(producer, "t", 0, {"1"})}});
   const auto errors = write_at_once(peer(0), {&first, &second}, 12);
   ASSERT_EQ(errors[0], ErrorCode::kNotEnoughReplicas);
   EXPECT_EQ(errors[1], ErrorCode::kNotEnoughReplicas);
