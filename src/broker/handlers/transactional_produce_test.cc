@@ -360,7 +360,10 @@ TEST_F(TransactionalProduceTest, OtherProducersDoNotWait) {
 
 // The first batch has to be sent again: those behind it are not taken in its place.
 TEST_F(TransactionalProduceTest, LaterBatchesAreNotTakenBeforeTheFirst) {
-  Producer producer = init("b");  // its coordinator is not the first one that is loaded
+  // Two starts leave the coordinators something to load.
+  init("a");
+  restart(true);
+  Producer producer = init("b");
   restart(true);
   auto& first = produce_request("b", {{"t", 0, next_batch(producer, "t", 0, {"0"})}});
   auto& second = produce_request("b", {{"t", 0, next_batch(producer, "t", 0, {"1"})}});
