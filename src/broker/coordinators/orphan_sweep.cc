@@ -33,9 +33,9 @@ void OrphanSweep::begin() {
 // --- open transactions ----------------------------------------------------------------------------------------------
 
 void OrphanSweep::list(unsigned shard, const Open::Position& from) {
-  broker_.shard(shard).loop.post([this, alive = lifetime_.observe(), shard, from] {
-    Open open = broker_.shard(shard).log.list_open_transactions(from);
-    broker_.run_on(0, [this, alive, shard, open = std::move(open)] {
+  BrokerShard& asked = broker_.shard(shard);
+  asked.loop.post([this, alive = lifetime_.observe(), &log = asked.log, &home = broker_.shard(0).loop, shard, from] {
+    home.post([this, alive, shard, open = log.list_open_transactions(from)] {
       if (alive) listed(shard, open);
     });
   });
