@@ -33,9 +33,9 @@ void OrphanSweep::begin() {
 // --- open transactions ----------------------------------------------------------------------------------------------
 
 void OrphanSweep::list(unsigned shard, const Open::Position& from) {
-  BrokerShard& asked = broker_.shard(shard);
-  asked.loop.post([this, alive = lifetime_.observe(), &log = asked.log, &home = broker_.shard(0).loop, shard, from] {
-    home.post([this, alive, shard, open = log.list_open_transactions(from)] {
+  broker_.shard(shard).loop.post([this, alive = lifetime_.observe(), shard, from] {
+    if (!alive) return;
+    broker_.run_on(0, [this, alive, shard, open = broker_.shard(shard).log.list_open_transactions(from)] {
       if (alive) listed(shard, open);
     });
   });
@@ -126,11 +126,13 @@ void OrphanSweep::abort_next() {
   const storage::OpenTransaction orphan = unclaimed_.extract(unclaimed_.begin()).mapped();
   const unsigned owner = broker_.owner(orphan.partition);
   broker_.shard(owner).loop.post([this, alive = lifetime_.observe(), orphan, owner] {
+    if (!alive) return;
     const storage::MarkerAppend marker{.producer_id = orphan.producer_id,
                                        .producer_epoch = orphan.producer_epoch,
                                        .coordinator_epoch = std::max(orphan.coordinator_epoch, 0),
                                        .only_first_offset = orphan.first_offset};
     coordinators_.markers(owner).write(orphan.partition, marker, [this, alive](ErrorCode error) {
+      if (!alive) return;
       broker_.run_on(0, [this, alive, error] {
         if (!alive) return;
         // One that could not be aborted is found again.
