@@ -105,7 +105,8 @@ TEST(OtlpMetrics, DamageIsToldAndHarmless) {
   decoded(std::string("\x00\x00", 2), false);                      // field 0
   decoded(data(bytes(2, bytes(5, bytes(1, "\x21\x01")))), false);  // half a number
   // A flag without its value, at the end of the memory: AddressSanitizer sees who reads on.
-  for (const std::string& cut : {data(bytes(2, bytes(7, "\x18"))), data(bytes(2, bytes(5, bytes(1, bytes(7, bytes(2, "\x10"))))))}) {
+  for (const std::string& cut :
+       {data(bytes(2, bytes(7, "\x18"))), data(bytes(2, bytes(5, bytes(1, bytes(7, bytes(2, "\x10"))))))}) {
     const std::vector<uint8_t> exact(cut.begin(), cut.end());
     EXPECT_FALSE(decode_otlp_metrics(exact, [](const OtlpPoint&) {}));
   }

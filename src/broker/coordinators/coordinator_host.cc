@@ -56,9 +56,8 @@ class CoordinatorHost::Services final : public coordination::CoordinatorServices
     mail_[owner].push_back([this, to, message = std::move(message), done = std::move(done)](Services& there) mutable {
       host_.deliver(there.shard_, to, std::move(message),
                     [&there, home = shard_.index(), done = std::move(done)](std::any result) mutable {
-                      there.mail_[home].push_back([done = std::move(done), result = std::move(result)](Services&) mutable {
-                        done(std::move(result));
-                      });
+                      there.mail_[home].push_back(
+                          [done = std::move(done), result = std::move(result)](Services&) mutable { done(std::move(result)); });
                       there.send_at_turn_end();
                     });
     });

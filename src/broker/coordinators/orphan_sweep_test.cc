@@ -44,13 +44,12 @@ class OrphanSweepTest : public TransactionsTest {
       const auto records =
           batch({"orphan"}, {.producer_id = producer_id, .producer_epoch = 3, .base_sequence = 0, .transactional = true},
                 sim_.clock().wall_ms());
-      log.append(
-          partition, Slice::copy_of(records), true,
-          [&](const storage::AppendResult& result) {
-            EXPECT_EQ(result.error, ErrorCode::kNone) << result.message;
-            done = true;
-          },
-          {.guard = needed.guard});
+      log.append(partition, Slice::copy_of(records), true,
+                 [&](const storage::AppendResult& result) {
+                   EXPECT_EQ(result.error, ErrorCode::kNone) << result.message;
+                   done = true;
+                 },
+                 {.guard = needed.guard});
       log.verified(needed.guard, {});
     });
     run_until([&] { return done; });
@@ -160,8 +159,7 @@ TEST_F(OrphanSweepTest, NothingIsAbortedWhileACoordinatorDoesNotServe) {
   Producer known = init("x", 900'000);
   EXPECT_EQ(write(kSecond, known, 0, {"v"}), ErrorCode::kNone);
   write_orphan(kOrphan, 1);
-  const storage::PartitionId damaged =
-      broker_->shard(0).image->find("__transaction_state")->partition(coordinator_hash("x") % 3);
+  const storage::PartitionId damaged = broker_->shard(0).image->find("__transaction_state")->partition(coordinator_hash("x") % 3);
   stop();
   storage::OfflineMarkers markers(sim_.disk(), "/data");
   ASSERT_TRUE(markers.put(damaged, "damaged by this test"));

@@ -57,9 +57,8 @@ TransactionCoordinators::TransactionCoordinators(Broker& broker, GroupCoordinato
     BrokerShard& shard = broker.shard(i);
     markers_.push_back(std::make_unique<MarkerWriter>(
         shard.log, shard.image, GroupCoordinators::kTopic,
-        [&groups, &shard](const storage::PartitionId& partition, const storage::MarkerAppend& marker, MarkerWriter::Written done) {
-          groups.end_transaction(shard, partition, marker, std::move(done));
-        }));
+        [&groups, &shard](const storage::PartitionId& partition, const storage::MarkerAppend& marker,
+                          MarkerWriter::Written done) { groups.end_transaction(shard, partition, marker, std::move(done)); }));
   }
   const auto take_level = [this](const MetadataImage& image) {
     level_.set(static_cast<TransactionVersion>(finalized_level(*image.features(), kTransactionVersion)));

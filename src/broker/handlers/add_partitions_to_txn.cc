@@ -91,16 +91,16 @@ struct AddPartitions final : runtime::Homebound {
     const unsigned home = context->loop().index();
     const std::string id = add.transactional_id;
     ++pending;
-    transactions.call<AddPartitionsResult>(home, id,
-                                           reply_on<AddPartitionsResult>(transactions, home,
-                                                                         [self = runtime::HomeRef(this), results](
-                                                                             const AddPartitionsResult& result) {
-                                                                           self->fill(results, result);
-                                                                           self->arrived();
-                                                                         }),
-                                           [add = std::move(add)](auto& state, auto reply, auto now, auto& effects) mutable {
-                                             state.add_partitions(std::move(add), std::move(reply), now, effects);
-                                           });
+    transactions.call<AddPartitionsResult>(
+        home, id,
+        reply_on<AddPartitionsResult>(transactions, home,
+                                      [self = runtime::HomeRef(this), results](const AddPartitionsResult& result) {
+                                        self->fill(results, result);
+                                        self->arrived();
+                                      }),
+        [add = std::move(add)](auto& state, auto reply, auto now, auto& effects) mutable {
+          state.add_partitions(std::move(add), std::move(reply), now, effects);
+        });
   }
   void arrived() {
     if (--pending == 0) context->respond(response);
@@ -130,7 +130,8 @@ struct AddPartitions final : runtime::Homebound {
       response.error_code = code(ErrorCode::kClusterAuthorizationFailed);
       return arrived();
     }
-    const auto answers = context->arena().array<AddPartitionsToTxnResponse::AddPartitionsToTxnResult>(request.transactions.size());
+    const auto answers =
+        context->arena().array<AddPartitionsToTxnResponse::AddPartitionsToTxnResult>(request.transactions.size());
     response.results_by_transaction = answers;
     for (size_t i = 0; i < answers.size(); ++i) {
       const auto& asked = request.transactions[i];

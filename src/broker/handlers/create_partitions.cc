@@ -79,10 +79,11 @@ class CreatePartitionsOperation : public runtime::Homebound {
                                  asked.count)};
     }
     if (topic->internal) {
-      return Refusal{ErrorCode::kInvalidPartitions,
-                     fmt::format("The partitions of {} stay as many as they are: coordinators are found by their number, and what "
-                                 "they know would be looked for elsewhere.",
-                                 asked.name)};
+      return Refusal{
+          ErrorCode::kInvalidPartitions,
+          fmt::format("The partitions of {} stay as many as they are: coordinators are found by their number, and what "
+                      "they know would be looked for elsewhere.",
+                      asked.name)};
     }
     const int32_t additional = asked.count - present;
     if (additional > kMaxPartitionsPerRequest) {

@@ -34,15 +34,15 @@ void handle_end_txn(TransactionCoordinators& transactions, RequestContextPtr con
   const std::string id = end.transactional_id;
   transactions.call<EndTransactionResult>(
       home, id,
-      reply_on<EndTransactionResult>(
-          transactions, home,
-          [context = std::move(context)](const EndTransactionResult& result) {
-            protocol::EndTxnResponse response;
-            response.error_code = code(without_fenced(result.error, context->version(), kFirstVersionWithFenced));
-            response.producer_id = result.producer_id;
-            response.producer_epoch = result.producer_epoch;
-            context->respond(response);
-          }),
+      reply_on<EndTransactionResult>(transactions, home,
+                                     [context = std::move(context)](const EndTransactionResult& result) {
+                                       protocol::EndTxnResponse response;
+                                       response.error_code =
+                                           code(without_fenced(result.error, context->version(), kFirstVersionWithFenced));
+                                       response.producer_id = result.producer_id;
+                                       response.producer_epoch = result.producer_epoch;
+                                       context->respond(response);
+                                     }),
       [end = std::move(end)](auto& state, auto reply, auto now, auto& effects) {
         state.end_transaction(end, std::move(reply), now, effects);
       });

@@ -58,8 +58,7 @@ void handle_init_producer_id(TransactionCoordinators& transactions, RequestConte
   transactions.call<InitProducerResult>(
       home, id,
       reply_on<InitProducerResult>(
-          transactions, home,
-          [context = std::move(context)](const InitProducerResult& result) { respond(*context, result); }),
+          transactions, home, [context = std::move(context)](const InitProducerResult& result) { respond(*context, result); }),
       [init = std::move(init)](auto& state, auto reply, auto now, auto& effects) mutable {
         state.init_producer(std::move(init), std::move(reply), now, effects);
       });

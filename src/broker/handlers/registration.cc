@@ -56,7 +56,9 @@ RequestHandler handler_of(Handle<Part> handle, Part& part) {
 }
 RequestHandler handler_of(Handle<Broker> handle, Coordinators& all) { return handler_of(handle, all.broker); }
 RequestHandler handler_of(Handle<GroupCoordinators> handle, Coordinators& all) { return handler_of(handle, all.groups); }
-RequestHandler handler_of(Handle<TransactionCoordinators> handle, Coordinators& all) { return handler_of(handle, all.transactions); }
+RequestHandler handler_of(Handle<TransactionCoordinators> handle, Coordinators& all) {
+  return handler_of(handle, all.transactions);
+}
 
 // For APIs about the cluster as a whole.
 constexpr ApiNeeds cluster(AclOperation operation) { return {.cluster = operation, .cluster_right = ClusterRight::kRequired}; }
@@ -79,8 +81,8 @@ constexpr ApiNeeds configs(AclOperation operation) {
 
 // A request that does more needs more, as in Kafka. Metadata that creates a topic needs the right of CreateTopics. CreateTopics
 // tells a topic's configs with kDescribeConfigs only. An InitProducerId without a transactional id needs kWrite on any topic at
-// all. Versions 4 and 5 of AddPartitionsToTxn need the right to the cluster instead of the others. WriteTxnMarkers needs kAlter or
-// kClusterAction.
+// all. Versions 4 and 5 of AddPartitionsToTxn need the right to the cluster instead of the others. WriteTxnMarkers needs kAlter
+// or kClusterAction.
 constexpr Entry kEntries[] = {
     // librdkafka believes that a broker without Produce 0 does not know compression.
     {{.key = ApiKey::kProduce,

@@ -27,7 +27,7 @@ void handle_list_transactions(TransactionCoordinators& transactions, RequestCont
 // Clients of the first versions know no PRODUCER_FENCED.
 inline protocol::ErrorCode without_fenced(protocol::ErrorCode error, int16_t version, int16_t first_that_knows) {
   return error == protocol::ErrorCode::kProducerFenced && version < first_that_knows ? protocol::ErrorCode::kInvalidProducerEpoch
-                                                                                   : error;
+                                                                                     : error;
 }
 
 }  // namespace weir::broker

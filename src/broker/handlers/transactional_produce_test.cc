@@ -158,8 +158,7 @@ TEST_F(TransactionalProduceTest, ABatchOfNoTransactionIsRefusedByVersion) {
       EXPECT_EQ(error_of(partition.error_code), ErrorCode::kNone) << "it is added";
       continue;
     }
-    EXPECT_EQ(error_of(partition.error_code),
-              version == 11 ? ErrorCode::kTransactionAbortable : ErrorCode::kInvalidTxnState);
+    EXPECT_EQ(error_of(partition.error_code), version == 11 ? ErrorCode::kTransactionAbortable : ErrorCode::kInvalidTxnState);
     EXPECT_EQ(partition.base_offset, -1);
     if (version >= 8 && version < 11) {
       EXPECT_EQ(partition.error_message, "Partition was not added to the transaction");
@@ -192,8 +191,8 @@ TEST_F(TransactionalProduceTest, ErrorsOfTheCoordinatorAreToldAsProducersKnowThe
     EXPECT_EQ(told(version, ErrorCode::kProducerFenced), ErrorCode::kInvalidProducerEpoch);
     EXPECT_EQ(told(version, ErrorCode::kInvalidProducerIdMapping), ErrorCode::kInvalidProducerIdMapping);
     EXPECT_EQ(told(version, ErrorCode::kInvalidTxnState), ErrorCode::kInvalidTxnState);
-    for (const ErrorCode passing : {ErrorCode::kCoordinatorLoadInProgress, ErrorCode::kCoordinatorNotAvailable,
-                                    ErrorCode::kNotCoordinator}) {
+    for (const ErrorCode passing :
+         {ErrorCode::kCoordinatorLoadInProgress, ErrorCode::kCoordinatorNotAvailable, ErrorCode::kNotCoordinator}) {
       EXPECT_EQ(told(version, passing), ErrorCode::kNotEnoughReplicas);
     }
     EXPECT_EQ(told(version, ErrorCode::kConcurrentTransactions),
@@ -295,8 +294,8 @@ TEST_F(TransactionalProduceTest, ARequestHasTheBatchesOfOneProducer) {
   EXPECT_EQ(guards(), 0u);
   // Of a partition that cannot be had it does not matter whose batch it is.
   Producer again = init("id");
-  auto& asked = produce_request("id", {{"t", 0, next_batch(again, "t", 0, {"x"})},
-                                       {"absent", 0, next_batch(other, "absent", 0, {"y"})}});
+  auto& asked =
+      produce_request("id", {{"t", 0, next_batch(again, "t", 0, {"x"})}, {"absent", 0, next_batch(other, "absent", 0, {"y"})}});
   const auto answer = call<ProduceResponse>(12, asked);
   EXPECT_EQ(error_of(written(answer, 0).error_code), ErrorCode::kNone);
   EXPECT_EQ(error_of(written(answer, 1).error_code), ErrorCode::kUnknownTopicOrPartition);

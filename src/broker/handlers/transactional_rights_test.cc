@@ -104,8 +104,7 @@ class TransactionalRightsTest : public BrokerTest {
     }
     const auto answer = call<AddPartitionsToTxnResponse>(version, request);
     if (answer->error_code != 0) return error(answer->error_code);
-    const auto& topics =
-        version < 4 ? answer->results_by_topic_v3_and_below : answer->results_by_transaction[0].topic_results;
+    const auto& topics = version < 4 ? answer->results_by_topic_v3_and_below : answer->results_by_transaction[0].topic_results;
     return error(topics[0].results_by_partition[0].partition_error_code);
   }
   ErrorCode offsets_added(int16_t version, std::string_view id) {
@@ -255,11 +254,9 @@ TEST_F(TransactionalRightsTest, TopicsAndGroupsOfATransactionNeedTheirOwnRights)
   request.v3_and_below_producer_id = producer->producer_id;
   request.v3_and_below_producer_epoch = producer->producer_epoch;
   request.v3_and_below_topics = {&topic, 1};
-  EXPECT_EQ(call<AddPartitionsToTxnResponse>(3, request)
-                ->results_by_topic_v3_and_below[0]
-                .results_by_partition[0]
-                .partition_error_code,
-            0);
+  EXPECT_EQ(
+      call<AddPartitionsToTxnResponse>(3, request)->results_by_topic_v3_and_below[0].results_by_partition[0].partition_error_code,
+      0);
   const auto topics = [this] {
     std::string_view id = "y";
     DescribeTransactionsRequest describe;
@@ -294,8 +291,8 @@ TEST_F(TransactionalRightsTest, WhatBrokersAskNeedsTheCluster) {
     grants_.add(operation, ResourceType::kCluster, security::kClusterName);
     for (const int16_t version : {1, 2}) EXPECT_EQ(marked(version), ErrorCode::kNone);
     for (const int16_t version : {4, 5}) {
-      EXPECT_EQ(added(version, "y"), operation == kClusterAction ? ErrorCode::kInvalidProducerIdMapping
-                                                                 : ErrorCode::kClusterAuthorizationFailed);
+      EXPECT_EQ(added(version, "y"),
+                operation == kClusterAction ? ErrorCode::kInvalidProducerIdMapping : ErrorCode::kClusterAuthorizationFailed);
     }
   }
 }

@@ -398,7 +398,8 @@ TEST_F(TransactionApisTest, OnePartitionThatCannotBeAddedRefusesAll) {
   --stale.epoch;
   EXPECT_EQ(add_partition(stale, "t", 0, 1), ErrorCode::kInvalidProducerEpoch);
   EXPECT_EQ(add_partition(stale, "t", 0, 2), ErrorCode::kProducerFenced);
-  for (int16_t version = 0; version <= 3; ++version) EXPECT_EQ(add_partition(producer, "t", version % 3, version), ErrorCode::kNone);
+  for (int16_t version = 0; version <= 3; ++version)
+    EXPECT_EQ(add_partition(producer, "t", version % 3, version), ErrorCode::kNone);
   EXPECT_EQ(describe("x").partitions.size(), 3u);
 }
 

@@ -100,7 +100,8 @@ class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
       item.result->error_code = code(told(item.error));
       written += item.error == ErrorCode::kNone ? 1 : 0;
     }
-    if (written > 0) tell_change(home(), *context_, counted(written, "marker of a transaction", "markers of transactions") + " written");
+    if (written > 0)
+      tell_change(home(), *context_, counted(written, "marker of a transaction", "markers of transactions") + " written");
     context_->respond(response_);
     context_.reset();
   }

@@ -26,8 +26,7 @@ void render_coordinators(const std::string& family, std::string_view topic, cons
                {{"state", state}}, static_cast<double>(count));
   }
   const std::string what = fmt::format("Time to load a partition of {} in ms, of those that are served: ", topic);
-  const double average =
-      counts.active == 0 ? 0 : static_cast<double>(counts.load_ms_sum) / static_cast<double>(counts.active);
+  const double average = counts.active == 0 ? 0 : static_cast<double>(counts.load_ms_sum) / static_cast<double>(counts.active);
   sink.gauge(family + "partition_load_time_max", what + "the longest.", {}, static_cast<double>(counts.load_ms_max));
   sink.gauge(family + "partition_load_time_avg", what + "the average.", {}, average);
 }

@@ -54,8 +54,9 @@ class Collection final : public runtime::Homebound {
     snapshot_.waiting_fetches = shard_.waiting_fetches;
     snapshot_.fetch_sessions = shard_.fetch_sessions.size();
     snapshot_.fetch_session_evictions = shard_.fetch_sessions.evictions();
-    snapshot_.client_metrics =
-        coordinators_.broker.telemetry(shard_.index()).metrics().snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
+    snapshot_.client_metrics = coordinators_.broker.telemetry(shard_.index())
+                                   .metrics()
+                                   .snapshot(shard_.loop.clock().monotonic_ns() / runtime::kMillisecond);
     take_groups();
     take_transactions();
     const MetadataImage& image = *shard_.image;

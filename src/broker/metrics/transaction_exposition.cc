@@ -44,7 +44,8 @@ void TransactionExposition::render(const std::vector<ShardSnapshot>& shards, int
   render_coordinators("kafka_server_transaction_coordinator_metrics_", "__transaction_state", coordinators, sink);
   const std::string channel = "kafka_coordinator_transaction_transactionmarkerchannelmanager_";
   gauge(channel + "unknowndestinationqueuesize", "Markers whose partition cannot take them now.", totals.markers_to_retry);
-  gauge(channel + "logappendretryqueuesize", "Ends of transactions that could not be noted: none, the coordinator loads anew.", 0);
+  gauge(channel + "logappendretryqueuesize", "Ends of transactions that could not be noted: none, the coordinator loads anew.",
+        0);
   verifications(shards.front(), now_ns, sink);
   gauge("kafka_server_replicamanager_produceridcount", "Producers that partitions remember.", producers);
   gauge("kafka_server_replicamanager_partitionswithlatetransactionscount",

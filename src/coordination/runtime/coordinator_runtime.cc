@@ -259,11 +259,12 @@ void CoordinatorRuntime::append_batches(std::vector<LogEntry> entries, const std
     storage::Partition* partition = log_.find(id_);
     if (partition == nullptr) return give_up(error_of_failed_append(ErrorCode::kUnknownTopicOrPartition));
     ++flight->appends_left;
-    log_.append(*partition, Slice::copy_of(*batch), false,
-                [alive = lifetime_.observe(), this, session, flight](storage::AppendResult result) {
-                  if (alive) appended(session, flight, result);
-                },
-                options);
+    log_.append(
+        *partition, Slice::copy_of(*batch), false,
+        [alive = lifetime_.observe(), this, session, flight](storage::AppendResult result) {
+          if (alive) appended(session, flight, result);
+        },
+        options);
   }
   storage::AppendResult under_way;
   appended(session, flight, under_way);

@@ -77,7 +77,7 @@ class CoordinatorRuntime {
   // Why the last load failed; empty if none has, or a later one succeeded.
   const std::string& failure() const { return failure_; }
   bool failed() const { return !failure_.empty(); }
-  int64_t load_ms() const { return load_ms_; }  // what the last load took that succeeded
+  int64_t load_ms() const { return load_ms_; }               // what the last load took that succeeded
   const std::string& name() const { return name_; }          // of the partition
   void run(Step step);                                       // while loaded
   const StateMachine& machine() const { return *machine_; }  // while loaded; ahead of the log
@@ -109,7 +109,8 @@ class CoordinatorRuntime {
   void arrived(const Token& token, std::any result);
   void flush_at_turn_end();
   void flush(const storage::AppendOptions& options);
-  void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight, const storage::AppendOptions& options);
+  void append_batches(std::vector<LogEntry> entries, const std::shared_ptr<Flight>& flight,
+                      const storage::AppendOptions& options);
   void appended(uint64_t session, const std::shared_ptr<Flight>& flight, const storage::AppendResult& result);
   void release_durable();
   void give_up(protocol::ErrorCode error, const Flight* failed = nullptr);
