@@ -56,7 +56,8 @@ Log random_log(SeededRandom& random, ActiveProducers& producers, int64_t& end) {
     batch.log_append_time = random.one_in(10);
     const bool transactional = random.one_in(2);
     if (transactional || random.one_in(2)) {
-      batch.producer_id = static_cast<int64_t>(transactional ? kIdempotent + random.below(kTransactional) : random.below(kIdempotent));
+      batch.producer_id =
+          static_cast<int64_t>(transactional ? kIdempotent + random.below(kTransactional) : random.below(kIdempotent));
       batch.transactional = transactional;
       auto& [epoch, sequence] = next[batch.producer_id];
       batch.producer_epoch = epoch;

@@ -103,8 +103,8 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
   Values committed_from(int64_t begin) {
     Values values;
     for (int64_t offset = begin; offset < last_stable_offset();) {
-      auto part = store_->read_now(manifest_, offset,
-                                   {static_cast<uint32_t>(1 + random_.below(1500)), last_stable_offset(), true});
+      auto part =
+          store_->read_now(manifest_, offset, {static_cast<uint32_t>(1 + random_.below(1500)), last_stable_offset(), true});
       EXPECT_TRUE(part) << part.error().message;
       if (!part || part->next_offset <= offset || size_of(part->bytes) == 0) break;
       std::multimap<int64_t, int64_t> aborted;  // first offset -> producer

@@ -113,9 +113,9 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   }
   // Appends the record batches in `records`: memory that nobody else reads, whose base offsets, epochs and (with
   // LogAppendTime) timestamps are patched in place. `client` true: the rules for produce requests (one batch, no control
-  // batches). Completes when durable, or at once with an error. With a guard it waits for verified() first; appends of its producer
-  // that come meanwhile wait behind it (awaited_appends.h). The broker's own appends wait for nobody: they are looked at within
-  // the call, so a check made just before still holds.
+  // batches). Completes when durable, or at once with an error. With a guard it waits for verified() first; appends of its
+  // producer that come meanwhile wait behind it (awaited_appends.h). The broker's own appends wait for nobody: they are looked at
+  // within the call, so a check made just before still holds.
   void append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done, AppendOptions options = {});
 
   // Transactions (log_shard_transactions.cc; KIP-890).
@@ -135,8 +135,8 @@ class LogShard final : private LogCheckpointer::Shard, private Retention::Shard 
   protocol::ErrorCode check_batch(const Partition& partition, const TransactionalBatch& batch, GuardSerial guard) const;
 
   // Appends the marker that ends a transaction here; completes when it is durable. INVALID_PRODUCER_EPOCH: the producer has gone
-  // on. TRANSACTION_COORDINATOR_FENCED: a marker of a later coordinator is here. A marker without an open transaction is taken. It
-  // waits for no other append.
+  // on. TRANSACTION_COORDINATOR_FENCED: a marker of a later coordinator is here. A marker without an open transaction is taken.
+  // It waits for no other append.
   void append_marker(Partition& partition, const MarkerAppend& marker, Function<void(AppendResult)> done);
   // The error that append_marker() would refuse it with now, for a coordinator that appends it in a step of its own. Pass the
   // transaction version with that append.

@@ -177,7 +177,8 @@ class LogShardTest : public ::testing::Test {
     return batch(count, {.producer_id = producer, .producer_epoch = epoch, .base_sequence = sequence, .transactional = true});
   }
   Slice marker(int64_t producer, bool commit, int16_t epoch = 0, int32_t coordinator_epoch = 0) {
-    protocol::RecordBatchBuilder builder({.producer_id = producer, .producer_epoch = epoch, .transactional = true, .control = true});
+    protocol::RecordBatchBuilder builder(
+        {.producer_id = producer, .producer_epoch = epoch, .transactional = true, .control = true});
     builder.append_end_marker(1000, commit, coordinator_epoch);
     return Slice::copy_of(builder.finish());
   }

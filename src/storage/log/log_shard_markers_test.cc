@@ -23,10 +23,7 @@ class LogShardMarkersTest : public LogShardTest {
     return expected;
   }
   static MarkerAppend of(int16_t epoch, int16_t version, int32_t coordinator_epoch = 0) {
-    return {.producer_id = 1,
-            .producer_epoch = epoch,
-            .coordinator_epoch = coordinator_epoch,
-            .transaction_version = version};
+    return {.producer_id = 1, .producer_epoch = epoch, .coordinator_epoch = coordinator_epoch, .transaction_version = version};
   }
   void begin(int16_t epoch, int32_t sequence = 0) { append(transactional(1, sequence, 1, epoch)); }
   const ProducerEntry& producer() const { return *partition_->producers().find(1); }

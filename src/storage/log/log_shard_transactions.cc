@@ -50,7 +50,8 @@ ProducerState::Verdict judge_marker(const Partition& partition, const BatchInfo&
 
 }  // namespace
 
-void LogShard::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done, AppendOptions options) {
+void LogShard::append(Partition& partition, Slice records, bool client, Function<void(AppendResult)> done,
+                      AppendOptions options) {
   std::vector<AppendStage> stages;
   if (client && options.guard != kNoGuard) {
     stages.push_back([this, guard = options.guard](AwaitedAppend& /*append*/, Function<void(AppendResult)> answered) {
@@ -95,10 +96,8 @@ ErrorCode LogShard::check_marker(const Partition& partition, const MarkerAppend&
 }
 
 void LogShard::append_marker(Partition& partition, const MarkerAppend& marker, Function<void(AppendResult)> done) {
-  protocol::RecordBatchBuilder builder({.producer_id = marker.producer_id,
-                                        .producer_epoch = marker.producer_epoch,
-                                        .transactional = true,
-                                        .control = true});
+  protocol::RecordBatchBuilder builder(
+      {.producer_id = marker.producer_id, .producer_epoch = marker.producer_epoch, .transactional = true, .control = true});
   builder.append_end_marker(runtime_.clock->wall_ms(), marker.commit, marker.coordinator_epoch);
   append(partition, Slice::copy_of(builder.finish()), false, std::move(done),
          {.transaction_version = marker.transaction_version, .only_first_offset = marker.only_first_offset});

@@ -25,9 +25,9 @@ class LogShardVerificationTest : public LogShardTest {
     shard_->verified(guard, answer);
   }
   void end(int64_t producer, int16_t epoch, int16_t version) {
-    shard_->append_marker(*partition_,
-                          {.producer_id = producer, .producer_epoch = epoch, .coordinator_epoch = 0, .transaction_version = version},
-                          [](const AppendResult& result) { EXPECT_EQ(result.error, ErrorCode::kNone) << result.message; });
+    shard_->append_marker(
+        *partition_, {.producer_id = producer, .producer_epoch = epoch, .coordinator_epoch = 0, .transaction_version = version},
+        [](const AppendResult& result) { EXPECT_EQ(result.error, ErrorCode::kNone) << result.message; });
   }
   // Of all that was appended so far.
   std::vector<ErrorCode> errors() {

@@ -1,13 +1,13 @@
-// Guards of transactions in a shard's partitions (KIP-890). The first transactional batch of a producer and its epoch makes one, if
-// they have no open transaction in the partition. The transaction's coordinator is asked whether the partition is part of the
-// transaction. Batches wait for the answer. The first batch that is appended begins the transaction and removes the guard. So does
-// a marker, for then the answer may be about the transaction that has ended. Each guard has a serial number of its own, so that a
-// late answer is not taken for the answer to a later guard. Where each transaction has an epoch of its own, a marker with the
-// guard's epoch ended the transaction before, and the guard stays.
+// Guards of transactions in a shard's partitions (KIP-890). The first transactional batch of a producer and its epoch makes one,
+// if they have no open transaction in the partition. The transaction's coordinator is asked whether the partition is part of the
+// transaction. Batches wait for the answer. The first batch that is appended begins the transaction and removes the guard. So
+// does a marker, for then the answer may be about the transaction that has ended. Each guard has a serial number of its own, so
+// that a late answer is not taken for the answer to a later guard. Where each transaction has an epoch of its own, a marker with
+// the guard's epoch ended the transaction before, and the guard stays.
 //
 // A guard knows the lowest sequence of the batches that came for it. No batch with a higher one is appended first. It stays when
-// the coordinator answers "later" (NOT_ENOUGH_REPLICAS, CONCURRENT_TRANSACTIONS), as in Kafka: the client sends its batches again,
-// and the first one to come has to be the lowest. Any other refusal removes the guard.
+// the coordinator answers "later" (NOT_ENOUGH_REPLICAS, CONCURRENT_TRANSACTIONS), as in Kafka: the client sends its batches
+// again, and the first one to come has to be the lowest. Any other refusal removes the guard.
 //
 // Batches that wait for a guard that goes are told nothing: the log refuses them.
 //
@@ -32,7 +32,8 @@
 
 namespace weir::storage {
 
-// As many as there may be beside so many producers. One has 200 bytes, and is there for some milliseconds unless a client gives up.
+// As many as there may be beside so many producers. One has 200 bytes, and is there for some milliseconds unless a client gives
+// up.
 constexpr size_t guards_max(size_t producers_max) { return std::max<size_t>(producers_max / 8, 1000); }
 
 class TransactionGuards {

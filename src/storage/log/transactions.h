@@ -27,8 +27,8 @@ struct TransactionalBatch {
 
 // What the producer's guard says of a batch.
 struct GuardState {
-  bool verified = false;                            // the batch has this guard, and the coordinator agreed
-  bool epoch_per_transaction = false;               // transaction version 2
+  bool verified = false;                        // the batch has this guard, and the coordinator agreed
+  bool epoch_per_transaction = false;           // transaction version 2
   std::optional<int32_t> lowest_sequence = {};  // that came for the guard, if there is one
 };
 
@@ -51,8 +51,8 @@ struct MarkerAppend {
 
 // What an append brings beside its records.
 struct AppendOptions {
-  GuardSerial guard = kNoGuard;                       // of a transactional batch
-  int16_t transaction_version = 0;                    // of a marker
+  GuardSerial guard = kNoGuard;                   // of a transactional batch
+  int16_t transaction_version = 0;                // of a marker
   std::optional<int64_t> only_first_offset = {};  // as in MarkerAppend
 };
 
