@@ -174,7 +174,7 @@ void CoordinatorRuntime::run(Step step) {
   const storage::Partition* partition = log_.find(id_);
   if (partition != nullptr) machine_->limit_record(static_cast<int64_t>(partition->config().segment_bytes) - kBatchOverhead);
   step(*machine_, at, effects);
-  if (!held_ && !effects.stale) {
+  if (!held_) {
     if (machine_->next_deadline_ms() <= at.monotonic_ms) machine_->tick(at, effects);
     arm_timer();
   }

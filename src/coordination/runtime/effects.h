@@ -72,8 +72,8 @@ struct Post {
 };
 
 // Jobs start at once. Answers, calls and posts go out in their order, when all entries of their step and of earlier steps are
-// durable. A step that finds the state stale has no effects: everything that waits, its own answers too, is refused, and the state
-// is read again from the log.
+// durable. A step that finds the state stale has no effects: everything that waits, its own answers too, is refused, and the
+// state is read again from the log.
 struct Effects {
   std::vector<LogEntry> log;
   storage::AppendOptions options;  // of the entries of producers: the guard of a transaction's, the version of a marker

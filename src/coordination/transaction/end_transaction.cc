@@ -32,8 +32,8 @@ ErrorCode TransactionCoordinatorState::end_one(Transaction& transaction, const E
   return is.state == same ? ErrorCode::kNone : ErrorCode::kInvalidTxnState;
 }
 
-// The epoch rises with each end, so it says which transaction a request is about. A retry has the epoch before, or the last epoch of
-// the producer id before.
+// The epoch rises with each end, so it says which transaction a request is about. A retry has the epoch before, or the last epoch
+// of the producer id before.
 EndTransactionResult TransactionCoordinatorState::end_two(Transaction& transaction, const EndTransactionRequest& request,
                                                           Instant now, Effects& effects) {
   const TransactionMetadata& is = transaction.is;

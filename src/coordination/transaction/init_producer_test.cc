@@ -37,9 +37,7 @@ TEST_F(InitProducerTest, ANewIdGetsANewProducer) {
   EXPECT_EQ(world_.init({}, "y"), (Identity{1'001, 0}));
 }
 
-TEST_F(InitProducerTest, AnIdThatExpiredIsNewWhateverTheProducerHas) {
-  EXPECT_EQ(world_.init({77, 5}), (Identity{1'000, 0}));
-}
+TEST_F(InitProducerTest, AnIdThatExpiredIsNewWhateverTheProducerHas) { EXPECT_EQ(world_.init({77, 5}), (Identity{1'000, 0})); }
 
 TEST_F(InitProducerTest, RefusesWhatMakesNoSense) {
   EXPECT_EQ(world_.ask_init({}, 60'000, "")->error, ErrorCode::kInvalidRequest);
@@ -132,6 +130,16 @@ TEST_F(InitProducerTest, BelowLevelTwoTheFenceIsOfAnEarlierVersion) {
     EXPECT_EQ(refused({5, 3}), ErrorCode::kProducerFenced) << "its epoch is over";
     EXPECT_EQ(world_.init(), (Identity{5, 5}));
   }
+}
+
+TEST_F(InitProducerTest, AFenceOfAnEarlierVersionForgetsTheEpochBefore) {
+  world_.level.set(TransactionVersion::kOne);
+  const Identity first = world_.init();
+  const Identity second = world_.init(first);
+  begin(second);
+  EXPECT_EQ(refused(), ErrorCode::kConcurrentTransactions);
+  world_.answer_markers();
+  EXPECT_EQ(refused(first), ErrorCode::kProducerFenced) << "it would get the epoch of whoever fenced it";
 }
 
 TEST_F(InitProducerTest, AZombieDoesNotAbortWhatItsSuccessorDoes) {

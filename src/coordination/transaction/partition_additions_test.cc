@@ -181,8 +181,9 @@ TEST_F(PartitionAdditionsTest, AnAbandonedStateAnswersWhoeverWaits) {
 TEST_F(PartitionAdditionsTest, OnlyPartitionsOfAnOpenTransactionAreVerified) {
   world_.load(metadata(kOngoing, producer_, {{"t", 1}, {"u", 0}}));
   const size_t records = world_.log.size();
-  EXPECT_THAT(world_.verify(producer_, {{"t", 1}, {"t", 0}, {"u", 0}, {"v", 1}}),
-              ElementsAre(ErrorCode::kNone, ErrorCode::kTransactionAbortable, ErrorCode::kNone, ErrorCode::kTransactionAbortable));
+  EXPECT_THAT(
+      world_.verify(producer_, {{"t", 1}, {"t", 0}, {"u", 0}, {"v", 1}}),
+      ElementsAre(ErrorCode::kNone, ErrorCode::kTransactionAbortable, ErrorCode::kNone, ErrorCode::kTransactionAbortable));
   for (const TransactionState state : {kEmpty, kCompleteCommit, kCompleteAbort}) {
     world_.load(metadata(state, producer_));
     EXPECT_THAT(world_.verify(producer_, {{"t", 1}}), ElementsAre(ErrorCode::kTransactionAbortable));
@@ -243,7 +244,8 @@ TEST_F(PartitionAdditionsTest, WhatFitsIntoARecordFitsIntoThatOfTheEnd) {
 }
 
 TEST(TransactionPartitionsTest, AreInOrderAndOnce) {
-  const TransactionPartitions some(std::vector<TransactionPartitions::Topic>{{"u", {3, 1, 3}}, {"t", {}}, {"u", {2}}, {"s", {0}}});
+  const TransactionPartitions some(
+      std::vector<TransactionPartitions::Topic>{{"u", {3, 1, 3}}, {"t", {}}, {"u", {2}}, {"s", {0}}});
   EXPECT_EQ(some.topics(), (std::vector<TransactionPartitions::Topic>{{"s", {0}}, {"u", {1, 2, 3}}}));
   EXPECT_EQ(some.count(), 4u);
   EXPECT_TRUE(some.contains("u", 2));

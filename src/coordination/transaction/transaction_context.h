@@ -42,8 +42,8 @@ struct TransactionContext {
   void emit_smaller(const std::string& transactional_id, TransactionMetadata to, Effects& effects);
   void emit_tombstone(const std::string& transactional_id, Effects& effects);
 
-  // An Ongoing one is aborted after `left_ms`. One with the longest timeout there is stays open, as Kafka has it for a commit in two
-  // phases.
+  // An Ongoing one is aborted after `left_ms`. One with the longest timeout there is stays open, as Kafka has it for a commit in
+  // two phases.
   void set_timeout(Transaction& transaction, int64_t left_ms, Instant now);
   // A client was refused.
   void warn_of_memory(Instant now);

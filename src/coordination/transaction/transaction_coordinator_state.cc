@@ -54,7 +54,9 @@ void TransactionCoordinatorState::describe(const std::string& transactional_id, 
 
 void TransactionCoordinatorState::list(ListTransactionsRequest request, ListTransactionsReply reply, Instant now,
                                        Effects& effects) {
-  const auto any_of = [](const auto& filter, const auto& value) { return filter.empty() || std::ranges::count(filter, value) > 0; };
+  const auto any_of = [](const auto& filter, const auto& value) {
+    return filter.empty() || std::ranges::count(filter, value) > 0;
+  };
   ListTransactionsResult result;
   for (const auto& [id, transaction] : context_.transactions.all()) {
     const TransactionMetadata& is = transaction->is;
@@ -152,7 +154,7 @@ void TransactionCoordinatorState::expire_slice(Instant now, Effects& effects) {
   std::vector<std::string> expired;
   for (size_t i = 0; i < kExpiryPerSlice && at != all.end(); ++i, ++at) {
     const TransactionMetadata& is = at->second->is;
-        const bool old = storage::ms_between(is.last_update_ms, now.wall_ms) >= context_.config.transactional_id_expiration_ms;
+    const bool old = storage::ms_between(is.last_update_ms, now.wall_ms) >= context_.config.transactional_id_expiration_ms;
     if (old && !is_open(is.state)) expired.emplace_back(at->first);
   }
   const bool finished = at == all.end();

@@ -1,13 +1,13 @@
 // The state machine of transaction coordinators: the transactional ids of one partition of `__transaction_state`.
 //
 // A transaction is begun by the first partition that is added to it. It ends when its end is decided (a Prepare record), the
-// marker is in every partition, and that is noted (a Complete record). Markers are posts of WriteMarker to the partitions' owners;
-// a MarkerWritten comes back for each. A partition that cannot take its marker is asked again, less and less often, for ever; one
-// that is gone counts as done.
+// marker is in every partition, and that is noted (a Complete record). Markers are posts of WriteMarker to the partitions'
+// owners; a MarkerWritten comes back for each. A partition that cannot take its marker is asked again, less and less often, for
+// ever; one that is gone counts as done.
 //
 // A state that learns that another coordinator has the partition asks for its own end (Effects::stale). Its parts are
-// TransactionEndings, PartitionAdditions, and their shared state, TransactionContext. This class has the other requests, and finds
-// the part for a result or a deadline.
+// TransactionEndings, PartitionAdditions, and their shared state, TransactionContext. This class has the other requests, and
+// finds the part for a result or a deadline.
 #pragma once
 
 #include <any>
@@ -36,8 +36,8 @@ class TransactionCoordinatorState final : public StateMachine {
   // Requests that wait for a producer id. Further ones are asked to come again.
   static constexpr size_t kWaitingForIdMax = 1'000;
 
-  // `coordinator_epoch`: the leader epoch of the partition of `__transaction_state`. `level` and `memory` outlive the state, and are
-  // shared with other coordinators.
+  // `coordinator_epoch`: the leader epoch of the partition of `__transaction_state`. `level` and `memory` outlive the state, and
+  // are shared with other coordinators.
   TransactionCoordinatorState(const TransactionConfig& config, int32_t coordinator_epoch, const TransactionLevel& level,
                               TransactionMemory& memory)
       : context_(config, coordinator_epoch, level, memory), endings_(context_), additions_(context_) {}

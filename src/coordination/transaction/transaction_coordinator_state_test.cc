@@ -111,9 +111,11 @@ TEST_F(TransactionCoordinatorStateTest, ALoadKeepsTheTimeOfAnOpenTransaction) {
 }
 
 TEST_F(TransactionCoordinatorStateTest, WhatWasOverAtTheLoadIsAbortedAtOnce) {
-  for (const auto& [start_ms, timeout_ms] :
-       {std::tuple{world_.now.wall_ms - 60'000, 60'000}, {int64_t{-1}, 1}, {std::numeric_limits<int64_t>::min(), 1},
-        {world_.now.wall_ms, 0}, {world_.now.wall_ms, -5}}) {
+  for (const auto& [start_ms, timeout_ms] : {std::tuple{world_.now.wall_ms - 60'000, 60'000},
+                                             {int64_t{-1}, 1},
+                                             {std::numeric_limits<int64_t>::min(), 1},
+                                             {world_.now.wall_ms, 0},
+                                             {world_.now.wall_ms, -5}}) {
     TransactionMetadata open = metadata(kOngoing, producer_, {{"t", 0}});
     open.start_ms = start_ms;
     open.timeout_ms = timeout_ms;
@@ -130,6 +132,19 @@ TEST_F(TransactionCoordinatorStateTest, TheLongestTimeoutIsNone) {
   world_.load(open);
   world_.advance(int64_t{40} * kDayMs);
   EXPECT_EQ(state(), "Ongoing");
+}
+
+TEST_F(TransactionCoordinatorStateTest, TheTimeOfAnEarlierTransactionDoesNotEndOneWithoutTimeout) {
+  TransactionConfig config;
+  config.transaction_max_timeout_ms = std::numeric_limits<int32_t>::max();
+  TransactionWorld world(config);
+  const auto first = world.ask_init({}, 1'000);
+  ASSERT_EQ(world.add({first->producer_id, first->producer_epoch}, {{"t", 0}}), ErrorCode::kNone);
+  world.end({first->producer_id, first->producer_epoch});
+  const auto second = world.ask_init({}, std::numeric_limits<int32_t>::max());
+  ASSERT_EQ(world.add({second->producer_id, second->producer_epoch}, {{"t", 0}}), ErrorCode::kNone);
+  world.advance(5'000);
+  EXPECT_EQ(world.describe().state, "Ongoing");
 }
 
 TEST_F(TransactionCoordinatorStateTest, ATimeoutThatNeedsAProducerIdIsTriedAgain) {
@@ -186,6 +201,8 @@ TEST_F(TransactionCoordinatorStateTest, AnUseDelaysExpiry) {
   EXPECT_EQ(state(), "Empty");
   world_.advance(3 * kDayMs);
   EXPECT_EQ(world_.describe().error, ErrorCode::kTransactionalIdNotFound);
+  EXPECT_EQ(world_.state->memory_bytes(), 0);
+  EXPECT_THAT(world_.state->totals().by_state, ElementsAre(0, 0, 0, 0, 0, 0));
   EXPECT_EQ(world_.init(by).epoch, 0) << "of another producer";
 }
 

@@ -64,7 +64,8 @@ TEST_F(TransactionEndingsTest, MarkersGoBehindTheDecision) {
   open({{"t", 0}});
   Effects effects;
   EndTransactionResult answer;
-  world_.state->end_transaction({"x", 5, 3, true, kTwo}, [&](EndTransactionResult result) { answer = result; }, world_.now, effects);
+  world_.state->end_transaction(
+      {"x", 5, 3, true, kTwo}, [&](EndTransactionResult result) { answer = result; }, world_.now, effects);
   EXPECT_EQ(effects.log.size(), 1u);
   EXPECT_EQ(effects.posts.size(), 1u) << "which the runtime keeps until the entries of the step are durable";
   EXPECT_EQ(effects.replies.size(), 1u);

@@ -69,8 +69,8 @@ struct InitProducerResult {
 };
 using InitProducerReply = Function<void(InitProducerResult)>;
 
-// Adds partitions to a transaction (AddPartitionsToTxn, AddOffsetsToTxn, Produce, TxnOffsetCommit), or asks whether they are in it.
-// Whether the partitions exist, and whether the client may write to them, the caller has checked.
+// Adds partitions to a transaction (AddPartitionsToTxn, AddOffsetsToTxn, Produce, TxnOffsetCommit), or asks whether they are in
+// it. Whether the partitions exist, and whether the client may write to them, the caller has checked.
 struct AddPartitionsRequest {
   std::string transactional_id;
   int64_t producer_id = -1;
