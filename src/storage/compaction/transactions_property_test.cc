@@ -93,8 +93,7 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
   using Values = std::map<std::string, std::optional<std::string>>;
   Values written_from(int64_t offset) const {
     Values values;
-    const auto end = written_.lower_bound(last_stable_offset());
-    for (auto it = written_.lower_bound(offset); it != end; ++it) {
+    for (auto it = written_.lower_bound(offset); it != written_.end() && it->first < last_stable_offset(); ++it) {
       if (it->second.committed) values[it->second.key] = it->second.value;
     }
     return values;

@@ -33,7 +33,7 @@ LogShard::LogShard(runtime::Runtime& runtime, runtime::Loop& loop, std::unique_p
             report_pressure();
             checkpointer_.look();
           }),
-      guards_(loop, options_.producers_max),
+      guards_(loop, guards_max(options_.producers_max)),
       retention_(runtime_, loop, *wal_, *this, options_.producer_id_expiration_ms),
       producer_bound_(options_.producers_max) {
   wal_->on_durable([this](ChunkNumber durable) { on_durable(durable); });

@@ -1,4 +1,4 @@
-// What readers of committed records see of a shard's partitions. Clients write no transactions yet, the broker may.
+// What readers of committed records see of a shard's partitions.
 #include "storage/log/log_shard_fixture.h"
 
 namespace weir::storage {
@@ -94,17 +94,19 @@ TEST_F(LogShardTransactionsTest, TimesAreLookedUpBelowTheLastStableOffset) {
   add(transactional(1, 0));
   add(batch(1, {}, 5000));
   wal_->complete();
-  const auto find = [&](bool read_committed) {
+  const auto find = [&](int64_t timestamp, bool read_committed) {
     std::optional<Result<TimestampPosition>> found;
-    shard_->find_timestamp(*partition_, 4000, read_committed, [&](Result<TimestampPosition> r) { found = std::move(r); });
+    shard_->find_timestamp(*partition_, timestamp, read_committed, [&](Result<TimestampPosition> r) { found = std::move(r); });
     world_.run_until([&] { return found.has_value(); });
     return (*found)->offset;
   };
-  EXPECT_EQ(find(false), 2);
-  EXPECT_EQ(find(true), -1);
+  for (const int64_t timestamp : {int64_t{4000}, LogShard::kLargestTimestamp}) {
+    EXPECT_EQ(find(timestamp, false), 2);
+    EXPECT_EQ(find(timestamp, true), -1);
+  }
   add(marker(1, true));
   wal_->complete();
-  EXPECT_EQ(find(true), 2);
+  for (const int64_t timestamp : {int64_t{4000}, LogShard::kLargestTimestamp}) EXPECT_EQ(find(timestamp, true), 2);
 }
 
 TEST_F(LogShardTransactionsTest, CommittedReadersWakeWhenTheLastStableOffsetMoves) {

@@ -21,6 +21,8 @@ enum class Kind : uint8_t { kPlain, kTransactional, kCommit, kAbort };
 struct Batch {
   Kind kind = Kind::kPlain;
   int64_t producer = kNoProducerId;
+  int16_t epoch = -1;
+  bool marker() const { return kind == Kind::kCommit || kind == Kind::kAbort; }
 };
 
 class LogTransactionsProperty : public LogOnDisk {
@@ -34,10 +36,10 @@ class LogTransactionsProperty : public LogOnDisk {
     protocol::BatchOptions options;
     if (batch.kind != Kind::kPlain) {
       options.producer_id = batch.producer;
-      options.producer_epoch = 0;
+      options.producer_epoch = batch.epoch;
       options.transactional = true;
     }
-    options.control = batch.kind == Kind::kCommit || batch.kind == Kind::kAbort;
+    options.control = batch.marker();
     if (batch.kind == Kind::kTransactional) options.base_sequence = 0;
     protocol::RecordBatchBuilder builder(options);
     if (options.control) {
@@ -50,7 +52,11 @@ class LogTransactionsProperty : public LogOnDisk {
   }
 
   // Does not wait for it.
-  void append(const Batch& batch) {
+  void append(Batch batch) {
+    if (batch.kind != Kind::kPlain) {
+      batch.epoch = std::max<int16_t>(epoch_of(batch.producer), 0);
+      if (batch.marker() && version_ == 2) ++batch.epoch;
+    }
     const auto offset = static_cast<int64_t>(model_.size());
     model_.push_back(batch);
     const Slice bytes = bytes_of_batch(batch);
@@ -60,7 +66,15 @@ class LogTransactionsProperty : public LogOnDisk {
       acknowledged_ = std::max(acknowledged_, offset + 1);
     };
     LogShard& log = shard(topics_[0]);
-    log.append(partition(), bytes, false, appended, as_verified(log, partition(), bytes.bytes()));
+    log.append(partition(), bytes, false, appended, as_verified(log, partition(), bytes.bytes(), version_));
+  }
+  // -1: the producer has not written.
+  int16_t epoch_of(int64_t producer) const {
+    int16_t epoch = -1;
+    for (const Batch& batch : model_) {
+      if (batch.producer == producer) epoch = batch.epoch;
+    }
+    return epoch;
   }
 
   void act() {
@@ -112,7 +126,7 @@ class LogTransactionsProperty : public LogOnDisk {
     std::map<int64_t, std::vector<int64_t>> of;  // producer -> data of its open transaction
     for (size_t i = 0; i < model_.size(); ++i) {
       const auto offset = static_cast<int64_t>(i);
-      const auto& [kind, producer] = model_[i];
+      const auto& [kind, producer, epoch] = model_[i];
       if (kind == Kind::kPlain) {
         all.visible.insert(offset);
       } else if (kind == Kind::kTransactional) {
@@ -173,6 +187,10 @@ class LogTransactionsProperty : public LogOnDisk {
     EXPECT_EQ(partition().high_watermark(), static_cast<int64_t>(model_.size()));
     EXPECT_EQ(partition().last_stable_offset(), now.stable);
     EXPECT_EQ(partition().state().open_transactions(), now.open);
+    for (int64_t producer = 1; producer <= kProducers; ++producer) {
+      const ProducerEntry* const known = partition().producers().find(producer);
+      EXPECT_EQ(known ? known->producer_epoch : -1, epoch_of(producer)) << "producer " << producer;
+    }
     const auto begin = static_cast<int64_t>(below(model_.size() + 1));
     if (begin < now.stable) {
       std::vector<int64_t> kept;
@@ -197,6 +215,7 @@ class LogTransactionsProperty : public LogOnDisk {
     random_.emplace(seed);
     config_.segment_bytes = 2000;
     tail_cache_bytes_ = below(2) == 0 ? 0 : 64 << 20;
+    version_ = static_cast<int16_t>(1 + below(2));
     model_.clear();
     acknowledged_ = 0;
     ASSERT_EQ(open(1), "");
@@ -218,6 +237,7 @@ class LogTransactionsProperty : public LogOnDisk {
   }
 
   std::optional<SeededRandom> random_;
+  int16_t version_ = 1;  // of transactions
   std::vector<Batch> model_;
   int64_t acknowledged_ = 0;
 };

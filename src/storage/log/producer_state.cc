@@ -17,6 +17,13 @@ namespace {
 
 bool in_transaction(const ProducerEntry* entry) { return entry && entry->transaction_first_offset >= 0; }
 
+ProducerCheck check_transaction(const ProducerEntry* entry, const BatchInfo& info, const GuardState& guard) {
+  if (entry && info.producer_epoch < entry->producer_epoch) return ProducerCheck::kStaleEpoch;
+  if (!info.transactional()) return in_transaction(entry) ? ProducerCheck::kInTransaction : ProducerCheck::kAccept;
+  const bool goes_on = in_transaction(entry) && info.producer_epoch == entry->producer_epoch;
+  return goes_on || guard.verified ? ProducerCheck::kAccept : ProducerCheck::kNoTransaction;
+}
+
 // Kafka's checks of the sequence (ProducerAppendInfo.checkSequence).
 bool in_sequence(const ProducerEntry* entry, const BatchInfo& info, const GuardState& guard) {
   if (guard.lowest_sequence) {
@@ -43,17 +50,13 @@ ProducerState::Verdict ProducerState::check(const BatchInfo& info, const GuardSt
       }
     }
   }
-  const ProducerCheck coordinator = check_coordinator(info, guard).check;
-  if (coordinator != ProducerCheck::kAccept && coordinator != ProducerCheck::kInTransaction) return {coordinator};
-  return {in_sequence(entry, info, guard) ? coordinator : ProducerCheck::kOutOfOrder};
+  const ProducerCheck check = check_transaction(entry, info, guard);
+  const bool to_sequence = check == ProducerCheck::kAccept || check == ProducerCheck::kInTransaction;
+  return {to_sequence && !in_sequence(entry, info, guard) ? ProducerCheck::kOutOfOrder : check};
 }
 
 ProducerState::Verdict ProducerState::check_coordinator(const BatchInfo& info, const GuardState& guard) const {
-  const ProducerEntry* const entry = find(info.producer_id);
-  if (entry && info.producer_epoch < entry->producer_epoch) return {ProducerCheck::kStaleEpoch};
-  if (!info.transactional()) return {in_transaction(entry) ? ProducerCheck::kInTransaction : ProducerCheck::kAccept};
-  const bool goes_on = in_transaction(entry) && info.producer_epoch == entry->producer_epoch;
-  return {goes_on || guard.verified ? ProducerCheck::kAccept : ProducerCheck::kNoTransaction};
+  return {check_transaction(find(info.producer_id), info, guard)};
 }
 
 ProducerState::Verdict ProducerState::check_marker(const BatchInfo& info) const {

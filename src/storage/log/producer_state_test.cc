@@ -97,6 +97,106 @@ TEST(ProducerState, ATransactionIsOpenFromItsFirstBatchToItsMarker) {
   EXPECT_EQ(state.find(7)->transaction_first_offset, 13);
 }
 
+BatchInfo in_transaction(BatchInfo info) {
+  info.attributes = BatchInfo::kTransactional;
+  return info;
+}
+BatchInfo marker(int64_t offset, int16_t epoch, int32_t coordinator_epoch = 0, int16_t transaction_version = 2) {
+  BatchInfo info = batch(offset, kNoSequence, 1, epoch);
+  info.attributes = BatchInfo::kTransactional | BatchInfo::kControl;
+  info.control_type = BatchInfo::kCommit;
+  info.coordinator_epoch = coordinator_epoch;
+  info.transaction_version = transaction_version;
+  return info;
+}
+constexpr GuardState kVerified{.verified = true};
+
+// Of several reasons the first one is told, in Kafka's order.
+TEST(ProducerState, ATransactionalBatchIsJudgedInKafkasOrder) {
+  ProducerState state;
+  state.update(batch(0, 0, 1, 3), 1);
+  const auto judge = [&](const BatchInfo& info, const GuardState& guard = {}) { return state.check(info, guard).check; };
+  EXPECT_EQ(judge(in_transaction(batch(9, 0, 1, 3))), ProducerCheck::kDuplicate) << "though no transaction is open";
+  EXPECT_EQ(judge(in_transaction(batch(9, 8, 1, 2))), ProducerCheck::kStaleEpoch) << "though it has no guard, nor the sequence";
+  EXPECT_EQ(judge(in_transaction(batch(9, 8, 1, 2)), kVerified), ProducerCheck::kStaleEpoch);
+  EXPECT_EQ(judge(in_transaction(batch(9, 8, 1, 3))), ProducerCheck::kNoTransaction) << "though the sequence is wrong";
+  EXPECT_EQ(judge(in_transaction(batch(9, 8, 1, 3)), kVerified), ProducerCheck::kOutOfOrder);
+  EXPECT_EQ(judge(in_transaction(batch(9, 1, 1, 3)), kVerified), ProducerCheck::kAccept);
+  state.update(in_transaction(batch(1, 1, 1, 3)), 1);
+  EXPECT_EQ(judge(in_transaction(batch(9, 2, 1, 3))), ProducerCheck::kAccept);
+  EXPECT_EQ(judge(batch(9, 5, 1, 3)), ProducerCheck::kOutOfOrder);
+  EXPECT_EQ(judge(batch(9, 2, 1, 3)), ProducerCheck::kInTransaction);
+  EXPECT_EQ(judge(batch(9, 0, 1, 4)), ProducerCheck::kInTransaction);
+  EXPECT_EQ(judge(in_transaction(batch(9, 0, 1, 4))), ProducerCheck::kNoTransaction) << "the open one is of an earlier epoch";
+}
+
+TEST(ProducerState, ABatchIsNotAheadOfALowerOneThatWaits) {
+  ProducerState state;
+  const GuardState waiting{.verified = true, .lowest_sequence = 5};
+  EXPECT_EQ(state.check(in_transaction(batch(0, 6, 1)), waiting).check, ProducerCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(in_transaction(batch(0, 5, 1)), waiting).check, ProducerCheck::kAccept);
+  EXPECT_EQ(state.check(batch(0, 6, 1), waiting).check, ProducerCheck::kOutOfOrder);
+}
+
+TEST(ProducerState, WithAnEpochForEachTransactionAnUnknownProducerBeginsWithZero) {
+  ProducerState state;
+  const GuardState waiting{.verified = true, .epoch_per_transaction = true, .lowest_sequence = 5};
+  EXPECT_EQ(state.check(in_transaction(batch(0, 5, 1)), waiting).check, ProducerCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(in_transaction(batch(0, 0, 1)), waiting).check, ProducerCheck::kAccept);
+  state.update(in_transaction(batch(0, 0, 5)), 1);
+  EXPECT_EQ(state.check(in_transaction(batch(5, 5, 1)), waiting).check, ProducerCheck::kAccept) << "it is known";
+}
+
+TEST(ProducerState, AnEpochThatAMarkerRaisedBeginsWithZero) {
+  ProducerState state;
+  state.update(in_transaction(batch(0, 0, 3)), 1);
+  state.update(marker(3, 1), 1);
+  EXPECT_EQ(state.find(7)->producer_epoch, 1);
+  EXPECT_TRUE(state.find(7)->batches.empty());
+  EXPECT_EQ(state.check(batch(4, 3, 1, 1)).check, ProducerCheck::kOutOfOrder);
+  EXPECT_EQ(state.check(batch(4, 0, 1, 1)).check, ProducerCheck::kAccept);
+  EXPECT_EQ(state.check(batch(4, 3, 1, 0)).check, ProducerCheck::kStaleEpoch);
+}
+
+TEST(ProducerState, ACoordinatorsBatchHasNoSequence) {
+  ProducerState state;
+  const auto judge = [&](const BatchInfo& info, const GuardState& guard = {}) {
+    return state.check_coordinator(info, guard).check;
+  };
+  EXPECT_EQ(judge(in_transaction(batch(0, 0, 1, 3))), ProducerCheck::kNoTransaction);
+  EXPECT_EQ(judge(in_transaction(batch(0, 0, 1, 3)), kVerified), ProducerCheck::kAccept);
+  state.update(in_transaction(batch(0, 0, 1, 3)), 1);
+  EXPECT_EQ(judge(in_transaction(batch(1, 0, 1, 3))), ProducerCheck::kAccept) << "no duplicate";
+  EXPECT_EQ(judge(in_transaction(batch(1, 0, 1, 2)), kVerified), ProducerCheck::kStaleEpoch);
+}
+
+TEST(ProducerState, AMarkerIsJudgedByItsVersion) {
+  ProducerState state;
+  const auto judge = [&](const BatchInfo& info) { return state.check_marker(info).check; };
+  EXPECT_EQ(judge(marker(0, 0)), ProducerCheck::kAccept) << "of an unknown producer";
+  state.update(in_transaction(batch(0, 0, 1, 3)), 1);
+  EXPECT_EQ(judge(marker(1, 3, 0, 1)), ProducerCheck::kAccept);
+  EXPECT_EQ(judge(marker(1, 2, 0, 1)), ProducerCheck::kStaleEpoch);
+  EXPECT_EQ(judge(marker(1, 3)), ProducerCheck::kStaleEpoch);
+  EXPECT_EQ(judge(marker(1, 4)), ProducerCheck::kAccept);
+  state.update(marker(1, 4, 8), 1);
+  EXPECT_EQ(judge(marker(2, 4, 8)), ProducerCheck::kAccept) << "again";
+  EXPECT_EQ(judge(marker(2, 5, 7)), ProducerCheck::kFencedCoordinator);
+  EXPECT_EQ(judge(marker(2, 3, 7)), ProducerCheck::kStaleEpoch);
+  state.update(in_transaction(batch(2, 0, 1, 32767)), 1);
+  EXPECT_EQ(judge(marker(3, 32767, 8)), ProducerCheck::kAccept) << "there is no epoch above";
+}
+
+// Compaction leaves nothing of it but its header. The epoch is known from there.
+TEST(ProducerState, AnEmptyMarkerTellsTheEpoch) {
+  ProducerState state;
+  BatchInfo empty = marker(5, 2);
+  empty.control_type = -1;
+  state.update(empty, 1);
+  EXPECT_EQ(state.find(7)->producer_epoch, 2);
+  EXPECT_EQ(state.check(batch(6, 0, 1, 1)).check, ProducerCheck::kStaleEpoch);
+}
+
 // Recovery has to know where a transaction began whose marker it finds in the log.
 TEST(ProducerState, WhoseMarkerIsNotCheckpointedStays) {
   ProducerState state;

@@ -16,6 +16,7 @@
 // Loop thread only.
 #pragma once
 
+#include <algorithm>
 #include <compare>
 #include <cstddef>
 #include <cstdint>
@@ -30,6 +31,9 @@
 #include "storage/types.h"
 
 namespace weir::storage {
+
+// As many as there may be beside so many producers. One has 200 bytes, and is there for some milliseconds unless a client gives up.
+constexpr size_t guards_max(size_t producers_max) { return std::max<size_t>(producers_max / 8, 1000); }
 
 class TransactionGuards {
  public:

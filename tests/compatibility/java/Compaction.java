@@ -5,14 +5,17 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Optional;
 import java.util.stream.Stream;
 import org.apache.kafka.common.record.internal.MemoryRecords;
 import org.apache.kafka.common.record.internal.MutableRecordBatch;
 import org.apache.kafka.common.record.internal.Record;
 import org.apache.kafka.common.record.internal.RecordBatch;
 import org.apache.kafka.common.utils.BufferSupplier;
+import org.apache.kafka.storage.internals.log.CleanedTransactionMetadata;
+import org.apache.kafka.storage.internals.log.TransactionIndex;
 
-/** Cleans batches with Kafka's MemoryRecords.filterTo and compares with what Weir made of the same ones. */
+/** Cleans batches with Kafka's MemoryRecords.filterTo, as its Cleaner does, and compares with what Weir made of the same ones. */
 public class Compaction {
     public static void main(String[] arguments) throws Exception {
         List<Path> samples;
@@ -28,25 +31,43 @@ public class Compaction {
         List<String> rules = Files.readAllLines(Path.of(name + ".rules"));
         String[] numbers = rules.get(0).split(" ");
         long now = Long.parseLong(numbers[0]), retention = Long.parseLong(numbers[1]), end = Long.parseLong(numbers[2]);
-        Map<Long, Long> producers = new HashMap<>();
+        Map<Long, long[]> producers = new HashMap<>();  // offset of the last batch, epoch
         for (String line : rules.subList(1, rules.size())) {
             String[] words = line.split(" ");
-            producers.put(Long.parseLong(words[0]), Long.parseLong(words[1]));
+            producers.put(Long.parseLong(words[0]), new long[] {Long.parseLong(words[1]), Long.parseLong(words[2])});
         }
         MemoryRecords before = read(name + ".before");
         Map<ByteBuffer, Long> newest = new HashMap<>();
-        for (Record record : before.records()) if (record.hasKey()) newest.put(record.key().duplicate(), record.offset());
+        CleanedTransactionMetadata mapping = transactions(name);
+        for (MutableRecordBatch batch : before.batches()) {
+            if (batch.isControlBatch()) mapping.onControlBatchRead(batch);
+            else if (!mapping.onBatchRead(batch))
+                for (Record record : batch) if (record.hasKey()) newest.put(record.key().duplicate(), record.offset());
+        }
+        CleanedTransactionMetadata transactions = transactions(name);
+        TransactionIndex cleaned = new TransactionIndex(0, Path.of(name + ".cleaned.txnindex").toFile());
+        transactions.setCleanedIndex(Optional.of(cleaned));
 
         MemoryRecords.RecordFilter filter = new MemoryRecords.RecordFilter(now, retention) {
+            private boolean discard;
+
             @Override
             protected BatchRetentionResult checkBatchRetention(RecordBatch batch) {
-                boolean last = batch.hasProducerId() && producers.getOrDefault(batch.producerId(), -1L) == batch.lastOffset();
-                boolean stays = last || batch.nextOffset() == end;
-                return new BatchRetentionResult(stays ? BatchRetention.RETAIN_EMPTY : BatchRetention.DELETE_EMPTY, false);
+                boolean control = batch.isControlBatch();
+                boolean needless = control ? transactions.onControlBatchRead(batch) : transactions.onBatchRead(batch);
+                discard = needless && (!control || (batch.deleteHorizonMs().isPresent() && batch.deleteHorizonMs().getAsLong() <= now));
+                long[] known = batch.hasProducerId() ? producers.get(batch.producerId()) : null;
+                boolean last = known != null
+                    && (known[0] >= 0 ? known[0] == batch.lastOffset() : control && known[1] == batch.producerEpoch());
+                BatchRetention retention = last || batch.nextOffset() == end ? BatchRetention.RETAIN_EMPTY
+                    : discard ? BatchRetention.DELETE : BatchRetention.DELETE_EMPTY;
+                return new BatchRetentionResult(retention, needless && control);
             }
 
             @Override
             protected boolean shouldRetainRecord(RecordBatch batch, Record record) {
+                if (discard) return false;
+                if (batch.isControlBatch()) return true;
                 if (!record.hasKey() || record.offset() < newest.get(record.key())) return false;
                 return record.hasValue() || batch.deleteHorizonMs().isEmpty() || now < batch.deleteHorizonMs().getAsLong();
             }
@@ -60,7 +81,19 @@ public class Compaction {
             String theirs = describe(expected.get(i)), ours = describe(found.get(i));
             if (!theirs.equals(ours)) throw new Exception(name + ", batch " + i + "\n  Kafka: " + theirs + "\n  Weir:  " + ours);
         }
+        String entries = cleaned.allAbortedTxns().toString(), own = index(name + ".after.txnindex").allAbortedTxns().toString();
+        if (!entries.equals(own)) throw new Exception(name + ", aborted transactions\n  Kafka: " + entries + "\n  Weir:  " + own);
         return expected.size();
+    }
+
+    static CleanedTransactionMetadata transactions(String name) throws Exception {
+        CleanedTransactionMetadata all = new CleanedTransactionMetadata();
+        all.addAbortedTransactions(index(name + ".before.txnindex").allAbortedTxns());
+        return all;
+    }
+
+    static TransactionIndex index(String path) throws Exception {
+        return new TransactionIndex(0, Path.of(path).toFile());
     }
 
     static MemoryRecords read(String path) throws Exception {
