@@ -34,8 +34,8 @@ void OrphanSweep::begin() {
 
 void OrphanSweep::list(unsigned shard, const Open::Position& from) {
   broker_.shard(shard).loop.post([this, alive = lifetime_.observe(), shard, from] {
-    Open open = broker_.shard(shard).log.list_open_transactions(from);
-    broker_.run_on(0, [this, alive, shard, open = std::move(open)] {
+    if (!alive) return;
+    broker_.run_on(0, [this, alive, shard, open = broker_.shard(shard).log.list_open_transactions(from)] {
       if (alive) listed(shard, open);
     });
   });
@@ -126,11 +126,13 @@ void OrphanSweep::abort_next() {
   const storage::OpenTransaction orphan = unclaimed_.extract(unclaimed_.begin()).mapped();
   const unsigned owner = broker_.owner(orphan.partition);
   broker_.shard(owner).loop.post([this, alive = lifetime_.observe(), orphan, owner] {
+    if (!alive) return;
     const storage::MarkerAppend marker{.producer_id = orphan.producer_id,
                                        .producer_epoch = orphan.producer_epoch,
                                        .coordinator_epoch = std::max(orphan.coordinator_epoch, 0),
                                        .only_first_offset = orphan.first_offset};
     coordinators_.markers(owner).write(orphan.partition, marker, [this, alive](ErrorCode error) {
+      if (!alive) return;
       broker_.run_on(0, [this, alive, error] {
         if (!alive) return;
         // One that could not be aborted is found again.

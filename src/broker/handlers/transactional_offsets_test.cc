@@ -8,6 +8,7 @@
 
 #include "broker/handlers/transactions_fixture.h"
 #include "protocol/messages/delete_groups.h"
+#include "protocol/messages/delete_topics.h"
 #include "protocol/messages/describe_producers.h"
 #include "protocol/messages/join_group.h"
 #include "protocol/messages/offset_commit.h"
@@ -341,7 +342,7 @@ TEST_F(TransactionalOffsetsTest, ACoordinatorThatLoadsIsToldByVersion) {
   ASSERT_EQ(add_offsets(producer, "g"), ErrorCode::kNone);
   for (int16_t version = 0; version <= 3; ++version) {
     SCOPED_TRACE(version);
-    restart(false);
+    restart_while_loading();
     const ErrorCode first = commit(producer, {}, version).at(0);
     EXPECT_EQ(first, version < 2 ? ErrorCode::kCoordinatorNotAvailable : ErrorCode::kCoordinatorLoadInProgress);
     sim_.run_for(runtime::kSecond);
@@ -358,12 +359,16 @@ TEST_F(TransactionalOffsetsTest, AnIdThatNobodyHasIsRefused) {
 }
 
 TEST_F(TransactionalOffsetsTest, TheTopicOfOffsetsIsCreatedWhenOneIsAdded) {
+  DeleteTopicsRequest deletion;
+  std::string_view topic = GroupCoordinators::kTopic;
+  deletion.topic_names = {&topic, 1};
+  ASSERT_EQ(error_of(call<DeleteTopicsResponse>(5, deletion)->responses[0].error_code), ErrorCode::kNone);
   Producer producer = init("id");
-  std::string_view topic = "__consumer_offsets";
-  sim_.run_for(runtime::kSecond);
-  (void)topic;
+  EXPECT_THAT(commit(producer, {}, 5), ElementsAre(ErrorCode::kNotCoordinator)) << "clients look for it, and make it";
   ASSERT_EQ(add_offsets(producer, "g"), ErrorCode::kNone);
   EXPECT_THAT(parts("id"), ElementsAre(group_partition("g")));
+  sim_.run_for(runtime::kSecond);
+  EXPECT_THAT(commit(producer, {}, 4), ElementsAre(ErrorCode::kNone));
 }
 
 // --- zombies --------------------------------------------------------------------------------------------------------

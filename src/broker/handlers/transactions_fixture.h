@@ -57,6 +57,16 @@ class TransactionsTest : public FetchTest {
     restart(unclean);
     sim_.run_for(runtime::kSecond);
   }
+  // Coordinators load for a while, because their records are in segments.
+  void restart_while_loading() {
+    size_t checkpointed = 0;
+    for (unsigned shard = 0; shard < kShards; ++shard) {
+      sim_.loop(shard).post(
+          [&, shard] { logs_[shard]->checkpoint_all([&](Result<void> result) { checkpointed += result ? 1 : 0; }); });
+    }
+    run_until([&] { return checkpointed == kShards; });
+    restart(false);
+  }
 
   static ErrorCode error_of(int16_t code) { return static_cast<ErrorCode>(code); }
   // While markers are under way, and coordinators load, clients try again.
