@@ -52,6 +52,10 @@ ErrorCode PartitionAdditions::add_to(Transaction& transaction, const AddPartitio
   const TransactionPartitions asked(request.partitions);
   const bool begins = was.state != TransactionState::kOngoing;
   if (!begins && was.partitions.contains(asked)) return ErrorCode::kNone;
+  // The caller's image may be newer. With this one the partition would be taken for one that is gone when its marker is due.
+  for (const TopicPartition& one : request.partitions) {
+    if (!context_.image->partition(one.topic, one.partition)) return ErrorCode::kCoordinatorLoadInProgress;
+  }
   TransactionMetadata to = was;
   to.partitions = was.partitions.united_with(asked);
   if (to.partitions.count() > context_.config.partitions_max) return ErrorCode::kTransactionAbortable;

@@ -47,6 +47,15 @@ TEST_F(PartitionAdditionsTest, TheFirstPartitionBeginsATransaction) {
   }
 }
 
+// A commit would pass over it.
+TEST_F(PartitionAdditionsTest, APartitionThatTheImageDoesNotHaveIsAskedForAgain) {
+  world_.load(metadata(kOngoing, producer_, {{"t", 1}}));
+  world_.set_gone({"u"});
+  EXPECT_EQ(world_.add(producer_, {{"t", 0}, {"u", 0}}), ErrorCode::kCoordinatorLoadInProgress);
+  EXPECT_EQ(world_.add(producer_, {{"t", 0}}), ErrorCode::kNone);
+  EXPECT_EQ(world_.written().partitions, of({{"t", 0}, {"t", 1}}));
+}
+
 TEST_F(PartitionAdditionsTest, FurtherOnesJoinThoseThatAreThere) {
   world_.load(metadata(kOngoing, producer_, {{"t", 1}}));
   world_.advance(1'000);
