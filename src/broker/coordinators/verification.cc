@@ -59,11 +59,11 @@ VerificationQuestion::VerificationQuestion(const VerifiedRequest& request, std::
 }
 
 storage::GuardSerial VerificationQuestion::guard(BrokerShard& shard, storage::Partition& partition, int32_t base_sequence) {
-  const storage::Verification needed = shard.log.check_producer(
-      partition, {.producer_id = asked_.producer_id,
-                  .producer_epoch = asked_.producer_epoch,
-                  .base_sequence = base_sequence,
-                  .transaction_version = static_cast<int16_t>(asked_.version)});
+  const storage::Verification needed =
+      shard.log.check_producer(partition, {.producer_id = asked_.producer_id,
+                                           .producer_epoch = asked_.producer_epoch,
+                                           .base_sequence = base_sequence,
+                                           .transaction_version = static_cast<int16_t>(asked_.version)});
   if (needed.ask) {
     const Topic* topic = shard.image->find(partition.id().topic);
     WEIR_CHECK(topic != nullptr);  // image and log change in one task

@@ -1,7 +1,7 @@
-// Asks the coordinator of a transaction about partitions that its batches go to (KIP-890): whether they are part of the transaction,
-// or, for clients of transaction.version 2, to add them to it. A request has one question for all its partitions on a shard. The
-// coordinator's answer goes to the guards of the log (storage/log/transaction_guards.h), behind which the batches wait. Partitions in
-// which the transaction is open already need no question.
+// Asks the coordinator of a transaction about partitions that its batches go to (KIP-890): whether they are part of the
+// transaction, or, for clients of transaction.version 2, to add them to it. A request has one question for all its partitions on
+// a shard. The coordinator's answer goes to the guards of the log (storage/log/transaction_guards.h), behind which the batches
+// wait. Partitions in which the transaction is open already need no question.
 //
 // transaction.partition.verification.enable=false spares the questions of older clients only, as in Kafka.
 #pragma once
@@ -51,7 +51,8 @@ class VerificationQuestion {
   VerificationQuestion(const VerifiedRequest& request, std::string_view transactional_id, int64_t producer_id,
                        int16_t producer_epoch);
 
-  // Returns the guard that the append of the producer's next batch to the partition takes. The question may have one more partition.
+  // Returns the guard that the append of the producer's next batch to the partition takes. The question may have one more
+  // partition.
   storage::GuardSerial guard(BrokerShard& shard, storage::Partition& partition, int32_t base_sequence);
   // Call it after the appends. Does nothing without partitions.
   void ask(Coordinators& coordinators, BrokerShard& shard);

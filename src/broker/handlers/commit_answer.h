@@ -1,5 +1,5 @@
-// The answer to a request that commits offsets, OffsetCommit or TxnOffsetCommit. It is laid out beforehand in the request's order.
-// Partitions that the coordinator is asked about are filled in when it has answered.
+// The answer to a request that commits offsets, OffsetCommit or TxnOffsetCommit. It is laid out beforehand in the request's
+// order. Partitions that the coordinator is asked about are filled in when it has answered.
 #pragma once
 
 #include <string>

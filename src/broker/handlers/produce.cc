@@ -164,8 +164,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
         items_.clear();
         for (auto& topic : response_.responses) {
           for (PartitionResponse& partition : topic.partition_responses) {
-            refuse(partition, ErrorCode::kInvalidProducerIdMapping,
-                   "Transactional records contained more than one producer ID");
+            refuse(partition, ErrorCode::kInvalidProducerIdMapping, "Transactional records contained more than one producer ID");
           }
         }
         return;

@@ -6,10 +6,11 @@
 //
 // A request with transactional batches needs the right to its transactional id. Before the first batch of a transaction in a
 // partition, the transaction's coordinator is asked about the partition (coordinators/verification.h): whether it is part of the
-// transaction (versions 3-11), or to add it (from version 12 on, transaction.version 2). Batches of the same producer wait behind it.
+// transaction (versions 3-11), or to add it (from version 12 on, transaction.version 2). Batches of the same producer wait behind
+// it.
 //
-// Deviation from Apache Kafka 4.4: timeout_ms is not applied, for there is no replica to wait for, and an append either completes or
-// fails.
+// Deviation from Apache Kafka 4.4: timeout_ms is not applied, for there is no replica to wait for, and an append either completes
+// or fails.
 #pragma once
 
 #include "broker/coordinators/coordinators.h"

@@ -329,8 +329,7 @@ TEST_F(TransactionalOffsetsTest, MembersAreCheckedIfTheyAreNamed) {
   EXPECT_EQ(error({.generation = 2, .member = member}), ErrorCode::kIllegalGeneration);
   EXPECT_EQ(error({.generation = 1, .member = "nobody"}), ErrorCode::kUnknownMemberId);
   EXPECT_EQ(error({.group = "static", .generation = 1, .member = fixed, .instance = "instance"}), ErrorCode::kNone);
-  EXPECT_EQ(error({.group = "static", .generation = 1, .member = "other", .instance = "instance"}),
-            ErrorCode::kFencedInstanceId);
+  EXPECT_EQ(error({.group = "static", .generation = 1, .member = "other", .instance = "instance"}), ErrorCode::kFencedInstanceId);
   EXPECT_EQ(error({.group = "absent", .generation = 1, .member = member}, 6), ErrorCode::kGroupIdNotFound);
   EXPECT_EQ(error({.group = "absent", .generation = 1, .member = member}, 5), ErrorCode::kIllegalGeneration);
 }

@@ -108,10 +108,8 @@ class TransactionsTest : public FetchTest {
   std::vector<uint8_t> next_batch(Producer& producer, const std::string& topic, int32_t partition,
                                   const std::vector<std::string>& values) {
     int32_t& sequence = producer.sequences[{topic, partition}];
-    auto records = batch(values, {.producer_id = producer.id,
-                                  .producer_epoch = producer.epoch,
-                                  .base_sequence = sequence,
-                                  .transactional = true});
+    auto records = batch(
+        values, {.producer_id = producer.id, .producer_epoch = producer.epoch, .base_sequence = sequence, .transactional = true});
     sequence += static_cast<int32_t>(values.size());
     return records;
   }

@@ -44,14 +44,13 @@ void handle_txn_offset_commit(Coordinators& coordinators, RequestContextPtr cont
   if (commit.items.empty()) return context->respond(answer->response);
   answer->context = std::move(context);
   if (commit.group_id.empty()) return answer->respond({ErrorCode::kInvalidGroupId, {}});
-  commit_in_transaction(
-      coordinators, home, std::move(commit), VerifiedRequest::txn_offset_commit(version),
-      reply_on<OffsetCommitResult>(coordinators.groups, home, [answer, version](OffsetCommitResult& result) {
-        // Producers before 2.0 end at the other one.
-        const bool loads = result.error == ErrorCode::kCoordinatorLoadInProgress;
-        if (loads && version < 2) result.error = ErrorCode::kCoordinatorNotAvailable;
-        answer->respond(result);
-      }));
+  commit_in_transaction(coordinators, home, std::move(commit), VerifiedRequest::txn_offset_commit(version),
+                        reply_on<OffsetCommitResult>(coordinators.groups, home, [answer, version](OffsetCommitResult& result) {
+                          // Producers before 2.0 end at the other one.
+                          const bool loads = result.error == ErrorCode::kCoordinatorLoadInProgress;
+                          if (loads && version < 2) result.error = ErrorCode::kCoordinatorNotAvailable;
+                          answer->respond(result);
+                        }));
 }
 
 }  // namespace weir::broker
