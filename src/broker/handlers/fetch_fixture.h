@@ -8,7 +8,6 @@
 #include "broker/handlers/broker_fixture.h"
 #include "protocol/errors.h"
 #include "protocol/messages/fetch.h"
-#include "storage/log/transaction_fixture.h"
 
 namespace weir::broker {
 
@@ -55,26 +54,6 @@ class FetchTest : public BrokerTest {
     std::vector<int64_t> bases;
     for (protocol::BatchSplitter batches(data.records.data); batches.next();) bases.push_back(batches.header().base_offset);
     return bases;
-  }
-  // A transactional batch of a producer, or its marker.
-  void append_as_broker(const std::string& topic, int64_t producer, std::optional<bool> commit = std::nullopt) {
-    protocol::RecordBatchBuilder builder({.producer_id = producer,
-                                          .producer_epoch = 0,
-                                          .base_sequence = commit ? -1 : 0,
-                                          .transactional = true,
-                                          .control = commit.has_value()});
-    if (commit) builder.append_end_marker(1000, *commit, 0);
-    else builder.append(1000, std::nullopt, Bytes());
-    const storage::PartitionId id = broker_->shard(0).image->find(topic)->partition(0);
-    storage::LogShard& log = *logs_[storage::shard_of(id, kShards)];
-    const Slice records = Slice::copy_of(builder.finish());
-    bool done = false;
-    const auto appended = [&](const storage::AppendResult& result) {
-      EXPECT_EQ(result.error, protocol::ErrorCode::kNone) << result.message;
-      done = true;
-    };
-    log.append(*log.find(id), records, false, appended, storage::as_verified(log, *log.find(id), records.bytes()));
-    run_until([&] { return done; });
   }
   protocol::FetchRequest& committed_request(int64_t offset, int32_t max_wait_ms = 0) {
     protocol::FetchRequest& asked = request({{"t", 0, offset}}, max_wait_ms);

@@ -157,48 +157,6 @@ TEST_F(FetchTest, ManyPartitionsAreReadAndWaitedForInSlices) {
   sim_.run_for(runtime::kSecond);
 }
 
-TEST_F(FetchTest, CommittedReadersHearOfAbortedTransactionsAndEndAtTheOpenOne) {
-  create_topic("t", 1);
-  append_as_broker("t", 1);         // 0
-  append_as_broker("t", 2);         // 1
-  append_as_broker("t", 1, false);  // 2
-  produce("t", 0, {"a"});           // 3
-  append_as_broker("t", 2, true);   // 4
-  append_as_broker("t", 1);         // 5
-  produce("t", 0, {"a"});           // 6
-  const auto committed = call<FetchResponse>(peer(0), 12, committed_request(0));
-  EXPECT_EQ(offsets(partition(committed)), (std::vector<int64_t>{0, 1, 2, 3, 4}));
-  EXPECT_EQ(partition(committed).last_stable_offset, 5);
-  EXPECT_EQ(partition(committed).high_watermark, 7);
-  ASSERT_TRUE(partition(committed).aborted_transactions.has_value());
-  ASSERT_EQ(partition(committed).aborted_transactions->size(), 1u);
-  EXPECT_EQ((*partition(committed).aborted_transactions)[0].producer_id, 1);
-  EXPECT_EQ((*partition(committed).aborted_transactions)[0].first_offset, 0);
-  const auto rest = call<FetchResponse>(peer(0), 12, committed_request(3));
-  ASSERT_TRUE(partition(rest).aborted_transactions.has_value());
-  EXPECT_TRUE(partition(rest).aborted_transactions->empty());
-  const auto all = fetch({{"t", 0, 0}});
-  EXPECT_EQ(offsets(partition(all)).size(), 7u);
-  EXPECT_EQ(partition(all).last_stable_offset, 5);
-  EXPECT_FALSE(partition(all).aborted_transactions.has_value());
-}
-
-TEST_F(FetchTest, CommittedReadersWaitForTheLastStableOffset) {
-  set("weir.transaction.abort.orphans", "false");
-  restart(false);
-  create_topic("t", 1);
-  append_as_broker("t", 1);
-  FakePeer& consumer = peer(1);
-  send(consumer, 12, committed_request(0, 30'000));
-  sim_.run_for(runtime::kSecond);
-  produce("t", 0, {"a"});
-  sim_.run_for(runtime::kSecond);
-  EXPECT_FALSE(has_response(consumer));
-  append_as_broker("t", 1, true);
-  run_until([&] { return has_response(consumer); }, runtime::kSecond);
-  EXPECT_EQ(offsets(partition(take<FetchResponse>(consumer, 12))), (std::vector<int64_t>{0, 1, 2}));
-}
-
 TEST_F(FetchTest, LongPollEndsAtItsTime) {
   create_topic("t", 3);
   const int64_t before = sim_.now_ns();

@@ -446,27 +446,50 @@ TEST_F(TransactionalProduceTest, ALateBatchOfAnEndedTransactionIsRefused) {
 
 // --- readers --------------------------------------------------------------------------------------------------------
 
-TEST_F(TransactionalProduceTest, ReadersAreToldWhichTransactionsWereAborted) {
+TEST_F(TransactionalProduceTest, ReadersHearOfAbortedTransactionsAndEndAtTheOpenOne) {
   Producer producer = init("id"), other = init("other");
-  ASSERT_EQ(write(kSecond, producer, 0, {"no"}), ErrorCode::kNone);
-  ASSERT_EQ(write(kSecond, other, 0, {"yes"}), ErrorCode::kNone);
-  ASSERT_EQ(end(kSecond, producer, false), ErrorCode::kNone);
+  const int64_t aborted = producer.id;
+  ASSERT_EQ(write(kSecond, producer, 0, {"no"}), ErrorCode::kNone);  // 0
+  ASSERT_EQ(write(kSecond, other, 0, {"yes"}), ErrorCode::kNone);    // 1
+  ASSERT_EQ(end(kSecond, producer, false), ErrorCode::kNone);        // 2
   settle(producer);
-  EXPECT_EQ(partition_of("t", 0).last_stable_offset(), 1) << "the other one's is open";
+  produce("t", 0, {"plain"});  // 3
   auto committed = call<FetchResponse>(12, committed_request(0));
-  ASSERT_TRUE(partition(committed).aborted_transactions.has_value());
-  EXPECT_EQ(partition(committed).last_stable_offset, 1);
-  ASSERT_EQ(partition(committed).aborted_transactions->size(), 1u);
-  EXPECT_EQ((*partition(committed).aborted_transactions)[0].producer_id, producer.id);
-  EXPECT_EQ((*partition(committed).aborted_transactions)[0].first_offset, 0);
-  ASSERT_EQ(end(kSecond, other, true), ErrorCode::kNone);
+  EXPECT_THAT(offsets(partition(committed)), ElementsAre(0));
+  EXPECT_EQ(partition(committed).last_stable_offset, 1) << "the other one's is open";
+  ASSERT_EQ(end(kSecond, other, true), ErrorCode::kNone);  // 4
   settle(other);
+  ASSERT_EQ(write(kSecond, producer, 0, {"open"}), ErrorCode::kNone);  // 5
+  produce("t", 0, {"plain"});                                          // 6
+  committed = call<FetchResponse>(12, committed_request(0));
+  EXPECT_THAT(offsets(partition(committed)), ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_EQ(partition(committed).last_stable_offset, 5);
+  EXPECT_EQ(partition(committed).high_watermark, 7);
+  ASSERT_TRUE(partition(committed).aborted_transactions.has_value());
+  ASSERT_EQ(partition(committed).aborted_transactions->size(), 1u);
+  EXPECT_EQ((*partition(committed).aborted_transactions)[0].producer_id, aborted);
+  EXPECT_EQ((*partition(committed).aborted_transactions)[0].first_offset, 0);
   const auto behind = call<FetchResponse>(12, committed_request(3));
   ASSERT_TRUE(partition(behind).aborted_transactions.has_value());
   EXPECT_TRUE(partition(behind).aborted_transactions->empty());
-  const auto uncommitted = call<FetchResponse>(12, request({{"t", 0, 0}}));
-  EXPECT_FALSE(partition(uncommitted).aborted_transactions.has_value());
-  EXPECT_THAT(read("t", 0), ElementsAre("yes"));
+  const auto all = call<FetchResponse>(12, request({{"t", 0, 0}}));
+  EXPECT_EQ(offsets(partition(all)).size(), 7u);
+  EXPECT_EQ(partition(all).last_stable_offset, 5);
+  EXPECT_FALSE(partition(all).aborted_transactions.has_value());
+}
+
+TEST_F(TransactionalProduceTest, ReadersWaitForTheEndOfATransaction) {
+  Producer producer = init("id");
+  ASSERT_EQ(write(kSecond, producer, 0, {"in"}), ErrorCode::kNone);
+  FakePeer& consumer = peer(1);
+  send(consumer, 12, committed_request(0, 30'000));
+  sim_.run_for(runtime::kSecond);
+  produce("t", 0, {"plain"});
+  sim_.run_for(runtime::kSecond);
+  EXPECT_FALSE(has_response(consumer));
+  ASSERT_EQ(end(kSecond, producer, true), ErrorCode::kNone);
+  run_until([&] { return has_response(consumer); }, runtime::kSecond);
+  EXPECT_THAT(offsets(partition(take<FetchResponse>(consumer, 12))), ElementsAre(0, 1, 2));
 }
 
 // A record that is not committed has no time yet.
