@@ -21,6 +21,7 @@
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
 #include "simulation/server_scenario.h"
+#include "simulation/transaction_scenario.h"
 
 namespace weir::simulation {
 namespace {
@@ -39,7 +40,7 @@ struct Arguments {
 
 constexpr std::string_view kUsage =
     "usage:\n"
-    "weir_simulation [--scenario compaction|log|meta|server|all] [--seeds A-B | --seed A] [--cuts K] [--every K]\n"
+    "weir_simulation [--scenario compaction|log|meta|server|transaction|all] [--seeds A-B | --seed A] [--cuts K] [--every K]\n"
     "                [--set NAME=VALUE]... [--failing-disk] [--cut N [--trace]] [--verbose]\n"
     "weir_simulation --ci NAME,...|all [--set NAME=VALUE]... [--first]\n"
     "  --cuts K         at most K cuts per seed (default: until the workload ends)\n"
@@ -185,8 +186,11 @@ int main(int count, char** words) {
     return 0;
   }
   const auto arguments = parse(count, words);
-  const std::map<std::string, ScenarioFactory> scenarios{
-      {"compaction", compaction_scenario()}, {"log", log_scenario()}, {"meta", meta_scenario()}, {"server", server_scenario()}};
+  const std::map<std::string, ScenarioFactory> scenarios{{"compaction", compaction_scenario()},
+                                                         {"log", log_scenario()},
+                                                         {"meta", meta_scenario()},
+                                                         {"server", server_scenario()},
+                                                         {"transaction", transaction_scenario()}};
   if (!arguments || (arguments->scenario != "all" && !scenarios.contains(arguments->scenario))) {
     fmt::print("{}", kUsage);
     return 2;

@@ -65,6 +65,9 @@ class Oracle {
   void value_read(const std::string& key, const std::string& value, uint64_t version);
   uint64_t value_version(const std::string& key) { return values_[key].version; }
 
+  // Observations that another judge has checked.
+  void learned(uint64_t observations) { info_ += observations; }
+
   // Events that are no promise, but without which a sweep proves little.
   void happened(const std::string& what) { ++happened_[what]; }
   const std::map<std::string, uint64_t>& happened() const { return happened_; }
