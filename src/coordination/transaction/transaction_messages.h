@@ -70,8 +70,8 @@ struct InitProducerResult {
 using InitProducerReply = Function<void(InitProducerResult)>;
 
 // Adds partitions to a transaction (AddPartitionsToTxn, AddOffsetsToTxn, Produce, TxnOffsetCommit), or asks whether they are in
-// it. Whether the partitions exist, and whether the client may write to them, the caller has checked. Those that the coordinator's own
-// image does not have yet are to be asked for again: COORDINATOR_LOAD_IN_PROGRESS.
+// it. Whether the partitions exist, and whether the client may write to them, the caller has checked. Those that the
+// coordinator's own image does not have yet are to be asked for again: COORDINATOR_LOAD_IN_PROGRESS.
 struct AddPartitionsRequest {
   std::string transactional_id;
   int64_t producer_id = -1;
