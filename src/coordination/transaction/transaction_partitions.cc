@@ -19,7 +19,7 @@ std::vector<TransactionPartitions::Topic> by_topic(const std::vector<TopicPartit
 }  // namespace
 
 TransactionPartitions::TransactionPartitions(std::vector<Topic> topics) {
-  std::ranges::stable_sort(topics, {}, &Topic::name);
+  std::ranges::sort(topics, {}, &Topic::name);
   for (Topic& topic : topics) {
     if (topic.indexes.empty()) continue;
     if (topics_.empty() || topics_.back().name != topic.name) {
