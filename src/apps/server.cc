@@ -369,8 +369,8 @@ HealthInfo Server::health_info() const {
           recovery(),
           first_start_,
           dirty_bytes_max_,
-          groups_->refused_lately(now_ms),
-          transactions_->refused_lately(now_ms),
+          groups_->memory().refused_lately(now_ms),
+          transactions_->memory().refused_lately(now_ms),
           cleaner_->stats().uncleanable_partitions,
           cleaner_->stats().uncleanable};
 }

@@ -26,6 +26,13 @@ int32_t coordinator_hash(std::string_view key) {
   return number < 0 ? -number : number;
 }
 
+void CoordinatorHost::InternalTopic::compact(std::string_view compression, int64_t segment_bytes) {
+  constexpr int64_t kLeastSegmentBytes = 1 << 20;  // of any topic
+  configs["cleanup.policy"] = "compact";
+  configs["compression.type"] = compression;
+  configs["segment.bytes"] = std::to_string(std::max(segment_bytes, kLeastSegmentBytes));
+}
+
 CoordinatorCounts& CoordinatorCounts::operator+=(const CoordinatorCounts& other) {
   loading += other.loading;
   active += other.active;
@@ -119,6 +126,11 @@ void CoordinatorHost::begin() {
 }
 
 void CoordinatorHost::end() { shards_.clear(); }
+
+uint64_t CoordinatorHost::answer_bytes(const coordination::MemoryBound& kept) const {
+  const auto bytes = static_cast<uint64_t>(std::max<int64_t>(kept.used_bytes(), 0));
+  return std::min(3 * bytes, broker_.budget().limit(MemoryShare::kAnswers) / 2);
+}
 
 void CoordinatorHost::deliver(BrokerShard& /*shard*/, const storage::PartitionId& /*to*/, std::any /*message*/,
                               Function<void(std::any)> /*done*/) {

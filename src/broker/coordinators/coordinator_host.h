@@ -18,6 +18,7 @@
 #include "base/function.h"
 #include "base/uuid.h"
 #include "coordination/runtime/coordinator_partition.h"
+#include "coordination/runtime/memory_bound.h"
 #include "protocol/errors.h"
 
 namespace weir::broker {
@@ -57,6 +58,9 @@ class CoordinatorHost {
     // For a new topic. A topic that exists stays as it is.
     int32_t partition_count = 1;
     std::map<std::string, std::string> configs;
+
+    // Has it compacted, in segments of so many bytes, or of the fewest that a topic may have.
+    void compact(std::string_view compression, int64_t segment_bytes);
   };
 
   virtual ~CoordinatorHost();
@@ -83,6 +87,9 @@ class CoordinatorHost {
   virtual std::unique_ptr<coordination::CoordinatorRuntime> make_partition(
       BrokerShard& shard, const coordination::CoordinatorRuntime::Surroundings& surroundings, const storage::PartitionId& id,
       coordination::ImagePtr image) = 0;
+  // The most memory of an answer that names everything in `kept` once: decoded and encoded, each as large as what is kept. At
+  // most half of the memory for answers, for other requests must go on.
+  uint64_t answer_bytes(const coordination::MemoryBound& kept) const;
   // Delivers a coordinator's message to the partition `to`, on the shard that owns it. `done` is called there.
   virtual void deliver(BrokerShard& shard, const storage::PartitionId& to, std::any message, Function<void(std::any)> done);
 

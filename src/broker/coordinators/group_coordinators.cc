@@ -15,7 +15,6 @@ namespace {
 // Of two members that start together, without a delay the second would find the first one's rebalance over. It would have to wait
 // for the first one's next heartbeat. Kafka's timer takes about as long.
 constexpr int32_t kInitialDelayLeastMs = 10;
-constexpr int64_t kLeastSegmentBytes = 1 << 20;  // of any topic
 
 coordination::GroupConfig group_config(const BrokerConfig& config) {
   const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
@@ -35,9 +34,7 @@ CoordinatorHost::InternalTopic offsets_topic(const BrokerConfig& config) {
   topic.name = GroupCoordinators::kTopic;
   topic.kept = "groups";
   topic.partition_count = static_cast<int32_t>(config.integer("offsets.topic.num.partitions"));
-  topic.configs["cleanup.policy"] = "compact";
-  topic.configs["compression.type"] = "producer";
-  topic.configs["segment.bytes"] = std::to_string(std::max(config.integer("offsets.topic.segment.bytes"), kLeastSegmentBytes));
+  topic.compact("producer", config.integer("offsets.topic.segment.bytes"));
   return topic;
 }
 
@@ -104,11 +101,6 @@ void GroupCoordinators::end_transaction(BrokerShard& shard, const storage::Parti
         {marker.producer_id, marker.producer_epoch, marker.coordinator_epoch, marker.commit},
         [done = std::move(done)](coordination::MarkerResult result) mutable { done(result.error); }, now, effects);
   });
-}
-
-uint64_t GroupCoordinators::answer_bytes() const {
-  const auto kept = static_cast<uint64_t>(std::max<int64_t>(memory_.used_bytes(), 0));
-  return std::min(3 * kept, broker_.budget().limit(MemoryShare::kAnswers) / 2);
 }
 
 std::unique_ptr<coordination::CoordinatorRuntime> GroupCoordinators::make_partition(

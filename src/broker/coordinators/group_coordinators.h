@@ -59,11 +59,8 @@ class GroupCoordinators final : public CoordinatorHost {
   void end_transaction(BrokerShard& shard, const storage::PartitionId& partition, const storage::MarkerAppend& marker,
                        Function<void(protocol::ErrorCode)> done);
   const coordination::GroupMemory& memory() const { return memory_; }
-  // Whether a client was refused for want of memory within the last minute.
-  bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }
-  // The most memory of an answer that names every group once: decoded and encoded, each as large as the groups. At most half of
-  // the memory for answers, for other requests must go on.
-  uint64_t answer_bytes() const;
+  // The most memory of an answer that names every group once.
+  uint64_t answer_bytes() const { return CoordinatorHost::answer_bytes(memory_); }
 
  private:
   std::unique_ptr<coordination::CoordinatorRuntime> make_partition(

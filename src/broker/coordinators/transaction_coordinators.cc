@@ -15,8 +15,6 @@ using protocol::ErrorCode;
 
 namespace {
 
-constexpr int64_t kLeastSegmentBytes = 1 << 20;  // of any topic
-
 coordination::TransactionConfig transaction_config(const BrokerConfig& config) {
   coordination::TransactionConfig transactions;
   transactions.transaction_max_timeout_ms = static_cast<int32_t>(config.integer("transaction.max.timeout.ms"));
@@ -30,10 +28,7 @@ CoordinatorHost::InternalTopic state_topic(const BrokerConfig& config) {
   topic.name = TransactionCoordinators::kTopic;
   topic.kept = "transactions";
   topic.partition_count = static_cast<int32_t>(config.integer("transaction.state.log.num.partitions"));
-  topic.configs["cleanup.policy"] = "compact";
-  topic.configs["compression.type"] = "uncompressed";
-  topic.configs["segment.bytes"] =
-      std::to_string(std::max(config.integer("transaction.state.log.segment.bytes"), kLeastSegmentBytes));
+  topic.compact("uncompressed", config.integer("transaction.state.log.segment.bytes"));
   return topic;
 }
 
@@ -72,11 +67,6 @@ TransactionCoordinators::TransactionCoordinators(Broker& broker, GroupCoordinato
 }
 
 TransactionCoordinators::~TransactionCoordinators() { end(); }
-
-uint64_t TransactionCoordinators::answer_bytes() const {
-  const auto kept = static_cast<uint64_t>(std::max<int64_t>(memory_.used_bytes(), 0));
-  return std::min(3 * kept, broker_.budget().limit(MemoryShare::kAnswers) / 2);
-}
 
 std::unique_ptr<coordination::CoordinatorRuntime> TransactionCoordinators::make_partition(
     BrokerShard& shard, const coordination::CoordinatorRuntime::Surroundings& surroundings, const storage::PartitionId& id,

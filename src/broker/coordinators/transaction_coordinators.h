@@ -58,10 +58,8 @@ class TransactionCoordinators final : public CoordinatorHost {
   MarkerWriter& markers(unsigned shard) const { return *markers_[shard]; }
   const OrphanSweep& orphans() const { return *orphans_; }  // on shard 0
   const coordination::TransactionMemory& memory() const { return memory_; }
-  // Whether a client was refused for want of memory within the last minute.
-  bool refused_lately(int64_t now_ms) const { return now_ms - memory_.last_refusal_ms() < 60'000; }
-  // The most memory of an answer that names every transaction once, as GroupCoordinators::answer_bytes.
-  uint64_t answer_bytes() const;
+  // The most memory of an answer that names every transaction once.
+  uint64_t answer_bytes() const { return CoordinatorHost::answer_bytes(memory_); }
 
  private:
   std::unique_ptr<coordination::CoordinatorRuntime> make_partition(

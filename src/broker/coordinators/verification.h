@@ -41,7 +41,7 @@ struct VerifiedRequest {
   }
 };
 
-// What the batches of a request are answered after the coordinator's `error`; none: they are verified. Producers do not know the
+// The answer to the batches of a request after the coordinator's `error`; none: they are verified. Producers do not know the
 // errors of a coordinator, and send their batches again after NOT_ENOUGH_REPLICAS.
 storage::AppendResult verification_answer(protocol::ErrorCode error, const VerifiedRequest& request);
 

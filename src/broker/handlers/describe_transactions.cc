@@ -44,7 +44,7 @@ struct DescribeTransactions final : runtime::Homebound {
     answer.producer_epoch = transaction.producer_epoch;
     answer.topics = topics_of(transaction.partitions);
   }
-  // Those that the client may describe.
+  // The topics that the client may describe.
   std::span<TopicData> topics_of(const std::vector<coordination::TopicPartition>& partitions) {
     protocol::Arena& arena = context->arena();
     const TopicResolver resolver(*context, *image);

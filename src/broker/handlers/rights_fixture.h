@@ -1,5 +1,7 @@
-// An authorizer for tests. They grant it rights.
+// For tests of rights: an authorizer that they grant rights, and a request that several of them send.
 #pragma once
+
+#include <gtest/gtest.h>
 
 #include <initializer_list>
 #include <set>
@@ -8,6 +10,8 @@
 #include <tuple>
 #include <utility>
 
+#include "protocol/errors.h"
+#include "protocol/messages/txn_offset_commit.h"
 #include "security/authorization/authorizer.h"
 
 namespace weir::broker {
@@ -35,6 +39,39 @@ class Grants final : public security::Authorizer {
  private:
   const std::set<Type> types_;
   std::set<std::tuple<Operation, Type, std::string>> granted_;
+};
+
+// A TxnOffsetCommit for the topic `t` and for one that is absent.
+class TwoTopicsCommit {
+ public:
+  TwoTopicsCommit(std::string_view transactional_id, std::string_view group, const Uuid& topic) {
+    asked_[0].name = "t";
+    asked_[0].topic_id = topic;
+    asked_[1].name = "absent";
+    asked_[1].topic_id = Uuid::from_random(9, 9);
+    for (auto& each : asked_) each.partitions = {&partition_, 1};
+    request.transactional_id = transactional_id;
+    request.group_id = group;
+    request.topics = asked_;
+  }
+  TwoTopicsCommit(const TwoTopicsCommit&) = delete;
+
+  // The error of `t`. With `denial` nothing tells that the other topic is absent.
+  static protocol::ErrorCode error_in(const protocol::TxnOffsetCommitResponse& answer, protocol::ErrorCode denial) {
+    const auto error = [&](size_t topic) {
+      return static_cast<protocol::ErrorCode>(answer.topics[topic].partitions[0].error_code);
+    };
+    if (error(0) == denial) {
+      EXPECT_EQ(error(1), denial) << "not that it is absent";
+    }
+    return error(0);
+  }
+
+  protocol::TxnOffsetCommitRequest request;
+
+ private:
+  protocol::TxnOffsetCommitRequest::TxnOffsetCommitRequestPartition partition_;
+  protocol::TxnOffsetCommitRequest::TxnOffsetCommitRequestTopic asked_[2];
 };
 
 }  // namespace weir::broker

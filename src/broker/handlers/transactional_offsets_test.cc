@@ -253,7 +253,7 @@ TEST_F(TransactionalOffsetsTest, ItGoesOnAfterARestartAtEachStep) {
   }
 }
 
-// What open transactions have committed is told to those who ask for stable offsets, partition by partition.
+// A client that asks for stable offsets learns, partition by partition, which ones open transactions have committed.
 TEST_F(TransactionalOffsetsTest, OffsetsOfOpenTransactionsAreUnstable) {
   ASSERT_EQ(commit_outside("g", 5), ErrorCode::kNone);
   Producer producer = init("id");

@@ -221,7 +221,7 @@ class TransactionsTest : public FetchTest {
     const storage::Partition& partition = partition_of(topic, index);
     return partition.last_stable_offset() < partition.log_end_offset();
   }
-  // What its coordinator says.
+  // The transaction as its coordinator describes it.
   coordination::TransactionDescription describe(const std::string& transactional_id) {
     std::optional<coordination::TransactionDescription> found;
     sim_.loop(0).post([&] {

@@ -10,7 +10,7 @@
 
 namespace weir::broker {
 
-// Of times, and the span that they are of.
+// The quantiles of times that are exposed, and the span of time that they cover.
 inline constexpr std::pair<double, const char*> kQuantiles[] = {{0.5, "0.50"},  {0.75, "0.75"}, {0.95, "0.95"},
                                                                 {0.98, "0.98"}, {0.99, "0.99"}, {0.999, "0.999"}};
 inline constexpr int64_t kQuantileSpanNs = 300 * runtime::kSecond;

@@ -12,6 +12,7 @@
 
 #include "coordination/group/group_coordinator_state.h"
 #include "coordination/runtime/coordinator_world.h"
+#include "coordination/runtime/world_time.h"
 #include "protocol/messages/consumer_protocol.h"
 #include "testing/seeded_random.h"
 
@@ -154,26 +155,12 @@ class GroupRequests {
   std::string_view group_state(const std::string& group = "g") { return describe(group).state; }
 };
 
-class GroupWorld final : public GroupRequests {
+class GroupWorld final : public GroupRequests, public WorldTime<GroupWorld> {
  public:
   explicit GroupWorld(GroupConfig config = {}) : config_(config) { restart(); }
 
   void run(Step change) override {
     step([&](Effects& effects) { change(*state, now, effects); });
-  }
-
-  // --- time
-  void advance(int64_t ms) {
-    const int64_t end = now.monotonic_ms + ms;
-    while (state->next_deadline_ms() <= end) {
-      to(std::max(now.monotonic_ms, state->next_deadline_ms()));
-      step([&](Effects& effects) { state->tick(now, effects); });
-    }
-    to(end);
-  }
-  void to(int64_t monotonic_ms) {
-    now.wall_ms += monotonic_ms - now.monotonic_ms;
-    now.monotonic_ms = monotonic_ms;
   }
 
   template <typename Step>
@@ -205,7 +192,6 @@ class GroupWorld final : public GroupRequests {
     step([&](Effects& effects) { state->loaded(image, now, effects); });
   }
 
-  Instant now{1'000, 1'735'689'600'000};
   std::vector<LogEntry> log;
   ImagePtr image = std::make_shared<TestImage>();
   GroupMemory memory{1 << 30};

@@ -19,19 +19,21 @@ class MemoryBound {
   int64_t limit_bytes() const { return limit_bytes_; }
   // Notes a refusal. Returns true for one caller per minute, which tells the log.
   bool refused(int64_t now_ms) {
-    constexpr int64_t kMinuteMs = 60'000;
     last_refusal_ms_.store(now_ms, std::memory_order_relaxed);
     int64_t next = next_warning_ms_.load(std::memory_order_relaxed);
     return now_ms >= next && next_warning_ms_.compare_exchange_strong(next, now_ms + kMinuteMs, std::memory_order_relaxed);
   }
   // Monotonic time of the last refusal.
   int64_t last_refusal_ms() const { return last_refusal_ms_.load(std::memory_order_relaxed); }
+  bool refused_lately(int64_t now_ms) const { return now_ms - last_refusal_ms() < kMinuteMs; }  // within the last minute
 
  protected:
   // Whether so many eighths of the bound are used. What one client can make without end is refused first.
   bool full_to(int64_t eighths) const { return used_bytes() >= limit_bytes_ / 8 * eighths; }
 
  private:
+  static constexpr int64_t kMinuteMs = 60'000;
+
   const int64_t limit_bytes_;
   std::atomic<int64_t> used_bytes_{0};
   std::atomic<int64_t> next_warning_ms_{std::numeric_limits<int64_t>::min()};

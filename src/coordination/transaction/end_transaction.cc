@@ -55,7 +55,7 @@ EndTransactionResult TransactionCoordinatorState::end_two(Transaction& transacti
   const TransactionEndings::Decision decision{.commit = request.commit, .version = TransactionVersion::kTwo, .empty = empty};
   const ErrorCode error = endings_.decide(transaction, decision, now, effects);
   if (error != ErrorCode::kNone) return {error};
-  // What it will have when the transaction is complete, if it is not yet.
+  // The producer id and epoch of the completed transaction, even if it is not complete yet.
   if (is.next_producer_id >= 0) return {ErrorCode::kNone, is.next_producer_id, 0};
   return {ErrorCode::kNone, is.producer_id, is.producer_epoch};
 }

@@ -8,7 +8,7 @@ namespace {
 
 using Kind = TransactionDeadline::Kind;
 
-// What later records of the same transaction may have more: ids and versions.
+// Later records of the same transaction may have so many bytes more: ids and versions.
 constexpr int64_t kSpareBytes = 64;
 
 }  // namespace

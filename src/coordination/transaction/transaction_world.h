@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "coordination/runtime/coordinator_world.h"
+#include "coordination/runtime/world_time.h"
 #include "coordination/transaction/transaction_coordinator_state.h"
 
 namespace weir::coordination {
@@ -110,7 +111,7 @@ class TransactionRequests {
   }
 };
 
-class TransactionWorld final : public TransactionRequests {
+class TransactionWorld final : public TransactionRequests, public WorldTime<TransactionWorld> {
  public:
   static constexpr int32_t kCoordinatorEpoch = 7;
 
@@ -143,20 +144,6 @@ class TransactionWorld final : public TransactionRequests {
   void use_memory(int64_t eighths) {
     const int64_t bytes = memory.limit_bytes() / 8 * eighths;
     memory.add(bytes - std::exchange(others_bytes, bytes));
-  }
-
-  // --- time
-  void advance(int64_t ms) {
-    const int64_t end = now.monotonic_ms + ms;
-    while (state->next_deadline_ms() <= end) {
-      to(std::max(now.monotonic_ms, state->next_deadline_ms()));
-      step([&](Effects& effects) { state->tick(now, effects); });
-    }
-    to(end);
-  }
-  void to(int64_t monotonic_ms) {
-    now.wall_ms += monotonic_ms - now.monotonic_ms;
-    now.monotonic_ms = monotonic_ms;
   }
 
   // --- elsewhere
@@ -236,7 +223,6 @@ class TransactionWorld final : public TransactionRequests {
   }
   TransactionMetadata written(size_t from_the_end = 0) const { return record(from_the_end).value.value(); }
 
-  Instant now{1'000, 1'735'689'600'000};
   std::vector<LogEntry> log;
   std::deque<ControllerCall> calls;
   std::deque<Post> posts;
