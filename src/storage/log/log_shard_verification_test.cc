@@ -183,7 +183,9 @@ TEST_F(LogShardVerificationTest, WhatWaitsIsRefusedWhenThePartitionIsReleased) {
 }
 
 TEST_F(LogShardVerificationTest, NothingIsAskedForAPartitionThatTakesNothing) {
+  append(batch(1));  // the release waits until it is durable
   shard_->release(partition_->id(), [](const Result<PartitionSnapshot>&) {});
+  ASSERT_TRUE(partition_->of_shard.releasing);
   EXPECT_EQ(check(1, 0, 0).guard, kNoGuard);
 }
 
