@@ -1,4 +1,6 @@
 // What readers of committed records see of a shard's partitions.
+#include "base/log.h"
+#include "storage/batch_info.h"
 #include "storage/log/log_shard_fixture.h"
 
 namespace weir::storage {
@@ -195,6 +197,38 @@ TEST_F(LogShardTransactionsTest, AReadFromDiskThatACheckpointOvertakesBeginsAnew
   partition_->adopt(checkpointed);
   world_.run_until([&] { return answered; });
   EXPECT_EQ(store_.reads_, 2u);
+}
+
+// They were taken once. A producer may have been forgotten then and be known from its row now.
+TEST_F(LogShardTransactionsTest, RecoveryTakesWhatAnAppendWouldRefuse) {
+  PartitionSnapshot snapshot;
+  snapshot.manifest.partition = {Uuid::from_random(8, 8), 0};
+  ProducerEntry row;
+  row.producer_id = 1;
+  row.producer_epoch = 3;
+  row.coordinator_epoch = 7;
+  row.transaction_first_offset = 0;
+  snapshot.producers = {row};
+  RecoveredTail tail;
+  const auto add_to_tail = [&](Slice records) {
+    const auto header = protocol::BatchHeader::parse(records.data);
+    TailBatch& one = tail.batches.emplace_back(info_of(header, records.bytes()), records);
+    one.info.base_offset = static_cast<int64_t>(tail.batches.size()) - 1;
+    one.info.partition = snapshot.manifest.partition;
+  };
+  add_to_tail(transactional(1, 5, 1, 2));
+  add_to_tail(marker(1, false, 2, 6));
+  add_to_tail(transactional(1, 0, 1, 4));
+  std::vector<std::string> lines;
+  set_log_sink([&](LogLevel, std::string_view, std::string_view line) { lines.emplace_back(line); });
+  const Partition& partition = shard_->add_recovered(snapshot, {}, 0, std::move(tail));
+  set_log_sink({});
+  EXPECT_EQ(partition.high_watermark(), 3);
+  EXPECT_THAT(partition.state().open_transactions(), ElementsAre(::testing::Pair(2, 1)));
+  EXPECT_THAT(partition.state().aborted(), ElementsAre(AbortedTransaction{1, 0, 1, 2}));
+  EXPECT_EQ(partition.producers().find(1)->producer_epoch, 4);
+  ASSERT_EQ(lines.size(), 1u);
+  EXPECT_THAT(lines[0], ::testing::HasSubstr("2 batches of the write-ahead log"));
 }
 
 TEST_F(LogShardTransactionsTest, AnOpenTransactionKeepsItsProducer) {
