@@ -7,6 +7,7 @@
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
 #include "simulation/server_scenario.h"
+#include "simulation/transaction_scenario.h"
 
 namespace weir::simulation {
 
@@ -87,6 +88,28 @@ const std::vector<CiSweep>& ci_sweeps() {
        20,
        50,
        {kGroupRebalanced, kGroupsSettled, kLinkWasDown}},
+      {"transaction-every-write",
+       transaction_scenario(),
+       {.seed_first = 201, .seed_last = 201, .every = 1},
+       {.fixed = {{"network-faults", 0}, {"work-ms", 40}, {"disk.write-us", 5'000}}},
+       60,
+       100,
+       {kTransactionCommitted, kHistoryJudged}},
+      {"transaction",
+       transaction_scenario(),
+       {.seed_first = 1, .seed_last = 12, .every = 131},
+       {.fixed = {{"network-faults", 0}}},
+       60,
+       500,
+       {kTransactionCommitted, kTransactionAborted, kTransactionFailed, kProducerFenced, kMemberExpelled, kZombieCameBack,
+        kHistoryJudged}},
+      {"transaction-faults",
+       transaction_scenario(),
+       {.seed_first = 21, .seed_last = 32, .every = 197},
+       {.fixed = {{"network-faults", 1}}},
+       40,
+       500,
+       {kTransactionCommitted, kProducerFenced, kZombieCameBack, kCommitUnanswered, kLinkWasDown, kHistoryJudged}},
   };
   return sweeps;
 }

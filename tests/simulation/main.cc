@@ -128,6 +128,7 @@ bool sweep(const std::string& name, const ScenarioFactory& factory, const CrashS
     return once.violations.empty() || !arguments.first;
   });
   fmt::print("{}: {} runs, {} cuts, {} info, {} failed\n", name, result.runs, result.cuts, result.info, result.failed.size());
+  for (const auto& [what, times] : result.happened) fmt::print("  {}: {} times\n", what, times);
   return result.failed.empty();
 }
 

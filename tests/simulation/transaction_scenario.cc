@@ -169,7 +169,10 @@ void TransactionScenario::start() {
   server_->when_ready([this](Result<void> ready) {
     ready_ = ready.has_value();
     if (!ready) return fail_life("not ready: " + ready.error().message);
-    if (!topics_known()) create_topics();
+    if (topics_known()) return;
+    sim_.client_loop().post([this, life = life_] {
+      if (life == life_) create_topics();
+    });
   });
 }
 

@@ -3,7 +3,8 @@
 // transaction version 1 (AddPartitionsToTxn, AddOffsetsToTxn) or 2 (neither; the end of a transaction raises the epoch), as
 // Kafka's clients do.
 //
-// Before each step the worker may stop for a while. Then another worker takes its place, and this one comes back as a zombie.
+// Before each step the worker may stop for a while. Another worker takes its place then, so that this one comes back as a zombie,
+// or nobody does.
 #pragma once
 
 #include <cstdint>
