@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "coordination/group/classic/classic_groups.h"
+#include "coordination/group/consumer/consumer_messages.h"
 #include "coordination/group/group_context.h"
 #include "coordination/group/group_messages.h"
 #include "coordination/group/group_move.h"
@@ -50,6 +51,7 @@ class GroupCoordinatorState final : public StateMachine {
   void sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects);
   void heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects);
   void leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects);
+  void consumer_heartbeat(ConsumerHeartbeatRequest request, ConsumerHeartbeatReply reply, Instant now, Effects& effects);
   void commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now, Effects& effects);
   // In a transaction: the offsets are pending until the marker. Whether the producer may write, the log says.
   void commit_transactional_offsets(const TxnOffsetCommitRequest& request, OffsetCommitReply reply, Instant now,
@@ -58,6 +60,7 @@ class GroupCoordinatorState final : public StateMachine {
   void fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects);
   void delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Instant now, Effects& effects);
   void describe(const std::string& group_id, DescribeReply reply, Effects& effects);
+  void describe_consumer(const std::string& group_id, ConsumerDescribeReply reply, Effects& effects);
   void list(ListReply reply, Effects& effects);
   void delete_group(const std::string& group_id, const std::string& from, DeleteGroupReply reply, Instant now, Effects& effects);
 

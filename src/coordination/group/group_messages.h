@@ -143,6 +143,8 @@ using MarkerReply = Function<void(MarkerResult)>;
 
 struct OffsetFetchRequest {
   std::string group_id;
+  std::optional<std::string> member_id;  // since version 9: of a member of a consumer group
+  int32_t member_epoch = -1;
   bool all = false;  // everything the group has instead of `items`
   struct Item {
     std::string topic;

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "base/uuid.h"
+#include "coordination/group/consumer/consumer_records.h"
 #include "coordination/runtime/effects.h"
 
 namespace weir::coordination {
@@ -63,7 +64,8 @@ struct OffsetEntry {
 struct UnknownEntry {
   int16_t type = -1;
 };
-using GroupRecord = std::variant<GroupMetadataEntry, OffsetEntry, UnknownEntry>;
+using GroupRecord = std::variant<GroupMetadataEntry, OffsetEntry, ConsumerGroupEntry, ConsumerPartitionMetadataEntry, ConsumerMemberEntry,
+                                 TargetAssignmentEntry, TargetAssignmentMemberEntry, CurrentAssignmentEntry, ResolvedRegexEntry, UnknownEntry>;
 
 // The records of a known type.
 CoordinatorRecord encode(const GroupRecord& record);
