@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/check.h"
-
 namespace weir::coordination {
 namespace {
 
@@ -26,7 +24,8 @@ int64_t size_of(const std::vector<std::string>& texts) {
 
 int64_t size_of(const std::optional<Assignment>& target) {
   int64_t bytes = 0;
-  for (const TopicPartitions& topic : target.value_or(Assignment())) {
+  if (!target) return bytes;
+  for (const TopicPartitions& topic : *target) {
     bytes += static_cast<int64_t>(sizeof(TopicPartitions) + topic.partitions.size() * sizeof(int32_t));
   }
   return bytes;
@@ -52,13 +51,6 @@ int64_t size_of_member(const std::string& id) { return kMemberBytes + 2 * static
 int64_t size_of_topic(const std::string& name) { return kTopicBytes + 2 * static_cast<int64_t>(name.size()); }
 int64_t size_of(const std::string& regex, const ConsumerGroup::Regex& of) {
   return kRegexBytes + static_cast<int64_t>(regex.size()) + (of.resolved ? size_of(of.resolved->topics) : 0);
-}
-
-// Records of others may have them in any order.
-void sort_each_once(std::vector<std::string>& texts) {
-  if (std::ranges::is_sorted(texts, std::less_equal()) ) return;
-  std::sort(texts.begin(), texts.end());
-  texts.erase(std::unique(texts.begin(), texts.end()), texts.end());
 }
 
 }  // namespace
@@ -202,7 +194,6 @@ void ConsumerGroup::apply(const TargetAssignmentEntry& entry) {
 void ConsumerGroup::apply(ConsumerMemberEntry entry) {
   if (!entry.value && find(entry.member_id) == nullptr) return;
   ConsumerMember& of = member(entry.member_id);
-  if (entry.value) sort_each_once(entry.value->subscribed_topics);
   put_metadata(of, std::move(entry.value));
   forget_if_gone(entry.member_id);
   update_state();
@@ -227,7 +218,6 @@ void ConsumerGroup::apply(CurrentAssignmentEntry entry) {
 
 void ConsumerGroup::apply(ResolvedRegexEntry entry) {
   if (!entry.value && !regexes_.contains(entry.regex)) return;
-  if (entry.value) sort_each_once(entry.value->topics);
   change_regex(entry.regex, [&](Regex& regex) {
     if (entry.value) count_resolved(*entry.value, 1);  // first, so that topics which stay are not gone in between
     if (regex.resolved) count_resolved(*regex.resolved, -1);
@@ -236,7 +226,7 @@ void ConsumerGroup::apply(ResolvedRegexEntry entry) {
 }
 
 void ConsumerGroup::put_metadata(ConsumerMember& member, std::optional<ConsumerMemberMetadata> metadata) {
-  const std::optional<ConsumerMemberMetadata> before = std::exchange(member.metadata, std::move(metadata));
+  std::optional<ConsumerMemberMetadata> before = std::exchange(member.metadata, std::move(metadata));
   memory_.add(size_of(member.metadata) - size_of(before));
   count_metadata(member, 1);
   if (!before) return;
@@ -272,11 +262,6 @@ void ConsumerGroup::put_current(ConsumerMember& member, std::optional<CurrentAss
     there += static_cast<size_t>(change);
     if (there == 0) stable_at_.erase(member.stored_current->member_epoch);
   };
-  if (current) {
-    for (auto* topics : {&current->assigned, &current->pending_revocation}) {
-      for (OwnedTopicPartitions& topic : *topics) topic.assignment_epochs.resize(topic.partitions.size(), current->member_epoch);
-    }
-  }
   count_stable(-1);
   if (member.stored_current) {
     owners_.release(member.stored_current->assigned, member.number);

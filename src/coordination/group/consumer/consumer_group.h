@@ -9,6 +9,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -145,7 +146,6 @@ class ConsumerGroup {
   void forget_if_gone(const std::string& id);
   void put_metadata(ConsumerMember& member, std::optional<ConsumerMemberMetadata> metadata);
   void put_current(ConsumerMember& member, std::optional<CurrentAssignment> current);
-  void count(const ConsumerMember& member, int change);
   void count_metadata(const ConsumerMember& member, int change);
   void count_name(const std::string& topic, int change);
   void count_topic(const std::string& topic, int32_t Subscribers::* of, int change);
