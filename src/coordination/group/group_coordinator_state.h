@@ -31,7 +31,7 @@ class GroupCoordinatorState final : public StateMachine {
   GroupCoordinatorState(const GroupConfig& config, runtime::Random& random, GroupMemory& memory)
       : context_(config, random, memory),
         classic_(context_),
-        consumer_(context_),
+        consumer_(context_, classic_),
         offsets_(context_),
         sweep_(context_),
         move_(context_, classic_) {}
@@ -86,6 +86,7 @@ class GroupCoordinatorState final : public StateMachine {
   int64_t counted_memory_bytes() const;
 
  private:
+  ConsumerGroup* find_consumer_with_members(std::string_view group_id);
   ErrorCode may_commit(const OffsetCommitRequest& request, Instant now);
   ErrorCode may_commit_in_transaction(const TxnOffsetCommitRequest& request) const;
   CoordinatorRecord pending_record(int64_t producer_id, const GroupTopicPartition& of, const CommittedOffset& offset) const;
