@@ -7,14 +7,13 @@
 
 #include "base/counted.h"
 #include "coordination/group/consumer/consumer_groups.h"
-#include "coordination/group/consumer/metadata_hash.h"
 
 namespace weir::coordination {
 namespace {
 
 using enum GroupConfig::Consumer::Migration;
 
-std::vector<OwnedTopicPartitions> owned_since(const Assignment& assignment, int32_t epoch) {
+std::vector<OwnedTopicPartitions> since(const Assignment& assignment, int32_t epoch) {
   std::vector<OwnedTopicPartitions> owned;
   for (const TopicPartitions& topic : assignment) {
     owned.push_back({topic.topic_id, topic.partitions, std::vector<int32_t>(topic.partitions.size(), epoch)});
@@ -40,13 +39,11 @@ std::expected<std::vector<GroupRecord>, ConsumerGroups::Refusal> ConsumerGroups:
   const std::string protocol = group.protocol_name() ? *group.protocol_name() : group.select_protocol();
   const int32_t epoch = group.generation();
   std::vector<GroupRecord> members, targets, current;
-  std::vector<std::string> topics;
   for (const auto& [id, member] : group.members()) {
     auto subscription = parse_classic_subscription(member->metadata(protocol), *context_.image);
     auto assignment = parse_classic_assignment(member->assignment, *context_.image);
     if (!subscription || !assignment) return cannot("a member's subscription or assignment cannot be read");
     if (assignment->has_user_data) return cannot("its assignor keeps data of its own in assignments, which would be lost");
-    topics.insert(topics.end(), subscription->topics.begin(), subscription->topics.end());
     ConsumerMemberMetadata metadata;
     metadata.instance_id = member->instance_id;
     metadata.rack_id = std::move(subscription->rack_id);
@@ -56,14 +53,12 @@ std::expected<std::vector<GroupRecord>, ConsumerGroups::Refusal> ConsumerGroups:
     metadata.rebalance_timeout_ms = member->rebalance_timeout_ms;
     metadata.classic = {member->session_timeout_ms, member->protocols};
     members.push_back(ConsumerMemberEntry{group.id(), id, std::move(metadata)});
-    CurrentAssignment is{epoch, epoch, MemberState::kStable, owned_since(assignment->partitions, epoch), {}};
+    CurrentAssignment is{epoch, epoch, MemberState::kStable, since(assignment->partitions, epoch), {}};
     current.push_back(CurrentAssignmentEntry{group.id(), id, std::move(is)});
     targets.push_back(TargetAssignmentMemberEntry{group.id(), id, std::move(assignment->partitions)});
   }
-  std::sort(topics.begin(), topics.end());
-  topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
   std::vector<GroupRecord> records = std::move(members);
-  records.push_back(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{epoch, subscription_hash(topics, *context_.image)}});
+  records.push_back(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{epoch, 0}});  // the member that comes raises it, with a hash
   std::ranges::move(targets, std::back_inserter(records));
   records.push_back(TargetAssignmentEntry{group.id(), TargetAssignmentEpoch{epoch, 0}});
   std::ranges::move(current, std::back_inserter(records));
