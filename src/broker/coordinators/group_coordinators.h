@@ -58,6 +58,7 @@ class GroupCoordinators final : public CoordinatorHost {
   // durable, or with an error: of the coordinator, or why the log would refuse the marker. On the shard's loop.
   void end_transaction(BrokerShard& shard, const storage::PartitionId& partition, const storage::MarkerAppend& marker,
                        Function<void(protocol::ErrorCode)> done);
+  const coordination::GroupConfig& config() const { return config_; }
   const coordination::GroupMemory& memory() const { return memory_; }
   // The most memory of an answer that names every group once.
   uint64_t answer_bytes() const { return CoordinatorHost::answer_bytes(memory_); }
