@@ -5,6 +5,7 @@
 #include "base/ascii_case.h"
 #include "broker/broker.h"
 #include "broker/coordinators/group_placement.h"
+#include "broker/metadata/features.h"
 #include "broker/metadata/settled_transaction.h"
 
 namespace weir::broker {
@@ -54,6 +55,11 @@ coordination::GroupConfig group_config(const BrokerConfig& config) {
   return group;
 }
 
+bool has_consumer_protocol(const BrokerConfig& config) {
+  const std::vector<std::string> served = config_list_elements(config.text("group.coordinator.rebalance.protocols"));
+  return std::find(served.begin(), served.end(), "consumer") != served.end();
+}
+
 CoordinatorHost::InternalTopic offsets_topic(const BrokerConfig& config) {
   CoordinatorHost::InternalTopic topic;
   topic.name = GroupCoordinators::kTopic;
@@ -71,6 +77,7 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storag
                                      std::optional<GroupPlacementRecord> placement)
     : CoordinatorHost(broker, pool, offsets_topic(config)),
       config_(group_config(config)),
+      consumer_protocol_(has_consumer_protocol(config)),
       memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes))) {
   make_placement(store, placement);
   begin();
@@ -79,6 +86,10 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storag
 GroupCoordinators::~GroupCoordinators() {
   lifetime_.end();
   end();
+}
+
+bool GroupCoordinators::serve_consumer_protocol(unsigned shard) const {
+  return consumer_protocol_ && finalized_level(*broker_.shard(shard).image->features(), kGroupVersion) > 0;
 }
 
 // A topic that is made from now on has its groups in the right partitions. The next start finds that out and notes it.
