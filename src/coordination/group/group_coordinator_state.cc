@@ -51,6 +51,11 @@ void GroupCoordinatorState::image_changed(const ImageChange& change, Instant now
   sweep_.topics_deleted(change.deleted, now);
 }
 
+// Only expressions of consumer groups are looked for elsewhere.
+void GroupCoordinatorState::arrived(const Token& token, std::any result, Instant now, Effects& effects) {
+  consumer_.arrived(token, std::move(result), now, effects);
+}
+
 std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
   std::vector<CoordinatorRecord> records;
   for (const auto& [id, group] : context_.groups.all()) {

@@ -49,7 +49,7 @@ struct ImageChange {
     Uuid id;
   };
   std::vector<Topic> deleted;
-  std::vector<std::string> changed;  // topics that are new, gone, or have other partitions or racks; each once
+  std::vector<std::string> changed;     // topics that are new, gone, or have other partitions or racks; each once
   std::vector<std::string> configured;  // groups whose configs changed; each once
 };
 

@@ -50,9 +50,8 @@ void ConsumerGroups::refresh_epoch(ConsumerGroup& group, bool raise, std::string
   if (!raise) return;
   change.emit(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{group.epoch() + 1, hash}});
   ++context_.totals.consumer_rebalances;
-  context_.lines.tell(group.id(),
-                      fmt::format("(epoch {}, {}) begins a rebalance: {}", group.epoch(), counted(group.size(), "member"), why),
-                      now);
+  context_.lines.tell(
+      group.id(), fmt::format("(epoch {}, {}) begins a rebalance: {}", group.epoch(), counted(group.size(), "member"), why), now);
 }
 
 const ConsumerGroup::Soft::Settings& ConsumerGroups::settings(ConsumerGroup& group) const {
@@ -121,6 +120,8 @@ void ConsumerGroups::loaded(ConsumerGroup& group, Instant now, Effects& effects)
 void ConsumerGroups::image_changed(const ImageChange& change) {
   for (const std::string& topic : change.changed) {
     topic_hashes_.erase(topic);
+    const bool created = change.after->has_topic(topic) && !(change.before && change.before->has_topic(topic));
+    if (created) newest_topics_ = change.after->version();
     const SubscribedGroups::OfTopic* groups = context_.groups.subscribed().find(topic);
     if (groups == nullptr) continue;
     for (ConsumerGroup* group : *groups) group->soft.topics_changed = true;

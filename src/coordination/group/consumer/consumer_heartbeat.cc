@@ -9,6 +9,7 @@
 #include "base/printable.h"
 #include "coordination/group/consumer/consumer_groups.h"
 #include "coordination/group/consumer/reconciliation.h"
+#include "coordination/group/consumer/regular_expressions.h"
 #include "coordination/group/consumer/target_assignment.h"
 
 namespace weir::coordination {
@@ -178,6 +179,14 @@ std::expected<void, ConsumerGroups::Refusal> ConsumerGroups::check_subscription(
       return refused(ErrorCode::kInvalidRequest, fmt::format("A group may subscribe to {} topics at most.", kTopicsMax));
     }
   }
+  const std::string& regex = request.subscribed_regex ? *request.subscribed_regex : std::string();
+  if (regex.empty() || (group != nullptr && group->regexes().contains(regex))) return {};
+  if (group != nullptr && group->regexes().size() >= kRegexesMax) {
+    return refused(ErrorCode::kInvalidRequest, fmt::format("A group may have {} regular expressions at most.", kRegexesMax));
+  }
+  if (const auto valid = validate_expression(regex); !valid) {
+    return refused(ErrorCode::kInvalidRegularExpression, valid.error().message);
+  }
   return {};
 }
 
@@ -199,12 +208,13 @@ std::expected<void, ConsumerGroups::Refusal> ConsumerGroups::check_room(const Gr
 ConsumerHeartbeatResult ConsumerGroups::carry_out(const Sender& sender, Heartbeat heartbeat) {
   const ConsumerHeartbeatRequest& request = heartbeat.request;
   if (sender.takes_over) take_over(*context_.groups.find_consumer(request.group_id), *sender.member, heartbeat);
-  const ConsumerMember* known = sender.takes_over ? context_.groups.find_consumer(request.group_id)->find(heartbeat.member_id)
-                                                  : sender.member;
+  const ConsumerMember* known =
+      sender.takes_over ? context_.groups.find_consumer(request.group_id)->find(heartbeat.member_id) : sender.member;
   const bool subscription_changed = update_subscription(known, heartbeat);
   ConsumerGroup& group = *context_.groups.find_consumer(request.group_id);
   const ConsumerMember& member = *group.find(heartbeat.member_id);
   if (known == nullptr) tell(group, member, "joins", heartbeat.now);
+  resolve_regexes(group, request.may_describe, heartbeat.now, heartbeat.effects);
   compute_target(group, heartbeat.now, heartbeat.change);
   const bool assignment_changed = reconcile_member(group, member, subscription_changed, heartbeat);
   expect_heartbeat(group, member, heartbeat.now);
@@ -263,7 +273,8 @@ bool ConsumerGroups::update_subscription(const ConsumerMember* member, Heartbeat
   const bool first = joins && group->epoch() == 0;  // no member has epoch 0
   const bool raise = names_changed || (old_regex != new_regex && known_topics) || assignor_changed || first;
   if (raise || group->soft.topics_changed) {
-    refresh_epoch(*group, raise, joins ? "a member joined" : "a member changed its subscription", heartbeat.now, heartbeat.change);
+    refresh_epoch(*group, raise, joins ? "a member joined" : "a member changed its subscription", heartbeat.now,
+                  heartbeat.change);
   }
   return names_changed || old_regex != new_regex;
 }

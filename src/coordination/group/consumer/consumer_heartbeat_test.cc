@@ -18,7 +18,10 @@ GroupConfig at_once() {
 
 class ConsumerHeartbeatTest : public ::testing::Test {
  protected:
-  ConsumerHeartbeatTest() : world(at_once()) { world.image = image_with({{"t", {6}}, {"u", {3}}}); restart(); }
+  ConsumerHeartbeatTest() : world(at_once()) {
+    world.image = image_with({{"t", {6}}, {"u", {3}}});
+    restart();
+  }
   void restart() { world.restart(); }
   ConsumerClient client(std::string id) {
     ConsumerClient made;
