@@ -47,7 +47,10 @@ WithoutEffect without_effect(const ResourceChange& change) {
   };
   for (const ConfigChange& one : change.changes) {
     if (one.operation == static_cast<int8_t>(ConfigOperation::kDelete)) continue;
-    if (type == ConfigResourceType::kGroup) note(one, "only classic groups are served: they take their timeouts from members");
+    if (type == ConfigResourceType::kGroup) {
+      const ResourceConfigKey* key = find_resource_key(group_resource_keys(), one.name);
+      if (key && key->key.support == ConfigSupport::kNoEffect) note(one, "such groups are not served");
+    }
     if (type != ConfigResourceType::kBroker) continue;
     const ConfigKey* key = find_broker_config_key(one.name);
     if (key && key->support == ConfigSupport::kNoEffect) note(one, key->doc);

@@ -463,6 +463,10 @@ TEST_F(ConsumerGroupsTest, TheAssignmentIntervalActsAtOnce) {
   EXPECT_EQ(beat(second), ErrorCode::kNone);
   EXPECT_EQ(beat(first), ErrorCode::kNone);
   EXPECT_EQ(first.owned[topic_].size(), 2u) << "it did not wait a second";
+  EXPECT_EQ(alter(ConfigResourceType::kBroker, "", "group.consumer.assignment.interval.ms", "9000"), ErrorCode::kNone);
+  EXPECT_EQ(leave(second), ErrorCode::kNone);
+  EXPECT_EQ(beat(first), ErrorCode::kNone);
+  EXPECT_EQ(first.owned[topic_].size(), 2u) << "not so soon";
 }
 
 // --- other APIs of groups -------------------------------------------------------------------------------------------
@@ -544,6 +548,7 @@ TEST_F(ConsumerGroupsTest, DescribeGroupsDoesNotKnowThem) {
     const auto answer = call<DescribeGroupsResponse>(version, request);
     EXPECT_EQ(error(answer->groups[0].error_code), version < 6 ? ErrorCode::kNone : ErrorCode::kGroupIdNotFound);
     EXPECT_EQ(answer->groups[0].group_state, "Dead");
+    if (version == 6) EXPECT_EQ(answer->groups[0].error_message, "Group g is not a classic group.");
     EXPECT_THAT(answer->groups[0].members, IsEmpty());
   }
 }

@@ -230,7 +230,13 @@ void GroupCoordinatorState::describe(const std::string& group_id, DescribeReply 
     result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;
   }
+  if (result.error == ErrorCode::kGroupIdNotFound) result.error_message = why_not_found(group_id, "classic");
   effects.answer(std::move(reply), std::move(result));
+}
+
+std::string GroupCoordinatorState::why_not_found(const std::string& group_id, std::string_view type) const {
+  const bool other = context_.groups.all().contains(group_id);
+  return other ? fmt::format("Group {} is not a {} group.", group_id, type) : fmt::format("Group {} not found.", group_id);
 }
 
 void GroupCoordinatorState::describe_consumer(const std::string& group_id, ConsumerDescribeReply reply, Effects& effects) {
@@ -240,6 +246,7 @@ void GroupCoordinatorState::describe_consumer(const std::string& group_id, Consu
   } else {
     result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;
+    result.error_message = why_not_found(group_id, "consumer");
   }
   effects.answer(std::move(reply), std::move(result));
 }

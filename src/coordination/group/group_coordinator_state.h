@@ -90,6 +90,8 @@ class GroupCoordinatorState final : public StateMachine {
  private:
   ConsumerGroup* find_consumer_with_members(std::string_view group_id);
   ErrorCode may_commit(const OffsetCommitRequest& request, Instant now);
+  // In Kafka's words, for one who asks for a group of a type.
+  std::string why_not_found(const std::string& group_id, std::string_view type) const;
   ErrorCode may_commit_in_transaction(const TxnOffsetCommitRequest& request) const;
   CoordinatorRecord pending_record(int64_t producer_id, const GroupTopicPartition& of, const CommittedOffset& offset) const;
 
