@@ -12,6 +12,7 @@
 #include "broker/admin/config_changes.h"
 #include "broker/admin/config_rights.h"
 #include "broker/admin/controller_answers.h"
+#include "broker/config/resource_config.h"
 #include "broker/metadata/change_log.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/alter_configs.h"

@@ -548,7 +548,9 @@ TEST_F(ConsumerGroupsTest, DescribeGroupsDoesNotKnowThem) {
     const auto answer = call<DescribeGroupsResponse>(version, request);
     EXPECT_EQ(error(answer->groups[0].error_code), version < 6 ? ErrorCode::kNone : ErrorCode::kGroupIdNotFound);
     EXPECT_EQ(answer->groups[0].group_state, "Dead");
-    if (version == 6) EXPECT_EQ(answer->groups[0].error_message, "Group g is not a classic group.");
+    if (version == 6) {
+      EXPECT_EQ(answer->groups[0].error_message, "Group g is not a classic group.");
+    }
     EXPECT_THAT(answer->groups[0].members, IsEmpty());
   }
 }
