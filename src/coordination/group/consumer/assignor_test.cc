@@ -130,6 +130,12 @@ void expect_even(const RandomGroup& group, const Owners& owners) {
   }
 }
 
+int64_t unevenness(const RandomGroup& group, const Owners& owners) {
+  int64_t squares = 0;
+  for (const int64_t load : loads(owners, group.input.members.size())) squares += load * load;
+  return squares;
+}
+
 constexpr uint64_t kGroups = 1'000;
 
 TEST(UniformAssignor, EqualSubscriptionsBecomeEvenWithTheFewestMoves) {
@@ -176,6 +182,35 @@ TEST(UniformAssignor, EqualSubscriptionsThatAreListedBecomeEvenToo) {
     EXPECT_LE(std::ranges::max(load) - std::ranges::min(load), 1);
     if (::testing::Test::HasFailure()) return;
   }
+}
+
+// Each member shares a topic with the one before it and one with the next, and all that is too much is at the end.
+TEST(UniformAssignor, AChainOfSubscriptionsBecomesMoreEvenUntilItIsEven) {
+  RandomGroup group;
+  group.input.equal_subscriptions = false;
+  constexpr int32_t kMembers = 60;
+  for (int32_t i = 0; i < kMembers; ++i) group.names.push_back("member-" + std::to_string(100 + i));
+  for (int32_t i = 0; i < kMembers; ++i) {
+    AssignorMember& member = group.input.members.emplace_back();
+    member.id = group.names[at(i)];
+    if (i > 0) member.topics.push_back(i - 1);
+    if (i + 1 == kMembers) break;
+    member.topics.push_back(i);
+    group.input.topics.push_back({Uuid(), 1 + 5 * i});
+    group.previous.emplace_back(at(1 + 5 * i), i);
+  }
+  int calls = 0;
+  for (int64_t before = unevenness(group, group.previous); calls < 100; ++calls) {
+    Owners owners = assign_uniform(group.input, group.previous);
+    expect_valid(group, owners);
+    if (owners == group.previous) break;
+    EXPECT_LT(unevenness(group, owners), before);
+    before = unevenness(group, owners);
+    group.previous = std::move(owners);
+  }
+  EXPECT_GT(calls, 1);
+  EXPECT_LT(calls, 100);
+  expect_even(group, group.previous);
 }
 
 TEST(UniformAssignor, AMemberThatComesTakesItsShareOnly) {
@@ -276,12 +311,6 @@ std::vector<KafkaGroup> kafka_groups() {
     for (const auto& topic : group.previous) group.input.topics.push_back({Uuid(), static_cast<int32_t>(topic.size())});
   }
   return groups;
-}
-
-int64_t unevenness(const KafkaGroup& group, const Owners& owners) {
-  int64_t squares = 0;
-  for (const int64_t load : loads(owners, group.input.members.size())) squares += load * load;
-  return squares;
 }
 
 // Where subscriptions differ, ties are decided differently, and what is more even may need another move.
