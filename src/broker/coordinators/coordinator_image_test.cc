@@ -60,12 +60,21 @@ TEST_F(CoordinatorImageTest, RacksAreThoseOfTheReplicas) {
   EXPECT_THAT(image_.racks("order", 0), IsEmpty());
 }
 
-TEST_F(CoordinatorImageTest, GroupsHaveTheConfigsThatWereSet) {
-  all_->put_configs(std::make_shared<ConfigRecord>(ConfigResourceType::kGroup, "g", ConfigOverrides{{"a", "1"}}));
+TEST_F(CoordinatorImageTest, ConfigsOfGroupsAreThoseInForce) {
+  const auto put = [&](ConfigResourceType type, const char* name, ConfigOverrides overrides) {
+    all_->put_configs(std::make_shared<ConfigRecord>(type, name, std::move(overrides)));
+  };
+  EXPECT_EQ(image_.group_config("g", "consumer.assignment.interval.ms"), "1000");
+  put(ConfigResourceType::kBroker, "", {{"group.consumer.assignment.interval.ms", "7"}});
+  EXPECT_EQ(image_.group_config("g", "consumer.assignment.interval.ms"), "7") << "altered while the broker runs";
+  put(ConfigResourceType::kGroup, "g", {{"consumer.assignment.interval.ms", " 5 "}});
+  EXPECT_EQ(image_.group_config("g", "consumer.assignment.interval.ms"), "5");
+  EXPECT_EQ(image_.group_config("h", "consumer.assignment.interval.ms"), "7");
+  EXPECT_EQ(image_.group_config("g", "no.such.config"), std::nullopt);
+}
+
+TEST_F(CoordinatorImageTest, ItsVersionIsTheRevisionOfTheMetadata) {
   all_->set_revision(12);
-  EXPECT_EQ(image_.group_config("g", "a"), "1");
-  EXPECT_EQ(image_.group_config("g", "b"), std::nullopt);
-  EXPECT_EQ(image_.group_config("h", "a"), std::nullopt);
   EXPECT_EQ(image_.version(), 12);
 }
 
@@ -76,6 +85,7 @@ TEST_F(CoordinatorImageTest, AChangeNamesEachTopicOnce) {
   change.added = {{topic("orders", kOrders, 2), 0}, {topic("bills", Uuid{{9}}, 3), 1}};
   change.moved = {topic("bills", Uuid{{9}}, 3), topic("audits", Uuid{{3}}, 3)};
   change.reconfigured_groups = {"g"};
+  change.broker_config_changed = true;
   const auto before = std::make_shared<CoordinatorImage>(all_);
   const coordination::ImageChange told = image_change(before, change);
   EXPECT_EQ(told.before, before);
@@ -84,6 +94,7 @@ TEST_F(CoordinatorImageTest, AChangeNamesEachTopicOnce) {
   EXPECT_EQ(told.deleted[0].id, (Uuid{{1}}));
   EXPECT_THAT(told.changed, ElementsAre("audits", "bills", "orders"));
   EXPECT_THAT(told.configured, ElementsAre("g"));
+  EXPECT_TRUE(told.defaults_changed);
 }
 
 }  // namespace

@@ -226,7 +226,13 @@ void GroupCoordinatorState::describe(const std::string& group_id, DescribeReply 
     result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;
   }
+  if (result.error == ErrorCode::kGroupIdNotFound) result.error_message = why_not_found(group_id, "classic");
   effects.answer(std::move(reply), std::move(result));
+}
+
+std::string GroupCoordinatorState::why_not_found(const std::string& group_id, std::string_view type) const {
+  const bool other = context_.groups.all().contains(group_id);
+  return other ? fmt::format("Group {} is not a {} group.", group_id, type) : fmt::format("Group {} not found.", group_id);
 }
 
 void GroupCoordinatorState::describe_consumer(const std::string& group_id, ConsumerDescribeReply reply, Effects& effects) {
@@ -236,6 +242,7 @@ void GroupCoordinatorState::describe_consumer(const std::string& group_id, Consu
   } else {
     result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;
+    result.error_message = why_not_found(group_id, "consumer");
   }
   effects.answer(std::move(reply), std::move(result));
 }
@@ -269,6 +276,11 @@ int64_t GroupCoordinatorState::memory_bytes() const {
   int64_t bytes = context_.offsets.memory_bytes() + context_.pending.memory_bytes();
   for (const auto& [id, group] : context_.groups.all()) bytes += coordination::memory_bytes(group);
   return bytes;
+}
+
+std::string_view GroupCoordinatorState::type_of(std::string_view group_id) const {
+  const auto group = context_.groups.all().find(group_id);
+  return group == context_.groups.all().end() ? std::string_view() : type_name(group->second);
 }
 
 int64_t GroupCoordinatorState::counted_memory_bytes() const {

@@ -77,6 +77,8 @@ class GroupCoordinatorState final : public StateMachine {
   const GroupTotals& totals() const { return context_.totals; }
   const GroupStateCounts& state_counts() const { return context_.groups.classic_counts(); }
   const ConsumerStateCounts& consumer_state_counts() const { return context_.groups.consumer_counts(); }
+  // As Kafka's tools show it; empty: there is no such group.
+  std::string_view type_of(std::string_view group_id) const;
   size_t group_count() const { return context_.groups.size(); }
   size_t offset_count() const { return context_.offsets.count(); }
   size_t pending_offset_count() const { return context_.pending.count(); }
@@ -87,6 +89,8 @@ class GroupCoordinatorState final : public StateMachine {
 
  private:
   ErrorCode may_commit(const OffsetCommitRequest& request, Instant now);
+  // In Kafka's words, for one who asks for a group of a type.
+  std::string why_not_found(const std::string& group_id, std::string_view type) const;
   ErrorCode may_commit_in_transaction(const TxnOffsetCommitRequest& request) const;
   CoordinatorRecord pending_record(int64_t producer_id, const GroupTopicPartition& of, const CommittedOffset& offset) const;
 

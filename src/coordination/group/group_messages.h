@@ -143,8 +143,6 @@ using MarkerReply = Function<void(MarkerResult)>;
 
 struct OffsetFetchRequest {
   std::string group_id;
-  std::optional<std::string> member_id;  // since version 9: of a member of a consumer group
-  int32_t member_epoch = -1;
   bool all = false;  // everything the group has instead of `items`
   struct Item {
     std::string topic;
@@ -152,7 +150,9 @@ struct OffsetFetchRequest {
     int32_t partition = 0;
   };
   std::vector<Item> items;
-  bool require_stable = false;  // no offset that an open transaction may replace
+  bool require_stable = false;                // no offset that an open transaction may replace
+  std::optional<std::string> member_id = {};  // since version 9: of a member of a consumer group
+  int32_t member_epoch = -1;
 };
 struct FetchedOffset {
   ErrorCode error{};  // kUnstableOffsetCommit: an open transaction has committed one
@@ -185,7 +185,8 @@ struct OffsetDeleteResult {
 using OffsetDeleteReply = Function<void(OffsetDeleteResult)>;
 
 struct GroupDescription {
-  ErrorCode error{};  // kGroupIdNotFound: no such group
+  ErrorCode error{};  // kGroupIdNotFound: no such group, or one of another type
+  std::optional<std::string> error_message = {};
   std::string group_id;
   std::string_view state = "Dead";
   std::string protocol_type;

@@ -35,7 +35,7 @@ class Image {
   virtual void for_each_topic(const std::function<void(std::string_view name)>& visit) const = 0;
   // Greater in a later image.
   virtual int64_t version() const = 0;
-  // A config of a group, as it was set. Nothing: it was not.
+  // A config of a group as it was set, else as the broker's own configuration has it now. Nothing: there is no such config.
   virtual std::optional<std::string> group_config(std::string_view group_id, std::string_view name) const = 0;
 };
 using ImagePtr = std::shared_ptr<const Image>;
@@ -51,6 +51,7 @@ struct ImageChange {
   std::vector<Topic> deleted = {};
   std::vector<std::string> changed = {};     // topics that are new, gone, or have other partitions or racks; each once
   std::vector<std::string> configured = {};  // groups whose configs changed; each once
+  bool defaults_changed = false;             // the broker\'s own configuration, which groups have for what they do not set
 };
 
 }  // namespace weir::coordination

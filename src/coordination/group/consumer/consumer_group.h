@@ -137,6 +137,7 @@ class ConsumerGroup {
       int32_t session_timeout_ms = 0;
       int32_t heartbeat_interval_ms = 0;
       int32_t assignment_interval_ms = 0;
+      uint64_t defaults = 0;  // which state of the broker's configuration they are of
     };
     std::optional<Settings> settings;  // the group's own; nothing: to be read
   } soft;

@@ -55,7 +55,7 @@ void ConsumerGroups::refresh_epoch(ConsumerGroup& group, bool raise, std::string
 }
 
 const ConsumerGroup::Soft::Settings& ConsumerGroups::settings(ConsumerGroup& group) const {
-  if (group.soft.settings) return *group.soft.settings;
+  if (group.soft.settings && group.soft.settings->defaults == defaults_) return *group.soft.settings;
   const auto read = [&](std::string_view name, const GroupConfig::Consumer::Bounded& bounds) {
     const auto text = context_.image->group_config(group.id(), name);
     if (!text) return bounds.value;
@@ -64,6 +64,7 @@ const ConsumerGroup::Soft::Settings& ConsumerGroups::settings(ConsumerGroup& gro
     return std::clamp(value, bounds.min, bounds.max);
   };
   auto& settings = group.soft.settings.emplace();
+  settings.defaults = defaults_;
   settings.session_timeout_ms = read("consumer.session.timeout.ms", config_.session_timeout_ms);
   settings.heartbeat_interval_ms = read("consumer.heartbeat.interval.ms", config_.heartbeat_interval_ms);
   settings.assignment_interval_ms = read("consumer.assignment.interval.ms", config_.assignment_interval_ms);
@@ -118,6 +119,7 @@ void ConsumerGroups::loaded(ConsumerGroup& group, Instant now, Effects& effects)
 }
 
 void ConsumerGroups::image_changed(const ImageChange& change) {
+  if (change.defaults_changed) ++defaults_;
   for (const std::string& topic : change.changed) {
     topic_hashes_.erase(topic);
     const bool created = change.after->has_topic(topic) && !(change.before && change.before->has_topic(topic));

@@ -139,6 +139,7 @@ class ConsumerGroups {
   const GroupConfig::Consumer& config_;
   Awaited awaited_;
   int64_t newest_topics_ = 0;  // the version of the last image with topics that were not there before
+  uint64_t defaults_ = 0;      // grows with each change of the broker's configuration
   static constexpr size_t kTopicHashesMax = 65'536;
   std::unordered_map<std::string, int64_t> topic_hashes_;  // of some topics of the present image
 };
