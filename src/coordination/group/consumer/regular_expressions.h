@@ -21,9 +21,9 @@ struct TopicExpression {
   std::string expression;
   TopicFilter may_describe;
 };
-// By expression the topics that match it and that its filter shows, ascending. Nothing: they would need more than `bytes_max`, of
-// all expressions together. One that is not valid matches nothing. For the pool: it takes time in proportion to the names of all
-// topics, and memory of some MiB beside the result.
+// By expression the topics that match it and that its filter shows, ascending. One that is not valid matches nothing. For the
+// pool: it takes time in proportion to the names of all topics, and some MiB of memory beside the result. Nothing: the expression
+// would take more than `bytes_max`, or too much time, both of all expressions together.
 std::vector<std::optional<std::vector<std::string>>> resolve_expressions(std::span<const TopicExpression> expressions,
                                                                          const Image& image, size_t bytes_max);
 
