@@ -274,6 +274,7 @@ TEST_F(ConsumerGroupsTest, AnExpressionThatCannotBeCompiledIsRefused) {
 TEST_F(ConsumerGroupsTest, WithoutTheFeatureTheApisAreNotSupported) {
   Member member{"m", {"t"}};
   EXPECT_EQ(beat(member), ErrorCode::kNone);
+  EXPECT_EQ(set_level(2), ErrorCode::kInvalidUpdateVersion);
   EXPECT_EQ(set_level(0), ErrorCode::kNone);
   for (int16_t version = 0; version <= 1; ++version) {
     EXPECT_EQ(error(beat(version, join_request())->error_code), ErrorCode::kUnsupportedVersion);

@@ -43,7 +43,8 @@ void ConsumerGroups::refresh_epoch(ConsumerGroup& group, bool raise, std::string
   if (hash != group.metadata_hash()) raise = true;
   if (group.has_partition_metadata()) change.emit(ConsumerPartitionMetadataEntry{group.id(), true});
   if (!raise) return;
-  change.emit(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{group.epoch() + 1, hash}});
+  const int32_t next = group.epoch() == INT32_MAX ? group.epoch() : group.epoch() + 1;  // a stored record may have any number
+  change.emit(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{next, hash}});
   ++context_.totals.consumer_rebalances;
   context_.lines.tell(
       group.id(), fmt::format("(epoch {}, {}) begins a rebalance: {}", group.epoch(), counted(group.size(), "member"), why), now);

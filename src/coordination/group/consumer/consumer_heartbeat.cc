@@ -15,6 +15,9 @@
 namespace weir::coordination {
 namespace {
 
+constexpr size_t kTargetBytes = 64;  // of a target's record beside its topics
+constexpr size_t kTargetBatchBytes = size_t{256} << 10;
+
 bool within(const Assignment& part, const std::vector<OwnedTopicPartitions>& whole) {
   return std::ranges::all_of(part, [&](const TopicPartitions& topic) {
     const auto at = std::ranges::lower_bound(whole, topic.topic_id, {}, &OwnedTopicPartitions::topic_id);
@@ -73,6 +76,11 @@ std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::
                    fmt::format("The broker has no assignor {}. It has: {}.", quoted(*request.server_assignor),
                                fmt::join(config_.assignors, ", ")));
   }
+  if (request.subscribed_topics) {
+    std::vector<std::string>& topics = *request.subscribed_topics;
+    std::sort(topics.begin(), topics.end());
+    topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
+  }
   const auto there = find(request);
   if (!there) return Refused(there.error());
   if (ClassicGroup* classic = context_.groups.find_classic(request.group_id); classic != nullptr && !classic->is_empty()) {
@@ -90,11 +98,6 @@ std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::
   const ConsumerMember* member = sender->member;
   Heartbeat heartbeat{request, request.member_id, {}, now, effects, change};
   if (member == nullptr || changes(*member->metadata, request)) {
-    if (request.subscribed_topics) {
-      std::vector<std::string>& topics = *request.subscribed_topics;
-      std::sort(topics.begin(), topics.end());
-      topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
-    }
     if (auto checked = check_subscription(group, request); !checked) return Refused(checked.error());
     heartbeat.metadata = updated(member != nullptr ? *member->metadata : ConsumerMemberMetadata(), request);
     if (auto checked = check_room(*there, member, *heartbeat.metadata, now); !checked) return Refused(checked.error());
@@ -295,8 +298,15 @@ void ConsumerGroups::compute_target(ConsumerGroup& group, Instant now, GroupChan
   const Assignor& assignor = assignor_of(group);
   NextTarget next = next_target(group, *context_.image, assignor.assign);
   const size_t changed = next.changed.size();
+  // Half of the targets do no harm: only the epoch behind them makes them count.
+  size_t bytes = 0;
   for (auto& [member, target] : next.changed) {
+    bytes += kTargetBytes + member->id.size();
+    for (const TopicPartitions& topic : target) bytes += sizeof(Uuid) + topic.partitions.size() * sizeof(int32_t);
     change.emit(TargetAssignmentMemberEntry{group.id(), member->id, std::move(target)});
+    if (bytes < kTargetBatchBytes) continue;
+    change.part();
+    bytes = 0;
   }
   // Without partitions the next one need not wait.
   change.emit(TargetAssignmentEntry{group.id(), {{group.epoch(), next.partitions == 0 ? 0 : now.wall_ms}}});

@@ -70,6 +70,24 @@ TEST_F(ConsumerHeartbeatTest, TheRecordsOfAChangeAreOneBatch) {
   for (size_t i = 1; i < world.log.size(); ++i) EXPECT_TRUE(world.log[i].joined) << i;
 }
 
+TEST_F(ConsumerHeartbeatTest, ALargeAssignmentIsSeveralBatches) {
+  world.image = image_with({{"t", {70'000}}});
+  restart();
+  ConsumerClient a = client("a");
+  a.join(world);
+  EXPECT_EQ(a.count(), 70'000u);
+  EXPECT_EQ(std::ranges::count_if(world.log, [](const LogEntry& entry) { return !entry.joined; }), 2);
+}
+
+TEST_F(ConsumerHeartbeatTest, TheOrderOfNamesDoesNotMatter) {
+  ConsumerClient a = client("a");
+  a.topics = {"u", "t"};
+  a.join(world);
+  const size_t records = world.log.size();
+  EXPECT_EQ(a.full_heartbeat(world), kNone);
+  EXPECT_EQ(world.log.size(), records);
+}
+
 TEST_F(ConsumerHeartbeatTest, MembersAreReconciledOneByOne) {
   ConsumerClient a = client("a"), b = client("b");
   a.join(world);

@@ -15,7 +15,7 @@ namespace weir::coordination {
 namespace {
 
 constexpr int64_t kPauseMs = 10'000;                    // between jobs of a group, as in Kafka
-constexpr size_t kResolvedBytesMax = size_t{64} << 20;  // of a group's expressions together
+constexpr int64_t kResolvedBytesMax = int64_t{64} << 20;  // of a group's expressions together
 
 struct Resolution {
   std::vector<std::string> regexes;
@@ -47,20 +47,18 @@ void ConsumerGroups::resolve_regexes(ConsumerGroup& group, const TopicFilter& ma
   for (const auto& [regex, of] : group.regexes()) {
     if (of.subscribers > 0) regexes.push_back(regex);
   }
-  const auto work = [image = context_.image, may_describe, wall_ms = now.wall_ms, regexes = std::move(regexes)] {
+  const int64_t bytes_max = std::min(kResolvedBytesMax, context_.record_bytes_max / 2);  // they are one batch
+  const auto work = [image = context_.image, may_describe, bytes_max, wall_ms = now.wall_ms, regexes = std::move(regexes)] {
     std::vector<TopicExpression> expressions;
     for (const std::string& regex : regexes) expressions.push_back({regex, may_describe});
-    Resolution result{regexes, resolve_expressions(expressions, *image, kResolvedBytesMax), image->version(), wall_ms};
+    Resolution result{regexes, resolve_expressions(expressions, *image, static_cast<size_t>(bytes_max)), image->version(), wall_ms};
     return std::any(std::move(result));
   };
   effects.jobs.push_back({awaited_.begin(group.id(), kResolution), work});
 }
 
-// Whether the group has room for the topics of one of its expressions.
+// Whether there is memory for the topics of one of a group's expressions.
 bool ConsumerGroups::has_room(const std::vector<std::string>& topics, const ConsumerGroup::Regex& of, Instant now) {
-  size_t bytes = 0;
-  for (const std::string& topic : topics) bytes += sizeof(std::string) + topic.size();
-  if (static_cast<int64_t>(bytes) > context_.record_bytes_max / 2) return false;
   const size_t before = of.resolved ? of.resolved->topics.size() : 0;
   if (topics.size() <= before || !context_.memory.full(GroupMemory::For::kMember)) return true;
   context_.warn_of_memory(now);
