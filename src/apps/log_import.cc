@@ -32,8 +32,10 @@ namespace {
 constexpr uint64_t kIndexedSegmentBytes = 1u << 20;  // as segments that were checkpointed here
 constexpr size_t kPartitionsPerCommit = 500;
 
-// Coordinators of Kafka keep their state in these; a new one begins here.
-const std::set<std::string> kNotTaken = {"__transaction_state", "__share_group_state"};
+// A coordinator of Kafka keeps its state in it; a new one begins here.
+const std::set<std::string> kNotTaken = {"__share_group_state"};
+// Coordinators go on with these. They are compacted, also where no metadata log says so.
+const std::set<std::string> kCompacted = {"__consumer_offsets", "__transaction_state"};
 
 using Import = KafkaPartitionImport;
 
@@ -225,9 +227,7 @@ Result<void> Importer::choose_topics() {
   std::set<TopicId> ids;
   for (const auto& [name, topic] : metadata_.topics) {
     if (kNotTaken.contains(name)) {
-      not_taken(fmt::format("{}: {}.", name,
-                            name == "__transaction_state" ? "state of transactions; transactional producers get new ids"
-                                                          : "state of share groups; they begin anew"));
+      not_taken(fmt::format("{}: state of share groups; they begin anew.", name));
       continue;
     }
     if (const auto fault = broker::topic_name_fault(name)) return fail(ErrorCode::kCorrupt, *fault);
@@ -240,6 +240,7 @@ Result<void> Importer::choose_topics() {
     record.name = name;
     record.partition_count = static_cast<int32_t>(topic.partitions.size());
     choose_configs(topic, record);
+    if (kCompacted.contains(name)) record.configs.try_emplace("cleanup.policy", "compact");
     topics_.push_back(std::move(record));
     report_.partitions += topic.partitions.size();
   }
@@ -302,7 +303,7 @@ KafkaPartitionInfo Importer::info_of(const KafkaPartitionFolder& folder, const b
   info.log_start = offset_in(folder_.log_starts);
   info.recovery_point = offset_in(folder_.recovery_points);
   if (report_.has_metadata || folder_.cleaned) info.compacted = false;
-  if (folder.topic == "__consumer_offsets" || (folder_.cleaned && offset_in(*folder_.cleaned))) info.compacted = true;
+  if (kCompacted.contains(folder.topic) || (folder_.cleaned && offset_in(*folder_.cleaned))) info.compacted = true;
   const auto known = metadata_.topics.find(folder.topic);
   if (known == metadata_.topics.end()) return info;
   const auto& configs = known->second.configs;
