@@ -128,11 +128,15 @@ class TransactionWorld final : public TransactionRequests, public WorldTime<Tran
     std::ranges::move(effects.log, std::back_inserter(log));
     std::ranges::move(effects.calls, std::back_inserter(calls));
     std::ranges::move(effects.posts, std::back_inserter(posts));
+    expect_as_logged();
+    for (Release& release : effects.replies) release(ErrorCode::kNone);
+    if (give_ids) give_all_ids();
+  }
+
+  void expect_as_logged() {
     const auto copy = replayed();
     EXPECT_TRUE(copy && copy->snapshot() == state->snapshot()) << "the log does not say what the state is";
     EXPECT_EQ(memory.used_bytes(), state->memory_bytes() + (copy ? copy->memory_bytes() : 0) + others_bytes);
-    for (Release& release : effects.replies) release(ErrorCode::kNone);
-    if (give_ids) give_all_ids();
   }
 
   // Other coordinators use so many eighths of the memory.
