@@ -216,16 +216,13 @@ Result<void> PartitionReader::check_end() {
 
 Result<void> PartitionReader::check_producers() {
   import_.max_producer_id = state_.max_producer_id;
-  // Nobody would end their transactions here.
-  for (storage::ProducerEntry entry : state_.log.producers().entries()) {
-    entry.transaction_first_offset = -1;
-    import_.producers.push_back(std::move(entry));
-  }
+  const auto& producers = state_.log.producers().entries();
+  import_.producers.assign(producers.begin(), producers.end());
   if (const auto& open = state_.log.open_transactions(); !open.empty()) {
     const auto [first_offset, producer] = *open.begin();
     import_.not_taken.push_back(
-        fmt::format("{}: {} never ended, the first of producer {} from offset {} on; their "
-                    "records are visible.",
+        fmt::format("{}: {} never ended, the first of producer {} from offset {} on; the broker aborts "
+                    "what nobody can end any more (weir.transaction.abort.orphans).",
                     name_, counted(open.size(), "transaction was", "transactions were"), producer, first_offset));
   }
   return {};
