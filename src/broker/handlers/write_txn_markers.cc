@@ -98,10 +98,11 @@ class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
   void run(Part& part) override {
     MarkerWriter& writer = transactions_.markers(part.shard->index());
     for (MarkerItem* item : part.items) {
-      writer.write(item->id, as_noted(item->marker, part.shard->log.find(item->id)), [self = runtime::HomeRef(this), &part, item](ErrorCode error) {
-        item->error = error;
-        self->item_done(part);
-      });
+      writer.write(item->id, as_noted(item->marker, part.shard->log.find(item->id)),
+                   [self = runtime::HomeRef(this), &part, item](ErrorCode error) {
+                     item->error = error;
+                     self->item_done(part);
+                   });
     }
   }
   void complete() override {

@@ -161,9 +161,9 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   }
   // Below it the rows tell which transactions were ended.
   const int64_t known_to = piece.sound ? manifest.end_offset : 0;
-  const int64_t lost_to = piece.told.end_unknown      ? std::numeric_limits<int64_t>::max()
+  const int64_t lost_to = piece.told.end_unknown    ? std::numeric_limits<int64_t>::max()
                           : piece.told.lost.empty() ? 0
-                                                      : piece.told.lost.back().next;
+                                                    : piece.told.lost.back().next;
   for (const Part& part : piece.parts) {
     if (auto done = add_part(piece, part, output); !done) return done;
   }

@@ -428,6 +428,10 @@ class LogSalvageOfTransactionsTest : public LogSalvageTest {
       checkpoint.epochs = {{0, 0}};
       checkpoint.segment_bytes = 1;
       if (marker) checkpoint.aborted.push_back(aborted_[at == 2 ? 0 : 1]);
+      if (at == 5) {
+        checkpoint.producers.push_back(
+            {.producer_id = 0, .producer_epoch = 0, .last_timestamp = 1000, .transaction_first_offset = 5, .batches = {}});
+      }
       checkpoint.batches.push_back(std::move(batch));
       auto checkpointed = (*store)->checkpoint_now(checkpoints(std::move(checkpoint)));
       ASSERT_TRUE(checkpointed) << checkpointed.error().message;
