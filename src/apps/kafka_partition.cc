@@ -216,18 +216,16 @@ Result<void> PartitionReader::check_end() {
 
 Result<void> PartitionReader::check_producers() {
   import_.max_producer_id = state_.max_producer_id;
-  // The coordinator of an open transaction ends it; if none knows it, the broker aborts it. In a log that was cut its end may be
-  // among the lost records, so nobody knows whether it was committed.
-  const bool cut = !import_.cut.empty();
   for (storage::ProducerEntry entry : state_.log.producers().entries()) {
-    if (cut) entry.transaction_first_offset = -1;
+    entry.coordinator_epoch = -1;  // coordinators begin anew here, in whatever epoch
     import_.producers.push_back(std::move(entry));
   }
-  if (const auto& open = state_.log.open_transactions(); cut && !open.empty()) {
+  if (const auto& open = state_.log.open_transactions(); !open.empty() && !info_.with_coordinators) {
     const auto [first_offset, producer] = *open.begin();
     import_.not_taken.push_back(
-        fmt::format("{}: the end of {}, the first of producer {} from offset {} on; their records are visible.", name_,
-                    counted(open.size(), "transaction"), producer, first_offset));
+        fmt::format("{}: {} not ended, the first of producer {} from offset {} on; the broker aborts what nobody ends "
+                    "(weir.transaction.abort.orphans).",
+                    name_, counted(open.size(), "transaction was", "transactions were"), producer, first_offset));
   }
   return {};
 }

@@ -406,8 +406,21 @@ TEST_F(TransactionApisTest, AMarkerThatCannotBeIsRefused) {
   EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 0, 2}), ErrorCode::kInvalidProducerEpoch)
       << "under version 2 the epoch of a marker is the next one";
   EXPECT_TRUE(in_transaction("t", 0));
-  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 5}), ErrorCode::kNone);
-  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 4}), ErrorCode::kTransactionCoordinatorFenced);
+  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 0}), ErrorCode::kNone);
+  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, -1}), ErrorCode::kTransactionCoordinatorFenced);
+}
+
+// A tool took the epoch from somewhere else.
+TEST_F(TransactionApisTest, AMarkerOfAnEpochThatNoCoordinatorHasDoesNotHoldUpTheCoordinator) {
+  for (const int16_t version : {kFirst, kSecond}) {
+    SCOPED_TRACE(version);
+    Producer producer = init("x");
+    EXPECT_EQ(write(version, producer, 0, {"v"}), ErrorCode::kNone);
+    EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 1'000}), ErrorCode::kNone);
+    EXPECT_FALSE(in_transaction("t", 0));
+    EXPECT_EQ(end(version, producer, true), ErrorCode::kNone);
+    run_until([&] { return describe("x").state == "CompleteCommit"; });
+  }
 }
 
 // --- levels of the feature ------------------------------------------------------------------------------------------
