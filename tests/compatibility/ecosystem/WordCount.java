@@ -8,7 +8,10 @@ import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
 
-/** Counts words: BOOTSTRAP STATE-FOLDER INPUT OUTPUT, until its standard input ends. Repartitions, and keeps a store with a changelog. */
+/**
+ * Counts words: BOOTSTRAP STATE-FOLDER INPUT OUTPUT [SETTING=VALUE...], until its standard input ends. Repartitions, and keeps a store
+ * with a changelog.
+ */
 public class WordCount {
     public static void main(String[] arguments) throws Exception {
         Properties settings = new Properties();
@@ -20,6 +23,9 @@ public class WordCount {
         settings.put(StreamsConfig.PROCESSING_GUARANTEE_CONFIG, StreamsConfig.AT_LEAST_ONCE);
         settings.put(StreamsConfig.COMMIT_INTERVAL_MS_CONFIG, 200);
         settings.put("consumer.session.timeout.ms", 6000);
+        for (String more : Arrays.asList(arguments).subList(4, arguments.length)) {
+            settings.put(more.split("=", 2)[0], more.split("=", 2)[1]);
+        }
 
         StreamsBuilder builder = new StreamsBuilder();
         KStream<String, String> lines = builder.stream(arguments[2]);
