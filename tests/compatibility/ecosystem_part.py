@@ -7,8 +7,8 @@ import urllib.request
 from cases import Part, run
 from harness import brokers, maven
 from java_part import topics
-from java_program import Program, class_path
 from migration_part import committed
+from program import Program, class_path, java
 
 part = Part("ecosystem", "Kafka Streams (at least once), Kafka Connect, MirrorMaker 2")
 
@@ -16,7 +16,7 @@ HERE = maven.ROOT / "tests/compatibility/ecosystem"
 
 
 def start(folder: pathlib.Path, *words: str) -> Program:
-    return Program(folder, class_path(HERE / "pom.xml"), *words)
+    return Program(folder, java(class_path(HERE / "pom.xml"), *words))
 
 
 def produce(broker, topic: str, lines: list[str]) -> None:

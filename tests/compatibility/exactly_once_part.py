@@ -6,13 +6,13 @@ import pathlib
 import random
 import shutil
 import signal
-import subprocess
 import time
 
 from cases import Part, Skip, run
 from harness import brokers, maven
 from java_part import tool, topics
-from java_program import Program, class_path
+from program import Program, class_path, java
+from python_part import interpreter_with
 
 part = Part("exactly-once", "Kafka Streams with exactly_once_v2, Kafka's smoke test and its test of exactly once, with kills")
 
@@ -48,6 +48,43 @@ def compiled(folder: pathlib.Path, path: str, source: pathlib.Path) -> str:
         raise Skip("there is no Java compiler")
     run(["javac", "-cp", path, "-d", folder / "classes", source], seconds=120)
     return f"{folder / 'classes'}:{path}"
+
+
+def records(broker, topic: str, isolation: str = "read_committed") -> list[list[str]]:
+    """Partition, key and value of everything in the topic."""
+    said = run(["kcat", "-b", broker.address, "-t", topic, "-C", "-e", "-q", "-X", f"isolation.level={isolation}", "-f", "%p %k %s\\n"],
+               seconds=60)
+    return [row.split(" ") for row in said.splitlines()]
+
+
+def broken_at(values: list[int]) -> str:
+    place = next((i for i, value in enumerate(values) if value != i + 1), len(values))
+    return f"{values[max(0, place - 3):place + 5]} at {place} of {len(values)}"
+
+
+def all_counted(broker, topic: str, wanted: collections.Counter):
+    """True if the last counts are these; else some that are not."""
+    last = {key: int(value) for _, key, value in records(broker, topic)}
+    return last == wanted or [f"{word}: {last.get(word)} of {count}" for word, count in wanted.items() if last.get(word) != count][:5]
+
+
+def counted_once(broker, topic: str, wanted: collections.Counter, story) -> None:
+    """Every count of a word is there once, in order, and the last is what a batch computation finds."""
+    found = collections.defaultdict(list)
+    for _, key, value in records(broker, topic):
+        found[key].append(int(value))
+    for word, count in wanted.items():
+        assert found[word] == list(range(1, count + 1)), f"the counts of {word} go {broken_at(found[word])} for {count}, after {story}"
+    assert set(found) == set(wanted), f"other words: {set(found) - set(wanted)}"
+    with_java = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", broker, "--topic", topic, "--from-beginning",
+                     "--isolation-level", "read_committed", "--max-messages", str(wanted.total() + 1), "--timeout-ms", "8000")
+    assert len(with_java.splitlines()) == wanted.total(), f"the Java consumer reads {len(with_java.splitlines())} of {wanted.total()}"
+
+
+def nothing_is_open(broker) -> None:
+    listed = tool("org.apache.kafka.tools.TransactionsCommand", broker, "list")
+    unfinished = [row for row in listed.splitlines()[1:] if row.split()[-1] not in ("CompleteCommit", "CompleteAbort", "Empty")]
+    assert not unfinished, f"transactions are left: {unfinished}"
 
 
 # --- Words counted while everything is killed
@@ -90,8 +127,9 @@ class WordCounters:
         settings = {"processing.guarantee": "exactly_once_v2", "group.protocol": "classic", "statestore.cache.max.bytes": 0,
                     "num.stream.threads": 2, "commit.interval.ms": 150, "consumer.session.timeout.ms": 2000,
                     "consumer.heartbeat.interval.ms": 300, "producer.transaction.timeout.ms": 4000, "max.poll.records": 50}
-        self.running[name] = Program(self.folder, self.path, "WordCount", self.broker.address, self.folder / f"state-{name}", "x-lines",
-                                     "x-counts", *(f"{key}={value}" for key, value in settings.items()), name=name)
+        self.running[name] = Program(self.folder, java(
+            self.path, "WordCount", self.broker.address, self.folder / f"state-{name}", "x-lines", "x-counts",
+            *(f"{key}={value}" for key, value in settings.items())), name=name)
 
     def feed(self, count: int) -> None:
         """Lines into every partition in turn."""
@@ -100,12 +138,6 @@ class WordCounters:
             run(["kcat", "-b", self.broker.address, "-t", "x-lines", "-p", str(partition), "-P", "-X", "enable.idempotence=true"],
                 given="\n".join(line(number) for number in numbers), seconds=60)
         self.lines += count
-
-    def records(self, isolation: str, topic: str = "x-counts") -> list[list[str]]:
-        """Partition, key and value of everything in the topic."""
-        said = run(["kcat", "-b", self.broker.address, "-t", topic, "-C", "-e", "-q", "-X", f"isolation.level={isolation}", "-f",
-                    "%p %k %s\\n"], seconds=60)
-        return [row.split(" ") for row in said.splitlines()]
 
     def kill_the_broker(self) -> None:
         self.broker.kill()
@@ -142,8 +174,8 @@ class WordCounters:
         """Something is killed at a random moment; mostly only after the work went on."""
         self.feed(400)
         if self.chance.random() < 0.75:
-            before = len(self.records("read_uncommitted"))
-            self.anybody().until("the work goes on", lambda: len(self.records("read_uncommitted")) > before + 100)
+            before = len(records(self.broker, "x-counts"))
+            self.anybody().until("the work goes on", lambda: len(records(self.broker, "x-counts")) > before + 100)
         time.sleep(self.chance.uniform(0, 1))
         event = self.chance.choices([self.kill_the_broker, self.kill_an_application, self.kill_an_application_and_its_state, self.kill_all,
                                      self.freeze_an_application], [4, 3, 1, 1, 1])[0]
@@ -156,34 +188,13 @@ class WordCounters:
         return self.running[min(self.running)]
 
     def verify(self) -> None:
-        """Every count of a word is there once, in order, and the last is what a batch computation finds."""
         wanted = expected_counts(self.lines)
-
-        def all_counted() -> bool:
-            last = {key: int(value) for _, key, value in self.records("read_committed")}
-            return last == wanted or {word: (last.get(word), count) for word, count in wanted.items() if last.get(word) != count}
-        self.anybody().until("all words are counted", all_counted)
+        self.anybody().until("all words are counted", lambda: all_counted(self.broker, "x-counts", wanted))
         for program in self.running.values():
             program.process.stdin.close()
             assert program.process.wait(60) == 0, program.said()
-        found = collections.defaultdict(list)
-        for _, key, value in self.records("read_committed"):
-            found[key].append(int(value))
-        for word, count in wanted.items():
-            assert found[word] == list(range(1, count + 1)), f"the counts of {word} go {broken_at(found[word])}, after {self.events}"
-        assert sum(map(len, found.values())) == wanted.total(), f"other words: {set(found) - set(wanted)}"
-        with_java = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", self.broker, "--topic", "x-counts", "--from-beginning",
-                         "--isolation-level", "read_committed", "--formatter-property", "print.key=true", "--max-messages",
-                         str(wanted.total() + 1), "--timeout-ms", "8000")
-        assert len(with_java.splitlines()) == wanted.total(), f"the Java consumer reads {len(with_java.splitlines())} of {wanted.total()}"
-        listed = tool("org.apache.kafka.tools.TransactionsCommand", self.broker, "list")
-        unfinished = [row for row in listed.splitlines()[1:] if not row.split()[-1].startswith("Complete") and "Empty" not in row]
-        assert not unfinished, f"transactions are left: {unfinished}"
-
-
-def broken_at(values: list[int]) -> str:
-    place = next((i for i, value in enumerate(values) if value != i + 1), len(values))
-    return f"{values[max(0, place - 3):place + 5]} at {place} of {len(values)}"
+        counted_once(self.broker, "x-counts", wanted, self.events)
+        nothing_is_open(self.broker)
 
 
 @part.case
@@ -196,6 +207,34 @@ def words_are_counted_exactly_while_all_is_killed(broker, folder):
             for _ in range(KILLS):
                 counters.step()
             counters.verify()
+
+
+# --- quixstreams
+
+@part.case
+def quixstreams_counts_exactly_when_killed(broker, folder):
+    """Its transactional id is another after each start: what it left open has to run out of time."""
+    python = interpreter_with("quixstreams", "3.28.1", maven.ROOT / "build/python-quixstreams")
+    words = [f"w{number * 7 % 13}" for number in range(3000)]
+    with durable(broker, folder, 4) as fresh:
+        for topic in ("q-words", "q-counts"):
+            topics(fresh, "--create", "--topic", topic, "--partitions", "4")
+        command = [python, HERE.parent / "quixstreams_words.py", fresh.address, folder / "state", "q-words", "q-counts"]
+        for turn in range(4):
+            run(["kcat", "-b", fresh.address, "-t", "q-words", "-P", "-K:", "-X", "enable.idempotence=true"],
+                given="\n".join(f"{word}:{word}" for word in words), seconds=60)
+            with Program(folder, command, name="quixstreams") as program:
+                before = len(records(fresh, "q-counts"))
+                program.until("it works", lambda: len(records(fresh, "q-counts")) > before)
+                if turn == 1:
+                    restart(fresh)
+                elif turn == 3:
+                    wanted = collections.Counter(words * 4)
+                    program.until("all words are counted", lambda: all_counted(fresh, "q-counts", wanted))
+                    program.stop()
+            if turn == 0:
+                shutil.rmtree(folder / "state")
+        counted_once(fresh, "q-counts", wanted, "three kills")
 
 
 # --- Kafka's own tests
@@ -216,13 +255,13 @@ def the_smoke_test_of_kafka_passes(broker, folder):
         classes = compiled(folder, path, HERE / "SmokeTest.java")
 
         def processor(name: str) -> Program:
-            return Program(folder, path, "org.apache.kafka.streams.tests.StreamsSmokeTest", properties(
+            return Program(folder, java(path, "org.apache.kafka.streams.tests.StreamsSmokeTest", properties(
                 folder, name, bootstrap_servers=fresh.address, processing_guarantee="exactly_once_v2", group_protocol="classic",
                 num_stream_threads=2, replication_factor=1, num_standby_replicas=1, buffered_records_per_partition=100,
                 commit_interval_ms=1000, auto_offset_reset="earliest", acks="all", acceptable_recovery_lag=2**63 - 1,
-                session_timeout_ms=3000, heartbeat_interval_ms=1000, state_dir=folder / name), "process", name=name)
+                session_timeout_ms=3000, heartbeat_interval_ms=1000, state_dir=folder / name), "process"), name=name)
 
-        with Program(folder, classes, "SmokeTest", fresh.address, name="driver") as driver:
+        with Program(folder, java(classes, "SmokeTest", fresh.address), name="driver") as driver:
             for turn in range(3):
                 with processor(f"processor-{turn}") as working:
                     place = working.until_said("REBALANCING -> RUNNING")
@@ -251,9 +290,9 @@ def the_test_of_exactly_once_of_kafka_passes(broker, folder):
                    "--config", "cleanup.policy=compact")
 
         def program(command: str, name: str) -> Program:
-            return Program(folder, path, "org.apache.kafka.streams.tests.StreamsEosTest", properties(
+            return Program(folder, java(path, "org.apache.kafka.streams.tests.StreamsEosTest", properties(
                 folder, name, bootstrap_servers=fresh.address, processing_guarantee="exactly_once_v2", group_protocol="classic",
-                acceptable_recovery_lag=2**63 - 1, session_timeout_ms=3000, heartbeat_interval_ms=1000, state_dir=folder / name), command, name=name)
+                acceptable_recovery_lag=2**63 - 1, session_timeout_ms=3000, heartbeat_interval_ms=1000, state_dir=folder / name), command), name=name)
 
         def works(one: Program, place: int = 0) -> None:
             place = one.until_said("StateChange: REBALANCING -> RUNNING", place)

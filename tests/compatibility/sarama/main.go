@@ -119,14 +119,14 @@ func commitsAndAborts() error {
 		if err := writes.BeginTxn(); err != nil {
 			return err
 		}
-		if err := send(writes, topic, fmt.Sprint(i), fmt.Sprint(i, "too")); err != nil {
+		if err := send(writes, topic, fmt.Sprint(i), fmt.Sprint(i)+"+"); err != nil {
 			return err
 		}
 		if err := end(); err != nil {
 			return fmt.Errorf("transaction %d: %w", i, err)
 		}
 	}
-	return expect(topic, "[0 0 too 3 3 too]")
+	return expect(topic, "[0 0+ 3 3+]")
 }
 
 func fencesTheOlder() error {

@@ -1,4 +1,4 @@
-"""A Java program that runs beside a case."""
+"""A program that runs beside a case."""
 import json
 import pathlib
 import re
@@ -17,17 +17,21 @@ def class_path(pom: pathlib.Path) -> str:
         raise Skip(str(reason)) from None
 
 
+def java(path: str, *words: str) -> list[str]:
+    """The command of a Java program with this class path."""
+    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", path, *words]
+
+
 class Program:
-    """Started with its words at once. Its output goes to a file of its own, which a later program of the same name continues."""
+    """Started at once. Its output goes to a file of its own, which a later program of the same name continues."""
 
     SECONDS_MAX = 120
 
-    def __init__(self, folder: pathlib.Path, path: str, *words: str, name: str = "program"):
+    def __init__(self, folder: pathlib.Path, command: list[str], name: str = "program"):
         self.log = folder / f"{name}.log"
-        command = ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", path, *map(str, words)]
         with open(self.log, "ab") as log:
             self.begin = log.tell()
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
+            self.process = subprocess.Popen(list(map(str, command)), stdin=subprocess.PIPE, stdout=log, stderr=log)
 
     def __enter__(self) -> "Program":
         return self
