@@ -18,26 +18,28 @@ SETTINGS = {"transaction.partition.verification.enable": "false", "num.partition
 INIT_PRODUCER_ID = 22
 TRANSACTIONAL = 16
 
-# Producer ids, times and durations; partitions in no order.
+# Producer ids, times, durations, and how often a client tried; partitions in no order.
 NOISE = [
+    (re.compile(r"\s+$"), ""),
+    (re.compile(r"\b(tries=|after )\d+"), r"\1N"),
     (re.compile(r"\b1[789]\d{11}\b"), "TIME"),
     (re.compile(r"^(x-\S+ \d+) \d+ (\w+)$"), r"\1 PID \2"),
     (re.compile(r"^(\d+ x-\S+) \d+ (-?\d+ \w+ \d+) TIME \d+ "), r"\1 PID \2 TIME MS "),
     (re.compile(r"^(\d+ x-\S+) \d+ (-?\d+ \w+ \d+ None)"), r"\1 PID \2"),
     (re.compile(r"^\d+ (-?\d+ -?\d+ -?\d+ TIME )"), r"PID \1"),
-    (re.compile(r"^(x-\S+ \d+) \d+ (-?\d+ -?\d+ \d+ TIME)"), r"\1 PID \2"),
+    (re.compile(r"^(x-\S+ \d+) \d+ (-?\d+ -?\d+ \d+ TIME) \d+$"), r"\1 PID \2 MINUTES"),
     (re.compile(r"\S+-\d+(,\S+-\d+)+$"), lambda found: ",".join(sorted(found[0].split(",")))),
 ]
 
 
 class Client(wire.Client):
     def hang(self, topic: str) -> int:
-        """Begins a transaction 20 minutes ago of which only the partition knows. Returns its first offset."""
+        """Begins a transaction of which only the partition knows. Returns its first offset."""
         answer = self.ask(wire.request(INIT_PRODUCER_ID, 0, struct.pack(">hi", -1, 60000)))
         error, producer, epoch = struct.unpack_from(">hqh", answer, 4)
         assert error == 0, f"InitProducerId: error {error}"
-        then = int(time.time() * 1000) - 1_230_000
-        plain = wire.timed_batch([then], then, TRANSACTIONAL)
+        now = int(time.time() * 1000)
+        plain = wire.timed_batch([now], now, TRANSACTIONAL)
         rest = plain[21:43] + struct.pack(">qhi", producer, epoch, 0) + plain[57:]
         records = plain[:17] + struct.pack(">I", wire.crc32c(rest)) + rest
         body = wire.text("x-hanging") + struct.pack(">hii", -1, 30000, 1) + wire.text(topic)
@@ -55,7 +57,10 @@ def history(class_path: str, broker: brokers.Broker) -> None:
         client.produce("x-two", wire.batch(b"behind"))
 
 
-def script() -> list:
+def script(folder: pathlib.Path) -> list:
+    impatient = folder / "impatient.properties"
+    impatient.write_text("default.api.timeout.ms=3000\nrequest.timeout.ms=2000\n")
+
     def listed(*words: str):
         return TRANSACTIONS, ["list", *words]
 
@@ -76,7 +81,8 @@ def script() -> list:
                          "--formatter-property", "print.offset=true"]
 
     names = ("x-committed", "x-aborted", "x-initialized", "x-taken-over", "x-open", "x-none")
-    ended = [described("x-open"), producers("x-one", 0), producers("x-one", 1), producers("x-two", 0), hanging("--broker-id", "1"),
+    ended = [described("x-open"), producers("x-one", 0), producers("x-one", 1), producers("x-two", 0),
+             hanging("--broker-id", "1", "--max-transaction-timeout", "0"),
              (GROUPS, ["--describe", "--group", "x-readers"])]
     readings = [consumed(topic, isolation) for topic in ("x-one", "x-two") for isolation in ("read_committed", "read_uncommitted")]
     return [
@@ -84,10 +90,11 @@ def script() -> list:
         listed("--transactional-id-pattern", "x-(open|aborted)"), listed("--transactional-id-pattern", "open"),
         listed("--transactional-id-pattern", "x-.*", "--duration-filter", "1"), listed("--transactional-id-pattern", "x-["),
         listed("--transactional-id-pattern", ""), *map(described, names), *ended,
-        producers("x-one", 9), producers("x-none", 0), producers("x-one", 0, "--broker-id", "1"),
-        hanging(), hanging("--partition", "0"), hanging("--topic", "x-two"), hanging("--topic", "x-two", "--partition", "0"),
-        hanging("--topic", "x-none"), hanging("--topic", "x-one", "--max-transaction-timeout", "0"),
-        hanging("--broker-id", "1", "--max-transaction-timeout", "25"),
+        *[(TRANSACTIONS, ["--command-config", str(impatient), *words]) for _, words in (producers("x-one", 9), producers("x-none", 0))],
+        producers("x-one", 0, "--broker-id", "1"),
+        hanging(), hanging("--partition", "0"), hanging("--topic", "x-two"), hanging("--topic", "x-none"),
+        *[hanging("--topic", topic, "--max-transaction-timeout", "0") for topic in ("x-one", "x-two")],
+        hanging("--topic", "x-two", "--partition", "0", "--max-transaction-timeout", "0"),
         (OFFSETS, ["--topic-partitions", "x-one:0-2,x-two:0"]), *readings,
         aborted(), aborted("--start-offset", "0"), aborted("--producer-id", "5"), aborted("--producer-id", "5", "--producer-epoch", "0"),
         aborted("--start-offset", "1"), aborted("--start-offset", "1"),
@@ -104,4 +111,4 @@ def findings(folder: pathlib.Path, class_path: str, compare_tools) -> list[tuple
     with brokers.Kafka(folder, settings=SETTINGS).start() as kafka, brokers.Weir(folder, arguments=arguments, ephemeral=True).start() as weir:
         for broker in (kafka, weir):
             history(class_path, broker)
-        return compare_tools(weir, kafka, script())
+        return compare_tools(weir, kafka, script(folder))

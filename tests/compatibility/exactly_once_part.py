@@ -57,6 +57,12 @@ def records(broker, topic: str, isolation: str = "read_committed") -> list[list[
     return [row.split(" ") for row in said.splitlines()]
 
 
+def written(broker, topic: str, partitions: int) -> int:
+    """Offsets in the topic, of which not all are of records. Does not wait for the end of what goes on."""
+    wanted = [word for partition in range(partitions) for word in ("-t", f"{topic}:{partition}:-1")]
+    return sum(int(row.split()[-1]) for row in run(["kcat", "-b", broker.address, "-Q", *wanted], seconds=30).splitlines())
+
+
 def broken_at(values: list[int]) -> str:
     place = next((i for i, value in enumerate(values) if value != i + 1), len(values))
     return f"{values[max(0, place - 3):place + 5]} at {place} of {len(values)}"
@@ -174,8 +180,8 @@ class WordCounters:
         """Something is killed at a random moment; mostly only after the work went on."""
         self.feed(400)
         if self.chance.random() < 0.75:
-            before = len(records(self.broker, "x-counts"))
-            self.anybody().until("the work goes on", lambda: len(records(self.broker, "x-counts")) > before + 100)
+            before = written(self.broker, "x-counts", PARTITIONS)
+            self.anybody().until("the work goes on", lambda: written(self.broker, "x-counts", PARTITIONS) > before + 100)
         time.sleep(self.chance.uniform(0, 1))
         event = self.chance.choices([self.kill_the_broker, self.kill_an_application, self.kill_an_application_and_its_state, self.kill_all,
                                      self.freeze_an_application], [4, 3, 1, 1, 1])[0]
@@ -224,8 +230,8 @@ def quixstreams_counts_exactly_when_killed(broker, folder):
             run(["kcat", "-b", fresh.address, "-t", "q-words", "-P", "-K:", "-X", "enable.idempotence=true"],
                 given="\n".join(f"{word}:{word}" for word in words), seconds=60)
             with Program(folder, command, name="quixstreams") as program:
-                before = len(records(fresh, "q-counts"))
-                program.until("it works", lambda: len(records(fresh, "q-counts")) > before)
+                before = written(fresh, "q-counts", 4)
+                program.until("it works", lambda: written(fresh, "q-counts", 4) > before)
                 if turn == 1:
                     restart(fresh)
                 elif turn == 3:
@@ -275,6 +281,42 @@ def the_smoke_test_of_kafka_passes(broker, folder):
                     working.stop()
                     assert "SMOKE-TEST-CLIENT-EXCEPTION" not in working.output(), working.said()
             assert "SUCCESS" in driver.output() and driver.process.returncode == 0, driver.said()
+
+
+@part.case
+def the_message_copier_of_kafka_copies_exactly_once(broker, folder):
+    """As Kafka's transactions_test.py: it aborts at random, and it and the broker are killed."""
+    path = class_path(maven.ROOT / "tests/compatibility/java/pom.xml")
+    count, partitions = 8000, 2
+    with durable(broker, folder, partitions) as fresh, contextlib.ExitStack() as programs:
+        for topic in ("m-source", "m-target"):
+            topics(fresh, "--create", "--topic", topic, "--partitions", str(partitions))
+        for partition in range(partitions):
+            run(["kcat", "-b", fresh.address, "-t", "m-source", "-p", str(partition), "-P", "-K:"],
+                given="\n".join(f"k{i}:{partition}-{i}" for i in range(count)), seconds=60)
+
+        def copier(partition: int) -> Program:
+            return programs.enter_context(Program(folder, java(
+                path, "org.apache.kafka.tools.TransactionalMessageCopier", "--broker-list", fresh.address, "--input-topic", "m-source",
+                "--input-partition", str(partition), "--output-topic", "m-target", "--consumer-group", f"m-copiers-{partition}",
+                "--transaction-size", "8", "--transaction-timeout", "10000", "--transactional-id", f"m-copier-{partition}",
+                "--enable-random-aborts", "--use-group-metadata"), name=f"copier-{partition}"))
+
+        copiers = [copier(partition) for partition in range(partitions)]
+        for turn in range(4):
+            before = written(fresh, "m-target", partitions)
+            copiers[0].until("it copies", lambda: written(fresh, "m-target", partitions) > before + 500)
+            if turn % 2:
+                restart(fresh)
+            else:
+                copiers[0].kill()
+                copiers[0] = copier(0)
+        for one in copiers:
+            assert one.process.wait(120) == 0, one.said()
+        found = collections.Counter(value for _, _, value in records(fresh, "m-target"))
+        wanted = collections.Counter(f"{partition}-{i}" for partition in range(partitions) for i in range(count))
+        assert found == wanted, f"missing: {list((wanted - found).elements())[:5]}; again: {list((found - wanted).elements())[:5]}"
+        nothing_is_open(fresh)
 
 
 @part.case
