@@ -60,7 +60,14 @@ def records(broker, topic: str, isolation: str = "read_committed") -> list[list[
 def written(broker, topic: str, partitions: int) -> int:
     """Offsets in the topic, of which not all are of records. Does not wait for the end of what goes on."""
     wanted = [word for partition in range(partitions) for word in ("-t", f"{topic}:{partition}:-1")]
-    return sum(int(row.split()[-1]) for row in run(["kcat", "-b", broker.address, "-Q", *wanted], seconds=30).splitlines())
+    late = time.monotonic() + 60
+    while True:
+        try:
+            rows = run(["kcat", "-b", broker.address, "-Q", *wanted], seconds=30).splitlines()
+            return sum(int(row.split()[-1]) for row in rows)
+        except AssertionError:  # a broker that was begun again may not lead its partitions yet
+            if time.monotonic() > late:
+                raise
 
 
 def broken_at(values: list[int]) -> str:
@@ -131,8 +138,8 @@ class WordCounters:
 
     def begin(self, name: str) -> None:
         settings = {"processing.guarantee": "exactly_once_v2", "group.protocol": "classic", "statestore.cache.max.bytes": 0,
-                    "num.stream.threads": 2, "commit.interval.ms": 150, "consumer.session.timeout.ms": 2000,
-                    "consumer.heartbeat.interval.ms": 300, "producer.transaction.timeout.ms": 4000, "max.poll.records": 50}
+                    "num.stream.threads": 2, "commit.interval.ms": 150, "consumer.session.timeout.ms": 4000,
+                    "consumer.heartbeat.interval.ms": 500, "producer.transaction.timeout.ms": 8000, "max.poll.records": 50, "pause.ms": 4}
         self.running[name] = Program(self.folder, java(
             self.path, "WordCount", self.broker.address, self.folder / f"state-{name}", "x-lines", "x-counts",
             *(f"{key}={value}" for key, value in settings.items())), name=name)
@@ -170,15 +177,15 @@ class WordCounters:
             self.begin(name)
 
     def freeze_an_application(self) -> None:
-        """Longer than its session and its transaction live: it comes back as a zombie."""
+        """Longer than its session lives, and mostly than its transaction: it comes back as a zombie."""
         program = self.running[self.chance.choice(sorted(self.running))]
         program.process.send_signal(signal.SIGSTOP)
-        time.sleep(self.chance.uniform(4.5, 6))
+        time.sleep(self.chance.uniform(6, 11))
         program.process.send_signal(signal.SIGCONT)
 
     def step(self) -> None:
         """Something is killed at a random moment; mostly only after the work went on."""
-        self.feed(400)
+        self.feed(2000)
         if self.chance.random() < 0.75:
             before = written(self.broker, "x-counts", PARTITIONS)
             self.anybody().until("the work goes on", lambda: written(self.broker, "x-counts", PARTITIONS) > before + 100)

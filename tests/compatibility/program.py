@@ -18,8 +18,8 @@ def class_path(pom: pathlib.Path) -> str:
 
 
 def java(path: str, *words: str) -> list[str]:
-    """The command of a Java program with this class path."""
-    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", path, *words]
+    """The command of a Java program with this class path. It tells of warnings if slf4j-simple is in there."""
+    return ["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-cp", path, *words]
 
 
 class Program:

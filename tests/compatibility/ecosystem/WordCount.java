@@ -1,5 +1,6 @@
 import java.util.Arrays;
 import java.util.Properties;
+import java.util.concurrent.locks.LockSupport;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
@@ -10,7 +11,7 @@ import org.apache.kafka.streams.kstream.Produced;
 
 /**
  * Counts words: BOOTSTRAP STATE-FOLDER INPUT OUTPUT [SETTING=VALUE...], until its standard input ends. Repartitions, and keeps a store
- * with a changelog.
+ * with a changelog. A line takes it pause.ms.
  */
 public class WordCount {
     public static void main(String[] arguments) throws Exception {
@@ -27,9 +28,14 @@ public class WordCount {
             settings.put(more.split("=", 2)[0], more.split("=", 2)[1]);
         }
 
+        int pause = Integer.parseInt((String) settings.getOrDefault("pause.ms", "0"));
+
         StreamsBuilder builder = new StreamsBuilder();
         KStream<String, String> lines = builder.stream(arguments[2]);
-        lines.flatMapValues(line -> Arrays.asList(line.split(" ")))
+        lines.flatMapValues(line -> {
+                LockSupport.parkNanos(pause * 1_000_000L);
+                return Arrays.asList(line.split(" "));
+            })
             .groupBy((key, word) -> word)
             .count(Materialized.as("counts"))
             .toStream()
