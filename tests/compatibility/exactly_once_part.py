@@ -93,7 +93,7 @@ def counted_once(broker, topic: str, wanted: collections.Counter, story) -> None
         assert found[word] == list(range(1, count + 1)), f"the counts of {word} go {broken_at(found[word])} for {count}, after {story}"
     assert set(found) == set(wanted), f"other words: {set(found) - set(wanted)}"
     with_java = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", broker, "--topic", topic, "--from-beginning",
-                     "--isolation-level", "read_committed", "--max-messages", str(wanted.total() + 1), "--timeout-ms", "8000")
+                     "--isolation-level", "read_committed", "--max-messages", str(wanted.total()), "--timeout-ms", "60000")
     assert len(with_java.splitlines()) == wanted.total(), f"the Java consumer reads {len(with_java.splitlines())} of {wanted.total()}"
 
 
