@@ -10,7 +10,7 @@ import time
 
 from cases import Part, Skip, run
 from harness import brokers, maven
-from java_part import tool, topics
+from java_part import tool
 from program import Program, class_path, java
 from python_part import interpreter_with
 
@@ -51,6 +51,12 @@ def compiled(path: str, source: pathlib.Path) -> str:
     if not made.exists() or made.stat().st_mtime < source.stat().st_mtime:
         run(["javac", "-cp", path, "-d", classes, source], seconds=300)
     return f"{classes}:{path}"
+
+
+def create(broker, *names: str) -> None:
+    """Topics with as many partitions as the broker gives."""
+    for name in names:
+        run(["kcat", "-b", broker.address, "-L", "-t", name], seconds=60)
 
 
 def records(broker, topic: str, isolation: str = "read_committed") -> list[list[str]]:
@@ -217,8 +223,7 @@ class WordCounters:
 def words_are_counted_exactly_while_all_is_killed(broker, folder):
     """EXACTLY_ONCE_KILLS kills, by the seed EXACTLY_ONCE_SEED."""
     with durable(broker, folder, PARTITIONS) as fresh:
-        topics(fresh, "--create", "--topic", "x-lines", "--partitions", str(PARTITIONS))
-        topics(fresh, "--create", "--topic", "x-counts", "--partitions", str(PARTITIONS))
+        create(fresh, "x-lines", "x-counts")
         with WordCounters(fresh, folder, random.Random(SEED)) as counters:
             for _ in range(KILLS):
                 counters.step()
@@ -233,8 +238,7 @@ def quixstreams_counts_exactly_when_killed(broker, folder):
     python = interpreter_with("quixstreams", "3.28.1", maven.ROOT / "build/python-quixstreams")
     words = [f"w{number * 7 % 13}" for number in range(3000)]
     with durable(broker, folder, 4) as fresh:
-        for topic in ("q-words", "q-counts"):
-            topics(fresh, "--create", "--topic", topic, "--partitions", "4")
+        create(fresh, "q-words", "q-counts")
         command = [python, HERE.parent / "quixstreams_words.py", fresh.address, folder / "state", "q-words", "q-counts"]
         for turn in range(4):
             run(["kcat", "-b", fresh.address, "-t", "q-words", "-P", "-K:", "-X", "enable.idempotence=true"],
@@ -266,8 +270,7 @@ def the_smoke_test_of_kafka_passes(broker, folder):
     """As tests/kafkatest/tests/streams/streams_smoke_test.py with crashes; the broker is killed as well."""
     with durable(broker, folder, 5) as fresh:
         path = class_path(HERE / "streams.xml")
-        for topic in ("echo data fk min min-suppressed min-raw max sum sws-raw sws-suppressed dif cnt avg tagg").split():
-            run(["kcat", "-b", fresh.address, "-L", "-t", topic], seconds=30)
+        create(fresh, *"echo data fk min min-suppressed min-raw max sum sws-raw sws-suppressed dif cnt avg tagg".split())
         classes = compiled(path, HERE / "SmokeTest.java")
 
         def processor(name: str) -> Program:
@@ -299,8 +302,7 @@ def the_message_copier_of_kafka_copies_exactly_once(broker, folder):
     path = class_path(maven.ROOT / "tests/compatibility/java/pom.xml")
     count, partitions = 8000, 2
     with durable(broker, folder, partitions) as fresh, contextlib.ExitStack() as programs:
-        for topic in ("m-source", "m-target"):
-            topics(fresh, "--create", "--topic", topic, "--partitions", str(partitions))
+        create(fresh, "m-source", "m-target")
         for partition in range(partitions):
             run(["kcat", "-b", fresh.address, "-t", "m-source", "-p", str(partition), "-P", "-K:"],
                 given="\n".join(f"k{i}:{partition}-{i}" for i in range(count)), seconds=60)
@@ -335,11 +337,9 @@ def the_test_of_exactly_once_of_kafka_passes(broker, folder):
     path = class_path(HERE / "eos_test.xml")
     with durable(broker, folder, 5) as fresh:
         # The test asks for three replicas of what it creates. One broker has room for one: these are there before.
-        for topic in ("data", "echo", "min", "sum", "repartition", "max", "cnt"):
-            run(["kcat", "-b", fresh.address, "-L", "-t", topic], seconds=30)
-        for store in ("0000000003", "0000000007", "0000000014", "0000000018"):
-            topics(fresh, "--create", "--topic", f"EosTest-KSTREAM-AGGREGATE-STATE-STORE-{store}-changelog", "--partitions", "5",
-                   "--config", "cleanup.policy=compact")
+        create(fresh, *"data echo min sum repartition max cnt".split(), *(
+            f"EosTest-KSTREAM-AGGREGATE-STATE-STORE-{store}-changelog"
+            for store in ("0000000003", "0000000007", "0000000014", "0000000018")))
 
         def program(command: str, name: str) -> Program:
             return Program(folder, java(path, "org.apache.kafka.streams.tests.StreamsEosTest", properties(
