@@ -36,7 +36,7 @@ int main(int argc, char** argv) {
       {"produce", load::run_produce}, {"fetch", load::run_fetch},           {"fanout", load::run_fanout},
       {"latency", load::run_latency}, {"disk-probe", load::run_disk_probe}, {"connections", load::run_connections},
       {"offsets", load::run_offsets}, {"acked", load::run_acked},           {"check", load::run_check},
-      {"compact", load::run_compact},
+      {"compact", load::run_compact}, {"transactions", load::run_transactions},
   };
   auto found = workloads.find(argc > 1 ? argv[1] : "");
   if (found == workloads.end()) {

@@ -1,5 +1,6 @@
 #include "protocol/messages/write_txn_markers.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -34,6 +35,15 @@ ErrorCode told(ErrorCode error) {
     default:
       return error;
   }
+}
+
+// Only tools send this request, and they may name an epoch that no coordinator has. If the partition noted it, it would refuse
+// the coordinator's markers from then on.
+storage::MarkerAppend as_noted(storage::MarkerAppend marker, const storage::Partition* partition) {
+  const storage::ProducerEntry* entry = partition == nullptr ? nullptr : partition->producers().find(marker.producer_id);
+  const int32_t noted = entry == nullptr ? -1 : entry->coordinator_epoch;
+  marker.coordinator_epoch = std::min(marker.coordinator_epoch, std::max(noted, 0));
+  return marker;
 }
 
 class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
@@ -88,10 +98,11 @@ class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
   void run(Part& part) override {
     MarkerWriter& writer = transactions_.markers(part.shard->index());
     for (MarkerItem* item : part.items) {
-      writer.write(item->id, item->marker, [self = runtime::HomeRef(this), &part, item](ErrorCode error) {
-        item->error = error;
-        self->item_done(part);
-      });
+      writer.write(item->id, as_noted(item->marker, part.shard->log.find(item->id)),
+                   [self = runtime::HomeRef(this), &part, item](ErrorCode error) {
+                     item->error = error;
+                     self->item_done(part);
+                   });
     }
   }
   void complete() override {

@@ -54,7 +54,7 @@ TEST_F(TransactionCoordinatorStateTest, ATransactionIsAbortedWhenItsTimeIsOver) 
   EXPECT_EQ(world_.state->totals().timeouts, 1u);
   EXPECT_EQ(world_.state->totals().aborts, 1u);
   EXPECT_EQ(world_.add(producer_, {{"t", 0}}), ErrorCode::kProducerFenced);
-  EXPECT_EQ(world_.ask_end(producer_, true)->error, ErrorCode::kInvalidTxnState);
+  EXPECT_EQ(world_.ask_end(producer_, true)->error, ErrorCode::kProducerFenced);
   const auto aborted = world_.ask_end(producer_, false);
   EXPECT_EQ(aborted->error, ErrorCode::kNone);
   EXPECT_EQ((Identity{aborted->producer_id, aborted->producer_epoch}), (Identity{5, 4}));
