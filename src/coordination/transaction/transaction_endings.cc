@@ -6,6 +6,7 @@
 #include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/printable.h"
 
@@ -102,10 +103,6 @@ void TransactionEndings::marker_arrived(const Token& token, const std::any& resu
       ++context_.totals.markers_written;
       finish(ending, part);
       break;
-    case ErrorCode::kTransactionCoordinatorFenced:
-      context_.tell(*transaction, LogLevel::kWarn, "is another coordinator's, as one of its partitions says", now);
-      effects.stale = true;
-      return;
     case ErrorCode::kInvalidProducerEpoch:
       // The partition knows a later epoch of the producer: this transaction is not open there any more.
       context_.tell(*transaction, LogLevel::kWarn,
@@ -121,16 +118,26 @@ void TransactionEndings::marker_arrived(const Token& token, const std::any& resu
 }
 
 void TransactionEndings::fail(Transaction& transaction, Part& part, ErrorCode error, Instant now) {
-  if (part.delay_ms == kLongestRetryMs / 2) {
-    context_.tell(transaction, LogLevel::kWarn,
-                  fmt::format("waits for its marker in {}-{}, which answers {}", one_line(part.topic), part.index,
-                              protocol::error_name(error)),
-                  now);
-  }
-  part.delay_ms = part.delay_ms == 0 ? kFirstRetryMs : std::min(2 * part.delay_ms, kLongestRetryMs);
+  const int32_t delay_ms = part.delay_ms == 0 ? kFirstRetryMs : std::min(2 * part.delay_ms, kLongestRetryMs);
+  if (std::exchange(part.delay_ms, delay_ms) < delay_ms && delay_ms == kLongestRetryMs)
+    tell_waiting(transaction, part, error, now);
   part.retry_at_ms = now.monotonic_ms + part.delay_ms;
   ++to_retry_;
   retry_at(transaction, part.retry_at_ms);
+}
+
+void TransactionEndings::tell_waiting(const Transaction& transaction, const Part& part, ErrorCode error, Instant now) {
+  std::string what = fmt::format("waits for its marker in {}-{}, which answers {}", one_line(part.topic), part.index,
+                                 protocol::error_name(error));
+  if (error == ErrorCode::kTransactionCoordinatorFenced) {
+    what += fmt::format(
+        ": a coordinator with an epoch above {} wrote there (kafka-transactions.sh describe-producers). Each start of Weir "
+        "raises "
+        "the epoch by one. kafka-transactions.sh abort lets readers of the partition go on; it drops what the transaction wrote "
+        "there",
+        context_.coordinator_epoch);
+  }
+  context_.tell(transaction, LogLevel::kWarn, what, now);
 }
 
 void TransactionEndings::retry_at(Transaction& transaction, int64_t at_ms) {

@@ -50,6 +50,7 @@ class TransactionEndings {
   void send(Transaction& transaction, TransactionEnding::Part& part, Effects& effects);
   void finish(TransactionEnding& ending, TransactionEnding::Part& part);
   void fail(Transaction& transaction, TransactionEnding::Part& part, ErrorCode error, Instant now);
+  void tell_waiting(const Transaction& transaction, const TransactionEnding::Part& part, ErrorCode error, Instant now);
   void retry_at(Transaction& transaction, int64_t at_ms);
   void complete_if_done(Transaction& transaction, Instant now, Effects& effects);
   void complete(Transaction& transaction, Instant now, Effects& effects);

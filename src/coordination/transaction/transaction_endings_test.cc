@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <string>
 #include <tuple>
+#include <vector>
 
 #include "base/log.h"
 #include "coordination/transaction/transaction_world.h"
@@ -13,7 +15,9 @@ namespace weir::coordination {
 namespace {
 
 using enum TransactionState;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class TransactionEndingsTest : public ::testing::Test {
  protected:
@@ -159,17 +163,41 @@ TEST_F(TransactionEndingsTest, APartitionThatHasSeenALaterEpochIsDone) {
   EXPECT_EQ(world_.state->totals().markers_written, 0u);
 }
 
-TEST_F(TransactionEndingsTest, AFencedCoordinatorGivesUp) {
+// Nobody but this coordinator can end it, and the others of the coordinator go on.
+TEST_F(TransactionEndingsTest, APartitionThatKnowsALaterCoordinatorIsTriedAgain) {
+  world_.put(metadata(kEmpty, {6, 0}), kTwo, "other");
   open({{"t", 0}});
   commit();
-  const auto waiting = world_.ask_add({5, 4}, {{"t", 0}}, kTwo, 100);
-  const size_t records = world_.log.size();
-  world_.answer_marker(ErrorCode::kTransactionCoordinatorFenced);
-  EXPECT_TRUE(world_.stale);
-  EXPECT_EQ(world_.log.size(), records);
-  EXPECT_EQ(waiting->error, ErrorCode::kNotCoordinator);
-  world_.restart();
-  EXPECT_EQ(world_.posts.size(), 1u) << "a later state sends it again";
+  for (const int64_t wait_ms : {50, 100, 200, 400, 800, 1'000, 1'000}) {
+    world_.answer_marker(ErrorCode::kTransactionCoordinatorFenced);
+    EXPECT_EQ(world_.add({6, 0}, {{"t", 0}}, kTwo, "other"), ErrorCode::kNone);
+    EXPECT_EQ(wait_for_marker(), wait_ms);
+  }
+  world_.answer_marker();
+  EXPECT_EQ(state(), "CompleteCommit");
+}
+
+TEST_F(TransactionEndingsTest, TheLogTellsOncePerPartitionWhatATransactionWaitsFor) {
+  std::vector<std::string> lines;
+  set_log_level(LogLevel::kWarn);
+  set_log_sink([&](LogLevel, std::string_view, std::string_view message) { lines.emplace_back(message); });
+  open({{"t", 0}, {"u", 0}});
+  commit();
+  for (int i = 0; i < 30; ++i) {
+    while (!world_.posts.empty()) {
+      const bool fenced = world_.posts.front().to == id("u", 0);
+      world_.answer_marker(fenced ? ErrorCode::kTransactionCoordinatorFenced : ErrorCode::kKafkaStorageError);
+    }
+    if (i == 4) {
+      EXPECT_THAT(lines, ::testing::IsEmpty()) << "it may pass";
+    }
+    wait_for_marker();
+  }
+  set_log_sink({});
+  EXPECT_THAT(lines, ElementsAre(HasSubstr("Transaction of 'x' (producer 5, epoch 4) waits for its marker in t-0, which answers "
+                                           "KAFKA_STORAGE_ERROR"),
+                                 AllOf(HasSubstr("u-0, which answers TRANSACTION_COORDINATOR_FENCED"),
+                                       HasSubstr("with an epoch above 7 wrote there"), HasSubstr("Each start of Weir raises"))));
 }
 
 TEST_F(TransactionEndingsTest, ResultsOfAnEarlierEndAreIgnored) {
