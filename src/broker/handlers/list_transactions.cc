@@ -38,24 +38,22 @@ struct ListTransactions final : runtime::Homebound {
   explicit ListTransactions(RequestContextPtr of) : Homebound(of->loop()), context(std::move(of)) {}
   RequestContextPtr context;
   protocol::ListTransactionsRequest request;
-  std::vector<std::string> states;  // to filter by, each one once
   std::vector<ListedTransaction> transactions;
   ErrorCode error{};
   int32_t pending = 1;
 
   coordination::ListTransactionsRequest asked(const Pattern& pattern) const {
     coordination::ListTransactionsRequest list;
-    list.states = states;
+    for (const std::string_view name : request.state_filters) {
+      const bool repeated = std::ranges::find(list.states, name) != list.states.end();
+      if (!repeated && coordination::is_transaction_state(name)) list.states.emplace_back(name);
+    }
+    if (list.states.empty() && !request.state_filters.empty()) list.states.emplace_back();  // no transaction is in such a state
     list.producer_ids.assign(request.producer_id_filters.begin(), request.producer_id_filters.end());
+    std::ranges::sort(list.producer_ids);
     list.duration_ms = request.duration_filter;
     if (pattern) list.matches = [pattern](std::string_view id) { return re2::RE2::FullMatch(piece(id), *pattern); };
     return list;
-  }
-  void take_states() {
-    for (const std::string_view name : request.state_filters) {
-      if (std::ranges::find(states, name) == states.end() && coordination::is_transaction_state(name)) states.emplace_back(name);
-    }
-    if (states.empty() && !request.state_filters.empty()) states.emplace_back();  // no transaction is in such a state
   }
   void add(ListTransactionsResult& result) {
     if (result.error == ErrorCode::kNone) std::ranges::move(result.transactions, std::back_inserter(transactions));
@@ -100,13 +98,11 @@ void handle_list_transactions(TransactionCoordinators& transactions, RequestCont
   if (!request.decode(all->request)) return;
   const unsigned home = request.loop().index();
   const int32_t partitions = transactions.partition_count(home);
-  // Each coordinator gets the filter.
-  const uint64_t filters = all->request.producer_id_filters.size_bytes() * static_cast<uint64_t>(partitions);
-  if (!request.reserve(std::min(transactions.answer_bytes() + filters, request.most_answer_bytes()))) return;
+  if (!request.reserve(std::min(transactions.answer_bytes(), request.most_answer_bytes()))) return;
   const Pattern pattern = compiled(all->request.transactional_id_pattern.value_or(""));
   if (pattern && !pattern->ok()) return all->refuse(ErrorCode::kInvalidRegularExpression);
-  all->take_states();
   all->pending += partitions;
+  const auto list = std::make_shared<const coordination::ListTransactionsRequest>(all->asked(pattern));
   for (int32_t i = 0; i < partitions; ++i) {
     transactions.call_partition<ListTransactionsResult>(
         home, i,
@@ -115,9 +111,7 @@ void handle_list_transactions(TransactionCoordinators& transactions, RequestCont
                                            all->add(result);
                                            all->arrived();
                                          }),
-        [list = all->asked(pattern)](auto& state, auto reply, auto now, auto& effects) mutable {
-          state.list(std::move(list), std::move(reply), now, effects);
-        });
+        [list](auto& state, auto reply, auto now, auto& effects) { state.list(*list, std::move(reply), now, effects); });
   }
   all->arrived();
 }

@@ -52,17 +52,16 @@ void TransactionCoordinatorState::describe(const std::string& transactional_id, 
   effects.answer(std::move(reply), std::move(result));
 }
 
-void TransactionCoordinatorState::list(ListTransactionsRequest request, ListTransactionsReply reply, Instant now,
+void TransactionCoordinatorState::list(const ListTransactionsRequest& request, ListTransactionsReply reply, Instant now,
                                        Effects& effects) {
-  const auto any_of = [](const auto& filter, const auto& value) {
-    return filter.empty() || std::ranges::count(filter, value) > 0;
-  };
+  const auto& [states, producer_ids, duration_ms, matches] = request;
   ListTransactionsResult result;
   for (const auto& [id, transaction] : context_.transactions.all()) {
     const TransactionMetadata& is = transaction->is;
-    if (!any_of(request.producer_ids, is.producer_id) || !any_of(request.states, name_of(is.state))) continue;
-    if (request.duration_ms >= 0 && storage::ms_between(is.start_ms, now.wall_ms) <= request.duration_ms) continue;
-    if (request.matches && !request.matches(id)) continue;
+    if (!producer_ids.empty() && !std::ranges::binary_search(producer_ids, is.producer_id)) continue;
+    if (!states.empty() && std::ranges::find(states, name_of(is.state)) == states.end()) continue;
+    if (duration_ms >= 0 && storage::ms_between(is.start_ms, now.wall_ms) <= duration_ms) continue;
+    if (matches && !matches(id)) continue;
     result.transactions.push_back({std::string(id), is.producer_id, name_of(is.state)});
   }
   effects.answer(std::move(reply), std::move(result));

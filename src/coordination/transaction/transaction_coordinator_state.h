@@ -47,7 +47,7 @@ class TransactionCoordinatorState final : public StateMachine {
   void add_partitions(AddPartitionsRequest request, AddPartitionsReply reply, Instant now, Effects& effects);
   void end_transaction(const EndTransactionRequest& request, EndTransactionReply reply, Instant now, Effects& effects);
   void describe(const std::string& transactional_id, DescribeTransactionReply reply, Instant now, Effects& effects);
-  void list(ListTransactionsRequest request, ListTransactionsReply reply, Instant now, Effects& effects);
+  void list(const ListTransactionsRequest& request, ListTransactionsReply reply, Instant now, Effects& effects);
 
   // --- StateMachine
   Result<void> replay(int64_t offset, const Origin& origin, Bytes key, std::optional<Bytes> value) override;

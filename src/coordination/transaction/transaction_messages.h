@@ -115,12 +115,13 @@ struct TransactionDescription {
 };
 using DescribeTransactionReply = Function<void(TransactionDescription)>;
 
+// Several coordinators may use one at the same time.
 struct ListTransactionsRequest {
-  std::vector<std::string> states;  // none: any. Names that are not known match nothing
-  std::vector<int64_t> producer_ids;
-  int64_t duration_ms = -1;  // those whose last transaction, if any, began longer ago; negative: any
+  std::vector<std::string> states;    // none: any. Names that are not known match nothing
+  std::vector<int64_t> producer_ids;  // in order; none: any
+  int64_t duration_ms = -1;           // those whose last transaction, if any, began longer ago; negative: any
   // Called for each id that matches so far. None: all of them.
-  Function<bool(std::string_view)> matches;
+  Function<bool(std::string_view) const> matches;
 };
 struct ListedTransaction {
   std::string transactional_id;

@@ -102,9 +102,9 @@ class TransactionRequests {
     run([&](auto& state, Instant now, Effects& effects) { state.describe(id, answer.reply(), now, effects); });
     return *answer;
   }
-  std::vector<std::string> list(ListTransactionsRequest request = {}) {
+  std::vector<std::string> list(const ListTransactionsRequest& request = {}) {
     Pending<ListTransactionsResult> answer;
-    run([&](auto& state, Instant now, Effects& effects) { state.list(std::move(request), answer.reply(), now, effects); });
+    run([&](auto& state, Instant now, Effects& effects) { state.list(request, answer.reply(), now, effects); });
     std::vector<std::string> ids;
     for (const ListedTransaction& one : answer->transactions) ids.push_back(one.transactional_id);
     return ids;
