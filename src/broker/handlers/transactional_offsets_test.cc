@@ -292,6 +292,9 @@ TEST_F(TransactionalOffsetsTest, VerificationOfOlderClientsMayBeOff) {
   Producer producer = init("id");
   EXPECT_THAT(commit(producer, {}, 3), ElementsAre(ErrorCode::kNone));
   EXPECT_THAT(parts("id"), ::testing::IsEmpty());
+  EXPECT_THAT(commit({"id", -1, 0}, {}, 3), ElementsAre(ErrorCode::kInvalidProducerIdMapping));
+  EXPECT_THAT(commit({"id", producer.id, -1}, {}, 3), ElementsAre(ErrorCode::kInvalidProducerEpoch));
+  EXPECT_EQ(commit_outside("g", 7), ErrorCode::kNone) << "what the log would refuse did not end the state of its coordinator";
 }
 
 TEST_F(TransactionalOffsetsTest, PartitionsThatDoNotExistAreToldAlone) {
