@@ -171,7 +171,7 @@ void TransactionEndings::complete_if_done(Transaction& transaction, Instant now,
 }
 
 void TransactionEndings::complete(Transaction& transaction, Instant now, Effects& effects) {
-  context_.totals.ending_ms += now.monotonic_ms - transaction.ending->begun_ms;
+  context_.totals.endings.add(now.monotonic_ms - transaction.ending->begun_ms);
   transaction.ending.reset();  // it points into the record
   const TransactionMetadata& was = transaction.is;
   const bool commit = was.state == TransactionState::kPrepareCommit;

@@ -61,7 +61,32 @@ TEST_F(TransactionEndingsTest, EveryPartitionGetsAMarkerAndTheLastOneCompletes) 
   EXPECT_EQ(totals.markers_written, 3u);
   EXPECT_EQ(totals.commits, 1u);
   EXPECT_EQ(totals.aborts, 0u);
-  EXPECT_EQ(totals.ending_ms, 40);
+  EXPECT_EQ(totals.endings.sum_ms, 40);
+}
+
+TEST_F(TransactionEndingsTest, TheTimesOfEndsAreCountedInBuckets) {
+  const std::vector<int64_t> times = {0, 1, 2, 3, 64, 65, 65'536, 65'537, 1'000'000};
+  for (const int64_t ms : times) {
+    open({{"t", 0}});
+    commit();
+    world_.advance(ms);
+    world_.answer_marker();
+    const TransactionTotals totals = world_.state->totals();
+    EXPECT_EQ(totals.endings.sum_ms, ms);
+    size_t bucket = 0;
+    while (totals.endings.counts[bucket] == 0) ++bucket;
+    const int64_t above = bucket == 0 ? -1 : EndingTimes::bound_ms(bucket - 1);
+    EXPECT_GT(ms, above);
+    if (bucket + 1 < EndingTimes::kBuckets) {
+      EXPECT_LE(ms, EndingTimes::bound_ms(bucket));
+    } else {
+      EXPECT_GT(ms, 65'536);
+    }
+  }
+  EndingTimes sum;
+  for (int i = 0; i < 2; ++i) sum += world_.state->totals().endings;
+  EXPECT_EQ(sum.sum_ms, 2'000'000);
+  EXPECT_EQ(sum.counts.back(), 2u);
 }
 
 TEST_F(TransactionEndingsTest, MarkersGoBehindTheDecision) {

@@ -143,6 +143,19 @@ struct MarkerWritten {
   ErrorCode error{};  // kNone: durable
 };
 
+// For metrics: how long transactions took from the decision to the completion.
+struct EndingTimes {
+  static constexpr size_t kBuckets = 18;
+  // Inclusive: 1 ms, 2 ms, 4 ms and so on. The last bucket has none.
+  static constexpr int64_t bound_ms(size_t bucket) { return int64_t{1} << bucket; }
+
+  void add(int64_t ms);
+  EndingTimes& operator+=(const EndingTimes& other);
+
+  std::array<uint64_t, kBuckets> counts{};
+  int64_t sum_ms = 0;
+};
+
 // For metrics.
 struct TransactionTotals {
   std::array<uint64_t, kTransactionStates> by_state{};  // transactional ids
@@ -157,7 +170,7 @@ struct TransactionTotals {
   uint64_t expired_ids = 0;
   uint64_t markers_written = 0;
   uint64_t marker_retries = 0;
-  int64_t ending_ms = 0;  // sum of the times from the decision to the completion
+  EndingTimes endings;
   TransactionTotals& operator+=(const TransactionTotals& other);
 };
 
