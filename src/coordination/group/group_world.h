@@ -18,6 +18,13 @@
 
 namespace weir::coordination {
 
+// Nobody waits for further members of a new group.
+inline GroupConfig no_delay() {
+  GroupConfig config;
+  config.initial_rebalance_delay_ms = 0;
+  return config;
+}
+
 inline std::string subscription(std::vector<std::string_view> topics) {
   protocol::ConsumerProtocolSubscription message;
   message.topics = topics;

@@ -10,12 +10,6 @@
 
 namespace weir::coordination {
 
-inline GroupConfig no_delay() {
-  GroupConfig config;
-  config.initial_rebalance_delay_ms = 0;
-  return config;
-}
-
 class ClassicGroupTest : public ::testing::Test {
  protected:
   explicit ClassicGroupTest(GroupConfig config = no_delay()) : world(config) {}

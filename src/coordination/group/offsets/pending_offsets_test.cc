@@ -13,11 +13,6 @@ constexpr int64_t kDay = 24ll * 3'600 * 1'000;
 
 class PendingOffsetsTest : public ::testing::Test {
  protected:
-  static GroupConfig no_delay() {
-    GroupConfig config;
-    config.initial_rebalance_delay_ms = 0;
-    return config;
-  }
   int64_t stored(const std::string& topic = "t", int32_t partition = 0) { return world.fetch("g", topic, partition).offset; }
   void commit_with_id(Uuid id, int32_t partition, int64_t offset) {
     OffsetCommitRequest request;

@@ -12,11 +12,6 @@ namespace {
 
 class TransactionalCommitTest : public ::testing::Test {
  protected:
-  static GroupConfig no_delay() {
-    GroupConfig config;
-    config.initial_rebalance_delay_ms = 0;
-    return config;
-  }
   std::string stable_member(GroupWorld::JoinOptions options = {}) {
     const auto join = world.join("", options);
     world.advance(0);
