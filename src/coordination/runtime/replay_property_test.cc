@@ -482,7 +482,7 @@ class ReplayPropertyTest : public storage::testing::LogOnDisk, private Place {
 
   // An answer comes when all that was before is durable.
   void settle() {
-    until([&] { return coordinator_->loaded(); });  // again, if it was stale
+    until([&] { return coordinator_->loaded(); });  // again, if an append was refused
     bool durable = false;
     coordinator_->run([&](StateMachine&, Instant, Effects& effects) {
       effects.replies.push_back([&](protocol::ErrorCode failure) {

@@ -5,9 +5,8 @@
 // owners; a MarkerWritten comes back for each. A partition that cannot take its marker is asked again, less and less often, for
 // ever; one that is gone counts as done.
 //
-// A state that learns that another coordinator has the partition asks for its own end (Effects::stale). Its parts are
-// TransactionEndings, PartitionAdditions, and their shared state, TransactionContext. This class has the other requests, and
-// finds the part for a result or a deadline.
+// Its parts are TransactionEndings, PartitionAdditions, and their shared state, TransactionContext. This class has the other
+// requests, and finds the part for a result or a deadline.
 #pragma once
 
 #include <any>
