@@ -113,6 +113,14 @@ TEST_F(TransactionToolsTest, TransactionsAreListedByWhatIsAskedFor) {
   EXPECT_EQ(list({.pattern = "("}).error, ErrorCode::kInvalidRegularExpression);
 }
 
+TEST_F(TransactionToolsTest, APatternMayTakeSoManyStepsForAnId) {
+  std::vector<std::string> ids;
+  for (char number = '0'; number < '8'; ++number) ids.push_back(number + std::string(20'000, 'a'));
+  for (const std::string& id : ids) init(id);
+  EXPECT_EQ(list({.pattern = "[0-3].*a.{40}"}).ids, std::vector(ids.begin(), ids.begin() + 4)) << "in several steps";
+  EXPECT_EQ(list({.pattern = ".*a.{900}x"}).error, ErrorCode::kInvalidRegularExpression);
+}
+
 TEST_F(TransactionToolsTest, NothingIsListedWhileACoordinatorLoads) {
   Producer producer = init("x");
   EXPECT_EQ(write(kSecond, producer, 0, {"v"}), ErrorCode::kNone);

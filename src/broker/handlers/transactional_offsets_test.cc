@@ -185,8 +185,8 @@ class TransactionalOffsetsTest : public TransactionsTest {
   std::string group_partition(const std::string& group) { return "__consumer_offsets-" + std::to_string(group_hash(group) % 3); }
   std::vector<std::string> parts(const std::string& transactional_id) {
     std::vector<std::string> names;
-    for (const auto& partition : describe(transactional_id).partitions) {
-      names.push_back(partition.topic + "-" + std::to_string(partition.partition));
+    for (const auto& topic : describe(transactional_id).topics) {
+      for (const int32_t index : topic.indexes) names.push_back(topic.name + "-" + std::to_string(index));
     }
     return names;
   }

@@ -51,8 +51,8 @@ class TransactionalProduceTest : public TransactionsTest {
   }
   std::vector<std::string> parts(const std::string& transactional_id) {
     std::vector<std::string> names;
-    for (const auto& partition : describe(transactional_id).partitions) {
-      names.push_back(partition.topic + "-" + std::to_string(partition.partition));
+    for (const auto& topic : describe(transactional_id).topics) {
+      for (const int32_t index : topic.indexes) names.push_back(topic.name + "-" + std::to_string(index));
     }
     return names;
   }

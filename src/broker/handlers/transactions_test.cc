@@ -17,6 +17,7 @@ namespace weir::broker {
 namespace {
 
 using namespace protocol;
+using coordination::TransactionTopic;
 using protocol::ErrorCode;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
@@ -215,7 +216,7 @@ TEST_F(TransactionApisTest, ATransactionBeginsWithItsPartitionsAndEndsWithMarker
         EXPECT_TRUE(in_transaction("t", partition));
       }
       EXPECT_EQ(describe(id).state, "Ongoing");
-      EXPECT_EQ(describe(id).partitions.size(), 3u);
+      EXPECT_THAT(describe(id).topics, ElementsAre(TransactionTopic{"t", {0, 1, 2}}));
       EXPECT_EQ(end(of, producer, commit), ErrorCode::kNone);
       settle(producer);
       EXPECT_EQ(describe(id).state, commit ? "CompleteCommit" : "CompleteAbort");
@@ -364,7 +365,7 @@ TEST_F(TransactionApisTest, OnePartitionThatCannotBeAddedRefusesAll) {
   EXPECT_EQ(add_partition(stale, "t", 0, 2), ErrorCode::kProducerFenced);
   for (int16_t version = 0; version <= 3; ++version)
     EXPECT_EQ(add_partition(producer, "t", version % 3, version), ErrorCode::kNone);
-  EXPECT_EQ(describe("x").partitions.size(), 3u);
+  EXPECT_THAT(describe("x").topics, ElementsAre(TransactionTopic{"t", {0, 1, 2}}));
 }
 
 TEST_F(TransactionApisTest, BrokersAskForPartitionsOfTransactions) {
@@ -375,7 +376,7 @@ TEST_F(TransactionApisTest, BrokersAskForPartitionsOfTransactions) {
               ElementsAre(ErrorCode::kNone, ErrorCode::kTransactionAbortable, ErrorCode::kNone));
   EXPECT_THAT(ask_as_broker(producer, {0, 9}, true),
               ElementsAre(ErrorCode::kOperationNotAttempted, ErrorCode::kUnknownTopicOrPartition));
-  EXPECT_EQ(describe("x").partitions.size(), 2u);
+  EXPECT_THAT(describe("x").topics, ElementsAre(TransactionTopic{"t", {0, 2}}));
   Producer other = producer;
   ++other.id;
   EXPECT_THAT(ask_as_broker(other, {0}, true), ElementsAre(ErrorCode::kInvalidProducerIdMapping));
@@ -420,6 +421,26 @@ TEST_F(TransactionApisTest, AMarkerOfAnEpochThatNoCoordinatorHasDoesNotHoldUpThe
     EXPECT_FALSE(in_transaction("t", 0));
     EXPECT_EQ(end(version, producer, true), ErrorCode::kNone);
     run_until([&] { return describe("x").state == "CompleteCommit"; });
+  }
+}
+
+TEST_F(TransactionApisTest, ManyMarkersAreWrittenInSlices) {
+  std::vector<int32_t> indexes;
+  for (int32_t i = 0; i < 4'000; ++i) indexes.push_back(i % 3);
+  WriteTxnMarkersRequest::WritableTxnMarkerTopic topic;
+  topic.name = "t";
+  topic.partition_indexes = indexes;
+  WriteTxnMarkersRequest::WritableTxnMarker marker;
+  marker.producer_id = 7;
+  marker.topics = {&topic, 1};
+  WriteTxnMarkersRequest request;
+  request.markers = {&marker, 1};
+  const auto answer = call<WriteTxnMarkersResponse>(2, request);
+  const auto& answered = answer->markers[0].topics[0].partitions;
+  ASSERT_EQ(answered.size(), indexes.size());
+  for (size_t i = 0; i < indexes.size(); ++i) {
+    EXPECT_EQ(answered[i].partition_index, indexes[i]);
+    EXPECT_EQ(error_of(answered[i].error_code), ErrorCode::kNone);
   }
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -66,8 +67,29 @@ void TransactionEndings::resume(Transaction& transaction, Instant now, Effects& 
   for (const TransactionPartitions::Topic& topic : transaction.is.partitions.topics()) {
     for (const int32_t index : topic.indexes) ending.parts.push_back({topic.name, index});
   }
-  for (Part& part : ending.parts) send(transaction, part, effects);
-  complete_if_done(transaction, now, effects);
+  if (ending.parts.empty()) return complete(transaction, now, effects);
+  being_ended_.emplace(ending.first_serial, &transaction);
+  for (uint64_t serial = ending.first_serial; serial < next_serial_; ++serial) to_send_.push_back(serial);
+  send_some(now, effects);
+}
+
+TransactionEndings::Marker TransactionEndings::find(uint64_t serial) const {
+  const auto after = being_ended_.upper_bound(serial);
+  if (after == being_ended_.begin()) return {};
+  Transaction* const transaction = std::prev(after)->second;
+  TransactionEnding& ending = *transaction->ending;
+  const uint64_t number = serial - ending.first_serial;
+  if (number >= ending.parts.size()) return {};
+  return {transaction, &ending.parts[number]};
+}
+
+void TransactionEndings::send_some(Instant now, Effects& effects) {
+  while (!to_send_.empty() && under_way_ < kUnderWayMax) {
+    const Marker marker = find(to_send_.front());
+    to_send_.pop_front();
+    send(*marker.transaction, *marker.part, effects);
+    complete_if_done(*marker.transaction, now, effects);
+  }
 }
 
 // A partition that is gone needs no marker.
@@ -80,7 +102,8 @@ void TransactionEndings::send(Transaction& transaction, Part& part, Effects& eff
   message.marker = {is.producer_id, is.producer_epoch, context_.coordinator_epoch, is.state == TransactionState::kPrepareCommit};
   message.version = is.client_version;
   const uint64_t serial = ending.first_serial + static_cast<uint64_t>(&part - ending.parts.data());
-  effects.posts.push_back({{transaction.id, static_cast<int>(TransactionWork::kMarker), serial}, *to, message});
+  effects.posts.push_back({{{}, static_cast<int>(TransactionWork::kMarker), serial}, *to, message});
+  ++under_way_;
 }
 
 void TransactionEndings::finish(TransactionEnding& ending, Part& part) {
@@ -90,13 +113,13 @@ void TransactionEndings::finish(TransactionEnding& ending, Part& part) {
 }
 
 void TransactionEndings::marker_arrived(const Token& token, const std::any& result, Instant now, Effects& effects) {
-  Transaction* transaction = context_.transactions.find(token.key);
-  if (transaction == nullptr || !transaction->ending) return;
-  TransactionEnding& ending = *transaction->ending;
-  const uint64_t number = token.serial - ending.first_serial;  // wraps for one of an earlier ending
-  if (number >= ending.parts.size()) return;
-  Part& part = ending.parts[number];
+  const Marker marker = find(token.serial);
+  if (marker.transaction == nullptr) return;
+  Transaction& transaction = *marker.transaction;
+  Part& part = *marker.part;
   if (part.done || part.retry_at_ms != kUnderWay) return;
+  TransactionEnding& ending = *transaction.ending;
+  --under_way_;
   const ErrorCode error = std::any_cast<MarkerWritten>(result).error;
   switch (error) {
     case ErrorCode::kNone:
@@ -105,16 +128,17 @@ void TransactionEndings::marker_arrived(const Token& token, const std::any& resu
       break;
     case ErrorCode::kInvalidProducerEpoch:
       // The partition knows a later epoch of the producer: this transaction is not open there any more.
-      context_.tell(*transaction, LogLevel::kWarn,
+      context_.tell(transaction, LogLevel::kWarn,
                     fmt::format("ends without a marker in {}-{}, which has seen a later epoch", one_line(part.topic), part.index),
                     now);
       finish(ending, part);
       break;
     default:
       if (!context_.image->partition(part.topic, part.index)) finish(ending, part);
-      else fail(*transaction, part, error, now);
+      else fail(transaction, part, error, now);
   }
-  complete_if_done(*transaction, now, effects);
+  complete_if_done(transaction, now, effects);
+  send_some(now, effects);
 }
 
 void TransactionEndings::fail(Transaction& transaction, Part& part, ErrorCode error, Instant now) {
@@ -157,11 +181,11 @@ void TransactionEndings::retry(Transaction& transaction, Instant now, Effects& e
     part.retry_at_ms = kUnderWay;
     --to_retry_;
     ++context_.totals.marker_retries;
-    send(transaction, part, effects);
+    to_send_.push_back(transaction.ending->first_serial + static_cast<uint64_t>(&part - transaction.ending->parts.data()));
   }
   transaction.ending->next_retry_ms = kUnderWay;
   retry_at(transaction, next_ms);
-  complete_if_done(transaction, now, effects);
+  send_some(now, effects);
 }
 
 // --- the end --------------------------------------------------------------------------------------------------------
@@ -172,6 +196,7 @@ void TransactionEndings::complete_if_done(Transaction& transaction, Instant now,
 
 void TransactionEndings::complete(Transaction& transaction, Instant now, Effects& effects) {
   context_.totals.endings.add(now.monotonic_ms - transaction.ending->begun_ms);
+  being_ended_.erase(transaction.ending->first_serial);
   transaction.ending.reset();  // it points into the record
   const TransactionMetadata& was = transaction.is;
   const bool commit = was.state == TransactionState::kPrepareCommit;

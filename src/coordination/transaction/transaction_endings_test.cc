@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -53,7 +54,7 @@ TEST_F(TransactionEndingsTest, EveryPartitionGetsAMarkerAndTheLastOneCompletes) 
   world_.answer_marker();
   world_.answer_marker();
   EXPECT_EQ(state(), "PrepareCommit");
-  EXPECT_THAT(world_.describe().partitions, ElementsAre(TopicPartition{"t", 1})) << "those that are not done";
+  EXPECT_THAT(world_.describe().topics, ElementsAre(TransactionTopic{"t", {1}})) << "those that are not done";
   world_.answer_marker();
   EXPECT_EQ(state(), "CompleteCommit");
   const TransactionTotals totals = world_.state->totals();
@@ -223,6 +224,38 @@ TEST_F(TransactionEndingsTest, TheLogTellsOncePerPartitionWhatATransactionWaitsF
                                            "KAFKA_STORAGE_ERROR"),
                                  AllOf(HasSubstr("u-0, which answers TRANSACTION_COORDINATOR_FENCED"),
                                        HasSubstr("with an epoch above 7 wrote there"), HasSubstr("Each start of Weir raises"))));
+}
+
+TEST_F(TransactionEndingsTest, OnlySoManyMarkersAreUnderWay) {
+  constexpr size_t kMost = TransactionEndings::kUnderWayMax;
+  std::vector<int32_t> indexes(kMost + 500);
+  std::iota(indexes.begin(), indexes.end(), 0);
+  open(partitions("t", indexes));
+  world_.put(metadata(kOngoing, {6, 0}, {{"t", 0}}), kTwo, "y");
+  world_.restart();
+  commit();
+  ASSERT_EQ(world_.ask_end({6, 0}, true, kTwo, "y")->error, ErrorCode::kNone);
+  EXPECT_EQ(world_.posts.size(), kMost);
+  EXPECT_EQ(world_.state->totals().markers_outstanding, kMost + 501);
+  world_.answer_marker(ErrorCode::kRequestTimedOut);
+  world_.answer_marker();
+  EXPECT_EQ(world_.posts.size(), kMost) << "the next two";
+  world_.advance(50);
+  EXPECT_EQ(world_.posts.size(), kMost) << "one that is tried again waits its turn";
+  world_.answer_markers();
+  EXPECT_EQ(state(), "CompleteCommit");
+  EXPECT_EQ(world_.describe("y").state, "CompleteCommit");
+  EXPECT_EQ(world_.state->totals().markers_outstanding, 0u);
+}
+
+TEST_F(TransactionEndingsTest, AMarkerUnderWayDoesNotHoldTheIdOfItsTransaction) {
+  const std::string id(30'000, 'i');  // of 10'000 markers it would be 300 MB
+  world_.put(metadata(kOngoing, producer_, {{"t", 0}}), kTwo, id);
+  world_.restart();
+  ASSERT_EQ(world_.ask_end(producer_, true, kTwo, id)->error, ErrorCode::kNone);
+  EXPECT_EQ(world_.posts.at(0).token.key, "");
+  world_.answer_marker();
+  EXPECT_EQ(world_.describe(id).state, "CompleteCommit");
 }
 
 TEST_F(TransactionEndingsTest, ResultsOfAnEarlierEndAreIgnored) {

@@ -56,6 +56,13 @@ struct TopicPartition {
   auto operator<=>(const TopicPartition&) const = default;
 };
 
+// Partitions of one topic, in order.
+struct TransactionTopic {
+  std::string name;
+  std::vector<int32_t> indexes;
+  bool operator==(const TransactionTopic&) const = default;
+};
+
 struct InitProducerRequest {
   std::string transactional_id;
   int32_t timeout_ms = 0;
@@ -111,7 +118,7 @@ struct TransactionDescription {
   int64_t start_ms = -1;
   int64_t producer_id = -1;
   int16_t producer_epoch = -1;
-  std::vector<TopicPartition> partitions;  // in order; while it is being ended, those whose marker is not written yet
+  std::vector<TransactionTopic> topics;  // by name; while it is being ended, of the partitions whose marker is not written yet
 };
 using DescribeTransactionReply = Function<void(TransactionDescription)>;
 
@@ -120,8 +127,6 @@ struct ListTransactionsRequest {
   std::vector<std::string> states;    // none: any. Names that are not known match nothing
   std::vector<int64_t> producer_ids;  // in order; none: any
   int64_t duration_ms = -1;           // those whose last transaction, if any, began longer ago; negative: any
-  // Called for each id that matches so far. None: all of them.
-  Function<bool(std::string_view) const> matches;
 };
 struct ListedTransaction {
   std::string transactional_id;
