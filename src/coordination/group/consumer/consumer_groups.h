@@ -120,6 +120,7 @@ class ConsumerGroups {
   void expect_heartbeat(ConsumerGroup& group, const ConsumerMember& member, Instant now);
   void expect_revocation(const ConsumerGroup& group, const ConsumerMember& member, Instant now);
   std::vector<const ConsumerMember*> broken_members(const ConsumerGroup& group) const;
+  void mend(ConsumerGroup& group, Instant now, Effects& effects);
   bool owned_since(const ConsumerMember& member, const OffsetCommitRequest& request) const;
   ErrorCode check_commit_epoch(const ConsumerMember& member, const OffsetCommitRequest& request) const;
 
