@@ -55,7 +55,7 @@ void ConsumerGroups::refresh_epoch(ConsumerGroup& group, bool raise, std::string
       group.id(), fmt::format("(epoch {}, {}) begins a rebalance: {}", group.epoch(), counted(group.size(), "member"), why), now);
 }
 
-const ConsumerGroup::Soft::Settings& ConsumerGroups::settings(ConsumerGroup& group) const {
+const ConsumerGroupSettings& ConsumerGroups::settings(ConsumerGroup& group) const {
   if (group.soft.settings && group.soft.settings->defaults == defaults_) return *group.soft.settings;
   const auto read = [&](std::string_view name, const GroupConfig::Consumer::Bounded& bounds) {
     const auto text = context_.image->group_config(group.id(), name);
