@@ -128,9 +128,7 @@ class TransactionWorld final : public TransactionRequests, public WorldTime<Tran
     std::ranges::move(effects.log, std::back_inserter(log));
     std::ranges::move(effects.calls, std::back_inserter(calls));
     std::ranges::move(effects.posts, std::back_inserter(posts));
-    const auto copy = replayed();
-    EXPECT_TRUE(copy && copy->snapshot() == state->snapshot()) << "the log does not say what the state is";
-    EXPECT_EQ(memory.used_bytes(), state->memory_bytes() + (copy ? copy->memory_bytes() : 0) + others_bytes);
+    compare_with_log();
     for (Release& release : effects.replies) release(ErrorCode::kNone);
     if (give_ids) give_all_ids();
   }
@@ -229,6 +227,12 @@ class TransactionWorld final : public TransactionRequests, public WorldTime<Tran
   std::unique_ptr<TransactionCoordinatorState> state;
 
  private:
+  void compare_with_log() {
+    const auto copy = replayed();
+    EXPECT_TRUE(copy && copy->snapshot() == state->snapshot()) << "the log does not say what the state is";
+    EXPECT_EQ(memory.used_bytes(), state->memory_bytes() + (copy ? copy->memory_bytes() : 0) + others_bytes);
+  }
+
   TransactionConfig config_;
 };
 
