@@ -52,7 +52,8 @@ class TransactionalProducer {
       auto between = ProduceFrame::between(where.partition, batch.bytes().size());
       lanes_.push_back({std::move(batch), std::move(between)});
     }
-    frame_ = std::make_unique<ProduceFrame>(settings.partitions.front(), -1, lanes_.front().batch.bytes().size(), lanes_.size(), id_);
+    frame_ =
+        std::make_unique<ProduceFrame>(settings.partitions.front(), -1, lanes_.front().batch.bytes().size(), lanes_.size(), id_);
   }
 
   void run(int64_t transactions) {
@@ -143,7 +144,8 @@ void run_transactions(Options& options) {
   run_all(settings.transactions);
   const Usage used = usage_now(pid) - before;
   std::vector<int64_t> samples_ns;
-  for (auto& producer : producers) samples_ns.insert(samples_ns.end(), producer->samples_ns().begin(), producer->samples_ns().end());
+  for (auto& producer : producers)
+    samples_ns.insert(samples_ns.end(), producer->samples_ns().begin(), producer->samples_ns().end());
   JsonLine out;
   out.put("transactions", static_cast<uint64_t>(settings.transactions * settings.producers));
   out.put_quantiles(std::move(samples_ns));

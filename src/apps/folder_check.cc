@@ -115,8 +115,8 @@ Result<Manifests> load_manifests_in_use(runtime::FileSystem& files, const std::s
     if (!loaded) why = loaded.error().message;
   }
   return fail(ErrorCode::kUnknown,
-              fmt::format("{0}/{1} could not be read beside the broker that uses it ({2}). Try again, or stop the broker first.", folder,
-                          kDatabase, why));
+              fmt::format("{0}/{1} could not be read beside the broker that uses it ({2}). Try again, or stop the broker first.",
+                          folder, kDatabase, why));
 }
 
 // What the log says while the object lives, from `lowest` on.

@@ -1,6 +1,6 @@
 // A data folder as a whole: its segment files held against its manifests, and a start of its storage tried on an overlay. That
-// is what `weir log verify DIR` knows beyond each file by itself. Nothing in the folder is written. Its lock is held meanwhile, so
-// that no broker changes the files. Of a folder that a broker has open, only the bytes that its manifests name are judged.
+// is what `weir log verify DIR` knows beyond each file by itself. Nothing in the folder is written. Its lock is held meanwhile,
+// so that no broker changes the files. Of a folder that a broker has open, only the bytes that its manifests name are judged.
 #pragma once
 
 #include <cstdint>

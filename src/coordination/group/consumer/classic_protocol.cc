@@ -19,7 +19,8 @@ template <typename Message>
 Result<int16_t> decode(protocol::Reader& reader, Message& message) {
   const int16_t version = reader.i16();
   if (!reader.ok() || version < 0 || !message.decode(reader, std::min(version, kHighestVersion))) {
-    return fail(ErrorCode::kInvalid, fmt::format("not the consumer protocol: {}", reader.ok() ? "unknown version" : reader.error()));
+    return fail(ErrorCode::kInvalid,
+                fmt::format("not the consumer protocol: {}", reader.ok() ? "unknown version" : reader.error()));
   }
   return version;
 }

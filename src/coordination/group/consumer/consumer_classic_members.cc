@@ -1,7 +1,7 @@
 // ConsumerGroups: members of the classic protocol in consumer groups (KIP-848, migration).
 //
-// A join tells the member's subscription, and the partitions that it has; its answer comes at once. The sync tells what the member
-// has from now on. A heartbeat says REBALANCE_IN_PROGRESS when there is something to fetch with another join.
+// A join tells the member's subscription, and the partitions that it has; its answer comes at once. The sync tells what the
+// member has from now on. A heartbeat says REBALANCE_IN_PROGRESS when there is something to fetch with another join.
 #include <algorithm>
 #include <string_view>
 #include <utility>

@@ -27,7 +27,8 @@ std::vector<OwnedTopicPartitions> since(const Assignment& assignment, int32_t ep
 
 std::expected<std::vector<GroupRecord>, ConsumerGroups::Refusal> ConsumerGroups::upgrade_of(ClassicGroup& group) const {
   const auto cannot = [](std::string_view why) {
-    return refused(ErrorCode::kGroupIdNotFound, fmt::format("The group is a classic group, and cannot become a consumer group: {}.", why));
+    return refused(ErrorCode::kGroupIdNotFound,
+                   fmt::format("The group is a classic group, and cannot become a consumer group: {}.", why));
   };
   if (config_.migration != kUpgrade && config_.migration != kBidirectional) {
     return cannot("group.consumer.migration.policy does not allow it");
@@ -58,7 +59,8 @@ std::expected<std::vector<GroupRecord>, ConsumerGroups::Refusal> ConsumerGroups:
     targets.push_back(TargetAssignmentMemberEntry{group.id(), id, std::move(assignment->partitions)});
   }
   std::vector<GroupRecord> records = std::move(members);
-  records.push_back(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{epoch, 0}});  // the member that comes raises it, with a hash
+  records.push_back(
+      ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{epoch, 0}});  // the member that comes raises it, with a hash
   std::ranges::move(targets, std::back_inserter(records));
   records.push_back(TargetAssignmentEntry{group.id(), TargetAssignmentEpoch{epoch, 0}});
   std::ranges::move(current, std::back_inserter(records));
@@ -69,9 +71,10 @@ std::expected<std::vector<GroupRecord>, ConsumerGroups::Refusal> ConsumerGroups:
 void ConsumerGroups::upgrade(ClassicGroup& group, std::vector<GroupRecord> records, Instant now, GroupChange& change,
                              Effects& effects) {
   const std::string id = group.id();
-  context_.lines.tell(id, fmt::format("(generation {}, {}) becomes a consumer group", group.generation(),
-                                      counted(group.members().size(), "member")),
-                      now);
+  context_.lines.tell(
+      id,
+      fmt::format("(generation {}, {}) becomes a consumer group", group.generation(), counted(group.members().size(), "member")),
+      now);
   classic_.end(group, ErrorCode::kRebalanceInProgress, effects);
   for (GroupRecord& tombstone : group.tombstones()) change.emit(std::move(tombstone));
   for (GroupRecord& record : records) change.emit(std::move(record));
@@ -84,7 +87,8 @@ void ConsumerGroups::upgrade(ClassicGroup& group, std::vector<GroupRecord> recor
 bool ConsumerGroups::downgrades(const ConsumerGroup& group, std::span<const ConsumerMember* const> leaving) const {
   if (config_.migration != kDowngrade && config_.migration != kBidirectional) return false;
   const size_t stay = group.size() - leaving.size();
-  const auto classic = static_cast<size_t>(std::ranges::count_if(leaving, [](const auto* member) { return member->uses_classic_protocol(); }));
+  const auto classic =
+      static_cast<size_t>(std::ranges::count_if(leaving, [](const auto* member) { return member->uses_classic_protocol(); }));
   return stay > 0 && group.classic_members() - classic == stay && stay <= static_cast<size_t>(context_.config.max_size);
 }
 
@@ -125,8 +129,8 @@ void ConsumerGroups::downgrade(ConsumerGroup& group, std::span<const ConsumerMem
     cancel_deadlines(group, member_id);
     if (member->uses_classic_protocol()) protocols.emplace_back(member_id, member->metadata->classic->protocols);
   }
-  context_.lines.tell(id, fmt::format("(epoch {}, {}) becomes a classic group", group.epoch(), counted(metadata.members.size(), "member")),
-                      now);
+  context_.lines.tell(
+      id, fmt::format("(epoch {}, {}) becomes a classic group", group.epoch(), counted(metadata.members.size(), "member")), now);
   for (GroupRecord& tombstone : group.tombstones()) change.emit(std::move(tombstone));
   change.emit(GroupMetadataEntry{id, std::move(metadata)});
   ClassicGroup& classic = *context_.groups.find_classic(id);

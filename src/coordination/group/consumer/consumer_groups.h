@@ -113,7 +113,8 @@ class ConsumerGroups {
   // Members of the classic protocol.
   std::expected<void, Refusal> check_join(const ConsumerGroup& group, const JoinRequest& request) const;
   std::expected<Sender, ErrorCode> identify_classic(const ConsumerGroup& group, const JoinRequest& request) const;
-  static std::expected<const ConsumerMember*, ErrorCode> validate_classic(const ConsumerGroup& group, const std::string& member_id,
+  static std::expected<const ConsumerMember*, ErrorCode> validate_classic(const ConsumerGroup& group,
+                                                                          const std::string& member_id,
                                                                           const std::optional<std::string>& instance_id,
                                                                           int32_t generation);
   static bool waits_for_partitions(const ConsumerGroup& group, const ConsumerMember& member);

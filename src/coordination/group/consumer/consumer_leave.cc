@@ -35,8 +35,8 @@ void ConsumerGroups::fence(ConsumerGroup& group, std::span<const ConsumerMember*
   if (group.is_empty()) change.emit(TargetAssignmentEntry{group.id(), {{group.epoch(), 0}}});
 }
 
-void ConsumerGroups::fence_or_downgrade(ConsumerGroup& group, std::span<const ConsumerMember* const> members, std::string_view why,
-                                        Instant now, GroupChange& change, Effects& effects) {
+void ConsumerGroups::fence_or_downgrade(ConsumerGroup& group, std::span<const ConsumerMember* const> members,
+                                        std::string_view why, Instant now, GroupChange& change, Effects& effects) {
   if (!downgrades(group, members)) return fence(group, members, why, now, change);
   for (const ConsumerMember* member : members) tell(group, *member, why, now);
   downgrade(group, members, true, now, change, effects);
@@ -82,12 +82,11 @@ void ConsumerGroups::due(ConsumerGroup& group, const DeadlineKey& key, Instant n
     return fence_or_downgrade(group, {&member, 1}, why, now, change, effects);
   }
   if (key.kind == DeadlineKind::kRebalance && member->current().state != MemberState::kUnrevokedPartitions) return;
-  const std::string why =
-      fmt::format("is removed: it did not {} within {} ms",
-                  key.kind == DeadlineKind::kRebalance ? "give up its partitions"
-                  : key.kind == DeadlineKind::kJoin    ? "join again"
-                                                       : "ask for its assignment",
-                  member->metadata->rebalance_timeout_ms);
+  const std::string why = fmt::format("is removed: it did not {} within {} ms",
+                                      key.kind == DeadlineKind::kRebalance ? "give up its partitions"
+                                      : key.kind == DeadlineKind::kJoin    ? "join again"
+                                                                           : "ask for its assignment",
+                                      member->metadata->rebalance_timeout_ms);
   fence_or_downgrade(group, {&member, 1}, why, now, change, effects);
 }
 
