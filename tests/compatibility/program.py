@@ -25,7 +25,7 @@ def java(path: str, *words: str) -> list[str]:
 class Program:
     """Started at once. Its output goes to a file of its own, which a later program of the same name continues."""
 
-    SECONDS_MAX = 120
+    SECONDS_MAX = 300  # far more than it takes, for machines that have other things to do
 
     def __init__(self, folder: pathlib.Path, command: list[str], name: str = "program"):
         self.log = folder / f"{name}.log"

@@ -1,10 +1,12 @@
 import java.util.Arrays;
 import java.util.Properties;
 import java.util.concurrent.locks.LockSupport;
+import org.apache.kafka.common.errors.InvalidTxnStateException;
 import org.apache.kafka.common.serialization.Serdes;
 import org.apache.kafka.streams.KafkaStreams;
 import org.apache.kafka.streams.StreamsBuilder;
 import org.apache.kafka.streams.StreamsConfig;
+import org.apache.kafka.streams.errors.StreamsUncaughtExceptionHandler.StreamThreadExceptionResponse;
 import org.apache.kafka.streams.kstream.KStream;
 import org.apache.kafka.streams.kstream.Materialized;
 import org.apache.kafka.streams.kstream.Produced;
@@ -44,6 +46,10 @@ public class WordCount {
         try (KafkaStreams streams = new KafkaStreams(builder.build(), settings)) {
             streams.setUncaughtExceptionHandler(problem -> {
                 problem.printStackTrace();
+                // The commit of a transaction that ran out of time, as after a pause: what the thread did is aborted.
+                for (Throwable cause = problem; cause != null; cause = cause.getCause()) {
+                    if (cause instanceof InvalidTxnStateException) return StreamThreadExceptionResponse.REPLACE_THREAD;
+                }
                 Runtime.getRuntime().halt(1);
                 return null;
             });
