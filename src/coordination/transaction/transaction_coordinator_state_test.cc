@@ -328,7 +328,7 @@ TEST_F(TransactionCoordinatorStateTest, Lists) {
   EXPECT_THAT(world_.list(), ElementsAre("done", "fresh", "old", "young"));
   EXPECT_THAT(world_.list({{"Ongoing", "no such state"}, {}, -1}), ElementsAre("old", "young"));
   EXPECT_THAT(world_.list({{"no such state"}, {}, -1}), IsEmpty());
-  EXPECT_THAT(world_.list({{}, {7, 1, 6}, -1}), ElementsAre("done", "old"));
+  EXPECT_THAT(world_.list({{}, {1, 6, 7}, -1}), ElementsAre("done", "old"));
   EXPECT_THAT(world_.list({{}, {}, 10'000}), ElementsAre("fresh")) << "as Kafka, which counts from the time that it has";
   EXPECT_THAT(world_.list({{"Ongoing"}, {}, 9'999}), ElementsAre("old"));
   EXPECT_TRUE(is_transaction_state("Dead"));

@@ -161,10 +161,13 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   }
   // Below it the rows tell which transactions were ended.
   const int64_t known_to = piece.sound ? manifest.end_offset : 0;
-  const int64_t lost_to = piece.told.end_unknown    ? std::numeric_limits<int64_t>::max()
-                          : piece.told.lost.empty() ? 0
-                                                    : piece.told.lost.back().next;
+  int64_t lost_to = piece.told.end_unknown    ? std::numeric_limits<int64_t>::max()
+                    : piece.told.lost.empty() ? 0
+                                              : piece.told.lost.back().next;
   for (const Part& part : piece.parts) {
+    // Without rows nobody knows whether a file is missing where batches do not follow each other.
+    const bool gap = !output.segments.empty() && part.info.base_offset > output.segments.back().next_offset;
+    if (!piece.sound && gap) lost_to = std::max(lost_to, part.info.base_offset);
     if (auto done = add_part(piece, part, output); !done) return done;
   }
   output.directory = piece.parts.empty() ? 0 : piece.parts.back().info.directory;

@@ -503,7 +503,7 @@ TEST_F(LogSalvageOfTransactionsTest, WithoutRowsTheBatchesTell) {
 TEST_F(LogSalvageOfTransactionsTest, WithoutRowsATransactionWhoseMarkerMayBeLostCountsAsEnded) {
   ASSERT_TRUE(sim_.disk().remove("/log/" + partition_folder_name(ids_[0]) + "/" + segment_file_name(4)));
   forget_rows();
-  EXPECT_THAT(bring_back().partitions.at(0).lost, ElementsAre(OffsetRange{4, 5}));
+  bring_back();
   EXPECT_THAT(open_transactions(), ElementsAre(Pair(5, 0)));
 }
 
