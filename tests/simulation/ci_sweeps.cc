@@ -101,7 +101,7 @@ const std::vector<CiSweep>& ci_sweeps() {
        {.fixed = {{"network-faults", 0}}},
        60,
        500,
-       {kTransactionCommitted, kTransactionAborted, kTransactionFailed, kProducerFenced, kMemberExpelled, kZombieCameBack,
+       {kTransactionCommitted, kTransactionAborted, kProducerFenced, kMemberExpelled, kZombieCameBack,
         kHistoryJudged}},
       {"transaction-faults",
        transaction_scenario(),
