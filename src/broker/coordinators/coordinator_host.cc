@@ -213,12 +213,10 @@ void CoordinatorHost::use_on_owner(BrokerShard& shard, int32_t index, bool may_b
 
 void CoordinatorHost::image_changed(BrokerShard& shard, const MetadataChange& change) {
   Shard& mine = *shards_[shard.index()];
-  coordination::ImageChange told;
-  told.before = std::exchange(mine.image, std::make_shared<CoordinatorImage>(change.image));
-  told.after = mine.image;
+  const coordination::ImageChange told = image_change(std::move(mine.image), change);
+  mine.image = told.after;
   for (const TopicPtr& topic : change.removed) {
     if (topic->id() == mine.topic) return start(shard);  // they are gone
-    told.deleted.push_back({topic->name(), topic->id()});
   }
   for (auto& [index, partition] : mine.partitions) partition->image_changed(told);
 }

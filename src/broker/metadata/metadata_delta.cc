@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <set>
 #include <unordered_set>
 #include <utility>
 #include <vector>
@@ -52,7 +54,9 @@ void MetadataDelta::put(const storage::MetaEntry& entry) {
   } else if (key.starts_with(PartitionRecord::kPrefix)) {
     use(PartitionRecord::decode(key, entry.value), [this](PartitionRecord record) {
       const PartitionRecord* present = image_->find_partition(record.id);
-      if (present == nullptr || !(*present == record)) image_->put_partition(std::move(record));
+      if (present != nullptr && *present == record) return;
+      if (present == nullptr || present->replicas != record.replicas) with_other_replicas_.insert(record.id.topic);
+      image_->put_partition(std::move(record));
     });
   }
 }
@@ -71,8 +75,10 @@ void MetadataDelta::remove(std::string_view key) {
     use(BrokerRecord::decode(key, BrokerRecord{}.encode()),
         [this](const BrokerRecord& record) { image_->remove_broker(record.id); });
   } else if (key.starts_with(PartitionRecord::kPrefix)) {
-    use(PartitionRecord::decode(key, PartitionRecord{}.encode()),
-        [this](const PartitionRecord& record) { image_->remove_partition(record.id); });
+    use(PartitionRecord::decode(key, PartitionRecord{}.encode()), [this](const PartitionRecord& record) {
+      with_other_replicas_.insert(record.id.topic);
+      image_->remove_partition(record.id);
+    });
   }
 }
 
@@ -94,6 +100,7 @@ void MetadataDelta::put_configs(ConfigRecord record) {
   const auto present = image_->find_configs(record.type, record.name);
   if (present ? *present == record : record.overrides.empty()) return;
   change_->broker_config_changed |= record.type == ConfigResourceType::kBroker;
+  if (record.type == ConfigResourceType::kGroup) change_->reconfigured_groups.push_back(record.name);
   image_->put_configs(std::make_shared<const ConfigRecord>(std::move(record)));
 }
 
@@ -110,6 +117,30 @@ void MetadataDelta::reconfigure_topics() {
   for (TopicPtr& topic : changed) {
     image_->put(topic);
     change_->reconfigured.push_back(std::move(topic));
+  }
+}
+
+void MetadataDelta::find_moved_topics() {
+  std::set<int32_t> moved;  // brokers that came, went or have another rack
+  const auto compare = [&](const MetadataImage& one, const MetadataImage& other) {
+    for (const BrokerPtr& broker : one.brokers()) {
+      const BrokerRecord* there = other.find_broker(broker->id);
+      if ((there ? there->rack : "") != broker->rack) moved.insert(broker->id);
+    }
+  };
+  compare(before_, *image_);
+  compare(*image_, before_);
+  if (!moved.empty()) {
+    image_->for_each_partition_record([&](const PartitionRecord& record) {
+      const auto has_moved = [&](int32_t id) { return moved.contains(id); };
+      if (std::any_of(record.replicas.begin(), record.replicas.end(), has_moved)) with_other_replicas_.insert(record.id.topic);
+    });
+  }
+  const bool self_moved = moved.contains(image_->self().id);  // the replica of a partition without a record
+  if (self_moved) image_->for_each([&](const TopicPtr& topic) { with_other_replicas_.insert(topic->id()); });
+  for (const TopicId& id : with_other_replicas_) {
+    const TopicPtr* topic = image_->find_shared(id);
+    if (topic != nullptr && before_.find(id) != nullptr) change_->moved.push_back(*topic);
   }
 }
 
@@ -133,6 +164,7 @@ void MetadataDelta::apply_all(const std::vector<storage::MetaEntry>& entries) {
 std::shared_ptr<const MetadataChange> MetadataDelta::finish(int64_t revision) {
   if (image_->changes() == before_.changes()) return nullptr;
   if (change_->broker_config_changed) reconfigure_topics();
+  find_moved_topics();
   image_->set_revision(revision);
   change_->image = std::move(image_);
   return std::move(change_);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string_view>
 
 #include "broker/metadata/metadata_image.h"
@@ -28,10 +29,12 @@ class MetadataDelta {
   void put_topic(TopicRecord record);
   void put_configs(ConfigRecord record);
   void reconfigure_topics();
+  void find_moved_topics();
 
   const MetadataImage& before_;
   std::shared_ptr<MetadataImage> image_;
   std::shared_ptr<MetadataChange> change_;
+  std::set<TopicId> with_other_replicas_;
 };
 
 }  // namespace weir::broker

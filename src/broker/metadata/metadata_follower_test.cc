@@ -53,6 +53,52 @@ TEST_F(MetadataFollowerTest, BrokersLeadersAndConfigurationsMove) {
   expect_image_of_the_store();
 }
 
+TEST_F(MetadataFollowerTest, AChangeTellsWhichTopicsHaveReplicasElsewhere) {
+  add_topic(2, "payments", 2);
+  settle();
+  const auto moved = [this](std::vector<storage::MetaOperation> operations) {
+    changes_.clear();
+    write(std::move(operations));
+    settle();
+    std::vector<std::string> names;
+    for (const auto& change : changes_) {
+      for (const TopicPtr& topic : change->moved) names.push_back(topic->name());
+    }
+    return names;
+  };
+  using ::testing::ElementsAre;
+  using ::testing::IsEmpty;
+  BrokerRecord other{7, 2, "west", {}};
+  PartitionRecord partition{{id_of(1), 1}, 7, 5, 2, {7}};
+  EXPECT_THAT(moved({put(other.key(), other.encode())}), IsEmpty());
+  EXPECT_THAT(moved({put(partition.key(), partition.encode())}), ElementsAre("orders"));
+  partition.leader_epoch = 6;
+  other.epoch = 3;
+  EXPECT_THAT(moved({put(partition.key(), partition.encode()), put(other.key(), other.encode())}), IsEmpty());
+  other.rack = "east";
+  EXPECT_THAT(moved({put(other.key(), other.encode())}), ElementsAre("orders"));
+  EXPECT_THAT(moved({erase(other.key())}), ElementsAre("orders")) << "its rack is unknown";
+  EXPECT_THAT(moved({erase(partition.key())}), ElementsAre("orders"));
+  BrokerRecord self = image().self();
+  self.rack = "north";
+  EXPECT_THAT(moved({put(self.key(), self.encode())}), ::testing::UnorderedElementsAre("orders", "payments"));
+  const TopicRecord added{id_of(3), "new", 1, 0, {}};
+  PartitionRecord first{{id_of(3), 0}, 7, 0, 0, {7}};
+  EXPECT_THAT(moved({put(added.key(), added.encode()), put(first.key(), first.encode())}), IsEmpty()) << "it was not there";
+}
+
+TEST_F(MetadataFollowerTest, AChangeTellsWhichGroupsHaveOtherConfigs) {
+  const ConfigRecord group{ConfigResourceType::kGroup, "g", {{"consumer.session.timeout.ms", "50000"}}};
+  write({put(group.key(), group.encode())});
+  settle();
+  ASSERT_EQ(changes_.size(), 1u);
+  EXPECT_THAT(changes_[0]->reconfigured_groups, ::testing::ElementsAre("g"));
+  write({erase(group.key())});
+  settle();
+  ASSERT_EQ(changes_.size(), 2u);
+  EXPECT_THAT(changes_[1]->reconfigured_groups, ::testing::ElementsAre("g"));
+}
+
 TEST_F(MetadataFollowerTest, WhatImagesDoNotHoldMovesTheRevisionOnly) {
   const int64_t revision = write({put("/producer-ids/next", "x")});
   EXPECT_TRUE(served(revision, runtime::kMillisecond));

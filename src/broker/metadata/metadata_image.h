@@ -160,6 +160,8 @@ struct MetadataChange {
   std::vector<Added> added;
   std::vector<TopicPtr> removed;
   std::vector<TopicPtr> reconfigured;
+  std::vector<TopicPtr> moved;  // that were there before, and may have replicas in other racks now; each once
+  std::vector<std::string> reconfigured_groups;
   bool broker_config_changed = false;
 };
 

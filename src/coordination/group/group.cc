@@ -34,10 +34,6 @@ ErrorCode may_delete_offsets(const Group& group) {
   return std::visit([](const auto& of) { return of.may_delete_offsets(); }, group);
 }
 
-ErrorCode may_commit_in_transaction(const Group& group, const TxnOffsetCommitRequest& request) {
-  return std::visit([&](const auto& of) { return of.may_commit_in_transaction(request); }, group);
-}
-
 std::optional<int64_t> unused_since_ms(const Group& group, int64_t committed_ms) {
   return std::visit([&](const auto& of) { return of.unused_since_ms(committed_ms); }, group);
 }
@@ -72,9 +68,22 @@ ClassicGroup* Groups::find_classic(std::string_view id) {
   return group == nullptr ? nullptr : std::get_if<ClassicGroup>(group);
 }
 
+ConsumerGroup* Groups::find_consumer(std::string_view id) {
+  Group* group = find(id);
+  return group == nullptr ? nullptr : std::get_if<ConsumerGroup>(group);
+}
+
 ClassicGroup& Groups::find_or_make_classic(const std::string& id) {
   Group& group = groups_.try_emplace(id, std::in_place_type<ClassicGroup>, id, memory_, &classic_counts_).first->second;
-  return std::get<ClassicGroup>(group);
+  if (auto* classic = std::get_if<ClassicGroup>(&group)) return *classic;
+  return group.emplace<ClassicGroup>(id, memory_, &classic_counts_);
+}
+
+ConsumerGroup& Groups::find_or_make_consumer(const std::string& id) {
+  const auto make_in = std::in_place_type<ConsumerGroup>;
+  Group& group = groups_.try_emplace(id, make_in, id, memory_, &consumer_counts_, &subscribed_).first->second;
+  if (auto* consumer = std::get_if<ConsumerGroup>(&group)) return *consumer;
+  return group.emplace<ConsumerGroup>(id, memory_, &consumer_counts_, &subscribed_);
 }
 
 void Groups::erase(std::string_view id) {

@@ -13,12 +13,13 @@
 #include <vector>
 
 #include "coordination/group/classic/classic_group.h"
+#include "coordination/group/consumer/consumer_group.h"
 #include "coordination/group/group_messages.h"
 #include "coordination/group/group_records.h"
 
 namespace weir::coordination {
 
-using Group = std::variant<ClassicGroup>;
+using Group = std::variant<ClassicGroup, ConsumerGroup>;
 
 const std::string& id_of(const Group& group);
 std::string_view type_name(const Group& group);  // as Kafka's tools show both
@@ -30,8 +31,6 @@ bool is_awaited(const Group& group);  // somebody was given a member id and has 
 bool subscribed_to(const Group& group, std::string_view topic);
 // kNone, or the error of a deletion of committed offsets.
 ErrorCode may_delete_offsets(const Group& group);
-// kNone, or why the request may not commit offsets in a transaction.
-ErrorCode may_commit_in_transaction(const Group& group, const TxnOffsetCommitRequest& request);
 // The time from which an offset committed at `committed_ms` is of no use to members. Nothing: it is of use. Wall time.
 std::optional<int64_t> unused_since_ms(const Group& group, int64_t committed_ms);
 GroupDescription describe(const Group& group);
@@ -56,14 +55,20 @@ class Groups {
   size_t size() const { return groups_.size(); }
   Group* find(std::string_view id);
   ClassicGroup* find_classic(std::string_view id);  // nullptr: there is none, or it is of another type
-  // A group that only has offsets is a classic one.
+  ConsumerGroup* find_consumer(std::string_view id);
+  // They take the place of a group of another type. A group that only has offsets is a classic one.
   ClassicGroup& find_or_make_classic(const std::string& id);
+  ConsumerGroup& find_or_make_consumer(const std::string& id);
   void erase(std::string_view id);
   const GroupStateCounts& classic_counts() const { return classic_counts_; }
+  const ConsumerStateCounts& consumer_counts() const { return consumer_counts_; }
+  const SubscribedGroups& subscribed() const { return subscribed_; }
 
  private:
   GroupMemory& memory_;
-  GroupStateCounts classic_counts_{};  // kept by the groups
+  GroupStateCounts classic_counts_{};  // kept by the groups, as the next two
+  ConsumerStateCounts consumer_counts_{};
+  SubscribedGroups subscribed_;
   Map groups_;
 };
 

@@ -24,7 +24,8 @@
 
 namespace weir::coordination {
 
-enum class DeadlineKind : uint8_t { kMember, kJoin, kSync, kOffsetCheck, kSweep };
+// kMember is the session of a member of any type, kRebalance its time to give up partitions.
+enum class DeadlineKind : uint8_t { kMember, kJoin, kSync, kRebalance, kOffsetCheck, kSweep };
 
 struct DeadlineKey {
   DeadlineKind kind{};
@@ -35,12 +36,14 @@ struct DeadlineKey {
 
 // Counts of events since the state was made.
 struct GroupTotals {
-  uint64_t rebalances = 0;  // that ended with an assignment
+  uint64_t rebalances = 0;           // of classic groups, that ended with an assignment
+  uint64_t consumer_rebalances = 0;  // of consumer groups: changes of their epoch
   uint64_t offsets_committed = 0;
   uint64_t offsets_expired = 0;  // or gone with their topic
   uint64_t offsets_deleted = 0;  // on demand
   GroupTotals& operator+=(const GroupTotals& other) {
     rebalances += other.rebalances;
+    consumer_rebalances += other.consumer_rebalances;
     offsets_committed += other.offsets_committed;
     offsets_expired += other.offsets_expired;
     offsets_deleted += other.offsets_deleted;
@@ -53,12 +56,15 @@ class GroupLines {
  public:
   void tell(std::string_view group_id, std::string_view what, Instant now) { tell(group_id, what, now, lines_); }
   void tell_member(const ClassicGroup& group, const std::string& member_id, std::string_view what, Instant now);
+  void tell_member(const ConsumerGroup& group, const ConsumerMember& member, std::string_view what, Instant now);
 
  private:
   static void tell(std::string_view group_id, std::string_view what, Instant now, RateLimit& limit);
   RateLimit lines_{20};
   RateLimit member_lines_{20};
 };
+
+class GroupChange;
 
 struct GroupContext {
   // The arguments outlive the context. `memory` is shared with other coordinators.
@@ -76,6 +82,8 @@ struct GroupContext {
 
   // Of a group without members, offsets and pending offsets.
   void remove(const std::string& group_id, std::string_view why, Instant now, Effects& effects);
+  // The group has no members. Its offsets stay, for the group of another type that takes its place in this change.
+  void replace(const std::string& group_id, std::string_view why, Instant now, GroupChange& change);
   bool is_kept_back(std::string_view group_id) const { return kept_back && kept_back(group_id); }
   // A client was refused.
   void warn_of_memory(Instant now);
@@ -95,6 +103,18 @@ struct GroupContext {
   GroupLines lines;
   StateMachine::KeptBack kept_back;
   int64_t record_bytes_max = std::numeric_limits<int64_t>::max();
+};
+
+// Records of one change of a group. They are one batch of the log, so that no crash parts them.
+class GroupChange {
+ public:
+  GroupChange(GroupContext& context, Effects& effects) : context_(context), effects_(effects) {}
+  void emit(GroupRecord record);
+
+ private:
+  GroupContext& context_;
+  Effects& effects_;
+  bool begun_ = false;
 };
 
 }  // namespace weir::coordination

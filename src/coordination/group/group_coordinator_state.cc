@@ -8,6 +8,14 @@
 #include "base/counted.h"
 
 namespace weir::coordination {
+namespace {
+
+template <typename... Cases>
+struct ByType : Cases... {
+  using Cases::operator()...;
+};
+
+}  // namespace
 
 // --- the log --------------------------------------------------------------------------------------------------------
 
@@ -30,13 +38,16 @@ void GroupCoordinatorState::loaded(const ImagePtr& image, Instant now, Effects& 
     if (context_.groups.find(of.group_id) == nullptr) context_.groups.find_or_make_classic(of.group_id);
   }
   for (auto& [group_id, group] : context_.groups.all()) {
-    std::visit([&](ClassicGroup& classic) { classic_.loaded(classic, now, effects); }, group);
+    std::visit(ByType{[&](ClassicGroup& classic) { classic_.loaded(classic, now, effects); },
+                      [&](ConsumerGroup& consumer) { consumer_.loaded(consumer, now, effects); }},
+               group);
   }
   sweep_.loaded(now);
 }
 
 void GroupCoordinatorState::image_changed(const ImageChange& change, Instant now, Effects& /*effects*/) {
   context_.image = change.after;
+  consumer_.image_changed(change);
   sweep_.topics_deleted(change.deleted, now);
 }
 
@@ -86,20 +97,29 @@ void GroupCoordinatorState::tick(Instant now, Effects& effects) {
     } else if (due->kind == DeadlineKind::kSweep) {
       sweep_.slice(now, effects);
     } else if (Group* group = context_.groups.find(due->group_id); group != nullptr && !context_.is_kept_back(due->group_id)) {
-      std::visit([&](ClassicGroup& classic) { classic_.due(classic, *due, now, effects); }, *group);
+      std::visit(ByType{[&](ClassicGroup& classic) { classic_.due(classic, *due, now, effects); },
+                        [&](ConsumerGroup& consumer) { consumer_.due(consumer, *due, now, effects); }},
+                 *group);
     }
   }
 }
 
 void GroupCoordinatorState::abandon(ErrorCode error, Effects& effects) {
   for (auto& [group_id, group] : context_.groups.all()) {
-    std::visit([&](ClassicGroup& classic) { classic_.abandon(classic, error, effects); }, group);
+    if (auto* classic = std::get_if<ClassicGroup>(&group)) classic_.abandon(*classic, error, effects);
   }
 }
 
 // --- members --------------------------------------------------------------------------------------------------------
 
 void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
+  const ConsumerGroup* consumer = context_.groups.find_consumer(request.group_id);
+  if (consumer != nullptr && !consumer->is_empty()) {  // its members have another protocol
+    JoinResult result;
+    result.error = ErrorCode::kInconsistentGroupProtocol;
+    result.member_id = request.member_id;
+    return effects.answer(std::move(reply), std::move(result));
+  }
   classic_.join(std::move(request), std::move(reply), now, effects);
 }
 
@@ -112,7 +132,14 @@ void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, Heartbeat
 }
 
 void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {
-  classic_.leave(request, std::move(reply), now, effects);
+  ConsumerGroup* consumer = context_.groups.find_consumer(request.group_id);
+  if (consumer != nullptr) consumer_.leave(*consumer, request, std::move(reply), now, effects);
+  else classic_.leave(request, std::move(reply), now, effects);
+}
+
+void GroupCoordinatorState::consumer_heartbeat(ConsumerHeartbeatRequest request, ConsumerHeartbeatReply reply, Instant now,
+                                               Effects& effects) {
+  consumer_.heartbeat(std::move(request), std::move(reply), now, effects);
 }
 
 // --- offsets --------------------------------------------------------------------------------------------------------
@@ -137,7 +164,17 @@ void refuse(const OffsetCommitRequest& request, OffsetCommitReply reply, ErrorCo
 ErrorCode GroupCoordinatorState::may_commit(const OffsetCommitRequest& request, Instant now) {
   Group* group = context_.groups.find(request.group_id);
   if (group == nullptr) return may_commit_to_no_group(request);
-  return std::visit([&](ClassicGroup& classic) { return classic_.may_commit(classic, request, now); }, *group);
+  return std::visit(ByType{[&](ClassicGroup& classic) { return classic_.may_commit(classic, request, now); },
+                           [&](ConsumerGroup& consumer) { return consumer_.may_commit(consumer, request); }},
+                    *group);
+}
+
+ErrorCode GroupCoordinatorState::may_commit_in_transaction(const TxnOffsetCommitRequest& request) const {
+  const Group* group = context_.groups.find(request.group_id);
+  if (group == nullptr) return may_commit_to_no_group(request);
+  return std::visit(ByType{[&](const ClassicGroup& classic) { return classic.may_commit_in_transaction(request); },
+                           [&](const ConsumerGroup& consumer) { return consumer_.may_commit_in_transaction(consumer, request); }},
+                    *group);
 }
 
 void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, OffsetCommitReply reply, Instant now,
@@ -149,8 +186,7 @@ void GroupCoordinatorState::commit_offsets(const OffsetCommitRequest& request, O
 
 void GroupCoordinatorState::commit_transactional_offsets(const TxnOffsetCommitRequest& request, OffsetCommitReply reply,
                                                          Instant now, Effects& effects) {
-  const Group* group = context_.groups.find(request.group_id);
-  const ErrorCode error = group == nullptr ? may_commit_to_no_group(request) : may_commit_in_transaction(*group, request);
+  const ErrorCode error = may_commit_in_transaction(request);
   if (error != ErrorCode::kNone) return refuse(request, std::move(reply), error, effects);
   offsets_.commit(request, {request.producer_id, request.producer_epoch, true}, std::move(reply), now, effects);
 }
@@ -162,7 +198,12 @@ void GroupCoordinatorState::end_transaction(const TransactionMarker& marker, Mar
 }
 
 void GroupCoordinatorState::fetch_offsets(const OffsetFetchRequest& request, OffsetFetchReply reply, Effects& effects) {
-  offsets_.fetch(request, std::move(reply), effects);
+  const ConsumerGroup* consumer = context_.groups.find_consumer(request.group_id);
+  const ErrorCode error = consumer != nullptr ? ConsumerGroups::may_fetch(*consumer, request) : ErrorCode::kNone;
+  if (error == ErrorCode::kNone) return offsets_.fetch(request, std::move(reply), effects);
+  OffsetFetchResult refused;
+  refused.error = error;
+  effects.answer(std::move(reply), std::move(refused));
 }
 
 void GroupCoordinatorState::delete_offsets(const OffsetDeleteRequest& request, OffsetDeleteReply reply, Instant now,
@@ -176,6 +217,17 @@ void GroupCoordinatorState::describe(const std::string& group_id, DescribeReply 
   GroupDescription result;
   if (const Group* group = context_.groups.find(group_id)) {
     result = coordination::describe(*group);
+  } else {
+    result.group_id = group_id;
+    result.error = ErrorCode::kGroupIdNotFound;
+  }
+  effects.answer(std::move(reply), std::move(result));
+}
+
+void GroupCoordinatorState::describe_consumer(const std::string& group_id, ConsumerDescribeReply reply, Effects& effects) {
+  ConsumerGroupDescription result;
+  if (const ConsumerGroup* group = context_.groups.find_consumer(group_id)) {
+    result = group->describe_consumer(consumer_.default_assignor(), *context_.image);
   } else {
     result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;

@@ -1,5 +1,5 @@
 // The state machine of group coordinators: the groups and committed offsets of one partition of `__consumer_offsets`. Its parts
-// are the actions of each type of group (ClassicGroups), those common to all types (GroupOffsets, OffsetSweep, GroupMove), and
+// are the actions of each type of group (ClassicGroups, ConsumerGroups), those common to all types (GroupOffsets, OffsetSweep, GroupMove), and
 // their shared state (GroupContext). This class finds the part for a request, a record or a deadline.
 //
 // A later step may answer joins and syncs. Deterministic but for the member ids that it draws.
@@ -14,6 +14,7 @@
 
 #include "base/result.h"
 #include "coordination/group/classic/classic_groups.h"
+#include "coordination/group/consumer/consumer_groups.h"
 #include "coordination/group/consumer/consumer_messages.h"
 #include "coordination/group/group_context.h"
 #include "coordination/group/group_messages.h"
@@ -28,7 +29,12 @@ class GroupCoordinatorState final : public StateMachine {
  public:
   // `memory` is shared with other coordinators and outlives the state.
   GroupCoordinatorState(const GroupConfig& config, runtime::Random& random, GroupMemory& memory)
-      : context_(config, random, memory), classic_(context_), offsets_(context_), sweep_(context_), move_(context_, classic_) {}
+      : context_(config, random, memory),
+        classic_(context_),
+        consumer_(context_),
+        offsets_(context_),
+        sweep_(context_),
+        move_(context_, classic_) {}
 
   // StateMachine
   Result<void> replay(int64_t offset, const Origin& origin, Bytes key, std::optional<Bytes> value) override;
@@ -70,6 +76,7 @@ class GroupCoordinatorState final : public StateMachine {
 
   const GroupTotals& totals() const { return context_.totals; }
   const GroupStateCounts& state_counts() const { return context_.groups.classic_counts(); }
+  const ConsumerStateCounts& consumer_state_counts() const { return context_.groups.consumer_counts(); }
   size_t group_count() const { return context_.groups.size(); }
   size_t offset_count() const { return context_.offsets.count(); }
   size_t pending_offset_count() const { return context_.pending.count(); }
@@ -80,10 +87,12 @@ class GroupCoordinatorState final : public StateMachine {
 
  private:
   ErrorCode may_commit(const OffsetCommitRequest& request, Instant now);
+  ErrorCode may_commit_in_transaction(const TxnOffsetCommitRequest& request) const;
   CoordinatorRecord pending_record(int64_t producer_id, const GroupTopicPartition& of, const CommittedOffset& offset) const;
 
   GroupContext context_;
   ClassicGroups classic_;
+  ConsumerGroups consumer_;
   GroupOffsets offsets_;
   OffsetSweep sweep_;
   GroupMove move_;

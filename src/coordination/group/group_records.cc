@@ -1,8 +1,8 @@
 #include "coordination/group/group_records.h"
 
-#include <fmt/format.h>
-
 #include "base/check.h"
+#include "coordination/group/consumer/consumer_record_format.h"
+#include "coordination/group/record_format.h"
 #include "protocol/messages/group_records.h"
 
 namespace weir::coordination {
@@ -12,19 +12,10 @@ constexpr int16_t kGroupMetadataVersion = 3;
 constexpr int16_t kOffsetVersion = 4;
 constexpr int16_t kOffsetWithExpiryVersion = 1;  // the only one that has the field
 
-template <typename Message>
-std::string encode(int16_t prefix, const Message& message, int16_t version) {
-  protocol::Writer writer;
-  writer.i16(prefix);
-  message.encode(writer, version);
-  WEIR_CHECK(writer.ok());
-  return std::string(as_string(writer.bytes()));
-}
-
 std::string group_key(const std::string& group_id) {
   protocol::GroupMetadataKey key;
   key.group = group_id;
-  return encode(protocol::GroupMetadataKey::kRecordType, key, 0);
+  return encode_framed(protocol::GroupMetadataKey::kRecordType, key, 0);
 }
 
 std::string offset_key(const std::string& group_id, const std::string& topic, int32_t partition) {
@@ -32,35 +23,18 @@ std::string offset_key(const std::string& group_id, const std::string& topic, in
   key.group = group_id;
   key.topic = topic;
   key.partition = partition;
-  return encode(protocol::OffsetCommitKey::kRecordType, key, 0);
-}
-
-std::optional<std::string> owned(const std::optional<std::string_view>& text) {
-  if (!text) return std::nullopt;
-  return std::string(*text);
-}
-
-std::unexpected<Error> corrupt(const char* what, const protocol::Reader& reader) {
-  return fail(weir::ErrorCode::kCorrupt,
-              fmt::format("a group record's {} does not decode: {}", what, reader.ok() ? "unknown version" : reader.error()));
-}
-
-// Reads the version in front of a value and the value.
-template <typename Message>
-bool decode_value(protocol::Reader& reader, Message& message) {
-  const int16_t version = reader.i16();
-  return reader.ok() && version >= Message::kMinVersion && version <= Message::kMaxVersion && message.decode(reader, version);
+  return encode_framed(protocol::OffsetCommitKey::kRecordType, key, 0);
 }
 
 Result<GroupRecord> parse_group(protocol::Reader& reader, std::optional<Bytes> value) {
   protocol::GroupMetadataKey key;
-  if (!key.decode(reader, 0)) return corrupt("key", reader);
+  if (!key.decode(reader, 0)) return corrupt_group_record("key", reader);
   GroupMetadataEntry entry;
   entry.group_id = key.group;
   if (!value) return entry;
   protocol::Reader in(*value, reader.arena());
   protocol::GroupMetadataValue stored;
-  if (!decode_value(in, stored)) return corrupt("value", in);
+  if (!decode_framed(in, stored)) return corrupt_group_record("value", in);
   GroupMetadataEntry::Value& to = entry.value.emplace();
   to.protocol_type = stored.protocol_type;
   to.generation = stored.generation;
@@ -83,7 +57,7 @@ Result<GroupRecord> parse_group(protocol::Reader& reader, std::optional<Bytes> v
 
 Result<GroupRecord> parse_offset(protocol::Reader& reader, std::optional<Bytes> value) {
   protocol::OffsetCommitKey key;
-  if (!key.decode(reader, 0)) return corrupt("key", reader);
+  if (!key.decode(reader, 0)) return corrupt_group_record("key", reader);
   OffsetEntry entry;
   entry.group_id = key.group;
   entry.topic = key.topic;
@@ -91,7 +65,7 @@ Result<GroupRecord> parse_offset(protocol::Reader& reader, std::optional<Bytes> 
   if (!value) return entry;
   protocol::Reader in(*value, reader.arena());
   protocol::OffsetCommitValue stored;
-  if (!decode_value(in, stored)) return corrupt("value", in);
+  if (!decode_framed(in, stored)) return corrupt_group_record("value", in);
   CommittedOffset& to = entry.value.emplace();
   to.offset = stored.offset;
   to.leader_epoch = stored.leader_epoch;
@@ -102,7 +76,7 @@ Result<GroupRecord> parse_offset(protocol::Reader& reader, std::optional<Bytes> 
   return entry;
 }
 
-CoordinatorRecord encode_group(const GroupMetadataEntry& entry) {
+CoordinatorRecord encode(const GroupMetadataEntry& entry) {
   if (!entry.value) return {group_key(entry.group_id), std::nullopt};
   const GroupMetadata& group = *entry.value;
   std::vector<protocol::GroupMetadataValue::MemberMetadata> members;
@@ -125,10 +99,10 @@ CoordinatorRecord encode_group(const GroupMetadataEntry& entry) {
   value.leader = group.leader;
   value.current_state_timestamp = group.state_timestamp_ms;
   value.members = members;
-  return {group_key(entry.group_id), encode(kGroupMetadataVersion, value, kGroupMetadataVersion)};
+  return {group_key(entry.group_id), encode_framed(kGroupMetadataVersion, value, kGroupMetadataVersion)};
 }
 
-CoordinatorRecord encode_offset(const OffsetEntry& entry) {
+CoordinatorRecord encode(const OffsetEntry& entry) {
   std::string key = offset_key(entry.group_id, entry.topic, entry.partition);
   if (!entry.value) return {std::move(key), std::nullopt};
   const CommittedOffset& offset = *entry.value;
@@ -140,23 +114,24 @@ CoordinatorRecord encode_offset(const OffsetEntry& entry) {
   value.expire_timestamp = offset.expire_timestamp_ms;
   value.topic_id = offset.topic_id;
   const int16_t version = offset.expire_timestamp_ms == -1 ? kOffsetVersion : kOffsetWithExpiryVersion;
-  return {std::move(key), encode(version, value, version)};
+  return {std::move(key), encode_framed(version, value, version)};
+}
+
+CoordinatorRecord encode(const UnknownEntry& /*entry*/) {
+  check_failed("a record of an unknown type is not encoded", __FILE__, __LINE__);
 }
 
 }  // namespace
 
 CoordinatorRecord encode(const GroupRecord& record) {
-  if (const auto* group = std::get_if<GroupMetadataEntry>(&record)) return encode_group(*group);
-  const auto* offset = std::get_if<OffsetEntry>(&record);
-  WEIR_CHECK(offset != nullptr);
-  return encode_offset(*offset);
+  return std::visit([](const auto& entry) { return encode(entry); }, record);
 }
 
 Result<GroupRecord> parse_group_record(Bytes key, std::optional<Bytes> value) {
   protocol::Arena arena(size_t{256} << 20);
   protocol::Reader reader(key, arena);
   const int16_t type = reader.i16();
-  if (!reader.ok()) return corrupt("key", reader);
+  if (!reader.ok()) return corrupt_group_record("key", reader);
   switch (type) {
     case protocol::LegacyOffsetCommitKey::kRecordType:
     case protocol::OffsetCommitKey::kRecordType:
@@ -164,7 +139,7 @@ Result<GroupRecord> parse_group_record(Bytes key, std::optional<Bytes> value) {
     case protocol::GroupMetadataKey::kRecordType:
       return parse_group(reader, value);
     default:
-      return UnknownEntry{type};
+      return parse_consumer_record(type, reader, value);
   }
 }
 

@@ -150,7 +150,7 @@ void CoordinatorRuntime::begin_service() {
   run([this](StateMachine& machine, Instant at, Effects& effects) { machine.loaded(image_, at, effects); });
   // The present image does not show a topic that was deleted and made anew.
   if (deleted_meanwhile_.empty()) return;
-  const ImageChange missed{nullptr, image_, std::exchange(deleted_meanwhile_, {})};
+  const ImageChange missed{nullptr, image_, std::exchange(deleted_meanwhile_, {}), {}, {}};
   run([&missed](StateMachine& machine, Instant at, Effects& effects) { machine.image_changed(missed, at, effects); });
 }
 

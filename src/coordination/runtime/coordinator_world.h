@@ -3,6 +3,8 @@
 
 #include <any>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -29,9 +31,17 @@ struct Pending {
   }
 };
 
-// Has all topics but those that are gone.
+// Has all topics but those that are gone. Fill it before others see it.
 class TestImage final : public Image {
  public:
+  struct Listed {
+    int32_t partition_count = 1;
+    std::vector<std::string> racks = {};  // of every partition
+  };
+  std::map<std::string, Listed, std::less<>> listed;  // the only ones that for_each_topic() and topic_name() find
+  std::map<std::pair<std::string, std::string>, std::string> group_configs;  // by group and name
+  int64_t image_version = 0;
+
   explicit TestImage(std::set<std::string, std::less<>> gone = {}, std::set<Uuid> gone_ids = {})
       : gone_(std::move(gone)), gone_ids_(std::move(gone_ids)) {}
   bool has_topic(std::string_view name) const override { return !gone_.contains(name); }
@@ -39,6 +49,31 @@ class TestImage final : public Image {
   std::optional<storage::PartitionId> partition(std::string_view topic, int32_t index) const override {
     if (!has_topic(topic)) return std::nullopt;
     return storage::PartitionId{id_of(topic), index};
+  }
+  std::optional<Topic> topic(std::string_view name) const override {
+    if (!has_topic(name)) return std::nullopt;
+    const auto found = listed.find(name);
+    return Topic{id_of(name), found == listed.end() ? 1 : found->second.partition_count};
+  }
+  std::optional<std::string> topic_name(const Uuid& id) const override {
+    for (const auto& [name, topic] : listed) {
+      if (id_of(name) == id && has_topic(name)) return name;
+    }
+    return std::nullopt;
+  }
+  std::vector<std::string> racks(std::string_view topic, int32_t /*index*/) const override {
+    const auto found = listed.find(topic);
+    return found == listed.end() ? std::vector<std::string>() : found->second.racks;
+  }
+  void for_each_topic(const std::function<void(std::string_view name)>& visit) const override {
+    for (const auto& [name, topic] : listed) {
+      if (has_topic(name)) visit(name);
+    }
+  }
+  int64_t version() const override { return image_version; }
+  std::optional<std::string> group_config(std::string_view group_id, std::string_view name) const override {
+    const auto found = group_configs.find({std::string(group_id), std::string(name)});
+    return found == group_configs.end() ? std::nullopt : std::optional<std::string>(found->second);
   }
   static Uuid id_of(std::string_view topic) {
     Uuid id;

@@ -36,6 +36,7 @@ class StateMachine {
   virtual Result<void> replay(int64_t offset, const Origin& origin, Bytes key, std::optional<Bytes> value) = 0;
   virtual void replay_marker(int64_t offset, const TransactionMarker& marker) = 0;
   // Called again if keys were kept back until now. Waits begin here: members get full sessions, and unfinished work begins anew.
+  // All of the image is news. Only of topics deleted meanwhile, which it cannot show, image_changed() tells afterwards.
   virtual void loaded(const ImagePtr& image, Instant now, Effects& effects) = 0;
   virtual void image_changed(const ImageChange& change, Instant now, Effects& effects) = 0;
   // A job, call or post is done. A result that is not waited for (any more) is ignored: see Awaited.

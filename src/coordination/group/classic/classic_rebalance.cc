@@ -88,7 +88,11 @@ void ClassicGroups::join(JoinRequest request, JoinReply reply, Instant now, Effe
   }
   if (!fits(group, request)) return answer_join_error(std::move(reply), {}, ErrorCode::kGroupMaxSizeReached, effects);
   if (group == nullptr) {
-    context_.emit(GroupMetadataEntry{request.group_id, GroupMetadata()}, effects);
+    GroupChange change(context_, effects);
+    if (context_.groups.find(request.group_id) != nullptr) {  // of another type, and empty
+      context_.replace(request.group_id, "becomes a classic group", now, change);
+    }
+    change.emit(GroupMetadataEntry{request.group_id, GroupMetadata()});
     group = find(request.group_id);
   }
   if (new_member) join_new_member(request, *group, std::move(reply), now, effects);

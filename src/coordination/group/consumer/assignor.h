@@ -17,7 +17,8 @@ namespace weir::coordination {
 struct AssignorMember {
   std::string_view id;
   std::optional<std::string_view> instance_id;
-  std::vector<int32_t> topics;  // that it subscribes to, as numbers, ascending. Not filled if all members have equal subscriptions
+  std::vector<int32_t>
+      topics;  // that it subscribes to, as numbers, ascending. Not filled if all members have equal subscriptions
 };
 struct AssignorTopic {
   Uuid id;

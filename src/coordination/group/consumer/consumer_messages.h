@@ -27,7 +27,7 @@ struct ConsumerHeartbeatRequest {
   int32_t member_epoch = 0;
   std::optional<std::string> instance_id;
   std::optional<std::string> rack_id;
-  int32_t rebalance_timeout_ms = -1;  // -1: unchanged
+  int32_t rebalance_timeout_ms = -1;                          // -1: unchanged
   std::optional<std::vector<std::string>> subscribed_topics;  // nothing: unchanged
   std::optional<std::string> subscribed_regex;                // nothing: unchanged; empty: none
   std::optional<std::string> server_assignor;                 // nothing: unchanged

@@ -69,7 +69,7 @@ struct TargetAssignmentMemberEntry {  // type 7
 struct OwnedTopicPartitions {
   Uuid topic_id;
   std::vector<int32_t> partitions;         // ascending
-  std::vector<int32_t> assignment_epochs;  // as many. A record of an older broker may have none: then the member epoch
+  std::vector<int32_t> assignment_epochs;  // as many. Read from an older broker's record without them: the member epoch, or 0
   bool operator==(const OwnedTopicPartitions&) const = default;
 };
 enum class MemberState : int8_t { kStable = 0, kUnrevokedPartitions = 1, kUnreleasedPartitions = 2, kUnknown = 127 };

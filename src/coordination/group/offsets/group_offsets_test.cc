@@ -167,7 +167,7 @@ TEST_F(GroupOffsetsTest, OffsetsOfADeletedTopicAreRemoved) {
   commit_with_id("unknown id", "t", {});
   commit_with_id("other", "u", old_id);
   const size_t log_before = world.log.size();
-  const ImageChange change{world.image, world.image, {{"t", old_id}}};
+  const ImageChange change{world.image, world.image, {{"t", old_id}}, {}, {}};
   world.step([&](Effects& effects) { world.state->image_changed(change, world.now, effects); });
   world.step([&](Effects& effects) { world.state->tick({world.now.monotonic_ms + 1, world.now.wall_ms}, effects); });
   EXPECT_GT(world.log.size(), log_before);

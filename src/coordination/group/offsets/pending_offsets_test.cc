@@ -43,7 +43,7 @@ class PendingOffsetsTest : public ::testing::Test {
     EXPECT_EQ(world.commit(std::move(request)), ErrorCode::kNone);
   }
   void delete_topic(const std::string& topic, Uuid id) {
-    const ImageChange change{world.image, world.image, {{topic, id}}};
+    const ImageChange change{world.image, world.image, {{topic, id}}, {}, {}};
     world.step([&](Effects& effects) { world.state->image_changed(change, world.now, effects); });
     world.advance(10);
   }

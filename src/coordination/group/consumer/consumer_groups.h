@@ -1,0 +1,130 @@
+// Consumer groups at work (KIP-848): members join, send heartbeats, are reconciled with their targets, leave and are removed. Part
+// of a group coordinator's state: each call is within a step.
+//
+// A heartbeat does all the work of a group. It changes the member's subscription, which raises the group's epoch. If that is ahead
+// of the target's, and the last target is old enough, it computes the next target. Then it brings its own member a step nearer to
+// the target. Nothing is computed for other members: their next heartbeats do that.
+#pragma once
+
+#include <any>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "coordination/group/consumer/assignor.h"
+#include "coordination/group/consumer/consumer_messages.h"
+#include "coordination/group/group_context.h"
+#include "coordination/group/group_messages.h"
+
+namespace weir::coordination {
+
+class ConsumerGroups {
+ public:
+  // What a client could make without end. Kafka has no such bounds.
+  static constexpr size_t kTopicsMax = 32'768;  // that a group's members name
+  static constexpr size_t kRegexesMax = 128;    // of a group
+  static constexpr size_t kRegexBytesMax = 4'096;
+
+  explicit ConsumerGroups(GroupContext& context) : context_(context), config_(context.config.consumer) {}
+
+  // consumer_heartbeat.cc
+  void heartbeat(ConsumerHeartbeatRequest request, ConsumerHeartbeatReply reply, Instant now, Effects& effects);
+
+  // consumer_leave.cc
+  void leave(ConsumerGroup& group, const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects);
+  // A deadline of a kind that is about members.
+  void due(ConsumerGroup& group, const DeadlineKey& key, Instant now, Effects& effects);
+
+  // consumer_groups.cc
+  // A group that was read from the log: its members get full sessions. Members that cannot be are removed.
+  void loaded(ConsumerGroup& group, Instant now, Effects& effects);
+  void image_changed(const ImageChange& change);
+  // kNone, or why the request may not commit or fetch offsets.
+  ErrorCode may_commit(const ConsumerGroup& group, const OffsetCommitRequest& request) const;
+  ErrorCode may_commit_in_transaction(const ConsumerGroup& group, const TxnOffsetCommitRequest& request) const;
+  static ErrorCode may_fetch(const ConsumerGroup& group, const OffsetFetchRequest& request);
+  std::string_view default_assignor() const { return config_.assignors.front(); }
+
+ private:
+  struct Refusal {
+    ErrorCode error{};
+    std::string message;
+  };
+  using Refused = std::unexpected<Refusal>;
+  static Refused refused(ErrorCode error, std::string message) { return Refused({error, std::move(message)}); }
+
+  // Who sends a heartbeat.
+  struct Sender {
+    const ConsumerMember* member = nullptr;  // nullptr: a new one
+    bool takes_over = false;                 // the place of this static member, which left for a while
+  };
+  struct Heartbeat {
+    const ConsumerHeartbeatRequest& request;
+    std::string member_id;
+    std::optional<ConsumerMemberMetadata> metadata;  // the member's from now on; nothing: unchanged
+    Instant now;
+    Effects& effects;
+    GroupChange change;
+  };
+
+  // A heartbeat's checks.
+  std::expected<ConsumerHeartbeatResult, Refusal> answer(ConsumerHeartbeatRequest& request, Instant now, Effects& effects);
+  std::expected<const Group*, Refusal> find(const ConsumerHeartbeatRequest& request) const;
+  std::expected<void, Refusal> check_size(const ConsumerGroup& group, const ConsumerHeartbeatRequest& request) const;
+  std::expected<Sender, Refusal> identify(const ConsumerGroup* group, const ConsumerHeartbeatRequest& request) const;
+  std::expected<Sender, Refusal> identify_static(const ConsumerGroup* group, const ConsumerHeartbeatRequest& request) const;
+  static std::expected<Sender, Refusal> check_epoch(const ConsumerMember& member, const ConsumerHeartbeatRequest& request);
+  std::expected<void, Refusal> check_subscription(const ConsumerGroup* group, const ConsumerHeartbeatRequest& request) const;
+  std::expected<void, Refusal> check_room(const Group* there, const ConsumerMember* member,
+                                          const ConsumerMemberMetadata& metadata, Instant now);
+
+  // Its work.
+  ConsumerHeartbeatResult carry_out(const Sender& sender, Heartbeat heartbeat);
+  void take_over(const ConsumerGroup& group, const ConsumerMember& from, Heartbeat& heartbeat);
+  // Whether the member's topics may be others now.
+  bool update_subscription(const ConsumerMember* member, Heartbeat& heartbeat);
+  void compute_target(ConsumerGroup& group, Instant now, GroupChange& change);
+  // Whether the partitions changed that the member shall have.
+  bool reconcile_member(const ConsumerGroup& group, const ConsumerMember& member, bool subscription_changed,
+                        Heartbeat& heartbeat);
+  const Assignor& assignor_of(const ConsumerGroup& group) const;
+
+  // Members going.
+  std::expected<ConsumerHeartbeatResult, Refusal> leave(const ConsumerHeartbeatRequest& request, Instant now, Effects& effects);
+  void leave_for_a_while(const ConsumerMember& member, ConsumerGroup& group, Instant now, GroupChange& change);
+  // `why`: for the log.
+  void fence(ConsumerGroup& group, std::span<const ConsumerMember* const> members, std::string_view why, Instant now,
+             GroupChange& change);
+  static void remove_member(const ConsumerGroup& group, const std::string& member_id, GroupChange& change);
+  static void forget_regex(const ConsumerGroup& group, const std::string& regex, GroupChange& change);
+
+  // The group's epoch rises if `raise`, or if the metadata of its topics are others than when it last rose.
+  void refresh_epoch(ConsumerGroup& group, bool raise, std::string_view why, Instant now, GroupChange& change);
+  int64_t metadata_hash(ConsumerGroup& group) const;
+  const ConsumerGroup::Soft::Settings& settings(ConsumerGroup& group) const;
+  void expect_heartbeat(ConsumerGroup& group, const ConsumerMember& member, Instant now);
+  void expect_revocation(const ConsumerGroup& group, const ConsumerMember& member, Instant now);
+  std::vector<const ConsumerMember*> broken_members(const ConsumerGroup& group) const;
+  bool owned_since(const ConsumerMember& member, const OffsetCommitRequest& request) const;
+  ErrorCode check_commit_epoch(const ConsumerMember& member, const OffsetCommitRequest& request) const;
+
+  void tell(const ConsumerGroup& group, const ConsumerMember& member, std::string_view what, Instant now) {
+    context_.lines.tell_member(group, member, what, now);
+  }
+  static DeadlineKey session_key(const ConsumerGroup& group, const std::string& member_id) {
+    return {DeadlineKind::kMember, group.id(), member_id};
+  }
+  static DeadlineKey revocation_key(const ConsumerGroup& group, const std::string& member_id) {
+    return {DeadlineKind::kRebalance, group.id(), member_id};
+  }
+
+  GroupContext& context_;
+  const GroupConfig::Consumer& config_;
+};
+
+}  // namespace weir::coordination
