@@ -66,8 +66,7 @@ void ConsumerStage::look_up_topics(Step done) {
 void ConsumerStage::drop() {
   ++round_;
   metadata_.drop();
-  looking_ = false;
-  waiting_.clear();
+  if (looking_) look_up();
 }
 
 void ConsumerStage::look_up() {
@@ -97,7 +96,7 @@ void ConsumerStage::look_up() {
     }
     existing = std::move(found);
     looking_ = false;
-    for (const Step& step : std::exchange(waiting_, {})) act(step);
+    for (const Step& step : std::exchange(waiting_, {})) step();
   });
 }
 

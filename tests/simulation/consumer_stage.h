@@ -63,8 +63,9 @@ class ConsumerStage : public ClientStage {
   // Of topics that are there or will be.
   Subscription draw_subscription();
   std::string next_topic() { return "topic-" + std::to_string(next_topic_++); }
-  // Learns the topics of the broker. `done` comes once it has, unless drop() comes before.
+  // Learns the topics of the broker, however often it has to ask. `done` may come while clients may not act.
   void look_up_topics(Step done);
+  // The connection is gone, as after a restart of the broker.
   void drop();
 
  private:
