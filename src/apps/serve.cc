@@ -21,6 +21,7 @@
 #include "apps/ready_line.h"
 #include "apps/server.h"
 #include "apps/service_notice.h"
+#include "broker/config/resource_config.h"
 #include "apps/start_notes.h"
 #include "apps/temporary_folder.h"
 #include "base/counted.h"
@@ -100,6 +101,7 @@ Result<broker::BrokerConfig> read_config(const cli::ServeCommand& command) {
   if (command.config_file.empty() && !config.is_set("group.initial.rebalance.delay.ms")) {
     if (auto ok = config.set("group.initial.rebalance.delay.ms", "0"); !ok) return std::unexpected(ok.error());
   }
+  if (auto ok = broker::check_group_settings(config); !ok) return std::unexpected(ok.error());
   return config;
 }
 

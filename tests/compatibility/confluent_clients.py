@@ -130,6 +130,15 @@ def lists_and_describes_groups(address, admin):
     consumer.close()
 
 
+def share(members, counts):
+    """Polls until the members have so many partitions, in any order."""
+    deadline = time.monotonic() + 90
+    while sorted(len(member.assignment()) for member in members) != counts:
+        assert time.monotonic() < deadline, [member.assignment() for member in members]
+        for member in members:
+            member.poll(0.2)
+
+
 @case
 def two_members_share_the_partitions(address, admin):
     create(admin, "c-shared", 4)
@@ -137,10 +146,7 @@ def two_members_share_the_partitions(address, admin):
     members = [Consumer(config), Consumer(config)]
     for member in members:
         member.subscribe(["c-shared"])
-    deadline = time.monotonic() + 60
-    while sorted(len(member.assignment()) for member in members) != [2, 2] and time.monotonic() < deadline:
-        for member in members:
-            member.poll(0.2)
+    share(members, [2, 2])
     owned = [{part.partition for part in member.assignment()} for member in members]
     assert owned[0] | owned[1] == {0, 1, 2, 3} and not owned[0] & owned[1], owned
     for member in members:
@@ -156,6 +162,55 @@ def a_consumer_group_of_the_new_protocol(address, admin):
                          "group.protocol": "consumer"})
     consumer.subscribe(["c-next"])
     assert len(read(consumer, 10)) == 10
+    consumer.commit(asynchronous=False)
+    described = admin.describe_consumer_groups(["c-next"])["c-next"].result(30)
+    assert described.state.name == "STABLE" and len(described.members) == 1, (described.state, described.members)
+    assert "c-next" in [group.group_id for group in admin.list_consumer_groups().result(30).valid]
+    consumer.close()
+    wanted = [ConsumerGroupTopicPartitions("c-next", [TopicPartition("c-next", index) for index in range(2)])]
+    [found] = settled(admin.list_consumer_group_offsets(wanted))
+    assert sum(part.offset for part in found.topic_partitions) == 10, found.topic_partitions
+    admin.delete_consumer_groups(["c-next"])["c-next"].result(30)
+
+
+@case
+@needs("consumer groups")
+def members_of_the_new_protocol_share_and_take_over(address, admin):
+    create(admin, "c-next-shared", 4)
+    config = {"bootstrap.servers": address, "group.id": "c-next-sharing", "auto.offset.reset": "earliest", "group.protocol": "consumer"}
+    members = [Consumer(config | {"group.instance.id": name}) for name in ("one", "two")]
+    for member in members:
+        member.subscribe(["c-next-shared"])
+    share(members, [2, 2])
+    owned = [{part.partition for part in member.assignment()} for member in members]
+    assert owned[0] | owned[1] == {0, 1, 2, 3} and not owned[0] & owned[1], owned
+    # A static member keeps its partitions while it is away.
+    members[1].close()
+    members[1] = Consumer(config | {"group.instance.id": "two"})
+    members[1].subscribe(["c-next-shared"])
+    share(members, [2, 2])
+    assert {part.partition for part in members[1].assignment()} == owned[1], (owned, members[1].assignment())
+    third = Consumer(config)
+    third.subscribe(["c-next-shared"])
+    share([*members, third], [1, 1, 2])
+    third.close()
+    share(members, [2, 2])
+    for member in members:
+        member.close()
+
+
+@case
+@needs("consumer groups")
+def an_expression_of_the_new_protocol_finds_later_topics(address, admin):
+    create(admin, "c-next-seen-1")
+    produce(address, "c-next-seen-1", [b"first"])
+    consumer = Consumer({"bootstrap.servers": address, "group.id": "c-next-expression", "auto.offset.reset": "earliest",
+                         "group.protocol": "consumer"})
+    consumer.subscribe(["^c-next-seen-.*"])
+    assert read(consumer, 1) == [b"first"]
+    create(admin, "c-next-seen-2")
+    produce(address, "c-next-seen-2", [b"second"])
+    assert read(consumer, 1, seconds=90) == [b"second"]
     consumer.close()
 
 

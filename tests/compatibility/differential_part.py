@@ -61,6 +61,48 @@ SCRIPT = [
     (VERIFIABLE_CONSUMER, ["--topic", "d-three", "--group-id", "d-verified", "--max-messages", "50", "--reset-policy", "earliest"]),
     (GROUPS, ["--describe", "--group", "d-verified"]),
 ]
+# The same tools on groups of the consumer protocol (KIP-848).
+NEXT = ["--consumer-property", "group.protocol=consumer", "--from-beginning", "--timeout-ms", "30000"]
+CONSUMER_GROUP_SCRIPT = [
+    (TOPICS, ["--create", "--topic", "e-one", "--partitions", "3"]),
+    (PRODUCER, ["--topic", "e-one", "--reader-property", "parse.key=true"], ROWS),
+    (CONSUMER, ["--topic", "e-one", "--group", "e-readers", "--max-messages", "60", *NEXT]),
+    (CONSUMER, ["--include", "e-o.*", "--group", "e-pattern", "--max-messages", "60", *NEXT]),
+    (CONSUMER, ["--topic", "e-one", "--group", "e-assignor", "--consumer-property", "group.remote.assignor=range", "--max-messages",
+                "60", *NEXT]),
+    (CONSUMER, ["--topic", "e-one", "--group", "e-static", "--consumer-property", "group.instance.id=one", "--max-messages", "60",
+                *NEXT]),
+    (GROUPS, ["--list"]),
+    (GROUPS, ["--list", "--type", "consumer"]),
+    (GROUPS, ["--list", "--type", "Classic"]),
+    (GROUPS, ["--list", "--type"]),
+    (GROUPS, ["--list", "--state", "empty"]),
+    (GROUPS, ["--list", "--state"]),
+    (GROUPS, ["--list", "--state", "--type"]),
+    (GROUPS, ["--describe", "--group", "e-readers"]),
+    (GROUPS, ["--describe", "--group", "e-readers", "--verbose"]),
+    (GROUPS, ["--describe", "--group", "e-readers", "--state"]),
+    (GROUPS, ["--describe", "--group", "e-readers", "--state", "--verbose"]),
+    (GROUPS, ["--describe", "--group", "e-assignor", "--state", "--verbose"]),
+    (GROUPS, ["--describe", "--group", "e-readers", "--members", "--verbose"]),
+    (GROUPS, ["--describe", "--group", "e-pattern", "--offsets"]),
+    (GROUPS, ["--reset-offsets", "--group", "e-readers", "--topic", "e-one:1", "--shift-by", "-5", "--execute"]),
+    (GROUPS, ["--reset-offsets", "--group", "e-readers", "--all-topics", "--to-earliest", "--dry-run"]),
+    (GROUPS, ["--describe", "--group", "e-readers"]),
+    (GROUPS, ["--delete-offsets", "--group", "e-readers", "--topic", "e-one"]),
+    (GROUPS, ["--describe", "--group", "e-readers"]),
+    # A group changes its protocol when it has no members.
+    (CONSUMER, ["--topic", "e-one", "--group", "e-pattern", "--consumer-property", "group.protocol=classic", "--timeout-ms", "5000"]),
+    (GROUPS, ["--list", "--type"]),
+    (CONSUMER, ["--topic", "e-one", "--group", "e-pattern", "--consumer-property", "group.protocol=consumer", "--timeout-ms", "5000"]),
+    (GROUPS, ["--list", "--type"]),
+    (GROUPS, ["--describe", "--group", "e-pattern"]),
+    (CONSUMER, ["--topic", "e-one", "--group", "e-bad", "--consumer-property", "group.remote.assignor=none", "--max-messages", "1",
+                *NEXT]),
+    (GROUPS, ["--delete", "--group", "e-readers", "--group", "e-none"]),
+    (GROUPS, ["--delete", "--group", "e-pattern", "--group", "e-assignor", "--group", "e-static"]),
+    (GROUPS, ["--list"]),
+]
 # What differs from broker to broker and from run to run, and tells nothing.
 NOISE = [
     (re.compile(r"^(Picked up|log4j|WARNING|SLF4J|\[\d{4}-).*"), ""),
@@ -165,6 +207,12 @@ def compare(tool, class_path: str, broker, kafka, script: list) -> list[tuple[st
 @part.case
 def group_tools(broker, folder):
     return side_by_side(broker, folder, SCRIPT, {"auto.create.topics.enable": "true", "num.partitions": "4"}, False)
+
+
+@part.case
+@part.needs(ConsumerGroupHeartbeat=68)
+def consumer_group_tools(broker, folder):
+    return side_by_side(broker, folder, CONSUMER_GROUP_SCRIPT, {"num.partitions": "4"}, False)
 
 
 @part.case

@@ -77,6 +77,37 @@ def groups_are_described_and_reset(broker, _folder):
 
 
 @part.case
+@part.needs(ConsumerGroupHeartbeat=68)
+def members_of_a_consumer_group_are_described(broker, _folder):
+    topics(broker, "--create", "--topic", "t-next", "--partitions", "3")
+    tool("org.apache.kafka.tools.ConsoleProducer", broker, "--topic", "t-next", given="a\nb\nc\n")
+    name = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+    reader = subprocess.Popen(["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path(),
+                               "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", broker.address, "--topic",
+                               "t-next", "--group", "t-next-readers", "--from-beginning", "--consumer-property",
+                               "group.protocol=consumer", "--consumer-property", "auto.commit.interval.ms=100"],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        assert sorted(reader.stdout.readline().strip() for _ in range(3)) == ["a", "b", "c"]
+        said = tool(name, broker, "--describe", "--group", "t-next-readers", "--state", "--verbose")
+        assert re.search(r"t-next-readers\s.*\suniform\s+Stable\s+1\s+1\s+1", said), said
+        said = tool(name, broker, "--describe", "--group", "t-next-readers", "--members", "--verbose")
+        assert re.search(r"t-next-readers\s.*\s3\s.*t-next[:(]", said), said
+        said = tool(name, broker, "--list", "--state", "--type")
+        assert re.search(r"t-next-readers\s+Consumer\s+Stable", said), said
+        said = tool(name, broker, "--reset-offsets", "--group", "t-next-readers", "--topic", "t-next", "--to-earliest", "--execute")
+        assert "inactive" in said, said
+    finally:
+        reader.terminate()
+        reader.wait(30)
+    said = tool(name, broker, "--describe", "--group", "t-next-readers")
+    rows = re.findall(r"t-next-readers\s+t-next\s+\d\s+(\d+)\s+(\d+)\s+0", said)
+    assert sum(int(committed) for committed, _ in rows) == 3, said
+    tool(name, broker, "--delete", "--group", "t-next-readers")
+    assert "t-next-readers" not in tool(name, broker, "--list").split()
+
+
+@part.case
 def the_performance_tools_run(broker, _folder):
     topics(broker, "--create", "--topic", "t-perf", "--partitions", "3")
     said = tool("org.apache.kafka.tools.ProducerPerformance", broker, "--topic", "t-perf", "--num-records", "20000",

@@ -17,11 +17,11 @@ using enum ConfigSupport;
 
 // clang-format off
 constexpr ResourceConfigKey kGroupKeys[] = {
-    {{.name = "consumer.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kNoEffect,
+    {{.name = "consumer.assignment.interval.ms", .type = kInt, .default_value = "1000", .support = kWorks,
       .doc = "Least time between two assignments of the group.", .min = 0}, {{"group.consumer.assignment.interval.ms"}}},
-    {{.name = "consumer.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kNoEffect,
+    {{.name = "consumer.heartbeat.interval.ms", .type = kInt, .default_value = "5000", .support = kWorks,
       .doc = "Heartbeat interval told to the group's members.", .min = 1}, {{"group.consumer.heartbeat.interval.ms"}}},
-    {{.name = "consumer.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kNoEffect,
+    {{.name = "consumer.session.timeout.ms", .type = kInt, .default_value = "45000", .support = kWorks,
       .doc = "A silent member of the group is removed after this long.", .min = 1}, {{"group.consumer.session.timeout.ms"}}},
     {{.name = "errors.deadletterqueue.copy.record.enable", .type = kBoolean, .default_value = "false", .support = kNoEffect,
       .doc = "Whether the share group's dead letter topic gets the records themselves."}, {}},
@@ -117,6 +117,12 @@ Result<void> check_between(const ConfigOverrides& overrides, const BrokerConfig&
   return {};
 }
 
+// Of the broker's own keys.
+Result<void> check_order(const BrokerConfig& broker, std::string_view lower, std::string_view higher) {
+  if (broker.integer(lower) <= broker.integer(higher)) return {};
+  return fail(weir::ErrorCode::kInvalid, fmt::format("{} must be less than or equal to {}", lower, higher));
+}
+
 }  // namespace
 
 std::optional<ClientMatch> parse_client_match(std::string_view text) {
@@ -181,6 +187,32 @@ Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerC
       return fail(weir::ErrorCode::kInvalid,
                   fmt::format("{0}.session.timeout.ms must be greater than {0}.heartbeat.interval.ms", kind));
     }
+  }
+  return {};
+}
+
+Result<void> check_group_settings(const BrokerConfig& broker) {
+  for (const GroupBounds& bounds : kGroupBounds) {
+    const char* own = find_resource_key(kGroupKeys, bounds.key)->synonyms[0].broker_key;
+    if (bounds.low) {
+      if (auto ok = check_order(broker, bounds.low, bounds.high); !ok) return ok;
+      if (auto ok = check_order(broker, bounds.low, own); !ok) return ok;
+    }
+    if (auto ok = check_order(broker, own, bounds.high); !ok) return ok;
+  }
+  for (const char* kind : {"consumer", "share", "streams"}) {
+    const std::string interval = fmt::format("group.{}.heartbeat.interval.ms", kind);
+    const std::string timeout = fmt::format("group.{}.session.timeout.ms", kind);
+    if (broker.integer(interval) >= broker.integer(timeout)) {
+      return fail(weir::ErrorCode::kInvalid, fmt::format("{} must be less than {}", interval, timeout));
+    }
+  }
+  if (config_list_elements(broker.text("group.consumer.assignors")).empty()) {
+    return fail(weir::ErrorCode::kInvalid, "group.consumer.assignors must not be empty");
+  }
+  const std::vector<std::string> protocols = config_list_elements(broker.text("group.coordinator.rebalance.protocols"));
+  if (std::find(protocols.begin(), protocols.end(), "classic") == protocols.end()) {
+    return fail(weir::ErrorCode::kInvalid, "group.coordinator.rebalance.protocols must have classic in it");
   }
   return {};
 }

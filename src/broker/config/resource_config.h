@@ -21,9 +21,11 @@ std::span<const ResourceConfigKey> group_resource_keys();
 std::span<const ResourceConfigKey> client_metrics_keys();
 const ResourceConfigKey* find_resource_key(std::span<const ResourceConfigKey> keys, std::string_view name);
 
-// The errors are written for the client. All configs of groups are for kinds of groups that this broker does not serve yet. It
-// keeps them all the same. Classic groups do not use them, as in Kafka.
+// The errors are written for the client. Those of share and streams groups are kept, too, though this broker does not serve these
+// yet. Classic groups do not use any, as in Kafka.
 Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerConfig& broker);
+// What the broker's own keys of groups must be together. Kafka checks it when it starts.
+Result<void> check_group_settings(const BrokerConfig& broker);
 Result<void> check_client_metrics_configs(const ConfigOverrides& overrides);
 
 // One element of `match`: a property of a client, and a regular expression for all of its text.

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "broker/config/resource_config.h"
+
 namespace weir::broker {
 
 std::optional<storage::PartitionId> CoordinatorImage::partition(std::string_view name, int32_t index) const {
@@ -41,11 +43,12 @@ void CoordinatorImage::for_each_topic(const std::function<void(std::string_view 
 }
 
 std::optional<std::string> CoordinatorImage::group_config(std::string_view group_id, std::string_view name) const {
-  const auto record = image_->find_configs(ConfigResourceType::kGroup, group_id);
-  if (record == nullptr) return std::nullopt;
-  const auto set = record->overrides.find(name);
-  if (set == record->overrides.end()) return std::nullopt;
-  return set->second;
+  const ResourceConfigKey* key = find_resource_key(group_resource_keys(), name);
+  if (key == nullptr) return std::nullopt;
+  const auto set = image_->find_configs(ConfigResourceType::kGroup, group_id);
+  const std::string value =
+      effective_resource_config(*key, set ? set->overrides : ConfigOverrides(), *image_->config(), ConfigSource::kGroup).value;
+  return std::string(trimmed_config_value(value));
 }
 
 coordination::ImageChange image_change(coordination::ImagePtr before, const MetadataChange& change) {

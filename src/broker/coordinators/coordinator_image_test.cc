@@ -60,12 +60,21 @@ TEST_F(CoordinatorImageTest, RacksAreThoseOfTheReplicas) {
   EXPECT_THAT(image_.racks("order", 0), IsEmpty());
 }
 
-TEST_F(CoordinatorImageTest, GroupsHaveTheConfigsThatWereSet) {
-  all_->put_configs(std::make_shared<ConfigRecord>(ConfigResourceType::kGroup, "g", ConfigOverrides{{"a", "1"}}));
+TEST_F(CoordinatorImageTest, ConfigsOfGroupsAreThoseInForce) {
+  const auto put = [&](ConfigResourceType type, const char* name, ConfigOverrides overrides) {
+    all_->put_configs(std::make_shared<ConfigRecord>(type, name, std::move(overrides)));
+  };
+  EXPECT_EQ(image_.group_config("g", "consumer.assignment.interval.ms"), "1000");
+  put(ConfigResourceType::kBroker, "", {{"group.consumer.assignment.interval.ms", "7"}});
+  EXPECT_EQ(image_.group_config("g", "consumer.assignment.interval.ms"), "7") << "altered while the broker runs";
+  put(ConfigResourceType::kGroup, "g", {{"consumer.assignment.interval.ms", " 5 "}});
+  EXPECT_EQ(image_.group_config("g", "consumer.assignment.interval.ms"), "5");
+  EXPECT_EQ(image_.group_config("h", "consumer.assignment.interval.ms"), "7");
+  EXPECT_EQ(image_.group_config("g", "no.such.config"), std::nullopt);
+}
+
+TEST_F(CoordinatorImageTest, ItsVersionIsTheRevisionOfTheMetadata) {
   all_->set_revision(12);
-  EXPECT_EQ(image_.group_config("g", "a"), "1");
-  EXPECT_EQ(image_.group_config("g", "b"), std::nullopt);
-  EXPECT_EQ(image_.group_config("h", "a"), std::nullopt);
   EXPECT_EQ(image_.version(), 12);
 }
 

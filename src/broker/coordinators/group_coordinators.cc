@@ -2,8 +2,10 @@
 
 #include <algorithm>
 
+#include "base/ascii_case.h"
 #include "broker/broker.h"
 #include "broker/coordinators/group_placement.h"
+#include "broker/metadata/features.h"
 #include "broker/metadata/settled_transaction.h"
 
 namespace weir::broker {
@@ -16,6 +18,29 @@ namespace {
 // for the first one's next heartbeat. Kafka's timer takes about as long.
 constexpr int32_t kInitialDelayLeastMs = 10;
 
+coordination::GroupConfig::Consumer consumer_group_config(const BrokerConfig& config) {
+  using Migration = coordination::GroupConfig::Consumer::Migration;
+  const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
+  coordination::GroupConfig::Consumer consumer;
+  consumer.session_timeout_ms = {int32("group.consumer.session.timeout.ms"), int32("group.consumer.min.session.timeout.ms"),
+                                 int32("group.consumer.max.session.timeout.ms")};
+  consumer.heartbeat_interval_ms = {int32("group.consumer.heartbeat.interval.ms"),
+                                    int32("group.consumer.min.heartbeat.interval.ms"),
+                                    int32("group.consumer.max.heartbeat.interval.ms")};
+  consumer.assignment_interval_ms = {int32("group.consumer.assignment.interval.ms"),
+                                     int32("group.consumer.min.assignment.interval.ms"),
+                                     int32("group.consumer.max.assignment.interval.ms")};
+  consumer.max_size = int32("group.consumer.max.size");
+  consumer.assignors = config_list_elements(config.text("group.consumer.assignors"));
+  consumer.regex_refresh_interval_ms = int32("group.consumer.regex.refresh.interval.ms");
+  const std::string policy = lower_case(config.text("group.consumer.migration.policy"));
+  if (policy == "disabled") consumer.migration = Migration::kDisabled;
+  else if (policy == "downgrade") consumer.migration = Migration::kDowngrade;
+  else if (policy == "upgrade") consumer.migration = Migration::kUpgrade;
+  else consumer.migration = Migration::kBidirectional;
+  return consumer;
+}
+
 coordination::GroupConfig group_config(const BrokerConfig& config) {
   const auto int32 = [&](const char* key) { return static_cast<int32_t>(config.integer(key)); };
   coordination::GroupConfig group;
@@ -26,7 +51,13 @@ coordination::GroupConfig group_config(const BrokerConfig& config) {
   group.offset_metadata_max_bytes = int32("offset.metadata.max.bytes");
   group.offsets_retention_ms = config.integer("offsets.retention.minutes") * 60'000;
   group.offsets_retention_check_interval_ms = config.integer("offsets.retention.check.interval.ms");
+  group.consumer = consumer_group_config(config);
   return group;
+}
+
+bool has_consumer_protocol(const BrokerConfig& config) {
+  const std::vector<std::string> served = config_list_elements(config.text("group.coordinator.rebalance.protocols"));
+  return std::find(served.begin(), served.end(), "consumer") != served.end();
 }
 
 CoordinatorHost::InternalTopic offsets_topic(const BrokerConfig& config) {
@@ -46,6 +77,7 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storag
                                      std::optional<GroupPlacementRecord> placement)
     : CoordinatorHost(broker, pool, offsets_topic(config)),
       config_(group_config(config)),
+      consumer_protocol_(has_consumer_protocol(config)),
       memory_(static_cast<int64_t>(broker.budget().limit(MemoryShare::kIndexes))) {
   make_placement(store, placement);
   begin();
@@ -54,6 +86,10 @@ GroupCoordinators::GroupCoordinators(Broker& broker, runtime::Pool& pool, storag
 GroupCoordinators::~GroupCoordinators() {
   lifetime_.end();
   end();
+}
+
+bool GroupCoordinators::serve_consumer_protocol(unsigned shard) const {
+  return consumer_protocol_ && finalized_level(*broker_.shard(shard).image->features(), kGroupVersion) > 0;
 }
 
 // A topic that is made from now on has its groups in the right partitions. The next start finds that out and notes it.

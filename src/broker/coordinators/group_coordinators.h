@@ -58,6 +58,9 @@ class GroupCoordinators final : public CoordinatorHost {
   // durable, or with an error: of the coordinator, or why the log would refuse the marker. On the shard's loop.
   void end_transaction(BrokerShard& shard, const storage::PartitionId& partition, const storage::MarkerAppend& marker,
                        Function<void(protocol::ErrorCode)> done);
+  const coordination::GroupConfig& config() const { return config_; }
+  // Whether the consumer protocol is enabled, by configuration and by feature. On the shard's loop.
+  bool serve_consumer_protocol(unsigned shard) const;
   const coordination::GroupMemory& memory() const { return memory_; }
   // The most memory of an answer that names every group once.
   uint64_t answer_bytes() const { return CoordinatorHost::answer_bytes(memory_); }
@@ -69,6 +72,7 @@ class GroupCoordinators final : public CoordinatorHost {
   void make_placement(storage::MetaStore& store, const std::optional<GroupPlacementRecord>& before);
 
   coordination::GroupConfig config_;
+  const bool consumer_protocol_;  // by configuration
   coordination::GroupMemory memory_;
   Uuid unplaced_;                              // the topic that placement_ is about
   std::unique_ptr<GroupPlacement> placement_;  // shard 0; none if all groups are known to be in the right partitions

@@ -13,6 +13,8 @@
 #include "broker/metadata/config_record.h"
 #include "protocol/messages/add_offsets_to_txn.h"
 #include "protocol/messages/alter_configs.h"
+#include "protocol/messages/consumer_group_describe.h"
+#include "protocol/messages/consumer_group_heartbeat.h"
 #include "protocol/messages/delete_groups.h"
 #include "protocol/messages/describe_configs.h"
 #include "protocol/messages/describe_groups.h"
@@ -230,6 +232,24 @@ class GroupRightsTest : public BrokerTest {
     const auto answer = find(version, {group});
     return error(version < 4 ? answer->error_code : answer->coordinators[0].error_code);
   }
+  ErrorCode consumer_beaten(int16_t version, std::string_view group) {
+    ConsumerGroupHeartbeatRequest request;
+    request.group_id = group;
+    request.member_id = member_;
+    request.member_epoch = 1;
+    const auto answer = call<ConsumerGroupHeartbeatResponse>(version, request);
+    if (error(answer->error_code) == ErrorCode::kGroupAuthorizationFailed) {
+      EXPECT_EQ(answer->error_message, std::nullopt);
+    }
+    return error(answer->error_code);
+  }
+  ErrorCode consumer_described(int16_t version, std::string_view group) {
+    ConsumerGroupDescribeRequest request;
+    request.group_ids = {&group, 1};
+    const auto answer = call<ConsumerGroupDescribeResponse>(version, request);
+    EXPECT_EQ(answer->groups[0].group_state, "");
+    return error(answer->groups[0].error_code);
+  }
   std::vector<std::string> listed(int16_t version) {
     const auto answer = call<ListGroupsResponse>(version, ListGroupsRequest());
     EXPECT_EQ(answer->error_code, 0);
@@ -275,6 +295,8 @@ class GroupRightsTest : public BrokerTest {
         {ApiKey::kAddOffsetsToTxn, kRead, of(&GroupRightsTest::offsets_added)},
         {ApiKey::kTxnOffsetCommit, kRead, of(&GroupRightsTest::committed_in_transaction)},
         {ApiKey::kDescribeGroups, kDescribe, of(&GroupRightsTest::described)},
+        {ApiKey::kConsumerGroupHeartbeat, kRead, of(&GroupRightsTest::consumer_beaten)},
+        {ApiKey::kConsumerGroupDescribe, kDescribe, of(&GroupRightsTest::consumer_described)},
         {ApiKey::kDeleteGroups, kDelete, of(&GroupRightsTest::removed)},
         {ApiKey::kFindCoordinator, kDescribe, of(&GroupRightsTest::found)},
         {ApiKey::kDescribeConfigs, kDescribeConfigs, of(&GroupRightsTest::configs_described)},

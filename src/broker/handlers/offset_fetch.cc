@@ -53,7 +53,11 @@ class OffsetFetch final : public runtime::Homebound {
     image_ = coordinators_.broker().shard(home_).image;
     require_stable_ = request.require_stable;
     if (context_->version() >= 8) {
-      for (const auto& group : request.groups) add_group(group.group_id, group.topics);
+      for (const auto& group : request.groups) {
+        if (!add_group(group.group_id, group.topics)) continue;
+        groups_.back().request.member_id = owned(group.member_id);
+        groups_.back().request.member_epoch = group.member_epoch;
+      }
     } else {
       add_group(request.group_id, request.topics);
     }
@@ -67,17 +71,20 @@ class OffsetFetch final : public runtime::Homebound {
   }
 
  private:
+  // Returns whether it was not named before.
   template <typename Topics>
-  void add_group(std::string_view group_id, const Topics& topics) {
-    if (!named_groups_.insert(group_id).second) return;
+  bool add_group(std::string_view group_id, const Topics& topics) {
+    if (!named_groups_.insert(group_id).second) return false;
     named_partitions_.clear();
     GroupPart& group = groups_.emplace_back();
     group.group_id = group.request.group_id = group_id;
     group.all = group.request.all = !topics.has_value();
     group.request.require_stable = require_stable_;
     group.error = GroupResolver(*context_).error_of(group_id);
-    if (group.all) return;
-    for (const auto& topic : *topics) add_topic(group, topic);
+    if (!group.all) {
+      for (const auto& topic : *topics) add_topic(group, topic);
+    }
+    return true;
   }
   template <typename AskedTopic>
   void add_topic(GroupPart& group, const AskedTopic& asked) {

@@ -6,6 +6,7 @@
 #include "broker/handlers/alter_configs.h"
 #include "broker/handlers/alter_replica_log_dirs.h"
 #include "broker/handlers/api_versions.h"
+#include "broker/handlers/consumer_group_handlers.h"
 #include "broker/handlers/create_partitions.h"
 #include "broker/handlers/create_topics.h"
 #include "broker/handlers/delete_records.h"
@@ -306,6 +307,17 @@ constexpr Entry kEntries[] = {
       .needs = cluster(kAlter),
       .deny = deny_unregister_broker},
      handle_unregister_broker},
+    {{.key = ApiKey::kConsumerGroupHeartbeat,
+      .min_version = 0,
+      .max_version = 1,
+      .kind = kChanges,
+      .needs = group_and_topic(kRead, kDescribe)},
+     handle_consumer_group_heartbeat},
+    {{.key = ApiKey::kConsumerGroupDescribe,
+      .min_version = 0,
+      .max_version = 1,
+      .needs = group_and_topic(kDescribe, kDescribe)},
+     handle_consumer_group_describe},
     {{.key = ApiKey::kGetTelemetrySubscriptions, .min_version = 0, .max_version = 0}, handle_get_telemetry_subscriptions},
     {{.key = ApiKey::kPushTelemetry, .min_version = 0, .max_version = 0, .kind = kChanges}, handle_push_telemetry},
     {{.key = ApiKey::kDescribeTransactions,

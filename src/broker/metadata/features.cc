@@ -10,9 +10,11 @@ namespace {
 // metadata.version: from 3.3-IV3 to 4.4-IV2, with which Kafka 4.4 begins.
 // eligible.leader.replicas.version (KIP-966): with one copy of each partition there are no eligible replicas beside the
 // leader. The broker keeps and announces level 1, which changes nothing here.
+// group.version (KIP-848): 1, consumer groups are served.
 // transaction.version (KIP-890): 1, records of transactions have flexible fields; 2, each transaction has an epoch of its own.
 constexpr SupportedFeature kFeatures[] = {
     {.name = "eligible.leader.replicas.version", .max_level = 1, .needs_metadata_level = 23},
+    {.name = kGroupVersion, .max_level = 1, .initial_level = 1},
     {.name = "metadata.version", .min_level = 7, .max_level = 33, .initial_level = 33},
     {.name = kTransactionVersion, .max_level = 2, .initial_level = 2},
 };

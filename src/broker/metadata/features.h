@@ -25,6 +25,9 @@ bool metadata_changed_between(int16_t low, int16_t high);
 // Its level says which protocol of transactions is offered to clients, and how the coordinator writes its records (KIP-890).
 inline constexpr std::string_view kTransactionVersion = "transaction.version";
 
+// Its level says whether consumer groups (KIP-848) are served.
+inline constexpr std::string_view kGroupVersion = "group.version";
+
 std::span<const SupportedFeature> supported_features();
 const SupportedFeature* find_supported_feature(std::string_view name);
 

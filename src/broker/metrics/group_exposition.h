@@ -22,7 +22,7 @@ class GroupExposition {
   void render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink);
 
  private:
-  Window<int64_t> rebalances_, committed_, expired_, deleted_;
+  Window<int64_t> rebalances_, consumer_rebalances_, committed_, expired_, deleted_;
 };
 
 }  // namespace weir::broker

@@ -184,14 +184,14 @@ void GroupLagCollector::list(unsigned shard, Round& round) const {
   const MetadataImage& image = *broker_.shard(shard).image;
   std::vector<GroupLag>& rows = round.rows[shard];
   const size_t most = kListedMax / broker_.shard_count();
-  const auto list_topic = [&](const std::string& group, const std::string& name,
+  const auto list_topic = [&](const std::string& group, std::string_view type, const std::string& name,
                               const coordination::CommittedOffsets::Partitions& partitions) {
     const TopicPtr* topic = image.find_shared(name);
     if (topic == nullptr) return;
     for (const auto& [index, offset] : partitions) {
       const bool same = offset.topic_id.is_zero() || offset.topic_id == (*topic)->id();
       if (rows.size() == most) return;
-      if (same && (*topic)->has_partition(index)) rows.push_back({group, *topic, index, offset.offset});
+      if (same && (*topic)->has_partition(index)) rows.push_back({group, type, *topic, index, offset.offset});
     }
   };
   uint64_t all = 0;
@@ -199,7 +199,8 @@ void GroupLagCollector::list(unsigned shard, Round& round) const {
     all += state.offset_count();
     for (const auto& [group, topics] : state.offsets().groups()) {
       if (rows.size() == most) return;
-      for (const auto& [name, partitions] : topics) list_topic(group, name, partitions);
+      const std::string_view type = state.type_of(group);
+      for (const auto& [name, partitions] : topics) list_topic(group, type, name, partitions);
     }
   });
   if (rows.size() == most) round.unlisted[shard] = all - most;
@@ -258,8 +259,8 @@ void append_group_lags(std::string& out, const GroupLags& lags) {
     return std::tie(x->group, x->topic->name(), x->partition) < std::tie(y->group, y->topic->name(), y->partition);
   });
   const auto row_of = [&](const char* name, const GroupLag& row, auto value) {
-    fmt::format_to(to, "{}{{group=\"{}\",topic=\"{}\",partition=\"{}\"}} {}\n", name, label_of(row.group), row.topic->name(),
-                   row.partition, value);
+    fmt::format_to(to, "{}{{group=\"{}\",type=\"{}\",topic=\"{}\",partition=\"{}\"}} {}\n", name, label_of(row.group), row.type,
+                   row.topic->name(), row.partition, value);
   };
   if (!rows.empty()) {
     constexpr const char* kLag = "weir_consumer_group_lag";

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -24,6 +25,7 @@ namespace weir::broker {
 
 struct GroupLag {
   std::string group;
+  std::string_view type;  // of the group, as Kafka's tools show it
   TopicPtr topic;
   int32_t partition = 0;
   int64_t committed = 0;

@@ -68,8 +68,10 @@ TEST_F(GroupLagTest, CountsRecordsAndTheAgeOfTheFirst) {
   EXPECT_GT(lags.memory_bytes, 0);
   std::string text;
   append_group_lags(text, lags);
-  EXPECT_THAT(text, ::testing::HasSubstr("weir_consumer_group_lag{group=\"g\",topic=\"t\",partition=\"1\"} 2\n"));
-  EXPECT_THAT(text, ::testing::HasSubstr("weir_consumer_group_lag_seconds{group=\"g\",topic=\"t\",partition=\"3\"} 0\n"));
+  EXPECT_THAT(text,
+              ::testing::HasSubstr("weir_consumer_group_lag{group=\"g\",type=\"classic\",topic=\"t\",partition=\"1\"} 2\n"));
+  EXPECT_THAT(text, ::testing::HasSubstr(
+                        "weir_consumer_group_lag_seconds{group=\"g\",type=\"classic\",topic=\"t\",partition=\"3\"} 0\n"));
   EXPECT_THAT(text, ::testing::HasSubstr("weir_unlisted_group_offsets 0\n"));
 }
 

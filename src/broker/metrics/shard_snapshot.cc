@@ -65,14 +65,17 @@ class Collection final : public runtime::Homebound {
     snapshot_.gone_topics = shard_.traffic.gone();
     snapshot_.gone_partitions = log.dropped_traffic();
   }
+  static void add(auto& counts, const auto& more) {
+    for (size_t i = 0; i < counts.size(); ++i) counts[i] += more[i];
+  }
   void take_groups() {
     const GroupCoordinators& groups = coordinators_.groups;
     snapshot_.coordinators = groups.count(shard_.index());
     groups.for_each_state(shard_.index(), [this](const coordination::GroupCoordinatorState& state) {
-      snapshot_.groups += state.group_count();
       snapshot_.group_offsets += state.offset_count();
       snapshot_.pending_offsets += state.pending_offset_count();
-      for (size_t i = 0; i < snapshot_.group_states.size(); ++i) snapshot_.group_states[i] += state.state_counts()[i];
+      add(snapshot_.classic_groups, state.state_counts());
+      add(snapshot_.consumer_groups, state.consumer_state_counts());
       snapshot_.group_totals += state.totals();
     });
   }

@@ -58,11 +58,11 @@ struct ShardSnapshot {
   uint64_t fetch_sessions = 0;
   uint64_t fetch_session_evictions = 0;
   CoordinatorCounts coordinators;
-  uint64_t groups = 0;
   uint64_t group_offsets = 0;
   uint64_t pending_offsets = 0;  // of open transactions
   std::vector<ClientMetricsPtr> client_metrics;
-  coordination::GroupStateCounts group_states{};
+  coordination::GroupStateCounts classic_groups{};
+  coordination::ConsumerStateCounts consumer_groups{};
   coordination::GroupTotals group_totals;
   CoordinatorCounts transaction_coordinators;
   coordination::TransactionTotals transactions;

@@ -27,6 +27,14 @@ bool RequestContext::ask_of_any(security::ResourceType type) const {
          authorizer_->allowed_with_any(info.principal, info.peer.host, operation, type);
 }
 
+std::shared_ptr<const std::function<bool(std::string_view name)>> RequestContext::lasting_right(
+    security::AclOperation operation, security::ResourceType type) const {
+  if (authorizer_ == nullptr) return nullptr;
+  return std::make_shared<const std::function<bool(std::string_view)>>(
+      [authorizer = authorizer_, principal = connection().principal, host = connection().peer.host, operation,
+       type](std::string_view name) { return authorizer->allowed(principal, host, operation, {type, name}); });
+}
+
 security::AclOperation RequestContext::needed(security::ResourceType type) const {
   using security::ResourceType;
   const ApiNeeds& needs = route_->needs;

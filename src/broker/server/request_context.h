@@ -20,6 +20,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,6 +79,9 @@ class RequestContext {
   }
   // The same for any resource of the type: one is enough.
   bool may_with_any(security::ResourceType type) const { return authorizer_ == nullptr || ask_of_any(type); }
+  // The same question about resources of a type, for any thread and after the request. Null: all are allowed.
+  std::shared_ptr<const std::function<bool(std::string_view name)>> lasting_right(security::AclOperation operation,
+                                                                                  security::ResourceType type) const;
   // The operations that its client may do with a resource, in the form of answers. None if the client may not describe it.
   int32_t authorized_operations(const security::Resource& resource) const;
   // Its client used up its quota. The answer says so, and the connection is muted for this long. The longest time counts.

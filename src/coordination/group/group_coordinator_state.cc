@@ -266,6 +266,11 @@ int64_t GroupCoordinatorState::memory_bytes() const {
   return bytes;
 }
 
+std::string_view GroupCoordinatorState::type_of(std::string_view group_id) const {
+  const auto group = context_.groups.all().find(group_id);
+  return group == context_.groups.all().end() ? std::string_view() : type_name(group->second);
+}
+
 int64_t GroupCoordinatorState::counted_memory_bytes() const {
   int64_t bytes = context_.offsets.memory_bytes() + context_.pending.counted_memory_bytes();
   for (const auto& [id, group] : context_.groups.all()) bytes += coordination::counted_memory_bytes(group);

@@ -1,6 +1,6 @@
 // The state machine of group coordinators: the groups and committed offsets of one partition of `__consumer_offsets`. Its parts
-// are the actions of each type of group (ClassicGroups, ConsumerGroups), those common to all types (GroupOffsets, OffsetSweep, GroupMove), and
-// their shared state (GroupContext). This class finds the part for a request, a record or a deadline.
+// are the actions of each type of group (ClassicGroups, ConsumerGroups), those common to all types (GroupOffsets, OffsetSweep,
+// GroupMove), and their shared state (GroupContext). This class finds the part for a request, a record or a deadline.
 //
 // A later step may answer joins and syncs. Deterministic but for the member ids that it draws.
 #pragma once
@@ -77,6 +77,8 @@ class GroupCoordinatorState final : public StateMachine {
   const GroupTotals& totals() const { return context_.totals; }
   const GroupStateCounts& state_counts() const { return context_.groups.classic_counts(); }
   const ConsumerStateCounts& consumer_state_counts() const { return context_.groups.consumer_counts(); }
+  // As Kafka's tools show it; empty: there is no such group.
+  std::string_view type_of(std::string_view group_id) const;
   size_t group_count() const { return context_.groups.size(); }
   size_t offset_count() const { return context_.offsets.count(); }
   size_t pending_offset_count() const { return context_.pending.count(); }

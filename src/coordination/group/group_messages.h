@@ -143,8 +143,6 @@ using MarkerReply = Function<void(MarkerResult)>;
 
 struct OffsetFetchRequest {
   std::string group_id;
-  std::optional<std::string> member_id;  // since version 9: of a member of a consumer group
-  int32_t member_epoch = -1;
   bool all = false;  // everything the group has instead of `items`
   struct Item {
     std::string topic;
@@ -153,6 +151,8 @@ struct OffsetFetchRequest {
   };
   std::vector<Item> items;
   bool require_stable = false;  // no offset that an open transaction may replace
+  std::optional<std::string> member_id = {};  // since version 9: of a member of a consumer group
+  int32_t member_epoch = -1;
 };
 struct FetchedOffset {
   ErrorCode error{};  // kUnstableOffsetCommit: an open transaction has committed one

@@ -80,6 +80,23 @@ class GroupRequests {
     });
     return answer->error;
   }
+  ConsumerHeartbeatResult consumer_heartbeat(ConsumerHeartbeatRequest request) {
+    Pending<ConsumerHeartbeatResult> answer;
+    run([&](auto& state, Instant now, Effects& effects) {
+      state.consumer_heartbeat(std::move(request), answer.reply(), now, effects);
+    });
+    return *answer;
+  }
+  ConsumerGroupDescription describe_consumer(const std::string& group = "g") {
+    Pending<ConsumerGroupDescription> answer;
+    run([&](auto& state, Instant, Effects& effects) { state.describe_consumer(group, answer.reply(), effects); });
+    return *answer;
+  }
+  std::vector<ListedGroup> list() {
+    Pending<ListResult> answer;
+    run([&](auto& state, Instant, Effects& effects) { state.list(answer.reply(), effects); });
+    return answer->groups;
+  }
   ErrorCode leave(const std::string& member_id, std::optional<std::string> instance = {}, const std::string& group = "g") {
     Pending<LeaveResult> answer;
     run([&](auto& state, Instant now, Effects& effects) {
@@ -168,6 +185,7 @@ class GroupWorld final : public GroupRequests, public WorldTime<GroupWorld> {
     Effects effects;
     run(effects);
     std::ranges::move(effects.log, std::back_inserter(log));
+    std::ranges::move(effects.jobs, std::back_inserter(jobs));
     for (Release& release : effects.replies) release(ErrorCode::kNone);
   }
 
@@ -188,11 +206,28 @@ class GroupWorld final : public GroupRequests, public WorldTime<GroupWorld> {
     return fresh;
   }
   void restart() {
+    jobs.clear();
     state = replayed();
     step([&](Effects& effects) { state->loaded(image, now, effects); });
   }
 
+  // Does the jobs that are under way.
+  void do_jobs() {
+    for (Job& job : std::exchange(jobs, {})) {
+      std::any result = job.work();
+      step([&](Effects& effects) { state->arrived(job.token, std::move(result), now, effects); });
+    }
+  }
+  // The next image.
+  void change_image(std::shared_ptr<TestImage> next, std::vector<std::string> topics, std::vector<std::string> groups = {}) {
+    next->image_version = image->version() + 1;
+    const ImageChange change{image, next, {}, std::move(topics), std::move(groups)};
+    image = next;
+    step([&](Effects& effects) { state->image_changed(change, now, effects); });
+  }
+
   std::vector<LogEntry> log;
+  std::vector<Job> jobs;
   ImagePtr image = std::make_shared<TestImage>();
   GroupMemory memory{1 << 30};
   std::unique_ptr<GroupCoordinatorState> state;

@@ -35,7 +35,7 @@ class Image {
   virtual void for_each_topic(const std::function<void(std::string_view name)>& visit) const = 0;
   // Greater in a later image.
   virtual int64_t version() const = 0;
-  // A config of a group, as it was set. Nothing: it was not.
+  // A config of a group as it was set, else as the broker's own configuration has it now. Nothing: there is no such config.
   virtual std::optional<std::string> group_config(std::string_view group_id, std::string_view name) const = 0;
 };
 using ImagePtr = std::shared_ptr<const Image>;

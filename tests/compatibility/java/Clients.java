@@ -21,11 +21,13 @@ import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.consumer.OffsetAndMetadata;
+import org.apache.kafka.clients.consumer.SubscriptionPattern;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.clients.producer.RecordMetadata;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.InvalidRegularExpression;
 import org.apache.kafka.common.errors.ProducerFencedException;
 import org.apache.kafka.common.errors.RecordTooLargeException;
 import org.apache.kafka.common.serialization.StringDeserializer;
@@ -55,7 +57,10 @@ public class Clients {
             cases.put("a group resumes, " + protocol, () -> groupResumes(protocol));
         }
         cases.put("aborted records stay hidden", Clients::abortedRecordsStayHidden);
-        cases.put("offsets commit with a transaction", Clients::offsetsCommitWithTransaction);
+        cases.put("an expression of the broker finds later topics, consumer", Clients::expressionFindsLaterTopics);
+        for (String protocol : List.of("classic", "consumer")) {
+            cases.put("offsets commit with a transaction, " + protocol, () -> offsetsCommitWithTransaction(protocol));
+        }
         cases.put("a newer transactional producer fences the older", Clients::newerProducerFences);
         cases.forEach(Clients::report);
         admin.close();
@@ -241,18 +246,42 @@ public class Clients {
         check(all.equals(List.of("kept", "aborted", "kept too")), all);
     }
 
-    static void offsetsCommitWithTransaction() throws Exception {
-        create("j-source", 1);
-        create("j-target", 1);
-        send("j-source", values(5), Map.of());
-        TopicPartition source = new TopicPartition("j-source", 0);
-        try (KafkaConsumer<String, String> consumer = consumer(Map.of("group.id", "j-exactly"));
-             KafkaProducer<String, String> producer = producer(Map.of("transactional.id", "j-exactly"))) {
-            consumer.subscribe(List.of("j-source"));
+    /** By a SubscriptionPattern, which the broker matches. */
+    static void expressionFindsLaterTopics() throws Exception {
+        create("j-seen-1", 1);
+        send("j-seen-1", List.of("first"), Map.of());
+        Map<String, Object> config = Map.of("group.id", "j-expression", "group.protocol", "consumer");
+        try (KafkaConsumer<String, String> consumer = consumer(config)) {
+            consumer.subscribe(new SubscriptionPattern("j-seen-[0-9]+"));
+            check(read(consumer, 1, 30).equals(List.of("first")), consumer.assignment());
+            create("j-seen-2", 1);
+            create("not-j-seen-3", 1);
+            send("j-seen-2", List.of("second"), Map.of());
+            check(read(consumer, 1, 60).equals(List.of("second")), consumer.assignment());
+            check(consumer.assignment().size() == 2, consumer.assignment());
+            consumer.subscribe(new SubscriptionPattern("j-seen-["));
+            try {
+                read(consumer, 1, 30);
+                check(false, "an expression that cannot be compiled");
+            } catch (InvalidRegularExpression expected) {
+                consumer.subscribe(List.of("j-seen-1"));
+            }
+        }
+    }
+
+    static void offsetsCommitWithTransaction(String protocol) throws Exception {
+        String topic = "j-source-" + protocol, group = "j-exactly-" + protocol;
+        create(topic, 1);
+        create("j-target-" + protocol, 1);
+        send(topic, values(5), Map.of());
+        TopicPartition source = new TopicPartition(topic, 0);
+        try (KafkaConsumer<String, String> consumer = consumer(Map.of("group.id", group, "group.protocol", protocol));
+             KafkaProducer<String, String> producer = producer(Map.of("transactional.id", group))) {
+            consumer.subscribe(List.of(topic));
             check(read(consumer, 5, 30).size() == 5, "fewer than five");
             producer.initTransactions();
             producer.beginTransaction();
-            producer.send(new ProducerRecord<>("j-target", "five"));
+            producer.send(new ProducerRecord<>("j-target-" + protocol, "five"));
             producer.sendOffsetsToTransaction(Map.of(source, new OffsetAndMetadata(5)), consumer.groupMetadata());
             producer.commitTransaction();
             OffsetAndMetadata committed = consumer.committed(java.util.Set.of(source)).get(source);

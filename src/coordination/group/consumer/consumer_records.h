@@ -15,16 +15,19 @@ namespace weir::coordination {
 struct ConsumerGroupEpoch {
   int32_t epoch = 0;
   int64_t metadata_hash = 0;  // of the subscribed topics
+  bool operator==(const ConsumerGroupEpoch&) const = default;
 };
 struct ConsumerGroupEntry {  // type 3
   std::string group_id;
   std::optional<ConsumerGroupEpoch> value;
+  bool operator==(const ConsumerGroupEntry&) const = default;
 };
 
 // Type 4, of brokers before 4.1. Its value is not read; a coordinator writes tombstones of those that it meets.
 struct ConsumerPartitionMetadataEntry {
   std::string group_id;
   bool tombstone = false;
+  bool operator==(const ConsumerPartitionMetadataEntry&) const = default;
 };
 
 // What a member of the classic protocol told when it joined a consumer group.
@@ -49,20 +52,24 @@ struct ConsumerMemberEntry {  // type 5
   std::string group_id;
   std::string member_id;
   std::optional<ConsumerMemberMetadata> value;
+  bool operator==(const ConsumerMemberEntry&) const = default;
 };
 
 struct TargetAssignmentEpoch {
   int32_t epoch = 0;
   int64_t timestamp_ms = 0;  // of its computation; wall time; 0: unknown, so that the next is computed at once
+  bool operator==(const TargetAssignmentEpoch&) const = default;
 };
 struct TargetAssignmentEntry {  // type 6
   std::string group_id;
   std::optional<TargetAssignmentEpoch> value;
+  bool operator==(const TargetAssignmentEntry&) const = default;
 };
 struct TargetAssignmentMemberEntry {  // type 7
   std::string group_id;
   std::string member_id;
   std::optional<Assignment> value;
+  bool operator==(const TargetAssignmentMemberEntry&) const = default;
 };
 
 // Partitions that a member has, each with the member's epoch when it got it.
@@ -85,6 +92,7 @@ struct CurrentAssignmentEntry {  // type 8
   std::string group_id;
   std::string member_id;
   std::optional<CurrentAssignment> value;
+  bool operator==(const CurrentAssignmentEntry&) const = default;
 };
 
 // What an expression matched when it was last looked at.
@@ -98,6 +106,7 @@ struct ResolvedRegexEntry {  // type 16
   std::string group_id;
   std::string regex;
   std::optional<ResolvedRegex> value;
+  bool operator==(const ResolvedRegexEntry&) const = default;
 };
 
 }  // namespace weir::coordination
