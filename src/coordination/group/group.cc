@@ -63,6 +63,11 @@ Group* Groups::find(std::string_view id) {
   return at == groups_.end() ? nullptr : &at->second;
 }
 
+const Group* Groups::find(std::string_view id) const {
+  const auto at = groups_.find(id);
+  return at == groups_.end() ? nullptr : &at->second;
+}
+
 ClassicGroup* Groups::find_classic(std::string_view id) {
   Group* group = find(id);
   return group == nullptr ? nullptr : std::get_if<ClassicGroup>(group);

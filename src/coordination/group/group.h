@@ -54,6 +54,7 @@ class Groups {
   const Map& all() const { return groups_; }
   size_t size() const { return groups_.size(); }
   Group* find(std::string_view id);
+  const Group* find(std::string_view id) const;
   ClassicGroup* find_classic(std::string_view id);  // nullptr: there is none, or it is of another type
   ConsumerGroup* find_consumer(std::string_view id);
   // They take the place of a group of another type. A group that only has offsets is a classic one.

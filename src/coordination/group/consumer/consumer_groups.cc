@@ -21,13 +21,23 @@ bool uses_classic_protocol(const ConsumerMember& member) { return member.metadat
 
 // --- epochs and settings --------------------------------------------------------------------------------------------
 
-int64_t ConsumerGroups::metadata_hash(ConsumerGroup& group) const {
+int64_t ConsumerGroups::hash_of_topic(const std::string& topic) {
+  if (const auto known = topic_hashes_.find(topic); known != topic_hashes_.end()) return known->second;
+  const int64_t hash = topic_hash(*context_.image, topic);
+  if (hash == 0) return hash;
+  if (topic_hashes_.size() == kTopicHashesMax) topic_hashes_.clear();
+  return topic_hashes_[topic] = hash;
+}
+
+int64_t ConsumerGroups::metadata_hash(ConsumerGroup& group) {
   ConsumerGroup::Soft& soft = group.soft;
   if (!soft.topics_changed && soft.hashed_version == group.topics_version()) return soft.hash;
-  std::vector<std::string> topics;
+  std::vector<std::pair<std::string_view, int64_t>> topics;
   topics.reserve(group.topics().size());
-  for (const auto& [topic, subscribers] : group.topics()) topics.push_back(topic);
-  soft.hash = subscription_hash(topics, *context_.image);
+  for (const auto& [topic, subscribers] : group.topics()) {
+    if (const int64_t hash = hash_of_topic(topic); hash != 0) topics.emplace_back(topic, hash);
+  }
+  soft.hash = group_hash(topics);
   soft.hashed_version = group.topics_version();
   soft.topics_changed = false;
   return soft.hash;
@@ -91,6 +101,7 @@ std::vector<const ConsumerMember*> ConsumerGroups::broken_members(const Consumer
 }
 
 void ConsumerGroups::loaded(ConsumerGroup& group, Instant now, Effects& effects) {
+  topic_hashes_.clear();
   group.soft.topics_changed = true;
   group.soft.settings.reset();
   if (context_.is_kept_back(group.id())) return;
@@ -109,6 +120,7 @@ void ConsumerGroups::loaded(ConsumerGroup& group, Instant now, Effects& effects)
 
 void ConsumerGroups::image_changed(const ImageChange& change) {
   for (const std::string& topic : change.changed) {
+    topic_hashes_.erase(topic);
     const SubscribedGroups::OfTopic* groups = context_.groups.subscribed().find(topic);
     if (groups == nullptr) continue;
     for (ConsumerGroup* group : *groups) group->soft.topics_changed = true;

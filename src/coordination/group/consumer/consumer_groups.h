@@ -13,6 +13,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -105,7 +106,8 @@ class ConsumerGroups {
 
   // The group's epoch rises if `raise`, or if the metadata of its topics are others than when it last rose.
   void refresh_epoch(ConsumerGroup& group, bool raise, std::string_view why, Instant now, GroupChange& change);
-  int64_t metadata_hash(ConsumerGroup& group) const;
+  int64_t metadata_hash(ConsumerGroup& group);
+  int64_t hash_of_topic(const std::string& topic);
   const ConsumerGroup::Soft::Settings& settings(ConsumerGroup& group) const;
   void expect_heartbeat(ConsumerGroup& group, const ConsumerMember& member, Instant now);
   void expect_revocation(const ConsumerGroup& group, const ConsumerMember& member, Instant now);
@@ -125,6 +127,8 @@ class ConsumerGroups {
 
   GroupContext& context_;
   const GroupConfig::Consumer& config_;
+  static constexpr size_t kTopicHashesMax = 65'536;
+  std::unordered_map<std::string, int64_t> topic_hashes_;  // of some topics of the present image
 };
 
 }  // namespace weir::coordination
