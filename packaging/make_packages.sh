@@ -27,7 +27,7 @@ install -m 644 packaging/weir.service "$tree/lib/systemd/system/"
 cp LICENSE "$tree/usr/share/doc/weir/"
 cp packaging/operators.md "$tree/usr/share/doc/weir/README.md"
 # For those who run it; what is for developers stays in the source, and how a page was made too.
-for page in apis backup configuration differences migration observability operations sizing upgrades; do
+for page in apis backup configuration differences groups migration observability operations sizing upgrades; do
   sed '/^Made from .*; do not edit\.$/d' "docs/$page.md" >"$tree/usr/share/doc/weir/$page.md"
 done
 cp -r docs/dashboards docs/formats docs/decisions "$tree/usr/share/doc/weir/"

@@ -60,7 +60,7 @@ def it_has_what_belongs_in_it(deb, _folder):
     files = {path: mode for mode, _, path in contents(deb) if not mode.startswith("d")}
     documents = {path: files.pop(path) for path in list(files) if path.startswith("./usr/share/doc/weir/")}
     for name in ("README.md", "LICENSE", "copyright", "changelog.gz", "configuration.md", "observability.md",
-                 "differences.md", "apis.md", "upgrades.md", "operations.md", "migration.md", "backup.md", "sizing.md", "dashboards/weir.json",
+                 "differences.md", "apis.md", "upgrades.md", "operations.md", "groups.md", "migration.md", "backup.md", "sizing.md", "dashboards/weir.json",
                  "dashboards/rules.yml", "formats/segments.md"):
         assert documents.get("./usr/share/doc/weir/" + name) == "-rw-r--r--", f"{name}: {documents}"
     expected = {"./usr/bin/weir": "-rwxr-xr-x", "./etc/weir/weir.properties": "-rw-r--r--",

@@ -169,7 +169,7 @@ def a_consumer_group_of_the_new_protocol(address, admin):
     consumer.close()
     wanted = [ConsumerGroupTopicPartitions("c-next", [TopicPartition("c-next", index) for index in range(2)])]
     [found] = settled(admin.list_consumer_group_offsets(wanted))
-    assert sum(part.offset for part in found.topic_partitions) == 10, found.topic_partitions
+    assert sum(max(part.offset, 0) for part in found.topic_partitions) == 10, found.topic_partitions
     admin.delete_consumer_groups(["c-next"])["c-next"].result(30)
 
 

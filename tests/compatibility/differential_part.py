@@ -62,15 +62,15 @@ SCRIPT = [
     (GROUPS, ["--describe", "--group", "d-verified"]),
 ]
 # The same tools on groups of the consumer protocol (KIP-848).
-NEXT = ["--consumer-property", "group.protocol=consumer", "--from-beginning", "--timeout-ms", "30000"]
+NEXT = ["--command-property", "group.protocol=consumer", "--from-beginning", "--timeout-ms", "30000"]
 CONSUMER_GROUP_SCRIPT = [
     (TOPICS, ["--create", "--topic", "e-one", "--partitions", "3"]),
     (PRODUCER, ["--topic", "e-one", "--reader-property", "parse.key=true"], ROWS),
     (CONSUMER, ["--topic", "e-one", "--group", "e-readers", "--max-messages", "60", *NEXT]),
     (CONSUMER, ["--include", "e-o.*", "--group", "e-pattern", "--max-messages", "60", *NEXT]),
-    (CONSUMER, ["--topic", "e-one", "--group", "e-assignor", "--consumer-property", "group.remote.assignor=range", "--max-messages",
+    (CONSUMER, ["--topic", "e-one", "--group", "e-assignor", "--command-property", "group.remote.assignor=range", "--max-messages",
                 "60", *NEXT]),
-    (CONSUMER, ["--topic", "e-one", "--group", "e-static", "--consumer-property", "group.instance.id=one", "--max-messages", "60",
+    (CONSUMER, ["--topic", "e-one", "--group", "e-static", "--command-property", "group.instance.id=one", "--max-messages", "60",
                 *NEXT]),
     (GROUPS, ["--list"]),
     (GROUPS, ["--list", "--type", "consumer"]),
@@ -92,12 +92,12 @@ CONSUMER_GROUP_SCRIPT = [
     (GROUPS, ["--delete-offsets", "--group", "e-readers", "--topic", "e-one"]),
     (GROUPS, ["--describe", "--group", "e-readers"]),
     # A group changes its protocol when it has no members.
-    (CONSUMER, ["--topic", "e-one", "--group", "e-pattern", "--consumer-property", "group.protocol=classic", "--timeout-ms", "5000"]),
+    (CONSUMER, ["--topic", "e-one", "--group", "e-pattern", "--command-property", "group.protocol=classic", "--timeout-ms", "5000"]),
     (GROUPS, ["--list", "--type"]),
-    (CONSUMER, ["--topic", "e-one", "--group", "e-pattern", "--consumer-property", "group.protocol=consumer", "--timeout-ms", "5000"]),
+    (CONSUMER, ["--topic", "e-one", "--group", "e-pattern", "--command-property", "group.protocol=consumer", "--timeout-ms", "5000"]),
     (GROUPS, ["--list", "--type"]),
     (GROUPS, ["--describe", "--group", "e-pattern"]),
-    (CONSUMER, ["--topic", "e-one", "--group", "e-bad", "--consumer-property", "group.remote.assignor=none", "--max-messages", "1",
+    (CONSUMER, ["--topic", "e-one", "--group", "e-bad", "--command-property", "group.remote.assignor=none", "--max-messages", "1",
                 *NEXT]),
     (GROUPS, ["--delete", "--group", "e-readers", "--group", "e-none"]),
     (GROUPS, ["--delete", "--group", "e-pattern", "--group", "e-assignor", "--group", "e-static"]),

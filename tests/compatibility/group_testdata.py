@@ -9,7 +9,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 from harness import maven  # noqa: E402
 
-DRIVERS = {"ConsumerGroupRecords": "consumer_records.txt", "MetadataHashes": "metadata_hashes.txt"}
+DRIVERS = {"ConsumerGroupRecords": "consumer_records.txt", "MetadataHashes": "metadata_hashes.txt",
+           "Assignors": "assignments.txt", "RegularExpressions": "regular_expressions.txt"}
 
 
 def main():

@@ -84,8 +84,8 @@ def members_of_a_consumer_group_are_described(broker, _folder):
     name = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
     reader = subprocess.Popen(["java", "-Xmx256m", "-XX:TieredStopAtLevel=1", "-cp", class_path(),
                                "org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", broker.address, "--topic",
-                               "t-next", "--group", "t-next-readers", "--from-beginning", "--consumer-property",
-                               "group.protocol=consumer", "--consumer-property", "auto.commit.interval.ms=100"],
+                               "t-next", "--group", "t-next-readers", "--from-beginning", "--command-property",
+                               "group.protocol=consumer", "--command-property", "auto.commit.interval.ms=100"],
                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         assert sorted(reader.stdout.readline().strip() for _ in range(3)) == ["a", "b", "c"]

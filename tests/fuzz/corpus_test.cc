@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "group_record_target.h"
 #include "protocol/api.h"
 #include "protocol/catalog/message_catalog.h"
 #include "protocol_targets.h"
@@ -104,6 +105,22 @@ std::vector<Input> metrics_inputs() {
   return inputs;
 }
 
+std::vector<Input> group_record_inputs() {
+  std::vector<Input> inputs;
+  std::ifstream file(WEIR_GROUP_TESTDATA "/consumer_records.txt");
+  for (std::string line; std::getline(file, line);) {
+    // The last two are wrong.
+    if (line.starts_with('#') || line.find("-twice ") != line.npos || line.find("-negative ") != line.npos) continue;
+    std::string name, key, value;
+    std::istringstream(line) >> name >> key >> value;
+    Raw bytes = {0, static_cast<uint8_t>(key.size() / 2)};
+    append(bytes, from_hex(key));
+    if (value != "-") append(bytes, from_hex(value));
+    inputs.push_back({fuzz_group_record, std::move(bytes)});
+  }
+  return inputs;
+}
+
 // Overwrites, inserts, removes or cuts, a few times.
 Raw mutated(Raw bytes, std::mt19937_64& random) {
   for (uint64_t changes = 1 + random() % 4; changes > 0 && !bytes.empty(); --changes) {
@@ -147,6 +164,12 @@ TEST(Corpus, ClientMetrics) {
   run(inputs, 2000);
 }
 
+TEST(Corpus, GroupRecords) {
+  const auto inputs = group_record_inputs();
+  EXPECT_GT(inputs.size(), 20u);
+  run(inputs, 2000);
+}
+
 TEST(Corpus, Messages) {
   const auto inputs = message_inputs();
   EXPECT_GT(inputs.size(), 1000u);
@@ -160,7 +183,9 @@ TEST(Corpus, RecordBatches) {
 }
 
 TEST(Corpus, NothingAtAll) {
-  for (const Target target : {fuzz_request, fuzz_response, fuzz_stored_message, fuzz_record_batches}) EXPECT_FALSE(target({}));
+  for (const Target target : {fuzz_request, fuzz_response, fuzz_stored_message, fuzz_record_batches, fuzz_group_record}) {
+    EXPECT_FALSE(target({}));
+  }
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Writes seed inputs for the protocol fuzzers, out of the messages and batches of src/protocol/testdata.
+"""Writes seed inputs for the fuzzers, out of the messages, batches and records in the testdata of src/protocol and
+src/coordination/group.
 
     make_corpus.py OUTPUT_DIRECTORY
     weir_fuzz_request OUTPUT_DIRECTORY/request
@@ -8,13 +9,14 @@ import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-PROTOCOL = Path(__file__).resolve().parents[2] / 'src' / 'protocol'
+SOURCES = Path(__file__).resolve().parents[2] / 'src'
+PROTOCOL = SOURCES / 'protocol'
 sys.path.insert(0, str(PROTOCOL))
 from schema import load  # noqa: E402
 
 
-def rows(name):
-    for line in (PROTOCOL / 'testdata' / name).read_text().splitlines():
+def rows(name, module=PROTOCOL):
+    for line in (module / 'testdata' / name).read_text().splitlines():
         if not line.startswith('#'):
             yield line.split(' ')
 
@@ -46,6 +48,19 @@ def main():
     (output / 'otlp_metrics').mkdir(parents=True, exist_ok=True)
     for number, (data,) in enumerate(row for row in rows('otlp_metrics.txt')):
         (output / 'otlp_metrics' / str(number)).write_bytes(bytes.fromhex(data))
+    (output / 'group_record').mkdir(parents=True, exist_ok=True)
+
+    def group_record(name, key, value):
+        (output / 'group_record' / name).write_bytes(len(key).to_bytes(2, 'big') + key + value)
+
+    for name, key, value in rows('consumer_records.txt', SOURCES / 'coordination' / 'group'):
+        group_record(name, bytes.fromhex(key), bytes.fromhex(value.removeprefix('-')))
+    keys = {name: bytes.fromhex(data) for name, _, variant, data in rows('golden.txt') if variant == 'full' and name.endswith('Key')}
+    for name, version, variant, data in rows('golden.txt'):
+        key = keys.get(name.removesuffix('Value') + 'Key')
+        if name in ('GroupMetadataValue', 'OffsetCommitValue', 'LegacyOffsetCommitValue'):
+            record_type = by_name[name].record_type.to_bytes(2, 'big')
+            group_record(f'{name}-{version}-{variant}', record_type + key, int(version).to_bytes(2, 'big') + bytes.fromhex(data))
 
 
 if __name__ == '__main__':

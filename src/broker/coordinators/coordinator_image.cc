@@ -64,6 +64,7 @@ coordination::ImageChange image_change(coordination::ImagePtr before, const Meta
   std::sort(told.changed.begin(), told.changed.end());
   told.changed.erase(std::unique(told.changed.begin(), told.changed.end()), told.changed.end());
   told.configured = change.reconfigured_groups;
+  told.defaults_changed = change.broker_config_changed;
   return told;
 }
 

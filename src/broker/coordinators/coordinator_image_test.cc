@@ -85,6 +85,7 @@ TEST_F(CoordinatorImageTest, AChangeNamesEachTopicOnce) {
   change.added = {{topic("orders", kOrders, 2), 0}, {topic("bills", Uuid{{9}}, 3), 1}};
   change.moved = {topic("bills", Uuid{{9}}, 3), topic("audits", Uuid{{3}}, 3)};
   change.reconfigured_groups = {"g"};
+  change.broker_config_changed = true;
   const auto before = std::make_shared<CoordinatorImage>(all_);
   const coordination::ImageChange told = image_change(before, change);
   EXPECT_EQ(told.before, before);
@@ -93,6 +94,7 @@ TEST_F(CoordinatorImageTest, AChangeNamesEachTopicOnce) {
   EXPECT_EQ(told.deleted[0].id, (Uuid{{1}}));
   EXPECT_THAT(told.changed, ElementsAre("audits", "bills", "orders"));
   EXPECT_THAT(told.configured, ElementsAre("g"));
+  EXPECT_TRUE(told.defaults_changed);
 }
 
 }  // namespace

@@ -206,9 +206,9 @@ TEST_F(AdminTest, QuorumOfOne) {
 TEST_F(AdminTest, FeaturesAreDurableAndTheirEpochGrows) {
   const auto level = [&] {
     const auto answer = versions();
-    EXPECT_EQ(answer->finalized_features.size(), 2u);
-    EXPECT_EQ(answer->finalized_features[0].name, "metadata.version");
-    return answer->finalized_features[0].max_version_level;
+    EXPECT_EQ(answer->finalized_features.size(), 3u);
+    EXPECT_EQ(answer->finalized_features[1].name, "metadata.version");
+    return answer->finalized_features[1].max_version_level;
   };
   const int64_t first = versions()->finalized_features_epoch;
   EXPECT_GE(first, 0);
@@ -288,9 +288,9 @@ TEST_F(AdminTest, TheVersionOfTransactionsIsAFeatureOfThreeLevels) {
   constexpr const char* kFeature = "transaction.version";
   const auto level = [&] {
     const auto answer = versions();
-    EXPECT_EQ(answer->supported_features[2].name, kFeature);
-    EXPECT_EQ(answer->supported_features[2].min_version, 0);
-    EXPECT_EQ(answer->supported_features[2].max_version, 2);
+    EXPECT_EQ(answer->supported_features[3].name, kFeature);
+    EXPECT_EQ(answer->supported_features[3].min_version, 0);
+    EXPECT_EQ(answer->supported_features[3].max_version, 2);
     for (const auto& feature : answer->finalized_features) {
       if (feature.name == kFeature) return feature.max_version_level;
     }

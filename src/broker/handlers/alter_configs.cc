@@ -12,6 +12,7 @@
 #include "broker/admin/config_changes.h"
 #include "broker/admin/config_rights.h"
 #include "broker/admin/controller_answers.h"
+#include "broker/config/resource_config.h"
 #include "broker/metadata/change_log.h"
 #include "broker/requests/topic_resolver.h"
 #include "protocol/messages/alter_configs.h"
@@ -47,7 +48,10 @@ WithoutEffect without_effect(const ResourceChange& change) {
   };
   for (const ConfigChange& one : change.changes) {
     if (one.operation == static_cast<int8_t>(ConfigOperation::kDelete)) continue;
-    if (type == ConfigResourceType::kGroup) note(one, "only classic groups are served: they take their timeouts from members");
+    if (type == ConfigResourceType::kGroup) {
+      const ResourceConfigKey* key = find_resource_key(group_resource_keys(), one.name);
+      if (key && key->key.support == ConfigSupport::kNoEffect) note(one, "such groups are not served");
+    }
     if (type != ConfigResourceType::kBroker) continue;
     const ConfigKey* key = find_broker_config_key(one.name);
     if (key && key->support == ConfigSupport::kNoEffect) note(one, key->doc);

@@ -99,14 +99,16 @@ TEST_F(ChangeLogTest, WhatIsKeptWithoutEffectIsToldInOneLine) {
   alter(4, "", "num.io.threads", 0, "9");
   EXPECT_THAT(told(kKept), ElementsAre(HasSubstr("num.io.threads of all brokers (")));
   alter(4, "", "num.io.threads", 1, std::nullopt);
-  alter(32, "g", "consumer.session.timeout.ms", 1, std::nullopt);
+  alter(32, "g", "share.session.timeout.ms", 1, std::nullopt);
   EXPECT_THAT(told(kKept), SizeIs(0)) << "it is taken back";
+  alter(32, "g", "consumer.session.timeout.ms", 0, "50000");
+  EXPECT_THAT(told(kKept), SizeIs(0)) << "it has an effect";
 
   const std::string long_name = std::string("evil\ngroup' ") + std::string(5000, 'x');
   std::vector<std::string> names{long_name};
   for (int i = 0; i < 50; ++i) names.push_back("g" + std::to_string(i));
   protocol::IncrementalAlterConfigsRequest::AlterableConfig config;
-  config.name = "consumer.session.timeout.ms";
+  config.name = "share.session.timeout.ms";
   config.value = "50000";
   std::vector<protocol::IncrementalAlterConfigsRequest::AlterConfigsResource> resources(names.size());
   for (size_t i = 0; i < names.size(); ++i) {

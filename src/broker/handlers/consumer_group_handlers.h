@@ -1,6 +1,5 @@
 // Groups of the consumer protocol (KIP-848): ConsumerGroupHeartbeat 0-1 (key 68), ConsumerGroupDescribe 0-1 (69). One .cc each.
-// As in Apache Kafka 4.4, with two deviations. An expression that cannot be compiled is refused before the group is looked at. A
-// group that ConsumerGroupDescribe names again is answered once.
+// As in Apache Kafka 4.4, with one deviation: a group that ConsumerGroupDescribe names again is answered once.
 //
 // A heartbeat that names topics needs kDescribe on each of them. A description that names a topic that the client may not
 // describe is refused as a whole.

@@ -274,6 +274,7 @@ TEST_F(ConsumerGroupsTest, AnExpressionThatCannotBeCompiledIsRefused) {
 TEST_F(ConsumerGroupsTest, WithoutTheFeatureTheApisAreNotSupported) {
   Member member{"m", {"t"}};
   EXPECT_EQ(beat(member), ErrorCode::kNone);
+  EXPECT_EQ(set_level(2), ErrorCode::kInvalidUpdateVersion);
   EXPECT_EQ(set_level(0), ErrorCode::kNone);
   for (int16_t version = 0; version <= 1; ++version) {
     EXPECT_EQ(error(beat(version, join_request())->error_code), ErrorCode::kUnsupportedVersion);
@@ -463,6 +464,10 @@ TEST_F(ConsumerGroupsTest, TheAssignmentIntervalActsAtOnce) {
   EXPECT_EQ(beat(second), ErrorCode::kNone);
   EXPECT_EQ(beat(first), ErrorCode::kNone);
   EXPECT_EQ(first.owned[topic_].size(), 2u) << "it did not wait a second";
+  EXPECT_EQ(alter(ConfigResourceType::kBroker, "", "group.consumer.assignment.interval.ms", "9000"), ErrorCode::kNone);
+  EXPECT_EQ(leave(second), ErrorCode::kNone);
+  EXPECT_EQ(beat(first), ErrorCode::kNone);
+  EXPECT_EQ(first.owned[topic_].size(), 2u) << "not so soon";
 }
 
 // --- other APIs of groups -------------------------------------------------------------------------------------------
@@ -544,6 +549,9 @@ TEST_F(ConsumerGroupsTest, DescribeGroupsDoesNotKnowThem) {
     const auto answer = call<DescribeGroupsResponse>(version, request);
     EXPECT_EQ(error(answer->groups[0].error_code), version < 6 ? ErrorCode::kNone : ErrorCode::kGroupIdNotFound);
     EXPECT_EQ(answer->groups[0].group_state, "Dead");
+    if (version == 6) {
+      EXPECT_EQ(answer->groups[0].error_message, "Group g is not a classic group.");
+    }
     EXPECT_THAT(answer->groups[0].members, IsEmpty());
   }
 }

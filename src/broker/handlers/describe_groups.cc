@@ -37,7 +37,7 @@ struct DescribeGroups final : runtime::Homebound {
     if (group.error == ErrorCode::kGroupIdNotFound) {
       // Before version 6 a group that does not exist is a dead one.
       if (context->version() < 6) answer.error_code = code(ErrorCode::kNone);
-      else answer.error_message = context->arena().copy("Group " + group.group_id + " not found.");
+      else answer.error_message = group.error_message;
     } else if (group.error != ErrorCode::kNone) {
       answer.group_state = "";
     }

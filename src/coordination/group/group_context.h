@@ -110,6 +110,8 @@ class GroupChange {
  public:
   GroupChange(GroupContext& context, Effects& effects) : context_(context), effects_(effects) {}
   void emit(GroupRecord record);
+  // What was emitted means nothing wrong without what follows, which may be in a batch of its own.
+  void part() { begun_ = false; }
 
  private:
   GroupContext& context_;

@@ -51,6 +51,11 @@ void GroupCoordinatorState::image_changed(const ImageChange& change, Instant now
   sweep_.topics_deleted(change.deleted, now);
 }
 
+// Only expressions of consumer groups are looked for elsewhere.
+void GroupCoordinatorState::arrived(const Token& token, std::any result, Instant now, Effects& effects) {
+  consumer_.arrived(token, std::move(result), now, effects);
+}
+
 std::vector<CoordinatorRecord> GroupCoordinatorState::snapshot() const {
   std::vector<CoordinatorRecord> records;
   for (const auto& [id, group] : context_.groups.all()) {
@@ -221,7 +226,13 @@ void GroupCoordinatorState::describe(const std::string& group_id, DescribeReply 
     result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;
   }
+  if (result.error == ErrorCode::kGroupIdNotFound) result.error_message = why_not_found(group_id, "classic");
   effects.answer(std::move(reply), std::move(result));
+}
+
+std::string GroupCoordinatorState::why_not_found(const std::string& group_id, std::string_view type) const {
+  const bool other = context_.groups.all().contains(group_id);
+  return other ? fmt::format("Group {} is not a {} group.", group_id, type) : fmt::format("Group {} not found.", group_id);
 }
 
 void GroupCoordinatorState::describe_consumer(const std::string& group_id, ConsumerDescribeReply reply, Effects& effects) {
@@ -231,6 +242,7 @@ void GroupCoordinatorState::describe_consumer(const std::string& group_id, Consu
   } else {
     result.group_id = group_id;
     result.error = ErrorCode::kGroupIdNotFound;
+    result.error_message = why_not_found(group_id, "consumer");
   }
   effects.answer(std::move(reply), std::move(result));
 }

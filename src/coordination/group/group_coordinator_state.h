@@ -41,7 +41,7 @@ class GroupCoordinatorState final : public StateMachine {
   void replay_marker(int64_t offset, const TransactionMarker& marker) override;
   void loaded(const ImagePtr& image, Instant now, Effects& effects) override;
   void image_changed(const ImageChange& change, Instant now, Effects& effects) override;
-  void arrived(const Token& /*token*/, std::any /*result*/, Instant /*now*/, Effects& /*effects*/) override {}  // nothing is sent
+  void arrived(const Token& token, std::any result, Instant now, Effects& effects) override;
   int64_t next_deadline_ms() const override { return context_.deadlines.next_ms(); }
   void tick(Instant now, Effects& effects) override;
   void abandon(ErrorCode error, Effects& effects) override;
@@ -89,6 +89,8 @@ class GroupCoordinatorState final : public StateMachine {
 
  private:
   ErrorCode may_commit(const OffsetCommitRequest& request, Instant now);
+  // In Kafka's words, for one who asks for a group of a type.
+  std::string why_not_found(const std::string& group_id, std::string_view type) const;
   ErrorCode may_commit_in_transaction(const TxnOffsetCommitRequest& request) const;
   CoordinatorRecord pending_record(int64_t producer_id, const GroupTopicPartition& of, const CommittedOffset& offset) const;
 

@@ -150,7 +150,7 @@ struct OffsetFetchRequest {
     int32_t partition = 0;
   };
   std::vector<Item> items;
-  bool require_stable = false;  // no offset that an open transaction may replace
+  bool require_stable = false;                // no offset that an open transaction may replace
   std::optional<std::string> member_id = {};  // since version 9: of a member of a consumer group
   int32_t member_epoch = -1;
 };
@@ -185,7 +185,8 @@ struct OffsetDeleteResult {
 using OffsetDeleteReply = Function<void(OffsetDeleteResult)>;
 
 struct GroupDescription {
-  ErrorCode error{};  // kGroupIdNotFound: no such group
+  ErrorCode error{};  // kGroupIdNotFound: no such group, or one of another type
+  std::optional<std::string> error_message = {};
   std::string group_id;
   std::string_view state = "Dead";
   std::string protocol_type;

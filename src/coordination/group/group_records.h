@@ -64,8 +64,9 @@ struct OffsetEntry {
 struct UnknownEntry {
   int16_t type = -1;
 };
-using GroupRecord = std::variant<GroupMetadataEntry, OffsetEntry, ConsumerGroupEntry, ConsumerPartitionMetadataEntry, ConsumerMemberEntry,
-                                 TargetAssignmentEntry, TargetAssignmentMemberEntry, CurrentAssignmentEntry, ResolvedRegexEntry, UnknownEntry>;
+using GroupRecord =
+    std::variant<GroupMetadataEntry, OffsetEntry, ConsumerGroupEntry, ConsumerPartitionMetadataEntry, ConsumerMemberEntry,
+                 TargetAssignmentEntry, TargetAssignmentMemberEntry, CurrentAssignmentEntry, ResolvedRegexEntry, UnknownEntry>;
 
 // The records of a known type.
 CoordinatorRecord encode(const GroupRecord& record);

@@ -141,16 +141,24 @@ class GroupRequests {
     });
     return answer->error;
   }
-  std::vector<FetchedOffset> fetch(const OffsetFetchRequest& request) {
+  OffsetFetchResult fetch_all(const OffsetFetchRequest& request) {
     Pending<OffsetFetchResult> answer;
     run([&](auto& state, Instant, Effects& effects) { state.fetch_offsets(request, answer.reply(), effects); });
-    return answer->items;
+    return *answer;
   }
+  std::vector<FetchedOffset> fetch(const OffsetFetchRequest& request) { return fetch_all(request).items; }
   FetchedOffset fetch(const std::string& group, const std::string& topic, int32_t partition, Uuid topic_id = {}) {
-    return fetch({group, false, {{topic, topic_id, partition}}}).at(0);
+    OffsetFetchRequest request;
+    request.group_id = group;
+    request.items = {{topic, topic_id, partition}};
+    return fetch(request).at(0);
   }
   FetchedOffset fetch_stable(const std::string& group, const std::string& topic, int32_t partition) {
-    return fetch({group, false, {{topic, {}, partition}}, true}).at(0);
+    OffsetFetchRequest request;
+    request.group_id = group;
+    request.items = {{topic, {}, partition}};
+    request.require_stable = true;
+    return fetch(request).at(0);
   }
   ErrorCode delete_group(const std::string& group) {
     Pending<DeleteGroupResult> answer;

@@ -48,9 +48,10 @@ struct ImageChange {
     std::string name;
     Uuid id;
   };
-  std::vector<Topic> deleted;
-  std::vector<std::string> changed;  // topics that are new, gone, or have other partitions or racks; each once
-  std::vector<std::string> configured;  // groups whose configs changed; each once
+  std::vector<Topic> deleted = {};
+  std::vector<std::string> changed = {};     // topics that are new, gone, or have other partitions or racks; each once
+  std::vector<std::string> configured = {};  // groups whose configs changed; each once
+  bool defaults_changed = false;             // the broker's own configuration, which groups have for what they do not set
 };
 
 }  // namespace weir::coordination

@@ -37,7 +37,8 @@ using Owners = std::vector<std::vector<int32_t>>;
 // subscribe to the topic any more.
 using Assign = Owners (*)(const AssignorInput& input, Owners previous);
 
-// As even as it can be, and no more moves than that needs. Does for `uniform`.
+// As even as it can be, and no more moves than that needs. If subscriptions overlap in long chains, a result may be less even,
+// and as input become more so. Does for `uniform`.
 Owners assign_uniform(const AssignorInput& input, Owners previous);
 // Of each topic a contiguous range of partitions, so that partitions of topics with equal counts are together. Does for `range`.
 Owners assign_range(const AssignorInput& input, Owners previous);

@@ -8,7 +8,7 @@ namespace {
 
 // The memory of maps and strings beside the text itself.
 constexpr int64_t kGroupBytes = 900;
-constexpr int64_t kMemberBytes = 560;
+constexpr int64_t kMemberBytes = 900;  // with its deadlines
 constexpr int64_t kTextBytes = 32;
 constexpr int64_t kTopicBytes = 240;  // of a topic that anybody subscribes to
 constexpr int64_t kRegexBytes = 160;
@@ -93,8 +93,7 @@ int64_t ConsumerGroup::bytes_of(const ConsumerMemberMetadata& metadata) {
   return bytes;
 }
 
-ConsumerGroup::ConsumerGroup(std::string group_id, GroupMemory& memory, ConsumerStateCounts* counts,
-                             SubscribedGroups* subscribed)
+ConsumerGroup::ConsumerGroup(std::string group_id, GroupMemory& memory, ConsumerStateCounts* counts, SubscribedGroups* subscribed)
     : id_(std::move(group_id)), memory_(memory), counts_(counts), subscribed_(subscribed) {
   memory_.add(kGroupBytes + static_cast<int64_t>(id_.size()));
   if (counts_) ++(*counts_)[static_cast<size_t>(state_)];
@@ -149,8 +148,8 @@ bool ConsumerGroup::equal_subscriptions() const {
 }
 
 std::string_view ConsumerGroup::assignor(std::string_view otherwise) const {
-  const auto most = std::max_element(assignors_.begin(), assignors_.end(),
-                                     [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most =
+      std::max_element(assignors_.begin(), assignors_.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   return most == assignors_.end() ? otherwise : std::string_view(most->first);
 }
 

@@ -9,7 +9,6 @@
 
 #include <array>
 #include <cstdint>
-#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -52,7 +51,8 @@ struct ConsumerMember {
   const std::optional<std::string>& instance_id() const { return metadata->instance_id; }
   // Nothing: it subscribes to no expression.
   const std::string* regex() const {
-    return metadata && metadata->subscribed_regex && !metadata->subscribed_regex->empty() ? &*metadata->subscribed_regex : nullptr;
+    return metadata && metadata->subscribed_regex && !metadata->subscribed_regex->empty() ? &*metadata->subscribed_regex
+                                                                                          : nullptr;
   }
 };
 
@@ -80,7 +80,7 @@ class ConsumerGroup {
   int32_t epoch() const { return epoch_; }
   int64_t metadata_hash() const { return metadata_hash_; }
   int32_t target_epoch() const { return target_.epoch; }
-  int64_t target_timestamp_ms() const { return target_.timestamp_ms; }  // wall time; 0: unknown
+  int64_t target_timestamp_ms() const { return target_.timestamp_ms; }     // wall time; 0: unknown
   bool has_partition_metadata() const { return has_partition_metadata_; }  // a record of an older broker
 
   const Members& members() const { return members_; }
@@ -131,12 +131,13 @@ class ConsumerGroup {
     bool topics_changed = true;  // since the hash of their metadata was computed
     uint64_t hashed_version = 0;
     int64_t hash = 0;
-    int64_t resolved_image = -1;  // of the last expressions that were looked at since the start; -1: none were
-    int64_t resolving_since_ms = std::numeric_limits<int64_t>::min() / 2;  // monotonic, when they were last
+    int64_t resolved_image = -1;   // in which expressions were looked for last; -1: not since the start
+    int64_t resolve_again_ms = 0;  // not before; monotonic
     struct Settings {
       int32_t session_timeout_ms = 0;
       int32_t heartbeat_interval_ms = 0;
       int32_t assignment_interval_ms = 0;
+      uint64_t defaults = 0;  // which state of the broker's configuration they are of
     };
     std::optional<Settings> settings;  // the group's own; nothing: to be read
   } soft;
@@ -179,7 +180,7 @@ class ConsumerGroup {
   size_t named_topics_ = 0;  // that a member names
   size_t names_ = 0;         // of all members together
   size_t subscribed_regexes_ = 0;
-  size_t unresolved_regexes_ = 0;                            // with a subscriber
+  size_t unresolved_regexes_ = 0;                         // with a subscriber
   std::map<std::string, size_t, std::less<>> assignors_;  // name -> members that ask for it
   PartitionOwners owners_;
   int64_t owners_charged_bytes_ = 0;

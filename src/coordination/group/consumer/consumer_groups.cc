@@ -48,15 +48,15 @@ void ConsumerGroups::refresh_epoch(ConsumerGroup& group, bool raise, std::string
   if (hash != group.metadata_hash()) raise = true;
   if (group.has_partition_metadata()) change.emit(ConsumerPartitionMetadataEntry{group.id(), true});
   if (!raise) return;
-  change.emit(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{group.epoch() + 1, hash}});
+  const int32_t next = group.epoch() == INT32_MAX ? group.epoch() : group.epoch() + 1;  // a stored record may have any number
+  change.emit(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{next, hash}});
   ++context_.totals.consumer_rebalances;
-  context_.lines.tell(group.id(),
-                      fmt::format("(epoch {}, {}) begins a rebalance: {}", group.epoch(), counted(group.size(), "member"), why),
-                      now);
+  context_.lines.tell(
+      group.id(), fmt::format("(epoch {}, {}) begins a rebalance: {}", group.epoch(), counted(group.size(), "member"), why), now);
 }
 
 const ConsumerGroup::Soft::Settings& ConsumerGroups::settings(ConsumerGroup& group) const {
-  if (group.soft.settings) return *group.soft.settings;
+  if (group.soft.settings && group.soft.settings->defaults == defaults_) return *group.soft.settings;
   const auto read = [&](std::string_view name, const GroupConfig::Consumer::Bounded& bounds) {
     const auto text = context_.image->group_config(group.id(), name);
     if (!text) return bounds.value;
@@ -65,6 +65,7 @@ const ConsumerGroup::Soft::Settings& ConsumerGroups::settings(ConsumerGroup& gro
     return std::clamp(value, bounds.min, bounds.max);
   };
   auto& settings = group.soft.settings.emplace();
+  settings.defaults = defaults_;
   settings.session_timeout_ms = read("consumer.session.timeout.ms", config_.session_timeout_ms);
   settings.heartbeat_interval_ms = read("consumer.heartbeat.interval.ms", config_.heartbeat_interval_ms);
   settings.assignment_interval_ms = read("consumer.assignment.interval.ms", config_.assignment_interval_ms);
@@ -119,8 +120,11 @@ void ConsumerGroups::loaded(ConsumerGroup& group, Instant now, Effects& effects)
 }
 
 void ConsumerGroups::image_changed(const ImageChange& change) {
+  if (change.defaults_changed) ++defaults_;
   for (const std::string& topic : change.changed) {
     topic_hashes_.erase(topic);
+    const bool created = change.after->has_topic(topic) && !(change.before && change.before->has_topic(topic));
+    if (created) newest_topics_ = change.after->version();
     const SubscribedGroups::OfTopic* groups = context_.groups.subscribed().find(topic);
     if (groups == nullptr) continue;
     for (ConsumerGroup* group : *groups) group->soft.topics_changed = true;

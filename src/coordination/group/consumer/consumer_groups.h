@@ -1,9 +1,9 @@
-// Consumer groups at work (KIP-848): members join, send heartbeats, are reconciled with their targets, leave and are removed. Part
-// of a group coordinator's state: each call is within a step.
+// Consumer groups at work (KIP-848): members join, send heartbeats, are reconciled with their targets, leave and are removed.
+// Part of a group coordinator's state: each call is within a step.
 //
-// A heartbeat does all the work of a group. It changes the member's subscription, which raises the group's epoch. If that is ahead
-// of the target's, and the last target is old enough, it computes the next target. Then it brings its own member a step nearer to
-// the target. Nothing is computed for other members: their next heartbeats do that.
+// A heartbeat does all the work of a group. It changes the member's subscription, which raises the group's epoch. If that is
+// ahead of the target's, and the last target is old enough, it computes the next target. Then it brings its own member a step
+// nearer to the target. Nothing is computed for other members: their next heartbeats do that.
 #pragma once
 
 #include <any>
@@ -21,6 +21,7 @@
 #include "coordination/group/consumer/consumer_messages.h"
 #include "coordination/group/group_context.h"
 #include "coordination/group/group_messages.h"
+#include "coordination/runtime/awaited.h"
 
 namespace weir::coordination {
 
@@ -29,7 +30,6 @@ class ConsumerGroups {
   // What a client could make without end. Kafka has no such bounds.
   static constexpr size_t kTopicsMax = 32'768;  // that a group's members name
   static constexpr size_t kRegexesMax = 128;    // of a group
-  static constexpr size_t kRegexBytesMax = 4'096;
 
   explicit ConsumerGroups(GroupContext& context) : context_(context), config_(context.config.consumer) {}
 
@@ -40,6 +40,9 @@ class ConsumerGroups {
   void leave(ConsumerGroup& group, const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects);
   // A deadline of a kind that is about members.
   void due(ConsumerGroup& group, const DeadlineKey& key, Instant now, Effects& effects);
+
+  // consumer_regexes.cc
+  void arrived(const Token& token, std::any result, Instant now, Effects& effects);
 
   // consumer_groups.cc
   // A group that was read from the log: its members get full sessions. Members that cannot be are removed.
@@ -104,6 +107,11 @@ class ConsumerGroups {
   static void remove_member(const ConsumerGroup& group, const std::string& member_id, GroupChange& change);
   static void forget_regex(const ConsumerGroup& group, const std::string& regex, GroupChange& change);
 
+  // The topics of expressions.
+  bool is_resolution_due(const ConsumerGroup& group, Instant now) const;
+  void resolve_regexes(ConsumerGroup& group, const TopicFilter& may_describe, Instant now, Effects& effects);
+  bool has_room(const std::vector<std::string>& topics, const ConsumerGroup::Regex& of, Instant now);
+
   // The group's epoch rises if `raise`, or if the metadata of its topics are others than when it last rose.
   void refresh_epoch(ConsumerGroup& group, bool raise, std::string_view why, Instant now, GroupChange& change);
   int64_t metadata_hash(ConsumerGroup& group);
@@ -125,8 +133,13 @@ class ConsumerGroups {
     return {DeadlineKind::kRebalance, group.id(), member_id};
   }
 
+  static constexpr int kResolution = 0;  // the kind of its tokens
+
   GroupContext& context_;
   const GroupConfig::Consumer& config_;
+  Awaited awaited_;
+  int64_t newest_topics_ = 0;  // the version of the last image with topics that were not there before
+  uint64_t defaults_ = 0;      // grows with each change of the broker's configuration
   static constexpr size_t kTopicHashesMax = 65'536;
   std::unordered_map<std::string, int64_t> topic_hashes_;  // of some topics of the present image
 };

@@ -9,10 +9,14 @@
 #include "base/printable.h"
 #include "coordination/group/consumer/consumer_groups.h"
 #include "coordination/group/consumer/reconciliation.h"
+#include "coordination/group/consumer/regular_expressions.h"
 #include "coordination/group/consumer/target_assignment.h"
 
 namespace weir::coordination {
 namespace {
+
+constexpr size_t kTargetBytes = 64;  // of a target's record beside its topics
+constexpr size_t kTargetBatchBytes = size_t{256} << 10;
 
 bool within(const Assignment& part, const std::vector<OwnedTopicPartitions>& whole) {
   return std::ranges::all_of(part, [&](const TopicPartitions& topic) {
@@ -77,6 +81,11 @@ std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::
                    fmt::format("The broker has no assignor {}. It has: {}.", quoted(*request.server_assignor),
                                fmt::join(config_.assignors, ", ")));
   }
+  if (request.subscribed_topics) {
+    std::vector<std::string>& topics = *request.subscribed_topics;
+    std::sort(topics.begin(), topics.end());
+    topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
+  }
   const auto there = find(request);
   if (!there) return Refused(there.error());
   const auto* group = *there != nullptr ? std::get_if<ConsumerGroup>(*there) : nullptr;
@@ -88,11 +97,6 @@ std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::
   const ConsumerMember* member = sender->member;
   Heartbeat heartbeat{request, request.member_id, {}, now, effects, GroupChange(context_, effects)};
   if (member == nullptr || changes(*member->metadata, request)) {
-    if (request.subscribed_topics) {
-      std::vector<std::string>& topics = *request.subscribed_topics;
-      std::sort(topics.begin(), topics.end());
-      topics.erase(std::unique(topics.begin(), topics.end()), topics.end());
-    }
     if (auto checked = check_subscription(group, request); !checked) return Refused(checked.error());
     heartbeat.metadata = updated(member != nullptr ? *member->metadata : ConsumerMemberMetadata(), request);
     if (auto checked = check_room(*there, member, *heartbeat.metadata, now); !checked) return Refused(checked.error());
@@ -115,6 +119,7 @@ std::expected<const Group*, ConsumerGroups::Refusal> ConsumerGroups::find(const 
   }
   if (std::holds_alternative<ConsumerGroup>(*group)) return group;
   if (request.member_epoch == 0 && std::holds_alternative<ClassicGroup>(*group) && coordination::is_empty(*group)) return group;
+  // A classic group with members is not converted.
   return refused(ErrorCode::kGroupIdNotFound, "The group is not a consumer group.");
 }
 
@@ -178,6 +183,14 @@ std::expected<void, ConsumerGroups::Refusal> ConsumerGroups::check_subscription(
       return refused(ErrorCode::kInvalidRequest, fmt::format("A group may subscribe to {} topics at most.", kTopicsMax));
     }
   }
+  const std::string& regex = request.subscribed_regex ? *request.subscribed_regex : std::string();
+  if (regex.empty() || (group != nullptr && group->regexes().contains(regex))) return {};
+  if (group != nullptr && group->regexes().size() >= kRegexesMax) {
+    return refused(ErrorCode::kInvalidRequest, fmt::format("A group may have {} regular expressions at most.", kRegexesMax));
+  }
+  if (const auto valid = validate_expression(regex); !valid) {
+    return refused(ErrorCode::kInvalidRegularExpression, valid.error().message);
+  }
   return {};
 }
 
@@ -199,12 +212,13 @@ std::expected<void, ConsumerGroups::Refusal> ConsumerGroups::check_room(const Gr
 ConsumerHeartbeatResult ConsumerGroups::carry_out(const Sender& sender, Heartbeat heartbeat) {
   const ConsumerHeartbeatRequest& request = heartbeat.request;
   if (sender.takes_over) take_over(*context_.groups.find_consumer(request.group_id), *sender.member, heartbeat);
-  const ConsumerMember* known = sender.takes_over ? context_.groups.find_consumer(request.group_id)->find(heartbeat.member_id)
-                                                  : sender.member;
+  const ConsumerMember* known =
+      sender.takes_over ? context_.groups.find_consumer(request.group_id)->find(heartbeat.member_id) : sender.member;
   const bool subscription_changed = update_subscription(known, heartbeat);
   ConsumerGroup& group = *context_.groups.find_consumer(request.group_id);
   const ConsumerMember& member = *group.find(heartbeat.member_id);
   if (known == nullptr) tell(group, member, "joins", heartbeat.now);
+  resolve_regexes(group, request.may_describe, heartbeat.now, heartbeat.effects);
   compute_target(group, heartbeat.now, heartbeat.change);
   const bool assignment_changed = reconcile_member(group, member, subscription_changed, heartbeat);
   expect_heartbeat(group, member, heartbeat.now);
@@ -263,7 +277,8 @@ bool ConsumerGroups::update_subscription(const ConsumerMember* member, Heartbeat
   const bool first = joins && group->epoch() == 0;  // no member has epoch 0
   const bool raise = names_changed || (old_regex != new_regex && known_topics) || assignor_changed || first;
   if (raise || group->soft.topics_changed) {
-    refresh_epoch(*group, raise, joins ? "a member joined" : "a member changed its subscription", heartbeat.now, heartbeat.change);
+    refresh_epoch(*group, raise, joins ? "a member joined" : "a member changed its subscription", heartbeat.now,
+                  heartbeat.change);
   }
   return names_changed || old_regex != new_regex;
 }
@@ -284,8 +299,15 @@ void ConsumerGroups::compute_target(ConsumerGroup& group, Instant now, GroupChan
   const Assignor& assignor = assignor_of(group);
   NextTarget next = next_target(group, *context_.image, assignor.assign);
   const size_t changed = next.changed.size();
+  // Half of the targets do no harm: only the epoch behind them makes them count.
+  size_t bytes = 0;
   for (auto& [member, target] : next.changed) {
+    bytes += kTargetBytes + member->id.size();
+    for (const TopicPartitions& topic : target) bytes += sizeof(Uuid) + topic.partitions.size() * sizeof(int32_t);
     change.emit(TargetAssignmentMemberEntry{group.id(), member->id, std::move(target)});
+    if (bytes < kTargetBatchBytes) continue;
+    change.part();
+    bytes = 0;
   }
   // Without partitions the next one need not wait.
   change.emit(TargetAssignmentEntry{group.id(), {{group.epoch(), next.partitions == 0 ? 0 : now.wall_ms}}});

@@ -18,7 +18,10 @@ GroupConfig at_once() {
 
 class ConsumerHeartbeatTest : public ::testing::Test {
  protected:
-  ConsumerHeartbeatTest() : world(at_once()) { world.image = image_with({{"t", {6}}, {"u", {3}}}); restart(); }
+  ConsumerHeartbeatTest() : world(at_once()) {
+    world.image = image_with({{"t", {6}}, {"u", {3}}});
+    restart();
+  }
   void restart() { world.restart(); }
   ConsumerClient client(std::string id) {
     ConsumerClient made;
@@ -65,6 +68,24 @@ TEST_F(ConsumerHeartbeatTest, TheRecordsOfAChangeAreOneBatch) {
   ASSERT_EQ(world.log.size(), 5u);  // member, epoch, target of the member, epoch of the target, assignment
   EXPECT_FALSE(world.log[0].joined);
   for (size_t i = 1; i < world.log.size(); ++i) EXPECT_TRUE(world.log[i].joined) << i;
+}
+
+TEST_F(ConsumerHeartbeatTest, ALargeAssignmentIsSeveralBatches) {
+  world.image = image_with({{"t", {70'000}}});
+  restart();
+  ConsumerClient a = client("a");
+  a.join(world);
+  EXPECT_EQ(a.count(), 70'000u);
+  EXPECT_EQ(std::ranges::count_if(world.log, [](const LogEntry& entry) { return !entry.joined; }), 2);
+}
+
+TEST_F(ConsumerHeartbeatTest, TheOrderOfNamesDoesNotMatter) {
+  ConsumerClient a = client("a");
+  a.topics = {"u", "t"};
+  a.join(world);
+  const size_t records = world.log.size();
+  EXPECT_EQ(a.full_heartbeat(world), kNone);
+  EXPECT_EQ(world.log.size(), records);
 }
 
 TEST_F(ConsumerHeartbeatTest, MembersAreReconciledOneByOne) {

@@ -1,6 +1,5 @@
 #include "coordination/group/consumer/metadata_hash.h"
 
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <bit>

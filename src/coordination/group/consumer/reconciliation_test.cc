@@ -57,11 +57,9 @@ TEST_F(ReconciliationTest, FreePartitionsComeWithTheEpoch) {
 
 TEST_F(ReconciliationTest, AMemberGivesUpPartitionsInItsOldEpoch) {
   target_ = {{kT, {2, 3, 4}}, {kU, {4}}};
-  EXPECT_EQ(step(), (CurrentAssignment{10,
-                                       10,
-                                       kUnrevokedPartitions,
-                                       {had(kT, {2, 3}, 10), had(kU, {4}, 10)},
-                                       {had(kT, {1}, 10), had(kU, {5, 6}, 10)}}));
+  EXPECT_EQ(step(),
+            (CurrentAssignment{
+                10, 10, kUnrevokedPartitions, {had(kT, {2, 3}, 10), had(kU, {4}, 10)}, {had(kT, {1}, 10), had(kU, {5, 6}, 10)}}));
   EXPECT_EQ(*run(), current_) << "it does not say what it has";
   owned_ = Assignment{{kT, {1, 2, 3}}, {kU, {4}}};
   EXPECT_EQ(*run(), current_) << "it has one of them still";
