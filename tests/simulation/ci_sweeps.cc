@@ -124,7 +124,7 @@ const std::vector<CiSweep>& ci_sweeps() {
        {.fixed = {{"network-faults", 0}}},
        40,
        300,
-       {kPartitionsGiven, kPartitionsRevoked, kMemberExpired, kConsumerCrashed, kStaticMemberReturned, kInstanceTaken,
+       {kPartitionsGiven, kPartitionsRevoked, kMemberExpired, kConsumerCrashed, kStaticMemberLeft, kInstanceTaken,
         kZombieConsumer, kMissedAnswer, kTopicGrew, kTopicWent, kConsumersSettled}},
       {"consumer-group-faults",
        consumer_scenario(),

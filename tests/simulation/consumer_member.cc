@@ -180,7 +180,6 @@ void ConsumerMember::accepted(const HeartbeatResponse& response, const Beat& bea
   if (response.member_epoch < std::max(epoch_, 1)) oracle.violation(fmt::format("{} got epoch {}", where, response.member_epoch));
   if (beat.full && !response.assignment) oracle.violation(fmt::format("{} said everything and got no assignment", where));
   if (missed_ > 0 && response.member_epoch > epoch_ && !beat.joins) oracle.happened(kMissedAnswer);
-  if (beat.joins && role_.instance && response.member_epoch > 1) oracle.happened(kStaticMemberReturned);
   oracle.learned(1);
   epoch_ = response.member_epoch;
   missed_ = 0;
@@ -191,8 +190,12 @@ void ConsumerMember::accepted(const HeartbeatResponse& response, const Beat& bea
   if (response.assignment) take(response);
   // Requests that are under way end before the next one, so that only the last subscription is known now.
   possible_.erase(possible_.begin(), possible_.end() - 1);
-  beat_in(interval_ns_);
-  reconcile(beat.sent_ns);
+  const bool owes = !without(owned(), target_).empty();
+  if (!owes) revocation_asked_ns_ = -1;
+  if (owes && revocation_asked_ns_ < 0) revocation_asked_ns_ = beat.sent_ns;
+  // What changed meanwhile is told at once.
+  beat_in(sent_->owned == owned() ? interval_ns_ : 0);
+  reconcile();
 }
 
 void ConsumerMember::refused(ErrorCode error, const Beat& beat) {
@@ -256,7 +259,7 @@ void ConsumerMember::take(const HeartbeatResponse& response) {
   stage_.history.ok(stage_.history.invoke(client_, assigned));
 }
 
-void ConsumerMember::reconcile(int64_t asked_ns) {
+void ConsumerMember::reconcile() {
   if (reconciling_) return;
   Partitions next;
   for (const TopicPartition& partition : target_) {
@@ -265,7 +268,6 @@ void ConsumerMember::reconcile(int64_t asked_ns) {
   // Kafka's client, too, owns a partition only once it knows the topic. Each heartbeat comes back to it.
   if (next != target_) stage_.look_up_topics([] {});
   revoking_ = without(owned(), next);
-  revocation_asked_ns_ = revoking_.empty() ? -1 : asked_ns;
   if (next == owned()) {
     // The coordinator waits for the list, even if nothing had been taken yet.
     if (next == target_ && std::exchange(target_is_new_, false)) {
@@ -326,7 +328,6 @@ void ConsumerMember::lose() {
   epoch_ = kJoinEpoch;
   missed_ = 0;
   sent_.reset();
-  had_regex_ = false;
   possible_.clear();
   revocation_asked_ns_ = -1;
   reconciling_ = target_is_new_ = false;
@@ -342,6 +343,7 @@ void ConsumerMember::lose() {
 void ConsumerMember::leave(bool for_good) {
   leaving_ = true;
   if (beating_ || committing_) return later(kMillisecond, [this, for_good] { leave(for_good); });
+  if (epoch_ == kJoinEpoch) return left(for_good, 0);  // it was expelled meanwhile
   ConsumerGroupHeartbeatRequest request;
   request.group_id = role_.group;
   request.member_id = member_id_;
@@ -349,30 +351,36 @@ void ConsumerMember::leave(bool for_good) {
   if (role_.instance) request.instance_id = *role_.instance;
   const OperationId id = stage_.history.invoke(client_, testing::Revoked{group_, epoch_, names(stage_, granted_)});
   stage_.begin_request();
-  heartbeats_.call<HeartbeatResponse>(1, request, [this, id, for_good](const auto* response) {
+  heartbeats_.call<HeartbeatResponse>(1, request, [this, id, epoch = request.member_epoch, for_good](const auto* response) {
     stage_.end_request();
-    if (!ended_) left(response, id, for_good);
+    if (ended_) return;
+    judge_leave(response, id, epoch);
+    left(for_good, response ? 0 : stage_.lost_ns());
   });
 }
 
-// A process that polls too rarely leaves, and comes back under its old id.
-void ConsumerMember::left(const HeartbeatResponse* response, OperationId id, bool for_good) {
-  const auto error = response ? static_cast<ErrorCode>(response->error_code) : ErrorCode::kNone;
-  if (response && error == ErrorCode::kNone) {
+void ConsumerMember::judge_leave(const HeartbeatResponse* response, OperationId id, int32_t epoch) {
+  if (!response) return;
+  const auto error = static_cast<ErrorCode>(response->error_code);
+  if (error == ErrorCode::kNone) {
     stage_.history.ok(id);
-    if (response->member_epoch >= 0) {
-      stage_.oracle().violation(fmt::format("{}: {} left in epoch {}", role_.group, member_id_, response->member_epoch));
-    }
-  } else if (response && !elsewhere(error)) {
+    if (epoch == kStaticLeaveEpoch) stage_.oracle().happened(kStaticMemberLeft);
+    if (response->member_epoch == epoch) return;
+    stage_.oracle().violation(fmt::format("{}: {} left in epoch {}", role_.group, member_id_, response->member_epoch));
+  } else if (!elsewhere(error)) {
     stage_.history.fail(id);
     judge_refusal("leaving", error);
   }
+}
+
+// A process that polls too rarely leaves, and comes back under its old id.
+void ConsumerMember::left(bool for_good, int64_t delay_ns) {
   granted_.clear();
   revocations_.clear();
   lose();
   leaving_ = false;
   if (for_good) return end_process(true);
-  beat_in(static_cast<int64_t>(stage_.random.below(kRetryNs)) + (response ? 0 : stage_.lost_ns()));
+  beat_in(static_cast<int64_t>(stage_.random.below(kRetryNs)) + delay_ns);
 }
 
 std::string ConsumerMember::unsettled() const {

@@ -28,7 +28,7 @@ inline constexpr const char* kPartitionsGiven = "a member got partitions";
 inline constexpr const char* kPartitionsRevoked = "a member gave partitions up";
 inline constexpr const char* kMemberExpired = "a member was expelled";
 inline constexpr const char* kConsumerCrashed = "a consumer crashed";
-inline constexpr const char* kStaticMemberReturned = "a static member took its instance over";
+inline constexpr const char* kStaticMemberLeft = "a static member left for a while";
 inline constexpr const char* kInstanceTaken = "an instance was still taken";
 inline constexpr const char* kZombieConsumer = "a replaced consumer came back";
 inline constexpr const char* kMissedAnswer = "a heartbeat was taken again after its answer was lost";
@@ -87,12 +87,13 @@ class ConsumerMember {
   bool lapsed() const;
   void judge_refusal(const char* request, protocol::ErrorCode error);
   void take(const HeartbeatResponse& response);
-  void reconcile(int64_t asked_ns);
+  void reconcile();
   void give_up(uint64_t incarnation);
   void reconciled();
   void lose();
   void leave(bool for_good);
-  void left(const HeartbeatResponse* response, testing::OperationId id, bool for_good);
+  void judge_leave(const HeartbeatResponse* response, testing::OperationId id, int32_t epoch);
+  void left(bool for_good, int64_t delay_ns);
 
   // Reading, in consumer_reader.cc.
   struct Position {

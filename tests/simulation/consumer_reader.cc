@@ -69,7 +69,7 @@ bool ConsumerMember::misbehave() {
       replaced_ = true;
       replace_(role_);
     }
-    stall(static_cast<int64_t>(random.below(static_cast<uint64_t>(session_ns) * (random.one_in(2) ? 2 : 1) / 2)));
+    stall(static_cast<int64_t>(random.below(static_cast<uint64_t>(session_ns) * (random.one_in(2) ? 3 : 1) / 2)));
     again(0);
     return true;
   }
@@ -126,26 +126,21 @@ void ConsumerMember::positions_found(const protocol::OffsetFetchResponse* respon
     if (asked.judged) judge_refusal("OffsetFetch", error);
     return again(kPauseNs);
   }
-  size_t next = 0;  // the answer has the order of the request
-  std::vector<const protocol::OffsetFetchResponse::OffsetFetchResponsePartitions*> answers;
   for (const auto& topic : group.topics) {
-    for (const auto& partition : topic.partitions) answers.push_back(&partition);
-  }
-  for (const auto& [partition, grant] : asked.grants) {
-    if (next == answers.size() || answers[next]->partition_index != partition.index) {
-      stage_.oracle().violation(fmt::format("{}: OffsetFetch answers about other partitions", role_.group));
-      break;
+    const Uuid id = stage_.options.topic_ids ? topic.topic_id : stage_.topic_id(topic.name);
+    if (stage_.gone(id)) continue;
+    for (const auto& answer : topic.partitions) {
+      const TopicPartition partition{id, answer.partition_index};
+      const auto grant = asked.grants.find(partition);
+      if (grant == asked.grants.end() || answer.error_code != 0) {
+        stage_.oracle().violation(fmt::format("{}: OffsetFetch got error {} for {}-{}", role_.group, answer.error_code,
+                                              id.to_string(), partition.index));
+        continue;
+      }
+      asked.fetched.offsets.push_back({stage_.name_of(partition), answer.committed_offset});
+      Position* const found = position(partition, grant->second);
+      if (found && found->offset < 0) found->offset = found->committed = std::max<int64_t>(0, answer.committed_offset);
     }
-    const auto& answer = *answers[next++];
-    if (stage_.gone(partition.topic)) continue;
-    if (answer.error_code != 0) {
-      stage_.oracle().violation(fmt::format("{}: OffsetFetch got error {}", role_.group, answer.error_code));
-      continue;
-    }
-    asked.fetched.offsets.push_back({stage_.name_of(partition), answer.committed_offset});
-    Position* const found = position(partition, grant);
-    if (!found || found->offset >= 0) continue;
-    found->offset = found->committed = std::max<int64_t>(0, answer.committed_offset);
   }
   stage_.oracle().learned(asked.fetched.offsets.size());
   stage_.history.ok(asked.id, asked.fetched);
@@ -241,26 +236,34 @@ void ConsumerMember::commit(const Partitions& partitions, ConsumerStage::Step do
 }
 
 void ConsumerMember::committed(const protocol::OffsetCommitResponse* response, const Commit& commit) {
-  std::vector<ErrorCode> errors;
+  std::map<TopicPartition, ErrorCode> errors;
   for (size_t i = 0; response && i < response->topics.size(); ++i) {
-    for (const auto& partition : response->topics[i].partitions) errors.push_back(static_cast<ErrorCode>(partition.error_code));
+    const auto& topic = response->topics[i];
+    const Uuid id = stage_.options.topic_ids ? topic.topic_id : stage_.topic_id(topic.name);
+    for (const auto& partition : topic.partitions) {
+      errors[{id, partition.partition_index}] = static_cast<ErrorCode>(partition.error_code);
+    }
   }
-  const bool lost = !response;
-  if (lost || elsewhere(errors.at(0))) {
-    if (!lost && errors[0] == ErrorCode::kCoordinatorLoadInProgress) stage_.history.fail(commit.id);
+  const auto moved = std::find_if(errors.begin(), errors.end(), [](const auto& each) { return elsewhere(each.second); });
+  if (!response || moved != errors.end()) {
+    if (response && moved->second == ErrorCode::kCoordinatorLoadInProgress) stage_.history.fail(commit.id);
     const auto next = [this, commit] { commit_again(commit); };
-    return lost ? later(stage_.lost_ns(), next) : find_coordinator(data_, next);
+    return response ? find_coordinator(data_, next) : later(stage_.lost_ns(), next);
   }
   committing_ = false;
+  // With a topic that is gone the coordinator may refuse the others, too.
+  const bool judged = commit.incarnation == incarnation_ &&
+                      std::none_of(commit.offsets.begin(), commit.offsets.end(),
+                                   [this](const Commit::Offset& each) { return stage_.gone(each.partition.topic); });
   testing::CommitOffsets taken{group_, commit.epoch, {}};
-  for (size_t i = 0; i < commit.offsets.size(); ++i) {
-    const auto& [partition, offset, grant] = commit.offsets[i];
-    if (errors[i] == ErrorCode::kNone) {
-      taken.offsets.push_back({stage_.name_of(partition), offset});
-      if (Position* const at = position(partition, grant)) at->committed = offset;
-    } else if (!stage_.gone(partition.topic) && commit.incarnation == incarnation_) {
-      judge_refusal("OffsetCommit", errors[i]);
+  for (const auto& [partition, offset, grant] : commit.offsets) {
+    const ErrorCode error = errors.at(partition);
+    if (error != ErrorCode::kNone) {
+      if (judged) judge_refusal("OffsetCommit", error);
+      continue;
     }
+    taken.offsets.push_back({stage_.name_of(partition), offset});
+    if (Position* const at = position(partition, grant)) at->committed = offset;
   }
   taken.offsets.empty() ? stage_.history.fail(commit.id) : stage_.history.ok(commit.id, taken);
   stage_.oracle().learned(taken.offsets.size());

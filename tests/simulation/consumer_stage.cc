@@ -21,7 +21,7 @@ ConsumerGroupOptions::ConsumerGroupOptions(DrawnOptions& drawn)
       segment_bytes(drawn.one_of("log.segment.bytes", {1 << 30, 1 << 20})),
       fetch_bytes(drawn.one_of("fetch.bytes", {40'000, 1'000})),
       session_timeout_ms(static_cast<int32_t>(drawn.one_of("session-ms", {2'000, 500, 6'000}))),
-      heartbeat_interval_ms(static_cast<int32_t>(drawn.one_of("heartbeat-ms", {40, 10, 150}))),
+      heartbeat_interval_ms(static_cast<int32_t>(drawn.one_of("heartbeat-ms", {40, 20, 150}))),
       assignment_interval_ms(static_cast<int32_t>(drawn.one_of("assignment-ms", {0, 100, 1'000}))),
       rebalance_timeout_ms(static_cast<int32_t>(drawn.one_of("rebalance-ms", {1'000, 300, 5'000}))),
       crashes(drawn.feature("crashes")),
@@ -42,6 +42,11 @@ ConsumerStage::ConsumerStage(testing::SimRuntime& sim, Oracle& oracle, testing::
                              const ServerFaults& broken)
     : ClientStage(sim, oracle, chance), options(drawn), faults(broken), metadata_(sim.client_loop()) {
   metadata_.set_timeout(faults.timeout_ns());
+}
+
+Uuid ConsumerStage::topic_id(std::string_view name) const {
+  const auto found = std::find_if(topics.begin(), topics.end(), [&](const auto& topic) { return topic.second.name == name; });
+  return found == topics.end() ? Uuid() : found->first;
 }
 
 Subscription ConsumerStage::draw_subscription() {

@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/uuid.h"
@@ -57,6 +58,7 @@ class ConsumerStage : public ClientStage {
     const auto known = topics.find(topic);
     return known != topics.end() && known->second.deleting;
   }
+  Uuid topic_id(std::string_view name) const;  // zero: unknown
   testing::NameId name_of(const TopicPartition& partition) {
     return history.partition(partition.topic.to_string(), partition.index);
   }
