@@ -56,6 +56,14 @@ struct ConsumerMember {
   }
 };
 
+// The group's own configs where it has some, else the broker's.
+struct ConsumerGroupSettings {
+  int32_t session_timeout_ms = 0;
+  int32_t heartbeat_interval_ms = 0;
+  int32_t assignment_interval_ms = 0;
+  uint64_t defaults = 0;  // which state of the broker's configuration they are of
+};
+
 class ConsumerGroup {
  public:
   using Members = std::map<std::string, std::unique_ptr<ConsumerMember>, std::less<>>;
@@ -131,15 +139,9 @@ class ConsumerGroup {
     bool topics_changed = true;  // since the hash of their metadata was computed
     uint64_t hashed_version = 0;
     int64_t hash = 0;
-    int64_t resolved_image = -1;   // in which expressions were looked for last; -1: not since the start
-    int64_t resolve_again_ms = 0;  // not before; monotonic
-    struct Settings {
-      int32_t session_timeout_ms = 0;
-      int32_t heartbeat_interval_ms = 0;
-      int32_t assignment_interval_ms = 0;
-      uint64_t defaults = 0;  // which state of the broker's configuration they are of
-    };
-    std::optional<Settings> settings;  // the group's own; nothing: to be read
+    int64_t resolved_image = -1;                    // in which expressions were looked for last; -1: not since the start
+    int64_t resolve_again_ms = 0;                   // not before; monotonic
+    std::optional<ConsumerGroupSettings> settings;  // the group's own; nothing: to be read
   } soft;
 
  private:

@@ -55,7 +55,7 @@ void ConsumerGroups::refresh_epoch(ConsumerGroup& group, bool raise, std::string
       group.id(), fmt::format("(epoch {}, {}) begins a rebalance: {}", group.epoch(), counted(group.size(), "member"), why), now);
 }
 
-const ConsumerGroup::Soft::Settings& ConsumerGroups::settings(ConsumerGroup& group) const {
+const ConsumerGroupSettings& ConsumerGroups::settings(ConsumerGroup& group) const {
   if (group.soft.settings && group.soft.settings->defaults == defaults_) return *group.soft.settings;
   const auto read = [&](std::string_view name, const GroupConfig::Consumer::Bounded& bounds) {
     const auto text = context_.image->group_config(group.id(), name);
@@ -84,7 +84,7 @@ void ConsumerGroups::expect_revocation(const ConsumerGroup& group, const Consume
 
 // --- loading and metadata -------------------------------------------------------------------------------------------
 
-// Compaction leaves no such members: the log lost records, or somebody else wrote them.
+// Compaction leaves no such groups: the log lost records, or somebody else wrote them.
 std::vector<const ConsumerMember*> ConsumerGroups::broken_members(const ConsumerGroup& group) const {
   const auto owns_all = [&](const ConsumerMember& member, const std::vector<OwnedTopicPartitions>& topics) {
     return std::ranges::all_of(topics, [&](const OwnedTopicPartitions& topic) {
@@ -101,18 +101,26 @@ std::vector<const ConsumerMember*> ConsumerGroups::broken_members(const Consumer
   return broken;
 }
 
+void ConsumerGroups::mend(ConsumerGroup& group, Instant now, Effects& effects) {
+  const std::vector<const ConsumerMember*> broken = broken_members(group);
+  int32_t highest = group.target_epoch();
+  for (const auto& [id, member] : group.members()) highest = std::max(highest, member->epoch());
+  if (broken.empty() && highest <= group.epoch()) return;
+  log_warn("groups",
+           "Group {}: {} removed and its epoch raised, because __consumer_offsets has contradictory or incomplete records",
+           quoted(group.id(), 256), counted(broken.size(), "member is", "members are"));
+  GroupChange change(context_, effects);
+  if (highest > group.epoch()) change.emit(ConsumerGroupEntry{group.id(), ConsumerGroupEpoch{highest, group.metadata_hash()}});
+  if (broken.empty()) return refresh_epoch(group, true, "records of it were lost", now, change);
+  fence(group, broken, "is removed: its records are contradictory or incomplete", now, change);
+}
+
 void ConsumerGroups::loaded(ConsumerGroup& group, Instant now, Effects& effects) {
   topic_hashes_.clear();
   group.soft.topics_changed = true;
   group.soft.settings.reset();
   if (context_.is_kept_back(group.id())) return;
-  const std::vector<const ConsumerMember*> broken = broken_members(group);
-  if (!broken.empty()) {
-    log_warn("groups", "Group {}: {} removed, because __consumer_offsets has contradictory or incomplete records of them",
-             quoted(group.id(), 256), counted(broken.size(), "member is", "members are"));
-    GroupChange change(context_, effects);
-    fence(group, broken, "is removed: its records are contradictory or incomplete", now, change);
-  }
+  mend(group, now, effects);
   for (const auto& [id, member] : group.members()) {
     expect_heartbeat(group, *member, now);
     expect_revocation(group, *member, now);

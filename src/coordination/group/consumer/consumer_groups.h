@@ -116,10 +116,11 @@ class ConsumerGroups {
   void refresh_epoch(ConsumerGroup& group, bool raise, std::string_view why, Instant now, GroupChange& change);
   int64_t metadata_hash(ConsumerGroup& group);
   int64_t hash_of_topic(const std::string& topic);
-  const ConsumerGroup::Soft::Settings& settings(ConsumerGroup& group) const;
+  const ConsumerGroupSettings& settings(ConsumerGroup& group) const;
   void expect_heartbeat(ConsumerGroup& group, const ConsumerMember& member, Instant now);
   void expect_revocation(const ConsumerGroup& group, const ConsumerMember& member, Instant now);
   std::vector<const ConsumerMember*> broken_members(const ConsumerGroup& group) const;
+  void mend(ConsumerGroup& group, Instant now, Effects& effects);
   bool owned_since(const ConsumerMember& member, const OffsetCommitRequest& request) const;
   ErrorCode check_commit_epoch(const ConsumerMember& member, const OffsetCommitRequest& request) const;
 

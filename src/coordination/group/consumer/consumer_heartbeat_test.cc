@@ -492,6 +492,20 @@ TEST_F(ConsumerHeartbeatTest, ATopicMayComeLater) {
   EXPECT_EQ(a.count(), 2u);
 }
 
+TEST_F(ConsumerHeartbeatTest, TheMetadataRecordOfAnOlderBrokerIsRemoved) {
+  ConsumerClient a = client("a");
+  a.join(world);
+  CoordinatorRecord old = encode(ConsumerPartitionMetadataEntry{"g", true});
+  old.value = "of any content";
+  world.log.push_back({old});
+  restart();
+  const size_t before = world.log.size();
+  EXPECT_EQ(a.heartbeat(world), kNone);
+  ASSERT_EQ(world.log.size(), before + 1);
+  EXPECT_EQ(std::get<CoordinatorRecord>(world.log.back().what), (CoordinatorRecord{old.key, std::nullopt}));
+  EXPECT_EQ(a.epoch, 1) << "no rebalance";
+}
+
 TEST_F(ConsumerHeartbeatTest, MetadataThatChangedDuringARestartAreNoticed) {
   ConsumerClient a = client("a");
   a.join(world);

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "base/check.h"
 #include "coordination/group/consumer/consumer_groups.h"
 
 namespace weir::coordination {
@@ -76,8 +75,8 @@ void ConsumerGroups::due(ConsumerGroup& group, const DeadlineKey& key, Instant n
     const std::string why = fmt::format("is removed: no heartbeat for {} ms", settings(group).session_timeout_ms);
     return fence(group, {&member, 1}, why, now, change);
   }
-  WEIR_CHECK(key.kind == DeadlineKind::kRebalance);
-  if (member->current().state != MemberState::kUnrevokedPartitions) return;
+  // The group may have been a classic one.
+  if (key.kind != DeadlineKind::kRebalance || member->current().state != MemberState::kUnrevokedPartitions) return;
   const std::string why =
       fmt::format("is removed: it did not give up its partitions within {} ms", member->metadata->rebalance_timeout_ms);
   fence(group, {&member, 1}, why, now, change);

@@ -218,6 +218,19 @@ TEST_F(ConsumerLeaveTest, AMemberWithoutItsMetadataIsRemovedAfterLoading) {
   EXPECT_EQ(b.count(), 6u);
 }
 
+TEST_F(ConsumerLeaveTest, AGroupWhoseEpochWasLostGoesOn) {
+  join_both();
+  ASSERT_EQ(a.epoch, 2);
+  const std::string key = encode(ConsumerGroupEntry{"g", std::nullopt}).key;
+  std::erase_if(world.log, [&](const LogEntry& entry) { return std::get<CoordinatorRecord>(entry.what).key == key; });
+  world.restart();
+  EXPECT_EQ(world.describe_consumer().group_epoch, 3);
+  settle({&a, &b});
+  EXPECT_EQ(a.epoch, 3);
+  EXPECT_EQ(a.count() + b.count(), 6u);
+  EXPECT_EQ(world.describe_consumer().state, "Stable");
+}
+
 TEST_F(ConsumerLeaveTest, AMemberWhosePartitionsAreAnothersIsRemovedAfterLoading) {
   join_both();
   CurrentAssignment all{b.epoch, b.epoch, MemberState::kStable, {}, {}};

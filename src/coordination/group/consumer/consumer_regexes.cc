@@ -14,7 +14,7 @@
 namespace weir::coordination {
 namespace {
 
-constexpr int64_t kPauseMs = 10'000;                    // between jobs of a group, as in Kafka
+constexpr int64_t kPauseMs = 10'000;                      // between jobs of a group, as in Kafka
 constexpr int64_t kResolvedBytesMax = int64_t{64} << 20;  // of a group's expressions together
 
 struct Resolution {
@@ -51,7 +51,8 @@ void ConsumerGroups::resolve_regexes(ConsumerGroup& group, const TopicFilter& ma
   const auto work = [image = context_.image, may_describe, bytes_max, wall_ms = now.wall_ms, regexes = std::move(regexes)] {
     std::vector<TopicExpression> expressions;
     for (const std::string& regex : regexes) expressions.push_back({regex, may_describe});
-    Resolution result{regexes, resolve_expressions(expressions, *image, static_cast<size_t>(bytes_max)), image->version(), wall_ms};
+    Resolution result{regexes, resolve_expressions(expressions, *image, static_cast<size_t>(bytes_max)), image->version(),
+                      wall_ms};
     return std::any(std::move(result));
   };
   effects.jobs.push_back({awaited_.begin(group.id(), kResolution), work});

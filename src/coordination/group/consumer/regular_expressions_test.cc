@@ -58,7 +58,7 @@ TEST(RegularExpressions, MatchAsKafkas) {
     expected.push_back(verdict == "!" || verdict == "-" ? std::vector<std::string>() : words(verdict));
     std::ranges::sort(expected.back());
   }
-  ASSERT_GT(expressions.size(), 100u);
+  ASSERT_GE(expressions.size(), 100u);
   const auto found = resolve(expressions, image);
   ASSERT_EQ(found.size(), expected.size());
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_THAT(found[i], Optional(expected[i])) << expressions[i].expression;

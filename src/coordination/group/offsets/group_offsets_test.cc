@@ -267,7 +267,7 @@ TEST_F(GroupOffsetsTest, DeletionNeedsAnEmptyGroupOfOtherProtocols) {
 }
 
 TEST_F(GroupOffsetsTest, UnknownAndDamagedRecordsDoNotHarm) {
-  const std::string key("\x00\x08junk", 6);
+  const std::string key("\x00\x63junk", 6);
   EXPECT_TRUE(world.state->replay(-1, {}, as_bytes(key), as_bytes("whatever")));
   EXPECT_TRUE(world.state->replay(-1, {}, as_bytes(key), std::nullopt));
   EXPECT_FALSE(world.state->replay(-1, {}, as_bytes(""), std::nullopt));
