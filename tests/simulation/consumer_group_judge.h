@@ -1,5 +1,5 @@
-// Judges the groups of the consumer-group scenario: by what the broker tells of them, and by what their members know. The broker's
-// description and the committed offsets are asked for over a connection of its own.
+// Judges the groups of the consumer-group scenario: by what the broker tells of them, and by what their members know. The
+// broker's description and the committed offsets are asked for over a connection of its own.
 #pragma once
 
 #include <cstdint>

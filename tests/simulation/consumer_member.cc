@@ -391,7 +391,8 @@ std::string ConsumerMember::unsettled() const {
   if (reconciling_ || target_ != owned()) return who + " has not reconciled its assignment";
   if (!to_acknowledge_.empty() || !revocations_.empty()) return who + " has not told what it gave up";
   for (const auto& [partition, position] : owned_) {
-    if (stage_.quiet_since_ns >= 0 && position.at_end_ns >= stage_.quiet_since_ns && position.committed == position.offset) continue;
+    if (stage_.quiet_since_ns >= 0 && position.at_end_ns >= stage_.quiet_since_ns && position.committed == position.offset)
+      continue;
     return fmt::format("{} is at {} of {}-{}, committed {}", who, position.offset, partition.topic.to_string(), partition.index,
                        position.committed);
   }

@@ -1,6 +1,6 @@
-// A process of the consumer-group scenario: a consumer of the protocol of KIP-848. It heartbeats, takes and gives up partitions, reads
-// them on from the committed offsets, and commits, as Kafka's Java client does. By the seed it crashes, leaves, stalls until it is
-// a zombie, takes its time to give partitions up, and subscribes to something else.
+// A process of the consumer-group scenario: a consumer of the protocol of KIP-848. It heartbeats, takes and gives up partitions,
+// reads them on from the committed offsets, and commits, as Kafka's Java client does. By the seed it crashes, leaves, stalls
+// until it is a zombie, takes its time to give partitions up, and subscribes to something else.
 //
 // It writes into the history what it owns, and judges each answer on the spot: a member is refused only if it let a timeout pass
 // or missed two answers, epochs rise, and an assignment holds topics of the subscription.
@@ -167,7 +167,7 @@ class ConsumerMember {
   std::vector<Subscription> possible_;  // subscriptions that the coordinator may know
   bool had_regex_ = false;
 
-  Partitions target_;   // what the coordinator wants the member to own
+  Partitions target_;  // what the coordinator wants the member to own
   bool target_is_new_ = false;
   Partitions granted_;  // what the coordinator has given to the member, as the history knows
   std::map<TopicPartition, Position> owned_;

@@ -85,9 +85,10 @@ void ConsumerStage::look_up() {
   metadata_.call<protocol::MetadataResponse>(13, request, [this, before, round = round_](const auto* response) {
     end_request();
     if (round != round_) return;
-    if (!response) return void(loop().schedule_after(30 * runtime::kMillisecond, [this, round] {
-      if (round == round_) look_up();
-    }));
+    if (!response)
+      return void(loop().schedule_after(30 * runtime::kMillisecond, [this, round] {
+        if (round == round_) look_up();
+      }));
     std::set<Uuid> found;
     for (const auto& topic : response->topics) {
       if (topic.is_internal || topic.error_code != 0 || !topic.name) continue;

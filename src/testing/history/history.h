@@ -124,9 +124,8 @@ struct Revoked {
 };
 
 // Operations of share groups and streams groups join here.
-using OperationBody =
-    std::variant<InitProducer, Begin, Send, SendOffsets, EndTransaction, Poll, CommitOffsets, FetchOffsets, Assigned, Kept,
-                 Revoked>;
+using OperationBody = std::variant<InitProducer, Begin, Send, SendOffsets, EndTransaction, Poll, CommitOffsets, FetchOffsets,
+                                   Assigned, Kept, Revoked>;
 
 struct Operation {
   static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();
