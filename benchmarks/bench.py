@@ -12,6 +12,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "benchmarks")]
 
 import group_workloads  # noqa: E402, F401: registers its workloads
+import transaction_workloads  # noqa: E402, F401: the same
 from harness import brokers, maven  # noqa: E402
 from turns import GB, Row, Settings  # noqa: E402
 from workloads import WORKLOADS  # noqa: E402

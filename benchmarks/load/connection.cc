@@ -19,6 +19,7 @@ constexpr int16_t kMetadata = 3;
 constexpr int16_t kApiVersions = 18;
 constexpr int16_t kCreateTopics = 19;
 constexpr int16_t kInitProducerId = 22;
+constexpr int16_t kEndTxn = 26;
 constexpr int16_t kTopicAlreadyExists = 36;
 // A broker that has just started, or created a topic, may need a moment until it serves it.
 constexpr int kTriesMax = 1000;
@@ -228,24 +229,54 @@ int64_t list_offset(Connection& connection, const TopicPartition& where, int64_t
   }
 }
 
-int64_t init_producer_id(Connection& connection) {
+namespace {
+
+// The identity at the end of an answer, or an error.
+std::pair<int16_t, ProducerIdentity> read_identity(std::span<const uint8_t> response) {
+  Reader in(response);
+  in.i32();
+  const int16_t error = in.i16();
+  const int64_t id = in.i64();
+  return {error, {id, in.i16()}};
+}
+
+}  // namespace
+
+ProducerIdentity init_producer_id(Connection& connection, const std::string& transactional_id) {
   for (int tries = 0;; ++tries) {
     Writer body;
-    body.i16(-1);
+    if (transactional_id.empty()) body.unsigned_varint(0);
+    else body.compact_string(transactional_id);
     body.i32(60'000);
-    connection.send(kInitProducerId, 0, false, {body.bytes()});
-    Reader in(connection.receive(false));
-    in.i32();
-    int16_t error = in.i16();
-    if (error == 0) return in.i64();
+    body.i64(-1);
+    body.i16(-1);
+    body.i8(0);
+    connection.send(kInitProducerId, 4, true, {body.bytes()});
+    const auto [error, identity] = read_identity(connection.receive(true));
+    if (error == 0) return identity;
     if (tries == kTriesMax) die("InitProducerId: error " + std::to_string(error));
     ::usleep(kPauseUs);
   }
 }
 
-ProduceFrame::ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes, size_t partitions) {
+ProducerIdentity commit(Connection& connection, const std::string& transactional_id, ProducerIdentity producer) {
+  Writer body;
+  body.compact_string(transactional_id);
+  body.i64(producer.id);
+  body.i16(producer.epoch);
+  body.i8(1);
+  body.i8(0);
+  connection.send(kEndTxn, 5, true, {body.bytes()});
+  const auto [error, identity] = read_identity(connection.receive(true));
+  if (error != 0) die("EndTxn of " + transactional_id + ": error " + std::to_string(error));
+  return identity;
+}
+
+ProduceFrame::ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes, size_t partitions,
+                           const std::string& transactional_id) {
   Writer head;
-  head.unsigned_varint(0);  // no transactional id
+  if (transactional_id.empty()) head.unsigned_varint(0);
+  else head.compact_string(transactional_id);
   head.i16(acks);
   head.i32(30'000);
   head.unsigned_varint(2);  // one topic
@@ -265,24 +296,43 @@ std::vector<uint8_t> ProduceFrame::between(int32_t partition, size_t records_byt
   return std::move(out.bytes());
 }
 
-int64_t check_produce_response(std::span<const uint8_t> response) {
+namespace {
+
+struct Produced {
+  int64_t last_offset = -1;
+  bool concurrent = false;
+};
+
+Produced read_produce_response(std::span<const uint8_t> response) {
   Reader in(response);
   in.unsigned_varint();
   auto topic = in.compact_string();
-  int64_t offset = -1;
+  Produced produced;
   for (uint64_t left = in.unsigned_varint() - 1; left > 0; --left) {
     int32_t partition = in.i32();
-    if (int16_t error = in.i16()) {
+    int16_t error = in.i16();
+    produced.concurrent |= error == kConcurrentTransactions;
+    if (error != 0 && error != kConcurrentTransactions) {
       die("Produce to " + std::string(topic) + "-" + std::to_string(partition) + ": error " + std::to_string(error));
     }
-    offset = in.i64();
+    produced.last_offset = in.i64();
     in.i64();              // log append time
     in.i64();              // log start offset
     in.unsigned_varint();  // no record errors
-    in.unsigned_varint();  // no message
-    in.unsigned_varint();  // no tagged fields
+    in.compact_string();   // message
+    in.skip_tags();
   }
-  return offset;
+  return produced;
+}
+
+}  // namespace
+
+bool accepted(std::span<const uint8_t> produce_response) { return !read_produce_response(produce_response).concurrent; }
+
+int64_t check_produce_response(std::span<const uint8_t> response) {
+  const Produced produced = read_produce_response(response);
+  if (produced.concurrent) die("Produce: another transaction of the producer is being ended");
+  return produced.last_offset;
 }
 
 void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions, const FetchLimits& limits) {
@@ -291,7 +341,7 @@ void send_fetch(Connection& connection, const std::vector<FetchPosition>& positi
   body.i32(limits.wait_ms);
   body.i32(limits.bytes_min);
   body.i32(limits.bytes_max);
-  body.i8(0);
+  body.i8(limits.read_committed ? 1 : 0);
   body.i32(0);
   body.i32(-1);
   body.unsigned_varint(2);  // all positions are of one topic

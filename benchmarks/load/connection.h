@@ -56,23 +56,31 @@ int api_versions(Connection& connection);
 void create_topic(Connection& connection, const std::string& topic, int32_t partitions,
                   const std::map<std::string, std::string>& configs);
 int64_t list_offset(Connection& connection, const TopicPartition& where, int64_t timestamp);
-int64_t init_producer_id(Connection& connection);
+// With a transactional id: fences its producers before, and waits until their transaction has ended.
+ProducerIdentity init_producer_id(Connection& connection, const std::string& transactional_id = {});
+// Ends the transaction of a producer of transaction.version 2. Returns its identity in the next one.
+ProducerIdentity commit(Connection& connection, const std::string& transactional_id, ProducerIdentity producer);
 
 // --- the two hot calls, split so that they can be pipelined ---
 
 constexpr int16_t kProduce = 0;
 constexpr int16_t kProduceVersion = 9;
+constexpr int16_t kTransactionalProduceVersion = 12;  // adds its partitions to the transaction
+constexpr int16_t kConcurrentTransactions = 51;       // the transaction before is still being ended
 constexpr int16_t kFetch = 1;
 constexpr int16_t kFetchVersion = 12;
 
 // The bytes of a produce request around the records of each partition: `before` the first, `between` two, and `after`
 // the last. All partitions are of one topic.
 struct ProduceFrame {
-  ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes, size_t partitions = 1);
+  ProduceFrame(const TopicPartition& where, int16_t acks, size_t records_bytes, size_t partitions = 1,
+               const std::string& transactional_id = {});
   std::vector<uint8_t> before;
   std::vector<uint8_t> after;
   static std::vector<uint8_t> between(int32_t partition, size_t records_bytes);
 };
+// Returns whether the broker took the records. False: all partitions say kConcurrentTransactions. Dies on any other error.
+bool accepted(std::span<const uint8_t> produce_response);
 // Returns the base offset of the last partition. Dies on an error code of any partition.
 int64_t check_produce_response(std::span<const uint8_t> response);
 
@@ -85,6 +93,7 @@ struct FetchLimits {
   int32_t bytes_min = 1;
   int32_t bytes_max = 50 << 20;
   int32_t partition_bytes_max = 1 << 20;
+  bool read_committed = false;
 };
 void send_fetch(Connection& connection, const std::vector<FetchPosition>& positions, const FetchLimits& limits);
 

@@ -30,6 +30,8 @@ void run_fetch(Options& options) {
   std::string topic = options.topic();
   auto partitions = static_cast<int32_t>(options.number("partitions", 6));
   auto bytes = static_cast<uint64_t>(options.number("bytes", INT64_MAX));
+  FetchLimits limits;
+  limits.read_committed = options.number("read-committed", 0) != 0;
   int pid = options.broker_pid();
   options.refuse_unknown();
   auto positions = positions_at(connection, topic, partitions, kEarliest);
@@ -41,7 +43,7 @@ void run_fetch(Options& options) {
   FetchCount total;
   Usage before = usage_now(pid);
   while (total.bytes < bytes && total.records < wanted_records) {
-    send_fetch(connection, positions, {});
+    send_fetch(connection, positions, limits);
     FetchCount got = read_fetch(connection.receive(true), positions, nullptr);
     if (got.records == 0) die("a fetch brought nothing though records are left");
     total.bytes += got.bytes;

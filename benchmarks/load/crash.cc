@@ -52,7 +52,7 @@ class ThroughDeath {
         shape_(shape),
         batch_(shape.records, shape.record_bytes, 7) {
     for (Lane& lane : lanes) lane.first = lane.next = lane.acked = list_offset(*connection_, lane.where, -1);
-    if (shape.more_batches > 0) producer_id_ = init_producer_id(*connection_);
+    if (shape.more_batches > 0) producer_ = init_producer_id(*connection_);
   }
 
   void run() {
@@ -94,7 +94,7 @@ class ThroughDeath {
 
   void send(Lane& lane) {
     for (int i = 0; i < batch_.record_count(); ++i) batch_.stamp(i, lane.next + i);
-    if (producer_id_ >= 0) batch_.set_producer(producer_id_, 0, static_cast<int32_t>((lane.next - lane.first) & 0x7fffffff));
+    if (producer_.id >= 0) batch_.set_producer(producer_, static_cast<int32_t>((lane.next - lane.first) & 0x7fffffff));
     batch_.seal();
     ProduceFrame frame(lane.where, -1, batch_.bytes().size());
     in_flight_.push_back({&lane, lane.next});
@@ -119,7 +119,7 @@ class ThroughDeath {
   const Shape shape_;
   Batch batch_;
   std::vector<std::pair<Lane*, int64_t>> in_flight_;
-  int64_t producer_id_ = -1;
+  ProducerIdentity producer_;
   bool wrong_ = false;
   bool done_ = false;
   std::string reason_;

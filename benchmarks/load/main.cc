@@ -33,10 +33,17 @@ void Options::refuse_unknown() const {
 
 int main(int argc, char** argv) {
   const std::map<std::string, std::function<void(load::Options&)>> workloads = {
-      {"produce", load::run_produce}, {"fetch", load::run_fetch},           {"fanout", load::run_fanout},
-      {"latency", load::run_latency}, {"disk-probe", load::run_disk_probe}, {"connections", load::run_connections},
-      {"offsets", load::run_offsets}, {"acked", load::run_acked},           {"check", load::run_check},
+      {"produce", load::run_produce},
+      {"fetch", load::run_fetch},
+      {"fanout", load::run_fanout},
+      {"latency", load::run_latency},
+      {"disk-probe", load::run_disk_probe},
+      {"connections", load::run_connections},
+      {"offsets", load::run_offsets},
+      {"acked", load::run_acked},
+      {"check", load::run_check},
       {"compact", load::run_compact},
+      {"transactions", load::run_transactions},
   };
   auto found = workloads.find(argc > 1 ? argv[1] : "");
   if (found == workloads.end()) {

@@ -35,5 +35,6 @@ void run_offsets(Options& options);
 void run_acked(Options& options);
 void run_check(Options& options);
 void run_compact(Options& options);
+void run_transactions(Options& options);
 
 }  // namespace load

@@ -39,7 +39,7 @@ ProducerSettings::ProducerSettings(Options& options)
 
 Producer::Producer(const ProducerSettings& settings) : settings_(settings) {
   for (int i = 0; i < settings.connections; ++i) links_.push_back({Connection(settings.broker)});
-  if (settings.idempotent) producer_id_ = init_producer_id(links_.front().connection);
+  if (settings.idempotent) producer_ = init_producer_id(links_.front().connection);
   for (const auto& where : settings.partitions) {
     Batch batch(settings.batch_records, settings.record_bytes, lanes_.size());
     ProduceFrame frame(where, settings.acks, batch.bytes().size(), settings.batches_per_request);
@@ -55,7 +55,7 @@ Producer::Lane& Producer::next_lane() {
   Lane& lane = lanes_[next_lane_];
   next_lane_ = (next_lane_ + 1) % lanes_.size();
   if (settings_.idempotent) {
-    lane.batch.set_producer(producer_id_, 0, lane.next_sequence);
+    lane.batch.set_producer(producer_, lane.next_sequence);
     lane.batch.seal();
     lane.next_sequence = static_cast<int32_t>((int64_t{lane.next_sequence} + settings_.batch_records) & 0x7fffffff);
   }

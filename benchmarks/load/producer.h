@@ -54,7 +54,7 @@ class Producer {
   std::vector<Link> links_;
   size_t next_lane_ = 0;
   std::vector<std::span<const uint8_t>> pieces_;
-  int64_t producer_id_ = -1;
+  ProducerIdentity producer_;
   int64_t started_ns_ = 0;
   int64_t sent_bytes_ = 0;
 };

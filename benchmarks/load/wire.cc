@@ -12,6 +12,8 @@ constexpr size_t kBatchHeaderBytes = 61;
 constexpr size_t kLengthAt = 8;
 constexpr size_t kCrcAt = 17;
 constexpr size_t kCrcStart = 21;
+constexpr size_t kAttributesAt = 21;
+constexpr uint64_t kTransactional = 0x10;
 constexpr size_t kProducerAt = 43;
 
 void put(uint8_t* at, uint64_t value, int size) {
@@ -167,9 +169,11 @@ Batch::Batch(const std::vector<std::string>& keys, int record_bytes, uint64_t se
   seal();
 }
 
-void Batch::set_producer(int64_t id, int16_t epoch, int32_t base_sequence) {
-  put(bytes_.data() + kProducerAt, static_cast<uint64_t>(id), 8);
-  put(bytes_.data() + kProducerAt + 8, static_cast<uint16_t>(epoch), 2);
+void Batch::set_transactional() { put(bytes_.data() + kAttributesAt, kTransactional, 2); }
+
+void Batch::set_producer(ProducerIdentity producer, int32_t base_sequence) {
+  put(bytes_.data() + kProducerAt, static_cast<uint64_t>(producer.id), 8);
+  put(bytes_.data() + kProducerAt + 8, static_cast<uint16_t>(producer.epoch), 2);
   put(bytes_.data() + kProducerAt + 10, static_cast<uint32_t>(base_sequence), 4);
 }
 

@@ -70,6 +70,11 @@ class Reader {
 
 uint32_t crc32c(std::span<const uint8_t> bytes);
 
+struct ProducerIdentity {
+  int64_t id = -1;
+  int16_t epoch = -1;
+};
+
 // One record batch (format 2), built once and sent many times. Fields that change between two sends are patched in place.
 class Batch {
  public:
@@ -79,7 +84,8 @@ class Batch {
   Batch(const std::vector<std::string>& keys, int record_bytes, uint64_t seed);
   std::span<const uint8_t> bytes() const { return bytes_; }
   int record_count() const { return record_count_; }
-  void set_producer(int64_t id, int16_t epoch, int32_t base_sequence);
+  void set_producer(ProducerIdentity producer, int32_t base_sequence);
+  void set_transactional();
   // Writes `stamp` into the first eight bytes of the value of record `index`.
   void stamp(int index, int64_t stamp);
   void seal();  // computes the checksum anew

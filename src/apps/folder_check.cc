@@ -12,6 +12,7 @@
 #include "apps/folder_properties.h"
 #include "apps/overlay_files.h"
 #include "apps/server.h"
+#include "base/bytes.h"
 #include "base/counted.h"
 #include "base/log.h"
 #include "base/printable.h"
@@ -90,6 +91,34 @@ Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::s
   return {};
 }
 
+// What tells one run of the database's write-ahead log from the next: the start of the file, which has the salts of the run.
+std::string log_run(runtime::FileSystem& files, const std::string& folder) {
+  constexpr size_t kHeaderBytes = 32;
+  auto log = files.open(folder + "/" + kDatabase + "-wal", {});
+  if (!log) return {};
+  uint8_t header[kHeaderBytes];
+  const auto read = (*log)->read_at(0, header);
+  return std::string(as_string(Bytes(header).first(read ? *read : 0)));
+}
+
+// The manifests of a folder that a broker is writing in, of some moment since the call. The database is copied first and its log
+// then. While the log is of one run, it has all pages that were moved into the database meanwhile, so the copies agree.
+Result<Manifests> load_manifests_in_use(runtime::FileSystem& files, const std::string& folder) {
+  constexpr int kAttempts = 10;
+  std::string why = "its log began anew each time";
+  for (int attempt = 0; attempt < kAttempts; ++attempt) {
+    auto overlay = OverlayFiles::create(files);
+    if (!overlay) return std::unexpected(overlay.error());
+    const std::string before = log_run(files, folder);
+    auto loaded = load_manifests(**overlay, folder);
+    if (loaded && log_run(files, folder) == before) return loaded;
+    if (!loaded) why = loaded.error().message;
+  }
+  return fail(ErrorCode::kUnknown,
+              fmt::format("{0}/{1} could not be read beside the broker that uses it ({2}). Try again, or stop the broker first.",
+                          folder, kDatabase, why));
+}
+
 // What the log says while the object lives, from `lowest` on.
 class LogLines {
  public:
@@ -137,6 +166,21 @@ void try_start(OverlayFiles& overlay, const std::string& folder, const Manifests
   }
 }
 
+// Only what the manifests hold is judged: behind it the broker may be writing, and files that they do not name are new.
+Result<FolderCheck> check_folder_in_use(runtime::FileSystem& files, const std::string& folder) {
+  FolderCheck check;
+  check.in_use = true;
+  check.note = fmt::format("{} is in use by a broker: missing and shortened files are found only when it is stopped", folder);
+  const auto loaded = load_manifests_in_use(files, folder);
+  if (!loaded) return std::unexpected(loaded.error());
+  check.has_manifests = true;
+  for (const auto& each : loaded->partitions) {
+    if (auto ok = compare(files, loaded->log_dirs, each.partition.manifest, check); !ok) return std::unexpected(ok.error());
+  }
+  check.problems.clear();  // a file may have gone since, by compaction or retention
+  return check;
+}
+
 }  // namespace
 
 Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& folder) {
@@ -158,9 +202,7 @@ Result<FolderCheck> check_folder(runtime::FileSystem& files, const std::string& 
     if (locked) {
       lock = std::move(*locked);
     } else if (locked.error().code == ErrorCode::kExists) {
-      check.in_use = true;
-      check.note = fmt::format("{} is in use by a broker: missing and shortened files are found only when it is stopped", folder);
-      return check;
+      return check_folder_in_use(files, folder);
     }
     // Where we may not lock (a snapshot that is mounted read-only), nobody else writes either.
   }

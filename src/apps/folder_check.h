@@ -1,6 +1,6 @@
 // A data folder as a whole: its segment files held against its manifests, and a start of its storage tried on an overlay. That
 // is what `weir log verify DIR` knows beyond each file by itself. Nothing in the folder is written. Its lock is held meanwhile,
-// so that no broker changes the files meanwhile.
+// so that no broker changes the files. Of a folder that a broker has open, only the bytes that its manifests name are judged.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ struct FolderProblem {
 };
 
 struct FolderCheck {
-  bool has_manifests = false;  // otherwise no data folder, or one that a broker has open: each file stands for itself
-  bool in_use = false;         // a broker has it open: files come and go
+  bool has_manifests = false;  // otherwise no data folder: each file stands for itself
+  bool in_use = false;         // a broker has it open: files come and go, and the manifests are of a moment since the call
   std::string note;            // why there is nothing to compare with, if that is worth a line
   std::map<std::string, storage::ManifestedSegment> segments;  // whatever a manifest names, by path of the file
   std::vector<FolderProblem> problems;

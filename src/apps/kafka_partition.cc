@@ -216,16 +216,15 @@ Result<void> PartitionReader::check_end() {
 
 Result<void> PartitionReader::check_producers() {
   import_.max_producer_id = state_.max_producer_id;
-  // Nobody would end their transactions here.
   for (storage::ProducerEntry entry : state_.log.producers().entries()) {
-    entry.transaction_first_offset = -1;
+    entry.coordinator_epoch = -1;  // coordinators begin anew here, in whatever epoch
     import_.producers.push_back(std::move(entry));
   }
-  if (const auto& open = state_.log.open_transactions(); !open.empty()) {
+  if (const auto& open = state_.log.open_transactions(); !open.empty() && !info_.with_coordinators) {
     const auto [first_offset, producer] = *open.begin();
     import_.not_taken.push_back(
-        fmt::format("{}: {} never ended, the first of producer {} from offset {} on; their "
-                    "records are visible.",
+        fmt::format("{}: {} not ended, the first of producer {} from offset {} on; the broker aborts what nobody ends "
+                    "(weir.transaction.abort.orphans).",
                     name_, counted(open.size(), "transaction was", "transactions were"), producer, first_offset));
   }
   return {};

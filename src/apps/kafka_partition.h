@@ -23,9 +23,10 @@ inline constexpr int32_t kHighestKafkaEpoch = 1 << 30;
 struct KafkaPartitionInfo {
   TopicId topic_id;
   int64_t now_ms = 0;
-  bool clean = false;             // Kafka ended cleanly
-  bool accept_unclean = false;    // cut the log after its last intact batch
-  std::optional<bool> compacted;  // or was once
+  bool clean = false;              // Kafka ended cleanly
+  bool accept_unclean = false;     // cut the log after its last intact batch
+  bool with_coordinators = false;  // the state of transactions is taken, too
+  std::optional<bool> compacted;   // or was once
   bool tiered = false;
   std::optional<int32_t> leader_epoch;    // metadata log
   std::optional<int64_t> log_start;       // log-start-offset-checkpoint

@@ -32,9 +32,6 @@ namespace {
 constexpr uint64_t kIndexedSegmentBytes = 1u << 20;  // as segments that were checkpointed here
 constexpr size_t kPartitionsPerCommit = 500;
 
-// Coordinators of Kafka keep their state in these; a new one begins here.
-const std::set<std::string> kNotTaken = {"__transaction_state", "__share_group_state"};
-
 using Import = KafkaPartitionImport;
 
 class Importer {
@@ -64,6 +61,10 @@ class Importer {
   }
 
  private:
+  // Without a metadata log it is not known which producer ids transactions have.
+  bool takes(const std::string& topic) const {
+    return topic != "__share_group_state" && (topic != "__transaction_state" || report_.has_metadata);
+  }
   void not_taken(std::string what) { report_.not_taken.push_back(std::move(what)); }
 
   Result<void> check_target();
@@ -224,9 +225,9 @@ void Importer::choose_configs(const KafkaTopic& topic, broker::TopicRecord& reco
 Result<void> Importer::choose_topics() {
   std::set<TopicId> ids;
   for (const auto& [name, topic] : metadata_.topics) {
-    if (kNotTaken.contains(name)) {
+    if (!takes(name)) {
       not_taken(fmt::format("{}: {}.", name,
-                            name == "__transaction_state" ? "state of transactions; transactional producers get new ids"
+                            name == "__transaction_state" ? "state of transactions; transactional producers begin anew"
                                                           : "state of share groups; they begin anew"));
       continue;
     }
@@ -240,6 +241,8 @@ Result<void> Importer::choose_topics() {
     record.name = name;
     record.partition_count = static_cast<int32_t>(topic.partitions.size());
     choose_configs(topic, record);
+    // Also where no metadata log says so: retention would delete what groups have committed.
+    if (name == "__consumer_offsets" || name == "__transaction_state") record.configs.try_emplace("cleanup.policy", "compact");
     topics_.push_back(std::move(record));
     report_.partitions += topic.partitions.size();
   }
@@ -257,7 +260,7 @@ Result<void> Importer::read_partitions() {
     const std::string name = fmt::format("{}-{}", folder.topic, folder.partition);
     const auto topic = std::find_if(topics_.begin(), topics_.end(), [&](const auto& t) { return t.name == folder.topic; });
     if (topic == topics_.end()) {
-      if (!kNotTaken.contains(folder.topic)) not_taken(fmt::format("Folder {}: no topic of this name exists (any more).", name));
+      if (takes(folder.topic)) not_taken(fmt::format("Folder {}: no topic of this name exists (any more).", name));
       continue;
     }
     if (folder.topic_id && *folder.topic_id != topic->id) {
@@ -295,6 +298,7 @@ KafkaPartitionInfo Importer::info_of(const KafkaPartitionFolder& folder, const b
   info.now_ms = clock_.wall_ms();
   info.clean = folder_.clean;
   info.accept_unclean = options_.accept_unclean;
+  info.with_coordinators = takes("__transaction_state");
   const auto offset_in = [&](const KafkaOffsets& offsets) -> std::optional<int64_t> {
     const auto found = offsets.find({folder.topic, folder.partition});
     return found == offsets.end() ? std::nullopt : std::optional(found->second);

@@ -129,11 +129,11 @@ class LogImportTest : public ::testing::Test {
     return std::string(as_string(builder.finish()));
   }
   static std::string metadata_log() {
-    const TopicId gone = Uuid::from_random(9, 9), transactions = Uuid::from_random(8, 8);
+    const TopicId gone = Uuid::from_random(9, 9), shares = Uuid::from_random(8, 8);
     return as_log({topic_record("gone", gone), partition_record(0, gone), topic_record("orders", kOrders),
                    partition_record(0, kOrders), partition_record(1, kOrders), config_record(2, "orders", "retention.ms", "-1"),
                    config_record(2, "orders", "no.such.key", "1"), config_record(4, "", "min.insync.replicas", "1"),
-                   topic_record("__transaction_state", transactions), partition_record(0, transactions),
+                   topic_record("__share_group_state", shares), partition_record(0, shares),
                    record(9, 0, [&](protocol::Writer& w) { w.uuid(gone); }), record(15, 0, [](protocol::Writer& w) {
                      w.i32(1);
                      w.i64(2);

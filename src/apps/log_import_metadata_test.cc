@@ -1,4 +1,6 @@
 // Import of a Kafka log directory: topics, partitions and configurations, as the metadata log and the folders tell of them.
+#include <algorithm>
+
 #include "apps/log_import_fixture.h"
 
 namespace weir::apps {
@@ -16,7 +18,7 @@ TEST_F(LogImportTest, TakesTopicsConfigsAndIdsFromTheMetadataLog) {
   ASSERT_TRUE(report) << report.error().message;
   EXPECT_THAT(report->not_taken, Contains(HasSubstr("no.such.key")));
   EXPECT_THAT(report->not_taken, Not(Contains(HasSubstr("min.insync.replicas"))));
-  EXPECT_THAT(report->not_taken, Contains(HasSubstr("__transaction_state")));
+  EXPECT_THAT(report->not_taken, Contains(HasSubstr("__share_group_state")));
   auto folder = DataFolder::open(files_, target(), 17);
   ASSERT_TRUE(folder) << folder.error().message;
   EXPECT_EQ((*folder)->cluster_id(), "MkU3OEVBNTcwNTJENDM2Qk");
@@ -206,6 +208,28 @@ TEST_F(LogImportTest, WithoutAMetadataLogFoldersTellTheTopics) {
   EXPECT_EQ(report->topics, 1u);
   EXPECT_EQ(report->next_producer_id, 4712) << "above every id in the logs";
   EXPECT_THAT(report->not_taken, Contains(HasSubstr("configs")));
+}
+
+// Transactions go on where they were: those that Kafka decided get their markers.
+TEST_F(LogImportTest, TheStateOfTransactionsIsTakenIfTheirProducerIdsAreKnown) {
+  const TopicId id = Uuid::from_random(8, 8);
+  put_metadata(as_log({topic_record("orders", kOrders), partition_record(0, kOrders), partition_record(1, kOrders),
+                       topic_record("__transaction_state", id), partition_record(0, id),
+                       config_record(2, "__transaction_state", "cleanup.policy", "compact")}));
+  put("__transaction_state-0/partition.metadata", "version: 0\ntopic_id: " + id.to_string());
+  put("__transaction_state-0/00000000000000000000.log", batch(0, 0, {"x", "y"}));
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_EQ(report->topics, 2u);
+  EXPECT_EQ(std::ranges::count_if(
+                load(), [&](const auto& one) { return one.manifest.partition.topic == id && one.manifest.end_offset == 2; }),
+            1);
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  fs::remove_all(target());
+  const auto without = import();
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_EQ(without->topics, 1u);
+  EXPECT_THAT(without->not_taken, Contains(HasSubstr("__transaction_state")));
 }
 
 }  // namespace

@@ -6,8 +6,11 @@
 namespace weir::apps {
 namespace {
 
+using ::testing::AllOf;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 TEST_F(LogImportTest, TakesLogsAsTheyAre) {
   const auto report = import();
@@ -38,20 +41,43 @@ TEST_F(LogImportTest, TakesLogsAsTheyAre) {
   EXPECT_EQ(fs::hard_link_count(folder + "00000000000000000005.log"), 1u);
 }
 
+// A batch of producer 4000, or the marker that aborts its transaction.
+std::string transactional(int64_t offset, bool marker) {
+  protocol::RecordBatchBuilder builder({.base_offset = offset,
+                                        .partition_leader_epoch = 3,
+                                        .producer_id = 4000,
+                                        .producer_epoch = 0,
+                                        .base_sequence = marker ? -1 : 0,
+                                        .transactional = true,
+                                        .control = marker});
+  if (marker) builder.append_end_marker(1000, false, 0);
+  else builder.append(1000, as_bytes("k"), as_bytes("v"));
+  return std::string(as_string(builder.finish()));
+}
+
+// Readers of committed records do not see them before somebody ends the transaction.
+TEST_F(LogImportTest, AnOpenTransactionStaysOpen) {
+  fs::remove(fs::path(source()) / segment(8));
+  put(segment(5),
+      batch(5, 3, {"f"}, 4711, 2) + batch(6, 3, {"g"}) + transactional(7, true) + transactional(8, false) + batch(9, 3, {"i"}));
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_THAT(report->not_taken, Not(Contains(HasSubstr("4000"))));
+  const auto loaded = load();
+  ASSERT_EQ(loaded[0].producers.size(), 2u);
+  for (const storage::ProducerEntry& entry : loaded[0].producers) {
+    EXPECT_EQ(entry.transaction_first_offset, entry.producer_id == 4000 ? 8 : -1) << entry.producer_id;
+    EXPECT_EQ(entry.coordinator_epoch, -1);
+  }
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  fs::remove_all(target());
+  const auto without = import();
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_THAT(without->not_taken, Contains(AllOf(HasSubstr("orders-0: 1 transaction"), HasSubstr("4000 from offset 8"))));
+}
+
 // From its batches, whatever Kafka's index says, which has no checksum.
 TEST_F(LogImportTest, AbortedTransactionsAreKept) {
-  const auto transactional = [](int64_t offset, bool marker) {
-    protocol::RecordBatchBuilder builder({.base_offset = offset,
-                                          .partition_leader_epoch = 3,
-                                          .producer_id = 4000,
-                                          .producer_epoch = 0,
-                                          .base_sequence = marker ? -1 : 0,
-                                          .transactional = true,
-                                          .control = marker});
-    if (marker) builder.append_end_marker(1000, false, 0);
-    else builder.append(1000, as_bytes("k"), as_bytes("v"));
-    return std::string(as_string(builder.finish()));
-  };
   fs::remove(fs::path(source()) / segment(8));
   put(segment(5), batch(5, 3, {"f"}, 4711, 2) + batch(6, 3, {"g", "h"}) + transactional(8, false) + batch(9, 3, {"i"}) +
                       transactional(10, true));

@@ -6,6 +6,7 @@ import subprocess
 import differential_admin
 import differential_compaction
 import differential_timestamps
+import differential_transactions
 from cases import Part, Skip
 from harness import brokers, maven
 
@@ -119,7 +120,7 @@ NOISE = [
 def normal(text: str) -> list[str]:
     lines = []
     for line in text.splitlines():
-        for pattern, instead in differential_admin.NOISE + NOISE:
+        for pattern, instead in differential_admin.NOISE + NOISE + differential_transactions.NOISE:
             line = pattern.sub(instead, line)
         line = differential_admin.quorum_only(line.strip())
         if line.strip():
@@ -240,5 +241,17 @@ def times_of_records(_broker, folder):
     """On brokers of its own, with raw frames."""
     try:
         return differential_timestamps.findings(folder)
+    except maven.Unavailable as reason:
+        raise Skip(str(reason)) from None
+
+
+@part.case
+def transactions(_broker, folder):
+    """On brokers of its own, which do not verify where transactions begin."""
+    try:
+        class_path = maven.class_path(POM)
+        with ToolProcess(class_path) as tool:
+            return differential_transactions.findings(
+                folder, class_path, lambda ours, theirs, script: compare(tool, class_path, ours, theirs, script))
     except maven.Unavailable as reason:
         raise Skip(str(reason)) from None

@@ -2,64 +2,21 @@
 import json
 import pathlib
 import shutil
-import subprocess
-import time
 import urllib.request
 
-from cases import Part, Skip, run
+from cases import Part, run
 from harness import brokers, maven
 from java_part import topics
 from migration_part import committed
+from program import Program, class_path, java
 
 part = Part("ecosystem", "Kafka Streams (at least once), Kafka Connect, MirrorMaker 2")
 
 HERE = maven.ROOT / "tests/compatibility/ecosystem"
-SECONDS_MAX = 120
 
 
-def class_path() -> str:
-    try:
-        return maven.class_path(HERE / "pom.xml")
-    except maven.Unavailable as reason:
-        raise Skip(str(reason)) from None
-
-
-class Program:
-    """A Java program that runs beside the case."""
-
-    def __init__(self, folder: pathlib.Path, *words: str):
-        self.log = folder / "program.log"
-        command = ["java", "-Xmx384m", "-XX:TieredStopAtLevel=1", "-cp", class_path(), *map(str, words)]
-        with open(self.log, "ab") as log:
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=log, stderr=log)
-
-    def __enter__(self) -> "Program":
-        return self
-
-    def __exit__(self, *_) -> None:
-        self.kill()
-
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-
-    def until(self, what: str, holds) -> None:
-        """Returns once `holds()` is true; what it raises meanwhile counts as not yet."""
-        end = time.monotonic() + SECONDS_MAX
-        seen = None
-        while True:
-            try:
-                seen = holds()
-                if seen is True:
-                    return
-            except (OSError, AssertionError, KeyError, json.JSONDecodeError) as problem:
-                seen = problem
-            assert self.process.poll() is None, f"{what}: it ended with {self.process.returncode}:\n{self.said()}"
-            assert time.monotonic() < end, f"{what}: not within {SECONDS_MAX} s, last {seen!r}:\n{self.said()}"
-            time.sleep(0.2)
-
-    def said(self) -> str:
-        return self.log.read_text(errors="replace")[-1500:]
+def start(folder: pathlib.Path, *words: str) -> Program:
+    return Program(folder, java(class_path(HERE / "pom.xml"), *words))
 
 
 def produce(broker, topic: str, lines: list[str]) -> None:
@@ -86,7 +43,7 @@ def counts(broker, topic: str) -> list[int]:
 
 
 def word_count(broker, folder: pathlib.Path, topic: str) -> Program:
-    return Program(folder, HERE / "WordCount.java", broker.address, folder / "state", topic, topic + "-out")
+    return start(folder, HERE / "WordCount.java", broker.address, folder / "state", topic, topic + "-out")
 
 
 @part.case
@@ -128,7 +85,7 @@ def worker(broker, folder: pathlib.Path, port: int) -> Program:
         settings |= {f"{what}.storage.topic": f"c-{what}", f"{what}.storage.replication.factor": "1"}
     path = folder / "worker.properties"
     path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-    return Program(folder, "org.apache.kafka.connect.cli.ConnectDistributed", path)
+    return start(folder, "org.apache.kafka.connect.cli.ConnectDistributed", path)
 
 
 def ask(port: int, path: str, body: dict | None = None):
@@ -187,7 +144,7 @@ def mirror_maker_copies_records_configs_and_groups(broker, folder):
         settings |= {f"{what}.storage.replication.factor": "1" for what in ("offset", "status", "config")}
         path = folder / "mirror.properties"
         path.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-        with Program(folder, "org.apache.kafka.connect.mirror.MirrorMaker", path) as program:
+        with start(folder, "org.apache.kafka.connect.mirror.MirrorMaker", path) as program:
             program.until("the records", lambda: sorted(consume(target, "a.m-orders")) == sorted(rows))
             # Records after the group's commit let its offset be translated.
             produce(broker, "m-orders", ["later"])

@@ -118,6 +118,20 @@ def the_performance_tools_run(broker, _folder):
     assert re.search(r", 20\d\d\d, ", said), said
 
 
+@part.case
+@part.needs(transactions=24)
+def the_performance_tool_produces_in_transactions(broker, _folder):
+    topics(broker, "--create", "--topic", "t-perf-transactions", "--partitions", "2")
+    said = tool("org.apache.kafka.tools.ProducerPerformance", broker, "--topic", "t-perf-transactions", "--num-records", "20000",
+                "--record-size", "100", "--throughput", "-1", "--transaction-duration-ms", "50", "--transactional-id", "t-perf")
+    assert "20000 records sent" in said, said
+    said = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", broker, "--topic", "t-perf-transactions", "--from-beginning",
+                "--isolation-level", "read_committed", "--max-messages", "20000", "--timeout-ms", "30000")
+    assert len(said.splitlines()) == 20000, f"{len(said.splitlines())} records are committed"
+    said = tool("org.apache.kafka.tools.TransactionsCommand", broker, "list", "--transactional-id-pattern", "t-perf.*")
+    assert "CompleteCommit" in said, said
+
+
 def compare_with_kafkas_code(script: str) -> None:
     done = subprocess.run([str(HERE.parent / script)], capture_output=True, text=True, timeout=300)
     if done.returncode == 77:

@@ -1,5 +1,6 @@
 """Python's clients in an environment of their own: confluent-kafka (a current librdkafka) and kafka-python (its own code)."""
 import os
+import pathlib
 import subprocess
 import venv
 
@@ -11,11 +12,11 @@ part = Part("python", "confluent-kafka and kafka-python, from their own packages
 ENVIRONMENT = maven.ROOT / "build/python"
 
 
-def interpreter_with(package: str, version: str) -> str:
-    python = ENVIRONMENT / "bin/python"
+def interpreter_with(package: str, version: str, environment: pathlib.Path = ENVIRONMENT) -> str:
+    python = environment / "bin/python"
     try:
         if not python.exists():
-            venv.create(ENVIRONMENT, with_pip=True)
+            venv.create(environment, with_pip=True)
         subprocess.run([python, "-m", "pip", "-q", "--disable-pip-version-check", "install", f"{package}=={version}"],
                        check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=300)
     except (subprocess.SubprocessError, OSError) as error:

@@ -9,6 +9,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE)]
 
 import differential_part  # noqa: E402
 import ecosystem_part  # noqa: E402
+import exactly_once_part  # noqa: E402
 import go_part  # noqa: E402
 import java_part  # noqa: E402
 import kcat_cases  # noqa: E402
@@ -20,6 +21,7 @@ from cases import Counts, run_part  # noqa: E402
 from harness import brokers, maven  # noqa: E402
 
 PARTS = [kcat_cases.part, python_part.part, node_part.part, go_part.part, java_part.part, ecosystem_part.part,
+         exactly_once_part.part,
          differential_part.part, librdkafka_part.part, migration_part.part]
 # What the tests take for granted, in Kafka's names; profile A of librdkafka's suite.
 SETTINGS = {

@@ -62,7 +62,7 @@ bool fuzz_group_record(Bytes input) {
   const Bytes value = rest.subspan(key.size());
   const auto record = parse_group_record(key, value.empty() ? std::nullopt : std::optional(value));
   if (!record) {
-    WEIR_CHECK(record.error().code == ErrorCode::kCorrupt);
+    WEIR_CHECK(record.error().code == weir::ErrorCode::kCorrupt);
     return false;
   }
   std::visit(CheckPromises(), *record);

@@ -357,6 +357,25 @@ def verify_stays_in_its_folder(folder: pathlib.Path):
 
 
 @case
+def verify_of_a_folder_in_use_judges_what_manifests_hold(folder: pathlib.Path):
+    data = damage.prepare(folder / "whole", orderly=True)
+    segment = sorted(data.glob("*/*.log"))[0]
+    whole = segment.read_bytes()
+    with brokers.Weir(folder / "whole", arguments=damage.ARGUMENTS).start():
+        # As a checkpoint leaves them halfway: bytes behind a segment, and a segment that no manifest names yet.
+        segment.write_bytes(whole + b"half a batch" * 100)
+        new = segment.with_name("9" * 19 + "0.log")
+        new.write_bytes(b"half a batch" * 100)
+        expect(0, ("in use by a broker", "intact"), "log", "verify", data)
+        with segment.open("r+b") as file:
+            file.seek(len(whole) // 2)
+            byte = file.read(1)[0]
+            file.seek(len(whole) // 2)
+            file.write(bytes([byte ^ 0xff]))
+        expect(1, ("in use by a broker", "DAMAGED", segment.name), "log", "verify", data)
+
+
+@case
 def dev_tells_its_help_without_a_build(folder: pathlib.Path):
     (folder / "bin").mkdir()
     for name in ("cmake", "ninja", "dpkg-query", "apt-get", "sudo", "npm", "go", "mvn", "pip"):

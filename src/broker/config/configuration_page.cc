@@ -99,12 +99,10 @@ std::string configuration_page() {
       "Set at creation or with `kafka-configs --entity-type topics`; without an override the broker's key counts.");
   page += resource_section(
       group_resource_keys(), "Groups",
-      "Set with `kafka-configs --entity-type groups`. Those of consumer groups (KIP-848) act at once; a value that is out of the "
-      "broker's bounds by now counts as the nearest one within. Those of share and streams groups are checked and kept, and will "
-      "be "
-      "in force when such groups are served; altering one is logged. A classic group takes its timeouts from its members, here "
-      "as "
-      "in Kafka, whatever is set.");
+      "Set with `kafka-configs --entity-type groups`. Those of consumer groups (KIP-848) act at once; a value that is out of "
+      "the broker's bounds by now counts as the nearest one within. Those of share and streams groups are checked and kept, "
+      "and will be in force when such groups are served; altering one is logged. A classic group takes its timeouts from its "
+      "members, here as in Kafka, whatever is set.");
   page +=
       resource_section(client_metrics_keys(), "Client metrics",
                        "Subscriptions (KIP-714), set with `kafka-configs --entity-type client-metrics` or "

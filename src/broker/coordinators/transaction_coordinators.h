@@ -34,10 +34,10 @@ class TransactionCoordinators final : public CoordinatorHost {
     ask<coordination::TransactionCoordinatorState>(home, coordinator_hash(transactional_id), false, std::move(reply),
                                                    std::move(step));
   }
-  // The same for one coordinator by its index: to ask all of them.
+  // The same for one coordinator by its index, or by the hash of an id.
   template <typename Result, typename Step>
-  void call_partition(unsigned home, int32_t index, Function<void(Result)> reply, Step step) {
-    ask<coordination::TransactionCoordinatorState>(home, index, false, std::move(reply), std::move(step));
+  void call_partition(unsigned home, int32_t number, Function<void(Result)> reply, Step step) {
+    ask<coordination::TransactionCoordinatorState>(home, number, false, std::move(reply), std::move(step));
   }
   // Calls `visit(state)` for each coordinator that serves. On the shard's loop.
   template <typename Visit>

@@ -62,6 +62,9 @@ class TransactionalCommit {
 
 void commit_in_transaction(Coordinators& coordinators, unsigned home, TxnOffsetCommitRequest request,
                            const VerifiedRequest& verified, OffsetCommitReply reply) {
+  // The log takes no batch of nobody. Where verification is off, the transaction's coordinator does not say so before.
+  if (request.producer_id < 0) return reply({ErrorCode::kInvalidProducerIdMapping, {}});
+  if (request.producer_epoch < 0) return reply({ErrorCode::kInvalidProducerEpoch, {}});
   Broker& broker = coordinators.broker;
   const Topic* topic = broker.shard(home).image->find(GroupCoordinators::kTopic);
   if (topic == nullptr) return reply({ErrorCode::kNotCoordinator, {}});

@@ -89,9 +89,9 @@ void VerificationQuestion::ask(Coordinators& coordinators, BrokerShard& shard) {
   // It costs a producer much to send its batches again.
   Broker& broker = coordinators.broker;
   if (request_.adds() && request_.produces) asked_.wait_ms = broker.settings().add_partitions_to_txn_retry_backoff_max_ms;
-  const std::string id = asked_.transactional_id;
-  coordinators.transactions.call<AddPartitionsResult>(
-      shard.index(), id,
+  const int32_t coordinator = coordinator_hash(asked_.transactional_id);
+  coordinators.transactions.call_partition<AddPartitionsResult>(
+      shard.index(), coordinator,
       [&broker, home = shard.index(), answered = std::move(answered)](AddPartitionsResult result) mutable {
         broker.run_on(home, [answered = std::move(answered), result = std::move(result)] { answered(result); });
       },

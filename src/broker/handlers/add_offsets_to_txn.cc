@@ -32,9 +32,9 @@ void respond(RequestContext& context, ErrorCode error) {
 // Clients of transaction.version 2 do not send this request.
 void add(Coordinators& coordinators, AddPartitionsRequest request, RequestContextPtr context) {
   const unsigned home = context->loop().index();
-  const std::string id = request.transactional_id;
-  coordinators.transactions.call<AddPartitionsResult>(
-      home, id,
+  const int32_t coordinator = coordinator_hash(request.transactional_id);
+  coordinators.transactions.call_partition<AddPartitionsResult>(
+      home, coordinator,
       reply_on<AddPartitionsResult>(
           coordinators.transactions, home,
           [context = std::move(context)](const AddPartitionsResult& result) { respond(*context, result.error); }),

@@ -89,10 +89,9 @@ struct AddPartitions final : runtime::Homebound {
       for (const int32_t index : topic.partitions) add.partitions.push_back({std::string(topic.name), index});
     }
     const unsigned home = context->loop().index();
-    const std::string id = add.transactional_id;
     ++pending;
     transactions.call<AddPartitionsResult>(
-        home, id,
+        home, asked.transactional_id,
         reply_on<AddPartitionsResult>(transactions, home,
                                       [self = runtime::HomeRef(this), results](const AddPartitionsResult& result) {
                                         self->fill(results, result);

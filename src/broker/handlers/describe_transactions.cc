@@ -1,6 +1,7 @@
 #include "protocol/messages/describe_transactions.h"
 
 #include <algorithm>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_set>
@@ -33,7 +34,7 @@ struct DescribeTransactions final : runtime::Homebound {
     response.transaction_states = states;
     context->respond(response);
   }
-  void fill(DescribeTransactionsResponse::TransactionState& answer, const TransactionDescription& transaction) {
+  void fill(DescribeTransactionsResponse::TransactionState& answer, TransactionDescription& transaction) {
     answer.transactional_id = transaction.transactional_id;
     answer.error_code = code(transaction.error);
     if (transaction.error != ErrorCode::kNone) return;
@@ -42,26 +43,17 @@ struct DescribeTransactions final : runtime::Homebound {
     answer.transaction_start_time_ms = transaction.start_ms;
     answer.producer_id = transaction.producer_id;
     answer.producer_epoch = transaction.producer_epoch;
-    answer.topics = topics_of(transaction.partitions);
+    answer.topics = topics_of(transaction.topics);
   }
   // The topics that the client may describe.
-  std::span<TopicData> topics_of(const std::vector<coordination::TopicPartition>& partitions) {
-    protocol::Arena& arena = context->arena();
+  std::span<TopicData> topics_of(std::span<coordination::TransactionTopic> topics) {
     const TopicResolver resolver(*context, *image);
-    std::vector<TopicData> topics;
-    for (auto at = partitions.begin(); at != partitions.end();) {
-      const auto end = std::find_if(at, partitions.end(), [&](const auto& other) { return other.topic != at->topic; });
-      if (resolver.may(at->topic)) {
-        TopicData& topic = topics.emplace_back();
-        topic.topic = at->topic;
-        topic.partitions = arena.array<int32_t>(static_cast<size_t>(end - at));
-        std::transform(at, end, topic.partitions.begin(), [](const auto& of) { return of.partition; });
-      }
-      at = end;
+    const auto answer = context->arena().array<TopicData>(topics.size());
+    size_t answered = 0;
+    for (coordination::TransactionTopic& topic : topics) {
+      if (resolver.may(topic.name)) answer[answered++] = {topic.name, topic.indexes};
     }
-    const auto answer = arena.array<TopicData>(topics.size());
-    std::ranges::copy(topics, answer.begin());
-    return answer;
+    return answer.first(answered);
   }
 };
 

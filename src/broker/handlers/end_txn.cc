@@ -31,9 +31,8 @@ void handle_end_txn(TransactionCoordinators& transactions, RequestContextPtr con
   EndTransactionRequest end{std::string(request.transactional_id), request.producer_id, request.producer_epoch, request.committed,
                             version};
   const unsigned home = context->loop().index();
-  const std::string id = end.transactional_id;
   transactions.call<EndTransactionResult>(
-      home, id,
+      home, request.transactional_id,
       reply_on<EndTransactionResult>(transactions, home,
                                      [context = std::move(context)](const EndTransactionResult& result) {
                                        protocol::EndTxnResponse response;

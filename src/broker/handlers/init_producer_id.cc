@@ -54,9 +54,8 @@ void handle_init_producer_id(TransactionCoordinators& transactions, RequestConte
   const unsigned home = context->loop().index();
   InitProducerRequest init{std::string(*request.transactional_id), request.transaction_timeout_ms, request.producer_id,
                            request.producer_epoch};
-  const std::string id = init.transactional_id;
   transactions.call<InitProducerResult>(
-      home, id,
+      home, *request.transactional_id,
       reply_on<InitProducerResult>(
           transactions, home, [context = std::move(context)](const InitProducerResult& result) { respond(*context, result); }),
       [init = std::move(init)](auto& state, auto reply, auto now, auto& effects) mutable {

@@ -24,12 +24,6 @@ using PartitionResponse = ProduceResponse::PartitionProduceResponse;
 constexpr int16_t kFirstVersionWithZstd = 7;
 constexpr TopicNaming kNaming{.ids_from = 13};
 
-bool is_zstd(Bytes records) {
-  protocol::BatchHeader header;
-  return protocol::peek_batch(records, header) == protocol::BatchFault::kNone &&
-         header.compression() == protocol::CompressionType::kZstd;
-}
-
 // Kafka does not for refusals that it makes before it looks at a log, and for those of a log that it cannot read.
 bool tells_log_start(ErrorCode refusal) {
   switch (refusal) {
@@ -53,6 +47,7 @@ bool tells_log_start(ErrorCode refusal) {
 struct ProduceItem {
   storage::PartitionId id;
   Bytes records;
+  const protocol::BatchHeader* header = nullptr;
   PartitionResponse* response = nullptr;
   storage::AppendResult result;
 };
@@ -65,6 +60,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   void start() {
     if (!context_->decode(request_)) return;
     frame_ = context_->frame().owner;
+    read_headers();
     const std::string_view refused = refuse_all();
     prepare(refused);
     if (transactional_) find_producer();
@@ -73,16 +69,23 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   }
 
  private:
-  // Sets refused_ to the error of every partition of the request, and returns its text.
-  std::string_view refuse_all() {
+  // Records without a header that can be read are left to the log, which refuses them.
+  void read_headers() {
+    size_t partitions = 0;
+    for (const auto& topic : request_.topic_data) partitions += topic.partition_data.size();
+    headers_ = context_->arena().array<protocol::BatchHeader>(partitions);
+    size_t next = 0;
     for (const auto& topic : request_.topic_data) {
       for (const auto& partition : topic.partition_data) {
-        protocol::BatchHeader header;
-        if (protocol::peek_batch(partition.records.data, header) == protocol::BatchFault::kNone) {
-          transactional_ = transactional_ || header.transactional();
-        }
+        protocol::BatchHeader& header = headers_[next++];
+        protocol::peek_batch(partition.records.data, header);
+        transactional_ = transactional_ || header.transactional();
       }
     }
+  }
+
+  // Sets refused_ to the error of every partition of the request, and returns its text.
+  std::string_view refuse_all() {
     if (transactional_) {
       const auto& id = request_.transactional_id;
       if (!id || !context_->may({security::ResourceType::kTransactionalId, *id})) {
@@ -99,10 +102,8 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   void prepare(std::string_view refused) {
     protocol::Arena& arena = context_->arena();
     const TopicResolver topics_of(*context_, *home().image, kNaming);
-    size_t partitions = 0;
-    for (const auto& topic : request_.topic_data) partitions += topic.partition_data.size();
-    items_.reserve(partitions);
-    RepeatedPartitions repeated(partitions);
+    items_.reserve(headers_.size());
+    RepeatedPartitions repeated(headers_.size());
     for (const auto& topic : request_.topic_data) {
       for (const auto& partition : topic.partition_data) repeated.mention(topic.topic_id, topic.name, partition.index);
     }
@@ -118,12 +119,13 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
       const ResolvedTopic topic = topics_of.find(asked.name, asked.topic_id);
       size_t answered = 0;
       for (const auto& data : asked.partition_data) {
+        const protocol::BatchHeader& header = headers_[mention];
         if (repeated.superseded(mention++)) continue;
         PartitionResponse& response = answer.partition_responses[answered++];
         response.index = data.index;
         refuse(response, ErrorCode::kNone, {});
         if (refused_ != ErrorCode::kNone) refuse(response, refused_, refused);
-        else prepare_partition(topic, data, response);
+        else prepare_partition(topic, data, header, response);
       }
       answer.partition_responses = answer.partition_responses.first(answered);
       if (answered > 0) ++topics;
@@ -132,31 +134,28 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   }
 
   void prepare_partition(const ResolvedTopic& topic, const ProduceRequest::PartitionProduceData& asked,
-                         PartitionResponse& response) {
+                         const protocol::BatchHeader& header, PartitionResponse& response) {
     if (const ErrorCode error = topic.error_of_led(asked.index); error != ErrorCode::kNone) return refuse(response, error, {});
     if (topic->internal && context_->client_id() != "__admin_client") {
       return refuse(response, ErrorCode::kInvalidTopicException, "Cannot append to an internal topic");
     }
     if (asked.records.null) return refuse(response, ErrorCode::kInvalidRecord, "The request holds no record batch");
-    if (context_->version() < kFirstVersionWithZstd && is_zstd(asked.records.data)) {
+    if (context_->version() < kFirstVersionWithZstd && header.compression() == protocol::CompressionType::kZstd) {
       return refuse(response, ErrorCode::kUnsupportedCompressionType,
                     "Produce requests below version 7 cannot hold batches compressed with zstd; use a newer client or another "
                     "compression type");
     }
-    items_.push_back({topic->partition(asked.index), asked.records.data, &response, {}});
+    items_.push_back({topic->partition(asked.index), asked.records.data, &header, &response, {}});
   }
 
-  static bool transactional(Bytes records, protocol::BatchHeader& header) {
-    return protocol::peek_batch(records, header) == protocol::BatchFault::kNone && header.transactional() &&
-           header.producer_id >= 0;
-  }
+  static bool in_transaction(const ProduceItem& item) { return item.header->transactional() && item.header->has_producer_id(); }
 
   // The one whose transactional batches the request holds. If there are two, all of the request is refused.
   void find_producer() {
     version_ = context_->version();
-    protocol::BatchHeader header;
     for (const ProduceItem& item : items_) {
-      if (!transactional(item.records, header)) continue;
+      if (!in_transaction(item)) continue;
+      const protocol::BatchHeader& header = *item.header;
       if (producer_id_ == storage::kNoProducerId) {
         producer_id_ = header.producer_id;
         producer_epoch_ = header.producer_epoch;
@@ -195,8 +194,7 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
       storage::Partition* partition = find(part, *item);
       if (partition == nullptr) continue;
       storage::AppendOptions options;
-      protocol::BatchHeader header;
-      if (transactional(item->records, header)) options.guard = question.guard(*part.shard, *partition, header.base_sequence);
+      if (in_transaction(*item)) options.guard = question.guard(*part.shard, *partition, item->header->base_sequence);
       append(part, *item, *partition, options);
     }
     question.ask(coordinators_, *part.shard);
@@ -250,7 +248,8 @@ class ProduceOperation final : public ShardedOperation<ProduceItem> {
   Coordinators& coordinators_;
   ProduceRequest request_;
   ProduceResponse response_;
-  Buffer frame_;  // keeps large batches alive for the log
+  Buffer frame_;                              // keeps large batches alive for the log
+  std::span<protocol::BatchHeader> headers_;  // of all partitions, in the request's order
   std::vector<ProduceItem> items_;
   ErrorCode refused_ = ErrorCode::kNone;
   bool failed_ = false;

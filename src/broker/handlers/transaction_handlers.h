@@ -1,7 +1,8 @@
 // Transactions: InitProducerId 0-5, AddPartitionsToTxn 0-5, EndTxn 0-5, WriteTxnMarkers 1-2, DescribeTransactions 0,
 // ListTransactions 0-2. One .cc each.
 //
-// As in Apache Kafka 4.4, with these deviations. The pattern of ListTransactions is one of RE2's. A transactional id that
+// As in Apache Kafka 4.4, with these deviations. The pattern of ListTransactions is one of RE2's, and
+// INVALID_REGULAR_EXPRESSION if it is too large for a long id. A transactional id that
 // DescribeTransactions names again is answered once. Of InitProducerId, a producer that was fenced while its transaction was open
 // learns that at once.
 //

@@ -185,8 +185,8 @@ class TransactionalOffsetsTest : public TransactionsTest {
   std::string group_partition(const std::string& group) { return "__consumer_offsets-" + std::to_string(group_hash(group) % 3); }
   std::vector<std::string> parts(const std::string& transactional_id) {
     std::vector<std::string> names;
-    for (const auto& partition : describe(transactional_id).partitions) {
-      names.push_back(partition.topic + "-" + std::to_string(partition.partition));
+    for (const auto& topic : describe(transactional_id).topics) {
+      for (const int32_t index : topic.indexes) names.push_back(topic.name + "-" + std::to_string(index));
     }
     return names;
   }
@@ -292,6 +292,9 @@ TEST_F(TransactionalOffsetsTest, VerificationOfOlderClientsMayBeOff) {
   Producer producer = init("id");
   EXPECT_THAT(commit(producer, {}, 3), ElementsAre(ErrorCode::kNone));
   EXPECT_THAT(parts("id"), ::testing::IsEmpty());
+  EXPECT_THAT(commit({"id", -1, 0}, {}, 3), ElementsAre(ErrorCode::kInvalidProducerIdMapping));
+  EXPECT_THAT(commit({"id", producer.id, -1}, {}, 3), ElementsAre(ErrorCode::kInvalidProducerEpoch));
+  EXPECT_EQ(commit_outside("g", 7), ErrorCode::kNone) << "what the log would refuse did not end the state of its coordinator";
 }
 
 TEST_F(TransactionalOffsetsTest, PartitionsThatDoNotExistAreToldAlone) {

@@ -1,5 +1,5 @@
-// Transactions by the requests of their coordinators: InitProducerId, AddPartitionsToTxn, EndTxn, WriteTxnMarkers,
-// DescribeTransactions and ListTransactions, through a whole broker.
+// Transactions by the requests of their coordinators: InitProducerId, AddPartitionsToTxn, EndTxn and WriteTxnMarkers, through a
+// whole broker.
 #include <gmock/gmock.h>
 
 #include <string>
@@ -8,7 +8,6 @@
 #include "broker/handlers/transactions_fixture.h"
 #include "broker/metadata/features.h"
 #include "protocol/messages/delete_topics.h"
-#include "protocol/messages/describe_transactions.h"
 #include "protocol/messages/find_coordinator.h"
 #include "protocol/messages/list_transactions.h"
 #include "protocol/messages/update_features.h"
@@ -18,6 +17,7 @@ namespace weir::broker {
 namespace {
 
 using namespace protocol;
+using coordination::TransactionTopic;
 using protocol::ErrorCode;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
@@ -46,51 +46,6 @@ class TransactionApisTest : public TransactionsTest {
     request.producer_epoch = producer.epoch;
     request.committed = commit;
     return call<EndTxnResponse>(version, request);
-  }
-
-  struct Described {
-    ErrorCode error;
-    std::string id, state;
-    std::vector<std::pair<std::string, std::vector<int32_t>>> topics;
-    bool operator==(const Described&) const = default;
-  };
-  std::vector<Described> describe_all(std::vector<std::string_view> ids) {
-    DescribeTransactionsRequest request;
-    request.transactional_ids = ids;
-    const auto answer = call<DescribeTransactionsResponse>(0, request);
-    std::vector<Described> described;
-    for (const auto& state : answer->transaction_states) {
-      Described& one = described.emplace_back(
-          Described{error_of(state.error_code), std::string(state.transactional_id), std::string(state.transaction_state), {}});
-      for (const auto& topic : state.topics) {
-        one.topics.emplace_back(std::string(topic.topic), std::vector<int32_t>(topic.partitions.begin(), topic.partitions.end()));
-      }
-    }
-    return described;
-  }
-
-  struct Filter {
-    std::vector<std::string_view> states = {};
-    std::vector<int64_t> producer_ids = {};
-    int64_t duration_ms = -1;
-    std::optional<std::string_view> pattern = std::nullopt;
-  };
-  struct Listed {
-    ErrorCode error{};
-    std::vector<std::string> ids, unknown_states;
-  };
-  Listed list() { return list(Filter{}); }
-  Listed list(Filter filter, int16_t version = 2) {
-    ListTransactionsRequest request;
-    request.state_filters = filter.states;
-    request.producer_id_filters = filter.producer_ids;
-    request.duration_filter = filter.duration_ms;
-    request.transactional_id_pattern = filter.pattern;
-    const auto answer = call<ListTransactionsResponse>(version, request);
-    Listed listed{error_of(answer->error_code), {}, {}};
-    for (const auto& state : answer->transaction_states) listed.ids.emplace_back(state.transactional_id);
-    for (const std::string_view state : answer->unknown_state_filters) listed.unknown_states.emplace_back(state);
-    return listed;
   }
 
   struct Marker {
@@ -243,7 +198,8 @@ TEST_F(TransactionApisTest, AnUnusedIdIsForgotten) {
   sim_.run_for(50 * runtime::kSecond);
   init("busy");
   sim_.run_for(45 * runtime::kSecond);
-  EXPECT_THAT(list().ids, ElementsAre("busy"));
+  EXPECT_EQ(describe("idle").error, ErrorCode::kTransactionalIdNotFound);
+  EXPECT_EQ(describe("busy").error, ErrorCode::kNone);
   EXPECT_EQ(add_partition(idle, "t", 0), ErrorCode::kInvalidProducerIdMapping);
 }
 
@@ -260,7 +216,7 @@ TEST_F(TransactionApisTest, ATransactionBeginsWithItsPartitionsAndEndsWithMarker
         EXPECT_TRUE(in_transaction("t", partition));
       }
       EXPECT_EQ(describe(id).state, "Ongoing");
-      EXPECT_EQ(describe(id).partitions.size(), 3u);
+      EXPECT_THAT(describe(id).topics, ElementsAre(TransactionTopic{"t", {0, 1, 2}}));
       EXPECT_EQ(end(of, producer, commit), ErrorCode::kNone);
       settle(producer);
       EXPECT_EQ(describe(id).state, commit ? "CompleteCommit" : "CompleteAbort");
@@ -308,6 +264,15 @@ TEST_F(TransactionApisTest, AnOpenTransactionOutlivesARestart) {
 }
 
 // Whatever was decided is carried out, wherever the broker died.
+TEST_F(TransactionApisTest, WhileItsCoordinatorLoadsAClientIsToldSo) {
+  Producer producer = init("x");
+  EXPECT_EQ(write(kSecond, producer, 0, {"v"}), ErrorCode::kNone);
+  restart(true);
+  EXPECT_EQ(error_of(ask_end(producer, true, 5)->error_code), ErrorCode::kCoordinatorLoadInProgress);
+  sim_.run_for(runtime::kSecond);
+  EXPECT_EQ(end(kSecond, producer, true), ErrorCode::kNone);
+}
+
 TEST_F(TransactionApisTest, ADecisionOutlivesARestart) {
   for (int64_t run_ns = 0; run_ns < 4'000'000; run_ns += 200'000) {
     Producer producer = init("x" + std::to_string(run_ns));
@@ -400,7 +365,7 @@ TEST_F(TransactionApisTest, OnePartitionThatCannotBeAddedRefusesAll) {
   EXPECT_EQ(add_partition(stale, "t", 0, 2), ErrorCode::kProducerFenced);
   for (int16_t version = 0; version <= 3; ++version)
     EXPECT_EQ(add_partition(producer, "t", version % 3, version), ErrorCode::kNone);
-  EXPECT_EQ(describe("x").partitions.size(), 3u);
+  EXPECT_THAT(describe("x").topics, ElementsAre(TransactionTopic{"t", {0, 1, 2}}));
 }
 
 TEST_F(TransactionApisTest, BrokersAskForPartitionsOfTransactions) {
@@ -411,7 +376,7 @@ TEST_F(TransactionApisTest, BrokersAskForPartitionsOfTransactions) {
               ElementsAre(ErrorCode::kNone, ErrorCode::kTransactionAbortable, ErrorCode::kNone));
   EXPECT_THAT(ask_as_broker(producer, {0, 9}, true),
               ElementsAre(ErrorCode::kOperationNotAttempted, ErrorCode::kUnknownTopicOrPartition));
-  EXPECT_EQ(describe("x").partitions.size(), 2u);
+  EXPECT_THAT(describe("x").topics, ElementsAre(TransactionTopic{"t", {0, 2}}));
   Producer other = producer;
   ++other.id;
   EXPECT_THAT(ask_as_broker(other, {0}, true), ElementsAre(ErrorCode::kInvalidProducerIdMapping));
@@ -442,68 +407,41 @@ TEST_F(TransactionApisTest, AMarkerThatCannotBeIsRefused) {
   EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 0, 2}), ErrorCode::kInvalidProducerEpoch)
       << "under version 2 the epoch of a marker is the next one";
   EXPECT_TRUE(in_transaction("t", 0));
-  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 5}), ErrorCode::kNone);
-  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 4}), ErrorCode::kTransactionCoordinatorFenced);
+  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 0}), ErrorCode::kNone);
+  EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, -1}), ErrorCode::kTransactionCoordinatorFenced);
 }
 
-// --- describing and listing -----------------------------------------------------------------------------------------
-
-TEST_F(TransactionApisTest, TransactionsAreDescribed) {
-  create_topic("a", 2);
-  Producer producer = init("x", 12'345);
-  EXPECT_EQ(write(kSecond, producer, 2, {"v"}), ErrorCode::kNone);
-  EXPECT_EQ(write(kSecond, producer, 0, {"v"}), ErrorCode::kNone);
-  EXPECT_EQ(write(producer, "a", 1, {"v"}, 13), ErrorCode::kNone);
-  init("y");
-  EXPECT_THAT(describe_all({"y", "x", "", "absent", "x"}),
-              ElementsAre(Described{ErrorCode::kNone, "y", "Empty", {}},
-                          Described{ErrorCode::kNone, "x", "Ongoing", {{"a", {1}}, {"t", {0, 2}}}},
-                          Described{ErrorCode::kInvalidRequest, "", "", {}},
-                          Described{ErrorCode::kTransactionalIdNotFound, "absent", "", {}}));
-  std::string_view id = "x";
-  DescribeTransactionsRequest request;
-  request.transactional_ids = {&id, 1};
-  const auto answer = call<DescribeTransactionsResponse>(0, request);
-  EXPECT_EQ(answer->transaction_states[0].transaction_timeout_ms, 12'345);
-  EXPECT_EQ(answer->transaction_states[0].producer_id, producer.id);
-  EXPECT_EQ(answer->transaction_states[0].producer_epoch, producer.epoch);
-  EXPECT_NEAR(static_cast<double>(answer->transaction_states[0].transaction_start_time_ms),
-              static_cast<double>(sim_.clock().wall_ms()), 1000);
+// A tool took the epoch from somewhere else.
+TEST_F(TransactionApisTest, AMarkerOfAnEpochThatNoCoordinatorHasDoesNotHoldUpTheCoordinator) {
+  for (const int16_t version : {kFirst, kSecond}) {
+    SCOPED_TRACE(version);
+    Producer producer = init("x");
+    EXPECT_EQ(write(version, producer, 0, {"v"}), ErrorCode::kNone);
+    EXPECT_EQ(write_marker("t", 0, {producer.id, producer.epoch, false, 1'000}), ErrorCode::kNone);
+    EXPECT_FALSE(in_transaction("t", 0));
+    EXPECT_EQ(end(version, producer, true), ErrorCode::kNone);
+    run_until([&] { return describe("x").state == "CompleteCommit"; });
+  }
 }
 
-TEST_F(TransactionApisTest, TransactionsAreListedByWhatIsAskedFor) {
-  Producer first = init("first", 600'000);
-  EXPECT_EQ(write(kSecond, first, 0, {"v"}), ErrorCode::kNone);
-  sim_.run_for(20 * runtime::kSecond);
-  Producer second = init("second", 600'000);
-  EXPECT_EQ(write(kSecond, second, 0, {"v"}), ErrorCode::kNone);
-  init("third");
-  EXPECT_THAT(list().ids, ElementsAre("first", "second", "third"));
-  EXPECT_THAT(list({.states = {"Ongoing"}}).ids, ElementsAre("first", "second"));
-  EXPECT_THAT(list({.states = {"Empty", "Ongoing", "Empty"}}).ids, ElementsAre("first", "second", "third"));
-  EXPECT_THAT(list({.states = {"CompleteCommit"}}).ids, IsEmpty());
-  const Listed odd = list({.states = {"Empty", "Odd", "ongoing"}});
-  EXPECT_THAT(odd.ids, ElementsAre("third"));
-  EXPECT_THAT(odd.unknown_states, ElementsAre("Odd", "ongoing"));
-  EXPECT_THAT(list({.states = {"Odd"}}).ids, IsEmpty());
-  EXPECT_THAT(list({.producer_ids = {second.id, 999'999}}).ids, ElementsAre("second"));
-  EXPECT_THAT(list({.states = {"Ongoing"}, .duration_ms = 10'000}).ids, ElementsAre("first"));
-  EXPECT_THAT(list({}, 0).ids.size(), 3u);
-  EXPECT_THAT(list({.pattern = "f.*|third"}).ids, ElementsAre("first", "third"));
-  EXPECT_THAT(list({.pattern = "irs"}).ids, IsEmpty()) << "all of the id";
-  EXPECT_THAT(list({.pattern = ""}).ids.size(), 3u);
-  EXPECT_EQ(list({.pattern = "("}).error, ErrorCode::kInvalidRegularExpression);
-}
-
-TEST_F(TransactionApisTest, NothingIsListedWhileACoordinatorLoads) {
-  Producer producer = init("x");
-  EXPECT_EQ(write(kSecond, producer, 0, {"v"}), ErrorCode::kNone);
-  restart(true);
-  EXPECT_EQ(list().error, ErrorCode::kCoordinatorLoadInProgress);
-  EXPECT_EQ(error_of(ask_end(producer, true, 5)->error_code), ErrorCode::kCoordinatorLoadInProgress);
-  sim_.run_for(runtime::kSecond);
-  EXPECT_THAT(list().ids, ElementsAre("x"));
-  EXPECT_EQ(end(kSecond, producer, true), ErrorCode::kNone);
+TEST_F(TransactionApisTest, ManyMarkersAreWrittenInSlices) {
+  std::vector<int32_t> indexes;
+  for (int32_t i = 0; i < 4'000; ++i) indexes.push_back(i % 3);
+  WriteTxnMarkersRequest::WritableTxnMarkerTopic topic;
+  topic.name = "t";
+  topic.partition_indexes = indexes;
+  WriteTxnMarkersRequest::WritableTxnMarker marker;
+  marker.producer_id = 7;
+  marker.topics = {&topic, 1};
+  WriteTxnMarkersRequest request;
+  request.markers = {&marker, 1};
+  const auto answer = call<WriteTxnMarkersResponse>(2, request);
+  const auto& answered = answer->markers[0].topics[0].partitions;
+  ASSERT_EQ(answered.size(), indexes.size());
+  for (size_t i = 0; i < indexes.size(); ++i) {
+    EXPECT_EQ(answered[i].partition_index, indexes[i]);
+    EXPECT_EQ(error_of(answered[i].error_code), ErrorCode::kNone);
+  }
 }
 
 // --- levels of the feature ------------------------------------------------------------------------------------------
@@ -527,7 +465,7 @@ TEST_F(TransactionApisTest, TheLevelOfTheFeatureDecidesTheFormatOfRecords) {
   EXPECT_EQ(format("x"), 0);
   EXPECT_EQ(format("y"), 0);
   restart_and_load(true);
-  EXPECT_THAT(list().ids, ElementsAre("x", "y"));
+  for (const char* id : {"x", "y"}) EXPECT_EQ(describe(id).error, ErrorCode::kNone);
   EXPECT_EQ(format("y"), 0) << "the level is durable";
 }
 

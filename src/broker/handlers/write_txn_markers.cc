@@ -1,5 +1,7 @@
 #include "protocol/messages/write_txn_markers.h"
 
+#include <algorithm>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -16,6 +18,8 @@ using protocol::WriteTxnMarkersResponse;
 using MarkerResult = WriteTxnMarkersResponse::WritableTxnMarkerResult;
 using TopicResult = WriteTxnMarkersResponse::WritableTxnMarkerTopicResult;
 using PartitionResult = WriteTxnMarkersResponse::WritableTxnMarkerPartitionResult;
+
+constexpr size_t kMarkersPerTurn = 500;
 
 struct MarkerItem {
   storage::PartitionId id;
@@ -34,6 +38,15 @@ ErrorCode told(ErrorCode error) {
     default:
       return error;
   }
+}
+
+// Only tools send this request, and they may name an epoch that no coordinator has. If the partition noted it, it would refuse
+// the coordinator's markers from then on.
+storage::MarkerAppend as_noted(storage::MarkerAppend marker, const storage::Partition* partition) {
+  const storage::ProducerEntry* entry = partition == nullptr ? nullptr : partition->producers().find(marker.producer_id);
+  const int32_t noted = entry == nullptr ? -1 : entry->coordinator_epoch;
+  marker.coordinator_epoch = std::min(marker.coordinator_epoch, std::max(noted, 0));
+  return marker;
 }
 
 class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
@@ -85,14 +98,18 @@ class WriteMarkersOperation final : public ShardedOperation<MarkerItem> {
     }
   }
 
-  void run(Part& part) override {
+  void run(Part& part) override { write_some(part, 0); }
+  void write_some(Part& part, size_t begin) {
     MarkerWriter& writer = transactions_.markers(part.shard->index());
-    for (MarkerItem* item : part.items) {
-      writer.write(item->id, item->marker, [self = runtime::HomeRef(this), &part, item](ErrorCode error) {
-        item->error = error;
-        self->item_done(part);
-      });
+    const size_t end = std::min(part.items.size(), begin + kMarkersPerTurn);
+    for (MarkerItem* item : std::span(part.items).subspan(begin, end - begin)) {
+      writer.write(item->id, as_noted(item->marker, part.shard->log.find(item->id)),
+                   [self = runtime::HomeRef(this), &part, item](ErrorCode error) {
+                     item->error = error;
+                     self->item_done(part);
+                   });
     }
+    if (end < part.items.size()) run_later(part, [this, &part, end] { write_some(part, end); });
   }
   void complete() override {
     size_t written = 0;

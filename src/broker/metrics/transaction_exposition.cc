@@ -1,5 +1,7 @@
 #include "broker/metrics/transaction_exposition.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
@@ -7,6 +9,7 @@
 
 namespace weir::broker {
 
+using coordination::EndingTimes;
 using coordination::TransactionState;
 using coordination::TransactionTotals;
 
@@ -24,6 +27,22 @@ void TransactionExposition::verifications(const ShardSnapshot& all, int64_t now_
                static_cast<double>(recent.quantile_ns(q)) / 1e6);
   }
   sink.counter(family + "failurerate_count", "Partitions that were refused.", {}, static_cast<double>(all.verifications_refused));
+}
+
+void TransactionExposition::endings(const EndingTimes& times, MetricsRegistry::Sink& sink) {
+  const auto put = [&](const char* suffix, const MetricLabels& labels, double value) {
+    sink.histogram("weir_transaction_commit_seconds",
+                   "Time from the decision to end a transaction until its markers are everywhere.", suffix, labels, value);
+  };
+  uint64_t seen = 0;
+  for (size_t i = 0; i < EndingTimes::kBuckets; ++i) {
+    seen += times.counts[i];
+    const bool last = i + 1 == EndingTimes::kBuckets;
+    const std::string bound = last ? "+Inf" : fmt::format("{}", static_cast<double>(EndingTimes::bound_ms(i)) / 1e3);
+    put("_bucket", {{"le", bound}}, static_cast<double>(seen));
+  }
+  put("_sum", {}, static_cast<double>(times.sum_ms) / 1e3);
+  put("_count", {}, static_cast<double>(seen));
 }
 
 void TransactionExposition::render(const std::vector<ShardSnapshot>& shards, int64_t now_ns, MetricsRegistry::Sink& sink) {
@@ -67,11 +86,7 @@ void TransactionExposition::render(const std::vector<ShardSnapshot>& shards, int
   sink.counter("weir_transaction_markers_total", "Markers written into partitions.", {}, static_cast<double>(markers));
   sink.counter("weir_transaction_marker_retries_total", "Markers that were tried again.", {},
                static_cast<double>(totals.marker_retries));
-  const char* commit = "Time from the decision to end a transaction until its markers are everywhere.";
-  const auto ended = static_cast<double>(totals.commits + totals.aborts);
-  sink.histogram("weir_transaction_commit_seconds", commit, "_bucket", {{"le", "+Inf"}}, ended);
-  sink.histogram("weir_transaction_commit_seconds", commit, "_sum", {}, static_cast<double>(totals.ending_ms) / 1e3);
-  sink.histogram("weir_transaction_commit_seconds", commit, "_count", {}, ended);
+  endings(totals.endings, sink);
   gauge("weir_transaction_parked", "Writes that wait for the end of their producer's transaction before.", totals.parked);
   gauge("weir_transaction_oldest_open_seconds", "Age of the oldest open transaction.", static_cast<double>(oldest_ms) / 1e3);
   gauge("weir_transaction_memory_bytes", "What transactions hold in memory, estimated.", shards.front().transaction_memory_bytes);

@@ -16,6 +16,7 @@ class TransactionExposition {
 
  private:
   void verifications(const ShardSnapshot& all, int64_t now_ns, MetricsRegistry::Sink& sink);
+  static void endings(const coordination::EndingTimes& times, MetricsRegistry::Sink& sink);
 
   Window<Histogram::Snapshot> verification_times_;
 };

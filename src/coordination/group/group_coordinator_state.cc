@@ -117,23 +117,27 @@ void GroupCoordinatorState::abandon(ErrorCode error, Effects& effects) {
 
 // --- members --------------------------------------------------------------------------------------------------------
 
+ConsumerGroup* GroupCoordinatorState::find_consumer_with_members(std::string_view group_id) {
+  ConsumerGroup* group = context_.groups.find_consumer(group_id);
+  return group != nullptr && !group->is_empty() ? group : nullptr;
+}
+
 void GroupCoordinatorState::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
-  const ConsumerGroup* consumer = context_.groups.find_consumer(request.group_id);
-  if (consumer != nullptr && !consumer->is_empty()) {  // its members have another protocol
-    JoinResult result;
-    result.error = ErrorCode::kInconsistentGroupProtocol;
-    result.member_id = request.member_id;
-    return effects.answer(std::move(reply), std::move(result));
-  }
-  classic_.join(std::move(request), std::move(reply), now, effects);
+  ConsumerGroup* consumer = find_consumer_with_members(request.group_id);
+  if (consumer != nullptr) consumer_.join(*consumer, std::move(request), std::move(reply), now, effects);
+  else classic_.join(std::move(request), std::move(reply), now, effects);
 }
 
 void GroupCoordinatorState::sync(SyncRequest request, SyncReply reply, Instant now, Effects& effects) {
-  classic_.sync(std::move(request), std::move(reply), now, effects);
+  ConsumerGroup* consumer = find_consumer_with_members(request.group_id);
+  if (consumer != nullptr) consumer_.sync(*consumer, request, std::move(reply), now, effects);
+  else classic_.sync(std::move(request), std::move(reply), now, effects);
 }
 
 void GroupCoordinatorState::heartbeat(const HeartbeatRequest& request, HeartbeatReply reply, Instant now, Effects& effects) {
-  classic_.heartbeat(request, std::move(reply), now, effects);
+  ConsumerGroup* consumer = find_consumer_with_members(request.group_id);
+  if (consumer != nullptr) consumer_.classic_heartbeat(*consumer, request, std::move(reply), now, effects);
+  else classic_.heartbeat(request, std::move(reply), now, effects);
 }
 
 void GroupCoordinatorState::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {

@@ -31,7 +31,7 @@ class GroupCoordinatorState final : public StateMachine {
   GroupCoordinatorState(const GroupConfig& config, runtime::Random& random, GroupMemory& memory)
       : context_(config, random, memory),
         classic_(context_),
-        consumer_(context_),
+        consumer_(context_, classic_),
         offsets_(context_),
         sweep_(context_),
         move_(context_, classic_) {}
@@ -88,6 +88,7 @@ class GroupCoordinatorState final : public StateMachine {
   int64_t counted_memory_bytes() const;
 
  private:
+  ConsumerGroup* find_consumer_with_members(std::string_view group_id);
   ErrorCode may_commit(const OffsetCommitRequest& request, Instant now);
   // In Kafka's words, for one who asks for a group of a type.
   std::string why_not_found(const std::string& group_id, std::string_view type) const;

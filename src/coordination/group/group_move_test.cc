@@ -11,11 +11,6 @@ constexpr int32_t kWrong = 0, kRight = 1;
 
 class GroupMoveTest : public ::testing::Test {
  protected:
-  static GroupConfig config() {
-    GroupConfig config;
-    config.initial_rebalance_delay_ms = 0;
-    return config;
-  }
   // Groups whose name begins with 'm' belong to the other one.
   static int32_t home_of(std::string_view group) { return group.starts_with('m') ? kRight : kWrong; }
   // As the broker does it; the copy before or after a crash may be repeated. Returns the slices.
@@ -38,7 +33,7 @@ class GroupMoveTest : public ::testing::Test {
     for (GroupWorld* world : {&wrong_, &right_}) EXPECT_EQ(world->replayed()->snapshot(), world->state->snapshot());
   }
 
-  GroupWorld wrong_{config()}, right_{config()};
+  GroupWorld wrong_{no_delay()}, right_{no_delay()};
 };
 
 TEST_F(GroupMoveTest, OffsetsOfManySlicesMoveAndTheRestStays) {

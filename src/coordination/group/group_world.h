@@ -18,6 +18,13 @@
 
 namespace weir::coordination {
 
+// Nobody waits for further members of a new group.
+inline GroupConfig no_delay() {
+  GroupConfig config;
+  config.initial_rebalance_delay_ms = 0;
+  return config;
+}
+
 inline std::string subscription(std::vector<std::string_view> topics) {
   protocol::ConsumerProtocolSubscription message;
   message.topics = topics;
@@ -25,6 +32,17 @@ inline std::string subscription(std::vector<std::string_view> topics) {
   writer.i16(0);
   message.encode(writer, 0);
   return std::string(as_string(writer.bytes()));
+}
+
+// A snapshot without what `live` cannot have: classic groups in a rebalance are not in the log as they are.
+inline std::vector<CoordinatorRecord> settled(const GroupCoordinatorState& from, const std::vector<CoordinatorRecord>& live) {
+  std::vector<CoordinatorRecord> all;
+  for (CoordinatorRecord& record : from.snapshot()) {
+    const bool group = record.key[1] == 2;
+    const bool known = std::any_of(live.begin(), live.end(), [&](const CoordinatorRecord& one) { return one.key == record.key; });
+    if (!group || known) all.push_back(std::move(record));
+  }
+  return all;
 }
 
 // Asks a coordinator. A derived class has the state machine.

@@ -182,11 +182,6 @@ void CoordinatorRuntime::run(Step step) {
 }
 
 void CoordinatorRuntime::take(Effects effects) {
-  if (effects.stale) {
-    log_warn(kept_, "{}: the {} here are stale. They are loaded again.", name_, kept_);
-    std::ranges::move(effects.replies, std::back_inserter(open_replies_));
-    return give_up(ErrorCode::kNotCoordinator);
-  }
   for (Job& job : effects.jobs) start_job(std::move(job));
   for (ControllerCall& call : effects.calls) {
     auto done = guarded([this, token = call.token](ControllerResult result) { arrived(token, result); });

@@ -7,7 +7,7 @@
 // transaction, and markers, are appended within the step, behind waiting entries. No answer, call or post goes out before all
 // entries of its step and of earlier ones are durable. One of a step without entries waits only for earlier ones. If an append
 // fails, all waiting requests are answered with error_of_failed_append, and the state is built anew from the log. Results for the
-// old state are dropped. A step that finds the state stale (Effects::stale) ends it in the same way, with NOT_COORDINATOR.
+// old state are dropped.
 //
 // Lives on the loop of the shard that owns the partition. Loop thread only. Answers come on that loop, possibly inline.
 #pragma once

@@ -280,27 +280,6 @@ TEST_F(CoordinatorRuntimeTest, AFencedProducerEndsTheState) {
   EXPECT_EQ(coordinator_->state().balance("a"), 11) << "its records came before the fenced one's, and are durable";
 }
 
-TEST_F(CoordinatorRuntimeTest, AStepThatFindsTheStateStaleEndsIt) {
-  deposit("a", 5);
-  flush();
-  deposit("a", 1);
-  turn();
-  deposit("a", 2);
-  step([&](Ledger& ledger, Instant, Effects& effects) {
-    ledger.deposit("a", 100, reply("stale"), effects);
-    ledger.open_branch("north", reply("branch"), effects);
-    effects.stale = true;
-  });
-  EXPECT_THAT(take_answers(), ElementsAre("deposit 5", "deposit NOT_COORDINATOR", "deposit NOT_COORDINATOR",
-                                          "stale NOT_COORDINATOR", "branch NOT_COORDINATOR"));
-  world_.advance(5 * runtime::kSecond);
-  EXPECT_EQ(coordinator_->serving(), ErrorCode::kCoordinatorLoadInProgress) << "an append is under way, and will count";
-  flush();
-  reloaded();
-  EXPECT_EQ(coordinator_->state().balance("a"), 6);
-  EXPECT_TRUE(services_.requests.empty()) << "its calls did not go out";
-}
-
 TEST_F(CoordinatorRuntimeTest, AHeldCoordinatorHasItsStateAndServesNobody) {
   deposit("t", 5);
   flush();

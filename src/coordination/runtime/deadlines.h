@@ -1,14 +1,13 @@
 // Deadlines of one coordinator, by key: a type of the state machine's, with an order. A move to a later time, as by every
-// heartbeat, only notes the new time. The queue is corrected when the old time comes.
+// heartbeat, only notes the new time. The queue is corrected when the old time comes. It has one item for each key.
 #pragma once
 
 #include <cstdint>
 #include <limits>
 #include <map>
 #include <optional>
-#include <queue>
+#include <set>
 #include <utility>
-#include <vector>
 
 namespace weir::coordination {
 
@@ -18,31 +17,32 @@ class Deadlines {
   static constexpr int64_t kNever = std::numeric_limits<int64_t>::max();
 
   void set(const Key& key, int64_t at_ms) {
-    Entry& entry = entries_[key];
+    const auto [at, added] = entries_.try_emplace(key, Entry{at_ms, at_ms});
+    Entry& entry = at->second;
     entry.at_ms = at_ms;
-    if (at_ms >= entry.queued_ms) return;
+    if (!added && at_ms >= entry.queued_ms) return;
+    if (!added) queue_.erase({entry.queued_ms, &at->first});
     entry.queued_ms = at_ms;
-    queue_.emplace(at_ms, key);
+    queue_.insert({at_ms, &at->first});
   }
-  void cancel(const Key& key) { entries_.erase(key); }
+  void cancel(const Key& key) {
+    const auto at = entries_.find(key);
+    if (at != entries_.end()) remove(at);
+  }
   bool contains(const Key& key) const { return entries_.contains(key); }
 
   // The earliest time at which a deadline may be due. Never later than the earliest deadline.
-  int64_t next_ms() const { return queue_.empty() ? kNever : queue_.top().first; }
+  int64_t next_ms() const { return queue_.empty() ? kNever : queue_.begin()->at_ms; }
 
   // Takes one deadline that is due.
   std::optional<Key> pop(int64_t now_ms) {
-    while (!queue_.empty() && queue_.top().first <= now_ms) {
-      auto [queued_ms, key] = queue_.top();
-      queue_.pop();
-      const auto entry = entries_.find(key);
-      if (entry == entries_.end() || entry->second.queued_ms != queued_ms) continue;
-      if (entry->second.at_ms <= now_ms) {
-        entries_.erase(entry);
-        return key;
-      }
-      entry->second.queued_ms = entry->second.at_ms;
-      queue_.emplace(entry->second.at_ms, std::move(key));
+    while (next_ms() <= now_ms) {
+      const auto at = entries_.find(*queue_.begin()->key);
+      Entry& entry = at->second;
+      if (entry.at_ms <= now_ms) return remove(at);
+      queue_.erase(queue_.begin());
+      entry.queued_ms = entry.at_ms;
+      queue_.insert({entry.queued_ms, &at->first});
     }
     return std::nullopt;
   }
@@ -50,12 +50,22 @@ class Deadlines {
  private:
   struct Entry {
     int64_t at_ms = kNever;
-    int64_t queued_ms = kNever;  // the one queue item that counts for it
+    int64_t queued_ms = kNever;
   };
-  using Item = std::pair<int64_t, Key>;
+  struct Item {
+    int64_t at_ms = 0;
+    const Key* key = nullptr;  // of the entry
+    bool operator<(const Item& other) const { return at_ms != other.at_ms ? at_ms < other.at_ms : *key < *other.key; }
+  };
+  using Entries = std::map<Key, Entry>;
 
-  std::map<Key, Entry> entries_;
-  std::priority_queue<Item, std::vector<Item>, std::greater<>> queue_;
+  Key remove(typename Entries::iterator at) {
+    queue_.erase({at->second.queued_ms, &at->first});
+    return std::move(entries_.extract(at).key());
+  }
+
+  Entries entries_;
+  std::set<Item> queue_;
 };
 
 }  // namespace weir::coordination

@@ -72,8 +72,7 @@ struct Post {
 };
 
 // Jobs start at once. Answers, calls and posts go out in their order, when all entries of their step and of earlier steps are
-// durable. A step that finds the state stale has no effects: everything that waits, its own answers too, is refused, and the
-// state is read again from the log.
+// durable.
 struct Effects {
   std::vector<LogEntry> log;
   storage::AppendOptions options;  // of the entries of producers: the guard of a transaction's, the version of a marker
@@ -81,7 +80,6 @@ struct Effects {
   std::vector<Job> jobs;
   std::vector<ControllerCall> calls;
   std::vector<Post> posts;
-  bool stale = false;  // another coordinator has the partition
 
   void append(CoordinatorRecord record) { log.push_back({std::move(record)}); }
   // In one batch with the entry before it, which has the same origin.

@@ -47,8 +47,9 @@ EndTransactionResult TransactionCoordinatorState::end_two(Transaction& transacti
   if (!retry && request.producer_epoch != is.producer_epoch) return {ErrorCode::kProducerFenced};
   if (retry) {
     const bool committed = is.state == TransactionState::kCompleteCommit;
-    if (committed != request.commit) return {ErrorCode::kInvalidTxnState};
-    return {ErrorCode::kNone, is.producer_id, is.producer_epoch};
+    if (committed == request.commit) return {ErrorCode::kNone, is.producer_id, is.producer_epoch};
+    // A client does not change its mind: the coordinator aborted the transaction, and the commit was under way (KAFKA-20785).
+    return {request.commit ? ErrorCode::kProducerFenced : ErrorCode::kInvalidTxnState};
   }
   const bool empty = is.state != TransactionState::kOngoing;
   if (empty && request.commit) return {ErrorCode::kInvalidTxnState};

@@ -143,7 +143,7 @@ TEST_F(EndTransactionTest, TwoComesAgainWhileTheEndIsUnderWay) {
   }
 }
 
-// Kafka's table, at TransactionCoordinator.endTransaction.
+// Kafka's table, at TransactionCoordinator.endTransaction, but for a commit that finds its transaction aborted.
 TEST_F(EndTransactionTest, TwoRepeatsAnEndByTheEpochBefore) {
   const auto repeated = [&](Identity by, bool commit, Identity expected) {
     const size_t records = world_.log.size();
@@ -158,7 +158,7 @@ TEST_F(EndTransactionTest, TwoRepeatsAnEndByTheEpochBefore) {
   refused({5, 3}, kCommits, kTwo, ErrorCode::kInvalidTxnState);
   load(kCompleteAbort, {5, 3});
   repeated({5, 2}, kAborts, {5, 3});
-  refused({5, 2}, kCommits, kTwo, ErrorCode::kInvalidTxnState);
+  refused({5, 2}, kCommits, kTwo, ErrorCode::kProducerFenced);
   refused({5, 3}, kCommits, kTwo, ErrorCode::kInvalidTxnState);
   load(kCompleteCommit, {5, 3});
   refused({5, 2}, kAborts, kTwo, ErrorCode::kInvalidTxnState);
@@ -222,7 +222,7 @@ TEST_F(EndTransactionTest, TwoGivesAnotherIdWhenTheEpochsAreUsedUp) {
     const auto repeated = world_.ask_end({5, 32'766}, commit);
     EXPECT_EQ(repeated->error, ErrorCode::kNone);
     EXPECT_EQ((Identity{repeated->producer_id, repeated->producer_epoch}), next);
-    refused({5, 32'766}, !commit, kTwo, ErrorCode::kInvalidTxnState);
+    refused({5, 32'766}, !commit, kTwo, commit ? ErrorCode::kInvalidTxnState : ErrorCode::kProducerFenced);
     refused({5, 32'765}, commit, kTwo, ErrorCode::kInvalidProducerIdMapping);
     EXPECT_EQ(world_.init({5, 32'766}), next) << "also a retry of the producer's way to raise its epoch";
     EXPECT_EQ(world_.add(next, partitions("t", {0})), ErrorCode::kNone);

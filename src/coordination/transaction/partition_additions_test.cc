@@ -247,7 +247,7 @@ TEST_F(PartitionAdditionsTest, WhatFitsIntoARecordFitsIntoThatOfTheEnd) {
   while (world_.add({5, 32'766}, {{"t", index}}) == ErrorCode::kNone) ++index;
   EXPECT_GT(index, 150);
   EXPECT_EQ(world_.add({5, 32'766}, {{"t", index}}), ErrorCode::kTransactionAbortable);
-  const size_t count = world_.describe().partitions.size();
+  const size_t count = TransactionPartitions(world_.describe().topics).count();
   EXPECT_EQ(count, static_cast<size_t>(index - 1)) << "what did not fit changed nothing";
   EXPECT_EQ(world_.ask_end({5, 32'766}, true)->error, ErrorCode::kNone);
 }

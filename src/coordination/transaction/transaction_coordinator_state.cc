@@ -42,27 +42,27 @@ void TransactionCoordinatorState::describe(const std::string& transactional_id, 
     result.producer_id = transaction->is.producer_id;
     result.producer_epoch = transaction->is.producer_epoch;
     size_t number = 0;
-    for (const TransactionPartitions::Topic& topic : transaction->is.partitions.topics()) {
+    for (const TransactionTopic& topic : transaction->is.partitions.topics()) {
+      TransactionTopic left{topic.name, {}};
       for (const int32_t index : topic.indexes) {
         const bool done = transaction->ending && transaction->ending->parts[number++].done;
-        if (!done) result.partitions.push_back({topic.name, index});
+        if (!done) left.indexes.push_back(index);
       }
+      if (!left.indexes.empty()) result.topics.push_back(std::move(left));
     }
   }
   effects.answer(std::move(reply), std::move(result));
 }
 
-void TransactionCoordinatorState::list(ListTransactionsRequest request, ListTransactionsReply reply, Instant now,
+void TransactionCoordinatorState::list(const ListTransactionsRequest& request, ListTransactionsReply reply, Instant now,
                                        Effects& effects) {
-  const auto any_of = [](const auto& filter, const auto& value) {
-    return filter.empty() || std::ranges::count(filter, value) > 0;
-  };
+  const auto& [states, producer_ids, duration_ms] = request;
   ListTransactionsResult result;
   for (const auto& [id, transaction] : context_.transactions.all()) {
     const TransactionMetadata& is = transaction->is;
-    if (!any_of(request.producer_ids, is.producer_id) || !any_of(request.states, name_of(is.state))) continue;
-    if (request.duration_ms >= 0 && storage::ms_between(is.start_ms, now.wall_ms) <= request.duration_ms) continue;
-    if (request.matches && !request.matches(id)) continue;
+    if (!producer_ids.empty() && !std::ranges::binary_search(producer_ids, is.producer_id)) continue;
+    if (!states.empty() && std::ranges::find(states, name_of(is.state)) == states.end()) continue;
+    if (duration_ms >= 0 && storage::ms_between(is.start_ms, now.wall_ms) <= duration_ms) continue;
     result.transactions.push_back({std::string(id), is.producer_id, name_of(is.state)});
   }
   effects.answer(std::move(reply), std::move(result));

@@ -5,9 +5,8 @@
 // owners; a MarkerWritten comes back for each. A partition that cannot take its marker is asked again, less and less often, for
 // ever; one that is gone counts as done.
 //
-// A state that learns that another coordinator has the partition asks for its own end (Effects::stale). Its parts are
-// TransactionEndings, PartitionAdditions, and their shared state, TransactionContext. This class has the other requests, and
-// finds the part for a result or a deadline.
+// Its parts are TransactionEndings, PartitionAdditions, and their shared state, TransactionContext. This class has the other
+// requests, and finds the part for a result or a deadline.
 #pragma once
 
 #include <any>
@@ -48,7 +47,7 @@ class TransactionCoordinatorState final : public StateMachine {
   void add_partitions(AddPartitionsRequest request, AddPartitionsReply reply, Instant now, Effects& effects);
   void end_transaction(const EndTransactionRequest& request, EndTransactionReply reply, Instant now, Effects& effects);
   void describe(const std::string& transactional_id, DescribeTransactionReply reply, Instant now, Effects& effects);
-  void list(ListTransactionsRequest request, ListTransactionsReply reply, Instant now, Effects& effects);
+  void list(const ListTransactionsRequest& request, ListTransactionsReply reply, Instant now, Effects& effects);
 
   // --- StateMachine
   Result<void> replay(int64_t offset, const Origin& origin, Bytes key, std::optional<Bytes> value) override;

@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "base/printable.h"
 
@@ -65,8 +67,29 @@ void TransactionEndings::resume(Transaction& transaction, Instant now, Effects& 
   for (const TransactionPartitions::Topic& topic : transaction.is.partitions.topics()) {
     for (const int32_t index : topic.indexes) ending.parts.push_back({topic.name, index});
   }
-  for (Part& part : ending.parts) send(transaction, part, effects);
-  complete_if_done(transaction, now, effects);
+  if (ending.parts.empty()) return complete(transaction, now, effects);
+  being_ended_.emplace(ending.first_serial, &transaction);
+  for (uint64_t serial = ending.first_serial; serial < next_serial_; ++serial) to_send_.push_back(serial);
+  send_some(now, effects);
+}
+
+TransactionEndings::Marker TransactionEndings::find(uint64_t serial) const {
+  const auto after = being_ended_.upper_bound(serial);
+  if (after == being_ended_.begin()) return {};
+  Transaction* const transaction = std::prev(after)->second;
+  TransactionEnding& ending = *transaction->ending;
+  const uint64_t number = serial - ending.first_serial;
+  if (number >= ending.parts.size()) return {};
+  return {transaction, &ending.parts[number]};
+}
+
+void TransactionEndings::send_some(Instant now, Effects& effects) {
+  while (!to_send_.empty() && under_way_ < kUnderWayMax) {
+    const Marker marker = find(to_send_.front());
+    to_send_.pop_front();
+    send(*marker.transaction, *marker.part, effects);
+    complete_if_done(*marker.transaction, now, effects);
+  }
 }
 
 // A partition that is gone needs no marker.
@@ -79,7 +102,8 @@ void TransactionEndings::send(Transaction& transaction, Part& part, Effects& eff
   message.marker = {is.producer_id, is.producer_epoch, context_.coordinator_epoch, is.state == TransactionState::kPrepareCommit};
   message.version = is.client_version;
   const uint64_t serial = ending.first_serial + static_cast<uint64_t>(&part - ending.parts.data());
-  effects.posts.push_back({{transaction.id, static_cast<int>(TransactionWork::kMarker), serial}, *to, message});
+  effects.posts.push_back({{{}, static_cast<int>(TransactionWork::kMarker), serial}, *to, message});
+  ++under_way_;
 }
 
 void TransactionEndings::finish(TransactionEnding& ending, Part& part) {
@@ -89,48 +113,55 @@ void TransactionEndings::finish(TransactionEnding& ending, Part& part) {
 }
 
 void TransactionEndings::marker_arrived(const Token& token, const std::any& result, Instant now, Effects& effects) {
-  Transaction* transaction = context_.transactions.find(token.key);
-  if (transaction == nullptr || !transaction->ending) return;
-  TransactionEnding& ending = *transaction->ending;
-  const uint64_t number = token.serial - ending.first_serial;  // wraps for one of an earlier ending
-  if (number >= ending.parts.size()) return;
-  Part& part = ending.parts[number];
+  const Marker marker = find(token.serial);
+  if (marker.transaction == nullptr) return;
+  Transaction& transaction = *marker.transaction;
+  Part& part = *marker.part;
   if (part.done || part.retry_at_ms != kUnderWay) return;
+  TransactionEnding& ending = *transaction.ending;
+  --under_way_;
   const ErrorCode error = std::any_cast<MarkerWritten>(result).error;
   switch (error) {
     case ErrorCode::kNone:
       ++context_.totals.markers_written;
       finish(ending, part);
       break;
-    case ErrorCode::kTransactionCoordinatorFenced:
-      context_.tell(*transaction, LogLevel::kWarn, "is another coordinator's, as one of its partitions says", now);
-      effects.stale = true;
-      return;
     case ErrorCode::kInvalidProducerEpoch:
       // The partition knows a later epoch of the producer: this transaction is not open there any more.
-      context_.tell(*transaction, LogLevel::kWarn,
+      context_.tell(transaction, LogLevel::kWarn,
                     fmt::format("ends without a marker in {}-{}, which has seen a later epoch", one_line(part.topic), part.index),
                     now);
       finish(ending, part);
       break;
     default:
       if (!context_.image->partition(part.topic, part.index)) finish(ending, part);
-      else fail(*transaction, part, error, now);
+      else fail(transaction, part, error, now);
   }
-  complete_if_done(*transaction, now, effects);
+  complete_if_done(transaction, now, effects);
+  send_some(now, effects);
 }
 
 void TransactionEndings::fail(Transaction& transaction, Part& part, ErrorCode error, Instant now) {
-  if (part.delay_ms == kLongestRetryMs / 2) {
-    context_.tell(transaction, LogLevel::kWarn,
-                  fmt::format("waits for its marker in {}-{}, which answers {}", one_line(part.topic), part.index,
-                              protocol::error_name(error)),
-                  now);
-  }
-  part.delay_ms = part.delay_ms == 0 ? kFirstRetryMs : std::min(2 * part.delay_ms, kLongestRetryMs);
+  const int32_t delay_ms = part.delay_ms == 0 ? kFirstRetryMs : std::min(2 * part.delay_ms, kLongestRetryMs);
+  if (std::exchange(part.delay_ms, delay_ms) < delay_ms && delay_ms == kLongestRetryMs)
+    tell_waiting(transaction, part, error, now);
   part.retry_at_ms = now.monotonic_ms + part.delay_ms;
   ++to_retry_;
   retry_at(transaction, part.retry_at_ms);
+}
+
+void TransactionEndings::tell_waiting(const Transaction& transaction, const Part& part, ErrorCode error, Instant now) {
+  std::string what = fmt::format("waits for its marker in {}-{}, which answers {}", one_line(part.topic), part.index,
+                                 protocol::error_name(error));
+  if (error == ErrorCode::kTransactionCoordinatorFenced) {
+    what += fmt::format(
+        ": a coordinator with an epoch above {} wrote there (kafka-transactions.sh describe-producers). Each start of Weir "
+        "raises "
+        "the epoch by one. kafka-transactions.sh abort lets readers of the partition go on; it drops what the transaction wrote "
+        "there",
+        context_.coordinator_epoch);
+  }
+  context_.tell(transaction, LogLevel::kWarn, what, now);
 }
 
 void TransactionEndings::retry_at(Transaction& transaction, int64_t at_ms) {
@@ -150,11 +181,11 @@ void TransactionEndings::retry(Transaction& transaction, Instant now, Effects& e
     part.retry_at_ms = kUnderWay;
     --to_retry_;
     ++context_.totals.marker_retries;
-    send(transaction, part, effects);
+    to_send_.push_back(transaction.ending->first_serial + static_cast<uint64_t>(&part - transaction.ending->parts.data()));
   }
   transaction.ending->next_retry_ms = kUnderWay;
   retry_at(transaction, next_ms);
-  complete_if_done(transaction, now, effects);
+  send_some(now, effects);
 }
 
 // --- the end --------------------------------------------------------------------------------------------------------
@@ -164,7 +195,8 @@ void TransactionEndings::complete_if_done(Transaction& transaction, Instant now,
 }
 
 void TransactionEndings::complete(Transaction& transaction, Instant now, Effects& effects) {
-  context_.totals.ending_ms += now.monotonic_ms - transaction.ending->begun_ms;
+  context_.totals.endings.add(now.monotonic_ms - transaction.ending->begun_ms);
+  being_ended_.erase(transaction.ending->first_serial);
   transaction.ending.reset();  // it points into the record
   const TransactionMetadata& was = transaction.is;
   const bool commit = was.state == TransactionState::kPrepareCommit;

@@ -4,7 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+#include <string>
 #include <tuple>
+#include <vector>
 
 #include "base/log.h"
 #include "coordination/transaction/transaction_world.h"
@@ -13,7 +16,9 @@ namespace weir::coordination {
 namespace {
 
 using enum TransactionState;
+using ::testing::AllOf;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 class TransactionEndingsTest : public ::testing::Test {
  protected:
@@ -49,7 +54,7 @@ TEST_F(TransactionEndingsTest, EveryPartitionGetsAMarkerAndTheLastOneCompletes) 
   world_.answer_marker();
   world_.answer_marker();
   EXPECT_EQ(state(), "PrepareCommit");
-  EXPECT_THAT(world_.describe().partitions, ElementsAre(TopicPartition{"t", 1})) << "those that are not done";
+  EXPECT_THAT(world_.describe().topics, ElementsAre(TransactionTopic{"t", {1}})) << "those that are not done";
   world_.answer_marker();
   EXPECT_EQ(state(), "CompleteCommit");
   const TransactionTotals totals = world_.state->totals();
@@ -57,7 +62,32 @@ TEST_F(TransactionEndingsTest, EveryPartitionGetsAMarkerAndTheLastOneCompletes) 
   EXPECT_EQ(totals.markers_written, 3u);
   EXPECT_EQ(totals.commits, 1u);
   EXPECT_EQ(totals.aborts, 0u);
-  EXPECT_EQ(totals.ending_ms, 40);
+  EXPECT_EQ(totals.endings.sum_ms, 40);
+}
+
+TEST_F(TransactionEndingsTest, TheTimesOfEndsAreCountedInBuckets) {
+  const std::vector<int64_t> times = {0, 1, 2, 3, 64, 65, 65'536, 65'537, 1'000'000};
+  for (const int64_t ms : times) {
+    open({{"t", 0}});
+    commit();
+    world_.advance(ms);
+    world_.answer_marker();
+    const TransactionTotals totals = world_.state->totals();
+    EXPECT_EQ(totals.endings.sum_ms, ms);
+    size_t bucket = 0;
+    while (totals.endings.counts[bucket] == 0) ++bucket;
+    const int64_t above = bucket == 0 ? -1 : EndingTimes::bound_ms(bucket - 1);
+    EXPECT_GT(ms, above);
+    if (bucket + 1 < EndingTimes::kBuckets) {
+      EXPECT_LE(ms, EndingTimes::bound_ms(bucket));
+    } else {
+      EXPECT_GT(ms, 65'536);
+    }
+  }
+  EndingTimes sum;
+  for (int i = 0; i < 2; ++i) sum += world_.state->totals().endings;
+  EXPECT_EQ(sum.sum_ms, 2'000'000);
+  EXPECT_EQ(sum.counts.back(), 2u);
 }
 
 TEST_F(TransactionEndingsTest, MarkersGoBehindTheDecision) {
@@ -159,17 +189,73 @@ TEST_F(TransactionEndingsTest, APartitionThatHasSeenALaterEpochIsDone) {
   EXPECT_EQ(world_.state->totals().markers_written, 0u);
 }
 
-TEST_F(TransactionEndingsTest, AFencedCoordinatorGivesUp) {
+// Nobody but this coordinator can end it, and the others of the coordinator go on.
+TEST_F(TransactionEndingsTest, APartitionThatKnowsALaterCoordinatorIsTriedAgain) {
+  world_.put(metadata(kEmpty, {6, 0}), kTwo, "other");
   open({{"t", 0}});
   commit();
-  const auto waiting = world_.ask_add({5, 4}, {{"t", 0}}, kTwo, 100);
-  const size_t records = world_.log.size();
-  world_.answer_marker(ErrorCode::kTransactionCoordinatorFenced);
-  EXPECT_TRUE(world_.stale);
-  EXPECT_EQ(world_.log.size(), records);
-  EXPECT_EQ(waiting->error, ErrorCode::kNotCoordinator);
+  for (const int64_t wait_ms : {50, 100, 200, 400, 800, 1'000, 1'000}) {
+    world_.answer_marker(ErrorCode::kTransactionCoordinatorFenced);
+    EXPECT_EQ(world_.add({6, 0}, {{"t", 0}}, kTwo, "other"), ErrorCode::kNone);
+    EXPECT_EQ(wait_for_marker(), wait_ms);
+  }
+  world_.answer_marker();
+  EXPECT_EQ(state(), "CompleteCommit");
+}
+
+TEST_F(TransactionEndingsTest, TheLogTellsOncePerPartitionWhatATransactionWaitsFor) {
+  std::vector<std::string> lines;
+  set_log_level(LogLevel::kWarn);
+  set_log_sink([&](LogLevel, std::string_view, std::string_view message) { lines.emplace_back(message); });
+  open({{"t", 0}, {"u", 0}});
+  commit();
+  for (int i = 0; i < 30; ++i) {
+    while (!world_.posts.empty()) {
+      const bool fenced = world_.posts.front().to == id("u", 0);
+      world_.answer_marker(fenced ? ErrorCode::kTransactionCoordinatorFenced : ErrorCode::kKafkaStorageError);
+    }
+    if (i == 4) {
+      EXPECT_THAT(lines, ::testing::IsEmpty()) << "it may pass";
+    }
+    wait_for_marker();
+  }
+  set_log_sink({});
+  EXPECT_THAT(lines, ElementsAre(HasSubstr("Transaction of 'x' (producer 5, epoch 4) waits for its marker in t-0, which answers "
+                                           "KAFKA_STORAGE_ERROR"),
+                                 AllOf(HasSubstr("u-0, which answers TRANSACTION_COORDINATOR_FENCED"),
+                                       HasSubstr("with an epoch above 7 wrote there"), HasSubstr("Each start of Weir raises"))));
+}
+
+TEST_F(TransactionEndingsTest, OnlySoManyMarkersAreUnderWay) {
+  constexpr size_t kMost = TransactionEndings::kUnderWayMax;
+  std::vector<int32_t> indexes(kMost + 500);
+  std::iota(indexes.begin(), indexes.end(), 0);
+  open(partitions("t", indexes));
+  world_.put(metadata(kOngoing, {6, 0}, {{"t", 0}}), kTwo, "y");
   world_.restart();
-  EXPECT_EQ(world_.posts.size(), 1u) << "a later state sends it again";
+  commit();
+  ASSERT_EQ(world_.ask_end({6, 0}, true, kTwo, "y")->error, ErrorCode::kNone);
+  EXPECT_EQ(world_.posts.size(), kMost);
+  EXPECT_EQ(world_.state->totals().markers_outstanding, kMost + 501);
+  world_.answer_marker(ErrorCode::kRequestTimedOut);
+  world_.answer_marker();
+  EXPECT_EQ(world_.posts.size(), kMost) << "the next two";
+  world_.advance(50);
+  EXPECT_EQ(world_.posts.size(), kMost) << "one that is tried again waits its turn";
+  world_.answer_markers();
+  EXPECT_EQ(state(), "CompleteCommit");
+  EXPECT_EQ(world_.describe("y").state, "CompleteCommit");
+  EXPECT_EQ(world_.state->totals().markers_outstanding, 0u);
+}
+
+TEST_F(TransactionEndingsTest, AMarkerUnderWayDoesNotHoldTheIdOfItsTransaction) {
+  const std::string id(30'000, 'i');  // of 10'000 markers it would be 300 MB
+  world_.put(metadata(kOngoing, producer_, {{"t", 0}}), kTwo, id);
+  world_.restart();
+  ASSERT_EQ(world_.ask_end(producer_, true, kTwo, id)->error, ErrorCode::kNone);
+  EXPECT_EQ(world_.posts.at(0).token.key, "");
+  world_.answer_marker();
+  EXPECT_EQ(world_.describe(id).state, "CompleteCommit");
 }
 
 TEST_F(TransactionEndingsTest, ResultsOfAnEarlierEndAreIgnored) {

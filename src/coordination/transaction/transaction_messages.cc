@@ -17,6 +17,19 @@ bool is_transaction_state(std::string_view name) {
   return std::ranges::find(kNames, name) != std::end(kNames) || name == "Dead" || name == "PrepareEpochFence";
 }
 
+void EndingTimes::add(int64_t ms) {
+  size_t bucket = 0;
+  while (bucket + 1 < kBuckets && ms > bound_ms(bucket)) ++bucket;
+  ++counts[bucket];
+  sum_ms += ms;
+}
+
+EndingTimes& EndingTimes::operator+=(const EndingTimes& other) {
+  for (size_t i = 0; i < kBuckets; ++i) counts[i] += other.counts[i];
+  sum_ms += other.sum_ms;
+  return *this;
+}
+
 TransactionTotals& TransactionTotals::operator+=(const TransactionTotals& other) {
   for (size_t i = 0; i < kTransactionStates; ++i) by_state[i] += other.by_state[i];
   parked += other.parked;
@@ -31,7 +44,7 @@ TransactionTotals& TransactionTotals::operator+=(const TransactionTotals& other)
   expired_ids += other.expired_ids;
   markers_written += other.markers_written;
   marker_retries += other.marker_retries;
-  ending_ms += other.ending_ms;
+  endings += other.endings;
   return *this;
 }
 

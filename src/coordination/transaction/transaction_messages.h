@@ -56,6 +56,13 @@ struct TopicPartition {
   auto operator<=>(const TopicPartition&) const = default;
 };
 
+// Partitions of one topic, in order.
+struct TransactionTopic {
+  std::string name;
+  std::vector<int32_t> indexes;
+  bool operator==(const TransactionTopic&) const = default;
+};
+
 struct InitProducerRequest {
   std::string transactional_id;
   int32_t timeout_ms = 0;
@@ -111,16 +118,15 @@ struct TransactionDescription {
   int64_t start_ms = -1;
   int64_t producer_id = -1;
   int16_t producer_epoch = -1;
-  std::vector<TopicPartition> partitions;  // in order; while it is being ended, those whose marker is not written yet
+  std::vector<TransactionTopic> topics;  // by name; while it is being ended, of the partitions whose marker is not written yet
 };
 using DescribeTransactionReply = Function<void(TransactionDescription)>;
 
+// Several coordinators may use one at the same time.
 struct ListTransactionsRequest {
-  std::vector<std::string> states;  // none: any. Names that are not known match nothing
-  std::vector<int64_t> producer_ids;
-  int64_t duration_ms = -1;  // those whose last transaction, if any, began longer ago; negative: any
-  // Called for each id that matches so far. None: all of them.
-  Function<bool(std::string_view)> matches;
+  std::vector<std::string> states;    // none: any. Names that are not known match nothing
+  std::vector<int64_t> producer_ids;  // in order; none: any
+  int64_t duration_ms = -1;           // those whose last transaction, if any, began longer ago; negative: any
 };
 struct ListedTransaction {
   std::string transactional_id;
@@ -142,6 +148,19 @@ struct MarkerWritten {
   ErrorCode error{};  // kNone: durable
 };
 
+// For metrics: how long transactions took from the decision to the completion.
+struct EndingTimes {
+  static constexpr size_t kBuckets = 18;
+  // Inclusive: 1 ms, 2 ms, 4 ms and so on. The last bucket has none.
+  static constexpr int64_t bound_ms(size_t bucket) { return int64_t{1} << bucket; }
+
+  void add(int64_t ms);
+  EndingTimes& operator+=(const EndingTimes& other);
+
+  std::array<uint64_t, kBuckets> counts{};
+  int64_t sum_ms = 0;
+};
+
 // For metrics.
 struct TransactionTotals {
   std::array<uint64_t, kTransactionStates> by_state{};  // transactional ids
@@ -156,7 +175,7 @@ struct TransactionTotals {
   uint64_t expired_ids = 0;
   uint64_t markers_written = 0;
   uint64_t marker_retries = 0;
-  int64_t ending_ms = 0;  // sum of the times from the decision to the completion
+  EndingTimes endings;
   TransactionTotals& operator+=(const TransactionTotals& other);
 };
 

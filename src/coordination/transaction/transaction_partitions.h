@@ -13,11 +13,7 @@ namespace weir::coordination {
 
 class TransactionPartitions {
  public:
-  struct Topic {
-    std::string name;
-    std::vector<int32_t> indexes;
-    bool operator==(const Topic&) const = default;
-  };
+  using Topic = TransactionTopic;
 
   TransactionPartitions() = default;
   // In any order, and any of them more than once.

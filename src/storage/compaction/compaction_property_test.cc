@@ -2,23 +2,24 @@
 // only records that were written, and ends with the same values. And a log read anew judges every live producer as before.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <map>
+#include <optional>
+#include <string>
 
-#include "storage/compaction/compaction_fixture.h"
+#include "storage/compaction/cleaning_property_fixture.h"
 #include "storage/log/producer_state.h"
-#include "testing/seeded_random.h"
 
 namespace weir::storage::testing {
 namespace {
 
 using protocol::CompressionType;
-using weir::testing::SeededRandom;
 
 constexpr int64_t kProducers = 4;
 
-class CompactionProperty : public CompactionTest, public ::testing::WithParamInterface<uint64_t> {
+class CompactionProperty : public CleaningProperty {
  protected:
+  CompactionProperty() : CleaningProperty(5) {}
+
   struct Written {
     std::string key;
     std::optional<std::string> value;
@@ -26,12 +27,11 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
   };
 
   void SetUp() override {
-    CompactionTest::SetUp();
     segment_bytes_ = 400 + random_.below(3000);
-    limits_.map_bytes = random_.one_in(2) ? (20 + random_.below(40)) * OffsetMap::kEntryBytes : 1 << 20;
+    CleaningProperty::SetUp();
   }
 
-  void write_segment() {
+  void write_segment() override {
     std::vector<KeyedBatch> batches(1 + random_.below(4));
     for (KeyedBatch& batch : batches) fill(batch);
     segment(batches);
@@ -64,47 +64,40 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
     end_ += static_cast<int64_t>(records);
   }
 
-  void clean_here() {
-    active_producers_.clear();
-    for (const ProducerEntry& entry : producers_.entries())
-      active_producers_[entry.producer_id] = {entry.batches.back().last_offset, entry.producer_epoch};
-    if (range().cleanable_bytes == 0) return;
-    clean(1 + random_.below(5000));
+  ActiveProducers live_producers() override {
+    ActiveProducers live;
+    for (const ProducerEntry& entry : producers_.entries()) {
+      live[entry.producer_id] = {entry.batches.back().last_offset, entry.producer_epoch};
+    }
+    return live;
   }
 
-  // The value of each key after the records from `offset` on. Nothing: the key is deleted. Keys without a record are not in it.
-  using Values = std::map<std::string, std::optional<std::string>>;
-  Values written_from(int64_t offset) const {
+  Values written_from(int64_t offset) const override {
     Values values;
     for (auto it = written_.lower_bound(offset); it != written_.end(); ++it) values[it->second.key] = it->second.value;
     return values;
   }
 
-  void check_reader(int64_t offset) {
+  Values read_from(int64_t offset) override {
     Values found;
     int64_t last = -1;
     for (const FoundRecord& record : read(offset, static_cast<uint32_t>(1 + random_.below(2000)))) {
       if (record.offset < offset) continue;
-      ASSERT_GT(record.offset, last);
+      EXPECT_GT(record.offset, last);
       last = record.offset;
-      const auto origin = written_.find(record.offset);
-      ASSERT_NE(origin, written_.end());
-      ASSERT_EQ(record.key, origin->second.key);
-      ASSERT_EQ(record.tombstone, !origin->second.value);
+      const Written& origin = written_.at(record.offset);
+      EXPECT_EQ(record.key, origin.key);
+      EXPECT_EQ(record.tombstone, !origin.value);
       if (!record.tombstone) {
-        ASSERT_EQ(record.value, *origin->second.value);
+        EXPECT_EQ(record.value, *origin.value);
       }
-      ASSERT_EQ(record.timestamp, origin->second.timestamp);
-      found[record.key] = origin->second.value;
+      EXPECT_EQ(record.timestamp, origin.timestamp);
+      found[record.key] = origin.value;
     }
-    for (const auto& [key, value] : written_from(offset)) {
-      const auto at = found.find(key);
-      const std::optional<std::string> seen = at == found.end() ? std::nullopt : at->second;
-      ASSERT_EQ(seen, value) << key << " read from " << offset;
-    }
+    return found;
   }
 
-  void check_producers() {
+  void check_producers() override {
     ProducerState rebuilt;
     for (const BatchHeader& header : batches()) {
       if (header.producer_id < 0) continue;
@@ -138,26 +131,15 @@ class CompactionProperty : public CompactionTest, public ::testing::WithParamInt
     }
   }
 
-  SeededRandom random_{GetParam(), 5};
   std::map<int64_t, Written> written_;
   std::map<int64_t, int32_t> sequences_;
   ProducerState producers_;
-  int64_t end_ = 0;
 };
 
 TEST_P(CompactionProperty, NothingThatCountsIsLost) {
-  for (int step = 0; step < 25; ++step) {
-    for (uint64_t i = random_.below(4); i > 0; --i) write_segment();
-    now_ms_ += static_cast<int64_t>(random_.below(1500));
-    if (random_.one_in(2)) clean_here();
-    if (random_.one_in(6)) open();
-    if (HasFatalFailure()) return;
-    check_reader(0);
-    check_reader(static_cast<int64_t>(random_.below(static_cast<uint64_t>(end_) + 1)));
-    check_producers();
-    if (HasFatalFailure()) return;
-  }
-  for (int64_t offset = 0; offset <= end_; offset += 3) check_reader(offset);
+  write_and_clean();
+  if (HasFailure()) return;
+  check_readers();
   // A log of 12 keys is short once it is cleaned.
   now_ms_ += 10'000;
   write_segment();
@@ -165,11 +147,7 @@ TEST_P(CompactionProperty, NothingThatCountsIsLost) {
   for (int round = 0; round < 40; ++round) clean_here();
   check_reader(0);
   check_producers();
-  std::map<std::string, int> per_key;
-  for (const FoundRecord& record : read()) {
-    if (record.offset < manifest_.first_dirty_offset) ++per_key[record.key];
-  }
-  for (const auto& [key, count] : per_key) EXPECT_EQ(count, 1) << key;
+  check_one_record_per_key();
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, CompactionProperty, ::testing::Range<uint64_t>(1, 41));

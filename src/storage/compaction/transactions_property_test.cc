@@ -4,18 +4,19 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <optional>
 #include <set>
+#include <string>
 
-#include "storage/compaction/compaction_fixture.h"
-#include "testing/seeded_random.h"
+#include "storage/compaction/cleaning_property_fixture.h"
 
 namespace weir::storage::testing {
 namespace {
 
-using weir::testing::SeededRandom;
-
-class TransactionsProperty : public CompactionTest, public ::testing::WithParamInterface<uint64_t> {
+class TransactionsProperty : public CleaningProperty {
  protected:
+  TransactionsProperty() : CleaningProperty(6) {}
+
   static constexpr int64_t kProducers = 4;
   struct Written {
     std::string key;
@@ -29,9 +30,8 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
   };
 
   void SetUp() override {
-    CompactionTest::SetUp();
     segment_bytes_ = random_.one_in(3) ? 1 : 300 + random_.below(3000);
-    limits_.map_bytes = random_.one_in(2) ? (20 + random_.below(40)) * OffsetMap::kEntryBytes : 1 << 20;
+    CleaningProperty::SetUp();
   }
 
   KeyedBatch data(int64_t id) {
@@ -70,7 +70,7 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
     return batch;
   }
 
-  void write_segment() {
+  void write_segment() override {
     std::vector<KeyedBatch> batches;
     for (uint64_t left = 1 + random_.below(5); left > 0; --left) {
       const auto id = static_cast<int64_t>(random_.below(kProducers));
@@ -80,18 +80,16 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
     segment(batches);
   }
 
-  void clean_here() {
-    active_producers_.clear();
+  ActiveProducers live_producers() override {
+    ActiveProducers live;
     for (const ProducerEntry& entry : state_.producers().entries()) {
       if (forgotten_.contains(entry.producer_id)) continue;
-      active_producers_[entry.producer_id] = {entry.batches.empty() ? -1 : entry.batches.back().last_offset,
-                                              entry.producer_epoch};
+      live[entry.producer_id] = {entry.batches.empty() ? -1 : entry.batches.back().last_offset, entry.producer_epoch};
     }
-    if (range().cleanable_bytes > 0) clean(1 + random_.below(5000));
+    return live;
   }
 
-  using Values = std::map<std::string, std::optional<std::string>>;
-  Values written_from(int64_t offset) const {
+  Values written_from(int64_t offset) const override {
     Values values;
     for (auto it = written_.lower_bound(offset); it != written_.end() && it->first < last_stable_offset(); ++it) {
       if (it->second.committed) values[it->second.key] = it->second.value;
@@ -100,7 +98,7 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
   }
 
   // As a consumer with isolation.level=read_committed.
-  Values committed_from(int64_t begin) {
+  Values read_from(int64_t begin) override {
     Values values;
     for (int64_t offset = begin; offset < last_stable_offset();) {
       auto part =
@@ -135,15 +133,6 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
     return values;
   }
 
-  void check_reader(int64_t offset) {
-    const Values found = committed_from(offset);
-    for (const auto& [key, value] : written_from(offset)) {
-      const auto at = found.find(key);
-      const std::optional<std::string> seen = at == found.end() ? std::nullopt : at->second;
-      ASSERT_EQ(seen, value) << key << " read from " << offset;
-    }
-  }
-
   std::vector<std::pair<BatchHeader, BatchInfo>> all_batches() {
     std::vector<std::pair<BatchHeader, BatchInfo>> all;
     for (int64_t offset = 0; offset < manifest_.end_offset;) {
@@ -159,7 +148,7 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
     return all;
   }
 
-  void check_producers() {
+  void check_producers() override {
     PartitionState rebuilt;
     for (const auto& [header, info] : all_batches()) rebuilt.apply(info, now_ms_);
     EXPECT_EQ(rebuilt.open_transactions(), state_.open_transactions());
@@ -177,11 +166,7 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
 
   // Nobody needs more than the newest record of each key, and markers of transactions that have a batch.
   void check_shortness() {
-    std::map<std::string, int> per_key;
-    for (const FoundRecord& record : read()) {
-      if (record.offset < manifest_.first_dirty_offset) ++per_key[record.key];
-    }
-    for (const auto& [key, count] : per_key) EXPECT_EQ(count, 1) << key;
+    check_one_record_per_key();
     std::set<int64_t> with_batches;
     for (const auto& [header, info] : all_batches()) {
       if (info.next_offset() > manifest_.first_dirty_offset || !info.transactional()) continue;
@@ -198,26 +183,15 @@ class TransactionsProperty : public CompactionTest, public ::testing::WithParamI
     }
   }
 
-  SeededRandom random_{GetParam(), 6};
   const bool raises_epochs_ = random_.one_in(2);  // transaction version 2
   std::map<int64_t, Written> written_;
   std::map<int64_t, Producer> producers_;
   std::set<int64_t> forgotten_;
-  int64_t end_ = 0;
 };
 
 TEST_P(TransactionsProperty, ReadersOfCommittedRecordsSeeTheSame) {
-  for (int step = 0; step < 25; ++step) {
-    for (uint64_t i = random_.below(4); i > 0; --i) write_segment();
-    now_ms_ += static_cast<int64_t>(random_.below(1500));
-    if (random_.one_in(2)) clean_here();
-    if (random_.one_in(6)) open();
-    if (HasFatalFailure()) return;
-    check_reader(0);
-    check_reader(static_cast<int64_t>(random_.below(static_cast<uint64_t>(end_) + 1)));
-    check_producers();
-    if (HasFailure()) return;
-  }
+  write_and_clean();
+  if (HasFailure()) return;
   for (int64_t id = 0; id < kProducers; ++id) {
     segment({marker(id)});
     ++end_;
@@ -232,7 +206,7 @@ TEST_P(TransactionsProperty, ReadersOfCommittedRecordsSeeTheSame) {
     if (HasFailure()) return;
   }
   check_shortness();
-  for (int64_t offset = 0; offset <= end_; offset += 3) check_reader(offset);
+  check_readers();
 }
 
 INSTANTIATE_TEST_SUITE_P(Seeds, TransactionsProperty, ::testing::Range<uint64_t>(1, 61));

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "base/paths.h"
@@ -158,7 +159,15 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   if (piece.sound) {
     output.state.restore(manifest.end_offset, manifest.epochs, piece.rows.partition.producers);
   }
+  // Below it the rows tell which transactions were ended.
+  const int64_t known_to = piece.sound ? manifest.end_offset : 0;
+  int64_t lost_to = piece.told.end_unknown    ? std::numeric_limits<int64_t>::max()
+                    : piece.told.lost.empty() ? 0
+                                              : piece.told.lost.back().next;
   for (const Part& part : piece.parts) {
+    // Without rows nobody knows whether a file is missing where batches do not follow each other.
+    const bool gap = !output.segments.empty() && part.info.base_offset > output.segments.back().next_offset;
+    if (!piece.sound && gap) lost_to = std::max(lost_to, part.info.base_offset);
     if (auto done = add_part(piece, part, output); !done) return done;
   }
   output.directory = piece.parts.empty() ? 0 : piece.parts.back().info.directory;
@@ -201,7 +210,8 @@ Result<void> LogSalvage::rebuild(Piece& piece) {
   piece.rows.generation = generation;
   piece.rows.partition.producers.clear();
   for (ProducerEntry entry : output.state.producers().entries()) {
-    entry.transaction_first_offset = -1;  // nobody would end it, and its producer would stay for good
+    // Its marker may be among what is lost: what may be committed stays visible.
+    if (std::max(entry.transaction_first_offset, known_to) < lost_to) entry.transaction_first_offset = -1;
     piece.rows.partition.producers.push_back(std::move(entry));
   }
   // Batches that only hold places have an epoch, too. A client that asks for the epoch of lost records learns that the log went

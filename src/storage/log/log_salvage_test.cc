@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <map>
 #include <utility>
 
 #include "protocol/record_batch_builder.h"
@@ -18,6 +19,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::Pair;
 using ::testing::SizeIs;
 
 TEST_F(LogSalvageTest, NothingIsDoneToAnIntactLog) {
@@ -426,6 +428,10 @@ class LogSalvageOfTransactionsTest : public LogSalvageTest {
       checkpoint.epochs = {{0, 0}};
       checkpoint.segment_bytes = 1;
       if (marker) checkpoint.aborted.push_back(aborted_[at == 2 ? 0 : 1]);
+      if (at == 5) {
+        checkpoint.producers.push_back(
+            {.producer_id = 0, .producer_epoch = 0, .last_timestamp = 1000, .transaction_first_offset = 5, .batches = {}});
+      }
       checkpoint.batches.push_back(std::move(batch));
       auto checkpointed = (*store)->checkpoint_now(checkpoints(std::move(checkpoint)));
       ASSERT_TRUE(checkpointed) << checkpointed.error().message;
@@ -442,6 +448,16 @@ class LogSalvageOfTransactionsTest : public LogSalvageTest {
       EXPECT_EQ(read->aborted, std::vector<AbortedTransaction>(from, from + count)) << offset;
     }
   }
+  void forget_rows() {
+    end(Death::kKill);
+    auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
+    ASSERT_TRUE(database);
+    ASSERT_TRUE((*database)->begin());
+    ASSERT_TRUE((*database)->execute("DELETE FROM partitions"));
+    ASSERT_TRUE((*database)->commit());
+  }
+  // First offsets and producers.
+  std::map<int64_t, int64_t> open_transactions() { return shard(ids_[0]).find(ids_[0])->state().open_transactions(); }
   std::string index(int64_t base_offset) {
     return "/log/" + partition_folder_name(ids_[0]) + "/" + aborted_index_file_name(base_offset);
   }
@@ -456,6 +472,7 @@ TEST_F(LogSalvageOfTransactionsTest, ADamagedIndexIsMadeAnewFromTheBatches) {
   EXPECT_THAT(report.partitions.at(0).damage, ElementsAre(HasSubstr("aborted transactions")));
   EXPECT_THAT(report.partitions.at(0).lost, IsEmpty());
   expect_aborted();
+  EXPECT_THAT(open_transactions(), ElementsAre(Pair(5, 0))) << "its coordinator ends it";
 }
 
 TEST_F(LogSalvageOfTransactionsTest, AnIndexThatIsMissingIsMadeAnew) {
@@ -472,20 +489,22 @@ TEST_F(LogSalvageOfTransactionsTest, EntriesOutliveTheBatchesOfTheirSegment) {
   const SalvageReport report = bring_back();
   EXPECT_THAT(report.partitions.at(0).lost, ElementsAre(OffsetRange{2, 3}, OffsetRange{4, 5}));
   expect_aborted();
+  EXPECT_THAT(open_transactions(), ElementsAre(Pair(5, 0)));
 }
 
 TEST_F(LogSalvageOfTransactionsTest, WithoutRowsTheBatchesTell) {
   ASSERT_TRUE(sim_.disk().remove(index(4)));
-  end(Death::kKill);
-  {
-    auto database = Database::open(sim_.disk(), "/log/manifest.db", {.clock = &sim_.clock()});
-    ASSERT_TRUE(database);
-    ASSERT_TRUE((*database)->begin());
-    ASSERT_TRUE((*database)->execute("DELETE FROM partitions"));
-    ASSERT_TRUE((*database)->commit());
-  }
+  forget_rows();
   bring_back();
   expect_aborted();
+  EXPECT_THAT(open_transactions(), ElementsAre(Pair(5, 0)));
+}
+
+TEST_F(LogSalvageOfTransactionsTest, WithoutRowsATransactionWhoseMarkerMayBeLostCountsAsEnded) {
+  ASSERT_TRUE(sim_.disk().remove("/log/" + partition_folder_name(ids_[0]) + "/" + segment_file_name(4)));
+  forget_rows();
+  bring_back();
+  EXPECT_THAT(open_transactions(), ElementsAre(Pair(5, 0)));
 }
 
 }  // namespace

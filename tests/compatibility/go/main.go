@@ -278,6 +278,9 @@ func main() {
 		{"members share cooperatively, and one takes over", membersShareCooperatively},
 		{"a static member comes back without a rebalance", aStaticMemberComesBack},
 		{"a group goes on where it committed, is reset and deleted", aGroupGoesOnAndIsAdministered},
+		{"transactions commit and abort", commitsAndAborts},
+		{"a newer transactional producer fences the older", fencesTheOlder},
+		{"transactional sessions of a group copy exactly once", sessionsCopyExactlyOnce},
 	}
 	for _, one := range cases {
 		ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)

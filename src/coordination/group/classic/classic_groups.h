@@ -28,6 +28,13 @@ class ClassicGroups {
   void due(ClassicGroup& group, const DeadlineKey& key, Instant now, Effects& effects);
   // Ends all waits of its members with `error`.
   void abandon(ClassicGroup& group, ErrorCode error, Effects& effects);
+  // The same, and its deadlines: a group of another type takes its place.
+  void end(ClassicGroup& group, ErrorCode error, Effects& effects);
+  // `why`: for the log.
+  void prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects);
+  bool allows_session(int32_t timeout_ms) const {
+    return timeout_ms >= config_.min_session_timeout_ms && timeout_ms <= config_.max_session_timeout_ms;
+  }
   // Checks the right to commit: of members of the current generation, and of any client while the group has no members.
   ErrorCode may_commit(ClassicGroup& group, const OffsetCommitRequest& request, Instant now);
 
@@ -43,9 +50,8 @@ class ClassicGroups {
   void replace_static_member(JoinRequest& request, ClassicGroup& group, const std::string& new_id, JoinReply reply, Instant now,
                              Effects& effects);
   void answer_current_generation(ClassicGroup& group, const ClassicMember& member, JoinReply reply, Effects& effects);
-  // The rebalance. `why`: for the log.
+  // The rebalance.
   void rebalance_or_complete(ClassicGroup& group, std::string_view why, Instant now, Effects& effects);
-  void prepare_rebalance(ClassicGroup& group, std::string_view why, Instant now, Effects& effects);
   void complete_join_if_all(ClassicGroup& group, Instant now, Effects& effects);
   void complete_join(ClassicGroup& group, Instant now, Effects& effects);
   void initial_wait_over(ClassicGroup& group, Instant now, Effects& effects);

@@ -54,6 +54,14 @@ void ClassicGroups::abandon(ClassicGroup& group, ErrorCode error, Effects& effec
   for (const auto& [member_id, member] : group.members()) answer_waiting(group, *member, error, effects);
 }
 
+void ClassicGroups::end(ClassicGroup& group, ErrorCode error, Effects& effects) {
+  abandon(group, error, effects);
+  cancel_join_deadline(group);
+  deadlines_.cancel({DeadlineKind::kSync, group.id(), {}});
+  for (const auto& [member_id, member] : group.members()) deadlines_.cancel(member_key(group, member_id));
+  for (const std::string& member_id : group.pending_members()) deadlines_.cancel(member_key(group, member_id));
+}
+
 void ClassicGroups::leave(const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects) {
   LeaveResult result;
   ClassicGroup* group = find(request.group_id);

@@ -62,8 +62,7 @@ void ClassicGroups::answer_waiting(ClassicGroup& group, ClassicMember& member, E
 // --- join -----------------------------------------------------------------------------------------------------------
 
 void ClassicGroups::join(JoinRequest request, JoinReply reply, Instant now, Effects& effects) {
-  if (request.session_timeout_ms < config_.min_session_timeout_ms ||
-      request.session_timeout_ms > config_.max_session_timeout_ms) {
+  if (!allows_session(request.session_timeout_ms)) {
     return answer_join_error(std::move(reply), request.member_id, ErrorCode::kInvalidSessionTimeout, effects);
   }
   const bool new_member = request.member_id.empty();

@@ -3,48 +3,14 @@
 
 #include <map>
 
-#include "base/log.h"
-#include "coordination/group/group_world.h"
+#include "coordination/group/classic/classic_group_fixture.h"
 
 namespace weir::coordination {
 namespace {
 
-GroupConfig no_delay() {
-  GroupConfig config;
-  config.initial_rebalance_delay_ms = 0;
-  return config;
-}
-
-class ClassicRebalanceTest : public ::testing::Test {
+class ClassicRebalanceTest : public ClassicGroupTest {
  protected:
-  explicit ClassicRebalanceTest(GroupConfig config = no_delay()) : world(config) {}
-
-  // Lets `count` members join an empty group and share partitions; returns their ids, the leader first.
-  std::vector<std::string> stable_group(size_t count, GroupWorld::JoinOptions options = {}, bool as_static = false) {
-    std::vector<Pending<JoinResult>> joins;
-    for (size_t i = 0; i < count; ++i) {
-      if (as_static) options.instance = "i" + std::to_string(i);
-      joins.push_back(world.join("", options));
-    }
-    world.advance(0);
-    std::vector<std::string> ids;
-    std::vector<SyncRequest::Assignment> assignments;
-    for (const auto& join : joins) {
-      EXPECT_EQ(join->error, ErrorCode::kNone);
-      const bool leads = join->leader == join->member_id;
-      ids.insert(leads ? ids.begin() : ids.end(), join->member_id);
-      assignments.push_back({join->member_id, "for " + join->member_id});
-    }
-    generation = joins[0]->generation;
-    for (size_t i = 1; i < ids.size(); ++i) followers.push_back(world.sync(ids[i], generation));
-    EXPECT_EQ(world.sync(ids[0], generation, assignments)->assignment, "for " + ids[0]);
-    EXPECT_EQ(world.group_state(), "Stable");
-    return ids;
-  }
-
-  GroupWorld world;
-  int32_t generation = 0;
-  std::vector<Pending<SyncResult>> followers;
+  using ClassicGroupTest::ClassicGroupTest;
 };
 
 TEST_F(ClassicRebalanceTest, OneMemberGoesThroughAllStates) {
@@ -323,61 +289,6 @@ TEST_F(ClassicRebalanceTest, WaitingMembersNeedNoHeartbeatsButNewOnesExpire) {
   EXPECT_EQ(fresh->error, ErrorCode::kUnknownMemberId);
 }
 
-TEST_F(ClassicRebalanceTest, StaticMemberComesBackWithoutARebalance) {
-  const auto ids = stable_group(2, {}, true);
-  const std::string instance = *world.describe().members[0].instance_id;
-  const std::string old_id = world.describe().members[0].member_id;
-  GroupWorld::JoinOptions options;
-  options.instance = instance;
-  const auto back = world.join("", options);
-  ASSERT_TRUE(back.answered());
-  EXPECT_EQ(back->generation, generation);
-  EXPECT_NE(back->member_id, old_id);
-  EXPECT_EQ(back->skip_assignment, old_id == ids[0]);
-  EXPECT_EQ(world.sync(back->member_id, generation, {}, instance)->assignment, "for " + old_id);
-  EXPECT_EQ(world.heartbeat(old_id, generation, instance), ErrorCode::kFencedInstanceId);
-  EXPECT_EQ(world.heartbeat(back->member_id, generation, instance), ErrorCode::kNone);
-  EXPECT_EQ(world.heartbeat(back->member_id, generation, "nobody"), ErrorCode::kUnknownMemberId);
-  EXPECT_EQ(world.group_state(), "Stable");
-}
-
-TEST_F(ClassicRebalanceTest, OlderStaticLeadersAreToldTheOldLeadersId) {
-  const auto ids = stable_group(1, {}, true);
-  GroupWorld::JoinOptions options;
-  options.instance = "i0";
-  options.can_skip = false;
-  const auto back = world.join("", options);
-  EXPECT_EQ(back->leader, ids[0]);
-  EXPECT_FALSE(back->skip_assignment);
-}
-
-TEST_F(ClassicRebalanceTest, WaitingStaticMemberIsFencedByItsSuccessor) {
-  GroupWorld::JoinOptions options;
-  options.instance = "i";
-  const auto first = world.join("", options);
-  const auto second = world.join("", options);
-  EXPECT_EQ(first->error, ErrorCode::kFencedInstanceId);
-  world.advance(0);
-  EXPECT_EQ(second->members.size(), 1u);
-}
-
-TEST_F(ClassicRebalanceTest, StaticMembersSurviveRebalancesUntilTheirSessionEnds) {
-  GroupWorld::JoinOptions options;
-  options.session_ms = 100'000;
-  const auto ids = stable_group(2, options, true);
-  const std::string leader_instance = world.describe().members[0].member_id == ids[0] ? *world.describe().members[0].instance_id
-                                                                                      : *world.describe().members[1].instance_id;
-  options.instance = leader_instance;
-  const auto leader = world.join(ids[0], options);
-  world.advance(30'000);
-  EXPECT_EQ(leader->members.size(), 2u);
-  // An administrator removes it by its instance id.
-  EXPECT_EQ(world.leave("", leader_instance == "i0" ? "i1" : "i0"), ErrorCode::kNone);
-  EXPECT_EQ(world.describe().members.size(), 1u);
-  EXPECT_EQ(world.leave("", "nobody"), ErrorCode::kUnknownMemberId);
-}
-
-// With a walk over all members for each join this would take minutes.
 TEST_F(ClassicRebalanceTest, JoiningALargeGroupCostsTheSameForEachMember) {
   constexpr size_t kMembers = 30'000;
   GroupWorld::JoinOptions options;
@@ -469,61 +380,6 @@ TEST_F(MaxSizeTest, FullGroupRefusesMore) {
   EXPECT_EQ(world.join("")->error, ErrorCode::kGroupMaxSizeReached);
   EXPECT_EQ(world.group_state(), "Stable");
   EXPECT_EQ(world.join(ids[1])->error, ErrorCode::kNone);
-}
-
-class GroupLogTest : public ClassicRebalanceTest {
- protected:
-  GroupLogTest() {
-    set_log_sink([this](LogLevel, std::string_view, std::string_view message) { lines.emplace_back(message); });
-  }
-  ~GroupLogTest() override { set_log_sink({}); }
-  std::vector<std::string> lines;
-};
-
-TEST_F(GroupLogTest, TellsWhoComesAndGoesAndWhy) {
-  using ::testing::AllOf;
-  using ::testing::ElementsAre;
-  using ::testing::HasSubstr;
-  const auto ids = stable_group(1);
-  EXPECT_THAT(
-      lines,
-      ElementsAre(AllOf(HasSubstr("Group 'g'"), HasSubstr("member '" + ids[0] + "' of client 'client' at 10.0.0.1 joins")),
-                  HasSubstr("begins a rebalance: a member joins"), HasSubstr("is stable; its leader is '" + ids[0] + "'")));
-  lines.clear();
-  world.advance(60'000);
-  EXPECT_THAT(lines,
-              ElementsAre(AllOf(HasSubstr(ids[0]), HasSubstr("is removed: no heartbeat for 10000 ms")),
-                          HasSubstr("begins a rebalance: a member's heartbeats ended"), HasSubstr("has no members any more")));
-  lines.clear();
-  EXPECT_EQ(world.commit("g", "t", 3, 7), ErrorCode::kNone);
-  EXPECT_EQ(world.delete_offset("g", "t", 4), ErrorCode::kNone);
-  EXPECT_THAT(lines, ElementsAre()) << "nothing was there";
-  EXPECT_EQ(world.delete_offset("g", "t", 3), ErrorCode::kNone);
-  EXPECT_THAT(lines, ElementsAre("Group 'g' loses 1 committed offsets (t-3), deleted by a test"));
-  lines.clear();
-  EXPECT_EQ(world.delete_group("g"), ErrorCode::kNone);
-  EXPECT_THAT(lines, ElementsAre("Group 'g' is deleted by a test"));
-}
-
-TEST_F(GroupLogTest, AClientThatComesAndGoesCannotFloodIt) {
-  for (int i = 0; i < 1000; ++i) {
-    const auto joined = world.join("");
-    world.advance(0);
-    world.leave(joined->member_id);
-  }
-  EXPECT_LE(lines.size(), 40u);
-  world.advance(20'000);
-  world.join("");
-  EXPECT_THAT(lines, ::testing::Contains(::testing::HasSubstr("more lines about groups unreported")));
-}
-
-TEST_F(GroupLogTest, WhatClientsCallThemselvesStaysInItsQuotes) {
-  GroupWorld::JoinOptions options;
-  options.client_id = "x' at /1.2.3.4\nGroup 'g' is deleted by 'root";
-  world.join("", options);
-  ASSERT_FALSE(lines.empty());
-  EXPECT_THAT(lines[0],
-              ::testing::HasSubstr("of client 'x\\' at /1.2.3.4?Group \\'g\\' is deleted by \\'root' at 10.0.0.1 joins"));
 }
 
 }  // namespace

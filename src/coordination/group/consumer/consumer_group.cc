@@ -248,6 +248,7 @@ void ConsumerGroup::count_metadata(const ConsumerMember& member, int change) {
   if (const std::string* regex = member.regex()) {
     change_regex(*regex, [&](Regex& of) { of.subscribers += change; });
   }
+  classic_members_ += static_cast<size_t>(metadata.classic ? change : 0);
   if (!metadata.server_assignor) return;
   size_t& asking = assignors_[*metadata.server_assignor];
   asking += static_cast<size_t>(change);

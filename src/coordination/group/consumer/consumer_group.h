@@ -48,6 +48,7 @@ struct ConsumerMember {
   const Assignment& target() const;
   int32_t epoch() const { return current().member_epoch; }
   bool is_away() const { return epoch() == kAwayEpoch; }
+  bool uses_classic_protocol() const { return metadata && metadata->classic; }
   const std::optional<std::string>& instance_id() const { return metadata->instance_id; }
   // Nothing: it subscribes to no expression.
   const std::string* regex() const {
@@ -108,6 +109,7 @@ class ConsumerGroup {
   // The assignor that most members ask for.
   std::string_view assignor(std::string_view otherwise) const;
   int32_t owner(const Uuid& topic_id, int32_t partition) const { return owners_.owner(topic_id, partition); }
+  size_t classic_members() const { return classic_members_; }
 
   // The log. A tombstone of the group's own record ends the group, which its owner does.
   void apply(ConsumerGroupEpoch epoch);
@@ -184,6 +186,7 @@ class ConsumerGroup {
   size_t subscribed_regexes_ = 0;
   size_t unresolved_regexes_ = 0;                         // with a subscriber
   std::map<std::string, size_t, std::less<>> assignors_;  // name -> members that ask for it
+  size_t classic_members_ = 0;                            // of the classic protocol
   PartitionOwners owners_;
   int64_t owners_charged_bytes_ = 0;
   std::vector<int32_t> free_numbers_;

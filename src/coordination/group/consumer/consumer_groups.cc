@@ -13,11 +13,6 @@
 #include "coordination/group/consumer/metadata_hash.h"
 
 namespace weir::coordination {
-namespace {
-
-bool uses_classic_protocol(const ConsumerMember& member) { return member.metadata && member.metadata->classic; }
-
-}  // namespace
 
 // --- epochs and settings --------------------------------------------------------------------------------------------
 
@@ -72,8 +67,19 @@ const ConsumerGroupSettings& ConsumerGroups::settings(ConsumerGroup& group) cons
   return settings;
 }
 
+int32_t ConsumerGroups::session_timeout_ms(ConsumerGroup& group, const ConsumerMember& member) const {
+  return member.uses_classic_protocol() ? member.metadata->classic->session_timeout_ms : settings(group).session_timeout_ms;
+}
+
 void ConsumerGroups::expect_heartbeat(ConsumerGroup& group, const ConsumerMember& member, Instant now) {
-  context_.deadlines.set(session_key(group, member.id), now.monotonic_ms + settings(group).session_timeout_ms);
+  context_.deadlines.set(session_key(group, member.id), now.monotonic_ms + session_timeout_ms(group, member));
+}
+
+void ConsumerGroups::cancel_deadlines(const ConsumerGroup& group, const std::string& member_id) {
+  context_.deadlines.cancel(session_key(group, member_id));
+  context_.deadlines.cancel(revocation_key(group, member_id));
+  context_.deadlines.cancel(join_key(group, member_id));
+  context_.deadlines.cancel(sync_key(group, member_id));
 }
 
 void ConsumerGroups::expect_revocation(const ConsumerGroup& group, const ConsumerMember& member, Instant now) {
@@ -166,14 +172,14 @@ bool ConsumerGroups::owned_since(const ConsumerMember& member, const OffsetCommi
 ErrorCode ConsumerGroups::check_commit_epoch(const ConsumerMember& member, const OffsetCommitRequest& request) const {
   if (request.generation == member.epoch()) return ErrorCode::kNone;
   if (request.generation < member.epoch() && owned_since(member, request)) return ErrorCode::kNone;
-  return uses_classic_protocol(member) ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
+  return member.uses_classic_protocol() ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
 }
 
 ErrorCode ConsumerGroups::may_commit(const ConsumerGroup& group, const OffsetCommitRequest& request) const {
   if (request.generation < 0 && group.is_empty()) return ErrorCode::kNone;
   const ConsumerMember* member = group.find(request.member_id);
   if (member == nullptr) return ErrorCode::kUnknownMemberId;
-  if (!uses_classic_protocol(*member) && !request.group_not_found_known) return ErrorCode::kUnsupportedVersion;
+  if (!member->uses_classic_protocol() && !request.group_not_found_known) return ErrorCode::kUnsupportedVersion;
   return check_commit_epoch(*member, request);
 }
 
@@ -192,7 +198,7 @@ ErrorCode ConsumerGroups::may_fetch(const ConsumerGroup& group, const OffsetFetc
   const ConsumerMember* member = group.find(request.member_id.value_or(""));
   if (member == nullptr) return ErrorCode::kUnknownMemberId;
   if (request.member_epoch == member->epoch()) return ErrorCode::kNone;
-  return uses_classic_protocol(*member) ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
+  return member->uses_classic_protocol() ? ErrorCode::kIllegalGeneration : ErrorCode::kStaleMemberEpoch;
 }
 
 }  // namespace weir::coordination

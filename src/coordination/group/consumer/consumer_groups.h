@@ -17,7 +17,9 @@
 #include <utility>
 #include <vector>
 
+#include "coordination/group/classic/classic_groups.h"
 #include "coordination/group/consumer/assignor.h"
+#include "coordination/group/consumer/classic_protocol.h"
 #include "coordination/group/consumer/consumer_messages.h"
 #include "coordination/group/group_context.h"
 #include "coordination/group/group_messages.h"
@@ -31,10 +33,18 @@ class ConsumerGroups {
   static constexpr size_t kTopicsMax = 32'768;  // that a group's members name
   static constexpr size_t kRegexesMax = 128;    // of a group
 
-  explicit ConsumerGroups(GroupContext& context) : context_(context), config_(context.config.consumer) {}
+  ConsumerGroups(GroupContext& context, ClassicGroups& classic)
+      : context_(context), classic_(classic), config_(context.config.consumer) {}
 
   // consumer_heartbeat.cc
   void heartbeat(ConsumerHeartbeatRequest request, ConsumerHeartbeatReply reply, Instant now, Effects& effects);
+
+  // consumer_classic_members.cc: members of the classic protocol, of a group that is not empty. Each joins with its subscription
+  // and learns in a sync what it has. Its generation is its epoch.
+  void join(ConsumerGroup& group, JoinRequest request, JoinReply reply, Instant now, Effects& effects);
+  void sync(ConsumerGroup& group, const SyncRequest& request, SyncReply reply, Instant now, Effects& effects);
+  void classic_heartbeat(ConsumerGroup& group, const HeartbeatRequest& request, HeartbeatReply reply, Instant now,
+                         Effects& effects);
 
   // consumer_leave.cc
   void leave(ConsumerGroup& group, const LeaveRequest& request, LeaveReply reply, Instant now, Effects& effects);
@@ -73,13 +83,15 @@ class ConsumerGroups {
     std::optional<ConsumerMemberMetadata> metadata;  // the member's from now on; nothing: unchanged
     Instant now;
     Effects& effects;
-    GroupChange change;
+    GroupChange& change;
   };
 
   // A heartbeat's checks.
-  std::expected<ConsumerHeartbeatResult, Refusal> answer(ConsumerHeartbeatRequest& request, Instant now, Effects& effects);
+  std::expected<ConsumerHeartbeatResult, Refusal> answer(ConsumerHeartbeatRequest& request, Instant now, Effects& effects,
+                                                         GroupChange& change);
   std::expected<const Group*, Refusal> find(const ConsumerHeartbeatRequest& request) const;
-  std::expected<void, Refusal> check_size(const ConsumerGroup& group, const ConsumerHeartbeatRequest& request) const;
+  std::expected<void, Refusal> check_size(const ConsumerGroup& group, const std::string& member_id,
+                                          const std::optional<std::string>& instance_id) const;
   std::expected<Sender, Refusal> identify(const ConsumerGroup* group, const ConsumerHeartbeatRequest& request) const;
   std::expected<Sender, Refusal> identify_static(const ConsumerGroup* group, const ConsumerHeartbeatRequest& request) const;
   static std::expected<Sender, Refusal> check_epoch(const ConsumerMember& member, const ConsumerHeartbeatRequest& request);
@@ -88,7 +100,7 @@ class ConsumerGroups {
                                           const ConsumerMemberMetadata& metadata, Instant now);
 
   // Its work.
-  ConsumerHeartbeatResult carry_out(const Sender& sender, Heartbeat heartbeat);
+  ConsumerHeartbeatResult carry_out(const Sender& sender, Heartbeat& heartbeat);
   void take_over(const ConsumerGroup& group, const ConsumerMember& from, Heartbeat& heartbeat);
   // Whether the member's topics may be others now.
   bool update_subscription(const ConsumerMember* member, Heartbeat& heartbeat);
@@ -98,12 +110,37 @@ class ConsumerGroups {
                         Heartbeat& heartbeat);
   const Assignor& assignor_of(const ConsumerGroup& group) const;
 
+  // Members of the classic protocol.
+  std::expected<void, Refusal> check_join(const ConsumerGroup& group, const JoinRequest& request) const;
+  std::expected<Sender, ErrorCode> identify_classic(const ConsumerGroup& group, const JoinRequest& request) const;
+  static std::expected<const ConsumerMember*, ErrorCode> validate_classic(const ConsumerGroup& group,
+                                                                          const std::string& member_id,
+                                                                          const std::optional<std::string>& instance_id,
+                                                                          int32_t generation);
+  static bool waits_for_partitions(const ConsumerGroup& group, const ConsumerMember& member);
+  void expect_join(const ConsumerGroup& group, const ConsumerMember& member, Instant now);
+
+  // consumer_conversion.cc: online migration. A conversion is one batch of the log.
+  // The records of the consumer group that takes the place of a classic one, without tombstones; or why there can be none.
+  std::expected<std::vector<GroupRecord>, Refusal> upgrade_of(ClassicGroup& group) const;
+  void upgrade(ClassicGroup& group, std::vector<GroupRecord> records, Instant now, GroupChange& change, Effects& effects);
+  // Whether the group is to become a classic one when `leaving` go. Without them all its members have the classic protocol.
+  bool downgrades(const ConsumerGroup& group, std::span<const ConsumerMember* const> leaving) const;
+  // Ends the group. `rebalance`: the assignment is not what the members shall have.
+  void downgrade(ConsumerGroup& group, std::span<const ConsumerMember* const> leaving, bool rebalance, Instant now,
+                 GroupChange& change, Effects& effects);
+  GroupMetadata classic_metadata(const ConsumerGroup& group, std::span<const ConsumerMember* const> leaving, Instant now) const;
+
   // Members going.
   std::expected<ConsumerHeartbeatResult, Refusal> leave(const ConsumerHeartbeatRequest& request, Instant now, Effects& effects);
   void leave_for_a_while(const ConsumerMember& member, ConsumerGroup& group, Instant now, GroupChange& change);
   // `why`: for the log.
   void fence(ConsumerGroup& group, std::span<const ConsumerMember* const> members, std::string_view why, Instant now,
              GroupChange& change);
+  // The same, and the group may end: it becomes a classic one if only members of that protocol are left.
+  void fence_or_downgrade(ConsumerGroup& group, std::span<const ConsumerMember* const> members, std::string_view why, Instant now,
+                          GroupChange& change, Effects& effects);
+  void cancel_deadlines(const ConsumerGroup& group, const std::string& member_id);
   static void remove_member(const ConsumerGroup& group, const std::string& member_id, GroupChange& change);
   static void forget_regex(const ConsumerGroup& group, const std::string& regex, GroupChange& change);
 
@@ -117,6 +154,7 @@ class ConsumerGroups {
   int64_t metadata_hash(ConsumerGroup& group);
   int64_t hash_of_topic(const std::string& topic);
   const ConsumerGroupSettings& settings(ConsumerGroup& group) const;
+  int32_t session_timeout_ms(ConsumerGroup& group, const ConsumerMember& member) const;
   void expect_heartbeat(ConsumerGroup& group, const ConsumerMember& member, Instant now);
   void expect_revocation(const ConsumerGroup& group, const ConsumerMember& member, Instant now);
   std::vector<const ConsumerMember*> broken_members(const ConsumerGroup& group) const;
@@ -133,10 +171,17 @@ class ConsumerGroups {
   static DeadlineKey revocation_key(const ConsumerGroup& group, const std::string& member_id) {
     return {DeadlineKind::kRebalance, group.id(), member_id};
   }
+  static DeadlineKey join_key(const ConsumerGroup& group, const std::string& member_id) {
+    return {DeadlineKind::kJoin, group.id(), member_id};
+  }
+  static DeadlineKey sync_key(const ConsumerGroup& group, const std::string& member_id) {
+    return {DeadlineKind::kSync, group.id(), member_id};
+  }
 
   static constexpr int kResolution = 0;  // the kind of its tokens
 
   GroupContext& context_;
+  ClassicGroups& classic_;
   const GroupConfig::Consumer& config_;
   Awaited awaited_;
   int64_t newest_topics_ = 0;  // the version of the last image with topics that were not there before

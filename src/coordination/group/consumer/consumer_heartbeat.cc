@@ -25,13 +25,6 @@ bool within(const Assignment& part, const std::vector<OwnedTopicPartitions>& who
   });
 }
 
-Assignment without_epochs(const std::vector<OwnedTopicPartitions>& topics) {
-  Assignment assignment;
-  assignment.reserve(topics.size());
-  for (const OwnedTopicPartitions& topic : topics) assignment.push_back({topic.topic_id, topic.partitions});
-  return assignment;
-}
-
 template <typename Value>
 bool is_other(const std::optional<Value>& told, const std::optional<Value>& known) {
   return told && told != known;
@@ -65,7 +58,8 @@ bool is_full_request(const ConsumerHeartbeatRequest& request) {
 }  // namespace
 
 void ConsumerGroups::heartbeat(ConsumerHeartbeatRequest request, ConsumerHeartbeatReply reply, Instant now, Effects& effects) {
-  auto answered = answer(request, now, effects);
+  GroupChange change(context_, effects);
+  auto answered = answer(request, now, effects, change);
   if (answered) return effects.answer(std::move(reply), std::move(*answered));
   ConsumerHeartbeatResult result;
   result.error = answered.error().error;
@@ -74,7 +68,8 @@ void ConsumerGroups::heartbeat(ConsumerHeartbeatRequest request, ConsumerHeartbe
 }
 
 std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::answer(ConsumerHeartbeatRequest& request,
-                                                                                       Instant now, Effects& effects) {
+                                                                                       Instant now, Effects& effects,
+                                                                                       GroupChange& change) {
   if (request.member_epoch < 0) return leave(request, now, effects);
   if (request.server_assignor && !std::ranges::count(config_.assignors, *request.server_assignor)) {
     return refused(ErrorCode::kUnsupportedAssignor,
@@ -88,14 +83,20 @@ std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::
   }
   const auto there = find(request);
   if (!there) return Refused(there.error());
+  if (ClassicGroup* classic = context_.groups.find_classic(request.group_id); classic != nullptr && !classic->is_empty()) {
+    auto records = upgrade_of(*classic);
+    if (!records) return Refused(records.error());
+    upgrade(*classic, std::move(*records), now, change, effects);
+    return answer(request, now, effects, change);
+  }
   const auto* group = *there != nullptr ? std::get_if<ConsumerGroup>(*there) : nullptr;
   if (group != nullptr) {
-    if (auto checked = check_size(*group, request); !checked) return Refused(checked.error());
+    if (auto checked = check_size(*group, request.member_id, request.instance_id); !checked) return Refused(checked.error());
   }
   const auto sender = identify(group, request);
   if (!sender) return Refused(sender.error());
   const ConsumerMember* member = sender->member;
-  Heartbeat heartbeat{request, request.member_id, {}, now, effects, GroupChange(context_, effects)};
+  Heartbeat heartbeat{request, request.member_id, {}, now, effects, change};
   if (member == nullptr || changes(*member->metadata, request)) {
     if (auto checked = check_subscription(group, request); !checked) return Refused(checked.error());
     heartbeat.metadata = updated(member != nullptr ? *member->metadata : ConsumerMemberMetadata(), request);
@@ -105,12 +106,12 @@ std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::
   if (*there != nullptr && group == nullptr) {
     context_.replace(request.group_id, "becomes a consumer group", now, heartbeat.change);
   }
-  return carry_out(*sender, std::move(heartbeat));
+  return carry_out(*sender, heartbeat);
 }
 
 // --- checks ---------------------------------------------------------------------------------------------------------
 
-// The group; nullptr if it is to be made; or a classic one without members, whose place it takes.
+// The group; nullptr if it is to be made; or a classic one, whose place it takes.
 std::expected<const Group*, ConsumerGroups::Refusal> ConsumerGroups::find(const ConsumerHeartbeatRequest& request) const {
   const Group* group = context_.groups.find(request.group_id);
   if (group == nullptr) {
@@ -118,15 +119,14 @@ std::expected<const Group*, ConsumerGroups::Refusal> ConsumerGroups::find(const 
     return refused(ErrorCode::kGroupIdNotFound, "There is no such group.");
   }
   if (std::holds_alternative<ConsumerGroup>(*group)) return group;
-  if (request.member_epoch == 0 && std::holds_alternative<ClassicGroup>(*group) && coordination::is_empty(*group)) return group;
-  // A classic group with members is not converted.
+  if (request.member_epoch == 0 && std::holds_alternative<ClassicGroup>(*group)) return group;
   return refused(ErrorCode::kGroupIdNotFound, "The group is not a consumer group.");
 }
 
-std::expected<void, ConsumerGroups::Refusal> ConsumerGroups::check_size(const ConsumerGroup& group,
-                                                                        const ConsumerHeartbeatRequest& request) const {
-  if (group.size() < static_cast<size_t>(config_.max_size) || group.find(request.member_id) != nullptr) return {};
-  if (request.instance_id && group.static_member(*request.instance_id) != nullptr) return {};
+std::expected<void, ConsumerGroups::Refusal> ConsumerGroups::check_size(const ConsumerGroup& group, const std::string& member_id,
+                                                                        const std::optional<std::string>& instance_id) const {
+  if (group.size() < static_cast<size_t>(config_.max_size) || group.find(member_id) != nullptr) return {};
+  if (instance_id && group.static_member(*instance_id) != nullptr) return {};
   return refused(ErrorCode::kGroupMaxSizeReached,
                  fmt::format("The group has {} already (group.consumer.max.size).", counted(group.size(), "member")));
 }
@@ -145,8 +145,8 @@ std::expected<ConsumerGroups::Sender, ConsumerGroups::Refusal> ConsumerGroups::i
   const ConsumerMember* holder = group != nullptr ? group->static_member(*request.instance_id) : nullptr;
   if (request.member_epoch == 0) {
     if (holder == nullptr) return Sender{group != nullptr ? group->find(request.member_id) : nullptr, false};
-    if (holder->is_away()) return Sender{holder, true};
-    if (holder->id == request.member_id) return Sender{holder, false};
+    if (holder->id == request.member_id && !holder->is_away()) return Sender{holder, false};
+    if (holder->is_away() || holder->uses_classic_protocol()) return Sender{holder, true};
     return refused(ErrorCode::kUnreleasedInstanceId,
                    fmt::format("The instance id belongs to member {}, which has not left.", quoted(holder->id, 128)));
   }
@@ -209,7 +209,7 @@ std::expected<void, ConsumerGroups::Refusal> ConsumerGroups::check_room(const Gr
 
 // --- work -----------------------------------------------------------------------------------------------------------
 
-ConsumerHeartbeatResult ConsumerGroups::carry_out(const Sender& sender, Heartbeat heartbeat) {
+ConsumerHeartbeatResult ConsumerGroups::carry_out(const Sender& sender, Heartbeat& heartbeat) {
   const ConsumerHeartbeatRequest& request = heartbeat.request;
   if (sender.takes_over) take_over(*context_.groups.find_consumer(request.group_id), *sender.member, heartbeat);
   const ConsumerMember* known =
@@ -243,8 +243,7 @@ void ConsumerGroups::take_over(const ConsumerGroup& group, const ConsumerMember&
   current.value->previous_member_epoch = 0;
   current.value->state = MemberState::kStable;
   current.value->pending_revocation.clear();
-  context_.deadlines.cancel(session_key(group, old_id));
-  context_.deadlines.cancel(revocation_key(group, old_id));
+  cancel_deadlines(group, old_id);
   remove_member(group, old_id, heartbeat.change);
   const std::string member_id = heartbeat.member_id;
   heartbeat.change.emit(std::move(metadata));

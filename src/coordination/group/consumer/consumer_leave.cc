@@ -25,8 +25,7 @@ void ConsumerGroups::fence(ConsumerGroup& group, std::span<const ConsumerMember*
                            Instant now, GroupChange& change) {
   for (const ConsumerMember* member : members) {
     tell(group, *member, why, now);
-    context_.deadlines.cancel(session_key(group, member->id));
-    context_.deadlines.cancel(revocation_key(group, member->id));
+    cancel_deadlines(group, member->id);
     const std::string regex = member->regex() != nullptr ? *member->regex() : std::string();
     remove_member(group, member->id, change);
     if (!regex.empty()) forget_regex(group, regex, change);
@@ -34,6 +33,13 @@ void ConsumerGroups::fence(ConsumerGroup& group, std::span<const ConsumerMember*
   refresh_epoch(group, true, members.size() == 1 ? "a member is gone" : "members are gone", now, change);
   // The next member need not wait for its assignment.
   if (group.is_empty()) change.emit(TargetAssignmentEntry{group.id(), {{group.epoch(), 0}}});
+}
+
+void ConsumerGroups::fence_or_downgrade(ConsumerGroup& group, std::span<const ConsumerMember* const> members,
+                                        std::string_view why, Instant now, GroupChange& change, Effects& effects) {
+  if (!downgrades(group, members)) return fence(group, members, why, now, change);
+  for (const ConsumerMember* member : members) tell(group, *member, why, now);
+  downgrade(group, members, true, now, change, effects);
 }
 
 // Its partitions stay its own until it returns, or its session ends.
@@ -60,7 +66,7 @@ std::expected<ConsumerHeartbeatResult, ConsumerGroups::Refusal> ConsumerGroups::
   }
   GroupChange change(context_, effects);
   if (request.member_epoch == ConsumerMember::kAwayEpoch) leave_for_a_while(*member, *group, now, change);
-  else fence(*group, {&member, 1}, "leaves", now, change);
+  else fence_or_downgrade(*group, {&member, 1}, "leaves", now, change, effects);
   ConsumerHeartbeatResult result;
   result.member_id = request.member_id;
   result.member_epoch = request.member_epoch;
@@ -72,14 +78,16 @@ void ConsumerGroups::due(ConsumerGroup& group, const DeadlineKey& key, Instant n
   if (member == nullptr) return;
   GroupChange change(context_, effects);
   if (key.kind == DeadlineKind::kMember) {
-    const std::string why = fmt::format("is removed: no heartbeat for {} ms", settings(group).session_timeout_ms);
-    return fence(group, {&member, 1}, why, now, change);
+    const std::string why = fmt::format("is removed: no heartbeat for {} ms", session_timeout_ms(group, *member));
+    return fence_or_downgrade(group, {&member, 1}, why, now, change, effects);
   }
-  // The group may have been a classic one.
-  if (key.kind != DeadlineKind::kRebalance || member->current().state != MemberState::kUnrevokedPartitions) return;
-  const std::string why =
-      fmt::format("is removed: it did not give up its partitions within {} ms", member->metadata->rebalance_timeout_ms);
-  fence(group, {&member, 1}, why, now, change);
+  if (key.kind == DeadlineKind::kRebalance && member->current().state != MemberState::kUnrevokedPartitions) return;
+  const std::string why = fmt::format("is removed: it did not {} within {} ms",
+                                      key.kind == DeadlineKind::kRebalance ? "give up its partitions"
+                                      : key.kind == DeadlineKind::kJoin    ? "join again"
+                                                                           : "ask for its assignment",
+                                      member->metadata->rebalance_timeout_ms);
+  fence_or_downgrade(group, {&member, 1}, why, now, change, effects);
 }
 
 // An administrator removes members. One may be named twice.
@@ -96,7 +104,7 @@ void ConsumerGroups::leave(ConsumerGroup& group, const LeaveRequest& request, Le
   }
   if (!leaving.empty()) {
     GroupChange change(context_, effects);
-    fence(group, leaving, "leaves, as asked by " + request.from, now, change);
+    fence_or_downgrade(group, leaving, "leaves, as asked by " + request.from, now, change, effects);
   }
   effects.answer(std::move(reply), std::move(result));
 }

@@ -79,6 +79,12 @@ struct OwnedTopicPartitions {
   std::vector<int32_t> assignment_epochs;  // as many. Read from an older broker's record without them: the member epoch, or 0
   bool operator==(const OwnedTopicPartitions&) const = default;
 };
+inline Assignment without_epochs(const std::vector<OwnedTopicPartitions>& topics) {
+  Assignment assignment;
+  assignment.reserve(topics.size());
+  for (const OwnedTopicPartitions& topic : topics) assignment.push_back({topic.topic_id, topic.partitions});
+  return assignment;
+}
 enum class MemberState : int8_t { kStable = 0, kUnrevokedPartitions = 1, kUnreleasedPartitions = 2, kUnknown = 127 };
 struct CurrentAssignment {
   int32_t member_epoch = 0;

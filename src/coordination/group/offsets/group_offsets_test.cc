@@ -7,12 +7,6 @@ namespace {
 
 constexpr int64_t kDay = 24ll * 3'600 * 1'000;
 
-GroupConfig no_delay() {
-  GroupConfig config;
-  config.initial_rebalance_delay_ms = 0;
-  return config;
-}
-
 class GroupOffsetsTest : public ::testing::Test {
  protected:
   // One member whose generation is complete.
