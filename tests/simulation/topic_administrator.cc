@@ -86,6 +86,7 @@ void TopicAdministrator::grow(const Uuid& id) {
   protocol::CreatePartitionsRequest::CreatePartitionsTopic topic;
   topic.name = name;
   topic.count = stage_.topics.at(id).partitions + 1;
+  topic.assignments = std::nullopt;
   protocol::CreatePartitionsRequest request;
   request.topics = {&topic, 1};
   request.timeout_ms = 30'000;
