@@ -29,7 +29,7 @@ void TopicAdministrator::again() {
 
 void TopicAdministrator::work() {
   if (stage_.settling()) {
-    if (!finished_) stage_.look_up_topics([this] { finished_ = stage_.settling(); });
+    if (!finished_) stage_.look_up_topics([this] { settled(); });
     return again();
   }
   finished_ = false;
@@ -43,6 +43,13 @@ void TopicAdministrator::work() {
   if (stage_.options.topics_go && stage_.random.one_in(2)) return remove(chosen);
   if (stage_.options.topics_grow && stage_.topics.at(chosen).partitions < kPartitionsMax) return grow(chosen);
   again();
+}
+
+// A deletion that has not happened by now never will.
+void TopicAdministrator::settled() {
+  if (!stage_.settling()) return;
+  for (const Uuid& id : stage_.existing) stage_.topics.at(id).deleting = false;
+  finished_ = true;
 }
 
 void TopicAdministrator::changed(bool known) {

@@ -19,6 +19,7 @@ class TopicAdministrator {
  private:
   void again();
   void work();
+  void settled();
   void make();
   void grow(const Uuid& id);
   void remove(const Uuid& id);
