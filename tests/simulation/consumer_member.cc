@@ -122,7 +122,9 @@ void ConsumerMember::beat() {
   std::vector<std::string_view> topics(subscription_.topics.begin(), subscription_.topics.end());
   if (joins || !sent_ || sent_->subscription.topics != subscription_.topics) request.subscribed_topic_names = topics;
   const bool regex_is_new = sent_ ? sent_->subscription.regex != subscription_.regex : had_regex_;
-  if (regex_is_new || (joins && !subscription_.regex.empty())) request.subscribed_topic_regex = subscription_.regex;
+  // A static member that returns has the expression of the one before it, unless it says that it has none.
+  const bool says_regex = joins && (role_.instance || !subscription_.regex.empty());
+  if (regex_is_new || says_regex) request.subscribed_topic_regex = subscription_.regex;
   had_regex_ = had_regex_ || !subscription_.regex.empty();
   if ((joins || !sent_) && !assignor_.empty()) request.server_assignor = assignor_;
   std::map<Uuid, std::vector<int32_t>> by_topic;
