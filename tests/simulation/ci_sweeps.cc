@@ -137,7 +137,7 @@ const std::vector<CiSweep>& ci_sweeps() {
        consumer_scenario(),
        {.seed_first = 21, .seed_last = 32, .every = 197},
        {.fixed = {{"network-faults", 1}}},
-       30,
+       20,
        300,
        {kPartitionsGiven, kPartitionsRevoked, kMissedAnswer, kLinkWasDown, kConsumersSettled}},
   };
