@@ -184,6 +184,8 @@ void ConsumerMember::accepted(const HeartbeatResponse& response, const Beat& bea
   if (missed_ > 0 && response.member_epoch > epoch_ && !beat.joins) oracle.happened(kMissedAnswer);
   oracle.learned(1);
   epoch_ = response.member_epoch;
+  // An answer that was lost may have asked for it already.
+  const int64_t asked_ns = missed_ > 0 ? accepted_ns_ : beat.sent_ns;
   missed_ = 0;
   accepted_ns_ = beat.sent_ns;
   interval_ns_ = response.heartbeat_interval_ms * kMillisecond;
@@ -194,7 +196,7 @@ void ConsumerMember::accepted(const HeartbeatResponse& response, const Beat& bea
   possible_.erase(possible_.begin(), possible_.end() - 1);
   const bool owes = !without(owned(), target_).empty();
   if (!owes) revocation_asked_ns_ = -1;
-  if (owes && revocation_asked_ns_ < 0) revocation_asked_ns_ = beat.sent_ns;
+  if (owes && revocation_asked_ns_ < 0) revocation_asked_ns_ = asked_ns;
   // What changed meanwhile is told at once.
   beat_in(sent_->owned == owned() ? interval_ns_ : 0);
   reconcile();
