@@ -194,7 +194,7 @@ void ConsumerMember::accepted(const HeartbeatResponse& response, const Beat& bea
   if (response.assignment) take(response);
   // Requests that are under way end before the next one, so that only the last subscription is known now.
   possible_.erase(possible_.begin(), possible_.end() - 1);
-  const bool owes = !without(owned(), target_).empty();
+  const bool owes = !without(owned(), target_).empty() || !to_acknowledge_.empty();
   if (!owes) revocation_asked_ns_ = -1;
   if (owes && revocation_asked_ns_ < 0) revocation_asked_ns_ = asked_ns;
   // What changed meanwhile is told at once.
