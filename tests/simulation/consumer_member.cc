@@ -221,9 +221,9 @@ bool ConsumerMember::lapsed() const {
   if (epoch_ == kJoinEpoch) return false;
   const int64_t now_ns = stage_.now_ns() + 2 * kMillisecond;  // the coordinator counts in milliseconds
   if (now_ns - accepted_ns_ >= stage_.options.session_timeout_ms * kMillisecond) return true;
-  // An answer that was lost may have asked for a revocation.
+  // An answer that was lost, or is still under way, may have asked for a revocation.
   int64_t asked_ns = revocation_asked_ns_;
-  if (missed_ > 0) asked_ns = asked_ns < 0 ? accepted_ns_ : std::min(asked_ns, accepted_ns_);
+  if (missed_ > 0 || beating_) asked_ns = asked_ns < 0 ? accepted_ns_ : std::min(asked_ns, accepted_ns_);
   return asked_ns >= 0 && now_ns - asked_ns >= stage_.options.rebalance_timeout_ms * kMillisecond;
 }
 
