@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "simulation/compaction_scenario.h"
+#include "simulation/consumer_scenario.h"
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
 #include "simulation/server_scenario.h"
@@ -109,6 +110,35 @@ const std::vector<CiSweep>& ci_sweeps() {
        40,
        500,
        {kTransactionCommitted, kProducerFenced, kZombieCameBack, kCommitUnanswered, kLinkWasDown, kHistoryJudged}},
+      {"consumer-group-every-write",
+       consumer_scenario(),
+       {.seed_first = 201, .seed_last = 201, .every = 1},
+       {.fixed = {{"network-faults", 0}, {"work-ms", 40}, {"disk.write-us", 5'000}}},
+       40,
+       100,
+       {kPartitionsGiven, kConsumersSettled}},
+      {"consumer-group",
+       consumer_scenario(),
+       {.seed_first = 1, .seed_last = 12, .every = 131},
+       {.fixed = {{"network-faults", 0}}},
+       40,
+       300,
+       {kPartitionsGiven, kPartitionsRevoked, kMemberExpired, kConsumerCrashed, kStaticMemberLeft, kInstanceTaken,
+        kZombieConsumer, kMissedAnswer, kTopicGrew, kTopicWent, kConsumersSettled}},
+      {"consumer-group-regexes",
+       consumer_scenario(),
+       {.seed_first = 1, .seed_last = 6, .every = 131},
+       {.fixed = {{"network-faults", 0}, {"regexes", 1}, {"resubscribes", 1}}},
+       20,
+       300,
+       {kPartitionsGiven, kPartitionsRevoked, kConsumersSettled}},
+      {"consumer-group-faults",
+       consumer_scenario(),
+       {.seed_first = 21, .seed_last = 32, .every = 197},
+       {.fixed = {{"network-faults", 1}}},
+       20,
+       300,
+       {kPartitionsGiven, kPartitionsRevoked, kMissedAnswer, kLinkWasDown, kConsumersSettled}},
   };
   return sweeps;
 }

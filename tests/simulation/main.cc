@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "simulation/ci_sweeps.h"
 #include "simulation/compaction_scenario.h"
+#include "simulation/consumer_scenario.h"
 #include "simulation/crash_harness.h"
 #include "simulation/log_scenario.h"
 #include "simulation/meta_scenario.h"
@@ -40,8 +41,8 @@ struct Arguments {
 
 constexpr std::string_view kUsage =
     "usage:\n"
-    "weir_simulation [--scenario compaction|log|meta|server|transaction|all] [--seeds A-B | --seed A] [--cuts K] [--every K]\n"
-    "                [--set NAME=VALUE]... [--failing-disk] [--cut N [--trace]] [--verbose]\n"
+    "weir_simulation [--scenario compaction|consumer-group|log|meta|server|transaction|all] [--seeds A-B | --seed A]\n"
+    "                [--cuts K] [--every K] [--set NAME=VALUE]... [--failing-disk] [--cut N [--trace]] [--verbose]\n"
     "weir_simulation --ci NAME,...|all [--set NAME=VALUE]... [--first]\n"
     "  --cuts K         at most K cuts per seed (default: until the workload ends)\n"
     "  --every K        every K-th write only (default 7)\n"
@@ -188,6 +189,7 @@ int main(int count, char** words) {
   }
   const auto arguments = parse(count, words);
   const std::map<std::string, ScenarioFactory> scenarios{{"compaction", compaction_scenario()},
+                                                         {"consumer-group", consumer_scenario()},
                                                          {"log", log_scenario()},
                                                          {"meta", meta_scenario()},
                                                          {"server", server_scenario()},

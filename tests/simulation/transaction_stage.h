@@ -1,5 +1,4 @@
-// What the clients of the transaction scenario have in common: options, topics, the history they write, and the times at which
-// they may act. All of it belongs to the client loop.
+// What the clients of the transaction scenario have in common, besides what all stages have: options and topics.
 #pragma once
 
 #include <cstdint>
@@ -11,11 +10,10 @@
 #include "base/uuid.h"
 #include "protocol/messages/fetch.h"
 #include "protocol/record_batch_builder.h"
+#include "simulation/client_stage.h"
 #include "simulation/drawn_options.h"
 #include "simulation/kafka_client.h"
-#include "simulation/oracle.h"
 #include "testing/history/history.h"
-#include "testing/sim_runtime.h"
 
 namespace weir::simulation {
 
@@ -38,61 +36,23 @@ struct StageTopic {
   std::vector<testing::NameId> partitions;  // in the history
 };
 
-class TransactionStage {
+class TransactionStage : public ClientStage {
  public:
-  using Step = std::function<void()>;
-
   TransactionStage(testing::SimRuntime& sim, Oracle& oracle, testing::SeededRandom chance, DrawnOptions& drawn)
-      : options(drawn), random(chance), sim_(sim), oracle_(oracle) {}
+      : ClientStage(sim, oracle, chance), options(drawn) {}
 
   const TransactionOptions options;
-  testing::SeededRandom random;
-  testing::HistoryRecorder history;
   StageTopic input{"input", {}, {}}, output{"output", {}, {}};
 
-  runtime::Loop& loop() { return sim_.client_loop(); }
-  int64_t wall_ms() { return sim_.clock().wall_ms(); }
-  Oracle& oracle() { return oracle_; }
-  uint32_t new_client() { return next_client_++; }
   uint64_t new_value() { return ++last_value_; }
-
-  // Runs the step at once, or as soon as clients may act again.
-  void act(Step step) { open_ ? step() : parked_.push_back(std::move(step)); }
-  void after(int64_t delay_ns, Step step) {
-    loop().schedule_after(delay_ns, [this, step = std::move(step)]() mutable { act(std::move(step)); });
-  }
-  void open() {
-    open_ = true;
-    for (Step& step : std::exchange(parked_, {})) act(std::move(step));
-  }
-  void close() { open_ = false; }
-  // From now on clients bring to an end what they have begun.
-  void settle() {
-    settling_ = true;
-    open();
-  }
-  void unsettle() { settling_ = false; }
-  bool settling() const { return settling_; }
 
   // Workers that may still send input.
   void producer_works(bool works) { works ? ++producers_ : --producers_; }
   bool input_may_come() const { return producers_ > 0; }
 
-  // Requests of clients without an answer.
-  void begin_request() { ++requests_; }
-  void end_request() { --requests_; }
-  bool quiet() const { return requests_ == 0; }
-
  private:
-  testing::SimRuntime& sim_;
-  Oracle& oracle_;
-  bool open_ = false;
-  bool settling_ = false;
-  uint64_t requests_ = 0;
   uint64_t producers_ = 0;
-  uint32_t next_client_ = 0;
   uint64_t last_value_ = 0;
-  std::vector<Step> parked_;
 };
 
 // What a consumer makes of a fetched partition.

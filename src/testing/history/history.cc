@@ -98,6 +98,7 @@ class Words {
     return fmt::format("fetch {}offsets of group {}:{}", fetch.stable ? "stable " : "", name(fetch.group), list(fetch.offsets));
   }
   std::string operator()(const Assigned& assigned) const { return owned("is assigned", assigned.group, assigned); }
+  std::string operator()(const Kept& kept) const { return owned("keeps", kept.group, kept); }
   std::string operator()(const Revoked& revoked) const { return owned("gives up", revoked.group, revoked); }
 
  private:

@@ -102,7 +102,16 @@ struct FetchOffsets {
   std::vector<PartitionOffset> offsets = {};
 };
 // The client owns the partitions and starts to read them at new positions. `group` kNoName: it assigned them to itself.
+// `member_epoch`: the generation is the member's own epoch (KIP-848), others of the group may be in another one. Then each
+// assignment adds to those before it.
 struct Assigned {
+  NameId group = kNoName;
+  int32_t generation = -1;
+  std::vector<NameId> partitions = {};
+  bool member_epoch = false;
+};
+// A heartbeat of a client that owns the partitions. It fails if the coordinator refuses it.
+struct Kept {
   NameId group = kNoName;
   int32_t generation = -1;
   std::vector<NameId> partitions = {};
@@ -115,8 +124,8 @@ struct Revoked {
 };
 
 // Operations of share groups and streams groups join here.
-using OperationBody =
-    std::variant<InitProducer, Begin, Send, SendOffsets, EndTransaction, Poll, CommitOffsets, FetchOffsets, Assigned, Revoked>;
+using OperationBody = std::variant<InitProducer, Begin, Send, SendOffsets, EndTransaction, Poll, CommitOffsets, FetchOffsets,
+                                   Assigned, Kept, Revoked>;
 
 struct Operation {
   static constexpr uint64_t kNever = std::numeric_limits<uint64_t>::max();

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <tuple>
 #include <utility>
@@ -20,11 +21,12 @@ class OwnershipChecker {
       const Operation& operation = history_.operations[id];
       if (const auto* assigned = std::get_if<Assigned>(&operation.body)) assign(id, *assigned);
       if (const auto* revoked = std::get_if<Revoked>(&operation.body)) revoke(id, *revoked);
+      if (const auto* kept = std::get_if<Kept>(&operation.body)) keep(id, *kept);
       if (const auto* commit = std::get_if<CommitOffsets>(&operation.body)) prove(id, *commit);
       if (const auto* sent = std::get_if<SendOffsets>(&operation.body)) prove(id, *sent);
     }
     for (auto& [place, intervals] : intervals_) check_intervals(place, intervals);
-    for (auto& [group, assignments] : assignments_) check_generations(group, assignments);
+    for (auto& [whose, assignments] : assignments_) check_generations(whose.first, assignments);
   }
 
  private:
@@ -40,16 +42,24 @@ class OwnershipChecker {
     OperationId last = kNoOperation;  // at its invocation the member was the owner, as the coordinator took it
     uint64_t begin_time = 0;
     uint64_t end_time = 0;
+    bool member_epoch = false;
+    bool given_up = false;
   };
 
   void assign(OperationId id, const Assigned& assigned) {
     const Operation& operation = history_.operations[id];
     if (assigned.group == kNoName || operation.outcome != Outcome::kOk) return;
-    assignments_[assigned.group].push_back(id);
+    assignments_[{assigned.group, assigned.member_epoch ? operation.client : kEverybody}].push_back(id);
     for (const NameId partition : assigned.partitions) {
       const Place place{assigned.group, partition};
       // The coordinator gave the partition to the member at some time in between.
-      intervals_[place].push_back({operation.client, assigned.generation, id, id, operation.completed, operation.invoked});
+      intervals_[place].push_back({.owner = operation.client,
+                                   .generation = assigned.generation,
+                                   .begin = id,
+                                   .last = id,
+                                   .begin_time = operation.completed,
+                                   .end_time = operation.invoked,
+                                   .member_epoch = assigned.member_epoch});
       held_[{operation.client, place}] = intervals_[place].size() - 1;
     }
   }
@@ -59,8 +69,16 @@ class OwnershipChecker {
     for (const NameId partition : revoked.partitions) {
       const Place place{revoked.group, partition};
       if (operation.outcome == Outcome::kOk) extend(id, place, revoked.generation);
-      held_.erase({operation.client, place});
+      const auto held = held_.find({operation.client, place});
+      if (held == held_.end()) continue;
+      intervals_[place][held->second].given_up = operation.outcome != Outcome::kFail;
+      held_.erase(held);
     }
+  }
+
+  void keep(OperationId id, const Kept& kept) {
+    if (history_.operations[id].outcome != Outcome::kOk) return;
+    for (const NameId partition : kept.partitions) extend(id, {kept.group, partition}, kept.generation);
   }
 
   template <typename Commit>
@@ -92,6 +110,9 @@ class OwnershipChecker {
     const Interval* longest = nullptr;  // of earlier generations
     for (const Interval& interval : intervals) {
       const auto [owner, first] = owners.emplace(interval.generation, &interval);
+      // A static member that left hands its epoch over to the next one.
+      const bool handed_over = !first && owner->second->given_up && owner->second->member_epoch;
+      if (handed_over) owner->second = &interval;
       if (!first && owner->second->owner != interval.owner) {
         report_.add(AnomalyKind::kTwoOwners,
                     fmt::format("{}: clients {} and {} own it in generation {}", name(place), owner->second->owner,
@@ -134,7 +155,8 @@ class OwnershipChecker {
   Report& report_;
   std::map<Place, std::vector<Interval>> intervals_;
   std::map<std::pair<uint32_t, Place>, size_t> held_;  // by client: its interval now
-  std::map<NameId, std::vector<OperationId>> assignments_;
+  static constexpr uint32_t kEverybody = std::numeric_limits<uint32_t>::max();
+  std::map<std::pair<NameId, uint32_t>, std::vector<OperationId>> assignments_;  // by group, and client if epochs are its own
 };
 
 }  // namespace

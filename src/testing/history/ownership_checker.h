@@ -2,8 +2,9 @@
 // rise.
 //
 // An interval begins when the member learns of its assignment. It ends when the member gives the partition up and the coordinator
-// takes that. The interval of a member that was thrown out ends with its last commit of an offset that the coordinator took:
-// until then the coordinator counted it as the owner. The checker needs neither a session timeout nor a clock.
+// takes that. The interval of a member that was thrown out ends with its last heartbeat or commit of an offset that the
+// coordinator took: until then the coordinator counted it as the owner. The checker needs neither a session timeout nor a clock.
+// If epochs are the members' own, they rise for each member, and a member may hand its epoch over when it leaves.
 #pragma once
 
 #include "testing/history/anomaly.h"

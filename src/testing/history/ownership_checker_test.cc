@@ -19,6 +19,15 @@ class GroupHistory : public PlantedHistory {
   OperationId assign(uint32_t client, int32_t generation, std::vector<int32_t> partitions = {0}) {
     return add(client, assignment(generation, std::move(partitions)));
   }
+  // With the member's own epoch.
+  OperationId assign_in_epoch(uint32_t client, int32_t epoch, std::vector<int32_t> partitions = {0}) {
+    Assigned assigned = assignment(epoch, std::move(partitions));
+    assigned.member_epoch = true;
+    return add(client, assigned);
+  }
+  OperationId keep(uint32_t client, int32_t epoch, Outcome outcome = Outcome::kOk) {
+    return add(client, Kept{group(), epoch, {partition(0)}}, outcome);
+  }
   OperationId commit_in(uint32_t client, int32_t generation, int64_t offset, Outcome outcome = Outcome::kOk) {
     return add(client, CommitOffsets{group(), generation, {{partition(0), offset}}}, outcome);
   }
@@ -97,6 +106,48 @@ TEST(OwnershipChecker, FindsAnOwnerThatCommitsInATransaction) {
   const OperationId transaction = history.begin(1);
   history.add(1, SendOffsets{transaction, history.group(), 4, {{history.partition(0), 3}}});
   EXPECT_EQ(history.kinds(), AnomalyKinds{kTwoOwners});
+}
+
+TEST(OwnershipChecker, FindsAnOwnerWhoseHeartbeatIsTakenAfterTheNextOne) {
+  GroupHistory history;
+  history.assign_in_epoch(1, 4);
+  history.assign_in_epoch(2, 5);
+  history.keep(1, 4);
+  EXPECT_EQ(history.kinds(), AnomalyKinds{kTwoOwners});
+}
+
+TEST(OwnershipChecker, AHeartbeatMayBeRefused) {
+  GroupHistory history;
+  history.assign_in_epoch(1, 4);
+  history.keep(1, 4);
+  history.assign_in_epoch(2, 5);
+  history.keep(1, 4, Outcome::kFail);
+  EXPECT_EQ(history.kinds(), AnomalyKinds{});
+}
+
+TEST(OwnershipChecker, AMemberHandsItsEpochOver) {
+  GroupHistory history;
+  history.assign_in_epoch(1, 4);
+  history.revoke(1, 4, Outcome::kUnknown);
+  history.assign_in_epoch(2, 4);
+  EXPECT_EQ(history.kinds(), AnomalyKinds{});
+}
+
+TEST(OwnershipChecker, FindsAMemberWhoseEpochIsTakenFromIt) {
+  GroupHistory history;
+  history.assign_in_epoch(1, 4);
+  history.assign_in_epoch(2, 4);
+  history.revoke(1, 4);
+  EXPECT_EQ(history.kinds(), AnomalyKinds{kTwoOwners});
+}
+
+TEST(OwnershipChecker, EpochsOfMembersHaveNoCommonOrder) {
+  GroupHistory history;
+  history.assign_in_epoch(1, 5, {0});
+  history.assign_in_epoch(2, 4, {1});
+  EXPECT_EQ(history.kinds(), AnomalyKinds{});
+  history.assign_in_epoch(1, 4, {2});
+  EXPECT_EQ(history.kinds(), AnomalyKinds{kGenerationWentBack});
 }
 
 TEST(OwnershipChecker, FindsGenerationsThatGoBack) {

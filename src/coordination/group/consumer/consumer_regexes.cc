@@ -84,9 +84,8 @@ void ConsumerGroups::arrived(const Token& token, std::any result, Instant now, E
                quoted(regex));
       continue;
     }
-    const std::vector<std::string> before =
-        present->second.resolved ? present->second.resolved->topics : std::vector<std::string>();
-    raise = raise || before != *topics;
+    // The first result counts even if it is empty: the member may have left the topics of another expression without an heir.
+    raise = raise || !present->second.resolved || present->second.resolved->topics != *topics;
     change.emit(
         ResolvedRegexEntry{group->id(), regex, ResolvedRegex{std::move(*topics), resolution.image_version, resolution.wall_ms}});
   }

@@ -166,6 +166,23 @@ TEST_F(ConsumerRegexesTest, AnotherExpressionCountsOnceItIsResolved) {
   EXPECT_EQ(a.assigned, partitions_of("u", {0, 1}));
 }
 
+// Otherwise nobody would get what the member gave up of a topic that another one names.
+TEST_F(ConsumerRegexesTest, AnotherExpressionMayMatchNothing) {
+  b.topics = {"t1", "t2"};
+  b.regex.reset();
+  a.join(world);
+  b.join(world);
+  world.do_jobs();
+  settle({&a, &b});
+  EXPECT_EQ(b.count(), 2u);
+  a.subscribe({}, "nothing.*");
+  settle({&a});
+  world.do_jobs();
+  settle({&a, &b});
+  EXPECT_EQ(a.count(), 0u);
+  EXPECT_EQ(b.count(), 4u);
+}
+
 TEST_F(ConsumerRegexesTest, AResultForAnExpressionThatIsGoneIsIgnored) {
   a.join(world);
   a.subscribe({}, "u");
