@@ -46,8 +46,9 @@ TEST(HistoryModel, ClientsDoEverything) {
           transaction.fate == RecordedTransaction::Fate::kCommitted && transaction.evidence != transaction.commit;
     }
   }
+  const size_t kept = OperationBody(Kept()).index();  // its members have no epochs of their own
   for (size_t kind = 0; kind < std::variant_size_v<OperationBody>; ++kind)
-    EXPECT_TRUE(seen.contains({kind, Outcome::kOk})) << kind;
+    EXPECT_EQ(seen.contains({kind, Outcome::kOk}), kind != kept) << kind;
   EXPECT_GT(fenced_commits, 20u);
   EXPECT_GT(branches_that_happened, 20u);
 }
