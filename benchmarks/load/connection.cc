@@ -18,6 +18,7 @@ constexpr int16_t kListOffsets = 2;
 constexpr int16_t kMetadata = 3;
 constexpr int16_t kApiVersions = 18;
 constexpr int16_t kCreateTopics = 19;
+constexpr int16_t kFindCoordinator = 10;
 constexpr int16_t kInitProducerId = 22;
 constexpr int16_t kEndTxn = 26;
 constexpr int16_t kTopicAlreadyExists = 36;
@@ -244,6 +245,13 @@ std::pair<int16_t, ProducerIdentity> read_identity(std::span<const uint8_t> resp
 
 ProducerIdentity init_producer_id(Connection& connection, const std::string& transactional_id) {
   for (int tries = 0;; ++tries) {
+    if (!transactional_id.empty()) {  // the question creates the coordinators' topic
+      Writer question;
+      question.string(transactional_id);
+      question.i8(1);
+      connection.send(kFindCoordinator, 1, false, {question.bytes()});
+      connection.receive(false);
+    }
     Writer body;
     if (transactional_id.empty()) body.unsigned_varint(0);
     else body.compact_string(transactional_id);
