@@ -9,11 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "apps/server.h"
 #include "simulation/consumer_group_judge.h"
+#include "simulation/staged_scenario.h"
 #include "simulation/topic_administrator.h"
 #include "simulation/topic_producer.h"
-#include "testing/history/history_checker.h"
 
 namespace weir::simulation {
 
@@ -22,15 +21,12 @@ using testing::SimRuntime;
 
 namespace {
 
-constexpr int64_t kRetryNs = 50 * runtime::kMillisecond;
 constexpr int64_t kSettleNs = 60 * runtime::kSecond;
 
-class ConsumerScenario final : public Scenario {
+class ConsumerScenario final : public StagedScenario {
  public:
   ConsumerScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options)
-      : sim_(sim),
-        oracle_(oracle),
-        faults_(sim, oracle, SeededRandom(sim.seed(), 60), options),
+      : StagedScenario(sim, oracle, options),
         stage_(sim, oracle, random, options, faults_),
         administrator_(stage_),
         judge_(stage_) {
@@ -38,39 +34,21 @@ class ConsumerScenario final : public Scenario {
   }
 
   void start() override;
-  bool started() override { return ready_; }
   void verify() override;
-  bool verified() override { return verified_; }
-  void work() override;
-  bool worked() override;
   void settle() override;
   bool settled() override;
-  void stop() override {
-    server_->stop([this] { drained_ = true; });
-  }
-  bool stopped() override;
   void destroy() override;
-  std::string failure() override { return failure_; }
 
  private:
   void make_clients();
   void add_member(const ConsumerRole& role);
-  void fail_life(const std::string& why) {
-    if (failure_.empty() && !sim_.server_died()) failure_ = why;
-  }
-  // Has something done in a while, unless this life is over by then.
-  void later(int64_t delay_ns, std::function<void()> step) {
-    sim_.client_loop().schedule_after(delay_ns, [this, step = std::move(step), life = life_] {
-      if (life == life_) step();
-    });
-  }
+  ClientStage& stage() override { return stage_; }
+  int64_t work_ns() const override { return stage_.options.work_ns; }
+  int64_t lost_ns() const override { return stage_.lost_ns(); }
   void watch_groups();
   std::string unsettled() const;
   void judge_history();
 
-  SimRuntime& sim_;
-  Oracle& oracle_;
-  ServerFaults faults_;
   ConsumerStage stage_;
   std::vector<std::string> groups_;
   std::vector<std::unique_ptr<ConsumerMember>> members_;
@@ -78,21 +56,6 @@ class ConsumerScenario final : public Scenario {
   TopicAdministrator administrator_;
   ConsumerGroupJudge judge_;
   uint64_t coming_ = 0;  // members that will take a role
-
-  // This life.
-  uint64_t life_ = 0;
-  runtime::Runtime world_;
-  std::unique_ptr<apps::Server> server_;
-  std::string failure_;
-  bool ready_ = false;
-  bool working_ = false;
-  bool work_over_ = false;
-  bool calm_ = false;  // no request that a client gave up is under way any more
-  bool calming_ = false;
-  bool watching_ = false;
-  bool stable_ = false;
-  bool verified_ = false;
-  bool drained_ = false;
 };
 
 void ConsumerScenario::make_clients() {
@@ -127,79 +90,25 @@ void ConsumerScenario::add_member(const ConsumerRole& role) {
 // --- A life
 
 void ConsumerScenario::start() {
-  failure_.clear();
-  ++life_;
-  // No request to the last life may reach this one while it is being judged.
   for (const auto& member : members_) member->drop();
   for (const auto& producer : producers_) producer->drop();
   administrator_.drop();
   judge_.drop();
   stage_.drop();
-  world_ = sim_.runtime();
-  apps::ServerOptions options;
-  options.data_dir = "/data";
-  options.max_memory_bytes = 64 << 20;
   const ConsumerGroupOptions& drawn = stage_.options;
-  for (const auto& [key, value] :
-       {std::pair<const char*, std::string>{"listeners", "PLAINTEXT://0.0.0.0:9092"},
-        {"advertised.listeners", "PLAINTEXT://127.0.0.1:9092"},
-        {"auto.create.topics.enable", "false"},
-        {"log.message.timestamp.after.max.ms", "9223372036854775807"},  // the broker's clock may be off
-        {"group.consumer.min.session.timeout.ms", "100"},
-        {"group.consumer.session.timeout.ms", std::to_string(drawn.session_timeout_ms)},
-        {"group.consumer.min.heartbeat.interval.ms", "1"},
-        {"group.consumer.heartbeat.interval.ms", std::to_string(drawn.heartbeat_interval_ms)},
-        {"group.consumer.assignment.interval.ms", std::to_string(drawn.assignment_interval_ms)},
-        {"offsets.topic.num.partitions", std::to_string(drawn.offsets_partitions)},
-        {"log.segment.bytes", std::to_string(drawn.segment_bytes)}}) {
-    if (auto set = options.config.set(key, value); !set) return fail_life(set.error().message);
-  }
-  auto server = apps::Server::start(world_, std::move(options));
-  if (!server) return fail_life("start: " + server.error().message);
-  server_ = std::move(*server);
-  server_->when_ready([this](Result<void> ready) {
-    ready_ = ready.has_value();
-    if (!ready) fail_life("not ready: " + ready.error().message);
-  });
+  start_server({{"group.consumer.min.session.timeout.ms", "100"},
+                {"group.consumer.session.timeout.ms", std::to_string(drawn.session_timeout_ms)},
+                {"group.consumer.min.heartbeat.interval.ms", "1"},
+                {"group.consumer.heartbeat.interval.ms", std::to_string(drawn.heartbeat_interval_ms)},
+                {"group.consumer.assignment.interval.ms", std::to_string(drawn.assignment_interval_ms)},
+                {"offsets.topic.num.partitions", std::to_string(drawn.offsets_partitions)},
+                {"log.segment.bytes", std::to_string(drawn.segment_bytes)}});
 }
 
 void ConsumerScenario::destroy() {
-  ++life_;
-  server_.reset();
-  ready_ = working_ = drained_ = false;
-  stage_.close();
-  faults_.end();
+  destroy_server();
   stage_.unsettle();
   stage_.quiet_since_ns = -1;
-}
-
-bool ConsumerScenario::stopped() {
-  if (!drained_) return false;
-  if (auto done = server_->finish(); !done) fail_life("finish: " + done.error().message);
-  return true;
-}
-
-void ConsumerScenario::work() {
-  working_ = true;
-  work_over_ = calm_ = calming_ = false;
-  faults_.begin();
-  stage_.open();
-  later(stage_.options.work_ns, [this] { work_over_ = true; });
-}
-
-bool ConsumerScenario::worked() {
-  if (!work_over_) return false;
-  if (working_) {
-    working_ = false;
-    stage_.close();
-    faults_.end();
-  }
-  if (!stage_.quiet()) return false;
-  if (!std::exchange(calming_, true)) {
-    calm_ = !faults_.of_network();
-    if (!calm_) later(stage_.lost_ns(), [this] { calm_ = true; });
-  }
-  return calm_;
 }
 
 // --- The end
@@ -257,9 +166,7 @@ void ConsumerScenario::verify() {
 }
 
 void ConsumerScenario::judge_history() {
-  const testing::History history = stage_.history.history();
-  const testing::Report report = testing::check_history(history);
-  for (const testing::Anomaly& anomaly : report.anomalies()) oracle_.violation(report.describe(anomaly));
+  check_history();
   oracle_.happened(kConsumersSettled);
 }
 

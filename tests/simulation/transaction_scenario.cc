@@ -9,13 +9,12 @@
 #include <utility>
 #include <vector>
 
-#include "apps/server.h"
 #include "protocol/errors.h"
 #include "protocol/messages/create_topics.h"
 #include "protocol/messages/metadata.h"
+#include "simulation/staged_scenario.h"
 #include "simulation/transaction_reader.h"
 #include "simulation/transaction_stage.h"
-#include "testing/history/history_checker.h"
 
 namespace weir::simulation {
 
@@ -25,34 +24,19 @@ using testing::SimRuntime;
 
 namespace {
 
-constexpr int64_t kRetryNs = 50 * runtime::kMillisecond;
-
-class TransactionScenario final : public Scenario {
+class TransactionScenario final : public StagedScenario {
  public:
   TransactionScenario(SimRuntime& sim, Oracle& oracle, SeededRandom random, DrawnOptions& options)
-      : sim_(sim),
-        oracle_(oracle),
-        stage_(sim, oracle, random, options),
-        faults_(sim, oracle, SeededRandom(sim.seed(), 60), options),
-        reader_(stage_) {
+      : StagedScenario(sim, oracle, options), stage_(sim, oracle, random, options), reader_(stage_) {
     make_clients();
   }
 
   void start() override;
-  bool started() override { return ready_ && topics_known(); }
+  bool started() override { return StagedScenario::started() && topics_known(); }
   void verify() override;
-  bool verified() override { return verified_; }
-  void work() override;
-  bool worked() override;
   void settle() override;
   bool settled() override;
-  void stop() override {
-    stopping_ = true;
-    server_->stop([this] { drained_ = true; });
-  }
-  bool stopped() override;
   void destroy() override;
-  std::string failure() override { return failure_; }
 
  private:
   void make_clients();
@@ -61,43 +45,19 @@ class TransactionScenario final : public Scenario {
   bool topics_known() const { return !stage_.input.partitions.empty() && !stage_.output.partitions.empty(); }
   void create_topics();
   void find_topics();
-  void fail_life(const std::string& why) {
-    if (failure_.empty() && !sim_.server_died()) failure_ = why;
-  }
-  // Has something done in a while, unless this life is over by then.
-  void later(int64_t delay_ns, std::function<void()> step) {
-    sim_.client_loop().schedule_after(delay_ns, [this, step = std::move(step), life = life_] {
-      if (life == life_) step();
-    });
-  }
+  ClientStage& stage() override { return stage_; }
+  int64_t work_ns() const override { return stage_.options.work_ns; }
+  int64_t lost_ns() const override { return runtime::kSecond; }
+  void became_ready() override;
   void watch_ends();
   void judge(size_t group);
 
-  SimRuntime& sim_;
-  Oracle& oracle_;
   TransactionStage stage_;
-  ServerFaults faults_;
   std::vector<std::unique_ptr<TransactionWorker>> workers_;
   std::vector<std::unique_ptr<TransactionConsumer>> consumers_;
   TransactionReader reader_;
   std::vector<std::string> groups_;
   uint64_t replacements_ = 0;
-
-  // This life.
-  uint64_t life_ = 0;
-  runtime::Runtime world_;
-  std::unique_ptr<apps::Server> server_;
-  std::string failure_;
-  bool ready_ = false;
-  bool working_ = false;
-  bool work_over_ = false;
-  bool calm_ = false;  // no request that a client gave up is under way any more
-  bool calming_ = false;
-  bool watching_ = false;
-  bool stable_ = false;  // no transaction is open or undecided
-  bool verified_ = false;
-  bool stopping_ = false;
-  bool drained_ = false;
 };
 
 void TransactionScenario::make_clients() {
@@ -140,60 +100,32 @@ void TransactionScenario::replace(const WorkerRole& role) {
 // --- A life
 
 void TransactionScenario::start() {
-  failure_.clear();
-  ++life_;
-  // No request to the last life may reach this one while it is being judged.
   for (const auto& worker : workers_) worker->drop();
   for (const auto& consumer : consumers_) consumer->drop();
   reader_.drop();
-  world_ = sim_.runtime();
-  apps::ServerOptions options;
-  options.data_dir = "/data";
-  options.max_memory_bytes = 64 << 20;
   const TransactionOptions& drawn = stage_.options;
-  for (const auto& [key, value] :
-       {std::pair<const char*, std::string>{"listeners", "PLAINTEXT://0.0.0.0:9092"},
-        {"advertised.listeners", "PLAINTEXT://127.0.0.1:9092"},
-        {"auto.create.topics.enable", "false"},
-        {"group.min.session.timeout.ms", "100"},
-        {"group.initial.rebalance.delay.ms", "20"},
-        {"log.message.timestamp.after.max.ms", "9223372036854775807"},  // the broker's clock may be off
-        {"transaction.state.log.num.partitions", std::to_string(drawn.transaction_partitions)},
-        {"offsets.topic.num.partitions", std::to_string(drawn.offsets_partitions)},
-        {"log.segment.bytes", std::to_string(drawn.segment_bytes)}}) {
-    if (auto set = options.config.set(key, value); !set) return fail_life(set.error().message);
-  }
-  auto server = apps::Server::start(world_, std::move(options));
-  if (!server) return fail_life("start: " + server.error().message);
-  server_ = std::move(*server);
-  server_->when_ready([this](Result<void> ready) {
-    ready_ = ready.has_value();
-    if (!ready) return fail_life("not ready: " + ready.error().message);
-    if (topics_known()) return;
-    sim_.client_loop().post([this, life = life_] {
-      if (life == life_) create_topics();
-    });
+  start_server({{"group.min.session.timeout.ms", "100"},
+                {"group.initial.rebalance.delay.ms", "20"},
+                {"transaction.state.log.num.partitions", std::to_string(drawn.transaction_partitions)},
+                {"offsets.topic.num.partitions", std::to_string(drawn.offsets_partitions)},
+                {"log.segment.bytes", std::to_string(drawn.segment_bytes)}});
+}
+
+void TransactionScenario::became_ready() {
+  if (topics_known()) return;
+  sim_.client_loop().post([this, life = life_] {
+    if (life == life_) create_topics();
   });
 }
 
 void TransactionScenario::destroy() {
-  ++life_;
-  server_.reset();
-  ready_ = working_ = stopping_ = drained_ = false;
-  stage_.close();
-  faults_.end();
+  destroy_server();
   if (!stage_.settling()) return;
   // It died before everything had settled: the next life works again.
   stage_.unsettle();
   for (size_t i = 0; i < workers_.size(); ++i) {
     if (const auto role = workers_[i]->hand_over()) add_worker(*role);
   }
-}
-
-bool TransactionScenario::stopped() {
-  if (!drained_) return false;
-  if (auto done = server_->finish(); !done) fail_life("finish: " + done.error().message);
-  return true;
 }
 
 // A life may die before its answer: then the topics are there or not.
@@ -232,29 +164,6 @@ void TransactionScenario::find_topics() {
 }
 
 // --- Work
-
-void TransactionScenario::work() {
-  working_ = true;
-  work_over_ = calm_ = calming_ = false;
-  faults_.begin();
-  stage_.open();
-  later(stage_.options.work_ns, [this] { work_over_ = true; });
-}
-
-bool TransactionScenario::worked() {
-  if (!work_over_) return false;
-  if (working_) {
-    working_ = false;
-    stage_.close();
-    faults_.end();
-  }
-  if (!stage_.quiet()) return false;
-  if (!std::exchange(calming_, true)) {
-    calm_ = !faults_.of_network();
-    if (!calm_) later(runtime::kSecond, [this] { calm_ = true; });
-  }
-  return calm_;
-}
 
 void TransactionScenario::settle() {
   stable_ = watching_ = false;
@@ -302,9 +211,7 @@ void TransactionScenario::judge(size_t group) {
       good ? judge(group + 1) : later(kRetryNs, [this, group] { judge(group); });
     });
   }
-  const testing::History history = stage_.history.history();
-  const testing::Report report = testing::check_history(history);
-  for (const testing::Anomaly& anomaly : report.anomalies()) oracle_.violation(report.describe(anomaly));
+  const testing::History history = check_history();
   oracle_.learned(
       static_cast<uint64_t>(std::count_if(history.operations.begin(), history.operations.end(),
                                           [](const auto& operation) { return operation.outcome == testing::Outcome::kOk; })));
