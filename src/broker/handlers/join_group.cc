@@ -47,6 +47,7 @@ JoinRequest owned_request(RequestContext& context, const JoinGroupRequest& reque
   join.rebalance_timeout_ms = context.version() == 0 ? request.session_timeout_ms : request.rebalance_timeout_ms;
   join.requires_known_member_id = context.version() >= 4;
   join.can_skip_assignment = context.version() >= 9;
+  join.may_describe = context.lasting_right(security::AclOperation::kDescribe, security::ResourceType::kTopic);
   return join;
 }
 

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +17,9 @@
 namespace weir::coordination {
 
 using protocol::ErrorCode;
+
+// Whether the client may know of a topic (Describe). Any thread. Null: it may know of all.
+using TopicFilter = std::shared_ptr<const std::function<bool(std::string_view topic)>>;
 
 struct GroupProtocol {
   std::string name;
@@ -34,6 +39,7 @@ struct JoinRequest {
   int32_t rebalance_timeout_ms = 0;
   bool requires_known_member_id = true;  // since version 4
   bool can_skip_assignment = true;       // since version 9
+  TopicFilter may_describe;              // in a consumer group a join may have its expressions looked at
 };
 struct JoinedMember {
   std::string member_id;

@@ -63,6 +63,7 @@ class GroupRequests {
     bool ask_for_member_id = false;
     bool can_skip = true;
     std::string client_id = "client";
+    TopicFilter may_describe = {};
   };
   Pending<JoinResult> join(const std::string& member_id, JoinOptions options) {
     JoinRequest request;
@@ -77,6 +78,7 @@ class GroupRequests {
     request.rebalance_timeout_ms = options.rebalance_ms;
     request.requires_known_member_id = options.ask_for_member_id;
     request.can_skip_assignment = options.can_skip;
+    request.may_describe = options.may_describe;
     Pending<JoinResult> answer;
     run([&](auto& state, Instant now, Effects& effects) { state.join(std::move(request), answer.reply(), now, effects); });
     return answer;

@@ -1,5 +1,5 @@
-// What members of the classic protocol and their leader tell each other where the protocol's type is `consumer` (Kafka's
-// ConsumerProtocol): a subscription when a member joins, an assignment when the leader has made one.
+// Kafka's ConsumerProtocol: the data of members of the classic protocol whose protocol type is `consumer`. A member joins with a
+// subscription, and its leader answers with an assignment.
 #pragma once
 
 #include <cstdint>

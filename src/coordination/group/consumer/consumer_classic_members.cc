@@ -91,6 +91,7 @@ void ConsumerGroups::join(ConsumerGroup& group, JoinRequest request, JoinReply r
   asks.member_id = member_id;
   asks.subscribed_topics = subscription->topics;
   asks.owned = std::move(subscription->owned);
+  asks.may_describe = request.may_describe;
   const std::string protocol = request.protocols.front().name;
   GroupChange change(context_, effects);
   Heartbeat heartbeat{asks, member_id, {}, now, effects, change};

@@ -136,7 +136,7 @@ class ConsumerGroup {
   int64_t counted_memory_bytes() const;                     // the same by walking over everything, to check it
   static int64_t bytes_of(const ConsumerMemberMetadata& metadata);
 
-  // What no record has. apply() leaves it alone.
+  // The soft state: no record has it, and apply() leaves it alone.
   struct Soft {
     bool topics_changed = true;  // since the hash of their metadata was computed
     uint64_t hashed_version = 0;

@@ -81,7 +81,10 @@ void ConsumerGroups::due(ConsumerGroup& group, const DeadlineKey& key, Instant n
     const std::string why = fmt::format("is removed: no heartbeat for {} ms", session_timeout_ms(group, *member));
     return fence_or_downgrade(group, {&member, 1}, why, now, change, effects);
   }
-  if (key.kind == DeadlineKind::kRebalance && member->current().state != MemberState::kUnrevokedPartitions) return;
+  // What it was waited for may be of its earlier protocol.
+  const bool owes = key.kind == DeadlineKind::kRebalance ? member->current().state == MemberState::kUnrevokedPartitions
+                                                         : member->uses_classic_protocol();
+  if (!owes) return;
   const std::string why = fmt::format("is removed: it did not {} within {} ms",
                                       key.kind == DeadlineKind::kRebalance ? "give up its partitions"
                                       : key.kind == DeadlineKind::kJoin    ? "join again"

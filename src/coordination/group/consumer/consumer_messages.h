@@ -2,8 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -11,14 +9,10 @@
 
 #include "base/function.h"
 #include "coordination/group/consumer/topic_partitions.h"
+#include "coordination/group/group_messages.h"
 #include "protocol/errors.h"
 
 namespace weir::coordination {
-
-using protocol::ErrorCode;
-
-// Whether the client may know of a topic (Describe). Any thread. Null: it may know of all.
-using TopicFilter = std::shared_ptr<const std::function<bool(std::string_view topic)>>;
 
 // The handler has checked what needs no group: ids, epochs, and which fields come together.
 struct ConsumerHeartbeatRequest {

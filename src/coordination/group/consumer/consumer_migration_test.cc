@@ -318,6 +318,45 @@ TEST_F(ConsumerMigrationTest, AClassicMemberThatDoesNotJoinAgainIsRemoved) {
   EXPECT_EQ(world.describe_consumer().members.size(), 2u);
 }
 
+// Of its earlier protocol: it owes no sync any more.
+TEST_F(ConsumerMigrationTest, AMemberChangesItsProtocolAndKeepsItsId) {
+  ConsumerClient first = client("first");
+  first.join(world);
+  ClassicClient old;
+  ASSERT_EQ(old.join(world), kNone);
+  ConsumerClient again = client(old.id);
+  ASSERT_EQ(again.join(world), kNone);
+  for (int i = 0; i < 8; ++i) {
+    world.advance(5'000);
+    EXPECT_EQ(first.heartbeat(world), kNone);
+    EXPECT_EQ(again.heartbeat(world), kNone);
+  }
+  EXPECT_EQ(world.describe_consumer().members.size(), 2u);
+}
+
+// The expressions are looked at with the rights of the client that asks, here as in a heartbeat.
+TEST_F(ConsumerMigrationTest, AJoinShowsNoTopicsThatItsClientMayNotKnow) {
+  world.image = image_with({{"t", {4}}}, {"secret"});
+  world.restart();
+  ConsumerClient first = client("first");
+  first.subscribe({}, ".*");
+  first.join(world);
+  world.do_jobs();
+  EXPECT_EQ(first.heartbeat(world), kNone);
+  EXPECT_EQ(first.count(), 4u);
+  world.advance(20'000);
+  world.change_image(image_with({{"t", {4}}, {"secret", {1}}}), {"secret"});
+  ClassicClient old;
+  GroupWorld::JoinOptions options = old.options();
+  options.may_describe =
+      std::make_shared<const std::function<bool(std::string_view)>>([](std::string_view topic) { return topic != "secret"; });
+  EXPECT_EQ(world.join("", options)->error, kNone);
+  EXPECT_EQ(world.jobs.size(), 1u) << "a topic is new";
+  world.do_jobs();
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(first.heartbeat(world), kNone);
+  EXPECT_FALSE(ConsumerClient::has(first.assigned, TestImage::id_of("secret"), 0));
+}
+
 TEST_F(ConsumerMigrationTest, WithTheLastConsumerTheGroupIsClassicAgain) {
   auto old = classic_group(2);
   ConsumerClient fresh = client("new");
