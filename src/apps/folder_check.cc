@@ -91,7 +91,7 @@ Result<void> compare(runtime::FileSystem& files, const std::map<uint32_t, std::s
   return {};
 }
 
-// What tells one run of the database's write-ahead log from the next: the start of the file, which has the salts of the run.
+// The header of the database's write-ahead log. Its salts are others in each run of the log.
 std::string log_run(runtime::FileSystem& files, const std::string& folder) {
   constexpr size_t kHeaderBytes = 32;
   auto log = files.open(folder + "/" + kDatabase + "-wal", {});

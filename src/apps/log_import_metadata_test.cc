@@ -210,6 +210,23 @@ TEST_F(LogImportTest, WithoutAMetadataLogFoldersTellTheTopics) {
   EXPECT_THAT(report->not_taken, Contains(HasSubstr("configs")));
 }
 
+// Retention would delete what groups have committed.
+TEST_F(LogImportTest, WithoutAMetadataLogCommittedOffsetsAreCompactedAllTheSame) {
+  fs::remove_all(source() + "/__cluster_metadata-0");
+  put("__consumer_offsets-0/partition.metadata", "version: 0\ntopic_id: " + Uuid::from_random(7, 7).to_string());
+  put("__consumer_offsets-0/00000000000000000000.log", batch(0, 0, {"x"}));
+  const auto report = import();
+  ASSERT_TRUE(report) << report.error().message;
+  auto store = storage::SqliteMetaStore::open(files_, pool_, {.path = target() + "/meta.db", .clock = &clock_});
+  ASSERT_TRUE(store);
+  const broker::BrokerConfig config;
+  const auto metadata = broker::load_metadata(**store, false, machine_.loop(0).random(), config);
+  ASSERT_TRUE(metadata) << metadata.error().message;
+  const broker::Topic* offsets = metadata->image->find("__consumer_offsets");
+  ASSERT_NE(offsets, nullptr);
+  EXPECT_EQ(offsets->record.configs, (broker::ConfigOverrides{{"cleanup.policy", "compact"}}));
+}
+
 // Transactions go on where they were: those that Kafka decided get their markers.
 TEST_F(LogImportTest, TheStateOfTransactionsIsTakenIfTheirProducerIdsAreKnown) {
   const TopicId id = Uuid::from_random(8, 8);
