@@ -1,4 +1,4 @@
-// What a consumer group costs its coordinator: processor time of the state machine, without requests, log and network.
+// The cost of a consumer group for its coordinator: processor time of the state machine, without requests, log and network.
 //   weir_consumer_group_cost [members] [topics] [partitions of each] [assignor]
 #include <fmt/core.h>
 

@@ -15,7 +15,7 @@ constexpr ConfigKey kKeys[] = {
     {.name = "controller.performance.sample.period.ms", .type = kLong, .default_value = "60000", .support = kNoEffect,
      .doc = "There is no controller quorum to configure.", .min = 100, .internal = true},
     {.name = "group.consumer.assignor.offload.enable", .type = kBoolean, .default_value = "true", .support = kNoEffect,
-     .doc = "Large assignments are always computed beside the shard.", .dynamic = true, .internal = true},
+     .doc = "Assignments are computed by the coordinator itself, in the step that needs them.", .dynamic = true, .internal = true},
     {.name = "group.consumer.regex.refresh.interval.ms", .type = kInt, .default_value = "600000", .support = kWorks,
      .doc = "How often the topics that a regular expression of a consumer group matches are looked up again.", .min = 10000, .internal = true},
     {.name = "group.share.assignor.offload.enable", .type = kBoolean, .default_value = "true", .support = kNoEffect,

@@ -24,7 +24,7 @@ const ResourceConfigKey* find_resource_key(std::span<const ResourceConfigKey> ke
 // The errors are written for the client. Those of share and streams groups are kept, too, though this broker does not serve these
 // yet. Classic groups do not use any, as in Kafka.
 Result<void> check_group_configs(const ConfigOverrides& overrides, const BrokerConfig& broker);
-// What the broker's own keys of groups must be together. Kafka checks it when it starts.
+// Checks the broker's own keys of groups against each other, as Kafka does when it starts.
 Result<void> check_group_settings(const BrokerConfig& broker);
 Result<void> check_client_metrics_configs(const ConfigOverrides& overrides);
 

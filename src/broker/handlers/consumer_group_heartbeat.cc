@@ -63,7 +63,7 @@ bool is_blank(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) <= ' '; });
 }
 
-// What is wrong with the request, whatever the group. In Kafka's order.
+// The request is wrong whatever the group. The checks are in Kafka's order.
 std::optional<std::string> fault_of(const protocol::ConsumerGroupHeartbeatRequest& request, int16_t version) {
   const bool needs_member_id =
       version >= kClientMakesMemberId || request.member_epoch > kJoins || request.member_epoch == kLeaves;
@@ -100,12 +100,7 @@ bool may_describe_all(const RequestContext& context, const MetadataImage& image,
   return std::all_of(names.begin(), names.end(), [&](const std::string& name) { return topics.may(name); });
 }
 
-void sort_unique(auto& list) {
-  std::sort(list.begin(), list.end());
-  list.erase(std::unique(list.begin(), list.end()), list.end());
-}
-
-// What the client says may name topics and partitions twice, and topics without partitions.
+// A client may name topics and partitions twice, and topics without partitions.
 Assignment ordered(std::span<const protocol::ConsumerGroupHeartbeatRequest::TopicPartitions> named) {
   std::map<Uuid, std::vector<int32_t>> topics;
   for (const auto& topic : named) {
@@ -115,7 +110,8 @@ Assignment ordered(std::span<const protocol::ConsumerGroupHeartbeatRequest::Topi
   }
   Assignment assignment;
   for (auto& [id, partitions] : topics) {
-    sort_unique(partitions);
+    std::sort(partitions.begin(), partitions.end());
+    partitions.erase(std::unique(partitions.begin(), partitions.end()), partitions.end());
     assignment.push_back({id, std::move(partitions)});
   }
   return assignment;
@@ -131,7 +127,6 @@ ConsumerHeartbeatRequest owned_request(RequestContext& context, const protocol::
   beat.rebalance_timeout_ms = request.rebalance_timeout_ms;
   if (request.subscribed_topic_names) {
     beat.subscribed_topics.emplace(request.subscribed_topic_names->begin(), request.subscribed_topic_names->end());
-    sort_unique(*beat.subscribed_topics);
   }
   beat.subscribed_regex = owned(request.subscribed_topic_regex);
   beat.server_assignor = owned(request.server_assignor);

@@ -1,4 +1,4 @@
-// What readers, and tools that look at partitions, see of transactions.
+// The view of transactions that readers have, and tools that look at partitions.
 #include <gmock/gmock.h>
 
 #include "broker/handlers/transactions_fixture.h"
