@@ -6,22 +6,13 @@
 #include <utility>
 #include <vector>
 
-#include "base/check.h"
+#include "coordination/runtime/record_frame.h"
 #include "protocol/messages/transaction_state_records.h"
 
 namespace weir::coordination {
 namespace {
 
 using Value = protocol::TransactionLogValue;
-
-template <typename Message>
-std::string encode_message(int16_t prefix, const Message& message, int16_t version) {
-  protocol::Writer writer;
-  writer.i16(prefix);
-  message.encode(writer, version);
-  WEIR_CHECK(writer.ok());
-  return std::string(as_string(writer.bytes()));
-}
 
 std::string encode_value(const TransactionMetadata& transaction, TransactionVersion level) {
   std::vector<int32_t> indexes;
@@ -45,7 +36,7 @@ std::string encode_value(const TransactionMetadata& transaction, TransactionVers
   value.transaction_start_timestamp_ms = transaction.start_ms;
   value.client_transaction_version = static_cast<int16_t>(transaction.client_version);
   const int16_t version = level == TransactionVersion::kZero ? 0 : 1;
-  return encode_message(version, value, version);
+  return encode_framed(version, value, version);
 }
 
 std::unexpected<Error> corrupt(std::string_view what) {
@@ -70,7 +61,7 @@ const char* fault_of(const Value& value) {
 CoordinatorRecord encode(const TransactionRecord& record, TransactionVersion level) {
   protocol::TransactionLogKey key;
   key.transactional_id = record.transactional_id;
-  CoordinatorRecord encoded{encode_message(protocol::TransactionLogKey::kRecordType, key, 0), std::nullopt};
+  CoordinatorRecord encoded{encode_framed(protocol::TransactionLogKey::kRecordType, key, 0), std::nullopt};
   if (record.value) encoded.value = encode_value(*record.value, level);
   return encoded;
 }
